@@ -1,0 +1,232 @@
+package nn
+
+import (
+	"fmt"
+	"slices"
+
+	"garb/tensor"
+)
+
+// Padding says what a convolution or pooling does at the border.
+type Padding uint8
+
+const (
+	// Valid uses only positions where the whole window lies inside: the output
+	// has ⌊(size−window)/stride⌋+1 positions.
+	Valid Padding = iota
+	// Same pads with zeros so that the output has ⌈size/stride⌉ positions; of an
+	// odd amount of padding the larger part is at the end, as in TensorFlow.
+	Same
+)
+
+// The layers of a graph.
+type (
+	input struct{}
+
+	conv struct {
+		kernelHeight, kernelWidth, stride int
+		padding                           Padding
+		bias                              bool
+	}
+	depthwiseConv struct {
+		kernelHeight, kernelWidth, stride int
+		padding                           Padding
+		bias                              bool
+	}
+	dense struct{ bias bool }
+
+	batchNorm struct{ epsilon float64 }
+
+	pool struct {
+		size, stride int
+		padding      Padding
+		average      bool
+	}
+	globalAveragePool struct{}
+
+	activation struct{ function activationFunction }
+
+	add     struct{}
+	flatten struct{}
+	dropout struct{ rate float64 }
+)
+
+type activationFunction uint8
+
+const (
+	relu activationFunction = iota
+	relu6
+	sigmoid
+	softmax
+)
+
+// window returns the number of output positions along an axis, and the padding
+// before the first one.
+func window(size, kernel, stride int, padding Padding) (positions, before int) {
+	if kernel <= 0 || stride <= 0 {
+		panic(fmt.Sprintf("nn: window of %d with stride %d", kernel, stride))
+	}
+	if padding == Valid {
+		if size < kernel {
+			panic(fmt.Sprintf("nn: window of %d does not fit into %d", kernel, size))
+		}
+		return (size-kernel)/stride + 1, 0
+	}
+	positions = (size + stride - 1) / stride
+	return positions, max(0, (positions-1)*stride+kernel-size) / 2
+}
+
+// ConvOption changes a convolution or dense layer from its default.
+type ConvOption func(*convOptions)
+
+type convOptions struct{ bias bool }
+
+// WithBias adds a bias to each output channel: parameter "bias" [filters].
+func WithBias() ConvOption { return func(o *convOptions) { o.bias = true } }
+
+func convSettings(options []ConvOption) convOptions {
+	var o convOptions
+	for _, set := range options {
+		set(&o)
+	}
+	return o
+}
+
+func biasParams(o convOptions, units int, params ...Param) []Param {
+	if o.bias {
+		params = append(params, Param{"bias", []int{units}, true})
+	}
+	return params
+}
+
+// Conv is a square convolution: out[y,x,f] = Σ_ijc in[y·s+i, x·s+j, c]·kernel[i,j,c,f].
+// Parameter: "kernel" [size size channels filters].
+func (b *Builder) Conv(name string, x Value, filters, size, stride int, padding Padding, options ...ConvOption) Value {
+	return b.ConvRect(name, x, filters, size, size, stride, padding, options...)
+}
+
+// ConvRect is Conv with a kernel of any height and width.
+func (b *Builder) ConvRect(name string, x Value, filters, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption) Value {
+	h, w, c := b.image("Conv "+name, x)
+	if filters <= 0 {
+		panic(fmt.Sprintf("nn: Conv %s has %d filters", name, filters))
+	}
+	o := convSettings(options)
+	height, _ := window(h, kernelHeight, stride, padding)
+	width, _ := window(w, kernelWidth, stride, padding)
+	return b.add(name, conv{kernelHeight, kernelWidth, stride, padding, o.bias},
+		[]int{height, width, filters}, []Value{x},
+		biasParams(o, filters, Param{"kernel", []int{kernelHeight, kernelWidth, c, filters}, true})...)
+}
+
+// DepthwiseConv convolves each channel with its own square kernel:
+// out[y,x,c] = Σ_ij in[y·s+i, x·s+j, c]·kernel[i,j,c,0].
+// Parameter: "kernel" [size size channels 1].
+func (b *Builder) DepthwiseConv(name string, x Value, size, stride int, padding Padding, options ...ConvOption) Value {
+	h, w, c := b.image("DepthwiseConv "+name, x)
+	o := convSettings(options)
+	height, _ := window(h, size, stride, padding)
+	width, _ := window(w, size, stride, padding)
+	return b.add(name, depthwiseConv{size, size, stride, padding, o.bias},
+		[]int{height, width, c}, []Value{x},
+		biasParams(o, c, Param{"kernel", []int{size, size, c, 1}, true})...)
+}
+
+// SeparableConv is a DepthwiseConv, named name/depthwise, followed by a 1×1 Conv
+// to filters channels, named name/pointwise, which takes the options.
+func (b *Builder) SeparableConv(name string, x Value, filters, size, stride int, padding Padding, options ...ConvOption) Value {
+	x = b.DepthwiseConv(name+"/depthwise", x, size, stride, padding)
+	return b.Conv(name+"/pointwise", x, filters, 1, 1, Valid, options...)
+}
+
+// Dense is out[u] = Σ_c in[c]·kernel[c,u]. Its input must be flat.
+// Parameter: "kernel" [channels units].
+func (b *Builder) Dense(name string, x Value, units int, options ...ConvOption) Value {
+	b.check(x)
+	s := b.nodes[x.node].shape
+	if len(s) != 1 || units <= 0 {
+		panic(fmt.Sprintf("nn: Dense %s of %d units needs a flat input, not %s", name, units, tensor.ShapeString(s)))
+	}
+	o := convSettings(options)
+	return b.add(name, dense{o.bias}, []int{units}, []Value{x},
+		biasParams(o, units, Param{"kernel", []int{s[0], units}, true})...)
+}
+
+// BatchNorm normalises each channel with its stored statistics:
+// out = gamma·(in − moving_mean)/√(moving_variance + epsilon) + beta.
+// Parameters: "gamma", "beta", "moving_mean", "moving_variance", each [channels].
+func (b *Builder) BatchNorm(name string, x Value, epsilon float64) Value {
+	b.check(x)
+	c := []int{x.Channels()}
+	return b.add(name, batchNorm{epsilon}, x.Shape(), []Value{x},
+		Param{"gamma", c, true}, Param{"beta", c, true},
+		Param{"moving_mean", c, false}, Param{"moving_variance", c, false})
+}
+
+// MaxPool takes the largest value of each size×size window; padding never wins.
+func (b *Builder) MaxPool(x Value, size, stride int, padding Padding) Value {
+	return b.pool("MaxPool", x, pool{size, stride, padding, false})
+}
+
+// AveragePool takes the mean of each size×size window over the positions that
+// lie inside the picture.
+func (b *Builder) AveragePool(x Value, size, stride int, padding Padding) Value {
+	return b.pool("AveragePool", x, pool{size, stride, padding, true})
+}
+
+func (b *Builder) pool(layer string, x Value, p pool) Value {
+	h, w, c := b.image(layer, x)
+	height, _ := window(h, p.size, p.stride, p.padding)
+	width, _ := window(w, p.size, p.stride, p.padding)
+	return b.add("", p, []int{height, width, c}, []Value{x})
+}
+
+// GlobalAveragePool takes the mean of each channel over all positions: [h w c]
+// becomes [c].
+func (b *Builder) GlobalAveragePool(x Value) Value {
+	_, _, c := b.image("GlobalAveragePool", x)
+	return b.add("", globalAveragePool{}, []int{c}, []Value{x})
+}
+
+// ReLU is max(x, 0).
+func (b *Builder) ReLU(x Value) Value { return b.activation(x, relu) }
+
+// ReLU6 is min(max(x, 0), 6).
+func (b *Builder) ReLU6(x Value) Value { return b.activation(x, relu6) }
+
+// Sigmoid is 1/(1+e^−x).
+func (b *Builder) Sigmoid(x Value) Value { return b.activation(x, sigmoid) }
+
+// Softmax is e^x[c]/Σ_k e^x[k] over the last axis.
+func (b *Builder) Softmax(x Value) Value { return b.activation(x, softmax) }
+
+func (b *Builder) activation(x Value, f activationFunction) Value {
+	b.check(x)
+	return b.add("", activation{f}, x.Shape(), []Value{x})
+}
+
+// Add is the sum of two values of one shape.
+func (b *Builder) Add(x, y Value) Value {
+	b.check(x)
+	b.check(y)
+	if !slices.Equal(x.Shape(), y.Shape()) {
+		panic(fmt.Sprintf("nn: Add of %s and %s", tensor.ShapeString(x.Shape()), tensor.ShapeString(y.Shape())))
+	}
+	return b.add("", add{}, x.Shape(), []Value{x, y})
+}
+
+// Flatten turns a feature map into one row: [h w c] becomes [h·w·c].
+func (b *Builder) Flatten(x Value) Value {
+	b.check(x)
+	return b.add("", flatten{}, []int{tensor.Len(x.Shape())}, []Value{x})
+}
+
+// Dropout sets values to zero at random with probability rate in training, and
+// changes nothing in a Plan. It panics unless 0 ≤ rate < 1.
+func (b *Builder) Dropout(x Value, rate float64) Value {
+	b.check(x)
+	if !(rate >= 0 && rate < 1) {
+		panic(fmt.Sprintf("nn: Dropout rate %v", rate))
+	}
+	return b.add("", dropout{rate}, x.Shape(), []Value{x})
+}
