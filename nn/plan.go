@@ -2,7 +2,11 @@ package nn
 
 import (
 	"context"
+	"fmt"
+	"runtime"
+	"sync"
 
+	"garb/internal/kernel"
 	"garb/tensor"
 )
 
@@ -13,6 +17,22 @@ type Weights interface {
 	Tensor(name string) (*tensor.Tensor, error)
 }
 
+// WeightError says that a graph's weights cannot be used.
+type WeightError struct {
+	Name   string // of the parameter
+	Detail string
+	Err    error // cause, may be nil
+}
+
+func (e *WeightError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("weights of %s: %s: %v", e.Name, e.Detail, e.Err)
+	}
+	return fmt.Sprintf("weights of %s: %s", e.Name, e.Detail)
+}
+
+func (e *WeightError) Unwrap() error { return e.Err }
+
 // Options of Compile.
 type Options struct {
 	// Threads is the largest number of cores that one run uses; 0 means all.
@@ -21,14 +41,199 @@ type Options struct {
 
 // Plan is a compiled network. It is immutable and any number of goroutines may
 // run it at the same time.
+//
+// A run works image by image as long as there are feature maps: with at least as
+// many images as threads each thread takes whole images, otherwise the threads
+// share each layer. What follows the last feature map is computed for the whole
+// batch at once. A value's bits are the same in every case.
 type Plan struct {
-	inputLen, outputLen int
+	inputShape, outputShape []int
+
+	steps  []step
+	values []storage
+	// batchStart is the first step that is computed for the whole batch.
+	batchStart int
+
+	arenaLen   int // values of one image's feature maps
+	scratchLen int // values that one thread needs beside them
+
+	threads int
+	runs    sync.Pool // of *run
+	teams   sync.Pool // of *team
+}
+
+// storage says where a value of the graph lives during a run.
+type storage struct {
+	place  place
+	offset int // into the arena, or index of the batch buffer
+	length int // values for one image
+}
+
+type place uint8
+
+const (
+	inArena  place = iota
+	inInput        // the caller's input
+	inOutput       // the caller's output
+	inBatch        // a buffer that holds the value of every image
+)
+
+// Threads returns the largest number of cores that one run uses.
+func (p *Plan) Threads() int { return p.threads }
+
+// InputShape returns the shape of one input: [h w c].
+func (p *Plan) InputShape() []int { return append([]int(nil), p.inputShape...) }
+
+// OutputShape returns the shape of one output, without the batch axis.
+func (p *Plan) OutputShape() []int { return append([]int(nil), p.outputShape...) }
+
+// Compile prepares a graph for answering with the given weights, which are
+// copied. Its errors are *WeightError: a parameter is missing, has another shape
+// or holds a value that is not a finite number.
+func Compile(g *Graph, w Weights, o Options) (*Plan, error) {
+	p := &Plan{inputShape: g.InputShape(), outputShape: g.OutputShape(), threads: o.Threads}
+	if p.threads <= 0 {
+		p.threads = runtime.GOMAXPROCS(0)
+	}
+	l := lower(g)
+	p.steps = l.steps
+	if err := loadAll(p.steps, w); err != nil {
+		return nil, err
+	}
+	p.place(l, g)
+	for i := range p.steps {
+		p.scratchLen = max(p.scratchLen, p.steps[i].scratchLen())
+		p.steps[i].split(1, p.threads)
+	}
+	return p, nil
+}
+
+// loadAll packs the weights of all steps, on all cores: it is most of the time
+// that opening a network takes.
+func loadAll(steps []step, w Weights) error {
+	errs := make([]error, len(steps))
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i := range steps {
+		if steps[i].load == nil {
+			continue
+		}
+		wait.Add(1)
+		slots <- struct{}{}
+		go func() {
+			defer wait.Done()
+			errs[i] = steps[i].load(&steps[i], w)
+			steps[i].load = nil
+			<-slots
+		}()
+	}
+	wait.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place decides where every value lives. Values of the image part share an
+// arena: each gets the lowest offset that no value alive at the same time covers.
+func (p *Plan) place(l *lowering, g *Graph) {
+	p.batchStart = len(p.steps)
+	for p.batchStart > 0 && p.steps[p.batchStart-1].flat {
+		p.batchStart--
+	}
+	p.values = make([]storage, len(l.lengths))
+	type span struct{ first, last int }
+	alive := make([]span, len(l.lengths))
+	for i := range alive {
+		alive[i] = span{-1, -1}
+	}
+	use := func(v, step int) {
+		if v >= 0 {
+			if alive[v].first < 0 {
+				alive[v].first = step
+			}
+			alive[v].last = step
+		}
+	}
+	for i, s := range p.steps {
+		use(s.in, i)
+		use(s.residual, i)
+		use(s.out, i)
+	}
+	batchBuffers := 0
+	output := l.value[g.output]
+	var placed []int // arena values so far
+	for i := range p.steps {
+		v := p.steps[i].out
+		p.values[v] = storage{length: l.lengths[v]}
+		switch {
+		case v == output:
+			p.values[v].place = inOutput
+		case alive[v].last >= p.batchStart:
+			p.values[v].place = inBatch
+			p.values[v].offset = batchBuffers
+			batchBuffers++
+		default:
+			const line = 16 // values in a cache line
+			offset := 0
+			for moved := true; moved; {
+				moved = false
+				for _, other := range placed {
+					s := p.values[other]
+					apart := alive[other].last < alive[v].first || alive[other].first > alive[v].last ||
+						s.offset >= offset+l.lengths[v] || s.offset+s.length <= offset
+					if !apart {
+						offset = (s.offset + s.length + line - 1) / line * line
+						moved = true
+					}
+				}
+			}
+			p.values[v].offset = offset
+			placed = append(placed, v)
+			p.arenaLen = max(p.arenaLen, offset+l.lengths[v])
+		}
+	}
+	p.values[0] = storage{place: inInput, length: l.lengths[0]}
+	p.runs.New = func() any { return newRun(p, batchBuffers) }
+	p.teams.New = func() any { return newTeam(p.threads) }
 }
 
 // Run computes the network for a batch: input holds n inputs one after another,
 // output receives n outputs. It returns ctx's error, within one layer's time,
 // when ctx ends; output is then undefined. It panics if the lengths do not fit.
-func (p *Plan) Run(ctx context.Context, input, output []float32) error { panic("being written") }
+// After the first runs it allocates nothing.
+func (p *Plan) Run(ctx context.Context, input, output []float32) error {
+	inputLen, outputLen := tensor.Len(p.inputShape), tensor.Len(p.outputShape)
+	n := len(input) / inputLen
+	if n*inputLen != len(input) || n*outputLen != len(output) {
+		panic(fmt.Sprintf("nn: input of %d and output of %d values for a network from %s to %s",
+			len(input), len(output), tensor.ShapeString(p.inputShape), tensor.ShapeString(p.outputShape)))
+	}
+	if n == 0 {
+		return ctx.Err()
+	}
+	r := p.runs.Get().(*run)
+	defer p.runs.Put(r)
+	t := p.teams.Get().(*team)
+	err := r.all(ctx, t, input, output, n)
+	if t.disband() {
+		p.teams.Put(t)
+	}
+	return err
+}
 
-// Compile prepares a graph for answering with the given weights...
-func Compile(g *Graph, w Weights, o Options) (*Plan, error) { panic("being written") }
+// matrix packs a kernel of rows × columns with its columns scaled.
+func matrix(values []float32, rows, columns int, scale []float64) *kernel.Matrix {
+	if scale == nil {
+		return kernel.Pack(values, rows, columns)
+	}
+	scaled := make([]float32, len(values))
+	for i := range rows {
+		for j, s := range scale {
+			scaled[i*columns+j] = float32(float64(values[i*columns+j]) * s)
+		}
+	}
+	return kernel.Pack(scaled, rows, columns)
+}

@@ -1,0 +1,456 @@
+package nn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"garb/tensor"
+
+	"pgregory.net/rapid"
+)
+
+// randomWeights draws every parameter of a graph; variances are positive.
+func randomWeights(g *Graph, seed uint64) tensor.Map {
+	random := rand.New(rand.NewPCG(seed, 1))
+	w := tensor.Map{}
+	for _, p := range g.Params() {
+		t := tensor.New(p.Shape...)
+		fanIn := max(1, tensor.Len(p.Shape)/p.Shape[len(p.Shape)-1])
+		for i := range t.Data {
+			t.Data[i] = float32(random.NormFloat64() / math.Sqrt(float64(fanIn)))
+			if !p.Trainable {
+				t.Data[i] = random.Float32() + 0.5
+			}
+		}
+		w[p.Name] = t
+	}
+	return w
+}
+
+func randomValues(n int, seed uint64) []float32 {
+	random := rand.New(rand.NewPCG(seed, 2))
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(random.NormFloat64())
+	}
+	return v
+}
+
+// naive computes a graph layer by layer in float64, from the layers' definitions.
+func naive(g *Graph, w tensor.Map, input []float32) []float64 {
+	results := make([][]float64, len(g.nodes))
+	results[0] = make([]float64, len(input))
+	for i, v := range input {
+		results[0][i] = float64(v)
+	}
+	for i := 1; i < len(g.nodes); i++ {
+		n := g.nodes[i]
+		param := func(j int) []float32 { return w[n.params[j].Name].Data }
+		in, inShape := results[n.inputs[0]], g.nodes[n.inputs[0]].shape
+		out := make([]float64, tensor.Len(n.shape))
+		channels := n.shape[len(n.shape)-1]
+		switch op := n.op.(type) {
+		case conv:
+			eachTap(inShape, n.shape, op.kernelHeight, op.kernelWidth, op.stride, op.padding, func(o, in0, tap int) {
+				for c := range inShape[2] {
+					for f := range channels {
+						out[o*channels+f] += in[in0*inShape[2]+c] * float64(param(0)[(tap*inShape[2]+c)*channels+f])
+					}
+				}
+			})
+			if op.bias {
+				addBias(out, param(1))
+			}
+		case depthwiseConv:
+			eachTap(inShape, n.shape, op.kernelHeight, op.kernelWidth, op.stride, op.padding, func(o, in0, tap int) {
+				for c := range channels {
+					out[o*channels+c] += in[in0*channels+c] * float64(param(0)[tap*channels+c])
+				}
+			})
+			if op.bias {
+				addBias(out, param(1))
+			}
+		case dense:
+			for u := range channels {
+				for c := range in {
+					out[u] += in[c] * float64(param(0)[c*channels+u])
+				}
+			}
+			if op.bias {
+				addBias(out, param(1))
+			}
+		case batchNorm:
+			for j := range out {
+				c := j % channels
+				out[j] = float64(param(0)[c])*(in[j]-float64(param(2)[c]))/math.Sqrt(float64(param(3)[c])+op.epsilon) + float64(param(1)[c])
+			}
+		case pool:
+			counts := make([]float64, len(out))
+			eachTap(inShape, n.shape, op.size, op.size, op.stride, op.padding, func(o, in0, tap int) {
+				for c := range channels {
+					v := in[in0*channels+c]
+					if op.average {
+						out[o*channels+c] += v
+					} else if counts[o*channels+c] == 0 || v > out[o*channels+c] {
+						out[o*channels+c] = v
+					}
+					counts[o*channels+c]++
+				}
+			})
+			if op.average {
+				for j := range out {
+					out[j] /= counts[j]
+				}
+			}
+		case globalAveragePool:
+			for j, v := range in {
+				out[j%channels] += v / float64(inShape[0]*inShape[1])
+			}
+		case activation:
+			for j, v := range in {
+				switch op.function {
+				case relu:
+					out[j] = max(v, 0)
+				case relu6:
+					out[j] = min(max(v, 0), 6)
+				case sigmoid:
+					out[j] = 1 / (1 + math.Exp(-v))
+				case softmax:
+					sum := 0.0
+					for _, u := range in[j/channels*channels:][:channels] {
+						sum += math.Exp(u)
+					}
+					out[j] = math.Exp(v) / sum
+				}
+			}
+		case add:
+			for j := range out {
+				out[j] = in[j] + results[n.inputs[1]][j]
+			}
+		case flatten, dropout:
+			copy(out, in)
+		}
+		results[i] = out
+	}
+	return results[g.output]
+}
+
+// eachTap calls f for every output position, with each input position under its
+// window: their indices, and that of the tap.
+func eachTap(in, out []int, kernelHeight, kernelWidth, stride int, padding Padding, f func(out, in, tap int)) {
+	top, left := 0, 0
+	if padding == Same { // TensorFlow's rule, written as its documentation has it
+		top = max((out[0]-1)*stride+kernelHeight-in[0], 0) / 2
+		left = max((out[1]-1)*stride+kernelWidth-in[1], 0) / 2
+	}
+	for y := range out[0] {
+		for x := range out[1] {
+			for i := range kernelHeight {
+				for j := range kernelWidth {
+					v, u := y*stride+i-top, x*stride+j-left
+					if v >= 0 && v < in[0] && u >= 0 && u < in[1] {
+						f(y*out[1]+x, v*in[1]+u, i*kernelWidth+j)
+					}
+				}
+			}
+		}
+	}
+}
+
+func addBias(out []float64, bias []float32) {
+	for i := range out {
+		out[i] += float64(bias[i%len(bias)])
+	}
+}
+
+func compile(t testing.TB, g *Graph, w Weights, threads int) *Plan {
+	t.Helper()
+	p, err := Compile(g, w, Options{Threads: threads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func run1(t testing.TB, p *Plan, input []float32) []float32 {
+	t.Helper()
+	n := len(input) / tensor.Len(p.InputShape())
+	output := make([]float32, n*tensor.Len(p.OutputShape()))
+	if err := p.Run(context.Background(), input, output); err != nil {
+		t.Fatal(err)
+	}
+	return output
+}
+
+// checkAgainstNaive compares a Plan's answer with the definition's. Float32 sums
+// of some thousand terms of size 1 are off by about 1e-5.
+func checkAgainstNaive(t testing.TB, g *Graph) {
+	t.Helper()
+	w := randomWeights(g, 7)
+	input := randomValues(tensor.Len(g.InputShape()), 8)
+	got, want := run1(t, compile(t, g, w, 2), input), naive(g, w, input)
+	for i := range want {
+		if d := math.Abs(float64(got[i]) - want[i]); !(d <= 1e-4*(1+math.Abs(want[i]))) {
+			t.Fatalf("value %d of %d is %v, want %v", i, len(want), got[i], want[i])
+		}
+	}
+}
+
+// networks are graphs that together use every layer and every fusion.
+var networks = map[string]func() *Graph{
+	"conv same stride 2": func() *Graph {
+		b := NewBuilder(11, 8, 3)
+		return b.Build(b.Conv("c", b.Input(), 20, 3, 2, Same, WithBias()))
+	},
+	"conv valid 2x5": func() *Graph {
+		b := NewBuilder(9, 12, 4)
+		return b.Build(b.ConvRect("c", b.Input(), 33, 2, 5, 3, Valid))
+	},
+	"conv kernel larger than picture": func() *Graph {
+		b := NewBuilder(2, 3, 4)
+		return b.Build(b.Conv("c", b.Input(), 5, 7, 1, Same))
+	},
+	"conv 1x1 stride 2": func() *Graph {
+		b := NewBuilder(9, 7, 5)
+		return b.Build(b.Conv("c", b.Input(), 17, 1, 2, Same))
+	},
+	"inverted residual": func() *Graph {
+		b := NewBuilder(13, 10, 8)
+		x := b.ReLU6(b.BatchNorm("e/bn", b.Conv("e", b.Input(), 48, 1, 1, Same), 1e-3))
+		x = b.ReLU6(b.BatchNorm("d/bn", b.DepthwiseConv("d", x, 5, 1, Same), 1e-3))
+		x = b.BatchNorm("p/bn", b.Conv("p", x, 8, 1, 1, Same), 1e-3)
+		return b.Build(b.Add(x, b.Input()))
+	},
+	"xception block": func() *Graph {
+		b := NewBuilder(15, 15, 6)
+		x := b.BatchNorm("a/bn", b.SeparableConv("a", b.ReLU(b.Input()), 24, 3, 1, Same), 1e-3)
+		x = b.BatchNorm("b/bn", b.SeparableConv("b", b.ReLU(x), 24, 3, 1, Same, WithBias()), 1e-3)
+		x = b.MaxPool(x, 3, 2, Same)
+		x = b.Add(x, b.BatchNorm("s/bn", b.Conv("s", b.Input(), 24, 1, 2, Same), 1e-3))
+		y := b.BatchNorm("c/bn", b.SeparableConv("c", b.ReLU(x), 24, 3, 2, Valid), 1e-3)
+		_ = y
+		return b.Build(b.Add(x, b.BatchNorm("e/bn", b.SeparableConv("e", b.ReLU(x), 24, 3, 1, Same), 1e-3)))
+	},
+	"classifier": func() *Graph {
+		b := NewBuilder(10, 10, 3)
+		x := b.ReLU(b.Conv("c", b.Input(), 16, 3, 1, Valid, WithBias()))
+		x = b.GlobalAveragePool(b.AveragePool(x, 3, 2, Same))
+		x = b.ReLU(b.BatchNorm("d/bn", b.Dense("d", b.Dropout(x, 0.2), 40), 1e-3))
+		return b.Build(b.Softmax(b.Dense("e", x, 7, WithBias())))
+	},
+	"small cnn": func() *Graph {
+		b := NewBuilder(12, 12, 3)
+		x := b.ReLU(b.Conv("c", b.Input(), 8, 3, 1, Valid, WithBias()))
+		x = b.ReLU(b.Dense("d", b.Flatten(b.MaxPool(x, 2, 2, Valid)), 9, WithBias()))
+		return b.Build(b.Sigmoid(b.Dense("e", x, 1, WithBias())))
+	},
+	"unfused": func() *Graph {
+		b := NewBuilder(6, 7, 5)
+		x := b.BatchNorm("n", b.Input(), 1e-3)
+		y := b.ReLU6(x)
+		z := b.ReLU(b.Add(x, y))
+		z = b.Add(z, z)
+		return b.Build(b.Dropout(b.Softmax(b.Flatten(b.Sigmoid(z))), 0.1))
+	},
+	"flat layers on the batch": func() *Graph {
+		b := NewBuilder(3, 3, 4)
+		x := b.GlobalAveragePool(b.Input())
+		y := b.Dense("a", x, 4)
+		x = b.Add(b.BatchNorm("n", x, 1e-3), b.ReLU(y))
+		return b.Build(b.ReLU(b.Add(x, y)))
+	},
+	"relu read by several": func() *Graph {
+		b := NewBuilder(8, 8, 16)
+		x := b.ReLU(b.Input())
+		y := b.DepthwiseConv("d", x, 3, 1, Same, WithBias())
+		return b.Build(b.Add(b.Add(x, y), b.Conv("c", x, 16, 1, 1, Valid)))
+	},
+}
+
+func TestPlanComputesTheDefinition(t *testing.T) {
+	for name, network := range networks {
+		t.Run(name, func(t *testing.T) { checkAgainstNaive(t, network()) })
+	}
+}
+
+func TestConvolutionsOfAnyShape(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		size := rapid.IntRange(1, 6)
+		kernelHeight, kernelWidth := size.Draw(rt, "kernel height"), size.Draw(rt, "kernel width")
+		stride := rapid.IntRange(1, 4).Draw(rt, "stride")
+		h := kernelHeight + rapid.IntRange(0, 9).Draw(rt, "more height")
+		w := kernelWidth + rapid.IntRange(0, 9).Draw(rt, "more width")
+		c, f := rapid.IntRange(1, 20).Draw(rt, "channels"), rapid.IntRange(1, 40).Draw(rt, "filters")
+		padding := Padding(rapid.IntRange(0, 1).Draw(rt, "padding"))
+		b := NewBuilder(h, w, c)
+		g := b.Build(b.ReLU(b.ConvRect("c", b.Input(), f, kernelHeight, kernelWidth, stride, padding, WithBias())))
+		weights, input := randomWeights(g, 1), randomValues(h*w*c, 2)
+		got, want := run1(t, compile(t, g, weights, 2), input), naive(g, weights, input)
+		for i := range want {
+			if d := math.Abs(float64(got[i]) - want[i]); !(d <= 1e-4*(1+math.Abs(want[i]))) {
+				rt.Fatalf("value %d is %v, want %v", i, got[i], want[i])
+			}
+		}
+	})
+}
+
+func TestSameBitsForAnyThreadsAndBatch(t *testing.T) {
+	for name, network := range networks {
+		t.Run(name, func(t *testing.T) {
+			g := network()
+			w := randomWeights(g, 3)
+			inputLen := tensor.Len(g.InputShape())
+			input := randomValues(7*inputLen, 4)
+			var want []float32 // one image at a time, one thread
+			single := compile(t, g, w, 1)
+			for i := range 7 {
+				want = append(want, run1(t, single, input[i*inputLen:][:inputLen])...)
+			}
+			for _, threads := range []int{1, 2, 3, 5} {
+				p := compile(t, g, w, threads)
+				for _, n := range []int{1, 2, 3, 7} {
+					got := run1(t, p, input[:n*inputLen])
+					if !slices.Equal(got, want[:len(got)]) {
+						t.Errorf("%d threads, batch of %d: other bits", threads, n)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestPlanIsSharedByGoroutines(t *testing.T) {
+	g := networks["inverted residual"]()
+	p := compile(t, g, randomWeights(g, 5), 2)
+	input := randomValues(3*tensor.Len(g.InputShape()), 6)
+	want := run1(t, p, input)
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			for range 50 {
+				output := make([]float32, len(want))
+				if err := p.Run(context.Background(), input, output); err != nil || !slices.Equal(output, want) {
+					t.Errorf("a concurrent run answers otherwise (%v)", err)
+					return
+				}
+			}
+		}()
+	}
+	wait.Wait()
+}
+
+func TestRunAllocatesNothing(t *testing.T) {
+	for _, threads := range []int{1, 2} {
+		for _, n := range []int{1, 4} {
+			g := networks["classifier"]()
+			p := compile(t, g, randomWeights(g, 5), threads)
+			input := randomValues(n*tensor.Len(g.InputShape()), 6)
+			output := make([]float32, n*tensor.Len(g.OutputShape()))
+			ctx := context.Background()
+			if a := testing.AllocsPerRun(200, func() { p.Run(ctx, input, output) }); a != 0 {
+				t.Errorf("%d threads, batch of %d: %v allocations a run", threads, n, a)
+			}
+		}
+	}
+}
+
+func TestRunObeysItsContext(t *testing.T) {
+	g := networks["xception block"]()
+	p := compile(t, g, randomWeights(g, 5), 2)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, n := range []int{1, 4} {
+		err := p.Run(ctx, randomValues(n*tensor.Len(g.InputShape()), 6), make([]float32, n*tensor.Len(g.OutputShape())))
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("batch of %d: error %v, want %v", n, err, context.Canceled)
+		}
+	}
+	// A context that ends after some layers.
+	counted := &countedContext{Context: context.Background(), left: 3}
+	err := p.Run(counted, randomValues(tensor.Len(g.InputShape()), 6), make([]float32, tensor.Len(g.OutputShape())))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want %v", err, context.Canceled)
+	}
+}
+
+// countedContext ends when it has been asked a number of times.
+type countedContext struct {
+	context.Context
+	left int
+}
+
+func (c *countedContext) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestCompileRefusesBadWeights(t *testing.T) {
+	g := networks["classifier"]()
+	for name, spoil := range map[string]func(tensor.Map){
+		"missing":            func(w tensor.Map) { delete(w, "e/bias") },
+		"other shape":        func(w tensor.Map) { w["c/kernel"] = tensor.New(3, 3, 3, 17) },
+		"NaN":                func(w tensor.Map) { w["c/kernel"].Data[5] = float32(math.NaN()) },
+		"infinite":           func(w tensor.Map) { w["d/bn/gamma"].Data[1] = float32(math.Inf(-1)) },
+		"negative variance":  func(w tensor.Map) { w["d/bn/moving_variance"].Data[0] = -1 },
+		"NaN in the last 3":  func(w tensor.Map) { d := w["e/bias"].Data; d[len(d)-1] = float32(math.NaN()) },
+		"flat kernel's rank": func(w tensor.Map) { w["e/kernel"].Shape = []int{len(w["e/kernel"].Data)} },
+	} {
+		w := randomWeights(g, 5)
+		spoil(w)
+		_, err := Compile(g, w, Options{})
+		var weightError *WeightError
+		if !errors.As(err, &weightError) {
+			t.Errorf("%s: error %v, want a WeightError", name, err)
+		}
+	}
+}
+
+func TestBuilderPanics(t *testing.T) {
+	for name, build := range map[string]func(b *Builder){
+		"window does not fit": func(b *Builder) { b.Conv("c", b.Input(), 4, 9, 1, Valid) },
+		"name taken":          func(b *Builder) { b.Conv("c", b.Input(), 4, 1, 1, Same); b.Conv("c", b.Input(), 4, 1, 1, Same) },
+		"dense on a map":      func(b *Builder) { b.Dense("d", b.Input(), 3) },
+		"add of two shapes":   func(b *Builder) { b.Add(b.Input(), b.Flatten(b.Input())) },
+		"another builder":     func(b *Builder) { b.ReLU(NewBuilder(1, 1, 1).Input()) },
+		"dropout of all":      func(b *Builder) { b.Dropout(b.Input(), 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			build(NewBuilder(8, 8, 3))
+		})
+	}
+}
+
+func ExampleCompile() {
+	b := NewBuilder(2, 2, 1)
+	x := b.ReLU(b.Conv("conv", b.Input(), 1, 2, 1, Valid))
+	g := b.Build(b.GlobalAveragePool(x))
+
+	weights := tensor.Map{"conv/kernel": tensor.FromSlice([]float32{1, 2, 3, 4}, 2, 2, 1, 1)}
+	plan, err := Compile(g, weights, Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	output := make([]float32, 1)
+	if err := plan.Run(context.Background(), []float32{1, 1, 1, 1}, output); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(g.ParamCount(), output)
+	// Output: 4 [10]
+}
