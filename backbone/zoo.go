@@ -1,3 +1,119 @@
 // Package backbone holds the architectures that garb knows: one file each, and
-// the table that pairs each with the preprocessing of its ImageNet weights.
+// the table that pairs each with the preprocessing of its weights.
 package backbone
+
+import (
+	"fmt"
+	"strings"
+
+	"garb/nn"
+	"garb/picture"
+)
+
+// Architecture is a network that turns a picture into features.
+type Architecture struct {
+	Name string
+	// Spec is the preprocessing that its pretrained weights expect.
+	Spec picture.Spec
+	// FeatureCount is the length of the feature vector.
+	FeatureCount int
+	// MinSide is the smallest height and width of an input, in pixels.
+	MinSide int
+
+	features func(b *nn.Builder) nn.Value // input to [FeatureCount]
+	top      func(b *nn.Builder, features nn.Value) nn.Value
+}
+
+// ClassifierName is the name of the dense layer that ends every network: its
+// parameters are "classifier/kernel" and "classifier/bias".
+const ClassifierName = "classifier"
+
+// ImageNetClasses is the number of classes of an ImageNet top.
+const ImageNetClasses = 1000
+
+// zoo is the table of architectures. Input scales: EfficientNet-Lite,
+// (x−127)/128 (tensorflow/tpu, efficientnet_lite_builder.py); Xception, x/127.5−1
+// (keras-applications, mode "tf"), with load_img's nearest resize as its users
+// have it; the homework's network, x/255.
+var zoo = append(liteArchitectures(),
+	Architecture{
+		Name: "xception", FeatureCount: xceptionFeatures, MinSide: xceptionMinSide,
+		Spec:     stretch(299, picture.Nearest, 127.5, 127.5),
+		features: pooled(xceptionFeatureMap), top: imageNetTop(0),
+	},
+	Architecture{
+		Name: "small-cnn", FeatureCount: smallCNNUnits, MinSide: 4,
+		Spec:     stretch(150, picture.Nearest, 0, 255),
+		features: smallCNNFeatures,
+		top: func(b *nn.Builder, features nn.Value) nn.Value {
+			return b.Sigmoid(b.Dense(ClassifierName, features, 1, nn.WithBias()))
+		},
+	},
+)
+
+func liteArchitectures() []Architecture {
+	var all []Architecture
+	for i, v := range liteVariants {
+		all = append(all, Architecture{
+			Name: fmt.Sprintf("efficientnet-lite%d", i), FeatureCount: liteHead, MinSide: 32,
+			Spec:     stretch(v.size, picture.Bicubic, 127, 128),
+			features: pooled(v.featureMap), top: imageNetTop(v.dropout),
+		})
+	}
+	return all
+}
+
+func stretch(side int, filter picture.Filter, mean, std float32) picture.Spec {
+	return picture.Spec{
+		Width: side, Height: side, Filter: filter, Fit: picture.Stretch,
+		Mean: [3]float32{mean, mean, mean}, Std: [3]float32{std, std, std},
+	}
+}
+
+func pooled(featureMap func(*nn.Builder) nn.Value) func(*nn.Builder) nn.Value {
+	return func(b *nn.Builder) nn.Value { return b.GlobalAveragePool(featureMap(b)) }
+}
+
+// imageNetTop ends a network in logits over the ImageNet classes.
+func imageNetTop(dropout float64) func(*nn.Builder, nn.Value) nn.Value {
+	return func(b *nn.Builder, features nn.Value) nn.Value {
+		return b.Dense(ClassifierName, b.Dropout(features, dropout), ImageNetClasses, nn.WithBias())
+	}
+}
+
+// All returns every architecture, in the order of the table.
+func All() []Architecture { return append([]Architecture(nil), zoo...) }
+
+// Lookup returns the architecture of a name, or an error that lists the names.
+func Lookup(name string) (Architecture, error) {
+	var names []string
+	for _, a := range zoo {
+		if a.Name == name {
+			return a, nil
+		}
+		names = append(names, a.Name)
+	}
+	return Architecture{}, fmt.Errorf("no backbone is named %q; there are %s", name, strings.Join(names, ", "))
+}
+
+// Features is the network without its top: [height width 3] to a feature vector
+// of FeatureCount values (globally average-pooled, but for small-cnn). It panics
+// if a side is below MinSide.
+func (a Architecture) Features(height, width int) *nn.Graph {
+	b := a.builder(height, width)
+	return b.Build(a.features(b))
+}
+
+// WithTop is the network with its own top: 1000 ImageNet logits, or for
+// small-cnn one probability. It panics if a side is below MinSide.
+func (a Architecture) WithTop(height, width int) *nn.Graph {
+	b := a.builder(height, width)
+	return b.Build(a.top(b, a.features(b)))
+}
+
+func (a Architecture) builder(height, width int) *nn.Builder {
+	if height < a.MinSide || width < a.MinSide {
+		panic(fmt.Sprintf("backbone: %s needs at least %d×%d pixels, not %d×%d", a.Name, a.MinSide, a.MinSide, width, height))
+	}
+	return nn.NewBuilder(height, width, 3)
+}

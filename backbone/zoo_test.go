@@ -1,0 +1,82 @@
+package backbone
+
+import (
+	"fmt"
+	"testing"
+
+	"garb/tensor"
+)
+
+func TestParameterCounts(t *testing.T) {
+	// Lite0 and Xception: Keras, moving statistics included. small-cnn: Keras's
+	// summary of the homework's network.
+	for _, test := range []struct {
+		name                string
+		size, without, with int
+	}{
+		{"efficientnet-lite0", 224, 4_694_024 - 1_281_000, 4_694_024},
+		{"xception", 299, 20_861_480, 20_861_480 + 2_049_000},
+		{"small-cnn", 150, 11_215_873 - 65, 11_215_873},
+	} {
+		a := lookup(t, test.name)
+		if n := a.Features(test.size, test.size).ParamCount(); n != test.without {
+			t.Errorf("%s without top has %d parameters, want %d", test.name, n, test.without)
+		}
+		if n := a.WithTop(test.size, test.size).ParamCount(); n != test.with {
+			t.Errorf("%s with top has %d parameters, want %d", test.name, n, test.with)
+		}
+	}
+}
+
+func TestTrainableParametersOfLite(t *testing.T) {
+	// In millions: param_count of timm's results table for tf_efficientnet_lite0-4.
+	for i, want := range []string{"4.65", "5.42", "6.09", "8.20", "13.01"} {
+		a := lookup(t, fmt.Sprintf("efficientnet-lite%d", i))
+		n := 0
+		for _, p := range a.WithTop(a.Spec.Height, a.Spec.Width).Params() {
+			if p.Trainable {
+				n += tensor.Len(p.Shape)
+			}
+		}
+		if got := fmt.Sprintf("%.2f", float64(n)/1e6); got != want {
+			t.Errorf("%s has %s million trainable parameters, want %s", a.Name, got, want)
+		}
+	}
+}
+
+func TestFeatureShapes(t *testing.T) {
+	for _, a := range All() {
+		for _, side := range []int{a.MinSide, 150, a.Spec.Height} {
+			shape := a.Features(side, side+1).OutputShape()
+			if len(shape) != 1 || shape[0] != a.FeatureCount {
+				t.Errorf("%s at %d gives features %s, want [%d]", a.Name, side, tensor.ShapeString(shape), a.FeatureCount)
+			}
+		}
+	}
+}
+
+func TestLookupNamesWhatThereIs(t *testing.T) {
+	if _, err := Lookup("resnet"); err == nil {
+		t.Error("an unknown name gives no error")
+	}
+}
+
+func lookup(t *testing.T, name string) Architecture {
+	t.Helper()
+	a, err := Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func ExampleArchitecture_Features() {
+	a, err := Lookup("efficientnet-lite0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	g := a.Features(a.Spec.Height, a.Spec.Width)
+	fmt.Println(g.InputShape(), g.OutputShape(), g.ParamCount())
+	// Output: [224 224 3] [1280] 3413024
+}
