@@ -120,6 +120,8 @@ func (s *step) cut(n, threads int) tasks {
 // scratchLen is the number of values that a thread needs while it works.
 func (s *step) scratchLen() int {
 	switch {
+	case s.kind == stepMatrix && s.rows > 1:
+		return kernel.ScratchLen(s.depth)
 	case s.kind == stepConv && s.padded():
 		return s.kernelHeight * s.lineLen()
 	case s.kind == stepPool:
@@ -160,7 +162,7 @@ func (s *step) run(b *buffers, task int, scratch []float32) {
 		g := kernel.Gemm{
 			Dst: b.out, DstStride: s.columns,
 			A: b.in, AStride: s.depth, Segments: 1, SegmentLen: s.depth, SegmentStride: s.depth,
-			B: s.matrix, Bias: s.bias, Activation: s.activation,
+			B: s.matrix, Bias: s.bias, Activation: s.activation, Scratch: scratch,
 		}
 		if b.residual != nil {
 			g.Residual, g.ResidualStride = b.residual, s.columns

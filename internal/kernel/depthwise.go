@@ -5,9 +5,9 @@ package kernel
 //	dst[y,x,c] = act(bias[c] + Σ_i Σ_j in(src[y·Stride+i−PadTop, x·Stride+j−PadLeft, c]) · kernel[i,j,c])
 //
 // where positions outside src count as zero, and in is max(v,0) if ReLUInput is
-// set and v otherwise. The sum runs over i and j in that order by fused
-// multiply-add, starting from zero; then the bias is added. Padding is skipped,
-// never read.
+// set and v otherwise. The sum runs over i and j in that order, starting from
+// zero; then the bias is added. Padding is skipped, never read. As in Gemm a
+// value's bits depend only on the level being the portable one or not.
 type Depthwise struct {
 	Dst                 []float32
 	DstHeight, DstWidth int
@@ -28,8 +28,39 @@ type Depthwise struct {
 }
 
 // Run computes the output rows [rowLow,rowHigh). Disjoint ranges may run at the
-// same time. It allocates nothing.
-func (d *Depthwise) Run(rowLow, rowHigh int) { runDepthwise(d, rowLow, rowHigh) }
+// same time. It allocates nothing. It panics if a slice does not have the length
+// that the shape says.
+func (d *Depthwise) Run(rowLow, rowHigh int) {
+	d.check(rowLow, rowHigh)
+	if level == Generic {
+		depthwiseGeneric(d, rowLow, rowHigh)
+	} else {
+		depthwiseVector(d, rowLow, rowHigh, level)
+	}
+}
+
+// check makes sure that nothing outside the slices is read or written: the
+// assembly does not look. Every window must reach into src.
+func (d *Depthwise) check(rowLow, rowHigh int) {
+	inside := func(size, src, kernel, pad int) bool {
+		return pad >= 0 && pad < kernel && size > 0 && (size-1)*d.Stride-pad < src
+	}
+	switch {
+	case d.Stride <= 0 || d.Channels <= 0 || d.KernelHeight <= 0 || d.KernelWidth <= 0 ||
+		!inside(d.DstHeight, d.SrcHeight, d.KernelHeight, d.PadTop) || !inside(d.DstWidth, d.SrcWidth, d.KernelWidth, d.PadLeft):
+		panic("kernel: Depthwise windows lie outside src")
+	case rowLow < 0 || rowHigh > d.DstHeight:
+		panic("kernel: Depthwise rows outside dst")
+	case len(d.Dst) < d.DstHeight*d.DstWidth*d.Channels:
+		panic("kernel: Depthwise Dst is too short")
+	case len(d.Src) < d.SrcHeight*d.SrcWidth*d.Channels:
+		panic("kernel: Depthwise Src is too short")
+	case len(d.Kernel) < d.KernelHeight*d.KernelWidth*d.Channels:
+		panic("kernel: Depthwise Kernel is too short")
+	case d.Bias != nil && len(d.Bias) < d.Channels:
+		panic("kernel: Depthwise Bias is too short")
+	}
+}
 
 // depthwiseGeneric is the reference: the definition above.
 func depthwiseGeneric(d *Depthwise, rowLow, rowHigh int) {

@@ -1,6 +1,9 @@
 package kernel
 
-// Activation is the non-linearity applied when a result is written.
+import "math"
+
+// Activation is the non-linearity applied when a result is written. NaN passes
+// through.
 type Activation uint8
 
 const (
@@ -9,19 +12,61 @@ const (
 	ReLU6               // min(max(v, 0), 6)
 )
 
+// bounds returns low and high such that the activation is min(max(v, low), high).
+func (a Activation) bounds() (low, high float32) {
+	switch a {
+	case ReLU:
+		return 0, float32(math.Inf(1))
+	case ReLU6:
+		return 0, 6
+	}
+	return float32(math.Inf(-1)), float32(math.Inf(1))
+}
+
 // Matrix is a right-hand side of Gemm: rows × columns values, packed once into
 // panels of adjacent columns so that the micro-kernel reads it front to back.
-// It is immutable and may be shared. The packing belongs to the CPU level that
-// was active when it was made.
+// It is immutable and may be shared. It is packed for one level and stays with
+// that level's kernels.
 type Matrix struct {
 	Rows, Columns int
 	// PanelColumns is the number of columns in every panel but the last.
 	PanelColumns int
-	data         []float32
+
+	level Level
+	// data holds panel after panel, each row by row. The last panel is filled with
+	// zeros to a multiple of the level's vector.
+	data []float32
 }
 
 // Panels returns the number of panels.
 func (b *Matrix) Panels() int { return (b.Columns + b.PanelColumns - 1) / b.PanelColumns }
+
+// panel returns panel p: its first column, its number of columns, and its rows.
+func (b *Matrix) panel(p int) (column, columns int, data []float32) {
+	column = p * b.PanelColumns
+	return column, min(b.PanelColumns, b.Columns-column), b.data[column*b.Rows:]
+}
+
+// The panels of each level: columns in a panel, and in a vector.
+var panelColumns = [...]struct{ panel, vector int }{
+	Generic: {16, 1},
+	AVX2:    {16, 8},
+	AVX512:  {32, 16},
+}
+
+func pack(b []float32, rows, columns int, level Level) *Matrix {
+	size := panelColumns[level]
+	round := func(n int) int { return (n + size.vector - 1) / size.vector * size.vector }
+	m := &Matrix{Rows: rows, Columns: columns, PanelColumns: size.panel, level: level}
+	m.data = make([]float32, rows*(columns/size.panel*size.panel+round(columns%size.panel)))
+	for p := range m.Panels() {
+		column, width, to := m.panel(p)
+		for k := range rows {
+			copy(to[k*round(width):], b[k*columns+column:][:width])
+		}
+	}
+	return m
+}
 
 // Gemm is a matrix product with its epilogue:
 //
@@ -32,9 +77,10 @@ func (b *Matrix) Panels() int { return (b.Columns + b.PanelColumns - 1) / b.Pane
 // AStride the stride times the input channels, SegmentLen the kernel's width
 // times the input channels, and SegmentStride the length of one input row.
 //
-// The sum runs over s and k in that order by fused multiply-add, starting from
-// zero; then bias, then residual are added. So a value's bits depend on neither
-// the tile nor the thread that computed it.
+// The sum runs over s and k in that order, starting from zero; then bias, then
+// residual are added. The assembly adds each product without rounding it first.
+// So a value's bits depend on neither the tile nor the thread that computed it,
+// and AVX2 and AVX-512 give the same bits.
 type Gemm struct {
 	Dst       []float32
 	DstStride int // between rows of dst, in values
@@ -52,28 +98,79 @@ type Gemm struct {
 	ResidualStride int
 
 	Activation Activation
+
+	// Scratch is nil, or ScratchLen values that Run may use: it is then faster.
+	Scratch []float32
 }
 
+// ScratchLen returns the length of Scratch that helps with rows of A of the given
+// stride. Rows a multiple of 4 KiB apart fall into the same few lines of the
+// first-level cache, so that a tile's rows drive each other out; there a tile is
+// copied to rows that lie otherwise. Elsewhere it is 0.
+func ScratchLen(aStride int) int {
+	if aStride%cacheWay != 0 {
+		return 0
+	}
+	return maxTileRows * (aStride + scratchPad)
+}
+
+const (
+	// cacheWay is the number of values in one way of the first-level data cache,
+	// 4 KiB on amd64.
+	cacheWay = 1024
+	// scratchPad moves each row on by a cache line.
+	scratchPad = 16
+	// maxTileRows is the number of rows of the largest micro-kernel.
+	maxTileRows = 14
+)
+
 // Run computes rows [rowLow,rowHigh) of the panels [panelLow,panelHigh) of B.
-// Disjoint ranges may run at the same time. It allocates nothing.
+// Disjoint ranges may run at the same time. It allocates nothing. It panics if a
+// slice is too short for the ranges.
 func (g *Gemm) Run(rowLow, rowHigh, panelLow, panelHigh int) {
-	runGemm(g, rowLow, rowHigh, panelLow, panelHigh)
+	if rowLow >= rowHigh || panelLow >= panelHigh {
+		return
+	}
+	g.check(rowLow, rowHigh, panelLow, panelHigh)
+	if g.B.level == Generic {
+		gemmGeneric(g, rowLow, rowHigh, panelLow, panelHigh)
+	} else {
+		gemmVector(g, rowLow, rowHigh, panelLow, panelHigh)
+	}
+}
+
+// check makes sure that nothing outside the slices is read or written: the
+// assembly does not look.
+func (g *Gemm) check(rowLow, rowHigh, panelLow, panelHigh int) {
+	columns := min(panelHigh*g.B.PanelColumns, g.B.Columns)
+	last := rowHigh - 1
+	switch {
+	case rowLow < 0 || panelLow < 0 || panelHigh > g.B.Panels():
+		panic("kernel: Gemm range outside the matrices")
+	case g.Segments <= 0 || g.SegmentLen <= 0 || g.Segments*g.SegmentLen != g.B.Rows:
+		panic("kernel: Gemm segments do not make up the rows of B")
+	case g.AStride < 0 || g.SegmentStride < 0 || len(g.A) < last*g.AStride+(g.Segments-1)*g.SegmentStride+g.SegmentLen:
+		panic("kernel: Gemm A is too short")
+	case g.DstStride < columns || len(g.Dst) < last*g.DstStride+columns:
+		panic("kernel: Gemm Dst is too short")
+	case g.Bias != nil && len(g.Bias) < columns:
+		panic("kernel: Gemm Bias is too short")
+	case g.Residual != nil && (g.ResidualStride < columns || len(g.Residual) < last*g.ResidualStride+columns):
+		panic("kernel: Gemm Residual is too short")
+	}
 }
 
 // gemmGeneric is the reference: the definition above, one dst row at a time.
 func gemmGeneric(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
-	var sums [genericPanel]float32
+	var sums [16]float32 // a panel's columns
 	for p := panelLow; p < panelHigh; p++ {
-		column := p * g.B.PanelColumns
-		width := min(g.B.PanelColumns, g.B.Columns-column)
-		panel := g.B.data[p*g.B.PanelColumns*g.B.Rows:]
+		column, width, panel := g.B.panel(p)
 		for i := rowLow; i < rowHigh; i++ {
 			acc := sums[:width]
 			clear(acc)
 			k := 0
-			for s := 0; s < g.Segments; s++ {
-				a := g.A[i*g.AStride+s*g.SegmentStride:][:g.SegmentLen]
-				for _, v := range a {
+			for s := range g.Segments {
+				for _, v := range g.A[i*g.AStride+s*g.SegmentStride:][:g.SegmentLen] {
 					row := panel[k*width:][:len(acc)]
 					for j := range acc {
 						acc[j] += v * row[j]
@@ -96,35 +193,10 @@ func gemmGeneric(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 	}
 }
 
-// genericPanel is the panel width of the portable kernel, in columns.
-const genericPanel = 16
-
-// packGeneric lays b out panel after panel, each row by row, without padding.
-func packGeneric(b []float32, rows, columns int) *Matrix {
-	m := &Matrix{Rows: rows, Columns: columns, PanelColumns: genericPanel, data: make([]float32, rows*columns)}
-	to := m.data
-	for low := 0; low < columns; low += genericPanel {
-		width := min(genericPanel, columns-low)
-		for k := 0; k < rows; k++ {
-			copy(to[:width], b[k*columns+low:])
-			to = to[width:]
-		}
-	}
-	return m
-}
-
 // activate writes act(src) to dst; they may be the same slice.
 func activate(dst, src []float32, a Activation) {
-	switch a {
-	case Identity:
-		copy(dst, src)
-	case ReLU:
-		for i, v := range src {
-			dst[i] = max(v, 0)
-		}
-	case ReLU6:
-		for i, v := range src {
-			dst[i] = min(max(v, 0), 6)
-		}
+	low, high := a.bounds()
+	for i, v := range src {
+		dst[i] = min(max(v, low), high)
 	}
 }

@@ -17,8 +17,8 @@ func HalfToFloat(h uint16) float32 {
 	return math.Float32frombits(sign | (exponent+112)<<23 | fraction<<13)
 }
 
-// FloatToHalf returns the nearest binary16 number, ties to even; values beyond
-// 65504 become infinite.
+// FloatToHalf returns the nearest binary16 number, ties to even; values from
+// 65520 on become infinite.
 func FloatToHalf(f float32) uint16 {
 	bits := math.Float32bits(f)
 	sign := uint16(bits>>16) & 0x8000
@@ -36,8 +36,13 @@ func FloatToHalf(f float32) uint16 {
 	return sign | uint16((bits-0x38000000)>>13)
 }
 
-func fromHalfGeneric(dst []float32, src []byte) {
-	for i := range dst {
+// FromHalf sets dst[i] to the IEEE 754 binary16 value stored little-endian at
+// src[2i]. It panics if src does not hold exactly two bytes a value.
+func FromHalf(dst []float32, src []byte) {
+	if len(src) != 2*len(dst) {
+		panic("kernel: half-precision source and destination lengths do not match")
+	}
+	for i := fromHalfVector(dst, src); i < len(dst); i++ {
 		dst[i] = HalfToFloat(uint16(src[2*i]) | uint16(src[2*i+1])<<8)
 	}
 }

@@ -1,17 +1,62 @@
 // Package kernel computes on slices of float32: matrix products, depthwise
-// convolution rows, element-wise operations. It knows no tensors and no layers.
+// convolutions, element-wise operations. It knows no tensors and no layers.
 //
 // Each operation has a portable Go implementation, always compiled, that is the
 // reference, and assembly for amd64 (AVX2 with FMA, AVX-512) chosen once at
 // start-up. The environment variable GARB_CPU (generic, avx2, avx512) forces a
-// lower level.
+// level.
 package kernel
 
+import (
+	"fmt"
+	"os"
+)
+
+//go:generate sh -c "cd _asm && go run . -out ../amd64.s -stubs ../stubs_amd64.go -pkg kernel"
+
+// Level is the kind of instructions that the kernels use.
+type Level uint8
+
+const (
+	Generic Level = iota // portable Go
+	AVX2                 // 256-bit vectors, with FMA and F16C
+	AVX512               // 512-bit vectors: F, BW, DQ, VL
+)
+
+// String is the level's name as GARB_CPU has it.
+func (l Level) String() string { return [...]string{"generic", "avx2", "avx512"}[l] }
+
+// level is the level in use, levelErr what was wrong with GARB_CPU.
+var level, levelErr = choose(os.Getenv("GARB_CPU"), best())
+
+// ActiveLevel returns the level in use.
+func ActiveLevel() Level { return level }
+
+// LevelError says why the level that GARB_CPU asks for is not in use: it is
+// unknown, or the CPU or this build lacks it. The best level is used instead.
+func LevelError() error { return levelErr }
+
+func choose(name string, best Level) (Level, error) {
+	if name == "" {
+		return best, nil
+	}
+	for l := Generic; l <= AVX512; l++ {
+		if l.String() != name {
+			continue
+		}
+		if l > best {
+			return best, fmt.Errorf("GARB_CPU=%s: this machine offers at most %s; unset it or choose a lower level", name, best)
+		}
+		return l, nil
+	}
+	return best, fmt.Errorf("GARB_CPU=%s: the levels are generic, avx2 and avx512", name)
+}
+
 // Pack lays out b, a rows × columns matrix in row-major order, for Gemm. b is
-// not kept.
+// not kept. It panics if b has another length.
 func Pack(b []float32, rows, columns int) *Matrix {
 	if len(b) != rows*columns {
 		panic("kernel: matrix to pack does not have rows × columns values")
 	}
-	return runPack(b, rows, columns)
+	return pack(b, rows, columns, level)
 }

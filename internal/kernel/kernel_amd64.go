@@ -2,15 +2,61 @@
 
 package kernel
 
-func runPack(b []float32, rows, columns int) *Matrix { return packGeneric(b, rows, columns) }
+import (
+	"unsafe"
 
-func runGemm(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
-	gemmGeneric(g, rowLow, rowHigh, panelLow, panelHigh)
+	"golang.org/x/sys/cpu"
+)
+
+func best() Level {
+	x := &cpu.X86
+	switch {
+	case !x.HasAVX2 || !x.HasFMA || !x.HasF16C:
+		return Generic
+	case x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL:
+		return AVX512
+	}
+	return AVX2
 }
 
-func runDepthwise(d *Depthwise, rowLow, rowHigh int) { depthwiseGeneric(d, rowLow, rowHigh) }
+// The functions below do as much as whole vectors of 8 values hold and return how
+// many values that is.
 
-func runMax(dst, src []float32)                    { maxGeneric(dst, src) }
-func runAdd(dst, src []float32, a Activation)      { addGeneric(dst, src, a) }
-func runActivate(dst, src []float32, a Activation) { activate(dst, src, a) }
-func runFromHalf(dst []float32, src []byte)        { fromHalfGeneric(dst, src) }
+func maxVector(dst, src []float32) int {
+	n := len(dst) &^ 7
+	if n == 0 || level == Generic {
+		return 0
+	}
+	maxAVX2(&dst[0], &src[0], n/8)
+	return n
+}
+
+func addVector(dst, src []float32, low, high float32) int {
+	n := len(dst) &^ 7
+	if n == 0 || level == Generic {
+		return 0
+	}
+	addAVX2(&dst[0], &src[0], n/8, low, high)
+	return n
+}
+
+func activateVector(dst, src []float32, low, high float32) int {
+	n := len(dst) &^ 7
+	if n == 0 || level == Generic {
+		return 0
+	}
+	activateAVX2(&dst[0], &src[0], n/8, low, high)
+	return n
+}
+
+func fromHalfVector(dst []float32, src []byte) int {
+	n := len(dst) &^ 7
+	if n == 0 || level == Generic {
+		return 0
+	}
+	fromHalfAVX2(unsafe.SliceData(dst), unsafe.SliceData(src), n/8)
+	return n
+}
+
+// Pause waits a moment, some ten nanoseconds a turn, and tells the core so.
+func Pause(turns int) { pauseAMD64(turns) }

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// elementwise makes the functions on two slices, for whole vectors of 8 values.
+// They are bound by memory, so AVX2 serves both levels.
+func elementwise() {
+	const bytes = 32
+	for _, f := range []struct {
+		name, doc string
+		clamped   bool
+		operate   func(dst Mem, v reg.VecVirtual) // v holds the values of src
+	}{
+		{"max", "dst = max(dst, src)", false, func(dst Mem, v reg.VecVirtual) { VMAXPS(dst, v, v) }},
+		{"add", "dst = clamp(dst + src, low, high)", true, func(dst Mem, v reg.VecVirtual) { VADDPS(dst, v, v) }},
+		{"activate", "dst = clamp(src, low, high)", true, func(Mem, reg.VecVirtual) {}},
+	} {
+		parameters := "dst, src *float32, vectors int"
+		if f.clamped {
+			parameters += ", low, high float32"
+		}
+		TEXT(f.name+"AVX2", NOSPLIT, "func("+parameters+")")
+		Pragma("noescape")
+		Doc(fmt.Sprintf("%sAVX2 sets %s for vectors of 8 values.", f.name, f.doc))
+		dst, src := parameter("dst"), parameter("src")
+		low, high := YMM(), YMM()
+		if f.clamped {
+			lowAt, _ := Param("low").Resolve()
+			highAt, _ := Param("high").Resolve()
+			VBROADCASTSS(lowAt.Addr, low)
+			VBROADCASTSS(highAt.Addr, high)
+		}
+		byTwo(parameter("vectors"), func(n int) {
+			for i := range n {
+				v := YMM()
+				VMOVUPS(Mem{Base: src, Disp: i * bytes}, v)
+				f.operate(Mem{Base: dst, Disp: i * bytes}, v)
+				if f.clamped {
+					clamp(v, low, high)
+				}
+				VMOVUPS(v, Mem{Base: dst, Disp: i * bytes})
+			}
+			ADDQ(Imm(uint64(n*bytes)), src)
+			ADDQ(Imm(uint64(n*bytes)), dst)
+		})
+	}
+}
+
+func parameter(name string) reg.GPVirtual {
+	return Load(Param(name), GP64()).(reg.GPVirtual)
+}
+
+// byTwo runs body(2) while two vectors are left, then body(1), and returns.
+func byTwo(vectors reg.GPVirtual, body func(n int)) {
+	SUBQ(Imm(2), vectors)
+	JLT(LabelRef("rest"))
+	Label("two")
+	body(2)
+	SUBQ(Imm(2), vectors)
+	JGE(LabelRef("two"))
+	Label("rest")
+	ADDQ(Imm(2), vectors)
+	JZ(LabelRef("end"))
+	body(1)
+	Label("end")
+	VZEROUPPER()
+	RET()
+}
+
+// fromHalf widens half-precision values.
+func fromHalf() {
+	TEXT("fromHalfAVX2", NOSPLIT, "func(dst *float32, src *byte, vectors int)")
+	Pragma("noescape")
+	Doc("fromHalfAVX2 converts vectors of 8 half-precision values.")
+	dst, src := parameter("dst"), parameter("src")
+	byTwo(parameter("vectors"), func(n int) {
+		for i := range n {
+			v := YMM()
+			VCVTPH2PS(Mem{Base: src, Disp: i * 16}, v)
+			VMOVUPS(v, Mem{Base: dst, Disp: i * 32})
+		}
+		ADDQ(Imm(uint64(n*16)), src)
+		ADDQ(Imm(uint64(n*32)), dst)
+	})
+}
+
+// pause tells the core that the thread waits in a loop.
+func pause() {
+	TEXT("pauseAMD64", NOSPLIT, "func(turns int)")
+	Doc("pauseAMD64 executes PAUSE turns times, at least once.")
+	turns := parameter("turns")
+	Label("again")
+	PAUSE()
+	DECQ(turns)
+	JG(LabelRef("again"))
+	RET()
+}
