@@ -1,0 +1,77 @@
+package safefile
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := Write(path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWriteThenRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "result")
+	for _, text := range []string{"first", "second, longer", ""} {
+		write(t, path, text)
+		got, err := Read(path, 100)
+		if err != nil || string(got) != text {
+			t.Errorf("read %q, %v; want %q", got, err, text)
+		}
+	}
+}
+
+func TestFailedWriteLeavesTheOldFileAndNothingElse(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "result")
+	write(t, path, "old")
+	failure := errors.New("stopped")
+	err := Write(path, func(w io.Writer) error { io.WriteString(w, "half"); return failure })
+	if !errors.Is(err, failure) {
+		t.Errorf("error %v, want %v", err, failure)
+	}
+	if got, _ := os.ReadFile(path); string(got) != "old" {
+		t.Errorf("file holds %q, want the old text", got)
+	}
+	if entries, _ := os.ReadDir(folder); len(entries) != 1 {
+		t.Errorf("folder holds %d files, want 1", len(entries))
+	}
+}
+
+func TestWriteFollowsLinks(t *testing.T) {
+	folder := t.TempDir()
+	target, link := filepath.Join(folder, "target"), filepath.Join(folder, "link")
+	write(t, target, "old")
+	if err := os.Symlink(target, link); err != nil {
+		t.Skip("this system makes no links: ", err)
+	}
+	write(t, link, "new")
+	if got, _ := os.ReadFile(target); string(got) != "new" {
+		t.Errorf("the link's target holds %q", got)
+	}
+}
+
+func TestWhatIsNotAFileIsRefused(t *testing.T) {
+	folder := t.TempDir()
+	var notRegular *NotRegularError
+	if _, err := Read(folder, 1); !errors.As(err, &notRegular) {
+		t.Errorf("reading a folder: %v", err)
+	}
+	if err := Write(folder, func(io.Writer) error { return nil }); !errors.As(err, &notRegular) {
+		t.Errorf("writing a folder: %v", err)
+	}
+	path := filepath.Join(folder, "large")
+	write(t, path, "12345")
+	var tooLarge *TooLargeError
+	if _, err := Read(path, 4); !errors.As(err, &tooLarge) {
+		t.Errorf("reading a large file: %v", err)
+	}
+	if _, err := Read(filepath.Join(folder, "none"), 4); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("reading a missing file: %v", err)
+	}
+}

@@ -1,0 +1,425 @@
+package tensor
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"garb/internal/kernel"
+	"garb/internal/safefile"
+)
+
+// DType is how a file stores a tensor's values.
+type DType string
+
+const (
+	Float32 DType = "F32"
+	Float16 DType = "F16" // IEEE 754 binary16: 11 bits of precision, at most 65504
+)
+
+// bytes is the size of one value, 0 for a dtype that is not known.
+func (d DType) bytes() int {
+	switch d {
+	case Float32:
+		return 4
+	case Float16:
+		return 2
+	}
+	return 0
+}
+
+const (
+	// maxFileBytes bounds what ReadFile takes into memory: 24 times the largest
+	// network of this project.
+	maxFileBytes = 2 << 30
+	// maxHeaderBytes bounds the JSON header. The largest of this project's
+	// networks needs 0.1 MB; other writers allow 100 MB.
+	maxHeaderBytes = 16 << 20
+	metadataKey    = "__metadata__"
+	alignment      = 8 // of the tensors' bytes within the file
+)
+
+// ErrMissing is what errors.Is finds when a file or map has no tensor of a name.
+var ErrMissing = errors.New("no such tensor")
+
+// FormatError says why bytes are not a safetensors file.
+type FormatError struct {
+	Path   string // "" when the bytes did not come from a file
+	Reason string
+}
+
+func (e *FormatError) Error() string {
+	if e.Path == "" {
+		return "not a valid safetensors file: " + e.Reason
+	}
+	return e.Path + " is not a valid safetensors file: " + e.Reason
+}
+
+func malformed(format string, args ...any) error {
+	return &FormatError{Reason: fmt.Sprintf(format, args...)}
+}
+
+// File is a safetensors file in memory. It is immutable and shared by goroutines.
+type File struct {
+	// Metadata is the file's text by key; it must not be changed.
+	Metadata map[string]string
+
+	data    []byte // the whole file
+	entries map[string]entry
+}
+
+// entry is one tensor in a file; data is part of the file's bytes.
+type entry struct {
+	dtype DType
+	shape []int
+	data  []byte
+}
+
+// Decode reads a safetensors file: 8 bytes with the header's length, the JSON
+// header, the tensors' bytes. It keeps data, which must not change any more, and
+// copies no values. Every tensor's place is checked: its length is its shape's,
+// and all tensors together cover the file without holes or overlaps. What fails
+// is a *FormatError.
+func Decode(data []byte) (*File, error) {
+	if len(data) < 8 {
+		return nil, malformed("it has %d bytes, too few for a header; copy or download it again", len(data))
+	}
+	length := binary.LittleEndian.Uint64(data)
+	if length > maxHeaderBytes {
+		return nil, malformed("its header would have %d bytes; at most %d are read", length, maxHeaderBytes)
+	}
+	if length > uint64(len(data)-8) {
+		return nil, malformed("it ends within its header of %d bytes; copy or download it again", length)
+	}
+	f := &File{data: data}
+	if err := f.decodeHeader(data[8:8+length], data[8+length:]); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// ReadFile reads and decodes the safetensors file at path, of at most 2 GiB. Its
+// errors are those of Decode, with the path, and of opening a file.
+func ReadFile(path string) (*File, error) {
+	data, err := safefile.Read(path, maxFileBytes)
+	if err != nil {
+		return nil, err
+	}
+	f, err := Decode(data)
+	var format *FormatError
+	if errors.As(err, &format) {
+		format.Path = path
+	}
+	return f, err
+}
+
+// decodeHeader fills metadata and entries. body is what follows the header.
+func (f *File) decodeHeader(header, body []byte) error {
+	f.entries = map[string]entry{}
+	var places []place
+	d := json.NewDecoder(bytes.NewReader(header))
+	err := decodeObject(d, func(key string) error {
+		if key == metadataKey {
+			if f.Metadata != nil {
+				return malformed("it has two sets of metadata")
+			}
+			f.Metadata = map[string]string{}
+			return decodeObject(d, func(key string) error {
+				if _, taken := f.Metadata[key]; taken {
+					return malformed("metadata %q appears twice", key)
+				}
+				var value string
+				err := d.Decode(&value)
+				f.Metadata[key] = value
+				return err
+			})
+		}
+		if _, taken := f.entries[key]; taken {
+			return malformed("tensor %q appears twice", key)
+		}
+		var stored storedEntry
+		if err := d.Decode(&stored); err != nil {
+			return err
+		}
+		e, place, err := stored.check(key, body)
+		f.entries[key] = e
+		places = append(places, place)
+		return err
+	})
+	if err == nil {
+		if _, end := d.Token(); end != io.EOF {
+			err = errors.New("text after the last brace")
+		}
+	}
+	var format *FormatError
+	switch {
+	case errors.As(err, &format):
+		return err
+	case err != nil:
+		return malformed("its header is not the JSON that it should be (%v); copy or download it again", err)
+	}
+	return checkCover(places, uint64(len(body)))
+}
+
+// decodeObject reads a JSON object, calling member after each key to read the
+// key's value. It exists because decoding into a map hides repeated keys.
+func decodeObject(d *json.Decoder, member func(key string) error) error {
+	if open, err := d.Token(); err != nil {
+		return err
+	} else if open != json.Delim('{') {
+		return fmt.Errorf("%v where an object should begin", open)
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		// The decoder lets only strings be keys.
+		if err := member(key.(string)); err != nil {
+			return err
+		}
+	}
+	_, err := d.Token()
+	return err
+}
+
+// storedEntry is a tensor as the header describes it.
+type storedEntry struct {
+	DType   DType     `json:"dtype"`
+	Shape   []uint64  `json:"shape"`
+	Offsets [2]uint64 `json:"data_offsets"`
+}
+
+// place is where a tensor's bytes are, counted from the header's end.
+type place struct {
+	name       string
+	begin, end uint64
+}
+
+func (s storedEntry) check(name string, body []byte) (entry, place, error) {
+	fail := func(format string, args ...any) (entry, place, error) {
+		return entry{}, place{}, malformed("tensor %q: %s", name, fmt.Sprintf(format, args...))
+	}
+	if s.DType.bytes() == 0 {
+		return fail("its dtype is %q; garb reads F32 and F16", string(s.DType))
+	}
+	begin, end := s.Offsets[0], s.Offsets[1]
+	if begin > end {
+		return fail("it ends at byte %d before it begins at %d", end, begin)
+	}
+	if end > uint64(len(body)) {
+		return fail("the file ends %d bytes before it does; copy or download it again", end-uint64(len(body)))
+	}
+	// Every dimension is checked, so that a zero cannot hide a huge one.
+	size, shape := uint64(s.DType.bytes()), make([]int, len(s.Shape))
+	for i, dimension := range s.Shape {
+		if dimension > math.MaxInt32 {
+			return fail("dimension %d is %d", i, dimension)
+		}
+		high, low := bits.Mul64(size, dimension)
+		if high != 0 {
+			return fail("its shape %v overflows", s.Shape)
+		}
+		size, shape[i] = low, int(dimension)
+	}
+	if size != end-begin {
+		return fail("shape %s of %s needs %d bytes, not %d", ShapeString(shape), s.DType, size, end-begin)
+	}
+	return entry{s.DType, shape, body[begin:end]}, place{name, begin, end}, nil
+}
+
+// checkCover checks that the places lie one after another over size bytes.
+func checkCover(places []place, size uint64) error {
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end))
+	})
+	at := uint64(0)
+	for _, p := range places {
+		if p.begin < at {
+			return malformed("tensor %q overlaps the one before it", p.name)
+		}
+		if p.begin > at {
+			return malformed("%d bytes before tensor %q belong to no tensor", p.begin-at, p.name)
+		}
+		at = p.end
+	}
+	if at != size {
+		return malformed("%d bytes at its end belong to no tensor", size-at)
+	}
+	return nil
+}
+
+// Names returns the names of all tensors, sorted.
+func (f *File) Names() []string { return sortedKeys(f.entries) }
+
+// Has tells whether there is a tensor of that name.
+func (f *File) Has(name string) bool {
+	_, ok := f.entries[name]
+	return ok
+}
+
+// Shape returns a tensor's shape, nil if there is none of that name.
+func (f *File) Shape(name string) []int { return slices.Clone(f.entries[name].shape) }
+
+// DType returns how a tensor is stored, "" if there is none of that name.
+func (f *File) DType(name string) DType { return f.entries[name].dtype }
+
+// Tensor returns a fresh float32 copy of a tensor. The error is ErrMissing if
+// there is none of that name.
+func (f *File) Tensor(name string) (*Tensor, error) {
+	e, ok := f.entries[name]
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrMissing, name)
+	}
+	t := New(e.shape...)
+	if e.dtype == Float16 {
+		kernel.FromHalf(t.Data, e.data)
+		return t, nil
+	}
+	for i := range t.Data {
+		t.Data[i] = math.Float32frombits(binary.LittleEndian.Uint32(e.data[4*i:]))
+	}
+	return t, nil
+}
+
+// Digest returns the SHA-256 of the whole file, computed at each call, as
+// "sha256:" and 64 hexadecimal digits.
+func (f *File) Digest() string { return fmt.Sprintf("sha256:%x", sha256.Sum256(f.data)) }
+
+// Size returns the file's length in bytes.
+func (f *File) Size() int { return len(f.data) }
+
+// Map is a set of named tensors in memory.
+type Map map[string]*Tensor
+
+// Names returns the names of all tensors, sorted.
+func (m Map) Names() []string { return sortedKeys(m) }
+
+// Tensor returns the map's own tensor of a name, not a copy. The error is
+// ErrMissing if there is none of that name.
+func (m Map) Tensor(name string) (*Tensor, error) {
+	t, ok := m[name]
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrMissing, name)
+	}
+	return t, nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Write writes a safetensors file with every value stored as dtype, rounded to
+// the nearest. Tensors are in the order of their names, so equal contents give
+// equal bytes. A finite value that dtype cannot hold is an error, as is a tensor
+// named "__metadata__". It panics if dtype is neither Float32 nor Float16 or a
+// tensor's data does not fill its shape.
+func Write(w io.Writer, metadata map[string]string, tensors Map, dtype DType) error {
+	if dtype.bytes() == 0 {
+		panic(fmt.Sprintf("tensor: cannot write dtype %q", string(dtype)))
+	}
+	names := tensors.Names()
+	header, err := encodeHeader(metadata, tensors, names, dtype)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(header); err != nil {
+		return err
+	}
+	buffer := make([]byte, 0, 1<<16)
+	for _, name := range names {
+		for values := range slices.Chunk(tensors[name].Data, cap(buffer)/dtype.bytes()) {
+			buffer = buffer[:0]
+			for _, v := range values {
+				if dtype == Float32 {
+					buffer = binary.LittleEndian.AppendUint32(buffer, math.Float32bits(v))
+					continue
+				}
+				h := kernel.FloatToHalf(v)
+				if h&0x7fff == 0x7c00 && !math.IsInf(float64(v), 0) {
+					return fmt.Errorf("%s holds %g, beyond the range of float16; store it as float32", name, v)
+				}
+				buffer = binary.LittleEndian.AppendUint16(buffer, h)
+			}
+			if _, err := w.Write(buffer); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// encodeHeader returns the file's bytes up to the first tensor: the header is
+// padded with spaces so that tensors begin at a multiple of 8.
+func encodeHeader(metadata map[string]string, tensors Map, names []string, dtype DType) ([]byte, error) {
+	header := append(make([]byte, 8), '{')
+	if len(metadata) > 0 {
+		header = appendMember(header, metadataKey, metadata)
+	}
+	at := uint64(0)
+	for _, name := range names {
+		if name == metadataKey {
+			return nil, fmt.Errorf("a tensor cannot be named %s", metadataKey)
+		}
+		t := tensors[name]
+		if len(t.Data) != Len(t.Shape) {
+			panic(fmt.Sprintf("tensor: %s has %d values, not those of its shape %s", name, len(t.Data), ShapeString(t.Shape)))
+		}
+		stored := storedEntry{DType: dtype, Shape: make([]uint64, len(t.Shape))}
+		for i, dimension := range t.Shape {
+			stored.Shape[i] = uint64(dimension)
+		}
+		stored.Offsets[0] = at
+		at += uint64(len(t.Data) * dtype.bytes())
+		stored.Offsets[1] = at
+		header = appendMember(header, name, stored)
+	}
+	header = append(header, '}')
+	for len(header)%alignment != 0 {
+		header = append(header, ' ')
+	}
+	if len(header)-8 > maxHeaderBytes {
+		return nil, fmt.Errorf("the names and metadata take %d bytes; a file has at most %d", len(header)-8, maxHeaderBytes)
+	}
+	binary.LittleEndian.PutUint64(header, uint64(len(header)-8))
+	return header, nil
+}
+
+// appendMember appends a key and its value to an unfinished JSON object.
+func appendMember(object []byte, key string, value any) []byte {
+	if object[len(object)-1] != '{' {
+		object = append(object, ',')
+	}
+	text := func(v any) string {
+		var b strings.Builder
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(v); err != nil {
+			panic("tensor: " + err.Error()) // strings and numbers always encode
+		}
+		return strings.TrimSuffix(b.String(), "\n")
+	}
+	object = append(object, text(key)...)
+	object = append(object, ':')
+	return append(object, text(value)...)
+}
+
+// WriteFile writes what Write writes to the file at path, all of it or nothing:
+// what was there stays until the new file is complete.
+func WriteFile(path string, metadata map[string]string, tensors Map, dtype DType) error {
+	return safefile.Write(path, func(w io.Writer) error { return Write(w, metadata, tensors, dtype) })
+}
