@@ -15691,25 +15691,31 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-24
 	JLT  rest
 
 two:
-	VMOVUPS (CX), Y0
-	VMAXPS  (AX), Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMAXPS  32(AX), Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    $0x40, CX
-	ADDQ    $0x40, AX
-	SUBQ    $0x02, DX
-	JGE     two
+	VMOVUPS   (CX), Y0
+	VMAXPS    (AX), Y0, Y1
+	VCMPPS    $0x03, Y0, Y0, Y2
+	VBLENDVPS Y2, Y0, Y1, Y0
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   32(CX), Y0
+	VMAXPS    32(AX), Y0, Y1
+	VCMPPS    $0x03, Y0, Y0, Y2
+	VBLENDVPS Y2, Y0, Y1, Y0
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, AX
+	SUBQ      $0x02, DX
+	JGE       two
 
 rest:
-	ADDQ    $0x02, DX
-	JZ      end
-	VMOVUPS (CX), Y0
-	VMAXPS  (AX), Y0, Y0
-	VMOVUPS Y0, (AX)
-	ADDQ    $0x20, CX
-	ADDQ    $0x20, AX
+	ADDQ      $0x02, DX
+	JZ        end
+	VMOVUPS   (CX), Y0
+	VMAXPS    (AX), Y0, Y1
+	VCMPPS    $0x03, Y0, Y0, Y2
+	VBLENDVPS Y2, Y0, Y1, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, AX
 
 end:
 	VZEROUPPER

@@ -17,7 +17,13 @@ func elementwise() {
 		clamped   bool
 		operate   func(dst Mem, v reg.VecVirtual) // v holds the values of src
 	}{
-		{"max", "dst = max(dst, src)", false, func(dst Mem, v reg.VecVirtual) { VMAXPS(dst, v, v) }},
+		{"max", "dst = max(dst, src)", false, func(dst Mem, v reg.VecVirtual) {
+			// The instruction returns dst if either is NaN: a NaN in src is put back.
+			larger, nan := YMM(), YMM()
+			VMAXPS(dst, v, larger)
+			VCMPPS(Imm(3), v, v, nan) // 3: unordered
+			VBLENDVPS(nan, v, larger, v)
+		}},
 		{"add", "dst = clamp(dst + src, low, high)", true, func(dst Mem, v reg.VecVirtual) { VADDPS(dst, v, v) }},
 		{"activate", "dst = clamp(src, low, high)", true, func(Mem, reg.VecVirtual) {}},
 	} {

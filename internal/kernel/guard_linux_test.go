@@ -1,0 +1,98 @@
+package kernel
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"unsafe"
+)
+
+// fence makes slices that end, or begin, where memory ends: a read or write
+// beside them stops the program.
+type fence struct {
+	t     *testing.T
+	atEnd bool
+}
+
+// bytes returns n bytes.
+func (f fence) bytes(n int) []byte {
+	f.t.Helper()
+	page := syscall.Getpagesize()
+	body := (n + page - 1) / page * page
+	all, err := syscall.Mmap(-1, 0, page+body+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { syscall.Munmap(all) })
+	for _, p := range [][]byte{all[:page], all[page+body:]} {
+		if err := syscall.Mprotect(p, syscall.PROT_NONE); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	low := page
+	if f.atEnd {
+		low = page + body - n
+	}
+	return all[low:][:n:n]
+}
+
+// values returns a copy of v, nil for nil.
+func (f fence) values(v []float32) []float32 {
+	if v == nil {
+		return nil
+	}
+	c := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(f.bytes(4*len(v))))), len(v))
+	copy(c, v)
+	return c
+}
+
+// TestFences runs every kernel on memory that ends with its slices.
+func TestFences(t *testing.T) {
+	for _, atEnd := range []bool{false, true} {
+		eachLevel(t, func(t *testing.T, l Level) {
+			for _, s := range []shape{
+				{rows: 1, columns: 1, segments: 1, segmentLen: 1, aStride: 1, bias: true, residual: true},
+				{rows: 3, columns: 9, segments: 1, segmentLen: 5, aStride: 5, bias: true, residual: true},
+				{rows: 15, columns: 33, segments: 1, segmentLen: 7, aStride: 7, bias: true, residual: true},
+				{rows: 29, columns: 47, segments: 3, segmentLen: 9, aStride: 6, gap: 30, bias: true, residual: true},
+				{rows: 14, columns: 96, segments: 1, segmentLen: 16, aStride: 16, bias: true},
+			} {
+				t.Run(fmt.Sprintf("%v/atEnd=%v", s, atEnd), func(t *testing.T) {
+					f := fence{t, atEnd}
+					p := newProduct(s)
+					p.guards.values = f.values(p.Dst)
+					p.Dst, p.A, p.Bias, p.Residual = p.guards.values, f.values(p.A), f.values(p.Bias), f.values(p.Residual)
+					p.B = pack(p.b, s.segments*s.segmentLen, s.columns, l)
+					p.B.data = f.values(p.B.data)
+					for i := range p.Dst {
+						p.Dst[i] = guard
+					}
+					p.Run(0, s.rows, 0, p.B.Panels())
+					p.check(t, p.Dst)
+				})
+			}
+			for _, kernel := range []int{1, 3, 5} {
+				for _, stride := range []int{1, 2} {
+					for _, width := range []int{1, 3, 7, 8, 13} {
+						for _, channels := range []int{1, 9, 16, 24, 33} {
+							f := fence{t, atEnd}
+							d, _ := newDepthwise(same(4, width, channels, kernel, stride))
+							d.Dst, d.Src, d.Kernel, d.Bias = f.values(d.Dst), f.values(d.Src), f.values(d.Kernel), f.values(d.Bias)
+							d.Run(0, d.DstHeight)
+							checkDepthwise(t, d)
+						}
+					}
+				}
+			}
+			for _, n := range lengths[1:] {
+				f := fence{t, atEnd}
+				a, b := operands(n)
+				a, b = f.values(a), f.values(b)
+				Max(a, b)
+				Add(a, b, ReLU6)
+				Activate(a, b, ReLU)
+				FromHalf(a, f.bytes(2*n))
+			}
+		})
+	}
+}
