@@ -1,0 +1,68 @@
+# What is done with garb beside `go build` and `go test`. CONTRIBUTING.md explains.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# Packages where goroutines share memory.
+RACE = . ./nn ./picture ./train
+FUZZTIME ?= 30s
+# Of bench: a regular expression over the names of rows, and turns of each side.
+ROWS ?=
+ROUNDS ?= 7
+
+.PHONY: check build bench fuzz generate format vet staticcheck generated layout test test-purego test-race
+
+check: format vet staticcheck generated layout test test-purego test-race
+
+# One static binary.
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/garb ./cmd/garb
+	@ls -l bin/garb | awk '{ printf "bin/garb: %.1f MB\n", $$5 / 1e6 }'
+
+# garb beside its peers; needs a Python with numpy, onnx, onnxruntime and pillow
+# (GARB_PYTHON names it). bench/README.md tells what is measured.
+bench: build
+	@mkdir -p bin
+	go build -o bin/bench ./bench
+	bin/bench -rows '$(ROWS)' -rounds $(ROUNDS) -json bin/bench.json
+
+# Every fuzz target in turn, each for FUZZTIME.
+fuzz:
+	@go test -run '^$$' -list '^Fuzz' ./... | \
+	awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { split(names, n); for (i in n) print $$2, n[i]; names = "" }' | \
+	while read -r package name; do \
+		echo "$$package $$name"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+	done
+
+# Assembly and tables that programs write.
+generate:
+	go generate ./...
+
+format:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on:" $$unformatted; exit 1; fi
+
+vet:
+	go vet ./...
+	go vet -tags purego ./...
+
+staticcheck:
+	go run $(STATICCHECK) ./...
+
+# What programs wrote is what they write now.
+generated:
+	@sums() { grep -rlZ --include='*.go' --include='*.s' --exclude-dir=.git '^// Code generated' . | sort -z | xargs -0r sha256sum; }; \
+	before=$$(sums); $(MAKE) --no-print-directory generate && after=$$(sums) && \
+	if [ "$$before" != "$$after" ]; then echo "generated files were stale; commit what make generate wrote"; exit 1; fi
+
+# The layout, the sources' hygiene and the binary's form; the binary is built
+# anew, which the test cache cannot see.
+layout:
+	go test -count=1 -run '^Test(Packages|Sources|Binary)' .
+
+test:
+	go test ./...
+
+test-purego:
+	go test -tags purego ./...
+
+test-race:
+	go test -race $(RACE)
