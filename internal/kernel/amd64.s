@@ -9716,153 +9716,347 @@ partNoResidual:
 TEXT ·depthwise3s1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  arguments+0(FP), AX
 	XORQ  CX, CX
-	MOVQ  40(AX), DX
+	MOVQ  64(AX), DX
 	LEAQ  (DX)(DX*2), BX
-	MOVQ  72(AX), SI
-	TESTQ SI, SI
+	MOVQ  24(AX), SI
+	MOVQ  96(AX), DI
+	TESTQ DI, DI
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
-	MOVQ   16(AX), R9
-	ADDQ   CX, R9
-	MOVQ   56(AX), R10
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
+	LEAQ   (R8)(DX*4), R9
+	LEAQ   (R9)(DX*4), R10
+	MOVQ   40(AX), R11
+	ADDQ   CX, R11
+	MOVQ   80(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
 
 row:
-	VMOVUPS     (R9), Z4
-	VMOVUPS     (R9)(DX*1), Z5
-	VMOVUPS     (R9)(DX*2), Z6
-	VMOVUPS     (DI), Z7
-	VFMADD231PS Z4, Z7, Z0
-	VMOVUPS     (DI)(DX*1), Z7
-	VFMADD231PS Z5, Z7, Z0
-	VFMADD231PS Z4, Z7, Z1
-	VMOVUPS     (DI)(DX*2), Z7
-	VFMADD231PS Z6, Z7, Z0
-	VFMADD231PS Z5, Z7, Z1
-	VFMADD231PS Z4, Z7, Z2
-	VMOVUPS     (DI)(BX*1), Z7
-	VFMADD231PS Z6, Z7, Z1
-	VFMADD231PS Z5, Z7, Z2
-	VFMADD231PS Z4, Z7, Z3
-	VMOVUPS     (R8), Z4
-	VFMADD231PS Z6, Z4, Z2
-	VFMADD231PS Z5, Z4, Z3
-	VMOVUPS     (R8)(DX*1), Z4
-	VFMADD231PS Z6, Z4, Z3
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	DECQ        R10
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Z4
-	VADDPS      Z4, Z0, Z0
-	VADDPS      Z4, Z1, Z1
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z4, Z3, Z3
+	VMOVUPS     (R11), Z8
+	VMOVUPS     (R11)(DX*1), Z9
+	VMOVUPS     (R11)(DX*2), Z10
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Z11
+	VFMADD231PS Z8, Z11, Z0
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Z11
+	VFMADD231PS Z9, Z11, Z0
+	VFMADD231PS Z8, Z11, Z1
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Z11
+	VFMADD231PS Z10, Z11, Z0
+	VFMADD231PS Z9, Z11, Z1
+	VFMADD231PS Z8, Z11, Z2
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Z11
+	VFMADD231PS Z10, Z11, Z1
+	VFMADD231PS Z9, Z11, Z2
+	VFMADD231PS Z8, Z11, Z3
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Z11
+	VFMADD231PS Z10, Z11, Z2
+	VFMADD231PS Z9, Z11, Z3
+	VFMADD231PS Z8, Z11, Z4
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Z11
+	VFMADD231PS Z10, Z11, Z3
+	VFMADD231PS Z9, Z11, Z4
+	VFMADD231PS Z8, Z11, Z5
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Z11
+	VFMADD231PS Z10, Z11, Z4
+	VFMADD231PS Z9, Z11, Z5
+	VFMADD231PS Z8, Z11, Z6
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Z11
+	VFMADD231PS Z10, Z11, Z5
+	VFMADD231PS Z9, Z11, Z6
+	VFMADD231PS Z8, Z11, Z7
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
+	VMOVUPS     (R10), Z8
+	VFMADD231PS Z10, Z8, Z6
+	VFMADD231PS Z9, Z8, Z7
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Z8
+	VFMADD231PS Z10, Z8, Z7
+
+rowColumn10:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    72(AX), R11
+	DECQ    R12
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VADDPS  Z8, Z0, Z0
+	VADDPS  Z8, Z1, Z1
+	VADDPS  Z8, Z2, Z2
+	VADDPS  Z8, Z3, Z3
+	VADDPS  Z8, Z4, Z4
+	VADDPS  Z8, Z5, Z5
+	VADDPS  Z8, Z6, Z6
+	VADDPS  Z8, Z7, Z7
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Z4
-	VBROADCASTSS 92(AX), Z5
-	VMAXPS       Z0, Z4, Z0
-	VMINPS       Z0, Z5, Z0
-	VMAXPS       Z1, Z4, Z1
-	VMINPS       Z1, Z5, Z1
-	VMAXPS       Z2, Z4, Z2
-	VMINPS       Z2, Z5, Z2
-	VMAXPS       Z3, Z4, Z3
-	VMINPS       Z3, Z5, Z3
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Z0, (DI)
-	VMOVUPS      Z1, (DI)(DX*1)
-	VMOVUPS      Z2, (DI)(DX*2)
-	VMOVUPS      Z3, (DI)(BX*1)
-	ADDQ         $0x40, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Z8
+	VBROADCASTSS 116(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Z0, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z1, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z2, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z3, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z4, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z5, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z6, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z7, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x40, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ   80(AX), $0x00
+	CMPQ   104(AX), $0x00
 	JEQ    end
-	MOVQ   80(AX), SI
-	KMOVW  SI, K1
-	MOVQ   8(AX), SI
-	ADDQ   CX, SI
-	LEAQ   (SI)(DX*4), DI
-	MOVQ   16(AX), R8
-	ADDQ   CX, R8
-	MOVQ   56(AX), R9
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	MOVQ   104(AX), DI
+	KMOVW  DI, K1
+	MOVQ   8(AX), DI
+	ADDQ   CX, DI
+	ADDQ   16(AX), DI
+	LEAQ   (DI)(DX*4), R8
+	LEAQ   (R8)(DX*4), R9
+	MOVQ   40(AX), R10
+	ADDQ   CX, R10
+	MOVQ   80(AX), R11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
 
 partRow:
-	VMOVUPS.Z   (R8), K1, Z0
-	VMOVUPS.Z   (R8)(DX*1), K1, Z1
-	VMOVUPS.Z   (R8)(DX*2), K1, Z2
-	VMOVUPS.Z   (SI), K1, Z3
-	VFMADD231PS Z0, Z3, Z8
-	VMOVUPS.Z   (SI)(DX*1), K1, Z3
-	VFMADD231PS Z1, Z3, Z8
-	VFMADD231PS Z0, Z3, Z9
-	VMOVUPS.Z   (SI)(DX*2), K1, Z3
-	VFMADD231PS Z2, Z3, Z8
-	VFMADD231PS Z1, Z3, Z9
-	VFMADD231PS Z0, Z3, Z10
-	VMOVUPS.Z   (SI)(BX*1), K1, Z3
-	VFMADD231PS Z2, Z3, Z9
-	VFMADD231PS Z1, Z3, Z10
-	VFMADD231PS Z0, Z3, Z11
-	VMOVUPS.Z   (DI), K1, Z0
-	VFMADD231PS Z2, Z0, Z10
-	VFMADD231PS Z1, Z0, Z11
-	VMOVUPS.Z   (DI)(DX*1), K1, Z0
-	VFMADD231PS Z2, Z0, Z11
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        48(AX), R8
-	DECQ        R9
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMOVUPS.Z   (SI), K1, Z0
-	VADDPS      Z0, Z8, Z8
-	VADDPS      Z0, Z9, Z9
-	VADDPS      Z0, Z10, Z10
-	VADDPS      Z0, Z11, Z11
+	VMOVUPS.Z   (R10), K1, Z0
+	VMOVUPS.Z   (R10)(DX*1), K1, Z1
+	VMOVUPS.Z   (R10)(DX*2), K1, Z2
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
+	VMOVUPS.Z   (DI), K1, Z3
+	VFMADD231PS Z0, Z3, Z12
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
+	VMOVUPS.Z   (DI)(DX*1), K1, Z3
+	VFMADD231PS Z1, Z3, Z12
+	VFMADD231PS Z0, Z3, Z13
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
+	VMOVUPS.Z   (DI)(DX*2), K1, Z3
+	VFMADD231PS Z2, Z3, Z12
+	VFMADD231PS Z1, Z3, Z13
+	VFMADD231PS Z0, Z3, Z14
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMOVUPS.Z   (DI)(BX*1), K1, Z3
+	VFMADD231PS Z2, Z3, Z13
+	VFMADD231PS Z1, Z3, Z14
+	VFMADD231PS Z0, Z3, Z15
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMOVUPS.Z   (R8), K1, Z3
+	VFMADD231PS Z2, Z3, Z14
+	VFMADD231PS Z1, Z3, Z15
+	VFMADD231PS Z0, Z3, Z16
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMOVUPS.Z   (R8)(DX*1), K1, Z3
+	VFMADD231PS Z2, Z3, Z15
+	VFMADD231PS Z1, Z3, Z16
+	VFMADD231PS Z0, Z3, Z17
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMOVUPS.Z   (R8)(DX*2), K1, Z3
+	VFMADD231PS Z2, Z3, Z16
+	VFMADD231PS Z1, Z3, Z17
+	VFMADD231PS Z0, Z3, Z18
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMOVUPS.Z   (R8)(BX*1), K1, Z3
+	VFMADD231PS Z2, Z3, Z17
+	VFMADD231PS Z1, Z3, Z18
+	VFMADD231PS Z0, Z3, Z19
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMOVUPS.Z   (R9), K1, Z0
+	VFMADD231PS Z2, Z0, Z18
+	VFMADD231PS Z1, Z0, Z19
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMOVUPS.Z   (R9)(DX*1), K1, Z0
+	VFMADD231PS Z2, Z0, Z19
+
+partRowColumn10:
+	ADDQ      56(AX), DI
+	ADDQ      56(AX), R8
+	ADDQ      56(AX), R9
+	ADDQ      72(AX), R10
+	DECQ      R11
+	JNZ       partRow
+	MOVQ      48(AX), SI
+	TESTQ     SI, SI
+	JZ        partRowNoBias
+	ADDQ      CX, SI
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z19, Z19
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Z0
-	VBROADCASTSS 92(AX), Z1
-	VMAXPS       Z8, Z0, Z8
-	VMINPS       Z8, Z1, Z8
-	VMAXPS       Z9, Z0, Z9
-	VMINPS       Z9, Z1, Z9
-	VMAXPS       Z10, Z0, Z10
-	VMINPS       Z10, Z1, Z10
-	VMAXPS       Z11, Z0, Z11
-	VMINPS       Z11, Z1, Z11
+	VBROADCASTSS 112(AX), Z0
+	VBROADCASTSS 116(AX), Z1
+	VMAXPS       Z12, Z0, Z12
+	VMINPS       Z12, Z1, Z12
+	VMAXPS       Z13, Z0, Z13
+	VMINPS       Z13, Z1, Z13
+	VMAXPS       Z14, Z0, Z14
+	VMINPS       Z14, Z1, Z14
+	VMAXPS       Z15, Z0, Z15
+	VMINPS       Z15, Z1, Z15
+	VMAXPS       Z16, Z0, Z16
+	VMINPS       Z16, Z1, Z16
+	VMAXPS       Z17, Z0, Z17
+	VMINPS       Z17, Z1, Z17
+	VMAXPS       Z18, Z0, Z18
+	VMINPS       Z18, Z1, Z18
+	VMAXPS       Z19, Z0, Z19
+	VMINPS       Z19, Z1, Z19
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
-	VMOVUPS      Z8, K1, (AX)
-	VMOVUPS      Z9, K1, (AX)(DX*1)
-	VMOVUPS      Z10, K1, (AX)(DX*2)
-	VMOVUPS      Z11, K1, (AX)(BX*1)
+	LEAQ         (AX)(DX*4), CX
+	VMOVUPS      Z12, K1, (AX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z13, K1, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z14, K1, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z15, K1, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z16, K1, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z17, K1, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z18, K1, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z19, K1, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -9872,163 +10066,425 @@ end:
 TEXT ·depthwise3s2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  arguments+0(FP), AX
 	XORQ  CX, CX
-	MOVQ  40(AX), DX
+	MOVQ  64(AX), DX
 	LEAQ  (DX)(DX*2), BX
-	MOVQ  72(AX), SI
-	TESTQ SI, SI
+	MOVQ  24(AX), SI
+	MOVQ  96(AX), DI
+	TESTQ DI, DI
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
 	LEAQ   (R8)(DX*4), R9
-	MOVQ   16(AX), R10
-	ADDQ   CX, R10
-	MOVQ   56(AX), R11
+	LEAQ   (R9)(DX*4), R10
+	LEAQ   (R10)(DX*4), R11
+	LEAQ   (R11)(DX*4), R12
+	MOVQ   40(AX), R13
+	ADDQ   CX, R13
+	MOVQ   80(AX), R14
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
 
 row:
-	VMOVUPS     (R10), Z4
-	VMOVUPS     (R10)(DX*1), Z5
-	VMOVUPS     (R10)(DX*2), Z6
-	VMOVUPS     (DI), Z7
-	VFMADD231PS Z4, Z7, Z0
-	VMOVUPS     (DI)(DX*1), Z7
-	VFMADD231PS Z5, Z7, Z0
-	VMOVUPS     (DI)(DX*2), Z7
-	VFMADD231PS Z6, Z7, Z0
-	VFMADD231PS Z4, Z7, Z1
-	VMOVUPS     (DI)(BX*1), Z7
-	VFMADD231PS Z5, Z7, Z1
-	VMOVUPS     (R8), Z7
-	VFMADD231PS Z6, Z7, Z1
-	VFMADD231PS Z4, Z7, Z2
-	VMOVUPS     (R8)(DX*1), Z7
-	VFMADD231PS Z5, Z7, Z2
-	VMOVUPS     (R8)(DX*2), Z7
-	VFMADD231PS Z6, Z7, Z2
-	VFMADD231PS Z4, Z7, Z3
-	VMOVUPS     (R8)(BX*1), Z4
-	VFMADD231PS Z5, Z4, Z3
-	VMOVUPS     (R9), Z4
-	VFMADD231PS Z6, Z4, Z3
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        32(AX), R9
-	ADDQ        48(AX), R10
-	DECQ        R11
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Z4
-	VADDPS      Z4, Z0, Z0
-	VADDPS      Z4, Z1, Z1
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z4, Z3, Z3
+	VMOVUPS     (R13), Z8
+	VMOVUPS     (R13)(DX*1), Z9
+	VMOVUPS     (R13)(DX*2), Z10
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Z11
+	VFMADD231PS Z8, Z11, Z0
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Z11
+	VFMADD231PS Z9, Z11, Z0
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Z11
+	VFMADD231PS Z10, Z11, Z0
+	VFMADD231PS Z8, Z11, Z1
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Z11
+	VFMADD231PS Z9, Z11, Z1
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Z11
+	VFMADD231PS Z10, Z11, Z1
+	VFMADD231PS Z8, Z11, Z2
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Z11
+	VFMADD231PS Z9, Z11, Z2
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Z11
+	VFMADD231PS Z10, Z11, Z2
+	VFMADD231PS Z8, Z11, Z3
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Z11
+	VFMADD231PS Z9, Z11, Z3
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
+	VMOVUPS     (R10), Z11
+	VFMADD231PS Z10, Z11, Z3
+	VFMADD231PS Z8, Z11, Z4
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Z11
+	VFMADD231PS Z9, Z11, Z4
+
+rowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          rowColumn11
+	VMOVUPS     (R10)(DX*2), Z11
+	VFMADD231PS Z10, Z11, Z4
+	VFMADD231PS Z8, Z11, Z5
+
+rowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          rowColumn12
+	VMOVUPS     (R10)(BX*1), Z11
+	VFMADD231PS Z9, Z11, Z5
+
+rowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          rowColumn13
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z10, Z11, Z5
+	VFMADD231PS Z8, Z11, Z6
+
+rowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          rowColumn14
+	VMOVUPS     (R11)(DX*1), Z11
+	VFMADD231PS Z9, Z11, Z6
+
+rowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          rowColumn15
+	VMOVUPS     (R11)(DX*2), Z11
+	VFMADD231PS Z10, Z11, Z6
+	VFMADD231PS Z8, Z11, Z7
+
+rowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          rowColumn16
+	VMOVUPS     (R11)(BX*1), Z8
+	VFMADD231PS Z9, Z8, Z7
+
+rowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          rowColumn17
+	VMOVUPS     (R12), Z8
+	VFMADD231PS Z10, Z8, Z7
+
+rowColumn17:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    56(AX), R11
+	ADDQ    56(AX), R12
+	ADDQ    72(AX), R13
+	DECQ    R14
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VADDPS  Z8, Z0, Z0
+	VADDPS  Z8, Z1, Z1
+	VADDPS  Z8, Z2, Z2
+	VADDPS  Z8, Z3, Z3
+	VADDPS  Z8, Z4, Z4
+	VADDPS  Z8, Z5, Z5
+	VADDPS  Z8, Z6, Z6
+	VADDPS  Z8, Z7, Z7
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Z4
-	VBROADCASTSS 92(AX), Z5
-	VMAXPS       Z0, Z4, Z0
-	VMINPS       Z0, Z5, Z0
-	VMAXPS       Z1, Z4, Z1
-	VMINPS       Z1, Z5, Z1
-	VMAXPS       Z2, Z4, Z2
-	VMINPS       Z2, Z5, Z2
-	VMAXPS       Z3, Z4, Z3
-	VMINPS       Z3, Z5, Z3
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Z0, (DI)
-	VMOVUPS      Z1, (DI)(DX*1)
-	VMOVUPS      Z2, (DI)(DX*2)
-	VMOVUPS      Z3, (DI)(BX*1)
-	ADDQ         $0x40, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Z8
+	VBROADCASTSS 116(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Z0, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z1, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z2, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z3, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z4, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z5, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z6, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z7, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x40, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ   80(AX), $0x00
+	CMPQ   104(AX), $0x00
 	JEQ    end
-	MOVQ   80(AX), SI
-	KMOVW  SI, K1
-	MOVQ   8(AX), SI
-	ADDQ   CX, SI
-	LEAQ   (SI)(DX*4), DI
+	MOVQ   104(AX), DI
+	KMOVW  DI, K1
+	MOVQ   8(AX), DI
+	ADDQ   CX, DI
+	ADDQ   16(AX), DI
 	LEAQ   (DI)(DX*4), R8
-	MOVQ   16(AX), R9
-	ADDQ   CX, R9
-	MOVQ   56(AX), R10
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	LEAQ   (R8)(DX*4), R9
+	LEAQ   (R9)(DX*4), R10
+	LEAQ   (R10)(DX*4), R11
+	MOVQ   40(AX), R12
+	ADDQ   CX, R12
+	MOVQ   80(AX), R13
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
 
 partRow:
-	VMOVUPS.Z   (R9), K1, Z0
-	VMOVUPS.Z   (R9)(DX*1), K1, Z1
-	VMOVUPS.Z   (R9)(DX*2), K1, Z2
-	VMOVUPS.Z   (SI), K1, Z3
-	VFMADD231PS Z0, Z3, Z8
-	VMOVUPS.Z   (SI)(DX*1), K1, Z3
-	VFMADD231PS Z1, Z3, Z8
-	VMOVUPS.Z   (SI)(DX*2), K1, Z3
-	VFMADD231PS Z2, Z3, Z8
-	VFMADD231PS Z0, Z3, Z9
-	VMOVUPS.Z   (SI)(BX*1), K1, Z3
-	VFMADD231PS Z1, Z3, Z9
+	VMOVUPS.Z   (R12), K1, Z0
+	VMOVUPS.Z   (R12)(DX*1), K1, Z1
+	VMOVUPS.Z   (R12)(DX*2), K1, Z2
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
 	VMOVUPS.Z   (DI), K1, Z3
-	VFMADD231PS Z2, Z3, Z9
-	VFMADD231PS Z0, Z3, Z10
+	VFMADD231PS Z0, Z3, Z12
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
 	VMOVUPS.Z   (DI)(DX*1), K1, Z3
-	VFMADD231PS Z1, Z3, Z10
+	VFMADD231PS Z1, Z3, Z12
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
 	VMOVUPS.Z   (DI)(DX*2), K1, Z3
-	VFMADD231PS Z2, Z3, Z10
-	VFMADD231PS Z0, Z3, Z11
-	VMOVUPS.Z   (DI)(BX*1), K1, Z0
-	VFMADD231PS Z1, Z0, Z11
-	VMOVUPS.Z   (R8), K1, Z0
-	VFMADD231PS Z2, Z0, Z11
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	DECQ        R10
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMOVUPS.Z   (SI), K1, Z0
-	VADDPS      Z0, Z8, Z8
-	VADDPS      Z0, Z9, Z9
-	VADDPS      Z0, Z10, Z10
-	VADDPS      Z0, Z11, Z11
+	VFMADD231PS Z2, Z3, Z12
+	VFMADD231PS Z0, Z3, Z13
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMOVUPS.Z   (DI)(BX*1), K1, Z3
+	VFMADD231PS Z1, Z3, Z13
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMOVUPS.Z   (R8), K1, Z3
+	VFMADD231PS Z2, Z3, Z13
+	VFMADD231PS Z0, Z3, Z14
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMOVUPS.Z   (R8)(DX*1), K1, Z3
+	VFMADD231PS Z1, Z3, Z14
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMOVUPS.Z   (R8)(DX*2), K1, Z3
+	VFMADD231PS Z2, Z3, Z14
+	VFMADD231PS Z0, Z3, Z15
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMOVUPS.Z   (R8)(BX*1), K1, Z3
+	VFMADD231PS Z1, Z3, Z15
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMOVUPS.Z   (R9), K1, Z3
+	VFMADD231PS Z2, Z3, Z15
+	VFMADD231PS Z0, Z3, Z16
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMOVUPS.Z   (R9)(DX*1), K1, Z3
+	VFMADD231PS Z1, Z3, Z16
+
+partRowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          partRowColumn11
+	VMOVUPS.Z   (R9)(DX*2), K1, Z3
+	VFMADD231PS Z2, Z3, Z16
+	VFMADD231PS Z0, Z3, Z17
+
+partRowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          partRowColumn12
+	VMOVUPS.Z   (R9)(BX*1), K1, Z3
+	VFMADD231PS Z1, Z3, Z17
+
+partRowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          partRowColumn13
+	VMOVUPS.Z   (R10), K1, Z3
+	VFMADD231PS Z2, Z3, Z17
+	VFMADD231PS Z0, Z3, Z18
+
+partRowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          partRowColumn14
+	VMOVUPS.Z   (R10)(DX*1), K1, Z3
+	VFMADD231PS Z1, Z3, Z18
+
+partRowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          partRowColumn15
+	VMOVUPS.Z   (R10)(DX*2), K1, Z3
+	VFMADD231PS Z2, Z3, Z18
+	VFMADD231PS Z0, Z3, Z19
+
+partRowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          partRowColumn16
+	VMOVUPS.Z   (R10)(BX*1), K1, Z0
+	VFMADD231PS Z1, Z0, Z19
+
+partRowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          partRowColumn17
+	VMOVUPS.Z   (R11), K1, Z0
+	VFMADD231PS Z2, Z0, Z19
+
+partRowColumn17:
+	ADDQ      56(AX), DI
+	ADDQ      56(AX), R8
+	ADDQ      56(AX), R9
+	ADDQ      56(AX), R10
+	ADDQ      56(AX), R11
+	ADDQ      72(AX), R12
+	DECQ      R13
+	JNZ       partRow
+	MOVQ      48(AX), SI
+	TESTQ     SI, SI
+	JZ        partRowNoBias
+	ADDQ      CX, SI
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z19, Z19
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Z0
-	VBROADCASTSS 92(AX), Z1
-	VMAXPS       Z8, Z0, Z8
-	VMINPS       Z8, Z1, Z8
-	VMAXPS       Z9, Z0, Z9
-	VMINPS       Z9, Z1, Z9
-	VMAXPS       Z10, Z0, Z10
-	VMINPS       Z10, Z1, Z10
-	VMAXPS       Z11, Z0, Z11
-	VMINPS       Z11, Z1, Z11
+	VBROADCASTSS 112(AX), Z0
+	VBROADCASTSS 116(AX), Z1
+	VMAXPS       Z12, Z0, Z12
+	VMINPS       Z12, Z1, Z12
+	VMAXPS       Z13, Z0, Z13
+	VMINPS       Z13, Z1, Z13
+	VMAXPS       Z14, Z0, Z14
+	VMINPS       Z14, Z1, Z14
+	VMAXPS       Z15, Z0, Z15
+	VMINPS       Z15, Z1, Z15
+	VMAXPS       Z16, Z0, Z16
+	VMINPS       Z16, Z1, Z16
+	VMAXPS       Z17, Z0, Z17
+	VMINPS       Z17, Z1, Z17
+	VMAXPS       Z18, Z0, Z18
+	VMINPS       Z18, Z1, Z18
+	VMAXPS       Z19, Z0, Z19
+	VMINPS       Z19, Z1, Z19
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
-	VMOVUPS      Z8, K1, (AX)
-	VMOVUPS      Z9, K1, (AX)(DX*1)
-	VMOVUPS      Z10, K1, (AX)(DX*2)
-	VMOVUPS      Z11, K1, (AX)(BX*1)
+	LEAQ         (AX)(DX*4), CX
+	VMOVUPS      Z12, K1, (AX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z13, K1, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z14, K1, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z15, K1, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z16, K1, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z17, K1, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z18, K1, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z19, K1, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -10038,181 +10494,407 @@ end:
 TEXT ·depthwise5s1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  arguments+0(FP), AX
 	XORQ  CX, CX
-	MOVQ  40(AX), DX
+	MOVQ  64(AX), DX
 	LEAQ  (DX)(DX*2), BX
-	MOVQ  72(AX), SI
-	TESTQ SI, SI
+	MOVQ  24(AX), SI
+	MOVQ  96(AX), DI
+	TESTQ DI, DI
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
-	MOVQ   16(AX), R9
-	ADDQ   CX, R9
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
+	LEAQ   (R8)(DX*4), R9
 	LEAQ   (R9)(DX*4), R10
-	MOVQ   56(AX), R11
+	MOVQ   40(AX), R11
+	ADDQ   CX, R11
+	LEAQ   (R11)(DX*4), R12
+	MOVQ   80(AX), R13
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
 
 row:
-	VMOVUPS     (R9), Z4
-	VMOVUPS     (R9)(DX*1), Z5
-	VMOVUPS     (R9)(DX*2), Z6
-	VMOVUPS     (R9)(BX*1), Z7
+	VMOVUPS     (R11), Z8
+	VMOVUPS     (R11)(DX*1), Z9
+	VMOVUPS     (R11)(DX*2), Z10
+	VMOVUPS     (R11)(BX*1), Z11
+	VMOVUPS     (R12), Z12
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Z13
+	VFMADD231PS Z8, Z13, Z0
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Z13
+	VFMADD231PS Z9, Z13, Z0
+	VFMADD231PS Z8, Z13, Z1
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Z13
+	VFMADD231PS Z10, Z13, Z0
+	VFMADD231PS Z9, Z13, Z1
+	VFMADD231PS Z8, Z13, Z2
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Z13
+	VFMADD231PS Z11, Z13, Z0
+	VFMADD231PS Z10, Z13, Z1
+	VFMADD231PS Z9, Z13, Z2
+	VFMADD231PS Z8, Z13, Z3
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Z13
+	VFMADD231PS Z12, Z13, Z0
+	VFMADD231PS Z11, Z13, Z1
+	VFMADD231PS Z10, Z13, Z2
+	VFMADD231PS Z9, Z13, Z3
+	VFMADD231PS Z8, Z13, Z4
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Z13
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z11, Z13, Z2
+	VFMADD231PS Z10, Z13, Z3
+	VFMADD231PS Z9, Z13, Z4
+	VFMADD231PS Z8, Z13, Z5
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Z13
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z11, Z13, Z3
+	VFMADD231PS Z10, Z13, Z4
+	VFMADD231PS Z9, Z13, Z5
+	VFMADD231PS Z8, Z13, Z6
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Z13
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z11, Z13, Z4
+	VFMADD231PS Z10, Z13, Z5
+	VFMADD231PS Z9, Z13, Z6
+	VFMADD231PS Z8, Z13, Z7
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
 	VMOVUPS     (R10), Z8
-	VMOVUPS     (DI), Z9
-	VFMADD231PS Z4, Z9, Z0
-	VMOVUPS     (DI)(DX*1), Z9
-	VFMADD231PS Z5, Z9, Z0
-	VFMADD231PS Z4, Z9, Z1
-	VMOVUPS     (DI)(DX*2), Z9
-	VFMADD231PS Z6, Z9, Z0
-	VFMADD231PS Z5, Z9, Z1
-	VFMADD231PS Z4, Z9, Z2
-	VMOVUPS     (DI)(BX*1), Z9
-	VFMADD231PS Z7, Z9, Z0
-	VFMADD231PS Z6, Z9, Z1
-	VFMADD231PS Z5, Z9, Z2
-	VFMADD231PS Z4, Z9, Z3
-	VMOVUPS     (R8), Z4
-	VFMADD231PS Z8, Z4, Z0
-	VFMADD231PS Z7, Z4, Z1
-	VFMADD231PS Z6, Z4, Z2
-	VFMADD231PS Z5, Z4, Z3
-	VMOVUPS     (R8)(DX*1), Z4
-	VFMADD231PS Z8, Z4, Z1
-	VFMADD231PS Z7, Z4, Z2
-	VFMADD231PS Z6, Z4, Z3
-	VMOVUPS     (R8)(DX*2), Z4
-	VFMADD231PS Z8, Z4, Z2
-	VFMADD231PS Z7, Z4, Z3
-	VMOVUPS     (R8)(BX*1), Z4
-	VFMADD231PS Z8, Z4, Z3
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	ADDQ        48(AX), R10
-	DECQ        R11
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Z4
-	VADDPS      Z4, Z0, Z0
-	VADDPS      Z4, Z1, Z1
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z4, Z3, Z3
+	VFMADD231PS Z12, Z8, Z4
+	VFMADD231PS Z11, Z8, Z5
+	VFMADD231PS Z10, Z8, Z6
+	VFMADD231PS Z9, Z8, Z7
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Z8
+	VFMADD231PS Z12, Z8, Z5
+	VFMADD231PS Z11, Z8, Z6
+	VFMADD231PS Z10, Z8, Z7
+
+rowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          rowColumn11
+	VMOVUPS     (R10)(DX*2), Z8
+	VFMADD231PS Z12, Z8, Z6
+	VFMADD231PS Z11, Z8, Z7
+
+rowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          rowColumn12
+	VMOVUPS     (R10)(BX*1), Z8
+	VFMADD231PS Z12, Z8, Z7
+
+rowColumn12:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    72(AX), R11
+	ADDQ    72(AX), R12
+	DECQ    R13
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VADDPS  Z8, Z0, Z0
+	VADDPS  Z8, Z1, Z1
+	VADDPS  Z8, Z2, Z2
+	VADDPS  Z8, Z3, Z3
+	VADDPS  Z8, Z4, Z4
+	VADDPS  Z8, Z5, Z5
+	VADDPS  Z8, Z6, Z6
+	VADDPS  Z8, Z7, Z7
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Z4
-	VBROADCASTSS 92(AX), Z5
-	VMAXPS       Z0, Z4, Z0
-	VMINPS       Z0, Z5, Z0
-	VMAXPS       Z1, Z4, Z1
-	VMINPS       Z1, Z5, Z1
-	VMAXPS       Z2, Z4, Z2
-	VMINPS       Z2, Z5, Z2
-	VMAXPS       Z3, Z4, Z3
-	VMINPS       Z3, Z5, Z3
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Z0, (DI)
-	VMOVUPS      Z1, (DI)(DX*1)
-	VMOVUPS      Z2, (DI)(DX*2)
-	VMOVUPS      Z3, (DI)(BX*1)
-	ADDQ         $0x40, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Z8
+	VBROADCASTSS 116(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Z0, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z1, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z2, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z3, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z4, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z5, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z6, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z7, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x40, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ   80(AX), $0x00
+	CMPQ   104(AX), $0x00
 	JEQ    end
-	MOVQ   80(AX), SI
-	KMOVW  SI, K1
-	MOVQ   8(AX), SI
-	ADDQ   CX, SI
-	LEAQ   (SI)(DX*4), DI
-	MOVQ   16(AX), R8
-	ADDQ   CX, R8
+	MOVQ   104(AX), DI
+	KMOVW  DI, K1
+	MOVQ   8(AX), DI
+	ADDQ   CX, DI
+	ADDQ   16(AX), DI
+	LEAQ   (DI)(DX*4), R8
 	LEAQ   (R8)(DX*4), R9
-	MOVQ   56(AX), R10
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
+	MOVQ   40(AX), R10
+	ADDQ   CX, R10
+	LEAQ   (R10)(DX*4), R11
+	MOVQ   80(AX), R12
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
 
 partRow:
-	VMOVUPS.Z   (R8), K1, Z0
-	VMOVUPS.Z   (R8)(DX*1), K1, Z1
-	VMOVUPS.Z   (R8)(DX*2), K1, Z2
-	VMOVUPS.Z   (R8)(BX*1), K1, Z3
-	VMOVUPS.Z   (R9), K1, Z4
-	VMOVUPS.Z   (SI), K1, Z5
-	VFMADD231PS Z0, Z5, Z10
-	VMOVUPS.Z   (SI)(DX*1), K1, Z5
-	VFMADD231PS Z1, Z5, Z10
-	VFMADD231PS Z0, Z5, Z11
-	VMOVUPS.Z   (SI)(DX*2), K1, Z5
-	VFMADD231PS Z2, Z5, Z10
-	VFMADD231PS Z1, Z5, Z11
-	VFMADD231PS Z0, Z5, Z12
-	VMOVUPS.Z   (SI)(BX*1), K1, Z5
-	VFMADD231PS Z3, Z5, Z10
-	VFMADD231PS Z2, Z5, Z11
-	VFMADD231PS Z1, Z5, Z12
-	VFMADD231PS Z0, Z5, Z13
-	VMOVUPS.Z   (DI), K1, Z0
-	VFMADD231PS Z4, Z0, Z10
-	VFMADD231PS Z3, Z0, Z11
-	VFMADD231PS Z2, Z0, Z12
-	VFMADD231PS Z1, Z0, Z13
-	VMOVUPS.Z   (DI)(DX*1), K1, Z0
-	VFMADD231PS Z4, Z0, Z11
-	VFMADD231PS Z3, Z0, Z12
-	VFMADD231PS Z2, Z0, Z13
-	VMOVUPS.Z   (DI)(DX*2), K1, Z0
-	VFMADD231PS Z4, Z0, Z12
-	VFMADD231PS Z3, Z0, Z13
-	VMOVUPS.Z   (DI)(BX*1), K1, Z0
-	VFMADD231PS Z4, Z0, Z13
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        48(AX), R8
-	ADDQ        48(AX), R9
-	DECQ        R10
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMOVUPS.Z   (SI), K1, Z0
-	VADDPS      Z0, Z10, Z10
-	VADDPS      Z0, Z11, Z11
-	VADDPS      Z0, Z12, Z12
-	VADDPS      Z0, Z13, Z13
+	VMOVUPS.Z   (R10), K1, Z0
+	VMOVUPS.Z   (R10)(DX*1), K1, Z1
+	VMOVUPS.Z   (R10)(DX*2), K1, Z2
+	VMOVUPS.Z   (R10)(BX*1), K1, Z3
+	VMOVUPS.Z   (R11), K1, Z4
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
+	VMOVUPS.Z   (DI), K1, Z5
+	VFMADD231PS Z0, Z5, Z14
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
+	VMOVUPS.Z   (DI)(DX*1), K1, Z5
+	VFMADD231PS Z1, Z5, Z14
+	VFMADD231PS Z0, Z5, Z15
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
+	VMOVUPS.Z   (DI)(DX*2), K1, Z5
+	VFMADD231PS Z2, Z5, Z14
+	VFMADD231PS Z1, Z5, Z15
+	VFMADD231PS Z0, Z5, Z16
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMOVUPS.Z   (DI)(BX*1), K1, Z5
+	VFMADD231PS Z3, Z5, Z14
+	VFMADD231PS Z2, Z5, Z15
+	VFMADD231PS Z1, Z5, Z16
+	VFMADD231PS Z0, Z5, Z17
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMOVUPS.Z   (R8), K1, Z5
+	VFMADD231PS Z4, Z5, Z14
+	VFMADD231PS Z3, Z5, Z15
+	VFMADD231PS Z2, Z5, Z16
+	VFMADD231PS Z1, Z5, Z17
+	VFMADD231PS Z0, Z5, Z18
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMOVUPS.Z   (R8)(DX*1), K1, Z5
+	VFMADD231PS Z4, Z5, Z15
+	VFMADD231PS Z3, Z5, Z16
+	VFMADD231PS Z2, Z5, Z17
+	VFMADD231PS Z1, Z5, Z18
+	VFMADD231PS Z0, Z5, Z19
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMOVUPS.Z   (R8)(DX*2), K1, Z5
+	VFMADD231PS Z4, Z5, Z16
+	VFMADD231PS Z3, Z5, Z17
+	VFMADD231PS Z2, Z5, Z18
+	VFMADD231PS Z1, Z5, Z19
+	VFMADD231PS Z0, Z5, Z20
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMOVUPS.Z   (R8)(BX*1), K1, Z5
+	VFMADD231PS Z4, Z5, Z17
+	VFMADD231PS Z3, Z5, Z18
+	VFMADD231PS Z2, Z5, Z19
+	VFMADD231PS Z1, Z5, Z20
+	VFMADD231PS Z0, Z5, Z21
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMOVUPS.Z   (R9), K1, Z0
+	VFMADD231PS Z4, Z0, Z18
+	VFMADD231PS Z3, Z0, Z19
+	VFMADD231PS Z2, Z0, Z20
+	VFMADD231PS Z1, Z0, Z21
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMOVUPS.Z   (R9)(DX*1), K1, Z0
+	VFMADD231PS Z4, Z0, Z19
+	VFMADD231PS Z3, Z0, Z20
+	VFMADD231PS Z2, Z0, Z21
+
+partRowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          partRowColumn11
+	VMOVUPS.Z   (R9)(DX*2), K1, Z0
+	VFMADD231PS Z4, Z0, Z20
+	VFMADD231PS Z3, Z0, Z21
+
+partRowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          partRowColumn12
+	VMOVUPS.Z   (R9)(BX*1), K1, Z0
+	VFMADD231PS Z4, Z0, Z21
+
+partRowColumn12:
+	ADDQ      56(AX), DI
+	ADDQ      56(AX), R8
+	ADDQ      56(AX), R9
+	ADDQ      72(AX), R10
+	ADDQ      72(AX), R11
+	DECQ      R12
+	JNZ       partRow
+	MOVQ      48(AX), SI
+	TESTQ     SI, SI
+	JZ        partRowNoBias
+	ADDQ      CX, SI
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z21, Z21
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Z0
-	VBROADCASTSS 92(AX), Z1
-	VMAXPS       Z10, Z0, Z10
-	VMINPS       Z10, Z1, Z10
-	VMAXPS       Z11, Z0, Z11
-	VMINPS       Z11, Z1, Z11
-	VMAXPS       Z12, Z0, Z12
-	VMINPS       Z12, Z1, Z12
-	VMAXPS       Z13, Z0, Z13
-	VMINPS       Z13, Z1, Z13
+	VBROADCASTSS 112(AX), Z0
+	VBROADCASTSS 116(AX), Z1
+	VMAXPS       Z14, Z0, Z14
+	VMINPS       Z14, Z1, Z14
+	VMAXPS       Z15, Z0, Z15
+	VMINPS       Z15, Z1, Z15
+	VMAXPS       Z16, Z0, Z16
+	VMINPS       Z16, Z1, Z16
+	VMAXPS       Z17, Z0, Z17
+	VMINPS       Z17, Z1, Z17
+	VMAXPS       Z18, Z0, Z18
+	VMINPS       Z18, Z1, Z18
+	VMAXPS       Z19, Z0, Z19
+	VMINPS       Z19, Z1, Z19
+	VMAXPS       Z20, Z0, Z20
+	VMINPS       Z20, Z1, Z20
+	VMAXPS       Z21, Z0, Z21
+	VMINPS       Z21, Z1, Z21
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
-	VMOVUPS      Z10, K1, (AX)
-	VMOVUPS      Z11, K1, (AX)(DX*1)
-	VMOVUPS      Z12, K1, (AX)(DX*2)
-	VMOVUPS      Z13, K1, (AX)(BX*1)
+	LEAQ         (AX)(DX*4), CX
+	VMOVUPS      Z14, K1, (AX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z15, K1, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z16, K1, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z17, K1, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z18, K1, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z19, K1, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z20, K1, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z21, K1, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -10222,191 +10904,485 @@ end:
 TEXT ·depthwise5s2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  arguments+0(FP), AX
 	XORQ  CX, CX
-	MOVQ  40(AX), DX
+	MOVQ  64(AX), DX
 	LEAQ  (DX)(DX*2), BX
-	MOVQ  72(AX), SI
-	TESTQ SI, SI
+	MOVQ  24(AX), SI
+	MOVQ  96(AX), DI
+	TESTQ DI, DI
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
 	LEAQ   (R8)(DX*4), R9
-	MOVQ   16(AX), R10
-	ADDQ   CX, R10
+	LEAQ   (R9)(DX*4), R10
 	LEAQ   (R10)(DX*4), R11
-	MOVQ   56(AX), R12
+	LEAQ   (R11)(DX*4), R12
+	MOVQ   40(AX), R13
+	ADDQ   CX, R13
+	LEAQ   (R13)(DX*4), R14
+	MOVQ   80(AX), R15
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
 
 row:
-	VMOVUPS     (R10), Z4
-	VMOVUPS     (R10)(DX*1), Z5
-	VMOVUPS     (R10)(DX*2), Z6
-	VMOVUPS     (R10)(BX*1), Z7
-	VMOVUPS     (R11), Z8
-	VMOVUPS     (DI), Z9
-	VFMADD231PS Z4, Z9, Z0
-	VMOVUPS     (DI)(DX*1), Z9
-	VFMADD231PS Z5, Z9, Z0
-	VMOVUPS     (DI)(DX*2), Z9
-	VFMADD231PS Z6, Z9, Z0
-	VFMADD231PS Z4, Z9, Z1
-	VMOVUPS     (DI)(BX*1), Z9
-	VFMADD231PS Z7, Z9, Z0
-	VFMADD231PS Z5, Z9, Z1
-	VMOVUPS     (R8), Z9
-	VFMADD231PS Z8, Z9, Z0
-	VFMADD231PS Z6, Z9, Z1
-	VFMADD231PS Z4, Z9, Z2
-	VMOVUPS     (R8)(DX*1), Z9
-	VFMADD231PS Z7, Z9, Z1
-	VFMADD231PS Z5, Z9, Z2
-	VMOVUPS     (R8)(DX*2), Z9
-	VFMADD231PS Z8, Z9, Z1
-	VFMADD231PS Z6, Z9, Z2
-	VFMADD231PS Z4, Z9, Z3
-	VMOVUPS     (R8)(BX*1), Z4
-	VFMADD231PS Z7, Z4, Z2
-	VFMADD231PS Z5, Z4, Z3
-	VMOVUPS     (R9), Z4
-	VFMADD231PS Z8, Z4, Z2
-	VFMADD231PS Z6, Z4, Z3
-	VMOVUPS     (R9)(DX*1), Z4
-	VFMADD231PS Z7, Z4, Z3
-	VMOVUPS     (R9)(DX*2), Z4
-	VFMADD231PS Z8, Z4, Z3
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        32(AX), R9
-	ADDQ        48(AX), R10
-	ADDQ        48(AX), R11
-	DECQ        R12
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Z4
-	VADDPS      Z4, Z0, Z0
-	VADDPS      Z4, Z1, Z1
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z4, Z3, Z3
+	VMOVUPS     (R13), Z8
+	VMOVUPS     (R13)(DX*1), Z9
+	VMOVUPS     (R13)(DX*2), Z10
+	VMOVUPS     (R13)(BX*1), Z11
+	VMOVUPS     (R14), Z12
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Z13
+	VFMADD231PS Z8, Z13, Z0
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Z13
+	VFMADD231PS Z9, Z13, Z0
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Z13
+	VFMADD231PS Z10, Z13, Z0
+	VFMADD231PS Z8, Z13, Z1
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Z13
+	VFMADD231PS Z11, Z13, Z0
+	VFMADD231PS Z9, Z13, Z1
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Z13
+	VFMADD231PS Z12, Z13, Z0
+	VFMADD231PS Z10, Z13, Z1
+	VFMADD231PS Z8, Z13, Z2
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Z13
+	VFMADD231PS Z11, Z13, Z1
+	VFMADD231PS Z9, Z13, Z2
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Z13
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z10, Z13, Z2
+	VFMADD231PS Z8, Z13, Z3
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Z13
+	VFMADD231PS Z11, Z13, Z2
+	VFMADD231PS Z9, Z13, Z3
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
+	VMOVUPS     (R10), Z13
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z10, Z13, Z3
+	VFMADD231PS Z8, Z13, Z4
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Z13
+	VFMADD231PS Z11, Z13, Z3
+	VFMADD231PS Z9, Z13, Z4
+
+rowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          rowColumn11
+	VMOVUPS     (R10)(DX*2), Z13
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z10, Z13, Z4
+	VFMADD231PS Z8, Z13, Z5
+
+rowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          rowColumn12
+	VMOVUPS     (R10)(BX*1), Z13
+	VFMADD231PS Z11, Z13, Z4
+	VFMADD231PS Z9, Z13, Z5
+
+rowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          rowColumn13
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z10, Z13, Z5
+	VFMADD231PS Z8, Z13, Z6
+
+rowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          rowColumn14
+	VMOVUPS     (R11)(DX*1), Z13
+	VFMADD231PS Z11, Z13, Z5
+	VFMADD231PS Z9, Z13, Z6
+
+rowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          rowColumn15
+	VMOVUPS     (R11)(DX*2), Z13
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z10, Z13, Z6
+	VFMADD231PS Z8, Z13, Z7
+
+rowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          rowColumn16
+	VMOVUPS     (R11)(BX*1), Z8
+	VFMADD231PS Z11, Z8, Z6
+	VFMADD231PS Z9, Z8, Z7
+
+rowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          rowColumn17
+	VMOVUPS     (R12), Z8
+	VFMADD231PS Z12, Z8, Z6
+	VFMADD231PS Z10, Z8, Z7
+
+rowColumn17:
+	TESTL       $0x00020000, SI
+	JZ          rowColumn18
+	VMOVUPS     (R12)(DX*1), Z8
+	VFMADD231PS Z11, Z8, Z7
+
+rowColumn18:
+	TESTL       $0x00040000, SI
+	JZ          rowColumn19
+	VMOVUPS     (R12)(DX*2), Z8
+	VFMADD231PS Z12, Z8, Z7
+
+rowColumn19:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    56(AX), R11
+	ADDQ    56(AX), R12
+	ADDQ    72(AX), R13
+	ADDQ    72(AX), R14
+	DECQ    R15
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VADDPS  Z8, Z0, Z0
+	VADDPS  Z8, Z1, Z1
+	VADDPS  Z8, Z2, Z2
+	VADDPS  Z8, Z3, Z3
+	VADDPS  Z8, Z4, Z4
+	VADDPS  Z8, Z5, Z5
+	VADDPS  Z8, Z6, Z6
+	VADDPS  Z8, Z7, Z7
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Z4
-	VBROADCASTSS 92(AX), Z5
-	VMAXPS       Z0, Z4, Z0
-	VMINPS       Z0, Z5, Z0
-	VMAXPS       Z1, Z4, Z1
-	VMINPS       Z1, Z5, Z1
-	VMAXPS       Z2, Z4, Z2
-	VMINPS       Z2, Z5, Z2
-	VMAXPS       Z3, Z4, Z3
-	VMINPS       Z3, Z5, Z3
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Z0, (DI)
-	VMOVUPS      Z1, (DI)(DX*1)
-	VMOVUPS      Z2, (DI)(DX*2)
-	VMOVUPS      Z3, (DI)(BX*1)
-	ADDQ         $0x40, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Z8
+	VBROADCASTSS 116(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Z0, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z1, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z2, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z3, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z4, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z5, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z6, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z7, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x40, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ   80(AX), $0x00
+	CMPQ   104(AX), $0x00
 	JEQ    end
-	MOVQ   80(AX), SI
-	KMOVW  SI, K1
-	MOVQ   8(AX), SI
-	ADDQ   CX, SI
-	LEAQ   (SI)(DX*4), DI
+	MOVQ   104(AX), DI
+	KMOVW  DI, K1
+	MOVQ   8(AX), DI
+	ADDQ   CX, DI
+	ADDQ   16(AX), DI
 	LEAQ   (DI)(DX*4), R8
-	MOVQ   16(AX), R9
-	ADDQ   CX, R9
+	LEAQ   (R8)(DX*4), R9
 	LEAQ   (R9)(DX*4), R10
-	MOVQ   56(AX), R11
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
+	LEAQ   (R10)(DX*4), R11
+	MOVQ   40(AX), R12
+	ADDQ   CX, R12
+	LEAQ   (R12)(DX*4), R13
+	MOVQ   80(AX), R14
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
 
 partRow:
-	VMOVUPS.Z   (R9), K1, Z0
-	VMOVUPS.Z   (R9)(DX*1), K1, Z1
-	VMOVUPS.Z   (R9)(DX*2), K1, Z2
-	VMOVUPS.Z   (R9)(BX*1), K1, Z3
-	VMOVUPS.Z   (R10), K1, Z4
-	VMOVUPS.Z   (SI), K1, Z5
-	VFMADD231PS Z0, Z5, Z10
-	VMOVUPS.Z   (SI)(DX*1), K1, Z5
-	VFMADD231PS Z1, Z5, Z10
-	VMOVUPS.Z   (SI)(DX*2), K1, Z5
-	VFMADD231PS Z2, Z5, Z10
-	VFMADD231PS Z0, Z5, Z11
-	VMOVUPS.Z   (SI)(BX*1), K1, Z5
-	VFMADD231PS Z3, Z5, Z10
-	VFMADD231PS Z1, Z5, Z11
+	VMOVUPS.Z   (R12), K1, Z0
+	VMOVUPS.Z   (R12)(DX*1), K1, Z1
+	VMOVUPS.Z   (R12)(DX*2), K1, Z2
+	VMOVUPS.Z   (R12)(BX*1), K1, Z3
+	VMOVUPS.Z   (R13), K1, Z4
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
 	VMOVUPS.Z   (DI), K1, Z5
-	VFMADD231PS Z4, Z5, Z10
-	VFMADD231PS Z2, Z5, Z11
-	VFMADD231PS Z0, Z5, Z12
+	VFMADD231PS Z0, Z5, Z14
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
 	VMOVUPS.Z   (DI)(DX*1), K1, Z5
-	VFMADD231PS Z3, Z5, Z11
-	VFMADD231PS Z1, Z5, Z12
+	VFMADD231PS Z1, Z5, Z14
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
 	VMOVUPS.Z   (DI)(DX*2), K1, Z5
-	VFMADD231PS Z4, Z5, Z11
-	VFMADD231PS Z2, Z5, Z12
-	VFMADD231PS Z0, Z5, Z13
-	VMOVUPS.Z   (DI)(BX*1), K1, Z0
-	VFMADD231PS Z3, Z0, Z12
-	VFMADD231PS Z1, Z0, Z13
-	VMOVUPS.Z   (R8), K1, Z0
-	VFMADD231PS Z4, Z0, Z12
-	VFMADD231PS Z2, Z0, Z13
-	VMOVUPS.Z   (R8)(DX*1), K1, Z0
-	VFMADD231PS Z3, Z0, Z13
-	VMOVUPS.Z   (R8)(DX*2), K1, Z0
-	VFMADD231PS Z4, Z0, Z13
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	ADDQ        48(AX), R10
-	DECQ        R11
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMOVUPS.Z   (SI), K1, Z0
-	VADDPS      Z0, Z10, Z10
-	VADDPS      Z0, Z11, Z11
-	VADDPS      Z0, Z12, Z12
-	VADDPS      Z0, Z13, Z13
+	VFMADD231PS Z2, Z5, Z14
+	VFMADD231PS Z0, Z5, Z15
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMOVUPS.Z   (DI)(BX*1), K1, Z5
+	VFMADD231PS Z3, Z5, Z14
+	VFMADD231PS Z1, Z5, Z15
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMOVUPS.Z   (R8), K1, Z5
+	VFMADD231PS Z4, Z5, Z14
+	VFMADD231PS Z2, Z5, Z15
+	VFMADD231PS Z0, Z5, Z16
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMOVUPS.Z   (R8)(DX*1), K1, Z5
+	VFMADD231PS Z3, Z5, Z15
+	VFMADD231PS Z1, Z5, Z16
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMOVUPS.Z   (R8)(DX*2), K1, Z5
+	VFMADD231PS Z4, Z5, Z15
+	VFMADD231PS Z2, Z5, Z16
+	VFMADD231PS Z0, Z5, Z17
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMOVUPS.Z   (R8)(BX*1), K1, Z5
+	VFMADD231PS Z3, Z5, Z16
+	VFMADD231PS Z1, Z5, Z17
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMOVUPS.Z   (R9), K1, Z5
+	VFMADD231PS Z4, Z5, Z16
+	VFMADD231PS Z2, Z5, Z17
+	VFMADD231PS Z0, Z5, Z18
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMOVUPS.Z   (R9)(DX*1), K1, Z5
+	VFMADD231PS Z3, Z5, Z17
+	VFMADD231PS Z1, Z5, Z18
+
+partRowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          partRowColumn11
+	VMOVUPS.Z   (R9)(DX*2), K1, Z5
+	VFMADD231PS Z4, Z5, Z17
+	VFMADD231PS Z2, Z5, Z18
+	VFMADD231PS Z0, Z5, Z19
+
+partRowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          partRowColumn12
+	VMOVUPS.Z   (R9)(BX*1), K1, Z5
+	VFMADD231PS Z3, Z5, Z18
+	VFMADD231PS Z1, Z5, Z19
+
+partRowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          partRowColumn13
+	VMOVUPS.Z   (R10), K1, Z5
+	VFMADD231PS Z4, Z5, Z18
+	VFMADD231PS Z2, Z5, Z19
+	VFMADD231PS Z0, Z5, Z20
+
+partRowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          partRowColumn14
+	VMOVUPS.Z   (R10)(DX*1), K1, Z5
+	VFMADD231PS Z3, Z5, Z19
+	VFMADD231PS Z1, Z5, Z20
+
+partRowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          partRowColumn15
+	VMOVUPS.Z   (R10)(DX*2), K1, Z5
+	VFMADD231PS Z4, Z5, Z19
+	VFMADD231PS Z2, Z5, Z20
+	VFMADD231PS Z0, Z5, Z21
+
+partRowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          partRowColumn16
+	VMOVUPS.Z   (R10)(BX*1), K1, Z0
+	VFMADD231PS Z3, Z0, Z20
+	VFMADD231PS Z1, Z0, Z21
+
+partRowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          partRowColumn17
+	VMOVUPS.Z   (R11), K1, Z0
+	VFMADD231PS Z4, Z0, Z20
+	VFMADD231PS Z2, Z0, Z21
+
+partRowColumn17:
+	TESTL       $0x00020000, SI
+	JZ          partRowColumn18
+	VMOVUPS.Z   (R11)(DX*1), K1, Z0
+	VFMADD231PS Z3, Z0, Z21
+
+partRowColumn18:
+	TESTL       $0x00040000, SI
+	JZ          partRowColumn19
+	VMOVUPS.Z   (R11)(DX*2), K1, Z0
+	VFMADD231PS Z4, Z0, Z21
+
+partRowColumn19:
+	ADDQ      56(AX), DI
+	ADDQ      56(AX), R8
+	ADDQ      56(AX), R9
+	ADDQ      56(AX), R10
+	ADDQ      56(AX), R11
+	ADDQ      72(AX), R12
+	ADDQ      72(AX), R13
+	DECQ      R14
+	JNZ       partRow
+	MOVQ      48(AX), SI
+	TESTQ     SI, SI
+	JZ        partRowNoBias
+	ADDQ      CX, SI
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z21, Z21
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Z0
-	VBROADCASTSS 92(AX), Z1
-	VMAXPS       Z10, Z0, Z10
-	VMINPS       Z10, Z1, Z10
-	VMAXPS       Z11, Z0, Z11
-	VMINPS       Z11, Z1, Z11
-	VMAXPS       Z12, Z0, Z12
-	VMINPS       Z12, Z1, Z12
-	VMAXPS       Z13, Z0, Z13
-	VMINPS       Z13, Z1, Z13
+	VBROADCASTSS 112(AX), Z0
+	VBROADCASTSS 116(AX), Z1
+	VMAXPS       Z14, Z0, Z14
+	VMINPS       Z14, Z1, Z14
+	VMAXPS       Z15, Z0, Z15
+	VMINPS       Z15, Z1, Z15
+	VMAXPS       Z16, Z0, Z16
+	VMINPS       Z16, Z1, Z16
+	VMAXPS       Z17, Z0, Z17
+	VMINPS       Z17, Z1, Z17
+	VMAXPS       Z18, Z0, Z18
+	VMINPS       Z18, Z1, Z18
+	VMAXPS       Z19, Z0, Z19
+	VMINPS       Z19, Z1, Z19
+	VMAXPS       Z20, Z0, Z20
+	VMINPS       Z20, Z1, Z20
+	VMAXPS       Z21, Z0, Z21
+	VMINPS       Z21, Z1, Z21
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
-	VMOVUPS      Z10, K1, (AX)
-	VMOVUPS      Z11, K1, (AX)(DX*1)
-	VMOVUPS      Z12, K1, (AX)(DX*2)
-	VMOVUPS      Z13, K1, (AX)(BX*1)
+	LEAQ         (AX)(DX*4), CX
+	VMOVUPS      Z14, K1, (AX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z15, K1, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z16, K1, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z17, K1, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z18, K1, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z19, K1, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z20, K1, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z21, K1, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -10416,21 +11392,21 @@ end:
 TEXT ·depthwiseOneAVX512(SB), NOSPLIT, $0-8
 	MOVQ  arguments+0(FP), AX
 	XORQ  CX, CX
-	MOVQ  40(AX), DX
-	MOVQ  72(AX), BX
+	MOVQ  64(AX), DX
+	MOVQ  96(AX), BX
 	TESTQ BX, BX
 	JZ    part
 
 vectors:
 	MOVQ   8(AX), SI
 	ADDQ   CX, SI
-	MOVQ   16(AX), DI
+	MOVQ   40(AX), DI
 	ADDQ   CX, DI
-	MOVQ   56(AX), R8
+	MOVQ   80(AX), R8
 	VPXORD Z0, Z0, Z0
 
 row:
-	MOVQ 64(AX), R11
+	MOVQ 88(AX), R11
 	MOVQ SI, R9
 	MOVQ DI, R10
 
@@ -10442,11 +11418,11 @@ rowColumn:
 	ADDQ        DX, R10
 	DECQ        R11
 	JNZ         rowColumn
-	ADDQ        32(AX), SI
-	ADDQ        48(AX), DI
+	ADDQ        56(AX), SI
+	ADDQ        72(AX), DI
 	DECQ        R8
 	JNZ         row
-	MOVQ        24(AX), SI
+	MOVQ        48(AX), SI
 	TESTQ       SI, SI
 	JZ          rowNoBias
 	ADDQ        CX, SI
@@ -10454,8 +11430,8 @@ rowColumn:
 	VADDPS      Z1, Z0, Z0
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Z1
-	VBROADCASTSS 92(AX), Z2
+	VBROADCASTSS 112(AX), Z1
+	VBROADCASTSS 116(AX), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
 	MOVQ         (AX), SI
@@ -10466,19 +11442,19 @@ rowNoBias:
 	JNZ          vectors
 
 part:
-	CMPQ   80(AX), $0x00
+	CMPQ   104(AX), $0x00
 	JEQ    end
-	MOVQ   80(AX), BX
+	MOVQ   104(AX), BX
 	KMOVW  BX, K1
 	MOVQ   8(AX), BX
 	ADDQ   CX, BX
-	MOVQ   16(AX), SI
+	MOVQ   40(AX), SI
 	ADDQ   CX, SI
-	MOVQ   56(AX), DI
+	MOVQ   80(AX), DI
 	VPXORD Z3, Z3, Z3
 
 partRow:
-	MOVQ 64(AX), R10
+	MOVQ 88(AX), R10
 	MOVQ BX, R8
 	MOVQ SI, R9
 
@@ -10490,11 +11466,11 @@ partRowColumn:
 	ADDQ        DX, R9
 	DECQ        R10
 	JNZ         partRowColumn
-	ADDQ        32(AX), BX
-	ADDQ        48(AX), SI
+	ADDQ        56(AX), BX
+	ADDQ        72(AX), SI
 	DECQ        DI
 	JNZ         partRow
-	MOVQ        24(AX), DX
+	MOVQ        48(AX), DX
 	TESTQ       DX, DX
 	JZ          partRowNoBias
 	ADDQ        CX, DX
@@ -10502,8 +11478,8 @@ partRowColumn:
 	VADDPS      Z0, Z3, Z3
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Z0
-	VBROADCASTSS 92(AX), Z1
+	VBROADCASTSS 112(AX), Z0
+	VBROADCASTSS 116(AX), Z1
 	VMAXPS       Z3, Z0, Z3
 	VMINPS       Z3, Z1, Z3
 	MOVQ         (AX), AX
@@ -10520,165 +11496,367 @@ TEXT ·depthwise3s1ReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ   arguments+0(FP), AX
 	XORQ   CX, CX
 	VPXORD Z0, Z0, Z0
-	MOVQ   40(AX), DX
+	MOVQ   64(AX), DX
 	LEAQ   (DX)(DX*2), BX
-	MOVQ   72(AX), SI
-	TESTQ  SI, SI
+	MOVQ   24(AX), SI
+	MOVQ   96(AX), DI
+	TESTQ  DI, DI
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
-	MOVQ   16(AX), R9
-	ADDQ   CX, R9
-	MOVQ   56(AX), R10
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
+	LEAQ   (R8)(DX*4), R9
+	LEAQ   (R9)(DX*4), R10
+	MOVQ   40(AX), R11
+	ADDQ   CX, R11
+	MOVQ   80(AX), R12
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
 
 row:
-	VMOVUPS     (R9), Z5
-	VMOVUPS     (R9)(DX*1), Z6
-	VMOVUPS     (R9)(DX*2), Z7
-	VMOVUPS     (DI), Z8
-	VMAXPS      Z8, Z0, Z8
-	VFMADD231PS Z5, Z8, Z1
-	VMOVUPS     (DI)(DX*1), Z8
-	VMAXPS      Z8, Z0, Z8
-	VFMADD231PS Z6, Z8, Z1
-	VFMADD231PS Z5, Z8, Z2
-	VMOVUPS     (DI)(DX*2), Z8
-	VMAXPS      Z8, Z0, Z8
-	VFMADD231PS Z7, Z8, Z1
-	VFMADD231PS Z6, Z8, Z2
-	VFMADD231PS Z5, Z8, Z3
-	VMOVUPS     (DI)(BX*1), Z8
-	VMAXPS      Z8, Z0, Z8
-	VFMADD231PS Z7, Z8, Z2
-	VFMADD231PS Z6, Z8, Z3
-	VFMADD231PS Z5, Z8, Z4
-	VMOVUPS     (R8), Z5
-	VMAXPS      Z5, Z0, Z5
-	VFMADD231PS Z7, Z5, Z3
-	VFMADD231PS Z6, Z5, Z4
-	VMOVUPS     (R8)(DX*1), Z5
-	VMAXPS      Z5, Z0, Z5
-	VFMADD231PS Z7, Z5, Z4
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	DECQ        R10
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Z5
-	VADDPS      Z5, Z1, Z1
-	VADDPS      Z5, Z2, Z2
-	VADDPS      Z5, Z3, Z3
-	VADDPS      Z5, Z4, Z4
+	VMOVUPS     (R11), Z9
+	VMOVUPS     (R11)(DX*1), Z10
+	VMOVUPS     (R11)(DX*2), Z11
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z9, Z12, Z1
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z10, Z12, Z1
+	VFMADD231PS Z9, Z12, Z2
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z1
+	VFMADD231PS Z10, Z12, Z2
+	VFMADD231PS Z9, Z12, Z3
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z2
+	VFMADD231PS Z10, Z12, Z3
+	VFMADD231PS Z9, Z12, Z4
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z3
+	VFMADD231PS Z10, Z12, Z4
+	VFMADD231PS Z9, Z12, Z5
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z4
+	VFMADD231PS Z10, Z12, Z5
+	VFMADD231PS Z9, Z12, Z6
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z5
+	VFMADD231PS Z10, Z12, Z6
+	VFMADD231PS Z9, Z12, Z7
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z6
+	VFMADD231PS Z10, Z12, Z7
+	VFMADD231PS Z9, Z12, Z8
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
+	VMOVUPS     (R10), Z9
+	VMAXPS      Z9, Z0, Z9
+	VFMADD231PS Z11, Z9, Z7
+	VFMADD231PS Z10, Z9, Z8
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Z9
+	VMAXPS      Z9, Z0, Z9
+	VFMADD231PS Z11, Z9, Z8
+
+rowColumn10:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    72(AX), R11
+	DECQ    R12
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z9
+	VADDPS  Z9, Z1, Z1
+	VADDPS  Z9, Z2, Z2
+	VADDPS  Z9, Z3, Z3
+	VADDPS  Z9, Z4, Z4
+	VADDPS  Z9, Z5, Z5
+	VADDPS  Z9, Z6, Z6
+	VADDPS  Z9, Z7, Z7
+	VADDPS  Z9, Z8, Z8
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Z5
-	VBROADCASTSS 92(AX), Z6
-	VMAXPS       Z1, Z5, Z1
-	VMINPS       Z1, Z6, Z1
-	VMAXPS       Z2, Z5, Z2
-	VMINPS       Z2, Z6, Z2
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Z1, (DI)
-	VMOVUPS      Z2, (DI)(DX*1)
-	VMOVUPS      Z3, (DI)(DX*2)
-	VMOVUPS      Z4, (DI)(BX*1)
-	ADDQ         $0x40, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Z9
+	VBROADCASTSS 116(AX), Z10
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Z1, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z2, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z3, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z4, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z5, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z6, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z7, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z8, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x40, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ   80(AX), $0x00
+	CMPQ   104(AX), $0x00
 	JEQ    end
-	MOVQ   80(AX), SI
-	KMOVW  SI, K1
-	MOVQ   8(AX), SI
-	ADDQ   CX, SI
-	LEAQ   (SI)(DX*4), DI
-	MOVQ   16(AX), R8
-	ADDQ   CX, R8
-	MOVQ   56(AX), R9
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
+	MOVQ   104(AX), DI
+	KMOVW  DI, K1
+	MOVQ   8(AX), DI
+	ADDQ   CX, DI
+	ADDQ   16(AX), DI
+	LEAQ   (DI)(DX*4), R8
+	LEAQ   (R8)(DX*4), R9
+	MOVQ   40(AX), R10
+	ADDQ   CX, R10
+	MOVQ   80(AX), R11
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
 
 partRow:
-	VMOVUPS.Z   (R8), K1, Z1
-	VMOVUPS.Z   (R8)(DX*1), K1, Z2
-	VMOVUPS.Z   (R8)(DX*2), K1, Z3
-	VMOVUPS.Z   (SI), K1, Z4
+	VMOVUPS.Z   (R10), K1, Z1
+	VMOVUPS.Z   (R10)(DX*1), K1, Z2
+	VMOVUPS.Z   (R10)(DX*2), K1, Z3
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
+	VMOVUPS.Z   (DI), K1, Z4
 	VMAXPS      Z4, Z0, Z4
-	VFMADD231PS Z1, Z4, Z9
-	VMOVUPS.Z   (SI)(DX*1), K1, Z4
+	VFMADD231PS Z1, Z4, Z13
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
+	VMOVUPS.Z   (DI)(DX*1), K1, Z4
 	VMAXPS      Z4, Z0, Z4
-	VFMADD231PS Z2, Z4, Z9
-	VFMADD231PS Z1, Z4, Z10
-	VMOVUPS.Z   (SI)(DX*2), K1, Z4
+	VFMADD231PS Z2, Z4, Z13
+	VFMADD231PS Z1, Z4, Z14
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
+	VMOVUPS.Z   (DI)(DX*2), K1, Z4
 	VMAXPS      Z4, Z0, Z4
-	VFMADD231PS Z3, Z4, Z9
-	VFMADD231PS Z2, Z4, Z10
-	VFMADD231PS Z1, Z4, Z11
-	VMOVUPS.Z   (SI)(BX*1), K1, Z4
+	VFMADD231PS Z3, Z4, Z13
+	VFMADD231PS Z2, Z4, Z14
+	VFMADD231PS Z1, Z4, Z15
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMOVUPS.Z   (DI)(BX*1), K1, Z4
 	VMAXPS      Z4, Z0, Z4
-	VFMADD231PS Z3, Z4, Z10
-	VFMADD231PS Z2, Z4, Z11
-	VFMADD231PS Z1, Z4, Z12
-	VMOVUPS.Z   (DI), K1, Z1
+	VFMADD231PS Z3, Z4, Z14
+	VFMADD231PS Z2, Z4, Z15
+	VFMADD231PS Z1, Z4, Z16
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMOVUPS.Z   (R8), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z3, Z4, Z15
+	VFMADD231PS Z2, Z4, Z16
+	VFMADD231PS Z1, Z4, Z17
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMOVUPS.Z   (R8)(DX*1), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z3, Z4, Z16
+	VFMADD231PS Z2, Z4, Z17
+	VFMADD231PS Z1, Z4, Z18
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMOVUPS.Z   (R8)(DX*2), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z3, Z4, Z17
+	VFMADD231PS Z2, Z4, Z18
+	VFMADD231PS Z1, Z4, Z19
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMOVUPS.Z   (R8)(BX*1), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z3, Z4, Z18
+	VFMADD231PS Z2, Z4, Z19
+	VFMADD231PS Z1, Z4, Z20
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMOVUPS.Z   (R9), K1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VFMADD231PS Z3, Z1, Z11
-	VFMADD231PS Z2, Z1, Z12
-	VMOVUPS.Z   (DI)(DX*1), K1, Z1
+	VFMADD231PS Z3, Z1, Z19
+	VFMADD231PS Z2, Z1, Z20
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMOVUPS.Z   (R9)(DX*1), K1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VFMADD231PS Z3, Z1, Z12
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        48(AX), R8
-	DECQ        R9
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMOVUPS.Z   (SI), K1, Z0
-	VADDPS      Z0, Z9, Z9
-	VADDPS      Z0, Z10, Z10
-	VADDPS      Z0, Z11, Z11
-	VADDPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z1, Z20
+
+partRowColumn10:
+	ADDQ      56(AX), DI
+	ADDQ      56(AX), R8
+	ADDQ      56(AX), R9
+	ADDQ      72(AX), R10
+	DECQ      R11
+	JNZ       partRow
+	MOVQ      48(AX), SI
+	TESTQ     SI, SI
+	JZ        partRowNoBias
+	ADDQ      CX, SI
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z20, Z20
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Z0
-	VBROADCASTSS 92(AX), Z1
-	VMAXPS       Z9, Z0, Z9
-	VMINPS       Z9, Z1, Z9
-	VMAXPS       Z10, Z0, Z10
-	VMINPS       Z10, Z1, Z10
-	VMAXPS       Z11, Z0, Z11
-	VMINPS       Z11, Z1, Z11
-	VMAXPS       Z12, Z0, Z12
-	VMINPS       Z12, Z1, Z12
+	VBROADCASTSS 112(AX), Z0
+	VBROADCASTSS 116(AX), Z1
+	VMAXPS       Z13, Z0, Z13
+	VMINPS       Z13, Z1, Z13
+	VMAXPS       Z14, Z0, Z14
+	VMINPS       Z14, Z1, Z14
+	VMAXPS       Z15, Z0, Z15
+	VMINPS       Z15, Z1, Z15
+	VMAXPS       Z16, Z0, Z16
+	VMINPS       Z16, Z1, Z16
+	VMAXPS       Z17, Z0, Z17
+	VMINPS       Z17, Z1, Z17
+	VMAXPS       Z18, Z0, Z18
+	VMINPS       Z18, Z1, Z18
+	VMAXPS       Z19, Z0, Z19
+	VMINPS       Z19, Z1, Z19
+	VMAXPS       Z20, Z0, Z20
+	VMINPS       Z20, Z1, Z20
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
-	VMOVUPS      Z9, K1, (AX)
-	VMOVUPS      Z10, K1, (AX)(DX*1)
-	VMOVUPS      Z11, K1, (AX)(DX*2)
-	VMOVUPS      Z12, K1, (AX)(BX*1)
+	LEAQ         (AX)(DX*4), CX
+	VMOVUPS      Z13, K1, (AX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z14, K1, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z15, K1, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z16, K1, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z17, K1, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z18, K1, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z19, K1, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z20, K1, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -10689,181 +11867,459 @@ TEXT ·depthwise3s2ReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ   arguments+0(FP), AX
 	XORQ   CX, CX
 	VPXORD Z0, Z0, Z0
-	MOVQ   40(AX), DX
+	MOVQ   64(AX), DX
 	LEAQ   (DX)(DX*2), BX
-	MOVQ   72(AX), SI
-	TESTQ  SI, SI
+	MOVQ   24(AX), SI
+	MOVQ   96(AX), DI
+	TESTQ  DI, DI
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
 	LEAQ   (R8)(DX*4), R9
-	MOVQ   16(AX), R10
-	ADDQ   CX, R10
-	MOVQ   56(AX), R11
+	LEAQ   (R9)(DX*4), R10
+	LEAQ   (R10)(DX*4), R11
+	LEAQ   (R11)(DX*4), R12
+	MOVQ   40(AX), R13
+	ADDQ   CX, R13
+	MOVQ   80(AX), R14
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
 
 row:
-	VMOVUPS     (R10), Z5
-	VMOVUPS     (R10)(DX*1), Z6
-	VMOVUPS     (R10)(DX*2), Z7
-	VMOVUPS     (DI), Z8
-	VMAXPS      Z8, Z0, Z8
-	VFMADD231PS Z5, Z8, Z1
-	VMOVUPS     (DI)(DX*1), Z8
-	VMAXPS      Z8, Z0, Z8
-	VFMADD231PS Z6, Z8, Z1
-	VMOVUPS     (DI)(DX*2), Z8
-	VMAXPS      Z8, Z0, Z8
-	VFMADD231PS Z7, Z8, Z1
-	VFMADD231PS Z5, Z8, Z2
-	VMOVUPS     (DI)(BX*1), Z8
-	VMAXPS      Z8, Z0, Z8
-	VFMADD231PS Z6, Z8, Z2
-	VMOVUPS     (R8), Z8
-	VMAXPS      Z8, Z0, Z8
-	VFMADD231PS Z7, Z8, Z2
-	VFMADD231PS Z5, Z8, Z3
-	VMOVUPS     (R8)(DX*1), Z8
-	VMAXPS      Z8, Z0, Z8
-	VFMADD231PS Z6, Z8, Z3
-	VMOVUPS     (R8)(DX*2), Z8
-	VMAXPS      Z8, Z0, Z8
-	VFMADD231PS Z7, Z8, Z3
-	VFMADD231PS Z5, Z8, Z4
-	VMOVUPS     (R8)(BX*1), Z5
-	VMAXPS      Z5, Z0, Z5
-	VFMADD231PS Z6, Z5, Z4
-	VMOVUPS     (R9), Z5
-	VMAXPS      Z5, Z0, Z5
-	VFMADD231PS Z7, Z5, Z4
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        32(AX), R9
-	ADDQ        48(AX), R10
-	DECQ        R11
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Z5
-	VADDPS      Z5, Z1, Z1
-	VADDPS      Z5, Z2, Z2
-	VADDPS      Z5, Z3, Z3
-	VADDPS      Z5, Z4, Z4
+	VMOVUPS     (R13), Z9
+	VMOVUPS     (R13)(DX*1), Z10
+	VMOVUPS     (R13)(DX*2), Z11
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z9, Z12, Z1
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z10, Z12, Z1
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z1
+	VFMADD231PS Z9, Z12, Z2
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z10, Z12, Z2
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z2
+	VFMADD231PS Z9, Z12, Z3
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z10, Z12, Z3
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z3
+	VFMADD231PS Z9, Z12, Z4
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z10, Z12, Z4
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
+	VMOVUPS     (R10), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z4
+	VFMADD231PS Z9, Z12, Z5
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z10, Z12, Z5
+
+rowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          rowColumn11
+	VMOVUPS     (R10)(DX*2), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z5
+	VFMADD231PS Z9, Z12, Z6
+
+rowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          rowColumn12
+	VMOVUPS     (R10)(BX*1), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z10, Z12, Z6
+
+rowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          rowColumn13
+	VMOVUPS     (R11), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z6
+	VFMADD231PS Z9, Z12, Z7
+
+rowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          rowColumn14
+	VMOVUPS     (R11)(DX*1), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z10, Z12, Z7
+
+rowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          rowColumn15
+	VMOVUPS     (R11)(DX*2), Z12
+	VMAXPS      Z12, Z0, Z12
+	VFMADD231PS Z11, Z12, Z7
+	VFMADD231PS Z9, Z12, Z8
+
+rowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          rowColumn16
+	VMOVUPS     (R11)(BX*1), Z9
+	VMAXPS      Z9, Z0, Z9
+	VFMADD231PS Z10, Z9, Z8
+
+rowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          rowColumn17
+	VMOVUPS     (R12), Z9
+	VMAXPS      Z9, Z0, Z9
+	VFMADD231PS Z11, Z9, Z8
+
+rowColumn17:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    56(AX), R11
+	ADDQ    56(AX), R12
+	ADDQ    72(AX), R13
+	DECQ    R14
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z9
+	VADDPS  Z9, Z1, Z1
+	VADDPS  Z9, Z2, Z2
+	VADDPS  Z9, Z3, Z3
+	VADDPS  Z9, Z4, Z4
+	VADDPS  Z9, Z5, Z5
+	VADDPS  Z9, Z6, Z6
+	VADDPS  Z9, Z7, Z7
+	VADDPS  Z9, Z8, Z8
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Z5
-	VBROADCASTSS 92(AX), Z6
-	VMAXPS       Z1, Z5, Z1
-	VMINPS       Z1, Z6, Z1
-	VMAXPS       Z2, Z5, Z2
-	VMINPS       Z2, Z6, Z2
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Z1, (DI)
-	VMOVUPS      Z2, (DI)(DX*1)
-	VMOVUPS      Z3, (DI)(DX*2)
-	VMOVUPS      Z4, (DI)(BX*1)
-	ADDQ         $0x40, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Z9
+	VBROADCASTSS 116(AX), Z10
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Z1, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z2, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z3, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z4, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z5, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z6, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z7, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z8, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x40, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ   80(AX), $0x00
+	CMPQ   104(AX), $0x00
 	JEQ    end
-	MOVQ   80(AX), SI
-	KMOVW  SI, K1
-	MOVQ   8(AX), SI
-	ADDQ   CX, SI
-	LEAQ   (SI)(DX*4), DI
+	MOVQ   104(AX), DI
+	KMOVW  DI, K1
+	MOVQ   8(AX), DI
+	ADDQ   CX, DI
+	ADDQ   16(AX), DI
 	LEAQ   (DI)(DX*4), R8
-	MOVQ   16(AX), R9
-	ADDQ   CX, R9
-	MOVQ   56(AX), R10
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
+	LEAQ   (R8)(DX*4), R9
+	LEAQ   (R9)(DX*4), R10
+	LEAQ   (R10)(DX*4), R11
+	MOVQ   40(AX), R12
+	ADDQ   CX, R12
+	MOVQ   80(AX), R13
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
 
 partRow:
-	VMOVUPS.Z   (R9), K1, Z1
-	VMOVUPS.Z   (R9)(DX*1), K1, Z2
-	VMOVUPS.Z   (R9)(DX*2), K1, Z3
-	VMOVUPS.Z   (SI), K1, Z4
-	VMAXPS      Z4, Z0, Z4
-	VFMADD231PS Z1, Z4, Z9
-	VMOVUPS.Z   (SI)(DX*1), K1, Z4
-	VMAXPS      Z4, Z0, Z4
-	VFMADD231PS Z2, Z4, Z9
-	VMOVUPS.Z   (SI)(DX*2), K1, Z4
-	VMAXPS      Z4, Z0, Z4
-	VFMADD231PS Z3, Z4, Z9
-	VFMADD231PS Z1, Z4, Z10
-	VMOVUPS.Z   (SI)(BX*1), K1, Z4
-	VMAXPS      Z4, Z0, Z4
-	VFMADD231PS Z2, Z4, Z10
+	VMOVUPS.Z   (R12), K1, Z1
+	VMOVUPS.Z   (R12)(DX*1), K1, Z2
+	VMOVUPS.Z   (R12)(DX*2), K1, Z3
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
 	VMOVUPS.Z   (DI), K1, Z4
 	VMAXPS      Z4, Z0, Z4
-	VFMADD231PS Z3, Z4, Z10
-	VFMADD231PS Z1, Z4, Z11
+	VFMADD231PS Z1, Z4, Z13
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
 	VMOVUPS.Z   (DI)(DX*1), K1, Z4
 	VMAXPS      Z4, Z0, Z4
-	VFMADD231PS Z2, Z4, Z11
+	VFMADD231PS Z2, Z4, Z13
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
 	VMOVUPS.Z   (DI)(DX*2), K1, Z4
 	VMAXPS      Z4, Z0, Z4
-	VFMADD231PS Z3, Z4, Z11
-	VFMADD231PS Z1, Z4, Z12
-	VMOVUPS.Z   (DI)(BX*1), K1, Z1
+	VFMADD231PS Z3, Z4, Z13
+	VFMADD231PS Z1, Z4, Z14
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMOVUPS.Z   (DI)(BX*1), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z2, Z4, Z14
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMOVUPS.Z   (R8), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z3, Z4, Z14
+	VFMADD231PS Z1, Z4, Z15
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMOVUPS.Z   (R8)(DX*1), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z2, Z4, Z15
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMOVUPS.Z   (R8)(DX*2), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z3, Z4, Z15
+	VFMADD231PS Z1, Z4, Z16
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMOVUPS.Z   (R8)(BX*1), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z2, Z4, Z16
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMOVUPS.Z   (R9), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z3, Z4, Z16
+	VFMADD231PS Z1, Z4, Z17
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMOVUPS.Z   (R9)(DX*1), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z2, Z4, Z17
+
+partRowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          partRowColumn11
+	VMOVUPS.Z   (R9)(DX*2), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z3, Z4, Z17
+	VFMADD231PS Z1, Z4, Z18
+
+partRowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          partRowColumn12
+	VMOVUPS.Z   (R9)(BX*1), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z2, Z4, Z18
+
+partRowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          partRowColumn13
+	VMOVUPS.Z   (R10), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z3, Z4, Z18
+	VFMADD231PS Z1, Z4, Z19
+
+partRowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          partRowColumn14
+	VMOVUPS.Z   (R10)(DX*1), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z2, Z4, Z19
+
+partRowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          partRowColumn15
+	VMOVUPS.Z   (R10)(DX*2), K1, Z4
+	VMAXPS      Z4, Z0, Z4
+	VFMADD231PS Z3, Z4, Z19
+	VFMADD231PS Z1, Z4, Z20
+
+partRowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          partRowColumn16
+	VMOVUPS.Z   (R10)(BX*1), K1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VFMADD231PS Z2, Z1, Z12
-	VMOVUPS.Z   (R8), K1, Z1
+	VFMADD231PS Z2, Z1, Z20
+
+partRowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          partRowColumn17
+	VMOVUPS.Z   (R11), K1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VFMADD231PS Z3, Z1, Z12
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	DECQ        R10
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMOVUPS.Z   (SI), K1, Z0
-	VADDPS      Z0, Z9, Z9
-	VADDPS      Z0, Z10, Z10
-	VADDPS      Z0, Z11, Z11
-	VADDPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z1, Z20
+
+partRowColumn17:
+	ADDQ      56(AX), DI
+	ADDQ      56(AX), R8
+	ADDQ      56(AX), R9
+	ADDQ      56(AX), R10
+	ADDQ      56(AX), R11
+	ADDQ      72(AX), R12
+	DECQ      R13
+	JNZ       partRow
+	MOVQ      48(AX), SI
+	TESTQ     SI, SI
+	JZ        partRowNoBias
+	ADDQ      CX, SI
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z20, Z20
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Z0
-	VBROADCASTSS 92(AX), Z1
-	VMAXPS       Z9, Z0, Z9
-	VMINPS       Z9, Z1, Z9
-	VMAXPS       Z10, Z0, Z10
-	VMINPS       Z10, Z1, Z10
-	VMAXPS       Z11, Z0, Z11
-	VMINPS       Z11, Z1, Z11
-	VMAXPS       Z12, Z0, Z12
-	VMINPS       Z12, Z1, Z12
+	VBROADCASTSS 112(AX), Z0
+	VBROADCASTSS 116(AX), Z1
+	VMAXPS       Z13, Z0, Z13
+	VMINPS       Z13, Z1, Z13
+	VMAXPS       Z14, Z0, Z14
+	VMINPS       Z14, Z1, Z14
+	VMAXPS       Z15, Z0, Z15
+	VMINPS       Z15, Z1, Z15
+	VMAXPS       Z16, Z0, Z16
+	VMINPS       Z16, Z1, Z16
+	VMAXPS       Z17, Z0, Z17
+	VMINPS       Z17, Z1, Z17
+	VMAXPS       Z18, Z0, Z18
+	VMINPS       Z18, Z1, Z18
+	VMAXPS       Z19, Z0, Z19
+	VMINPS       Z19, Z1, Z19
+	VMAXPS       Z20, Z0, Z20
+	VMINPS       Z20, Z1, Z20
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
-	VMOVUPS      Z9, K1, (AX)
-	VMOVUPS      Z10, K1, (AX)(DX*1)
-	VMOVUPS      Z11, K1, (AX)(DX*2)
-	VMOVUPS      Z12, K1, (AX)(BX*1)
+	LEAQ         (AX)(DX*4), CX
+	VMOVUPS      Z13, K1, (AX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z14, K1, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z15, K1, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z16, K1, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z17, K1, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z18, K1, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z19, K1, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z20, K1, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -10874,197 +12330,431 @@ TEXT ·depthwise5s1ReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ   arguments+0(FP), AX
 	XORQ   CX, CX
 	VPXORD Z0, Z0, Z0
-	MOVQ   40(AX), DX
+	MOVQ   64(AX), DX
 	LEAQ   (DX)(DX*2), BX
-	MOVQ   72(AX), SI
-	TESTQ  SI, SI
+	MOVQ   24(AX), SI
+	MOVQ   96(AX), DI
+	TESTQ  DI, DI
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
-	MOVQ   16(AX), R9
-	ADDQ   CX, R9
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
+	LEAQ   (R8)(DX*4), R9
 	LEAQ   (R9)(DX*4), R10
-	MOVQ   56(AX), R11
+	MOVQ   40(AX), R11
+	ADDQ   CX, R11
+	LEAQ   (R11)(DX*4), R12
+	MOVQ   80(AX), R13
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
 
 row:
-	VMOVUPS     (R9), Z5
-	VMOVUPS     (R9)(DX*1), Z6
-	VMOVUPS     (R9)(DX*2), Z7
-	VMOVUPS     (R9)(BX*1), Z8
+	VMOVUPS     (R11), Z9
+	VMOVUPS     (R11)(DX*1), Z10
+	VMOVUPS     (R11)(DX*2), Z11
+	VMOVUPS     (R11)(BX*1), Z12
+	VMOVUPS     (R12), Z13
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z9, Z14, Z1
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z10, Z14, Z1
+	VFMADD231PS Z9, Z14, Z2
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z11, Z14, Z1
+	VFMADD231PS Z10, Z14, Z2
+	VFMADD231PS Z9, Z14, Z3
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z11, Z14, Z2
+	VFMADD231PS Z10, Z14, Z3
+	VFMADD231PS Z9, Z14, Z4
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z13, Z14, Z1
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z11, Z14, Z3
+	VFMADD231PS Z10, Z14, Z4
+	VFMADD231PS Z9, Z14, Z5
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z13, Z14, Z2
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z11, Z14, Z4
+	VFMADD231PS Z10, Z14, Z5
+	VFMADD231PS Z9, Z14, Z6
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z13, Z14, Z3
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z11, Z14, Z5
+	VFMADD231PS Z10, Z14, Z6
+	VFMADD231PS Z9, Z14, Z7
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z13, Z14, Z4
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z11, Z14, Z6
+	VFMADD231PS Z10, Z14, Z7
+	VFMADD231PS Z9, Z14, Z8
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
 	VMOVUPS     (R10), Z9
-	VMOVUPS     (DI), Z10
-	VMAXPS      Z10, Z0, Z10
-	VFMADD231PS Z5, Z10, Z1
-	VMOVUPS     (DI)(DX*1), Z10
-	VMAXPS      Z10, Z0, Z10
-	VFMADD231PS Z6, Z10, Z1
-	VFMADD231PS Z5, Z10, Z2
-	VMOVUPS     (DI)(DX*2), Z10
-	VMAXPS      Z10, Z0, Z10
-	VFMADD231PS Z7, Z10, Z1
-	VFMADD231PS Z6, Z10, Z2
-	VFMADD231PS Z5, Z10, Z3
-	VMOVUPS     (DI)(BX*1), Z10
-	VMAXPS      Z10, Z0, Z10
-	VFMADD231PS Z8, Z10, Z1
-	VFMADD231PS Z7, Z10, Z2
-	VFMADD231PS Z6, Z10, Z3
-	VFMADD231PS Z5, Z10, Z4
-	VMOVUPS     (R8), Z5
-	VMAXPS      Z5, Z0, Z5
-	VFMADD231PS Z9, Z5, Z1
-	VFMADD231PS Z8, Z5, Z2
-	VFMADD231PS Z7, Z5, Z3
-	VFMADD231PS Z6, Z5, Z4
-	VMOVUPS     (R8)(DX*1), Z5
-	VMAXPS      Z5, Z0, Z5
-	VFMADD231PS Z9, Z5, Z2
-	VFMADD231PS Z8, Z5, Z3
-	VFMADD231PS Z7, Z5, Z4
-	VMOVUPS     (R8)(DX*2), Z5
-	VMAXPS      Z5, Z0, Z5
-	VFMADD231PS Z9, Z5, Z3
-	VFMADD231PS Z8, Z5, Z4
-	VMOVUPS     (R8)(BX*1), Z5
-	VMAXPS      Z5, Z0, Z5
-	VFMADD231PS Z9, Z5, Z4
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	ADDQ        48(AX), R10
-	DECQ        R11
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Z5
-	VADDPS      Z5, Z1, Z1
-	VADDPS      Z5, Z2, Z2
-	VADDPS      Z5, Z3, Z3
-	VADDPS      Z5, Z4, Z4
+	VMAXPS      Z9, Z0, Z9
+	VFMADD231PS Z13, Z9, Z5
+	VFMADD231PS Z12, Z9, Z6
+	VFMADD231PS Z11, Z9, Z7
+	VFMADD231PS Z10, Z9, Z8
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Z9
+	VMAXPS      Z9, Z0, Z9
+	VFMADD231PS Z13, Z9, Z6
+	VFMADD231PS Z12, Z9, Z7
+	VFMADD231PS Z11, Z9, Z8
+
+rowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          rowColumn11
+	VMOVUPS     (R10)(DX*2), Z9
+	VMAXPS      Z9, Z0, Z9
+	VFMADD231PS Z13, Z9, Z7
+	VFMADD231PS Z12, Z9, Z8
+
+rowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          rowColumn12
+	VMOVUPS     (R10)(BX*1), Z9
+	VMAXPS      Z9, Z0, Z9
+	VFMADD231PS Z13, Z9, Z8
+
+rowColumn12:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    72(AX), R11
+	ADDQ    72(AX), R12
+	DECQ    R13
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z9
+	VADDPS  Z9, Z1, Z1
+	VADDPS  Z9, Z2, Z2
+	VADDPS  Z9, Z3, Z3
+	VADDPS  Z9, Z4, Z4
+	VADDPS  Z9, Z5, Z5
+	VADDPS  Z9, Z6, Z6
+	VADDPS  Z9, Z7, Z7
+	VADDPS  Z9, Z8, Z8
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Z5
-	VBROADCASTSS 92(AX), Z6
-	VMAXPS       Z1, Z5, Z1
-	VMINPS       Z1, Z6, Z1
-	VMAXPS       Z2, Z5, Z2
-	VMINPS       Z2, Z6, Z2
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Z1, (DI)
-	VMOVUPS      Z2, (DI)(DX*1)
-	VMOVUPS      Z3, (DI)(DX*2)
-	VMOVUPS      Z4, (DI)(BX*1)
-	ADDQ         $0x40, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Z9
+	VBROADCASTSS 116(AX), Z10
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Z1, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z2, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z3, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z4, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z5, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z6, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z7, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z8, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x40, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ   80(AX), $0x00
+	CMPQ   104(AX), $0x00
 	JEQ    end
-	MOVQ   80(AX), SI
-	KMOVW  SI, K1
-	MOVQ   8(AX), SI
-	ADDQ   CX, SI
-	LEAQ   (SI)(DX*4), DI
-	MOVQ   16(AX), R8
-	ADDQ   CX, R8
+	MOVQ   104(AX), DI
+	KMOVW  DI, K1
+	MOVQ   8(AX), DI
+	ADDQ   CX, DI
+	ADDQ   16(AX), DI
+	LEAQ   (DI)(DX*4), R8
 	LEAQ   (R8)(DX*4), R9
-	MOVQ   56(AX), R10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
+	MOVQ   40(AX), R10
+	ADDQ   CX, R10
+	LEAQ   (R10)(DX*4), R11
+	MOVQ   80(AX), R12
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
 
 partRow:
-	VMOVUPS.Z   (R8), K1, Z1
-	VMOVUPS.Z   (R8)(DX*1), K1, Z2
-	VMOVUPS.Z   (R8)(DX*2), K1, Z3
-	VMOVUPS.Z   (R8)(BX*1), K1, Z4
-	VMOVUPS.Z   (R9), K1, Z5
-	VMOVUPS.Z   (SI), K1, Z6
+	VMOVUPS.Z   (R10), K1, Z1
+	VMOVUPS.Z   (R10)(DX*1), K1, Z2
+	VMOVUPS.Z   (R10)(DX*2), K1, Z3
+	VMOVUPS.Z   (R10)(BX*1), K1, Z4
+	VMOVUPS.Z   (R11), K1, Z5
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
+	VMOVUPS.Z   (DI), K1, Z6
 	VMAXPS      Z6, Z0, Z6
-	VFMADD231PS Z1, Z6, Z11
-	VMOVUPS.Z   (SI)(DX*1), K1, Z6
+	VFMADD231PS Z1, Z6, Z15
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
+	VMOVUPS.Z   (DI)(DX*1), K1, Z6
 	VMAXPS      Z6, Z0, Z6
-	VFMADD231PS Z2, Z6, Z11
-	VFMADD231PS Z1, Z6, Z12
-	VMOVUPS.Z   (SI)(DX*2), K1, Z6
+	VFMADD231PS Z2, Z6, Z15
+	VFMADD231PS Z1, Z6, Z16
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
+	VMOVUPS.Z   (DI)(DX*2), K1, Z6
 	VMAXPS      Z6, Z0, Z6
-	VFMADD231PS Z3, Z6, Z11
-	VFMADD231PS Z2, Z6, Z12
-	VFMADD231PS Z1, Z6, Z13
-	VMOVUPS.Z   (SI)(BX*1), K1, Z6
+	VFMADD231PS Z3, Z6, Z15
+	VFMADD231PS Z2, Z6, Z16
+	VFMADD231PS Z1, Z6, Z17
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMOVUPS.Z   (DI)(BX*1), K1, Z6
 	VMAXPS      Z6, Z0, Z6
-	VFMADD231PS Z4, Z6, Z11
-	VFMADD231PS Z3, Z6, Z12
-	VFMADD231PS Z2, Z6, Z13
-	VFMADD231PS Z1, Z6, Z14
-	VMOVUPS.Z   (DI), K1, Z1
+	VFMADD231PS Z4, Z6, Z15
+	VFMADD231PS Z3, Z6, Z16
+	VFMADD231PS Z2, Z6, Z17
+	VFMADD231PS Z1, Z6, Z18
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMOVUPS.Z   (R8), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z5, Z6, Z15
+	VFMADD231PS Z4, Z6, Z16
+	VFMADD231PS Z3, Z6, Z17
+	VFMADD231PS Z2, Z6, Z18
+	VFMADD231PS Z1, Z6, Z19
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMOVUPS.Z   (R8)(DX*1), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z5, Z6, Z16
+	VFMADD231PS Z4, Z6, Z17
+	VFMADD231PS Z3, Z6, Z18
+	VFMADD231PS Z2, Z6, Z19
+	VFMADD231PS Z1, Z6, Z20
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMOVUPS.Z   (R8)(DX*2), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z5, Z6, Z17
+	VFMADD231PS Z4, Z6, Z18
+	VFMADD231PS Z3, Z6, Z19
+	VFMADD231PS Z2, Z6, Z20
+	VFMADD231PS Z1, Z6, Z21
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMOVUPS.Z   (R8)(BX*1), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z5, Z6, Z18
+	VFMADD231PS Z4, Z6, Z19
+	VFMADD231PS Z3, Z6, Z20
+	VFMADD231PS Z2, Z6, Z21
+	VFMADD231PS Z1, Z6, Z22
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMOVUPS.Z   (R9), K1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VFMADD231PS Z5, Z1, Z11
-	VFMADD231PS Z4, Z1, Z12
-	VFMADD231PS Z3, Z1, Z13
-	VFMADD231PS Z2, Z1, Z14
-	VMOVUPS.Z   (DI)(DX*1), K1, Z1
+	VFMADD231PS Z5, Z1, Z19
+	VFMADD231PS Z4, Z1, Z20
+	VFMADD231PS Z3, Z1, Z21
+	VFMADD231PS Z2, Z1, Z22
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMOVUPS.Z   (R9)(DX*1), K1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VFMADD231PS Z5, Z1, Z12
-	VFMADD231PS Z4, Z1, Z13
-	VFMADD231PS Z3, Z1, Z14
-	VMOVUPS.Z   (DI)(DX*2), K1, Z1
+	VFMADD231PS Z5, Z1, Z20
+	VFMADD231PS Z4, Z1, Z21
+	VFMADD231PS Z3, Z1, Z22
+
+partRowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          partRowColumn11
+	VMOVUPS.Z   (R9)(DX*2), K1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VFMADD231PS Z5, Z1, Z13
-	VFMADD231PS Z4, Z1, Z14
-	VMOVUPS.Z   (DI)(BX*1), K1, Z1
+	VFMADD231PS Z5, Z1, Z21
+	VFMADD231PS Z4, Z1, Z22
+
+partRowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          partRowColumn12
+	VMOVUPS.Z   (R9)(BX*1), K1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VFMADD231PS Z5, Z1, Z14
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        48(AX), R8
-	ADDQ        48(AX), R9
-	DECQ        R10
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMOVUPS.Z   (SI), K1, Z0
-	VADDPS      Z0, Z11, Z11
-	VADDPS      Z0, Z12, Z12
-	VADDPS      Z0, Z13, Z13
-	VADDPS      Z0, Z14, Z14
+	VFMADD231PS Z5, Z1, Z22
+
+partRowColumn12:
+	ADDQ      56(AX), DI
+	ADDQ      56(AX), R8
+	ADDQ      56(AX), R9
+	ADDQ      72(AX), R10
+	ADDQ      72(AX), R11
+	DECQ      R12
+	JNZ       partRow
+	MOVQ      48(AX), SI
+	TESTQ     SI, SI
+	JZ        partRowNoBias
+	ADDQ      CX, SI
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z22, Z22
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Z0
-	VBROADCASTSS 92(AX), Z1
-	VMAXPS       Z11, Z0, Z11
-	VMINPS       Z11, Z1, Z11
-	VMAXPS       Z12, Z0, Z12
-	VMINPS       Z12, Z1, Z12
-	VMAXPS       Z13, Z0, Z13
-	VMINPS       Z13, Z1, Z13
-	VMAXPS       Z14, Z0, Z14
-	VMINPS       Z14, Z1, Z14
+	VBROADCASTSS 112(AX), Z0
+	VBROADCASTSS 116(AX), Z1
+	VMAXPS       Z15, Z0, Z15
+	VMINPS       Z15, Z1, Z15
+	VMAXPS       Z16, Z0, Z16
+	VMINPS       Z16, Z1, Z16
+	VMAXPS       Z17, Z0, Z17
+	VMINPS       Z17, Z1, Z17
+	VMAXPS       Z18, Z0, Z18
+	VMINPS       Z18, Z1, Z18
+	VMAXPS       Z19, Z0, Z19
+	VMINPS       Z19, Z1, Z19
+	VMAXPS       Z20, Z0, Z20
+	VMINPS       Z20, Z1, Z20
+	VMAXPS       Z21, Z0, Z21
+	VMINPS       Z21, Z1, Z21
+	VMAXPS       Z22, Z0, Z22
+	VMINPS       Z22, Z1, Z22
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
-	VMOVUPS      Z11, K1, (AX)
-	VMOVUPS      Z12, K1, (AX)(DX*1)
-	VMOVUPS      Z13, K1, (AX)(DX*2)
-	VMOVUPS      Z14, K1, (AX)(BX*1)
+	LEAQ         (AX)(DX*4), CX
+	VMOVUPS      Z15, K1, (AX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z16, K1, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z17, K1, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z18, K1, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z19, K1, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z20, K1, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z21, K1, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z22, K1, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -11075,213 +12765,523 @@ TEXT ·depthwise5s2ReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ   arguments+0(FP), AX
 	XORQ   CX, CX
 	VPXORD Z0, Z0, Z0
-	MOVQ   40(AX), DX
+	MOVQ   64(AX), DX
 	LEAQ   (DX)(DX*2), BX
-	MOVQ   72(AX), SI
-	TESTQ  SI, SI
+	MOVQ   24(AX), SI
+	MOVQ   96(AX), DI
+	TESTQ  DI, DI
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
 	LEAQ   (R8)(DX*4), R9
-	MOVQ   16(AX), R10
-	ADDQ   CX, R10
+	LEAQ   (R9)(DX*4), R10
 	LEAQ   (R10)(DX*4), R11
-	MOVQ   56(AX), R12
+	LEAQ   (R11)(DX*4), R12
+	MOVQ   40(AX), R13
+	ADDQ   CX, R13
+	LEAQ   (R13)(DX*4), R14
+	MOVQ   80(AX), R15
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
 
 row:
-	VMOVUPS     (R10), Z5
-	VMOVUPS     (R10)(DX*1), Z6
-	VMOVUPS     (R10)(DX*2), Z7
-	VMOVUPS     (R10)(BX*1), Z8
-	VMOVUPS     (R11), Z9
-	VMOVUPS     (DI), Z10
-	VMAXPS      Z10, Z0, Z10
-	VFMADD231PS Z5, Z10, Z1
-	VMOVUPS     (DI)(DX*1), Z10
-	VMAXPS      Z10, Z0, Z10
-	VFMADD231PS Z6, Z10, Z1
-	VMOVUPS     (DI)(DX*2), Z10
-	VMAXPS      Z10, Z0, Z10
-	VFMADD231PS Z7, Z10, Z1
-	VFMADD231PS Z5, Z10, Z2
-	VMOVUPS     (DI)(BX*1), Z10
-	VMAXPS      Z10, Z0, Z10
-	VFMADD231PS Z8, Z10, Z1
-	VFMADD231PS Z6, Z10, Z2
-	VMOVUPS     (R8), Z10
-	VMAXPS      Z10, Z0, Z10
-	VFMADD231PS Z9, Z10, Z1
-	VFMADD231PS Z7, Z10, Z2
-	VFMADD231PS Z5, Z10, Z3
-	VMOVUPS     (R8)(DX*1), Z10
-	VMAXPS      Z10, Z0, Z10
-	VFMADD231PS Z8, Z10, Z2
-	VFMADD231PS Z6, Z10, Z3
-	VMOVUPS     (R8)(DX*2), Z10
-	VMAXPS      Z10, Z0, Z10
-	VFMADD231PS Z9, Z10, Z2
-	VFMADD231PS Z7, Z10, Z3
-	VFMADD231PS Z5, Z10, Z4
-	VMOVUPS     (R8)(BX*1), Z5
-	VMAXPS      Z5, Z0, Z5
-	VFMADD231PS Z8, Z5, Z3
-	VFMADD231PS Z6, Z5, Z4
-	VMOVUPS     (R9), Z5
-	VMAXPS      Z5, Z0, Z5
-	VFMADD231PS Z9, Z5, Z3
-	VFMADD231PS Z7, Z5, Z4
-	VMOVUPS     (R9)(DX*1), Z5
-	VMAXPS      Z5, Z0, Z5
-	VFMADD231PS Z8, Z5, Z4
-	VMOVUPS     (R9)(DX*2), Z5
-	VMAXPS      Z5, Z0, Z5
-	VFMADD231PS Z9, Z5, Z4
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        32(AX), R9
-	ADDQ        48(AX), R10
-	ADDQ        48(AX), R11
-	DECQ        R12
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Z5
-	VADDPS      Z5, Z1, Z1
-	VADDPS      Z5, Z2, Z2
-	VADDPS      Z5, Z3, Z3
-	VADDPS      Z5, Z4, Z4
+	VMOVUPS     (R13), Z9
+	VMOVUPS     (R13)(DX*1), Z10
+	VMOVUPS     (R13)(DX*2), Z11
+	VMOVUPS     (R13)(BX*1), Z12
+	VMOVUPS     (R14), Z13
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z9, Z14, Z1
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z10, Z14, Z1
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z11, Z14, Z1
+	VFMADD231PS Z9, Z14, Z2
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z10, Z14, Z2
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z13, Z14, Z1
+	VFMADD231PS Z11, Z14, Z2
+	VFMADD231PS Z9, Z14, Z3
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z10, Z14, Z3
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z13, Z14, Z2
+	VFMADD231PS Z11, Z14, Z3
+	VFMADD231PS Z9, Z14, Z4
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z10, Z14, Z4
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
+	VMOVUPS     (R10), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z13, Z14, Z3
+	VFMADD231PS Z11, Z14, Z4
+	VFMADD231PS Z9, Z14, Z5
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z10, Z14, Z5
+
+rowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          rowColumn11
+	VMOVUPS     (R10)(DX*2), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z13, Z14, Z4
+	VFMADD231PS Z11, Z14, Z5
+	VFMADD231PS Z9, Z14, Z6
+
+rowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          rowColumn12
+	VMOVUPS     (R10)(BX*1), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z10, Z14, Z6
+
+rowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          rowColumn13
+	VMOVUPS     (R11), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z13, Z14, Z5
+	VFMADD231PS Z11, Z14, Z6
+	VFMADD231PS Z9, Z14, Z7
+
+rowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          rowColumn14
+	VMOVUPS     (R11)(DX*1), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z10, Z14, Z7
+
+rowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          rowColumn15
+	VMOVUPS     (R11)(DX*2), Z14
+	VMAXPS      Z14, Z0, Z14
+	VFMADD231PS Z13, Z14, Z6
+	VFMADD231PS Z11, Z14, Z7
+	VFMADD231PS Z9, Z14, Z8
+
+rowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          rowColumn16
+	VMOVUPS     (R11)(BX*1), Z9
+	VMAXPS      Z9, Z0, Z9
+	VFMADD231PS Z12, Z9, Z7
+	VFMADD231PS Z10, Z9, Z8
+
+rowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          rowColumn17
+	VMOVUPS     (R12), Z9
+	VMAXPS      Z9, Z0, Z9
+	VFMADD231PS Z13, Z9, Z7
+	VFMADD231PS Z11, Z9, Z8
+
+rowColumn17:
+	TESTL       $0x00020000, SI
+	JZ          rowColumn18
+	VMOVUPS     (R12)(DX*1), Z9
+	VMAXPS      Z9, Z0, Z9
+	VFMADD231PS Z12, Z9, Z8
+
+rowColumn18:
+	TESTL       $0x00040000, SI
+	JZ          rowColumn19
+	VMOVUPS     (R12)(DX*2), Z9
+	VMAXPS      Z9, Z0, Z9
+	VFMADD231PS Z13, Z9, Z8
+
+rowColumn19:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    56(AX), R11
+	ADDQ    56(AX), R12
+	ADDQ    72(AX), R13
+	ADDQ    72(AX), R14
+	DECQ    R15
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z9
+	VADDPS  Z9, Z1, Z1
+	VADDPS  Z9, Z2, Z2
+	VADDPS  Z9, Z3, Z3
+	VADDPS  Z9, Z4, Z4
+	VADDPS  Z9, Z5, Z5
+	VADDPS  Z9, Z6, Z6
+	VADDPS  Z9, Z7, Z7
+	VADDPS  Z9, Z8, Z8
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Z5
-	VBROADCASTSS 92(AX), Z6
-	VMAXPS       Z1, Z5, Z1
-	VMINPS       Z1, Z6, Z1
-	VMAXPS       Z2, Z5, Z2
-	VMINPS       Z2, Z6, Z2
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Z1, (DI)
-	VMOVUPS      Z2, (DI)(DX*1)
-	VMOVUPS      Z3, (DI)(DX*2)
-	VMOVUPS      Z4, (DI)(BX*1)
-	ADDQ         $0x40, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Z9
+	VBROADCASTSS 116(AX), Z10
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Z1, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z2, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z3, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z4, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z5, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z6, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z7, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Z8, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x40, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ   80(AX), $0x00
+	CMPQ   104(AX), $0x00
 	JEQ    end
-	MOVQ   80(AX), SI
-	KMOVW  SI, K1
-	MOVQ   8(AX), SI
-	ADDQ   CX, SI
-	LEAQ   (SI)(DX*4), DI
+	MOVQ   104(AX), DI
+	KMOVW  DI, K1
+	MOVQ   8(AX), DI
+	ADDQ   CX, DI
+	ADDQ   16(AX), DI
 	LEAQ   (DI)(DX*4), R8
-	MOVQ   16(AX), R9
-	ADDQ   CX, R9
+	LEAQ   (R8)(DX*4), R9
 	LEAQ   (R9)(DX*4), R10
-	MOVQ   56(AX), R11
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
+	LEAQ   (R10)(DX*4), R11
+	MOVQ   40(AX), R12
+	ADDQ   CX, R12
+	LEAQ   (R12)(DX*4), R13
+	MOVQ   80(AX), R14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
 
 partRow:
-	VMOVUPS.Z   (R9), K1, Z1
-	VMOVUPS.Z   (R9)(DX*1), K1, Z2
-	VMOVUPS.Z   (R9)(DX*2), K1, Z3
-	VMOVUPS.Z   (R9)(BX*1), K1, Z4
-	VMOVUPS.Z   (R10), K1, Z5
-	VMOVUPS.Z   (SI), K1, Z6
-	VMAXPS      Z6, Z0, Z6
-	VFMADD231PS Z1, Z6, Z11
-	VMOVUPS.Z   (SI)(DX*1), K1, Z6
-	VMAXPS      Z6, Z0, Z6
-	VFMADD231PS Z2, Z6, Z11
-	VMOVUPS.Z   (SI)(DX*2), K1, Z6
-	VMAXPS      Z6, Z0, Z6
-	VFMADD231PS Z3, Z6, Z11
-	VFMADD231PS Z1, Z6, Z12
-	VMOVUPS.Z   (SI)(BX*1), K1, Z6
-	VMAXPS      Z6, Z0, Z6
-	VFMADD231PS Z4, Z6, Z11
-	VFMADD231PS Z2, Z6, Z12
+	VMOVUPS.Z   (R12), K1, Z1
+	VMOVUPS.Z   (R12)(DX*1), K1, Z2
+	VMOVUPS.Z   (R12)(DX*2), K1, Z3
+	VMOVUPS.Z   (R12)(BX*1), K1, Z4
+	VMOVUPS.Z   (R13), K1, Z5
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
 	VMOVUPS.Z   (DI), K1, Z6
 	VMAXPS      Z6, Z0, Z6
-	VFMADD231PS Z5, Z6, Z11
-	VFMADD231PS Z3, Z6, Z12
-	VFMADD231PS Z1, Z6, Z13
+	VFMADD231PS Z1, Z6, Z15
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
 	VMOVUPS.Z   (DI)(DX*1), K1, Z6
 	VMAXPS      Z6, Z0, Z6
-	VFMADD231PS Z4, Z6, Z12
-	VFMADD231PS Z2, Z6, Z13
+	VFMADD231PS Z2, Z6, Z15
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
 	VMOVUPS.Z   (DI)(DX*2), K1, Z6
 	VMAXPS      Z6, Z0, Z6
-	VFMADD231PS Z5, Z6, Z12
-	VFMADD231PS Z3, Z6, Z13
-	VFMADD231PS Z1, Z6, Z14
-	VMOVUPS.Z   (DI)(BX*1), K1, Z1
+	VFMADD231PS Z3, Z6, Z15
+	VFMADD231PS Z1, Z6, Z16
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMOVUPS.Z   (DI)(BX*1), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z4, Z6, Z15
+	VFMADD231PS Z2, Z6, Z16
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMOVUPS.Z   (R8), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z5, Z6, Z15
+	VFMADD231PS Z3, Z6, Z16
+	VFMADD231PS Z1, Z6, Z17
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMOVUPS.Z   (R8)(DX*1), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z4, Z6, Z16
+	VFMADD231PS Z2, Z6, Z17
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMOVUPS.Z   (R8)(DX*2), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z5, Z6, Z16
+	VFMADD231PS Z3, Z6, Z17
+	VFMADD231PS Z1, Z6, Z18
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMOVUPS.Z   (R8)(BX*1), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z4, Z6, Z17
+	VFMADD231PS Z2, Z6, Z18
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMOVUPS.Z   (R9), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z5, Z6, Z17
+	VFMADD231PS Z3, Z6, Z18
+	VFMADD231PS Z1, Z6, Z19
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMOVUPS.Z   (R9)(DX*1), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z4, Z6, Z18
+	VFMADD231PS Z2, Z6, Z19
+
+partRowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          partRowColumn11
+	VMOVUPS.Z   (R9)(DX*2), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z5, Z6, Z18
+	VFMADD231PS Z3, Z6, Z19
+	VFMADD231PS Z1, Z6, Z20
+
+partRowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          partRowColumn12
+	VMOVUPS.Z   (R9)(BX*1), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z4, Z6, Z19
+	VFMADD231PS Z2, Z6, Z20
+
+partRowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          partRowColumn13
+	VMOVUPS.Z   (R10), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z5, Z6, Z19
+	VFMADD231PS Z3, Z6, Z20
+	VFMADD231PS Z1, Z6, Z21
+
+partRowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          partRowColumn14
+	VMOVUPS.Z   (R10)(DX*1), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z4, Z6, Z20
+	VFMADD231PS Z2, Z6, Z21
+
+partRowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          partRowColumn15
+	VMOVUPS.Z   (R10)(DX*2), K1, Z6
+	VMAXPS      Z6, Z0, Z6
+	VFMADD231PS Z5, Z6, Z20
+	VFMADD231PS Z3, Z6, Z21
+	VFMADD231PS Z1, Z6, Z22
+
+partRowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          partRowColumn16
+	VMOVUPS.Z   (R10)(BX*1), K1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VFMADD231PS Z4, Z1, Z13
-	VFMADD231PS Z2, Z1, Z14
-	VMOVUPS.Z   (R8), K1, Z1
+	VFMADD231PS Z4, Z1, Z21
+	VFMADD231PS Z2, Z1, Z22
+
+partRowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          partRowColumn17
+	VMOVUPS.Z   (R11), K1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VFMADD231PS Z5, Z1, Z13
-	VFMADD231PS Z3, Z1, Z14
-	VMOVUPS.Z   (R8)(DX*1), K1, Z1
+	VFMADD231PS Z5, Z1, Z21
+	VFMADD231PS Z3, Z1, Z22
+
+partRowColumn17:
+	TESTL       $0x00020000, SI
+	JZ          partRowColumn18
+	VMOVUPS.Z   (R11)(DX*1), K1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VFMADD231PS Z4, Z1, Z14
-	VMOVUPS.Z   (R8)(DX*2), K1, Z1
+	VFMADD231PS Z4, Z1, Z22
+
+partRowColumn18:
+	TESTL       $0x00040000, SI
+	JZ          partRowColumn19
+	VMOVUPS.Z   (R11)(DX*2), K1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VFMADD231PS Z5, Z1, Z14
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	ADDQ        48(AX), R10
-	DECQ        R11
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMOVUPS.Z   (SI), K1, Z0
-	VADDPS      Z0, Z11, Z11
-	VADDPS      Z0, Z12, Z12
-	VADDPS      Z0, Z13, Z13
-	VADDPS      Z0, Z14, Z14
+	VFMADD231PS Z5, Z1, Z22
+
+partRowColumn19:
+	ADDQ      56(AX), DI
+	ADDQ      56(AX), R8
+	ADDQ      56(AX), R9
+	ADDQ      56(AX), R10
+	ADDQ      56(AX), R11
+	ADDQ      72(AX), R12
+	ADDQ      72(AX), R13
+	DECQ      R14
+	JNZ       partRow
+	MOVQ      48(AX), SI
+	TESTQ     SI, SI
+	JZ        partRowNoBias
+	ADDQ      CX, SI
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z22, Z22
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Z0
-	VBROADCASTSS 92(AX), Z1
-	VMAXPS       Z11, Z0, Z11
-	VMINPS       Z11, Z1, Z11
-	VMAXPS       Z12, Z0, Z12
-	VMINPS       Z12, Z1, Z12
-	VMAXPS       Z13, Z0, Z13
-	VMINPS       Z13, Z1, Z13
-	VMAXPS       Z14, Z0, Z14
-	VMINPS       Z14, Z1, Z14
+	VBROADCASTSS 112(AX), Z0
+	VBROADCASTSS 116(AX), Z1
+	VMAXPS       Z15, Z0, Z15
+	VMINPS       Z15, Z1, Z15
+	VMAXPS       Z16, Z0, Z16
+	VMINPS       Z16, Z1, Z16
+	VMAXPS       Z17, Z0, Z17
+	VMINPS       Z17, Z1, Z17
+	VMAXPS       Z18, Z0, Z18
+	VMINPS       Z18, Z1, Z18
+	VMAXPS       Z19, Z0, Z19
+	VMINPS       Z19, Z1, Z19
+	VMAXPS       Z20, Z0, Z20
+	VMINPS       Z20, Z1, Z20
+	VMAXPS       Z21, Z0, Z21
+	VMINPS       Z21, Z1, Z21
+	VMAXPS       Z22, Z0, Z22
+	VMINPS       Z22, Z1, Z22
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
-	VMOVUPS      Z11, K1, (AX)
-	VMOVUPS      Z12, K1, (AX)(DX*1)
-	VMOVUPS      Z13, K1, (AX)(DX*2)
-	VMOVUPS      Z14, K1, (AX)(BX*1)
+	LEAQ         (AX)(DX*4), CX
+	VMOVUPS      Z15, K1, (AX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z16, K1, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z17, K1, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z18, K1, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z19, K1, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z20, K1, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z21, K1, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMOVUPS      Z22, K1, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -11292,21 +13292,21 @@ TEXT ·depthwiseOneReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ   arguments+0(FP), AX
 	XORQ   CX, CX
 	VPXORD Z0, Z0, Z0
-	MOVQ   40(AX), DX
-	MOVQ   72(AX), BX
+	MOVQ   64(AX), DX
+	MOVQ   96(AX), BX
 	TESTQ  BX, BX
 	JZ     part
 
 vectors:
 	MOVQ   8(AX), SI
 	ADDQ   CX, SI
-	MOVQ   16(AX), DI
+	MOVQ   40(AX), DI
 	ADDQ   CX, DI
-	MOVQ   56(AX), R8
+	MOVQ   80(AX), R8
 	VPXORD Z1, Z1, Z1
 
 row:
-	MOVQ 64(AX), R11
+	MOVQ 88(AX), R11
 	MOVQ SI, R9
 	MOVQ DI, R10
 
@@ -11319,11 +13319,11 @@ rowColumn:
 	ADDQ        DX, R10
 	DECQ        R11
 	JNZ         rowColumn
-	ADDQ        32(AX), SI
-	ADDQ        48(AX), DI
+	ADDQ        56(AX), SI
+	ADDQ        72(AX), DI
 	DECQ        R8
 	JNZ         row
-	MOVQ        24(AX), SI
+	MOVQ        48(AX), SI
 	TESTQ       SI, SI
 	JZ          rowNoBias
 	ADDQ        CX, SI
@@ -11331,8 +13331,8 @@ rowColumn:
 	VADDPS      Z2, Z1, Z1
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Z2
-	VBROADCASTSS 92(AX), Z3
+	VBROADCASTSS 112(AX), Z2
+	VBROADCASTSS 116(AX), Z3
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
 	MOVQ         (AX), SI
@@ -11343,19 +13343,19 @@ rowNoBias:
 	JNZ          vectors
 
 part:
-	CMPQ   80(AX), $0x00
+	CMPQ   104(AX), $0x00
 	JEQ    end
-	MOVQ   80(AX), BX
+	MOVQ   104(AX), BX
 	KMOVW  BX, K1
 	MOVQ   8(AX), BX
 	ADDQ   CX, BX
-	MOVQ   16(AX), SI
+	MOVQ   40(AX), SI
 	ADDQ   CX, SI
-	MOVQ   56(AX), DI
+	MOVQ   80(AX), DI
 	VPXORD Z4, Z4, Z4
 
 partRow:
-	MOVQ 64(AX), R10
+	MOVQ 88(AX), R10
 	MOVQ BX, R8
 	MOVQ SI, R9
 
@@ -11368,11 +13368,11 @@ partRowColumn:
 	ADDQ        DX, R9
 	DECQ        R10
 	JNZ         partRowColumn
-	ADDQ        32(AX), BX
-	ADDQ        48(AX), SI
+	ADDQ        56(AX), BX
+	ADDQ        72(AX), SI
 	DECQ        DI
 	JNZ         partRow
-	MOVQ        24(AX), DX
+	MOVQ        48(AX), DX
 	TESTQ       DX, DX
 	JZ          partRowNoBias
 	ADDQ        CX, DX
@@ -11380,8 +13380,8 @@ partRowColumn:
 	VADDPS      Z0, Z4, Z4
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Z0
-	VBROADCASTSS 92(AX), Z1
+	VBROADCASTSS 112(AX), Z0
+	VBROADCASTSS 116(AX), Z1
 	VMAXPS       Z4, Z0, Z4
 	VMINPS       Z4, Z1, Z4
 	MOVQ         (AX), AX
@@ -14005,153 +16005,347 @@ partNoResidual:
 TEXT ·depthwise3s1AVX2(SB), NOSPLIT, $0-8
 	MOVQ  arguments+0(FP), AX
 	XORQ  CX, CX
-	MOVQ  40(AX), DX
+	MOVQ  64(AX), DX
 	LEAQ  (DX)(DX*2), BX
-	MOVQ  72(AX), SI
-	TESTQ SI, SI
+	MOVQ  24(AX), SI
+	MOVQ  96(AX), DI
+	TESTQ DI, DI
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
-	MOVQ   16(AX), R9
-	ADDQ   CX, R9
-	MOVQ   56(AX), R10
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
+	LEAQ   (R8)(DX*4), R9
+	LEAQ   (R9)(DX*4), R10
+	MOVQ   40(AX), R11
+	ADDQ   CX, R11
+	MOVQ   80(AX), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
 
 row:
-	VMOVUPS     (R9), Y4
-	VMOVUPS     (R9)(DX*1), Y5
-	VMOVUPS     (R9)(DX*2), Y6
-	VMOVUPS     (DI), Y7
-	VFMADD231PS Y4, Y7, Y0
-	VMOVUPS     (DI)(DX*1), Y7
-	VFMADD231PS Y5, Y7, Y0
-	VFMADD231PS Y4, Y7, Y1
-	VMOVUPS     (DI)(DX*2), Y7
-	VFMADD231PS Y6, Y7, Y0
-	VFMADD231PS Y5, Y7, Y1
-	VFMADD231PS Y4, Y7, Y2
-	VMOVUPS     (DI)(BX*1), Y7
-	VFMADD231PS Y6, Y7, Y1
-	VFMADD231PS Y5, Y7, Y2
-	VFMADD231PS Y4, Y7, Y3
-	VMOVUPS     (R8), Y4
-	VFMADD231PS Y6, Y4, Y2
-	VFMADD231PS Y5, Y4, Y3
-	VMOVUPS     (R8)(DX*1), Y4
-	VFMADD231PS Y6, Y4, Y3
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	DECQ        R10
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Y4
-	VADDPS      Y4, Y0, Y0
-	VADDPS      Y4, Y1, Y1
-	VADDPS      Y4, Y2, Y2
-	VADDPS      Y4, Y3, Y3
+	VMOVUPS     (R11), Y8
+	VMOVUPS     (R11)(DX*1), Y9
+	VMOVUPS     (R11)(DX*2), Y10
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Y11
+	VFMADD231PS Y8, Y11, Y0
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Y11
+	VFMADD231PS Y9, Y11, Y0
+	VFMADD231PS Y8, Y11, Y1
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Y11
+	VFMADD231PS Y10, Y11, Y0
+	VFMADD231PS Y9, Y11, Y1
+	VFMADD231PS Y8, Y11, Y2
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Y11
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y9, Y11, Y2
+	VFMADD231PS Y8, Y11, Y3
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Y11
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y9, Y11, Y3
+	VFMADD231PS Y8, Y11, Y4
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Y11
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y9, Y11, Y4
+	VFMADD231PS Y8, Y11, Y5
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Y11
+	VFMADD231PS Y10, Y11, Y4
+	VFMADD231PS Y9, Y11, Y5
+	VFMADD231PS Y8, Y11, Y6
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Y11
+	VFMADD231PS Y10, Y11, Y5
+	VFMADD231PS Y9, Y11, Y6
+	VFMADD231PS Y8, Y11, Y7
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
+	VMOVUPS     (R10), Y8
+	VFMADD231PS Y10, Y8, Y6
+	VFMADD231PS Y9, Y8, Y7
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Y8
+	VFMADD231PS Y10, Y8, Y7
+
+rowColumn10:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    72(AX), R11
+	DECQ    R12
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Y8
+	VADDPS  Y8, Y0, Y0
+	VADDPS  Y8, Y1, Y1
+	VADDPS  Y8, Y2, Y2
+	VADDPS  Y8, Y3, Y3
+	VADDPS  Y8, Y4, Y4
+	VADDPS  Y8, Y5, Y5
+	VADDPS  Y8, Y6, Y6
+	VADDPS  Y8, Y7, Y7
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Y4
-	VBROADCASTSS 92(AX), Y5
-	VMAXPS       Y0, Y4, Y0
-	VMINPS       Y0, Y5, Y0
-	VMAXPS       Y1, Y4, Y1
-	VMINPS       Y1, Y5, Y1
-	VMAXPS       Y2, Y4, Y2
-	VMINPS       Y2, Y5, Y2
-	VMAXPS       Y3, Y4, Y3
-	VMINPS       Y3, Y5, Y3
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Y0, (DI)
-	VMOVUPS      Y1, (DI)(DX*1)
-	VMOVUPS      Y2, (DI)(DX*2)
-	VMOVUPS      Y3, (DI)(BX*1)
-	ADDQ         $0x20, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Y8
+	VBROADCASTSS 116(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Y0, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y1, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y2, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y3, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y4, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y5, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y6, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y7, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x20, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ    80(AX), $0x00
+	CMPQ    104(AX), $0x00
 	JEQ     end
-	MOVQ    80(AX), SI
-	VMOVUPS (SI), Y0
-	MOVQ    8(AX), SI
-	ADDQ    CX, SI
-	LEAQ    (SI)(DX*4), DI
-	MOVQ    16(AX), R8
-	ADDQ    CX, R8
-	MOVQ    56(AX), R9
+	MOVQ    104(AX), DI
+	VMOVUPS (DI), Y0
+	MOVQ    8(AX), DI
+	ADDQ    CX, DI
+	ADDQ    16(AX), DI
+	LEAQ    (DI)(DX*4), R8
+	LEAQ    (R8)(DX*4), R9
+	MOVQ    40(AX), R10
+	ADDQ    CX, R10
+	MOVQ    80(AX), R11
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
 
 partRow:
-	VMASKMOVPS  (R8), Y0, Y5
-	VMASKMOVPS  (R8)(DX*1), Y0, Y6
-	VMASKMOVPS  (R8)(DX*2), Y0, Y7
-	VMASKMOVPS  (SI), Y0, Y8
-	VFMADD231PS Y5, Y8, Y1
-	VMASKMOVPS  (SI)(DX*1), Y0, Y8
-	VFMADD231PS Y6, Y8, Y1
-	VFMADD231PS Y5, Y8, Y2
-	VMASKMOVPS  (SI)(DX*2), Y0, Y8
-	VFMADD231PS Y7, Y8, Y1
-	VFMADD231PS Y6, Y8, Y2
-	VFMADD231PS Y5, Y8, Y3
-	VMASKMOVPS  (SI)(BX*1), Y0, Y8
-	VFMADD231PS Y7, Y8, Y2
-	VFMADD231PS Y6, Y8, Y3
-	VFMADD231PS Y5, Y8, Y4
-	VMASKMOVPS  (DI), Y0, Y5
-	VFMADD231PS Y7, Y5, Y3
-	VFMADD231PS Y6, Y5, Y4
-	VMASKMOVPS  (DI)(DX*1), Y0, Y5
-	VFMADD231PS Y7, Y5, Y4
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        48(AX), R8
-	DECQ        R9
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMASKMOVPS  (SI), Y0, Y5
-	VADDPS      Y5, Y1, Y1
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y5, Y3, Y3
-	VADDPS      Y5, Y4, Y4
+	VMASKMOVPS  (R10), Y0, Y9
+	VMASKMOVPS  (R10)(DX*1), Y0, Y10
+	VMASKMOVPS  (R10)(DX*2), Y0, Y11
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
+	VMASKMOVPS  (DI), Y0, Y12
+	VFMADD231PS Y9, Y12, Y1
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
+	VMASKMOVPS  (DI)(DX*1), Y0, Y12
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y9, Y12, Y2
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
+	VMASKMOVPS  (DI)(DX*2), Y0, Y12
+	VFMADD231PS Y11, Y12, Y1
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y9, Y12, Y3
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMASKMOVPS  (DI)(BX*1), Y0, Y12
+	VFMADD231PS Y11, Y12, Y2
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y9, Y12, Y4
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMASKMOVPS  (R8), Y0, Y12
+	VFMADD231PS Y11, Y12, Y3
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y9, Y12, Y5
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMASKMOVPS  (R8)(DX*1), Y0, Y12
+	VFMADD231PS Y11, Y12, Y4
+	VFMADD231PS Y10, Y12, Y5
+	VFMADD231PS Y9, Y12, Y6
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMASKMOVPS  (R8)(DX*2), Y0, Y12
+	VFMADD231PS Y11, Y12, Y5
+	VFMADD231PS Y10, Y12, Y6
+	VFMADD231PS Y9, Y12, Y7
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMASKMOVPS  (R8)(BX*1), Y0, Y12
+	VFMADD231PS Y11, Y12, Y6
+	VFMADD231PS Y10, Y12, Y7
+	VFMADD231PS Y9, Y12, Y8
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMASKMOVPS  (R9), Y0, Y9
+	VFMADD231PS Y11, Y9, Y7
+	VFMADD231PS Y10, Y9, Y8
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMASKMOVPS  (R9)(DX*1), Y0, Y9
+	VFMADD231PS Y11, Y9, Y8
+
+partRowColumn10:
+	ADDQ       56(AX), DI
+	ADDQ       56(AX), R8
+	ADDQ       56(AX), R9
+	ADDQ       72(AX), R10
+	DECQ       R11
+	JNZ        partRow
+	MOVQ       48(AX), SI
+	TESTQ      SI, SI
+	JZ         partRowNoBias
+	ADDQ       CX, SI
+	VMASKMOVPS (SI), Y0, Y9
+	VADDPS     Y9, Y1, Y1
+	VADDPS     Y9, Y2, Y2
+	VADDPS     Y9, Y3, Y3
+	VADDPS     Y9, Y4, Y4
+	VADDPS     Y9, Y5, Y5
+	VADDPS     Y9, Y6, Y6
+	VADDPS     Y9, Y7, Y7
+	VADDPS     Y9, Y8, Y8
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Y5
-	VBROADCASTSS 92(AX), Y6
-	VMAXPS       Y1, Y5, Y1
-	VMINPS       Y1, Y6, Y1
-	VMAXPS       Y2, Y5, Y2
-	VMINPS       Y2, Y6, Y2
-	VMAXPS       Y3, Y5, Y3
-	VMINPS       Y3, Y6, Y3
-	VMAXPS       Y4, Y5, Y4
-	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 112(AX), Y9
+	VBROADCASTSS 116(AX), Y10
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
+	LEAQ         (AX)(DX*4), CX
 	VMASKMOVPS   Y1, Y0, (AX)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y2, Y0, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y3, Y0, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y4, Y0, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y5, Y0, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y6, Y0, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y7, Y0, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y8, Y0, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -14161,163 +16355,425 @@ end:
 TEXT ·depthwise3s2AVX2(SB), NOSPLIT, $0-8
 	MOVQ  arguments+0(FP), AX
 	XORQ  CX, CX
-	MOVQ  40(AX), DX
+	MOVQ  64(AX), DX
 	LEAQ  (DX)(DX*2), BX
-	MOVQ  72(AX), SI
-	TESTQ SI, SI
+	MOVQ  24(AX), SI
+	MOVQ  96(AX), DI
+	TESTQ DI, DI
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
 	LEAQ   (R8)(DX*4), R9
-	MOVQ   16(AX), R10
-	ADDQ   CX, R10
-	MOVQ   56(AX), R11
+	LEAQ   (R9)(DX*4), R10
+	LEAQ   (R10)(DX*4), R11
+	LEAQ   (R11)(DX*4), R12
+	MOVQ   40(AX), R13
+	ADDQ   CX, R13
+	MOVQ   80(AX), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
 
 row:
-	VMOVUPS     (R10), Y4
-	VMOVUPS     (R10)(DX*1), Y5
-	VMOVUPS     (R10)(DX*2), Y6
-	VMOVUPS     (DI), Y7
-	VFMADD231PS Y4, Y7, Y0
-	VMOVUPS     (DI)(DX*1), Y7
-	VFMADD231PS Y5, Y7, Y0
-	VMOVUPS     (DI)(DX*2), Y7
-	VFMADD231PS Y6, Y7, Y0
-	VFMADD231PS Y4, Y7, Y1
-	VMOVUPS     (DI)(BX*1), Y7
-	VFMADD231PS Y5, Y7, Y1
-	VMOVUPS     (R8), Y7
-	VFMADD231PS Y6, Y7, Y1
-	VFMADD231PS Y4, Y7, Y2
-	VMOVUPS     (R8)(DX*1), Y7
-	VFMADD231PS Y5, Y7, Y2
-	VMOVUPS     (R8)(DX*2), Y7
-	VFMADD231PS Y6, Y7, Y2
-	VFMADD231PS Y4, Y7, Y3
-	VMOVUPS     (R8)(BX*1), Y4
-	VFMADD231PS Y5, Y4, Y3
-	VMOVUPS     (R9), Y4
-	VFMADD231PS Y6, Y4, Y3
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        32(AX), R9
-	ADDQ        48(AX), R10
-	DECQ        R11
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Y4
-	VADDPS      Y4, Y0, Y0
-	VADDPS      Y4, Y1, Y1
-	VADDPS      Y4, Y2, Y2
-	VADDPS      Y4, Y3, Y3
+	VMOVUPS     (R13), Y8
+	VMOVUPS     (R13)(DX*1), Y9
+	VMOVUPS     (R13)(DX*2), Y10
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Y11
+	VFMADD231PS Y8, Y11, Y0
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Y11
+	VFMADD231PS Y9, Y11, Y0
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Y11
+	VFMADD231PS Y10, Y11, Y0
+	VFMADD231PS Y8, Y11, Y1
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Y11
+	VFMADD231PS Y9, Y11, Y1
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Y11
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y8, Y11, Y2
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Y11
+	VFMADD231PS Y9, Y11, Y2
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Y11
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y8, Y11, Y3
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Y11
+	VFMADD231PS Y9, Y11, Y3
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
+	VMOVUPS     (R10), Y11
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y8, Y11, Y4
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Y11
+	VFMADD231PS Y9, Y11, Y4
+
+rowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          rowColumn11
+	VMOVUPS     (R10)(DX*2), Y11
+	VFMADD231PS Y10, Y11, Y4
+	VFMADD231PS Y8, Y11, Y5
+
+rowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          rowColumn12
+	VMOVUPS     (R10)(BX*1), Y11
+	VFMADD231PS Y9, Y11, Y5
+
+rowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          rowColumn13
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y10, Y11, Y5
+	VFMADD231PS Y8, Y11, Y6
+
+rowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          rowColumn14
+	VMOVUPS     (R11)(DX*1), Y11
+	VFMADD231PS Y9, Y11, Y6
+
+rowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          rowColumn15
+	VMOVUPS     (R11)(DX*2), Y11
+	VFMADD231PS Y10, Y11, Y6
+	VFMADD231PS Y8, Y11, Y7
+
+rowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          rowColumn16
+	VMOVUPS     (R11)(BX*1), Y8
+	VFMADD231PS Y9, Y8, Y7
+
+rowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          rowColumn17
+	VMOVUPS     (R12), Y8
+	VFMADD231PS Y10, Y8, Y7
+
+rowColumn17:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    56(AX), R11
+	ADDQ    56(AX), R12
+	ADDQ    72(AX), R13
+	DECQ    R14
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Y8
+	VADDPS  Y8, Y0, Y0
+	VADDPS  Y8, Y1, Y1
+	VADDPS  Y8, Y2, Y2
+	VADDPS  Y8, Y3, Y3
+	VADDPS  Y8, Y4, Y4
+	VADDPS  Y8, Y5, Y5
+	VADDPS  Y8, Y6, Y6
+	VADDPS  Y8, Y7, Y7
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Y4
-	VBROADCASTSS 92(AX), Y5
-	VMAXPS       Y0, Y4, Y0
-	VMINPS       Y0, Y5, Y0
-	VMAXPS       Y1, Y4, Y1
-	VMINPS       Y1, Y5, Y1
-	VMAXPS       Y2, Y4, Y2
-	VMINPS       Y2, Y5, Y2
-	VMAXPS       Y3, Y4, Y3
-	VMINPS       Y3, Y5, Y3
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Y0, (DI)
-	VMOVUPS      Y1, (DI)(DX*1)
-	VMOVUPS      Y2, (DI)(DX*2)
-	VMOVUPS      Y3, (DI)(BX*1)
-	ADDQ         $0x20, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Y8
+	VBROADCASTSS 116(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Y0, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y1, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y2, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y3, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y4, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y5, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y6, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y7, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x20, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ    80(AX), $0x00
+	CMPQ    104(AX), $0x00
 	JEQ     end
-	MOVQ    80(AX), SI
-	VMOVUPS (SI), Y0
-	MOVQ    8(AX), SI
-	ADDQ    CX, SI
-	LEAQ    (SI)(DX*4), DI
+	MOVQ    104(AX), DI
+	VMOVUPS (DI), Y0
+	MOVQ    8(AX), DI
+	ADDQ    CX, DI
+	ADDQ    16(AX), DI
 	LEAQ    (DI)(DX*4), R8
-	MOVQ    16(AX), R9
-	ADDQ    CX, R9
-	MOVQ    56(AX), R10
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	LEAQ    (R10)(DX*4), R11
+	MOVQ    40(AX), R12
+	ADDQ    CX, R12
+	MOVQ    80(AX), R13
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
 
 partRow:
-	VMASKMOVPS  (R9), Y0, Y5
-	VMASKMOVPS  (R9)(DX*1), Y0, Y6
-	VMASKMOVPS  (R9)(DX*2), Y0, Y7
-	VMASKMOVPS  (SI), Y0, Y8
-	VFMADD231PS Y5, Y8, Y1
-	VMASKMOVPS  (SI)(DX*1), Y0, Y8
-	VFMADD231PS Y6, Y8, Y1
-	VMASKMOVPS  (SI)(DX*2), Y0, Y8
-	VFMADD231PS Y7, Y8, Y1
-	VFMADD231PS Y5, Y8, Y2
-	VMASKMOVPS  (SI)(BX*1), Y0, Y8
-	VFMADD231PS Y6, Y8, Y2
-	VMASKMOVPS  (DI), Y0, Y8
-	VFMADD231PS Y7, Y8, Y2
-	VFMADD231PS Y5, Y8, Y3
-	VMASKMOVPS  (DI)(DX*1), Y0, Y8
-	VFMADD231PS Y6, Y8, Y3
-	VMASKMOVPS  (DI)(DX*2), Y0, Y8
-	VFMADD231PS Y7, Y8, Y3
-	VFMADD231PS Y5, Y8, Y4
-	VMASKMOVPS  (DI)(BX*1), Y0, Y5
-	VFMADD231PS Y6, Y5, Y4
-	VMASKMOVPS  (R8), Y0, Y5
-	VFMADD231PS Y7, Y5, Y4
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	DECQ        R10
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMASKMOVPS  (SI), Y0, Y5
-	VADDPS      Y5, Y1, Y1
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y5, Y3, Y3
-	VADDPS      Y5, Y4, Y4
+	VMASKMOVPS  (R12), Y0, Y9
+	VMASKMOVPS  (R12)(DX*1), Y0, Y10
+	VMASKMOVPS  (R12)(DX*2), Y0, Y11
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
+	VMASKMOVPS  (DI), Y0, Y12
+	VFMADD231PS Y9, Y12, Y1
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
+	VMASKMOVPS  (DI)(DX*1), Y0, Y12
+	VFMADD231PS Y10, Y12, Y1
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
+	VMASKMOVPS  (DI)(DX*2), Y0, Y12
+	VFMADD231PS Y11, Y12, Y1
+	VFMADD231PS Y9, Y12, Y2
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMASKMOVPS  (DI)(BX*1), Y0, Y12
+	VFMADD231PS Y10, Y12, Y2
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMASKMOVPS  (R8), Y0, Y12
+	VFMADD231PS Y11, Y12, Y2
+	VFMADD231PS Y9, Y12, Y3
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMASKMOVPS  (R8)(DX*1), Y0, Y12
+	VFMADD231PS Y10, Y12, Y3
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMASKMOVPS  (R8)(DX*2), Y0, Y12
+	VFMADD231PS Y11, Y12, Y3
+	VFMADD231PS Y9, Y12, Y4
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMASKMOVPS  (R8)(BX*1), Y0, Y12
+	VFMADD231PS Y10, Y12, Y4
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMASKMOVPS  (R9), Y0, Y12
+	VFMADD231PS Y11, Y12, Y4
+	VFMADD231PS Y9, Y12, Y5
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMASKMOVPS  (R9)(DX*1), Y0, Y12
+	VFMADD231PS Y10, Y12, Y5
+
+partRowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          partRowColumn11
+	VMASKMOVPS  (R9)(DX*2), Y0, Y12
+	VFMADD231PS Y11, Y12, Y5
+	VFMADD231PS Y9, Y12, Y6
+
+partRowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          partRowColumn12
+	VMASKMOVPS  (R9)(BX*1), Y0, Y12
+	VFMADD231PS Y10, Y12, Y6
+
+partRowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          partRowColumn13
+	VMASKMOVPS  (R10), Y0, Y12
+	VFMADD231PS Y11, Y12, Y6
+	VFMADD231PS Y9, Y12, Y7
+
+partRowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          partRowColumn14
+	VMASKMOVPS  (R10)(DX*1), Y0, Y12
+	VFMADD231PS Y10, Y12, Y7
+
+partRowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          partRowColumn15
+	VMASKMOVPS  (R10)(DX*2), Y0, Y12
+	VFMADD231PS Y11, Y12, Y7
+	VFMADD231PS Y9, Y12, Y8
+
+partRowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          partRowColumn16
+	VMASKMOVPS  (R10)(BX*1), Y0, Y9
+	VFMADD231PS Y10, Y9, Y8
+
+partRowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          partRowColumn17
+	VMASKMOVPS  (R11), Y0, Y9
+	VFMADD231PS Y11, Y9, Y8
+
+partRowColumn17:
+	ADDQ       56(AX), DI
+	ADDQ       56(AX), R8
+	ADDQ       56(AX), R9
+	ADDQ       56(AX), R10
+	ADDQ       56(AX), R11
+	ADDQ       72(AX), R12
+	DECQ       R13
+	JNZ        partRow
+	MOVQ       48(AX), SI
+	TESTQ      SI, SI
+	JZ         partRowNoBias
+	ADDQ       CX, SI
+	VMASKMOVPS (SI), Y0, Y9
+	VADDPS     Y9, Y1, Y1
+	VADDPS     Y9, Y2, Y2
+	VADDPS     Y9, Y3, Y3
+	VADDPS     Y9, Y4, Y4
+	VADDPS     Y9, Y5, Y5
+	VADDPS     Y9, Y6, Y6
+	VADDPS     Y9, Y7, Y7
+	VADDPS     Y9, Y8, Y8
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Y5
-	VBROADCASTSS 92(AX), Y6
-	VMAXPS       Y1, Y5, Y1
-	VMINPS       Y1, Y6, Y1
-	VMAXPS       Y2, Y5, Y2
-	VMINPS       Y2, Y6, Y2
-	VMAXPS       Y3, Y5, Y3
-	VMINPS       Y3, Y6, Y3
-	VMAXPS       Y4, Y5, Y4
-	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 112(AX), Y9
+	VBROADCASTSS 116(AX), Y10
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
+	LEAQ         (AX)(DX*4), CX
 	VMASKMOVPS   Y1, Y0, (AX)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y2, Y0, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y3, Y0, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y4, Y0, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y5, Y0, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y6, Y0, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y7, Y0, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y8, Y0, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -14327,181 +16783,407 @@ end:
 TEXT ·depthwise5s1AVX2(SB), NOSPLIT, $0-8
 	MOVQ  arguments+0(FP), AX
 	XORQ  CX, CX
-	MOVQ  40(AX), DX
+	MOVQ  64(AX), DX
 	LEAQ  (DX)(DX*2), BX
-	MOVQ  72(AX), SI
-	TESTQ SI, SI
+	MOVQ  24(AX), SI
+	MOVQ  96(AX), DI
+	TESTQ DI, DI
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
-	MOVQ   16(AX), R9
-	ADDQ   CX, R9
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
+	LEAQ   (R8)(DX*4), R9
 	LEAQ   (R9)(DX*4), R10
-	MOVQ   56(AX), R11
+	MOVQ   40(AX), R11
+	ADDQ   CX, R11
+	LEAQ   (R11)(DX*4), R12
+	MOVQ   80(AX), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
 
 row:
-	VMOVUPS     (R9), Y4
-	VMOVUPS     (R9)(DX*1), Y5
-	VMOVUPS     (R9)(DX*2), Y6
-	VMOVUPS     (R9)(BX*1), Y7
+	VMOVUPS     (R11), Y8
+	VMOVUPS     (R11)(DX*1), Y9
+	VMOVUPS     (R11)(DX*2), Y10
+	VMOVUPS     (R11)(BX*1), Y11
+	VMOVUPS     (R12), Y12
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Y13
+	VFMADD231PS Y8, Y13, Y0
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Y13
+	VFMADD231PS Y9, Y13, Y0
+	VFMADD231PS Y8, Y13, Y1
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Y13
+	VFMADD231PS Y10, Y13, Y0
+	VFMADD231PS Y9, Y13, Y1
+	VFMADD231PS Y8, Y13, Y2
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Y13
+	VFMADD231PS Y11, Y13, Y0
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y9, Y13, Y2
+	VFMADD231PS Y8, Y13, Y3
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Y13
+	VFMADD231PS Y12, Y13, Y0
+	VFMADD231PS Y11, Y13, Y1
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y9, Y13, Y3
+	VFMADD231PS Y8, Y13, Y4
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Y13
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y11, Y13, Y2
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y9, Y13, Y4
+	VFMADD231PS Y8, Y13, Y5
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Y13
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y11, Y13, Y3
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y9, Y13, Y5
+	VFMADD231PS Y8, Y13, Y6
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Y13
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y11, Y13, Y4
+	VFMADD231PS Y10, Y13, Y5
+	VFMADD231PS Y9, Y13, Y6
+	VFMADD231PS Y8, Y13, Y7
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
 	VMOVUPS     (R10), Y8
-	VMOVUPS     (DI), Y9
-	VFMADD231PS Y4, Y9, Y0
-	VMOVUPS     (DI)(DX*1), Y9
-	VFMADD231PS Y5, Y9, Y0
-	VFMADD231PS Y4, Y9, Y1
-	VMOVUPS     (DI)(DX*2), Y9
-	VFMADD231PS Y6, Y9, Y0
-	VFMADD231PS Y5, Y9, Y1
-	VFMADD231PS Y4, Y9, Y2
-	VMOVUPS     (DI)(BX*1), Y9
-	VFMADD231PS Y7, Y9, Y0
-	VFMADD231PS Y6, Y9, Y1
-	VFMADD231PS Y5, Y9, Y2
-	VFMADD231PS Y4, Y9, Y3
-	VMOVUPS     (R8), Y4
-	VFMADD231PS Y8, Y4, Y0
-	VFMADD231PS Y7, Y4, Y1
-	VFMADD231PS Y6, Y4, Y2
-	VFMADD231PS Y5, Y4, Y3
-	VMOVUPS     (R8)(DX*1), Y4
-	VFMADD231PS Y8, Y4, Y1
-	VFMADD231PS Y7, Y4, Y2
-	VFMADD231PS Y6, Y4, Y3
-	VMOVUPS     (R8)(DX*2), Y4
-	VFMADD231PS Y8, Y4, Y2
-	VFMADD231PS Y7, Y4, Y3
-	VMOVUPS     (R8)(BX*1), Y4
-	VFMADD231PS Y8, Y4, Y3
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	ADDQ        48(AX), R10
-	DECQ        R11
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Y4
-	VADDPS      Y4, Y0, Y0
-	VADDPS      Y4, Y1, Y1
-	VADDPS      Y4, Y2, Y2
-	VADDPS      Y4, Y3, Y3
+	VFMADD231PS Y12, Y8, Y4
+	VFMADD231PS Y11, Y8, Y5
+	VFMADD231PS Y10, Y8, Y6
+	VFMADD231PS Y9, Y8, Y7
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Y8
+	VFMADD231PS Y12, Y8, Y5
+	VFMADD231PS Y11, Y8, Y6
+	VFMADD231PS Y10, Y8, Y7
+
+rowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          rowColumn11
+	VMOVUPS     (R10)(DX*2), Y8
+	VFMADD231PS Y12, Y8, Y6
+	VFMADD231PS Y11, Y8, Y7
+
+rowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          rowColumn12
+	VMOVUPS     (R10)(BX*1), Y8
+	VFMADD231PS Y12, Y8, Y7
+
+rowColumn12:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    72(AX), R11
+	ADDQ    72(AX), R12
+	DECQ    R13
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Y8
+	VADDPS  Y8, Y0, Y0
+	VADDPS  Y8, Y1, Y1
+	VADDPS  Y8, Y2, Y2
+	VADDPS  Y8, Y3, Y3
+	VADDPS  Y8, Y4, Y4
+	VADDPS  Y8, Y5, Y5
+	VADDPS  Y8, Y6, Y6
+	VADDPS  Y8, Y7, Y7
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Y4
-	VBROADCASTSS 92(AX), Y5
-	VMAXPS       Y0, Y4, Y0
-	VMINPS       Y0, Y5, Y0
-	VMAXPS       Y1, Y4, Y1
-	VMINPS       Y1, Y5, Y1
-	VMAXPS       Y2, Y4, Y2
-	VMINPS       Y2, Y5, Y2
-	VMAXPS       Y3, Y4, Y3
-	VMINPS       Y3, Y5, Y3
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Y0, (DI)
-	VMOVUPS      Y1, (DI)(DX*1)
-	VMOVUPS      Y2, (DI)(DX*2)
-	VMOVUPS      Y3, (DI)(BX*1)
-	ADDQ         $0x20, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Y8
+	VBROADCASTSS 116(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Y0, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y1, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y2, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y3, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y4, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y5, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y6, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y7, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x20, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ    80(AX), $0x00
+	CMPQ    104(AX), $0x00
 	JEQ     end
-	MOVQ    80(AX), SI
-	VMOVUPS (SI), Y0
-	MOVQ    8(AX), SI
-	ADDQ    CX, SI
-	LEAQ    (SI)(DX*4), DI
-	MOVQ    16(AX), R8
-	ADDQ    CX, R8
+	MOVQ    104(AX), DI
+	VMOVUPS (DI), Y0
+	MOVQ    8(AX), DI
+	ADDQ    CX, DI
+	ADDQ    16(AX), DI
+	LEAQ    (DI)(DX*4), R8
 	LEAQ    (R8)(DX*4), R9
-	MOVQ    56(AX), R10
+	MOVQ    40(AX), R10
+	ADDQ    CX, R10
+	LEAQ    (R10)(DX*4), R11
+	MOVQ    80(AX), R12
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
 
 partRow:
-	VMASKMOVPS  (R8), Y0, Y5
-	VMASKMOVPS  (R8)(DX*1), Y0, Y6
-	VMASKMOVPS  (R8)(DX*2), Y0, Y7
-	VMASKMOVPS  (R8)(BX*1), Y0, Y8
+	VMASKMOVPS  (R10), Y0, Y9
+	VMASKMOVPS  (R10)(DX*1), Y0, Y10
+	VMASKMOVPS  (R10)(DX*2), Y0, Y11
+	VMASKMOVPS  (R10)(BX*1), Y0, Y12
+	VMASKMOVPS  (R11), Y0, Y13
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
+	VMASKMOVPS  (DI), Y0, Y14
+	VFMADD231PS Y9, Y14, Y1
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
+	VMASKMOVPS  (DI)(DX*1), Y0, Y14
+	VFMADD231PS Y10, Y14, Y1
+	VFMADD231PS Y9, Y14, Y2
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
+	VMASKMOVPS  (DI)(DX*2), Y0, Y14
+	VFMADD231PS Y11, Y14, Y1
+	VFMADD231PS Y10, Y14, Y2
+	VFMADD231PS Y9, Y14, Y3
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMASKMOVPS  (DI)(BX*1), Y0, Y14
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y11, Y14, Y2
+	VFMADD231PS Y10, Y14, Y3
+	VFMADD231PS Y9, Y14, Y4
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMASKMOVPS  (R8), Y0, Y14
+	VFMADD231PS Y13, Y14, Y1
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y11, Y14, Y3
+	VFMADD231PS Y10, Y14, Y4
+	VFMADD231PS Y9, Y14, Y5
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMASKMOVPS  (R8)(DX*1), Y0, Y14
+	VFMADD231PS Y13, Y14, Y2
+	VFMADD231PS Y12, Y14, Y3
+	VFMADD231PS Y11, Y14, Y4
+	VFMADD231PS Y10, Y14, Y5
+	VFMADD231PS Y9, Y14, Y6
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMASKMOVPS  (R8)(DX*2), Y0, Y14
+	VFMADD231PS Y13, Y14, Y3
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y11, Y14, Y5
+	VFMADD231PS Y10, Y14, Y6
+	VFMADD231PS Y9, Y14, Y7
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMASKMOVPS  (R8)(BX*1), Y0, Y14
+	VFMADD231PS Y13, Y14, Y4
+	VFMADD231PS Y12, Y14, Y5
+	VFMADD231PS Y11, Y14, Y6
+	VFMADD231PS Y10, Y14, Y7
+	VFMADD231PS Y9, Y14, Y8
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
 	VMASKMOVPS  (R9), Y0, Y9
-	VMASKMOVPS  (SI), Y0, Y10
-	VFMADD231PS Y5, Y10, Y1
-	VMASKMOVPS  (SI)(DX*1), Y0, Y10
-	VFMADD231PS Y6, Y10, Y1
-	VFMADD231PS Y5, Y10, Y2
-	VMASKMOVPS  (SI)(DX*2), Y0, Y10
-	VFMADD231PS Y7, Y10, Y1
-	VFMADD231PS Y6, Y10, Y2
-	VFMADD231PS Y5, Y10, Y3
-	VMASKMOVPS  (SI)(BX*1), Y0, Y10
-	VFMADD231PS Y8, Y10, Y1
-	VFMADD231PS Y7, Y10, Y2
-	VFMADD231PS Y6, Y10, Y3
-	VFMADD231PS Y5, Y10, Y4
-	VMASKMOVPS  (DI), Y0, Y5
-	VFMADD231PS Y9, Y5, Y1
-	VFMADD231PS Y8, Y5, Y2
-	VFMADD231PS Y7, Y5, Y3
-	VFMADD231PS Y6, Y5, Y4
-	VMASKMOVPS  (DI)(DX*1), Y0, Y5
-	VFMADD231PS Y9, Y5, Y2
-	VFMADD231PS Y8, Y5, Y3
-	VFMADD231PS Y7, Y5, Y4
-	VMASKMOVPS  (DI)(DX*2), Y0, Y5
-	VFMADD231PS Y9, Y5, Y3
-	VFMADD231PS Y8, Y5, Y4
-	VMASKMOVPS  (DI)(BX*1), Y0, Y5
-	VFMADD231PS Y9, Y5, Y4
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        48(AX), R8
-	ADDQ        48(AX), R9
-	DECQ        R10
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMASKMOVPS  (SI), Y0, Y5
-	VADDPS      Y5, Y1, Y1
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y5, Y3, Y3
-	VADDPS      Y5, Y4, Y4
+	VFMADD231PS Y13, Y9, Y5
+	VFMADD231PS Y12, Y9, Y6
+	VFMADD231PS Y11, Y9, Y7
+	VFMADD231PS Y10, Y9, Y8
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMASKMOVPS  (R9)(DX*1), Y0, Y9
+	VFMADD231PS Y13, Y9, Y6
+	VFMADD231PS Y12, Y9, Y7
+	VFMADD231PS Y11, Y9, Y8
+
+partRowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          partRowColumn11
+	VMASKMOVPS  (R9)(DX*2), Y0, Y9
+	VFMADD231PS Y13, Y9, Y7
+	VFMADD231PS Y12, Y9, Y8
+
+partRowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          partRowColumn12
+	VMASKMOVPS  (R9)(BX*1), Y0, Y9
+	VFMADD231PS Y13, Y9, Y8
+
+partRowColumn12:
+	ADDQ       56(AX), DI
+	ADDQ       56(AX), R8
+	ADDQ       56(AX), R9
+	ADDQ       72(AX), R10
+	ADDQ       72(AX), R11
+	DECQ       R12
+	JNZ        partRow
+	MOVQ       48(AX), SI
+	TESTQ      SI, SI
+	JZ         partRowNoBias
+	ADDQ       CX, SI
+	VMASKMOVPS (SI), Y0, Y9
+	VADDPS     Y9, Y1, Y1
+	VADDPS     Y9, Y2, Y2
+	VADDPS     Y9, Y3, Y3
+	VADDPS     Y9, Y4, Y4
+	VADDPS     Y9, Y5, Y5
+	VADDPS     Y9, Y6, Y6
+	VADDPS     Y9, Y7, Y7
+	VADDPS     Y9, Y8, Y8
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Y5
-	VBROADCASTSS 92(AX), Y6
-	VMAXPS       Y1, Y5, Y1
-	VMINPS       Y1, Y6, Y1
-	VMAXPS       Y2, Y5, Y2
-	VMINPS       Y2, Y6, Y2
-	VMAXPS       Y3, Y5, Y3
-	VMINPS       Y3, Y6, Y3
-	VMAXPS       Y4, Y5, Y4
-	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 112(AX), Y9
+	VBROADCASTSS 116(AX), Y10
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
+	LEAQ         (AX)(DX*4), CX
 	VMASKMOVPS   Y1, Y0, (AX)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y2, Y0, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y3, Y0, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y4, Y0, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y5, Y0, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y6, Y0, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y7, Y0, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y8, Y0, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -14511,191 +17193,485 @@ end:
 TEXT ·depthwise5s2AVX2(SB), NOSPLIT, $0-8
 	MOVQ  arguments+0(FP), AX
 	XORQ  CX, CX
-	MOVQ  40(AX), DX
+	MOVQ  64(AX), DX
 	LEAQ  (DX)(DX*2), BX
-	MOVQ  72(AX), SI
-	TESTQ SI, SI
+	MOVQ  24(AX), SI
+	MOVQ  96(AX), DI
+	TESTQ DI, DI
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
 	LEAQ   (R8)(DX*4), R9
-	MOVQ   16(AX), R10
-	ADDQ   CX, R10
+	LEAQ   (R9)(DX*4), R10
 	LEAQ   (R10)(DX*4), R11
-	MOVQ   56(AX), R12
+	LEAQ   (R11)(DX*4), R12
+	MOVQ   40(AX), R13
+	ADDQ   CX, R13
+	LEAQ   (R13)(DX*4), R14
+	MOVQ   80(AX), R15
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
 
 row:
-	VMOVUPS     (R10), Y4
-	VMOVUPS     (R10)(DX*1), Y5
-	VMOVUPS     (R10)(DX*2), Y6
-	VMOVUPS     (R10)(BX*1), Y7
-	VMOVUPS     (R11), Y8
-	VMOVUPS     (DI), Y9
-	VFMADD231PS Y4, Y9, Y0
-	VMOVUPS     (DI)(DX*1), Y9
-	VFMADD231PS Y5, Y9, Y0
-	VMOVUPS     (DI)(DX*2), Y9
-	VFMADD231PS Y6, Y9, Y0
-	VFMADD231PS Y4, Y9, Y1
-	VMOVUPS     (DI)(BX*1), Y9
-	VFMADD231PS Y7, Y9, Y0
-	VFMADD231PS Y5, Y9, Y1
-	VMOVUPS     (R8), Y9
-	VFMADD231PS Y8, Y9, Y0
-	VFMADD231PS Y6, Y9, Y1
-	VFMADD231PS Y4, Y9, Y2
-	VMOVUPS     (R8)(DX*1), Y9
-	VFMADD231PS Y7, Y9, Y1
-	VFMADD231PS Y5, Y9, Y2
-	VMOVUPS     (R8)(DX*2), Y9
-	VFMADD231PS Y8, Y9, Y1
-	VFMADD231PS Y6, Y9, Y2
-	VFMADD231PS Y4, Y9, Y3
-	VMOVUPS     (R8)(BX*1), Y4
-	VFMADD231PS Y7, Y4, Y2
-	VFMADD231PS Y5, Y4, Y3
-	VMOVUPS     (R9), Y4
-	VFMADD231PS Y8, Y4, Y2
-	VFMADD231PS Y6, Y4, Y3
-	VMOVUPS     (R9)(DX*1), Y4
-	VFMADD231PS Y7, Y4, Y3
-	VMOVUPS     (R9)(DX*2), Y4
-	VFMADD231PS Y8, Y4, Y3
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        32(AX), R9
-	ADDQ        48(AX), R10
-	ADDQ        48(AX), R11
-	DECQ        R12
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Y4
-	VADDPS      Y4, Y0, Y0
-	VADDPS      Y4, Y1, Y1
-	VADDPS      Y4, Y2, Y2
-	VADDPS      Y4, Y3, Y3
+	VMOVUPS     (R13), Y8
+	VMOVUPS     (R13)(DX*1), Y9
+	VMOVUPS     (R13)(DX*2), Y10
+	VMOVUPS     (R13)(BX*1), Y11
+	VMOVUPS     (R14), Y12
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Y13
+	VFMADD231PS Y8, Y13, Y0
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Y13
+	VFMADD231PS Y9, Y13, Y0
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Y13
+	VFMADD231PS Y10, Y13, Y0
+	VFMADD231PS Y8, Y13, Y1
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Y13
+	VFMADD231PS Y11, Y13, Y0
+	VFMADD231PS Y9, Y13, Y1
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Y13
+	VFMADD231PS Y12, Y13, Y0
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y8, Y13, Y2
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Y13
+	VFMADD231PS Y11, Y13, Y1
+	VFMADD231PS Y9, Y13, Y2
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Y13
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y8, Y13, Y3
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Y13
+	VFMADD231PS Y11, Y13, Y2
+	VFMADD231PS Y9, Y13, Y3
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
+	VMOVUPS     (R10), Y13
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y8, Y13, Y4
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Y13
+	VFMADD231PS Y11, Y13, Y3
+	VFMADD231PS Y9, Y13, Y4
+
+rowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          rowColumn11
+	VMOVUPS     (R10)(DX*2), Y13
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y8, Y13, Y5
+
+rowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          rowColumn12
+	VMOVUPS     (R10)(BX*1), Y13
+	VFMADD231PS Y11, Y13, Y4
+	VFMADD231PS Y9, Y13, Y5
+
+rowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          rowColumn13
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y10, Y13, Y5
+	VFMADD231PS Y8, Y13, Y6
+
+rowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          rowColumn14
+	VMOVUPS     (R11)(DX*1), Y13
+	VFMADD231PS Y11, Y13, Y5
+	VFMADD231PS Y9, Y13, Y6
+
+rowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          rowColumn15
+	VMOVUPS     (R11)(DX*2), Y13
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y10, Y13, Y6
+	VFMADD231PS Y8, Y13, Y7
+
+rowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          rowColumn16
+	VMOVUPS     (R11)(BX*1), Y8
+	VFMADD231PS Y11, Y8, Y6
+	VFMADD231PS Y9, Y8, Y7
+
+rowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          rowColumn17
+	VMOVUPS     (R12), Y8
+	VFMADD231PS Y12, Y8, Y6
+	VFMADD231PS Y10, Y8, Y7
+
+rowColumn17:
+	TESTL       $0x00020000, SI
+	JZ          rowColumn18
+	VMOVUPS     (R12)(DX*1), Y8
+	VFMADD231PS Y11, Y8, Y7
+
+rowColumn18:
+	TESTL       $0x00040000, SI
+	JZ          rowColumn19
+	VMOVUPS     (R12)(DX*2), Y8
+	VFMADD231PS Y12, Y8, Y7
+
+rowColumn19:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    56(AX), R11
+	ADDQ    56(AX), R12
+	ADDQ    72(AX), R13
+	ADDQ    72(AX), R14
+	DECQ    R15
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Y8
+	VADDPS  Y8, Y0, Y0
+	VADDPS  Y8, Y1, Y1
+	VADDPS  Y8, Y2, Y2
+	VADDPS  Y8, Y3, Y3
+	VADDPS  Y8, Y4, Y4
+	VADDPS  Y8, Y5, Y5
+	VADDPS  Y8, Y6, Y6
+	VADDPS  Y8, Y7, Y7
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Y4
-	VBROADCASTSS 92(AX), Y5
-	VMAXPS       Y0, Y4, Y0
-	VMINPS       Y0, Y5, Y0
-	VMAXPS       Y1, Y4, Y1
-	VMINPS       Y1, Y5, Y1
-	VMAXPS       Y2, Y4, Y2
-	VMINPS       Y2, Y5, Y2
-	VMAXPS       Y3, Y4, Y3
-	VMINPS       Y3, Y5, Y3
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Y0, (DI)
-	VMOVUPS      Y1, (DI)(DX*1)
-	VMOVUPS      Y2, (DI)(DX*2)
-	VMOVUPS      Y3, (DI)(BX*1)
-	ADDQ         $0x20, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Y8
+	VBROADCASTSS 116(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Y0, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y1, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y2, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y3, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y4, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y5, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y6, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y7, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x20, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ    80(AX), $0x00
+	CMPQ    104(AX), $0x00
 	JEQ     end
-	MOVQ    80(AX), SI
-	VMOVUPS (SI), Y0
-	MOVQ    8(AX), SI
-	ADDQ    CX, SI
-	LEAQ    (SI)(DX*4), DI
+	MOVQ    104(AX), DI
+	VMOVUPS (DI), Y0
+	MOVQ    8(AX), DI
+	ADDQ    CX, DI
+	ADDQ    16(AX), DI
 	LEAQ    (DI)(DX*4), R8
-	MOVQ    16(AX), R9
-	ADDQ    CX, R9
+	LEAQ    (R8)(DX*4), R9
 	LEAQ    (R9)(DX*4), R10
-	MOVQ    56(AX), R11
+	LEAQ    (R10)(DX*4), R11
+	MOVQ    40(AX), R12
+	ADDQ    CX, R12
+	LEAQ    (R12)(DX*4), R13
+	MOVQ    80(AX), R14
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
 
 partRow:
-	VMASKMOVPS  (R9), Y0, Y5
-	VMASKMOVPS  (R9)(DX*1), Y0, Y6
-	VMASKMOVPS  (R9)(DX*2), Y0, Y7
-	VMASKMOVPS  (R9)(BX*1), Y0, Y8
-	VMASKMOVPS  (R10), Y0, Y9
-	VMASKMOVPS  (SI), Y0, Y10
-	VFMADD231PS Y5, Y10, Y1
-	VMASKMOVPS  (SI)(DX*1), Y0, Y10
-	VFMADD231PS Y6, Y10, Y1
-	VMASKMOVPS  (SI)(DX*2), Y0, Y10
-	VFMADD231PS Y7, Y10, Y1
-	VFMADD231PS Y5, Y10, Y2
-	VMASKMOVPS  (SI)(BX*1), Y0, Y10
-	VFMADD231PS Y8, Y10, Y1
-	VFMADD231PS Y6, Y10, Y2
-	VMASKMOVPS  (DI), Y0, Y10
-	VFMADD231PS Y9, Y10, Y1
-	VFMADD231PS Y7, Y10, Y2
-	VFMADD231PS Y5, Y10, Y3
-	VMASKMOVPS  (DI)(DX*1), Y0, Y10
-	VFMADD231PS Y8, Y10, Y2
-	VFMADD231PS Y6, Y10, Y3
-	VMASKMOVPS  (DI)(DX*2), Y0, Y10
-	VFMADD231PS Y9, Y10, Y2
-	VFMADD231PS Y7, Y10, Y3
-	VFMADD231PS Y5, Y10, Y4
-	VMASKMOVPS  (DI)(BX*1), Y0, Y5
-	VFMADD231PS Y8, Y5, Y3
-	VFMADD231PS Y6, Y5, Y4
-	VMASKMOVPS  (R8), Y0, Y5
-	VFMADD231PS Y9, Y5, Y3
-	VFMADD231PS Y7, Y5, Y4
-	VMASKMOVPS  (R8)(DX*1), Y0, Y5
-	VFMADD231PS Y8, Y5, Y4
-	VMASKMOVPS  (R8)(DX*2), Y0, Y5
-	VFMADD231PS Y9, Y5, Y4
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	ADDQ        48(AX), R10
-	DECQ        R11
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMASKMOVPS  (SI), Y0, Y5
-	VADDPS      Y5, Y1, Y1
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y5, Y3, Y3
-	VADDPS      Y5, Y4, Y4
+	VMASKMOVPS  (R12), Y0, Y9
+	VMASKMOVPS  (R12)(DX*1), Y0, Y10
+	VMASKMOVPS  (R12)(DX*2), Y0, Y11
+	VMASKMOVPS  (R12)(BX*1), Y0, Y12
+	VMASKMOVPS  (R13), Y0, Y13
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
+	VMASKMOVPS  (DI), Y0, Y14
+	VFMADD231PS Y9, Y14, Y1
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
+	VMASKMOVPS  (DI)(DX*1), Y0, Y14
+	VFMADD231PS Y10, Y14, Y1
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
+	VMASKMOVPS  (DI)(DX*2), Y0, Y14
+	VFMADD231PS Y11, Y14, Y1
+	VFMADD231PS Y9, Y14, Y2
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMASKMOVPS  (DI)(BX*1), Y0, Y14
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y10, Y14, Y2
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMASKMOVPS  (R8), Y0, Y14
+	VFMADD231PS Y13, Y14, Y1
+	VFMADD231PS Y11, Y14, Y2
+	VFMADD231PS Y9, Y14, Y3
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMASKMOVPS  (R8)(DX*1), Y0, Y14
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y10, Y14, Y3
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMASKMOVPS  (R8)(DX*2), Y0, Y14
+	VFMADD231PS Y13, Y14, Y2
+	VFMADD231PS Y11, Y14, Y3
+	VFMADD231PS Y9, Y14, Y4
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMASKMOVPS  (R8)(BX*1), Y0, Y14
+	VFMADD231PS Y12, Y14, Y3
+	VFMADD231PS Y10, Y14, Y4
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMASKMOVPS  (R9), Y0, Y14
+	VFMADD231PS Y13, Y14, Y3
+	VFMADD231PS Y11, Y14, Y4
+	VFMADD231PS Y9, Y14, Y5
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMASKMOVPS  (R9)(DX*1), Y0, Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y10, Y14, Y5
+
+partRowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          partRowColumn11
+	VMASKMOVPS  (R9)(DX*2), Y0, Y14
+	VFMADD231PS Y13, Y14, Y4
+	VFMADD231PS Y11, Y14, Y5
+	VFMADD231PS Y9, Y14, Y6
+
+partRowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          partRowColumn12
+	VMASKMOVPS  (R9)(BX*1), Y0, Y14
+	VFMADD231PS Y12, Y14, Y5
+	VFMADD231PS Y10, Y14, Y6
+
+partRowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          partRowColumn13
+	VMASKMOVPS  (R10), Y0, Y14
+	VFMADD231PS Y13, Y14, Y5
+	VFMADD231PS Y11, Y14, Y6
+	VFMADD231PS Y9, Y14, Y7
+
+partRowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          partRowColumn14
+	VMASKMOVPS  (R10)(DX*1), Y0, Y14
+	VFMADD231PS Y12, Y14, Y6
+	VFMADD231PS Y10, Y14, Y7
+
+partRowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          partRowColumn15
+	VMASKMOVPS  (R10)(DX*2), Y0, Y14
+	VFMADD231PS Y13, Y14, Y6
+	VFMADD231PS Y11, Y14, Y7
+	VFMADD231PS Y9, Y14, Y8
+
+partRowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          partRowColumn16
+	VMASKMOVPS  (R10)(BX*1), Y0, Y9
+	VFMADD231PS Y12, Y9, Y7
+	VFMADD231PS Y10, Y9, Y8
+
+partRowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          partRowColumn17
+	VMASKMOVPS  (R11), Y0, Y9
+	VFMADD231PS Y13, Y9, Y7
+	VFMADD231PS Y11, Y9, Y8
+
+partRowColumn17:
+	TESTL       $0x00020000, SI
+	JZ          partRowColumn18
+	VMASKMOVPS  (R11)(DX*1), Y0, Y9
+	VFMADD231PS Y12, Y9, Y8
+
+partRowColumn18:
+	TESTL       $0x00040000, SI
+	JZ          partRowColumn19
+	VMASKMOVPS  (R11)(DX*2), Y0, Y9
+	VFMADD231PS Y13, Y9, Y8
+
+partRowColumn19:
+	ADDQ       56(AX), DI
+	ADDQ       56(AX), R8
+	ADDQ       56(AX), R9
+	ADDQ       56(AX), R10
+	ADDQ       56(AX), R11
+	ADDQ       72(AX), R12
+	ADDQ       72(AX), R13
+	DECQ       R14
+	JNZ        partRow
+	MOVQ       48(AX), SI
+	TESTQ      SI, SI
+	JZ         partRowNoBias
+	ADDQ       CX, SI
+	VMASKMOVPS (SI), Y0, Y9
+	VADDPS     Y9, Y1, Y1
+	VADDPS     Y9, Y2, Y2
+	VADDPS     Y9, Y3, Y3
+	VADDPS     Y9, Y4, Y4
+	VADDPS     Y9, Y5, Y5
+	VADDPS     Y9, Y6, Y6
+	VADDPS     Y9, Y7, Y7
+	VADDPS     Y9, Y8, Y8
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Y5
-	VBROADCASTSS 92(AX), Y6
-	VMAXPS       Y1, Y5, Y1
-	VMINPS       Y1, Y6, Y1
-	VMAXPS       Y2, Y5, Y2
-	VMINPS       Y2, Y6, Y2
-	VMAXPS       Y3, Y5, Y3
-	VMINPS       Y3, Y6, Y3
-	VMAXPS       Y4, Y5, Y4
-	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 112(AX), Y9
+	VBROADCASTSS 116(AX), Y10
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
+	LEAQ         (AX)(DX*4), CX
 	VMASKMOVPS   Y1, Y0, (AX)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y2, Y0, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y3, Y0, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y4, Y0, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y5, Y0, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y6, Y0, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y7, Y0, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y8, Y0, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -14705,21 +17681,21 @@ end:
 TEXT ·depthwiseOneAVX2(SB), NOSPLIT, $0-8
 	MOVQ  arguments+0(FP), AX
 	XORQ  CX, CX
-	MOVQ  40(AX), DX
-	MOVQ  72(AX), BX
+	MOVQ  64(AX), DX
+	MOVQ  96(AX), BX
 	TESTQ BX, BX
 	JZ    part
 
 vectors:
 	MOVQ   8(AX), SI
 	ADDQ   CX, SI
-	MOVQ   16(AX), DI
+	MOVQ   40(AX), DI
 	ADDQ   CX, DI
-	MOVQ   56(AX), R8
+	MOVQ   80(AX), R8
 	VXORPS Y0, Y0, Y0
 
 row:
-	MOVQ 64(AX), R11
+	MOVQ 88(AX), R11
 	MOVQ SI, R9
 	MOVQ DI, R10
 
@@ -14731,11 +17707,11 @@ rowColumn:
 	ADDQ        DX, R10
 	DECQ        R11
 	JNZ         rowColumn
-	ADDQ        32(AX), SI
-	ADDQ        48(AX), DI
+	ADDQ        56(AX), SI
+	ADDQ        72(AX), DI
 	DECQ        R8
 	JNZ         row
-	MOVQ        24(AX), SI
+	MOVQ        48(AX), SI
 	TESTQ       SI, SI
 	JZ          rowNoBias
 	ADDQ        CX, SI
@@ -14743,8 +17719,8 @@ rowColumn:
 	VADDPS      Y1, Y0, Y0
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Y1
-	VBROADCASTSS 92(AX), Y2
+	VBROADCASTSS 112(AX), Y1
+	VBROADCASTSS 116(AX), Y2
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
 	MOVQ         (AX), SI
@@ -14755,19 +17731,19 @@ rowNoBias:
 	JNZ          vectors
 
 part:
-	CMPQ    80(AX), $0x00
+	CMPQ    104(AX), $0x00
 	JEQ     end
-	MOVQ    80(AX), BX
+	MOVQ    104(AX), BX
 	VMOVUPS (BX), Y0
 	MOVQ    8(AX), BX
 	ADDQ    CX, BX
-	MOVQ    16(AX), SI
+	MOVQ    40(AX), SI
 	ADDQ    CX, SI
-	MOVQ    56(AX), DI
+	MOVQ    80(AX), DI
 	VXORPS  Y1, Y1, Y1
 
 partRow:
-	MOVQ 64(AX), R10
+	MOVQ 88(AX), R10
 	MOVQ BX, R8
 	MOVQ SI, R9
 
@@ -14779,11 +17755,11 @@ partRowColumn:
 	ADDQ        DX, R9
 	DECQ        R10
 	JNZ         partRowColumn
-	ADDQ        32(AX), BX
-	ADDQ        48(AX), SI
+	ADDQ        56(AX), BX
+	ADDQ        72(AX), SI
 	DECQ        DI
 	JNZ         partRow
-	MOVQ        24(AX), DX
+	MOVQ        48(AX), DX
 	TESTQ       DX, DX
 	JZ          partRowNoBias
 	ADDQ        CX, DX
@@ -14791,8 +17767,8 @@ partRowColumn:
 	VADDPS      Y2, Y1, Y1
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Y2
-	VBROADCASTSS 92(AX), Y3
+	VBROADCASTSS 112(AX), Y2
+	VBROADCASTSS 116(AX), Y3
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
 	MOVQ         (AX), AX
@@ -14809,165 +17785,367 @@ TEXT ·depthwise3s1ReLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ   arguments+0(FP), AX
 	XORQ   CX, CX
 	VXORPS Y0, Y0, Y0
-	MOVQ   40(AX), DX
+	MOVQ   64(AX), DX
 	LEAQ   (DX)(DX*2), BX
-	MOVQ   72(AX), SI
-	TESTQ  SI, SI
+	MOVQ   24(AX), SI
+	MOVQ   96(AX), DI
+	TESTQ  DI, DI
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
-	MOVQ   16(AX), R9
-	ADDQ   CX, R9
-	MOVQ   56(AX), R10
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
+	LEAQ   (R8)(DX*4), R9
+	LEAQ   (R9)(DX*4), R10
+	MOVQ   40(AX), R11
+	ADDQ   CX, R11
+	MOVQ   80(AX), R12
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
 
 row:
-	VMOVUPS     (R9), Y5
-	VMOVUPS     (R9)(DX*1), Y6
-	VMOVUPS     (R9)(DX*2), Y7
-	VMOVUPS     (DI), Y8
-	VMAXPS      Y8, Y0, Y8
-	VFMADD231PS Y5, Y8, Y1
-	VMOVUPS     (DI)(DX*1), Y8
-	VMAXPS      Y8, Y0, Y8
-	VFMADD231PS Y6, Y8, Y1
-	VFMADD231PS Y5, Y8, Y2
-	VMOVUPS     (DI)(DX*2), Y8
-	VMAXPS      Y8, Y0, Y8
-	VFMADD231PS Y7, Y8, Y1
-	VFMADD231PS Y6, Y8, Y2
-	VFMADD231PS Y5, Y8, Y3
-	VMOVUPS     (DI)(BX*1), Y8
-	VMAXPS      Y8, Y0, Y8
-	VFMADD231PS Y7, Y8, Y2
-	VFMADD231PS Y6, Y8, Y3
-	VFMADD231PS Y5, Y8, Y4
-	VMOVUPS     (R8), Y5
-	VMAXPS      Y5, Y0, Y5
-	VFMADD231PS Y7, Y5, Y3
-	VFMADD231PS Y6, Y5, Y4
-	VMOVUPS     (R8)(DX*1), Y5
-	VMAXPS      Y5, Y0, Y5
-	VFMADD231PS Y7, Y5, Y4
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	DECQ        R10
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Y5
-	VADDPS      Y5, Y1, Y1
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y5, Y3, Y3
-	VADDPS      Y5, Y4, Y4
+	VMOVUPS     (R11), Y9
+	VMOVUPS     (R11)(DX*1), Y10
+	VMOVUPS     (R11)(DX*2), Y11
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y9, Y12, Y1
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y9, Y12, Y2
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y1
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y9, Y12, Y3
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y2
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y9, Y12, Y4
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y3
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y9, Y12, Y5
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y4
+	VFMADD231PS Y10, Y12, Y5
+	VFMADD231PS Y9, Y12, Y6
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y5
+	VFMADD231PS Y10, Y12, Y6
+	VFMADD231PS Y9, Y12, Y7
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y6
+	VFMADD231PS Y10, Y12, Y7
+	VFMADD231PS Y9, Y12, Y8
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
+	VMOVUPS     (R10), Y9
+	VMAXPS      Y9, Y0, Y9
+	VFMADD231PS Y11, Y9, Y7
+	VFMADD231PS Y10, Y9, Y8
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Y9
+	VMAXPS      Y9, Y0, Y9
+	VFMADD231PS Y11, Y9, Y8
+
+rowColumn10:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    72(AX), R11
+	DECQ    R12
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Y9
+	VADDPS  Y9, Y1, Y1
+	VADDPS  Y9, Y2, Y2
+	VADDPS  Y9, Y3, Y3
+	VADDPS  Y9, Y4, Y4
+	VADDPS  Y9, Y5, Y5
+	VADDPS  Y9, Y6, Y6
+	VADDPS  Y9, Y7, Y7
+	VADDPS  Y9, Y8, Y8
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Y5
-	VBROADCASTSS 92(AX), Y6
-	VMAXPS       Y1, Y5, Y1
-	VMINPS       Y1, Y6, Y1
-	VMAXPS       Y2, Y5, Y2
-	VMINPS       Y2, Y6, Y2
-	VMAXPS       Y3, Y5, Y3
-	VMINPS       Y3, Y6, Y3
-	VMAXPS       Y4, Y5, Y4
-	VMINPS       Y4, Y6, Y4
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Y1, (DI)
-	VMOVUPS      Y2, (DI)(DX*1)
-	VMOVUPS      Y3, (DI)(DX*2)
-	VMOVUPS      Y4, (DI)(BX*1)
-	ADDQ         $0x20, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Y9
+	VBROADCASTSS 116(AX), Y10
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Y1, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y2, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y3, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y4, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y5, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y6, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y7, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y8, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x20, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ    80(AX), $0x00
+	CMPQ    104(AX), $0x00
 	JEQ     end
-	MOVQ    80(AX), SI
-	VMOVUPS (SI), Y1
-	MOVQ    8(AX), SI
-	ADDQ    CX, SI
-	LEAQ    (SI)(DX*4), DI
-	MOVQ    16(AX), R8
-	ADDQ    CX, R8
-	MOVQ    56(AX), R9
+	MOVQ    104(AX), DI
+	VMOVUPS (DI), Y1
+	MOVQ    8(AX), DI
+	ADDQ    CX, DI
+	ADDQ    16(AX), DI
+	LEAQ    (DI)(DX*4), R8
+	LEAQ    (R8)(DX*4), R9
+	MOVQ    40(AX), R10
+	ADDQ    CX, R10
+	MOVQ    80(AX), R11
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
 	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
 
 partRow:
-	VMASKMOVPS  (R8), Y1, Y6
-	VMASKMOVPS  (R8)(DX*1), Y1, Y7
-	VMASKMOVPS  (R8)(DX*2), Y1, Y8
-	VMASKMOVPS  (SI), Y1, Y9
-	VMAXPS      Y9, Y0, Y9
-	VFMADD231PS Y6, Y9, Y2
-	VMASKMOVPS  (SI)(DX*1), Y1, Y9
-	VMAXPS      Y9, Y0, Y9
-	VFMADD231PS Y7, Y9, Y2
-	VFMADD231PS Y6, Y9, Y3
-	VMASKMOVPS  (SI)(DX*2), Y1, Y9
-	VMAXPS      Y9, Y0, Y9
-	VFMADD231PS Y8, Y9, Y2
-	VFMADD231PS Y7, Y9, Y3
-	VFMADD231PS Y6, Y9, Y4
-	VMASKMOVPS  (SI)(BX*1), Y1, Y9
-	VMAXPS      Y9, Y0, Y9
-	VFMADD231PS Y8, Y9, Y3
-	VFMADD231PS Y7, Y9, Y4
-	VFMADD231PS Y6, Y9, Y5
-	VMASKMOVPS  (DI), Y1, Y6
-	VMAXPS      Y6, Y0, Y6
-	VFMADD231PS Y8, Y6, Y4
-	VFMADD231PS Y7, Y6, Y5
-	VMASKMOVPS  (DI)(DX*1), Y1, Y6
-	VMAXPS      Y6, Y0, Y6
-	VFMADD231PS Y8, Y6, Y5
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        48(AX), R8
-	DECQ        R9
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMASKMOVPS  (SI), Y1, Y0
-	VADDPS      Y0, Y2, Y2
-	VADDPS      Y0, Y3, Y3
-	VADDPS      Y0, Y4, Y4
-	VADDPS      Y0, Y5, Y5
+	VMASKMOVPS  (R10), Y1, Y10
+	VMASKMOVPS  (R10)(DX*1), Y1, Y11
+	VMASKMOVPS  (R10)(DX*2), Y1, Y12
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
+	VMASKMOVPS  (DI), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y10, Y13, Y2
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
+	VMASKMOVPS  (DI)(DX*1), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y11, Y13, Y2
+	VFMADD231PS Y10, Y13, Y3
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
+	VMASKMOVPS  (DI)(DX*2), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y11, Y13, Y3
+	VFMADD231PS Y10, Y13, Y4
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMASKMOVPS  (DI)(BX*1), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y11, Y13, Y4
+	VFMADD231PS Y10, Y13, Y5
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMASKMOVPS  (R8), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y11, Y13, Y5
+	VFMADD231PS Y10, Y13, Y6
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMASKMOVPS  (R8)(DX*1), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y11, Y13, Y6
+	VFMADD231PS Y10, Y13, Y7
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMASKMOVPS  (R8)(DX*2), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y6
+	VFMADD231PS Y11, Y13, Y7
+	VFMADD231PS Y10, Y13, Y8
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMASKMOVPS  (R8)(BX*1), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y7
+	VFMADD231PS Y11, Y13, Y8
+	VFMADD231PS Y10, Y13, Y9
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMASKMOVPS  (R9), Y1, Y10
+	VMAXPS      Y10, Y0, Y10
+	VFMADD231PS Y12, Y10, Y8
+	VFMADD231PS Y11, Y10, Y9
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMASKMOVPS  (R9)(DX*1), Y1, Y10
+	VMAXPS      Y10, Y0, Y10
+	VFMADD231PS Y12, Y10, Y9
+
+partRowColumn10:
+	ADDQ       56(AX), DI
+	ADDQ       56(AX), R8
+	ADDQ       56(AX), R9
+	ADDQ       72(AX), R10
+	DECQ       R11
+	JNZ        partRow
+	MOVQ       48(AX), SI
+	TESTQ      SI, SI
+	JZ         partRowNoBias
+	ADDQ       CX, SI
+	VMASKMOVPS (SI), Y1, Y0
+	VADDPS     Y0, Y2, Y2
+	VADDPS     Y0, Y3, Y3
+	VADDPS     Y0, Y4, Y4
+	VADDPS     Y0, Y5, Y5
+	VADDPS     Y0, Y6, Y6
+	VADDPS     Y0, Y7, Y7
+	VADDPS     Y0, Y8, Y8
+	VADDPS     Y0, Y9, Y9
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Y0
-	VBROADCASTSS 92(AX), Y6
+	VBROADCASTSS 112(AX), Y0
+	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y2, Y0, Y2
-	VMINPS       Y2, Y6, Y2
+	VMINPS       Y2, Y10, Y2
 	VMAXPS       Y3, Y0, Y3
-	VMINPS       Y3, Y6, Y3
+	VMINPS       Y3, Y10, Y3
 	VMAXPS       Y4, Y0, Y4
-	VMINPS       Y4, Y6, Y4
+	VMINPS       Y4, Y10, Y4
 	VMAXPS       Y5, Y0, Y5
-	VMINPS       Y5, Y6, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y0, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y0, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y0, Y8
+	VMINPS       Y8, Y10, Y8
+	VMAXPS       Y9, Y0, Y9
+	VMINPS       Y9, Y10, Y9
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
+	LEAQ         (AX)(DX*4), CX
 	VMASKMOVPS   Y2, Y1, (AX)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y3, Y1, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y4, Y1, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y5, Y1, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y6, Y1, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y7, Y1, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y8, Y1, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y9, Y1, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -14978,181 +18156,459 @@ TEXT ·depthwise3s2ReLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ   arguments+0(FP), AX
 	XORQ   CX, CX
 	VXORPS Y0, Y0, Y0
-	MOVQ   40(AX), DX
+	MOVQ   64(AX), DX
 	LEAQ   (DX)(DX*2), BX
-	MOVQ   72(AX), SI
-	TESTQ  SI, SI
+	MOVQ   24(AX), SI
+	MOVQ   96(AX), DI
+	TESTQ  DI, DI
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
 	LEAQ   (R8)(DX*4), R9
-	MOVQ   16(AX), R10
-	ADDQ   CX, R10
-	MOVQ   56(AX), R11
+	LEAQ   (R9)(DX*4), R10
+	LEAQ   (R10)(DX*4), R11
+	LEAQ   (R11)(DX*4), R12
+	MOVQ   40(AX), R13
+	ADDQ   CX, R13
+	MOVQ   80(AX), R14
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
 
 row:
-	VMOVUPS     (R10), Y5
-	VMOVUPS     (R10)(DX*1), Y6
-	VMOVUPS     (R10)(DX*2), Y7
-	VMOVUPS     (DI), Y8
-	VMAXPS      Y8, Y0, Y8
-	VFMADD231PS Y5, Y8, Y1
-	VMOVUPS     (DI)(DX*1), Y8
-	VMAXPS      Y8, Y0, Y8
-	VFMADD231PS Y6, Y8, Y1
-	VMOVUPS     (DI)(DX*2), Y8
-	VMAXPS      Y8, Y0, Y8
-	VFMADD231PS Y7, Y8, Y1
-	VFMADD231PS Y5, Y8, Y2
-	VMOVUPS     (DI)(BX*1), Y8
-	VMAXPS      Y8, Y0, Y8
-	VFMADD231PS Y6, Y8, Y2
-	VMOVUPS     (R8), Y8
-	VMAXPS      Y8, Y0, Y8
-	VFMADD231PS Y7, Y8, Y2
-	VFMADD231PS Y5, Y8, Y3
-	VMOVUPS     (R8)(DX*1), Y8
-	VMAXPS      Y8, Y0, Y8
-	VFMADD231PS Y6, Y8, Y3
-	VMOVUPS     (R8)(DX*2), Y8
-	VMAXPS      Y8, Y0, Y8
-	VFMADD231PS Y7, Y8, Y3
-	VFMADD231PS Y5, Y8, Y4
-	VMOVUPS     (R8)(BX*1), Y5
-	VMAXPS      Y5, Y0, Y5
-	VFMADD231PS Y6, Y5, Y4
-	VMOVUPS     (R9), Y5
-	VMAXPS      Y5, Y0, Y5
-	VFMADD231PS Y7, Y5, Y4
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        32(AX), R9
-	ADDQ        48(AX), R10
-	DECQ        R11
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Y5
-	VADDPS      Y5, Y1, Y1
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y5, Y3, Y3
-	VADDPS      Y5, Y4, Y4
+	VMOVUPS     (R13), Y9
+	VMOVUPS     (R13)(DX*1), Y10
+	VMOVUPS     (R13)(DX*2), Y11
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y9, Y12, Y1
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y10, Y12, Y1
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y1
+	VFMADD231PS Y9, Y12, Y2
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y10, Y12, Y2
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y2
+	VFMADD231PS Y9, Y12, Y3
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y10, Y12, Y3
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y3
+	VFMADD231PS Y9, Y12, Y4
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y10, Y12, Y4
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
+	VMOVUPS     (R10), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y4
+	VFMADD231PS Y9, Y12, Y5
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y10, Y12, Y5
+
+rowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          rowColumn11
+	VMOVUPS     (R10)(DX*2), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y5
+	VFMADD231PS Y9, Y12, Y6
+
+rowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          rowColumn12
+	VMOVUPS     (R10)(BX*1), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y10, Y12, Y6
+
+rowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          rowColumn13
+	VMOVUPS     (R11), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y6
+	VFMADD231PS Y9, Y12, Y7
+
+rowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          rowColumn14
+	VMOVUPS     (R11)(DX*1), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y10, Y12, Y7
+
+rowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          rowColumn15
+	VMOVUPS     (R11)(DX*2), Y12
+	VMAXPS      Y12, Y0, Y12
+	VFMADD231PS Y11, Y12, Y7
+	VFMADD231PS Y9, Y12, Y8
+
+rowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          rowColumn16
+	VMOVUPS     (R11)(BX*1), Y9
+	VMAXPS      Y9, Y0, Y9
+	VFMADD231PS Y10, Y9, Y8
+
+rowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          rowColumn17
+	VMOVUPS     (R12), Y9
+	VMAXPS      Y9, Y0, Y9
+	VFMADD231PS Y11, Y9, Y8
+
+rowColumn17:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    56(AX), R11
+	ADDQ    56(AX), R12
+	ADDQ    72(AX), R13
+	DECQ    R14
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Y9
+	VADDPS  Y9, Y1, Y1
+	VADDPS  Y9, Y2, Y2
+	VADDPS  Y9, Y3, Y3
+	VADDPS  Y9, Y4, Y4
+	VADDPS  Y9, Y5, Y5
+	VADDPS  Y9, Y6, Y6
+	VADDPS  Y9, Y7, Y7
+	VADDPS  Y9, Y8, Y8
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Y5
-	VBROADCASTSS 92(AX), Y6
-	VMAXPS       Y1, Y5, Y1
-	VMINPS       Y1, Y6, Y1
-	VMAXPS       Y2, Y5, Y2
-	VMINPS       Y2, Y6, Y2
-	VMAXPS       Y3, Y5, Y3
-	VMINPS       Y3, Y6, Y3
-	VMAXPS       Y4, Y5, Y4
-	VMINPS       Y4, Y6, Y4
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Y1, (DI)
-	VMOVUPS      Y2, (DI)(DX*1)
-	VMOVUPS      Y3, (DI)(DX*2)
-	VMOVUPS      Y4, (DI)(BX*1)
-	ADDQ         $0x20, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Y9
+	VBROADCASTSS 116(AX), Y10
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Y1, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y2, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y3, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y4, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y5, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y6, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y7, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y8, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x20, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ    80(AX), $0x00
+	CMPQ    104(AX), $0x00
 	JEQ     end
-	MOVQ    80(AX), SI
-	VMOVUPS (SI), Y1
-	MOVQ    8(AX), SI
-	ADDQ    CX, SI
-	LEAQ    (SI)(DX*4), DI
+	MOVQ    104(AX), DI
+	VMOVUPS (DI), Y1
+	MOVQ    8(AX), DI
+	ADDQ    CX, DI
+	ADDQ    16(AX), DI
 	LEAQ    (DI)(DX*4), R8
-	MOVQ    16(AX), R9
-	ADDQ    CX, R9
-	MOVQ    56(AX), R10
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	LEAQ    (R10)(DX*4), R11
+	MOVQ    40(AX), R12
+	ADDQ    CX, R12
+	MOVQ    80(AX), R13
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
 	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
 
 partRow:
-	VMASKMOVPS  (R9), Y1, Y6
-	VMASKMOVPS  (R9)(DX*1), Y1, Y7
-	VMASKMOVPS  (R9)(DX*2), Y1, Y8
-	VMASKMOVPS  (SI), Y1, Y9
-	VMAXPS      Y9, Y0, Y9
-	VFMADD231PS Y6, Y9, Y2
-	VMASKMOVPS  (SI)(DX*1), Y1, Y9
-	VMAXPS      Y9, Y0, Y9
-	VFMADD231PS Y7, Y9, Y2
-	VMASKMOVPS  (SI)(DX*2), Y1, Y9
-	VMAXPS      Y9, Y0, Y9
-	VFMADD231PS Y8, Y9, Y2
-	VFMADD231PS Y6, Y9, Y3
-	VMASKMOVPS  (SI)(BX*1), Y1, Y9
-	VMAXPS      Y9, Y0, Y9
-	VFMADD231PS Y7, Y9, Y3
-	VMASKMOVPS  (DI), Y1, Y9
-	VMAXPS      Y9, Y0, Y9
-	VFMADD231PS Y8, Y9, Y3
-	VFMADD231PS Y6, Y9, Y4
-	VMASKMOVPS  (DI)(DX*1), Y1, Y9
-	VMAXPS      Y9, Y0, Y9
-	VFMADD231PS Y7, Y9, Y4
-	VMASKMOVPS  (DI)(DX*2), Y1, Y9
-	VMAXPS      Y9, Y0, Y9
-	VFMADD231PS Y8, Y9, Y4
-	VFMADD231PS Y6, Y9, Y5
-	VMASKMOVPS  (DI)(BX*1), Y1, Y6
-	VMAXPS      Y6, Y0, Y6
-	VFMADD231PS Y7, Y6, Y5
-	VMASKMOVPS  (R8), Y1, Y6
-	VMAXPS      Y6, Y0, Y6
-	VFMADD231PS Y8, Y6, Y5
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	DECQ        R10
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMASKMOVPS  (SI), Y1, Y0
-	VADDPS      Y0, Y2, Y2
-	VADDPS      Y0, Y3, Y3
-	VADDPS      Y0, Y4, Y4
-	VADDPS      Y0, Y5, Y5
+	VMASKMOVPS  (R12), Y1, Y10
+	VMASKMOVPS  (R12)(DX*1), Y1, Y11
+	VMASKMOVPS  (R12)(DX*2), Y1, Y12
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
+	VMASKMOVPS  (DI), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y10, Y13, Y2
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
+	VMASKMOVPS  (DI)(DX*1), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y11, Y13, Y2
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
+	VMASKMOVPS  (DI)(DX*2), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y10, Y13, Y3
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMASKMOVPS  (DI)(BX*1), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y11, Y13, Y3
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMASKMOVPS  (R8), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y10, Y13, Y4
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMASKMOVPS  (R8)(DX*1), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y11, Y13, Y4
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMASKMOVPS  (R8)(DX*2), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y10, Y13, Y5
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMASKMOVPS  (R8)(BX*1), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y11, Y13, Y5
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMASKMOVPS  (R9), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y10, Y13, Y6
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMASKMOVPS  (R9)(DX*1), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y11, Y13, Y6
+
+partRowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          partRowColumn11
+	VMASKMOVPS  (R9)(DX*2), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y6
+	VFMADD231PS Y10, Y13, Y7
+
+partRowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          partRowColumn12
+	VMASKMOVPS  (R9)(BX*1), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y11, Y13, Y7
+
+partRowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          partRowColumn13
+	VMASKMOVPS  (R10), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y7
+	VFMADD231PS Y10, Y13, Y8
+
+partRowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          partRowColumn14
+	VMASKMOVPS  (R10)(DX*1), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y11, Y13, Y8
+
+partRowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          partRowColumn15
+	VMASKMOVPS  (R10)(DX*2), Y1, Y13
+	VMAXPS      Y13, Y0, Y13
+	VFMADD231PS Y12, Y13, Y8
+	VFMADD231PS Y10, Y13, Y9
+
+partRowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          partRowColumn16
+	VMASKMOVPS  (R10)(BX*1), Y1, Y10
+	VMAXPS      Y10, Y0, Y10
+	VFMADD231PS Y11, Y10, Y9
+
+partRowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          partRowColumn17
+	VMASKMOVPS  (R11), Y1, Y10
+	VMAXPS      Y10, Y0, Y10
+	VFMADD231PS Y12, Y10, Y9
+
+partRowColumn17:
+	ADDQ       56(AX), DI
+	ADDQ       56(AX), R8
+	ADDQ       56(AX), R9
+	ADDQ       56(AX), R10
+	ADDQ       56(AX), R11
+	ADDQ       72(AX), R12
+	DECQ       R13
+	JNZ        partRow
+	MOVQ       48(AX), SI
+	TESTQ      SI, SI
+	JZ         partRowNoBias
+	ADDQ       CX, SI
+	VMASKMOVPS (SI), Y1, Y0
+	VADDPS     Y0, Y2, Y2
+	VADDPS     Y0, Y3, Y3
+	VADDPS     Y0, Y4, Y4
+	VADDPS     Y0, Y5, Y5
+	VADDPS     Y0, Y6, Y6
+	VADDPS     Y0, Y7, Y7
+	VADDPS     Y0, Y8, Y8
+	VADDPS     Y0, Y9, Y9
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Y0
-	VBROADCASTSS 92(AX), Y6
+	VBROADCASTSS 112(AX), Y0
+	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y2, Y0, Y2
-	VMINPS       Y2, Y6, Y2
+	VMINPS       Y2, Y10, Y2
 	VMAXPS       Y3, Y0, Y3
-	VMINPS       Y3, Y6, Y3
+	VMINPS       Y3, Y10, Y3
 	VMAXPS       Y4, Y0, Y4
-	VMINPS       Y4, Y6, Y4
+	VMINPS       Y4, Y10, Y4
 	VMAXPS       Y5, Y0, Y5
-	VMINPS       Y5, Y6, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y0, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y0, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y0, Y8
+	VMINPS       Y8, Y10, Y8
+	VMAXPS       Y9, Y0, Y9
+	VMINPS       Y9, Y10, Y9
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
+	LEAQ         (AX)(DX*4), CX
 	VMASKMOVPS   Y2, Y1, (AX)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y3, Y1, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y4, Y1, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y5, Y1, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y6, Y1, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y7, Y1, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y8, Y1, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y9, Y1, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -15163,197 +18619,431 @@ TEXT ·depthwise5s1ReLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ   arguments+0(FP), AX
 	XORQ   CX, CX
 	VXORPS Y0, Y0, Y0
-	MOVQ   40(AX), DX
+	MOVQ   64(AX), DX
 	LEAQ   (DX)(DX*2), BX
-	MOVQ   72(AX), SI
-	TESTQ  SI, SI
+	MOVQ   24(AX), SI
+	MOVQ   96(AX), DI
+	TESTQ  DI, DI
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
-	MOVQ   16(AX), R9
-	ADDQ   CX, R9
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
+	LEAQ   (R8)(DX*4), R9
 	LEAQ   (R9)(DX*4), R10
-	MOVQ   56(AX), R11
+	MOVQ   40(AX), R11
+	ADDQ   CX, R11
+	LEAQ   (R11)(DX*4), R12
+	MOVQ   80(AX), R13
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
 
 row:
-	VMOVUPS     (R9), Y5
-	VMOVUPS     (R9)(DX*1), Y6
-	VMOVUPS     (R9)(DX*2), Y7
-	VMOVUPS     (R9)(BX*1), Y8
+	VMOVUPS     (R11), Y9
+	VMOVUPS     (R11)(DX*1), Y10
+	VMOVUPS     (R11)(DX*2), Y11
+	VMOVUPS     (R11)(BX*1), Y12
+	VMOVUPS     (R12), Y13
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y9, Y14, Y1
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y10, Y14, Y1
+	VFMADD231PS Y9, Y14, Y2
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y11, Y14, Y1
+	VFMADD231PS Y10, Y14, Y2
+	VFMADD231PS Y9, Y14, Y3
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y11, Y14, Y2
+	VFMADD231PS Y10, Y14, Y3
+	VFMADD231PS Y9, Y14, Y4
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y13, Y14, Y1
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y11, Y14, Y3
+	VFMADD231PS Y10, Y14, Y4
+	VFMADD231PS Y9, Y14, Y5
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y13, Y14, Y2
+	VFMADD231PS Y12, Y14, Y3
+	VFMADD231PS Y11, Y14, Y4
+	VFMADD231PS Y10, Y14, Y5
+	VFMADD231PS Y9, Y14, Y6
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y13, Y14, Y3
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y11, Y14, Y5
+	VFMADD231PS Y10, Y14, Y6
+	VFMADD231PS Y9, Y14, Y7
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y13, Y14, Y4
+	VFMADD231PS Y12, Y14, Y5
+	VFMADD231PS Y11, Y14, Y6
+	VFMADD231PS Y10, Y14, Y7
+	VFMADD231PS Y9, Y14, Y8
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
 	VMOVUPS     (R10), Y9
-	VMOVUPS     (DI), Y10
-	VMAXPS      Y10, Y0, Y10
-	VFMADD231PS Y5, Y10, Y1
-	VMOVUPS     (DI)(DX*1), Y10
-	VMAXPS      Y10, Y0, Y10
-	VFMADD231PS Y6, Y10, Y1
-	VFMADD231PS Y5, Y10, Y2
-	VMOVUPS     (DI)(DX*2), Y10
-	VMAXPS      Y10, Y0, Y10
-	VFMADD231PS Y7, Y10, Y1
-	VFMADD231PS Y6, Y10, Y2
-	VFMADD231PS Y5, Y10, Y3
-	VMOVUPS     (DI)(BX*1), Y10
-	VMAXPS      Y10, Y0, Y10
-	VFMADD231PS Y8, Y10, Y1
-	VFMADD231PS Y7, Y10, Y2
-	VFMADD231PS Y6, Y10, Y3
-	VFMADD231PS Y5, Y10, Y4
-	VMOVUPS     (R8), Y5
-	VMAXPS      Y5, Y0, Y5
-	VFMADD231PS Y9, Y5, Y1
-	VFMADD231PS Y8, Y5, Y2
-	VFMADD231PS Y7, Y5, Y3
-	VFMADD231PS Y6, Y5, Y4
-	VMOVUPS     (R8)(DX*1), Y5
-	VMAXPS      Y5, Y0, Y5
-	VFMADD231PS Y9, Y5, Y2
-	VFMADD231PS Y8, Y5, Y3
-	VFMADD231PS Y7, Y5, Y4
-	VMOVUPS     (R8)(DX*2), Y5
-	VMAXPS      Y5, Y0, Y5
-	VFMADD231PS Y9, Y5, Y3
-	VFMADD231PS Y8, Y5, Y4
-	VMOVUPS     (R8)(BX*1), Y5
-	VMAXPS      Y5, Y0, Y5
-	VFMADD231PS Y9, Y5, Y4
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	ADDQ        48(AX), R10
-	DECQ        R11
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Y5
-	VADDPS      Y5, Y1, Y1
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y5, Y3, Y3
-	VADDPS      Y5, Y4, Y4
+	VMAXPS      Y9, Y0, Y9
+	VFMADD231PS Y13, Y9, Y5
+	VFMADD231PS Y12, Y9, Y6
+	VFMADD231PS Y11, Y9, Y7
+	VFMADD231PS Y10, Y9, Y8
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Y9
+	VMAXPS      Y9, Y0, Y9
+	VFMADD231PS Y13, Y9, Y6
+	VFMADD231PS Y12, Y9, Y7
+	VFMADD231PS Y11, Y9, Y8
+
+rowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          rowColumn11
+	VMOVUPS     (R10)(DX*2), Y9
+	VMAXPS      Y9, Y0, Y9
+	VFMADD231PS Y13, Y9, Y7
+	VFMADD231PS Y12, Y9, Y8
+
+rowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          rowColumn12
+	VMOVUPS     (R10)(BX*1), Y9
+	VMAXPS      Y9, Y0, Y9
+	VFMADD231PS Y13, Y9, Y8
+
+rowColumn12:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    72(AX), R11
+	ADDQ    72(AX), R12
+	DECQ    R13
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Y9
+	VADDPS  Y9, Y1, Y1
+	VADDPS  Y9, Y2, Y2
+	VADDPS  Y9, Y3, Y3
+	VADDPS  Y9, Y4, Y4
+	VADDPS  Y9, Y5, Y5
+	VADDPS  Y9, Y6, Y6
+	VADDPS  Y9, Y7, Y7
+	VADDPS  Y9, Y8, Y8
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Y5
-	VBROADCASTSS 92(AX), Y6
-	VMAXPS       Y1, Y5, Y1
-	VMINPS       Y1, Y6, Y1
-	VMAXPS       Y2, Y5, Y2
-	VMINPS       Y2, Y6, Y2
-	VMAXPS       Y3, Y5, Y3
-	VMINPS       Y3, Y6, Y3
-	VMAXPS       Y4, Y5, Y4
-	VMINPS       Y4, Y6, Y4
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Y1, (DI)
-	VMOVUPS      Y2, (DI)(DX*1)
-	VMOVUPS      Y3, (DI)(DX*2)
-	VMOVUPS      Y4, (DI)(BX*1)
-	ADDQ         $0x20, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Y9
+	VBROADCASTSS 116(AX), Y10
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Y1, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y2, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y3, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y4, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y5, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y6, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y7, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y8, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x20, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ    80(AX), $0x00
+	CMPQ    104(AX), $0x00
 	JEQ     end
-	MOVQ    80(AX), SI
-	VMOVUPS (SI), Y1
-	MOVQ    8(AX), SI
-	ADDQ    CX, SI
-	LEAQ    (SI)(DX*4), DI
-	MOVQ    16(AX), R8
-	ADDQ    CX, R8
+	MOVQ    104(AX), DI
+	VMOVUPS (DI), Y1
+	MOVQ    8(AX), DI
+	ADDQ    CX, DI
+	ADDQ    16(AX), DI
+	LEAQ    (DI)(DX*4), R8
 	LEAQ    (R8)(DX*4), R9
-	MOVQ    56(AX), R10
+	MOVQ    40(AX), R10
+	ADDQ    CX, R10
+	LEAQ    (R10)(DX*4), R11
+	MOVQ    80(AX), R12
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
 	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
 
 partRow:
-	VMASKMOVPS  (R8), Y1, Y6
-	VMASKMOVPS  (R8)(DX*1), Y1, Y7
-	VMASKMOVPS  (R8)(DX*2), Y1, Y8
-	VMASKMOVPS  (R8)(BX*1), Y1, Y9
+	VMASKMOVPS  (R10), Y1, Y10
+	VMASKMOVPS  (R10)(DX*1), Y1, Y11
+	VMASKMOVPS  (R10)(DX*2), Y1, Y12
+	VMASKMOVPS  (R10)(BX*1), Y1, Y13
+	VMASKMOVPS  (R11), Y1, Y14
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
+	VMASKMOVPS  (DI), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y10, Y15, Y2
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
+	VMASKMOVPS  (DI)(DX*1), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y11, Y15, Y2
+	VFMADD231PS Y10, Y15, Y3
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
+	VMASKMOVPS  (DI)(DX*2), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y11, Y15, Y3
+	VFMADD231PS Y10, Y15, Y4
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMASKMOVPS  (DI)(BX*1), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y13, Y15, Y2
+	VFMADD231PS Y12, Y15, Y3
+	VFMADD231PS Y11, Y15, Y4
+	VFMADD231PS Y10, Y15, Y5
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMASKMOVPS  (R8), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y14, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VFMADD231PS Y12, Y15, Y4
+	VFMADD231PS Y11, Y15, Y5
+	VFMADD231PS Y10, Y15, Y6
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMASKMOVPS  (R8)(DX*1), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y14, Y15, Y3
+	VFMADD231PS Y13, Y15, Y4
+	VFMADD231PS Y12, Y15, Y5
+	VFMADD231PS Y11, Y15, Y6
+	VFMADD231PS Y10, Y15, Y7
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMASKMOVPS  (R8)(DX*2), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y14, Y15, Y4
+	VFMADD231PS Y13, Y15, Y5
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y11, Y15, Y7
+	VFMADD231PS Y10, Y15, Y8
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMASKMOVPS  (R8)(BX*1), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y14, Y15, Y5
+	VFMADD231PS Y13, Y15, Y6
+	VFMADD231PS Y12, Y15, Y7
+	VFMADD231PS Y11, Y15, Y8
+	VFMADD231PS Y10, Y15, Y9
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
 	VMASKMOVPS  (R9), Y1, Y10
-	VMASKMOVPS  (SI), Y1, Y11
-	VMAXPS      Y11, Y0, Y11
-	VFMADD231PS Y6, Y11, Y2
-	VMASKMOVPS  (SI)(DX*1), Y1, Y11
-	VMAXPS      Y11, Y0, Y11
-	VFMADD231PS Y7, Y11, Y2
-	VFMADD231PS Y6, Y11, Y3
-	VMASKMOVPS  (SI)(DX*2), Y1, Y11
-	VMAXPS      Y11, Y0, Y11
-	VFMADD231PS Y8, Y11, Y2
-	VFMADD231PS Y7, Y11, Y3
-	VFMADD231PS Y6, Y11, Y4
-	VMASKMOVPS  (SI)(BX*1), Y1, Y11
-	VMAXPS      Y11, Y0, Y11
-	VFMADD231PS Y9, Y11, Y2
-	VFMADD231PS Y8, Y11, Y3
-	VFMADD231PS Y7, Y11, Y4
-	VFMADD231PS Y6, Y11, Y5
-	VMASKMOVPS  (DI), Y1, Y6
-	VMAXPS      Y6, Y0, Y6
-	VFMADD231PS Y10, Y6, Y2
-	VFMADD231PS Y9, Y6, Y3
-	VFMADD231PS Y8, Y6, Y4
-	VFMADD231PS Y7, Y6, Y5
-	VMASKMOVPS  (DI)(DX*1), Y1, Y6
-	VMAXPS      Y6, Y0, Y6
-	VFMADD231PS Y10, Y6, Y3
-	VFMADD231PS Y9, Y6, Y4
-	VFMADD231PS Y8, Y6, Y5
-	VMASKMOVPS  (DI)(DX*2), Y1, Y6
-	VMAXPS      Y6, Y0, Y6
-	VFMADD231PS Y10, Y6, Y4
-	VFMADD231PS Y9, Y6, Y5
-	VMASKMOVPS  (DI)(BX*1), Y1, Y6
-	VMAXPS      Y6, Y0, Y6
-	VFMADD231PS Y10, Y6, Y5
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        48(AX), R8
-	ADDQ        48(AX), R9
-	DECQ        R10
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMASKMOVPS  (SI), Y1, Y0
-	VADDPS      Y0, Y2, Y2
-	VADDPS      Y0, Y3, Y3
-	VADDPS      Y0, Y4, Y4
-	VADDPS      Y0, Y5, Y5
+	VMAXPS      Y10, Y0, Y10
+	VFMADD231PS Y14, Y10, Y6
+	VFMADD231PS Y13, Y10, Y7
+	VFMADD231PS Y12, Y10, Y8
+	VFMADD231PS Y11, Y10, Y9
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMASKMOVPS  (R9)(DX*1), Y1, Y10
+	VMAXPS      Y10, Y0, Y10
+	VFMADD231PS Y14, Y10, Y7
+	VFMADD231PS Y13, Y10, Y8
+	VFMADD231PS Y12, Y10, Y9
+
+partRowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          partRowColumn11
+	VMASKMOVPS  (R9)(DX*2), Y1, Y10
+	VMAXPS      Y10, Y0, Y10
+	VFMADD231PS Y14, Y10, Y8
+	VFMADD231PS Y13, Y10, Y9
+
+partRowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          partRowColumn12
+	VMASKMOVPS  (R9)(BX*1), Y1, Y10
+	VMAXPS      Y10, Y0, Y10
+	VFMADD231PS Y14, Y10, Y9
+
+partRowColumn12:
+	ADDQ       56(AX), DI
+	ADDQ       56(AX), R8
+	ADDQ       56(AX), R9
+	ADDQ       72(AX), R10
+	ADDQ       72(AX), R11
+	DECQ       R12
+	JNZ        partRow
+	MOVQ       48(AX), SI
+	TESTQ      SI, SI
+	JZ         partRowNoBias
+	ADDQ       CX, SI
+	VMASKMOVPS (SI), Y1, Y0
+	VADDPS     Y0, Y2, Y2
+	VADDPS     Y0, Y3, Y3
+	VADDPS     Y0, Y4, Y4
+	VADDPS     Y0, Y5, Y5
+	VADDPS     Y0, Y6, Y6
+	VADDPS     Y0, Y7, Y7
+	VADDPS     Y0, Y8, Y8
+	VADDPS     Y0, Y9, Y9
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Y0
-	VBROADCASTSS 92(AX), Y6
+	VBROADCASTSS 112(AX), Y0
+	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y2, Y0, Y2
-	VMINPS       Y2, Y6, Y2
+	VMINPS       Y2, Y10, Y2
 	VMAXPS       Y3, Y0, Y3
-	VMINPS       Y3, Y6, Y3
+	VMINPS       Y3, Y10, Y3
 	VMAXPS       Y4, Y0, Y4
-	VMINPS       Y4, Y6, Y4
+	VMINPS       Y4, Y10, Y4
 	VMAXPS       Y5, Y0, Y5
-	VMINPS       Y5, Y6, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y0, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y0, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y0, Y8
+	VMINPS       Y8, Y10, Y8
+	VMAXPS       Y9, Y0, Y9
+	VMINPS       Y9, Y10, Y9
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
+	LEAQ         (AX)(DX*4), CX
 	VMASKMOVPS   Y2, Y1, (AX)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y3, Y1, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y4, Y1, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y5, Y1, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y6, Y1, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y7, Y1, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y8, Y1, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y9, Y1, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -15364,213 +19054,523 @@ TEXT ·depthwise5s2ReLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ   arguments+0(FP), AX
 	XORQ   CX, CX
 	VXORPS Y0, Y0, Y0
-	MOVQ   40(AX), DX
+	MOVQ   64(AX), DX
 	LEAQ   (DX)(DX*2), BX
-	MOVQ   72(AX), SI
-	TESTQ  SI, SI
+	MOVQ   24(AX), SI
+	MOVQ   96(AX), DI
+	TESTQ  DI, DI
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	LEAQ   (DI)(DX*4), R8
+	MOVQ   8(AX), R8
+	ADDQ   CX, R8
+	ADDQ   16(AX), R8
 	LEAQ   (R8)(DX*4), R9
-	MOVQ   16(AX), R10
-	ADDQ   CX, R10
+	LEAQ   (R9)(DX*4), R10
 	LEAQ   (R10)(DX*4), R11
-	MOVQ   56(AX), R12
+	LEAQ   (R11)(DX*4), R12
+	MOVQ   40(AX), R13
+	ADDQ   CX, R13
+	LEAQ   (R13)(DX*4), R14
+	MOVQ   80(AX), R15
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
 
 row:
-	VMOVUPS     (R10), Y5
-	VMOVUPS     (R10)(DX*1), Y6
-	VMOVUPS     (R10)(DX*2), Y7
-	VMOVUPS     (R10)(BX*1), Y8
-	VMOVUPS     (R11), Y9
-	VMOVUPS     (DI), Y10
-	VMAXPS      Y10, Y0, Y10
-	VFMADD231PS Y5, Y10, Y1
-	VMOVUPS     (DI)(DX*1), Y10
-	VMAXPS      Y10, Y0, Y10
-	VFMADD231PS Y6, Y10, Y1
-	VMOVUPS     (DI)(DX*2), Y10
-	VMAXPS      Y10, Y0, Y10
-	VFMADD231PS Y7, Y10, Y1
-	VFMADD231PS Y5, Y10, Y2
-	VMOVUPS     (DI)(BX*1), Y10
-	VMAXPS      Y10, Y0, Y10
-	VFMADD231PS Y8, Y10, Y1
-	VFMADD231PS Y6, Y10, Y2
-	VMOVUPS     (R8), Y10
-	VMAXPS      Y10, Y0, Y10
-	VFMADD231PS Y9, Y10, Y1
-	VFMADD231PS Y7, Y10, Y2
-	VFMADD231PS Y5, Y10, Y3
-	VMOVUPS     (R8)(DX*1), Y10
-	VMAXPS      Y10, Y0, Y10
-	VFMADD231PS Y8, Y10, Y2
-	VFMADD231PS Y6, Y10, Y3
-	VMOVUPS     (R8)(DX*2), Y10
-	VMAXPS      Y10, Y0, Y10
-	VFMADD231PS Y9, Y10, Y2
-	VFMADD231PS Y7, Y10, Y3
-	VFMADD231PS Y5, Y10, Y4
-	VMOVUPS     (R8)(BX*1), Y5
-	VMAXPS      Y5, Y0, Y5
-	VFMADD231PS Y8, Y5, Y3
-	VFMADD231PS Y6, Y5, Y4
-	VMOVUPS     (R9), Y5
-	VMAXPS      Y5, Y0, Y5
-	VFMADD231PS Y9, Y5, Y3
-	VFMADD231PS Y7, Y5, Y4
-	VMOVUPS     (R9)(DX*1), Y5
-	VMAXPS      Y5, Y0, Y5
-	VFMADD231PS Y8, Y5, Y4
-	VMOVUPS     (R9)(DX*2), Y5
-	VMAXPS      Y5, Y0, Y5
-	VFMADD231PS Y9, Y5, Y4
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        32(AX), R9
-	ADDQ        48(AX), R10
-	ADDQ        48(AX), R11
-	DECQ        R12
-	JNZ         row
-	MOVQ        24(AX), DI
-	TESTQ       DI, DI
-	JZ          rowNoBias
-	ADDQ        CX, DI
-	VMOVUPS     (DI), Y5
-	VADDPS      Y5, Y1, Y1
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y5, Y3, Y3
-	VADDPS      Y5, Y4, Y4
+	VMOVUPS     (R13), Y9
+	VMOVUPS     (R13)(DX*1), Y10
+	VMOVUPS     (R13)(DX*2), Y11
+	VMOVUPS     (R13)(BX*1), Y12
+	VMOVUPS     (R14), Y13
+	TESTL       $0x00000001, SI
+	JZ          rowColumn1
+	VMOVUPS     (R8), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y9, Y14, Y1
+
+rowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          rowColumn2
+	VMOVUPS     (R8)(DX*1), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y10, Y14, Y1
+
+rowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          rowColumn3
+	VMOVUPS     (R8)(DX*2), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y11, Y14, Y1
+	VFMADD231PS Y9, Y14, Y2
+
+rowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          rowColumn4
+	VMOVUPS     (R8)(BX*1), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y10, Y14, Y2
+
+rowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          rowColumn5
+	VMOVUPS     (R9), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y13, Y14, Y1
+	VFMADD231PS Y11, Y14, Y2
+	VFMADD231PS Y9, Y14, Y3
+
+rowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          rowColumn6
+	VMOVUPS     (R9)(DX*1), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y10, Y14, Y3
+
+rowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          rowColumn7
+	VMOVUPS     (R9)(DX*2), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y13, Y14, Y2
+	VFMADD231PS Y11, Y14, Y3
+	VFMADD231PS Y9, Y14, Y4
+
+rowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          rowColumn8
+	VMOVUPS     (R9)(BX*1), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y12, Y14, Y3
+	VFMADD231PS Y10, Y14, Y4
+
+rowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          rowColumn9
+	VMOVUPS     (R10), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y13, Y14, Y3
+	VFMADD231PS Y11, Y14, Y4
+	VFMADD231PS Y9, Y14, Y5
+
+rowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          rowColumn10
+	VMOVUPS     (R10)(DX*1), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y10, Y14, Y5
+
+rowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          rowColumn11
+	VMOVUPS     (R10)(DX*2), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y13, Y14, Y4
+	VFMADD231PS Y11, Y14, Y5
+	VFMADD231PS Y9, Y14, Y6
+
+rowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          rowColumn12
+	VMOVUPS     (R10)(BX*1), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y12, Y14, Y5
+	VFMADD231PS Y10, Y14, Y6
+
+rowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          rowColumn13
+	VMOVUPS     (R11), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y13, Y14, Y5
+	VFMADD231PS Y11, Y14, Y6
+	VFMADD231PS Y9, Y14, Y7
+
+rowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          rowColumn14
+	VMOVUPS     (R11)(DX*1), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y12, Y14, Y6
+	VFMADD231PS Y10, Y14, Y7
+
+rowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          rowColumn15
+	VMOVUPS     (R11)(DX*2), Y14
+	VMAXPS      Y14, Y0, Y14
+	VFMADD231PS Y13, Y14, Y6
+	VFMADD231PS Y11, Y14, Y7
+	VFMADD231PS Y9, Y14, Y8
+
+rowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          rowColumn16
+	VMOVUPS     (R11)(BX*1), Y9
+	VMAXPS      Y9, Y0, Y9
+	VFMADD231PS Y12, Y9, Y7
+	VFMADD231PS Y10, Y9, Y8
+
+rowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          rowColumn17
+	VMOVUPS     (R12), Y9
+	VMAXPS      Y9, Y0, Y9
+	VFMADD231PS Y13, Y9, Y7
+	VFMADD231PS Y11, Y9, Y8
+
+rowColumn17:
+	TESTL       $0x00020000, SI
+	JZ          rowColumn18
+	VMOVUPS     (R12)(DX*1), Y9
+	VMAXPS      Y9, Y0, Y9
+	VFMADD231PS Y12, Y9, Y8
+
+rowColumn18:
+	TESTL       $0x00040000, SI
+	JZ          rowColumn19
+	VMOVUPS     (R12)(DX*2), Y9
+	VMAXPS      Y9, Y0, Y9
+	VFMADD231PS Y13, Y9, Y8
+
+rowColumn19:
+	ADDQ    56(AX), R8
+	ADDQ    56(AX), R9
+	ADDQ    56(AX), R10
+	ADDQ    56(AX), R11
+	ADDQ    56(AX), R12
+	ADDQ    72(AX), R13
+	ADDQ    72(AX), R14
+	DECQ    R15
+	JNZ     row
+	MOVQ    48(AX), R8
+	TESTQ   R8, R8
+	JZ      rowNoBias
+	ADDQ    CX, R8
+	VMOVUPS (R8), Y9
+	VADDPS  Y9, Y1, Y1
+	VADDPS  Y9, Y2, Y2
+	VADDPS  Y9, Y3, Y3
+	VADDPS  Y9, Y4, Y4
+	VADDPS  Y9, Y5, Y5
+	VADDPS  Y9, Y6, Y6
+	VADDPS  Y9, Y7, Y7
+	VADDPS  Y9, Y8, Y8
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Y5
-	VBROADCASTSS 92(AX), Y6
-	VMAXPS       Y1, Y5, Y1
-	VMINPS       Y1, Y6, Y1
-	VMAXPS       Y2, Y5, Y2
-	VMINPS       Y2, Y6, Y2
-	VMAXPS       Y3, Y5, Y3
-	VMINPS       Y3, Y6, Y3
-	VMAXPS       Y4, Y5, Y4
-	VMINPS       Y4, Y6, Y4
-	MOVQ         (AX), DI
-	ADDQ         CX, DI
-	VMOVUPS      Y1, (DI)
-	VMOVUPS      Y2, (DI)(DX*1)
-	VMOVUPS      Y3, (DI)(DX*2)
-	VMOVUPS      Y4, (DI)(BX*1)
-	ADDQ         $0x20, CX
-	DECQ         SI
-	JNZ          vectors
+	VBROADCASTSS 112(AX), Y9
+	VBROADCASTSS 116(AX), Y10
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	MOVQ         32(AX), R8
+	MOVQ         (AX), R9
+	ADDQ         CX, R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      Y1, (R9)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y2, (R9)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y3, (R9)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y4, (R9)(BX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y5, (R10)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y6, (R10)(DX*1)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y7, (R10)(DX*2)
+	DECQ         R8
+	JZ           rowStored
+	VMOVUPS      Y8, (R10)(BX*1)
+
+rowStored:
+	ADDQ $0x20, CX
+	DECQ DI
+	JNZ  vectors
 
 part:
-	CMPQ    80(AX), $0x00
+	CMPQ    104(AX), $0x00
 	JEQ     end
-	MOVQ    80(AX), SI
-	VMOVUPS (SI), Y1
-	MOVQ    8(AX), SI
-	ADDQ    CX, SI
-	LEAQ    (SI)(DX*4), DI
+	MOVQ    104(AX), DI
+	VMOVUPS (DI), Y1
+	MOVQ    8(AX), DI
+	ADDQ    CX, DI
+	ADDQ    16(AX), DI
 	LEAQ    (DI)(DX*4), R8
-	MOVQ    16(AX), R9
-	ADDQ    CX, R9
+	LEAQ    (R8)(DX*4), R9
 	LEAQ    (R9)(DX*4), R10
-	MOVQ    56(AX), R11
+	LEAQ    (R10)(DX*4), R11
+	MOVQ    40(AX), R12
+	ADDQ    CX, R12
+	LEAQ    (R12)(DX*4), R13
+	MOVQ    80(AX), R14
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
 	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
 
 partRow:
-	VMASKMOVPS  (R9), Y1, Y6
-	VMASKMOVPS  (R9)(DX*1), Y1, Y7
-	VMASKMOVPS  (R9)(DX*2), Y1, Y8
-	VMASKMOVPS  (R9)(BX*1), Y1, Y9
-	VMASKMOVPS  (R10), Y1, Y10
-	VMASKMOVPS  (SI), Y1, Y11
-	VMAXPS      Y11, Y0, Y11
-	VFMADD231PS Y6, Y11, Y2
-	VMASKMOVPS  (SI)(DX*1), Y1, Y11
-	VMAXPS      Y11, Y0, Y11
-	VFMADD231PS Y7, Y11, Y2
-	VMASKMOVPS  (SI)(DX*2), Y1, Y11
-	VMAXPS      Y11, Y0, Y11
-	VFMADD231PS Y8, Y11, Y2
-	VFMADD231PS Y6, Y11, Y3
-	VMASKMOVPS  (SI)(BX*1), Y1, Y11
-	VMAXPS      Y11, Y0, Y11
-	VFMADD231PS Y9, Y11, Y2
-	VFMADD231PS Y7, Y11, Y3
-	VMASKMOVPS  (DI), Y1, Y11
-	VMAXPS      Y11, Y0, Y11
-	VFMADD231PS Y10, Y11, Y2
-	VFMADD231PS Y8, Y11, Y3
-	VFMADD231PS Y6, Y11, Y4
-	VMASKMOVPS  (DI)(DX*1), Y1, Y11
-	VMAXPS      Y11, Y0, Y11
-	VFMADD231PS Y9, Y11, Y3
-	VFMADD231PS Y7, Y11, Y4
-	VMASKMOVPS  (DI)(DX*2), Y1, Y11
-	VMAXPS      Y11, Y0, Y11
-	VFMADD231PS Y10, Y11, Y3
-	VFMADD231PS Y8, Y11, Y4
-	VFMADD231PS Y6, Y11, Y5
-	VMASKMOVPS  (DI)(BX*1), Y1, Y6
-	VMAXPS      Y6, Y0, Y6
-	VFMADD231PS Y9, Y6, Y4
-	VFMADD231PS Y7, Y6, Y5
-	VMASKMOVPS  (R8), Y1, Y6
-	VMAXPS      Y6, Y0, Y6
-	VFMADD231PS Y10, Y6, Y4
-	VFMADD231PS Y8, Y6, Y5
-	VMASKMOVPS  (R8)(DX*1), Y1, Y6
-	VMAXPS      Y6, Y0, Y6
-	VFMADD231PS Y9, Y6, Y5
-	VMASKMOVPS  (R8)(DX*2), Y1, Y6
-	VMAXPS      Y6, Y0, Y6
-	VFMADD231PS Y10, Y6, Y5
-	ADDQ        32(AX), SI
-	ADDQ        32(AX), DI
-	ADDQ        32(AX), R8
-	ADDQ        48(AX), R9
-	ADDQ        48(AX), R10
-	DECQ        R11
-	JNZ         partRow
-	MOVQ        24(AX), SI
-	TESTQ       SI, SI
-	JZ          partRowNoBias
-	ADDQ        CX, SI
-	VMASKMOVPS  (SI), Y1, Y0
-	VADDPS      Y0, Y2, Y2
-	VADDPS      Y0, Y3, Y3
-	VADDPS      Y0, Y4, Y4
-	VADDPS      Y0, Y5, Y5
+	VMASKMOVPS  (R12), Y1, Y10
+	VMASKMOVPS  (R12)(DX*1), Y1, Y11
+	VMASKMOVPS  (R12)(DX*2), Y1, Y12
+	VMASKMOVPS  (R12)(BX*1), Y1, Y13
+	VMASKMOVPS  (R13), Y1, Y14
+	TESTL       $0x00000001, SI
+	JZ          partRowColumn1
+	VMASKMOVPS  (DI), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y10, Y15, Y2
+
+partRowColumn1:
+	TESTL       $0x00000002, SI
+	JZ          partRowColumn2
+	VMASKMOVPS  (DI)(DX*1), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y11, Y15, Y2
+
+partRowColumn2:
+	TESTL       $0x00000004, SI
+	JZ          partRowColumn3
+	VMASKMOVPS  (DI)(DX*2), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y10, Y15, Y3
+
+partRowColumn3:
+	TESTL       $0x00000008, SI
+	JZ          partRowColumn4
+	VMASKMOVPS  (DI)(BX*1), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y13, Y15, Y2
+	VFMADD231PS Y11, Y15, Y3
+
+partRowColumn4:
+	TESTL       $0x00000010, SI
+	JZ          partRowColumn5
+	VMASKMOVPS  (R8), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y14, Y15, Y2
+	VFMADD231PS Y12, Y15, Y3
+	VFMADD231PS Y10, Y15, Y4
+
+partRowColumn5:
+	TESTL       $0x00000020, SI
+	JZ          partRowColumn6
+	VMASKMOVPS  (R8)(DX*1), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y13, Y15, Y3
+	VFMADD231PS Y11, Y15, Y4
+
+partRowColumn6:
+	TESTL       $0x00000040, SI
+	JZ          partRowColumn7
+	VMASKMOVPS  (R8)(DX*2), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y14, Y15, Y3
+	VFMADD231PS Y12, Y15, Y4
+	VFMADD231PS Y10, Y15, Y5
+
+partRowColumn7:
+	TESTL       $0x00000080, SI
+	JZ          partRowColumn8
+	VMASKMOVPS  (R8)(BX*1), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y13, Y15, Y4
+	VFMADD231PS Y11, Y15, Y5
+
+partRowColumn8:
+	TESTL       $0x00000100, SI
+	JZ          partRowColumn9
+	VMASKMOVPS  (R9), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y14, Y15, Y4
+	VFMADD231PS Y12, Y15, Y5
+	VFMADD231PS Y10, Y15, Y6
+
+partRowColumn9:
+	TESTL       $0x00000200, SI
+	JZ          partRowColumn10
+	VMASKMOVPS  (R9)(DX*1), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y13, Y15, Y5
+	VFMADD231PS Y11, Y15, Y6
+
+partRowColumn10:
+	TESTL       $0x00000400, SI
+	JZ          partRowColumn11
+	VMASKMOVPS  (R9)(DX*2), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y14, Y15, Y5
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y10, Y15, Y7
+
+partRowColumn11:
+	TESTL       $0x00000800, SI
+	JZ          partRowColumn12
+	VMASKMOVPS  (R9)(BX*1), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y13, Y15, Y6
+	VFMADD231PS Y11, Y15, Y7
+
+partRowColumn12:
+	TESTL       $0x00001000, SI
+	JZ          partRowColumn13
+	VMASKMOVPS  (R10), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y14, Y15, Y6
+	VFMADD231PS Y12, Y15, Y7
+	VFMADD231PS Y10, Y15, Y8
+
+partRowColumn13:
+	TESTL       $0x00002000, SI
+	JZ          partRowColumn14
+	VMASKMOVPS  (R10)(DX*1), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y13, Y15, Y7
+	VFMADD231PS Y11, Y15, Y8
+
+partRowColumn14:
+	TESTL       $0x00004000, SI
+	JZ          partRowColumn15
+	VMASKMOVPS  (R10)(DX*2), Y1, Y15
+	VMAXPS      Y15, Y0, Y15
+	VFMADD231PS Y14, Y15, Y7
+	VFMADD231PS Y12, Y15, Y8
+	VFMADD231PS Y10, Y15, Y9
+
+partRowColumn15:
+	TESTL       $0x00008000, SI
+	JZ          partRowColumn16
+	VMASKMOVPS  (R10)(BX*1), Y1, Y10
+	VMAXPS      Y10, Y0, Y10
+	VFMADD231PS Y13, Y10, Y8
+	VFMADD231PS Y11, Y10, Y9
+
+partRowColumn16:
+	TESTL       $0x00010000, SI
+	JZ          partRowColumn17
+	VMASKMOVPS  (R11), Y1, Y10
+	VMAXPS      Y10, Y0, Y10
+	VFMADD231PS Y14, Y10, Y8
+	VFMADD231PS Y12, Y10, Y9
+
+partRowColumn17:
+	TESTL       $0x00020000, SI
+	JZ          partRowColumn18
+	VMASKMOVPS  (R11)(DX*1), Y1, Y10
+	VMAXPS      Y10, Y0, Y10
+	VFMADD231PS Y13, Y10, Y9
+
+partRowColumn18:
+	TESTL       $0x00040000, SI
+	JZ          partRowColumn19
+	VMASKMOVPS  (R11)(DX*2), Y1, Y10
+	VMAXPS      Y10, Y0, Y10
+	VFMADD231PS Y14, Y10, Y9
+
+partRowColumn19:
+	ADDQ       56(AX), DI
+	ADDQ       56(AX), R8
+	ADDQ       56(AX), R9
+	ADDQ       56(AX), R10
+	ADDQ       56(AX), R11
+	ADDQ       72(AX), R12
+	ADDQ       72(AX), R13
+	DECQ       R14
+	JNZ        partRow
+	MOVQ       48(AX), SI
+	TESTQ      SI, SI
+	JZ         partRowNoBias
+	ADDQ       CX, SI
+	VMASKMOVPS (SI), Y1, Y0
+	VADDPS     Y0, Y2, Y2
+	VADDPS     Y0, Y3, Y3
+	VADDPS     Y0, Y4, Y4
+	VADDPS     Y0, Y5, Y5
+	VADDPS     Y0, Y6, Y6
+	VADDPS     Y0, Y7, Y7
+	VADDPS     Y0, Y8, Y8
+	VADDPS     Y0, Y9, Y9
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Y0
-	VBROADCASTSS 92(AX), Y6
+	VBROADCASTSS 112(AX), Y0
+	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y2, Y0, Y2
-	VMINPS       Y2, Y6, Y2
+	VMINPS       Y2, Y10, Y2
 	VMAXPS       Y3, Y0, Y3
-	VMINPS       Y3, Y6, Y3
+	VMINPS       Y3, Y10, Y3
 	VMAXPS       Y4, Y0, Y4
-	VMINPS       Y4, Y6, Y4
+	VMINPS       Y4, Y10, Y4
 	VMAXPS       Y5, Y0, Y5
-	VMINPS       Y5, Y6, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y0, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y0, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y0, Y8
+	VMINPS       Y8, Y10, Y8
+	VMAXPS       Y9, Y0, Y9
+	VMINPS       Y9, Y10, Y9
+	MOVQ         32(AX), SI
 	MOVQ         (AX), AX
 	ADDQ         CX, AX
+	LEAQ         (AX)(DX*4), CX
 	VMASKMOVPS   Y2, Y1, (AX)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y3, Y1, (AX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y4, Y1, (AX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
 	VMASKMOVPS   Y5, Y1, (AX)(BX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y6, Y1, (CX)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y7, Y1, (CX)(DX*1)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y8, Y1, (CX)(DX*2)
+	DECQ         SI
+	JZ           partRowStored
+	VMASKMOVPS   Y9, Y1, (CX)(BX*1)
 
+partRowStored:
 end:
 	VZEROUPPER
 	RET
@@ -15581,21 +19581,21 @@ TEXT ·depthwiseOneReLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ   arguments+0(FP), AX
 	XORQ   CX, CX
 	VXORPS Y0, Y0, Y0
-	MOVQ   40(AX), DX
-	MOVQ   72(AX), BX
+	MOVQ   64(AX), DX
+	MOVQ   96(AX), BX
 	TESTQ  BX, BX
 	JZ     part
 
 vectors:
 	MOVQ   8(AX), SI
 	ADDQ   CX, SI
-	MOVQ   16(AX), DI
+	MOVQ   40(AX), DI
 	ADDQ   CX, DI
-	MOVQ   56(AX), R8
+	MOVQ   80(AX), R8
 	VXORPS Y1, Y1, Y1
 
 row:
-	MOVQ 64(AX), R11
+	MOVQ 88(AX), R11
 	MOVQ SI, R9
 	MOVQ DI, R10
 
@@ -15608,11 +19608,11 @@ rowColumn:
 	ADDQ        DX, R10
 	DECQ        R11
 	JNZ         rowColumn
-	ADDQ        32(AX), SI
-	ADDQ        48(AX), DI
+	ADDQ        56(AX), SI
+	ADDQ        72(AX), DI
 	DECQ        R8
 	JNZ         row
-	MOVQ        24(AX), SI
+	MOVQ        48(AX), SI
 	TESTQ       SI, SI
 	JZ          rowNoBias
 	ADDQ        CX, SI
@@ -15620,8 +19620,8 @@ rowColumn:
 	VADDPS      Y2, Y1, Y1
 
 rowNoBias:
-	VBROADCASTSS 88(AX), Y2
-	VBROADCASTSS 92(AX), Y3
+	VBROADCASTSS 112(AX), Y2
+	VBROADCASTSS 116(AX), Y3
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
 	MOVQ         (AX), SI
@@ -15632,19 +19632,19 @@ rowNoBias:
 	JNZ          vectors
 
 part:
-	CMPQ    80(AX), $0x00
+	CMPQ    104(AX), $0x00
 	JEQ     end
-	MOVQ    80(AX), BX
+	MOVQ    104(AX), BX
 	VMOVUPS (BX), Y1
 	MOVQ    8(AX), BX
 	ADDQ    CX, BX
-	MOVQ    16(AX), SI
+	MOVQ    40(AX), SI
 	ADDQ    CX, SI
-	MOVQ    56(AX), DI
+	MOVQ    80(AX), DI
 	VXORPS  Y2, Y2, Y2
 
 partRow:
-	MOVQ 64(AX), R10
+	MOVQ 88(AX), R10
 	MOVQ BX, R8
 	MOVQ SI, R9
 
@@ -15657,11 +19657,11 @@ partRowColumn:
 	ADDQ        DX, R9
 	DECQ        R10
 	JNZ         partRowColumn
-	ADDQ        32(AX), BX
-	ADDQ        48(AX), SI
+	ADDQ        56(AX), BX
+	ADDQ        72(AX), SI
 	DECQ        DI
 	JNZ         partRow
-	MOVQ        24(AX), DX
+	MOVQ        48(AX), DX
 	TESTQ       DX, DX
 	JZ          partRowNoBias
 	ADDQ        CX, DX
@@ -15669,8 +19669,8 @@ partRowColumn:
 	VADDPS      Y0, Y2, Y2
 
 partRowNoBias:
-	VBROADCASTSS 88(AX), Y0
-	VBROADCASTSS 92(AX), Y3
+	VBROADCASTSS 112(AX), Y0
+	VBROADCASTSS 116(AX), Y3
 	VMAXPS       Y2, Y0, Y2
 	VMINPS       Y2, Y3, Y2
 	MOVQ         (AX), AX

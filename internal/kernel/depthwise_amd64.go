@@ -7,28 +7,32 @@ import "unsafe"
 // depthwiseTile is the argument of the depthwise functions; the generator has its
 // layout. Strides are in bytes.
 type depthwiseTile struct {
-	dst, src, kernel, bias unsafe.Pointer
-	srcRow                 uintptr // between rows of src
-	pixel                  uintptr // between columns of src, kernel and dst
-	kernelRow              uintptr // between rows of the kernel
-	rows, columns          int     // of the kernel that lie inside the picture
-	vectors                int     // full vectors of channels
-	mask                   uintptr // of the channels left over, as in gemmTile
-	low, high              float32
+	dst, src      unsafe.Pointer
+	left          int  // bytes from src to the first column; it may lie outside the picture
+	inside        uint // bit q: column q lies inside the picture and an output needs it
+	outputs       int
+	kernel, bias  unsafe.Pointer
+	srcRow        uintptr // between rows of src
+	pixel         uintptr // between columns of src, kernel and dst
+	kernelRow     uintptr // between rows of the kernel
+	rows, columns int     // of the kernel that lie inside the picture
+	vectors       int     // full vectors of channels
+	mask          uintptr // of the channels left over, as in gemmTile
+	low, high     float32
 }
 
-// depthwiseOutputs is the number of outputs that the generator's depthwise
+// depthwiseOutputs is the largest number of outputs that the generator's depthwise
 // functions compute together.
-const depthwiseOutputs = 4
+const depthwiseOutputs = 8
 
 func depthwiseVector(d *Depthwise, rowLow, rowHigh int, level Level) {
-	const value = unsafe.Sizeof(float32(0))
+	const value = int(unsafe.Sizeof(float32(0)))
 	c := d.Channels
 	vector := panelColumns[level].vector
 	t := depthwiseTile{
-		srcRow:    uintptr(d.SrcWidth*c) * value,
-		pixel:     uintptr(c) * value,
-		kernelRow: uintptr(d.KernelWidth*c) * value,
+		srcRow:    uintptr(d.SrcWidth * c * value),
+		pixel:     uintptr(c * value),
+		kernelRow: uintptr(d.KernelWidth * c * value),
 		vectors:   c / vector,
 		mask:      maskOf(level, c%vector),
 	}
@@ -36,43 +40,35 @@ func depthwiseVector(d *Depthwise, rowLow, rowHigh int, level Level) {
 	if d.Bias != nil {
 		t.bias = unsafe.Pointer(&d.Bias[0])
 	}
-	// Outputs [insideLow,insideHigh) have windows inside the picture from left to
-	// right: they are computed several at a time, the last ones twice if need be.
-	insideLow := min((d.PadLeft+d.Stride-1)/d.Stride, d.DstWidth)
-	insideHigh := insideLow
-	if d.SrcWidth >= d.KernelWidth {
-		insideHigh = min(d.DstWidth, (d.SrcWidth-d.KernelWidth+d.PadLeft)/d.Stride+1)
+	width, blocks := 0, d.DstWidth // one output at a time
+	if (d.KernelWidth == 3 || d.KernelWidth == 5) && d.Stride <= 2 {
+		width, blocks = d.KernelWidth, (d.DstWidth+depthwiseOutputs-1)/depthwiseOutputs
 	}
-	together := (d.KernelWidth == 3 || d.KernelWidth == 5) && d.Stride <= 2 && insideHigh-insideLow >= depthwiseOutputs
 	for y := rowLow; y < rowHigh; y++ {
 		top := y*d.Stride - d.PadTop
 		i := max(0, -top)
 		t.rows = min(d.KernelHeight, d.SrcHeight-top) - i
-		for x := 0; x < d.DstWidth; {
-			several := together && x >= insideLow && x < insideHigh
-			if several {
-				x = min(x, insideHigh-depthwiseOutputs)
-			}
+		for x, rest := 0, blocks; rest > 0; rest-- {
+			t.outputs = (d.DstWidth - x + rest - 1) / rest
 			left := x*d.Stride - d.PadLeft
-			j := max(0, -left)
-			t.columns = min(d.KernelWidth, d.SrcWidth-left) - j
+			columnLow := max(0, -left)
+			columnHigh := min((t.outputs-1)*d.Stride+d.KernelWidth, d.SrcWidth-left)
 			t.dst = unsafe.Pointer(&d.Dst[(y*d.DstWidth+x)*c])
-			t.src = unsafe.Pointer(&d.Src[((top+i)*d.SrcWidth+left+j)*c])
-			t.kernel = unsafe.Pointer(&d.Kernel[(i*d.KernelWidth+j)*c])
-			width := 0
-			if several {
-				width = d.KernelWidth
+			t.kernel = unsafe.Pointer(&d.Kernel[i*d.KernelWidth*c])
+			t.src = unsafe.Pointer(&d.Src[(top+i)*d.SrcWidth*c])
+			t.left = left * c * value
+			t.inside = 1<<columnHigh - 1<<columnLow
+			if width == 0 {
+				t.src = unsafe.Add(t.src, (left+columnLow)*c*value)
+				t.kernel = unsafe.Add(t.kernel, columnLow*c*value)
+				t.columns = columnHigh - columnLow
 			}
 			if level == AVX512 {
 				depthwiseAVX512(width, d.Stride, d.ReLUInput, (*byte)(unsafe.Pointer(&t)))
 			} else {
 				depthwiseAVX2(width, d.Stride, d.ReLUInput, (*byte)(unsafe.Pointer(&t)))
 			}
-			if several {
-				x += depthwiseOutputs
-			} else {
-				x++
-			}
+			x += t.outputs
 		}
 	}
 }

@@ -144,22 +144,22 @@ func gemm14x1AVX512(arguments *byte)
 //go:noescape
 func gemm14x2AVX512(arguments *byte)
 
-// depthwise3s1AVX512 computes 4 outputs of a depthwiseTile with kernels 3 wide and stride 1.
+// depthwise3s1AVX512 computes the outputs of a depthwiseTile with kernels 3 wide and stride 1.
 //
 //go:noescape
 func depthwise3s1AVX512(arguments *byte)
 
-// depthwise3s2AVX512 computes 4 outputs of a depthwiseTile with kernels 3 wide and stride 2.
+// depthwise3s2AVX512 computes the outputs of a depthwiseTile with kernels 3 wide and stride 2.
 //
 //go:noescape
 func depthwise3s2AVX512(arguments *byte)
 
-// depthwise5s1AVX512 computes 4 outputs of a depthwiseTile with kernels 5 wide and stride 1.
+// depthwise5s1AVX512 computes the outputs of a depthwiseTile with kernels 5 wide and stride 1.
 //
 //go:noescape
 func depthwise5s1AVX512(arguments *byte)
 
-// depthwise5s2AVX512 computes 4 outputs of a depthwiseTile with kernels 5 wide and stride 2.
+// depthwise5s2AVX512 computes the outputs of a depthwiseTile with kernels 5 wide and stride 2.
 //
 //go:noescape
 func depthwise5s2AVX512(arguments *byte)
@@ -169,22 +169,22 @@ func depthwise5s2AVX512(arguments *byte)
 //go:noescape
 func depthwiseOneAVX512(arguments *byte)
 
-// depthwise3s1ReLUAVX512 computes 4 outputs of a depthwiseTile with kernels 3 wide and stride 1. It takes max(src, 0).
+// depthwise3s1ReLUAVX512 computes the outputs of a depthwiseTile with kernels 3 wide and stride 1. It takes max(src, 0).
 //
 //go:noescape
 func depthwise3s1ReLUAVX512(arguments *byte)
 
-// depthwise3s2ReLUAVX512 computes 4 outputs of a depthwiseTile with kernels 3 wide and stride 2. It takes max(src, 0).
+// depthwise3s2ReLUAVX512 computes the outputs of a depthwiseTile with kernels 3 wide and stride 2. It takes max(src, 0).
 //
 //go:noescape
 func depthwise3s2ReLUAVX512(arguments *byte)
 
-// depthwise5s1ReLUAVX512 computes 4 outputs of a depthwiseTile with kernels 5 wide and stride 1. It takes max(src, 0).
+// depthwise5s1ReLUAVX512 computes the outputs of a depthwiseTile with kernels 5 wide and stride 1. It takes max(src, 0).
 //
 //go:noescape
 func depthwise5s1ReLUAVX512(arguments *byte)
 
-// depthwise5s2ReLUAVX512 computes 4 outputs of a depthwiseTile with kernels 5 wide and stride 2. It takes max(src, 0).
+// depthwise5s2ReLUAVX512 computes the outputs of a depthwiseTile with kernels 5 wide and stride 2. It takes max(src, 0).
 //
 //go:noescape
 func depthwise5s2ReLUAVX512(arguments *byte)
@@ -254,22 +254,22 @@ func gemm6x1AVX2(arguments *byte)
 //go:noescape
 func gemm6x2AVX2(arguments *byte)
 
-// depthwise3s1AVX2 computes 4 outputs of a depthwiseTile with kernels 3 wide and stride 1.
+// depthwise3s1AVX2 computes the outputs of a depthwiseTile with kernels 3 wide and stride 1.
 //
 //go:noescape
 func depthwise3s1AVX2(arguments *byte)
 
-// depthwise3s2AVX2 computes 4 outputs of a depthwiseTile with kernels 3 wide and stride 2.
+// depthwise3s2AVX2 computes the outputs of a depthwiseTile with kernels 3 wide and stride 2.
 //
 //go:noescape
 func depthwise3s2AVX2(arguments *byte)
 
-// depthwise5s1AVX2 computes 4 outputs of a depthwiseTile with kernels 5 wide and stride 1.
+// depthwise5s1AVX2 computes the outputs of a depthwiseTile with kernels 5 wide and stride 1.
 //
 //go:noescape
 func depthwise5s1AVX2(arguments *byte)
 
-// depthwise5s2AVX2 computes 4 outputs of a depthwiseTile with kernels 5 wide and stride 2.
+// depthwise5s2AVX2 computes the outputs of a depthwiseTile with kernels 5 wide and stride 2.
 //
 //go:noescape
 func depthwise5s2AVX2(arguments *byte)
@@ -279,22 +279,22 @@ func depthwise5s2AVX2(arguments *byte)
 //go:noescape
 func depthwiseOneAVX2(arguments *byte)
 
-// depthwise3s1ReLUAVX2 computes 4 outputs of a depthwiseTile with kernels 3 wide and stride 1. It takes max(src, 0).
+// depthwise3s1ReLUAVX2 computes the outputs of a depthwiseTile with kernels 3 wide and stride 1. It takes max(src, 0).
 //
 //go:noescape
 func depthwise3s1ReLUAVX2(arguments *byte)
 
-// depthwise3s2ReLUAVX2 computes 4 outputs of a depthwiseTile with kernels 3 wide and stride 2. It takes max(src, 0).
+// depthwise3s2ReLUAVX2 computes the outputs of a depthwiseTile with kernels 3 wide and stride 2. It takes max(src, 0).
 //
 //go:noescape
 func depthwise3s2ReLUAVX2(arguments *byte)
 
-// depthwise5s1ReLUAVX2 computes 4 outputs of a depthwiseTile with kernels 5 wide and stride 1. It takes max(src, 0).
+// depthwise5s1ReLUAVX2 computes the outputs of a depthwiseTile with kernels 5 wide and stride 1. It takes max(src, 0).
 //
 //go:noescape
 func depthwise5s1ReLUAVX2(arguments *byte)
 
-// depthwise5s2ReLUAVX2 computes 4 outputs of a depthwiseTile with kernels 5 wide and stride 2. It takes max(src, 0).
+// depthwise5s2ReLUAVX2 computes the outputs of a depthwiseTile with kernels 5 wide and stride 2. It takes max(src, 0).
 //
 //go:noescape
 func depthwise5s2ReLUAVX2(arguments *byte)

@@ -12,6 +12,9 @@ import (
 const (
 	tapsDst = 8 * iota
 	tapsSrc
+	tapsLeft
+	tapsInside
+	tapsOutputs
 	tapsKernel
 	tapsBias
 	tapsSrcRow
@@ -25,10 +28,8 @@ const (
 	tapsHigh = tapsLow + 4
 )
 
-// depthwiseOutputs is the number of adjacent outputs computed together: enough
-// sums to keep two multiply-add units busy, and few enough that 14 columns, the
-// common width, leave little over.
-const depthwiseOutputs = 4
+// depthwiseOutputs is the largest number of adjacent outputs computed together.
+const depthwiseOutputs = 8
 
 // channels is what both depthwise functions share: they go through the channels
 // a vector at a time.
@@ -118,18 +119,22 @@ func (c channels) loop(body func(label string, part *mask)) {
 	RET()
 }
 
-// depthwise computes adjacent outputs of one row, whose windows lie inside the
-// picture from left to right. A column of src is loaded once for all outputs
-// that it belongs to.
+// depthwise computes up to depthwiseOutputs adjacent outputs of one row. A column
+// of src is loaded once for all outputs that it belongs to. Columns outside the
+// picture are passed over, and so are those that only outputs too many need:
+// their sums come out wrong and are not stored.
 func depthwise(s isa, width, stride int, relu bool) {
 	c := beginChannels(s, fmt.Sprintf("depthwise%ds%d", width, stride),
-		fmt.Sprintf("computes %d outputs of a depthwiseTile with kernels %d wide and stride %d.", depthwiseOutputs, width, stride), relu)
+		fmt.Sprintf("computes the outputs of a depthwiseTile with kernels %d wide and stride %d.", width, stride), relu)
 	pixel := c.arguments.load(tapsPixel)
 	pixel3 := triple(pixel)
+	inside := c.arguments.load(tapsInside)
 	columns := (depthwiseOutputs-1)*stride + width
 
 	c.loop(func(label string, part *mask) {
-		src := newLines(c.line(tapsSrc), columns, pixel, pixel3)
+		first := c.line(tapsSrc)
+		ADDQ(c.arguments.at(tapsLeft), first)
+		src := newLines(first, columns, pixel, pixel3)
 		kernel := newLines(c.line(tapsKernel), width, pixel, pixel3)
 		rows := c.arguments.load(tapsRows)
 		sums := c.newSums(depthwiseOutputs)
@@ -140,6 +145,9 @@ func depthwise(s isa, width, stride int, relu bool) {
 			s.read(kernel.at(j, 0), taps[j], part)
 		}
 		for column := range columns {
+			next := fmt.Sprintf("%sColumn%d", label, column+1)
+			TESTL(U32(1<<column), inside.As32())
+			JZ(LabelRef(next))
 			in := s.vector()
 			c.source(src.at(column, 0), in, part)
 			for i := range sums {
@@ -147,16 +155,23 @@ func depthwise(s isa, width, stride int, relu bool) {
 					VFMADD231PS(taps[j], in, sums[i])
 				}
 			}
+			Label(next)
 		}
 		src.move(c.arguments.at(tapsSrcRow))
 		kernel.move(c.arguments.at(tapsKernelRow))
 		DECQ(rows)
 		JNZ(LabelRef(label))
 		c.finish(label, sums, part)
+		outputs := c.arguments.load(tapsOutputs)
 		dst := newLines(c.line(tapsDst), depthwiseOutputs, pixel, pixel3)
 		for i := range sums {
 			s.write(sums[i], dst.at(i, 0), part)
+			if i < depthwiseOutputs-1 {
+				DECQ(outputs)
+				JZ(LabelRef(label + "Stored"))
+			}
 		}
+		Label(label + "Stored")
 	})
 }
 
