@@ -4,15 +4,143 @@
 
 #include "textflag.h"
 
-// func gemm1x1AVX512(arguments *byte)
+// func gemm1x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm1x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	TESTQ   BX, BX
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (BX), Y0
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (BX), K1, Y0
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+
+begun:
+	MOVQ 56(AX), BX
+
+segment:
+	MOVQ 64(AX), SI
+	SUBQ $0x04, SI
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (DX), Y1
+	VFMADD231PS.BCST (CX), Y1, Y0
+	VMOVUPS          32(DX), Y1
+	VFMADD231PS.BCST 4(CX), Y1, Y0
+	VMOVUPS          64(DX), Y1
+	VFMADD231PS.BCST 8(CX), Y1, Y0
+	VMOVUPS          96(DX), Y1
+	VFMADD231PS.BCST 12(CX), Y1, Y0
+	ADDQ             $0x10, CX
+	ADDQ             $0x00000080, DX
+	SUBQ             $0x04, SI
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, SI
+	JZ   next
+
+single:
+	VMOVUPS          (DX), Y1
+	VFMADD231PS.BCST (CX), Y1, Y0
+	ADDQ             $0x04, CX
+	ADDQ             $0x00000020, DX
+	DECQ             SI
+	JNZ              single
+
+next:
+	DECQ BX
+	JZ   epilogue
+	MOVQ 72(AX), SI
+	ADDQ SI, CX
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y2
+	VADDPS  Y2, Y0, Y0
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y1
+	VBROADCASTSS 100(AX), Z2
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y2, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y2
+	VADDPS    Y2, Y0, Y0
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y1
+	VBROADCASTSS 100(AX), Z2
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y2, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm1x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm1x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
+TEXT ·gemm1x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	TESTQ   BX, BX
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (BX), Z0
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (BX), K1, Z0
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
-	MOVQ   56(AX), BX
+
+begun:
+	MOVQ 56(AX), BX
 
 segment:
 	MOVQ 64(AX), SI
@@ -55,13 +183,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z1
-	VADDPS  Z1, Z0, Z0
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -85,13 +206,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z1
-	VADDPS    Z1, Z0, Z0
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -112,16 +226,174 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm1x2AVX512(arguments *byte)
+// func gemm1x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm1x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	TESTQ   BX, BX
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (BX), Z0
+	VMOVUPS 64(BX), Y1
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), SI
+	KMOVW     SI, K1
+	VMOVUPS   (BX), Z0
+	VMOVUPS.Z 64(BX), K1, Y1
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+
+begun:
+	MOVQ 56(AX), BX
+
+segment:
+	MOVQ 64(AX), SI
+	SUBQ $0x04, SI
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (DX), Z2
+	VMOVUPS      64(DX), Y3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      96(DX), Z2
+	VMOVUPS      160(DX), Y3
+	VBROADCASTSS 4(CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      192(DX), Z2
+	VMOVUPS      256(DX), Y3
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      288(DX), Z2
+	VMOVUPS      352(DX), Y3
+	VBROADCASTSS 12(CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x10, CX
+	ADDQ         $0x00000180, DX
+	SUBQ         $0x04, SI
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, SI
+	JZ   next
+
+single:
+	VMOVUPS      (DX), Z2
+	VMOVUPS      64(DX), Y3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x04, CX
+	ADDQ         $0x00000060, DX
+	DECQ         SI
+	JNZ          single
+
+next:
+	DECQ BX
+	JZ   epilogue
+	MOVQ 72(AX), SI
+	ADDQ SI, CX
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z4
+	VADDPS  Z4, Z0, Z0
+	VMOVUPS 64(CX), Y4
+	VADDPS  Y4, Y1, Y1
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z2
+	VBROADCASTSS 100(AX), Z4
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z4, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y4, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z4
+	VADDPS    Z4, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y4
+	VADDPS    Y4, Y1, Y1
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z2
+	VBROADCASTSS 100(AX), Z4
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z4, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y4, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm1x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm1x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
+TEXT ·gemm1x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	TESTQ   BX, BX
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (BX), Z0
+	VMOVUPS 64(BX), Z1
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), SI
+	KMOVW     SI, K1
+	VMOVUPS   (BX), Z0
+	VMOVUPS.Z 64(BX), K1, Z1
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	MOVQ   56(AX), BX
+
+begun:
+	MOVQ 56(AX), BX
 
 segment:
 	MOVQ 64(AX), SI
@@ -179,15 +451,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z2
-	VADDPS  Z2, Z0, Z0
-	VMOVUPS 64(CX), Z3
-	VADDPS  Z3, Z1, Z1
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -216,15 +479,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z2
-	VADDPS    Z2, Z0, Z0
-	VMOVUPS.Z 64(CX), K1, Z3
-	VADDPS    Z3, Z1, Z1
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -250,16 +504,168 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm2x1AVX512(arguments *byte)
+// func gemm2x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm2x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    16(AX), BX
+	MOVQ    24(AX), SI
+	TESTQ   SI, SI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (SI), Y0
+	VMOVAPS Y0, Y1
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (SI), K1, Y0
+	VMOVAPS   Y0, Y1
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+
+begun:
+	MOVQ 56(AX), SI
+
+segment:
+	MOVQ 64(AX), DI
+	SUBQ $0x04, DI
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (BX), Y2
+	VFMADD231PS.BCST (DX), Y2, Y0
+	VFMADD231PS.BCST (DX)(CX*1), Y2, Y1
+	VMOVUPS          32(BX), Y2
+	VFMADD231PS.BCST 4(DX), Y2, Y0
+	VFMADD231PS.BCST 4(DX)(CX*1), Y2, Y1
+	VMOVUPS          64(BX), Y2
+	VFMADD231PS.BCST 8(DX), Y2, Y0
+	VFMADD231PS.BCST 8(DX)(CX*1), Y2, Y1
+	VMOVUPS          96(BX), Y2
+	VFMADD231PS.BCST 12(DX), Y2, Y0
+	VFMADD231PS.BCST 12(DX)(CX*1), Y2, Y1
+	ADDQ             $0x10, DX
+	ADDQ             $0x00000080, BX
+	SUBQ             $0x04, DI
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, DI
+	JZ   next
+
+single:
+	VMOVUPS          (BX), Y2
+	VFMADD231PS.BCST (DX), Y2, Y0
+	VFMADD231PS.BCST (DX)(CX*1), Y2, Y1
+	ADDQ             $0x04, DX
+	ADDQ             $0x00000020, BX
+	DECQ             DI
+	JNZ              single
+
+next:
+	DECQ SI
+	JZ   epilogue
+	MOVQ 72(AX), DI
+	ADDQ DI, DX
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y3
+	VADDPS  Y3, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y3
+	VADDPS  Y3, Y1, Y1
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y2
+	VBROADCASTSS 100(AX), Z3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y3
+	VADDPS    Y3, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y3
+	VADDPS    Y3, Y1, Y1
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y2
+	VBROADCASTSS 100(AX), Z3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm2x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm2x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
+TEXT ·gemm2x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    16(AX), BX
+	MOVQ    24(AX), SI
+	TESTQ   SI, SI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (SI), Z0
+	VMOVAPS Z0, Z1
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVAPS   Z0, Z1
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	MOVQ   56(AX), SI
+
+begun:
+	MOVQ 56(AX), SI
 
 segment:
 	MOVQ 64(AX), DI
@@ -307,14 +713,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z2
-	VADDPS  Z2, Z0, Z0
-	VADDPS  Z2, Z1, Z1
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -345,14 +743,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z2
-	VADDPS    Z2, Z0, Z0
-	VADDPS    Z2, Z1, Z1
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -380,18 +770,225 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm2x2AVX512(arguments *byte)
+// func gemm2x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm2x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    16(AX), BX
+	MOVQ    24(AX), SI
+	TESTQ   SI, SI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), DI
+	KMOVW     DI, K1
+	VMOVUPS   (SI), Z0
+	VMOVUPS.Z 64(SI), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+
+begun:
+	MOVQ 56(AX), SI
+
+segment:
+	MOVQ 64(AX), DI
+	SUBQ $0x04, DI
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (BX), Z4
+	VMOVUPS      64(BX), Y5
+	VBROADCASTSS (DX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(CX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      96(BX), Z4
+	VMOVUPS      160(BX), Y5
+	VBROADCASTSS 4(DX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX)(CX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      192(BX), Z4
+	VMOVUPS      256(BX), Y5
+	VBROADCASTSS 8(DX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(DX)(CX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      288(BX), Z4
+	VMOVUPS      352(BX), Y5
+	VBROADCASTSS 12(DX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(DX)(CX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x10, DX
+	ADDQ         $0x00000180, BX
+	SUBQ         $0x04, DI
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, DI
+	JZ   next
+
+single:
+	VMOVUPS      (BX), Z4
+	VMOVUPS      64(BX), Y5
+	VBROADCASTSS (DX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(CX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x04, DX
+	ADDQ         $0x00000060, BX
+	DECQ         DI
+	JNZ          single
+
+next:
+	DECQ SI
+	JZ   epilogue
+	MOVQ 72(AX), DI
+	ADDQ DI, DX
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z6
+	VADDPS  Z6, Z0, Z0
+	VMOVUPS 64(CX), Y6
+	VADDPS  Y6, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	VADDPS  Z6, Z2, Z2
+	VMOVUPS 64(CX), Y6
+	VADDPS  Y6, Y3, Y3
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z4
+	VBROADCASTSS 100(AX), Z6
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z6, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y6, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z6, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y6, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z6
+	VADDPS    Z6, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y6
+	VADDPS    Y6, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z6
+	VADDPS    Z6, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y6
+	VADDPS    Y6, Y3, Y3
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z4
+	VBROADCASTSS 100(AX), Z6
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z6, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y6, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z6, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y6, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm2x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm2x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
+TEXT ·gemm2x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    16(AX), BX
+	MOVQ    24(AX), SI
+	TESTQ   SI, SI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), DI
+	KMOVW     DI, K1
+	VMOVUPS   (SI), Z0
+	VMOVUPS.Z 64(SI), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   56(AX), SI
+
+begun:
+	MOVQ 56(AX), SI
 
 segment:
 	MOVQ 64(AX), DI
@@ -464,17 +1061,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z4
-	VADDPS  Z4, Z0, Z0
-	VADDPS  Z4, Z2, Z2
-	VMOVUPS 64(CX), Z5
-	VADDPS  Z5, Z1, Z1
-	VADDPS  Z5, Z3, Z3
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -515,17 +1101,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z4
-	VADDPS    Z4, Z0, Z0
-	VADDPS    Z4, Z2, Z2
-	VMOVUPS.Z 64(CX), K1, Z5
-	VADDPS    Z5, Z1, Z1
-	VADDPS    Z5, Z3, Z3
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -563,17 +1138,193 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm3x1AVX512(arguments *byte)
+// func gemm3x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm3x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    16(AX), BX
+	MOVQ    24(AX), SI
+	TESTQ   SI, SI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (SI), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (SI), K1, Y0
+	VMOVAPS   Y0, Y1
+	VMOVAPS   Y0, Y2
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+	VPXORD Y2, Y2, Y2
+
+begun:
+	MOVQ 56(AX), SI
+
+segment:
+	MOVQ 64(AX), DI
+	SUBQ $0x04, DI
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (BX), Y3
+	VFMADD231PS.BCST (DX), Y3, Y0
+	VFMADD231PS.BCST (DX)(CX*1), Y3, Y1
+	VFMADD231PS.BCST (DX)(CX*2), Y3, Y2
+	VMOVUPS          32(BX), Y3
+	VFMADD231PS.BCST 4(DX), Y3, Y0
+	VFMADD231PS.BCST 4(DX)(CX*1), Y3, Y1
+	VFMADD231PS.BCST 4(DX)(CX*2), Y3, Y2
+	VMOVUPS          64(BX), Y3
+	VFMADD231PS.BCST 8(DX), Y3, Y0
+	VFMADD231PS.BCST 8(DX)(CX*1), Y3, Y1
+	VFMADD231PS.BCST 8(DX)(CX*2), Y3, Y2
+	VMOVUPS          96(BX), Y3
+	VFMADD231PS.BCST 12(DX), Y3, Y0
+	VFMADD231PS.BCST 12(DX)(CX*1), Y3, Y1
+	VFMADD231PS.BCST 12(DX)(CX*2), Y3, Y2
+	ADDQ             $0x10, DX
+	ADDQ             $0x00000080, BX
+	SUBQ             $0x04, DI
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, DI
+	JZ   next
+
+single:
+	VMOVUPS          (BX), Y3
+	VFMADD231PS.BCST (DX), Y3, Y0
+	VFMADD231PS.BCST (DX)(CX*1), Y3, Y1
+	VFMADD231PS.BCST (DX)(CX*2), Y3, Y2
+	ADDQ             $0x04, DX
+	ADDQ             $0x00000020, BX
+	DECQ             DI
+	JNZ              single
+
+next:
+	DECQ SI
+	JZ   epilogue
+	MOVQ 72(AX), DI
+	ADDQ DI, DX
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y4
+	VADDPS  Y4, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y4
+	VADDPS  Y4, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y4
+	VADDPS  Y4, Y2, Y2
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y3
+	VBROADCASTSS 100(AX), Z4
+	VMAXPS       Y0, Y3, Y0
+	VMINPS       Y0, Y4, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y3, Y1
+	VMINPS       Y1, Y4, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y3, Y2
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y4
+	VADDPS    Y4, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y4
+	VADDPS    Y4, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y4
+	VADDPS    Y4, Y2, Y2
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y3
+	VBROADCASTSS 100(AX), Z4
+	VMAXPS       Y0, Y3, Y0
+	VMINPS       Y0, Y4, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y3, Y1
+	VMINPS       Y1, Y4, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y3, Y2
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      Y2, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm3x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm3x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
+TEXT ·gemm3x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    16(AX), BX
+	MOVQ    24(AX), SI
+	TESTQ   SI, SI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (SI), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	MOVQ   56(AX), SI
+
+begun:
+	MOVQ 56(AX), SI
 
 segment:
 	MOVQ 64(AX), DI
@@ -626,15 +1377,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z3
-	VADDPS  Z3, Z0, Z0
-	VADDPS  Z3, Z1, Z1
-	VADDPS  Z3, Z2, Z2
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -672,15 +1414,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z3
-	VADDPS    Z3, Z0, Z0
-	VADDPS    Z3, Z1, Z1
-	VADDPS    Z3, Z2, Z2
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -715,20 +1448,276 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm3x2AVX512(arguments *byte)
+// func gemm3x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm3x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    16(AX), BX
+	MOVQ    24(AX), SI
+	TESTQ   SI, SI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	VMOVAPS Z0, Z4
+	VMOVAPS Y1, Y5
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), DI
+	KMOVW     DI, K1
+	VMOVUPS   (SI), Z0
+	VMOVUPS.Z 64(SI), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Y1, Y5
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+	VPXORD Z4, Z4, Z4
+	VPXORD Y5, Y5, Y5
+
+begun:
+	MOVQ 56(AX), SI
+
+segment:
+	MOVQ 64(AX), DI
+	SUBQ $0x04, DI
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (BX), Z6
+	VMOVUPS      64(BX), Y7
+	VBROADCASTSS (DX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(CX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(CX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      96(BX), Z6
+	VMOVUPS      160(BX), Y7
+	VBROADCASTSS 4(DX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX)(CX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(DX)(CX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      192(BX), Z6
+	VMOVUPS      256(BX), Y7
+	VBROADCASTSS 8(DX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(DX)(CX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(DX)(CX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      288(BX), Z6
+	VMOVUPS      352(BX), Y7
+	VBROADCASTSS 12(DX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(DX)(CX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(DX)(CX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x10, DX
+	ADDQ         $0x00000180, BX
+	SUBQ         $0x04, DI
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, DI
+	JZ   next
+
+single:
+	VMOVUPS      (BX), Z6
+	VMOVUPS      64(BX), Y7
+	VBROADCASTSS (DX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(CX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(CX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x04, DX
+	ADDQ         $0x00000060, BX
+	DECQ         DI
+	JNZ          single
+
+next:
+	DECQ SI
+	JZ   epilogue
+	MOVQ 72(AX), DI
+	ADDQ DI, DX
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z8
+	VADDPS  Z8, Z0, Z0
+	VMOVUPS 64(CX), Y8
+	VADDPS  Y8, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VADDPS  Z8, Z2, Z2
+	VMOVUPS 64(CX), Y8
+	VADDPS  Y8, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VADDPS  Z8, Z4, Z4
+	VMOVUPS 64(CX), Y8
+	VADDPS  Y8, Y5, Y5
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z6
+	VBROADCASTSS 100(AX), Z8
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z8, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y8, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z8, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y8, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z8, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y8, Y5
+	VMOVUPS      Y5, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z8
+	VADDPS    Z8, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y8
+	VADDPS    Y8, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z8
+	VADDPS    Z8, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y8
+	VADDPS    Y8, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z8
+	VADDPS    Z8, Z4, Z4
+	VMOVUPS.Z 64(CX), K1, Y8
+	VADDPS    Y8, Y5, Y5
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z6
+	VBROADCASTSS 100(AX), Z8
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z8, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y8, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z8, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y8, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z8, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y8, Y5
+	VMOVUPS      Y5, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm3x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm3x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
+TEXT ·gemm3x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    16(AX), BX
+	MOVQ    24(AX), SI
+	TESTQ   SI, SI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), DI
+	KMOVW     DI, K1
+	VMOVUPS   (SI), Z0
+	VMOVUPS.Z 64(SI), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z1, Z5
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	MOVQ   56(AX), SI
+
+begun:
+	MOVQ 56(AX), SI
 
 segment:
 	MOVQ 64(AX), DI
@@ -816,19 +1805,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z6
-	VADDPS  Z6, Z0, Z0
-	VADDPS  Z6, Z2, Z2
-	VADDPS  Z6, Z4, Z4
-	VMOVUPS 64(CX), Z7
-	VADDPS  Z7, Z1, Z1
-	VADDPS  Z7, Z3, Z3
-	VADDPS  Z7, Z5, Z5
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -881,19 +1857,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z4, Z4
-	VMOVUPS.Z 64(CX), K1, Z7
-	VADDPS    Z7, Z1, Z1
-	VADDPS    Z7, Z3, Z3
-	VADDPS    Z7, Z5, Z5
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -943,19 +1906,220 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm4x1AVX512(arguments *byte)
+// func gemm4x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm4x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	MOVQ    16(AX), SI
+	MOVQ    24(AX), DI
+	TESTQ   DI, DI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (DI), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R8
+	KMOVW     R8, K1
+	VMOVUPS.Z (DI), K1, Y0
+	VMOVAPS   Y0, Y1
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y0, Y3
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+	VPXORD Y2, Y2, Y2
+	VPXORD Y3, Y3, Y3
+
+begun:
+	MOVQ 56(AX), DI
+
+segment:
+	MOVQ 64(AX), R8
+	SUBQ $0x04, R8
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (SI), Y4
+	VFMADD231PS.BCST (BX), Y4, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y4, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y4, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y4, Y3
+	VMOVUPS          32(SI), Y4
+	VFMADD231PS.BCST 4(BX), Y4, Y0
+	VFMADD231PS.BCST 4(BX)(CX*1), Y4, Y1
+	VFMADD231PS.BCST 4(BX)(CX*2), Y4, Y2
+	VFMADD231PS.BCST 4(BX)(DX*1), Y4, Y3
+	VMOVUPS          64(SI), Y4
+	VFMADD231PS.BCST 8(BX), Y4, Y0
+	VFMADD231PS.BCST 8(BX)(CX*1), Y4, Y1
+	VFMADD231PS.BCST 8(BX)(CX*2), Y4, Y2
+	VFMADD231PS.BCST 8(BX)(DX*1), Y4, Y3
+	VMOVUPS          96(SI), Y4
+	VFMADD231PS.BCST 12(BX), Y4, Y0
+	VFMADD231PS.BCST 12(BX)(CX*1), Y4, Y1
+	VFMADD231PS.BCST 12(BX)(CX*2), Y4, Y2
+	VFMADD231PS.BCST 12(BX)(DX*1), Y4, Y3
+	ADDQ             $0x10, BX
+	ADDQ             $0x00000080, SI
+	SUBQ             $0x04, R8
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, R8
+	JZ   next
+
+single:
+	VMOVUPS          (SI), Y4
+	VFMADD231PS.BCST (BX), Y4, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y4, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y4, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y4, Y3
+	ADDQ             $0x04, BX
+	ADDQ             $0x00000020, SI
+	DECQ             R8
+	JNZ              single
+
+next:
+	DECQ DI
+	JZ   epilogue
+	MOVQ 72(AX), R8
+	ADDQ R8, BX
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y5
+	VADDPS  Y5, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y5
+	VADDPS  Y5, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y5
+	VADDPS  Y5, Y2, Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y5
+	VADDPS  Y5, Y3, Y3
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y4
+	VBROADCASTSS 100(AX), Z5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
+	VMOVUPS      Y3, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y5
+	VADDPS    Y5, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y5
+	VADDPS    Y5, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y5
+	VADDPS    Y5, Y2, Y2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y5
+	VADDPS    Y5, Y3, Y3
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y4
+	VBROADCASTSS 100(AX), Z5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMOVUPS      Y2, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
+	VMOVUPS      Y3, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm4x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm4x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	MOVQ   16(AX), SI
+TEXT ·gemm4x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	MOVQ    16(AX), SI
+	MOVQ    24(AX), DI
+	TESTQ   DI, DI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (DI), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R8
+	KMOVW     R8, K1
+	VMOVUPS.Z (DI), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   56(AX), DI
+
+begun:
+	MOVQ 56(AX), DI
 
 segment:
 	MOVQ 64(AX), R8
@@ -1013,16 +2177,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z4
-	VADDPS  Z4, Z0, Z0
-	VADDPS  Z4, Z1, Z1
-	VADDPS  Z4, Z2, Z2
-	VADDPS  Z4, Z3, Z3
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -1067,16 +2221,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z4
-	VADDPS    Z4, Z0, Z0
-	VADDPS    Z4, Z1, Z1
-	VADDPS    Z4, Z2, Z2
-	VADDPS    Z4, Z3, Z3
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -1118,14 +2262,318 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm4x2AVX512(arguments *byte)
+// func gemm4x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm4x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	MOVQ    16(AX), SI
+	MOVQ    24(AX), DI
+	TESTQ   DI, DI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	VMOVAPS Z0, Z4
+	VMOVAPS Y1, Y5
+	VMOVAPS Z0, Z6
+	VMOVAPS Y1, Y7
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R8
+	KMOVW     R8, K1
+	VMOVUPS   (DI), Z0
+	VMOVUPS.Z 64(DI), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Y1, Y5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Y1, Y7
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+	VPXORD Z4, Z4, Z4
+	VPXORD Y5, Y5, Y5
+	VPXORD Z6, Z6, Z6
+	VPXORD Y7, Y7, Y7
+
+begun:
+	MOVQ 56(AX), DI
+
+segment:
+	MOVQ 64(AX), R8
+	SUBQ $0x04, R8
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Y9
+	VBROADCASTSS (BX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (BX)(CX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (BX)(CX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (BX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      96(SI), Z8
+	VMOVUPS      160(SI), Y9
+	VBROADCASTSS 4(BX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(BX)(CX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(BX)(CX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(BX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      192(SI), Z8
+	VMOVUPS      256(SI), Y9
+	VBROADCASTSS 8(BX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(BX)(CX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(BX)(CX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(BX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      288(SI), Z8
+	VMOVUPS      352(SI), Y9
+	VBROADCASTSS 12(BX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(BX)(CX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(BX)(CX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(BX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x10, BX
+	ADDQ         $0x00000180, SI
+	SUBQ         $0x04, R8
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, R8
+	JZ   next
+
+single:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Y9
+	VBROADCASTSS (BX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (BX)(CX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (BX)(CX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (BX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x04, BX
+	ADDQ         $0x00000060, SI
+	DECQ         R8
+	JNZ          single
+
+next:
+	DECQ DI
+	JZ   epilogue
+	MOVQ 72(AX), R8
+	ADDQ R8, BX
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z10
+	VADDPS  Z10, Z0, Z0
+	VMOVUPS 64(CX), Y10
+	VADDPS  Y10, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	VADDPS  Z10, Z2, Z2
+	VMOVUPS 64(CX), Y10
+	VADDPS  Y10, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	VADDPS  Z10, Z4, Z4
+	VMOVUPS 64(CX), Y10
+	VADDPS  Y10, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	VADDPS  Z10, Z6, Z6
+	VMOVUPS 64(CX), Y10
+	VADDPS  Y10, Y7, Y7
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z8
+	VBROADCASTSS 100(AX), Z10
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z10, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y10, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z10, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y10, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z10, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y10, Y5
+	VMOVUPS      Y5, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z10, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y10, Y7
+	VMOVUPS      Y7, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z10
+	VADDPS    Z10, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y10
+	VADDPS    Y10, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z10
+	VADDPS    Z10, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y10
+	VADDPS    Y10, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z10
+	VADDPS    Z10, Z4, Z4
+	VMOVUPS.Z 64(CX), K1, Y10
+	VADDPS    Y10, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z10
+	VADDPS    Z10, Z6, Z6
+	VMOVUPS.Z 64(CX), K1, Y10
+	VADDPS    Y10, Y7, Y7
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z8
+	VBROADCASTSS 100(AX), Z10
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z10, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y10, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z10, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y10, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z10, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y10, Y5
+	VMOVUPS      Y5, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z10, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y10, Y7
+	VMOVUPS      Y7, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm4x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm4x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	MOVQ   16(AX), SI
+TEXT ·gemm4x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	MOVQ    16(AX), SI
+	MOVQ    24(AX), DI
+	TESTQ   DI, DI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z1, Z7
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R8
+	KMOVW     R8, K1
+	VMOVUPS   (DI), Z0
+	VMOVUPS.Z 64(DI), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z1, Z7
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1134,7 +2582,9 @@ TEXT ·gemm4x2AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	MOVQ   56(AX), DI
+
+begun:
+	MOVQ 56(AX), DI
 
 segment:
 	MOVQ 64(AX), R8
@@ -1237,21 +2687,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z8
-	VADDPS  Z8, Z0, Z0
-	VADDPS  Z8, Z2, Z2
-	VADDPS  Z8, Z4, Z4
-	VADDPS  Z8, Z6, Z6
-	VMOVUPS 64(CX), Z9
-	VADDPS  Z9, Z1, Z1
-	VADDPS  Z9, Z3, Z3
-	VADDPS  Z9, Z5, Z5
-	VADDPS  Z9, Z7, Z7
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -1316,21 +2751,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z4, Z4
-	VADDPS    Z8, Z6, Z6
-	VMOVUPS.Z 64(CX), K1, Z9
-	VADDPS    Z9, Z1, Z1
-	VADDPS    Z9, Z3, Z3
-	VADDPS    Z9, Z5, Z5
-	VADDPS    Z9, Z7, Z7
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -1392,21 +2812,250 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm5x1AVX512(arguments *byte)
+// func gemm5x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm5x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (R8), K1, Y0
+	VMOVAPS   Y0, Y1
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y0, Y3
+	VMOVAPS   Y0, Y4
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+	VPXORD Y2, Y2, Y2
+	VPXORD Y3, Y3, Y3
+	VPXORD Y4, Y4, Y4
+
+begun:
+	MOVQ 56(AX), R8
+
+segment:
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (DI), Y5
+	VFMADD231PS.BCST (BX), Y5, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y5, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y5, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y5, Y3
+	VFMADD231PS.BCST (SI), Y5, Y4
+	VMOVUPS          32(DI), Y5
+	VFMADD231PS.BCST 4(BX), Y5, Y0
+	VFMADD231PS.BCST 4(BX)(CX*1), Y5, Y1
+	VFMADD231PS.BCST 4(BX)(CX*2), Y5, Y2
+	VFMADD231PS.BCST 4(BX)(DX*1), Y5, Y3
+	VFMADD231PS.BCST 4(SI), Y5, Y4
+	VMOVUPS          64(DI), Y5
+	VFMADD231PS.BCST 8(BX), Y5, Y0
+	VFMADD231PS.BCST 8(BX)(CX*1), Y5, Y1
+	VFMADD231PS.BCST 8(BX)(CX*2), Y5, Y2
+	VFMADD231PS.BCST 8(BX)(DX*1), Y5, Y3
+	VFMADD231PS.BCST 8(SI), Y5, Y4
+	VMOVUPS          96(DI), Y5
+	VFMADD231PS.BCST 12(BX), Y5, Y0
+	VFMADD231PS.BCST 12(BX)(CX*1), Y5, Y1
+	VFMADD231PS.BCST 12(BX)(CX*2), Y5, Y2
+	VFMADD231PS.BCST 12(BX)(DX*1), Y5, Y3
+	VFMADD231PS.BCST 12(SI), Y5, Y4
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	ADDQ             $0x00000080, DI
+	SUBQ             $0x04, R9
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, R9
+	JZ   next
+
+single:
+	VMOVUPS          (DI), Y5
+	VFMADD231PS.BCST (BX), Y5, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y5, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y5, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y5, Y3
+	VFMADD231PS.BCST (SI), Y5, Y4
+	ADDQ             $0x04, BX
+	ADDQ             $0x04, SI
+	ADDQ             $0x00000020, DI
+	DECQ             R9
+	JNZ              single
+
+next:
+	DECQ R8
+	JZ   epilogue
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
+	ADDQ R9, SI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y6
+	VADDPS  Y6, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y6
+	VADDPS  Y6, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y6
+	VADDPS  Y6, Y2, Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y6
+	VADDPS  Y6, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y6
+	VADDPS  Y6, Y4, Y4
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y5
+	VBROADCASTSS 100(AX), Z6
+	VMAXPS       Y0, Y5, Y0
+	VMINPS       Y0, Y6, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y5, Y1
+	VMINPS       Y1, Y6, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y5, Y2
+	VMINPS       Y2, Y6, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y5, Y3
+	VMINPS       Y3, Y6, Y3
+	VMOVUPS      Y3, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y5, Y4
+	VMINPS       Y4, Y6, Y4
+	VMOVUPS      Y4, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y6
+	VADDPS    Y6, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y6
+	VADDPS    Y6, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y6
+	VADDPS    Y6, Y2, Y2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y6
+	VADDPS    Y6, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y6
+	VADDPS    Y6, Y4, Y4
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y5
+	VBROADCASTSS 100(AX), Z6
+	VMAXPS       Y0, Y5, Y0
+	VMINPS       Y0, Y6, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y5, Y1
+	VMINPS       Y1, Y6, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y5, Y2
+	VMINPS       Y2, Y6, Y2
+	VMOVUPS      Y2, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y5, Y3
+	VMINPS       Y3, Y6, Y3
+	VMOVUPS      Y3, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y5, Y4
+	VMINPS       Y4, Y6, Y4
+	VMOVUPS      Y4, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm5x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm5x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	MOVQ   16(AX), DI
+TEXT ·gemm5x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (R8), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
-	MOVQ   56(AX), R8
+
+begun:
+	MOVQ 56(AX), R8
 
 segment:
 	MOVQ 64(AX), R9
@@ -1472,17 +3121,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z5
-	VADDPS  Z5, Z0, Z0
-	VADDPS  Z5, Z1, Z1
-	VADDPS  Z5, Z2, Z2
-	VADDPS  Z5, Z3, Z3
-	VADDPS  Z5, Z4, Z4
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -1534,17 +3172,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z5
-	VADDPS    Z5, Z0, Z0
-	VADDPS    Z5, Z1, Z1
-	VADDPS    Z5, Z2, Z2
-	VADDPS    Z5, Z3, Z3
-	VADDPS    Z5, Z4, Z4
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -1593,15 +3220,372 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm5x2AVX512(arguments *byte)
+// func gemm5x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm5x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	VMOVAPS Z0, Z4
+	VMOVAPS Y1, Y5
+	VMOVAPS Z0, Z6
+	VMOVAPS Y1, Y7
+	VMOVAPS Z0, Z8
+	VMOVAPS Y1, Y9
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Y1, Y5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Y1, Y7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Y1, Y9
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+	VPXORD Z4, Z4, Z4
+	VPXORD Y5, Y5, Y5
+	VPXORD Z6, Z6, Z6
+	VPXORD Y7, Y7, Y7
+	VPXORD Z8, Z8, Z8
+	VPXORD Y9, Y9, Y9
+
+begun:
+	MOVQ 56(AX), R8
+
+segment:
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (DI), Z10
+	VMOVUPS      64(DI), Y11
+	VBROADCASTSS (BX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (BX)(CX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (BX)(CX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (BX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      96(DI), Z10
+	VMOVUPS      160(DI), Y11
+	VBROADCASTSS 4(BX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(BX)(CX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(BX)(CX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(BX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(SI), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      192(DI), Z10
+	VMOVUPS      256(DI), Y11
+	VBROADCASTSS 8(BX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 8(BX)(CX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(BX)(CX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 8(BX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 8(SI), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      288(DI), Z10
+	VMOVUPS      352(DI), Y11
+	VBROADCASTSS 12(BX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 12(BX)(CX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 12(BX)(CX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(BX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 12(SI), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $0x00000180, DI
+	SUBQ         $0x04, R9
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, R9
+	JZ   next
+
+single:
+	VMOVUPS      (DI), Z10
+	VMOVUPS      64(DI), Y11
+	VBROADCASTSS (BX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (BX)(CX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (BX)(CX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (BX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x00000060, DI
+	DECQ         R9
+	JNZ          single
+
+next:
+	DECQ R8
+	JZ   epilogue
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
+	ADDQ R9, SI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z12
+	VADDPS  Z12, Z0, Z0
+	VMOVUPS 64(CX), Y12
+	VADDPS  Y12, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	VADDPS  Z12, Z2, Z2
+	VMOVUPS 64(CX), Y12
+	VADDPS  Y12, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	VADDPS  Z12, Z4, Z4
+	VMOVUPS 64(CX), Y12
+	VADDPS  Y12, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	VADDPS  Z12, Z6, Z6
+	VMOVUPS 64(CX), Y12
+	VADDPS  Y12, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	VADDPS  Z12, Z8, Z8
+	VMOVUPS 64(CX), Y12
+	VADDPS  Y12, Y9, Y9
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z10
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z12, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y1, Y12, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z12, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y3, Y12, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z12, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y5, Y12, Y5
+	VMOVUPS      Y5, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z12, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y7, Y12, Y7
+	VMOVUPS      Y7, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z12, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y9, Y12, Y9
+	VMOVUPS      Y9, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z12
+	VADDPS    Z12, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y12
+	VADDPS    Y12, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z12
+	VADDPS    Z12, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y12
+	VADDPS    Y12, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z12
+	VADDPS    Z12, Z4, Z4
+	VMOVUPS.Z 64(CX), K1, Y12
+	VADDPS    Y12, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z12
+	VADDPS    Z12, Z6, Z6
+	VMOVUPS.Z 64(CX), K1, Y12
+	VADDPS    Y12, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z12
+	VADDPS    Z12, Z8, Z8
+	VMOVUPS.Z 64(CX), K1, Y12
+	VADDPS    Y12, Y9, Y9
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z10
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z12, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y1, Y12, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z12, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y3, Y12, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z12, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y5, Y12, Y5
+	VMOVUPS      Y5, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z12, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y7, Y12, Y7
+	VMOVUPS      Y7, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z12, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y9, Y12, Y9
+	VMOVUPS      Y9, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm5x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm5x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	MOVQ   16(AX), DI
+TEXT ·gemm5x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z1, Z9
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z1, Z9
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1612,7 +3596,9 @@ TEXT ·gemm5x2AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	MOVQ   56(AX), R8
+
+begun:
+	MOVQ 56(AX), R8
 
 segment:
 	MOVQ 64(AX), R9
@@ -1733,23 +3719,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z10
-	VADDPS  Z10, Z0, Z0
-	VADDPS  Z10, Z2, Z2
-	VADDPS  Z10, Z4, Z4
-	VADDPS  Z10, Z6, Z6
-	VADDPS  Z10, Z8, Z8
-	VMOVUPS 64(CX), Z11
-	VADDPS  Z11, Z1, Z1
-	VADDPS  Z11, Z3, Z3
-	VADDPS  Z11, Z5, Z5
-	VADDPS  Z11, Z7, Z7
-	VADDPS  Z11, Z9, Z9
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -1826,23 +3795,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z10
-	VADDPS    Z10, Z0, Z0
-	VADDPS    Z10, Z2, Z2
-	VADDPS    Z10, Z4, Z4
-	VADDPS    Z10, Z6, Z6
-	VADDPS    Z10, Z8, Z8
-	VMOVUPS.Z 64(CX), K1, Z11
-	VADDPS    Z11, Z1, Z1
-	VADDPS    Z11, Z3, Z3
-	VADDPS    Z11, Z5, Z5
-	VADDPS    Z11, Z7, Z7
-	VADDPS    Z11, Z9, Z9
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -1916,22 +3868,275 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm6x1AVX512(arguments *byte)
+// func gemm6x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm6x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (R8), K1, Y0
+	VMOVAPS   Y0, Y1
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y0, Y3
+	VMOVAPS   Y0, Y4
+	VMOVAPS   Y0, Y5
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+	VPXORD Y2, Y2, Y2
+	VPXORD Y3, Y3, Y3
+	VPXORD Y4, Y4, Y4
+	VPXORD Y5, Y5, Y5
+
+begun:
+	MOVQ 56(AX), R8
+
+segment:
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (DI), Y6
+	VFMADD231PS.BCST (BX), Y6, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y6, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y6, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y6, Y3
+	VFMADD231PS.BCST (SI), Y6, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y6, Y5
+	VMOVUPS          32(DI), Y6
+	VFMADD231PS.BCST 4(BX), Y6, Y0
+	VFMADD231PS.BCST 4(BX)(CX*1), Y6, Y1
+	VFMADD231PS.BCST 4(BX)(CX*2), Y6, Y2
+	VFMADD231PS.BCST 4(BX)(DX*1), Y6, Y3
+	VFMADD231PS.BCST 4(SI), Y6, Y4
+	VFMADD231PS.BCST 4(SI)(CX*1), Y6, Y5
+	VMOVUPS          64(DI), Y6
+	VFMADD231PS.BCST 8(BX), Y6, Y0
+	VFMADD231PS.BCST 8(BX)(CX*1), Y6, Y1
+	VFMADD231PS.BCST 8(BX)(CX*2), Y6, Y2
+	VFMADD231PS.BCST 8(BX)(DX*1), Y6, Y3
+	VFMADD231PS.BCST 8(SI), Y6, Y4
+	VFMADD231PS.BCST 8(SI)(CX*1), Y6, Y5
+	VMOVUPS          96(DI), Y6
+	VFMADD231PS.BCST 12(BX), Y6, Y0
+	VFMADD231PS.BCST 12(BX)(CX*1), Y6, Y1
+	VFMADD231PS.BCST 12(BX)(CX*2), Y6, Y2
+	VFMADD231PS.BCST 12(BX)(DX*1), Y6, Y3
+	VFMADD231PS.BCST 12(SI), Y6, Y4
+	VFMADD231PS.BCST 12(SI)(CX*1), Y6, Y5
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	ADDQ             $0x00000080, DI
+	SUBQ             $0x04, R9
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, R9
+	JZ   next
+
+single:
+	VMOVUPS          (DI), Y6
+	VFMADD231PS.BCST (BX), Y6, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y6, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y6, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y6, Y3
+	VFMADD231PS.BCST (SI), Y6, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y6, Y5
+	ADDQ             $0x04, BX
+	ADDQ             $0x04, SI
+	ADDQ             $0x00000020, DI
+	DECQ             R9
+	JNZ              single
+
+next:
+	DECQ R8
+	JZ   epilogue
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
+	ADDQ R9, SI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y7
+	VADDPS  Y7, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y7
+	VADDPS  Y7, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y7
+	VADDPS  Y7, Y2, Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y7
+	VADDPS  Y7, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y7
+	VADDPS  Y7, Y4, Y4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y7
+	VADDPS  Y7, Y5, Y5
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y6
+	VBROADCASTSS 100(AX), Z7
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y6, Y2
+	VMINPS       Y2, Y7, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y7, Y3
+	VMOVUPS      Y3, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y4, Y7, Y4
+	VMOVUPS      Y4, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y7, Y5
+	VMOVUPS      Y5, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y7
+	VADDPS    Y7, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y7
+	VADDPS    Y7, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y7
+	VADDPS    Y7, Y2, Y2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y7
+	VADDPS    Y7, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y7
+	VADDPS    Y7, Y4, Y4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y7
+	VADDPS    Y7, Y5, Y5
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y6
+	VBROADCASTSS 100(AX), Z7
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y7, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y6, Y2
+	VMINPS       Y2, Y7, Y2
+	VMOVUPS      Y2, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y7, Y3
+	VMOVUPS      Y3, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y4, Y7, Y4
+	VMOVUPS      Y4, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y7, Y5
+	VMOVUPS      Y5, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm6x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm6x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	MOVQ   16(AX), DI
+TEXT ·gemm6x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (R8), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	MOVQ   56(AX), R8
+
+begun:
+	MOVQ 56(AX), R8
 
 segment:
 	MOVQ 64(AX), R9
@@ -2002,18 +4207,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z6
-	VADDPS  Z6, Z0, Z0
-	VADDPS  Z6, Z1, Z1
-	VADDPS  Z6, Z2, Z2
-	VADDPS  Z6, Z3, Z3
-	VADDPS  Z6, Z4, Z4
-	VADDPS  Z6, Z5, Z5
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -2072,18 +4265,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z3, Z3
-	VADDPS    Z6, Z4, Z4
-	VADDPS    Z6, Z5, Z5
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -2139,15 +4320,421 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm6x2AVX512(arguments *byte)
+// func gemm6x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm6x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	VMOVAPS Z0, Z4
+	VMOVAPS Y1, Y5
+	VMOVAPS Z0, Z6
+	VMOVAPS Y1, Y7
+	VMOVAPS Z0, Z8
+	VMOVAPS Y1, Y9
+	VMOVAPS Z0, Z10
+	VMOVAPS Y1, Y11
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Y1, Y5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Y1, Y7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Y1, Y9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Y1, Y11
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+	VPXORD Z4, Z4, Z4
+	VPXORD Y5, Y5, Y5
+	VPXORD Z6, Z6, Z6
+	VPXORD Y7, Y7, Y7
+	VPXORD Z8, Z8, Z8
+	VPXORD Y9, Y9, Y9
+	VPXORD Z10, Z10, Z10
+	VPXORD Y11, Y11, Y11
+
+begun:
+	MOVQ 56(AX), R8
+
+segment:
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (DI), Z12
+	VMOVUPS      64(DI), Y13
+	VBROADCASTSS (BX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (BX)(CX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (BX)(CX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (BX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(CX*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      96(DI), Z12
+	VMOVUPS      160(DI), Y13
+	VBROADCASTSS 4(BX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(BX)(CX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(BX)(CX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(BX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(SI), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(SI)(CX*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      192(DI), Z12
+	VMOVUPS      256(DI), Y13
+	VBROADCASTSS 8(BX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(BX)(CX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(BX)(CX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(BX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(SI), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(SI)(CX*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      288(DI), Z12
+	VMOVUPS      352(DI), Y13
+	VBROADCASTSS 12(BX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(BX)(CX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(BX)(CX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(BX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(SI), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(SI)(CX*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $0x00000180, DI
+	SUBQ         $0x04, R9
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, R9
+	JZ   next
+
+single:
+	VMOVUPS      (DI), Z12
+	VMOVUPS      64(DI), Y13
+	VBROADCASTSS (BX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (BX)(CX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (BX)(CX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (BX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(CX*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x00000060, DI
+	DECQ         R9
+	JNZ          single
+
+next:
+	DECQ R8
+	JZ   epilogue
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
+	ADDQ R9, SI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z14
+	VADDPS  Z14, Z0, Z0
+	VMOVUPS 64(CX), Y14
+	VADDPS  Y14, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z14
+	VADDPS  Z14, Z2, Z2
+	VMOVUPS 64(CX), Y14
+	VADDPS  Y14, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z14
+	VADDPS  Z14, Z4, Z4
+	VMOVUPS 64(CX), Y14
+	VADDPS  Y14, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z14
+	VADDPS  Z14, Z6, Z6
+	VMOVUPS 64(CX), Y14
+	VADDPS  Y14, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z14
+	VADDPS  Z14, Z8, Z8
+	VMOVUPS 64(CX), Y14
+	VADDPS  Y14, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z14
+	VADDPS  Z14, Z10, Z10
+	VMOVUPS 64(CX), Y14
+	VADDPS  Y14, Y11, Y11
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z12
+	VBROADCASTSS 100(AX), Z14
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z14, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y14, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z14, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y14, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z14, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y14, Y5
+	VMOVUPS      Y5, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z14, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y14, Y7
+	VMOVUPS      Y7, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z14, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y14, Y9
+	VMOVUPS      Y9, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z14, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y14, Y11
+	VMOVUPS      Y11, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z14
+	VADDPS    Z14, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y14
+	VADDPS    Y14, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z14
+	VADDPS    Z14, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y14
+	VADDPS    Y14, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z14
+	VADDPS    Z14, Z4, Z4
+	VMOVUPS.Z 64(CX), K1, Y14
+	VADDPS    Y14, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z14
+	VADDPS    Z14, Z6, Z6
+	VMOVUPS.Z 64(CX), K1, Y14
+	VADDPS    Y14, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z14
+	VADDPS    Z14, Z8, Z8
+	VMOVUPS.Z 64(CX), K1, Y14
+	VADDPS    Y14, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z14
+	VADDPS    Z14, Z10, Z10
+	VMOVUPS.Z 64(CX), K1, Y14
+	VADDPS    Y14, Y11, Y11
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z12
+	VBROADCASTSS 100(AX), Z14
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z14, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y14, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z14, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y14, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z14, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y14, Y5
+	VMOVUPS      Y5, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z14, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y14, Y7
+	VMOVUPS      Y7, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z14, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y14, Y9
+	VMOVUPS      Y9, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z14, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y14, Y11
+	VMOVUPS      Y11, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm6x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm6x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	MOVQ   16(AX), DI
+TEXT ·gemm6x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z1, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z1, Z11
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z1, Z11
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2160,7 +4747,9 @@ TEXT ·gemm6x2AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	MOVQ   56(AX), R8
+
+begun:
+	MOVQ 56(AX), R8
 
 segment:
 	MOVQ 64(AX), R9
@@ -2296,25 +4885,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z12
-	VADDPS  Z12, Z0, Z0
-	VADDPS  Z12, Z2, Z2
-	VADDPS  Z12, Z4, Z4
-	VADDPS  Z12, Z6, Z6
-	VADDPS  Z12, Z8, Z8
-	VADDPS  Z12, Z10, Z10
-	VMOVUPS 64(CX), Z13
-	VADDPS  Z13, Z1, Z1
-	VADDPS  Z13, Z3, Z3
-	VADDPS  Z13, Z5, Z5
-	VADDPS  Z13, Z7, Z7
-	VADDPS  Z13, Z9, Z9
-	VADDPS  Z13, Z11, Z11
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -2403,25 +4973,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 64(CX), K1, Z13
-	VADDPS    Z13, Z1, Z1
-	VADDPS    Z13, Z3, Z3
-	VADDPS    Z13, Z5, Z5
-	VADDPS    Z13, Z7, Z7
-	VADDPS    Z13, Z9, Z9
-	VADDPS    Z13, Z11, Z11
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -2507,15 +5058,290 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm7x1AVX512(arguments *byte)
+// func gemm7x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm7x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (R8), K1, Y0
+	VMOVAPS   Y0, Y1
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y0, Y3
+	VMOVAPS   Y0, Y4
+	VMOVAPS   Y0, Y5
+	VMOVAPS   Y0, Y6
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+	VPXORD Y2, Y2, Y2
+	VPXORD Y3, Y3, Y3
+	VPXORD Y4, Y4, Y4
+	VPXORD Y5, Y5, Y5
+	VPXORD Y6, Y6, Y6
+
+begun:
+	MOVQ 56(AX), R8
+
+segment:
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (DI), Y7
+	VFMADD231PS.BCST (BX), Y7, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y7, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y7, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y7, Y3
+	VFMADD231PS.BCST (SI), Y7, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y7, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y7, Y6
+	VMOVUPS          32(DI), Y7
+	VFMADD231PS.BCST 4(BX), Y7, Y0
+	VFMADD231PS.BCST 4(BX)(CX*1), Y7, Y1
+	VFMADD231PS.BCST 4(BX)(CX*2), Y7, Y2
+	VFMADD231PS.BCST 4(BX)(DX*1), Y7, Y3
+	VFMADD231PS.BCST 4(SI), Y7, Y4
+	VFMADD231PS.BCST 4(SI)(CX*1), Y7, Y5
+	VFMADD231PS.BCST 4(SI)(CX*2), Y7, Y6
+	VMOVUPS          64(DI), Y7
+	VFMADD231PS.BCST 8(BX), Y7, Y0
+	VFMADD231PS.BCST 8(BX)(CX*1), Y7, Y1
+	VFMADD231PS.BCST 8(BX)(CX*2), Y7, Y2
+	VFMADD231PS.BCST 8(BX)(DX*1), Y7, Y3
+	VFMADD231PS.BCST 8(SI), Y7, Y4
+	VFMADD231PS.BCST 8(SI)(CX*1), Y7, Y5
+	VFMADD231PS.BCST 8(SI)(CX*2), Y7, Y6
+	VMOVUPS          96(DI), Y7
+	VFMADD231PS.BCST 12(BX), Y7, Y0
+	VFMADD231PS.BCST 12(BX)(CX*1), Y7, Y1
+	VFMADD231PS.BCST 12(BX)(CX*2), Y7, Y2
+	VFMADD231PS.BCST 12(BX)(DX*1), Y7, Y3
+	VFMADD231PS.BCST 12(SI), Y7, Y4
+	VFMADD231PS.BCST 12(SI)(CX*1), Y7, Y5
+	VFMADD231PS.BCST 12(SI)(CX*2), Y7, Y6
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	ADDQ             $0x00000080, DI
+	SUBQ             $0x04, R9
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, R9
+	JZ   next
+
+single:
+	VMOVUPS          (DI), Y7
+	VFMADD231PS.BCST (BX), Y7, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y7, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y7, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y7, Y3
+	VFMADD231PS.BCST (SI), Y7, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y7, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y7, Y6
+	ADDQ             $0x04, BX
+	ADDQ             $0x04, SI
+	ADDQ             $0x00000020, DI
+	DECQ             R9
+	JNZ              single
+
+next:
+	DECQ R8
+	JZ   epilogue
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
+	ADDQ R9, SI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y2, Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y4, Y4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y6, Y6
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Z8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMOVUPS      Y3, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMOVUPS      Y4, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMOVUPS      Y5, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+	VMOVUPS      Y6, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y8
+	VADDPS    Y8, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y8
+	VADDPS    Y8, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y8
+	VADDPS    Y8, Y2, Y2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y8
+	VADDPS    Y8, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y8
+	VADDPS    Y8, Y4, Y4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y8
+	VADDPS    Y8, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y8
+	VADDPS    Y8, Y6, Y6
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Z8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMOVUPS      Y2, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMOVUPS      Y3, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMOVUPS      Y4, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMOVUPS      Y5, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+	VMOVUPS      Y6, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm7x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm7x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	MOVQ   16(AX), DI
+TEXT ·gemm7x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (R8), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2523,7 +5349,9 @@ TEXT ·gemm7x1AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
-	MOVQ   56(AX), R8
+
+begun:
+	MOVQ 56(AX), R8
 
 segment:
 	MOVQ 64(AX), R9
@@ -2599,19 +5427,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z7
-	VADDPS  Z7, Z0, Z0
-	VADDPS  Z7, Z1, Z1
-	VADDPS  Z7, Z2, Z2
-	VADDPS  Z7, Z3, Z3
-	VADDPS  Z7, Z4, Z4
-	VADDPS  Z7, Z5, Z5
-	VADDPS  Z7, Z6, Z6
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -2677,19 +5492,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z7
-	VADDPS    Z7, Z0, Z0
-	VADDPS    Z7, Z1, Z1
-	VADDPS    Z7, Z2, Z2
-	VADDPS    Z7, Z3, Z3
-	VADDPS    Z7, Z4, Z4
-	VADDPS    Z7, Z5, Z5
-	VADDPS    Z7, Z6, Z6
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -2752,15 +5554,470 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm7x2AVX512(arguments *byte)
+// func gemm7x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm7x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	VMOVAPS Z0, Z4
+	VMOVAPS Y1, Y5
+	VMOVAPS Z0, Z6
+	VMOVAPS Y1, Y7
+	VMOVAPS Z0, Z8
+	VMOVAPS Y1, Y9
+	VMOVAPS Z0, Z10
+	VMOVAPS Y1, Y11
+	VMOVAPS Z0, Z12
+	VMOVAPS Y1, Y13
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Y1, Y5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Y1, Y7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Y1, Y9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Y1, Y11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Y1, Y13
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+	VPXORD Z4, Z4, Z4
+	VPXORD Y5, Y5, Y5
+	VPXORD Z6, Z6, Z6
+	VPXORD Y7, Y7, Y7
+	VPXORD Z8, Z8, Z8
+	VPXORD Y9, Y9, Y9
+	VPXORD Z10, Z10, Z10
+	VPXORD Y11, Y11, Y11
+	VPXORD Z12, Z12, Z12
+	VPXORD Y13, Y13, Y13
+
+begun:
+	MOVQ 56(AX), R8
+
+segment:
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (DI), Z14
+	VMOVUPS      64(DI), Y15
+	VBROADCASTSS (BX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Y15, Y16, Y1
+	VBROADCASTSS (BX)(CX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Y15, Y16, Y3
+	VBROADCASTSS (BX)(CX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Y15, Y16, Y5
+	VBROADCASTSS (BX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Y15, Y16, Y7
+	VBROADCASTSS (SI), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Y15, Y16, Y9
+	VBROADCASTSS (SI)(CX*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Y15, Y16, Y11
+	VBROADCASTSS (SI)(CX*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Y15, Y16, Y13
+	VMOVUPS      96(DI), Z14
+	VMOVUPS      160(DI), Y15
+	VBROADCASTSS 4(BX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Y15, Y16, Y1
+	VBROADCASTSS 4(BX)(CX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Y15, Y16, Y3
+	VBROADCASTSS 4(BX)(CX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Y15, Y16, Y5
+	VBROADCASTSS 4(BX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Y15, Y16, Y7
+	VBROADCASTSS 4(SI), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Y15, Y16, Y9
+	VBROADCASTSS 4(SI)(CX*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Y15, Y16, Y11
+	VBROADCASTSS 4(SI)(CX*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Y15, Y16, Y13
+	VMOVUPS      192(DI), Z14
+	VMOVUPS      256(DI), Y15
+	VBROADCASTSS 8(BX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Y15, Y16, Y1
+	VBROADCASTSS 8(BX)(CX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Y15, Y16, Y3
+	VBROADCASTSS 8(BX)(CX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Y15, Y16, Y5
+	VBROADCASTSS 8(BX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Y15, Y16, Y7
+	VBROADCASTSS 8(SI), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Y15, Y16, Y9
+	VBROADCASTSS 8(SI)(CX*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Y15, Y16, Y11
+	VBROADCASTSS 8(SI)(CX*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Y15, Y16, Y13
+	VMOVUPS      288(DI), Z14
+	VMOVUPS      352(DI), Y15
+	VBROADCASTSS 12(BX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Y15, Y16, Y1
+	VBROADCASTSS 12(BX)(CX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Y15, Y16, Y3
+	VBROADCASTSS 12(BX)(CX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Y15, Y16, Y5
+	VBROADCASTSS 12(BX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Y15, Y16, Y7
+	VBROADCASTSS 12(SI), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Y15, Y16, Y9
+	VBROADCASTSS 12(SI)(CX*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Y15, Y16, Y11
+	VBROADCASTSS 12(SI)(CX*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Y15, Y16, Y13
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $0x00000180, DI
+	SUBQ         $0x04, R9
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, R9
+	JZ   next
+
+single:
+	VMOVUPS      (DI), Z14
+	VMOVUPS      64(DI), Y15
+	VBROADCASTSS (BX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Y15, Y16, Y1
+	VBROADCASTSS (BX)(CX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Y15, Y16, Y3
+	VBROADCASTSS (BX)(CX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Y15, Y16, Y5
+	VBROADCASTSS (BX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Y15, Y16, Y7
+	VBROADCASTSS (SI), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Y15, Y16, Y9
+	VBROADCASTSS (SI)(CX*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Y15, Y16, Y11
+	VBROADCASTSS (SI)(CX*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Y15, Y16, Y13
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x00000060, DI
+	DECQ         R9
+	JNZ          single
+
+next:
+	DECQ R8
+	JZ   epilogue
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
+	ADDQ R9, SI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z16
+	VADDPS  Z16, Z0, Z0
+	VMOVUPS 64(CX), Y16
+	VADDPS  Y16, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VADDPS  Z16, Z2, Z2
+	VMOVUPS 64(CX), Y16
+	VADDPS  Y16, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VADDPS  Z16, Z4, Z4
+	VMOVUPS 64(CX), Y16
+	VADDPS  Y16, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VADDPS  Z16, Z6, Z6
+	VMOVUPS 64(CX), Y16
+	VADDPS  Y16, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VADDPS  Z16, Z8, Z8
+	VMOVUPS 64(CX), Y16
+	VADDPS  Y16, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VADDPS  Z16, Z10, Z10
+	VMOVUPS 64(CX), Y16
+	VADDPS  Y16, Y11, Y11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VADDPS  Z16, Z12, Z12
+	VMOVUPS 64(CX), Y16
+	VADDPS  Y16, Y13, Y13
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z14
+	VBROADCASTSS 100(AX), Z16
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z16, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y14, Y1
+	VMINPS       Y1, Y16, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z16, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y14, Y3
+	VMINPS       Y3, Y16, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z16, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y14, Y5
+	VMINPS       Y5, Y16, Y5
+	VMOVUPS      Y5, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z16, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y14, Y7
+	VMINPS       Y7, Y16, Y7
+	VMOVUPS      Y7, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z16, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y14, Y9
+	VMINPS       Y9, Y16, Y9
+	VMOVUPS      Y9, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z16, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y14, Y11
+	VMINPS       Y11, Y16, Y11
+	VMOVUPS      Y11, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z16, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y14, Y13
+	VMINPS       Y13, Y16, Y13
+	VMOVUPS      Y13, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z16
+	VADDPS    Z16, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y16
+	VADDPS    Y16, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z16
+	VADDPS    Z16, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y16
+	VADDPS    Y16, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z16
+	VADDPS    Z16, Z4, Z4
+	VMOVUPS.Z 64(CX), K1, Y16
+	VADDPS    Y16, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z16
+	VADDPS    Z16, Z6, Z6
+	VMOVUPS.Z 64(CX), K1, Y16
+	VADDPS    Y16, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z16
+	VADDPS    Z16, Z8, Z8
+	VMOVUPS.Z 64(CX), K1, Y16
+	VADDPS    Y16, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z16
+	VADDPS    Z16, Z10, Z10
+	VMOVUPS.Z 64(CX), K1, Y16
+	VADDPS    Y16, Y11, Y11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z16
+	VADDPS    Z16, Z12, Z12
+	VMOVUPS.Z 64(CX), K1, Y16
+	VADDPS    Y16, Y13, Y13
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z14
+	VBROADCASTSS 100(AX), Z16
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z16, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y14, Y1
+	VMINPS       Y1, Y16, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z16, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y14, Y3
+	VMINPS       Y3, Y16, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z16, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y14, Y5
+	VMINPS       Y5, Y16, Y5
+	VMOVUPS      Y5, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z16, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y14, Y7
+	VMINPS       Y7, Y16, Y7
+	VMOVUPS      Y7, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z16, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y14, Y9
+	VMINPS       Y9, Y16, Y9
+	VMOVUPS      Y9, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z16, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y14, Y11
+	VMINPS       Y11, Y16, Y11
+	VMOVUPS      Y11, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z16, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y14, Y13
+	VMINPS       Y13, Y16, Y13
+	VMOVUPS      Y13, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm7x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm7x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	MOVQ   16(AX), DI
+TEXT ·gemm7x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z1, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z1, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z1, Z13
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z1, Z13
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2775,7 +6032,9 @@ TEXT ·gemm7x2AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	MOVQ   56(AX), R8
+
+begun:
+	MOVQ 56(AX), R8
 
 segment:
 	MOVQ 64(AX), R9
@@ -2926,27 +6185,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z14
-	VADDPS  Z14, Z0, Z0
-	VADDPS  Z14, Z2, Z2
-	VADDPS  Z14, Z4, Z4
-	VADDPS  Z14, Z6, Z6
-	VADDPS  Z14, Z8, Z8
-	VADDPS  Z14, Z10, Z10
-	VADDPS  Z14, Z12, Z12
-	VMOVUPS 64(CX), Z15
-	VADDPS  Z15, Z1, Z1
-	VADDPS  Z15, Z3, Z3
-	VADDPS  Z15, Z5, Z5
-	VADDPS  Z15, Z7, Z7
-	VADDPS  Z15, Z9, Z9
-	VADDPS  Z15, Z11, Z11
-	VADDPS  Z15, Z13, Z13
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -3047,27 +6285,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z14
-	VADDPS    Z14, Z0, Z0
-	VADDPS    Z14, Z2, Z2
-	VADDPS    Z14, Z4, Z4
-	VADDPS    Z14, Z6, Z6
-	VADDPS    Z14, Z8, Z8
-	VADDPS    Z14, Z10, Z10
-	VADDPS    Z14, Z12, Z12
-	VMOVUPS.Z 64(CX), K1, Z15
-	VADDPS    Z15, Z1, Z1
-	VADDPS    Z15, Z3, Z3
-	VADDPS    Z15, Z5, Z5
-	VADDPS    Z15, Z7, Z7
-	VADDPS    Z15, Z9, Z9
-	VADDPS    Z15, Z11, Z11
-	VADDPS    Z15, Z13, Z13
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -3165,15 +6382,314 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm8x1AVX512(arguments *byte)
+// func gemm8x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm8x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (R8), K1, Y0
+	VMOVAPS   Y0, Y1
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y0, Y3
+	VMOVAPS   Y0, Y4
+	VMOVAPS   Y0, Y5
+	VMOVAPS   Y0, Y6
+	VMOVAPS   Y0, Y7
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+	VPXORD Y2, Y2, Y2
+	VPXORD Y3, Y3, Y3
+	VPXORD Y4, Y4, Y4
+	VPXORD Y5, Y5, Y5
+	VPXORD Y6, Y6, Y6
+	VPXORD Y7, Y7, Y7
+
+begun:
+	MOVQ 56(AX), R8
+
+segment:
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (DI), Y8
+	VFMADD231PS.BCST (BX), Y8, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y8, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y8, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y8, Y3
+	VFMADD231PS.BCST (SI), Y8, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y8, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y8, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y8, Y7
+	VMOVUPS          32(DI), Y8
+	VFMADD231PS.BCST 4(BX), Y8, Y0
+	VFMADD231PS.BCST 4(BX)(CX*1), Y8, Y1
+	VFMADD231PS.BCST 4(BX)(CX*2), Y8, Y2
+	VFMADD231PS.BCST 4(BX)(DX*1), Y8, Y3
+	VFMADD231PS.BCST 4(SI), Y8, Y4
+	VFMADD231PS.BCST 4(SI)(CX*1), Y8, Y5
+	VFMADD231PS.BCST 4(SI)(CX*2), Y8, Y6
+	VFMADD231PS.BCST 4(SI)(DX*1), Y8, Y7
+	VMOVUPS          64(DI), Y8
+	VFMADD231PS.BCST 8(BX), Y8, Y0
+	VFMADD231PS.BCST 8(BX)(CX*1), Y8, Y1
+	VFMADD231PS.BCST 8(BX)(CX*2), Y8, Y2
+	VFMADD231PS.BCST 8(BX)(DX*1), Y8, Y3
+	VFMADD231PS.BCST 8(SI), Y8, Y4
+	VFMADD231PS.BCST 8(SI)(CX*1), Y8, Y5
+	VFMADD231PS.BCST 8(SI)(CX*2), Y8, Y6
+	VFMADD231PS.BCST 8(SI)(DX*1), Y8, Y7
+	VMOVUPS          96(DI), Y8
+	VFMADD231PS.BCST 12(BX), Y8, Y0
+	VFMADD231PS.BCST 12(BX)(CX*1), Y8, Y1
+	VFMADD231PS.BCST 12(BX)(CX*2), Y8, Y2
+	VFMADD231PS.BCST 12(BX)(DX*1), Y8, Y3
+	VFMADD231PS.BCST 12(SI), Y8, Y4
+	VFMADD231PS.BCST 12(SI)(CX*1), Y8, Y5
+	VFMADD231PS.BCST 12(SI)(CX*2), Y8, Y6
+	VFMADD231PS.BCST 12(SI)(DX*1), Y8, Y7
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	ADDQ             $0x00000080, DI
+	SUBQ             $0x04, R9
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, R9
+	JZ   next
+
+single:
+	VMOVUPS          (DI), Y8
+	VFMADD231PS.BCST (BX), Y8, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y8, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y8, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y8, Y3
+	VFMADD231PS.BCST (SI), Y8, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y8, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y8, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y8, Y7
+	ADDQ             $0x04, BX
+	ADDQ             $0x04, SI
+	ADDQ             $0x00000020, DI
+	DECQ             R9
+	JNZ              single
+
+next:
+	DECQ R8
+	JZ   epilogue
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
+	ADDQ R9, SI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y9
+	VADDPS  Y9, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y9
+	VADDPS  Y9, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y9
+	VADDPS  Y9, Y2, Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y9
+	VADDPS  Y9, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y9
+	VADDPS  Y9, Y4, Y4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y9
+	VADDPS  Y9, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y9
+	VADDPS  Y9, Y6, Y6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y9
+	VADDPS  Y9, Y7, Y7
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y8
+	VBROADCASTSS 100(AX), Z9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMOVUPS      Y3, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMOVUPS      Y4, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMOVUPS      Y5, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMOVUPS      Y6, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+	VMOVUPS      Y7, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y9
+	VADDPS    Y9, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y9
+	VADDPS    Y9, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y9
+	VADDPS    Y9, Y2, Y2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y9
+	VADDPS    Y9, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y9
+	VADDPS    Y9, Y4, Y4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y9
+	VADDPS    Y9, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y9
+	VADDPS    Y9, Y6, Y6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y9
+	VADDPS    Y9, Y7, Y7
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y8
+	VBROADCASTSS 100(AX), Z9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMOVUPS      Y2, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMOVUPS      Y3, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMOVUPS      Y4, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMOVUPS      Y5, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMOVUPS      Y6, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+	VMOVUPS      Y7, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm8x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm8x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	MOVQ   16(AX), DI
+TEXT ·gemm8x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (R8), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3182,7 +6698,9 @@ TEXT ·gemm8x1AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	MOVQ   56(AX), R8
+
+begun:
+	MOVQ 56(AX), R8
 
 segment:
 	MOVQ 64(AX), R9
@@ -3263,20 +6781,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z8
-	VADDPS  Z8, Z0, Z0
-	VADDPS  Z8, Z1, Z1
-	VADDPS  Z8, Z2, Z2
-	VADDPS  Z8, Z3, Z3
-	VADDPS  Z8, Z4, Z4
-	VADDPS  Z8, Z5, Z5
-	VADDPS  Z8, Z6, Z6
-	VADDPS  Z8, Z7, Z7
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -3349,20 +6853,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z4, Z4
-	VADDPS    Z8, Z5, Z5
-	VADDPS    Z8, Z6, Z6
-	VADDPS    Z8, Z7, Z7
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -3432,15 +6922,519 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm8x2AVX512(arguments *byte)
+// func gemm8x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm8x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	VMOVAPS Z0, Z4
+	VMOVAPS Y1, Y5
+	VMOVAPS Z0, Z6
+	VMOVAPS Y1, Y7
+	VMOVAPS Z0, Z8
+	VMOVAPS Y1, Y9
+	VMOVAPS Z0, Z10
+	VMOVAPS Y1, Y11
+	VMOVAPS Z0, Z12
+	VMOVAPS Y1, Y13
+	VMOVAPS Z0, Z14
+	VMOVAPS Y1, Y15
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Y1, Y5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Y1, Y7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Y1, Y9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Y1, Y11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Y1, Y13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Y1, Y15
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+	VPXORD Z4, Z4, Z4
+	VPXORD Y5, Y5, Y5
+	VPXORD Z6, Z6, Z6
+	VPXORD Y7, Y7, Y7
+	VPXORD Z8, Z8, Z8
+	VPXORD Y9, Y9, Y9
+	VPXORD Z10, Z10, Z10
+	VPXORD Y11, Y11, Y11
+	VPXORD Z12, Z12, Z12
+	VPXORD Y13, Y13, Y13
+	VPXORD Z14, Z14, Z14
+	VPXORD Y15, Y15, Y15
+
+begun:
+	MOVQ 56(AX), R8
+
+segment:
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Y17
+	VBROADCASTSS (BX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Y17, Y18, Y1
+	VBROADCASTSS (BX)(CX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Y17, Y18, Y3
+	VBROADCASTSS (BX)(CX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Y17, Y18, Y5
+	VBROADCASTSS (BX)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Y17, Y18, Y7
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Y17, Y18, Y9
+	VBROADCASTSS (SI)(CX*1), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Y17, Y18, Y11
+	VBROADCASTSS (SI)(CX*2), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Y17, Y18, Y13
+	VBROADCASTSS (SI)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Y17, Y18, Y15
+	VMOVUPS      96(DI), Z16
+	VMOVUPS      160(DI), Y17
+	VBROADCASTSS 4(BX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Y17, Y18, Y1
+	VBROADCASTSS 4(BX)(CX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Y17, Y18, Y3
+	VBROADCASTSS 4(BX)(CX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Y17, Y18, Y5
+	VBROADCASTSS 4(BX)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Y17, Y18, Y7
+	VBROADCASTSS 4(SI), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Y17, Y18, Y9
+	VBROADCASTSS 4(SI)(CX*1), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Y17, Y18, Y11
+	VBROADCASTSS 4(SI)(CX*2), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Y17, Y18, Y13
+	VBROADCASTSS 4(SI)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Y17, Y18, Y15
+	VMOVUPS      192(DI), Z16
+	VMOVUPS      256(DI), Y17
+	VBROADCASTSS 8(BX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Y17, Y18, Y1
+	VBROADCASTSS 8(BX)(CX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Y17, Y18, Y3
+	VBROADCASTSS 8(BX)(CX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Y17, Y18, Y5
+	VBROADCASTSS 8(BX)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Y17, Y18, Y7
+	VBROADCASTSS 8(SI), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Y17, Y18, Y9
+	VBROADCASTSS 8(SI)(CX*1), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Y17, Y18, Y11
+	VBROADCASTSS 8(SI)(CX*2), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Y17, Y18, Y13
+	VBROADCASTSS 8(SI)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Y17, Y18, Y15
+	VMOVUPS      288(DI), Z16
+	VMOVUPS      352(DI), Y17
+	VBROADCASTSS 12(BX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Y17, Y18, Y1
+	VBROADCASTSS 12(BX)(CX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Y17, Y18, Y3
+	VBROADCASTSS 12(BX)(CX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Y17, Y18, Y5
+	VBROADCASTSS 12(BX)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Y17, Y18, Y7
+	VBROADCASTSS 12(SI), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Y17, Y18, Y9
+	VBROADCASTSS 12(SI)(CX*1), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Y17, Y18, Y11
+	VBROADCASTSS 12(SI)(CX*2), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Y17, Y18, Y13
+	VBROADCASTSS 12(SI)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Y17, Y18, Y15
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $0x00000180, DI
+	SUBQ         $0x04, R9
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, R9
+	JZ   next
+
+single:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Y17
+	VBROADCASTSS (BX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Y17, Y18, Y1
+	VBROADCASTSS (BX)(CX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Y17, Y18, Y3
+	VBROADCASTSS (BX)(CX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Y17, Y18, Y5
+	VBROADCASTSS (BX)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Y17, Y18, Y7
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Y17, Y18, Y9
+	VBROADCASTSS (SI)(CX*1), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Y17, Y18, Y11
+	VBROADCASTSS (SI)(CX*2), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Y17, Y18, Y13
+	VBROADCASTSS (SI)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Y17, Y18, Y15
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x00000060, DI
+	DECQ         R9
+	JNZ          single
+
+next:
+	DECQ R8
+	JZ   epilogue
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
+	ADDQ R9, SI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z18
+	VADDPS  Z18, Z0, Z0
+	VMOVUPS 64(CX), Y18
+	VADDPS  Y18, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z18
+	VADDPS  Z18, Z2, Z2
+	VMOVUPS 64(CX), Y18
+	VADDPS  Y18, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z18
+	VADDPS  Z18, Z4, Z4
+	VMOVUPS 64(CX), Y18
+	VADDPS  Y18, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z18
+	VADDPS  Z18, Z6, Z6
+	VMOVUPS 64(CX), Y18
+	VADDPS  Y18, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z18
+	VADDPS  Z18, Z8, Z8
+	VMOVUPS 64(CX), Y18
+	VADDPS  Y18, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z18
+	VADDPS  Z18, Z10, Z10
+	VMOVUPS 64(CX), Y18
+	VADDPS  Y18, Y11, Y11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z18
+	VADDPS  Z18, Z12, Z12
+	VMOVUPS 64(CX), Y18
+	VADDPS  Y18, Y13, Y13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z18
+	VADDPS  Z18, Z14, Z14
+	VMOVUPS 64(CX), Y18
+	VADDPS  Y18, Y15, Y15
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z16
+	VBROADCASTSS 100(AX), Z18
+	VMAXPS       Z0, Z16, Z0
+	VMINPS       Z0, Z18, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y16, Y1
+	VMINPS       Y1, Y18, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z18, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y16, Y3
+	VMINPS       Y3, Y18, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z16, Z4
+	VMINPS       Z4, Z18, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y16, Y5
+	VMINPS       Y5, Y18, Y5
+	VMOVUPS      Y5, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z16, Z6
+	VMINPS       Z6, Z18, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y16, Y7
+	VMINPS       Y7, Y18, Y7
+	VMOVUPS      Y7, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z16, Z8
+	VMINPS       Z8, Z18, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y16, Y9
+	VMINPS       Y9, Y18, Y9
+	VMOVUPS      Y9, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z16, Z10
+	VMINPS       Z10, Z18, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y16, Y11
+	VMINPS       Y11, Y18, Y11
+	VMOVUPS      Y11, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z16, Z12
+	VMINPS       Z12, Z18, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y16, Y13
+	VMINPS       Y13, Y18, Y13
+	VMOVUPS      Y13, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z16, Z14
+	VMINPS       Z14, Z18, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y16, Y15
+	VMINPS       Y15, Y18, Y15
+	VMOVUPS      Y15, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z18
+	VADDPS    Z18, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y18
+	VADDPS    Y18, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z18
+	VADDPS    Z18, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y18
+	VADDPS    Y18, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z18
+	VADDPS    Z18, Z4, Z4
+	VMOVUPS.Z 64(CX), K1, Y18
+	VADDPS    Y18, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z18
+	VADDPS    Z18, Z6, Z6
+	VMOVUPS.Z 64(CX), K1, Y18
+	VADDPS    Y18, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z18
+	VADDPS    Z18, Z8, Z8
+	VMOVUPS.Z 64(CX), K1, Y18
+	VADDPS    Y18, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z18
+	VADDPS    Z18, Z10, Z10
+	VMOVUPS.Z 64(CX), K1, Y18
+	VADDPS    Y18, Y11, Y11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z18
+	VADDPS    Z18, Z12, Z12
+	VMOVUPS.Z 64(CX), K1, Y18
+	VADDPS    Y18, Y13, Y13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z18
+	VADDPS    Z18, Z14, Z14
+	VMOVUPS.Z 64(CX), K1, Y18
+	VADDPS    Y18, Y15, Y15
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z16
+	VBROADCASTSS 100(AX), Z18
+	VMAXPS       Z0, Z16, Z0
+	VMINPS       Z0, Z18, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y16, Y1
+	VMINPS       Y1, Y18, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z18, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y16, Y3
+	VMINPS       Y3, Y18, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z16, Z4
+	VMINPS       Z4, Z18, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y16, Y5
+	VMINPS       Y5, Y18, Y5
+	VMOVUPS      Y5, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z16, Z6
+	VMINPS       Z6, Z18, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y16, Y7
+	VMINPS       Y7, Y18, Y7
+	VMOVUPS      Y7, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z16, Z8
+	VMINPS       Z8, Z18, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y16, Y9
+	VMINPS       Y9, Y18, Y9
+	VMOVUPS      Y9, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z16, Z10
+	VMINPS       Z10, Z18, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y16, Y11
+	VMINPS       Y11, Y18, Y11
+	VMOVUPS      Y11, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z16, Z12
+	VMINPS       Z12, Z18, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y16, Y13
+	VMINPS       Y13, Y18, Y13
+	VMOVUPS      Y13, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z16, Z14
+	VMINPS       Z14, Z18, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y16, Y15
+	VMINPS       Y15, Y18, Y15
+	VMOVUPS      Y15, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm8x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm8x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	MOVQ   16(AX), DI
+TEXT ·gemm8x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z1, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z1, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z1, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z1, Z15
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z1, Z15
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3457,7 +7451,9 @@ TEXT ·gemm8x2AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	MOVQ   56(AX), R8
+
+begun:
+	MOVQ 56(AX), R8
 
 segment:
 	MOVQ 64(AX), R9
@@ -3623,29 +7619,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z16
-	VADDPS  Z16, Z0, Z0
-	VADDPS  Z16, Z2, Z2
-	VADDPS  Z16, Z4, Z4
-	VADDPS  Z16, Z6, Z6
-	VADDPS  Z16, Z8, Z8
-	VADDPS  Z16, Z10, Z10
-	VADDPS  Z16, Z12, Z12
-	VADDPS  Z16, Z14, Z14
-	VMOVUPS 64(CX), Z17
-	VADDPS  Z17, Z1, Z1
-	VADDPS  Z17, Z3, Z3
-	VADDPS  Z17, Z5, Z5
-	VADDPS  Z17, Z7, Z7
-	VADDPS  Z17, Z9, Z9
-	VADDPS  Z17, Z11, Z11
-	VADDPS  Z17, Z13, Z13
-	VADDPS  Z17, Z15, Z15
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -3758,29 +7731,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z12, Z12
-	VADDPS    Z16, Z14, Z14
-	VMOVUPS.Z 64(CX), K1, Z17
-	VADDPS    Z17, Z1, Z1
-	VADDPS    Z17, Z3, Z3
-	VADDPS    Z17, Z5, Z5
-	VADDPS    Z17, Z7, Z7
-	VADDPS    Z17, Z9, Z9
-	VADDPS    Z17, Z11, Z11
-	VADDPS    Z17, Z13, Z13
-	VADDPS    Z17, Z15, Z15
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -3890,16 +7840,343 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm9x1AVX512(arguments *byte)
+// func gemm9x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm9x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Y0
+	VMOVAPS   Y0, Y1
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y0, Y3
+	VMOVAPS   Y0, Y4
+	VMOVAPS   Y0, Y5
+	VMOVAPS   Y0, Y6
+	VMOVAPS   Y0, Y7
+	VMOVAPS   Y0, Y8
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+	VPXORD Y2, Y2, Y2
+	VPXORD Y3, Y3, Y3
+	VPXORD Y4, Y4, Y4
+	VPXORD Y5, Y5, Y5
+	VPXORD Y6, Y6, Y6
+	VPXORD Y7, Y7, Y7
+	VPXORD Y8, Y8, Y8
+
+begun:
+	MOVQ 56(AX), R9
+
+segment:
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (R8), Y9
+	VFMADD231PS.BCST (BX), Y9, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y9, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y9, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y9, Y3
+	VFMADD231PS.BCST (SI), Y9, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y9, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y9, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y9, Y7
+	VFMADD231PS.BCST (DI), Y9, Y8
+	VMOVUPS          32(R8), Y9
+	VFMADD231PS.BCST 4(BX), Y9, Y0
+	VFMADD231PS.BCST 4(BX)(CX*1), Y9, Y1
+	VFMADD231PS.BCST 4(BX)(CX*2), Y9, Y2
+	VFMADD231PS.BCST 4(BX)(DX*1), Y9, Y3
+	VFMADD231PS.BCST 4(SI), Y9, Y4
+	VFMADD231PS.BCST 4(SI)(CX*1), Y9, Y5
+	VFMADD231PS.BCST 4(SI)(CX*2), Y9, Y6
+	VFMADD231PS.BCST 4(SI)(DX*1), Y9, Y7
+	VFMADD231PS.BCST 4(DI), Y9, Y8
+	VMOVUPS          64(R8), Y9
+	VFMADD231PS.BCST 8(BX), Y9, Y0
+	VFMADD231PS.BCST 8(BX)(CX*1), Y9, Y1
+	VFMADD231PS.BCST 8(BX)(CX*2), Y9, Y2
+	VFMADD231PS.BCST 8(BX)(DX*1), Y9, Y3
+	VFMADD231PS.BCST 8(SI), Y9, Y4
+	VFMADD231PS.BCST 8(SI)(CX*1), Y9, Y5
+	VFMADD231PS.BCST 8(SI)(CX*2), Y9, Y6
+	VFMADD231PS.BCST 8(SI)(DX*1), Y9, Y7
+	VFMADD231PS.BCST 8(DI), Y9, Y8
+	VMOVUPS          96(R8), Y9
+	VFMADD231PS.BCST 12(BX), Y9, Y0
+	VFMADD231PS.BCST 12(BX)(CX*1), Y9, Y1
+	VFMADD231PS.BCST 12(BX)(CX*2), Y9, Y2
+	VFMADD231PS.BCST 12(BX)(DX*1), Y9, Y3
+	VFMADD231PS.BCST 12(SI), Y9, Y4
+	VFMADD231PS.BCST 12(SI)(CX*1), Y9, Y5
+	VFMADD231PS.BCST 12(SI)(CX*2), Y9, Y6
+	VFMADD231PS.BCST 12(SI)(DX*1), Y9, Y7
+	VFMADD231PS.BCST 12(DI), Y9, Y8
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	ADDQ             $0x10, DI
+	ADDQ             $0x00000080, R8
+	SUBQ             $0x04, R10
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, R10
+	JZ   next
+
+single:
+	VMOVUPS          (R8), Y9
+	VFMADD231PS.BCST (BX), Y9, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y9, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y9, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y9, Y3
+	VFMADD231PS.BCST (SI), Y9, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y9, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y9, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y9, Y7
+	VFMADD231PS.BCST (DI), Y9, Y8
+	ADDQ             $0x04, BX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	ADDQ             $0x00000020, R8
+	DECQ             R10
+	JNZ              single
+
+next:
+	DECQ R9
+	JZ   epilogue
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
+	ADDQ R10, DI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y10
+	VADDPS  Y10, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y10
+	VADDPS  Y10, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y10
+	VADDPS  Y10, Y2, Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y10
+	VADDPS  Y10, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y10
+	VADDPS  Y10, Y4, Y4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y10
+	VADDPS  Y10, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y10
+	VADDPS  Y10, Y6, Y6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y10
+	VADDPS  Y10, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y10
+	VADDPS  Y10, Y8, Y8
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Z10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMOVUPS      Y3, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMOVUPS      Y4, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMOVUPS      Y5, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMOVUPS      Y6, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMOVUPS      Y7, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	VMOVUPS      Y8, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y10
+	VADDPS    Y10, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y10
+	VADDPS    Y10, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y10
+	VADDPS    Y10, Y2, Y2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y10
+	VADDPS    Y10, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y10
+	VADDPS    Y10, Y4, Y4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y10
+	VADDPS    Y10, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y10
+	VADDPS    Y10, Y6, Y6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y10
+	VADDPS    Y10, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y10
+	VADDPS    Y10, Y8, Y8
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Z10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMOVUPS      Y2, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMOVUPS      Y3, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMOVUPS      Y4, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMOVUPS      Y5, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMOVUPS      Y6, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMOVUPS      Y7, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	VMOVUPS      Y8, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm9x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm9x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	LEAQ   (SI)(CX*4), DI
-	MOVQ   16(AX), R8
+TEXT ·gemm9x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3909,7 +8186,9 @@ TEXT ·gemm9x1AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
-	MOVQ   56(AX), R9
+
+begun:
+	MOVQ 56(AX), R9
 
 segment:
 	MOVQ 64(AX), R10
@@ -3998,21 +8277,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z9
-	VADDPS  Z9, Z0, Z0
-	VADDPS  Z9, Z1, Z1
-	VADDPS  Z9, Z2, Z2
-	VADDPS  Z9, Z3, Z3
-	VADDPS  Z9, Z4, Z4
-	VADDPS  Z9, Z5, Z5
-	VADDPS  Z9, Z6, Z6
-	VADDPS  Z9, Z7, Z7
-	VADDPS  Z9, Z8, Z8
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -4092,21 +8356,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z9
-	VADDPS    Z9, Z0, Z0
-	VADDPS    Z9, Z1, Z1
-	VADDPS    Z9, Z2, Z2
-	VADDPS    Z9, Z3, Z3
-	VADDPS    Z9, Z4, Z4
-	VADDPS    Z9, Z5, Z5
-	VADDPS    Z9, Z6, Z6
-	VADDPS    Z9, Z7, Z7
-	VADDPS    Z9, Z8, Z8
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -4183,16 +8432,573 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm9x2AVX512(arguments *byte)
+// func gemm9x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm9x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	VMOVAPS Z0, Z4
+	VMOVAPS Y1, Y5
+	VMOVAPS Z0, Z6
+	VMOVAPS Y1, Y7
+	VMOVAPS Z0, Z8
+	VMOVAPS Y1, Y9
+	VMOVAPS Z0, Z10
+	VMOVAPS Y1, Y11
+	VMOVAPS Z0, Z12
+	VMOVAPS Y1, Y13
+	VMOVAPS Z0, Z14
+	VMOVAPS Y1, Y15
+	VMOVAPS Z0, Z16
+	VMOVAPS Y1, Y17
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Y1, Y5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Y1, Y7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Y1, Y9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Y1, Y11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Y1, Y13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Y1, Y15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Y1, Y17
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+	VPXORD Z4, Z4, Z4
+	VPXORD Y5, Y5, Y5
+	VPXORD Z6, Z6, Z6
+	VPXORD Y7, Y7, Y7
+	VPXORD Z8, Z8, Z8
+	VPXORD Y9, Y9, Y9
+	VPXORD Z10, Z10, Z10
+	VPXORD Y11, Y11, Y11
+	VPXORD Z12, Z12, Z12
+	VPXORD Y13, Y13, Y13
+	VPXORD Z14, Z14, Z14
+	VPXORD Y15, Y15, Y15
+	VPXORD Z16, Z16, Z16
+	VPXORD Y17, Y17, Y17
+
+begun:
+	MOVQ 56(AX), R9
+
+segment:
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (R8), Z18
+	VMOVUPS      64(R8), Y19
+	VBROADCASTSS (BX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Y19, Y20, Y1
+	VBROADCASTSS (BX)(CX*1), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Y19, Y20, Y3
+	VBROADCASTSS (BX)(CX*2), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Y19, Y20, Y5
+	VBROADCASTSS (BX)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Y19, Y20, Y7
+	VBROADCASTSS (SI), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Y19, Y20, Y9
+	VBROADCASTSS (SI)(CX*1), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Y19, Y20, Y11
+	VBROADCASTSS (SI)(CX*2), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Y19, Y20, Y13
+	VBROADCASTSS (SI)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Y19, Y20, Y15
+	VBROADCASTSS (DI), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Y19, Y20, Y17
+	VMOVUPS      96(R8), Z18
+	VMOVUPS      160(R8), Y19
+	VBROADCASTSS 4(BX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Y19, Y20, Y1
+	VBROADCASTSS 4(BX)(CX*1), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Y19, Y20, Y3
+	VBROADCASTSS 4(BX)(CX*2), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Y19, Y20, Y5
+	VBROADCASTSS 4(BX)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Y19, Y20, Y7
+	VBROADCASTSS 4(SI), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Y19, Y20, Y9
+	VBROADCASTSS 4(SI)(CX*1), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Y19, Y20, Y11
+	VBROADCASTSS 4(SI)(CX*2), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Y19, Y20, Y13
+	VBROADCASTSS 4(SI)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Y19, Y20, Y15
+	VBROADCASTSS 4(DI), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Y19, Y20, Y17
+	VMOVUPS      192(R8), Z18
+	VMOVUPS      256(R8), Y19
+	VBROADCASTSS 8(BX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Y19, Y20, Y1
+	VBROADCASTSS 8(BX)(CX*1), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Y19, Y20, Y3
+	VBROADCASTSS 8(BX)(CX*2), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Y19, Y20, Y5
+	VBROADCASTSS 8(BX)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Y19, Y20, Y7
+	VBROADCASTSS 8(SI), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Y19, Y20, Y9
+	VBROADCASTSS 8(SI)(CX*1), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Y19, Y20, Y11
+	VBROADCASTSS 8(SI)(CX*2), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Y19, Y20, Y13
+	VBROADCASTSS 8(SI)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Y19, Y20, Y15
+	VBROADCASTSS 8(DI), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Y19, Y20, Y17
+	VMOVUPS      288(R8), Z18
+	VMOVUPS      352(R8), Y19
+	VBROADCASTSS 12(BX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Y19, Y20, Y1
+	VBROADCASTSS 12(BX)(CX*1), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Y19, Y20, Y3
+	VBROADCASTSS 12(BX)(CX*2), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Y19, Y20, Y5
+	VBROADCASTSS 12(BX)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Y19, Y20, Y7
+	VBROADCASTSS 12(SI), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Y19, Y20, Y9
+	VBROADCASTSS 12(SI)(CX*1), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Y19, Y20, Y11
+	VBROADCASTSS 12(SI)(CX*2), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Y19, Y20, Y13
+	VBROADCASTSS 12(SI)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Y19, Y20, Y15
+	VBROADCASTSS 12(DI), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Y19, Y20, Y17
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	ADDQ         $0x00000180, R8
+	SUBQ         $0x04, R10
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, R10
+	JZ   next
+
+single:
+	VMOVUPS      (R8), Z18
+	VMOVUPS      64(R8), Y19
+	VBROADCASTSS (BX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Y19, Y20, Y1
+	VBROADCASTSS (BX)(CX*1), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Y19, Y20, Y3
+	VBROADCASTSS (BX)(CX*2), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Y19, Y20, Y5
+	VBROADCASTSS (BX)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Y19, Y20, Y7
+	VBROADCASTSS (SI), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Y19, Y20, Y9
+	VBROADCASTSS (SI)(CX*1), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Y19, Y20, Y11
+	VBROADCASTSS (SI)(CX*2), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Y19, Y20, Y13
+	VBROADCASTSS (SI)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Y19, Y20, Y15
+	VBROADCASTSS (DI), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Y19, Y20, Y17
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	ADDQ         $0x00000060, R8
+	DECQ         R10
+	JNZ          single
+
+next:
+	DECQ R9
+	JZ   epilogue
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
+	ADDQ R10, DI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z20
+	VADDPS  Z20, Z0, Z0
+	VMOVUPS 64(CX), Y20
+	VADDPS  Y20, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z20
+	VADDPS  Z20, Z2, Z2
+	VMOVUPS 64(CX), Y20
+	VADDPS  Y20, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z20
+	VADDPS  Z20, Z4, Z4
+	VMOVUPS 64(CX), Y20
+	VADDPS  Y20, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z20
+	VADDPS  Z20, Z6, Z6
+	VMOVUPS 64(CX), Y20
+	VADDPS  Y20, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z20
+	VADDPS  Z20, Z8, Z8
+	VMOVUPS 64(CX), Y20
+	VADDPS  Y20, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z20
+	VADDPS  Z20, Z10, Z10
+	VMOVUPS 64(CX), Y20
+	VADDPS  Y20, Y11, Y11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z20
+	VADDPS  Z20, Z12, Z12
+	VMOVUPS 64(CX), Y20
+	VADDPS  Y20, Y13, Y13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z20
+	VADDPS  Z20, Z14, Z14
+	VMOVUPS 64(CX), Y20
+	VADDPS  Y20, Y15, Y15
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z20
+	VADDPS  Z20, Z16, Z16
+	VMOVUPS 64(CX), Y20
+	VADDPS  Y20, Y17, Y17
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z18
+	VBROADCASTSS 100(AX), Z20
+	VMAXPS       Z0, Z18, Z0
+	VMINPS       Z0, Z20, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y18, Y1
+	VMINPS       Y1, Y20, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z18, Z2
+	VMINPS       Z2, Z20, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y18, Y3
+	VMINPS       Y3, Y20, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z18, Z4
+	VMINPS       Z4, Z20, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y18, Y5
+	VMINPS       Y5, Y20, Y5
+	VMOVUPS      Y5, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z18, Z6
+	VMINPS       Z6, Z20, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y18, Y7
+	VMINPS       Y7, Y20, Y7
+	VMOVUPS      Y7, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z18, Z8
+	VMINPS       Z8, Z20, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y18, Y9
+	VMINPS       Y9, Y20, Y9
+	VMOVUPS      Y9, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z18, Z10
+	VMINPS       Z10, Z20, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y18, Y11
+	VMINPS       Y11, Y20, Y11
+	VMOVUPS      Y11, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z18, Z12
+	VMINPS       Z12, Z20, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y18, Y13
+	VMINPS       Y13, Y20, Y13
+	VMOVUPS      Y13, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z18, Z14
+	VMINPS       Z14, Z20, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y18, Y15
+	VMINPS       Y15, Y20, Y15
+	VMOVUPS      Y15, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z16, Z18, Z16
+	VMINPS       Z16, Z20, Z16
+	VMOVUPS      Z16, (CX)
+	VMAXPS       Y17, Y18, Y17
+	VMINPS       Y17, Y20, Y17
+	VMOVUPS      Y17, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z20
+	VADDPS    Z20, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y20
+	VADDPS    Y20, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z20
+	VADDPS    Z20, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y20
+	VADDPS    Y20, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z20
+	VADDPS    Z20, Z4, Z4
+	VMOVUPS.Z 64(CX), K1, Y20
+	VADDPS    Y20, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z20
+	VADDPS    Z20, Z6, Z6
+	VMOVUPS.Z 64(CX), K1, Y20
+	VADDPS    Y20, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z20
+	VADDPS    Z20, Z8, Z8
+	VMOVUPS.Z 64(CX), K1, Y20
+	VADDPS    Y20, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z20
+	VADDPS    Z20, Z10, Z10
+	VMOVUPS.Z 64(CX), K1, Y20
+	VADDPS    Y20, Y11, Y11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z20
+	VADDPS    Z20, Z12, Z12
+	VMOVUPS.Z 64(CX), K1, Y20
+	VADDPS    Y20, Y13, Y13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z20
+	VADDPS    Z20, Z14, Z14
+	VMOVUPS.Z 64(CX), K1, Y20
+	VADDPS    Y20, Y15, Y15
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z20
+	VADDPS    Z20, Z16, Z16
+	VMOVUPS.Z 64(CX), K1, Y20
+	VADDPS    Y20, Y17, Y17
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z18
+	VBROADCASTSS 100(AX), Z20
+	VMAXPS       Z0, Z18, Z0
+	VMINPS       Z0, Z20, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y18, Y1
+	VMINPS       Y1, Y20, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z18, Z2
+	VMINPS       Z2, Z20, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y18, Y3
+	VMINPS       Y3, Y20, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z18, Z4
+	VMINPS       Z4, Z20, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y18, Y5
+	VMINPS       Y5, Y20, Y5
+	VMOVUPS      Y5, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z18, Z6
+	VMINPS       Z6, Z20, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y18, Y7
+	VMINPS       Y7, Y20, Y7
+	VMOVUPS      Y7, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z18, Z8
+	VMINPS       Z8, Z20, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y18, Y9
+	VMINPS       Y9, Y20, Y9
+	VMOVUPS      Y9, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z18, Z10
+	VMINPS       Z10, Z20, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y18, Y11
+	VMINPS       Y11, Y20, Y11
+	VMOVUPS      Y11, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z18, Z12
+	VMINPS       Z12, Z20, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y18, Y13
+	VMINPS       Y13, Y20, Y13
+	VMOVUPS      Y13, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z18, Z14
+	VMINPS       Z14, Z20, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y18, Y15
+	VMINPS       Y15, Y20, Y15
+	VMOVUPS      Y15, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z16, Z18, Z16
+	VMINPS       Z16, Z20, Z16
+	VMOVUPS      Z16, (CX)
+	VMAXPS       Y17, Y18, Y17
+	VMINPS       Y17, Y20, Y17
+	VMOVUPS      Y17, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm9x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm9x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	LEAQ   (SI)(CX*4), DI
-	MOVQ   16(AX), R8
+TEXT ·gemm9x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z1, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z1, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z1, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z1, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z1, Z17
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z1, Z17
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4211,7 +9017,9 @@ TEXT ·gemm9x2AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
-	MOVQ   56(AX), R9
+
+begun:
+	MOVQ 56(AX), R9
 
 segment:
 	MOVQ 64(AX), R10
@@ -4395,31 +9203,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z18
-	VADDPS  Z18, Z0, Z0
-	VADDPS  Z18, Z2, Z2
-	VADDPS  Z18, Z4, Z4
-	VADDPS  Z18, Z6, Z6
-	VADDPS  Z18, Z8, Z8
-	VADDPS  Z18, Z10, Z10
-	VADDPS  Z18, Z12, Z12
-	VADDPS  Z18, Z14, Z14
-	VADDPS  Z18, Z16, Z16
-	VMOVUPS 64(CX), Z19
-	VADDPS  Z19, Z1, Z1
-	VADDPS  Z19, Z3, Z3
-	VADDPS  Z19, Z5, Z5
-	VADDPS  Z19, Z7, Z7
-	VADDPS  Z19, Z9, Z9
-	VADDPS  Z19, Z11, Z11
-	VADDPS  Z19, Z13, Z13
-	VADDPS  Z19, Z15, Z15
-	VADDPS  Z19, Z17, Z17
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -4544,31 +9327,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z16, Z16
-	VMOVUPS.Z 64(CX), K1, Z19
-	VADDPS    Z19, Z1, Z1
-	VADDPS    Z19, Z3, Z3
-	VADDPS    Z19, Z5, Z5
-	VADDPS    Z19, Z7, Z7
-	VADDPS    Z19, Z9, Z9
-	VADDPS    Z19, Z11, Z11
-	VADDPS    Z19, Z13, Z13
-	VADDPS    Z19, Z15, Z15
-	VADDPS    Z19, Z17, Z17
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -4690,16 +9448,367 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm10x1AVX512(arguments *byte)
+// func gemm10x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm10x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y9
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Y0
+	VMOVAPS   Y0, Y1
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y0, Y3
+	VMOVAPS   Y0, Y4
+	VMOVAPS   Y0, Y5
+	VMOVAPS   Y0, Y6
+	VMOVAPS   Y0, Y7
+	VMOVAPS   Y0, Y8
+	VMOVAPS   Y0, Y9
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+	VPXORD Y2, Y2, Y2
+	VPXORD Y3, Y3, Y3
+	VPXORD Y4, Y4, Y4
+	VPXORD Y5, Y5, Y5
+	VPXORD Y6, Y6, Y6
+	VPXORD Y7, Y7, Y7
+	VPXORD Y8, Y8, Y8
+	VPXORD Y9, Y9, Y9
+
+begun:
+	MOVQ 56(AX), R9
+
+segment:
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (R8), Y10
+	VFMADD231PS.BCST (BX), Y10, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y10, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y10, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y10, Y3
+	VFMADD231PS.BCST (SI), Y10, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y10, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y10, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y10, Y7
+	VFMADD231PS.BCST (DI), Y10, Y8
+	VFMADD231PS.BCST (DI)(CX*1), Y10, Y9
+	VMOVUPS          32(R8), Y10
+	VFMADD231PS.BCST 4(BX), Y10, Y0
+	VFMADD231PS.BCST 4(BX)(CX*1), Y10, Y1
+	VFMADD231PS.BCST 4(BX)(CX*2), Y10, Y2
+	VFMADD231PS.BCST 4(BX)(DX*1), Y10, Y3
+	VFMADD231PS.BCST 4(SI), Y10, Y4
+	VFMADD231PS.BCST 4(SI)(CX*1), Y10, Y5
+	VFMADD231PS.BCST 4(SI)(CX*2), Y10, Y6
+	VFMADD231PS.BCST 4(SI)(DX*1), Y10, Y7
+	VFMADD231PS.BCST 4(DI), Y10, Y8
+	VFMADD231PS.BCST 4(DI)(CX*1), Y10, Y9
+	VMOVUPS          64(R8), Y10
+	VFMADD231PS.BCST 8(BX), Y10, Y0
+	VFMADD231PS.BCST 8(BX)(CX*1), Y10, Y1
+	VFMADD231PS.BCST 8(BX)(CX*2), Y10, Y2
+	VFMADD231PS.BCST 8(BX)(DX*1), Y10, Y3
+	VFMADD231PS.BCST 8(SI), Y10, Y4
+	VFMADD231PS.BCST 8(SI)(CX*1), Y10, Y5
+	VFMADD231PS.BCST 8(SI)(CX*2), Y10, Y6
+	VFMADD231PS.BCST 8(SI)(DX*1), Y10, Y7
+	VFMADD231PS.BCST 8(DI), Y10, Y8
+	VFMADD231PS.BCST 8(DI)(CX*1), Y10, Y9
+	VMOVUPS          96(R8), Y10
+	VFMADD231PS.BCST 12(BX), Y10, Y0
+	VFMADD231PS.BCST 12(BX)(CX*1), Y10, Y1
+	VFMADD231PS.BCST 12(BX)(CX*2), Y10, Y2
+	VFMADD231PS.BCST 12(BX)(DX*1), Y10, Y3
+	VFMADD231PS.BCST 12(SI), Y10, Y4
+	VFMADD231PS.BCST 12(SI)(CX*1), Y10, Y5
+	VFMADD231PS.BCST 12(SI)(CX*2), Y10, Y6
+	VFMADD231PS.BCST 12(SI)(DX*1), Y10, Y7
+	VFMADD231PS.BCST 12(DI), Y10, Y8
+	VFMADD231PS.BCST 12(DI)(CX*1), Y10, Y9
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	ADDQ             $0x10, DI
+	ADDQ             $0x00000080, R8
+	SUBQ             $0x04, R10
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, R10
+	JZ   next
+
+single:
+	VMOVUPS          (R8), Y10
+	VFMADD231PS.BCST (BX), Y10, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y10, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y10, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y10, Y3
+	VFMADD231PS.BCST (SI), Y10, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y10, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y10, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y10, Y7
+	VFMADD231PS.BCST (DI), Y10, Y8
+	VFMADD231PS.BCST (DI)(CX*1), Y10, Y9
+	ADDQ             $0x04, BX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	ADDQ             $0x00000020, R8
+	DECQ             R10
+	JNZ              single
+
+next:
+	DECQ R9
+	JZ   epilogue
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
+	ADDQ R10, DI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y11
+	VADDPS  Y11, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y11
+	VADDPS  Y11, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y11
+	VADDPS  Y11, Y2, Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y11
+	VADDPS  Y11, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y11
+	VADDPS  Y11, Y4, Y4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y11
+	VADDPS  Y11, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y11
+	VADDPS  Y11, Y6, Y6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y11
+	VADDPS  Y11, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y11
+	VADDPS  Y11, Y8, Y8
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y11
+	VADDPS  Y11, Y9, Y9
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y10
+	VBROADCASTSS 100(AX), Z11
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y1, Y11, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y3, Y11, Y3
+	VMOVUPS      Y3, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y10, Y4
+	VMINPS       Y4, Y11, Y4
+	VMOVUPS      Y4, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y5, Y11, Y5
+	VMOVUPS      Y5, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y10, Y6
+	VMINPS       Y6, Y11, Y6
+	VMOVUPS      Y6, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y7, Y11, Y7
+	VMOVUPS      Y7, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y8, Y10, Y8
+	VMINPS       Y8, Y11, Y8
+	VMOVUPS      Y8, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y9, Y11, Y9
+	VMOVUPS      Y9, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y11
+	VADDPS    Y11, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y11
+	VADDPS    Y11, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y11
+	VADDPS    Y11, Y2, Y2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y11
+	VADDPS    Y11, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y11
+	VADDPS    Y11, Y4, Y4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y11
+	VADDPS    Y11, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y11
+	VADDPS    Y11, Y6, Y6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y11
+	VADDPS    Y11, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y11
+	VADDPS    Y11, Y8, Y8
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y11
+	VADDPS    Y11, Y9, Y9
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y10
+	VBROADCASTSS 100(AX), Z11
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y1, Y11, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMOVUPS      Y2, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y3, Y11, Y3
+	VMOVUPS      Y3, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y10, Y4
+	VMINPS       Y4, Y11, Y4
+	VMOVUPS      Y4, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y5, Y11, Y5
+	VMOVUPS      Y5, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y10, Y6
+	VMINPS       Y6, Y11, Y6
+	VMOVUPS      Y6, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y7, Y11, Y7
+	VMOVUPS      Y7, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y8, Y10, Y8
+	VMINPS       Y8, Y11, Y8
+	VMOVUPS      Y8, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y9, Y11, Y9
+	VMOVUPS      Y9, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm10x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm10x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	LEAQ   (SI)(CX*4), DI
-	MOVQ   16(AX), R8
+TEXT ·gemm10x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4710,7 +9819,9 @@ TEXT ·gemm10x1AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	MOVQ   56(AX), R9
+
+begun:
+	MOVQ 56(AX), R9
 
 segment:
 	MOVQ 64(AX), R10
@@ -4804,22 +9915,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z10
-	VADDPS  Z10, Z0, Z0
-	VADDPS  Z10, Z1, Z1
-	VADDPS  Z10, Z2, Z2
-	VADDPS  Z10, Z3, Z3
-	VADDPS  Z10, Z4, Z4
-	VADDPS  Z10, Z5, Z5
-	VADDPS  Z10, Z6, Z6
-	VADDPS  Z10, Z7, Z7
-	VADDPS  Z10, Z8, Z8
-	VADDPS  Z10, Z9, Z9
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -4906,22 +10001,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z10
-	VADDPS    Z10, Z0, Z0
-	VADDPS    Z10, Z1, Z1
-	VADDPS    Z10, Z2, Z2
-	VADDPS    Z10, Z3, Z3
-	VADDPS    Z10, Z4, Z4
-	VADDPS    Z10, Z5, Z5
-	VADDPS    Z10, Z6, Z6
-	VADDPS    Z10, Z7, Z7
-	VADDPS    Z10, Z8, Z8
-	VADDPS    Z10, Z9, Z9
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -5005,16 +10084,622 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm10x2AVX512(arguments *byte)
+// func gemm10x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm10x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	VMOVAPS Z0, Z4
+	VMOVAPS Y1, Y5
+	VMOVAPS Z0, Z6
+	VMOVAPS Y1, Y7
+	VMOVAPS Z0, Z8
+	VMOVAPS Y1, Y9
+	VMOVAPS Z0, Z10
+	VMOVAPS Y1, Y11
+	VMOVAPS Z0, Z12
+	VMOVAPS Y1, Y13
+	VMOVAPS Z0, Z14
+	VMOVAPS Y1, Y15
+	VMOVAPS Z0, Z16
+	VMOVAPS Y1, Y17
+	VMOVAPS Z0, Z18
+	VMOVAPS Y1, Y19
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Y1, Y5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Y1, Y7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Y1, Y9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Y1, Y11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Y1, Y13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Y1, Y15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Y1, Y17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Y1, Y19
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+	VPXORD Z4, Z4, Z4
+	VPXORD Y5, Y5, Y5
+	VPXORD Z6, Z6, Z6
+	VPXORD Y7, Y7, Y7
+	VPXORD Z8, Z8, Z8
+	VPXORD Y9, Y9, Y9
+	VPXORD Z10, Z10, Z10
+	VPXORD Y11, Y11, Y11
+	VPXORD Z12, Z12, Z12
+	VPXORD Y13, Y13, Y13
+	VPXORD Z14, Z14, Z14
+	VPXORD Y15, Y15, Y15
+	VPXORD Z16, Z16, Z16
+	VPXORD Y17, Y17, Y17
+	VPXORD Z18, Z18, Z18
+	VPXORD Y19, Y19, Y19
+
+begun:
+	MOVQ 56(AX), R9
+
+segment:
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (R8), Z20
+	VMOVUPS      64(R8), Y21
+	VBROADCASTSS (BX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Y21, Y22, Y1
+	VBROADCASTSS (BX)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Y21, Y22, Y3
+	VBROADCASTSS (BX)(CX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Y21, Y22, Y5
+	VBROADCASTSS (BX)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Y21, Y22, Y7
+	VBROADCASTSS (SI), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Y21, Y22, Y9
+	VBROADCASTSS (SI)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Y21, Y22, Y11
+	VBROADCASTSS (SI)(CX*2), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Y21, Y22, Y13
+	VBROADCASTSS (SI)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Y21, Y22, Y15
+	VBROADCASTSS (DI), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Y21, Y22, Y17
+	VBROADCASTSS (DI)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Y21, Y22, Y19
+	VMOVUPS      96(R8), Z20
+	VMOVUPS      160(R8), Y21
+	VBROADCASTSS 4(BX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Y21, Y22, Y1
+	VBROADCASTSS 4(BX)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Y21, Y22, Y3
+	VBROADCASTSS 4(BX)(CX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Y21, Y22, Y5
+	VBROADCASTSS 4(BX)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Y21, Y22, Y7
+	VBROADCASTSS 4(SI), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Y21, Y22, Y9
+	VBROADCASTSS 4(SI)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Y21, Y22, Y11
+	VBROADCASTSS 4(SI)(CX*2), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Y21, Y22, Y13
+	VBROADCASTSS 4(SI)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Y21, Y22, Y15
+	VBROADCASTSS 4(DI), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Y21, Y22, Y17
+	VBROADCASTSS 4(DI)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Y21, Y22, Y19
+	VMOVUPS      192(R8), Z20
+	VMOVUPS      256(R8), Y21
+	VBROADCASTSS 8(BX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Y21, Y22, Y1
+	VBROADCASTSS 8(BX)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Y21, Y22, Y3
+	VBROADCASTSS 8(BX)(CX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Y21, Y22, Y5
+	VBROADCASTSS 8(BX)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Y21, Y22, Y7
+	VBROADCASTSS 8(SI), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Y21, Y22, Y9
+	VBROADCASTSS 8(SI)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Y21, Y22, Y11
+	VBROADCASTSS 8(SI)(CX*2), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Y21, Y22, Y13
+	VBROADCASTSS 8(SI)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Y21, Y22, Y15
+	VBROADCASTSS 8(DI), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Y21, Y22, Y17
+	VBROADCASTSS 8(DI)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Y21, Y22, Y19
+	VMOVUPS      288(R8), Z20
+	VMOVUPS      352(R8), Y21
+	VBROADCASTSS 12(BX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Y21, Y22, Y1
+	VBROADCASTSS 12(BX)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Y21, Y22, Y3
+	VBROADCASTSS 12(BX)(CX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Y21, Y22, Y5
+	VBROADCASTSS 12(BX)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Y21, Y22, Y7
+	VBROADCASTSS 12(SI), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Y21, Y22, Y9
+	VBROADCASTSS 12(SI)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Y21, Y22, Y11
+	VBROADCASTSS 12(SI)(CX*2), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Y21, Y22, Y13
+	VBROADCASTSS 12(SI)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Y21, Y22, Y15
+	VBROADCASTSS 12(DI), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Y21, Y22, Y17
+	VBROADCASTSS 12(DI)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Y21, Y22, Y19
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	ADDQ         $0x00000180, R8
+	SUBQ         $0x04, R10
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, R10
+	JZ   next
+
+single:
+	VMOVUPS      (R8), Z20
+	VMOVUPS      64(R8), Y21
+	VBROADCASTSS (BX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Y21, Y22, Y1
+	VBROADCASTSS (BX)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Y21, Y22, Y3
+	VBROADCASTSS (BX)(CX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Y21, Y22, Y5
+	VBROADCASTSS (BX)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Y21, Y22, Y7
+	VBROADCASTSS (SI), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Y21, Y22, Y9
+	VBROADCASTSS (SI)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Y21, Y22, Y11
+	VBROADCASTSS (SI)(CX*2), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Y21, Y22, Y13
+	VBROADCASTSS (SI)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Y21, Y22, Y15
+	VBROADCASTSS (DI), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Y21, Y22, Y17
+	VBROADCASTSS (DI)(CX*1), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Y21, Y22, Y19
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	ADDQ         $0x00000060, R8
+	DECQ         R10
+	JNZ          single
+
+next:
+	DECQ R9
+	JZ   epilogue
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
+	ADDQ R10, DI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z22
+	VADDPS  Z22, Z0, Z0
+	VMOVUPS 64(CX), Y22
+	VADDPS  Y22, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z22
+	VADDPS  Z22, Z2, Z2
+	VMOVUPS 64(CX), Y22
+	VADDPS  Y22, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z22
+	VADDPS  Z22, Z4, Z4
+	VMOVUPS 64(CX), Y22
+	VADDPS  Y22, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z22
+	VADDPS  Z22, Z6, Z6
+	VMOVUPS 64(CX), Y22
+	VADDPS  Y22, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z22
+	VADDPS  Z22, Z8, Z8
+	VMOVUPS 64(CX), Y22
+	VADDPS  Y22, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z22
+	VADDPS  Z22, Z10, Z10
+	VMOVUPS 64(CX), Y22
+	VADDPS  Y22, Y11, Y11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z22
+	VADDPS  Z22, Z12, Z12
+	VMOVUPS 64(CX), Y22
+	VADDPS  Y22, Y13, Y13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z22
+	VADDPS  Z22, Z14, Z14
+	VMOVUPS 64(CX), Y22
+	VADDPS  Y22, Y15, Y15
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z22
+	VADDPS  Z22, Z16, Z16
+	VMOVUPS 64(CX), Y22
+	VADDPS  Y22, Y17, Y17
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z22
+	VADDPS  Z22, Z18, Z18
+	VMOVUPS 64(CX), Y22
+	VADDPS  Y22, Y19, Y19
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z20
+	VBROADCASTSS 100(AX), Z22
+	VMAXPS       Z0, Z20, Z0
+	VMINPS       Z0, Z22, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y20, Y1
+	VMINPS       Y1, Y22, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z20, Z2
+	VMINPS       Z2, Z22, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y20, Y3
+	VMINPS       Y3, Y22, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z20, Z4
+	VMINPS       Z4, Z22, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y20, Y5
+	VMINPS       Y5, Y22, Y5
+	VMOVUPS      Y5, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z20, Z6
+	VMINPS       Z6, Z22, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y20, Y7
+	VMINPS       Y7, Y22, Y7
+	VMOVUPS      Y7, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z20, Z8
+	VMINPS       Z8, Z22, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y20, Y9
+	VMINPS       Y9, Y22, Y9
+	VMOVUPS      Y9, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z20, Z10
+	VMINPS       Z10, Z22, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y20, Y11
+	VMINPS       Y11, Y22, Y11
+	VMOVUPS      Y11, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z20, Z12
+	VMINPS       Z12, Z22, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y20, Y13
+	VMINPS       Y13, Y22, Y13
+	VMOVUPS      Y13, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z20, Z14
+	VMINPS       Z14, Z22, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y20, Y15
+	VMINPS       Y15, Y22, Y15
+	VMOVUPS      Y15, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z16, Z20, Z16
+	VMINPS       Z16, Z22, Z16
+	VMOVUPS      Z16, (CX)
+	VMAXPS       Y17, Y20, Y17
+	VMINPS       Y17, Y22, Y17
+	VMOVUPS      Y17, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z18, Z20, Z18
+	VMINPS       Z18, Z22, Z18
+	VMOVUPS      Z18, (CX)
+	VMAXPS       Y19, Y20, Y19
+	VMINPS       Y19, Y22, Y19
+	VMOVUPS      Y19, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z22
+	VADDPS    Z22, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y22
+	VADDPS    Y22, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z22
+	VADDPS    Z22, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y22
+	VADDPS    Y22, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z22
+	VADDPS    Z22, Z4, Z4
+	VMOVUPS.Z 64(CX), K1, Y22
+	VADDPS    Y22, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z22
+	VADDPS    Z22, Z6, Z6
+	VMOVUPS.Z 64(CX), K1, Y22
+	VADDPS    Y22, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z22
+	VADDPS    Z22, Z8, Z8
+	VMOVUPS.Z 64(CX), K1, Y22
+	VADDPS    Y22, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z22
+	VADDPS    Z22, Z10, Z10
+	VMOVUPS.Z 64(CX), K1, Y22
+	VADDPS    Y22, Y11, Y11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z22
+	VADDPS    Z22, Z12, Z12
+	VMOVUPS.Z 64(CX), K1, Y22
+	VADDPS    Y22, Y13, Y13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z22
+	VADDPS    Z22, Z14, Z14
+	VMOVUPS.Z 64(CX), K1, Y22
+	VADDPS    Y22, Y15, Y15
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z22
+	VADDPS    Z22, Z16, Z16
+	VMOVUPS.Z 64(CX), K1, Y22
+	VADDPS    Y22, Y17, Y17
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z22
+	VADDPS    Z22, Z18, Z18
+	VMOVUPS.Z 64(CX), K1, Y22
+	VADDPS    Y22, Y19, Y19
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z20
+	VBROADCASTSS 100(AX), Z22
+	VMAXPS       Z0, Z20, Z0
+	VMINPS       Z0, Z22, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y20, Y1
+	VMINPS       Y1, Y22, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z20, Z2
+	VMINPS       Z2, Z22, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y20, Y3
+	VMINPS       Y3, Y22, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z20, Z4
+	VMINPS       Z4, Z22, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y20, Y5
+	VMINPS       Y5, Y22, Y5
+	VMOVUPS      Y5, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z20, Z6
+	VMINPS       Z6, Z22, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y20, Y7
+	VMINPS       Y7, Y22, Y7
+	VMOVUPS      Y7, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z20, Z8
+	VMINPS       Z8, Z22, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y20, Y9
+	VMINPS       Y9, Y22, Y9
+	VMOVUPS      Y9, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z20, Z10
+	VMINPS       Z10, Z22, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y20, Y11
+	VMINPS       Y11, Y22, Y11
+	VMOVUPS      Y11, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z20, Z12
+	VMINPS       Z12, Z22, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y20, Y13
+	VMINPS       Y13, Y22, Y13
+	VMOVUPS      Y13, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z20, Z14
+	VMINPS       Z14, Z22, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y20, Y15
+	VMINPS       Y15, Y22, Y15
+	VMOVUPS      Y15, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z16, Z20, Z16
+	VMINPS       Z16, Z22, Z16
+	VMOVUPS      Z16, (CX)
+	VMAXPS       Y17, Y20, Y17
+	VMINPS       Y17, Y22, Y17
+	VMOVUPS      Y17, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z18, Z20, Z18
+	VMINPS       Z18, Z22, Z18
+	VMOVUPS      Z18, (CX)
+	VMAXPS       Y19, Y20, Y19
+	VMINPS       Y19, Y22, Y19
+	VMOVUPS      Y19, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm10x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm10x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	LEAQ   (SI)(CX*4), DI
-	MOVQ   16(AX), R8
+TEXT ·gemm10x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z1, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z1, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z1, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z1, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z1, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z1, Z19
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z1, Z19
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5035,7 +10720,9 @@ TEXT ·gemm10x2AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
-	MOVQ   56(AX), R9
+
+begun:
+	MOVQ 56(AX), R9
 
 segment:
 	MOVQ 64(AX), R10
@@ -5234,33 +10921,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z20
-	VADDPS  Z20, Z0, Z0
-	VADDPS  Z20, Z2, Z2
-	VADDPS  Z20, Z4, Z4
-	VADDPS  Z20, Z6, Z6
-	VADDPS  Z20, Z8, Z8
-	VADDPS  Z20, Z10, Z10
-	VADDPS  Z20, Z12, Z12
-	VADDPS  Z20, Z14, Z14
-	VADDPS  Z20, Z16, Z16
-	VADDPS  Z20, Z18, Z18
-	VMOVUPS 64(CX), Z21
-	VADDPS  Z21, Z1, Z1
-	VADDPS  Z21, Z3, Z3
-	VADDPS  Z21, Z5, Z5
-	VADDPS  Z21, Z7, Z7
-	VADDPS  Z21, Z9, Z9
-	VADDPS  Z21, Z11, Z11
-	VADDPS  Z21, Z13, Z13
-	VADDPS  Z21, Z15, Z15
-	VADDPS  Z21, Z17, Z17
-	VADDPS  Z21, Z19, Z19
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -5397,33 +11057,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z16, Z16
-	VADDPS    Z20, Z18, Z18
-	VMOVUPS.Z 64(CX), K1, Z21
-	VADDPS    Z21, Z1, Z1
-	VADDPS    Z21, Z3, Z3
-	VADDPS    Z21, Z5, Z5
-	VADDPS    Z21, Z7, Z7
-	VADDPS    Z21, Z9, Z9
-	VADDPS    Z21, Z11, Z11
-	VADDPS    Z21, Z13, Z13
-	VADDPS    Z21, Z15, Z15
-	VADDPS    Z21, Z17, Z17
-	VADDPS    Z21, Z19, Z19
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -5557,16 +11190,391 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm11x1AVX512(arguments *byte)
+// func gemm11x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm11x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y10
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Y0
+	VMOVAPS   Y0, Y1
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y0, Y3
+	VMOVAPS   Y0, Y4
+	VMOVAPS   Y0, Y5
+	VMOVAPS   Y0, Y6
+	VMOVAPS   Y0, Y7
+	VMOVAPS   Y0, Y8
+	VMOVAPS   Y0, Y9
+	VMOVAPS   Y0, Y10
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+	VPXORD Y2, Y2, Y2
+	VPXORD Y3, Y3, Y3
+	VPXORD Y4, Y4, Y4
+	VPXORD Y5, Y5, Y5
+	VPXORD Y6, Y6, Y6
+	VPXORD Y7, Y7, Y7
+	VPXORD Y8, Y8, Y8
+	VPXORD Y9, Y9, Y9
+	VPXORD Y10, Y10, Y10
+
+begun:
+	MOVQ 56(AX), R9
+
+segment:
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (R8), Y11
+	VFMADD231PS.BCST (BX), Y11, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y11, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y11, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y11, Y3
+	VFMADD231PS.BCST (SI), Y11, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y11, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y11, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y11, Y7
+	VFMADD231PS.BCST (DI), Y11, Y8
+	VFMADD231PS.BCST (DI)(CX*1), Y11, Y9
+	VFMADD231PS.BCST (DI)(CX*2), Y11, Y10
+	VMOVUPS          32(R8), Y11
+	VFMADD231PS.BCST 4(BX), Y11, Y0
+	VFMADD231PS.BCST 4(BX)(CX*1), Y11, Y1
+	VFMADD231PS.BCST 4(BX)(CX*2), Y11, Y2
+	VFMADD231PS.BCST 4(BX)(DX*1), Y11, Y3
+	VFMADD231PS.BCST 4(SI), Y11, Y4
+	VFMADD231PS.BCST 4(SI)(CX*1), Y11, Y5
+	VFMADD231PS.BCST 4(SI)(CX*2), Y11, Y6
+	VFMADD231PS.BCST 4(SI)(DX*1), Y11, Y7
+	VFMADD231PS.BCST 4(DI), Y11, Y8
+	VFMADD231PS.BCST 4(DI)(CX*1), Y11, Y9
+	VFMADD231PS.BCST 4(DI)(CX*2), Y11, Y10
+	VMOVUPS          64(R8), Y11
+	VFMADD231PS.BCST 8(BX), Y11, Y0
+	VFMADD231PS.BCST 8(BX)(CX*1), Y11, Y1
+	VFMADD231PS.BCST 8(BX)(CX*2), Y11, Y2
+	VFMADD231PS.BCST 8(BX)(DX*1), Y11, Y3
+	VFMADD231PS.BCST 8(SI), Y11, Y4
+	VFMADD231PS.BCST 8(SI)(CX*1), Y11, Y5
+	VFMADD231PS.BCST 8(SI)(CX*2), Y11, Y6
+	VFMADD231PS.BCST 8(SI)(DX*1), Y11, Y7
+	VFMADD231PS.BCST 8(DI), Y11, Y8
+	VFMADD231PS.BCST 8(DI)(CX*1), Y11, Y9
+	VFMADD231PS.BCST 8(DI)(CX*2), Y11, Y10
+	VMOVUPS          96(R8), Y11
+	VFMADD231PS.BCST 12(BX), Y11, Y0
+	VFMADD231PS.BCST 12(BX)(CX*1), Y11, Y1
+	VFMADD231PS.BCST 12(BX)(CX*2), Y11, Y2
+	VFMADD231PS.BCST 12(BX)(DX*1), Y11, Y3
+	VFMADD231PS.BCST 12(SI), Y11, Y4
+	VFMADD231PS.BCST 12(SI)(CX*1), Y11, Y5
+	VFMADD231PS.BCST 12(SI)(CX*2), Y11, Y6
+	VFMADD231PS.BCST 12(SI)(DX*1), Y11, Y7
+	VFMADD231PS.BCST 12(DI), Y11, Y8
+	VFMADD231PS.BCST 12(DI)(CX*1), Y11, Y9
+	VFMADD231PS.BCST 12(DI)(CX*2), Y11, Y10
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	ADDQ             $0x10, DI
+	ADDQ             $0x00000080, R8
+	SUBQ             $0x04, R10
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, R10
+	JZ   next
+
+single:
+	VMOVUPS          (R8), Y11
+	VFMADD231PS.BCST (BX), Y11, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y11, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y11, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y11, Y3
+	VFMADD231PS.BCST (SI), Y11, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y11, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y11, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y11, Y7
+	VFMADD231PS.BCST (DI), Y11, Y8
+	VFMADD231PS.BCST (DI)(CX*1), Y11, Y9
+	VFMADD231PS.BCST (DI)(CX*2), Y11, Y10
+	ADDQ             $0x04, BX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	ADDQ             $0x00000020, R8
+	DECQ             R10
+	JNZ              single
+
+next:
+	DECQ R9
+	JZ   epilogue
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
+	ADDQ R10, DI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y12
+	VADDPS  Y12, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y12
+	VADDPS  Y12, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y12
+	VADDPS  Y12, Y2, Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y12
+	VADDPS  Y12, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y12
+	VADDPS  Y12, Y4, Y4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y12
+	VADDPS  Y12, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y12
+	VADDPS  Y12, Y6, Y6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y12
+	VADDPS  Y12, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y12
+	VADDPS  Y12, Y8, Y8
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y12
+	VADDPS  Y12, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y12
+	VADDPS  Y12, Y10, Y10
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMOVUPS      Y3, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMOVUPS      Y4, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMOVUPS      Y5, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMOVUPS      Y6, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	VMOVUPS      Y7, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y8, Y11, Y8
+	VMINPS       Y8, Y12, Y8
+	VMOVUPS      Y8, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y9, Y11, Y9
+	VMINPS       Y9, Y12, Y9
+	VMOVUPS      Y9, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y10, Y11, Y10
+	VMINPS       Y10, Y12, Y10
+	VMOVUPS      Y10, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y12
+	VADDPS    Y12, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y12
+	VADDPS    Y12, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y12
+	VADDPS    Y12, Y2, Y2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y12
+	VADDPS    Y12, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y12
+	VADDPS    Y12, Y4, Y4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y12
+	VADDPS    Y12, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y12
+	VADDPS    Y12, Y6, Y6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y12
+	VADDPS    Y12, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y12
+	VADDPS    Y12, Y8, Y8
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y12
+	VADDPS    Y12, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y12
+	VADDPS    Y12, Y10, Y10
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMOVUPS      Y2, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMOVUPS      Y3, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMOVUPS      Y4, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMOVUPS      Y5, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMOVUPS      Y6, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	VMOVUPS      Y7, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y8, Y11, Y8
+	VMINPS       Y8, Y12, Y8
+	VMOVUPS      Y8, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y9, Y11, Y9
+	VMINPS       Y9, Y12, Y9
+	VMOVUPS      Y9, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y10, Y11, Y10
+	VMINPS       Y10, Y12, Y10
+	VMOVUPS      Y10, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm11x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm11x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	LEAQ   (SI)(CX*4), DI
-	MOVQ   16(AX), R8
+TEXT ·gemm11x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5578,7 +11586,9 @@ TEXT ·gemm11x1AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
-	MOVQ   56(AX), R9
+
+begun:
+	MOVQ 56(AX), R9
 
 segment:
 	MOVQ 64(AX), R10
@@ -5677,23 +11687,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z11
-	VADDPS  Z11, Z0, Z0
-	VADDPS  Z11, Z1, Z1
-	VADDPS  Z11, Z2, Z2
-	VADDPS  Z11, Z3, Z3
-	VADDPS  Z11, Z4, Z4
-	VADDPS  Z11, Z5, Z5
-	VADDPS  Z11, Z6, Z6
-	VADDPS  Z11, Z7, Z7
-	VADDPS  Z11, Z8, Z8
-	VADDPS  Z11, Z9, Z9
-	VADDPS  Z11, Z10, Z10
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -5787,23 +11780,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z11
-	VADDPS    Z11, Z0, Z0
-	VADDPS    Z11, Z1, Z1
-	VADDPS    Z11, Z2, Z2
-	VADDPS    Z11, Z3, Z3
-	VADDPS    Z11, Z4, Z4
-	VADDPS    Z11, Z5, Z5
-	VADDPS    Z11, Z6, Z6
-	VADDPS    Z11, Z7, Z7
-	VADDPS    Z11, Z8, Z8
-	VADDPS    Z11, Z9, Z9
-	VADDPS    Z11, Z10, Z10
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -5894,16 +11870,671 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm11x2AVX512(arguments *byte)
+// func gemm11x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm11x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	VMOVAPS Z0, Z4
+	VMOVAPS Y1, Y5
+	VMOVAPS Z0, Z6
+	VMOVAPS Y1, Y7
+	VMOVAPS Z0, Z8
+	VMOVAPS Y1, Y9
+	VMOVAPS Z0, Z10
+	VMOVAPS Y1, Y11
+	VMOVAPS Z0, Z12
+	VMOVAPS Y1, Y13
+	VMOVAPS Z0, Z14
+	VMOVAPS Y1, Y15
+	VMOVAPS Z0, Z16
+	VMOVAPS Y1, Y17
+	VMOVAPS Z0, Z18
+	VMOVAPS Y1, Y19
+	VMOVAPS Z0, Z20
+	VMOVAPS Y1, Y21
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Y1, Y5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Y1, Y7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Y1, Y9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Y1, Y11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Y1, Y13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Y1, Y15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Y1, Y17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Y1, Y19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Y1, Y21
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+	VPXORD Z4, Z4, Z4
+	VPXORD Y5, Y5, Y5
+	VPXORD Z6, Z6, Z6
+	VPXORD Y7, Y7, Y7
+	VPXORD Z8, Z8, Z8
+	VPXORD Y9, Y9, Y9
+	VPXORD Z10, Z10, Z10
+	VPXORD Y11, Y11, Y11
+	VPXORD Z12, Z12, Z12
+	VPXORD Y13, Y13, Y13
+	VPXORD Z14, Z14, Z14
+	VPXORD Y15, Y15, Y15
+	VPXORD Z16, Z16, Z16
+	VPXORD Y17, Y17, Y17
+	VPXORD Z18, Z18, Z18
+	VPXORD Y19, Y19, Y19
+	VPXORD Z20, Z20, Z20
+	VPXORD Y21, Y21, Y21
+
+begun:
+	MOVQ 56(AX), R9
+
+segment:
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (R8), Z22
+	VMOVUPS      64(R8), Y23
+	VBROADCASTSS (BX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Y23, Y24, Y1
+	VBROADCASTSS (BX)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Y23, Y24, Y3
+	VBROADCASTSS (BX)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Y23, Y24, Y5
+	VBROADCASTSS (BX)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Y23, Y24, Y7
+	VBROADCASTSS (SI), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Y23, Y24, Y9
+	VBROADCASTSS (SI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Y23, Y24, Y11
+	VBROADCASTSS (SI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Y23, Y24, Y13
+	VBROADCASTSS (SI)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Y23, Y24, Y15
+	VBROADCASTSS (DI), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Y23, Y24, Y17
+	VBROADCASTSS (DI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Y23, Y24, Y19
+	VBROADCASTSS (DI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Y23, Y24, Y21
+	VMOVUPS      96(R8), Z22
+	VMOVUPS      160(R8), Y23
+	VBROADCASTSS 4(BX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Y23, Y24, Y1
+	VBROADCASTSS 4(BX)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Y23, Y24, Y3
+	VBROADCASTSS 4(BX)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Y23, Y24, Y5
+	VBROADCASTSS 4(BX)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Y23, Y24, Y7
+	VBROADCASTSS 4(SI), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Y23, Y24, Y9
+	VBROADCASTSS 4(SI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Y23, Y24, Y11
+	VBROADCASTSS 4(SI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Y23, Y24, Y13
+	VBROADCASTSS 4(SI)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Y23, Y24, Y15
+	VBROADCASTSS 4(DI), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Y23, Y24, Y17
+	VBROADCASTSS 4(DI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Y23, Y24, Y19
+	VBROADCASTSS 4(DI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Y23, Y24, Y21
+	VMOVUPS      192(R8), Z22
+	VMOVUPS      256(R8), Y23
+	VBROADCASTSS 8(BX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Y23, Y24, Y1
+	VBROADCASTSS 8(BX)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Y23, Y24, Y3
+	VBROADCASTSS 8(BX)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Y23, Y24, Y5
+	VBROADCASTSS 8(BX)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Y23, Y24, Y7
+	VBROADCASTSS 8(SI), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Y23, Y24, Y9
+	VBROADCASTSS 8(SI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Y23, Y24, Y11
+	VBROADCASTSS 8(SI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Y23, Y24, Y13
+	VBROADCASTSS 8(SI)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Y23, Y24, Y15
+	VBROADCASTSS 8(DI), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Y23, Y24, Y17
+	VBROADCASTSS 8(DI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Y23, Y24, Y19
+	VBROADCASTSS 8(DI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Y23, Y24, Y21
+	VMOVUPS      288(R8), Z22
+	VMOVUPS      352(R8), Y23
+	VBROADCASTSS 12(BX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Y23, Y24, Y1
+	VBROADCASTSS 12(BX)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Y23, Y24, Y3
+	VBROADCASTSS 12(BX)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Y23, Y24, Y5
+	VBROADCASTSS 12(BX)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Y23, Y24, Y7
+	VBROADCASTSS 12(SI), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Y23, Y24, Y9
+	VBROADCASTSS 12(SI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Y23, Y24, Y11
+	VBROADCASTSS 12(SI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Y23, Y24, Y13
+	VBROADCASTSS 12(SI)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Y23, Y24, Y15
+	VBROADCASTSS 12(DI), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Y23, Y24, Y17
+	VBROADCASTSS 12(DI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Y23, Y24, Y19
+	VBROADCASTSS 12(DI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Y23, Y24, Y21
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	ADDQ         $0x00000180, R8
+	SUBQ         $0x04, R10
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, R10
+	JZ   next
+
+single:
+	VMOVUPS      (R8), Z22
+	VMOVUPS      64(R8), Y23
+	VBROADCASTSS (BX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Y23, Y24, Y1
+	VBROADCASTSS (BX)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Y23, Y24, Y3
+	VBROADCASTSS (BX)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Y23, Y24, Y5
+	VBROADCASTSS (BX)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Y23, Y24, Y7
+	VBROADCASTSS (SI), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Y23, Y24, Y9
+	VBROADCASTSS (SI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Y23, Y24, Y11
+	VBROADCASTSS (SI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Y23, Y24, Y13
+	VBROADCASTSS (SI)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Y23, Y24, Y15
+	VBROADCASTSS (DI), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Y23, Y24, Y17
+	VBROADCASTSS (DI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Y23, Y24, Y19
+	VBROADCASTSS (DI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Y23, Y24, Y21
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	ADDQ         $0x00000060, R8
+	DECQ         R10
+	JNZ          single
+
+next:
+	DECQ R9
+	JZ   epilogue
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
+	ADDQ R10, DI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z24
+	VADDPS  Z24, Z0, Z0
+	VMOVUPS 64(CX), Y24
+	VADDPS  Y24, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z24
+	VADDPS  Z24, Z2, Z2
+	VMOVUPS 64(CX), Y24
+	VADDPS  Y24, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z24
+	VADDPS  Z24, Z4, Z4
+	VMOVUPS 64(CX), Y24
+	VADDPS  Y24, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z24
+	VADDPS  Z24, Z6, Z6
+	VMOVUPS 64(CX), Y24
+	VADDPS  Y24, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z24
+	VADDPS  Z24, Z8, Z8
+	VMOVUPS 64(CX), Y24
+	VADDPS  Y24, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z24
+	VADDPS  Z24, Z10, Z10
+	VMOVUPS 64(CX), Y24
+	VADDPS  Y24, Y11, Y11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z24
+	VADDPS  Z24, Z12, Z12
+	VMOVUPS 64(CX), Y24
+	VADDPS  Y24, Y13, Y13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z24
+	VADDPS  Z24, Z14, Z14
+	VMOVUPS 64(CX), Y24
+	VADDPS  Y24, Y15, Y15
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z24
+	VADDPS  Z24, Z16, Z16
+	VMOVUPS 64(CX), Y24
+	VADDPS  Y24, Y17, Y17
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z24
+	VADDPS  Z24, Z18, Z18
+	VMOVUPS 64(CX), Y24
+	VADDPS  Y24, Y19, Y19
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z24
+	VADDPS  Z24, Z20, Z20
+	VMOVUPS 64(CX), Y24
+	VADDPS  Y24, Y21, Y21
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z22
+	VBROADCASTSS 100(AX), Z24
+	VMAXPS       Z0, Z22, Z0
+	VMINPS       Z0, Z24, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y22, Y1
+	VMINPS       Y1, Y24, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z22, Z2
+	VMINPS       Z2, Z24, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y22, Y3
+	VMINPS       Y3, Y24, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z22, Z4
+	VMINPS       Z4, Z24, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y22, Y5
+	VMINPS       Y5, Y24, Y5
+	VMOVUPS      Y5, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z22, Z6
+	VMINPS       Z6, Z24, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y22, Y7
+	VMINPS       Y7, Y24, Y7
+	VMOVUPS      Y7, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z22, Z8
+	VMINPS       Z8, Z24, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y22, Y9
+	VMINPS       Y9, Y24, Y9
+	VMOVUPS      Y9, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z22, Z10
+	VMINPS       Z10, Z24, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y22, Y11
+	VMINPS       Y11, Y24, Y11
+	VMOVUPS      Y11, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z22, Z12
+	VMINPS       Z12, Z24, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y22, Y13
+	VMINPS       Y13, Y24, Y13
+	VMOVUPS      Y13, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z22, Z14
+	VMINPS       Z14, Z24, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y22, Y15
+	VMINPS       Y15, Y24, Y15
+	VMOVUPS      Y15, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z16, Z22, Z16
+	VMINPS       Z16, Z24, Z16
+	VMOVUPS      Z16, (CX)
+	VMAXPS       Y17, Y22, Y17
+	VMINPS       Y17, Y24, Y17
+	VMOVUPS      Y17, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z18, Z22, Z18
+	VMINPS       Z18, Z24, Z18
+	VMOVUPS      Z18, (CX)
+	VMAXPS       Y19, Y22, Y19
+	VMINPS       Y19, Y24, Y19
+	VMOVUPS      Y19, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z20, Z22, Z20
+	VMINPS       Z20, Z24, Z20
+	VMOVUPS      Z20, (CX)
+	VMAXPS       Y21, Y22, Y21
+	VMINPS       Y21, Y24, Y21
+	VMOVUPS      Y21, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z24
+	VADDPS    Z24, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y24
+	VADDPS    Y24, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z24
+	VADDPS    Z24, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y24
+	VADDPS    Y24, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z24
+	VADDPS    Z24, Z4, Z4
+	VMOVUPS.Z 64(CX), K1, Y24
+	VADDPS    Y24, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z24
+	VADDPS    Z24, Z6, Z6
+	VMOVUPS.Z 64(CX), K1, Y24
+	VADDPS    Y24, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z24
+	VADDPS    Z24, Z8, Z8
+	VMOVUPS.Z 64(CX), K1, Y24
+	VADDPS    Y24, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z24
+	VADDPS    Z24, Z10, Z10
+	VMOVUPS.Z 64(CX), K1, Y24
+	VADDPS    Y24, Y11, Y11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z24
+	VADDPS    Z24, Z12, Z12
+	VMOVUPS.Z 64(CX), K1, Y24
+	VADDPS    Y24, Y13, Y13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z24
+	VADDPS    Z24, Z14, Z14
+	VMOVUPS.Z 64(CX), K1, Y24
+	VADDPS    Y24, Y15, Y15
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z24
+	VADDPS    Z24, Z16, Z16
+	VMOVUPS.Z 64(CX), K1, Y24
+	VADDPS    Y24, Y17, Y17
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z24
+	VADDPS    Z24, Z18, Z18
+	VMOVUPS.Z 64(CX), K1, Y24
+	VADDPS    Y24, Y19, Y19
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z24
+	VADDPS    Z24, Z20, Z20
+	VMOVUPS.Z 64(CX), K1, Y24
+	VADDPS    Y24, Y21, Y21
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z22
+	VBROADCASTSS 100(AX), Z24
+	VMAXPS       Z0, Z22, Z0
+	VMINPS       Z0, Z24, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y22, Y1
+	VMINPS       Y1, Y24, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z22, Z2
+	VMINPS       Z2, Z24, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y22, Y3
+	VMINPS       Y3, Y24, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z22, Z4
+	VMINPS       Z4, Z24, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y22, Y5
+	VMINPS       Y5, Y24, Y5
+	VMOVUPS      Y5, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z22, Z6
+	VMINPS       Z6, Z24, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y22, Y7
+	VMINPS       Y7, Y24, Y7
+	VMOVUPS      Y7, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z22, Z8
+	VMINPS       Z8, Z24, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y22, Y9
+	VMINPS       Y9, Y24, Y9
+	VMOVUPS      Y9, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z22, Z10
+	VMINPS       Z10, Z24, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y22, Y11
+	VMINPS       Y11, Y24, Y11
+	VMOVUPS      Y11, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z22, Z12
+	VMINPS       Z12, Z24, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y22, Y13
+	VMINPS       Y13, Y24, Y13
+	VMOVUPS      Y13, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z22, Z14
+	VMINPS       Z14, Z24, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y22, Y15
+	VMINPS       Y15, Y24, Y15
+	VMOVUPS      Y15, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z16, Z22, Z16
+	VMINPS       Z16, Z24, Z16
+	VMOVUPS      Z16, (CX)
+	VMAXPS       Y17, Y22, Y17
+	VMINPS       Y17, Y24, Y17
+	VMOVUPS      Y17, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z18, Z22, Z18
+	VMINPS       Z18, Z24, Z18
+	VMOVUPS      Z18, (CX)
+	VMAXPS       Y19, Y22, Y19
+	VMINPS       Y19, Y24, Y19
+	VMOVUPS      Y19, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z20, Z22, Z20
+	VMINPS       Z20, Z24, Z20
+	VMOVUPS      Z20, (CX)
+	VMAXPS       Y21, Y22, Y21
+	VMINPS       Y21, Y24, Y21
+	VMOVUPS      Y21, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm11x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm11x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	LEAQ   (SI)(CX*4), DI
-	MOVQ   16(AX), R8
+TEXT ·gemm11x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z1, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z1, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z1, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z1, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z1, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z1, Z19
+	VMOVAPS Z0, Z20
+	VMOVAPS Z1, Z21
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z1, Z21
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5926,7 +12557,9 @@ TEXT ·gemm11x2AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z19, Z19, Z19
 	VPXORD Z20, Z20, Z20
 	VPXORD Z21, Z21, Z21
-	MOVQ   56(AX), R9
+
+begun:
+	MOVQ 56(AX), R9
 
 segment:
 	MOVQ 64(AX), R10
@@ -6140,35 +12773,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z22
-	VADDPS  Z22, Z0, Z0
-	VADDPS  Z22, Z2, Z2
-	VADDPS  Z22, Z4, Z4
-	VADDPS  Z22, Z6, Z6
-	VADDPS  Z22, Z8, Z8
-	VADDPS  Z22, Z10, Z10
-	VADDPS  Z22, Z12, Z12
-	VADDPS  Z22, Z14, Z14
-	VADDPS  Z22, Z16, Z16
-	VADDPS  Z22, Z18, Z18
-	VADDPS  Z22, Z20, Z20
-	VMOVUPS 64(CX), Z23
-	VADDPS  Z23, Z1, Z1
-	VADDPS  Z23, Z3, Z3
-	VADDPS  Z23, Z5, Z5
-	VADDPS  Z23, Z7, Z7
-	VADDPS  Z23, Z9, Z9
-	VADDPS  Z23, Z11, Z11
-	VADDPS  Z23, Z13, Z13
-	VADDPS  Z23, Z15, Z15
-	VADDPS  Z23, Z17, Z17
-	VADDPS  Z23, Z19, Z19
-	VADDPS  Z23, Z21, Z21
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -6317,35 +12921,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z22
-	VADDPS    Z22, Z0, Z0
-	VADDPS    Z22, Z2, Z2
-	VADDPS    Z22, Z4, Z4
-	VADDPS    Z22, Z6, Z6
-	VADDPS    Z22, Z8, Z8
-	VADDPS    Z22, Z10, Z10
-	VADDPS    Z22, Z12, Z12
-	VADDPS    Z22, Z14, Z14
-	VADDPS    Z22, Z16, Z16
-	VADDPS    Z22, Z18, Z18
-	VADDPS    Z22, Z20, Z20
-	VMOVUPS.Z 64(CX), K1, Z23
-	VADDPS    Z23, Z1, Z1
-	VADDPS    Z23, Z3, Z3
-	VADDPS    Z23, Z5, Z5
-	VADDPS    Z23, Z7, Z7
-	VADDPS    Z23, Z9, Z9
-	VADDPS    Z23, Z11, Z11
-	VADDPS    Z23, Z13, Z13
-	VADDPS    Z23, Z15, Z15
-	VADDPS    Z23, Z17, Z17
-	VADDPS    Z23, Z19, Z19
-	VADDPS    Z23, Z21, Z21
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -6491,16 +13066,415 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm12x1AVX512(arguments *byte)
+// func gemm12x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm12x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y10
+	VMOVAPS Y0, Y11
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Y0
+	VMOVAPS   Y0, Y1
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y0, Y3
+	VMOVAPS   Y0, Y4
+	VMOVAPS   Y0, Y5
+	VMOVAPS   Y0, Y6
+	VMOVAPS   Y0, Y7
+	VMOVAPS   Y0, Y8
+	VMOVAPS   Y0, Y9
+	VMOVAPS   Y0, Y10
+	VMOVAPS   Y0, Y11
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+	VPXORD Y2, Y2, Y2
+	VPXORD Y3, Y3, Y3
+	VPXORD Y4, Y4, Y4
+	VPXORD Y5, Y5, Y5
+	VPXORD Y6, Y6, Y6
+	VPXORD Y7, Y7, Y7
+	VPXORD Y8, Y8, Y8
+	VPXORD Y9, Y9, Y9
+	VPXORD Y10, Y10, Y10
+	VPXORD Y11, Y11, Y11
+
+begun:
+	MOVQ 56(AX), R9
+
+segment:
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (R8), Y12
+	VFMADD231PS.BCST (BX), Y12, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y12, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y12, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y12, Y3
+	VFMADD231PS.BCST (SI), Y12, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y12, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y12, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y12, Y7
+	VFMADD231PS.BCST (DI), Y12, Y8
+	VFMADD231PS.BCST (DI)(CX*1), Y12, Y9
+	VFMADD231PS.BCST (DI)(CX*2), Y12, Y10
+	VFMADD231PS.BCST (DI)(DX*1), Y12, Y11
+	VMOVUPS          32(R8), Y12
+	VFMADD231PS.BCST 4(BX), Y12, Y0
+	VFMADD231PS.BCST 4(BX)(CX*1), Y12, Y1
+	VFMADD231PS.BCST 4(BX)(CX*2), Y12, Y2
+	VFMADD231PS.BCST 4(BX)(DX*1), Y12, Y3
+	VFMADD231PS.BCST 4(SI), Y12, Y4
+	VFMADD231PS.BCST 4(SI)(CX*1), Y12, Y5
+	VFMADD231PS.BCST 4(SI)(CX*2), Y12, Y6
+	VFMADD231PS.BCST 4(SI)(DX*1), Y12, Y7
+	VFMADD231PS.BCST 4(DI), Y12, Y8
+	VFMADD231PS.BCST 4(DI)(CX*1), Y12, Y9
+	VFMADD231PS.BCST 4(DI)(CX*2), Y12, Y10
+	VFMADD231PS.BCST 4(DI)(DX*1), Y12, Y11
+	VMOVUPS          64(R8), Y12
+	VFMADD231PS.BCST 8(BX), Y12, Y0
+	VFMADD231PS.BCST 8(BX)(CX*1), Y12, Y1
+	VFMADD231PS.BCST 8(BX)(CX*2), Y12, Y2
+	VFMADD231PS.BCST 8(BX)(DX*1), Y12, Y3
+	VFMADD231PS.BCST 8(SI), Y12, Y4
+	VFMADD231PS.BCST 8(SI)(CX*1), Y12, Y5
+	VFMADD231PS.BCST 8(SI)(CX*2), Y12, Y6
+	VFMADD231PS.BCST 8(SI)(DX*1), Y12, Y7
+	VFMADD231PS.BCST 8(DI), Y12, Y8
+	VFMADD231PS.BCST 8(DI)(CX*1), Y12, Y9
+	VFMADD231PS.BCST 8(DI)(CX*2), Y12, Y10
+	VFMADD231PS.BCST 8(DI)(DX*1), Y12, Y11
+	VMOVUPS          96(R8), Y12
+	VFMADD231PS.BCST 12(BX), Y12, Y0
+	VFMADD231PS.BCST 12(BX)(CX*1), Y12, Y1
+	VFMADD231PS.BCST 12(BX)(CX*2), Y12, Y2
+	VFMADD231PS.BCST 12(BX)(DX*1), Y12, Y3
+	VFMADD231PS.BCST 12(SI), Y12, Y4
+	VFMADD231PS.BCST 12(SI)(CX*1), Y12, Y5
+	VFMADD231PS.BCST 12(SI)(CX*2), Y12, Y6
+	VFMADD231PS.BCST 12(SI)(DX*1), Y12, Y7
+	VFMADD231PS.BCST 12(DI), Y12, Y8
+	VFMADD231PS.BCST 12(DI)(CX*1), Y12, Y9
+	VFMADD231PS.BCST 12(DI)(CX*2), Y12, Y10
+	VFMADD231PS.BCST 12(DI)(DX*1), Y12, Y11
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	ADDQ             $0x10, DI
+	ADDQ             $0x00000080, R8
+	SUBQ             $0x04, R10
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, R10
+	JZ   next
+
+single:
+	VMOVUPS          (R8), Y12
+	VFMADD231PS.BCST (BX), Y12, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y12, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y12, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y12, Y3
+	VFMADD231PS.BCST (SI), Y12, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y12, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y12, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y12, Y7
+	VFMADD231PS.BCST (DI), Y12, Y8
+	VFMADD231PS.BCST (DI)(CX*1), Y12, Y9
+	VFMADD231PS.BCST (DI)(CX*2), Y12, Y10
+	VFMADD231PS.BCST (DI)(DX*1), Y12, Y11
+	ADDQ             $0x04, BX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	ADDQ             $0x00000020, R8
+	DECQ             R10
+	JNZ              single
+
+next:
+	DECQ R9
+	JZ   epilogue
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
+	ADDQ R10, DI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y13
+	VADDPS  Y13, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y13
+	VADDPS  Y13, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y13
+	VADDPS  Y13, Y2, Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y13
+	VADDPS  Y13, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y13
+	VADDPS  Y13, Y4, Y4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y13
+	VADDPS  Y13, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y13
+	VADDPS  Y13, Y6, Y6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y13
+	VADDPS  Y13, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y13
+	VADDPS  Y13, Y8, Y8
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y13
+	VADDPS  Y13, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y13
+	VADDPS  Y13, Y10, Y10
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y13
+	VADDPS  Y13, Y11, Y11
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y12
+	VBROADCASTSS 100(AX), Z13
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMOVUPS      Y3, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMOVUPS      Y4, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMOVUPS      Y5, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMOVUPS      Y6, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMOVUPS      Y7, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMOVUPS      Y8, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMOVUPS      Y9, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMOVUPS      Y10, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
+	VMOVUPS      Y11, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y13
+	VADDPS    Y13, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y13
+	VADDPS    Y13, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y13
+	VADDPS    Y13, Y2, Y2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y13
+	VADDPS    Y13, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y13
+	VADDPS    Y13, Y4, Y4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y13
+	VADDPS    Y13, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y13
+	VADDPS    Y13, Y6, Y6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y13
+	VADDPS    Y13, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y13
+	VADDPS    Y13, Y8, Y8
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y13
+	VADDPS    Y13, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y13
+	VADDPS    Y13, Y10, Y10
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y13
+	VADDPS    Y13, Y11, Y11
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y12
+	VBROADCASTSS 100(AX), Z13
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMOVUPS      Y2, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMOVUPS      Y3, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMOVUPS      Y4, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMOVUPS      Y5, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMOVUPS      Y6, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMOVUPS      Y7, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMOVUPS      Y8, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMOVUPS      Y9, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMOVUPS      Y10, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
+	VMOVUPS      Y11, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm12x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm12x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	LEAQ   (SI)(CX*4), DI
-	MOVQ   16(AX), R8
+TEXT ·gemm12x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6513,7 +13487,9 @@ TEXT ·gemm12x1AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	MOVQ   56(AX), R9
+
+begun:
+	MOVQ 56(AX), R9
 
 segment:
 	MOVQ 64(AX), R10
@@ -6617,24 +13593,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z12
-	VADDPS  Z12, Z0, Z0
-	VADDPS  Z12, Z1, Z1
-	VADDPS  Z12, Z2, Z2
-	VADDPS  Z12, Z3, Z3
-	VADDPS  Z12, Z4, Z4
-	VADDPS  Z12, Z5, Z5
-	VADDPS  Z12, Z6, Z6
-	VADDPS  Z12, Z7, Z7
-	VADDPS  Z12, Z8, Z8
-	VADDPS  Z12, Z9, Z9
-	VADDPS  Z12, Z10, Z10
-	VADDPS  Z12, Z11, Z11
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -6735,24 +13693,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z9, Z9
-	VADDPS    Z12, Z10, Z10
-	VADDPS    Z12, Z11, Z11
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -6850,16 +13790,720 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm12x2AVX512(arguments *byte)
+// func gemm12x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm12x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	VMOVAPS Z0, Z4
+	VMOVAPS Y1, Y5
+	VMOVAPS Z0, Z6
+	VMOVAPS Y1, Y7
+	VMOVAPS Z0, Z8
+	VMOVAPS Y1, Y9
+	VMOVAPS Z0, Z10
+	VMOVAPS Y1, Y11
+	VMOVAPS Z0, Z12
+	VMOVAPS Y1, Y13
+	VMOVAPS Z0, Z14
+	VMOVAPS Y1, Y15
+	VMOVAPS Z0, Z16
+	VMOVAPS Y1, Y17
+	VMOVAPS Z0, Z18
+	VMOVAPS Y1, Y19
+	VMOVAPS Z0, Z20
+	VMOVAPS Y1, Y21
+	VMOVAPS Z0, Z22
+	VMOVAPS Y1, Y23
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Y1, Y5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Y1, Y7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Y1, Y9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Y1, Y11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Y1, Y13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Y1, Y15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Y1, Y17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Y1, Y19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Y1, Y21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Y1, Y23
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+	VPXORD Z4, Z4, Z4
+	VPXORD Y5, Y5, Y5
+	VPXORD Z6, Z6, Z6
+	VPXORD Y7, Y7, Y7
+	VPXORD Z8, Z8, Z8
+	VPXORD Y9, Y9, Y9
+	VPXORD Z10, Z10, Z10
+	VPXORD Y11, Y11, Y11
+	VPXORD Z12, Z12, Z12
+	VPXORD Y13, Y13, Y13
+	VPXORD Z14, Z14, Z14
+	VPXORD Y15, Y15, Y15
+	VPXORD Z16, Z16, Z16
+	VPXORD Y17, Y17, Y17
+	VPXORD Z18, Z18, Z18
+	VPXORD Y19, Y19, Y19
+	VPXORD Z20, Z20, Z20
+	VPXORD Y21, Y21, Y21
+	VPXORD Z22, Z22, Z22
+	VPXORD Y23, Y23, Y23
+
+begun:
+	MOVQ 56(AX), R9
+
+segment:
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (R8), Z24
+	VMOVUPS      64(R8), Y25
+	VBROADCASTSS (BX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Y25, Y26, Y1
+	VBROADCASTSS (BX)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Y25, Y26, Y3
+	VBROADCASTSS (BX)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Y25, Y26, Y5
+	VBROADCASTSS (BX)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Y25, Y26, Y7
+	VBROADCASTSS (SI), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Y25, Y26, Y9
+	VBROADCASTSS (SI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Y25, Y26, Y11
+	VBROADCASTSS (SI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Y25, Y26, Y13
+	VBROADCASTSS (SI)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Y25, Y26, Y15
+	VBROADCASTSS (DI), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Y25, Y26, Y17
+	VBROADCASTSS (DI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Y25, Y26, Y19
+	VBROADCASTSS (DI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Y25, Y26, Y21
+	VBROADCASTSS (DI)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Y25, Y26, Y23
+	VMOVUPS      96(R8), Z24
+	VMOVUPS      160(R8), Y25
+	VBROADCASTSS 4(BX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Y25, Y26, Y1
+	VBROADCASTSS 4(BX)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Y25, Y26, Y3
+	VBROADCASTSS 4(BX)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Y25, Y26, Y5
+	VBROADCASTSS 4(BX)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Y25, Y26, Y7
+	VBROADCASTSS 4(SI), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Y25, Y26, Y9
+	VBROADCASTSS 4(SI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Y25, Y26, Y11
+	VBROADCASTSS 4(SI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Y25, Y26, Y13
+	VBROADCASTSS 4(SI)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Y25, Y26, Y15
+	VBROADCASTSS 4(DI), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Y25, Y26, Y17
+	VBROADCASTSS 4(DI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Y25, Y26, Y19
+	VBROADCASTSS 4(DI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Y25, Y26, Y21
+	VBROADCASTSS 4(DI)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Y25, Y26, Y23
+	VMOVUPS      192(R8), Z24
+	VMOVUPS      256(R8), Y25
+	VBROADCASTSS 8(BX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Y25, Y26, Y1
+	VBROADCASTSS 8(BX)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Y25, Y26, Y3
+	VBROADCASTSS 8(BX)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Y25, Y26, Y5
+	VBROADCASTSS 8(BX)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Y25, Y26, Y7
+	VBROADCASTSS 8(SI), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Y25, Y26, Y9
+	VBROADCASTSS 8(SI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Y25, Y26, Y11
+	VBROADCASTSS 8(SI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Y25, Y26, Y13
+	VBROADCASTSS 8(SI)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Y25, Y26, Y15
+	VBROADCASTSS 8(DI), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Y25, Y26, Y17
+	VBROADCASTSS 8(DI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Y25, Y26, Y19
+	VBROADCASTSS 8(DI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Y25, Y26, Y21
+	VBROADCASTSS 8(DI)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Y25, Y26, Y23
+	VMOVUPS      288(R8), Z24
+	VMOVUPS      352(R8), Y25
+	VBROADCASTSS 12(BX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Y25, Y26, Y1
+	VBROADCASTSS 12(BX)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Y25, Y26, Y3
+	VBROADCASTSS 12(BX)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Y25, Y26, Y5
+	VBROADCASTSS 12(BX)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Y25, Y26, Y7
+	VBROADCASTSS 12(SI), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Y25, Y26, Y9
+	VBROADCASTSS 12(SI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Y25, Y26, Y11
+	VBROADCASTSS 12(SI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Y25, Y26, Y13
+	VBROADCASTSS 12(SI)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Y25, Y26, Y15
+	VBROADCASTSS 12(DI), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Y25, Y26, Y17
+	VBROADCASTSS 12(DI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Y25, Y26, Y19
+	VBROADCASTSS 12(DI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Y25, Y26, Y21
+	VBROADCASTSS 12(DI)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Y25, Y26, Y23
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	ADDQ         $0x00000180, R8
+	SUBQ         $0x04, R10
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, R10
+	JZ   next
+
+single:
+	VMOVUPS      (R8), Z24
+	VMOVUPS      64(R8), Y25
+	VBROADCASTSS (BX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Y25, Y26, Y1
+	VBROADCASTSS (BX)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Y25, Y26, Y3
+	VBROADCASTSS (BX)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Y25, Y26, Y5
+	VBROADCASTSS (BX)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Y25, Y26, Y7
+	VBROADCASTSS (SI), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Y25, Y26, Y9
+	VBROADCASTSS (SI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Y25, Y26, Y11
+	VBROADCASTSS (SI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Y25, Y26, Y13
+	VBROADCASTSS (SI)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Y25, Y26, Y15
+	VBROADCASTSS (DI), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Y25, Y26, Y17
+	VBROADCASTSS (DI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Y25, Y26, Y19
+	VBROADCASTSS (DI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Y25, Y26, Y21
+	VBROADCASTSS (DI)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Y25, Y26, Y23
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	ADDQ         $0x00000060, R8
+	DECQ         R10
+	JNZ          single
+
+next:
+	DECQ R9
+	JZ   epilogue
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
+	ADDQ R10, DI
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z26
+	VADDPS  Z26, Z0, Z0
+	VMOVUPS 64(CX), Y26
+	VADDPS  Y26, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z26
+	VADDPS  Z26, Z2, Z2
+	VMOVUPS 64(CX), Y26
+	VADDPS  Y26, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z26
+	VADDPS  Z26, Z4, Z4
+	VMOVUPS 64(CX), Y26
+	VADDPS  Y26, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z26
+	VADDPS  Z26, Z6, Z6
+	VMOVUPS 64(CX), Y26
+	VADDPS  Y26, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z26
+	VADDPS  Z26, Z8, Z8
+	VMOVUPS 64(CX), Y26
+	VADDPS  Y26, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z26
+	VADDPS  Z26, Z10, Z10
+	VMOVUPS 64(CX), Y26
+	VADDPS  Y26, Y11, Y11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z26
+	VADDPS  Z26, Z12, Z12
+	VMOVUPS 64(CX), Y26
+	VADDPS  Y26, Y13, Y13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z26
+	VADDPS  Z26, Z14, Z14
+	VMOVUPS 64(CX), Y26
+	VADDPS  Y26, Y15, Y15
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z26
+	VADDPS  Z26, Z16, Z16
+	VMOVUPS 64(CX), Y26
+	VADDPS  Y26, Y17, Y17
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z26
+	VADDPS  Z26, Z18, Z18
+	VMOVUPS 64(CX), Y26
+	VADDPS  Y26, Y19, Y19
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z26
+	VADDPS  Z26, Z20, Z20
+	VMOVUPS 64(CX), Y26
+	VADDPS  Y26, Y21, Y21
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z26
+	VADDPS  Z26, Z22, Z22
+	VMOVUPS 64(CX), Y26
+	VADDPS  Y26, Y23, Y23
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z24
+	VBROADCASTSS 100(AX), Z26
+	VMAXPS       Z0, Z24, Z0
+	VMINPS       Z0, Z26, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y24, Y1
+	VMINPS       Y1, Y26, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z24, Z2
+	VMINPS       Z2, Z26, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y24, Y3
+	VMINPS       Y3, Y26, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z24, Z4
+	VMINPS       Z4, Z26, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y24, Y5
+	VMINPS       Y5, Y26, Y5
+	VMOVUPS      Y5, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z24, Z6
+	VMINPS       Z6, Z26, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y24, Y7
+	VMINPS       Y7, Y26, Y7
+	VMOVUPS      Y7, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z24, Z8
+	VMINPS       Z8, Z26, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y24, Y9
+	VMINPS       Y9, Y26, Y9
+	VMOVUPS      Y9, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z24, Z10
+	VMINPS       Z10, Z26, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y24, Y11
+	VMINPS       Y11, Y26, Y11
+	VMOVUPS      Y11, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z24, Z12
+	VMINPS       Z12, Z26, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y24, Y13
+	VMINPS       Y13, Y26, Y13
+	VMOVUPS      Y13, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z24, Z14
+	VMINPS       Z14, Z26, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y24, Y15
+	VMINPS       Y15, Y26, Y15
+	VMOVUPS      Y15, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z16, Z24, Z16
+	VMINPS       Z16, Z26, Z16
+	VMOVUPS      Z16, (CX)
+	VMAXPS       Y17, Y24, Y17
+	VMINPS       Y17, Y26, Y17
+	VMOVUPS      Y17, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z18, Z24, Z18
+	VMINPS       Z18, Z26, Z18
+	VMOVUPS      Z18, (CX)
+	VMAXPS       Y19, Y24, Y19
+	VMINPS       Y19, Y26, Y19
+	VMOVUPS      Y19, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z20, Z24, Z20
+	VMINPS       Z20, Z26, Z20
+	VMOVUPS      Z20, (CX)
+	VMAXPS       Y21, Y24, Y21
+	VMINPS       Y21, Y26, Y21
+	VMOVUPS      Y21, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z22, Z24, Z22
+	VMINPS       Z22, Z26, Z22
+	VMOVUPS      Z22, (CX)
+	VMAXPS       Y23, Y24, Y23
+	VMINPS       Y23, Y26, Y23
+	VMOVUPS      Y23, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z26
+	VADDPS    Z26, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y26
+	VADDPS    Y26, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z26
+	VADDPS    Z26, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y26
+	VADDPS    Y26, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z26
+	VADDPS    Z26, Z4, Z4
+	VMOVUPS.Z 64(CX), K1, Y26
+	VADDPS    Y26, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z26
+	VADDPS    Z26, Z6, Z6
+	VMOVUPS.Z 64(CX), K1, Y26
+	VADDPS    Y26, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z26
+	VADDPS    Z26, Z8, Z8
+	VMOVUPS.Z 64(CX), K1, Y26
+	VADDPS    Y26, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z26
+	VADDPS    Z26, Z10, Z10
+	VMOVUPS.Z 64(CX), K1, Y26
+	VADDPS    Y26, Y11, Y11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z26
+	VADDPS    Z26, Z12, Z12
+	VMOVUPS.Z 64(CX), K1, Y26
+	VADDPS    Y26, Y13, Y13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z26
+	VADDPS    Z26, Z14, Z14
+	VMOVUPS.Z 64(CX), K1, Y26
+	VADDPS    Y26, Y15, Y15
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z26
+	VADDPS    Z26, Z16, Z16
+	VMOVUPS.Z 64(CX), K1, Y26
+	VADDPS    Y26, Y17, Y17
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z26
+	VADDPS    Z26, Z18, Z18
+	VMOVUPS.Z 64(CX), K1, Y26
+	VADDPS    Y26, Y19, Y19
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z26
+	VADDPS    Z26, Z20, Z20
+	VMOVUPS.Z 64(CX), K1, Y26
+	VADDPS    Y26, Y21, Y21
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z26
+	VADDPS    Z26, Z22, Z22
+	VMOVUPS.Z 64(CX), K1, Y26
+	VADDPS    Y26, Y23, Y23
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z24
+	VBROADCASTSS 100(AX), Z26
+	VMAXPS       Z0, Z24, Z0
+	VMINPS       Z0, Z26, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y24, Y1
+	VMINPS       Y1, Y26, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z24, Z2
+	VMINPS       Z2, Z26, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y24, Y3
+	VMINPS       Y3, Y26, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z24, Z4
+	VMINPS       Z4, Z26, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y24, Y5
+	VMINPS       Y5, Y26, Y5
+	VMOVUPS      Y5, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z24, Z6
+	VMINPS       Z6, Z26, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y24, Y7
+	VMINPS       Y7, Y26, Y7
+	VMOVUPS      Y7, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z24, Z8
+	VMINPS       Z8, Z26, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y24, Y9
+	VMINPS       Y9, Y26, Y9
+	VMOVUPS      Y9, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z24, Z10
+	VMINPS       Z10, Z26, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y24, Y11
+	VMINPS       Y11, Y26, Y11
+	VMOVUPS      Y11, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z24, Z12
+	VMINPS       Z12, Z26, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y24, Y13
+	VMINPS       Y13, Y26, Y13
+	VMOVUPS      Y13, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z24, Z14
+	VMINPS       Z14, Z26, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y24, Y15
+	VMINPS       Y15, Y26, Y15
+	VMOVUPS      Y15, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z16, Z24, Z16
+	VMINPS       Z16, Z26, Z16
+	VMOVUPS      Z16, (CX)
+	VMAXPS       Y17, Y24, Y17
+	VMINPS       Y17, Y26, Y17
+	VMOVUPS      Y17, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z18, Z24, Z18
+	VMINPS       Z18, Z26, Z18
+	VMOVUPS      Z18, (CX)
+	VMAXPS       Y19, Y24, Y19
+	VMINPS       Y19, Y26, Y19
+	VMOVUPS      Y19, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z20, Z24, Z20
+	VMINPS       Z20, Z26, Z20
+	VMOVUPS      Z20, (CX)
+	VMAXPS       Y21, Y24, Y21
+	VMINPS       Y21, Y26, Y21
+	VMOVUPS      Y21, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z22, Z24, Z22
+	VMINPS       Z22, Z26, Z22
+	VMOVUPS      Z22, (CX)
+	VMAXPS       Y23, Y24, Y23
+	VMINPS       Y23, Y26, Y23
+	VMOVUPS      Y23, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm12x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm12x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	LEAQ   (SI)(CX*4), DI
-	MOVQ   16(AX), R8
+TEXT ·gemm12x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z1, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z1, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z1, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z1, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z1, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z1, Z19
+	VMOVAPS Z0, Z20
+	VMOVAPS Z1, Z21
+	VMOVAPS Z0, Z22
+	VMOVAPS Z1, Z23
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z1, Z23
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6884,7 +14528,9 @@ TEXT ·gemm12x2AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	MOVQ   56(AX), R9
+
+begun:
+	MOVQ 56(AX), R9
 
 segment:
 	MOVQ 64(AX), R10
@@ -7113,37 +14759,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z24
-	VADDPS  Z24, Z0, Z0
-	VADDPS  Z24, Z2, Z2
-	VADDPS  Z24, Z4, Z4
-	VADDPS  Z24, Z6, Z6
-	VADDPS  Z24, Z8, Z8
-	VADDPS  Z24, Z10, Z10
-	VADDPS  Z24, Z12, Z12
-	VADDPS  Z24, Z14, Z14
-	VADDPS  Z24, Z16, Z16
-	VADDPS  Z24, Z18, Z18
-	VADDPS  Z24, Z20, Z20
-	VADDPS  Z24, Z22, Z22
-	VMOVUPS 64(CX), Z25
-	VADDPS  Z25, Z1, Z1
-	VADDPS  Z25, Z3, Z3
-	VADDPS  Z25, Z5, Z5
-	VADDPS  Z25, Z7, Z7
-	VADDPS  Z25, Z9, Z9
-	VADDPS  Z25, Z11, Z11
-	VADDPS  Z25, Z13, Z13
-	VADDPS  Z25, Z15, Z15
-	VADDPS  Z25, Z17, Z17
-	VADDPS  Z25, Z19, Z19
-	VADDPS  Z25, Z21, Z21
-	VADDPS  Z25, Z23, Z23
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -7304,37 +14919,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 64(CX), K1, Z25
-	VADDPS    Z25, Z1, Z1
-	VADDPS    Z25, Z3, Z3
-	VADDPS    Z25, Z5, Z5
-	VADDPS    Z25, Z7, Z7
-	VADDPS    Z25, Z9, Z9
-	VADDPS    Z25, Z11, Z11
-	VADDPS    Z25, Z13, Z13
-	VADDPS    Z25, Z15, Z15
-	VADDPS    Z25, Z17, Z17
-	VADDPS    Z25, Z19, Z19
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z25, Z23, Z23
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -7492,17 +15076,444 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm13x1AVX512(arguments *byte)
+// func gemm13x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm13x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	LEAQ    (DI)(CX*4), R8
+	MOVQ    16(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y10
+	VMOVAPS Y0, Y11
+	VMOVAPS Y0, Y12
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (R10), K1, Y0
+	VMOVAPS   Y0, Y1
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y0, Y3
+	VMOVAPS   Y0, Y4
+	VMOVAPS   Y0, Y5
+	VMOVAPS   Y0, Y6
+	VMOVAPS   Y0, Y7
+	VMOVAPS   Y0, Y8
+	VMOVAPS   Y0, Y9
+	VMOVAPS   Y0, Y10
+	VMOVAPS   Y0, Y11
+	VMOVAPS   Y0, Y12
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+	VPXORD Y2, Y2, Y2
+	VPXORD Y3, Y3, Y3
+	VPXORD Y4, Y4, Y4
+	VPXORD Y5, Y5, Y5
+	VPXORD Y6, Y6, Y6
+	VPXORD Y7, Y7, Y7
+	VPXORD Y8, Y8, Y8
+	VPXORD Y9, Y9, Y9
+	VPXORD Y10, Y10, Y10
+	VPXORD Y11, Y11, Y11
+	VPXORD Y12, Y12, Y12
+
+begun:
+	MOVQ 56(AX), R10
+
+segment:
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (R9), Y13
+	VFMADD231PS.BCST (BX), Y13, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y13, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y13, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y13, Y3
+	VFMADD231PS.BCST (SI), Y13, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y13, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y13, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y13, Y7
+	VFMADD231PS.BCST (DI), Y13, Y8
+	VFMADD231PS.BCST (DI)(CX*1), Y13, Y9
+	VFMADD231PS.BCST (DI)(CX*2), Y13, Y10
+	VFMADD231PS.BCST (DI)(DX*1), Y13, Y11
+	VFMADD231PS.BCST (R8), Y13, Y12
+	VMOVUPS          32(R9), Y13
+	VFMADD231PS.BCST 4(BX), Y13, Y0
+	VFMADD231PS.BCST 4(BX)(CX*1), Y13, Y1
+	VFMADD231PS.BCST 4(BX)(CX*2), Y13, Y2
+	VFMADD231PS.BCST 4(BX)(DX*1), Y13, Y3
+	VFMADD231PS.BCST 4(SI), Y13, Y4
+	VFMADD231PS.BCST 4(SI)(CX*1), Y13, Y5
+	VFMADD231PS.BCST 4(SI)(CX*2), Y13, Y6
+	VFMADD231PS.BCST 4(SI)(DX*1), Y13, Y7
+	VFMADD231PS.BCST 4(DI), Y13, Y8
+	VFMADD231PS.BCST 4(DI)(CX*1), Y13, Y9
+	VFMADD231PS.BCST 4(DI)(CX*2), Y13, Y10
+	VFMADD231PS.BCST 4(DI)(DX*1), Y13, Y11
+	VFMADD231PS.BCST 4(R8), Y13, Y12
+	VMOVUPS          64(R9), Y13
+	VFMADD231PS.BCST 8(BX), Y13, Y0
+	VFMADD231PS.BCST 8(BX)(CX*1), Y13, Y1
+	VFMADD231PS.BCST 8(BX)(CX*2), Y13, Y2
+	VFMADD231PS.BCST 8(BX)(DX*1), Y13, Y3
+	VFMADD231PS.BCST 8(SI), Y13, Y4
+	VFMADD231PS.BCST 8(SI)(CX*1), Y13, Y5
+	VFMADD231PS.BCST 8(SI)(CX*2), Y13, Y6
+	VFMADD231PS.BCST 8(SI)(DX*1), Y13, Y7
+	VFMADD231PS.BCST 8(DI), Y13, Y8
+	VFMADD231PS.BCST 8(DI)(CX*1), Y13, Y9
+	VFMADD231PS.BCST 8(DI)(CX*2), Y13, Y10
+	VFMADD231PS.BCST 8(DI)(DX*1), Y13, Y11
+	VFMADD231PS.BCST 8(R8), Y13, Y12
+	VMOVUPS          96(R9), Y13
+	VFMADD231PS.BCST 12(BX), Y13, Y0
+	VFMADD231PS.BCST 12(BX)(CX*1), Y13, Y1
+	VFMADD231PS.BCST 12(BX)(CX*2), Y13, Y2
+	VFMADD231PS.BCST 12(BX)(DX*1), Y13, Y3
+	VFMADD231PS.BCST 12(SI), Y13, Y4
+	VFMADD231PS.BCST 12(SI)(CX*1), Y13, Y5
+	VFMADD231PS.BCST 12(SI)(CX*2), Y13, Y6
+	VFMADD231PS.BCST 12(SI)(DX*1), Y13, Y7
+	VFMADD231PS.BCST 12(DI), Y13, Y8
+	VFMADD231PS.BCST 12(DI)(CX*1), Y13, Y9
+	VFMADD231PS.BCST 12(DI)(CX*2), Y13, Y10
+	VFMADD231PS.BCST 12(DI)(DX*1), Y13, Y11
+	VFMADD231PS.BCST 12(R8), Y13, Y12
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	ADDQ             $0x10, DI
+	ADDQ             $0x10, R8
+	ADDQ             $0x00000080, R9
+	SUBQ             $0x04, R11
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, R11
+	JZ   next
+
+single:
+	VMOVUPS          (R9), Y13
+	VFMADD231PS.BCST (BX), Y13, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y13, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y13, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y13, Y3
+	VFMADD231PS.BCST (SI), Y13, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y13, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y13, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y13, Y7
+	VFMADD231PS.BCST (DI), Y13, Y8
+	VFMADD231PS.BCST (DI)(CX*1), Y13, Y9
+	VFMADD231PS.BCST (DI)(CX*2), Y13, Y10
+	VFMADD231PS.BCST (DI)(DX*1), Y13, Y11
+	VFMADD231PS.BCST (R8), Y13, Y12
+	ADDQ             $0x04, BX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	ADDQ             $0x04, R8
+	ADDQ             $0x00000020, R9
+	DECQ             R11
+	JNZ              single
+
+next:
+	DECQ R10
+	JZ   epilogue
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
+	ADDQ R11, R8
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y2, Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y4, Y4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y6, Y6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y8, Y8
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y10, Y10
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y11, Y11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y14
+	VADDPS  Y14, Y12, Y12
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y13
+	VBROADCASTSS 100(AX), Z14
+	VMAXPS       Y0, Y13, Y0
+	VMINPS       Y0, Y14, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y13, Y1
+	VMINPS       Y1, Y14, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y13, Y2
+	VMINPS       Y2, Y14, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y13, Y3
+	VMINPS       Y3, Y14, Y3
+	VMOVUPS      Y3, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y13, Y4
+	VMINPS       Y4, Y14, Y4
+	VMOVUPS      Y4, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y13, Y5
+	VMINPS       Y5, Y14, Y5
+	VMOVUPS      Y5, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y13, Y6
+	VMINPS       Y6, Y14, Y6
+	VMOVUPS      Y6, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y13, Y7
+	VMINPS       Y7, Y14, Y7
+	VMOVUPS      Y7, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y8, Y13, Y8
+	VMINPS       Y8, Y14, Y8
+	VMOVUPS      Y8, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y9, Y13, Y9
+	VMINPS       Y9, Y14, Y9
+	VMOVUPS      Y9, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y10, Y13, Y10
+	VMINPS       Y10, Y14, Y10
+	VMOVUPS      Y10, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y11, Y13, Y11
+	VMINPS       Y11, Y14, Y11
+	VMOVUPS      Y11, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y12, Y13, Y12
+	VMINPS       Y12, Y14, Y12
+	VMOVUPS      Y12, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y2, Y2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y4, Y4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y6, Y6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y8, Y8
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y10, Y10
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y11, Y11
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y14
+	VADDPS    Y14, Y12, Y12
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y13
+	VBROADCASTSS 100(AX), Z14
+	VMAXPS       Y0, Y13, Y0
+	VMINPS       Y0, Y14, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y13, Y1
+	VMINPS       Y1, Y14, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y13, Y2
+	VMINPS       Y2, Y14, Y2
+	VMOVUPS      Y2, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y13, Y3
+	VMINPS       Y3, Y14, Y3
+	VMOVUPS      Y3, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y13, Y4
+	VMINPS       Y4, Y14, Y4
+	VMOVUPS      Y4, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y13, Y5
+	VMINPS       Y5, Y14, Y5
+	VMOVUPS      Y5, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y13, Y6
+	VMINPS       Y6, Y14, Y6
+	VMOVUPS      Y6, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y13, Y7
+	VMINPS       Y7, Y14, Y7
+	VMOVUPS      Y7, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y8, Y13, Y8
+	VMINPS       Y8, Y14, Y8
+	VMOVUPS      Y8, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y9, Y13, Y9
+	VMINPS       Y9, Y14, Y9
+	VMOVUPS      Y9, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y10, Y13, Y10
+	VMINPS       Y10, Y14, Y10
+	VMOVUPS      Y10, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y11, Y13, Y11
+	VMINPS       Y11, Y14, Y11
+	VMOVUPS      Y11, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y12, Y13, Y12
+	VMINPS       Y12, Y14, Y12
+	VMOVUPS      Y12, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm13x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm13x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	LEAQ   (SI)(CX*4), DI
-	LEAQ   (DI)(CX*4), R8
-	MOVQ   16(AX), R9
+TEXT ·gemm13x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	LEAQ    (DI)(CX*4), R8
+	MOVQ    16(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (R10), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7516,7 +15527,9 @@ TEXT ·gemm13x1AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
-	MOVQ   56(AX), R10
+
+begun:
+	MOVQ 56(AX), R10
 
 segment:
 	MOVQ 64(AX), R11
@@ -7628,25 +15641,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z13
-	VADDPS  Z13, Z0, Z0
-	VADDPS  Z13, Z1, Z1
-	VADDPS  Z13, Z2, Z2
-	VADDPS  Z13, Z3, Z3
-	VADDPS  Z13, Z4, Z4
-	VADDPS  Z13, Z5, Z5
-	VADDPS  Z13, Z6, Z6
-	VADDPS  Z13, Z7, Z7
-	VADDPS  Z13, Z8, Z8
-	VADDPS  Z13, Z9, Z9
-	VADDPS  Z13, Z10, Z10
-	VADDPS  Z13, Z11, Z11
-	VADDPS  Z13, Z12, Z12
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -7754,25 +15748,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z13
-	VADDPS    Z13, Z0, Z0
-	VADDPS    Z13, Z1, Z1
-	VADDPS    Z13, Z2, Z2
-	VADDPS    Z13, Z3, Z3
-	VADDPS    Z13, Z4, Z4
-	VADDPS    Z13, Z5, Z5
-	VADDPS    Z13, Z6, Z6
-	VADDPS    Z13, Z7, Z7
-	VADDPS    Z13, Z8, Z8
-	VADDPS    Z13, Z9, Z9
-	VADDPS    Z13, Z10, Z10
-	VADDPS    Z13, Z11, Z11
-	VADDPS    Z13, Z12, Z12
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -7877,17 +15852,774 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm13x2AVX512(arguments *byte)
+// func gemm13x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm13x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	LEAQ    (DI)(CX*4), R8
+	MOVQ    16(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	VMOVAPS Z0, Z4
+	VMOVAPS Y1, Y5
+	VMOVAPS Z0, Z6
+	VMOVAPS Y1, Y7
+	VMOVAPS Z0, Z8
+	VMOVAPS Y1, Y9
+	VMOVAPS Z0, Z10
+	VMOVAPS Y1, Y11
+	VMOVAPS Z0, Z12
+	VMOVAPS Y1, Y13
+	VMOVAPS Z0, Z14
+	VMOVAPS Y1, Y15
+	VMOVAPS Z0, Z16
+	VMOVAPS Y1, Y17
+	VMOVAPS Z0, Z18
+	VMOVAPS Y1, Y19
+	VMOVAPS Z0, Z20
+	VMOVAPS Y1, Y21
+	VMOVAPS Z0, Z22
+	VMOVAPS Y1, Y23
+	VMOVAPS Z0, Z24
+	VMOVAPS Y1, Y25
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Y1, Y5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Y1, Y7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Y1, Y9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Y1, Y11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Y1, Y13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Y1, Y15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Y1, Y17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Y1, Y19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Y1, Y21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Y1, Y23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Y1, Y25
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+	VPXORD Z4, Z4, Z4
+	VPXORD Y5, Y5, Y5
+	VPXORD Z6, Z6, Z6
+	VPXORD Y7, Y7, Y7
+	VPXORD Z8, Z8, Z8
+	VPXORD Y9, Y9, Y9
+	VPXORD Z10, Z10, Z10
+	VPXORD Y11, Y11, Y11
+	VPXORD Z12, Z12, Z12
+	VPXORD Y13, Y13, Y13
+	VPXORD Z14, Z14, Z14
+	VPXORD Y15, Y15, Y15
+	VPXORD Z16, Z16, Z16
+	VPXORD Y17, Y17, Y17
+	VPXORD Z18, Z18, Z18
+	VPXORD Y19, Y19, Y19
+	VPXORD Z20, Z20, Z20
+	VPXORD Y21, Y21, Y21
+	VPXORD Z22, Z22, Z22
+	VPXORD Y23, Y23, Y23
+	VPXORD Z24, Z24, Z24
+	VPXORD Y25, Y25, Y25
+
+begun:
+	MOVQ 56(AX), R10
+
+segment:
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (R9), Z26
+	VMOVUPS      64(R9), Y27
+	VBROADCASTSS (BX), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Y27, Y28, Y1
+	VBROADCASTSS (BX)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Y27, Y28, Y3
+	VBROADCASTSS (BX)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Y27, Y28, Y5
+	VBROADCASTSS (BX)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Y27, Y28, Y7
+	VBROADCASTSS (SI), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Y27, Y28, Y9
+	VBROADCASTSS (SI)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Y27, Y28, Y11
+	VBROADCASTSS (SI)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Y27, Y28, Y13
+	VBROADCASTSS (SI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Y27, Y28, Y15
+	VBROADCASTSS (DI), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Y27, Y28, Y17
+	VBROADCASTSS (DI)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Y27, Y28, Y19
+	VBROADCASTSS (DI)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Y27, Y28, Y21
+	VBROADCASTSS (DI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Y27, Y28, Y23
+	VBROADCASTSS (R8), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Y27, Y28, Y25
+	VMOVUPS      96(R9), Z26
+	VMOVUPS      160(R9), Y27
+	VBROADCASTSS 4(BX), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Y27, Y28, Y1
+	VBROADCASTSS 4(BX)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Y27, Y28, Y3
+	VBROADCASTSS 4(BX)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Y27, Y28, Y5
+	VBROADCASTSS 4(BX)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Y27, Y28, Y7
+	VBROADCASTSS 4(SI), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Y27, Y28, Y9
+	VBROADCASTSS 4(SI)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Y27, Y28, Y11
+	VBROADCASTSS 4(SI)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Y27, Y28, Y13
+	VBROADCASTSS 4(SI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Y27, Y28, Y15
+	VBROADCASTSS 4(DI), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Y27, Y28, Y17
+	VBROADCASTSS 4(DI)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Y27, Y28, Y19
+	VBROADCASTSS 4(DI)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Y27, Y28, Y21
+	VBROADCASTSS 4(DI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Y27, Y28, Y23
+	VBROADCASTSS 4(R8), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Y27, Y28, Y25
+	VMOVUPS      192(R9), Z26
+	VMOVUPS      256(R9), Y27
+	VBROADCASTSS 8(BX), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Y27, Y28, Y1
+	VBROADCASTSS 8(BX)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Y27, Y28, Y3
+	VBROADCASTSS 8(BX)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Y27, Y28, Y5
+	VBROADCASTSS 8(BX)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Y27, Y28, Y7
+	VBROADCASTSS 8(SI), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Y27, Y28, Y9
+	VBROADCASTSS 8(SI)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Y27, Y28, Y11
+	VBROADCASTSS 8(SI)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Y27, Y28, Y13
+	VBROADCASTSS 8(SI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Y27, Y28, Y15
+	VBROADCASTSS 8(DI), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Y27, Y28, Y17
+	VBROADCASTSS 8(DI)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Y27, Y28, Y19
+	VBROADCASTSS 8(DI)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Y27, Y28, Y21
+	VBROADCASTSS 8(DI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Y27, Y28, Y23
+	VBROADCASTSS 8(R8), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Y27, Y28, Y25
+	VMOVUPS      288(R9), Z26
+	VMOVUPS      352(R9), Y27
+	VBROADCASTSS 12(BX), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Y27, Y28, Y1
+	VBROADCASTSS 12(BX)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Y27, Y28, Y3
+	VBROADCASTSS 12(BX)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Y27, Y28, Y5
+	VBROADCASTSS 12(BX)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Y27, Y28, Y7
+	VBROADCASTSS 12(SI), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Y27, Y28, Y9
+	VBROADCASTSS 12(SI)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Y27, Y28, Y11
+	VBROADCASTSS 12(SI)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Y27, Y28, Y13
+	VBROADCASTSS 12(SI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Y27, Y28, Y15
+	VBROADCASTSS 12(DI), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Y27, Y28, Y17
+	VBROADCASTSS 12(DI)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Y27, Y28, Y19
+	VBROADCASTSS 12(DI)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Y27, Y28, Y21
+	VBROADCASTSS 12(DI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Y27, Y28, Y23
+	VBROADCASTSS 12(R8), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Y27, Y28, Y25
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	ADDQ         $0x10, R8
+	ADDQ         $0x00000180, R9
+	SUBQ         $0x04, R11
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, R11
+	JZ   next
+
+single:
+	VMOVUPS      (R9), Z26
+	VMOVUPS      64(R9), Y27
+	VBROADCASTSS (BX), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Y27, Y28, Y1
+	VBROADCASTSS (BX)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Y27, Y28, Y3
+	VBROADCASTSS (BX)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Y27, Y28, Y5
+	VBROADCASTSS (BX)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Y27, Y28, Y7
+	VBROADCASTSS (SI), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Y27, Y28, Y9
+	VBROADCASTSS (SI)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Y27, Y28, Y11
+	VBROADCASTSS (SI)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Y27, Y28, Y13
+	VBROADCASTSS (SI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Y27, Y28, Y15
+	VBROADCASTSS (DI), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Y27, Y28, Y17
+	VBROADCASTSS (DI)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Y27, Y28, Y19
+	VBROADCASTSS (DI)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Y27, Y28, Y21
+	VBROADCASTSS (DI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Y27, Y28, Y23
+	VBROADCASTSS (R8), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Y27, Y28, Y25
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	ADDQ         $0x04, R8
+	ADDQ         $0x00000060, R9
+	DECQ         R11
+	JNZ          single
+
+next:
+	DECQ R10
+	JZ   epilogue
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
+	ADDQ R11, R8
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z2, Z2
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z4, Z4
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z6, Z6
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z8, Z8
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z10, Z10
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y11, Y11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z12, Z12
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y13, Y13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z14, Z14
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y15, Y15
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z16, Z16
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y17, Y17
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z18, Z18
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y19, Y19
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z20, Z20
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y21, Y21
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z22, Z22
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y23, Y23
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z28
+	VADDPS  Z28, Z24, Z24
+	VMOVUPS 64(CX), Y28
+	VADDPS  Y28, Y25, Y25
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z26
+	VBROADCASTSS 100(AX), Z28
+	VMAXPS       Z0, Z26, Z0
+	VMINPS       Z0, Z28, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y26, Y1
+	VMINPS       Y1, Y28, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z26, Z2
+	VMINPS       Z2, Z28, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y26, Y3
+	VMINPS       Y3, Y28, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z26, Z4
+	VMINPS       Z4, Z28, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y26, Y5
+	VMINPS       Y5, Y28, Y5
+	VMOVUPS      Y5, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z26, Z6
+	VMINPS       Z6, Z28, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y26, Y7
+	VMINPS       Y7, Y28, Y7
+	VMOVUPS      Y7, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z26, Z8
+	VMINPS       Z8, Z28, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y26, Y9
+	VMINPS       Y9, Y28, Y9
+	VMOVUPS      Y9, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z26, Z10
+	VMINPS       Z10, Z28, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y26, Y11
+	VMINPS       Y11, Y28, Y11
+	VMOVUPS      Y11, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z26, Z12
+	VMINPS       Z12, Z28, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y26, Y13
+	VMINPS       Y13, Y28, Y13
+	VMOVUPS      Y13, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z26, Z14
+	VMINPS       Z14, Z28, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y26, Y15
+	VMINPS       Y15, Y28, Y15
+	VMOVUPS      Y15, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z16, Z26, Z16
+	VMINPS       Z16, Z28, Z16
+	VMOVUPS      Z16, (CX)
+	VMAXPS       Y17, Y26, Y17
+	VMINPS       Y17, Y28, Y17
+	VMOVUPS      Y17, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z18, Z26, Z18
+	VMINPS       Z18, Z28, Z18
+	VMOVUPS      Z18, (CX)
+	VMAXPS       Y19, Y26, Y19
+	VMINPS       Y19, Y28, Y19
+	VMOVUPS      Y19, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z20, Z26, Z20
+	VMINPS       Z20, Z28, Z20
+	VMOVUPS      Z20, (CX)
+	VMAXPS       Y21, Y26, Y21
+	VMINPS       Y21, Y28, Y21
+	VMOVUPS      Y21, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z22, Z26, Z22
+	VMINPS       Z22, Z28, Z22
+	VMOVUPS      Z22, (CX)
+	VMAXPS       Y23, Y26, Y23
+	VMINPS       Y23, Y28, Y23
+	VMOVUPS      Y23, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z24, Z26, Z24
+	VMINPS       Z24, Z28, Z24
+	VMOVUPS      Z24, (CX)
+	VMAXPS       Y25, Y26, Y25
+	VMINPS       Y25, Y28, Y25
+	VMOVUPS      Y25, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z4, Z4
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z6, Z6
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z8, Z8
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z10, Z10
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y11, Y11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z12, Z12
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y13, Y13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z14, Z14
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y15, Y15
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z16, Z16
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y17, Y17
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z18, Z18
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y19, Y19
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z20, Z20
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y21, Y21
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z22, Z22
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y23, Y23
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z28
+	VADDPS    Z28, Z24, Z24
+	VMOVUPS.Z 64(CX), K1, Y28
+	VADDPS    Y28, Y25, Y25
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z26
+	VBROADCASTSS 100(AX), Z28
+	VMAXPS       Z0, Z26, Z0
+	VMINPS       Z0, Z28, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y26, Y1
+	VMINPS       Y1, Y28, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z26, Z2
+	VMINPS       Z2, Z28, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y26, Y3
+	VMINPS       Y3, Y28, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z26, Z4
+	VMINPS       Z4, Z28, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y26, Y5
+	VMINPS       Y5, Y28, Y5
+	VMOVUPS      Y5, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z26, Z6
+	VMINPS       Z6, Z28, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y26, Y7
+	VMINPS       Y7, Y28, Y7
+	VMOVUPS      Y7, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z26, Z8
+	VMINPS       Z8, Z28, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y26, Y9
+	VMINPS       Y9, Y28, Y9
+	VMOVUPS      Y9, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z26, Z10
+	VMINPS       Z10, Z28, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y26, Y11
+	VMINPS       Y11, Y28, Y11
+	VMOVUPS      Y11, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z26, Z12
+	VMINPS       Z12, Z28, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y26, Y13
+	VMINPS       Y13, Y28, Y13
+	VMOVUPS      Y13, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z26, Z14
+	VMINPS       Z14, Z28, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y26, Y15
+	VMINPS       Y15, Y28, Y15
+	VMOVUPS      Y15, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z16, Z26, Z16
+	VMINPS       Z16, Z28, Z16
+	VMOVUPS      Z16, (CX)
+	VMAXPS       Y17, Y26, Y17
+	VMINPS       Y17, Y28, Y17
+	VMOVUPS      Y17, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z18, Z26, Z18
+	VMINPS       Z18, Z28, Z18
+	VMOVUPS      Z18, (CX)
+	VMAXPS       Y19, Y26, Y19
+	VMINPS       Y19, Y28, Y19
+	VMOVUPS      Y19, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z20, Z26, Z20
+	VMINPS       Z20, Z28, Z20
+	VMOVUPS      Z20, (CX)
+	VMAXPS       Y21, Y26, Y21
+	VMINPS       Y21, Y28, Y21
+	VMOVUPS      Y21, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z22, Z26, Z22
+	VMINPS       Z22, Z28, Z22
+	VMOVUPS      Z22, (CX)
+	VMAXPS       Y23, Y26, Y23
+	VMINPS       Y23, Y28, Y23
+	VMOVUPS      Y23, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z24, Z26, Z24
+	VMINPS       Z24, Z28, Z24
+	VMOVUPS      Z24, (CX)
+	VMAXPS       Y25, Y26, Y25
+	VMINPS       Y25, Y28, Y25
+	VMOVUPS      Y25, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm13x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm13x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	LEAQ   (SI)(CX*4), DI
-	LEAQ   (DI)(CX*4), R8
-	MOVQ   16(AX), R9
+TEXT ·gemm13x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	LEAQ    (DI)(CX*4), R8
+	MOVQ    16(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z1, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z1, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z1, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z1, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z1, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z1, Z19
+	VMOVAPS Z0, Z20
+	VMOVAPS Z1, Z21
+	VMOVAPS Z0, Z22
+	VMOVAPS Z1, Z23
+	VMOVAPS Z0, Z24
+	VMOVAPS Z1, Z25
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z1, Z25
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7914,7 +16646,9 @@ TEXT ·gemm13x2AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z23, Z23, Z23
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
-	MOVQ   56(AX), R10
+
+begun:
+	MOVQ 56(AX), R10
 
 segment:
 	MOVQ 64(AX), R11
@@ -8161,39 +16895,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z26
-	VADDPS  Z26, Z0, Z0
-	VADDPS  Z26, Z2, Z2
-	VADDPS  Z26, Z4, Z4
-	VADDPS  Z26, Z6, Z6
-	VADDPS  Z26, Z8, Z8
-	VADDPS  Z26, Z10, Z10
-	VADDPS  Z26, Z12, Z12
-	VADDPS  Z26, Z14, Z14
-	VADDPS  Z26, Z16, Z16
-	VADDPS  Z26, Z18, Z18
-	VADDPS  Z26, Z20, Z20
-	VADDPS  Z26, Z22, Z22
-	VADDPS  Z26, Z24, Z24
-	VMOVUPS 64(CX), Z27
-	VADDPS  Z27, Z1, Z1
-	VADDPS  Z27, Z3, Z3
-	VADDPS  Z27, Z5, Z5
-	VADDPS  Z27, Z7, Z7
-	VADDPS  Z27, Z9, Z9
-	VADDPS  Z27, Z11, Z11
-	VADDPS  Z27, Z13, Z13
-	VADDPS  Z27, Z15, Z15
-	VADDPS  Z27, Z17, Z17
-	VADDPS  Z27, Z19, Z19
-	VADDPS  Z27, Z21, Z21
-	VADDPS  Z27, Z23, Z23
-	VADDPS  Z27, Z25, Z25
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -8366,39 +17067,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z26
-	VADDPS    Z26, Z0, Z0
-	VADDPS    Z26, Z2, Z2
-	VADDPS    Z26, Z4, Z4
-	VADDPS    Z26, Z6, Z6
-	VADDPS    Z26, Z8, Z8
-	VADDPS    Z26, Z10, Z10
-	VADDPS    Z26, Z12, Z12
-	VADDPS    Z26, Z14, Z14
-	VADDPS    Z26, Z16, Z16
-	VADDPS    Z26, Z18, Z18
-	VADDPS    Z26, Z20, Z20
-	VADDPS    Z26, Z22, Z22
-	VADDPS    Z26, Z24, Z24
-	VMOVUPS.Z 64(CX), K1, Z27
-	VADDPS    Z27, Z1, Z1
-	VADDPS    Z27, Z3, Z3
-	VADDPS    Z27, Z5, Z5
-	VADDPS    Z27, Z7, Z7
-	VADDPS    Z27, Z9, Z9
-	VADDPS    Z27, Z11, Z11
-	VADDPS    Z27, Z13, Z13
-	VADDPS    Z27, Z15, Z15
-	VADDPS    Z27, Z17, Z17
-	VADDPS    Z27, Z19, Z19
-	VADDPS    Z27, Z21, Z21
-	VADDPS    Z27, Z23, Z23
-	VADDPS    Z27, Z25, Z25
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -8568,17 +17236,468 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm14x1AVX512(arguments *byte)
+// func gemm14x8AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·gemm14x8AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	LEAQ    (DI)(CX*4), R8
+	MOVQ    16(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y10
+	VMOVAPS Y0, Y11
+	VMOVAPS Y0, Y12
+	VMOVAPS Y0, Y13
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (R10), K1, Y0
+	VMOVAPS   Y0, Y1
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y0, Y3
+	VMOVAPS   Y0, Y4
+	VMOVAPS   Y0, Y5
+	VMOVAPS   Y0, Y6
+	VMOVAPS   Y0, Y7
+	VMOVAPS   Y0, Y8
+	VMOVAPS   Y0, Y9
+	VMOVAPS   Y0, Y10
+	VMOVAPS   Y0, Y11
+	VMOVAPS   Y0, Y12
+	VMOVAPS   Y0, Y13
+	JMP       begun
+
+noBias:
+	VPXORD Y0, Y0, Y0
+	VPXORD Y1, Y1, Y1
+	VPXORD Y2, Y2, Y2
+	VPXORD Y3, Y3, Y3
+	VPXORD Y4, Y4, Y4
+	VPXORD Y5, Y5, Y5
+	VPXORD Y6, Y6, Y6
+	VPXORD Y7, Y7, Y7
+	VPXORD Y8, Y8, Y8
+	VPXORD Y9, Y9, Y9
+	VPXORD Y10, Y10, Y10
+	VPXORD Y11, Y11, Y11
+	VPXORD Y12, Y12, Y12
+	VPXORD Y13, Y13, Y13
+
+begun:
+	MOVQ 56(AX), R10
+
+segment:
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
+	JLT  rest
+
+unrolled:
+	VMOVUPS          (R9), Y14
+	VFMADD231PS.BCST (BX), Y14, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y14, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y14, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y14, Y3
+	VFMADD231PS.BCST (SI), Y14, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y14, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y14, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y14, Y7
+	VFMADD231PS.BCST (DI), Y14, Y8
+	VFMADD231PS.BCST (DI)(CX*1), Y14, Y9
+	VFMADD231PS.BCST (DI)(CX*2), Y14, Y10
+	VFMADD231PS.BCST (DI)(DX*1), Y14, Y11
+	VFMADD231PS.BCST (R8), Y14, Y12
+	VFMADD231PS.BCST (R8)(CX*1), Y14, Y13
+	VMOVUPS          32(R9), Y14
+	VFMADD231PS.BCST 4(BX), Y14, Y0
+	VFMADD231PS.BCST 4(BX)(CX*1), Y14, Y1
+	VFMADD231PS.BCST 4(BX)(CX*2), Y14, Y2
+	VFMADD231PS.BCST 4(BX)(DX*1), Y14, Y3
+	VFMADD231PS.BCST 4(SI), Y14, Y4
+	VFMADD231PS.BCST 4(SI)(CX*1), Y14, Y5
+	VFMADD231PS.BCST 4(SI)(CX*2), Y14, Y6
+	VFMADD231PS.BCST 4(SI)(DX*1), Y14, Y7
+	VFMADD231PS.BCST 4(DI), Y14, Y8
+	VFMADD231PS.BCST 4(DI)(CX*1), Y14, Y9
+	VFMADD231PS.BCST 4(DI)(CX*2), Y14, Y10
+	VFMADD231PS.BCST 4(DI)(DX*1), Y14, Y11
+	VFMADD231PS.BCST 4(R8), Y14, Y12
+	VFMADD231PS.BCST 4(R8)(CX*1), Y14, Y13
+	VMOVUPS          64(R9), Y14
+	VFMADD231PS.BCST 8(BX), Y14, Y0
+	VFMADD231PS.BCST 8(BX)(CX*1), Y14, Y1
+	VFMADD231PS.BCST 8(BX)(CX*2), Y14, Y2
+	VFMADD231PS.BCST 8(BX)(DX*1), Y14, Y3
+	VFMADD231PS.BCST 8(SI), Y14, Y4
+	VFMADD231PS.BCST 8(SI)(CX*1), Y14, Y5
+	VFMADD231PS.BCST 8(SI)(CX*2), Y14, Y6
+	VFMADD231PS.BCST 8(SI)(DX*1), Y14, Y7
+	VFMADD231PS.BCST 8(DI), Y14, Y8
+	VFMADD231PS.BCST 8(DI)(CX*1), Y14, Y9
+	VFMADD231PS.BCST 8(DI)(CX*2), Y14, Y10
+	VFMADD231PS.BCST 8(DI)(DX*1), Y14, Y11
+	VFMADD231PS.BCST 8(R8), Y14, Y12
+	VFMADD231PS.BCST 8(R8)(CX*1), Y14, Y13
+	VMOVUPS          96(R9), Y14
+	VFMADD231PS.BCST 12(BX), Y14, Y0
+	VFMADD231PS.BCST 12(BX)(CX*1), Y14, Y1
+	VFMADD231PS.BCST 12(BX)(CX*2), Y14, Y2
+	VFMADD231PS.BCST 12(BX)(DX*1), Y14, Y3
+	VFMADD231PS.BCST 12(SI), Y14, Y4
+	VFMADD231PS.BCST 12(SI)(CX*1), Y14, Y5
+	VFMADD231PS.BCST 12(SI)(CX*2), Y14, Y6
+	VFMADD231PS.BCST 12(SI)(DX*1), Y14, Y7
+	VFMADD231PS.BCST 12(DI), Y14, Y8
+	VFMADD231PS.BCST 12(DI)(CX*1), Y14, Y9
+	VFMADD231PS.BCST 12(DI)(CX*2), Y14, Y10
+	VFMADD231PS.BCST 12(DI)(DX*1), Y14, Y11
+	VFMADD231PS.BCST 12(R8), Y14, Y12
+	VFMADD231PS.BCST 12(R8)(CX*1), Y14, Y13
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	ADDQ             $0x10, DI
+	ADDQ             $0x10, R8
+	ADDQ             $0x00000080, R9
+	SUBQ             $0x04, R11
+	JGE              unrolled
+
+rest:
+	ADDQ $0x04, R11
+	JZ   next
+
+single:
+	VMOVUPS          (R9), Y14
+	VFMADD231PS.BCST (BX), Y14, Y0
+	VFMADD231PS.BCST (BX)(CX*1), Y14, Y1
+	VFMADD231PS.BCST (BX)(CX*2), Y14, Y2
+	VFMADD231PS.BCST (BX)(DX*1), Y14, Y3
+	VFMADD231PS.BCST (SI), Y14, Y4
+	VFMADD231PS.BCST (SI)(CX*1), Y14, Y5
+	VFMADD231PS.BCST (SI)(CX*2), Y14, Y6
+	VFMADD231PS.BCST (SI)(DX*1), Y14, Y7
+	VFMADD231PS.BCST (DI), Y14, Y8
+	VFMADD231PS.BCST (DI)(CX*1), Y14, Y9
+	VFMADD231PS.BCST (DI)(CX*2), Y14, Y10
+	VFMADD231PS.BCST (DI)(DX*1), Y14, Y11
+	VFMADD231PS.BCST (R8), Y14, Y12
+	VFMADD231PS.BCST (R8)(CX*1), Y14, Y13
+	ADDQ             $0x04, BX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	ADDQ             $0x04, R8
+	ADDQ             $0x00000020, R9
+	DECQ             R11
+	JNZ              single
+
+next:
+	DECQ R10
+	JZ   epilogue
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
+	ADDQ R11, R8
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y0, Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y2, Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y4, Y4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y6, Y6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y8, Y8
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y10, Y10
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y11, Y11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y12, Y12
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y15
+	VADDPS  Y15, Y13, Y13
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y14
+	VBROADCASTSS 100(AX), Z15
+	VMAXPS       Y0, Y14, Y0
+	VMINPS       Y0, Y15, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y14, Y1
+	VMINPS       Y1, Y15, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y14, Y2
+	VMINPS       Y2, Y15, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y14, Y3
+	VMINPS       Y3, Y15, Y3
+	VMOVUPS      Y3, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y14, Y4
+	VMINPS       Y4, Y15, Y4
+	VMOVUPS      Y4, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y14, Y5
+	VMINPS       Y5, Y15, Y5
+	VMOVUPS      Y5, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y14, Y6
+	VMINPS       Y6, Y15, Y6
+	VMOVUPS      Y6, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y14, Y7
+	VMINPS       Y7, Y15, Y7
+	VMOVUPS      Y7, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y8, Y14, Y8
+	VMINPS       Y8, Y15, Y8
+	VMOVUPS      Y8, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y9, Y14, Y9
+	VMINPS       Y9, Y15, Y9
+	VMOVUPS      Y9, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y10, Y14, Y10
+	VMINPS       Y10, Y15, Y10
+	VMOVUPS      Y10, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y11, Y14, Y11
+	VMINPS       Y11, Y15, Y11
+	VMOVUPS      Y11, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y12, Y14, Y12
+	VMINPS       Y12, Y15, Y12
+	VMOVUPS      Y12, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y13, Y14, Y13
+	VMINPS       Y13, Y15, Y13
+	VMOVUPS      Y13, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y0, Y0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y2, Y2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y4, Y4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y6, Y6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y8, Y8
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y10, Y10
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y11, Y11
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y12, Y12
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Y15
+	VADDPS    Y15, Y13, Y13
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Y14
+	VBROADCASTSS 100(AX), Z15
+	VMAXPS       Y0, Y14, Y0
+	VMINPS       Y0, Y15, Y0
+	VMOVUPS      Y0, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y1, Y14, Y1
+	VMINPS       Y1, Y15, Y1
+	VMOVUPS      Y1, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y2, Y14, Y2
+	VMINPS       Y2, Y15, Y2
+	VMOVUPS      Y2, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y3, Y14, Y3
+	VMINPS       Y3, Y15, Y3
+	VMOVUPS      Y3, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y4, Y14, Y4
+	VMINPS       Y4, Y15, Y4
+	VMOVUPS      Y4, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y5, Y14, Y5
+	VMINPS       Y5, Y15, Y5
+	VMOVUPS      Y5, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y6, Y14, Y6
+	VMINPS       Y6, Y15, Y6
+	VMOVUPS      Y6, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y7, Y14, Y7
+	VMINPS       Y7, Y15, Y7
+	VMOVUPS      Y7, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y8, Y14, Y8
+	VMINPS       Y8, Y15, Y8
+	VMOVUPS      Y8, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y9, Y14, Y9
+	VMINPS       Y9, Y15, Y9
+	VMOVUPS      Y9, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y10, Y14, Y10
+	VMINPS       Y10, Y15, Y10
+	VMOVUPS      Y10, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y11, Y14, Y11
+	VMINPS       Y11, Y15, Y11
+	VMOVUPS      Y11, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y12, Y14, Y12
+	VMINPS       Y12, Y15, Y12
+	VMOVUPS      Y12, K1, (CX)
+	ADDQ         DX, CX
+	VMAXPS       Y13, Y14, Y13
+	VMINPS       Y13, Y15, Y13
+	VMOVUPS      Y13, K1, (CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm14x16AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm14x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	LEAQ   (SI)(CX*4), DI
-	LEAQ   (DI)(CX*4), R8
-	MOVQ   16(AX), R9
+TEXT ·gemm14x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	LEAQ    (DI)(CX*4), R8
+	MOVQ    16(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (R10), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8593,7 +17712,9 @@ TEXT ·gemm14x1AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	MOVQ   56(AX), R10
+
+begun:
+	MOVQ 56(AX), R10
 
 segment:
 	MOVQ 64(AX), R11
@@ -8710,26 +17831,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z14
-	VADDPS  Z14, Z0, Z0
-	VADDPS  Z14, Z1, Z1
-	VADDPS  Z14, Z2, Z2
-	VADDPS  Z14, Z3, Z3
-	VADDPS  Z14, Z4, Z4
-	VADDPS  Z14, Z5, Z5
-	VADDPS  Z14, Z6, Z6
-	VADDPS  Z14, Z7, Z7
-	VADDPS  Z14, Z8, Z8
-	VADDPS  Z14, Z9, Z9
-	VADDPS  Z14, Z10, Z10
-	VADDPS  Z14, Z11, Z11
-	VADDPS  Z14, Z12, Z12
-	VADDPS  Z14, Z13, Z13
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -8844,26 +17945,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS.Z (CX), K1, Z14
-	VADDPS    Z14, Z0, Z0
-	VADDPS    Z14, Z1, Z1
-	VADDPS    Z14, Z2, Z2
-	VADDPS    Z14, Z3, Z3
-	VADDPS    Z14, Z4, Z4
-	VADDPS    Z14, Z5, Z5
-	VADDPS    Z14, Z6, Z6
-	VADDPS    Z14, Z7, Z7
-	VADDPS    Z14, Z8, Z8
-	VADDPS    Z14, Z9, Z9
-	VADDPS    Z14, Z10, Z10
-	VADDPS    Z14, Z11, Z11
-	VADDPS    Z14, Z12, Z12
-	VADDPS    Z14, Z13, Z13
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -8975,17 +18056,823 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm14x2AVX512(arguments *byte)
+// func gemm14x24AVX512(arguments *byte)
+// Requires: AVX, AVX512F, AVX512VL, FMA3
+TEXT ·gemm14x24AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	LEAQ    (DI)(CX*4), R8
+	MOVQ    16(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Y1
+	VMOVAPS Z0, Z2
+	VMOVAPS Y1, Y3
+	VMOVAPS Z0, Z4
+	VMOVAPS Y1, Y5
+	VMOVAPS Z0, Z6
+	VMOVAPS Y1, Y7
+	VMOVAPS Z0, Z8
+	VMOVAPS Y1, Y9
+	VMOVAPS Z0, Z10
+	VMOVAPS Y1, Y11
+	VMOVAPS Z0, Z12
+	VMOVAPS Y1, Y13
+	VMOVAPS Z0, Z14
+	VMOVAPS Y1, Y15
+	VMOVAPS Z0, Z16
+	VMOVAPS Y1, Y17
+	VMOVAPS Z0, Z18
+	VMOVAPS Y1, Y19
+	VMOVAPS Z0, Z20
+	VMOVAPS Y1, Y21
+	VMOVAPS Z0, Z22
+	VMOVAPS Y1, Y23
+	VMOVAPS Z0, Z24
+	VMOVAPS Y1, Y25
+	VMOVAPS Z0, Z26
+	VMOVAPS Y1, Y27
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Y1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Y1, Y5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Y1, Y7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Y1, Y9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Y1, Y11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Y1, Y13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Y1, Y15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Y1, Y17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Y1, Y19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Y1, Y21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Y1, Y23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Y1, Y25
+	VMOVAPS   Z0, Z26
+	VMOVAPS   Y1, Y27
+	JMP       begun
+
+noBias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Y1, Y1, Y1
+	VPXORD Z2, Z2, Z2
+	VPXORD Y3, Y3, Y3
+	VPXORD Z4, Z4, Z4
+	VPXORD Y5, Y5, Y5
+	VPXORD Z6, Z6, Z6
+	VPXORD Y7, Y7, Y7
+	VPXORD Z8, Z8, Z8
+	VPXORD Y9, Y9, Y9
+	VPXORD Z10, Z10, Z10
+	VPXORD Y11, Y11, Y11
+	VPXORD Z12, Z12, Z12
+	VPXORD Y13, Y13, Y13
+	VPXORD Z14, Z14, Z14
+	VPXORD Y15, Y15, Y15
+	VPXORD Z16, Z16, Z16
+	VPXORD Y17, Y17, Y17
+	VPXORD Z18, Z18, Z18
+	VPXORD Y19, Y19, Y19
+	VPXORD Z20, Z20, Z20
+	VPXORD Y21, Y21, Y21
+	VPXORD Z22, Z22, Z22
+	VPXORD Y23, Y23, Y23
+	VPXORD Z24, Z24, Z24
+	VPXORD Y25, Y25, Y25
+	VPXORD Z26, Z26, Z26
+	VPXORD Y27, Y27, Y27
+
+begun:
+	MOVQ 56(AX), R10
+
+segment:
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
+	JLT  rest
+
+unrolled:
+	VMOVUPS      (R9), Z28
+	VMOVUPS      64(R9), Y29
+	VBROADCASTSS (BX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Y29, Y30, Y1
+	VBROADCASTSS (BX)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Y29, Y30, Y3
+	VBROADCASTSS (BX)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Y29, Y30, Y5
+	VBROADCASTSS (BX)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Y29, Y30, Y7
+	VBROADCASTSS (SI), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Y29, Y30, Y9
+	VBROADCASTSS (SI)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Y29, Y30, Y11
+	VBROADCASTSS (SI)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Y29, Y30, Y13
+	VBROADCASTSS (SI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Y29, Y30, Y15
+	VBROADCASTSS (DI), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Y29, Y30, Y17
+	VBROADCASTSS (DI)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Y29, Y30, Y19
+	VBROADCASTSS (DI)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Y29, Y30, Y21
+	VBROADCASTSS (DI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Y29, Y30, Y23
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Y29, Y30, Y25
+	VBROADCASTSS (R8)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Y29, Y30, Y27
+	VMOVUPS      96(R9), Z28
+	VMOVUPS      160(R9), Y29
+	VBROADCASTSS 4(BX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Y29, Y30, Y1
+	VBROADCASTSS 4(BX)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Y29, Y30, Y3
+	VBROADCASTSS 4(BX)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Y29, Y30, Y5
+	VBROADCASTSS 4(BX)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Y29, Y30, Y7
+	VBROADCASTSS 4(SI), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Y29, Y30, Y9
+	VBROADCASTSS 4(SI)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Y29, Y30, Y11
+	VBROADCASTSS 4(SI)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Y29, Y30, Y13
+	VBROADCASTSS 4(SI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Y29, Y30, Y15
+	VBROADCASTSS 4(DI), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Y29, Y30, Y17
+	VBROADCASTSS 4(DI)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Y29, Y30, Y19
+	VBROADCASTSS 4(DI)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Y29, Y30, Y21
+	VBROADCASTSS 4(DI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Y29, Y30, Y23
+	VBROADCASTSS 4(R8), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Y29, Y30, Y25
+	VBROADCASTSS 4(R8)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Y29, Y30, Y27
+	VMOVUPS      192(R9), Z28
+	VMOVUPS      256(R9), Y29
+	VBROADCASTSS 8(BX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Y29, Y30, Y1
+	VBROADCASTSS 8(BX)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Y29, Y30, Y3
+	VBROADCASTSS 8(BX)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Y29, Y30, Y5
+	VBROADCASTSS 8(BX)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Y29, Y30, Y7
+	VBROADCASTSS 8(SI), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Y29, Y30, Y9
+	VBROADCASTSS 8(SI)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Y29, Y30, Y11
+	VBROADCASTSS 8(SI)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Y29, Y30, Y13
+	VBROADCASTSS 8(SI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Y29, Y30, Y15
+	VBROADCASTSS 8(DI), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Y29, Y30, Y17
+	VBROADCASTSS 8(DI)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Y29, Y30, Y19
+	VBROADCASTSS 8(DI)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Y29, Y30, Y21
+	VBROADCASTSS 8(DI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Y29, Y30, Y23
+	VBROADCASTSS 8(R8), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Y29, Y30, Y25
+	VBROADCASTSS 8(R8)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Y29, Y30, Y27
+	VMOVUPS      288(R9), Z28
+	VMOVUPS      352(R9), Y29
+	VBROADCASTSS 12(BX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Y29, Y30, Y1
+	VBROADCASTSS 12(BX)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Y29, Y30, Y3
+	VBROADCASTSS 12(BX)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Y29, Y30, Y5
+	VBROADCASTSS 12(BX)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Y29, Y30, Y7
+	VBROADCASTSS 12(SI), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Y29, Y30, Y9
+	VBROADCASTSS 12(SI)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Y29, Y30, Y11
+	VBROADCASTSS 12(SI)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Y29, Y30, Y13
+	VBROADCASTSS 12(SI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Y29, Y30, Y15
+	VBROADCASTSS 12(DI), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Y29, Y30, Y17
+	VBROADCASTSS 12(DI)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Y29, Y30, Y19
+	VBROADCASTSS 12(DI)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Y29, Y30, Y21
+	VBROADCASTSS 12(DI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Y29, Y30, Y23
+	VBROADCASTSS 12(R8), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Y29, Y30, Y25
+	VBROADCASTSS 12(R8)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Y29, Y30, Y27
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	ADDQ         $0x10, R8
+	ADDQ         $0x00000180, R9
+	SUBQ         $0x04, R11
+	JGE          unrolled
+
+rest:
+	ADDQ $0x04, R11
+	JZ   next
+
+single:
+	VMOVUPS      (R9), Z28
+	VMOVUPS      64(R9), Y29
+	VBROADCASTSS (BX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Y29, Y30, Y1
+	VBROADCASTSS (BX)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Y29, Y30, Y3
+	VBROADCASTSS (BX)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Y29, Y30, Y5
+	VBROADCASTSS (BX)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Y29, Y30, Y7
+	VBROADCASTSS (SI), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Y29, Y30, Y9
+	VBROADCASTSS (SI)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Y29, Y30, Y11
+	VBROADCASTSS (SI)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Y29, Y30, Y13
+	VBROADCASTSS (SI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Y29, Y30, Y15
+	VBROADCASTSS (DI), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Y29, Y30, Y17
+	VBROADCASTSS (DI)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Y29, Y30, Y19
+	VBROADCASTSS (DI)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Y29, Y30, Y21
+	VBROADCASTSS (DI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Y29, Y30, Y23
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Y29, Y30, Y25
+	VBROADCASTSS (R8)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Y29, Y30, Y27
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	ADDQ         $0x04, R8
+	ADDQ         $0x00000060, R9
+	DECQ         R11
+	JNZ          single
+
+next:
+	DECQ R10
+	JZ   epilogue
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
+	ADDQ R11, R8
+	JMP  segment
+
+epilogue:
+	CMPQ    88(AX), $0x00
+	JNE     partial
+	MOVQ    32(AX), CX
+	TESTQ   CX, CX
+	JZ      fullNoResidual
+	MOVQ    80(AX), DX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z0, Z0
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y1, Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z2, Z2
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z4, Z4
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y5, Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z6, Z6
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y7, Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z8, Z8
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y9, Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z10, Z10
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y11, Y11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z12, Z12
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y13, Y13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z14, Z14
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y15, Y15
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z16, Z16
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y17, Y17
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z18, Z18
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y19, Y19
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z20, Z20
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y21, Y21
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z22, Z22
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y23, Y23
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z24, Z24
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y25, Y25
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z30
+	VADDPS  Z30, Z26, Z26
+	VMOVUPS 64(CX), Y30
+	VADDPS  Y30, Y27, Y27
+	ADDQ    DX, CX
+
+fullNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z28
+	VBROADCASTSS 100(AX), Z30
+	VMAXPS       Z0, Z28, Z0
+	VMINPS       Z0, Z30, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y28, Y1
+	VMINPS       Y1, Y30, Y1
+	VMOVUPS      Y1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z28, Z2
+	VMINPS       Z2, Z30, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y28, Y3
+	VMINPS       Y3, Y30, Y3
+	VMOVUPS      Y3, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z28, Z4
+	VMINPS       Z4, Z30, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y28, Y5
+	VMINPS       Y5, Y30, Y5
+	VMOVUPS      Y5, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z28, Z6
+	VMINPS       Z6, Z30, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y28, Y7
+	VMINPS       Y7, Y30, Y7
+	VMOVUPS      Y7, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z28, Z8
+	VMINPS       Z8, Z30, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y28, Y9
+	VMINPS       Y9, Y30, Y9
+	VMOVUPS      Y9, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z28, Z10
+	VMINPS       Z10, Z30, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y28, Y11
+	VMINPS       Y11, Y30, Y11
+	VMOVUPS      Y11, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z28, Z12
+	VMINPS       Z12, Z30, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y28, Y13
+	VMINPS       Y13, Y30, Y13
+	VMOVUPS      Y13, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z28, Z14
+	VMINPS       Z14, Z30, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y28, Y15
+	VMINPS       Y15, Y30, Y15
+	VMOVUPS      Y15, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z16, Z28, Z16
+	VMINPS       Z16, Z30, Z16
+	VMOVUPS      Z16, (CX)
+	VMAXPS       Y17, Y28, Y17
+	VMINPS       Y17, Y30, Y17
+	VMOVUPS      Y17, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z18, Z28, Z18
+	VMINPS       Z18, Z30, Z18
+	VMOVUPS      Z18, (CX)
+	VMAXPS       Y19, Y28, Y19
+	VMINPS       Y19, Y30, Y19
+	VMOVUPS      Y19, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z20, Z28, Z20
+	VMINPS       Z20, Z30, Z20
+	VMOVUPS      Z20, (CX)
+	VMAXPS       Y21, Y28, Y21
+	VMINPS       Y21, Y30, Y21
+	VMOVUPS      Y21, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z22, Z28, Z22
+	VMINPS       Z22, Z30, Z22
+	VMOVUPS      Z22, (CX)
+	VMAXPS       Y23, Y28, Y23
+	VMINPS       Y23, Y30, Y23
+	VMOVUPS      Y23, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z24, Z28, Z24
+	VMINPS       Z24, Z30, Z24
+	VMOVUPS      Z24, (CX)
+	VMAXPS       Y25, Y28, Y25
+	VMINPS       Y25, Y30, Y25
+	VMOVUPS      Y25, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z26, Z28, Z26
+	VMINPS       Z26, Z30, Z26
+	VMOVUPS      Z26, (CX)
+	VMAXPS       Y27, Y28, Y27
+	VMINPS       Y27, Y30, Y27
+	VMOVUPS      Y27, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      88(AX), CX
+	KMOVW     CX, K1
+	MOVQ      32(AX), CX
+	TESTQ     CX, CX
+	JZ        partNoResidual
+	MOVQ      80(AX), DX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z0, Z0
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y1, Y1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z2, Z2
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y3, Y3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z4, Z4
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y5, Y5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z6, Z6
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y7, Y7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z8, Z8
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y9, Y9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z10, Z10
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y11, Y11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z12, Z12
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y13, Y13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z14, Z14
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y15, Y15
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z16, Z16
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y17, Y17
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z18, Z18
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y19, Y19
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z20, Z20
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y21, Y21
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z22, Z22
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y23, Y23
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z24, Z24
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y25, Y25
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z30
+	VADDPS    Z30, Z26, Z26
+	VMOVUPS.Z 64(CX), K1, Y30
+	VADDPS    Y30, Y27, Y27
+	ADDQ      DX, CX
+
+partNoResidual:
+	MOVQ         (AX), CX
+	MOVQ         40(AX), DX
+	VBROADCASTSS 96(AX), Z28
+	VBROADCASTSS 100(AX), Z30
+	VMAXPS       Z0, Z28, Z0
+	VMINPS       Z0, Z30, Z0
+	VMOVUPS      Z0, (CX)
+	VMAXPS       Y1, Y28, Y1
+	VMINPS       Y1, Y30, Y1
+	VMOVUPS      Y1, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z2, Z28, Z2
+	VMINPS       Z2, Z30, Z2
+	VMOVUPS      Z2, (CX)
+	VMAXPS       Y3, Y28, Y3
+	VMINPS       Y3, Y30, Y3
+	VMOVUPS      Y3, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z4, Z28, Z4
+	VMINPS       Z4, Z30, Z4
+	VMOVUPS      Z4, (CX)
+	VMAXPS       Y5, Y28, Y5
+	VMINPS       Y5, Y30, Y5
+	VMOVUPS      Y5, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z6, Z28, Z6
+	VMINPS       Z6, Z30, Z6
+	VMOVUPS      Z6, (CX)
+	VMAXPS       Y7, Y28, Y7
+	VMINPS       Y7, Y30, Y7
+	VMOVUPS      Y7, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z8, Z28, Z8
+	VMINPS       Z8, Z30, Z8
+	VMOVUPS      Z8, (CX)
+	VMAXPS       Y9, Y28, Y9
+	VMINPS       Y9, Y30, Y9
+	VMOVUPS      Y9, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z10, Z28, Z10
+	VMINPS       Z10, Z30, Z10
+	VMOVUPS      Z10, (CX)
+	VMAXPS       Y11, Y28, Y11
+	VMINPS       Y11, Y30, Y11
+	VMOVUPS      Y11, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z12, Z28, Z12
+	VMINPS       Z12, Z30, Z12
+	VMOVUPS      Z12, (CX)
+	VMAXPS       Y13, Y28, Y13
+	VMINPS       Y13, Y30, Y13
+	VMOVUPS      Y13, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z14, Z28, Z14
+	VMINPS       Z14, Z30, Z14
+	VMOVUPS      Z14, (CX)
+	VMAXPS       Y15, Y28, Y15
+	VMINPS       Y15, Y30, Y15
+	VMOVUPS      Y15, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z16, Z28, Z16
+	VMINPS       Z16, Z30, Z16
+	VMOVUPS      Z16, (CX)
+	VMAXPS       Y17, Y28, Y17
+	VMINPS       Y17, Y30, Y17
+	VMOVUPS      Y17, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z18, Z28, Z18
+	VMINPS       Z18, Z30, Z18
+	VMOVUPS      Z18, (CX)
+	VMAXPS       Y19, Y28, Y19
+	VMINPS       Y19, Y30, Y19
+	VMOVUPS      Y19, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z20, Z28, Z20
+	VMINPS       Z20, Z30, Z20
+	VMOVUPS      Z20, (CX)
+	VMAXPS       Y21, Y28, Y21
+	VMINPS       Y21, Y30, Y21
+	VMOVUPS      Y21, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z22, Z28, Z22
+	VMINPS       Z22, Z30, Z22
+	VMOVUPS      Z22, (CX)
+	VMAXPS       Y23, Y28, Y23
+	VMINPS       Y23, Y30, Y23
+	VMOVUPS      Y23, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z24, Z28, Z24
+	VMINPS       Z24, Z30, Z24
+	VMOVUPS      Z24, (CX)
+	VMAXPS       Y25, Y28, Y25
+	VMINPS       Y25, Y30, Y25
+	VMOVUPS      Y25, K1, 64(CX)
+	ADDQ         DX, CX
+	VMAXPS       Z26, Z28, Z26
+	VMINPS       Z26, Z30, Z26
+	VMOVUPS      Z26, (CX)
+	VMAXPS       Y27, Y28, Y27
+	VMINPS       Y27, Y30, Y27
+	VMOVUPS      Y27, K1, 64(CX)
+	ADDQ         DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm14x32AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·gemm14x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	LEAQ   (SI)(CX*4), DI
-	LEAQ   (DI)(CX*4), R8
-	MOVQ   16(AX), R9
+TEXT ·gemm14x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	LEAQ    (SI)(CX*4), DI
+	LEAQ    (DI)(CX*4), R8
+	MOVQ    16(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z1, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z1, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z1, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z1, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z1, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z1, Z19
+	VMOVAPS Z0, Z20
+	VMOVAPS Z1, Z21
+	VMOVAPS Z0, Z22
+	VMOVAPS Z1, Z23
+	VMOVAPS Z0, Z24
+	VMOVAPS Z1, Z25
+	VMOVAPS Z0, Z26
+	VMOVAPS Z1, Z27
+	JMP     begun
+
+partBias:
+	MOVQ      88(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z1, Z25
+	VMOVAPS   Z0, Z26
+	VMOVAPS   Z1, Z27
+	JMP       begun
+
+noBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9014,7 +18901,9 @@ TEXT ·gemm14x2AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z25, Z25, Z25
 	VPXORD Z26, Z26, Z26
 	VPXORD Z27, Z27, Z27
-	MOVQ   56(AX), R10
+
+begun:
+	MOVQ 56(AX), R10
 
 segment:
 	MOVQ 64(AX), R11
@@ -9276,41 +19165,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Z28
-	VADDPS  Z28, Z0, Z0
-	VADDPS  Z28, Z2, Z2
-	VADDPS  Z28, Z4, Z4
-	VADDPS  Z28, Z6, Z6
-	VADDPS  Z28, Z8, Z8
-	VADDPS  Z28, Z10, Z10
-	VADDPS  Z28, Z12, Z12
-	VADDPS  Z28, Z14, Z14
-	VADDPS  Z28, Z16, Z16
-	VADDPS  Z28, Z18, Z18
-	VADDPS  Z28, Z20, Z20
-	VADDPS  Z28, Z22, Z22
-	VADDPS  Z28, Z24, Z24
-	VADDPS  Z28, Z26, Z26
-	VMOVUPS 64(CX), Z29
-	VADDPS  Z29, Z1, Z1
-	VADDPS  Z29, Z3, Z3
-	VADDPS  Z29, Z5, Z5
-	VADDPS  Z29, Z7, Z7
-	VADDPS  Z29, Z9, Z9
-	VADDPS  Z29, Z11, Z11
-	VADDPS  Z29, Z13, Z13
-	VADDPS  Z29, Z15, Z15
-	VADDPS  Z29, Z17, Z17
-	VADDPS  Z29, Z19, Z19
-	VADDPS  Z29, Z21, Z21
-	VADDPS  Z29, Z23, Z23
-	VADDPS  Z29, Z25, Z25
-	VADDPS  Z29, Z27, Z27
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -9495,41 +19349,6 @@ fullNoResidual:
 partial:
 	MOVQ      88(AX), CX
 	KMOVW     CX, K1
-	MOVQ      24(AX), CX
-	TESTQ     CX, CX
-	JZ        partNoBias
-	VMOVUPS   (CX), Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z24, Z24
-	VADDPS    Z28, Z26, Z26
-	VMOVUPS.Z 64(CX), K1, Z29
-	VADDPS    Z29, Z1, Z1
-	VADDPS    Z29, Z3, Z3
-	VADDPS    Z29, Z5, Z5
-	VADDPS    Z29, Z7, Z7
-	VADDPS    Z29, Z9, Z9
-	VADDPS    Z29, Z11, Z11
-	VADDPS    Z29, Z13, Z13
-	VADDPS    Z29, Z15, Z15
-	VADDPS    Z29, Z17, Z17
-	VADDPS    Z29, Z19, Z19
-	VADDPS    Z29, Z21, Z21
-	VADDPS    Z29, Z23, Z23
-	VADDPS    Z29, Z25, Z25
-	VADDPS    Z29, Z27, Z27
-
-partNoBias:
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
 	JZ        partNoResidual
@@ -9724,14 +19543,29 @@ TEXT ·depthwise3s1AVX512(SB), NOSPLIT, $0-8
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	MOVQ   40(AX), R11
-	ADDQ   CX, R11
-	MOVQ   80(AX), R12
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	MOVQ    40(AX), R11
+	ADDQ    CX, R11
+	MOVQ    80(AX), R12
+	MOVQ    48(AX), R13
+	TESTQ   R13, R13
+	JZ      rowNoBias
+	ADDQ    CX, R13
+	VMOVUPS (R13), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	JMP     row
+
+rowNoBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9819,27 +19653,12 @@ rowColumn9:
 	VFMADD231PS Z10, Z8, Z7
 
 rowColumn10:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    72(AX), R11
-	DECQ    R12
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Z8
-	VADDPS  Z8, Z0, Z0
-	VADDPS  Z8, Z1, Z1
-	VADDPS  Z8, Z2, Z2
-	VADDPS  Z8, Z3, Z3
-	VADDPS  Z8, Z4, Z4
-	VADDPS  Z8, Z5, Z5
-	VADDPS  Z8, Z6, Z6
-	VADDPS  Z8, Z7, Z7
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         72(AX), R11
+	DECQ         R12
+	JNZ          row
 	VBROADCASTSS 112(AX), Z8
 	VBROADCASTSS 116(AX), Z9
 	VMAXPS       Z0, Z8, Z0
@@ -9891,18 +19710,33 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ   104(AX), $0x00
-	JEQ    end
-	MOVQ   104(AX), DI
-	KMOVW  DI, K1
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	ADDQ   16(AX), DI
-	LEAQ   (DI)(DX*4), R8
-	LEAQ   (R8)(DX*4), R9
-	MOVQ   40(AX), R10
-	ADDQ   CX, R10
-	MOVQ   80(AX), R11
+	CMPQ      104(AX), $0x00
+	JEQ       end
+	MOVQ      104(AX), DI
+	KMOVW     DI, K1
+	MOVQ      8(AX), DI
+	ADDQ      CX, DI
+	ADDQ      16(AX), DI
+	LEAQ      (DI)(DX*4), R8
+	LEAQ      (R8)(DX*4), R9
+	MOVQ      40(AX), R10
+	ADDQ      CX, R10
+	MOVQ      80(AX), R11
+	MOVQ      48(AX), R12
+	TESTQ     R12, R12
+	JZ        partRowNoBias
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z12
+	VMOVAPS   Z12, Z13
+	VMOVAPS   Z12, Z14
+	VMOVAPS   Z12, Z15
+	VMOVAPS   Z12, Z16
+	VMOVAPS   Z12, Z17
+	VMOVAPS   Z12, Z18
+	VMOVAPS   Z12, Z19
+	JMP       partRow
+
+partRowNoBias:
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
@@ -9990,27 +19824,12 @@ partRowColumn9:
 	VFMADD231PS Z2, Z0, Z19
 
 partRowColumn10:
-	ADDQ      56(AX), DI
-	ADDQ      56(AX), R8
-	ADDQ      56(AX), R9
-	ADDQ      72(AX), R10
-	DECQ      R11
-	JNZ       partRow
-	MOVQ      48(AX), SI
-	TESTQ     SI, SI
-	JZ        partRowNoBias
-	ADDQ      CX, SI
-	VMOVUPS.Z (SI), K1, Z0
-	VADDPS    Z0, Z12, Z12
-	VADDPS    Z0, Z13, Z13
-	VADDPS    Z0, Z14, Z14
-	VADDPS    Z0, Z15, Z15
-	VADDPS    Z0, Z16, Z16
-	VADDPS    Z0, Z17, Z17
-	VADDPS    Z0, Z18, Z18
-	VADDPS    Z0, Z19, Z19
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         72(AX), R10
+	DECQ         R11
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Z0
 	VBROADCASTSS 116(AX), Z1
 	VMAXPS       Z12, Z0, Z12
@@ -10074,16 +19893,31 @@ TEXT ·depthwise3s2AVX512(SB), NOSPLIT, $0-8
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	LEAQ   (R10)(DX*4), R11
-	LEAQ   (R11)(DX*4), R12
-	MOVQ   40(AX), R13
-	ADDQ   CX, R13
-	MOVQ   80(AX), R14
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	LEAQ    (R10)(DX*4), R11
+	LEAQ    (R11)(DX*4), R12
+	MOVQ    40(AX), R13
+	ADDQ    CX, R13
+	MOVQ    80(AX), R14
+	MOVQ    48(AX), R15
+	TESTQ   R15, R15
+	JZ      rowNoBias
+	ADDQ    CX, R15
+	VMOVUPS (R15), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	JMP     row
+
+rowNoBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10206,29 +20040,14 @@ rowColumn16:
 	VFMADD231PS Z10, Z8, Z7
 
 rowColumn17:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    56(AX), R11
-	ADDQ    56(AX), R12
-	ADDQ    72(AX), R13
-	DECQ    R14
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Z8
-	VADDPS  Z8, Z0, Z0
-	VADDPS  Z8, Z1, Z1
-	VADDPS  Z8, Z2, Z2
-	VADDPS  Z8, Z3, Z3
-	VADDPS  Z8, Z4, Z4
-	VADDPS  Z8, Z5, Z5
-	VADDPS  Z8, Z6, Z6
-	VADDPS  Z8, Z7, Z7
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         56(AX), R12
+	ADDQ         72(AX), R13
+	DECQ         R14
+	JNZ          row
 	VBROADCASTSS 112(AX), Z8
 	VBROADCASTSS 116(AX), Z9
 	VMAXPS       Z0, Z8, Z0
@@ -10280,20 +20099,35 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ   104(AX), $0x00
-	JEQ    end
-	MOVQ   104(AX), DI
-	KMOVW  DI, K1
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	ADDQ   16(AX), DI
-	LEAQ   (DI)(DX*4), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	LEAQ   (R10)(DX*4), R11
-	MOVQ   40(AX), R12
-	ADDQ   CX, R12
-	MOVQ   80(AX), R13
+	CMPQ      104(AX), $0x00
+	JEQ       end
+	MOVQ      104(AX), DI
+	KMOVW     DI, K1
+	MOVQ      8(AX), DI
+	ADDQ      CX, DI
+	ADDQ      16(AX), DI
+	LEAQ      (DI)(DX*4), R8
+	LEAQ      (R8)(DX*4), R9
+	LEAQ      (R9)(DX*4), R10
+	LEAQ      (R10)(DX*4), R11
+	MOVQ      40(AX), R12
+	ADDQ      CX, R12
+	MOVQ      80(AX), R13
+	MOVQ      48(AX), R14
+	TESTQ     R14, R14
+	JZ        partRowNoBias
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z12
+	VMOVAPS   Z12, Z13
+	VMOVAPS   Z12, Z14
+	VMOVAPS   Z12, Z15
+	VMOVAPS   Z12, Z16
+	VMOVAPS   Z12, Z17
+	VMOVAPS   Z12, Z18
+	VMOVAPS   Z12, Z19
+	JMP       partRow
+
+partRowNoBias:
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
@@ -10416,29 +20250,14 @@ partRowColumn16:
 	VFMADD231PS Z2, Z0, Z19
 
 partRowColumn17:
-	ADDQ      56(AX), DI
-	ADDQ      56(AX), R8
-	ADDQ      56(AX), R9
-	ADDQ      56(AX), R10
-	ADDQ      56(AX), R11
-	ADDQ      72(AX), R12
-	DECQ      R13
-	JNZ       partRow
-	MOVQ      48(AX), SI
-	TESTQ     SI, SI
-	JZ        partRowNoBias
-	ADDQ      CX, SI
-	VMOVUPS.Z (SI), K1, Z0
-	VADDPS    Z0, Z12, Z12
-	VADDPS    Z0, Z13, Z13
-	VADDPS    Z0, Z14, Z14
-	VADDPS    Z0, Z15, Z15
-	VADDPS    Z0, Z16, Z16
-	VADDPS    Z0, Z17, Z17
-	VADDPS    Z0, Z18, Z18
-	VADDPS    Z0, Z19, Z19
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         72(AX), R12
+	DECQ         R13
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Z0
 	VBROADCASTSS 116(AX), Z1
 	VMAXPS       Z12, Z0, Z12
@@ -10502,15 +20321,30 @@ TEXT ·depthwise5s1AVX512(SB), NOSPLIT, $0-8
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	MOVQ   40(AX), R11
-	ADDQ   CX, R11
-	LEAQ   (R11)(DX*4), R12
-	MOVQ   80(AX), R13
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	MOVQ    40(AX), R11
+	ADDQ    CX, R11
+	LEAQ    (R11)(DX*4), R12
+	MOVQ    80(AX), R13
+	MOVQ    48(AX), R14
+	TESTQ   R14, R14
+	JZ      rowNoBias
+	ADDQ    CX, R14
+	VMOVUPS (R14), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	JMP     row
+
+rowNoBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10626,28 +20460,13 @@ rowColumn11:
 	VFMADD231PS Z12, Z8, Z7
 
 rowColumn12:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    72(AX), R11
-	ADDQ    72(AX), R12
-	DECQ    R13
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Z8
-	VADDPS  Z8, Z0, Z0
-	VADDPS  Z8, Z1, Z1
-	VADDPS  Z8, Z2, Z2
-	VADDPS  Z8, Z3, Z3
-	VADDPS  Z8, Z4, Z4
-	VADDPS  Z8, Z5, Z5
-	VADDPS  Z8, Z6, Z6
-	VADDPS  Z8, Z7, Z7
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         72(AX), R11
+	ADDQ         72(AX), R12
+	DECQ         R13
+	JNZ          row
 	VBROADCASTSS 112(AX), Z8
 	VBROADCASTSS 116(AX), Z9
 	VMAXPS       Z0, Z8, Z0
@@ -10699,19 +20518,34 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ   104(AX), $0x00
-	JEQ    end
-	MOVQ   104(AX), DI
-	KMOVW  DI, K1
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	ADDQ   16(AX), DI
-	LEAQ   (DI)(DX*4), R8
-	LEAQ   (R8)(DX*4), R9
-	MOVQ   40(AX), R10
-	ADDQ   CX, R10
-	LEAQ   (R10)(DX*4), R11
-	MOVQ   80(AX), R12
+	CMPQ      104(AX), $0x00
+	JEQ       end
+	MOVQ      104(AX), DI
+	KMOVW     DI, K1
+	MOVQ      8(AX), DI
+	ADDQ      CX, DI
+	ADDQ      16(AX), DI
+	LEAQ      (DI)(DX*4), R8
+	LEAQ      (R8)(DX*4), R9
+	MOVQ      40(AX), R10
+	ADDQ      CX, R10
+	LEAQ      (R10)(DX*4), R11
+	MOVQ      80(AX), R12
+	MOVQ      48(AX), R13
+	TESTQ     R13, R13
+	JZ        partRowNoBias
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z14
+	VMOVAPS   Z14, Z15
+	VMOVAPS   Z14, Z16
+	VMOVAPS   Z14, Z17
+	VMOVAPS   Z14, Z18
+	VMOVAPS   Z14, Z19
+	VMOVAPS   Z14, Z20
+	VMOVAPS   Z14, Z21
+	JMP       partRow
+
+partRowNoBias:
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
@@ -10827,28 +20661,13 @@ partRowColumn11:
 	VFMADD231PS Z4, Z0, Z21
 
 partRowColumn12:
-	ADDQ      56(AX), DI
-	ADDQ      56(AX), R8
-	ADDQ      56(AX), R9
-	ADDQ      72(AX), R10
-	ADDQ      72(AX), R11
-	DECQ      R12
-	JNZ       partRow
-	MOVQ      48(AX), SI
-	TESTQ     SI, SI
-	JZ        partRowNoBias
-	ADDQ      CX, SI
-	VMOVUPS.Z (SI), K1, Z0
-	VADDPS    Z0, Z14, Z14
-	VADDPS    Z0, Z15, Z15
-	VADDPS    Z0, Z16, Z16
-	VADDPS    Z0, Z17, Z17
-	VADDPS    Z0, Z18, Z18
-	VADDPS    Z0, Z19, Z19
-	VADDPS    Z0, Z20, Z20
-	VADDPS    Z0, Z21, Z21
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         72(AX), R10
+	ADDQ         72(AX), R11
+	DECQ         R12
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Z0
 	VBROADCASTSS 116(AX), Z1
 	VMAXPS       Z14, Z0, Z14
@@ -10901,7 +20720,7 @@ end:
 
 // func depthwise5s2AVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·depthwise5s2AVX512(SB), NOSPLIT, $0-8
+TEXT ·depthwise5s2AVX512(SB), NOSPLIT, $8-8
 	MOVQ  arguments+0(FP), AX
 	XORQ  CX, CX
 	MOVQ  64(AX), DX
@@ -10912,17 +20731,32 @@ TEXT ·depthwise5s2AVX512(SB), NOSPLIT, $0-8
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	LEAQ   (R10)(DX*4), R11
-	LEAQ   (R11)(DX*4), R12
-	MOVQ   40(AX), R13
-	ADDQ   CX, R13
-	LEAQ   (R13)(DX*4), R14
-	MOVQ   80(AX), R15
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	LEAQ    (R10)(DX*4), R11
+	LEAQ    (R11)(DX*4), R12
+	MOVQ    40(AX), R13
+	ADDQ    CX, R13
+	LEAQ    (R13)(DX*4), R14
+	MOVQ    80(AX), R15
+	MOVQ    48(AX), BP
+	TESTQ   BP, BP
+	JZ      rowNoBias
+	ADDQ    CX, BP
+	VMOVUPS (BP), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	JMP     row
+
+rowNoBias:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11073,30 +20907,15 @@ rowColumn18:
 	VFMADD231PS Z12, Z8, Z7
 
 rowColumn19:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    56(AX), R11
-	ADDQ    56(AX), R12
-	ADDQ    72(AX), R13
-	ADDQ    72(AX), R14
-	DECQ    R15
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Z8
-	VADDPS  Z8, Z0, Z0
-	VADDPS  Z8, Z1, Z1
-	VADDPS  Z8, Z2, Z2
-	VADDPS  Z8, Z3, Z3
-	VADDPS  Z8, Z4, Z4
-	VADDPS  Z8, Z5, Z5
-	VADDPS  Z8, Z6, Z6
-	VADDPS  Z8, Z7, Z7
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         56(AX), R12
+	ADDQ         72(AX), R13
+	ADDQ         72(AX), R14
+	DECQ         R15
+	JNZ          row
 	VBROADCASTSS 112(AX), Z8
 	VBROADCASTSS 116(AX), Z9
 	VMAXPS       Z0, Z8, Z0
@@ -11148,21 +20967,36 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ   104(AX), $0x00
-	JEQ    end
-	MOVQ   104(AX), DI
-	KMOVW  DI, K1
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	ADDQ   16(AX), DI
-	LEAQ   (DI)(DX*4), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	LEAQ   (R10)(DX*4), R11
-	MOVQ   40(AX), R12
-	ADDQ   CX, R12
-	LEAQ   (R12)(DX*4), R13
-	MOVQ   80(AX), R14
+	CMPQ      104(AX), $0x00
+	JEQ       end
+	MOVQ      104(AX), DI
+	KMOVW     DI, K1
+	MOVQ      8(AX), DI
+	ADDQ      CX, DI
+	ADDQ      16(AX), DI
+	LEAQ      (DI)(DX*4), R8
+	LEAQ      (R8)(DX*4), R9
+	LEAQ      (R9)(DX*4), R10
+	LEAQ      (R10)(DX*4), R11
+	MOVQ      40(AX), R12
+	ADDQ      CX, R12
+	LEAQ      (R12)(DX*4), R13
+	MOVQ      80(AX), R14
+	MOVQ      48(AX), R15
+	TESTQ     R15, R15
+	JZ        partRowNoBias
+	ADDQ      CX, R15
+	VMOVUPS.Z (R15), K1, Z14
+	VMOVAPS   Z14, Z15
+	VMOVAPS   Z14, Z16
+	VMOVAPS   Z14, Z17
+	VMOVAPS   Z14, Z18
+	VMOVAPS   Z14, Z19
+	VMOVAPS   Z14, Z20
+	VMOVAPS   Z14, Z21
+	JMP       partRow
+
+partRowNoBias:
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
@@ -11313,30 +21147,15 @@ partRowColumn18:
 	VFMADD231PS Z4, Z0, Z21
 
 partRowColumn19:
-	ADDQ      56(AX), DI
-	ADDQ      56(AX), R8
-	ADDQ      56(AX), R9
-	ADDQ      56(AX), R10
-	ADDQ      56(AX), R11
-	ADDQ      72(AX), R12
-	ADDQ      72(AX), R13
-	DECQ      R14
-	JNZ       partRow
-	MOVQ      48(AX), SI
-	TESTQ     SI, SI
-	JZ        partRowNoBias
-	ADDQ      CX, SI
-	VMOVUPS.Z (SI), K1, Z0
-	VADDPS    Z0, Z14, Z14
-	VADDPS    Z0, Z15, Z15
-	VADDPS    Z0, Z16, Z16
-	VADDPS    Z0, Z17, Z17
-	VADDPS    Z0, Z18, Z18
-	VADDPS    Z0, Z19, Z19
-	VADDPS    Z0, Z20, Z20
-	VADDPS    Z0, Z21, Z21
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         72(AX), R12
+	ADDQ         72(AX), R13
+	DECQ         R14
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Z0
 	VBROADCASTSS 116(AX), Z1
 	VMAXPS       Z14, Z0, Z14
@@ -11398,11 +21217,19 @@ TEXT ·depthwiseOneAVX512(SB), NOSPLIT, $0-8
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), SI
-	ADDQ   CX, SI
-	MOVQ   40(AX), DI
-	ADDQ   CX, DI
-	MOVQ   80(AX), R8
+	MOVQ    8(AX), SI
+	ADDQ    CX, SI
+	MOVQ    40(AX), DI
+	ADDQ    CX, DI
+	MOVQ    80(AX), R8
+	MOVQ    48(AX), R9
+	TESTQ   R9, R9
+	JZ      rowNoBias
+	ADDQ    CX, R9
+	VMOVUPS (R9), Z0
+	JMP     row
+
+rowNoBias:
 	VPXORD Z0, Z0, Z0
 
 row:
@@ -11411,25 +21238,17 @@ row:
 	MOVQ DI, R10
 
 rowColumn:
-	VMOVUPS     (R9), Z1
-	VMOVUPS     (R10), Z2
-	VFMADD231PS Z2, Z1, Z0
-	ADDQ        DX, R9
-	ADDQ        DX, R10
-	DECQ        R11
-	JNZ         rowColumn
-	ADDQ        56(AX), SI
-	ADDQ        72(AX), DI
-	DECQ        R8
-	JNZ         row
-	MOVQ        48(AX), SI
-	TESTQ       SI, SI
-	JZ          rowNoBias
-	ADDQ        CX, SI
-	VMOVUPS     (SI), Z1
-	VADDPS      Z1, Z0, Z0
-
-rowNoBias:
+	VMOVUPS      (R9), Z1
+	VMOVUPS      (R10), Z2
+	VFMADD231PS  Z2, Z1, Z0
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	DECQ         R11
+	JNZ          rowColumn
+	ADDQ         56(AX), SI
+	ADDQ         72(AX), DI
+	DECQ         R8
+	JNZ          row
 	VBROADCASTSS 112(AX), Z1
 	VBROADCASTSS 116(AX), Z2
 	VMAXPS       Z0, Z1, Z0
@@ -11442,15 +21261,23 @@ rowNoBias:
 	JNZ          vectors
 
 part:
-	CMPQ   104(AX), $0x00
-	JEQ    end
-	MOVQ   104(AX), BX
-	KMOVW  BX, K1
-	MOVQ   8(AX), BX
-	ADDQ   CX, BX
-	MOVQ   40(AX), SI
-	ADDQ   CX, SI
-	MOVQ   80(AX), DI
+	CMPQ      104(AX), $0x00
+	JEQ       end
+	MOVQ      104(AX), BX
+	KMOVW     BX, K1
+	MOVQ      8(AX), BX
+	ADDQ      CX, BX
+	MOVQ      40(AX), SI
+	ADDQ      CX, SI
+	MOVQ      80(AX), DI
+	MOVQ      48(AX), R8
+	TESTQ     R8, R8
+	JZ        partRowNoBias
+	ADDQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z3
+	JMP       partRow
+
+partRowNoBias:
 	VPXORD Z3, Z3, Z3
 
 partRow:
@@ -11459,25 +21286,17 @@ partRow:
 	MOVQ SI, R9
 
 partRowColumn:
-	VMOVUPS.Z   (R8), K1, Z0
-	VMOVUPS.Z   (R9), K1, Z1
-	VFMADD231PS Z1, Z0, Z3
-	ADDQ        DX, R8
-	ADDQ        DX, R9
-	DECQ        R10
-	JNZ         partRowColumn
-	ADDQ        56(AX), BX
-	ADDQ        72(AX), SI
-	DECQ        DI
-	JNZ         partRow
-	MOVQ        48(AX), DX
-	TESTQ       DX, DX
-	JZ          partRowNoBias
-	ADDQ        CX, DX
-	VMOVUPS.Z   (DX), K1, Z0
-	VADDPS      Z0, Z3, Z3
-
-partRowNoBias:
+	VMOVUPS.Z    (R8), K1, Z0
+	VMOVUPS.Z    (R9), K1, Z1
+	VFMADD231PS  Z1, Z0, Z3
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         R10
+	JNZ          partRowColumn
+	ADDQ         56(AX), BX
+	ADDQ         72(AX), SI
+	DECQ         DI
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Z0
 	VBROADCASTSS 116(AX), Z1
 	VMAXPS       Z3, Z0, Z3
@@ -11504,14 +21323,29 @@ TEXT ·depthwise3s1ReLUAVX512(SB), NOSPLIT, $0-8
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	MOVQ   40(AX), R11
-	ADDQ   CX, R11
-	MOVQ   80(AX), R12
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	MOVQ    40(AX), R11
+	ADDQ    CX, R11
+	MOVQ    80(AX), R12
+	MOVQ    48(AX), R13
+	TESTQ   R13, R13
+	JZ      rowNoBias
+	ADDQ    CX, R13
+	VMOVUPS (R13), Z1
+	VMOVAPS Z1, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z8
+	JMP     row
+
+rowNoBias:
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
@@ -11609,27 +21443,12 @@ rowColumn9:
 	VFMADD231PS Z11, Z9, Z8
 
 rowColumn10:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    72(AX), R11
-	DECQ    R12
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Z9
-	VADDPS  Z9, Z1, Z1
-	VADDPS  Z9, Z2, Z2
-	VADDPS  Z9, Z3, Z3
-	VADDPS  Z9, Z4, Z4
-	VADDPS  Z9, Z5, Z5
-	VADDPS  Z9, Z6, Z6
-	VADDPS  Z9, Z7, Z7
-	VADDPS  Z9, Z8, Z8
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         72(AX), R11
+	DECQ         R12
+	JNZ          row
 	VBROADCASTSS 112(AX), Z9
 	VBROADCASTSS 116(AX), Z10
 	VMAXPS       Z1, Z9, Z1
@@ -11681,18 +21500,33 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ   104(AX), $0x00
-	JEQ    end
-	MOVQ   104(AX), DI
-	KMOVW  DI, K1
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	ADDQ   16(AX), DI
-	LEAQ   (DI)(DX*4), R8
-	LEAQ   (R8)(DX*4), R9
-	MOVQ   40(AX), R10
-	ADDQ   CX, R10
-	MOVQ   80(AX), R11
+	CMPQ      104(AX), $0x00
+	JEQ       end
+	MOVQ      104(AX), DI
+	KMOVW     DI, K1
+	MOVQ      8(AX), DI
+	ADDQ      CX, DI
+	ADDQ      16(AX), DI
+	LEAQ      (DI)(DX*4), R8
+	LEAQ      (R8)(DX*4), R9
+	MOVQ      40(AX), R10
+	ADDQ      CX, R10
+	MOVQ      80(AX), R11
+	MOVQ      48(AX), R12
+	TESTQ     R12, R12
+	JZ        partRowNoBias
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z13
+	VMOVAPS   Z13, Z14
+	VMOVAPS   Z13, Z15
+	VMOVAPS   Z13, Z16
+	VMOVAPS   Z13, Z17
+	VMOVAPS   Z13, Z18
+	VMOVAPS   Z13, Z19
+	VMOVAPS   Z13, Z20
+	JMP       partRow
+
+partRowNoBias:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
@@ -11790,27 +21624,12 @@ partRowColumn9:
 	VFMADD231PS Z3, Z1, Z20
 
 partRowColumn10:
-	ADDQ      56(AX), DI
-	ADDQ      56(AX), R8
-	ADDQ      56(AX), R9
-	ADDQ      72(AX), R10
-	DECQ      R11
-	JNZ       partRow
-	MOVQ      48(AX), SI
-	TESTQ     SI, SI
-	JZ        partRowNoBias
-	ADDQ      CX, SI
-	VMOVUPS.Z (SI), K1, Z0
-	VADDPS    Z0, Z13, Z13
-	VADDPS    Z0, Z14, Z14
-	VADDPS    Z0, Z15, Z15
-	VADDPS    Z0, Z16, Z16
-	VADDPS    Z0, Z17, Z17
-	VADDPS    Z0, Z18, Z18
-	VADDPS    Z0, Z19, Z19
-	VADDPS    Z0, Z20, Z20
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         72(AX), R10
+	DECQ         R11
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Z0
 	VBROADCASTSS 116(AX), Z1
 	VMAXPS       Z13, Z0, Z13
@@ -11875,16 +21694,31 @@ TEXT ·depthwise3s2ReLUAVX512(SB), NOSPLIT, $0-8
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	LEAQ   (R10)(DX*4), R11
-	LEAQ   (R11)(DX*4), R12
-	MOVQ   40(AX), R13
-	ADDQ   CX, R13
-	MOVQ   80(AX), R14
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	LEAQ    (R10)(DX*4), R11
+	LEAQ    (R11)(DX*4), R12
+	MOVQ    40(AX), R13
+	ADDQ    CX, R13
+	MOVQ    80(AX), R14
+	MOVQ    48(AX), R15
+	TESTQ   R15, R15
+	JZ      rowNoBias
+	ADDQ    CX, R15
+	VMOVUPS (R15), Z1
+	VMOVAPS Z1, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z8
+	JMP     row
+
+rowNoBias:
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
@@ -12024,29 +21858,14 @@ rowColumn16:
 	VFMADD231PS Z11, Z9, Z8
 
 rowColumn17:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    56(AX), R11
-	ADDQ    56(AX), R12
-	ADDQ    72(AX), R13
-	DECQ    R14
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Z9
-	VADDPS  Z9, Z1, Z1
-	VADDPS  Z9, Z2, Z2
-	VADDPS  Z9, Z3, Z3
-	VADDPS  Z9, Z4, Z4
-	VADDPS  Z9, Z5, Z5
-	VADDPS  Z9, Z6, Z6
-	VADDPS  Z9, Z7, Z7
-	VADDPS  Z9, Z8, Z8
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         56(AX), R12
+	ADDQ         72(AX), R13
+	DECQ         R14
+	JNZ          row
 	VBROADCASTSS 112(AX), Z9
 	VBROADCASTSS 116(AX), Z10
 	VMAXPS       Z1, Z9, Z1
@@ -12098,20 +21917,35 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ   104(AX), $0x00
-	JEQ    end
-	MOVQ   104(AX), DI
-	KMOVW  DI, K1
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	ADDQ   16(AX), DI
-	LEAQ   (DI)(DX*4), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	LEAQ   (R10)(DX*4), R11
-	MOVQ   40(AX), R12
-	ADDQ   CX, R12
-	MOVQ   80(AX), R13
+	CMPQ      104(AX), $0x00
+	JEQ       end
+	MOVQ      104(AX), DI
+	KMOVW     DI, K1
+	MOVQ      8(AX), DI
+	ADDQ      CX, DI
+	ADDQ      16(AX), DI
+	LEAQ      (DI)(DX*4), R8
+	LEAQ      (R8)(DX*4), R9
+	LEAQ      (R9)(DX*4), R10
+	LEAQ      (R10)(DX*4), R11
+	MOVQ      40(AX), R12
+	ADDQ      CX, R12
+	MOVQ      80(AX), R13
+	MOVQ      48(AX), R14
+	TESTQ     R14, R14
+	JZ        partRowNoBias
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z13
+	VMOVAPS   Z13, Z14
+	VMOVAPS   Z13, Z15
+	VMOVAPS   Z13, Z16
+	VMOVAPS   Z13, Z17
+	VMOVAPS   Z13, Z18
+	VMOVAPS   Z13, Z19
+	VMOVAPS   Z13, Z20
+	JMP       partRow
+
+partRowNoBias:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
@@ -12251,29 +22085,14 @@ partRowColumn16:
 	VFMADD231PS Z3, Z1, Z20
 
 partRowColumn17:
-	ADDQ      56(AX), DI
-	ADDQ      56(AX), R8
-	ADDQ      56(AX), R9
-	ADDQ      56(AX), R10
-	ADDQ      56(AX), R11
-	ADDQ      72(AX), R12
-	DECQ      R13
-	JNZ       partRow
-	MOVQ      48(AX), SI
-	TESTQ     SI, SI
-	JZ        partRowNoBias
-	ADDQ      CX, SI
-	VMOVUPS.Z (SI), K1, Z0
-	VADDPS    Z0, Z13, Z13
-	VADDPS    Z0, Z14, Z14
-	VADDPS    Z0, Z15, Z15
-	VADDPS    Z0, Z16, Z16
-	VADDPS    Z0, Z17, Z17
-	VADDPS    Z0, Z18, Z18
-	VADDPS    Z0, Z19, Z19
-	VADDPS    Z0, Z20, Z20
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         72(AX), R12
+	DECQ         R13
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Z0
 	VBROADCASTSS 116(AX), Z1
 	VMAXPS       Z13, Z0, Z13
@@ -12338,15 +22157,30 @@ TEXT ·depthwise5s1ReLUAVX512(SB), NOSPLIT, $0-8
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	MOVQ   40(AX), R11
-	ADDQ   CX, R11
-	LEAQ   (R11)(DX*4), R12
-	MOVQ   80(AX), R13
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	MOVQ    40(AX), R11
+	ADDQ    CX, R11
+	LEAQ    (R11)(DX*4), R12
+	MOVQ    80(AX), R13
+	MOVQ    48(AX), R14
+	TESTQ   R14, R14
+	JZ      rowNoBias
+	ADDQ    CX, R14
+	VMOVUPS (R14), Z1
+	VMOVAPS Z1, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z8
+	JMP     row
+
+rowNoBias:
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
@@ -12474,28 +22308,13 @@ rowColumn11:
 	VFMADD231PS Z13, Z9, Z8
 
 rowColumn12:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    72(AX), R11
-	ADDQ    72(AX), R12
-	DECQ    R13
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Z9
-	VADDPS  Z9, Z1, Z1
-	VADDPS  Z9, Z2, Z2
-	VADDPS  Z9, Z3, Z3
-	VADDPS  Z9, Z4, Z4
-	VADDPS  Z9, Z5, Z5
-	VADDPS  Z9, Z6, Z6
-	VADDPS  Z9, Z7, Z7
-	VADDPS  Z9, Z8, Z8
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         72(AX), R11
+	ADDQ         72(AX), R12
+	DECQ         R13
+	JNZ          row
 	VBROADCASTSS 112(AX), Z9
 	VBROADCASTSS 116(AX), Z10
 	VMAXPS       Z1, Z9, Z1
@@ -12547,19 +22366,34 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ   104(AX), $0x00
-	JEQ    end
-	MOVQ   104(AX), DI
-	KMOVW  DI, K1
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	ADDQ   16(AX), DI
-	LEAQ   (DI)(DX*4), R8
-	LEAQ   (R8)(DX*4), R9
-	MOVQ   40(AX), R10
-	ADDQ   CX, R10
-	LEAQ   (R10)(DX*4), R11
-	MOVQ   80(AX), R12
+	CMPQ      104(AX), $0x00
+	JEQ       end
+	MOVQ      104(AX), DI
+	KMOVW     DI, K1
+	MOVQ      8(AX), DI
+	ADDQ      CX, DI
+	ADDQ      16(AX), DI
+	LEAQ      (DI)(DX*4), R8
+	LEAQ      (R8)(DX*4), R9
+	MOVQ      40(AX), R10
+	ADDQ      CX, R10
+	LEAQ      (R10)(DX*4), R11
+	MOVQ      80(AX), R12
+	MOVQ      48(AX), R13
+	TESTQ     R13, R13
+	JZ        partRowNoBias
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z15
+	VMOVAPS   Z15, Z16
+	VMOVAPS   Z15, Z17
+	VMOVAPS   Z15, Z18
+	VMOVAPS   Z15, Z19
+	VMOVAPS   Z15, Z20
+	VMOVAPS   Z15, Z21
+	VMOVAPS   Z15, Z22
+	JMP       partRow
+
+partRowNoBias:
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
@@ -12687,28 +22521,13 @@ partRowColumn11:
 	VFMADD231PS Z5, Z1, Z22
 
 partRowColumn12:
-	ADDQ      56(AX), DI
-	ADDQ      56(AX), R8
-	ADDQ      56(AX), R9
-	ADDQ      72(AX), R10
-	ADDQ      72(AX), R11
-	DECQ      R12
-	JNZ       partRow
-	MOVQ      48(AX), SI
-	TESTQ     SI, SI
-	JZ        partRowNoBias
-	ADDQ      CX, SI
-	VMOVUPS.Z (SI), K1, Z0
-	VADDPS    Z0, Z15, Z15
-	VADDPS    Z0, Z16, Z16
-	VADDPS    Z0, Z17, Z17
-	VADDPS    Z0, Z18, Z18
-	VADDPS    Z0, Z19, Z19
-	VADDPS    Z0, Z20, Z20
-	VADDPS    Z0, Z21, Z21
-	VADDPS    Z0, Z22, Z22
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         72(AX), R10
+	ADDQ         72(AX), R11
+	DECQ         R12
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Z0
 	VBROADCASTSS 116(AX), Z1
 	VMAXPS       Z15, Z0, Z15
@@ -12761,7 +22580,7 @@ end:
 
 // func depthwise5s2ReLUAVX512(arguments *byte)
 // Requires: AVX, AVX512F
-TEXT ·depthwise5s2ReLUAVX512(SB), NOSPLIT, $0-8
+TEXT ·depthwise5s2ReLUAVX512(SB), NOSPLIT, $8-8
 	MOVQ   arguments+0(FP), AX
 	XORQ   CX, CX
 	VPXORD Z0, Z0, Z0
@@ -12773,17 +22592,32 @@ TEXT ·depthwise5s2ReLUAVX512(SB), NOSPLIT, $0-8
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	LEAQ   (R10)(DX*4), R11
-	LEAQ   (R11)(DX*4), R12
-	MOVQ   40(AX), R13
-	ADDQ   CX, R13
-	LEAQ   (R13)(DX*4), R14
-	MOVQ   80(AX), R15
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	LEAQ    (R10)(DX*4), R11
+	LEAQ    (R11)(DX*4), R12
+	MOVQ    40(AX), R13
+	ADDQ    CX, R13
+	LEAQ    (R13)(DX*4), R14
+	MOVQ    80(AX), R15
+	MOVQ    48(AX), BP
+	TESTQ   BP, BP
+	JZ      rowNoBias
+	ADDQ    CX, BP
+	VMOVUPS (BP), Z1
+	VMOVAPS Z1, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z8
+	JMP     row
+
+rowNoBias:
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
@@ -12953,30 +22787,15 @@ rowColumn18:
 	VFMADD231PS Z13, Z9, Z8
 
 rowColumn19:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    56(AX), R11
-	ADDQ    56(AX), R12
-	ADDQ    72(AX), R13
-	ADDQ    72(AX), R14
-	DECQ    R15
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Z9
-	VADDPS  Z9, Z1, Z1
-	VADDPS  Z9, Z2, Z2
-	VADDPS  Z9, Z3, Z3
-	VADDPS  Z9, Z4, Z4
-	VADDPS  Z9, Z5, Z5
-	VADDPS  Z9, Z6, Z6
-	VADDPS  Z9, Z7, Z7
-	VADDPS  Z9, Z8, Z8
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         56(AX), R12
+	ADDQ         72(AX), R13
+	ADDQ         72(AX), R14
+	DECQ         R15
+	JNZ          row
 	VBROADCASTSS 112(AX), Z9
 	VBROADCASTSS 116(AX), Z10
 	VMAXPS       Z1, Z9, Z1
@@ -13028,21 +22847,36 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ   104(AX), $0x00
-	JEQ    end
-	MOVQ   104(AX), DI
-	KMOVW  DI, K1
-	MOVQ   8(AX), DI
-	ADDQ   CX, DI
-	ADDQ   16(AX), DI
-	LEAQ   (DI)(DX*4), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	LEAQ   (R10)(DX*4), R11
-	MOVQ   40(AX), R12
-	ADDQ   CX, R12
-	LEAQ   (R12)(DX*4), R13
-	MOVQ   80(AX), R14
+	CMPQ      104(AX), $0x00
+	JEQ       end
+	MOVQ      104(AX), DI
+	KMOVW     DI, K1
+	MOVQ      8(AX), DI
+	ADDQ      CX, DI
+	ADDQ      16(AX), DI
+	LEAQ      (DI)(DX*4), R8
+	LEAQ      (R8)(DX*4), R9
+	LEAQ      (R9)(DX*4), R10
+	LEAQ      (R10)(DX*4), R11
+	MOVQ      40(AX), R12
+	ADDQ      CX, R12
+	LEAQ      (R12)(DX*4), R13
+	MOVQ      80(AX), R14
+	MOVQ      48(AX), R15
+	TESTQ     R15, R15
+	JZ        partRowNoBias
+	ADDQ      CX, R15
+	VMOVUPS.Z (R15), K1, Z15
+	VMOVAPS   Z15, Z16
+	VMOVAPS   Z15, Z17
+	VMOVAPS   Z15, Z18
+	VMOVAPS   Z15, Z19
+	VMOVAPS   Z15, Z20
+	VMOVAPS   Z15, Z21
+	VMOVAPS   Z15, Z22
+	JMP       partRow
+
+partRowNoBias:
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
@@ -13212,30 +23046,15 @@ partRowColumn18:
 	VFMADD231PS Z5, Z1, Z22
 
 partRowColumn19:
-	ADDQ      56(AX), DI
-	ADDQ      56(AX), R8
-	ADDQ      56(AX), R9
-	ADDQ      56(AX), R10
-	ADDQ      56(AX), R11
-	ADDQ      72(AX), R12
-	ADDQ      72(AX), R13
-	DECQ      R14
-	JNZ       partRow
-	MOVQ      48(AX), SI
-	TESTQ     SI, SI
-	JZ        partRowNoBias
-	ADDQ      CX, SI
-	VMOVUPS.Z (SI), K1, Z0
-	VADDPS    Z0, Z15, Z15
-	VADDPS    Z0, Z16, Z16
-	VADDPS    Z0, Z17, Z17
-	VADDPS    Z0, Z18, Z18
-	VADDPS    Z0, Z19, Z19
-	VADDPS    Z0, Z20, Z20
-	VADDPS    Z0, Z21, Z21
-	VADDPS    Z0, Z22, Z22
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         72(AX), R12
+	ADDQ         72(AX), R13
+	DECQ         R14
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Z0
 	VBROADCASTSS 116(AX), Z1
 	VMAXPS       Z15, Z0, Z15
@@ -13298,11 +23117,19 @@ TEXT ·depthwiseOneReLUAVX512(SB), NOSPLIT, $0-8
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), SI
-	ADDQ   CX, SI
-	MOVQ   40(AX), DI
-	ADDQ   CX, DI
-	MOVQ   80(AX), R8
+	MOVQ    8(AX), SI
+	ADDQ    CX, SI
+	MOVQ    40(AX), DI
+	ADDQ    CX, DI
+	MOVQ    80(AX), R8
+	MOVQ    48(AX), R9
+	TESTQ   R9, R9
+	JZ      rowNoBias
+	ADDQ    CX, R9
+	VMOVUPS (R9), Z1
+	JMP     row
+
+rowNoBias:
 	VPXORD Z1, Z1, Z1
 
 row:
@@ -13311,26 +23138,18 @@ row:
 	MOVQ DI, R10
 
 rowColumn:
-	VMOVUPS     (R9), Z2
-	VMAXPS      Z2, Z0, Z2
-	VMOVUPS     (R10), Z3
-	VFMADD231PS Z3, Z2, Z1
-	ADDQ        DX, R9
-	ADDQ        DX, R10
-	DECQ        R11
-	JNZ         rowColumn
-	ADDQ        56(AX), SI
-	ADDQ        72(AX), DI
-	DECQ        R8
-	JNZ         row
-	MOVQ        48(AX), SI
-	TESTQ       SI, SI
-	JZ          rowNoBias
-	ADDQ        CX, SI
-	VMOVUPS     (SI), Z2
-	VADDPS      Z2, Z1, Z1
-
-rowNoBias:
+	VMOVUPS      (R9), Z2
+	VMAXPS       Z2, Z0, Z2
+	VMOVUPS      (R10), Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	DECQ         R11
+	JNZ          rowColumn
+	ADDQ         56(AX), SI
+	ADDQ         72(AX), DI
+	DECQ         R8
+	JNZ          row
 	VBROADCASTSS 112(AX), Z2
 	VBROADCASTSS 116(AX), Z3
 	VMAXPS       Z1, Z2, Z1
@@ -13343,15 +23162,23 @@ rowNoBias:
 	JNZ          vectors
 
 part:
-	CMPQ   104(AX), $0x00
-	JEQ    end
-	MOVQ   104(AX), BX
-	KMOVW  BX, K1
-	MOVQ   8(AX), BX
-	ADDQ   CX, BX
-	MOVQ   40(AX), SI
-	ADDQ   CX, SI
-	MOVQ   80(AX), DI
+	CMPQ      104(AX), $0x00
+	JEQ       end
+	MOVQ      104(AX), BX
+	KMOVW     BX, K1
+	MOVQ      8(AX), BX
+	ADDQ      CX, BX
+	MOVQ      40(AX), SI
+	ADDQ      CX, SI
+	MOVQ      80(AX), DI
+	MOVQ      48(AX), R8
+	TESTQ     R8, R8
+	JZ        partRowNoBias
+	ADDQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z4
+	JMP       partRow
+
+partRowNoBias:
 	VPXORD Z4, Z4, Z4
 
 partRow:
@@ -13360,26 +23187,18 @@ partRow:
 	MOVQ SI, R9
 
 partRowColumn:
-	VMOVUPS.Z   (R8), K1, Z1
-	VMAXPS      Z1, Z0, Z1
-	VMOVUPS.Z   (R9), K1, Z2
-	VFMADD231PS Z2, Z1, Z4
-	ADDQ        DX, R8
-	ADDQ        DX, R9
-	DECQ        R10
-	JNZ         partRowColumn
-	ADDQ        56(AX), BX
-	ADDQ        72(AX), SI
-	DECQ        DI
-	JNZ         partRow
-	MOVQ        48(AX), DX
-	TESTQ       DX, DX
-	JZ          partRowNoBias
-	ADDQ        CX, DX
-	VMOVUPS.Z   (DX), K1, Z0
-	VADDPS      Z0, Z4, Z4
-
-partRowNoBias:
+	VMOVUPS.Z    (R8), K1, Z1
+	VMAXPS       Z1, Z0, Z1
+	VMOVUPS.Z    (R9), K1, Z2
+	VFMADD231PS  Z2, Z1, Z4
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         R10
+	JNZ          partRowColumn
+	ADDQ         56(AX), BX
+	ADDQ         72(AX), SI
+	DECQ         DI
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Z0
 	VBROADCASTSS 116(AX), Z1
 	VMAXPS       Z4, Z0, Z4
@@ -13392,15 +23211,32 @@ end:
 	VZEROUPPER
 	RET
 
-// func gemm1x1AVX2(arguments *byte)
+// func gemm1x8AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·gemm1x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
+TEXT ·gemm1x8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	TESTQ   BX, BX
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (BX), Y0
+	JMP     begun
+
+partBias:
+	MOVQ       88(AX), SI
+	VMOVUPS    (SI), Y0
+	VMASKMOVPS (BX), Y0, Y0
+	JMP        begun
+
+noBias:
 	VXORPS Y0, Y0, Y0
-	MOVQ   56(AX), BX
+
+begun:
+	MOVQ 56(AX), BX
 
 segment:
 	MOVQ 64(AX), SI
@@ -13448,13 +23284,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Y1
-	VADDPS  Y1, Y0, Y0
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -13478,13 +23307,6 @@ fullNoResidual:
 partial:
 	MOVQ       88(AX), CX
 	VMOVUPS    (CX), Y3
-	MOVQ       24(AX), CX
-	TESTQ      CX, CX
-	JZ         partNoBias
-	VMASKMOVPS (CX), Y3, Y1
-	VADDPS     Y1, Y0, Y0
-
-partNoBias:
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
 	JZ         partNoResidual
@@ -13505,16 +23327,35 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm1x2AVX2(arguments *byte)
+// func gemm1x16AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·gemm1x2AVX2(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
+TEXT ·gemm1x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	TESTQ   BX, BX
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	JMP     begun
+
+partBias:
+	MOVQ       88(AX), SI
+	VMOVUPS    (SI), Y1
+	VMOVUPS    (BX), Y0
+	VMASKMOVPS 32(BX), Y1, Y1
+	JMP        begun
+
+noBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	MOVQ   56(AX), BX
+
+begun:
+	MOVQ 56(AX), BX
 
 segment:
 	MOVQ 64(AX), SI
@@ -13572,15 +23413,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Y2
-	VADDPS  Y2, Y0, Y0
-	VMOVUPS 32(CX), Y3
-	VADDPS  Y3, Y1, Y1
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -13608,23 +23440,14 @@ fullNoResidual:
 
 partial:
 	MOVQ       88(AX), CX
-	VMOVUPS    (CX), Y5
-	MOVQ       24(AX), CX
-	TESTQ      CX, CX
-	JZ         partNoBias
-	VMOVUPS    (CX), Y2
-	VADDPS     Y2, Y0, Y0
-	VMASKMOVPS 32(CX), Y5, Y3
-	VADDPS     Y3, Y1, Y1
-
-partNoBias:
+	VMOVUPS    (CX), Y3
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
 	JZ         partNoResidual
 	MOVQ       80(AX), DX
 	VMOVUPS    (CX), Y4
 	VADDPS     Y4, Y0, Y0
-	VMASKMOVPS 32(CX), Y5, Y4
+	VMASKMOVPS 32(CX), Y3, Y4
 	VADDPS     Y4, Y1, Y1
 	ADDQ       DX, CX
 
@@ -13638,21 +23461,40 @@ partNoResidual:
 	VMOVUPS      Y0, (CX)
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y4, Y1
-	VMASKMOVPS   Y1, Y5, 32(CX)
+	VMASKMOVPS   Y1, Y3, 32(CX)
 	ADDQ         DX, CX
 	VZEROUPPER
 	RET
 
-// func gemm2x1AVX2(arguments *byte)
+// func gemm2x8AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·gemm2x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
+TEXT ·gemm2x8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    16(AX), BX
+	MOVQ    24(AX), SI
+	TESTQ   SI, SI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (SI), Y0
+	VMOVAPS Y0, Y1
+	JMP     begun
+
+partBias:
+	MOVQ       88(AX), DI
+	VMOVUPS    (DI), Y0
+	VMASKMOVPS (SI), Y0, Y0
+	VMOVAPS    Y0, Y1
+	JMP        begun
+
+noBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	MOVQ   56(AX), SI
+
+begun:
+	MOVQ 56(AX), SI
 
 segment:
 	MOVQ 64(AX), DI
@@ -13710,14 +23552,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Y2
-	VADDPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y1
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -13748,14 +23582,6 @@ fullNoResidual:
 partial:
 	MOVQ       88(AX), CX
 	VMOVUPS    (CX), Y4
-	MOVQ       24(AX), CX
-	TESTQ      CX, CX
-	JZ         partNoBias
-	VMASKMOVPS (CX), Y4, Y2
-	VADDPS     Y2, Y0, Y0
-	VADDPS     Y2, Y1, Y1
-
-partNoBias:
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
 	JZ         partNoResidual
@@ -13783,18 +23609,41 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm2x2AVX2(arguments *byte)
+// func gemm2x16AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·gemm2x2AVX2(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
+TEXT ·gemm2x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    16(AX), BX
+	MOVQ    24(AX), SI
+	TESTQ   SI, SI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	JMP     begun
+
+partBias:
+	MOVQ       88(AX), DI
+	VMOVUPS    (DI), Y1
+	VMOVUPS    (SI), Y0
+	VMASKMOVPS 32(SI), Y1, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	JMP        begun
+
+noBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	MOVQ   56(AX), SI
+
+begun:
+	MOVQ 56(AX), SI
 
 segment:
 	MOVQ 64(AX), DI
@@ -13867,17 +23716,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Y4
-	VADDPS  Y4, Y0, Y0
-	VADDPS  Y4, Y2, Y2
-	VMOVUPS 32(CX), Y5
-	VADDPS  Y5, Y1, Y1
-	VADDPS  Y5, Y3, Y3
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -13917,30 +23755,19 @@ fullNoResidual:
 
 partial:
 	MOVQ       88(AX), CX
-	VMOVUPS    (CX), Y7
-	MOVQ       24(AX), CX
-	TESTQ      CX, CX
-	JZ         partNoBias
-	VMOVUPS    (CX), Y4
-	VADDPS     Y4, Y0, Y0
-	VADDPS     Y4, Y2, Y2
-	VMASKMOVPS 32(CX), Y7, Y5
-	VADDPS     Y5, Y1, Y1
-	VADDPS     Y5, Y3, Y3
-
-partNoBias:
+	VMOVUPS    (CX), Y5
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
 	JZ         partNoResidual
 	MOVQ       80(AX), DX
 	VMOVUPS    (CX), Y6
 	VADDPS     Y6, Y0, Y0
-	VMASKMOVPS 32(CX), Y7, Y6
+	VMASKMOVPS 32(CX), Y5, Y6
 	VADDPS     Y6, Y1, Y1
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y6
 	VADDPS     Y6, Y2, Y2
-	VMASKMOVPS 32(CX), Y7, Y6
+	VMASKMOVPS 32(CX), Y5, Y6
 	VADDPS     Y6, Y3, Y3
 	ADDQ       DX, CX
 
@@ -13954,29 +23781,50 @@ partNoResidual:
 	VMOVUPS      Y0, (CX)
 	VMAXPS       Y1, Y4, Y1
 	VMINPS       Y1, Y6, Y1
-	VMASKMOVPS   Y1, Y7, 32(CX)
+	VMASKMOVPS   Y1, Y5, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y2, Y4, Y2
 	VMINPS       Y2, Y6, Y2
 	VMOVUPS      Y2, (CX)
 	VMAXPS       Y3, Y4, Y3
 	VMINPS       Y3, Y6, Y3
-	VMASKMOVPS   Y3, Y7, 32(CX)
+	VMASKMOVPS   Y3, Y5, 32(CX)
 	ADDQ         DX, CX
 	VZEROUPPER
 	RET
 
-// func gemm3x1AVX2(arguments *byte)
+// func gemm3x8AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·gemm3x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
+TEXT ·gemm3x8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    16(AX), BX
+	MOVQ    24(AX), SI
+	TESTQ   SI, SI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (SI), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	JMP     begun
+
+partBias:
+	MOVQ       88(AX), DI
+	VMOVUPS    (DI), Y0
+	VMASKMOVPS (SI), Y0, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	JMP        begun
+
+noBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
-	MOVQ   56(AX), SI
+
+begun:
+	MOVQ 56(AX), SI
 
 segment:
 	MOVQ 64(AX), DI
@@ -14044,15 +23892,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Y3
-	VADDPS  Y3, Y0, Y0
-	VADDPS  Y3, Y1, Y1
-	VADDPS  Y3, Y2, Y2
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -14090,15 +23929,6 @@ fullNoResidual:
 partial:
 	MOVQ       88(AX), CX
 	VMOVUPS    (CX), Y5
-	MOVQ       24(AX), CX
-	TESTQ      CX, CX
-	JZ         partNoBias
-	VMASKMOVPS (CX), Y5, Y3
-	VADDPS     Y3, Y0, Y0
-	VADDPS     Y3, Y1, Y1
-	VADDPS     Y3, Y2, Y2
-
-partNoBias:
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
 	JZ         partNoResidual
@@ -14133,20 +23963,47 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm3x2AVX2(arguments *byte)
+// func gemm3x16AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·gemm3x2AVX2(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
+TEXT ·gemm3x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    16(AX), BX
+	MOVQ    24(AX), SI
+	TESTQ   SI, SI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	JMP     begun
+
+partBias:
+	MOVQ       88(AX), DI
+	VMOVUPS    (DI), Y1
+	VMOVUPS    (SI), Y0
+	VMASKMOVPS 32(SI), Y1, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y1, Y5
+	JMP        begun
+
+noBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   56(AX), SI
+
+begun:
+	MOVQ 56(AX), SI
 
 segment:
 	MOVQ 64(AX), DI
@@ -14234,19 +24091,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Y6
-	VADDPS  Y6, Y0, Y0
-	VADDPS  Y6, Y2, Y2
-	VADDPS  Y6, Y4, Y4
-	VMOVUPS 32(CX), Y7
-	VADDPS  Y7, Y1, Y1
-	VADDPS  Y7, Y3, Y3
-	VADDPS  Y7, Y5, Y5
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -14298,37 +24142,24 @@ fullNoResidual:
 
 partial:
 	MOVQ       88(AX), CX
-	VMOVUPS    (CX), Y9
-	MOVQ       24(AX), CX
-	TESTQ      CX, CX
-	JZ         partNoBias
-	VMOVUPS    (CX), Y6
-	VADDPS     Y6, Y0, Y0
-	VADDPS     Y6, Y2, Y2
-	VADDPS     Y6, Y4, Y4
-	VMASKMOVPS 32(CX), Y9, Y7
-	VADDPS     Y7, Y1, Y1
-	VADDPS     Y7, Y3, Y3
-	VADDPS     Y7, Y5, Y5
-
-partNoBias:
+	VMOVUPS    (CX), Y7
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
 	JZ         partNoResidual
 	MOVQ       80(AX), DX
 	VMOVUPS    (CX), Y8
 	VADDPS     Y8, Y0, Y0
-	VMASKMOVPS 32(CX), Y9, Y8
+	VMASKMOVPS 32(CX), Y7, Y8
 	VADDPS     Y8, Y1, Y1
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y8
 	VADDPS     Y8, Y2, Y2
-	VMASKMOVPS 32(CX), Y9, Y8
+	VMASKMOVPS 32(CX), Y7, Y8
 	VADDPS     Y8, Y3, Y3
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y8
 	VADDPS     Y8, Y4, Y4
-	VMASKMOVPS 32(CX), Y9, Y8
+	VMASKMOVPS 32(CX), Y7, Y8
 	VADDPS     Y8, Y5, Y5
 	ADDQ       DX, CX
 
@@ -14342,38 +24173,61 @@ partNoResidual:
 	VMOVUPS      Y0, (CX)
 	VMAXPS       Y1, Y6, Y1
 	VMINPS       Y1, Y8, Y1
-	VMASKMOVPS   Y1, Y9, 32(CX)
+	VMASKMOVPS   Y1, Y7, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y2, Y6, Y2
 	VMINPS       Y2, Y8, Y2
 	VMOVUPS      Y2, (CX)
 	VMAXPS       Y3, Y6, Y3
 	VMINPS       Y3, Y8, Y3
-	VMASKMOVPS   Y3, Y9, 32(CX)
+	VMASKMOVPS   Y3, Y7, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y4, Y6, Y4
 	VMINPS       Y4, Y8, Y4
 	VMOVUPS      Y4, (CX)
 	VMAXPS       Y5, Y6, Y5
 	VMINPS       Y5, Y8, Y5
-	VMASKMOVPS   Y5, Y9, 32(CX)
+	VMASKMOVPS   Y5, Y7, 32(CX)
 	ADDQ         DX, CX
 	VZEROUPPER
 	RET
 
-// func gemm4x1AVX2(arguments *byte)
+// func gemm4x8AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·gemm4x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	MOVQ   16(AX), SI
+TEXT ·gemm4x8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	MOVQ    16(AX), SI
+	MOVQ    24(AX), DI
+	TESTQ   DI, DI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (DI), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	JMP     begun
+
+partBias:
+	MOVQ       88(AX), R8
+	VMOVUPS    (R8), Y0
+	VMASKMOVPS (DI), Y0, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y3
+	JMP        begun
+
+noBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	MOVQ   56(AX), DI
+
+begun:
+	MOVQ 56(AX), DI
 
 segment:
 	MOVQ 64(AX), R8
@@ -14451,16 +24305,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Y4
-	VADDPS  Y4, Y0, Y0
-	VADDPS  Y4, Y1, Y1
-	VADDPS  Y4, Y2, Y2
-	VADDPS  Y4, Y3, Y3
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -14505,16 +24349,6 @@ fullNoResidual:
 partial:
 	MOVQ       88(AX), CX
 	VMOVUPS    (CX), Y6
-	MOVQ       24(AX), CX
-	TESTQ      CX, CX
-	JZ         partNoBias
-	VMASKMOVPS (CX), Y6, Y4
-	VADDPS     Y4, Y0, Y0
-	VADDPS     Y4, Y1, Y1
-	VADDPS     Y4, Y2, Y2
-	VADDPS     Y4, Y3, Y3
-
-partNoBias:
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
 	JZ         partNoResidual
@@ -14556,14 +24390,43 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm4x2AVX2(arguments *byte)
+// func gemm4x16AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·gemm4x2AVX2(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	MOVQ   16(AX), SI
+TEXT ·gemm4x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	MOVQ    16(AX), SI
+	MOVQ    24(AX), DI
+	TESTQ   DI, DI
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	JMP     begun
+
+partBias:
+	MOVQ       88(AX), R8
+	VMOVUPS    (R8), Y1
+	VMOVUPS    (DI), Y0
+	VMASKMOVPS 32(DI), Y1, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	JMP        begun
+
+noBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -14572,7 +24435,9 @@ TEXT ·gemm4x2AVX2(SB), NOSPLIT, $0-8
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	MOVQ   56(AX), DI
+
+begun:
+	MOVQ 56(AX), DI
 
 segment:
 	MOVQ 64(AX), R8
@@ -14675,21 +24540,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Y8
-	VADDPS  Y8, Y0, Y0
-	VADDPS  Y8, Y2, Y2
-	VADDPS  Y8, Y4, Y4
-	VADDPS  Y8, Y6, Y6
-	VMOVUPS 32(CX), Y9
-	VADDPS  Y9, Y1, Y1
-	VADDPS  Y9, Y3, Y3
-	VADDPS  Y9, Y5, Y5
-	VADDPS  Y9, Y7, Y7
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -14753,44 +24603,29 @@ fullNoResidual:
 
 partial:
 	MOVQ       88(AX), CX
-	VMOVUPS    (CX), Y11
-	MOVQ       24(AX), CX
-	TESTQ      CX, CX
-	JZ         partNoBias
-	VMOVUPS    (CX), Y8
-	VADDPS     Y8, Y0, Y0
-	VADDPS     Y8, Y2, Y2
-	VADDPS     Y8, Y4, Y4
-	VADDPS     Y8, Y6, Y6
-	VMASKMOVPS 32(CX), Y11, Y9
-	VADDPS     Y9, Y1, Y1
-	VADDPS     Y9, Y3, Y3
-	VADDPS     Y9, Y5, Y5
-	VADDPS     Y9, Y7, Y7
-
-partNoBias:
+	VMOVUPS    (CX), Y9
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
 	JZ         partNoResidual
 	MOVQ       80(AX), DX
 	VMOVUPS    (CX), Y10
 	VADDPS     Y10, Y0, Y0
-	VMASKMOVPS 32(CX), Y11, Y10
+	VMASKMOVPS 32(CX), Y9, Y10
 	VADDPS     Y10, Y1, Y1
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y10
 	VADDPS     Y10, Y2, Y2
-	VMASKMOVPS 32(CX), Y11, Y10
+	VMASKMOVPS 32(CX), Y9, Y10
 	VADDPS     Y10, Y3, Y3
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y10
 	VADDPS     Y10, Y4, Y4
-	VMASKMOVPS 32(CX), Y11, Y10
+	VMASKMOVPS 32(CX), Y9, Y10
 	VADDPS     Y10, Y5, Y5
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y10
 	VADDPS     Y10, Y6, Y6
-	VMASKMOVPS 32(CX), Y11, Y10
+	VMASKMOVPS 32(CX), Y9, Y10
 	VADDPS     Y10, Y7, Y7
 	ADDQ       DX, CX
 
@@ -14804,47 +24639,72 @@ partNoResidual:
 	VMOVUPS      Y0, (CX)
 	VMAXPS       Y1, Y8, Y1
 	VMINPS       Y1, Y10, Y1
-	VMASKMOVPS   Y1, Y11, 32(CX)
+	VMASKMOVPS   Y1, Y9, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y2, Y8, Y2
 	VMINPS       Y2, Y10, Y2
 	VMOVUPS      Y2, (CX)
 	VMAXPS       Y3, Y8, Y3
 	VMINPS       Y3, Y10, Y3
-	VMASKMOVPS   Y3, Y11, 32(CX)
+	VMASKMOVPS   Y3, Y9, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y4, Y8, Y4
 	VMINPS       Y4, Y10, Y4
 	VMOVUPS      Y4, (CX)
 	VMAXPS       Y5, Y8, Y5
 	VMINPS       Y5, Y10, Y5
-	VMASKMOVPS   Y5, Y11, 32(CX)
+	VMASKMOVPS   Y5, Y9, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y6, Y8, Y6
 	VMINPS       Y6, Y10, Y6
 	VMOVUPS      Y6, (CX)
 	VMAXPS       Y7, Y8, Y7
 	VMINPS       Y7, Y10, Y7
-	VMASKMOVPS   Y7, Y11, 32(CX)
+	VMASKMOVPS   Y7, Y9, 32(CX)
 	ADDQ         DX, CX
 	VZEROUPPER
 	RET
 
-// func gemm5x1AVX2(arguments *byte)
+// func gemm5x8AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·gemm5x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	MOVQ   16(AX), DI
+TEXT ·gemm5x8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	JMP     begun
+
+partBias:
+	MOVQ       88(AX), R9
+	VMOVUPS    (R9), Y0
+	VMASKMOVPS (R8), Y0, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y3
+	VMOVAPS    Y0, Y4
+	JMP        begun
+
+noBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
-	MOVQ   56(AX), R8
+
+begun:
+	MOVQ 56(AX), R8
 
 segment:
 	MOVQ 64(AX), R9
@@ -14935,17 +24795,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Y5
-	VADDPS  Y5, Y0, Y0
-	VADDPS  Y5, Y1, Y1
-	VADDPS  Y5, Y2, Y2
-	VADDPS  Y5, Y3, Y3
-	VADDPS  Y5, Y4, Y4
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -14997,17 +24846,6 @@ fullNoResidual:
 partial:
 	MOVQ       88(AX), CX
 	VMOVUPS    (CX), Y7
-	MOVQ       24(AX), CX
-	TESTQ      CX, CX
-	JZ         partNoBias
-	VMASKMOVPS (CX), Y7, Y5
-	VADDPS     Y5, Y0, Y0
-	VADDPS     Y5, Y1, Y1
-	VADDPS     Y5, Y2, Y2
-	VADDPS     Y5, Y3, Y3
-	VADDPS     Y5, Y4, Y4
-
-partNoBias:
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
 	JZ         partNoResidual
@@ -15056,15 +24894,48 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm5x2AVX2(arguments *byte)
+// func gemm5x16AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·gemm5x2AVX2(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	MOVQ   16(AX), DI
+TEXT ·gemm5x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y1, Y9
+	JMP     begun
+
+partBias:
+	MOVQ       88(AX), R9
+	VMOVUPS    (R9), Y1
+	VMOVUPS    (R8), Y0
+	VMASKMOVPS 32(R8), Y1, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y0, Y8
+	VMOVAPS    Y1, Y9
+	JMP        begun
+
+noBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -15075,7 +24946,9 @@ TEXT ·gemm5x2AVX2(SB), NOSPLIT, $0-8
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	MOVQ   56(AX), R8
+
+begun:
+	MOVQ 56(AX), R8
 
 segment:
 	MOVQ 64(AX), R9
@@ -15196,23 +25069,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Y10
-	VADDPS  Y10, Y0, Y0
-	VADDPS  Y10, Y2, Y2
-	VADDPS  Y10, Y4, Y4
-	VADDPS  Y10, Y6, Y6
-	VADDPS  Y10, Y8, Y8
-	VMOVUPS 32(CX), Y11
-	VADDPS  Y11, Y1, Y1
-	VADDPS  Y11, Y3, Y3
-	VADDPS  Y11, Y5, Y5
-	VADDPS  Y11, Y7, Y7
-	VADDPS  Y11, Y9, Y9
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -15288,51 +25144,34 @@ fullNoResidual:
 
 partial:
 	MOVQ       88(AX), CX
-	VMOVUPS    (CX), Y13
-	MOVQ       24(AX), CX
-	TESTQ      CX, CX
-	JZ         partNoBias
-	VMOVUPS    (CX), Y10
-	VADDPS     Y10, Y0, Y0
-	VADDPS     Y10, Y2, Y2
-	VADDPS     Y10, Y4, Y4
-	VADDPS     Y10, Y6, Y6
-	VADDPS     Y10, Y8, Y8
-	VMASKMOVPS 32(CX), Y13, Y11
-	VADDPS     Y11, Y1, Y1
-	VADDPS     Y11, Y3, Y3
-	VADDPS     Y11, Y5, Y5
-	VADDPS     Y11, Y7, Y7
-	VADDPS     Y11, Y9, Y9
-
-partNoBias:
+	VMOVUPS    (CX), Y11
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
 	JZ         partNoResidual
 	MOVQ       80(AX), DX
 	VMOVUPS    (CX), Y12
 	VADDPS     Y12, Y0, Y0
-	VMASKMOVPS 32(CX), Y13, Y12
+	VMASKMOVPS 32(CX), Y11, Y12
 	VADDPS     Y12, Y1, Y1
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y12
 	VADDPS     Y12, Y2, Y2
-	VMASKMOVPS 32(CX), Y13, Y12
+	VMASKMOVPS 32(CX), Y11, Y12
 	VADDPS     Y12, Y3, Y3
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y12
 	VADDPS     Y12, Y4, Y4
-	VMASKMOVPS 32(CX), Y13, Y12
+	VMASKMOVPS 32(CX), Y11, Y12
 	VADDPS     Y12, Y5, Y5
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y12
 	VADDPS     Y12, Y6, Y6
-	VMASKMOVPS 32(CX), Y13, Y12
+	VMASKMOVPS 32(CX), Y11, Y12
 	VADDPS     Y12, Y7, Y7
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y12
 	VADDPS     Y12, Y8, Y8
-	VMASKMOVPS 32(CX), Y13, Y12
+	VMASKMOVPS 32(CX), Y11, Y12
 	VADDPS     Y12, Y9, Y9
 	ADDQ       DX, CX
 
@@ -15346,55 +25185,82 @@ partNoResidual:
 	VMOVUPS      Y0, (CX)
 	VMAXPS       Y1, Y10, Y1
 	VMINPS       Y1, Y12, Y1
-	VMASKMOVPS   Y1, Y13, 32(CX)
+	VMASKMOVPS   Y1, Y11, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y2, Y10, Y2
 	VMINPS       Y2, Y12, Y2
 	VMOVUPS      Y2, (CX)
 	VMAXPS       Y3, Y10, Y3
 	VMINPS       Y3, Y12, Y3
-	VMASKMOVPS   Y3, Y13, 32(CX)
+	VMASKMOVPS   Y3, Y11, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y4, Y10, Y4
 	VMINPS       Y4, Y12, Y4
 	VMOVUPS      Y4, (CX)
 	VMAXPS       Y5, Y10, Y5
 	VMINPS       Y5, Y12, Y5
-	VMASKMOVPS   Y5, Y13, 32(CX)
+	VMASKMOVPS   Y5, Y11, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y6, Y10, Y6
 	VMINPS       Y6, Y12, Y6
 	VMOVUPS      Y6, (CX)
 	VMAXPS       Y7, Y10, Y7
 	VMINPS       Y7, Y12, Y7
-	VMASKMOVPS   Y7, Y13, 32(CX)
+	VMASKMOVPS   Y7, Y11, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y8, Y10, Y8
 	VMINPS       Y8, Y12, Y8
 	VMOVUPS      Y8, (CX)
 	VMAXPS       Y9, Y10, Y9
 	VMINPS       Y9, Y12, Y9
-	VMASKMOVPS   Y9, Y13, 32(CX)
+	VMASKMOVPS   Y9, Y11, 32(CX)
 	ADDQ         DX, CX
 	VZEROUPPER
 	RET
 
-// func gemm6x1AVX2(arguments *byte)
+// func gemm6x8AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·gemm6x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	MOVQ   16(AX), DI
+TEXT ·gemm6x8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	JMP     begun
+
+partBias:
+	MOVQ       88(AX), R9
+	VMOVUPS    (R9), Y0
+	VMASKMOVPS (R8), Y0, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y3
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y5
+	JMP        begun
+
+noBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   56(AX), R8
+
+begun:
+	MOVQ 56(AX), R8
 
 segment:
 	MOVQ 64(AX), R9
@@ -15495,18 +25361,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Y6
-	VADDPS  Y6, Y0, Y0
-	VADDPS  Y6, Y1, Y1
-	VADDPS  Y6, Y2, Y2
-	VADDPS  Y6, Y3, Y3
-	VADDPS  Y6, Y4, Y4
-	VADDPS  Y6, Y5, Y5
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -15565,18 +25419,6 @@ fullNoResidual:
 partial:
 	MOVQ       88(AX), CX
 	VMOVUPS    (CX), Y8
-	MOVQ       24(AX), CX
-	TESTQ      CX, CX
-	JZ         partNoBias
-	VMASKMOVPS (CX), Y8, Y6
-	VADDPS     Y6, Y0, Y0
-	VADDPS     Y6, Y1, Y1
-	VADDPS     Y6, Y2, Y2
-	VADDPS     Y6, Y3, Y3
-	VADDPS     Y6, Y4, Y4
-	VADDPS     Y6, Y5, Y5
-
-partNoBias:
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
 	JZ         partNoResidual
@@ -15632,15 +25474,52 @@ partNoResidual:
 	VZEROUPPER
 	RET
 
-// func gemm6x2AVX2(arguments *byte)
+// func gemm6x16AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·gemm6x2AVX2(SB), NOSPLIT, $0-8
-	MOVQ   arguments+0(FP), AX
-	MOVQ   48(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   8(AX), BX
-	LEAQ   (BX)(CX*4), SI
-	MOVQ   16(AX), DI
+TEXT ·gemm6x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    48(AX), CX
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    8(AX), BX
+	LEAQ    (BX)(CX*4), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
+	JZ      noBias
+	CMPQ    88(AX), $0x00
+	JNE     partBias
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y1, Y9
+	VMOVAPS Y0, Y10
+	VMOVAPS Y1, Y11
+	JMP     begun
+
+partBias:
+	MOVQ       88(AX), R9
+	VMOVUPS    (R9), Y1
+	VMOVUPS    (R8), Y0
+	VMASKMOVPS 32(R8), Y1, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y0, Y8
+	VMOVAPS    Y1, Y9
+	VMOVAPS    Y0, Y10
+	VMOVAPS    Y1, Y11
+	JMP        begun
+
+noBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -15653,7 +25532,9 @@ TEXT ·gemm6x2AVX2(SB), NOSPLIT, $0-8
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	MOVQ   56(AX), R8
+
+begun:
+	MOVQ 56(AX), R8
 
 segment:
 	MOVQ 64(AX), R9
@@ -15789,25 +25670,6 @@ next:
 epilogue:
 	CMPQ    88(AX), $0x00
 	JNE     partial
-	MOVQ    24(AX), CX
-	TESTQ   CX, CX
-	JZ      fullNoBias
-	VMOVUPS (CX), Y12
-	VADDPS  Y12, Y0, Y0
-	VADDPS  Y12, Y2, Y2
-	VADDPS  Y12, Y4, Y4
-	VADDPS  Y12, Y6, Y6
-	VADDPS  Y12, Y8, Y8
-	VADDPS  Y12, Y10, Y10
-	VMOVUPS 32(CX), Y13
-	VADDPS  Y13, Y1, Y1
-	VADDPS  Y13, Y3, Y3
-	VADDPS  Y13, Y5, Y5
-	VADDPS  Y13, Y7, Y7
-	VADDPS  Y13, Y9, Y9
-	VADDPS  Y13, Y11, Y11
-
-fullNoBias:
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
 	JZ      fullNoResidual
@@ -15895,58 +25757,39 @@ fullNoResidual:
 
 partial:
 	MOVQ       88(AX), CX
-	VMOVUPS    (CX), Y15
-	MOVQ       24(AX), CX
-	TESTQ      CX, CX
-	JZ         partNoBias
-	VMOVUPS    (CX), Y12
-	VADDPS     Y12, Y0, Y0
-	VADDPS     Y12, Y2, Y2
-	VADDPS     Y12, Y4, Y4
-	VADDPS     Y12, Y6, Y6
-	VADDPS     Y12, Y8, Y8
-	VADDPS     Y12, Y10, Y10
-	VMASKMOVPS 32(CX), Y15, Y13
-	VADDPS     Y13, Y1, Y1
-	VADDPS     Y13, Y3, Y3
-	VADDPS     Y13, Y5, Y5
-	VADDPS     Y13, Y7, Y7
-	VADDPS     Y13, Y9, Y9
-	VADDPS     Y13, Y11, Y11
-
-partNoBias:
+	VMOVUPS    (CX), Y13
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
 	JZ         partNoResidual
 	MOVQ       80(AX), DX
 	VMOVUPS    (CX), Y14
 	VADDPS     Y14, Y0, Y0
-	VMASKMOVPS 32(CX), Y15, Y14
+	VMASKMOVPS 32(CX), Y13, Y14
 	VADDPS     Y14, Y1, Y1
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y14
 	VADDPS     Y14, Y2, Y2
-	VMASKMOVPS 32(CX), Y15, Y14
+	VMASKMOVPS 32(CX), Y13, Y14
 	VADDPS     Y14, Y3, Y3
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y14
 	VADDPS     Y14, Y4, Y4
-	VMASKMOVPS 32(CX), Y15, Y14
+	VMASKMOVPS 32(CX), Y13, Y14
 	VADDPS     Y14, Y5, Y5
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y14
 	VADDPS     Y14, Y6, Y6
-	VMASKMOVPS 32(CX), Y15, Y14
+	VMASKMOVPS 32(CX), Y13, Y14
 	VADDPS     Y14, Y7, Y7
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y14
 	VADDPS     Y14, Y8, Y8
-	VMASKMOVPS 32(CX), Y15, Y14
+	VMASKMOVPS 32(CX), Y13, Y14
 	VADDPS     Y14, Y9, Y9
 	ADDQ       DX, CX
 	VMOVUPS    (CX), Y14
 	VADDPS     Y14, Y10, Y10
-	VMASKMOVPS 32(CX), Y15, Y14
+	VMASKMOVPS 32(CX), Y13, Y14
 	VADDPS     Y14, Y11, Y11
 	ADDQ       DX, CX
 
@@ -15960,42 +25803,42 @@ partNoResidual:
 	VMOVUPS      Y0, (CX)
 	VMAXPS       Y1, Y12, Y1
 	VMINPS       Y1, Y14, Y1
-	VMASKMOVPS   Y1, Y15, 32(CX)
+	VMASKMOVPS   Y1, Y13, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y2, Y12, Y2
 	VMINPS       Y2, Y14, Y2
 	VMOVUPS      Y2, (CX)
 	VMAXPS       Y3, Y12, Y3
 	VMINPS       Y3, Y14, Y3
-	VMASKMOVPS   Y3, Y15, 32(CX)
+	VMASKMOVPS   Y3, Y13, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y4, Y12, Y4
 	VMINPS       Y4, Y14, Y4
 	VMOVUPS      Y4, (CX)
 	VMAXPS       Y5, Y12, Y5
 	VMINPS       Y5, Y14, Y5
-	VMASKMOVPS   Y5, Y15, 32(CX)
+	VMASKMOVPS   Y5, Y13, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y6, Y12, Y6
 	VMINPS       Y6, Y14, Y6
 	VMOVUPS      Y6, (CX)
 	VMAXPS       Y7, Y12, Y7
 	VMINPS       Y7, Y14, Y7
-	VMASKMOVPS   Y7, Y15, 32(CX)
+	VMASKMOVPS   Y7, Y13, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y8, Y12, Y8
 	VMINPS       Y8, Y14, Y8
 	VMOVUPS      Y8, (CX)
 	VMAXPS       Y9, Y12, Y9
 	VMINPS       Y9, Y14, Y9
-	VMASKMOVPS   Y9, Y15, 32(CX)
+	VMASKMOVPS   Y9, Y13, 32(CX)
 	ADDQ         DX, CX
 	VMAXPS       Y10, Y12, Y10
 	VMINPS       Y10, Y14, Y10
 	VMOVUPS      Y10, (CX)
 	VMAXPS       Y11, Y12, Y11
 	VMINPS       Y11, Y14, Y11
-	VMASKMOVPS   Y11, Y15, 32(CX)
+	VMASKMOVPS   Y11, Y13, 32(CX)
 	ADDQ         DX, CX
 	VZEROUPPER
 	RET
@@ -16013,14 +25856,29 @@ TEXT ·depthwise3s1AVX2(SB), NOSPLIT, $0-8
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	MOVQ   40(AX), R11
-	ADDQ   CX, R11
-	MOVQ   80(AX), R12
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	MOVQ    40(AX), R11
+	ADDQ    CX, R11
+	MOVQ    80(AX), R12
+	MOVQ    48(AX), R13
+	TESTQ   R13, R13
+	JZ      rowNoBias
+	ADDQ    CX, R13
+	VMOVUPS (R13), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	JMP     row
+
+rowNoBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -16108,27 +25966,12 @@ rowColumn9:
 	VFMADD231PS Y10, Y8, Y7
 
 rowColumn10:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    72(AX), R11
-	DECQ    R12
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Y8
-	VADDPS  Y8, Y0, Y0
-	VADDPS  Y8, Y1, Y1
-	VADDPS  Y8, Y2, Y2
-	VADDPS  Y8, Y3, Y3
-	VADDPS  Y8, Y4, Y4
-	VADDPS  Y8, Y5, Y5
-	VADDPS  Y8, Y6, Y6
-	VADDPS  Y8, Y7, Y7
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         72(AX), R11
+	DECQ         R12
+	JNZ          row
 	VBROADCASTSS 112(AX), Y8
 	VBROADCASTSS 116(AX), Y9
 	VMAXPS       Y0, Y8, Y0
@@ -16180,26 +26023,41 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ    104(AX), $0x00
-	JEQ     end
-	MOVQ    104(AX), DI
-	VMOVUPS (DI), Y0
-	MOVQ    8(AX), DI
-	ADDQ    CX, DI
-	ADDQ    16(AX), DI
-	LEAQ    (DI)(DX*4), R8
-	LEAQ    (R8)(DX*4), R9
-	MOVQ    40(AX), R10
-	ADDQ    CX, R10
-	MOVQ    80(AX), R11
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
+	CMPQ       104(AX), $0x00
+	JEQ        end
+	MOVQ       104(AX), DI
+	VMOVUPS    (DI), Y0
+	MOVQ       8(AX), DI
+	ADDQ       CX, DI
+	ADDQ       16(AX), DI
+	LEAQ       (DI)(DX*4), R8
+	LEAQ       (R8)(DX*4), R9
+	MOVQ       40(AX), R10
+	ADDQ       CX, R10
+	MOVQ       80(AX), R11
+	MOVQ       48(AX), R12
+	TESTQ      R12, R12
+	JZ         partRowNoBias
+	ADDQ       CX, R12
+	VMASKMOVPS (R12), Y0, Y1
+	VMOVAPS    Y1, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y4
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y6
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y1, Y8
+	JMP        partRow
+
+partRowNoBias:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
 
 partRow:
 	VMASKMOVPS  (R10), Y0, Y9
@@ -16279,27 +26137,12 @@ partRowColumn9:
 	VFMADD231PS Y11, Y9, Y8
 
 partRowColumn10:
-	ADDQ       56(AX), DI
-	ADDQ       56(AX), R8
-	ADDQ       56(AX), R9
-	ADDQ       72(AX), R10
-	DECQ       R11
-	JNZ        partRow
-	MOVQ       48(AX), SI
-	TESTQ      SI, SI
-	JZ         partRowNoBias
-	ADDQ       CX, SI
-	VMASKMOVPS (SI), Y0, Y9
-	VADDPS     Y9, Y1, Y1
-	VADDPS     Y9, Y2, Y2
-	VADDPS     Y9, Y3, Y3
-	VADDPS     Y9, Y4, Y4
-	VADDPS     Y9, Y5, Y5
-	VADDPS     Y9, Y6, Y6
-	VADDPS     Y9, Y7, Y7
-	VADDPS     Y9, Y8, Y8
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         72(AX), R10
+	DECQ         R11
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Y9
 	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y1, Y9, Y1
@@ -16363,16 +26206,31 @@ TEXT ·depthwise3s2AVX2(SB), NOSPLIT, $0-8
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	LEAQ   (R10)(DX*4), R11
-	LEAQ   (R11)(DX*4), R12
-	MOVQ   40(AX), R13
-	ADDQ   CX, R13
-	MOVQ   80(AX), R14
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	LEAQ    (R10)(DX*4), R11
+	LEAQ    (R11)(DX*4), R12
+	MOVQ    40(AX), R13
+	ADDQ    CX, R13
+	MOVQ    80(AX), R14
+	MOVQ    48(AX), R15
+	TESTQ   R15, R15
+	JZ      rowNoBias
+	ADDQ    CX, R15
+	VMOVUPS (R15), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	JMP     row
+
+rowNoBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -16495,29 +26353,14 @@ rowColumn16:
 	VFMADD231PS Y10, Y8, Y7
 
 rowColumn17:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    56(AX), R11
-	ADDQ    56(AX), R12
-	ADDQ    72(AX), R13
-	DECQ    R14
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Y8
-	VADDPS  Y8, Y0, Y0
-	VADDPS  Y8, Y1, Y1
-	VADDPS  Y8, Y2, Y2
-	VADDPS  Y8, Y3, Y3
-	VADDPS  Y8, Y4, Y4
-	VADDPS  Y8, Y5, Y5
-	VADDPS  Y8, Y6, Y6
-	VADDPS  Y8, Y7, Y7
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         56(AX), R12
+	ADDQ         72(AX), R13
+	DECQ         R14
+	JNZ          row
 	VBROADCASTSS 112(AX), Y8
 	VBROADCASTSS 116(AX), Y9
 	VMAXPS       Y0, Y8, Y0
@@ -16569,28 +26412,43 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ    104(AX), $0x00
-	JEQ     end
-	MOVQ    104(AX), DI
-	VMOVUPS (DI), Y0
-	MOVQ    8(AX), DI
-	ADDQ    CX, DI
-	ADDQ    16(AX), DI
-	LEAQ    (DI)(DX*4), R8
-	LEAQ    (R8)(DX*4), R9
-	LEAQ    (R9)(DX*4), R10
-	LEAQ    (R10)(DX*4), R11
-	MOVQ    40(AX), R12
-	ADDQ    CX, R12
-	MOVQ    80(AX), R13
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
+	CMPQ       104(AX), $0x00
+	JEQ        end
+	MOVQ       104(AX), DI
+	VMOVUPS    (DI), Y0
+	MOVQ       8(AX), DI
+	ADDQ       CX, DI
+	ADDQ       16(AX), DI
+	LEAQ       (DI)(DX*4), R8
+	LEAQ       (R8)(DX*4), R9
+	LEAQ       (R9)(DX*4), R10
+	LEAQ       (R10)(DX*4), R11
+	MOVQ       40(AX), R12
+	ADDQ       CX, R12
+	MOVQ       80(AX), R13
+	MOVQ       48(AX), R14
+	TESTQ      R14, R14
+	JZ         partRowNoBias
+	ADDQ       CX, R14
+	VMASKMOVPS (R14), Y0, Y1
+	VMOVAPS    Y1, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y4
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y6
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y1, Y8
+	JMP        partRow
+
+partRowNoBias:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
 
 partRow:
 	VMASKMOVPS  (R12), Y0, Y9
@@ -16705,29 +26563,14 @@ partRowColumn16:
 	VFMADD231PS Y11, Y9, Y8
 
 partRowColumn17:
-	ADDQ       56(AX), DI
-	ADDQ       56(AX), R8
-	ADDQ       56(AX), R9
-	ADDQ       56(AX), R10
-	ADDQ       56(AX), R11
-	ADDQ       72(AX), R12
-	DECQ       R13
-	JNZ        partRow
-	MOVQ       48(AX), SI
-	TESTQ      SI, SI
-	JZ         partRowNoBias
-	ADDQ       CX, SI
-	VMASKMOVPS (SI), Y0, Y9
-	VADDPS     Y9, Y1, Y1
-	VADDPS     Y9, Y2, Y2
-	VADDPS     Y9, Y3, Y3
-	VADDPS     Y9, Y4, Y4
-	VADDPS     Y9, Y5, Y5
-	VADDPS     Y9, Y6, Y6
-	VADDPS     Y9, Y7, Y7
-	VADDPS     Y9, Y8, Y8
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         72(AX), R12
+	DECQ         R13
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Y9
 	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y1, Y9, Y1
@@ -16791,15 +26634,30 @@ TEXT ·depthwise5s1AVX2(SB), NOSPLIT, $0-8
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	MOVQ   40(AX), R11
-	ADDQ   CX, R11
-	LEAQ   (R11)(DX*4), R12
-	MOVQ   80(AX), R13
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	MOVQ    40(AX), R11
+	ADDQ    CX, R11
+	LEAQ    (R11)(DX*4), R12
+	MOVQ    80(AX), R13
+	MOVQ    48(AX), R14
+	TESTQ   R14, R14
+	JZ      rowNoBias
+	ADDQ    CX, R14
+	VMOVUPS (R14), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	JMP     row
+
+rowNoBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -16915,28 +26773,13 @@ rowColumn11:
 	VFMADD231PS Y12, Y8, Y7
 
 rowColumn12:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    72(AX), R11
-	ADDQ    72(AX), R12
-	DECQ    R13
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Y8
-	VADDPS  Y8, Y0, Y0
-	VADDPS  Y8, Y1, Y1
-	VADDPS  Y8, Y2, Y2
-	VADDPS  Y8, Y3, Y3
-	VADDPS  Y8, Y4, Y4
-	VADDPS  Y8, Y5, Y5
-	VADDPS  Y8, Y6, Y6
-	VADDPS  Y8, Y7, Y7
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         72(AX), R11
+	ADDQ         72(AX), R12
+	DECQ         R13
+	JNZ          row
 	VBROADCASTSS 112(AX), Y8
 	VBROADCASTSS 116(AX), Y9
 	VMAXPS       Y0, Y8, Y0
@@ -16988,27 +26831,42 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ    104(AX), $0x00
-	JEQ     end
-	MOVQ    104(AX), DI
-	VMOVUPS (DI), Y0
-	MOVQ    8(AX), DI
-	ADDQ    CX, DI
-	ADDQ    16(AX), DI
-	LEAQ    (DI)(DX*4), R8
-	LEAQ    (R8)(DX*4), R9
-	MOVQ    40(AX), R10
-	ADDQ    CX, R10
-	LEAQ    (R10)(DX*4), R11
-	MOVQ    80(AX), R12
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
+	CMPQ       104(AX), $0x00
+	JEQ        end
+	MOVQ       104(AX), DI
+	VMOVUPS    (DI), Y0
+	MOVQ       8(AX), DI
+	ADDQ       CX, DI
+	ADDQ       16(AX), DI
+	LEAQ       (DI)(DX*4), R8
+	LEAQ       (R8)(DX*4), R9
+	MOVQ       40(AX), R10
+	ADDQ       CX, R10
+	LEAQ       (R10)(DX*4), R11
+	MOVQ       80(AX), R12
+	MOVQ       48(AX), R13
+	TESTQ      R13, R13
+	JZ         partRowNoBias
+	ADDQ       CX, R13
+	VMASKMOVPS (R13), Y0, Y1
+	VMOVAPS    Y1, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y4
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y6
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y1, Y8
+	JMP        partRow
+
+partRowNoBias:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
 
 partRow:
 	VMASKMOVPS  (R10), Y0, Y9
@@ -17116,28 +26974,13 @@ partRowColumn11:
 	VFMADD231PS Y13, Y9, Y8
 
 partRowColumn12:
-	ADDQ       56(AX), DI
-	ADDQ       56(AX), R8
-	ADDQ       56(AX), R9
-	ADDQ       72(AX), R10
-	ADDQ       72(AX), R11
-	DECQ       R12
-	JNZ        partRow
-	MOVQ       48(AX), SI
-	TESTQ      SI, SI
-	JZ         partRowNoBias
-	ADDQ       CX, SI
-	VMASKMOVPS (SI), Y0, Y9
-	VADDPS     Y9, Y1, Y1
-	VADDPS     Y9, Y2, Y2
-	VADDPS     Y9, Y3, Y3
-	VADDPS     Y9, Y4, Y4
-	VADDPS     Y9, Y5, Y5
-	VADDPS     Y9, Y6, Y6
-	VADDPS     Y9, Y7, Y7
-	VADDPS     Y9, Y8, Y8
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         72(AX), R10
+	ADDQ         72(AX), R11
+	DECQ         R12
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Y9
 	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y1, Y9, Y1
@@ -17190,7 +27033,7 @@ end:
 
 // func depthwise5s2AVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·depthwise5s2AVX2(SB), NOSPLIT, $0-8
+TEXT ·depthwise5s2AVX2(SB), NOSPLIT, $8-8
 	MOVQ  arguments+0(FP), AX
 	XORQ  CX, CX
 	MOVQ  64(AX), DX
@@ -17201,17 +27044,32 @@ TEXT ·depthwise5s2AVX2(SB), NOSPLIT, $0-8
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	LEAQ   (R10)(DX*4), R11
-	LEAQ   (R11)(DX*4), R12
-	MOVQ   40(AX), R13
-	ADDQ   CX, R13
-	LEAQ   (R13)(DX*4), R14
-	MOVQ   80(AX), R15
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	LEAQ    (R10)(DX*4), R11
+	LEAQ    (R11)(DX*4), R12
+	MOVQ    40(AX), R13
+	ADDQ    CX, R13
+	LEAQ    (R13)(DX*4), R14
+	MOVQ    80(AX), R15
+	MOVQ    48(AX), BP
+	TESTQ   BP, BP
+	JZ      rowNoBias
+	ADDQ    CX, BP
+	VMOVUPS (BP), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	JMP     row
+
+rowNoBias:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -17362,30 +27220,15 @@ rowColumn18:
 	VFMADD231PS Y12, Y8, Y7
 
 rowColumn19:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    56(AX), R11
-	ADDQ    56(AX), R12
-	ADDQ    72(AX), R13
-	ADDQ    72(AX), R14
-	DECQ    R15
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Y8
-	VADDPS  Y8, Y0, Y0
-	VADDPS  Y8, Y1, Y1
-	VADDPS  Y8, Y2, Y2
-	VADDPS  Y8, Y3, Y3
-	VADDPS  Y8, Y4, Y4
-	VADDPS  Y8, Y5, Y5
-	VADDPS  Y8, Y6, Y6
-	VADDPS  Y8, Y7, Y7
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         56(AX), R12
+	ADDQ         72(AX), R13
+	ADDQ         72(AX), R14
+	DECQ         R15
+	JNZ          row
 	VBROADCASTSS 112(AX), Y8
 	VBROADCASTSS 116(AX), Y9
 	VMAXPS       Y0, Y8, Y0
@@ -17437,29 +27280,44 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ    104(AX), $0x00
-	JEQ     end
-	MOVQ    104(AX), DI
-	VMOVUPS (DI), Y0
-	MOVQ    8(AX), DI
-	ADDQ    CX, DI
-	ADDQ    16(AX), DI
-	LEAQ    (DI)(DX*4), R8
-	LEAQ    (R8)(DX*4), R9
-	LEAQ    (R9)(DX*4), R10
-	LEAQ    (R10)(DX*4), R11
-	MOVQ    40(AX), R12
-	ADDQ    CX, R12
-	LEAQ    (R12)(DX*4), R13
-	MOVQ    80(AX), R14
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
+	CMPQ       104(AX), $0x00
+	JEQ        end
+	MOVQ       104(AX), DI
+	VMOVUPS    (DI), Y0
+	MOVQ       8(AX), DI
+	ADDQ       CX, DI
+	ADDQ       16(AX), DI
+	LEAQ       (DI)(DX*4), R8
+	LEAQ       (R8)(DX*4), R9
+	LEAQ       (R9)(DX*4), R10
+	LEAQ       (R10)(DX*4), R11
+	MOVQ       40(AX), R12
+	ADDQ       CX, R12
+	LEAQ       (R12)(DX*4), R13
+	MOVQ       80(AX), R14
+	MOVQ       48(AX), R15
+	TESTQ      R15, R15
+	JZ         partRowNoBias
+	ADDQ       CX, R15
+	VMASKMOVPS (R15), Y0, Y1
+	VMOVAPS    Y1, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y4
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y6
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y1, Y8
+	JMP        partRow
+
+partRowNoBias:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
 
 partRow:
 	VMASKMOVPS  (R12), Y0, Y9
@@ -17602,30 +27460,15 @@ partRowColumn18:
 	VFMADD231PS Y13, Y9, Y8
 
 partRowColumn19:
-	ADDQ       56(AX), DI
-	ADDQ       56(AX), R8
-	ADDQ       56(AX), R9
-	ADDQ       56(AX), R10
-	ADDQ       56(AX), R11
-	ADDQ       72(AX), R12
-	ADDQ       72(AX), R13
-	DECQ       R14
-	JNZ        partRow
-	MOVQ       48(AX), SI
-	TESTQ      SI, SI
-	JZ         partRowNoBias
-	ADDQ       CX, SI
-	VMASKMOVPS (SI), Y0, Y9
-	VADDPS     Y9, Y1, Y1
-	VADDPS     Y9, Y2, Y2
-	VADDPS     Y9, Y3, Y3
-	VADDPS     Y9, Y4, Y4
-	VADDPS     Y9, Y5, Y5
-	VADDPS     Y9, Y6, Y6
-	VADDPS     Y9, Y7, Y7
-	VADDPS     Y9, Y8, Y8
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         72(AX), R12
+	ADDQ         72(AX), R13
+	DECQ         R14
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Y9
 	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y1, Y9, Y1
@@ -17687,11 +27530,19 @@ TEXT ·depthwiseOneAVX2(SB), NOSPLIT, $0-8
 	JZ    part
 
 vectors:
-	MOVQ   8(AX), SI
-	ADDQ   CX, SI
-	MOVQ   40(AX), DI
-	ADDQ   CX, DI
-	MOVQ   80(AX), R8
+	MOVQ    8(AX), SI
+	ADDQ    CX, SI
+	MOVQ    40(AX), DI
+	ADDQ    CX, DI
+	MOVQ    80(AX), R8
+	MOVQ    48(AX), R9
+	TESTQ   R9, R9
+	JZ      rowNoBias
+	ADDQ    CX, R9
+	VMOVUPS (R9), Y0
+	JMP     row
+
+rowNoBias:
 	VXORPS Y0, Y0, Y0
 
 row:
@@ -17700,25 +27551,17 @@ row:
 	MOVQ DI, R10
 
 rowColumn:
-	VMOVUPS     (R9), Y1
-	VMOVUPS     (R10), Y2
-	VFMADD231PS Y2, Y1, Y0
-	ADDQ        DX, R9
-	ADDQ        DX, R10
-	DECQ        R11
-	JNZ         rowColumn
-	ADDQ        56(AX), SI
-	ADDQ        72(AX), DI
-	DECQ        R8
-	JNZ         row
-	MOVQ        48(AX), SI
-	TESTQ       SI, SI
-	JZ          rowNoBias
-	ADDQ        CX, SI
-	VMOVUPS     (SI), Y1
-	VADDPS      Y1, Y0, Y0
-
-rowNoBias:
+	VMOVUPS      (R9), Y1
+	VMOVUPS      (R10), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	DECQ         R11
+	JNZ          rowColumn
+	ADDQ         56(AX), SI
+	ADDQ         72(AX), DI
+	DECQ         R8
+	JNZ          row
 	VBROADCASTSS 112(AX), Y1
 	VBROADCASTSS 116(AX), Y2
 	VMAXPS       Y0, Y1, Y0
@@ -17731,16 +27574,24 @@ rowNoBias:
 	JNZ          vectors
 
 part:
-	CMPQ    104(AX), $0x00
-	JEQ     end
-	MOVQ    104(AX), BX
-	VMOVUPS (BX), Y0
-	MOVQ    8(AX), BX
-	ADDQ    CX, BX
-	MOVQ    40(AX), SI
-	ADDQ    CX, SI
-	MOVQ    80(AX), DI
-	VXORPS  Y1, Y1, Y1
+	CMPQ       104(AX), $0x00
+	JEQ        end
+	MOVQ       104(AX), BX
+	VMOVUPS    (BX), Y0
+	MOVQ       8(AX), BX
+	ADDQ       CX, BX
+	MOVQ       40(AX), SI
+	ADDQ       CX, SI
+	MOVQ       80(AX), DI
+	MOVQ       48(AX), R8
+	TESTQ      R8, R8
+	JZ         partRowNoBias
+	ADDQ       CX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	JMP        partRow
+
+partRowNoBias:
+	VXORPS Y1, Y1, Y1
 
 partRow:
 	MOVQ 88(AX), R10
@@ -17748,25 +27599,17 @@ partRow:
 	MOVQ SI, R9
 
 partRowColumn:
-	VMASKMOVPS  (R8), Y0, Y2
-	VMASKMOVPS  (R9), Y0, Y3
-	VFMADD231PS Y3, Y2, Y1
-	ADDQ        DX, R8
-	ADDQ        DX, R9
-	DECQ        R10
-	JNZ         partRowColumn
-	ADDQ        56(AX), BX
-	ADDQ        72(AX), SI
-	DECQ        DI
-	JNZ         partRow
-	MOVQ        48(AX), DX
-	TESTQ       DX, DX
-	JZ          partRowNoBias
-	ADDQ        CX, DX
-	VMASKMOVPS  (DX), Y0, Y2
-	VADDPS      Y2, Y1, Y1
-
-partRowNoBias:
+	VMASKMOVPS   (R8), Y0, Y2
+	VMASKMOVPS   (R9), Y0, Y3
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         R10
+	JNZ          partRowColumn
+	ADDQ         56(AX), BX
+	ADDQ         72(AX), SI
+	DECQ         DI
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Y2
 	VBROADCASTSS 116(AX), Y3
 	VMAXPS       Y1, Y2, Y1
@@ -17793,14 +27636,29 @@ TEXT ·depthwise3s1ReLUAVX2(SB), NOSPLIT, $0-8
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	MOVQ   40(AX), R11
-	ADDQ   CX, R11
-	MOVQ   80(AX), R12
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	MOVQ    40(AX), R11
+	ADDQ    CX, R11
+	MOVQ    80(AX), R12
+	MOVQ    48(AX), R13
+	TESTQ   R13, R13
+	JZ      rowNoBias
+	ADDQ    CX, R13
+	VMOVUPS (R13), Y1
+	VMOVAPS Y1, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y8
+	JMP     row
+
+rowNoBias:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
@@ -17898,27 +27756,12 @@ rowColumn9:
 	VFMADD231PS Y11, Y9, Y8
 
 rowColumn10:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    72(AX), R11
-	DECQ    R12
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Y9
-	VADDPS  Y9, Y1, Y1
-	VADDPS  Y9, Y2, Y2
-	VADDPS  Y9, Y3, Y3
-	VADDPS  Y9, Y4, Y4
-	VADDPS  Y9, Y5, Y5
-	VADDPS  Y9, Y6, Y6
-	VADDPS  Y9, Y7, Y7
-	VADDPS  Y9, Y8, Y8
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         72(AX), R11
+	DECQ         R12
+	JNZ          row
 	VBROADCASTSS 112(AX), Y9
 	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y1, Y9, Y1
@@ -17970,26 +27813,41 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ    104(AX), $0x00
-	JEQ     end
-	MOVQ    104(AX), DI
-	VMOVUPS (DI), Y1
-	MOVQ    8(AX), DI
-	ADDQ    CX, DI
-	ADDQ    16(AX), DI
-	LEAQ    (DI)(DX*4), R8
-	LEAQ    (R8)(DX*4), R9
-	MOVQ    40(AX), R10
-	ADDQ    CX, R10
-	MOVQ    80(AX), R11
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
+	CMPQ       104(AX), $0x00
+	JEQ        end
+	MOVQ       104(AX), DI
+	VMOVUPS    (DI), Y1
+	MOVQ       8(AX), DI
+	ADDQ       CX, DI
+	ADDQ       16(AX), DI
+	LEAQ       (DI)(DX*4), R8
+	LEAQ       (R8)(DX*4), R9
+	MOVQ       40(AX), R10
+	ADDQ       CX, R10
+	MOVQ       80(AX), R11
+	MOVQ       48(AX), R12
+	TESTQ      R12, R12
+	JZ         partRowNoBias
+	ADDQ       CX, R12
+	VMASKMOVPS (R12), Y1, Y2
+	VMOVAPS    Y2, Y3
+	VMOVAPS    Y2, Y4
+	VMOVAPS    Y2, Y5
+	VMOVAPS    Y2, Y6
+	VMOVAPS    Y2, Y7
+	VMOVAPS    Y2, Y8
+	VMOVAPS    Y2, Y9
+	JMP        partRow
+
+partRowNoBias:
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
 
 partRow:
 	VMASKMOVPS  (R10), Y1, Y10
@@ -18079,27 +27937,12 @@ partRowColumn9:
 	VFMADD231PS Y12, Y10, Y9
 
 partRowColumn10:
-	ADDQ       56(AX), DI
-	ADDQ       56(AX), R8
-	ADDQ       56(AX), R9
-	ADDQ       72(AX), R10
-	DECQ       R11
-	JNZ        partRow
-	MOVQ       48(AX), SI
-	TESTQ      SI, SI
-	JZ         partRowNoBias
-	ADDQ       CX, SI
-	VMASKMOVPS (SI), Y1, Y0
-	VADDPS     Y0, Y2, Y2
-	VADDPS     Y0, Y3, Y3
-	VADDPS     Y0, Y4, Y4
-	VADDPS     Y0, Y5, Y5
-	VADDPS     Y0, Y6, Y6
-	VADDPS     Y0, Y7, Y7
-	VADDPS     Y0, Y8, Y8
-	VADDPS     Y0, Y9, Y9
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         72(AX), R10
+	DECQ         R11
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Y0
 	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y2, Y0, Y2
@@ -18164,16 +28007,31 @@ TEXT ·depthwise3s2ReLUAVX2(SB), NOSPLIT, $0-8
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	LEAQ   (R10)(DX*4), R11
-	LEAQ   (R11)(DX*4), R12
-	MOVQ   40(AX), R13
-	ADDQ   CX, R13
-	MOVQ   80(AX), R14
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	LEAQ    (R10)(DX*4), R11
+	LEAQ    (R11)(DX*4), R12
+	MOVQ    40(AX), R13
+	ADDQ    CX, R13
+	MOVQ    80(AX), R14
+	MOVQ    48(AX), R15
+	TESTQ   R15, R15
+	JZ      rowNoBias
+	ADDQ    CX, R15
+	VMOVUPS (R15), Y1
+	VMOVAPS Y1, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y8
+	JMP     row
+
+rowNoBias:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
@@ -18313,29 +28171,14 @@ rowColumn16:
 	VFMADD231PS Y11, Y9, Y8
 
 rowColumn17:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    56(AX), R11
-	ADDQ    56(AX), R12
-	ADDQ    72(AX), R13
-	DECQ    R14
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Y9
-	VADDPS  Y9, Y1, Y1
-	VADDPS  Y9, Y2, Y2
-	VADDPS  Y9, Y3, Y3
-	VADDPS  Y9, Y4, Y4
-	VADDPS  Y9, Y5, Y5
-	VADDPS  Y9, Y6, Y6
-	VADDPS  Y9, Y7, Y7
-	VADDPS  Y9, Y8, Y8
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         56(AX), R12
+	ADDQ         72(AX), R13
+	DECQ         R14
+	JNZ          row
 	VBROADCASTSS 112(AX), Y9
 	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y1, Y9, Y1
@@ -18387,28 +28230,43 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ    104(AX), $0x00
-	JEQ     end
-	MOVQ    104(AX), DI
-	VMOVUPS (DI), Y1
-	MOVQ    8(AX), DI
-	ADDQ    CX, DI
-	ADDQ    16(AX), DI
-	LEAQ    (DI)(DX*4), R8
-	LEAQ    (R8)(DX*4), R9
-	LEAQ    (R9)(DX*4), R10
-	LEAQ    (R10)(DX*4), R11
-	MOVQ    40(AX), R12
-	ADDQ    CX, R12
-	MOVQ    80(AX), R13
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
+	CMPQ       104(AX), $0x00
+	JEQ        end
+	MOVQ       104(AX), DI
+	VMOVUPS    (DI), Y1
+	MOVQ       8(AX), DI
+	ADDQ       CX, DI
+	ADDQ       16(AX), DI
+	LEAQ       (DI)(DX*4), R8
+	LEAQ       (R8)(DX*4), R9
+	LEAQ       (R9)(DX*4), R10
+	LEAQ       (R10)(DX*4), R11
+	MOVQ       40(AX), R12
+	ADDQ       CX, R12
+	MOVQ       80(AX), R13
+	MOVQ       48(AX), R14
+	TESTQ      R14, R14
+	JZ         partRowNoBias
+	ADDQ       CX, R14
+	VMASKMOVPS (R14), Y1, Y2
+	VMOVAPS    Y2, Y3
+	VMOVAPS    Y2, Y4
+	VMOVAPS    Y2, Y5
+	VMOVAPS    Y2, Y6
+	VMOVAPS    Y2, Y7
+	VMOVAPS    Y2, Y8
+	VMOVAPS    Y2, Y9
+	JMP        partRow
+
+partRowNoBias:
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
 
 partRow:
 	VMASKMOVPS  (R12), Y1, Y10
@@ -18540,29 +28398,14 @@ partRowColumn16:
 	VFMADD231PS Y12, Y10, Y9
 
 partRowColumn17:
-	ADDQ       56(AX), DI
-	ADDQ       56(AX), R8
-	ADDQ       56(AX), R9
-	ADDQ       56(AX), R10
-	ADDQ       56(AX), R11
-	ADDQ       72(AX), R12
-	DECQ       R13
-	JNZ        partRow
-	MOVQ       48(AX), SI
-	TESTQ      SI, SI
-	JZ         partRowNoBias
-	ADDQ       CX, SI
-	VMASKMOVPS (SI), Y1, Y0
-	VADDPS     Y0, Y2, Y2
-	VADDPS     Y0, Y3, Y3
-	VADDPS     Y0, Y4, Y4
-	VADDPS     Y0, Y5, Y5
-	VADDPS     Y0, Y6, Y6
-	VADDPS     Y0, Y7, Y7
-	VADDPS     Y0, Y8, Y8
-	VADDPS     Y0, Y9, Y9
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         72(AX), R12
+	DECQ         R13
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Y0
 	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y2, Y0, Y2
@@ -18627,15 +28470,30 @@ TEXT ·depthwise5s1ReLUAVX2(SB), NOSPLIT, $0-8
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	MOVQ   40(AX), R11
-	ADDQ   CX, R11
-	LEAQ   (R11)(DX*4), R12
-	MOVQ   80(AX), R13
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	MOVQ    40(AX), R11
+	ADDQ    CX, R11
+	LEAQ    (R11)(DX*4), R12
+	MOVQ    80(AX), R13
+	MOVQ    48(AX), R14
+	TESTQ   R14, R14
+	JZ      rowNoBias
+	ADDQ    CX, R14
+	VMOVUPS (R14), Y1
+	VMOVAPS Y1, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y8
+	JMP     row
+
+rowNoBias:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
@@ -18763,28 +28621,13 @@ rowColumn11:
 	VFMADD231PS Y13, Y9, Y8
 
 rowColumn12:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    72(AX), R11
-	ADDQ    72(AX), R12
-	DECQ    R13
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Y9
-	VADDPS  Y9, Y1, Y1
-	VADDPS  Y9, Y2, Y2
-	VADDPS  Y9, Y3, Y3
-	VADDPS  Y9, Y4, Y4
-	VADDPS  Y9, Y5, Y5
-	VADDPS  Y9, Y6, Y6
-	VADDPS  Y9, Y7, Y7
-	VADDPS  Y9, Y8, Y8
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         72(AX), R11
+	ADDQ         72(AX), R12
+	DECQ         R13
+	JNZ          row
 	VBROADCASTSS 112(AX), Y9
 	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y1, Y9, Y1
@@ -18836,27 +28679,42 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ    104(AX), $0x00
-	JEQ     end
-	MOVQ    104(AX), DI
-	VMOVUPS (DI), Y1
-	MOVQ    8(AX), DI
-	ADDQ    CX, DI
-	ADDQ    16(AX), DI
-	LEAQ    (DI)(DX*4), R8
-	LEAQ    (R8)(DX*4), R9
-	MOVQ    40(AX), R10
-	ADDQ    CX, R10
-	LEAQ    (R10)(DX*4), R11
-	MOVQ    80(AX), R12
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
+	CMPQ       104(AX), $0x00
+	JEQ        end
+	MOVQ       104(AX), DI
+	VMOVUPS    (DI), Y1
+	MOVQ       8(AX), DI
+	ADDQ       CX, DI
+	ADDQ       16(AX), DI
+	LEAQ       (DI)(DX*4), R8
+	LEAQ       (R8)(DX*4), R9
+	MOVQ       40(AX), R10
+	ADDQ       CX, R10
+	LEAQ       (R10)(DX*4), R11
+	MOVQ       80(AX), R12
+	MOVQ       48(AX), R13
+	TESTQ      R13, R13
+	JZ         partRowNoBias
+	ADDQ       CX, R13
+	VMASKMOVPS (R13), Y1, Y2
+	VMOVAPS    Y2, Y3
+	VMOVAPS    Y2, Y4
+	VMOVAPS    Y2, Y5
+	VMOVAPS    Y2, Y6
+	VMOVAPS    Y2, Y7
+	VMOVAPS    Y2, Y8
+	VMOVAPS    Y2, Y9
+	JMP        partRow
+
+partRowNoBias:
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
 
 partRow:
 	VMASKMOVPS  (R10), Y1, Y10
@@ -18976,28 +28834,13 @@ partRowColumn11:
 	VFMADD231PS Y14, Y10, Y9
 
 partRowColumn12:
-	ADDQ       56(AX), DI
-	ADDQ       56(AX), R8
-	ADDQ       56(AX), R9
-	ADDQ       72(AX), R10
-	ADDQ       72(AX), R11
-	DECQ       R12
-	JNZ        partRow
-	MOVQ       48(AX), SI
-	TESTQ      SI, SI
-	JZ         partRowNoBias
-	ADDQ       CX, SI
-	VMASKMOVPS (SI), Y1, Y0
-	VADDPS     Y0, Y2, Y2
-	VADDPS     Y0, Y3, Y3
-	VADDPS     Y0, Y4, Y4
-	VADDPS     Y0, Y5, Y5
-	VADDPS     Y0, Y6, Y6
-	VADDPS     Y0, Y7, Y7
-	VADDPS     Y0, Y8, Y8
-	VADDPS     Y0, Y9, Y9
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         72(AX), R10
+	ADDQ         72(AX), R11
+	DECQ         R12
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Y0
 	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y2, Y0, Y2
@@ -19050,7 +28893,7 @@ end:
 
 // func depthwise5s2ReLUAVX2(arguments *byte)
 // Requires: AVX, FMA3
-TEXT ·depthwise5s2ReLUAVX2(SB), NOSPLIT, $0-8
+TEXT ·depthwise5s2ReLUAVX2(SB), NOSPLIT, $8-8
 	MOVQ   arguments+0(FP), AX
 	XORQ   CX, CX
 	VXORPS Y0, Y0, Y0
@@ -19062,17 +28905,32 @@ TEXT ·depthwise5s2ReLUAVX2(SB), NOSPLIT, $0-8
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), R8
-	ADDQ   CX, R8
-	ADDQ   16(AX), R8
-	LEAQ   (R8)(DX*4), R9
-	LEAQ   (R9)(DX*4), R10
-	LEAQ   (R10)(DX*4), R11
-	LEAQ   (R11)(DX*4), R12
-	MOVQ   40(AX), R13
-	ADDQ   CX, R13
-	LEAQ   (R13)(DX*4), R14
-	MOVQ   80(AX), R15
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	ADDQ    16(AX), R8
+	LEAQ    (R8)(DX*4), R9
+	LEAQ    (R9)(DX*4), R10
+	LEAQ    (R10)(DX*4), R11
+	LEAQ    (R11)(DX*4), R12
+	MOVQ    40(AX), R13
+	ADDQ    CX, R13
+	LEAQ    (R13)(DX*4), R14
+	MOVQ    80(AX), R15
+	MOVQ    48(AX), BP
+	TESTQ   BP, BP
+	JZ      rowNoBias
+	ADDQ    CX, BP
+	VMOVUPS (BP), Y1
+	VMOVAPS Y1, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y8
+	JMP     row
+
+rowNoBias:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
@@ -19242,30 +29100,15 @@ rowColumn18:
 	VFMADD231PS Y13, Y9, Y8
 
 rowColumn19:
-	ADDQ    56(AX), R8
-	ADDQ    56(AX), R9
-	ADDQ    56(AX), R10
-	ADDQ    56(AX), R11
-	ADDQ    56(AX), R12
-	ADDQ    72(AX), R13
-	ADDQ    72(AX), R14
-	DECQ    R15
-	JNZ     row
-	MOVQ    48(AX), R8
-	TESTQ   R8, R8
-	JZ      rowNoBias
-	ADDQ    CX, R8
-	VMOVUPS (R8), Y9
-	VADDPS  Y9, Y1, Y1
-	VADDPS  Y9, Y2, Y2
-	VADDPS  Y9, Y3, Y3
-	VADDPS  Y9, Y4, Y4
-	VADDPS  Y9, Y5, Y5
-	VADDPS  Y9, Y6, Y6
-	VADDPS  Y9, Y7, Y7
-	VADDPS  Y9, Y8, Y8
-
-rowNoBias:
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         56(AX), R12
+	ADDQ         72(AX), R13
+	ADDQ         72(AX), R14
+	DECQ         R15
+	JNZ          row
 	VBROADCASTSS 112(AX), Y9
 	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y1, Y9, Y1
@@ -19317,29 +29160,44 @@ rowStored:
 	JNZ  vectors
 
 part:
-	CMPQ    104(AX), $0x00
-	JEQ     end
-	MOVQ    104(AX), DI
-	VMOVUPS (DI), Y1
-	MOVQ    8(AX), DI
-	ADDQ    CX, DI
-	ADDQ    16(AX), DI
-	LEAQ    (DI)(DX*4), R8
-	LEAQ    (R8)(DX*4), R9
-	LEAQ    (R9)(DX*4), R10
-	LEAQ    (R10)(DX*4), R11
-	MOVQ    40(AX), R12
-	ADDQ    CX, R12
-	LEAQ    (R12)(DX*4), R13
-	MOVQ    80(AX), R14
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
+	CMPQ       104(AX), $0x00
+	JEQ        end
+	MOVQ       104(AX), DI
+	VMOVUPS    (DI), Y1
+	MOVQ       8(AX), DI
+	ADDQ       CX, DI
+	ADDQ       16(AX), DI
+	LEAQ       (DI)(DX*4), R8
+	LEAQ       (R8)(DX*4), R9
+	LEAQ       (R9)(DX*4), R10
+	LEAQ       (R10)(DX*4), R11
+	MOVQ       40(AX), R12
+	ADDQ       CX, R12
+	LEAQ       (R12)(DX*4), R13
+	MOVQ       80(AX), R14
+	MOVQ       48(AX), R15
+	TESTQ      R15, R15
+	JZ         partRowNoBias
+	ADDQ       CX, R15
+	VMASKMOVPS (R15), Y1, Y2
+	VMOVAPS    Y2, Y3
+	VMOVAPS    Y2, Y4
+	VMOVAPS    Y2, Y5
+	VMOVAPS    Y2, Y6
+	VMOVAPS    Y2, Y7
+	VMOVAPS    Y2, Y8
+	VMOVAPS    Y2, Y9
+	JMP        partRow
+
+partRowNoBias:
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
 
 partRow:
 	VMASKMOVPS  (R12), Y1, Y10
@@ -19501,30 +29359,15 @@ partRowColumn18:
 	VFMADD231PS Y14, Y10, Y9
 
 partRowColumn19:
-	ADDQ       56(AX), DI
-	ADDQ       56(AX), R8
-	ADDQ       56(AX), R9
-	ADDQ       56(AX), R10
-	ADDQ       56(AX), R11
-	ADDQ       72(AX), R12
-	ADDQ       72(AX), R13
-	DECQ       R14
-	JNZ        partRow
-	MOVQ       48(AX), SI
-	TESTQ      SI, SI
-	JZ         partRowNoBias
-	ADDQ       CX, SI
-	VMASKMOVPS (SI), Y1, Y0
-	VADDPS     Y0, Y2, Y2
-	VADDPS     Y0, Y3, Y3
-	VADDPS     Y0, Y4, Y4
-	VADDPS     Y0, Y5, Y5
-	VADDPS     Y0, Y6, Y6
-	VADDPS     Y0, Y7, Y7
-	VADDPS     Y0, Y8, Y8
-	VADDPS     Y0, Y9, Y9
-
-partRowNoBias:
+	ADDQ         56(AX), DI
+	ADDQ         56(AX), R8
+	ADDQ         56(AX), R9
+	ADDQ         56(AX), R10
+	ADDQ         56(AX), R11
+	ADDQ         72(AX), R12
+	ADDQ         72(AX), R13
+	DECQ         R14
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Y0
 	VBROADCASTSS 116(AX), Y10
 	VMAXPS       Y2, Y0, Y2
@@ -19587,11 +29430,19 @@ TEXT ·depthwiseOneReLUAVX2(SB), NOSPLIT, $0-8
 	JZ     part
 
 vectors:
-	MOVQ   8(AX), SI
-	ADDQ   CX, SI
-	MOVQ   40(AX), DI
-	ADDQ   CX, DI
-	MOVQ   80(AX), R8
+	MOVQ    8(AX), SI
+	ADDQ    CX, SI
+	MOVQ    40(AX), DI
+	ADDQ    CX, DI
+	MOVQ    80(AX), R8
+	MOVQ    48(AX), R9
+	TESTQ   R9, R9
+	JZ      rowNoBias
+	ADDQ    CX, R9
+	VMOVUPS (R9), Y1
+	JMP     row
+
+rowNoBias:
 	VXORPS Y1, Y1, Y1
 
 row:
@@ -19600,26 +29451,18 @@ row:
 	MOVQ DI, R10
 
 rowColumn:
-	VMOVUPS     (R9), Y2
-	VMAXPS      Y2, Y0, Y2
-	VMOVUPS     (R10), Y3
-	VFMADD231PS Y3, Y2, Y1
-	ADDQ        DX, R9
-	ADDQ        DX, R10
-	DECQ        R11
-	JNZ         rowColumn
-	ADDQ        56(AX), SI
-	ADDQ        72(AX), DI
-	DECQ        R8
-	JNZ         row
-	MOVQ        48(AX), SI
-	TESTQ       SI, SI
-	JZ          rowNoBias
-	ADDQ        CX, SI
-	VMOVUPS     (SI), Y2
-	VADDPS      Y2, Y1, Y1
-
-rowNoBias:
+	VMOVUPS      (R9), Y2
+	VMAXPS       Y2, Y0, Y2
+	VMOVUPS      (R10), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	DECQ         R11
+	JNZ          rowColumn
+	ADDQ         56(AX), SI
+	ADDQ         72(AX), DI
+	DECQ         R8
+	JNZ          row
 	VBROADCASTSS 112(AX), Y2
 	VBROADCASTSS 116(AX), Y3
 	VMAXPS       Y1, Y2, Y1
@@ -19632,16 +29475,24 @@ rowNoBias:
 	JNZ          vectors
 
 part:
-	CMPQ    104(AX), $0x00
-	JEQ     end
-	MOVQ    104(AX), BX
-	VMOVUPS (BX), Y1
-	MOVQ    8(AX), BX
-	ADDQ    CX, BX
-	MOVQ    40(AX), SI
-	ADDQ    CX, SI
-	MOVQ    80(AX), DI
-	VXORPS  Y2, Y2, Y2
+	CMPQ       104(AX), $0x00
+	JEQ        end
+	MOVQ       104(AX), BX
+	VMOVUPS    (BX), Y1
+	MOVQ       8(AX), BX
+	ADDQ       CX, BX
+	MOVQ       40(AX), SI
+	ADDQ       CX, SI
+	MOVQ       80(AX), DI
+	MOVQ       48(AX), R8
+	TESTQ      R8, R8
+	JZ         partRowNoBias
+	ADDQ       CX, R8
+	VMASKMOVPS (R8), Y1, Y2
+	JMP        partRow
+
+partRowNoBias:
+	VXORPS Y2, Y2, Y2
 
 partRow:
 	MOVQ 88(AX), R10
@@ -19649,26 +29500,18 @@ partRow:
 	MOVQ SI, R9
 
 partRowColumn:
-	VMASKMOVPS  (R8), Y1, Y3
-	VMAXPS      Y3, Y0, Y3
-	VMASKMOVPS  (R9), Y1, Y4
-	VFMADD231PS Y4, Y3, Y2
-	ADDQ        DX, R8
-	ADDQ        DX, R9
-	DECQ        R10
-	JNZ         partRowColumn
-	ADDQ        56(AX), BX
-	ADDQ        72(AX), SI
-	DECQ        DI
-	JNZ         partRow
-	MOVQ        48(AX), DX
-	TESTQ       DX, DX
-	JZ          partRowNoBias
-	ADDQ        CX, DX
-	VMASKMOVPS  (DX), Y1, Y0
-	VADDPS      Y0, Y2, Y2
-
-partRowNoBias:
+	VMASKMOVPS   (R8), Y1, Y3
+	VMAXPS       Y3, Y0, Y3
+	VMASKMOVPS   (R9), Y1, Y4
+	VFMADD231PS  Y4, Y3, Y2
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         R10
+	JNZ          partRowColumn
+	ADDQ         56(AX), BX
+	ADDQ         72(AX), SI
+	DECQ         DI
+	JNZ          partRow
 	VBROADCASTSS 112(AX), Y0
 	VBROADCASTSS 116(AX), Y3
 	VMAXPS       Y2, Y0, Y2

@@ -6,7 +6,7 @@ package kernel
 //
 // where positions outside src count as zero, and in is max(v,0) if ReLUInput is
 // set and v otherwise. The sum runs over i and j in that order, starting from
-// zero; then the bias is added. Padding is skipped, never read. As in Gemm a
+// the bias or zero. Padding is skipped, never read. As in Gemm a
 // value's bits depend only on the level being the portable one or not.
 type Depthwise struct {
 	Dst                 []float32
@@ -72,7 +72,11 @@ func depthwiseGeneric(d *Depthwise, rowLow, rowHigh int) {
 			left := x*d.Stride - d.PadLeft
 			jLow, jHigh := max(0, -left), min(d.KernelWidth, d.SrcWidth-left)
 			dst := d.Dst[(y*d.DstWidth+x)*c:][:c]
-			clear(dst)
+			if d.Bias != nil {
+				copy(dst, d.Bias)
+			} else {
+				clear(dst)
+			}
 			for i := iLow; i < iHigh; i++ {
 				for j := jLow; j < jHigh; j++ {
 					src := d.Src[((top+i)*d.SrcWidth+left+j)*c:][:len(dst)]
@@ -86,11 +90,6 @@ func depthwiseGeneric(d *Depthwise, rowLow, rowHigh int) {
 							dst[k] += src[k] * w[k]
 						}
 					}
-				}
-			}
-			if d.Bias != nil {
-				for k := range dst {
-					dst[k] += d.Bias[k]
 				}
 			}
 			activate(dst, dst, d.Activation)

@@ -28,7 +28,10 @@ const depthwiseOutputs = 8
 func depthwiseVector(d *Depthwise, rowLow, rowHigh int, level Level) {
 	const value = int(unsafe.Sizeof(float32(0)))
 	c := d.Channels
-	vector := panelColumns[level].vector
+	vector := 8 // values
+	if level == AVX512 {
+		vector = 16
+	}
 	t := depthwiseTile{
 		srcRow:    uintptr(d.SrcWidth * c * value),
 		pixel:     uintptr(c * value),

@@ -34,7 +34,7 @@ type Matrix struct {
 
 	level Level
 	// data holds panel after panel, each row by row. The last panel is filled with
-	// zeros to a multiple of the level's vector.
+	// zeros to a multiple of 8 columns if the level is not Generic.
 	data []float32
 }
 
@@ -47,22 +47,23 @@ func (b *Matrix) panel(p int) (column, columns int, data []float32) {
 	return column, min(b.PanelColumns, b.Columns-column), b.data[column*b.Rows:]
 }
 
-// The panels of each level: columns in a panel, and in a vector.
-var panelColumns = [...]struct{ panel, vector int }{
-	Generic: {16, 1},
-	AVX2:    {16, 8},
-	AVX512:  {32, 16},
-}
+// panelColumns is the number of columns in a panel of each level: the micro-kernels
+// take two vectors.
+var panelColumns = [...]int{Generic: 16, AVX2: 16, AVX512: 32}
 
 func pack(b []float32, rows, columns int, level Level) *Matrix {
-	size := panelColumns[level]
-	round := func(n int) int { return (n + size.vector - 1) / size.vector * size.vector }
-	m := &Matrix{Rows: rows, Columns: columns, PanelColumns: size.panel, level: level}
-	m.data = make([]float32, rows*(columns/size.panel*size.panel+round(columns%size.panel)))
+	padded := func(columns int) int {
+		if level == Generic {
+			return columns
+		}
+		return (columns + 7) / 8 * 8
+	}
+	m := &Matrix{Rows: rows, Columns: columns, PanelColumns: panelColumns[level], level: level}
+	m.data = make([]float32, rows*padded(columns)) // a full panel has no padding
 	for p := range m.Panels() {
 		column, width, to := m.panel(p)
 		for k := range rows {
-			copy(to[k*round(width):], b[k*columns+column:][:width])
+			copy(to[k*padded(width):], b[k*columns+column:][:width])
 		}
 	}
 	return m
@@ -77,8 +78,8 @@ func pack(b []float32, rows, columns int, level Level) *Matrix {
 // AStride the stride times the input channels, SegmentLen the kernel's width
 // times the input channels, and SegmentStride the length of one input row.
 //
-// The sum runs over s and k in that order, starting from zero; then bias, then
-// residual are added. The assembly adds each product without rounding it first.
+// The sum runs over s and k in that order, starting from the bias or zero; then
+// the residual is added. The assembly adds each product without rounding it first.
 // So a value's bits depend on neither the tile nor the thread that computed it,
 // and AVX2 and AVX-512 give the same bits.
 type Gemm struct {
@@ -167,7 +168,11 @@ func gemmGeneric(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 		column, width, panel := g.B.panel(p)
 		for i := rowLow; i < rowHigh; i++ {
 			acc := sums[:width]
-			clear(acc)
+			if g.Bias != nil {
+				copy(acc, g.Bias[column:])
+			} else {
+				clear(acc)
+			}
 			k := 0
 			for s := range g.Segments {
 				for _, v := range g.A[i*g.AStride+s*g.SegmentStride:][:g.SegmentLen] {
@@ -176,11 +181,6 @@ func gemmGeneric(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 						acc[j] += v * row[j]
 					}
 					k++
-				}
-			}
-			if g.Bias != nil {
-				for j, v := range g.Bias[column:][:width] {
-					acc[j] += v
 				}
 			}
 			if g.Residual != nil {

@@ -33,7 +33,6 @@ func gemmVector(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 	}
 	t.low, t.high = g.Activation.bounds()
 	level := g.B.level
-	vector := panelColumns[level].vector
 	scratchLen := ScratchLen(g.AStride)
 	copied := g.Segments == 1 && scratchLen > 0 && len(g.Scratch) >= scratchLen
 	if copied {
@@ -42,8 +41,12 @@ func gemmVector(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 	tiles := (rowHigh - rowLow + tileRows[level] - 1) / tileRows[level]
 	for p := panelLow; p < panelHigh; p++ {
 		column, width, panel := g.B.panel(p)
-		vectors := (width + vector - 1) / vector
-		t.b, t.mask = unsafe.Pointer(&panel[0]), maskOf(level, width%vector)
+		eights := (width + 7) / 8
+		last := 8 // values in the last vector
+		if level == AVX512 && eights%2 == 0 {
+			last = 16
+		}
+		t.b, t.mask = unsafe.Pointer(&panel[0]), maskOf(level, width%last)
 		if g.Bias != nil {
 			t.bias = unsafe.Pointer(&g.Bias[column])
 		}
@@ -60,9 +63,9 @@ func gemmVector(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 				t.a = unsafe.Pointer(&g.Scratch[0])
 			}
 			if level == AVX512 {
-				gemmTileAVX512(rows, vectors, (*byte)(unsafe.Pointer(&t)))
+				gemmAVX512(rows, eights, (*byte)(unsafe.Pointer(&t)))
 			} else {
-				gemmTileAVX2(rows, vectors, (*byte)(unsafe.Pointer(&t)))
+				gemmAVX2(rows, eights, (*byte)(unsafe.Pointer(&t)))
 			}
 			low += rows
 		}
@@ -82,98 +85,4 @@ func maskOf(level Level, n int) uintptr {
 		return 1<<n - 1
 	}
 	return uintptr(unsafe.Pointer(&partMasks[8-n]))
-}
-
-// gemmTileAVX512 calls the micro-kernel for a tile's size. The calls are direct, so
-// that the tile stays on the stack.
-func gemmTileAVX512(rows, vectors int, t *byte) {
-	switch rows<<2 | vectors {
-	case 1<<2 | 1:
-		gemm1x1AVX512(t)
-	case 1<<2 | 2:
-		gemm1x2AVX512(t)
-	case 2<<2 | 1:
-		gemm2x1AVX512(t)
-	case 2<<2 | 2:
-		gemm2x2AVX512(t)
-	case 3<<2 | 1:
-		gemm3x1AVX512(t)
-	case 3<<2 | 2:
-		gemm3x2AVX512(t)
-	case 4<<2 | 1:
-		gemm4x1AVX512(t)
-	case 4<<2 | 2:
-		gemm4x2AVX512(t)
-	case 5<<2 | 1:
-		gemm5x1AVX512(t)
-	case 5<<2 | 2:
-		gemm5x2AVX512(t)
-	case 6<<2 | 1:
-		gemm6x1AVX512(t)
-	case 6<<2 | 2:
-		gemm6x2AVX512(t)
-	case 7<<2 | 1:
-		gemm7x1AVX512(t)
-	case 7<<2 | 2:
-		gemm7x2AVX512(t)
-	case 8<<2 | 1:
-		gemm8x1AVX512(t)
-	case 8<<2 | 2:
-		gemm8x2AVX512(t)
-	case 9<<2 | 1:
-		gemm9x1AVX512(t)
-	case 9<<2 | 2:
-		gemm9x2AVX512(t)
-	case 10<<2 | 1:
-		gemm10x1AVX512(t)
-	case 10<<2 | 2:
-		gemm10x2AVX512(t)
-	case 11<<2 | 1:
-		gemm11x1AVX512(t)
-	case 11<<2 | 2:
-		gemm11x2AVX512(t)
-	case 12<<2 | 1:
-		gemm12x1AVX512(t)
-	case 12<<2 | 2:
-		gemm12x2AVX512(t)
-	case 13<<2 | 1:
-		gemm13x1AVX512(t)
-	case 13<<2 | 2:
-		gemm13x2AVX512(t)
-	case 14<<2 | 1:
-		gemm14x1AVX512(t)
-	case 14<<2 | 2:
-		gemm14x2AVX512(t)
-	}
-}
-
-// gemmTileAVX2 calls the micro-kernel for a tile's size. The calls are direct, so
-// that the tile stays on the stack.
-func gemmTileAVX2(rows, vectors int, t *byte) {
-	switch rows<<2 | vectors {
-	case 1<<2 | 1:
-		gemm1x1AVX2(t)
-	case 1<<2 | 2:
-		gemm1x2AVX2(t)
-	case 2<<2 | 1:
-		gemm2x1AVX2(t)
-	case 2<<2 | 2:
-		gemm2x2AVX2(t)
-	case 3<<2 | 1:
-		gemm3x1AVX2(t)
-	case 3<<2 | 2:
-		gemm3x2AVX2(t)
-	case 4<<2 | 1:
-		gemm4x1AVX2(t)
-	case 4<<2 | 2:
-		gemm4x2AVX2(t)
-	case 5<<2 | 1:
-		gemm5x1AVX2(t)
-	case 5<<2 | 2:
-		gemm5x2AVX2(t)
-	case 6<<2 | 1:
-		gemm6x1AVX2(t)
-	case 6<<2 | 2:
-		gemm6x2AVX2(t)
-	}
 }

@@ -4,145 +4,285 @@
 
 package kernel
 
-// gemm1x1AVX512 computes a gemmTile of 1 rows and 1 vectors.
+// gemm1x8AVX512 computes a gemmTile of 1 rows and up to 8 columns.
 //
 //go:noescape
-func gemm1x1AVX512(arguments *byte)
+func gemm1x8AVX512(arguments *byte)
 
-// gemm1x2AVX512 computes a gemmTile of 1 rows and 2 vectors.
+// gemm1x16AVX512 computes a gemmTile of 1 rows and up to 16 columns.
 //
 //go:noescape
-func gemm1x2AVX512(arguments *byte)
+func gemm1x16AVX512(arguments *byte)
 
-// gemm2x1AVX512 computes a gemmTile of 2 rows and 1 vectors.
+// gemm1x24AVX512 computes a gemmTile of 1 rows and up to 24 columns.
 //
 //go:noescape
-func gemm2x1AVX512(arguments *byte)
+func gemm1x24AVX512(arguments *byte)
 
-// gemm2x2AVX512 computes a gemmTile of 2 rows and 2 vectors.
+// gemm1x32AVX512 computes a gemmTile of 1 rows and up to 32 columns.
 //
 //go:noescape
-func gemm2x2AVX512(arguments *byte)
+func gemm1x32AVX512(arguments *byte)
 
-// gemm3x1AVX512 computes a gemmTile of 3 rows and 1 vectors.
+// gemm2x8AVX512 computes a gemmTile of 2 rows and up to 8 columns.
 //
 //go:noescape
-func gemm3x1AVX512(arguments *byte)
+func gemm2x8AVX512(arguments *byte)
 
-// gemm3x2AVX512 computes a gemmTile of 3 rows and 2 vectors.
+// gemm2x16AVX512 computes a gemmTile of 2 rows and up to 16 columns.
 //
 //go:noescape
-func gemm3x2AVX512(arguments *byte)
+func gemm2x16AVX512(arguments *byte)
 
-// gemm4x1AVX512 computes a gemmTile of 4 rows and 1 vectors.
+// gemm2x24AVX512 computes a gemmTile of 2 rows and up to 24 columns.
 //
 //go:noescape
-func gemm4x1AVX512(arguments *byte)
+func gemm2x24AVX512(arguments *byte)
 
-// gemm4x2AVX512 computes a gemmTile of 4 rows and 2 vectors.
+// gemm2x32AVX512 computes a gemmTile of 2 rows and up to 32 columns.
 //
 //go:noescape
-func gemm4x2AVX512(arguments *byte)
+func gemm2x32AVX512(arguments *byte)
 
-// gemm5x1AVX512 computes a gemmTile of 5 rows and 1 vectors.
+// gemm3x8AVX512 computes a gemmTile of 3 rows and up to 8 columns.
 //
 //go:noescape
-func gemm5x1AVX512(arguments *byte)
+func gemm3x8AVX512(arguments *byte)
 
-// gemm5x2AVX512 computes a gemmTile of 5 rows and 2 vectors.
+// gemm3x16AVX512 computes a gemmTile of 3 rows and up to 16 columns.
 //
 //go:noescape
-func gemm5x2AVX512(arguments *byte)
+func gemm3x16AVX512(arguments *byte)
 
-// gemm6x1AVX512 computes a gemmTile of 6 rows and 1 vectors.
+// gemm3x24AVX512 computes a gemmTile of 3 rows and up to 24 columns.
 //
 //go:noescape
-func gemm6x1AVX512(arguments *byte)
+func gemm3x24AVX512(arguments *byte)
 
-// gemm6x2AVX512 computes a gemmTile of 6 rows and 2 vectors.
+// gemm3x32AVX512 computes a gemmTile of 3 rows and up to 32 columns.
 //
 //go:noescape
-func gemm6x2AVX512(arguments *byte)
+func gemm3x32AVX512(arguments *byte)
 
-// gemm7x1AVX512 computes a gemmTile of 7 rows and 1 vectors.
+// gemm4x8AVX512 computes a gemmTile of 4 rows and up to 8 columns.
 //
 //go:noescape
-func gemm7x1AVX512(arguments *byte)
+func gemm4x8AVX512(arguments *byte)
 
-// gemm7x2AVX512 computes a gemmTile of 7 rows and 2 vectors.
+// gemm4x16AVX512 computes a gemmTile of 4 rows and up to 16 columns.
 //
 //go:noescape
-func gemm7x2AVX512(arguments *byte)
+func gemm4x16AVX512(arguments *byte)
 
-// gemm8x1AVX512 computes a gemmTile of 8 rows and 1 vectors.
+// gemm4x24AVX512 computes a gemmTile of 4 rows and up to 24 columns.
 //
 //go:noescape
-func gemm8x1AVX512(arguments *byte)
+func gemm4x24AVX512(arguments *byte)
 
-// gemm8x2AVX512 computes a gemmTile of 8 rows and 2 vectors.
+// gemm4x32AVX512 computes a gemmTile of 4 rows and up to 32 columns.
 //
 //go:noescape
-func gemm8x2AVX512(arguments *byte)
+func gemm4x32AVX512(arguments *byte)
 
-// gemm9x1AVX512 computes a gemmTile of 9 rows and 1 vectors.
+// gemm5x8AVX512 computes a gemmTile of 5 rows and up to 8 columns.
 //
 //go:noescape
-func gemm9x1AVX512(arguments *byte)
+func gemm5x8AVX512(arguments *byte)
 
-// gemm9x2AVX512 computes a gemmTile of 9 rows and 2 vectors.
+// gemm5x16AVX512 computes a gemmTile of 5 rows and up to 16 columns.
 //
 //go:noescape
-func gemm9x2AVX512(arguments *byte)
+func gemm5x16AVX512(arguments *byte)
 
-// gemm10x1AVX512 computes a gemmTile of 10 rows and 1 vectors.
+// gemm5x24AVX512 computes a gemmTile of 5 rows and up to 24 columns.
 //
 //go:noescape
-func gemm10x1AVX512(arguments *byte)
+func gemm5x24AVX512(arguments *byte)
 
-// gemm10x2AVX512 computes a gemmTile of 10 rows and 2 vectors.
+// gemm5x32AVX512 computes a gemmTile of 5 rows and up to 32 columns.
 //
 //go:noescape
-func gemm10x2AVX512(arguments *byte)
+func gemm5x32AVX512(arguments *byte)
 
-// gemm11x1AVX512 computes a gemmTile of 11 rows and 1 vectors.
+// gemm6x8AVX512 computes a gemmTile of 6 rows and up to 8 columns.
 //
 //go:noescape
-func gemm11x1AVX512(arguments *byte)
+func gemm6x8AVX512(arguments *byte)
 
-// gemm11x2AVX512 computes a gemmTile of 11 rows and 2 vectors.
+// gemm6x16AVX512 computes a gemmTile of 6 rows and up to 16 columns.
 //
 //go:noescape
-func gemm11x2AVX512(arguments *byte)
+func gemm6x16AVX512(arguments *byte)
 
-// gemm12x1AVX512 computes a gemmTile of 12 rows and 1 vectors.
+// gemm6x24AVX512 computes a gemmTile of 6 rows and up to 24 columns.
 //
 //go:noescape
-func gemm12x1AVX512(arguments *byte)
+func gemm6x24AVX512(arguments *byte)
 
-// gemm12x2AVX512 computes a gemmTile of 12 rows and 2 vectors.
+// gemm6x32AVX512 computes a gemmTile of 6 rows and up to 32 columns.
 //
 //go:noescape
-func gemm12x2AVX512(arguments *byte)
+func gemm6x32AVX512(arguments *byte)
 
-// gemm13x1AVX512 computes a gemmTile of 13 rows and 1 vectors.
+// gemm7x8AVX512 computes a gemmTile of 7 rows and up to 8 columns.
 //
 //go:noescape
-func gemm13x1AVX512(arguments *byte)
+func gemm7x8AVX512(arguments *byte)
 
-// gemm13x2AVX512 computes a gemmTile of 13 rows and 2 vectors.
+// gemm7x16AVX512 computes a gemmTile of 7 rows and up to 16 columns.
 //
 //go:noescape
-func gemm13x2AVX512(arguments *byte)
+func gemm7x16AVX512(arguments *byte)
 
-// gemm14x1AVX512 computes a gemmTile of 14 rows and 1 vectors.
+// gemm7x24AVX512 computes a gemmTile of 7 rows and up to 24 columns.
 //
 //go:noescape
-func gemm14x1AVX512(arguments *byte)
+func gemm7x24AVX512(arguments *byte)
 
-// gemm14x2AVX512 computes a gemmTile of 14 rows and 2 vectors.
+// gemm7x32AVX512 computes a gemmTile of 7 rows and up to 32 columns.
 //
 //go:noescape
-func gemm14x2AVX512(arguments *byte)
+func gemm7x32AVX512(arguments *byte)
+
+// gemm8x8AVX512 computes a gemmTile of 8 rows and up to 8 columns.
+//
+//go:noescape
+func gemm8x8AVX512(arguments *byte)
+
+// gemm8x16AVX512 computes a gemmTile of 8 rows and up to 16 columns.
+//
+//go:noescape
+func gemm8x16AVX512(arguments *byte)
+
+// gemm8x24AVX512 computes a gemmTile of 8 rows and up to 24 columns.
+//
+//go:noescape
+func gemm8x24AVX512(arguments *byte)
+
+// gemm8x32AVX512 computes a gemmTile of 8 rows and up to 32 columns.
+//
+//go:noescape
+func gemm8x32AVX512(arguments *byte)
+
+// gemm9x8AVX512 computes a gemmTile of 9 rows and up to 8 columns.
+//
+//go:noescape
+func gemm9x8AVX512(arguments *byte)
+
+// gemm9x16AVX512 computes a gemmTile of 9 rows and up to 16 columns.
+//
+//go:noescape
+func gemm9x16AVX512(arguments *byte)
+
+// gemm9x24AVX512 computes a gemmTile of 9 rows and up to 24 columns.
+//
+//go:noescape
+func gemm9x24AVX512(arguments *byte)
+
+// gemm9x32AVX512 computes a gemmTile of 9 rows and up to 32 columns.
+//
+//go:noescape
+func gemm9x32AVX512(arguments *byte)
+
+// gemm10x8AVX512 computes a gemmTile of 10 rows and up to 8 columns.
+//
+//go:noescape
+func gemm10x8AVX512(arguments *byte)
+
+// gemm10x16AVX512 computes a gemmTile of 10 rows and up to 16 columns.
+//
+//go:noescape
+func gemm10x16AVX512(arguments *byte)
+
+// gemm10x24AVX512 computes a gemmTile of 10 rows and up to 24 columns.
+//
+//go:noescape
+func gemm10x24AVX512(arguments *byte)
+
+// gemm10x32AVX512 computes a gemmTile of 10 rows and up to 32 columns.
+//
+//go:noescape
+func gemm10x32AVX512(arguments *byte)
+
+// gemm11x8AVX512 computes a gemmTile of 11 rows and up to 8 columns.
+//
+//go:noescape
+func gemm11x8AVX512(arguments *byte)
+
+// gemm11x16AVX512 computes a gemmTile of 11 rows and up to 16 columns.
+//
+//go:noescape
+func gemm11x16AVX512(arguments *byte)
+
+// gemm11x24AVX512 computes a gemmTile of 11 rows and up to 24 columns.
+//
+//go:noescape
+func gemm11x24AVX512(arguments *byte)
+
+// gemm11x32AVX512 computes a gemmTile of 11 rows and up to 32 columns.
+//
+//go:noescape
+func gemm11x32AVX512(arguments *byte)
+
+// gemm12x8AVX512 computes a gemmTile of 12 rows and up to 8 columns.
+//
+//go:noescape
+func gemm12x8AVX512(arguments *byte)
+
+// gemm12x16AVX512 computes a gemmTile of 12 rows and up to 16 columns.
+//
+//go:noescape
+func gemm12x16AVX512(arguments *byte)
+
+// gemm12x24AVX512 computes a gemmTile of 12 rows and up to 24 columns.
+//
+//go:noescape
+func gemm12x24AVX512(arguments *byte)
+
+// gemm12x32AVX512 computes a gemmTile of 12 rows and up to 32 columns.
+//
+//go:noescape
+func gemm12x32AVX512(arguments *byte)
+
+// gemm13x8AVX512 computes a gemmTile of 13 rows and up to 8 columns.
+//
+//go:noescape
+func gemm13x8AVX512(arguments *byte)
+
+// gemm13x16AVX512 computes a gemmTile of 13 rows and up to 16 columns.
+//
+//go:noescape
+func gemm13x16AVX512(arguments *byte)
+
+// gemm13x24AVX512 computes a gemmTile of 13 rows and up to 24 columns.
+//
+//go:noescape
+func gemm13x24AVX512(arguments *byte)
+
+// gemm13x32AVX512 computes a gemmTile of 13 rows and up to 32 columns.
+//
+//go:noescape
+func gemm13x32AVX512(arguments *byte)
+
+// gemm14x8AVX512 computes a gemmTile of 14 rows and up to 8 columns.
+//
+//go:noescape
+func gemm14x8AVX512(arguments *byte)
+
+// gemm14x16AVX512 computes a gemmTile of 14 rows and up to 16 columns.
+//
+//go:noescape
+func gemm14x16AVX512(arguments *byte)
+
+// gemm14x24AVX512 computes a gemmTile of 14 rows and up to 24 columns.
+//
+//go:noescape
+func gemm14x24AVX512(arguments *byte)
+
+// gemm14x32AVX512 computes a gemmTile of 14 rows and up to 32 columns.
+//
+//go:noescape
+func gemm14x32AVX512(arguments *byte)
 
 // depthwise3s1AVX512 computes the outputs of a depthwiseTile with kernels 3 wide and stride 1.
 //
@@ -194,65 +334,65 @@ func depthwise5s2ReLUAVX512(arguments *byte)
 //go:noescape
 func depthwiseOneReLUAVX512(arguments *byte)
 
-// gemm1x1AVX2 computes a gemmTile of 1 rows and 1 vectors.
+// gemm1x8AVX2 computes a gemmTile of 1 rows and up to 8 columns.
 //
 //go:noescape
-func gemm1x1AVX2(arguments *byte)
+func gemm1x8AVX2(arguments *byte)
 
-// gemm1x2AVX2 computes a gemmTile of 1 rows and 2 vectors.
+// gemm1x16AVX2 computes a gemmTile of 1 rows and up to 16 columns.
 //
 //go:noescape
-func gemm1x2AVX2(arguments *byte)
+func gemm1x16AVX2(arguments *byte)
 
-// gemm2x1AVX2 computes a gemmTile of 2 rows and 1 vectors.
+// gemm2x8AVX2 computes a gemmTile of 2 rows and up to 8 columns.
 //
 //go:noescape
-func gemm2x1AVX2(arguments *byte)
+func gemm2x8AVX2(arguments *byte)
 
-// gemm2x2AVX2 computes a gemmTile of 2 rows and 2 vectors.
+// gemm2x16AVX2 computes a gemmTile of 2 rows and up to 16 columns.
 //
 //go:noescape
-func gemm2x2AVX2(arguments *byte)
+func gemm2x16AVX2(arguments *byte)
 
-// gemm3x1AVX2 computes a gemmTile of 3 rows and 1 vectors.
+// gemm3x8AVX2 computes a gemmTile of 3 rows and up to 8 columns.
 //
 //go:noescape
-func gemm3x1AVX2(arguments *byte)
+func gemm3x8AVX2(arguments *byte)
 
-// gemm3x2AVX2 computes a gemmTile of 3 rows and 2 vectors.
+// gemm3x16AVX2 computes a gemmTile of 3 rows and up to 16 columns.
 //
 //go:noescape
-func gemm3x2AVX2(arguments *byte)
+func gemm3x16AVX2(arguments *byte)
 
-// gemm4x1AVX2 computes a gemmTile of 4 rows and 1 vectors.
+// gemm4x8AVX2 computes a gemmTile of 4 rows and up to 8 columns.
 //
 //go:noescape
-func gemm4x1AVX2(arguments *byte)
+func gemm4x8AVX2(arguments *byte)
 
-// gemm4x2AVX2 computes a gemmTile of 4 rows and 2 vectors.
+// gemm4x16AVX2 computes a gemmTile of 4 rows and up to 16 columns.
 //
 //go:noescape
-func gemm4x2AVX2(arguments *byte)
+func gemm4x16AVX2(arguments *byte)
 
-// gemm5x1AVX2 computes a gemmTile of 5 rows and 1 vectors.
+// gemm5x8AVX2 computes a gemmTile of 5 rows and up to 8 columns.
 //
 //go:noescape
-func gemm5x1AVX2(arguments *byte)
+func gemm5x8AVX2(arguments *byte)
 
-// gemm5x2AVX2 computes a gemmTile of 5 rows and 2 vectors.
+// gemm5x16AVX2 computes a gemmTile of 5 rows and up to 16 columns.
 //
 //go:noescape
-func gemm5x2AVX2(arguments *byte)
+func gemm5x16AVX2(arguments *byte)
 
-// gemm6x1AVX2 computes a gemmTile of 6 rows and 1 vectors.
+// gemm6x8AVX2 computes a gemmTile of 6 rows and up to 8 columns.
 //
 //go:noescape
-func gemm6x1AVX2(arguments *byte)
+func gemm6x8AVX2(arguments *byte)
 
-// gemm6x2AVX2 computes a gemmTile of 6 rows and 2 vectors.
+// gemm6x16AVX2 computes a gemmTile of 6 rows and up to 16 columns.
 //
 //go:noescape
-func gemm6x2AVX2(arguments *byte)
+func gemm6x16AVX2(arguments *byte)
 
 // depthwise3s1AVX2 computes the outputs of a depthwiseTile with kernels 3 wide and stride 1.
 //

@@ -70,27 +70,30 @@ func (c channels) source(from Mem, to reg.VecVirtual, part *mask) {
 	}
 }
 
-func (c channels) newSums(n int) []reg.VecVirtual {
+// sums returns n sums that start from the bias.
+func (c channels) sums(label string, n int, part *mask) []reg.VecVirtual {
 	sums := make([]reg.VecVirtual, n)
 	for i := range sums {
 		sums[i] = c.vector()
-		c.zeros(sums[i])
 	}
-	return sums
-}
-
-// finish adds the bias to the sums and applies the activation.
-func (c channels) finish(label string, sums []reg.VecVirtual, part *mask) {
 	bias := c.arguments.load(tapsBias)
 	TESTQ(bias, bias)
 	JZ(LabelRef(label + "NoBias"))
 	ADDQ(c.at, bias)
-	b := c.vector()
-	c.read(Mem{Base: bias}, b, part)
-	for i := range sums {
-		VADDPS(b, sums[i], sums[i])
+	c.read(Mem{Base: bias}, sums[0], part)
+	for _, sum := range sums[1:] {
+		VMOVAPS(sums[0], sum)
 	}
+	JMP(LabelRef(label))
 	Label(label + "NoBias")
+	for _, sum := range sums {
+		c.zeros(sum)
+	}
+	return sums
+}
+
+// activate applies the activation to the sums.
+func (c channels) activate(sums []reg.VecVirtual) {
 	low, high := c.vector(), c.vector()
 	VBROADCASTSS(c.arguments.at(tapsLow), low)
 	VBROADCASTSS(c.arguments.at(tapsHigh), high)
@@ -137,7 +140,7 @@ func depthwise(s isa, width, stride int, relu bool) {
 		src := newLines(first, columns, pixel, pixel3)
 		kernel := newLines(c.line(tapsKernel), width, pixel, pixel3)
 		rows := c.arguments.load(tapsRows)
-		sums := c.newSums(depthwiseOutputs)
+		sums := c.sums(label, depthwiseOutputs, part)
 		Label(label)
 		taps := make([]reg.VecVirtual, width)
 		for j := range taps {
@@ -161,7 +164,7 @@ func depthwise(s isa, width, stride int, relu bool) {
 		kernel.move(c.arguments.at(tapsKernelRow))
 		DECQ(rows)
 		JNZ(LabelRef(label))
-		c.finish(label, sums, part)
+		c.activate(sums)
 		outputs := c.arguments.load(tapsOutputs)
 		dst := newLines(c.line(tapsDst), depthwiseOutputs, pixel, pixel3)
 		for i := range sums {
@@ -182,7 +185,7 @@ func depthwiseOne(s isa, relu bool) {
 	c.loop(func(label string, part *mask) {
 		srcRow, kernelRow := c.line(tapsSrc), c.line(tapsKernel)
 		rows := c.arguments.load(tapsRows)
-		sums := c.newSums(1)
+		sums := c.sums(label, 1, part)
 		in, tap := s.vector(), s.vector()
 		Label(label)
 		src, kernel, columns := GP64(), GP64(), c.arguments.load(tapsColumns)
@@ -200,7 +203,7 @@ func depthwiseOne(s isa, relu bool) {
 		ADDQ(c.arguments.at(tapsKernelRow), kernelRow)
 		DECQ(rows)
 		JNZ(LabelRef(label))
-		c.finish(label, sums, part)
+		c.activate(sums)
 		s.write(sums[0], Mem{Base: c.line(tapsDst)}, part)
 	})
 }

@@ -29,11 +29,15 @@ const (
 // gemmUnroll is the number of products in a turn of the inner loop.
 const gemmUnroll = 4
 
-// gemm computes a tile of rows × vectors: it stays in registers over the whole
-// sum, so each product costs one load of A for all columns of the tile.
-func gemm(s isa, rows, vectors int) {
-	a := begin(fmt.Sprintf("gemm%dx%d%s", rows, vectors, s.name),
-		fmt.Sprintf("gemm%dx%d%s computes a gemmTile of %d rows and %d vectors.", rows, vectors, s.name, rows, vectors))
+func gemmName(s isa, rows, eights int) string {
+	return fmt.Sprintf("gemm%dx%d%s", rows, 8*eights, s.name)
+}
+
+// gemm computes a tile of rows × eights·8 columns: it stays in registers over the
+// whole sum, so each product costs one load of A for all columns of the tile.
+func gemm(s isa, rows, eights int) {
+	name := gemmName(s, rows, eights)
+	a := begin(name, fmt.Sprintf("%s computes a gemmTile of %d rows and up to %d columns.", name, rows, 8*eights))
 	stride := a.load(tileAStride)
 	var stride3 reg.GPVirtual
 	if rows > 3 {
@@ -41,23 +45,64 @@ func gemm(s isa, rows, vectors int) {
 	}
 	left := newLines(a.load(tileA), rows, stride, stride3)
 	b := a.load(tileB)
+	kinds := s.split(eights)
+	vectors := len(kinds)
+	newRow := func() []reg.VecVirtual {
+		row := make([]reg.VecVirtual, vectors)
+		for v := range row {
+			row[v] = kinds[v].vector()
+		}
+		return row
+	}
 	sums := make([][]reg.VecVirtual, rows)
 	for i := range sums {
-		for range vectors {
-			v := s.vector()
-			s.zeros(v)
-			sums[i] = append(sums[i], v)
+		sums[i] = newRow()
+	}
+	right := newRow()
+	value := s.vector() // of A in every lane; a row of the residual
+	values := make([]reg.VecVirtual, vectors)
+	for v := range values {
+		values[v] = kinds[v].of(value)
+	}
+
+	// The sums start from the bias.
+	bias := a.load(tileBias)
+	TESTQ(bias, bias)
+	JZ(LabelRef("noBias"))
+	begun := func(part *mask) {
+		for v := range vectors {
+			at := Mem{Base: bias, Disp: v * s.bytes}
+			if v == vectors-1 {
+				kinds[v].read(at, sums[0][v], part)
+			} else {
+				VMOVUPS(at, sums[0][v])
+			}
+		}
+		for i := 1; i < rows; i++ {
+			for v := range vectors {
+				VMOVAPS(sums[0][v], sums[i][v])
+			}
 		}
 	}
-	right := make([]reg.VecVirtual, vectors)
-	for v := range right {
-		right[v] = s.vector()
+	CMPQ(a.at(tileMask), Imm(0))
+	JNE(LabelRef("partBias"))
+	begun(nil)
+	JMP(LabelRef("begun"))
+	Label("partBias")
+	part := s.loadMask(a.at(tileMask))
+	begun(&part)
+	JMP(LabelRef("begun"))
+	Label("noBias")
+	for i := range sums {
+		for v := range vectors {
+			kinds[v].zeros(sums[i][v])
+		}
 	}
-	value := s.vector()
+	Label("begun")
 
 	step := func(u int) {
 		for v := range right {
-			VMOVUPS(Mem{Base: b, Disp: (u*vectors + v) * s.bytes}, right[v])
+			VMOVUPS(Mem{Base: b, Disp: u*8*eights*4 + v*s.bytes}, right[v])
 		}
 		for i := range sums {
 			if vectors == 1 && s.wide {
@@ -66,7 +111,7 @@ func gemm(s isa, rows, vectors int) {
 			}
 			VBROADCASTSS(left.at(i, 4*u), value)
 			for v := range right {
-				VFMADD231PS(right[v], value, sums[i][v])
+				VFMADD231PS(right[v], values[v], sums[i][v])
 			}
 		}
 	}
@@ -80,7 +125,7 @@ func gemm(s isa, rows, vectors int) {
 		step(u)
 	}
 	left.move(Imm(4 * gemmUnroll))
-	ADDQ(U32(gemmUnroll*vectors*s.bytes), b)
+	ADDQ(U32(gemmUnroll*8*eights*4), b)
 	SUBQ(Imm(gemmUnroll), k)
 	JGE(LabelRef("unrolled"))
 	Label("rest")
@@ -89,7 +134,7 @@ func gemm(s isa, rows, vectors int) {
 	Label("single")
 	step(0)
 	left.move(Imm(4))
-	ADDQ(U32(vectors*s.bytes), b)
+	ADDQ(U32(8*eights*4), b)
 	DECQ(k)
 	JNZ(LabelRef("single"))
 	Label("next")
@@ -105,24 +150,14 @@ func gemm(s isa, rows, vectors int) {
 			}
 			return nil
 		}
-		bias := a.load(tileBias)
-		TESTQ(bias, bias)
-		JZ(LabelRef(label + "NoBias"))
-		for v := range right {
-			s.read(Mem{Base: bias, Disp: v * s.bytes}, right[v], of(v))
-			for i := range sums {
-				VADDPS(right[v], sums[i][v], sums[i][v])
-			}
-		}
-		Label(label + "NoBias")
 		residual := a.load(tileResidual)
 		TESTQ(residual, residual)
 		JZ(LabelRef(label + "NoResidual"))
 		residualStride := a.load(tileResidualStride)
 		for i := range sums {
 			for v := range right {
-				s.read(Mem{Base: residual, Disp: v * s.bytes}, value, of(v))
-				VADDPS(value, sums[i][v], sums[i][v])
+				kinds[v].read(Mem{Base: residual, Disp: v * s.bytes}, values[v], of(v))
+				VADDPS(values[v], sums[i][v], sums[i][v])
 			}
 			ADDQ(residualStride, residual)
 		}
@@ -133,8 +168,8 @@ func gemm(s isa, rows, vectors int) {
 		VBROADCASTSS(a.at(tileHigh), high)
 		for i := range sums {
 			for v := range right {
-				clamp(sums[i][v], low, high)
-				s.write(sums[i][v], Mem{Base: dst, Disp: v * s.bytes}, of(v))
+				clamp(sums[i][v], kinds[v].of(low), kinds[v].of(high))
+				kinds[v].write(sums[i][v], Mem{Base: dst, Disp: v * s.bytes}, of(v))
 			}
 			ADDQ(dstStride, dst)
 		}
@@ -146,6 +181,6 @@ func gemm(s isa, rows, vectors int) {
 	JNE(LabelRef("partial"))
 	epilogue("full", nil)
 	Label("partial")
-	part := s.loadMask(a.at(tileMask))
+	part = s.loadMask(a.at(tileMask))
 	epilogue("part", &part)
 }

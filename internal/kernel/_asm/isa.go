@@ -21,10 +21,32 @@ var (
 )
 
 func (s isa) vector() reg.VecVirtual {
-	if s.wide {
+	if s.bytes == 64 {
 		return ZMM()
 	}
 	return YMM()
+}
+
+// split returns the kinds of vector that hold eights·8 values: whole ones, then
+// with AVX-512 one of 8, which takes half the time.
+func (s isa) split(eights int) []isa {
+	var kinds []isa
+	for left := 32 * eights; left > 0; left -= s.bytes {
+		kind := s
+		if left < s.bytes {
+			kind.bytes = left
+		}
+		kinds = append(kinds, kind)
+	}
+	return kinds
+}
+
+// of is the part of a register that a vector of this kind takes.
+func (s isa) of(v reg.VecVirtual) reg.VecVirtual {
+	if s.bytes == 32 {
+		return v.AsY().(reg.VecVirtual)
+	}
+	return v
 }
 
 func (s isa) zeros(v reg.VecVirtual) {
