@@ -68,6 +68,7 @@ func Open(data []byte) (*File, error) {
 	c := f.cursor(8)
 	version := c.u8()
 	var sizes [2]uint8 // of addresses and of lengths
+	var end uint64
 	switch version {
 	case 0, 1:
 		c.skip(4)
@@ -76,17 +77,23 @@ func Open(data []byte) (*File, error) {
 		if version == 1 {
 			c.skip(4)
 		}
-		c.skip(4*8 + 8) // base, free space, end and driver addresses; the root's name
+		c.skip(2 * 8) // base and free space
+		end = c.u64()
+		c.skip(2 * 8) // driver; the root's name
 		f.root = c.u64()
 	case 2, 3:
 		sizes = [2]uint8{c.u8(), c.u8()}
-		c.skip(1 + 3*8)
+		c.skip(1 + 2*8)
+		end = c.u64()
 		f.root = c.u64()
 	default:
 		return nil, &UnsupportedError{fmt.Sprintf("superblock version %d", version)}
 	}
 	if c.err == nil && sizes != [2]uint8{8, 8} {
 		return nil, &UnsupportedError{fmt.Sprintf("addresses of %d and lengths of %d bytes", sizes[0], sizes[1])}
+	}
+	if c.err == nil && end > uint64(len(data)) {
+		return nil, &FormatError{uint64(len(data)), fmt.Sprintf("it ends before its %d bytes are complete; copy or download it again", end)}
 	}
 	return f, c.err
 }
@@ -183,12 +190,21 @@ func (f *File) object(path string, address uint64) (Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Not one return for both: a nil *Dataset in an Object is not nil.
 	for _, m := range h {
 		if m.kind == messageLayout {
-			return f.dataset(path, h)
+			d, err := f.dataset(path, h)
+			if err != nil {
+				return nil, err
+			}
+			return d, nil
 		}
 	}
-	return f.group(path, h)
+	g, err := f.group(path, h)
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
 func (f *File) group(path string, header []message) (*Group, error) {

@@ -52,3 +52,8 @@ with h5py.File("newer.h5", "w", libver="latest") as f:
     for i in range(20):
         dense.create_group(f"layer_{i}")
     f["loop"] = f["/"]
+
+with h5py.File("small.h5", "w") as f:  # for the fuzzer, which likes it so
+    f.attrs["variable"] = ["a", "b"]
+    f.create_group("layers").create_dataset("0", data=ramp(4))
+    f.create_dataset("deflate", data=ramp(8, 8), chunks=(4, 8), compression="gzip", shuffle=True)
