@@ -1,0 +1,202 @@
+package jpeg
+
+import "encoding/binary"
+
+// lookupBits is the length of codes that one look decodes.
+const lookupBits = 9
+
+// huffman is a code table.
+type huffman struct {
+	// fast has, for the next lookupBits bits, the code's length << 8 | its symbol,
+	// or 0 if the code is longer.
+	fast [1 << lookupBits]uint16
+	// whole has, for the next lookupBits bits, a whole AC coefficient if code and
+	// value lie within them: value << 16 | run << 8 | bits used; otherwise 0.
+	whole [1 << lookupBits]int32
+
+	// For longer codes: maxCode[n] is the largest code of n bits, as 16 bits, + 1.
+	maxCode [18]int32
+	offset  [17]int32 // symbols index = code + offset
+	symbols [256]uint8
+}
+
+func (d *decoder) huffmanTables(body []byte) error {
+	for len(body) > 0 {
+		if len(body) < 17 {
+			return FormatError("a Huffman table is too short")
+		}
+		class, number := body[0]>>4, body[0]&15
+		if class > 1 || number > 3 {
+			return FormatError("a Huffman table has an impossible number")
+		}
+		total := 0
+		for _, n := range body[1:17] {
+			total += int(n)
+		}
+		if total > 256 || len(body) < 17+total {
+			return FormatError("a Huffman table is malformed")
+		}
+		h, err := newHuffman(body[1:17], body[17:17+total])
+		if err != nil {
+			return err
+		}
+		if class == 0 {
+			d.dc[number] = h
+		} else {
+			d.ac[number] = h
+		}
+		body = body[17+total:]
+	}
+	return nil
+}
+
+// newHuffman makes a table from the number of codes of each length from 1 to 16
+// and their symbols.
+func newHuffman(counts, symbols []byte) (*huffman, error) {
+	h := &huffman{}
+	copy(h.symbols[:], symbols)
+	code, index := int32(0), int32(0)
+	for n := 1; n <= 16; n++ {
+		h.offset[n] = index - code
+		for range counts[n-1] {
+			if code >= 1<<n {
+				return nil, FormatError("a Huffman table has too many codes")
+			}
+			if n <= lookupBits {
+				low := int(code) << (lookupBits - n)
+				for i := range 1 << (lookupBits - n) {
+					h.fast[low+i] = uint16(n)<<8 | uint16(symbols[index])
+				}
+			}
+			code++
+			index++
+		}
+		h.maxCode[n] = code << (16 - n)
+		code <<= 1
+	}
+	h.maxCode[17] = 1 << 30
+	for i := range h.whole {
+		f := h.fast[i]
+		n, run, size := int(f>>8), int32(f>>4&15), int(f&15)
+		if n == 0 || size == 0 || n+size > lookupBits {
+			continue
+		}
+		value := int32(i>>(lookupBits-n-size)) & (1<<size - 1)
+		if value < 1<<(size-1) {
+			value += -1<<size + 1
+		}
+		h.whole[i] = value<<16 | run<<8 | int32(n+size)
+	}
+	return h, nil
+}
+
+// bitReader reads the entropy-coded data of a scan. Past their end it gives
+// zeros and counts them.
+type bitReader struct {
+	data []byte
+	at   int
+	// acc holds n bits, at its upper end.
+	acc uint64
+	n   int
+	// missing counts the bits that were made up.
+	missing int
+}
+
+// fill makes sure that at least 48 bits are there.
+func (b *bitReader) fill() {
+	if b.at+8 <= len(b.data) {
+		v := binary.BigEndian.Uint64(b.data[b.at:])
+		// No byte is 0xff if no byte of ^v is 0.
+		if w := ^v; (w-0x0101010101010101)&^w&0x8080808080808080 == 0 {
+			take := (64 - b.n) >> 3
+			b.acc |= v >> b.n
+			b.at += take
+			b.n += take << 3
+			// Bits beyond the bytes taken are read again next time.
+			b.acc &= ^uint64(0) << (64 - b.n)
+			return
+		}
+	}
+	for b.n <= 56 {
+		var next uint64
+		switch {
+		case b.at < len(b.data) && b.data[b.at] != 0xff:
+			next = uint64(b.data[b.at])
+			b.at++
+		case b.at+1 < len(b.data) && b.data[b.at+1] == 0:
+			next = 0xff
+			b.at += 2
+		default: // a marker, or the end
+			b.missing += 8
+		}
+		b.acc |= next << (56 - b.n)
+		b.n += 8
+	}
+}
+
+// overrun reports whether bits that were made up have been used.
+func (b *bitReader) overrun() bool { return b.missing > b.n }
+
+func (b *bitReader) skip(n int) {
+	b.acc <<= n
+	b.n -= n
+}
+
+// take returns the next n bits, at most 16, that fill has made sure of.
+func (b *bitReader) take(n int) int32 {
+	v := int32(b.acc >> 32 >> (32 - n))
+	b.skip(n)
+	return v
+}
+
+// signed returns the next n bits as the format codes differences: the lower half
+// of the values is negative.
+func (b *bitReader) signed(n int) int32 {
+	if n == 0 {
+		return 0
+	}
+	v := b.take(n)
+	if v < 1<<(n-1) {
+		v += -1<<n + 1
+	}
+	return v
+}
+
+// symbol decodes one symbol. It needs 16 bits.
+func (b *bitReader) symbol(h *huffman) uint8 {
+	if f := h.fast[b.acc>>(64-lookupBits)]; f != 0 {
+		b.skip(int(f >> 8))
+		return uint8(f)
+	}
+	next := int32(b.acc >> 48)
+	n := lookupBits + 1
+	for next >= h.maxCode[n] {
+		n++
+	}
+	if n > 16 { // no such code: the caller's check of the data comes to the same
+		b.skip(16)
+		b.missing += 1 << 20
+		return 0
+	}
+	b.skip(n)
+	return h.symbols[(next>>(16-n)+h.offset[n])&255]
+}
+
+// restart begins anew at a byte boundary behind a restart marker.
+func (b *bitReader) restart() error {
+	b.acc, b.n, b.missing = 0, 0, 0
+	for ; b.at+1 < len(b.data); b.at++ {
+		if b.data[b.at] != 0xff {
+			continue
+		}
+		next := b.data[b.at+1]
+		if next >= markerRST0 && next <= markerRST7 {
+			b.at += 2
+			return nil
+		}
+		if next != 0 && next != 0xff {
+			return FormatError("a restart marker is missing")
+		}
+	}
+	return errTruncated
+}
