@@ -19,8 +19,18 @@ type gemmTile struct {
 // tileRows is the number of rows of each level's largest micro-kernel.
 var tileRows = [...]int{AVX2: 6, AVX512: maxTileRows}
 
-// gemmVector goes through the panels, and for each through tiles of rows of
-// nearly one size. B's panel stays in the caches meanwhile.
+const (
+	// groupValues is how much of B a group of panels may hold: half of a core's
+	// second-level cache (1 MiB on Zen 4).
+	groupValues = 128 << 10
+	// blockValues is how much of A a block of rows may hold: the larger part of the
+	// first-level cache (32 KiB).
+	blockValues = 5 << 10
+)
+
+// gemmVector goes through groups of panels of B, in each through blocks of rows of
+// A, and in these through panels and tiles. So a block comes from memory once a
+// group, and dst is written from front to back.
 func gemmVector(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 	const value = unsafe.Sizeof(float32(0))
 	t := gemmTile{
@@ -33,42 +43,59 @@ func gemmVector(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 	}
 	t.low, t.high = g.Activation.bounds()
 	level := g.B.level
-	scratchLen := ScratchLen(g.AStride)
-	copied := g.Segments == 1 && scratchLen > 0 && len(g.Scratch) >= scratchLen
-	if copied {
+	copied := g.Segments == 1 && len(g.Scratch) > 0 && len(g.Scratch) >= ScratchLen(g.AStride)
+	group := max(1, groupValues/(g.B.PanelColumns*g.B.Rows))
+	block := max(1, blockValues/(tileRows[level]*g.B.Rows)) // in tiles
+	if copied {                                             // a tile for all panels of a group
 		t.aStride = uintptr(g.AStride+scratchPad) * value
+		block = 1
 	}
 	tiles := (rowHigh - rowLow + tileRows[level] - 1) / tileRows[level]
-	for p := panelLow; p < panelHigh; p++ {
-		column, width, panel := g.B.panel(p)
-		eights := (width + 7) / 8
-		last := 8 // values in the last vector
-		if level == AVX512 && eights%2 == 0 {
-			last = 16
-		}
-		t.b, t.mask = unsafe.Pointer(&panel[0]), maskOf(level, width%last)
-		if g.Bias != nil {
-			t.bias = unsafe.Pointer(&g.Bias[column])
-		}
-		for low, left := rowLow, tiles; left > 0; left-- {
-			rows := (rowHigh - low + left - 1) / left
-			t.dst, t.a = unsafe.Pointer(&g.Dst[low*g.DstStride+column]), unsafe.Pointer(&g.A[low*g.AStride])
-			if g.Residual != nil {
-				t.residual = unsafe.Pointer(&g.Residual[low*g.ResidualStride+column])
-			}
-			if copied {
-				for i := range rows {
-					copy(g.Scratch[i*(g.AStride+scratchPad):][:g.SegmentLen], g.A[(low+i)*g.AStride:])
+	for first := panelLow; first < panelHigh; first += group {
+		for blockLow, left := rowLow, tiles; left > 0; left -= block {
+			blockHigh := blockLow
+			for p := first; p < min(first+group, panelHigh); p++ {
+				column, width, panel := g.B.panel(p)
+				eights := (width + 7) / 8
+				last := 8 // values in the last vector
+				if level == AVX512 && eights%2 == 0 {
+					last = 16
 				}
-				t.a = unsafe.Pointer(&g.Scratch[0])
+				t.b, t.mask = unsafe.Pointer(&panel[0]), maskOf(level, width%last)
+				if g.Bias != nil {
+					t.bias = unsafe.Pointer(&g.Bias[column])
+				}
+				low := blockLow
+				for tile := left; tile > max(0, left-block); tile-- {
+					rows := (rowHigh - low + tile - 1) / tile
+					t.dst, t.a = unsafe.Pointer(&g.Dst[low*g.DstStride+column]), unsafe.Pointer(&g.A[low*g.AStride])
+					if g.Residual != nil {
+						t.residual = unsafe.Pointer(&g.Residual[low*g.ResidualStride+column])
+					}
+					if copied {
+						if p == first {
+							g.copyRows(low, rows)
+						}
+						t.a = unsafe.Pointer(&g.Scratch[0])
+					}
+					if level == AVX512 {
+						gemmAVX512(rows, eights, (*byte)(unsafe.Pointer(&t)))
+					} else {
+						gemmAVX2(rows, eights, (*byte)(unsafe.Pointer(&t)))
+					}
+					low += rows
+				}
+				blockHigh = low
 			}
-			if level == AVX512 {
-				gemmAVX512(rows, eights, (*byte)(unsafe.Pointer(&t)))
-			} else {
-				gemmAVX2(rows, eights, (*byte)(unsafe.Pointer(&t)))
-			}
-			low += rows
+			blockLow = blockHigh
 		}
+	}
+}
+
+// copyRows copies a tile's rows of A to Scratch.
+func (g *Gemm) copyRows(low, rows int) {
+	for i := range rows {
+		copy(g.Scratch[i*(g.AStride+scratchPad):][:g.SegmentLen], g.A[(low+i)*g.AStride:])
 	}
 }
 

@@ -221,8 +221,9 @@ func TestGemmScratch(t *testing.T) {
 		t.Errorf("ScratchLen(1023) = %d, want 0", n)
 	}
 	eachLevel(t, func(t *testing.T, l Level) {
-		for _, stride := range []int{1024, 2048} {
-			p := newProduct(shape{rows: 33, columns: 40, segments: 1, segmentLen: stride - 24, aStride: stride, bias: true})
+		for _, c := range [][2]int{{1024, 1000}, {1024, 20}, {2048, 2048}} { // rows of A that reach to the next and that do not
+			stride := c[0]
+			p := newProduct(shape{rows: 61, columns: 100, segments: 1, segmentLen: c[1], aStride: stride, bias: true})
 			want := p.run(t, l)
 			scratch := newGuarded(ScratchLen(stride))
 			p.Scratch = scratch.values
@@ -371,7 +372,7 @@ var gemmShapes = [][3]int{
 	{784, 144, 40}, {784, 40, 240}, {784, 240, 40}, {196, 240, 80}, {196, 80, 480},
 	{196, 480, 80}, {196, 480, 112}, {196, 112, 672}, {196, 672, 112}, {49, 672, 192},
 	{49, 192, 1152}, {49, 1152, 192}, {49, 1152, 320}, {49, 320, 1280}, {1, 1280, 1000},
-	{361, 728, 728}, {100, 728, 1024}, {100, 1024, 1536}, {100, 1536, 2048},
+	{21609, 64, 128}, {21609, 128, 128}, {5476, 256, 256}, {1369, 728, 728}, {361, 728, 728}, {100, 728, 1024}, {100, 1024, 1536}, {100, 1536, 2048},
 }
 
 func BenchmarkGemm(b *testing.B) {
