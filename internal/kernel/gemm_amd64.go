@@ -43,7 +43,8 @@ func gemmVector(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 	}
 	t.low, t.high = g.Activation.bounds()
 	level := g.B.level
-	copied := g.Segments == 1 && len(g.Scratch) > 0 && len(g.Scratch) >= ScratchLen(g.AStride)
+	needed := ScratchLen(g.AStride)
+	copied := g.Segments == 1 && needed > 0 && len(g.Scratch) >= needed
 	group := max(1, groupValues/(g.B.PanelColumns*g.B.Rows))
 	block := max(1, blockValues/(tileRows[level]*g.B.Rows)) // in tiles
 	if copied {                                             // a tile for all panels of a group

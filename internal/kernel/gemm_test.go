@@ -221,11 +221,12 @@ func TestGemmScratch(t *testing.T) {
 		t.Errorf("ScratchLen(1023) = %d, want 0", n)
 	}
 	eachLevel(t, func(t *testing.T, l Level) {
-		for _, c := range [][2]int{{1024, 1000}, {1024, 20}, {2048, 2048}} { // rows of A that reach to the next and that do not
+		// Rows of A that reach to the next and that do not; a stride that needs no copy.
+		for _, c := range [][2]int{{1024, 1000}, {1024, 20}, {2048, 2048}, {100, 100}} {
 			stride := c[0]
 			p := newProduct(shape{rows: 61, columns: 100, segments: 1, segmentLen: c[1], aStride: stride, bias: true})
 			want := p.run(t, l)
-			scratch := newGuarded(ScratchLen(stride))
+			scratch := newGuarded(max(ScratchLen(stride), 10))
 			p.Scratch = scratch.values
 			got := p.run(t, l)
 			scratch.check(t)
