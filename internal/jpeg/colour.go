@@ -5,7 +5,7 @@ func (d *decoder) pixels(width, height int) []byte {
 	out := make([]byte, 3*width*height)
 	rows := make([]upsampler, len(d.components))
 	for i := range rows {
-		rows[i] = newUpsampler(d, &d.components[i], width)
+		rows[i] = newUpsampler(d, &d.components[i])
 	}
 	convert := d.conversion()
 	var row [4][]byte
@@ -71,7 +71,8 @@ const (
 
 func yccToRGB(out, y, cb, cr, _ []byte) {
 	n := len(out) / 3
-	y, cb, cr = y[:n], cb[:n], cr[:n]
+	done := convert(out, y[:n], cb[:n], cr[:n])
+	out, y, cb, cr = out[3*done:], y[done:n], cb[done:n], cr[done:n]
 	for i, v := range y {
 		l, b, r := int32(v), int32(cb[i])-128, int32(cr[i])-128
 		o := out[3*i : 3*i+3 : 3*i+3]
@@ -109,25 +110,29 @@ func inked(through byte, light int32) byte {
 
 // upsampler gives the rows of a component at the picture's resolution.
 type upsampler struct {
-	c            *component
-	wide, high   int  // samples of the picture for one of the component
-	fancy        bool // triangle filter; otherwise samples are repeated
-	sums         []int32
-	out          []byte
-	last, second int // rows of the plane that sums was made from
+	c          *component
+	wide, high int  // samples of the picture for one of the component
+	fancy      bool // triangle filter; otherwise samples are repeated
+	sums       []int16
+	out        []byte
 }
 
-func newUpsampler(d *decoder, c *component, width int) upsampler {
+func newUpsampler(d *decoder, c *component) upsampler {
 	u := upsampler{c: c, wide: d.maxH * (8 / d.scale) / (c.h * c.size), high: d.maxV * (8 / d.scale) / (c.v * c.size)}
 	// libjpeg filters where a component is halved in width, in height, or in both,
 	// but not in pictures of one sample a block, nor in planes of one or two columns.
 	u.fancy = d.scale < 8 && (u.wide == 2 && u.high <= 2 && c.width > 2 || u.wide == 1 && u.high == 2)
 	if u.wide > 1 || u.high > 1 {
-		u.out = make([]byte, (c.width+1)*u.wide)
-		u.sums = make([]int32, c.width)
+		whole := (c.width + vectorSamples - 1) / vectorSamples * vectorSamples
+		u.out = make([]byte, whole*u.wide)
+		u.sums = make([]int16, whole+2)
 	}
 	return u
 }
+
+// vectorSamples is the number of samples that the assembly works on at once:
+// buffers have room for whole vectors.
+const vectorSamples = 16
 
 // plane returns a row of the component's samples; beyond the picture the last row
 // goes on.
@@ -139,49 +144,57 @@ func (u *upsampler) plane(y int) []byte {
 // row returns row y of the picture.
 func (u *upsampler) row(y int) []byte {
 	near := u.plane(y / u.high)
-	if u.wide == 1 && u.high == 1 {
+	switch {
+	case u.wide == 1 && u.high == 1:
 		return near
-	}
-	if !u.fancy {
+	case !u.fancy:
 		for i, v := range near {
 			for j := range u.wide {
 				u.out[i*u.wide+j] = v
 			}
 		}
-		return u.out
-	}
-	n := len(near)
-	if u.high == 1 {
-		out := u.out[:2*n]
-		out[0] = near[0]
-		for i := 1; i < n; i++ {
-			a, b := int32(near[i-1]), int32(near[i])
-			out[2*i-1] = byte((3*a + b + 2) >> 2)
-			out[2*i] = byte((3*b + a + 1) >> 2)
-		}
-		out[2*n-1] = near[n-1]
-		return out
-	}
-	far := u.plane(y/2 - 1 + y%2*2)
-	if u.wide == 1 {
-		bias := int32(1 + y%2)
+	case u.high == 1:
 		for i, v := range near {
-			u.out[i] = byte((3*int32(v) + int32(far[i]) + bias) >> 2)
+			u.sums[1+i] = int16(v)
 		}
-		return u.out
+		u.expand(len(near), 1, 2, 2)
+	default:
+		far := u.plane(y/2 - 1 + y%2*2)
+		if u.wide == 1 {
+			bias := int32(1 + y%2)
+			for i, v := range near {
+				u.out[i] = byte((3*int32(v) + int32(far[i]) + bias) >> 2)
+			}
+			return u.out
+		}
+		addRows(u.sums[1:], near, far)
+		u.expand(len(near), 8, 7, 4)
 	}
-	sums, out := u.sums[:n], u.out[:2*n]
+	return u.out
+}
+
+// expand applies the horizontal half of the filter to the n sums; beyond the
+// ends they go on:
+//
+//	out[2i] = (3·sums[i] + sums[i−1] + evenBias) >> shift
+//	out[2i+1] = (3·sums[i] + sums[i+1] + oddBias) >> shift
+func (u *upsampler) expand(n int, evenBias, oddBias int16, shift uint) {
+	u.sums[0], u.sums[n+1] = u.sums[1], u.sums[n]
+	expand(u.out, u.sums, n, evenBias, oddBias, shift)
+}
+
+func expandGeneric(out []byte, sums []int16, n int, evenBias, oddBias int16, shift uint) {
+	before, a := sums[0], sums[1]
+	for i, after := range sums[2:][:n] {
+		out[2*i] = byte((3*a + before + evenBias) >> shift)
+		out[2*i+1] = byte((3*a + after + oddBias) >> shift)
+		before, a = a, after
+	}
+}
+
+// addRowsGeneric sets sums[i] = 3·near[i] + far[i].
+func addRowsGeneric(sums []int16, near, far []byte) {
 	for i, v := range near {
-		sums[i] = 3*int32(v) + int32(far[i])
+		sums[i] = 3*int16(v) + int16(far[i])
 	}
-	out[0] = byte((4*sums[0] + 8) >> 4)
-	a := sums[0]
-	for i := 1; i < n; i++ {
-		b := sums[i]
-		out[2*i-1] = byte((3*a + b + 7) >> 4)
-		out[2*i] = byte((3*b + a + 8) >> 4)
-		a = b
-	}
-	out[2*n-1] = byte((4*sums[n-1] + 7) >> 4)
-	return out
 }

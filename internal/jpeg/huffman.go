@@ -5,6 +5,12 @@ import "encoding/binary"
 // lookupBits is the length of codes that one look decodes.
 const lookupBits = 9
 
+const (
+	// skipBits is the length of codes that one look passes over.
+	skipBits = 11
+	blockEnd = 1 << 31
+)
+
 // huffman is a code table.
 type huffman struct {
 	// fast has, for the next lookupBits bits, the code's length << 8 | its symbol,
@@ -13,6 +19,12 @@ type huffman struct {
 	// whole has, for the next lookupBits bits, a whole AC coefficient if code and
 	// value lie within them: value << 16 | run << 8 | bits used; otherwise 0.
 	whole [1 << lookupBits]int32
+
+	// skip has, for the next skipBits bits, what the AC symbols that begin in them
+	// come to: blockEnd if one of them ends the block | places they pass << 8 | their
+	// bits, with those of the last value, which may lie beyond; 0 if there is none.
+	skip  [1 << skipBits]uint32
+	skips bool // skip is filled in
 
 	// For longer codes: maxCode[n] is the largest code of n bits, as 16 bits, + 1.
 	maxCode [18]int32
@@ -88,6 +100,29 @@ func newHuffman(counts, symbols []byte) (*huffman, error) {
 		h.whole[i] = value<<16 | run<<8 | int32(n+size)
 	}
 	return h, nil
+}
+
+// prepareSkip fills in skip. Only decoding at 1/8 needs it.
+func (h *huffman) prepareSkip() {
+	for i := range h.skip {
+		bits, places, end := 0, 0, uint32(0)
+		for bits < skipBits {
+			rest := i << bits & (1<<skipBits - 1)
+			f := h.fast[rest>>(skipBits-lookupBits)]
+			n, run, size := int(f>>8), int(f>>4&15), int(f&15)
+			if n == 0 || bits+n > skipBits {
+				break
+			}
+			bits += n + size
+			if size == 0 && run != 15 {
+				end = blockEnd
+				break
+			}
+			places += run + 1
+		}
+		h.skip[i] = end | uint32(places)<<8 | uint32(bits)
+	}
+	h.skips = true
 }
 
 // bitReader reads the entropy-coded data of a scan. Past their end it gives

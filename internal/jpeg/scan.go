@@ -47,6 +47,9 @@ func (d *decoder) scan(body []byte) error {
 		if err := d.allocate(c); err != nil {
 			return err
 		}
+		if needsAC && c.size == 1 && !c.ac.skips {
+			c.ac.prepareSkip()
+		}
 	}
 	d.bits = bitReader{data: d.data, at: d.at}
 	err := d.units(chosen, p)
@@ -64,7 +67,8 @@ func (d *decoder) allocate(c *component) error {
 		if !d.hasQuantization[c.quantization] {
 			return FormatError("a quantization table is not there")
 		}
-		c.plane = make([]byte, c.stride*c.heightBlocks*c.size)
+		// Vectors may read past the last row.
+		c.plane = make([]byte, c.stride*c.heightBlocks*c.size+vectorSamples)
 		if d.progressive {
 			c.coefficients = make([]int16, 64*c.strideBlocks*c.heightBlocks)
 		}
@@ -167,52 +171,72 @@ func (d *decoder) block(c *component, x, y int, p progression) {
 // readAC reads the coefficients after the first into block, and reports whether
 // there are any.
 func readAC(b *bitReader, h *huffman, block *[64]int16) (any bool) {
+	acc, n := b.acc, b.n
 	for k := 1; k < 64; k++ {
-		if b.n < 32 {
+		if n < 32 {
+			b.acc, b.n = acc, n
 			b.fill()
+			acc, n = b.acc, b.n
 		}
-		if w := h.whole[b.acc>>(64-lookupBits)]; w != 0 {
-			b.skip(int(w & 0xff))
+		if w := h.whole[acc>>(64-lookupBits)]; w != 0 {
+			acc <<= w & 0xff
+			n -= int(w & 0xff)
 			k += int(w >> 8 & 0xff)
 			block[zigzag[k]] = int16(w >> 16)
 			any = true
 			continue
 		}
+		b.acc, b.n = acc, n
 		s := b.symbol(h)
 		run, size := int(s>>4), int(s&15)
 		if size == 0 {
 			if run != 15 {
-				break
+				return any
 			}
+			acc, n = b.acc, b.n
 			k += 15
 			continue
 		}
 		k += run
 		block[zigzag[k]] = int16(b.signed(size))
 		any = true
+		acc, n = b.acc, b.n
 	}
+	b.acc, b.n = acc, n
 	return any
 }
 
 // skipAC passes over the coefficients after the first.
 func skipAC(b *bitReader, h *huffman) {
-	for k := 1; k < 64; k++ {
-		if b.n < 32 {
+	acc, n := b.acc, b.n
+	for k := 1; k < 64; {
+		if n < 32 {
+			b.acc, b.n = acc, n
 			b.fill()
+			acc, n = b.acc, b.n
 		}
-		if w := h.whole[b.acc>>(64-lookupBits)]; w != 0 {
-			b.skip(int(w & 0xff))
-			k += int(w >> 8 & 0xff)
+		s := h.skip[acc>>(64-skipBits)]
+		// Near the block's end the symbols may be those of the next block.
+		if places := int(s >> 8 & 0xff); s != 0 && k+places < 64 {
+			acc <<= s & 0xff
+			n -= int(s & 0xff)
+			k += places
+			if s&blockEnd != 0 {
+				break
+			}
 			continue
 		}
-		s := b.symbol(h)
-		run, size := int(s>>4), int(s&15)
+		b.acc, b.n = acc, n
+		symbol := b.symbol(h)
+		run, size := int(symbol>>4), int(symbol&15)
 		if size == 0 && run != 15 {
 			return
 		}
-		k += run
 		b.skip(size)
+		k += run + 1
+		acc, n = b.acc, b.n
 	}
+	b.acc, b.n = acc, n
 }
 
 // firstAC reads the upper bits of a block's coefficients from p.first to p.last.

@@ -60,7 +60,11 @@ func flat(out []byte, stride, size int, dc int32) {
 func transform(block *[64]int16, quantization *[64]int32, out []byte, stride, size int) {
 	switch size {
 	case 8:
-		transform8(block, quantization, out, stride)
+		if vector {
+			transformVector(block, quantization, out, stride)
+		} else {
+			transform8(block, quantization, out, stride)
+		}
 	case 4:
 		transform4(block, quantization, out, stride)
 	case 2:
@@ -164,6 +168,11 @@ func transform2(block *[64]int16, q *[64]int32, out []byte, stride int) {
 	}
 	for _, i := range [5]int{0, 1, 3, 5, 7} {
 		at := func(row int) int32 { return int32(block[8*row+i]) * q[8*row+i] }
+		if block[8+i]|block[24+i]|block[40+i]|block[56+i] == 0 {
+			ws[i] = at(0) << passBits
+			ws[8+i] = ws[i]
+			continue
+		}
 		a, b := two(at(0), at(1), at(3), at(5), at(7))
 		const n = constBits - passBits + 2
 		ws[i], ws[8+i] = descale(a, n), descale(b, n)

@@ -1,0 +1,50 @@
+//go:build !purego
+
+package jpeg
+
+import "garb/internal/kernel"
+
+// vector says whether the assembly is in use: GARB_CPU governs it too.
+var vector = kernel.ActiveLevel() >= kernel.AVX2
+
+func transformVector(block *[64]int16, quantization *[64]int32, out []byte, stride int) {
+	_ = out[7*stride+7]
+	transformAVX2(&block[0], &quantization[0], &out[0], stride)
+}
+
+// addRows sets sums[i] = 3·near[i] + far[i]. near and far are rows of planes,
+// which have room for whole vectors.
+func addRows(sums []int16, near, far []byte) {
+	if !vector {
+		addRowsGeneric(sums, near, far)
+		return
+	}
+	vectors := (len(near) + vectorSamples - 1) / vectorSamples
+	_, _, _ = sums[vectors*vectorSamples-1], near[:vectors*vectorSamples], far[:vectors*vectorSamples]
+	sumsAVX2(&sums[0], &near[0], &far[0], vectors)
+}
+
+// expand is described at the method of this name; n sums begin at sums[1].
+func expand(out []byte, sums []int16, n int, evenBias, oddBias int16, shift uint) {
+	vectors := n / vectorSamples
+	if !vector || vectors == 0 {
+		expandGeneric(out, sums, n, evenBias, oddBias, shift)
+		return
+	}
+	done := vectors * vectorSamples
+	_, _ = out[2*done-1], sums[done+1]
+	expandAVX2(&out[0], &sums[1], vectors, uint16(evenBias), uint16(oddBias), uint64(shift))
+	expandGeneric(out[2*done:], sums[done:], n-done, evenBias, oddBias, shift)
+}
+
+// convert does whole vectors of pixels, and returns how many that is.
+func convert(out, y, cb, cr []byte) int {
+	vectors := len(y) / vectorSamples
+	if !vector || vectors == 0 {
+		return 0
+	}
+	done := vectors * vectorSamples
+	_, _, _ = out[3*done-1], cb[done-1], cr[done-1]
+	convertAVX2(&out[0], &y[0], &cb[0], &cr[0], vectors)
+	return done
+}
