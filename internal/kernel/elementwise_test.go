@@ -97,7 +97,7 @@ func TestElementwiseShortSource(t *testing.T) {
 						t.Errorf("%s accepts a source of 8 values for 9", name)
 					}
 				}()
-				f(make([]float32, 8, 8))
+				f(make([]float32, 8))
 			}()
 		}
 	})
