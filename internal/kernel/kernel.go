@@ -12,7 +12,7 @@ import (
 	"os"
 )
 
-//go:generate sh -c "cd _generate && go run . -out ../amd64.s -stubs ../stubs_amd64.go -pkg kernel"
+//go:generate sh -c "cd _generate && go run . -out ../kernel_amd64.s -stubs ../stubs_amd64.go -pkg kernel"
 
 // Level is the kind of instructions that the kernels use.
 type Level uint8
