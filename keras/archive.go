@@ -1,0 +1,269 @@
+package keras
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+const (
+	maxArchiveEntries = 1000
+	// maxExpansion is deflate's largest ratio (RFC 1951: 258 bytes from 2 bits).
+	maxExpansion = 1032
+)
+
+// openArchive opens a .keras file: a zip of config.json (the layers),
+// metadata.json (the version) and model.weights.h5. Only these are read, by
+// name, into memory: other names, whatever they are, lead nowhere.
+func openArchive(data []byte, limits Limits) (*Model, error) {
+	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, &FormatError{"the .keras archive is damaged or cut off; copy or download it again", err}
+	}
+	if len(archive.File) > maxArchiveEntries {
+		return nil, malformed("the archive has %d entries; a .keras file has 3", len(archive.File))
+	}
+	config, err := unpack(archive, "config.json", limits.MaxConfigBytes)
+	if err != nil {
+		return nil, err
+	}
+	m, err := parseModel(config, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	metadata, err := unpack(archive, "metadata.json", limits.MaxConfigBytes)
+	if err != nil {
+		return nil, err
+	}
+	var about struct {
+		KerasVersion string `json:"keras_version"`
+	}
+	if err := json.Unmarshal(metadata, &about); err != nil {
+		return nil, &FormatError{"metadata.json is not the JSON that it should be", err}
+	}
+	m.KerasVersion = about.KerasVersion
+	weights, err := unpack(archive, "model.weights.h5", limits.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	root, err := openRoot(weights)
+	if err != nil {
+		return nil, err
+	}
+	return m, attachByNumber(m, root, "")
+}
+
+// unpack returns the bytes of an entry, checked against its checksum. What the
+// archive claims about the size is not believed until it is bounded by the limit
+// and by what the packed bytes could hold.
+func unpack(archive *zip.Reader, name string, maxBytes int64) ([]byte, error) {
+	for _, entry := range archive.File {
+		if entry.Name != name {
+			continue
+		}
+		size := entry.UncompressedSize64
+		if size > uint64(maxBytes) {
+			return nil, malformed("%s would have %d bytes unpacked; at most %d are read", name, size, maxBytes)
+		}
+		if size/maxExpansion > entry.CompressedSize64 {
+			return nil, malformed("%s would have %d bytes unpacked from %d, which cannot be", name, size, entry.CompressedSize64)
+		}
+		r, err := entry.Open()
+		if err != nil {
+			return nil, &FormatError{name + " cannot be unpacked", err}
+		}
+		defer r.Close()
+		data := make([]byte, size)
+		if _, err := io.ReadFull(r, data); err != nil {
+			return nil, &FormatError{name + " cannot be unpacked", err}
+		}
+		// The checksum is compared at the end, which must be here.
+		if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			return nil, &FormatError{name + " is not what the archive says", err}
+		}
+		return data, nil
+	}
+	return nil, malformed("it is a zip archive without %s, so not a .keras file", name)
+}
+
+// parseModel reads a model's description: {"class_name", "config": {"name",
+// "layers": [...]}}, in the words of any Keras from 2.0 on.
+func parseModel(data []byte, place string, depth int) (*Model, error) {
+	if depth > maxModelDepth {
+		return nil, malformed("models are nested more than %d deep", maxModelDepth)
+	}
+	var described struct {
+		Class  string          `json:"class_name"`
+		Config json.RawMessage `json:"config"`
+	}
+	if err := json.Unmarshal(data, &described); err != nil {
+		return nil, &FormatError{"the description of the layers is not the JSON that it should be", err}
+	}
+	if !modelClasses[described.Class] {
+		return nil, &UnknownLayerError{place, described.Class}
+	}
+	m := &Model{Class: described.Class}
+	var config struct {
+		Name   string            `json:"name"`
+		Layers []json.RawMessage `json:"layers"`
+	}
+	if err := json.Unmarshal(described.Config, &config); err != nil {
+		// A Sequential of Keras 2.2 and before is a bare list.
+		if json.Unmarshal(described.Config, &config.Layers) != nil {
+			return nil, &FormatError{"the description of the layers is not the JSON that it should be", err}
+		}
+	}
+	m.Name = config.Name
+	names := map[string]bool{}
+	for _, raw := range config.Layers {
+		l, err := parseLayer(raw, place, depth)
+		if err != nil {
+			return nil, err
+		}
+		if names[l.Name] {
+			return nil, malformed("two layers are named %q", join(place, l.Name))
+		}
+		names[l.Name] = true
+		if m.Class == "Sequential" && len(m.Layers) > 0 {
+			l.Inputs = []string{m.Layers[len(m.Layers)-1].Name}
+		}
+		m.Layers = append(m.Layers, l)
+	}
+	return m, nil
+}
+
+// maxModelDepth bounds models within models; people nest them once or twice.
+const maxModelDepth = 16
+
+// modelClasses are the classes of layers that are models. "Model" is what
+// "Functional" was called before Keras 2.3.
+var modelClasses = map[string]bool{"Functional": true, "Sequential": true, "Model": true}
+
+func parseLayer(raw json.RawMessage, place string, depth int) (*Layer, error) {
+	var described struct {
+		Class   string          `json:"class_name"`
+		Name    string          `json:"name"`
+		Config  json.RawMessage `json:"config"`
+		Inbound any             `json:"inbound_nodes"`
+	}
+	if err := json.Unmarshal(raw, &described); err != nil {
+		return nil, &FormatError{"the description of a layer is not the JSON that it should be", err}
+	}
+	var config struct {
+		Name       string `json:"name"`
+		DataFormat string `json:"data_format"`
+	}
+	isModel := modelClasses[described.Class]
+	if err := json.Unmarshal(described.Config, &config); err != nil && !isModel {
+		return nil, &FormatError{"the description of a layer is not the JSON that it should be", err}
+	}
+	l := &Layer{Name: described.Name, Class: described.Class, Config: described.Config}
+	if l.Name == "" {
+		l.Name = config.Name
+	}
+	at := join(place, l.Name)
+	if config.DataFormat == "channels_first" {
+		return nil, malformed("layer %q has its channels first; garb has them last", at)
+	}
+	l.Inputs = appendInputs(l.Inputs, described.Inbound)
+	if isModel {
+		var err error
+		l.Model, err = parseModel(raw, at, depth+1)
+		return l, err
+	}
+	if _, known := variableNames(l); !known {
+		return nil, &UnknownLayerError{at, l.Class}
+	}
+	return l, nil
+}
+
+// appendInputs finds the names of layers in the description of a layer's inputs:
+// {"keras_history": [name, ...]} somewhere in it for Keras 3, [name, 0, 0, ...]
+// before.
+func appendInputs(names []string, described any) []string {
+	switch d := described.(type) {
+	case map[string]any:
+		if history, ok := d["keras_history"]; ok {
+			return appendInputs(names, history)
+		}
+		for _, key := range []string{"args", "config"} { // kwargs hold masks
+			names = appendInputs(names, d[key])
+		}
+	case []any:
+		if len(d) >= 2 {
+			name, isName := d[0].(string)
+			_, isNumber := d[1].(float64)
+			if isName && isNumber {
+				return append(names, name)
+			}
+		}
+		for _, item := range d {
+			names = appendInputs(names, item)
+		}
+	}
+	return names
+}
+
+// variableNames returns the variables of a layer in the order in which Keras
+// stores them, or false if garb does not have the layer.
+func variableNames(l *Layer) (names []string, known bool) {
+	var config struct {
+		UseBias *bool `json:"use_bias"`
+		Center  *bool `json:"center"`
+		Scale   *bool `json:"scale"`
+	}
+	// Not an object, then nothing is switched off; parseLayer has refused it.
+	json.Unmarshal(l.Config, &config)
+	on := func(option *bool) bool { return option == nil || *option }
+	switch l.Class {
+	case "InputLayer", "Activation", "ReLU", "Softmax", "MaxPooling2D", "AveragePooling2D",
+		"GlobalAveragePooling2D", "Flatten", "Dropout", "Add":
+		return nil, true
+	case "Conv2D", "Dense":
+		names = []string{"kernel"}
+	case "DepthwiseConv2D":
+		names = []string{"depthwise_kernel"}
+	case "SeparableConv2D":
+		names = []string{"depthwise_kernel", "pointwise_kernel"}
+	case "BatchNormalization":
+		if on(config.Scale) {
+			names = append(names, "gamma")
+		}
+		if on(config.Center) {
+			names = append(names, "beta")
+		}
+		return append(names, "moving_mean", "moving_variance"), true
+	default:
+		return nil, false
+	}
+	if on(config.UseBias) {
+		names = append(names, "bias")
+	}
+	return names, true
+}
+
+// variables pairs the datasets of a layer with their names.
+func variables(place string, l *Layer, datasets []namedDataset) ([]Variable, error) {
+	names, _ := variableNames(l)
+	if len(datasets) != len(names) {
+		return nil, malformed("layer %q, a %s, has %d arrays of weights instead of %d", place, l.Class, len(datasets), len(names))
+	}
+	var list []Variable
+	for i, name := range names {
+		list = append(list, Variable{name, datasets[i].dataset})
+	}
+	return list, nil
+}
+
+func missing(place string) error {
+	return malformed("the weights of layer %q are missing", place)
+}
+
+func unexpected(place string, err error) error {
+	if err == nil {
+		return missing(place)
+	}
+	return fmt.Errorf("layer %q: %w", place, err)
+}
