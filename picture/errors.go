@@ -1,0 +1,55 @@
+package picture
+
+import "errors"
+
+// Kind says what is wrong with a picture.
+type Kind string
+
+const (
+	NotPicture  Kind = "not_a_picture" // none of the formats
+	Unsupported Kind = "unsupported"   // a kind of a format that is not decoded
+	TooLarge    Kind = "too_large"     // beyond the limits
+	Corrupt     Kind = "corrupt"       // broken or cut off
+)
+
+// Errors for errors.Is, one for each Kind.
+var (
+	ErrNotPicture  = errors.New("not a picture")
+	ErrUnsupported = errors.New("unsupported picture")
+	ErrTooLarge    = errors.New("picture too large")
+	ErrCorrupt     = errors.New("corrupt picture")
+)
+
+var sentinels = map[Kind]error{
+	NotPicture: ErrNotPicture, Unsupported: ErrUnsupported, TooLarge: ErrTooLarge, Corrupt: ErrCorrupt,
+}
+
+// Error says why a picture cannot be had.
+type Error struct {
+	Kind   Kind
+	Detail string // a clause for people, with what to do
+	Err    error  // the decoder's error, or nil
+}
+
+func (e *Error) Error() string {
+	s := sentinels[e.Kind].Error() + ": " + e.Detail
+	if e.Err != nil {
+		s += " (" + e.Err.Error() + ")"
+	}
+	return s
+}
+
+// Unwrap returns the decoder's error.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is the error of e's kind.
+func (e *Error) Is(target error) bool { return sentinels[e.Kind] == target }
+
+// KindOf returns the kind of a picture's error, "" for other errors.
+func KindOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return string(e.Kind)
+	}
+	return ""
+}

@@ -1,0 +1,188 @@
+package picture
+
+import "math"
+
+//go:generate sh -c "cd _generate && go run . -out ../amd64.s -stubs ../stubs_amd64.go -pkg picture"
+
+// resize scales a part of p. It computes what Pillow's Image.resize does, to the
+// bit: weights in fixed point, rounded to 8 bits after each direction (Pillow
+// 13.0.0, src/libImaging/Resample.c and, for nearest, Geometry.c).
+func resize(p *RGB, b box, width, height int, filter Filter) *RGB {
+	if b == (box{0, 0, width, height}) && p.Width == width && p.Height == height {
+		return p
+	}
+	if filter == Nearest {
+		return nearest(p, b, width, height)
+	}
+	from := plane{p.Pix[3*(b.top*p.Width+b.left):], 3 * p.Width, b.width, b.height}
+	across := newWeights(b.width, width, filter)
+	down := newWeights(b.height, height, filter)
+	var to plane
+	// Like Pillow since 13.0: across first, unless the height shrinks by more than
+	// twice what the width does.
+	if shrunk := b.height - height; shrunk > 0 && shrunk > 2*(b.width-width) {
+		to = from.mix(down).scale(across)
+	} else {
+		// Rows that no output row needs are not scaled.
+		first, last := down.first[0], down.first[height-1]+down.count[height-1]
+		from.pix, from.height = from.pix[first*from.stride:], last-first
+		for i := range down.first {
+			down.first[i] -= first
+		}
+		to = from.scale(across).mix(down)
+	}
+	out := newRGB(width, height)
+	for y := range height {
+		copy(out.row(y), to.pix[y*to.stride:])
+	}
+	return out
+}
+
+// plane is a picture whose rows lie stride bytes apart.
+type plane struct {
+	pix                   []uint8
+	stride, width, height int
+}
+
+func newPlane(width, height int) plane {
+	stride := 3*width + rowSlack
+	return plane{make([]uint8, stride*height), stride, width, height}
+}
+
+// rowSlack is how far scaleRows may write beyond a row: its last pixel is stored
+// as 4 bytes.
+const rowSlack = 1
+
+// scale scales rows, two at a time; the last of an odd number twice.
+func (p plane) scale(across *weights) plane {
+	out := newPlane(len(across.first), p.height)
+	row := func(p plane, y int) []uint8 { return p.pix[y*p.stride:] }
+	for y := 0; y < p.height; y += 2 {
+		next := min(y+1, p.height-1)
+		scaleRows(row(out, y)[:out.stride], row(out, next)[:out.stride], row(p, y)[:3*p.width], row(p, next)[:3*p.width], across)
+	}
+	return out
+}
+
+// mix scales columns.
+func (p plane) mix(down *weights) plane {
+	out := newPlane(p.width, len(down.first))
+	for y, first := range down.first {
+		mixRows(out.pix[y*out.stride:][:3*p.width], p.pix[first*p.stride:], p.stride, down.of(y))
+	}
+	return out
+}
+
+// weights says how each output pixel is made: of count[i] input pixels from
+// first[i] on.
+type weights struct {
+	first, count []int
+	size         int     // weights for each pixel
+	values       []int32 // with precisionBits bits after the point
+}
+
+func (w *weights) of(i int) []int32 { return w.values[i*w.size:][:w.count[i]] }
+
+// precisionBits is 32 bits less 8 for the level and 2 for the weights' sum, which
+// may exceed 1 on the way.
+const precisionBits = 32 - 8 - 2
+
+func newWeights(in, out int, filter Filter) *weights {
+	weigh, support := triangle, 1.0
+	if filter == Bicubic {
+		weigh, support = cubic, 2.0
+	}
+	scale := float64(in) / float64(out)
+	stretch := max(scale, 1)
+	support *= stretch
+	w := &weights{first: make([]int, out), count: make([]int, out), size: int(math.Ceil(support))*2 + 1}
+	w.values = make([]int32, out*w.size)
+	exact := make([]float64, w.size)
+	for i := range out {
+		centre := (float64(i) + 0.5) * scale
+		low := max(int(centre-support+0.5), 0)
+		high := min(int(centre+support+0.5), in)
+		sum := 0.0
+		for x := range high - low {
+			exact[x] = weigh((float64(x+low) - centre + 0.5) / stretch)
+			sum += exact[x]
+		}
+		w.first[i], w.count[i] = low, high-low
+		for x := range high - low {
+			// Rounded half away from zero.
+			w.values[i*w.size+x] = int32(math.Round(exact[x] / sum * (1 << precisionBits)))
+		}
+	}
+	return w
+}
+
+func triangle(x float64) float64 { return max(0, 1-math.Abs(x)) }
+
+func cubic(x float64) float64 {
+	const a = -0.5
+	x = math.Abs(x)
+	switch {
+	case x < 1:
+		return ((a+2)*x-(a+3))*x*x + 1
+	case x < 2:
+		return (((x-5)*x+8)*x - 4) * a
+	}
+	return 0
+}
+
+// level rounds a weighted sum to a level.
+func level(sum int32) uint8 { return uint8(min(max(sum>>precisionBits, 0), 255)) }
+
+const halfLevel = 1 << (precisionBits - 1)
+
+// scaleRowGeneric scales one row across.
+func scaleRowGeneric(dst, src []uint8, w *weights) {
+	for i, first := range w.first {
+		r, g, b := int32(halfLevel), int32(halfLevel), int32(halfLevel)
+		in := src[3*first:]
+		for _, k := range w.of(i) {
+			r += k * int32(in[0])
+			g += k * int32(in[1])
+			b += k * int32(in[2])
+			in = in[3:]
+		}
+		dst[3*i], dst[3*i+1], dst[3*i+2] = level(r), level(g), level(b)
+	}
+}
+
+// mixRowsGeneric sets dst[i] = Σ_j k[j]·rows[j·stride+i].
+func mixRowsGeneric(dst, rows []uint8, stride int, k []int32) {
+	for i := range dst {
+		sum := int32(halfLevel)
+		for j, v := range k {
+			sum += v * int32(rows[j*stride+i])
+		}
+		dst[i] = level(sum)
+	}
+}
+
+// nearest takes for each output pixel the input pixel under its centre. The
+// positions are summed up as Pillow does: where a centre falls between two
+// pixels, rounding decides.
+func nearest(p *RGB, b box, width, height int) *RGB {
+	positions := func(in, out int) []int {
+		step := float64(in) / float64(out)
+		at := step * 0.5
+		list := make([]int, out)
+		for i := range list {
+			list[i] = min(int(at), in-1)
+			at += step
+		}
+		return list
+	}
+	columns := positions(b.width, width)
+	out := newRGB(width, height)
+	for y, v := range positions(b.height, height) {
+		in := p.row(b.top + v)[3*b.left:]
+		row := out.row(y)
+		for x, u := range columns {
+			copy(row[3*x:3*x+3], in[3*u:])
+		}
+	}
+	return out
+}

@@ -1,0 +1,12 @@
+//go:build !amd64 || purego
+
+package picture
+
+// scaleRows scales two rows across.
+func scaleRows(dst0, dst1, src0, src1 []uint8, w *weights) {
+	scaleRowGeneric(dst0, src0, w)
+	scaleRowGeneric(dst1, src1, w)
+}
+
+// mixRows sets dst[i] = Σ_j k[j]·rows[j·stride+i].
+func mixRows(dst, rows []uint8, stride int, k []int32) { mixRowsGeneric(dst, rows, stride, k) }

@@ -1,0 +1,156 @@
+package picture
+
+import (
+	"fmt"
+	"math"
+)
+
+// Filter is how pixels are weighed in a resize. Bilinear and bicubic widen with
+// the reduction (antialiasing), as Pillow's do.
+type Filter string
+
+const (
+	Nearest  Filter = "nearest"
+	Bilinear Filter = "bilinear"
+	Bicubic  Filter = "bicubic" // Keys 1981 with a = −0.5
+)
+
+// Fit is how a picture of one shape becomes one of another.
+type Fit string
+
+const (
+	// Stretch scales width and height each for itself.
+	Stretch Fit = "stretch"
+	// Crop takes from the centre the largest part of the target's shape, times
+	// CropRatio, and scales that.
+	Crop Fit = "crop"
+	// Letterbox scales the whole picture into the target and fills the rest with the
+	// mean, which becomes 0.
+	Letterbox Fit = "letterbox"
+)
+
+// Spec is a network's preprocessing: what a picture goes through on its way to
+// values.
+type Spec struct {
+	Width  int    `json:"width"`  // of the input, in pixels
+	Height int    `json:"height"` // of the input, in pixels
+	Filter Filter `json:"filter"`
+	Fit    Fit    `json:"fit"`
+	// CropRatio is the share of the sides that Crop keeps, in (0, 1]; 0 means 1.
+	CropRatio float64 `json:"crop_ratio,omitempty"`
+	// A value is (level − Mean) / Std of its channel, with levels from 0 to 255.
+	Mean [3]float32 `json:"mean"`
+	Std  [3]float32 `json:"std"`
+}
+
+// maxInputSide bounds a Spec read from a file.
+const maxInputSide = 4096
+
+// Validate reports what makes a Spec unusable.
+func (s Spec) Validate() error {
+	switch {
+	case s.Width <= 0 || s.Height <= 0 || s.Width > maxInputSide || s.Height > maxInputSide:
+		return fmt.Errorf("picture spec: input of %d × %d pixels; sides are from 1 to %d", s.Width, s.Height, maxInputSide)
+	case s.Filter != Nearest && s.Filter != Bilinear && s.Filter != Bicubic:
+		return fmt.Errorf("picture spec: filter %q; there are nearest, bilinear and bicubic", s.Filter)
+	case s.Fit != Stretch && s.Fit != Crop && s.Fit != Letterbox:
+		return fmt.Errorf("picture spec: fit %q; there are stretch, crop and letterbox", s.Fit)
+	case !(s.CropRatio >= 0 && s.CropRatio <= 1):
+		return fmt.Errorf("picture spec: crop ratio %v; it is from 0 to 1", s.CropRatio)
+	}
+	for c := range 3 {
+		if m, d := float64(s.Mean[c]), float64(s.Std[c]); math.IsNaN(m) || math.IsInf(m, 0) || !(d > 0) || math.IsInf(d, 0) {
+			return fmt.Errorf("picture spec: mean %v and std %v of a channel; they are numbers, and std is positive", m, d)
+		}
+	}
+	return nil
+}
+
+// ValueCount returns the number of values of an input: Height × Width × 3.
+func (s Spec) ValueCount() int { return 3 * s.Width * s.Height }
+
+// Tensor resizes p and writes its values to dst, Height × Width × 3 of them in
+// h, w, c order. It panics if dst has another length.
+func (s Spec) Tensor(p *RGB, dst []float32) {
+	if len(dst) != s.ValueCount() {
+		panic(fmt.Sprintf("picture: %d values for an input of %d", len(dst), s.ValueCount()))
+	}
+	var values [3][256]float32
+	for c := range values {
+		for level := range values[c] {
+			values[c][level] = (float32(level) - s.Mean[c]) / s.Std[c]
+		}
+	}
+	pix := s.Resize(p).Pix
+	for i := 0; i+3 <= len(pix); i += 3 {
+		in, out := pix[i:i+3:i+3], dst[i:i+3:i+3]
+		out[0], out[1], out[2] = values[0][in[0]], values[1][in[1]], values[2][in[2]]
+	}
+}
+
+// Resize returns p at the input's size: the pixels behind Tensor's values. p is
+// not changed, and returned itself if nothing is to be done.
+func (s Spec) Resize(p *RGB) *RGB {
+	switch s.Fit {
+	case Crop:
+		return resize(p, s.cropBox(p.Width, p.Height), s.Width, s.Height, s.Filter)
+	case Letterbox:
+		return s.letterbox(p)
+	}
+	return resize(p, box{0, 0, p.Width, p.Height}, s.Width, s.Height, s.Filter)
+}
+
+// box is a part of a picture, in pixels.
+type box struct{ left, top, width, height int }
+
+// cropBox is the part that Crop takes.
+func (s Spec) cropBox(width, height int) box {
+	ratio := s.CropRatio
+	if ratio == 0 {
+		ratio = 1
+	}
+	scale := min(float64(width)/float64(s.Width), float64(height)/float64(s.Height)) * ratio
+	side := func(target, limit int) int {
+		return min(max(int(math.Round(scale*float64(target))), 1), limit)
+	}
+	b := box{width: side(s.Width, width), height: side(s.Height, height)}
+	b.left, b.top = (width-b.width)/2, (height-b.height)/2
+	return b
+}
+
+// inner is the size of the picture inside a letterbox.
+func (s Spec) inner(width, height int) (int, int) {
+	scale := min(float64(s.Width)/float64(width), float64(s.Height)/float64(height))
+	side := func(source, limit int) int {
+		return min(max(int(math.Round(scale*float64(source))), 1), limit)
+	}
+	return side(width, s.Width), side(height, s.Height)
+}
+
+func (s Spec) letterbox(p *RGB) *RGB {
+	width, height := s.inner(p.Width, p.Height)
+	in := resize(p, box{0, 0, p.Width, p.Height}, width, height, s.Filter)
+	out := newRGB(s.Width, s.Height)
+	for i := range out.Pix {
+		out.Pix[i] = uint8(math.Round(min(max(float64(s.Mean[i%3]), 0), 255)))
+	}
+	left, top := (s.Width-width)/2, (s.Height-height)/2
+	for y := range height {
+		copy(out.row(top + y)[3*left:], in.row(y))
+	}
+	return out
+}
+
+// needed returns the size that a picture of the given size is scaled to, as far
+// as it counts: of a cropped one the whole picture's, of which the crop is a part.
+func (s Spec) needed(width, height int) (float64, float64) {
+	switch s.Fit {
+	case Crop:
+		b := s.cropBox(width, height)
+		return float64(width) * float64(s.Width) / float64(b.width), float64(height) * float64(s.Height) / float64(b.height)
+	case Letterbox:
+		w, h := s.inner(width, height)
+		return float64(w), float64(h)
+	}
+	return float64(s.Width), float64(s.Height)
+}
