@@ -2,7 +2,7 @@ package picture
 
 import "math"
 
-//go:generate sh -c "cd _generate && go run . -out ../amd64.s -stubs ../stubs_amd64.go -pkg picture"
+//go:generate sh -c "cd _generate && go run . -out ../picture_amd64.s -stubs ../stubs_amd64.go -pkg picture"
 
 // resize scales a part of p. It computes what Pillow's Image.resize does, to the
 // bit: weights in fixed point, rounded to 8 bits after each direction (Pillow

@@ -13,7 +13,7 @@ import (
 	"fmt"
 )
 
-//go:generate sh -c "cd _generate && go run . -out ../amd64.s -stubs ../stubs_amd64.go -pkg jpeg"
+//go:generate sh -c "cd _generate && go run . -out ../jpeg_amd64.s -stubs ../stubs_amd64.go -pkg jpeg"
 
 // ErrUnsupported is wrapped by errors about valid files of a kind that is not
 // decoded: arithmetic coding, 12 bits, lossless, hierarchical.
