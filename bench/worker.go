@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"time"
+
+	"garb/backbone"
+	"garb/nn"
+	"garb/picture"
+	"garb/tensor"
+	"garb/weights"
+)
+
+// answerer is a subject that is loaded: run does the work that is timed, output
+// tells what the last run gave, in values that the peer can compare.
+type answerer struct {
+	run    func() error
+	output func() []float32
+}
+
+// work is garb's worker: it obeys requests until its input ends.
+func work(in io.Reader, out io.Writer) error {
+	var loaded answerer
+	lines := bufio.NewScanner(in)
+	replies := json.NewEncoder(out)
+	for lines.Scan() {
+		var r request
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			return err
+		}
+		answer, err := obey(r, &loaded)
+		if absent := (*absentError)(nil); errors.As(err, &absent) {
+			answer.Absent = absent.reason
+		} else if err != nil {
+			answer.Error = "garb: " + err.Error()
+		}
+		if err := replies.Encode(answer); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+func obey(r request, loaded *answerer) (reply, error) {
+	switch r.Op {
+	case "prepare":
+		var err error
+		if r.Subject.Picture != "" {
+			*loaded, err = loadPicture(*r.Subject)
+		} else {
+			*loaded, err = loadNetwork(*r.Subject)
+		}
+		return reply{Name: "garb"}, err
+	case "output":
+		if err := loaded.run(); err != nil {
+			return reply{}, err
+		}
+		return reply{Output: loaded.output()}, nil
+	case "time":
+		seconds := make([]float64, r.Repeats)
+		for i := range seconds {
+			start := time.Now()
+			if err := loaded.run(); err != nil {
+				return reply{}, err
+			}
+			seconds[i] = time.Since(start).Seconds()
+		}
+		return reply{Seconds: seconds}, nil
+	case "export":
+		return reply{}, export(r.Architecture, r.File)
+	case "draw":
+		return reply{}, drawPictures(r.File)
+	}
+	return reply{}, fmt.Errorf("unknown request %q", r.Op)
+}
+
+// network returns the graph that is measured: EfficientNet-Lite0 with its
+// ImageNet top, Xception without, since that is how each is used and weighed.
+func network(architecture string, side int) (*nn.Graph, error) {
+	a, err := backbone.Lookup(architecture)
+	if err != nil {
+		return nil, err
+	}
+	if architecture == "xception" {
+		return a.Features(side, side), nil
+	}
+	return a.WithTop(side, side), nil
+}
+
+func loadNetwork(s subject) (answerer, error) {
+	graph, err := network(s.Architecture, s.Side)
+	if err != nil {
+		return answerer{}, err
+	}
+	file, err := tensor.ReadFile(s.Weights)
+	if err != nil {
+		return answerer{}, err
+	}
+	plan, err := nn.Compile(graph, file, nn.Options{Threads: s.Threads})
+	if err != nil {
+		return answerer{}, err
+	}
+	input, err := readFloats(s.Input)
+	if err != nil {
+		return answerer{}, err
+	}
+	output := make([]float32, s.Batch*tensor.Len(plan.OutputShape()))
+	return answerer{
+		run:    func() error { return plan.Run(context.Background(), input, output) },
+		output: func() []float32 { return output },
+	}, nil
+}
+
+// loadPicture makes Lite0's input of the picture: the same pixels as the peer,
+// and their scaling to float32 in addition.
+func loadPicture(s subject) (answerer, error) {
+	data, err := os.ReadFile(s.Picture)
+	if err != nil {
+		return answerer{}, err
+	}
+	lite, err := backbone.Lookup("efficientnet-lite0")
+	if err != nil {
+		return answerer{}, err
+	}
+	spec := lite.Spec
+	spec.Width, spec.Height = s.Side, s.Side
+	values := make([]float32, s.Side*s.Side*3)
+	return answerer{
+		run: func() error {
+			_, err := spec.Load(context.Background(), data, picture.DefaultLimits(), values)
+			return err
+		},
+		output: func() []float32 {
+			levels := make([]float32, len(values))
+			for i, v := range values {
+				levels[i] = v*spec.Std[i%3] + spec.Mean[i%3]
+			}
+			return levels
+		},
+	}, nil
+}
+
+func readFloats(path string) ([]float32, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	values := make([]float32, len(data)/4)
+	for i := range values {
+		values[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+	}
+	return values, nil
+}
+
+// export writes a network's weights as the float32 values that both sides use.
+func export(architecture, path string) error {
+	a, err := backbone.Lookup(architecture)
+	if err != nil {
+		return err
+	}
+	graph, err := network(architecture, a.Spec.Height)
+	if err != nil {
+		return err
+	}
+	source, err := openWeights(architecture)
+	if err != nil {
+		return &absentError{err.Error()}
+	}
+	tensors := tensor.Map{}
+	for _, p := range graph.Params() {
+		if tensors[p.Name], err = source.Tensor(p.Name); err != nil {
+			return err
+		}
+	}
+	return tensor.WriteFile(path, nil, tensors, tensor.Float32)
+}
+
+// openWeights takes Xception's weights from the Keras file that GARB_KERAS_FILE
+// names, and all others from where garb takes them.
+func openWeights(architecture string) (nn.Weights, error) {
+	path := os.Getenv("GARB_KERAS_FILE")
+	if path == "" || architecture != "xception" {
+		return weights.Open(architecture)
+	}
+	n, err := weights.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	return n.Tensors, nil
+}
