@@ -1,5 +1,8 @@
 # What is done with garb beside `go build` and `go test`. CONTRIBUTING.md explains.
 
+SHELL = bash
+.SHELLFLAGS = -o pipefail -c
+
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Packages where goroutines share memory.
 RACE = . ./nn ./picture ./train
@@ -8,9 +11,9 @@ FUZZTIME ?= 30s
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check build bench fuzz generate format vet staticcheck generated layout test test-purego test-race
+.PHONY: check build bench fuzz generate format vet staticcheck modules generated layout test test-purego test-race
 
-check: format vet staticcheck generated layout test test-purego test-race
+check: format vet staticcheck modules generated layout test test-purego test-race
 
 # One static binary.
 build:
@@ -27,7 +30,7 @@ bench: build
 # Every fuzz target in turn, each for FUZZTIME.
 fuzz:
 	@go test -run '^$$' -list '^Fuzz' ./... | \
-	awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { split(names, n); for (i in n) print $$2, n[i]; names = "" }' | \
+	awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { count = split(names, n); for (i = 1; i <= count; i++) print $$2, n[i]; names = "" }' | \
 	while read -r package name; do \
 		echo "$$package $$name"; \
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
@@ -46,6 +49,10 @@ vet:
 
 staticcheck:
 	go run $(STATICCHECK) ./...
+
+# go.mod names what the code imports, and no more.
+modules:
+	go mod tidy -diff
 
 # What programs wrote is what they write now.
 generated:
