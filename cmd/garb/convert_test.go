@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/md5"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"garb/tensor"
+)
+
+// execute runs one subcommand and returns what it printed.
+func execute(t *testing.T, command *cobra.Command, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	command.SetArgs(args)
+	command.SetOut(&out)
+	command.SetErr(&errOut)
+	command.SilenceErrors, command.SilenceUsage = true, true
+	err = command.ExecuteContext(t.Context())
+	return out.String(), errOut.String(), err
+}
+
+// kerasFile unpacks a file of keras/testdata into a folder of the test's.
+func kerasFile(t *testing.T, name string) string {
+	t.Helper()
+	packed, err := os.Open(filepath.Join("..", "..", "keras", "testdata", name+".gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	r, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestConvert(t *testing.T) {
+	from := kerasFile(t, "nested3.keras")
+	to := filepath.Join(t.TempDir(), "xception.safetensors")
+	out, _, err := execute(t, newConvertCommand(), from, to, "--dtype", "float16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := tensor.ReadFile(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.DType("block1/conv1/kernel") != tensor.Float16 {
+		t.Errorf("stored as %s", f.DType("block1/conv1/kernel"))
+	}
+	want := fmt.Sprintf(`read        %s: Keras 3.15.1, model xception
+network     xception without top
+parameters  20,861,480 in 234 tensors
+left out    inner, last
+wrote       %s: float16, 41.7 MB
+digest      %s
+`, from, to, f.Digest())
+	if out != want {
+		t.Errorf("printed\n%swant\n%s", out, want)
+	}
+
+	if _, _, err := execute(t, newConvertCommand(), from, to); err == nil || !strings.Contains(err.Error(), "--force") {
+		t.Errorf("writing over a file: %v", err)
+	}
+	if again, err := tensor.ReadFile(to); err != nil || again.Digest() != f.Digest() {
+		t.Errorf("the file was changed: %v", err)
+	}
+	if _, _, err := execute(t, newConvertCommand(), from, to, "--force"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConvertWrongly(t *testing.T) {
+	folder := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	to := filepath.Join(folder, "out.safetensors")
+	for _, test := range []struct {
+		args []string
+		text string
+	}{
+		{nil, "needs a file to read"},
+		{[]string{"a.keras", "b.keras"}, "must end in .safetensors"},
+		{[]string{"a.keras", to, "--dtype", "int8"}, "float32 or float16"},
+		{[]string{filepath.Join(folder, "none.keras"), to}, "no such file"},
+		{[]string{folder, to}, "is a folder"},
+		{[]string{write("empty.keras", ""), to}, "empty.keras"},
+		{[]string{write("text.h5", "hello"), to}, "text.h5"},
+		{[]string{write("cut.keras", "PK\x03\x04"), to}, "cut.keras: the .keras archive is damaged"},
+	} {
+		if _, _, err := execute(t, newConvertCommand(), test.args...); err == nil || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%q: error %v, want one with %q", test.args, err, test.text)
+		}
+	}
+	if _, err := os.Stat(to); err == nil {
+		t.Error("a conversion that failed left a file")
+	}
+}
+
+func TestGrouped(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 20861480: "20,861,480"} {
+		if got := grouped(n); got != want {
+			t.Errorf("%d is written %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestModelsList(t *testing.T) {
+	t.Setenv("GARB_HOME", t.TempDir())
+	out, _, err := execute(t, newModelsCommand(), "list", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := map[string]string{}
+	for line := range strings.Lines(out) {
+		var m struct{ Name, State, Licence string }
+		if err := json.Unmarshal([]byte(line), &m); err != nil || m.Licence == "" {
+			t.Errorf("%v in %s", err, line)
+		}
+		states[m.Name] = m.State
+	}
+	if states["efficientnet-lite0"] != "built in" || states["xception"] != "not pulled" {
+		t.Errorf("states %v", states)
+	}
+	if out, _, err := execute(t, newModelsCommand(), "list"); err != nil || !strings.Contains(out, "xception            xception            not pulled") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// The official file of Xception is not here, so these end in its digest's check;
+// package weights tests the rest.
+func TestModelsPull(t *testing.T) {
+	t.Setenv("GARB_HOME", t.TempDir())
+	path := kerasFile(t, "xception2.weights.h5")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+		w.Write(data)
+	}))
+	defer server.Close()
+	digest := fmt.Sprintf("its MD5 is %x, not b0042744bf5b25fce3cb969f33bebb97", md5.Sum(data))
+	_, stderr, err := execute(t, newModelsCommand(), "pull", "xception", "--url", server.URL+"/x.h5")
+	if err == nil || !strings.Contains(err.Error(), digest) {
+		t.Errorf("another file by URL: %v", err)
+	}
+	if !strings.Contains(stderr, "xception: ") {
+		t.Errorf("progress %q", stderr)
+	}
+	if _, _, err := execute(t, newModelsCommand(), "pull", "xception", "--from", path); err == nil || !strings.Contains(err.Error(), digest) {
+		t.Errorf("another file: %v", err)
+	}
+	for _, test := range []struct {
+		args []string
+		text string
+	}{
+		{[]string{"pull"}, "needs the name"},
+		{[]string{"pull", "resnet"}, "xception"},
+		{[]string{"pull", "xception", "--from", "a", "--url", "b"}, "from url"},
+		{[]string{"push"}, "list, pull and show"},
+		{[]string{"show"}, "one name or file"},
+		{[]string{"show", "xception"}, "garb models pull xception"},
+		{[]string{"show", "none.safetensors"}, "no such file"},
+	} {
+		if _, _, err := execute(t, newModelsCommand(), test.args...); err == nil || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%q: error %v, want one with %q", test.args, err, test.text)
+		}
+	}
+}
+
+func TestModelsShow(t *testing.T) {
+	out, _, err := execute(t, newModelsCommand(), "show", "efficientnet-lite0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"efficientnet-lite0 with its top", "224×224 RGB", "(x − 127) / 128", "4,694,024 in 247 tensors", "float16, 9.4 MB", "sha256:", "Apache-2.0"} {
+		if !strings.Contains(out, text) {
+			t.Errorf("%q is not in\n%s", text, out)
+		}
+	}
+	out, _, err = execute(t, newModelsCommand(), "show", "efficientnet-lite0", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d description
+	if err := json.Unmarshal([]byte(out), &d); err != nil || d.Parameters != 4_694_024 || d.Architecture != "efficientnet-lite0" || d.Input.Width != 224 {
+		t.Errorf("%v in %s", err, out)
+	}
+}

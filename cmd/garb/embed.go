@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"garb"
+	"garb/backbone"
+	"garb/internal/safefile"
+	"garb/picture"
+	"garb/weights"
+)
+
+// backboneFlags choose a bare backbone and its preprocessing.
+type backboneFlags struct {
+	backbone, weights string
+	size              int
+	resize            string
+}
+
+func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
+	c.Flags().StringVar(&b.backbone, "backbone", defaultBackbone, "backbone: efficientnet-lite0 to -lite4, xception, small-cnn")
+	c.Flags().StringVar(&b.weights, "weights", "", "the backbone's weights: a safetensors file (default its own)")
+	c.Flags().IntVar(&b.size, "size", 0, "side of the input, in pixels (default the backbone's)")
+	c.Flags().StringVar(&b.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
+}
+
+// architecture returns the backbone and its preprocessing with the flags applied.
+func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, error) {
+	a, err := backbone.Lookup(b.backbone)
+	if err != nil {
+		return a, picture.Spec{}, err
+	}
+	spec := a.Spec
+	if b.size != 0 {
+		spec.Width, spec.Height = b.size, b.size
+	}
+	if b.resize != "" {
+		spec.Filter = picture.Filter(b.resize)
+	}
+	return a, spec, spec.Validate()
+}
+
+func newEmbedCommand() *cobra.Command {
+	var (
+		model  string
+		bare   backboneFlags
+		asJSON bool
+		out    string
+	)
+	command := &cobra.Command{
+		Use:   "embed [flags] PICTURE|DIR ...",
+		Short: "Give the feature vectors of pictures",
+		Long: `Give the feature vector of each picture: what the network makes of it before its
+head decides. 1280 values for EfficientNet-Lite, 2048 for Xception.
+
+Without --out it prints one JSON object a line. With --out F.npy it writes an
+array of float32, one row for each picture in order, for numpy.load.`,
+		Example: `  garb embed --json photo.jpg
+  garb embed --out features.npy wardrobe/
+  garb embed --backbone xception --weights xception.safetensors --size 150 --resize nearest photo.jpg`,
+		Args: func(c *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0:
+				return errors.New("embed needs a picture or a folder of pictures")
+			case c.Flags().Changed("model") && bare.backbone != "":
+				return errors.New("--model and --backbone exclude each other: a model has its backbone")
+			case bare.backbone == "" && (bare.weights != "" || bare.size != 0 || bare.resize != ""):
+				return errors.New("--weights, --size and --resize go with --backbone: a model brings its own")
+			case out != "" && asJSON:
+				return errors.New("--out and --json exclude each other")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			all := sources(args)
+			e, err := openExtractor(model, bare, garb.Options{Threads: threadsFor(all)})
+			if err != nil {
+				return err
+			}
+			if out != "" {
+				return embedToFile(c, e, all, out)
+			}
+			return embed(c, e, all)
+		},
+	}
+	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
+	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line (the default without --out)")
+	command.Flags().StringVar(&out, "out", "", "write the vectors to this .npy file")
+	bare.add(command, "")
+	return command
+}
+
+func openExtractor(model string, bare backboneFlags, o garb.Options) (*garb.Extractor, error) {
+	if bare.backbone == "" {
+		c, err := garb.Open(model, o)
+		if err != nil {
+			return nil, err
+		}
+		return c.Extractor, nil
+	}
+	a, spec, err := bare.architecture()
+	if err != nil {
+		return nil, err
+	}
+	reference := bare.weights
+	if reference == "" {
+		reference = a.Name
+	}
+	f, err := weights.Open(reference)
+	if err != nil {
+		return nil, err
+	}
+	e, err := garb.NewExtractor(a, f, spec, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", reference, err)
+	}
+	return e, nil
+}
+
+// pictureEmbedding is a line of embed.
+type pictureEmbedding struct {
+	Picture   string    `json:"picture"`
+	Embedding []float32 `json:"embedding"`
+}
+
+func embed(c *cobra.Command, e *garb.Extractor, all []source) error {
+	out := bufio.NewWriter(c.OutOrStdout())
+	defer out.Flush()
+	lines := json.NewEncoder(out)
+	failures := 0
+	err := eachEmbedding(c, e, all, func(a answered[[]float32]) error {
+		defer out.Flush()
+		if a.err != nil {
+			failures++
+			return lines.Encode(pictureError{a.source.name, failedBy(a.err)})
+		}
+		return lines.Encode(pictureEmbedding{a.source.name, a.value})
+	})
+	if err != nil {
+		return err
+	}
+	return someFailed(failures)
+}
+
+func eachEmbedding(c *cobra.Command, e *garb.Extractor, all []source, use func(answered[[]float32]) error) error {
+	return each(c.Context(), all, c.InOrStdin(), e.Limits(),
+		func(ctx context.Context, data []byte) ([]float32, error) { return e.Embed(ctx, data) }, use)
+}
+
+// embedToFile writes the vectors as an array. Pictures that cannot be read are
+// named and have no row.
+func embedToFile(c *cobra.Command, e *garb.Extractor, all []source, path string) error {
+	var rows [][]float32
+	failures := 0
+	err := eachEmbedding(c, e, all, func(a answered[[]float32]) error {
+		if a.err != nil {
+			failures++
+			complain(c.ErrOrStderr(), a.source.name, a.err)
+			return nil
+		}
+		rows = append(rows, a.value)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = safefile.Write(path, func(w io.Writer) error { return writeNPY(w, rows, e.FeatureCount()) })
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.OutOrStdout(), "wrote %s: %d × %d\n", path, len(rows), e.FeatureCount())
+	return someFailed(failures)
+}
+
+// writeNPY writes rows as NumPy's file format, version 1.0: a header of a multiple
+// of 64 bytes, then float32 little-endian.
+func writeNPY(w io.Writer, rows [][]float32, columns int) error {
+	const magic = "\x93NUMPY\x01\x00"
+	text := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", len(rows), columns)
+	for (len(magic)+2+len(text)+1)%64 != 0 {
+		text += " "
+	}
+	text += "\n"
+	header := append([]byte(magic), byte(len(text)), byte(len(text)>>8))
+	if _, err := w.Write(append(header, text...)); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if err := binary.Write(w, binary.LittleEndian, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}

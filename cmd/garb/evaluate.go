@@ -1,0 +1,102 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"garb"
+	"garb/dataset"
+	"garb/evaluate"
+)
+
+func newEvaluateCommand() *cobra.Command {
+	var (
+		model, data string
+		asJSON      bool
+	)
+	command := &cobra.Command{
+		Use:   "evaluate --data DIR [flags]",
+		Short: "Measure a model on labelled pictures",
+		Long: `Measure a model on a folder that has one folder of pictures for each class:
+accuracy with its 95 % interval, precision and recall of each class, and what was
+taken for what.`,
+		Example: `  garb evaluate --data pictures/test
+  garb evaluate --model runs/mine --data pictures/test --json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("evaluate takes its folder by --data, not %q", args[0])
+			}
+			if data == "" {
+				return errors.New("evaluate needs --data, a folder with one folder for each class")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			classifier, err := garb.Open(model, garb.Options{Threads: 1})
+			if err != nil {
+				return err
+			}
+			set, err := dataset.Open(data)
+			if err != nil {
+				return err
+			}
+			bar := newCounter(c.ErrOrStderr(), "pictures", len(set.Samples))
+			report, err := evaluate.Run(c.Context(), classifier, set, classifier.Limits(), bar.add)
+			bar.finish()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(c.OutOrStdout()).Encode(report)
+			}
+			return printReport(c.OutOrStdout(), report)
+		},
+	}
+	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
+	command.Flags().StringVar(&data, "data", "", "folder with one folder for each class")
+	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
+	return command
+}
+
+func printReport(w io.Writer, r *evaluate.Report) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "accuracy  %.1f %% of %d pictures (95 %% interval %.1f to %.1f)\n", 100*r.Accuracy, r.Count, 100*r.Interval[0], 100*r.Interval[1])
+	fmt.Fprintf(&b, "log loss  %.3f\n", r.LogLoss)
+	width := len("class")
+	for _, class := range r.Classes {
+		width = max(width, len([]rune(class)))
+	}
+	pad := func(s string) string { return s + strings.Repeat(" ", width-len([]rune(s))) }
+	fmt.Fprintf(&b, "\n%s  precision  recall     F1  pictures\n", pad("class"))
+	for _, c := range r.PerClass {
+		fmt.Fprintf(&b, "%s  %7.1f %%  %4.1f %%  %.3f  %8d\n", pad(c.Class), 100*c.Precision, 100*c.Recall, c.F1, c.Count)
+	}
+	fmt.Fprintf(&b, "\nrows: what it is; columns, in the same order: what it was taken for\n")
+	for i, row := range r.Confusion {
+		b.WriteString(pad(r.Classes[i]))
+		for j, n := range row {
+			switch {
+			case n == 0:
+				b.WriteString("    ·")
+			case i == j:
+				fmt.Fprintf(&b, " [%2d]", n)
+			default:
+				fmt.Fprintf(&b, "  %2d ", n)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	if len(r.Skipped) > 0 {
+		fmt.Fprintf(&b, "\n%d pictures could not be read:\n", len(r.Skipped))
+		for _, s := range r.Skipped {
+			fmt.Fprintf(&b, "  %s\n", s.Message)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

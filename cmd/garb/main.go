@@ -1,0 +1,106 @@
+// Command garb tells which garment is in a picture, and is the workshop behind
+// that answer. `garb help` lists what it does.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"garb/internal/kernel"
+)
+
+// Exit codes.
+const (
+	exitDone    = 0
+	exitFailed  = 1 // something could not be done
+	exitMisused = 2 // wrong flags or arguments
+	exitStopped = 130
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// errReported ends a command that has said what failed.
+var errReported = errors.New("reported")
+
+// failure marks an error of a command that was used rightly.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+// run is garb: it runs the command that args name and returns the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	if err := kernel.LevelError(); err != nil {
+		fmt.Fprintln(errOut, "garb:", err)
+		return exitMisused
+	}
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	var failed failure
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errReported):
+		return exitFailed
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Fprintln(errOut, "garb: stopped")
+		return exitStopped
+	case errors.As(err, &failed):
+		fmt.Fprintln(errOut, "garb:", err)
+		return exitFailed
+	}
+	fmt.Fprintf(errOut, "garb: %v\nSee garb --help, or --help of a command.\n", err)
+	return exitMisused
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "garb",
+		Short: "Which garment is in the picture?",
+		Long: `garb tells which garment is in a picture. The classifier is inside the program:
+there is nothing to download. It is also the workshop behind the answer: train on
+your own folders of pictures, evaluate, take features, convert Keras files.`,
+		Example: `  garb classify photo.jpg
+  garb train --data pictures --out runs/mine
+  garb evaluate --model runs/mine --data pictures/test`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.AddCommand(newClassifyCommand(), newEmbedCommand(), newEvaluateCommand(), newTrainCommand(),
+		newConvertCommand(), newModelsCommand(), newVersionCommand())
+	markFailures(root)
+	return root
+}
+
+// markFailures makes what a command's work returns a failure; what cobra says of
+// flags and arguments is not.
+func markFailures(c *cobra.Command) {
+	if work := c.RunE; work != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if err := work(c, args); err != nil {
+				return failure{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		markFailures(sub)
+	}
+}

@@ -1,0 +1,124 @@
+// Package dataset reads labelled pictures: a folder with one folder for each
+// class.
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"garb/picture"
+)
+
+// Sample is a picture and its class.
+type Sample struct {
+	Path  string
+	Label int // index into the classes
+}
+
+// Set is the pictures of one split.
+type Set struct {
+	Folder  string
+	Classes []string // sorted by name
+	Samples []Sample // sorted by class, then path
+}
+
+// ErrNoClasses is wrapped by errors about folders that hold no class folders.
+var ErrNoClasses = errors.New("no folders with pictures")
+
+// Open reads a folder that has one folder of pictures for each class. Hidden files
+// and folders are passed over; what else is no picture shows when it is read. It
+// returns an error if there is no class, or one without files.
+func Open(folder string) (*Set, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, fmt.Errorf("data set: %w", err)
+	}
+	s := &Set{Folder: folder}
+	for _, e := range entries {
+		if !isFolder(folder, e) || hidden(e) {
+			continue
+		}
+		label := len(s.Classes)
+		s.Classes = append(s.Classes, e.Name())
+		files, err := os.ReadDir(filepath.Join(folder, e.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("data set: %w", err)
+		}
+		before := len(s.Samples)
+		for _, f := range files {
+			if !hidden(f) && !f.IsDir() {
+				s.Samples = append(s.Samples, Sample{filepath.Join(folder, e.Name(), f.Name()), label})
+			}
+		}
+		if len(s.Samples) == before {
+			return nil, fmt.Errorf("data set %s: the class %s has no pictures; add some or remove its folder", folder, e.Name())
+		}
+	}
+	if len(s.Classes) == 0 {
+		return nil, fmt.Errorf("data set %s: %w; it needs one folder for each class, with its pictures", folder, ErrNoClasses)
+	}
+	return s, nil
+}
+
+func hidden(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") }
+
+// isFolder follows links, as people lay out splits with them.
+func isFolder(parent string, e fs.DirEntry) bool {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.IsDir()
+	}
+	info, err := os.Stat(filepath.Join(parent, e.Name()))
+	return err == nil && info.IsDir()
+}
+
+// Splits are the parts of a data set: the network is trained on the first, chosen
+// by the second and judged by the third. Test is nil if the folder has none.
+type Splits struct{ Train, Validation, Test *Set }
+
+// OpenSplits reads a folder that has train, validation and, if need be, test
+// below it, each a folder for Open with the same classes.
+func OpenSplits(folder string) (*Splits, error) {
+	var s Splits
+	for _, part := range []struct {
+		name     string
+		set      **Set
+		optional bool
+	}{{"train", &s.Train, false}, {"validation", &s.Validation, false}, {"test", &s.Test, true}} {
+		path := filepath.Join(folder, part.name)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			if part.optional {
+				continue
+			}
+			return nil, fmt.Errorf("data set %s has no folder %s: it needs train and validation, each with one folder for each class, and may have test", folder, part.name)
+		}
+		set, err := Open(path)
+		if err != nil {
+			return nil, err
+		}
+		if s.Train != nil && !slices.Equal(set.Classes, s.Train.Classes) {
+			return nil, fmt.Errorf("data set %s: %s has the classes %s, where train has %s", folder, part.name,
+				strings.Join(set.Classes, ", "), strings.Join(s.Train.Classes, ", "))
+		}
+		*part.set = set
+	}
+	return &s, nil
+}
+
+// Read reads a sample's encoded picture. Errors name the file.
+func (s Sample) Read(l picture.Limits) ([]byte, error) {
+	f, err := os.Open(s.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := picture.Read(f, l)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Path, err)
+	}
+	return data, nil
+}

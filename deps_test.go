@@ -1,0 +1,226 @@
+package garb_test
+
+import (
+	"bytes"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "garb"
+
+// layout is the layout of the project, to be read downwards: a package imports
+// only packages above it. It is a statement of policy, and exact: each row names
+// every package of ours and every other module that the package imports, and the
+// test fails for an import that is not named and for a name that is not imported.
+// Change it together with ARCHITECTURE.md, when the code has a reason.
+//
+// Test files may also import any package above theirs, and the modules of
+// testModules.
+var layout = []struct{ pkg, ours, modules string }{
+	{"internal/safefile", "", ""},
+	{"internal/kernel", "", "golang.org/x/sys"},
+	{"internal/jpeg", "internal/kernel", ""},
+	{"internal/heif", "", ""},
+	{"internal/hdf5", "internal/kernel", ""},
+	{"tensor", "internal/safefile internal/kernel", ""},
+	{"picture", "internal/kernel internal/jpeg internal/heif", "golang.org/x/image"},
+	{"nn", "internal/kernel tensor", ""},
+	{"backbone", "picture nn", ""},
+	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
+	{"weights", "internal/safefile tensor backbone keras", ""},
+	{"bench", "internal/kernel tensor picture nn backbone weights", "golang.org/x/sys"},
+	{".", "", ""},
+}
+
+// testModules are the modules that only tests import.
+var testModules = []string{
+	"github.com/google/go-cmp",
+	"go.uber.org/goleak",
+	"pgregory.net/rapid",
+}
+
+// imports are the paths that the Go files of one folder import, whatever system
+// or tag each file is for.
+type imports struct{ code, tests []string }
+
+func TestPackagesImportOnlyWhatTheLayoutAllows(t *testing.T) {
+	found := packages(t)
+	above := map[string]bool{}
+	for _, row := range layout {
+		have, ok := found[row.pkg]
+		delete(found, row.pkg)
+		if !ok {
+			t.Errorf("the layout names package %s, which does not exist", row.pkg)
+			continue
+		}
+		var ours, modules []string
+		for _, path := range have.code {
+			if pkg, ok := ownPackage(path); ok {
+				ours = append(ours, pkg)
+				if !above[pkg] {
+					t.Errorf("%s imports %s, which is not above it in the layout", row.pkg, pkg)
+				}
+			} else if !isStandard(path) {
+				modules = append(modules, moduleOf(path))
+			}
+		}
+		same(t, row.pkg, "packages", ours, strings.Fields(row.ours))
+		same(t, row.pkg, "modules", modules, strings.Fields(row.modules))
+		for _, path := range have.tests {
+			pkg, ok := ownPackage(path)
+			switch {
+			case ok && pkg != row.pkg && !above[pkg]:
+				t.Errorf("a test of %s imports %s, which is not above it in the layout", row.pkg, pkg)
+			case !ok && !isStandard(path) && !slices.Contains(testModules, moduleOf(path)) && !slices.Contains(modules, moduleOf(path)):
+				t.Errorf("a test of %s imports %s, which is neither its package's nor in testModules", row.pkg, path)
+			}
+		}
+		above[row.pkg] = true
+	}
+	for pkg := range found {
+		t.Errorf("package %s is not in the layout", pkg)
+	}
+}
+
+// same says which of two sets has what the other lacks.
+func same(t *testing.T, pkg, kind string, have, allowed []string) {
+	t.Helper()
+	for _, name := range have {
+		if !slices.Contains(allowed, name) {
+			t.Errorf("%s imports %s, which is not among its %s in the layout", pkg, name, kind)
+		}
+	}
+	for _, name := range allowed {
+		if !slices.Contains(have, name) {
+			t.Errorf("the layout allows %s to import %s, which it does not", pkg, name)
+		}
+	}
+}
+
+// packages finds every package of the module by its folder, "." for the root.
+func packages(t *testing.T) map[string]imports {
+	t.Helper()
+	found := map[string]imports{}
+	err := filepath.WalkDir(".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			return skipFolder(file, entry, "testdata")
+		}
+		if !strings.HasSuffix(file, ".go") {
+			return nil
+		}
+		syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		pkg := path.Dir(filepath.ToSlash(file))
+		all := found[pkg]
+		for _, spec := range syntax.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if strings.HasSuffix(file, "_test.go") {
+				all.tests = append(all.tests, name)
+			} else {
+				all.code = append(all.code, name)
+			}
+		}
+		found[pkg] = all
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// skipFolder leaves out folders that the go command leaves out, and those named.
+func skipFolder(file string, entry fs.DirEntry, names ...string) error {
+	hidden := strings.HasPrefix(entry.Name(), "_") || strings.HasPrefix(entry.Name(), ".")
+	if file != "." && (hidden || slices.Contains(names, entry.Name())) {
+		return fs.SkipDir
+	}
+	return nil
+}
+
+// ownPackage tells whether an import is of this module, and its folder.
+func ownPackage(path string) (string, bool) {
+	if path == module {
+		return ".", true
+	}
+	return strings.CutPrefix(path, module+"/")
+}
+
+// isStandard tells whether an import is of the standard library: its first
+// element has no dot, as in no module's path.
+func isStandard(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !strings.Contains(first, ".")
+}
+
+// moduleOf returns the path of the module that a package belongs to.
+func moduleOf(path string) string {
+	elements := strings.Split(path, "/")
+	n := 3 // host, owner, repository
+	switch elements[0] {
+	case "go.uber.org", "pgregory.net":
+		n = 2
+	}
+	if len(elements) > n && regexp.MustCompile(`^v\d+$`).MatchString(elements[n]) {
+		n++
+	}
+	return strings.Join(elements[:min(n, len(elements))], "/")
+}
+
+// Files that tie the project to one machine, or to one registry, work nowhere
+// else. The patterns are in pieces so that this file does not match itself.
+var foreign = regexp.MustCompile(strings.Join([]string{
+	`(^|[\s"'` + "`" + `=:(])/(work|tmp|root|home)` + `/\w`,
+	`pypi` + `\.org`, `python` + `hosted\.org`,
+	`proxy\.` + `golang\.org`, `sum\.` + `golang\.org`,
+	`npm` + `js\.org`, `crates` + `\.io`, `maven\.` + `(org|apache)`, `deb\.` + `debian\.org`,
+}, "|"))
+
+func TestSourcesNameNoRegistryAndNoMachine(t *testing.T) {
+	const largest = 1 << 20 // bytes: larger files are weights and pictures
+	err := filepath.WalkDir(".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			switch entry.Name() {
+			case ".git", "bin", "runs", "__pycache__":
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if info, err := entry.Info(); err != nil || !info.Mode().IsRegular() || info.Size() > largest {
+			return err
+		}
+		text, err := os.ReadFile(file)
+		if err != nil || bytes.IndexByte(text, 0) >= 0 {
+			return err
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if match := foreign.FindString(line); match != "" {
+				t.Errorf("%s:%d holds %q", file, i+1, strings.TrimSpace(match))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

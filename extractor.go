@@ -1,0 +1,69 @@
+package garb
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"garb/backbone"
+	"garb/nn"
+	"garb/picture"
+)
+
+// Extractor turns pictures into feature vectors: preprocessing and a backbone. It
+// may be used by many goroutines.
+type Extractor struct {
+	architecture backbone.Architecture
+	spec         picture.Spec
+	limits       picture.Limits
+	plan         *nn.Plan
+	inputs       sync.Pool // of *[]float32
+}
+
+// NewExtractor compiles a backbone for pictures prepared by spec. The weights are
+// copied.
+func NewExtractor(a backbone.Architecture, w nn.Weights, spec picture.Spec, o Options) (*Extractor, error) {
+	if err := spec.Validate(); err != nil {
+		return nil, err
+	}
+	if spec.Width < a.MinSide || spec.Height < a.MinSide {
+		return nil, fmt.Errorf("%s takes pictures of at least %d × %d pixels, not %d × %d", a.Name, a.MinSide, a.MinSide, spec.Width, spec.Height)
+	}
+	limits := o.limits()
+	if err := limits.Validate(); err != nil {
+		return nil, err
+	}
+	plan, err := nn.Compile(a.Features(spec.Height, spec.Width), w, nn.Options{Threads: o.Threads})
+	if err != nil {
+		return nil, err
+	}
+	e := &Extractor{architecture: a, spec: spec, limits: limits, plan: plan}
+	e.inputs.New = func() any { v := make([]float32, spec.ValueCount()); return &v }
+	return e, nil
+}
+
+// Spec returns the preprocessing.
+func (e *Extractor) Spec() picture.Spec { return e.spec }
+
+// Limits returns what a picture may cost.
+func (e *Extractor) Limits() picture.Limits { return e.limits }
+
+// FeatureCount returns the length of a feature vector.
+func (e *Extractor) FeatureCount() int { return e.architecture.FeatureCount }
+
+// Embed returns the feature vector of an encoded picture: what the network makes
+// of it, averaged over its positions. Its errors are *picture.Error, or ctx's.
+func (e *Extractor) Embed(ctx context.Context, data []byte) ([]float32, error) {
+	input := e.inputs.Get().(*[]float32)
+	defer e.inputs.Put(input)
+	if _, err := e.spec.Load(ctx, data, e.limits, *input); err != nil {
+		return nil, err
+	}
+	return e.features(ctx, *input)
+}
+
+// features runs the backbone on one input.
+func (e *Extractor) features(ctx context.Context, input []float32) ([]float32, error) {
+	features := make([]float32, e.architecture.FeatureCount)
+	return features, e.plan.Run(ctx, input, features)
+}

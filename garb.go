@@ -1,0 +1,293 @@
+// Package garb tells which garment is in a picture.
+//
+//	classifier, err := garb.Default(garb.Options{})
+//	...
+//	predictions, err := classifier.Classify(ctx, jpegBytes)
+//	fmt.Println(predictions[0].Class, predictions[0].Probability)
+//
+// A model is a file, the folder of a training run, or a name that is built in:
+// "clothing", ten kinds of garment, and "imagenet", the 1000 classes of ImageNet.
+package garb
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"garb/backbone"
+	"garb/picture"
+	"garb/tensor"
+	"garb/weights"
+)
+
+// Version is garb's version.
+const Version = "0.1.0"
+
+// The names of the built-in models.
+const (
+	Clothing = "clothing"
+	ImageNet = "imagenet"
+)
+
+// imageNetBackbone is the built-in network, under its name in package weights.
+const imageNetBackbone = "efficientnet-lite0"
+
+// clothing.safetensors was made by `garb train` on the small clothing data set;
+// its training record says how.
+//
+//go:embed clothing.safetensors
+var clothingFile []byte
+
+// ErrNotModel is wrapped by errors about files that are no model.
+var ErrNotModel = errors.New("not a model")
+
+// ModelError says that a model cannot be used.
+type ModelError struct {
+	Model string // as it was asked for
+	Err   error
+}
+
+func (e *ModelError) Error() string { return fmt.Sprintf("model %s: %v", e.Model, e.Err) }
+
+// Unwrap returns the cause.
+func (e *ModelError) Unwrap() error { return e.Err }
+
+// Options of a Classifier or Extractor.
+type Options struct {
+	// Threads is the largest number of cores that one answer uses; 0 means all.
+	Threads int
+	// Limits of a picture; the zero value means picture.DefaultLimits.
+	Limits picture.Limits
+}
+
+func (o Options) limits() picture.Limits {
+	if o.Limits == (picture.Limits{}) {
+		return picture.DefaultLimits()
+	}
+	return o.Limits
+}
+
+// Prediction is one class with how sure the model is of it.
+type Prediction struct {
+	Class       string  `json:"class"`
+	Probability float64 `json:"probability"` // softmax of the logits
+	Logit       float32 `json:"logit"`
+	// Of ImageNet's classes: the WordNet identifier and the place in the network's
+	// output.
+	WNID  string `json:"wnid,omitempty"`
+	Index *int   `json:"index,omitempty"`
+}
+
+// Classifier answers what is in a picture. It may be used by many goroutines.
+type Classifier struct {
+	*Extractor
+	name, digest string
+	classes      []Prediction // without probability and logit
+	head         *Head
+	model        *Model
+}
+
+// Default opens the built-in clothing classifier.
+func Default(o Options) (*Classifier, error) { return Open(Clothing, o) }
+
+// Open opens a model: the path of a model file, the folder of a training run
+// (its best checkpoint), or the name of a built-in model. It checks the file, its
+// weights and its golden logits; errors are *ModelError.
+func Open(model string, o Options) (*Classifier, error) {
+	c, err := open(model, o)
+	if err != nil {
+		return nil, &ModelError{model, err}
+	}
+	return c, nil
+}
+
+func open(model string, o Options) (*Classifier, error) {
+	switch model {
+	case Clothing:
+		f, err := tensor.Decode(clothingFile)
+		if err != nil {
+			return nil, err
+		}
+		return newClassifier(Clothing, f, o)
+	case ImageNet:
+		return openImageNet(o)
+	}
+	path, err := modelFile(model)
+	if err != nil {
+		return nil, err
+	}
+	f, err := tensor.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return newClassifier(strings.TrimSuffix(filepath.Base(path), ".safetensors"), f, o)
+}
+
+// modelFile finds the file of a model.
+func modelFile(model string) (string, error) {
+	info, err := os.Stat(model)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%w: there is no such file or run; the built-in models are %s and %s", fs.ErrNotExist, Clothing, ImageNet)
+	case err != nil:
+		return "", err
+	case !info.IsDir():
+		return model, nil
+	}
+	return BestCheckpoint(model)
+}
+
+// BestCheckpoint returns the best checkpoint in a run's folder. Checkpoints are
+// written when an epoch is better than all before, as
+// checkpoints/NAME_{epoch}_{validation accuracy}.safetensors: so it is the one of
+// the latest epoch.
+func BestCheckpoint(run string) (string, error) {
+	files, err := filepath.Glob(filepath.Join(run, "checkpoints", "*.safetensors"))
+	if err != nil {
+		return "", err
+	}
+	best, bestEpoch := "", -1
+	for _, f := range files {
+		parts := strings.Split(filepath.Base(f), "_")
+		if len(parts) < 3 {
+			continue
+		}
+		if epoch, err := strconv.Atoi(parts[len(parts)-2]); err == nil && epoch > bestEpoch {
+			best, bestEpoch = f, epoch
+		}
+	}
+	if best == "" {
+		return "", fmt.Errorf("%w: the folder has no checkpoints/*.safetensors; give a model file or the folder of a finished run", ErrNotModel)
+	}
+	return best, nil
+}
+
+// newClassifier opens the model in a file.
+func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) {
+	m, ok, err := decodeModel(f)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("%w: the file has weights but no classes; train a model on them with garb train, or use garb embed --weights", ErrNotModel)
+	}
+	base := f
+	if m.BackboneDigest != "" {
+		if base, err = findBackbone(m); err != nil {
+			return nil, err
+		}
+	}
+	a, err := backbone.Lookup(m.Architecture)
+	if err != nil {
+		return nil, err
+	}
+	e, err := NewExtractor(a, base, m.Preprocessing, o)
+	if err != nil {
+		return nil, err
+	}
+	head, err := NewHead(f, a.FeatureCount, len(m.Classes))
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range m.Golden {
+		got, err := head.Golden(context.Background(), e, g.Picture)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkGolden(g, got.Logits); err != nil {
+			return nil, err
+		}
+	}
+	classes := make([]Prediction, len(m.Classes))
+	for i, class := range m.Classes {
+		classes[i].Class = class
+	}
+	return &Classifier{e, name, f.Digest(), classes, head, m}, nil
+}
+
+// findBackbone finds the weights that a model refers to by digest.
+func findBackbone(m *Model) (*tensor.File, error) {
+	f, err := weights.Open(m.Architecture)
+	if err != nil {
+		return nil, fmt.Errorf("its backbone %s is not at hand: %w", m.Architecture, err)
+	}
+	if digest := f.Digest(); digest != m.BackboneDigest {
+		return nil, fmt.Errorf("its backbone %s has the digest %s, and the one at hand %s: it was trained with other weights", m.Architecture, m.BackboneDigest, digest)
+	}
+	return f, nil
+}
+
+// openImageNet opens the built-in network with its own top.
+func openImageNet(o Options) (*Classifier, error) {
+	f, ok := weights.BuiltIn(imageNetBackbone)
+	if !ok {
+		return nil, ErrNotModel
+	}
+	a, err := backbone.Lookup(imageNetBackbone)
+	if err != nil {
+		return nil, err
+	}
+	e, err := NewExtractor(a, f, a.Spec, o)
+	if err != nil {
+		return nil, err
+	}
+	named := weights.ImageNetClasses()
+	head, err := NewHead(f, a.FeatureCount, len(named))
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{Format: FormatVersion, Architecture: a.Name, Preprocessing: a.Spec}
+	classes := make([]Prediction, len(named))
+	for i, c := range named {
+		classes[i] = Prediction{Class: c.Name, WNID: c.WNID, Index: &named[i].Index}
+		m.Classes = append(m.Classes, c.Name)
+	}
+	return &Classifier{e, ImageNet, f.Digest(), classes, head, m}, nil
+}
+
+// Name returns the model's name: that of a built-in model, or of the file without
+// its ending.
+func (c *Classifier) Name() string { return c.name }
+
+// Digest returns the digest of the model's file: "sha256:" and 64 digits.
+func (c *Classifier) Digest() string { return c.digest }
+
+// Classes returns the classes in the order of the logits.
+func (c *Classifier) Classes() []string { return slices.Clone(c.model.Classes) }
+
+// Model returns what the model's file says of itself.
+func (c *Classifier) Model() Model { return *c.model }
+
+// Classify answers what is in an encoded picture: all classes, the most probable
+// first. Its errors are *picture.Error, or ctx's.
+func (c *Classifier) Classify(ctx context.Context, data []byte) ([]Prediction, error) {
+	features, err := c.Embed(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	logits, err := c.head.Logits(ctx, features)
+	if err != nil {
+		return nil, err
+	}
+	predictions := slices.Clone(c.classes)
+	for i, p := range Softmax(logits) {
+		predictions[i].Probability, predictions[i].Logit = p, logits[i]
+	}
+	slices.SortStableFunc(predictions, func(a, b Prediction) int {
+		switch {
+		case a.Logit > b.Logit:
+			return -1
+		case a.Logit < b.Logit:
+			return 1
+		}
+		return 0
+	})
+	return predictions, nil
+}

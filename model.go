@@ -1,0 +1,145 @@
+package garb
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"garb/backbone"
+	"garb/picture"
+	"garb/tensor"
+)
+
+// FormatVersion is the version of model files that this code writes and reads.
+const FormatVersion = 1
+
+// metadataKey is where a safetensors file has the Model, as JSON.
+const metadataKey = "garb"
+
+// Model is everything that an answer depends on, but the weights: what a model
+// file says of itself. Its file is one safetensors file with the head's tensors,
+// backbone.ClassifierName + "/kernel" [features classes] and "/bias" [classes],
+// and, unless BackboneDigest is set, those of the backbone.
+type Model struct {
+	Format       int    `json:"format"`
+	Architecture string `json:"architecture"` // of the backbone
+	// BackboneDigest says that the backbone's weights are not in the file but are
+	// those built in (or pulled) that have this digest.
+	BackboneDigest string       `json:"backbone_digest,omitempty"`
+	Classes        []string     `json:"classes"` // in the order of the logits
+	Preprocessing  picture.Spec `json:"preprocessing"`
+	Training       *Training    `json:"training,omitempty"`
+	// Golden are logits that the model must give, on the CPU at hand, to be used.
+	Golden []Golden `json:"golden,omitempty"`
+}
+
+// Training is the record of how a model came about.
+type Training struct {
+	Garb         string    `json:"garb"`        // version
+	DataDigest   string    `json:"data_digest"` // of all pictures and their classes
+	Pictures     [3]int    `json:"pictures"`    // train, validation, test
+	Seed         uint64    `json:"seed"`
+	LearningRate float64   `json:"learning_rate"`
+	Batch        int       `json:"batch"`
+	Epochs       int       `json:"epochs"` // that were to be run
+	Epoch        int       `json:"epoch"`  // that this is
+	Accuracy     float64   `json:"accuracy"`
+	Validation   float64   `json:"validation_accuracy"`
+	Test         *float64  `json:"test_accuracy,omitempty"`
+	Date         time.Time `json:"date,omitzero"`
+}
+
+// Golden is a drawn picture, by its number (see GoldenPicture), and its logits.
+type Golden struct {
+	Picture int       `json:"picture"`
+	Logits  []float32 `json:"logits"`
+}
+
+// goldenTolerance is how far a logit may be from the golden one, relative to
+// 1 + its size. The portable kernels and the assembly differ by 1e-5 after some
+// sixty layers; another preprocessing, a wrong weight or class order by more
+// than 1e-2.
+const goldenTolerance = 1e-3
+
+// GoldenPicture draws picture n: colours, edges and fine texture that touch every
+// part of the preprocessing, the same on every machine.
+func GoldenPicture(n int) *picture.RGB {
+	const width, height = 160, 200
+	p := &picture.RGB{Width: width, Height: height, Pix: make([]uint8, 0, 3*width*height)}
+	for y := range height {
+		for x := range width {
+			r, g, b := x*255/width, y*255/height, (x+y)*3%256
+			if dx, dy := x-80+10*n, y-100; dx*dx+dy*dy < 45*45 { // a disc
+				r, b = 255-r, (x*y+17*n)%256
+			}
+			if x%32 < 4*(n+1)%16 { // stripes
+				g = 255 - g
+			}
+			p.Pix = append(p.Pix, uint8(r), uint8(g), uint8(b))
+		}
+	}
+	return p
+}
+
+// validate reports what makes a model unusable.
+func (m *Model) validate() error {
+	if m.Format != FormatVersion {
+		return fmt.Errorf("its format is version %d, and this garb reads version %d: use the garb that it was made with, or a newer one", m.Format, FormatVersion)
+	}
+	if _, err := backbone.Lookup(m.Architecture); err != nil {
+		return err
+	}
+	if len(m.Classes) == 0 {
+		return errors.New("it has no classes")
+	}
+	if sorted := slices.Sorted(slices.Values(m.Classes)); len(slices.Compact(sorted)) != len(m.Classes) || sorted[0] == "" {
+		return errors.New("it has a class twice, or one without a name")
+	}
+	for _, g := range m.Golden {
+		if len(g.Logits) != len(m.Classes) || g.Picture < 0 || g.Picture > 15 {
+			return errors.New("its golden logits do not belong to its classes")
+		}
+	}
+	return m.Preprocessing.Validate()
+}
+
+// decodeModel reads the Model out of a file's metadata. ok is false if there is
+// none: then it is a file of weights.
+func decodeModel(f *tensor.File) (m *Model, ok bool, err error) {
+	text, ok := f.Metadata[metadataKey]
+	if !ok {
+		return nil, false, nil
+	}
+	m = &Model{}
+	if err := json.Unmarshal([]byte(text), m); err != nil {
+		return nil, true, fmt.Errorf("its description cannot be read: %w", err)
+	}
+	return m, true, m.validate()
+}
+
+// Save writes a model file, all or nothing. tensors are the head's, and the
+// backbone's if m.BackboneDigest is empty. The golden logits must be there: see
+// Head.Golden.
+func (m *Model) Save(path string, tensors tensor.Map) error {
+	if err := m.validate(); err != nil {
+		return fmt.Errorf("model not saved: %w", err)
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("model not saved: %w", err)
+	}
+	return tensor.WriteFile(path, map[string]string{metadataKey: string(text)}, tensors, tensor.Float32)
+}
+
+// checkGolden compares logits with the golden ones.
+func checkGolden(g Golden, logits []float32) error {
+	for i, want := range g.Logits {
+		if d := math.Abs(float64(logits[i] - want)); !(d <= goldenTolerance*(1+math.Abs(float64(want)))) {
+			return fmt.Errorf("its answer to golden picture %d is off: logit %d is %v, not %v; the file is damaged or was made for another version", g.Picture, i, logits[i], want)
+		}
+	}
+	return nil
+}

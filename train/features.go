@@ -1,0 +1,165 @@
+package train
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"garb"
+	"garb/dataset"
+	"garb/picture"
+	"garb/tensor"
+	"garb/weights"
+)
+
+// features are the feature vectors of a split, with what they stand for.
+type features struct {
+	vectors [][]float32
+	labels  []int
+	digests []string // of the pictures
+	skipped []error
+}
+
+// cache keeps feature vectors between runs, in one file for each backbone and
+// preprocessing: a vector depends on these and on the picture's bytes, by whose
+// digest it is kept.
+type cache struct {
+	path    string
+	count   int // of values in a vector
+	mu      sync.Mutex
+	vectors map[string][]float32
+	changed bool
+}
+
+// openCache opens the cache of a backbone and preprocessing. A file that cannot be
+// read is no loss: the features are computed again.
+func openCache(e *garb.Extractor, weightsDigest string) (*cache, error) {
+	home, err := weights.Home()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := json.Marshal(e.Spec())
+	if err != nil {
+		return nil, err
+	}
+	key := sha256.Sum256(fmt.Appendf(nil, "features 1\n%s\n%s\n", weightsDigest, spec))
+	c := &cache{
+		path:  filepath.Join(home, "features", fmt.Sprintf("%x.safetensors", key[:8])),
+		count: e.FeatureCount(), vectors: map[string][]float32{},
+	}
+	f, err := tensor.ReadFile(c.path)
+	if err != nil {
+		return c, nil
+	}
+	all, err := f.Tensor("features")
+	digests := strings.Fields(f.Metadata["digests"])
+	if err != nil || len(all.Data) != len(digests)*c.count {
+		return c, nil
+	}
+	for i, d := range digests {
+		c.vectors[d] = all.Data[i*c.count:][:c.count]
+	}
+	return c, nil
+}
+
+func (c *cache) get(digest string) ([]float32, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.vectors[digest]
+	return v, ok
+}
+
+func (c *cache) put(digest string, v []float32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.vectors[digest], c.changed = v, true
+}
+
+// save writes the cache, if there is anything new.
+func (c *cache) save() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.changed {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
+		return err
+	}
+	all := tensor.New(len(c.vectors), c.count)
+	digests := make([]string, 0, len(c.vectors))
+	for d, v := range c.vectors {
+		copy(all.Data[len(digests)*c.count:], v)
+		digests = append(digests, d)
+	}
+	c.changed = false
+	return tensor.WriteFile(c.path, map[string]string{"digests": strings.Join(digests, " ")}, tensor.Map{"features": all}, tensor.Float32)
+}
+
+// compute returns the feature vectors of a set, on all cores. Pictures that cannot
+// be read are skipped. done is called for each picture.
+func compute(ctx context.Context, e *garb.Extractor, c *cache, set *dataset.Set, done func()) (*features, error) {
+	type result struct {
+		vector []float32
+		digest string
+		err    error
+	}
+	results := make([]result, len(set.Samples))
+	var wait sync.WaitGroup
+	next := make(chan int)
+	for range runtime.GOMAXPROCS(0) {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			for i := range next {
+				r := &results[i]
+				data, err := set.Samples[i].Read(e.Limits())
+				if err == nil {
+					r.digest = fmt.Sprintf("%x", sha256.Sum256(data))
+					var ok bool
+					if r.vector, ok = c.get(r.digest); !ok {
+						if r.vector, err = e.Embed(ctx, data); err == nil {
+							c.put(r.digest, r.vector)
+						} else {
+							err = fmt.Errorf("%s: %w", set.Samples[i].Path, err)
+						}
+					}
+				}
+				r.err = err
+				done()
+			}
+		}()
+	}
+	for i := range set.Samples {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- i
+	}
+	close(next)
+	wait.Wait()
+	// What was computed before an interruption is kept for the next run.
+	if err := errors.Join(ctx.Err(), c.save()); err != nil {
+		return nil, err
+	}
+	f := &features{}
+	for i, r := range results {
+		if r.err != nil {
+			if picture.KindOf(r.err) == "" {
+				return nil, r.err // not the picture's fault
+			}
+			f.skipped = append(f.skipped, r.err)
+			continue
+		}
+		f.vectors = append(f.vectors, r.vector)
+		f.labels = append(f.labels, set.Samples[i].Label)
+		f.digests = append(f.digests, r.digest)
+	}
+	return f, nil
+}
