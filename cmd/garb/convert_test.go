@@ -147,7 +147,7 @@ func TestModelsList(t *testing.T) {
 	if states["efficientnet-lite0"] != "built in" || states["xception"] != "not pulled" {
 		t.Errorf("states %v", states)
 	}
-	if out, _, err := execute(t, newModelsCommand(), "list"); err != nil || !strings.Contains(out, "xception            xception            not pulled") {
+	if out, _, err := execute(t, newModelsCommand(), "list"); err != nil || !strings.Contains(out, "xception            weights  xception            not pulled") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -185,9 +185,10 @@ func TestModelsPull(t *testing.T) {
 		{[]string{"pull", "resnet"}, "xception"},
 		{[]string{"pull", "xception", "--from", "a", "--url", "b"}, "from url"},
 		{[]string{"push"}, "list, pull and show"},
-		{[]string{"show"}, "one name or file"},
+		{[]string{"show"}, "one name, file or run"},
 		{[]string{"show", "xception"}, "garb models pull xception"},
 		{[]string{"show", "none.safetensors"}, "no such file"},
+		{[]string{"show", t.TempDir()}, "checkpoints"},
 	} {
 		if _, _, err := execute(t, newModelsCommand(), test.args...); err == nil || !strings.Contains(err.Error(), test.text) {
 			t.Errorf("%q: error %v, want one with %q", test.args, err, test.text)
@@ -200,7 +201,7 @@ func TestModelsShow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"efficientnet-lite0 with its top", "224×224 RGB", "(x − 127) / 128", "4,694,024 in 247 tensors", "float16, 9.4 MB", "sha256:", "Apache-2.0"} {
+	for _, text := range []string{"efficientnet-lite0 with its top", "224×224 RGB", "(x − 127) / 128", "4,694,024", "247 tensors, float16, 9.4 MB", "sha256:", "Apache-2.0"} {
 		if !strings.Contains(out, text) {
 			t.Errorf("%q is not in\n%s", text, out)
 		}
@@ -208,6 +209,11 @@ func TestModelsShow(t *testing.T) {
 	out, _, err = execute(t, newModelsCommand(), "show", "efficientnet-lite0", "--json")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for model, text := range map[string]string{"clothing": "t-shirt", "imagenet": "4,694,024"} {
+		if out, _, err := execute(t, newModelsCommand(), "show", model); err != nil || !strings.Contains(out, text) {
+			t.Errorf("%s: %v\n%s", model, err, out)
+		}
 	}
 	var d description
 	if err := json.Unmarshal([]byte(out), &d); err != nil || d.Parameters != 4_694_024 || d.Architecture != "efficientnet-lite0" || d.Input.Width != 224 {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -15,7 +17,9 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
+	"garb"
 	"garb/backbone"
+	"garb/picture"
 	"garb/tensor"
 	"garb/weights"
 )
@@ -57,17 +61,26 @@ func newModelsListCommand() *cobra.Command {
 // modelState is a line of `models list`.
 type modelState struct {
 	weights.Source
+	Kind  string `json:"kind"`  // "model", which classifies, or "weights", to train on
 	State string `json:"state"` // "built in", "pulled", "not pulled"
 	Path  string `json:"path,omitempty"`
 }
 
+// builtInModels are the models in the binary, as sources of their own.
+var builtInModels = []weights.Source{
+	{Name: garb.Clothing, Architecture: "efficientnet-lite0", BuiltIn: true, Licence: "Apache-2.0",
+		Description: "garments, 10 classes", Origin: "garb train"},
+	{Name: garb.ImageNet, Architecture: "efficientnet-lite0", BuiltIn: true, WithTop: true, Licence: "Apache-2.0",
+		Description: "ImageNet, 1000 classes", Origin: "the weights efficientnet-lite0"},
+}
+
 func listModels(out io.Writer, asJSON bool) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if !asJSON {
-		fmt.Fprintln(table, "NAME\tNETWORK\tSTATE\tLICENCE\tWHAT")
+	var all []modelState
+	for _, s := range builtInModels {
+		all = append(all, modelState{Source: s, Kind: "model", State: "built in"})
 	}
 	for _, s := range weights.Sources() {
-		m := modelState{Source: s, State: "built in"}
+		m := modelState{Source: s, Kind: "weights", State: "built in"}
 		if !s.BuiltIn {
 			path, err := s.Path()
 			if err != nil {
@@ -78,13 +91,20 @@ func listModels(out io.Writer, asJSON bool) error {
 				m.State, m.Path = "pulled", path
 			}
 		}
-		if asJSON {
+		all = append(all, m)
+	}
+	if asJSON {
+		for _, m := range all {
 			if err := json.NewEncoder(out).Encode(m); err != nil {
 				return err
 			}
-			continue
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", m.Name, m.Architecture, m.State, m.Licence, m.Description)
+		return nil
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NAME\tKIND\tNETWORK\tSTATE\tLICENCE\tWHAT")
+	for _, m := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Kind, m.Architecture, m.State, m.Licence, m.Description)
 	}
 	return table.Flush()
 }
@@ -151,11 +171,10 @@ func pullable() []string {
 }
 
 func showPulled(out io.Writer, s weights.Source, path string, asJSON bool) error {
-	d, err := describe(path, func() (*tensor.File, error) { return tensor.ReadFile(path) })
+	d, err := describe(s.Name)
 	if err != nil {
 		return err
 	}
-	d.Name = s.Name
 	if asJSON {
 		return json.NewEncoder(out).Encode(d)
 	}
@@ -216,18 +235,19 @@ func (p *downloadProgress) finish(complete bool) {
 func newModelsShowCommand() *cobra.Command {
 	var asJSON bool
 	command := &cobra.Command{
-		Use:   "show NAME|FILE",
-		Short: "Describe weights: network, input, parameters, digest, licence",
-		Example: `  garb models show efficientnet-lite0
-  garb models show runs/first/checkpoints/first_07_0.853.safetensors --json`,
+		Use:   "show NAME|FILE|RUN",
+		Short: "Describe a model or weights: network, input, parameters, digest, licence",
+		Example: `  garb models show clothing
+  garb models show efficientnet-lite0
+  garb models show runs/first --json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return fmt.Errorf("show needs one name or file, not %d", len(args))
+				return fmt.Errorf("show needs one name, file or run, not %d", len(args))
 			}
 			return nil
 		},
 		RunE: func(command *cobra.Command, args []string) error {
-			d, err := describe(args[0], func() (*tensor.File, error) { return weights.Open(args[0]) })
+			d, err := describe(args[0])
 			if err != nil {
 				return err
 			}
@@ -245,33 +265,62 @@ func newModelsShowCommand() *cobra.Command {
 type description struct {
 	Name         string            `json:"name"`
 	Architecture string            `json:"architecture,omitempty"` // "" if the tensors are no backbone's
-	WithTop      bool              `json:"with_top"`
-	Input        *inputDescription `json:"input,omitempty"`
+	WithTop      bool              `json:"with_top"`               // of weights: with the network's own top
+	Input        *picture.Spec     `json:"input,omitempty"`
 	Parameters   int               `json:"parameters"`
-	Tensors      int               `json:"tensors"`
-	Stored       []string          `json:"stored"` // float32, float16
-	Bytes        int               `json:"bytes"`
 	Digest       string            `json:"digest"`
 	Licence      string            `json:"licence,omitempty"`
 	Origin       string            `json:"origin,omitempty"`
+	Classes      []string          `json:"classes,omitempty"` // of a model
+	Training     *garb.Training    `json:"training,omitempty"`
+	Tensors      int               `json:"tensors,omitempty"` // of a file of weights
+	Stored       []string          `json:"stored,omitempty"`  // float32, float16
+	Bytes        int               `json:"bytes,omitempty"`
 	Metadata     map[string]string `json:"metadata,omitempty"`
 }
 
-// inputDescription is the preprocessing that the weights expect.
-type inputDescription struct {
-	Width  int        `json:"width"`
-	Height int        `json:"height"`
-	Filter string     `json:"filter"`
-	Mean   [3]float32 `json:"mean"`
-	Std    [3]float32 `json:"std"`
-}
-
-func describe(name string, open func() (*tensor.File, error)) (*description, error) {
-	f, err := open()
+// describe describes weights or a model. Names of weights are not those of
+// models; a file or folder is a model if it says so.
+func describe(reference string) (*description, error) {
+	if s, ok := weights.Lookup(reference); ok {
+		d, err := describeWeights(reference)
+		if err == nil {
+			d.Licence, d.Origin = s.Licence, s.Origin
+		}
+		return d, err
+	}
+	m, err := garb.Open(reference, garb.Options{})
+	if info, statErr := os.Stat(reference); errors.Is(err, garb.ErrNotModel) && statErr == nil && !info.IsDir() {
+		return describeWeights(reference)
+	}
 	if err != nil {
 		return nil, err
 	}
-	d := &description{Name: name, Tensors: len(f.Names()), Bytes: f.Size(), Digest: f.Digest(), Metadata: f.Metadata}
+	about := m.Model()
+	a, err := backbone.Lookup(about.Architecture)
+	if err != nil {
+		return nil, err
+	}
+	d := &description{
+		Name: m.Name(), Architecture: a.Name, Input: &about.Preprocessing,
+		Digest: m.Digest(), Classes: m.Classes(), Training: about.Training,
+	}
+	d.Parameters = a.Features(about.Preprocessing.Height, about.Preprocessing.Width).ParamCount() +
+		(a.FeatureCount+1)*len(d.Classes)
+	for _, s := range builtInModels {
+		if s.Name == reference {
+			d.Licence, d.Origin = s.Licence, s.Origin
+		}
+	}
+	return d, nil
+}
+
+func describeWeights(reference string) (*description, error) {
+	f, err := weights.Open(reference)
+	if err != nil {
+		return nil, err
+	}
+	d := &description{Name: reference, Tensors: len(f.Names()), Bytes: f.Size(), Digest: f.Digest(), Metadata: f.Metadata}
 	for _, n := range f.Names() {
 		d.Parameters += tensor.Len(f.Shape(n))
 		if stored := dtypeNames[f.DType(n)]; !slices.Contains(d.Stored, stored) {
@@ -284,10 +333,7 @@ func describe(name string, open func() (*tensor.File, error)) (*description, err
 		if err != nil {
 			return nil, err
 		}
-		d.Input = &inputDescription{a.Spec.Width, a.Spec.Height, fmt.Sprint(a.Spec.Filter), a.Spec.Mean, a.Spec.Std}
-	}
-	if s, ok := weights.Lookup(name); ok {
-		d.Licence, d.Origin = s.Licence, s.Origin
+		d.Input = &a.Spec
 	}
 	return d, nil
 }
@@ -298,30 +344,39 @@ func (d *description) print(out io.Writer) error {
 		fmt.Fprintf(table, "%s\t%s\n", what, fmt.Sprintf(format, args...))
 	}
 	row("name", "%s", d.Name)
-	if d.Architecture != "" {
+	switch {
+	case d.Classes != nil:
+		row("network", "%s", d.Architecture)
+	case d.Architecture != "":
 		row("network", "%s", networkText(d.Architecture, d.WithTop))
 	}
 	if i := d.Input; i != nil {
-		row("input", "%d×%d RGB, %s, (x − %v) / %v", i.Width, i.Height, i.Filter, i.Mean[0], i.Std[0])
+		row("input", "%d×%d RGB, %v, (x − %v) / %v", i.Width, i.Height, i.Filter, i.Mean[0], i.Std[0])
 	}
-	row("parameters", "%s in %d tensors", grouped(d.Parameters), d.Tensors)
-	row("stored", "%s, %.1f MB", strings.Join(d.Stored, " and "), float64(d.Bytes)/1e6)
+	row("parameters", "%s", grouped(d.Parameters))
+	switch n := len(d.Classes); {
+	case n > 20:
+		row("classes", "%d", n)
+	case n > 0:
+		row("classes", "%s", strings.Join(d.Classes, ", "))
+	}
+	if t := d.Training; t != nil {
+		row("trained", "by garb %s on %d pictures, epoch %d of %d", t.Garb, t.Pictures[0], t.Epoch, t.Epochs)
+		row("accuracy", "%.3f on %d validation pictures", t.Validation, t.Pictures[1])
+		if t.Test != nil {
+			row("", "%.3f on %d test pictures", *t.Test, t.Pictures[2])
+		}
+	}
+	if len(d.Stored) > 0 {
+		row("stored", "%d tensors, %s, %.1f MB", d.Tensors, strings.Join(d.Stored, " and "), float64(d.Bytes)/1e6)
+	}
 	row("digest", "%s", d.Digest)
 	if d.Licence != "" {
 		row("licence", "%s", d.Licence)
 		row("origin", "%s", d.Origin)
 	}
-	for _, key := range sortedKeys(d.Metadata) {
+	for _, key := range slices.Sorted(maps.Keys(d.Metadata)) {
 		row("· "+key, "%.200s", d.Metadata[key])
 	}
 	return table.Flush()
-}
-
-func sortedKeys(m map[string]string) []string {
-	var keys []string
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }
