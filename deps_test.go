@@ -37,8 +37,13 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"backbone", "picture nn", ""},
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
 	{"weights", "internal/safefile tensor backbone keras", ""},
+	{".", "tensor picture nn backbone weights", ""},
+	{"dataset", "picture", ""},
+	{"evaluate", "picture . dataset", ""},
+	{"train", "internal/safefile tensor picture backbone weights . dataset", ""},
+	{"cmd/garb", "internal/safefile internal/kernel tensor picture backbone weights . dataset evaluate train",
+		"github.com/spf13/cobra github.com/vbauerster/mpb/v8 golang.org/x/term"},
 	{"bench", "internal/kernel tensor picture nn backbone weights", "golang.org/x/sys"},
-	{".", "", ""},
 }
 
 // testModules are the modules that only tests import.
