@@ -14,6 +14,7 @@
 package hdf5
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -373,8 +374,12 @@ func textAt(data []byte, offset uint64) (string, bool) {
 	if offset > uint64(len(data)) {
 		return "", false
 	}
-	text, _, ended := strings.Cut(string(data[offset:min(uint64(len(data)), offset+maxNameBytes)]), "\x00")
-	return text, ended
+	data = data[offset:min(uint64(len(data)), offset+maxNameBytes)]
+	end := bytes.IndexByte(data, 0)
+	if end < 0 {
+		return "", false
+	}
+	return string(data[:end]), true
 }
 
 // maxNameBytes bounds a member's name; Keras's are below 100.
