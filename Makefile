@@ -5,15 +5,15 @@ SHELL = bash
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Packages where goroutines share memory.
-RACE = . ./nn ./picture ./train
+RACE = . ./nn ./picture ./train ./cmd/garb
 FUZZTIME ?= 30s
 # Of bench: a regular expression over the names of rows, and turns of each side.
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check build bench fuzz generate format vet staticcheck modules generated layout test test-purego test-race
+.PHONY: check build bench fuzz generate format vet staticcheck modules generated layout test test-purego test-avx2 test-race
 
-check: format vet staticcheck modules generated layout test test-purego test-race
+check: format vet staticcheck modules generated layout test test-purego test-avx2 test-race
 
 # One static binary.
 build:
@@ -70,6 +70,11 @@ test:
 
 test-purego:
 	go test -tags purego ./...
+
+# The kernels' own tests run every level; these are answers at one that is not the
+# best here.
+test-avx2:
+	GARB_CPU=avx2 go test . ./nn ./cmd/garb
 
 test-race:
 	go test -race $(RACE)
