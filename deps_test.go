@@ -43,6 +43,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"train", "internal/safefile tensor picture backbone weights . dataset", ""},
 	{"cmd/garb", "internal/safefile internal/kernel tensor picture backbone weights . dataset evaluate train",
 		"github.com/spf13/cobra github.com/vbauerster/mpb/v8 golang.org/x/term"},
+	{"bench/reduction", "picture . dataset", "golang.org/x/image"},
 	{"bench", "internal/kernel tensor picture nn backbone weights", "golang.org/x/sys"},
 }
 

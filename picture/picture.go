@@ -46,7 +46,7 @@ func Decode(ctx context.Context, data []byte, l Limits) (*RGB, error) {
 //
 // At reduced scale (see Reduction) the picture has lost detail finer than what
 // remains after the resize, so values differ from those of Decode and Tensor by a
-// few levels at most edges; README of bench has what that does to answers.
+// few levels at most edges; bench/README.md has what that does to answers.
 func (s Spec) Load(ctx context.Context, data []byte, l Limits, dst []float32) (Info, error) {
 	ctx, cancel := l.deadline(ctx)
 	defer cancel()
