@@ -1,0 +1,22 @@
+#!/bin/sh
+# Copies the decoders and their licences out of the Go modules that publish them, byte
+# for byte; `go generate` runs it. The digests that are expected are in SHA256SUMS.
+set -eu
+cd "$(dirname "$0")"
+folder() { go mod download -json "$1" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p'; }
+avif=$(folder github.com/gen2brain/avif@v0.4.4)
+heic=$(folder github.com/gen2brain/heic@v0.4.5)
+put() { cp "$1" "$2" && chmod 644 "$2"; }
+mkdir -p wasm
+put "$avif/lib/decode.wasm.gz" wasm/avif.wasm.gz
+put "$heic/lib/heif.wasm.gz" wasm/heic.wasm.gz
+put "$avif/LICENSE" wasm/LICENSE.gen2brain
+put "$avif/lib/LICENSE.libavif" wasm/LICENSE.libavif
+put "$avif/lib/LICENSE.aom" wasm/LICENSE.aom
+put "$heic/lib/LICENSE.libheif" wasm/LICENSE.libheif
+put "$heic/lib/LICENSE.libde265" wasm/LICENSE.libde265
+put "$avif/testdata/test8.avif" testdata/test8.avif
+put "$avif/testdata/test10.avif" testdata/test10.avif
+put "$heic/testdata/test8.heic" testdata/test8.heic
+put "$heic/testdata/test12.heic" testdata/test12.heic
+sha256sum -c SHA256SUMS
