@@ -218,7 +218,7 @@ func findBackbone(m *Model) (*tensor.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("its backbone %s is not at hand: %w", m.Architecture, err)
 	}
-	if digest := f.Digest(); digest != m.BackboneDigest {
+	if digest := weights.Digest(m.Architecture, f); digest != m.BackboneDigest {
 		return nil, fmt.Errorf("its backbone %s has the digest %s, and the one at hand %s: it was trained with other weights", m.Architecture, m.BackboneDigest, digest)
 	}
 	return f, nil
@@ -249,7 +249,7 @@ func openImageNet(o Options) (*Classifier, error) {
 		classes[i] = Prediction{Class: c.Name, WNID: c.WNID, Index: &named[i].Index}
 		m.Classes = append(m.Classes, c.Name)
 	}
-	return &Classifier{e, ImageNet, f.Digest(), classes, head, m}, nil
+	return &Classifier{e, ImageNet, weights.Digest(imageNetBackbone, f), classes, head, m}, nil
 }
 
 // Name returns the model's name: that of a built-in model, or of the file without

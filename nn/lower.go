@@ -294,7 +294,7 @@ func allFinite(values []float32) bool {
 
 // affine returns what a batch-norm does after a layer with the given bias:
 // out = scale·x + shift. Without batch-norm scale is nil, and shift the bias.
-func affine(s *step, w Weights, bias []float32) (scale []float64, shift []float32, err error) {
+func affine(s *step, w Weights, bias []float32) (scale, shift []float32, err error) {
 	if s.norm == nil {
 		return nil, bias, nil
 	}
@@ -305,24 +305,25 @@ func affine(s *step, w Weights, bias []float32) (scale []float64, shift []float3
 		}
 	}
 	gamma, beta, mean, variance := p[0], p[1], p[2], p[3]
-	scale, shift = make([]float64, len(gamma)), make([]float32, len(gamma))
+	scale, shift = make([]float32, len(gamma)), make([]float32, len(gamma))
 	for c := range gamma {
-		if v := float64(variance[c]) + s.epsilon; v > 0 {
-			scale[c] = float64(gamma[c]) / math.Sqrt(v)
-		} else {
+		v := float64(variance[c]) + s.epsilon
+		if !(v > 0) {
 			return nil, nil, &WeightError{s.norm.params[3].Name, "holds a variance that is not positive", nil}
 		}
+		factor := float64(gamma[c]) / math.Sqrt(v)
+		scale[c] = float32(factor)
 		before := -float64(mean[c])
 		if bias != nil {
 			before += float64(bias[c])
 		}
-		shift[c] = float32(float64(beta[c]) + before*scale[c])
+		shift[c] = float32(float64(beta[c]) + before*factor)
 	}
 	return scale, shift, nil
 }
 
 // kernelAndAffine reads a layer's kernel and what is added and multiplied after it.
-func kernelAndAffine(n *node, s *step, w Weights) (values []float32, scale []float64, shift []float32, err error) {
+func kernelAndAffine(n *node, s *step, w Weights) (values, scale, shift []float32, err error) {
 	if values, err = fetch(w, n.params[0]); err != nil {
 		return
 	}
@@ -343,7 +344,7 @@ func loadMatrix(n *node) func(*step, Weights) error {
 		if err != nil {
 			return err
 		}
-		s.matrix, s.bias = matrix(values, s.depth, s.columns, scale), shift
+		s.matrix, s.bias = kernel.Pack(values, s.depth, s.columns, scale), shift
 		return nil
 	}
 }
@@ -357,7 +358,7 @@ func loadDepthwise(n *node) func(*step, Weights) error {
 		s.taps, s.bias = slices.Clone(values), shift
 		for i := range s.taps {
 			if scale != nil {
-				s.taps[i] = float32(float64(s.taps[i]) * scale[i%s.channels])
+				s.taps[i] *= scale[i%s.channels]
 			}
 		}
 		return nil
@@ -370,9 +371,6 @@ func loadScale(s *step, w Weights) error {
 	if err != nil {
 		return err
 	}
-	s.taps, s.bias = make([]float32, len(scale)), shift
-	for c, v := range scale {
-		s.taps[c] = float32(v)
-	}
+	s.taps, s.bias = scale, shift
 	return nil
 }

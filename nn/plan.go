@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"sync"
 
-	"garb/internal/kernel"
 	"garb/tensor"
 )
 
@@ -222,18 +221,4 @@ func (p *Plan) Run(ctx context.Context, input, output []float32) error {
 		p.teams.Put(t)
 	}
 	return err
-}
-
-// matrix packs a kernel of rows × columns with its columns scaled.
-func matrix(values []float32, rows, columns int, scale []float64) *kernel.Matrix {
-	if scale == nil {
-		return kernel.Pack(values, rows, columns)
-	}
-	scaled := make([]float32, len(values))
-	for i := range rows {
-		for j, s := range scale {
-			scaled[i*columns+j] = float32(float64(values[i*columns+j]) * s)
-		}
-	}
-	return kernel.Pack(scaled, rows, columns)
 }

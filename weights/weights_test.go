@@ -50,6 +50,9 @@ func TestBuiltIn(t *testing.T) {
 	if _, ok := BuiltIn("xception"); ok {
 		t.Error("xception is built in")
 	}
+	if got := f.Digest(); got != builtInDigest {
+		t.Errorf("the digest is %s, not %s: models that refer to it will not open", got, builtInDigest)
+	}
 }
 
 // The built-in file is what `garb convert` makes of the original.

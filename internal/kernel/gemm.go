@@ -52,21 +52,39 @@ func (b *Matrix) panel(p int) (column, columns int, data []float32) {
 var panelColumns = [...]int{Generic: 16, AVX2: 16, AVX512: 32}
 
 func pack(b []float32, rows, columns int, level Level) *Matrix {
-	padded := func(columns int) int {
-		if level == Generic {
-			return columns
-		}
-		return (columns + 7) / 8 * 8
-	}
 	m := &Matrix{Rows: rows, Columns: columns, PanelColumns: panelColumns[level], level: level}
-	m.data = make([]float32, rows*padded(columns)) // a full panel has no padding
+	m.data = make([]float32, rows*m.padded(columns)) // a full panel has no padding
 	for p := range m.Panels() {
 		column, width, to := m.panel(p)
 		for k := range rows {
-			copy(to[k*padded(width):], b[k*columns+column:][:width])
+			copy(to[k*m.padded(width):], b[k*columns+column:][:width])
 		}
 	}
 	return m
+}
+
+// padded returns the length of a panel's row of the given columns.
+func (b *Matrix) padded(columns int) int {
+	if b.level == Generic {
+		return columns
+	}
+	return (columns + 7) / 8 * 8
+}
+
+// scaleColumns multiplies each column by its factor; nil is 1 for all.
+func (b *Matrix) scaleColumns(scale []float32) {
+	if scale == nil {
+		return
+	}
+	for p := range b.Panels() {
+		column, width, rows := b.panel(p)
+		for k := range b.Rows {
+			row := rows[k*b.padded(width):][:width]
+			for j, s := range scale[column:][:width] {
+				row[j] *= s
+			}
+		}
+	}
 }
 
 // Gemm is a matrix product with its epilogue:

@@ -279,7 +279,7 @@ func TestPackKeepsNothing(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		p := newProduct(shape{rows: 5, columns: 40, segments: 1, segmentLen: 6, aStride: 6})
 		want := p.run(t, l)
-		p.B = Pack(p.b, 6, 40)
+		p.B = Pack(p.b, 6, 40, nil)
 		clear(p.b)
 		for other := range levels() {
 			use(t, Level(other))
@@ -308,7 +308,7 @@ func TestGemmAllocatesNothing(t *testing.T) {
 func TestGemmPanics(t *testing.T) {
 	good := func() *product {
 		p := newProduct(shape{rows: 9, columns: 40, segments: 2, segmentLen: 6, aStride: 12, bias: true, residual: true})
-		p.B = Pack(p.b, 12, 40)
+		p.B = Pack(p.b, 12, 40, nil)
 		return p
 	}
 	good().Run(0, 9, 0, good().B.Panels())
@@ -352,7 +352,7 @@ func ExampleGemm() {
 	b := Pack([]float32{
 		1, 2, 3,
 		4, 5, 6,
-	}, 2, 3)
+	}, 2, 3, nil)
 	g := Gemm{
 		Dst: make([]float32, 2*3), DstStride: 3,
 		A: []float32{
@@ -384,7 +384,7 @@ func BenchmarkGemm(b *testing.B) {
 			g := Gemm{
 				Dst: make([]float32, rows*columns), DstStride: columns,
 				A: random(r, rows*depth), AStride: depth, Segments: 1, SegmentLen: depth,
-				B: Pack(random(r, depth*columns), depth, columns), Bias: random(r, columns), Activation: ReLU6,
+				B: Pack(random(r, depth*columns), depth, columns, nil), Bias: random(r, columns), Activation: ReLU6,
 				Scratch: make([]float32, ScratchLen(depth)),
 			}
 			each := max(1, 49152/depth/42) * 42 // rows that keep A in the second-level cache, as nn cuts them
@@ -412,7 +412,7 @@ func BenchmarkGemmConvolution(b *testing.B) {
 			g := Gemm{
 				Dst: make([]float32, c.out*c.columns), DstStride: c.columns,
 				AStride: c.stride * c.channels, Segments: 3, SegmentLen: 3 * c.channels, SegmentStride: line,
-				B: Pack(random(r, depth*c.columns), depth, c.columns), Bias: random(r, c.columns), Activation: ReLU6,
+				B: Pack(random(r, depth*c.columns), depth, c.columns, nil), Bias: random(r, c.columns), Activation: ReLU6,
 			}
 			for b.Loop() {
 				for y := range c.out {
@@ -429,4 +429,18 @@ func BenchmarkGemmConvolution(b *testing.B) {
 // additions and multiplications.
 func reportGFLOPS(b *testing.B, operations int) {
 	b.ReportMetric(float64(operations)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+}
+
+func TestPackScales(t *testing.T) {
+	// 37 columns: a full panel, and a part of one that is padded.
+	const rows, columns = 3, 37
+	b, scale := make([]float32, rows*columns), make([]float32, columns)
+	scaled := make([]float32, len(b))
+	for i := range b {
+		b[i], scale[i%columns] = float32(i+1), float32(i%columns)-4
+		scaled[i] = b[i] * scale[i%columns]
+	}
+	if !slices.Equal(Pack(b, rows, columns, scale).data, Pack(scaled, rows, columns, nil).data) {
+		t.Error("Pack with a scale is not Pack of the scaled matrix")
+	}
 }

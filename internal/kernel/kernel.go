@@ -52,11 +52,17 @@ func choose(name string, best Level) (Level, error) {
 	return best, fmt.Errorf("GARB_CPU=%s: the levels are generic, avx2 and avx512", name)
 }
 
-// Pack lays out b, a rows × columns matrix in row-major order, for Gemm. b is
-// not kept. It panics if b has another length.
-func Pack(b []float32, rows, columns int) *Matrix {
+// Pack lays out b, a rows × columns matrix in row-major order, for Gemm. Column j
+// is multiplied by scale[j], unless scale is nil. b is not kept. It panics if the
+// lengths do not fit.
+func Pack(b []float32, rows, columns int, scale []float32) *Matrix {
 	if len(b) != rows*columns {
 		panic("kernel: matrix to pack does not have rows × columns values")
 	}
-	return pack(b, rows, columns, level)
+	if scale != nil && len(scale) != columns {
+		panic("kernel: matrix to pack does not have one scale a column")
+	}
+	m := pack(b, rows, columns, level)
+	m.scaleColumns(scale)
+	return m
 }

@@ -199,5 +199,5 @@ func TestPause(t *testing.T) {
 }
 
 func TestPackPanics(t *testing.T) {
-	mustPanic(t, "rows × columns", func() { Pack(make([]float32, 5), 2, 3) })
+	mustPanic(t, "rows × columns", func() { Pack(make([]float32, 5), 2, 3, nil) })
 }
