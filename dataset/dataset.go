@@ -3,13 +3,16 @@
 package dataset
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"garb/picture"
 )
@@ -107,6 +110,29 @@ func OpenSplits(folder string) (*Splits, error) {
 		*part.set = set
 	}
 	return &s, nil
+}
+
+// Each calls do with the index of every sample, on all cores. When ctx ends it
+// begins no more, and returns ctx's error once those under way are done.
+func (s *Set) Each(ctx context.Context, do func(i int)) error {
+	next := make(chan int)
+	var wait sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wait.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range s.Samples {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- i
+	}
+	close(next)
+	wait.Wait()
+	return ctx.Err()
 }
 
 // Read reads a sample's encoded picture. Errors name the file.

@@ -5,9 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
-	"sync"
 
 	"garb"
 	"garb/dataset"
@@ -85,30 +83,14 @@ func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, 
 		}
 	}
 	answers := make([]answer, len(set.Samples))
-	var wait sync.WaitGroup
-	next := make(chan int)
-	for range runtime.GOMAXPROCS(0) {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
-			for i := range next {
-				answers[i] = ask(ctx, c, set, set.Samples[i], l)
-				if progress != nil {
-					progress(1)
-				}
-			}
-		}()
-	}
-	for i := range set.Samples {
-		if ctx.Err() != nil {
-			break
+	err := set.Each(ctx, func(i int) {
+		answers[i] = ask(ctx, c, set, set.Samples[i], l)
+		if progress != nil {
+			progress(1)
 		}
-		next <- i
-	}
-	close(next)
-	wait.Wait()
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	})
+	if err != nil {
+		return nil, err
 	}
 	return report(known, set, answers), nil
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 
@@ -102,6 +101,23 @@ func (c *cache) save() error {
 	return tensor.WriteFile(c.path, map[string]string{"digests": strings.Join(digests, " ")}, tensor.Map{"features": all}, tensor.Float32)
 }
 
+// computeOne returns the feature vector of a sample and its picture's digest.
+func computeOne(ctx context.Context, e *garb.Extractor, c *cache, s dataset.Sample) (vector []float32, digest string, err error) {
+	data, err := s.Read(e.Limits())
+	if err != nil {
+		return nil, "", err
+	}
+	digest = fmt.Sprintf("%x", sha256.Sum256(data))
+	if vector, ok := c.get(digest); ok {
+		return vector, digest, nil
+	}
+	if vector, err = e.Embed(ctx, data); err != nil {
+		return nil, digest, fmt.Errorf("%s: %w", s.Path, err)
+	}
+	c.put(digest, vector)
+	return vector, digest, nil
+}
+
 // compute returns the feature vectors of a set, on all cores. Pictures that cannot
 // be read are skipped. done is called for each picture.
 func compute(ctx context.Context, e *garb.Extractor, c *cache, set *dataset.Set, done func()) (*features, error) {
@@ -111,41 +127,13 @@ func compute(ctx context.Context, e *garb.Extractor, c *cache, set *dataset.Set,
 		err    error
 	}
 	results := make([]result, len(set.Samples))
-	var wait sync.WaitGroup
-	next := make(chan int)
-	for range runtime.GOMAXPROCS(0) {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
-			for i := range next {
-				r := &results[i]
-				data, err := set.Samples[i].Read(e.Limits())
-				if err == nil {
-					r.digest = fmt.Sprintf("%x", sha256.Sum256(data))
-					var ok bool
-					if r.vector, ok = c.get(r.digest); !ok {
-						if r.vector, err = e.Embed(ctx, data); err == nil {
-							c.put(r.digest, r.vector)
-						} else {
-							err = fmt.Errorf("%s: %w", set.Samples[i].Path, err)
-						}
-					}
-				}
-				r.err = err
-				done()
-			}
-		}()
-	}
-	for i := range set.Samples {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- i
-	}
-	close(next)
-	wait.Wait()
+	stopped := set.Each(ctx, func(i int) {
+		r := &results[i]
+		r.vector, r.digest, r.err = computeOne(ctx, e, c, set.Samples[i])
+		done()
+	})
 	// What was computed before an interruption is kept for the next run.
-	if err := errors.Join(ctx.Err(), c.save()); err != nil {
+	if err := errors.Join(stopped, c.save()); err != nil {
 		return nil, err
 	}
 	f := &features{}
