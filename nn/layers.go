@@ -148,7 +148,7 @@ func (b *Builder) Dense(name string, x Value, units int, options ...ConvOption) 
 		panic(fmt.Sprintf("nn: Dense %s of %d units needs a flat input, not %s", name, units, tensor.ShapeString(s)))
 	}
 	o := convSettings(options)
-	return b.add(name, dense{o.bias}, []int{units}, []Value{x},
+	return b.add(name, dense(o), []int{units}, []Value{x},
 		biasParams(o, units, Param{"kernel", []int{s[0], units}, true})...)
 }
 
