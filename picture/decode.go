@@ -3,6 +3,7 @@ package picture
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	"image/color"
 	"image/gif"
@@ -126,13 +127,15 @@ func overWhite(ctx context.Context, m image.Image, canvas image.Rectangle) (*RGB
 				rest := 255 - in[3]
 				out[0], out[1], out[2] = in[0]+rest, in[1]+rest, in[2]+rest
 			}
-		default:
+		case image.RGBA64Image: // all others of the decoders in use
 			for x := part.Min.X; x < part.Max.X; x, out = x+1, out[3:] {
 				// Premultiplied, 16 bits: what is missing to full cover is white.
-				r, g, b, a := m.At(x, y).RGBA()
-				rest := 0xffff - a
-				out[0], out[1], out[2] = uint8((r+rest)>>8), uint8((g+rest)>>8), uint8((b+rest)>>8)
+				c := m.RGBA64At(x, y)
+				rest := 0xffff - c.A
+				out[0], out[1], out[2] = uint8((c.R+rest)>>8), uint8((c.G+rest)>>8), uint8((c.B+rest)>>8)
 			}
+		default:
+			return nil, &Error{Unsupported, "a kind of its format that garb does not decode; save it as an ordinary JPEG or PNG", fmt.Errorf("pixels of type %T", m)}
 		}
 	}
 	return p, nil
