@@ -61,8 +61,9 @@ func newEmbedCommand() *cobra.Command {
 		Long: `Give the feature vector of each picture: what the network makes of it before its
 head decides. 1280 values for EfficientNet-Lite, 2048 for Xception.
 
-Without --out it prints one JSON object a line. With --out F.npy it writes an
-array of float32, one row for each picture in order, for numpy.load.`,
+It prints the beginning of each vector; with --json all of it, one object a line;
+with --out F.npy it writes an array of float32, one row for each picture in order,
+for numpy.load.`,
 		Example: `  garb embed --json photo.jpg
   garb embed --out features.npy wardrobe/
   garb embed --backbone xception --weights xception.safetensors --size 150 --resize nearest photo.jpg`,
@@ -88,11 +89,11 @@ array of float32, one row for each picture in order, for numpy.load.`,
 			if out != "" {
 				return embedToFile(c, e, all, out)
 			}
-			return embed(c, e, all)
+			return embed(c, e, all, asJSON)
 		},
 	}
 	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
-	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line (the default without --out)")
+	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line, with the whole vector")
 	command.Flags().StringVar(&out, "out", "", "write the vectors to this .npy file")
 	bare.add(command, "")
 	return command
@@ -131,18 +132,29 @@ type pictureEmbedding struct {
 	Embedding []float32 `json:"embedding"`
 }
 
-func embed(c *cobra.Command, e *garb.Extractor, all []source) error {
+// shownValues is how many values of a vector people are shown.
+const shownValues = 6
+
+func embed(c *cobra.Command, e *garb.Extractor, all []source, asJSON bool) error {
 	out := bufio.NewWriter(c.OutOrStdout())
 	defer out.Flush()
 	lines := json.NewEncoder(out)
 	failures := 0
 	err := eachEmbedding(c, e, all, func(a answered[[]float32]) error {
 		defer out.Flush()
-		if a.err != nil {
+		switch {
+		case a.err != nil && asJSON:
 			failures++
 			return lines.Encode(pictureError{a.source.name, failedBy(a.err)})
+		case a.err != nil:
+			failures++
+			complain(c.ErrOrStderr(), a.source.name, a.err)
+			return nil
+		case asJSON:
+			return lines.Encode(pictureEmbedding{a.source.name, a.value})
 		}
-		return lines.Encode(pictureEmbedding{a.source.name, a.value})
+		_, err := fmt.Fprintf(out, "%s: %d values, %.4f …\n", a.source.name, len(a.value), a.value[:min(shownValues, len(a.value))])
+		return err
 	})
 	if err != nil {
 		return err
