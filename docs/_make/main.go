@@ -31,11 +31,11 @@ func main() {
 <title>garb classify: a drawn T-shirt and the answer</title>
 <rect width="860" height="250" rx="10" fill="#1e2127"/>
 <image href="data:image/jpeg;base64,` + base64.StdEncoding.EncodeToString(pixels) + `" x="20" y="20" width="180" height="210" preserveAspectRatio="xMidYMid meet"/>
-<g font-family="ui-monospace,Menlo,Consolas,monospace" font-size="15" fill="#d7dae0" style="white-space:pre">
+<g font-family="ui-monospace,Menlo,Consolas,monospace" font-size="15" fill="#d7dae0">
 `)
 	lines := append([]string{"$ garb classify --top 3 " + picture, ""}, strings.Split(strings.TrimRight(string(printed), "\n"), "\n")...)
 	for i, line := range lines {
-		fmt.Fprintf(&b, "<text x=\"225\" y=\"%d\">%s</text>\n", 60+24*i, html.EscapeString(line))
+		fmt.Fprintf(&b, "<text style=\"white-space:pre\" x=\"225\" y=\"%d\">%s</text>\n", 60+24*i, html.EscapeString(line))
 	}
 	b.WriteString("</g>\n</svg>\n")
 	if err := os.WriteFile(out, []byte(b.String()), 0o644); err != nil {
