@@ -1,0 +1,333 @@
+package jpeg
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func files(t testing.TB) []string {
+	t.Helper()
+	list, err := filepath.Glob("testdata/*.jpg")
+	if err != nil || len(list) == 0 {
+		t.Fatal("no testdata", err)
+	}
+	return list
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestPixelsAreThoseOfPillow compares every pixel, at every scale that Pillow
+// offers, with those that testdata/make.py kept. There is no tolerance.
+func TestPixelsAreThoseOfPillow(t *testing.T) {
+	for _, path := range files(t) {
+		data := read(t, path)
+		m, err := png.Decode(bytes.NewReader(read(t, strings.TrimSuffix(path, ".jpg")+".png")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		left, compared := 0, 0
+		for _, scale := range []int{1, 2, 4, 8} {
+			pixels, width, height, err := Decode(context.Background(), data, scale)
+			if err != nil {
+				t.Errorf("%s at 1/%d: %v", path, scale, err)
+				continue
+			}
+			if left+width > m.Bounds().Dx() {
+				continue // Pillow did not go so far
+			}
+			for y := range height {
+				for x := range width {
+					r, g, b, _ := m.At(left+x, y).RGBA()
+					want := [3]byte{byte(r >> 8), byte(g >> 8), byte(b >> 8)}
+					if got := [3]byte(pixels[3*(y*width+x):]); got != want {
+						t.Fatalf("%s at 1/%d: pixel (%d, %d) is %v, want %v", path, scale, x, y, got, want)
+					}
+				}
+			}
+			left += width
+			compared++
+		}
+		if compared == 0 || left != m.Bounds().Dx() {
+			t.Errorf("%s: compared %d of %d columns", path, left, m.Bounds().Dx())
+		}
+	}
+}
+
+// TestPixelsAreThoseOfPillowOnPhotos does so for photos, with the peer itself.
+func TestPixelsAreThoseOfPillowOnPhotos(t *testing.T) {
+	python, folder := os.Getenv("GARB_PYTHON"), os.Getenv("GARB_DATA")
+	if python == "" || folder == "" {
+		t.Skip("set GARB_PYTHON and GARB_DATA to run this test (see .ci/run)")
+	}
+	photos, err := filepath.Glob(filepath.Join(folder, "test", "*", "*.jpg"))
+	if err != nil || len(photos) == 0 {
+		t.Fatal("no photos", err)
+	}
+	const script = `
+import sys
+from PIL import Image
+for path in sys.stdin.read().split("\n"):
+    sys.stdout.buffer.write(Image.open(path).convert("RGB").tobytes())
+`
+	var chosen []string
+	for i := 0; i < len(photos); i += 5 {
+		chosen = append(chosen, photos[i])
+	}
+	peer := exec.Command(python, "-c", script)
+	peer.Stdin = strings.NewReader(strings.Join(chosen, "\n"))
+	peer.Stderr = os.Stderr
+	all, err := peer.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range chosen {
+		pixels, width, height, err := Decode(context.Background(), read(t, path), 1)
+		if err != nil {
+			t.Fatal(path, err)
+		}
+		n := 3 * width * height
+		if len(all) < n || !bytes.Equal(pixels, all[:n]) {
+			t.Fatalf("%s: other pixels than Pillow's", path)
+		}
+		all = all[n:]
+	}
+	if len(all) != 0 {
+		t.Errorf("Pillow gave %d bytes more", len(all))
+	}
+}
+
+func TestReadHeader(t *testing.T) {
+	h, err := ReadHeader(read(t, "testdata/65x33-420-progressive.jpg"))
+	if want := (Header{65, 33, 3, true}); err != nil || h != want {
+		t.Errorf("%+v, %v; want %+v", h, err, want)
+	}
+}
+
+func TestCutsAreErrors(t *testing.T) {
+	for _, name := range []string{"17x9-420.jpg", "17x9-422-progressive.jpg", "17x9-restart.jpg", "17x9-cmyk.jpg"} {
+		data := read(t, filepath.Join("testdata", name))
+		for cut := range len(data) - 2 { // without the end marker all pixels may be there
+			_, _, _, err := Decode(context.Background(), data[:cut], 1)
+			var format FormatError
+			if !errors.As(err, &format) && !errors.Is(err, ErrUnsupported) {
+				// A sequential picture is whole once its last block is read.
+				if err == nil && cut > len(data)-6 {
+					continue
+				}
+				t.Fatalf("%s cut to %d of %d bytes: %v", name, cut, len(data), err)
+			}
+		}
+	}
+}
+
+// segment is a marker segment.
+func segment(marker byte, body ...byte) []byte {
+	n := len(body) + 2
+	return append([]byte{0xff, marker, byte(n >> 8), byte(n)}, body...)
+}
+
+func TestBrokenFiles(t *testing.T) {
+	start, end := []byte{0xff, markerSOI}, []byte{0xff, markerEOI}
+	frame := segment(markerSOF0, 8, 0, 8, 0, 8, 1, 1, 0x11, 0)
+	scan := segment(markerSOS, 1, 1, 0, 0, 63, 0)
+	table := segment(markerDHT, append(append([]byte{0}, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), 0)...)
+	cat := func(parts ...[]byte) []byte { return slices.Concat(parts...) }
+	for name, test := range map[string]struct {
+		data        []byte
+		unsupported bool
+	}{
+		"empty":                   {nil, false},
+		"only a start":            {start, false},
+		"no picture":              {cat(start, end), false},
+		"scan before frame":       {cat(start, scan, end), false},
+		"two frames":              {cat(start, frame, frame), false},
+		"a side of 0":             {cat(start, segment(markerSOF0, 8, 0, 0, 0, 8, 1, 1, 0x11, 0)), false},
+		"no tables":               {cat(start, frame, scan, end), false},
+		"no quantization":         {cat(start, frame, table, segment(markerDHT, append([]byte{0x10}, table[5:]...)...), scan, end), false},
+		"sampling factor 0":       {cat(start, segment(markerSOF0, 8, 0, 8, 0, 8, 1, 1, 0x01, 0)), false},
+		"component twice":         {cat(start, segment(markerSOF0, 8, 0, 8, 0, 8, 3, 1, 0x11, 0, 1, 0x11, 0, 2, 0x11, 0)), false},
+		"too many codes":          {cat(start, segment(markerDHT, append(append([]byte{0}, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), 1, 2, 3)...)), false},
+		"table cut":               {cat(start, segment(markerDHT, 0, 1)), false},
+		"quantization cut":        {cat(start, segment(markerDQT, 0, 1, 2)), false},
+		"unknown component":       {cat(start, frame, table, segment(markerSOS, 1, 9, 0, 0, 63, 0)), false},
+		"two components of one":   {cat(start, frame, segment(markerSOS, 2, 1, 0, 1, 0, 0, 63, 0)), false},
+		"segment past the end":    {cat(start, []byte{0xff, markerDQT, 0xff, 0xff, 1}), false},
+		"segment of length 1":     {cat(start, []byte{0xff, markerDQT, 0, 1}), false},
+		"arithmetic coding":       {cat(start, segment(0xc9, 8, 0, 8, 0, 8, 1, 1, 0x11, 0)), true},
+		"12 bits":                 {cat(start, segment(markerSOF1, 12, 0, 8, 0, 8, 1, 1, 0x11, 0)), true},
+		"two components":          {cat(start, segment(markerSOF0, 8, 0, 8, 0, 8, 2, 1, 0x11, 0, 2, 0x11, 0)), true},
+		"factors do not divide":   {cat(start, segment(markerSOF0, 8, 0, 8, 0, 8, 3, 1, 0x31, 0, 2, 0x21, 0, 3, 0x11, 0)), true},
+		"impossible progression":  {cat(start, segment(markerSOF2, 8, 0, 8, 0, 8, 1, 1, 0x11, 0), segment(markerSOS, 1, 1, 0, 5, 70, 0)), false},
+		"restart interval length": {cat(start, segment(markerDRI, 1)), false},
+	} {
+		_, _, _, err := Decode(context.Background(), test.data, 1)
+		var format FormatError
+		if errors.Is(err, ErrUnsupported) != test.unsupported || errors.As(err, &format) == test.unsupported {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestDecodeObeysItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, name := range []string{"65x33-420.jpg", "65x33-420-progressive.jpg"} {
+		if _, _, _, err := Decode(ctx, read(t, filepath.Join("testdata", name)), 1); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestScansAreBounded(t *testing.T) {
+	// A progressive picture whose first scan comes again and again.
+	data := read(t, "testdata/17x9-420-progressive.jpg")
+	begin := bytes.Index(data, []byte{0xff, markerSOS})
+	end := begin + 2
+	for data[end] != 0xff || data[end+1] == 0 {
+		end++
+	}
+	many := slices.Clone(data[:end])
+	for range maxScans {
+		many = append(many, data[begin:end]...)
+	}
+	if _, _, _, err := Decode(context.Background(), append(many, 0xff, markerEOI), 1); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("%d scans: %v", maxScans, err)
+	}
+}
+
+func TestDecodeAllocatesWhatItSays(t *testing.T) {
+	// A large picture of nothing: every block ends at once.
+	const side = 2048
+	counts := append([]byte{0}, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	data := slices.Concat([]byte{0xff, markerSOI},
+		segment(markerDQT, append([]byte{0}, bytes.Repeat([]byte{1}, 64)...)...),
+		segment(markerSOF0, 8, side>>8, side&255, side>>8, side&255, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0),
+		segment(markerDHT, append(slices.Clone(counts), 0)...),
+		segment(markerDHT, append(append([]byte{0x10}, counts[1:]...), 0)...),
+		segment(markerSOS, 3, 1, 0, 2, 0, 3, 0, 0, 63, 0),
+		make([]byte, side/8*side/8*3*2/8+1), []byte{0xff, markerEOI})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, _, _, err := Decode(context.Background(), data, 1); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	// 3 bytes for each pixel of the result, 1 for each sample, and some tables.
+	if got, most := after.TotalAlloc-before.TotalAlloc, uint64(side*side*6+1<<18); got > most {
+		t.Errorf("%d bytes allocated, at most %d expected", got, most)
+	}
+}
+
+func TestVectorsAreTheGenericCode(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 300 {
+		var block [64]int16
+		var quantization [64]int32
+		for i := range block {
+			if random.IntN(3) > 0 || round == 0 {
+				block[i] = int16(random.IntN(401) - 200)
+			}
+			quantization[i] = int32(random.IntN(30) + 1)
+		}
+		got, want := make([]byte, 100), make([]byte, 100)
+		transform8(&block, &quantization, want, 12)
+		transformVector(&block, &quantization, got, 12)
+		if !bytes.Equal(got, want) {
+			t.Fatalf("transform of %v: %v, want %v", block, got, want)
+		}
+	}
+	for n := 1; n < 100; n++ {
+		whole := (n + vectorSamples - 1) / vectorSamples * vectorSamples
+		samples := func() []byte {
+			s := make([]byte, whole)
+			for i := range s {
+				s[i] = byte(random.Uint32())
+			}
+			return s[:n]
+		}
+		near, far, third := samples(), samples(), samples()
+		gotSums, wantSums := make([]int16, whole+2), make([]int16, whole+2)
+		addRows(gotSums[1:], near, far)
+		addRowsGeneric(wantSums[1:], near, far)
+		if !slices.Equal(gotSums[1:n+1], wantSums[1:n+1]) {
+			t.Fatalf("%d sums: %v, want %v", n, gotSums, wantSums)
+		}
+		wantSums[0], wantSums[n+1] = wantSums[1], wantSums[n]
+		got, want := make([]byte, 2*whole), make([]byte, 2*whole)
+		expand(got, wantSums, n, 8, 7, 4)
+		expandGeneric(want, wantSums, n, 8, 7, 4)
+		if !bytes.Equal(got[:2*n], want[:2*n]) {
+			t.Fatalf("%d expanded: %v, want %v", n, got, want)
+		}
+		got, want = make([]byte, 3*n), make([]byte, 3*n)
+		yccToRGB(got, near, far, third, nil)
+		for i := range n {
+			yccToRGB(want[3*i:3*i+3], near[i:i+1], far[i:i+1], third[i:i+1], nil)
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("%d converted: %v, want %v", n, got, want)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, path := range files(f) {
+		if strings.Contains(path, "17x9") || strings.Contains(path, "2x3") {
+			f.Add(read(f, path), uint8(0))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, scale uint8) {
+		h, err := ReadHeader(data)
+		if err != nil || h.Width*h.Height > 1<<16 {
+			return
+		}
+		denominator := 1 << (scale % 4)
+		pixels, width, height, err := Decode(context.Background(), data, denominator)
+		if err == nil && (len(pixels) != 3*width*height || width != ceilDiv(h.Width, denominator) || height != ceilDiv(h.Height, denominator)) {
+			t.Errorf("%d bytes for %d × %d of %+v at 1/%d", len(pixels), width, height, h, denominator)
+		}
+	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	data := read(b, "testdata/65x33-420.jpg")
+	for _, scale := range []int{1, 8} {
+		b.Run(fmt.Sprintf("1/%d", scale), func(b *testing.B) {
+			for b.Loop() {
+				if _, _, _, err := Decode(context.Background(), data, scale); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func ExampleDecode() {
+	data, err := os.ReadFile("testdata/65x33-420.jpg")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, width, height, err := Decode(context.Background(), data, 2)
+	fmt.Println(image.Pt(width, height), err)
+	// Output: (33,17) <nil>
+}
