@@ -102,11 +102,29 @@ func overWhite(ctx context.Context, m image.Image, canvas image.Rectangle) (*RGB
 			palette[i] = [3]uint8{blend(n.R, n.A), blend(n.G, n.A), blend(n.B, n.A)}
 		}
 	}
+	var vp8 *vp8Rows
+	var vp8Alpha *image.NYCbCrA
+	switch m := m.(type) { // only WebP's decoder makes these
+	case *image.YCbCr:
+		vp8 = newVP8Rows(m)
+	case *image.NYCbCrA:
+		vp8, vp8Alpha = newVP8Rows(&m.YCbCr), m
+	}
 	for y := part.Min.Y; y < part.Max.Y; y++ {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		out := p.row(y - canvas.Min.Y)[3*(part.Min.X-canvas.Min.X):]
+		if vp8 != nil {
+			vp8.row(y-part.Min.Y, out)
+			if vp8Alpha != nil {
+				for i, a := range vp8Alpha.A[vp8Alpha.AOffset(part.Min.X, y):][:part.Dx()] {
+					o := out[3*i : 3*i+3]
+					o[0], o[1], o[2] = blend(o[0], a), blend(o[1], a), blend(o[2], a)
+				}
+			}
+			continue
+		}
 		switch m := m.(type) {
 		case *image.Paletted:
 			for i, v := range m.Pix[m.PixOffset(part.Min.X, y):][:part.Dx()] {
