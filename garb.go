@@ -178,6 +178,9 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 	if !ok {
 		return nil, fmt.Errorf("%w: the file has weights but no classes; train a model on them with garb train, or use garb embed --weights", ErrNotModel)
 	}
+	if err := m.checkTensors(f); err != nil {
+		return nil, err
+	}
 	base := f
 	if m.BackboneDigest != "" {
 		if base, err = findBackbone(m); err != nil {

@@ -1,6 +1,8 @@
 package garb
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"garb/backbone"
+	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
 )
@@ -32,6 +35,8 @@ type Model struct {
 	Classes        []string     `json:"classes"` // in the order of the logits
 	Preprocessing  picture.Spec `json:"preprocessing"`
 	Training       *Training    `json:"training,omitempty"`
+	// TensorsDigest is the digest of the file's tensors: see digestOf.
+	TensorsDigest string `json:"tensors_digest"`
 	// Golden are logits that the model must give, on the CPU at hand, to be used.
 	Golden []Golden `json:"golden,omitempty"`
 }
@@ -124,6 +129,11 @@ func decodeModel(f *tensor.File) (m *Model, ok bool, err error) {
 // backbone's if m.BackboneDigest is empty. The golden logits must be there: see
 // Head.Golden.
 func (m *Model) Save(path string, tensors tensor.Map) error {
+	digest, err := digestOf(tensors.Names(), tensors)
+	if err != nil {
+		return fmt.Errorf("model not saved: %w", err)
+	}
+	m.TensorsDigest = digest
 	if err := m.validate(); err != nil {
 		return fmt.Errorf("model not saved: %w", err)
 	}
@@ -132,6 +142,36 @@ func (m *Model) Save(path string, tensors tensor.Map) error {
 		return fmt.Errorf("model not saved: %w", err)
 	}
 	return tensor.WriteFile(path, map[string]string{metadataKey: string(text)}, tensors, tensor.Float32)
+}
+
+// digestOf returns the digest of tensors: of the name, shape and values, as
+// little-endian float32, of each in the given order.
+func digestOf(names []string, w nn.Weights) (string, error) {
+	hash := sha256.New()
+	for _, name := range names {
+		t, err := w.Tensor(name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(hash, "%s %s\n", name, tensor.ShapeString(t.Shape))
+		if err := binary.Write(hash, binary.LittleEndian, t.Data); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("sha256:%x", hash.Sum(nil)), nil
+}
+
+// checkTensors compares the digest of a file's tensors with the one that its
+// description states: golden logits cannot see a weight whose feature is zero.
+func (m *Model) checkTensors(f *tensor.File) error {
+	digest, err := digestOf(f.Names(), f)
+	if err != nil {
+		return err
+	}
+	if digest != m.TensorsDigest {
+		return errors.New("its weights are not those that it was saved with; the file is damaged: copy it again")
+	}
+	return nil
 }
 
 // checkGolden compares logits with the golden ones.

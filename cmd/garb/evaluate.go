@@ -63,6 +63,32 @@ taken for what.`,
 	return command
 }
 
+// printConfusion writes a row for each class that pictures are of, a column for
+// each that they were taken for.
+func printConfusion(b *strings.Builder, r *evaluate.Report, pad func(string) string) {
+	const columnWidth = 6
+	fmt.Fprintf(b, "\nwhat it is (rows) and what it was taken for (columns)\n%s", pad(""))
+	for _, class := range r.Classes {
+		short := []rune(class)
+		fmt.Fprintf(b, " %*s", columnWidth, string(short[:min(len(short), columnWidth)]))
+	}
+	b.WriteByte('\n')
+	for i, row := range r.Confusion {
+		b.WriteString(pad(r.Classes[i]))
+		for j, n := range row {
+			cell := fmt.Sprint(n)
+			switch {
+			case i == j:
+				cell = "[" + cell + "]"
+			case n == 0:
+				cell = "·"
+			}
+			fmt.Fprintf(b, " %*s", columnWidth, cell)
+		}
+		b.WriteByte('\n')
+	}
+}
+
 func printReport(w io.Writer, r *evaluate.Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "accuracy  %.1f %% of %d pictures (95 %% interval %.1f to %.1f)\n", 100*r.Accuracy, r.Count, 100*r.Interval[0], 100*r.Interval[1])
@@ -76,23 +102,9 @@ func printReport(w io.Writer, r *evaluate.Report) error {
 	for _, c := range r.PerClass {
 		fmt.Fprintf(&b, "%s  %7.1f %%  %4.1f %%  %.3f  %8d\n", pad(c.Class), 100*c.Precision, 100*c.Recall, c.F1, c.Count)
 	}
-	fmt.Fprintf(&b, "\nrows: what it is; columns, in the same order: what it was taken for\n")
-	for i, row := range r.Confusion {
-		b.WriteString(pad(r.Classes[i]))
-		for j, n := range row {
-			switch {
-			case n == 0:
-				b.WriteString("    ·")
-			case i == j:
-				fmt.Fprintf(&b, " [%2d]", n)
-			default:
-				fmt.Fprintf(&b, "  %2d ", n)
-			}
-		}
-		b.WriteByte('\n')
-	}
+	printConfusion(&b, r, pad)
 	if len(r.Skipped) > 0 {
-		fmt.Fprintf(&b, "\n%d pictures could not be read:\n", len(r.Skipped))
+		fmt.Fprintf(&b, "\nskipped, since they cannot be read (%d):\n", len(r.Skipped))
 		for _, s := range r.Skipped {
 			fmt.Fprintf(&b, "  %s\n", s.Message)
 		}

@@ -67,7 +67,7 @@ func folder(root string) []source {
 		all = append(all, source{root, err})
 	}
 	if len(all) == 0 {
-		all = append(all, source{root, errors.New("the folder holds no pictures")})
+		all = append(all, source{root, errors.New("the folder holds no pictures; name one that does, or a picture")})
 	}
 	return all
 }
@@ -207,10 +207,14 @@ func failedBy(err error) failed {
 func message(err error) string {
 	var path *fs.PathError
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "there is no such file; check the path"
+	case errors.Is(err, fs.ErrPermission):
+		return "it may not be read; check its permissions"
 	case errors.As(err, &path):
 		return path.Err.Error()
 	case errors.Is(err, context.DeadlineExceeded):
-		return "it took too long to decode"
+		return "it took too long to decode; scale the picture down"
 	}
 	return err.Error()
 }

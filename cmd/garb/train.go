@@ -86,7 +86,7 @@ func trainRun(c *cobra.Command, config train.Config) error {
 		return err
 	}
 	if n := len(result.Skipped); n > 0 {
-		fmt.Fprintf(errOut, "garb: %d pictures were skipped:\n", n)
+		fmt.Fprintf(errOut, "garb: skipped, since they cannot be read (%d):\n", n)
 		for _, err := range result.Skipped {
 			fmt.Fprintf(errOut, "  %s\n", strings.TrimSpace(err.Error()))
 		}
