@@ -44,27 +44,31 @@ func decodeAVIF(ctx context.Context, data []byte, p *picture) ([]byte, error) {
 	if int(sizes[0]) != p.codedWidth || int(sizes[1]) != p.codedHeight {
 		return nil, corrupt("its boxes contradict each other: %d × %d and %d × %d pixels", p.codedWidth, p.codedHeight, sizes[0], sizes[1])
 	}
-	count3 := p.codedWidth * p.codedHeight
+	area := p.codedWidth * p.codedHeight
 	sampleBytes := 1
 	if sizes[2] > 8 {
 		sampleBytes = 2
 	}
-	out, err := m.block(4*sampleBytes*count3, nil)
+	out, err := m.block(4*sampleBytes*area, nil)
 	if err != nil {
 		return nil, err
 	}
 	if err := decode(0, uint64(out)); err != nil {
 		return nil, err
 	}
-	if d, err := m.bytes(uint32(duration), 8); err != nil || bytes.Equal(d, untouched) {
-		return nil, m.failed("decoding the AV1 picture", err0(err))
-	}
-	rgba, err := m.bytes(out, 4*sampleBytes*count3)
+	written, err := m.bytes(uint32(duration), 8)
 	if err != nil {
 		return nil, err
 	}
-	pixels := make([]byte, 3*count3)
-	for i := range count3 {
+	if bytes.Equal(written, untouched) {
+		return nil, m.failed("decoding", nil)
+	}
+	rgba, err := m.bytes(out, 4*sampleBytes*area)
+	if err != nil {
+		return nil, err
+	}
+	pixels := make([]byte, 3*area)
+	for i := range area {
 		to := pixels[3*i:][:3]
 		if sampleBytes == 1 {
 			from := rgba[4*i:][:4]
@@ -83,5 +87,3 @@ func decodeAVIF(ctx context.Context, data []byte, p *picture) ([]byte, error) {
 	}
 	return pixels, nil
 }
-
-func err0(err error) error { return err }

@@ -32,8 +32,8 @@ func (c colour) luma() (kr, kb float64, err error) {
 	return 0, 0, unsupported("its colours use matrix %d; save it as JPEG or PNG", c.matrix)
 }
 
-// planes is a picture of 8-bit samples in planes, each row of which begins a multiple
-// of alignment bytes after the one before.
+// planes is a picture of 8-bit samples in planes. yStride and cStride are the distances
+// between rows, in bytes.
 type planes struct {
 	width, height             int
 	subX, subY                int // log2 of the chroma's subsampling
@@ -42,8 +42,8 @@ type planes struct {
 	yStride, cStride, cHeight int
 }
 
-// rgb converts to 3 bytes a pixel. Chroma of less resolution is interpolated linearly,
-// its samples taken to lie in the middle of the pixels they stand for, as libheif does.
+// rgb converts to 3 bytes a pixel. Pixels that share a chroma sample get the same, as in
+// libheif's own conversion to 8-bit RGB (it is what Pillow shows of a HEIC picture).
 func (p *planes) rgb(c colour) ([]byte, error) {
 	out := make([]byte, 3*p.width*p.height)
 	yScale, yOffset, cScale := 1.0, 0.0, 1.0
@@ -81,15 +81,13 @@ func (p *planes) rgb(c colour) ([]byte, error) {
 			toGr[i] = -fixed(2 * kr * (1 - kr) / kg * v)
 		}
 	}
-	cbRow, crRow := make([]byte, p.width), make([]byte, p.width)
-	sums := make([]int32, (p.width+p.subX)>>p.subX)
 	for y := range p.height {
-		p.chromaRow(cbRow, p.cb, y, sums)
-		p.chromaRow(crRow, p.cr, y, sums)
+		at := (y >> p.subY) * p.cStride
+		cbRow, crRow := p.cb[at:], p.cr[at:]
 		row := p.y[y*p.yStride:][:p.width]
 		o := out[3*y*p.width:][:3*p.width]
 		for x, v := range row {
-			cb, cr := cbRow[x], crRow[x]
+			cb, cr := cbRow[x>>p.subX], crRow[x>>p.subX]
 			if plain {
 				o[3*x], o[3*x+1], o[3*x+2] = clamp(luma[cr]), clamp(luma[v]), clamp(luma[cb])
 				continue
@@ -101,30 +99,6 @@ func (p *planes) rgb(c colour) ([]byte, error) {
 		}
 	}
 	return out, nil
-}
-
-// chromaRow interpolates one row of a chroma plane to the width of the picture.
-// sums is scratch, of the plane's width.
-func (p *planes) chromaRow(dst, plane []byte, y int, sums []int32) {
-	near := plane[(y>>p.subY)*p.cStride:]
-	if p.subX == 0 {
-		copy(dst, near[:len(dst)])
-		return
-	}
-	far := near
-	if p.subY == 1 {
-		other := y>>1 - 1 + y&1*2
-		other = max(0, min(other, p.cHeight-1))
-		far = plane[other*p.cStride:]
-	}
-	for i := range sums {
-		sums[i] = 3*int32(near[i]) + int32(far[i])
-	}
-	for x := range dst {
-		at := x >> 1
-		other := max(0, min(at-1+x&1*2, len(sums)-1))
-		dst[x] = byte((3*sums[at] + sums[other] + 8) >> 4)
-	}
 }
 
 func fixed(v float64) int32 { return int32(math.Round(v * (1 << 16))) }

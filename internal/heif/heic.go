@@ -17,10 +17,9 @@ const (
 	chroma444 = 3
 )
 
-// alignment of the rows that libheif gives, in bytes.
-const alignment = 16
-
-func align(n int) int { return (n + alignment - 1) &^ (alignment - 1) }
+// stride is the distance in bytes between rows of width samples as libheif lays them
+// out: rows of at least 64 samples, a multiple of 16 bytes apart.
+func stride(width, sampleBytes int) int { return (max(width, 64)*sampleBytes + 15) &^ 15 }
 
 // decodeHEIC gives the picture as RGB over white. libheif has applied the file's
 // rotation, mirroring and cropping.
@@ -106,11 +105,11 @@ func decodeItem(ctx context.Context, data []byte, p *picture) ([]byte, error) {
 	if int(told[0]) != p.width || int(told[1]) != p.height {
 		return nil, corrupt("its boxes contradict each other: %d × %d and %d × %d pixels", p.width, p.height, told[0], told[1])
 	}
-	planes := planes{width: p.width, height: p.height, yStride: align(p.width)}
+	planes := planes{width: p.width, height: p.height, yStride: stride(p.width, 1)}
 	size := 0
 	switch space, chroma := told[2], told[3]; {
 	case space == spaceRGB:
-		size = align(4*p.width) * p.height
+		size = stride(p.width, 4) * p.height
 	case space == spaceGrey:
 		planes.grey = true
 		size = planes.yStride * p.height
@@ -121,7 +120,7 @@ func decodeItem(ctx context.Context, data []byte, p *picture) ([]byte, error) {
 		if chroma == chroma420 {
 			planes.subY = 1
 		}
-		planes.cStride = align((p.width + planes.subX) >> planes.subX)
+		planes.cStride = stride((p.width+planes.subX)>>planes.subX, 1)
 		planes.cHeight = (p.height + planes.subY) >> planes.subY
 		size = planes.yStride*p.height + 2*planes.cStride*planes.cHeight
 	default:
@@ -161,7 +160,7 @@ func decodeItem(ctx context.Context, data []byte, p *picture) ([]byte, error) {
 func overWhite(rgba []byte, width, height int, premultiplied bool) []byte {
 	pixels := make([]byte, 3*width*height)
 	for y := range height {
-		row := rgba[y*align(4*width):][:4*width]
+		row := rgba[y*stride(width, 4):][:4*width]
 		for x := range width {
 			from, to := row[4*x:][:4], pixels[3*(y*width+x):][:3]
 			a := int(from[3])
