@@ -1,0 +1,362 @@
+package garb_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"garb"
+	"garb/backbone"
+	"garb/picture"
+	"garb/tensor"
+)
+
+const example = "examples/t-shirt.jpg"
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestClothing(t *testing.T) {
+	c, err := garb.Default(garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	predictions, err := c.Classify(context.Background(), read(t, example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(predictions) != 10 || predictions[0].Class != "t-shirt" || predictions[0].Probability < 0.5 {
+		t.Errorf("the drawn T-shirt is %+v", predictions)
+	}
+	sum := 0.0
+	for i, p := range predictions {
+		sum += p.Probability
+		if i > 0 && p.Probability > predictions[i-1].Probability {
+			t.Error("predictions are not in order")
+		}
+		if p.Index != nil || p.WNID != "" {
+			t.Errorf("%s has an ImageNet identifier", p.Class)
+		}
+	}
+	if math.Abs(sum-1) > 1e-9 {
+		t.Errorf("probabilities sum to %v", sum)
+	}
+	if !strings.HasPrefix(c.Digest(), "sha256:") || c.Name() != garb.Clothing || len(c.Classes()) != 10 {
+		t.Errorf("%s %s %v", c.Name(), c.Digest(), c.Classes())
+	}
+	if m := c.Model(); len(m.Golden) == 0 || m.Training == nil || m.BackboneDigest == "" {
+		t.Errorf("the built-in model lacks a part of its description: %+v", m)
+	}
+}
+
+func TestImageNet(t *testing.T) {
+	c, err := garb.Open(garb.ImageNet, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	predictions, err := c.Classify(context.Background(), read(t, example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// jersey, T-shirt, tee shirt is ImageNet's class 610.
+	if p := predictions[0]; len(predictions) != 1000 || p.WNID != "n03595614" || p.Index == nil || *p.Index != 610 {
+		t.Errorf("%d classes, the first %+v", len(predictions), p)
+	}
+}
+
+func TestEmbed(t *testing.T) {
+	c, err := garb.Default(garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := c.Embed(context.Background(), read(t, example))
+	if err != nil || len(v) != 1280 {
+		t.Fatalf("%d values, %v", len(v), err)
+	}
+	if _, err := c.Embed(context.Background(), []byte("text")); !errors.Is(err, picture.ErrNotPicture) {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := c.Classify(ctx, read(t, example)); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestClassifierIsSharedByGoroutines(t *testing.T) {
+	c, err := garb.Default(garb.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := read(t, example)
+	want, err := c.Classify(context.Background(), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			for range 3 {
+				if got, err := c.Classify(context.Background(), data); err != nil || got[0] != want[0] {
+					t.Errorf("%+v, %v", got, err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// TestEveryLevelOpensTheBuiltInModels lets other processes open them, since the
+// level is chosen when a process starts: the golden logits must hold there.
+func TestEveryLevelOpensTheBuiltInModels(t *testing.T) {
+	if os.Getenv("GARB_TEST_OPEN") != "" {
+		for _, name := range []string{garb.Clothing, garb.ImageNet} {
+			if _, err := garb.Open(name, garb.Options{}); err != nil {
+				t.Error(err)
+			}
+		}
+		return
+	}
+	for _, level := range []string{"generic", "avx2", "avx512"} {
+		c := exec.Command(os.Args[0], "-test.run", "^TestEveryLevelOpensTheBuiltInModels$", "-test.count=1")
+		c.Env = append(os.Environ(), "GARB_CPU="+level, "GARB_TEST_OPEN=1")
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("GARB_CPU=%s: %v\n%s", level, err, out)
+		}
+	}
+}
+
+// small saves a model of its own backbone: the homework's network for pictures of
+// 12 × 12 with drawn weights.
+func small(t *testing.T) (path string, model garb.Model, tensors tensor.Map) {
+	t.Helper()
+	a, err := backbone.Lookup("small-cnn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := a.Spec
+	spec.Width, spec.Height = 12, 12
+	random := rand.New(rand.NewPCG(1, 1))
+	tensors = tensor.Map{}
+	graphs := append(a.Features(12, 12).Params(), garb.HeadGraph(a.FeatureCount, 3).Params()...)
+	for _, p := range graphs {
+		v := tensor.New(p.Shape...)
+		for i := range v.Data {
+			v.Data[i] = float32(random.NormFloat64()) * 0.1
+		}
+		tensors[p.Name] = v
+	}
+	e, err := garb.NewExtractor(a, tensors, spec, garb.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := garb.NewHead(tensors, a.FeatureCount, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden, err := head.Golden(context.Background(), e, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model = garb.Model{
+		Format: garb.FormatVersion, Architecture: a.Name, Classes: []string{"hat", "shoe", "sock"},
+		Preprocessing: spec, Golden: []garb.Golden{golden},
+	}
+	path = filepath.Join(t.TempDir(), "small.safetensors")
+	if err := model.Save(path, tensors); err != nil {
+		t.Fatal(err)
+	}
+	return path, model, tensors
+}
+
+func TestModelFileOfItsOwnBackbone(t *testing.T) {
+	path, _, _ := small(t)
+	c, err := garb.Open(path, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	predictions, err := c.Classify(context.Background(), read(t, example))
+	if err != nil || len(predictions) != 3 || c.Name() != "small" {
+		t.Errorf("%s: %+v, %v", c.Name(), predictions, err)
+	}
+}
+
+func TestBadModels(t *testing.T) {
+	path, model, tensors := small(t)
+	for name, spoil := range map[string]func(m *garb.Model, w tensor.Map){
+		"golden logits":   func(m *garb.Model, _ tensor.Map) { m.Golden[0].Logits[1] += 0.01 },
+		"preprocessing":   func(m *garb.Model, _ tensor.Map) { m.Preprocessing.Std[0] = 100 },
+		"class order":     func(m *garb.Model, _ tensor.Map) { m.Golden[0].Logits[0], m.Golden[0].Logits[2] = m.Golden[0].Logits[2], m.Golden[0].Logits[0] },
+		"NaN":             func(_ *garb.Model, w tensor.Map) { w["conv1/kernel"].Data[3] = float32(math.NaN()) },
+		"missing tensor":  func(_ *garb.Model, w tensor.Map) { delete(w, "dense1/bias") },
+		"another shape":   func(_ *garb.Model, w tensor.Map) { w["classifier/bias"] = tensor.New(4) },
+		"other backbone":  func(m *garb.Model, _ tensor.Map) { m.Architecture = "xception" },
+		"unknown digest":  func(m *garb.Model, _ tensor.Map) { m.Architecture, m.BackboneDigest = "efficientnet-lite0", "sha256:0" },
+		"input too small": func(m *garb.Model, _ tensor.Map) { m.Preprocessing.Width = 1 },
+	} {
+		m, w := model, tensor.Map{}
+		m.Golden = []garb.Golden{{Picture: model.Golden[0].Picture, Logits: append([]float32(nil), model.Golden[0].Logits...)}}
+		for k, v := range tensors {
+			w[k] = &tensor.Tensor{Shape: v.Shape, Data: append([]float32(nil), v.Data...)}
+		}
+		spoil(&m, w)
+		bad := filepath.Join(t.TempDir(), "bad.safetensors")
+		if err := m.Save(bad, w); err != nil {
+			t.Fatal(name, err)
+		}
+		_, err := garb.Open(bad, garb.Options{})
+		var modelError *garb.ModelError
+		if !errors.As(err, &modelError) || modelError.Model != bad {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, spoil := range map[string]func(m *garb.Model){
+		"no classes":     func(m *garb.Model) { m.Classes = nil },
+		"class twice":    func(m *garb.Model) { m.Classes = []string{"hat", "hat", "sock"} },
+		"future format":  func(m *garb.Model) { m.Format++ },
+		"filter":         func(m *garb.Model) { m.Preprocessing.Filter = "x" },
+		"unknown name":   func(m *garb.Model) { m.Architecture = "resnet" },
+		"golden classes": func(m *garb.Model) { m.Golden = []garb.Golden{{Logits: []float32{1}}} },
+	} {
+		m := model
+		spoil(&m)
+		if err := m.Save(filepath.Join(t.TempDir(), "bad.safetensors"), tensors); err == nil {
+			t.Errorf("%s: saved", name)
+		}
+	}
+
+	// Every bit counts: those of the header break it, those of a weight its digest.
+	data := read(t, path)
+	random := rand.New(rand.NewPCG(2, 2))
+	bad := filepath.Join(t.TempDir(), "bad.safetensors")
+	for range 200 {
+		flipped := append([]byte(nil), data...)
+		at := len(data) - 1 - random.IntN(tensorBytes(tensors))
+		flipped[at] ^= 1 << random.IntN(8)
+		if err := os.WriteFile(bad, flipped, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := garb.Open(bad, garb.Options{}); err == nil {
+			t.Errorf("a bit of byte %d may be flipped", at)
+		}
+	}
+}
+
+func tensorBytes(m tensor.Map) int {
+	n := 0
+	for _, v := range m {
+		n += 4 * len(v.Data)
+	}
+	return n
+}
+
+func TestModelCutAtEveryByte(t *testing.T) {
+	path, _, _ := small(t)
+	data := read(t, path)
+	cut := filepath.Join(t.TempDir(), "cut.safetensors")
+	// Every cut of the header, and then in steps.
+	for n := 0; n < len(data); n++ {
+		if n > 4096 {
+			n += 211
+		}
+		if n >= len(data) {
+			break
+		}
+		if err := os.WriteFile(cut, data[:n], 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := garb.Open(cut, garb.Options{})
+		var modelError *garb.ModelError
+		if !errors.As(err, &modelError) {
+			t.Fatalf("cut to %d of %d bytes: %v", n, len(data), err)
+		}
+	}
+}
+
+func TestOpenSaysWhatIsWrong(t *testing.T) {
+	if _, err := garb.Open("no/such/model", garb.Options{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	if _, err := garb.Open(t.TempDir(), garb.Options{}); !errors.Is(err, garb.ErrNotModel) {
+		t.Errorf("%v", err)
+	}
+	if _, err := garb.Open("weights/efficientnet-lite0-imagenet.safetensors", garb.Options{}); !errors.Is(err, garb.ErrNotModel) {
+		t.Errorf("%v", err)
+	}
+	if _, err := garb.Open(example, garb.Options{}); err == nil {
+		t.Error("a picture opens as a model")
+	}
+}
+
+func TestBestCheckpointIsTheLatest(t *testing.T) {
+	run := t.TempDir()
+	folder := filepath.Join(run, "checkpoints")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a_b_02_0.900.safetensors", "a_b_10_0.910.safetensors", "a_b_09_0.905.safetensors", "notes.safetensors"} {
+		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := garb.BestCheckpoint(run); err != nil || filepath.Base(got) != "a_b_10_0.910.safetensors" {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+func ExampleClassifier_Classify() {
+	classifier, err := garb.Default(garb.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	data, err := os.ReadFile("examples/t-shirt.jpg")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	predictions, err := classifier.Classify(context.Background(), data)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(predictions[0].Class)
+	// Output: t-shirt
+}
+
+func BenchmarkOpen(b *testing.B) {
+	for b.Loop() {
+		if _, err := garb.Default(garb.Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkClassify(b *testing.B) {
+	c, err := garb.Default(garb.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	data := read(b, example)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Classify(context.Background(), data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
