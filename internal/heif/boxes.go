@@ -1,6 +1,7 @@
 package heif
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 )
@@ -470,20 +471,12 @@ func (c *container) alpha(data []byte, of uint32) uint32 {
 }
 
 func isAlpha(auxC []byte) bool {
-	if len(auxC) < 4 {
-		return false
-	}
-	name, _, _ := cut0(auxC[4:])
-	return name == "urn:mpeg:hevc:2015:auxid:1" || name == "urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
-}
-
-func cut0(b []byte) (before string, after []byte, found bool) {
-	for i, v := range b {
-		if v == 0 {
-			return string(b[:i]), b[i+1:], true
+	for _, name := range []string{"urn:mpeg:hevc:2015:auxid:1\x00", "urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\x00"} {
+		if len(auxC) >= 4 && bytes.HasPrefix(auxC[4:], []byte(name)) {
+			return true
 		}
 	}
-	return string(b), nil, false
+	return false
 }
 
 func corrupt(format string, args ...any) error {

@@ -44,11 +44,14 @@ func (b *bits) ue() uint32 {
 	return 1<<zeros - 1 + b.u(zeros)
 }
 
+// maxHVCC bounds a decoder configuration, in bytes: a few hundred are usual.
+const maxHVCC = 64 << 10
+
 // parseHVCC finds the sequence parameter set in a decoder configuration (hvcC) and
 // reads it. ok is false if there is none or it can't be read.
 func parseHVCC(body []byte) (s sps, ok bool) {
 	r := &reader{data: body, at: 22, end: len(body)}
-	if len(body) < 23 {
+	if len(body) < 23 || len(body) > maxHVCC {
 		return
 	}
 	for range r.uint(1) {
@@ -89,7 +92,9 @@ func parseSPS(nal []byte) (s sps, ok bool) {
 	profileTierLevel(b, subLayers)
 	b.ue()
 	chroma := b.ue()
-	separate := chroma == 3 && b.flag()
+	if chroma == 3 {
+		b.skip(1) // whether the planes are coded apart: they aren't subsampled either way
+	}
 	width, height := int64(b.ue()), int64(b.ue())
 	if b.flag() {
 		unitX, unitY := int64(1), int64(1)
@@ -99,7 +104,6 @@ func parseSPS(nal []byte) (s sps, ok bool) {
 		if chroma == 1 {
 			unitY = 2
 		}
-		_ = separate // counts as no subsampling, as 4:4:4 does
 		left, right, top, bottom := int64(b.ue()), int64(b.ue()), int64(b.ue()), int64(b.ue())
 		width -= unitX * (left + right)
 		height -= unitY * (top + bottom)

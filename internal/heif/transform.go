@@ -11,6 +11,9 @@ type step struct {
 	w, h      int  // 'c'
 }
 
+// maxSteps bounds the steps of one picture. A sane file has one of each kind.
+const maxSteps = 8
+
 // geometry follows an item's properties: the size that is coded (ispe), the steps in
 // their order, and the size after them.
 func (c *container) geometry(data []byte, id uint32) (codedWidth, codedHeight int, steps []step, width, height int, err error) {
@@ -47,6 +50,9 @@ func (c *container) geometry(data []byte, id uint32) (codedWidth, codedHeight in
 			width, height = w, h
 		}
 	})
+	if len(steps) > maxSteps && err == nil {
+		err = corrupt("picture item %d is turned, mirrored and cropped %d times", id, len(steps))
+	}
 	return codedWidth, codedHeight, steps, width, height, err
 }
 
