@@ -54,7 +54,7 @@ func Open(folder string) (*Set, error) {
 		}
 		before := len(s.Samples)
 		for _, f := range files {
-			if !hidden(f) && !f.IsDir() {
+			if !hidden(f) && !isFolder(filepath.Join(folder, e.Name()), f) {
 				s.Samples = append(s.Samples, Sample{filepath.Join(folder, e.Name(), f.Name()), label})
 			}
 		}
