@@ -135,7 +135,7 @@ func modelFile(model string) (string, error) {
 	info, err := os.Stat(model)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("%w: there is no such file or run; the built-in models are %s and %s", fs.ErrNotExist, Clothing, ImageNet)
+		return "", fmt.Errorf("%w: neither a file nor a run's folder; the built-in models are %s and %s", fs.ErrNotExist, Clothing, ImageNet)
 	case err != nil:
 		return "", err
 	case !info.IsDir():
@@ -149,18 +149,19 @@ func modelFile(model string) (string, error) {
 // checkpoints/NAME_{epoch}_{validation accuracy}.safetensors: so it is the one of
 // the latest epoch.
 func BestCheckpoint(run string) (string, error) {
-	files, err := filepath.Glob(filepath.Join(run, "checkpoints", "*.safetensors"))
-	if err != nil {
+	folder := filepath.Join(run, "checkpoints")
+	files, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
 	best, bestEpoch := "", -1
 	for _, f := range files {
-		parts := strings.Split(filepath.Base(f), "_")
-		if len(parts) < 3 {
+		parts := strings.Split(f.Name(), "_")
+		if len(parts) < 3 || filepath.Ext(f.Name()) != ".safetensors" {
 			continue
 		}
 		if epoch, err := strconv.Atoi(parts[len(parts)-2]); err == nil && epoch > bestEpoch {
-			best, bestEpoch = f, epoch
+			best, bestEpoch = filepath.Join(folder, f.Name()), epoch
 		}
 	}
 	if best == "" {

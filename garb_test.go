@@ -199,9 +199,11 @@ func TestModelFileOfItsOwnBackbone(t *testing.T) {
 func TestBadModels(t *testing.T) {
 	path, model, tensors := small(t)
 	for name, spoil := range map[string]func(m *garb.Model, w tensor.Map){
-		"golden logits":   func(m *garb.Model, _ tensor.Map) { m.Golden[0].Logits[1] += 0.01 },
-		"preprocessing":   func(m *garb.Model, _ tensor.Map) { m.Preprocessing.Std[0] = 100 },
-		"class order":     func(m *garb.Model, _ tensor.Map) { m.Golden[0].Logits[0], m.Golden[0].Logits[2] = m.Golden[0].Logits[2], m.Golden[0].Logits[0] },
+		"golden logits": func(m *garb.Model, _ tensor.Map) { m.Golden[0].Logits[1] += 0.01 },
+		"preprocessing": func(m *garb.Model, _ tensor.Map) { m.Preprocessing.Std[0] = 100 },
+		"class order": func(m *garb.Model, _ tensor.Map) {
+			m.Golden[0].Logits[0], m.Golden[0].Logits[2] = m.Golden[0].Logits[2], m.Golden[0].Logits[0]
+		},
 		"NaN":             func(_ *garb.Model, w tensor.Map) { w["conv1/kernel"].Data[3] = float32(math.NaN()) },
 		"missing tensor":  func(_ *garb.Model, w tensor.Map) { delete(w, "dense1/bias") },
 		"another shape":   func(_ *garb.Model, w tensor.Map) { w["classifier/bias"] = tensor.New(4) },

@@ -103,6 +103,9 @@ func (m *Model) validate() error {
 	if sorted := slices.Sorted(slices.Values(m.Classes)); len(slices.Compact(sorted)) != len(m.Classes) || sorted[0] == "" {
 		return errors.New("it has a class twice, or one without a name")
 	}
+	if len(m.Golden) == 0 {
+		return errors.New("it has no golden logits to check its answers by")
+	}
 	for _, g := range m.Golden {
 		if len(g.Logits) != len(m.Classes) || g.Picture < 0 || g.Picture > 15 {
 			return errors.New("its golden logits do not belong to its classes")

@@ -1,0 +1,107 @@
+package garb_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"garb"
+	"garb/picture"
+	"garb/tensor"
+)
+
+// TestDescriptionsThatAreWrong opens files whose description Save would not write.
+func TestDescriptionsThatAreWrong(t *testing.T) {
+	_, _, tensors := small(t)
+	for name, c := range map[string]struct{ description, says string }{
+		"no JSON":    {`{`, "cannot be read"},
+		"other JSON": {`{"format":"one"}`, "cannot be read"},
+		"null":       {`null`, "version 0"},
+		"no golden logits": {`{"format":1,"architecture":"small-cnn","classes":["a","b","c"],` +
+			`"preprocessing":{"width":12,"height":12,"filter":"nearest","fit":"stretch","std":[1,1,1]}}`, "golden"},
+		"huge input": {`{"format":1,"architecture":"small-cnn","classes":["a"],"golden":[{"picture":0,"logits":[0]}],` +
+			`"preprocessing":{"width":1073741824,"height":1073741824,"filter":"nearest","fit":"stretch","std":[1,1,1]}}`, "1073741824"},
+		"golden picture that is none": {`{"format":1,"architecture":"small-cnn","classes":["a"],"golden":[{"picture":-1,"logits":[0]}],` +
+			`"preprocessing":{"width":12,"height":12,"filter":"nearest","fit":"stretch","std":[1,1,1]}}`, "golden"},
+	} {
+		path := filepath.Join(t.TempDir(), "wrong.safetensors")
+		if err := tensor.WriteFile(path, map[string]string{"garb": c.description}, tensors, tensor.Float32); err != nil {
+			t.Fatal(err)
+		}
+		_, err := garb.Open(path, garb.Options{})
+		var wrong *garb.ModelError
+		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v; want a *ModelError with the path that says %q", name, err, c.says)
+		}
+	}
+}
+
+// A run's folder may have letters that mean something in patterns.
+func TestOpenRunWithAnOddName(t *testing.T) {
+	_, model, tensors := small(t)
+	run := filepath.Join(t.TempDir(), "odd [1] {a}*")
+	if err := os.MkdirAll(filepath.Join(run, "checkpoints"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := model.Save(filepath.Join(run, "checkpoints", "odd_10_0.600.safetensors"), tensors); err != nil {
+		t.Fatal(err)
+	}
+	c, err := garb.Open(run, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Name() != "odd_10_0.600" {
+		t.Errorf("opened %s", c.Name())
+	}
+}
+
+func TestClassifyErrors(t *testing.T) {
+	path, _, _ := small(t)
+	data := read(t, example)
+	c, err := garb.Open(path, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Classify(t.Context(), []byte("text")); !errors.Is(err, picture.ErrNotPicture) {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Classify(ctx, data); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	l := picture.DefaultLimits()
+	l.MaxPixels = 100
+	if c, err = garb.Open(path, garb.Options{Limits: l}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Classify(t.Context(), data); !errors.Is(err, picture.ErrTooLarge) {
+		t.Error(err)
+	}
+	if _, err := garb.Open(path, garb.Options{Limits: picture.Limits{MaxPixels: -1}}); err == nil {
+		t.Error("limits that are none were taken")
+	}
+}
+
+func TestSoftmax(t *testing.T) {
+	for _, c := range []struct {
+		logits []float32
+		want   []float64
+	}{
+		{[]float32{0, 0}, []float64{0.5, 0.5}},
+		{[]float32{0, float32(math.Log(3))}, []float64{0.25, 0.75}},
+		{[]float32{3e38, -3e38}, []float64{1, 0}}, // no overflow
+		{nil, nil},
+	} {
+		got := garb.Softmax(c.logits)
+		for i := range c.want {
+			if math.Abs(got[i]-c.want[i]) > 1e-7 {
+				t.Errorf("Softmax(%v) = %v, want %v", c.logits, got, c.want)
+			}
+		}
+	}
+}
