@@ -135,7 +135,7 @@ func modelFile(model string) (string, error) {
 	info, err := os.Stat(model)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("%w: neither a file nor a run's folder; the built-in models are %s and %s", fs.ErrNotExist, Clothing, ImageNet)
+		return "", fmt.Errorf("there is no such file or run, and the built-in models are %s and %s: %w", Clothing, ImageNet, fs.ErrNotExist)
 	case err != nil:
 		return "", err
 	case !info.IsDir():

@@ -102,6 +102,9 @@ func Run(ctx context.Context, c Config, p Progress) (*Result, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("training: %w", err)
 	}
+	if _, err := garb.BestCheckpoint(c.Out); err == nil {
+		return nil, fmt.Errorf("%s holds the checkpoints of another run; choose another folder with --out, or remove it", c.Out)
+	}
 	splits, err := dataset.OpenSplits(c.Data)
 	if err != nil {
 		return nil, err
@@ -221,9 +224,6 @@ type run struct {
 func newRun(c Config, b *base, classes []string, d *data) (*run, error) {
 	if err := os.MkdirAll(filepath.Join(c.Out, "checkpoints"), 0o755); err != nil {
 		return nil, err
-	}
-	if _, err := garb.BestCheckpoint(c.Out); err == nil {
-		return nil, fmt.Errorf("%s holds the checkpoints of another run; choose another folder with --out, or remove it", c.Out)
 	}
 	r := &run{config: c, base: b, classes: classes, data: d, head: newHead(b.extractor.FeatureCount(), len(classes))}
 	return r, safefile.Write(filepath.Join(c.Out, "config.json"), func(w io.Writer) error {

@@ -81,7 +81,6 @@ func classify(c *cobra.Command, all []source, model string, top int, asJSON bool
 		return err
 	}
 	out := bufio.NewWriter(c.OutOrStdout())
-	defer out.Flush()
 	lines := json.NewEncoder(out)
 	name := modelName{classifier.Name(), classifier.Digest()}
 	failures := 0
@@ -89,8 +88,8 @@ func classify(c *cobra.Command, all []source, model string, top int, asJSON bool
 		func(ctx context.Context, data []byte) ([]garb.Prediction, error) {
 			return classifier.Classify(ctx, data)
 		},
-		func(a answered[[]garb.Prediction]) error {
-			defer out.Flush()
+		func(a answered[[]garb.Prediction]) (err error) {
+			defer func() { err = errors.Join(err, out.Flush()) }()
 			if a.err != nil {
 				failures++
 				if asJSON {

@@ -45,6 +45,9 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 	if b.resize != "" {
 		spec.Filter = picture.Filter(b.resize)
 	}
+	if spec.Width < a.MinSide {
+		return a, spec, fmt.Errorf("--size %d: %s takes pictures of at least %d × %d pixels", b.size, a.Name, a.MinSide, a.MinSide)
+	}
 	return a, spec, spec.Validate()
 }
 
@@ -77,6 +80,9 @@ for numpy.load.`,
 				return errors.New("--weights, --size and --resize go with --backbone: a model brings its own")
 			case out != "" && asJSON:
 				return errors.New("--out and --json exclude each other")
+			case bare.backbone != "":
+				_, _, err := bare.architecture()
+				return err
 			}
 			return nil
 		},
@@ -137,11 +143,10 @@ const shownValues = 6
 
 func embed(c *cobra.Command, e *garb.Extractor, all []source, asJSON bool) error {
 	out := bufio.NewWriter(c.OutOrStdout())
-	defer out.Flush()
 	lines := json.NewEncoder(out)
 	failures := 0
-	err := eachEmbedding(c, e, all, func(a answered[[]float32]) error {
-		defer out.Flush()
+	err := eachEmbedding(c, e, all, func(a answered[[]float32]) (err error) {
+		defer func() { err = errors.Join(err, out.Flush()) }()
 		switch {
 		case a.err != nil && asJSON:
 			failures++
@@ -153,7 +158,7 @@ func embed(c *cobra.Command, e *garb.Extractor, all []source, asJSON bool) error
 		case asJSON:
 			return lines.Encode(pictureEmbedding{a.source.name, a.value})
 		}
-		_, err := fmt.Fprintf(out, "%s: %d values, %.4f …\n", a.source.name, len(a.value), a.value[:min(shownValues, len(a.value))])
+		_, err = fmt.Fprintf(out, "%s: %d values, %.4f …\n", a.source.name, len(a.value), a.value[:min(shownValues, len(a.value))])
 		return err
 	})
 	if err != nil {

@@ -52,9 +52,14 @@ taken for what.`,
 				return err
 			}
 			if asJSON {
-				return json.NewEncoder(c.OutOrStdout()).Encode(report)
+				err = json.NewEncoder(c.OutOrStdout()).Encode(report)
+			} else {
+				err = printReport(c.OutOrStdout(), report)
 			}
-			return printReport(c.OutOrStdout(), report)
+			if err == nil && report.Count == 0 {
+				err = fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", data)
+			}
+			return err
 		},
 	}
 	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")

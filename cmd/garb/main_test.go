@@ -189,7 +189,9 @@ func TestWrongUse(t *testing.T) {
 		{"frobnicate"}, {"embed"}, {"embed", "--size", "150", example}, {"embed", "--model", "clothing", "--backbone", "xception", example},
 		{"embed", "--json", "--out", "x.npy", example}, {"evaluate"}, {"evaluate", "pictures"}, {"train"}, {"train", "pictures"},
 		{"train", "--data", "x", "--epochs", "0"}, {"train", "--data", "x", "--resize", "lanczos"}, {"version", "please"},
-		{"train", "--data", "x", "--backbone", "resnet"},
+		{"train", "--data", "x", "--backbone", "resnet"}, {"train", "--data", "x", "--size", "8"},
+		{"embed", "--backbone", "resnet", example}, {"embed", "--backbone", "xception", "--resize", "lanczos", example},
+		{"embed", "--backbone", "xception", "--size", "-1", example},
 	} {
 		code, out, errOut := garbRun(t, nil, args...)
 		if code != exitMisused || out != "" || !strings.HasPrefix(errOut, "garb: ") || !strings.Contains(errOut, "--help") {
@@ -211,6 +213,7 @@ func TestBadModels(t *testing.T) {
 	w["classifier/bias"].Data[0] = float32(math.NaN())
 	m := garb.Model{Format: garb.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b"}, Preprocessing: a.Spec,
 		BackboneDigest: "sha256:131b3dbc9e8d2a8cab25db21f6b41b3d3ddfac641a9c33ab098681635fed3291"}
+	m.Golden = []garb.Golden{{Logits: make([]float32, 2)}}
 	nan := filepath.Join(folder, "nan.safetensors")
 	if err := m.Save(nan, w); err != nil {
 		t.Fatal(err)
