@@ -128,8 +128,10 @@ func parseSPS(nal []byte) (s sps, ok bool) {
 	for range 6 {
 		b.ue()
 	}
-	if b.flag() && b.flag() {
-		scalingLists(b)
+	if b.flag() { // scaling lists are in use
+		if b.flag() { // and given here
+			scalingLists(b)
+		}
 	}
 	b.skip(2)
 	if b.flag() {
@@ -222,7 +224,11 @@ func referenceSets(b *bits) bool {
 			b.ue()
 			n := uint32(0)
 			for range deltas + 1 {
-				if b.flag() || b.flag() {
+				kept := b.flag() // used by this picture
+				if !kept {
+					kept = b.flag() // or by a later one
+				}
+				if kept {
 					n++
 				}
 			}
