@@ -1,0 +1,44 @@
+package train
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"garb/dataset"
+)
+
+// TestComputeTakesWhatIsKept marks the kept vector of one picture: compute must
+// hand the mark on, and compute the others.
+func TestComputeTakesWhatIsKept(t *testing.T) {
+	c := config(t, pictures(t))
+	b, err := openBackbone(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := openCache(b.extractor, b.digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := dataset.Open(filepath.Join(c.Data, "validation"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark := slices.Repeat([]float32{42}, kept.count)
+	kept.put(fmt.Sprintf("%x", sha256.Sum256(file(t, set.Samples[1].Path))), mark)
+	f, err := compute(t.Context(), b.extractor, kept, set, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range f.vectors {
+		if slices.Equal(v, mark) != (i == 1) {
+			t.Errorf("picture %d has the vector %v …", i, v[:4])
+		}
+	}
+	again, err := openCache(b.extractor, b.digest)
+	if err != nil || len(again.vectors) != len(set.Samples) {
+		t.Errorf("%d vectors were kept of %d, %v", len(again.vectors), len(set.Samples), err)
+	}
+}
