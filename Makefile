@@ -74,7 +74,7 @@ test-purego:
 # The kernels' own tests run every level; these are answers at one that is not the
 # best here.
 test-avx2:
-	GARB_CPU=avx2 go test . ./nn ./cmd/garb
+	GARB_CPU=avx2 go test -count=1 . ./nn ./cmd/garb
 
 test-race:
 	go test -race $(RACE)
