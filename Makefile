@@ -75,6 +75,7 @@ test-purego:
 # best here.
 test-avx2:
 	GARB_CPU=avx2 go test -count=1 . ./nn ./cmd/garb
+	GARB_CPU=generic go test -count=1 ./internal/jpeg ./picture
 
 test-race:
 	go test -race $(RACE)

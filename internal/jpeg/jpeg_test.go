@@ -187,6 +187,25 @@ func TestBrokenFiles(t *testing.T) {
 	}
 }
 
+// TestDamageBeforeARestartMarkerShows takes bytes out of an interval that ends in
+// the middle of a row of blocks.
+func TestDamageBeforeARestartMarkerShows(t *testing.T) {
+	data := read(t, "testdata/65x33-restart.jpg")
+	begin := bytes.Index(data, []byte{0xff, markerRST0})
+	end := bytes.Index(data, []byte{0xff, markerRST0 + 1})
+	if begin < 0 || end < begin+10 {
+		t.Fatal("the fixture has no intervals")
+	}
+	damaged := slices.Concat(data[:begin+4], data[end:])
+	if _, _, _, err := Decode(context.Background(), damaged, 1); !errors.As(err, new(FormatError)) {
+		t.Errorf("%v", err)
+	}
+	missing := slices.Concat(data[:begin], data[begin+2:])
+	if _, _, _, err := Decode(context.Background(), missing, 1); !errors.As(err, new(FormatError)) {
+		t.Errorf("without its marker: %v", err)
+	}
+}
+
 func TestDecodeObeysItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

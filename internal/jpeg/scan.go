@@ -93,6 +93,9 @@ func (d *decoder) units(chosen []*component, p progression) error {
 		for x := range wide {
 			if d.restartInterval > 0 {
 				if untilRestart == 0 {
+					if d.bits.overrun() {
+						return errTruncated
+					}
 					if err := d.bits.restart(); err != nil {
 						return err
 					}

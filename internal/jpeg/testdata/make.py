@@ -1,10 +1,12 @@
 """Makes the files beside it: small JPEGs of a drawn picture, and the pixels that
 Pillow decodes them to at 1/1, 1/2, 1/4 and 1/8, as PNGs side by side.
 
-Made with Pillow 13.0.0 (libjpeg-turbo 3.1): python make.py
+Made with Pillow 13.0.0 (libjpeg-turbo 3.1) and, for sampling factors that Pillow
+does not write, cjpeg of libjpeg-turbo 2.1.5: python make.py
 """
 import math
 import os
+import subprocess
 
 import numpy as np
 from PIL import Image
@@ -25,8 +27,22 @@ def drawn(width, height):
 
 
 def keep(name, picture, **options):
+    picture.save(os.path.join(folder, name + ".jpg"), **options)
+    expect(name)
+
+
+def keep_sampled(name, picture, sampling):
+    """sampling is of all components, in cjpeg's notation."""
     path = os.path.join(folder, name + ".jpg")
-    picture.save(path, **options)
+    bitmap = os.path.join(folder, name + ".ppm")
+    picture.save(bitmap)
+    subprocess.run(["cjpeg", "-quality", "85", "-sample", sampling, "-outfile", path, bitmap], check=True)
+    os.remove(bitmap)
+    expect(name)
+
+
+def expect(name):
+    path = os.path.join(folder, name + ".jpg")
     parts = []
     for scale in (1, 2, 4, 8):
         image = Image.open(path)
@@ -59,3 +75,5 @@ for width, height in ((1, 1), (2, 3), (8, 5), (17, 9), (37, 41), (65, 33)):
     keep(f"{size}-cmyk", picture.convert("CMYK"), quality=85)
     keep(f"{size}-restart", picture, quality=85, restart_marker_blocks=3)
     keep(f"{size}-rgb", picture, quality=85, keep_rgb=True)
+    for sampling, name in (("1x2", "440"), ("4x1", "411"), ("2x2,1x2,2x1", "mixed")):
+        keep_sampled(f"{size}-{name}", picture, sampling)
