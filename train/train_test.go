@@ -118,7 +118,12 @@ func pictures(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
 	random := rand.New(rand.NewPCG(3, 3))
-	for split, count := range map[string]int{"train": 6, "validation": 3, "test": 3} {
+	drawn := 0
+	for _, part := range []struct {
+		split string
+		count int
+	}{{"train", 6}, {"validation", 3}, {"test", 3}} {
+		split, count := part.split, part.count
 		for _, class := range []string{"spots", "stripes"} {
 			folder := filepath.Join(root, split, class)
 			if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -138,6 +143,8 @@ func pictures(t testing.TB) string {
 						}
 					}
 				}
+				drawn++
+				m.SetGray(0, 0, color.Gray{uint8(drawn)}) // no two pictures are the same
 				var b bytes.Buffer
 				if err := png.Encode(&b, m); err != nil {
 					t.Fatal(err)
