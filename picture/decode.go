@@ -18,7 +18,8 @@ import (
 )
 
 // decoders decode each format at 1/reduction of its size; only JPEG can reduce.
-var decoders = map[Format]func(ctx context.Context, data []byte, reduction int) (*RGB, error){
+// maxPixels is for formats that may decode more pixels than the picture has.
+var decoders = map[Format]func(ctx context.Context, data []byte, reduction, maxPixels int) (*RGB, error){
 	JPEG: decodeJPEG,
 	PNG:  decodeWith(png.Decode),
 	GIF:  decodeGIF,
@@ -28,7 +29,7 @@ var decoders = map[Format]func(ctx context.Context, data []byte, reduction int) 
 	HEIC: decodeHEIF,
 }
 
-func decodeJPEG(ctx context.Context, data []byte, reduction int) (*RGB, error) {
+func decodeJPEG(ctx context.Context, data []byte, reduction, _ int) (*RGB, error) {
 	pixels, width, height, err := jpeg.Decode(ctx, data, reduction)
 	if err != nil {
 		return nil, decodeError(err)
@@ -36,12 +37,8 @@ func decodeJPEG(ctx context.Context, data []byte, reduction int) (*RGB, error) {
 	return &RGB{width, height, pixels}, nil
 }
 
-func decodeHEIF(ctx context.Context, data []byte, _ int) (*RGB, error) {
-	_, width, height, _, err := heif.Identify(data)
-	if err != nil {
-		return nil, decodeError(err)
-	}
-	pixels, width, height, err := heif.Decode(ctx, data, width*height)
+func decodeHEIF(ctx context.Context, data []byte, _, maxPixels int) (*RGB, error) {
+	pixels, width, height, err := heif.Decode(ctx, data, maxPixels)
 	if err != nil {
 		return nil, decodeError(err)
 	}
@@ -49,8 +46,8 @@ func decodeHEIF(ctx context.Context, data []byte, _ int) (*RGB, error) {
 }
 
 // decodeWith adapts a decoder of the standard library's kind.
-func decodeWith(decode func(io.Reader) (image.Image, error)) func(context.Context, []byte, int) (*RGB, error) {
-	return func(ctx context.Context, data []byte, _ int) (*RGB, error) {
+func decodeWith(decode func(io.Reader) (image.Image, error)) func(context.Context, []byte, int, int) (*RGB, error) {
+	return func(ctx context.Context, data []byte, _, _ int) (*RGB, error) {
 		m, err := decode(&contextReader{ctx, bytes.NewReader(data)})
 		if err != nil {
 			return nil, decodeError(err)
@@ -60,7 +57,7 @@ func decodeWith(decode func(io.Reader) (image.Image, error)) func(context.Contex
 }
 
 // decodeGIF takes the first frame, at its place on the canvas.
-func decodeGIF(ctx context.Context, data []byte, _ int) (*RGB, error) {
+func decodeGIF(ctx context.Context, data []byte, _, _ int) (*RGB, error) {
 	c, err := gif.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
 		return nil, decodeError(err)

@@ -110,9 +110,15 @@ func Identify(data []byte) (info Info, err error) {
 	return info, nil
 }
 
-// bmpHeader reports whether a BMP header may have this size: "BM" alone begins
-// many a text.
-func bmpHeader(size uint32) bool { return size == 40 || size == 108 || size == 124 }
+// bmpHeader reports whether there is a BMP header of this size: "BM" alone begins
+// many a text. Those of OS/2 (12, 16, 64) and of 52 and 56 bytes are not decoded.
+func bmpHeader(size uint32) bool {
+	switch size {
+	case 12, 16, 40, 52, 56, 64, 108, 124:
+		return true
+	}
+	return false
+}
 
 // identifyWebP reads the sizes of the canvas and of the picture in it, which a
 // file may state differently, and takes the larger of each.

@@ -37,7 +37,7 @@ func Decode(ctx context.Context, data []byte, l Limits) (*RGB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decode(ctx, data, info, 1)
+	return decode(ctx, data, info, 1, l.MaxPixels)
 }
 
 // Load is the way from bytes to values: it decodes a picture, at reduced scale if
@@ -54,7 +54,7 @@ func (s Spec) Load(ctx context.Context, data []byte, l Limits, dst []float32) (I
 	if err != nil {
 		return info, err
 	}
-	p, err := decode(ctx, data, info, s.Reduction(info))
+	p, err := decode(ctx, data, info, s.Reduction(info), l.MaxPixels)
 	if err != nil {
 		return info, err
 	}
@@ -82,7 +82,7 @@ func (s Spec) Reduction(info Info) int {
 }
 
 // decode decodes data, of which info is known, at 1/reduction of its size.
-func decode(ctx context.Context, data []byte, info Info, reduction int) (p *RGB, err error) {
+func decode(ctx context.Context, data []byte, info Info, reduction, maxPixels int) (p *RGB, err error) {
 	// The decoders are other people's code working on anybody's data: what they do
 	// not expect must cost one answer, not the process.
 	defer func() {
@@ -93,7 +93,7 @@ func decode(ctx context.Context, data []byte, info Info, reduction int) (p *RGB,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p, err = decoders[info.Format](ctx, data, reduction)
+	p, err = decoders[info.Format](ctx, data, reduction, maxPixels)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

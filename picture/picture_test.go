@@ -586,3 +586,21 @@ func ExampleSpec_Load() {
 	fmt.Println(info.Format, info.Width, info.Height, err)
 	// Output: jpeg 40 30 <nil>
 }
+
+// TestCroppedHEIC: a picture of odd sides is coded with even ones, and cropped.
+func TestCroppedHEIC(t *testing.T) {
+	data := read(t, "../internal/heif/testdata/drawn-odd.heic")
+	info, err := Identify(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Decode(context.Background(), data, DefaultLimits())
+	if err != nil || p.Width != info.Width || p.Height != info.Height || p.Width%2 == 0 {
+		t.Errorf("%+v, %v", info, err)
+	}
+	l := DefaultLimits()
+	l.MaxPixels = info.Width * info.Height / 2
+	if _, err := Decode(context.Background(), data, l); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("%v", err)
+	}
+}

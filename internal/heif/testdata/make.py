@@ -99,6 +99,7 @@ drawing().save(here / "drawn-422.heic", quality=70, chroma=422)
 drawing().save(here / "drawn-709.heic", quality=70, matrix_coefficients=1, full_range_flag=0)
 drawing("RGBA").save(here / "drawn-alpha.heic", quality=70)
 drawing("L").save(here / "drawn-grey.heic", quality=70)
+drawing(width=WIDTH - 1, height=HEIGHT - 1).save(here / "drawn-odd.heic", quality=70)  # coded with more pixels, and cropped
 drawing(width=160, height=128).save(here / "drawn-grid.heic", quality=60, tile_size=64)
 plain = (here / "drawn.heic").read_bytes()
 for turns in (1, 2, 3):
