@@ -79,9 +79,17 @@ func isFolder(parent string, e fs.DirEntry) bool {
 	return err == nil && info.IsDir()
 }
 
+// Training is a set to train on. It has a type of its own because only such
+// pictures may be changed at random: what augments takes a Training, so that
+// pictures to judge a network by cannot be augmented.
+type Training struct{ *Set }
+
 // Splits are the parts of a data set: the network is trained on the first, chosen
 // by the second and judged by the third. Test is nil if the folder has none.
-type Splits struct{ Train, Validation, Test *Set }
+type Splits struct {
+	Train            Training
+	Validation, Test *Set
+}
 
 // OpenSplits reads a folder that has train, validation and, if need be, test
 // below it, each a folder for Open with the same classes.
@@ -91,7 +99,7 @@ func OpenSplits(folder string) (*Splits, error) {
 		name     string
 		set      **Set
 		optional bool
-	}{{"train", &s.Train, false}, {"validation", &s.Validation, false}, {"test", &s.Test, true}} {
+	}{{"train", &s.Train.Set, false}, {"validation", &s.Validation, false}, {"test", &s.Test, true}} {
 		path := filepath.Join(folder, part.name)
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			if part.optional {
@@ -103,7 +111,7 @@ func OpenSplits(folder string) (*Splits, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.Train != nil && !slices.Equal(set.Classes, s.Train.Classes) {
+		if s.Train.Set != nil && !slices.Equal(set.Classes, s.Train.Classes) {
 			return nil, fmt.Errorf("data set %s: %s has the classes %s, where train has %s", folder, part.name,
 				strings.Join(set.Classes, ", "), strings.Join(s.Train.Classes, ", "))
 		}

@@ -178,7 +178,7 @@ func computeSplits(ctx context.Context, b *base, s *dataset.Splits, p Progress) 
 	parts := []struct {
 		set *dataset.Set
 		to  **features
-	}{{s.Train, &d.train}, {s.Validation, &d.validation}, {s.Test, &d.test}}
+	}{{s.Train.Set, &d.train}, {s.Validation, &d.validation}, {s.Test, &d.test}}
 	total := 0
 	for _, part := range parts {
 		if part.set != nil {
