@@ -122,6 +122,68 @@ func gemmAVX512(rows, eights int, t *byte) {
 	}
 }
 
+// outerAVX512 computes an outerTile of rows rows and up to vectors vectors of columns.
+func outerAVX512(rows, vectors int, t *byte) {
+	switch rows<<1 | (vectors - 1) {
+	case 1<<1 | 0:
+		outer1x16AVX512(t)
+	case 1<<1 | 1:
+		outer1x32AVX512(t)
+	case 2<<1 | 0:
+		outer2x16AVX512(t)
+	case 2<<1 | 1:
+		outer2x32AVX512(t)
+	case 3<<1 | 0:
+		outer3x16AVX512(t)
+	case 3<<1 | 1:
+		outer3x32AVX512(t)
+	case 4<<1 | 0:
+		outer4x16AVX512(t)
+	case 4<<1 | 1:
+		outer4x32AVX512(t)
+	case 5<<1 | 0:
+		outer5x16AVX512(t)
+	case 5<<1 | 1:
+		outer5x32AVX512(t)
+	case 6<<1 | 0:
+		outer6x16AVX512(t)
+	case 6<<1 | 1:
+		outer6x32AVX512(t)
+	case 7<<1 | 0:
+		outer7x16AVX512(t)
+	case 7<<1 | 1:
+		outer7x32AVX512(t)
+	case 8<<1 | 0:
+		outer8x16AVX512(t)
+	case 8<<1 | 1:
+		outer8x32AVX512(t)
+	case 9<<1 | 0:
+		outer9x16AVX512(t)
+	case 9<<1 | 1:
+		outer9x32AVX512(t)
+	case 10<<1 | 0:
+		outer10x16AVX512(t)
+	case 10<<1 | 1:
+		outer10x32AVX512(t)
+	case 11<<1 | 0:
+		outer11x16AVX512(t)
+	case 11<<1 | 1:
+		outer11x32AVX512(t)
+	case 12<<1 | 0:
+		outer12x16AVX512(t)
+	case 12<<1 | 1:
+		outer12x32AVX512(t)
+	case 13<<1 | 0:
+		outer13x16AVX512(t)
+	case 13<<1 | 1:
+		outer13x32AVX512(t)
+	case 14<<1 | 0:
+		outer14x16AVX512(t)
+	case 14<<1 | 1:
+		outer14x32AVX512(t)
+	}
+}
+
 // gemmAVX2 computes a gemmTile of rows rows and up to 8·eights columns.
 func gemmAVX2(rows, eights int, t *byte) {
 	switch rows<<3 | eights {
@@ -149,5 +211,35 @@ func gemmAVX2(rows, eights int, t *byte) {
 		gemm6x8AVX2(t)
 	case 6<<3 | 2:
 		gemm6x16AVX2(t)
+	}
+}
+
+// outerAVX2 computes an outerTile of rows rows and up to vectors vectors of columns.
+func outerAVX2(rows, vectors int, t *byte) {
+	switch rows<<1 | (vectors - 1) {
+	case 1<<1 | 0:
+		outer1x8AVX2(t)
+	case 1<<1 | 1:
+		outer1x16AVX2(t)
+	case 2<<1 | 0:
+		outer2x8AVX2(t)
+	case 2<<1 | 1:
+		outer2x16AVX2(t)
+	case 3<<1 | 0:
+		outer3x8AVX2(t)
+	case 3<<1 | 1:
+		outer3x16AVX2(t)
+	case 4<<1 | 0:
+		outer4x8AVX2(t)
+	case 4<<1 | 1:
+		outer4x16AVX2(t)
+	case 5<<1 | 0:
+		outer5x8AVX2(t)
+	case 5<<1 | 1:
+		outer5x16AVX2(t)
+	case 6<<1 | 0:
+		outer6x8AVX2(t)
+	case 6<<1 | 1:
+		outer6x16AVX2(t)
 	}
 }

@@ -34,3 +34,20 @@ func Scale(dst []float32, factor float32) {
 		dst[i] *= factor
 	}
 }
+
+// ActivationGradient sets dst[i] = 0 where an activation is flat, as its result
+// out[i] shows: dst becomes the gradient by what went into the activation. It
+// panics if out is shorter than dst.
+func ActivationGradient(dst, out []float32, a Activation) {
+	if a == Identity {
+		return
+	}
+	out = out[:len(dst)]
+	low, high := a.bounds()
+	done := withinVector(dst, out, low, high)
+	for i, v := range out[done:] {
+		if !(v > low && v < high) {
+			dst[done+i] = 0
+		}
+	}
+}

@@ -49,6 +49,15 @@ func activateVector(dst, src []float32, low, high float32) int {
 	return n
 }
 
+func withinVector(dst, src []float32, low, high float32) int {
+	n := len(dst) &^ 7
+	if n == 0 || level == Generic {
+		return 0
+	}
+	withinAVX2(&dst[0], &src[0], n/8, low, high)
+	return n
+}
+
 func fromHalfVector(dst []float32, src []byte) int {
 	n := len(dst) &^ 7
 	if n == 0 || level == Generic {

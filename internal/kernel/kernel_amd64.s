@@ -23211,6 +23211,4109 @@ end:
 	VZEROUPPER
 	RET
 
+// func outer1x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer1x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z1
+	VFMADD231PS.BCST (CX), Z1, Z0
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer2x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer2x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z2
+	VFMADD231PS.BCST (CX), Z2, Z0
+	VFMADD231PS.BCST 4(CX), Z2, Z1
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer3x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer3x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z2
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z3
+	VFMADD231PS.BCST (CX), Z3, Z0
+	VFMADD231PS.BCST 4(CX), Z3, Z1
+	VFMADD231PS.BCST 8(CX), Z3, Z2
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z2, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer4x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer4x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z3
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z3
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z4
+	VFMADD231PS.BCST (CX), Z4, Z0
+	VFMADD231PS.BCST 4(CX), Z4, Z1
+	VFMADD231PS.BCST 8(CX), Z4, Z2
+	VFMADD231PS.BCST 12(CX), Z4, Z3
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z3, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer5x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer5x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z4
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z5
+	VFMADD231PS.BCST (CX), Z5, Z0
+	VFMADD231PS.BCST 4(CX), Z5, Z1
+	VFMADD231PS.BCST 8(CX), Z5, Z2
+	VFMADD231PS.BCST 12(CX), Z5, Z3
+	VFMADD231PS.BCST 16(CX), Z5, Z4
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z4, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer6x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer6x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z5
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z5
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z6
+	VFMADD231PS.BCST (CX), Z6, Z0
+	VFMADD231PS.BCST 4(CX), Z6, Z1
+	VFMADD231PS.BCST 8(CX), Z6, Z2
+	VFMADD231PS.BCST 12(CX), Z6, Z3
+	VFMADD231PS.BCST 16(CX), Z6, Z4
+	VFMADD231PS.BCST 20(CX), Z6, Z5
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z4, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z5, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer7x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer7x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z6
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z7
+	VFMADD231PS.BCST (CX), Z7, Z0
+	VFMADD231PS.BCST 4(CX), Z7, Z1
+	VFMADD231PS.BCST 8(CX), Z7, Z2
+	VFMADD231PS.BCST 12(CX), Z7, Z3
+	VFMADD231PS.BCST 16(CX), Z7, Z4
+	VFMADD231PS.BCST 20(CX), Z7, Z5
+	VFMADD231PS.BCST 24(CX), Z7, Z6
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z4, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z5, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z6, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer8x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer8x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z7
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z7
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z8
+	VFMADD231PS.BCST (CX), Z8, Z0
+	VFMADD231PS.BCST 4(CX), Z8, Z1
+	VFMADD231PS.BCST 8(CX), Z8, Z2
+	VFMADD231PS.BCST 12(CX), Z8, Z3
+	VFMADD231PS.BCST 16(CX), Z8, Z4
+	VFMADD231PS.BCST 20(CX), Z8, Z5
+	VFMADD231PS.BCST 24(CX), Z8, Z6
+	VFMADD231PS.BCST 28(CX), Z8, Z7
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z4, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z5, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z6, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z7, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer9x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer9x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z8
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z9
+	VFMADD231PS.BCST (CX), Z9, Z0
+	VFMADD231PS.BCST 4(CX), Z9, Z1
+	VFMADD231PS.BCST 8(CX), Z9, Z2
+	VFMADD231PS.BCST 12(CX), Z9, Z3
+	VFMADD231PS.BCST 16(CX), Z9, Z4
+	VFMADD231PS.BCST 20(CX), Z9, Z5
+	VFMADD231PS.BCST 24(CX), Z9, Z6
+	VFMADD231PS.BCST 28(CX), Z9, Z7
+	VFMADD231PS.BCST 32(CX), Z9, Z8
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z4, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z5, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z6, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z7, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z8, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer10x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer10x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z9
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z9
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z10
+	VFMADD231PS.BCST (CX), Z10, Z0
+	VFMADD231PS.BCST 4(CX), Z10, Z1
+	VFMADD231PS.BCST 8(CX), Z10, Z2
+	VFMADD231PS.BCST 12(CX), Z10, Z3
+	VFMADD231PS.BCST 16(CX), Z10, Z4
+	VFMADD231PS.BCST 20(CX), Z10, Z5
+	VFMADD231PS.BCST 24(CX), Z10, Z6
+	VFMADD231PS.BCST 28(CX), Z10, Z7
+	VFMADD231PS.BCST 32(CX), Z10, Z8
+	VFMADD231PS.BCST 36(CX), Z10, Z9
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z4, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z5, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z6, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z7, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z8, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z9, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z9, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer11x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer11x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z10
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z11
+	VFMADD231PS.BCST (CX), Z11, Z0
+	VFMADD231PS.BCST 4(CX), Z11, Z1
+	VFMADD231PS.BCST 8(CX), Z11, Z2
+	VFMADD231PS.BCST 12(CX), Z11, Z3
+	VFMADD231PS.BCST 16(CX), Z11, Z4
+	VFMADD231PS.BCST 20(CX), Z11, Z5
+	VFMADD231PS.BCST 24(CX), Z11, Z6
+	VFMADD231PS.BCST 28(CX), Z11, Z7
+	VFMADD231PS.BCST 32(CX), Z11, Z8
+	VFMADD231PS.BCST 36(CX), Z11, Z9
+	VFMADD231PS.BCST 40(CX), Z11, Z10
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z4, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z5, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z6, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z7, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z8, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z9, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z10, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z9, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer12x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer12x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z11
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z11
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z12
+	VFMADD231PS.BCST (CX), Z12, Z0
+	VFMADD231PS.BCST 4(CX), Z12, Z1
+	VFMADD231PS.BCST 8(CX), Z12, Z2
+	VFMADD231PS.BCST 12(CX), Z12, Z3
+	VFMADD231PS.BCST 16(CX), Z12, Z4
+	VFMADD231PS.BCST 20(CX), Z12, Z5
+	VFMADD231PS.BCST 24(CX), Z12, Z6
+	VFMADD231PS.BCST 28(CX), Z12, Z7
+	VFMADD231PS.BCST 32(CX), Z12, Z8
+	VFMADD231PS.BCST 36(CX), Z12, Z9
+	VFMADD231PS.BCST 40(CX), Z12, Z10
+	VFMADD231PS.BCST 44(CX), Z12, Z11
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z4, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z5, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z6, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z7, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z8, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z9, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z10, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z11, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z9, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z11, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer13x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer13x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z11
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z12
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z13
+	VFMADD231PS.BCST (CX), Z13, Z0
+	VFMADD231PS.BCST 4(CX), Z13, Z1
+	VFMADD231PS.BCST 8(CX), Z13, Z2
+	VFMADD231PS.BCST 12(CX), Z13, Z3
+	VFMADD231PS.BCST 16(CX), Z13, Z4
+	VFMADD231PS.BCST 20(CX), Z13, Z5
+	VFMADD231PS.BCST 24(CX), Z13, Z6
+	VFMADD231PS.BCST 28(CX), Z13, Z7
+	VFMADD231PS.BCST 32(CX), Z13, Z8
+	VFMADD231PS.BCST 36(CX), Z13, Z9
+	VFMADD231PS.BCST 40(CX), Z13, Z10
+	VFMADD231PS.BCST 44(CX), Z13, Z11
+	VFMADD231PS.BCST 48(CX), Z13, Z12
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z4, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z5, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z6, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z7, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z8, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z9, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z10, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z11, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z12, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z9, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z11, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer14x16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer14x16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z13
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z11
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z12
+	ADDQ      DX, CX
+	VMOVUPS.Z (CX), K1, Z13
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS          (DX), Z14
+	VFMADD231PS.BCST (CX), Z14, Z0
+	VFMADD231PS.BCST 4(CX), Z14, Z1
+	VFMADD231PS.BCST 8(CX), Z14, Z2
+	VFMADD231PS.BCST 12(CX), Z14, Z3
+	VFMADD231PS.BCST 16(CX), Z14, Z4
+	VFMADD231PS.BCST 20(CX), Z14, Z5
+	VFMADD231PS.BCST 24(CX), Z14, Z6
+	VFMADD231PS.BCST 28(CX), Z14, Z7
+	VFMADD231PS.BCST 32(CX), Z14, Z8
+	VFMADD231PS.BCST 36(CX), Z14, Z9
+	VFMADD231PS.BCST 40(CX), Z14, Z10
+	VFMADD231PS.BCST 44(CX), Z14, Z11
+	VFMADD231PS.BCST 48(CX), Z14, Z12
+	VFMADD231PS.BCST 52(CX), Z14, Z13
+	ADDQ             SI, CX
+	ADDQ             $0x00000040, DX
+	DECQ             BX
+	JNZ              next
+	CMPQ             48(AX), $0x00
+	JNE              storedPart
+	MOVQ             (AX), CX
+	MOVQ             32(AX), AX
+	VMOVUPS          Z0, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z4, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z5, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z6, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z7, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z8, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z9, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z10, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z11, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z12, (CX)
+	ADDQ             AX, CX
+	VMOVUPS          Z13, (CX)
+	JMP              stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z9, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z11, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, K1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z13, K1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func packLines16AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·packLines16AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	CMPQ    40(AX), $0x00
+	JNE     partial
+	MOVQ    8(AX), BX
+	MOVQ    24(AX), SI
+	MOVQ    16(AX), AX
+	VMOVUPS (AX), Z0
+
+line:
+	VMOVUPS (BX), Z1
+	VMOVUPS Z1, (CX)
+	VADDPS  Z1, Z0, Z0
+	ADDQ    DX, BX
+	ADDQ    $0x00000040, CX
+	DECQ    SI
+	JNZ     line
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      40(AX), BX
+	KMOVW     BX, K1
+	MOVQ      8(AX), BX
+	MOVQ      24(AX), SI
+	MOVQ      16(AX), AX
+	VMOVUPS.Z (AX), K1, Z0
+
+partLine:
+	VMOVUPS.Z (BX), K1, Z1
+	VMOVUPS   Z1, (CX)
+	VADDPS    Z1, Z0, Z0
+	ADDQ      DX, BX
+	ADDQ      $0x00000040, CX
+	DECQ      SI
+	JNZ       partLine
+	VMOVUPS   Z0, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func outer1x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer1x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z3
+	VMOVUPS      64(DX), Z4
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z3, Z2, Z0
+	VFMADD231PS  Z4, Z2, Z1
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer2x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer2x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z5
+	VMOVUPS      64(DX), Z6
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z5, Z4, Z0
+	VFMADD231PS  Z6, Z4, Z1
+	VBROADCASTSS 4(CX), Z4
+	VFMADD231PS  Z5, Z4, Z2
+	VFMADD231PS  Z6, Z4, Z3
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer3x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer3x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	VMOVUPS 64(CX), Z5
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z7
+	VMOVUPS      64(DX), Z8
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z7, Z6, Z0
+	VFMADD231PS  Z8, Z6, Z1
+	VBROADCASTSS 4(CX), Z6
+	VFMADD231PS  Z7, Z6, Z2
+	VFMADD231PS  Z8, Z6, Z3
+	VBROADCASTSS 8(CX), Z6
+	VFMADD231PS  Z7, Z6, Z4
+	VFMADD231PS  Z8, Z6, Z5
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer4x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer4x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	VMOVUPS 64(CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	VMOVUPS 64(CX), Z7
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z6
+	VMOVUPS.Z 64(CX), K1, Z7
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z9
+	VMOVUPS      64(DX), Z10
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z9, Z8, Z0
+	VFMADD231PS  Z10, Z8, Z1
+	VBROADCASTSS 4(CX), Z8
+	VFMADD231PS  Z9, Z8, Z2
+	VFMADD231PS  Z10, Z8, Z3
+	VBROADCASTSS 8(CX), Z8
+	VFMADD231PS  Z9, Z8, Z4
+	VFMADD231PS  Z10, Z8, Z5
+	VBROADCASTSS 12(CX), Z8
+	VFMADD231PS  Z9, Z8, Z6
+	VFMADD231PS  Z10, Z8, Z7
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer5x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer5x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	VMOVUPS 64(CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	VMOVUPS 64(CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VMOVUPS 64(CX), Z9
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z6
+	VMOVUPS.Z 64(CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z8
+	VMOVUPS.Z 64(CX), K1, Z9
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z11
+	VMOVUPS      64(DX), Z12
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z11, Z10, Z0
+	VFMADD231PS  Z12, Z10, Z1
+	VBROADCASTSS 4(CX), Z10
+	VFMADD231PS  Z11, Z10, Z2
+	VFMADD231PS  Z12, Z10, Z3
+	VBROADCASTSS 8(CX), Z10
+	VFMADD231PS  Z11, Z10, Z4
+	VFMADD231PS  Z12, Z10, Z5
+	VBROADCASTSS 12(CX), Z10
+	VFMADD231PS  Z11, Z10, Z6
+	VFMADD231PS  Z12, Z10, Z7
+	VBROADCASTSS 16(CX), Z10
+	VFMADD231PS  Z11, Z10, Z8
+	VFMADD231PS  Z12, Z10, Z9
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer6x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer6x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	VMOVUPS 64(CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	VMOVUPS 64(CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VMOVUPS 64(CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	VMOVUPS 64(CX), Z11
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z6
+	VMOVUPS.Z 64(CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z8
+	VMOVUPS.Z 64(CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z10
+	VMOVUPS.Z 64(CX), K1, Z11
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z13
+	VMOVUPS      64(DX), Z14
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z13, Z12, Z0
+	VFMADD231PS  Z14, Z12, Z1
+	VBROADCASTSS 4(CX), Z12
+	VFMADD231PS  Z13, Z12, Z2
+	VFMADD231PS  Z14, Z12, Z3
+	VBROADCASTSS 8(CX), Z12
+	VFMADD231PS  Z13, Z12, Z4
+	VFMADD231PS  Z14, Z12, Z5
+	VBROADCASTSS 12(CX), Z12
+	VFMADD231PS  Z13, Z12, Z6
+	VFMADD231PS  Z14, Z12, Z7
+	VBROADCASTSS 16(CX), Z12
+	VFMADD231PS  Z13, Z12, Z8
+	VFMADD231PS  Z14, Z12, Z9
+	VBROADCASTSS 20(CX), Z12
+	VFMADD231PS  Z13, Z12, Z10
+	VFMADD231PS  Z14, Z12, Z11
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z10, (CX)
+	VMOVUPS      Z11, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer7x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer7x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	VMOVUPS 64(CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	VMOVUPS 64(CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VMOVUPS 64(CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	VMOVUPS 64(CX), Z11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	VMOVUPS 64(CX), Z13
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z6
+	VMOVUPS.Z 64(CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z8
+	VMOVUPS.Z 64(CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z10
+	VMOVUPS.Z 64(CX), K1, Z11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z12
+	VMOVUPS.Z 64(CX), K1, Z13
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z15
+	VMOVUPS      64(DX), Z16
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z15, Z14, Z0
+	VFMADD231PS  Z16, Z14, Z1
+	VBROADCASTSS 4(CX), Z14
+	VFMADD231PS  Z15, Z14, Z2
+	VFMADD231PS  Z16, Z14, Z3
+	VBROADCASTSS 8(CX), Z14
+	VFMADD231PS  Z15, Z14, Z4
+	VFMADD231PS  Z16, Z14, Z5
+	VBROADCASTSS 12(CX), Z14
+	VFMADD231PS  Z15, Z14, Z6
+	VFMADD231PS  Z16, Z14, Z7
+	VBROADCASTSS 16(CX), Z14
+	VFMADD231PS  Z15, Z14, Z8
+	VFMADD231PS  Z16, Z14, Z9
+	VBROADCASTSS 20(CX), Z14
+	VFMADD231PS  Z15, Z14, Z10
+	VFMADD231PS  Z16, Z14, Z11
+	VBROADCASTSS 24(CX), Z14
+	VFMADD231PS  Z15, Z14, Z12
+	VFMADD231PS  Z16, Z14, Z13
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z10, (CX)
+	VMOVUPS      Z11, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer8x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer8x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	VMOVUPS 64(CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	VMOVUPS 64(CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VMOVUPS 64(CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	VMOVUPS 64(CX), Z11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	VMOVUPS 64(CX), Z13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z14
+	VMOVUPS 64(CX), Z15
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z6
+	VMOVUPS.Z 64(CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z8
+	VMOVUPS.Z 64(CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z10
+	VMOVUPS.Z 64(CX), K1, Z11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z12
+	VMOVUPS.Z 64(CX), K1, Z13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z14
+	VMOVUPS.Z 64(CX), K1, Z15
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z17
+	VMOVUPS      64(DX), Z18
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z17, Z16, Z0
+	VFMADD231PS  Z18, Z16, Z1
+	VBROADCASTSS 4(CX), Z16
+	VFMADD231PS  Z17, Z16, Z2
+	VFMADD231PS  Z18, Z16, Z3
+	VBROADCASTSS 8(CX), Z16
+	VFMADD231PS  Z17, Z16, Z4
+	VFMADD231PS  Z18, Z16, Z5
+	VBROADCASTSS 12(CX), Z16
+	VFMADD231PS  Z17, Z16, Z6
+	VFMADD231PS  Z18, Z16, Z7
+	VBROADCASTSS 16(CX), Z16
+	VFMADD231PS  Z17, Z16, Z8
+	VFMADD231PS  Z18, Z16, Z9
+	VBROADCASTSS 20(CX), Z16
+	VFMADD231PS  Z17, Z16, Z10
+	VFMADD231PS  Z18, Z16, Z11
+	VBROADCASTSS 24(CX), Z16
+	VFMADD231PS  Z17, Z16, Z12
+	VFMADD231PS  Z18, Z16, Z13
+	VBROADCASTSS 28(CX), Z16
+	VFMADD231PS  Z17, Z16, Z14
+	VFMADD231PS  Z18, Z16, Z15
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z10, (CX)
+	VMOVUPS      Z11, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z14, (CX)
+	VMOVUPS      Z15, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer9x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer9x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	VMOVUPS 64(CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	VMOVUPS 64(CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VMOVUPS 64(CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	VMOVUPS 64(CX), Z11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	VMOVUPS 64(CX), Z13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z14
+	VMOVUPS 64(CX), Z15
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VMOVUPS 64(CX), Z17
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z6
+	VMOVUPS.Z 64(CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z8
+	VMOVUPS.Z 64(CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z10
+	VMOVUPS.Z 64(CX), K1, Z11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z12
+	VMOVUPS.Z 64(CX), K1, Z13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z14
+	VMOVUPS.Z 64(CX), K1, Z15
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z16
+	VMOVUPS.Z 64(CX), K1, Z17
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z19
+	VMOVUPS      64(DX), Z20
+	VBROADCASTSS (CX), Z18
+	VFMADD231PS  Z19, Z18, Z0
+	VFMADD231PS  Z20, Z18, Z1
+	VBROADCASTSS 4(CX), Z18
+	VFMADD231PS  Z19, Z18, Z2
+	VFMADD231PS  Z20, Z18, Z3
+	VBROADCASTSS 8(CX), Z18
+	VFMADD231PS  Z19, Z18, Z4
+	VFMADD231PS  Z20, Z18, Z5
+	VBROADCASTSS 12(CX), Z18
+	VFMADD231PS  Z19, Z18, Z6
+	VFMADD231PS  Z20, Z18, Z7
+	VBROADCASTSS 16(CX), Z18
+	VFMADD231PS  Z19, Z18, Z8
+	VFMADD231PS  Z20, Z18, Z9
+	VBROADCASTSS 20(CX), Z18
+	VFMADD231PS  Z19, Z18, Z10
+	VFMADD231PS  Z20, Z18, Z11
+	VBROADCASTSS 24(CX), Z18
+	VFMADD231PS  Z19, Z18, Z12
+	VFMADD231PS  Z20, Z18, Z13
+	VBROADCASTSS 28(CX), Z18
+	VFMADD231PS  Z19, Z18, Z14
+	VFMADD231PS  Z20, Z18, Z15
+	VBROADCASTSS 32(CX), Z18
+	VFMADD231PS  Z19, Z18, Z16
+	VFMADD231PS  Z20, Z18, Z17
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z10, (CX)
+	VMOVUPS      Z11, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z14, (CX)
+	VMOVUPS      Z15, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z16, (CX)
+	VMOVUPS      Z17, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer10x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer10x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	VMOVUPS 64(CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	VMOVUPS 64(CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VMOVUPS 64(CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	VMOVUPS 64(CX), Z11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	VMOVUPS 64(CX), Z13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z14
+	VMOVUPS 64(CX), Z15
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VMOVUPS 64(CX), Z17
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z18
+	VMOVUPS 64(CX), Z19
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z6
+	VMOVUPS.Z 64(CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z8
+	VMOVUPS.Z 64(CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z10
+	VMOVUPS.Z 64(CX), K1, Z11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z12
+	VMOVUPS.Z 64(CX), K1, Z13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z14
+	VMOVUPS.Z 64(CX), K1, Z15
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z16
+	VMOVUPS.Z 64(CX), K1, Z17
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z18
+	VMOVUPS.Z 64(CX), K1, Z19
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z21
+	VMOVUPS      64(DX), Z22
+	VBROADCASTSS (CX), Z20
+	VFMADD231PS  Z21, Z20, Z0
+	VFMADD231PS  Z22, Z20, Z1
+	VBROADCASTSS 4(CX), Z20
+	VFMADD231PS  Z21, Z20, Z2
+	VFMADD231PS  Z22, Z20, Z3
+	VBROADCASTSS 8(CX), Z20
+	VFMADD231PS  Z21, Z20, Z4
+	VFMADD231PS  Z22, Z20, Z5
+	VBROADCASTSS 12(CX), Z20
+	VFMADD231PS  Z21, Z20, Z6
+	VFMADD231PS  Z22, Z20, Z7
+	VBROADCASTSS 16(CX), Z20
+	VFMADD231PS  Z21, Z20, Z8
+	VFMADD231PS  Z22, Z20, Z9
+	VBROADCASTSS 20(CX), Z20
+	VFMADD231PS  Z21, Z20, Z10
+	VFMADD231PS  Z22, Z20, Z11
+	VBROADCASTSS 24(CX), Z20
+	VFMADD231PS  Z21, Z20, Z12
+	VFMADD231PS  Z22, Z20, Z13
+	VBROADCASTSS 28(CX), Z20
+	VFMADD231PS  Z21, Z20, Z14
+	VFMADD231PS  Z22, Z20, Z15
+	VBROADCASTSS 32(CX), Z20
+	VFMADD231PS  Z21, Z20, Z16
+	VFMADD231PS  Z22, Z20, Z17
+	VBROADCASTSS 36(CX), Z20
+	VFMADD231PS  Z21, Z20, Z18
+	VFMADD231PS  Z22, Z20, Z19
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z10, (CX)
+	VMOVUPS      Z11, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z14, (CX)
+	VMOVUPS      Z15, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z16, (CX)
+	VMOVUPS      Z17, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z18, (CX)
+	VMOVUPS      Z19, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer11x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer11x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	VMOVUPS 64(CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	VMOVUPS 64(CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VMOVUPS 64(CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	VMOVUPS 64(CX), Z11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	VMOVUPS 64(CX), Z13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z14
+	VMOVUPS 64(CX), Z15
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VMOVUPS 64(CX), Z17
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z18
+	VMOVUPS 64(CX), Z19
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z20
+	VMOVUPS 64(CX), Z21
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z6
+	VMOVUPS.Z 64(CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z8
+	VMOVUPS.Z 64(CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z10
+	VMOVUPS.Z 64(CX), K1, Z11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z12
+	VMOVUPS.Z 64(CX), K1, Z13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z14
+	VMOVUPS.Z 64(CX), K1, Z15
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z16
+	VMOVUPS.Z 64(CX), K1, Z17
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z18
+	VMOVUPS.Z 64(CX), K1, Z19
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z20
+	VMOVUPS.Z 64(CX), K1, Z21
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z23
+	VMOVUPS      64(DX), Z24
+	VBROADCASTSS (CX), Z22
+	VFMADD231PS  Z23, Z22, Z0
+	VFMADD231PS  Z24, Z22, Z1
+	VBROADCASTSS 4(CX), Z22
+	VFMADD231PS  Z23, Z22, Z2
+	VFMADD231PS  Z24, Z22, Z3
+	VBROADCASTSS 8(CX), Z22
+	VFMADD231PS  Z23, Z22, Z4
+	VFMADD231PS  Z24, Z22, Z5
+	VBROADCASTSS 12(CX), Z22
+	VFMADD231PS  Z23, Z22, Z6
+	VFMADD231PS  Z24, Z22, Z7
+	VBROADCASTSS 16(CX), Z22
+	VFMADD231PS  Z23, Z22, Z8
+	VFMADD231PS  Z24, Z22, Z9
+	VBROADCASTSS 20(CX), Z22
+	VFMADD231PS  Z23, Z22, Z10
+	VFMADD231PS  Z24, Z22, Z11
+	VBROADCASTSS 24(CX), Z22
+	VFMADD231PS  Z23, Z22, Z12
+	VFMADD231PS  Z24, Z22, Z13
+	VBROADCASTSS 28(CX), Z22
+	VFMADD231PS  Z23, Z22, Z14
+	VFMADD231PS  Z24, Z22, Z15
+	VBROADCASTSS 32(CX), Z22
+	VFMADD231PS  Z23, Z22, Z16
+	VFMADD231PS  Z24, Z22, Z17
+	VBROADCASTSS 36(CX), Z22
+	VFMADD231PS  Z23, Z22, Z18
+	VFMADD231PS  Z24, Z22, Z19
+	VBROADCASTSS 40(CX), Z22
+	VFMADD231PS  Z23, Z22, Z20
+	VFMADD231PS  Z24, Z22, Z21
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z10, (CX)
+	VMOVUPS      Z11, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z14, (CX)
+	VMOVUPS      Z15, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z16, (CX)
+	VMOVUPS      Z17, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z18, (CX)
+	VMOVUPS      Z19, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z20, (CX)
+	VMOVUPS      Z21, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z20, (CX)
+	VMOVUPS Z21, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer12x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer12x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	VMOVUPS 64(CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	VMOVUPS 64(CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VMOVUPS 64(CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	VMOVUPS 64(CX), Z11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	VMOVUPS 64(CX), Z13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z14
+	VMOVUPS 64(CX), Z15
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VMOVUPS 64(CX), Z17
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z18
+	VMOVUPS 64(CX), Z19
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z20
+	VMOVUPS 64(CX), Z21
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z22
+	VMOVUPS 64(CX), Z23
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z6
+	VMOVUPS.Z 64(CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z8
+	VMOVUPS.Z 64(CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z10
+	VMOVUPS.Z 64(CX), K1, Z11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z12
+	VMOVUPS.Z 64(CX), K1, Z13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z14
+	VMOVUPS.Z 64(CX), K1, Z15
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z16
+	VMOVUPS.Z 64(CX), K1, Z17
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z18
+	VMOVUPS.Z 64(CX), K1, Z19
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z20
+	VMOVUPS.Z 64(CX), K1, Z21
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z22
+	VMOVUPS.Z 64(CX), K1, Z23
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z25
+	VMOVUPS      64(DX), Z26
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z25, Z24, Z0
+	VFMADD231PS  Z26, Z24, Z1
+	VBROADCASTSS 4(CX), Z24
+	VFMADD231PS  Z25, Z24, Z2
+	VFMADD231PS  Z26, Z24, Z3
+	VBROADCASTSS 8(CX), Z24
+	VFMADD231PS  Z25, Z24, Z4
+	VFMADD231PS  Z26, Z24, Z5
+	VBROADCASTSS 12(CX), Z24
+	VFMADD231PS  Z25, Z24, Z6
+	VFMADD231PS  Z26, Z24, Z7
+	VBROADCASTSS 16(CX), Z24
+	VFMADD231PS  Z25, Z24, Z8
+	VFMADD231PS  Z26, Z24, Z9
+	VBROADCASTSS 20(CX), Z24
+	VFMADD231PS  Z25, Z24, Z10
+	VFMADD231PS  Z26, Z24, Z11
+	VBROADCASTSS 24(CX), Z24
+	VFMADD231PS  Z25, Z24, Z12
+	VFMADD231PS  Z26, Z24, Z13
+	VBROADCASTSS 28(CX), Z24
+	VFMADD231PS  Z25, Z24, Z14
+	VFMADD231PS  Z26, Z24, Z15
+	VBROADCASTSS 32(CX), Z24
+	VFMADD231PS  Z25, Z24, Z16
+	VFMADD231PS  Z26, Z24, Z17
+	VBROADCASTSS 36(CX), Z24
+	VFMADD231PS  Z25, Z24, Z18
+	VFMADD231PS  Z26, Z24, Z19
+	VBROADCASTSS 40(CX), Z24
+	VFMADD231PS  Z25, Z24, Z20
+	VFMADD231PS  Z26, Z24, Z21
+	VBROADCASTSS 44(CX), Z24
+	VFMADD231PS  Z25, Z24, Z22
+	VFMADD231PS  Z26, Z24, Z23
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z10, (CX)
+	VMOVUPS      Z11, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z14, (CX)
+	VMOVUPS      Z15, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z16, (CX)
+	VMOVUPS      Z17, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z18, (CX)
+	VMOVUPS      Z19, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z20, (CX)
+	VMOVUPS      Z21, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z22, (CX)
+	VMOVUPS      Z23, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z20, (CX)
+	VMOVUPS Z21, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z22, (CX)
+	VMOVUPS Z23, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer13x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer13x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	VMOVUPS 64(CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	VMOVUPS 64(CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VMOVUPS 64(CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	VMOVUPS 64(CX), Z11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	VMOVUPS 64(CX), Z13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z14
+	VMOVUPS 64(CX), Z15
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VMOVUPS 64(CX), Z17
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z18
+	VMOVUPS 64(CX), Z19
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z20
+	VMOVUPS 64(CX), Z21
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z22
+	VMOVUPS 64(CX), Z23
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z24
+	VMOVUPS 64(CX), Z25
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z6
+	VMOVUPS.Z 64(CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z8
+	VMOVUPS.Z 64(CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z10
+	VMOVUPS.Z 64(CX), K1, Z11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z12
+	VMOVUPS.Z 64(CX), K1, Z13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z14
+	VMOVUPS.Z 64(CX), K1, Z15
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z16
+	VMOVUPS.Z 64(CX), K1, Z17
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z18
+	VMOVUPS.Z 64(CX), K1, Z19
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z20
+	VMOVUPS.Z 64(CX), K1, Z21
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z22
+	VMOVUPS.Z 64(CX), K1, Z23
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z24
+	VMOVUPS.Z 64(CX), K1, Z25
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z27
+	VMOVUPS      64(DX), Z28
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z27, Z26, Z0
+	VFMADD231PS  Z28, Z26, Z1
+	VBROADCASTSS 4(CX), Z26
+	VFMADD231PS  Z27, Z26, Z2
+	VFMADD231PS  Z28, Z26, Z3
+	VBROADCASTSS 8(CX), Z26
+	VFMADD231PS  Z27, Z26, Z4
+	VFMADD231PS  Z28, Z26, Z5
+	VBROADCASTSS 12(CX), Z26
+	VFMADD231PS  Z27, Z26, Z6
+	VFMADD231PS  Z28, Z26, Z7
+	VBROADCASTSS 16(CX), Z26
+	VFMADD231PS  Z27, Z26, Z8
+	VFMADD231PS  Z28, Z26, Z9
+	VBROADCASTSS 20(CX), Z26
+	VFMADD231PS  Z27, Z26, Z10
+	VFMADD231PS  Z28, Z26, Z11
+	VBROADCASTSS 24(CX), Z26
+	VFMADD231PS  Z27, Z26, Z12
+	VFMADD231PS  Z28, Z26, Z13
+	VBROADCASTSS 28(CX), Z26
+	VFMADD231PS  Z27, Z26, Z14
+	VFMADD231PS  Z28, Z26, Z15
+	VBROADCASTSS 32(CX), Z26
+	VFMADD231PS  Z27, Z26, Z16
+	VFMADD231PS  Z28, Z26, Z17
+	VBROADCASTSS 36(CX), Z26
+	VFMADD231PS  Z27, Z26, Z18
+	VFMADD231PS  Z28, Z26, Z19
+	VBROADCASTSS 40(CX), Z26
+	VFMADD231PS  Z27, Z26, Z20
+	VFMADD231PS  Z28, Z26, Z21
+	VBROADCASTSS 44(CX), Z26
+	VFMADD231PS  Z27, Z26, Z22
+	VFMADD231PS  Z28, Z26, Z23
+	VBROADCASTSS 48(CX), Z26
+	VFMADD231PS  Z27, Z26, Z24
+	VFMADD231PS  Z28, Z26, Z25
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z10, (CX)
+	VMOVUPS      Z11, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z14, (CX)
+	VMOVUPS      Z15, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z16, (CX)
+	VMOVUPS      Z17, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z18, (CX)
+	VMOVUPS      Z19, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z20, (CX)
+	VMOVUPS      Z21, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z22, (CX)
+	VMOVUPS      Z23, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z24, (CX)
+	VMOVUPS      Z25, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z20, (CX)
+	VMOVUPS Z21, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z22, (CX)
+	VMOVUPS Z23, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z24, (CX)
+	VMOVUPS Z25, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer14x32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·outer14x32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z2
+	VMOVUPS 64(CX), Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z4
+	VMOVUPS 64(CX), Z5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z6
+	VMOVUPS 64(CX), Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VMOVUPS 64(CX), Z9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z10
+	VMOVUPS 64(CX), Z11
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z12
+	VMOVUPS 64(CX), Z13
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z14
+	VMOVUPS 64(CX), Z15
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VMOVUPS 64(CX), Z17
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z18
+	VMOVUPS 64(CX), Z19
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z20
+	VMOVUPS 64(CX), Z21
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z22
+	VMOVUPS 64(CX), Z23
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z24
+	VMOVUPS 64(CX), Z25
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z26
+	VMOVUPS 64(CX), Z27
+	JMP     loaded
+
+loadedPart:
+	MOVQ      48(AX), CX
+	KMOVW     CX, K1
+	MOVQ      (AX), CX
+	MOVQ      32(AX), DX
+	VMOVUPS   (CX), Z0
+	VMOVUPS.Z 64(CX), K1, Z1
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z2
+	VMOVUPS.Z 64(CX), K1, Z3
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z6
+	VMOVUPS.Z 64(CX), K1, Z7
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z8
+	VMOVUPS.Z 64(CX), K1, Z9
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z10
+	VMOVUPS.Z 64(CX), K1, Z11
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z12
+	VMOVUPS.Z 64(CX), K1, Z13
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z14
+	VMOVUPS.Z 64(CX), K1, Z15
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z16
+	VMOVUPS.Z 64(CX), K1, Z17
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z18
+	VMOVUPS.Z 64(CX), K1, Z19
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z20
+	VMOVUPS.Z 64(CX), K1, Z21
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z22
+	VMOVUPS.Z 64(CX), K1, Z23
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z24
+	VMOVUPS.Z 64(CX), K1, Z25
+	ADDQ      DX, CX
+	VMOVUPS   (CX), Z26
+	VMOVUPS.Z 64(CX), K1, Z27
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Z29
+	VMOVUPS      64(DX), Z30
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z29, Z28, Z0
+	VFMADD231PS  Z30, Z28, Z1
+	VBROADCASTSS 4(CX), Z28
+	VFMADD231PS  Z29, Z28, Z2
+	VFMADD231PS  Z30, Z28, Z3
+	VBROADCASTSS 8(CX), Z28
+	VFMADD231PS  Z29, Z28, Z4
+	VFMADD231PS  Z30, Z28, Z5
+	VBROADCASTSS 12(CX), Z28
+	VFMADD231PS  Z29, Z28, Z6
+	VFMADD231PS  Z30, Z28, Z7
+	VBROADCASTSS 16(CX), Z28
+	VFMADD231PS  Z29, Z28, Z8
+	VFMADD231PS  Z30, Z28, Z9
+	VBROADCASTSS 20(CX), Z28
+	VFMADD231PS  Z29, Z28, Z10
+	VFMADD231PS  Z30, Z28, Z11
+	VBROADCASTSS 24(CX), Z28
+	VFMADD231PS  Z29, Z28, Z12
+	VFMADD231PS  Z30, Z28, Z13
+	VBROADCASTSS 28(CX), Z28
+	VFMADD231PS  Z29, Z28, Z14
+	VFMADD231PS  Z30, Z28, Z15
+	VBROADCASTSS 32(CX), Z28
+	VFMADD231PS  Z29, Z28, Z16
+	VFMADD231PS  Z30, Z28, Z17
+	VBROADCASTSS 36(CX), Z28
+	VFMADD231PS  Z29, Z28, Z18
+	VFMADD231PS  Z30, Z28, Z19
+	VBROADCASTSS 40(CX), Z28
+	VFMADD231PS  Z29, Z28, Z20
+	VFMADD231PS  Z30, Z28, Z21
+	VBROADCASTSS 44(CX), Z28
+	VFMADD231PS  Z29, Z28, Z22
+	VFMADD231PS  Z30, Z28, Z23
+	VBROADCASTSS 48(CX), Z28
+	VFMADD231PS  Z29, Z28, Z24
+	VFMADD231PS  Z30, Z28, Z25
+	VBROADCASTSS 52(CX), Z28
+	VFMADD231PS  Z29, Z28, Z26
+	VFMADD231PS  Z30, Z28, Z27
+	ADDQ         SI, CX
+	ADDQ         $0x00000080, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z10, (CX)
+	VMOVUPS      Z11, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z14, (CX)
+	VMOVUPS      Z15, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z16, (CX)
+	VMOVUPS      Z17, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z18, (CX)
+	VMOVUPS      Z19, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z20, (CX)
+	VMOVUPS      Z21, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z22, (CX)
+	VMOVUPS      Z23, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z24, (CX)
+	VMOVUPS      Z25, 64(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z26, (CX)
+	VMOVUPS      Z27, 64(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ    48(AX), CX
+	KMOVW   CX, K1
+	MOVQ    (AX), CX
+	MOVQ    32(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z20, (CX)
+	VMOVUPS Z21, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z22, (CX)
+	VMOVUPS Z23, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z24, (CX)
+	VMOVUPS Z25, K1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z26, (CX)
+	VMOVUPS Z27, K1, 64(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func packLines32AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·packLines32AVX512(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	CMPQ    40(AX), $0x00
+	JNE     partial
+	MOVQ    8(AX), BX
+	MOVQ    24(AX), SI
+	MOVQ    16(AX), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+
+line:
+	VMOVUPS (BX), Z2
+	VMOVUPS Z2, (CX)
+	VADDPS  Z2, Z0, Z0
+	VMOVUPS 64(BX), Z2
+	VMOVUPS Z2, 64(CX)
+	VADDPS  Z2, Z1, Z1
+	ADDQ    DX, BX
+	ADDQ    $0x00000080, CX
+	DECQ    SI
+	JNZ     line
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ      40(AX), BX
+	KMOVW     BX, K1
+	MOVQ      8(AX), BX
+	MOVQ      24(AX), SI
+	MOVQ      16(AX), AX
+	VMOVUPS   (AX), Z0
+	VMOVUPS.Z 64(AX), K1, Z1
+
+partLine:
+	VMOVUPS   (BX), Z2
+	VMOVUPS   Z2, (CX)
+	VADDPS    Z2, Z0, Z0
+	VMOVUPS.Z 64(BX), K1, Z2
+	VMOVUPS   Z2, 64(CX)
+	VADDPS    Z2, Z1, Z1
+	ADDQ      DX, BX
+	ADDQ      $0x00000080, CX
+	DECQ      SI
+	JNZ       partLine
+	VMOVUPS   Z0, (AX)
+	VMOVUPS   Z1, K1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseTaps1AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseTaps1AVX512(SB), NOSPLIT, $0-8
+	MOVQ arguments+0(FP), AX
+	MOVQ 32(AX), CX
+	MOVQ 40(AX), DX
+	MOVQ 48(AX), SI
+	XORQ BX, BX
+	SUBQ $0x02, SI
+	JLT  rest
+
+two:
+	MOVQ    8(AX), DI
+	ADDQ    BX, DI
+	MOVQ    (AX), R8
+	ADDQ    BX, R8
+	MOVQ    16(AX), R9
+	ADDQ    BX, R9
+	MOVQ    24(AX), R10
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+
+twoCount:
+	VMOVUPS     (R9), Z2
+	VFMADD231PS (DI), Z2, Z0
+	VMOVUPS     64(R9), Z2
+	VFMADD231PS 64(DI), Z2, Z1
+	ADDQ        DX, DI
+	ADDQ        CX, R9
+	DECQ        R10
+	JNZ         twoCount
+	VMOVUPS     Z0, (R8)
+	VMOVUPS     Z1, 64(R8)
+	ADDQ        $0x80, BX
+	SUBQ        $0x02, SI
+	JGE         two
+
+rest:
+	ADDQ    $0x02, SI
+	JZ      part
+	MOVQ    8(AX), SI
+	ADDQ    BX, SI
+	MOVQ    (AX), DI
+	ADDQ    BX, DI
+	MOVQ    16(AX), R8
+	ADDQ    BX, R8
+	MOVQ    24(AX), R9
+	VMOVUPS (DI), Z0
+
+oneCount:
+	VMOVUPS     (R8), Z1
+	VFMADD231PS (SI), Z1, Z0
+	ADDQ        DX, SI
+	ADDQ        CX, R8
+	DECQ        R9
+	JNZ         oneCount
+	VMOVUPS     Z0, (DI)
+	ADDQ        $0x40, BX
+
+part:
+	CMPQ      56(AX), $0x00
+	JEQ       end
+	MOVQ      56(AX), SI
+	KMOVW     SI, K1
+	MOVQ      8(AX), SI
+	ADDQ      BX, SI
+	MOVQ      (AX), DI
+	ADDQ      BX, DI
+	MOVQ      16(AX), R8
+	ADDQ      BX, R8
+	MOVQ      24(AX), AX
+	VMOVUPS.Z (DI), K1, Z0
+
+partCount:
+	VMOVUPS.Z   (R8), K1, Z1
+	VMOVUPS.Z   (SI), K1, Z2
+	VFMADD231PS Z2, Z1, Z0
+	ADDQ        DX, SI
+	ADDQ        CX, R8
+	DECQ        AX
+	JNZ         partCount
+	VMOVUPS     Z0, K1, (DI)
+
+end:
+	VZEROUPPER
+	RET
+
+// func depthwiseTaps3AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseTaps3AVX512(SB), NOSPLIT, $0-8
+	MOVQ arguments+0(FP), AX
+	MOVQ 32(AX), CX
+	MOVQ 40(AX), DX
+	MOVQ 48(AX), SI
+	XORQ BX, BX
+	SUBQ $0x02, SI
+	JLT  rest
+
+two:
+	MOVQ    8(AX), DI
+	ADDQ    BX, DI
+	MOVQ    (AX), R8
+	ADDQ    BX, R8
+	MOVQ    16(AX), R9
+	ADDQ    BX, R9
+	MOVQ    24(AX), R10
+	VMOVUPS (R8), Z0
+	VMOVUPS (R8)(CX*1), Z1
+	VMOVUPS (R8)(CX*2), Z2
+	VMOVUPS 64(R8), Z3
+	VMOVUPS 64(R8)(CX*1), Z4
+	VMOVUPS 64(R8)(CX*2), Z5
+
+twoCount:
+	VMOVUPS     (R9), Z6
+	VFMADD231PS (DI), Z6, Z0
+	VFMADD231PS (DI)(CX*1), Z6, Z1
+	VFMADD231PS (DI)(CX*2), Z6, Z2
+	VMOVUPS     64(R9), Z6
+	VFMADD231PS 64(DI), Z6, Z3
+	VFMADD231PS 64(DI)(CX*1), Z6, Z4
+	VFMADD231PS 64(DI)(CX*2), Z6, Z5
+	ADDQ        DX, DI
+	ADDQ        CX, R9
+	DECQ        R10
+	JNZ         twoCount
+	VMOVUPS     Z0, (R8)
+	VMOVUPS     Z1, (R8)(CX*1)
+	VMOVUPS     Z2, (R8)(CX*2)
+	VMOVUPS     Z3, 64(R8)
+	VMOVUPS     Z4, 64(R8)(CX*1)
+	VMOVUPS     Z5, 64(R8)(CX*2)
+	ADDQ        $0x80, BX
+	SUBQ        $0x02, SI
+	JGE         two
+
+rest:
+	ADDQ    $0x02, SI
+	JZ      part
+	MOVQ    8(AX), SI
+	ADDQ    BX, SI
+	MOVQ    (AX), DI
+	ADDQ    BX, DI
+	MOVQ    16(AX), R8
+	ADDQ    BX, R8
+	MOVQ    24(AX), R9
+	VMOVUPS (DI), Z0
+	VMOVUPS (DI)(CX*1), Z1
+	VMOVUPS (DI)(CX*2), Z2
+
+oneCount:
+	VMOVUPS     (R8), Z3
+	VFMADD231PS (SI), Z3, Z0
+	VFMADD231PS (SI)(CX*1), Z3, Z1
+	VFMADD231PS (SI)(CX*2), Z3, Z2
+	ADDQ        DX, SI
+	ADDQ        CX, R8
+	DECQ        R9
+	JNZ         oneCount
+	VMOVUPS     Z0, (DI)
+	VMOVUPS     Z1, (DI)(CX*1)
+	VMOVUPS     Z2, (DI)(CX*2)
+	ADDQ        $0x40, BX
+
+part:
+	CMPQ      56(AX), $0x00
+	JEQ       end
+	MOVQ      56(AX), SI
+	KMOVW     SI, K1
+	MOVQ      8(AX), SI
+	ADDQ      BX, SI
+	MOVQ      (AX), DI
+	ADDQ      BX, DI
+	MOVQ      16(AX), R8
+	ADDQ      BX, R8
+	MOVQ      24(AX), AX
+	VMOVUPS.Z (DI), K1, Z0
+	VMOVUPS.Z (DI)(CX*1), K1, Z1
+	VMOVUPS.Z (DI)(CX*2), K1, Z2
+
+partCount:
+	VMOVUPS.Z   (R8), K1, Z3
+	VMOVUPS.Z   (SI), K1, Z4
+	VFMADD231PS Z4, Z3, Z0
+	VMOVUPS.Z   (SI)(CX*1), K1, Z4
+	VFMADD231PS Z4, Z3, Z1
+	VMOVUPS.Z   (SI)(CX*2), K1, Z4
+	VFMADD231PS Z4, Z3, Z2
+	ADDQ        DX, SI
+	ADDQ        CX, R8
+	DECQ        AX
+	JNZ         partCount
+	VMOVUPS     Z0, K1, (DI)
+	VMOVUPS     Z1, K1, (DI)(CX*1)
+	VMOVUPS     Z2, K1, (DI)(CX*2)
+
+end:
+	VZEROUPPER
+	RET
+
+// func depthwiseTaps5AVX512(arguments *byte)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseTaps5AVX512(SB), NOSPLIT, $0-8
+	MOVQ arguments+0(FP), AX
+	MOVQ 32(AX), CX
+	MOVQ 40(AX), DX
+	LEAQ (CX)(CX*2), BX
+	MOVQ 48(AX), DI
+	XORQ SI, SI
+	SUBQ $0x02, DI
+	JLT  rest
+
+two:
+	MOVQ    8(AX), R8
+	ADDQ    SI, R8
+	LEAQ    (R8)(CX*4), R9
+	MOVQ    (AX), R10
+	ADDQ    SI, R10
+	LEAQ    (R10)(CX*4), R11
+	MOVQ    16(AX), R12
+	ADDQ    SI, R12
+	MOVQ    24(AX), R13
+	VMOVUPS (R10), Z0
+	VMOVUPS (R10)(CX*1), Z1
+	VMOVUPS (R10)(CX*2), Z2
+	VMOVUPS (R10)(BX*1), Z3
+	VMOVUPS (R11), Z4
+	VMOVUPS 64(R10), Z5
+	VMOVUPS 64(R10)(CX*1), Z6
+	VMOVUPS 64(R10)(CX*2), Z7
+	VMOVUPS 64(R10)(BX*1), Z8
+	VMOVUPS 64(R11), Z9
+
+twoCount:
+	VMOVUPS     (R12), Z10
+	VFMADD231PS (R8), Z10, Z0
+	VFMADD231PS (R8)(CX*1), Z10, Z1
+	VFMADD231PS (R8)(CX*2), Z10, Z2
+	VFMADD231PS (R8)(BX*1), Z10, Z3
+	VFMADD231PS (R9), Z10, Z4
+	VMOVUPS     64(R12), Z10
+	VFMADD231PS 64(R8), Z10, Z5
+	VFMADD231PS 64(R8)(CX*1), Z10, Z6
+	VFMADD231PS 64(R8)(CX*2), Z10, Z7
+	VFMADD231PS 64(R8)(BX*1), Z10, Z8
+	VFMADD231PS 64(R9), Z10, Z9
+	ADDQ        DX, R8
+	ADDQ        DX, R9
+	ADDQ        CX, R12
+	DECQ        R13
+	JNZ         twoCount
+	VMOVUPS     Z0, (R10)
+	VMOVUPS     Z1, (R10)(CX*1)
+	VMOVUPS     Z2, (R10)(CX*2)
+	VMOVUPS     Z3, (R10)(BX*1)
+	VMOVUPS     Z4, (R11)
+	VMOVUPS     Z5, 64(R10)
+	VMOVUPS     Z6, 64(R10)(CX*1)
+	VMOVUPS     Z7, 64(R10)(CX*2)
+	VMOVUPS     Z8, 64(R10)(BX*1)
+	VMOVUPS     Z9, 64(R11)
+	ADDQ        $0x80, SI
+	SUBQ        $0x02, DI
+	JGE         two
+
+rest:
+	ADDQ    $0x02, DI
+	JZ      part
+	MOVQ    8(AX), DI
+	ADDQ    SI, DI
+	LEAQ    (DI)(CX*4), R8
+	MOVQ    (AX), R9
+	ADDQ    SI, R9
+	LEAQ    (R9)(CX*4), R10
+	MOVQ    16(AX), R11
+	ADDQ    SI, R11
+	MOVQ    24(AX), R12
+	VMOVUPS (R9), Z0
+	VMOVUPS (R9)(CX*1), Z1
+	VMOVUPS (R9)(CX*2), Z2
+	VMOVUPS (R9)(BX*1), Z3
+	VMOVUPS (R10), Z4
+
+oneCount:
+	VMOVUPS     (R11), Z5
+	VFMADD231PS (DI), Z5, Z0
+	VFMADD231PS (DI)(CX*1), Z5, Z1
+	VFMADD231PS (DI)(CX*2), Z5, Z2
+	VFMADD231PS (DI)(BX*1), Z5, Z3
+	VFMADD231PS (R8), Z5, Z4
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	ADDQ        CX, R11
+	DECQ        R12
+	JNZ         oneCount
+	VMOVUPS     Z0, (R9)
+	VMOVUPS     Z1, (R9)(CX*1)
+	VMOVUPS     Z2, (R9)(CX*2)
+	VMOVUPS     Z3, (R9)(BX*1)
+	VMOVUPS     Z4, (R10)
+	ADDQ        $0x40, SI
+
+part:
+	CMPQ      56(AX), $0x00
+	JEQ       end
+	MOVQ      56(AX), DI
+	KMOVW     DI, K1
+	MOVQ      8(AX), DI
+	ADDQ      SI, DI
+	LEAQ      (DI)(CX*4), R8
+	MOVQ      (AX), R9
+	ADDQ      SI, R9
+	LEAQ      (R9)(CX*4), R10
+	MOVQ      16(AX), R11
+	ADDQ      SI, R11
+	MOVQ      24(AX), AX
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVUPS.Z (R9)(CX*1), K1, Z1
+	VMOVUPS.Z (R9)(CX*2), K1, Z2
+	VMOVUPS.Z (R9)(BX*1), K1, Z3
+	VMOVUPS.Z (R10), K1, Z4
+
+partCount:
+	VMOVUPS.Z   (R11), K1, Z5
+	VMOVUPS.Z   (DI), K1, Z6
+	VFMADD231PS Z6, Z5, Z0
+	VMOVUPS.Z   (DI)(CX*1), K1, Z6
+	VFMADD231PS Z6, Z5, Z1
+	VMOVUPS.Z   (DI)(CX*2), K1, Z6
+	VFMADD231PS Z6, Z5, Z2
+	VMOVUPS.Z   (DI)(BX*1), K1, Z6
+	VFMADD231PS Z6, Z5, Z3
+	VMOVUPS.Z   (R8), K1, Z6
+	VFMADD231PS Z6, Z5, Z4
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	ADDQ        CX, R11
+	DECQ        AX
+	JNZ         partCount
+	VMOVUPS     Z0, K1, (R9)
+	VMOVUPS     Z1, K1, (R9)(CX*1)
+	VMOVUPS     Z2, K1, (R9)(CX*2)
+	VMOVUPS     Z3, K1, (R9)(BX*1)
+	VMOVUPS     Z4, K1, (R10)
+
+end:
+	VZEROUPPER
+	RET
+
 // func gemm1x8AVX2(arguments *byte)
 // Requires: AVX, FMA3
 TEXT ·gemm1x8AVX2(SB), NOSPLIT, $0-8
@@ -29524,6 +33627,1466 @@ end:
 	VZEROUPPER
 	RET
 
+// func outer1x8AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·outer1x8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Y0
+	JMP     loaded
+
+loadedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y0
+	MOVQ       (AX), CX
+	MOVQ       32(AX), DX
+	VMASKMOVPS (CX), Y0, Y0
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Y2
+	VBROADCASTSS (CX), Y1
+	VFMADD231PS  Y2, Y1, Y0
+	ADDQ         SI, CX
+	ADDQ         $0x00000020, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Y0, (CX)
+	JMP          stored
+
+storedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y1
+	MOVQ       (AX), CX
+	MOVQ       32(AX), AX
+	VMASKMOVPS Y0, Y1, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer2x8AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·outer2x8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y1
+	JMP     loaded
+
+loadedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y1
+	MOVQ       (AX), CX
+	MOVQ       32(AX), DX
+	VMASKMOVPS (CX), Y1, Y0
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y1, Y1
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Y3
+	VBROADCASTSS (CX), Y2
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS 4(CX), Y2
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         SI, CX
+	ADDQ         $0x00000020, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Y0, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y1, (CX)
+	JMP          stored
+
+storedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y2
+	MOVQ       (AX), CX
+	MOVQ       32(AX), AX
+	VMASKMOVPS Y0, Y2, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y1, Y2, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer3x8AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·outer3x8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y2
+	JMP     loaded
+
+loadedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y2
+	MOVQ       (AX), CX
+	MOVQ       32(AX), DX
+	VMASKMOVPS (CX), Y2, Y0
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y2, Y1
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y2, Y2
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Y4
+	VBROADCASTSS (CX), Y3
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS 4(CX), Y3
+	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS 8(CX), Y3
+	VFMADD231PS  Y4, Y3, Y2
+	ADDQ         SI, CX
+	ADDQ         $0x00000020, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Y0, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y1, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	JMP          stored
+
+storedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y3
+	MOVQ       (AX), CX
+	MOVQ       32(AX), AX
+	VMASKMOVPS Y0, Y3, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y1, Y3, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y2, Y3, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer4x8AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·outer4x8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y3
+	JMP     loaded
+
+loadedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y3
+	MOVQ       (AX), CX
+	MOVQ       32(AX), DX
+	VMASKMOVPS (CX), Y3, Y0
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y3, Y1
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y3, Y2
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y3, Y3
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Y5
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(CX), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(CX), Y4
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         SI, CX
+	ADDQ         $0x00000020, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Y0, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y1, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y3, (CX)
+	JMP          stored
+
+storedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y4
+	MOVQ       (AX), CX
+	MOVQ       32(AX), AX
+	VMASKMOVPS Y0, Y4, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y1, Y4, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y2, Y4, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y3, Y4, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer5x8AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·outer5x8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y4
+	JMP     loaded
+
+loadedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y4
+	MOVQ       (AX), CX
+	MOVQ       32(AX), DX
+	VMASKMOVPS (CX), Y4, Y0
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y4, Y1
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y4, Y2
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y4, Y3
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y4, Y4
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Y6
+	VBROADCASTSS (CX), Y5
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS 4(CX), Y5
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 8(CX), Y5
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS 12(CX), Y5
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS 16(CX), Y5
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         SI, CX
+	ADDQ         $0x00000020, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Y0, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y1, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y3, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, (CX)
+	JMP          stored
+
+storedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y5
+	MOVQ       (AX), CX
+	MOVQ       32(AX), AX
+	VMASKMOVPS Y0, Y5, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y1, Y5, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y2, Y5, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y3, Y5, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y4, Y5, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer6x8AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·outer6x8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Y0
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y2
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y4
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y5
+	JMP     loaded
+
+loadedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y5
+	MOVQ       (AX), CX
+	MOVQ       32(AX), DX
+	VMASKMOVPS (CX), Y5, Y0
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y5, Y1
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y5, Y2
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y5, Y3
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y5, Y4
+	ADDQ       DX, CX
+	VMASKMOVPS (CX), Y5, Y5
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Y7
+	VBROADCASTSS (CX), Y6
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 4(CX), Y6
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 8(CX), Y6
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 12(CX), Y6
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 16(CX), Y6
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 20(CX), Y6
+	VFMADD231PS  Y7, Y6, Y5
+	ADDQ         SI, CX
+	ADDQ         $0x00000020, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Y0, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y1, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y3, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y5, (CX)
+	JMP          stored
+
+storedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y6
+	MOVQ       (AX), CX
+	MOVQ       32(AX), AX
+	VMASKMOVPS Y0, Y6, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y1, Y6, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y2, Y6, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y3, Y6, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y4, Y6, (CX)
+	ADDQ       AX, CX
+	VMASKMOVPS Y5, Y6, (CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func packLines8AVX2(arguments *byte)
+// Requires: AVX
+TEXT ·packLines8AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	CMPQ    40(AX), $0x00
+	JNE     partial
+	MOVQ    8(AX), BX
+	MOVQ    24(AX), SI
+	MOVQ    16(AX), AX
+	VMOVUPS (AX), Y0
+
+line:
+	VMOVUPS (BX), Y1
+	VMOVUPS Y1, (CX)
+	VADDPS  Y1, Y0, Y0
+	ADDQ    DX, BX
+	ADDQ    $0x00000020, CX
+	DECQ    SI
+	JNZ     line
+	VMOVUPS Y0, (AX)
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ       40(AX), BX
+	VMOVUPS    (BX), Y0
+	MOVQ       8(AX), BX
+	MOVQ       24(AX), SI
+	MOVQ       16(AX), AX
+	VMASKMOVPS (AX), Y0, Y1
+
+partLine:
+	VMASKMOVPS (BX), Y0, Y2
+	VMOVUPS    Y2, (CX)
+	VADDPS     Y2, Y1, Y1
+	ADDQ       DX, BX
+	ADDQ       $0x00000020, CX
+	DECQ       SI
+	JNZ        partLine
+	VMASKMOVPS Y1, Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func outer1x16AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·outer1x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	JMP     loaded
+
+loadedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y1
+	MOVQ       (AX), CX
+	MOVQ       32(AX), DX
+	VMOVUPS    (CX), Y0
+	VMASKMOVPS 32(CX), Y1, Y1
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Y3
+	VMOVUPS      32(DX), Y4
+	VBROADCASTSS (CX), Y2
+	VFMADD231PS  Y3, Y2, Y0
+	VFMADD231PS  Y4, Y2, Y1
+	ADDQ         SI, CX
+	ADDQ         $0x00000040, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y2
+	MOVQ       (AX), CX
+	MOVQ       32(AX), AX
+	VMOVUPS    Y0, (CX)
+	VMASKMOVPS Y1, Y2, 32(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer2x16AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·outer2x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	JMP     loaded
+
+loadedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y3
+	MOVQ       (AX), CX
+	MOVQ       32(AX), DX
+	VMOVUPS    (CX), Y0
+	VMASKMOVPS 32(CX), Y3, Y1
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y2
+	VMASKMOVPS 32(CX), Y3, Y3
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Y5
+	VMOVUPS      32(DX), Y6
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VFMADD231PS  Y6, Y4, Y1
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VFMADD231PS  Y6, Y4, Y3
+	ADDQ         SI, CX
+	ADDQ         $0x00000040, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y4
+	MOVQ       (AX), CX
+	MOVQ       32(AX), AX
+	VMOVUPS    Y0, (CX)
+	VMASKMOVPS Y1, Y4, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y2, (CX)
+	VMASKMOVPS Y3, Y4, 32(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer3x16AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·outer3x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y4
+	VMOVUPS 32(CX), Y5
+	JMP     loaded
+
+loadedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y5
+	MOVQ       (AX), CX
+	MOVQ       32(AX), DX
+	VMOVUPS    (CX), Y0
+	VMASKMOVPS 32(CX), Y5, Y1
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y2
+	VMASKMOVPS 32(CX), Y5, Y3
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y4
+	VMASKMOVPS 32(CX), Y5, Y5
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Y7
+	VMOVUPS      32(DX), Y8
+	VBROADCASTSS (CX), Y6
+	VFMADD231PS  Y7, Y6, Y0
+	VFMADD231PS  Y8, Y6, Y1
+	VBROADCASTSS 4(CX), Y6
+	VFMADD231PS  Y7, Y6, Y2
+	VFMADD231PS  Y8, Y6, Y3
+	VBROADCASTSS 8(CX), Y6
+	VFMADD231PS  Y7, Y6, Y4
+	VFMADD231PS  Y8, Y6, Y5
+	ADDQ         SI, CX
+	ADDQ         $0x00000040, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y6
+	MOVQ       (AX), CX
+	MOVQ       32(AX), AX
+	VMOVUPS    Y0, (CX)
+	VMASKMOVPS Y1, Y6, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y2, (CX)
+	VMASKMOVPS Y3, Y6, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y4, (CX)
+	VMASKMOVPS Y5, Y6, 32(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer4x16AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·outer4x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y4
+	VMOVUPS 32(CX), Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y6
+	VMOVUPS 32(CX), Y7
+	JMP     loaded
+
+loadedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y7
+	MOVQ       (AX), CX
+	MOVQ       32(AX), DX
+	VMOVUPS    (CX), Y0
+	VMASKMOVPS 32(CX), Y7, Y1
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y2
+	VMASKMOVPS 32(CX), Y7, Y3
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y4
+	VMASKMOVPS 32(CX), Y7, Y5
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y6
+	VMASKMOVPS 32(CX), Y7, Y7
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Y9
+	VMOVUPS      32(DX), Y10
+	VBROADCASTSS (CX), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(CX), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(CX), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(CX), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         SI, CX
+	ADDQ         $0x00000040, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y8
+	MOVQ       (AX), CX
+	MOVQ       32(AX), AX
+	VMOVUPS    Y0, (CX)
+	VMASKMOVPS Y1, Y8, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y2, (CX)
+	VMASKMOVPS Y3, Y8, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y4, (CX)
+	VMASKMOVPS Y5, Y8, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y6, (CX)
+	VMASKMOVPS Y7, Y8, 32(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer5x16AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·outer5x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y4
+	VMOVUPS 32(CX), Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y6
+	VMOVUPS 32(CX), Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y9
+	JMP     loaded
+
+loadedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y9
+	MOVQ       (AX), CX
+	MOVQ       32(AX), DX
+	VMOVUPS    (CX), Y0
+	VMASKMOVPS 32(CX), Y9, Y1
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y2
+	VMASKMOVPS 32(CX), Y9, Y3
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y4
+	VMASKMOVPS 32(CX), Y9, Y5
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y6
+	VMASKMOVPS 32(CX), Y9, Y7
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y8
+	VMASKMOVPS 32(CX), Y9, Y9
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Y11
+	VMOVUPS      32(DX), Y12
+	VBROADCASTSS (CX), Y10
+	VFMADD231PS  Y11, Y10, Y0
+	VFMADD231PS  Y12, Y10, Y1
+	VBROADCASTSS 4(CX), Y10
+	VFMADD231PS  Y11, Y10, Y2
+	VFMADD231PS  Y12, Y10, Y3
+	VBROADCASTSS 8(CX), Y10
+	VFMADD231PS  Y11, Y10, Y4
+	VFMADD231PS  Y12, Y10, Y5
+	VBROADCASTSS 12(CX), Y10
+	VFMADD231PS  Y11, Y10, Y6
+	VFMADD231PS  Y12, Y10, Y7
+	VBROADCASTSS 16(CX), Y10
+	VFMADD231PS  Y11, Y10, Y8
+	VFMADD231PS  Y12, Y10, Y9
+	ADDQ         SI, CX
+	ADDQ         $0x00000040, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y9, 32(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y10
+	MOVQ       (AX), CX
+	MOVQ       32(AX), AX
+	VMOVUPS    Y0, (CX)
+	VMASKMOVPS Y1, Y10, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y2, (CX)
+	VMASKMOVPS Y3, Y10, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y4, (CX)
+	VMASKMOVPS Y5, Y10, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y6, (CX)
+	VMASKMOVPS Y7, Y10, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y8, (CX)
+	VMASKMOVPS Y9, Y10, 32(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func outer6x16AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·outer6x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	CMPQ    48(AX), $0x00
+	JNE     loadedPart
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y4
+	VMOVUPS 32(CX), Y5
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y6
+	VMOVUPS 32(CX), Y7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y9
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y10
+	VMOVUPS 32(CX), Y11
+	JMP     loaded
+
+loadedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y11
+	MOVQ       (AX), CX
+	MOVQ       32(AX), DX
+	VMOVUPS    (CX), Y0
+	VMASKMOVPS 32(CX), Y11, Y1
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y2
+	VMASKMOVPS 32(CX), Y11, Y3
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y4
+	VMASKMOVPS 32(CX), Y11, Y5
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y6
+	VMASKMOVPS 32(CX), Y11, Y7
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y8
+	VMASKMOVPS 32(CX), Y11, Y9
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y10
+	VMASKMOVPS 32(CX), Y11, Y11
+
+loaded:
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+
+next:
+	VMOVUPS      (DX), Y13
+	VMOVUPS      32(DX), Y14
+	VBROADCASTSS (CX), Y12
+	VFMADD231PS  Y13, Y12, Y0
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS 4(CX), Y12
+	VFMADD231PS  Y13, Y12, Y2
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS 8(CX), Y12
+	VFMADD231PS  Y13, Y12, Y4
+	VFMADD231PS  Y14, Y12, Y5
+	VBROADCASTSS 12(CX), Y12
+	VFMADD231PS  Y13, Y12, Y6
+	VFMADD231PS  Y14, Y12, Y7
+	VBROADCASTSS 16(CX), Y12
+	VFMADD231PS  Y13, Y12, Y8
+	VFMADD231PS  Y14, Y12, Y9
+	VBROADCASTSS 20(CX), Y12
+	VFMADD231PS  Y13, Y12, Y10
+	VFMADD231PS  Y14, Y12, Y11
+	ADDQ         SI, CX
+	ADDQ         $0x00000040, DX
+	DECQ         BX
+	JNZ          next
+	CMPQ         48(AX), $0x00
+	JNE          storedPart
+	MOVQ         (AX), CX
+	MOVQ         32(AX), AX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y9, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y10, (CX)
+	VMOVUPS      Y11, 32(CX)
+	JMP          stored
+
+storedPart:
+	MOVQ       48(AX), CX
+	VMOVUPS    (CX), Y12
+	MOVQ       (AX), CX
+	MOVQ       32(AX), AX
+	VMOVUPS    Y0, (CX)
+	VMASKMOVPS Y1, Y12, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y2, (CX)
+	VMASKMOVPS Y3, Y12, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y4, (CX)
+	VMASKMOVPS Y5, Y12, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y6, (CX)
+	VMASKMOVPS Y7, Y12, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y8, (CX)
+	VMASKMOVPS Y9, Y12, 32(CX)
+	ADDQ       AX, CX
+	VMOVUPS    Y10, (CX)
+	VMASKMOVPS Y11, Y12, 32(CX)
+
+stored:
+	VZEROUPPER
+	RET
+
+// func packLines16AVX2(arguments *byte)
+// Requires: AVX
+TEXT ·packLines16AVX2(SB), NOSPLIT, $0-8
+	MOVQ    arguments+0(FP), AX
+	MOVQ    (AX), CX
+	MOVQ    32(AX), DX
+	CMPQ    40(AX), $0x00
+	JNE     partial
+	MOVQ    8(AX), BX
+	MOVQ    24(AX), SI
+	MOVQ    16(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+
+line:
+	VMOVUPS (BX), Y2
+	VMOVUPS Y2, (CX)
+	VADDPS  Y2, Y0, Y0
+	VMOVUPS 32(BX), Y2
+	VMOVUPS Y2, 32(CX)
+	VADDPS  Y2, Y1, Y1
+	ADDQ    DX, BX
+	ADDQ    $0x00000040, CX
+	DECQ    SI
+	JNZ     line
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+partial:
+	MOVQ       40(AX), BX
+	VMOVUPS    (BX), Y0
+	MOVQ       8(AX), BX
+	MOVQ       24(AX), SI
+	MOVQ       16(AX), AX
+	VMOVUPS    (AX), Y1
+	VMASKMOVPS 32(AX), Y0, Y2
+
+partLine:
+	VMOVUPS    (BX), Y3
+	VMOVUPS    Y3, (CX)
+	VADDPS     Y3, Y1, Y1
+	VMASKMOVPS 32(BX), Y0, Y3
+	VMOVUPS    Y3, 32(CX)
+	VADDPS     Y3, Y2, Y2
+	ADDQ       DX, BX
+	ADDQ       $0x00000040, CX
+	DECQ       SI
+	JNZ        partLine
+	VMOVUPS    Y1, (AX)
+	VMASKMOVPS Y2, Y0, 32(AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseTaps1AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·depthwiseTaps1AVX2(SB), NOSPLIT, $0-8
+	MOVQ arguments+0(FP), AX
+	MOVQ 32(AX), CX
+	MOVQ 40(AX), DX
+	MOVQ 48(AX), SI
+	XORQ BX, BX
+	SUBQ $0x02, SI
+	JLT  rest
+
+two:
+	MOVQ    8(AX), DI
+	ADDQ    BX, DI
+	MOVQ    (AX), R8
+	ADDQ    BX, R8
+	MOVQ    16(AX), R9
+	ADDQ    BX, R9
+	MOVQ    24(AX), R10
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+
+twoCount:
+	VMOVUPS     (R9), Y2
+	VFMADD231PS (DI), Y2, Y0
+	VMOVUPS     32(R9), Y2
+	VFMADD231PS 32(DI), Y2, Y1
+	ADDQ        DX, DI
+	ADDQ        CX, R9
+	DECQ        R10
+	JNZ         twoCount
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     Y1, 32(R8)
+	ADDQ        $0x40, BX
+	SUBQ        $0x02, SI
+	JGE         two
+
+rest:
+	ADDQ    $0x02, SI
+	JZ      part
+	MOVQ    8(AX), SI
+	ADDQ    BX, SI
+	MOVQ    (AX), DI
+	ADDQ    BX, DI
+	MOVQ    16(AX), R8
+	ADDQ    BX, R8
+	MOVQ    24(AX), R9
+	VMOVUPS (DI), Y0
+
+oneCount:
+	VMOVUPS     (R8), Y1
+	VFMADD231PS (SI), Y1, Y0
+	ADDQ        DX, SI
+	ADDQ        CX, R8
+	DECQ        R9
+	JNZ         oneCount
+	VMOVUPS     Y0, (DI)
+	ADDQ        $0x20, BX
+
+part:
+	CMPQ       56(AX), $0x00
+	JEQ        end
+	MOVQ       56(AX), SI
+	VMOVUPS    (SI), Y0
+	MOVQ       8(AX), SI
+	ADDQ       BX, SI
+	MOVQ       (AX), DI
+	ADDQ       BX, DI
+	MOVQ       16(AX), R8
+	ADDQ       BX, R8
+	MOVQ       24(AX), AX
+	VMASKMOVPS (DI), Y0, Y1
+
+partCount:
+	VMASKMOVPS  (R8), Y0, Y2
+	VMASKMOVPS  (SI), Y0, Y3
+	VFMADD231PS Y3, Y2, Y1
+	ADDQ        DX, SI
+	ADDQ        CX, R8
+	DECQ        AX
+	JNZ         partCount
+	VMASKMOVPS  Y1, Y0, (DI)
+
+end:
+	VZEROUPPER
+	RET
+
+// func depthwiseTaps3AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·depthwiseTaps3AVX2(SB), NOSPLIT, $0-8
+	MOVQ arguments+0(FP), AX
+	MOVQ 32(AX), CX
+	MOVQ 40(AX), DX
+	MOVQ 48(AX), SI
+	XORQ BX, BX
+	SUBQ $0x02, SI
+	JLT  rest
+
+two:
+	MOVQ    8(AX), DI
+	ADDQ    BX, DI
+	MOVQ    (AX), R8
+	ADDQ    BX, R8
+	MOVQ    16(AX), R9
+	ADDQ    BX, R9
+	MOVQ    24(AX), R10
+	VMOVUPS (R8), Y0
+	VMOVUPS (R8)(CX*1), Y1
+	VMOVUPS (R8)(CX*2), Y2
+	VMOVUPS 32(R8), Y3
+	VMOVUPS 32(R8)(CX*1), Y4
+	VMOVUPS 32(R8)(CX*2), Y5
+
+twoCount:
+	VMOVUPS     (R9), Y6
+	VFMADD231PS (DI), Y6, Y0
+	VFMADD231PS (DI)(CX*1), Y6, Y1
+	VFMADD231PS (DI)(CX*2), Y6, Y2
+	VMOVUPS     32(R9), Y6
+	VFMADD231PS 32(DI), Y6, Y3
+	VFMADD231PS 32(DI)(CX*1), Y6, Y4
+	VFMADD231PS 32(DI)(CX*2), Y6, Y5
+	ADDQ        DX, DI
+	ADDQ        CX, R9
+	DECQ        R10
+	JNZ         twoCount
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     Y1, (R8)(CX*1)
+	VMOVUPS     Y2, (R8)(CX*2)
+	VMOVUPS     Y3, 32(R8)
+	VMOVUPS     Y4, 32(R8)(CX*1)
+	VMOVUPS     Y5, 32(R8)(CX*2)
+	ADDQ        $0x40, BX
+	SUBQ        $0x02, SI
+	JGE         two
+
+rest:
+	ADDQ    $0x02, SI
+	JZ      part
+	MOVQ    8(AX), SI
+	ADDQ    BX, SI
+	MOVQ    (AX), DI
+	ADDQ    BX, DI
+	MOVQ    16(AX), R8
+	ADDQ    BX, R8
+	MOVQ    24(AX), R9
+	VMOVUPS (DI), Y0
+	VMOVUPS (DI)(CX*1), Y1
+	VMOVUPS (DI)(CX*2), Y2
+
+oneCount:
+	VMOVUPS     (R8), Y3
+	VFMADD231PS (SI), Y3, Y0
+	VFMADD231PS (SI)(CX*1), Y3, Y1
+	VFMADD231PS (SI)(CX*2), Y3, Y2
+	ADDQ        DX, SI
+	ADDQ        CX, R8
+	DECQ        R9
+	JNZ         oneCount
+	VMOVUPS     Y0, (DI)
+	VMOVUPS     Y1, (DI)(CX*1)
+	VMOVUPS     Y2, (DI)(CX*2)
+	ADDQ        $0x20, BX
+
+part:
+	CMPQ       56(AX), $0x00
+	JEQ        end
+	MOVQ       56(AX), SI
+	VMOVUPS    (SI), Y0
+	MOVQ       8(AX), SI
+	ADDQ       BX, SI
+	MOVQ       (AX), DI
+	ADDQ       BX, DI
+	MOVQ       16(AX), R8
+	ADDQ       BX, R8
+	MOVQ       24(AX), AX
+	VMASKMOVPS (DI), Y0, Y1
+	VMASKMOVPS (DI)(CX*1), Y0, Y2
+	VMASKMOVPS (DI)(CX*2), Y0, Y3
+
+partCount:
+	VMASKMOVPS  (R8), Y0, Y4
+	VMASKMOVPS  (SI), Y0, Y5
+	VFMADD231PS Y5, Y4, Y1
+	VMASKMOVPS  (SI)(CX*1), Y0, Y5
+	VFMADD231PS Y5, Y4, Y2
+	VMASKMOVPS  (SI)(CX*2), Y0, Y5
+	VFMADD231PS Y5, Y4, Y3
+	ADDQ        DX, SI
+	ADDQ        CX, R8
+	DECQ        AX
+	JNZ         partCount
+	VMASKMOVPS  Y1, Y0, (DI)
+	VMASKMOVPS  Y2, Y0, (DI)(CX*1)
+	VMASKMOVPS  Y3, Y0, (DI)(CX*2)
+
+end:
+	VZEROUPPER
+	RET
+
+// func depthwiseTaps5AVX2(arguments *byte)
+// Requires: AVX, FMA3
+TEXT ·depthwiseTaps5AVX2(SB), NOSPLIT, $0-8
+	MOVQ arguments+0(FP), AX
+	MOVQ 32(AX), CX
+	MOVQ 40(AX), DX
+	LEAQ (CX)(CX*2), BX
+	MOVQ 48(AX), DI
+	XORQ SI, SI
+	SUBQ $0x02, DI
+	JLT  rest
+
+two:
+	MOVQ    8(AX), R8
+	ADDQ    SI, R8
+	LEAQ    (R8)(CX*4), R9
+	MOVQ    (AX), R10
+	ADDQ    SI, R10
+	LEAQ    (R10)(CX*4), R11
+	MOVQ    16(AX), R12
+	ADDQ    SI, R12
+	MOVQ    24(AX), R13
+	VMOVUPS (R10), Y0
+	VMOVUPS (R10)(CX*1), Y1
+	VMOVUPS (R10)(CX*2), Y2
+	VMOVUPS (R10)(BX*1), Y3
+	VMOVUPS (R11), Y4
+	VMOVUPS 32(R10), Y5
+	VMOVUPS 32(R10)(CX*1), Y6
+	VMOVUPS 32(R10)(CX*2), Y7
+	VMOVUPS 32(R10)(BX*1), Y8
+	VMOVUPS 32(R11), Y9
+
+twoCount:
+	VMOVUPS     (R12), Y10
+	VFMADD231PS (R8), Y10, Y0
+	VFMADD231PS (R8)(CX*1), Y10, Y1
+	VFMADD231PS (R8)(CX*2), Y10, Y2
+	VFMADD231PS (R8)(BX*1), Y10, Y3
+	VFMADD231PS (R9), Y10, Y4
+	VMOVUPS     32(R12), Y10
+	VFMADD231PS 32(R8), Y10, Y5
+	VFMADD231PS 32(R8)(CX*1), Y10, Y6
+	VFMADD231PS 32(R8)(CX*2), Y10, Y7
+	VFMADD231PS 32(R8)(BX*1), Y10, Y8
+	VFMADD231PS 32(R9), Y10, Y9
+	ADDQ        DX, R8
+	ADDQ        DX, R9
+	ADDQ        CX, R12
+	DECQ        R13
+	JNZ         twoCount
+	VMOVUPS     Y0, (R10)
+	VMOVUPS     Y1, (R10)(CX*1)
+	VMOVUPS     Y2, (R10)(CX*2)
+	VMOVUPS     Y3, (R10)(BX*1)
+	VMOVUPS     Y4, (R11)
+	VMOVUPS     Y5, 32(R10)
+	VMOVUPS     Y6, 32(R10)(CX*1)
+	VMOVUPS     Y7, 32(R10)(CX*2)
+	VMOVUPS     Y8, 32(R10)(BX*1)
+	VMOVUPS     Y9, 32(R11)
+	ADDQ        $0x40, SI
+	SUBQ        $0x02, DI
+	JGE         two
+
+rest:
+	ADDQ    $0x02, DI
+	JZ      part
+	MOVQ    8(AX), DI
+	ADDQ    SI, DI
+	LEAQ    (DI)(CX*4), R8
+	MOVQ    (AX), R9
+	ADDQ    SI, R9
+	LEAQ    (R9)(CX*4), R10
+	MOVQ    16(AX), R11
+	ADDQ    SI, R11
+	MOVQ    24(AX), R12
+	VMOVUPS (R9), Y0
+	VMOVUPS (R9)(CX*1), Y1
+	VMOVUPS (R9)(CX*2), Y2
+	VMOVUPS (R9)(BX*1), Y3
+	VMOVUPS (R10), Y4
+
+oneCount:
+	VMOVUPS     (R11), Y5
+	VFMADD231PS (DI), Y5, Y0
+	VFMADD231PS (DI)(CX*1), Y5, Y1
+	VFMADD231PS (DI)(CX*2), Y5, Y2
+	VFMADD231PS (DI)(BX*1), Y5, Y3
+	VFMADD231PS (R8), Y5, Y4
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	ADDQ        CX, R11
+	DECQ        R12
+	JNZ         oneCount
+	VMOVUPS     Y0, (R9)
+	VMOVUPS     Y1, (R9)(CX*1)
+	VMOVUPS     Y2, (R9)(CX*2)
+	VMOVUPS     Y3, (R9)(BX*1)
+	VMOVUPS     Y4, (R10)
+	ADDQ        $0x20, SI
+
+part:
+	CMPQ       56(AX), $0x00
+	JEQ        end
+	MOVQ       56(AX), DI
+	VMOVUPS    (DI), Y0
+	MOVQ       8(AX), DI
+	ADDQ       SI, DI
+	LEAQ       (DI)(CX*4), R8
+	MOVQ       (AX), R9
+	ADDQ       SI, R9
+	LEAQ       (R9)(CX*4), R10
+	MOVQ       16(AX), R11
+	ADDQ       SI, R11
+	MOVQ       24(AX), AX
+	VMASKMOVPS (R9), Y0, Y1
+	VMASKMOVPS (R9)(CX*1), Y0, Y2
+	VMASKMOVPS (R9)(CX*2), Y0, Y3
+	VMASKMOVPS (R9)(BX*1), Y0, Y4
+	VMASKMOVPS (R10), Y0, Y5
+
+partCount:
+	VMASKMOVPS  (R11), Y0, Y6
+	VMASKMOVPS  (DI), Y0, Y7
+	VFMADD231PS Y7, Y6, Y1
+	VMASKMOVPS  (DI)(CX*1), Y0, Y7
+	VFMADD231PS Y7, Y6, Y2
+	VMASKMOVPS  (DI)(CX*2), Y0, Y7
+	VFMADD231PS Y7, Y6, Y3
+	VMASKMOVPS  (DI)(BX*1), Y0, Y7
+	VFMADD231PS Y7, Y6, Y4
+	VMASKMOVPS  (R8), Y0, Y7
+	VFMADD231PS Y7, Y6, Y5
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	ADDQ        CX, R11
+	DECQ        AX
+	JNZ         partCount
+	VMASKMOVPS  Y1, Y0, (R9)
+	VMASKMOVPS  Y2, Y0, (R9)(CX*1)
+	VMASKMOVPS  Y3, Y0, (R9)(CX*2)
+	VMASKMOVPS  Y4, Y0, (R9)(BX*1)
+	VMASKMOVPS  Y5, Y0, (R10)
+
+end:
+	VZEROUPPER
+	RET
+
 // func maxAVX2(dst *float32, src *float32, vectors int)
 // Requires: AVX
 TEXT ·maxAVX2(SB), NOSPLIT, $0-24
@@ -29637,6 +35200,51 @@ rest:
 	VMOVUPS (CX), Y2
 	VMAXPS  Y2, Y0, Y2
 	VMINPS  Y2, Y1, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, AX
+
+end:
+	VZEROUPPER
+	RET
+
+// func withinAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
+// Requires: AVX
+TEXT ·withinAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS low+24(FP), Y0
+	VBROADCASTSS high+28(FP), Y1
+	MOVQ         vectors+16(FP), DX
+	SUBQ         $0x02, DX
+	JLT          rest
+
+two:
+	VMOVUPS (CX), Y2
+	VCMPPS  $0x1e, Y0, Y2, Y3
+	VCMPPS  $0x11, Y1, Y2, Y2
+	VANDPS  Y3, Y2, Y2
+	VANDPS  (AX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	VMOVUPS 32(CX), Y2
+	VCMPPS  $0x1e, Y0, Y2, Y3
+	VCMPPS  $0x11, Y1, Y2, Y2
+	VANDPS  Y3, Y2, Y2
+	VANDPS  32(AX), Y2, Y2
+	VMOVUPS Y2, 32(AX)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, AX
+	SUBQ    $0x02, DX
+	JGE     two
+
+rest:
+	ADDQ    $0x02, DX
+	JZ      end
+	VMOVUPS (CX), Y2
+	VCMPPS  $0x1e, Y0, Y2, Y0
+	VCMPPS  $0x11, Y1, Y2, Y2
+	VANDPS  Y0, Y2, Y2
+	VANDPS  (AX), Y2, Y2
 	VMOVUPS Y2, (AX)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, AX

@@ -4,7 +4,7 @@ package kernel
 
 func best() Level { return Generic }
 
-// Without assembly the level is Generic, so nothing calls these two.
+// Without assembly the level is Generic, so nothing calls these.
 
 func gemmVector(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 	gemmGeneric(g, rowLow, rowHigh, panelLow, panelHigh)
@@ -14,11 +14,20 @@ func depthwiseVector(d *Depthwise, rowLow, rowHigh int, _ Level) {
 	depthwiseGeneric(d, rowLow, rowHigh)
 }
 
+func outerVector(o *Outer, low, count int) { outerGeneric(o, low, count) }
+
+func (d *Depthwise) tapsVector(into, line, out []float32) { d.tapsGeneric(into, line, out) }
+
+func (d *Depthwise) onePixelVector(dst, src, taps []float32, rows, columns, tapColumns int) {
+	d.onePixelGeneric(dst, src, taps, rows, columns, tapColumns)
+}
+
 // The functions below would do a part and return how many values that is.
 
 func maxVector(dst, src []float32) int                         { return 0 }
 func addVector(dst, src []float32, low, high float32) int      { return 0 }
 func activateVector(dst, src []float32, low, high float32) int { return 0 }
+func withinVector(dst, src []float32, low, high float32) int   { return 0 }
 func fromHalfVector(dst []float32, src []byte) int             { return 0 }
 
 // Pause waits a moment.

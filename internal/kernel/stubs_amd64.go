@@ -334,6 +334,171 @@ func depthwise5s2ReLUAVX512(arguments *byte)
 //go:noescape
 func depthwiseOneReLUAVX512(arguments *byte)
 
+// outer1x16AVX512 computes an outerTile of 1 rows and up to 16 columns.
+//
+//go:noescape
+func outer1x16AVX512(arguments *byte)
+
+// outer2x16AVX512 computes an outerTile of 2 rows and up to 16 columns.
+//
+//go:noescape
+func outer2x16AVX512(arguments *byte)
+
+// outer3x16AVX512 computes an outerTile of 3 rows and up to 16 columns.
+//
+//go:noescape
+func outer3x16AVX512(arguments *byte)
+
+// outer4x16AVX512 computes an outerTile of 4 rows and up to 16 columns.
+//
+//go:noescape
+func outer4x16AVX512(arguments *byte)
+
+// outer5x16AVX512 computes an outerTile of 5 rows and up to 16 columns.
+//
+//go:noescape
+func outer5x16AVX512(arguments *byte)
+
+// outer6x16AVX512 computes an outerTile of 6 rows and up to 16 columns.
+//
+//go:noescape
+func outer6x16AVX512(arguments *byte)
+
+// outer7x16AVX512 computes an outerTile of 7 rows and up to 16 columns.
+//
+//go:noescape
+func outer7x16AVX512(arguments *byte)
+
+// outer8x16AVX512 computes an outerTile of 8 rows and up to 16 columns.
+//
+//go:noescape
+func outer8x16AVX512(arguments *byte)
+
+// outer9x16AVX512 computes an outerTile of 9 rows and up to 16 columns.
+//
+//go:noescape
+func outer9x16AVX512(arguments *byte)
+
+// outer10x16AVX512 computes an outerTile of 10 rows and up to 16 columns.
+//
+//go:noescape
+func outer10x16AVX512(arguments *byte)
+
+// outer11x16AVX512 computes an outerTile of 11 rows and up to 16 columns.
+//
+//go:noescape
+func outer11x16AVX512(arguments *byte)
+
+// outer12x16AVX512 computes an outerTile of 12 rows and up to 16 columns.
+//
+//go:noescape
+func outer12x16AVX512(arguments *byte)
+
+// outer13x16AVX512 computes an outerTile of 13 rows and up to 16 columns.
+//
+//go:noescape
+func outer13x16AVX512(arguments *byte)
+
+// outer14x16AVX512 computes an outerTile of 14 rows and up to 16 columns.
+//
+//go:noescape
+func outer14x16AVX512(arguments *byte)
+
+// packLines16AVX512 copies a linesTile of up to 16 columns, filled up with zeros, and adds its rows to the sums.
+//
+//go:noescape
+func packLines16AVX512(arguments *byte)
+
+// outer1x32AVX512 computes an outerTile of 1 rows and up to 32 columns.
+//
+//go:noescape
+func outer1x32AVX512(arguments *byte)
+
+// outer2x32AVX512 computes an outerTile of 2 rows and up to 32 columns.
+//
+//go:noescape
+func outer2x32AVX512(arguments *byte)
+
+// outer3x32AVX512 computes an outerTile of 3 rows and up to 32 columns.
+//
+//go:noescape
+func outer3x32AVX512(arguments *byte)
+
+// outer4x32AVX512 computes an outerTile of 4 rows and up to 32 columns.
+//
+//go:noescape
+func outer4x32AVX512(arguments *byte)
+
+// outer5x32AVX512 computes an outerTile of 5 rows and up to 32 columns.
+//
+//go:noescape
+func outer5x32AVX512(arguments *byte)
+
+// outer6x32AVX512 computes an outerTile of 6 rows and up to 32 columns.
+//
+//go:noescape
+func outer6x32AVX512(arguments *byte)
+
+// outer7x32AVX512 computes an outerTile of 7 rows and up to 32 columns.
+//
+//go:noescape
+func outer7x32AVX512(arguments *byte)
+
+// outer8x32AVX512 computes an outerTile of 8 rows and up to 32 columns.
+//
+//go:noescape
+func outer8x32AVX512(arguments *byte)
+
+// outer9x32AVX512 computes an outerTile of 9 rows and up to 32 columns.
+//
+//go:noescape
+func outer9x32AVX512(arguments *byte)
+
+// outer10x32AVX512 computes an outerTile of 10 rows and up to 32 columns.
+//
+//go:noescape
+func outer10x32AVX512(arguments *byte)
+
+// outer11x32AVX512 computes an outerTile of 11 rows and up to 32 columns.
+//
+//go:noescape
+func outer11x32AVX512(arguments *byte)
+
+// outer12x32AVX512 computes an outerTile of 12 rows and up to 32 columns.
+//
+//go:noescape
+func outer12x32AVX512(arguments *byte)
+
+// outer13x32AVX512 computes an outerTile of 13 rows and up to 32 columns.
+//
+//go:noescape
+func outer13x32AVX512(arguments *byte)
+
+// outer14x32AVX512 computes an outerTile of 14 rows and up to 32 columns.
+//
+//go:noescape
+func outer14x32AVX512(arguments *byte)
+
+// packLines32AVX512 copies a linesTile of up to 32 columns, filled up with zeros, and adds its rows to the sums.
+//
+//go:noescape
+func packLines32AVX512(arguments *byte)
+
+// depthwiseTaps1AVX512 computes a tapsTile of 1 taps.
+//
+//go:noescape
+func depthwiseTaps1AVX512(arguments *byte)
+
+// depthwiseTaps3AVX512 computes a tapsTile of 3 taps.
+//
+//go:noescape
+func depthwiseTaps3AVX512(arguments *byte)
+
+// depthwiseTaps5AVX512 computes a tapsTile of 5 taps.
+//
+//go:noescape
+func depthwiseTaps5AVX512(arguments *byte)
+
 // gemm1x8AVX2 computes a gemmTile of 1 rows and up to 8 columns.
 //
 //go:noescape
@@ -444,6 +609,91 @@ func depthwise5s2ReLUAVX2(arguments *byte)
 //go:noescape
 func depthwiseOneReLUAVX2(arguments *byte)
 
+// outer1x8AVX2 computes an outerTile of 1 rows and up to 8 columns.
+//
+//go:noescape
+func outer1x8AVX2(arguments *byte)
+
+// outer2x8AVX2 computes an outerTile of 2 rows and up to 8 columns.
+//
+//go:noescape
+func outer2x8AVX2(arguments *byte)
+
+// outer3x8AVX2 computes an outerTile of 3 rows and up to 8 columns.
+//
+//go:noescape
+func outer3x8AVX2(arguments *byte)
+
+// outer4x8AVX2 computes an outerTile of 4 rows and up to 8 columns.
+//
+//go:noescape
+func outer4x8AVX2(arguments *byte)
+
+// outer5x8AVX2 computes an outerTile of 5 rows and up to 8 columns.
+//
+//go:noescape
+func outer5x8AVX2(arguments *byte)
+
+// outer6x8AVX2 computes an outerTile of 6 rows and up to 8 columns.
+//
+//go:noescape
+func outer6x8AVX2(arguments *byte)
+
+// packLines8AVX2 copies a linesTile of up to 8 columns, filled up with zeros, and adds its rows to the sums.
+//
+//go:noescape
+func packLines8AVX2(arguments *byte)
+
+// outer1x16AVX2 computes an outerTile of 1 rows and up to 16 columns.
+//
+//go:noescape
+func outer1x16AVX2(arguments *byte)
+
+// outer2x16AVX2 computes an outerTile of 2 rows and up to 16 columns.
+//
+//go:noescape
+func outer2x16AVX2(arguments *byte)
+
+// outer3x16AVX2 computes an outerTile of 3 rows and up to 16 columns.
+//
+//go:noescape
+func outer3x16AVX2(arguments *byte)
+
+// outer4x16AVX2 computes an outerTile of 4 rows and up to 16 columns.
+//
+//go:noescape
+func outer4x16AVX2(arguments *byte)
+
+// outer5x16AVX2 computes an outerTile of 5 rows and up to 16 columns.
+//
+//go:noescape
+func outer5x16AVX2(arguments *byte)
+
+// outer6x16AVX2 computes an outerTile of 6 rows and up to 16 columns.
+//
+//go:noescape
+func outer6x16AVX2(arguments *byte)
+
+// packLines16AVX2 copies a linesTile of up to 16 columns, filled up with zeros, and adds its rows to the sums.
+//
+//go:noescape
+func packLines16AVX2(arguments *byte)
+
+// depthwiseTaps1AVX2 computes a tapsTile of 1 taps.
+//
+//go:noescape
+func depthwiseTaps1AVX2(arguments *byte)
+
+// depthwiseTaps3AVX2 computes a tapsTile of 3 taps.
+//
+//go:noescape
+func depthwiseTaps3AVX2(arguments *byte)
+
+// depthwiseTaps5AVX2 computes a tapsTile of 5 taps.
+//
+//go:noescape
+func depthwiseTaps5AVX2(arguments *byte)
+
 // maxAVX2 sets dst = max(dst, src) for vectors of 8 values.
 //
 //go:noescape
@@ -458,6 +708,11 @@ func addAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
 //
 //go:noescape
 func activateAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
+
+// withinAVX2 sets dst to 0 where src is not between low and high, for vectors of 8 values.
+//
+//go:noescape
+func withinAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
 
 // fromHalfAVX2 converts vectors of 8 half-precision values.
 //

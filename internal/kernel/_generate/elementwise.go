@@ -79,6 +79,32 @@ func byTwo(vectors reg.GPVirtual, body func(n int)) {
 	RET()
 }
 
+// within makes the gradient of an activation.
+func within() {
+	TEXT("withinAVX2", NOSPLIT, "func(dst, src *float32, vectors int, low, high float32)")
+	Pragma("noescape")
+	Doc("withinAVX2 sets dst to 0 where src is not between low and high, for vectors of 8 values.")
+	dst, src := parameter("dst"), parameter("src")
+	low, high := YMM(), YMM()
+	lowAt, _ := Param("low").Resolve()
+	highAt, _ := Param("high").Resolve()
+	VBROADCASTSS(lowAt.Addr, low)
+	VBROADCASTSS(highAt.Addr, high)
+	byTwo(parameter("vectors"), func(n int) {
+		for i := range n {
+			v, above := YMM(), YMM()
+			VMOVUPS(Mem{Base: src, Disp: i * 32}, v)
+			VCMPPS(Imm(0x1e), low, v, above) // 0x1e: v > low; false for NaN
+			VCMPPS(Imm(0x11), high, v, v)    // 0x11: v < high
+			VANDPS(above, v, v)
+			VANDPS(Mem{Base: dst, Disp: i * 32}, v, v)
+			VMOVUPS(v, Mem{Base: dst, Disp: i * 32})
+		}
+		ADDQ(Imm(uint64(n*32)), src)
+		ADDQ(Imm(uint64(n*32)), dst)
+	})
+}
+
 // fromHalf widens half-precision values.
 func fromHalf() {
 	TEXT("fromHalfAVX2", NOSPLIT, "func(dst *float32, src *byte, vectors int)")

@@ -26,8 +26,18 @@ func main() {
 			}
 			depthwiseOne(s, relu)
 		}
+		for vectors := 1; vectors <= 2; vectors++ {
+			for rows := 1; rows <= s.gemmRows; rows++ {
+				outer(s, rows, vectors)
+			}
+			packLines(s, vectors)
+		}
+		for _, width := range []int{1, 3, 5} {
+			depthwiseTaps(s, width)
+		}
 	}
 	elementwise()
+	within()
 	fromHalf()
 	pause()
 	Generate()
@@ -47,6 +57,14 @@ func dispatch() string {
 		for rows := 1; rows <= s.gemmRows; rows++ {
 			for eights := 1; eights <= 2*s.bytes/32; eights++ {
 				fmt.Fprintf(&b, "\tcase %d<<3 | %d:\n\t\t%s(t)\n", rows, eights, gemmName(s, rows, eights))
+			}
+		}
+		b.WriteString("\t}\n}\n")
+		fmt.Fprintf(&b, "\n// outer%s computes an outerTile of rows rows and up to vectors vectors of columns.\n", s.name)
+		fmt.Fprintf(&b, "func outer%s(rows, vectors int, t *byte) {\n\tswitch rows<<1 | (vectors - 1) {\n", s.name)
+		for rows := 1; rows <= s.gemmRows; rows++ {
+			for vectors := 1; vectors <= 2; vectors++ {
+				fmt.Fprintf(&b, "\tcase %d<<1 | %d:\n\t\t%s(t)\n", rows, vectors-1, outerName(s, rows, vectors))
 			}
 		}
 		b.WriteString("\t}\n}\n")

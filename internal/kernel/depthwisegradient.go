@@ -1,0 +1,213 @@
+package kernel
+
+// The gradients of a Depthwise without its activation: of a loss whose gradient by
+// dst is known. gradient has the shape of Dst.
+
+// AddKernelGradient adds the gradient of the kernel and, if biasGradient is not
+// nil, of the bias:
+//
+//	kernelGradient[i,j,c] += Σ_yx gradient[y,x,c] · in(src[y·Stride+i−PadTop, x·Stride+j−PadLeft, c])
+//	biasGradient[c]       += Σ_yx gradient[y,x,c]
+//
+// Each value is one chain, over rows of src and in them from left to right. Scratch
+// has KernelGradientScratch values. It allocates nothing.
+func (d *Depthwise) AddKernelGradient(kernelGradient, biasGradient, gradient, scratch []float32) {
+	d.check(0, d.DstHeight)
+	c := d.Channels
+	if len(kernelGradient) < d.KernelHeight*d.KernelWidth*c || len(gradient) < d.DstHeight*d.DstWidth*c ||
+		biasGradient != nil && len(biasGradient) < c || len(scratch) < d.KernelGradientScratch() {
+		panic("kernel: Depthwise gradient of another shape")
+	}
+	if biasGradient != nil {
+		for at := 0; at < d.DstHeight*d.DstWidth*c; at += c {
+			Add(biasGradient[:c], gradient[at:], Identity)
+		}
+	}
+	// A row of src is copied beside zeros once, for all rows of the kernel that meet
+	// it: then every output has all its taps.
+	line := scratch[:d.KernelGradientScratch()]
+	left := d.PadLeft * c
+	for v := range d.SrcHeight {
+		row := d.Src[v*d.SrcWidth*c:][:d.SrcWidth*c]
+		ready := false
+		for i := range d.KernelHeight {
+			y := v + d.PadTop - i
+			if y < 0 || y%d.Stride != 0 || y/d.Stride >= d.DstHeight {
+				continue
+			}
+			if !ready {
+				clear(line[:left])
+				n := min(len(row), len(line)-left)
+				if d.ReLUInput {
+					Activate(line[left:][:n], row, ReLU)
+				} else {
+					copy(line[left:], row[:n])
+				}
+				clear(line[left+n:])
+				ready = true
+			}
+			into := kernelGradient[i*d.KernelWidth*c:][:d.KernelWidth*c]
+			out := gradient[y/d.Stride*d.DstWidth*c:][:d.DstWidth*c]
+			if level == Generic {
+				d.tapsGeneric(into, line, out)
+			} else {
+				d.tapsVector(into, line, out)
+			}
+		}
+	}
+}
+
+// KernelGradientScratch returns the length of AddKernelGradient's scratch: an input
+// row with its padding.
+func (d *Depthwise) KernelGradientScratch() int {
+	return ((d.DstWidth-1)*d.Stride + d.KernelWidth) * d.Channels
+}
+
+// tapsGeneric adds what one output row contributes to one kernel row.
+func (d *Depthwise) tapsGeneric(into, line, out []float32) {
+	c := d.Channels
+	for x := range d.DstWidth {
+		g := out[x*c:][:c]
+		for j := range d.KernelWidth {
+			src, dst := line[(x*d.Stride+j)*c:][:len(g)], into[j*c:][:len(g)]
+			for k, v := range g {
+				dst[k] += v * src[k]
+			}
+		}
+	}
+}
+
+// FlippedTaps writes to dst, of the kernel's length, the kernel as InputGradient
+// takes it: rows and columns from last to first, and with a stride above 1 those
+// that meet one input position together.
+func (d *Depthwise) FlippedTaps(dst []float32) {
+	c := d.Channels
+	at := 0
+	d.eachPhase(func(rows, columns []int) {
+		for _, i := range rows {
+			for _, j := range columns {
+				copy(dst[at:at+c], d.Kernel[(i*d.KernelWidth+j)*c:])
+				at += c
+			}
+		}
+	})
+}
+
+// eachPhase calls do with the rows and columns of the kernel, from last to first,
+// that meet input positions of each remainder by the stride.
+func (d *Depthwise) eachPhase(do func(rows, columns []int)) {
+	for py := range d.Stride {
+		for px := range d.Stride {
+			do(phase(d.KernelHeight, d.Stride, py), phase(d.KernelWidth, d.Stride, px))
+		}
+	}
+}
+
+// phase lists the taps i with i ≡ remainder modulo stride, from last to first.
+func phase(size, stride, remainder int) []int {
+	var taps []int
+	for i := size - 1; i >= 0; i-- {
+		if i%stride == remainder {
+			taps = append(taps, i)
+		}
+	}
+	return taps
+}
+
+// InputGradient writes the gradient of src's rows [rowLow,rowHigh):
+//
+//	srcGradient[v,u,c] = Σ_ij gradient[(v+PadTop−i)/Stride, (u+PadLeft−j)/Stride, c] · kernel[i,j,c]
+//
+// over the positions that are whole and inside. flipped is what FlippedTaps wrote.
+// A ReLUInput is not taken into account. It allocates nothing.
+func (d *Depthwise) InputGradient(srcGradient, gradient, flipped []float32, rowLow, rowHigh int) {
+	c := d.Channels
+	if len(srcGradient) < d.SrcHeight*d.SrcWidth*c || len(gradient) < d.DstHeight*d.DstWidth*c ||
+		len(flipped) < d.KernelHeight*d.KernelWidth*c || rowLow < 0 || rowHigh > d.SrcHeight {
+		panic("kernel: Depthwise gradient of another shape")
+	}
+	back := Depthwise{
+		Dst: srcGradient, DstHeight: d.SrcHeight, DstWidth: d.SrcWidth,
+		Src: gradient, SrcHeight: d.DstHeight, SrcWidth: d.DstWidth, Channels: c,
+		KernelHeight: d.KernelHeight, KernelWidth: d.KernelWidth, Stride: 1,
+		PadTop: d.KernelHeight - 1 - d.PadTop, PadLeft: d.KernelWidth - 1 - d.PadLeft,
+		Kernel: flipped,
+	}
+	// With stride 1 it is itself a depthwise convolution, if every window reaches
+	// into the gradient: inputs that no output met do not.
+	if d.Stride == 1 && d.SrcHeight-back.PadTop <= d.DstHeight && d.SrcWidth-back.PadLeft <= d.DstWidth {
+		back.Run(rowLow, rowHigh)
+		return
+	}
+	for v := rowLow; v < rowHigh; v++ {
+		rows := d.met(v, d.PadTop, d.KernelHeight, d.DstHeight)
+		for u := range d.SrcWidth {
+			columns := d.met(u, d.PadLeft, d.KernelWidth, d.DstWidth)
+			dst := srcGradient[(v*d.SrcWidth+u)*c:][:c]
+			if rows.count == 0 || columns.count == 0 {
+				clear(dst)
+				continue
+			}
+			taps := flipped[d.phaseStart(rows.remainder, columns.remainder)*c:]
+			taps = taps[(rows.skipped*columns.all+columns.skipped)*c:]
+			src := gradient[(rows.first*d.DstWidth+columns.first)*c:]
+			if level == Generic {
+				d.onePixelGeneric(dst, src, taps, rows.count, columns.count, columns.all)
+			} else {
+				d.onePixelVector(dst, src, taps, rows.count, columns.count, columns.all)
+			}
+		}
+	}
+}
+
+// meeting is which outputs an input position is part of, along one axis.
+type meeting struct {
+	remainder    int // of the taps that meet it
+	all, skipped int // taps of that remainder, and how many at the start fall outside
+	first, count int // outputs
+}
+
+func (d *Depthwise) met(position, pad, size, outputs int) meeting {
+	p := position + pad
+	m := meeting{remainder: p % d.Stride}
+	m.all = (size - m.remainder + d.Stride - 1) / d.Stride
+	if m.all <= 0 {
+		return meeting{}
+	}
+	last := m.remainder + (m.all-1)*d.Stride // the tap that comes first when flipped
+	low := (p - last) / d.Stride             // exact, and may be negative
+	high := (p - m.remainder) / d.Stride
+	m.first = max(low, 0)
+	m.skipped = m.first - low
+	m.count = max(min(high, outputs-1)-m.first+1, 0)
+	return m
+}
+
+// phaseStart is the number of taps in the phases before one.
+func (d *Depthwise) phaseStart(py, px int) int {
+	of := func(size, remainder int) int { return (size - remainder + d.Stride - 1) / d.Stride }
+	before := 0
+	for y := range d.Stride {
+		for x := range d.Stride {
+			if y == py && x == px {
+				return before
+			}
+			before += max(of(d.KernelHeight, y), 0) * max(of(d.KernelWidth, x), 0)
+		}
+	}
+	return before
+}
+
+// onePixelGeneric sums rows × columns taps.
+func (d *Depthwise) onePixelGeneric(dst, src, taps []float32, rows, columns, tapColumns int) {
+	c := d.Channels
+	clear(dst)
+	for i := range rows {
+		for j := range columns {
+			g, w := src[(i*d.DstWidth+j)*c:][:len(dst)], taps[(i*tapColumns+j)*c:][:len(dst)]
+			for k := range dst {
+				dst[k] += g[k] * w[k]
+			}
+		}
+	}
+}
