@@ -48,18 +48,25 @@ func Decode(ctx context.Context, data []byte, l Limits) (*RGB, error) {
 // remains after the resize, so values differ from those of Decode and Tensor by a
 // few levels at most edges; bench/README.md has what that does to answers.
 func (s Spec) Load(ctx context.Context, data []byte, l Limits, dst []float32) (Info, error) {
-	ctx, cancel := l.deadline(ctx)
-	defer cancel()
-	info, err := l.check(data)
-	if err != nil {
-		return info, err
-	}
-	p, err := decode(ctx, data, info, s.Reduction(info), l.MaxPixels)
+	p, info, err := s.Decode(ctx, data, l)
 	if err != nil {
 		return info, err
 	}
 	s.Tensor(p, dst)
 	return info, nil
+}
+
+// Decode is the first part of Load: it decodes a picture at the scale that
+// Reduction allows, upright. Its errors are those of the function Decode.
+func (s Spec) Decode(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
+	ctx, cancel := l.deadline(ctx)
+	defer cancel()
+	info, err := l.check(data)
+	if err != nil {
+		return nil, info, err
+	}
+	p, err := decode(ctx, data, info, s.Reduction(info), l.MaxPixels)
+	return p, info, err
 }
 
 // Reduction returns 1, 2, 4 or 8: the picture may be decoded at one over that of

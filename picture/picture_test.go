@@ -122,10 +122,24 @@ func TestResizeIsPillows(t *testing.T) {
 	}
 	for _, size := range []string{"61x47", "37x150"} {
 		source := pixels(t, "testdata/resize-"+size+".png")
-		got := resize(source, box{5, 3, 30, 24}, 16, 16, Bicubic)
+		got := Spec{Width: 16, Height: 16, Filter: Bicubic, Fit: Letterbox}.ResizePart(source, 5, 3, 30, 24)
 		if d := difference(got, pixels(t, "testdata/resize-"+size+"-box.png")); d != 0 {
 			t.Errorf("part of %s: a level is off by %d", size, d)
 		}
+	}
+}
+
+func TestResizePartStaysInside(t *testing.T) {
+	p, s := newRGB(10, 8), Spec{Width: 4, Height: 4, Filter: Bilinear}
+	for _, part := range [][4]int{{-1, 0, 4, 4}, {0, -1, 4, 4}, {0, 0, 0, 4}, {0, 0, 4, 0}, {7, 0, 4, 4}, {0, 5, 4, 4}, {1, 0, math.MaxInt, 4}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("no panic for %v", part)
+				}
+			}()
+			s.ResizePart(p, part[0], part[1], part[2], part[3])
+		}()
 	}
 }
 

@@ -100,6 +100,16 @@ func (s Spec) Resize(p *RGB) *RGB {
 	return resize(p, box{0, 0, p.Width, p.Height}, s.Width, s.Height, s.Filter)
 }
 
+// ResizePart returns a part of p at the input's size, stretched to it whatever
+// Fit says. Pixels outside the part have no influence. It panics if the part is
+// empty or not inside p.
+func (s Spec) ResizePart(p *RGB, left, top, width, height int) *RGB {
+	if left < 0 || top < 0 || width <= 0 || height <= 0 || width > p.Width-left || height > p.Height-top {
+		panic(fmt.Sprintf("picture: a part of %d × %d at (%d, %d) of a picture of %d × %d", width, height, left, top, p.Width, p.Height))
+	}
+	return resize(p, box{left, top, width, height}, s.Width, s.Height, s.Filter)
+}
+
 // box is a part of a picture, in pixels.
 type box struct{ left, top, width, height int }
 
