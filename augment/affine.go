@@ -1,0 +1,112 @@
+package augment
+
+import (
+	"math"
+
+	"garb/picture"
+)
+
+// affine maps a pixel (x, y) of the result to the point of the source that it
+// shows: (xx·x + xy·y + x0, yx·x + yy·y + y0), in pixels, with (0, 0) the centre of
+// the first.
+type affine struct{ xx, xy, x0, yx, yy, y0 float64 }
+
+var identity = affine{xx: 1, yy: 1}
+
+// newAffine composes rotation · shift · shear · zoom about the centre of a picture
+// of width × height, which is what Keras's apply_affine_transform composes: a
+// point of the result is first zoomed, then sheared, shifted and turned. Shear
+// moves x by −sin(shear)·y and shrinks y by cos(shear).
+//
+// Keras exchanges the two axes' centres and shifts: it takes half the height for
+// the centre across, and draws the shift across from height_shift_range. For
+// square pictures and equal shifts the results are the same; here width means
+// width.
+func newAffine(degrees, across, down, shearDegrees, zoomAcross, zoomDown float64, width, height int) affine {
+	sin, cos := math.Sincos(degrees * math.Pi / 180)
+	shearSin, shearCos := math.Sincos(shearDegrees * math.Pi / 180)
+	a := affine{
+		xx: cos * zoomAcross, xy: (-cos*shearSin - sin*shearCos) * zoomDown, x0: cos*across - sin*down,
+		yx: sin * zoomAcross, yy: (-sin*shearSin + cos*shearCos) * zoomDown, y0: sin*across + cos*down,
+	}
+	centreX, centreY := float64(width-1)/2, float64(height-1)/2
+	a.x0 += centreX - (a.xx*centreX + a.xy*centreY)
+	a.y0 += centreY - (a.yx*centreX + a.yy*centreY)
+	return a
+}
+
+// Positions are in fixed point. With 32 bits after the point an error of half the
+// last, summed over the 4096 pixels of the longest row, is 2⁻²¹ pixels.
+const positionBits = 32
+
+// Weights have 11 bits: products of two and a level stay within 30.
+const weightBits = 11
+
+// halfWeight, added to a position, makes the cut of its weight a rounding.
+const halfWeight = 1 << (positionBits - weightBits - 1)
+
+// resample returns a picture of p's size. Between pixels it interpolates
+// bilinearly; outside, the nearest pixel counts. Levels are rounded to the
+// nearest.
+func (a affine) resample(p *picture.RGB) *picture.RGB {
+	width, height := p.Width, p.Height
+	out := &picture.RGB{Width: width, Height: height, Pix: make([]uint8, len(p.Pix))}
+	fixed := func(v float64) int64 { return int64(math.Round(v * (1 << positionBits))) }
+	stepX, stepY := fixed(a.xx), fixed(a.yx)
+	stride := 3 * width
+	for y := range height {
+		atX, atY := fixed(a.xy*float64(y)+a.x0)+halfWeight, fixed(a.yy*float64(y)+a.y0)+halfWeight
+		row := out.Pix[y*stride:][:stride:stride]
+		for ; len(row) >= 3; row = row[3:] {
+			u, v := int(atX>>positionBits), int(atY>>positionBits)
+			fx, fy := int32(uint32(atX)>>(positionBits-weightBits)), int32(uint32(atY)>>(positionBits-weightBits))
+			atX += stepX
+			atY += stepY
+			var top, bottom []uint8
+			if uint(u) < uint(width-1) && uint(v) < uint(height-1) {
+				at := v*stride + 3*u
+				top, bottom = p.Pix[at:at+6], p.Pix[at+stride:at+stride+6]
+				row[0] = mix(top[0], top[3], bottom[0], bottom[3], fx, fy)
+				row[1] = mix(top[1], top[4], bottom[1], bottom[4], fx, fy)
+				row[2] = mix(top[2], top[5], bottom[2], bottom[5], fx, fy)
+				continue
+			}
+			left, right := 3*min(max(u, 0), width-1), 3*min(max(u+1, 0), width-1)
+			top = p.Pix[min(max(v, 0), height-1)*stride:][:stride]
+			bottom = p.Pix[min(max(v+1, 0), height-1)*stride:][:stride]
+			for c := range 3 {
+				row[c] = mix(top[left+c], top[right+c], bottom[left+c], bottom[right+c], fx, fy)
+			}
+		}
+	}
+	return out
+}
+
+// mix interpolates between four levels: fx of one to the right, fy of one down.
+func mix(topLeft, topRight, bottomLeft, bottomRight uint8, fx, fy int32) uint8 {
+	top := int32(topLeft)<<weightBits + fx*(int32(topRight)-int32(topLeft))
+	bottom := int32(bottomLeft)<<weightBits + fx*(int32(bottomRight)-int32(bottomLeft))
+	return uint8((top<<weightBits + fy*(bottom-top) + 1<<(2*weightBits-1)) >> (2 * weightBits))
+}
+
+// flipAcross mirrors p left to right.
+func flipAcross(p *picture.RGB) {
+	for y := range p.Height {
+		row := p.Pix[3*y*p.Width:][:3*p.Width]
+		for i, j := 0, len(row)-3; i < j; i, j = i+3, j-3 {
+			l, r := row[i:i+3:i+3], row[j:j+3:j+3]
+			l[0], l[1], l[2], r[0], r[1], r[2] = r[0], r[1], r[2], l[0], l[1], l[2]
+		}
+	}
+}
+
+// flipDown mirrors p top to bottom.
+func flipDown(p *picture.RGB) {
+	stride := 3 * p.Width
+	kept := make([]uint8, stride)
+	for i, j := 0, len(p.Pix)-stride; i < j; i, j = i+stride, j-stride {
+		copy(kept, p.Pix[i:])
+		copy(p.Pix[i:i+stride], p.Pix[j:])
+		copy(p.Pix[j:], kept)
+	}
+}
