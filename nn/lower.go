@@ -14,6 +14,7 @@ import (
 // that follow it can become part of it.
 type lowering struct {
 	graph     *Graph
+	purpose   purpose
 	consumers []int // number of nodes that read a node; the output counts as one
 
 	steps   []step
@@ -24,10 +25,18 @@ type lowering struct {
 	reluOf  []int   // node → node whose ReLU it is, not computed so far, or -1
 }
 
-func lower(g *Graph) *lowering {
+// purpose is what the steps are for; the zero value is to answer.
+type purpose struct {
+	training bool // dropout drops
+	// batchStatistics chooses the batch-norms that use the batch's statistics; nil:
+	// none.
+	batchStatistics func(*node) bool
+}
+
+func lower(g *Graph, p purpose) *lowering {
 	n := len(g.nodes)
 	l := &lowering{
-		graph: g, consumers: make([]int, n), value: make([]int, n),
+		graph: g, purpose: p, consumers: make([]int, n), value: make([]int, n),
 		pending: make([]*step, n), reluOf: make([]int, n),
 	}
 	for i := range g.nodes {
@@ -123,7 +132,11 @@ func (l *lowering) node(i int) {
 		// A pending step has its shape from its own node, so it is computed there.
 		l.value[i] = l.force(n.inputs[0])
 	case dropout:
-		l.alias(i, n.inputs[0])
+		if !l.purpose.training || op.rate == 0 {
+			l.alias(i, n.inputs[0])
+			return
+		}
+		l.emit(i, &step{kind: stepDropout, in: l.force(n.inputs[0]), residual: -1, rate: op.rate})
 	default:
 		panic(fmt.Sprintf("nn: layer %T cannot be compiled", op))
 	}
@@ -139,7 +152,7 @@ func (l *lowering) conv(i int, op conv) {
 		outHeight: out[0], outWidth: out[1], columns: filters,
 		kernelHeight: op.kernelHeight, kernelWidth: op.kernelWidth, stride: op.stride,
 		depth: op.kernelHeight * op.kernelWidth * channels,
-		load:  loadMatrix(n),
+		layer: n, load: loadMatrix,
 	}
 	_, s.padTop = window(in[0], op.kernelHeight, op.stride, op.padding)
 	_, s.padLeft = window(inWidth, op.kernelWidth, op.stride, op.padding)
@@ -158,7 +171,7 @@ func (l *lowering) depthwise(i int, op depthwiseConv) {
 		height: in[0], width: in[1], channels: in[2],
 		outHeight: out[0], outWidth: out[1], columns: in[2],
 		kernelHeight: op.kernelHeight, kernelWidth: op.kernelWidth, stride: op.stride,
-		load: loadDepthwise(n),
+		layer: n, load: loadDepthwise,
 	}
 	_, s.padTop = window(in[0], op.kernelHeight, op.stride, op.padding)
 	_, s.padLeft = window(in[1], op.kernelWidth, op.stride, op.padding)
@@ -175,13 +188,19 @@ func (l *lowering) dense(i int, op dense) {
 	l.pending[i] = &step{
 		kind: stepMatrix, in: l.force(n.inputs[0]), residual: -1,
 		rows: 1, depth: tensor.Len(l.graph.nodes[n.inputs[0]].shape), columns: n.shape[0],
-		load: loadMatrix(n),
+		layer: n, load: loadMatrix,
 	}
 }
 
 func (l *lowering) batchNorm(i int, op batchNorm) {
 	n := &l.graph.nodes[i]
-	if s := l.fusible(n.inputs[0]); s != nil && s.residual < 0 && s.norm == nil {
+	if of := l.purpose.batchStatistics; of != nil && of(n) {
+		channels := n.shape[len(n.shape)-1]
+		l.pending[i] = &step{kind: stepNormalize, in: l.force(n.inputs[0]), residual: -1,
+			rows: tensor.Len(n.shape) / channels, columns: channels, norm: n, epsilon: op.epsilon}
+		return
+	}
+	if s := l.fusible(n.inputs[0]); s != nil && s.residual < 0 && s.norm == nil && s.kind != stepNormalize {
 		s.norm, s.epsilon = n, op.epsilon
 		l.pending[i] = s
 		return
@@ -234,7 +253,7 @@ func (l *lowering) add(i int) {
 	// The later of the two is the one not computed so far, as a rule.
 	for _, j := range []int{1, 0} {
 		s := l.fusible(n.inputs[j])
-		if s == nil || s.kind == stepDepthwise || s.residual >= 0 || n.inputs[0] == n.inputs[1] {
+		if s == nil || s.kind == stepDepthwise || s.kind == stepNormalize || s.residual >= 0 || n.inputs[0] == n.inputs[1] {
 			continue
 		}
 		s.residual = l.force(n.inputs[1-j])
@@ -323,7 +342,8 @@ func affine(s *step, w Weights, bias []float32) (scale, shift []float32, err err
 }
 
 // kernelAndAffine reads a layer's kernel and what is added and multiplied after it.
-func kernelAndAffine(n *node, s *step, w Weights) (values, scale, shift []float32, err error) {
+func kernelAndAffine(s *step, w Weights) (values, scale, shift []float32, err error) {
+	n := s.layer
 	if values, err = fetch(w, n.params[0]); err != nil {
 		return
 	}
@@ -338,31 +358,27 @@ func kernelAndAffine(n *node, s *step, w Weights) (values, scale, shift []float3
 }
 
 // loadMatrix packs the kernel of a convolution or dense layer.
-func loadMatrix(n *node) func(*step, Weights) error {
-	return func(s *step, w Weights) error {
-		values, scale, shift, err := kernelAndAffine(n, s, w)
-		if err != nil {
-			return err
-		}
-		s.matrix, s.bias = kernel.Pack(values, s.depth, s.columns, scale), shift
-		return nil
+func loadMatrix(s *step, w Weights) error {
+	values, scale, shift, err := kernelAndAffine(s, w)
+	if err != nil {
+		return err
 	}
+	s.matrix, s.bias = kernel.Pack(values, s.depth, s.columns, scale), shift
+	return nil
 }
 
-func loadDepthwise(n *node) func(*step, Weights) error {
-	return func(s *step, w Weights) error {
-		values, scale, shift, err := kernelAndAffine(n, s, w)
-		if err != nil {
-			return err
-		}
-		s.taps, s.bias = slices.Clone(values), shift
-		for i := range s.taps {
-			if scale != nil {
-				s.taps[i] *= scale[i%s.channels]
-			}
-		}
-		return nil
+func loadDepthwise(s *step, w Weights) error {
+	values, scale, shift, err := kernelAndAffine(s, w)
+	if err != nil {
+		return err
 	}
+	s.taps, s.bias = slices.Clone(values), shift
+	for i := range s.taps {
+		if scale != nil {
+			s.taps[i] *= scale[i%s.channels]
+		}
+	}
+	return nil
 }
 
 // loadScale makes the 1×1 kernel of a batch-norm that stands alone.

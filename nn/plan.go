@@ -94,7 +94,7 @@ func Compile(g *Graph, w Weights, o Options) (*Plan, error) {
 	if p.threads <= 0 {
 		p.threads = runtime.GOMAXPROCS(0)
 	}
-	l := lower(g)
+	l := lower(g, purpose{})
 	p.steps = l.steps
 	if err := loadAll(p.steps, w); err != nil {
 		return nil, err
@@ -143,27 +143,20 @@ func (p *Plan) place(l *lowering, g *Graph) {
 		p.batchStart--
 	}
 	p.values = make([]storage, len(l.lengths))
-	type span struct{ first, last int }
 	alive := make([]span, len(l.lengths))
 	for i := range alive {
 		alive[i] = span{-1, -1}
 	}
-	use := func(v, step int) {
-		if v >= 0 {
-			if alive[v].first < 0 {
-				alive[v].first = step
-			}
-			alive[v].last = step
-		}
-	}
 	for i, s := range p.steps {
-		use(s.in, i)
-		use(s.residual, i)
-		use(s.out, i)
+		for _, v := range []int{s.in, s.residual, s.out} {
+			if v >= 0 {
+				alive[v].use(i)
+			}
+		}
 	}
 	batchBuffers := 0
 	output := l.value[g.output]
-	var placed []int // arena values so far
+	var arena arena
 	for i := range p.steps {
 		v := p.steps[i].out
 		p.values[v] = storage{length: l.lengths[v]}
@@ -175,25 +168,10 @@ func (p *Plan) place(l *lowering, g *Graph) {
 			p.values[v].offset = batchBuffers
 			batchBuffers++
 		default:
-			const line = 16 // values in a cache line
-			offset := 0
-			for moved := true; moved; {
-				moved = false
-				for _, other := range placed {
-					s := p.values[other]
-					apart := alive[other].last < alive[v].first || alive[other].first > alive[v].last ||
-						s.offset >= offset+l.lengths[v] || s.offset+s.length <= offset
-					if !apart {
-						offset = (s.offset + s.length + line - 1) / line * line
-						moved = true
-					}
-				}
-			}
-			p.values[v].offset = offset
-			placed = append(placed, v)
-			p.arenaLen = max(p.arenaLen, offset+l.lengths[v])
+			p.values[v].offset = arena.place(l.lengths[v], alive[v])
 		}
 	}
+	p.arenaLen = arena.length
 	p.values[0] = storage{place: inInput, length: l.lengths[0]}
 	p.runs.New = func() any { return newRun(p, batchBuffers) }
 	p.teams.New = func() any { return newTeam(p.threads) }

@@ -19,6 +19,9 @@ const (
 	stepAdd                           // sum that could not be fused
 	stepSigmoid
 	stepSoftmax
+	// Only in training:
+	stepDropout
+	stepNormalize // batch-norm with the batch's statistics
 )
 
 // step is one compiled layer. The shape fields are those of one image.
@@ -41,11 +44,13 @@ type step struct {
 	taps   []float32 // depthwise kernel [kernelHeight kernelWidth channels]
 	bias   []float32
 
-	// How the step is compiled: load reads its parameters, with norm, if any,
-	// folded into them.
+	// How the step is compiled: load reads its parameters, those of layer with norm,
+	// if any, folded into them.
 	load    func(*step, Weights) error
+	layer   *node
 	norm    *node
 	epsilon float64
+	rate    float64 // of dropout
 
 	tasks tasks // for one image
 }

@@ -18,10 +18,16 @@ type team struct {
 	tickets atomic.Uint64
 	done    atomic.Int64 // tasks of this job that are finished
 	job     uint64
-	run     *run
+	worker  worker
 
 	helpers []helper
 	started bool
+}
+
+// worker is what has tasks to do.
+type worker interface {
+	// do does one task; threads are numbered from 0, the caller.
+	do(task, thread int)
 }
 
 const (
@@ -56,12 +62,12 @@ func newTeam(threads int) *team {
 	return t
 }
 
-// work does the tasks [0,count) of r, with the helpers, and returns when all are
+// work does the tasks [0,count) of w, with the helpers, and returns when all are
 // done.
-func (t *team) work(r *run, count int) {
+func (t *team) work(w worker, count int) {
 	if count == 1 || len(t.helpers) == 0 {
 		for i := range count {
-			r.do(i, 0)
+			w.do(i, 0)
 		}
 		return
 	}
@@ -70,7 +76,7 @@ func (t *team) work(r *run, count int) {
 	}
 	if !t.started {
 		t.started = true
-		t.run = r
+		t.worker = w
 		t.invite()
 	}
 	t.job++
@@ -86,7 +92,7 @@ func (t *team) work(r *run, count int) {
 			break
 		}
 		if t.tickets.CompareAndSwap(word, word+1) {
-			r.do(int(next), 0)
+			w.do(int(next), 0)
 			t.done.Add(1)
 		}
 	}
@@ -126,7 +132,7 @@ func (t *team) help(index int) {
 			wait(spins)
 			spins++
 		case t.tickets.CompareAndSwap(word, word+1):
-			t.run.do(int(next), index+1)
+			t.worker.do(int(next), index+1)
 			t.done.Add(1)
 			spins = 0
 		}
@@ -154,6 +160,6 @@ func (t *team) disband() bool {
 		h.state.Store(idle)
 	}
 	t.tickets.Store(0)
-	t.run, t.started = nil, false
+	t.worker, t.started = nil, false
 	return reusable
 }

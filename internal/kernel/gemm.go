@@ -25,7 +25,7 @@ func (a Activation) bounds() (low, high float32) {
 
 // Matrix is a right-hand side of Gemm: rows × columns values, packed once into
 // panels of adjacent columns so that the micro-kernel reads it front to back.
-// It is immutable and may be shared. It is packed for one level and stays with
+// Between calls of Set it may be shared. It is packed for one level and stays with
 // that level's kernels.
 type Matrix struct {
 	Rows, Columns int
@@ -51,16 +51,41 @@ func (b *Matrix) panel(p int) (column, columns int, data []float32) {
 // take two vectors.
 var panelColumns = [...]int{Generic: 16, AVX2: 16, AVX512: 32}
 
-func pack(b []float32, rows, columns int, level Level) *Matrix {
+func newMatrix(rows, columns int, level Level) *Matrix {
 	m := &Matrix{Rows: rows, Columns: columns, PanelColumns: panelColumns[level], level: level}
 	m.data = make([]float32, rows*m.padded(columns)) // a full panel has no padding
+	return m
+}
+
+func (m *Matrix) set(b []float32) {
 	for p := range m.Panels() {
 		column, width, to := m.panel(p)
-		for k := range rows {
-			copy(to[k*m.padded(width):], b[k*columns+column:][:width])
+		for k := range m.Rows {
+			copy(to[k*m.padded(width):], b[k*m.Columns+column:][:width])
 		}
 	}
-	return m
+}
+
+func (m *Matrix) setTransposed(b, scale []float32) {
+	for p := range m.Panels() {
+		column, width, to := m.panel(p)
+		step := m.padded(width)
+		for j := range width {
+			row := b[(column+j)*m.Rows:][:m.Rows]
+			at := j
+			if scale == nil {
+				for _, v := range row {
+					to[at] = v
+					at += step
+				}
+				continue
+			}
+			for k, v := range row {
+				to[at] = v * scale[k]
+				at += step
+			}
+		}
+	}
 }
 
 // padded returns the length of a panel's row of the given columns.

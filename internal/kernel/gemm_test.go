@@ -59,7 +59,8 @@ func (p *product) run(t tester, l Level) []float32 {
 	for i := range p.Dst {
 		p.Dst[i] = guard
 	}
-	p.B = pack(p.b, p.Segments*p.SegmentLen, len(p.b)/(p.Segments*p.SegmentLen), l)
+	p.B = newMatrix(p.Segments*p.SegmentLen, len(p.b)/(p.Segments*p.SegmentLen), l)
+	p.B.Set(p.b, nil)
 	p.Run(0, p.rows, 0, p.B.Panels())
 	p.guards.check(t)
 	return slices.Clone(p.Dst)

@@ -62,7 +62,8 @@ func TestFences(t *testing.T) {
 					p := newProduct(s)
 					p.guards.values = f.values(p.Dst)
 					p.Dst, p.A, p.Bias, p.Residual = p.guards.values, f.values(p.A), f.values(p.Bias), f.values(p.Residual)
-					p.B = pack(p.b, s.segments*s.segmentLen, s.columns, l)
+					p.B = newMatrix(s.segments*s.segmentLen, s.columns, l)
+					p.B.Set(p.b, nil)
 					p.B.data = f.values(p.B.data)
 					for i := range p.Dst {
 						p.Dst[i] = guard

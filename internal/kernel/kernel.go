@@ -56,13 +56,39 @@ func choose(name string, best Level) (Level, error) {
 // is multiplied by scale[j], unless scale is nil. b is not kept. It panics if the
 // lengths do not fit.
 func Pack(b []float32, rows, columns int, scale []float32) *Matrix {
-	if len(b) != rows*columns {
+	m := newMatrix(rows, columns, level)
+	m.Set(b, scale)
+	return m
+}
+
+// PackTransposed is Pack of the transpose of b: b has the shape columns × rows, and
+// its column j, now row j, is multiplied by scale[j].
+func PackTransposed(b []float32, rows, columns int, scale []float32) *Matrix {
+	m := newMatrix(rows, columns, level)
+	m.SetTransposed(b, scale)
+	return m
+}
+
+// Set packs other values into m, as Pack does. Nobody may use m meanwhile.
+func (m *Matrix) Set(b []float32, scale []float32) {
+	if len(b) != m.Rows*m.Columns {
 		panic("kernel: matrix to pack does not have rows × columns values")
 	}
-	if scale != nil && len(scale) != columns {
+	if scale != nil && len(scale) != m.Columns {
 		panic("kernel: matrix to pack does not have one scale a column")
 	}
-	m := pack(b, rows, columns, level)
+	m.set(b)
 	m.scaleColumns(scale)
-	return m
+}
+
+// SetTransposed packs other values into m, as PackTransposed does. Nobody may use m
+// meanwhile.
+func (m *Matrix) SetTransposed(b []float32, scale []float32) {
+	if len(b) != m.Rows*m.Columns {
+		panic("kernel: matrix to pack does not have rows × columns values")
+	}
+	if scale != nil && len(scale) != m.Rows {
+		panic("kernel: matrix to pack does not have one scale a column")
+	}
+	m.setTransposed(b, scale)
 }

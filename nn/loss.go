@@ -1,0 +1,72 @@
+package nn
+
+import "math"
+
+// Loss measures how far one output is from its target.
+type Loss interface {
+	// Gradient returns the loss of one image, and writes its derivative by each logit
+	// to gradient. The slices have one length.
+	Gradient(gradient, logits, targets []float32) (loss float64)
+}
+
+// SoftmaxCrossEntropy is −Σ_c w·t[c]·ln(softmax(logits)[c]), where t are the targets,
+// which sum to 1, smoothed: t·(1−s) + s/classes.
+type SoftmaxCrossEntropy struct {
+	// LabelSmoothing is s, from 0 to below 1 (Szegedy et al. 2016).
+	LabelSmoothing float64
+	// ClassWeights multiply the loss of an image by Σ_c ClassWeights[c]·targets[c];
+	// nil means 1. As in Keras the mean is still over the number of images.
+	ClassWeights []float64
+}
+
+// Gradient is w·(softmax(logits) − t) for targets that sum to 1.
+func (l SoftmaxCrossEntropy) Gradient(gradient, logits, targets []float32) float64 {
+	largest := math.Inf(-1)
+	for _, v := range logits {
+		largest = math.Max(largest, float64(v)) // NaN stays
+	}
+	sum := 0.0
+	for _, v := range logits {
+		sum += math.Exp(float64(v) - largest)
+	}
+	logSum := math.Log(sum) + largest
+	weight, total := 1.0, 0.0
+	if l.ClassWeights != nil {
+		weight = 0
+		for c, t := range targets {
+			weight += l.ClassWeights[c] * float64(t)
+		}
+	}
+	for _, t := range targets {
+		total += float64(t)
+	}
+	total = total*(1-l.LabelSmoothing) + l.LabelSmoothing
+	loss := 0.0
+	for c, v := range logits {
+		t := float64(targets[c])*(1-l.LabelSmoothing) + l.LabelSmoothing/float64(len(logits))
+		logProbability := float64(v) - logSum
+		if t != 0 { // 0·∞ is 0 here
+			loss -= t * logProbability
+		}
+		gradient[c] = float32(weight * (total*math.Exp(logProbability) - t))
+	}
+	return weight * loss
+}
+
+// BinaryCrossEntropy is the mean over the outputs of
+// −t·ln(σ(logit)) − (1−t)·ln(1−σ(logit)), with targets t from 0 to 1.
+type BinaryCrossEntropy struct {
+	// LabelSmoothing s makes a target t·(1−s) + s/2.
+	LabelSmoothing float64
+}
+
+// Gradient is (σ(logit) − t)/outputs.
+func (l BinaryCrossEntropy) Gradient(gradient, logits, targets []float32) float64 {
+	loss, n := 0.0, float64(len(logits))
+	for i, v := range logits {
+		x, t := float64(v), float64(targets[i])*(1-l.LabelSmoothing)+l.LabelSmoothing/2
+		loss += math.Max(x, 0) - x*t + math.Log1p(math.Exp(-math.Abs(x)))
+		gradient[i] = float32((1/(1+math.Exp(-x)) - t) / n)
+	}
+	return loss / n
+}

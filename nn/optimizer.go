@@ -1,0 +1,286 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+
+	"garb/tensor"
+)
+
+// Optimizer changes variables by their gradients. It belongs to the variables of
+// one Trainer: it remembers something for each.
+type Optimizer interface {
+	// Update does one step. The variables are the same, in the same order, each time.
+	Update(variables []*Variable, learningRate float64)
+	// State returns what it remembers, under names that State and Restore agree on;
+	// the tensors share its memory.
+	State(variables []*Variable) tensor.Map
+	// Restore takes up where State was called. Errors are *WeightError.
+	Restore(variables []*Variable, w Weights) error
+}
+
+// SGD is stochastic gradient descent, with Keras's momentum:
+//
+//	v ← momentum·v − rate·g;  w ← w + v, or with Nesterov  w ← w + momentum·v − rate·g
+type SGD struct {
+	Momentum float64 // from 0 to below 1
+	Nesterov bool
+
+	velocity [][]float32
+}
+
+// Adam is the optimiser of Kingma & Ba 2015, with Keras's constants:
+//
+//	m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²
+//	w ← w − rate·√(1−β₂ᵗ)/(1−β₁ᵗ)·m/(√v + ε)
+//
+// With WeightDecay it is AdamW (Loshchilov & Hutter 2019): before that,
+// w ← w − rate·WeightDecay·w.
+type Adam struct {
+	WeightDecay float64
+	// Decays chooses the variables that decay; nil: all, as in Keras.
+	Decays func(*Variable) bool
+
+	step         uint64
+	mean, square [][]float32
+}
+
+const (
+	adamBeta1   = 0.9
+	adamBeta2   = 0.999
+	adamEpsilon = 1e-7 // Keras's; the paper has 1e-8
+)
+
+// Update does one step of SGD.
+func (o *SGD) Update(variables []*Variable, learningRate float64) {
+	remember(&o.velocity, variables)
+	momentum, rate := float32(o.Momentum), float32(learningRate)
+	for i, v := range variables {
+		inPieces(len(v.Value), func(low, high int) {
+			w, g, velocity := v.Value[low:high], v.Gradient[low:high], o.velocity[i][low:high]
+			for j := range w {
+				step := rate * g[j]
+				velocity[j] = momentum*velocity[j] - step
+				if o.Nesterov {
+					w[j] += momentum*velocity[j] - step
+				} else {
+					w[j] += velocity[j]
+				}
+			}
+		})
+	}
+}
+
+// Update does one step of Adam.
+func (o *Adam) Update(variables []*Variable, learningRate float64) {
+	remember(&o.mean, variables)
+	remember(&o.square, variables)
+	o.step++
+	t := float64(o.step)
+	rate := float32(learningRate * math.Sqrt(1-math.Pow(adamBeta2, t)) / (1 - math.Pow(adamBeta1, t)))
+	for i, v := range variables {
+		keep := float32(1)
+		if o.Decays == nil || o.Decays(v) {
+			keep = float32(1 - learningRate*o.WeightDecay)
+		}
+		inPieces(len(v.Value), func(low, high int) {
+			w, g := v.Value[low:high], v.Gradient[low:high]
+			mean, square := o.mean[i][low:high][:len(w)], o.square[i][low:high][:len(w)]
+			for j, d := range g[:len(w)] {
+				m := mean[j] + (1-adamBeta1)*(d-mean[j])
+				s := square[j] + (1-adamBeta2)*(d*d-square[j])
+				mean[j], square[j] = m, s
+				w[j] = w[j]*keep - rate*m/(float32(math.Sqrt(float64(s)))+adamEpsilon)
+			}
+		})
+	}
+}
+
+// remember makes room for a value beside each of the variables'.
+func remember(memory *[][]float32, variables []*Variable) {
+	if *memory != nil {
+		return
+	}
+	for _, v := range variables {
+		*memory = append(*memory, make([]float32, len(v.Value)))
+	}
+}
+
+// inPieces runs a function over pieces of [0,n), on all cores if they are many.
+func inPieces(n int, do func(low, high int)) {
+	const piece = 1 << 17
+	if n <= piece {
+		do(0, n)
+		return
+	}
+	cores := min(runtime.GOMAXPROCS(0), (n+piece-1)/piece)
+	var wait sync.WaitGroup
+	for c := range cores {
+		wait.Go(func() { do(c*n/cores, (c+1)*n/cores) })
+	}
+	wait.Wait()
+}
+
+// State returns the velocities.
+func (o *SGD) State(variables []*Variable) tensor.Map {
+	remember(&o.velocity, variables)
+	m := tensor.Map{}
+	keep(m, "velocity", variables, o.velocity)
+	return m
+}
+
+// Restore takes the velocities over.
+func (o *SGD) Restore(variables []*Variable, w Weights) error {
+	remember(&o.velocity, variables)
+	return restore(w, "velocity", variables, o.velocity)
+}
+
+// State returns the moving averages, and the number of steps as two values, its
+// lower 24 bits and the rest.
+func (o *Adam) State(variables []*Variable) tensor.Map {
+	remember(&o.mean, variables)
+	remember(&o.square, variables)
+	m := tensor.Map{"step": tensor.FromSlice([]float32{float32(o.step & (1<<24 - 1)), float32(o.step >> 24)}, 2)}
+	keep(m, "mean", variables, o.mean)
+	keep(m, "square", variables, o.square)
+	return m
+}
+
+// Restore takes the moving averages and the number of steps over.
+func (o *Adam) Restore(variables []*Variable, w Weights) error {
+	remember(&o.mean, variables)
+	remember(&o.square, variables)
+	step, err := fetch(w, Param{Name: "step", Shape: []int{2}})
+	if err != nil {
+		return err
+	}
+	o.step = uint64(step[0]) | uint64(step[1])<<24
+	if err := restore(w, "mean", variables, o.mean); err != nil {
+		return err
+	}
+	return restore(w, "square", variables, o.square)
+}
+
+func keep(m tensor.Map, prefix string, variables []*Variable, memory [][]float32) {
+	for i, v := range variables {
+		m[prefix+"/"+v.Name] = tensor.FromSlice(memory[i], v.Shape...)
+	}
+}
+
+func restore(w Weights, prefix string, variables []*Variable, memory [][]float32) error {
+	for i, v := range variables {
+		values, err := fetch(w, Param{Name: prefix + "/" + v.Name, Shape: v.Shape})
+		if err != nil {
+			return err
+		}
+		copy(memory[i], values)
+	}
+	return nil
+}
+
+// ClipGlobalNorm scales the gradients of all variables by one factor so that the
+// root of the sum of their squares is at most limit (Pascanu et al. 2013). It returns
+// the norm before.
+func ClipGlobalNorm(variables []*Variable, limit float64) float64 {
+	if !(limit > 0) {
+		panic(fmt.Sprintf("nn: gradients clipped to a norm of %v", limit))
+	}
+	sum := 0.0
+	for _, v := range variables {
+		for _, g := range v.Gradient {
+			sum += float64(g) * float64(g)
+		}
+	}
+	norm := math.Sqrt(sum)
+	if norm <= limit {
+		return norm
+	}
+	factor := float32(limit / norm)
+	for _, v := range variables {
+		for i := range v.Gradient {
+			v.Gradient[i] *= factor
+		}
+	}
+	return norm
+}
+
+// Average is an exponential moving average of weights, which as a rule answers
+// better than the weights of the last step (Polyak & Juditsky 1992):
+//
+//	a ← d·a + (1−d)·w,   d = min(Decay, (1+steps)/(10+steps))
+//
+// The second term lets the start, which is soon far away, be forgotten quickly.
+type Average struct {
+	Decay float64 // from 0 to below 1
+
+	steps  uint64
+	values [][]float32
+}
+
+// Update takes the weights of one more step in. The first call begins with them.
+func (a *Average) Update(variables []*Variable) {
+	if a.values == nil {
+		for _, v := range variables {
+			a.values = append(a.values, append([]float32(nil), v.Value...))
+		}
+	}
+	a.steps++
+	n := float64(a.steps)
+	take := float32(1 - math.Min(a.Decay, (1+n)/(10+n)))
+	for i, v := range variables {
+		inPieces(len(v.Value), func(low, high int) {
+			to, from := a.values[i][low:high], v.Value[low:high]
+			for j := range to {
+				to[j] += take * (from[j] - to[j])
+			}
+		})
+	}
+}
+
+// Over returns weights with the averages in place of the variables'. The tensors
+// share memory with a and w.
+func (a *Average) Over(w Weights, variables []*Variable) Weights {
+	o := overlay{w, tensor.Map{}}
+	for i, v := range variables {
+		if a.values != nil {
+			o.top[v.Name] = tensor.FromSlice(a.values[i], v.Shape...)
+		}
+	}
+	return o
+}
+
+type overlay struct {
+	below Weights
+	top   tensor.Map
+}
+
+func (o overlay) Tensor(name string) (*tensor.Tensor, error) {
+	if t, ok := o.top[name]; ok {
+		return t, nil
+	}
+	return o.below.Tensor(name)
+}
+
+// State returns the averages and the number of steps, as Adam's does.
+func (a *Average) State(variables []*Variable) tensor.Map {
+	m := tensor.Map{"average/steps": tensor.FromSlice([]float32{float32(a.steps & (1<<24 - 1)), float32(a.steps >> 24)}, 2)}
+	if a.values != nil {
+		keep(m, "average", variables, a.values)
+	}
+	return m
+}
+
+// Restore takes the averages over.
+func (a *Average) Restore(variables []*Variable, w Weights) error {
+	steps, err := fetch(w, Param{Name: "average/steps", Shape: []int{2}})
+	if err != nil {
+		return err
+	}
+	if a.steps = uint64(steps[0]) | uint64(steps[1])<<24; a.steps == 0 {
+		return nil
+	}
+	remember(&a.values, variables)
+	return restore(w, "average", variables, a.values)
+}

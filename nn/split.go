@@ -1,0 +1,56 @@
+package nn
+
+// split cuts a graph before its first layer with a parameter to train: what comes
+// before, nil if that is nothing but the input, and the rest, whose input is the
+// other's output. The cut is at the last place that a single value crosses.
+func (g *Graph) split(trainable func(Param) bool) (before, after *Graph) {
+	first := len(g.nodes)
+	for i, n := range g.nodes {
+		for _, p := range n.params {
+			if trainable(p) {
+				first = min(first, i)
+			}
+		}
+	}
+	lastRead := make([]int, len(g.nodes)) // of each node, by which node
+	lastRead[g.output] = len(g.nodes)
+	for i, n := range g.nodes {
+		for _, in := range n.inputs {
+			lastRead[in] = max(lastRead[in], i)
+		}
+	}
+	cut := 0
+	for i := 1; i < min(first, len(g.nodes)-1); i++ {
+		single := true // of the nodes up to i only i is read later
+		for j := range i {
+			single = single && lastRead[j] <= i
+		}
+		// Its result must be what a Plan can give: something computed.
+		if _, isFlat := g.nodes[i].op.(flatten); single && !isFlat {
+			cut = i
+		}
+	}
+	if cut == 0 {
+		return nil, g
+	}
+	before = &Graph{nodes: g.nodes[:cut+1], output: cut}
+	after = &Graph{nodes: []node{{op: input{}, shape: g.nodes[cut].shape}}, output: g.output - cut}
+	for _, n := range g.nodes[cut+1:] {
+		inputs := make([]int, len(n.inputs))
+		for i, in := range n.inputs {
+			inputs[i] = in - cut
+		}
+		n.inputs = inputs
+		after.nodes = append(after.nodes, n)
+	}
+	return before, after
+}
+
+// logits returns the graph without a closing sigmoid or softmax, which belongs to
+// the loss.
+func (g *Graph) logits() *Graph {
+	if op, ok := g.nodes[g.output].op.(activation); ok && (op.function == sigmoid || op.function == softmax) {
+		return &Graph{nodes: g.nodes[:g.output], output: g.nodes[g.output].inputs[0]} // a graph ends with its output
+	}
+	return g
+}

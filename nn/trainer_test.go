@@ -1,0 +1,268 @@
+package nn
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"garb/tensor"
+)
+
+// everyLayer are small networks that together have every layer and every way in
+// which layers are fused.
+var everyLayer = map[string]func() *Graph{
+	"dense": func() *Graph {
+		b := NewBuilder(2, 3, 2)
+		return b.Build(b.Dense("b", b.ReLU(b.Dense("a", b.Flatten(b.Input()), 7, WithBias())), 4))
+	},
+	"convolutions": func() *Graph {
+		b := NewBuilder(7, 6, 3)
+		x := b.ReLU(b.Conv("a", b.Input(), 5, 3, 1, Same, WithBias()))
+		x = b.BatchNorm("an", b.ConvRect("b", x, 6, 2, 3, 2, Valid, WithBias()), 1e-3)
+		x = b.ReLU6(x)
+		x = b.Conv("c", x, 4, 1, 2, Same)
+		return b.Build(b.GlobalAveragePool(x))
+	},
+	"depthwise": func() *Graph {
+		b := NewBuilder(6, 7, 3)
+		x := b.ReLU6(b.BatchNorm("an", b.DepthwiseConv("a", b.Input(), 3, 1, Same), 1e-3))
+		x = b.BatchNorm("bn", b.DepthwiseConv("b", x, 5, 2, Same, WithBias()), 1e-3)
+		x = b.SeparableConv("c", b.ReLU(x), 4, 3, 2, Valid)
+		return b.Build(b.GlobalAveragePool(x))
+	},
+	"residual": func() *Graph {
+		b := NewBuilder(6, 6, 3)
+		x := b.BatchNorm("an", b.Conv("a", b.Input(), 8, 1, 1, Same), 1e-3)
+		y := b.BatchNorm("bn", b.SeparableConv("b", b.ReLU(x), 8, 3, 1, Same), 1e-3)
+		y = b.ReLU(b.Add(x, y))
+		z := b.BatchNorm("cn", b.Conv("c", y, 8, 1, 1, Same), 1e-3)
+		return b.Build(b.GlobalAveragePool(b.ReLU6(b.Add(b.Add(z, y), x))))
+	},
+	"pools": func() *Graph {
+		b := NewBuilder(9, 8, 2)
+		x := b.MaxPool(b.Conv("a", b.Input(), 4, 3, 1, Same, WithBias()), 3, 2, Same)
+		y := b.AveragePool(x, 2, 1, Same)
+		x = b.Add(x, b.BatchNorm("n", y, 1e-3))
+		return b.Build(b.Dense("d", b.Flatten(b.MaxPool(x, 2, 2, Valid)), 4))
+	},
+	"activations": func() *Graph {
+		b := NewBuilder(3, 3, 3)
+		x := b.Sigmoid(b.Conv("a", b.Input(), 4, 2, 1, Valid))
+		x = b.Softmax(b.Conv("b", x, 5, 1, 1, Valid))
+		return b.Build(b.Sigmoid(b.Dense("c", b.BatchNorm("n", b.GlobalAveragePool(x), 1e-3), 4)))
+	},
+	"dropout": func() *Graph {
+		b := NewBuilder(4, 4, 3)
+		x := b.Dropout(b.ReLU(b.Conv("a", b.Input(), 8, 3, 1, Same)), 0.3)
+		return b.Build(b.Dense("b", b.Dropout(b.GlobalAveragePool(x), 0.5), 4))
+	},
+}
+
+// batchOf makes a batch for a graph with n images.
+func batchOf(g *Graph, n int, seed uint64) (input, targets []float32) {
+	r := rand.New(rand.NewPCG(seed, 11))
+	input = randomValues(n*tensor.Len(g.InputShape()), seed)
+	classes := tensor.Len(g.OutputShape())
+	targets = make([]float32, n*classes)
+	for i := range n {
+		targets[i*classes+r.IntN(classes)] = 1
+	}
+	return input, targets
+}
+
+// slope is the derivative of the loss along direction, by central differences of
+// width h.
+func slope(t *testing.T, tr *Trainer, v *Variable, h float64, direction, input, targets []float32) float64 {
+	t.Helper()
+	before := slices.Clone(v.Value)
+	at := func(h float64) float64 {
+		for i := range v.Value {
+			v.Value[i] = before[i] + float32(h)*direction[i]
+		}
+		tr.SetSteps(0) // the same is dropped
+		loss, err := tr.Step(t.Context(), input, targets, make([]float32, len(targets)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return loss
+	}
+	up, down := at(h), at(-h)
+	copy(v.Value, before)
+	return (up - down) / (2 * h)
+}
+
+func TestGradients(t *testing.T) {
+	losses := map[string]Loss{
+		"softmax": SoftmaxCrossEntropy{LabelSmoothing: 0.1, ClassWeights: []float64{1, 2, 0.5, 1.5, 1, 1, 1, 1}},
+		"binary":  BinaryCrossEntropy{},
+	}
+	for name, build := range everyLayer {
+		for lossName, loss := range losses {
+			for _, batchStatistics := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/batchStatistics=%v", name, lossName, batchStatistics), func(t *testing.T) {
+					g := build()
+					w := randomWeights(g, 1)
+					tr, err := NewTrainer(g, w, TrainerOptions{Loss: loss, BatchStatistics: batchStatistics, Seed: 3})
+					if err != nil {
+						t.Fatal(err)
+					}
+					input, targets := batchOf(g, 11, 5)
+					tr.SetSteps(0)
+					if _, err := tr.Step(t.Context(), input, targets, make([]float32, len(targets))); err != nil {
+						t.Fatal(err)
+					}
+					if len(tr.Variables()) == 0 {
+						t.Fatal("nothing is trained")
+					}
+					r := rand.New(rand.NewPCG(9, 9))
+					gradients := map[string][]float32{}
+					for _, v := range tr.Variables() {
+						gradients[v.Name] = slices.Clone(v.Gradient)
+					}
+					for _, v := range tr.Variables() {
+						for range 3 {
+							direction, want, size := make([]float32, len(v.Value)), 0.0, 0.0
+							for i := range direction {
+								direction[i] = float32(r.NormFloat64() / math.Sqrt(float64(len(direction))))
+								want += float64(direction[i] * gradients[v.Name][i])
+								size += float64(gradients[v.Name][i]) * float64(gradients[v.Name][i])
+							}
+							// A wide difference may step over the kink of a ReLU, a narrow one has few
+							// digits left: one of the two has to agree.
+							tolerance := 0.02*math.Sqrt(size/float64(len(direction))) + 5e-4
+							wide := slope(t, tr, v, 1e-3, direction, input, targets)
+							if math.Abs(wide-want) <= tolerance {
+								continue
+							}
+							if narrow := slope(t, tr, v, 1e-4, direction, input, targets); math.Abs(narrow-want) > tolerance {
+								t.Errorf("%s: slope %v and %v by differences, %v by the gradient (of size %v)", v.Name, wide, narrow, want, math.Sqrt(size))
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestTrainerForwardIsPlan: with stored statistics and nothing to drop, a step
+// computes what a Plan answers.
+func TestTrainerForwardIsPlan(t *testing.T) {
+	for name, build := range everyLayer {
+		if name == "dropout" {
+			continue
+		}
+		g := build().logits()
+		w := randomWeights(g, 1)
+		p, err := Compile(g, w, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr, err := NewTrainer(g, w, TrainerOptions{Loss: BinaryCrossEntropy{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		input, targets := batchOf(g, 9, 5)
+		want, got := make([]float32, len(targets)), make([]float32, len(targets))
+		if err := p.Run(t.Context(), input, want); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tr.Step(t.Context(), input, targets, got); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: logits %v…, want %v…", name, got[:3], want[:3])
+		}
+	}
+}
+
+// TestTrainerThreads: any number of threads gives the same bits.
+func TestTrainerThreads(t *testing.T) {
+	for name, build := range everyLayer {
+		for _, batchStatistics := range []bool{false, true} {
+			var want [][]float32
+			for threads := 1; threads <= 5; threads++ {
+				g := build()
+				tr, err := NewTrainer(g, randomWeights(g, 1), TrainerOptions{Threads: threads, Loss: BinaryCrossEntropy{}, BatchStatistics: batchStatistics})
+				if err != nil {
+					t.Fatal(err)
+				}
+				input, targets := batchOf(g, 13, 5)
+				if _, err := tr.Step(t.Context(), input, targets, make([]float32, len(targets))); err != nil {
+					t.Fatal(err)
+				}
+				var got [][]float32
+				for _, v := range append(tr.Variables(), tr.Statistics()...) {
+					got = append(got, v.Value, v.Gradient)
+				}
+				if want == nil {
+					want = got
+				} else if !slices.EqualFunc(got, want, slices.Equal[[]float32]) {
+					t.Errorf("%s: %d threads give another gradient than one", name, threads)
+				}
+			}
+		}
+	}
+}
+
+// TestTrainerFrozen: with only the last layers trained, their gradients are those of
+// training all, and what lies below runs as a Plan.
+func TestTrainerFrozen(t *testing.T) {
+	for name, build := range everyLayer {
+		g := build()
+		input, targets := batchOf(g, 9, 5)
+		gradients := func(trainable func(Param) bool) (map[string][]float32, *Trainer) {
+			tr, err := NewTrainer(g, randomWeights(g, 1), TrainerOptions{Loss: BinaryCrossEntropy{}, Trainable: trainable})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tr.Step(t.Context(), input, targets, make([]float32, len(targets))); err != nil {
+				t.Fatal(err)
+			}
+			all := map[string][]float32{}
+			for _, v := range tr.Variables() {
+				all[v.Name] = v.Gradient
+			}
+			return all, tr
+		}
+		want, _ := gradients(nil)
+		params := g.Params()
+		if name == "dropout" {
+			continue // a cut network numbers its dropouts anew
+		}
+		for first := range params {
+			chosen := map[string]bool{}
+			for _, p := range params[first:] {
+				chosen[p.Name] = p.Trainable
+			}
+			if !slices.ContainsFunc(params[first:], func(p Param) bool { return p.Trainable }) {
+				continue
+			}
+			got, _ := gradients(func(p Param) bool { return chosen[p.Name] })
+			for n, g := range got {
+				for i := range g {
+					if math.Abs(float64(g[i]-want[n][i])) > 1e-5*(1+math.Abs(float64(want[n][i]))) {
+						t.Fatalf("%s from parameter %d on: gradient %d of %s is %v, want %v", name, first, i, n, g[i], want[n][i])
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestTrainerStopped(t *testing.T) {
+	g := everyLayer["dense"]()
+	tr, err := NewTrainer(g, randomWeights(g, 1), TrainerOptions{Loss: BinaryCrossEntropy{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	input, targets := batchOf(g, 3, 1)
+	if _, err := tr.Step(ctx, input, targets, make([]float32, len(targets))); err != context.Canceled {
+		t.Errorf("error %v", err)
+	}
+}
