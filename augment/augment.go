@@ -73,6 +73,7 @@ const (
 	maxDegrees = 180
 	maxShear   = 89 // at 90 a picture becomes a line
 	maxShift   = 4096
+	minAlpha   = 1e-3 // below it every share is 0 or 1
 	maxAlpha   = 1000
 	maxAspect  = 10
 )
@@ -110,6 +111,8 @@ func (c Config) Validate() error {
 		return errors.New("augmentation: a crop aspect needs a smallest crop, such as 0.65")
 	case c.CropAspect != 0 && c.CropAspect < 1:
 		return fmt.Errorf("augmentation: crop aspect %v; it is a factor of 1 or more, such as 1.33", c.CropAspect)
+	case c.Mixup != 0 && c.Mixup < minAlpha || c.CutMix != 0 && c.CutMix < minAlpha:
+		return fmt.Errorf("augmentation: mixup %v and cutmix %v; each is 0, or from %v to %v", c.Mixup, c.CutMix, minAlpha, maxAlpha)
 	case c.CropMin != 0 && c.CropMin < 0.01:
 		return fmt.Errorf("augmentation: smallest crop %v; it is a share of the area from 0.01 to 1", c.CropMin)
 	}

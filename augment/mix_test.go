@@ -1,0 +1,148 @@
+package augment
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"garb/dataset"
+	"garb/picture"
+)
+
+// unit is a spec whose values are levels / 255.
+func unit(width, height int) picture.Spec {
+	return picture.Spec{Width: width, Height: height, Filter: picture.Bilinear, Fit: picture.Stretch, Std: [3]float32{255, 255, 255}}
+}
+
+func mustViews(t testing.TB, c Config, s picture.Spec, train *dataset.Set, seed uint64) *Views {
+	t.Helper()
+	v, err := New(c, s, dataset.Training{Set: train}, seed, picture.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// batch has pictures all of one value, the picture's number, and a class for each.
+func batch(n, size int) (inputs, targets []float32) {
+	targets = make([]float32, n*n)
+	for i := range n {
+		inputs = append(inputs, slices.Repeat([]float32{float32(i)}, size)...)
+		targets[i*n+i] = 1
+	}
+	return inputs, targets
+}
+
+// TestMixMixesTargetsAsPictures: the mean of a picture's values, each of which is
+// the number of the picture that it is from, must be the mean by its targets.
+func TestMixMixesTargetsAsPictures(t *testing.T) {
+	for name, c := range map[string]Config{"mixup": {Mixup: 0.8}, "cutmix": {CutMix: 1}, "both": {Mixup: 0.2, CutMix: 1}} {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				s := unit(rapid.IntRange(1, 12).Draw(t, "width"), rapid.IntRange(1, 12).Draw(t, "height"))
+				v, err := New(c, s, dataset.Training{}, rapid.Uint64().Draw(t, "seed"), picture.DefaultLimits())
+				if err != nil {
+					t.Fatal(err)
+				}
+				n, size := rapid.IntRange(0, 9).Draw(t, "n"), s.ValueCount()
+				inputs, targets := batch(n, size)
+				epoch, step := rapid.IntRange(0, 100).Draw(t, "epoch"), rapid.IntRange(0, 100).Draw(t, "step")
+				v.Mix(epoch, step, inputs, targets, n+1-min(n, 1)) // of no pictures, any number of classes
+				for i := range n {
+					sum, byTargets, byValues := 0.0, 0.0, 0.0
+					for class, p := range targets[i*n:][:n] {
+						sum += float64(p)
+						byTargets += float64(class) * float64(p)
+						if p < 0 {
+							t.Fatalf("target %v", p)
+						}
+					}
+					for _, value := range inputs[i*size:][:size] {
+						byValues += float64(value) / float64(size)
+					}
+					if math.Abs(sum-1) > 1e-6 || math.Abs(byTargets-byValues) > 1e-5 {
+						t.Fatalf("picture %d: targets sum to %v and say %v; the values say %v", i, sum, byTargets, byValues)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestMixIsSeeded(t *testing.T) {
+	v := mustViews(t, Config{Mixup: 1}, unit(2, 2), nil, 7)
+	run := func(epoch, step int) []float32 {
+		inputs, targets := batch(8, 12)
+		v.Mix(epoch, step, inputs, targets, 8)
+		return inputs
+	}
+	if !slices.Equal(run(3, 4), run(3, 4)) {
+		t.Error("the same batch is mixed another way")
+	}
+	if slices.Equal(run(3, 4), run(3, 5)) || slices.Equal(run(3, 4), run(4, 4)) {
+		t.Error("another batch is mixed the same way")
+	}
+}
+
+func TestMixOffDoesNothing(t *testing.T) {
+	v := mustViews(t, Config{Zoom: 0.5}, unit(2, 2), nil, 7)
+	inputs, targets := batch(4, 12)
+	v.Mix(1, 1, inputs, targets, 4)
+	if i, j := batch(4, 12); !slices.Equal(inputs, i) || !slices.Equal(targets, j) {
+		t.Error("a batch was mixed")
+	}
+}
+
+func TestMixChecksLengths(t *testing.T) {
+	v := mustViews(t, Config{Mixup: 1}, unit(2, 2), nil, 7)
+	for _, lengths := range [][3]int{{12, 3, 0}, {12, 3, 2}, {13, 3, 3}, {12, 6, 3}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("no panic for %v", lengths)
+				}
+			}()
+			v.Mix(0, 0, make([]float32, lengths[0]), make([]float32, lengths[1]), lengths[2])
+		}()
+	}
+}
+
+// TestBeta holds mean and variance of Beta(α, α), ½ and 1/(8α+4), within four
+// standard errors of 20,000 draws; and every draw is a share.
+func TestBeta(t *testing.T) {
+	for _, alpha := range []float64{minAlpha, 0.05, 0.2, 1, 3, 100} {
+		r := rand.New(rand.NewPCG(1, 2))
+		const n = 20_000
+		sum, square, fourth := 0.0, 0.0, 0.0
+		for range n {
+			x := beta(r, alpha)
+			if !(x >= 0 && x <= 1) {
+				t.Fatalf("α = %v: %v", alpha, x)
+			}
+			d := x - 0.5
+			sum, square, fourth = sum+d, square+d*d, fourth+d*d*d*d
+		}
+		mean, variance, want := sum/n, square/n, 1/(8*alpha+4)
+		if math.Abs(mean) > 4*math.Sqrt(want/n) {
+			t.Errorf("α = %v: mean %v", alpha, 0.5+mean)
+		}
+		if math.Abs(variance-want) > 4*math.Sqrt((fourth/n-variance*variance)/n)+1e-9 {
+			t.Errorf("α = %v: variance %v, want %v", alpha, variance, want)
+		}
+	}
+}
+
+func BenchmarkMix(b *testing.B) {
+	for name, c := range map[string]Config{"mixup": {Mixup: 0.2}, "cutmix": {CutMix: 1}} {
+		b.Run(name+"/32 of 224x224", func(b *testing.B) {
+			v := mustViews(b, c, unit(224, 224), nil, 1)
+			inputs, targets := batch(32, 3*224*224)
+			for step := 0; b.Loop(); step++ {
+				v.Mix(0, step, inputs, targets, 32)
+			}
+		})
+	}
+}
