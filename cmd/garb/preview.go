@@ -1,0 +1,267 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"garb/augment"
+	"garb/dataset"
+	"garb/internal/safefile"
+	"garb/picture"
+)
+
+// preview is a contact sheet to make.
+type preview struct {
+	data          string
+	spec          picture.Spec
+	config        augment.Config
+	rows, columns int
+	seed          uint64
+	out           string
+}
+
+const (
+	sheetGap       = 4          // pixels round each picture
+	maxSheetSide   = 65_535     // of a JPEG
+	maxSheetPixels = 32_000_000 // 128 MB in memory
+)
+
+func newPreviewCommand() *cobra.Command {
+	var (
+		p    preview
+		bare backboneFlags
+	)
+	command := &cobra.Command{
+		Use:   "preview DIR [flags]",
+		Short: "Draw a contact sheet of training pictures, and of what augmentation makes of them",
+		Long: `Draw a contact sheet of pictures of DIR's training split, at the size that the
+network gets. With augmentation flags each row has one picture: first as it is,
+then as the first epochs of a training with the same flags and seed would see it
+(but mixtures have the other pictures of the sheet for partners). Without them
+every picture of the sheet is another.`,
+		Example: `  garb data preview pictures --rotation-range 30 --zoom 0.1 --horizontal-flip
+  garb data preview pictures --crop-min 0.65 --crop-aspect 1.33 --brightness 0.2 --erasing 0.25 --out sheet.jpg
+  garb data preview pictures --backbone xception --size 150`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("preview needs one folder, with train and validation below it")
+			}
+			p.data = args[0]
+			var err error
+			if _, p.spec, err = bare.architecture(); err != nil {
+				return err
+			}
+			return p.validate()
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return p.run(c) },
+	}
+	flags := command.Flags()
+	flags.StringVar(&bare.backbone, "backbone", "efficientnet-lite0", "backbone whose preprocessing is shown")
+	flags.IntVar(&bare.size, "size", 0, "side of the input, in pixels (default the backbone's)")
+	flags.StringVar(&bare.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
+	flags.StringVar(&p.out, "out", "preview.png", "file to write, a .png or .jpg")
+	flags.IntVar(&p.rows, "rows", 6, "rows of the sheet")
+	flags.IntVar(&p.columns, "columns", 8, "pictures in a row")
+	flags.Uint64Var(&p.seed, "seed", 1, "seed of the choice of pictures and of their changes")
+	addAugmentFlags(command, &p.config)
+	return command
+}
+
+func (p *preview) validate() error {
+	least := 1
+	if p.config.Enabled() {
+		least = 2 // the picture as it is, and a view of it
+	}
+	if p.rows < 1 || p.columns < least {
+		return fmt.Errorf("--rows %d --columns %d: a sheet has at least 1 row and %d columns", p.rows, p.columns, least)
+	}
+	if p.rows > maxSheetSide || p.columns > maxSheetSide {
+		return p.tooLarge()
+	}
+	width, height := p.size(p.rows)
+	if width > maxSheetSide || height > maxSheetSide || width > maxSheetPixels/height {
+		return p.tooLarge()
+	}
+	if p.encoder() == nil {
+		return fmt.Errorf("--out %s: the name must end in .png, .jpg or .jpeg", p.out)
+	}
+	return p.config.Validate()
+}
+
+func (p *preview) tooLarge() error {
+	return fmt.Errorf("--rows %d --columns %d: with pictures of %d × %d pixels the sheet is too large; it may have %d megapixels and sides of %d",
+		p.rows, p.columns, p.spec.Width, p.spec.Height, maxSheetPixels/1_000_000, maxSheetSide)
+}
+
+// size is the size of a sheet with the given rows, in pixels.
+func (p *preview) size(rows int) (width, height int) {
+	return p.columns*(p.spec.Width+sheetGap) + sheetGap, rows*(p.spec.Height+sheetGap) + sheetGap
+}
+
+// encoder encodes as the ending of out says; it is nil for endings unknown.
+func (p *preview) encoder() func(io.Writer, image.Image) error {
+	switch strings.ToLower(filepath.Ext(p.out)) {
+	case ".png":
+		return png.Encode
+	case ".jpg", ".jpeg":
+		return func(w io.Writer, m image.Image) error { return jpeg.Encode(w, m, &jpeg.Options{Quality: 90}) }
+	}
+	return nil
+}
+
+func (p *preview) run(c *cobra.Command) error {
+	splits, err := dataset.OpenSplits(p.data)
+	if err != nil {
+		return err
+	}
+	train := splits.Train
+	plain, err := augment.New(augment.Config{}, p.spec, train, p.seed, picture.DefaultLimits())
+	if err != nil {
+		return err
+	}
+	views, err := augment.New(p.config, p.spec, train, p.seed, picture.DefaultLimits())
+	if err != nil {
+		return err
+	}
+
+	// One place for each picture: a row's first if the others are views of it.
+	perRow := p.columns
+	if p.config.Enabled() {
+		perRow = 1
+	}
+	chosen, err := p.choose(c, train, plain, min(p.rows*perRow, len(train.Samples)))
+	if err != nil {
+		return err
+	}
+	rows := (len(chosen) + perRow - 1) / perRow
+	width, height := p.size(rows)
+	sheet := image.NewNRGBA(image.Rect(0, 0, width, height))
+	draw.Draw(sheet, sheet.Bounds(), image.White, image.Point{}, draw.Src)
+	for i, s := range chosen {
+		p.draw(sheet, i/perRow, i%perRow, s.values)
+	}
+	if p.config.Enabled() {
+		inputs := make([]float32, rows*p.spec.ValueCount())
+		for epoch := 1; epoch < p.columns; epoch++ {
+			if err := p.load(c.Context(), views, epoch, chosen, inputs); err != nil {
+				return err
+			}
+			views.Mix(epoch, 0, inputs, make([]float32, rows), 1)
+			for row := range rows {
+				p.draw(sheet, row, epoch, inputs[row*p.spec.ValueCount():])
+			}
+		}
+	}
+	if err := safefile.Write(p.out, func(w io.Writer) error { return p.encoder()(w, sheet) }); err != nil {
+		return err
+	}
+	for i, s := range chosen {
+		sample := train.Samples[s.index]
+		fmt.Fprintf(c.OutOrStdout(), "row %d, column %d: %s, %s\n", i/perRow+1, i%perRow+1, train.Classes[sample.Label], sample.Path)
+	}
+	fmt.Fprintf(c.OutOrStdout(), "sheet     %s (%d × %d pixels)\n", p.out, width, height)
+	return nil
+}
+
+// shown is a sample of the sheet, by its index, and its picture's values.
+type shown struct {
+	index  int
+	values []float32
+}
+
+// choose chooses and reads count samples, one at random from each of as many
+// equal stretches of the set, which is sorted by class: so every class has its
+// share. A picture that cannot be read is complained of, and the next of its
+// stretch taken; a stretch without any is left out.
+func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augment.Views, count int) ([]shown, error) {
+	type place struct {
+		shown
+		unread []int
+		errs   []error
+	}
+	places := make([]place, count)
+	err := inParallel(c.Context(), count, func(i int) error {
+		at, n := &places[i], len(train.Samples)
+		first, length := i*n/count, (i+1)*n/count-i*n/count
+		start := rand.New(rand.NewPCG(p.seed, uint64(i))).IntN(length)
+		for k := range length {
+			index := first + (start+k)%length
+			values := make([]float32, p.spec.ValueCount())
+			err := plain.Load(c.Context(), 0, index, values)
+			switch {
+			case err == nil:
+				at.shown = shown{index, values}
+				return nil
+			case picture.KindOf(err) == "":
+				return err // not the picture's fault
+			}
+			at.unread, at.errs = append(at.unread, index), append(at.errs, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var all []shown
+	for _, at := range places {
+		for _, err := range at.errs {
+			fmt.Fprintln(c.ErrOrStderr(), "garb: left out:", err)
+		}
+		if at.values != nil {
+			all = append(all, at.shown)
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s: none of the pictures could be read, so there is nothing to show", p.data)
+	}
+	return all, nil
+}
+
+// load writes the views of an epoch to inputs, one after another.
+func (p *preview) load(ctx context.Context, views *augment.Views, epoch int, chosen []shown, inputs []float32) error {
+	size := p.spec.ValueCount()
+	return inParallel(ctx, len(chosen), func(i int) error {
+		return views.Load(ctx, epoch, chosen[i].index, inputs[i*size:][:size])
+	})
+}
+
+// inParallel calls do for 0 to count−1 on all cores, and returns the first error
+// in their order.
+func inParallel(ctx context.Context, count int, do func(i int) error) error {
+	errs := make([]error, count)
+	all := dataset.Set{Samples: make([]dataset.Sample, count)}
+	if err := all.Each(ctx, func(i int) { errs[i] = do(i) }); err != nil {
+		return err
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// draw draws an input's values at a place of the sheet, as levels again.
+func (p *preview) draw(sheet *image.NRGBA, row, column int, values []float32) {
+	left, top := sheetGap+column*(p.spec.Width+sheetGap), sheetGap+row*(p.spec.Height+sheetGap)
+	level := func(i, channel int) uint8 {
+		v := float64(values[i+channel]*p.spec.Std[channel] + p.spec.Mean[channel])
+		return uint8(math.Round(min(max(v, 0), 255)))
+	}
+	for i := range p.spec.Width * p.spec.Height {
+		sheet.SetNRGBA(left+i%p.spec.Width, top+i/p.spec.Width, color.NRGBA{level(3*i, 0), level(3*i, 1), level(3*i, 2), 255})
+	}
+}
