@@ -179,6 +179,120 @@ func TestAnyConfigGivesPictures(t *testing.T) {
 	})
 }
 
+// TestEachChange turns on one change at a time and looks at forty views of a
+// picture that already has the input's size.
+func TestEachChange(t *testing.T) {
+	set := training(t, [2]int{24, 20})
+	p := drawn(24, 20)
+	pixel := func(x, y int) []uint8 {
+		x, y = min(max(x, 0), p.Width-1), min(max(y, 0), p.Height-1)
+		return p.Pix[3*(y*p.Width+x):][:3]
+	}
+	// moved is p with a pixel from elsewhere at each place.
+	moved := func(from func(x, y int) (int, int)) []uint8 {
+		var pix []uint8
+		for i := range p.Width * p.Height {
+			pix = append(pix, pixel(from(i%p.Width, i/p.Width))...)
+		}
+		return pix
+	}
+	across := moved(func(x, y int) (int, int) { return p.Width - 1 - x, y })
+	down := moved(func(x, y int) (int, int) { return x, p.Height - 1 - y })
+	shifted := func(stepX, stepY int) (all [][]uint8) {
+		for n := -2; n <= 2; n++ {
+			all = append(all, moved(func(x, y int) (int, int) { return x + n*stepX, y + n*stepY }))
+		}
+		return all
+	}
+	for name, test := range map[string]struct {
+		c    Config
+		want [][]uint8 // all of these must come, and nothing else
+	}{
+		"horizontal flip": {Config{HorizontalFlip: true}, [][]uint8{p.Pix, across}},
+		"vertical flip":   {Config{VerticalFlip: true}, [][]uint8{p.Pix, down}},
+		"width shift":     {Config{WidthShift: 3}, shifted(1, 0)},
+		"height shift":    {Config{HeightShift: 3}, shifted(0, 1)},
+	} {
+		came := map[int]bool{}
+		for _, view := range levels(t, test.c, set, 40) {
+			i := slices.IndexFunc(test.want, func(w []uint8) bool { return slices.Equal(w, view) })
+			came[i] = true
+		}
+		if came[-1] || len(came) != len(test.want) {
+			t.Errorf("%s: of the %d views that there may be came %v (-1 is another)", name, len(test.want), came)
+		}
+	}
+
+	same := 0
+	for _, view := range levels(t, Config{Erasing: 0.5}, set, 200) {
+		if slices.Equal(view, p.Pix) {
+			same++
+		}
+	}
+	if same < 72 || same > 128 { // four standard deviations
+		t.Errorf("of 200 pictures that are erased by chance, %d are whole", same)
+	}
+
+	// Of the affine changes, what the matrix may be.
+	r := rand.New(rand.NewPCG(1, 2))
+	near := func(x, y float64) bool { return math.Abs(x-y) < 1e-9 }
+	largest := map[string]float64{}
+	for range 1000 {
+		a := Config{RotationRangeDegrees: 30}.draw(r, 24, 20).affine
+		if !near(a.xx, a.yy) || !near(a.xy, -a.yx) || !near(a.xx*a.xx+a.yx*a.yx, 1) {
+			t.Fatalf("rotation: %+v", a)
+		}
+		largest["rotation"] = max(largest["rotation"], math.Abs(math.Asin(a.yx))*180/math.Pi/30)
+		a = Config{ShearDegrees: 20}.draw(r, 24, 20).affine
+		if !near(a.xx, 1) || !near(a.yx, 0) || !near(a.xy*a.xy+a.yy*a.yy, 1) {
+			t.Fatalf("shear: %+v", a)
+		}
+		largest["shear"] = max(largest["shear"], math.Abs(math.Asin(a.xy))*180/math.Pi/20)
+		a = Config{Zoom: 0.2}.draw(r, 24, 20).affine
+		if a.xy != 0 || a.yx != 0 || near(a.xx, a.yy) {
+			t.Fatalf("zoom: %+v", a)
+		}
+		largest["zoom across"] = max(largest["zoom across"], math.Abs(a.xx-1)/0.2)
+		largest["zoom down"] = max(largest["zoom down"], math.Abs(a.yy-1)/0.2)
+		d := Config{Brightness: 0.2}.draw(r, 24, 20)
+		largest["brightness"] = max(largest["brightness"], math.Abs(d.brightness-1)/0.2)
+		d = Config{Contrast: 0.3}.draw(r, 24, 20)
+		largest["contrast"] = max(largest["contrast"], math.Abs(d.contrast-1)/0.3)
+		d = Config{Saturation: 0.4}.draw(r, 24, 20)
+		largest["saturation"] = max(largest["saturation"], math.Abs(d.saturation-1)/0.4)
+	}
+	for name, v := range largest {
+		if v > 1+1e-9 || v < 0.99 {
+			t.Errorf("%s reaches %.3f of what was asked for", name, v)
+		}
+	}
+	// And that they and the colours reach the picture.
+	for name, c := range map[string]Config{
+		"rotation": {RotationRangeDegrees: 30}, "shear": {ShearDegrees: 20}, "zoom": {Zoom: 0.2},
+		"brightness": {Brightness: 0.2}, "contrast": {Contrast: 0.3}, "saturation": {Saturation: 0.4},
+	} {
+		views := levels(t, c, set, 10)
+		for i, view := range views {
+			if slices.Equal(view, p.Pix) || slices.Equal(view, views[(i+1)%len(views)]) {
+				t.Errorf("%s: view %d is nothing new", name, i)
+			}
+		}
+	}
+}
+
+// levels are views of the first picture in epochs 0 to count−1, at 24 × 20.
+func levels(t *testing.T, c Config, set *dataset.Set, count int) [][]uint8 {
+	t.Helper()
+	v := mustViews(t, c, unit(24, 20), set, 1)
+	views := make([][]uint8, count)
+	for epoch := range views {
+		for _, x := range load(t, v, epoch, 0) {
+			views[epoch] = append(views[epoch], uint8(math.Round(float64(x)*255)))
+		}
+	}
+	return views
+}
+
 // TestParts: random parts lie in the picture, have the area and the shape that
 // were asked for, and reach every edge.
 func TestParts(t *testing.T) {
@@ -198,6 +312,7 @@ func TestParts(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		least, most := [2]float64{1, 2}, [2]float64{0, 0} // of area and aspect
 		var edges [4]bool
+		largeAndOdd := false // possible where the picture has more room one way than the largest part of its shape
 		for range 2000 {
 			d := c.draw(r, 224, 224)
 			left, top, width, height := d.part.of(test.width, test.height, s)
@@ -208,6 +323,7 @@ func TestParts(t *testing.T) {
 			for i, v := range []float64{w * h, w / h} {
 				least[i], most[i] = min(least[i], v), max(most[i], v)
 			}
+			largeAndOdd = largeAndOdd || w*h > 0.95 && (w/h < 0.9 || w/h > 1.1)
 			for i, at := range []bool{left < 100, top < 100, left+width > test.width-100, top+height > test.height-100} {
 				edges[i] = edges[i] || at
 			}
@@ -216,6 +332,9 @@ func TestParts(t *testing.T) {
 		if least[0] < 0.65-slack || least[0] > 0.66 || most[0] > 1+slack || most[0] < 0.98 ||
 			least[1] < 0.75-slack || least[1] > 0.77 || most[1] > 4./3+slack || most[1] < 1.3 || edges != [4]bool{true, true, true, true} {
 			t.Errorf("%s: areas %.3f to %.3f, aspects %.3f to %.3f, edges %v", test.fit, least[0], most[0], least[1], most[1], edges)
+		}
+		if largeAndOdd != (test.fit != picture.Stretch) {
+			t.Errorf("%s: parts of another shape and nearly all of the area: %v", test.fit, largeAndOdd)
 		}
 	}
 }

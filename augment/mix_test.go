@@ -72,6 +72,38 @@ func TestMixMixesTargetsAsPictures(t *testing.T) {
 	}
 }
 
+// TestMixDoesWhatIsOn: mixup makes new values, cutmix has both pictures' values in
+// one; with both on each batch has one of them, and both come.
+func TestMixDoesWhatIsOn(t *testing.T) {
+	for name, test := range map[string]struct {
+		c             Config
+		mixup, cutmix bool
+	}{"mixup": {Config{Mixup: 1}, true, false}, "cutmix": {Config{CutMix: 1}, false, true}, "both": {Config{Mixup: 1, CutMix: 1}, true, true}} {
+		v := mustViews(t, test.c, unit(10, 10), nil, 7)
+		var mixup, cutmix bool
+		for step := range 20 {
+			const n, size = 8, 300
+			inputs, targets := batch(n, size)
+			v.Mix(1, step, inputs, targets, n)
+			var blended, patched bool
+			for i := range n {
+				values := inputs[i*size:][:size]
+				for _, x := range values {
+					blended = blended || x != float32(math.Trunc(float64(x)))
+					patched = patched || x != values[0]
+				}
+			}
+			if blended == patched {
+				t.Errorf("%s, step %d: blended %v, patched %v", name, step, blended, patched)
+			}
+			mixup, cutmix = mixup || blended, cutmix || patched
+		}
+		if mixup != test.mixup || cutmix != test.cutmix {
+			t.Errorf("%s: mixup came: %v; cutmix came: %v", name, mixup, cutmix)
+		}
+	}
+}
+
 func TestMixIsSeeded(t *testing.T) {
 	v := mustViews(t, Config{Mixup: 1}, unit(2, 2), nil, 7)
 	run := func(epoch, step int) []float32 {
