@@ -62,6 +62,13 @@ func (e *Extractor) Embed(ctx context.Context, data []byte) ([]float32, error) {
 	return e.features(ctx, *input)
 }
 
+// Features writes the feature vectors of inputs, as Spec().Tensor gives them one
+// after another, to features. The error is ctx's. It panics if the lengths do not
+// fit.
+func (e *Extractor) Features(ctx context.Context, inputs, features []float32) error {
+	return e.plan.Run(ctx, inputs, features)
+}
+
 // features runs the backbone on one input.
 func (e *Extractor) features(ctx context.Context, input []float32) ([]float32, error) {
 	features := make([]float32, e.architecture.FeatureCount)

@@ -77,7 +77,7 @@ func (o Options) limits() picture.Limits {
 // Prediction is one class with how sure the model is of it.
 type Prediction struct {
 	Class       string  `json:"class"`
-	Probability float64 `json:"probability"` // softmax of the logits
+	Probability float64 `json:"probability"` // softmax of the logits, over the model's temperature
 	Logit       float32 `json:"logit"`
 	// Of ImageNet's classes: the WordNet identifier and the place in the network's
 	// output.
@@ -196,12 +196,12 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 	if err != nil {
 		return nil, err
 	}
-	head, err := NewHead(f, a.FeatureCount, len(m.Classes))
+	head, err := NewHead(f, a.FeatureCount, len(m.Classes), m.Head)
 	if err != nil {
 		return nil, err
 	}
 	for _, g := range m.Golden {
-		got, err := head.Golden(context.Background(), e, g.Picture)
+		got, err := head.golden(context.Background(), e, g.Picture)
 		if err != nil {
 			return nil, err
 		}
@@ -243,7 +243,7 @@ func openImageNet(o Options) (*Classifier, error) {
 		return nil, err
 	}
 	named := weights.ImageNetClasses()
-	head, err := NewHead(f, a.FeatureCount, len(named))
+	head, err := NewHead(f, a.FeatureCount, len(named), HeadSpec{})
 	if err != nil {
 		return nil, err
 	}
@@ -281,7 +281,7 @@ func (c *Classifier) Classify(ctx context.Context, data []byte) ([]Prediction, e
 		return nil, err
 	}
 	predictions := slices.Clone(c.classes)
-	for i, p := range Softmax(logits) {
+	for i, p := range c.model.probabilities(logits) {
 		predictions[i].Probability, predictions[i].Logit = p, logits[i]
 	}
 	slices.SortStableFunc(predictions, func(a, b Prediction) int {

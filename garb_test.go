@@ -153,7 +153,7 @@ func small(t *testing.T) (path string, model garb.Model, tensors tensor.Map) {
 	spec.Width, spec.Height = 12, 12
 	random := rand.New(rand.NewPCG(1, 1))
 	tensors = tensor.Map{}
-	graphs := append(a.Features(12, 12).Params(), garb.HeadGraph(a.FeatureCount, 3).Params()...)
+	graphs := append(a.Features(12, 12).Params(), garb.HeadSpec{}.Graph(a.FeatureCount, 3, 0).Params()...)
 	for _, p := range graphs {
 		v := tensor.New(p.Shape...)
 		for i := range v.Data {
@@ -161,24 +161,15 @@ func small(t *testing.T) (path string, model garb.Model, tensors tensor.Map) {
 		}
 		tensors[p.Name] = v
 	}
-	e, err := garb.NewExtractor(a, tensors, spec, garb.Options{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, err := garb.NewHead(tensors, a.FeatureCount, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	golden, err := head.Golden(context.Background(), e, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
 	model = garb.Model{
 		Format: garb.FormatVersion, Architecture: a.Name, Classes: []string{"hat", "shoe", "sock"},
-		Preprocessing: spec, Golden: []garb.Golden{golden},
+		Preprocessing: spec,
+	}
+	if err := model.SetGolden(t.Context(), tensors); err != nil {
+		t.Fatal(err)
 	}
 	path = filepath.Join(t.TempDir(), "small.safetensors")
-	if err := model.Save(path, tensors); err != nil {
+	if err := model.Save(path, tensors, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	return path, model, tensors
@@ -218,7 +209,7 @@ func TestBadModels(t *testing.T) {
 		}
 		spoil(&m, w)
 		bad := filepath.Join(t.TempDir(), "bad.safetensors")
-		if err := m.Save(bad, w); err != nil {
+		if err := m.Save(bad, w, tensor.Float32); err != nil {
 			t.Fatal(name, err)
 		}
 		_, err := garb.Open(bad, garb.Options{})
@@ -237,7 +228,7 @@ func TestBadModels(t *testing.T) {
 	} {
 		m := model
 		spoil(&m)
-		if err := m.Save(filepath.Join(t.TempDir(), "bad.safetensors"), tensors); err == nil {
+		if err := m.Save(filepath.Join(t.TempDir(), "bad.safetensors"), tensors, tensor.Float32); err == nil {
 			t.Errorf("%s: saved", name)
 		}
 	}

@@ -2,28 +2,70 @@ package garb
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"garb/backbone"
 	"garb/nn"
 )
 
-// Head turns a feature vector into logits: a dense layer.
+// HeadSpec is the shape of a head, the layers between the features and the logits.
+type HeadSpec struct {
+	// Inner are the units of the dense layers with ReLU before the last; nil: none.
+	Inner []int `json:"inner,omitempty"`
+}
+
+// Validate reports a head that cannot be.
+func (h HeadSpec) Validate() error {
+	const maxUnits, maxLayers = 1 << 16, 8
+	if len(h.Inner) > maxLayers {
+		return fmt.Errorf("%d inner layers; there are at most %d", len(h.Inner), maxLayers)
+	}
+	for _, units := range h.Inner {
+		if units <= 0 || units > maxUnits {
+			return fmt.Errorf("an inner layer of %d units; it has from 1 to %d", units, maxUnits)
+		}
+	}
+	return nil
+}
+
+// layers adds the head to features. In training dropout at this rate comes before
+// the last layer.
+func (h HeadSpec) layers(b *nn.Builder, x nn.Value, classes int, dropout float64) nn.Value {
+	for i, units := range h.Inner {
+		x = b.ReLU(b.Dense(fmt.Sprintf("inner%d", i+1), x, units, nn.WithBias()))
+	}
+	return b.Dense(backbone.ClassifierName, b.Dropout(x, dropout), classes, nn.WithBias())
+}
+
+// Graph is the head as a network from so many features to logits. Its parameters
+// are "inner1/kernel" [features units], "inner1/bias" [units] and so on for each
+// inner layer, and "classifier/kernel" and "classifier/bias" [classes].
+func (h HeadSpec) Graph(features, classes int, dropout float64) *nn.Graph {
+	b := nn.NewBuilder(1, 1, features)
+	return b.Build(h.layers(b, b.Flatten(b.Input()), classes, dropout))
+}
+
+// NetworkGraph is a backbone with the head as one network, from [height width 3] to
+// logits, to be trained as a whole.
+func (h HeadSpec) NetworkGraph(a backbone.Architecture, height, width, classes int, dropout float64) *nn.Graph {
+	return a.WithHead(height, width, func(b *nn.Builder, features nn.Value) nn.Value {
+		return h.layers(b, features, classes, dropout)
+	})
+}
+
+// Head turns a feature vector into logits.
 type Head struct {
 	plan       *nn.Plan
 	classCount int
 }
 
-// HeadGraph is the head as a network from features to logits. Its parameters are
-// "classifier/kernel" [features classes] and "classifier/bias" [classes].
-func HeadGraph(features, classes int) *nn.Graph {
-	b := nn.NewBuilder(1, 1, features)
-	return b.Build(b.Dense(backbone.ClassifierName, b.Flatten(b.Input()), classes, nn.WithBias()))
-}
-
 // NewHead compiles a head.
-func NewHead(w nn.Weights, features, classes int) (*Head, error) {
-	plan, err := nn.Compile(HeadGraph(features, classes), w, nn.Options{Threads: 1})
+func NewHead(w nn.Weights, features, classes int, h HeadSpec) (*Head, error) {
+	if err := h.Validate(); err != nil {
+		return nil, err
+	}
+	plan, err := nn.Compile(h.Graph(features, classes, 0), w, nn.Options{Threads: 1})
 	return &Head{plan, classes}, err
 }
 
@@ -33,8 +75,8 @@ func (h *Head) Logits(ctx context.Context, features []float32) ([]float32, error
 	return logits, h.plan.Run(ctx, features, logits)
 }
 
-// Golden returns what a model of e and h answers to golden picture n.
-func (h *Head) Golden(ctx context.Context, e *Extractor, n int) (Golden, error) {
+// golden returns what a model of e and h answers to golden picture n.
+func (h *Head) golden(ctx context.Context, e *Extractor, n int) (Golden, error) {
 	input := make([]float32, e.spec.ValueCount())
 	e.spec.Tensor(GoldenPicture(n), input)
 	features, err := e.features(ctx, input)

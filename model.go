@@ -1,6 +1,7 @@
 package garb
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -8,7 +9,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"garb/backbone"
 	"garb/nn"
@@ -23,9 +23,8 @@ const FormatVersion = 1
 const metadataKey = "garb"
 
 // Model is everything that an answer depends on, but the weights: what a model
-// file says of itself. Its file is one safetensors file with the head's tensors,
-// backbone.ClassifierName + "/kernel" [features classes] and "/bias" [classes],
-// and, unless BackboneDigest is set, those of the backbone.
+// file says of itself. Its file is one safetensors file with the head's tensors (see
+// HeadSpec.Graph) and, unless BackboneDigest is set, those of the backbone.
 type Model struct {
 	Format       int    `json:"format"`
 	Architecture string `json:"architecture"` // of the backbone
@@ -34,7 +33,11 @@ type Model struct {
 	BackboneDigest string       `json:"backbone_digest,omitempty"`
 	Classes        []string     `json:"classes"` // in the order of the logits
 	Preprocessing  picture.Spec `json:"preprocessing"`
-	Training       *Training    `json:"training,omitempty"`
+	Head           HeadSpec     `json:"head,omitzero"`
+	// Temperature divides the logits before their softmax, so that probabilities are
+	// as often right as they say (Guo et al. 2017); 0 means 1.
+	Temperature float64   `json:"temperature,omitempty"`
+	Training    *Training `json:"training,omitempty"`
 	// TensorsDigest is the digest of the file's tensors: see digestOf.
 	TensorsDigest string `json:"tensors_digest"`
 	// Golden are logits that the model must give, on the CPU at hand, to be used.
@@ -43,18 +46,16 @@ type Model struct {
 
 // Training is the record of how a model came about.
 type Training struct {
-	Garb         string    `json:"garb"`        // version
-	DataDigest   string    `json:"data_digest"` // of all pictures and their classes
-	Pictures     [3]int    `json:"pictures"`    // train, validation, test
-	Seed         uint64    `json:"seed"`
-	LearningRate float64   `json:"learning_rate"`
-	Batch        int       `json:"batch"`
-	Epochs       int       `json:"epochs"` // that were to be run
-	Epoch        int       `json:"epoch"`  // that this is
-	Accuracy     float64   `json:"accuracy"`
-	Validation   float64   `json:"validation_accuracy"`
-	Test         *float64  `json:"test_accuracy,omitempty"`
-	Date         time.Time `json:"date,omitzero"`
+	Garb       string `json:"garb"`        // version
+	DataDigest string `json:"data_digest"` // of all pictures and their classes
+	Pictures   [3]int `json:"pictures"`    // train, validation, test
+	Epoch      int    `json:"epoch"`       // that this is
+	// Of this epoch, before the temperature.
+	Accuracy       float64 `json:"accuracy"`
+	Validation     float64 `json:"validation_accuracy"`
+	ValidationLoss float64 `json:"validation_loss"`
+	// Settings are those of the run, as its config.json has them, without its folders.
+	Settings json.RawMessage `json:"settings,omitempty"`
 }
 
 // Golden is a drawn picture, by its number (see GoldenPicture), and its logits.
@@ -111,7 +112,25 @@ func (m *Model) validate() error {
 			return errors.New("its golden logits do not belong to its classes")
 		}
 	}
+	if !(m.Temperature >= 0) || math.IsInf(m.Temperature, 0) {
+		return fmt.Errorf("its temperature is %v", m.Temperature)
+	}
+	if err := m.Head.Validate(); err != nil {
+		return err
+	}
 	return m.Preprocessing.Validate()
+}
+
+// probabilities are the softmax of the logits over the temperature.
+func (m *Model) probabilities(logits []float32) []float64 {
+	if m.Temperature == 0 {
+		return Softmax(logits)
+	}
+	cooled := make([]float32, len(logits))
+	for i, v := range logits {
+		cooled[i] = float32(float64(v) / m.Temperature)
+	}
+	return Softmax(cooled)
 }
 
 // decodeModel reads the Model out of a file's metadata. ok is false if there is
@@ -128,10 +147,34 @@ func decodeModel(f *tensor.File) (m *Model, ok bool, err error) {
 	return m, true, m.validate()
 }
 
-// Save writes a model file, all or nothing. tensors are the head's, and the
-// backbone's if m.BackboneDigest is empty. The golden logits must be there: see
-// Head.Golden.
-func (m *Model) Save(path string, tensors tensor.Map) error {
+// goldenPicture is the picture whose logits SetGolden takes.
+const goldenPicture = 0
+
+// SetGolden computes the golden logits of the model with weights that are to be
+// saved: those of the backbone and of the head.
+func (m *Model) SetGolden(ctx context.Context, w nn.Weights) error {
+	a, err := backbone.Lookup(m.Architecture)
+	if err != nil {
+		return err
+	}
+	e, err := NewExtractor(a, w, m.Preprocessing, Options{})
+	if err != nil {
+		return err
+	}
+	h, err := NewHead(w, a.FeatureCount, len(m.Classes), m.Head)
+	if err != nil {
+		return err
+	}
+	g, err := h.golden(ctx, e, goldenPicture)
+	m.Golden = []Golden{g}
+	return err
+}
+
+// Save writes a model file, all or nothing, with values stored as dtype: they must
+// be such as it can hold. tensors are the head's, and the backbone's if
+// m.BackboneDigest is empty. The golden logits must be there: see
+// SetGolden.
+func (m *Model) Save(path string, tensors tensor.Map, dtype tensor.DType) error {
 	digest, err := digestOf(tensors.Names(), tensors)
 	if err != nil {
 		return fmt.Errorf("model not saved: %w", err)
@@ -144,7 +187,7 @@ func (m *Model) Save(path string, tensors tensor.Map) error {
 	if err != nil {
 		return fmt.Errorf("model not saved: %w", err)
 	}
-	return tensor.WriteFile(path, map[string]string{metadataKey: string(text)}, tensors, tensor.Float32)
+	return tensor.WriteFile(path, map[string]string{metadataKey: string(text)}, tensors, dtype)
 }
 
 // digestOf returns the digest of tensors: of the name, shape and values, as

@@ -47,7 +47,7 @@ func TestOpenRunWithAnOddName(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(run, "checkpoints"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := model.Save(filepath.Join(run, "checkpoints", "odd_10_0.600.safetensors"), tensors); err != nil {
+	if err := model.Save(filepath.Join(run, "checkpoints", "odd_10_0.600.safetensors"), tensors, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	c, err := garb.Open(run, garb.Options{})

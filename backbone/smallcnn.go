@@ -3,6 +3,7 @@ package backbone
 import "garb/nn"
 
 const (
+	smallCNNName    = "small-cnn"
 	smallCNNFilters = 32
 	smallCNNUnits   = 64
 )

@@ -24,6 +24,10 @@ type Architecture struct {
 	top      func(b *nn.Builder, features nn.Value) nn.Value
 }
 
+// Pretrained reports whether there are weights of the network to begin with; without
+// them it is trained as a whole.
+func (a Architecture) Pretrained() bool { return a.Name != smallCNNName }
+
 // ClassifierName is the name of the dense layer that ends every network: its
 // parameters are "classifier/kernel" and "classifier/bias".
 const ClassifierName = "classifier"
@@ -42,7 +46,7 @@ var zoo = append(liteArchitectures(),
 		features: pooled(xceptionFeatureMap), top: imageNetTop(0),
 	},
 	Architecture{
-		Name: "small-cnn", FeatureCount: smallCNNUnits, MinSide: 4,
+		Name: smallCNNName, FeatureCount: smallCNNUnits, MinSide: 4,
 		Spec:     stretch(150, picture.Nearest, 0, 255),
 		features: smallCNNFeatures,
 		top: func(b *nn.Builder, features nn.Value) nn.Value {
@@ -109,6 +113,13 @@ func (a Architecture) Features(height, width int) *nn.Graph {
 func (a Architecture) WithTop(height, width int) *nn.Graph {
 	b := a.builder(height, width)
 	return b.Build(a.top(b, a.features(b)))
+}
+
+// WithHead is the network with layers of the caller's on its features. It panics if
+// a side is below MinSide.
+func (a Architecture) WithHead(height, width int, head func(b *nn.Builder, features nn.Value) nn.Value) *nn.Graph {
+	b := a.builder(height, width)
+	return b.Build(head(b, a.features(b)))
 }
 
 func (a Architecture) builder(height, width int) *nn.Builder {

@@ -1,11 +1,14 @@
 package nn
 
-// split cuts a graph before its first layer with a parameter to train: what comes
+// split cuts a graph before its first dropout or layer with a parameter to train: what comes
 // before, nil if that is nothing but the input, and the rest, whose input is the
 // other's output. The cut is at the last place that a single value crosses.
 func (g *Graph) split(trainable func(Param) bool) (before, after *Graph) {
 	first := len(g.nodes)
 	for i, n := range g.nodes {
+		if _, drops := n.op.(dropout); drops { // a Plan would not
+			first = min(first, i)
+		}
 		for _, p := range n.params {
 			if trainable(p) {
 				first = min(first, i)

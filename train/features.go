@@ -13,18 +13,9 @@ import (
 
 	"garb"
 	"garb/dataset"
-	"garb/picture"
 	"garb/tensor"
 	"garb/weights"
 )
-
-// features are the feature vectors of a split, with what they stand for.
-type features struct {
-	vectors [][]float32
-	labels  []int
-	digests []string // of the pictures
-	skipped []error
-}
 
 // cache keeps feature vectors between runs, in one file for each backbone and
 // preprocessing: a vector depends on these and on the picture's bytes, by whose
@@ -101,53 +92,33 @@ func (c *cache) save() error {
 	return tensor.WriteFile(c.path, map[string]string{"digests": strings.Join(digests, " ")}, tensor.Map{"features": all}, tensor.Float32)
 }
 
-// computeOne returns the feature vector of a sample and its picture's digest.
-func computeOne(ctx context.Context, e *garb.Extractor, c *cache, s dataset.Sample) (vector []float32, digest string, err error) {
-	data, err := s.Read(e.Limits())
-	if err != nil {
-		return nil, "", err
-	}
-	digest = fmt.Sprintf("%x", sha256.Sum256(data))
+// of returns the feature vector of an encoded picture.
+func (c *cache) of(ctx context.Context, e *garb.Extractor, data []byte, digest string) ([]float32, error) {
 	if vector, ok := c.get(digest); ok {
-		return vector, digest, nil
+		return vector, nil
 	}
-	if vector, err = e.Embed(ctx, data); err != nil {
-		return nil, digest, fmt.Errorf("%s: %w", s.Path, err)
+	vector, err := e.Embed(ctx, data)
+	if err == nil {
+		c.put(digest, vector)
 	}
-	c.put(digest, vector)
-	return vector, digest, nil
+	return vector, err
 }
 
-// compute returns the feature vectors of a set, on all cores. Pictures that cannot
-// be read are skipped. done is called for each picture.
-func compute(ctx context.Context, e *garb.Extractor, c *cache, set *dataset.Set, done func()) (*features, error) {
-	type result struct {
-		vector []float32
-		digest string
-		err    error
-	}
-	results := make([]result, len(set.Samples))
-	stopped := set.Each(ctx, func(i int) {
-		r := &results[i]
-		r.vector, r.digest, r.err = computeOne(ctx, e, c, set.Samples[i])
-		done()
+// compute returns the feature vectors of the pictures of a set that can be read, on
+// all cores, with that set. done is called for each picture.
+func compute(ctx context.Context, e *garb.Extractor, c *cache, set *dataset.Set, done func()) (vectors, *dataset.Set, scan, error) {
+	kept, s, err := scanned(ctx, set, e.Limits(), done, func(data []byte, digest string) error {
+		_, err := c.of(ctx, e, data, digest)
+		return err
 	})
 	// What was computed before an interruption is kept for the next run.
-	if err := errors.Join(stopped, c.save()); err != nil {
-		return nil, err
+	if err := errors.Join(err, c.save()); err != nil {
+		return nil, nil, s, err
 	}
-	f := &features{}
-	for i, r := range results {
-		if r.err != nil {
-			if picture.KindOf(r.err) == "" {
-				return nil, r.err // not the picture's fault
-			}
-			f.skipped = append(f.skipped, r.err)
-			continue
-		}
-		f.vectors = append(f.vectors, r.vector)
-		f.labels = append(f.labels, set.Samples[i].Label)
-		f.digests = append(f.digests, r.digest)
+	var v vectors
+	for _, digest := range s.digests {
+		vector, _ := c.get(digest)
+		v = append(v, vector)
 	}
-	return f, nil
+	return v, kept, s, nil
 }

@@ -13,12 +13,9 @@ import (
 // TestComputeTakesWhatIsKept marks the kept vector of one picture: compute must
 // hand the mark on, and compute the others.
 func TestComputeTakesWhatIsKept(t *testing.T) {
-	c := config(t, pictures(t))
-	b, err := openBackbone(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept, err := openCache(b.extractor, b.digest)
+	c := config(t, drawn(t))
+	e, digest := extractor(t, c)
+	kept, err := openCache(e, digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,16 +25,16 @@ func TestComputeTakesWhatIsKept(t *testing.T) {
 	}
 	mark := slices.Repeat([]float32{42}, kept.count)
 	kept.put(fmt.Sprintf("%x", sha256.Sum256(file(t, set.Samples[1].Path))), mark)
-	f, err := compute(t.Context(), b.extractor, kept, set, func() {})
+	found, _, _, err := compute(t.Context(), e, kept, set, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, v := range f.vectors {
+	for i, v := range found {
 		if slices.Equal(v, mark) != (i == 1) {
 			t.Errorf("picture %d has the vector %v …", i, v[:4])
 		}
 	}
-	again, err := openCache(b.extractor, b.digest)
+	again, err := openCache(e, digest)
 	if err != nil || len(again.vectors) != len(set.Samples) {
 		t.Errorf("%d vectors were kept of %d, %v", len(again.vectors), len(set.Samples), err)
 	}

@@ -1,150 +1,221 @@
-// Package train makes a classifier from a folder of pictures: features of a frozen
-// backbone, computed once and kept, and a softmax head trained on them.
+// Package train makes a classifier from a folder of pictures: a pretrained backbone,
+// frozen or trained with the head, epoch by epoch, with checkpoints, and a state to
+// go on from.
 package train
 
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"garb"
+	"garb/augment"
 	"garb/backbone"
 	"garb/dataset"
-	"garb/internal/safefile"
+	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
 	"garb/weights"
 )
 
-// Config is what a run is made of.
-type Config struct {
-	Data     string `json:"data"`     // folder with train, validation and, if need be, test
-	Backbone string `json:"backbone"` // name of an architecture
-	// Weights of the backbone: a name or file for weights.Open; empty for the
-	// backbone's own.
-	Weights       string       `json:"weights,omitempty"`
-	Preprocessing picture.Spec `json:"preprocessing"`
-	LearningRate  float64      `json:"learning_rate"` // of Adam
-	Epochs        int          `json:"epochs"`
-	Batch         int          `json:"batch"`
-	Seed          uint64       `json:"seed"`
-	Out           string       `json:"out"` // folder of the run
-}
-
-// Default returns the course's settings where it has them: Adam with 0.001, batches
-// of 32; and of epochs as many as make no difference any more.
-func Default() Config {
-	return Config{Backbone: "efficientnet-lite0", LearningRate: 1e-3, Epochs: 30, Batch: 32, Seed: 1}
-}
-
-// Validate reports settings that cannot work.
-func (c Config) Validate() error {
-	switch {
-	case c.Data == "":
-		return errors.New("no data set is named")
-	case c.Out == "":
-		return errors.New("no folder for the run is named")
-	case !(c.LearningRate > 0) || math.IsInf(c.LearningRate, 0):
-		return fmt.Errorf("learning rate %v: it is a positive number", c.LearningRate)
-	case c.Epochs <= 0:
-		return fmt.Errorf("%d epochs: there is at least one", c.Epochs)
-	case c.Batch <= 0:
-		return fmt.Errorf("batches of %d: there is at least one picture", c.Batch)
-	}
-	return c.Preprocessing.Validate()
-}
-
 // Epoch is a row of history.csv.
 type Epoch struct {
-	Epoch                                              int
-	Loss, Accuracy, ValidationLoss, ValidationAccuracy float64
-	LearningRate                                       float64
-	Duration                                           time.Duration
-	Best                                               bool // better than all before
+	Epoch              int           `json:"epoch"`
+	Loss               float64       `json:"loss"`
+	Accuracy           float64       `json:"accuracy"` // on the training pictures as they were shown
+	ValidationLoss     float64       `json:"val_loss"`
+	ValidationAccuracy float64       `json:"val_accuracy"`
+	LearningRate       float64       `json:"learning_rate"` // of its last step
+	Duration           time.Duration `json:"duration"`
+	Best               bool          `json:"best"` // better than all before
+}
+
+// Step is how an epoch goes.
+type Step struct {
+	Epoch, Epochs  int
+	Step, Steps    int
+	Loss, Accuracy float64 // means over the epoch so far
+	// PicturesPerSecond is the speed since the run began or was taken up, and Remaining
+	// the time that the run needs at that speed.
+	PicturesPerSecond float64
+	Remaining         time.Duration
 }
 
 // Result is what a run came to.
 type Result struct {
 	Best       Epoch
+	Epochs     int    // that were run
 	Checkpoint string // path of the best epoch's model
 	Test       float64
 	TestCount  int     // 0 if there is no test split
 	TestRight  int     // of TestCount
 	Skipped    []error // of pictures that could not be read
+	Stopped    bool    // by its patience
 }
 
 // Progress is told how a run goes; any function may be nil.
 type Progress struct {
-	// Features is called once with the number of pictures of all splits; it returns
-	// what to call for each, from several goroutines.
-	Features func(total int) (done func())
+	// Pictures is called once with the number of pictures of all splits; it returns
+	// what to call as each is read, from several goroutines.
+	Pictures func(total int) (done func())
+	Step     func(Step)
 	Epoch    func(Epoch)
 }
 
 // errNoPictures says that a split has nothing to learn from.
 var errNoPictures = errors.New("none of the pictures could be read")
 
-// Run trains. The order of its steps is the package's: data set, features, head,
-// checkpoint, test. Interrupted, it returns ctx's error and leaves the checkpoints
-// that it has written. The same settings, pictures and weights give the same
-// model, to the bit on one kind of CPU.
+// DivergedError says that the loss was no number any more.
+type DivergedError struct {
+	Epoch, Step  int
+	LearningRate float64
+	Checkpoint   string // the best so far, "" if there is none
+}
+
+func (e *DivergedError) Error() string {
+	kept := "no epoch was finished"
+	if e.Checkpoint != "" {
+		kept = "the best model so far is " + e.Checkpoint
+	}
+	return fmt.Sprintf("training: the loss of epoch %d, step %d is not a number, at the learning rate %v: use a smaller one, or --clip-norm 1; %s",
+		e.Epoch, e.Step, e.LearningRate, kept)
+}
+
+// Run trains. Interrupted, it finishes the step, writes its state and returns ctx's
+// error: Resume goes on from there. The same settings, pictures and weights give the
+// same model, to the bit on one kind of CPU.
 func Run(ctx context.Context, c Config, p Progress) (*Result, error) {
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("training: %w", err)
+	if _, err := os.Stat(filepath.Join(c.Out, stateFile)); err == nil {
+		return nil, fmt.Errorf("%s holds another run; go on with it by --resume, choose another folder with --out, or remove it", c.Out)
 	}
 	if _, err := garb.BestCheckpoint(c.Out); err == nil {
 		return nil, fmt.Errorf("%s holds the checkpoints of another run; choose another folder with --out, or remove it", c.Out)
+	}
+	r, err := newRun(ctx, c, p)
+	if err != nil {
+		return nil, err
+	}
+	return r.fit(ctx, p)
+}
+
+// Resume goes on with the run in c.Out, which may have been stopped at any moment: it
+// comes to the bits that it would have come to. c may differ from the run's settings
+// in the number of epochs only. A run that was stopped before its first state begins
+// anew.
+func Resume(ctx context.Context, c Config, p Progress) (*Result, error) {
+	before, err := ReadConfig(c.Out)
+	if err != nil {
+		return nil, err
+	}
+	if changed := Differences(c, before); len(changed) > 0 {
+		return nil, fmt.Errorf("the run in %s was begun with other settings: %v; only the number of epochs may change", c.Out, changed)
+	}
+	f, state, ok, err := readState(c.Out)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		state.Config.Epochs = c.Epochs
+		if state.done() {
+			return nil, fmt.Errorf("the run in %s has done its %d epochs; raise --epochs to go on", c.Out, len(state.History))
+		}
+	}
+	r, err := newRun(ctx, c, p)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		if err := r.restore(f, state); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Out, err)
+		}
+	}
+	return r.fit(ctx, p)
+}
+
+// split is one part of the data set, ready for the network.
+type split struct {
+	source
+	set *dataset.Set
+}
+
+// run is a training under way.
+type run struct {
+	position
+	architecture backbone.Architecture
+	weights      nn.Weights // of the backbone, before training
+	digest       string     // of the backbone's file, if a model may refer to it
+	frozen       bool       // the network in training is the head
+	classes      []string
+
+	train, validation split
+	test              *split
+	skipped           []error
+
+	graph     *nn.Graph // what is trained
+	trainer   *nn.Trainer
+	variables []*nn.Variable
+	optimizer nn.Optimizer
+	average   *nn.Average
+	schedule  nn.Schedule
+}
+
+// newRun reads the data set, opens the backbone and prepares the network.
+func newRun(ctx context.Context, c Config, p Progress) (*run, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("training: %w", err)
 	}
 	splits, err := dataset.OpenSplits(c.Data)
 	if err != nil {
 		return nil, err
 	}
-	base, err := openBackbone(c)
-	if err != nil {
+	r := &run{position: position{Config: c}, classes: splits.Train.Classes, frozen: c.FineTune == "none"}
+	switch {
+	case len(r.classes) < 2:
+		return nil, fmt.Errorf("%s has one class, %s: there is nothing to tell apart; add a folder for another", splits.Train.Folder, r.classes[0])
+	case c.Binary && len(r.classes) != 2:
+		return nil, fmt.Errorf("--binary tells two classes apart, and %s has %d", splits.Train.Folder, len(r.classes))
+	}
+	if r.architecture, err = c.architecture(); err != nil {
 		return nil, err
 	}
-	data, err := computeSplits(ctx, base, splits, p)
-	if err != nil {
+	if err := r.openWeights(); err != nil {
 		return nil, err
 	}
-	run, err := newRun(c, base, splits.Train.Classes, data)
-	if err != nil {
+	if err := os.MkdirAll(filepath.Join(c.Out, "checkpoints"), 0o755); err != nil {
 		return nil, err
 	}
-	result, err := run.fit(ctx, p)
-	if err != nil {
+	if err := r.openData(ctx, splits, p); err != nil {
 		return nil, err
 	}
-	for _, f := range []*features{data.train, data.validation, data.test} {
-		if f != nil {
-			result.Skipped = append(result.Skipped, f.skipped...)
-		}
+	if err := r.build(); err != nil {
+		return nil, err
 	}
-	return result, nil
+	return r, r.writeConfig()
 }
 
-// base is the frozen backbone.
-type base struct {
-	extractor *garb.Extractor
-	file      *tensor.File
-	digest    string
-	builtIn   bool // or pulled: a model may refer to it
+// outputs is the number of values that the network gives in training.
+func (r *run) outputs() int {
+	if r.Config.Binary {
+		return 1
+	}
+	return len(r.classes)
 }
 
-func openBackbone(c Config) (*base, error) {
-	a, err := backbone.Lookup(c.Backbone)
-	if err != nil {
-		return nil, err
+// openWeights opens the backbone's weights, or makes those of one that has none.
+func (r *run) openWeights() error {
+	c := r.Config
+	spec := c.Preprocessing
+	features := r.architecture.Features(spec.Height, spec.Width)
+	if c.scratch() {
+		r.weights = initial(features, c.Seed)
+		return nil
 	}
 	reference := c.Weights
 	if reference == "" {
@@ -152,204 +223,437 @@ func openBackbone(c Config) (*base, error) {
 	}
 	f, err := weights.Open(reference)
 	if err != nil {
-		return nil, err
-	}
-	e, err := garb.NewExtractor(a, f, c.Preprocessing, garb.Options{Threads: 1})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", reference, err)
+		return err
 	}
 	own, builtIn := weights.BuiltIn(c.Backbone)
-	digest := f.Digest()
-	return &base{e, f, digest, builtIn && own.Digest() == digest}, nil
-}
-
-// data are the features of all splits.
-type data struct {
-	train, validation, test *features
-	digest                  string
-}
-
-func computeSplits(ctx context.Context, b *base, s *dataset.Splits, p Progress) (*data, error) {
-	cached, err := openCache(b.extractor, b.digest)
-	if err != nil {
-		return nil, err
+	if builtIn && own.Digest() == f.Digest() && r.frozen {
+		r.digest = f.Digest()
 	}
-	var d data
-	parts := []struct {
-		set *dataset.Set
-		to  **features
-	}{{s.Train.Set, &d.train}, {s.Validation, &d.validation}, {s.Test, &d.test}}
+	r.weights = f
+	return nil
+}
+
+// backboneDigest is what the features of a backbone are kept under.
+func (r *run) backboneDigest() string { return r.weights.(*tensor.File).Digest() }
+
+// openData reads all splits: with a frozen backbone to features, else to know which
+// pictures can be read.
+func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error {
+	sets := []*dataset.Set{s.Train.Set, s.Validation}
+	if s.Test != nil {
+		sets = append(sets, s.Test)
+	}
 	total := 0
-	for _, part := range parts {
-		if part.set != nil {
-			total += len(part.set.Samples)
-		}
+	for _, set := range sets {
+		total += len(set.Samples)
 	}
 	done := func() {}
-	if p.Features != nil {
-		done = p.Features(total)
+	if p.Pictures != nil {
+		done = p.Pictures(total)
+	}
+	limits := picture.DefaultLimits()
+	spec := r.Config.Preprocessing
+	var extractor *garb.Extractor
+	var cached *cache
+	if r.frozen {
+		threads := 1 // pictures are many
+		if r.Config.Augment.Enabled() {
+			threads = 0 // batches come one at a time
+		}
+		var err error
+		if extractor, err = garb.NewExtractor(r.architecture, r.weights, spec, garb.Options{Threads: threads}); err != nil {
+			return fmt.Errorf("%s: %w", r.Config.Backbone, err)
+		}
+		if cached, err = openCache(extractor, r.backboneDigest()); err != nil {
+			return err
+		}
 	}
 	all := sha256.New()
-	for _, part := range parts {
-		if part.set == nil {
-			continue
+	for i, set := range sets {
+		var part split
+		var found scan
+		var err error
+		if r.frozen && (i > 0 || !r.Config.Augment.Enabled()) {
+			var v vectors
+			v, part.set, found, err = compute(ctx, extractor, cached, set, done)
+			part.source = v
+		} else {
+			part.set, found, err = scanned(ctx, set, limits, done, func(data []byte, _ string) error {
+				_, err := picture.Decode(ctx, data, limits)
+				return err
+			})
+			part.source = pictures{part.set, spec, limits}
 		}
-		f, err := compute(ctx, b.extractor, cached, part.set, done)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if len(f.vectors) == 0 {
-			return nil, fmt.Errorf("%s: %w; the first: %w", part.set.Folder, errNoPictures, f.skipped[0])
-		}
-		for i, digest := range f.digests {
-			fmt.Fprintf(all, "%s %s\n", digest, part.set.Classes[f.labels[i]])
+		for j, digest := range found.digests {
+			fmt.Fprintf(all, "%s %s\n", digest, part.set.Classes[part.set.Samples[j].Label])
 		}
 		fmt.Fprintln(all)
-		*part.to = f
+		r.skipped = append(r.skipped, found.skipped...)
+		switch i {
+		case 0:
+			r.train = part
+		case 1:
+			r.validation = part
+		case 2:
+			r.test = &part
+		}
 	}
-	d.digest = fmt.Sprintf("sha256:%x", all.Sum(nil))
-	return &d, nil
+	r.Data = fmt.Sprintf("sha256:%x", all.Sum(nil))
+	if _, known := r.train.source.(vectors); known {
+		return nil
+	}
+	changed, err := augment.New(r.Config.Augment, spec, dataset.Training{Set: r.train.set}, r.Config.Seed, limits)
+	if err != nil {
+		return err
+	}
+	v := views{changed, spec.ValueCount(), r.outputs()}
+	r.train.source = v
+	if r.frozen {
+		f := &viewFeatures{views: v, extractor: extractor}
+		for range r.Config.CachedViews {
+			f.kept = append(f.kept, make([][]float32, len(r.train.set.Samples)))
+		}
+		r.train.source = f
+	}
+	return nil
 }
 
-// run is a training under way.
-type run struct {
-	config  Config
-	base    *base
-	classes []string
-	data    *data
-	head    *head
-	history []Epoch
-}
-
-func newRun(c Config, b *base, classes []string, d *data) (*run, error) {
-	if err := os.MkdirAll(filepath.Join(c.Out, "checkpoints"), 0o755); err != nil {
-		return nil, err
+// build prepares the network and what trains it.
+func (r *run) build() error {
+	c := r.Config
+	spec := c.Preprocessing
+	head := c.head()
+	w := overlay{initial(head.Graph(r.architecture.FeatureCount, r.outputs(), 0), c.Seed), r.weights}
+	var trainable func(nn.Param) bool
+	if r.frozen {
+		r.graph = head.Graph(r.architecture.FeatureCount, r.outputs(), c.Dropout)
+	} else {
+		r.graph = head.NetworkGraph(r.architecture, spec.Height, spec.Width, r.outputs(), c.Dropout)
+		trainable = c.trainable(r.architecture.Features(spec.Height, spec.Width))
 	}
-	r := &run{config: c, base: b, classes: classes, data: d, head: newHead(b.extractor.FeatureCount(), len(classes))}
-	return r, safefile.Write(filepath.Join(c.Out, "config.json"), func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(c)
+	var err error
+	r.trainer, err = nn.NewTrainer(r.graph, w, nn.TrainerOptions{
+		Loss: c.loss(len(r.classes), r.train.set.Samples), Trainable: trainable, BatchStatistics: c.BatchStatistics, Seed: c.Seed,
 	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Backbone, err)
+	}
+	r.variables = r.trainer.Variables()
+	r.optimizer, r.schedule = c.optimizer(), c.schedule(r.stepsPerEpoch())
+	if c.Average > 0 {
+		r.average = &nn.Average{Decay: c.Average}
+	}
+	return nil
 }
 
-// fit goes through the epochs and keeps the best by validation accuracy; of equals
-// that of the smaller loss.
+// overlay looks tensors up in one place, then in the other.
+type overlay struct{ first, second nn.Weights }
+
+func (o overlay) Tensor(name string) (*tensor.Tensor, error) {
+	if t, err := o.first.Tensor(name); err == nil {
+		return t, nil
+	}
+	return o.second.Tensor(name)
+}
+
+// initial gives a network's parameters their first values, as Keras does: kernels
+// uniform in ±√(6/(inputs+outputs)) (Glorot & Bengio 2010), batch-norms and biases
+// such that they do nothing.
+func initial(g *nn.Graph, seed uint64) tensor.Map {
+	random := rand.New(rand.NewPCG(seed, 0x6721)) // a stream of its own
+	m := tensor.Map{}
+	for _, p := range g.Params() {
+		t := tensor.New(p.Shape...)
+		m[p.Name] = t
+		if axes := len(p.Shape); axes > 1 {
+			window := tensor.Len(p.Shape[:axes-2])
+			limit := math.Sqrt(6 / float64(window*(p.Shape[axes-2]+p.Shape[axes-1])))
+			for i := range t.Data {
+				t.Data[i] = float32((2*random.Float64() - 1) * limit)
+			}
+			continue
+		}
+		switch filepath.Base(p.Name) {
+		case "gamma", "moving_variance":
+			for i := range t.Data {
+				t.Data[i] = 1
+			}
+		}
+	}
+	return m
+}
+
+func (r *run) stepsPerEpoch() int {
+	return (len(r.train.set.Samples) + r.Config.Batch - 1) / r.Config.Batch
+}
+
+// order is the order in which an epoch shows the training pictures.
+func (r *run) order(epoch int) []int {
+	return rand.New(rand.NewPCG(r.Config.Seed, uint64(epoch))).Perm(len(r.train.set.Samples))
+}
+
+// target writes the target of a label.
+func (r *run) target(row []float32, label int) {
+	if r.Config.Binary {
+		row[0] = float32(label)
+		return
+	}
+	clear(row)
+	row[label] = 1
+}
+
+// answersRight reports whether the logits say what the targets, mixed or not, say.
+func answersRight(logits, targets []float32) bool {
+	if len(logits) == 1 {
+		return (logits[0] > 0) == (targets[0] > 0.5)
+	}
+	return largest(logits) == largest(targets)
+}
+
+func largest(values []float32) int {
+	best := 0
+	for i, v := range values {
+		if v > values[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+// fit goes through the epochs that are left.
 func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
-	random := rand.New(rand.NewPCG(r.config.Seed, 0))
-	optimiser := newAdam(len(r.head.parameters), r.config.LearningRate)
-	result := &Result{}
-	var best []float32
-	for n := 1; n <= r.config.Epochs; n++ {
-		if err := ctx.Err(); err != nil {
+	speed := &speed{began: time.Now()}
+	for !r.done() {
+		if err := r.epochOf(ctx, p, speed); err != nil {
 			return nil, err
 		}
-		began := time.Now()
-		e := Epoch{Epoch: n, LearningRate: r.config.LearningRate}
-		e.Loss, e.Accuracy = r.head.epoch(r.data.train, optimiser, r.config.Batch, random)
-		e.ValidationLoss, e.ValidationAccuracy = r.head.measure(r.data.validation)
-		e.Duration = time.Since(began)
-		if math.IsNaN(e.Loss) || math.IsInf(e.Loss, 0) {
-			return nil, fmt.Errorf("training: the loss of epoch %d is not a number; use a smaller learning rate than %v", n, r.config.LearningRate)
+		logits, loss, right, err := r.measure(ctx, &r.validation)
+		if err != nil {
+			return nil, r.stopped(ctx, err)
 		}
-		b := result.Best
-		e.Best = b.Epoch == 0 || e.ValidationAccuracy > b.ValidationAccuracy ||
-			e.ValidationAccuracy == b.ValidationAccuracy && e.ValidationLoss < b.ValidationLoss
+		if math.IsNaN(loss) {
+			return nil, &DivergedError{r.epoch(), r.stepsPerEpoch(), r.rate(r.stepsPerEpoch() - 1), r.best()}
+		}
+		e := Epoch{
+			Epoch: r.epoch(), Loss: r.Loss / float64(r.Seen), Accuracy: float64(r.Right) / float64(r.Seen),
+			ValidationLoss: loss, ValidationAccuracy: float64(right) / float64(len(r.validation.set.Samples)),
+			LearningRate: r.rate(r.stepsPerEpoch() - 1), Duration: r.Elapsed,
+		}
+		if b := r.Best; b.Epoch == 0 || r.Config.Monitor == "accuracy" && e.ValidationAccuracy > b.ValidationAccuracy ||
+			r.Config.Monitor == "loss" && e.ValidationLoss < b.ValidationLoss {
+			r.Improved = e.Epoch
+		}
+		e.Best = r.better(e)
 		if e.Best {
-			result.Best, best = e, slices.Clone(r.head.parameters)
-			path, err := r.save(ctx, e)
-			if err != nil {
-				return nil, err
+			r.Best = e
+			if err := r.checkpoint(ctx, e, logits); err != nil {
+				return nil, r.stopped(ctx, err)
 			}
-			result.Checkpoint = path
 		}
-		r.history = append(r.history, e)
-		if err := r.writeHistory(); err != nil {
+		r.History = append(r.History, e)
+		r.Step, r.Loss, r.Right, r.Seen, r.Elapsed = 0, 0, 0, 0, 0
+		if err := errors.Join(r.saveState(), r.writeHistory()); err != nil {
 			return nil, err
 		}
 		if p.Epoch != nil {
 			p.Epoch(e)
 		}
 	}
-	if test := r.data.test; test != nil {
-		r.head.parameters = best
-		_, result.Test = r.head.measure(test)
-		result.TestCount = len(test.vectors)
-		result.TestRight = int(math.Round(result.Test * float64(result.TestCount)))
-	}
-	return result, nil
+	return r.finish(ctx)
 }
 
-// save writes the head at hand as a model.
-func (r *run) save(ctx context.Context, e Epoch) (string, error) {
-	c := r.config
-	tensors := tensor.Map{
-		backbone.ClassifierName + "/kernel": tensor.FromSlice(r.head.kernel(), r.head.features, r.head.classes),
-		backbone.ClassifierName + "/bias":   tensor.FromSlice(r.head.bias(), r.head.classes),
+// better reports whether an epoch is better than the best so far, by what is
+// monitored; of equals that with the smaller loss.
+func (r *run) better(e Epoch) bool {
+	b := r.Best
+	if b.Epoch == 0 {
+		return true
 	}
-	compiled, err := garb.NewHead(tensors, r.head.features, r.head.classes)
-	if err != nil {
-		return "", err
+	if r.Config.Monitor == "loss" || e.ValidationAccuracy == b.ValidationAccuracy {
+		return e.ValidationLoss < b.ValidationLoss
 	}
-	golden, err := compiled.Golden(ctx, r.base.extractor, 0)
-	if err != nil {
-		return "", err
-	}
-	m := garb.Model{
-		Format: garb.FormatVersion, Architecture: c.Backbone, Classes: r.classes, Preprocessing: c.Preprocessing,
-		Golden: []garb.Golden{golden},
-		Training: &garb.Training{
-			Garb: garb.Version, DataDigest: r.data.digest,
-			Pictures: [3]int{len(r.data.train.vectors), len(r.data.validation.vectors), r.data.testCount()},
-			Seed:     c.Seed, LearningRate: c.LearningRate, Batch: c.Batch, Epochs: c.Epochs,
-			Epoch: e.Epoch, Accuracy: e.Accuracy, Validation: e.ValidationAccuracy,
-		},
-	}
-	if r.base.builtIn {
-		m.BackboneDigest = r.base.digest
-	} else if err := r.addBackbone(tensors); err != nil {
-		return "", err
-	}
-	name := fmt.Sprintf("%s_%02d_%.3f.safetensors", filepath.Base(c.Out), e.Epoch, e.ValidationAccuracy)
-	path := filepath.Join(c.Out, "checkpoints", name)
-	return path, m.Save(path, tensors)
+	return e.ValidationAccuracy > b.ValidationAccuracy
 }
 
-func (d *data) testCount() int {
-	if d.test == nil {
-		return 0
+// best is the path of the best checkpoint, "" if there is none.
+func (r *run) best() string {
+	path, err := garb.BestCheckpoint(r.Config.Out)
+	if err != nil {
+		return ""
 	}
-	return len(d.test.vectors)
+	return path
 }
 
-// addBackbone adds the backbone's tensors to those of a model that is to stand
-// alone.
-func (r *run) addBackbone(tensors tensor.Map) error {
-	a, err := backbone.Lookup(r.config.Backbone)
-	if err != nil {
+// stopped saves where an interrupted run stands.
+func (r *run) stopped(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
 		return err
 	}
-	spec := r.config.Preprocessing
-	for _, p := range a.Features(spec.Height, spec.Width).Params() {
-		t, err := r.base.file.Tensor(p.Name)
-		if err != nil {
-			return err
+	return errors.Join(ctx.Err(), r.saveState())
+}
+
+// rate is the learning rate of a step of the epoch under way.
+func (r *run) rate(step int) float64 {
+	perEpoch := r.stepsPerEpoch()
+	return r.schedule((r.epoch()-1)*perEpoch+step, r.Config.Epochs*perEpoch)
+}
+
+// epochOf does the steps that are left of the epoch under way.
+func (r *run) epochOf(ctx context.Context, p Progress, s *speed) error {
+	batch, outputs := r.Config.Batch, r.outputs()
+	order := r.order(r.epoch())
+	inputs := make([]float32, batch*r.train.length())
+	targets, logits := make([]float32, batch*outputs), make([]float32, batch*outputs)
+	for r.Step < r.stepsPerEpoch() {
+		began := time.Now()
+		samples := order[r.Step*batch:]
+		samples = samples[:min(batch, len(samples))]
+		in, to, out := inputs[:len(samples)*r.train.length()], targets[:len(samples)*outputs], logits[:len(samples)*outputs]
+		for i, sample := range samples {
+			r.target(to[i*outputs:][:outputs], r.train.set.Samples[sample].Label)
 		}
-		tensors[p.Name] = t
+		if err := r.train.load(ctx, r.epoch(), r.Step, samples, in, to); err != nil {
+			return r.stopped(ctx, err)
+		}
+		loss, err := r.trainer.Step(ctx, in, to, out)
+		if err != nil && ctx.Err() != nil {
+			return r.stopped(ctx, err)
+		}
+		rate := r.rate(r.Step)
+		if err != nil || math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return &DivergedError{r.epoch(), r.Step + 1, rate, r.best()}
+		}
+		if r.Config.ClipNorm > 0 {
+			nn.ClipGlobalNorm(r.variables, r.Config.ClipNorm)
+		}
+		r.optimizer.Update(r.variables, rate)
+		if r.average != nil {
+			r.average.Update(r.variables)
+		}
+		for i := range samples {
+			if answersRight(out[i*outputs:][:outputs], to[i*outputs:][:outputs]) {
+				r.Right++
+			}
+		}
+		r.Loss += loss * float64(len(samples))
+		r.Seen += len(samples)
+		r.Step++
+		r.Elapsed += time.Since(began)
+		s.pictures += len(samples)
+		if p.Step != nil {
+			p.Step(r.progress(s))
+		}
 	}
 	return nil
 }
 
-// writeHistory writes history.csv, with Keras's names for the columns.
-func (r *run) writeHistory() error {
-	return safefile.Write(filepath.Join(r.config.Out, "history.csv"), func(w io.Writer) error {
-		var b strings.Builder
-		b.WriteString("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n")
-		for _, e := range r.history {
-			fmt.Fprintf(&b, "%d,%.6f,%.6f,%.6f,%.6f,%g,%.3f\n", e.Epoch, e.Loss, e.Accuracy,
-				e.ValidationLoss, e.ValidationAccuracy, e.LearningRate, e.Duration.Seconds())
+// speed is how fast this process trains.
+type speed struct {
+	began    time.Time
+	pictures int
+}
+
+func (r *run) progress(s *speed) Step {
+	perSecond := float64(s.pictures) / time.Since(s.began).Seconds()
+	left := (r.Config.Epochs-r.epoch()+1)*len(r.train.set.Samples) - r.Seen
+	return Step{
+		Epoch: r.epoch(), Epochs: r.Config.Epochs, Step: r.Step, Steps: r.stepsPerEpoch(),
+		Loss: r.Loss / float64(r.Seen), Accuracy: float64(r.Right) / float64(r.Seen),
+		PicturesPerSecond: perSecond, Remaining: time.Duration(float64(left) / perSecond * float64(time.Second)),
+	}
+}
+
+// current are the weights to measure and keep: the averages, if there are any.
+func (r *run) current() nn.Weights {
+	if r.average != nil {
+		return r.average.Over(r.trainer, r.variables)
+	}
+	return r.trainer
+}
+
+// measure returns the logits of a split, for two classes if the run is binary, with
+// their mean loss −ln(probability of the class) and how many are right.
+func (r *run) measure(ctx context.Context, s *split) (logits []float32, loss float64, right int, err error) {
+	plan, err := nn.Compile(r.graph, r.current(), nn.Options{})
+	if err != nil {
+		return nil, math.NaN(), 0, nil // weights that are no numbers
+	}
+	return classify(ctx, plan, s, len(r.classes))
+}
+
+func classify(ctx context.Context, plan *nn.Plan, s *split, classes int) (logits []float32, loss float64, right int, err error) {
+	const batch = 32
+	outputs := tensor.Len(plan.OutputShape())
+	n := len(s.set.Samples)
+	inputs, raw := make([]float32, batch*s.length()), make([]float32, n*outputs)
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	done := 0
+	for samples := range slices.Chunk(all, batch) {
+		in := inputs[:len(samples)*s.length()]
+		if err := s.load(ctx, 0, 0, samples, in, nil); err != nil {
+			return nil, 0, 0, err
 		}
-		_, err := io.WriteString(w, b.String())
-		return err
-	})
+		if err := plan.Run(ctx, in, raw[done*outputs:][:len(samples)*outputs]); err != nil {
+			return nil, 0, 0, err
+		}
+		done += len(samples)
+	}
+	if outputs == 1 { // a sigmoid is the softmax of (0, logit)
+		logits = make([]float32, 2*n)
+		for i, v := range raw {
+			logits[2*i+1] = v
+		}
+	} else {
+		logits = raw
+	}
+	for i, sample := range s.set.Samples {
+		row := logits[i*classes:][:classes]
+		loss -= math.Log(max(garb.Softmax(row)[sample.Label], 1e-15)) / float64(n)
+		if largest(row) == sample.Label {
+			right++
+		}
+	}
+	return logits, loss, right, nil
+}
+
+// finish looks at the test split, once, with the best model.
+func (r *run) finish(ctx context.Context) (*Result, error) {
+	result := &Result{
+		Best: r.Best, Epochs: len(r.History), Checkpoint: r.best(), Skipped: r.skipped,
+		Stopped: len(r.History) < r.Config.Epochs,
+	}
+	if r.test == nil {
+		return result, nil
+	}
+	f, err := tensor.ReadFile(result.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	graph := r.answering()
+	plan, err := nn.Compile(graph, overlay{f, r.weights}, nn.Options{})
+	if err != nil {
+		return nil, err
+	}
+	_, _, right, err := classify(ctx, plan, r.test, len(r.classes))
+	if err != nil {
+		return nil, err
+	}
+	result.TestCount, result.TestRight = len(r.test.set.Samples), right
+	result.Test = float64(right) / float64(result.TestCount)
+	return result, nil
+}
+
+// answering is the network that a checkpoint holds: with an output for each class.
+func (r *run) answering() *nn.Graph {
+	spec := r.Config.Preprocessing
+	if r.frozen {
+		return r.Config.head().Graph(r.architecture.FeatureCount, len(r.classes), 0)
+	}
+	return r.Config.head().NetworkGraph(r.architecture, spec.Height, spec.Width, len(r.classes), 0)
 }

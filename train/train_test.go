@@ -20,101 +20,14 @@ import (
 
 	"garb"
 	"garb/backbone"
+	"garb/dataset"
+	"garb/evaluate"
+	"garb/tensor"
+	"garb/weights"
 )
 
-func TestGradient(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 1))
-	const features, classes = 7, 4
-	h := newHead(features, classes)
-	for i := range h.parameters {
-		h.parameters[i] = float32(random.NormFloat64())
-	}
-	x := make([]float32, features)
-	for i := range x {
-		x[i] = float32(random.NormFloat64())
-	}
-	x[2] = 0 // passed over
-	for label := range classes {
-		grad, scratch := make([]float32, len(h.parameters)), make([]float32, classes)
-		h.gradient(grad, x, label, 0.5, scratch)
-		loss := func() float64 { // in float64, from the definition
-			sum, own := 0.0, 0.0
-			for c := range classes {
-				logit := float64(h.bias()[c])
-				for i, v := range x {
-					logit += float64(v) * float64(h.kernel()[i*classes+c])
-				}
-				sum += math.Exp(logit)
-				if c == label {
-					own = logit
-				}
-			}
-			return math.Log(sum) - own
-		}
-		for i := range h.parameters {
-			const step = 1e-2
-			before := h.parameters[i]
-			h.parameters[i] = before + step
-			up := loss()
-			h.parameters[i] = before - step
-			down := loss()
-			h.parameters[i] = before
-			// The step's own error is of the order of step².
-			if want := 0.5 * (up - down) / (2 * step); math.Abs(float64(grad[i])-want) > 2e-4 {
-				t.Errorf("label %d, parameter %d: gradient %v, want %v", label, i, grad[i], want)
-			}
-		}
-	}
-}
-
-func TestAdam(t *testing.T) {
-	// Two steps by hand, from the paper's algorithm 1 with the bias correction in the
-	// rate, as Keras has it.
-	a := newAdam(1, 0.1)
-	p := []float32{1}
-	a.update(p, []float32{2})
-	// mean 0.2, square 0.004, rate 0.1·√0.001/0.1 = 0.0316228: 0.0316228·0.2/0.0632456 = 0.1
-	if math.Abs(float64(p[0])-0.9) > 1e-6 {
-		t.Errorf("after a step %v, want 0.9", p[0])
-	}
-	grad := []float32{-1}
-	a.update(p, grad)
-	// mean 0.08, square 0.004996, rate 0.1·√0.001999/0.19 = 0.0235317
-	want := 0.9 - 0.0235317*0.08/math.Sqrt(0.004996)
-	if math.Abs(float64(p[0])-want) > 1e-5 {
-		t.Errorf("after two steps %v, want %v", p[0], want)
-	}
-	if grad[0] != 0 {
-		t.Error("the gradient is not cleared")
-	}
-}
-
-func TestHeadLearns(t *testing.T) {
-	random := rand.New(rand.NewPCG(2, 2))
-	f := &features{}
-	for i := range 300 {
-		label := i % 3
-		x := make([]float32, 5)
-		for j := range x {
-			x[j] = float32(random.NormFloat64() * 0.3)
-		}
-		x[label] += 1.5
-		f.vectors, f.labels = append(f.vectors, x), append(f.labels, label)
-	}
-	h := newHead(5, 3)
-	a := newAdam(len(h.parameters), 0.05)
-	first, _ := h.measure(f)
-	for range 10 {
-		h.epoch(f, a, 16, random)
-	}
-	last, accuracy := h.measure(f)
-	if math.Abs(first-math.Log(3)) > 1e-6 || last > 0.2 || accuracy < 0.97 {
-		t.Errorf("loss from %v to %v, accuracy %v", first, last, accuracy)
-	}
-}
-
-// pictures draws a data set of two classes, spots and stripes, in all splits.
-func pictures(t testing.TB) string {
+// drawn draws a data set of two classes, spots and stripes, in all splits.
+func drawn(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
 	random := rand.New(rand.NewPCG(3, 3))
@@ -175,7 +88,7 @@ func config(t testing.TB, data string) Config {
 }
 
 func TestRun(t *testing.T) {
-	data := pictures(t)
+	data := drawn(t)
 	if err := os.WriteFile(filepath.Join(data, "train", "spots", "broken"), []byte("\xff\xd8\xff\xe0 broken"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +96,7 @@ func TestRun(t *testing.T) {
 	var seen atomic.Int32
 	epochs := 0
 	result, err := Run(context.Background(), c, Progress{
-		Features: func(total int) func() {
+		Pictures: func(total int) func() {
 			if total != 25 {
 				t.Errorf("%d pictures, want 25", total)
 			}
@@ -280,12 +193,9 @@ func file(t testing.TB, path string) []byte {
 }
 
 func TestKeptFeaturesAreUsed(t *testing.T) {
-	c := config(t, pictures(t))
-	b, err := openBackbone(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept, err := openCache(b.extractor, b.digest)
+	c := config(t, drawn(t))
+	e, digest := extractor(t, c)
+	kept, err := openCache(e, digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +203,7 @@ func TestKeptFeaturesAreUsed(t *testing.T) {
 	if err := kept.save(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := openCache(b.extractor, b.digest)
+	again, err := openCache(e, digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,36 +211,307 @@ func TestKeptFeaturesAreUsed(t *testing.T) {
 		t.Errorf("%v, %v", v, ok)
 	}
 	// Other weights, or another preprocessing, have features of their own.
-	if other, _ := openCache(b.extractor, "sha256:other"); other.path == kept.path {
+	if other, _ := openCache(e, "sha256:other"); other.path == kept.path {
 		t.Error("the cache does not know its weights")
 	}
 	c.Preprocessing.Width = 96
-	if b, err = openBackbone(c); err != nil {
-		t.Fatal(err)
-	}
-	if other, _ := openCache(b.extractor, b.digest); other.path == kept.path {
+	e, _ = extractor(t, c)
+	if other, _ := openCache(e, digest); other.path == kept.path {
 		t.Error("the cache does not know its preprocessing")
 	}
 }
 
-func TestInterruptedRunLeavesItsCheckpoints(t *testing.T) {
-	c := config(t, pictures(t))
-	ctx, cancel := context.WithCancel(context.Background())
-	_, err := Run(ctx, c, Progress{Epoch: func(e Epoch) {
-		if e.Epoch == 2 {
-			cancel()
+// extractor opens a config's backbone, and returns the digest of its weights too.
+func extractor(t testing.TB, c Config) (*garb.Extractor, string) {
+	t.Helper()
+	a, err := backbone.Lookup(c.Backbone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := weights.Open(c.Backbone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := garb.NewExtractor(a, f, c.Preprocessing, garb.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, f.Digest()
+}
+
+// TestResume stops runs of every kind at every step in turn, and goes on: each comes
+// to the bits of the run that was not stopped.
+func TestResume(t *testing.T) {
+	data := drawn(t)
+	for name, change := range map[string]func(*Config){
+		"features":     func(c *Config) { c.Optimizer, c.Inner, c.Dropout = "sgd", []int{6}, 0.3 },
+		"views":        func(c *Config) { c.Augment.HorizontalFlip, c.Augment.Mixup, c.Average = true, 0.4, 0.9 },
+		"cached views": func(c *Config) { c.Augment.RotationRangeDegrees, c.CachedViews = 20, 2 },
+		"fine-tuned": func(c *Config) {
+			c.FineTune, c.Optimizer, c.WeightDecay, c.Average = "4", "adamw", 0.01, 0.9
+			c.Schedule, c.LabelSmoothing, c.Augment.Zoom = "cosine", 0.1, 0.2
+		},
+		"batch statistics": func(c *Config) { c.FineTune, c.BatchStatistics, c.ClipNorm = "2", true, 1 },
+		"binary": func(c *Config) {
+			c.Binary, c.Backbone, c.FineTune = true, "small-cnn", "all"
+			c.Preprocessing.Width, c.Preprocessing.Height = 16, 16
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config(t, data)
+			c.Epochs, c.Batch = 3, 5
+			change(&c)
+			whole, err := Run(t.Context(), c, Progress{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			model, state := file(t, whole.Checkpoint), rest(t, c.Out)
+			steps := 3 * 3
+			for stop := 1; stop <= steps; stop += 2 {
+				c.Out = filepath.Join(t.TempDir(), "run")
+				ctx, cancel := context.WithCancel(t.Context())
+				done := 0
+				_, err := Run(ctx, c, Progress{Step: func(Step) {
+					if done++; done == stop {
+						cancel()
+					}
+				}})
+				if !errors.Is(err, context.Canceled) {
+					t.Fatalf("stopped after step %d: %v", stop, err)
+				}
+				result, err := Resume(t.Context(), c, Progress{})
+				if err != nil {
+					t.Fatalf("taken up after step %d: %v", stop, err)
+				}
+				if !bytes.Equal(file(t, result.Checkpoint), model) {
+					t.Errorf("stopped after step %d, the model is another", stop)
+				}
+				if got := rest(t, c.Out); !bytes.Equal(got, state) {
+					t.Errorf("stopped after step %d, the state is another", stop)
+				}
+			}
+		})
+	}
+}
+
+// rest is a run's state, without what tells the time.
+func rest(t testing.TB, folder string) []byte {
+	t.Helper()
+	f, p, ok, err := readState(folder)
+	if err != nil || !ok {
+		t.Fatalf("no state: %v", err)
+	}
+	var b bytes.Buffer
+	for _, e := range p.History {
+		e.Duration = 0
+		fmt.Fprintln(&b, e)
+	}
+	for _, name := range f.Names() {
+		v, err := f.Tensor(name)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}})
-	if !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(&b, name, v.Shape, v.Data)
+	}
+	return b.Bytes()
+}
+
+// TestResumeForMoreEpochs: a run of five epochs is one of three and two more.
+func TestResumeForMoreEpochs(t *testing.T) {
+	data := drawn(t)
+	c := config(t, data)
+	if _, err := Run(t.Context(), c, Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	want := rest(t, c.Out)
+	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), "--epochs") {
+		t.Errorf("a finished run was taken up: %v", err)
+	}
+	c.Out, c.Epochs = filepath.Join(t.TempDir(), "run"), 3
+	if _, err := Run(t.Context(), c, Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	c.Epochs = 5
+	if _, err := Resume(t.Context(), c, Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(rest(t, c.Out), want) {
+		t.Error("two more epochs give another state")
+	}
+}
+
+func TestResumeSaysWhatIsWrong(t *testing.T) {
+	data := drawn(t)
+	c := config(t, data)
+	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), "not the folder of a run") {
+		t.Errorf("no run: %v", err)
+	}
+	if _, err := Run(t.Context(), c, Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	c.Epochs = 9
+	other := c
+	other.LearningRate, other.Batch = 0.5, 7
+	if _, err := Resume(t.Context(), other, Progress{}); err == nil || !strings.Contains(err.Error(), "learning_rate (0.5, not 0.01)") || !strings.Contains(err.Error(), "batch (7, not 4)") {
+		t.Errorf("changed settings: %v", err)
+	}
+	// Another data set in the same place.
+	c.Data = drawn(t)
+	extra := filepath.Join(c.Data, "train", "spots")
+	if err := os.WriteFile(filepath.Join(extra, "9"), file(t, filepath.Join(c.Data, "test", "spots", "1")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), "not those that the run was begun with") {
+		t.Errorf("other pictures: %v", err)
+	}
+	c.Data = data
+	state := filepath.Join(c.Out, stateFile)
+	whole := file(t, state)
+	for name, content := range map[string][]byte{"cut": whole[:len(whole)/2], "no state": file(t, filepath.Join(c.Out, "checkpoints", filepath.Base((&run{position: position{Config: c}}).best())))} {
+		if err := os.WriteFile(state, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Resume(t.Context(), c, Progress{}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	// The state of another network.
+	wide := config(t, data)
+	wide.Inner = []int{3}
+	if _, err := Run(t.Context(), wide, Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(wide.Out, stateFile), whole, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	wide.Epochs = 9
+	if _, err := Resume(t.Context(), wide, Progress{}); err == nil || !strings.Contains(err.Error(), "another network") {
+		t.Errorf("a state of another network: %v", err)
+	}
+}
+
+func TestDivergence(t *testing.T) {
+	c := config(t, drawn(t))
+	c.Optimizer, c.Schedule, c.StepEpochs, c.StepFactor = "sgd", "step", 2, 1e36
+	_, err := Run(t.Context(), c, Progress{})
+	var diverged *DivergedError
+	if !errors.As(err, &diverged) {
 		t.Fatalf("%v", err)
 	}
-	if _, err := garb.Open(c.Out, garb.Options{}); err != nil {
-		t.Error(err)
+	if diverged.Epoch < 3 || diverged.Step < 1 || diverged.Checkpoint == "" {
+		t.Errorf("%+v", diverged)
+	}
+	if _, err := garb.Open(diverged.Checkpoint, garb.Options{}); err != nil {
+		t.Errorf("the last good checkpoint: %v", err)
+	}
+}
+
+func TestPatience(t *testing.T) {
+	c := config(t, drawn(t))
+	c.Epochs, c.Patience = 60, 3 // it soon knows all six pictures
+	result, err := Run(t.Context(), c, Progress{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !result.Stopped || result.Epochs > 20 {
+		t.Errorf("%d epochs, best %d, stopped %v", result.Epochs, result.Best.Epoch, result.Stopped)
+	}
+	if _, err := Resume(t.Context(), c, Progress{}); err == nil {
+		t.Error("a run that lost its patience was taken up")
+	}
+}
+
+// TestFineTune: layers that are not to be trained keep their weights, the others do
+// not, and the model answers as it did in training.
+func TestFineTune(t *testing.T) {
+	c := config(t, drawn(t))
+	c.FineTune, c.Epochs = "3", 2
+	result, err := Run(t.Context(), c, Progress{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := tensor.ReadFile(result.Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := weights.Open(c.Backbone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changed []string
+	a, _ := backbone.Lookup(c.Backbone)
+	for _, p := range a.Features(64, 64).Params() {
+		x, err := before.Tensor(p.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := f.Tensor(p.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(x.Data, y.Data) {
+			changed = append(changed, p.Name)
+		}
+	}
+	t.Log(changed)
+	if len(changed) < 3 || len(changed) > 6 {
+		t.Errorf("changed: %v", changed)
+	}
+	for _, name := range changed {
+		if strings.Contains(name, "moving") {
+			t.Errorf("%s changed with stored statistics", name)
+		}
+	}
+	model, err := garb.Open(c.Out, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := model.Model(); m.BackboneDigest != "" || m.Temperature <= 0 {
+		t.Errorf("%+v", m)
+	}
+	set, err := dataset.Open(filepath.Join(c.Data, "validation"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := evaluate.Run(t.Context(), model, set, model.Limits(), nil)
+	if err != nil || report.Accuracy != result.Best.ValidationAccuracy {
+		t.Errorf("the model's accuracy is %v, in training it was %v, %v", report.Accuracy, result.Best.ValidationAccuracy, err)
+	}
+}
+
+// TestBinary: the model of one unit answers with both classes' probabilities.
+func TestBinary(t *testing.T) {
+	c := config(t, drawn(t))
+	c.Binary, c.Epochs = true, 4
+	result, err := Run(t.Context(), c, Progress{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := garb.Open(c.Out, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := model.Classify(t.Context(), file(t, filepath.Join(c.Data, "test", "stripes", "0")))
+	if err != nil || len(answer) != 2 || math.Abs(answer[0].Probability+answer[1].Probability-1) > 1e-9 {
+		t.Errorf("%+v, %v", answer, err)
+	}
+	set, err := dataset.Open(filepath.Join(c.Data, "validation"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := evaluate.Run(t.Context(), model, set, model.Limits(), nil)
+	if err != nil || report.Accuracy != result.Best.ValidationAccuracy {
+		t.Errorf("the model's accuracy is %v, in training it was %v, %v", report.Accuracy, result.Best.ValidationAccuracy, err)
 	}
 }
 
 func TestRunSaysWhatIsWrong(t *testing.T) {
-	data := pictures(t)
+	data, oneClass := drawn(t), drawn(t)
+	for _, split := range []string{"train", "validation", "test"} {
+		if err := os.RemoveAll(filepath.Join(oneClass, split, "spots")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, spoil := range map[string]func(*Config){
 		"no data":         func(c *Config) { c.Data = "" },
 		"missing data":    func(c *Config) { c.Data = filepath.Join(data, "nix") },
@@ -341,6 +522,13 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		"unknown network": func(c *Config) { c.Backbone = "resnet" },
 		"weights missing": func(c *Config) { c.Backbone = "xception" },
 		"small pictures":  func(c *Config) { c.Preprocessing.Width = 8 },
+		"fine-tune word":  func(c *Config) { c.FineTune = "some" },
+		"optimizer word":  func(c *Config) { c.Optimizer = "adagrad" },
+		"decay of adam":   func(c *Config) { c.WeightDecay = 0.1 },
+		"views of none":   func(c *Config) { c.CachedViews = 3 },
+		"frozen noise":    func(c *Config) { c.Backbone = "small-cnn" },
+		"inner of none":   func(c *Config) { c.Inner = []int{0} },
+		"one class":       func(c *Config) { c.Data = oneClass },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config(t, data)

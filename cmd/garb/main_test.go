@@ -215,7 +215,7 @@ func TestBadModels(t *testing.T) {
 		BackboneDigest: "sha256:131b3dbc9e8d2a8cab25db21f6b41b3d3ddfac641a9c33ab098681635fed3291"}
 	m.Golden = []garb.Golden{{Logits: make([]float32, 2)}}
 	nan := filepath.Join(folder, "nan.safetensors")
-	if err := m.Save(nan, w); err != nil {
+	if err := m.Save(nan, w, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	for path, word := range map[string]string{

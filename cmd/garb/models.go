@@ -361,11 +361,8 @@ func (d *description) print(out io.Writer) error {
 		row("classes", "%s", strings.Join(d.Classes, ", "))
 	}
 	if t := d.Training; t != nil {
-		row("trained", "by garb %s on %d pictures, epoch %d of %d", t.Garb, t.Pictures[0], t.Epoch, t.Epochs)
+		row("trained", "by garb %s on %d pictures, epoch %d", t.Garb, t.Pictures[0], t.Epoch)
 		row("accuracy", "%.3f on %d validation pictures", t.Validation, t.Pictures[1])
-		if t.Test != nil {
-			row("", "%.3f on %d test pictures", *t.Test, t.Pictures[2])
-		}
 	}
 	if len(d.Stored) > 0 {
 		row("stored", "%d tensors, %s, %.1f MB", d.Tensors, strings.Join(d.Stored, " and "), float64(d.Bytes)/1e6)

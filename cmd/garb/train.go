@@ -3,100 +3,251 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"garb/backbone"
 	"garb/evaluate"
 	"garb/train"
 )
 
+// trainFlags are the settings of a run as flags: those of train, sweep and lr-find.
+type trainFlags struct {
+	config train.Config
+	bare   backboneFlags
+	inner  int
+}
+
+func newTrainFlags() *trainFlags { return &trainFlags{config: train.Default()} }
+
+func (t *trainFlags) add(command *cobra.Command) {
+	c, flags := &t.config, command.Flags()
+	flags.StringVar(&c.Data, "data", "", "folder with train, validation and, if you have it, test")
+	flags.StringVar(&c.Out, "out", "", "folder of the run (default runs/DATA-TIME)")
+	t.bare.add(command, c.Backbone)
+	flags.StringVar(&c.FineTune, "fine-tune", c.FineTune, "layers of the backbone to train: none, all, or the number of the last ones")
+	flags.BoolVar(&c.BatchStatistics, "batch-statistics", false, "batch-norms that are trained use the batch's statistics, not the stored ones")
+	flags.IntVar(&t.inner, "inner", 0, "units of an inner layer of the head; 0: none")
+	flags.Float64Var(&c.Dropout, "dropout", 0, "share of the values before the last layer that training drops")
+	flags.BoolVar(&c.Binary, "binary", false, "two classes, told apart by one unit with a sigmoid")
+
+	flags.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "adam, adamw or sgd")
+	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate, "learning rate")
+	flags.Float64Var(&c.Momentum, "momentum", c.Momentum, "momentum of sgd")
+	flags.BoolVar(&c.Nesterov, "nesterov", false, "Nesterov's momentum, of sgd")
+	flags.Float64Var(&c.WeightDecay, "weight-decay", 0, "weight decay, of adamw")
+	flags.StringVar(&c.Schedule, "schedule", c.Schedule, "learning rate over the run: constant, step, cosine or one-cycle")
+	flags.Float64Var(&c.WarmUpEpochs, "warm-up", c.WarmUpEpochs, "epochs over which the learning rate rises, of cosine")
+	flags.Float64Var(&c.StepEpochs, "step-epochs", c.StepEpochs, "epochs after which the learning rate changes, of step")
+	flags.Float64Var(&c.StepFactor, "step-factor", c.StepFactor, "factor by which it changes, of step")
+	flags.Float64Var(&c.ClipNorm, "clip-norm", 0, "largest norm of the gradient; 0: no limit")
+	flags.Float64Var(&c.Average, "average", 0, "decay of a moving average of the weights, such as 0.995; 0: none")
+	flags.Float64Var(&c.LabelSmoothing, "label-smoothing", 0, "share of each target that all classes get")
+	flags.BoolVar(&c.BalanceClasses, "balance-classes", false, "weigh rare classes more")
+
+	flags.IntVar(&c.Epochs, "epochs", c.Epochs, "times to go over the training pictures")
+	flags.IntVar(&c.Batch, "batch", c.Batch, "pictures in a step")
+	flags.Uint64Var(&c.Seed, "seed", c.Seed, "seed of all that is random; the same seed gives the same model")
+	flags.StringVar(&c.Monitor, "monitor", c.Monitor, "what the best epoch is chosen by, on validation: accuracy or loss")
+	flags.IntVar(&c.Patience, "patience", 0, "stop after so many epochs without a better one; 0: do not")
+	flags.IntVar(&c.CachedViews, "cached-views", 0, "keep the features of so many augmented views of each picture; 0: new views in every epoch")
+	addAugmentFlags(command, &c.Augment)
+}
+
+// finish completes the settings once flags are read.
+func (t *trainFlags) finish(command string) error {
+	c := &t.config
+	if c.Data == "" {
+		return fmt.Errorf("%s needs --data, a folder with train and validation below it", command)
+	}
+	if t.inner != 0 {
+		c.Inner = []int{t.inner}
+	}
+	_, spec, err := t.bare.architecture()
+	if err != nil {
+		return err
+	}
+	c.Backbone, c.Weights, c.Preprocessing = t.bare.backbone, t.bare.weights, spec
+	if a, err := backbone.Lookup(c.Backbone); err == nil && !a.Pretrained() && c.Weights == "" && c.FineTune == "none" {
+		c.FineTune = "all" // there is nothing to freeze
+	}
+	if c.Out == "" {
+		c.Out = filepath.Join("runs", filepath.Base(filepath.Clean(c.Data))+"-"+time.Now().Format("20060102-150405"))
+	}
+	return c.Validate()
+}
+
 func newTrainCommand() *cobra.Command {
-	config := train.Default()
-	var bare backboneFlags
+	t := newTrainFlags()
+	var resume string
 	command := &cobra.Command{
 		Use:   "train --data DIR [flags]",
 		Short: "Train a classifier on folders of pictures",
 		Long: `Train a classifier. DIR holds train, validation and, if you have it, test; each has
 one folder of pictures for each class.
 
-The backbone stays as it is: its features of all pictures are computed once and
-kept, so that another run takes seconds. A softmax head is trained on them; the
-epoch with the best validation accuracy is the model. The run's folder gets
-config.json, history.csv and checkpoints/, each of which is a model.`,
+By default the backbone stays as it is: its features of all pictures are computed
+once and kept, so that another run takes seconds, and a head is trained on them.
+--fine-tune all trains the backbone with the head. Augmentation changes the training
+pictures only.
+
+The run's folder gets config.json, history.csv, report.html, checkpoints/ (each is a
+model; the best epoch by validation is the newest) and state.safetensors, from which
+--resume goes on: after Ctrl-C, or to add epochs.`,
 		Example: `  garb train --data pictures
-  garb train --data pictures --out runs/slow --learning-rate 0.0003 --epochs 60
-  garb train --data pictures --backbone xception --size 299`,
+  garb train --data pictures --backbone xception --size 150 --inner 100 --dropout 0.2
+  garb train --data pictures --fine-tune all --optimizer adamw --schedule cosine \
+      --crop-min 0.65 --horizontal-flip --average 0.995 --epochs 16 --out runs/fine
+  garb train --resume runs/fine --epochs 20
+  garb train --data shoes-or-hats --binary --backbone small-cnn --optimizer sgd \
+      --learning-rate 0.002 --momentum 0.8 --batch 20`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("train takes its folder by --data, not %q", args[0])
 			}
-			if config.Data == "" {
-				return errors.New("train needs --data, a folder with train and validation below it")
+			if resume != "" {
+				return nil
 			}
-			_, spec, err := bare.architecture()
+			return t.finish("train")
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			display := newTrainDisplay(c.OutOrStdout(), c.ErrOrStderr())
+			if resume == "" {
+				result, err := train.Run(c.Context(), t.config, display.progress())
+				return display.end(t.config.Out, result, err)
+			}
+			config, err := t.resumed(c, resume)
 			if err != nil {
 				return err
 			}
-			config.Backbone, config.Weights, config.Preprocessing = bare.backbone, bare.weights, spec
-			if config.Out == "" {
-				config.Out = filepath.Join("runs", filepath.Base(filepath.Clean(config.Data))+"-"+time.Now().Format("20060102-150405"))
-			}
-			return config.Validate()
+			result, err := train.Resume(c.Context(), config, display.progress())
+			return display.end(resume, result, err)
 		},
-		RunE: func(c *cobra.Command, _ []string) error { return trainRun(c, config) },
 	}
-	flags := command.Flags()
-	flags.StringVar(&config.Data, "data", "", "folder with train, validation and, if you have it, test")
-	flags.StringVar(&config.Out, "out", "", "folder of the run (default runs/DATA-TIME)")
-	flags.Float64Var(&config.LearningRate, "learning-rate", config.LearningRate, "learning rate of Adam")
-	flags.IntVar(&config.Epochs, "epochs", config.Epochs, "times to go over the training pictures")
-	flags.IntVar(&config.Batch, "batch", config.Batch, "pictures in a step")
-	flags.Uint64Var(&config.Seed, "seed", config.Seed, "seed of the order of pictures; the same seed gives the same model")
-	bare.add(command, config.Backbone)
+	t.add(command)
+	command.Flags().StringVar(&resume, "resume", "", "go on with the run in this folder; its settings are kept, but for --epochs")
 	return command
 }
 
-func trainRun(c *cobra.Command, config train.Config) error {
-	out, errOut := c.OutOrStdout(), c.ErrOrStderr()
-	var bar *counter
-	result, err := train.Run(c.Context(), config, train.Progress{
-		Features: func(total int) func() {
-			bar = newCounter(errOut, "features", total)
-			return func() { bar.add(1) }
+// resumed returns the settings of a run to go on with: its own, with the flags that
+// were given. Those that may not change are found by train.Resume.
+func (t *trainFlags) resumed(c *cobra.Command, folder string) (train.Config, error) {
+	config, err := train.ReadConfig(folder)
+	if err != nil {
+		return config, err
+	}
+	if c.Flags().Changed("out") {
+		return config, errors.New("--resume names the run's folder; leave --out away")
+	}
+	typed := map[string]string{}
+	c.Flags().Visit(func(f *pflag.Flag) { typed[f.Name] = f.Value.String() })
+	t.config = config // the flags' variables now hold the run's settings
+	t.bare = backboneFlags{backbone: config.Backbone, weights: config.Weights}
+	var set error
+	for name, value := range typed {
+		set = errors.Join(set, c.Flags().Set(name, value))
+	}
+	if set != nil {
+		return config, set
+	}
+	t.config.Backbone, t.config.Weights = t.bare.backbone, t.bare.weights
+	if c.Flags().Changed("inner") {
+		t.config.Inner = []int{t.inner}
+	}
+	if c.Flags().Changed("size") || c.Flags().Changed("resize") {
+		_, spec, err := t.bare.architecture()
+		if err != nil {
+			return config, err
+		}
+		t.config.Preprocessing = spec
+	}
+	return t.config, nil
+}
+
+// trainDisplay tells people how a run goes.
+type trainDisplay struct {
+	out, errOut io.Writer
+	bar         *counter
+	epochBar    *stepBar
+	head        bool
+}
+
+func newTrainDisplay(out, errOut io.Writer) *trainDisplay {
+	return &trainDisplay{out: out, errOut: errOut}
+}
+
+func (d *trainDisplay) progress() train.Progress {
+	return train.Progress{
+		Pictures: func(total int) func() {
+			d.bar = newCounter(d.errOut, "pictures", total)
+			return func() { d.bar.add(1) }
+		},
+		Step: func(s train.Step) {
+			d.endPictures()
+			if d.epochBar == nil {
+				d.epochBar = newStepBar(d.errOut, s)
+			}
+			d.epochBar.show(s)
 		},
 		Epoch: func(e train.Epoch) {
-			if e.Epoch == 1 {
-				bar.finish()
-				fmt.Fprintln(out, "epoch    loss  accuracy  val loss  val accuracy")
+			d.endPictures()
+			if d.epochBar != nil {
+				d.epochBar.finish()
+				d.epochBar = nil
+			}
+			if !d.head {
+				d.head = true
+				fmt.Fprintln(d.out, "epoch    loss  accuracy  val loss  val accuracy   seconds")
 			}
 			mark := ""
 			if e.Best {
 				mark = "  best so far"
 			}
-			fmt.Fprintf(out, "%5d  %6.4f    %.4f    %6.4f        %.4f%s\n", e.Epoch, e.Loss, e.Accuracy, e.ValidationLoss, e.ValidationAccuracy, mark)
+			fmt.Fprintf(d.out, "%5d  %6.4f    %.4f    %6.4f        %.4f  %8.1f%s\n", e.Epoch, e.Loss, e.Accuracy,
+				e.ValidationLoss, e.ValidationAccuracy, e.Duration.Seconds(), mark)
 		},
-	})
+	}
+}
+
+func (d *trainDisplay) endPictures() {
+	if d.bar != nil {
+		d.bar.finish()
+		d.bar = nil
+	}
+}
+
+// end says what the run in a folder came to.
+func (d *trainDisplay) end(folder string, result *train.Result, err error) error {
+	d.endPictures()
+	if d.epochBar != nil {
+		d.epochBar.finish()
+	}
 	if err != nil {
-		if bar != nil {
-			bar.finish()
+		if state := filepath.Join(folder, "state.safetensors"); errors.Is(err, errInterrupted) && exists(state) {
+			fmt.Fprintf(d.errOut, "garb: the run is saved; go on with  garb train --resume %s\n", folder)
 		}
 		return err
 	}
 	if n := len(result.Skipped); n > 0 {
-		fmt.Fprintf(errOut, "garb: skipped, since they cannot be read (%d):\n", n)
+		fmt.Fprintf(d.errOut, "garb: skipped, since they cannot be read (%d):\n", n)
 		for _, err := range result.Skipped {
-			fmt.Fprintf(errOut, "  %s\n", strings.TrimSpace(err.Error()))
+			fmt.Fprintf(d.errOut, "  %s\n", strings.TrimSpace(err.Error()))
 		}
 	}
-	fmt.Fprintf(out, "\nbest      epoch %d, validation accuracy %.3f\n", result.Best.Epoch, result.Best.ValidationAccuracy)
+	if result.Stopped {
+		fmt.Fprintf(d.out, "\nstopped after epoch %d: no better one for as long as --patience says\n", result.Epochs)
+	}
+	fmt.Fprintf(d.out, "\nbest      epoch %d, validation accuracy %.3f\n", result.Best.Epoch, result.Best.ValidationAccuracy)
 	if result.TestCount > 0 {
 		interval := evaluate.Wilson(result.TestRight, result.TestCount)
-		fmt.Fprintf(out, "test      accuracy %.3f of %d pictures (95 %% interval %.3f to %.3f)\n", result.Test, result.TestCount, interval[0], interval[1])
+		fmt.Fprintf(d.out, "test      accuracy %.3f of %d pictures (95 %% interval %.3f to %.3f)\n", result.Test, result.TestCount, interval[0], interval[1])
 	}
-	fmt.Fprintf(out, "model     %s\n", result.Checkpoint)
-	fmt.Fprintf(out, "try       garb classify --model %s PICTURE\n", config.Out)
+	fmt.Fprintf(d.out, "model     %s\n", result.Checkpoint)
+	fmt.Fprintf(d.out, "try       garb classify --model %s PICTURE\n", folder)
 	return nil
 }

@@ -1,0 +1,96 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"garb"
+	"garb/backbone"
+	"garb/evaluate"
+	"garb/tensor"
+)
+
+// checkpoint writes the model as it is, as
+// checkpoints/NAME_{epoch:02d}_{val_accuracy:.3f}.safetensors.
+func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) error {
+	c := r.Config
+	m := garb.Model{
+		Format: garb.FormatVersion, Architecture: c.Backbone, BackboneDigest: r.digest, Classes: r.classes,
+		Preprocessing: c.Preprocessing, Head: c.head(),
+		Temperature: evaluate.Temperature(rows(validation, len(r.classes)), labels(r.validation)),
+		Training: &garb.Training{
+			Garb: garb.Version, DataDigest: r.Data,
+			Pictures: [3]int{len(r.train.set.Samples), len(r.validation.set.Samples), r.testCount()},
+			Epoch:    e.Epoch, Accuracy: e.Accuracy, Validation: e.ValidationAccuracy, ValidationLoss: e.ValidationLoss,
+			Settings: c.settings(),
+		},
+	}
+	tensors, err := r.tensors()
+	if err != nil {
+		return err
+	}
+	if err := m.SetGolden(ctx, overlay{tensors, r.weights}); err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%s_%02d_%.3f.safetensors", filepath.Base(c.Out), e.Epoch, e.ValidationAccuracy)
+	return m.Save(filepath.Join(c.Out, "checkpoints", name), tensors, tensor.Float32)
+}
+
+func (r *run) testCount() int {
+	if r.test == nil {
+		return 0
+	}
+	return len(r.test.set.Samples)
+}
+
+// tensors are those of the model's file.
+func (r *run) tensors() (tensor.Map, error) {
+	spec := r.Config.Preprocessing
+	params := r.graph.Params()
+	if r.frozen && r.digest == "" { // a model on a backbone that others do not have
+		params = append(r.architecture.Features(spec.Height, spec.Width).Params(), params...)
+	}
+	w := overlay{r.current(), r.weights}
+	m := tensor.Map{}
+	for _, p := range params {
+		t, err := w.Tensor(p.Name)
+		if err != nil {
+			return nil, err
+		}
+		m[p.Name] = t
+	}
+	if r.Config.Binary {
+		twoClasses(m)
+	}
+	return m, nil
+}
+
+// twoClasses gives a network of one unit a second, for the first class, whose logit
+// is always 0: the softmax of (0, z) is (1−σ(z), σ(z)).
+func twoClasses(m tensor.Map) {
+	kernel, bias := backbone.ClassifierName+"/kernel", backbone.ClassifierName+"/bias"
+	one := m[kernel]
+	two := tensor.New(one.Shape[0], 2)
+	for i, v := range one.Data {
+		two.Data[2*i+1] = v
+	}
+	m[kernel], m[bias] = two, tensor.FromSlice([]float32{0, m[bias].Data[0]}, 2)
+}
+
+// rows cuts logits into those of each picture.
+func rows(logits []float32, classes int) [][]float32 {
+	var all [][]float32
+	for low := 0; low < len(logits); low += classes {
+		all = append(all, logits[low:][:classes])
+	}
+	return all
+}
+
+func labels(s split) []int {
+	all := make([]int, len(s.set.Samples))
+	for i, sample := range s.set.Samples {
+		all[i] = sample.Label
+	}
+	return all
+}

@@ -1,0 +1,286 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"garb"
+	"garb/augment"
+	"garb/backbone"
+	"garb/dataset"
+	"garb/nn"
+	"garb/picture"
+)
+
+// Config is what a run is made of: with the pictures and the weights it decides the
+// model, to the bit.
+type Config struct {
+	Data string `json:"data"` // folder, see dataset.OpenSplits
+	Out  string `json:"out"`  // folder of the run
+
+	Backbone string `json:"backbone"` // name of an architecture
+	// Weights of the backbone: a name or file for weights.Open; empty for the
+	// backbone's own.
+	Weights       string       `json:"weights,omitempty"`
+	Preprocessing picture.Spec `json:"preprocessing"`
+	// FineTune says which layers of the backbone are trained with the head: "none",
+	// "all", or of how many of the last ones with weights.
+	FineTune string `json:"fine_tune"`
+	// BatchStatistics makes the batch-norms that are trained normalise by the batch's
+	// statistics; otherwise by the stored ones.
+	BatchStatistics bool `json:"batch_statistics,omitempty"`
+
+	Inner   []int   `json:"inner,omitempty"`   // units of the head's inner layers
+	Dropout float64 `json:"dropout,omitempty"` // before the last layer
+	// Binary ends the network in one unit with a sigmoid, for two classes.
+	Binary bool `json:"binary,omitempty"`
+
+	Optimizer    string  `json:"optimizer"` // adam, adamw or sgd
+	LearningRate float64 `json:"learning_rate"`
+	Momentum     float64 `json:"momentum,omitempty"` // of sgd
+	Nesterov     bool    `json:"nesterov,omitempty"` // of sgd
+	WeightDecay  float64 `json:"weight_decay,omitempty"`
+	// Schedule of the learning rate: constant, step, cosine or one-cycle.
+	Schedule     string  `json:"schedule"`
+	WarmUpEpochs float64 `json:"warm_up_epochs,omitempty"` // of cosine
+	// StepEpochs and StepFactor are step's: after so many epochs the rate is multiplied.
+	StepEpochs float64 `json:"step_epochs,omitempty"`
+	StepFactor float64 `json:"step_factor,omitempty"`
+	ClipNorm   float64 `json:"clip_norm,omitempty"` // of all gradients together; 0: no limit
+	// Average is the decay of the moving average of weights, which then is what is
+	// measured and kept; 0: the weights themselves.
+	Average float64 `json:"average,omitempty"`
+
+	LabelSmoothing float64 `json:"label_smoothing,omitempty"`
+	// BalanceClasses weighs each class by how rare it is: pictures/(classes·its own).
+	BalanceClasses bool `json:"balance_classes,omitempty"`
+
+	Epochs  int    `json:"epochs"`
+	Batch   int    `json:"batch"`
+	Seed    uint64 `json:"seed"`
+	Monitor string `json:"monitor"` // what is best: accuracy or loss, on validation
+	// Patience is the number of epochs without a better one after which a run ends; 0:
+	// it does not.
+	Patience int `json:"patience,omitempty"`
+
+	Augment augment.Config `json:"augment,omitzero"`
+	// CachedViews bounds the number of views of a picture that a frozen backbone is
+	// shown: their features are kept, and taken in turn; 0: new ones in every epoch.
+	CachedViews int `json:"cached_views,omitempty"`
+}
+
+// Default returns the course's settings where it has them: Adam with 0.001, batches
+// of 32, 10 epochs.
+func Default() Config {
+	return Config{
+		Backbone: "efficientnet-lite0", FineTune: "none", Optimizer: "adam", LearningRate: 1e-3, Momentum: 0.9,
+		Schedule: "constant", StepEpochs: 5, StepFactor: 0.1, WarmUpEpochs: 1,
+		Epochs: 10, Batch: 32, Seed: 1, Monitor: "accuracy",
+	}
+}
+
+// The values of settings that are words.
+var (
+	optimizers = []string{"adam", "adamw", "sgd"}
+	schedules  = []string{"constant", "step", "cosine", "one-cycle"}
+	monitors   = []string{"accuracy", "loss"}
+)
+
+// Validate reports settings that cannot work.
+func (c Config) Validate() error {
+	share := func(v float64) bool { return v >= 0 && v < 1 }
+	oneOf := func(name, value string, values []string) error {
+		if !slices.Contains(values, value) {
+			return fmt.Errorf("%s %q; there are %s", name, value, strings.Join(values, ", "))
+		}
+		return nil
+	}
+	if err := errors.Join(oneOf("optimizer", c.Optimizer, optimizers), oneOf("schedule", c.Schedule, schedules), oneOf("monitor", c.Monitor, monitors)); err != nil {
+		return err
+	}
+	_, fineTuneErr := c.fineTuneLayers()
+	switch {
+	case c.Data == "":
+		return errors.New("no data set is named")
+	case c.Out == "":
+		return errors.New("no folder for the run is named")
+	case !(c.LearningRate > 0) || math.IsInf(c.LearningRate, 0):
+		return fmt.Errorf("learning rate %v: it is a positive number", c.LearningRate)
+	case c.Epochs <= 0:
+		return fmt.Errorf("%d epochs: there is at least one", c.Epochs)
+	case c.Batch <= 0 || c.Batch > 4096:
+		return fmt.Errorf("batches of %d: they have from 1 to 4096 pictures", c.Batch)
+	case !share(c.Dropout) || !share(c.Momentum) || !share(c.Average) || !share(c.LabelSmoothing):
+		return fmt.Errorf("dropout %v, momentum %v, average %v, label smoothing %v: each is from 0 to below 1", c.Dropout, c.Momentum, c.Average, c.LabelSmoothing)
+	case !(c.WeightDecay >= 0) || !(c.ClipNorm >= 0) || !(c.WarmUpEpochs >= 0):
+		return fmt.Errorf("weight decay %v, clip norm %v, warm-up of %v epochs: none is negative", c.WeightDecay, c.ClipNorm, c.WarmUpEpochs)
+	case c.Schedule == "step" && !(c.StepEpochs > 0 && c.StepFactor > 0):
+		return fmt.Errorf("a step of factor %v after %v epochs: both are positive", c.StepFactor, c.StepEpochs)
+	case c.WeightDecay != 0 && c.Optimizer != "adamw":
+		return errors.New("weight decay goes with the optimizer adamw")
+	case c.Patience < 0 || c.CachedViews < 0:
+		return fmt.Errorf("patience %d, cached views %d: neither is negative", c.Patience, c.CachedViews)
+	case c.CachedViews > 0 && (!c.Augment.Enabled() || c.FineTune != "none"):
+		return errors.New("cached views are of augmented pictures before a frozen backbone: they go with augmentation and without fine-tuning")
+	case c.CachedViews > 0 && (c.Augment.Mixup > 0 || c.Augment.CutMix > 0):
+		return errors.New("views of single pictures are cached: they do not go with mixup and cutmix, which mix those of a batch")
+	case c.scratch() && c.FineTune != "all":
+		return fmt.Errorf("%s has no pretrained weights: it is trained as a whole, with fine-tune all", c.Backbone)
+	case fineTuneErr != nil:
+		return fineTuneErr
+	case c.Binary && (c.Augment.Mixup > 0 || c.Augment.CutMix > 0) && c.BalanceClasses:
+		return errors.New("balanced classes do not go with mixtures in binary training")
+	}
+	if err := c.Augment.Validate(); err != nil {
+		return err
+	}
+	if err := c.head().Validate(); err != nil {
+		return err
+	}
+	return c.Preprocessing.Validate()
+}
+
+// scratch reports whether the backbone begins with random weights.
+func (c Config) scratch() bool {
+	a, err := backbone.Lookup(c.Backbone)
+	return err == nil && !a.Pretrained() && c.Weights == ""
+}
+
+func (c Config) head() garb.HeadSpec { return garb.HeadSpec{Inner: c.Inner} }
+
+// fineTuneLayers returns how many of the backbone's last layers are trained; −1: all.
+func (c Config) fineTuneLayers() (int, error) {
+	switch c.FineTune {
+	case "none":
+		return 0, nil
+	case "all":
+		return -1, nil
+	}
+	n, err := strconv.Atoi(c.FineTune)
+	if err != nil || n <= 0 {
+		return 0, fmt.Errorf("fine-tune %q: it is none, all, or the number of the last layers to train", c.FineTune)
+	}
+	return n, nil
+}
+
+// trainable chooses the parameters to train: of the graph's layers with weights the
+// head's and so many of those before.
+func (c Config) trainable(features *nn.Graph) func(nn.Param) bool {
+	n, _ := c.fineTuneLayers()
+	if n < 0 {
+		return nil
+	}
+	layer := func(p nn.Param) string { return p.Name[:strings.LastIndexByte(p.Name, '/')] }
+	var layers []string
+	inBackbone := map[string]bool{}
+	for _, p := range features.Params() {
+		if l := layer(p); len(layers) == 0 || layers[len(layers)-1] != l {
+			layers = append(layers, l)
+		}
+		inBackbone[layer(p)] = true
+	}
+	last := layers[max(0, len(layers)-n):]
+	return func(p nn.Param) bool { return !inBackbone[layer(p)] || slices.Contains(last, layer(p)) }
+}
+
+func (c Config) schedule(stepsPerEpoch int) nn.Schedule {
+	steps := func(epochs float64) int { return int(math.Round(epochs * float64(stepsPerEpoch))) }
+	switch c.Schedule {
+	case "step":
+		return nn.StepDecay(c.LearningRate, c.StepFactor, steps(c.StepEpochs))
+	case "cosine":
+		return nn.Cosine(c.LearningRate, 0, steps(c.WarmUpEpochs))
+	case "one-cycle":
+		return nn.OneCycle(c.LearningRate)
+	}
+	return nn.Constant(c.LearningRate)
+}
+
+func (c Config) optimizer() nn.Optimizer {
+	switch c.Optimizer {
+	case "sgd":
+		return &nn.SGD{Momentum: c.Momentum, Nesterov: c.Nesterov}
+	case "adamw":
+		// As is usual, neither biases nor batch-norms decay: they have one axis.
+		return &nn.Adam{WeightDecay: c.WeightDecay, Decays: func(v *nn.Variable) bool { return len(v.Shape) > 1 }}
+	}
+	return &nn.Adam{}
+}
+
+func (c Config) loss(classes int, samples []dataset.Sample) nn.Loss {
+	if c.Binary {
+		return nn.BinaryCrossEntropy{LabelSmoothing: c.LabelSmoothing}
+	}
+	l := nn.SoftmaxCrossEntropy{LabelSmoothing: c.LabelSmoothing}
+	if c.BalanceClasses {
+		l.ClassWeights = make([]float64, classes)
+		for _, s := range samples {
+			l.ClassWeights[s.Label]++
+		}
+		for i, n := range l.ClassWeights {
+			l.ClassWeights[i] = float64(len(samples)) / (float64(classes) * max(n, 1))
+		}
+	}
+	return l
+}
+
+// architecture returns the backbone, checked.
+func (c Config) architecture() (backbone.Architecture, error) {
+	a, err := backbone.Lookup(c.Backbone)
+	if err != nil {
+		return a, err
+	}
+	if s := c.Preprocessing; s.Width < a.MinSide || s.Height < a.MinSide {
+		return a, fmt.Errorf("%s takes pictures of at least %d × %d pixels, not %d × %d", a.Name, a.MinSide, a.MinSide, s.Width, s.Height)
+	}
+	return a, nil
+}
+
+// Differences lists the settings, by their names in config.json, that two configs do
+// not share. The number of epochs, and where the run and its data are, may differ
+// between a run and its continuation, and are passed over.
+func Differences(a, b Config) []string {
+	var names []string
+	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
+	for i := range x.NumField() {
+		name, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("json"), ",")
+		if name == "epochs" || name == "out" || name == "data" {
+			continue
+		}
+		// Compared as they are written: no inner layers may be nil or empty.
+		if p, q := jsonOf(x.Field(i)), jsonOf(y.Field(i)); p != q {
+			names = append(names, fmt.Sprintf("%s (%s, not %s)", name, p, q))
+		}
+	}
+	return names
+}
+
+func jsonOf(v reflect.Value) string {
+	if v.Kind() == reflect.Slice && v.Len() == 0 {
+		return "[]"
+	}
+	text, err := json.Marshal(v.Interface())
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// settings is the config as a model keeps it: without the folders of one machine.
+func (c Config) settings() json.RawMessage {
+	c.Data, c.Out = "", ""
+	if c.Weights != "" {
+		c.Weights = "a file"
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic("train: " + err.Error()) // plain values only
+	}
+	return text
+}

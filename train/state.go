@@ -1,0 +1,171 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"garb/internal/safefile"
+	"garb/nn"
+	"garb/tensor"
+)
+
+// The files of a run's folder.
+const (
+	configFile  = "config.json"
+	historyFile = "history.csv"
+	stateFile   = "state.safetensors"
+	stateKey    = "garb.run"
+)
+
+// position is where a run stands, beside its weights: what is written to the state.
+type position struct {
+	Config  Config  `json:"config"`
+	Data    string  `json:"data_digest"`
+	History []Epoch `json:"history"`
+	Best    Epoch   `json:"best"`
+	// Improved is the last epoch that was better in what is monitored; one that has
+	// only a smaller loss at the same accuracy is Best, but no reason to be patient.
+	Improved int `json:"improved"`
+	// Step is the number of steps done of the epoch under way, whose sums follow.
+	Step    int           `json:"step"`
+	Loss    float64       `json:"loss"` // times pictures
+	Right   int           `json:"right"`
+	Seen    int           `json:"seen"`
+	Elapsed time.Duration `json:"elapsed"`
+}
+
+// epoch is the number of the epoch under way, or to be begun.
+func (p *position) epoch() int { return len(p.History) + 1 }
+
+// done reports whether there is nothing left to do.
+func (p *position) done() bool {
+	return p.epoch() > p.Config.Epochs ||
+		p.Config.Patience > 0 && len(p.History)-p.Improved >= p.Config.Patience
+}
+
+// prefixed puts a prefix before the names of tensors.
+func prefixed(into tensor.Map, prefix string, m tensor.Map) {
+	for name, t := range m {
+		into[prefix+name] = t
+	}
+}
+
+// under are the weights below a prefix.
+type under struct {
+	w      nn.Weights
+	prefix string
+}
+
+func (u under) Tensor(name string) (*tensor.Tensor, error) { return u.w.Tensor(u.prefix + name) }
+
+// saveState writes all that it takes to go on: all or nothing.
+func (r *run) saveState() error {
+	text, err := json.Marshal(r.position)
+	if err != nil {
+		return err
+	}
+	all := tensor.Map{}
+	for _, v := range r.moving() {
+		all["variable/"+v.Name] = tensor.FromSlice(v.Value, v.Shape...)
+	}
+	prefixed(all, "optimizer/", r.optimizer.State(r.variables))
+	if r.average != nil {
+		prefixed(all, "average/", r.average.State(r.variables))
+	}
+	return tensor.WriteFile(filepath.Join(r.Config.Out, stateFile), map[string]string{stateKey: string(text)}, all, tensor.Float32)
+}
+
+// moving are the variables that steps change.
+func (r *run) moving() []*nn.Variable {
+	return append(r.trainer.Variables(), r.trainer.Statistics()...)
+}
+
+// restore takes up the run where its state left it.
+func (r *run) restore(f *tensor.File, p position) error {
+	if p.Data != r.Data {
+		return fmt.Errorf("the pictures in %s are not those that the run was begun with; bring them back, or begin another run", r.Config.Data)
+	}
+	for _, v := range r.moving() {
+		t, err := f.Tensor("variable/" + v.Name)
+		if err != nil || len(t.Data) != len(v.Value) {
+			return fmt.Errorf("%s is of another network: %s is missing or of another size", stateFile, v.Name)
+		}
+		copy(v.Value, t.Data)
+	}
+	if err := r.optimizer.Restore(r.variables, under{f, "optimizer/"}); err != nil {
+		return err
+	}
+	if r.average != nil {
+		if err := r.average.Restore(r.variables, under{f, "average/"}); err != nil {
+			return err
+		}
+	}
+	epochs := r.Config.Epochs
+	config := r.Config
+	r.position = p
+	r.Config = config
+	r.Config.Epochs = epochs
+	r.trainer.SetSteps(uint64(len(p.History)*r.stepsPerEpoch() + p.Step))
+	return nil
+}
+
+// readState reads the state of a run's folder; ok is false if there is none.
+func readState(folder string) (f *tensor.File, p position, ok bool, err error) {
+	f, err = tensor.ReadFile(filepath.Join(folder, stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, p, false, nil
+	}
+	if err != nil {
+		return nil, p, false, err
+	}
+	if err := json.Unmarshal([]byte(f.Metadata[stateKey]), &p); err != nil {
+		return nil, p, false, fmt.Errorf("%s: it is not the state of a run: %w", filepath.Join(folder, stateFile), err)
+	}
+	return f, p, true, nil
+}
+
+// ReadConfig returns the settings of the run in a folder, so that it can be taken up.
+func ReadConfig(folder string) (Config, error) {
+	var c Config
+	text, err := os.ReadFile(filepath.Join(folder, configFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("%s is not the folder of a run: it has no %s", folder, configFile)
+	}
+	if err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(text, &c); err != nil {
+		return c, fmt.Errorf("%s: %w", filepath.Join(folder, configFile), err)
+	}
+	c.Out = folder // it may have been moved
+	return c, nil
+}
+
+func (r *run) writeConfig() error {
+	return safefile.Write(filepath.Join(r.Config.Out, configFile), func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(r.Config)
+	})
+}
+
+// writeHistory writes history.csv, with Keras's names for the columns.
+func (r *run) writeHistory() error {
+	return safefile.Write(filepath.Join(r.Config.Out, historyFile), func(w io.Writer) error {
+		var b strings.Builder
+		b.WriteString("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n")
+		for _, e := range r.History {
+			fmt.Fprintf(&b, "%d,%.6f,%.6f,%.6f,%.6f,%g,%.3f\n", e.Epoch, e.Loss, e.Accuracy,
+				e.ValidationLoss, e.ValidationAccuracy, e.LearningRate, e.Duration.Seconds())
+		}
+		_, err := io.WriteString(w, b.String())
+		return err
+	})
+}
