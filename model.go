@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 
 	"garb/backbone"
@@ -152,16 +153,18 @@ const goldenPicture = 0
 
 // SetGolden computes the golden logits of the model with weights that are to be
 // saved: those of the backbone and of the head.
-func (m *Model) SetGolden(ctx context.Context, w nn.Weights) error {
+func (m *Model) SetGolden(ctx context.Context, w nn.Weights) error { return m.setGolden(ctx, w, w) }
+
+func (m *Model) setGolden(ctx context.Context, base, head nn.Weights) error {
 	a, err := backbone.Lookup(m.Architecture)
 	if err != nil {
 		return err
 	}
-	e, err := NewExtractor(a, w, m.Preprocessing, Options{})
+	e, err := NewExtractor(a, base, m.Preprocessing, Options{})
 	if err != nil {
 		return err
 	}
-	h, err := NewHead(w, a.FeatureCount, len(m.Classes), m.Head)
+	h, err := NewHead(head, a.FeatureCount, len(m.Classes), m.Head)
 	if err != nil {
 		return err
 	}
@@ -170,9 +173,57 @@ func (m *Model) SetGolden(ctx context.Context, w nn.Weights) error {
 	return err
 }
 
+// IsModel reports whether a path is a model's: a run's folder, or a file that says so,
+// sound or not.
+func IsModel(path string) bool {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return true
+	}
+	f, err := tensor.ReadFile(path)
+	return err == nil && f.Metadata[metadataKey] != ""
+}
+
+// Store writes a model to another file with its values stored as dtype: rounded to
+// float16, a model takes half the space, and its golden logits are those of the
+// rounded weights. model is as for Open.
+func Store(model, path string, dtype tensor.DType) (*Model, error) {
+	file, err := modelFile(model)
+	if err != nil {
+		return nil, &ModelError{model, err}
+	}
+	f, err := tensor.ReadFile(file)
+	if err != nil {
+		return nil, &ModelError{model, err}
+	}
+	if _, err := newClassifier(model, f, Options{}); err != nil { // checked as any that answers
+		return nil, &ModelError{model, err}
+	}
+	m, _, err := decodeModel(f)
+	if err != nil {
+		return nil, &ModelError{model, err}
+	}
+	all := tensor.Map{}
+	for _, name := range f.Names() {
+		if all[name], err = f.Tensor(name); err != nil {
+			return nil, &ModelError{model, err}
+		}
+	}
+	all = all.As(dtype)
+	var base nn.Weights = all
+	if m.BackboneDigest != "" {
+		if base, err = findBackbone(m); err != nil {
+			return nil, &ModelError{model, err}
+		}
+	}
+	if err := m.setGolden(context.Background(), base, all); err != nil {
+		return nil, &ModelError{model, err}
+	}
+	return m, m.Save(path, all, dtype)
+}
+
 // Save writes a model file, all or nothing, with values stored as dtype: they must
-// be such as it can hold. tensors are the head's, and the backbone's if
-// m.BackboneDigest is empty. The golden logits must be there: see
+// be such as it can hold, see tensor.Map.As. tensors are the head's, and the
+// backbone's if m.BackboneDigest is empty. The golden logits must be there: see
 // SetGolden.
 func (m *Model) Save(path string, tensors tensor.Map, dtype tensor.DType) error {
 	digest, err := digestOf(tensors.Names(), tensors)

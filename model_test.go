@@ -87,6 +87,46 @@ func TestClassifyErrors(t *testing.T) {
 	}
 }
 
+// TestStore: a model in float16 answers as its rounded weights do, and says so by its
+// golden logits; one on the built-in backbone stays so.
+func TestStore(t *testing.T) {
+	path, _, _ := small(t)
+	for _, dtype := range []tensor.DType{tensor.Float32, tensor.Float16} {
+		to := filepath.Join(t.TempDir(), "stored.safetensors")
+		if _, err := garb.Store(path, to, dtype); err != nil {
+			t.Fatal(err)
+		}
+		before, err := garb.Open(path, garb.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := garb.Open(to, garb.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := before.Classify(t.Context(), read(t, example))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := after.Classify(t.Context(), read(t, example))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range p {
+			difference := math.Abs(float64(p[i].Logit - q[i].Logit))
+			if dtype == tensor.Float32 && difference != 0 || difference > 0.01*(1+math.Abs(float64(p[i].Logit))) {
+				t.Errorf("%s: logit %v, before %v", dtype, q[i].Logit, p[i].Logit)
+			}
+		}
+		if !garb.IsModel(to) || garb.IsModel(example) {
+			t.Error("IsModel")
+		}
+	}
+	if _, err := garb.Store(example, filepath.Join(t.TempDir(), "x"), tensor.Float32); err == nil {
+		t.Error("a picture was stored as a model")
+	}
+}
+
 func TestSoftmax(t *testing.T) {
 	for _, c := range []struct {
 		logits []float32

@@ -301,6 +301,23 @@ func (f *File) Size() int { return len(f.data) }
 // Map is a set of named tensors in memory.
 type Map map[string]*Tensor
 
+// As returns the values as a file of this dtype holds them: m itself for Float32,
+// else rounded copies.
+func (m Map) As(dtype DType) Map {
+	if dtype == Float32 {
+		return m
+	}
+	rounded := Map{}
+	for name, t := range m {
+		r := New(t.Shape...)
+		for i, v := range t.Data {
+			r.Data[i] = kernel.HalfToFloat(kernel.FloatToHalf(v))
+		}
+		rounded[name] = r
+	}
+	return rounded
+}
+
 // Names returns the names of all tensors, sorted.
 func (m Map) Names() []string { return sortedKeys(m) }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"garb"
 	"garb/tensor"
 	"garb/weights"
 )
@@ -23,12 +24,14 @@ func newConvertCommand() *cobra.Command {
 		Short: "Turn a Keras file into weights for garb",
 		Long: `Turn a file of Keras into weights for garb, without Python: a .keras archive, a
 .weights.h5 file, or an .h5 file of any version of Keras. FILE may also be a
-safetensors file of garb's, to store it otherwise.
+safetensors file of garb's, weights or model, or a run's folder, to store it
+otherwise: float16 takes half the space.
 
 The networks that garb has are Keras's Xception, also inside another model, and
 the small network Conv2D(32), MaxPooling2D, Flatten, Dense(64), Dense(1).`,
 		Example: `  garb convert model.keras xception.safetensors
-  garb convert --dtype float16 model.h5 xception.safetensors`,
+  garb convert --dtype float16 model.h5 xception.safetensors
+  garb convert --dtype float16 runs/mine small.safetensors`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return fmt.Errorf("convert needs a file to read and one to write, not %d arguments", len(args))
@@ -53,6 +56,9 @@ func convert(out io.Writer, from, to string, dtype tensor.DType, force bool) err
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if garb.IsModel(from) {
+		return storeModel(out, from, to, dtype)
+	}
 	n, err := weights.Read(from)
 	if err != nil {
 		return err
@@ -73,6 +79,22 @@ func convert(out io.Writer, from, to string, dtype tensor.DType, force bool) err
 	if len(n.LeftOut) > 0 {
 		fmt.Fprintf(out, "left out    %s\n", strings.Join(n.LeftOut, ", "))
 	}
+	fmt.Fprintf(out, "wrote       %s: %s, %.1f MB\n", to, (*dtypeFlag)(&dtype), float64(f.Size())/1e6)
+	fmt.Fprintf(out, "digest      %s\n", f.Digest())
+	return nil
+}
+
+// storeModel writes a model of garb's with its values stored as dtype.
+func storeModel(out io.Writer, from, to string, dtype tensor.DType) error {
+	m, err := garb.Store(from, to, dtype)
+	if err != nil {
+		return err
+	}
+	f, err := tensor.ReadFile(to)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "read        %s: a model of %s, %d classes\n", from, m.Architecture, len(m.Classes))
 	fmt.Fprintf(out, "wrote       %s: %s, %.1f MB\n", to, (*dtypeFlag)(&dtype), float64(f.Size())/1e6)
 	fmt.Fprintf(out, "digest      %s\n", f.Digest())
 	return nil
