@@ -30,6 +30,9 @@ type position struct {
 	Data    string  `json:"data_digest"`
 	History []Epoch `json:"history"`
 	Best    Epoch   `json:"best"`
+	// BestRight has a 1 for each validation picture that Best was right about, else a
+	// 0: runs are compared picture by picture.
+	BestRight string `json:"best_right"`
 	// Improved is the last epoch that was better in what is monitored; one that has
 	// only a smaller loss at the same accuracy is Best, but no reason to be patient.
 	Improved int `json:"improved"`

@@ -166,8 +166,20 @@ type run struct {
 	schedule  nn.Schedule
 }
 
-// newRun reads the data set, opens the backbone and prepares the network.
+// newRun prepares a run and its folder.
 func newRun(ctx context.Context, c Config, p Progress) (*run, error) {
+	r, err := prepare(ctx, c, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(c.Out, "checkpoints"), 0o755); err != nil {
+		return nil, err
+	}
+	return r, r.writeConfig()
+}
+
+// prepare reads the data set, opens the backbone and prepares the network.
+func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("training: %w", err)
 	}
@@ -188,16 +200,10 @@ func newRun(ctx context.Context, c Config, p Progress) (*run, error) {
 	if err := r.openWeights(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(c.Out, "checkpoints"), 0o755); err != nil {
-		return nil, err
-	}
 	if err := r.openData(ctx, splits, p); err != nil {
 		return nil, err
 	}
-	if err := r.build(); err != nil {
-		return nil, err
-	}
-	return r, r.writeConfig()
+	return r, r.build()
 }
 
 // outputs is the number of values that the network gives in training.
@@ -448,7 +454,7 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 		}
 		e.Best = r.better(e)
 		if e.Best {
-			r.Best = e
+			r.Best, r.BestRight = e, rightOnes(logits, len(r.classes), r.validation.set)
 			if err := r.checkpoint(ctx, e, logits); err != nil {
 				return nil, r.stopped(ctx, err)
 			}
@@ -463,6 +469,18 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 		}
 	}
 	return r.finish(ctx)
+}
+
+// rightOnes tells for each picture of a set, by 1 or 0, whether its logits are right.
+func rightOnes(logits []float32, classes int, set *dataset.Set) string {
+	ones := make([]byte, len(set.Samples))
+	for i, s := range set.Samples {
+		ones[i] = '0'
+		if largest(logits[i*classes:][:classes]) == s.Label {
+			ones[i] = '1'
+		}
+	}
+	return string(ones)
 }
 
 // better reports whether an epoch is better than the best so far, by what is
@@ -501,44 +519,69 @@ func (r *run) rate(step int) float64 {
 	return r.schedule((r.epoch()-1)*perEpoch+step, r.Config.Epochs*perEpoch)
 }
 
+// batch is the memory of a step.
+type batch struct{ inputs, targets, logits []float32 }
+
+func (r *run) newBatch() *batch {
+	n, outputs := r.Config.Batch, r.outputs()
+	return &batch{make([]float32, n*r.train.length()), make([]float32, n*outputs), make([]float32, n*outputs)}
+}
+
+// samples are the training pictures of a step.
+func (r *run) samples(order []int, step int) []int {
+	left := order[step*r.Config.Batch:]
+	return left[:min(r.Config.Batch, len(left))]
+}
+
+// step shows the network some pictures and changes its weights. It returns their mean
+// loss, which is NaN if the weights are no numbers any more, and how many were right.
+func (r *run) step(ctx context.Context, b *batch, samples []int, rate float64) (loss float64, right int, err error) {
+	n, outputs := len(samples), r.outputs()
+	in, to, out := b.inputs[:n*r.train.length()], b.targets[:n*outputs], b.logits[:n*outputs]
+	for i, sample := range samples {
+		r.target(to[i*outputs:][:outputs], r.train.set.Samples[sample].Label)
+	}
+	if err := r.train.load(ctx, r.epoch(), r.Step, samples, in, to); err != nil {
+		return 0, 0, err
+	}
+	loss, err = r.trainer.Step(ctx, in, to, out)
+	var weights *nn.WeightError
+	if errors.As(err, &weights) {
+		return math.NaN(), 0, nil
+	}
+	if err != nil || math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return loss, 0, err
+	}
+	if r.Config.ClipNorm > 0 {
+		nn.ClipGlobalNorm(r.variables, r.Config.ClipNorm)
+	}
+	r.optimizer.Update(r.variables, rate)
+	if r.average != nil {
+		r.average.Update(r.variables)
+	}
+	for i := range samples {
+		if answersRight(out[i*outputs:][:outputs], to[i*outputs:][:outputs]) {
+			right++
+		}
+	}
+	return loss, right, nil
+}
+
 // epochOf does the steps that are left of the epoch under way.
 func (r *run) epochOf(ctx context.Context, p Progress, s *speed) error {
-	batch, outputs := r.Config.Batch, r.outputs()
-	order := r.order(r.epoch())
-	inputs := make([]float32, batch*r.train.length())
-	targets, logits := make([]float32, batch*outputs), make([]float32, batch*outputs)
+	order, b := r.order(r.epoch()), r.newBatch()
 	for r.Step < r.stepsPerEpoch() {
 		began := time.Now()
-		samples := order[r.Step*batch:]
-		samples = samples[:min(batch, len(samples))]
-		in, to, out := inputs[:len(samples)*r.train.length()], targets[:len(samples)*outputs], logits[:len(samples)*outputs]
-		for i, sample := range samples {
-			r.target(to[i*outputs:][:outputs], r.train.set.Samples[sample].Label)
-		}
-		if err := r.train.load(ctx, r.epoch(), r.Step, samples, in, to); err != nil {
+		samples, rate := r.samples(order, r.Step), r.rate(r.Step)
+		loss, right, err := r.step(ctx, b, samples, rate)
+		if err != nil {
 			return r.stopped(ctx, err)
 		}
-		loss, err := r.trainer.Step(ctx, in, to, out)
-		if err != nil && ctx.Err() != nil {
-			return r.stopped(ctx, err)
-		}
-		rate := r.rate(r.Step)
-		if err != nil || math.IsNaN(loss) || math.IsInf(loss, 0) {
+		if math.IsNaN(loss) || math.IsInf(loss, 0) {
 			return &DivergedError{r.epoch(), r.Step + 1, rate, r.best()}
 		}
-		if r.Config.ClipNorm > 0 {
-			nn.ClipGlobalNorm(r.variables, r.Config.ClipNorm)
-		}
-		r.optimizer.Update(r.variables, rate)
-		if r.average != nil {
-			r.average.Update(r.variables)
-		}
-		for i := range samples {
-			if answersRight(out[i*outputs:][:outputs], to[i*outputs:][:outputs]) {
-				r.Right++
-			}
-		}
 		r.Loss += loss * float64(len(samples))
+		r.Right += right
 		r.Seen += len(samples)
 		r.Step++
 		r.Elapsed += time.Since(began)

@@ -221,12 +221,18 @@ func (d *trainDisplay) endPictures() {
 	}
 }
 
-// end says what the run in a folder came to.
-func (d *trainDisplay) end(folder string, result *train.Result, err error) error {
+// stop ends what is being shown.
+func (d *trainDisplay) stop() {
 	d.endPictures()
 	if d.epochBar != nil {
 		d.epochBar.finish()
+		d.epochBar = nil
 	}
+}
+
+// end says what the run in a folder came to.
+func (d *trainDisplay) end(folder string, result *train.Result, err error) error {
+	d.stop()
 	if err != nil {
 		if state := filepath.Join(folder, "state.safetensors"); errors.Is(err, errInterrupted) && exists(state) {
 			fmt.Fprintf(d.errOut, "garb: the run is saved; go on with  garb train --resume %s\n", folder)

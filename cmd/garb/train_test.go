@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test's own program be garb, for tests that end its process.
+func TestMain(m *testing.M) {
+	if os.Getenv("GARB_TEST_IS_GARB") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// garbProcess is garb as another process.
+func garbProcess(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), program, args...)
+	c.Env = append(os.Environ(), "GARB_TEST_IS_GARB=1")
+	return c
+}
+
+// drawn draws a data set of two classes, light and dark, in all splits.
+func drawn(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	random := rand.New(rand.NewPCG(5, 5))
+	for split, count := range map[string]int{"train": 8, "validation": 4, "test": 3} {
+		for class, level := range map[string]int{"dark": 60, "light": 140} {
+			folder := filepath.Join(root, split, class)
+			if err := os.MkdirAll(folder, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			for i := range count {
+				m := image.NewGray(image.Rect(0, 0, 36, 36))
+				for p := range m.Pix {
+					m.Pix[p] = uint8(level + random.IntN(60))
+				}
+				m.SetGray(0, 0, color.Gray{uint8(i)})
+				var b bytes.Buffer
+				if err := png.Encode(&b, m); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%d.png", i)), b.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	return root
+}
+
+// quick are the flags of a run of about a second.
+func quick(data, out string) []string {
+	return []string{"train", "--data", data, "--out", out, "--size", "32", "--fine-tune", "3", "--epochs", "6", "--batch", "4",
+		"--horizontal-flip", "--zoom", "0.1", "--average", "0.9", "--optimizer", "adamw", "--schedule", "cosine", "--seed", "7"}
+}
+
+func readAll(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestKilled kills garb train at random moments, again and again, and takes the run up
+// each time: it comes to the model of the run that was left alone, to the bit.
+func TestKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: it runs garb a dozen times")
+	}
+	data := drawn(t)
+	whole := filepath.Join(t.TempDir(), "run")
+	began := time.Now()
+	if out, err := garbProcess(t, quick(data, whole)...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	took := time.Since(began)
+	want, err := filepath.Glob(filepath.Join(whole, "checkpoints", "*"))
+	if err != nil || len(want) == 0 {
+		t.Fatal(want, err)
+	}
+	random := rand.New(rand.NewPCG(uint64(began.UnixNano()), 0))
+	kills := 0
+	for range 4 {
+		out := filepath.Join(t.TempDir(), "run")
+		for attempt := 0; ; attempt++ {
+			args := quick(data, out)
+			if _, err := os.Stat(filepath.Join(out, "config.json")); err == nil {
+				args = []string{"train", "--resume", out}
+			}
+			c := garbProcess(t, args...)
+			var said bytes.Buffer
+			c.Stdout, c.Stderr = &said, &said
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if attempt < 6 { // then it is left alone
+				time.Sleep(time.Duration(random.Int64N(int64(took))))
+				c.Process.Kill()
+			}
+			err := c.Wait()
+			if err == nil {
+				break
+			}
+			kills++
+			if attempt >= 6 && strings.Contains(said.String(), "has done its 6 epochs") { // killed at the very end
+				break
+			}
+			if attempt >= 6 {
+				t.Fatalf("after %d kills: %v: %s", attempt, err, said.String())
+			}
+		}
+		for _, path := range want {
+			if got := readAll(t, filepath.Join(out, "checkpoints", filepath.Base(path))); !bytes.Equal(got, readAll(t, path)) {
+				t.Errorf("%s is another model after kills", filepath.Base(path))
+			}
+		}
+	}
+	t.Logf("%d kills", kills)
+	if kills == 0 {
+		t.Error("nothing was killed")
+	}
+}
+
+// TestTrainInterrupted: Ctrl-C saves, says how to go on, and exits 130.
+func TestTrainInterrupted(t *testing.T) {
+	data, out := drawn(t), filepath.Join(t.TempDir(), "run")
+	c := garbProcess(t, append(quick(data, out), "--epochs", "100000")...)
+	var said bytes.Buffer
+	c.Stdout, c.Stderr = &said, &said
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 400 { // until it is in its epochs
+		if exists(filepath.Join(out, "state.safetensors")) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	c.Wait()
+	if code := c.ProcessState.ExitCode(); code != exitStopped || !strings.Contains(said.String(), "garb train --resume "+out) {
+		t.Errorf("exit code %d: %s", code, said.String())
+	}
+}
+
+func TestTrainCommand(t *testing.T) {
+	data := drawn(t)
+	t.Setenv("GARB_HOME", t.TempDir())
+	out := filepath.Join(t.TempDir(), "run")
+	text, _, err := execute(t, newTrainCommand(), quick(data, out)[1:]...)
+	if err != nil || !strings.Contains(text, "best so far") || !strings.Contains(text, "test      accuracy") {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"finished":         {[]string{"--resume", out}, "raise --epochs"},
+		"other settings":   {[]string{"--resume", out, "--epochs", "8", "--learning-rate", "0.5", "--dropout", "0.2"}, "learning_rate (0.5, not 0.001)"},
+		"other network":    {[]string{"--resume", out, "--epochs", "8", "--inner", "5"}, "inner ([5], not [])"},
+		"other place":      {[]string{"--resume", out, "--out", "x"}, "leave --out away"},
+		"no run":           {[]string{"--resume", data}, "not the folder of a run"},
+		"taken folder":     {quick(data, out)[1:], "holds another run"},
+		"no data":          {[]string{"--out", "x"}, "needs --data"},
+		"no such data":     {[]string{"--data", filepath.Join(data, "nix"), "--out", "x"}, "nix"},
+		"argument":         {[]string{data}, "takes its folder by --data"},
+		"unknown word":     {[]string{"--data", data, "--optimizer", "adagrad"}, "there are adam, adamw, sgd"},
+		"out of range":     {[]string{"--data", data, "--dropout", "1"}, "from 0 to below 1"},
+		"a small picture":  {[]string{"--data", data, "--size", "8"}, "at least 32"},
+		"views of nothing": {[]string{"--data", data, "--cached-views", "2"}, "cached views"},
+	} {
+		if _, _, err := execute(t, newTrainCommand(), c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	if text, _, err = execute(t, newTrainCommand(), "--resume", out, "--epochs", "7", "--seed", "7"); err != nil || strings.Count(text, "\n    7 ") != 1 {
+		t.Errorf("one more epoch: %v: %s", err, text)
+	}
+}
+
+// TestSweepCommand: a grid of two by two, stopped and gone on with.
+func TestSweepCommand(t *testing.T) {
+	data := drawn(t)
+	t.Setenv("GARB_HOME", t.TempDir())
+	out := filepath.Join(t.TempDir(), "sweep")
+	args := []string{"--data", data, "--out", out, "--size", "32", "--epochs", "2", "--batch", "4", "--learning-rate", "1e-4,0.01", "--inner", "0,5", "--seeds", "2"}
+	text, progress, err := execute(t, newSweepCommand(), args...)
+	if err != nil || strings.Count(text, "learning-rate=0.01") != 2 || strings.Count(text, "inner=5") != 2 || !strings.Contains(text, "the best") {
+		t.Fatalf("%v: %s", err, text)
+	}
+	if strings.Count(progress, "run ") != 8 {
+		t.Errorf("progress: %s", progress)
+	}
+	state := filepath.Join(out, "learning-rate=0.01_inner=5", "seed1", "state.safetensors")
+	before := readAll(t, state)
+	again, _, err := execute(t, newSweepCommand(), args...)
+	if err != nil || again != text {
+		t.Errorf("done again: %v: %s", err, again)
+	}
+	if !bytes.Equal(readAll(t, state), before) {
+		t.Error("a run that was done was done again")
+	}
+	for name, bad := range map[string][]string{
+		"nothing to sweep": {"--data", data},
+		"no number":        {"--data", data, "--dropout", "0,x"},
+		"no such backbone": {"--data", data, "--backbone", "efficientnet-lite0,resnet"},
+		"out of range":     {"--data", data, "--dropout", "0,1.5"},
+		"other settings":   append(args, "--optimizer", "sgd"),
+	} {
+		if _, _, err := execute(t, newSweepCommand(), bad...); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestLRFindCommand(t *testing.T) {
+	data := drawn(t)
+	t.Setenv("GARB_HOME", t.TempDir())
+	plot := filepath.Join(t.TempDir(), "rates.svg")
+	text, _, err := execute(t, newLRFindCommand(), "--data", data, "--size", "32", "--batch", "4", "--steps", "40", "--plot", plot)
+	if err != nil || !strings.Contains(text, "proposed  --learning-rate ") {
+		t.Fatalf("%v: %s", err, text)
+	}
+	if !bytes.Contains(readAll(t, plot), []byte("</svg>")) {
+		t.Error("no plot")
+	}
+}

@@ -1,0 +1,241 @@
+package report
+
+import (
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+	"strings"
+)
+
+// Series is a curve of a Chart.
+type Series struct {
+	Name   string
+	X, Y   []float64 // of one length; points that are no numbers are left out
+	Dashed bool
+	// Low and High, if not nil, are a band around the curve: of Y's length.
+	Low, High []float64
+}
+
+// Chart is a plot of curves. Its colours are those of the page it stands on.
+type Chart struct {
+	Title, XLabel, YLabel string
+	Series                []Series
+	LogX                  bool // the axis of x is logarithmic: only positive values are drawn
+	// YMin and YMax bound the axis of y; both 0: what the curves need.
+	YMin, YMax float64
+	Points     bool    // a mark at each point
+	MarkX      float64 // a line across at this x, if not 0
+}
+
+// The drawing, in its own units.
+const (
+	chartWidth, chartHeight   = 520, 300
+	plotLeft, plotTop         = 56, 30
+	plotRight, plotBottom     = 510, 256
+	chartColours              = 8
+	chartTicks                = 5
+	legendLine, legendIndents = 15, 22
+)
+
+// SVG draws the chart as an element to stand in a page of Page's.
+func (c Chart) SVG() template.HTML {
+	var b strings.Builder
+	c.draw(&b, "")
+	return template.HTML(b.String())
+}
+
+// WriteSVG writes the chart as a file of its own, in light colours.
+func (c Chart) WriteSVG(w io.Writer) error {
+	var b strings.Builder
+	c.draw(&b, `<style>svg{--line:#dde1e6;--faint:#6a7077;--c0:#2563a8;--c1:#c2571a;--c2:#2b8a4b;--c3:#8a3fa0;--c4:#b3861a;--c5:#178a94;--c6:#b8324c;--c7:#5c6470;background:#fff}`+
+		`text{fill:#6a7077;font:12px sans-serif}.title{fill:#1c1e21;font-weight:600}</style>`)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (c Chart) draw(b *strings.Builder, style string) {
+	x, y := c.axes()
+	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s">%s`,
+		chartWidth, chartHeight, template.HTMLEscapeString(c.Title), style)
+	text := func(x, y float64, anchor, class, s string) {
+		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="%s" class="%s">%s</text>`, x, y, anchor, class, template.HTMLEscapeString(s))
+	}
+	line := func(x1, y1, x2, y2 float64, attributes string) {
+		fmt.Fprintf(b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" %s/>`, x1, y1, x2, y2, attributes)
+	}
+	text(plotLeft, 16, "start", "title", c.Title)
+	for _, v := range y.ticks() {
+		at := y.place(v)
+		line(plotLeft, at, plotRight, at, `stroke="var(--line)"`)
+		text(plotLeft-6, at+4, "end", "", y.format(v))
+	}
+	for _, v := range x.ticks() {
+		at := x.place(v)
+		line(at, plotBottom, at, plotBottom+4, `stroke="var(--faint)"`)
+		text(at, plotBottom+18, "middle", "", x.format(v))
+	}
+	line(plotLeft, plotBottom, plotRight, plotBottom, `stroke="var(--faint)"`)
+	text((plotLeft+plotRight)/2, chartHeight-6, "middle", "", c.XLabel)
+	fmt.Fprintf(b, `<text x="13" y="%d" text-anchor="middle" transform="rotate(-90 13 %[1]d)">%s</text>`,
+		(plotTop+plotBottom)/2, template.HTMLEscapeString(c.YLabel))
+	if c.MarkX != 0 {
+		line(x.place(c.MarkX), plotTop, x.place(c.MarkX), plotBottom, `stroke="var(--c1)" stroke-dasharray="4 3"`)
+	}
+	for i, s := range c.Series {
+		c.curve(b, i, s, x, y)
+	}
+	c.legend(b)
+	b.WriteString("</svg>")
+}
+
+func (c Chart) curve(b *strings.Builder, i int, s Series, x, y axis) {
+	colour := fmt.Sprintf("var(--c%d)", i%chartColours)
+	if s.Low != nil {
+		var band strings.Builder
+		for j := range s.X {
+			fmt.Fprintf(&band, "%.1f,%.1f ", x.place(s.X[j]), y.place(s.High[j]))
+		}
+		for j := len(s.X) - 1; j >= 0; j-- {
+			fmt.Fprintf(&band, "%.1f,%.1f ", x.place(s.X[j]), y.place(s.Low[j]))
+		}
+		fmt.Fprintf(b, `<polygon points="%s" fill="%s" opacity=".15"/>`, band.String(), colour)
+	}
+	dash := ""
+	if s.Dashed {
+		dash = ` stroke-dasharray="5 4"`
+	}
+	var path strings.Builder
+	command := "M"
+	for j := range s.X {
+		if !x.holds(s.X[j]) || !y.holds(s.Y[j]) {
+			command = "M"
+			continue
+		}
+		px, py := x.place(s.X[j]), y.place(s.Y[j])
+		fmt.Fprintf(&path, "%s%.1f %.1f", command, px, py)
+		command = "L"
+		if c.Points {
+			fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`, px, py, colour)
+		}
+	}
+	fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.8" stroke-linejoin="round"%s/>`, path.String(), colour, dash)
+}
+
+// legend names the curves, in the corner where they leave most room at the edge.
+func (c Chart) legend(b *strings.Builder) {
+	if len(c.Series) < 2 {
+		return
+	}
+	for i, s := range c.Series {
+		at := plotTop + 6 + legendLine*i
+		if at > plotBottom-legendLine {
+			break
+		}
+		dash := ""
+		if s.Dashed {
+			dash = ` stroke-dasharray="5 4"`
+		}
+		fmt.Fprintf(b, `<line x1="%d" y1="%d" x2="%d" y2="%[2]d" stroke="var(--c%[4]d)" stroke-width="2"%[5]s/>`, plotRight-legendIndents, at, plotRight, i%chartColours, dash)
+		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end">%s</text>`, plotRight-legendIndents-5, at+4, template.HTMLEscapeString(s.Name))
+	}
+}
+
+// axis maps values to places in the drawing.
+type axis struct {
+	low, high   float64 // values, or their logarithms
+	first, last float64 // places
+	log         bool
+}
+
+func (a axis) holds(v float64) bool {
+	const largest = 1e100 // differences of such are still numbers
+	return math.Abs(v) <= largest && (!a.log || v > 1/largest)
+}
+
+func (a axis) place(v float64) float64 {
+	if a.log {
+		v = math.Log10(v)
+	}
+	share := (v - a.low) / (a.high - a.low)
+	return a.first + min(max(share, 0), 1)*(a.last-a.first)
+}
+
+// ticks are round values on the axis: powers of ten on a logarithmic one.
+func (a axis) ticks() []float64 {
+	var all []float64
+	if a.log {
+		step := max(1, math.Ceil((a.high-a.low)/8))
+		for e := math.Ceil(a.low - 1e-9); e <= a.high+1e-9; e += step {
+			all = append(all, math.Pow(10, e))
+		}
+		return all
+	}
+	step := roundStep((a.high - a.low) / chartTicks)
+	for i := math.Ceil(a.low/step - 1e-9); i*step <= a.high+step*1e-9 && len(all) <= 2*chartTicks; i++ {
+		all = append(all, i*step)
+	}
+	return all
+}
+
+// roundStep returns the 1, 2 or 5 times a power of ten nearest above v.
+func roundStep(v float64) float64 {
+	power := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, m := range []float64{1, 2, 5} {
+		if v <= m*power*1.0001 {
+			return m * power
+		}
+	}
+	return 10 * power
+}
+
+func (a axis) format(v float64) string {
+	if a.log {
+		return fmt.Sprintf("%.0e", v)
+	}
+	if math.Abs(v) < 1e-12 {
+		return "0"
+	}
+	return fmt.Sprintf("%.6g", v)
+}
+
+// axes returns axes that hold all curves.
+func (c Chart) axes() (x, y axis) {
+	x = axis{low: math.Inf(1), high: math.Inf(-1), first: plotLeft, last: plotRight, log: c.LogX}
+	y = axis{low: math.Inf(1), high: math.Inf(-1), first: plotBottom, last: plotTop}
+	grow := func(a *axis, v float64) {
+		if a.holds(v) {
+			if a.log {
+				v = math.Log10(v)
+			}
+			a.low, a.high = min(a.low, v), max(a.high, v)
+		}
+	}
+	for _, s := range c.Series {
+		for i := range s.X {
+			grow(&x, s.X[i])
+			grow(&y, s.Y[i])
+			if s.Low != nil {
+				grow(&y, s.Low[i])
+				grow(&y, s.High[i])
+			}
+		}
+	}
+	if c.YMin != 0 || c.YMax != 0 {
+		y.low, y.high = c.YMin, c.YMax
+	}
+	for _, a := range []*axis{&x, &y} {
+		if !(a.low <= a.high) { // nothing is drawn
+			a.low, a.high = 0, 1
+		}
+		// A curve of one value, or nearly, stands in the middle.
+		if size := max(math.Abs(a.low), math.Abs(a.high)); a.high-a.low <= 1e-9*size || a.low == a.high {
+			room := max(size/2, 0.5)
+			if a.log {
+				room = 0.5
+			}
+			a.low, a.high = a.low-room, a.high+room
+		}
+	}
+	return x, y
+}
