@@ -95,7 +95,7 @@ func (b *bench) turns(ctx context.Context, s subject) (result, error) {
 		return r, err
 	}
 	defer garb.stop()
-	peer, err := startWorker(ctx, cores, b.python, filepath.Join(b.folder, "peers", "worker.py"))
+	peer, err := startWorker(ctx, cores, b.pythonOf(s.Peer), filepath.Join(b.folder, "peers", "worker.py"))
 	if err != nil {
 		return r, err
 	}
@@ -151,6 +151,15 @@ func (b *bench) turns(ctx context.Context, s subject) (result, error) {
 	r.Peer.summarize(times[1])
 	r.Ratio = median(ratios)
 	return r, nil
+}
+
+// pythonOf is the Python that has a peer: PyTorch's may be another, as Debian's
+// package belongs to the system's.
+func (b *bench) pythonOf(peer string) string {
+	if python := os.Getenv("GARB_TORCH_PYTHON"); python != "" && peer == "pytorch" {
+		return python
+	}
+	return b.python
 }
 
 // helper runs one request in a worker of its own, so that its memory never

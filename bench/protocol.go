@@ -17,10 +17,14 @@ type request struct {
 	File         string   `json:"file,omitempty"`
 }
 
-// subject is what two workers do the same way: run a network on a batch, or make
-// a network's input of an encoded picture.
+// subject is what two workers do the same way: run a network on a batch, train it by a
+// step, or make a network's input of an encoded picture.
 type subject struct {
-	Peer string `json:"peer"` // whom garb is compared with: onnxruntime, keras, pillow
+	Peer string `json:"peer"` // whom garb is compared with: onnxruntime, keras, pytorch, pillow
+
+	// Train is a training step of all layers, as peers/training.py says; its output is
+	// the loss before it.
+	Train bool `json:"train,omitempty"`
 
 	// Of a network. Threads is the number of cores that it may use.
 	Architecture string `json:"architecture,omitempty"`

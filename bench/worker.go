@@ -55,6 +55,8 @@ func obey(r request, loaded *answerer) (reply, error) {
 		var err error
 		if r.Subject.Picture != "" {
 			*loaded, err = loadPicture(*r.Subject)
+		} else if r.Subject.Train {
+			*loaded, err = loadTraining(*r.Subject)
 		} else {
 			*loaded, err = loadNetwork(*r.Subject)
 		}
@@ -116,6 +118,47 @@ func loadNetwork(s subject) (answerer, error) {
 	return answerer{
 		run:    func() error { return plan.Run(context.Background(), input, output) },
 		output: func() []float32 { return output },
+	}, nil
+}
+
+// loadTraining prepares training steps with the settings of peers/training.py.
+func loadTraining(s subject) (answerer, error) {
+	const learningRate, weightDecay = 1e-4, 0.01
+	a, err := backbone.Lookup(s.Architecture)
+	if err != nil {
+		return answerer{}, err
+	}
+	graph := a.WithHead(s.Side, s.Side, func(b *nn.Builder, x nn.Value) nn.Value { // no dropout, which is each side's own
+		return b.Dense(backbone.ClassifierName, x, backbone.ImageNetClasses, nn.WithBias())
+	})
+	file, err := tensor.ReadFile(s.Weights)
+	if err != nil {
+		return answerer{}, err
+	}
+	trainer, err := nn.NewTrainer(graph, file, nn.TrainerOptions{Threads: s.Threads, Loss: nn.SoftmaxCrossEntropy{}})
+	if err != nil {
+		return answerer{}, err
+	}
+	input, err := readFloats(s.Input)
+	if err != nil {
+		return answerer{}, err
+	}
+	classes := tensor.Len(graph.OutputShape())
+	targets, logits := make([]float32, s.Batch*classes), make([]float32, s.Batch*classes)
+	for i := range s.Batch {
+		targets[i*classes+37*i%classes] = 1
+	}
+	optimizer := &nn.Adam{WeightDecay: weightDecay}
+	variables := trainer.Variables()
+	loss := make([]float32, 1)
+	return answerer{
+		run: func() error {
+			l, err := trainer.Step(context.Background(), input, targets, logits)
+			loss[0] = float32(l)
+			optimizer.Update(variables, learningRate)
+			return err
+		},
+		output: func() []float32 { return loss },
 	}, nil
 }
 

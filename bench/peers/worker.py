@@ -120,6 +120,16 @@ def pillow_subject(subject):
     return f"Pillow {PIL.__version__}", answer
 
 
+def training_subject(subject):
+    try:
+        import training
+
+        return getattr(training, subject["peer"])(subject, read_weights(subject["weights"]), read_input(subject))
+    except ImportError as e:
+        install = {"keras": "pip install keras tensorflow-cpu", "pytorch": "apt-get install python3-torch, or pip install torch"}
+        raise Absent(f"{e}: {install[subject['peer']]}") from e
+
+
 PEERS = {"onnxruntime": onnxruntime_subject, "keras": keras_subject, "pillow": pillow_subject}
 
 
@@ -129,7 +139,9 @@ def main():
         request = json.loads(line)
         try:
             if request["op"] == "prepare":
-                name, answer = PEERS[request["subject"]["peer"]](request["subject"])
+                subject = request["subject"]
+                load = training_subject if subject.get("train") else PEERS[subject["peer"]]
+                name, answer = load(subject)
                 reply = {"name": name}
             elif request["op"] == "output":
                 output = answer()

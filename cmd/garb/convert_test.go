@@ -108,7 +108,7 @@ func TestConvertWrongly(t *testing.T) {
 		{[]string{"a.keras", "b.keras"}, "must end in .safetensors"},
 		{[]string{"a.keras", to, "--dtype", "int8"}, "float32 or float16"},
 		{[]string{filepath.Join(folder, "none.keras"), to}, "no such file"},
-		{[]string{folder, to}, "is a folder"},
+		{[]string{folder, to}, "no checkpoints"},
 		{[]string{write("empty.keras", ""), to}, "empty.keras"},
 		{[]string{write("text.h5", "hello"), to}, "text.h5"},
 		{[]string{write("cut.keras", "PK\x03\x04"), to}, "cut.keras: the .keras archive is damaged"},
