@@ -34,6 +34,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"tensor", "internal/safefile internal/kernel", ""},
 	{"picture", "internal/kernel internal/jpeg internal/heif", "golang.org/x/image"},
 	{"nn", "internal/kernel tensor", ""},
+	{"internal/near", "tensor nn", ""},
 	{"backbone", "picture nn", ""},
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
 	{"weights", "internal/safefile tensor backbone keras", ""},
