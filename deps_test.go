@@ -42,7 +42,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"report", "picture", ""},
 	{"dataset", "picture", ""},
 	{"augment", "picture dataset", ""},
-	{"evaluate", "picture . dataset", ""},
+	{"evaluate", "picture . report dataset", ""},
 	{"train", "internal/safefile tensor picture nn backbone weights . report dataset augment evaluate", ""},
 	{"cmd/garb", "internal/safefile internal/kernel tensor picture backbone weights . dataset augment evaluate train",
 		"github.com/spf13/cobra github.com/spf13/pflag github.com/vbauerster/mpb/v8 golang.org/x/term"},

@@ -3,9 +3,11 @@ package evaluate
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"garb"
 	"garb/dataset"
@@ -22,15 +24,51 @@ type Classifier interface {
 
 // Report is how a classifier did.
 type Report struct {
+	Folder   string     `json:"folder"`   // of the pictures
 	Accuracy float64    `json:"accuracy"` // share of pictures whose first class is right
 	Count    int        `json:"count"`    // pictures that were answered
 	Interval [2]float64 `json:"interval"` // of the accuracy: Wilson, 95 %
-	LogLoss  float64    `json:"log_loss"` // mean of −ln(probability of the right class)
-	Classes  []string   `json:"classes"`
-	PerClass []Class    `json:"per_class"`
+	// TopK[k] is the share of pictures whose class is among the first k, for some k
+	// that there are classes for.
+	TopK    map[int]float64 `json:"top_k"`
+	LogLoss float64         `json:"log_loss"` // mean of −ln(probability of the right class)
+	MacroF1 float64         `json:"macro_f1"` // mean of the classes' F1, over those with pictures
+	// ECE is the expected calibration error: see Calibration.
+	ECE      float64  `json:"ece"`
+	Bins     []Bin    `json:"calibration"`
+	Classes  []string `json:"classes"`
+	PerClass []Class  `json:"per_class"`
 	// Confusion[i][j] counts the pictures of class i that were taken for class j.
 	Confusion [][]int   `json:"confusion"`
 	Skipped   []Skipped `json:"skipped"`
+	// Answers are those of the pictures that were answered, in the set's order.
+	Answers []Answer `json:"-"`
+	// DataDigest is of all pictures that were answered and their classes.
+	DataDigest string        `json:"data_digest"`
+	Duration   time.Duration `json:"duration"` // of all pictures, decoding included
+}
+
+// Answer is what the classifier said of one picture.
+type Answer struct {
+	Sample      dataset.Sample
+	Class       string // that it is of
+	Predictions []garb.Prediction
+
+	digest string // of the picture
+	err    error
+}
+
+// Right reports whether the first prediction is right.
+func (a Answer) Right() bool { return a.Predictions[0].Class == a.Class }
+
+// probability is that of the right class.
+func (a Answer) probability() float64 {
+	for _, p := range a.Predictions {
+		if p.Class == a.Class {
+			return p.Probability
+		}
+	}
+	return 0
 }
 
 // Class is how a classifier did on one class.
@@ -64,13 +102,6 @@ func Wilson(right, count int) [2]float64 {
 	return [2]float64{max(0, (centre-spread)/scale), min(1, (centre+spread)/scale)}
 }
 
-// answer is what came of one sample.
-type answer struct {
-	class       string
-	probability float64 // of the right class
-	err         error
-}
-
 // Run classifies a set's pictures, on all cores, and reports. Pictures that cannot
 // be read are skipped and named; progress, if not nil, is called with the number
 // of pictures done, from several goroutines. Classes that the classifier does not
@@ -82,7 +113,8 @@ func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, 
 			return nil, fmt.Errorf("the data set has the class %q, which the model does not know; it knows %d: %s …", class, len(known), known[0])
 		}
 	}
-	answers := make([]answer, len(set.Samples))
+	began := time.Now()
+	answers := make([]Answer, len(set.Samples))
 	err := set.Each(ctx, func(i int) {
 		answers[i] = ask(ctx, c, set, set.Samples[i], l)
 		if progress != nil {
@@ -92,40 +124,38 @@ func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, 
 	if err != nil {
 		return nil, err
 	}
-	return report(known, set, answers), nil
+	r := summarize(known, set, answers)
+	r.Duration = time.Since(began)
+	return r, nil
 }
 
-func ask(ctx context.Context, c Classifier, set *dataset.Set, s dataset.Sample, l picture.Limits) answer {
+func ask(ctx context.Context, c Classifier, set *dataset.Set, s dataset.Sample, l picture.Limits) Answer {
+	a := Answer{Sample: s, Class: set.Classes[s.Label]}
 	data, err := s.Read(l)
 	if err != nil {
-		return answer{err: err}
+		a.err = err
+		return a
 	}
-	predictions, err := c.Classify(ctx, data)
-	if err != nil {
-		return answer{err: fmt.Errorf("%s: %w", s.Path, err)}
-	}
-	a := answer{class: predictions[0].Class}
-	for _, p := range predictions {
-		if p.Class == set.Classes[s.Label] {
-			a.probability = p.Probability
-		}
+	a.digest = fmt.Sprintf("%x", sha256.Sum256(data))
+	if a.Predictions, err = c.Classify(ctx, data); err != nil {
+		a.err = fmt.Errorf("%s: %w", s.Path, err)
 	}
 	return a
 }
 
-// report sums answers up. Its classes are those of the classifier that the set
+// summarize sums answers up. Its classes are those of the classifier that the set
 // has, and those that pictures were taken for.
-func report(known []string, set *dataset.Set, answers []answer) *Report {
+func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 	taken := map[string]bool{}
 	for _, class := range set.Classes {
 		taken[class] = true
 	}
 	for _, a := range answers {
 		if a.err == nil {
-			taken[a.class] = true
+			taken[a.Predictions[0].Class] = true
 		}
 	}
-	r := &Report{Skipped: []Skipped{}}
+	r := &Report{Folder: set.Folder, Skipped: []Skipped{}}
 	place := map[string]int{}
 	for _, class := range known {
 		if taken[class] {
@@ -137,24 +167,30 @@ func report(known []string, set *dataset.Set, answers []answer) *Report {
 		r.Confusion = append(r.Confusion, make([]int, len(r.Classes)))
 	}
 	right := 0
-	for i, a := range answers {
+	digest := sha256.New()
+	for _, a := range answers {
 		if a.err != nil {
-			r.Skipped = append(r.Skipped, Skipped{set.Samples[i].Path, a.err.Error()})
+			r.Skipped = append(r.Skipped, Skipped{a.Sample.Path, a.err.Error()})
 			continue
 		}
-		class := set.Classes[set.Samples[i].Label]
-		r.Confusion[place[class]][place[a.class]]++
+		r.Answers = append(r.Answers, a)
+		fmt.Fprintf(digest, "%s %s\n", a.digest, a.Class)
+		r.Confusion[place[a.Class]][place[a.Predictions[0].Class]]++
 		r.Count++
-		if class == a.class {
+		if a.Right() {
 			right++
 		}
-		r.LogLoss -= math.Log(max(a.probability, 1e-15))
+		r.LogLoss -= math.Log(max(a.probability(), 1e-15))
 	}
+	r.DataDigest = fmt.Sprintf("sha256:%x", digest.Sum(nil))
 	if r.Count > 0 {
 		r.Accuracy = float64(right) / float64(r.Count)
 		r.LogLoss /= float64(r.Count)
 	}
+	r.TopK = topK(r.Answers)
+	r.ECE, r.Bins = Calibration(r.Answers)
 	r.Interval = Wilson(right, r.Count)
+	present := 0.0 // classes with pictures
 	for i, class := range r.Classes {
 		c := Class{Class: class}
 		takenFor := 0
@@ -168,7 +204,12 @@ func report(known []string, set *dataset.Set, answers []answer) *Report {
 			c.F1 = 2 * c.Precision * c.Recall / (c.Precision + c.Recall)
 		}
 		r.PerClass = append(r.PerClass, c)
+		if c.Count > 0 {
+			r.MacroF1 += c.F1
+			present++
+		}
 	}
+	r.MacroF1 /= max(present, 1)
 	return r
 }
 

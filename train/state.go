@@ -21,6 +21,7 @@ const (
 	configFile  = "config.json"
 	historyFile = "history.csv"
 	stateFile   = "state.safetensors"
+	reportFile  = "report.html"
 	stateKey    = "garb.run"
 )
 

@@ -209,7 +209,7 @@ func (s Sweep) Run(ctx context.Context, begin func(point *Point, run, runs int) 
 		}
 	}
 	points = ranked(points)
-	return points, s.write(points)
+	return points, errors.Join(s.write(points), s.writePage(points))
 }
 
 // claim makes the folder the sweep's, or finds that it is.
@@ -244,7 +244,7 @@ func (s Sweep) one(ctx context.Context, p *Point, c Config, progress Progress) e
 		state.Config.Epochs = c.Epochs
 	}
 	switch {
-	case !ok && garbHasRun(c.Out): // stopped before its first state
+	case !ok && hasCheckpoint(c.Out): // stopped before its first state
 		_, err = Resume(ctx, c, progress)
 	case !ok:
 		_, err = Run(ctx, c, progress)
@@ -261,7 +261,7 @@ func (s Sweep) one(ctx context.Context, p *Point, c Config, progress Progress) e
 	return nil
 }
 
-func garbHasRun(folder string) bool {
+func hasCheckpoint(folder string) bool {
 	_, err := garb.BestCheckpoint(folder)
 	return err == nil
 }

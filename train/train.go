@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -19,6 +20,8 @@ import (
 	"garb/augment"
 	"garb/backbone"
 	"garb/dataset"
+	"garb/evaluate"
+	"garb/internal/safefile"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -53,6 +56,7 @@ type Result struct {
 	Best       Epoch
 	Epochs     int    // that were run
 	Checkpoint string // path of the best epoch's model
+	Report     string // path of the page that shows how it did
 	Test       float64
 	TestCount  int     // 0 if there is no test split
 	TestRight  int     // of TestCount
@@ -665,38 +669,42 @@ func classify(ctx context.Context, plan *nn.Plan, s *split, classes int) (logits
 	return logits, loss, right, nil
 }
 
-// finish looks at the test split, once, with the best model.
+// finish looks at the test split, once, with the best model as anybody would open it,
+// and writes the report.
 func (r *run) finish(ctx context.Context) (*Result, error) {
 	result := &Result{
 		Best: r.Best, Epochs: len(r.History), Checkpoint: r.best(), Skipped: r.skipped,
 		Stopped: len(r.History) < r.Config.Epochs,
 	}
-	if r.test == nil {
-		return result, nil
-	}
-	f, err := tensor.ReadFile(result.Checkpoint)
+	model, err := garb.Open(result.Checkpoint, garb.Options{Threads: 1})
 	if err != nil {
 		return nil, err
 	}
-	graph := r.answering()
-	plan, err := nn.Compile(graph, overlay{f, r.weights}, nn.Options{})
-	if err != nil {
+	d := evaluate.Document{Title: filepath.Base(r.Config.Out), Model: filepath.Base(result.Checkpoint), About: model.Model()}
+	parts := []struct {
+		name string
+		*split
+	}{{"validation", &r.validation}, {"test", r.test}}
+	for _, part := range parts {
+		if part.split == nil {
+			continue
+		}
+		p, err := evaluate.Run(ctx, model, part.set, model.Limits(), nil)
+		if err != nil {
+			return nil, err
+		}
+		d.Parts = append(d.Parts, evaluate.Part{Name: part.name, Report: p})
+		if part.name == "test" {
+			result.Test, result.TestCount = p.Accuracy, p.Count
+			result.TestRight = int(math.Round(p.Accuracy * float64(p.Count)))
+		}
+	}
+	if d.Curves, err = evaluate.ReadCurves(r.Config.Out); err != nil {
 		return nil, err
 	}
-	_, _, right, err := classify(ctx, plan, r.test, len(r.classes))
-	if err != nil {
-		return nil, err
+	for _, err := range r.skipped {
+		d.Skipped = append(d.Skipped, err.Error())
 	}
-	result.TestCount, result.TestRight = len(r.test.set.Samples), right
-	result.Test = float64(right) / float64(result.TestCount)
-	return result, nil
-}
-
-// answering is the network that a checkpoint holds: with an output for each class.
-func (r *run) answering() *nn.Graph {
-	spec := r.Config.Preprocessing
-	if r.frozen {
-		return r.Config.head().Graph(r.architecture.FeatureCount, len(r.classes), 0)
-	}
-	return r.Config.head().NetworkGraph(r.architecture, spec.Height, spec.Width, len(r.classes), 0)
+	result.Report = filepath.Join(r.Config.Out, reportFile)
+	return result, safefile.Write(result.Report, func(w io.Writer) error { return evaluate.WritePage(ctx, w, d) })
 }

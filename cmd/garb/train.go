@@ -254,6 +254,7 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 		fmt.Fprintf(d.out, "test      accuracy %.3f of %d pictures (95 %% interval %.3f to %.3f)\n", result.Test, result.TestCount, interval[0], interval[1])
 	}
 	fmt.Fprintf(d.out, "model     %s\n", result.Checkpoint)
+	fmt.Fprintf(d.out, "report    %s\n", result.Report)
 	fmt.Fprintf(d.out, "try       garb classify --model %s PICTURE\n", folder)
 	return nil
 }

@@ -1,0 +1,74 @@
+package evaluate
+
+import (
+	"slices"
+
+	"garb"
+)
+
+// Bin is a range of probabilities, with the answers whose first probability is in it.
+type Bin struct {
+	Low   float64 `json:"low"` // not included, but for the first
+	High  float64 `json:"high"`
+	Count int     `json:"count"`
+	// Confidence is the mean of the first probabilities, and Accuracy the share that is
+	// right: where they agree, the classifier is as often right as it says.
+	Confidence float64 `json:"confidence"`
+	Accuracy   float64 `json:"accuracy"`
+}
+
+// bins is the number of ranges of one width, as in Guo et al. 2017.
+const bins = 15
+
+// Calibration sorts answers by their first probability into 15 ranges of one width,
+// and returns the expected calibration error, Σ_b n_b/n·|accuracy_b − confidence_b|,
+// with the ranges (Naeini et al. 2015).
+func Calibration(answers []Answer) (ece float64, all []Bin) {
+	all = make([]Bin, bins)
+	for b := range all {
+		all[b].Low, all[b].High = float64(b)/bins, float64(b+1)/bins
+	}
+	for _, a := range answers {
+		p := a.Predictions[0].Probability
+		b := 0
+		for b < bins-1 && p > all[b].High {
+			b++
+		}
+		all[b].Count++
+		all[b].Confidence += p
+		if a.Right() {
+			all[b].Accuracy++
+		}
+	}
+	for b := range all {
+		n := float64(all[b].Count)
+		if n == 0 {
+			continue
+		}
+		all[b].Confidence /= n
+		all[b].Accuracy /= n
+		ece += n / float64(len(answers)) * max(all[b].Accuracy-all[b].Confidence, all[b].Confidence-all[b].Accuracy)
+	}
+	return ece, all
+}
+
+// topK returns the share of answers whose class is among the first k, for k of 1, 2,
+// 3 and 5 as far as there are more classes than that.
+func topK(answers []Answer) map[int]float64 {
+	shares := map[int]float64{}
+	if len(answers) == 0 {
+		return shares
+	}
+	for _, k := range []int{1, 2, 3, 5} {
+		if k > 1 && k >= len(answers[0].Predictions) {
+			break
+		}
+		for _, a := range answers {
+			place := slices.IndexFunc(a.Predictions, func(p garb.Prediction) bool { return p.Class == a.Class })
+			if place >= 0 && place < k {
+				shares[k] += 1 / float64(len(answers))
+			}
+		}
+	}
+	return shares
+}

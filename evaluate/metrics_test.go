@@ -1,0 +1,168 @@
+package evaluate
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"garb"
+	"garb/dataset"
+	"garb/picture"
+)
+
+func TestMcNemar(t *testing.T) {
+	for _, c := range []struct {
+		onlyA, onlyB int
+		want         float64
+	}{
+		{0, 0, 1}, {5, 5, 1}, {1, 0, 1},
+		{0, 5, 2 * 1.0 / 32}, {1, 5, 2 * 7.0 / 64}, {2, 8, 2 * 56.0 / 1024},
+		// 2·Σ C(n,k)/2ⁿ in whole numbers, by Python.
+		{10, 25, 0.01667384780012071}, {300, 400, 0.00017847631448562445},
+	} {
+		if got := McNemar(c.onlyA, c.onlyB); math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("McNemar(%d, %d) = %.7f, want %v", c.onlyA, c.onlyB, got, c.want)
+		}
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		a, b := rapid.IntRange(0, 2000).Draw(r, "a"), rapid.IntRange(0, 2000).Draw(r, "b")
+		p := McNemar(a, b)
+		if p != McNemar(b, a) || !(p >= 0 && p <= 1) {
+			r.Fatalf("McNemar(%d, %d) = %v, the other way round %v", a, b, p, McNemar(b, a))
+		}
+		if a > b && McNemar(a+1, b) > p+1e-12 {
+			r.Fatalf("a more uneven split is likelier")
+		}
+	})
+}
+
+func TestTemperature(t *testing.T) {
+	if got := Temperature(nil, nil); got != 1 {
+		t.Errorf("of nothing %v", got)
+	}
+	// Two classes, logits (0, z): the label is 1 for 3 of 4, so σ(z/T) should be 3/4.
+	var logits [][]float32
+	var labels []int
+	for i := range 400 {
+		logits, labels = append(logits, []float32{0, 4}), append(labels, min(i%4, 1))
+	}
+	if got, want := Temperature(logits, labels), 4/math.Log(3); math.Abs(got-want) > 2e-3 {
+		t.Errorf("temperature %v, want %v", got, want)
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		n := rapid.IntRange(1, 40).Draw(r, "n")
+		var logits [][]float32
+		var labels []int
+		for range n {
+			logits = append(logits, rapid.SliceOfN(rapid.Float32Range(-9, 9), 3, 3).Draw(r, "logits"))
+			labels = append(labels, rapid.IntRange(0, 2).Draw(r, "label"))
+		}
+		best := Temperature(logits, labels)
+		at := meanLoss(logits, labels, best)
+		for _, other := range []float64{0.06, 0.3, 1, 3, 19, best * 0.9, best * 1.1} {
+			if other >= minTemperature && other <= maxTemperature && meanLoss(logits, labels, other) < at-1e-5 {
+				r.Fatalf("temperature %v has the loss %v, and %v only %v", best, at, other, meanLoss(logits, labels, other))
+			}
+		}
+	})
+}
+
+// said makes an answer of the class "a" with the given first prediction.
+func said(class string, probability float64) Answer {
+	return Answer{Class: "a", Predictions: []garb.Prediction{{Class: class, Probability: probability}, {Class: "z", Probability: 1 - probability}}}
+}
+
+func TestCalibration(t *testing.T) {
+	answers := []Answer{said("a", 0.95), said("b", 0.95), said("a", 0.55), said("a", 1), said("b", 0)}
+	ece, bins := Calibration(answers)
+	// The last range, (14/15, 1], has three: confidence 2.9/3, two right; 0.55 is in
+	// (8/15, 9/15]; 0 in the first.
+	want := 3.0/5*(2.9/3-2.0/3) + 1.0/5*(1-0.55)
+	if math.Abs(ece-want) > 1e-9 || bins[14].Count != 3 || bins[8].Count != 1 || bins[0].Count != 1 {
+		t.Errorf("ECE %v, want %v; %+v", ece, want, bins)
+	}
+	if ece, _ := Calibration(nil); ece != 0 {
+		t.Errorf("of nothing %v", ece)
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		var answers []Answer
+		for range rapid.IntRange(1, 50).Draw(r, "n") {
+			answers = append(answers, said(rapid.SampledFrom([]string{"a", "b"}).Draw(r, "class"), rapid.Float64Range(0, 1).Draw(r, "p")))
+		}
+		ece, bins := Calibration(answers)
+		total := 0
+		for _, b := range bins {
+			total += b.Count
+		}
+		if !(ece >= 0 && ece <= 1) || total != len(answers) {
+			r.Fatalf("ECE %v of %d answers, %d in ranges", ece, len(answers), total)
+		}
+	})
+}
+
+func TestTopK(t *testing.T) {
+	one := func(class string) Answer {
+		return Answer{Class: class, Predictions: []garb.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}}}
+	}
+	got := topK([]Answer{one("a"), one("b"), one("c"), one("d")})
+	if len(got) != 3 || got[1] != 0.25 || got[2] != 0.5 || got[3] != 0.75 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	answer := func(right ...bool) *Report {
+		r := &Report{DataDigest: "x", Count: len(right)}
+		for _, ok := range right {
+			class := "b"
+			if ok {
+				class = "a"
+			}
+			a := said(class, 0.9)
+			a.Sample = dataset.Sample{Path: "p"}
+			r.Answers = append(r.Answers, a)
+		}
+		return r
+	}
+	c, err := Compare(answer(true, true, false, false, true), answer(true, false, true, false, false))
+	if err != nil || c.Both != 1 || c.OnlyA != 2 || c.OnlyB != 1 || c.Neither != 1 || len(c.Differ) != 3 || c.PValue != 1 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	other := answer(true)
+	other.DataDigest = "y"
+	if _, err := Compare(answer(true), other); err == nil {
+		t.Error("different pictures were compared")
+	}
+}
+
+func TestWritePage(t *testing.T) {
+	set := set(t, map[string]string{"hat/1": "hat", "hat/2": "shoes", "hat/4": "error", "shoes/1": "shoes", "shoes/2": "hat"})
+	r, err := Run(t.Context(), fake{[]string{"dress", "hat", "shoes"}}, set, picture.DefaultLimits(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	d := Document{Title: "a & b", Parts: []Part{{"test", r}}, Curves: []Curve{{Epoch: 1, Loss: 1}, {Epoch: 2, Loss: 0.5}}, Skipped: []string{"<gone>"}}
+	d.About.Training = &garb.Training{Settings: []byte(`{"learning_rate":0.001,"data":""}`)}
+	if err := WritePage(t.Context(), &b, d); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	for _, want := range []string{"a &amp; b", "&lt;gone&gt;", "Calibration, test", "Most wrong", "learning rate", "0.001", r.DataDigest} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	rest := strings.ReplaceAll(text, "http://www.w3.org/2000/svg", "")
+	if strings.Contains(rest, "http") || strings.Contains(rest, "<script") || strings.Contains(rest, "ZgotmplZ") {
+		t.Error("the page has an address, a script or what the template refused")
+	}
+	if wrong := mostWrong(r.Answers); !slices.IsSortedFunc(wrong, func(a, b Answer) int {
+		return int(math.Copysign(1, b.Predictions[0].Probability-a.Predictions[0].Probability))
+	}) {
+		t.Error("the most wrong are not first")
+	}
+}

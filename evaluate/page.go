@@ -1,0 +1,330 @@
+package evaluate
+
+import (
+	"cmp"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"garb"
+	"garb/picture"
+	"garb/report"
+)
+
+// Document is what a page is made of. Whatever is empty is left out.
+type Document struct {
+	Title string
+	Model string // its file
+	About garb.Model
+	// Parts are reports on parts of the data set, by name, such as "test".
+	Parts   []Part
+	Curves  []Curve // of the training run
+	Skipped []string
+}
+
+// Part is a report on one part of a data set.
+type Part struct {
+	Name   string
+	Report *Report
+}
+
+// Curve is an epoch of a training run, a row of its history.csv.
+type Curve struct {
+	Epoch, Loss, Accuracy, ValidationLoss, ValidationAccuracy, LearningRate, Seconds float64
+}
+
+// ReadCurves reads the history of the run that a checkpoint or a run's folder belongs
+// to; without one it returns nothing.
+func ReadCurves(model string) ([]Curve, error) {
+	folder := model
+	if info, err := os.Stat(model); err == nil && !info.IsDir() {
+		folder = filepath.Dir(filepath.Dir(model)) // RUN/checkpoints/FILE
+	}
+	f, err := os.Open(filepath.Join(folder, "history.csv"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	var curves []Curve
+	for i, row := range rows {
+		if i == 0 {
+			continue
+		}
+		var c Curve
+		for j, to := range []*float64{&c.Epoch, &c.Loss, &c.Accuracy, &c.ValidationLoss, &c.ValidationAccuracy, &c.LearningRate, &c.Seconds} {
+			if j >= len(row) {
+				return nil, fmt.Errorf("%s: line %d has %d columns", f.Name(), i+1, len(row))
+			}
+			if *to, err = strconv.ParseFloat(row[j], 64); err != nil {
+				return nil, fmt.Errorf("%s: line %d: %w", f.Name(), i+1, err)
+			}
+		}
+		curves = append(curves, c)
+	}
+	return curves, nil
+}
+
+// What a page shows of each kind of picture, and how large.
+const (
+	shownPictures = 24
+	thumbnailSide = 160
+	shownClasses  = 3
+	maxTableSide  = 40 // classes of a confusion matrix that a page holds
+)
+
+// WritePage writes the document as one HTML file that needs nothing else. Pictures are
+// read again for their thumbnails; those that are gone are named without one.
+func WritePage(ctx context.Context, w io.Writer, d Document) error {
+	v := view{Document: d}
+	for _, p := range d.Parts {
+		part := partView{Part: p}
+		part.Wrong, part.WrongCount = thumbnails(ctx, mostWrong(p.Report.Answers))
+		part.Unsure, _ = thumbnails(ctx, leastSure(p.Report.Answers))
+		part.Diagram = diagram(p)
+		if len(p.Report.Classes) <= maxTableSide {
+			part.Matrix = matrix(p.Report)
+		}
+		v.Parts = append(v.Parts, part)
+	}
+	v.Charts = charts(d.Curves)
+	if d.About.Training != nil {
+		v.Settings = settings(d.About.Training.Settings)
+		v.Seconds = seconds(d.Curves)
+	}
+	var body strings.Builder
+	if err := documentPage.Execute(&body, v); err != nil {
+		return err
+	}
+	return report.Page(w, d.Title, template.HTML(body.String()))
+}
+
+type view struct {
+	Document
+	Parts    []partView
+	Charts   []template.HTML
+	Settings []setting
+	Seconds  float64
+}
+
+type partView struct {
+	Part
+	Matrix     []matrixRow
+	Diagram    template.HTML
+	Wrong      []shown
+	WrongCount int
+	Unsure     []shown
+}
+
+type setting struct{ Name, Value string }
+
+// settings lists a run's settings by name.
+func settings(text json.RawMessage) []setting {
+	var m map[string]any
+	if json.Unmarshal(text, &m) != nil {
+		return nil
+	}
+	var all []setting
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		value, err := json.Marshal(m[name])
+		if err == nil && string(value) != `""` {
+			all = append(all, setting{strings.ReplaceAll(name, "_", " "), strings.Trim(string(value), `"`)})
+		}
+	}
+	return all
+}
+
+func seconds(curves []Curve) float64 {
+	total := 0.0
+	for _, c := range curves {
+		total += c.Seconds
+	}
+	return total
+}
+
+func charts(curves []Curve) []template.HTML {
+	if len(curves) == 0 {
+		return nil
+	}
+	pick := func(name string, dashed bool, of func(Curve) float64) report.Series {
+		s := report.Series{Name: name, Dashed: dashed}
+		for _, c := range curves {
+			s.X, s.Y = append(s.X, c.Epoch), append(s.Y, of(c))
+		}
+		return s
+	}
+	return []template.HTML{
+		report.Chart{Title: "Accuracy", XLabel: "epoch", YLabel: "accuracy", Points: len(curves) < 30, Series: []report.Series{
+			pick("training", true, func(c Curve) float64 { return c.Accuracy }),
+			pick("validation", false, func(c Curve) float64 { return c.ValidationAccuracy }),
+		}}.SVG(),
+		report.Chart{Title: "Loss", XLabel: "epoch", YLabel: "loss", Points: len(curves) < 30, Series: []report.Series{
+			pick("training", true, func(c Curve) float64 { return c.Loss }),
+			pick("validation", false, func(c Curve) float64 { return c.ValidationLoss }),
+		}}.SVG(),
+	}
+}
+
+// diagram draws how often answers are right against how sure they are.
+func diagram(p Part) template.HTML {
+	s := report.Series{Name: "answers"}
+	for _, b := range p.Report.Bins {
+		if b.Count > 0 {
+			s.X, s.Y = append(s.X, b.Confidence), append(s.Y, b.Accuracy)
+		}
+	}
+	return report.Chart{
+		Title: "Calibration, " + p.Name, XLabel: "how sure it is", YLabel: "how often it is right", Points: true,
+		YMin: 0, YMax: 1, Series: []report.Series{s, {Name: "as it should be", X: []float64{0, 1}, Y: []float64{0, 1}, Dashed: true}},
+	}.SVG()
+}
+
+type matrixRow struct {
+	Class string
+	Cells []cell
+}
+
+type cell struct {
+	Count int
+	Style template.CSS // deeper for a larger share of the row
+}
+
+func matrix(r *Report) []matrixRow {
+	var rows []matrixRow
+	for i, class := range r.Classes {
+		row := matrixRow{Class: class}
+		total := 0
+		for _, n := range r.Confusion[i] {
+			total += n
+		}
+		for j, n := range r.Confusion[i] {
+			colour, share := "--bad", float64(n)/float64(max(total, 1))
+			if i == j {
+				colour = "--good"
+			}
+			c := cell{Count: n}
+			if n > 0 {
+				c.Style = template.CSS(fmt.Sprintf("background:rgba(var(%s),%.2f)", colour, 0.12+0.6*math.Sqrt(share)))
+			}
+			row.Cells = append(row.Cells, c)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// mostWrong are wrong answers, the surest first.
+func mostWrong(answers []Answer) []Answer {
+	var wrong []Answer
+	for _, a := range answers {
+		if !a.Right() {
+			wrong = append(wrong, a)
+		}
+	}
+	slices.SortStableFunc(wrong, func(a, b Answer) int {
+		return cmp.Compare(b.Predictions[0].Probability, a.Predictions[0].Probability)
+	})
+	return wrong
+}
+
+// leastSure are right answers, those first that were least sure.
+func leastSure(answers []Answer) []Answer {
+	var right []Answer
+	for _, a := range answers {
+		if a.Right() {
+			right = append(right, a)
+		}
+	}
+	slices.SortStableFunc(right, func(a, b Answer) int {
+		return cmp.Compare(a.Predictions[0].Probability, b.Predictions[0].Probability)
+	})
+	return right
+}
+
+// shown is a picture with what was said of it.
+type shown struct {
+	Picture template.URL
+	Name    string
+	Class   string
+	Bars    []bar
+}
+
+type bar struct {
+	Class   string
+	Percent string
+	Share   template.CSS
+	Right   bool
+}
+
+// thumbnails makes the first answers ready to be shown, and counts all.
+func thumbnails(ctx context.Context, answers []Answer) ([]shown, int) {
+	var all []shown
+	for _, a := range answers[:min(len(answers), shownPictures)] {
+		s := shown{Name: filepath.Base(a.Sample.Path), Class: a.Class}
+		for _, p := range a.Predictions[:min(len(a.Predictions), shownClasses)] {
+			s.Bars = append(s.Bars, bar{
+				p.Class, fmt.Sprintf("%.0f %%", 100*p.Probability),
+				template.CSS(fmt.Sprintf("--share:%.0f%%", 100*p.Probability)), p.Class == a.Class,
+			})
+		}
+		limits := picture.DefaultLimits()
+		if data, err := a.Sample.Read(limits); err == nil {
+			if p, err := picture.Decode(ctx, data, limits); err == nil {
+				s.Picture, _ = report.Thumbnail(p, thumbnailSide)
+			}
+		}
+		all = append(all, s)
+	}
+	return all, len(answers)
+}
+
+var documentPage = template.Must(template.New("document").Funcs(template.FuncMap{
+	"percent": func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
+	"minutes": func(s float64) string { return fmt.Sprintf("%.1f minutes", s/60) },
+}).Parse(`
+{{define "pictures"}}<div class="pictures">{{range .}}<figure>{{if .Picture}}<img src="{{.Picture}}" alt="">{{end}}
+<figcaption>{{.Name}} · {{.Class}}</figcaption>{{range .Bars}}<div class="bar{{if .Right}} right{{end}}" style="{{.Share}}">{{.Class}}<i>{{.Percent}}</i></div>{{end}}</figure>{{end}}</div>{{end}}
+<p class="faint">{{.Model}}{{with .About.Architecture}} · {{.}}{{end}} · input {{.About.Preprocessing.Width}} × {{.About.Preprocessing.Height}}{{with .About.Temperature}} · temperature {{.}}{{end}}</p>
+{{if .Skipped}}<div class="warn"><p>{{len .Skipped}} pictures cannot be read and were left out:</p>{{range .Skipped}}<p><small>{{.}}</small></p>{{end}}</div>{{end}}
+{{range .Parts}}<div class="big">
+<div><b>{{percent .Report.Accuracy}}</b><span>accuracy, {{.Name}} ({{.Report.Count}} pictures)<br>95 % interval {{percent (index .Report.Interval 0)}} to {{percent (index .Report.Interval 1)}}</span></div>
+<div><b>{{printf "%.3f" .Report.MacroF1}}</b><span>macro F1</span></div>
+<div><b>{{printf "%.3f" .Report.LogLoss}}</b><span>log loss</span></div>
+<div><b>{{printf "%.3f" .Report.ECE}}</b><span>calibration error (ECE)</span></div>
+{{range $k, $v := .Report.TopK}}{{if gt $k 1}}<div><b>{{percent $v}}</b><span>among the first {{$k}}</span></div>{{end}}{{end}}
+</div>{{end}}
+{{if .Charts}}<h2>Training</h2><div class="figures">{{range .Charts}}<figure>{{.}}</figure>{{end}}</div>{{end}}
+{{range .Parts}}
+<h2>Classes, {{.Name}}</h2><div class="figures"><div class="wide"><table><tr><th>class</th><th>precision</th><th>recall</th><th>F1</th><th>pictures</th></tr>
+{{range .Report.PerClass}}<tr><td>{{.Class}}</td><td>{{percent .Precision}}</td><td>{{percent .Recall}}</td><td>{{printf "%.3f" .F1}}</td><td>{{.Count}}</td></tr>{{end}}</table></div>
+<figure>{{.Diagram}}</figure></div>
+{{if .Matrix}}<h2>What was taken for what, {{.Name}}</h2><p class="faint">A row is what a picture is of, a column what it was taken for.</p>
+<div class="wide"><table><tr><th></th>{{range .Report.Classes}}<th>{{.}}</th>{{end}}</tr>
+{{range .Matrix}}<tr><td>{{.Class}}</td>{{range .Cells}}<td style="{{.Style}}">{{if .Count}}{{.Count}}{{else}}<span class="faint">·</span>{{end}}</td>{{end}}</tr>{{end}}</table></div>{{end}}
+{{if .Wrong}}<h2>Most wrong, {{.Name}}</h2><p class="faint">{{.WrongCount}} answers are wrong; those first that were surest.</p>{{template "pictures" .Wrong}}{{end}}
+{{if .Unsure}}<h2>Right, but least sure, {{.Name}}</h2>{{template "pictures" .Unsure}}{{end}}
+{{end}}
+{{if .Settings}}<h2>Settings</h2><div class="wide"><table>{{range .Settings}}<tr><td>{{.Name}}</td><td style="text-align:left"><code>{{.Value}}</code></td></tr>{{end}}</table></div>{{end}}
+<h2>Where this comes from</h2><table>
+{{with .About.Training}}<tr><td>trained by</td><td>garb {{.Garb}}, epoch {{.Epoch}}</td></tr><tr><td>pictures</td><td>{{index .Pictures 0}} training, {{index .Pictures 1}} validation, {{index .Pictures 2}} test</td></tr><tr><td>data</td><td><code>{{.DataDigest}}</code></td></tr>{{end}}
+{{if .Seconds}}<tr><td>training took</td><td>{{minutes .Seconds}}</td></tr>{{end}}
+{{range .Parts}}<tr><td>{{.Name}} pictures</td><td><code>{{.Report.DataDigest}}</code></td></tr><tr><td>answering {{.Name}} took</td><td>{{printf "%.1f s" .Report.Duration.Seconds}}</td></tr>{{end}}</table>
+`))
