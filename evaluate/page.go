@@ -301,7 +301,7 @@ var documentPage = template.Must(template.New("document").Funcs(template.FuncMap
 	"minutes": func(s float64) string { return fmt.Sprintf("%.1f minutes", s/60) },
 }).Parse(`
 {{define "pictures"}}<div class="pictures">{{range .}}<figure>{{if .Picture}}<img src="{{.Picture}}" alt="">{{end}}
-<figcaption>{{.Name}} · {{.Class}}</figcaption>{{range .Bars}}<div class="bar{{if .Right}} right{{end}}" style="{{.Share}}">{{.Class}}<i>{{.Percent}}</i></div>{{end}}</figure>{{end}}</div>{{end}}
+<figcaption title="{{.Name}}"><b>{{.Class}}</b> {{.Name}}</figcaption>{{range .Bars}}<div class="bar{{if .Right}} right{{end}}" style="{{.Share}}">{{.Class}}<i>{{.Percent}}</i></div>{{end}}</figure>{{end}}</div>{{end}}
 <p class="faint">{{.Model}}{{with .About.Architecture}} · {{.}}{{end}} · input {{.About.Preprocessing.Width}} × {{.About.Preprocessing.Height}}{{with .About.Temperature}} · temperature {{.}}{{end}}</p>
 {{if .Skipped}}<div class="warn"><p>{{len .Skipped}} pictures cannot be read and were left out:</p>{{range .Skipped}}<p><small>{{.}}</small></p>{{end}}</div>{{end}}
 {{range .Parts}}<div class="big">

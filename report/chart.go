@@ -30,12 +30,12 @@ type Chart struct {
 
 // The drawing, in its own units.
 const (
-	chartWidth, chartHeight   = 520, 300
-	plotLeft, plotTop         = 56, 30
-	plotRight, plotBottom     = 510, 256
-	chartColours              = 8
-	chartTicks                = 5
-	legendLine, legendIndents = 15, 22
+	chartWidth, chartHeight  = 520, 300
+	plotLeft, plotTop        = 56, 30
+	plotRight, plotBottom    = 510, 256
+	chartColours             = 8
+	chartTicks               = 5
+	legendLine, legendIndent = 16, 32
 )
 
 // SVG draws the chart as an element to stand in a page of Page's.
@@ -56,8 +56,12 @@ func (c Chart) WriteSVG(w io.Writer) error {
 
 func (c Chart) draw(b *strings.Builder, style string) {
 	x, y := c.axes()
+	height := chartHeight
+	if len(c.Series) > 1 {
+		height += legendLine*len(c.Series) + legendLine/2
+	}
 	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s">%s`,
-		chartWidth, chartHeight, template.HTMLEscapeString(c.Title), style)
+		chartWidth, height, template.HTMLEscapeString(c.Title), style)
 	text := func(x, y float64, anchor, class, s string) {
 		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="%s" class="%s">%s</text>`, x, y, anchor, class, template.HTMLEscapeString(s))
 	}
@@ -122,22 +126,20 @@ func (c Chart) curve(b *strings.Builder, i int, s Series, x, y axis) {
 	fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.8" stroke-linejoin="round"%s/>`, path.String(), colour, dash)
 }
 
-// legend names the curves, in the corner where they leave most room at the edge.
+// legend names the curves, below the drawing.
 func (c Chart) legend(b *strings.Builder) {
 	if len(c.Series) < 2 {
 		return
 	}
 	for i, s := range c.Series {
-		at := plotTop + 6 + legendLine*i
-		if at > plotBottom-legendLine {
-			break
-		}
+		at := chartHeight + legendLine/2 + legendLine*i
 		dash := ""
 		if s.Dashed {
 			dash = ` stroke-dasharray="5 4"`
 		}
-		fmt.Fprintf(b, `<line x1="%d" y1="%d" x2="%d" y2="%[2]d" stroke="var(--c%[4]d)" stroke-width="2"%[5]s/>`, plotRight-legendIndents, at, plotRight, i%chartColours, dash)
-		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end">%s</text>`, plotRight-legendIndents-5, at+4, template.HTMLEscapeString(s.Name))
+		fmt.Fprintf(b, `<line x1="%d" y1="%d" x2="%d" y2="%[2]d" stroke="var(--c%[4]d)" stroke-width="2"%[5]s/>`,
+			plotLeft, at, plotLeft+legendIndent-6, i%chartColours, dash)
+		fmt.Fprintf(b, `<text x="%d" y="%d">%s</text>`, plotLeft+legendIndent, at+4, template.HTMLEscapeString(s.Name))
 	}
 }
 

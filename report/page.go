@@ -33,6 +33,7 @@ figure{margin:0}svg{display:block;width:100%;height:auto}svg text{fill:var(--fai
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr));gap:.8rem}
 .pictures figure{background:var(--panel);border-radius:8px;padding:.5rem;font-size:.82rem;line-height:1.35;overflow-wrap:anywhere}
 .pictures img{display:block;width:100%;height:9rem;object-fit:contain;margin-bottom:.4rem}
+.pictures figcaption{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .bar{position:relative;padding:0 .3rem;border-radius:3px;background:linear-gradient(var(--line),var(--line)) no-repeat 0/var(--share) 100%}
 .bar.right{font-weight:600}.bar i{float:right;font-style:normal}
 .warn{border-left:4px solid rgb(var(--bad));padding:.1rem .8rem;background:var(--panel)}
