@@ -44,8 +44,8 @@ type Report struct {
 	// Answers are those of the pictures that were answered, in the set's order.
 	Answers []Answer `json:"-"`
 	// DataDigest is of all pictures that were answered and their classes.
-	DataDigest string        `json:"data_digest"`
-	Duration   time.Duration `json:"duration"` // of all pictures, decoding included
+	DataDigest string  `json:"data_digest"`
+	Seconds    float64 `json:"seconds"` // that all pictures took, decoding included
 }
 
 // Answer is what the classifier said of one picture.
@@ -125,7 +125,7 @@ func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, 
 		return nil, err
 	}
 	r := summarize(known, set, answers)
-	r.Duration = time.Since(began)
+	r.Seconds = time.Since(began).Seconds()
 	return r, nil
 }
 

@@ -326,5 +326,5 @@ var documentPage = template.Must(template.New("document").Funcs(template.FuncMap
 <h2>Where this comes from</h2><table>
 {{with .About.Training}}<tr><td>trained by</td><td>garb {{.Garb}}, epoch {{.Epoch}}</td></tr><tr><td>pictures</td><td>{{index .Pictures 0}} training, {{index .Pictures 1}} validation, {{index .Pictures 2}} test</td></tr><tr><td>data</td><td><code>{{.DataDigest}}</code></td></tr>{{end}}
 {{if .Seconds}}<tr><td>training took</td><td>{{minutes .Seconds}}</td></tr>{{end}}
-{{range .Parts}}<tr><td>{{.Name}} pictures</td><td><code>{{.Report.DataDigest}}</code></td></tr><tr><td>answering {{.Name}} took</td><td>{{printf "%.1f s" .Report.Duration.Seconds}}</td></tr>{{end}}</table>
+{{range .Parts}}<tr><td>{{.Name}} pictures</td><td><code>{{.Report.DataDigest}}</code></td></tr><tr><td>answering {{.Name}} took</td><td>{{printf "%.1f s" .Report.Seconds}}</td></tr>{{end}}</table>
 `))

@@ -73,6 +73,10 @@ type Config struct {
 	// CachedViews bounds the number of views of a picture that a frozen backbone is
 	// shown: their features are kept, and taken in turn; 0: new ones in every epoch.
 	CachedViews int `json:"cached_views,omitempty"`
+
+	// Candidate says that the run is one of several to choose from by validation: it
+	// ends without a look at the test split, and without a report of its own.
+	Candidate bool `json:"-"`
 }
 
 // Default returns the course's settings where it has them: Adam with 0.001, batches
@@ -250,7 +254,7 @@ func Differences(a, b Config) []string {
 	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
 	for i := range x.NumField() {
 		name, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("json"), ",")
-		if name == "epochs" || name == "out" || name == "data" {
+		if name == "epochs" || name == "out" || name == "data" || name == "-" {
 			continue
 		}
 		// Compared as they are written: no inner layers may be nil or empty.

@@ -162,6 +162,7 @@ func rank(axis string) int {
 // config is that of a point's run number n.
 func (s Sweep) config(p *Point, n int) (Config, error) {
 	c := s.Base
+	c.Candidate = true
 	for _, change := range p.changes {
 		if err := change(&c); err != nil {
 			return c, err

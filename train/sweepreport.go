@@ -16,21 +16,23 @@ const shownCurves = 8
 
 var sweepPage = template.Must(template.New("sweep").Funcs(template.FuncMap{
 	"percent": func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
-	"verdict": func(i int, p *Point) string {
-		switch {
-		case i == 0:
-			return "the best"
-		case p.Noise:
-			return fmt.Sprintf("within noise (p = %.2f)", p.PValue)
-		}
-		return fmt.Sprintf("worse (p = %.3f)", p.PValue)
-	},
 }).Parse(`<p class="faint">Each point is trained {{.Seeds}} time{{if ne .Seeds 1}}s{{end}}, {{.Epochs}} epochs at most. The interval is of the share of validation pictures
 that the best epoch gets right (Wilson, 95 %). Against the best: McNemar's test on the same pictures and seeds; above p = 0.05 the difference is noise.</p>
 <div class="wide"><table><tr><th>settings</th><th>validation accuracy</th><th>spread</th><th>95 % interval</th><th>best epoch</th><th>against the best</th></tr>
-{{range $i, $p := .Points}}<tr><td>{{.Name}}</td>{{if .Failed}}<td colspan="5" style="text-align:left">{{.Failed}}</td>{{else}}<td>{{percent .Mean}}</td><td>{{if gt (len .Runs) 1}}{{printf "%.4f" .Spread}}{{end}}</td><td>{{percent (index .Interval 0)}} to {{percent (index .Interval 1)}}</td><td>{{range $j, $r := .Runs}}{{if $j}}, {{end}}{{.Best.Epoch}}{{end}}</td><td>{{verdict $i $p}}</td>{{end}}</tr>{{end}}</table></div>
+{{range $i, $p := .Points}}<tr><td>{{.Name}}</td>{{if .Failed}}<td colspan="5" style="text-align:left">{{.Failed}}</td>{{else}}<td>{{percent .Mean}}</td><td>{{if gt (len .Runs) 1}}{{printf "%.4f" .Spread}}{{end}}</td><td>{{percent (index .Interval 0)}} to {{percent (index .Interval 1)}}</td><td>{{range $j, $r := .Runs}}{{if $j}}, {{end}}{{.Best.Epoch}}{{end}}</td><td>{{if $i}}{{.Verdict}}{{else}}the best{{end}}</td>{{end}}</tr>{{end}}</table></div>
 <h2>Curves</h2>{{if gt (len .Points) .Shown}}<p class="faint">Of the {{.Shown}} best.</p>{{end}}
 <div class="figures">{{range .Charts}}<figure>{{.}}</figure>{{end}}</div>`))
+
+// Verdict says in words how the point stands to the best.
+func (p *Point) Verdict() string {
+	switch {
+	case p.Noise:
+		return fmt.Sprintf("within noise (p = %.2f)", p.PValue)
+	case p.PValue < 0.001:
+		return "worse (p < 0.001)"
+	}
+	return fmt.Sprintf("worse (p = %.3f)", p.PValue)
+}
 
 // writePage writes the sweep's report.html.
 func (s Sweep) writePage(points []*Point) error {

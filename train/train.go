@@ -676,6 +676,9 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 		Best: r.Best, Epochs: len(r.History), Checkpoint: r.best(), Skipped: r.skipped,
 		Stopped: len(r.History) < r.Config.Epochs,
 	}
+	if r.Config.Candidate {
+		return result, nil
+	}
 	model, err := garb.Open(result.Checkpoint, garb.Options{Threads: 1})
 	if err != nil {
 		return nil, err

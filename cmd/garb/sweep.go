@@ -129,12 +129,9 @@ func printRanking(w io.Writer, points []*train.Point) {
 			fmt.Fprintf(w, "%-*s  diverged: %s\n", width, p.Name, p.Failed)
 			continue
 		}
-		verdict := fmt.Sprintf("worse (p = %.3f)", p.PValue)
-		switch {
-		case i == 0:
+		verdict := p.Verdict()
+		if i == 0 {
 			verdict = "the best"
-		case p.Noise:
-			verdict = fmt.Sprintf("within noise (p = %.2f)", p.PValue)
 		}
 		fmt.Fprintf(w, "%-*s        %.4f   %.4f  %.3f to %.3f  %5d  %s\n", width, p.Name, p.Mean, p.Spread,
 			p.Interval[0], p.Interval[1], p.Runs[0].Best.Epoch, verdict)
