@@ -91,9 +91,38 @@ type Splits struct {
 	Validation, Test *Set
 }
 
-// OpenSplits reads a folder that has train, validation and, if need be, test
-// below it, each a folder for Open with the same classes.
-func OpenSplits(folder string) (*Splits, error) {
+// OpenSplits reads a data set, which has one of three forms:
+//
+//   - folders train, validation and, if need be, test, each a folder for Open with the
+//     same classes;
+//   - a folder for Open, which the rule divides;
+//   - images.csv and a folder images with ID.jpg, as the full clothing data set has
+//     them, which the rule divides too.
+func OpenSplits(folder string, rule SplitRule) (*Splits, error) {
+	switch {
+	case exists(filepath.Join(folder, "train")):
+		return openSplits(folder)
+	case exists(filepath.Join(folder, listFile)):
+		set, err := openList(folder)
+		if err != nil {
+			return nil, err
+		}
+		return rule.divide(set)
+	}
+	set, err := Open(folder)
+	if errors.Is(err, ErrNoClasses) {
+		return nil, fmt.Errorf("%w: either in it, or in train and validation below it", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(set.Classes, "validation") || slices.Contains(set.Classes, "test") {
+		return nil, fmt.Errorf("data set %s has no folder train: beside validation and test it needs one, with a folder for each class", folder)
+	}
+	return rule.divide(set)
+}
+
+func openSplits(folder string) (*Splits, error) {
 	var s Splits
 	for _, part := range []struct {
 		name     string
@@ -101,7 +130,7 @@ func OpenSplits(folder string) (*Splits, error) {
 		optional bool
 	}{{"train", &s.Train.Set, false}, {"validation", &s.Validation, false}, {"test", &s.Test, true}} {
 		path := filepath.Join(folder, part.name)
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if !exists(path) {
 			if part.optional {
 				continue
 			}

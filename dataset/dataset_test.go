@@ -74,11 +74,11 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestOpenSplits(t *testing.T) {
-	s, err := OpenSplits(tree(t, "train/a/1", "train/b/1", "validation/a/1", "validation/b/1"))
+	s, err := OpenSplits(tree(t, "train/a/1", "train/b/1", "validation/a/1", "validation/b/1"), DefaultSplitRule())
 	if err != nil || s.Test != nil || len(s.Train.Samples) != 2 || len(s.Validation.Samples) != 2 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	s, err = OpenSplits(tree(t, "train/a/1", "validation/a/1", "test/a/1"))
+	s, err = OpenSplits(tree(t, "train/a/1", "validation/a/1", "test/a/1"), DefaultSplitRule())
 	if err != nil || s.Test == nil {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -88,7 +88,7 @@ func TestOpenSplits(t *testing.T) {
 		"other classes": {"train/a/1", "train/b/1", "validation/a/1", "validation/c/1"},
 		"no splits":     {"a/1", "b/1"},
 	} {
-		if _, err := OpenSplits(tree(t, names...)); err == nil {
+		if _, err := OpenSplits(tree(t, names...), DefaultSplitRule()); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

@@ -73,6 +73,8 @@ type Config struct {
 	// CachedViews bounds the number of views of a picture that a frozen backbone is
 	// shown: their features are kept, and taken in turn; 0: new ones in every epoch.
 	CachedViews int `json:"cached_views,omitempty"`
+	// Split divides a folder that has no splits.
+	Split dataset.SplitRule `json:"split"`
 
 	// Candidate says that the run is one of several to choose from by validation: it
 	// ends without a look at the test split, and without a report of its own.
@@ -85,7 +87,7 @@ func Default() Config {
 	return Config{
 		Backbone: "efficientnet-lite0", FineTune: "none", Optimizer: "adam", LearningRate: 1e-3, Momentum: 0.9,
 		Schedule: "constant", StepEpochs: 5, StepFactor: 0.1, WarmUpEpochs: 1,
-		Epochs: 10, Batch: 32, Seed: 1, Monitor: "accuracy",
+		Epochs: 10, Batch: 32, Seed: 1, Monitor: "accuracy", Split: dataset.DefaultSplitRule(),
 	}
 }
 
@@ -145,6 +147,9 @@ func (c Config) Validate() error {
 		return err
 	}
 	if err := c.head().Validate(); err != nil {
+		return err
+	}
+	if err := c.Split.Validate(); err != nil {
 		return err
 	}
 	return c.Preprocessing.Validate()

@@ -187,7 +187,7 @@ func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("training: %w", err)
 	}
-	splits, err := dataset.OpenSplits(c.Data)
+	splits, err := dataset.OpenSplits(c.Data, c.Split)
 	if err != nil {
 		return nil, err
 	}

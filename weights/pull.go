@@ -3,15 +3,12 @@ package weights
 import (
 	"context"
 	"crypto/md5"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
-	"time"
 
+	"garb/internal/download"
 	"garb/internal/safefile"
 	"garb/keras"
 	"garb/tensor"
@@ -41,19 +38,6 @@ func (e *DigestError) Error() string {
 	return fmt.Sprintf("%s is not the official file: its MD5 is %s, not %s; it is damaged or another version", e.File, e.Got, e.Want)
 }
 
-const (
-	answerTimeout = 30 * time.Second // until the first byte of an answer
-	stallTimeout  = 60 * time.Second // between two pieces of a download
-)
-
-// DefaultClient returns a client that obeys the usual proxy variables
-// (HTTPS_PROXY, NO_PROXY) and does not wait for ever.
-func DefaultClient() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.ResponseHeaderTimeout = answerTimeout
-	return &http.Client{Transport: transport}
-}
-
 // Pull downloads a source's official file, checks its digest, converts it and
 // keeps it at s.Path(), which it returns. The file is in memory until it is
 // checked and converted: a Pull that fails or whose context ends leaves nothing
@@ -64,7 +48,7 @@ func Pull(ctx context.Context, client *http.Client, s Source, progress func(done
 	if s.BuiltIn {
 		return "", fmt.Errorf("the weights %q are built into garb; there is nothing to pull", s.Name)
 	}
-	data, err := download(ctx, client, s, progress)
+	data, err := download.Get(ctx, client, s.URL, s.MaxBytes, progress)
 	if err != nil {
 		if ctx.Err() != nil {
 			return "", ctx.Err() // stopped by the user: no advice to give
@@ -84,64 +68,6 @@ func PullFile(s Source, path string) (string, error) {
 		return "", err
 	}
 	return keep(s, path, data)
-}
-
-func download(ctx context.Context, client *http.Client, s Source, progress func(done, total int64)) ([]byte, error) {
-	u, err := url.Parse(s.URL)
-	if err != nil {
-		return nil, err
-	}
-	if u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("its scheme is %q, not http or https", u.Scheme)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := client.Do(request)
-	if err != nil {
-		// What it says of the URL is said already.
-		var inner *url.Error
-		if errors.As(err, &inner) {
-			err = inner.Err
-		}
-		return nil, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the server answered %s", answer.Status)
-	}
-	total := answer.ContentLength
-	if total > s.MaxBytes {
-		return nil, fmt.Errorf("it would be %d bytes, at most %d were expected", total, s.MaxBytes)
-	}
-	stalled := fmt.Errorf("nothing came for %v", stallTimeout)
-	watch := time.AfterFunc(stallTimeout, func() { cancel(stalled) })
-	defer watch.Stop()
-	var data []byte
-	piece := make([]byte, 256<<10)
-	for {
-		n, err := answer.Body.Read(piece)
-		data = append(data, piece[:n]...)
-		watch.Reset(stallTimeout)
-		if int64(len(data)) > s.MaxBytes {
-			return nil, fmt.Errorf("it is longer than the %d bytes that were expected at most", s.MaxBytes)
-		}
-		if progress != nil && n > 0 {
-			progress(int64(len(data)), total)
-		}
-		if err == io.EOF {
-			return data, nil
-		}
-		if err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				return nil, cause
-			}
-			return nil, err
-		}
-	}
 }
 
 // keep checks, converts and stores a source's file that came from origin.

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"garb/backbone"
+	"garb/internal/download"
 	"garb/keras"
 	"garb/tensor"
 )
@@ -175,7 +176,7 @@ func TestPull(t *testing.T) {
 		w.Write(data)
 	}) + "/weights.h5"
 	var last, total int64
-	path, err := Pull(context.Background(), DefaultClient(), s, func(done, all int64) {
+	path, err := Pull(context.Background(), download.DefaultClient(), s, func(done, all int64) {
 		if done < last {
 			t.Errorf("%d bytes after %d", done, last)
 		}
@@ -205,7 +206,7 @@ func TestPull(t *testing.T) {
 func TestFailedPullsLeaveNothing(t *testing.T) {
 	data, good := official(t)
 	whole := func(w http.ResponseWriter, _ *http.Request) { w.Write(data) }
-	var download *DownloadError
+	var failed *DownloadError
 	var digest *DigestError
 	for _, test := range []struct {
 		name    string
@@ -214,21 +215,21 @@ func TestFailedPullsLeaveNothing(t *testing.T) {
 		as      any
 		text    string
 	}{
-		{"not found", http.NotFound, nil, &download, "404"},
+		{"not found", http.NotFound, nil, &failed, "404"},
 		{"another file", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }, nil, &digest, "not the official file"},
 		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
 			w.Write(data[:1000])
-		}, nil, &download, "--from FILE"},
-		{"too long", whole, func(s *Source) { s.MaxBytes = 1000 }, &download, "at most"},
+		}, nil, &failed, "--from FILE"},
+		{"too long", whole, func(s *Source) { s.MaxBytes = 1000 }, &failed, "at most"},
 		{"too long without a length", func(w http.ResponseWriter, _ *http.Request) {
 			for range 100 {
 				w.Write(data)
 				w.(http.Flusher).Flush()
 			}
-		}, nil, &download, "longer than"},
+		}, nil, &failed, "longer than"},
 		{"another network", whole, func(s *Source) { s.Architecture = "xception" }, nil, "instead of xception"},
-		{"other scheme", whole, func(s *Source) { s.URL = "file:///etc/hostname" }, &download, "scheme"},
+		{"other scheme", whole, func(s *Source) { s.URL = "file:///etc/hostname" }, &failed, "scheme"},
 	} {
 		contents := home(t)
 		s := good
@@ -236,7 +237,7 @@ func TestFailedPullsLeaveNothing(t *testing.T) {
 		if test.change != nil {
 			test.change(&s)
 		}
-		_, err := Pull(context.Background(), DefaultClient(), s, nil)
+		_, err := Pull(context.Background(), download.DefaultClient(), s, nil)
 		if err == nil || test.as != nil && !errors.As(err, test.as) || !strings.Contains(err.Error(), test.text) {
 			t.Errorf("%s: error %v, want one with %q", test.name, err, test.text)
 		}
@@ -255,8 +256,8 @@ func TestPullOffline(t *testing.T) {
 	}
 	s.URL = "http://" + listener.Addr().String()
 	listener.Close() // now nobody listens there
-	var download *DownloadError
-	if _, err := Pull(context.Background(), DefaultClient(), s, nil); !errors.As(err, &download) || !strings.Contains(err.Error(), "garb models pull stand-in --from FILE") {
+	var failed *DownloadError
+	if _, err := Pull(context.Background(), download.DefaultClient(), s, nil); !errors.As(err, &failed) || !strings.Contains(err.Error(), "garb models pull stand-in --from FILE") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -271,7 +272,7 @@ func TestPullStops(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	if _, err := Pull(ctx, DefaultClient(), s, nil); !errors.Is(err, context.Canceled) {
+	if _, err := Pull(ctx, download.DefaultClient(), s, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 	if files := contents(); len(files) != 0 {

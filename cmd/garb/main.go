@@ -84,7 +84,7 @@ your own folders of pictures, evaluate, take features, convert Keras files.`,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.AddCommand(newClassifyCommand(), newEmbedCommand(), newEvaluateCommand(), newCompareCommand(), newTrainCommand(), newSweepCommand(), newLRFindCommand(),
-		newConvertCommand(), newModelsCommand(), newVersionCommand())
+		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand())
 	markFailures(root)
 	return root
 }

@@ -19,6 +19,7 @@ import (
 
 	"garb"
 	"garb/backbone"
+	"garb/internal/download"
 	"garb/picture"
 	"garb/tensor"
 	"garb/weights"
@@ -143,7 +144,7 @@ HTTPS_PROXY and NO_PROXY are obeyed.`,
 				path, err = weights.PullFile(s, file)
 			} else {
 				p := newDownloadProgress(command.ErrOrStderr(), s.Name)
-				path, err = weights.Pull(command.Context(), weights.DefaultClient(), s, p.report)
+				path, err = weights.Pull(command.Context(), download.DefaultClient(), s, p.report)
 				p.finish(err == nil)
 			}
 			if err != nil {

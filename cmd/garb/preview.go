@@ -123,7 +123,7 @@ func (p *preview) encoder() func(io.Writer, image.Image) error {
 }
 
 func (p *preview) run(c *cobra.Command) error {
-	splits, err := dataset.OpenSplits(p.data)
+	splits, err := dataset.OpenSplits(p.data, dataset.DefaultSplitRule())
 	if err != nil {
 		return err
 	}

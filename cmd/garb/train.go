@@ -56,6 +56,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.StringVar(&c.Monitor, "monitor", c.Monitor, "what the best epoch is chosen by, on validation: accuracy or loss")
 	flags.IntVar(&c.Patience, "patience", 0, "stop after so many epochs without a better one; 0: do not")
 	flags.IntVar(&c.CachedViews, "cached-views", 0, "keep the features of so many augmented views of each picture; 0: new views in every epoch")
+	addSplitFlags(command, &c.Split)
 	addAugmentFlags(command, &c.Augment)
 }
 
@@ -89,7 +90,8 @@ func newTrainCommand() *cobra.Command {
 		Use:   "train --data DIR [flags]",
 		Short: "Train a classifier on folders of pictures",
 		Long: `Train a classifier. DIR holds train, validation and, if you have it, test; each has
-one folder of pictures for each class.
+one folder of pictures for each class. A DIR that has folders of classes itself, or
+images.csv, is divided: the same way each time.
 
 By default the backbone stays as it is: its features of all pictures are computed
 once and kept, so that another run takes seconds, and a head is trained on them.

@@ -1,0 +1,351 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"garb/dataset"
+	"garb/internal/download"
+	"garb/internal/safefile"
+	"garb/picture"
+	"garb/report"
+)
+
+func newDataCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "data",
+		Short: "Check, look at and pull data sets",
+		Long: `Work with data sets: folders of pictures with one folder for each class, with train,
+validation and test above them or without; or images.csv with a folder images.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	command.AddCommand(newDataCheckCommand(), newPreviewCommand(), newDataPullCommand())
+	return command
+}
+
+// addSplitFlags adds the flags that say how a folder without splits is divided.
+func addSplitFlags(command *cobra.Command, r *dataset.SplitRule) {
+	flags := command.Flags()
+	flags.Float64Var(&r.Validation, "validation-share", r.Validation, "share of each class for validation, of a folder without splits")
+	flags.Float64Var(&r.Test, "test-share", r.Test, "share of each class for test, of a folder without splits")
+	flags.Uint64Var(&r.Seed, "split-seed", r.Seed, "seed of the division of a folder without splits")
+}
+
+func newDataCheckCommand() *cobra.Command {
+	rule := dataset.DefaultSplitRule()
+	var asJSON, strict bool
+	var page string
+	command := &cobra.Command{
+		Use:   "check DIR [flags]",
+		Short: "Look for what spoils a training, or its figures",
+		Long: `Read every picture of a data set and report: pictures that cannot be read, exact and
+near duplicates within and across splits (a picture in train and test is a leak: it
+makes the test easier than life), classes with few pictures, label shift between the
+splits with its test, and sizes.`,
+		Example: `  garb data check pictures
+  garb data check pictures --html check.html
+  garb data check pictures --strict     # exit 1 if there are leaks or broken pictures`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("check needs one folder")
+			}
+			return rule.Validate()
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			splits, err := dataset.OpenSplits(args[0], rule)
+			if err != nil {
+				return err
+			}
+			total := len(splits.Train.Samples) + len(splits.Validation.Samples)
+			if splits.Test != nil {
+				total += len(splits.Test.Samples)
+			}
+			bar := newCounter(c.ErrOrStderr(), "pictures", total)
+			h, err := dataset.Check(c.Context(), splits, picture.DefaultLimits(), bar.add)
+			bar.finish()
+			if err != nil {
+				return err
+			}
+			if page != "" {
+				if err := writeHealthPage(c.Context(), page, args[0], h); err != nil {
+					return err
+				}
+				fmt.Fprintf(c.ErrOrStderr(), "wrote %s\n", page)
+			}
+			if asJSON {
+				if err := json.NewEncoder(c.OutOrStdout()).Encode(h); err != nil {
+					return err
+				}
+			} else {
+				printHealth(c.OutOrStdout(), h)
+			}
+			if strict && (len(h.Corrupt) > 0 || h.Leaks() > 0) {
+				return fmt.Errorf("%d pictures cannot be read, and %d are in several splits", len(h.Corrupt), h.Leaks())
+			}
+			return nil
+		},
+	}
+	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
+	command.Flags().StringVar(&page, "html", "", "write a page with thumbnails to this file")
+	command.Flags().BoolVar(&strict, "strict", false, "fail if there are leaks, or pictures that cannot be read")
+	addSplitFlags(command, &rule)
+	return command
+}
+
+// shownFindings is how many findings of a kind are printed, and shown on a page.
+const (
+	shownFindings = 10
+	shownGroups   = 40
+)
+
+func printHealth(w io.Writer, h *dataset.Health) {
+	width := len("class")
+	for _, class := range h.Classes {
+		width = max(width, len([]rune(class)))
+	}
+	pad := func(s string) string { return s + strings.Repeat(" ", width-len([]rune(s))) }
+	fmt.Fprint(w, pad("class"))
+	for _, s := range h.Splits {
+		fmt.Fprintf(w, "  %16s", s.Name)
+	}
+	fmt.Fprintln(w)
+	for i, class := range h.Classes {
+		fmt.Fprint(w, pad(class))
+		for _, s := range h.Splits {
+			fmt.Fprintf(w, "  %6d  %5.1f %%", s.Counts[i], 100*float64(s.Counts[i])/float64(max(s.Count, 1)))
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprint(w, pad(""))
+	for _, s := range h.Splits {
+		fmt.Fprintf(w, "  %6d         ", s.Count)
+	}
+	fmt.Fprintln(w)
+	z := h.Sizes
+	fmt.Fprintf(w, "\nsizes       width %d to %d, height %d to %d, shortest side %d to %d pixels (middle %d); %.0f %% portrait, %.0f %% landscape; %.1f MB%s\n",
+		z.Width.Min, z.Width.Max, z.Height.Min, z.Height.Max, z.Shortest.Min, z.Shortest.Max, z.Shortest.Median,
+		100*z.Portrait, 100*z.Landscape, float64(z.Bytes)/1e6, formatsText(z.Formats))
+	fmt.Fprintf(w, "unreadable  %d\n", len(h.Corrupt))
+	for i, u := range h.Corrupt {
+		if i == shownFindings {
+			fmt.Fprintf(w, "  … and %d more; --json has all\n", len(h.Corrupt)-i)
+			break
+		}
+		fmt.Fprintf(w, "  %s\n", u.Message)
+	}
+	printGroups(w, "same bytes ", h.Exact)
+	printGroups(w, "look alike ", h.Near)
+	if s := h.Shift; s != nil {
+		fmt.Fprintf(w, "shift       %s\n", shiftText(s))
+	}
+	for _, f := range h.Few {
+		fmt.Fprintf(w, "few         %s has %d training pictures; below %d every one counts\n", f.Class, f.Count, dataset.FewPictures)
+	}
+}
+
+func formatsText(formats map[string]int) string {
+	var b strings.Builder
+	var names []string
+	for name := range formats {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		fmt.Fprintf(&b, ", %d %s", formats[name], name)
+	}
+	return b.String()
+}
+
+func shiftText(s *dataset.Shift) string {
+	verdict := "no more than chance"
+	switch {
+	case s.PValue < 1e-6:
+		verdict = "not by chance (p < 0.000001)"
+	case s.PValue < 0.05:
+		verdict = fmt.Sprintf("more than chance (p = %.2g)", s.PValue)
+	default:
+		verdict += fmt.Sprintf(" (p = %.2f)", s.PValue)
+	}
+	return fmt.Sprintf("classes differ between splits %s: chi-square %.1f, %d degrees of freedom; most %s, %.1f %% of train and %.1f %% of %s",
+		verdict, s.ChiSquare, s.Freedom, s.Largest, 100*s.Training, 100*s.Other, s.Split)
+}
+
+func printGroups(w io.Writer, name string, groups []dataset.Group) {
+	leaks, conflicts := 0, 0
+	for _, g := range groups {
+		if g.Leak {
+			leaks++
+		}
+		if g.Conflict {
+			conflicts++
+		}
+	}
+	fmt.Fprintf(w, "%s %d groups, %d of them across splits, %d of several classes\n", name, len(groups), leaks, conflicts)
+	shown := 0
+	for _, leaksFirst := range []bool{true, false} {
+		for _, g := range groups {
+			if g.Leak != leaksFirst || shown == shownFindings {
+				continue
+			}
+			shown++
+			var names []string
+			for _, p := range g.Pictures {
+				names = append(names, p.Split+"/"+p.Class+"/"+filepath.Base(p.Path))
+			}
+			fmt.Fprintf(w, "  %s\n", strings.Join(names, "  "))
+		}
+	}
+	if len(groups) > shown {
+		fmt.Fprintf(w, "  … and %d more; --json has all, --html shows them\n", len(groups)-shown)
+	}
+}
+
+var healthPage = template.Must(template.New("health").Funcs(template.FuncMap{
+	"percent": func(a, b int) string { return fmt.Sprintf("%.1f %%", 100*float64(a)/float64(max(b, 1))) },
+	"shift":   shiftText,
+	"base":    filepath.Base,
+}).Parse(`{{$h := .Health}}<div class="big">{{range .Health.Splits}}<div><b>{{.Count}}</b><span>{{.Name}}</span></div>{{end}}
+<div><b>{{len .Health.Corrupt}}</b><span>cannot be read</span></div><div><b>{{.Health.Leaks}}</b><span>groups across splits</span></div></div>
+<h2>Classes</h2><div class="wide"><table><tr><th>class</th>{{range .Health.Splits}}<th colspan="2">{{.Name}}</th>{{end}}</tr>
+{{range $i, $class := .Health.Classes}}<tr><td>{{.}}</td>{{range $h.Splits}}{{$n := index .Counts $i}}<td>{{$n}}</td><td class="faint">{{percent $n .Count}}</td>{{end}}</tr>{{end}}</table></div>
+{{with .Health.Shift}}<p>{{shift .}}.</p>{{end}}
+{{range .Health.Few}}<p>{{.Class}} has only {{.Count}} training pictures.</p>{{end}}
+{{with .Health.Sizes}}<p>Sides from {{.Shortest.Min}} to {{.Width.Max}} × {{.Height.Max}} pixels.</p>{{end}}
+{{if .Health.Corrupt}}<h2>Cannot be read</h2>{{range .Health.Corrupt}}<p class="warn">{{.Message}}</p>{{end}}{{end}}
+{{range .Kinds}}{{if .Count}}<h2>{{.Title}}: {{.Count}} groups</h2>{{if lt (len .Groups) .Count}}<p class="faint">The first {{len .Groups}}, those across splits before the others.</p>{{end}}
+{{range .Groups}}<div class="pictures" style="margin:.6rem 0;{{if .Leak}}border-left:4px solid rgb(var(--bad));padding-left:.6rem{{end}}">{{range .Shown}}<figure>{{if .Picture}}<img src="{{.Picture}}" alt="">{{end}}<figcaption title="{{.Path}}"><b>{{.Split}}</b> {{.Class}} {{base .Path}}</figcaption></figure>{{end}}</div>{{end}}{{end}}{{end}}`))
+
+type shownGroup struct {
+	Leak  bool
+	Shown []shownPlace
+}
+
+type shownPlace struct {
+	dataset.Place
+	Picture template.URL
+}
+
+// groupKind is one kind of duplicates on the page.
+type groupKind struct {
+	Title  string
+	Count  int
+	Groups []shownGroup
+}
+
+func writeHealthPage(ctx context.Context, path, folder string, h *dataset.Health) error {
+	kinds := []groupKind{
+		showGroups(ctx, "The same bytes", h.Exact),
+		showGroups(ctx, "Look alike", h.Near),
+	}
+	var body strings.Builder
+	err := healthPage.Execute(&body, struct {
+		Health *dataset.Health
+		Kinds  []groupKind
+	}{h, kinds})
+	if err != nil {
+		return err
+	}
+	return safefile.Write(path, func(w io.Writer) error {
+		return report.Page(w, "Check of "+filepath.Base(filepath.Clean(folder)), template.HTML(body.String()))
+	})
+}
+
+func showGroups(ctx context.Context, title string, groups []dataset.Group) groupKind {
+	const thumbnailSide, shownOfGroup = 140, 6
+	k := groupKind{Title: title, Count: len(groups)}
+	limits := picture.DefaultLimits()
+	for _, leaks := range []bool{true, false} {
+		for _, g := range groups {
+			if g.Leak != leaks || len(k.Groups) == shownGroups {
+				continue
+			}
+			s := shownGroup{Leak: g.Leak}
+			for _, p := range g.Pictures[:min(len(g.Pictures), shownOfGroup)] {
+				place := shownPlace{Place: p}
+				if data, err := (dataset.Sample{Path: p.Path}).Read(limits); err == nil {
+					if rgb, err := picture.Decode(ctx, data, limits); err == nil {
+						place.Picture, _ = report.Thumbnail(rgb, thumbnailSide)
+					}
+				}
+				s.Shown = append(s.Shown, place)
+			}
+			k.Groups = append(k.Groups, s)
+		}
+	}
+	return k
+}
+
+func newDataPullCommand() *cobra.Command {
+	var out, url, file, digest string
+	var list strings.Builder
+	for _, s := range dataset.Sources() {
+		fmt.Fprintf(&list, "  %s: %s; %s\n", s.Name, s.About, s.Licence)
+	}
+	command := &cobra.Command{
+		Use:   "pull NAME [flags]",
+		Short: "Get a public data set",
+		Long: `Get a public data set from its repository's archive, check its digest, and unpack it
+to a folder of its name. Nothing is left behind if something goes wrong.
+
+` + list.String(),
+		Example: `  garb data pull clothing-small
+  garb data pull clothing-small --out pictures --from master.zip`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("pull needs the name of a data set")
+			}
+			_, err := dataset.LookupSource(args[0])
+			return err
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := dataset.LookupSource(args[0])
+			if err != nil {
+				return err
+			}
+			if url != "" {
+				s.URL = url
+			}
+			if digest != "" {
+				s.Digest = digest
+			}
+			if out == "" {
+				out = s.Name
+			}
+			if file != "" {
+				archive, err := safefile.Read(file, s.MaxBytes)
+				if err != nil {
+					return err
+				}
+				err = dataset.Unpack(c.Context(), archive, s, out)
+				if err != nil {
+					return err
+				}
+			} else {
+				p := newDownloadProgress(c.ErrOrStderr(), s.Name)
+				err := dataset.Pull(c.Context(), download.DefaultClient(), s, out, p.report)
+				p.finish(err == nil)
+				if err != nil {
+					return err
+				}
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s is in %s; try  garb data check %[2]s\n", s.Name, out)
+			return nil
+		},
+	}
+	command.Flags().StringVar(&out, "out", "", "folder to make (default the data set's name)")
+	command.Flags().StringVar(&file, "from", "", "take the archive from `FILE` instead of the network")
+	command.Flags().StringVar(&url, "url", "", "take the archive from another `URL`, such as a mirror")
+	command.Flags().StringVar(&digest, "digest", "", "another digest to expect of the pictures: sha256:…")
+	command.MarkFlagsMutuallyExclusive("from", "url")
+	return command
+}

@@ -1,0 +1,418 @@
+package dataset
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"math/bits"
+	"slices"
+
+	"garb/picture"
+)
+
+// Health is what Check finds out about a data set.
+type Health struct {
+	Classes []string      `json:"classes"`
+	Splits  []SplitHealth `json:"splits"`
+	Corrupt []Unreadable  `json:"corrupt"` // pictures that cannot be read
+	// Exact are groups of pictures with the same bytes, Near of pictures that look the
+	// same: see Check.
+	Exact []Group `json:"exact_duplicates"`
+	Near  []Group `json:"near_duplicates"`
+	// Few are the classes of the training split with fewer than FewPictures pictures.
+	Few   []ClassCount `json:"few"`
+	Shift *Shift       `json:"label_shift,omitempty"` // nil with one split
+	Sizes Sizes        `json:"sizes"`
+}
+
+// SplitHealth counts the pictures of a split that can be read.
+type SplitHealth struct {
+	Name   string `json:"name"` // train, validation or test
+	Count  int    `json:"count"`
+	Counts []int  `json:"counts"` // of each class
+}
+
+// Place is a picture of the data set.
+type Place struct {
+	Split string `json:"split"`
+	Class string `json:"class"`
+	Path  string `json:"path"`
+}
+
+// Unreadable is a picture that cannot be read, and why.
+type Unreadable struct {
+	Place
+	Message string `json:"message"`
+}
+
+// Group is pictures that are the same.
+type Group struct {
+	Pictures []Place `json:"pictures"`
+	// Leak says that they are in several splits: a network is then judged by pictures
+	// that it was trained on.
+	Leak bool `json:"leak"`
+	// Conflict says that they are of several classes.
+	Conflict bool `json:"conflict"`
+}
+
+// ClassCount is a class with its number of pictures.
+type ClassCount struct {
+	Class string `json:"class"`
+	Count int    `json:"count"`
+}
+
+// FewPictures is the number of training pictures below which a class is named: below
+// some fifty, transfer learning on a frozen network still gains with every picture.
+const FewPictures = 50
+
+// Shift is Pearson's chi-square test that the classes have the same shares in all
+// splits.
+type Shift struct {
+	ChiSquare float64 `json:"chi_square"`
+	Freedom   int     `json:"degrees_of_freedom"`
+	// PValue is how likely shares that differ so much are in splits drawn at random.
+	PValue float64 `json:"p_value"`
+	// Largest is the class whose share differs most from train to another split.
+	Largest  string  `json:"largest"`
+	Split    string  `json:"split"`
+	Training float64 `json:"training_share"`
+	Other    float64 `json:"other_share"`
+}
+
+// Sizes sums up the pictures' sizes, upright, in pixels.
+type Sizes struct {
+	Width, Height, Shortest Range
+	Portrait                float64        `json:"portrait"` // share of pictures higher than wide
+	Landscape               float64        `json:"landscape"`
+	Formats                 map[string]int `json:"formats"`
+	Bytes                   int64          `json:"bytes"` // of all pictures
+}
+
+// Range is the smallest, middle and largest of some values.
+type Range struct {
+	Min    int `json:"min"`
+	Median int `json:"median"`
+	Max    int `json:"max"`
+}
+
+// Leaks counts the groups of pictures that are in several splits.
+func (h *Health) Leaks() int {
+	n := 0
+	for _, groups := range [][]Group{h.Exact, h.Near} {
+		for _, g := range groups {
+			if g.Leak {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// inspected is what is found out of one picture.
+type inspected struct {
+	place  Place
+	label  int
+	split  int
+	digest [sha256.Size]byte
+	looks  looks
+	info   picture.Info
+	bytes  int
+	err    error
+}
+
+// Check reads every picture of a data set, on all cores, and looks for what spoils a
+// training or its figures. progress is called as pictures are done, from several
+// goroutines; it may be nil. Its errors are ctx's, or that of a file that cannot be
+// opened.
+//
+// Pictures look the same if their difference hashes (64 comparisons of adjacent grey
+// levels on a grid of 9 × 8) differ in at most 6 bits, and grids of 16 × 16 grey
+// levels by at most 6 levels in the mean.
+func Check(ctx context.Context, s *Splits, l picture.Limits, progress func(done int)) (*Health, error) {
+	parts := []struct {
+		name string
+		set  *Set
+	}{{"train", s.Train.Set}, {"validation", s.Validation}, {"test", s.Test}}
+	h := &Health{Classes: s.Train.Classes, Corrupt: []Unreadable{}, Exact: []Group{}, Near: []Group{}, Few: []ClassCount{}}
+	var all []inspected
+	for split, part := range parts {
+		if part.set == nil {
+			continue
+		}
+		found := make([]inspected, len(part.set.Samples))
+		err := part.set.Each(ctx, func(i int) {
+			sample := part.set.Samples[i]
+			found[i] = inspect(ctx, sample, l)
+			found[i].split, found[i].label = split, sample.Label
+			found[i].place = Place{part.name, part.set.Classes[sample.Label], sample.Path}
+			if progress != nil {
+				progress(1)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		health := SplitHealth{Name: part.name, Counts: make([]int, len(h.Classes))}
+		for _, f := range found {
+			switch {
+			case f.err == nil:
+				health.Count++
+				health.Counts[f.label]++
+				all = append(all, f)
+			case picture.KindOf(f.err) != "" || errors.Is(f.err, fs.ErrNotExist):
+				h.Corrupt = append(h.Corrupt, Unreadable{f.place, f.err.Error()})
+			default:
+				return nil, f.err
+			}
+		}
+		h.Splits = append(h.Splits, health)
+	}
+	for i, n := range h.Splits[0].Counts {
+		if n < FewPictures {
+			h.Few = append(h.Few, ClassCount{h.Classes[i], n})
+		}
+	}
+	h.Exact, h.Near = duplicates(all)
+	h.Shift = shift(h)
+	h.Sizes = sizes(all)
+	return h, ctx.Err()
+}
+
+// thumbnail is the size at which looks are taken.
+var thumbnail = picture.Spec{Width: 32, Height: 32, Filter: picture.Bilinear, Fit: picture.Stretch, Std: [3]float32{1, 1, 1}}
+
+func inspect(ctx context.Context, s Sample, l picture.Limits) inspected {
+	data, err := s.Read(l)
+	if err != nil {
+		return inspected{err: err}
+	}
+	p, info, err := thumbnail.Decode(ctx, data, l)
+	if err != nil {
+		return inspected{err: fmt.Errorf("%s: %w", s.Path, err)}
+	}
+	return inspected{digest: sha256.Sum256(data), looks: looksOf(p), info: info, bytes: len(data)}
+}
+
+// looks is how a picture looks, roughly.
+type looks struct {
+	hash uint64
+	grid [16 * 16]uint8
+}
+
+func looksOf(p *picture.RGB) looks {
+	var l looks
+	grey := func(width, height int) []uint8 {
+		spec := thumbnail
+		spec.Width, spec.Height = width, height
+		small := spec.Resize(p)
+		levels := make([]uint8, width*height)
+		for i := range levels {
+			// ITU-R BT.601's weights.
+			levels[i] = uint8((299*int(small.Pix[3*i]) + 587*int(small.Pix[3*i+1]) + 114*int(small.Pix[3*i+2]) + 500) / 1000)
+		}
+		return levels
+	}
+	copy(l.grid[:], grey(16, 16))
+	rows := grey(9, 8)
+	for y := range 8 {
+		for x := range 8 {
+			l.hash <<= 1
+			if rows[y*9+x] < rows[y*9+x+1] {
+				l.hash |= 1
+			}
+		}
+	}
+	return l
+}
+
+// The largest differences of pictures that look the same.
+const (
+	nearBits   = 6
+	nearLevels = 6
+)
+
+func (a *looks) near(b *looks) bool {
+	if bits.OnesCount64(a.hash^b.hash) > nearBits {
+		return false
+	}
+	sum := 0
+	for i, v := range a.grid {
+		sum += max(int(v)-int(b.grid[i]), int(b.grid[i])-int(v))
+	}
+	return sum <= nearLevels*len(a.grid)
+}
+
+// duplicates groups pictures with the same bytes, and of the others, with one of each
+// such group, those that look the same.
+func duplicates(all []inspected) (exact, near []Group) {
+	first := map[[sha256.Size]byte]int{}
+	same := map[int][]int{}
+	var distinct []int
+	for i, p := range all {
+		if j, ok := first[p.digest]; ok {
+			same[j] = append(same[j], i)
+			continue
+		}
+		first[p.digest] = i
+		distinct = append(distinct, i)
+	}
+	exact = []Group{}
+	for _, i := range distinct {
+		if others := same[i]; others != nil {
+			exact = append(exact, group(all, append([]int{i}, others...)))
+		}
+	}
+	// Pictures that look like one another, joined.
+	root := make([]int, len(distinct))
+	for i := range root {
+		root[i] = i
+	}
+	var find func(i int) int
+	find = func(i int) int {
+		if root[i] != i {
+			root[i] = find(root[i])
+		}
+		return root[i]
+	}
+	for i := range distinct {
+		for j := range i {
+			if all[distinct[i]].looks.near(&all[distinct[j]].looks) {
+				root[find(i)] = find(j)
+			}
+		}
+	}
+	members := map[int][]int{}
+	for i := range distinct {
+		members[find(i)] = append(members[find(i)], distinct[i])
+	}
+	near = []Group{}
+	for i := range distinct {
+		if m := members[i]; len(m) > 1 {
+			near = append(near, group(all, m))
+		}
+	}
+	return exact, near
+}
+
+func group(all []inspected, members []int) Group {
+	var g Group
+	for _, i := range members {
+		g.Pictures = append(g.Pictures, all[i].place)
+		g.Leak = g.Leak || all[i].split != all[members[0]].split
+		g.Conflict = g.Conflict || all[i].label != all[members[0]].label
+	}
+	return g
+}
+
+// shift compares the classes' shares between splits.
+func shift(h *Health) *Shift {
+	if len(h.Splits) < 2 {
+		return nil
+	}
+	total, classTotals := 0.0, make([]float64, len(h.Classes))
+	for _, s := range h.Splits {
+		for c, n := range s.Counts {
+			classTotals[c] += float64(n)
+			total += float64(n)
+		}
+	}
+	r := &Shift{PValue: 1}
+	classes, largest := 0, -1.0
+	for c, classTotal := range classTotals {
+		if classTotal == 0 {
+			continue
+		}
+		classes++
+		for i, s := range h.Splits {
+			if s.Count == 0 {
+				continue
+			}
+			expected := float64(s.Count) * classTotal / total
+			d := float64(s.Counts[c]) - expected
+			r.ChiSquare += d * d / expected
+			if i > 0 && h.Splits[0].Count > 0 {
+				training, other := float64(h.Splits[0].Counts[c])/float64(h.Splits[0].Count), float64(s.Counts[c])/float64(s.Count)
+				if difference := math.Abs(training - other); difference > largest {
+					largest = difference
+					r.Largest, r.Split, r.Training, r.Other = h.Classes[c], s.Name, training, other
+				}
+			}
+		}
+	}
+	splits := 0
+	for _, s := range h.Splits {
+		if s.Count > 0 {
+			splits++
+		}
+	}
+	if r.Freedom = (classes - 1) * (splits - 1); r.Freedom > 0 {
+		r.PValue = upperGamma(float64(r.Freedom)/2, r.ChiSquare/2)
+	}
+	return r
+}
+
+// upperGamma is the regularised upper incomplete gamma function Q(a, x), for a > 0 and
+// x ≥ 0: by its series below a+1, by its continued fraction above (Abramowitz & Stegun
+// 6.5.29 and 6.5.31, the latter evaluated by Lentz's method).
+func upperGamma(a, x float64) float64 {
+	if x <= 0 {
+		return 1
+	}
+	const precision, most = 1e-14, 10000
+	logGamma, _ := math.Lgamma(a)
+	scale := math.Exp(a*math.Log(x) - x - logGamma)
+	if x < a+1 {
+		term := 1 / a
+		sum := term
+		for n := 1.0; n < most && term > sum*precision; n++ {
+			term *= x / (a + n)
+			sum += term
+		}
+		return 1 - scale*sum
+	}
+	b := x + 1 - a
+	c, d := math.Inf(1), 1/b
+	value := d
+	for n := 1.0; n < most; n++ {
+		factor := -n * (n - a)
+		b += 2
+		d = 1 / (factor*d + b)
+		c = b + factor/c
+		value *= c * d
+		if math.Abs(c*d-1) < precision {
+			break
+		}
+	}
+	return scale * value
+}
+
+func sizes(all []inspected) Sizes {
+	s := Sizes{Formats: map[string]int{}}
+	var widths, heights, shortest []int
+	for _, p := range all {
+		width, height := p.info.Upright()
+		widths, heights, shortest = append(widths, width), append(heights, height), append(shortest, min(width, height))
+		switch {
+		case height > width:
+			s.Portrait += 1 / float64(len(all))
+		case width > height:
+			s.Landscape += 1 / float64(len(all))
+		}
+		s.Formats[string(p.info.Format)]++
+		s.Bytes += int64(p.bytes)
+	}
+	s.Width, s.Height, s.Shortest = rangeOf(widths), rangeOf(heights), rangeOf(shortest)
+	return s
+}
+
+func rangeOf(values []int) Range {
+	if len(values) == 0 {
+		return Range{}
+	}
+	slices.SortFunc(values, cmp.Compare)
+	return Range{values[0], values[len(values)/2], values[len(values)-1]}
+}

@@ -1,0 +1,154 @@
+package dataset
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"garb/picture"
+)
+
+// blobs draws a picture of soft spots, another for each seed, brighter by some levels.
+func blobs(t *testing.T, seed uint64, brighter, width, height int) []byte {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 1))
+	var spots [12][3]float64
+	for i := range spots {
+		spots[i] = [3]float64{r.Float64(), r.Float64(), r.Float64()}
+	}
+	m := image.NewRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			v := 0.0
+			for _, s := range spots {
+				dx, dy := float64(x)/float64(width)-s[0], float64(y)/float64(height)-s[1]
+				v += s[2] * math.Exp(-(dx*dx+dy*dy)*30)
+			}
+			l := uint8(min(max(int(90*v)+brighter, 0), 255))
+			m.Set(x, y, color.RGBA{l, l / 2, 255 - l, 255})
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestCheck(t *testing.T) {
+	root := t.TempDir()
+	put := func(name string, data []byte) {
+		path := filepath.Join(root, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seed := uint64(0)
+	next := func() []byte { seed++; return blobs(t, seed, 20, 40, 60) }
+	for _, name := range []string{"train/hat/1", "train/hat/2", "train/hat/3", "train/shoe/1", "train/shoe/2", "train/shoe/3", "validation/hat/1", "validation/shoe/1", "test/hat/1", "test/shoe/1"} {
+		put(name, next())
+	}
+	put("test/hat/leak", blobs(t, 1, 20, 40, 60))        // the bytes of train/hat/1
+	put("train/shoe/again", blobs(t, 4, 20, 40, 60))     // those of train/shoe/1
+	put("validation/hat/near", blobs(t, 2, 23, 80, 120)) // train/hat/2, larger and a little brighter
+	put("train/shoe/odd", blobs(t, 3, 22, 40, 60))       // train/hat/3 under another name
+	put("train/hat/broken", next()[:300])
+	put("train/hat/text", []byte("no picture"))
+	splits, err := OpenSplits(root, DefaultSplitRule())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := Check(t.Context(), splits, picture.DefaultLimits(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func(g Group) string {
+		var all []string
+		for _, p := range g.Pictures {
+			all = append(all, p.Split+"/"+p.Class+"/"+filepath.Base(p.Path))
+		}
+		slices.Sort(all)
+		return strings.Join(all, " ")
+	}
+	if len(h.Corrupt) != 2 || filepath.Base(h.Corrupt[0].Path) != "broken" || filepath.Base(h.Corrupt[1].Path) != "text" {
+		t.Errorf("corrupt %+v", h.Corrupt)
+	}
+	if len(h.Exact) != 2 || names(h.Exact[0]) != "test/hat/leak train/hat/1" || !h.Exact[0].Leak || h.Exact[0].Conflict || names(h.Exact[1]) != "train/shoe/1 train/shoe/again" || h.Exact[1].Leak {
+		t.Errorf("exact %+v", h.Exact)
+	}
+	if len(h.Near) != 2 || names(h.Near[0]) != "train/hat/2 validation/hat/near" || !h.Near[0].Leak || names(h.Near[1]) != "train/hat/3 train/shoe/odd" || !h.Near[1].Conflict {
+		t.Errorf("near %+v", h.Near)
+	}
+	if h.Leaks() != 2 || len(h.Few) != 2 || h.Splits[0].Count != 8 || !slices.Equal(h.Splits[0].Counts, []int{3, 5}) {
+		t.Errorf("%+v", h)
+	}
+	if s := h.Sizes; s.Width != (Range{40, 40, 80}) || s.Portrait < 0.999 || s.Formats["png"] != 14 {
+		t.Errorf("sizes %+v", s)
+	}
+	if h.Shift == nil || !(h.Shift.PValue > 0.3) || h.Shift.Freedom != 2 {
+		t.Errorf("shift %+v", h.Shift)
+	}
+}
+
+// TestUpperGamma: chi-square's tail at its tabulated 5 % points.
+func TestUpperGamma(t *testing.T) {
+	for freedom, x := range map[float64]float64{1: 3.841459, 2: 5.991465, 9: 16.918978, 18: 28.869299, 100: 124.342113} {
+		if got := upperGamma(freedom/2, x/2); math.Abs(got-0.05) > 1e-7 {
+			t.Errorf("%v degrees of freedom: %v at %v, want 0.05", freedom, got, x)
+		}
+	}
+	if upperGamma(3, 0) != 1 || upperGamma(0.5, 1000) > 1e-300 {
+		t.Error("at the ends")
+	}
+}
+
+// TestCheckClothing: what is known of the small clothing data set (its page, and
+// counts by other programs).
+func TestCheckClothing(t *testing.T) {
+	data := os.Getenv("GARB_DATA")
+	if data == "" {
+		t.Skip("set GARB_DATA to run this test (see .ci/run)")
+	}
+	splits, err := OpenSplits(data, DefaultSplitRule())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := Check(t.Context(), splits, picture.DefaultLimits(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := []int{h.Splits[0].Count, h.Splits[1].Count, h.Splits[2].Count}
+	if !slices.Equal(counts, []int{3068, 341, 372}) || len(h.Corrupt) > 0 {
+		t.Errorf("%v pictures, %d corrupt", counts, len(h.Corrupt))
+	}
+	for _, g := range h.Exact {
+		if g.Leak {
+			t.Errorf("the same bytes across splits: %+v", g)
+		}
+	}
+	if s := h.Sizes; s.Shortest.Median != 400 || math.Abs(s.Portrait-0.83) > 0.01 || s.Formats["jpeg"] != 3781 {
+		t.Errorf("sizes %+v", s)
+	}
+	if s := h.Shift; s.PValue > 1e-6 || s.Split != "test" {
+		t.Errorf("shift %+v", s)
+	}
+	shirts := slices.Index(h.Classes, "t-shirt")
+	if train, test := float64(h.Splits[0].Counts[shirts])/3068, float64(h.Splits[2].Counts[shirts])/372; math.Abs(train-0.259) > 5e-4 || math.Abs(test-0.140) > 5e-4 {
+		t.Errorf("t-shirts: %v of train, %v of test", train, test)
+	}
+	digest, err := TreeDigest(data)
+	if err != nil || digest != Sources()[0].Digest {
+		t.Errorf("digest %s, %v", digest, err)
+	}
+}
