@@ -130,8 +130,8 @@ type inspected struct {
 // opened.
 //
 // Pictures look the same if their difference hashes (64 comparisons of adjacent grey
-// levels on a grid of 9 × 8) differ in at most 6 bits, and grids of 16 × 16 grey
-// levels by at most 6 levels in the mean.
+// levels on a grid of 9 × 8) differ in at most 6 bits, and grids of 16 × 16 pixels by
+// at most 6 levels in the mean.
 func Check(ctx context.Context, s *Splits, l picture.Limits, progress func(done int)) (*Health, error) {
 	parts := []struct {
 		name string
@@ -200,24 +200,22 @@ func inspect(ctx context.Context, s Sample, l picture.Limits) inspected {
 // looks is how a picture looks, roughly.
 type looks struct {
 	hash uint64
-	grid [16 * 16]uint8
+	grid [3 * 16 * 16]uint8 // red, green, blue
 }
 
 func looksOf(p *picture.RGB) looks {
 	var l looks
-	grey := func(width, height int) []uint8 {
+	small := func(width, height int) []uint8 {
 		spec := thumbnail
 		spec.Width, spec.Height = width, height
-		small := spec.Resize(p)
-		levels := make([]uint8, width*height)
-		for i := range levels {
-			// ITU-R BT.601's weights.
-			levels[i] = uint8((299*int(small.Pix[3*i]) + 587*int(small.Pix[3*i+1]) + 114*int(small.Pix[3*i+2]) + 500) / 1000)
-		}
-		return levels
+		return spec.Resize(p).Pix
 	}
-	copy(l.grid[:], grey(16, 16))
-	rows := grey(9, 8)
+	copy(l.grid[:], small(16, 16))
+	pixels := small(9, 8)
+	rows := make([]int, 9*8)
+	for i := range rows { // grey by ITU-R BT.601's weights
+		rows[i] = 299*int(pixels[3*i]) + 587*int(pixels[3*i+1]) + 114*int(pixels[3*i+2])
+	}
 	for y := range 8 {
 		for x := range 8 {
 			l.hash <<= 1

@@ -26,6 +26,9 @@ func newDataCommand() *cobra.Command {
 		Short: "Check, look at and pull data sets",
 		Long: `Work with data sets: folders of pictures with one folder for each class, with train,
 validation and test above them or without; or images.csv with a folder images.`,
+		Example: `  garb data pull clothing-small
+  garb data check clothing-small --html check.html
+  garb data preview clothing-small --rotation-range 30 --horizontal-flip`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}

@@ -300,7 +300,7 @@ func TestTrainEvaluateClassify(t *testing.T) {
 	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", filepath.Join(root, "test")); code != exitFailed || !strings.Contains(errOut, "dot") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "train", "--data", filepath.Join(root, "test"), "--out", filepath.Join(t.TempDir(), "x")); code != exitFailed || !strings.Contains(errOut, "train") {
+	if code, _, errOut := garbRun(t, nil, "train", "--data", filepath.Join(root, "test"), "--out", filepath.Join(t.TempDir(), "x")); code != exitFailed || !strings.Contains(errOut, "too few pictures") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
