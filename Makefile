@@ -5,13 +5,13 @@ SHELL = bash
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Packages where goroutines share memory.
-RACE = . ./nn ./picture ./train ./cmd/garb
+RACE = . ./nn ./picture ./dataset ./augment ./train ./cmd/garb
 FUZZTIME ?= 30s
 # Of bench: a regular expression over the names of rows, and turns of each side.
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check build bench fuzz generate format vet staticcheck modules generated layout test test-purego test-avx2 test-race
+.PHONY: check build bench fuzz course generate format vet staticcheck modules generated layout test test-purego test-avx2 test-race
 
 check: format vet staticcheck modules generated layout test test-purego test-avx2 test-race
 
@@ -35,6 +35,11 @@ fuzz:
 		echo "$$package $$name"; \
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 	done
+
+# docs/course.md, from the runs that it tells of: hours from nothing, seconds once
+# runs/course has them. DATA is the small clothing data set.
+course: build
+	go run ./docs/_make/course $(or $(DATA),$(GARB_DATA))
 
 # Assembly and tables that programs write.
 generate:
