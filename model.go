@@ -15,6 +15,7 @@ import (
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
+	"garb/weights"
 )
 
 // FormatVersion is the version of model files that this code writes and reads.
@@ -181,6 +182,32 @@ func IsModel(path string) bool {
 	}
 	f, err := tensor.ReadFile(path)
 	return err == nil && f.Metadata[metadataKey] != ""
+}
+
+// BackboneOf finds the backbone in a file of weights, a model's file or a run's folder:
+// its architecture and the file that has its weights, "" if they are built in.
+func BackboneOf(path string) (architecture, file string, err error) {
+	if file, err = modelFile(path); err != nil {
+		return "", "", &ModelError{path, err}
+	}
+	f, err := weights.Open(file)
+	if err != nil {
+		return "", "", &ModelError{path, err}
+	}
+	m, isModel, err := decodeModel(f)
+	switch {
+	case err != nil:
+		return "", "", &ModelError{path, err}
+	case isModel && m.BackboneDigest != "":
+		return m.Architecture, "", nil
+	case isModel:
+		return m.Architecture, file, nil
+	}
+	architecture, _, ok := weights.Recognise(f)
+	if !ok {
+		return "", "", &ModelError{path, errors.New("it holds the weights of no network that garb has")}
+	}
+	return architecture, file, nil
 }
 
 // Store writes a model to another file with its values stored as dtype: rounded to

@@ -26,7 +26,7 @@ type backboneFlags struct {
 }
 
 func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
-	c.Flags().StringVar(&b.backbone, "backbone", defaultBackbone, "backbone: efficientnet-lite0 to -lite4, xception, small-cnn")
+	c.Flags().StringVar(&b.backbone, "backbone", defaultBackbone, "backbone: efficientnet-lite0 to -lite4, xception, small-cnn, or a file or run that has one")
 	c.Flags().StringVar(&b.weights, "weights", "", "the backbone's weights: a safetensors file (default its own)")
 	c.Flags().IntVar(&b.size, "size", 0, "side of the input, in pixels (default the backbone's)")
 	c.Flags().StringVar(&b.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
@@ -34,6 +34,16 @@ func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
 
 // architecture returns the backbone and its preprocessing with the flags applied.
 func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, error) {
+	if _, err := backbone.Lookup(b.backbone); err != nil && exists(b.backbone) {
+		name, file, err := garb.BackboneOf(b.backbone)
+		if err != nil {
+			return backbone.Architecture{}, picture.Spec{}, err
+		}
+		if b.weights != "" && b.weights != file {
+			return backbone.Architecture{}, picture.Spec{}, errors.New("--backbone names a file, which has the weights; leave --weights away")
+		}
+		b.backbone, b.weights = name, file
+	}
 	a, err := backbone.Lookup(b.backbone)
 	if err != nil {
 		return a, picture.Spec{}, err

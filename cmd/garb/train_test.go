@@ -6,13 +6,18 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"garb"
+	"garb/tensor"
 )
 
 // TestMain lets the test's own program be garb, for tests that end its process.
@@ -198,6 +203,84 @@ func TestTrainCommand(t *testing.T) {
 		t.Errorf("one more epoch: %v: %s", err, text)
 	}
 }
+
+// TestTrainOnAFile: the backbone of a run, trained further, is the one of the next.
+func TestTrainOnAFile(t *testing.T) {
+	data := drawn(t)
+	t.Setenv("GARB_HOME", t.TempDir())
+	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
+	if _, _, err := execute(t, newTrainCommand(), quick(data, first)[1:]...); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := execute(t, newTrainCommand(), "--data", data, "--out", second, "--backbone", first, "--size", "32", "--epochs", "2"); err != nil {
+		t.Fatal(err)
+	}
+	tensors := func(run string) *tensor.File {
+		path, err := garb.BestCheckpoint(run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := tensor.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	a, b := tensors(first), tensors(second)
+	x, err := a.Tensor("head/conv/kernel")
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := b.Tensor("head/conv/kernel")
+	if err != nil || !slices.Equal(x.Data, y.Data) {
+		t.Errorf("the frozen backbone is another, %v", err)
+	}
+	for name, bad := range map[string][]string{
+		"no network": {"--data", data, "--backbone", filepath.Join(data, "train", "dark", "0.png")},
+		"no file":    {"--data", data, "--backbone", "nix"},
+		// Weights of another architecture than the one that was named.
+		"another architecture": {"--data", data, "--backbone", "efficientnet-lite1", "--weights", filepath.Join(first, "state.safetensors"), "--out", filepath.Join(t.TempDir(), "x")},
+	} {
+		if _, _, err := execute(t, newTrainCommand(), bad...); err == nil {
+			t.Errorf("%s: no error", name)
+		} else {
+			t.Log(err)
+		}
+	}
+}
+
+// TestTrainDiskFull: a full disk ends the run with an error that says so, and what was
+// there can still be used.
+func TestTrainDiskFull(t *testing.T) {
+	data, folder := drawn(t), t.TempDir()
+	t.Setenv("GARB_HOME", t.TempDir())
+	if err := mountSmall(folder); err != nil {
+		t.Skipf("it takes the right to mount a small disk: %v", err)
+	}
+	defer unmount(folder)
+	out := filepath.Join(folder, "run")
+	args := append(quick(data, out)[1:], "--fine-tune", "none")
+	if _, _, err := execute(t, newTrainCommand(), args...); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := os.Create(filepath.Join(folder, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(rest, zeros{}) // until it is full
+	rest.Close()
+	if _, _, err := execute(t, newTrainCommand(), "--resume", out, "--epochs", "9"); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("%v", err)
+	}
+	os.Remove(rest.Name())
+	if _, _, err := execute(t, newTrainCommand(), "--resume", out, "--epochs", "9"); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // TestSweepCommand: a grid of two by two, stopped and gone on with.
 func TestSweepCommand(t *testing.T) {
