@@ -83,4 +83,4 @@ test-avx2:
 	GARB_CPU=generic go test -count=1 ./internal/jpeg ./picture
 
 test-race:
-	go test -race $(RACE)
+	go test -race -short $(RACE)

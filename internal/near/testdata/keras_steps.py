@@ -1,6 +1,6 @@
 """Writes keras_steps.json: ten training steps of networks in Keras, which garb's must equal.
 
-    python internal/near/testdata/keras_steps.py LITE0.safetensors
+    python internal/near/testdata/keras_steps.py LITE0.safetensors [OUT.json]
 
 LITE0 is the file of EfficientNet-Lite0's ImageNet weights; garb keeps them as float16, so
 they are rounded to that. All other weights, pictures and labels come from generate(), which
@@ -209,7 +209,7 @@ def main():
     for case in CASES:
         results.append(run(case, pretrained if case.get("network") == "lite0" else {}))
         print(case["name"], results[-1]["losses"][0], results[-1]["losses"][-1], file=sys.stderr)
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "keras_steps.json")
+    path = sys.argv[2] if len(sys.argv) > 2 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "keras_steps.json")
     with open(path, "w") as f:
         f.write("[\n" + ",\n".join(json.dumps(r) for r in results) + "\n]\n")
 
