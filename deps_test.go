@@ -47,6 +47,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"train", "internal/safefile tensor picture nn backbone weights . report dataset augment evaluate", ""},
 	{"cmd/garb", "internal/safefile internal/download internal/kernel tensor picture backbone weights . report dataset augment evaluate train",
 		"github.com/spf13/cobra github.com/spf13/pflag github.com/vbauerster/mpb/v8 golang.org/x/term"},
+	{"bench/frozen", "dataset", ""},
 	{"bench/reduction", "picture . dataset", "golang.org/x/image"},
 	{"bench", "internal/kernel tensor picture nn backbone weights", "golang.org/x/sys"},
 }

@@ -105,7 +105,10 @@ func WritePage(ctx context.Context, w io.Writer, d Document) error {
 		}
 		v.Parts = append(v.Parts, part)
 	}
-	v.Charts = charts(d.Curves)
+	charts := Charts(d.Curves)
+	for _, name := range slices.Sorted(maps.Keys(charts)) {
+		v.Charts = append(v.Charts, charts[name].SVG())
+	}
 	if d.About.Training != nil {
 		v.Settings = settings(d.About.Training.Settings)
 		v.Seconds = seconds(d.Curves)
@@ -160,7 +163,9 @@ func seconds(curves []Curve) float64 {
 	return total
 }
 
-func charts(curves []Curve) []template.HTML {
+// Charts draws a run's curves, by name: accuracy, loss, and the learning rate if it
+// changes. Without an epoch there is none.
+func Charts(curves []Curve) map[string]report.Chart {
 	if len(curves) == 0 {
 		return nil
 	}
@@ -171,16 +176,23 @@ func charts(curves []Curve) []template.HTML {
 		}
 		return s
 	}
-	return []template.HTML{
-		report.Chart{Title: "Accuracy", XLabel: "epoch", YLabel: "accuracy", Points: len(curves) < 30, Series: []report.Series{
+	points := len(curves) < 30
+	all := map[string]report.Chart{
+		"accuracy": {Title: "Accuracy", XLabel: "epoch", YLabel: "accuracy", Points: points, Series: []report.Series{
 			pick("training", true, func(c Curve) float64 { return c.Accuracy }),
 			pick("validation", false, func(c Curve) float64 { return c.ValidationAccuracy }),
-		}}.SVG(),
-		report.Chart{Title: "Loss", XLabel: "epoch", YLabel: "loss", Points: len(curves) < 30, Series: []report.Series{
+		}},
+		"loss": {Title: "Loss", XLabel: "epoch", YLabel: "loss", Points: points, Series: []report.Series{
 			pick("training", true, func(c Curve) float64 { return c.Loss }),
 			pick("validation", false, func(c Curve) float64 { return c.ValidationLoss }),
-		}}.SVG(),
+		}},
 	}
+	if curves[0].LearningRate != curves[len(curves)-1].LearningRate {
+		all["rate"] = report.Chart{Title: "Learning rate", XLabel: "epoch", YLabel: "learning rate", Points: points, Series: []report.Series{
+			pick("learning rate", false, func(c Curve) float64 { return c.LearningRate }),
+		}}
+	}
+	return all
 }
 
 // diagram draws how often answers are right against how sure they are.

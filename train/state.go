@@ -22,6 +22,7 @@ const (
 	historyFile = "history.csv"
 	stateFile   = "state.safetensors"
 	reportFile  = "report.html"
+	plotsFolder = "plots"
 	stateKey    = "garb.run"
 )
 

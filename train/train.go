@@ -708,6 +708,15 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	for _, err := range r.skipped {
 		d.Skipped = append(d.Skipped, err.Error())
 	}
+	for name, chart := range evaluate.Charts(d.Curves) {
+		folder := filepath.Join(r.Config.Out, plotsFolder)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return nil, err
+		}
+		if err := safefile.Write(filepath.Join(folder, name+".svg"), chart.WriteSVG); err != nil {
+			return nil, err
+		}
+	}
 	result.Report = filepath.Join(r.Config.Out, reportFile)
 	return result, safefile.Write(result.Report, func(w io.Writer) error { return evaluate.WritePage(ctx, w, d) })
 }

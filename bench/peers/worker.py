@@ -163,4 +163,5 @@ def main():
         print(json.dumps(reply), file=replies, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
