@@ -124,62 +124,62 @@ func gemmAVX512(rows, eights int, t *byte) {
 
 // outerAVX512 computes an outerTile of rows rows and up to vectors vectors of columns.
 func outerAVX512(rows, vectors int, t *byte) {
-	switch rows<<1 | (vectors - 1) {
-	case 1<<1 | 0:
+	switch rows<<2 | vectors {
+	case 1<<2 | 1:
 		outer1x16AVX512(t)
-	case 1<<1 | 1:
+	case 1<<2 | 2:
 		outer1x32AVX512(t)
-	case 2<<1 | 0:
+	case 2<<2 | 1:
 		outer2x16AVX512(t)
-	case 2<<1 | 1:
+	case 2<<2 | 2:
 		outer2x32AVX512(t)
-	case 3<<1 | 0:
+	case 3<<2 | 1:
 		outer3x16AVX512(t)
-	case 3<<1 | 1:
+	case 3<<2 | 2:
 		outer3x32AVX512(t)
-	case 4<<1 | 0:
+	case 4<<2 | 1:
 		outer4x16AVX512(t)
-	case 4<<1 | 1:
+	case 4<<2 | 2:
 		outer4x32AVX512(t)
-	case 5<<1 | 0:
+	case 5<<2 | 1:
 		outer5x16AVX512(t)
-	case 5<<1 | 1:
+	case 5<<2 | 2:
 		outer5x32AVX512(t)
-	case 6<<1 | 0:
+	case 6<<2 | 1:
 		outer6x16AVX512(t)
-	case 6<<1 | 1:
+	case 6<<2 | 2:
 		outer6x32AVX512(t)
-	case 7<<1 | 0:
+	case 7<<2 | 1:
 		outer7x16AVX512(t)
-	case 7<<1 | 1:
+	case 7<<2 | 2:
 		outer7x32AVX512(t)
-	case 8<<1 | 0:
+	case 8<<2 | 1:
 		outer8x16AVX512(t)
-	case 8<<1 | 1:
+	case 8<<2 | 2:
 		outer8x32AVX512(t)
-	case 9<<1 | 0:
+	case 9<<2 | 1:
 		outer9x16AVX512(t)
-	case 9<<1 | 1:
+	case 9<<2 | 2:
 		outer9x32AVX512(t)
-	case 10<<1 | 0:
+	case 10<<2 | 1:
 		outer10x16AVX512(t)
-	case 10<<1 | 1:
+	case 10<<2 | 2:
 		outer10x32AVX512(t)
-	case 11<<1 | 0:
+	case 11<<2 | 1:
 		outer11x16AVX512(t)
-	case 11<<1 | 1:
+	case 11<<2 | 2:
 		outer11x32AVX512(t)
-	case 12<<1 | 0:
+	case 12<<2 | 1:
 		outer12x16AVX512(t)
-	case 12<<1 | 1:
+	case 12<<2 | 2:
 		outer12x32AVX512(t)
-	case 13<<1 | 0:
+	case 13<<2 | 1:
 		outer13x16AVX512(t)
-	case 13<<1 | 1:
+	case 13<<2 | 2:
 		outer13x32AVX512(t)
-	case 14<<1 | 0:
+	case 14<<2 | 1:
 		outer14x16AVX512(t)
-	case 14<<1 | 1:
+	case 14<<2 | 2:
 		outer14x32AVX512(t)
 	}
 }
@@ -216,30 +216,30 @@ func gemmAVX2(rows, eights int, t *byte) {
 
 // outerAVX2 computes an outerTile of rows rows and up to vectors vectors of columns.
 func outerAVX2(rows, vectors int, t *byte) {
-	switch rows<<1 | (vectors - 1) {
-	case 1<<1 | 0:
+	switch rows<<2 | vectors {
+	case 1<<2 | 1:
 		outer1x8AVX2(t)
-	case 1<<1 | 1:
+	case 1<<2 | 2:
 		outer1x16AVX2(t)
-	case 2<<1 | 0:
+	case 2<<2 | 1:
 		outer2x8AVX2(t)
-	case 2<<1 | 1:
+	case 2<<2 | 2:
 		outer2x16AVX2(t)
-	case 3<<1 | 0:
+	case 3<<2 | 1:
 		outer3x8AVX2(t)
-	case 3<<1 | 1:
+	case 3<<2 | 2:
 		outer3x16AVX2(t)
-	case 4<<1 | 0:
+	case 4<<2 | 1:
 		outer4x8AVX2(t)
-	case 4<<1 | 1:
+	case 4<<2 | 2:
 		outer4x16AVX2(t)
-	case 5<<1 | 0:
+	case 5<<2 | 1:
 		outer5x8AVX2(t)
-	case 5<<1 | 1:
+	case 5<<2 | 2:
 		outer5x16AVX2(t)
-	case 6<<1 | 0:
+	case 6<<2 | 1:
 		outer6x8AVX2(t)
-	case 6<<1 | 1:
+	case 6<<2 | 2:
 		outer6x16AVX2(t)
 	}
 }

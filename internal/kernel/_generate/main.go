@@ -61,10 +61,10 @@ func dispatch() string {
 		}
 		b.WriteString("\t}\n}\n")
 		fmt.Fprintf(&b, "\n// outer%s computes an outerTile of rows rows and up to vectors vectors of columns.\n", s.name)
-		fmt.Fprintf(&b, "func outer%s(rows, vectors int, t *byte) {\n\tswitch rows<<1 | (vectors - 1) {\n", s.name)
+		fmt.Fprintf(&b, "func outer%s(rows, vectors int, t *byte) {\n\tswitch rows<<2 | vectors {\n", s.name)
 		for rows := 1; rows <= s.gemmRows; rows++ {
 			for vectors := 1; vectors <= 2; vectors++ {
-				fmt.Fprintf(&b, "\tcase %d<<1 | %d:\n\t\t%s(t)\n", rows, vectors-1, outerName(s, rows, vectors))
+				fmt.Fprintf(&b, "\tcase %d<<2 | %d:\n\t\t%s(t)\n", rows, vectors, outerName(s, rows, vectors))
 			}
 		}
 		b.WriteString("\t}\n}\n")
