@@ -3,7 +3,10 @@ package train
 import (
 	"context"
 	"errors"
+	"io"
 	"math"
+
+	"garb/report"
 )
 
 // Rate is a step of FindLearningRate.
@@ -89,4 +92,16 @@ func steepest(curve []Rate) float64 {
 		}
 	}
 	return best
+}
+
+// PlotRates draws what FindLearningRate found, as SVG.
+func PlotRates(w io.Writer, curve []Rate, proposed float64) error {
+	s := report.Series{Name: "loss"}
+	for _, r := range curve {
+		s.X, s.Y = append(s.X, r.LearningRate), append(s.Y, r.Loss)
+	}
+	return report.Chart{
+		Title: "Loss while the learning rate grows", XLabel: "learning rate", YLabel: "loss",
+		Series: []report.Series{s}, LogX: true, MarkX: proposed,
+	}.WriteSVG(w)
 }

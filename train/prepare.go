@@ -1,0 +1,245 @@
+package train
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+
+	"garb"
+	"garb/augment"
+	"garb/dataset"
+	"garb/nn"
+	"garb/picture"
+	"garb/tensor"
+	"garb/weights"
+)
+
+// newRun prepares a run and its folder.
+func newRun(ctx context.Context, c Config, p Progress) (*run, error) {
+	r, err := prepare(ctx, c, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(c.Out, "checkpoints"), 0o755); err != nil {
+		return nil, err
+	}
+	return r, r.writeConfig()
+}
+
+// prepare reads the data set, opens the backbone and prepares the network.
+func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("training: %w", err)
+	}
+	splits, err := dataset.OpenSplits(c.Data, c.Split)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{position: position{Config: c}, classes: splits.Train.Classes, frozen: c.FineTune == "none"}
+	switch {
+	case len(r.classes) < 2:
+		return nil, fmt.Errorf("%s has one class, %s: there is nothing to tell apart; add a folder for another", splits.Train.Folder, r.classes[0])
+	case c.Binary && len(r.classes) != 2:
+		return nil, fmt.Errorf("--binary tells two classes apart, and %s has %d", splits.Train.Folder, len(r.classes))
+	}
+	if r.architecture, err = c.architecture(); err != nil {
+		return nil, err
+	}
+	if err := r.openWeights(); err != nil {
+		return nil, err
+	}
+	if err := r.openData(ctx, splits, p); err != nil {
+		return nil, err
+	}
+	return r, r.build()
+}
+
+// outputs is the number of values that the network gives in training.
+func (r *run) outputs() int {
+	if r.Config.Binary {
+		return 1
+	}
+	return len(r.classes)
+}
+
+// openWeights opens the backbone's weights, or makes those of one that has none.
+func (r *run) openWeights() error {
+	c := r.Config
+	spec := c.Preprocessing
+	features := r.architecture.Features(spec.Height, spec.Width)
+	if c.scratch() {
+		r.weights = initial(features, c.Seed)
+		return nil
+	}
+	reference := c.Weights
+	if reference == "" {
+		reference = c.Backbone
+	}
+	f, err := weights.Open(reference)
+	if err != nil {
+		return err
+	}
+	own, builtIn := weights.BuiltIn(c.Backbone)
+	if builtIn && own.Digest() == f.Digest() && r.frozen {
+		r.digest = f.Digest()
+	}
+	r.weights = f
+	return nil
+}
+
+// backboneDigest is what the features of a backbone are kept under.
+func (r *run) backboneDigest() string { return r.weights.(*tensor.File).Digest() }
+
+// openData reads all splits: with a frozen backbone to features, else to know which
+// pictures can be read.
+func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error {
+	sets := []*dataset.Set{s.Train.Set, s.Validation}
+	if s.Test != nil {
+		sets = append(sets, s.Test)
+	}
+	total := 0
+	for _, set := range sets {
+		total += len(set.Samples)
+	}
+	done := func() {}
+	if p.Pictures != nil {
+		done = p.Pictures(total)
+	}
+	limits := picture.DefaultLimits()
+	spec := r.Config.Preprocessing
+	var extractor *garb.Extractor
+	var cached *cache
+	if r.frozen {
+		threads := 1 // pictures are many
+		if r.Config.Augment.Enabled() {
+			threads = 0 // batches come one at a time
+		}
+		var err error
+		if extractor, err = garb.NewExtractor(r.architecture, r.weights, spec, garb.Options{Threads: threads}); err != nil {
+			return fmt.Errorf("%s: %w", r.Config.Backbone, err)
+		}
+		if cached, err = openCache(extractor, r.backboneDigest()); err != nil {
+			return err
+		}
+	}
+	all := sha256.New()
+	for i, set := range sets {
+		var part split
+		var found scan
+		var err error
+		if r.frozen && (i > 0 || !r.Config.Augment.Enabled()) {
+			var v vectors
+			v, part.set, found, err = compute(ctx, extractor, cached, set, done)
+			part.source = v
+		} else {
+			part.set, found, err = scanned(ctx, set, limits, done, func(data []byte, _ string) error {
+				_, err := picture.Decode(ctx, data, limits)
+				return err
+			})
+			part.source = pictures{part.set, spec, limits}
+		}
+		if err != nil {
+			return err
+		}
+		for j, digest := range found.digests {
+			fmt.Fprintf(all, "%s %s\n", digest, part.set.Classes[part.set.Samples[j].Label])
+		}
+		fmt.Fprintln(all)
+		r.skipped = append(r.skipped, found.skipped...)
+		switch i {
+		case 0:
+			r.train = part
+		case 1:
+			r.validation = part
+		case 2:
+			r.test = &part
+		}
+	}
+	r.Data = fmt.Sprintf("sha256:%x", all.Sum(nil))
+	if _, known := r.train.source.(vectors); known {
+		return nil
+	}
+	changed, err := augment.New(r.Config.Augment, spec, dataset.Training{Set: r.train.set}, r.Config.Seed, limits)
+	if err != nil {
+		return err
+	}
+	v := views{changed, spec.ValueCount(), r.outputs()}
+	r.train.source = v
+	if r.frozen {
+		f := &viewFeatures{views: v, extractor: extractor}
+		for range r.Config.CachedViews {
+			f.kept = append(f.kept, make([][]float32, len(r.train.set.Samples)))
+		}
+		r.train.source = f
+	}
+	return nil
+}
+
+// build prepares the network and what trains it.
+func (r *run) build() error {
+	c := r.Config
+	spec := c.Preprocessing
+	head := c.head()
+	w := overlay{initial(head.Graph(r.architecture.FeatureCount, r.outputs(), 0), c.Seed), r.weights}
+	var trainable func(nn.Param) bool
+	if r.frozen {
+		r.graph = head.Graph(r.architecture.FeatureCount, r.outputs(), c.Dropout)
+	} else {
+		r.graph = head.NetworkGraph(r.architecture, spec.Height, spec.Width, r.outputs(), c.Dropout)
+		trainable = c.trainable(r.architecture.Features(spec.Height, spec.Width))
+	}
+	var err error
+	r.trainer, err = nn.NewTrainer(r.graph, w, nn.TrainerOptions{
+		Loss: c.loss(len(r.classes), r.train.set.Samples), Trainable: trainable, BatchStatistics: c.BatchStatistics, Seed: c.Seed,
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Backbone, err)
+	}
+	r.variables = r.trainer.Variables()
+	r.optimizer, r.schedule = c.optimizer(), c.schedule(r.stepsPerEpoch())
+	if c.Average > 0 {
+		r.average = &nn.Average{Decay: c.Average}
+	}
+	return nil
+}
+
+// overlay looks tensors up in one place, then in the other.
+type overlay struct{ first, second nn.Weights }
+
+func (o overlay) Tensor(name string) (*tensor.Tensor, error) {
+	if t, err := o.first.Tensor(name); err == nil {
+		return t, nil
+	}
+	return o.second.Tensor(name)
+}
+
+// initial gives a network's parameters their first values, as Keras does: kernels
+// uniform in ±√(6/(inputs+outputs)) (Glorot & Bengio 2010), batch-norms and biases
+// such that they do nothing.
+func initial(g *nn.Graph, seed uint64) tensor.Map {
+	random := rand.New(rand.NewPCG(seed, 0x6721)) // a stream of its own
+	m := tensor.Map{}
+	for _, p := range g.Params() {
+		t := tensor.New(p.Shape...)
+		m[p.Name] = t
+		if axes := len(p.Shape); axes > 1 {
+			window := tensor.Len(p.Shape[:axes-2])
+			limit := math.Sqrt(6 / float64(window*(p.Shape[axes-2]+p.Shape[axes-1])))
+			for i := range t.Data {
+				t.Data[i] = float32((2*random.Float64() - 1) * limit)
+			}
+			continue
+		}
+		switch filepath.Base(p.Name) {
+		case "gamma", "moving_variance":
+			for i := range t.Data {
+				t.Data[i] = 1
+			}
+		}
+	}
+	return m
+}
