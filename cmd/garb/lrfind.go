@@ -27,14 +27,14 @@ slowly, then fast, then rises again. The rate at which it falls fastest is propo
 The flags are those of garb train; no model is kept.`,
 		Example: `  garb lr-find --data pictures
   garb lr-find --data pictures --fine-tune all --optimizer adamw --plot rates.svg`,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("lr-find takes its folder by --data, not %q", args[0])
 			}
 			if err := search.Validate(); err != nil {
 				return err
 			}
-			return t.finish("lr-find")
+			return t.finish(c)
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			out := c.OutOrStdout()

@@ -62,7 +62,7 @@ chance (p above 0.05): then take the cheaper one, or more --seeds.`,
 				return fmt.Errorf("sweep takes its folder by --data, not %q", args[0])
 			}
 			named := t.config.Out != ""
-			if err := t.finish("sweep"); err != nil {
+			if err := t.finish(c); err != nil {
 				return err
 			}
 			if !named {

@@ -37,11 +37,11 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.BoolVar(&c.Binary, "binary", false, "two classes, told apart by one unit with a sigmoid")
 
 	flags.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "adam, adamw or sgd")
-	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate, "learning rate")
+	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate, "learning rate; with --fine-tune the default is 0.0003")
 	flags.Float64Var(&c.Momentum, "momentum", c.Momentum, "momentum of sgd")
 	flags.BoolVar(&c.Nesterov, "nesterov", false, "Nesterov's momentum, of sgd")
 	flags.Float64Var(&c.WeightDecay, "weight-decay", 0, "weight decay, of adamw")
-	flags.StringVar(&c.Schedule, "schedule", c.Schedule, "learning rate over the run: constant, step, cosine or one-cycle")
+	flags.StringVar(&c.Schedule, "schedule", c.Schedule, "learning rate over the run: constant, step, cosine or one-cycle; with --fine-tune the default is cosine")
 	flags.Float64Var(&c.WarmUpEpochs, "warm-up", c.WarmUpEpochs, "epochs over which the learning rate rises, of cosine")
 	flags.Float64Var(&c.StepEpochs, "step-epochs", c.StepEpochs, "epochs after which the learning rate changes, of step")
 	flags.Float64Var(&c.StepFactor, "step-factor", c.StepFactor, "factor by which it changes, of step")
@@ -60,11 +60,14 @@ func (t *trainFlags) add(command *cobra.Command) {
 	addAugmentFlags(command, &c.Augment)
 }
 
+// fineTuneRate is the default learning rate where pretrained layers are trained.
+const fineTuneRate = 3e-4
+
 // finish completes the settings once flags are read.
-func (t *trainFlags) finish(command string) error {
+func (t *trainFlags) finish(command *cobra.Command) error {
 	c := &t.config
 	if c.Data == "" {
-		return fmt.Errorf("%s needs --data, a folder with train and validation below it", command)
+		return fmt.Errorf("%s needs --data, a folder with train and validation below it", command.Name())
 	}
 	if t.inner != 0 {
 		c.Inner = []int{t.inner}
@@ -74,8 +77,21 @@ func (t *trainFlags) finish(command string) error {
 		return err
 	}
 	c.Backbone, c.Weights, c.Preprocessing = t.bare.backbone, t.bare.weights, spec
-	if a, err := backbone.Lookup(c.Backbone); err == nil && !a.Pretrained() && c.Weights == "" && c.FineTune == "none" {
+	a, err := backbone.Lookup(c.Backbone)
+	if err != nil {
+		return err
+	}
+	switch pretrained := a.Pretrained() || c.Weights != ""; {
+	case !pretrained && c.FineTune == "none":
 		c.FineTune = "all" // there is nothing to freeze
+	case pretrained && c.FineTune != "none":
+		// What the network knows is lost by large steps at the start.
+		if !command.Flags().Changed("learning-rate") {
+			c.LearningRate = fineTuneRate
+		}
+		if !command.Flags().Changed("schedule") {
+			c.Schedule = "cosine"
+		}
 	}
 	if c.Out == "" {
 		c.Out = filepath.Join("runs", filepath.Base(filepath.Clean(c.Data))+"-"+time.Now().Format("20060102-150405"))
@@ -115,7 +131,7 @@ model; the best epoch by validation is the newest) and state.safetensors, from w
 			if resume != "" {
 				return nil
 			}
-			return t.finish("train")
+			return t.finish(c)
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			display := newTrainDisplay(c.OutOrStdout(), c.ErrOrStderr())
