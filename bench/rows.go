@@ -55,11 +55,15 @@ func rows() []row {
 		name   string
 		target float64
 	}{{"pytorch", 0.6}, {"keras", 0.4}} {
-		all = append(all, row{"train-lite0/" + p.name, p.target, pair(subject{
-			Peer: p.name, Train: true, Architecture: "efficientnet-lite0", Side: 224, Batch: 32, Threads: 2,
-		})})
+		all = append(all, row{"train-lite0/" + p.name, p.target, pair(fineTuned(p.name))})
 	}
+	all = append(all, row{"train-lite0/memory", 2500, fineTuneMemory}) // MB
 	return all
+}
+
+// fineTuned is a training step of all layers of Lite0.
+func fineTuned(peer string) subject {
+	return subject{Peer: peer, Train: true, Architecture: "efficientnet-lite0", Side: 224, Batch: 32, Threads: 2}
 }
 
 // pair measures a subject on garb and on its peer, in turn.
