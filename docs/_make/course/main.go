@@ -72,20 +72,33 @@ func main() {
 	if err := prepare(data); err != nil {
 		log.Fatal(err)
 	}
-	var b strings.Builder
-	b.WriteString(head)
-	for _, r := range rows {
+	var lines []string
+	for i, r := range rows {
 		line, err := r.run(data)
 		if err != nil {
 			log.Fatalf("%s: %v", r.name, err)
 		}
-		fmt.Println(line)
-		b.WriteString(line + "\n")
+		lines = append(lines, line)
+		if err := write(lines, rows[i+1:]); err != nil {
+			log.Fatal(err)
+		}
 	}
-	b.WriteString(foot)
-	if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil {
-		log.Fatal(err)
+}
+
+// write writes the page with the rows so far, and names those to come.
+func write(lines []string, left []row) error {
+	text := head + strings.Join(lines, "\n") + "\n"
+	if len(left) > 0 {
+		text += "\nNot run so far: "
+		for i, r := range left {
+			if i > 0 {
+				text += ", "
+			}
+			text += "`" + r.name + "`"
+		}
+		text += ". Give `make course` again.\n"
 	}
+	return os.WriteFile(page, []byte(text+foot), 0o644)
 }
 
 // prepare makes the subset of two classes and, if need be, Xception's weights.
