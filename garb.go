@@ -280,6 +280,12 @@ func (c *Classifier) Classify(ctx context.Context, data []byte) ([]Prediction, e
 	if err != nil {
 		return nil, err
 	}
+	return c.Predictions(logits), nil
+}
+
+// Predictions are what the model says of a picture with these logits, one for each
+// class in their order: the most probable first.
+func (c *Classifier) Predictions(logits []float32) []Prediction {
 	predictions := slices.Clone(c.classes)
 	for i, p := range c.model.probabilities(logits) {
 		predictions[i].Probability, predictions[i].Logit = p, logits[i]
@@ -293,5 +299,5 @@ func (c *Classifier) Classify(ctx context.Context, data []byte) ([]Prediction, e
 		}
 		return 0
 	})
-	return predictions, nil
+	return predictions
 }

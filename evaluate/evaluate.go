@@ -129,6 +129,16 @@ func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, 
 	return r, nil
 }
 
+// Of reports on answers that are known: of each picture of a set its SHA-256, in
+// hexadecimal, and predictions of a classifier that knows these classes.
+func Of(known []string, set *dataset.Set, digests []string, predictions [][]garb.Prediction) *Report {
+	answers := make([]Answer, len(set.Samples))
+	for i, s := range set.Samples {
+		answers[i] = Answer{Sample: s, Class: set.Classes[s.Label], Predictions: predictions[i], digest: digests[i]}
+	}
+	return summarize(known, set, answers)
+}
+
 func ask(ctx context.Context, c Classifier, set *dataset.Set, s dataset.Sample, l picture.Limits) Answer {
 	a := Answer{Sample: s, Class: set.Classes[s.Label]}
 	data, err := s.Read(l)

@@ -145,6 +145,7 @@ func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error
 		if err != nil {
 			return err
 		}
+		part.digests = found.digests
 		for j, digest := range found.digests {
 			fmt.Fprintf(all, "%s %s\n", digest, part.set.Classes[part.set.Samples[j].Label])
 		}

@@ -141,7 +141,8 @@ func Resume(ctx context.Context, c Config, p Progress) (*Result, error) {
 // split is one part of the data set, ready for the network.
 type split struct {
 	source
-	set *dataset.Set
+	set     *dataset.Set
+	digests []string // of the pictures
 }
 
 // run is a training under way.
@@ -325,6 +326,14 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	f, err := tensor.ReadFile(result.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := nn.Compile(r.answering(), overlay{f, r.weights}, nn.Options{})
+	if err != nil {
+		return nil, err
+	}
 	d := evaluate.Document{Title: filepath.Base(r.Config.Out), Model: filepath.Base(result.Checkpoint), About: model.Model()}
 	parts := []struct {
 		name string
@@ -334,10 +343,17 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 		if part.split == nil {
 			continue
 		}
-		p, err := evaluate.Run(ctx, model, part.set, model.Limits(), nil)
+		began := time.Now()
+		logits, _, _, err := classify(ctx, plan, part.split, len(r.classes))
 		if err != nil {
 			return nil, err
 		}
+		var predictions [][]garb.Prediction
+		for _, row := range rows(logits, len(r.classes)) {
+			predictions = append(predictions, model.Predictions(row))
+		}
+		p := evaluate.Of(r.classes, part.set, part.digests, predictions)
+		p.Seconds = time.Since(began).Seconds()
 		d.Parts = append(d.Parts, evaluate.Part{Name: part.name, Report: p})
 		if part.name == "test" {
 			result.Test, result.TestCount = p.Accuracy, p.Count
@@ -361,4 +377,13 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	}
 	result.Report = filepath.Join(r.Config.Out, reportFile)
 	return result, safefile.Write(result.Report, func(w io.Writer) error { return evaluate.WritePage(ctx, w, d) })
+}
+
+// answering is the network that a checkpoint holds: with an output for each class.
+func (r *run) answering() *nn.Graph {
+	head, spec := r.Config.head(), r.Config.Preprocessing
+	if r.frozen {
+		return head.Graph(r.architecture.FeatureCount, len(r.classes), 0)
+	}
+	return head.NetworkGraph(r.architecture, spec.Height, spec.Width, len(r.classes), 0)
 }
