@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -13,7 +14,8 @@ type Series struct {
 	Name   string
 	X, Y   []float64 // of one length; points that are no numbers are left out
 	Dashed bool
-	// Low and High, if not nil, are a band around the curve: of Y's length.
+	// Low and High, if not nil, are a band around the curve: of Y's length. Where
+	// either is no number the band is left out.
 	Low, High []float64
 }
 
@@ -25,7 +27,7 @@ type Chart struct {
 	// YMin and YMax bound the axis of y; both 0: what the curves need.
 	YMin, YMax float64
 	Points     bool    // a mark at each point
-	MarkX      float64 // a line across at this x, if not 0
+	MarkX      float64 // a line across at this x, if not 0 and on the axis
 }
 
 // The drawing, in its own units.
@@ -83,7 +85,7 @@ func (c Chart) draw(b *strings.Builder, style string) {
 	text((plotLeft+plotRight)/2, chartHeight-6, "middle", "", c.XLabel)
 	fmt.Fprintf(b, `<text x="13" y="%d" text-anchor="middle" transform="rotate(-90 13 %[1]d)">%s</text>`,
 		(plotTop+plotBottom)/2, template.HTMLEscapeString(c.YLabel))
-	if c.MarkX != 0 {
+	if c.MarkX != 0 && x.holds(c.MarkX) {
 		line(x.place(c.MarkX), plotTop, x.place(c.MarkX), plotBottom, `stroke="var(--c1)" stroke-dasharray="4 3"`)
 	}
 	for i, s := range c.Series {
@@ -96,14 +98,15 @@ func (c Chart) draw(b *strings.Builder, style string) {
 func (c Chart) curve(b *strings.Builder, i int, s Series, x, y axis) {
 	colour := fmt.Sprintf("var(--c%d)", i%chartColours)
 	if s.Low != nil {
-		var band strings.Builder
+		var high, low []string // the band's edge: there, and back
 		for j := range s.X {
-			fmt.Fprintf(&band, "%.1f,%.1f ", x.place(s.X[j]), y.place(s.High[j]))
+			if x.holds(s.X[j]) && y.holds(s.Low[j]) && y.holds(s.High[j]) {
+				high = append(high, fmt.Sprintf("%.1f,%.1f", x.place(s.X[j]), y.place(s.High[j])))
+				low = append(low, fmt.Sprintf("%.1f,%.1f", x.place(s.X[j]), y.place(s.Low[j])))
+			}
 		}
-		for j := len(s.X) - 1; j >= 0; j-- {
-			fmt.Fprintf(&band, "%.1f,%.1f ", x.place(s.X[j]), y.place(s.Low[j]))
-		}
-		fmt.Fprintf(b, `<polygon points="%s" fill="%s" opacity=".15"/>`, band.String(), colour)
+		slices.Reverse(low)
+		fmt.Fprintf(b, `<polygon points="%s" fill="%s" opacity=".15"/>`, strings.Join(append(high, low...), " "), colour)
 	}
 	dash := ""
 	if s.Dashed {

@@ -56,14 +56,18 @@ func TestChartAnyValues(t *testing.T) {
 		n := rapid.IntRange(0, 5).Draw(r, "points")
 		var s []Series
 		for range rapid.IntRange(0, 4).Draw(r, "curves") {
-			s = append(s, Series{
+			one := Series{
 				Name: rapid.String().Filter(func(s string) bool {
 					return xml.EscapeText(io.Discard, []byte(s)) == nil && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0xfffe || c == 0xffff })
 				}).Draw(r, "name"),
 				X: rapid.SliceOfN(value, n, n).Draw(r, "x"), Y: rapid.SliceOfN(value, n, n).Draw(r, "y"),
-			})
+			}
+			if rapid.Bool().Draw(r, "band") {
+				one.Low, one.High = rapid.SliceOfN(value, n, n).Draw(r, "low"), rapid.SliceOfN(value, n, n).Draw(r, "high")
+			}
+			s = append(s, one)
 		}
-		text := string(Chart{Title: "t", Series: s, LogX: rapid.Bool().Draw(r, "log"), Points: true}.SVG())
+		text := string(Chart{Title: "t", Series: s, LogX: rapid.Bool().Draw(r, "log"), MarkX: value.Draw(r, "mark"), Points: true}.SVG())
 		wellFormed(r, text)
 		if strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
 			r.Fatalf("a place is no number: %s", text)
