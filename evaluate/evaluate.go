@@ -76,8 +76,10 @@ type Class struct {
 	Class     string  `json:"class"`
 	Precision float64 `json:"precision"` // right ÷ all taken for the class; 0 if there are none
 	Recall    float64 `json:"recall"`    // right ÷ all of the class
-	F1        float64 `json:"f1"`        // harmonic mean of the two
-	Count     int     `json:"count"`     // pictures of the class
+	// RecallInterval is Wilson's, 95 %: a class with few pictures says little.
+	RecallInterval [2]float64 `json:"recall_interval"`
+	F1             float64    `json:"f1"`    // harmonic mean of precision and recall
+	Count          int        `json:"count"` // pictures of the class
 }
 
 // Skipped is a picture that could not be read.
@@ -210,6 +212,7 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 		}
 		hits := float64(r.Confusion[i][i])
 		c.Precision, c.Recall = ratio(hits, takenFor), ratio(hits, c.Count)
+		c.RecallInterval = Wilson(r.Confusion[i][i], c.Count)
 		if c.Precision+c.Recall > 0 {
 			c.F1 = 2 * c.Precision * c.Recall / (c.Precision + c.Recall)
 		}

@@ -80,6 +80,9 @@ func TestRun(t *testing.T) {
 	if hat := r.PerClass[1]; hat.Precision != 1 || math.Abs(hat.Recall-2./3) > 1e-15 || math.Abs(hat.F1-0.8) > 1e-15 || hat.Count != 3 {
 		t.Errorf("%+v", hat)
 	}
+	if got := r.PerClass[1].RecallInterval; got != Wilson(2, 3) {
+		t.Errorf("interval of the recall %v", got)
+	}
 	if dress := r.PerClass[0]; dress.Precision != 0 || dress.Recall != 0 || dress.F1 != 0 || dress.Count != 0 {
 		t.Errorf("%+v", dress)
 	}

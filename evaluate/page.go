@@ -45,12 +45,20 @@ type Curve struct {
 	Epoch, Loss, Accuracy, ValidationLoss, ValidationAccuracy, LearningRate, Seconds float64
 }
 
-// ReadCurves reads the history of the run that a checkpoint or a run's folder belongs
-// to; without one it returns nothing.
+// ReadCurves reads the history of a run: model is its folder, or a file in its folder
+// checkpoints. For any other file, or without a history, it returns nothing.
 func ReadCurves(model string) ([]Curve, error) {
 	folder := model
 	if info, err := os.Stat(model); err == nil && !info.IsDir() {
-		folder = filepath.Dir(filepath.Dir(model)) // RUN/checkpoints/FILE
+		path, err := filepath.Abs(model)
+		if err != nil {
+			return nil, err
+		}
+		checkpoints := filepath.Dir(path)
+		if filepath.Base(checkpoints) != "checkpoints" {
+			return nil, nil
+		}
+		folder = filepath.Dir(checkpoints)
 	}
 	f, err := os.Open(filepath.Join(folder, "history.csv"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -92,7 +100,8 @@ const (
 )
 
 // WritePage writes the document as one HTML file that needs nothing else. Pictures are
-// read again for their thumbnails; those that are gone are named without one.
+// read again for their thumbnails; those that are gone are named without one. Its errors
+// are w's and ctx's.
 func WritePage(ctx context.Context, w io.Writer, d Document) error {
 	v := view{Document: d}
 	for _, p := range d.Parts {
@@ -104,6 +113,9 @@ func WritePage(ctx context.Context, w io.Writer, d Document) error {
 			part.Matrix = matrix(p.Report)
 		}
 		v.Parts = append(v.Parts, part)
+	}
+	if err := ctx.Err(); err != nil {
+		return err // and no page that lacks pictures
 	}
 	charts := Charts(d.Curves)
 	for _, name := range slices.Sorted(maps.Keys(charts)) {
@@ -195,12 +207,15 @@ func Charts(curves []Curve) map[string]report.Chart {
 	return all
 }
 
-// diagram draws how often answers are right against how sure they are.
+// diagram draws how often answers are right against how sure they are, with the 95 %
+// interval of each point: that of few answers is wide.
 func diagram(p Part) template.HTML {
-	s := report.Series{Name: "answers"}
+	s := report.Series{Name: "answers, with 95 % intervals"}
 	for _, b := range p.Report.Bins {
 		if b.Count > 0 {
+			interval := Wilson(int(math.Round(b.Accuracy*float64(b.Count))), b.Count)
 			s.X, s.Y = append(s.X, b.Confidence), append(s.Y, b.Accuracy)
+			s.Low, s.High = append(s.Low, interval[0]), append(s.High, interval[1])
 		}
 	}
 	return report.Chart{
@@ -291,7 +306,7 @@ func thumbnails(ctx context.Context, answers []Answer) ([]shown, int) {
 	var all []shown
 	for _, a := range answers[:min(len(answers), shownPictures)] {
 		s := shown{Name: filepath.Base(a.Sample.Path), Class: a.Class}
-		for _, p := range a.Predictions[:min(len(a.Predictions), shownClasses)] {
+		for _, p := range shownPredictions(a) {
 			s.Bars = append(s.Bars, bar{
 				p.Class, fmt.Sprintf("%.0f %%", 100*p.Probability),
 				template.CSS(fmt.Sprintf("--share:%.0f%%", 100*p.Probability)), p.Class == a.Class,
@@ -308,11 +323,22 @@ func thumbnails(ctx context.Context, answers []Answer) ([]shown, int) {
 	return all, len(answers)
 }
 
+// shownPredictions are the first, of which the last gives way to the right class if
+// that is not among them.
+func shownPredictions(a Answer) []garb.Prediction {
+	all := slices.Clone(a.Predictions[:min(len(a.Predictions), shownClasses)])
+	place := slices.IndexFunc(a.Predictions, func(p garb.Prediction) bool { return p.Class == a.Class })
+	if place >= len(all) {
+		all[len(all)-1] = a.Predictions[place]
+	}
+	return all
+}
+
 var documentPage = template.Must(template.New("document").Funcs(template.FuncMap{
 	"percent": func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
 	"minutes": func(s float64) string { return fmt.Sprintf("%.1f minutes", s/60) },
 }).Parse(`
-{{define "pictures"}}<div class="pictures">{{range .}}<figure>{{if .Picture}}<img src="{{.Picture}}" alt="">{{end}}
+{{define "pictures"}}<div class="pictures">{{range .}}<figure>{{if .Picture}}<img src="{{.Picture}}" alt="{{.Class}}">{{end}}
 <figcaption title="{{.Name}}"><b>{{.Class}}</b> {{.Name}}</figcaption>{{range .Bars}}<div class="bar{{if .Right}} right{{end}}" style="{{.Share}}">{{.Class}}<i>{{.Percent}}</i></div>{{end}}</figure>{{end}}</div>{{end}}
 <p class="faint">{{.Model}}{{with .About.Architecture}} · {{.}}{{end}} · input {{.About.Preprocessing.Width}} × {{.About.Preprocessing.Height}}{{with .About.Temperature}} · temperature {{.}}{{end}}</p>
 {{if .Skipped}}<div class="warn"><p>{{len .Skipped}} pictures cannot be read and were left out:</p>{{range .Skipped}}<p><small>{{.}}</small></p>{{end}}</div>{{end}}
@@ -325,8 +351,8 @@ var documentPage = template.Must(template.New("document").Funcs(template.FuncMap
 </div>{{end}}
 {{if .Charts}}<h2>Training</h2><div class="figures">{{range .Charts}}<figure>{{.}}</figure>{{end}}</div>{{end}}
 {{range .Parts}}
-<h2>Classes, {{.Name}}</h2><div class="figures"><div class="wide"><table><tr><th>class</th><th>precision</th><th>recall</th><th>F1</th><th>pictures</th></tr>
-{{range .Report.PerClass}}<tr><td>{{.Class}}</td><td>{{percent .Precision}}</td><td>{{percent .Recall}}</td><td>{{printf "%.3f" .F1}}</td><td>{{.Count}}</td></tr>{{end}}</table></div>
+<h2>Classes, {{.Name}}</h2><div class="figures"><div class="wide"><table><tr><th>class</th><th>precision</th><th>recall</th><th>95 % interval</th><th>F1</th><th>pictures</th></tr>
+{{range .Report.PerClass}}<tr><td>{{.Class}}</td><td>{{percent .Precision}}</td><td>{{percent .Recall}}</td><td>{{percent (index .RecallInterval 0)}} to {{percent (index .RecallInterval 1)}}</td><td>{{printf "%.3f" .F1}}</td><td>{{.Count}}</td></tr>{{end}}</table></div>
 <figure>{{.Diagram}}</figure></div>
 {{if .Matrix}}<h2>What was taken for what, {{.Name}}</h2><p class="faint">A row is what a picture is of, a column what it was taken for.</p>
 <div class="wide"><table><tr><th></th>{{range .Report.Classes}}<th>{{.}}</th>{{end}}</tr>
@@ -334,9 +360,9 @@ var documentPage = template.Must(template.New("document").Funcs(template.FuncMap
 {{if .Wrong}}<h2>Most wrong, {{.Name}}</h2><p class="faint">{{.WrongCount}} answers are wrong; those first that were surest.</p>{{template "pictures" .Wrong}}{{end}}
 {{if .Unsure}}<h2>Right, but least sure, {{.Name}}</h2>{{template "pictures" .Unsure}}{{end}}
 {{end}}
-{{if .Settings}}<h2>Settings</h2><div class="wide"><table>{{range .Settings}}<tr><td>{{.Name}}</td><td style="text-align:left"><code>{{.Value}}</code></td></tr>{{end}}</table></div>{{end}}
-<h2>Where this comes from</h2><table>
+{{if .Settings}}<h2>Settings</h2><div class="wide"><table class="words">{{range .Settings}}<tr><td>{{.Name}}</td><td><code>{{.Value}}</code></td></tr>{{end}}</table></div>{{end}}
+<h2>Where this comes from</h2><table class="words">
 {{with .About.Training}}<tr><td>trained by</td><td>garb {{.Garb}}, epoch {{.Epoch}}</td></tr><tr><td>pictures</td><td>{{index .Pictures 0}} training, {{index .Pictures 1}} validation, {{index .Pictures 2}} test</td></tr><tr><td>data</td><td><code>{{.DataDigest}}</code></td></tr>{{end}}
 {{if .Seconds}}<tr><td>training took</td><td>{{minutes .Seconds}}</td></tr>{{end}}
-{{range .Parts}}<tr><td>{{.Name}} pictures</td><td><code>{{.Report.DataDigest}}</code></td></tr><tr><td>answering {{.Name}} took</td><td>{{printf "%.1f s" .Report.Seconds}}</td></tr>{{end}}</table>
+{{range .Parts}}<tr><td>{{.Name}} pictures</td><td><code>{{.Report.DataDigest}}</code></td></tr>{{if .Report.Seconds}}<tr><td>answering {{.Name}} took</td><td>{{printf "%.1f s" .Report.Seconds}}</td></tr>{{end}}{{end}}</table>
 `))

@@ -25,7 +25,7 @@ body{margin:0 auto;max-width:70rem;padding:1.5rem 1rem 4rem;background:var(--bac
 h1{font-size:1.6rem;margin:.2rem 0 1rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}
 p{margin:.4rem 0;max-width:46rem}small,.faint,figcaption{color:var(--faint)}code{font-size:.9em;overflow-wrap:anywhere}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.2rem .6rem;text-align:right;border-bottom:1px solid var(--line)}
-th:first-child,td:first-child{text-align:left}th{font-weight:600;color:var(--faint);vertical-align:bottom}
+th:first-child,td:first-child,.words td{text-align:left}th{font-weight:600;color:var(--faint);vertical-align:bottom}
 .wide{overflow-x:auto}.figures{display:flex;flex-wrap:wrap;gap:1rem}.figures>*{flex:1 1 26rem;min-width:0}
 .big{display:flex;flex-wrap:wrap;gap:1rem;margin:1rem 0}.big div{background:var(--panel);border-radius:8px;padding:.7rem 1rem}
 .big b{display:block;font-size:1.6rem;line-height:1.2}.big span{color:var(--faint);font-size:.85rem}
