@@ -46,18 +46,18 @@ var rows = []row{
 	{name: "rate-1e-4", title: "… learning rate 0.0001", args: xception150 + "--epochs 10 --learning-rate 1e-4", course: "validation .78"},
 	{name: "rate-1e-2", title: "… learning rate 0.01", args: xception150 + "--epochs 10 --learning-rate 1e-2", course: "validation .83 at its peak"},
 	{name: "rate-1e-1", title: "… learning rate 0.1", args: xception150 + "--epochs 10 --learning-rate 1e-1", course: "validation .77"},
-	{name: "inner", title: "Inner layers of 10, 100, 1000", args: xception150 + "--epochs 10 --inner 10,100,1000 --seeds 3", sweep: true, course: "100 is enough"},
-	{name: "dropout", title: "Dropout 0, .2, .5, .8 after an inner layer of 100", args: xception150 + "--epochs 30 --inner 100 --dropout 0,.2,.5,.8 --seeds 3", sweep: true, course: ".2 is chosen, all are close"},
+	{name: "inner", title: "Inner layers of 10, 100, 1000", args: xception150 + "--epochs 10 --inner 10,100,1000 --seeds 3", sweep: true, course: "no figure at hand"},
+	{name: "dropout", title: "Dropout 0, .2, .5, .8 after an inner layer of 100", args: xception150 + "--epochs 30 --inner 100 --dropout 0,.2,.5,.8 --seeds 3", sweep: true, course: "no figure at hand"},
 	{name: "inner-dropout", title: "Inner layer of 100, dropout .2, 50 epochs", args: xception150 + "--epochs 50 --inner 100 --dropout 0.2", course: "validation .853, test .798"},
 	{name: "augmented", title: "… with shear, zoom and flip, 10 epochs", args: xception150 + "--epochs 10 --inner 100 --dropout 0.2 --shear 10 --zoom 0.1 --horizontal-flip",
-		course: "no better than without"},
+		course: "no figure at hand"},
 	{name: "larger", title: "Xception 299, inner layer of 100, dropout .2, learning rate 0.0005, augmented", args: "--backbone xception --size 299 --epochs 30 --inner 100 --dropout 0.2 --learning-rate 0.0005 --shear 10 --zoom 0.1 --horizontal-flip --cached-views 3",
 		course: "validation .894–.903, test .898–.903", note: "three views of each picture, kept; the course's validation was of augmented pictures"},
 	{name: "homework", title: "Homework: a small network from nothing, shoes against hats", data: "shoes-or-hats",
-		args: "--binary --backbone small-cnn --optimizer sgd --learning-rate 0.002 --momentum 0.8 --batch 20 --epochs 10", course: "other pictures"},
+		args: "--binary --backbone small-cnn --optimizer sgd --learning-rate 0.002 --momentum 0.8 --batch 20 --epochs 10", course: "other pictures there"},
 	{name: "homework-augmented", title: "… with augmentation", data: "shoes-or-hats",
 		args:   "--binary --backbone small-cnn --optimizer sgd --learning-rate 0.002 --momentum 0.8 --batch 20 --epochs 20 --rotation-range 40 --width-shift 0.2 --height-shift 0.2 --shear 0.2 --zoom 0.2 --horizontal-flip",
-		course: "other pictures"},
+		course: "other pictures there"},
 }
 
 func main() {
