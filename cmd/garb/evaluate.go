@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -20,8 +19,9 @@ import (
 
 func newEvaluateCommand() *cobra.Command {
 	var (
-		model, data, page string
-		asJSON            bool
+		model, page string
+		pictures    measured
+		asJSON      bool
 	)
 	command := &cobra.Command{
 		Use:   "evaluate --data DIR [flags]",
@@ -31,25 +31,25 @@ accuracy with its 95 % interval, log loss, calibration, precision and recall of 
 class, and what was taken for what. --html writes a page that shows it, with the
 pictures that it got most wrong.
 
-A folder with train, validation and test below it is measured on test.`,
+A folder with train, validation and test below it is measured on test, or on what
+--split says. Of a folder that training divided, --split takes the same pictures that
+it took.`,
 		Example: `  garb evaluate --data pictures/test
+  garb evaluate --model runs/mine --data pictures --split validation
   garb evaluate --model runs/mine --data pictures/test --html report.html
   garb evaluate --model runs/mine --data pictures/test --json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("evaluate takes its folder by --data, not %q", args[0])
 			}
-			if data == "" {
-				return errors.New("evaluate needs --data, a folder with one folder for each class")
-			}
-			return nil
+			return pictures.validate("evaluate")
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			classifier, err := garb.Open(model, garb.Options{Threads: 1})
 			if err != nil {
 				return err
 			}
-			set, err := openHeldOut(data)
+			set, name, err := pictures.open(c.ErrOrStderr(), classifier)
 			if err != nil {
 				return err
 			}
@@ -65,43 +65,131 @@ A folder with train, validation and test below it is measured on test.`,
 				err = printReport(c.OutOrStdout(), report)
 			}
 			if err == nil && page != "" {
-				err = writePage(c, page, model, classifier, report)
+				err = writePage(c, page, model, name, classifier, report)
 			}
 			if err == nil && report.Count == 0 {
-				err = fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", data)
+				err = fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", pictures.data)
 			}
 			return err
 		},
 	}
 	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
-	command.Flags().StringVar(&data, "data", "", "folder with one folder for each class")
+	pictures.addFlags(command)
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
 	command.Flags().StringVar(&page, "html", "", "write a page with the results to this file")
 	return command
 }
 
-// openHeldOut opens a folder of class folders, or of a data set with splits its test.
-func openHeldOut(folder string) (*dataset.Set, error) {
-	if test := filepath.Join(folder, "test"); exists(filepath.Join(folder, "train")) && exists(test) {
-		return dataset.Open(test)
-	}
-	return dataset.Open(folder)
+// measured says which pictures to measure on.
+type measured struct{ data, split string }
+
+func (m *measured) addFlags(command *cobra.Command) {
+	command.Flags().StringVar(&m.data, "data", "", "folder with one folder for each class, or with train, validation and test")
+	command.Flags().StringVar(&m.split, "split", "", "part of the data: validation or test (default test, if it has parts)")
 }
 
-func writePage(c *cobra.Command, path, model string, classifier *garb.Classifier, r *evaluate.Report) error {
-	curves, err := evaluate.ReadCurves(model)
-	if err != nil {
-		return err
+func (m measured) validate(command string) error {
+	if m.data == "" {
+		return fmt.Errorf("%s needs --data, a folder with one folder for each class", command)
 	}
+	if m.split != "" && m.split != "validation" && m.split != "test" {
+		return fmt.Errorf("--split is validation or test, not %q; for other pictures give their folder as --data", m.split)
+	}
+	return nil
+}
+
+// open opens the pictures and names them: a folder of classes as a whole, or one part
+// of a data set, which it tells.
+func (m measured) open(errOut io.Writer, models ...*garb.Classifier) (set *dataset.Set, name string, err error) {
+	name = m.split
+	if name == "" {
+		if !m.hasParts() {
+			if set, err = dataset.Open(m.data); err != nil {
+				return nil, "", err
+			}
+			path, err := filepath.Abs(m.data)
+			return set, filepath.Base(path), err
+		}
+		name = "test"
+	}
+	if part := filepath.Join(m.data, name); exists(part) {
+		set, err = dataset.Open(part)
+	} else {
+		set, err = m.divide(name, models)
+	}
+	if err == nil {
+		fmt.Fprintf(errOut, "%s: its %s pictures, %d\n", m.data, name, len(set.Samples))
+	}
+	return set, name, err
+}
+
+// hasParts reports whether the folder is a data set as training takes it, and not one
+// folder of classes.
+func (m measured) hasParts() bool {
+	has := func(name string) bool { return exists(filepath.Join(m.data, name)) }
+	return has("images.csv") || has("train") && (has("validation") || has("test"))
+}
+
+// divide takes a part of a data set that has no folders for its parts: what the
+// training of the models took.
+func (m measured) divide(name string, models []*garb.Classifier) (*dataset.Set, error) {
+	if exists(filepath.Join(m.data, "train")) {
+		return nil, fmt.Errorf("data set %s has no folder %s", m.data, name)
+	}
+	var rule dataset.SplitRule
+	for i, model := range models {
+		own, err := splitRule(model)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 && own != rule {
+			return nil, fmt.Errorf("the models were trained on different divisions of a folder, so what one has not seen the other may have: give a folder of pictures that are new to both, without --split")
+		}
+		rule = own
+	}
+	splits, err := dataset.OpenSplits(m.data, rule)
+	if err != nil {
+		return nil, err
+	}
+	if name == "validation" {
+		return splits.Validation, nil
+	}
+	if splits.Test == nil {
+		return nil, fmt.Errorf("%s: the model was trained without test pictures (--test-share 0): give --split validation, or another folder", m.data)
+	}
+	return splits.Test, nil
+}
+
+// splitRule is how a model's training divides a folder, and garb's own rule for models
+// whose record does not say.
+func splitRule(c *garb.Classifier) (dataset.SplitRule, error) {
+	settings := struct {
+		Split dataset.SplitRule `json:"split"`
+	}{dataset.DefaultSplitRule()}
+	if t := c.Model().Training; t != nil && len(t.Settings) > 0 {
+		if err := json.Unmarshal(t.Settings, &settings); err != nil {
+			return settings.Split, fmt.Errorf("model %s: its training record does not say how it divided its pictures: %w", c.Name(), err)
+		}
+	}
+	return settings.Split, nil
+}
+
+func writePage(c *cobra.Command, path, model, name string, classifier *garb.Classifier, r *evaluate.Report) error {
 	d := evaluate.Document{
-		Title: classifier.Name() + " on " + filepath.Base(filepath.Clean(r.Folder)), Model: model, About: classifier.Model(),
-		Parts: []evaluate.Part{{Name: filepath.Base(filepath.Clean(r.Folder)), Report: r}}, Curves: curves,
+		Title: classifier.Name() + " on " + name, Model: model, About: classifier.Model(),
+		Parts: []evaluate.Part{{Name: name, Report: r}},
+	}
+	if model != garb.Clothing && model != garb.ImageNet { // which are no runs, whatever lies about
+		var err error
+		if d.Curves, err = evaluate.ReadCurves(model); err != nil {
+			return err
+		}
 	}
 	for _, s := range r.Skipped {
 		d.Skipped = append(d.Skipped, s.Message)
 	}
 	if err := safefile.Write(path, func(w io.Writer) error { return evaluate.WritePage(c.Context(), w, d) }); err != nil {
-		return err
+		return fmt.Errorf("%s cannot be written: %w", path, err)
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "wrote %s\n", path)
 	return nil

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"garb"
+)
+
+// classFolders makes folders of classes, each with pictures of its own.
+func classFolders(t *testing.T, root string, files map[string][]byte) string {
+	t.Helper()
+	for name, data := range files {
+		folder := filepath.Join(root, filepath.Dir(name))
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, folder, filepath.Base(name), data)
+	}
+	return root
+}
+
+func TestEvaluateWrongUse(t *testing.T) {
+	for _, args := range [][]string{
+		{"evaluate", "--data", "x", "--split", "train"}, {"compare", "clothing"}, {"compare", "clothing", "imagenet"},
+		{"compare", "a", "b", "c", "--data", "x"}, {"compare", "a", "b", "--data", "x", "--split", "tset"},
+	} {
+		code, out, errOut := garbRun(t, nil, args...)
+		if code != exitMisused || out != "" || !strings.Contains(errOut, "--help") {
+			t.Errorf("%v: %d %q %q", args, code, out, errOut)
+		}
+	}
+}
+
+// The built-in classifier, which knows the t-shirt, on parts that differ.
+func TestEvaluateParts(t *testing.T) {
+	shirt := readFile(t, example)
+	root := classFolders(t, t.TempDir(), map[string][]byte{
+		"train/t-shirt/1": shirt, "validation/t-shirt/1": shirt, "validation/t-shirt/2": shirt, "test/dress/1": shirt,
+	})
+	page := filepath.Join(t.TempDir(), "report.html")
+	for _, c := range []struct {
+		args      []string
+		out, told string
+	}{
+		{[]string{"--data", root}, "accuracy  0.0 % of 1 pictures", "its test pictures, 1"},
+		{[]string{"--data", root, "--split", "test"}, "accuracy  0.0 % of 1 pictures", "its test pictures, 1"},
+		{[]string{"--data", root, "--split", "validation", "--html", page}, "accuracy  100.0 % of 2 pictures", "its validation pictures, 2"},
+		{[]string{"--data", filepath.Join(root, "validation")}, "accuracy  100.0 % of 2 pictures", ""},
+	} {
+		code, out, errOut := garbRun(t, nil, append([]string{"evaluate"}, c.args...)...)
+		if code != exitDone || !strings.HasPrefix(out, c.out) || !strings.Contains(errOut, c.told) || (c.told == "") == strings.Contains(errOut, "its ") {
+			t.Errorf("%v: %d\n%s%s", c.args, code, out, errOut)
+		}
+	}
+	text := string(readFile(t, page))
+	for _, want := range []string{"<h1>clothing on validation</h1>", "accuracy, validation (2 pictures)", "data:image/jpeg;base64,", "</html>"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(root, "test")); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root); code != exitFailed || !strings.Contains(errOut, "no folder test") {
+		t.Errorf("without test: %d %s", code, errOut)
+	}
+	nowhere := filepath.Join(root, "gone", "report.html")
+	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--split", "validation", "--html", nowhere); code != exitFailed || !strings.Contains(errOut, nowhere) {
+		t.Errorf("a page in no folder: %d %s", code, errOut)
+	}
+}
+
+// dividedModel trains on a folder without parts, which is divided by the seed.
+func dividedModel(t *testing.T, data, seed string, flags ...string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "seed"+seed)
+	args := append([]string{"train", "--data", data, "--size", "32", "--epochs", "1", "--split-seed", seed, "--out", out}, flags...)
+	if code, printed, errOut := garbRun(t, nil, args...); code != exitDone {
+		t.Fatalf("%d\n%s%s", code, printed, errOut)
+	}
+	return out
+}
+
+// TestEvaluateDivides: of a folder without parts a model is measured on the pictures
+// that its own training set apart, whatever its seed was.
+func TestEvaluateDivides(t *testing.T) {
+	t.Setenv("GARB_HOME", t.TempDir())
+	shirt, plain := readFile(t, example), readFile(t, "../../picture/testdata/plain.png")
+	files := map[string][]byte{}
+	for i := range 20 {
+		// Bytes after a picture's end tell equal ones apart.
+		files[fmt.Sprintf("shirt/%02d", i)] = append(bytes.Clone(shirt), byte(i))
+		files[fmt.Sprintf("dot/%02d", i)] = append(bytes.Clone(plain), byte(i))
+	}
+	root := classFolders(t, t.TempDir(), files)
+	digest := func(args ...string) string {
+		t.Helper()
+		code, printed, errOut := garbRun(t, nil, append([]string{"evaluate", "--json", "--data", root}, args...)...)
+		if code != exitDone {
+			t.Fatalf("%d\n%s%s", code, printed, errOut)
+		}
+		return printed[strings.Index(printed, "data_digest"):][:90]
+	}
+	one, two := dividedModel(t, root, "1"), dividedModel(t, root, "2", "--test-share", "0")
+	all := digest("--model", one)
+	if got := digest("--model", two); got != all {
+		t.Errorf("the whole folder is %s, and %s", all, got)
+	}
+	seen := map[string]bool{all: true}
+	for _, args := range [][]string{{"--model", one, "--split", "test"}, {"--model", one, "--split", "validation"}, {"--model", two, "--split", "validation"}} {
+		got := digest(args...)
+		if seen[got] {
+			t.Errorf("%v: the same pictures as before", args)
+		}
+		seen[got] = true
+		// The page that training wrote is on the very same pictures.
+		if page := readFile(t, filepath.Join(args[1], "report.html")); !bytes.Contains(page, []byte(got[len(`data_digest":"`):][:71])) {
+			t.Errorf("%v: training had other pictures than %s", args, got)
+		}
+	}
+	if code, _, errOut := garbRun(t, nil, "evaluate", "--model", two, "--data", root, "--split", "test"); code != exitFailed || !strings.Contains(errOut, "--test-share 0") {
+		t.Errorf("without a test part: %d %s", code, errOut)
+	}
+	if code, _, errOut := garbRun(t, nil, "compare", one, two, "--data", root, "--split", "validation"); code != exitFailed || !strings.Contains(errOut, "different divisions") {
+		t.Errorf("two divisions: %d %s", code, errOut)
+	}
+	code, out, errOut := garbRun(t, nil, "compare", one, one, "--data", root, "--split", "validation")
+	if code != exitDone || !strings.Contains(out, "equally often right") || strings.Contains(out, "only one got right") {
+		t.Errorf("with itself: %d\n%s%s", code, out, errOut)
+	}
+}
+
+// The built-in classifier is right about the t-shirt, and a model of two classes that
+// was taught wrong is not.
+func TestCompare(t *testing.T) {
+	t.Setenv("GARB_HOME", t.TempDir())
+	shirt, plain := readFile(t, example), readFile(t, "../../picture/testdata/plain.png")
+	files := map[string][]byte{}
+	for _, split := range []string{"train", "validation"} {
+		files[split+"/dress/1"], files[split+"/t-shirt/1"] = shirt, plain
+	}
+	wrong := filepath.Join(t.TempDir(), "wrong")
+	code, out, errOut := garbRun(t, nil, "train", "--data", classFolders(t, t.TempDir(), files), "--size", "64", "--epochs", "5", "--learning-rate", "0.01", "--out", wrong)
+	if code != exitDone {
+		t.Fatalf("%d\n%s%s", code, out, errOut)
+	}
+	const copies = shownDiffering + 5
+	files = map[string][]byte{"t-shirt/bad": []byte("text")}
+	for i := range copies {
+		files[fmt.Sprintf("t-shirt/%02d", i)] = shirt
+	}
+	root := classFolders(t, t.TempDir(), files)
+	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", root)
+	if code != exitDone || !strings.Contains(out, "accuracy 100.0 % of 25 pictures") || !strings.Contains(out, "accuracy 0.0 % of 25 pictures") ||
+		!strings.Contains(out, "both right 0, only A 25, only B 0, neither 0") || !strings.Contains(out, "A is better") {
+		t.Errorf("%d\n%s%s", code, out, errOut)
+	}
+	if !strings.Contains(out, "20 of 25, --json has all") || strings.Count(out, "t-shirt, which B took for dress") != shownDiffering {
+		t.Errorf("the pictures:\n%s", out)
+	}
+	code, out, _ = garbRun(t, nil, "compare", wrong, garb.Clothing, "--data", root, "--json")
+	o := object(t, out, "a", "b", "count", "both", "only_a", "only_b", "neither", "p_value", "differ")
+	// 2·(1/2)²⁵
+	if code != exitDone || o["only_b"] != 25.0 || len(o["differ"].([]any)) != copies || o["p_value"].(float64) > 6e-8 || o["p_value"].(float64) < 5.9e-8 {
+		t.Errorf("%d\n%s", code, out)
+	}
+	for _, args := range [][]string{{"compare", wrong, wrong, "--data", root}, {"compare", "--json", wrong, wrong, "--data", root}, {"evaluate", "--data", root}, {"evaluate", "--json", "--data", root}} {
+		var full bytes.Buffer
+		if code := run(t.Context(), args, strings.NewReader(""), fullDisk{}, &full); code != exitFailed || !strings.Contains(full.String(), "no space left") {
+			t.Errorf("%v to a full disk: %d %s", args, code, full.String())
+		}
+	}
+	if code, _, errOut := garbRun(t, nil, "compare", wrong, filepath.Join(root, "gone"), "--data", root); code != exitFailed || !strings.Contains(errOut, "gone") || strings.Contains(errOut, "pictures:") {
+		t.Errorf("a model that is not there: %d %s", code, errOut)
+	}
+}
