@@ -84,6 +84,12 @@ func TestCalibration(t *testing.T) {
 	if math.Abs(ece-want) > 1e-9 || bins[14].Count != 3 || bins[8].Count != 1 || bins[0].Count != 1 {
 		t.Errorf("ECE %v, want %v; %+v", ece, want, bins)
 	}
+	// An upper end belongs to its range, a lower end to the one before.
+	for b := range bins {
+		if _, one := Calibration([]Answer{said("a", bins[b].High)}); one[b].Count != 1 {
+			t.Errorf("%v is not in the range that ends there", bins[b].High)
+		}
+	}
 	if ece, _ := Calibration(nil); ece != 0 {
 		t.Errorf("of nothing %v", ece)
 	}
