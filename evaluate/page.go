@@ -151,18 +151,28 @@ type partView struct {
 
 type setting struct{ Name, Value string }
 
-// settings lists a run's settings by name.
+// settings lists a run's settings by name; those of a part, such as augment, follow its
+// name.
 func settings(text json.RawMessage) []setting {
-	var m map[string]any
+	var m map[string]json.RawMessage
 	if json.Unmarshal(text, &m) != nil {
 		return nil
 	}
 	var all []setting
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		value, err := json.Marshal(m[name])
-		if err == nil && string(value) != `""` {
-			all = append(all, setting{strings.ReplaceAll(name, "_", " "), strings.Trim(string(value), `"`)})
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		name, value := strings.ReplaceAll(key, "_", " "), string(m[key])
+		switch value[0] {
+		case '{':
+			for _, s := range settings(m[key]) {
+				all = append(all, setting{name + ": " + s.Name, s.Value})
+			}
+			continue
+		case '"':
+			if json.Unmarshal(m[key], &value) != nil || value == "" {
+				continue
+			}
 		}
+		all = append(all, setting{name, value})
 	}
 	return all
 }
@@ -336,6 +346,7 @@ func shownPredictions(a Answer) []garb.Prediction {
 
 var documentPage = template.Must(template.New("document").Funcs(template.FuncMap{
 	"percent": func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
+	"span":    func(v [2]float64) string { return fmt.Sprintf("%.1f to %.1f %%", 100*v[0], 100*v[1]) },
 	"minutes": func(s float64) string { return fmt.Sprintf("%.1f minutes", s/60) },
 }).Parse(`
 {{define "pictures"}}<div class="pictures">{{range .}}<figure>{{if .Picture}}<img src="{{.Picture}}" alt="{{.Class}}">{{end}}
@@ -343,16 +354,16 @@ var documentPage = template.Must(template.New("document").Funcs(template.FuncMap
 <p class="faint">{{.Model}}{{with .About.Architecture}} · {{.}}{{end}} · input {{.About.Preprocessing.Width}} × {{.About.Preprocessing.Height}}{{with .About.Temperature}} · temperature {{.}}{{end}}</p>
 {{if .Skipped}}<div class="warn"><p>{{len .Skipped}} pictures cannot be read and were left out:</p>{{range .Skipped}}<p><small>{{.}}</small></p>{{end}}</div>{{end}}
 {{range .Parts}}<div class="big">
-<div><b>{{percent .Report.Accuracy}}</b><span>accuracy, {{.Name}} ({{.Report.Count}} pictures)<br>95 % interval {{percent (index .Report.Interval 0)}} to {{percent (index .Report.Interval 1)}}</span></div>
+<div><b>{{percent .Report.Accuracy}}</b><span>accuracy, {{.Name}} ({{.Report.Count}} pictures)<br>95 % interval {{span .Report.Interval}}</span></div>
 <div><b>{{printf "%.3f" .Report.MacroF1}}</b><span>macro F1</span></div>
 <div><b>{{printf "%.3f" .Report.LogLoss}}</b><span>log loss</span></div>
 <div><b>{{printf "%.3f" .Report.ECE}}</b><span>calibration error (ECE)</span></div>
-{{range $k, $v := .Report.TopK}}{{if gt $k 1}}<div><b>{{percent $v}}</b><span>among the first {{$k}}</span></div>{{end}}{{end}}
+{{range $k, $v := .Report.TopK}}{{if gt $k 1}}<div><b>{{percent $v}}</b><span>top {{$k}}</span></div>{{end}}{{end}}
 </div>{{end}}
 {{if .Charts}}<h2>Training</h2><div class="figures">{{range .Charts}}<figure>{{.}}</figure>{{end}}</div>{{end}}
 {{range .Parts}}
-<h2>Classes, {{.Name}}</h2><div class="figures"><div class="wide"><table><tr><th>class</th><th>precision</th><th>recall</th><th>95 % interval</th><th>F1</th><th>pictures</th></tr>
-{{range .Report.PerClass}}<tr><td>{{.Class}}</td><td>{{percent .Precision}}</td><td>{{percent .Recall}}</td><td>{{percent (index .RecallInterval 0)}} to {{percent (index .RecallInterval 1)}}</td><td>{{printf "%.3f" .F1}}</td><td>{{.Count}}</td></tr>{{end}}</table></div>
+<h2>Classes, {{.Name}}</h2><div class="figures"><div class="wide"><table class="tight"><tr><th>class</th><th>precision</th><th>recall</th><th>95 % interval</th><th>F1</th><th>pictures</th></tr>
+{{range .Report.PerClass}}<tr><td>{{.Class}}</td><td>{{percent .Precision}}</td><td>{{percent .Recall}}</td><td>{{span .RecallInterval}}</td><td>{{printf "%.3f" .F1}}</td><td>{{.Count}}</td></tr>{{end}}</table></div>
 <figure>{{.Diagram}}</figure></div>
 {{if .Matrix}}<h2>What was taken for what, {{.Name}}</h2><p class="faint">A row is what a picture is of, a column what it was taken for.</p>
 <div class="wide"><table><tr><th></th>{{range .Report.Classes}}<th>{{.}}</th>{{end}}</tr>

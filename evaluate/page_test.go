@@ -147,6 +147,19 @@ func TestPageStops(t *testing.T) {
 	}
 }
 
+func TestSettings(t *testing.T) {
+	got := settings([]byte(`{"b_c":1e-3,"a":{"x_y":[1,2],"z":{"w":true,"v":""}},"empty":"","s":"a \"b\"","n":null}`))
+	want := []setting{{"a: x y", "[1,2]"}, {"a: z: w", "true"}, {"b c", "1e-3"}, {"n", "null"}, {"s", `a "b"`}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, text := range []string{"", "[1]", "{", "null", `{"a":{}}`} {
+		if got := settings([]byte(text)); len(got) > 0 {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}
+
 func TestShownPredictions(t *testing.T) {
 	all := []garb.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}, {Class: "e"}}
 	for _, c := range []struct {

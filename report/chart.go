@@ -26,14 +26,14 @@ type Chart struct {
 	LogX                  bool // the axis of x is logarithmic: only positive values are drawn
 	// YMin and YMax bound the axis of y; both 0: what the curves need.
 	YMin, YMax float64
-	Points     bool    // a mark at each point
+	Points     bool    // a mark at each point of curves that are not dashed
 	MarkX      float64 // a line across at this x, if not 0 and on the axis
 }
 
 // The drawing, in its own units.
 const (
 	chartWidth, chartHeight  = 520, 300
-	plotLeft, plotTop        = 56, 30
+	plotLeft, plotTop        = 70, 30
 	plotRight, plotBottom    = 510, 256
 	chartColours             = 8
 	chartTicks               = 5
@@ -122,7 +122,7 @@ func (c Chart) curve(b *strings.Builder, i int, s Series, x, y axis) {
 		px, py := x.place(s.X[j]), y.place(s.Y[j])
 		fmt.Fprintf(&path, "%s%.1f %.1f", command, px, py)
 		command = "L"
-		if c.Points {
+		if c.Points && !s.Dashed || len(s.X) == 1 { // of one point there is no line
 			fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`, px, py, colour)
 		}
 	}
@@ -228,6 +228,8 @@ func (c Chart) axes() (x, y axis) {
 	}
 	if c.YMin != 0 || c.YMax != 0 {
 		y.low, y.high = c.YMin, c.YMax
+	} else if room := (y.high - y.low) / 25; room > 0 { // no curve lies on the edge
+		y.low, y.high = y.low-room, y.high+room
 	}
 	for _, a := range []*axis{&x, &y} {
 		if !(a.low <= a.high) { // nothing is drawn

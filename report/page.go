@@ -26,9 +26,9 @@ h1{font-size:1.6rem;margin:.2rem 0 1rem}h2{font-size:1.15rem;margin:2.2rem 0 .6r
 p{margin:.4rem 0;max-width:46rem}small,.faint,figcaption{color:var(--faint)}code{font-size:.9em;overflow-wrap:anywhere}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.2rem .6rem;text-align:right;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child,.words td{text-align:left}th{font-weight:600;color:var(--faint);vertical-align:bottom}
-.wide{overflow-x:auto}.figures{display:flex;flex-wrap:wrap;gap:1rem}.figures>*{flex:1 1 26rem;min-width:0}
-.big{display:flex;flex-wrap:wrap;gap:1rem;margin:1rem 0}.big div{background:var(--panel);border-radius:8px;padding:.7rem 1rem}
-.big b{display:block;font-size:1.6rem;line-height:1.2}.big span{color:var(--faint);font-size:.85rem}
+.wide{overflow-x:auto}.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(26rem,100%),1fr));gap:1rem}.figures>*{min-width:0}.tight td{white-space:nowrap}.tight{font-size:.9rem}.tight th,.tight td{padding:.2rem .35rem}
+.big{display:flex;flex-wrap:wrap;gap:.7rem;margin:1rem 0}.big div{background:var(--panel);border-radius:8px;padding:.6rem .8rem}
+.big b{display:block;font-size:1.45rem;line-height:1.2}.big span{color:var(--faint);font-size:.85rem}
 figure{margin:0}svg{display:block;width:100%;height:auto}svg text{fill:var(--faint);font:12px system-ui,sans-serif}svg .title{fill:var(--text);font-weight:600;font-size:13px}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr));gap:.8rem}
 .pictures figure{background:var(--panel);border-radius:8px;padding:.5rem;font-size:.82rem;line-height:1.35;overflow-wrap:anywhere}
