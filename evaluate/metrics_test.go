@@ -49,8 +49,17 @@ func TestTemperature(t *testing.T) {
 	for i := range 400 {
 		logits, labels = append(logits, []float32{0, 4}), append(labels, min(i%4, 1))
 	}
-	if got, want := Temperature(logits, labels), 4/math.Log(3); math.Abs(got-want) > 2e-3 {
+	const soft = 1.0 / 402 // of each label, which the other class gets
+	if got, want := Temperature(logits, labels), 4/math.Log((0.75-0.5*soft)/(0.25+0.5*soft)); math.Abs(got-want) > 2e-3 {
 		t.Errorf("temperature %v, want %v", got, want)
+	}
+	// Thirty answers, all right by far: the model may become as sure as they allow.
+	logits, labels = nil, nil
+	for range 30 {
+		logits, labels = append(logits, []float32{0, 9}), append(labels, 1)
+	}
+	if sure := 1 / (1 + math.Exp(-9/Temperature(logits, labels))); math.Abs(sure-31.0/32) > 1e-3 {
+		t.Errorf("after thirty right answers it is %v sure", sure)
 	}
 	rapid.Check(t, func(r *rapid.T) {
 		n := rapid.IntRange(1, 40).Draw(r, "n")
@@ -60,11 +69,11 @@ func TestTemperature(t *testing.T) {
 			logits = append(logits, rapid.SliceOfN(rapid.Float32Range(-9, 9), 3, 3).Draw(r, "logits"))
 			labels = append(labels, rapid.IntRange(0, 2).Draw(r, "label"))
 		}
-		best := Temperature(logits, labels)
-		at := meanLoss(logits, labels, best)
+		best, soft := Temperature(logits, labels), 1/float64(n+2)
+		at := meanLoss(logits, labels, best, soft)
 		for _, other := range []float64{0.06, 0.3, 1, 3, 19, best * 0.9, best * 1.1} {
-			if other >= minTemperature && other <= maxTemperature && meanLoss(logits, labels, other) < at-1e-5 {
-				r.Fatalf("temperature %v has the loss %v, and %v only %v", best, at, other, meanLoss(logits, labels, other))
+			if other >= minTemperature && other <= maxTemperature && meanLoss(logits, labels, other, soft) < at-1e-5 {
+				r.Fatalf("temperature %v has the loss %v, and %v only %v", best, at, other, meanLoss(logits, labels, other, soft))
 			}
 		}
 	})
