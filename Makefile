@@ -36,9 +36,10 @@ fuzz:
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 	done
 
-# The built-in classifier, from the data set: DATA, or GARB_DATA. The same bytes on every
-# CPU with AVX2 or AVX-512. It takes about an hour on two cores, and can be stopped: give
-# the command again. RECIPE was chosen on validation; MODEL_CARD.md tells how.
+# A classifier to build in, from the data set: DATA, or GARB_DATA. The same bytes on every
+# CPU with AVX2 or AVX-512. It takes half an hour on two cores, and can be stopped: give
+# the command again. The model in the tree is an older one, with a frozen backbone:
+# RECIPE is a candidate for the next.
 RECIPE = --fine-tune all --optimizer adamw --learning-rate 1e-3 --weight-decay 0.05 --schedule cosine --warm-up 1 \
 	--crop-min 0.35 --crop-aspect 1.33 --horizontal-flip --brightness 0.3 --contrast 0.3 --saturation 0.3 \
 	--erasing 0.25 --mixup 0.2 --cutmix 1 --dropout 0.2 --label-smoothing 0.1 --average 0.997 --epochs 30

@@ -2,7 +2,6 @@ package garb
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"garb/backbone"
@@ -26,8 +25,8 @@ func NewExtractor(a backbone.Architecture, w nn.Weights, spec picture.Spec, o Op
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	if spec.Width < a.MinSide || spec.Height < a.MinSide {
-		return nil, fmt.Errorf("%s takes pictures of at least %d × %d pixels, not %d × %d", a.Name, a.MinSide, a.MinSide, spec.Width, spec.Height)
+	if err := a.CheckSize(spec.Height, spec.Width); err != nil {
+		return nil, err
 	}
 	limits := o.limits()
 	if err := limits.Validate(); err != nil {

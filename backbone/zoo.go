@@ -115,6 +115,14 @@ func (a Architecture) WithTop(height, width int) *nn.Graph {
 	return b.Build(a.top(b, a.features(b)))
 }
 
+// CheckSize reports pictures that are too small for the network.
+func (a Architecture) CheckSize(height, width int) error {
+	if width < a.MinSide || height < a.MinSide {
+		return fmt.Errorf("%s takes pictures of at least %d × %d pixels, not %d × %d", a.Name, a.MinSide, a.MinSide, width, height)
+	}
+	return nil
+}
+
 // WithHead is the network with layers of the caller's on its features. It panics if
 // a side is below MinSide.
 func (a Architecture) WithHead(height, width int, head func(b *nn.Builder, features nn.Value) nn.Value) *nn.Graph {

@@ -149,9 +149,12 @@ func openSplits(folder string) (*Splits, error) {
 	return &s, nil
 }
 
-// Each calls do with the index of every sample, on all cores. When ctx ends it
-// begins no more, and returns ctx's error once those under way are done.
-func (s *Set) Each(ctx context.Context, do func(i int)) error {
+// Each calls do with the index of every sample, as the function Each does.
+func (s *Set) Each(ctx context.Context, do func(i int)) error { return Each(ctx, len(s.Samples), do) }
+
+// Each calls do with the numbers [0,count), on all cores. When ctx ends it begins no
+// more, and returns ctx's error once those under way are done.
+func Each(ctx context.Context, count int, do func(i int)) error {
 	next := make(chan int)
 	var wait sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -161,7 +164,7 @@ func (s *Set) Each(ctx context.Context, do func(i int)) error {
 			}
 		})
 	}
-	for i := range s.Samples {
+	for i := range count {
 		if ctx.Err() != nil {
 			break
 		}

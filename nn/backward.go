@@ -27,7 +27,6 @@ type trainStep struct {
 	rawOffset, kernelLen, shiftLen int // of the gradients by W′ and shift, one after another
 
 	prepared   bool
-	scale      []float32      // of the norm at this step, nil without
 	transposed *kernel.Matrix // W′ᵀ
 	flipped    []float32      // taps, for kernel.Depthwise.InputGradient
 
@@ -36,75 +35,38 @@ type trainStep struct {
 
 // prepare packs the weights of a step as they are now.
 func (s *trainStep) prepare(w Weights) error {
-	if s.prepared && !s.trained {
+	if s.load == nil || s.prepared && !s.trained {
 		return nil
 	}
 	s.prepared = true
-	switch s.kind {
-	case stepMatrix, stepConv:
-		values, scale, shift, err := kernelAndAffine(&s.step, w)
-		if err != nil {
-			return err
-		}
-		s.scale, s.step.bias = scale, shift
-		if s.matrix == nil {
-			s.matrix = kernel.Pack(values, s.depth, s.columns, scale)
-		} else {
-			s.matrix.Set(values, scale)
-		}
-		if s.needsInput && s.transposed == nil {
-			s.transposed = kernel.PackTransposed(values, s.columns, s.depth, scale)
-		} else if s.needsInput {
-			s.transposed.SetTransposed(values, scale)
-		}
-	case stepDepthwise:
-		if err := s.load(&s.step, w); err != nil {
-			return err
-		}
-		if s.norm != nil {
-			scale, _, err := affine(&s.step, w, nil)
-			if err != nil {
-				return err
-			}
-			s.scale = scale
-		}
-		if s.needsInput {
+	if err := s.load(&s.step, w); err != nil || !s.needsInput {
+		return err
+	}
+	switch {
+	case s.kind == stepDepthwise:
+		if s.flipped == nil {
 			s.flipped = make([]float32, len(s.taps))
-			d := s.depthwise(nil, nil)
-			d.FlippedTaps(s.flipped)
 		}
+		d := s.depthwise(nil, nil)
+		d.FlippedTaps(s.flipped)
+	case s.transposed == nil:
+		s.transposed = kernel.PackTransposed(s.kernel.Value, s.columns, s.depth, s.scale)
+	default:
+		s.transposed.SetTransposed(s.kernel.Value, s.scale)
 	}
 	return nil
 }
 
-// depthwise is the convolution of one image.
-func (s *step) depthwise(in, out []float32) kernel.Depthwise {
-	return kernel.Depthwise{
-		Dst: out, DstHeight: s.outHeight, DstWidth: s.outWidth,
-		Src: in, SrcHeight: s.height, SrcWidth: s.width,
-		Channels: s.channels, KernelHeight: s.kernelHeight, KernelWidth: s.kernelWidth,
-		Stride: s.stride, PadTop: s.padTop, PadLeft: s.padLeft,
-		Kernel: s.taps, Bias: s.bias, ReLUInput: s.reluInput, Activation: s.activation,
-	}
-}
-
 // forward computes a step for the images [low,high).
 func (t *Trainer) forward(s *trainStep, m *threadMemory, low, high int) {
-	if s.kind == stepMatrix { // all rows of all images at once
-		b := buffers{n: high - low, in: t.value(m.workspace, s.in, low, high), out: t.value(m.workspace, s.out, low, high)}
-		if s.residual >= 0 {
-			b.residual = t.value(m.workspace, s.residual, low, high)
-		}
-		b.tasks = s.cut(high-low, 1)
-		for i := range b.tasks.count {
-			s.run(&b, i, m.scratch)
-		}
-		return
+	each := 1
+	if s.kind == stepMatrix {
+		each = high - low // all rows of all images at once
 	}
-	for image := low; image < high; image++ {
-		b := buffers{n: 1, in: t.value(m.workspace, s.in, image, image+1), out: t.value(m.workspace, s.out, image, image+1)}
+	for image := low; image < high; image += each {
+		b := buffers{n: each, in: t.value(m.workspace, s.in, image, image+each), out: t.value(m.workspace, s.out, image, image+each)}
 		if s.residual >= 0 {
-			b.residual = t.value(m.workspace, s.residual, image, image+1)
+			b.residual = t.value(m.workspace, s.residual, image, image+each)
 		}
 		switch s.kind {
 		case stepDropout:
@@ -112,7 +74,7 @@ func (t *Trainer) forward(s *trainStep, m *threadMemory, low, high int) {
 		case stepNormalize:
 			s.normalize(b.out, b.in)
 		default:
-			b.tasks = s.cut(1, 1)
+			b.tasks = s.cut(each, 1)
 			for i := range b.tasks.count {
 				s.run(&b, i, m.scratch)
 			}
@@ -156,14 +118,11 @@ func (s *trainStep) backwardScratchLen() int {
 	case stepDepthwise:
 		d := s.depthwise(nil, nil)
 		return d.KernelGradientScratch() + s.height*s.width*s.channels
-	case stepDropout, stepActivate, stepGlobalAverage, stepSigmoid, stepSoftmax, stepNormalize:
-		return s.rowLen()
+	case stepGlobalAverage:
+		return s.columns
 	}
 	return 0
 }
-
-// rowLen is the number of values that element-wise steps work on at a time.
-func (s *trainStep) rowLen() int { return max(s.columns, 1<<10) }
 
 // backward goes back through a step for the images [low,high): from the gradient of
 // its output to that of its input and residual, and adds to raw those of its

@@ -357,13 +357,19 @@ func kernelAndAffine(s *step, w Weights) (values, scale, shift []float32, err er
 	return
 }
 
-// loadMatrix packs the kernel of a convolution or dense layer.
+// loadMatrix packs the kernel of a convolution or dense layer, into the memory of the
+// one before if there was one.
 func loadMatrix(s *step, w Weights) error {
 	values, scale, shift, err := kernelAndAffine(s, w)
 	if err != nil {
 		return err
 	}
-	s.matrix, s.bias = kernel.Pack(values, s.depth, s.columns, scale), shift
+	s.scale, s.bias = scale, shift
+	if s.matrix == nil {
+		s.matrix = kernel.Pack(values, s.depth, s.columns, scale)
+	} else {
+		s.matrix.Set(values, scale)
+	}
 	return nil
 }
 
@@ -372,7 +378,7 @@ func loadDepthwise(s *step, w Weights) error {
 	if err != nil {
 		return err
 	}
-	s.taps, s.bias = slices.Clone(values), shift
+	s.taps, s.scale, s.bias = slices.Clone(values), scale, shift
 	for i := range s.taps {
 		if scale != nil {
 			s.taps[i] *= scale[i%s.channels]
@@ -387,6 +393,6 @@ func loadScale(s *step, w Weights) error {
 	if err != nil {
 		return err
 	}
-	s.taps, s.bias = scale, shift
+	s.taps, s.scale, s.bias = scale, scale, shift
 	return nil
 }

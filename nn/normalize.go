@@ -19,7 +19,7 @@ type statistics struct {
 // Keras's default.
 const batchNormMomentum = 0.99
 
-// each runs a function over all images of the batch, in parts.
+// eachPart runs a function over all images of the batch, in parts.
 type eachPart func(do func(m *threadMemory, part, low, high int))
 
 // measure computes the mean and variance of a batch-norm's input over the batch,

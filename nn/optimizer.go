@@ -137,12 +137,11 @@ func (o *SGD) Restore(variables []*Variable, w Weights) error {
 	return restore(w, "velocity", variables, o.velocity)
 }
 
-// State returns the moving averages, and the number of steps as two values, its
-// lower 24 bits and the rest.
+// State returns the moving averages and the number of steps.
 func (o *Adam) State(variables []*Variable) tensor.Map {
 	remember(&o.mean, variables)
 	remember(&o.square, variables)
-	m := tensor.Map{"step": tensor.FromSlice([]float32{float32(o.step & (1<<24 - 1)), float32(o.step >> 24)}, 2)}
+	m := tensor.Map{"step": countTensor(o.step)}
 	keep(m, "mean", variables, o.mean)
 	keep(m, "square", variables, o.square)
 	return m
@@ -152,15 +151,28 @@ func (o *Adam) State(variables []*Variable) tensor.Map {
 func (o *Adam) Restore(variables []*Variable, w Weights) error {
 	remember(&o.mean, variables)
 	remember(&o.square, variables)
-	step, err := fetch(w, Param{Name: "step", Shape: []int{2}})
-	if err != nil {
+	var err error
+	if o.step, err = fetchCount(w, "step"); err != nil {
 		return err
 	}
-	o.step = uint64(step[0]) | uint64(step[1])<<24
 	if err := restore(w, "mean", variables, o.mean); err != nil {
 		return err
 	}
 	return restore(w, "square", variables, o.square)
+}
+
+// countTensor holds a number of steps as two values, its lower 24 bits and the rest:
+// each is exact.
+func countTensor(n uint64) *tensor.Tensor {
+	return tensor.FromSlice([]float32{float32(n & (1<<24 - 1)), float32(n >> 24)}, 2)
+}
+
+func fetchCount(w Weights, name string) (uint64, error) {
+	parts, err := fetch(w, Param{Name: name, Shape: []int{2}})
+	if err != nil {
+		return 0, err
+	}
+	return uint64(parts[0]) | uint64(parts[1])<<24, nil
 }
 
 func keep(m tensor.Map, prefix string, variables []*Variable, memory [][]float32) {
@@ -242,30 +254,18 @@ func (a *Average) Update(variables []*Variable) {
 // Over returns weights with the averages in place of the variables'. The tensors
 // share memory with a and w.
 func (a *Average) Over(w Weights, variables []*Variable) Weights {
-	o := overlay{w, tensor.Map{}}
-	for i, v := range variables {
-		if a.values != nil {
-			o.top[v.Name] = tensor.FromSlice(a.values[i], v.Shape...)
+	averages := tensor.Map{}
+	if a.values != nil {
+		for i, v := range variables {
+			averages[v.Name] = tensor.FromSlice(a.values[i], v.Shape...)
 		}
 	}
-	return o
+	return Overlay{averages, w}
 }
 
-type overlay struct {
-	below Weights
-	top   tensor.Map
-}
-
-func (o overlay) Tensor(name string) (*tensor.Tensor, error) {
-	if t, ok := o.top[name]; ok {
-		return t, nil
-	}
-	return o.below.Tensor(name)
-}
-
-// State returns the averages and the number of steps, as Adam's does.
+// State returns the averages and the number of steps.
 func (a *Average) State(variables []*Variable) tensor.Map {
-	m := tensor.Map{"average/steps": tensor.FromSlice([]float32{float32(a.steps & (1<<24 - 1)), float32(a.steps >> 24)}, 2)}
+	m := tensor.Map{"average/steps": countTensor(a.steps)}
 	if a.values != nil {
 		keep(m, "average", variables, a.values)
 	}
@@ -274,12 +274,9 @@ func (a *Average) State(variables []*Variable) tensor.Map {
 
 // Restore takes the averages over.
 func (a *Average) Restore(variables []*Variable, w Weights) error {
-	steps, err := fetch(w, Param{Name: "average/steps", Shape: []int{2}})
-	if err != nil {
+	var err error
+	if a.steps, err = fetchCount(w, "average/steps"); err != nil || a.steps == 0 {
 		return err
-	}
-	if a.steps = uint64(steps[0]) | uint64(steps[1])<<24; a.steps == 0 {
-		return nil
 	}
 	remember(&a.values, variables)
 	return restore(w, "average", variables, a.values)

@@ -16,6 +16,17 @@ type Weights interface {
 	Tensor(name string) (*tensor.Tensor, error)
 }
 
+// Overlay looks a tensor up in Top, then in Below.
+type Overlay struct{ Top, Below Weights }
+
+// Tensor returns Top's tensor, or Below's if Top gives none.
+func (o Overlay) Tensor(name string) (*tensor.Tensor, error) {
+	if t, err := o.Top.Tensor(name); err == nil {
+		return t, nil
+	}
+	return o.Below.Tensor(name)
+}
+
 // WeightError says that a graph's weights cannot be used.
 type WeightError struct {
 	Name   string // of the parameter

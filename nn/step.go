@@ -43,6 +43,7 @@ type step struct {
 	matrix *kernel.Matrix
 	taps   []float32 // depthwise kernel [kernelHeight kernelWidth channels]
 	bias   []float32
+	scale  []float32 // of the norm that is folded into matrix or taps, nil without
 
 	// How the step is compiled: load reads its parameters, those of layer with norm,
 	// if any, folded into them.
@@ -178,13 +179,7 @@ func (s *step) run(b *buffers, task int, scratch []float32) {
 			s.convRow(b, y, scratch)
 		}
 	case stepDepthwise:
-		d := kernel.Depthwise{
-			Dst: b.out, DstHeight: s.outHeight, DstWidth: s.outWidth,
-			Src: b.in, SrcHeight: s.height, SrcWidth: s.width,
-			Channels: s.channels, KernelHeight: s.kernelHeight, KernelWidth: s.kernelWidth,
-			Stride: s.stride, PadTop: s.padTop, PadLeft: s.padLeft,
-			Kernel: s.taps, Bias: s.bias, ReLUInput: s.reluInput, Activation: s.activation,
-		}
+		d := s.depthwise(b.in, b.out)
 		if b.n > 1 { // flat: each image is a row
 			d.DstHeight, d.SrcHeight = b.n, b.n
 		}
@@ -212,6 +207,17 @@ func (s *step) run(b *buffers, task int, scratch []float32) {
 		for low := 0; low < len(b.in); low += s.columns {
 			softmaxRow(b.out[low:][:s.columns], b.in[low:][:s.columns])
 		}
+	}
+}
+
+// depthwise is the convolution of one image.
+func (s *step) depthwise(in, out []float32) kernel.Depthwise {
+	return kernel.Depthwise{
+		Dst: out, DstHeight: s.outHeight, DstWidth: s.outWidth,
+		Src: in, SrcHeight: s.height, SrcWidth: s.width,
+		Channels: s.channels, KernelHeight: s.kernelHeight, KernelWidth: s.kernelWidth,
+		Stride: s.stride, PadTop: s.padTop, PadLeft: s.padLeft,
+		Kernel: s.taps, Bias: s.bias, ReLUInput: s.reluInput, Activation: s.activation,
 	}
 }
 

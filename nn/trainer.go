@@ -154,7 +154,6 @@ func (t *Trainer) adopt(steps []step) {
 	t.scratchLen = kernel.OuterScratchLen
 	for _, s := range steps {
 		ts := trainStep{step: s}
-		ts.tasks = tasks{}
 		ts.kernel, ts.bias = variable(s.layer, 0), variable(s.layer, 1)
 		ts.gamma, ts.beta = variable(s.norm, 0), variable(s.norm, 1)
 		ts.mean, ts.variance = variable(s.norm, 2), variable(s.norm, 3)
@@ -269,11 +268,8 @@ func (t *Trainer) Tensor(name string) (*tensor.Tensor, error) {
 	return t.original.Tensor(name)
 }
 
-// Steps returns the number of steps so far, and SetSteps sets it, so that a training
-// that is taken up again drops what it would have dropped.
-func (t *Trainer) Steps() uint64 { return t.stepCount }
-
-// SetSteps sets the number of steps so far.
+// SetSteps sets the number of steps so far, so that a training that is taken up again
+// drops what it would have dropped.
 func (t *Trainer) SetSteps(n uint64) { t.stepCount = n }
 
 // Step computes the mean loss of a batch, and its gradient by every trained
@@ -353,21 +349,20 @@ func (t *Trainer) bounds(part int) (low, high int) {
 	return part * t.n / t.partCount, (part + 1) * t.n / t.partCount
 }
 
-// memory returns a thread's memory, for so many images at a time.
-func (t *Trainer) memory(thread, images int) *threadMemory {
-	m := t.memories[thread]
-	if m == nil {
-		m = &threadMemory{scratch: make([]float32, t.scratchLen)}
-		t.memories[thread] = m
+// memory returns a thread's memory; only that thread may ask for it.
+func (t *Trainer) memory(thread int) *threadMemory {
+	if t.memories[thread] == nil {
+		t.memories[thread] = &threadMemory{scratch: make([]float32, t.scratchLen)}
 	}
-	if m.workspace == nil || m.capacity < images {
-		m.workspace = t.newWorkspace(images)
-	}
-	return m
+	return t.memories[thread]
 }
 
-func (t *Trainer) newWorkspace(images int) *workspace {
-	w := &workspace{capacity: images, values: make([][]float32, len(t.lengths)), gradients: make([]float32, images*t.arenaLen)}
+// room returns w if it holds so many images, else a new workspace that does.
+func (t *Trainer) room(w *workspace, images int) *workspace {
+	if w != nil && w.capacity >= images {
+		return w
+	}
+	w = &workspace{capacity: images, values: make([][]float32, len(t.lengths)), gradients: make([]float32, images*t.arenaLen)}
 	for v, length := range t.lengths {
 		if v > 0 {
 			w.values[v] = make([]float32, images*length)
@@ -380,7 +375,8 @@ func (t *Trainer) newWorkspace(images int) *workspace {
 // with large feature maps go image by image.
 func (t *Trainer) part(part, thread int) {
 	low, high := t.bounds(part)
-	m := t.memory(thread, high-low)
+	m := t.memory(thread)
+	m.workspace = t.room(m.workspace, high-low)
 	m.first = low
 	n := high - low
 	raw := t.raw[part]
@@ -406,17 +402,11 @@ func (t *Trainer) part(part, thread int) {
 
 // batch computes the batch step by step, since a batch-norm needs all of it.
 func (t *Trainer) batch() {
-	if t.whole == nil || t.whole.capacity < t.n {
-		t.whole = t.newWorkspace(t.n)
-	}
+	t.whole = t.room(t.whole, t.n)
 	parts := func(do func(m *threadMemory, part, low, high int)) {
 		t.work(t.partCount, func(part, thread int) {
 			low, high := t.bounds(part)
-			m := t.memories[thread]
-			if m == nil {
-				m = &threadMemory{scratch: make([]float32, t.scratchLen)}
-				t.memories[thread] = m
-			}
+			m := t.memory(thread)
 			m.workspace = t.whole
 			do(m, part, low, high)
 		})

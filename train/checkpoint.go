@@ -8,6 +8,7 @@ import (
 	"garb"
 	"garb/backbone"
 	"garb/evaluate"
+	"garb/nn"
 	"garb/tensor"
 )
 
@@ -30,7 +31,7 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) err
 	if err != nil {
 		return err
 	}
-	if err := m.SetGolden(ctx, overlay{tensors, r.weights}); err != nil {
+	if err := m.SetGolden(ctx, nn.Overlay{Top: tensors, Below: r.weights}); err != nil {
 		return err
 	}
 	name := fmt.Sprintf("%s_%02d_%.3f.safetensors", filepath.Base(c.Out), e.Epoch, e.ValidationAccuracy)
@@ -51,7 +52,7 @@ func (r *run) tensors() (tensor.Map, error) {
 	if r.frozen && r.digest == "" { // a model on a backbone that others do not have
 		params = append(r.architecture.Features(spec.Height, spec.Width).Params(), params...)
 	}
-	w := overlay{r.current(), r.weights}
+	w := nn.Overlay{Top: r.current(), Below: r.weights}
 	m := tensor.Map{}
 	for _, p := range params {
 		t, err := w.Tensor(p.Name)

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"garb"
 	"garb/backbone"
 	"garb/internal/kernel"
 )
@@ -34,5 +35,19 @@ func TestClothing(t *testing.T) {
 	t.Logf("validation %.4f in epoch %d, test %.4f of %d", result.Best.ValidationAccuracy, result.Best.Epoch, result.Test, result.TestCount)
 	if result.Test < 0.85 || result.TestCount != 372 || len(result.Skipped) > 0 {
 		t.Errorf("test accuracy %.4f of %d pictures, skipped %v", result.Test, result.TestCount, result.Skipped)
+	}
+
+	// The built-in model was made of these pictures, on this backbone.
+	builtIn, err := garb.Default(garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := garb.Open(c.Out, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := builtIn.Model(), again.Model()
+	if want.Training.DataDigest != got.Training.DataDigest || want.BackboneDigest != got.BackboneDigest || want.Preprocessing != got.Preprocessing {
+		t.Errorf("the built-in model was made otherwise: %+v\nnot %+v", want, got)
 	}
 }

@@ -245,10 +245,7 @@ func (c Config) architecture() (backbone.Architecture, error) {
 	if err != nil {
 		return a, err
 	}
-	if s := c.Preprocessing; s.Width < a.MinSide || s.Height < a.MinSide {
-		return a, fmt.Errorf("%s takes pictures of at least %d × %d pixels, not %d × %d", a.Name, a.MinSide, a.MinSide, s.Width, s.Height)
-	}
-	return a, nil
+	return a, a.CheckSize(c.Preprocessing.Height, c.Preprocessing.Width)
 }
 
 // Differences lists the settings, by their names in config.json, that two configs do

@@ -183,15 +183,11 @@ func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error
 // build prepares the network and what trains it.
 func (r *run) build() error {
 	c := r.Config
-	spec := c.Preprocessing
-	head := c.head()
-	w := overlay{initial(head.Graph(r.architecture.FeatureCount, r.outputs(), 0), c.Seed), r.weights}
+	w := nn.Overlay{Top: initial(c.head().Graph(r.architecture.FeatureCount, r.outputs(), 0), c.Seed), Below: r.weights}
+	r.graph = r.network(r.outputs(), c.Dropout)
 	var trainable func(nn.Param) bool
-	if r.frozen {
-		r.graph = head.Graph(r.architecture.FeatureCount, r.outputs(), c.Dropout)
-	} else {
-		r.graph = head.NetworkGraph(r.architecture, spec.Height, spec.Width, r.outputs(), c.Dropout)
-		trainable = c.trainable(r.architecture.Features(spec.Height, spec.Width))
+	if !r.frozen {
+		trainable = c.trainable(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
 	}
 	var err error
 	r.trainer, err = nn.NewTrainer(r.graph, w, nn.TrainerOptions{
@@ -208,14 +204,13 @@ func (r *run) build() error {
 	return nil
 }
 
-// overlay looks tensors up in one place, then in the other.
-type overlay struct{ first, second nn.Weights }
-
-func (o overlay) Tensor(name string) (*tensor.Tensor, error) {
-	if t, err := o.first.Tensor(name); err == nil {
-		return t, nil
+// network is what is trained: the head if the backbone is frozen, else both.
+func (r *run) network(outputs int, dropout float64) *nn.Graph {
+	head, spec := r.Config.head(), r.Config.Preprocessing
+	if r.frozen {
+		return head.Graph(r.architecture.FeatureCount, outputs, dropout)
 	}
-	return o.second.Tensor(name)
+	return head.NetworkGraph(r.architecture, spec.Height, spec.Width, outputs, dropout)
 }
 
 // initial gives a network's parameters their first values, as Keras does: kernels

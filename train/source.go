@@ -5,10 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"garb"
 	"garb/augment"
@@ -73,23 +70,12 @@ func scanned(ctx context.Context, set *dataset.Set, l picture.Limits, done func(
 	return kept, s, nil
 }
 
-// inParallel calls do for [0,n) on all cores, and returns the first error by number.
-func inParallel(n int, do func(i int) error) error {
+// inParallel calls do for [0,n) on all cores, and returns their errors in this order.
+func inParallel(ctx context.Context, n int, do func(i int) error) error {
 	errs := make([]error, n)
-	var next atomic.Int64
-	var wait sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
-		wait.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				errs[i] = do(i)
-			}
-		})
+	if err := dataset.Each(ctx, n, func(i int) { errs[i] = do(i) }); err != nil {
+		return err
 	}
-	wait.Wait()
 	return errors.Join(errs...)
 }
 
@@ -102,7 +88,7 @@ type views struct {
 func (v views) length() int { return v.values }
 
 func (v views) load(ctx context.Context, epoch, step int, samples []int, inputs, targets []float32) error {
-	err := inParallel(len(samples), func(i int) error {
+	err := inParallel(ctx, len(samples), func(i int) error {
 		return v.Load(ctx, epoch, samples[i], inputs[i*v.values:][:v.values])
 	})
 	if err == nil {
@@ -121,7 +107,7 @@ type pictures struct {
 func (p pictures) length() int { return p.spec.ValueCount() }
 
 func (p pictures) load(ctx context.Context, _, _ int, samples []int, inputs, _ []float32) error {
-	return inParallel(len(samples), func(i int) error {
+	return inParallel(ctx, len(samples), func(i int) error {
 		s := p.set.Samples[samples[i]]
 		data, err := s.Read(p.limits)
 		if err != nil {

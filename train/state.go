@@ -112,11 +112,8 @@ func (r *run) restore(f *tensor.File, p position) error {
 			return err
 		}
 	}
-	epochs := r.Config.Epochs
-	config := r.Config
+	p.Config = r.Config // which may have more epochs
 	r.position = p
-	r.Config = config
-	r.Config.Epochs = epochs
 	r.trainer.SetSteps(uint64(len(p.History)*r.stepsPerEpoch() + p.Step))
 	return nil
 }

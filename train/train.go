@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"garb"
@@ -182,16 +183,15 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 		}
 		e := Epoch{
 			Epoch: r.epoch(), Loss: r.Loss / float64(r.Seen), Accuracy: float64(r.Right) / float64(r.Seen),
-			ValidationLoss: loss, ValidationAccuracy: float64(right) / float64(len(r.validation.set.Samples)),
+			ValidationLoss: loss, ValidationAccuracy: float64(strings.Count(right, "1")) / float64(len(right)),
 			LearningRate: r.rate(r.stepsPerEpoch() - 1), Duration: r.Elapsed,
 		}
-		if b := r.Best; b.Epoch == 0 || r.Config.Monitor == "accuracy" && e.ValidationAccuracy > b.ValidationAccuracy ||
-			r.Config.Monitor == "loss" && e.ValidationLoss < b.ValidationLoss {
+		if r.improves(e) {
 			r.Improved = e.Epoch
 		}
 		e.Best = r.better(e)
 		if e.Best {
-			r.Best, r.BestRight = e, rightOnes(logits, len(r.classes), r.validation.set)
+			r.Best, r.BestRight = e, right
 			if err := r.checkpoint(ctx, e, logits); err != nil {
 				return nil, r.stopped(ctx, err)
 			}
@@ -208,29 +208,21 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 	return r.finish(ctx)
 }
 
-// rightOnes tells for each picture of a set, by 1 or 0, whether its logits are right.
-func rightOnes(logits []float32, classes int, set *dataset.Set) string {
-	ones := make([]byte, len(set.Samples))
-	for i, s := range set.Samples {
-		ones[i] = '0'
-		if largest(logits[i*classes:][:classes]) == s.Label {
-			ones[i] = '1'
-		}
+// improves reports whether an epoch is better than the best so far in what is monitored.
+func (r *run) improves(e Epoch) bool {
+	switch b := r.Best; {
+	case b.Epoch == 0:
+		return true
+	case r.Config.Monitor == "loss":
+		return e.ValidationLoss < b.ValidationLoss
+	default:
+		return e.ValidationAccuracy > b.ValidationAccuracy
 	}
-	return string(ones)
 }
 
-// better reports whether an epoch is better than the best so far, by what is
-// monitored; of equals that with the smaller loss.
+// better is improves, or of equals in accuracy that with the smaller loss.
 func (r *run) better(e Epoch) bool {
-	b := r.Best
-	if b.Epoch == 0 {
-		return true
-	}
-	if r.Config.Monitor == "loss" || e.ValidationAccuracy == b.ValidationAccuracy {
-		return e.ValidationLoss < b.ValidationLoss
-	}
-	return e.ValidationAccuracy > b.ValidationAccuracy
+	return r.improves(e) || e.ValidationAccuracy == r.Best.ValidationAccuracy && e.ValidationLoss < r.Best.ValidationLoss
 }
 
 // best is the path of the best checkpoint, "" if there is none.
@@ -265,16 +257,17 @@ func (r *run) current() nn.Weights {
 }
 
 // measure returns the logits of a split, for two classes if the run is binary, with
-// their mean loss −ln(probability of the class) and how many are right.
-func (r *run) measure(ctx context.Context, s *split) (logits []float32, loss float64, right int, err error) {
+// their mean loss −ln(probability of the class), and for each picture a 1 if they are
+// right, else a 0.
+func (r *run) measure(ctx context.Context, s *split) (logits []float32, loss float64, right string, err error) {
 	plan, err := nn.Compile(r.graph, r.current(), nn.Options{})
 	if err != nil {
-		return nil, math.NaN(), 0, nil // weights that are no numbers
+		return nil, math.NaN(), "", nil // weights that are no numbers
 	}
 	return classify(ctx, plan, s, len(r.classes))
 }
 
-func classify(ctx context.Context, plan *nn.Plan, s *split, classes int) (logits []float32, loss float64, right int, err error) {
+func classify(ctx context.Context, plan *nn.Plan, s *split, classes int) (logits []float32, loss float64, right string, err error) {
 	const batch = 32
 	outputs := tensor.Len(plan.OutputShape())
 	n := len(s.set.Samples)
@@ -287,10 +280,10 @@ func classify(ctx context.Context, plan *nn.Plan, s *split, classes int) (logits
 	for samples := range slices.Chunk(all, batch) {
 		in := inputs[:len(samples)*s.length()]
 		if err := s.load(ctx, 0, 0, samples, in, nil); err != nil {
-			return nil, 0, 0, err
+			return nil, 0, "", err
 		}
 		if err := plan.Run(ctx, in, raw[done*outputs:][:len(samples)*outputs]); err != nil {
-			return nil, 0, 0, err
+			return nil, 0, "", err
 		}
 		done += len(samples)
 	}
@@ -302,14 +295,16 @@ func classify(ctx context.Context, plan *nn.Plan, s *split, classes int) (logits
 	} else {
 		logits = raw
 	}
+	ones := make([]byte, n)
 	for i, sample := range s.set.Samples {
 		row := logits[i*classes:][:classes]
 		loss -= math.Log(max(garb.Softmax(row)[sample.Label], 1e-15)) / float64(n)
+		ones[i] = '0'
 		if largest(row) == sample.Label {
-			right++
+			ones[i] = '1'
 		}
 	}
-	return logits, loss, right, nil
+	return logits, loss, string(ones), nil
 }
 
 // finish looks at the test split, once, with the best model as anybody would open it,
@@ -330,7 +325,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := nn.Compile(r.answering(), overlay{f, r.weights}, nn.Options{})
+	plan, err := nn.Compile(r.network(len(r.classes), 0), nn.Overlay{Top: f, Below: r.weights}, nn.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -377,13 +372,4 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	}
 	result.Report = filepath.Join(r.Config.Out, reportFile)
 	return result, safefile.Write(result.Report, func(w io.Writer) error { return evaluate.WritePage(ctx, w, d) })
-}
-
-// answering is the network that a checkpoint holds: with an output for each class.
-func (r *run) answering() *nn.Graph {
-	head, spec := r.Config.head(), r.Config.Preprocessing
-	if r.frozen {
-		return head.Graph(r.architecture.FeatureCount, len(r.classes), 0)
-	}
-	return head.NetworkGraph(r.architecture, spec.Height, spec.Width, len(r.classes), 0)
 }

@@ -242,8 +242,7 @@ func (p *preview) load(ctx context.Context, views *augment.Views, epoch int, cho
 // in their order.
 func inParallel(ctx context.Context, count int, do func(i int) error) error {
 	errs := make([]error, count)
-	all := dataset.Set{Samples: make([]dataset.Sample, count)}
-	if err := all.Each(ctx, func(i int) { errs[i] = do(i) }); err != nil {
+	if err := dataset.Each(ctx, count, func(i int) { errs[i] = do(i) }); err != nil {
 		return err
 	}
 	for _, err := range errs {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,9 +14,6 @@ import (
 
 	"garb/train"
 )
-
-// errInterrupted is what a run returns that was stopped.
-var errInterrupted = context.Canceled
 
 func exists(path string) bool {
 	_, err := os.Stat(path)

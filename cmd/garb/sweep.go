@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -95,7 +96,7 @@ chance (p above 0.05): then take the cheaper one, or more --seeds.`,
 				display.stop()
 			}
 			if err != nil {
-				if errors.Is(err, errInterrupted) {
+				if errors.Is(err, context.Canceled) {
 					fmt.Fprintf(errOut, "garb: what is done is kept; give the same command with --out %s to go on\n", sweep.Base.Out)
 				}
 				return err

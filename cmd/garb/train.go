@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -252,7 +253,7 @@ func (d *trainDisplay) stop() {
 func (d *trainDisplay) end(folder string, result *train.Result, err error) error {
 	d.stop()
 	if err != nil {
-		if state := filepath.Join(folder, "state.safetensors"); errors.Is(err, errInterrupted) && exists(state) {
+		if state := filepath.Join(folder, "state.safetensors"); errors.Is(err, context.Canceled) && exists(state) {
 			fmt.Fprintf(d.errOut, "garb: the run is saved; go on with  garb train --resume %s\n", folder)
 		}
 		return err
