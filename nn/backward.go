@@ -23,6 +23,11 @@ type trainStep struct {
 	backward bool // its output needs a gradient
 	// Whose gradients the step computes, and whether later steps have begun them.
 	needsInput, needsResidual, addInput, addResidual bool
+	// A gradient is masked by its activation where it is completed, since the values
+	// are at hand there: maskInput is the activation of the step that made the input,
+	// and masked says that a later step does so for this one.
+	maskInput kernel.Activation
+	masked    bool
 
 	rawOffset, kernelLen, shiftLen int // of the gradients by W′ and shift, one after another
 
@@ -148,7 +153,7 @@ func (t *Trainer) backward(s *trainStep, m *threadMemory, low, high int, raw []f
 		if s.needsInput {
 			b.inGradient = t.gradient(m.workspace, s.in, image, image+1)
 		}
-		if s.kind != stepNormalize {
+		if s.kind != stepNormalize && !s.masked {
 			kernel.ActivationGradient(b.gradient, b.out, s.activation)
 		}
 		if s.needsResidual {
@@ -206,7 +211,9 @@ func (t *Trainer) matrixBackward(s *trainStep, m *threadMemory, low, high int, k
 	for row := 0; row < rows; row += block {
 		n := min(block, rows-row)
 		g := gradient[row*s.columns:][:n*s.columns]
-		kernel.ActivationGradient(g, out[row*s.columns:], s.activation)
+		if !s.masked {
+			kernel.ActivationGradient(g, out[row*s.columns:], s.activation)
+		}
 		if residual != nil {
 			hand(residual[row*s.columns:][:n*s.columns], g, s.addResidual)
 		}
@@ -219,6 +226,7 @@ func (t *Trainer) matrixBackward(s *trainStep, m *threadMemory, low, high int, k
 		}
 		if s.needsInput {
 			s.inputProduct(inGradient[row*s.depth:], g, n, s.addInput, m.scratch[kernel.OuterScratchLen:])
+			kernel.ActivationGradient(inGradient[row*s.depth:][:n*s.depth], in[row*s.depth:], s.maskInput)
 		}
 	}
 }
@@ -289,24 +297,33 @@ func (s *trainStep) convBackward(b *backBuffers, kernelGradient, shiftGradient [
 	}
 }
 
+// depthwiseBackward goes through the input rows, so that each is read from memory
+// once for all that is done with it.
 func (s *trainStep) depthwiseBackward(b *backBuffers, kernelGradient, shiftGradient []float32) {
 	d := s.depthwise(b.in, b.out)
-	if s.trained {
-		d.AddKernelGradient(kernelGradient, shiftGradient, b.gradient, b.scratch)
-	}
-	if !s.needsInput {
-		return
-	}
 	to := b.inGradient
 	if s.addInput {
 		to = b.scratch[d.KernelGradientScratch():][:len(to)]
 	}
-	d.InputGradient(to, b.gradient, s.flipped, 0, s.height)
-	if s.reluInput {
-		kernel.ActivationGradient(to, b.in, kernel.ReLU)
-	}
-	if s.addInput {
-		kernel.Add(b.inGradient, to, kernel.Identity)
+	rowLen := s.width * s.channels
+	for v := range s.height {
+		if s.trained {
+			d.AddKernelGradient(kernelGradient, shiftGradient, b.gradient, b.scratch, v, v+1)
+		}
+		if !s.needsInput {
+			continue
+		}
+		d.InputGradient(to, b.gradient, s.flipped, v, v+1)
+		in, row := b.in[v*rowLen:][:rowLen], to[v*rowLen:][:rowLen]
+		if s.reluInput {
+			kernel.ActivationGradient(row, in, kernel.ReLU)
+		}
+		if s.addInput {
+			sum := b.inGradient[v*rowLen:][:rowLen]
+			kernel.Add(sum, row, kernel.Identity)
+			row = sum
+		}
+		kernel.ActivationGradient(row, in, s.maskInput)
 	}
 }
 

@@ -228,12 +228,33 @@ func (t *Trainer) planGradients() {
 			s.addInput = begin(s.in, i)
 		}
 	}
+	t.planMasks()
 	t.offsets = make([]int, len(t.lengths))
 	var arena arena
 	for _, v := range order {
 		t.offsets[v] = arena.place(t.lengths[v], alive[v])
 	}
 	t.arenaLen = arena.length
+}
+
+// planMasks decides who masks a gradient by its activation: the first step that reads
+// the value, which completes the gradient, if it goes through it in pieces.
+func (t *Trainer) planMasks() {
+	seen := make([]bool, len(t.lengths))
+	maker := make([]*trainStep, len(t.lengths))
+	for i := range t.steps {
+		s := &t.steps[i]
+		from := maker[s.in]
+		if from != nil && !seen[s.in] && s.needsInput && s.residual != s.in &&
+			(s.kind == stepMatrix || s.kind == stepDepthwise) && from.kind != stepNormalize {
+			from.masked, s.maskInput = true, from.activation
+		}
+		seen[s.in] = true
+		if s.residual >= 0 {
+			seen[s.residual] = true
+		}
+		maker[s.out] = s
+	}
 }
 
 // Variables returns the trained parameters, in the order of the graph's layers.

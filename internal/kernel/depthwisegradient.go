@@ -3,31 +3,34 @@ package kernel
 // The gradients of a Depthwise without its activation: of a loss whose gradient by
 // dst is known. gradient has the shape of Dst.
 
-// AddKernelGradient adds the gradient of the kernel and, if biasGradient is not
-// nil, of the bias:
+// AddKernelGradient adds to the gradient of the kernel what src's rows
+// [rowLow,rowHigh) contribute and, if biasGradient is not nil, to that of the bias
+// the like share of dst's rows. Over all rows:
 //
 //	kernelGradient[i,j,c] += Σ_yx gradient[y,x,c] · in(src[y·Stride+i−PadTop, x·Stride+j−PadLeft, c])
 //	biasGradient[c]       += Σ_yx gradient[y,x,c]
 //
 // Each value is one chain, over rows of src and in them from left to right. Scratch
 // has KernelGradientScratch values. It allocates nothing.
-func (d *Depthwise) AddKernelGradient(kernelGradient, biasGradient, gradient, scratch []float32) {
+func (d *Depthwise) AddKernelGradient(kernelGradient, biasGradient, gradient, scratch []float32, rowLow, rowHigh int) {
 	d.check(0, d.DstHeight)
 	c := d.Channels
 	if len(kernelGradient) < d.KernelHeight*d.KernelWidth*c || len(gradient) < d.DstHeight*d.DstWidth*c ||
-		biasGradient != nil && len(biasGradient) < c || len(scratch) < d.KernelGradientScratch() {
+		biasGradient != nil && len(biasGradient) < c || len(scratch) < d.KernelGradientScratch() ||
+		rowLow < 0 || rowHigh > d.SrcHeight {
 		panic("kernel: Depthwise gradient of another shape")
 	}
 	if biasGradient != nil {
-		for at := 0; at < d.DstHeight*d.DstWidth*c; at += c {
-			Add(biasGradient[:c], gradient[at:], Identity)
+		high := rowHigh * d.DstHeight / d.SrcHeight * d.DstWidth
+		for pixel := rowLow * d.DstHeight / d.SrcHeight * d.DstWidth; pixel < high; pixel++ {
+			Add(biasGradient[:c], gradient[pixel*c:], Identity)
 		}
 	}
 	// A row of src is copied beside zeros once, for all rows of the kernel that meet
 	// it: then every output has all its taps.
 	line := scratch[:d.KernelGradientScratch()]
 	left := d.PadLeft * c
-	for v := range d.SrcHeight {
+	for v := rowLow; v < rowHigh; v++ {
 		row := d.Src[v*d.SrcWidth*c:][:d.SrcWidth*c]
 		ready := false
 		for i := range d.KernelHeight {
@@ -140,21 +143,34 @@ func (d *Depthwise) InputGradient(srcGradient, gradient, flipped []float32, rowL
 		return
 	}
 	for v := rowLow; v < rowHigh; v++ {
-		rows := d.met(v, d.PadTop, d.KernelHeight, d.DstHeight)
-		for u := range d.SrcWidth {
-			columns := d.met(u, d.PadLeft, d.KernelWidth, d.DstWidth)
-			dst := srcGradient[(v*d.SrcWidth+u)*c:][:c]
-			if rows.count == 0 || columns.count == 0 {
-				clear(dst)
-				continue
-			}
+		rows := d.meeting(v, d.PadTop, d.KernelHeight)
+		firstRow, rowCount := rows.inside(d.DstHeight)
+		for start := range min(d.Stride, d.SrcWidth) {
+			// Columns that are a stride apart meet the same taps.
+			columns := d.meeting(start, d.PadLeft, d.KernelWidth)
 			taps := flipped[d.phaseStart(rows.remainder, columns.remainder)*c:]
-			taps = taps[(rows.skipped*columns.all+columns.skipped)*c:]
-			src := gradient[(rows.first*d.DstWidth+columns.first)*c:]
-			if level == Generic {
-				d.onePixelGeneric(dst, src, taps, rows.count, columns.count, columns.all)
-			} else {
-				d.onePixelVector(dst, src, taps, rows.count, columns.count, columns.all)
+			for u := start; u < d.SrcWidth; {
+				run := 1
+				firstColumn, columnCount := columns.inside(d.DstWidth)
+				if columnCount == columns.count {
+					run = min((d.SrcWidth-1-u)/d.Stride, d.DstWidth-firstColumn-columnCount) + 1
+				}
+				dst := srcGradient[(v*d.SrcWidth+u)*c:]
+				if rowCount == 0 || columnCount == 0 {
+					for i := range run {
+						clear(dst[i*d.Stride*c:][:c])
+					}
+				} else {
+					from := taps[((firstRow-rows.low)*columns.count+firstColumn-columns.low)*c:]
+					src := gradient[(firstRow*d.DstWidth+firstColumn)*c:]
+					if level == Generic {
+						d.pixelsGeneric(dst, src, from, rowCount, columnCount, columns.count, run)
+					} else {
+						d.pixelsVector(dst, src, from, rowCount, columnCount, columns.count, run)
+					}
+				}
+				u += run * d.Stride
+				columns.low += run
 			}
 		}
 	}
@@ -162,25 +178,23 @@ func (d *Depthwise) InputGradient(srcGradient, gradient, flipped []float32, rowL
 
 // meeting is which outputs an input position is part of, along one axis.
 type meeting struct {
-	remainder    int // of the taps that meet it
-	all, skipped int // taps of that remainder, and how many at the start fall outside
-	first, count int // outputs
+	remainder  int // of the taps that meet it, by the stride
+	low, count int // outputs, also those that there are not
 }
 
-func (d *Depthwise) met(position, pad, size, outputs int) meeting {
+func (d *Depthwise) meeting(position, pad, size int) meeting {
 	p := position + pad
 	m := meeting{remainder: p % d.Stride}
-	m.all = (size - m.remainder + d.Stride - 1) / d.Stride
-	if m.all <= 0 {
-		return meeting{}
-	}
-	last := m.remainder + (m.all-1)*d.Stride // the tap that comes first when flipped
-	low := (p - last) / d.Stride             // exact, and may be negative
-	high := (p - m.remainder) / d.Stride
-	m.first = max(low, 0)
-	m.skipped = m.first - low
-	m.count = max(min(high, outputs-1)-m.first+1, 0)
+	m.count = max((size-m.remainder+d.Stride-1)/d.Stride, 0)
+	last := m.remainder + (m.count-1)*d.Stride // the tap that comes first when flipped
+	m.low = (p - last) / d.Stride              // exact, and may be negative
 	return m
+}
+
+// inside is the meeting's part among the outputs that there are.
+func (m meeting) inside(outputs int) (first, count int) {
+	first = max(m.low, 0)
+	return first, max(min(m.low+m.count, outputs)-first, 0)
 }
 
 // phaseStart is the number of taps in the phases before one.
@@ -198,15 +212,19 @@ func (d *Depthwise) phaseStart(py, px int) int {
 	return before
 }
 
-// onePixelGeneric sums rows × columns taps.
-func (d *Depthwise) onePixelGeneric(dst, src, taps []float32, rows, columns, tapColumns int) {
+// pixelsGeneric sums rows × columns taps for each of so many input pixels that are
+// a stride apart.
+func (d *Depthwise) pixelsGeneric(dst, src, taps []float32, rows, columns, tapColumns, pixels int) {
 	c := d.Channels
-	clear(dst)
-	for i := range rows {
-		for j := range columns {
-			g, w := src[(i*d.DstWidth+j)*c:][:len(dst)], taps[(i*tapColumns+j)*c:][:len(dst)]
-			for k := range dst {
-				dst[k] += g[k] * w[k]
+	for pixel := range pixels {
+		to := dst[pixel*d.Stride*c:][:c]
+		clear(to)
+		for i := range rows {
+			for j := range columns {
+				g, w := src[(i*d.DstWidth+j+pixel)*c:][:c], taps[(i*tapColumns+j)*c:][:c]
+				for k := range to {
+					to[k] += g[k] * w[k]
+				}
 			}
 		}
 	}

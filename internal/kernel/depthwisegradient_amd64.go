@@ -57,19 +57,22 @@ func depthwiseTaps(width int, t *byte) {
 	}
 }
 
-func (d *Depthwise) onePixelVector(dst, src, taps []float32, rows, columns, tapColumns int) {
+func (d *Depthwise) pixelsVector(dst, src, taps []float32, rows, columns, tapColumns, pixels int) {
 	const value = int(unsafe.Sizeof(float32(0)))
 	c := d.Channels
 	t := depthwiseTile{
-		dst: unsafe.Pointer(&dst[0]), src: unsafe.Pointer(&src[0]), kernel: unsafe.Pointer(&taps[0]),
+		kernel: unsafe.Pointer(&taps[0]),
 		srcRow: uintptr(d.DstWidth * c * value), pixel: uintptr(c * value), kernelRow: uintptr(tapColumns * c * value),
 		rows: rows, columns: columns,
 	}
 	t.low, t.high = Identity.bounds()
 	t.vectors, t.mask = vectorsOf(c)
-	if level == AVX512 {
-		depthwiseOneAVX512((*byte)(unsafe.Pointer(&t)))
-	} else {
-		depthwiseOneAVX2((*byte)(unsafe.Pointer(&t)))
+	for pixel := range pixels {
+		t.dst, t.src = unsafe.Pointer(&dst[pixel*d.Stride*c]), unsafe.Pointer(&src[pixel*c])
+		if level == AVX512 {
+			depthwiseOneAVX512((*byte)(unsafe.Pointer(&t)))
+		} else {
+			depthwiseOneAVX2((*byte)(unsafe.Pointer(&t)))
+		}
 	}
 }

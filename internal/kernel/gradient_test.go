@@ -134,10 +134,13 @@ func testDepthwiseGradient(t tester, w window) {
 		kernelGot, biasGot, srcGot := newGuarded(len(d.Kernel)), newGuarded(d.Channels), newGuarded(len(d.Src))
 		copy(kernelGot.values, kernelBefore)
 		copy(biasGot.values, biasBefore)
-		d.AddKernelGradient(kernelGot.values, biasGot.values, gradient, make([]float32, d.KernelGradientScratch()))
+		half, scratch := d.SrcHeight/2, make([]float32, d.KernelGradientScratch())
+		d.AddKernelGradient(kernelGot.values, biasGot.values, gradient, scratch, 0, half)
+		d.AddKernelGradient(kernelGot.values, biasGot.values, gradient, scratch, half, d.SrcHeight)
 		flipped := make([]float32, len(d.Kernel))
 		d.FlippedTaps(flipped)
-		d.InputGradient(srcGot.values, gradient, flipped, 0, d.SrcHeight)
+		d.InputGradient(srcGot.values, gradient, flipped, 0, half)
+		d.InputGradient(srcGot.values, gradient, flipped, half, d.SrcHeight)
 		for _, g := range []guarded{kernelGot, biasGot, srcGot} {
 			g.check(t)
 		}

@@ -18,8 +18,8 @@ func outerVector(o *Outer, low, count int) { outerGeneric(o, low, count) }
 
 func (d *Depthwise) tapsVector(into, line, out []float32) { d.tapsGeneric(into, line, out) }
 
-func (d *Depthwise) onePixelVector(dst, src, taps []float32, rows, columns, tapColumns int) {
-	d.onePixelGeneric(dst, src, taps, rows, columns, tapColumns)
+func (d *Depthwise) pixelsVector(dst, src, taps []float32, rows, columns, tapColumns, pixels int) {
+	d.pixelsGeneric(dst, src, taps, rows, columns, tapColumns, pixels)
 }
 
 // The functions below would do a part and return how many values that is.
