@@ -42,7 +42,7 @@ fuzz:
 # RECIPE is a candidate for the next.
 RECIPE = --fine-tune all --optimizer adamw --learning-rate 1e-3 --weight-decay 0.05 --schedule cosine --warm-up 1 \
 	--crop-min 0.35 --crop-aspect 1.33 --horizontal-flip --brightness 0.3 --contrast 0.3 --saturation 0.3 \
-	--erasing 0.25 --mixup 0.2 --cutmix 1 --dropout 0.2 --label-smoothing 0.1 --average 0.997 --epochs 30
+	--erasing 0.25 --mixup 0.2 --cutmix 1 --dropout 0.2 --label-smoothing 0.1 --average 0.995 --epochs 20
 SEED ?= 1
 MODEL_RUN = runs/model/clothing-seed$(SEED)
 

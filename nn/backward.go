@@ -404,8 +404,12 @@ func (s *trainStep) collect(raw [][]float32) {
 		return
 	}
 	sum := raw[0][s.rawOffset:][:s.kernelLen+s.shiftLen]
-	for _, part := range raw[1:] {
-		kernel.Add(sum, part[s.rawOffset:], kernel.Identity)
+	const pieceValues = 4 << 10 // stays in the first-level cache while all parts are added
+	for low := 0; low < len(sum); low += pieceValues {
+		piece := sum[low:min(low+pieceValues, len(sum))]
+		for _, part := range raw[1:] {
+			kernel.Add(piece, part[s.rawOffset+low:], kernel.Identity)
+		}
 	}
 	byKernel, byShift := sum[:s.kernelLen], sum[s.kernelLen:]
 	if s.kind == stepNormalize { // of gamma and beta
