@@ -283,6 +283,17 @@ func (c *Classifier) Classify(ctx context.Context, data []byte) ([]Prediction, e
 	return c.Predictions(logits), nil
 }
 
+// Logits writes the logits of inputs, as Spec().Tensor gives them one after another,
+// to logits, in the order of Classes. The error is ctx's. It panics if the lengths do
+// not fit.
+func (c *Classifier) Logits(ctx context.Context, inputs, logits []float32) error {
+	features := make([]float32, len(logits)/len(c.classes)*c.FeatureCount())
+	if err := c.Features(ctx, inputs, features); err != nil {
+		return err
+	}
+	return c.head.plan.Run(ctx, features, logits)
+}
+
 // Predictions are what the model says of a picture with these logits, one for each
 // class in their order: the most probable first.
 func (c *Classifier) Predictions(logits []float32) []Prediction {

@@ -24,7 +24,7 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) err
 			Garb: garb.Version, DataDigest: r.Data,
 			Pictures: [3]int{len(r.train.set.Samples), len(r.validation.set.Samples), r.testCount()},
 			Epoch:    e.Epoch, Accuracy: e.Accuracy, Validation: e.ValidationAccuracy, ValidationLoss: e.ValidationLoss,
-			Settings: c.settings(),
+			Settings: r.settings(),
 		},
 	}
 	tensors, err := r.tensors()

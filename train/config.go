@@ -60,6 +60,11 @@ type Config struct {
 	LabelSmoothing float64 `json:"label_smoothing,omitempty"`
 	// BalanceClasses weighs each class by how rare it is: pictures/(classes·its own).
 	BalanceClasses bool `json:"balance_classes,omitempty"`
+	// Teachers are models (for garb.Open) whose answers on a training view are learned
+	// with its label, in turn; TeacherWeight, above 0 and up to 1, is their share of a
+	// target. They know the same classes, and see pictures prepared alike.
+	Teachers      []string `json:"teachers,omitempty"`
+	TeacherWeight float64  `json:"teacher_weight,omitempty"`
 
 	Epochs  int    `json:"epochs"`
 	Batch   int    `json:"batch"`
@@ -140,6 +145,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%s has no pretrained weights: it is trained as a whole, with fine-tune all", c.Backbone)
 	case fineTuneErr != nil:
 		return fineTuneErr
+	case len(c.Teachers) > 0 && c.FineTune == "none":
+		return errors.New("teachers go with fine-tuning: a frozen backbone's features are not what they see")
+	case len(c.Teachers) > 0 && !(c.TeacherWeight > 0 && c.TeacherWeight <= 1):
+		return fmt.Errorf("teacher weight %v: it is above 0 and at most 1", c.TeacherWeight)
 	case c.Binary && (c.Augment.Mixup > 0 || c.Augment.CutMix > 0) && c.BalanceClasses:
 		return errors.New("balanced classes do not go with mixtures in binary training")
 	}
@@ -278,9 +287,11 @@ func jsonOf(v reflect.Value) string {
 	return string(text)
 }
 
-// settings is the config as a model keeps it: without the folders of one machine.
-func (c Config) settings() json.RawMessage {
-	c.Data, c.Out = "", ""
+// settings is the config as a model keeps it: without the folders of one machine, and
+// with the digests of its teachers.
+func (r *run) settings() json.RawMessage {
+	c := r.Config
+	c.Data, c.Out, c.Teachers = "", "", r.Teachers
 	if c.Weights != "" {
 		c.Weights = "a file"
 	}

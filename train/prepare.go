@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -49,7 +50,7 @@ func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 	if r.architecture, err = c.architecture(); err != nil {
 		return nil, err
 	}
-	if err := r.openWeights(); err != nil {
+	if err := errors.Join(r.openTeachers(), r.openWeights()); err != nil {
 		return nil, err
 	}
 	if err := r.openData(ctx, splits, p); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,10 +29,12 @@ const (
 
 // position is where a run stands, beside its weights: what is written to the state.
 type position struct {
-	Config  Config  `json:"config"`
-	Data    string  `json:"data_digest"`
-	History []Epoch `json:"history"`
-	Best    Epoch   `json:"best"`
+	Config Config `json:"config"`
+	Data   string `json:"data_digest"`
+	// Teachers are the digests of Config.Teachers.
+	Teachers []string `json:"teachers,omitempty"`
+	History  []Epoch  `json:"history"`
+	Best     Epoch    `json:"best"`
 	// BestRight has a 1 for each validation picture that Best was right about, else a
 	// 0: runs are compared picture by picture.
 	BestRight string `json:"best_right"`
@@ -96,6 +99,9 @@ func (r *run) moving() []*nn.Variable {
 func (r *run) restore(f *tensor.File, p position) error {
 	if p.Data != r.Data {
 		return fmt.Errorf("the pictures in %s are not those that the run was begun with; bring them back, or begin another run", r.Config.Data)
+	}
+	if !slices.Equal(p.Teachers, r.Teachers) {
+		return fmt.Errorf("the teachers %v are not the models that the run was begun with; bring them back, or begin another run", r.Config.Teachers)
 	}
 	for _, v := range r.moving() {
 		t, err := f.Tensor("variable/" + v.Name)

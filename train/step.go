@@ -72,6 +72,9 @@ func (r *run) step(ctx context.Context, b *batch, samples []int, rate float64) (
 	if err := r.train.load(ctx, r.epoch(), r.Step, samples, in, to); err != nil {
 		return 0, 0, err
 	}
+	if err := r.teach(ctx, in, to); err != nil {
+		return 0, 0, err
+	}
 	loss, err = r.trainer.Step(ctx, in, to, out)
 	var weights *nn.WeightError
 	if errors.As(err, &weights) {

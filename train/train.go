@@ -158,6 +158,7 @@ type run struct {
 	train, validation split
 	test              *split
 	skipped           []error
+	teachers          []*garb.Classifier
 
 	graph     *nn.Graph // what is trained
 	trainer   *nn.Trainer

@@ -240,6 +240,17 @@ func extractor(t testing.TB, c Config) (*garb.Extractor, string) {
 	return e, f.Digest()
 }
 
+// trained trains a head for an epoch, and returns the run's folder.
+func trained(t testing.TB, data string, seed uint64) string {
+	t.Helper()
+	c := config(t, data)
+	c.Epochs, c.Seed = 1, seed
+	if _, err := Run(t.Context(), c, Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	return c.Out
+}
+
 // TestResume stops runs of every kind at every step in turn, and goes on: each comes
 // to the bits of the run that was not stopped.
 func TestResume(t *testing.T) {
@@ -256,6 +267,10 @@ func TestResume(t *testing.T) {
 		"binary": func(c *Config) {
 			c.Binary, c.Backbone, c.FineTune = true, "small-cnn", "all"
 			c.Preprocessing.Width, c.Preprocessing.Height = 16, 16
+		},
+		"taught": func(c *Config) {
+			c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{trained(t, data, 1), trained(t, data, 2)}, 0.7
+			c.Augment.CutMix = 1
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -515,6 +530,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	teacher := trained(t, data, 1)
 	for name, spoil := range map[string]func(*Config){
 		"no data":         func(c *Config) { c.Data = "" },
 		"missing data":    func(c *Config) { c.Data = filepath.Join(data, "nix") },
@@ -531,7 +547,15 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		"views of none":   func(c *Config) { c.CachedViews = 3 },
 		"frozen noise":    func(c *Config) { c.Backbone = "small-cnn" },
 		"inner of none":   func(c *Config) { c.Inner = []int{0} },
-		"one class":       func(c *Config) { c.Data = oneClass },
+		"frozen, taught":  func(c *Config) { c.Teachers, c.TeacherWeight = []string{teacher}, 0.5 },
+		"no weight":       func(c *Config) { c.FineTune, c.Teachers = "1", []string{teacher} },
+		"no such teacher": func(c *Config) { c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{"nix"}, 0.5 },
+		"other classes":   func(c *Config) { c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{garb.Clothing}, 0.5 },
+		"other size": func(c *Config) {
+			c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{teacher}, 0.5
+			c.Preprocessing.Width = 96
+		},
+		"one class": func(c *Config) { c.Data = oneClass },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config(t, data)

@@ -51,6 +51,9 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.Float64Var(&c.LabelSmoothing, "label-smoothing", 0, "share of each target that all classes get")
 	flags.BoolVar(&c.BalanceClasses, "balance-classes", false, "weigh rare classes more")
 
+	flags.StringSliceVar(&c.Teachers, "teacher", nil, "models or runs whose answers are learned with the labels, in turn; with --fine-tune")
+	flags.Float64Var(&c.TeacherWeight, "teacher-weight", 0.5, "share of the teacher's answer in a target")
+
 	flags.IntVar(&c.Epochs, "epochs", c.Epochs, "times to go over the training pictures")
 	flags.IntVar(&c.Batch, "batch", c.Batch, "pictures in a step")
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "seed of all that is random; the same seed gives the same model")
@@ -93,6 +96,9 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 		if !command.Flags().Changed("schedule") {
 			c.Schedule = "cosine"
 		}
+	}
+	if len(c.Teachers) == 0 {
+		c.TeacherWeight = 0
 	}
 	if c.Out == "" {
 		c.Out = filepath.Join("runs", filepath.Base(filepath.Clean(c.Data))+"-"+time.Now().Format("20060102-150405"))

@@ -1,0 +1,56 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"garb"
+)
+
+// openTeachers opens the models that the network learns from, which must answer the
+// same question about the same inputs.
+func (r *run) openTeachers() error {
+	for _, name := range r.Config.Teachers {
+		t, err := garb.Open(name, garb.Options{})
+		if err != nil {
+			return err
+		}
+		switch want, got := r.Config.Preprocessing, t.Spec(); {
+		case !slices.Equal(t.Classes(), r.classes):
+			return fmt.Errorf("the teacher %s knows the classes %v, and %s has %v", name, t.Classes(), r.Config.Data, r.classes)
+		case got != want:
+			return fmt.Errorf("the teacher %s sees pictures as %+v, and this run as %+v: a view is made once, for both", name, got, want)
+		}
+		r.teachers = append(r.teachers, t)
+		r.Teachers = append(r.Teachers, t.Digest())
+	}
+	return nil
+}
+
+// teach moves the targets of a step towards what a teacher answers on the very views
+// that the network is shown, mixed or not: (1−w)·target + w·softmax(teacher's logits)
+// (Hinton, Vinyals & Dean 2015, at the temperature 1). Steps take the teachers in
+// turn, so that over the epochs the network learns from their mean at the cost of one.
+func (r *run) teach(ctx context.Context, inputs, targets []float32) error {
+	if len(r.teachers) == 0 {
+		return nil
+	}
+	step := (r.epoch()-1)*r.stepsPerEpoch() + r.Step
+	outputs, classes := r.outputs(), len(r.classes)
+	count := len(targets) / outputs
+	logits := make([]float32, count*classes)
+	if err := r.teachers[step%len(r.teachers)].Logits(ctx, inputs, logits); err != nil {
+		return err
+	}
+	w := r.Config.TeacherWeight
+	for i := range count {
+		answer := garb.Softmax(logits[i*classes:][:classes])
+		row := targets[i*outputs:][:outputs]
+		for j := range row {
+			// A binary network's one output is the second class.
+			row[j] = float32((1-w)*float64(row[j]) + w*answer[classes-outputs+j])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package train
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"garb"
+)
+
+// TestTeach compares the targets of two steps with what each of two teachers answers
+// to the pictures themselves, since nothing is augmented here.
+func TestTeach(t *testing.T) {
+	for name, binary := range map[string]bool{"softmax": false, "sigmoid": true} {
+		t.Run(name, func(t *testing.T) {
+			data := drawn(t)
+			c := config(t, data)
+			c.FineTune, c.Binary, c.TeacherWeight = "1", binary, 0.25
+			c.Teachers = []string{trained(t, data, 1), trained(t, data, 2)}
+			r, err := newRun(t.Context(), c, Progress{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for step, name := range c.Teachers {
+				r.Step = step
+				teacher, err := garb.Open(name, garb.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, samples := r.newBatch(), []int{11, 0, 7, 3}
+				for i, s := range samples {
+					r.target(b.targets[i*r.outputs():][:r.outputs()], r.train.set.Samples[s].Label)
+				}
+				if err := r.train.load(t.Context(), 1, step, samples, b.inputs, b.targets); err != nil {
+					t.Fatal(err)
+				}
+				if err := r.teach(t.Context(), b.inputs, b.targets); err != nil {
+					t.Fatal(err)
+				}
+				for i, s := range samples {
+					sample := r.train.set.Samples[s]
+					predictions, err := teacher.Classify(t.Context(), file(t, sample.Path))
+					if err != nil {
+						t.Fatal(err)
+					}
+					logits := map[string]float64{}
+					for _, p := range predictions {
+						logits[p.Class] = float64(p.Logit)
+					}
+					stripes := 0.25 / (1 + math.Exp(logits["spots"]-logits["stripes"]))
+					if sample.Label == 1 {
+						stripes += 0.75
+					}
+					got := b.targets[i*r.outputs():][:r.outputs()]
+					if math.Abs(float64(got[len(got)-1])-stripes) > 1e-6 || !binary && math.Abs(float64(got[0])+stripes-1) > 1e-6 {
+						t.Errorf("step %d, %s: targets %v, want %.6f for stripes", step, sample.Path, got, stripes)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestTeacherIsNamedByDigest: a model says whom it learned from, and a run does not go
+// on with another teacher in the same place.
+func TestTeacherIsNamedByDigest(t *testing.T) {
+	data := drawn(t)
+	c := config(t, data)
+	c.FineTune, c.Epochs, c.TeacherWeight = "1", 1, 0.5
+	c.Teachers = []string{trained(t, data, 1)}
+	result, err := Run(t.Context(), c, Progress{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := garb.Open(result.Checkpoint, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	teacher, err := garb.Open(c.Teachers[0], garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := string(model.Model().Training.Settings)
+	if !strings.Contains(settings, teacher.Digest()) || strings.Contains(settings, c.Teachers[0]) {
+		t.Errorf("settings %s", settings)
+	}
+	if err := os.RemoveAll(c.Teachers[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(trained(t, data, 2), c.Teachers[0]); err != nil {
+		t.Fatal(err)
+	}
+	c.Epochs = 2
+	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), filepath.Base(c.Teachers[0])) || !strings.Contains(err.Error(), "bring them back") {
+		t.Errorf("another teacher: %v", err)
+	}
+}
