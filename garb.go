@@ -65,6 +65,18 @@ type Options struct {
 	Threads int
 	// Limits of a picture; the zero value means picture.DefaultLimits.
 	Limits picture.Limits
+	// Size is the side of the pictures, in pixels, that Open has a model answer on; 0
+	// means the model's own. Most networks take any size, yet answer best near that
+	// which they were trained for, and are calibrated for their own alone.
+	Size int
+}
+
+// resized is a preprocessing at the side that o asks for.
+func (o Options) resized(s picture.Spec) picture.Spec {
+	if o.Size != 0 {
+		s.Width, s.Height = o.Size, o.Size
+	}
+	return s
 }
 
 func (o Options) limits() picture.Limits {
@@ -209,6 +221,12 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 			return nil, err
 		}
 	}
+	if spec := o.resized(m.Preprocessing); spec != m.Preprocessing {
+		m.Preprocessing = spec
+		if e, err = NewExtractor(a, base, spec, o); err != nil {
+			return nil, err
+		}
+	}
 	classes := make([]Prediction, len(m.Classes))
 	for i, class := range m.Classes {
 		classes[i].Class = class
@@ -238,7 +256,7 @@ func openImageNet(o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := NewExtractor(a, f, a.Spec, o)
+	e, err := NewExtractor(a, f, o.resized(a.Spec), o)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +265,7 @@ func openImageNet(o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Format: FormatVersion, Architecture: a.Name, Preprocessing: a.Spec}
+	m := &Model{Format: FormatVersion, Architecture: a.Name, Preprocessing: e.Spec()}
 	classes := make([]Prediction, len(named))
 	for i, c := range named {
 		classes[i] = Prediction{Class: c.Name, WNID: c.WNID, Index: &named[i].Index}

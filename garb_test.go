@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -76,6 +77,40 @@ func TestImageNet(t *testing.T) {
 	// jersey, T-shirt, tee shirt is ImageNet's class 610.
 	if p := predictions[0]; len(predictions) != 1000 || p.WNID != "n03595614" || p.Index == nil || *p.Index != 610 {
 		t.Errorf("%d classes, the first %+v", len(predictions), p)
+	}
+}
+
+// TestSize: the model answers on pictures of the size asked for, as one compiled for it.
+func TestSize(t *testing.T) {
+	for _, name := range []string{garb.Clothing, garb.ImageNet} {
+		c, err := garb.Open(name, garb.Options{Size: 128})
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := garb.Open(name, garb.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if spec := c.Spec(); spec.Width != 128 || spec.Height != 128 || c.Model().Preprocessing != spec || own.Spec() == spec {
+			t.Errorf("%s: %+v, of its own %+v", name, spec, own.Spec())
+		}
+		at128, err := c.Embed(t.Context(), read(t, example))
+		if err != nil {
+			t.Fatal(err)
+		}
+		atOwn, err := own.Embed(t.Context(), read(t, example))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Equal(at128, atOwn) {
+			t.Errorf("%s: the size changes nothing", name)
+		}
+	}
+	var bad *garb.ModelError
+	for _, size := range []int{-1, 8, 1 << 20} {
+		if _, err := garb.Open(garb.Clothing, garb.Options{Size: size}); !errors.As(err, &bad) {
+			t.Errorf("size %d: %v", size, err)
+		}
 	}
 }
 

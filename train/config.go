@@ -29,6 +29,11 @@ type Config struct {
 	// backbone's own.
 	Weights       string       `json:"weights,omitempty"`
 	Preprocessing picture.Spec `json:"preprocessing"`
+	// TrainSize is the side of the training views, in pixels, where it is not that of
+	// the pictures to answer on; 0: it is. A random part of a picture shows a garment
+	// larger than the whole picture does, so that a network answers best on somewhat
+	// larger pictures than it was trained on (Touvron et al. 2019).
+	TrainSize int `json:"train_size,omitempty"`
 	// FineTune says which layers of the backbone are trained with the head: "none",
 	// "all", or of how many of the last ones with weights.
 	FineTune string `json:"fine_tune"`
@@ -62,7 +67,7 @@ type Config struct {
 	BalanceClasses bool `json:"balance_classes,omitempty"`
 	// Teachers are models (for garb.Open) whose answers on a training view are learned
 	// with its label, in turn; TeacherWeight, above 0 and up to 1, is their share of a
-	// target. They know the same classes, and see pictures prepared alike.
+	// target. They know the same classes, and see the very views.
 	Teachers      []string `json:"teachers,omitempty"`
 	TeacherWeight float64  `json:"teacher_weight,omitempty"`
 
@@ -143,6 +148,10 @@ func (c Config) Validate() error {
 		return errors.New("views of single pictures are cached: they do not go with mixup and cutmix, which mix those of a batch")
 	case c.scratch() && c.FineTune != "all":
 		return fmt.Errorf("%s has no pretrained weights: it is trained as a whole, with fine-tune all", c.Backbone)
+	case c.TrainSize < 0:
+		return fmt.Errorf("train size %d: it is a number of pixels", c.TrainSize)
+	case c.TrainSize > 0 && c.FineTune == "none":
+		return errors.New("a train size goes with fine-tuning: a frozen backbone has learned its size already")
 	case fineTuneErr != nil:
 		return fineTuneErr
 	case len(c.Teachers) > 0 && c.FineTune == "none":
@@ -248,10 +257,22 @@ func (c Config) loss(classes int, samples []dataset.Sample) nn.Loss {
 	return l
 }
 
+// viewSpec is the preprocessing of training views.
+func (c Config) viewSpec() picture.Spec {
+	s := c.Preprocessing
+	if c.TrainSize > 0 {
+		s.Width, s.Height = c.TrainSize, c.TrainSize
+	}
+	return s
+}
+
 // architecture returns the backbone, checked.
 func (c Config) architecture() (backbone.Architecture, error) {
 	a, err := backbone.Lookup(c.Backbone)
 	if err != nil {
+		return a, err
+	}
+	if err := a.CheckSize(c.viewSpec().Height, c.viewSpec().Width); err != nil {
 		return a, err
 	}
 	return a, a.CheckSize(c.Preprocessing.Height, c.Preprocessing.Width)

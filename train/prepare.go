@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	"garb"
 	"garb/augment"
@@ -111,7 +112,7 @@ func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error
 		done = p.Pictures(total)
 	}
 	limits := picture.DefaultLimits()
-	spec := r.Config.Preprocessing
+	spec, viewed := r.Config.Preprocessing, r.Config.viewSpec()
 	var extractor *garb.Extractor
 	var cached *cache
 	if r.frozen {
@@ -165,11 +166,11 @@ func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error
 	if _, known := r.train.source.(vectors); known {
 		return nil
 	}
-	changed, err := augment.New(r.Config.Augment, spec, dataset.Training{Set: r.train.set}, r.Config.Seed, limits)
+	changed, err := augment.New(r.Config.Augment, viewed, dataset.Training{Set: r.train.set}, r.Config.Seed, limits)
 	if err != nil {
 		return err
 	}
-	v := views{changed, spec.ValueCount(), r.outputs()}
+	v := views{changed, viewed.ValueCount(), r.outputs()}
 	r.train.source = v
 	if r.frozen {
 		f := &viewFeatures{views: v, extractor: extractor}
@@ -185,13 +186,17 @@ func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error
 func (r *run) build() error {
 	c := r.Config
 	w := nn.Overlay{Top: initial(c.head().Graph(r.architecture.FeatureCount, r.outputs(), 0), c.Seed), Below: r.weights}
-	r.graph = r.network(r.outputs(), c.Dropout)
+	r.graph = r.network(c.Preprocessing, r.outputs(), 0)
+	graph := r.network(c.viewSpec(), r.outputs(), c.Dropout)
+	if !reflect.DeepEqual(graph.Params(), r.graph.Params()) {
+		return fmt.Errorf("the weights of %s depend on the size of its pictures: leave the train size away", c.Backbone)
+	}
 	var trainable func(nn.Param) bool
 	if !r.frozen {
 		trainable = c.trainable(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
 	}
 	var err error
-	r.trainer, err = nn.NewTrainer(r.graph, w, nn.TrainerOptions{
+	r.trainer, err = nn.NewTrainer(graph, w, nn.TrainerOptions{
 		Loss: c.loss(len(r.classes), r.train.set.Samples), Trainable: trainable, BatchStatistics: c.BatchStatistics, Seed: c.Seed,
 	})
 	if err != nil {
@@ -205,9 +210,10 @@ func (r *run) build() error {
 	return nil
 }
 
-// network is what is trained: the head if the backbone is frozen, else both.
-func (r *run) network(outputs int, dropout float64) *nn.Graph {
-	head, spec := r.Config.head(), r.Config.Preprocessing
+// network is what is trained, for pictures prepared by spec: the head if the backbone
+// is frozen, else both.
+func (r *run) network(spec picture.Spec, outputs int, dropout float64) *nn.Graph {
+	head := r.Config.head()
 	if r.frozen {
 		return head.Graph(r.architecture.FeatureCount, outputs, dropout)
 	}

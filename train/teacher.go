@@ -9,18 +9,19 @@ import (
 )
 
 // openTeachers opens the models that the network learns from, which must answer the
-// same question about the same inputs.
+// same question, and are shown what the network is shown, whatever size they answer on.
 func (r *run) openTeachers() error {
 	for _, name := range r.Config.Teachers {
-		t, err := garb.Open(name, garb.Options{})
+		want := r.Config.viewSpec()
+		t, err := garb.Open(name, garb.Options{Size: want.Width})
 		if err != nil {
 			return err
 		}
-		switch want, got := r.Config.Preprocessing, t.Spec(); {
+		switch got := t.Spec(); {
 		case !slices.Equal(t.Classes(), r.classes):
 			return fmt.Errorf("the teacher %s knows the classes %v, and %s has %v", name, t.Classes(), r.Config.Data, r.classes)
 		case got != want:
-			return fmt.Errorf("the teacher %s sees pictures as %+v, and this run as %+v: a view is made once, for both", name, got, want)
+			return fmt.Errorf("the teacher %s sees pictures as %+v, and this run as %+v: a view is made once, for all", name, got, want)
 		}
 		r.teachers = append(r.teachers, t)
 		r.Teachers = append(r.Teachers, t.Digest())

@@ -160,7 +160,7 @@ type run struct {
 	skipped           []error
 	teachers          []*garb.Classifier
 
-	graph     *nn.Graph // what is trained
+	graph     *nn.Graph // what is trained, as it answers
 	trainer   *nn.Trainer
 	variables []*nn.Variable
 	optimizer nn.Optimizer
@@ -326,7 +326,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := nn.Compile(r.network(len(r.classes), 0), nn.Overlay{Top: f, Below: r.weights}, nn.Options{})
+	plan, err := nn.Compile(r.network(r.Config.Preprocessing, len(r.classes), 0), nn.Overlay{Top: f, Below: r.weights}, nn.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ import (
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/internal/kernel"
+	"garb/picture"
 	"garb/tensor"
 	"garb/weights"
 )
@@ -270,6 +271,7 @@ func TestResume(t *testing.T) {
 		},
 		"taught": func(c *Config) {
 			c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{trained(t, data, 1), trained(t, data, 2)}, 0.7
+			c.TrainSize = 48
 			c.Augment.CutMix = 1
 		},
 	} {
@@ -551,11 +553,15 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		"no weight":       func(c *Config) { c.FineTune, c.Teachers = "1", []string{teacher} },
 		"no such teacher": func(c *Config) { c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{"nix"}, 0.5 },
 		"other classes":   func(c *Config) { c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{garb.Clothing}, 0.5 },
-		"other size": func(c *Config) {
+		"other pixels": func(c *Config) {
 			c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{teacher}, 0.5
-			c.Preprocessing.Width = 96
+			c.Preprocessing.Filter = picture.Nearest
 		},
-		"one class": func(c *Config) { c.Data = oneClass },
+		"frozen views": func(c *Config) { c.TrainSize = 48 },
+		"no size":      func(c *Config) { c.FineTune, c.TrainSize = "1", -1 },
+		"tiny views":   func(c *Config) { c.FineTune, c.TrainSize = "1", 8 },
+		"flat network": func(c *Config) { c.Backbone, c.FineTune, c.TrainSize = "small-cnn", "all", 48 },
+		"one class":    func(c *Config) { c.Data = oneClass },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config(t, data)
@@ -571,4 +577,40 @@ func ExampleConfig_Validate() {
 	c := Default()
 	fmt.Println(c.Validate())
 	// Output: no data set is named
+}
+
+// TestTrainSize: views are smaller than the pictures that the model answers on, and it
+// is judged and calibrated on those.
+func TestTrainSize(t *testing.T) {
+	c := config(t, drawn(t))
+	c.FineTune, c.TrainSize, c.Epochs, c.LearningRate = "all", 48, 2, 1e-3
+	r, err := prepare(t.Context(), c, Progress{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if views, answers := r.train.length(), r.validation.length(); views != 48*48*3 || answers != 64*64*3 {
+		t.Errorf("views of %d values, pictures of %d", views, answers)
+	}
+	result, err := Run(t.Context(), c, Progress{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := garb.Open(c.Out, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if model.Spec().Width != 64 {
+		t.Errorf("it answers on %+v", model.Spec())
+	}
+	splits, err := dataset.OpenSplits(c.Data, c.Split)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := evaluate.Run(t.Context(), model, splits.Validation, model.Limits(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Accuracy != result.Best.ValidationAccuracy {
+		t.Errorf("validation accuracy %v, and in training %v", report.Accuracy, result.Best.ValidationAccuracy)
+	}
 }

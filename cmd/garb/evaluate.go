@@ -22,6 +22,7 @@ func newEvaluateCommand() *cobra.Command {
 		model, page string
 		pictures    measured
 		asJSON      bool
+		size        int
 	)
 	command := &cobra.Command{
 		Use:   "evaluate --data DIR [flags]",
@@ -45,7 +46,7 @@ it took.`,
 			return pictures.validate("evaluate")
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			classifier, err := garb.Open(model, garb.Options{Threads: 1})
+			classifier, err := garb.Open(model, garb.Options{Threads: 1, Size: size})
 			if err != nil {
 				return err
 			}
@@ -75,6 +76,7 @@ it took.`,
 	}
 	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
 	pictures.addFlags(command)
+	command.Flags().IntVar(&size, "size", 0, "side of the pictures that the model is shown, in pixels (default its own)")
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
 	command.Flags().StringVar(&page, "html", "", "write a page with the results to this file")
 	return command

@@ -31,6 +31,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.StringVar(&c.Data, "data", "", "folder with train, validation and, if you have it, test")
 	flags.StringVar(&c.Out, "out", "", "folder of the run (default runs/DATA-TIME)")
 	t.bare.add(command, c.Backbone)
+	flags.IntVar(&c.TrainSize, "train-size", 0, "side of the training views, if it is not --size; with --fine-tune")
 	flags.StringVar(&c.FineTune, "fine-tune", c.FineTune, "layers of the backbone to train: none, all, or the number of the last ones")
 	flags.BoolVar(&c.BatchStatistics, "batch-statistics", false, "batch-norms that are trained use the batch's statistics, not the stored ones")
 	flags.IntVar(&t.inner, "inner", 0, "units of an inner layer of the head; 0: none")
