@@ -129,6 +129,10 @@ func (s *trainStep) backwardScratchLen() int {
 	return 0
 }
 
+// begin clears a part's gradients of a step: just before the first images add to them,
+// so that these find them in the cache.
+func (s *trainStep) begin(raw []float32) { clear(raw[s.rawOffset:][:s.kernelLen+s.shiftLen]) }
+
 // backward goes back through a step for the images [low,high): from the gradient of
 // its output to that of its input and residual, and adds to raw those of its
 // weights. The gradient of the output is overwritten.

@@ -401,7 +401,6 @@ func (t *Trainer) part(part, thread int) {
 	m.first = low
 	n := high - low
 	raw := t.raw[part]
-	clear(raw)
 	for image := range n {
 		for i := range t.steps[:t.imageSteps] {
 			t.forward(&t.steps[i], m, image, image+1)
@@ -412,10 +411,14 @@ func (t *Trainer) part(part, thread int) {
 	}
 	t.losses[part] = t.loss(m.workspace, 0, n)
 	for i := len(t.steps) - 1; i >= t.imageSteps; i-- {
+		t.steps[i].begin(raw)
 		t.backward(&t.steps[i], m, 0, n, raw)
 	}
 	for image := range n {
 		for i := t.imageSteps - 1; i >= 0; i-- {
+			if image == 0 {
+				t.steps[i].begin(raw)
+			}
 			t.backward(&t.steps[i], m, image, image+1, raw)
 		}
 	}

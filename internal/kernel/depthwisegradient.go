@@ -5,7 +5,7 @@ package kernel
 
 // AddKernelGradient adds to the gradient of the kernel what src's rows
 // [rowLow,rowHigh) contribute and, if biasGradient is not nil, to that of the bias
-// the like share of dst's rows. Over all rows:
+// what dst's rows y do that have y·Stride there. Over all rows:
 //
 //	kernelGradient[i,j,c] += Σ_yx gradient[y,x,c] · in(src[y·Stride+i−PadTop, x·Stride+j−PadLeft, c])
 //	biasGradient[c]       += Σ_yx gradient[y,x,c]
@@ -20,15 +20,11 @@ func (d *Depthwise) AddKernelGradient(kernelGradient, biasGradient, gradient, sc
 		rowLow < 0 || rowHigh > d.SrcHeight {
 		panic("kernel: Depthwise gradient of another shape")
 	}
-	if biasGradient != nil {
-		high := rowHigh * d.DstHeight / d.SrcHeight * d.DstWidth
-		for pixel := rowLow * d.DstHeight / d.SrcHeight * d.DstWidth; pixel < high; pixel++ {
-			Add(biasGradient[:c], gradient[pixel*c:], Identity)
-		}
-	}
 	// A row of src is copied beside zeros once, for all rows of the kernel that meet
-	// it: then every output has all its taps.
-	line := scratch[:d.KernelGradientScratch()]
+	// it: then every output has all its taps. A row of dst is added to the bias's
+	// gradient as it meets row y·Stride of src.
+	ignored, line := scratch[:c], scratch[c:d.KernelGradientScratch()]
+	clear(ignored)
 	left := d.PadLeft * c
 	for v := rowLow; v < rowHigh; v++ {
 		row := d.Src[v*d.SrcWidth*c:][:d.SrcWidth*c]
@@ -51,26 +47,40 @@ func (d *Depthwise) AddKernelGradient(kernelGradient, biasGradient, gradient, sc
 			}
 			into := kernelGradient[i*d.KernelWidth*c:][:d.KernelWidth*c]
 			out := gradient[y/d.Stride*d.DstWidth*c:][:d.DstWidth*c]
-			if level == Generic {
-				d.tapsGeneric(into, line, out)
-			} else {
-				d.tapsVector(into, line, out)
+			sums := ignored
+			if i == d.PadTop && biasGradient != nil {
+				sums = biasGradient[:c]
 			}
+			if level == Generic {
+				d.tapsGeneric(into, sums, line, out)
+			} else {
+				d.tapsVector(into, sums, ignored, line, out)
+			}
+		}
+	}
+	if rowHigh == d.SrcHeight && biasGradient != nil { // rows of dst that begin below src
+		first := (d.SrcHeight + d.Stride - 1) / d.Stride
+		for pixel := first * d.DstWidth; pixel < d.DstHeight*d.DstWidth; pixel++ {
+			Add(biasGradient[:c], gradient[pixel*c:], Identity)
 		}
 	}
 }
 
 // KernelGradientScratch returns the length of AddKernelGradient's scratch: an input
-// row with its padding.
+// row with its padding, and a value for each channel.
 func (d *Depthwise) KernelGradientScratch() int {
-	return ((d.DstWidth-1)*d.Stride + d.KernelWidth) * d.Channels
+	return ((d.DstWidth-1)*d.Stride + d.KernelWidth + 1) * d.Channels
 }
 
-// tapsGeneric adds what one output row contributes to one kernel row.
-func (d *Depthwise) tapsGeneric(into, line, out []float32) {
+// tapsGeneric adds what one output row contributes to one kernel row, and the row
+// itself to sums.
+func (d *Depthwise) tapsGeneric(into, sums, line, out []float32) {
 	c := d.Channels
 	for x := range d.DstWidth {
 		g := out[x*c:][:c]
+		for k, v := range g {
+			sums[k] += v
+		}
 		for j := range d.KernelWidth {
 			src, dst := line[(x*d.Stride+j)*c:][:len(g)], into[j*c:][:len(g)]
 			for k, v := range g {

@@ -7,11 +7,11 @@ import "unsafe"
 // tapsTile is the argument of the depthwiseTaps functions; the generator has its
 // layout.
 type tapsTile struct {
-	dst, src, out unsafe.Pointer
-	count         int     // outputs
-	pixel, step   uintptr // bytes between pixels, and between inputs of adjacent outputs
-	vectors       int
-	mask          uintptr
+	dst, src, out, sums unsafe.Pointer
+	count               int     // outputs
+	pixel, step         uintptr // bytes between pixels, and between inputs of adjacent outputs
+	vectors             int
+	mask                uintptr
 }
 
 // vectorsOf returns how many full vectors c channels make, and the mask of the rest.
@@ -22,11 +22,11 @@ func vectorsOf(c int) (vectors int, mask uintptr) {
 	return c / 8, maskOf(level, c%8)
 }
 
-func (d *Depthwise) tapsVector(into, line, out []float32) {
+func (d *Depthwise) tapsVector(into, sums, ignored, line, out []float32) {
 	const value = int(unsafe.Sizeof(float32(0)))
 	c := d.Channels
 	t := tapsTile{
-		dst: unsafe.Pointer(&into[0]), src: unsafe.Pointer(&line[0]), out: unsafe.Pointer(&out[0]),
+		dst: unsafe.Pointer(&into[0]), src: unsafe.Pointer(&line[0]), out: unsafe.Pointer(&out[0]), sums: unsafe.Pointer(&sums[0]),
 		count: d.DstWidth, pixel: uintptr(c * value), step: uintptr(d.Stride * c * value),
 	}
 	t.vectors, t.mask = vectorsOf(c)
@@ -37,6 +37,7 @@ func (d *Depthwise) tapsVector(into, line, out []float32) {
 	for j := range d.KernelWidth {
 		t.dst, t.src = unsafe.Pointer(&into[j*c]), unsafe.Pointer(&line[j*c])
 		depthwiseTaps(1, (*byte)(unsafe.Pointer(&t)))
+		t.sums = unsafe.Pointer(&ignored[0]) // they are added once
 	}
 }
 

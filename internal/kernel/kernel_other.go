@@ -16,7 +16,9 @@ func depthwiseVector(d *Depthwise, rowLow, rowHigh int, _ Level) {
 
 func outerVector(o *Outer, low, count int) { outerGeneric(o, low, count) }
 
-func (d *Depthwise) tapsVector(into, line, out []float32) { d.tapsGeneric(into, line, out) }
+func (d *Depthwise) tapsVector(into, sums, _, line, out []float32) {
+	d.tapsGeneric(into, sums, line, out)
+}
 
 func (d *Depthwise) pixelsVector(dst, src, taps []float32, rows, columns, tapColumns, pixels int) {
 	d.pixelsGeneric(dst, src, taps, rows, columns, tapColumns, pixels)

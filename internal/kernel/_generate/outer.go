@@ -150,6 +150,7 @@ const (
 	gradientDst = 8 * iota
 	gradientSrc
 	gradientOut
+	gradientSums
 	gradientCount
 	gradientPixel
 	gradientStep
@@ -158,8 +159,8 @@ const (
 )
 
 // depthwiseTaps adds to the gradient of one kernel row, of width taps, what count
-// adjacent outputs contribute. Channels go two vectors at a time, so that enough
-// sums are under way at once.
+// adjacent outputs contribute, and the outputs' gradients to sums. Channels go two
+// vectors at a time, so that enough sums are under way at once.
 func depthwiseTaps(s isa, width int) {
 	name := fmt.Sprintf("depthwiseTaps%d%s", width, s.name)
 	a := begin(name, fmt.Sprintf("%s computes a tapsTile of %d taps.", name, width))
@@ -179,8 +180,11 @@ func depthwiseTaps(s isa, width int) {
 		src := newLines(moved(gradientSrc), width, pixel, pixel3)
 		dst := newLines(moved(gradientDst), width, pixel, pixel3)
 		out, count := moved(gradientOut), a.load(gradientCount)
-		sums := make([][]reg.VecVirtual, n)
+		sums, totals := make([][]reg.VecVirtual, n), make([]reg.VecVirtual, n)
+		totalsAt := moved(gradientSums)
 		for v := range sums {
+			totals[v] = s.vector()
+			s.read(Mem{Base: totalsAt, Disp: v * s.bytes}, totals[v], part)
 			for j := range width {
 				sums[v] = append(sums[v], s.vector())
 				s.read(dst.at(j, v*s.bytes), sums[v][j], part)
@@ -190,6 +194,7 @@ func depthwiseTaps(s isa, width int) {
 		Label(label)
 		for v := range sums {
 			s.read(Mem{Base: out, Disp: v * s.bytes}, g, part)
+			VADDPS(g, totals[v], totals[v])
 			for j, sum := range sums[v] {
 				if part == nil {
 					VFMADD231PS(src.at(j, v*s.bytes), g, sum)
@@ -203,7 +208,9 @@ func depthwiseTaps(s isa, width int) {
 		ADDQ(pixel, out)
 		DECQ(count)
 		JNZ(LabelRef(label))
+		totalsAt = moved(gradientSums)
 		for v := range sums {
+			s.write(totals[v], Mem{Base: totalsAt, Disp: v * s.bytes}, part)
 			for j, sum := range sums[v] {
 				s.write(sum, dst.at(j, v*s.bytes), part)
 			}
