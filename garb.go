@@ -103,6 +103,7 @@ type Classifier struct {
 	name, digest string
 	classes      []Prediction // without probability and logit
 	head         *Head
+	mapper       mapper
 	model        *Model
 }
 
@@ -231,7 +232,7 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 	for i, class := range m.Classes {
 		classes[i].Class = class
 	}
-	return &Classifier{e, name, f.Digest(), classes, head, m}, nil
+	return &Classifier{e, name, f.Digest(), classes, head, newMapper(a, e.spec, base, f, m.Head, o), m}, nil
 }
 
 // findBackbone finds the weights that a model refers to by digest.
@@ -271,7 +272,7 @@ func openImageNet(o Options) (*Classifier, error) {
 		classes[i] = Prediction{Class: c.Name, WNID: c.WNID, Index: &named[i].Index}
 		m.Classes = append(m.Classes, c.Name)
 	}
-	return &Classifier{e, ImageNet, weights.Digest(imageNetBackbone, f), classes, head, m}, nil
+	return &Classifier{e, ImageNet, weights.Digest(imageNetBackbone, f), classes, head, newMapper(a, e.spec, f, f, HeadSpec{}, o), m}, nil
 }
 
 // Name returns the model's name: that of a built-in model, or of the file without

@@ -29,11 +29,14 @@ func (h HeadSpec) Validate() error {
 	return nil
 }
 
+// innerName is the name of inner layer i, from 0.
+func innerName(i int) string { return fmt.Sprintf("inner%d", i+1) }
+
 // layers adds the head to features. In training dropout at this rate comes before
 // the last layer.
 func (h HeadSpec) layers(b *nn.Builder, x nn.Value, classes int, dropout float64) nn.Value {
 	for i, units := range h.Inner {
-		x = b.ReLU(b.Dense(fmt.Sprintf("inner%d", i+1), x, units, nn.WithBias()))
+		x = b.ReLU(b.Dense(innerName(i), x, units, nn.WithBias()))
 	}
 	return b.Dense(backbone.ClassifierName, b.Dropout(x, dropout), classes, nn.WithBias())
 }

@@ -20,8 +20,11 @@ type Architecture struct {
 	// MinSide is the smallest height and width of an input, in pixels.
 	MinSide int
 
-	features func(b *nn.Builder) nn.Value // input to [FeatureCount]
-	top      func(b *nn.Builder, features nn.Value) nn.Value
+	// featureMap is input to the [h w FeatureCount] whose mean the features are; nil if
+	// they are made otherwise.
+	featureMap func(b *nn.Builder) nn.Value
+	flat       func(b *nn.Builder) nn.Value // input to [FeatureCount], without featureMap
+	top        func(b *nn.Builder, features nn.Value) nn.Value
 }
 
 // Pretrained reports whether there are weights of the network to begin with; without
@@ -42,13 +45,13 @@ const ImageNetClasses = 1000
 var zoo = append(liteArchitectures(),
 	Architecture{
 		Name: "xception", FeatureCount: xceptionFeatures, MinSide: xceptionMinSide,
-		Spec:     stretch(299, picture.Nearest, 127.5, 127.5),
-		features: pooled(xceptionFeatureMap), top: imageNetTop(0),
+		Spec:       stretch(299, picture.Nearest, 127.5, 127.5),
+		featureMap: xceptionFeatureMap, top: imageNetTop(0),
 	},
 	Architecture{
 		Name: smallCNNName, FeatureCount: smallCNNUnits, MinSide: 4,
-		Spec:     stretch(150, picture.Nearest, 0, 255),
-		features: smallCNNFeatures,
+		Spec: stretch(150, picture.Nearest, 0, 255),
+		flat: smallCNNFeatures,
 		top: func(b *nn.Builder, features nn.Value) nn.Value {
 			return b.Sigmoid(b.Dense(ClassifierName, features, 1, nn.WithBias()))
 		},
@@ -60,8 +63,8 @@ func liteArchitectures() []Architecture {
 	for i, v := range liteVariants {
 		all = append(all, Architecture{
 			Name: fmt.Sprintf("efficientnet-lite%d", i), FeatureCount: liteHead, MinSide: 32,
-			Spec:     stretch(v.size, picture.Bicubic, 127, 128),
-			features: pooled(v.featureMap), top: imageNetTop(v.dropout),
+			Spec:       stretch(v.size, picture.Bicubic, 127, 128),
+			featureMap: v.featureMap, top: imageNetTop(v.dropout),
 		})
 	}
 	return all
@@ -74,8 +77,11 @@ func stretch(side int, filter picture.Filter, mean, std float32) picture.Spec {
 	}
 }
 
-func pooled(featureMap func(*nn.Builder) nn.Value) func(*nn.Builder) nn.Value {
-	return func(b *nn.Builder) nn.Value { return b.GlobalAveragePool(featureMap(b)) }
+func (a Architecture) features(b *nn.Builder) nn.Value {
+	if a.featureMap == nil {
+		return a.flat(b)
+	}
+	return b.GlobalAveragePool(a.featureMap(b))
 }
 
 // imageNetTop ends a network in logits over the ImageNet classes.
@@ -106,6 +112,17 @@ func Lookup(name string) (Architecture, error) {
 func (a Architecture) Features(height, width int) *nn.Graph {
 	b := a.builder(height, width)
 	return b.Build(a.features(b))
+}
+
+// FeatureMap is the network up to its last feature map, [height width 3] to
+// [h w FeatureCount]: its mean over h and w is what Features gives. ok is false for a
+// network whose features are made otherwise. It panics if a side is below MinSide.
+func (a Architecture) FeatureMap(height, width int) (g *nn.Graph, ok bool) {
+	if a.featureMap == nil {
+		return nil, false
+	}
+	b := a.builder(height, width)
+	return b.Build(a.featureMap(b)), true
 }
 
 // WithTop is the network with its own top: 1000 ImageNet logits, or for
