@@ -110,6 +110,24 @@ func (s Spec) ResizePart(p *RGB, left, top, width, height int) *RGB {
 	return resize(p, box{left, top, width, height}, s.Width, s.Height, s.Filter)
 }
 
+// Part is where in a picture the input lies, in the picture's pixels.
+type Part struct{ Left, Top, Width, Height float64 }
+
+// Part returns what of a picture of the given size the input shows: all of it if Fit is
+// Stretch, the middle if it is Crop, and with Letterbox more than there is.
+func (s Spec) Part(width, height int) Part {
+	switch s.Fit {
+	case Crop:
+		b := s.cropBox(width, height)
+		return Part{float64(b.left), float64(b.top), float64(b.width), float64(b.height)}
+	case Letterbox:
+		w, h := s.inner(width, height)
+		x, y := float64(width)/float64(w), float64(height)/float64(h) // picture pixels to one of the input
+		return Part{-x * float64((s.Width-w)/2), -y * float64((s.Height-h)/2), x * float64(s.Width), y * float64(s.Height)}
+	}
+	return Part{0, 0, float64(width), float64(height)}
+}
+
 // box is a part of a picture, in pixels.
 type box struct{ left, top, width, height int }
 

@@ -83,7 +83,7 @@ your own folders of pictures, evaluate, take features, convert Keras files.`,
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(newClassifyCommand(), newEmbedCommand(), newEvaluateCommand(), newCompareCommand(), newTrainCommand(), newSweepCommand(), newLRFindCommand(),
+	root.AddCommand(newClassifyCommand(), newEmbedCommand(), newEvaluateCommand(), newCompareCommand(), newTrainCommand(), newSweepCommand(), newLRFindCommand(), newServeCommand(),
 		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand())
 	markFailures(root)
 	return root

@@ -1,0 +1,62 @@
+// Package explain shows what a network looked at.
+package explain
+
+import (
+	"image"
+	"image/color"
+	"math"
+
+	"garb"
+	"garb/picture"
+)
+
+// maxHeatSide is the longer side of a heat map in pixels: it has a few dozen positions,
+// so that more would only take longer to send.
+const maxHeatSide = 256
+
+// Heat draws an activation map to be laid over the picture that it is of, of width ×
+// height pixels and prepared by spec: transparent where nothing speaks for the class,
+// then yellow, and red where most does. It has the picture's shape, at 256 pixels on the
+// longer side at most.
+func Heat(m *garb.ActivationMap, spec picture.Spec, width, height int) *image.NRGBA {
+	scale := min(1, maxHeatSide/float64(max(width, height)))
+	w, h := max(1, int(math.Round(scale*float64(width)))), max(1, int(math.Round(scale*float64(height))))
+	out := image.NewNRGBA(image.Rect(0, 0, w, h))
+	largest := float32(0)
+	for _, v := range m.Values {
+		largest = max(largest, v)
+	}
+	if largest == 0 {
+		return out
+	}
+	part := spec.Part(width, height)
+	for y := range h {
+		// The centre of the pixel, as a share of the input, then in positions of the map.
+		v := ((float64(y)+0.5)/float64(h)*float64(height) - part.Top) / part.Height
+		for x := range w {
+			u := ((float64(x)+0.5)/float64(w)*float64(width) - part.Left) / part.Width
+			if u < 0 || u > 1 || v < 0 || v > 1 {
+				continue // the network did not see it
+			}
+			heat := at(m, u*float64(m.Width)-0.5, v*float64(m.Height)-0.5) / float64(largest)
+			out.SetNRGBA(x, y, colour(max(heat, 0)))
+		}
+	}
+	return out
+}
+
+// at is a map between its positions, bilinearly; beyond the outer ones as at these.
+func at(m *garb.ActivationMap, x, y float64) float64 {
+	x, y = min(max(x, 0), float64(m.Width-1)), min(max(y, 0), float64(m.Height-1))
+	left, top := int(x), int(y)
+	right, bottom := min(left+1, m.Width-1), min(top+1, m.Height-1)
+	fx, fy := x-float64(left), y-float64(top)
+	value := func(x, y int) float64 { return float64(m.Values[y*m.Width+x]) }
+	return (1-fy)*((1-fx)*value(left, top)+fx*value(right, top)) + fy*((1-fx)*value(left, bottom)+fx*value(right, bottom))
+}
+
+// colour is that of a heat from 0 to 1.
+func colour(heat float64) color.NRGBA {
+	const opacity = 0.8 // the picture shows through
+	return color.NRGBA{R: 255, G: uint8(math.Round(220 * (1 - heat))), B: 0, A: uint8(math.Round(255 * opacity * heat))}
+}

@@ -1,0 +1,85 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"image/png"
+	"time"
+
+	"garb"
+	"garb/explain"
+	"garb/picture"
+)
+
+// answer is what became of a picture.
+type answer struct {
+	predictions []garb.Prediction // all, the most probable first
+	logits      []float32
+	heat        string // a data URL, "" if none was asked for or there is none
+
+	decode, wait, inference time.Duration
+}
+
+// classify is the way of a picture through the service, once it has its place in the
+// queue: decode, then the model.
+func (s *Server) classify(ctx context.Context, v *version, data []byte, explained bool) (*answer, error) {
+	began := time.Now()
+	select {
+	case s.decoders <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	a := &answer{wait: since(began)}
+	began = time.Now()
+	input := v.inputs.Get().(*[]float32)
+	defer v.inputs.Put(input)
+	info, err := func() (picture.Info, error) {
+		defer func() { <-s.decoders }()
+		if err := ctx.Err(); err != nil { // it came too late
+			return picture.Info{}, err
+		}
+		return v.Spec().Load(ctx, data, s.config.Limits, *input)
+	}()
+	if err != nil {
+		return nil, err
+	}
+	a.decode = since(began)
+	j := &job{ctx: ctx, input: *input, explain: explained, class: -1}
+	if err := s.compute(v, j, a); err != nil {
+		return nil, err
+	}
+	if j.heat != nil {
+		width, height := info.Upright()
+		if a.heat, err = dataURL(j.heat, v.Spec(), width, height); err != nil {
+			return nil, err
+		}
+	}
+	s.metrics.stage(stageDecode, a.decode)
+	return a, nil
+}
+
+// compute lets the model answer on an input.
+func (s *Server) compute(v *version, j *job, a *answer) error {
+	if err := v.infer(j); err != nil {
+		return err
+	}
+	a.logits, a.predictions = j.logits, v.Predictions(j.logits)
+	a.wait, a.inference = a.wait+j.wait, j.inference
+	s.metrics.stage(stageQueue, a.wait)
+	s.metrics.stage(stageInference, a.inference)
+	s.metrics.classes.WithLabelValues(v.name, a.predictions[0].Class).Inc()
+	return nil
+}
+
+// dataURL is a heat map as an address that holds it.
+func dataURL(m *garb.ActivationMap, spec picture.Spec, width, height int) (string, error) {
+	var b bytes.Buffer
+	b.WriteString("data:image/png;base64,")
+	to := base64.NewEncoder(base64.StdEncoding, &b)
+	if err := png.Encode(to, explain.Heat(m, spec, width, height)); err != nil {
+		return "", err
+	}
+	err := to.Close()
+	return b.String(), err
+}

@@ -1,0 +1,291 @@
+package serve
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"bytes"
+
+	"garb"
+	"garb/picture"
+)
+
+// classification is the answer about a picture, in the form of garb classify --json.
+type classification struct {
+	Picture     string            `json:"picture"`
+	Class       string            `json:"class"`
+	Probability float64           `json:"probability"`
+	Predictions []garb.Prediction `json:"predictions"`
+	Model       modelIdentity     `json:"model"`
+	// Explanation is the heat map of the class, as a data URL of a PNG.
+	Explanation  string  `json:"explanation,omitempty"`
+	Milliseconds timings `json:"milliseconds"`
+}
+
+type modelIdentity struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+}
+
+type timings struct {
+	Decode    float64 `json:"decode"`
+	Queue     float64 `json:"queue"`
+	Inference float64 `json:"inference"`
+}
+
+// failedPicture stands in for the answer about one of several pictures.
+type failedPicture struct {
+	Picture string        `json:"picture"`
+	Error   failedMessage `json:"error"`
+}
+
+type failedMessage struct {
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+}
+
+// sent is a picture as a request has it.
+type sent struct {
+	name string
+	data []byte
+}
+
+const defaultTop = 3
+
+// classifyPictures is POST /v1/classify.
+func (s *Server) classifyPictures(w http.ResponseWriter, r *http.Request) {
+	top, explained, err := options(r)
+	if err != nil {
+		writeError(w, r, err)
+		return
+	}
+	v, release, err := s.models.acquire(r.URL.Query().Get("model"), 0)
+	if err != nil {
+		writeError(w, r, err)
+		return
+	}
+	defer release()
+	of(r.Context()).model = v.name
+	if s.stopping.Load() {
+		writeError(w, r, errStopping)
+		return
+	}
+	body, free, err := s.body(w, r)
+	if err != nil {
+		writeError(w, r, err)
+		return
+	}
+	defer free()
+	pictures, err := s.picturesOf(r, body)
+	if err != nil {
+		writeError(w, r, err)
+		return
+	}
+	answers, errs, err := s.classifyAll(r.Context(), v, pictures, explained)
+	if err != nil {
+		writeError(w, r, err)
+		return
+	}
+	one := func(i int) any {
+		if errs[i] != nil {
+			_, kind := statusOf(errs[i])
+			return failedPicture{pictures[i].name, failedMessage{kind, messageOf(errs[i])}}
+		}
+		a := answers[i]
+		return classification{
+			Picture: pictures[i].name, Class: a.predictions[0].Class, Probability: a.predictions[0].Probability,
+			Predictions: a.predictions[:min(top, len(a.predictions))], Model: modelIdentity{v.name, v.Digest()}, Explanation: a.heat,
+			Milliseconds: timings{milliseconds(a.decode), milliseconds(a.wait), milliseconds(a.inference)},
+		}
+	}
+	if len(pictures) == 1 {
+		if errs[0] != nil {
+			writeError(w, r, errs[0])
+			return
+		}
+		writeJSON(w, "application/json", http.StatusOK, one(0))
+		return
+	}
+	all := make([]any, len(pictures))
+	for i := range pictures {
+		all[i] = one(i)
+	}
+	if errors.Join(errs...) != nil {
+		note(r.Context(), errors.Join(errs...))
+	}
+	writeJSON(w, "application/json", http.StatusOK, all)
+}
+
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Microseconds()) / 1000
+}
+
+// options reads what an address asks for.
+func options(r *http.Request) (top int, explained bool, err error) {
+	top = defaultTop
+	q := r.URL.Query()
+	if text := q.Get("top"); text != "" {
+		if top, err = strconv.Atoi(text); err != nil || top < 1 {
+			return 0, false, fmt.Errorf("%w: top=%s is no number of classes", errBadRequest, text)
+		}
+	}
+	if text := q.Get("explain"); text != "" {
+		if explained, err = strconv.ParseBool(text); err != nil {
+			return 0, false, fmt.Errorf("%w: explain=%s is neither true nor false", errBadRequest, text)
+		}
+	}
+	return top, explained, nil
+}
+
+// classifyAll classifies pictures, as many at a time as the service has room for. There
+// is an error for each picture that has no answer, and one for all if none was begun or
+// the request has ended.
+func (s *Server) classifyAll(ctx context.Context, v *version, pictures []sent, explained bool) ([]*answer, []error, error) {
+	release, err := s.admit(len(pictures))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	answers, errs := make([]*answer, len(pictures)), make([]error, len(pictures))
+	var wait sync.WaitGroup
+	for i := range pictures {
+		work := func() {
+			errs[i] = v.guarded(func() (err error) {
+				answers[i], err = s.classify(ctx, v, pictures[i].data, explained)
+				return err
+			})
+		}
+		if len(pictures) == 1 {
+			work()
+		} else {
+			wait.Go(work)
+		}
+	}
+	wait.Wait()
+	return answers, errs, ctx.Err()
+}
+
+// picturesOf finds the pictures of a request.
+func (s *Server) picturesOf(r *http.Request, body []byte) ([]sent, error) {
+	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil && r.Header.Get("Content-Type") != "" {
+		return nil, fmt.Errorf("%w: %q", errMediaType, r.Header.Get("Content-Type"))
+	}
+	switch {
+	case kind == "multipart/form-data":
+		return s.partsOf(body, parameters["boundary"])
+	case kind == "application/json":
+		return s.jsonPicture(r.Context(), body)
+	case kind == "" || kind == "application/octet-stream" || kind == "application/x-www-form-urlencoded" || strings.HasPrefix(kind, "image/"):
+		// The second to last is what curl --data-binary says of anything.
+		if len(body) == 0 {
+			return nil, fmt.Errorf("%w: it is empty; send a picture as its body", errBadRequest)
+		}
+		return []sent{{"picture", body}}, nil
+	}
+	return nil, fmt.Errorf("%w: %s; send a picture, multipart/form-data with fields named picture, or JSON", errMediaType, kind)
+}
+
+// partsOf are the fields named picture of a form.
+func (s *Server) partsOf(body []byte, boundary string) ([]sent, error) {
+	if boundary == "" {
+		return nil, fmt.Errorf("%w: its multipart body has no boundary", errBadRequest)
+	}
+	var all []sent
+	form := multipart.NewReader(bytes.NewReader(body), boundary)
+	for fields := 0; ; fields++ {
+		part, err := form.NextPart()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: its multipart body is broken", errBadRequest)
+		}
+		if fields >= 2*s.config.MaxPictures || len(all) >= s.config.MaxPictures && part.FormName() == "picture" {
+			return nil, fmt.Errorf("%w: it has more than %d pictures, or fields that are none", errTooLarge, s.config.MaxPictures)
+		}
+		if part.FormName() != "picture" {
+			continue
+		}
+		data, err := picture.Read(part, s.config.Limits)
+		if err != nil {
+			if errors.Is(err, picture.ErrTooLarge) {
+				return nil, err
+			}
+			return nil, fmt.Errorf("%w: its multipart body is broken", errBadRequest)
+		}
+		name := part.FileName()
+		if name == "" {
+			name = fmt.Sprintf("picture %d", len(all)+1)
+		}
+		all = append(all, sent{name, data})
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%w: its form has no field named picture", errBadRequest)
+	}
+	return all, nil
+}
+
+// jsonPicture is {"picture": base64} or {"url": address}.
+func (s *Server) jsonPicture(ctx context.Context, body []byte) ([]sent, error) {
+	var q struct {
+		Picture *string `json:"picture"`
+		URL     *string `json:"url"`
+	}
+	if err := decodeJSON(body, &q); err != nil {
+		return nil, err
+	}
+	switch {
+	case q.Picture != nil && q.URL != nil || q.Picture == nil && q.URL == nil:
+		return nil, fmt.Errorf(`%w: its JSON has either "picture", in base64, or "url"`, errBadRequest)
+	case q.URL != nil:
+		data, err := s.fetch.get(ctx, *q.URL)
+		return []sent{{*q.URL, data}}, err
+	}
+	data, err := decodeBase64(*q.Picture)
+	if err != nil {
+		return nil, err
+	}
+	return []sent{{"picture", data}}, nil
+}
+
+// decodeJSON reads one JSON value.
+func decodeJSON(body []byte, into any) error {
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("%w: its JSON is wrong: %w", errBadRequest, err)
+	}
+	return nil
+}
+
+// decodeBase64 reads a picture's bytes, with or without the beginning of a data URL, in
+// the standard alphabet or that of addresses.
+func decodeBase64(text string) ([]byte, error) {
+	if strings.HasPrefix(text, "data:") {
+		_, rest, ok := strings.Cut(text, ";base64,")
+		if !ok {
+			return nil, fmt.Errorf("%w: its data URL is not in base64", errBadRequest)
+		}
+		text = rest
+	}
+	text = strings.TrimRight(text, "=")
+	encoding := base64.RawStdEncoding
+	if strings.ContainsAny(text, "-_") {
+		encoding = base64.RawURLEncoding
+	}
+	data, err := encoding.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its picture is not in base64", errBadRequest)
+	}
+	return data, nil
+}

@@ -1,0 +1,222 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"garb"
+	"garb/picture"
+)
+
+// Classifier is what the service asks of a model; a *garb.Classifier is one.
+type Classifier interface {
+	Digest() string
+	Classes() []string
+	Model() garb.Model
+	Spec() picture.Spec
+	// Logits writes the logits of inputs, one after another.
+	Logits(ctx context.Context, inputs, logits []float32) error
+	// Predictions are what the model says of a picture with these logits.
+	Predictions(logits []float32) []garb.Prediction
+	ActivationMap(ctx context.Context, input []float32, class int) (*garb.ActivationMap, error)
+}
+
+// engine computes the inputs of one model. One goroutine takes what is waiting, up to
+// maxBatch inputs, computes them together and takes again: so a lone input never waits
+// for others, and the more wait, the larger the batches are.
+type engine struct {
+	model    Classifier
+	maxBatch int
+	metrics  *metrics
+	name     string
+
+	waiting chan *job
+	ended   chan struct{}
+	users   sync.WaitGroup
+	inputs  sync.Pool // of []float32 of one input
+}
+
+// job is one input on its way through an engine.
+type job struct {
+	ctx    context.Context
+	input  []float32
+	logits []float32
+	// explain asks for the activation map of the most probable class, or of class if it
+	// is not negative.
+	explain bool
+	class   int
+	heat    *garb.ActivationMap
+
+	queued    time.Time
+	wait      time.Duration // in the queue
+	inference time.Duration
+	done      chan error // of one
+}
+
+func newEngine(name string, model Classifier, queue, maxBatch int, m *metrics) *engine {
+	e := &engine{model: model, maxBatch: maxBatch, metrics: m, name: name, waiting: make(chan *job, queue), ended: make(chan struct{})}
+	length := model.Spec().ValueCount()
+	e.inputs.New = func() any { v := make([]float32, length); return &v }
+	go e.run()
+	return e
+}
+
+// retire ends the engine once all who use it have done so.
+func (e *engine) retire() {
+	e.users.Wait()
+	close(e.waiting)
+	<-e.ended
+}
+
+// infer computes one input, whose logits, and map if it is asked for, are then in the
+// job. The error is that of the job's context, or the model's.
+func (e *engine) infer(j *job) error {
+	j.queued, j.done = time.Now(), make(chan error, 1)
+	select {
+	case e.waiting <- j:
+	case <-j.ctx.Done():
+		return j.ctx.Err()
+	}
+	// The engine answers soon after the context ends, and reads the input until then.
+	return <-j.done
+}
+
+// run computes until waiting is closed.
+func (e *engine) run() {
+	defer close(e.ended)
+	var inputs, logits []float32
+	for first := range e.waiting {
+		batch := e.batch(first)
+		if len(batch) == 0 {
+			continue
+		}
+		length, classes := len(batch[0].input), len(e.model.Classes())
+		if len(batch) > 1 && len(inputs) < e.maxBatch*length {
+			inputs = make([]float32, e.maxBatch*length)
+		}
+		if len(logits) < len(batch)*classes {
+			logits = make([]float32, e.maxBatch*classes)
+		}
+		in, out := batch[0].input, logits[:len(batch)*classes]
+		if len(batch) > 1 {
+			in = inputs[:len(batch)*length]
+			for i, j := range batch {
+				copy(in[i*length:], j.input)
+			}
+		}
+		ctx, cancel := ofAll(batch)
+		began := time.Now()
+		err := e.guarded(func() error { return e.model.Logits(ctx, in, out) })
+		cancel()
+		took := time.Since(began)
+		e.metrics.batch(e.name, len(batch))
+		for i, j := range batch {
+			j.inference = took
+			if err == nil {
+				j.logits = append(j.logits[:0], out[i*classes:][:classes]...)
+				e.explain(j)
+			}
+			// One who has left does not make the others' error.
+			if jobErr := j.ctx.Err(); jobErr != nil {
+				j.done <- jobErr
+			} else {
+				j.done <- err
+			}
+		}
+	}
+}
+
+// batch takes what waits beside the first, and leaves those out whose clients have gone.
+func (e *engine) batch(first *job) []*job {
+	var batch []*job
+	add := func(j *job) {
+		j.wait = time.Since(j.queued)
+		if err := j.ctx.Err(); err != nil {
+			j.done <- err
+			return
+		}
+		batch = append(batch, j)
+	}
+	add(first)
+	for len(batch) < e.maxBatch {
+		select {
+		case j, open := <-e.waiting:
+			if !open {
+				return batch
+			}
+			add(j)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// explain adds the map of a job that asks for one; without it, the answer stands.
+func (e *engine) explain(j *job) {
+	if !j.explain {
+		return
+	}
+	class := j.class
+	if class < 0 {
+		class = largest(j.logits)
+	}
+	// What goes wrong here costs the map, not the answer.
+	_ = e.guarded(func() (err error) {
+		j.heat, err = e.model.ActivationMap(j.ctx, j.input, class)
+		return err
+	})
+}
+
+// errPanic says that answering failed in a way that nobody expected.
+var errPanic = errors.New("the model failed")
+
+// guarded makes an error of a panic: one request must not end the engine.
+func (e *engine) guarded(do func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			e.metrics.panics.Inc()
+			err = fmt.Errorf("%w: %v", errPanic, r)
+		}
+	}()
+	return do()
+}
+
+// ofAll is a context that ends when those of all jobs have: then nobody waits for the
+// batch any more.
+func ofAll(batch []*job) (context.Context, context.CancelFunc) {
+	if len(batch) == 1 {
+		return context.WithCancel(batch[0].ctx)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var left atomic.Int64
+	left.Store(int64(len(batch)))
+	var stops []func() bool
+	for _, j := range batch {
+		stops = append(stops, context.AfterFunc(j.ctx, func() {
+			if left.Add(-1) == 0 {
+				cancel()
+			}
+		}))
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel()
+	}
+}
+
+func largest(values []float32) int {
+	best := 0
+	for i, v := range values {
+		if v > values[best] {
+			best = i
+		}
+	}
+	return best
+}

@@ -1,0 +1,157 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"garb/internal/download"
+)
+
+// fetchTimeout bounds the fetch of one picture.
+const fetchTimeout = 10 * time.Second
+
+// maxRedirects is how often a fetch may be sent elsewhere; each time is checked anew.
+const maxRedirects = 3
+
+// fetcher gets pictures by their addresses: of the allowed prefixes alone, and from
+// public addresses alone, so that nobody has the service look where they cannot.
+type fetcher struct {
+	prefixes []*url.URL
+	maxBytes int64
+	client   *http.Client
+}
+
+// newFetcher makes a fetcher. allowed, if not nil, decides about addresses in place of
+// public: for tests, which have no other than loopback's.
+func newFetcher(prefixes []string, maxBytes int64, allowed func(netip.Addr) bool) *fetcher {
+	if allowed == nil {
+		allowed = public
+	}
+	f := &fetcher{maxBytes: maxBytes}
+	for _, p := range prefixes {
+		if u, err := url.Parse(p); err == nil { // validated
+			f.prefixes = append(f.prefixes, u)
+		}
+	}
+	dialer := &net.Dialer{
+		Timeout: 5 * time.Second,
+		// Called with the address that is to be connected to, after the name was resolved:
+		// what is checked is what is used.
+		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			host, err := netip.ParseAddrPort(address)
+			if err != nil || !allowed(host.Addr()) {
+				return fmt.Errorf("%w: its address is not a public one", errForbidden)
+			}
+			return nil
+		},
+	}
+	f.client = &http.Client{
+		Timeout: fetchTimeout,
+		// No proxy: it would resolve the name itself.
+		Transport: &http.Transport{
+			DialContext: dialer.DialContext, TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: 5 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10, MaxIdleConnsPerHost: 2, IdleConnTimeout: 30 * time.Second,
+		},
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			if len(via) > maxRedirects {
+				return fmt.Errorf("%w: it redirects too often", errUnavailable)
+			}
+			return f.check(r.URL)
+		},
+	}
+	return f
+}
+
+// get returns what is at an address.
+func (f *fetcher) get(ctx context.Context, address string) ([]byte, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its url is no address", errBadRequest)
+	}
+	if err := f.check(u); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	data, err := download.Get(ctx, f.client, u.String(), f.maxBytes, nil)
+	switch {
+	case err == nil || errors.Is(err, errForbidden) || errors.Is(err, errUnavailable):
+		return data, err
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	}
+	return nil, &fetchError{err}
+}
+
+// fetchError is a fetch that failed. What a stranger's server did is for the log, and
+// told to no client.
+type fetchError struct{ err error }
+
+func (e *fetchError) Error() string   { return errUnavailable.Error() }
+func (e *fetchError) Unwrap() []error { return []error{errUnavailable, e.err} }
+
+// check reports whether an address begins with one of the prefixes: the same scheme and
+// host, and a path below the prefix's.
+func (f *fetcher) check(u *url.URL) error {
+	if len(f.prefixes) == 0 {
+		return fmt.Errorf("%w: this service fetches no pictures; send the picture itself", errForbidden)
+	}
+	if u.User != nil || u.Opaque != "" {
+		return fmt.Errorf("%w: an address with a user", errForbidden)
+	}
+	clean := path.Clean("/" + u.Path)
+	if strings.HasSuffix(u.Path, "/") && clean != "/" {
+		clean += "/"
+	}
+	if !slices.ContainsFunc(f.prefixes, func(p *url.URL) bool {
+		return p.Scheme == u.Scheme && strings.EqualFold(p.Host, u.Host) && strings.HasPrefix(clean, p.Path)
+	}) {
+		return fmt.Errorf("%w: the address is none of those that pictures are fetched from", errForbidden)
+	}
+	return nil
+}
+
+// notPublic are networks that are no part of the open internet, beside those that
+// netip knows by name (RFC 6890 and what it lists), and those whose addresses hold
+// another, which is then to be looked at: RFC 6052, RFC 3056, RFC 4380.
+var notPublic = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"), // carriers' NAT
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"),
+	netip.MustParsePrefix("192.88.99.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("198.51.100.0/24"),
+	netip.MustParsePrefix("203.0.113.0/24"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("::/96"), // IPv4-compatible
+	netip.MustParsePrefix("64:ff9b::/96"),
+	netip.MustParsePrefix("64:ff9b:1::/48"),
+	netip.MustParsePrefix("100::/64"),
+	netip.MustParsePrefix("2001::/23"), // Teredo among them
+	netip.MustParsePrefix("2001:db8::/32"),
+	netip.MustParsePrefix("2002::/16"), // 6to4
+	netip.MustParsePrefix("3fff::/20"),
+	netip.MustParsePrefix("5f00::/16"),
+	netip.MustParsePrefix("fec0::/10"),
+}
+
+// public reports whether an address is one of the open internet.
+func public(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	if !a.IsValid() || a.IsLoopback() || a.IsPrivate() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() ||
+		a.IsLinkLocalMulticast() || a.IsInterfaceLocalMulticast() {
+		return false
+	}
+	return !slices.ContainsFunc(notPublic, func(p netip.Prefix) bool { return p.Contains(a) })
+}
