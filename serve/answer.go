@@ -33,7 +33,6 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, explaine
 	a := &answer{wait: since(began)}
 	began = time.Now()
 	input := v.inputs.Get().(*[]float32)
-	defer v.inputs.Put(input)
 	info, err := func() (picture.Info, error) {
 		defer func() { <-s.decoders }()
 		if err := ctx.Err(); err != nil { // it came too late
@@ -49,6 +48,7 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, explaine
 	if err := s.compute(v, j, a); err != nil {
 		return nil, err
 	}
+	v.inputs.Put(input)
 	if j.heat != nil {
 		width, height := info.Upright()
 		if a.heat, err = dataURL(j.heat, v.Spec(), width, height); err != nil {

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -14,8 +15,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"bytes"
 
 	"garb"
 	"garb/picture"
@@ -189,9 +188,6 @@ func (s *Server) picturesOf(r *http.Request, body []byte) ([]sent, error) {
 		return s.jsonPicture(r.Context(), body)
 	case kind == "" || kind == "application/octet-stream" || kind == "application/x-www-form-urlencoded" || strings.HasPrefix(kind, "image/"):
 		// The second to last is what curl --data-binary says of anything.
-		if len(body) == 0 {
-			return nil, fmt.Errorf("%w: it is empty; send a picture as its body", errBadRequest)
-		}
 		return []sent{{"picture", body}}, nil
 	}
 	return nil, fmt.Errorf("%w: %s; send a picture, multipart/form-data with fields named picture, or JSON", errMediaType, kind)

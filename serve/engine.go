@@ -73,7 +73,8 @@ func (e *engine) retire() {
 }
 
 // infer computes one input, whose logits, and map if it is asked for, are then in the
-// job. The error is that of the job's context, or the model's.
+// job. The error is that of the job's context, or the model's. After the context's the
+// engine may still read the input for a while, so that nobody may write to it.
 func (e *engine) infer(j *job) error {
 	j.queued, j.done = time.Now(), make(chan error, 1)
 	select {
@@ -81,8 +82,12 @@ func (e *engine) infer(j *job) error {
 	case <-j.ctx.Done():
 		return j.ctx.Err()
 	}
-	// The engine answers soon after the context ends, and reads the input until then.
-	return <-j.done
+	select {
+	case err := <-j.done:
+		return err
+	case <-j.ctx.Done():
+		return j.ctx.Err()
+	}
 }
 
 // run computes until waiting is closed.

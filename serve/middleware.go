@@ -139,9 +139,6 @@ func (s *Server) done(w *written, r *http.Request, this *request, took time.Dura
 	status, method := w.status, r.Method
 	if status == 0 {
 		status = http.StatusOK
-		if errors.Is(this.err, context.Canceled) {
-			status = statusClientGone
-		}
 	}
 	if !slices.Contains(methods, method) {
 		method = "other"

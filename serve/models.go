@@ -174,7 +174,8 @@ type candidate struct {
 
 // scan takes over, of each name in the models' folder, the highest version that can be
 // used, if it is not the one that answers. A version that cannot is refused until its
-// files change, as they do while they are being copied.
+// files change, as they do while they are being copied. To a lower version it goes back
+// only when the one that answers is gone from the folder.
 func (m *models) scan() error {
 	folders, err := os.ReadDir(m.config.ModelsFolder)
 	if err != nil {
@@ -185,8 +186,12 @@ func (m *models) scan() error {
 		if strings.HasPrefix(name, ".") || !isFolder(filepath.Join(m.config.ModelsFolder, name)) || m.named(name) {
 			continue
 		}
-		for _, c := range candidates(filepath.Join(m.config.ModelsFolder, name)) {
-			if now := m.answering(name); now != nil && now.path == c.path && now.signature == c.signature {
+		now, all := m.answering(name), candidates(filepath.Join(m.config.ModelsFolder, name))
+		for _, c := range all {
+			if now != nil && now.path == c.path && now.signature == c.signature {
+				break
+			}
+			if now != nil && c.number < now.number && slices.ContainsFunc(all, func(c candidate) bool { return c.number == now.number }) {
 				break
 			}
 			if m.refused[c.path] == c.signature {

@@ -24,8 +24,8 @@ var (
 	errUnavailable = errors.New("the address could not be fetched")
 )
 
-// statusClientGone is what the log says of requests whose clients did not wait: they
-// are sent nothing.
+// statusClientGone is that of requests whose clients did not wait; who closed only their
+// side of the connection can read it.
 const statusClientGone = 499
 
 // statuses is the one place where errors become statuses; the first that is met counts.
@@ -63,11 +63,21 @@ func statusOf(err error) (status int, kind string) {
 	return http.StatusInternalServerError, "internal"
 }
 
+// cause tells an end that the service made from one that the client did.
+func cause(ctx context.Context, err error) error {
+	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), errStopping) {
+		return errStopping
+	}
+	return err
+}
+
 // messageOf is what a client is told of an error: nothing of what is inside.
 func messageOf(err error) string {
 	switch status, _ := statusOf(err); status {
 	case http.StatusInternalServerError:
 		return "something went wrong here; the log has it under the request's id"
+	case statusClientGone:
+		return "the request was given up"
 	case http.StatusGatewayTimeout:
 		return "it was not done in the time that the request or the service allows"
 	}
@@ -86,24 +96,27 @@ type problem struct {
 
 // writeError writes an error in garb's own form.
 func writeError(w http.ResponseWriter, r *http.Request, err error) {
+	err = cause(r.Context(), err)
 	status, kind := statusOf(err)
 	note(r.Context(), err)
-	if status == statusClientGone {
-		return
-	}
 	hurry(w, status)
-	writeJSON(w, "application/problem+json", status, problem{"about:blank", http.StatusText(status), status, messageOf(err), kind, requestID(r.Context())})
+	writeJSON(w, "application/problem+json", status, problem{"about:blank", titleOf(status), status, messageOf(err), kind, requestID(r.Context())})
 }
 
 // writeBareError writes an error as the Open Inference Protocol and TensorFlow Serving do.
 func writeBareError(w http.ResponseWriter, r *http.Request, err error) {
+	err = cause(r.Context(), err)
 	status, _ := statusOf(err)
 	note(r.Context(), err)
-	if status == statusClientGone {
-		return
-	}
 	hurry(w, status)
 	writeJSON(w, "application/json", status, map[string]string{"error": messageOf(err)})
+}
+
+func titleOf(status int) string {
+	if status == statusClientGone {
+		return "Client Closed Request"
+	}
+	return http.StatusText(status)
 }
 
 // hurry tells clients when to come again, and lets connections go that are to be.

@@ -95,8 +95,8 @@ func (s *Server) Open(l net.Listener) bool {
 // under way finish within the grace time, and returns nil if all of it did.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	l = netutil.LimitListener(l, s.config.MaxConnections)
-	work, end := context.WithCancel(context.Background())
-	defer end()
+	work, end := context.WithCancelCause(context.Background())
+	defer end(nil)
 	s.http.BaseContext = func(net.Listener) context.Context { return work }
 	failed := make(chan error, 1)
 	go func() {
@@ -119,7 +119,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		err = s.stop(end)
+		err = s.stop(func() { end(errStopping) })
 	}
 	unwatch()
 	<-watched
@@ -134,7 +134,10 @@ func (s *Server) stop(end func()) error {
 	defer cancel()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
-		end() // their work stops
+		end() // their work stops, and they are told
+		last, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = s.http.Shutdown(last)
 		err = errors.Join(fmt.Errorf("serve: requests were still under way after the grace time of %v", s.config.Grace), s.http.Close())
 	}
 	return err
