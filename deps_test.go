@@ -50,8 +50,9 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"cmd/garb", "internal/safefile internal/download internal/kernel tensor picture backbone weights . report dataset augment evaluate train serve",
 		"github.com/spf13/cobra github.com/spf13/pflag github.com/vbauerster/mpb/v8 golang.org/x/term"},
 	{"bench/frozen", "dataset", ""},
+	{"bench/soak", "", ""},
 	{"bench/reduction", "picture . dataset", "golang.org/x/image"},
-	{"bench", "internal/kernel tensor picture nn backbone weights", "golang.org/x/sys"},
+	{"bench", "internal/kernel tensor picture nn backbone weights .", "golang.org/x/sys"},
 }
 
 // testModules are the modules that only tests import.

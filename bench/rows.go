@@ -57,8 +57,14 @@ func rows() []row {
 	}{{"pytorch", 0.6}, {"keras", 0.4}} {
 		all = append(all, row{"train-lite0/" + p.name, p.target, pair(fineTuned(p.name))})
 	}
-	all = append(all, row{"train-lite0/memory", 2500, fineTuneMemory}) // MB
-	return all
+	return append(all,
+		row{"train-lite0/memory", 2500, fineTuneMemory},    // MB
+		row{"serve/ready", 200, serveReady},                // ms
+		row{"serve/saturation", 1 / 0.85, serveThroughput}, // ms a picture, and so the inverse of throughput
+		row{"serve/fastapi", 0.5, servePeer},               // the same
+		row{"serve/p99-random", 3, serveLatency(true)},     // ms
+		row{"serve/p99-regular", 3, serveLatency(false)},   // ms
+	)
 }
 
 // fineTuned is a training step of all layers of Lite0.
