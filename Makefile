@@ -5,7 +5,7 @@ SHELL = bash
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Packages where goroutines share memory.
-RACE = . ./nn ./picture ./dataset ./augment ./train ./cmd/garb
+RACE = . ./nn ./picture ./dataset ./augment ./train ./serve ./cmd/garb
 FUZZTIME ?= 30s
 # Of model and course: the small clothing data set.
 data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder))
@@ -13,7 +13,7 @@ data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder)
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check build bench fuzz model course generate format vet staticcheck modules generated layout test test-purego test-avx2 test-race
+.PHONY: check build bench soak fuzz model course generate format vet staticcheck modules generated layout test test-purego test-avx2 test-race
 
 check: format vet staticcheck modules generated layout test test-purego test-avx2 test-race
 
@@ -28,6 +28,10 @@ bench: build
 	@mkdir -p bin
 	go build -o bin/bench ./bench
 	bin/bench -rows '$(ROWS)' -rounds $(ROUNDS) -json bin/bench.json
+
+# The service under load for minutes, with faults all the while; docs/operate.md has figures.
+soak: build
+	go run ./bench/soak -duration $(or $(DURATION),5m)
 
 # Every fuzz target in turn, each for FUZZTIME.
 fuzz:

@@ -57,6 +57,8 @@ var layout = []struct{ pkg, ours, modules string }{
 
 // testModules are the modules that only tests import.
 var testModules = []string{
+	"github.com/chromedp/cdproto",
+	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",
 	"go.uber.org/goleak",
 	"pgregory.net/rapid",

@@ -60,7 +60,7 @@ func TestClothing(t *testing.T) {
 	if !strings.HasPrefix(c.Digest(), "sha256:") || c.Name() != garb.Clothing || len(c.Classes()) != 10 {
 		t.Errorf("%s %s %v", c.Name(), c.Digest(), c.Classes())
 	}
-	if m := c.Model(); len(m.Golden) == 0 || m.Training == nil || m.BackboneDigest == "" {
+	if m := c.Model(); len(m.Golden) == 0 || m.Training == nil || m.Temperature == 0 {
 		t.Errorf("the built-in model lacks a part of its description: %+v", m)
 	}
 }

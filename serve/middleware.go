@@ -195,13 +195,21 @@ func (h countingHandler) WithGroup(name string) slog.Handler {
 // locked lets only those in who have a key.
 func (s *Server) locked(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if s.keys != nil && !s.keys.knows(r.Header) {
-			s.metrics.rejected.WithLabelValues("key").Inc()
-			writeError(w, r, errNoKey)
+		if err := s.permit(r.Header); err != nil {
+			writeError(w, r, err)
 			return
 		}
 		next(w, r)
 	}
+}
+
+// permit refuses those who have no key, if keys are asked for.
+func (s *Server) permit(h http.Header) error {
+	if s.keys != nil && !s.keys.knows(h) {
+		s.metrics.rejected.WithLabelValues("key").Inc()
+		return errNoKey
+	}
+	return nil
 }
 
 // body reads a request's body, within its own bound and that of all together. What it

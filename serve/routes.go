@@ -10,6 +10,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", s.live)
 	mux.HandleFunc("GET /readyz", s.ready)
 	s.page(mux)
+	s.docs(mux)
 
 	mux.HandleFunc("POST /v1/classify", s.locked(s.classifyPictures))
 	mux.HandleFunc("GET /metrics", s.locked(s.metrics.handler().ServeHTTP))

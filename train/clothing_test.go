@@ -37,7 +37,7 @@ func TestClothing(t *testing.T) {
 		t.Errorf("test accuracy %.4f of %d pictures, skipped %v", result.Test, result.TestCount, result.Skipped)
 	}
 
-	// The built-in model was made of these pictures, on this backbone.
+	// The built-in model was made of these pictures, prepared in this way.
 	builtIn, err := garb.Default(garb.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestClothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	want, got := builtIn.Model(), again.Model()
-	if want.Training.DataDigest != got.Training.DataDigest || want.BackboneDigest != got.BackboneDigest || want.Preprocessing != got.Preprocessing {
+	if want.Training.DataDigest != got.Training.DataDigest || want.Architecture != got.Architecture || want.Preprocessing != got.Preprocessing {
 		t.Errorf("the built-in model was made otherwise: %+v\nnot %+v", want, got)
 	}
 }

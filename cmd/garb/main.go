@@ -26,6 +26,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second signal ends garb at once
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -83,7 +84,7 @@ your own folders of pictures, evaluate, take features, convert Keras files.`,
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(newClassifyCommand(), newEmbedCommand(), newEvaluateCommand(), newCompareCommand(), newTrainCommand(), newSweepCommand(), newLRFindCommand(), newServeCommand(),
+	root.AddCommand(newClassifyCommand(), newEmbedCommand(), newEvaluateCommand(), newCompareCommand(), newTrainCommand(), newSweepCommand(), newLRFindCommand(), newServeCommand(), newHealthCommand(),
 		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand())
 	markFailures(root)
 	return root

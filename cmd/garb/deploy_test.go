@@ -1,0 +1,70 @@
+package main
+
+import (
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"garb/serve"
+)
+
+// numberIn is the number that the pattern's group finds in a file of deploy/.
+func numberIn(t *testing.T, file, pattern string) int {
+	t.Helper()
+	m := regexp.MustCompile(pattern).FindSubmatch(readFile(t, filepath.Join("../../deploy", file)))
+	if m == nil {
+		t.Fatalf("%s has no %s", file, pattern)
+	}
+	n, err := strconv.Atoi(string(m[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestDeployWaitsLongEnough: what stops garb waits longer than garb gives its requests.
+func TestDeployWaitsLongEnough(t *testing.T) {
+	grace := int(serve.Default().Grace / time.Second)
+	if wait := numberIn(t, "garb.service", `(?m)^TimeoutStopSec=(\d+)$`); wait <= grace {
+		t.Errorf("systemd waits %d s", wait)
+	}
+	wait, hold := numberIn(t, "kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`), numberIn(t, "kubernetes.yaml", `sleep: \{ seconds: (\d+) \}`)
+	if wait <= grace+hold {
+		t.Errorf("Kubernetes waits %d s, of which %d are held back", wait, hold)
+	}
+	if wait := numberIn(t, "kserve.yaml", `terminationGracePeriodSeconds: (\d+)`); wait <= grace {
+		t.Errorf("KServe waits %d s", wait)
+	}
+}
+
+// TestDeployYAML: lines are indented by two spaces a level, never by tabs, and quotes and
+// brackets close in their line. That they are what Kubernetes takes was checked with its types.
+func TestDeployYAML(t *testing.T) {
+	for _, file := range []string{"kubernetes.yaml", "kserve.yaml"} {
+		for i, line := range strings.Split(string(readFile(t, filepath.Join("../../deploy", file))), "\n") {
+			text, _, _ := strings.Cut(line, "#")
+			indent := len(text) - len(strings.TrimLeft(text, " "))
+			if strings.Contains(text, "\t") || indent%2 != 0 && strings.TrimSpace(text) != "" || strings.Count(text, `"`)%2 != 0 ||
+				strings.Count(text, "{") != strings.Count(text, "}") || strings.Count(text, "[") != strings.Count(text, "]") {
+				t.Errorf("%s:%d: %s", file, i+1, line)
+			}
+		}
+	}
+}
+
+// TestDeployImage: the image runs as nobody, and its check is a command that there is.
+func TestDeployImage(t *testing.T) {
+	text := string(readFile(t, "../../deploy/Dockerfile"))
+	for _, line := range []string{"FROM scratch", "USER 65532:65532", "CGO_ENABLED=0 go build", `ENTRYPOINT ["/garb"]`, `CMD ["serve"]`, `CMD ["/garb", "health"]`} {
+		if !strings.Contains(text, line) {
+			t.Errorf("no %s", line)
+		}
+	}
+	module := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(string(readFile(t, "../../go.mod")))
+	if !strings.Contains(text, "FROM golang:"+module[1]+" AS build") {
+		t.Errorf("it is not built with Go %s", module[1])
+	}
+}

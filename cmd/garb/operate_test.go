@@ -1,0 +1,94 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func operatePage(t *testing.T) string {
+	t.Helper()
+	return string(readFile(t, "../../docs/operate.md"))
+}
+
+// TestOperateSettings: the table of settings in docs/operate.md has every flag of garb
+// serve, its variable and its default, and no other.
+func TestOperateSettings(t *testing.T) {
+	rows := map[string][]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| `(\\w+)` \\| (.*?) \\|").FindAllStringSubmatch(operatePage(t), -1) {
+		rows[row[1]] = row[2:]
+	}
+	newServeCommand().Flags().VisitAll(func(f *pflag.Flag) {
+		row, ok := rows[f.Name]
+		if !ok {
+			t.Errorf("--%s is not in the table", f.Name)
+			return
+		}
+		delete(rows, f.Name)
+		if want := variableOf(f.Name); row[0] != want {
+			t.Errorf("--%s: variable %s, not %s", f.Name, row[0], want)
+		}
+		want := "`" + f.DefValue + "`"
+		if f.DefValue == "" || f.DefValue == "[]" {
+			want = "none"
+		}
+		if f.Name == "model" { // chosen from what else is given
+			want = "`clothing`, without `--models`"
+		}
+		if row[1] != want {
+			t.Errorf("--%s: default %s, not %s", f.Name, row[1], want)
+		}
+	})
+	for name := range rows {
+		t.Errorf("there is no --%s", name)
+	}
+}
+
+// variableOf is fromEnvironment's rule.
+func variableOf(flag string) string {
+	return "GARB_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// foreign are flags of docker, curl and systemctl that the files below use.
+var foreign = map[string]bool{"data-binary": true, "rm": true, "read-only": true, "cap-drop": true, "security-opt": true, "memory": true, "from": true, "now": true}
+
+// TestOperateFlags: flags and variables that docs/operate.md and the files of deploy/
+// name are those of garb serve and garb health.
+func TestOperateFlags(t *testing.T) {
+	flags, variables := map[string]bool{}, map[string]bool{"GARB_CPU": true, "GARB_NAME": true}
+	for _, c := range []*cobra.Command{newServeCommand(), newHealthCommand()} {
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			flags[f.Name], variables[variableOf(f.Name)] = true, true
+		})
+	}
+	files := []string{"../../docs/operate.md"}
+	folder, err := os.ReadDir("../../deploy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range folder {
+		files = append(files, "../../deploy/"+f.Name())
+	}
+	for _, file := range files {
+		for line := range strings.Lines(string(readFile(t, file))) {
+			// Of the Dockerfile, what is for docker itself.
+			if regexp.MustCompile(`^(HEALTHCHECK|COPY|FROM) `).MatchString(line) {
+				_, line, _ = strings.Cut(line, "[")
+			}
+			for _, m := range regexp.MustCompile(`(?:^|[^\w-])--([a-z][a-z-]*)`).FindAllStringSubmatch(line, -1) {
+				if !flags[m[1]] && !foreign[m[1]] {
+					t.Errorf("%s: there is no --%s", file, m[1])
+				}
+			}
+			for _, name := range regexp.MustCompile(`\bGARB_[A-Z_]*[A-Z]`).FindAllString(line, -1) {
+				if !variables[name] {
+					t.Errorf("%s: there is no %s", file, name)
+				}
+			}
+		}
+	}
+}

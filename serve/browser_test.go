@@ -1,0 +1,484 @@
+package serve
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"garb"
+)
+
+// browserTimeout is for one test in a browser on a busy machine.
+const browserTimeout = time.Minute
+
+// startBrowser starts the browser that GARB_BROWSER names.
+func startBrowser(t *testing.T) context.Context {
+	t.Helper()
+	path := os.Getenv("GARB_BROWSER")
+	if path == "" {
+		t.Skip("set GARB_BROWSER to a Chromium to run this test (see .ci/run)")
+	}
+	allocator, end := chromedp.NewExecAllocator(context.Background(), // in a folder of its own, which ends with it
+		chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("headless", "new"),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
+		// Tabs are drawn whether or not another is before them.
+		chromedp.Flag("disable-renderer-backgrounding", true), chromedp.Flag("disable-backgrounding-occluded-windows", true), chromedp.Flag("disable-background-timer-throttling", true),
+		chromedp.WSURLReadTimeout(browserTimeout))
+	t.Cleanup(end)
+	browser, _ := chromedp.NewContext(allocator)
+	if err := chromedp.Run(browser); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(browser); err != nil {
+			t.Error(err)
+		}
+	})
+	return browser
+}
+
+// tab is the page in a browser.
+type tab struct {
+	*testing.T
+	ctx context.Context
+
+	mu         sync.Mutex
+	complaints []string // what the console says
+	addresses  []string // what was asked for
+}
+
+// open opens the page of a service in a tab of its own. At the end
+// the console has to be empty, and nobody else may have been contacted.
+func open(t *testing.T, browser context.Context, url string, before ...chromedp.Action) *tab {
+	t.Helper()
+	timed, stop := context.WithTimeout(browser, browserTimeout)
+	ctx, end := chromedp.NewContext(timed)
+	p := &tab{T: t, ctx: ctx}
+	chromedp.ListenTarget(ctx, p.listen)
+	t.Cleanup(func() {
+		end()
+		stop()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, c := range p.complaints {
+			t.Errorf("the console says: %s", c)
+		}
+		for _, a := range p.addresses {
+			if !strings.HasPrefix(a, url+"/") && !strings.HasPrefix(a, "blob:"+url+"/") && !strings.HasPrefix(a, "data:") {
+				t.Errorf("the page asked for %s", a)
+			}
+		}
+	})
+	p.run(append([]chromedp.Action{network.Enable()}, before...)...)
+	p.run(page.BringToFront(), chromedp.Navigate(url+"/"), chromedp.WaitVisible("#choose"))
+	return p
+}
+
+func (p *tab) listen(event any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		p.addresses = append(p.addresses, e.Request.URL)
+	case *runtime.EventExceptionThrown:
+		p.complaints = append(p.complaints, e.ExceptionDetails.Error())
+	case *runtime.EventConsoleAPICalled:
+		p.complaints = append(p.complaints, fmt.Sprintf("%s %v", e.Type, e.Args))
+	case *log.EventEntryAdded:
+		// Of source network are answers with an error's status, which tests ask for.
+		if e.Entry.Source != log.SourceNetwork {
+			p.complaints = append(p.complaints, fmt.Sprintf("%s: %s", e.Entry.Source, e.Entry.Text))
+		}
+	}
+}
+
+func (p *tab) run(actions ...chromedp.Action) {
+	p.Helper()
+	if err := chromedp.Run(p.ctx, actions...); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// shows waits until a condition in the page's JavaScript holds.
+func (p *tab) shows(condition string) {
+	p.Helper()
+	for began := time.Now(); time.Since(began) < browserTimeout/3; time.Sleep(20 * time.Millisecond) {
+		var holds bool
+		if p.run(chromedp.Evaluate(condition, &holds)); holds {
+			return
+		}
+	}
+	var now string
+	p.run(chromedp.Evaluate(`document.body.innerText`, &now))
+	p.Fatalf("never: %s; the page says:\n%s", condition, now)
+}
+
+// texts are those of all elements that a selector finds.
+func (p *tab) texts(selector string) (all []string) {
+	p.Helper()
+	p.run(chromedp.Evaluate(fmt.Sprintf(`Array.from(document.querySelectorAll(%q), e => e.textContent)`, selector), &all))
+	return all
+}
+
+func (p *tab) choose(paths ...string) {
+	p.Helper()
+	for i := range paths {
+		paths[i] = absolute(p, paths[i])
+	}
+	p.run(chromedp.SetUploadFiles("#files", paths, chromedp.ByID))
+}
+
+// screenshot keeps what the page looks like, in GARB_SCREENSHOTS.
+func (p *tab) screenshot(name string) {
+	p.Helper()
+	folder := os.Getenv("GARB_SCREENSHOTS")
+	if folder == "" {
+		folder = p.TempDir()
+	}
+	var image []byte
+	p.run(chromedp.ActionFunc(func(ctx context.Context) error {
+		_, _, _, _, _, content, err := page.GetLayoutMetrics().Do(ctx)
+		if err != nil {
+			return err
+		}
+		image, err = page.CaptureScreenshot().WithCaptureBeyondViewport(true).WithClip(&page.Viewport{Width: content.Width, Height: content.Height, Scale: 1}).Do(ctx)
+		return err
+	}))
+	writeFile(p, filepath.Join(folder, name+".png"), image)
+}
+
+const (
+	done   = `document.querySelectorAll('[data-state=done]').length`
+	failed = `document.querySelectorAll('[data-state=failed]').length`
+)
+
+// drawn writes a picture of one colour.
+func drawn(t testing.TB, path string, c color.Color) string {
+	t.Helper()
+	m := image.NewRGBA(image.Rect(0, 0, 60, 90))
+	for i := range 60 * 90 {
+		m.Set(i%60, i/60, c)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(png.Encode(f, m), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// fileInPage makes the example a File in the page, in a DataTransfer, as pasting and
+// dropping do.
+func fileInPage(t testing.TB, name string) string {
+	return fmt.Sprintf(`const transfer = new DataTransfer(); transfer.items.add(new File([Uint8Array.from(atob(%q), c => c.charCodeAt(0))], %q, {type: 'image/jpeg'}));`,
+		base64.StdEncoding.EncodeToString(read(t, example)), name)
+}
+
+// TestBrowser: what a person does with the page, in a real browser, with the built-in model.
+func TestBrowser(t *testing.T) {
+	browser := startBrowser(t)
+	builtIn := func(string) (Classifier, error) { return garb.Open(garb.Clothing, garb.Options{}) }
+	url := startWith(t, builtIn, nil).url
+	scheme := func(name string) chromedp.Action { // without motion, pictures of the page do not depend on when they are taken
+		return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"}})
+	}
+	light, dark := scheme("light"), scheme("dark")
+	size := emulation.SetDeviceMetricsOverride(1280, 900, 1, false)
+	phone := func() []chromedp.Action {
+		return []chromedp.Action{emulation.SetDeviceMetricsOverride(375, 740, 2, true), emulation.SetTouchEmulationEnabled(true)}
+	}
+
+	t.Run("choose", func(t *testing.T) {
+		p := open(t, browser, url, size, light)
+		p.screenshot("empty-light")
+		p.run(chromedp.Evaluate(`window.held = new Set(); for (const [name, what] of [['createObjectURL', 'add'], ['revokeObjectURL', 'delete']]) {
+			const real = URL[name]; URL[name] = (x) => { const made = real.call(URL, x); held[what](made ?? x); return made; } }`, nil))
+		p.choose(example)
+		p.shows(done + ` === 1`)
+		if verdict, classes := p.texts(".verdict"), p.texts(".class"); verdict[0] != "t-shirt" || len(classes) != 5 || classes[0] != "t-shirt" {
+			t.Errorf("%q, %q", verdict, classes)
+		}
+		var widths []float64
+		p.run(chromedp.Evaluate(`Array.from(document.querySelectorAll('.bar i'), e => parseFloat(e.style.width))`, &widths))
+		if len(widths) != 5 || widths[0] < 50 || !slices.IsSortedFunc(widths, func(a, b float64) int { return int(1e6 * (b - a)) }) {
+			t.Errorf("bars of %v%%", widths)
+		}
+		if time := p.texts(".time")[0]; !strings.Contains(time, " ms in all: ") {
+			t.Errorf("the time: %q", time)
+		}
+		if said := p.texts("#log p"); len(said) != 1 || !strings.HasPrefix(said[0], "t-shirt.jpg: t-shirt, ") {
+			t.Errorf("a screen reader says %q", said)
+		}
+		p.screenshot("result-light")
+		asked := len(p.asked("explain=true"))
+
+		// Where did it look?
+		const look, on, off = ".look", `document.querySelector('.look').ariaPressed === 'true' && document.querySelector('.heat').naturalWidth > 0 && !document.querySelector('.heat').hidden`, `document.querySelector('.heat').hidden`
+		p.run(chromedp.Click(look, chromedp.ByQuery))
+		p.shows(on)
+		p.screenshot("heat-light")
+		p.run(chromedp.Click(look, chromedp.ByQuery))
+		p.shows(off)
+		p.run(chromedp.Click(look, chromedp.ByQuery))
+		p.shows(on)
+		if now := len(p.asked("explain=true")); now != asked+1 {
+			t.Errorf("the heat map was asked for %d times", now-asked)
+		}
+		p.choose(example)
+		p.shows(done + ` === 2`)
+		p.run(chromedp.Click(".remove", chromedp.ByQuery))
+		p.shows(done + ` === 1`)
+		p.run(chromedp.Click("#clear", chromedp.ByQuery))
+		p.shows(`document.querySelector('#results').hidden && document.activeElement.id === 'choose' && held.size === 0`)
+	})
+
+	t.Run("paste", func(t *testing.T) {
+		p := open(t, browser, url, size)
+		p.run(chromedp.Evaluate(`(() => {`+fileInPage(t, "image.png")+`document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: transfer, bubbles: true, cancelable: true}))})()`, nil))
+		p.shows(done + ` === 1`)
+		if file, verdict := p.texts(".file"), p.texts(".verdict"); file[0] != "Pasted picture" || verdict[0] != "t-shirt" {
+			t.Errorf("%q, %q", file, verdict)
+		}
+	})
+
+	t.Run("drop", func(t *testing.T) {
+		p := open(t, browser, url, size, light)
+		p.run(chromedp.Evaluate(`(() => {`+fileInPage(t, "dropped.jpg")+`
+			window.drag = (kind) => document.body.dispatchEvent(new DragEvent(kind, {dataTransfer: transfer, bubbles: true, cancelable: true}));
+			drag('dragenter'); return drag('dragover')})()`, nil))
+		p.shows(`document.body.classList.contains('dragging')`)
+		p.screenshot("dragging-light")
+		var taken bool
+		p.run(chromedp.Evaluate(`!drag('drop')`, &taken))
+		p.shows(done + ` === 1 && !document.body.classList.contains('dragging')`)
+		if !taken || p.texts(".file")[0] != "dropped.jpg" || p.texts(".verdict")[0] != "t-shirt" {
+			t.Errorf("%v, %q", taken, p.texts(".card"))
+		}
+	})
+
+	t.Run("several", func(t *testing.T) {
+		folder := t.TempDir()
+		var files []string
+		for i, c := range []color.RGBA{{200, 60, 60, 255}, {60, 120, 60, 255}, {50, 60, 160, 255}} {
+			files = append(files, drawn(t, filepath.Join(folder, fmt.Sprintf("%d.png", i)), c))
+		}
+		p := open(t, browser, url, size, light)
+		p.choose(append(files, example, "../README.md", "../internal/heif/testdata/drawn-709.heic")...)
+		p.shows(done + ` === 5 && ` + failed + ` === 1 && document.querySelectorAll('[data-thumbnail=none]').length === 2`)
+		if names := p.texts(".file"); !slices.Equal(names, []string{"0.png", "1.png", "2.png", "t-shirt.jpg", "README.md", "drawn-709.heic"}) {
+			t.Errorf("%q", names)
+		}
+		const sentence = "This file is not a picture that garb can read. Send JPEG, PNG, WebP, GIF, BMP, AVIF or HEIC."
+		if said := p.texts("[data-state=failed] .problem"); said[0] != sentence {
+			t.Errorf("%q", said)
+		}
+		p.screenshot("several-light")
+		p.run(dark)
+		p.screenshot("several-dark")
+	})
+
+	t.Run("phone", func(t *testing.T) {
+		p := open(t, browser, url, append(phone(), light)...)
+		p.run(chromedp.WaitVisible("#photograph"))
+		p.screenshot("phone-empty-light")
+		p.run(chromedp.SetUploadFiles("#camera", []string{absolute(t, example)}, chromedp.ByID))
+		p.shows(done + ` === 1`)
+		p.choose("../README.md")
+		p.shows(failed + ` === 1`)
+		p.run(chromedp.Click("[data-state=done] .look", chromedp.ByQuery))
+		p.shows(`!document.querySelector('[data-state=done] .heat').hidden`)
+		var over float64
+		p.run(chromedp.Evaluate(`document.documentElement.scrollWidth - innerWidth`, &over))
+		if over > 0 {
+			t.Errorf("the page is %v pixels wider than the phone", over)
+		}
+		p.screenshot("phone-light")
+		p.run(dark)
+		p.screenshot("phone-dark")
+	})
+
+	t.Run("keyboard", func(t *testing.T) {
+		p := open(t, browser, url, size, dark)
+		reach := func(condition string) {
+			t.Helper()
+			for range 20 {
+				var there bool
+				p.run(chromedp.KeyEvent(kb.Tab), chromedp.Evaluate(condition, &there))
+				if there {
+					var outline string
+					p.run(chromedp.Evaluate(`getComputedStyle(document.activeElement).outlineStyle`, &outline))
+					if outline != "solid" {
+						t.Errorf("what has the focus is not seen: %s", condition)
+					}
+					return
+				}
+			}
+			t.Fatalf("Tab never comes to where %s", condition)
+		}
+		reach(`document.activeElement.id === 'choose'`)
+		p.screenshot("keyboard-dark")
+		p.choose(example)
+		p.shows(done + ` === 1`)
+		reach(`document.activeElement.className === 'look'`)
+		p.run(chromedp.KeyEvent(" "))
+		p.shows(`!document.querySelector('.heat').hidden`)
+		p.screenshot("heat-dark")
+		reach(`document.activeElement.className === 'remove'`)
+		p.run(chromedp.KeyEvent(kb.Enter))
+		p.shows(`document.querySelectorAll('.card').length === 0 && document.activeElement.id === 'choose'`)
+		// All that can be used has a name.
+		var nameless []string
+		p.run(chromedp.Evaluate(`Array.from(document.querySelectorAll('button, input, select, a'), e => e.ariaLabel || e.textContent.trim() || e.labels?.length ? '' : e.outerHTML).filter(Boolean)`, &nameless))
+		if len(nameless) > 0 {
+			t.Errorf("without a name: %q", nameless)
+		}
+	})
+
+	t.Run("key", func(t *testing.T) {
+		keys := filepath.Join(t.TempDir(), "keys")
+		writeFile(t, keys, []byte("sesame\n"))
+		url := start(t, &fake{}, func(c *Config) { c.APIKeyFile = keys }).url
+		p := open(t, browser, url, size, light)
+		p.choose(example, example, example)
+		p.shows(`!document.querySelector('#key-form').hidden && document.activeElement.id === 'key'`)
+		p.run(chromedp.SendKeys("#key", "wrong"+kb.Enter))
+		p.shows(`!document.querySelector('#key-form').hidden && !document.querySelector('#key-wrong').hidden`)
+		p.screenshot("key-light")
+		p.run(chromedp.SendKeys("#key", "sesame"+kb.Enter))
+		p.shows(done + ` === 3 && document.querySelector('#key-form').hidden`)
+		p.run(chromedp.Reload(), chromedp.WaitVisible("#choose"))
+		p.choose(example)
+		p.shows(done + ` === 1`)
+		var kept []string
+		p.run(chromedp.Evaluate(`[sessionStorage.getItem('garb-key'), String(localStorage.length), document.cookie]`, &kept))
+		if !slices.Equal(kept, []string{"sesame", "0", ""}) {
+			t.Errorf("the browser keeps %q", kept)
+		}
+	})
+
+	t.Run("busy", func(t *testing.T) {
+		f, entered, release := gate()
+		defer release()
+		url := start(t, f, func(c *Config) { c.Queue, c.MaxPictures = 1, 1 }).url
+		p := open(t, browser, url, size, light)
+		p.choose(example, example, example)
+		<-entered
+		p.shows(`Array.from(document.querySelectorAll('.verdict'), e => e.textContent).includes('The service is busy; trying again')`)
+		p.screenshot("busy-light")
+		release()
+		p.shows(done + ` === 3`)
+	})
+
+	t.Run("again", func(t *testing.T) {
+		calls := 0
+		f := &fake{logits: func(context.Context, []float32, []float32) error {
+			if calls++; calls == 2 { // the first is the warming
+				return errors.New("broken")
+			}
+			return nil
+		}}
+		s := start(t, f, nil)
+		p := open(t, browser, s.url, size, light)
+		p.choose(example)
+		p.shows(failed + ` === 1`)
+		said := p.texts(".card .problem")[0]
+		id, ok := strings.CutPrefix(said, "Something went wrong in the service. Try again in a moment. Its log has this as ")
+		if !ok || !strings.Contains(s.log.String(), strings.TrimSuffix(id, ".")) {
+			t.Errorf("%q", said)
+		}
+		p.run(chromedp.Click(".again", chromedp.ByQuery))
+		p.shows(done + ` === 1 && document.querySelector('.card .problem').hidden && document.querySelector('.again').hidden`)
+	})
+
+	t.Run("models", func(t *testing.T) {
+		url := start(t, &fake{}, func(c *Config) { c.Models = []NamedModel{{"second", "x"}, {"another", "x"}} }).url
+		p := open(t, browser, url, size, light)
+		p.shows(`document.querySelector('#model').value === 'second' && document.querySelector('#model').checkVisibility()`)
+		p.run(chromedp.SetValue("#model", "another"))
+		p.choose(example)
+		p.shows(done + ` === 1`)
+		if time := p.texts(".time"); !strings.HasSuffix(time[0], "Model another") {
+			t.Errorf("%q", time)
+		}
+		p.screenshot("models-light")
+	})
+
+	t.Run("away", func(t *testing.T) {
+		s := start(t, &fake{}, func(c *Config) { c.Limits.MaxBytes = 40_000 })
+		p := open(t, browser, s.url, size, light)
+		large := filepath.Join(t.TempDir(), "large.jpg")
+		writeFile(t, large, make([]byte, 50_000))
+		p.choose(large)
+		p.shows(failed + ` === 1`)
+		if err := s.stop(); err != nil {
+			t.Fatal(err)
+		}
+		p.choose(example)
+		p.shows(failed + ` === 2`)
+		if said := p.texts(".card .problem"); !slices.ContainsFunc(said, func(s string) bool { return strings.HasPrefix(s, "The service cannot be reached.") }) ||
+			!slices.ContainsFunc(said, func(s string) bool { return strings.HasPrefix(s, "This picture is larger") }) {
+			t.Errorf("%q", said)
+		}
+		p.shows(`document.querySelectorAll('.again:not([hidden])').length === 1`)
+		p.screenshot("away-light")
+	})
+
+	t.Run("policy", func(t *testing.T) {
+		// What the page must not do, it cannot, and these tests would see it.
+		p := open(t, browser, url)
+		p.run(chromedp.Evaluate(`(() => { const i = new Image(); i.src = 'http://127.0.0.1:1/x.png'; const s = document.createElement('script'); s.textContent = 'window.broken = 1'; document.body.append(s, i); })()`, nil))
+		p.shows(`window.broken === undefined`)
+		waitFor(t, "the console complains of both", func() bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if len(p.complaints) < 2 {
+				return false
+			}
+			p.complaints, p.addresses = nil, nil
+			return true
+		})
+	})
+}
+
+// asked are the addresses so far that contain a text.
+func (p *tab) asked(text string) (all []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range p.addresses {
+		if strings.Contains(a, text) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+func absolute(t testing.TB, path string) string {
+	t.Helper()
+	all, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}

@@ -1,0 +1,286 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"math"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	pb "garb/serve/inferencepb"
+)
+
+// call calls a procedure as gRPC clients do.
+func call[Q, A any](t testing.TB, r *running, name string, q *Q, header ...string) (*A, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	return callWithin[Q, A](ctx, r, name, q, header...)
+}
+
+func callWithin[Q, A any](ctx context.Context, r *running, name string, q *Q, header ...string) (*A, error) {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	defer transport.CloseIdleConnections()
+	client := connect.NewClient[Q, A](&http.Client{Transport: transport}, r.url+inferenceService+name, connect.WithGRPC())
+	request := connect.NewRequest(q)
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header().Set(header[i], header[i+1])
+	}
+	answer, err := client.CallUnary(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Msg, nil
+}
+
+func inferGRPC(t testing.TB, r *running, q *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
+	t.Helper()
+	return call[pb.ModelInferRequest, pb.ModelInferResponse](t, r, "ModelInfer", q)
+}
+
+type (
+	inputMessage  = pb.ModelInferRequest_InferInputTensor
+	outputMessage = pb.ModelInferRequest_InferRequestedOutputTensor
+)
+
+// TestInferenceGRPC asks the built-in model by gRPC, in each form.
+func TestInferenceGRPC(t *testing.T) {
+	r, model := clothing(t)
+	data := read(t, example)
+	predictions, err := model.Classify(t.Context(), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := valuesOf(t, model.Spec(), data)
+	shape := []int64{1, int64(model.Spec().Height), int64(model.Spec().Width), 3}
+	shirt := slices.Index(model.Classes(), "t-shirt")
+	for name, q := range map[string]*pb.ModelInferRequest{
+		"picture":      {Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1}, Contents: &pb.InferTensorContents{BytesContents: [][]byte{data}}}}},
+		"picture, raw": {Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1, 1}}}, RawInputContents: [][]byte{tensor{texts: []string{string(data)}}.raw()}},
+		"values":       {Inputs: []*inputMessage{{Name: "input", Datatype: typeFP32, Shape: shape, Contents: &pb.InferTensorContents{Fp32Contents: values}}}},
+		"values, raw":  {Inputs: []*inputMessage{{Name: "input", Datatype: typeFP32, Shape: shape}}, RawInputContents: [][]byte{littleEndian(values)}},
+	} {
+		q.ModelName, q.ModelVersion, q.Id = "clothing", "1", "a1"
+		a, err := inferGRPC(t, r, q)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if a.ModelName != "clothing" || a.ModelVersion != "1" || a.Id != "a1" || len(a.Outputs) != 3 || a.Outputs[1].Name != "probabilities" || a.Outputs[1].Shape[1] != int64(len(model.Classes())) {
+			t.Fatalf("%s: %v", name, a)
+		}
+		raw := len(q.RawInputContents) > 0
+		if (len(a.RawOutputContents) == 3) != raw {
+			t.Fatalf("%s: %d raw outputs", name, len(a.RawOutputContents))
+		}
+		if raw {
+			probabilities := slices.Repeat([]float32{float32(math.NaN())}, len(model.Classes()))
+			for _, p := range predictions {
+				probabilities[slices.Index(model.Classes(), p.Class)] = float32(p.Probability)
+			}
+			if string(a.RawOutputContents[1]) != string(littleEndian(probabilities)) || string(a.RawOutputContents[2]) != "\x07\x00\x00\x00t-shirt" {
+				t.Errorf("%s: %x", name, a.RawOutputContents[1:])
+			}
+			continue
+		}
+		if p := a.Outputs[1].Contents.Fp32Contents; p[shirt] != float32(predictions[0].Probability) || string(a.Outputs[2].Contents.BytesContents[0]) != "t-shirt" {
+			t.Errorf("%s: %v", name, a)
+		}
+	}
+	if log := r.log.String(); !strings.Contains(log, `"path":"/inference.GRPCInferenceService/ModelInfer"`) || !strings.Contains(log, `"model":"clothing"`) {
+		t.Errorf("%s", log)
+	}
+}
+
+// TestInferenceGRPCMetadata: what is told of the server and its models.
+func TestInferenceGRPCMetadata(t *testing.T) {
+	r := start(t, &fake{}, nil)
+	if a, err := call[pb.ServerLiveRequest, pb.ServerLiveResponse](t, r, "ServerLive", &pb.ServerLiveRequest{}); err != nil || !a.Live {
+		t.Errorf("%v, %v", a, err)
+	}
+	if a, err := call[pb.ServerReadyRequest, pb.ServerReadyResponse](t, r, "ServerReady", &pb.ServerReadyRequest{}); err != nil || !a.Ready {
+		t.Errorf("%v, %v", a, err)
+	}
+	if a, err := call[pb.ServerMetadataRequest, pb.ServerMetadataResponse](t, r, "ServerMetadata", &pb.ServerMetadataRequest{}); err != nil || a.Name != "garb" {
+		t.Errorf("%v, %v", a, err)
+	}
+	if a, err := call[pb.ModelReadyRequest, pb.ModelReadyResponse](t, r, "ModelReady", &pb.ModelReadyRequest{Name: "m", Version: "1"}); err != nil || !a.Ready {
+		t.Errorf("%v, %v", a, err)
+	}
+	if _, err := call[pb.ModelReadyRequest, pb.ModelReadyResponse](t, r, "ModelReady", &pb.ModelReadyRequest{Name: "n"}); connect.CodeOf(err) != connect.CodeNotFound {
+		t.Errorf("%v", err)
+	}
+	if _, err := call[pb.ModelMetadataRequest, pb.ModelMetadataResponse](t, r, "ModelMetadata", &pb.ModelMetadataRequest{Name: "m", Version: "2"}); connect.CodeOf(err) != connect.CodeNotFound {
+		t.Errorf("%v", err)
+	}
+	a, err := call[pb.ModelMetadataRequest, pb.ModelMetadataResponse](t, r, "ModelMetadata", &pb.ModelMetadataRequest{Name: "m"})
+	if err != nil || a.Name != "m" || !slices.Equal(a.Versions, []string{"1"}) || len(a.Inputs) != 2 || !slices.Equal(a.Inputs[1].Shape, []int64{-1, 8, 8, 3}) || len(a.Outputs) != 3 {
+		t.Errorf("%v, %v", a, err)
+	}
+	// What other servers have beside it is not there, as gRPC says it.
+	if _, err := call[pb.ServerLiveRequest, pb.ServerLiveResponse](t, r, "RepositoryIndex", &pb.ServerLiveRequest{}); connect.CodeOf(err) != connect.CodeUnimplemented {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestInferenceGRPCErrors: what is wrong is told by gRPC's codes.
+func TestInferenceGRPCErrors(t *testing.T) {
+	r := start(t, &fake{}, func(c *Config) { c.MaxPictures, c.MaxBodyBytes = 3, 1<<20 })
+	contents := func(pictures ...[]byte) *pb.InferTensorContents {
+		return &pb.InferTensorContents{BytesContents: pictures}
+	}
+	floats := func(values ...float32) *pb.InferTensorContents {
+		return &pb.InferTensorContents{Fp32Contents: append(make([]float32, 192-len(values)), values...)}
+	}
+	input := func(datatype string, c *pb.InferTensorContents, shape ...int64) []*inputMessage {
+		return []*inputMessage{{Datatype: datatype, Shape: shape, Contents: c}}
+	}
+	good := input(typeBytes, contents(white()), 1)
+	for name, c := range map[string]struct {
+		q    *pb.ModelInferRequest
+		code connect.Code
+	}{
+		"another model":     {&pb.ModelInferRequest{ModelName: "n"}, connect.CodeNotFound},
+		"another version":   {&pb.ModelInferRequest{ModelName: "m", ModelVersion: "x"}, connect.CodeNotFound},
+		"no input":          {&pb.ModelInferRequest{}, connect.CodeInvalidArgument},
+		"two inputs":        {&pb.ModelInferRequest{Inputs: append(good, good...)}, connect.CodeInvalidArgument},
+		"no data":           {&pb.ModelInferRequest{Inputs: input(typeBytes, nil, 1)}, connect.CodeInvalidArgument},
+		"too few":           {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white()), 2)}, connect.CodeInvalidArgument},
+		"too many":          {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white(), white()), 1)}, connect.CodeInvalidArgument},
+		"beyond the limit":  {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white(), white(), white(), white()), 4)}, connect.CodeInvalidArgument},
+		"another type":      {&pb.ModelInferRequest{Inputs: input("INT8", contents(white()), 1)}, connect.CodeInvalidArgument},
+		"another shape":     {&pb.ModelInferRequest{Inputs: input(typeFP32, floats(), 1, 8, 8)}, connect.CodeInvalidArgument},
+		"NaN":               {&pb.ModelInferRequest{Inputs: input(typeFP32, floats(float32(math.NaN())), 1, 8, 8, 3)}, connect.CodeInvalidArgument},
+		"infinity":          {&pb.ModelInferRequest{Inputs: input(typeFP32, floats(float32(math.Inf(1))), 1, 8, 8, 3)}, connect.CodeInvalidArgument},
+		"both forms":        {&pb.ModelInferRequest{Inputs: good, RawInputContents: [][]byte{{}}}, connect.CodeInvalidArgument},
+		"two raw":           {&pb.ModelInferRequest{Inputs: input(typeBytes, nil, 1), RawInputContents: [][]byte{{}, {}}}, connect.CodeInvalidArgument},
+		"raw, cut off":      {&pb.ModelInferRequest{Inputs: input(typeBytes, nil, 1), RawInputContents: [][]byte{{9, 0, 0, 0}}}, connect.CodeInvalidArgument},
+		"no picture":        {&pb.ModelInferRequest{Inputs: input(typeBytes, contents([]byte("text")), 1)}, connect.CodeInvalidArgument},
+		"another output":    {&pb.ModelInferRequest{Inputs: good, Outputs: []*outputMessage{{Name: "x"}}}, connect.CodeInvalidArgument},
+		"negative top":      {&pb.ModelInferRequest{Inputs: good, Outputs: []*outputMessage{{Name: "logits", Parameters: map[string]*pb.InferParameter{"classification": {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: -1}}}}}}, connect.CodeInvalidArgument},
+		"too long":          {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(make([]byte, 1<<20)), 1)}, connect.CodeInvalidArgument},
+		"far too many":      {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(make([][]byte, 10_000)...), 1)}, connect.CodeInvalidArgument},
+		"a very long shape": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white()), make([]int64, 10_000)...)}, connect.CodeInvalidArgument},
+		"all well":          {&pb.ModelInferRequest{Inputs: good, Outputs: []*outputMessage{{Name: "class"}}}, 0},
+	} {
+		_, err := inferGRPC(t, r, c.q)
+		if c.code == 0 && err != nil || c.code != 0 && connect.CodeOf(err) != c.code {
+			t.Errorf("%s: %v, want %v", name, err, c.code)
+		}
+	}
+	for _, status := range statuses {
+		if code := codeOf(status.status); code == connect.CodeInvalidArgument && status.status >= 429 {
+			t.Errorf("%d is %v", status.status, code)
+		}
+	}
+	// Neither compression, which knows no bound, nor connect's own protocols.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{}}
+	defer transport.CloseIdleConnections()
+	for _, options := range [][]connect.ClientOption{{connect.WithProtoJSON()}, {}, {connect.WithGRPCWeb()}} {
+		client := connect.NewClient[pb.ServerLiveRequest, pb.ServerLiveResponse](&http.Client{Transport: transport}, r.url+inferenceService+"ServerLive", options...)
+		if _, err := client.CallUnary(t.Context(), connect.NewRequest(&pb.ServerLiveRequest{})); err == nil {
+			t.Error("another protocol was spoken")
+		}
+	}
+	if _, err := call[pb.ServerLiveRequest, pb.ServerLiveResponse](t, r, "ServerLive", &pb.ServerLiveRequest{}, "Grpc-Encoding", "gzip"); connect.CodeOf(err) != connect.CodeUnimplemented {
+		t.Errorf("gzip: %v", err)
+	}
+	if r.depth.Load() != 0 || r.bodies.Load() != 0 {
+		t.Errorf("%d pictures, %d bytes are left", r.depth.Load(), r.bodies.Load())
+	}
+}
+
+// TestInferenceGRPCFull: a full queue, a deadline, a key that is missing.
+func TestInferenceGRPCFull(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	writeFile(t, path, []byte("secret\n"))
+	f, entered, open := gate()
+	defer open()
+	r := start(t, f, func(c *Config) { c.Queue, c.MaxPictures, c.APIKeyFile = 1, 1, path })
+	q := &pb.ModelInferRequest{Inputs: []*inputMessage{{Datatype: typeBytes, Shape: []int64{1}, Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}}}
+	if _, err := inferGRPC(t, r, q); connect.CodeOf(err) != connect.CodeUnauthenticated {
+		t.Errorf("without a key: %v", err)
+	}
+	if _, err := call[pb.ServerReadyRequest, pb.ServerReadyResponse](t, r, "ServerReady", &pb.ServerReadyRequest{}); err != nil {
+		t.Errorf("ready: %v", err)
+	}
+	first := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	go func() {
+		_, err := callWithin[pb.ModelInferRequest, pb.ModelInferResponse](ctx, r, "ModelInfer", q, "Authorization", "Bearer secret")
+		first <- err
+	}()
+	<-entered
+	if _, err := call[pb.ModelInferRequest, pb.ModelInferResponse](t, r, "ModelInfer", q, "X-Api-Key", "secret"); connect.CodeOf(err) != connect.CodeResourceExhausted {
+		t.Errorf("when full: %v", err)
+	}
+	if err := <-first; connect.CodeOf(err) != connect.CodeDeadlineExceeded {
+		t.Errorf("late: %v", err)
+	}
+	open()
+	waitFor(t, "the place is free", func() bool { return r.depth.Load() == 0 })
+	r.stopping.Store(true)
+	if _, err := call[pb.ModelInferRequest, pb.ModelInferResponse](t, r, "ModelInfer", q, "X-Api-Key", "secret"); connect.CodeOf(err) != connect.CodeUnavailable {
+		t.Errorf("when stopping: %v", err)
+	}
+}
+
+func FuzzModelInfer(f *testing.F) {
+	for _, q := range []*pb.ModelInferRequest{
+		{ModelName: "m", Id: "a", Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1}, Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}}},
+		{Inputs: []*inputMessage{{Datatype: typeBytes, Shape: []int64{1}}}, RawInputContents: [][]byte{tensor{texts: []string{"a"}}.raw()},
+			Outputs: []*outputMessage{{Name: "logits", Parameters: map[string]*pb.InferParameter{"classification": {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: 2}}}}}},
+		{Inputs: []*inputMessage{{Datatype: typeFP32, Shape: []int64{1, 8, 8, 3}, Contents: &pb.InferTensorContents{Fp32Contents: make([]float32, 192)}}}},
+	} {
+		data, err := proto.Marshal(q)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		q := &pb.ModelInferRequest{}
+		if (codec{3}).Unmarshal(data, q) != nil {
+			return
+		}
+		if b, err := fakeExpects.message(q); err == nil {
+			checkBatch(t, b)
+		}
+		if all, err := wantedOfGRPC(q); err == nil && (len(all) == 0 || len(all) > 3) {
+			t.Errorf("%d outputs", len(all))
+		}
+	})
+}
+
+// TestTritonClient lets the clients of other servers ask: tritonclient, and what people
+// write for TensorFlow Serving.
+func TestTritonClient(t *testing.T) {
+	python := os.Getenv("GARB_TRITON_PYTHON")
+	if python == "" {
+		t.Skip("set GARB_TRITON_PYTHON to a Python with tritonclient to run this test (see .ci/run)")
+	}
+	r, model := clothing(t)
+	values := filepath.Join(t.TempDir(), "values.bin")
+	writeFile(t, values, littleEndian(valuesOf(t, model.Spec(), read(t, example))))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, python, "testdata/triton_client.py", strings.TrimPrefix(r.url, "http://"), example, values, strings.Join(model.Classes(), ","))
+	out, err := command.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(errors.Join(ctx.Err(), err))
+	}
+}

@@ -1,0 +1,204 @@
+package serve
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var (
+	//go:embed openapi.json
+	openAPIText []byte
+	//go:embed docs.html
+	docsTemplate string
+	//go:embed docs.css
+	docsStyle []byte
+)
+
+// docs registers what tells of the API: its description in OpenAPI 3.1 and the page made
+// from it. Both are the same for all, and open to all.
+func (s *Server) docs(mux *http.ServeMux) {
+	mux.HandleFunc("GET /openapi.json", asset("application/json", openAPIText))
+	mux.HandleFunc("GET /docs", asset("text/html; charset=utf-8", docsPage(openAPIText)))
+	mux.HandleFunc("GET /docs.css", asset("text/css; charset=utf-8", docsStyle))
+}
+
+// openAPI is what the page shows of a description.
+type openAPI struct {
+	Info struct{ Title, Summary, Description string }
+	Tags []struct{ Name, Description string }
+	// Paths by address.
+	Paths      map[string]openAPIPath
+	Components struct {
+		Parameters    map[string]openAPIParameter
+		RequestBodies map[string]openAPIContent
+		Responses     map[string]openAPIContent
+		Schemas       map[string]openAPISchema
+	}
+}
+
+type openAPIPath struct {
+	Parameters []openAPIParameter
+	Get, Post  *openAPIOperation
+}
+
+type openAPIOperation struct {
+	Tags                 []string
+	Summary, Description string
+	Parameters           []openAPIParameter
+	RequestBody          *openAPIContent
+	Responses            map[string]openAPIContent
+	Samples              []struct{ Label, Source string } `json:"x-codeSamples"`
+
+	Method, Path string `json:"-"`
+}
+
+type openAPIParameter struct {
+	Ref                   string `json:"$ref"`
+	Name, In, Description string
+	Schema                openAPISchema
+}
+
+// openAPIContent is a body, of a request or an answer.
+type openAPIContent struct {
+	Ref         string `json:"$ref"`
+	Description string
+	Content     map[string]struct {
+		Schema  openAPISchema
+		Example json.RawMessage
+	}
+}
+
+type openAPISchema struct {
+	Ref                                string `json:"$ref"`
+	Type, Description, ContentEncoding string
+	Properties                         map[string]openAPISchema
+	Required                           []string
+	Items                              *openAPISchema
+	OneOf                              []openAPISchema
+	Enum                               []any
+	Const, Default                     any
+	Status                             int `json:"x-status"`
+}
+
+// docsPage makes the page. The description is our own: what is wrong with it panics, and
+// is found when the program is first started.
+func docsPage(text []byte) []byte {
+	var api openAPI
+	if err := json.Unmarshal(text, &api); err != nil {
+		panic("serve: openapi.json: " + err.Error())
+	}
+	page := template.Must(template.New("docs").Funcs(template.FuncMap{
+		"text": codeText, "type": typeText, "of": api.of, "parameter": api.parameter, "body": api.body, "answer": api.answer, "kinds": api.kinds,
+		"anchor": func(name string) string { return strings.ReplaceAll(name, " ", "-") },
+		"indent": func(v json.RawMessage) (string, error) {
+			var b bytes.Buffer
+			err := json.Indent(&b, v, "", "  ")
+			return b.String(), err
+		},
+	}).Parse(docsTemplate))
+	var b bytes.Buffer
+	if err := page.Execute(&b, api); err != nil {
+		panic("serve: docs.html: " + err.Error())
+	}
+	return b.Bytes()
+}
+
+// of lists the operations with a tag, by path.
+func (a openAPI) of(tag string) []openAPIOperation {
+	var all []openAPIOperation
+	for _, path := range slices.Sorted(maps.Keys(a.Paths)) {
+		item := a.Paths[path]
+		for i, o := range []*openAPIOperation{item.Get, item.Post} {
+			if o != nil && slices.Contains(o.Tags, tag) {
+				this := *o
+				this.Method, this.Path = []string{http.MethodGet, http.MethodPost}[i], path
+				this.Parameters = slices.Concat(item.Parameters, o.Parameters)
+				all = append(all, this)
+			}
+		}
+	}
+	return all
+}
+
+func (a openAPI) parameter(p openAPIParameter) (openAPIParameter, error) {
+	return resolve(p, p.Ref, a.Components.Parameters)
+}
+
+func (a openAPI) body(c *openAPIContent) (openAPIContent, error) {
+	return resolve(*c, c.Ref, a.Components.RequestBodies)
+}
+
+func (a openAPI) answer(c openAPIContent) (openAPIContent, error) {
+	return resolve(c, c.Ref, a.Components.Responses)
+}
+
+// kinds lists the kinds of errors with a status.
+func (a openAPI) kinds(status string) []openAPISchema {
+	return slices.DeleteFunc(slices.Clone(a.Components.Schemas["Kind"].OneOf), func(k openAPISchema) bool { return strconv.Itoa(k.Status) != status })
+}
+
+// resolve returns what a reference is to, or the value itself if it is none.
+func resolve[T any](value T, ref string, components map[string]T) (T, error) {
+	if ref == "" {
+		return value, nil
+	}
+	found, ok := components[nameOf(ref)]
+	if !ok {
+		return value, fmt.Errorf("there is no %s", ref)
+	}
+	return found, nil
+}
+
+// nameOf is the last part of a reference, such as #/components/schemas/Kind.
+func nameOf(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
+
+// codeText is a text in which backticks set code apart.
+func codeText(s string) template.HTML {
+	var b strings.Builder
+	for i, part := range strings.Split(s, "`") {
+		part = template.HTMLEscapeString(part)
+		if i%2 == 1 {
+			part = "<code>" + part + "</code>"
+		}
+		b.WriteString(part)
+	}
+	return template.HTML(b.String())
+}
+
+// typeText is the type of a value, named types with a link to where they are described.
+func typeText(s openAPISchema) template.HTML {
+	var parts []string
+	switch {
+	case s.Ref != "":
+		name := template.HTMLEscapeString(nameOf(s.Ref))
+		return template.HTML(fmt.Sprintf(`<a href="#%s">%s</a>`, name, name))
+	case s.Const != nil:
+		return codeText(fmt.Sprintf("`%v`", s.Const))
+	case len(s.Enum) > 0:
+		for _, v := range s.Enum {
+			parts = append(parts, string(codeText(fmt.Sprintf("`%v`", v))))
+		}
+	case len(s.OneOf) > 0:
+		for _, one := range s.OneOf {
+			parts = append(parts, string(typeText(one)))
+		}
+	case s.Type == "array" && s.Items != nil:
+		if of := typeText(*s.Items); of != "" {
+			return "array of " + of
+		}
+		return "array"
+	case s.ContentEncoding != "":
+		return template.HTML(template.HTMLEscapeString(s.Type + ", " + s.ContentEncoding))
+	default:
+		return template.HTML(template.HTMLEscapeString(s.Type))
+	}
+	return template.HTML(strings.Join(parts, " or "))
+}
