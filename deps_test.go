@@ -46,7 +46,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"evaluate", "picture . report dataset", ""},
 	{"train", "internal/safefile tensor picture nn backbone weights . report dataset augment evaluate", ""},
 	{"explain", "picture .", ""},
-	{"serve", "internal/download picture . explain", "connectrpc.com/connect github.com/prometheus/client_golang golang.org/x/net google.golang.org/protobuf"},
+	{"serve/inferencepb", "", "google.golang.org/protobuf"},
+	{"serve", "internal/download picture . explain serve/inferencepb", "connectrpc.com/connect github.com/prometheus/client_golang golang.org/x/net google.golang.org/protobuf"},
 	{"cmd/garb", "internal/safefile internal/download internal/kernel tensor picture backbone weights . report dataset augment evaluate train serve",
 		"github.com/spf13/cobra github.com/spf13/pflag github.com/vbauerster/mpb/v8 golang.org/x/term"},
 	{"bench/frozen", "dataset", ""},
@@ -192,7 +193,7 @@ func moduleOf(path string) string {
 	elements := strings.Split(path, "/")
 	n := 3 // host, owner, repository
 	switch elements[0] {
-	case "go.uber.org", "pgregory.net":
+	case "connectrpc.com", "go.uber.org", "google.golang.org", "pgregory.net":
 		n = 2
 	}
 	if len(elements) > n && regexp.MustCompile(`^v\d+$`).MatchString(elements[n]) {

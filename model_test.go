@@ -91,7 +91,7 @@ func TestClassifyErrors(t *testing.T) {
 // golden logits; one on the built-in backbone stays so.
 func TestStore(t *testing.T) {
 	path, _, _ := small(t)
-	for _, dtype := range []tensor.DType{tensor.Float32, tensor.Float16} {
+	for _, dtype := range []tensor.DType{tensor.Float32, tensor.Float16, tensor.Int8} {
 		to := filepath.Join(t.TempDir(), "stored.safetensors")
 		if _, err := garb.Store(path, to, dtype); err != nil {
 			t.Fatal(err)

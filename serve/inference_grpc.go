@@ -34,8 +34,8 @@ func (s *Server) inferenceGRPC(mux *http.ServeMux) {
 	})
 	remote(s, mux, "ModelReady", false, func(ctx context.Context, q *pb.ModelReadyRequest) (*pb.ModelReadyResponse, error) {
 		_, release, err := s.acquire(ctx, q.Name, q.Version)
-		if err != nil {
-			return nil, err
+		if err != nil { // clients wait for a model that is still to come
+			return &pb.ModelReadyResponse{}, nil
 		}
 		release()
 		return &pb.ModelReadyResponse{Ready: !s.stopping.Load()}, nil
@@ -45,7 +45,8 @@ func (s *Server) inferenceGRPC(mux *http.ServeMux) {
 }
 
 // remote registers a procedure; open ones need no key. Its body is read as every other
-// one is, within the bounds on bodies, before it is decoded.
+// one is, within the bounds on bodies, before it is decoded; it is not compressed, since it
+// would grow beyond them.
 func remote[Q, A any](s *Server, mux *http.ServeMux, name string, open bool, answer func(context.Context, *Q) (*A, error)) {
 	procedure := connect.NewUnaryHandlerSimple(inferenceService+name, func(ctx context.Context, q *Q) (*A, error) {
 		a, err := answer(ctx, q)
@@ -53,12 +54,16 @@ func remote[Q, A any](s *Server, mux *http.ServeMux, name string, open bool, ans
 			return nil, s.status(ctx, err)
 		}
 		return a, nil
-	}, connect.WithCodec(codec{s.config.MaxPictures}), connect.WithCompression("gzip", nil, nil)) // what is compressed knows no bound
+	}, connect.WithCodec(codec{s.config.MaxPictures}), connect.WithCompression("gzip", nil, nil))
 	refusal := connect.NewErrorWriter()
 	mux.HandleFunc("POST "+inferenceService+name, func(w http.ResponseWriter, r *http.Request) {
 		// connect also speaks protocols of its own, which nobody needs here.
 		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/grpc" && kind != "application/grpc+proto" {
 			writeError(w, r, fmt.Errorf("%w: this is gRPC: application/grpc", errMediaType))
+			return
+		}
+		if e := r.Header.Get("Grpc-Encoding"); e != "" && e != "identity" {
+			_ = refusal.Write(w, r, connect.NewError(connect.CodeUnimplemented, fmt.Errorf("a message in %.20q; send it as it is", e)))
 			return
 		}
 		var err error
@@ -102,7 +107,7 @@ func codeOf(status int) connect.Code {
 		return connect.CodeResourceExhausted
 	case statusClientGone:
 		return connect.CodeCanceled
-	case http.StatusServiceUnavailable:
+	case http.StatusBadGateway, http.StatusServiceUnavailable:
 		return connect.CodeUnavailable
 	case http.StatusGatewayTimeout:
 		return connect.CodeDeadlineExceeded

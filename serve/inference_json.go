@@ -1,10 +1,12 @@
 package serve
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"iter"
 	"strconv"
+	"unicode/utf8"
 )
 
 // value is a JSON value, a part of a text that was found valid. It is walked through where
@@ -127,10 +129,14 @@ func (v value) member(name string) (found value) {
 
 // text is what a string says, and "" of another value.
 func (v value) text() string {
-	var s string
-	if v.is('"') {
-		_ = json.Unmarshal(v, &s) // it is valid
+	if !v.is('"') {
+		return ""
 	}
+	if bytes.IndexByte(v, '\\') < 0 && utf8.Valid(v) { // as all are but what somebody made up
+		return string(v[1 : len(v)-1])
+	}
+	var s string
+	_ = json.Unmarshal(v, &s) // it is valid
 	return s
 }
 

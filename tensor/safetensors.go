@@ -24,6 +24,10 @@ type DType string
 const (
 	Float32 DType = "F32"
 	Float16 DType = "F16" // IEEE 754 binary16: 11 bits of precision, at most 65504
+	// Int8 is a byte for each value, with a float32 scale for each place on the last axis
+	// (that of a kernel's outputs), in a tensor beside it with ".scale" after its name. Only
+	// large tensors are stored so, the rest of the file as Float16.
+	Int8 DType = "I8"
 )
 
 // bytes is the size of one value, 0 for a dtype that is not known.
@@ -33,6 +37,8 @@ func (d DType) bytes() int {
 		return 4
 	case Float16:
 		return 2
+	case Int8:
+		return 1
 	}
 	return 0
 }
@@ -82,6 +88,17 @@ type entry struct {
 	dtype DType
 	shape []int
 	data  []byte
+	// scales are those of Int8.
+	scales []float32
+}
+
+// floats are the values of a Float32.
+func (e entry) floats() []float32 {
+	values := make([]float32, len(e.data)/4)
+	for i := range values {
+		values[i] = math.Float32frombits(binary.LittleEndian.Uint32(e.data[4*i:]))
+	}
+	return values
 }
 
 // Decode reads a safetensors file: 8 bytes with the header's length, the JSON
@@ -167,7 +184,27 @@ func (f *File) decodeHeader(header, body []byte) error {
 	case err != nil:
 		return malformed("its header is not the JSON that it should be (%v); copy or download it again", err)
 	}
-	return checkCover(places, uint64(len(body)))
+	if err := checkCover(places, uint64(len(body))); err != nil {
+		return err
+	}
+	return f.takeScales()
+}
+
+// takeScales gives the tensors stored as int8 their scales.
+func (f *File) takeScales() error {
+	for name, e := range f.entries {
+		if e.dtype != Int8 {
+			continue
+		}
+		scales, ok := f.entries[name+scaleSuffix]
+		if axes := len(e.shape); !ok || scales.dtype != Float32 || axes == 0 || len(scales.shape) != 1 || scales.shape[0] != e.shape[axes-1] {
+			return malformed("tensor %q: beside int8 values there is no %q of float32 with a scale for each place on its last axis", name, name+scaleSuffix)
+		}
+		e.scales = scales.floats()
+		f.entries[name] = e
+		delete(f.entries, name+scaleSuffix)
+	}
+	return nil
 }
 
 // decodeObject reads a JSON object, calling member after each key to read the
@@ -210,7 +247,7 @@ func (s storedEntry) check(name string, body []byte) (entry, place, error) {
 		return entry{}, place{}, malformed("tensor %q: %s", name, fmt.Sprintf(format, args...))
 	}
 	if s.DType.bytes() == 0 {
-		return fail("its dtype is %q; garb reads F32 and F16", string(s.DType))
+		return fail("its dtype is %q; garb reads F32, F16 and I8", string(s.DType))
 	}
 	begin, end := s.Offsets[0], s.Offsets[1]
 	if begin > end {
@@ -234,7 +271,7 @@ func (s storedEntry) check(name string, body []byte) (entry, place, error) {
 	if size != end-begin {
 		return fail("shape %s of %s needs %d bytes, not %d", ShapeString(shape), s.DType, size, end-begin)
 	}
-	return entry{s.DType, shape, body[begin:end]}, place{name, begin, end}, nil
+	return entry{dtype: s.DType, shape: shape, data: body[begin:end]}, place{name, begin, end}, nil
 }
 
 // checkCover checks that the places lie one after another over size bytes.
@@ -280,13 +317,14 @@ func (f *File) Tensor(name string) (*Tensor, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrMissing, name)
 	}
+	if e.dtype == Float32 {
+		return FromSlice(e.floats(), e.shape...), nil
+	}
 	t := New(e.shape...)
 	if e.dtype == Float16 {
 		kernel.FromHalf(t.Data, e.data)
-		return t, nil
-	}
-	for i := range t.Data {
-		t.Data[i] = math.Float32frombits(binary.LittleEndian.Uint32(e.data[4*i:]))
+	} else {
+		dequantize(t.Data, e.data, e.scales)
 	}
 	return t, nil
 }
@@ -302,7 +340,7 @@ func (f *File) Size() int { return len(f.data) }
 type Map map[string]*Tensor
 
 // As returns the values as a file of this dtype holds them: m itself for Float32,
-// else rounded copies.
+// else rounded copies. What cannot be stored, such as infinities as Int8, stays what it is.
 func (m Map) As(dtype DType) Map {
 	if dtype == Float32 {
 		return m
@@ -310,10 +348,21 @@ func (m Map) As(dtype DType) Map {
 	rounded := Map{}
 	for name, t := range m {
 		r := New(t.Shape...)
+		rounded[name] = r
+		if dtype == Int8 && fitsInt8(t) {
+			integers, scales, err := quantize(t)
+			if err != nil {
+				rounded[name] = t
+				continue
+			}
+			for i, v := range integers {
+				r.Data[i] = float32(v) * scales[i%len(scales)]
+			}
+			continue
+		}
 		for i, v := range t.Data {
 			r.Data[i] = kernel.HalfToFloat(kernel.FloatToHalf(v))
 		}
-		rounded[name] = r
 	}
 	return rounded
 }
@@ -340,17 +389,58 @@ func sortedKeys[V any](m map[string]V) []string {
 	return names
 }
 
+// part is a tensor as a file has it: of one dtype, under a name.
+type part struct {
+	name     string
+	dtype    DType
+	shape    []int
+	values   []float32
+	integers []int8 // of Int8, in place of values
+}
+
+// parts are what is written of the tensors, in the order of their names.
+func parts(tensors Map, dtype DType) ([]part, error) {
+	var all []part
+	for _, name := range tensors.Names() {
+		t := tensors[name]
+		if len(t.Data) != Len(t.Shape) {
+			panic(fmt.Sprintf("tensor: %s has %d values, not those of its shape %s", name, len(t.Data), ShapeString(t.Shape)))
+		}
+		p := part{name: name, dtype: dtype, shape: t.Shape, values: t.Data}
+		if dtype == Int8 && !fitsInt8(t) {
+			p.dtype = Float16
+		}
+		if p.dtype == Int8 {
+			var scales []float32
+			var err error
+			if p.integers, scales, err = quantize(t); err != nil {
+				return nil, fmt.Errorf("%s cannot be stored as int8: %w; store it as float32", name, err)
+			}
+			if _, taken := tensors[name+scaleSuffix]; taken {
+				return nil, fmt.Errorf("%s cannot be stored as int8: there is a tensor of the name of its scales", name)
+			}
+			all = append(all, part{name: name + scaleSuffix, dtype: Float32, shape: []int{len(scales)}, values: scales})
+		}
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b part) int { return cmp.Compare(a.name, b.name) })
+	return all, nil
+}
+
 // Write writes a safetensors file with every value stored as dtype, rounded to
 // the nearest. Tensors are in the order of their names, so equal contents give
 // equal bytes. A finite value that dtype cannot hold is an error, as is a tensor
-// named "__metadata__". It panics if dtype is neither Float32 nor Float16 or a
-// tensor's data does not fill its shape.
+// named "__metadata__". It panics if dtype is none of the three or a tensor's data does
+// not fill its shape.
 func Write(w io.Writer, metadata map[string]string, tensors Map, dtype DType) error {
 	if dtype.bytes() == 0 {
 		panic(fmt.Sprintf("tensor: cannot write dtype %q", string(dtype)))
 	}
-	names := tensors.Names()
-	header, err := encodeHeader(metadata, tensors, names, dtype)
+	all, err := parts(tensors, dtype)
+	if err != nil {
+		return err
+	}
+	header, err := encodeHeader(metadata, all)
 	if err != nil {
 		return err
 	}
@@ -358,17 +448,29 @@ func Write(w io.Writer, metadata map[string]string, tensors Map, dtype DType) er
 		return err
 	}
 	buffer := make([]byte, 0, 1<<16)
-	for _, name := range names {
-		for values := range slices.Chunk(tensors[name].Data, cap(buffer)/dtype.bytes()) {
+	for _, p := range all {
+		for integers := range slices.Chunk(p.integers, cap(buffer)) {
+			buffer = buffer[:0]
+			for _, v := range integers {
+				buffer = append(buffer, byte(v))
+			}
+			if _, err := w.Write(buffer); err != nil {
+				return err
+			}
+		}
+		if p.dtype == Int8 {
+			continue
+		}
+		for values := range slices.Chunk(p.values, cap(buffer)/p.dtype.bytes()) {
 			buffer = buffer[:0]
 			for _, v := range values {
-				if dtype == Float32 {
+				if p.dtype == Float32 {
 					buffer = binary.LittleEndian.AppendUint32(buffer, math.Float32bits(v))
 					continue
 				}
 				h := kernel.FloatToHalf(v)
 				if h&0x7fff == 0x7c00 && !math.IsInf(float64(v), 0) {
-					return fmt.Errorf("%s holds %g, beyond the range of float16; store it as float32", name, v)
+					return fmt.Errorf("%s holds %g, beyond the range of float16; store it as float32", p.name, v)
 				}
 				buffer = binary.LittleEndian.AppendUint16(buffer, h)
 			}
@@ -382,28 +484,24 @@ func Write(w io.Writer, metadata map[string]string, tensors Map, dtype DType) er
 
 // encodeHeader returns the file's bytes up to the first tensor: the header is
 // padded with spaces so that tensors begin at a multiple of 8.
-func encodeHeader(metadata map[string]string, tensors Map, names []string, dtype DType) ([]byte, error) {
+func encodeHeader(metadata map[string]string, all []part) ([]byte, error) {
 	header := append(make([]byte, 8), '{')
 	if len(metadata) > 0 {
 		header = appendMember(header, metadataKey, metadata)
 	}
 	at := uint64(0)
-	for _, name := range names {
-		if name == metadataKey {
+	for _, p := range all {
+		if p.name == metadataKey {
 			return nil, fmt.Errorf("a tensor cannot be named %s", metadataKey)
 		}
-		t := tensors[name]
-		if len(t.Data) != Len(t.Shape) {
-			panic(fmt.Sprintf("tensor: %s has %d values, not those of its shape %s", name, len(t.Data), ShapeString(t.Shape)))
-		}
-		stored := storedEntry{DType: dtype, Shape: make([]uint64, len(t.Shape))}
-		for i, dimension := range t.Shape {
+		stored := storedEntry{DType: p.dtype, Shape: make([]uint64, len(p.shape))}
+		for i, dimension := range p.shape {
 			stored.Shape[i] = uint64(dimension)
 		}
 		stored.Offsets[0] = at
-		at += uint64(len(t.Data) * dtype.bytes())
+		at += uint64(Len(p.shape) * p.dtype.bytes())
 		stored.Offsets[1] = at
-		header = appendMember(header, name, stored)
+		header = appendMember(header, p.name, stored)
 	}
 	header = append(header, '}')
 	for len(header)%alignment != 0 {

@@ -244,6 +244,7 @@ func TestPretrainedNetwork(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(encode(f, map[string]string{"k": "v"}, small(), Float32))
 	f.Add(encode(f, nil, small(), Float16))
+	f.Add(encode(f, nil, forInt8(2), Int8))
 	f.Add(assemble(`{"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}}`))
 	f.Add(assemble(`{"__metadata__":{"k":"v","k":"w"}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -106,7 +106,7 @@ func TestConvertWrongly(t *testing.T) {
 	}{
 		{nil, "needs a file to read"},
 		{[]string{"a.keras", "b.keras"}, "must end in .safetensors"},
-		{[]string{"a.keras", to, "--dtype", "int8"}, "float32 or float16"},
+		{[]string{"a.keras", to, "--dtype", "int4"}, "float32, float16 or int8"},
 		{[]string{filepath.Join(folder, "none.keras"), to}, "no such file"},
 		{[]string{folder, to}, "no checkpoints"},
 		{[]string{write("empty.keras", ""), to}, "empty.keras"},

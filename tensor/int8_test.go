@@ -1,0 +1,110 @@
+package tensor
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"garb/internal/kernel"
+)
+
+// forInt8 is a kernel whose outputs are of very different size, one of them zero, and a
+// bias.
+func forInt8(outputs int) Map {
+	k, bias := New((minInt8Values+outputs-1)/outputs, outputs), New(outputs)
+	for i := range k.Data {
+		if c := i % outputs; c != 1 {
+			k.Data[i] = float32(math.Exp(float64(c)-10) * math.Sin(float64(i)*float64(i)))
+		}
+	}
+	for i := range bias.Data {
+		bias.Data[i] = float32(i) / 3
+	}
+	return Map{"a/kernel": k, "a/bias": bias}
+}
+
+// TestInt8: values come back within half a step of their output's scale, small tensors as
+// float16, and what was stored once is not changed by storing it again.
+func TestInt8(t *testing.T) {
+	for outputs := 2; outputs < 40; outputs++ {
+		m := forInt8(outputs)
+		data := encode(t, nil, m, Int8)
+		f, err := Decode(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(f.Names(), []string{"a/bias", "a/kernel"}) || f.DType("a/kernel") != Int8 || f.DType("a/bias") != Float16 {
+			t.Fatalf("names %v, types %s and %s", f.Names(), f.DType("a/kernel"), f.DType("a/bias"))
+		}
+		largest := make([]float64, outputs)
+		for i, v := range m["a/kernel"].Data {
+			largest[i%outputs] = max(largest[i%outputs], math.Abs(float64(v)))
+		}
+		rounded, got := m.As(Int8), Map{}
+		for _, name := range f.Names() {
+			if got[name], err = f.Tensor(name); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got[name].Data, rounded[name].Data) || !slices.Equal(got[name].Shape, m[name].Shape) {
+				t.Fatalf("%d outputs: %s is read otherwise than As says", outputs, name)
+			}
+		}
+		for i, v := range got["a/kernel"].Data {
+			// Half a step, and what rounding the scale up adds.
+			if limit := largest[i%outputs] / 127 * 0.5001; math.Abs(float64(v-m["a/kernel"].Data[i])) > limit {
+				t.Fatalf("%d outputs: value %d is %v, was %v: more than %v off", outputs, i, v, m["a/kernel"].Data[i], limit)
+			}
+		}
+		for i, v := range got["a/bias"].Data {
+			if want := kernel.HalfToFloat(kernel.FloatToHalf(m["a/bias"].Data[i])); v != want {
+				t.Fatalf("bias %d is %v, want %v", i, v, want)
+			}
+		}
+		if again := encode(t, nil, got, Int8); !bytes.Equal(again, data) {
+			t.Fatalf("%d outputs: stored again, the file is another", outputs)
+		}
+	}
+}
+
+// TestInt8Refuses: what cannot be stored so, and files that lie about it.
+func TestInt8Refuses(t *testing.T) {
+	for name, spoil := range map[string]func(Map){
+		"NaN":      func(m Map) { m["a/kernel"].Data[7] = float32(math.NaN()) },
+		"infinity": func(m Map) { m["a/kernel"].Data[7] = float32(math.Inf(1)) },
+		"a name":   func(m Map) { m["a/kernel.scale"] = New(3) },
+	} {
+		m := forInt8(8)
+		spoil(m)
+		if err := Write(&bytes.Buffer{}, nil, m, Int8); err == nil || !strings.Contains(err.Error(), "a/kernel") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	entry := func(dtype string, begin, end int, shape ...int) map[string]any {
+		return map[string]any{"dtype": dtype, "shape": append([]int{}, shape...), "data_offsets": []int{begin, end}}
+	}
+	for name, header := range map[string]map[string]any{
+		"no scales":      {"a": entry("I8", 0, 6, 3, 2)},
+		"too few scales": {"a": entry("I8", 0, 6, 3, 2), "a.scale": entry("F32", 6, 10, 1)},
+		"scales of half": {"a": entry("I8", 0, 6, 3, 2), "a.scale": entry("F16", 6, 10, 2)},
+		"scales in rows": {"a": entry("I8", 0, 6, 3, 2), "a.scale": entry("F32", 6, 14, 1, 2)},
+		"a scalar":       {"a": entry("I8", 0, 1), "a.scale": entry("F32", 1, 5, 1)},
+		"scaled scales":  {"a": entry("I8", 0, 6, 3, 2), "a.scale": entry("I8", 6, 8, 2)},
+	} {
+		text, err := json.Marshal(header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := 0
+		for _, e := range header {
+			size = max(size, e.(map[string]any)["data_offsets"].([]int)[1])
+		}
+		var format *FormatError
+		if _, err := Decode(assemble(string(text), make([]byte, size)...)); !errors.As(err, &format) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
