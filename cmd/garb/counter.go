@@ -3,13 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
-
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
 )
 
 // counter shows how much of a long work is done: a bar on a terminal, else a line
@@ -19,33 +14,27 @@ type counter struct {
 	name  string
 	total int
 
-	bars *mpb.Progress
-	bar  *mpb.Bar
+	bar   *bar // nil where there is no terminal
+	began time.Time
 
 	mu   sync.Mutex
 	done int
 }
 
 func newCounter(out io.Writer, name string, total int) *counter {
-	c := &counter{out: out, name: name, total: total}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		c.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(48), mpb.WithRefreshRate(100*time.Millisecond))
-		c.bar = c.bars.AddBar(int64(total),
-			mpb.PrependDecorators(decor.Name(name+" "), decor.CountersNoUnit("%d / %d")),
-			mpb.AppendDecorators(decor.AverageSpeed(0, "%.0f/s"), decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)))
-	}
+	c := &counter{out: out, name: name, total: total, began: time.Now()}
+	c.bar = newBar(out, c.line)
 	return c
 }
 
 func (c *counter) add(n int) {
-	if c.bar != nil {
-		c.bar.IncrBy(n)
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := 4 * c.done / max(c.total, 1)
 	c.done += n
+	if c.bar != nil {
+		return
+	}
 	if quarter := 4 * c.done / max(c.total, 1); quarter > before {
 		fmt.Fprintf(c.out, "%s: %d of %d\n", c.name, c.done, c.total)
 	}
@@ -54,7 +43,20 @@ func (c *counter) add(n int) {
 // finish ends the bar, complete or not.
 func (c *counter) finish() {
 	if c.bar != nil {
-		c.bar.Abort(false)
-		c.bars.Wait()
+		c.bar.end(true)
 	}
+}
+
+// line is what a terminal shows: with the speed so far, and the time left at that speed.
+func (c *counter) line() string {
+	c.mu.Lock()
+	done := c.done
+	c.mu.Unlock()
+	took := time.Since(c.began)
+	text := fmt.Sprintf("%s %d / %d %s", c.name, done, c.total, filled(float64(done)/float64(max(c.total, 1)), 48))
+	if done == 0 {
+		return text
+	}
+	left := time.Duration(float64(took) / float64(done) * float64(c.total-done))
+	return text + fmt.Sprintf(" %.0f/s %v", float64(done)/took.Seconds(), left.Round(time.Second))
 }

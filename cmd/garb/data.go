@@ -336,7 +336,7 @@ to a folder of its name. Nothing is left behind if something goes wrong.
 			} else {
 				p := newDownloadProgress(c.ErrOrStderr(), s.Name)
 				err := dataset.Pull(c.Context(), download.DefaultClient(), s, out, p.report)
-				p.finish(err == nil)
+				p.finish()
 				if err != nil {
 					return err
 				}

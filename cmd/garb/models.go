@@ -9,13 +9,11 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
 
 	"garb"
 	"garb/backbone"
@@ -145,7 +143,7 @@ HTTPS_PROXY and NO_PROXY are obeyed.`,
 			} else {
 				p := newDownloadProgress(command.ErrOrStderr(), s.Name)
 				path, err = weights.Pull(command.Context(), download.DefaultClient(), s, p.report)
-				p.finish(err == nil)
+				p.finish()
 			}
 			if err != nil {
 				return err
@@ -188,30 +186,23 @@ func showPulled(out io.Writer, s weights.Source, path string, asJSON bool) error
 type downloadProgress struct {
 	out    io.Writer
 	name   string
-	bars   *mpb.Progress
-	bar    *mpb.Bar
+	bar    *bar  // nil where there is no terminal
 	tenths int64 // said so far
+	began  time.Time
+
+	done, total atomic.Int64
 }
 
 func newDownloadProgress(out io.Writer, name string) *downloadProgress {
-	p := &downloadProgress{out: out, name: name}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		p.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(48), mpb.WithRefreshRate(100*time.Millisecond))
-	}
+	p := &downloadProgress{out: out, name: name, began: time.Now()}
+	p.bar = newBar(out, p.line)
 	return p
 }
 
 func (p *downloadProgress) report(done, total int64) {
-	if p.bars != nil {
-		if p.bar == nil {
-			p.bar = p.bars.AddBar(max(total, 0),
-				mpb.PrependDecorators(decor.Name(p.name+" "), decor.Counters(decor.SizeB1000(0), "% .1f / % .1f")),
-				mpb.AppendDecorators(decor.AverageETA(decor.ET_STYLE_GO)))
-		}
-		p.bar.SetCurrent(done)
-		return
-	}
-	if total <= 0 {
+	p.done.Store(done)
+	p.total.Store(total)
+	if p.bar != nil || total <= 0 {
 		return
 	}
 	if tenths := done * 10 / total; tenths > p.tenths {
@@ -220,17 +211,22 @@ func (p *downloadProgress) report(done, total int64) {
 	}
 }
 
+// line is what a terminal shows.
+func (p *downloadProgress) line() string {
+	done, total := p.done.Load(), p.total.Load()
+	text := fmt.Sprintf("%s %.1f MB", p.name, float64(done)/1e6)
+	if total <= 0 || done == 0 {
+		return text
+	}
+	left := time.Duration(float64(time.Since(p.began)) / float64(done) * float64(total-done))
+	return text + fmt.Sprintf(" / %.1f MB %s %v", float64(total)/1e6, filled(float64(done)/float64(total), 48), left.Round(time.Second))
+}
+
 // finish ends the bar, complete or not.
-func (p *downloadProgress) finish(complete bool) {
-	if p.bars == nil {
-		return
+func (p *downloadProgress) finish() {
+	if p.bar != nil {
+		p.bar.end(true)
 	}
-	if p.bar != nil && complete {
-		p.bar.SetTotal(-1, true)
-	} else if p.bar != nil {
-		p.bar.Abort(false)
-	}
-	p.bars.Wait()
 }
 
 func newModelsShowCommand() *cobra.Command {

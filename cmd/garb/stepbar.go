@@ -8,10 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
-
 	"garb/train"
 )
 
@@ -23,8 +19,7 @@ func exists(path string) bool {
 // stepBar shows how an epoch goes: a bar on a terminal, else a line now and then.
 type stepBar struct {
 	out  io.Writer
-	bars *mpb.Progress
-	bar  *mpb.Bar
+	bar  *bar // nil where there is no terminal
 	last atomic.Pointer[train.Step]
 	next time.Time
 }
@@ -35,12 +30,10 @@ const lineInterval = 20 * time.Second
 func newStepBar(out io.Writer, first train.Step) *stepBar {
 	b := &stepBar{out: out, next: time.Now().Add(lineInterval)}
 	b.last.Store(&first)
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		b.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(30), mpb.WithRefreshRate(200*time.Millisecond))
-		b.bar = b.bars.AddBar(int64(first.Steps), mpb.BarRemoveOnComplete(),
-			mpb.PrependDecorators(decor.Name(fmt.Sprintf("epoch %d/%d ", first.Epoch, first.Epochs)), decor.CountersNoUnit("%d / %d")),
-			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return stepText(*b.last.Load()) })))
-	}
+	b.bar = newBar(out, func() string {
+		s := b.last.Load()
+		return fmt.Sprintf("epoch %d/%d %d / %d %s %s", s.Epoch, s.Epochs, s.Step, s.Steps, filled(float64(s.Step)/float64(max(s.Steps, 1)), 30), stepText(*s))
+	})
 	return b
 }
 
@@ -51,7 +44,6 @@ func stepText(s train.Step) string {
 func (b *stepBar) show(s train.Step) {
 	b.last.Store(&s)
 	if b.bar != nil {
-		b.bar.SetCurrent(int64(s.Step))
 		return
 	}
 	if now := time.Now(); now.After(b.next) {
@@ -62,7 +54,6 @@ func (b *stepBar) show(s train.Step) {
 
 func (b *stepBar) finish() {
 	if b.bar != nil {
-		b.bar.Abort(true)
-		b.bars.Wait()
+		b.bar.end(false)
 	}
 }
