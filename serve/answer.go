@@ -68,7 +68,7 @@ func (s *Server) compute(v *version, j *job, a *answer) error {
 	a.wait, a.inference = a.wait+j.wait, j.inference
 	s.metrics.stage(stageQueue, a.wait)
 	s.metrics.stage(stageInference, a.inference)
-	s.metrics.classes.WithLabelValues(v.name, a.predictions[0].Class).Inc()
+	s.metrics.count(predictions, v.name, a.predictions[0].Class)
 	return nil
 }
 

@@ -1,29 +1,64 @@
 package serve
 
 import (
+	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	vm "github.com/VictoriaMetrics/metrics"
 )
 
-// metrics are what /metrics tells. docs/operate.md lists them.
-type metrics struct {
-	registry  *prometheus.Registry
-	requests  *prometheus.CounterVec   // by route, method and status
-	latency   *prometheus.HistogramVec // of requests, by route
-	stages    *prometheus.HistogramVec // of pictures, by stage
-	batches   *prometheus.HistogramVec // by model
-	classes   *prometheus.CounterVec   // by model and class
-	rejected  *prometheus.CounterVec   // by reason
-	panics    prometheus.Counter
-	logErrors prometheus.Counter
-	info      *prometheus.GaugeVec // by model, version and digest
-	refusals  *prometheus.CounterVec
+// family is a metric with the names of its labels.
+type family struct {
+	name   string
+	labels []string
 }
+
+// The metrics that /metrics tells, beside those of the process and of Go's runtime.
+// docs/operate.md says what each is.
+var (
+	requestCount   = family{"garb_requests_total", []string{"route", "method", "status"}}
+	requestSeconds = family{"garb_request_seconds", []string{"route"}}
+	stageSeconds   = family{"garb_stage_seconds", []string{"stage"}}
+	batchSize      = family{"garb_batch_size", []string{"model"}}
+	queueDepth     = family{"garb_queue_depth", nil}
+	predictions    = family{"garb_predictions_total", []string{"model", "class"}}
+	rejected       = family{"garb_rejected_total", []string{"reason"}}
+	panics         = family{"garb_panics_total", nil}
+	logErrors      = family{"garb_log_errors_total", nil}
+	modelInfo      = family{"garb_model_info", []string{"model", "version", "digest"}}
+	modelRefused   = family{"garb_model_refused_total", []string{"model"}}
+
+	families = []family{requestCount, requestSeconds, stageSeconds, batchSize, queueDepth, predictions, rejected, panics, logErrors, modelInfo, modelRefused}
+)
+
+var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+// of is the family's member with these values of its labels.
+func (f family) of(values ...string) string {
+	if len(values) != len(f.labels) {
+		panic("serve: " + f.name + " has other labels")
+	}
+	if len(values) == 0 {
+		return f.name
+	}
+	var b strings.Builder
+	b.WriteString(f.name)
+	for i, label := range f.labels {
+		b.WriteByte("{,"[min(i, 1)])
+		b.WriteString(label + `="` + escapes.Replace(values[i]) + `"`)
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+// The bounds of histograms: of times in seconds, and of sizes.
+var (
+	secondsBounds = []float64{.001, .0025, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	sizeBounds    = []float64{1, 2, 4, 8, 16, 32, 64}
+)
 
 // The stages of a picture.
 const (
@@ -32,55 +67,53 @@ const (
 	stageInference = "inference"
 )
 
-// newMetrics makes the metrics of a server, whose queue has depth pictures.
-func newMetrics(depth func() float64) *metrics {
-	seconds := []float64{.001, .0025, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .25, .5, 1, 2.5, 5, 10, 30}
-	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "garb_requests_total", Help: "Requests answered."}, []string{"route", "method", "status"}),
-		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "garb_request_seconds", Help: "Time from a request's header to its answer.", Buckets: seconds},
-			[]string{"route"}),
-		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "garb_stage_seconds", Help: "Time of a picture in each stage: decode, queue, inference.", Buckets: seconds},
-			[]string{"stage"}),
-		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "garb_batch_size", Help: "Pictures computed together.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64}},
-			[]string{"model"}),
-		classes:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "garb_predictions_total", Help: "Pictures by their most probable class."}, []string{"model", "class"}),
-		rejected:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "garb_rejected_total", Help: "Requests refused without work on them."}, []string{"reason"}),
-		panics:    prometheus.NewCounter(prometheus.CounterOpts{Name: "garb_panics_total", Help: "Requests that failed in a way nobody expected."}),
-		logErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "garb_log_errors_total", Help: "Lines that could not be written to the log."}),
-		info:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "garb_model_info", Help: "1 for each model that answers."}, []string{"model", "version", "digest"}),
-		refusals:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "garb_model_refused_total", Help: "Versions that were not taken over."}, []string{"model"}),
-	}
-	m.registry.MustRegister(m.requests, m.latency, m.stages, m.batches, m.classes, m.rejected, m.panics, m.logErrors, m.info, m.refusals,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "garb_queue_depth", Help: "Pictures under way."}, depth),
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return m
+// metrics are those of one server.
+type metrics struct {
+	set               *vm.Set
+	panics, logErrors *vm.Counter
 }
 
-func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+// newMetrics makes the metrics of a server, whose queue has depth pictures.
+func newMetrics(depth func() float64) *metrics {
+	set := vm.NewSet()
+	set.NewGauge(queueDepth.of(), depth)
+	return &metrics{set, set.NewCounter(panics.of()), set.NewCounter(logErrors.of())}
+}
+
+func (m *metrics) handler(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	m.write(w)
+}
+
+func (m *metrics) write(w io.Writer) {
+	m.set.WritePrometheus(w)
+	vm.WriteProcessMetrics(w)
+}
+
+func (m *metrics) count(f family, values ...string) { m.set.GetOrCreateCounter(f.of(values...)).Inc() }
+
+func (m *metrics) observe(bounds []float64, value float64, f family, values ...string) {
+	m.set.GetOrCreatePrometheusHistogramExt(f.of(values...), bounds).Update(value)
 }
 
 // request counts one that was answered. route is a pattern, so that its values are few.
 func (m *metrics) request(route, method string, status int, took time.Duration) {
-	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
-	m.latency.WithLabelValues(route).Observe(took.Seconds())
+	m.count(requestCount, route, method, strconv.Itoa(status))
+	m.observe(secondsBounds, took.Seconds(), requestSeconds, route)
 }
 
 func (m *metrics) stage(name string, took time.Duration) {
-	m.stages.WithLabelValues(name).Observe(took.Seconds())
+	m.observe(secondsBounds, took.Seconds(), stageSeconds, name)
 }
 
 func (m *metrics) batch(model string, size int) {
-	m.batches.WithLabelValues(model).Observe(float64(size))
+	m.observe(sizeBounds, float64(size), batchSize, model)
 }
 
 // loaded says which version answers now, and which did before, nil if none.
 func (m *metrics) loaded(before, now *version) {
 	if before != nil {
-		m.info.DeleteLabelValues(before.name, strconv.Itoa(before.number), before.Digest())
+		m.set.UnregisterMetric(modelInfo.of(before.name, strconv.Itoa(before.number), before.Digest()))
 	}
-	m.info.WithLabelValues(now.name, strconv.Itoa(now.number), now.Digest()).Set(1)
+	m.set.GetOrCreateGauge(modelInfo.of(now.name, strconv.Itoa(now.number), now.Digest()), func() float64 { return 1 })
 }
-
-func (m *metrics) refused(model string) { m.refusals.WithLabelValues(model).Inc() }

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	vm "github.com/VictoriaMetrics/metrics"
 )
 
 // request is what is known of a request while it is under way; the log gets it.
@@ -173,7 +173,7 @@ func (s *Server) done(w *written, r *http.Request, this *request, took time.Dura
 // service goes on.
 type countingHandler struct {
 	slog.Handler
-	errors prometheus.Counter
+	errors *vm.Counter
 }
 
 func (h countingHandler) Handle(ctx context.Context, r slog.Record) error {
@@ -206,7 +206,7 @@ func (s *Server) locked(next http.HandlerFunc) http.HandlerFunc {
 // permit refuses those who have no key, if keys are asked for.
 func (s *Server) permit(h http.Header) error {
 	if s.keys != nil && !s.keys.knows(h) {
-		s.metrics.rejected.WithLabelValues("key").Inc()
+		s.metrics.count(rejected, "key")
 		return errNoKey
 	}
 	return nil
@@ -225,7 +225,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (data []byte, rele
 		more := int64(size - len(data))
 		if s.bodies.Add(more) > s.config.BodyBudgetBytes {
 			s.bodies.Add(-more)
-			s.metrics.rejected.WithLabelValues("bodies").Inc()
+			s.metrics.count(rejected, "bodies")
 			return errFull
 		}
 		taken += more

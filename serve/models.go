@@ -200,7 +200,7 @@ func (m *models) scan() error {
 			v, err := m.load(name, c.number, c.path, c.signature)
 			if err != nil {
 				m.refused[c.path] = c.signature
-				m.metrics.refused(name)
+				m.metrics.count(modelRefused, name)
 				m.log.Error("a version was refused; the one before goes on answering", "model", name, "version", c.number, "error", err.Error())
 				continue
 			}

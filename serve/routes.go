@@ -13,7 +13,7 @@ func (s *Server) Handler() http.Handler {
 	s.docs(mux)
 
 	mux.HandleFunc("POST /v1/classify", s.locked(s.classifyPictures))
-	mux.HandleFunc("GET /metrics", s.locked(s.metrics.handler().ServeHTTP))
+	mux.HandleFunc("GET /metrics", s.locked(s.metrics.handler))
 	s.tensorFlow(mux)
 	s.inference(mux)
 	return s.observed(missing(mux))

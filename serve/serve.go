@@ -149,12 +149,12 @@ func (s *Server) Close() error { return errors.Join(s.models.close(), s.traces.c
 // admit takes places for n pictures, or refuses at once. release gives them back.
 func (s *Server) admit(n int) (release func(), err error) {
 	if s.stopping.Load() {
-		s.metrics.rejected.WithLabelValues("stopping").Inc()
+		s.metrics.count(rejected, "stopping")
 		return nil, errStopping
 	}
 	if s.depth.Add(int64(n)) > int64(s.config.Queue) {
 		s.depth.Add(int64(-n))
-		s.metrics.rejected.WithLabelValues("full").Inc()
+		s.metrics.count(rejected, "full")
 		return nil, errFull
 	}
 	return func() { s.depth.Add(int64(-n)) }, nil
