@@ -91,6 +91,7 @@ func (s *Server) status(ctx context.Context, err error) error {
 	err = cause(ctx, err)
 	note(ctx, err)
 	status, _ := statusOf(err)
+	of(ctx).status = status
 	return connect.NewError(codeOf(status), errors.New(messageOf(err)))
 }
 

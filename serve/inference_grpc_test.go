@@ -180,6 +180,12 @@ func TestInferenceGRPCErrors(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, c.code)
 		}
 	}
+	// The log and the metrics tell them from answers, though HTTP does not.
+	for _, status := range []string{"200", "400", "404", "413"} {
+		if line := `garb_requests_total{route="POST ` + inferenceService + `ModelInfer",method="POST",status="` + status + `"} `; !strings.Contains(metricsOf(t, r), line) {
+			t.Errorf("no %s", line)
+		}
+	}
 	for _, status := range statuses {
 		if code := codeOf(status.status); code == connect.CodeInvalidArgument && status.status >= 429 {
 			t.Errorf("%d is %v", status.status, code)

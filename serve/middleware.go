@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -24,6 +25,8 @@ type request struct {
 	trace traceparent
 	model string
 	err   error
+	// status is that of an error in a protocol whose own is always 200: gRPC's.
+	status int
 }
 
 type requestKey struct{}
@@ -136,10 +139,7 @@ var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.Me
 
 // done writes what became of a request.
 func (s *Server) done(w *written, r *http.Request, this *request, took time.Duration) {
-	status, method := w.status, r.Method
-	if status == 0 {
-		status = http.StatusOK
-	}
+	status, method := cmp.Or(this.status, w.status, http.StatusOK), r.Method
 	if !slices.Contains(methods, method) {
 		method = "other"
 	}
