@@ -59,8 +59,8 @@ func (b *bench) startGarb(ctx context.Context) (*service, time.Duration, error) 
 	return b.startService(ctx, command, root+"/readyz", root+"/v1/classify?top=5", time.Millisecond)
 }
 
-// startPeer starts FastAPI with ONNX Runtime.
-func (b *bench) startPeer(ctx context.Context) (*service, error) {
+// startPeer starts FastAPI with ONNX Runtime, with further arguments of service.py.
+func (b *bench) startPeer(ctx context.Context, arguments ...string) (*service, error) {
 	if err := exec.CommandContext(ctx, b.python, "-c", "import fastapi, uvicorn, onnxruntime, onnx, PIL").Run(); err != nil {
 		return nil, &absentError{"pip install fastapi uvicorn onnx onnxruntime pillow, for the Python that GARB_PYTHON names"}
 	}
@@ -73,7 +73,8 @@ func (b *bench) startPeer(ctx context.Context) (*service, error) {
 		return nil, err
 	}
 	root := fmt.Sprintf("http://127.0.0.1:%d", port)
-	command := exec.CommandContext(ctx, b.python, filepath.Join(b.folder, "peers", "service.py"), weights, fmt.Sprint(port))
+	arguments = append([]string{filepath.Join(b.folder, "peers", "service.py"), weights, fmt.Sprint(port)}, arguments...)
+	command := exec.CommandContext(ctx, b.python, arguments...)
 	s, _, err := b.startService(ctx, command, root+"/ready", root+"/classify", 50*time.Millisecond)
 	return s, err
 }
@@ -220,23 +221,25 @@ func serveThroughput(ctx context.Context, b *bench) (result, error) {
 	}, predictions[0].Probability)
 }
 
-// servePeer compares the same with FastAPI and ONNX Runtime.
-func servePeer(ctx context.Context, b *bench) (result, error) {
-	peer, err := b.startPeer(ctx)
-	if err != nil {
-		return skipped(err)
+// servePeer returns a row that compares the same with FastAPI and ONNX Runtime.
+func servePeer(name string, arguments ...string) func(context.Context, *bench) (result, error) {
+	return func(ctx context.Context, b *bench) (result, error) {
+		peer, err := b.startPeer(ctx, arguments...)
+		if err != nil {
+			return skipped(err)
+		}
+		defer peer.stop()
+		s, _, err := b.startGarb(ctx)
+		if err != nil {
+			return skipped(err)
+		}
+		defer s.stop()
+		expected, err := peer.best(ctx)
+		if err != nil {
+			return result{}, err
+		}
+		return b.alternate(ctx, s, name, peer.saturate, expected)
 	}
-	defer peer.stop()
-	s, _, err := b.startGarb(ctx)
-	if err != nil {
-		return skipped(err)
-	}
-	defer s.stop()
-	expected, err := peer.best(ctx)
-	if err != nil {
-		return result{}, err
-	}
-	return b.alternate(ctx, s, "FastAPI, ONNX Runtime, Pillow", peer.saturate, expected)
 }
 
 // skipped is the result of a row whose peer is absent.

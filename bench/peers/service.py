@@ -1,10 +1,11 @@
 """The common way to serve a network: FastAPI, ONNX Runtime and Pillow.
 
-    python service.py WEIGHTS.safetensors PORT
+    python service.py WEIGHTS.safetensors PORT [--tuned]
 
 It answers POST /classify, with a picture as the body, by the five most probable of the ImageNet
-classes, on 127.0.0.1. A process for each core, each with one thread for the network: measured
-to be faster than one process with two. GET /ready answers once a process can.
+classes, on 127.0.0.1. GET /ready answers once it can. As its documentation shows it: one process,
+pictures in FastAPI's pool of threads, ONNX Runtime's own choice of threads. --tuned: a process for
+each core, each with one thread for the network.
 """
 
 import io
@@ -12,7 +13,6 @@ import os
 import sys
 
 SIDE = 224
-WORKERS = len(os.sched_getaffinity(0))
 
 
 def make():
@@ -27,8 +27,8 @@ def make():
     from worker import read_weights
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
+    if "GARB_BENCH_TUNED" in os.environ:
+        options.intra_op_num_threads = 1
     model = build("efficientnet-lite0", read_weights(os.environ["GARB_BENCH_WEIGHTS"]), SIDE, 1)
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -64,5 +64,9 @@ if __name__ == "__main__":
         print(f"{e}: pip install fastapi uvicorn", file=sys.stderr)
         sys.exit(3)
     os.environ["GARB_BENCH_WEIGHTS"] = sys.argv[1]
+    workers = 1
+    if "--tuned" in sys.argv:
+        os.environ["GARB_BENCH_TUNED"] = "1"
+        workers = len(os.sched_getaffinity(0))
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    uvicorn.run("service:make", factory=True, host="127.0.0.1", port=int(sys.argv[2]), workers=WORKERS, log_level="warning", access_log=False)
+    uvicorn.run("service:make", factory=True, host="127.0.0.1", port=int(sys.argv[2]), workers=workers, log_level="warning", access_log=False)
