@@ -28,8 +28,9 @@ type Config struct {
 	Queue int
 	// MaxBatch bounds how many waiting pictures a model computes together.
 	MaxBatch int
-	// Decoders is the number of pictures that are decoded at a time.
-	Decoders int
+	// Workers is the number of batches that a model computes at a time, and Decoders that of
+	// pictures that are decoded at a time; 0: as many as there are cores.
+	Workers, Decoders int
 
 	MaxBodyBytes int64 // of one request
 	// BodyBudgetBytes bounds the bodies of all requests together.
@@ -60,7 +61,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Addr: "localhost:8080", ModelsInterval: 2 * time.Second,
-		Queue: 256, MaxBatch: 16, Decoders: 0,
+		Queue: 256, MaxBatch: 16,
 		MaxBodyBytes: 32 << 20, BodyBudgetBytes: 256 << 20, MaxPictures: 32, MaxHeaderBytes: 16 << 10, MaxConnections: 1024,
 		Limits:         picture.DefaultLimits(),
 		RequestTimeout: 30 * time.Second, HeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, Grace: 15 * time.Second,
@@ -93,8 +94,8 @@ func (c Config) Validate() error {
 		return errors.New("no model is named")
 	case c.ModelsInterval <= 0:
 		return fmt.Errorf("an interval of %v between looks at the models' folder: it is positive", c.ModelsInterval)
-	case c.Queue < 1 || c.MaxBatch < 1 || c.Decoders < 0 || c.MaxPictures < 1 || c.MaxConnections < 1:
-		return fmt.Errorf("queue %d, batch %d, decoders %d, pictures %d, connections %d: none is below 1 (decoders: 0)", c.Queue, c.MaxBatch, c.Decoders, c.MaxPictures, c.MaxConnections)
+	case c.Queue < 1 || c.MaxBatch < 1 || c.Workers < 0 || c.Decoders < 0 || c.MaxPictures < 1 || c.MaxConnections < 1:
+		return fmt.Errorf("queue %d, batch %d, workers %d, decoders %d, pictures %d, connections %d: none is below 1 (workers, decoders: 0)", c.Queue, c.MaxBatch, c.Workers, c.Decoders, c.MaxPictures, c.MaxConnections)
 	case c.MaxPictures > c.Queue:
 		return fmt.Errorf("%d pictures a request never find room in a queue of %d: raise the queue", c.MaxPictures, c.Queue)
 	case c.MaxBodyBytes < 1 || c.BodyBudgetBytes < c.MaxBodyBytes || c.MaxHeaderBytes < 1024:

@@ -25,11 +25,12 @@ type Classifier interface {
 	ActivationMap(ctx context.Context, input []float32, class int) (*garb.ActivationMap, error)
 }
 
-// engine computes the inputs of one model. One goroutine takes what is waiting, up to
-// maxBatch inputs, computes them together and takes again: so a lone input never waits
-// for others, and the more wait, the larger the batches are.
+// engine computes the inputs of one model. Each of its workers takes its share of what is
+// waiting, up to maxBatch inputs, computes them together and takes again: so a lone input
+// never waits for others, and the more wait, the larger the batches are.
 type engine struct {
 	model    Classifier
+	workers  int
 	maxBatch int
 	metrics  *metrics
 	name     string
@@ -57,11 +58,21 @@ type job struct {
 	done      chan error // of one
 }
 
-func newEngine(name string, model Classifier, queue, maxBatch int, m *metrics) *engine {
-	e := &engine{model: model, maxBatch: maxBatch, metrics: m, name: name, waiting: make(chan *job, queue), ended: make(chan struct{})}
+func newEngine(name string, model Classifier, c Config, m *metrics) *engine {
+	e := &engine{
+		model: model, workers: c.Workers, maxBatch: c.MaxBatch, metrics: m, name: name,
+		waiting: make(chan *job, c.Queue), ended: make(chan struct{}),
+	}
 	length := model.Spec().ValueCount()
 	e.inputs.New = func() any { v := make([]float32, length); return &v }
-	go e.run()
+	var running sync.WaitGroup
+	for range e.workers {
+		running.Go(e.run)
+	}
+	go func() {
+		running.Wait()
+		close(e.ended)
+	}()
 	return e
 }
 
@@ -90,9 +101,8 @@ func (e *engine) infer(j *job) error {
 	}
 }
 
-// run computes until waiting is closed.
+// run is a worker: it computes until waiting is closed.
 func (e *engine) run() {
-	defer close(e.ended)
 	var inputs, logits []float32
 	for first := range e.waiting {
 		batch := e.batch(first)
@@ -135,7 +145,8 @@ func (e *engine) run() {
 	}
 }
 
-// batch takes what waits beside the first, and leaves those out whose clients have gone.
+// batch takes a share of what waits beside the first, and leaves those out whose clients
+// have gone.
 func (e *engine) batch(first *job) []*job {
 	var batch []*job
 	add := func(j *job) {
@@ -146,8 +157,9 @@ func (e *engine) batch(first *job) []*job {
 		}
 		batch = append(batch, j)
 	}
+	most := min(e.maxBatch, 1+len(e.waiting)/e.workers)
 	add(first)
-	for len(batch) < e.maxBatch {
+	for len(batch) < most {
 		select {
 		case j, open := <-e.waiting:
 			if !open {

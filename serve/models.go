@@ -85,7 +85,7 @@ func (m *models) load(name string, number int, path, signature string) (*version
 	}
 	v := &version{
 		name: name, number: number, path: path, Classifier: model, signature: signature, loaded: time.Now(),
-		engine: newEngine(name, model, m.config.Queue, m.config.MaxBatch, m.metrics),
+		engine: newEngine(name, model, m.config, m.metrics),
 	}
 	input := make([]float32, model.Spec().ValueCount())
 	model.Spec().Tensor(garb.GoldenPicture(0), input)

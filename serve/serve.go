@@ -3,8 +3,8 @@
 //	request → limits, key → body, bounded → pictures → place in the queue → decode
 //	        → batch → logits → predictions → answer
 //
-// Decoding and inference are kept apart: so many pictures are decoded at a time, each
-// model has one goroutine that computes, and what waits between them is bounded.
+// Decoding and inference are kept apart: so many pictures are decoded at a time, a model
+// computes so many batches at a time, and what waits between them is bounded.
 package serve
 
 import (
@@ -45,8 +45,10 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
-	if c.Decoders == 0 {
-		c.Decoders = runtime.GOMAXPROCS(0)
+	for _, n := range []*int{&c.Workers, &c.Decoders} {
+		if *n == 0 {
+			*n = runtime.GOMAXPROCS(0)
+		}
 	}
 	s := &Server{config: c, log: log, decoders: make(chan struct{}, c.Decoders)}
 	s.metrics = newMetrics(func() float64 { return float64(s.depth.Load()) })

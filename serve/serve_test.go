@@ -134,6 +134,7 @@ func startWith(t testing.TB, open Opener, change func(*Config)) *running {
 	t.Helper()
 	c := Default()
 	c.Models = []NamedModel{{"m", "somewhere"}}
+	c.Workers = 1 // so that a test knows what comes after what
 	if change != nil {
 		change(&c)
 	}
