@@ -61,7 +61,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Addr: "localhost:8080", ModelsInterval: 2 * time.Second,
-		Queue: 256, MaxBatch: 16,
+		Queue: 256, MaxBatch: 4,
 		MaxBodyBytes: 32 << 20, BodyBudgetBytes: 256 << 20, MaxPictures: 32, MaxHeaderBytes: 16 << 10, MaxConnections: 1024,
 		Limits:         picture.DefaultLimits(),
 		RequestTimeout: 30 * time.Second, HeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, Grace: 15 * time.Second,
