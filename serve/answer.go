@@ -30,7 +30,7 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, explaine
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	a := &answer{wait: since(began)}
+	a := &answer{wait: time.Since(began)}
 	began = time.Now()
 	input := v.inputs.Get().(*[]float32)
 	info, err := func() (picture.Info, error) {
@@ -43,7 +43,7 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, explaine
 	if err != nil {
 		return nil, err
 	}
-	a.decode = since(began)
+	a.decode = time.Since(began)
 	j := &job{ctx: ctx, input: *input, explain: explained, class: -1}
 	if err := s.compute(v, j, a); err != nil {
 		return nil, err

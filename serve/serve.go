@@ -87,8 +87,9 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
-// Open reports whether anybody who reaches the port is let in, from other machines too.
-func (s *Server) Open(l net.Listener) bool {
+// OpenToAll reports whether anybody who reaches the port is let in, from other machines
+// too.
+func (s *Server) OpenToAll(l net.Listener) bool {
 	a, ok := l.Addr().(*net.TCPAddr)
 	return ok && !a.IP.IsLoopback() && s.keys == nil
 }
@@ -178,6 +179,3 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	writeJSON(w, "application/json", http.StatusOK, map[string]any{"status": "ready", "models": versions})
 }
-
-// since is the time from began, for stages.
-func since(began time.Time) time.Duration { return time.Since(began) }

@@ -81,7 +81,7 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 				scheme = "https"
 			}
 			fmt.Fprintf(c.OutOrStdout(), "garb answers on %s://%s (Ctrl-C stops)\n", scheme, listener.Addr())
-			if s.Open(listener) {
+			if s.OpenToAll(listener) {
 				fmt.Fprintln(c.ErrOrStderr(), "garb: anybody who reaches this port may use it; --api-key-file asks for keys, --addr localhost:8080 keeps it to this machine")
 			}
 			return s.Serve(c.Context(), listener)
