@@ -1,14 +1,12 @@
 package serve
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -342,22 +340,7 @@ func filled(path string) string {
 
 func ask(t *testing.T, r *running, method, path, contentType string, body []byte, header ...string) (*http.Response, []byte) {
 	t.Helper()
-	q, err := http.NewRequestWithContext(t.Context(), method, r.url+path, bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if contentType != "" {
-		q.Header.Set("Content-Type", contentType)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		q.Header.Set(header[i], header[i+1])
-	}
-	answer, err := http.DefaultClient.Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
+	answer, text, err := try(t.Context(), method, r.url+path, contentType, body, header...)
 	if err != nil {
 		t.Fatal(err)
 	}

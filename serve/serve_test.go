@@ -165,15 +165,15 @@ func startWith(t testing.TB, open Opener, change func(*Config)) *running {
 // post sends a body and returns what came back.
 func post(t testing.TB, url, contentType string, body []byte, header ...string) (*http.Response, []byte) {
 	t.Helper()
-	answer, text, err := tryPost(t.Context(), url, contentType, body, header...)
+	answer, text, err := try(t.Context(), http.MethodPost, url, contentType, body, header...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return answer, text
 }
 
-func tryPost(ctx context.Context, url, contentType string, body []byte, header ...string) (*http.Response, []byte, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+func try(ctx context.Context, method, url, contentType string, body []byte, header ...string) (*http.Response, []byte, error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -390,7 +390,7 @@ type result struct {
 func inBackground(ctx context.Context, url string, header ...string) chan result {
 	done := make(chan result, 1)
 	go func() {
-		answer, text, err := tryPost(ctx, url+"/v1/classify", "", white(), header...)
+		answer, text, err := try(ctx, http.MethodPost, url+"/v1/classify", "", white(), header...)
 		r := result{err: err, text: string(text)}
 		if err == nil {
 			r.status, r.header = answer.StatusCode, answer.Header
