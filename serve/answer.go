@@ -44,7 +44,7 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, explaine
 		return nil, err
 	}
 	a.decode = time.Since(began)
-	j := &job{ctx: ctx, input: *input, explain: explained, class: -1}
+	j := &job{ctx: ctx, input: *input, explain: explained}
 	if err := s.compute(v, j, a); err != nil {
 		return nil, err
 	}

@@ -76,10 +76,6 @@ func (s *Server) classifyPictures(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	of(r.Context()).model = v.name
-	if s.stopping.Load() {
-		writeError(w, r, errStopping)
-		return
-	}
 	body, free, err := s.body(w, r)
 	if err != nil {
 		writeError(w, r, err)

@@ -16,7 +16,6 @@ import (
 type Classifier interface {
 	Digest() string
 	Classes() []string
-	Model() garb.Model
 	Spec() picture.Spec
 	// Logits writes the logits of inputs, one after another.
 	Logits(ctx context.Context, inputs, logits []float32) error
@@ -30,6 +29,7 @@ type Classifier interface {
 // never waits for others, and the more wait, the larger the batches are.
 type engine struct {
 	model    Classifier
+	classes  int
 	workers  int
 	maxBatch int
 	metrics  *metrics
@@ -46,10 +46,8 @@ type job struct {
 	ctx    context.Context
 	input  []float32
 	logits []float32
-	// explain asks for the activation map of the most probable class, or of class if it
-	// is not negative.
+	// explain asks for the activation map of the most probable class.
 	explain bool
-	class   int
 	heat    *garb.ActivationMap
 
 	queued    time.Time
@@ -60,7 +58,7 @@ type job struct {
 
 func newEngine(name string, model Classifier, c Config, m *metrics) *engine {
 	e := &engine{
-		model: model, workers: c.Workers, maxBatch: c.MaxBatch, metrics: m, name: name,
+		model: model, classes: len(model.Classes()), workers: c.Workers, maxBatch: c.MaxBatch, metrics: m, name: name,
 		waiting: make(chan *job, c.Queue), ended: make(chan struct{}),
 	}
 	length := model.Spec().ValueCount()
@@ -109,7 +107,7 @@ func (e *engine) run() {
 		if len(batch) == 0 {
 			continue
 		}
-		length, classes := len(batch[0].input), len(e.model.Classes())
+		length, classes := len(batch[0].input), e.classes
 		if len(batch) > 1 && len(inputs) < e.maxBatch*length {
 			inputs = make([]float32, e.maxBatch*length)
 		}
@@ -178,13 +176,9 @@ func (e *engine) explain(j *job) {
 	if !j.explain {
 		return
 	}
-	class := j.class
-	if class < 0 {
-		class = largest(j.logits)
-	}
 	// What goes wrong here costs the map, not the answer.
 	_ = e.guarded(func() (err error) {
-		j.heat, err = e.model.ActivationMap(j.ctx, j.input, class)
+		j.heat, err = e.model.ActivationMap(j.ctx, j.input, ranking(j.logits)[0])
 		return err
 	})
 }
@@ -226,14 +220,4 @@ func ofAll(batch []*job) (context.Context, context.CancelFunc) {
 		}
 		cancel()
 	}
-}
-
-func largest(values []float32) int {
-	best := 0
-	for i, v := range values {
-		if v > values[best] {
-			best = i
-		}
-	}
-	return best
 }

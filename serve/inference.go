@@ -62,9 +62,6 @@ func (s *Server) acquireOf(r *http.Request) (*version, func(), error) {
 
 // tensorBody is the body of a request of the tensor protocols.
 func (s *Server) tensorBody(w http.ResponseWriter, r *http.Request) ([]byte, func(), error) {
-	if s.stopping.Load() {
-		return nil, nil, errStopping
-	}
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, nil, fmt.Errorf("%w: a body in %.20q; send it as it is", errMediaType, e)
 	}
@@ -133,8 +130,8 @@ func (s *Server) modelReady(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// infer is POST …/infer.
-func (s *Server) infer(w http.ResponseWriter, r *http.Request) error {
+// asked calls answer with the version that a request names, and with its body.
+func (s *Server) asked(w http.ResponseWriter, r *http.Request, answer func(*version, []byte) error) error {
 	v, release, err := s.acquireOf(r)
 	if err != nil {
 		return err
@@ -145,16 +142,23 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer free()
-	q, err := s.expects(v).inferRequest(body, r.Header.Get(headerLength))
-	if err != nil {
-		return err
-	}
-	answers, err := s.answers(r.Context(), v, q.batch)
-	if err != nil {
-		return err
-	}
-	q.write(w, v, answers)
-	return nil
+	return answer(v, body)
+}
+
+// infer is POST …/infer.
+func (s *Server) infer(w http.ResponseWriter, r *http.Request) error {
+	return s.asked(w, r, func(v *version, body []byte) error {
+		q, err := s.expects(v).inferRequest(body, r.Header.Get(headerLength))
+		if err != nil {
+			return err
+		}
+		answers, err := s.answers(r.Context(), v, q.batch)
+		if err != nil {
+			return err
+		}
+		q.write(w, v, answers)
+		return nil
+	})
 }
 
 // headerLength is of the extension for tensors in binary: the length of the JSON that they

@@ -136,7 +136,7 @@ func (s *Server) computeAll(ctx context.Context, v *version, values []float32) (
 		answers[i] = &answer{}
 		wait.Go(func() {
 			errs[i] = v.guarded(func() error {
-				return s.compute(v, &job{ctx: ctx, input: values[i*length:][:length], class: -1}, answers[i])
+				return s.compute(v, &job{ctx: ctx, input: values[i*length:][:length]}, answers[i])
 			})
 		})
 	}

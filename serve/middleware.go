@@ -214,8 +214,11 @@ func (s *Server) permit(h http.Header) error {
 
 // body reads a request's body, within its own bound and that of all together. What it
 // takes of the latter grows with what has come, so that those who announce much and send
-// nothing take nothing. release gives it back.
+// nothing take nothing. release gives it back. A service that stops reads none.
 func (s *Server) body(w http.ResponseWriter, r *http.Request) (data []byte, release func(), err error) {
+	if s.stopping.Load() {
+		return nil, nil, errStopping
+	}
 	if r.ContentLength > s.config.MaxBodyBytes {
 		return nil, nil, s.tooLarge()
 	}

@@ -53,7 +53,6 @@ var fakeSpec = picture.Spec{Width: 8, Height: 8, Filter: picture.Bilinear, Fit: 
 
 func (f *fake) Digest() string     { return "sha256:" + f.digest }
 func (f *fake) Classes() []string  { return []string{"dark", "light"} }
-func (f *fake) Model() garb.Model  { return garb.Model{Architecture: "fake", Classes: f.Classes()} }
 func (f *fake) Spec() picture.Spec { return fakeSpec }
 
 func (f *fake) Logits(ctx context.Context, inputs, logits []float32) error {

@@ -76,30 +76,22 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 		return errNoRoute
 	}
 	r.SetPathValue(last, name)
-	v, release, err := s.acquireOf(r)
-	if err != nil {
-		return err
-	}
-	defer release()
-	body, free, err := s.tensorBody(w, r)
-	if err != nil {
-		return err
-	}
-	defer free()
-	b, key, err := s.expects(v).predictRequest(body)
-	if err != nil {
-		return err
-	}
-	answers, err := s.answers(r.Context(), v, b)
-	if err != nil {
-		return err
-	}
-	probabilities := make([][]float32, len(answers))
-	for i, a := range answers {
-		probabilities[i] = a.probabilities()
-	}
-	writeJSON(w, "application/json", http.StatusOK, map[string]any{key: probabilities})
-	return nil
+	return s.asked(w, r, func(v *version, body []byte) error {
+		b, key, err := s.expects(v).predictRequest(body)
+		if err != nil {
+			return err
+		}
+		answers, err := s.answers(r.Context(), v, b)
+		if err != nil {
+			return err
+		}
+		probabilities := make([][]float32, len(answers))
+		for i, a := range answers {
+			probabilities[i] = a.probabilities()
+		}
+		writeJSON(w, "application/json", http.StatusOK, map[string]any{key: probabilities})
+		return nil
+	})
 }
 
 // predictRequest reads a request, in rows ("instances") or in columns ("inputs"), and tells

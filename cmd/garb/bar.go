@@ -69,6 +69,12 @@ func filled(share float64, width int) string {
 	return "[" + strings.Repeat("=", done) + ">" + strings.Repeat("-", width-done-1) + "]"
 }
 
+// remaining is the time that a work begun at a time still takes, at its speed so far, of
+// which a share above 0 is done.
+func remaining(began time.Time, share float64) time.Duration {
+	return time.Duration(float64(time.Since(began)) * (1 - share) / share).Round(time.Second)
+}
+
 // cut shortens a line to so many characters.
 func cut(line string, columns int) string {
 	if runes := []rune(line); columns > 0 && len(runes) > columns {

@@ -52,11 +52,10 @@ func (c *counter) line() string {
 	c.mu.Lock()
 	done := c.done
 	c.mu.Unlock()
-	took := time.Since(c.began)
-	text := fmt.Sprintf("%s %d / %d %s", c.name, done, c.total, filled(float64(done)/float64(max(c.total, 1)), 48))
+	share := float64(done) / float64(max(c.total, 1))
+	text := fmt.Sprintf("%s %d / %d %s", c.name, done, c.total, filled(share, 48))
 	if done == 0 {
 		return text
 	}
-	left := time.Duration(float64(took) / float64(done) * float64(c.total-done))
-	return text + fmt.Sprintf(" %.0f/s %v", float64(done)/took.Seconds(), left.Round(time.Second))
+	return text + fmt.Sprintf(" %.0f/s %v", float64(done)/time.Since(c.began).Seconds(), remaining(c.began, share))
 }

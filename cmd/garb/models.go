@@ -218,8 +218,8 @@ func (p *downloadProgress) line() string {
 	if total <= 0 || done == 0 {
 		return text
 	}
-	left := time.Duration(float64(time.Since(p.began)) / float64(done) * float64(total-done))
-	return text + fmt.Sprintf(" / %.1f MB %s %v", float64(total)/1e6, filled(float64(done)/float64(total), 48), left.Round(time.Second))
+	share := float64(done) / float64(total)
+	return text + fmt.Sprintf(" / %.1f MB %s %v", float64(total)/1e6, filled(share, 48), remaining(p.began, share))
 }
 
 // finish ends the bar, complete or not.
