@@ -41,6 +41,7 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, explaine
 		return v.Spec().Load(ctx, data, s.config.Limits, *input)
 	}()
 	if err != nil {
+		v.inputs.Put(input)
 		return nil, err
 	}
 	a.decode = time.Since(began)
