@@ -316,18 +316,11 @@ func (c *Classifier) Logits(ctx context.Context, inputs, logits []float32) error
 // Predictions are what the model says of a picture with these logits, one for each
 // class in their order: the most probable first.
 func (c *Classifier) Predictions(logits []float32) []Prediction {
-	predictions := slices.Clone(c.classes)
-	for i, p := range c.model.probabilities(logits) {
-		predictions[i].Probability, predictions[i].Logit = p, logits[i]
+	probabilities := c.model.probabilities(logits)
+	predictions := make([]Prediction, len(logits))
+	for i, class := range Ranking(logits) {
+		predictions[i] = c.classes[class]
+		predictions[i].Probability, predictions[i].Logit = probabilities[class], logits[class]
 	}
-	slices.SortStableFunc(predictions, func(a, b Prediction) int {
-		switch {
-		case a.Logit > b.Logit:
-			return -1
-		case a.Logit < b.Logit:
-			return 1
-		}
-		return 0
-	})
 	return predictions
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"garb/backbone"
 	"garb/nn"
@@ -106,4 +107,32 @@ func Softmax(logits []float32) []float64 {
 		p[i] /= sum
 	}
 	return p
+}
+
+// Ranking returns the classes in the order of their logits, the largest first and equal
+// ones by number. NaN comes after every number.
+func Ranking(logits []float32) []int {
+	// Whole numbers in the order of the logits, with the class in the lower half, sort many
+	// times faster than anything that is compared by a function.
+	keys := make([]uint64, len(logits))
+	for i, v := range logits {
+		bits := math.Float32bits(v)
+		switch {
+		case v != v:
+			bits = 0
+		case v == 0:
+			bits = 1 << 31 // -0 equals 0
+		case bits>>31 == 0:
+			bits |= 1 << 31
+		default:
+			bits = ^bits
+		}
+		keys[i] = uint64(^bits)<<32 | uint64(uint32(i))
+	}
+	slices.Sort(keys)
+	classes := make([]int, len(logits))
+	for i, k := range keys {
+		classes[i] = int(uint32(k))
+	}
+	return classes
 }

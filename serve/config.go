@@ -28,8 +28,9 @@ type Config struct {
 	Queue int
 	// MaxBatch bounds how many waiting pictures a model computes together.
 	MaxBatch int
-	// Workers is the number of batches that a model computes at a time, and Decoders that of
-	// pictures that are decoded at a time; 0: as many as there are cores.
+	// Workers is how much computes at a time, of all models together: a batch in a network or
+	// a picture being decoded. Decoders bounds the latter alone, for its memory. 0: as many as
+	// there are cores.
 	Workers, Decoders int
 
 	MaxBodyBytes int64 // of one request

@@ -32,6 +32,7 @@ type engine struct {
 	classes  int
 	workers  int
 	maxBatch int
+	cores    *cores
 	metrics  *metrics
 	name     string
 
@@ -56,9 +57,9 @@ type job struct {
 	done      chan error // of one
 }
 
-func newEngine(name string, model Classifier, c Config, m *metrics) *engine {
+func newEngine(name string, model Classifier, c Config, cores *cores, m *metrics) *engine {
 	e := &engine{
-		model: model, classes: len(model.Classes()), workers: c.Workers, maxBatch: c.MaxBatch, metrics: m, name: name,
+		model: model, classes: len(model.Classes()), workers: c.Workers, maxBatch: c.MaxBatch, cores: cores, metrics: m, name: name,
 		waiting: make(chan *job, c.Queue), ended: make(chan struct{}),
 	}
 	length := model.Spec().ValueCount()
@@ -103,8 +104,10 @@ func (e *engine) infer(j *job) error {
 func (e *engine) run() {
 	var inputs, logits []float32
 	for first := range e.waiting {
+		leave := e.cores.network()
 		batch := e.batch(first)
 		if len(batch) == 0 {
+			leave()
 			continue
 		}
 		length, classes := len(batch[0].input), e.classes
@@ -124,6 +127,7 @@ func (e *engine) run() {
 		ctx, cancel := ofAll(batch)
 		began := time.Now()
 		err := e.guarded(func() error { return e.model.Logits(ctx, in, out) })
+		leave()
 		cancel()
 		took := time.Since(began)
 		e.metrics.batch(e.name, len(batch))
@@ -178,7 +182,7 @@ func (e *engine) explain(j *job) {
 	}
 	// What goes wrong here costs the map, not the answer.
 	_ = e.guarded(func() (err error) {
-		j.heat, err = e.model.ActivationMap(j.ctx, j.input, ranking(j.logits)[0])
+		j.heat, err = e.model.ActivationMap(j.ctx, j.input, garb.Ranking(j.logits)[0])
 		return err
 	})
 }

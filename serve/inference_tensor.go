@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"garb"
 	"garb/picture"
 )
 
@@ -214,7 +214,7 @@ func tensorOf(v *version, answers []*answer, o wanted) tensor {
 		case o.name == outputClass:
 			t.texts = append(t.texts, a.predictions[0].Class)
 		case top > 0:
-			for i, class := range ranking(a.logits)[:top] {
+			for i, class := range garb.Ranking(a.logits)[:top] {
 				t.texts = append(t.texts, fmt.Sprintf("%f:%d:%s", values[class], class, a.predictions[i].Class))
 			}
 		default:
@@ -239,19 +239,8 @@ func (t tensor) raw() []byte {
 // probabilities are those of all classes in the model's order.
 func (a *answer) probabilities() []float32 {
 	all := make([]float32, len(a.logits))
-	for i, class := range ranking(a.logits) {
+	for i, class := range garb.Ranking(a.logits) {
 		all[class] = float32(a.predictions[i].Probability)
 	}
 	return all
-}
-
-// ranking lists the classes as predictions are: the most probable first, of equal ones the
-// first. So it finds their places, which names do not: ImageNet has two cranes.
-func ranking(logits []float32) []int {
-	classes := make([]int, len(logits))
-	for i := range classes {
-		classes[i] = i
-	}
-	slices.SortStableFunc(classes, func(a, b int) int { return cmp.Compare(logits[b], logits[a]) })
-	return classes
 }
