@@ -30,19 +30,11 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, explaine
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	leave, err := s.cores.decoder(ctx)
-	if err != nil {
-		<-s.decoders
-		return nil, err
-	}
 	a := &answer{wait: time.Since(began)}
 	began = time.Now()
 	input := v.inputs.Get().(*[]float32)
 	info, err := func() (picture.Info, error) {
-		defer func() {
-			leave()
-			<-s.decoders
-		}()
+		defer func() { <-s.decoders }()
 		if err := ctx.Err(); err != nil { // it came too late
 			return picture.Info{}, err
 		}

@@ -28,13 +28,12 @@ type Config struct {
 	Queue int
 	// MaxBatch bounds how many waiting pictures a model computes together.
 	MaxBatch int
-	// Workers is how much computes at a time, of all models together: a batch in a network or
-	// a picture being decoded. Decoders bounds the latter alone, for its memory. 0: as many as
-	// there are cores.
+	// Workers is the number of batches that a model computes at a time, and Decoders that of
+	// pictures that are decoded at a time; 0: as many as there are cores.
 	Workers, Decoders int
 
 	MaxBodyBytes int64 // of one request
-	// BodyBudgetBytes bounds the bodies of all requests together.
+	// BodyBudgetBytes bounds the bodies of all requests together; gRPC's count three times.
 	BodyBudgetBytes int64
 	MaxPictures     int // of one request
 	MaxHeaderBytes  int
@@ -99,8 +98,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("queue %d, batch %d, workers %d, decoders %d, pictures %d, connections %d: none is below 1 (workers, decoders: 0)", c.Queue, c.MaxBatch, c.Workers, c.Decoders, c.MaxPictures, c.MaxConnections)
 	case c.MaxPictures > c.Queue:
 		return fmt.Errorf("%d pictures a request never find room in a queue of %d: raise the queue", c.MaxPictures, c.Queue)
-	case c.MaxBodyBytes < 1 || c.BodyBudgetBytes < c.MaxBodyBytes || c.MaxHeaderBytes < 1024:
-		return fmt.Errorf("bodies of %d bytes, of all together %d, headers of %d: bodies have 1 at least and all together no less than one, headers 1024", c.MaxBodyBytes, c.BodyBudgetBytes, c.MaxHeaderBytes)
+	case c.MaxBodyBytes < 1 || c.BodyBudgetBytes/(1+messageCopies) < c.MaxBodyBytes || c.MaxHeaderBytes < 1024:
+		return fmt.Errorf("bodies of %d bytes, of all together %d, headers of %d: bodies have 1 at least, all together the %d times of one that gRPC takes, headers 1024", c.MaxBodyBytes, c.BodyBudgetBytes, c.MaxHeaderBytes, 1+messageCopies)
 	case c.RequestTimeout <= 0 || c.HeaderTimeout <= 0 || c.IdleTimeout <= 0 || c.Grace < 0:
 		return fmt.Errorf("request %v, header %v, idle %v, grace %v: times are positive (grace: or 0)", c.RequestTimeout, c.HeaderTimeout, c.IdleTimeout, c.Grace)
 	case (c.TLSCert == "") != (c.TLSKey == ""):

@@ -104,18 +104,24 @@ func TestHalfClosed(t *testing.T) {
 
 // TestBodiesTogether: many large bodies at a time are refused, not kept.
 func TestBodiesTogether(t *testing.T) {
-	r := start(t, &fake{}, func(c *Config) { c.MaxBodyBytes, c.BodyBudgetBytes = 1<<20, 1<<20 })
-	held := dial(t, r)
-	fmt.Fprint(held, "POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
-	if _, err := held.Write(make([]byte, 900_000)); err != nil {
-		t.Fatal(err)
+	r := start(t, &fake{}, func(c *Config) { c.MaxBodyBytes, c.BodyBudgetBytes = 1<<20, 3<<20 })
+	var held []net.Conn
+	for range 3 {
+		c := dial(t, r)
+		fmt.Fprint(c, "POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+		if _, err := c.Write(make([]byte, 900_000)); err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, c)
 	}
-	waitFor(t, "most is taken", func() bool { return r.bodies.Load() > 800_000 })
+	waitFor(t, "most is taken", func() bool { return r.bodies.Load() > 2_700_000 })
 	answer, text := post(t, r.url+"/v1/classify", "", make([]byte, 500_000))
 	if answer.StatusCode != 429 {
 		t.Errorf("%s %s", answer.Status, text)
 	}
-	held.Close()
+	for _, c := range held {
+		c.Close()
+	}
 	waitFor(t, "all is given back", func() bool { return r.bodies.Load() == 0 })
 	if answer, _ := post(t, r.url+"/v1/classify", "", white()); answer.StatusCode != 200 {
 		t.Errorf("afterwards: %s", answer.Status)

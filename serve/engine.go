@@ -32,7 +32,6 @@ type engine struct {
 	classes  int
 	workers  int
 	maxBatch int
-	cores    *cores
 	metrics  *metrics
 	name     string
 
@@ -57,9 +56,9 @@ type job struct {
 	done      chan error // of one
 }
 
-func newEngine(name string, model Classifier, c Config, cores *cores, m *metrics) *engine {
+func newEngine(name string, model Classifier, c Config, m *metrics) *engine {
 	e := &engine{
-		model: model, classes: len(model.Classes()), workers: c.Workers, maxBatch: c.MaxBatch, cores: cores, metrics: m, name: name,
+		model: model, classes: len(model.Classes()), workers: c.Workers, maxBatch: c.MaxBatch, metrics: m, name: name,
 		waiting: make(chan *job, c.Queue), ended: make(chan struct{}),
 	}
 	length := model.Spec().ValueCount()
@@ -104,10 +103,8 @@ func (e *engine) infer(j *job) error {
 func (e *engine) run() {
 	var inputs, logits []float32
 	for first := range e.waiting {
-		leave := e.cores.network()
 		batch := e.batch(first)
 		if len(batch) == 0 {
-			leave()
 			continue
 		}
 		length, classes := len(batch[0].input), e.classes
@@ -127,7 +124,6 @@ func (e *engine) run() {
 		ctx, cancel := ofAll(batch)
 		began := time.Now()
 		err := e.guarded(func() error { return e.model.Logits(ctx, in, out) })
-		leave()
 		cancel()
 		took := time.Since(began)
 		e.metrics.batch(e.name, len(batch))

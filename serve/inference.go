@@ -60,14 +60,6 @@ func (s *Server) acquireOf(r *http.Request) (*version, func(), error) {
 	return s.acquire(r.Context(), r.PathValue("model"), r.PathValue("version"))
 }
 
-// tensorBody is the body of a request of the tensor protocols.
-func (s *Server) tensorBody(w http.ResponseWriter, r *http.Request) ([]byte, func(), error) {
-	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return nil, nil, fmt.Errorf("%w: a body in %.20q; send it as it is", errMediaType, e)
-	}
-	return s.body(w, r)
-}
-
 func (s *Server) inferenceLive(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, "application/json", http.StatusOK, map[string]bool{"live": true})
 }
@@ -137,7 +129,7 @@ func (s *Server) asked(w http.ResponseWriter, r *http.Request, answer func(*vers
 		return err
 	}
 	defer release()
-	body, free, err := s.tensorBody(w, r)
+	body, free, err := s.body(w, r)
 	if err != nil {
 		return err
 	}

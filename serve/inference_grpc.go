@@ -44,9 +44,8 @@ func (s *Server) inferenceGRPC(mux *http.ServeMux) {
 	remote(s, mux, "ModelInfer", false, s.inferGRPC)
 }
 
-// remote registers a procedure; open ones need no key. Its body is read as every other
-// one is, within the bounds on bodies, before it is decoded; it is not compressed, since it
-// would grow beyond them.
+// remote registers a procedure; open ones need no key. Its body is read and unpacked as every
+// other one is, within the bounds on bodies, before it is decoded.
 func remote[Q, A any](s *Server, mux *http.ServeMux, name string, open bool, answer func(context.Context, *Q) (*A, error)) {
 	procedure := connect.NewUnaryHandlerSimple(inferenceService+name, func(ctx context.Context, q *Q) (*A, error) {
 		a, err := answer(ctx, q)
@@ -62,10 +61,6 @@ func remote[Q, A any](s *Server, mux *http.ServeMux, name string, open bool, ans
 			writeError(w, r, fmt.Errorf("%w: this is gRPC: application/grpc", errMediaType))
 			return
 		}
-		if e := r.Header.Get("Grpc-Encoding"); e != "" && e != "identity" {
-			_ = refusal.Write(w, r, connect.NewError(connect.CodeUnimplemented, fmt.Errorf("a message in %.20q; send it as it is", e)))
-			return
-		}
 		var err error
 		if !open {
 			err = s.permit(r.Header)
@@ -73,7 +68,7 @@ func remote[Q, A any](s *Server, mux *http.ServeMux, name string, open bool, ans
 		if err == nil {
 			var body []byte
 			var free func()
-			if body, free, err = s.tensorBody(w, r); err == nil {
+			if body, free, err = s.message(w, r); err == nil {
 				defer free()
 				r.Body = io.NopCloser(bytes.NewReader(body))
 			}

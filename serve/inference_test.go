@@ -440,9 +440,6 @@ func TestInferenceErrors(t *testing.T) {
 			t.Errorf("header of %s bytes: %d", length, got)
 		}
 	}
-	if answer, _ := post(t, r.url+infer, "", nil, "Content-Encoding", "gzip"); answer.StatusCode != http.StatusUnsupportedMediaType {
-		t.Errorf("gzip: %s", answer.Status)
-	}
 	if n := len(f.sizes()) - before; n > 0 {
 		t.Errorf("%d batches were computed", n)
 	}

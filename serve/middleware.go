@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -210,70 +208,4 @@ func (s *Server) permit(h http.Header) error {
 		return errNoKey
 	}
 	return nil
-}
-
-// body reads a request's body, within its own bound and that of all together. What it
-// takes of the latter grows with what has come, so that those who announce much and send
-// nothing take nothing. release gives it back. A service that stops reads none.
-func (s *Server) body(w http.ResponseWriter, r *http.Request) (data []byte, release func(), err error) {
-	if s.stopping.Load() {
-		return nil, nil, errStopping
-	}
-	if r.ContentLength > s.config.MaxBodyBytes {
-		return nil, nil, s.tooLarge()
-	}
-	taken := int64(0)
-	release = func() { s.bodies.Add(-taken) }
-	grow := func(size int) error {
-		more := int64(size - len(data))
-		if s.bodies.Add(more) > s.config.BodyBudgetBytes {
-			s.bodies.Add(-more)
-			s.metrics.count(rejected, "bodies")
-			return errFull
-		}
-		taken += more
-		data = append(make([]byte, 0, size), data...)
-		return nil
-	}
-	const first = 64 << 10
-	limited := http.MaxBytesReader(w, r.Body, s.config.MaxBodyBytes)
-	for {
-		if len(data) == cap(data) {
-			size := max(first, 2*len(data))
-			if r.ContentLength >= 0 {
-				size = min(size, int(r.ContentLength)+1) // one more to meet the end in
-			}
-			if err := grow(size); err != nil {
-				release()
-				return nil, nil, err
-			}
-		}
-		n, err := limited.Read(data[len(data):cap(data)])
-		data = data[:len(data)+n]
-		switch {
-		case err == io.EOF:
-			return data, release, nil
-		case err != nil:
-			release()
-			return nil, nil, s.bodyError(r, err)
-		}
-	}
-}
-
-func (s *Server) tooLarge() error {
-	return fmt.Errorf("%w: its body has more than %d bytes", errTooLarge, s.config.MaxBodyBytes)
-}
-
-// bodyError says why a body could not be read.
-func (s *Server) bodyError(r *http.Request, err error) error {
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return s.tooLarge()
-	case r.Context().Err() != nil:
-		return r.Context().Err()
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: its body ended early", errBadRequest)
-	}
-	return fmt.Errorf("%w: its body could not be read: %w", errBadRequest, err)
 }

@@ -36,7 +36,6 @@ type version struct {
 
 // models are what a server answers with: of each name one version at a time.
 type models struct {
-	cores   *cores
 	config  Config
 	open    Opener
 	metrics *metrics
@@ -52,8 +51,8 @@ type models struct {
 }
 
 // openModels opens all that the configuration names. Each name has a version then.
-func openModels(c Config, open Opener, cores *cores, m *metrics, log *slog.Logger) (*models, error) {
-	all := &models{config: c, open: open, cores: cores, metrics: m, log: log, current: map[string]*version{}, refused: map[string]string{}}
+func openModels(c Config, open Opener, m *metrics, log *slog.Logger) (*models, error) {
+	all := &models{config: c, open: open, metrics: m, log: log, current: map[string]*version{}, refused: map[string]string{}}
 	for _, named := range c.Models {
 		v, err := all.load(named.Name, 1, named.Path, "")
 		if err != nil {
@@ -86,7 +85,7 @@ func (m *models) load(name string, number int, path, signature string) (*version
 	}
 	v := &version{
 		name: name, number: number, path: path, Classifier: model, signature: signature, loaded: time.Now(),
-		engine: newEngine(name, model, m.config, m.cores, m.metrics),
+		engine: newEngine(name, model, m.config, m.metrics),
 	}
 	input := make([]float32, model.Spec().ValueCount())
 	model.Spec().Tensor(garb.GoldenPicture(0), input)

@@ -34,9 +34,8 @@ type Server struct {
 	http    *http.Server
 
 	decoders chan struct{} // a token for each picture that may be decoded at a time
-	cores    *cores
-	depth    atomic.Int64 // pictures under way
-	bodies   atomic.Int64 // bytes of the bodies under way
+	depth    atomic.Int64  // pictures under way
+	bodies   atomic.Int64  // bytes of the bodies under way
 	stopping atomic.Bool
 }
 
@@ -51,7 +50,7 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 			*n = runtime.GOMAXPROCS(0)
 		}
 	}
-	s := &Server{config: c, log: log, decoders: make(chan struct{}, c.Decoders), cores: newCores(c.Workers)}
+	s := &Server{config: c, log: log, decoders: make(chan struct{}, c.Decoders)}
 	s.metrics = newMetrics(func() float64 { return float64(s.depth.Load()) })
 	s.log = slog.New(countingHandler{log.Handler(), s.metrics.logErrors})
 	var err error
@@ -71,7 +70,7 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 			return nil, err
 		}
 	}
-	if s.models, err = openModels(c, open, s.cores, s.metrics, s.log); err != nil {
+	if s.models, err = openModels(c, open, s.metrics, s.log); err != nil {
 		return nil, err
 	}
 	protocols := new(http.Protocols)

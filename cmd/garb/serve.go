@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,13 +56,22 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 			return config.Validate()
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			// A thread that computes keeps its core for milliseconds, and Go would let those that
+			// read and write wait for so long; the system does not, if there is one thread more.
+			// Each picture is computed by one thread: two that share one wait for each other, and
+			// under load for a core.
+			cores := runtime.GOMAXPROCS(0)
+			runtime.GOMAXPROCS(cores + 1)
+			for _, n := range []*int{&config.Workers, &config.Decoders} {
+				if *n == 0 {
+					*n = cores
+				}
+			}
 			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil))
 			listener, err := net.Listen("tcp", config.Addr)
 			if err != nil {
 				return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", config.Addr, errors.Unwrap(err))
 			}
-			// Each picture is computed by one thread: two that share one wait for each other, and
-			// under load for a core.
 			s, err := serve.New(config, func(path string) (serve.Classifier, error) { return garb.Open(path, garb.Options{Threads: 1}) }, log)
 			if err != nil {
 				return errors.Join(err, listener.Close())
@@ -84,8 +94,8 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 	flags.DurationVar(&config.ModelsInterval, "models-interval", config.ModelsInterval, "time between looks at --models")
 	flags.IntVar(&config.Queue, "queue", config.Queue, "pictures under way at most; one more is refused with 429")
 	flags.IntVar(&config.MaxBatch, "max-batch", config.MaxBatch, "waiting pictures computed together at most")
-	flags.IntVar(&config.Workers, "workers", config.Workers, "batches computed and pictures decoded at a time, each on one core; 0: as many as cores")
-	flags.IntVar(&config.Decoders, "decoders", config.Decoders, "pictures decoded at a time, of the workers; 0: as many as cores")
+	flags.IntVar(&config.Workers, "workers", config.Workers, "batches that a model computes at a time, each on one core; 0: as many as cores")
+	flags.IntVar(&config.Decoders, "decoders", config.Decoders, "pictures decoded at a time; 0: as many as cores")
 	flags.Int64Var(&config.MaxBodyBytes, "max-body", config.MaxBodyBytes, "bytes of a request's body at most")
 	flags.Int64Var(&config.BodyBudgetBytes, "max-bodies", config.BodyBudgetBytes, "bytes of all bodies together at most")
 	flags.IntVar(&config.MaxPictures, "max-pictures", config.MaxPictures, "pictures of a request at most")

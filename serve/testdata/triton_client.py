@@ -116,6 +116,12 @@ body, length = thttp.InferenceServerClient.generate_request_body([picture_input(
 raw = urllib.request.urlopen(urllib.request.Request(f"http://{url}/v2/models/clothing/infer", body, {"Inference-Header-Content-Length": str(length)}))
 right("their own bodies", thttp.InferenceServerClient.parse_response_body(raw.read(), header_length=int(raw.headers["Inference-Header-Content-Length"])))
 
+# Compressed.
+for algorithm in ("gzip", "deflate"):
+    right(f"http, {algorithm}", http.infer("clothing", [picture_input(thttp)], request_compression_algorithm=algorithm, response_compression_algorithm=algorithm))
+right("grpc, gzip", grpc.infer("clothing", [values_input(tgrpc, 2)], compression_algorithm="gzip"), 2)
+right("grpc, deflate", grpc.infer("clothing", [picture_input(tgrpc)], compression_algorithm="deflate"))
+
 # Many at a time.
 for r in [http.async_infer("clothing", [picture_input(thttp)]) for _ in range(8)]:
     right("async HTTP", r.get_result())
@@ -157,8 +163,6 @@ for t, c, names in ((thttp, http, ("400", "404", "400")), (tgrpc, grpc, ("Status
     i.set_data_from_numpy(np.zeros([1], np.int64))
     refused(f"{name}, a type", wrong, lambda: c.infer("clothing", [i]))
     refused(f"{name}, no metadata", missing, lambda: c.get_model_metadata("hats"))
-refused("http, compressed", "415", lambda: http.infer("clothing", [picture_input(thttp)], request_compression_algorithm="gzip"))
-refused("grpc, compressed", "StatusCode.UNIMPLEMENTED", lambda: grpc.infer("clothing", [picture_input(tgrpc)], compression_algorithm="gzip"))
 refused("grpc, an extension", "StatusCode.UNIMPLEMENTED", lambda: grpc.get_model_repository_index())
 refused("grpc, a deadline", "StatusCode.DEADLINE_EXCEEDED", lambda: grpc.infer("clothing", [picture_input(tgrpc, 16)], client_timeout=0.002))
 right("after all that", grpc.infer("clothing", [picture_input(tgrpc)], client_timeout=60))
