@@ -40,11 +40,17 @@ func (g *Graph) InputShape() []int { return append([]int(nil), g.nodes[0].shape.
 // OutputShape returns the shape of one output, without the batch axis.
 func (g *Graph) OutputShape() []int { return append([]int(nil), g.nodes[g.output].shape...) }
 
-// Params lists the graph's parameters in the order of its layers.
+// Params lists the graph's parameters in the order of its layers, shared ones once.
 func (g *Graph) Params() []Param {
 	var all []Param
+	known := map[string]bool{}
 	for _, n := range g.nodes {
-		all = append(all, n.params...)
+		for _, p := range n.params {
+			if !known[p.Name] {
+				known[p.Name] = true
+				all = append(all, p)
+			}
+		}
 	}
 	return all
 }
@@ -80,6 +86,8 @@ func (v Value) Channels() int {
 type Builder struct {
 	nodes []node
 	names map[string]bool
+	// shared are the named layers so far, where parameters may be shared: see NewGraph.
+	shared map[string]Layer
 }
 
 // NewBuilder starts a graph whose input is a picture of the given height, width

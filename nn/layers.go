@@ -42,12 +42,23 @@ type (
 		padding      Padding
 		average      bool
 	}
-	globalAveragePool struct{}
+	globalPool struct{ average bool }
 
-	activation struct{ function activationFunction }
+	activation struct {
+		function activationFunction
+		slope    float64 // of leakyReLU
+	}
 
-	add     struct{}
+	scale    struct{}
+	add      struct{}
+	multiply struct{}
+	concat   struct{}
+	pad      struct {
+		above, below, left, right int
+		lowest                    bool
+	}
 	flatten struct{}
+	reshape struct{}
 	dropout struct{ rate float64 }
 )
 
@@ -56,7 +67,10 @@ type activationFunction uint8
 const (
 	relu activationFunction = iota
 	relu6
+	leakyReLU
 	sigmoid
+	swish
+	tanh
 	softmax
 )
 
@@ -123,13 +137,18 @@ func (b *Builder) ConvRect(name string, x Value, filters, kernelHeight, kernelWi
 // out[y,x,c] = Σ_ij in[y·s+i, x·s+j, c]·kernel[i,j,c,0].
 // Parameter: "kernel" [size size channels 1].
 func (b *Builder) DepthwiseConv(name string, x Value, size, stride int, padding Padding, options ...ConvOption) Value {
+	return b.DepthwiseConvRect(name, x, size, size, stride, padding, options...)
+}
+
+// DepthwiseConvRect is DepthwiseConv with kernels of any height and width.
+func (b *Builder) DepthwiseConvRect(name string, x Value, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption) Value {
 	h, w, c := b.image("DepthwiseConv "+name, x)
 	o := convSettings(options)
-	height, _ := window(h, size, stride, padding)
-	width, _ := window(w, size, stride, padding)
-	return b.add(name, depthwiseConv{size, size, stride, padding, o.bias},
+	height, _ := window(h, kernelHeight, stride, padding)
+	width, _ := window(w, kernelWidth, stride, padding)
+	return b.add(name, depthwiseConv{kernelHeight, kernelWidth, stride, padding, o.bias},
 		[]int{height, width, c}, []Value{x},
-		biasParams(o, c, Param{"kernel", []int{size, size, c, 1}, true})...)
+		biasParams(o, c, Param{"kernel", []int{kernelHeight, kernelWidth, c, 1}, true})...)
 }
 
 // SeparableConv is a DepthwiseConv, named name/depthwise, followed by a 1×1 Conv
@@ -185,7 +204,21 @@ func (b *Builder) pool(layer string, x Value, p pool) Value {
 // becomes [c].
 func (b *Builder) GlobalAveragePool(x Value) Value {
 	_, _, c := b.image("GlobalAveragePool", x)
-	return b.add("", globalAveragePool{}, []int{c}, []Value{x})
+	return b.add("", globalPool{average: true}, []int{c}, []Value{x})
+}
+
+// GlobalMaxPool takes the largest value of each channel: [h w c] becomes [c].
+func (b *Builder) GlobalMaxPool(x Value) Value {
+	_, _, c := b.image("GlobalMaxPool", x)
+	return b.add("", globalPool{}, []int{c}, []Value{x})
+}
+
+// Scale multiplies each channel by a number of its own and adds another:
+// out = scale[c]·in + offset[c]. Parameters: "scale", "offset", each [channels].
+func (b *Builder) Scale(name string, x Value) Value {
+	b.check(x)
+	c := []int{x.Channels()}
+	return b.add(name, scale{}, x.Shape(), []Value{x}, Param{"scale", c, false}, Param{"offset", c, false})
 }
 
 // ReLU is max(x, 0).
@@ -193,6 +226,18 @@ func (b *Builder) ReLU(x Value) Value { return b.activation(x, relu) }
 
 // ReLU6 is min(max(x, 0), 6).
 func (b *Builder) ReLU6(x Value) Value { return b.activation(x, relu6) }
+
+// LeakyReLU is x above zero and slope·x below.
+func (b *Builder) LeakyReLU(x Value, slope float64) Value {
+	b.check(x)
+	return b.add("", activation{leakyReLU, slope}, x.Shape(), []Value{x})
+}
+
+// Swish is x/(1+e^−x), also called SiLU.
+func (b *Builder) Swish(x Value) Value { return b.activation(x, swish) }
+
+// Tanh is the hyperbolic tangent.
+func (b *Builder) Tanh(x Value) Value { return b.activation(x, tanh) }
 
 // Sigmoid is 1/(1+e^−x).
 func (b *Builder) Sigmoid(x Value) Value { return b.activation(x, sigmoid) }
@@ -202,7 +247,7 @@ func (b *Builder) Softmax(x Value) Value { return b.activation(x, softmax) }
 
 func (b *Builder) activation(x Value, f activationFunction) Value {
 	b.check(x)
-	return b.add("", activation{f}, x.Shape(), []Value{x})
+	return b.add("", activation{function: f}, x.Shape(), []Value{x})
 }
 
 // Add is the sum of two values of one shape.
@@ -213,6 +258,61 @@ func (b *Builder) Add(x, y Value) Value {
 		panic(fmt.Sprintf("nn: Add of %s and %s", tensor.ShapeString(x.Shape()), tensor.ShapeString(y.Shape())))
 	}
 	return b.add("", add{}, x.Shape(), []Value{x, y})
+}
+
+// Multiply is the product of two values of one shape, or of a feature map and a value for
+// each of its channels: [h w c] and [1 1 c] or [c], in either order.
+func (b *Builder) Multiply(x, y Value) Value {
+	b.check(x)
+	b.check(y)
+	if len(x.Shape()) < len(y.Shape()) || tensor.Len(x.Shape()) < tensor.Len(y.Shape()) {
+		x, y = y, x
+	}
+	if !slices.Equal(x.Shape(), y.Shape()) && (len(x.Shape()) != 3 || tensor.Len(y.Shape()) != x.Channels() || y.Channels() != x.Channels()) {
+		panic(fmt.Sprintf("nn: Multiply of %s and %s", tensor.ShapeString(x.Shape()), tensor.ShapeString(y.Shape())))
+	}
+	return b.add("", multiply{}, x.Shape(), []Value{x, y})
+}
+
+// Concat puts the channels of values one after another: [h w c1], [h w c2] become
+// [h w c1+c2].
+func (b *Builder) Concat(values ...Value) Value {
+	if len(values) < 2 {
+		panic("nn: Concat needs two values")
+	}
+	channels := 0
+	var shape []int
+	for i, v := range values {
+		b.check(v)
+		s := v.Shape()
+		last := len(s) - 1
+		if i > 0 && !slices.Equal(s[:last], shape[:len(shape)-1]) {
+			panic(fmt.Sprintf("nn: Concat of %s and %s", tensor.ShapeString(shape), tensor.ShapeString(s)))
+		}
+		channels += s[last]
+		shape = s
+	}
+	shape[len(shape)-1] = channels
+	return b.add("", concat{}, shape, values)
+}
+
+// Pad puts rows and columns around a feature map: zeros, or the lowest number if lowest.
+func (b *Builder) Pad(x Value, above, below, left, right int, lowest bool) Value {
+	h, w, c := b.image("Pad", x)
+	if above < 0 || below < 0 || left < 0 || right < 0 {
+		panic(fmt.Sprintf("nn: Pad by %d, %d, %d, %d", above, below, left, right))
+	}
+	return b.add("", pad{above, below, left, right, lowest}, []int{h + above + below, w + left + right, c}, []Value{x})
+}
+
+// Reshape gives a value another shape, [h w c] or [c], with the same values in the same
+// order.
+func (b *Builder) Reshape(x Value, shape ...int) Value {
+	b.check(x)
+	if tensor.Len(shape) != tensor.Len(x.Shape()) || len(shape) != 1 && len(shape) != 3 {
+		panic(fmt.Sprintf("nn: Reshape of %s to %s", tensor.ShapeString(x.Shape()), tensor.ShapeString(shape)))
+	}
+	return b.add("", reshape{}, slices.Clone(shape), []Value{x})
 }
 
 // Flatten turns a feature map into one row: [h w c] becomes [h·w·c].

@@ -124,11 +124,34 @@ func (l *lowering) node(i int) {
 		l.add(i)
 	case pool:
 		l.pool(i, op)
-	case globalAveragePool:
+	case globalPool:
 		in := l.graph.nodes[n.inputs[0]].shape
-		l.emit(i, &step{kind: stepGlobalAverage, in: l.force(n.inputs[0]), residual: -1,
-			rows: in[0] * in[1], columns: in[2]})
-	case flatten:
+		s := &step{kind: stepGlobalAverage, in: l.force(n.inputs[0]), residual: -1, rows: in[0] * in[1], columns: in[2]}
+		if !op.average {
+			s.kind = stepGlobalMax
+		}
+		l.emit(i, s)
+	case scale:
+		s := l.perChannel(i)
+		s.layer, s.load = n, loadScale
+		l.pending[i] = s
+	case multiply:
+		x, y := n.inputs[0], n.inputs[1]
+		channels := n.shape[len(n.shape)-1]
+		l.emit(i, &step{kind: stepMultiply, in: l.force(x), residual: l.force(y),
+			rows: tensor.Len(n.shape) / channels, columns: channels, depth: tensor.Len(l.graph.nodes[y].shape)})
+	case concat:
+		l.concat(i)
+	case pad:
+		in := l.graph.nodes[n.inputs[0]].shape
+		s := &step{kind: stepPad, in: l.force(n.inputs[0]), residual: -1,
+			height: in[0], width: in[1], channels: in[2], outHeight: n.shape[0], outWidth: n.shape[1], columns: in[2],
+			padTop: op.above, padLeft: op.left}
+		if op.lowest {
+			s.fill = -math.MaxFloat32
+		}
+		l.emit(i, s)
+	case flatten, reshape:
 		// A pending step has its shape from its own node, so it is computed there.
 		l.value[i] = l.force(n.inputs[0])
 	case dropout:
@@ -200,23 +223,59 @@ func (l *lowering) batchNorm(i int, op batchNorm) {
 			rows: tensor.Len(n.shape) / channels, columns: channels, norm: n, epsilon: op.epsilon}
 		return
 	}
-	if s := l.fusible(n.inputs[0]); s != nil && s.residual < 0 && s.norm == nil && s.kind != stepNormalize {
+	if s := l.fusible(n.inputs[0]); s != nil && s.residual < 0 && s.norm == nil && s.layer != nil && !isScale(s.layer) {
 		s.norm, s.epsilon = n, op.epsilon
 		l.pending[i] = s
 		return
 	}
-	// On its own it is a depthwise convolution with a 1×1 kernel.
+	s := l.perChannel(i)
+	s.norm, s.epsilon, s.load = n, op.epsilon, loadNorm
+	l.pending[i] = s
+}
+
+func isScale(n *node) bool {
+	_, ok := n.op.(scale)
+	return ok
+}
+
+// perChannel is a layer that multiplies each channel and adds to it, on its own: a
+// depthwise convolution with a 1×1 kernel.
+func (l *lowering) perChannel(i int) *step {
+	n := &l.graph.nodes[i]
 	s := &step{
 		kind: stepDepthwise, in: l.force(n.inputs[0]), residual: -1,
 		height: 1, width: 1, outHeight: 1, outWidth: 1,
 		channels: n.shape[len(n.shape)-1], columns: n.shape[len(n.shape)-1],
 		kernelHeight: 1, kernelWidth: 1, stride: 1,
-		norm: n, epsilon: op.epsilon, load: loadScale,
 	}
 	if len(n.shape) == 3 {
 		s.height, s.width, s.outHeight, s.outWidth = n.shape[0], n.shape[1], n.shape[0], n.shape[1]
 	}
-	l.pending[i] = s
+	return s
+}
+
+// concat puts values together two by two.
+func (l *lowering) concat(i int) {
+	n := &l.graph.nodes[i]
+	together := l.force(n.inputs[0])
+	channels := func(node int) int {
+		s := l.graph.nodes[node].shape
+		return s[len(s)-1]
+	}
+	depth := channels(n.inputs[0])
+	positions := tensor.Len(n.shape) / n.shape[len(n.shape)-1]
+	for j, in := range n.inputs[1:] {
+		s := &step{kind: stepConcat, in: together, residual: l.force(in), rows: positions, depth: depth, columns: depth + channels(in)}
+		depth = s.columns
+		if j == len(n.inputs)-2 {
+			l.emit(i, s)
+			return
+		}
+		s.out = l.newValue(positions * depth)
+		s.flat = len(n.shape) == 1
+		together = s.out
+		l.steps = append(l.steps, *s)
+	}
 }
 
 func (l *lowering) activation(i int, op activation) {
@@ -239,6 +298,10 @@ func (l *lowering) activation(i int, op activation) {
 			return
 		}
 		l.emit(i, &step{kind: stepActivate, in: l.force(in), residual: -1, activation: act})
+	case leakyReLU, swish, tanh:
+		columns := n.shape[len(n.shape)-1]
+		l.emit(i, &step{kind: stepFunction, in: l.force(in), residual: -1, function: op,
+			rows: tensor.Len(n.shape) / columns, columns: columns})
 	case sigmoid:
 		l.emit(i, &step{kind: stepSigmoid, in: l.force(in), residual: -1})
 	case softmax:
@@ -387,12 +450,21 @@ func loadDepthwise(s *step, w Weights) error {
 	return nil
 }
 
-// loadScale makes the 1×1 kernel of a batch-norm that stands alone.
-func loadScale(s *step, w Weights) error {
+// loadNorm makes the 1×1 kernel of a batch-norm that stands alone.
+func loadNorm(s *step, w Weights) error {
 	scale, shift, err := affine(s, w, nil)
 	if err != nil {
 		return err
 	}
 	s.taps, s.scale, s.bias = scale, scale, shift
 	return nil
+}
+
+// loadScale makes that of a Scale.
+func loadScale(s *step, w Weights) (err error) {
+	if s.taps, err = fetch(w, s.layer.params[0]); err != nil {
+		return err
+	}
+	s.bias, err = fetch(w, s.layer.params[1])
+	return err
 }

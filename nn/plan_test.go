@@ -108,9 +108,50 @@ func naive(g *Graph, w tensor.Map, input []float32) []float64 {
 					out[j] /= counts[j]
 				}
 			}
-		case globalAveragePool:
+		case globalPool:
+			for c := range channels {
+				out[c] = in[c]
+			}
+			for j, v := range in[channels:] {
+				if op.average {
+					out[j%channels] += v
+				} else {
+					out[j%channels] = max(out[j%channels], v)
+				}
+			}
+			if op.average {
+				for c := range out {
+					out[c] /= float64(inShape[0] * inShape[1])
+				}
+			}
+		case scale:
 			for j, v := range in {
-				out[j%channels] += v / float64(inShape[0]*inShape[1])
+				out[j] = float64(param(0)[j%channels])*v + float64(param(1)[j%channels])
+			}
+		case multiply:
+			for j, v := range in {
+				y := results[n.inputs[1]]
+				out[j] = v * y[j%len(y)]
+			}
+		case concat:
+			offset := 0
+			for _, in := range n.inputs {
+				s := g.nodes[in].shape
+				c := s[len(s)-1]
+				for j, v := range results[in] {
+					out[j/c*channels+offset+j%c] = v
+				}
+				offset += c
+			}
+		case pad:
+			for j := range out {
+				y, x, c := j/channels/n.shape[1]-op.above, j/channels%n.shape[1]-op.left, j%channels
+				switch {
+				case y >= 0 && y < inShape[0] && x >= 0 && x < inShape[1]:
+					out[j] = in[(y*inShape[1]+x)*channels+c]
+				case op.lowest:
+					out[j] = -math.MaxFloat32
+				}
 			}
 		case activation:
 			for j, v := range in {
@@ -119,6 +160,15 @@ func naive(g *Graph, w tensor.Map, input []float32) []float64 {
 					out[j] = max(v, 0)
 				case relu6:
 					out[j] = min(max(v, 0), 6)
+				case leakyReLU:
+					out[j] = v
+					if v < 0 {
+						out[j] *= op.slope
+					}
+				case swish:
+					out[j] = v / (1 + math.Exp(-v))
+				case tanh:
+					out[j] = math.Tanh(v)
 				case sigmoid:
 					out[j] = 1 / (1 + math.Exp(-v))
 				case softmax:
@@ -133,7 +183,7 @@ func naive(g *Graph, w tensor.Map, input []float32) []float64 {
 			for j := range out {
 				out[j] = in[j] + results[n.inputs[1]][j]
 			}
-		case flatten, dropout:
+		case flatten, reshape, dropout:
 			copy(out, in)
 		}
 		results[i] = out
@@ -264,6 +314,34 @@ var networks = map[string]func() *Graph{
 		y := b.Dense("a", x, 4)
 		x = b.Add(b.BatchNorm("n", x, 1e-3), b.ReLU(y))
 		return b.Build(b.ReLU(b.Add(x, y)))
+	},
+	"squeeze and excitation": func() *Graph {
+		b := NewBuilder(9, 8, 3)
+		x := b.Swish(b.BatchNorm("c/bn", b.Conv("c", b.Scale("s", b.Input()), 24, 3, 2, Same), 1e-3))
+		y := b.Reshape(b.GlobalAveragePool(x), 1, 1, 24)
+		y = b.Sigmoid(b.Conv("e", b.Swish(b.Conv("r", y, 6, 1, 1, Same, WithBias())), 24, 1, 1, Same, WithBias()))
+		z := b.Multiply(y, x)
+		z = b.Multiply(b.Multiply(z, b.Dense("w", b.GlobalMaxPool(z), 24)), x)
+		return b.Build(b.Tanh(b.BatchNorm("n", b.Scale("t", b.GlobalAveragePool(z)), 1e-3)))
+	},
+	"dense block": func() *Graph {
+		b := NewBuilder(8, 8, 3)
+		x := b.ReLU(b.Conv("c", b.Pad(b.Input(), 3, 2, 1, 0, false), 8, 3, 2, Valid))
+		x = b.MaxPool(b.Pad(x, 1, 1, 1, 1, true), 3, 2, Valid)
+		for _, name := range []string{"1", "2"} {
+			y := b.LeakyReLU(b.BatchNorm(name+"/bn", x, 1e-3), 0.2)
+			x = b.Concat(x, b.Conv(name, y, 5, 3, 1, Same))
+		}
+		x = b.Concat(x, b.ReLU(x), b.Scale("s", x))
+		return b.Build(b.AveragePool(x, 2, 2, Valid))
+	},
+	"flat layers of converted networks": func() *Graph {
+		b := NewBuilder(3, 3, 4)
+		x := b.GlobalAveragePool(b.Input())
+		y := b.Tanh(b.Dense("a", x, 5))
+		z := b.Concat(y, b.Scale("s", x), b.LeakyReLU(y, 0.1))
+		z = b.Multiply(z, b.Swish(z))
+		return b.Build(b.Reshape(b.ReLU(z), 14))
 	},
 	"relu read by several": func() *Graph {
 		b := NewBuilder(8, 8, 16)

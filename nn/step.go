@@ -19,6 +19,12 @@ const (
 	stepAdd                           // sum that could not be fused
 	stepSigmoid
 	stepSoftmax
+	// Of converted networks, which are not trained:
+	stepGlobalMax
+	stepFunction // LeakyReLU, Swish, Tanh
+	stepMultiply
+	stepConcat
+	stepPad
 	// Only in training:
 	stepDropout
 	stepNormalize // batch-norm with the batch's statistics
@@ -52,6 +58,9 @@ type step struct {
 	norm    *node
 	epsilon float64
 	rate    float64 // of dropout
+
+	function activation // of stepFunction
+	fill     float32    // of stepPad
 
 	tasks tasks // for one image
 }
@@ -98,6 +107,9 @@ func (s *step) cut(n, threads int) tasks {
 	case stepDepthwise:
 		t.rows = n * s.outHeight // a flat batch-norm has one row an image
 		work = 8 * n * s.outHeight * s.outWidth * s.columns
+	case stepFunction, stepMultiply, stepConcat:
+		t.rows = n * s.rows
+		work = 8 * t.rows * s.columns
 	case stepPool:
 		t.rows = s.outHeight
 		work = 8 * s.outHeight * s.outWidth * s.columns
@@ -194,6 +206,23 @@ func (s *step) run(b *buffers, task int, scratch []float32) {
 			kernel.Add(b.out, b.in[i*s.columns:][:s.columns], kernel.Identity)
 		}
 		kernel.Scale(b.out, 1/float32(s.rows))
+	case stepGlobalMax:
+		copy(b.out, b.in[:s.columns])
+		for i := 1; i < s.rows; i++ {
+			kernel.Max(b.out, b.in[i*s.columns:][:s.columns])
+		}
+	case stepFunction:
+		s.function.apply(b.out[rowLow*s.columns:rowHigh*s.columns], b.in[rowLow*s.columns:])
+	case stepMultiply:
+		s.multiply(b, rowLow, rowHigh)
+	case stepConcat:
+		for i := rowLow; i < rowHigh; i++ {
+			dst := b.out[i*s.columns:][:s.columns]
+			copy(dst, b.in[i*s.depth:][:s.depth])
+			copy(dst[s.depth:], b.residual[i*(s.columns-s.depth):])
+		}
+	case stepPad:
+		s.pad(b.out, b.in)
 	case stepActivate:
 		kernel.Activate(b.out, b.in, s.activation)
 	case stepAdd:
@@ -207,6 +236,32 @@ func (s *step) run(b *buffers, task int, scratch []float32) {
 		for low := 0; low < len(b.in); low += s.columns {
 			softmaxRow(b.out[low:][:s.columns], b.in[low:][:s.columns])
 		}
+	}
+}
+
+// multiply computes the rows [low,high) of a product; the second factor has as many rows,
+// or one that is that of all.
+func (s *step) multiply(b *buffers, low, high int) {
+	for i := low; i < high; i++ {
+		dst, x, y := b.out[i*s.columns:][:s.columns], b.in[i*s.columns:][:s.columns], b.residual
+		if s.depth != s.columns || s.rows == 1 {
+			y = y[i*s.columns:]
+		}
+		y = y[:len(dst)]
+		for c, v := range x {
+			dst[c] = v * y[c]
+		}
+	}
+}
+
+// pad copies a feature map into the middle of a larger one.
+func (s *step) pad(dst, src []float32) {
+	for i := range dst {
+		dst[i] = s.fill
+	}
+	rowLen := s.width * s.channels
+	for y := range s.height {
+		copy(dst[((y+s.padTop)*s.outWidth+s.padLeft)*s.channels:], src[y*rowLen:][:rowLen])
 	}
 }
 

@@ -135,6 +135,11 @@ func NewTrainer(g *Graph, w Weights, o TrainerOptions) (*Trainer, error) {
 		}
 	}
 	l := lower(after, p)
+	for i := range l.steps {
+		if k := l.steps[i].kind; k >= stepGlobalMax && k <= stepPad || l.steps[i].layer != nil && isScale(l.steps[i].layer) {
+			panic("nn: layers of converted networks are not trained")
+		}
+	}
 	t.lengths, t.output = l.lengths, l.value[after.output]
 	t.adopt(l.steps)
 	t.planGradients()

@@ -1,0 +1,139 @@
+package nn
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"garb/tensor"
+)
+
+// Every network, described as JSON and made again, computes the same bits.
+func TestGraphsAsData(t *testing.T) {
+	for name, network := range networks {
+		t.Run(name, func(t *testing.T) {
+			g := network()
+			text, err := json.Marshal(g.Layers())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var layers []Layer
+			if err := json.Unmarshal(text, &layers); err != nil {
+				t.Fatal(err)
+			}
+			again, err := NewGraph(layers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(again.Shapes(), g.Shapes()) || !reflect.DeepEqual(again.Params(), g.Params()) {
+				t.Fatalf("%v %v, want %v %v", again.Shapes(), again.Params(), g.Shapes(), g.Params())
+			}
+			w, input := randomWeights(g, 3), randomValues(2*tensor.Len(g.InputShape()), 4)
+			if a, b := run1(t, compile(t, again, w, 1), input), run1(t, compile(t, g, w, 2), input); !slices.Equal(a, b) {
+				t.Error("it answers otherwise")
+			}
+		})
+	}
+}
+
+func TestUpto(t *testing.T) {
+	g := networks["dense block"]()
+	for i, shape := range g.Shapes()[1:] {
+		if part := g.Upto(i + 1); !slices.Equal(part.OutputShape(), shape) {
+			t.Errorf("up to layer %d: %v, want %v", i+1, part.OutputShape(), shape)
+		}
+	}
+}
+
+func TestSharedLayers(t *testing.T) {
+	layers := []Layer{
+		{Op: OpInput, Shape: []int{4, 4, 3}},
+		{Op: OpConv, Name: "c", Inputs: []int{0}, Units: 3, Height: 3, Width: 3, Stride: 1, Same: true},
+		{Op: OpConv, Name: "c", Inputs: []int{1}, Units: 3, Height: 3, Width: 3, Stride: 1, Same: true},
+	}
+	g, err := NewGraph(layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(g.Params()); n != 1 || g.ParamCount() != 81 {
+		t.Errorf("%d parameters of %d values, want 1 of 81", n, g.ParamCount())
+	}
+	checkAgainstNaive(t, g)
+	layers[2].Units = 4
+	if _, err := NewGraph(layers); err == nil {
+		t.Error("layers of one name and two sizes are one graph")
+	}
+}
+
+func TestWrongDescriptions(t *testing.T) {
+	input := Layer{Op: OpInput, Shape: []int{8, 8, 3}}
+	conv := Layer{Op: OpConv, Name: "c", Inputs: []int{0}, Units: 4, Height: 3, Width: 3, Stride: 1}
+	with := func(change func(*Layer)) []Layer {
+		l := conv
+		change(&l)
+		return []Layer{input, l}
+	}
+	for name, c := range map[string]struct {
+		layers []Layer
+		says   string
+	}{
+		"none":             {nil, "0 layers"},
+		"input alone":      {[]Layer{input}, "computes something"},
+		"no input":         {[]Layer{conv}, "begins with"},
+		"flat input":       {[]Layer{{Op: OpInput, Shape: []int{5}}}, "begins with"},
+		"huge input":       {[]Layer{{Op: OpInput, Shape: []int{1 << 20, 1 << 20, 1 << 30}}, conv}, "output would be"},
+		"second input":     {[]Layer{input, input}, "no such operation"},
+		"unknown":          {with(func(l *Layer) { l.Op = "LSTM" }), "no such operation"},
+		"later layer":      {with(func(l *Layer) { l.Inputs = []int{1} }), "does not come before"},
+		"negative input":   {with(func(l *Layer) { l.Inputs = []int{-1} }), "does not come before"},
+		"no inputs":        {with(func(l *Layer) { l.Inputs = nil }), "0 inputs"},
+		"no name":          {with(func(l *Layer) { l.Name = "" }), "name"},
+		"no stride":        {with(func(l *Layer) { l.Stride = 0 }), "stride"},
+		"no filters":       {with(func(l *Layer) { l.Units = 0 }), "filters"},
+		"many filters":     {with(func(l *Layer) { l.Units = 1 << 40 }), "a size of"},
+		"large output":     {with(func(l *Layer) { l.Units = 1 << 20; l.Same = true; l.Height, l.Width = 1, 1 }), ""},
+		"large window":     {with(func(l *Layer) { l.Height = 9 }), "does not fit"},
+		"dense on a map":   {[]Layer{input, {Op: OpDense, Name: "d", Inputs: []int{0}, Units: 2}}, "flat"},
+		"shapes do not go": {append(with(func(*Layer) {}), Layer{Op: OpAdd, Inputs: []int{0, 1}}), "Add of"},
+		"reshape":          {[]Layer{input, {Op: OpReshape, Inputs: []int{0}, Shape: []int{7}}}, "Reshape"},
+		"huge reshape":     {[]Layer{input, {Op: OpReshape, Inputs: []int{0}, Shape: []int{-1, 1 << 62, 4}}}, "output would be"},
+		"one to concat":    {[]Layer{input, {Op: OpConcat, Inputs: []int{0}}}, "1 inputs"},
+		"dropout of all":   {[]Layer{input, {Op: OpDropout, Inputs: []int{0}, Rate: 1}}, "Dropout"},
+		"nothing computed": {[]Layer{input, {Op: OpFlatten, Inputs: []int{0}}}, "computes something"},
+		"a window of 2x3":  {[]Layer{input, {Op: OpMaxPool, Inputs: []int{0}, Height: 2, Width: 3, Stride: 1}}, "square"},
+	} {
+		_, err := NewGraph(c.layers)
+		if c.says == "" {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		var wrong *LayerError
+		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+	}
+}
+
+func FuzzNewGraph(f *testing.F) {
+	for _, network := range networks {
+		text, err := json.Marshal(network().Layers())
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var layers []Layer
+		if json.Unmarshal(text, &layers) != nil {
+			return
+		}
+		if g, err := NewGraph(layers); err == nil {
+			lower(g, purpose{})
+		}
+	})
+}
