@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
-	"garb/backbone"
 	"garb/nn"
-	"garb/picture"
+	"garb/tensor"
 )
 
 // ErrNoActivationMap says that a network's features are no mean over positions, so
@@ -24,26 +24,43 @@ type ActivationMap struct {
 	Values []float32
 }
 
-// mapper computes activation maps. It is compiled when it is first asked for, since
-// most who open a model never do.
+// mapper computes activation maps.
 type mapper struct {
-	compile func() (*nn.Plan, error)
-	head    nn.Weights
-	inner   int // layers of the head before its last
+	plan    *nn.Plan // to the last feature map
+	head    []nn.Layer
+	shapes  [][]int // of the head's layers
+	weights nn.Weights
+	pooled  bool // the features are one number for each channel; otherwise all values of the map
 }
 
-// newMapper prepares the maps of a backbone for pictures prepared by spec, with a head.
-func newMapper(a backbone.Architecture, spec picture.Spec, base, head nn.Weights, h HeadSpec, o Options) mapper {
-	return mapper{
-		compile: sync.OnceValues(func() (*nn.Plan, error) {
-			g, ok := a.FeatureMap(spec.Height, spec.Width)
-			if !ok {
-				return nil, ErrNoActivationMap
-			}
-			return nn.Compile(g, base, nn.Options{Threads: o.Threads})
-		}),
-		head: head, inner: len(h.Inner),
-	}
+// newMapper prepares the maps of a network. It is compiled when it is first asked for,
+// since most who open a model never do.
+func newMapper(whole *nn.Graph, w nn.Weights, o Options) func() (*mapper, error) {
+	return sync.OnceValues(func() (*mapper, error) {
+		at := featuresOf(whole)
+		layers := whole.Layers()
+		m := &mapper{weights: w}
+		switch layers[at].Op {
+		case nn.OpGlobalAveragePool, nn.OpGlobalMaxPool:
+			m.pooled = true
+		case nn.OpFlatten:
+		default:
+			return nil, ErrNoActivationMap
+		}
+		last := layers[at].Inputs[0]
+		if last == 0 {
+			return nil, ErrNoActivationMap
+		}
+		head, err := headOf(whole, at)
+		if err != nil {
+			return nil, err
+		}
+		if head != nil {
+			m.head, m.shapes = head.Layers()[1:], head.Shapes()[1:]
+		}
+		m.plan, err = nn.Compile(whole.Upto(last), w, nn.Options{Threads: o.Threads})
+		return m, err
+	})
 }
 
 // ActivationMap returns where in an input, which Spec().Tensor gives, the evidence for a
@@ -52,86 +69,155 @@ func newMapper(a backbone.Architecture, spec picture.Spec, base, head nn.Weights
 //	map[y,x] = Σ_k w[k]·F[y,x,k]
 //
 // with the last feature map F and, as w, the class's column of the last layer. So the
-// mean of the map is the class's logit without its bias. If the head has inner layers,
-// w is the gradient of the logit by the features at this input (Selvaraju et al. 2017).
+// mean of the map is the class's logit without its bias. If there are layers between, w
+// is the gradient of the logit by the features at this input, and if these are no mean
+// over positions, its mean over them (Selvaraju et al. 2017).
 // Errors are ErrNoActivationMap, or ctx's. It panics if there is no such class.
 func (c *Classifier) ActivationMap(ctx context.Context, input []float32, class int) (*ActivationMap, error) {
 	if class < 0 || class >= len(c.classes) {
 		panic(fmt.Sprintf("garb: class %d of %d", class, len(c.classes)))
 	}
-	plan, err := c.mapper.compile()
+	mapper, err := c.mapper()
 	if err != nil {
 		return nil, err
 	}
-	shape := plan.OutputShape()
+	shape := mapper.plan.OutputShape()
 	positions, channels := shape[0]*shape[1], shape[2]
-	features := make([]float32, positions*channels)
-	if err := plan.Run(ctx, input, features); err != nil {
+	featureMap := make([]float32, positions*channels)
+	if err := mapper.plan.Run(ctx, input, featureMap); err != nil {
 		return nil, err
 	}
-	weights, err := c.mapper.gradient(features, positions, class)
+	features := featureMap
+	if mapper.pooled {
+		if features, err = c.features(ctx, input); err != nil {
+			return nil, err
+		}
+	}
+	gradient, err := mapper.gradient(features, class)
 	if err != nil {
 		return nil, err
+	}
+	w := gradient
+	if !mapper.pooled {
+		w = make([]float32, channels)
+		for i, g := range gradient {
+			w[i%channels] += g / float32(positions)
+		}
 	}
 	m := &ActivationMap{Height: shape[0], Width: shape[1], Values: make([]float32, positions)}
 	for i := range m.Values {
-		m.Values[i] = dot(features[i*channels:][:channels], weights)
+		m.Values[i] = dot(featureMap[i*channels:][:channels], w)
 	}
 	return m, nil
 }
 
-// gradient is that of a class's logit by the features, the mean of a feature map.
-func (m mapper) gradient(featureMap []float32, positions, class int) ([]float32, error) {
-	x := make([]float32, len(featureMap)/positions)
-	for i, v := range featureMap {
-		x[i%len(x)] += v / float32(positions)
-	}
-	var kernels [][]float32
-	var active [][]bool // outputs of inner layers that are above zero
-	for i := range m.inner {
-		name := innerName(i)
-		kernel, err := m.head.Tensor(name + "/kernel")
+// gradient is that of a class's logit by the features, through the head.
+func (m *mapper) gradient(features []float32, class int) ([]float32, error) {
+	values := [][]float32{features}
+	var back []func(g []float32) []float32
+	for i, l := range m.head {
+		y, step, err := m.layer(l, m.shapes[i], values[i])
 		if err != nil {
 			return nil, err
 		}
-		bias, err := m.head.Tensor(name + "/bias")
-		if err != nil {
-			return nil, err
-		}
-		y := append([]float32(nil), bias.Data...)
-		for k, v := range x {
-			for j := range y {
-				y[j] += v * kernel.Data[k*len(y)+j]
-			}
-		}
-		on := make([]bool, len(y))
-		for j, v := range y {
-			on[j], y[j] = v > 0, max(v, 0)
-		}
-		kernels, active, x = append(kernels, kernel.Data), append(active, on), y
+		values, back = append(values, y), append(back, step)
 	}
-	last, err := m.head.Tensor(backbone.ClassifierName + "/kernel")
-	if err != nil {
-		return nil, err
-	}
-	classes := last.Shape[1]
-	g := make([]float32, len(x))
-	for k := range g {
-		g[k] = last.Data[k*classes+class]
-	}
-	for i := m.inner - 1; i >= 0; i-- {
-		for j, on := range active[i] {
-			if !on {
-				g[j] = 0
-			}
-		}
-		back := make([]float32, len(kernels[i])/len(g))
-		for k := range back {
-			back[k] = dot(kernels[i][k*len(g):][:len(g)], g)
-		}
-		g = back
+	g := make([]float32, len(values[len(values)-1]))
+	g[class] = 1
+	for i := len(back) - 1; i >= 0; i-- {
+		g = back[i](g)
 	}
 	return g, nil
+}
+
+// layer is a layer of a head on x, and the gradient by x of what has the gradient g by
+// its output.
+func (m *mapper) layer(l nn.Layer, shape []int, x []float32) (y []float32, back func(g []float32) []float32, err error) {
+	var params [4][]float32
+	for i, name := range map[nn.Op][]string{
+		nn.OpDense: {"kernel", "bias"}, nn.OpConv: {"kernel", "bias"}, nn.OpScale: {"scale", "offset"},
+		nn.OpBatchNorm: {"gamma", "beta", "moving_mean", "moving_variance"},
+	}[l.Op] {
+		if name == "bias" && !l.Bias {
+			continue
+		}
+		t, err := m.weights.Tensor(l.Name + "/" + name)
+		if err != nil {
+			return nil, nil, err
+		}
+		params[i] = t.Data
+	}
+	each := func(f func(i int, v float32) (value, slope float32)) {
+		y = make([]float32, len(x))
+		slopes := make([]float32, len(x))
+		for i, v := range x {
+			y[i], slopes[i] = f(i, v)
+		}
+		back = func(g []float32) []float32 {
+			for i := range slopes {
+				slopes[i] *= g[i]
+			}
+			return slopes
+		}
+	}
+	// The functions' slopes: those of x·[x>0] and so on.
+	between := func(low, high float32) func(int, float32) (float32, float32) {
+		return func(_ int, v float32) (float32, float32) {
+			if v > low && v < high {
+				return v, 1
+			}
+			return min(max(v, low), high), 0
+		}
+	}
+	logistic := func(v float32) float32 { return float32(1 / (1 + math.Exp(-float64(v)))) }
+	switch l.Op {
+	case nn.OpDense, nn.OpConv: // a convolution at one place
+		units, kernel := tensor.Len(shape), params[0]
+		y = make([]float32, units)
+		copy(y, params[1])
+		for k, v := range x {
+			for j, w := range kernel[k*units:][:units] {
+				y[j] += v * w
+			}
+		}
+		back = func(g []float32) []float32 {
+			by := make([]float32, len(x))
+			for k := range by {
+				by[k] = dot(kernel[k*units:][:units], g)
+			}
+			return by
+		}
+	case nn.OpScale:
+		each(func(i int, v float32) (float32, float32) { return v*params[0][i] + params[1][i], params[0][i] })
+	case nn.OpBatchNorm:
+		each(func(i int, v float32) (float32, float32) {
+			slope := params[0][i] / float32(math.Sqrt(float64(params[3][i])+l.Epsilon))
+			return (v-params[2][i])*slope + params[1][i], slope
+		})
+	case nn.OpReLU:
+		each(between(0, float32(math.Inf(1))))
+	case nn.OpReLU6:
+		each(between(0, 6))
+	case nn.OpLeakyReLU:
+		each(func(_ int, v float32) (float32, float32) {
+			if v < 0 {
+				return v * float32(l.Slope), float32(l.Slope)
+			}
+			return v, 1
+		})
+	case nn.OpSigmoid:
+		each(func(_ int, v float32) (float32, float32) { s := logistic(v); return s, s * (1 - s) })
+	case nn.OpSwish:
+		each(func(_ int, v float32) (float32, float32) { s := logistic(v); return v * s, s + v*s*(1-s) })
+	case nn.OpTanh:
+		each(func(_ int, v float32) (float32, float32) {
+			t := float32(math.Tanh(float64(v)))
+			return t, 1 - t*t
+		})
+	default: // Dropout, Flatten, Reshape
+		y, back = x, func(g []float32) []float32 { return g }
+	}
+	return y, back, nil
 }
 
 func dot(a, b []float32) float32 {

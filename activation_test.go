@@ -3,12 +3,13 @@ package garb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
-	"garb/backbone"
-	"garb/picture"
+	"garb/nn"
 	"garb/tensor"
 )
 
@@ -47,46 +48,81 @@ func TestActivationMap(t *testing.T) {
 	}
 }
 
-// TestActivationMapOfInnerLayers compares the gradient with differences of the head.
-func TestActivationMapOfInnerLayers(t *testing.T) {
-	const features, classes, class, positions = 6, 4, 2, 3
-	h := HeadSpec{Inner: []int{8, 5}}
-	random := rand.New(rand.NewPCG(1, 2))
-	w := tensor.Map{}
-	for _, p := range h.Graph(features, classes, 0).Params() {
-		v := tensor.New(p.Shape...)
-		for i := range v.Data {
-			v.Data[i] = float32(random.NormFloat64())
+// TestHeadGradients compares the gradients of heads with differences.
+func TestHeadGradients(t *testing.T) {
+	const features, classes, class = 6, 4, 2
+	dense := func(units int) nn.Layer { return nn.Layer{Op: nn.OpDense, Units: units, Bias: true} }
+	for name, layers := range map[string][]nn.Layer{
+		"one layer":    {dense(classes)},
+		"inner layers": {dense(8), {Op: nn.OpReLU}, dense(5), {Op: nn.OpReLU}, dense(classes)},
+		"functions":    {dense(8), {Op: nn.OpTanh}, dense(7), {Op: nn.OpSwish}, dense(6), {Op: nn.OpSigmoid}, dense(5), {Op: nn.OpLeakyReLU, Slope: 0.3}, dense(5), {Op: nn.OpReLU6}, dense(classes)},
+		"norms":        {{Op: nn.OpBatchNorm, Epsilon: 1e-3}, {Op: nn.OpDropout, Rate: 0.5}, {Op: nn.OpScale}, dense(classes)},
+		"convolutions": {{Op: nn.OpReshape, Shape: []int{1, 1, features}}, {Op: nn.OpConv, Units: classes, Height: 1, Width: 1, Stride: 1}, {Op: nn.OpFlatten}},
+	} {
+		network := []nn.Layer{{Op: nn.OpInput, Shape: []int{3, 2, features}}, {Op: nn.OpGlobalAveragePool, Inputs: []int{0}}}
+		for i, l := range layers {
+			l.Name, l.Inputs = fmt.Sprint("layer", i), []int{len(network) - 1}
+			network = append(network, l)
 		}
-		w[p.Name] = v
-	}
-	head, err := NewHead(w, features, classes, h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	featureMap, mean := make([]float32, positions*features), make([]float32, features)
-	for i := range featureMap {
-		featureMap[i] = float32(random.NormFloat64())
-		mean[i%features] += featureMap[i] / positions
-	}
-	got, err := newMapper(backbone.Architecture{}, picture.Spec{}, nil, w, h, Options{}).gradient(featureMap, positions, class)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for k := range mean {
-		const step = 1e-3
-		at := func(shift float32) float32 {
-			x := append([]float32(nil), mean...)
-			x[k] += shift
-			logits, err := head.Logits(t.Context(), x)
-			if err != nil {
-				t.Fatal(err)
+		// Something before the pooling, for the map.
+		network[1].Inputs = []int{1}
+		network = slices.Insert(network, 1, nn.Layer{Op: nn.OpReLU, Inputs: []int{0}})
+		for i := range network[3:] {
+			network[3+i].Inputs = []int{2 + i}
+		}
+		g, err := nn.NewGraph(network)
+		if err != nil {
+			t.Fatal(err)
+		}
+		random := rand.New(rand.NewPCG(1, 2))
+		w := tensor.Map{}
+		for _, p := range g.Params() {
+			v := tensor.New(p.Shape...)
+			for i := range v.Data {
+				if v.Data[i] = float32(random.NormFloat64()); !p.Trainable {
+					v.Data[i] = random.Float32() + 0.5
+				}
 			}
-			return logits[class]
+			w[p.Name] = v
 		}
-		want := float64(at(step)-at(-step)) / (2 * step)
-		if math.Abs(float64(got[k])-want) > 1e-2*(1+math.Abs(want)) {
-			t.Errorf("feature %d: %v, and %v by differences", k, got[k], want)
+		graph, err := headOf(g, featuresOf(g))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := newHead(graph, w, classes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := make([]float32, features)
+		for i := range x {
+			x[i] = float32(random.NormFloat64())
+		}
+		m, err := newMapper(g, w, Options{})()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := m.gradient(x, class)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != features {
+			t.Fatalf("%s: %d values", name, len(got))
+		}
+		for k := range x {
+			const step = 1e-3
+			at := func(shift float32) float32 {
+				moved := append([]float32(nil), x...)
+				moved[k] += shift
+				logits, err := h.one(t.Context(), moved)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return logits[class]
+			}
+			want := float64(at(step)-at(-step)) / (2 * step)
+			if math.Abs(float64(got[k])-want) > 1e-2*(1+math.Abs(want)) {
+				t.Errorf("%s, feature %d: %v, and %v by differences", name, k, got[k], want)
+			}
 		}
 	}
 }
@@ -101,11 +137,12 @@ func TestActivationMapEnds(t *testing.T) {
 	if _, err := c.ActivationMap(ctx, make([]float32, c.Spec().ValueCount()), 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	flat, err := backbone.Lookup("small-cnn")
+	// A network whose features are no feature map's.
+	g, err := nn.NewGraph([]nn.Layer{{Op: nn.OpInput, Shape: []int{2, 2, 3}}, {Op: nn.OpFlatten, Inputs: []int{0}}, {Op: nn.OpDense, Name: "d", Inputs: []int{1}, Units: 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newMapper(flat, flat.Spec, nil, nil, HeadSpec{}, Options{}).compile(); !errors.Is(err, ErrNoActivationMap) {
+	if _, err := newMapper(g, nil, Options{})(); !errors.Is(err, ErrNoActivationMap) {
 		t.Errorf("%v", err)
 	}
 }

@@ -7,16 +7,17 @@ import (
 	"garb/backbone"
 	"garb/nn"
 	"garb/picture"
+	"garb/tensor"
 )
 
 // Extractor turns pictures into feature vectors: preprocessing and a backbone. It
 // may be used by many goroutines.
 type Extractor struct {
-	architecture backbone.Architecture
-	spec         picture.Spec
-	limits       picture.Limits
-	plan         *nn.Plan
-	inputs       sync.Pool // of *[]float32
+	spec   picture.Spec
+	limits picture.Limits
+	plan   *nn.Plan
+	count  int       // of a feature vector
+	inputs sync.Pool // of *[]float32
 }
 
 // NewExtractor compiles a backbone for pictures prepared by spec. The weights are
@@ -28,15 +29,20 @@ func NewExtractor(a backbone.Architecture, w nn.Weights, spec picture.Spec, o Op
 	if err := a.CheckSize(spec.Height, spec.Width); err != nil {
 		return nil, err
 	}
+	return newExtractor(a.Features(spec.Height, spec.Width), w, spec, o)
+}
+
+// newExtractor compiles a network from pictures prepared by spec to features.
+func newExtractor(g *nn.Graph, w nn.Weights, spec picture.Spec, o Options) (*Extractor, error) {
 	limits := o.limits()
 	if err := limits.Validate(); err != nil {
 		return nil, err
 	}
-	plan, err := nn.Compile(a.Features(spec.Height, spec.Width), w, nn.Options{Threads: o.Threads})
+	plan, err := nn.Compile(g, w, nn.Options{Threads: o.Threads})
 	if err != nil {
 		return nil, err
 	}
-	e := &Extractor{architecture: a, spec: spec, limits: limits, plan: plan}
+	e := &Extractor{spec: spec, limits: limits, plan: plan, count: tensor.Len(g.OutputShape())}
 	e.inputs.New = func() any { v := make([]float32, spec.ValueCount()); return &v }
 	return e, nil
 }
@@ -48,7 +54,7 @@ func (e *Extractor) Spec() picture.Spec { return e.spec }
 func (e *Extractor) Limits() picture.Limits { return e.limits }
 
 // FeatureCount returns the length of a feature vector.
-func (e *Extractor) FeatureCount() int { return e.architecture.FeatureCount }
+func (e *Extractor) FeatureCount() int { return e.count }
 
 // Embed returns the feature vector of an encoded picture: what the network makes
 // of it, averaged over its positions. Its errors are *picture.Error, or ctx's.
@@ -70,6 +76,6 @@ func (e *Extractor) Features(ctx context.Context, inputs, features []float32) er
 
 // features runs the backbone on one input.
 func (e *Extractor) features(ctx context.Context, input []float32) ([]float32, error) {
-	features := make([]float32, e.architecture.FeatureCount)
+	features := make([]float32, e.count)
 	return features, e.plan.Run(ctx, input, features)
 }

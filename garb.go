@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"garb/backbone"
+	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
 	"garb/weights"
@@ -102,8 +103,10 @@ type Classifier struct {
 	*Extractor
 	name, digest string
 	classes      []Prediction // without probability and logit
-	head         *Head
-	mapper       mapper
+	head         *head
+	networks     networks
+	weights      nn.Weights // of networks.whole
+	mapper       func() (*mapper, error)
 	model        *Model
 }
 
@@ -201,20 +204,20 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 			return nil, err
 		}
 	}
-	a, err := backbone.Lookup(m.Architecture)
+	n, err := m.networks(m.Preprocessing)
 	if err != nil {
 		return nil, err
 	}
-	e, err := NewExtractor(a, base, m.Preprocessing, o)
+	e, err := newExtractor(n.features, base, m.Preprocessing, o)
 	if err != nil {
 		return nil, err
 	}
-	head, err := NewHead(f, a.FeatureCount, len(m.Classes), m.Head)
+	h, err := newHead(n.head, f, len(m.Classes))
 	if err != nil {
 		return nil, err
 	}
 	for _, g := range m.Golden {
-		got, err := head.golden(context.Background(), e, g.Picture)
+		got, err := h.golden(context.Background(), e, g.Picture)
 		if err != nil {
 			return nil, err
 		}
@@ -224,7 +227,10 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 	}
 	if spec := o.resized(m.Preprocessing); spec != m.Preprocessing {
 		m.Preprocessing = spec
-		if e, err = NewExtractor(a, base, spec, o); err != nil {
+		if n, err = m.networks(spec); err != nil {
+			return nil, err
+		}
+		if e, err = newExtractor(n.features, base, spec, o); err != nil {
 			return nil, err
 		}
 	}
@@ -232,7 +238,8 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 	for i, class := range m.Classes {
 		classes[i].Class = class
 	}
-	return &Classifier{e, name, f.Digest(), classes, head, newMapper(a, e.spec, base, f, m.Head, o), m}, nil
+	w := nn.Overlay{Top: f, Below: base}
+	return &Classifier{e, name, f.Digest(), classes, h, n, w, newMapper(n.whole, w, o), m}, nil
 }
 
 // findBackbone finds the weights that a model refers to by digest.
@@ -257,22 +264,26 @@ func openImageNet(o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := NewExtractor(a, f, o.resized(a.Spec), o)
-	if err != nil {
-		return nil, err
-	}
+	m := &Model{Format: FormatVersion, Architecture: a.Name, Preprocessing: o.resized(a.Spec)}
 	named := weights.ImageNetClasses()
-	head, err := NewHead(f, a.FeatureCount, len(named), HeadSpec{})
-	if err != nil {
-		return nil, err
-	}
-	m := &Model{Format: FormatVersion, Architecture: a.Name, Preprocessing: e.Spec()}
 	classes := make([]Prediction, len(named))
 	for i, c := range named {
 		classes[i] = Prediction{Class: c.Name, WNID: c.WNID, Index: &named[i].Index}
 		m.Classes = append(m.Classes, c.Name)
 	}
-	return &Classifier{e, ImageNet, weights.Digest(imageNetBackbone, f), classes, head, newMapper(a, e.spec, f, f, HeadSpec{}, o), m}, nil
+	n, err := m.networks(m.Preprocessing)
+	if err != nil {
+		return nil, err
+	}
+	e, err := newExtractor(n.features, f, m.Preprocessing, o)
+	if err != nil {
+		return nil, err
+	}
+	h, err := newHead(n.head, f, len(named))
+	if err != nil {
+		return nil, err
+	}
+	return &Classifier{e, ImageNet, weights.Digest(imageNetBackbone, f), classes, h, n, f, newMapper(n.whole, f, o), m}, nil
 }
 
 // Name returns the model's name: that of a built-in model, or of the file without
@@ -295,7 +306,7 @@ func (c *Classifier) Classify(ctx context.Context, data []byte) ([]Prediction, e
 	if err != nil {
 		return nil, err
 	}
-	logits, err := c.head.Logits(ctx, features)
+	logits, err := c.head.one(ctx, features)
 	if err != nil {
 		return nil, err
 	}
@@ -310,7 +321,7 @@ func (c *Classifier) Logits(ctx context.Context, inputs, logits []float32) error
 	if err := c.Features(ctx, inputs, features); err != nil {
 		return err
 	}
-	return c.head.plan.Run(ctx, features, logits)
+	return c.head.run(ctx, features, logits)
 }
 
 // Predictions are what the model says of a picture with these logits, one for each

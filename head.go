@@ -58,36 +58,45 @@ func (h HeadSpec) NetworkGraph(a backbone.Architecture, height, width, classes i
 	})
 }
 
-// Head turns a feature vector into logits.
-type Head struct {
-	plan       *nn.Plan
-	classCount int
+// head turns feature vectors into logits.
+type head struct {
+	plan    *nn.Plan // nil if the features are the logits
+	classes int
 }
 
-// NewHead compiles a head.
-func NewHead(w nn.Weights, features, classes int, h HeadSpec) (*Head, error) {
-	if err := h.Validate(); err != nil {
-		return nil, err
+// newHead compiles a head's graph; see networks.
+func newHead(g *nn.Graph, w nn.Weights, classes int) (*head, error) {
+	if g == nil {
+		return &head{nil, classes}, nil
 	}
-	plan, err := nn.Compile(h.Graph(features, classes, 0), w, nn.Options{Threads: 1})
-	return &Head{plan, classes}, err
+	plan, err := nn.Compile(g, w, nn.Options{Threads: 1})
+	return &head{plan, classes}, err
 }
 
-// Logits returns the logits of one feature vector.
-func (h *Head) Logits(ctx context.Context, features []float32) ([]float32, error) {
-	logits := make([]float32, h.classCount)
-	return logits, h.plan.Run(ctx, features, logits)
+// run writes the logits of feature vectors, one after another.
+func (h *head) run(ctx context.Context, features, logits []float32) error {
+	if h.plan == nil {
+		copy(logits, features)
+		return ctx.Err()
+	}
+	return h.plan.Run(ctx, features, logits)
+}
+
+// one returns the logits of one feature vector.
+func (h *head) one(ctx context.Context, features []float32) ([]float32, error) {
+	logits := make([]float32, h.classes)
+	return logits, h.run(ctx, features, logits)
 }
 
 // golden returns what a model of e and h answers to golden picture n.
-func (h *Head) golden(ctx context.Context, e *Extractor, n int) (Golden, error) {
+func (h *head) golden(ctx context.Context, e *Extractor, n int) (Golden, error) {
 	input := make([]float32, e.spec.ValueCount())
 	e.spec.Tensor(GoldenPicture(n), input)
 	features, err := e.features(ctx, input)
 	if err != nil {
 		return Golden{}, err
 	}
-	logits, err := h.Logits(ctx, features)
+	logits, err := h.one(ctx, features)
 	return Golden{n, logits}, err
 }
 

@@ -29,7 +29,11 @@ const metadataKey = "garb"
 // HeadSpec.Graph) and, unless BackboneDigest is set, those of the backbone.
 type Model struct {
 	Format       int    `json:"format"`
-	Architecture string `json:"architecture"` // of the backbone
+	Architecture string `json:"architecture,omitempty"` // of the backbone
+	// Network is the whole network, from a picture to logits, of a model that is not made
+	// of one of garb's backbones and a head: its file has all tensors, under the names of
+	// the network's parameters.
+	Network []nn.Layer `json:"network,omitempty"`
 	// BackboneDigest says that the backbone's weights are not in the file but are
 	// those built in (or pulled) that have this digest.
 	BackboneDigest string       `json:"backbone_digest,omitempty"`
@@ -97,8 +101,12 @@ func (m *Model) validate() error {
 	if m.Format != FormatVersion {
 		return fmt.Errorf("its format is version %d, and this garb reads version %d: use the garb that it was made with, or a newer one", m.Format, FormatVersion)
 	}
-	if _, err := backbone.Lookup(m.Architecture); err != nil {
-		return err
+	if m.Network == nil {
+		if _, err := backbone.Lookup(m.Architecture); err != nil {
+			return err
+		}
+	} else if m.Architecture != "" || m.BackboneDigest != "" || len(m.Head.Inner) > 0 {
+		return errors.New("it has a network of its own, and a backbone or head beside it")
 	}
 	if len(m.Classes) == 0 {
 		return errors.New("it has no classes")
@@ -156,16 +164,16 @@ const goldenPicture = 0
 // saved: those of the backbone and of the head.
 func (m *Model) SetGolden(ctx context.Context, w nn.Weights) error { return m.setGolden(ctx, w, w) }
 
-func (m *Model) setGolden(ctx context.Context, base, head nn.Weights) error {
-	a, err := backbone.Lookup(m.Architecture)
+func (m *Model) setGolden(ctx context.Context, base, top nn.Weights) error {
+	n, err := m.networks(m.Preprocessing)
 	if err != nil {
 		return err
 	}
-	e, err := NewExtractor(a, base, m.Preprocessing, Options{})
+	e, err := newExtractor(n.features, base, m.Preprocessing, Options{})
 	if err != nil {
 		return err
 	}
-	h, err := NewHead(head, a.FeatureCount, len(m.Classes), m.Head)
+	h, err := newHead(n.head, top, len(m.Classes))
 	if err != nil {
 		return err
 	}
@@ -174,13 +182,16 @@ func (m *Model) setGolden(ctx context.Context, base, head nn.Weights) error {
 	return err
 }
 
-// IsModel reports whether a path is a model's: a run's folder, or a file that says so,
-// sound or not.
-func IsModel(path string) bool {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
+// IsModel reports whether a reference is a model's: a built-in name, a run's folder, or a
+// file that says so, sound or not.
+func IsModel(reference string) bool {
+	if reference == Clothing || reference == ImageNet {
 		return true
 	}
-	f, err := tensor.ReadFile(path)
+	if info, err := os.Stat(reference); err == nil && info.IsDir() {
+		return true
+	}
+	f, err := tensor.ReadFile(reference)
 	return err == nil && f.Metadata[metadataKey] != ""
 }
 
@@ -198,6 +209,8 @@ func BackboneOf(path string) (architecture, file string, err error) {
 	switch {
 	case err != nil:
 		return "", "", &ModelError{path, err}
+	case isModel && m.Network != nil:
+		return "", "", &ModelError{path, errors.New("its network is none that garb trains; it classifies, and embeds by --model")}
 	case isModel && m.BackboneDigest != "":
 		return m.Architecture, "", nil
 	case isModel:
@@ -214,38 +227,42 @@ func BackboneOf(path string) (architecture, file string, err error) {
 // float16, a model takes half the space, and its golden logits are those of the
 // rounded weights. model is as for Open.
 func Store(model, path string, dtype tensor.DType) (*Model, error) {
-	file, err := modelFile(model)
+	c, err := Open(model, Options{}) // checked as any that answers
 	if err != nil {
-		return nil, &ModelError{model, err}
+		return nil, err
 	}
-	f, err := tensor.ReadFile(file)
-	if err != nil {
-		return nil, &ModelError{model, err}
-	}
-	if _, err := newClassifier(model, f, Options{}); err != nil { // checked as any that answers
-		return nil, &ModelError{model, err}
-	}
-	m, _, err := decodeModel(f)
-	if err != nil {
-		return nil, &ModelError{model, err}
+	m, params := *c.model, c.networks.whole.Params()
+	if m.BackboneDigest != "" {
+		params = c.networks.head.Params()
 	}
 	all := tensor.Map{}
-	for _, name := range f.Names() {
-		if all[name], err = f.Tensor(name); err != nil {
+	for _, p := range params {
+		if all[p.Name], err = c.weights.Tensor(p.Name); err != nil {
 			return nil, &ModelError{model, err}
 		}
 	}
 	all = all.As(dtype)
-	var base nn.Weights = all
-	if m.BackboneDigest != "" {
-		if base, err = findBackbone(m); err != nil {
-			return nil, &ModelError{model, err}
-		}
-	}
-	if err := m.setGolden(context.Background(), base, all); err != nil {
+	m.Classes = distinct(c.classes)
+	if err := m.setGolden(context.Background(), nn.Overlay{Top: all, Below: c.weights}, all); err != nil {
 		return nil, &ModelError{model, err}
 	}
-	return m, m.Save(path, all, dtype)
+	return &m, m.Save(path, all, dtype)
+}
+
+// distinct are the names of classes; ImageNet has some of one name, which then say which
+// they are.
+func distinct(classes []Prediction) []string {
+	count := map[string]int{}
+	for _, c := range classes {
+		count[c.Class]++
+	}
+	names := make([]string, len(classes))
+	for i, c := range classes {
+		if names[i] = c.Class; count[c.Class] > 1 {
+			names[i] += " (" + c.WNID + ")"
+		}
+	}
+	return names
 }
 
 // Save writes a model file, all or nothing, with values stored as dtype: they must

@@ -1,0 +1,184 @@
+package garb
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"garb/backbone"
+	"garb/nn"
+	"garb/picture"
+	"garb/tensor"
+)
+
+// networks are those of a model: features then head compute what whole does, from a
+// picture to logits. head is nil if the features are the logits.
+type networks struct{ whole, features, head *nn.Graph }
+
+// networks builds a model's for pictures prepared by spec.
+func (m *Model) networks(spec picture.Spec) (networks, error) {
+	if err := spec.Validate(); err != nil {
+		return networks{}, err
+	}
+	if m.Network == nil {
+		a, err := backbone.Lookup(m.Architecture)
+		if err != nil {
+			return networks{}, err
+		}
+		if err := a.CheckSize(spec.Height, spec.Width); err != nil {
+			return networks{}, err
+		}
+		return networks{
+			m.Head.NetworkGraph(a, spec.Height, spec.Width, len(m.Classes), 0),
+			a.Features(spec.Height, spec.Width),
+			m.Head.Graph(a.FeatureCount, len(m.Classes), 0),
+		}, nil
+	}
+	layers := slices.Clone(m.Network)
+	if len(layers) > 0 {
+		layers[0].Shape = []int{spec.Height, spec.Width, 3}
+	}
+	whole, err := nn.NewGraph(layers)
+	if err != nil {
+		return networks{}, fmt.Errorf("its network for pictures of %d × %d: %w", spec.Width, spec.Height, err)
+	}
+	if shape := whole.OutputShape(); len(shape) != 1 || shape[0] != len(m.Classes) {
+		return networks{}, fmt.Errorf("its network ends in %s, and it has %d classes", tensor.ShapeString(shape), len(m.Classes))
+	}
+	at := featuresOf(whole)
+	head, err := headOf(whole, at)
+	return networks{whole, whole.Upto(at), head}, err
+}
+
+// featuresOf finds a network's features: the output of the last layer that looks at
+// several places of the picture. What follows is the head, one layer after another.
+func featuresOf(g *nn.Graph) int {
+	layers, shapes := g.Layers(), g.Shapes()
+	onePlace := func(i int) bool { return len(shapes[i]) == 1 || shapes[i][0] == 1 && shapes[i][1] == 1 }
+	at := len(layers) - 1
+	for {
+		switch l := layers[at]; l.Op {
+		case nn.OpConv:
+			if l.Height != 1 || l.Width != 1 {
+				return at
+			}
+		case nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpDropout, nn.OpFlatten, nn.OpReshape,
+			nn.OpReLU, nn.OpReLU6, nn.OpLeakyReLU, nn.OpSigmoid, nn.OpSwish, nn.OpTanh:
+		default:
+			return at
+		}
+		// The first computed layer cannot be in the head: the features would be the picture.
+		in := layers[at].Inputs[0]
+		if !onePlace(at) || !onePlace(in) || in == 0 {
+			return at
+		}
+		at = in
+	}
+}
+
+// headOf is the part of a network after layer at, as a network of its own whose input is
+// [1 1 features]; nil if there is none.
+func headOf(g *nn.Graph, at int) (*nn.Graph, error) {
+	layers, shape := g.Layers(), g.Shapes()[at]
+	if at == len(layers)-1 {
+		return nil, nil
+	}
+	head := []nn.Layer{{Op: nn.OpInput, Shape: []int{1, 1, tensor.Len(shape)}}}
+	if len(shape) == 1 {
+		head = append(head, nn.Layer{Op: nn.OpFlatten, Inputs: []int{0}})
+	}
+	for _, l := range layers[at+1:] {
+		l.Inputs = []int{len(head) - 1}
+		head = append(head, l)
+	}
+	return nn.NewGraph(head)
+}
+
+// Network returns the whole network, from an input, as Spec().Tensor gives it, to logits,
+// with its weights: to be written to a file of another format, or looked into.
+func (c *Classifier) Network() (*nn.Network, error) {
+	n := &nn.Network{Layers: c.networks.whole.Layers(), Tensors: tensor.Map{}}
+	for _, p := range c.networks.whole.Params() {
+		t, err := c.weights.Tensor(p.Name)
+		if err != nil {
+			return nil, &ModelError{c.name, err}
+		}
+		n.Tensors[p.Name] = t
+	}
+	return n, nil
+}
+
+// ErrNotClassifier is wrapped by errors about networks whose output is not one number for
+// each class.
+var ErrNotClassifier = errors.New("the network is no classifier")
+
+// NewModel makes a model of a network that another program made: from an input, as spec
+// prepares it, to what says which class it is. A softmax at the network's end is taken off,
+// as models answer by logits; one sigmoid z becomes the logits 0 and z of two classes,
+// whose softmax it is. The tensors are for Model.Save, once the golden logits are set:
+// SetGolden. An error wraps ErrNotClassifier, or is that of the network's description.
+func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tensor.Map, error) {
+	layers, tensors := slices.Clone(n.Layers), tensor.Map{}
+	for name, t := range n.Tensors {
+		tensors[name] = t
+	}
+	g, err := nn.NewGraph(layers)
+	if err != nil {
+		return nil, nil, err
+	}
+	layers = g.Layers() // without those that the output does not need
+	shape := g.OutputShape()
+	if outputs := tensor.Len(shape); len(shape) == 3 && shape[0] == 1 && shape[1] == 1 {
+		layers = append(layers, nn.Layer{Op: nn.OpReshape, Inputs: []int{len(layers) - 1}, Shape: []int{outputs}})
+	} else if len(shape) != 1 {
+		return nil, nil, fmt.Errorf("%w: it ends in %s", ErrNotClassifier, tensor.ShapeString(shape))
+	}
+	switch at := lastComputed(layers); layers[at].Op {
+	case nn.OpSoftmax:
+		layers = without(layers, at)
+	case nn.OpSigmoid:
+		if outputs := tensor.Len(shape); outputs != 1 {
+			return nil, nil, fmt.Errorf("%w: it ends in %d sigmoids, which say yes or no to each class of its own; garb's models choose one of them", ErrNotClassifier, outputs)
+		}
+		layers = without(layers, at)
+		name := "binary"
+		for tensors[name+"/kernel"] != nil {
+			name += "_"
+		}
+		layers = append(layers, nn.Layer{Op: nn.OpDense, Name: name, Inputs: []int{len(layers) - 1}, Units: 2})
+		tensors[name+"/kernel"] = tensor.FromSlice([]float32{0, 1}, 1, 2)
+		shape = []int{2}
+	}
+	if outputs := tensor.Len(shape); outputs != len(classes) {
+		return nil, nil, fmt.Errorf("%w of %d classes: it has %d", ErrNotClassifier, len(classes), outputs)
+	}
+	if g, err = nn.NewGraph(layers); err != nil {
+		return nil, nil, err
+	}
+	m := &Model{Format: FormatVersion, Network: g.Layers(), Classes: classes, Preprocessing: spec}
+	used := tensor.Map{}
+	for _, p := range g.Params() {
+		if t, ok := tensors[p.Name]; ok {
+			used[p.Name] = t
+		}
+	}
+	return m, used, nil
+}
+
+// lastComputed is the last layer that is more than another view of the one before.
+func lastComputed(layers []nn.Layer) int {
+	at := len(layers) - 1
+	for slices.Contains([]nn.Op{nn.OpDropout, nn.OpFlatten, nn.OpReshape}, layers[at].Op) {
+		at = layers[at].Inputs[0]
+	}
+	return at
+}
+
+// without takes the layer out that computes a network's output.
+func without(layers []nn.Layer, at int) []nn.Layer {
+	if at == len(layers)-1 {
+		return layers[:at] // what it takes is the layer before: nothing else needs those
+	}
+	layers[at] = nn.Layer{Op: nn.OpDropout, Inputs: layers[at].Inputs}
+	return layers
+}

@@ -1,0 +1,198 @@
+package garb
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"garb/nn"
+	"garb/picture"
+	"garb/tensor"
+)
+
+// foreign is a network as other programs have them, with random weights.
+func foreign(t testing.TB, layers ...nn.Layer) *nn.Network {
+	t.Helper()
+	g, err := nn.NewGraph(layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &nn.Network{Layers: layers, Tensors: tensor.Map{}}
+	random := rand.New(rand.NewPCG(3, 4))
+	for _, p := range g.Params() {
+		v := tensor.New(p.Shape...)
+		for i := range v.Data {
+			v.Data[i] = float32(random.NormFloat64()) / 4
+		}
+		n.Tensors[p.Name] = v
+	}
+	return n
+}
+
+func convolutional(last ...nn.Layer) []nn.Layer {
+	return append([]nn.Layer{
+		{Op: nn.OpInput, Shape: []int{8, 8, 3}},
+		{Op: nn.OpConv, Name: "c", Inputs: []int{0}, Units: 6, Height: 3, Width: 3, Stride: 1, Bias: true},
+		{Op: nn.OpSwish, Inputs: []int{1}},
+		{Op: nn.OpGlobalAveragePool, Inputs: []int{2}},
+	}, last...)
+}
+
+var small = picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch, Mean: [3]float32{127, 127, 127}, Std: [3]float32{128, 128, 128}}
+
+// saved is a model of a network, opened from its file.
+func saved(t testing.TB, n *nn.Network, classes []string, o Options) *Classifier {
+	t.Helper()
+	m, tensors, err := NewModel(n, classes, small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SetGolden(t.Context(), tensors); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	if err := m.Save(path, tensors, tensor.Float32); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestNetworksOfOthers: a model of any network answers as the network does.
+func TestNetworksOfOthers(t *testing.T) {
+	dense := func(units int) nn.Layer {
+		return nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{3}, Units: units, Bias: true}
+	}
+	for name, c := range map[string]struct {
+		layers   []nn.Layer
+		features int
+	}{
+		"softmax":           {convolutional(dense(3), nn.Layer{Op: nn.OpSoftmax, Inputs: []int{4}}), 6},
+		"logits":            {convolutional(dense(3)), 6},
+		"softmax, reshaped": {convolutional(dense(3), nn.Layer{Op: nn.OpSoftmax, Inputs: []int{4}}, nn.Layer{Op: nn.OpReshape, Inputs: []int{5}, Shape: []int{3}}), 6},
+		"one place": {convolutional(nn.Layer{Op: nn.OpReshape, Inputs: []int{3}, Shape: []int{1, 1, 6}},
+			nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{4}, Units: 3, Height: 1, Width: 1, Stride: 1}, nn.Layer{Op: nn.OpSoftmax, Inputs: []int{5}}), 6},
+		"without a head": {append(convolutional()[:3], nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{2}, Units: 3, Height: 1, Width: 1, Stride: 1},
+			nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{3}}), 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := foreign(t, c.layers...)
+			model := saved(t, n, []string{"a", "b", "c"}, Options{})
+			g, err := nn.NewGraph(n.Layers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, err := nn.Compile(g, n.Tensors, nn.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			input, want, logits := make([]float32, small.ValueCount()), make([]float32, 3), make([]float32, 3)
+			small.Tensor(GoldenPicture(1), input)
+			if err := plan.Run(t.Context(), input, want); err != nil {
+				t.Fatal(err)
+			}
+			if err := model.Logits(t.Context(), input, logits); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(name, "softmax") || name == "one place" {
+				for i, p := range Softmax(logits) {
+					if math.Abs(p-float64(want[i])) > 1e-6 {
+						t.Errorf("class %d: %v, want %v", i, p, want[i])
+					}
+				}
+			} else if !slices.Equal(logits, want) {
+				t.Errorf("%v, want %v", logits, want)
+			}
+			if model.FeatureCount() != c.features {
+				t.Errorf("%d features, want %d", model.FeatureCount(), c.features)
+			}
+			if m, err := model.ActivationMap(t.Context(), input, 1); err != nil || m.Height != 6 || m.Width != 6 {
+				t.Errorf("%v, %v", m, err)
+			}
+			again, err := model.Network()
+			if err != nil || len(again.Tensors) != len(n.Tensors) {
+				t.Errorf("%v tensors, %v", again, err)
+			}
+		})
+	}
+}
+
+// TestOneSigmoid: a network that says how probable the second of two classes is.
+func TestOneSigmoid(t *testing.T) {
+	layers := convolutional(nn.Layer{Op: nn.OpDense, Name: "binary", Inputs: []int{3}, Units: 1}, nn.Layer{Op: nn.OpSigmoid, Inputs: []int{4}})
+	n := foreign(t, layers...)
+	model := saved(t, n, []string{"cold", "warm"}, Options{})
+	g, err := nn.NewGraph(layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := nn.Compile(g, n.Tensors, nn.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	input, want, logits := make([]float32, small.ValueCount()), make([]float32, 1), make([]float32, 2)
+	small.Tensor(GoldenPicture(2), input)
+	if err := errors.Join(plan.Run(t.Context(), input, want), model.Logits(t.Context(), input, logits)); err != nil {
+		t.Fatal(err)
+	}
+	if p := Softmax(logits)[1]; math.Abs(p-float64(want[0])) > 1e-6 || want[0] == 0.5 {
+		t.Errorf("%v, want %v", p, want[0])
+	}
+}
+
+// TestSizeOfNetworks: a network that pools answers on pictures of other sizes too.
+func TestSizeOfNetworks(t *testing.T) {
+	n := foreign(t, convolutional(nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{3}, Units: 2})...)
+	if c := saved(t, n, []string{"a", "b"}, Options{Size: 16}); c.Spec().Width != 16 {
+		t.Errorf("%v", c.Spec())
+	}
+}
+
+func TestNoClassifiers(t *testing.T) {
+	classes := []string{"a", "b"}
+	for name, c := range map[string]struct {
+		layers []nn.Layer
+		says   string
+	}{
+		"a feature map":    {convolutional()[:3], "ends in"},
+		"several sigmoids": {convolutional(nn.Layer{Op: nn.OpSigmoid, Inputs: []int{3}}), "6 sigmoids"},
+		"other classes":    {convolutional(), "it has 6"},
+	} {
+		_, _, err := NewModel(foreign(t, c.layers...), classes, small)
+		if !errors.Is(err, ErrNotClassifier) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+	}
+	var wrong *nn.LayerError
+	if _, _, err := NewModel(&nn.Network{}, classes, small); !errors.As(err, &wrong) {
+		t.Errorf("no layers: %v", err)
+	}
+}
+
+func TestBackboneOfNetworks(t *testing.T) {
+	n := foreign(t, convolutional(nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{3}, Units: 2})...)
+	m, tensors, err := NewModel(n, []string{"a", "b"}, small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SetGolden(t.Context(), tensors); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	if err := m.Save(path, tensors, tensor.Float32); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := BackboneOf(path); err == nil || !strings.Contains(err.Error(), "none that garb trains") {
+		t.Errorf("%v", err)
+	}
+	if _, err := Store(path, path, tensor.Float16); err != nil {
+		t.Error(err)
+	}
+}
