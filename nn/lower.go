@@ -85,6 +85,9 @@ func (l *lowering) emit(node int, s *step) {
 		s.flat = s.rows == 1
 	}
 	l.value[node] = s.out
+	if s.at == 0 {
+		s.at = node
+	}
 	l.steps = append(l.steps, *s)
 }
 
@@ -175,7 +178,7 @@ func (l *lowering) conv(i int, op conv) {
 		outHeight: out[0], outWidth: out[1], columns: filters,
 		kernelHeight: op.kernelHeight, kernelWidth: op.kernelWidth, stride: op.stride,
 		depth: op.kernelHeight * op.kernelWidth * channels,
-		layer: n, load: loadMatrix,
+		layer: n, load: loadMatrix, at: i,
 	}
 	_, s.padTop = window(in[0], op.kernelHeight, op.stride, op.padding)
 	_, s.padLeft = window(inWidth, op.kernelWidth, op.stride, op.padding)
@@ -194,7 +197,7 @@ func (l *lowering) depthwise(i int, op depthwiseConv) {
 		height: in[0], width: in[1], channels: in[2],
 		outHeight: out[0], outWidth: out[1], columns: in[2],
 		kernelHeight: op.kernelHeight, kernelWidth: op.kernelWidth, stride: op.stride,
-		layer: n, load: loadDepthwise,
+		layer: n, load: loadDepthwise, at: i,
 	}
 	_, s.padTop = window(in[0], op.kernelHeight, op.stride, op.padding)
 	_, s.padLeft = window(in[1], op.kernelWidth, op.stride, op.padding)
@@ -211,7 +214,7 @@ func (l *lowering) dense(i int, op dense) {
 	l.pending[i] = &step{
 		kind: stepMatrix, in: l.force(n.inputs[0]), residual: -1,
 		rows: 1, depth: tensor.Len(l.graph.nodes[n.inputs[0]].shape), columns: n.shape[0],
-		layer: n, load: loadMatrix,
+		layer: n, load: loadMatrix, at: i,
 	}
 }
 
@@ -246,7 +249,7 @@ func (l *lowering) perChannel(i int) *step {
 		kind: stepDepthwise, in: l.force(n.inputs[0]), residual: -1,
 		height: 1, width: 1, outHeight: 1, outWidth: 1,
 		channels: n.shape[len(n.shape)-1], columns: n.shape[len(n.shape)-1],
-		kernelHeight: 1, kernelWidth: 1, stride: 1,
+		kernelHeight: 1, kernelWidth: 1, stride: 1, at: i,
 	}
 	if len(n.shape) == 3 {
 		s.height, s.width, s.outHeight, s.outWidth = n.shape[0], n.shape[1], n.shape[0], n.shape[1]
@@ -271,7 +274,7 @@ func (l *lowering) concat(i int) {
 			l.emit(i, s)
 			return
 		}
-		s.out = l.newValue(positions * depth)
+		s.out, s.at = l.newValue(positions*depth), i
 		s.flat = len(n.shape) == 1
 		together = s.out
 		l.steps = append(l.steps, *s)

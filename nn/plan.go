@@ -64,6 +64,7 @@ type Plan struct {
 	// batchStart is the first step that is computed for the whole batch.
 	batchStart int
 
+	layers     int // of the graph
 	arenaLen   int // values of one image's feature maps
 	scratchLen int // values that one thread needs beside them
 
@@ -101,7 +102,7 @@ func (p *Plan) OutputShape() []int { return append([]int(nil), p.outputShape...)
 // copied. Its errors are *WeightError: a parameter is missing, has another shape
 // or holds a value that is not a finite number.
 func Compile(g *Graph, w Weights, o Options) (*Plan, error) {
-	p := &Plan{inputShape: g.InputShape(), outputShape: g.OutputShape(), threads: o.Threads}
+	p := &Plan{inputShape: g.InputShape(), outputShape: g.OutputShape(), threads: o.Threads, layers: len(g.nodes)}
 	if p.threads <= 0 {
 		p.threads = runtime.GOMAXPROCS(0)
 	}

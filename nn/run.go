@@ -1,6 +1,9 @@
 package nn
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // run is the memory of one Plan.Run: reused by later ones.
 type run struct {
@@ -14,6 +17,19 @@ type run struct {
 	wholeImages   bool // a task is an image; otherwise a piece of a step
 	step          *step
 	buffers       buffers
+
+	measured []time.Duration // that each step took, if it is wanted: see Profile
+}
+
+// work lets the team do the step at hand.
+func (r *run) work(t *team, step, tasks int) {
+	if r.measured == nil {
+		t.work(r, tasks)
+		return
+	}
+	began := time.Now()
+	t.work(r, tasks)
+	r.measured[step] = time.Since(began)
 }
 
 // memory is what one thread works in.
@@ -58,7 +74,7 @@ func (r *run) all(ctx context.Context, t *team, input, output []float32, n int) 
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				t.work(r, s.tasks.count)
+				r.work(t, i, s.tasks.count)
 			}
 		}
 	}
@@ -72,7 +88,7 @@ func (r *run) all(ctx context.Context, t *team, input, output []float32, n int) 
 		if s.residual >= 0 {
 			r.buffers.residual = r.whole(s.residual, n)
 		}
-		t.work(r, r.buffers.tasks.count)
+		r.work(t, i, r.buffers.tasks.count)
 	}
 	return ctx.Err()
 }

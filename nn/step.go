@@ -34,6 +34,7 @@ const (
 type step struct {
 	kind              stepKind
 	in, residual, out int // values; residual is -1 if there is none
+	at                int // the node whose work it is; what is fused with it is a part of that
 	// flat steps have neither a feature map in nor out.
 	flat bool
 

@@ -1,0 +1,66 @@
+package nn
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"garb/tensor"
+)
+
+func TestSummary(t *testing.T) {
+	b := NewBuilder(32, 32, 3)
+	x := b.ReLU(b.BatchNorm("n", b.Conv("c", b.Input(), 8, 3, 2, Same), 1e-3)) // [16 16 8], 3 pixels
+	x = b.DepthwiseConv("d", x, 5, 1, Same, WithBias())                        // 3 + 4·2 = 11
+	y := b.MaxPool(x, 2, 2, Valid)                                             // 11 + 1·2 = 13
+	y = b.Add(y, b.Conv("p", x, 8, 1, 2, Same))
+	g := b.Build(b.Dense("e", b.GlobalAveragePool(y), 5, WithBias()))
+	want := []struct{ params, multiplyAdds, field int }{
+		{0, 0, 1}, {216, 16 * 16 * 8 * 27, 3}, {32, 0, 3}, {0, 0, 3}, {208, 16 * 16 * 8 * 25, 11},
+		{0, 0, 13}, {64, 8 * 8 * 8 * 8, 11}, {0, 0, 13}, {0, 0, 0}, {45, 40, 0},
+	}
+	all := g.Summary()
+	if len(all) != len(want) {
+		t.Fatalf("%d layers", len(all))
+	}
+	total := 0
+	for i, s := range all {
+		if s.Params != want[i].params || s.MultiplyAdds != want[i].multiplyAdds || s.ReceptiveField != want[i].field {
+			t.Errorf("layer %d, %s: %d parameters, %d multiply-adds, %d pixels; want %v", i, s.Layer.Op, s.Params, s.MultiplyAdds, s.ReceptiveField, want[i])
+		}
+		total += s.Params
+	}
+	if total != g.ParamCount() {
+		t.Errorf("%d parameters, want %d", total, g.ParamCount())
+	}
+}
+
+// TestProfile: each layer that computes something takes time, and those that are parts of
+// others none.
+func TestProfile(t *testing.T) {
+	for name, network := range networks {
+		g := network()
+		p := compile(t, g, randomWeights(g, 1), 2)
+		input := randomValues(tensor.Len(g.InputShape()), 2)
+		times, err := p.Profile(t.Context(), input, 3)
+		if err != nil || len(times) != len(g.nodes) || times[0] != 0 {
+			t.Fatalf("%s: %v, %v", name, times, err)
+		}
+		for i, n := range g.nodes {
+			switch n.op.(type) {
+			case conv, depthwiseConv, dense, pool, globalPool, multiply, concat:
+				if times[i] <= 0 {
+					t.Errorf("%s: layer %d, %T takes no time", name, i, n.op)
+				}
+			}
+		}
+		run1(t, p, input) // and the memory is used again
+	}
+	g := networks["classifier"]()
+	p := compile(t, g, randomWeights(g, 1), 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Profile(ctx, make([]float32, 300), 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
