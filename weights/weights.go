@@ -4,12 +4,16 @@
 package weights
 
 import (
+	"bytes"
+	"compress/gzip"
 	_ "embed"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"garb/tensor"
 )
@@ -64,10 +68,23 @@ func Lookup(name string) (Source, bool) {
 }
 
 // efficientnet-lite0-imagenet.safetensors was made from the float32 file of that
-// name by `garb convert --dtype float16`; its metadata tells the rest.
+// name by `garb convert --dtype float16`; its metadata tells the rest. Compressed, it is
+// 0.7 MB less in the binary; who uses it waits for 50 ms, once.
 //
-//go:embed efficientnet-lite0-imagenet.safetensors
-var liteFile []byte
+//go:embed efficientnet-lite0-imagenet.safetensors.gz
+var compressedLite []byte
+
+var liteFile = sync.OnceValues(func() (*tensor.File, error) {
+	r, err := gzip.NewReader(bytes.NewReader(compressedLite))
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	return tensor.Decode(data)
+})
 
 const builtInName = "efficientnet-lite0"
 
@@ -77,7 +94,7 @@ func BuiltIn(name string) (*tensor.File, bool) {
 	if name != builtInName {
 		return nil, false
 	}
-	f, err := tensor.Decode(liteFile)
+	f, err := liteFile()
 	if err != nil {
 		panic("weights: the built-in file: " + err.Error()) // the binary is broken
 	}
