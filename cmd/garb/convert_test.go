@@ -219,4 +219,18 @@ func TestModelsShow(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &d); err != nil || d.Parameters != 4_694_024 || d.Architecture != "efficientnet-lite0" || d.Input.Width != 224 {
 		t.Errorf("%v in %s", err, out)
 	}
+	work, took := 0, 0.0
+	for _, l := range d.Layers {
+		work, took = work+l.MultiplyAdds, took+l.Milliseconds
+	}
+	if first := d.Layers[1]; first.Name != "stem/conv" || first.Parameters != 864 || first.ReceptiveField != 3 || work != 385_191_520 || took <= 0 {
+		t.Errorf("%v, %d multiply-adds, %v ms", first, work, took)
+	}
+	drawn := filepath.Join(t.TempDir(), "network.svg")
+	if out, _, err := execute(t, newModelsCommand(), "show", "clothing", "--svg", drawn); err != nil || !strings.Contains(out, "143 layers") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if text, err := os.ReadFile(drawn); err != nil || !bytes.HasPrefix(text, []byte("<svg")) {
+		t.Errorf("%.40s, %v", text, err)
+	}
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -16,17 +14,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"garb"
-	"garb/backbone"
 	"garb/internal/download"
-	"garb/picture"
-	"garb/tensor"
 	"garb/weights"
 )
 
 func newModelsCommand() *cobra.Command {
 	command := &cobra.Command{
-		Use:   "models",
-		Short: "List, get and describe pretrained weights",
+		Use:     "models",
+		Aliases: []string{"model"},
+		Short:   "List, get and describe pretrained weights",
 		Example: `  garb models list
   garb models pull xception
   garb models show xception`,
@@ -227,150 +223,4 @@ func (p *downloadProgress) finish() {
 	if p.bar != nil {
 		p.bar.end(true)
 	}
-}
-
-func newModelsShowCommand() *cobra.Command {
-	var asJSON bool
-	command := &cobra.Command{
-		Use:   "show NAME|FILE|RUN",
-		Short: "Describe a model or weights: network, input, parameters, digest, licence",
-		Example: `  garb models show clothing
-  garb models show efficientnet-lite0
-  garb models show runs/first --json`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return fmt.Errorf("show needs one name, file or run, not %d", len(args))
-			}
-			return nil
-		},
-		RunE: func(command *cobra.Command, args []string) error {
-			d, err := describe(args[0])
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return json.NewEncoder(command.OutOrStdout()).Encode(d)
-			}
-			return d.print(command.OutOrStdout())
-		},
-	}
-	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return command
-}
-
-// description is what `models show` tells.
-type description struct {
-	Name         string            `json:"name"`
-	Architecture string            `json:"architecture,omitempty"` // "" if the tensors are no backbone's
-	WithTop      bool              `json:"with_top"`               // of weights: with the network's own top
-	Input        *picture.Spec     `json:"input,omitempty"`
-	Parameters   int               `json:"parameters"`
-	Digest       string            `json:"digest"`
-	Licence      string            `json:"licence,omitempty"`
-	Origin       string            `json:"origin,omitempty"`
-	Classes      []string          `json:"classes,omitempty"` // of a model
-	Training     *garb.Training    `json:"training,omitempty"`
-	Tensors      int               `json:"tensors,omitempty"` // of a file of weights
-	Stored       []string          `json:"stored,omitempty"`  // float32, float16
-	Bytes        int               `json:"bytes,omitempty"`
-	Metadata     map[string]string `json:"metadata,omitempty"`
-}
-
-// describe describes weights or a model. Names of weights are not those of
-// models; a file or folder is a model if it says so.
-func describe(reference string) (*description, error) {
-	if s, ok := weights.Lookup(reference); ok {
-		d, err := describeWeights(reference)
-		if err == nil {
-			d.Licence, d.Origin = s.Licence, s.Origin
-		}
-		return d, err
-	}
-	m, err := garb.Open(reference, garb.Options{})
-	if info, statErr := os.Stat(reference); errors.Is(err, garb.ErrNotModel) && statErr == nil && !info.IsDir() {
-		return describeWeights(reference)
-	}
-	if err != nil {
-		return nil, err
-	}
-	about := m.Model()
-	a, err := backbone.Lookup(about.Architecture)
-	if err != nil {
-		return nil, err
-	}
-	d := &description{
-		Name: m.Name(), Architecture: a.Name, Input: &about.Preprocessing,
-		Digest: m.Digest(), Classes: m.Classes(), Training: about.Training,
-	}
-	d.Parameters = a.Features(about.Preprocessing.Height, about.Preprocessing.Width).ParamCount() +
-		(a.FeatureCount+1)*len(d.Classes)
-	for _, s := range builtInModels {
-		if s.Name == reference {
-			d.Licence, d.Origin = s.Licence, s.Origin
-		}
-	}
-	return d, nil
-}
-
-func describeWeights(reference string) (*description, error) {
-	f, err := weights.Open(reference)
-	if err != nil {
-		return nil, err
-	}
-	d := &description{Name: reference, Tensors: len(f.Names()), Bytes: f.Size(), Digest: f.Digest(), Metadata: f.Metadata}
-	for _, n := range f.Names() {
-		d.Parameters += tensor.Len(f.Shape(n))
-		if stored := dtypeNames[f.DType(n)]; !slices.Contains(d.Stored, stored) {
-			d.Stored = append(d.Stored, stored)
-		}
-	}
-	if architecture, withTop, ok := weights.Recognise(f); ok {
-		d.Architecture, d.WithTop = architecture, withTop
-		a, err := backbone.Lookup(architecture)
-		if err != nil {
-			return nil, err
-		}
-		d.Input = &a.Spec
-	}
-	return d, nil
-}
-
-func (d *description) print(out io.Writer) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(what, format string, args ...any) {
-		fmt.Fprintf(table, "%s\t%s\n", what, fmt.Sprintf(format, args...))
-	}
-	row("name", "%s", d.Name)
-	switch {
-	case d.Classes != nil:
-		row("network", "%s", d.Architecture)
-	case d.Architecture != "":
-		row("network", "%s", networkText(d.Architecture, d.WithTop))
-	}
-	if i := d.Input; i != nil {
-		row("input", "%d×%d RGB, %v, (x − %v) / %v", i.Width, i.Height, i.Filter, i.Mean[0], i.Std[0])
-	}
-	row("parameters", "%s", grouped(d.Parameters))
-	switch n := len(d.Classes); {
-	case n > 20:
-		row("classes", "%d", n)
-	case n > 0:
-		row("classes", "%s", strings.Join(d.Classes, ", "))
-	}
-	if t := d.Training; t != nil {
-		row("trained", "by garb %s on %d pictures, epoch %d", t.Garb, t.Pictures[0], t.Epoch)
-		row("accuracy", "%.3f on %d validation pictures", t.Validation, t.Pictures[1])
-	}
-	if len(d.Stored) > 0 {
-		row("stored", "%d tensors, %s, %.1f MB", d.Tensors, strings.Join(d.Stored, " and "), float64(d.Bytes)/1e6)
-	}
-	row("digest", "%s", d.Digest)
-	if d.Licence != "" {
-		row("licence", "%s", d.Licence)
-		row("origin", "%s", d.Origin)
-	}
-	for _, key := range slices.Sorted(maps.Keys(d.Metadata)) {
-		row("· "+key, "%.200s", d.Metadata[key])
-	}
-	return table.Flush()
 }
