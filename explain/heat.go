@@ -21,28 +21,7 @@ const maxHeatSide = 256
 func Heat(m *garb.ActivationMap, spec picture.Spec, width, height int) *image.NRGBA {
 	scale := min(1, maxHeatSide/float64(max(width, height)))
 	w, h := max(1, int(math.Round(scale*float64(width)))), max(1, int(math.Round(scale*float64(height))))
-	out := image.NewNRGBA(image.Rect(0, 0, w, h))
-	largest := float32(0)
-	for _, v := range m.Values {
-		largest = max(largest, v)
-	}
-	if largest == 0 {
-		return out
-	}
-	part := spec.Part(width, height)
-	for y := range h {
-		// The centre of the pixel, as a share of the input, then in positions of the map.
-		v := ((float64(y)+0.5)/float64(h)*float64(height) - part.Top) / part.Height
-		for x := range w {
-			u := ((float64(x)+0.5)/float64(w)*float64(width) - part.Left) / part.Width
-			if u < 0 || u > 1 || v < 0 || v > 1 {
-				continue // the network did not see it
-			}
-			heat := at(m, u*float64(m.Width)-0.5, v*float64(m.Height)-0.5) / float64(largest)
-			out.SetNRGBA(x, y, colour(max(heat, 0)))
-		}
-	}
-	return out
+	return lay(m, spec, width, height, w, h, func(share float64) color.NRGBA { return colour(max(share, 0)) })
 }
 
 // at is a map between its positions, bilinearly; beyond the outer ones as at these.

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"garb"
+	"garb/explain"
+	"garb/picture"
+)
+
+// Sizes of the sheet of neighbours.
+const (
+	shownNeighbours  = 8
+	neighbourSide    = 140 // pixels
+	neighbourColumns = 5
+)
+
+// drawNeighbours compares the picture with all of a folder.
+func (l *look) drawNeighbours(ctx context.Context) error {
+	if len(l.all) == 0 {
+		return nil
+	}
+	near, err := l.compare(ctx)
+	if err != nil {
+		return err
+	}
+	if len(near) == 0 {
+		l.found.LeftOut = append(l.found.LeftOut, "Neighbours: "+l.neighbours+" has no other picture that can be read.")
+		return nil
+	}
+	found := &explain.NeighboursFile{Folder: l.neighbours, Compared: len(near), Nearest: explain.Nearest(near, shownNeighbours)}
+	tiles := []explain.Tile{{Picture: explain.Fitted(l.picture, neighbourSide), Lines: []string{"this picture", l.found.Predictions[0].Class + "?"}}}
+	for _, n := range found.Nearest {
+		p, err := readPicture(ctx, n.Path, l.classifier.Limits())
+		if err != nil {
+			return err
+		}
+		tiles = append(tiles, explain.Tile{Picture: explain.Fitted(p, neighbourSide), Lines: []string{n.Class, fmt.Sprintf("%.3f", n.Similarity)}})
+	}
+	title := fmt.Sprintf("the nearest of %d pictures, with their class and the cosine of the embeddings", len(near))
+	if found.File, err = l.folder.draw("neighbours", "", explain.Grid(title, tiles, neighbourColumns)); err != nil {
+		return err
+	}
+	l.found.Neighbours = found
+	return nil
+}
+
+// compare gives the similarity of every picture of the folder but the picture itself.
+func (l *look) compare(ctx context.Context) ([]explain.Neighbour, error) {
+	classifier, err := garb.Open(l.model, garb.Options{Threads: 1})
+	if err != nil {
+		return nil, err
+	}
+	own := make([]float32, classifier.FeatureCount())
+	if err := classifier.Features(ctx, l.input, own); err != nil {
+		return nil, err
+	}
+	self, _ := os.Stat(l.found.Picture)
+	var near []explain.Neighbour
+	bar := newCounter(l.ErrOrStderr(), "neighbours", len(l.all))
+	defer bar.finish()
+	i := -1
+	err = each(ctx, sourcesOf(l.all), l.InOrStdin(), classifier.Limits(), classifier.Embed, func(a answered[[]float32]) error {
+		i++
+		bar.add(1)
+		if a.err != nil {
+			complain(l.ErrOrStderr(), a.source.name, a.err)
+			return nil
+		}
+		if info, err := os.Stat(a.source.name); err == nil && self != nil && os.SameFile(info, self) {
+			return nil
+		}
+		near = append(near, explain.Neighbour{Path: a.source.name, Class: l.all[i].class, Similarity: explain.Similarity(own, a.value)})
+		return nil
+	})
+	return near, err
+}
+
+// readPicture reads and decodes a file.
+func readPicture(ctx context.Context, path string, limits picture.Limits) (*picture.RGB, error) {
+	data, err := source{name: path}.read(nil, limits)
+	if err != nil {
+		return nil, err
+	}
+	p, err := picture.Decode(ctx, data, limits)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"garb/internal/safefile"
+)
+
+// outFolder is the folder that explain writes to.
+type outFolder struct {
+	path     string
+	used     map[string]bool // names of files, in lower case, as some systems know no other
+	pictures int
+}
+
+// ownFiles are what explain writes: what it may replace.
+var ownFiles = regexp.MustCompile(`^((cam|gradcam|occlusion|features)-.*\.png|filters\.png|neighbours\.png|explain\.json|index\.html)$`)
+
+// openOutFolder makes the folder if need be. One that has files is refused without force;
+// with it, those of an earlier explain are removed.
+func openOutFolder(path string, force bool) (outFolder, error) {
+	f := outFolder{path: path, used: map[string]bool{}}
+	files, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, os.MkdirAll(path, 0o755)
+	}
+	if err != nil {
+		return f, fmt.Errorf("--out: %w", err)
+	}
+	if len(files) > 0 && !force {
+		return f, fmt.Errorf("--out %s: the folder has files; name another, or give --force to replace what an earlier explain wrote", path)
+	}
+	for _, file := range files {
+		if file.Type().IsRegular() && ownFiles.MatchString(file.Name()) {
+			if err := os.Remove(filepath.Join(path, file.Name())); err != nil {
+				return f, err
+			}
+		}
+	}
+	return f, nil
+}
+
+// maxFileLabel is the number of letters of a label that a file's name has.
+const maxFileLabel = 60
+
+// draw writes a picture under a name of its kind and label, which it returns.
+func (f *outFolder) draw(kind, label string, m image.Image) (name string, err error) {
+	letters := []rune(strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || r == '.' || r == '_' {
+			return r
+		}
+		return '-'
+	}, label))
+	stem := strings.Trim(kind+"-"+string(letters[:min(len(letters), maxFileLabel)]), "-.")
+	name = stem + ".png"
+	for i := 2; f.used[strings.ToLower(name)]; i++ {
+		name = fmt.Sprintf("%s-%d.png", stem, i)
+	}
+	f.used[strings.ToLower(name)] = true
+	if err := f.write(name, encodePNG(m)); err != nil {
+		return "", err
+	}
+	f.pictures++
+	return name, nil
+}
+
+func (f *outFolder) write(name string, content func(io.Writer) error) error {
+	return safefile.Write(filepath.Join(f.path, name), content)
+}

@@ -1,0 +1,250 @@
+package explain
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"garb"
+	"garb/backbone"
+	"garb/nn"
+	"garb/picture"
+	"garb/tensor"
+)
+
+// seen is a small network: a convolution that doubles, turned positive, then a dense layer
+// on all values.
+func seen(t *testing.T, layers ...nn.Layer) *Layers {
+	t.Helper()
+	n := &nn.Network{Layers: append([]nn.Layer{{Op: nn.OpInput, Shape: []int{4, 4, 3}}}, layers...), Tensors: tensor.Map{}}
+	g, err := nn.NewGraph(n.Layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, p := range g.Params() {
+		values := make([]float32, tensor.Len(p.Shape))
+		for i := range values {
+			values[i] = float32(random.NormFloat64())
+		}
+		n.Tensors[p.Name] = tensor.FromSlice(values, p.Shape...)
+	}
+	l, err := NewLayers(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+var flat = []nn.Layer{
+	{Op: nn.OpConv, Name: "edges", Inputs: []int{0}, Units: 2, Height: 3, Width: 3, Stride: 1, Same: true},
+	{Op: nn.OpReLU, Inputs: []int{1}},
+	{Op: nn.OpFlatten, Inputs: []int{2}},
+	{Op: nn.OpDense, Name: "classes", Inputs: []int{3}, Units: 3, Bias: true},
+}
+
+func input(n int) []float32 {
+	random := rand.New(rand.NewPCG(5, 6))
+	values := make([]float32, n)
+	for i := range values {
+		values[i] = float32(random.NormFloat64())
+	}
+	return values
+}
+
+func TestNames(t *testing.T) {
+	l := seen(t, flat...)
+	if got := l.Names(); !slices.Equal(got, []string{"edges", "2-relu"}) {
+		t.Errorf("%v", got)
+	}
+	for name, want := range map[string]int{"edges": 1, "1": 1, "2": 2, "2-relu": 2} {
+		if got, err := l.Find(name); err != nil || got != want {
+			t.Errorf("%s: %d, %v", name, got, err)
+		}
+	}
+	for _, name := range []string{"corners", "classes", "0", "4", "99", "-1", ""} {
+		var unknown *UnknownLayerError
+		if _, err := l.Find(name); !errors.As(err, &unknown) || !strings.Contains(err.Error(), "edges, 2-relu") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	if got := l.Spread(); !slices.Equal(got, []int{2}) {
+		t.Errorf("spread: %v", got)
+	}
+	shared := seen(t,
+		nn.Layer{Op: nn.OpConv, Name: "twice", Inputs: []int{0}, Units: 3, Height: 1, Width: 1, Stride: 1},
+		nn.Layer{Op: nn.OpConv, Name: "twice", Inputs: []int{1}, Units: 3, Height: 1, Width: 1, Stride: 1})
+	if got := shared.Names(); !slices.Equal(got, []string{"twice", "2-conv"}) {
+		t.Errorf("shared: %v", got)
+	}
+}
+
+// TestSpread: the first convolution's activation, then each size of map once more, to the
+// last.
+func TestSpread(t *testing.T) {
+	for _, a := range backbone.All() {
+		g := a.Features(a.Spec.Height, a.Spec.Width)
+		l, err := NewLayers(&nn.Network{Layers: g.Layers()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		chosen := l.Spread()
+		if len(chosen) < 2 || len(chosen) > maxSpread || !slices.IsSorted(chosen) {
+			t.Errorf("%s: %v", a.Name, chosen)
+		}
+		for k, i := range chosen[1:] {
+			if before := l.shapes[chosen[k]][0]; l.shapes[i][0] > before || k > 0 && l.shapes[i][0] == before {
+				t.Errorf("%s: layers %v have maps of %v", a.Name, chosen, l.shapes[i])
+			}
+		}
+	}
+}
+
+// TestFeatureMap compares with a convolution by hand, and the grid's order of channels.
+func TestFeatureMap(t *testing.T) {
+	l := seen(t, flat...)
+	x := input(48)
+	m, err := l.FeatureMap(context.Background(), 2, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernel, _ := l.network.Tensors.Tensor("edges/kernel")
+	want := make([]float64, 32)
+	for place := range want {
+		y, x0, f := place/8, place/2%4, place%2
+		for i := range 3 {
+			for j := range 3 {
+				if py, px := y+i-1, x0+j-1; py >= 0 && py < 4 && px >= 0 && px < 4 {
+					for c := range 3 {
+						want[place] += float64(x[(py*4+px)*3+c]) * float64(kernel.Data[((i*3+j)*3+c)*2+f])
+					}
+				}
+			}
+		}
+		if want[place] = max(want[place], 0); math.Abs(want[place]-float64(m.Values[place])) > 1e-5 {
+			t.Errorf("value %d: %v, want %v", place, m.Values[place], want[place])
+		}
+	}
+	if grid := m.Grid(m.Strongest()); m.Layer != "2-relu" || grid.Rect.Dx() < 2*mapSide {
+		t.Errorf("%s: %v", m.Layer, grid.Rect)
+	}
+	order := (&FeatureMap{Height: 2, Width: 1, Channels: 3, Values: []float32{9, 0, 1, 9, 1, 5}}).Strongest()
+	if !slices.Equal(order, []int{2, 1, 0}) {
+		t.Errorf("strongest: %v", order)
+	}
+	large := &FeatureMap{Height: 300, Width: 200, Channels: 1, Values: make([]float32, 60000)}
+	if tile := large.channel(0); tile.Rect.Dy() != largestTile {
+		t.Errorf("a large map's tile is %v", tile.Rect)
+	}
+}
+
+// TestGradCAMByHand: with all values in a dense layer, each channel weighs the mean of its
+// places' weights.
+func TestGradCAMByHand(t *testing.T) {
+	l := seen(t, flat...)
+	x := input(48)
+	maps, err := l.GradCAM(context.Background(), x, []int{2, 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, _ := l.FeatureMap(context.Background(), 2, x)
+	kernel, _ := l.network.Tensors.Tensor("classes/kernel")
+	for i, class := range []int{2, 0} {
+		for p := range 16 {
+			want := 0.0
+			for k := range 2 {
+				weight := 0.0
+				for q := range 16 {
+					weight += float64(kernel.Data[(q*2+k)*3+class]) / 16
+				}
+				want += weight * float64(f.Values[p*2+k])
+			}
+			if got := float64(maps[i].Values[p]); math.Abs(got-max(want, 0)) > 1e-3 {
+				t.Errorf("class %d, place %d: %v, want %v", class, p, got, max(want, 0))
+			}
+		}
+	}
+	passed := seen(t,
+		nn.Layer{Op: nn.OpConv, Name: "a", Inputs: []int{0}, Units: 2, Height: 1, Width: 1, Stride: 1},
+		nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{1}},
+		nn.Layer{Op: nn.OpConv, Name: "b", Inputs: []int{1}, Units: 2, Height: 1, Width: 1, Stride: 1},
+		nn.Layer{Op: nn.OpGlobalMaxPool, Inputs: []int{3}},
+		nn.Layer{Op: nn.OpAdd, Inputs: []int{2, 4}})
+	if _, err := passed.GradCAM(context.Background(), x, []int{0}); !errors.Is(err, ErrNoFeatureMap) {
+		t.Errorf("a map that is passed by: %v", err)
+	}
+}
+
+// photo is the example of the built-in classifier, as it sees it.
+func photo(t *testing.T) (*garb.Classifier, *picture.RGB, []float32) {
+	t.Helper()
+	c, err := garb.Default(garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile("../examples/t-shirt.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := picture.Decode(context.Background(), data, picture.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := make([]float32, c.Spec().ValueCount())
+	c.Spec().Tensor(p, x)
+	return c, p, x
+}
+
+// TestGradCAMIsTheActivationMap: where the features are a mean over positions, Grad-CAM is
+// what is above zero of the activation map, over the number of positions.
+func TestGradCAMIsTheActivationMap(t *testing.T) {
+	c, _, x := photo(t)
+	n, err := c.Network()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := NewLayers(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps, err := l.GradCAM(context.Background(), x, []int{0, 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, class := range []int{0, 9} {
+		cam, err := c.ActivationMap(context.Background(), x, class)
+		if err != nil {
+			t.Fatal(err)
+		}
+		largest := slices.Max(cam.Values)
+		for p, v := range cam.Values {
+			if got, want := maps[i].Values[p]*float32(len(cam.Values)), max(v, 0); math.Abs(float64(got-want)) > 0.01*float64(largest) {
+				t.Errorf("class %d, place %d: %v, want %v", class, p, got, want)
+			}
+		}
+	}
+	m, name, shape := l.Filters()
+	if m == nil || name != "stem/conv" || !slices.Equal(shape, []int{3, 3, 3, 32}) {
+		t.Errorf("filters of %s: %v", name, shape)
+	}
+}
+
+// TestFilter: zero is grey, and a colour is one that is looked for.
+func TestFilter(t *testing.T) {
+	m := filter([]float32{0, 0, 2, 0, -2, 0}, 1, 1, 2, 0)
+	if c := m.NRGBAAt(0, 0); c.R != 127 || c.G != 255 || c.B != 0 || m.Rect.Dx() != filterSide {
+		t.Errorf("%v, %v", c, m.Rect)
+	}
+	if c := filter(make([]float32, 3), 1, 1, 1, 0).NRGBAAt(0, 0); c.R != 127 || c.G != 127 || c.B != 127 {
+		t.Errorf("a filter of nothing is %v", c)
+	}
+	grey := seen(t, nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{0}})
+	if m, _, _ := grey.Filters(); m != nil {
+		t.Error("a network without a convolution has filters")
+	}
+}

@@ -1,0 +1,171 @@
+package explain
+
+import (
+	"context"
+	"errors"
+	"image"
+	"image/png"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"garb"
+	"garb/picture"
+)
+
+// TestEven: each colour is lighter than the one before, by the weights of sRGB's luminance.
+func TestEven(t *testing.T) {
+	luminance := func(i int) float64 {
+		c := even[i]
+		return 0.2126*float64(c.R) + 0.7152*float64(c.G) + 0.0722*float64(c.B)
+	}
+	for i := 4; i < len(even); i += 4 {
+		if luminance(i) <= luminance(i-4) {
+			t.Errorf("colour %d %v is no lighter than %d %v", i, even[i], i-4, even[i-4])
+		}
+	}
+}
+
+// TestOverlay: what speaks for a class is redder than the picture, what speaks against it
+// bluer if that is shown.
+func TestOverlay(t *testing.T) {
+	p := &picture.RGB{Width: 20, Height: 40, Pix: make([]uint8, 3*20*40)}
+	for i := range p.Pix {
+		p.Pix[i] = 100
+	}
+	spec := picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch}
+	o := Overlay{Map: &garb.ActivationMap{Height: 2, Width: 1, Values: []float32{1, -2}}, Title: "trousers", Low: "against", High: "for"}
+	for _, o.Signed = range []bool{false, true} {
+		m := o.Draw(p, spec)
+		x := m.Rect.Dx() / 2
+		above, below := m.NRGBAAt(x, 20), m.NRGBAAt(x, overlaySide-20)
+		if above.R < above.B+30 {
+			t.Errorf("signed %v: above is %v", o.Signed, above)
+		}
+		if blue := below.B > below.R+30; blue != o.Signed {
+			t.Errorf("signed %v: below is %v", o.Signed, below)
+		}
+	}
+}
+
+func TestGrid(t *testing.T) {
+	tile := Tile{image.NewNRGBA(image.Rect(5, 5, 25, 15)), []string{"größer als der Platz", "2"}}
+	m := Grid("", []Tile{tile, tile, tile}, 2)
+	if want := image.Pt(gap+2*(20+gap), lineHeight+2*gap+2*(10+2*lineHeight+gap)); m.Rect.Max != want {
+		t.Errorf("%v, want %v", m.Rect.Max, want)
+	}
+	for text, want := range map[string]string{"abcdefgh": "abc..", "abcde": "abcde", "": ""} {
+		if got := fitting(text, 5*advance+1); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
+
+// corner is a model that looks at one quarter of its input alone.
+type corner struct{}
+
+func (corner) Spec() picture.Spec {
+	return picture.Spec{Width: 28, Height: 28, Filter: picture.Nearest, Fit: picture.Stretch, Std: [3]float32{1, 1, 1}}
+}
+func (corner) Classes() []string { return []string{"a", "b"} }
+func (corner) Logits(ctx context.Context, inputs, logits []float32) error {
+	size := 28 * 28 * 3
+	for i := range len(inputs) / size {
+		sum := float32(0)
+		for y := range 14 {
+			for x := 14; x < 28; x++ {
+				sum += inputs[i*size+(y*28+x)*3] / 255 / 196
+			}
+		}
+		logits[2*i], logits[2*i+1] = 4*sum, 0
+	}
+	return ctx.Err()
+}
+func (corner) Predictions(logits []float32) []garb.Prediction {
+	m := garb.Ranking(logits)
+	all := make([]garb.Prediction, 2)
+	for i, class := range m {
+		all[i].Probability = 0.5 + float64(logits[class]-logits[1-class])/10
+	}
+	return all
+}
+
+func TestOcclusion(t *testing.T) {
+	white := make([]float32, 28*28*3)
+	for i := range white {
+		white[i] = 255
+	}
+	done := 0
+	maps, err := Occlusion(context.Background(), corner{}, white, []int{0, 1}, func(n int) { done += n })
+	if err != nil || done != Occlusions {
+		t.Fatalf("%v after %d", err, done)
+	}
+	for i := range Occlusions {
+		row, column := i/occlusionCells, i%occlusionCells
+		inside := row <= 7 && column >= 6
+		if fell := maps[0].Values[i] > 1e-5; fell != inside {
+			t.Errorf("row %d, column %d: %v", row, column, maps[0].Values[i])
+		}
+		if d := maps[0].Values[i] + maps[1].Values[i]; d > 1e-5 || d < -1e-5 {
+			t.Errorf("row %d, column %d: what one class loses the other does not win", row, column)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Occlusion(ctx, corner{}, white, []int{0}, func(int) {}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	if s := Similarity([]float32{1, 2}, []float32{2, 4}); s < 0.9999 {
+		t.Error(s)
+	}
+	if s := Similarity([]float32{1, 0}, []float32{0, 3}); s != 0 {
+		t.Error(s)
+	}
+	if s := Similarity([]float32{0, 0}, []float32{1, 1}); s != 0 {
+		t.Error(s)
+	}
+	got := Nearest([]Neighbour{{"a", "", 0.1}, {"b", "", 0.9}, {"c", "", 0.9}, {"d", "", 0.5}}, 3)
+	if len(got) != 3 || got[0].Path != "b" || got[1].Path != "c" || got[2].Path != "d" {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestWritePage: the page holds its pictures and names nothing outside.
+func TestWritePage(t *testing.T) {
+	folder := t.TempDir()
+	f, err := os.Create(filepath.Join(folder, "cam-a.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := png.Encode(f, image.NewNRGBA(image.Rect(0, 0, 2, 2))); err != nil {
+		t.Fatal(err)
+	}
+	found := &Findings{
+		Picture: "x/<b>.jpg", Model: "m", Predictions: []garb.Prediction{{Class: "a<i>", Probability: 0.5}},
+		Maps:    []MapFile{{File: "cam-a.png", Kind: KindCAM, Class: "a<i>", Height: 7, Width: 7}},
+		Filters: &FiltersFile{File: "cam-a.png", Layer: "stem", Shape: []int{3, 3, 3, 8}}, Stopped: true,
+	}
+	var page strings.Builder
+	if err := WritePage(&page, folder, found); err != nil {
+		t.Fatal(err)
+	}
+	text := page.String()
+	if strings.Count(text, `src="data:image/png;base64,`) != 2 || strings.Contains(text, "http:") || !strings.Contains(text, "stopped") {
+		t.Error(text)
+	}
+	for _, no := range []string{"a<i></f", "<b>.jpg", "Grad-CAM weighs"} {
+		if strings.Contains(text, no) {
+			t.Errorf("the page has %q", no)
+		}
+	}
+	found.Filters.File = "filters.png"
+	if err := WritePage(&page, folder, found); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
