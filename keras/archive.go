@@ -106,8 +106,11 @@ func parseModel(data []byte, place string, depth int) (*Model, error) {
 	}
 	m := &Model{Class: described.Class}
 	var config struct {
-		Name   string            `json:"name"`
-		Layers []json.RawMessage `json:"layers"`
+		Name    string            `json:"name"`
+		Layers  []json.RawMessage `json:"layers"`
+		Inputs  any               `json:"input_layers"`
+		Outputs any               `json:"output_layers"`
+		Built   any               `json:"build_input_shape"`
 	}
 	if err := json.Unmarshal(described.Config, &config); err != nil {
 		// A Sequential of Keras 2.2 and before is a bare list.
@@ -116,6 +119,8 @@ func parseModel(data []byte, place string, depth int) (*Model, error) {
 		}
 	}
 	m.Name = config.Name
+	m.inputs, m.outputs = appendReferences(nil, config.Inputs), appendReferences(nil, config.Outputs)
+	m.builtFor = dimensions(config.Built)
 	names := map[string]bool{}
 	for _, raw := range config.Layers {
 		l, err := parseLayer(raw, place, depth)
@@ -167,7 +172,12 @@ func parseLayer(raw json.RawMessage, place string, depth int) (*Layer, error) {
 	if config.DataFormat == "channels_first" {
 		return nil, malformed("layer %q has its channels first; garb has them last", at)
 	}
-	l.Inputs = appendInputs(l.Inputs, described.Inbound)
+	l.calls = parseCalls(described.Inbound)
+	for _, call := range l.calls {
+		for _, input := range call.inputs {
+			l.Inputs = append(l.Inputs, input.layer)
+		}
+	}
 	if isModel {
 		var err error
 		l.Model, err = parseModel(raw, at, depth+1)
@@ -179,31 +189,21 @@ func parseLayer(raw json.RawMessage, place string, depth int) (*Layer, error) {
 	return l, nil
 }
 
-// appendInputs finds the names of layers in the description of a layer's inputs:
-// {"keras_history": [name, ...]} somewhere in it for Keras 3, [name, 0, 0, ...]
-// before.
-func appendInputs(names []string, described any) []string {
-	switch d := described.(type) {
-	case map[string]any:
-		if history, ok := d["keras_history"]; ok {
-			return appendInputs(names, history)
-		}
-		for _, key := range []string{"args", "config"} { // kwargs hold masks
-			names = appendInputs(names, d[key])
-		}
-	case []any:
-		if len(d) >= 2 {
-			name, isName := d[0].(string)
-			_, isNumber := d[1].(float64)
-			if isName && isNumber {
-				return append(names, name)
-			}
-		}
-		for _, item := range d {
-			names = appendInputs(names, item)
+// dimensions reads a shape of which some axes are null, nil if it is none.
+func dimensions(v any) []*int {
+	list, ok := v.([]any)
+	if !ok || len(list) > 8 {
+		return nil
+	}
+	shape := make([]*int, len(list))
+	for i := range list {
+		if n, ok := whole(list[i], 1); ok {
+			shape[i] = &n
+		} else if list[i] != nil {
+			return nil
 		}
 	}
-	return names
+	return shape
 }
 
 // variableNames returns the variables of a layer in the order in which Keras
@@ -212,15 +212,22 @@ func variableNames(l *Layer) (names []string, known bool) {
 	var config struct {
 		UseBias *bool `json:"use_bias"`
 		Center  *bool `json:"center"`
-		Scale   *bool `json:"scale"`
+		Scale   *bool `json:"scale"` // a number for Rescaling
+		Mean    any   `json:"mean"`
 	}
 	// Not an object, then nothing is switched off; parseLayer has refused it.
 	json.Unmarshal(l.Config, &config)
 	on := func(option *bool) bool { return option == nil || *option }
 	switch l.Class {
-	case "InputLayer", "Activation", "ReLU", "Softmax", "MaxPooling2D", "AveragePooling2D",
-		"GlobalAveragePooling2D", "Flatten", "Dropout", "Add":
+	case "Activation", "ReLU", "LeakyReLU", "Softmax", "MaxPooling2D", "AveragePooling2D",
+		"GlobalAveragePooling2D", "GlobalMaxPooling2D", "ZeroPadding2D", "Rescaling", "Flatten", "Reshape",
+		"Dropout", "Add", "Multiply", "Concatenate":
 		return nil, true
+	case "Normalization":
+		if config.Mean != nil {
+			return nil, true
+		}
+		return []string{"mean", "variance", "count"}, true
 	case "Conv2D", "Dense":
 		names = []string{"kernel"}
 	case "DepthwiseConv2D":
@@ -236,7 +243,7 @@ func variableNames(l *Layer) (names []string, known bool) {
 		}
 		return append(names, "moving_mean", "moving_variance"), true
 	default:
-		return nil, false
+		return nil, identities[l.Class]
 	}
 	if on(config.UseBias) {
 		names = append(names, "bias")
@@ -247,6 +254,12 @@ func variableNames(l *Layer) (names []string, known bool) {
 // variables pairs the datasets of a layer with their names.
 func variables(place string, l *Layer, datasets []namedDataset) ([]Variable, error) {
 	names, _ := variableNames(l)
+	if len(names) == 0 {
+		return nil, nil // or the state of a random generator
+	}
+	if l.Class == "Normalization" && len(datasets) == 2 {
+		names = names[:2] // without the count of what was seen
+	}
 	if len(datasets) != len(names) {
 		return nil, malformed("layer %q, a %s, has %d arrays of weights instead of %d", place, l.Class, len(datasets), len(names))
 	}

@@ -63,6 +63,10 @@ type Model struct {
 	// KerasVersion is that of the Keras that wrote the file, "" when it does not say.
 	KerasVersion string
 	Layers       []*Layer // in the order of the file
+	// inputs and outputs of a functional model; a Sequential has its first and last layer.
+	inputs, outputs []reference
+	// builtFor is the shape of a Sequential's input where no layer says it, batch first.
+	builtFor []*int
 }
 
 // Layer is a layer of a Model. In a file of weights only, where layers have no
@@ -71,7 +75,8 @@ type Layer struct {
 	Name   string
 	Class  string // "Conv2D"; "" when the file holds weights only
 	Config json.RawMessage
-	Inputs []string // names of the layers whose outputs it takes
+	Inputs []string // names of the layers whose outputs it takes, of all calls
+	calls  []call   // each use of the layer; not of those of a Sequential
 	// Model holds the layers of a layer that is itself a model, else it is nil.
 	Model     *Model
 	Variables []Variable

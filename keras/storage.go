@@ -197,11 +197,17 @@ func attachByName(m *Model, g *hdf5.Group) error {
 			}
 			continue
 		}
+		leaves := l.Model.leaves(l.Name, nil)
+		known := map[string]bool{}
+		for _, leaf := range leaves {
+			known[leaf.layer.Name] = true
+		}
 		byLayer := map[string][]namedDataset{}
 		for _, d := range datasets {
-			byLayer[d.layer()] = append(byLayer[d.layer()], d)
+			name := d.layerOf(known)
+			byLayer[name] = append(byLayer[name], d)
 		}
-		for _, leaf := range l.Model.leaves(l.Name, nil) {
+		for _, leaf := range leaves {
 			name := leaf.layer.Name
 			if leaf.layer.Variables, err = variables(leaf.place, leaf.layer, byLayer[name]); err != nil {
 				return err
@@ -216,6 +222,22 @@ func attachByName(m *Model, g *hdf5.Group) error {
 func (d namedDataset) layer() string {
 	parts := strings.Split(d.name, "/")
 	return parts[max(0, len(parts)-2)]
+}
+
+// layerOf returns the layer's name, one of those known, which may have slashes of their
+// own: "conv1/bn" of "base/conv1/bn/gamma:0". It is "" if none is known.
+func (d namedDataset) layerOf(known map[string]bool) string {
+	end := strings.LastIndexByte(d.name, '/')
+	if end < 0 || end > 1000 { // no name that Keras makes
+		return ""
+	}
+	for name := d.name[:end]; name != ""; {
+		if known[name] {
+			return name
+		}
+		_, name, _ = strings.Cut(name, "/")
+	}
+	return ""
 }
 
 // weightsOf returns the datasets that a layer's group lists.

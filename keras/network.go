@@ -1,0 +1,323 @@
+package keras
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"garb/nn"
+	"garb/tensor"
+)
+
+// Network turns a whole model into garb's layers and tensors. Its last layer is the
+// model's output as it is, a final Softmax or Sigmoid included. Parameters are named by
+// their layer's path in the model, "base/block1_conv/kernel"; a layer that is called twice
+// has its parameters once.
+//
+// The input is side×side pixels, or what the file says if side is 0. What is identity when
+// a model answers (noise, augmentation, Dropout of whole channels) is left out.
+//
+// An error is a *FormatError, an *UnknownLayerError or a *SettingError.
+func (m *Model) Network(side int) (*nn.Network, error) {
+	if m.Class == "" {
+		return nil, malformed("the file holds weights only; a whole model is in what model.save makes, a .keras or .h5 file with its layers")
+	}
+	shape, err := m.inputShape(side)
+	if err != nil {
+		return nil, err
+	}
+	c := &conversion{
+		layers: []nn.Layer{{Op: nn.OpInput, Shape: shape}}, shapes: [][]int{shape}, places: []string{"the input"},
+		settings: map[*Layer]map[string]any{}, parameters: map[string]parameter{}, owners: map[string]part{},
+	}
+	c.model(m, "", 0)
+	if c.err != nil {
+		return nil, c.err
+	}
+	graph, err := nn.NewGraph(c.layers)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	tensors, err := c.tensors(graph)
+	if err != nil {
+		return nil, err
+	}
+	return &nn.Network{Layers: graph.Layers(), Tensors: tensors}, nil
+}
+
+// inputShape is that of the model's input, [h w c].
+func (m *Model) inputShape(side int) ([]int, error) {
+	if side < 0 || side > maxSide {
+		return nil, malformed("an input of %d pixels a side; it may have up to %d", side, maxSide)
+	}
+	declared := m.declaredInput()
+	if declared == nil {
+		return nil, malformed("the file does not say what its input is; it may never have been built")
+	}
+	if len(declared) != 4 {
+		return nil, malformed("its input has %d axes beside the batch's; a picture has 3", len(declared)-1)
+	}
+	if declared[3] == nil {
+		return nil, malformed("its input has any number of channels; garb's networks have as many as their pictures")
+	}
+	shape := []int{side, side, *declared[3]}
+	if side == 0 {
+		if declared[1] == nil || declared[2] == nil {
+			return nil, malformed("its input is of any size, so give the size of the pictures in pixels")
+		}
+		shape[0], shape[1] = *declared[1], *declared[2]
+	}
+	for _, n := range shape {
+		if n < 1 || n > maxSide {
+			return nil, malformed("its input is of %s; each from 1 to %d", tensor.ShapeString(shape), maxSide)
+		}
+	}
+	return shape, nil
+}
+
+// declaredInput is the shape that the file gives the model's input, batch first, with nil
+// for what may be anything. It is nil if the file gives none.
+func (m *Model) declaredInput() []*int {
+	for i, l := range m.Layers {
+		if m.Class == "Sequential" && i > 0 || m.Class != "Sequential" && len(m.inputs) > 0 && l.Name != m.inputs[0].layer {
+			continue
+		}
+		if l.Model != nil {
+			return l.Model.declaredInput()
+		}
+		var config struct {
+			Shape      []*int `json:"batch_shape"`       // Keras 3
+			OlderShape []*int `json:"batch_input_shape"` // before
+		}
+		if json.Unmarshal(l.Config, &config) != nil {
+			return nil
+		}
+		if config.Shape != nil {
+			return config.Shape
+		}
+		if config.OlderShape != nil {
+			return config.OlderShape
+		}
+	}
+	return m.builtFor
+}
+
+// conversion is a network that is being made. The first error is kept; what follows it
+// does nothing.
+type conversion struct {
+	layers []nn.Layer
+	shapes [][]int  // of the layers' outputs
+	places []string // of the Keras layers that they are made of
+	// settings are the configs of layers that were met, parsed.
+	settings   map[*Layer]map[string]any
+	parameters map[string]parameter
+	owners     map[string]part // whose the names of layers are
+	visited    int
+	computed   int // values of parameters that are not in the file
+	err        error
+}
+
+// parameter is where the values of a parameter come from: a variable of the file, in
+// another shape of as many values, or numbers that are worked out.
+type parameter struct {
+	variable Variable
+	values   []float32
+	shape    []int
+}
+
+func (c *conversion) fail(err error) int {
+	if c.err == nil && err != nil {
+		c.err = err
+	}
+	return 0
+}
+
+// maxVisits bounds the layers met on the way, each time that they are: models that call
+// others twice, which call others twice, are small in a file.
+const maxVisits = 1 << 16
+
+func (c *conversion) visit(n int) bool {
+	if c.visited += n; c.visited > maxVisits {
+		c.fail(malformed("it is a network of more than %d layers, those counted twice that are called twice", maxVisits))
+	}
+	return c.err == nil
+}
+
+// model applies a model to a value and returns the place of its output.
+func (c *conversion) model(m *Model, place string, input int) int {
+	if !c.visit(len(m.Layers)) {
+		return 0
+	}
+	if m.Class == "Sequential" {
+		for _, l := range m.Layers {
+			input = c.apply(l, join(place, l.Name), []int{input})
+		}
+		return input
+	}
+	if len(m.inputs) != 1 || len(m.outputs) != 1 {
+		what := fmt.Sprintf("model %q", place)
+		if place == "" {
+			what = "the model"
+		}
+		return c.fail(malformed("%s has %d inputs and %d outputs; garb's networks have one of each", what, len(m.inputs), len(m.outputs)))
+	}
+	w := walk{
+		conversion: c, model: m, place: place, input: input,
+		byName: map[string]*Layer{}, firstCall: map[string]int{}, values: map[reference]int{},
+	}
+	for _, l := range m.Layers {
+		w.byName[l.Name] = l
+		for _, call := range l.calls {
+			for _, r := range call.inputs {
+				if first, ok := w.firstCall[r.layer]; !ok || r.call < first {
+					w.firstCall[r.layer] = r.call
+				}
+			}
+		}
+	}
+	output := m.outputs[0]
+	if l := w.byName[output.layer]; l != nil && l.Model != nil {
+		// Of several calls the last is the output, since the others lead to it.
+		output.call = len(l.calls) - 1
+	}
+	return w.value(output)
+}
+
+// walk goes from a functional model's output to its input.
+type walk struct {
+	*conversion
+	model  *Model
+	place  string
+	input  int
+	byName map[string]*Layer
+	// firstCall is the lowest number by which a layer's calls are named. Keras 2 counts
+	// those of models from 1, since a model was first called when it was made; Keras 3 from 0.
+	firstCall map[string]int
+	values    map[reference]int
+}
+
+// underway marks values that are waited for.
+const underway = -1
+
+// value returns the place of a value, for which it applies the layers that lead to it.
+func (w *walk) value(r reference) int {
+	if w.err != nil {
+		return 0
+	}
+	at := join(w.place, r.layer)
+	if v, ok := w.values[r]; ok {
+		if v == underway {
+			return w.fail(malformed("layer %q takes what is made of its own output", at))
+		}
+		return v
+	}
+	l := w.byName[r.layer]
+	switch {
+	case l == nil:
+		return w.fail(malformed("%q is the input of a layer, but there is no such layer", at))
+	case r.tensor != 0:
+		return w.fail(malformed("layer %q has several outputs; garb's layers have one", at))
+	case l.Class == "InputLayer":
+		if l.Name != w.model.inputs[0].layer {
+			return w.fail(malformed("layer %q is a second input; garb's networks have one", at))
+		}
+		return w.input
+	case r.call < 0 || r.call >= len(l.calls):
+		return w.fail(malformed("output %d of layer %q is used, but it is called %d times", r.call, at, len(l.calls)))
+	}
+	call := l.calls[r.call]
+	if call.training {
+		return w.fail(&SettingError{at, l.Class, "call argument training", "true", "layers as they are when a model answers"})
+	}
+	if !w.visit(1 + len(call.inputs)) {
+		return 0
+	}
+	w.values[r] = underway
+	inputs := make([]int, len(call.inputs))
+	for i, in := range call.inputs {
+		if source := w.byName[in.layer]; source != nil && source.Model != nil {
+			in.call -= w.firstCall[in.layer]
+		}
+		inputs[i] = w.value(in)
+	}
+	v := w.apply(l, at, inputs)
+	w.values[r] = v
+	return v
+}
+
+// emit appends a layer of garb's that a Keras layer is made into.
+func (c *conversion) emit(place string, l nn.Layer, inputs ...int) int {
+	if c.err != nil {
+		return 0
+	}
+	l.Inputs = slices.Clone(inputs)
+	shapes := make([][]int, len(inputs))
+	for i, in := range inputs {
+		shapes[i] = c.shapes[in]
+	}
+	shape, err := outputShape(l, shapes)
+	if err != nil {
+		return c.fail(malformed("layer %q: %v", place, err))
+	}
+	c.layers, c.shapes, c.places = append(c.layers, l), append(c.shapes, shape), append(c.places, place)
+	return len(c.layers) - 1
+}
+
+// explain tells in Keras's words where a graph is none.
+func (c *conversion) explain(err error) error {
+	var wrong *nn.LayerError
+	if errors.As(err, &wrong) && wrong.Layer > 0 && wrong.Layer < len(c.places) {
+		return &FormatError{fmt.Sprintf("layer %q is none that garb can compute", c.places[wrong.Layer]), err}
+	}
+	return &FormatError{"the model is none that garb can compute", err}
+}
+
+// name returns a name for the parameters of a layer: its path, unless another layer's is
+// written alike. Whoever comes again with the same owner gets the same name.
+func (c *conversion) name(path string, owner part) string {
+	name := path
+	for n := 2; ; n++ {
+		if other, taken := c.owners[name]; !taken || other == owner {
+			c.owners[name] = owner
+			return name
+		}
+		name = fmt.Sprintf("%s_%d", path, n)
+	}
+}
+
+// maxComputed bounds the values of all parameters that are not in the file.
+const maxComputed = 1 << 22
+
+// tensors reads the parameters of the graph, each checked for its shape before.
+func (c *conversion) tensors(graph *nn.Graph) (tensor.Map, error) {
+	all := tensor.Map{}
+	for i := range graph.Layers() {
+		for _, p := range graph.LayerParams(i) {
+			if all[p.Name] != nil && slices.Equal(all[p.Name].Shape, p.Shape) {
+				continue
+			}
+			from, ok := c.parameters[p.Name]
+			if !ok || !slices.Equal(from.shape, p.Shape) {
+				return nil, malformed("%s should be %s by the model's layers, but is %s in the file",
+					p.Name, tensor.ShapeString(p.Shape), tensor.ShapeString(from.shape))
+			}
+			values := from.values
+			if values == nil {
+				t, err := from.variable.Tensor()
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", p.Name, err)
+				}
+				values = t.Data
+			}
+			for _, v := range values {
+				if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+					return nil, malformed("%s holds a value that is no finite number", p.Name)
+				}
+			}
+			all[p.Name] = tensor.FromSlice(values, p.Shape...)
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,206 @@
+package keras
+
+import (
+	"slices"
+
+	"garb/nn"
+)
+
+// identities are the layers that change nothing when a model answers.
+var identities = map[string]bool{
+	"InputLayer": true, "Identity": true, "ActivityRegularization": true,
+	"SpatialDropout2D": true, "GaussianNoise": true, "GaussianDropout": true, "AlphaDropout": true,
+	"RandomFlip": true, "RandomRotation": true, "RandomZoom": true, "RandomTranslation": true, "RandomShear": true,
+	"RandomHeight": true, "RandomWidth": true, "RandomContrast": true, "RandomBrightness": true, "RandomHue": true,
+	"RandomSaturation": true, "RandomColorJitter": true, "RandomErasing": true, "RandomPerspective": true,
+}
+
+// applied is a layer that is being applied.
+type applied struct {
+	*conversion
+	settings
+	layer *Layer
+}
+
+// apply applies a layer to values and returns the place of what it gives.
+func (c *conversion) apply(l *Layer, place string, inputs []int) int {
+	if c.err != nil {
+		return 0
+	}
+	values, known := c.settings[l]
+	if !known {
+		values = readSettings(l.Config)
+		c.settings[l] = values
+	}
+	a := &applied{c, settings{place, l.Class, values, c.fail}, l}
+	switch l.Class {
+	case "Add":
+		return a.merge(nn.OpAdd, inputs)
+	case "Multiply":
+		return a.merge(nn.OpMultiply, inputs)
+	case "Concatenate":
+		return a.concatenate(inputs)
+	}
+	if len(inputs) != 1 {
+		return c.fail(malformed("layer %q, a %s, has %d inputs instead of one", place, l.Class, len(inputs)))
+	}
+	x := inputs[0]
+	switch {
+	case l.Model != nil:
+		return c.model(l.Model, place, x)
+	case identities[l.Class]:
+		return x
+	}
+	switch l.Class {
+	case "Conv2D", "DepthwiseConv2D", "SeparableConv2D":
+		return a.activation(a.convolution(x))
+	case "Dense":
+		return a.activation(a.dense(x))
+	case "BatchNormalization":
+		return a.batchNorm(x)
+	case "Rescaling":
+		return a.rescaling(x)
+	case "Normalization":
+		return a.normalization(x)
+	case "Activation":
+		return a.activation(x)
+	case "ReLU":
+		return a.relu(x)
+	case "LeakyReLU":
+		return a.leakyReLU(x)
+	case "Softmax":
+		return a.softmax(x)
+	case "MaxPooling2D":
+		return a.pool(nn.OpMaxPool, x)
+	case "AveragePooling2D":
+		return a.pool(nn.OpAveragePool, x)
+	case "GlobalAveragePooling2D":
+		return a.globalPool(nn.OpGlobalAveragePool, x)
+	case "GlobalMaxPooling2D":
+		return a.globalPool(nn.OpGlobalMaxPool, x)
+	case "ZeroPadding2D":
+		return a.zeroPadding(x)
+	case "Flatten":
+		return a.flatten(x)
+	case "Reshape":
+		return a.reshape(x)
+	case "Dropout":
+		return a.dropout(x)
+	}
+	return c.fail(&UnknownLayerError{place, l.Class})
+}
+
+// put emits a layer of garb's for the layer.
+func (a *applied) put(l nn.Layer, inputs ...int) int { return a.emit(a.place, l, inputs...) }
+
+// merge chains an operation of two values over all inputs.
+func (a *applied) merge(op nn.Op, inputs []int) int {
+	if len(inputs) < 2 {
+		return a.fail(malformed("layer %q, a %s, has %d inputs instead of two or more", a.place, a.class, len(inputs)))
+	}
+	x := inputs[0]
+	for _, y := range inputs[1:] {
+		x = a.put(nn.Layer{Op: op}, x, y)
+	}
+	return x
+}
+
+func (a *applied) concatenate(inputs []int) int {
+	if len(inputs) < 2 {
+		return a.fail(malformed("layer %q, a %s, has %d inputs instead of two or more", a.place, a.class, len(inputs)))
+	}
+	a.lastAxis(len(a.shapes[inputs[0]]))
+	return a.put(nn.Layer{Op: nn.OpConcat}, inputs...)
+}
+
+func (a *applied) pool(op nn.Op, x int) int {
+	height, width := a.pair("pool_size", [2]int{2, 2})
+	size := a.equal("pool_size", [2]int{2, 2})
+	stride := a.equal("strides", [2]int{height, width})
+	return a.put(nn.Layer{Op: op, Height: size, Width: size, Stride: stride, Same: a.same()}, x)
+}
+
+func (a *applied) globalPool(op nn.Op, x int) int {
+	x = a.put(nn.Layer{Op: op}, x)
+	if a.flag("keepdims", false) {
+		x = a.put(nn.Layer{Op: nn.OpReshape, Shape: append([]int{1, 1}, a.shapes[x]...)}, x)
+	}
+	return x
+}
+
+// zeroPadding is by one number, by one for rows and one for columns, or by a pair for each.
+func (a *applied) zeroPadding(x int) int {
+	padding := a.get("padding")
+	rows, columns := [2]int{1, 1}, [2]int{1, 1}
+	if padding != nil {
+		sides, ok := padding.([]any)
+		if !ok || len(sides) != 2 {
+			sides = []any{padding, padding}
+		}
+		r, okRows := asPair(sides[0], 0)
+		c, okColumns := asPair(sides[1], 0)
+		if !okRows || !okColumns {
+			a.refuse("padding", "whole numbers of rows and columns")
+		}
+		rows, columns = r, c
+	}
+	return a.put(nn.Layer{Op: nn.OpPad, Above: rows[0], Below: rows[1], Left: columns[0], Right: columns[1]}, x)
+}
+
+func (a *applied) flatten(x int) int {
+	if len(a.shapes[x]) == 1 {
+		return x
+	}
+	return a.put(nn.Layer{Op: nn.OpFlatten}, x)
+}
+
+// reshape works out what -1 stands for.
+func (a *applied) reshape(x int) int {
+	const can = "[h w c] or [c] with as many values as there are"
+	target, _ := a.get("target_shape").([]any)
+	if len(target) != 1 && len(target) != 3 {
+		a.refuse("target_shape", can)
+		return 0
+	}
+	values := 1
+	for _, n := range a.shapes[x] {
+		values *= n
+	}
+	shape := make([]int, len(target))
+	open, known := -1, 1
+	for i, v := range target {
+		n, ok := whole(v, 1)
+		switch {
+		case ok:
+			shape[i] = n
+			known *= n // at most three of a million
+		case v == -1.0 && open < 0:
+			open = i
+		default:
+			a.refuse("target_shape", can)
+			return 0
+		}
+	}
+	if open >= 0 {
+		shape[open] = values / known
+		known *= shape[open]
+	}
+	if known != values {
+		a.refuse("target_shape", can)
+		return 0
+	}
+	if slices.Equal(shape, a.shapes[x]) {
+		return x
+	}
+	return a.put(nn.Layer{Op: nn.OpReshape, Shape: shape}, x)
+}
+
+// dropout is kept for those who train what was converted, unless it drops whole channels
+// or pictures.
+func (a *applied) dropout(x int) int {
+	rate := a.number("rate", 0)
+	if a.get("noise_shape") != nil || len(a.shapes[x]) != 1 || !(rate > 0 && rate < 1) {
+		return x
+	}
+	return a.put(nn.Layer{Op: nn.OpDropout, Rate: rate}, x)
+}

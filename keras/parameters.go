@@ -1,0 +1,172 @@
+package keras
+
+import (
+	"math"
+	"slices"
+
+	"garb/nn"
+)
+
+// take enters a variable of the layer as a parameter of garb's, with so many axes of 1
+// before its own.
+func (a *applied) take(variable, parameterName string, axes int) {
+	for _, v := range a.layer.Variables {
+		if v.Name == variable {
+			shape := append(slices.Repeat([]int{1}, axes), v.Shape()...)
+			a.parameters[parameterName] = parameter{variable: v, shape: shape}
+		}
+	}
+}
+
+// compute enters a parameter that has a number for each channel, unless it is there.
+func (a *applied) compute(parameterName string, channels int, values func() []float64) {
+	if _, known := a.parameters[parameterName]; known || a.err != nil {
+		return
+	}
+	if a.computed += channels; channels > maxListed || a.computed > maxComputed {
+		a.fail(malformed("layer %q has %d channels with parameters that are not in the file; that is too many", a.place, channels))
+		return
+	}
+	narrow := make([]float32, channels)
+	for i, v := range values() {
+		narrow[i] = float32(v)
+	}
+	a.parameters[parameterName] = parameter{values: narrow, shape: []int{channels}}
+}
+
+// convolution makes all kinds: of a separable one, a depthwise and a pointwise.
+func (a *applied) convolution(x int) int {
+	a.one("dilation_rate")
+	a.one("groups")
+	height, width := a.pair("kernel_size", [2]int{})
+	if a.get("kernel_size") == nil {
+		a.refuse("kernel_size", "one or two whole numbers from 1 on")
+	}
+	l := nn.Layer{Height: height, Width: width, Stride: a.equal("strides", [2]int{1, 1}), Same: a.same()}
+	if a.class == "Conv2D" {
+		l.Op, l.Units = nn.OpConv, a.count("filters", 1)
+		return a.filter(l, "", "kernel", a.flag("use_bias", true), x)
+	}
+	a.one("depth_multiplier")
+	l.Op = nn.OpDepthwiseConv
+	if a.class == "DepthwiseConv2D" {
+		return a.filter(l, "", "depthwise_kernel", a.flag("use_bias", true), x)
+	}
+	x = a.filter(l, "/depthwise", "depthwise_kernel", false, x)
+	l = nn.Layer{Op: nn.OpConv, Units: a.count("filters", 1), Height: 1, Width: 1, Stride: 1}
+	return a.filter(l, "/pointwise", "pointwise_kernel", a.flag("use_bias", true), x)
+}
+
+// filter puts one convolution, named after the layer and its part in it.
+func (a *applied) filter(l nn.Layer, suffix, kernel string, bias bool, x int) int {
+	l.Name, l.Bias = a.name(a.place+suffix, part{a.layer, suffix}), bias
+	a.take(kernel, l.Name+"/kernel", 0)
+	if bias {
+		a.take("bias", l.Name+"/bias", 0)
+	}
+	return a.put(l, x)
+}
+
+// part owns a name: a layer may be made of several.
+type part struct {
+	layer *Layer
+	part  string
+}
+
+// dense works on the last axis: on a feature map it is a convolution of 1×1.
+func (a *applied) dense(x int) int {
+	l := nn.Layer{Op: nn.OpDense, Units: a.count("units", 1), Bias: a.flag("use_bias", true)}
+	axes := 0
+	if len(a.shapes[x]) == 3 {
+		l.Op, l.Height, l.Width, l.Stride, axes = nn.OpConv, 1, 1, 1, 2
+	}
+	// One that is called on both has its kernel in two shapes.
+	l.Name = a.name(a.place, part{a.layer, string(l.Op)})
+	a.take("kernel", l.Name+"/kernel", axes)
+	a.take("bias", l.Name+"/bias", 0)
+	return a.put(l, x)
+}
+
+// batchNorm has ones for a gamma that was left out, and zeros for a beta.
+func (a *applied) batchNorm(x int) int {
+	shape := a.shapes[x]
+	a.lastAxis(len(shape))
+	l := nn.Layer{Op: nn.OpBatchNorm, Name: a.name(a.place, part{a.layer, ""}), Epsilon: a.number("epsilon", 1e-3)}
+	if !(l.Epsilon >= 0 && l.Epsilon < 1e6) {
+		a.refuse("epsilon", "0 or more")
+	}
+	for _, name := range []string{"gamma", "beta", "moving_mean", "moving_variance"} {
+		a.take(name, l.Name+"/"+name, 0)
+	}
+	channels := shape[len(shape)-1]
+	if !a.flag("scale", true) {
+		a.compute(l.Name+"/gamma", channels, func() []float64 { return slices.Repeat([]float64{1}, channels) })
+	}
+	if !a.flag("center", true) {
+		a.compute(l.Name+"/beta", channels, func() []float64 { return nil })
+	}
+	return a.put(l, x)
+}
+
+// rescaling is scale·in + offset.
+func (a *applied) rescaling(x int) int {
+	l := nn.Layer{Op: nn.OpScale, Name: a.name(a.place, part{a.layer, ""})}
+	channels := a.shapes[x][len(a.shapes[x])-1]
+	a.compute(l.Name+"/scale", channels, func() []float64 { return a.channels("scale", 1, channels) })
+	a.compute(l.Name+"/offset", channels, func() []float64 { return a.channels("offset", 0, channels) })
+	return a.put(l, x)
+}
+
+// normalization is (in − mean)/√variance, of statistics in the settings or adapted, which
+// are variables. Keras keeps the root from being less than 1e-7.
+func (a *applied) normalization(x int) int {
+	shape := a.shapes[x]
+	channels := shape[len(shape)-1]
+	if a.flag("invert", false) {
+		a.refuse("invert", "normalization forwards")
+	}
+	if a.get("axis") != nil { // else one number is for all
+		a.lastAxis(len(shape))
+	}
+	l := nn.Layer{Op: nn.OpScale, Name: a.name(a.place, part{a.layer, ""})}
+	var scale, offset []float64
+	a.compute(l.Name+"/scale", channels, func() []float64 {
+		mean, variance := a.statistic("mean", channels), a.statistic("variance", channels)
+		scale, offset = make([]float64, channels), make([]float64, channels)
+		for i := range scale {
+			scale[i] = 1 / max(math.Sqrt(variance[i]), 1e-7)
+			offset[i] = -mean[i] * scale[i]
+		}
+		return scale
+	})
+	a.compute(l.Name+"/offset", channels, func() []float64 { return offset })
+	return a.put(l, x)
+}
+
+func (a *applied) statistic(name string, channels int) []float64 {
+	all := make([]float64, channels)
+	if a.get(name) != nil {
+		return a.settings.channels(name, 0, channels)
+	}
+	for _, v := range a.layer.Variables {
+		if v.Name != name {
+			continue
+		}
+		n := v.dataset.Len()
+		if n != 1 && n != channels {
+			a.fail(malformed("layer %q has a %s of %d values for %d channels", a.place, name, n, channels))
+			return all
+		}
+		t, err := v.Tensor()
+		if err != nil {
+			a.fail(unexpected(a.place, err))
+			return all
+		}
+		for i := range all {
+			all[i] = float64(t.Data[i%n])
+		}
+		return all
+	}
+	a.fail(malformed("layer %q has no %s, neither among its settings nor its weights", a.place, name))
+	return all
+}

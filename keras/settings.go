@@ -1,0 +1,225 @@
+package keras
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// SettingError names a setting of a layer that garb has in another way only.
+type SettingError struct {
+	Layer   string // its place: the names of the models around it and its own, with slashes
+	Class   string // Keras's: "Conv2D"
+	Setting string // Keras's name of it: "dilation_rate"
+	Has     string // its value in the file, as JSON
+	Can     string // what garb has instead
+}
+
+func (e *SettingError) Error() string {
+	return fmt.Sprintf("layer %q, a %s, has %s %s; garb has %s", e.Layer, e.Class, e.Setting, e.Has, e.Can)
+}
+
+// settings reads what a layer's config says. A setting that garb lacks is reported, and
+// what is returned for it means nothing.
+type settings struct {
+	place, class string
+	values       map[string]any
+	report       func(error) int
+}
+
+// maxSetting bounds sizes, strides and numbers of filters.
+const maxSetting = 1 << 20
+
+func readSettings(config json.RawMessage) map[string]any {
+	var values map[string]any
+	json.Unmarshal(config, &values) // not an object, then nothing is set
+	return values
+}
+
+// refuse says that a setting's value is not what garb can.
+func (s *settings) refuse(key, can string) {
+	text, err := json.Marshal(s.values[key])
+	if err != nil {
+		text = []byte("?")
+	}
+	has := string(text)
+	if len(has) > 80 {
+		has = strings.ToValidUTF8(has[:80], "") + "…"
+	}
+	s.report(&SettingError{s.place, s.class, key, has, can})
+}
+
+// get returns a value, nil if it is not there or null. Arrays that Keras wraps are bare.
+func (s *settings) get(key string) any { return bare(s.values[key]) }
+
+// bare takes an array out of {"class_name": "__numpy__", "config": {"value": ...}}.
+func bare(v any) any {
+	if wrapped, ok := v.(map[string]any); ok {
+		switch wrapped["class_name"] {
+		case "__numpy__", "__ndarray__", "__tensor__":
+			config, _ := wrapped["config"].(map[string]any)
+			return config["value"]
+		}
+	}
+	return v
+}
+
+func (s *settings) number(key string, fallback float64) float64 {
+	switch v := s.get(key).(type) {
+	case nil:
+		return fallback
+	case float64:
+		return v
+	}
+	s.refuse(key, "a number there")
+	return fallback
+}
+
+func (s *settings) text(key, fallback string) string {
+	switch v := s.get(key).(type) {
+	case nil:
+		return fallback
+	case string:
+		return v
+	}
+	s.refuse(key, "a word there")
+	return fallback
+}
+
+func (s *settings) flag(key string, fallback bool) bool {
+	switch v := s.get(key).(type) {
+	case nil:
+		return fallback
+	case bool:
+		return v
+	}
+	s.refuse(key, "true or false there")
+	return fallback
+}
+
+// count returns a whole number from low on.
+func (s *settings) count(key string, low int) int {
+	if n, ok := whole(s.get(key), low); ok {
+		return n
+	}
+	s.refuse(key, fmt.Sprintf("whole numbers from %d on", low))
+	return 1
+}
+
+func whole(v any, low int) (int, bool) {
+	n, ok := v.(float64)
+	if !ok || n != float64(int(n)) || n < float64(low) || n > maxSetting {
+		return 0, false
+	}
+	return int(n), true
+}
+
+// pair returns a value for height and width, which may be one number for both. Nothing
+// stands for the fallback.
+func (s *settings) pair(key string, fallback [2]int) (height, width int) {
+	v := s.get(key)
+	if v == nil {
+		return fallback[0], fallback[1]
+	}
+	if pair, ok := asPair(v, 1); ok {
+		return pair[0], pair[1]
+	}
+	s.refuse(key, "one or two whole numbers from 1 on")
+	return 1, 1
+}
+
+func asPair(v any, low int) (pair [2]int, ok bool) {
+	list, isList := v.([]any)
+	if !isList {
+		list = []any{v}
+	}
+	if len(list) == 1 {
+		list = []any{list[0], list[0]}
+	}
+	if len(list) != 2 {
+		return pair, false
+	}
+	for i := range pair {
+		if pair[i], ok = whole(list[i], low); !ok {
+			return pair, false
+		}
+	}
+	return pair, true
+}
+
+// one demands that a setting, if it is there, is 1 in both directions.
+func (s *settings) one(key string) {
+	if h, w := s.pair(key, [2]int{1, 1}); h != 1 || w != 1 {
+		s.refuse(key, "1")
+	}
+}
+
+// equal returns a pair of which both must be the same.
+func (s *settings) equal(key string, fallback [2]int) int {
+	h, w := s.pair(key, fallback)
+	if h != w {
+		s.refuse(key, "the same for rows and columns")
+	}
+	return h
+}
+
+func (s *settings) same() bool {
+	padding := s.text("padding", "valid")
+	if padding != "same" && padding != "valid" {
+		s.refuse("padding", "same and valid")
+	}
+	return padding == "same"
+}
+
+// lastAxis demands that the axis is the last, the channels, of a value with so many axes
+// beside the batch's.
+func (s *settings) lastAxis(axes int) {
+	v := s.get("axis")
+	if list, ok := v.([]any); ok && len(list) == 1 {
+		v = list[0]
+	}
+	if v != nil && v != -1.0 && v != float64(axes) {
+		s.refuse("axis", "the last axis, the channels")
+	}
+}
+
+// maxListed bounds a list of numbers in a setting, one for each channel.
+const maxListed = 1 << 16
+
+// channels returns a number for each of n channels: one for all, or a list of n, within
+// lists of one or not.
+func (s *settings) channels(key string, fallback float64, n int) []float64 {
+	v := s.get(key)
+	for range 4 {
+		if list, ok := v.([]any); ok && len(list) == 1 {
+			v = bare(list[0])
+		}
+	}
+	all := make([]float64, n)
+	switch v := v.(type) {
+	case nil:
+		for i := range all {
+			all[i] = fallback
+		}
+		return all
+	case float64:
+		for i := range all {
+			all[i] = v
+		}
+		return all
+	case []any:
+		if len(v) == n && n <= maxListed {
+			ok := true
+			for i := range v {
+				x, isNumber := v[i].(float64)
+				all[i] = x
+				ok = ok && isNumber
+			}
+			if ok {
+				return all
+			}
+		}
+	}
+	s.refuse(key, fmt.Sprintf("one number, or one for each of %d channels", n))
+	return all
+}
