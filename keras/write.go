@@ -1,0 +1,476 @@
+package keras
+
+import (
+	"archive/zip"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"garb/internal/hdf5"
+	"garb/nn"
+	"garb/tensor"
+)
+
+// WriteOptions of Write.
+type WriteOptions struct {
+	Name string // the model's, "garb" if it is ""
+	// Probabilities makes the output probabilities: a Softmax is put behind a network that
+	// does not end with one. Otherwise the output is what the network gives.
+	Probabilities bool
+	// Temperature divides the logits before that Softmax; 0 means 1.
+	Temperature float64
+	// Metadata is for garb and people: Keras leaves it unread.
+	Metadata map[string]string
+}
+
+// writtenVersion is the version of Keras that the files are written as and tested with.
+const writtenVersion = "3.15.1"
+
+// Write writes a network as a .keras archive that Keras 3 loads: a functional model of
+// Keras's own layers in float32, with an input [batch h w c] as the network has it. Layers
+// that share parameters are one Keras layer, called several times. The same network gives
+// the same bytes.
+//
+// Errors are *nn.LayerError and *nn.WeightError about the network, or those of w. Keras
+// has no layer that pads with the lowest number: such a Pad is an error, unless zeros do
+// the same, since it leads to a MaxPool of values that are never below zero. It panics if
+// the temperature is negative or no number.
+func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
+	if !(o.Temperature >= 0) || math.IsInf(o.Temperature, 0) {
+		panic(fmt.Sprintf("keras: temperature %v", o.Temperature))
+	}
+	d, err := newDraft(n)
+	if err != nil {
+		return err
+	}
+	if o.Probabilities {
+		d.probabilities(o.Temperature)
+	}
+	layers := d.order()
+	config, err := json.Marshal(d.config(modelName(o.Name), layers))
+	if err != nil {
+		return err
+	}
+	metadata, err := json.Marshal(object{
+		"keras_version": writtenVersion,
+		"date_saved":    archiveTime.Format("2006-01-02@15:04:05"),
+		"garb":          o.Metadata,
+	})
+	if err != nil {
+		return err
+	}
+	archive := zip.NewWriter(w)
+	for _, entry := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{
+		{"metadata.json", func(w io.Writer) error { _, err := w.Write(metadata); return err }},
+		{"config.json", func(w io.Writer) error { _, err := w.Write(config); return err }},
+		{"model.weights.h5", func(w io.Writer) error { return hdf5.Write(w, weightGroups(layers)) }},
+	} {
+		// Stored as it is: weights hardly get smaller, and Keras stores them so.
+		to, err := archive.CreateHeader(&zip.FileHeader{Name: entry.name, Method: zip.Store, Modified: archiveTime})
+		if err != nil {
+			return err
+		}
+		if err := entry.write(to); err != nil {
+			return err
+		}
+	}
+	return archive.Close()
+}
+
+// archiveTime is that of all entries, so that a file's bytes do not depend on when it was
+// written: zip's first day.
+var archiveTime = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// object is a JSON object; its keys are written in alphabetical order.
+type object = map[string]any
+
+// draft is a Keras model that is being made.
+type draft struct {
+	values []value // those of the network's layers, by their place, and what is added
+	known  map[string]*draftLayer
+	names  map[string]bool // of layers
+}
+
+// draftLayer is a Keras layer: its settings, its variables in Keras's order, and how often
+// it is called.
+type draftLayer struct {
+	class, name string
+	settings    object
+	variables   []*tensor.Tensor
+	calls       []value
+}
+
+// value is what a layer gives when it is called with others, which are named by their
+// place in the draft.
+type value struct {
+	layer  *draftLayer
+	call   int
+	inputs []int
+	shape  []int // without the batch axis
+}
+
+func newDraft(n *nn.Network) (*draft, error) {
+	graph, err := nn.NewGraph(n.Layers)
+	if err != nil {
+		return nil, err
+	}
+	layers, shapes := graph.Layers(), graph.Shapes()
+	if err := zerosForLowest(layers); err != nil {
+		return nil, err
+	}
+	d := &draft{known: map[string]*draftLayer{}, names: map[string]bool{}}
+	for i, l := range layers {
+		var variables []*tensor.Tensor
+		for _, p := range graph.LayerParams(i) {
+			t, err := variable(n.Tensors, p)
+			if err != nil {
+				return nil, err
+			}
+			variables = append(variables, t)
+		}
+		class, settings, err := inKeras(l, shapes[i], variables)
+		if err != nil {
+			return nil, &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op, Reason: err.Error()}
+		}
+		if class == "Rescaling" {
+			variables = nil // they are settings
+		}
+		d.add(l.Name, class, settings, variables, l.Inputs, shapes[i])
+	}
+	return d, nil
+}
+
+// variable returns a parameter's values.
+func variable(tensors tensor.Map, p nn.Param) (*tensor.Tensor, error) {
+	t, err := tensors.Tensor(p.Name)
+	if err != nil {
+		return nil, &nn.WeightError{Name: p.Name, Detail: "cannot be read", Err: err}
+	}
+	if !slices.Equal(t.Shape, p.Shape) {
+		return nil, &nn.WeightError{Name: p.Name, Detail: fmt.Sprintf("shape %s where the network needs %s",
+			tensor.ShapeString(t.Shape), tensor.ShapeString(p.Shape))}
+	}
+	for _, v := range t.Data {
+		if v-v != 0 {
+			return nil, &nn.WeightError{Name: p.Name, Detail: "holds values that are not finite numbers"}
+		}
+	}
+	return t, nil
+}
+
+// add appends a call of a layer: of the one that is there, if it has the same parameters
+// and settings, else of a new one.
+func (d *draft) add(parameters, class string, settings object, variables []*tensor.Tensor, inputs, shape []int) {
+	l := &draftLayer{class: class, settings: settings, variables: variables}
+	if parameters != "" {
+		// What is marshalled are numbers, texts and lists of them, all finite.
+		text, _ := json.Marshal(settings)
+		key := parameters + "\x00" + class + string(text)
+		if d.known[key] == nil {
+			d.known[key] = l
+		}
+		l = d.known[key]
+	}
+	if l.name == "" {
+		if parameters == "" {
+			parameters = snakeCase(class)
+		}
+		l.name = d.unique(layerName(parameters))
+	}
+	v := value{l, len(l.calls), inputs, shape}
+	l.calls = append(l.calls, v)
+	d.values = append(d.values, v)
+}
+
+// notInNames are characters that TensorFlow does not have in its names.
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
+
+// layerName is a name that Keras can give a layer: block1_conv for block1/conv.
+func layerName(name string) string {
+	name = notInNames.ReplaceAllString(name, "_")
+	if first := name[0]; first == '_' || first == '-' {
+		name = "layer" + name
+	}
+	return name
+}
+
+func modelName(name string) string {
+	if name == "" {
+		return "garb"
+	}
+	return layerName(name)
+}
+
+// unique is a name that no other layer has.
+func (d *draft) unique(name string) string {
+	free := name
+	for i := 1; d.names[free]; i++ {
+		free = name + "_" + strconv.Itoa(i)
+	}
+	d.names[free] = true
+	return free
+}
+
+// probabilities ends the model with a Softmax.
+func (d *draft) probabilities(temperature float64) {
+	last := len(d.values) - 1
+	if d.values[last].layer.class == "Softmax" {
+		return
+	}
+	shape := d.values[last].shape
+	if temperature != 0 && temperature != 1 {
+		d.add("", "Rescaling", object{"scale": 1 / temperature, "offset": 0}, nil, []int{last}, shape)
+		last++
+	}
+	d.add("", "Softmax", object{"axis": -1}, nil, []int{last}, shape)
+}
+
+// inKeras returns the class and the settings of the Keras layer that computes what a layer
+// does. Settings that are left out are Keras's own for a new layer.
+func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, settings object, err error) {
+	padding := "valid"
+	if l.Same {
+		padding = "same"
+	}
+	kernel, strides := []int{l.Height, l.Width}, []int{l.Stride, l.Stride}
+	switch l.Op {
+	case nn.OpInput:
+		return "InputLayer", object{"batch_shape": batched(shape)}, nil
+	case nn.OpConv:
+		return "Conv2D", object{"filters": l.Units, "kernel_size": kernel, "strides": strides, "padding": padding,
+			"use_bias": l.Bias, "data_format": "channels_last"}, nil
+	case nn.OpDepthwiseConv:
+		return "DepthwiseConv2D", object{"kernel_size": kernel, "strides": strides, "padding": padding,
+			"use_bias": l.Bias, "data_format": "channels_last"}, nil
+	case nn.OpDense:
+		return "Dense", object{"units": l.Units, "use_bias": l.Bias}, nil
+	case nn.OpBatchNorm:
+		return "BatchNormalization", object{"axis": -1, "epsilon": l.Epsilon}, nil
+	case nn.OpScale:
+		return "Rescaling", object{"scale": exact(params[0].Data), "offset": exact(params[1].Data)}, nil
+	case nn.OpMaxPool:
+		return "MaxPooling2D", object{"pool_size": kernel, "strides": strides, "padding": padding, "data_format": "channels_last"}, nil
+	case nn.OpAveragePool:
+		return "AveragePooling2D", object{"pool_size": kernel, "strides": strides, "padding": padding, "data_format": "channels_last"}, nil
+	case nn.OpGlobalAveragePool:
+		return "GlobalAveragePooling2D", object{"data_format": "channels_last"}, nil
+	case nn.OpGlobalMaxPool:
+		return "GlobalMaxPooling2D", object{"data_format": "channels_last"}, nil
+	case nn.OpReLU:
+		return "ReLU", object{}, nil
+	case nn.OpReLU6:
+		return "ReLU", object{"max_value": 6}, nil
+	case nn.OpLeakyReLU:
+		return "LeakyReLU", object{"negative_slope": l.Slope}, nil
+	case nn.OpSigmoid:
+		return "Activation", object{"activation": "sigmoid"}, nil
+	case nn.OpSwish:
+		return "Activation", object{"activation": "silu"}, nil
+	case nn.OpTanh:
+		return "Activation", object{"activation": "tanh"}, nil
+	case nn.OpSoftmax:
+		return "Softmax", object{"axis": -1}, nil
+	case nn.OpAdd:
+		return "Add", object{}, nil
+	case nn.OpMultiply:
+		return "Multiply", object{}, nil
+	case nn.OpConcat:
+		return "Concatenate", object{"axis": -1}, nil
+	case nn.OpPad:
+		return "ZeroPadding2D", object{"padding": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}}, "data_format": "channels_last"}, nil
+	case nn.OpFlatten:
+		return "Flatten", object{}, nil
+	case nn.OpReshape:
+		return "Reshape", object{"target_shape": l.Shape}, nil
+	case nn.OpDropout:
+		return "Dropout", object{"rate": l.Rate}, nil
+	}
+	return "", nil, errors.New("there is no such layer in Keras")
+}
+
+// exact are the numbers whose decimals say exactly what values are.
+func exact(values []float32) []float64 {
+	exact := make([]float64, len(values))
+	for i, v := range values {
+		exact[i] = float64(v)
+	}
+	return exact
+}
+
+// zerosForLowest refuses each Pad with the lowest number for which zeros would not do the
+// same. They do before a MaxPool of values that are never below zero: of each window, one
+// value at least lies inside, so that the largest is that of the inside.
+func zerosForLowest(layers []nn.Layer) error {
+	neverNegative := make([]bool, len(layers))
+	for i, l := range layers {
+		ofAll := len(l.Inputs) > 0 // whether it follows from all inputs
+		for _, in := range l.Inputs {
+			ofAll = ofAll && neverNegative[in]
+		}
+		switch l.Op {
+		case nn.OpReLU, nn.OpReLU6, nn.OpSigmoid, nn.OpSoftmax:
+			neverNegative[i] = true
+		case nn.OpMaxPool, nn.OpAveragePool, nn.OpGlobalMaxPool, nn.OpGlobalAveragePool,
+			nn.OpAdd, nn.OpMultiply, nn.OpConcat, nn.OpFlatten, nn.OpReshape, nn.OpDropout:
+			neverNegative[i] = ofAll
+		case nn.OpPad:
+			neverNegative[i] = ofAll // with zeros, or with what zeros do the same as
+		}
+		if l.Op != nn.OpPad || !l.Lowest {
+			continue
+		}
+		refuse := func(why string) error {
+			return &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op, Reason: "it pads with the lowest number, for which Keras has no layer, and zeros would not do the same: " + why}
+		}
+		if !ofAll {
+			return refuse("values before it may be below zero")
+		}
+		if i == len(layers)-1 {
+			return refuse("it is the output")
+		}
+		for _, next := range layers[i+1:] {
+			if !slices.Contains(next.Inputs, i) || next.Op == nn.OpGlobalMaxPool {
+				continue
+			}
+			if next.Op != nn.OpMaxPool {
+				return refuse(fmt.Sprintf("a %s follows it", next.Op))
+			}
+			height, width := next.Height, next.Width
+			if next.Same { // its own padding is up to half of it
+				height, width = height-height/2, width-width/2
+			}
+			if max(l.Above, l.Below) >= height || max(l.Left, l.Right) >= width {
+				return refuse("a window of the MaxPool that follows may lie in the padding as a whole")
+			}
+		}
+	}
+	return nil
+}
+
+// order returns the layers in Keras's order, which counts the layers of a class and so
+// names the places of their variables: those first that are farthest from the output, by
+// the longest way; of equally far ones, those first that are met first on the way from the
+// output to the input. A layer is as far as the farthest of its calls.
+func (d *draft) order() []*draftLayer {
+	met := map[*draftLayer]int{}
+	var layers []*draftLayer
+	seen := make([]bool, len(d.values))
+	var sorted []int // values, each after its inputs
+	var visit func(v int)
+	visit = func(v int) {
+		if seen[v] {
+			return
+		}
+		seen[v] = true
+		l := d.values[v].layer
+		if _, known := met[l]; !known {
+			met[l] = len(met)
+			layers = append(layers, l)
+		}
+		for _, in := range d.values[v].inputs {
+			visit(in)
+		}
+		sorted = append(sorted, v)
+	}
+	visit(len(d.values) - 1)
+
+	distance, farthest := make([]int, len(d.values)), map[*draftLayer]int{}
+	for _, v := range slices.Backward(sorted) {
+		l := d.values[v].layer
+		farthest[l] = max(farthest[l], distance[v])
+		for _, in := range d.values[v].inputs {
+			distance[in] = max(distance[in], farthest[l]+1)
+		}
+	}
+	slices.SortFunc(layers, func(a, b *draftLayer) int {
+		return cmp.Or(cmp.Compare(farthest[b], farthest[a]), cmp.Compare(met[a], met[b]))
+	})
+	return layers
+}
+
+// config describes the model in Keras's words.
+func (d *draft) config(name string, layers []*draftLayer) object {
+	described := make([]object, len(layers))
+	for i, l := range layers {
+		settings := object{"name": l.name, "dtype": "float32"}
+		for key, v := range l.settings {
+			settings[key] = v
+		}
+		nodes := []object{}
+		for _, call := range l.calls {
+			if len(call.inputs) > 0 {
+				nodes = append(nodes, object{"args": []any{d.argument(call.inputs)}, "kwargs": object{}})
+			}
+		}
+		described[i] = object{
+			"module": "keras.layers", "class_name": l.class, "registered_name": nil,
+			"name": l.name, "config": settings, "inbound_nodes": nodes,
+		}
+	}
+	return object{
+		"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional",
+		"config": object{
+			"name": name, "trainable": true, "layers": described,
+			"input_layers": d.history(0), "output_layers": d.history(len(d.values) - 1),
+		},
+	}
+}
+
+// argument describes what a layer is called with: a value, or a list of several.
+func (d *draft) argument(inputs []int) any {
+	list := make([]any, len(inputs))
+	for i, in := range inputs {
+		list[i] = object{"class_name": "__keras_tensor__", "config": object{
+			"shape": batched(d.values[in].shape), "dtype": "float32", "keras_history": d.history(in),
+		}}
+	}
+	if len(list) == 1 {
+		return list[0]
+	}
+	return list
+}
+
+// history names a value: the layer, which of its calls, which of its outputs.
+func (d *draft) history(v int) []any {
+	return []any{d.values[v].layer.name, d.values[v].call, 0}
+}
+
+// batched is a shape with the batch axis, of any size.
+func batched(shape []int) []any {
+	all := []any{nil}
+	for _, n := range shape {
+		all = append(all, n)
+	}
+	return all
+}
+
+// weightGroups holds the variables where Keras looks for them: see attachByNumber.
+func weightGroups(layers []*draftLayer) *hdf5.Node {
+	groups, used := map[string]*hdf5.Node{}, map[string]int{}
+	for _, l := range layers {
+		place := snakeCase(l.class)
+		used[place]++
+		if n := used[place]; n > 1 {
+			place += "_" + strconv.Itoa(n-1)
+		}
+		if len(l.variables) == 0 {
+			continue
+		}
+		vars := &hdf5.Node{Attributes: map[string]string{"name": l.name}, Members: map[string]*hdf5.Node{}}
+		for i, t := range l.variables {
+			vars.Members[strconv.Itoa(i)] = &hdf5.Node{Values: t.Data, Shape: t.Shape}
+		}
+		groups[place] = &hdf5.Node{Members: map[string]*hdf5.Node{"vars": vars}}
+	}
+	return &hdf5.Node{Members: map[string]*hdf5.Node{"layers": {Members: groups}}}
+}
