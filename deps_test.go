@@ -40,6 +40,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"backbone", "picture nn", ""},
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
 	{"weights", "internal/safefile internal/download tensor backbone keras", ""},
+	{"onnx", "internal/safefile tensor nn", "google.golang.org/protobuf"},
 	{".", "tensor picture nn backbone weights", ""},
 	{"report", "picture", ""},
 	{"dataset", "internal/download picture", ""},

@@ -1,0 +1,198 @@
+package onnx
+
+import (
+	"slices"
+	"strconv"
+
+	"garb/nn"
+)
+
+// shortest is the decimal that a float32 was made of, as far as one can tell.
+func shortest(v float64) float64 {
+	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', -1, 32), 64)
+	if err != nil {
+		return v
+	}
+	return short
+}
+
+// affine is factor·x + offset.
+func (c *call) affine(v value, factor, offset float32) value {
+	shape := c.shapes[v.layer]
+	n := shape[len(shape)-1]
+	c.must(c.budget.take(2 * n))
+	return c.scale(v, v.layer, slices.Repeat([]float32{factor}, n), slices.Repeat([]float32{offset}, n))
+}
+
+// scale multiplies each channel of a layer by a number and adds another. What follows a
+// convolution or dense layer that has no bias becomes its bias, and what follows another
+// scale becomes part of it, unless somebody else reads them.
+func (c *call) scale(v value, layer int, factors, offsets []float32) value {
+	n := len(factors)
+	plain := !slices.ContainsFunc(factors, func(f float32) bool { return f != 1 })
+	if plain && !slices.ContainsFunc(offsets, func(f float32) bool { return f != 0 }) {
+		v.layer = layer
+		return v
+	}
+	before := &c.layers[layer]
+	if v.sole && layer == v.layer && c.users[before.Name] == 1 {
+		switch before.Op {
+		case nn.OpConv, nn.OpDense, nn.OpDepthwiseConv:
+			if !before.Bias && plain {
+				delete(c.shared, c.keys[before.Name]) // later layers are without this bias
+				c.set(before.Name, "bias", offsets, n)
+				before.Bias = true
+				return v
+			}
+		case nn.OpScale:
+			s, o := c.tensors[before.Name+"/scale"].Data, c.tensors[before.Name+"/offset"].Data
+			for i := range s {
+				s[i], o[i] = s[i]*factors[i], o[i]*factors[i]+offsets[i]
+			}
+			return v
+		}
+	}
+	l := nn.Layer{Op: nn.OpScale, Name: c.layerName(), Inputs: []int{layer}}
+	c.users[l.Name]++
+	c.set(l.Name, "scale", factors, n)
+	c.set(l.Name, "offset", offsets, n)
+	return c.made(l, c.shapeOf(layer), v.axes)
+}
+
+// spread takes a constant that is broadcast over a value: along which of its layer's
+// channels the constant's numbers are.
+func (c *call) spread(v value, k *constant) (layer int, values []float32) {
+	values = k.values()
+	along := -1
+	skip := len(v.axes) + 1 - len(k.dims)
+	if skip < 0 {
+		c.lack("a constant %v, which has more axes than the value", k.dims)
+	}
+	for i, n := range k.dims {
+		switch {
+		case n == 1:
+		case along >= 0 || i+skip == 0:
+			c.lack("a constant %v, which is more than a number for each channel", k.dims)
+		case n != v.axes[i+skip-1].size():
+			c.damaged("a constant %v does not fit its value", k.dims)
+		default:
+			along = i + skip - 1
+		}
+	}
+	if along < 0 {
+		shape := c.shapes[v.layer]
+		n := shape[len(shape)-1]
+		if len(values) != 1 {
+			c.damaged("a constant without values")
+		}
+		c.must(c.budget.take(n))
+		return v.layer, slices.Repeat(values, n)
+	}
+	layer = c.channels(v, along)
+	return layer, c.ordered(values, v.axes[along])
+}
+
+// withConstant applies an operation of a value and a constant for each channel: for each
+// of its numbers a factor and an offset. ok is false if both inputs are values.
+func (c *call) withConstant(f func(k float32, left bool) (factor, offset float32)) (out value, ok bool) {
+	x, y := c.input(0), c.input(1)
+	left := x.constant != nil // the constant is on the left
+	if left {
+		x, y = y, x
+	}
+	switch {
+	case x.constant != nil:
+		c.lack("two constants")
+	case y.constant == nil:
+		return value{}, false
+	}
+	layer, values := c.spread(x, y.constant)
+	c.must(c.budget.take(len(values)))
+	factors, offsets := make([]float32, len(values)), make([]float32, len(values))
+	for i, k := range values {
+		factors[i], offsets[i] = f(k, left)
+	}
+	return c.scale(x, layer, factors, offsets), true
+}
+
+func (c *call) add() value {
+	if v, ok := c.withConstant(func(k float32, _ bool) (float32, float32) { return 1, k }); ok {
+		return v
+	}
+	x, y := c.picture(0), c.picture(1)
+	if !sameAxes(x.axes, y.axes) {
+		c.lack("values of different shapes or orders")
+	}
+	layer := c.shaped(y.layer, c.shapes[x.layer])
+	return c.made(nn.Layer{Op: nn.OpAdd, Inputs: []int{x.layer, layer}}, c.shapeOf(x.layer), x.axes)
+}
+
+func (c *call) sub() value {
+	v, ok := c.withConstant(func(k float32, left bool) (float32, float32) {
+		if left {
+			return -1, k
+		}
+		return 1, -k
+	})
+	if !ok {
+		c.lack("two values")
+	}
+	return v
+}
+
+func (c *call) div() value {
+	v, ok := c.withConstant(func(k float32, left bool) (float32, float32) {
+		if left {
+			c.lack("a constant on the left")
+		}
+		if k == 0 {
+			c.damaged("it divides by zero")
+		}
+		return 1 / k, 0
+	})
+	if !ok {
+		c.lack("two values")
+	}
+	return v
+}
+
+// mul is a product: by a constant, of two values, or of a map and a value for each of its
+// channels. x·sigmoid(x) is a Swish.
+func (c *call) mul() value {
+	if v, ok := c.withConstant(func(k float32, _ bool) (float32, float32) { return k, 0 }); ok {
+		return v
+	}
+	x, y := c.picture(0), c.picture(1)
+	for _, p := range [][2]value{{x, y}, {y, x}} {
+		gate := &c.layers[p[1].layer]
+		if gate.Op == nn.OpSigmoid && p[1].sole && gate.Inputs[0] == p[0].layer && sameAxes(p[0].axes, p[1].axes) {
+			gate.Op = nn.OpSwish
+			return p[1]
+		}
+	}
+	if sameAxes(x.axes, y.axes) {
+		layer := c.shaped(y.layer, c.shapes[x.layer])
+		return c.made(nn.Layer{Op: nn.OpMultiply, Inputs: []int{x.layer, layer}}, c.shapeOf(x.layer), x.axes)
+	}
+	if flat(x.axes).size() < flat(y.axes).size() {
+		x, y = y, x
+	}
+	if len(x.axes) != len(y.axes) {
+		c.lack("values of %d and %d axes", len(x.axes)+1, len(y.axes)+1)
+	}
+	along := -1
+	for j, a := range y.axes {
+		switch {
+		case a.size() == 1:
+		case along >= 0 || !a.equal(x.axes[j]):
+			c.lack("values of different shapes or orders")
+		default:
+			along = j
+		}
+	}
+	if along < 0 {
+		c.lack("one number of the picture's for all values")
+	}
+	layer, gate := c.channels(x, along), c.channels(y, along)
+	return c.made(nn.Layer{Op: nn.OpMultiply, Inputs: []int{layer, gate}}, c.shapeOf(layer), x.axes)
+}

@@ -1,0 +1,201 @@
+package onnx
+
+import (
+	"encoding/binary"
+	"io"
+	"math"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Numbers of the fields that are written or read, from onnx.proto3.
+const (
+	modelIRVersion       = 1
+	modelProducer        = 2
+	modelProducerVersion = 3
+	modelDoc             = 6
+	modelGraph           = 7
+	modelOpsets          = 8
+	modelMetadata        = 14
+
+	opsetDomain  = 1
+	opsetVersion = 2
+
+	entryKey   = 1
+	entryValue = 2
+
+	graphNodes        = 1
+	graphName         = 2
+	graphInitializers = 5
+	graphInputs       = 11
+	graphOutputs      = 12
+
+	nodeInputs     = 1
+	nodeOutputs    = 2
+	nodeName       = 3
+	nodeOp         = 4
+	nodeAttributes = 5
+	nodeDomain     = 7
+
+	attributeName   = 1
+	attributeFloat  = 2
+	attributeInt    = 3
+	attributeString = 4
+	attributeTensor = 5
+	attributeGraph  = 6
+	attributeFloats = 7
+	attributeInts   = 8
+	attributeType   = 20
+
+	tensorDims     = 1
+	tensorType     = 2
+	tensorFloats   = 4
+	tensorInt32s   = 5
+	tensorInt64s   = 7
+	tensorName     = 8
+	tensorRaw      = 9
+	tensorDoubles  = 10
+	tensorExternal = 13
+	tensorLocation = 14
+
+	valueName = 1
+	valueType = 2
+
+	typeTensor     = 1
+	tensorTypeElem = 1
+	tensorTypeDims = 2
+	shapeDims      = 1
+	dimValue       = 1
+	dimName        = 2
+)
+
+// The kinds of an attribute that are written.
+const (
+	kindFloat = 1
+	kindInt   = 2
+	kindInts  = 7
+)
+
+// The types of a tensor's values that are known.
+const (
+	typeFloat    = 1
+	typeUint8    = 2
+	typeInt8     = 3
+	typeInt32    = 6
+	typeInt64    = 7
+	typeBool     = 9
+	typeFloat16  = 10
+	typeDouble   = 11
+	typeBFloat16 = 16
+)
+
+// message is a protobuf message as it grows.
+type message []byte
+
+func (m *message) integer(field protowire.Number, v int64) {
+	*m = protowire.AppendVarint(protowire.AppendTag(*m, field, protowire.VarintType), uint64(v))
+}
+
+func (m *message) float(field protowire.Number, v float32) {
+	*m = protowire.AppendFixed32(protowire.AppendTag(*m, field, protowire.Fixed32Type), math.Float32bits(v))
+}
+
+func (m *message) text(field protowire.Number, s string) {
+	*m = protowire.AppendString(protowire.AppendTag(*m, field, protowire.BytesType), s)
+}
+
+func (m *message) message(field protowire.Number, inner message) {
+	*m = protowire.AppendBytes(protowire.AppendTag(*m, field, protowire.BytesType), inner)
+}
+
+func (m *message) integers(field protowire.Number, values []int64) {
+	var packed message
+	for _, v := range values {
+		packed = protowire.AppendVarint(packed, uint64(v))
+	}
+	m.message(field, packed)
+}
+
+// open begins an inner message of the given length, whose bytes follow.
+func (m *message) open(field protowire.Number, length int64) {
+	*m = protowire.AppendVarint(protowire.AppendTag(*m, field, protowire.BytesType), uint64(length))
+}
+
+// attribute is one setting of a node.
+func attribute(name string, kind int64) message {
+	var m message
+	m.text(attributeName, name)
+	m.integer(attributeType, kind)
+	return m
+}
+
+func intAttribute(name string, v int) message {
+	m := attribute(name, kindInt)
+	m.integer(attributeInt, int64(v))
+	return m
+}
+
+func floatAttribute(name string, v float64) message {
+	m := attribute(name, kindFloat)
+	m.float(attributeFloat, float32(v))
+	return m
+}
+
+func intsAttribute(name string, values ...int) message {
+	m := attribute(name, kindInts)
+	m.integers(attributeInts, int64s(values))
+	return m
+}
+
+func int64s(values []int) []int64 {
+	all := make([]int64, len(values))
+	for i, v := range values {
+		all[i] = int64(v)
+	}
+	return all
+}
+
+// initializer is a constant of a graph: floats, or integers.
+type initializer struct {
+	name     string
+	dims     []int
+	floats   []float32
+	integers []int64
+}
+
+// header is all of the tensor but its values.
+func (i initializer) header() message {
+	var m message
+	m.integers(tensorDims, int64s(i.dims))
+	if i.integers != nil {
+		m.integer(tensorType, typeInt64)
+	} else {
+		m.integer(tensorType, typeFloat)
+	}
+	m.text(tensorName, i.name)
+	m.open(tensorRaw, i.valueBytes())
+	return m
+}
+
+func (i initializer) valueBytes() int64 {
+	return 4*int64(len(i.floats)) + 8*int64(len(i.integers))
+}
+
+// write writes the values, little-endian, a few at a time.
+func (i initializer) write(w io.Writer) error {
+	buffer := make([]byte, 0, 1<<16)
+	for _, v := range i.integers {
+		buffer = binary.LittleEndian.AppendUint64(buffer, uint64(v))
+	}
+	for _, v := range i.floats {
+		if len(buffer) == cap(buffer) {
+			if _, err := w.Write(buffer); err != nil {
+				return err
+			}
+			buffer = buffer[:0]
+		}
+		buffer = binary.LittleEndian.AppendUint32(buffer, math.Float32bits(v))
+	}
+	_, err := w.Write(buffer)
+	return err
+}

@@ -1,0 +1,291 @@
+package onnx
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"garb/nn"
+	"garb/tensor"
+)
+
+// writer turns the layers of a network into ONNX's operators. The values between them are
+// [n c h w] for our [h w c], and [n c] for our [c].
+type writer struct {
+	graph   *nn.Graph
+	shapes  [][]int
+	weights tensor.Map
+
+	nodes        []operation
+	initializers []initializer
+	constants    map[string]string // the initializers so far: what they hold, to their names
+	known        map[string]bool   // all names so far
+	input        message
+	outputs      []message
+}
+
+// unique is a name that nothing has so far, and that now has its bearer.
+func (b *writer) unique(name string) string {
+	free := name
+	for i := 2; b.known[free]; i++ {
+		free = fmt.Sprintf("%s_%d", name, i)
+	}
+	b.known[free] = true
+	return free
+}
+
+// node appends a node, and returns its output's name, which is its own.
+func (b *writer) node(op, name string, inputs []string, attributes ...message) string {
+	name = b.unique(name)
+	b.nodes = append(b.nodes, operation{op, name, inputs, name, attributes})
+	return name
+}
+
+// constant appends an initializer, unless there is one that holds the same.
+func (b *writer) constant(t initializer) string {
+	key := fmt.Sprint(t.name, t.dims)
+	if name, ok := b.constants[key]; ok {
+		return name
+	}
+	t.name = b.unique(t.name)
+	b.initializers = append(b.initializers, t)
+	b.constants[key] = t.name
+	return t.name
+}
+
+func (b *writer) integers(name string, values ...int) string {
+	return b.constant(initializer{name: fmt.Sprint(name, values), dims: []int{len(values)}, integers: int64s(values)})
+}
+
+// number is a constant of one value.
+func (b *writer) number(v float32) string {
+	return b.constant(initializer{name: fmt.Sprint("number/", v), dims: []int{}, floats: []float32{v}})
+}
+
+// network writes all layers, and what is before and after them.
+func (b *writer) network(o Options) error {
+	layers := b.graph.Layers()
+	shape := b.shapes[0]
+	x := inputName
+	if p := o.Preprocessing; p != nil {
+		if shape[2] != 3 {
+			panic(fmt.Sprintf("onnx: preprocessing of 3 channels for a network of %d", shape[2]))
+		}
+		b.input = valueInfo(pictureName, typeUint8, shape)
+		x = b.node("Cast", "preprocessing/cast", []string{pictureName}, intAttribute("to", typeFloat))
+		for _, step := range []struct {
+			op, name string
+			values   [3]float32
+		}{{"Sub", "mean", p.Mean}, {"Div", "std", p.Std}} {
+			name := "preprocessing/" + step.name
+			values := b.constant(initializer{name: name, dims: []int{3}, floats: step.values[:]})
+			x = b.node(step.op, name, []string{x, values})
+		}
+	} else {
+		b.input = valueInfo(inputName, typeFloat, shape)
+	}
+	values := []string{b.node("Transpose", "input/nchw", []string{x}, intsAttribute("perm", 0, 3, 1, 2))}
+	last := len(layers) - 1
+	if layers[last].Op == nn.OpSoftmax && last > 1 {
+		last = layers[last].Inputs[0]
+	}
+	for i := 1; i <= last; i++ {
+		inputs := make([]string, len(layers[i].Inputs))
+		for j, in := range layers[i].Inputs {
+			inputs[j] = values[in]
+		}
+		out, err := b.layer(i, layers[i], inputs)
+		if err != nil {
+			return err
+		}
+		values = append(values, out)
+	}
+	logits := values[last]
+	if len(b.shapes[last]) == 3 {
+		logits = b.node("Transpose", "output/nhwc", []string{logits}, intsAttribute("perm", 0, 2, 3, 1))
+	}
+	b.finish(logits, b.shapes[last], o.Temperature)
+	return nil
+}
+
+// finish gives the outputs their names, and appends the softmax.
+func (b *writer) finish(logits string, shape []int, temperature float64) {
+	for i := range b.nodes {
+		n := &b.nodes[i]
+		if n.output == logits {
+			n.output = logitsName
+		}
+		for j := range n.inputs {
+			if n.inputs[j] == logits {
+				n.inputs[j] = logitsName
+			}
+		}
+	}
+	cooled := logitsName
+	if temperature != 0 && temperature != 1 {
+		value := b.constant(initializer{name: "temperature", dims: []int{}, floats: []float32{float32(temperature)}})
+		cooled = b.node("Div", "probabilities/cooled", []string{logitsName, value})
+	}
+	b.nodes = append(b.nodes, operation{"Softmax", "probabilities/softmax", []string{cooled}, probabilitiesName, []message{intAttribute("axis", -1)}})
+	b.outputs = []message{valueInfo(logitsName, typeFloat, shape), valueInfo(probabilitiesName, typeFloat, shape)}
+}
+
+// param returns the values of parameter k of layer i.
+func (b *writer) param(i, k int) (nn.Param, []float32, error) {
+	p := b.graph.LayerParams(i)[k]
+	t, err := b.weights.Tensor(p.Name)
+	if err != nil {
+		return p, nil, &nn.WeightError{Name: p.Name, Detail: "cannot be read", Err: err}
+	}
+	if !slices.Equal(t.Shape, p.Shape) {
+		return p, nil, &nn.WeightError{Name: p.Name, Detail: fmt.Sprintf("shape %s where the network needs %s",
+			tensor.ShapeString(t.Shape), tensor.ShapeString(p.Shape))}
+	}
+	return p, t.Data, nil
+}
+
+// simple are the operations that are one operator of ONNX's without settings.
+var simple = map[nn.Op]string{
+	nn.OpReLU: "Relu", nn.OpSigmoid: "Sigmoid", nn.OpTanh: "Tanh", nn.OpAdd: "Add",
+}
+
+// layer appends the nodes of layer i, and returns the name of its value.
+func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
+	name := l.Name
+	if name == "" {
+		name = fmt.Sprintf("%s/%d", strings.ToLower(string(l.Op)), i)
+	}
+	from := b.shapes[l.Inputs[0]]
+	shape := b.shapes[i]
+	if op, ok := simple[l.Op]; ok {
+		return b.node(op, name, in), nil
+	}
+	switch l.Op {
+	case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale:
+		return b.weighted(i, l, name, in[0])
+	case nn.OpMaxPool:
+		return b.node("MaxPool", name, in, windowAttributes(l, from)...), nil
+	case nn.OpAveragePool:
+		return b.node("AveragePool", name, in, append(windowAttributes(l, from), intAttribute("count_include_pad", 0))...), nil
+	case nn.OpGlobalAveragePool, nn.OpGlobalMaxPool:
+		x := b.node(string(l.Op), name, in)
+		return b.node("Flatten", name+"/flat", []string{x}, intAttribute("axis", 1)), nil
+	case nn.OpReLU6:
+		return b.node("Clip", name, []string{in[0], b.number(0), b.number(6)}), nil
+	case nn.OpLeakyReLU:
+		return b.node("LeakyRelu", name, in, floatAttribute("alpha", l.Slope)), nil
+	case nn.OpSwish:
+		gate := b.node("Sigmoid", name+"/sigmoid", in)
+		return b.node("Mul", name, []string{in[0], gate}), nil
+	case nn.OpSoftmax:
+		return b.node("Softmax", name, in, intAttribute("axis", 1)), nil
+	case nn.OpMultiply:
+		for j, k := range l.Inputs { // a value for each channel is spread over the map
+			if len(b.shapes[k]) < len(shape) {
+				in[j] = b.node("Reshape", name+"/spread", []string{in[j], b.integers("shape/", 0, tensor.Len(b.shapes[k]), 1, 1)})
+			}
+		}
+		return b.node("Mul", name, in), nil
+	case nn.OpConcat:
+		return b.node("Concat", name, in, intAttribute("axis", 1)), nil
+	case nn.OpPad:
+		value := float32(0)
+		if l.Lowest {
+			value = -math.MaxFloat32
+		}
+		pads := b.integers("pads/", 0, 0, l.Above, l.Left, 0, 0, l.Below, l.Right)
+		return b.node("Pad", name, []string{in[0], pads, b.number(value)}), nil
+	case nn.OpFlatten, nn.OpReshape:
+		return b.reshape(name, in[0], from, shape), nil
+	case nn.OpDropout:
+		return in[0], nil
+	}
+	return "", &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op, Reason: "it has no operator in ONNX"}
+}
+
+// reshape gives a value another shape, in our order of its values.
+func (b *writer) reshape(name, x string, from, to []int) string {
+	if slices.Equal(from, to) {
+		return x
+	}
+	turned := func(s []int) bool { return len(s) == 3 && s[0]*s[1] > 1 && s[2] > 1 }
+	if turned(from) {
+		x = b.node("Transpose", name+"/nhwc", []string{x}, intsAttribute("perm", 0, 2, 3, 1))
+	}
+	if !turned(to) {
+		if len(to) == 3 {
+			to = []int{to[2], to[0], to[1]}
+		}
+		return b.node("Reshape", name, []string{x, b.integers("shape/", append([]int{0}, to...)...)})
+	}
+	x = b.node("Reshape", name+"/reshape", []string{x, b.integers("shape/", append([]int{0}, to...)...)})
+	return b.node("Transpose", name, []string{x}, intsAttribute("perm", 0, 3, 1, 2))
+}
+
+// weighted writes a layer that has parameters.
+func (b *writer) weighted(i int, l nn.Layer, name, x string) (string, error) {
+	params := b.graph.LayerParams(i)
+	from, shape := b.shapes[l.Inputs[0]], b.shapes[i]
+	names := make([]string, len(params))
+	for k := range params {
+		p, values, err := b.param(i, k)
+		if err != nil {
+			return "", err
+		}
+		t := initializer{name: p.Name, dims: p.Shape, floats: values}
+		switch {
+		case len(p.Shape) == 4:
+			t.dims, t.floats = filtersFirst(values, p.Shape, l.Op == nn.OpDepthwiseConv)
+		case l.Op == nn.OpScale && len(shape) == 3:
+			t.dims = []int{p.Shape[0], 1, 1}
+		}
+		names[k] = b.constant(t)
+	}
+	inputs := append([]string{x}, names...)
+	switch l.Op {
+	case nn.OpDense:
+		return b.node("Gemm", name, inputs), nil
+	case nn.OpBatchNorm:
+		return b.node("BatchNormalization", name, inputs, floatAttribute("epsilon", l.Epsilon)), nil
+	case nn.OpScale:
+		scaled := b.node("Mul", name+"/multiply", []string{x, names[0]})
+		return b.node("Add", name, []string{scaled, names[1]}), nil
+	}
+	group := 1
+	if l.Op == nn.OpDepthwiseConv {
+		group = from[2]
+	}
+	return b.node("Conv", name, inputs, append(windowAttributes(l, from), intAttribute("group", group))...), nil
+}
+
+// filtersFirst turns a kernel [kh kw in out] into [out in kh kw], and a depthwise one,
+// [kh kw c 1], into [c 1 kh kw].
+func filtersFirst(values []float32, shape []int, depthwise bool) (dims []int, turned []float32) {
+	area, in, out := shape[0]*shape[1], shape[2], shape[3]
+	if depthwise {
+		in, out = out, in
+	}
+	turned = make([]float32, len(values))
+	for k := range area {
+		for c := range in {
+			for f := range out {
+				turned[(f*in+c)*area+k] = values[(k*in+c)*out+f]
+			}
+		}
+	}
+	return []int{out, in, shape[0], shape[1]}, turned
+}
+
+// windowAttributes are the settings of a convolution or pooling over an input [h w c].
+func windowAttributes(l nn.Layer, from []int) []message {
+	var v, h span
+	if l.Same {
+		v, h = same(from[0], l.Height, l.Stride), same(from[1], l.Width, l.Stride)
+	}
+	return []message{
+		intsAttribute("kernel_shape", l.Height, l.Width),
+		intsAttribute("strides", l.Stride, l.Stride),
+		intsAttribute("pads", v.before, h.before, v.after, h.after),
+	}
+}

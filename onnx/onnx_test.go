@@ -1,0 +1,180 @@
+package onnx_test
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"garb/nn"
+	"garb/onnx"
+	"garb/tensor"
+)
+
+// filled gives a graph's parameters random values, variances above zero.
+func filled(t *testing.T, layers []nn.Layer, seed uint64) *nn.Network {
+	t.Helper()
+	g, err := nn.NewGraph(layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(seed, 1))
+	n := &nn.Network{Layers: g.Layers(), Tensors: tensor.Map{}}
+	for _, p := range g.Params() {
+		values := tensor.New(p.Shape...)
+		spread := 1 / math.Sqrt(float64(tensor.Len(p.Shape)/p.Shape[len(p.Shape)-1]))
+		for i := range values.Data {
+			values.Data[i] = float32(random.NormFloat64() * spread)
+			if strings.HasSuffix(p.Name, "variance") {
+				values.Data[i] = 0.5 + random.Float32()
+			}
+		}
+		n.Tensors[p.Name] = values
+	}
+	return n
+}
+
+// noise is n pictures for a network.
+func noise(n *nn.Network, pictures int) []float32 {
+	random := rand.New(rand.NewPCG(7, 7))
+	values := make([]float32, pictures*tensor.Len(n.Layers[0].Shape))
+	for i := range values {
+		values[i] = float32(random.NormFloat64())
+	}
+	return values
+}
+
+// answers runs a network.
+func answers(t *testing.T, n *nn.Network, input []float32) []float32 {
+	t.Helper()
+	g, err := nn.NewGraph(n.Layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := nn.Compile(g, n.Tensors, nn.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	output := make([]float32, len(input)/tensor.Len(g.InputShape())*tensor.Len(g.OutputShape()))
+	if err := plan.Run(t.Context(), input, output); err != nil {
+		t.Fatal(err)
+	}
+	return output
+}
+
+// difference is the largest between two networks' answers.
+func difference(t *testing.T, a, b []float32) float64 {
+	t.Helper()
+	if len(a) != len(b) {
+		t.Fatalf("%d and %d values", len(a), len(b))
+	}
+	largest := 0.0
+	for i := range a {
+		d := math.Abs(float64(a[i]) - float64(b[i]))
+		if math.IsNaN(d) {
+			t.Fatal("not a number")
+		}
+		largest = max(largest, d)
+	}
+	return largest
+}
+
+func encoded(t *testing.T, n *nn.Network, o onnx.Options) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := onnx.Write(&b, n, o); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// list builds a description layer by layer.
+type list []nn.Layer
+
+func (l *list) add(layer nn.Layer, inputs ...int) int {
+	layer.Inputs = inputs
+	*l = append(*l, layer)
+	return len(*l) - 1
+}
+
+// everyLayer has each operation that a network may have, shared parameters and values that
+// several layers read included.
+func everyLayer(h, w int) []nn.Layer {
+	l := list{{Op: nn.OpInput, Shape: []int{h, w, 3}}}
+	x := l.add(nn.Layer{Op: nn.OpScale, Name: "rescale"}, 0)
+	x = l.add(nn.Layer{Op: nn.OpConv, Name: "stem/conv", Units: 8, Height: 3, Width: 3, Stride: 2, Same: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "stem/norm", Epsilon: 1e-3}, x)
+	x = l.add(nn.Layer{Op: nn.OpReLU6}, x)
+	a := l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 8, Height: 3, Width: 1, Stride: 1, Same: true, Bias: true}, x)
+	b := l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 8, Height: 3, Width: 1, Stride: 1, Same: true, Bias: true}, a)
+	x = l.add(nn.Layer{Op: nn.OpAdd}, a, b)
+	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
+	x = l.add(nn.Layer{Op: nn.OpDepthwiseConv, Name: "depthwise", Height: 3, Width: 3, Stride: 1, Bias: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpSwish}, x)
+	m := l.add(nn.Layer{Op: nn.OpMaxPool, Height: 3, Width: 3, Stride: 2, Same: true}, x)
+	v := l.add(nn.Layer{Op: nn.OpAveragePool, Height: 3, Width: 3, Stride: 2, Same: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpConcat}, m, v, m)
+	x = l.add(nn.Layer{Op: nn.OpLeakyReLU, Slope: 0.1}, x)
+	x = l.add(nn.Layer{Op: nn.OpScale, Name: "scale"}, x)
+	// Squeeze and excite, both ways of it.
+	s := l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x)
+	r := l.add(nn.Layer{Op: nn.OpReshape, Shape: []int{1, 1, 24}}, s)
+	r = l.add(nn.Layer{Op: nn.OpConv, Name: "squeeze", Units: 4, Height: 1, Width: 1, Stride: 1, Bias: true}, r)
+	r = l.add(nn.Layer{Op: nn.OpTanh}, r)
+	r = l.add(nn.Layer{Op: nn.OpConv, Name: "excite", Units: 24, Height: 1, Width: 1, Stride: 1, Bias: true}, r)
+	r = l.add(nn.Layer{Op: nn.OpSigmoid}, r)
+	x = l.add(nn.Layer{Op: nn.OpMultiply}, x, r)
+	g := l.add(nn.Layer{Op: nn.OpSigmoid}, s)
+	x = l.add(nn.Layer{Op: nn.OpMultiply}, g, x)
+	x = l.add(nn.Layer{Op: nn.OpSoftmax}, x)
+	x = l.add(nn.Layer{Op: nn.OpPad, Above: 1, Right: 2}, x)
+	x = l.add(nn.Layer{Op: nn.OpPad, Left: 1, Below: 1, Lowest: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpMaxPool, Height: 2, Width: 2, Stride: 1}, x)
+	top := l.add(nn.Layer{Op: nn.OpGlobalMaxPool}, x)
+	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
+	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
+	x = l.add(nn.Layer{Op: nn.OpDense, Name: "dense", Units: 36, Bias: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "norm", Epsilon: 1e-5}, x)
+	x = l.add(nn.Layer{Op: nn.OpDropout, Rate: 0.25}, x)
+	x = l.add(nn.Layer{Op: nn.OpReshape, Shape: []int{3, 2, 6}}, x)
+	x = l.add(nn.Layer{Op: nn.OpAveragePool, Height: 2, Width: 2, Stride: 1}, x)
+	x = l.add(nn.Layer{Op: nn.OpReshape, Shape: []int{1, 3, 4}}, x)
+	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
+	x = l.add(nn.Layer{Op: nn.OpConcat}, x, top)
+	x = l.add(nn.Layer{Op: nn.OpScale, Name: "flat scale"}, x)
+	l.add(nn.Layer{Op: nn.OpDense, Name: "classifier", Units: 10}, x)
+	return l
+}
+
+// TestRoundTrip: what was written is read as a network of the same answers, whose weights
+// have the same names.
+func TestRoundTrip(t *testing.T) {
+	for _, size := range [][2]int{{24, 31}, {17, 16}} {
+		want := filled(t, everyLayer(size[0], size[1]), 1)
+		data := encoded(t, want, onnx.Options{Metadata: map[string]string{"b": "2", "a": "1"}, ProducerVersion: "1.0", Doc: "for people"})
+		if !bytes.Equal(data, encoded(t, want, onnx.Options{Metadata: map[string]string{"a": "1", "b": "2"}, ProducerVersion: "1.0", Doc: "for people"})) {
+			t.Error("other bytes the second time")
+		}
+		got, info, err := onnx.Read(data, onnx.DefaultLimits())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Producer != "garb" || info.Opset != 17 || info.Metadata["b"] != "2" || info.Output != "logits" || info.Input.Layout != onnx.NHWC || info.Doc != "for people" {
+			t.Errorf("it says %+v", info)
+		}
+		for name := range want.Tensors {
+			if got.Tensors[name] == nil {
+				t.Errorf("%s was lost", name)
+			}
+		}
+		if len(got.Tensors) != len(want.Tensors) {
+			t.Errorf("%d weights became %d", len(want.Tensors), len(got.Tensors))
+		}
+		input := noise(want, 3)
+		// A rounding may move: what was one layer may be two.
+		if d := difference(t, answers(t, want, input), answers(t, got, input)); d > 1e-6 {
+			t.Errorf("the answers differ by %g", d)
+		}
+	}
+}

@@ -1,0 +1,32 @@
+package onnx
+
+// span is padding along one axis.
+type span struct{ before, after int }
+
+// same is TensorFlow's padding SAME, as package nn has it: ⌈size/stride⌉ positions, the
+// larger part at the end.
+func same(size, kernel, stride int) span {
+	positions := (size + stride - 1) / stride
+	total := max(0, (positions-1)*stride+kernel-size)
+	return span{total / 2, total - total/2}
+}
+
+// window is what a convolution or pooling makes of an axis.
+type window struct {
+	span          // rows that it reads: what is padded and not read is left out
+	positions int // 0 if the kernel does not fit
+}
+
+// slide lays a kernel over a padded axis. up counts a last position that is only partly
+// inside, as long as it begins inside: ONNX's ceil_mode.
+func slide(size, kernel, stride int, pad span, up bool) window {
+	free := size + pad.before + pad.after - kernel
+	if free < 0 {
+		return window{}
+	}
+	positions := free/stride + 1
+	if up && free%stride != 0 && positions*stride < size+pad.before {
+		positions++
+	}
+	return window{span{pad.before, max(0, (positions-1)*stride+kernel-size-pad.before)}, positions}
+}

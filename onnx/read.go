@@ -1,0 +1,419 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"garb/internal/safefile"
+	"garb/nn"
+	"garb/tensor"
+)
+
+// Info is what a file says of itself.
+type Info struct {
+	Producer, ProducerVersion string // the program that wrote it: "pytorch", "2.4.0"
+	Opset                     int
+	Doc                       string
+	Metadata                  map[string]string
+	Input                     Input
+	// Outputs are the names of all outputs, Output that which was read.
+	Outputs []string
+	Output  string
+}
+
+// Input is the input that a file declares.
+type Input struct {
+	Name string
+	// Shape has the batch axis, and −1 for what is open.
+	Shape  []int
+	Layout Layout
+	// Picture says that it takes samples from 0 to 255 as bytes: what prepares them is a
+	// part of the network.
+	Picture bool
+}
+
+// Layout is the order of a feature map's axes.
+type Layout string
+
+// The layouts: channels before rows and columns, or after.
+const (
+	NCHW Layout = "NCHW"
+	NHWC Layout = "NHWC"
+)
+
+// ReadFile reads the ONNX model at path, with weights that it keeps in files of the same
+// folder or below. Errors name the path.
+func ReadFile(path string, limits Limits) (*nn.Network, *Info, error) {
+	data, err := safefile.Read(path, limits.MaxBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close()
+	n, info, err := read(data, limits, folder(root, limits.MaxBytes-int64(len(data))))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return n, info, nil
+}
+
+// Read reads an ONNX model of a network from pictures to one value, as layers of ours: to
+// the output named "logits" if there is one, otherwise to the first. Data must not change
+// while it reads.
+//
+// Errors are *FormatError, *UnknownOperatorError, *OpsetError and *SizeError.
+func Read(data []byte, limits Limits) (*nn.Network, *Info, error) {
+	return read(data, limits, nil)
+}
+
+// folder gives parts of the files below root, in all at most maxBytes.
+func folder(root *os.Root, maxBytes int64) files {
+	return func(location string, offset, length int64) ([]byte, error) {
+		if !filepath.IsLocal(location) || strings.ContainsAny(location, `\:`) {
+			return nil, errors.New("it is not in the model's folder")
+		}
+		info, err := root.Stat(location)
+		if err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() { // opening a pipe could wait forever
+			return nil, &safefile.NotRegularError{Path: location, Mode: info.Mode()}
+		}
+		if offset > info.Size() || length > info.Size()-offset {
+			return nil, fmt.Errorf("it has %d bytes, and the weights are from %d to %d: %w", info.Size(), offset, offset+length, fs.ErrInvalid)
+		}
+		if length > maxBytes {
+			return nil, fmt.Errorf("it and the others hold more than is read: %w", fs.ErrInvalid)
+		}
+		maxBytes -= length
+		f, err := root.Open(location)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		data := make([]byte, length)
+		_, err = f.ReadAt(data, offset)
+		return data, err
+	}
+}
+
+// value is what a name of the file's stands for: a constant, or the output of a layer,
+// seen along axes. The batch's axis comes before them.
+type value struct {
+	constant *constant
+	layer    int
+	axes     []axis
+	// sole says that nothing but this value reads the layer.
+	sole bool
+}
+
+// reader turns operators into layers.
+type reader struct {
+	model  *model
+	beside files
+	// budget is for the layers' weights, decoded for the file's tensors, of which few are
+	// kept.
+	budget, decoded budget
+
+	values map[string]value
+	uses   map[string]int // of the file's values
+	batch  int64          // the size that the file declares, −1: open
+
+	layers  []nn.Layer
+	shapes  [][]int
+	tensors tensor.Map
+	names   map[string]int
+	// shared has the layers that later ones may share their parameters with, by what
+	// these are made of.
+	shared map[string]string
+	keys   map[string]string // shared the other way
+	users  map[string]int    // of a layer's name
+}
+
+func read(data []byte, limits Limits, beside files) (*nn.Network, *Info, error) {
+	if int64(len(data)) > limits.MaxBytes {
+		return nil, nil, malformed("it has %d bytes; at most %d are read", len(data), limits.MaxBytes)
+	}
+	m, err := decodeModel(data, limits)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := &reader{
+		model: m, beside: beside, budget: budget{limits.MaxValues, limits.MaxValues}, decoded: budget{4 * limits.MaxValues, limits.MaxValues},
+		values: map[string]value{}, uses: map[string]int{},
+		tensors: tensor.Map{}, names: map[string]int{}, shared: map[string]string{}, keys: map[string]string{}, users: map[string]int{},
+	}
+	info := &Info{
+		Producer: m.producer, ProducerVersion: m.producerVersion, Opset: int(m.opset), Doc: m.doc, Metadata: m.metadata,
+	}
+	for _, output := range m.outputs {
+		info.Outputs = append(info.Outputs, output.name)
+		if info.Output == "" || output.name == logitsName {
+			info.Output = output.name
+		}
+	}
+	if info.Output == "" {
+		return nil, nil, malformed("it has no output")
+	}
+	nodes, err := r.needed(info.Output)
+	if err != nil {
+		return nil, nil, err
+	}
+	if info.Input, err = r.input(nodes, limits.Side); err != nil {
+		return nil, nil, err
+	}
+	for _, n := range nodes {
+		if err := r.node(n); err != nil {
+			return nil, nil, err
+		}
+	}
+	network, err := r.network(info.Output)
+	return network, info, err
+}
+
+// needed lists the nodes that an output is made from, in order, and counts who reads what.
+func (r *reader) needed(output string) ([]*node, error) {
+	makers := map[string]int{}
+	for i, n := range r.model.nodes {
+		for _, out := range n.outputs {
+			if out == "" {
+				continue
+			}
+			if _, twice := makers[out]; twice || r.model.initializers[out] != nil {
+				return nil, &FormatError{Node: n.called(), Reason: fmt.Sprintf("it makes %q, which is there already", out)}
+			}
+			makers[out] = i
+		}
+	}
+	need := make([]bool, len(r.model.nodes))
+	last, ok := makers[output]
+	if !ok {
+		return nil, malformed("no node makes its output %q", output)
+	}
+	need[last] = true
+	r.uses[output]++
+	var nodes []*node
+	for i := last; i >= 0; i-- {
+		if !need[i] {
+			continue
+		}
+		n := r.model.nodes[i]
+		nodes = append(nodes, n)
+		for _, in := range n.inputs {
+			r.uses[in]++
+			maker, ok := makers[in]
+			if !ok {
+				continue // an input, a weight, or nothing: the node will say
+			}
+			if maker >= i {
+				return nil, &FormatError{Node: n.called(), Reason: fmt.Sprintf("it takes %q, which a later node makes, or itself in a circle", in)}
+			}
+			need[maker] = true
+		}
+	}
+	slices.Reverse(nodes)
+	return nodes, nil
+}
+
+// input finds the one input that is no weight, and makes it the first layer.
+func (r *reader) input(nodes []*node, side int) (Input, error) {
+	var at *declaration
+	for i, d := range r.model.inputs {
+		if r.model.initializers[d.name] != nil {
+			continue // files of old list their weights as inputs too
+		}
+		if r.uses[d.name] == 0 {
+			continue
+		}
+		if at != nil {
+			return Input{}, malformed("it has several inputs, %q and %q", at.name, d.name)
+		}
+		at = &r.model.inputs[i]
+	}
+	if at == nil {
+		return Input{}, malformed("it has no input that its output depends on")
+	}
+	input := Input{Name: at.name, Picture: at.kind == typeUint8}
+	switch at.kind {
+	case typeFloat, typeUint8, typeFloat16, typeDouble:
+	default:
+		return input, malformed("its input %q has values of type %d, and not float32 or bytes", at.name, at.kind)
+	}
+	if len(at.dims) != 4 {
+		return input, malformed("its input %q has %d axes; a batch of pictures has 4", at.name, len(at.dims))
+	}
+	for _, d := range at.dims {
+		if d > 1<<24 {
+			return input, malformed("its input %q is %v", at.name, at.dims)
+		}
+		input.Shape = append(input.Shape, int(max(d, -1)))
+	}
+	if r.batch = int64(input.Shape[0]); r.batch == 0 {
+		r.batch = -1
+	}
+	input.Layout = layoutOf(at, nodes)
+	h, w, c := input.Shape[2], input.Shape[3], input.Shape[1]
+	if input.Layout == NHWC {
+		h, w, c = input.Shape[1], input.Shape[2], input.Shape[3]
+	}
+	if (h <= 0 || w <= 0) && side <= 0 {
+		return input, &SizeError{at.name}
+	}
+	if h <= 0 {
+		h = side
+	}
+	if w <= 0 {
+		w = side
+	}
+	if c <= 0 {
+		return input, malformed("its input %q is %v, and does not say how many channels it has", at.name, input.Shape)
+	}
+	axes := nchw(h, w, c)
+	if input.Layout == NHWC {
+		axes = nhwc(h, w, c)
+	}
+	if err := r.emit(nn.Layer{Op: nn.OpInput, Shape: []int{h, w, c}}, []int{h, w, c}); err != nil {
+		return input, err
+	}
+	r.values[at.name] = value{layer: 0, axes: axes}
+	return input, nil
+}
+
+// layoutOf tells which axis of an input is the channels': the one of 1 or 3, or else, if
+// the input is turned first, the last.
+func layoutOf(input *declaration, nodes []*node) Layout {
+	few := func(n int64) bool { return n == 1 || n == 3 }
+	if before, after := few(input.dims[1]), few(input.dims[3]); before != after {
+		if after {
+			return NHWC
+		}
+		return NCHW
+	}
+	for _, n := range nodes {
+		if n.op == "Transpose" && slices.Contains(n.inputs, input.name) {
+			return NHWC
+		}
+	}
+	return NCHW
+}
+
+// refusal carries an error out of the operators' functions.
+type refusal struct{ err error }
+
+// node turns one operator into layers.
+func (r *reader) node(n *node) (err error) {
+	turn := operators[n.op]
+	if turn == nil || n.domain != "" {
+		return &UnknownOperatorError{Operator: n.operator(), Node: n.called()}
+	}
+	if len(n.outputs) == 0 || n.outputs[0] == "" {
+		return &FormatError{Node: n.called(), Reason: "its first output has no name"}
+	}
+	defer func() {
+		if caught := recover(); caught != nil {
+			refused, ok := caught.(refusal)
+			if !ok {
+				panic(caught)
+			}
+			err = refused.err
+			var format *FormatError
+			if errors.As(err, &format) && format.Node == "" {
+				format.Node = n.called()
+			}
+		}
+	}()
+	c := &call{reader: r, node: n, read: map[string]bool{}}
+	v := turn(c)
+	for name := range n.attributes {
+		if !c.read[name] {
+			c.lack("an attribute %q", name)
+		}
+	}
+	v.sole = v.sole && r.uses[n.outputs[0]] == 1
+	r.values[n.outputs[0]] = v
+	return nil
+}
+
+// emit appends a layer.
+func (r *reader) emit(l nn.Layer, shape []int) error {
+	const most = 1 << 28 // values of an output, as in package nn
+	total := 1
+	for _, n := range shape {
+		if n <= 0 || n > most/total {
+			return malformed("its output would be %s", tensor.ShapeString(shape))
+		}
+		total *= n
+	}
+	r.layers = append(r.layers, l)
+	r.shapes = append(r.shapes, shape)
+	return nil
+}
+
+// network ends with the value of the output, and checks the whole.
+func (r *reader) network(output string) (*nn.Network, error) {
+	v := r.values[output]
+	if v.constant != nil {
+		return nil, malformed("its output %q does not depend on its input", output)
+	}
+	shape := r.shapes[v.layer]
+	channels := shape[len(shape)-1]
+	inOrder := flat(v.axes).inOrder() // classes one after another
+	total := tensor.Len(shape)
+	switch {
+	case inOrder && flat(v.axes).size() == total && (len(v.axes) == 1 || total == channels):
+		v.layer = r.shaped(v.layer, []int{total})
+	case len(v.axes) == 3 && (sameAxes(v.axes, nchwOf(shape)) || sameAxes(v.axes, nhwcOf(shape))):
+	default:
+		return nil, malformed("its output %q has its values in an order that is not garb's", output)
+	}
+	layers := r.layers[:v.layer+1]
+	graph, err := nn.NewGraph(layers)
+	if err != nil {
+		return nil, &FormatError{Reason: "its layers are no network", Err: err}
+	}
+	n := &nn.Network{Layers: graph.Layers(), Tensors: tensor.Map{}}
+	for _, p := range graph.Params() {
+		t, err := r.tensors.Tensor(p.Name)
+		if err != nil || !slices.Equal(t.Shape, p.Shape) {
+			return nil, malformed("the weights %q do not have the shape %s", p.Name, tensor.ShapeString(p.Shape))
+		}
+		n.Tensors[p.Name] = t
+	}
+	return n, nil
+}
+
+func nchwOf(shape []int) []axis {
+	if len(shape) != 3 {
+		return nil
+	}
+	return nchw(shape[0], shape[1], shape[2])
+}
+
+func nhwcOf(shape []int) []axis {
+	if len(shape) != 3 {
+		return nil
+	}
+	return nhwc(shape[0], shape[1], shape[2])
+}
+
+// shaped is a layer whose output has the same values as another's in a given shape.
+func (r *reader) shaped(layer int, shape []int) int {
+	if slices.Equal(r.shapes[layer], shape) {
+		return layer
+	}
+	l := nn.Layer{Op: nn.OpReshape, Inputs: []int{layer}, Shape: shape}
+	if len(shape) == 1 {
+		l.Op, l.Shape = nn.OpFlatten, nil
+	}
+	r.layers = append(r.layers, l)
+	r.shapes = append(r.shapes, shape)
+	return len(r.layers) - 1
+}
