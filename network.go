@@ -1,6 +1,7 @@
 package garb
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -181,4 +182,49 @@ func without(layers []nn.Layer, at int) []nn.Layer {
 	}
 	layers[at] = nn.Layer{Op: nn.OpDropout, Inputs: layers[at].Inputs}
 	return layers
+}
+
+// OnBackbone makes a converted model, whose golden logits are set, one of garb's backbone
+// of that name and a head, as those that garb trains: so that it can be trained further.
+// base are the backbone's weights. ok is false if that is another model: then its head is
+// not made of dense layers, or its answers differ.
+func OnBackbone(ctx context.Context, m *Model, tensors tensor.Map, architecture string, base tensor.Map) (on *Model, all tensor.Map, ok bool) {
+	a, err := backbone.Lookup(architecture)
+	if err != nil || len(m.Golden) == 0 || a.CheckSize(m.Preprocessing.Height, m.Preprocessing.Width) != nil {
+		return nil, nil, false
+	}
+	on = &Model{Format: m.Format, Architecture: architecture, Classes: m.Classes, Preprocessing: m.Preprocessing, Temperature: m.Temperature}
+	all = tensor.Map{}
+	for _, p := range a.Features(m.Preprocessing.Height, m.Preprocessing.Width).Params() {
+		all[p.Name] = base[p.Name]
+	}
+	whole, err := nn.NewGraph(m.Network)
+	if err != nil {
+		return nil, nil, false
+	}
+	var dense []nn.Layer
+	for _, l := range m.Network[featuresOf(whole)+1:] {
+		switch l.Op {
+		case nn.OpDense:
+			dense = append(dense, l)
+		case nn.OpDropout, nn.OpReLU: // of layers before the last; the answers tell
+		default:
+			return nil, nil, false
+		}
+	}
+	for i, l := range dense {
+		name := backbone.ClassifierName
+		if i < len(dense)-1 {
+			on.Head.Inner = append(on.Head.Inner, l.Units)
+			name = innerName(i)
+		}
+		all[name+"/kernel"], all[name+"/bias"] = tensors[l.Name+"/kernel"], tensors[l.Name+"/bias"]
+		if !l.Bias {
+			all[name+"/bias"] = tensor.New(l.Units)
+		}
+	}
+	if len(dense) == 0 || on.SetGolden(ctx, all) != nil {
+		return nil, nil, false
+	}
+	return on, all, checkGolden(m.Golden[0], on.Golden[0].Logits) == nil
 }

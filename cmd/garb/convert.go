@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,54 +14,233 @@ import (
 	"github.com/spf13/cobra"
 
 	"garb"
+	"garb/convert"
+	"garb/keras"
+	"garb/picture"
 	"garb/tensor"
 	"garb/weights"
 )
 
-func newConvertCommand() *cobra.Command {
-	dtype := dtypeFlag(tensor.Float32)
-	var force bool
-	command := &cobra.Command{
-		Use:   "convert FILE OUT.safetensors",
-		Short: "Turn a Keras file into weights for garb",
-		Long: `Turn a file of Keras into weights for garb, without Python: a .keras archive, a
-.weights.h5 file, or an .h5 file of any version of Keras. FILE may also be a
-safetensors file of garb's, weights or model, or a run's folder, to store it
-otherwise: float16 takes half the space, int8 a quarter. Of int8, each output of a
-layer has a scale of its own, and answers are computed in float32 as ever.
+// conversion is what the command is asked for.
+type conversion struct {
+	from, to          string
+	dtype             dtypeFlag
+	force             bool
+	classes           []string
+	classesFrom       string
+	preprocess        string
+	side              int
+	filter            string
+	withPreprocessing bool
+}
 
-The networks that garb has are Keras's Xception, also inside another model, and
-the small network Conv2D(32), MaxPooling2D, Flatten, Dense(64), Dense(1).`,
-		Example: `  garb convert model.keras xception.safetensors
-  garb convert --dtype float16 model.h5 xception.safetensors
+func newConvertCommand() *cobra.Command {
+	c := conversion{dtype: dtypeFlag(tensor.Float32)}
+	command := &cobra.Command{
+		Use:   "convert MODEL|FILE OUT.safetensors|OUT.onnx|OUT.keras",
+		Short: "Take models from Keras and ONNX, and write garb's for them",
+		Long: `Take a model from another program's file, or write one of garb's for other programs,
+without Python.
+
+In: a .keras archive, an .h5 file of any version of Keras, or an .onnx file. With
+--classes or --classes-from the whole network becomes a model, of whatever layers it is
+made; without, a backbone that garb has is taken out of a Keras file as weights to train
+on. Neither file says how pictures are prepared for the network: that of known networks
+is used and said; --preprocess, --size and --resize choose another.
+
+Out: of a model (a file, a run's folder, clothing or imagenet) an ONNX file, for ONNX
+Runtime, Triton, OpenVINO, phones and GPUs, or a .keras archive, which Keras 3 loads.
+
+A safetensors file of garb's may also be stored otherwise: float16 takes half the space,
+int8 a quarter. Of int8, each output of a layer has a scale of its own, and answers are
+computed in float32 as ever.`,
+		Example: `  garb convert course_model.keras mine.safetensors --classes-from clothing-dataset-small
+  garb convert resnet50.h5 resnet.safetensors --classes cat,dog --preprocess resnet50
+  garb convert exported.onnx mine.safetensors --classes cat,dog --preprocess torch
+  garb convert clothing clothing.onnx --with-preprocessing
+  garb convert runs/mine mine.keras
+  garb convert model.keras xception.safetensors
   garb convert --dtype float16 runs/mine small.safetensors`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return fmt.Errorf("convert needs a file to read and one to write, not %d arguments", len(args))
 			}
-			if !strings.EqualFold(filepath.Ext(args[1]), ".safetensors") {
-				return fmt.Errorf("the file to write, %s, must end in .safetensors", args[1])
-			}
-			return nil
+			return c.check(args[0], args[1])
 		},
-		RunE: func(command *cobra.Command, args []string) error {
-			return convert(command.OutOrStdout(), args[0], args[1], tensor.DType(dtype), force)
+		RunE: func(command *cobra.Command, _ []string) error {
+			if _, err := os.Stat(c.to); err == nil && !c.force {
+				return fmt.Errorf("%s exists; choose another name or use --force", c.to)
+			} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return c.run(command.Context(), command.OutOrStdout())
 		},
 	}
-	command.Flags().Var(&dtype, "dtype", "how to store the values: float32, float16 in half the space, or int8 in a quarter")
-	command.Flags().BoolVar(&force, "force", false, "overwrite OUT.safetensors")
+	flags := command.Flags()
+	flags.Var(&c.dtype, "dtype", "how to store the values: float32, float16 in half the space, or int8 in a quarter")
+	flags.BoolVar(&c.force, "force", false, "overwrite the file to write")
+	flags.StringSliceVar(&c.classes, "classes", nil, "names of the outputs, in their order, with commas between")
+	flags.StringVar(&c.classesFrom, "classes-from", "", "take the names from the folders of a data set's `DIR`")
+	flags.StringVar(&c.preprocess, "preprocess", "", "how pictures are prepared: "+strings.Join(convert.Preprocessings(), ", "))
+	flags.IntVar(&c.side, "size", 0, "side of the pictures, in pixels; 0: what the file says")
+	flags.StringVar(&c.filter, "resize", "", "how pictures are resized: nearest, bilinear or bicubic; Keras's own way is nearest")
+	flags.BoolVar(&c.withPreprocessing, "with-preprocessing", false, "let an ONNX model take uint8 pictures of its size, not prepared values")
+	command.MarkFlagsMutuallyExclusive("classes", "classes-from")
 	return command
 }
 
-func convert(out io.Writer, from, to string, dtype tensor.DType, force bool) error {
-	if _, err := os.Stat(to); err == nil && !force {
-		return fmt.Errorf("%s exists; choose another name or use --force", to)
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+// check reports what cannot be asked for together.
+func (c *conversion) check(from, to string) error {
+	c.from, c.to = from, to
+	switch extension := strings.ToLower(filepath.Ext(to)); {
+	case extension != ".safetensors" && extension != ".onnx" && extension != ".keras":
+		return fmt.Errorf("the file to write, %s, must end in .safetensors, .onnx or .keras", to)
+	case extension != ".safetensors" && c.dtype != dtypeFlag(tensor.Float32):
+		return errors.New("--dtype is for .safetensors; other files have float32")
+	case extension != ".onnx" && c.withPreprocessing:
+		return errors.New("--with-preprocessing is for .onnx")
+	case c.side < 0:
+		return fmt.Errorf("--size %d: a side is positive", c.side)
+	}
+	return nil
+}
+
+func (c *conversion) run(ctx context.Context, out io.Writer) error {
+	isModel, native := garb.IsModel(c.from), strings.EqualFold(filepath.Ext(c.to), ".safetensors")
+	if isModel {
+		if err := c.onlyForFiles(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case isModel && native:
+		return storeModel(out, c.from, c.to, tensor.DType(c.dtype))
+	case isModel:
+		return c.write(out, c.from)
+	}
+	whole := c.classes != nil || c.classesFrom != "" || !native || strings.EqualFold(filepath.Ext(c.from), ".onnx")
+	if whole {
+		return c.takeModel(ctx, out)
+	}
+	if err := c.onlyForFiles(); err != nil {
 		return err
 	}
-	if garb.IsModel(from) {
-		return storeModel(out, from, to, dtype)
+	err := convertWeights(out, c.from, c.to, tensor.DType(c.dtype))
+	var none *keras.NotABackboneError
+	if errors.As(err, &none) { // then it can only be meant as a whole
+		return c.takeModel(ctx, out)
 	}
+	return err
+}
+
+// onlyForFiles refuses flags about what a model of garb's says itself.
+func (c *conversion) onlyForFiles() error {
+	if c.classes != nil || c.classesFrom != "" || c.preprocess != "" || c.side != 0 || c.filter != "" {
+		return errors.New("--classes, --classes-from, --preprocess, --size and --resize are for whole models of other programs' files")
+	}
+	return nil
+}
+
+// takeModel makes a model of another program's file.
+func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
+	o := convert.Options{Classes: c.classes, Preprocess: c.preprocess, Side: c.side, Filter: picture.Filter(c.filter)}
+	if c.classesFrom != "" {
+		var err error
+		if o.Classes, err = convert.ClassesFrom(c.classesFrom); err != nil {
+			return err
+		}
+	}
+	in, err := convert.Read(ctx, c.from, o)
+	if err != nil {
+		return err
+	}
+	m := in.Model
+	fmt.Fprintf(out, "read        %s: %s\n", c.from, in.Format)
+	network := fmt.Sprintf("of its own, %d layers", len(m.Network)-1)
+	if m.Architecture != "" {
+		network = m.Architecture + " with a head: its weights can be trained on"
+	}
+	values := 0
+	for _, t := range in.Tensors {
+		values += tensor.Len(t.Shape)
+	}
+	fmt.Fprintf(out, "network     %s\n", network)
+	fmt.Fprintf(out, "parameters  %s in %d tensors\n", grouped(values), len(in.Tensors))
+	because := "asked for"
+	if in.Recognised != "" {
+		because = in.Recognised + "; --preprocess, --size and --resize choose another"
+	}
+	s := m.Preprocessing
+	fmt.Fprintf(out, "pictures    %d × %d, %v, preprocessing %s, as %s\n", s.Width, s.Height, s.Filter, in.Preprocess, because)
+	fmt.Fprintf(out, "classes     %s\n", listed(m.Classes))
+	native := c.to
+	if !strings.EqualFold(filepath.Ext(c.to), ".safetensors") { // from one program to another
+		folder, err := os.MkdirTemp("", "garb-convert-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(folder)
+		native = filepath.Join(folder, strings.TrimSuffix(filepath.Base(c.to), filepath.Ext(c.to))+".safetensors")
+	}
+	tensors := in.Tensors.As(tensor.DType(c.dtype))
+	if err := m.SetGolden(ctx, tensors); err != nil {
+		return err
+	}
+	if err := m.Save(native, tensors, tensor.DType(c.dtype)); err != nil {
+		return err
+	}
+	if native != c.to {
+		return c.write(out, native)
+	}
+	return wrote(out, c.to, c.dtype)
+}
+
+// listed names classes, some of them if there are many.
+func listed(classes []string) string {
+	const most = 12
+	if n := len(classes); n > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(classes[:most], ", "), n-most)
+	}
+	return strings.Join(classes, ", ")
+}
+
+// write writes a model for other programs.
+func (c *conversion) write(out io.Writer, model string) error {
+	m, err := garb.Open(model, garb.Options{})
+	if err != nil {
+		return err
+	}
+	if err := convert.Write(c.to, m, convert.WriteOptions{Preprocessing: c.withPreprocessing}); err != nil {
+		return err
+	}
+	info, err := os.Stat(c.to)
+	if err != nil {
+		return err
+	}
+	s := m.Spec()
+	input := fmt.Sprintf("float32 [n %d %d 3]: (sample − %v) / %v of red, green, blue", s.Height, s.Width, s.Mean, s.Std)
+	if c.withPreprocessing {
+		input = fmt.Sprintf("uint8 [n %d %d 3]: pictures resized by %v", s.Height, s.Width, s.Filter)
+	}
+	fmt.Fprintf(out, "model       %s, %d classes\n", m.Name(), len(m.Classes()))
+	fmt.Fprintf(out, "input       %s\n", input)
+	fmt.Fprintf(out, "wrote       %s: %.1f MB\n", c.to, float64(info.Size())/1e6)
+	return nil
+}
+
+// wrote says what a file of garb's is.
+func wrote(out io.Writer, path string, dtype dtypeFlag) error {
+	f, err := tensor.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "wrote       %s: %s, %.1f MB\n", path, &dtype, float64(f.Size())/1e6)
+	fmt.Fprintf(out, "digest      %s\n", f.Digest())
+	return nil
+}
+
+// convertWeights takes a backbone's weights out of a file.
+func convertWeights(out io.Writer, from, to string, dtype tensor.DType) error {
 	n, err := weights.Read(from)
 	if err != nil {
 		return err
@@ -70,19 +251,13 @@ func convert(out io.Writer, from, to string, dtype tensor.DType, force bool) err
 	if err := tensor.WriteFile(to, n.Metadata, n.Tensors, dtype); err != nil {
 		return fmt.Errorf("%s: %w", to, err)
 	}
-	f, err := tensor.ReadFile(to)
-	if err != nil {
-		return err
-	}
 	fmt.Fprintf(out, "read        %s: %s\n", from, n.Format)
 	fmt.Fprintf(out, "network     %s\n", networkText(n.Architecture, n.WithTop))
 	fmt.Fprintf(out, "parameters  %s in %d tensors\n", grouped(n.ParameterCount()), len(n.Tensors))
 	if len(n.LeftOut) > 0 {
 		fmt.Fprintf(out, "left out    %s\n", strings.Join(n.LeftOut, ", "))
 	}
-	fmt.Fprintf(out, "wrote       %s: %s, %.1f MB\n", to, (*dtypeFlag)(&dtype), float64(f.Size())/1e6)
-	fmt.Fprintf(out, "digest      %s\n", f.Digest())
-	return nil
+	return wrote(out, to, dtypeFlag(dtype))
 }
 
 // storeModel writes a model of garb's with its values stored as dtype.
@@ -91,14 +266,9 @@ func storeModel(out io.Writer, from, to string, dtype tensor.DType) error {
 	if err != nil {
 		return err
 	}
-	f, err := tensor.ReadFile(to)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "read        %s: a model of %s, %d classes\n", from, m.Architecture, len(m.Classes))
-	fmt.Fprintf(out, "wrote       %s: %s, %.1f MB\n", to, (*dtypeFlag)(&dtype), float64(f.Size())/1e6)
-	fmt.Fprintf(out, "digest      %s\n", f.Digest())
-	return nil
+	network := cmp.Or(m.Architecture, "a network of its own")
+	fmt.Fprintf(out, "read        %s: a model of %s, %d classes\n", from, network, len(m.Classes))
+	return wrote(out, to, dtypeFlag(dtype))
 }
 
 func networkText(architecture string, withTop bool) string {

@@ -105,7 +105,7 @@ func TestConvertWrongly(t *testing.T) {
 		text string
 	}{
 		{nil, "needs a file to read"},
-		{[]string{"a.keras", "b.keras"}, "must end in .safetensors"},
+		{[]string{"a.keras", "b.h5"}, "must end in .safetensors"},
 		{[]string{"a.keras", to, "--dtype", "int4"}, "float32, float16 or int8"},
 		{[]string{filepath.Join(folder, "none.keras"), to}, "no such file"},
 		{[]string{folder, to}, "no checkpoints"},
@@ -223,7 +223,7 @@ func TestModelsShow(t *testing.T) {
 	for _, l := range d.Layers {
 		work, took = work+l.MultiplyAdds, took+l.Milliseconds
 	}
-	if first := d.Layers[1]; first.Name != "stem/conv" || first.Parameters != 864 || first.ReceptiveField != 3 || work != 385_191_520 || took <= 0 {
+	if first := d.Layers[1]; first.Name != "stem/conv" || first.Parameters != 864 || first.ReceptiveField != 3 || work != 385_187_552 || took <= 0 {
 		t.Errorf("%v, %d multiply-adds, %v ms", first, work, took)
 	}
 	drawn := filepath.Join(t.TempDir(), "network.svg")
@@ -232,5 +232,47 @@ func TestModelsShow(t *testing.T) {
 	}
 	if text, err := os.ReadFile(drawn); err != nil || !bytes.HasPrefix(text, []byte("<svg")) {
 		t.Errorf("%.40s, %v", text, err)
+	}
+}
+
+// TestConvertOut writes the built-in model for others, and takes it back.
+func TestConvertOut(t *testing.T) {
+	folder := t.TempDir()
+	exported, back := filepath.Join(folder, "c.onnx"), filepath.Join(folder, "c.safetensors")
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"clothing", exported}, "float32 [n 224 224 3]"},
+		{[]string{"clothing", exported, "--force", "--with-preprocessing"}, "uint8 [n 224 224 3]: pictures resized by bicubic"},
+		{[]string{exported, back}, "dress, hat, longsleeve"},
+		{[]string{back, filepath.Join(folder, "c.keras")}, "c, 10 classes"},
+		{[]string{exported, filepath.Join(folder, "again.keras")}, "wrote"},
+	} {
+		out, _, err := execute(t, newConvertCommand(), c.args...)
+		if err != nil || !strings.Contains(out, c.says) {
+			t.Errorf("%v: %v\n%s", c.args, err, out)
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"clothing", exported}, "--force"},
+		{[]string{"clothing", filepath.Join(folder, "x.tflite")}, ".onnx or .keras"},
+		{[]string{"clothing", filepath.Join(folder, "x.keras"), "--with-preprocessing"}, "for .onnx"},
+		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--dtype", "int8"}, "for .safetensors"},
+		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--classes", "a,b"}, "other programs' files"},
+		{[]string{filepath.Join(folder, "c.keras"), filepath.Join(folder, "x.safetensors")}, "does not name its 10 classes"},
+		{[]string{filepath.Join(folder, "c.keras"), filepath.Join(folder, "x.safetensors"), "--classes", "a,b", "--preprocess", "none"}, "it has 10"},
+		{[]string{exported, filepath.Join(folder, "x.safetensors"), "--preprocess", "alexnet"}, "densenet"},
+		{[]string{exported, filepath.Join(folder, "x.safetensors"), "--classes-from", folder}, "no folders"},
+	} {
+		if _, _, err := execute(t, newConvertCommand(), c.args...); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v: %v, want %q", c.args, err, c.says)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(folder, "x.*")); err != nil || left != nil {
+		t.Errorf("%v, %v", left, err)
 	}
 }

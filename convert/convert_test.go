@@ -1,0 +1,308 @@
+package convert
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"garb"
+	"garb/nn"
+	"garb/picture"
+	"garb/tensor"
+)
+
+// logitsOf answers on a drawn picture.
+func logitsOf(t testing.TB, c *garb.Classifier) []float32 {
+	t.Helper()
+	input, logits := make([]float32, c.Spec().ValueCount()), make([]float32, len(c.Classes()))
+	c.Spec().Tensor(garb.GoldenPicture(1), input)
+	if err := c.Logits(t.Context(), input, logits); err != nil {
+		t.Fatal(err)
+	}
+	return logits
+}
+
+func built(t testing.TB) *garb.Classifier {
+	t.Helper()
+	c, err := garb.Open(garb.Clothing, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// saved is an imported model as its file answers.
+func saved(t testing.TB, in *Imported) *garb.Classifier {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	if err := in.Model.Save(path, in.Tensors, tensor.Float32); err != nil {
+		t.Fatal(err)
+	}
+	c, err := garb.Open(path, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func near(t testing.TB, got, want []float32, tolerance float64) {
+	t.Helper()
+	for i := range want {
+		if d := math.Abs(float64(got[i] - want[i])); !(d <= tolerance) {
+			t.Errorf("logit %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+// TestThereAndBack: a model written for another program and read again answers the same.
+// Another order of sums in the folded batch-norms moves logits by some 1e-6.
+func TestThereAndBack(t *testing.T) {
+	c := built(t)
+	want := logitsOf(t, c)
+	folder := t.TempDir()
+	for name, o := range map[string]struct {
+		write        WriteOptions
+		read         Options
+		architecture string
+		says         string
+	}{
+		"plain.onnx":    {WriteOptions{}, Options{}, "efficientnet-lite0", "garb's own file says"},
+		"prepared.onnx": {WriteOptions{Preprocessing: true}, Options{}, "", "prepares its pictures itself"},
+		"model.keras":   {WriteOptions{}, Options{Classes: c.Classes(), Preprocess: "efficientnet-lite", Filter: picture.Bicubic}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(folder, name)
+			if err := Write(path, c, o.write); err != nil {
+				t.Fatal(err)
+			}
+			in, err := Read(t.Context(), path, o.read)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if in.Model.Architecture != o.architecture || !strings.Contains(in.Recognised, o.says) {
+				t.Errorf("network %q, recognised by %q", in.Model.Architecture, in.Recognised)
+			}
+			again := saved(t, in)
+			if !slices.Equal(again.Classes(), c.Classes()) {
+				t.Errorf("classes %v", again.Classes())
+			}
+			got := logitsOf(t, again)
+			if o.architecture == "" && name == "model.keras" { // its temperature is a layer of the network
+				for i := range got {
+					got[i] *= float32(cmp.Or(c.Model().Temperature, 1))
+				}
+			}
+			near(t, got, want, 1e-4)
+		})
+	}
+}
+
+// TestTrainableAgain: what comes back as a backbone with a head is the base of a training.
+func TestTrainableAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.onnx")
+	if err := Write(path, built(t), WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	in, err := Read(t.Context(), path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	native := filepath.Join(t.TempDir(), "c.safetensors")
+	if err := in.Model.Save(native, in.Tensors, tensor.Float32); err != nil {
+		t.Fatal(err)
+	}
+	if architecture, file, err := garb.BackboneOf(native); err != nil || architecture != "efficientnet-lite0" || file != native {
+		t.Errorf("%q in %q, %v", architecture, file, err)
+	}
+}
+
+func TestRecognised(t *testing.T) {
+	for name, want := range map[string]string{
+		"xception": "xception", "mobilenet_1.00_224": "mobilenet", "mobilenetv2_1.00_224": "mobilenet", "MobileNetV3Small": "none",
+		"resnet50": "resnet50", "densenet121": "densenet", "efficientnetb0": "none", "vgg16": "resnet50", "functional_3": "", "": "",
+	} {
+		p, by, ok := recognised([]string{"model", name})
+		if p.name != want || ok != (want != "") || ok && by != name {
+			t.Errorf("%s: %q by %q, want %q", name, p.name, by, want)
+		}
+	}
+	for name, want := range map[string]string{"mobilenetv2": "mobilenet", "torch": "densenet", "none": "none"} {
+		if p, err := preprocessingOf(name); err != nil || p.name != want {
+			t.Errorf("%s: %q, %v", name, p.name, err)
+		}
+	}
+	if _, err := preprocessingOf("alexnet"); err == nil || !strings.Contains(err.Error(), "densenet") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestBlueFirst: Keras's "caffe" mode, written out, is what the first layer and the Spec do.
+func TestBlueFirst(t *testing.T) {
+	p, err := preprocessingOf("resnet50")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &nn.Network{Tensors: tensor.Map{}, Layers: []nn.Layer{
+		{Op: nn.OpInput, Shape: []int{2, 2, 3}}, {Op: nn.OpReLU, Inputs: []int{0}}, {Op: nn.OpAdd, Inputs: []int{0, 1}},
+	}}
+	spec := p.apply(n, picture.Nearest)
+	g, err := nn.NewGraph(n.Layers[:2]) // the first layer alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := nn.Compile(g, n.Tensors, nn.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rgb := &picture.RGB{Width: 2, Height: 2, Pix: []uint8{10, 20, 30, 0, 0, 0, 255, 1, 2, 7, 8, 9}}
+	input, output := make([]float32, 12), make([]float32, 12)
+	spec.Tensor(rgb, input)
+	if err := plan.Run(t.Context(), input, output); err != nil {
+		t.Fatal(err)
+	}
+	mean := [3]float32{103.939, 116.779, 123.68} // of blue, green, red
+	for i, v := range output {
+		if want := float32(rgb.Pix[i/3*3+2-i%3]) - mean[i%3]; math.Abs(float64(v-want)) > 1e-5 {
+			t.Errorf("value %d is %v, want %v", i, v, want)
+		}
+	}
+	if !reflect.DeepEqual(n.Layers[3].Inputs, []int{1, 2}) {
+		t.Errorf("%v", n.Layers)
+	}
+}
+
+func TestClassesFrom(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{"train/shoes", "train/hat", "train/.cache", "validation/other"} {
+		if err := os.MkdirAll(filepath.Join(folder, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, from := range []string{folder, filepath.Join(folder, "train")} {
+		if classes, err := ClassesFrom(from); err != nil || !slices.Equal(classes, []string{"hat", "shoes"}) {
+			t.Errorf("%v, %v", classes, err)
+		}
+	}
+	for _, from := range []string{filepath.Join(folder, "none"), filepath.Join(folder, "train", "hat")} {
+		if _, err := ClassesFrom(from); err == nil {
+			t.Errorf("%s has classes", from)
+		}
+	}
+}
+
+func TestWhatIsMissing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.keras")
+	c := built(t)
+	if err := Write(path, c, WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var classes *ClassesError
+	if _, err := Read(t.Context(), path, Options{}); !errors.As(err, &classes) || classes.Outputs != 10 {
+		t.Errorf("%v", err)
+	}
+	var preprocess *PreprocessError
+	if _, err := Read(t.Context(), path, Options{Classes: c.Classes()}); !errors.As(err, &preprocess) {
+		t.Errorf("%v", err)
+	}
+	if _, err := Read(t.Context(), path, Options{Classes: []string{"a", "b"}, Preprocess: "none"}); !errors.Is(err, garb.ErrNotClassifier) {
+		t.Errorf("%v", err)
+	}
+	if _, err := Read(t.Context(), path, Options{Classes: c.Classes(), Preprocess: "none", Filter: "lanczos"}); err == nil {
+		t.Error("a filter that there is not")
+	}
+	var format *FormatError
+	if err := Write(filepath.Join(t.TempDir(), "m.tflite"), c, WriteOptions{}); !errors.As(err, &format) {
+		t.Errorf("%v", err)
+	}
+	text := filepath.Join(t.TempDir(), "text.onnx")
+	if err := os.WriteFile(text, []byte("no model"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{text, filepath.Join(t.TempDir(), "none.keras")} {
+		if _, err := Read(t.Context(), path, Options{}); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// TestONNXRuntime: both files of the built-in models pass onnx.checker, and answer in ONNX
+// Runtime as garb does, one picture or three.
+func TestONNXRuntime(t *testing.T) {
+	python := os.Getenv("GARB_PYTHON")
+	if python == "" {
+		t.Skip("set GARB_PYTHON to a Python with what bench/requirements.txt lists")
+	}
+	folder := t.TempDir()
+	for _, name := range []string{garb.Clothing, garb.ImageNet} {
+		c, err := garb.Open(name, garb.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := logitsOf(t, c)
+		spec := c.Spec()
+		input := make([]float32, spec.ValueCount())
+		spec.Tensor(garb.GoldenPicture(1), input)
+		// The picture as it is resized, before it is prepared.
+		plain := spec
+		plain.Mean, plain.Std = [3]float32{}, [3]float32{1, 1, 1}
+		levels, samples := make([]float32, len(input)), make([]byte, len(input))
+		plain.Tensor(garb.GoldenPicture(1), levels)
+		for i, v := range levels {
+			samples[i] = byte(v)
+		}
+		for _, preprocessing := range []bool{false, true} {
+			path := filepath.Join(folder, "m.onnx")
+			if err := Write(path, c, WriteOptions{Preprocessing: preprocessing}); err != nil {
+				t.Fatal(err)
+			}
+			data := samples
+			if !preprocessing {
+				data = nil
+				for _, v := range input {
+					bits := math.Float32bits(v)
+					data = append(data, byte(bits), byte(bits>>8), byte(bits>>16), byte(bits>>24))
+				}
+			}
+			if err := os.WriteFile(filepath.Join(folder, "input"), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.CommandContext(t.Context(), python, "testdata/run.py", path, filepath.Join(folder, "input")).Output()
+			if err != nil {
+				var exit *exec.ExitError
+				errors.As(err, &exit)
+				t.Fatalf("%v\n%s", err, exit.Stderr)
+			}
+			var got struct {
+				Logits        [][]float32
+				Probabilities [][]float64
+				Metadata      map[string]string
+			}
+			if err := json.Unmarshal(out, &got); err != nil {
+				t.Fatal(err)
+			}
+			largest := 0.0
+			for _, logits := range got.Logits {
+				near(t, logits, want, 1e-4)
+				for i := range logits {
+					largest = max(largest, math.Abs(float64(logits[i]-want[i])))
+				}
+			}
+			t.Logf("%s, preprocessing %v: %d answers, largest difference of logits %.1e", name, preprocessing, len(got.Logits), largest)
+			p := c.Predictions(want)
+			if best := slices.Max(got.Probabilities[0]); math.Abs(best-p[0].Probability) > 1e-5 {
+				t.Errorf("probability %v, want %v", best, p[0].Probability)
+			}
+			if !strings.Contains(got.Metadata["classes"], p[0].Class) || got.Metadata["garb"] == "" {
+				t.Errorf("metadata %.200v", got.Metadata)
+			}
+		}
+	}
+}
