@@ -33,10 +33,10 @@ type WriteOptions struct {
 // writtenVersion is the version of Keras that the files are written as and tested with.
 const writtenVersion = "3.15.1"
 
-// Write writes a network as a .keras archive that Keras 3 loads: a functional model of
-// Keras's own layers in float32, with an input [batch h w c] as the network has it. Layers
-// that share parameters are one Keras layer, called several times. The same network gives
-// the same bytes.
+// Write writes a network as a .keras archive that Keras loads from 3.4 on (tried with 3.4.1
+// and 3.6.0 on JAX, and 3.15.1 on TensorFlow): a functional model of Keras's own layers in
+// float32, with an input [batch h w c] as the network has it. Layers that share parameters
+// are one Keras layer, called several times. The same network gives the same bytes.
 //
 // Errors are *nn.LayerError and *nn.WeightError about the network, or those of w. Keras
 // has no layer that pads with the lowest number: such a Pad is an error, unless zeros do
@@ -454,7 +454,8 @@ func batched(shape []int) []any {
 	return all
 }
 
-// weightGroups holds the variables where Keras looks for them: see attachByNumber.
+// weightGroups holds the variables where Keras looks for them: see attachByNumber. Layers
+// without any, and the model itself, have an empty group, as Keras's own files do.
 func weightGroups(layers []*draftLayer) *hdf5.Node {
 	groups, used := map[string]*hdf5.Node{}, map[string]int{}
 	for _, l := range layers {
@@ -463,14 +464,11 @@ func weightGroups(layers []*draftLayer) *hdf5.Node {
 		if n := used[place]; n > 1 {
 			place += "_" + strconv.Itoa(n-1)
 		}
-		if len(l.variables) == 0 {
-			continue
-		}
 		vars := &hdf5.Node{Attributes: map[string]string{"name": l.name}, Members: map[string]*hdf5.Node{}}
 		for i, t := range l.variables {
 			vars.Members[strconv.Itoa(i)] = &hdf5.Node{Values: t.Data, Shape: t.Shape}
 		}
 		groups[place] = &hdf5.Node{Members: map[string]*hdf5.Node{"vars": vars}}
 	}
-	return &hdf5.Node{Members: map[string]*hdf5.Node{"layers": {Members: groups}}}
+	return &hdf5.Node{Members: map[string]*hdf5.Node{"layers": {Members: groups}, "vars": {}}}
 }

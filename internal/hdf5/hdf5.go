@@ -5,7 +5,8 @@
 // Specification", version 3.0) that such files use: superblocks 0 to 3, object
 // headers 1 and 2, groups as symbol tables or as links in their header, compact,
 // contiguous and chunked data (indexed by a version 1 B-tree), the filters
-// deflate, shuffle and fletcher32. What it lacks is an *UnsupportedError.
+// deflate, shuffle and fletcher32. What it lacks is an *UnsupportedError. Of what it
+// reads, Write makes the simplest kind.
 //
 // Files come from strangers. Nothing is followed until it is asked for, each
 // address is checked against the file's end, and a budget bounds the structures
