@@ -343,7 +343,7 @@ func zerosForLowest(layers []nn.Layer) error {
 				continue
 			}
 			if next.Op != nn.OpMaxPool {
-				return refuse(fmt.Sprintf("a %s follows it", next.Op))
+				return refuse(fmt.Sprintf("what follows is %s", next.Op))
 			}
 			height, width := next.Height, next.Width
 			if next.Same { // its own padding is up to half of it

@@ -381,7 +381,7 @@ func TestWritePadsWithTheLowest(t *testing.T) {
 		"after ReLU6, same":      {nn.Layer{Op: nn.OpReLU6}, same, 1, ""},
 		"before the largest":     {nn.Layer{Op: nn.OpSigmoid}, nn.Layer{Op: nn.OpGlobalMaxPool, Inputs: []int{2}}, 5, ""},
 		"after Tanh":             {nn.Layer{Op: nn.OpTanh}, pool, 1, "values before it may be below zero"},
-		"before a mean":          {nn.Layer{Op: nn.OpReLU}, average, 1, "a AveragePool follows it"},
+		"before a mean":          {nn.Layer{Op: nn.OpReLU}, average, 1, "what follows is AveragePool"},
 		"a window of padding":    {nn.Layer{Op: nn.OpReLU}, pool, 3, "a window of the MaxPool that follows may lie in the padding as a whole"},
 		"the same's own besides": {nn.Layer{Op: nn.OpReLU}, same, 2, "a window of the MaxPool that follows may lie in the padding as a whole"},
 	} {
