@@ -336,6 +336,9 @@ func FuzzOpen(f *testing.F) {
 			}
 			return
 		}
+		if _, err := m.Network(0); err != nil {
+			checkNetworkError(t, err)
+		}
 		if _, err := m.Backbone(); err != nil {
 			var format *FormatError
 			var none *NotABackboneError

@@ -32,11 +32,11 @@ func (m *Model) Network(side int) (*nn.Network, error) {
 		layers: []nn.Layer{{Op: nn.OpInput, Shape: shape}}, shapes: [][]int{shape}, places: []string{"the input"},
 		settings: map[*Layer]map[string]any{}, parameters: map[string]parameter{}, owners: map[string]part{},
 	}
-	c.model(m, "", 0)
+	output := c.model(m, "", 0)
 	if c.err != nil {
 		return nil, c.err
 	}
-	graph, err := nn.NewGraph(c.layers)
+	graph, err := nn.NewGraph(c.layers[:output+1])
 	if err != nil {
 		return nil, c.explain(err)
 	}

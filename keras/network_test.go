@@ -1,7 +1,12 @@
 package keras
 
 import (
+	"archive/zip"
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
 
 	"math"
 	"os"
@@ -80,11 +85,201 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
-func names(n *nn.Network) []string {
-	var all []string
-	for name := range n.Tensors {
-		all = append(all, name)
+// A layer or model that is called twice has its parameters once.
+func TestNetworkNames(t *testing.T) {
+	for _, test := range []struct{ file, names string }{
+		{"course3.keras", "base/block1_bn/beta base/block1_bn/gamma base/block1_bn/moving_mean base/block1_bn/moving_variance " +
+			"base/block1_conv/kernel base/block2_sepconv/depthwise/kernel base/block2_sepconv/pointwise/bias " +
+			"base/block2_sepconv/pointwise/kernel inner/bias inner/kernel last/bias last/kernel"},
+		{"shared2.h5", "deep/conv/bias deep/conv/kernel dense/bias dense/kernel first/bias first/kernel twice/bias twice/kernel wide/conv/bias wide/conv/kernel"},
+		{"stacked2.h5", "last/bias last/kernel middle/block/norm/beta middle/block/norm/gamma middle/block/norm/moving_mean " +
+			"middle/block/norm/moving_variance middle/inmost/conv/bias middle/inmost/conv/kernel rescaling/offset rescaling/scale"},
+	} {
+		n, err := open(t, fixture(t, "network-"+test.file)).Network(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for name := range n.Tensors {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		if got := strings.Join(names, " "); got != test.names {
+			t.Errorf("%s has %s", test.file, got)
+		}
 	}
-	slices.Sort(all)
-	return all
+}
+
+func parse(t testing.TB, config string) *Model {
+	t.Helper()
+	m, err := parseModel([]byte(config), "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+const input = `{"class_name":"InputLayer","config":{"name":"i","batch_input_shape":[null,8,8,3]},"inbound_nodes":[]}`
+
+// sequential is a model of one layer of a class, on pictures of 8×8.
+func sequential(class, settings string) string {
+	return fmt.Sprintf(`{"class_name":"Sequential","config":{"name":"m","layers":[%s,{"class_name":%q,"config":{"name":"x",%s}}]}}`, input, class, settings)
+}
+
+// functional is a model whose layers follow the input, with the output of layer "x".
+func functional(layers string) string {
+	return `{"class_name":"Functional","config":{"name":"m","layers":[` + input + "," + layers +
+		`],"input_layers":[["i",0,0]],"output_layers":[["x",0,0]]}}`
+}
+
+func layer(class, name, inbound string) string {
+	return fmt.Sprintf(`{"class_name":%q,"name":%q,"config":{"name":%q},"inbound_nodes":%s}`, class, name, name, inbound)
+}
+
+func TestSettingsThatGarbLacks(t *testing.T) {
+	const conv = `"filters":4,"kernel_size":[3,3]`
+	for _, test := range []struct{ class, settings, setting string }{
+		{"Conv2D", conv + `,"dilation_rate":[2,2]`, "dilation_rate"},
+		{"Conv2D", conv + `,"groups":2`, "groups"},
+		{"Conv2D", conv + `,"strides":[1,2]`, "strides"},
+		{"Conv2D", conv + `,"padding":"causal"`, "padding"},
+		{"Conv2D", conv + `,"activation":"gelu"`, "activation"},
+		{"Conv2D", conv + `,"activation":{"class_name":"function","config":"elu"}`, "activation"},
+		{"Conv2D", conv + `,"activation":{"class_name":"ReLU","config":{"max_value":2}}`, "max_value"},
+		{"Conv2D", `"filters":0,"kernel_size":[3,3]`, "filters"},
+		{"Conv2D", `"filters":1e9,"kernel_size":[3,3]`, "filters"},
+		{"Conv2D", `"filters":4,"kernel_size":[3,3,3]`, "kernel_size"},
+		{"Conv2D", `"filters":4,"kernel_size":[0,3]`, "kernel_size"},
+		{"Conv2D", `"filters":4`, "kernel_size"},
+		{"DepthwiseConv2D", `"kernel_size":3,"depth_multiplier":2`, "depth_multiplier"},
+		{"Dense", `"units":"many"`, "units"},
+		{"BatchNormalization", `"axis":[1]`, "axis"},
+		{"BatchNormalization", `"epsilon":-1`, "epsilon"},
+		{"MaxPooling2D", `"pool_size":[2,3]`, "pool_size"},
+		{"AveragePooling2D", `"pool_size":[2,2],"strides":[2,1]`, "strides"},
+		{"GlobalAveragePooling2D", `"keepdims":"yes"`, "keepdims"},
+		{"ReLU", `"max_value":3`, "max_value"},
+		{"ReLU", `"threshold":1`, "threshold"},
+		{"ReLU", `"max_value":6,"negative_slope":0.1`, "negative_slope"},
+		{"LeakyReLU", `"alpha":[0.1]`, "alpha"},
+		{"Softmax", `"axis":1`, "axis"},
+		{"ZeroPadding2D", `"padding":[1,2,3]`, "padding"},
+		{"Rescaling", `"scale":[1,2]`, "scale"},
+		{"Normalization", `"axis":-1,"mean":[1,2,3],"variance":[1,1,1],"invert":true`, "invert"},
+		{"Reshape", `"target_shape":[64,3]`, "target_shape"},
+		{"Reshape", `"target_shape":[7,-1,3]`, "target_shape"},
+		{"Reshape", `"target_shape":[-1,-1,3]`, "target_shape"},
+	} {
+		_, err := parse(t, sequential(test.class, test.settings)).Network(0)
+		var setting *SettingError
+		if !errors.As(err, &setting) || setting.Layer != "x" || setting.Class != test.class && setting.Class != "ReLU" || setting.Setting != test.setting {
+			t.Errorf("%s %s: error %v", test.class, test.settings, err)
+		}
+	}
+	_, err := parse(t, functional(layer("Dropout", "x", `[[["i",0,0,{"training":true}]]]`))).Network(0)
+	var setting *SettingError
+	if !errors.As(err, &setting) || !strings.Contains(err.Error(), "training true") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestNetworksThatAreNone(t *testing.T) {
+	// Models that each call the one within twice: 2^15 times the last.
+	twice := layer("ReLU", "x", `[[["i",0,0]]]`)
+	for range 15 {
+		inner := functional(twice)
+		twice = `{"name":"y",` + inner[1:len(inner)-1] + `,"inbound_nodes":[[["i",0,0]],[["y",1,0]]]},` + layer("ReLU", "x", `[[["y",2,0]]]`)
+	}
+	chain := ""
+	for i := range 9000 {
+		chain += layer("ReLU", fmt.Sprintf("l%d", i), fmt.Sprintf(`[[["l%d",0,0]]]`, i-1)) + ","
+	}
+	chain = strings.Replace(chain, `"l-1"`, `"i"`, 1)
+	size := func(shape string) string {
+		return strings.Replace(sequential("ReLU", `"a":1`), "[null,8,8,3]", shape, 1)
+	}
+	for _, test := range []struct {
+		name, config, reason string
+		side                 int
+	}{
+		{"of any size", size("[null,null,null,3]"), "give the size", 0},
+		{"of any channels", size("[null,8,8,null]"), "channels", 0},
+		{"no picture", size("[null,8]"), "a picture has 3", 0},
+		{"of no size", size("null"), "does not say", 0},
+		{"of a wrong size", size(`"x"`), "does not say", 0},
+		{"of a huge size", size("[null,8,100000,3]"), "4096", 0},
+		{"asked for a huge size", size("[null,8,8,3]"), "4096", 5000},
+		{"nothing", `{"class_name":"Functional","config":{}}`, "does not say", 0},
+		{"nothing computed", functional(layer("Dropout", "x", `[[["i",0,0]]]`)), "computes", 0},
+		{"two outputs", strings.Replace(functional(layer("ReLU", "x", `[[["i",0,0]]]`)), `[["x",0,0]]`, `[["x",0,0],["i",0,0]]`, 1), "1 inputs and 2 outputs", 0},
+		{"two inputs", functional(strings.Replace(input, `"i"`, `"j"`, 1) + "," + layer("Add", "x", `[[["i",0,0],["j",0,0]]]`)), "second input", 0},
+		{"cycle", functional(layer("ReLU", "y", `[[["x",0,0]]]`) + "," + layer("ReLU", "x", `[[["y",0,0]]]`)), "own output", 0},
+		{"of a missing layer", functional(layer("ReLU", "x", `[[["y",0,0]]]`)), "no such layer", 0},
+		{"of a missing call", functional(layer("ReLU", "x", `[[["x",1,0]]]`)), "called 1 times", 0},
+		{"of another tensor", functional(layer("ReLU", "y", `[[["i",0,0]]]`) + "," + layer("ReLU", "x", `[[["y",0,1]]]`)), "several outputs", 0},
+		{"without input", functional(layer("ReLU", "x", `[[]]`)), "0 inputs", 0},
+		{"sum of one", functional(layer("Add", "x", `[[["i",0,0]]]`)), "1 inputs", 0},
+		{"sum of different", functional(layer("GlobalMaxPooling2D", "y", `[[["i",0,0]]]`) + "," + layer("Add", "x", `[[["i",0,0],["y",0,0]]]`)), `"x" is none`, 0},
+		{"nested without end", functional(twice), "more than 65536 layers", 0},
+		{"too many layers", functional(chain + layer("ReLU", "x", `[[["l8999",0,0]]]`)), "9002 layers", 0},
+		{"too large a window", sequential("MaxPooling2D", `"pool_size":9`), "output would be", 0},
+		{"too large an output", sequential("ZeroPadding2D", `"padding":100000`), "output would be", 0},
+		{"no feature map", functional(layer("Flatten", "y", `[[["i",0,0]]]`) + "," + layer("MaxPooling2D", "x", `[[["y",0,0]]]`)), "feature map", 0},
+		{"no weights", sequential("Dense", `"units":2`), "x/kernel", 0},
+		{"no statistics", sequential("Normalization", `"axis":-1`), "has no mean", 0},
+	} {
+		_, err := parse(t, test.config).Network(test.side)
+		var format *FormatError
+		if !errors.As(err, &format) || !strings.Contains(err.Error(), test.reason) {
+			t.Errorf("%s: error %v, want a FormatError with %q", test.name, err, test.reason)
+		}
+	}
+	var format *FormatError
+	if _, err := open(t, fixture(t, "small2.weights.h5")).Network(0); !errors.As(err, &format) || !strings.Contains(err.Error(), "weights only") {
+		t.Errorf("weights alone give %v", err)
+	}
+	// Its first dense layer is for another size.
+	if _, err := open(t, fixture(t, "network-homework3.keras")).Network(20); !errors.As(err, &format) || !strings.Contains(err.Error(), "dense/kernel") {
+		t.Errorf("another size gives %v", err)
+	}
+}
+
+func FuzzNetwork(f *testing.F) {
+	for _, name := range []string{"zoo3.keras", "zoo2.keras", "shared2.keras", "stacked3.keras"} {
+		archive, err := zip.NewReader(bytes.NewReader(fixture(f, "network-"+name)), int64(len(fixture(f, "network-"+name))))
+		if err != nil {
+			f.Fatal(err)
+		}
+		config, err := unpack(archive, "config.json", 1<<20)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(config), 9)
+	}
+	f.Add(functional(layer("ReLU", "x", `[[["i",0,0]]]`)), 0)
+	f.Add(sequential("Rescaling", `"scale":[1,2,3]`), 0)
+	f.Fuzz(func(t *testing.T, config string, side int) {
+		m, err := parseModel([]byte(config), "", 0)
+		if err != nil {
+			return
+		}
+		n, err := m.Network(side)
+		if err != nil {
+			checkNetworkError(t, err)
+			return
+		}
+		if _, err := nn.NewGraph(n.Layers); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func checkNetworkError(t *testing.T, err error) {
+	t.Helper()
+	var format *FormatError
+	var unknown *UnknownLayerError
+	var setting *SettingError
+	if !errors.As(err, &format) && !errors.As(err, &unknown) && !errors.As(err, &setting) {
+		t.Fatalf("%T: %v", err, err)
+	}
 }

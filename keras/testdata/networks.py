@@ -134,7 +134,7 @@ def stacked(k):
     i = L.Input((10, 10, 3))
     inmost = k.Model(i, L.Conv2D(4, 3, name="conv")(i), name="inmost")
     i = L.Input((10, 10, 3))
-    x = L.BatchNormalization(name="norm")(inmost(i))
+    x = L.BatchNormalization(name="norm" if k is keras3 else "block/norm")(inmost(i))
     middle = k.Model(i, L.ReLU()(x), name="middle")
     augmentation = k.Sequential([L.RandomFlip(), L.RandomZoom(0.2)], name="augmentation")
     m = k.Sequential([L.Input((10, 10, 3)), augmentation, L.Rescaling(1 / 2), middle, L.Flatten(), L.Dense(3, name="last"), L.Softmax()])
