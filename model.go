@@ -195,9 +195,24 @@ func IsModel(reference string) bool {
 	return err == nil && f.Metadata[metadataKey] != ""
 }
 
-// BackboneOf finds the backbone in a file of weights, a model's file or a run's folder:
-// its architecture and the file that has its weights, "" if they are built in.
+// OpenBackbone opens a backbone's weights: a built-in model's, or as weights.Open does.
+func OpenBackbone(reference string) (*tensor.File, error) {
+	if reference == Clothing {
+		return tensor.Decode(clothingFile)
+	}
+	return weights.Open(reference)
+}
+
+// BackboneOf finds the backbone in a file of weights, or in a model as Open takes it: its
+// architecture and the reference of its weights for OpenBackbone, "" if they are the
+// architecture's own.
 func BackboneOf(path string) (architecture, file string, err error) {
+	switch path {
+	case Clothing:
+		return imageNetBackbone, Clothing, nil
+	case ImageNet:
+		return imageNetBackbone, "", nil
+	}
 	if file, err = modelFile(path); err != nil {
 		return "", "", &ModelError{path, err}
 	}

@@ -81,7 +81,7 @@ func (r *run) openWeights() error {
 	if reference == "" {
 		reference = c.Backbone
 	}
-	f, err := weights.Open(reference)
+	f, err := garb.OpenBackbone(reference)
 	if err != nil {
 		return err
 	}

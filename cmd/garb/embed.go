@@ -15,7 +15,6 @@ import (
 	"garb/backbone"
 	"garb/internal/safefile"
 	"garb/picture"
-	"garb/weights"
 )
 
 // backboneFlags choose a bare backbone and its preprocessing.
@@ -26,7 +25,7 @@ type backboneFlags struct {
 }
 
 func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
-	c.Flags().StringVar(&b.backbone, "backbone", defaultBackbone, "backbone: efficientnet-lite0 to -lite4, xception, small-cnn, or a file or run that has one")
+	c.Flags().StringVar(&b.backbone, "backbone", defaultBackbone, "backbone: efficientnet-lite0 to -lite4, xception, small-cnn, or a model, run or file that has one")
 	c.Flags().StringVar(&b.weights, "weights", "", "the backbone's weights: a safetensors file (default its own)")
 	c.Flags().IntVar(&b.size, "size", 0, "side of the input, in pixels (default the backbone's)")
 	c.Flags().StringVar(&b.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
@@ -34,7 +33,7 @@ func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
 
 // architecture returns the backbone and its preprocessing with the flags applied.
 func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, error) {
-	if _, err := backbone.Lookup(b.backbone); err != nil && exists(b.backbone) {
+	if _, err := backbone.Lookup(b.backbone); err != nil && (exists(b.backbone) || garb.IsModel(b.backbone)) {
 		name, file, err := garb.BackboneOf(b.backbone)
 		if err != nil {
 			return backbone.Architecture{}, picture.Spec{}, err
@@ -131,7 +130,7 @@ func openExtractor(model string, bare backboneFlags, o garb.Options) (*garb.Extr
 	if reference == "" {
 		reference = a.Name
 	}
-	f, err := weights.Open(reference)
+	f, err := garb.OpenBackbone(reference)
 	if err != nil {
 		return nil, err
 	}
