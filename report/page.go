@@ -1,5 +1,5 @@
 // Package report makes pages that people read results on: one self-contained HTML
-// file, in the colours of the reader's system, without script and without anything
+// file, in the colours of the reader's system, without script but ScriptedPage's, and without anything
 // from elsewhere.
 package report
 

@@ -343,4 +343,3 @@ func (l *look) finish() error {
 func encodePNG(m image.Image) func(io.Writer) error {
 	return func(w io.Writer) error { return png.Encode(w, m) }
 }
-

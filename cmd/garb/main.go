@@ -84,7 +84,7 @@ your own folders of pictures, evaluate, take features, convert Keras files.`,
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(newClassifyCommand(), newEmbedCommand(), newExplainCommand(), newEvaluateCommand(), newCompareCommand(), newTrainCommand(), newSweepCommand(), newLRFindCommand(), newServeCommand(), newHealthCommand(),
+	root.AddCommand(newClassifyCommand(), newEmbedCommand(), newExplainCommand(), newMapCommand(), newEvaluateCommand(), newCompareCommand(), newTrainCommand(), newSweepCommand(), newLRFindCommand(), newServeCommand(), newHealthCommand(),
 		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand())
 	markFailures(root)
 	return root

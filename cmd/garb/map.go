@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"garb"
+	"garb/explain"
+	"garb/internal/safefile"
+	"garb/project"
+)
+
+// mapFlags say what to draw a map of, and how.
+type mapFlags struct {
+	model, data, out, method string
+	limit                    int
+	layout                   project.TSNE
+}
+
+// The methods of garb map.
+const (
+	methodTSNE = "tsne"
+	methodPCA  = "pca"
+)
+
+// reducedTo is the number of principal components that t-SNE begins with: fewer
+// dimensions, less noise, and the distances hardly change.
+const reducedTo = 50
+
+func newMapCommand() *cobra.Command {
+	f := mapFlags{layout: project.DefaultTSNE()}
+	command := &cobra.Command{
+		Use:   "map --data DIR [flags]",
+		Short: "Draw a map of pictures, on which a network's like lies with like",
+		Long: `Draw a map of the pictures of a data set or of any tree of folders: their
+embeddings, what the network makes of them before it decides, brought to two
+dimensions. It is one HTML file with all pictures in it, small, to point at, to zoom
+into and to walk through by keys.
+
+t-SNE keeps neighbours together and says nothing by what is far apart; pca shows the
+two directions in which the embeddings differ most. The same seed gives the same map.`,
+		Example: `  garb map --data pictures
+  garb map --data pictures --model runs/mine --out mine.html
+  garb map --data pictures --method pca --limit 500`,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) > 0:
+				return fmt.Errorf("map takes its folder by --data, not %q", args[0])
+			case f.data == "":
+				return errors.New("map needs --data, a folder of pictures")
+			case f.method != methodTSNE && f.method != methodPCA:
+				return fmt.Errorf("--method is %s or %s, not %q", methodTSNE, methodPCA, f.method)
+			case f.limit < 0:
+				return fmt.Errorf("--limit %d: it is a number of pictures, or 0 for all", f.limit)
+			}
+			return f.layout.Validate()
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return runMap(c, f) },
+	}
+	flags := command.Flags()
+	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
+	flags.StringVar(&f.data, "data", "", "folder of pictures: a data set, or any tree")
+	flags.StringVar(&f.out, "out", "map.html", "page to write")
+	flags.StringVar(&f.method, "method", methodTSNE, "how to bring embeddings to two dimensions: tsne or pca")
+	flags.Uint64Var(&f.layout.Seed, "seed", f.layout.Seed, "seed of what is random")
+	flags.IntVar(&f.limit, "limit", 5000, "take so many pictures at random, 0 for all; t-SNE's time grows with the square")
+	flags.Float64Var(&f.layout.Perplexity, "perplexity", f.layout.Perplexity, "about how many neighbours t-SNE holds a picture to")
+	return command
+}
+
+func runMap(c *cobra.Command, f mapFlags) error {
+	all, err := labelledPictures(f.data)
+	if err != nil {
+		return err
+	}
+	if f.limit > 0 && len(all) > f.limit {
+		fmt.Fprintf(c.ErrOrStderr(), "%d of %d pictures, at random; --limit 0 takes all\n", f.limit, len(all))
+		all = sampled(all, f.limit, f.layout.Seed)
+	}
+	classifier, err := garb.Open(f.model, garb.Options{Threads: 1})
+	if err != nil {
+		return err
+	}
+	atlas := &explain.Atlas{Title: "A map of " + filepath.Base(filepath.Clean(f.data)), Data: f.data, Model: classifier.Name()}
+	embeddings, err := embedAll(c, classifier, all, f.data, atlas)
+	if err != nil {
+		return err
+	}
+	if len(embeddings) == 0 {
+		return fmt.Errorf("%s: none of the pictures could be read, so there is nothing to draw", f.data)
+	}
+	atlas.Judged = judged(atlas.Points, classifier.Classes())
+	if err := f.place(c, embeddings, atlas); err != nil {
+		return err
+	}
+	if err := safefile.Write(f.out, atlas.WritePage); err != nil {
+		return fmt.Errorf("%s cannot be written: %w", f.out, err)
+	}
+	fmt.Fprintf(c.OutOrStdout(), "wrote %s: %d pictures, by %s\n", f.out, len(atlas.Points), atlas.Method)
+	return someFailed(len(all) - len(embeddings))
+}
+
+// sampled takes some pictures at random, in the order in which they are.
+func sampled(all []labelled, count int, seed uint64) []labelled {
+	chosen := rand.New(rand.NewPCG(seed, 0)).Perm(len(all))[:count]
+	slices.Sort(chosen)
+	some := make([]labelled, count)
+	for i, at := range chosen {
+		some[i] = all[at]
+	}
+	return some
+}
+
+// seen is what a network makes of a picture.
+type seen struct {
+	embedding  []float32
+	prediction garb.Prediction
+	thumbnail  *image.NRGBA
+}
+
+// embedAll fills an atlas, and gives the embedding of each of its pictures. What cannot be
+// read is complained of and left out.
+func embedAll(c *cobra.Command, classifier *garb.Classifier, all []labelled, root string, atlas *explain.Atlas) ([][]float32, error) {
+	bar := newCounter(c.ErrOrStderr(), "pictures", len(all))
+	defer bar.finish()
+	var embeddings [][]float32
+	i := -1
+	err := each(c.Context(), sourcesOf(all), c.InOrStdin(), classifier.Limits(),
+		func(ctx context.Context, data []byte) (seen, error) { return see(ctx, classifier, data) },
+		func(a answered[seen]) error {
+			i++
+			bar.add(1)
+			if a.err != nil {
+				complain(c.ErrOrStderr(), a.source.name, a.err)
+				return nil
+			}
+			atlas.Add(explain.Point{
+				Class: all[i].class, Part: all[i].part, Path: place(root, a.source.name),
+				Answer: a.value.prediction.Class, Probability: a.value.prediction.Probability,
+			}, a.value.thumbnail)
+			embeddings = append(embeddings, a.value.embedding)
+			return nil
+		})
+	return embeddings, err
+}
+
+func see(ctx context.Context, classifier *garb.Classifier, data []byte) (seen, error) {
+	spec := classifier.Spec()
+	p, _, err := spec.Decode(ctx, data, classifier.Limits())
+	if err != nil {
+		return seen{}, err
+	}
+	input := make([]float32, spec.ValueCount())
+	spec.Tensor(p, input)
+	s := seen{embedding: make([]float32, classifier.FeatureCount()), thumbnail: explain.Fitted(p, explain.ThumbnailSide)}
+	if err := classifier.Features(ctx, input, s.embedding); err != nil {
+		return seen{}, err
+	}
+	logits := make([]float32, len(classifier.Classes()))
+	if err := classifier.Logits(ctx, input, logits); err != nil {
+		return seen{}, err
+	}
+	s.prediction = classifier.Predictions(logits)[0]
+	return s, nil
+}
+
+// judged tells whether all pictures are in folders of the model's classes.
+func judged(points []explain.Point, classes []string) bool {
+	return !slices.ContainsFunc(points, func(p explain.Point) bool { return !slices.Contains(classes, p.Class) })
+}
+
+// place brings the embeddings to two dimensions.
+func (f mapFlags) place(c *cobra.Command, embeddings [][]float32, atlas *explain.Atlas) error {
+	components := reducedTo
+	if f.method == methodPCA {
+		components = 2
+	}
+	rows, shares, err := project.PCA(c.Context(), embeddings, components, f.layout.Seed)
+	if err != nil {
+		return err
+	}
+	if f.method == methodPCA {
+		atlas.Method = "principal components"
+		atlas.Note = fmt.Sprintf("across %.0f %% of the variance, down %.0f %%", 100*shares[0], 100*shares[1])
+		for i, row := range rows {
+			atlas.Points[i].X, atlas.Points[i].Y = row[0], row[1]
+		}
+		return nil
+	}
+	bar := newCounter(c.ErrOrStderr(), "steps", f.layout.Iterations)
+	defer bar.finish()
+	f.layout.Progress = func(int) { bar.add(1) }
+	points, divergence, err := f.layout.Layout(c.Context(), rows)
+	if err != nil {
+		return err
+	}
+	atlas.Method = "t-SNE"
+	atlas.Note = fmt.Sprintf("perplexity %v, seed %d, divergence %.2f", f.layout.Perplexity, f.layout.Seed, divergence)
+	for i, p := range points {
+		atlas.Points[i].X, atlas.Points[i].Y = p[0], p[1]
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"image"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// png1 is a picture of one pixel.
+func png1() image.Image { return image.NewNRGBA(image.Rect(0, 0, 1, 1)) }
+
+func TestMap(t *testing.T) {
+	data, folder := splitPictures(t), t.TempDir()
+	for _, method := range []string{methodTSNE, methodPCA} {
+		var pages [2][]byte
+		for i := range pages {
+			file := filepath.Join(folder, "map.html")
+			code, out, errOut := garbRun(t, nil, "map", "--data", data, "--method", method, "--out", file, "--seed", "7")
+			if code != exitDone || !strings.Contains(out, "16 pictures") || !strings.Contains(errOut, "pictures: 16 of 16") {
+				t.Fatalf("%d\n%s%s", code, out, errOut)
+			}
+			pages[i] = readFile(t, file)
+		}
+		if !bytes.Equal(pages[0], pages[1]) {
+			t.Errorf("%s: two maps differ", method)
+		}
+		for _, text := range []string{"train/hat/a.png", ">validation<", `"judged":true`} {
+			if !bytes.Contains(pages[0], []byte(text)) {
+				t.Errorf("%s: the page lacks %s", method, text)
+			}
+		}
+	}
+}
+
+// TestMapOfATree: any folders will do, broken pictures are left out and named, and a limit
+// is kept to.
+func TestMapOfATree(t *testing.T) {
+	data := splitPictures(t)
+	tree := filepath.Join(data, "train")
+	write(t, filepath.Join(tree, "hat"), "broken.png", badPictures["cut.png"].data)
+	file := filepath.Join(t.TempDir(), "map.html")
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(tree, link); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errOut := garbRun(t, nil, "map", "--data", link, "--out", file)
+	if code != exitFailed || !strings.Contains(out, "8 pictures") || !strings.Contains(errOut, "broken.png") {
+		t.Errorf("%d\n%s%s", code, out, errOut)
+	}
+	code, out, errOut = garbRun(t, nil, "map", "--data", data, "--out", file, "--limit", "3")
+	if code != exitDone || !strings.Contains(out, "3 pictures") || !strings.Contains(errOut, "3 of 17") {
+		t.Errorf("%d\n%s%s", code, out, errOut)
+	}
+}
+
+func TestMapRefuses(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+		word string
+	}{
+		{nil, exitMisused, "--data"},
+		{[]string{"--data", "x", "y"}, exitMisused, "y"},
+		{[]string{"--data", "x", "--method", "umap"}, exitMisused, "tsne or pca"},
+		{[]string{"--data", "x", "--limit", "-1"}, exitMisused, "--limit -1"},
+		{[]string{"--data", "x", "--perplexity", "0"}, exitMisused, "perplexity 0"},
+		{[]string{"--data", "missing"}, exitFailed, "no such file"},
+		{[]string{"--data", example}, exitFailed, "no folder"},
+		{[]string{"--data", t.TempDir()}, exitFailed, "no pictures"},
+	} {
+		code, _, errOut := garbRun(t, nil, append([]string{"map"}, c.args...)...)
+		if code != c.code || !strings.Contains(errOut, c.word) {
+			t.Errorf("%v: %d %s", c.args, code, errOut)
+		}
+	}
+}
