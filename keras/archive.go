@@ -221,7 +221,7 @@ func variableNames(l *Layer) (names []string, known bool) {
 	switch l.Class {
 	case "Activation", "ReLU", "LeakyReLU", "Softmax", "MaxPooling2D", "AveragePooling2D",
 		"GlobalAveragePooling2D", "GlobalMaxPooling2D", "ZeroPadding2D", "Rescaling", "Flatten", "Reshape",
-		"Dropout", "Add", "Multiply", "Concatenate":
+		"Dropout", "Concatenate":
 		return nil, true
 	case "Normalization":
 		if config.Mean != nil {
@@ -243,7 +243,7 @@ func variableNames(l *Layer) (names []string, known bool) {
 		}
 		return append(names, "moving_mean", "moving_variance"), true
 	default:
-		return nil, identities[l.Class]
+		return nil, identities[l.Class] || l.operator() != 0
 	}
 	if on(config.UseBias) {
 		names = append(names, "bias")

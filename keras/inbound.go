@@ -4,6 +4,7 @@ package keras
 // that it is applied.
 type call struct {
 	inputs []reference
+	number *operand // of an operator, beside its input
 	// training says that the older generation was told to compute it as in training,
 	// whatever is asked of the model.
 	training bool
@@ -22,7 +23,7 @@ func parseCalls(described any) []call {
 	nodes, _ := described.([]any)
 	var calls []call
 	for _, node := range nodes {
-		calls = append(calls, call{appendReferences(nil, node), asInTraining(node)})
+		calls = append(calls, call{appendReferences(nil, node), numberBeside(node), asInTraining(node)})
 	}
 	return calls
 }
@@ -48,7 +49,14 @@ func appendReferences(all []reference, described any) []reference {
 				if len(d) > 2 {
 					r.tensor = index(d[2])
 				}
-				return append(all, r)
+				if name != constantValue {
+					all = append(all, r)
+				}
+				if len(d) == 4 { // an operator's second operand
+					arguments, _ := d[3].(map[string]any)
+					all = appendReferences(all, arguments["y"])
+				}
+				return all
 			}
 		}
 		for _, item := range d {

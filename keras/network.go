@@ -152,7 +152,7 @@ func (c *conversion) model(m *Model, place string, input int) int {
 	}
 	if m.Class == "Sequential" {
 		for _, l := range m.Layers {
-			input = c.apply(l, join(place, l.Name), []int{input})
+			input = c.apply(l, join(place, l.Name), []int{input}, nil)
 		}
 		return input
 	}
@@ -242,7 +242,7 @@ func (w *walk) value(r reference) int {
 		}
 		inputs[i] = w.value(in)
 	}
-	v := w.apply(l, at, inputs)
+	v := w.apply(l, at, inputs, call.number)
 	w.values[r] = v
 	return v
 }

@@ -22,8 +22,9 @@ type applied struct {
 	layer *Layer
 }
 
-// apply applies a layer to values and returns the place of what it gives.
-func (c *conversion) apply(l *Layer, place string, inputs []int) int {
+// apply applies a layer to values, and to a number if it is an operator on one, and
+// returns the place of what it gives.
+func (c *conversion) apply(l *Layer, place string, inputs []int, number *operand) int {
 	if c.err != nil {
 		return 0
 	}
@@ -33,12 +34,15 @@ func (c *conversion) apply(l *Layer, place string, inputs []int) int {
 		c.settings[l] = values
 	}
 	a := &applied{c, settings{place, l.Class, values, c.fail}, l}
-	switch l.Class {
-	case "Add":
+	operator := l.operator()
+	switch {
+	case operator != 0 && number != nil:
+		return a.arithmetic(inputs, *number)
+	case operator == '+':
 		return a.merge(nn.OpAdd, inputs)
-	case "Multiply":
+	case operator == '*':
 		return a.merge(nn.OpMultiply, inputs)
-	case "Concatenate":
+	case l.Class == "Concatenate":
 		return a.concatenate(inputs)
 	}
 	if len(inputs) != 1 {

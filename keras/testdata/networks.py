@@ -114,14 +114,17 @@ def zoo(k):
 
 
 def shared(k):
-    """A layer, a functional model and a Sequential that are called twice each."""
+    """A layer, a functional model and a Sequential that are called twice each, after
+    arithmetic."""
     L = k.layers
     i = L.Input((8, 8, 4))
     deep = k.Model(i, L.Conv2D(4, 3, padding="same", activation="tanh", name="conv")(i), name="deep")
     wide = k.Sequential([L.Input((8, 8, 4)), L.Conv2D(4, 1, name="conv"), L.ReLU()], name="wide")
     twice = L.Conv2D(4, 3, padding="same", name="twice")
     i = L.Input((8, 8, 3))
-    x = L.Conv2D(4, 1, name="first")(i)
+    x = 3.0 - 2.0 * (k.applications.mobilenet.preprocess_input(100.0 * i) + 0.5)
+    x = x * (x + i)
+    x = L.Conv2D(4, 1, name="first")(x)
     x = L.Add()([deep(deep(x)), twice(x)])
     y = wide(x)
     x = L.Concatenate()([twice(y), wide(twice(x) if k is keras3 else x)])
