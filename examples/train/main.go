@@ -1,0 +1,60 @@
+// Command train trains a classifier on a folder of pictures and asks it what is in one:
+// garb as a library.
+//
+//	go run ./examples/train DATA PICTURE
+//
+// DATA has a folder of pictures for each class, or train and validation with these.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+
+	"garb"
+	"garb/backbone"
+	"garb/train"
+)
+
+func main() {
+	if len(os.Args) != 3 {
+		log.Fatal("usage: train DATA PICTURE")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Stdout, os.Args[1], os.Args[2], "runs/example"); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run trains on data into the folder out, and writes what the best epoch says of a picture.
+func run(ctx context.Context, w io.Writer, data, picture, out string) error {
+	lite0, err := backbone.Lookup("efficientnet-lite0")
+	if err != nil {
+		return err
+	}
+	config := train.Default() // a new head on the frozen, built-in backbone
+	config.Data, config.Out, config.Preprocessing = data, out, lite0.Spec
+	if _, err := train.Run(ctx, config, train.Progress{Epoch: func(e train.Epoch) {
+		fmt.Fprintf(w, "epoch %d: loss %.3f, validation accuracy %.3f\n", e.Epoch, e.Loss, e.ValidationAccuracy)
+	}}); err != nil {
+		return err
+	}
+	classifier, err := garb.Open(out, garb.Options{})
+	if err != nil {
+		return err
+	}
+	photo, err := os.ReadFile(picture)
+	if err != nil {
+		return err
+	}
+	predictions, err := classifier.Classify(ctx, photo)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s: %s, %.0f %%\n", picture, predictions[0].Class, 100*predictions[0].Probability)
+	return nil
+}
