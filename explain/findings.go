@@ -116,11 +116,11 @@ var findingsPage = template.Must(template.New("findings").Funcs(template.FuncMap
 {{define "maps"}}<div class="pictures maps">{{range .}}<figure><img src="{{file .File}}" alt="{{.Kind}} of {{.Class}}"><figcaption>{{.Class}} · {{.Height}} × {{.Width}} positions</figcaption></figure>{{end}}</div>{{end}}
 <style>.maps{grid-template-columns:repeat(auto-fill,minmax(min(15.5rem,100%),1fr))}.maps img{width:auto;max-width:100%;height:auto;margin:0 auto .4rem}.sheet{overflow-x:auto}.sheet img{display:block;max-width:100%}
 details{margin:.5rem 0}summary{cursor:pointer;padding:.2rem 0}.bars{max-width:30rem;margin:1rem 0}.bars .bar{padding:.15rem .5rem;margin:.25rem 0}</style>
-<p class="faint">{{.Picture}}, {{.Width}} × {{.Height}} pixels · the network sees {{index .Input 0}} × {{index .Input 1}} · <code>{{.Digest}}</code></p>
+<p class="faint">{{.Picture}}, {{.Width}} × {{.Height}} pixels · the network sees {{index .Input 0}} × {{index .Input 1}} of them · model {{.Model}} <code>{{.Digest}}</code></p>
 {{if .Stopped}}<div class="warn"><p>The work was stopped before its end; this is what there was.</p></div>{{end}}
 <div class="bars">{{range .Predictions}}<div class="bar" style="{{share .Probability}}">{{.Class}}<i>{{percent .Probability}}</i></div>{{end}}</div>
 {{range .LeftOut}}<p class="faint">{{.}}</p>{{end}}
-{{with of . "cam"}}<h2>What speaks for a class, and what against it</h2><p>The class activation map weighs the last feature map as the last layer does: yellow to red is where the network sees the class, blue where it sees something else.</p>{{template "maps" .}}{{end}}
+{{with of . "cam"}}<h2>What speaks for a class, and what against it</h2><p>The class activation map weighs the last feature map by what decides on the class: yellow to red is where the network sees the class, blue where it sees something else.</p>{{template "maps" .}}{{end}}
 {{with of . "gradcam"}}<h2>What a class rests on</h2><p>Grad-CAM weighs each channel of the last feature map by how much the class's logit rises with it, and shows only what speaks for the class.</p>{{template "maps" .}}{{end}}
 {{with of . "occlusion"}}<h2>What the answer cannot do without</h2><p>A grey square was slid over the picture: red is where covering it makes the class less probable, blue where it makes it more so.</p>{{template "maps" .}}{{end}}
 {{with .Neighbours}}<h2>What it resembles</h2><p>These pictures, of {{.Compared}} in <code>{{.Folder}}</code>, have the embeddings that point most nearly where this one's does.</p>
