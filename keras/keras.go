@@ -1,7 +1,8 @@
 // Package keras reads the files that Keras saves models and weights in, without
 // Python: `.keras` archives and `.weights.h5` files of Keras 3 (and the archives
 // of late Keras 2), and the HDF5 files of Keras 1 to 3. It finds in them the
-// networks that garb has, and gives their weights garb's names.
+// networks that garb has, and gives their weights garb's names; or it turns whole
+// models, whatever their layers, into garb's.
 package keras
 
 import (

@@ -183,6 +183,36 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 	}
 }
 
+// Where the many versions of Keras say what a model's input is.
+func TestInputOfNetwork(t *testing.T) {
+	const relu = `{"class_name":"ReLU","config":{"name":"r"%s}}`
+	first := fmt.Sprintf(relu, `,"batch_input_shape":[null,6,7,2]`)
+	inner := `{"class_name":"Model","name":"inner","config":{"name":"inner","layers":[` + input +
+		`,{"class_name":"ReLU","name":"x","config":{"name":"x"},"inbound_nodes":[[["i",0,0,{}]]]}],"input_layers":[["i",0,0]],"output_layers":[["x",0,0]]}}`
+	for _, test := range []struct {
+		name, config string
+		side         int
+		want         []int
+	}{
+		{"a list, the first layer", `{"class_name":"Sequential","config":[` + first + `]}`, 0, []int{6, 7, 2}},
+		{"another size", `{"class_name":"Sequential","config":[` + first + `]}`, 5, []int{5, 5, 2}},
+		{"a model first", `{"class_name":"Sequential","config":{"layers":[` + inner + `]}}`, 0, []int{8, 8, 3}},
+		{"built for it", `{"class_name":"Sequential","config":{"build_input_shape":[null,4,5,1],"layers":[` + fmt.Sprintf(relu, "") + `]}}`, 0, []int{4, 5, 1}},
+		{"Keras 3", strings.Replace(functional(layer("ReLU", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}}],"kwargs":{"training":true}}]`)),
+			"batch_input_shape", "batch_shape", 1), 0, []int{8, 8, 3}},
+		{"one input, not in a list", strings.Replace(functional(layer("ReLU", "x", `[[["i",0,0]]]`)), `[["x",0,0]]`, `["x",0,0]`, 1), 0, []int{8, 8, 3}},
+	} {
+		n, err := parse(t, test.config).Network(test.side)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		if got := n.Layers[0].Shape; !slices.Equal(got, test.want) || len(n.Layers) != 2 {
+			t.Errorf("%s: %v, %d layers", test.name, got, len(n.Layers))
+		}
+	}
+}
+
 func TestNetworksThatAreNone(t *testing.T) {
 	// Models that each call the one within twice: 2^15 times the last.
 	twice := layer("ReLU", "x", `[[["i",0,0]]]`)
@@ -190,11 +220,11 @@ func TestNetworksThatAreNone(t *testing.T) {
 		inner := functional(twice)
 		twice = `{"name":"y",` + inner[1:len(inner)-1] + `,"inbound_nodes":[[["i",0,0]],[["y",1,0]]]},` + layer("ReLU", "x", `[[["y",2,0]]]`)
 	}
-	chain := ""
+	var links []string
 	for i := range 9000 {
-		chain += layer("ReLU", fmt.Sprintf("l%d", i), fmt.Sprintf(`[[["l%d",0,0]]]`, i-1)) + ","
+		links = append(links, layer("ReLU", fmt.Sprintf("l%d", i), fmt.Sprintf(`[[["l%d",0,0]]]`, i-1)))
 	}
-	chain = strings.Replace(chain, `"l-1"`, `"i"`, 1)
+	chain := strings.Replace(strings.Join(links, ","), `"l-1"`, `"i"`, 1)
 	size := func(shape string) string {
 		return strings.Replace(sequential("ReLU", `"a":1`), "[null,8,8,3]", shape, 1)
 	}
@@ -221,7 +251,7 @@ func TestNetworksThatAreNone(t *testing.T) {
 		{"sum of one", functional(layer("Add", "x", `[[["i",0,0]]]`)), "1 inputs", 0},
 		{"sum of different", functional(layer("GlobalMaxPooling2D", "y", `[[["i",0,0]]]`) + "," + layer("Add", "x", `[[["i",0,0],["y",0,0]]]`)), `"x" is none`, 0},
 		{"nested without end", functional(twice), "more than 65536 layers", 0},
-		{"too many layers", functional(chain + layer("ReLU", "x", `[[["l8999",0,0]]]`)), "9002 layers", 0},
+		{"too many layers", functional(chain + "," + layer("ReLU", "x", `[[["l8999",0,0]]]`)), "9002 layers", 0},
 		{"too large a window", sequential("MaxPooling2D", `"pool_size":9`), "output would be", 0},
 		{"too large an output", sequential("ZeroPadding2D", `"padding":100000`), "output would be", 0},
 		{"no feature map", functional(layer("Flatten", "y", `[[["i",0,0]]]`) + "," + layer("MaxPooling2D", "x", `[[["y",0,0]]]`)), "feature map", 0},
@@ -235,8 +265,10 @@ func TestNetworksThatAreNone(t *testing.T) {
 		}
 	}
 	var format *FormatError
-	if _, err := open(t, fixture(t, "small2.weights.h5")).Network(0); !errors.As(err, &format) || !strings.Contains(err.Error(), "weights only") {
-		t.Errorf("weights alone give %v", err)
+	for _, name := range []string{"small3.weights.h5", "small2.weights.h5"} {
+		if _, err := open(t, fixture(t, name)).Network(0); !errors.As(err, &format) || !strings.Contains(err.Error(), "weights only") {
+			t.Errorf("%s gives %v", name, err)
+		}
 	}
 	// Its first dense layer is for another size.
 	if _, err := open(t, fixture(t, "network-homework3.keras")).Network(20); !errors.As(err, &format) || !strings.Contains(err.Error(), "dense/kernel") {
