@@ -2,6 +2,8 @@ package onnx_test
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -176,5 +178,65 @@ func TestRoundTrip(t *testing.T) {
 		if d := difference(t, answers(t, want, input), answers(t, got, input)); d > 1e-6 {
 			t.Errorf("the answers differ by %g", d)
 		}
+	}
+}
+
+// TestSoftmaxAtTheEnd: a network's own softmax is what the probabilities are.
+func TestSoftmaxAtTheEnd(t *testing.T) {
+	l := list{{Op: nn.OpInput, Shape: []int{6, 6, 3}}}
+	x := l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, 0)
+	x = l.add(nn.Layer{Op: nn.OpDense, Name: "classifier", Units: 4}, x)
+	l.add(nn.Layer{Op: nn.OpSoftmax}, x)
+	n := filled(t, l, 3)
+	got, _, err := onnx.Read(encoded(t, n, onnx.Options{Temperature: 2}), onnx.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Layers) != 3 || got.Layers[2].Op != nn.OpDense {
+		t.Errorf("its logits are read as %v", got.Layers)
+	}
+}
+
+// TestFeatureMaps: an output that is a map has our order of axes.
+func TestFeatureMaps(t *testing.T) {
+	l := list{{Op: nn.OpInput, Shape: []int{6, 5, 3}}}
+	l.add(nn.Layer{Op: nn.OpConv, Name: "conv", Units: 4, Height: 3, Width: 3, Stride: 1}, 0)
+	n := filled(t, l, 4)
+	got, _, err := onnx.Read(encoded(t, n, onnx.Options{}), onnx.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if input := noise(n, 2); difference(t, answers(t, n, input), answers(t, got, input)) != 0 {
+		t.Error("the map differs")
+	}
+}
+
+// TestWriteErrors: what cannot be written, and why.
+func TestWriteErrors(t *testing.T) {
+	l := list{{Op: nn.OpInput, Shape: []int{1, 1, 1 << 13}}}
+	x := l.add(nn.Layer{Op: nn.OpFlatten}, 0)
+	large := &nn.Network{Tensors: tensor.Map{}}
+	square := tensor.New(1<<13, 1<<13) // one for all: nothing is written
+	for _, name := range strings.Split("abcdefgh", "") {
+		x = l.add(nn.Layer{Op: nn.OpDense, Name: name, Units: 1 << 13}, x)
+		large.Tensors[name+"/kernel"] = square
+	}
+	large.Layers = l
+	var tooLarge *onnx.TooLargeError
+	if err := onnx.Write(io.Discard, large, onnx.Options{}); !errors.As(err, &tooLarge) || tooLarge.Bytes < 1<<31 {
+		t.Errorf("8 layers of 2^26 weights: error %v", err)
+	}
+	var weight *nn.WeightError
+	delete(large.Tensors, "c/kernel")
+	if err := onnx.Write(io.Discard, large, onnx.Options{}); !errors.As(err, &weight) {
+		t.Errorf("a weight is missing: error %v", err)
+	}
+	large.Tensors["c/kernel"] = tensor.New(3, 3)
+	if err := onnx.Write(io.Discard, large, onnx.Options{}); !errors.As(err, &weight) {
+		t.Errorf("a weight has another shape: error %v", err)
+	}
+	var layer *nn.LayerError
+	if err := onnx.Write(io.Discard, &nn.Network{Layers: []nn.Layer{{Op: nn.OpConv}}}, onnx.Options{}); !errors.As(err, &layer) {
+		t.Errorf("no network: error %v", err)
 	}
 }

@@ -103,25 +103,27 @@ func (c *call) transpose() value {
 
 // turned transposes a constant.
 func (c *call) turned(k *constant, perm []int64) *constant {
-	if k.floats == nil {
-		c.lack("whole numbers")
-	}
-	c.must(c.decoded.take(len(k.floats)))
+	c.must(c.decoded.take(k.len()))
 	strides := make([]int, len(k.dims))
 	for i, n := len(k.dims)-1, 1; i >= 0; i-- {
 		strides[i] = n
 		n *= k.dims[i]
 	}
-	out := &constant{dims: make([]int, len(perm))}
+	out := &constant{dims: make([]int, len(perm)), floats: slices.Clone(k.floats), integers: slices.Clone(k.integers)}
 	var all axis
 	for i, p := range perm {
 		out.dims[i] = k.dims[p]
 		all = append(all, factor{k.dims[p], strides[p]})
 	}
+	if k.len() == 0 {
+		return out
+	}
 	order := all.places()
-	out.floats = make([]float32, len(k.floats))
 	for i := range out.floats {
 		out.floats[i] = k.floats[place(order, i)]
+	}
+	for i := range out.integers {
+		out.integers[i] = k.integers[place(order, i)]
 	}
 	return out
 }
@@ -326,27 +328,68 @@ func (c *call) gather() value {
 	return value{constant: picked}
 }
 
-// slice cuts a list of sizes.
+// slice cuts a list of sizes, or rows of such, forwards or backwards. PyTorch turns its
+// pads into ONNX's so.
 func (c *call) slice() value {
-	if c.input(0).constant == nil || c.model.opset < 10 {
+	k := c.input(0).constant
+	if k == nil || c.model.opset < 10 {
 		c.lack("values of the picture")
 	}
-	list := c.integers(0)
-	if c.has(4) && c.number(4) != 1 {
-		c.lack("steps of %v", c.number(4))
+	if k.integers == nil || len(k.dims) == 0 || k.len() == 0 {
+		c.lack("a constant %v", k.dims)
 	}
-	bound := func(i int) int {
-		at := c.integers(i)
-		if len(at) != 1 {
-			c.lack("%d bounds", len(at))
+	one := func(i int, otherwise int64) int64 {
+		if !c.has(i) {
+			return otherwise
 		}
-		if at[0] < 0 {
-			at = []int64{at[0] + int64(len(list))}
+		list := c.integers(i)
+		if len(list) != 1 {
+			c.lack("%d bounds", len(list))
 		}
-		return int(min(max(at[0], 0), int64(len(list))))
+		return list[0]
+	}
+	step := one(4, 1)
+	if at := one(3, 0); at != 0 && at != int64(-len(k.dims)) || step != 1 && step != -1 {
+		c.lack("axis %d and steps of %d", at, step)
+	}
+	rows := int64(k.dims[0])
+	bound := func(i int) int64 {
+		at := one(i, 0)
+		if at < 0 {
+			at = max(at, -rows-1) + rows
+		}
+		if step > 0 {
+			return min(max(at, 0), rows)
+		}
+		return min(max(at, -1), rows-1)
 	}
 	start, end := bound(1), bound(2)
-	return sizesOf(list[min(start, end):end])
+	length := int64(k.len()) / rows
+	cut := &constant{dims: slices.Clone(k.dims), integers: []int64{}}
+	for i := start; i*step < end*step; i += step {
+		cut.integers = append(cut.integers, k.integers[i*length:][:length]...)
+	}
+	cut.dims[0] = len(cut.integers) / int(length)
+	return value{constant: cut}
+}
+
+// constantOfShape is a list of one number again and again.
+func (c *call) constantOfShape() value {
+	k := &constant{floats: []float32{0}}
+	if s := c.attribute("value"); s != nil && s.tensor != nil {
+		var err error
+		k, err = s.tensor.decode(&c.decoded, c.beside)
+		c.must(err)
+	}
+	sizes := c.integers(0)
+	if len(sizes) != 1 || sizes[0] < 0 || sizes[0] > maxNumbers || k.len() != 1 {
+		c.lack("a shape %v", sizes)
+	}
+	n := int(sizes[0])
+	if k.integers != nil {
+		return sizesOf(slices.Repeat(k.integers, n))
+	}
+	return value{constant: &constant{dims: []int{n}, floats: slices.Repeat(k.floats, n)}}
 }
 
 func (c *call) concatConstants() value {

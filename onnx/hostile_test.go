@@ -1,0 +1,294 @@
+package onnx
+
+import (
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"garb/nn"
+)
+
+// sketch is a model to be, for tests of what is wrong with it.
+type sketch struct {
+	nodes   []message
+	weights []message
+	input   message
+	opset   int64
+	output  string
+}
+
+// soundSketch is a picture's mean, which is in order.
+func soundSketch() sketch {
+	return sketch{
+		nodes: []message{sketchNode("GlobalAveragePool", "x", "mean"), sketchNode("Flatten", "mean", "out")},
+		input: valueInfo("x", typeFloat, []int{3, 8, 8}), opset: 17, output: "out",
+	}
+}
+
+// sketchNode is a node named as its output; of several inputs, names have commas between.
+func sketchNode(op, inputs, output string, attributes ...message) message {
+	return operation{op, output, strings.Split(inputs, ","), output, attributes}.message()
+}
+
+// weight is a tensor of float32 with the given bytes as values.
+func weight(name string, raw []byte, dims ...int) message {
+	var m message
+	m.integers(tensorDims, int64s(dims))
+	m.integer(tensorType, typeFloat)
+	m.text(tensorName, name)
+	m.message(tensorRaw, raw)
+	return m
+}
+
+func (s sketch) bytes() []byte {
+	var model, graph, opset message
+	opset.integer(opsetVersion, s.opset)
+	model.message(modelOpsets, opset)
+	for _, n := range s.nodes {
+		graph.message(graphNodes, n)
+	}
+	for _, w := range s.weights {
+		graph.message(graphInitializers, w)
+	}
+	graph.message(graphInputs, s.input)
+	graph.message(graphOutputs, valueInfo(s.output, typeFloat, []int{3}))
+	model.message(modelGraph, graph)
+	return model
+}
+
+// before puts nodes in front of the mean of y.
+func before(nodes ...message) func(*sketch) {
+	return func(s *sketch) {
+		s.nodes = append(nodes, sketchNode("GlobalAveragePool", "y", "mean"), sketchNode("Flatten", "mean", "out"))
+	}
+}
+
+var hostile = []struct {
+	name  string
+	spoil func(*sketch)
+	want  string
+}{
+	{"unknown operator", before(sketchNode("LSTM", "x", "y")), `node "y" is a LSTM, which garb does not have`},
+	{"unknown attribute", before(sketchNode("Relu", "x", "y", intAttribute("leak", 1))), `node "y" is a Relu with an attribute "leak"`},
+	{"dilated", func(s *sketch) {
+		before(sketchNode("Conv", "x,w", "y", intsAttribute("dilations", 2, 2)))(s)
+		s.weights = []message{weight("w", make([]byte, 4*3*9), 1, 3, 3, 3)}
+	}, "dilations [2 2]"},
+	{"old opset", func(s *sketch) { s.opset = 6 }, "opset 6"},
+	{"new opset", func(s *sketch) { s.opset = 99 }, "opset 99"},
+	{"negative opset", func(s *sketch) { s.opset = -1 }, "opset -1"},
+	{"open size", func(s *sketch) { s.input = valueInfo("x", typeFloat, []int{3, -1, -1}) }, "of any height and width"},
+	{"huge input", func(s *sketch) { s.input = valueInfo("x", typeFloat, []int{3, 1 << 20, 1 << 20}) }, "its output would be"},
+	{"huger input", func(s *sketch) { s.input = valueInfo("x", typeFloat, []int{3, math.MaxInt64, 8}) }, "its input"},
+	{"no picture", func(s *sketch) { s.input = valueInfo("x", typeFloat, []int{3}) }, "has 2 axes"},
+	{"input of words", func(s *sketch) { s.input = valueInfo("x", 8, []int{3, 8, 8}) }, "values of type 8"},
+	{"circle", before(sketchNode("Add", "x,z", "y"), sketchNode("Relu", "y", "z")), "in a circle"},
+	{"itself", before(sketchNode("Add", "x,y", "y")), "in a circle"},
+	{"name twice", before(sketchNode("Relu", "x", "y"), sketchNode("Relu", "x", "y")), "there already"},
+	{"weight twice", func(s *sketch) {
+		s.weights = []message{weight("w", nil, 0), weight("w", nil, 0)}
+	}, "another's"},
+	{"nothing makes it", before(sketchNode("Add", "x,z", "y")), `nothing makes its input "z"`},
+	{"input missing", before(sketchNode("Conv", "x", "y")), "input 1 is missing"},
+	{"no output", func(s *sketch) { s.output = "elsewhere" }, "no node makes its output"},
+	{"short weights", func(s *sketch) {
+		before(sketchNode("Add", "x,w", "y"))(s)
+		s.weights = []message{weight("w", make([]byte, 8), 3, 1, 1)}
+	}, "a tensor of [3 1 1] has 8 bytes"},
+	{"huge weights", func(s *sketch) {
+		before(sketchNode("Add", "x,w", "y"))(s)
+		s.weights = []message{weight("w", nil, math.MaxInt32, math.MaxInt32, math.MaxInt32)}
+	}, "a tensor of"},
+	{"negative weights", func(s *sketch) {
+		before(sketchNode("Add", "x,w", "y"))(s)
+		s.weights = []message{weight("w", nil, -3)}
+	}, "a tensor of [-3]"},
+	{"weights of many", func(s *sketch) {
+		before(sketchNode("Conv", "x,w", "y", intAttribute("group", 3)))(s)
+		s.weights = []message{weight("w", make([]byte, 4*6), 4, 1, 3, 3)}
+	}, "a tensor of"},
+	{"groups", func(s *sketch) {
+		before(sketchNode("Conv", "x,w", "y", intAttribute("group", -3)))(s)
+		s.weights = []message{weight("w", make([]byte, 4*3), 1, 3, 1, 1)}
+	}, "in -3 groups"},
+	{"elsewhere", func(s *sketch) {
+		before(sketchNode("Add", "x,w", "y"))(s)
+		s.weights = []message{outside("w", "weights.bin", 3, 1, 1)}
+	}, "its weights are in another file"},
+	{"pads", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2), intsAttribute("pads", -1, 0, 0, 0))), "pads [-1 0 0 0]"},
+	{"huge pads", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2), intsAttribute("pads", 1<<40, 0, 0, 0))), "pads [1099511627776"},
+	{"much padding", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2), intsAttribute("pads", 1<<19, 1<<19, 1<<19, 1<<19))), "its output would be"},
+	{"window", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 9, 9))), "a window of 9 × 9"},
+	{"stride", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2), intsAttribute("strides", 0, 0))), "strides [0 0]"},
+	{"batch moved", before(sketchNode("Transpose", "x", "y", intsAttribute("perm", 1, 0, 2, 3))), "moves the batch"},
+	{"axes twice", before(sketchNode("Transpose", "x", "y", intsAttribute("perm", 0, 1, 1, 3))), "perm [0 1 1 3]"},
+	{"too many nodes", func(s *sketch) {
+		for range 1 << 15 {
+			s.nodes = append(s.nodes, nil)
+		}
+	}, "more than 16384 nodes"},
+}
+
+// outside is a tensor of float32 whose values are in another file.
+func outside(name, location string, dims ...int) message {
+	m := weight(name, nil, dims...)
+	for _, e := range [][2]string{{"location", location}, {"length", "12"}} {
+		var entry message
+		entry.text(entryKey, e[0])
+		entry.text(entryValue, e[1])
+		m.message(tensorExternal, entry)
+	}
+	m.integer(tensorLocation, 1)
+	return m
+}
+
+// TestHostile: each thing that is wrong has its error, of one of the package's types.
+func TestHostile(t *testing.T) {
+	if _, _, err := Read(soundSketch().bytes(), DefaultLimits()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range hostile {
+		s := soundSketch()
+		c.spoil(&s)
+		_, _, err := Read(s.bytes(), DefaultLimits())
+		checkError(t, c.name, err)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v; it lacks %q", c.name, err, c.want)
+		}
+	}
+}
+
+func checkError(t *testing.T, name string, err error) {
+	t.Helper()
+	var format *FormatError
+	var unknown *UnknownOperatorError
+	var opset *OpsetError
+	var size *SizeError
+	if err != nil && !errors.As(err, &format) && !errors.As(err, &unknown) && !errors.As(err, &opset) && !errors.As(err, &size) {
+		t.Errorf("%s: an error of type %T: %v", name, err, err)
+	}
+}
+
+// TestLimits: what a file may hold is bounded, and an open size is the caller's.
+func TestLimits(t *testing.T) {
+	data := soundSketch().bytes()
+	few := DefaultLimits()
+	few.MaxBytes = 10
+	if _, _, err := Read(data, few); err == nil {
+		t.Error("more bytes than the limit were read")
+	}
+	s := soundSketch()
+	before(sketchNode("Add", "x,w", "y"))(&s)
+	s.weights = []message{weight("w", make([]byte, 12), 3, 1, 1)}
+	few = DefaultLimits()
+	few.MaxValues = 5
+	if _, _, err := Read(s.bytes(), few); err == nil || !strings.Contains(err.Error(), "more than 5 values") {
+		t.Errorf("error %v", err)
+	}
+	s.input = valueInfo("x", typeFloat, []int{3, -1, -1})
+	sized := DefaultLimits()
+	sized.Side = 20
+	n, info, err := Read(s.bytes(), sized)
+	if err != nil || n.Layers[0].Shape[0] != 20 || info.Input.Shape[2] != -1 || info.Input.Layout != NCHW {
+		t.Errorf("%+v, error %v", info, err)
+	}
+}
+
+// TestWeightsBeside: only files below the model's folder are read, and only as far as
+// they reach.
+func TestWeightsBeside(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	folder := t.TempDir()
+	inside := filepath.Join(folder, "weights", "w.bin")
+	for _, path := range []string{secret, inside} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, make([]byte, 12), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(secret, filepath.Join(folder, "link")); err != nil {
+		t.Skip("there are no links here:", err)
+	}
+	away, err := filepath.Rel(folder, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		location string
+		count    int
+		ok       bool
+	}{
+		{"weights/w.bin", 3, true},
+		{"weights/w.bin", 4, false}, // longer than the file says
+		{"weights", 3, false}, {"nowhere", 3, false}, {"", 3, false}, {".", 3, false},
+		{secret, 3, false}, {away, 3, false}, {"link", 3, false}, {"weights/../../x", 3, false}, {`weights\w.bin`, 3, false},
+	} {
+		s := soundSketch()
+		before(sketchNode("Add", "x,w", "y"))(&s)
+		s.input = valueInfo("x", typeFloat, []int{c.count, 8, 8})
+		s.weights = []message{outside("w", c.location, c.count, 1, 1)}
+		path := filepath.Join(folder, "model.onnx")
+		if err := os.WriteFile(path, s.bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := ReadFile(path, DefaultLimits())
+		checkError(t, c.location, err)
+		if (err == nil) != c.ok {
+			t.Errorf("%q, %d values: error %v", c.location, c.count, err)
+		}
+	}
+	// The files beside count towards the limit.
+	few := DefaultLimits()
+	info, err := os.Stat(filepath.Join("testdata", "external.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	few.MaxBytes = info.Size() + 100
+	if _, _, err := ReadFile(filepath.Join("testdata", "external.onnx"), few); err == nil {
+		t.Error("more was read beside the model than the limit")
+	}
+}
+
+// FuzzRead: whatever the bytes are, they are a network that compiles up to its weights'
+// values, or an error.
+func FuzzRead(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join("testdata", "*.onnx"))
+	if err != nil || len(files) == 0 {
+		f.Fatal("no fixtures", err)
+	}
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add(soundSketch().bytes())
+	for _, c := range hostile {
+		if s := soundSketch(); c.name != "too many nodes" {
+			c.spoil(&s)
+			f.Add(s.bytes())
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		n, _, err := Read(data, Limits{MaxBytes: 1 << 20, MaxValues: 1 << 16, MaxNodes: 100, Side: 9})
+		checkError(t, "fuzz", err)
+		if err != nil {
+			return
+		}
+		graph, err := nn.NewGraph(n.Layers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range graph.Params() {
+			if n.Tensors[p.Name] == nil {
+				t.Fatalf("the weights %q are missing", p.Name)
+			}
+		}
+	})
+}

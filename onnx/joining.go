@@ -1,0 +1,138 @@
+package onnx
+
+import (
+	"math"
+	"slices"
+
+	"garb/nn"
+	"garb/tensor"
+)
+
+// pad puts zeros or the lowest number around a map.
+func (c *call) pad() value {
+	v := c.picture(0)
+	if s := c.attribute("mode"); s != nil && s.text != "constant" && s.text != "" {
+		c.lack("mode %q", s.text)
+	}
+	pads, _ := c.listOrInput("pads", 1)
+	fill := c.float("value", 0)
+	if c.has(2) {
+		fill = c.number(2)
+	}
+	if fill != 0 && fill > -math.MaxFloat32 {
+		c.lack("a value of %v", fill)
+	}
+	rank := len(v.axes) + 1
+	padded := make([]int, rank)
+	for i := range padded {
+		padded[i] = i
+	}
+	if c.has(3) {
+		padded = nil
+		for _, at := range c.integers(3) {
+			padded = append(padded, c.axisAt(at, rank))
+		}
+	}
+	if len(pads) != 2*len(padded) {
+		c.damaged("%d pads for %d axes", len(pads), len(padded))
+	}
+	var of [maxRank + 1]span
+	for i, at := range padded {
+		before, after := pads[i], pads[i+len(padded)]
+		if before < 0 || after < 0 || before > 1<<20 || after > 1<<20 {
+			c.lack("pads %v", pads)
+		}
+		of[at] = span{int(before), int(after)}
+	}
+	if of == [maxRank + 1]span{} {
+		return v
+	}
+	// Whether axes are [c h w] or [h w c], rows and columns are what our layer has as such.
+	turn := []int{0, 1, 2}
+	if len(v.axes) == 3 && !v.axes[0].innermost() && v.axes[2].innermost() {
+		turn = []int{2, 0, 1}
+	}
+	if len(v.axes) == 3 {
+		v.axes = []axis{v.axes[turn[0]], v.axes[turn[1]], v.axes[turn[2]]}
+	}
+	layer, h, w, channels := c.image(v)
+	batch, depth, vertical, horizontal := of[0], of[1+turn[0]], of[1+turn[1]], of[1+turn[2]]
+	if batch != (span{}) || depth != (span{}) {
+		c.lack("pads %v, of channels", pads)
+	}
+	l := nn.Layer{Op: nn.OpPad, Inputs: []int{layer}, Lowest: fill != 0,
+		Above: vertical.before, Below: vertical.after, Left: horizontal.before, Right: horizontal.after}
+	h, w = h+l.Above+l.Below, w+l.Left+l.Right
+	axes := nchw(h, w, channels)
+	axes[0] = v.axes[0]
+	back := make([]axis, 3)
+	for i, from := range turn {
+		back[from] = axes[i]
+	}
+	return c.made(l, []int{h, w, channels}, back)
+}
+
+// concat puts values one after another along their channels, or joins lists of sizes.
+func (c *call) concat() value {
+	at := c.integer("axis", 1)
+	first := c.input(0)
+	if first.constant != nil {
+		return c.concatConstants()
+	}
+	if len(c.inputs) == 1 {
+		return first
+	}
+	j := c.axisAt(at, len(first.axes)+1) - 1
+	if j < 0 {
+		c.lack("axis 0, the batch's")
+	}
+	l := nn.Layer{Op: nn.OpConcat}
+	var shape []int
+	depth := 0
+	for i := range c.inputs {
+		v := c.picture(i)
+		if len(v.axes) != len(first.axes) {
+			c.damaged("input %d has %d axes", i, len(v.axes)+1)
+		}
+		layer := c.channels(v, j)
+		if !v.axes[j].inOrder() {
+			c.lack("channels in another order")
+		}
+		s := c.shapeOf(layer)
+		n := s[len(s)-1]
+		for k, a := range v.axes { // the others' strides, counted in positions
+			if k != j && !perPosition(a, n).equal(perPosition(first.axes[k], first.axes[j].size())) {
+				c.lack("values in different orders")
+			}
+		}
+		if i > 0 {
+			if tensor.Len(s)/n != tensor.Len(shape)/shape[len(shape)-1] {
+				c.lack("values of %s and %s", tensor.ShapeString(shape), tensor.ShapeString(s))
+			}
+			s = append(slices.Clone(shape[:len(shape)-1]), n)
+			layer = c.shaped(layer, s)
+		}
+		shape = s
+		depth += n
+		l.Inputs = append(l.Inputs, layer)
+	}
+	axes := make([]axis, len(first.axes))
+	for k, a := range first.axes {
+		axes[k] = perPosition(a, first.axes[j].size())
+		for i := range axes[k] {
+			axes[k][i].stride *= depth
+		}
+	}
+	axes[j] = axis{{depth, 1}}
+	shape[len(shape)-1] = depth
+	return c.made(l, shape, axes)
+}
+
+// perPosition is an axis with its strides in positions of a map of the given channels.
+func perPosition(a axis, channels int) axis {
+	var all axis
+	for _, f := range a.simplified() {
+		all = append(all, factor{f.size, f.stride / channels})
+	}
+	return all
+}

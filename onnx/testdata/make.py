@@ -1,0 +1,171 @@
+"""Makes the models of this folder, and what ONNX Runtime answers: answers.json.
+
+Ran with onnx 1.23.2 and ONNX Runtime 1.32.0. The models are as small as they can be and
+have what exporters write: PyTorch's (torch.onnx.export of 1.x to 2.x), tf2onnx's, and
+older files.
+"""
+import json
+import os
+
+import numpy
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+folder = os.path.dirname(os.path.abspath(__file__))
+random = numpy.random.default_rng(1)
+answers = {}
+
+
+class Model:
+    """A graph as it grows. Each method appends a node and returns its output's name."""
+
+    def __init__(self):
+        self.nodes, self.weights = [], []
+
+    def weight(self, name, *shape, values=None, dtype="float32"):
+        if values is None:
+            fan = numpy.prod(shape[1:]) if len(shape) > 1 else 1
+            values = random.normal(size=shape) / numpy.sqrt(fan)
+        self.weights.append(numpy_helper.from_array(numpy.asarray(values, dtype=dtype), name))
+        return name
+
+    def integers(self, name, *values):
+        return self.weight(name, values=values, dtype="int64")
+
+    def node(self, op, *inputs, name=None, **attributes):
+        name = name or f"/{op}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name + "_output"], name=name, **attributes))
+        return name + "_output"
+
+    def norm(self, x, name, channels):
+        return self.node("BatchNormalization", x, self.weight(name + ".weight", channels), self.weight(name + ".bias", channels),
+                         self.weight(name + ".running_mean", channels),
+                         self.weight(name + ".running_var", values=random.uniform(0.5, 1.5, channels)), epsilon=1e-5, momentum=0.9)
+
+    def save(self, file, output, shape, opset, nhwc=False, producer="", weights_as_inputs=False, ir=8, **external):
+        inputs = [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)]
+        if weights_as_inputs:
+            inputs += [helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in self.weights]
+        graph = helper.make_graph(self.nodes, "main", inputs, [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", None])], self.weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir, producer_name=producer)
+        onnx.checker.check_model(model, full_check=True)
+        path = os.path.join(folder, file)
+        onnx.save(model, path, **external)
+        size = [2] + [n if isinstance(n, int) else 9 for n in shape[1:]]
+        pixels = random.uniform(-2, 2, size).round(2).astype("float32")
+        logits = onnxruntime.InferenceSession(path).run(None, {"pixels": pixels})[0]
+        if not nhwc:
+            pixels = pixels.transpose(0, 2, 3, 1)
+        answers[file] = {"pixels": [round(float(v), 2) for v in pixels.flatten()], "logits": [float(v) for v in logits.flatten()]}
+
+
+def torch():
+    """Channels first, batch-norms unfolded, windows with pads, channels shuffled, and a
+    map flattened by sizes that are computed."""
+    m = Model()
+    x = m.node("Conv", "pixels", m.weight("stem.weight", 8, 3, 3, 3), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], dilations=[1, 1], group=1)
+    x = m.node("Relu", m.norm(x, "norm", 8))
+    y = m.node("Conv", x, m.weight("depthwise.weight", 8, 1, 3, 3), m.weight("depthwise.bias", 8), kernel_shape=[3, 3], pads=[1, 1, 1, 1], group=8)
+    y = m.node("Clip", y, m.weight("zero", values=0), m.weight("six", values=6))
+    x = m.node("Add", x, y)
+    # Two groups of channels, as ShuffleNet mixes them; then layers that read them so.
+    x = m.node("Reshape", x, m.integers("groups", -1, 2, 4, 5, 5))
+    x = m.node("Transpose", x, perm=[0, 2, 1, 3, 4])
+    x = m.node("Reshape", x, m.integers("mixed", 0, 8, 5, 5))
+    x = m.norm(x, "shuffled", 8)
+    x = m.node("Conv", x, m.weight("mixed.weight", 8, 1, 3, 3), m.weight("mixed.bias", 8), kernel_shape=[3, 3], pads=[1, 1, 1, 1], group=8)
+    x = m.node("Conv", x, m.weight("groups.weight", 12, 4, 1, 1), kernel_shape=[1, 1], group=2)
+    p = m.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    q = m.node("AveragePool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1)
+    x = m.node("Concat", p, q, axis=1)
+    gate = m.node("GlobalAveragePool", x)
+    gate = m.node("Conv", gate, m.weight("gate.weight", 24, 24, 1, 1), m.weight("gate.bias", 24), kernel_shape=[1, 1])
+    x = m.node("Mul", x, m.node("HardSigmoid", gate, alpha=1 / 6, beta=0.5))
+    x = m.node("Mul", m.node("Sigmoid", x), x)
+    x = m.node("Add", x, m.node("HardSwish", x))
+    x = m.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
+    batch = m.node("Gather", m.node("Shape", x), m.weight("index", values=0, dtype="int64"), axis=0)
+    size = m.node("Concat", m.node("Unsqueeze", batch, m.integers("axis", 0)), m.integers("rest", -1), axis=0)
+    x = m.node("Reshape", x, size)
+    x = m.node("Gemm", x, m.weight("fc1.weight", 10, 96), m.weight("fc1.bias", 10), transB=1, alpha=0.5, beta=2.0)
+    x = m.norm(x, "flat", 10)
+    x = m.node("Dropout", m.node("LeakyRelu", x, alpha=0.2), m.weight("ratio", values=0.3))
+    x = m.node("Gemm", x, m.weight("fc2.weight", 4, 10), m.weight("fc2.bias", 4), transB=1)
+    m.save("torch.onnx", x, ["n", 3, 9, 9], 14, producer="pytorch")
+
+
+def keras():
+    """Channels last outside and first inside, padding by name, weights beside their node,
+    biases added afterwards."""
+    m = Model()
+    x = m.node("Mul", "pixels", m.weight("scale", values=[0.5]))
+    x = m.node("Sub", x, m.weight("mean", values=[0.1, 0.2, 0.3]))
+    x = m.node("Div", x, m.weight("std", values=[[[[1.5, 1.25, 2.0]]]]))
+    x = m.node("Transpose", x, perm=[0, 3, 1, 2])
+    x = m.node("Conv", x, m.weight("conv", 6, 3, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER")
+    x = m.node("Add", x, m.weight("conv_bias", 6, 1, 1))
+    x = m.node("Pad", x, m.integers("pads", 0, 0, 0, 1, 0, 0, 1, 0))
+    x = m.node("Conv", x, m.weight("even", 6, 6, 2, 2), auto_pad="SAME_LOWER")
+    x = m.node("Transpose", m.node("Tanh", x), perm=[0, 2, 3, 1])
+    x = m.node("Add", m.node("Mul", x, m.weight("gamma", 6)), m.weight("beta", 6))
+    mean = m.node("ReduceMean", x, axes=[1, 2], keepdims=1)
+    x = m.node("Mul", x, m.node("Sigmoid", mean))
+    x = m.node("Pad", x, m.integers("around", 0, 1, 2, 0, 0, 0, 0, 0), m.weight("nothing", values=0))
+    x = m.node("Reshape", x, m.integers("flat", -1, 7 * 8 * 6))
+    x = m.node("Add", m.node("MatMul", x, m.weight("dense", 7 * 8 * 6, 8)), m.weight("dense_bias", 8))
+    x = m.node("Relu", x)
+    x = m.node("MatMul", x, m.weight("classes", 8, 3))
+    x = m.node("Softmax", m.node("Add", m.weight("classes_bias", 1, 3), x))
+    m.save("keras.onnx", x, ["unknown", 9, 10, 3], 15, nhwc=True, producer="tf2onnx")
+
+
+def old():
+    """Of 2018: weights listed as inputs, settings as attributes, constants as nodes,
+    values not raw, sizes left open."""
+    m = Model()
+    kernel = (random.normal(size=(4, 3, 3, 3)) / 5).astype("float32")
+    kernel = helper.make_tensor("kernel", TensorProto.FLOAT, kernel.shape, kernel.flatten())
+    kernel = m.node("Constant", name="constant", value=kernel)
+    x = m.node("Pad", "pixels", pads=[0, 0, 1, 1, 0, 0, 1, 1], mode="constant", value=0.0)
+    x = m.node("Conv", x, kernel)
+    x = m.node("Clip", x, min=-0.5, max=0.75)
+    x = m.node("PRelu", x, m.weight("slope", values=numpy.full((4, 1, 1), 0.3)))
+    x = m.node("AveragePool", x, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
+    x = m.node("Identity", m.node("Clip", x, max=0.4))
+    x = m.node("Squeeze", m.node("GlobalMaxPool", x), axes=[2, 3])
+    x = m.node("Unsqueeze", x, axes=[2])
+    x = m.node("Clip", m.node("Flatten", x), min=0.1)
+    w = random.normal(size=(4, 5)).astype("float32")
+    m.weights.append(helper.make_tensor("dense", TensorProto.FLOAT, w.shape, w.flatten()))
+    x = m.node("Gemm", x, "dense", m.weight("bias", values=[0.25]))
+    x = m.node("Sub", m.weight("one", values=1), x)
+    m.save("old.onnx", x, ["n", 3, "h", "w"], 8, weights_as_inputs=True, ir=3)
+
+
+def half():
+    """Weights of 16 bits, the ends of their range included."""
+    m = Model()
+    values = (random.normal(size=(4, 3, 3, 3)) / 5).astype("float16")
+    values.flat[:3] = [6e-8, -6.1e-5, 6]
+    x = m.node("Conv", "pixels", m.node("Cast", m.weight("kernel", values=values, dtype="float16"), to=TensorProto.FLOAT))
+    x = m.node("Flatten", m.node("ReduceMax", x, m.integers("axes", 2, -1)))
+    m.save("half.onnx", x, ["n", 3, 5, 5], 18)
+
+
+def external():
+    """Weights in a file beside the model's."""
+    m = Model()
+    x = m.node("Conv", "pixels", m.weight("kernel", 4, 3, 3, 3), m.weight("bias", 4))
+    x = m.node("Flatten", m.node("GlobalAveragePool", x))
+    x = m.node("MatMul", x, m.node("Transpose", m.weight("dense", 5, 4), perm=[1, 0]))
+    m.save("external.onnx", x, ["n", 3, 5, 5], 17, save_as_external_data=True, location="external.bin", size_threshold=0)
+
+
+if os.path.exists(os.path.join(folder, "external.bin")):
+    os.remove(os.path.join(folder, "external.bin"))
+for make in torch, keras, old, half, external:
+    make()
+with open(os.path.join(folder, "answers.json"), "w") as file:
+    json.dump(answers, file)
+    file.write("\n")
