@@ -19,8 +19,8 @@ var ErrNoFeatureMap = errors.New("the network has no feature map on which its wh
 // beside what it is, large beside the rounding of float32.
 const step = 0.05
 
-// maxChanged is the number of values of the changed feature maps that are computed
-// together, unless a single map has more.
+// maxChanged is the number of values of changed feature maps, or inputs, that are computed
+// together, unless a single one has more.
 const maxChanged = 1 << 22
 
 // GradCAM computes, for each of some classes, where in an input the network sees it

@@ -14,6 +14,9 @@ type Tile struct {
 // gap is the space round what a grid holds, in pixels.
 const gap = 6
 
+// widestTitle is the width in pixels up to which a title makes a grid wider.
+const widestTitle = 640
+
 // Grid draws tiles in rows, with a title above. It panics if there is no tile or no
 // column.
 func Grid(title string, tiles []Tile, columns int) *image.NRGBA {
@@ -29,7 +32,7 @@ func Grid(title string, tiles []Tile, columns int) *image.NRGBA {
 	rows := (len(tiles) + columns - 1) / columns
 	across, down := width+gap, height+lines*lineHeight+gap
 	top := lineHeight + 2*gap
-	m := blank(max(gap+columns*across, 2*gap+textWidth(title)), top+rows*down)
+	m := blank(max(gap+columns*across, min(2*gap+textWidth(title), widestTitle)), top+rows*down)
 	write(m, gap, gap, m.Rect.Dx()-2*gap, title)
 	for i, t := range tiles {
 		x, y := gap+i%columns*across, top+i/columns*down

@@ -3,6 +3,7 @@ package explain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"image/png"
 	"io/fs"
@@ -56,6 +57,9 @@ func TestGrid(t *testing.T) {
 	if want := image.Pt(gap+2*(20+gap), lineHeight+2*gap+2*(10+2*lineHeight+gap)); m.Rect.Max != want {
 		t.Errorf("%v, want %v", m.Rect.Max, want)
 	}
+	if m := Grid(strings.Repeat("long ", 1000), []Tile{tile}, 1); m.Rect.Dx() != widestTitle {
+		t.Errorf("a long title makes a grid of %v", m.Rect)
+	}
 	for text, want := range map[string]string{"abcdefgh": "abc..", "abcde": "abcde", "": ""} {
 		if got := fitting(text, 5*advance+1); got != want {
 			t.Errorf("%q: %q", text, got)
@@ -63,23 +67,24 @@ func TestGrid(t *testing.T) {
 	}
 }
 
-// corner is a model that looks at one quarter of its input alone.
-type corner struct{}
+// corner is a model of inputs of such a side that looks at one quarter of them alone.
+type corner int
 
-func (corner) Spec() picture.Spec {
-	return picture.Spec{Width: 28, Height: 28, Filter: picture.Nearest, Fit: picture.Stretch, Std: [3]float32{1, 1, 1}}
+func (c corner) Spec() picture.Spec {
+	return picture.Spec{Width: int(c), Height: int(c), Filter: picture.Nearest, Fit: picture.Stretch, Std: [3]float32{1, 1, 1}}
 }
 func (corner) Classes() []string { return []string{"a", "b"} }
-func (corner) Logits(ctx context.Context, inputs, logits []float32) error {
-	size := 28 * 28 * 3
+func (c corner) Logits(ctx context.Context, inputs, logits []float32) error {
+	side := int(c)
+	size := c.Spec().ValueCount()
 	for i := range len(inputs) / size {
 		sum := float32(0)
-		for y := range 14 {
-			for x := 14; x < 28; x++ {
-				sum += inputs[i*size+(y*28+x)*3] / 255 / 196
+		for y := range side / 2 {
+			for x := side / 2; x < side; x++ {
+				sum += inputs[i*size+(y*side+x)*3] / 255
 			}
 		}
-		logits[2*i], logits[2*i+1] = 4*sum, 0
+		logits[2*i], logits[2*i+1] = 16*sum/float32(side*side), 0
 	}
 	return ctx.Err()
 }
@@ -93,29 +98,31 @@ func (corner) Predictions(logits []float32) []garb.Prediction {
 }
 
 func TestOcclusion(t *testing.T) {
-	white := make([]float32, 28*28*3)
-	for i := range white {
-		white[i] = 255
-	}
-	done := 0
-	maps, err := Occlusion(context.Background(), corner{}, white, []int{0, 1}, func(n int) { done += n })
-	if err != nil || done != Occlusions {
-		t.Fatalf("%v after %d", err, done)
-	}
-	for i := range Occlusions {
-		row, column := i/occlusionCells, i%occlusionCells
-		inside := row <= 7 && column >= 6
-		if fell := maps[0].Values[i] > 1e-5; fell != inside {
-			t.Errorf("row %d, column %d: %v", row, column, maps[0].Values[i])
+	for _, c := range []corner{28, 616} { // of the larger ones, fewer go together
+		white := make([]float32, c.Spec().ValueCount())
+		for i := range white {
+			white[i] = 255
 		}
-		if d := maps[0].Values[i] + maps[1].Values[i]; d > 1e-5 || d < -1e-5 {
-			t.Errorf("row %d, column %d: what one class loses the other does not win", row, column)
+		done := 0
+		maps, err := Occlusion(context.Background(), c, white, []int{0, 1}, func(n int) { done += n })
+		if err != nil || done != Occlusions {
+			t.Fatalf("%v after %d", err, done)
 		}
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, err := Occlusion(ctx, corner{}, white, []int{0}, func(int) {}); !errors.Is(err, context.Canceled) {
-		t.Error(err)
+		for i := range Occlusions {
+			row, column := i/occlusionCells, i%occlusionCells
+			inside := row <= 7 && column >= 6
+			if fell := maps[0].Values[i] > 1e-4; fell != inside {
+				t.Errorf("side %d, row %d, column %d: %v", c, row, column, maps[0].Values[i])
+			}
+			if d := maps[0].Values[i] + maps[1].Values[i]; d > 1e-5 || d < -1e-5 {
+				t.Errorf("side %d, row %d, column %d: what one class loses the other does not win", c, row, column)
+			}
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if _, err := Occlusion(ctx, c, white, []int{0}, func(int) {}); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 	}
 }
 
@@ -133,6 +140,15 @@ func TestNearest(t *testing.T) {
 	if len(got) != 3 || got[0].Path != "b" || got[1].Path != "c" || got[2].Path != "d" {
 		t.Errorf("%v", got)
 	}
+}
+
+func ExampleNearest() {
+	photo := []float32{1, 2, 0} // embeddings
+	coat, sock := []float32{2, 4, 1}, []float32{0, 1, 9}
+	for _, n := range Nearest([]Neighbour{{"sock.jpg", "sock", Similarity(photo, sock)}, {"coat.jpg", "coat", Similarity(photo, coat)}}, 1) {
+		fmt.Printf("%s %.2f\n", n.Class, n.Similarity)
+	}
+	// Output: coat 0.98
 }
 
 // TestWritePage: the page holds its pictures and names nothing outside.

@@ -18,7 +18,8 @@ type Model interface {
 // Occlusion's grid: so many places across, a square of two of them covered at a time.
 const occlusionCells = 14
 
-// occlusionBatch is the number of covered inputs that are computed together.
+// occlusionBatch is the number of covered inputs that are computed together, unless they
+// have more than maxChanged values.
 const occlusionBatch = 14
 
 // Occlusions is the number of answers that Occlusion computes.
@@ -33,7 +34,8 @@ const covered = 127.5
 // it does better without. progress hears of each batch of answers. The error is ctx's.
 func Occlusion(ctx context.Context, m Model, input []float32, classes []int, progress func(n int)) ([]*garb.ActivationMap, error) {
 	spec, count := m.Spec(), len(m.Classes())
-	logits := make([]float32, occlusionBatch*count)
+	together := max(1, min(occlusionBatch, maxChanged/len(input)))
+	logits := make([]float32, together*count)
 	if err := m.Logits(ctx, input, logits[:count]); err != nil {
 		return nil, err
 	}
@@ -42,24 +44,25 @@ func Occlusion(ctx context.Context, m Model, input []float32, classes []int, pro
 	for i := range maps {
 		maps[i] = &garb.ActivationMap{Height: occlusionCells, Width: occlusionCells, Values: make([]float32, Occlusions)}
 	}
-	inputs := make([]float32, occlusionBatch*len(input))
-	for from := 0; from < Occlusions; from += occlusionBatch {
-		for i := range occlusionBatch {
+	inputs := make([]float32, together*len(input))
+	for from := 0; from < Occlusions; from += together {
+		batch := min(together, Occlusions-from)
+		for i := range batch {
 			place := from + i
 			one := inputs[i*len(input):][:len(input)]
 			copy(one, input)
 			cover(one, spec, place/occlusionCells, place%occlusionCells)
 		}
-		if err := m.Logits(ctx, inputs, logits); err != nil {
+		if err := m.Logits(ctx, inputs[:batch*len(input)], logits[:batch*count]); err != nil {
 			return nil, err
 		}
-		for i := range occlusionBatch {
+		for i := range batch {
 			p := probabilities(m, logits[i*count:][:count])
 			for j, class := range classes {
 				maps[j].Values[from+i] = float32(whole[class] - p[class])
 			}
 		}
-		progress(occlusionBatch)
+		progress(batch)
 	}
 	return maps, nil
 }
