@@ -4,11 +4,8 @@
 package weights
 
 import (
-	"bytes"
-	"compress/gzip"
 	_ "embed"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -67,19 +64,15 @@ func Lookup(name string) (Source, bool) {
 	return Source{}, false
 }
 
-// efficientnet-lite0-imagenet.safetensors was made from the float32 file of that
-// name by `garb convert --dtype float16`; its metadata tells the rest. Compressed, it is
-// 0.7 MB less in the binary; who uses it waits for 50 ms, once.
+// The packed file was made from the float32 file of that name by
+// `garb convert --dtype float16`, and _generate/main.go; its metadata tells the rest.
 //
-//go:embed efficientnet-lite0-imagenet.safetensors.gz
-var compressedLite []byte
+//go:embed efficientnet-lite0-imagenet.safetensors.packed
+var packedLite []byte
 
+// liteFile unpacks it when it is first asked for.
 var liteFile = sync.OnceValues(func() (*tensor.File, error) {
-	r, err := gzip.NewReader(bytes.NewReader(compressedLite))
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(r)
+	data, err := unpack(packedLite)
 	if err != nil {
 		return nil, err
 	}
