@@ -80,7 +80,7 @@ func (l *lowering) force(node int) int {
 func (l *lowering) emit(node int, s *step) {
 	shape := l.graph.nodes[node].shape
 	s.out = l.newValue(tensor.Len(shape))
-	s.flat = len(shape) == 1 && s.kind != stepGlobalAverage && s.kind != stepPool
+	s.flat = len(shape) == 1 && s.kind != stepGlobalAverage && s.kind != stepGlobalMax && s.kind != stepPool
 	if s.flat && s.kind == stepMatrix {
 		s.flat = s.rows == 1
 	}

@@ -343,6 +343,10 @@ var networks = map[string]func() *Graph{
 		z = b.Multiply(z, b.Swish(z))
 		return b.Build(b.Reshape(b.ReLU(z), 14))
 	},
+	"global max": func() *Graph {
+		b := NewBuilder(5, 4, 3)
+		return b.Build(b.Dense("d", b.GlobalMaxPool(b.LeakyReLU(b.Conv("c", b.Input(), 6, 3, 1, Same), 0.1)), 4))
+	},
 	"relu read by several": func() *Graph {
 		b := NewBuilder(8, 8, 16)
 		x := b.ReLU(b.Input())
@@ -354,6 +358,23 @@ var networks = map[string]func() *Graph{
 func TestPlanComputesTheDefinition(t *testing.T) {
 	for name, network := range networks {
 		t.Run(name, func(t *testing.T) { checkAgainstNaive(t, network()) })
+	}
+}
+
+// TestBatches: a picture's values do not depend on those computed with it.
+func TestBatches(t *testing.T) {
+	for name, network := range networks {
+		g := network()
+		p := compile(t, g, randomWeights(g, 5), 2)
+		const n = 3
+		inputLen, outputLen := tensor.Len(g.InputShape()), tensor.Len(g.OutputShape())
+		inputs := randomValues(n*inputLen, 6)
+		together := run1(t, p, inputs)
+		for i := range n {
+			if alone := run1(t, p, inputs[i*inputLen:][:inputLen]); !slices.Equal(alone, together[i*outputLen:][:outputLen]) {
+				t.Errorf("%s: picture %d of a batch answers otherwise", name, i)
+			}
+		}
 	}
 }
 
