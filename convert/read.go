@@ -80,6 +80,9 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.architecture == "" {
+		f.architecture, f.backbone = ownBackbone(f.network.Tensors), f.network.Tensors
+	}
 	in := &Imported{Format: f.format}
 	about, told := described(f.metadata)
 	if o.Classes == nil {
@@ -98,16 +101,20 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 	}
 	filter := picture.Nearest
 	var p preprocessing
+	a, backboneErr := backbone.Lookup(f.architecture)
 	switch found, by, ok := recognised(f.names); {
 	case o.Preprocess != "":
 		if p, err = preprocessingOf(o.Preprocess); err != nil {
 			return nil, err
 		}
 	case f.prepares:
-		p, in.Recognised, filter = preprocessings[0], "the network prepares its pictures itself", about.Preprocessing.Filter
+		p, in.Recognised, filter = preprocessings[0], "the network prepares its pictures itself", cmp.Or(about.Preprocessing.Filter, filter)
 	case told:
-		p = preprocessing{name: "the file's own", mean: about.Preprocessing.Mean, std: about.Preprocessing.Std}
-		in.Recognised, filter = "garb's own file says", about.Preprocessing.Filter
+		p = preprocessing{name: "of its own", mean: about.Preprocessing.Mean, std: about.Preprocessing.Std}
+		in.Recognised, filter = "the file says", about.Preprocessing.Filter
+	case backboneErr == nil:
+		p = preprocessing{name: a.Name, mean: a.Spec.Mean, std: a.Spec.Std}
+		in.Recognised, filter = a.Name+" has it", a.Spec.Filter
 	case ok:
 		p, in.Recognised = found, by+" has it"
 	case f.rescales():
@@ -116,9 +123,6 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 		return nil, &PreprocessError{}
 	}
 	in.Preprocess = p.name
-	if a, err := backbone.Lookup(f.architecture); err == nil && o.Preprocess == "" {
-		filter = a.Spec.Filter
-	}
 	spec := p.apply(f.network, cmp.Or(o.Filter, filter))
 	if err := spec.Validate(); err != nil {
 		return nil, err
@@ -131,9 +135,6 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 	}
 	if err := in.Model.SetGolden(ctx, in.Tensors); err != nil {
 		return nil, err
-	}
-	if f.architecture == "" {
-		f.architecture, f.backbone = ownBackbone(f.network.Tensors), f.network.Tensors
 	}
 	if f.architecture != "" {
 		if m, tensors, ok := garb.OnBackbone(ctx, in.Model, in.Tensors, f.architecture, f.backbone); ok {
@@ -179,7 +180,7 @@ func open(path string, side int) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &file{network: n, format: strings.TrimSpace("Keras " + m.KerasVersion), names: names(m)}
+	f := &file{network: n, format: strings.TrimSpace("Keras " + m.KerasVersion), names: names(m), metadata: m.Metadata[metadataKey]}
 	if w, err := weights.Read(path); err == nil {
 		f.architecture, f.backbone = w.Architecture, w.Tensors
 	}

@@ -38,12 +38,16 @@ func openArchive(data []byte, limits Limits) (*Model, error) {
 		return nil, err
 	}
 	var about struct {
-		KerasVersion string `json:"keras_version"`
+		KerasVersion string          `json:"keras_version"`
+		Garb         json.RawMessage `json:"garb"`
 	}
 	if err := json.Unmarshal(metadata, &about); err != nil {
 		return nil, &FormatError{"metadata.json is not the JSON that it should be", err}
 	}
 	m.KerasVersion = about.KerasVersion
+	if json.Unmarshal(about.Garb, &m.Metadata) != nil {
+		m.Metadata = nil // another program's, or nobody's
+	}
 	weights, err := unpack(archive, "model.weights.h5", limits.MaxBytes)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,8 @@
 // Python: `.keras` archives and `.weights.h5` files of Keras 3 (and the archives
 // of late Keras 2), and the HDF5 files of Keras 1 to 3. It finds in them the
 // networks that garb has, and gives their weights garb's names; or it turns whole
-// models, whatever their layers, into garb's.
+// models, whatever their layers, into garb's. And it writes networks as archives that
+// Keras 3 loads.
 package keras
 
 import (
@@ -63,7 +64,9 @@ type Model struct {
 	Class string // "Functional" or "Sequential"; "" when the file holds weights only
 	// KerasVersion is that of the Keras that wrote the file, "" when it does not say.
 	KerasVersion string
-	Layers       []*Layer // in the order of the file
+	// Metadata is what Write was given to keep, nil if the file is not Write's.
+	Metadata map[string]string
+	Layers   []*Layer // in the order of the file
 	// inputs and outputs of a functional model; a Sequential has its first and last layer.
 	inputs, outputs []reference
 	// builtFor is the shape of a Sequential's input where no layer says it, batch first.

@@ -238,6 +238,19 @@ func TestModelsShow(t *testing.T) {
 // TestConvertOut writes the built-in model for others, and takes it back.
 func TestConvertOut(t *testing.T) {
 	folder := t.TempDir()
+	homework := filepath.Join(folder, "homework.keras")
+	packed, err := os.Open("../../keras/testdata/network-homework3.keras.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	unpacked, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err := io.ReadAll(unpacked); err != nil || os.WriteFile(homework, data, 0o644) != nil {
+		t.Fatal(err)
+	}
 	exported, back := filepath.Join(folder, "c.onnx"), filepath.Join(folder, "c.safetensors")
 	for _, c := range []struct {
 		args []string
@@ -248,6 +261,9 @@ func TestConvertOut(t *testing.T) {
 		{[]string{exported, back}, "dress, hat, longsleeve"},
 		{[]string{back, filepath.Join(folder, "c.keras")}, "c, 10 classes"},
 		{[]string{exported, filepath.Join(folder, "again.keras")}, "wrote"},
+		{[]string{filepath.Join(folder, "again.keras"), filepath.Join(folder, "again.safetensors")}, "as the file says"},
+		{[]string{homework, filepath.Join(folder, "h.safetensors"), "--classes", "cold,warm", "--preprocess", "rescale"}, "cold, warm"},
+		{[]string{homework, filepath.Join(folder, "h.onnx"), "--classes", "cold,warm", "--preprocess", "rescale", "--resize", "bilinear"}, "preprocessing rescale, as asked for"},
 	} {
 		out, _, err := execute(t, newConvertCommand(), c.args...)
 		if err != nil || !strings.Contains(out, c.says) {
@@ -263,8 +279,9 @@ func TestConvertOut(t *testing.T) {
 		{[]string{"clothing", filepath.Join(folder, "x.keras"), "--with-preprocessing"}, "for .onnx"},
 		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--dtype", "int8"}, "for .safetensors"},
 		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--classes", "a,b"}, "other programs' files"},
-		{[]string{filepath.Join(folder, "c.keras"), filepath.Join(folder, "x.safetensors")}, "does not name its 10 classes"},
-		{[]string{filepath.Join(folder, "c.keras"), filepath.Join(folder, "x.safetensors"), "--classes", "a,b", "--preprocess", "none"}, "it has 10"},
+		{[]string{homework, filepath.Join(folder, "x.safetensors")}, "does not name its 2 classes"},
+		{[]string{homework, filepath.Join(folder, "x.safetensors"), "--classes", "a,b"}, "by --preprocess"},
+		{[]string{homework, filepath.Join(folder, "x.safetensors"), "--classes", "a,b,c", "--preprocess", "none"}, "it has 2"},
 		{[]string{exported, filepath.Join(folder, "x.safetensors"), "--preprocess", "alexnet"}, "densenet"},
 		{[]string{exported, filepath.Join(folder, "x.safetensors"), "--classes-from", folder}, "no folders"},
 	} {
