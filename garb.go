@@ -321,6 +321,13 @@ func (c *Classifier) Logits(ctx context.Context, inputs, logits []float32) error
 	if err := c.Features(ctx, inputs, features); err != nil {
 		return err
 	}
+	return c.HeadLogits(ctx, features, logits)
+}
+
+// HeadLogits writes the logits of feature vectors, as Features gives them one after
+// another: with these at hand it saves the network. The error is ctx's. It panics if the
+// lengths do not fit.
+func (c *Classifier) HeadLogits(ctx context.Context, features, logits []float32) error {
 	return c.head.run(ctx, features, logits)
 }
 

@@ -164,7 +164,7 @@ func see(ctx context.Context, classifier *garb.Classifier, data []byte) (seen, e
 		return seen{}, err
 	}
 	logits := make([]float32, len(classifier.Classes()))
-	if err := classifier.Logits(ctx, input, logits); err != nil {
+	if err := classifier.HeadLogits(ctx, s.embedding, logits); err != nil {
 		return seen{}, err
 	}
 	s.prediction = classifier.Predictions(logits)[0]
