@@ -72,9 +72,10 @@ func (s Spec) Decode(ctx context.Context, data []byte, l Limits) (*RGB, Info, er
 // Reduction returns 1, 2, 4 or 8: the picture may be decoded at one over that of
 // its size, because it is a JPEG and its sides then still are half as large again
 // as needed. So the data set's pictures of 400 × 533 are never reduced for inputs
-// of 150 and more.
+// of 150 and more. Nearest picks single pixels, which a reduced picture has not, so
+// that for it none is: networks that Keras trained so answer as they do there.
 func (s Spec) Reduction(info Info) int {
-	if info.Format != JPEG {
+	if info.Format != JPEG || s.Filter == Nearest {
 		return 1
 	}
 	const margin = 1.5

@@ -259,6 +259,9 @@ func TestReduction(t *testing.T) {
 		if got := unit(test.side, test.side, Bicubic, test.fit).Reduction(info); got != test.want {
 			t.Errorf("%+v: 1/%d", test, got)
 		}
+		if got := unit(test.side, test.side, Nearest, test.fit).Reduction(info); got != 1 {
+			t.Errorf("for nearest it is reduced to 1/%d", got)
+		}
 		info.Format = PNG
 		if got := unit(test.side, test.side, Bicubic, test.fit).Reduction(info); got != 1 {
 			t.Errorf("a PNG is reduced to 1/%d", got)
