@@ -43,6 +43,11 @@ func newMapper(whole *nn.Graph, w nn.Weights, o Options) func() (*mapper, error)
 		switch layers[at].Op {
 		case nn.OpGlobalAveragePool, nn.OpGlobalMaxPool:
 			m.pooled = true
+		case nn.OpAveragePool, nn.OpMaxPool: // over the whole map: featuresOf stops there
+			m.pooled = tensor.Len(whole.Shapes()[at][:2]) == 1
+			if !m.pooled {
+				return nil, ErrNoActivationMap
+			}
 		case nn.OpFlatten:
 		default:
 			return nil, ErrNoActivationMap

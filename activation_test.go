@@ -146,3 +146,46 @@ func TestActivationMapEnds(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestActivationMapOfAllValues: with all values of a map in a dense layer, each channel
+// weighs the mean of its places' weights.
+func TestActivationMapOfAllValues(t *testing.T) {
+	n := foreign(t,
+		nn.Layer{Op: nn.OpInput, Shape: []int{8, 8, 3}},
+		nn.Layer{Op: nn.OpConv, Name: "c", Inputs: []int{0}, Units: 2, Height: 5, Width: 5, Stride: 1},
+		nn.Layer{Op: nn.OpFlatten, Inputs: []int{1}},
+		nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{2}, Units: 3})
+	c := saved(t, n, []string{"a", "b", "c"}, Options{})
+	input := make([]float32, small.ValueCount())
+	small.Tensor(GoldenPicture(1), input)
+	g, err := nn.NewGraph(n.Layers[:2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := nn.Compile(g, n.Tensors, nn.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	featureMap := make([]float32, 4*4*2)
+	if err := plan.Run(t.Context(), input, featureMap); err != nil {
+		t.Fatal(err)
+	}
+	const class = 2
+	m, err := c.ActivationMap(t.Context(), input, class)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := range 16 {
+		want := 0.0
+		for k := range 2 {
+			weight := 0.0
+			for q := range 16 {
+				weight += float64(n.Tensors["d/kernel"].Data[(q*2+k)*3+class]) / 16
+			}
+			want += weight * float64(featureMap[p*2+k])
+		}
+		if got := float64(m.Values[p]); math.Abs(got-want) > 1e-5 {
+			t.Errorf("place %d: %v, want %v", p, got, want)
+		}
+	}
+}

@@ -79,6 +79,8 @@ func TestNetworksOfOthers(t *testing.T) {
 		"softmax, reshaped": {convolutional(dense(3), nn.Layer{Op: nn.OpSoftmax, Inputs: []int{4}}, nn.Layer{Op: nn.OpReshape, Inputs: []int{5}, Shape: []int{3}}), 6},
 		"one place": {convolutional(nn.Layer{Op: nn.OpReshape, Inputs: []int{3}, Shape: []int{1, 1, 6}},
 			nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{4}, Units: 3, Height: 1, Width: 1, Stride: 1}, nn.Layer{Op: nn.OpSoftmax, Inputs: []int{5}}), 6},
+		"pooled by a window": {append(convolutional()[:3], nn.Layer{Op: nn.OpAveragePool, Inputs: []int{2}, Height: 6, Width: 6, Stride: 1}, nn.Layer{Op: nn.OpFlatten, Inputs: []int{3}},
+			nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{4}, Units: 3}), 6},
 		"without a head": {append(convolutional()[:3], nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{2}, Units: 3, Height: 1, Width: 1, Stride: 1},
 			nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{3}}), 3},
 	} {

@@ -19,8 +19,11 @@ type Model interface {
 const occlusionCells = 14
 
 // occlusionBatch is the number of covered inputs that are computed together, unless they
-// have more than maxChanged values.
-const occlusionBatch = 14
+// have more than maxCovered values together.
+const (
+	occlusionBatch = 14
+	maxCovered     = 1 << 22
+)
 
 // Occlusions is the number of answers that Occlusion computes.
 const Occlusions = occlusionCells * occlusionCells
@@ -34,7 +37,7 @@ const covered = 127.5
 // it does better without. progress hears of each batch of answers. The error is ctx's.
 func Occlusion(ctx context.Context, m Model, input []float32, classes []int, progress func(n int)) ([]*garb.ActivationMap, error) {
 	spec, count := m.Spec(), len(m.Classes())
-	together := max(1, min(occlusionBatch, maxChanged/len(input)))
+	together := max(1, min(occlusionBatch, maxCovered/len(input)))
 	logits := make([]float32, together*count)
 	if err := m.Logits(ctx, input, logits[:count]); err != nil {
 		return nil, err

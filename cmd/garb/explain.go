@@ -199,7 +199,7 @@ func (l *look) chooseLayers() error {
 
 // draw draws everything, what is quick first.
 func (l *look) draw(ctx context.Context) error {
-	for _, part := range []func(context.Context) error{l.drawCAM, l.drawGradCAM, l.drawLayers, l.drawFilters, l.drawOcclusion, l.drawNeighbours} {
+	for _, part := range []func(context.Context) error{l.drawCAM, l.drawLayers, l.drawFilters, l.drawOcclusion, l.drawNeighbours} {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -210,6 +210,8 @@ func (l *look) draw(ctx context.Context) error {
 	return nil
 }
 
+// drawCAM draws what speaks for a class and against it, and Grad-CAM, which shows the
+// former alone.
 func (l *look) drawCAM(ctx context.Context) error {
 	for _, class := range l.classes {
 		m, err := l.classifier.ActivationMap(ctx, l.input, class)
@@ -223,21 +225,7 @@ func (l *look) drawCAM(ctx context.Context) error {
 		if err := l.drawMap(explain.KindCAM, class, m, explain.Overlay{Signed: true, Low: "against", High: "for"}); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func (l *look) drawGradCAM(ctx context.Context) error {
-	maps, err := l.layers.GradCAM(ctx, l.input, l.classes)
-	if errors.Is(err, explain.ErrNoFeatureMap) {
-		l.found.LeftOut = append(l.found.LeftOut, "Grad-CAM: "+err.Error()+".")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for i, class := range l.classes {
-		if err := l.drawMap(explain.KindGradCAM, class, maps[i], explain.Overlay{Low: "nothing", High: "most"}); err != nil {
+		if err := l.drawMap(explain.KindGradCAM, class, explain.GradCAM(m), explain.Overlay{Low: "nothing", High: "most"}); err != nil {
 			return err
 		}
 	}
