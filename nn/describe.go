@@ -74,8 +74,8 @@ const (
 	OpDropout  Op = "Dropout"
 )
 
-// maxLayers and maxValues bound what a description may ask for: a thousand times a layer
-// of the networks here, and ten times the layers.
+// maxLayers and maxValues bound what a description may ask for: ten times the layers of the
+// networks here, and for one output, or for all that a run keeps at a time, a gigabyte.
 const (
 	maxLayers = 1 << 13
 	maxValues = 1 << 28

@@ -137,3 +137,23 @@ func FuzzNewGraph(f *testing.F) {
 		}
 	})
 }
+
+// TestHugeFeatureMaps: layers that are sound one by one, and together are not.
+func TestHugeFeatureMaps(t *testing.T) {
+	layers := []Layer{{Op: OpInput, Shape: []int{4096, 4096, 3}}}
+	for i := range 6 {
+		layers = append(layers, Layer{Op: OpSwish, Inputs: []int{i}})
+	}
+	layers = append(layers, Layer{Op: OpGlobalMaxPool, Inputs: []int{6}})
+	for i := range 5 { // all maps are needed to the end
+		layers = append(layers, Layer{Op: OpGlobalMaxPool, Inputs: []int{5 - i}}, Layer{Op: OpAdd, Inputs: []int{len(layers) - 1, len(layers)}})
+	}
+	g, err := NewGraph(layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrong *LayerError
+	if _, err := Compile(g, tensor.Map{}, Options{}); !errors.As(err, &wrong) {
+		t.Errorf("%v", err)
+	}
+}

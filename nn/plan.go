@@ -100,7 +100,8 @@ func (p *Plan) OutputShape() []int { return append([]int(nil), p.outputShape...)
 
 // Compile prepares a graph for answering with the given weights, which are
 // copied. Its errors are *WeightError: a parameter is missing, has another shape
-// or holds a value that is not a finite number.
+// or holds a value that is not a finite number; or a *LayerError: its feature maps take
+// more than a gigabyte.
 func Compile(g *Graph, w Weights, o Options) (*Plan, error) {
 	p := &Plan{inputShape: g.InputShape(), outputShape: g.OutputShape(), threads: o.Threads, layers: len(g.nodes)}
 	if p.threads <= 0 {
@@ -112,6 +113,9 @@ func Compile(g *Graph, w Weights, o Options) (*Plan, error) {
 		return nil, err
 	}
 	p.place(l, g)
+	if p.arenaLen > maxValues {
+		return nil, &LayerError{Layer: g.output, Op: g.Layers()[g.output].Op, Reason: fmt.Sprintf("the feature maps before it take %d MB at a time; at most %d are given", p.arenaLen>>18, maxValues>>18)}
+	}
 	for i := range p.steps {
 		p.scratchLen = max(p.scratchLen, p.steps[i].scratchLen())
 		p.steps[i].split(1, p.threads)
