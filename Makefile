@@ -7,13 +7,13 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Packages where goroutines share memory.
 RACE = . ./nn ./picture ./dataset ./augment ./train ./serve ./cmd/garb
 FUZZTIME ?= 30s
-# Of model and course: the small clothing data set.
+# Of model, course and lab: the small clothing data set.
 data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder))
 # Of bench: a regular expression over the names of rows, and turns of each side.
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check build bench soak fuzz model course generate format vet staticcheck modules generated layout test test-purego test-avx2 test-race
+.PHONY: check build bench soak fuzz model course lab generate format vet staticcheck modules generated layout test test-purego test-avx2 test-race
 
 check: format vet staticcheck modules generated layout test test-purego test-avx2 test-race
 
@@ -62,6 +62,11 @@ model: build
 # runs/course has them.
 course: build
 	go run ./docs/_make/course $(data)
+
+# docs/lab: what its pages' commands print and draw. Ten minutes from nothing, seconds once
+# runs/lab has it.
+lab: build
+	go run ./docs/lab $(data)
 
 # Assembly and tables that programs write.
 generate:

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"garb/evaluate"
+	"garb/report"
+	"garb/train"
+)
+
+// drawings are the pictures that no command of garb's gives alone: what several runs came
+// to, side by side, and clouds of points.
+var drawings = map[string]func(io.Writer) error{
+	"map":       drawMap,
+	"sigmoid":   drawSigmoid,
+	"transfer":  drawTransfer,
+	"rates":     drawRates,
+	"inner":     drawInner,
+	"dropout":   drawDropout,
+	"augmented": drawAugmented,
+	"sizes":     drawSizes,
+}
+
+func drawTransfer(w io.Writer) error {
+	return drawRuns(w, report.Chart{Title: "T-shirt or shirt: accuracy on validation pictures", YLabel: "accuracy"}, []curve{
+		{run: "sigmoid", name: "one unit on the pretrained network's embedding", of: validationAccuracy},
+		{run: "scratch", name: "a small network from nothing", of: validationAccuracy},
+	})
+}
+
+func drawAugmented(w io.Writer) error {
+	return drawRuns(w, report.Chart{Title: "Loss, with and without changed pictures", YLabel: "cross-entropy"}, []curve{
+		{run: "augmented", name: "changed, on training pictures", of: trainingLoss},
+		{run: "augmented", name: "changed, on validation pictures", of: validationLoss, dashed: true},
+		{run: "plain", name: "as they are, on training pictures", of: trainingLoss},
+		{run: "plain", name: "as they are, on validation pictures", of: validationLoss, dashed: true},
+	})
+}
+
+func drawRates(w io.Writer) error {
+	points, err := sweep("rates")
+	if err != nil {
+		return err
+	}
+	c := report.Chart{Title: "Loss on training pictures, by learning rate", XLabel: "epoch", YLabel: "cross-entropy", YMin: 0, YMax: 2.5}
+	for _, p := range points {
+		c.Series = append(c.Series, meanOf(p, p.Values[0], false, func(e train.Epoch) float64 { return e.Loss }))
+	}
+	return c.WriteSVG(w)
+}
+
+func drawInner(w io.Writer) error {
+	points, err := sweep("inner")
+	if err != nil {
+		return err
+	}
+	c := report.Chart{Title: "Accuracy on validation pictures, by inner layer (mean of three runs)", XLabel: "epoch", YLabel: "accuracy", YMin: 0.7, YMax: 0.92}
+	for _, p := range points {
+		name := p.Values[0] + " units"
+		if p.Values[0] == "0" {
+			name = "no inner layer"
+		}
+		c.Series = append(c.Series, meanOf(p, name, false, func(e train.Epoch) float64 { return e.ValidationAccuracy }))
+	}
+	return c.WriteSVG(w)
+}
+
+func drawDropout(w io.Writer) error {
+	points, err := sweep("dropout")
+	if err != nil {
+		return err
+	}
+	c := report.Chart{Title: "Loss, by dropout (mean of three runs)", XLabel: "epoch", YLabel: "cross-entropy", YMin: 0, YMax: 1}
+	for _, p := range points {
+		c.Series = append(c.Series,
+			meanOf(p, "dropout "+p.Values[0]+", on training pictures", false, func(e train.Epoch) float64 { return e.Loss }),
+			meanOf(p, "dropout "+p.Values[0]+", on validation pictures", true, func(e train.Epoch) float64 { return e.ValidationLoss }))
+	}
+	return c.WriteSVG(w)
+}
+
+func drawSizes(w io.Writer) error {
+	points, err := sweep("sizes")
+	if err != nil {
+		return err
+	}
+	s := report.Series{Name: "mean of three runs, and its 95 % interval"}
+	for _, p := range points {
+		s.X, s.Y = append(s.X, value(p)), append(s.Y, p.Mean)
+		s.Low, s.High = append(s.Low, p.Interval[0]), append(s.High, p.Interval[1])
+	}
+	c := report.Chart{Title: "Accuracy on validation pictures, by their size", XLabel: "side of the input, pixels", YLabel: "accuracy", Points: true, Series: []report.Series{s}}
+	return c.WriteSVG(w)
+}
+
+// curve is a figure of a run's epochs.
+type curve struct {
+	run, name string
+	of        func(evaluate.Curve) float64
+	dashed    bool
+}
+
+func trainingLoss(e evaluate.Curve) float64       { return e.Loss }
+func validationLoss(e evaluate.Curve) float64     { return e.ValidationLoss }
+func validationAccuracy(e evaluate.Curve) float64 { return e.ValidationAccuracy }
+
+func drawRuns(w io.Writer, c report.Chart, curves []curve) error {
+	c.XLabel = "epoch"
+	for _, one := range curves {
+		epochs, err := evaluate.ReadCurves(filepath.Join(kept, one.run))
+		if err != nil {
+			return err
+		}
+		if len(epochs) == 0 {
+			return fmt.Errorf("%s has no history", one.run)
+		}
+		s := report.Series{Name: one.name, Dashed: one.dashed}
+		for _, e := range epochs {
+			s.X, s.Y = append(s.X, e.Epoch), append(s.Y, one.of(e))
+		}
+		c.Series = append(c.Series, s)
+	}
+	return c.WriteSVG(w)
+}
+
+// sweep reads what a sweep of one number came to, from the smallest to the largest.
+func sweep(name string) ([]*train.Point, error) {
+	text, err := os.ReadFile(filepath.Join(kept, name, "sweep.json"))
+	if err != nil {
+		return nil, err
+	}
+	var points []*train.Point
+	if err := json.Unmarshal(text, &points); err != nil {
+		return nil, err
+	}
+	for _, p := range points {
+		if len(p.Values) != 1 || len(p.Runs) == 0 {
+			return nil, fmt.Errorf("sweep %s: %s has %d values and %d runs", name, p.Name, len(p.Values), len(p.Runs))
+		}
+	}
+	slices.SortFunc(points, func(a, b *train.Point) int { return cmp.Compare(value(a), value(b)) })
+	return points, nil
+}
+
+// value is the number that a point of a sweep tries.
+func value(p *train.Point) float64 {
+	v, _ := strconv.ParseFloat(p.Values[0], 64) // garb sweep has parsed it
+	return v
+}
+
+// meanOf is a figure of a point's epochs, the mean over its runs.
+func meanOf(p *train.Point, name string, dashed bool, of func(train.Epoch) float64) report.Series {
+	s := report.Series{Name: name, Dashed: dashed}
+	for i, e := range p.Runs[0].History {
+		sum, count := 0.0, 0
+		for _, r := range p.Runs {
+			if i < len(r.History) {
+				sum += of(r.History[i])
+				count++
+			}
+		}
+		s.X, s.Y = append(s.X, float64(e.Epoch)), append(s.Y, sum/float64(count))
+	}
+	return s
+}

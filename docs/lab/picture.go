@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"garb/internal/safefile"
+)
+
+// make copies or draws a picture; one that a page shows without saying where it is from is
+// there already.
+func (p picture) make() error {
+	to := filepath.Join(folder, p.file)
+	if p.from == "" {
+		_, err := os.Stat(to)
+		return err
+	}
+	var content bytes.Buffer
+	if name, ok := strings.CutPrefix(p.from, "draw "); ok {
+		draw, ok := drawings[name]
+		if !ok {
+			return fmt.Errorf("there is no drawing %q", name)
+		}
+		if err := draw(&content); err != nil {
+			return err
+		}
+	} else {
+		text, err := os.ReadFile(p.from)
+		if err != nil {
+			return err
+		}
+		content.Write(text)
+	}
+	text := content.Bytes()
+	if filepath.Ext(to) == ".svg" {
+		text = sized(text)
+	}
+	return safefile.Write(to, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+var viewBox = regexp.MustCompile(`^<svg [^>]*viewBox="0 0 (\d+) (\d+)"`)
+
+// sized gives a drawing that only has a shape the size of its own units: a page of Markdown
+// would show it as wide as itself.
+func sized(svg []byte) []byte {
+	m := viewBox.FindSubmatch(svg)
+	if m == nil || bytes.Contains(m[0], []byte(" width=")) {
+		return svg
+	}
+	head := fmt.Sprintf(`%s width="%s" height="%s"`, m[0], m[1], m[2])
+	return append([]byte(head), svg[len(m[0]):]...)
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"garb/internal/safefile"
+)
+
+// shell runs a page's commands.
+type shell struct {
+	data string // folder of the data set
+	env  []string
+}
+
+func newShell(data string) (*shell, error) {
+	root, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	bin := filepath.Join(root, "bin")
+	if _, err := os.Stat(filepath.Join(bin, "garb")); err != nil {
+		return nil, fmt.Errorf("run make build first: %w", err)
+	}
+	env := append(os.Environ(), "DATA="+data, "PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	return &shell{data, env}, os.MkdirAll(filepath.Join(kept, "printed"), 0o755)
+}
+
+// between separates what the commands of a block print.
+const between = "\x1e\n"
+
+// outFolder is where a command of ours writes to.
+var outFolder = regexp.MustCompile(`garb (train|explain) .*--out (` + kept + `/\S+)`)
+
+// run runs the commands of a block by one bash, unless that was done before, and returns
+// what each printed.
+func (s *shell) run(ctx context.Context, commands []string) ([]string, error) {
+	var script strings.Builder
+	script.WriteString("set -eo pipefail\n")
+	for _, c := range commands {
+		script.WriteString(c + "\nprintf '\\036\\n'\n")
+	}
+	digest := sha256.Sum256([]byte(script.String()))
+	record := filepath.Join(kept, "printed", fmt.Sprintf("%x.txt", digest[:8]))
+	text, err := os.ReadFile(record)
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = s.bash(ctx, script.String(), commands)
+		if err == nil {
+			err = safefile.Write(record, func(w io.Writer) error {
+				_, err := w.Write(text)
+				return err
+			})
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	printed := strings.Split(string(text), between)
+	if len(printed) != len(commands)+1 {
+		return nil, fmt.Errorf("%s: it has what %d commands printed, not %d", record, len(printed)-1, len(commands))
+	}
+	return printed, nil
+}
+
+func (s *shell) bash(ctx context.Context, script string, commands []string) ([]byte, error) {
+	for _, c := range commands {
+		log.Printf("$ %s", c)
+		// What a run that was stopped has left: these take seconds. A sweep goes on by itself.
+		if m := outFolder.FindStringSubmatch(c); m != nil {
+			if err := os.RemoveAll(m[2]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	bash := exec.CommandContext(ctx, "bash", "-c", script)
+	bash.Env, bash.Stderr = s.env, os.Stderr
+	// Ctrl-C is for garb to save by; what a page starts in the background ends with it.
+	bash.Cancel = func() error { return bash.Process.Signal(syscall.SIGTERM) }
+	bash.WaitDelay = 10 * time.Second
+	text, err := bash.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", strings.Join(commands, "; "), err)
+	}
+	// No page names a folder of this machine.
+	return []byte(strings.ReplaceAll(string(text), s.data, "$DATA")), nil
+}
