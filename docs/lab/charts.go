@@ -77,8 +77,8 @@ func drawDropout(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c := report.Chart{Title: "Loss, by dropout (mean of three runs)", XLabel: "epoch", YLabel: "cross-entropy", YMin: 0, YMax: 1}
-	for _, p := range points {
+	c := report.Chart{Title: "Loss, with least and most dropout (mean of three runs)", XLabel: "epoch", YLabel: "cross-entropy", YMin: 0, YMax: 1}
+	for _, p := range []*train.Point{points[0], points[len(points)-1]} { // more would hide each other
 		c.Series = append(c.Series,
 			meanOf(p, "dropout "+p.Values[0]+", on training pictures", false, func(e train.Epoch) float64 { return e.Loss }),
 			meanOf(p, "dropout "+p.Values[0]+", on validation pictures", true, func(e train.Epoch) float64 { return e.ValidationLoss }))

@@ -87,19 +87,6 @@ func commandsOf(lines []string) []string {
 	return all
 }
 
-// blocks are the commands of each block of a page.
-func blocks(text string) [][]string {
-	var all [][]string
-	_, err := fill(text, func(commands []string) ([]string, error) {
-		all = append(all, commands)
-		return make([]string, len(commands)), nil
-	}, func(string) (string, error) { return "", nil })
-	if err != nil {
-		panic("lab: " + err.Error())
-	}
-	return all
-}
-
 // picture is a picture that a page shows or links to, and where it is from.
 type picture struct {
 	file string // below the pages' folder

@@ -86,7 +86,6 @@ func (s *shell) bash(ctx context.Context, script string, commands []string) ([]b
 	}
 	bash := exec.CommandContext(ctx, "bash", "-c", script)
 	bash.Env, bash.Stderr = s.env, os.Stderr
-	// Ctrl-C is for garb to save by; what a page starts in the background ends with it.
 	bash.Cancel = func() error { return bash.Process.Signal(syscall.SIGTERM) }
 	bash.WaitDelay = 10 * time.Second
 	text, err := bash.Output()
