@@ -75,7 +75,7 @@ func newRootCommand() *cobra.Command {
 		Short: "Which garment is in the picture?",
 		Long: `garb tells which garment is in a picture. The classifier is inside the program:
 there is nothing to download. It is also the workshop behind the answer: train on
-your own folders of pictures, evaluate, take features, convert Keras files.`,
+your own folders of pictures, evaluate, look inside, convert from and to Keras and ONNX.`,
 		Example: `  garb classify photo.jpg
   garb train --data pictures --out runs/mine
   garb evaluate --model runs/mine --data pictures/test`,

@@ -38,7 +38,7 @@ func newMapCommand() *cobra.Command {
 	f := mapFlags{layout: project.DefaultTSNE()}
 	command := &cobra.Command{
 		Use:   "map --data DIR [flags]",
-		Short: "Draw a map of pictures, on which a network's like lies with like",
+		Short: "Draw a map of pictures: what a network finds alike lies together",
 		Long: `Draw a map of the pictures of a data set or of any tree of folders: their
 embeddings, what the network makes of them before it decides, brought to two
 dimensions. It is one HTML file with all pictures in it, small, to point at, to zoom
