@@ -256,6 +256,16 @@ func TestShellRunsOnce(t *testing.T) {
 			t.Fatalf("%q, %v", printed, err)
 		}
 	}
+	left := filepath.Join(kept, "run")
+	if err := os.MkdirAll(left, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.run(context.Background(), []string{"garb train --data x \\\n--out " + left + " | cat"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); err == nil {
+		t.Error("what a run that was stopped has left is in the way of the next")
+	}
 	if text, _ := os.ReadFile("count"); string(text) != "x\n" {
 		t.Errorf("a block that is done ran again: %q", text)
 	}

@@ -42,7 +42,7 @@ func newShell(data string) (*shell, error) {
 const between = "\x1e\n"
 
 // outFolder is where a command of ours writes to.
-var outFolder = regexp.MustCompile(`garb (train|explain) .*--out (` + kept + `/\S+)`)
+var outFolder = regexp.MustCompile(`(?s)garb (train|explain) .*--out (` + kept + `/\S+)`)
 
 // run runs the commands of a block by one bash, unless that was done before, and returns
 // what each printed.
