@@ -20,6 +20,17 @@ func fitsInt8(t *Tensor) bool {
 	return axes >= 2 && t.Shape[axes-1] > 1 && len(t.Data) >= minInt8Values
 }
 
+// Quantize returns how Int8 stores a tensor: integers from −127 to 127, in the order of its
+// values, and a scale for each place on its last axis, so that value ≈ integer · scale.
+// Both are nil for a tensor that Int8 stores as Float16. The values that Map.As(Int8) gives
+// are such products, and come back as they were. It fails if a value is not finite.
+func Quantize(t *Tensor) (integers []int8, scales []float32, err error) {
+	if !fitsInt8(t) {
+		return nil, nil, nil
+	}
+	return quantize(t)
+}
+
 // quantize returns integers and a scale for each place on the last axis, so that
 // value ≈ integer · scale with integers from −127 to 127. Values that are such products
 // with its scales come back as they were. It fails if a value is not finite.

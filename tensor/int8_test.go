@@ -108,3 +108,30 @@ func TestInt8Refuses(t *testing.T) {
 		}
 	}
 }
+
+// TestQuantize: a large tensor's integers and scales are the products that As gives, a small
+// one has none.
+func TestQuantize(t *testing.T) {
+	m := forInt8(12)
+	integers, scales, err := Quantize(m["a/kernel"])
+	if err != nil || len(integers) != len(m["a/kernel"].Data) || len(scales) != 12 {
+		t.Fatalf("%d integers, %d scales, %v", len(integers), len(scales), err)
+	}
+	rounded := m.As(Int8)
+	for i, v := range rounded["a/kernel"].Data {
+		if got := float32(integers[i]) * scales[i%12]; got != v {
+			t.Fatalf("value %d is %v, want %v", i, got, v)
+		}
+	}
+	again, _, err := Quantize(rounded["a/kernel"])
+	if err != nil || !slices.Equal(again, integers) {
+		t.Errorf("rounded values have other integers: %v", err)
+	}
+	if integers, scales, err := Quantize(m["a/bias"]); integers != nil || scales != nil || err != nil {
+		t.Errorf("a bias has %v, %v, %v", integers, scales, err)
+	}
+	m["a/kernel"].Data[7] = float32(math.Inf(1))
+	if _, _, err := Quantize(m["a/kernel"]); err == nil {
+		t.Error("infinity has an integer")
+	}
+}
