@@ -155,21 +155,25 @@ func int64s(values []int) []int64 {
 	return all
 }
 
-// initializer is a constant of a graph: floats, or integers.
+// initializer is a constant of a graph: floats, integers of 64 bits, or small ones of 8.
 type initializer struct {
 	name     string
 	dims     []int
 	floats   []float32
 	integers []int64
+	small    []int8
 }
 
 // header is all of the tensor but its values.
 func (i initializer) header() message {
 	var m message
 	m.integers(tensorDims, int64s(i.dims))
-	if i.integers != nil {
+	switch {
+	case i.integers != nil:
 		m.integer(tensorType, typeInt64)
-	} else {
+	case i.small != nil:
+		m.integer(tensorType, typeInt8)
+	default:
 		m.integer(tensorType, typeFloat)
 	}
 	m.text(tensorName, i.name)
@@ -178,7 +182,7 @@ func (i initializer) header() message {
 }
 
 func (i initializer) valueBytes() int64 {
-	return 4*int64(len(i.floats)) + 8*int64(len(i.integers))
+	return 4*int64(len(i.floats)) + 8*int64(len(i.integers)) + int64(len(i.small))
 }
 
 // write writes the values, little-endian, a few at a time.
@@ -186,6 +190,15 @@ func (i initializer) write(w io.Writer) error {
 	buffer := make([]byte, 0, 1<<16)
 	for _, v := range i.integers {
 		buffer = binary.LittleEndian.AppendUint64(buffer, uint64(v))
+	}
+	for _, v := range i.small {
+		if len(buffer) == cap(buffer) {
+			if _, err := w.Write(buffer); err != nil {
+				return err
+			}
+			buffer = buffer[:0]
+		}
+		buffer = append(buffer, byte(v))
 	}
 	for _, v := range i.floats {
 		if len(buffer) == cap(buffer) {

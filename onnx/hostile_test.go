@@ -125,11 +125,51 @@ var hostile = []struct {
 	{"stride", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2), intsAttribute("strides", 0, 0))), "strides [0 0]"},
 	{"batch moved", before(sketchNode("Transpose", "x", "y", intsAttribute("perm", 1, 0, 2, 3))), "moves the batch"},
 	{"axes twice", before(sketchNode("Transpose", "x", "y", intsAttribute("perm", 0, 1, 1, 3))), "perm [0 1 1 3]"},
+	{"dequantized picture", before(sketchNode("DequantizeLinear", "x,x", "y")), "an input 0 that is no constant"},
+	{"dequantized floats", dequantized(typeFloat, []int{1}, []int{}, intAttribute("axis", 0)), "it takes whole numbers"},
+	{"scales of another axis", dequantized(typeInt8, []int{3, 1, 1}, []int{3}), "scales [3] for axis 1 of [3 1 1]"},
+	{"scales in rows", dequantized(typeInt8, []int{3, 1, 1}, []int{1, 3}, intAttribute("axis", 0)), "scales [1 3]"},
+	{"scales of no axis", dequantized(typeInt8, []int{3}, []int{3}), "axis 1 of 1"},
+	{"scales for blocks", dequantized(typeInt8, []int{3, 1, 1}, []int{3, 1, 1}, intAttribute("block_size", 1)), "scales for blocks"},
+	{"no scales", dequantized(typeInt8, []int{3, 1, 1}, []int{0}, intAttribute("axis", 0)), "scales [0]"},
+	{"too few zero points", func(s *sketch) {
+		dequantized(typeInt8, []int{3, 1, 1}, []int{3}, intAttribute("axis", 0))(s)
+		s.nodes[len(s.nodes)-4] = sketchNode("DequantizeLinear", "q,scale,zero", "w", intAttribute("axis", 0))
+		s.weights = append(s.weights, tensorOf("zero", typeInt8, 1))
+	}, "zero points [1] for scales [3]"},
+	{"huge integers", func(s *sketch) {
+		dequantized(typeInt64, []int{1}, []int{})(s)
+		for i := range 8 {
+			s.weights[0][len(s.weights[0])-1-i] = 0x7f
+		}
+	}, "more than 32 bits"},
 	{"too many nodes", func(s *sketch) {
 		for range 1 << 15 {
 			s.nodes = append(s.nodes, nil)
 		}
 	}, "more than 16384 nodes"},
+}
+
+// tensorOf is a tensor of a type whose values are zero.
+func tensorOf(name string, kind int64, dims ...int) message {
+	count := widths[kind]
+	for _, n := range dims {
+		count *= n
+	}
+	var m message
+	m.integers(tensorDims, int64s(dims))
+	m.integer(tensorType, kind)
+	m.text(tensorName, name)
+	m.message(tensorRaw, make([]byte, count))
+	return m
+}
+
+// dequantized adds dequantized integers to a picture.
+func dequantized(kind int64, dims, scales []int, attributes ...message) func(*sketch) {
+	return func(s *sketch) {
+		before(sketchNode("DequantizeLinear", "q,scale", "w", attributes...), sketchNode("Add", "x,w", "y"))(s)
+		s.weights = []message{tensorOf("q", kind, dims...), tensorOf("scale", typeFloat, scales...)}
+	}
 }
 
 // outside is a tensor of float32 whose values are in another file.

@@ -16,6 +16,7 @@ type writer struct {
 	graph   *nn.Graph
 	shapes  [][]int
 	weights tensor.Map
+	int8    bool // write them so, see Options
 
 	nodes        []operation
 	initializers []initializer
@@ -131,8 +132,8 @@ func (b *writer) finish(logits string, shape []int, temperature float64) {
 	b.outputs = []message{valueInfo(logitsName, typeFloat, shape), valueInfo(probabilitiesName, typeFloat, shape)}
 }
 
-// param returns the values of parameter k of layer i.
-func (b *writer) param(i, k int) (nn.Param, []float32, error) {
+// param returns parameter k of layer i.
+func (b *writer) param(i, k int) (nn.Param, *tensor.Tensor, error) {
 	p := b.graph.LayerParams(i)[k]
 	t, err := b.weights.Tensor(p.Name)
 	if err != nil {
@@ -142,7 +143,7 @@ func (b *writer) param(i, k int) (nn.Param, []float32, error) {
 		return p, nil, &nn.WeightError{Name: p.Name, Detail: fmt.Sprintf("shape %s where the network needs %s",
 			tensor.ShapeString(t.Shape), tensor.ShapeString(p.Shape))}
 	}
-	return p, t.Data, nil
+	return p, t, nil
 }
 
 // simple are the operations that are one operator of ONNX's without settings.
@@ -227,16 +228,26 @@ func (b *writer) reshape(name, x string, from, to []int) string {
 func (b *writer) weighted(i int, l nn.Layer, name, x string) (string, error) {
 	params := b.graph.LayerParams(i)
 	from, shape := b.shapes[l.Inputs[0]], b.shapes[i]
-	names := make([]string, len(params))
+	names, outputsFirst := make([]string, len(params)), false
 	for k := range params {
 		p, values, err := b.param(i, k)
 		if err != nil {
 			return "", err
 		}
-		t := initializer{name: p.Name, dims: p.Shape, floats: values}
+		if b.int8 {
+			if names[k], err = b.quantized(p, values); err != nil {
+				return "", err
+			}
+			if names[k] != "" {
+				outputsFirst = true
+				continue
+			}
+			values = halved(p.Name, values)
+		}
+		t := initializer{name: p.Name, dims: p.Shape, floats: values.Data}
 		switch {
 		case len(p.Shape) == 4:
-			t.dims, t.floats = filtersFirst(values, p.Shape, l.Op == nn.OpDepthwiseConv)
+			t.dims, t.floats = filtersFirst(values.Data, p.Shape, l.Op == nn.OpDepthwiseConv)
 		case l.Op == nn.OpScale && len(shape) == 3:
 			t.dims = []int{p.Shape[0], 1, 1}
 		}
@@ -245,6 +256,9 @@ func (b *writer) weighted(i int, l nn.Layer, name, x string) (string, error) {
 	inputs := append([]string{x}, names...)
 	switch l.Op {
 	case nn.OpDense:
+		if outputsFirst {
+			return b.node("Gemm", name, inputs, intAttribute("transB", 1)), nil
+		}
 		return b.node("Gemm", name, inputs), nil
 	case nn.OpBatchNorm:
 		return b.node("BatchNormalization", name, inputs, floatAttribute("epsilon", l.Epsilon)), nil
@@ -261,12 +275,12 @@ func (b *writer) weighted(i int, l nn.Layer, name, x string) (string, error) {
 
 // filtersFirst turns a kernel [kh kw in out] into [out in kh kw], and a depthwise one,
 // [kh kw c 1], into [c 1 kh kw].
-func filtersFirst(values []float32, shape []int, depthwise bool) (dims []int, turned []float32) {
+func filtersFirst[T float32 | int8](values []T, shape []int, depthwise bool) (dims []int, turned []T) {
 	area, in, out := shape[0]*shape[1], shape[2], shape[3]
 	if depthwise {
 		in, out = out, in
 	}
-	turned = make([]float32, len(values))
+	turned = make([]T, len(values))
 	for k := range area {
 		for c := range in {
 			for f := range out {

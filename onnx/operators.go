@@ -26,6 +26,6 @@ func init() {
 		"Transpose": (*call).transpose, "Reshape": (*call).reshape, "Flatten": (*call).flatten,
 		"Squeeze": (*call).squeeze, "Unsqueeze": (*call).unsqueeze,
 		"Shape": (*call).shape, "Gather": (*call).gather, "Slice": (*call).slice,
-		"ConstantOfShape": (*call).constantOfShape,
+		"ConstantOfShape": (*call).constantOfShape, "DequantizeLinear": (*call).dequantizeLinear,
 	}
 }

@@ -119,8 +119,8 @@ type value struct {
 type reader struct {
 	model  *model
 	beside files
-	// budget is for the layers' weights, decoded for the file's tensors, of which few are
-	// kept.
+	// budget is for the layers' weights and those dequantized, decoded for the file's
+	// tensors, of which few are kept.
 	budget, decoded budget
 
 	values map[string]value

@@ -17,6 +17,11 @@ type Options struct {
 	Preprocessing *Preprocessing
 	// Temperature divides the logits before their softmax; 0 means 1.
 	Temperature float64
+	// Int8 writes the weights as tensor.Int8 stores them: those that it stores as int8 so,
+	// with a DequantizeLinear behind that gives float32; the others in float32, rounded to
+	// float16. It computes in float32: the answers are those of the network with weights of
+	// tensor.Map.As(tensor.Int8).
+	Int8 bool
 	// Metadata is written as the model's own.
 	Metadata        map[string]string
 	ProducerVersion string // of garb
@@ -36,8 +41,8 @@ const (
 	batchName         = "batch"
 )
 
-// Write writes a network as an ONNX model of opset 17 in float32, for batches of any
-// size. Its input is "input", float32 [batch h w c] as the network has it, or "picture",
+// Write writes a network as an ONNX model of opset 17 that computes in float32, for batches
+// of any size. Its input is "input", float32 [batch h w c] as the network has it, or "picture",
 // uint8 [batch h w 3]. Its outputs are "logits", what the network gives, and
 // "probabilities", their softmax; a softmax that ends the network is the latter itself.
 // The same network gives the same bytes.
@@ -54,7 +59,7 @@ func Write(w io.Writer, n *nn.Network, o Options) error {
 		return err
 	}
 	b := &writer{
-		graph: graph, shapes: graph.Shapes(), weights: n.Tensors, known: map[string]bool{}, constants: map[string]string{},
+		graph: graph, shapes: graph.Shapes(), weights: n.Tensors, int8: o.Int8, known: map[string]bool{}, constants: map[string]string{},
 	}
 	for _, name := range []string{inputName, pictureName, logitsName, probabilitiesName} {
 		b.known[name] = true

@@ -43,7 +43,7 @@ class Model:
                          self.weight(name + ".running_mean", channels),
                          self.weight(name + ".running_var", values=random.uniform(0.5, 1.5, channels)), epsilon=1e-5, momentum=0.9)
 
-    def save(self, file, output, shape, opset, nhwc=False, producer="", weights_as_inputs=False, ir=8, **external):
+    def save(self, file, output, shape, opset, nhwc=False, producer="", weights_as_inputs=False, ir=8, plain=False, **external):
         inputs = [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)]
         if weights_as_inputs:
             inputs += [helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in self.weights]
@@ -54,7 +54,10 @@ class Model:
         onnx.save(model, path, **external)
         size = [2] + [n if isinstance(n, int) else 9 for n in shape[1:]]
         pixels = random.uniform(-2, 2, size).round(2).astype("float32")
-        logits = onnxruntime.InferenceSession(path).run(None, {"pixels": pixels})[0]
+        options = onnxruntime.SessionOptions()
+        if plain:  # as the nodes say: fused, a MatMul of int8 weights would round its input too
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        logits = onnxruntime.InferenceSession(path, options).run(None, {"pixels": pixels})[0]
         if not nhwc:
             pixels = pixels.transpose(0, 2, 3, 1)
         answers[file] = {"pixels": [round(float(v), 2) for v in pixels.flatten()], "logits": [float(v) for v in logits.flatten()]}
@@ -162,9 +165,30 @@ def external():
     m.save("external.onnx", x, ["n", 3, 5, 5], 17, save_as_external_data=True, location="external.bin", size_threshold=0)
 
 
+def int8():
+    """Weights of 8 bits, with a scale and zero point for all or for each output, and a bias
+    of 32, as quantizers leave them."""
+    m = Model()
+
+    def stored(name, *shape, dtype, scale, zero=None, **attributes):
+        low, high = (-2000, 2000) if dtype == "int32" else (numpy.iinfo(dtype).min, numpy.iinfo(dtype).max + 1)
+        inputs = [m.weight(name, values=random.integers(low, high, shape), dtype=dtype), m.weight(name + "_scale", values=scale)]
+        if zero is not None:
+            inputs.append(m.weight(name + "_zero_point", values=zero, dtype=dtype))
+        return m.node("DequantizeLinear", *inputs, **attributes)
+
+    x = m.node("Conv", "pixels", stored("conv", 4, 3, 3, 3, dtype="int8", scale=[0.002, 0.003, 0.001, 0.004], zero=[0, -5, 7, 127], axis=0),
+               stored("conv_bias", 4, dtype="int32", scale=0.0005))
+    x = m.node("Conv", x, stored("all", 6, 4, 1, 1, dtype="uint8", scale=0.003, zero=131))
+    x = m.node("Flatten", m.node("GlobalAveragePool", x))
+    x = m.node("MatMul", x, stored("columns", 6, 5, dtype="int8", scale=[0.01, 0.002, 0.004, 0.003, 0.006]))
+    x = m.node("Gemm", x, stored("rows", 4, 5, dtype="uint8", scale=[0.01, 0.002, 0.004, 0.003], zero=[128, 0, 255, 100], axis=-2), transB=1)
+    m.save("int8.onnx", x, ["n", 3, 5, 5], 13, producer="onnx.quantize", plain=True)
+
+
 if os.path.exists(os.path.join(folder, "external.bin")):
     os.remove(os.path.join(folder, "external.bin"))
-for make in torch, keras, old, half, external:
+for make in torch, keras, old, half, external, int8:
     make()
 with open(os.path.join(folder, "answers.json"), "w") as file:
     json.dump(answers, file)

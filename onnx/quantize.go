@@ -1,0 +1,93 @@
+package onnx
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"garb/nn"
+	"garb/tensor"
+)
+
+// quantized writes a parameter as int8 with a scale for each output, and the node that
+// makes float32 of them, which has the parameter's name: a convolution's kernel as
+// [out in kh kw], a dense layer's as [out in]. The name is "" for one not stored so.
+//
+// ONNX Runtime 1.32 turns products with a dequantized [in out] into ones that round their
+// input to 8 bits too, which moves logits by a hundredth. Those with [out in] it leaves.
+func (b *writer) quantized(p nn.Param, t *tensor.Tensor) (name string, err error) {
+	key := fmt.Sprint("dequantized ", p.Name) // several layers may share it
+	if name, ok := b.constants[key]; ok {
+		return name, nil
+	}
+	integers, scales, err := tensor.Quantize(t)
+	if err != nil {
+		return "", &nn.WeightError{Name: p.Name, Detail: "cannot be written as int8", Err: err}
+	}
+	if integers == nil {
+		return "", nil
+	}
+	// A kernel [in out] is one of a window of 1 × 1.
+	kernel := append(slices.Repeat([]int{1}, 4-len(p.Shape)), p.Shape...)
+	stored := initializer{name: p.Name + "/int8"}
+	stored.dims, stored.small = filtersFirst(integers, kernel, false)
+	stored.dims = stored.dims[:len(p.Shape)]
+	steps := initializer{name: p.Name + "/int8/scale", dims: []int{len(scales)}, floats: scales}
+	inputs := []string{b.constant(stored), b.constant(steps)} // without zero points: they are 0
+	name = b.node("DequantizeLinear", p.Name, inputs, intAttribute("axis", 0))
+	b.constants[key] = name
+	return name, nil
+}
+
+// halved is a tensor as garb's int8 files hold those that are not int8: rounded to float16.
+// One that float16 cannot hold stays as it is.
+func halved(name string, t *tensor.Tensor) *tensor.Tensor {
+	rounded := tensor.Map{name: t}.As(tensor.Float16)[name]
+	for i, v := range rounded.Data {
+		if math.IsInf(float64(v), 0) && v != t.Data[i] {
+			return t
+		}
+	}
+	return rounded
+}
+
+// dequantizeLinear makes floats of constant integers: (integer − zero point) · scale, with
+// one of each for all, or for each place on an axis.
+func (c *call) dequantizeLinear() value {
+	k, scales := c.weights(0), c.weights(1)
+	if k.integers == nil || scales.integers != nil {
+		c.damaged("it takes whole numbers and scales of floating point")
+	}
+	if c.integer("block_size", 0) != 0 {
+		c.lack("scales for blocks")
+	}
+	c.ignore("axis", "output_dtype")
+	places, behind := 1, 1 // on the axis, and the values of each
+	if scales.len() != 1 {
+		at := c.axisAt(c.integer("axis", 1), len(k.dims))
+		places = k.dims[at]
+		for _, n := range k.dims[at+1:] {
+			behind *= n
+		}
+		if len(scales.dims) != 1 || scales.len() != places {
+			c.damaged("scales %v for axis %d of %v", scales.dims, at, k.dims)
+		}
+	}
+	zeros := make([]int64, places)
+	if c.has(2) {
+		given := c.weights(2)
+		if zeros = given.integers; len(zeros) != places {
+			c.damaged("zero points %v for scales %v", given.dims, scales.dims)
+		}
+	}
+	c.must(c.budget.take(k.len())) // it is kept
+	values := make([]float32, k.len())
+	for i, v := range k.integers {
+		at := i / behind % places
+		if v != int64(int32(v)) || zeros[at] != int64(int32(zeros[at])) {
+			c.damaged("a value of more than 32 bits")
+		}
+		values[i] = float32(v-zeros[at]) * scales.floats[at]
+	}
+	return value{constant: &constant{dims: k.dims, floats: values}}
+}
