@@ -246,8 +246,76 @@ func TestWhatIsMissing(t *testing.T) {
 	}
 }
 
-// TestONNXRuntime: both files of the built-in models pass onnx.checker, and answer in ONNX
-// Runtime as garb does, one picture or three.
+// rounded are the logits of a model whose weights are those of an int8 file.
+func rounded(t testing.TB, c *garb.Classifier) []float32 {
+	t.Helper()
+	n, err := c.Network()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := nn.NewGraph(n.Layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := nn.Compile(g, n.Tensors.As(tensor.Int8), nn.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	input, logits := make([]float32, c.Spec().ValueCount()), make([]float32, len(c.Classes()))
+	c.Spec().Tensor(garb.GoldenPicture(1), input)
+	if err := plan.Run(t.Context(), input, logits); err != nil {
+		t.Fatal(err)
+	}
+	return logits
+}
+
+// TestInt8: an ONNX file of int8 takes less than a third, and read again it answers as
+// garb's own file of int8.
+func TestInt8(t *testing.T) {
+	c, folder := built(t), t.TempDir()
+	small, large, native := filepath.Join(folder, "c.onnx"), filepath.Join(folder, "large.onnx"), filepath.Join(folder, "c.safetensors")
+	for path, o := range map[string]WriteOptions{small: {Int8: true}, large: {}} {
+		if err := Write(path, c, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var sizes []int64
+	for _, path := range []string{small, large} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, info.Size())
+	}
+	t.Logf("%d bytes, and %d in float32", sizes[0], sizes[1])
+	// Not a quarter: depthwise kernels and batch-norms stay float32.
+	if 3*sizes[0] > sizes[1] {
+		t.Errorf("it has %d bytes, of float32 %d", sizes[0], sizes[1])
+	}
+	in, err := Read(t.Context(), small, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.Model.Architecture != "efficientnet-lite0" {
+		t.Errorf("its network is %q", in.Model.Architecture)
+	}
+	got := logitsOf(t, saved(t, in))
+	near(t, got, rounded(t, c), 1e-6)
+	if _, err := garb.Store(garb.Clothing, native, tensor.Int8); err != nil {
+		t.Fatal(err)
+	}
+	own, err := garb.Open(native, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, got, logitsOf(t, own), 1e-6)
+	if err := Write(filepath.Join(folder, "c.keras"), c, WriteOptions{Int8: true}); err == nil {
+		t.Error("a .keras archive of int8")
+	}
+}
+
+// TestONNXRuntime: all files of the built-in models pass onnx.checker, and answer in ONNX
+// Runtime as garb does, one picture or three; those of int8 as garb's with such weights.
 func TestONNXRuntime(t *testing.T) {
 	python := os.Getenv("GARB_PYTHON")
 	if python == "" {
@@ -259,7 +327,7 @@ func TestONNXRuntime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := logitsOf(t, c)
+		exact, rounded := logitsOf(t, c), rounded(t, c)
 		spec := c.Spec()
 		input := make([]float32, spec.ValueCount())
 		spec.Tensor(garb.GoldenPicture(1), input)
@@ -271,13 +339,17 @@ func TestONNXRuntime(t *testing.T) {
 		for i, v := range levels {
 			samples[i] = byte(v)
 		}
-		for _, preprocessing := range []bool{false, true} {
+		for _, o := range []WriteOptions{{}, {Preprocessing: true}, {Int8: true}} {
 			path := filepath.Join(folder, "m.onnx")
-			if err := Write(path, c, WriteOptions{Preprocessing: preprocessing}); err != nil {
+			if err := Write(path, c, o); err != nil {
 				t.Fatal(err)
 			}
+			want := exact
+			if o.Int8 {
+				want = rounded
+			}
 			data := samples
-			if !preprocessing {
+			if !o.Preprocessing {
 				data = nil
 				for _, v := range input {
 					bits := math.Float32bits(v)
@@ -308,7 +380,7 @@ func TestONNXRuntime(t *testing.T) {
 					largest = max(largest, math.Abs(float64(logits[i]-want[i])))
 				}
 			}
-			t.Logf("%s, preprocessing %v: %d answers, largest difference of logits %.1e", name, preprocessing, len(got.Logits), largest)
+			t.Logf("%s, %+v: %d answers, largest difference of logits %.1e", name, o, len(got.Logits), largest)
 			p := c.Predictions(want)
 			if best := slices.Max(got.Probabilities[0]); math.Abs(best-p[0].Probability) > 1e-5 {
 				t.Errorf("probability %v, want %v", best, p[0].Probability)

@@ -19,6 +19,9 @@ type WriteOptions struct {
 	// Preprocessing lets an ONNX model begin with uint8 pictures of its size, as they are
 	// decoded and resized, not with prepared values.
 	Preprocessing bool
+	// Int8 stores the weights of an ONNX model as garb's int8 files do, in a quarter to a
+	// third of the space. It answers as such a file, computing in float32.
+	Int8 bool
 }
 
 // description is what files of other formats hold of what garb knows, under metadataKey.
@@ -62,7 +65,7 @@ func Write(path string, c *garb.Classifier, o WriteOptions) error {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".onnx":
 		options := onnx.Options{
-			Temperature: temperature, Metadata: metadata, ProducerVersion: garb.Version,
+			Temperature: temperature, Int8: o.Int8, Metadata: metadata, ProducerVersion: garb.Version,
 			Doc: fmt.Sprintf("%s: %d classes; pictures of %d × %d, %v, (x − %v) / %v", c.Name(), len(c.Classes()), spec.Width, spec.Height, spec.Filter, spec.Mean, spec.Std),
 		}
 		options.Metadata["classes"] = strings.Join(c.Classes(), "\n")
@@ -73,6 +76,9 @@ func Write(path string, c *garb.Classifier, o WriteOptions) error {
 	case ".keras":
 		if o.Preprocessing {
 			return fmt.Errorf("%s: preprocessing goes into ONNX files alone", path)
+		}
+		if o.Int8 {
+			return fmt.Errorf("%s: weights of int8 go into ONNX files alone", path)
 		}
 		write = func(w io.Writer) error {
 			return keras.Write(w, n, keras.WriteOptions{Name: c.Name(), Probabilities: true, Temperature: temperature, Metadata: metadata})

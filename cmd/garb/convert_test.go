@@ -258,6 +258,7 @@ func TestConvertOut(t *testing.T) {
 	}{
 		{[]string{"clothing", exported}, "float32 [n 224 224 3]"},
 		{[]string{"clothing", exported, "--force", "--with-preprocessing"}, "uint8 [n 224 224 3]: pictures resized by bicubic"},
+		{[]string{"clothing", filepath.Join(folder, "small.onnx"), "--quantize", "int8"}, "int8, with a scale for each output"},
 		{[]string{exported, back}, "dress, hat, longsleeve"},
 		{[]string{back, filepath.Join(folder, "c.keras")}, "c, 10 classes"},
 		{[]string{exported, filepath.Join(folder, "again.keras")}, "wrote"},
@@ -278,6 +279,9 @@ func TestConvertOut(t *testing.T) {
 		{[]string{"clothing", filepath.Join(folder, "x.tflite")}, ".onnx or .keras"},
 		{[]string{"clothing", filepath.Join(folder, "x.keras"), "--with-preprocessing"}, "for .onnx"},
 		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--dtype", "int8"}, "for .safetensors"},
+		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--quantize", "int4"}, "it is int8"},
+		{[]string{"clothing", filepath.Join(folder, "x.keras"), "--quantize", "int8"}, "for .onnx"},
+		{[]string{"clothing", filepath.Join(folder, "x.safetensors"), "--quantize", "int8"}, "takes --dtype int8"},
 		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--classes", "a,b"}, "other programs' files"},
 		{[]string{homework, filepath.Join(folder, "x.safetensors")}, "does not name its 2 classes"},
 		{[]string{homework, filepath.Join(folder, "x.safetensors"), "--classes", "a,b"}, "by --preprocess"},
