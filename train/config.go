@@ -92,10 +92,15 @@ type Config struct {
 }
 
 // Default returns the course's settings where it has them: Adam with 0.001, batches
-// of 32, 10 epochs.
+// of 32, 10 epochs; and a new head on the frozen EfficientNet-Lite0 that is built in.
 func Default() Config {
+	const name = "efficientnet-lite0"
+	a, err := backbone.Lookup(name)
+	if err != nil {
+		panic("train: " + err.Error())
+	}
 	return Config{
-		Backbone: "efficientnet-lite0", FineTune: "none", Optimizer: "adam", LearningRate: 1e-3, Momentum: 0.9,
+		Backbone: name, Preprocessing: a.Spec, FineTune: "none", Optimizer: "adam", LearningRate: 1e-3, Momentum: 0.9,
 		Schedule: "constant", StepEpochs: 5, StepFactor: 0.1, WarmUpEpochs: 1,
 		Epochs: 10, Batch: 32, Seed: 1, Monitor: "accuracy", Split: dataset.DefaultSplitRule(),
 	}

@@ -15,7 +15,6 @@ import (
 	"os/signal"
 
 	"garb"
-	"garb/backbone"
 	"garb/train"
 )
 
@@ -32,12 +31,8 @@ func main() {
 
 // run trains on data into the folder out, and writes what the best epoch says of a picture.
 func run(ctx context.Context, w io.Writer, data, picture, out string) error {
-	lite0, err := backbone.Lookup("efficientnet-lite0")
-	if err != nil {
-		return err
-	}
 	config := train.Default() // a new head on the frozen, built-in backbone
-	config.Data, config.Out, config.Preprocessing = data, out, lite0.Spec
+	config.Data, config.Out = data, out
 	if _, err := train.Run(ctx, config, train.Progress{Epoch: func(e train.Epoch) {
 		fmt.Fprintf(w, "epoch %d: loss %.3f, validation accuracy %.3f\n", e.Epoch, e.Loss, e.ValidationAccuracy)
 	}}); err != nil {
