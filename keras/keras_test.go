@@ -259,6 +259,43 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// Entries are found by their own names and never become files: those that lead out of the
+// archive, and bombs beside what is read, are passed over; in place of it they are missing.
+func TestNamesThatLeadOut(t *testing.T) {
+	packed, err := zip.NewReader(bytes.NewReader(fixture(t, "small3.keras")), int64(len(fixture(t, "small3.keras"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := map[string]string{
+		"../../escaped": "x", "/absolute": "x", `..\..\escaped`: "x", "config.json/../../x": "x", "zeros": strings.Repeat("\x00", 1<<24),
+	}
+	for _, e := range packed.File {
+		r, err := e.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries[e.Name] = string(content)
+	}
+	folder := t.TempDir()
+	t.Chdir(folder)
+	if _, err := Open(archive(t, entries), DefaultLimits()); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+	entries["../config.json"] = entries["config.json"]
+	delete(entries, "config.json")
+	var format *FormatError
+	if _, err := Open(archive(t, entries), DefaultLimits()); !errors.As(err, &format) || !strings.Contains(err.Error(), "without config.json") {
+		t.Errorf("%v", err)
+	}
+}
+
 // An archive whose directory claims another size than is packed in it.
 func TestLyingArchive(t *testing.T) {
 	data := archive(t, map[string]string{"config.json": strings.Repeat(" ", 5000)})
