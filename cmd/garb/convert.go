@@ -123,6 +123,9 @@ func (c *conversion) run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
+	if !isModel && !exists(c.from) {
+		return fmt.Errorf("%s: there is no such file or run, and the built-in models are %s and %s: %w", c.from, garb.Clothing, garb.ImageNet, fs.ErrNotExist)
+	}
 	switch {
 	case isModel && native:
 		return storeModel(out, c.from, c.to, tensor.DType(c.dtype))
