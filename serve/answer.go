@@ -23,7 +23,7 @@ type answer struct {
 
 // classify is the way of a picture through the service, once it has its place in the
 // queue: decode, then the model.
-func (s *Server) classify(ctx context.Context, v *version, data []byte, explained bool) (*answer, error) {
+func (s *Server) classify(ctx context.Context, v *version, data []byte, wanted explanation) (*answer, error) {
 	began := time.Now()
 	select {
 	case s.decoders <- struct{}{}:
@@ -45,7 +45,7 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, explaine
 		return nil, err
 	}
 	a.decode = time.Since(began)
-	j := &job{ctx: ctx, input: *input, explain: explained}
+	j := &job{ctx: ctx, input: *input, explanation: wanted}
 	if err := s.compute(v, j, a); err != nil {
 		return nil, err
 	}

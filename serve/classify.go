@@ -11,6 +11,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,7 +65,7 @@ const defaultTop = 3
 
 // classifyPictures is POST /v1/classify.
 func (s *Server) classifyPictures(w http.ResponseWriter, r *http.Request) {
-	top, explained, err := options(r)
+	top, wanted, err := options(r)
 	if err != nil {
 		writeError(w, r, err)
 		return
@@ -76,6 +77,12 @@ func (s *Server) classifyPictures(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	of(r.Context()).model = v.name
+	if name := r.URL.Query().Get("class"); name != "" {
+		if wanted.class = slices.Index(v.model.Classes(), name); wanted.class < 0 || !wanted.asked {
+			writeError(w, r, fmt.Errorf("%w: class=%.40q goes with explain=true, and is one of the model's classes", errBadRequest, name))
+			return
+		}
+	}
 	body, free, err := s.body(w, r)
 	if err != nil {
 		writeError(w, r, err)
@@ -87,7 +94,7 @@ func (s *Server) classifyPictures(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, err)
 		return
 	}
-	answers, errs, err := s.classifyAll(r.Context(), v, pictures, explained)
+	answers, errs, err := s.classifyAll(r.Context(), v, pictures, wanted)
 	if err != nil {
 		writeError(w, r, err)
 		return
@@ -127,26 +134,26 @@ func milliseconds(d time.Duration) float64 {
 }
 
 // options reads what an address asks for.
-func options(r *http.Request) (top int, explained bool, err error) {
-	top = defaultTop
+func options(r *http.Request) (top int, wanted explanation, err error) {
+	top, wanted.class = defaultTop, -1
 	q := r.URL.Query()
 	if text := q.Get("top"); text != "" {
 		if top, err = strconv.Atoi(text); err != nil || top < 1 {
-			return 0, false, fmt.Errorf("%w: top=%s is no number of classes", errBadRequest, text)
+			return 0, wanted, fmt.Errorf("%w: top=%s is no number of classes", errBadRequest, text)
 		}
 	}
 	if text := q.Get("explain"); text != "" {
-		if explained, err = strconv.ParseBool(text); err != nil {
-			return 0, false, fmt.Errorf("%w: explain=%s is neither true nor false", errBadRequest, text)
+		if wanted.asked, err = strconv.ParseBool(text); err != nil {
+			return 0, wanted, fmt.Errorf("%w: explain=%s is neither true nor false", errBadRequest, text)
 		}
 	}
-	return top, explained, nil
+	return top, wanted, nil
 }
 
 // classifyAll classifies pictures, as many at a time as the service has room for. There
 // is an error for each picture that has no answer, and one for all if none was begun or
 // the request has ended.
-func (s *Server) classifyAll(ctx context.Context, v *version, pictures []sent, explained bool) ([]*answer, []error, error) {
+func (s *Server) classifyAll(ctx context.Context, v *version, pictures []sent, wanted explanation) ([]*answer, []error, error) {
 	release, err := s.admit(len(pictures))
 	if err != nil {
 		return nil, nil, err
@@ -157,7 +164,7 @@ func (s *Server) classifyAll(ctx context.Context, v *version, pictures []sent, e
 	for i := range pictures {
 		work := func() {
 			errs[i] = v.guarded(func() (err error) {
-				answers[i], err = s.classify(ctx, v, pictures[i].data, explained)
+				answers[i], err = s.classify(ctx, v, pictures[i].data, wanted)
 				return err
 			})
 		}

@@ -46,14 +46,19 @@ type job struct {
 	ctx    context.Context
 	input  []float32
 	logits []float32
-	// explain asks for the activation map of the most probable class.
-	explain bool
-	heat    *garb.ActivationMap
+	explanation
+	heat *garb.ActivationMap
 
 	queued    time.Time
 	wait      time.Duration // in the queue
 	inference time.Duration
 	done      chan error // of one
+}
+
+// explanation is an activation map that is asked for, or not.
+type explanation struct {
+	asked bool
+	class int // whose; -1: that of the most probable class
 }
 
 func newEngine(name string, model Classifier, c Config, m *metrics) *engine {
@@ -173,12 +178,16 @@ func (e *engine) batch(first *job) []*job {
 
 // explain adds the map of a job that asks for one; without it, the answer stands.
 func (e *engine) explain(j *job) {
-	if !j.explain {
+	if !j.asked {
 		return
 	}
 	// What goes wrong here costs the map, not the answer.
 	_ = e.guarded(func() (err error) {
-		j.heat, err = e.model.ActivationMap(j.ctx, j.input, garb.Ranking(j.logits)[0])
+		class := j.class
+		if class < 0 {
+			class = garb.Ranking(j.logits)[0]
+		}
+		j.heat, err = e.model.ActivationMap(j.ctx, j.input, class)
 		return err
 	})
 }

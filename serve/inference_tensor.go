@@ -96,7 +96,7 @@ func (s *Server) answers(ctx context.Context, v *version, b batch) ([]*answer, e
 	var errs []error
 	var err error
 	if b.pictures != nil {
-		answers, errs, err = s.classifyAll(ctx, v, b.pictures, false)
+		answers, errs, err = s.classifyAll(ctx, v, b.pictures, explanation{})
 	} else {
 		answers, errs, err = s.computeAll(ctx, v, b.values)
 	}

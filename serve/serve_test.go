@@ -17,6 +17,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,8 @@ type fake struct {
 
 	mu      sync.Mutex
 	batches []int // sizes of what Logits was called with
+
+	explained atomic.Int64 // class of the last activation map
 }
 
 var fakeSpec = picture.Spec{Width: 8, Height: 8, Filter: picture.Bilinear, Fit: picture.Stretch, Std: [3]float32{255, 255, 255}}
@@ -86,7 +89,8 @@ func (f *fake) Predictions(logits []float32) []garb.Prediction {
 	return p
 }
 
-func (f *fake) ActivationMap(context.Context, []float32, int) (*garb.ActivationMap, error) {
+func (f *fake) ActivationMap(_ context.Context, _ []float32, class int) (*garb.ActivationMap, error) {
+	f.explained.Store(int64(class))
 	return &garb.ActivationMap{Height: 1, Width: 1, Values: []float32{1}}, nil
 }
 
@@ -680,5 +684,30 @@ func TestStopIsNotWaitedForForEver(t *testing.T) {
 	}
 	if got := <-under; got.status == 200 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestExplainedClass: the map is that of the most probable class, or of one that is named.
+func TestExplainedClass(t *testing.T) {
+	f := &fake{}
+	r := start(t, f, nil)
+	for _, c := range []struct {
+		query  string
+		status int
+		class  int64 // -1: no map
+	}{
+		{"?explain=true", 200, 1},
+		{"?explain=true&class=dark", 200, 0},
+		{"?explain=true&class=light", 200, 1},
+		{"", 200, -1},
+		{"?explain=false", 200, -1},
+		{"?explain=true&class=hat", 400, -1},
+		{"?class=dark", 400, -1},
+	} {
+		f.explained.Store(-1)
+		answer, text := post(t, r.url+"/v1/classify"+c.query, "", white())
+		if got := f.explained.Load(); answer.StatusCode != c.status || got != c.class || bytes.Contains(text, []byte(`"explanation":"data:image/png`)) != (c.class >= 0) {
+			t.Errorf("%s: %s, class %d, %.80s", c.query, answer.Status, got, text)
+		}
 	}
 }
