@@ -135,9 +135,12 @@ func run(ctx context.Context, binary, model string, duration time.Duration, clie
 	began := time.Now()
 	fmt.Printf("%8s %10s %10s %12s %10s %8s\n", "time", "resident", "heap", "goroutines", "answers/s", "p99")
 	before, beforeAt := 0, began
+	// Memory goes up and down with each collection, by a third: many looks make its median
+	// steady. A line is printed now and then.
+	const look = 100 * time.Millisecond
 	every := max(duration/20, time.Second)
 	for work.Err() == nil {
-		pause(work, every)
+		pause(work, look)
 		if work.Err() != nil {
 			break
 		}
@@ -146,6 +149,9 @@ func run(ctx context.Context, binary, model string, duration time.Duration, clie
 			return false, err
 		}
 		memory = append(memory, m)
+		if time.Since(beforeAt) < every {
+			continue
+		}
 		count, p99 := s.progress()
 		fmt.Printf("%8s %8.1fMB %8.1fMB %12d %10.0f %6.1fms\n", time.Since(began).Round(time.Second), m.resident/1e6, m.heap/1e6, m.goroutines,
 			float64(count-before)/time.Since(beforeAt).Seconds(), p99)
