@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"garb/nn"
@@ -30,8 +31,18 @@ type mapper struct {
 	head    []nn.Layer
 	shapes  [][]int // of the head's layers
 	weights nn.Weights
-	pooled  bool // the features are one number for each channel; otherwise all values of the map
+	// pool says how the features are made of the map: one number for each channel, its mean
+	// or its largest; or all values of the map.
+	pool pooling
 }
+
+type pooling uint8
+
+const (
+	mean pooling = iota
+	largest
+	all
+)
 
 // newMapper prepares the maps of a network. It is compiled when it is first asked for,
 // since most who open a model never do.
@@ -40,15 +51,19 @@ func newMapper(whole *nn.Graph, w nn.Weights, o Options) func() (*mapper, error)
 		at := featuresOf(whole)
 		layers := whole.Layers()
 		m := &mapper{weights: w}
-		switch layers[at].Op {
-		case nn.OpGlobalAveragePool, nn.OpGlobalMaxPool:
-			m.pooled = true
-		case nn.OpAveragePool, nn.OpMaxPool: // over the whole map: featuresOf stops there
-			m.pooled = tensor.Len(whole.Shapes()[at][:2]) == 1
-			if !m.pooled {
+		switch op := layers[at].Op; op {
+		case nn.OpAveragePool, nn.OpMaxPool: // of the whole map, or else there is no one place for a class
+			if shape := whole.Shapes()[at]; shape[0]*shape[1] > 1 {
 				return nil, ErrNoActivationMap
 			}
+			if op == nn.OpMaxPool {
+				m.pool = largest
+			}
+		case nn.OpGlobalAveragePool:
+		case nn.OpGlobalMaxPool:
+			m.pool = largest
 		case nn.OpFlatten:
+			m.pool = all
 		default:
 			return nil, ErrNoActivationMap
 		}
@@ -92,28 +107,42 @@ func (c *Classifier) ActivationMap(ctx context.Context, input []float32, class i
 	if err := mapper.plan.Run(ctx, input, featureMap); err != nil {
 		return nil, err
 	}
-	features := featureMap
-	if mapper.pooled {
-		if features, err = c.features(ctx, input); err != nil {
-			return nil, err
-		}
-	}
-	gradient, err := mapper.gradient(features, class)
+	w, err := mapper.gradient(mapper.features(featureMap, channels), class)
 	if err != nil {
 		return nil, err
 	}
-	w := gradient
-	if !mapper.pooled {
-		w = make([]float32, channels)
-		for i, g := range gradient {
-			w[i%channels] += g / float32(positions)
-		}
+	if mapper.pool == all {
+		w = means(w, channels)
 	}
 	m := &ActivationMap{Height: shape[0], Width: shape[1], Values: make([]float32, positions)}
 	for i := range m.Values {
 		m.Values[i] = dot(featureMap[i*channels:][:channels], w)
 	}
 	return m, nil
+}
+
+// features are what the head takes, of a feature map.
+func (m *mapper) features(featureMap []float32, channels int) []float32 {
+	switch m.pool {
+	case mean:
+		return means(featureMap, channels)
+	case largest:
+		features := slices.Clone(featureMap[:channels])
+		for i, v := range featureMap {
+			features[i%channels] = max(features[i%channels], v)
+		}
+		return features
+	}
+	return featureMap
+}
+
+// means are the channels' means over all positions.
+func means(featureMap []float32, channels int) []float32 {
+	m, positions := make([]float32, channels), float32(len(featureMap)/channels)
+	for i, v := range featureMap {
+		m[i%channels] += v / positions
+	}
+	return m
 }
 
 // gradient is that of a class's logit by the features, through the head.

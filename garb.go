@@ -204,20 +204,12 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 			return nil, err
 		}
 	}
-	n, err := m.networks(m.Preprocessing)
-	if err != nil {
-		return nil, err
-	}
-	e, err := newExtractor(n.features, base, m.Preprocessing, o)
-	if err != nil {
-		return nil, err
-	}
-	h, err := newHead(n.head, f, len(m.Classes))
+	c, err := m.compile(base, f, o)
 	if err != nil {
 		return nil, err
 	}
 	for _, g := range m.Golden {
-		got, err := h.golden(context.Background(), e, g.Picture)
+		got, err := c.golden(context.Background(), g.Picture)
 		if err != nil {
 			return nil, err
 		}
@@ -227,19 +219,46 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 	}
 	if spec := o.resized(m.Preprocessing); spec != m.Preprocessing {
 		m.Preprocessing = spec
-		if n, err = m.networks(spec); err != nil {
-			return nil, err
-		}
-		if e, err = newExtractor(n.features, base, spec, o); err != nil {
+		if c, err = m.compile(base, f, o); err != nil {
 			return nil, err
 		}
 	}
-	classes := make([]Prediction, len(m.Classes))
-	for i, class := range m.Classes {
-		classes[i].Class = class
+	c.name, c.digest = name, f.Digest()
+	for _, class := range m.Classes {
+		c.classes = append(c.classes, Prediction{Class: class})
 	}
-	w := nn.Overlay{Top: f, Below: base}
-	return &Classifier{e, name, f.Digest(), classes, h, n, w, newMapper(n.whole, w, o), m}, nil
+	return c, nil
+}
+
+// compile makes the classifier of a model with the weights of its backbone and its head. It
+// has neither name nor digest, and no classes.
+func (m *Model) compile(base, top nn.Weights, o Options) (*Classifier, error) {
+	n, err := m.networks(m.Preprocessing)
+	if err != nil {
+		return nil, err
+	}
+	e, err := newExtractor(n.features, base, m.Preprocessing, o)
+	if err != nil {
+		return nil, err
+	}
+	h, err := newHead(n.head, top, len(m.Classes))
+	if err != nil {
+		return nil, err
+	}
+	w := nn.Overlay{Top: top, Below: base}
+	return &Classifier{Extractor: e, head: h, networks: n, weights: w, mapper: newMapper(n.whole, w, o), model: m}, nil
+}
+
+// golden returns what the model answers to golden picture n.
+func (c *Classifier) golden(ctx context.Context, n int) (Golden, error) {
+	input := make([]float32, c.spec.ValueCount())
+	c.spec.Tensor(GoldenPicture(n), input)
+	features, err := c.features(ctx, input)
+	if err != nil {
+		return Golden{}, err
+	}
+	logits, err := c.head.one(ctx, features)
+	return Golden{n, logits}, err
 }
 
 // findBackbone finds the weights that a model refers to by digest.
@@ -271,19 +290,12 @@ func openImageNet(o Options) (*Classifier, error) {
 		classes[i] = Prediction{Class: c.Name, WNID: c.WNID, Index: &named[i].Index}
 		m.Classes = append(m.Classes, c.Name)
 	}
-	n, err := m.networks(m.Preprocessing)
+	c, err := m.compile(f, f, o)
 	if err != nil {
 		return nil, err
 	}
-	e, err := newExtractor(n.features, f, m.Preprocessing, o)
-	if err != nil {
-		return nil, err
-	}
-	h, err := newHead(n.head, f, len(named))
-	if err != nil {
-		return nil, err
-	}
-	return &Classifier{e, ImageNet, weights.Digest(imageNetBackbone, f), classes, h, n, f, newMapper(n.whole, f, o), m}, nil
+	c.name, c.digest, c.classes = ImageNet, weights.Digest(imageNetBackbone, f), classes
+	return c, nil
 }
 
 // Name returns the model's name: that of a built-in model, or of the file without

@@ -88,18 +88,6 @@ func (h *head) one(ctx context.Context, features []float32) ([]float32, error) {
 	return logits, h.run(ctx, features, logits)
 }
 
-// golden returns what a model of e and h answers to golden picture n.
-func (h *head) golden(ctx context.Context, e *Extractor, n int) (Golden, error) {
-	input := make([]float32, e.spec.ValueCount())
-	e.spec.Tensor(GoldenPicture(n), input)
-	features, err := e.features(ctx, input)
-	if err != nil {
-		return Golden{}, err
-	}
-	logits, err := h.one(ctx, features)
-	return Golden{n, logits}, err
-}
-
 // Softmax returns e^logits[c] / Σ_k e^logits[k].
 func Softmax(logits []float32) []float64 {
 	largest := math.Inf(-1)

@@ -165,19 +165,11 @@ const goldenPicture = 0
 func (m *Model) SetGolden(ctx context.Context, w nn.Weights) error { return m.setGolden(ctx, w, w) }
 
 func (m *Model) setGolden(ctx context.Context, base, top nn.Weights) error {
-	n, err := m.networks(m.Preprocessing)
+	c, err := m.compile(base, top, Options{})
 	if err != nil {
 		return err
 	}
-	e, err := newExtractor(n.features, base, m.Preprocessing, Options{})
-	if err != nil {
-		return err
-	}
-	h, err := newHead(n.head, top, len(m.Classes))
-	if err != nil {
-		return err
-	}
-	g, err := h.golden(ctx, e, goldenPicture)
+	g, err := c.golden(ctx, goldenPicture)
 	m.Golden = []Golden{g}
 	return err
 }

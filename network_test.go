@@ -44,8 +44,8 @@ func convolutional(last ...nn.Layer) []nn.Layer {
 
 var small = picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch, Mean: [3]float32{127, 127, 127}, Std: [3]float32{128, 128, 128}}
 
-// saved is a model of a network, opened from its file.
-func saved(t testing.TB, n *nn.Network, classes []string, o Options) *Classifier {
+// savedFile is the file of a model of a network.
+func savedFile(t testing.TB, n *nn.Network, classes []string) (path string) {
 	t.Helper()
 	m, tensors, err := NewModel(n, classes, small)
 	if err != nil {
@@ -54,11 +54,17 @@ func saved(t testing.TB, n *nn.Network, classes []string, o Options) *Classifier
 	if err := m.SetGolden(t.Context(), tensors); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "m.safetensors")
+	path = filepath.Join(t.TempDir(), "m.safetensors")
 	if err := m.Save(path, tensors, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(path, o)
+	return path
+}
+
+// saved is a model of a network, opened from its file.
+func saved(t testing.TB, n *nn.Network, classes []string, o Options) *Classifier {
+	t.Helper()
+	c, err := Open(savedFile(t, n, classes), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,17 +186,7 @@ func TestNoClassifiers(t *testing.T) {
 
 func TestBackboneOfNetworks(t *testing.T) {
 	n := foreign(t, convolutional(nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{3}, Units: 2})...)
-	m, tensors, err := NewModel(n, []string{"a", "b"}, small)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.SetGolden(t.Context(), tensors); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "m.safetensors")
-	if err := m.Save(path, tensors, tensor.Float32); err != nil {
-		t.Fatal(err)
-	}
+	path := savedFile(t, n, []string{"a", "b"})
 	if _, _, err := BackboneOf(path); err == nil || !strings.Contains(err.Error(), "none that garb trains") {
 		t.Errorf("%v", err)
 	}

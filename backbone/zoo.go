@@ -114,17 +114,6 @@ func (a Architecture) Features(height, width int) *nn.Graph {
 	return b.Build(a.features(b))
 }
 
-// FeatureMap is the network up to its last feature map, [height width 3] to
-// [h w FeatureCount]: its mean over h and w is what Features gives. ok is false for a
-// network whose features are made otherwise. It panics if a side is below MinSide.
-func (a Architecture) FeatureMap(height, width int) (g *nn.Graph, ok bool) {
-	if a.featureMap == nil {
-		return nil, false
-	}
-	b := a.builder(height, width)
-	return b.Build(a.featureMap(b)), true
-}
-
 // WithTop is the network with its own top: 1000 ImageNet logits, or for
 // small-cnn one probability. It panics if a side is below MinSide.
 func (a Architecture) WithTop(height, width int) *nn.Graph {

@@ -20,7 +20,6 @@ import (
 	"garb/onnx"
 	"garb/picture"
 	"garb/tensor"
-	"garb/weights"
 )
 
 // Options are what a file does not say of its model.
@@ -181,8 +180,8 @@ func open(path string, side int) (*file, error) {
 		return nil, err
 	}
 	f := &file{network: n, format: strings.TrimSpace("Keras " + m.KerasVersion), names: names(m), metadata: m.Metadata[metadataKey]}
-	if w, err := weights.Read(path); err == nil {
-		f.architecture, f.backbone = w.Architecture, w.Tensors
+	if b, err := m.Backbone(); err == nil {
+		f.architecture, f.backbone = b.Architecture, b.Tensors
 	}
 	return f, nil
 }

@@ -35,18 +35,20 @@ func (c *conversion) apply(l *Layer, place string, inputs []int, number *operand
 	}
 	a := &applied{c, settings{place, l.Class, values, c.fail}, l}
 	operator := l.operator()
+	merges := operator == '+' || operator == '*' || l.Class == "Concatenate"
 	switch {
 	case operator != 0 && number != nil:
 		return a.arithmetic(inputs, *number)
+	case merges && len(inputs) < 2:
+		return c.fail(malformed("layer %q, a %s, has %d inputs instead of two or more", place, l.Class, len(inputs)))
+	case !merges && len(inputs) != 1:
+		return c.fail(malformed("layer %q, a %s, has %d inputs instead of one", place, l.Class, len(inputs)))
 	case operator == '+':
 		return a.merge(nn.OpAdd, inputs)
 	case operator == '*':
 		return a.merge(nn.OpMultiply, inputs)
 	case l.Class == "Concatenate":
 		return a.concatenate(inputs)
-	}
-	if len(inputs) != 1 {
-		return c.fail(malformed("layer %q, a %s, has %d inputs instead of one", place, l.Class, len(inputs)))
 	}
 	x := inputs[0]
 	switch {
@@ -99,9 +101,6 @@ func (a *applied) put(l nn.Layer, inputs ...int) int { return a.emit(a.place, l,
 
 // merge chains an operation of two values over all inputs.
 func (a *applied) merge(op nn.Op, inputs []int) int {
-	if len(inputs) < 2 {
-		return a.fail(malformed("layer %q, a %s, has %d inputs instead of two or more", a.place, a.class, len(inputs)))
-	}
 	x := inputs[0]
 	for _, y := range inputs[1:] {
 		x = a.put(nn.Layer{Op: op}, x, y)
@@ -110,9 +109,6 @@ func (a *applied) merge(op nn.Op, inputs []int) int {
 }
 
 func (a *applied) concatenate(inputs []int) int {
-	if len(inputs) < 2 {
-		return a.fail(malformed("layer %q, a %s, has %d inputs instead of two or more", a.place, a.class, len(inputs)))
-	}
 	a.lastAxis(len(a.shapes[inputs[0]]))
 	return a.put(nn.Layer{Op: nn.OpConcat}, inputs...)
 }

@@ -86,8 +86,16 @@ func window(size, kernel, stride int, padding Padding) (positions, before int) {
 		}
 		return (size-kernel)/stride + 1, 0
 	}
-	positions = (size + stride - 1) / stride
-	return positions, max(0, (positions-1)*stride+kernel-size) / 2
+	before, _ = SamePadding(size, kernel, stride)
+	return (size + stride - 1) / stride, before
+}
+
+// SamePadding returns the zeros before and after an axis of size values that Same puts
+// there for a window of kernel values.
+func SamePadding(size, kernel, stride int) (before, after int) {
+	positions := (size + stride - 1) / stride
+	total := max(0, (positions-1)*stride+kernel-size)
+	return total / 2, total - total/2
 }
 
 // ConvOption changes a convolution or dense layer from its default.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"garb/internal/kernel"
 )
 
 // constant is a value that does not depend on the picture: weights, or the sizes that a
@@ -160,7 +162,7 @@ func (c *constant) add(kind int64, v uint64, raw bool) {
 	case typeDouble:
 		c.floats = append(c.floats, float32(math.Float64frombits(v)))
 	case typeFloat16:
-		c.floats = append(c.floats, half(uint16(v)))
+		c.floats = append(c.floats, kernel.HalfToFloat(uint16(v)))
 	case typeBFloat16:
 		c.floats = append(c.floats, math.Float32frombits(uint32(v)<<16))
 	case typeInt32:
@@ -174,18 +176,6 @@ func (c *constant) add(kind int64, v uint64, raw bool) {
 		}
 		c.integers = append(c.integers, number)
 	}
-}
-
-// half is the value of 16 bits of IEEE 754: sign, 5 of exponent, 10 of fraction.
-func half(v uint16) float32 {
-	sign, exponent, fraction := uint32(v>>15)<<31, int(v>>10&31), uint32(v&1023)
-	switch exponent {
-	case 0: // fraction · 2^−24
-		return math.Float32frombits(sign | math.Float32bits(float32(fraction)/(1<<24)))
-	case 31:
-		return math.Float32frombits(sign | 255<<23 | fraction<<13)
-	}
-	return math.Float32frombits(sign | uint32(exponent-15+127)<<23 | fraction<<13)
 }
 
 // fetch reads values that are in a file beside the model.

@@ -1,14 +1,14 @@
 package onnx
 
+import "garb/nn"
+
 // span is padding along one axis.
 type span struct{ before, after int }
 
-// same is TensorFlow's padding SAME, as package nn has it: ⌈size/stride⌉ positions, the
-// larger part at the end.
+// same is nn.Same's padding.
 func same(size, kernel, stride int) span {
-	positions := (size + stride - 1) / stride
-	total := max(0, (positions-1)*stride+kernel-size)
-	return span{total / 2, total - total/2}
+	before, after := nn.SamePadding(size, kernel, stride)
+	return span{before, after}
 }
 
 // window is what a convolution or pooling makes of an axis.

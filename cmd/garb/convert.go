@@ -196,9 +196,12 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 		defer os.RemoveAll(folder)
 		native = filepath.Join(folder, strings.TrimSuffix(filepath.Base(c.to), filepath.Ext(c.to))+".safetensors")
 	}
-	tensors := in.Tensors.As(tensor.DType(c.dtype))
-	if err := m.SetGolden(ctx, tensors); err != nil {
-		return err
+	tensors := in.Tensors
+	if tensor.DType(c.dtype) != tensor.Float32 {
+		tensors = tensors.As(tensor.DType(c.dtype))
+		if err := m.SetGolden(ctx, tensors); err != nil { // rounded weights answer otherwise
+			return err
+		}
 	}
 	if err := m.Save(native, tensors, tensor.DType(c.dtype)); err != nil {
 		return err
