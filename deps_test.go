@@ -50,6 +50,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"train", "internal/safefile tensor picture nn backbone weights . report dataset augment evaluate", ""},
 	{"explain", "internal/safefile picture nn . report", "golang.org/x/image"},
 	{"project", "", ""},
+	{"mislabel", "", ""},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve", "internal/download picture . explain serve/inferencepb", "connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
 	{"cmd/garb", "internal/safefile internal/download internal/kernel tensor picture nn diagram backbone keras weights . convert report dataset augment evaluate train explain project serve",
