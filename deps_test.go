@@ -53,7 +53,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve", "internal/download picture . explain serve/inferencepb", "connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
 	{"cmd/garb", "internal/safefile internal/download internal/kernel tensor picture nn diagram backbone keras weights . convert report dataset augment evaluate train explain project serve",
-		"github.com/spf13/cobra github.com/spf13/pflag golang.org/x/term"},
+		"github.com/spf13/cobra github.com/spf13/pflag golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile . report evaluate train", ""},
 	{"bench/frozen", "dataset", ""},

@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"garb"
 )
@@ -109,12 +107,6 @@ func classify(c *cobra.Command, all []source, model string, top int, asJSON bool
 		return err
 	}
 	return someFailed(failures)
-}
-
-// coloured reports whether a writer is a terminal that shows colours.
-func coloured(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
 // barWidth is the length of a bar for certainty, in characters.

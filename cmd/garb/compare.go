@@ -45,7 +45,7 @@ takes it.`,
 			}
 			var reports [2]*evaluate.Report
 			for i, model := range models {
-				bar := newCounter(c.ErrOrStderr(), "pictures", len(set.Samples))
+				bar := newCounter(c, "pictures", len(set.Samples))
 				reports[i], err = evaluate.Run(c.Context(), model, set, model.Limits(), bar.add)
 				bar.finish()
 				if err != nil {

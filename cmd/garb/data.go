@@ -73,7 +73,7 @@ splits with its test, and sizes.`,
 			if splits.Test != nil {
 				total += len(splits.Test.Samples)
 			}
-			bar := newCounter(c.ErrOrStderr(), "pictures", total)
+			bar := newCounter(c, "pictures", total)
 			h, err := dataset.Check(c.Context(), splits, picture.DefaultLimits(), bar.add)
 			bar.finish()
 			if err != nil {
@@ -83,7 +83,7 @@ splits with its test, and sizes.`,
 				if err := writeHealthPage(c.Context(), page, args[0], h); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.ErrOrStderr(), "wrote %s\n", page)
+				say(c, "wrote %s", page)
 			}
 			if asJSON {
 				if err := json.NewEncoder(c.OutOrStdout()).Encode(h); err != nil {
@@ -334,7 +334,7 @@ to a folder of its name. Nothing is left behind if something goes wrong.
 					return err
 				}
 			} else {
-				p := newDownloadProgress(c.ErrOrStderr(), s.Name)
+				p := newDownloadProgress(progressTo(c), s.Name)
 				err := dataset.Pull(c.Context(), download.DefaultClient(), s, out, p.report)
 				p.finish()
 				if err != nil {

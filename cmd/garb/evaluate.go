@@ -54,7 +54,7 @@ it took.`,
 			if err != nil {
 				return err
 			}
-			bar := newCounter(c.ErrOrStderr(), "pictures", len(set.Samples))
+			bar := newCounter(c, "pictures", len(set.Samples))
 			report, err := evaluate.Run(c.Context(), classifier, set, classifier.Limits(), bar.add)
 			bar.finish()
 			if err != nil {
@@ -193,7 +193,7 @@ func writePage(c *cobra.Command, path, model, name string, classifier *garb.Clas
 	if err := safefile.Write(path, func(w io.Writer) error { return evaluate.WritePage(c.Context(), w, d) }); err != nil {
 		return fmt.Errorf("%s cannot be written: %w", path, err)
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "wrote %s\n", path)
+	say(c, "wrote %s", path)
 	return nil
 }
 

@@ -233,7 +233,7 @@ func (l *look) drawCAM(ctx context.Context) error {
 }
 
 func (l *look) drawOcclusion(ctx context.Context) error {
-	bar := newCounter(l.ErrOrStderr(), "covered", explain.Occlusions)
+	bar := newCounter(l.Command, "covered", explain.Occlusions)
 	maps, err := explain.Occlusion(ctx, l.classifier, l.input, l.classes, bar.add)
 	bar.finish()
 	if err != nil {

@@ -38,7 +38,7 @@ The flags are those of garb train; no model is kept.`,
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			out := c.OutOrStdout()
-			display := newTrainDisplay(out, c.ErrOrStderr())
+			display := newTrainDisplay(c, out)
 			curve, proposed, err := train.FindLearningRate(c.Context(), t.config, search, display.progress())
 			display.stop()
 			if err != nil {

@@ -84,6 +84,8 @@ your own folders of pictures, evaluate, look inside, convert from and to Keras a
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	addNoteFlags(root)
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return checkNoteFlags(c) }
 	root.AddCommand(newClassifyCommand(), newEmbedCommand(), newExplainCommand(), newMapCommand(), newEvaluateCommand(), newCompareCommand(), newTrainCommand(), newSweepCommand(), newLRFindCommand(), newServeCommand(), newHealthCommand(),
 		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand())
 	markFailures(root)

@@ -81,7 +81,7 @@ func runMap(c *cobra.Command, f mapFlags) error {
 		return err
 	}
 	if f.limit > 0 && len(all) > f.limit {
-		fmt.Fprintf(c.ErrOrStderr(), "%d of %d pictures, at random; --limit 0 takes all\n", f.limit, len(all))
+		say(c, "%d of %s, at random; --limit 0 takes all", f.limit, count(len(all), "picture"))
 		all = sampled(all, f.limit, f.layout.Seed)
 	}
 	classifier, err := garb.Open(f.model, garb.Options{Threads: 1})
@@ -128,7 +128,7 @@ type seen struct {
 // embedAll fills an atlas, and gives the embedding of each of its pictures. What cannot be
 // read is complained of and left out.
 func embedAll(c *cobra.Command, classifier *garb.Classifier, all []labelled, root string, atlas *explain.Atlas) ([][]float32, error) {
-	bar := newCounter(c.ErrOrStderr(), "pictures", len(all))
+	bar := newCounter(c, "pictures", len(all))
 	defer bar.finish()
 	var embeddings [][]float32
 	i := -1
@@ -194,7 +194,7 @@ func (f mapFlags) place(c *cobra.Command, embeddings [][]float32, atlas *explain
 		}
 		return nil
 	}
-	bar := newCounter(c.ErrOrStderr(), "steps", f.layout.Iterations)
+	bar := newCounter(c, "steps", f.layout.Iterations)
 	defer bar.finish()
 	f.layout.Progress = func(int) { bar.add(1) }
 	points, divergence, err := f.layout.Layout(c.Context(), rows)

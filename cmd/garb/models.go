@@ -137,7 +137,7 @@ HTTPS_PROXY and NO_PROXY are obeyed.`,
 			if file != "" {
 				path, err = weights.PullFile(s, file)
 			} else {
-				p := newDownloadProgress(command.ErrOrStderr(), s.Name)
+				p := newDownloadProgress(progressTo(command), s.Name)
 				path, err = weights.Pull(command.Context(), download.DefaultClient(), s, p.report)
 				p.finish()
 			}
@@ -182,7 +182,7 @@ func showPulled(out io.Writer, s weights.Source, path string, asJSON bool) error
 type downloadProgress struct {
 	out    io.Writer
 	name   string
-	bar    *bar  // nil where there is no terminal
+	bar    *bar  // nil where lines are written instead
 	tenths int64 // said so far
 	began  time.Time
 

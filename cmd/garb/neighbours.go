@@ -59,7 +59,7 @@ func (l *look) compare(ctx context.Context) ([]explain.Neighbour, error) {
 	}
 	self, _ := os.Stat(l.found.Picture)
 	var near []explain.Neighbour
-	bar := newCounter(l.ErrOrStderr(), "neighbours", len(l.all))
+	bar := newCounter(l.Command, "neighbours", len(l.all))
 	defer bar.finish()
 	i := -1
 	err = each(ctx, sourcesOf(l.all), l.InOrStdin(), classifier.Limits(), classifier.Embed, func(a answered[[]float32]) error {

@@ -82,14 +82,14 @@ chance (p above 0.05): then take the cheaper one, or more --seeds.`,
 			return err
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			out, errOut := c.OutOrStdout(), c.ErrOrStderr()
+			out := c.OutOrStdout()
 			var display *trainDisplay
 			points, err := sweep.Run(c.Context(), func(p *train.Point, n, runs int) train.Progress {
 				if display != nil {
 					display.stop()
 				}
-				fmt.Fprintf(errOut, "run %d of %d: %s\n", n, runs, p.Name)
-				display = newTrainDisplay(io.Discard, errOut)
+				say(c, "run %d of %d: %s", n, runs, p.Name)
+				display = newTrainDisplay(c, io.Discard)
 				return display.progress()
 			})
 			if display != nil {
@@ -97,7 +97,7 @@ chance (p above 0.05): then take the cheaper one, or more --seeds.`,
 			}
 			if err != nil {
 				if errors.Is(err, context.Canceled) {
-					fmt.Fprintf(errOut, "garb: what is done is kept; give the same command with --out %s to go on\n", sweep.Base.Out)
+					say(c, "garb: finished runs are kept; to go on, give the same command with --out %s", sweep.Base.Out)
 				}
 				return err
 			}

@@ -142,7 +142,7 @@ model; the best epoch by validation is the newest) and state.safetensors, from w
 			return t.finish(c)
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			display := newTrainDisplay(c.OutOrStdout(), c.ErrOrStderr())
+			display := newTrainDisplay(c, c.OutOrStdout())
 			if resume == "" {
 				result, err := train.Run(c.Context(), t.config, display.progress())
 				return display.end(t.config.Out, result, err)
@@ -197,26 +197,27 @@ func (t *trainFlags) resumed(c *cobra.Command, folder string) (train.Config, err
 
 // trainDisplay tells people how a run goes.
 type trainDisplay struct {
-	out, errOut io.Writer
-	bar         *counter
-	epochBar    *stepBar
-	head        bool
+	command  *cobra.Command
+	out      io.Writer // of the table of epochs and of the result
+	bar      *counter
+	epochBar *stepBar
+	head     bool
 }
 
-func newTrainDisplay(out, errOut io.Writer) *trainDisplay {
-	return &trainDisplay{out: out, errOut: errOut}
+func newTrainDisplay(c *cobra.Command, out io.Writer) *trainDisplay {
+	return &trainDisplay{command: c, out: out}
 }
 
 func (d *trainDisplay) progress() train.Progress {
 	return train.Progress{
 		Pictures: func(total int) func() {
-			d.bar = newCounter(d.errOut, "pictures", total)
+			d.bar = newCounter(d.command, "pictures", total)
 			return func() { d.bar.add(1) }
 		},
 		Step: func(s train.Step) {
 			d.endPictures()
 			if d.epochBar == nil {
-				d.epochBar = newStepBar(d.errOut, s)
+				d.epochBar = newStepBar(d.command, s)
 			}
 			d.epochBar.show(s)
 		},
@@ -261,14 +262,15 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 	d.stop()
 	if err != nil {
 		if state := filepath.Join(folder, "state.safetensors"); errors.Is(err, context.Canceled) && exists(state) {
-			fmt.Fprintf(d.errOut, "garb: the run is saved; go on with  garb train --resume %s\n", folder)
+			say(d.command, "garb: the run is saved; go on with  garb train --resume %s", folder)
 		}
 		return err
 	}
 	if n := len(result.Skipped); n > 0 {
-		fmt.Fprintf(d.errOut, "garb: skipped, since they cannot be read (%d):\n", n)
+		errOut := d.command.ErrOrStderr()
+		fmt.Fprintf(errOut, "garb: skipped, since they cannot be read (%d):\n", n)
 		for _, err := range result.Skipped {
-			fmt.Fprintf(d.errOut, "  %s\n", strings.TrimSpace(err.Error()))
+			fmt.Fprintf(errOut, "  %s\n", strings.TrimSpace(err.Error()))
 		}
 	}
 	if result.Stopped {
