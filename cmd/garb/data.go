@@ -29,7 +29,7 @@ validation and test above them or without; or images.csv with a folder images.`,
 		Example: `  garb data pull clothing-small
   garb data check clothing-small --html check.html
   garb data preview clothing-small --rotation-range 30 --horizontal-flip`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	command.AddCommand(newDataCheckCommand(), newPreviewCommand(), newDataPullCommand())

@@ -305,18 +305,8 @@ func TestTrainEvaluateClassify(t *testing.T) {
 	}
 }
 
-func TestVersion(t *testing.T) {
-	code, out, _ := garbRun(t, nil, "version")
-	if code != exitDone || !strings.Contains(out, garb.Version) || strings.Count(out, "sha256:") != 2 {
-		t.Errorf("%d\n%s", code, out)
-	}
-}
-
 func TestHelpHasExamples(t *testing.T) {
 	for _, command := range newRootCommand().Commands() {
-		if command.Name() == "version" {
-			continue
-		}
 		code, out, _ := garbRun(t, nil, command.Name(), "--help")
 		if code != exitDone || !strings.Contains(out, "Examples:") || !strings.Contains(out, "garb "+command.Name()) {
 			t.Errorf("%s: %d\n%s", command.Name(), code, out)

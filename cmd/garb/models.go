@@ -26,12 +26,7 @@ func newModelsCommand() *cobra.Command {
 		Example: `  garb models list
   garb models pull xception
   garb models show xception`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("models has no subcommand %q; it has list, pull and show", args[0])
-			}
-			return nil
-		},
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newModelsListCommand(), newModelsPullCommand(), newModelsShowCommand())
@@ -44,7 +39,7 @@ func newModelsListCommand() *cobra.Command {
 		Use:     "list",
 		Short:   "List the weights that garb knows",
 		Example: `  garb models list --json`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return listModels(command.OutOrStdout(), asJSON)
 		},
