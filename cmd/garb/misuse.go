@@ -37,6 +37,8 @@ func checkHelpTopics(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "help" {
+			c.Short, c.Long = "Explain a command", "Explain a command, as its --help does."
+			c.Example = "  garb help train\n  garb help data check"
 			c.Args = func(_ *cobra.Command, args []string) error {
 				found, rest, err := root.Find(args)
 				if err != nil || !found.HasSubCommands() {
