@@ -84,8 +84,9 @@ type Class struct {
 
 // Skipped is a picture that could not be read.
 type Skipped struct {
-	Picture string `json:"picture"`
-	Message string `json:"message"`
+	Picture string         `json:"picture"`
+	Reason  dataset.Reason `json:"reason"`
+	Message string         `json:"message"`
 }
 
 // z95 is the 97.5 % quantile of the normal distribution.
@@ -182,7 +183,7 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 	digest := sha256.New()
 	for _, a := range answers {
 		if a.err != nil {
-			r.Skipped = append(r.Skipped, Skipped{a.Sample.Path, a.err.Error()})
+			r.Skipped = append(r.Skipped, Skipped{a.Sample.Path, dataset.ReasonOf(a.err), a.err.Error()})
 			continue
 		}
 		r.Answers = append(r.Answers, a)

@@ -21,8 +21,12 @@ import (
 // Config is what a run is made of: with the pictures and the weights it decides the
 // model, to the bit.
 type Config struct {
-	Data string `json:"data"` // folder, see dataset.OpenSplits
-	Out  string `json:"out"`  // folder of the run
+	Data string `json:"data"` // folder, table or archive, see dataset.Read
+	// DataOptions say which pictures of it are used, and under which labels.
+	DataOptions dataset.Options `json:"data_options,omitzero"`
+	// Strict refuses a data set of which a picture would be skipped.
+	Strict bool   `json:"strict,omitempty"`
+	Out    string `json:"out"` // folder of the run
 
 	Backbone string `json:"backbone"` // name of an architecture
 	// Weights of the backbone: a name or file for weights.Open; empty for the
@@ -83,7 +87,7 @@ type Config struct {
 	// CachedViews bounds the number of views of a picture that a frozen backbone is
 	// shown: their features are kept, and taken in turn; 0: new ones in every epoch.
 	CachedViews int `json:"cached_views,omitempty"`
-	// Split divides a folder that has no splits.
+	// Split divides a data set that has no splits.
 	Split dataset.SplitRule `json:"split"`
 
 	// Candidate says that the run is one of several to choose from by validation: it
@@ -172,7 +176,7 @@ func (c Config) Validate() error {
 	if err := c.head().Validate(); err != nil {
 		return err
 	}
-	if err := c.Split.Validate(); err != nil {
+	if err := errors.Join(c.Split.Validate(), c.DataOptions.Validate()); err != nil {
 		return err
 	}
 	return c.Preprocessing.Validate()
@@ -287,11 +291,12 @@ func (c Config) architecture() (backbone.Architecture, error) {
 // not share. The number of epochs, and where the run and its data are, may differ
 // between a run and its continuation, and are passed over.
 func Differences(a, b Config) []string {
+	a.DataOptions, b.DataOptions = a.DataOptions.Portable(), b.DataOptions.Portable()
 	var names []string
 	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
 	for i := range x.NumField() {
 		name, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("json"), ",")
-		if name == "epochs" || name == "out" || name == "data" || name == "-" {
+		if slices.Contains([]string{"epochs", "out", "data", "strict", "-"}, name) {
 			continue
 		}
 		// Compared as they are written: no inner layers may be nil or empty.
@@ -318,6 +323,7 @@ func jsonOf(v reflect.Value) string {
 func (r *run) settings() json.RawMessage {
 	c := r.Config
 	c.Data, c.Out, c.Teachers = "", "", r.Teachers
+	c.DataOptions = c.DataOptions.Portable()
 	if c.Weights != "" {
 		c.Weights = "a file"
 	}

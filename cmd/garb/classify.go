@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"garb"
+	"garb/dataset"
 )
 
 func newClassifyCommand() *cobra.Command {
@@ -43,7 +44,11 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			return classify(c, sources(args), model, top, asJSON)
+			all, tally, err := sources(c, args)
+			if err != nil {
+				return err
+			}
+			return classify(c, all, tally, model, top, asJSON)
 		},
 	}
 	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
@@ -73,7 +78,7 @@ type pictureError struct {
 	Error   failed `json:"error"`
 }
 
-func classify(c *cobra.Command, all []source, model string, top int, asJSON bool) error {
+func classify(c *cobra.Command, all []source, tally *dataset.Tally, model string, top int, asJSON bool) error {
 	classifier, err := garb.Open(model, garb.Options{Threads: threadsFor(all)})
 	if err != nil {
 		return err
@@ -90,6 +95,7 @@ func classify(c *cobra.Command, all []source, model string, top int, asJSON bool
 			defer func() { err = errors.Join(err, out.Flush()) }()
 			if a.err != nil {
 				failures++
+				tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
 				if asJSON {
 					return lines.Encode(pictureError{a.source.name, failedBy(a.err)})
 				}
@@ -106,7 +112,7 @@ func classify(c *cobra.Command, all []source, model string, top int, asJSON bool
 	if err != nil {
 		return err
 	}
-	return someFailed(failures)
+	return closeSources(c, all, failures, tally)
 }
 
 // barWidth is the length of a bar for certainty, in characters.

@@ -39,7 +39,7 @@ func TestDidYouMean(t *testing.T) {
 			t.Errorf("%v: %q, want %q", c.args, errOut, c.want)
 		}
 	}
-	if code, out, _ := garbRun(t, nil, "help", "data", "check"); code != exitDone || !strings.Contains(out, "garb data check DIR") {
+	if code, out, _ := garbRun(t, nil, "help", "data", "check"); code != exitDone || !strings.Contains(out, "garb data check DATA") {
 		t.Errorf("help: %d %s", code, out)
 	}
 	if _, _, errOut := garbRun(t, nil, "data", "frobnicate"); !strings.Contains(errOut, "check, preview, pull") || !strings.Contains(errOut, "garb data --help") {

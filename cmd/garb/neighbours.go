@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"garb"
+	"garb/dataset"
 	"garb/explain"
 	"garb/picture"
 )
@@ -66,12 +67,13 @@ func (l *look) compare(ctx context.Context) ([]explain.Neighbour, error) {
 		i++
 		bar.add(1)
 		if a.err != nil {
-			complain(l.ErrOrStderr(), a.source.name, a.err)
+			l.tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
 			return nil
 		}
 		if info, err := os.Stat(a.source.name); err == nil && self != nil && os.SameFile(info, self) {
 			return nil
 		}
+		l.compared++
 		near = append(near, explain.Neighbour{Path: a.source.name, Class: l.all[i].class, Similarity: explain.Similarity(own, a.value)})
 		return nil
 	})

@@ -45,7 +45,7 @@ func newSweepCommand() *cobra.Command {
 	t := newTrainFlags()
 	sweep := train.Sweep{Seeds: 1}
 	command := &cobra.Command{
-		Use:   "sweep --data DIR [flags]",
+		Use:   "sweep --data DATA [flags]",
 		Short: "Try several settings, and say which are better",
 		Long: `Train with every combination of settings, or with --random N of them, and rank them
 by validation accuracy. ` + strings.Join(sweptFlags, ", ") + ` take several
@@ -60,7 +60,7 @@ chance (p above 0.05): then take the cheaper one, or more --seeds.`,
   garb sweep --data pictures --backbone efficientnet-lite0,xception --size 150,224 --out runs/sizes`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("sweep takes its folder by --data, not %q", args[0])
+				return fmt.Errorf("sweep takes its data set by --data, not %q", args[0])
 			}
 			named := t.config.Out != ""
 			if err := t.finish(c); err != nil {
@@ -89,7 +89,9 @@ chance (p above 0.05): then take the cheaper one, or more --seeds.`,
 					display.stop()
 				}
 				say(c, "run %d of %d: %s", n, runs, p.Name)
+				before := display
 				display = newTrainDisplay(c, io.Discard)
+				display.briefly = before != nil
 				return display.progress()
 			})
 			if display != nil {
@@ -99,10 +101,13 @@ chance (p above 0.05): then take the cheaper one, or more --seeds.`,
 				if errors.Is(err, context.Canceled) {
 					say(c, "garb: finished runs are kept; to go on, give the same command with --out %s", sweep.Base.Out)
 				}
-				return err
+				return withDataHint(err)
 			}
 			printRanking(out, points)
 			fmt.Fprintf(out, "\nreport    %s\n", filepath.Join(sweep.Base.Out, "report.html"))
+			if display != nil {
+				display.close()
+			}
 			return nil
 		},
 	}

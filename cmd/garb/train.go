@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"garb/backbone"
+	"garb/dataset"
 	"garb/evaluate"
 	"garb/train"
 )
@@ -28,7 +28,7 @@ func newTrainFlags() *trainFlags { return &trainFlags{config: train.Default()} }
 
 func (t *trainFlags) add(command *cobra.Command) {
 	c, flags := &t.config, command.Flags()
-	flags.StringVar(&c.Data, "data", "", "folder with train, validation and, if you have it, test")
+	flags.StringVar(&c.Data, "data", "", "data set: a folder, a table or an archive")
 	flags.StringVar(&c.Out, "out", "", "folder of the run (default runs/DATA-TIME)")
 	t.bare.add(command, c.Backbone)
 	flags.IntVar(&c.TrainSize, "train-size", 0, "side of the training views, if it is not --size; with --fine-tune")
@@ -61,7 +61,11 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.StringVar(&c.Monitor, "monitor", c.Monitor, "what the best epoch is chosen by, on validation: accuracy or loss")
 	flags.IntVar(&c.Patience, "patience", 0, "stop after so many epochs without a better one; 0: do not")
 	flags.IntVar(&c.CachedViews, "cached-views", 0, "keep the features of so many augmented views of each picture; 0: new views in every epoch")
+	data := dataFlags{&c.DataOptions, &c.Strict}
+	data.add(command)
+	data.addGroups(command)
 	addSplitFlags(command, &c.Split)
+	addFoldFlags(command, &c.Split)
 	addAugmentFlags(command, &c.Augment)
 }
 
@@ -72,7 +76,7 @@ const fineTuneRate = 3e-4
 func (t *trainFlags) finish(command *cobra.Command) error {
 	c := &t.config
 	if c.Data == "" {
-		return fmt.Errorf("%s needs --data, a folder with train and validation below it", command.Name())
+		return fmt.Errorf("%s needs --data: a folder of pictures, a table or an archive", command.Name())
 	}
 	if t.inner != 0 {
 		c.Inner = []int{t.inner}
@@ -111,11 +115,15 @@ func newTrainCommand() *cobra.Command {
 	t := newTrainFlags()
 	var resume string
 	command := &cobra.Command{
-		Use:   "train --data DIR [flags]",
-		Short: "Train a classifier on folders of pictures",
-		Long: `Train a classifier. DIR holds train, validation and, if you have it, test; each has
-one folder of pictures for each class. A DIR that has folders of classes itself, or
-images.csv, is divided: the same way each time.
+		Use:   "train --data DATA [flags]",
+		Short: "Train a classifier on labelled pictures",
+		Long: `Train a classifier on a data set.
+
+` + dataHelp + `
+
+--group-by and --group-pattern keep pictures that belong together, such as those of
+one contributor, in one split: figures are too good otherwise. --folds K --fold I
+trains for fold I of a cross-validation.
 
 By default the backbone stays as it is: its features of all pictures are computed
 once and kept, so that another run takes seconds, and a head is trained on them.
@@ -126,6 +134,8 @@ The run's folder gets config.json, history.csv, report.html, checkpoints/ (each 
 model; the best epoch by validation is the newest) and state.safetensors, from which
 --resume goes on: after Ctrl-C, or to add epochs.`,
 		Example: `  garb train --data pictures
+  garb train --data table.csv --images photos --group-by sender_id --exclude "Not sure,Skip"
+  garb train --data pictures.zip --merge polo=t-shirt,hoodie=longsleeve
   garb train --data pictures --backbone xception --size 150 --inner 100 --dropout 0.2
   garb train --data pictures --fine-tune all --optimizer adamw --schedule cosine \
       --crop-min 0.65 --horizontal-flip --average 0.995 --epochs 16 --out runs/fine
@@ -134,7 +144,7 @@ model; the best epoch by validation is the newest) and state.safetensors, from w
       --learning-rate 0.002 --momentum 0.8 --batch 20`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("train takes its folder by --data, not %q", args[0])
+				return fmt.Errorf("train takes its data set by --data, not %q", args[0])
 			}
 			if resume != "" {
 				return nil
@@ -145,14 +155,14 @@ model; the best epoch by validation is the newest) and state.safetensors, from w
 			display := newTrainDisplay(c, c.OutOrStdout())
 			if resume == "" {
 				result, err := train.Run(c.Context(), t.config, display.progress())
-				return display.end(t.config.Out, result, err)
+				return display.end(t.config.Out, result, withDataHint(err))
 			}
 			config, err := t.resumed(c, resume)
 			if err != nil {
 				return err
 			}
 			result, err := train.Resume(c.Context(), config, display.progress())
-			return display.end(resume, result, err)
+			return display.end(resume, result, withDataHint(err))
 		},
 	}
 	t.add(command)
@@ -168,7 +178,7 @@ func (t *trainFlags) resumed(c *cobra.Command, folder string) (train.Config, err
 		return config, err
 	}
 	if c.Flags().Changed("out") {
-		return config, errors.New("--resume names the run's folder; leave --out away")
+		return config, errors.New("--resume names the run's folder; omit --out")
 	}
 	typed := map[string]string{}
 	c.Flags().Visit(func(f *pflag.Flag) { typed[f.Name] = f.Value.String() })
@@ -202,6 +212,9 @@ type trainDisplay struct {
 	bar      *counter
 	epochBar *stepBar
 	head     bool
+	briefly  bool // the data set was told of before
+	used     int  // pictures
+	tally    *dataset.Tally
 }
 
 func newTrainDisplay(c *cobra.Command, out io.Writer) *trainDisplay {
@@ -210,6 +223,13 @@ func newTrainDisplay(c *cobra.Command, out io.Writer) *trainDisplay {
 
 func (d *trainDisplay) progress() train.Progress {
 	return train.Progress{
+		Data: func(data *dataset.Data, splits *dataset.Splits) {
+			if !d.briefly {
+				sayNotes(d.command, data)
+				sayDivision(d.command, splits)
+			}
+		},
+		Scanned: func(used int, tally *dataset.Tally) { d.used, d.tally = used, tally },
 		Pictures: func(total int) func() {
 			d.bar = newCounter(d.command, "pictures", total)
 			return func() { d.bar.add(1) }
@@ -266,13 +286,6 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 		}
 		return err
 	}
-	if n := len(result.Skipped); n > 0 {
-		errOut := d.command.ErrOrStderr()
-		fmt.Fprintf(errOut, "garb: skipped, since they cannot be read (%d):\n", n)
-		for _, err := range result.Skipped {
-			fmt.Fprintf(errOut, "  %s\n", strings.TrimSpace(err.Error()))
-		}
-	}
 	if result.Stopped {
 		fmt.Fprintf(d.out, "\nstopped after epoch %d: no better one for as long as --patience says\n", result.Epochs)
 	}
@@ -284,5 +297,14 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 	fmt.Fprintf(d.out, "model     %s\n", result.Checkpoint)
 	fmt.Fprintf(d.out, "report    %s\n", result.Report)
 	fmt.Fprintf(d.out, "try       garb classify --model %s PICTURE\n", folder)
+	d.close()
 	return nil
+}
+
+// close names the pictures that were skipped, and ends with their number.
+func (d *trainDisplay) close() {
+	if d.tally != nil {
+		printSkips(d.command, d.tally)
+		say(d.command, "%s", d.tally.Summary(d.used))
+	}
 }
