@@ -28,11 +28,14 @@ type Report struct {
 	Accuracy float64    `json:"accuracy"` // share of pictures whose first class is right
 	Count    int        `json:"count"`    // pictures that were answered
 	Interval [2]float64 `json:"interval"` // of the accuracy: Wilson, 95 %
-	// TopK[k] is the share of pictures whose class is among the first k, for some k
-	// that there are classes for.
+	// TopK[k] is the share of pictures whose class is among the first k predictions, for
+	// k = 1, and for k = 2, 3 and 5 as long as there are more than k classes.
 	TopK    map[int]float64 `json:"top_k"`
 	LogLoss float64         `json:"log_loss"` // mean of −ln(probability of the right class)
-	MacroF1 float64         `json:"macro_f1"` // mean of the classes' F1, over those with pictures
+	// MacroF1 is the mean F1 over the classes that occur as label or as prediction, as
+	// scikit-learn's f1_score(average="macro") computes it: a class that was predicted but
+	// has no pictures counts as 0.
+	MacroF1 float64 `json:"macro_f1"`
 	// ECE is the expected calibration error: see Calibration.
 	ECE      float64  `json:"ece"`
 	Bins     []Bin    `json:"calibration"`
@@ -203,7 +206,7 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 	r.TopK = topK(r.Answers)
 	r.ECE, r.Bins = Calibration(r.Answers)
 	r.Interval = Wilson(right, r.Count)
-	present := 0.0 // classes with pictures
+	occurring := 0.0 // classes with pictures or predictions
 	for i, class := range r.Classes {
 		c := Class{Class: class}
 		takenFor := 0
@@ -218,12 +221,12 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 			c.F1 = 2 * c.Precision * c.Recall / (c.Precision + c.Recall)
 		}
 		r.PerClass = append(r.PerClass, c)
-		if c.Count > 0 {
+		if c.Count > 0 || takenFor > 0 {
 			r.MacroF1 += c.F1
-			present++
+			occurring++
 		}
 	}
-	r.MacroF1 /= max(present, 1)
+	r.MacroF1 /= max(occurring, 1)
 	return r
 }
 

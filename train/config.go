@@ -75,12 +75,16 @@ type Config struct {
 	Teachers      []string `json:"teachers,omitempty"`
 	TeacherWeight float64  `json:"teacher_weight,omitempty"`
 
-	Epochs  int    `json:"epochs"`
-	Batch   int    `json:"batch"`
-	Seed    uint64 `json:"seed"`
-	Monitor string `json:"monitor"` // what is best: accuracy or loss, on validation
-	// Patience is the number of epochs without a better one after which a run ends; 0:
-	// it does not.
+	Epochs int    `json:"epochs"`
+	Batch  int    `json:"batch"`
+	Seed   uint64 `json:"seed"`
+	// Monitor names the validation figure that the best epoch is chosen by: "accuracy"
+	// (higher is better; of equals the epoch with the smaller loss) or "loss" (smaller is
+	// better; of equals the epoch with the higher accuracy). The earlier of two epochs
+	// that are equal in both is kept.
+	Monitor string `json:"monitor"`
+	// Patience stops a run after this number of epochs without a new best epoch (see
+	// Monitor); 0 disables it.
 	Patience int `json:"patience,omitempty"`
 
 	Augment augment.Config `json:"augment,omitzero"`
@@ -167,8 +171,6 @@ func (c Config) Validate() error {
 		return errors.New("teachers go with fine-tuning: a frozen backbone's features are not what they see")
 	case len(c.Teachers) > 0 && !(c.TeacherWeight > 0 && c.TeacherWeight <= 1):
 		return fmt.Errorf("teacher weight %v: it is above 0 and at most 1", c.TeacherWeight)
-	case c.Binary && (c.Augment.Mixup > 0 || c.Augment.CutMix > 0) && c.BalanceClasses:
-		return errors.New("balanced classes do not go with mixtures in binary training")
 	}
 	if err := c.Augment.Validate(); err != nil {
 		return err
@@ -250,20 +252,20 @@ func (c Config) optimizer() nn.Optimizer {
 }
 
 func (c Config) loss(classes int, samples []dataset.Sample) nn.Loss {
-	if c.Binary {
-		return nn.BinaryCrossEntropy{LabelSmoothing: c.LabelSmoothing}
-	}
-	l := nn.SoftmaxCrossEntropy{LabelSmoothing: c.LabelSmoothing}
+	var classWeights []float64
 	if c.BalanceClasses {
-		l.ClassWeights = make([]float64, classes)
+		classWeights = make([]float64, classes)
 		for _, s := range samples {
-			l.ClassWeights[s.Label]++
+			classWeights[s.Label]++
 		}
-		for i, n := range l.ClassWeights {
-			l.ClassWeights[i] = float64(len(samples)) / (float64(classes) * max(n, 1))
+		for i, n := range classWeights {
+			classWeights[i] = float64(len(samples)) / (float64(classes) * max(n, 1))
 		}
 	}
-	return l
+	if c.Binary {
+		return nn.BinaryCrossEntropy{LabelSmoothing: c.LabelSmoothing, ClassWeights: classWeights}
+	}
+	return nn.SoftmaxCrossEntropy{LabelSmoothing: c.LabelSmoothing, ClassWeights: classWeights}
 }
 
 // viewSpec is the preprocessing of training views.

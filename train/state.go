@@ -34,13 +34,12 @@ type position struct {
 	// Teachers are the digests of Config.Teachers.
 	Teachers []string `json:"teachers,omitempty"`
 	History  []Epoch  `json:"history"`
-	Best     Epoch    `json:"best"`
+	// Best is the epoch of History that Config.Monitor prefers: its weights are kept, and
+	// patience counts from it.
+	Best Epoch `json:"best"`
 	// BestRight has a 1 for each validation picture that Best was right about, else a
 	// 0: runs are compared picture by picture.
 	BestRight string `json:"best_right"`
-	// Improved is the last epoch that was better in what is monitored; one that has
-	// only a smaller loss at the same accuracy is Best, but no reason to be patient.
-	Improved int `json:"improved"`
 	// Step is the number of steps done of the epoch under way, whose sums follow.
 	Step    int           `json:"step"`
 	Loss    float64       `json:"loss"` // times pictures
@@ -55,7 +54,7 @@ func (p *position) epoch() int { return len(p.History) + 1 }
 // done reports whether there is nothing left to do.
 func (p *position) done() bool {
 	return p.epoch() > p.Config.Epochs ||
-		p.Config.Patience > 0 && len(p.History)-p.Improved >= p.Config.Patience
+		p.Config.Patience > 0 && len(p.History)-p.Best.Epoch >= p.Config.Patience
 }
 
 // prefixed puts a prefix before the names of tensors.

@@ -4,6 +4,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ type Epoch struct {
 	ValidationAccuracy float64       `json:"val_accuracy"`
 	LearningRate       float64       `json:"learning_rate"` // of its last step
 	Duration           time.Duration `json:"duration"`
-	Best               bool          `json:"best"` // better than all before
+	Best               bool          `json:"best"` // the best so far, as Config.Monitor says: it was kept
 }
 
 // Step is how an epoch goes.
@@ -78,7 +79,7 @@ type Progress struct {
 // errNoPictures says that a split has nothing to learn from.
 var errNoPictures = errors.New("none of the pictures could be read")
 
-// DivergedError says that the loss was no number any more.
+// DivergedError says that the loss, or a weight, became infinite or NaN.
 type DivergedError struct {
 	Epoch, Step  int
 	LearningRate float64
@@ -184,7 +185,7 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 		}
 		logits, loss, right, err := r.measure(ctx, &r.validation)
 		if err != nil {
-			return nil, r.stopped(ctx, err)
+			return nil, r.stopped(ctx, fmt.Errorf("training: measuring epoch %d on validation: %w", r.epoch(), err))
 		}
 		if math.IsNaN(loss) {
 			return nil, &DivergedError{r.epoch(), r.stepsPerEpoch(), r.rate(r.stepsPerEpoch() - 1), r.best()}
@@ -194,14 +195,11 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 			ValidationLoss: loss, ValidationAccuracy: float64(strings.Count(right, "1")) / float64(len(right)),
 			LearningRate: r.rate(r.stepsPerEpoch() - 1), Duration: r.Elapsed,
 		}
-		if r.improves(e) {
-			r.Improved = e.Epoch
-		}
-		e.Best = r.better(e)
+		e.Best = r.Best.Epoch == 0 || r.Config.prefers(e, r.Best)
 		if e.Best {
 			r.Best, r.BestRight = e, right
 			if err := r.checkpoint(ctx, e, logits); err != nil {
-				return nil, r.stopped(ctx, err)
+				return nil, r.stopped(ctx, fmt.Errorf("training: keeping the model of epoch %d: %w", e.Epoch, err))
 			}
 		}
 		r.History = append(r.History, e)
@@ -216,21 +214,16 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 	return r.finish(ctx)
 }
 
-// improves reports whether an epoch is better than the best so far in what is monitored.
-func (r *run) improves(e Epoch) bool {
-	switch b := r.Best; {
-	case b.Epoch == 0:
-		return true
-	case r.Config.Monitor == "loss":
-		return e.ValidationLoss < b.ValidationLoss
-	default:
-		return e.ValidationAccuracy > b.ValidationAccuracy
+// prefers reports whether epoch a is better than epoch b in what is monitored, or equal
+// in that and better in the other figure. This one rule decides which epoch is kept, is
+// marked as the best so far, and starts the count of patience again.
+func (c Config) prefers(a, b Epoch) bool {
+	accuracy := cmp.Compare(a.ValidationAccuracy, b.ValidationAccuracy)
+	loss := cmp.Compare(b.ValidationLoss, a.ValidationLoss) // positive: a's is smaller
+	if c.Monitor == "loss" {
+		return cmp.Or(loss, accuracy) > 0
 	}
-}
-
-// better is improves, or of equals in accuracy that with the smaller loss.
-func (r *run) better(e Epoch) bool {
-	return r.improves(e) || e.ValidationAccuracy == r.Best.ValidationAccuracy && e.ValidationLoss < r.Best.ValidationLoss
+	return cmp.Or(accuracy, loss) > 0
 }
 
 // best is the path of the best checkpoint, "" if there is none.
@@ -242,12 +235,18 @@ func (r *run) best() string {
 	return path
 }
 
-// stopped saves where an interrupted run stands.
+// stopped returns the error that ended a run, after it has saved where an interrupted run
+// stands. An error that is not the interruption is returned with it.
 func (r *run) stopped(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	return errors.Join(ctx.Err(), r.saveState())
+	if errors.Is(err, ctx.Err()) {
+		err = ctx.Err()
+	} else {
+		err = errors.Join(ctx.Err(), err)
+	}
+	return errors.Join(err, r.saveState())
 }
 
 // rate is the learning rate of a step of the epoch under way.
@@ -266,11 +265,14 @@ func (r *run) current() nn.Weights {
 
 // measure returns the logits of a split, for two classes if the run is binary, with
 // their mean loss −ln(probability of the class), and for each picture a 1 if they are
-// right, else a 0.
+// right, else a 0. The loss is NaN if the weights are not finite numbers any more.
 func (r *run) measure(ctx context.Context, s *split) (logits []float32, loss float64, right string, err error) {
 	plan, err := nn.Compile(r.graph, r.current(), nn.Options{})
+	if errors.Is(err, nn.ErrNotFinite) {
+		return nil, math.NaN(), "", nil
+	}
 	if err != nil {
-		return nil, math.NaN(), "", nil // weights that are no numbers
+		return nil, 0, "", err
 	}
 	return classify(ctx, plan, s, len(r.classes))
 }

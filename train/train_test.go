@@ -427,14 +427,18 @@ func TestDivergence(t *testing.T) {
 	}
 }
 
+// TestPatience: a run ends when its patience does, and is over then. TestSettings has its
+// lengths.
 func TestPatience(t *testing.T) {
 	c := config(t, drawn(t))
-	c.Epochs, c.Patience = 60, 3 // it soon knows all six pictures
+	// After two epochs of the learning rate 0.01, and others of next to none, nothing
+	// gets better any more.
+	c.Epochs, c.Patience, c.Schedule, c.StepEpochs, c.StepFactor = 60, 3, "step", 2, 1e-30
 	result, err := Run(t.Context(), c, Progress{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !result.Stopped || result.Epochs > 20 {
+	if !result.Stopped || result.Epochs != result.Best.Epoch+3 {
 		t.Errorf("%d epochs, best %d, stopped %v", result.Epochs, result.Best.Epoch, result.Stopped)
 	}
 	if _, err := Resume(t.Context(), c, Progress{}); err == nil {

@@ -58,8 +58,8 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.IntVar(&c.Epochs, "epochs", c.Epochs, "times to go over the training pictures")
 	flags.IntVar(&c.Batch, "batch", c.Batch, "pictures in a step")
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "seed of all that is random; the same seed gives the same model")
-	flags.StringVar(&c.Monitor, "monitor", c.Monitor, "what the best epoch is chosen by, on validation: accuracy or loss")
-	flags.IntVar(&c.Patience, "patience", 0, "stop after so many epochs without a better one; 0: do not")
+	flags.StringVar(&c.Monitor, "monitor", c.Monitor, "choose the best epoch by its validation accuracy or loss; ties are broken by the other")
+	flags.IntVar(&c.Patience, "patience", 0, "stop after N epochs without improvement (0 disables)")
 	flags.IntVar(&c.CachedViews, "cached-views", 0, "keep the features of so many augmented views of each picture; 0: new views in every epoch")
 	data := dataFlags{&c.DataOptions, &c.Strict}
 	data.add(command)
@@ -287,7 +287,7 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 		return err
 	}
 	if result.Stopped {
-		fmt.Fprintf(d.out, "\nstopped after epoch %d: no better one for as long as --patience says\n", result.Epochs)
+		fmt.Fprintf(d.out, "\nstopped after epoch %d: no improvement since epoch %d (--patience)\n", result.Epochs, result.Best.Epoch)
 	}
 	fmt.Fprintf(d.out, "\nbest      epoch %d, validation accuracy %.3f\n", result.Best.Epoch, result.Best.ValidationAccuracy)
 	if result.TestCount > 0 {
