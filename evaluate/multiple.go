@@ -58,8 +58,8 @@ const AssumedSeedDeviation = 0.01
 //     2011). P is the variance of Σd/(n·R) between the n pictures. S = 2·max(0, s²−e²/n)/R,
 //     where s² is the variance of the accuracy between trials of the same settings, and
 //     e²/n is what pictures explain of it if they are independent. s²−e²/n is a mean over
-//     all settings, or over the two of the pair where that is larger. The degrees of
-//     freedom are Satterthwaite's (1946).
+//     all settings but those that vary far more than the pair, or over the pair where that
+//     is larger. The degrees of freedom are Satterthwaite's (1946).
 //
 // Seeds have to count because other seeds rank settings differently (Dietterich 1998,
 // Bouthillier et al. 2021). Where all settings have one trial, S = 2·AssumedSeedDeviation².
@@ -75,11 +75,11 @@ const AssumedSeedDeviation = 0.01
 // ComparePairs panics if trials on the same pictures differ in their number.
 func ComparePairs(settings [][]Trial) [][]Pair {
 	measured := make([]measurement, len(settings))
-	var seeds variance
+	seeds := make([]variance, len(settings))
 	sizes := map[string]int{}
 	for i, trials := range settings {
 		measured[i] = measure(trials)
-		seeds = seeds.plus(measured[i].seeds)
+		seeds[i] = measured[i].seeds
 		for _, t := range trials {
 			if n, ok := sizes[t.Pictures]; ok && n != len(t.Right) {
 				panic(fmt.Sprintf("evaluate: trials on the same pictures %q have %d and %d answers", t.Pictures, n, len(t.Right)))
@@ -135,6 +135,30 @@ func (v variance) mean() (squares, excess float64) {
 		return 0, 0
 	}
 	return v.squares / v.freedom, v.excess / v.freedom
+}
+
+// maxRatio is how many times the variance of settings to compare that of others may be to
+// be pooled with it: settings that hardly learn can vary far more than the good ones.
+const maxRatio = 10
+
+// pool returns the variance of a trial's accuracy between seeds and its excess: means over
+// all settings, or own where that is larger, and the degrees of freedom of the means.
+// Settings that vary more than maxRatio times as much as own, and as pictures explain of
+// own, are left out.
+func pool(seeds []variance, own variance) (squares, excess, freedom float64) {
+	ownSquares, ownExcess := own.mean()
+	limit := math.Inf(1)
+	if own.freedom > 0 {
+		limit = maxRatio * max(ownSquares, ownSquares-ownExcess)
+	}
+	var all variance
+	for _, v := range seeds {
+		if s, _ := v.mean(); s <= limit {
+			all = all.plus(v)
+		}
+	}
+	squares, excess = all.mean()
+	return max(squares, ownSquares), max(excess, ownExcess, 0), all.freedom
 }
 
 // measurement is what the trials of one setting came to.
@@ -265,8 +289,9 @@ func pair(a, b *measurement) *pairing {
 	return p
 }
 
-// pValue returns the p-value of the pair, given the variances over so many settings.
-func (p *pairing) pValue(seeds, folds variance, settings int) float64 {
+// pValue returns the p-value of the pair, given the variances of all settings between seeds, and over so
+// many settings between folds.
+func (p *pairing) pValue(seeds []variance, folds variance, settings int) float64 {
 	value := SignFlip(p.counts)
 	switch {
 	case p.sets == 0:
@@ -281,16 +306,14 @@ func (p *pairing) pValue(seeds, folds variance, settings int) float64 {
 		return max(value, studentP(p.difference, v, folds.freedom*2/float64(settings)))
 	}
 	pictures, n := p.betweenPictures()
-	if seeds.freedom == 0 {
+	squares, excess, freedom := pool(seeds, p.seeds)
+	if freedom == 0 {
 		const s = 2 * AssumedSeedDeviation * AssumedSeedDeviation
 		return max(value, studentP(p.difference, pictures+s, normalFreedom))
 	}
 	share := 2 / float64(p.trials) // a difference has the variance of two means of trials
-	squares, excess := seeds.mean()
-	ownSquares, ownExcess := p.seeds.mean()
-	squares, excess = max(squares, ownSquares)*share, max(excess, ownExcess, 0)*share
-	v := pictures + excess
-	freedom := v * v / (pictures*pictures/max(n-1, 1) + squares*squares/seeds.freedom)
+	v := pictures + excess*share
+	freedom = v * v / (pictures*pictures/max(n-1, 1) + squares*share*squares*share/freedom)
 	return max(value, studentP(p.difference, v, freedom))
 }
 
@@ -450,18 +473,17 @@ func studentQuantile(freedom int) float64 {
 //
 // P = Σ(x−p)²/(n(n−1)) is the variance between the n pictures, where x is the share of the
 // R trials that are right about a picture. s² and e²/n are the variance of the accuracy
-// between trials and the part of it that independent pictures explain, as in ComparePairs:
-// means over all settings, or the setting's own where s²−e²/n is larger. t is the 97.5 %
+// between trials and the part of it that independent pictures explain, pooled over the
+// settings as in ComparePairs, or the setting's own where that is larger. t is the 97.5 %
 // quantile of Student's distribution with Satterthwaite's degrees of freedom, z that of the
 // normal one. For trials on several sets of pictures, such as folds, V is the variance
 // between the means of the sets, or P where that is larger. n* is at most the number of
 // answers, and it is n where all are right or all wrong. Without trials it is from 0 to 1.
 func MeanIntervals(settings [][]Trial) [][2]float64 {
-	measured := make([]measurement, len(settings))
-	var seeds variance
+	measured, seeds := make([]measurement, len(settings)), make([]variance, len(settings))
 	for i, trials := range settings {
 		measured[i] = measure(trials)
-		seeds = seeds.plus(measured[i].seeds)
+		seeds[i] = measured[i].seeds
 	}
 	intervals := make([][2]float64, len(settings))
 	for i := range measured {
@@ -470,8 +492,8 @@ func MeanIntervals(settings [][]Trial) [][2]float64 {
 	return intervals
 }
 
-// interval returns the interval of the mean, given the variance over all settings.
-func (m *measurement) interval(seeds variance) [2]float64 {
+// interval returns the interval of the mean, given the variances of all settings between seeds.
+func (m *measurement) interval(seeds []variance) [2]float64 {
 	var shares []float64 // of the trials that are right, by picture
 	var folds []float64  // mean accuracies
 	answers, right := 0.0, 0.0
@@ -497,16 +519,14 @@ func (m *measurement) interval(seeds variance) [2]float64 {
 	}
 	p := meanOf(shares)
 	pictures := squaresAbout(shares) / (n * max(n-1, 1))
-	v, between, freedom := pictures, 0.0, seeds.freedom
+	var v, between, freedom float64
 	if k := float64(len(folds)); k > 1 {
 		between, freedom = squaresAbout(folds)/(k*(k-1)), k-1
-		v = max(v, between)
+		v = max(pictures, between)
 	} else {
 		trials := answers / n
-		squares, excess := seeds.mean()
-		ownSquares, ownExcess := m.seeds.mean()
-		between = max(squares, ownSquares) / trials
-		v += max(excess, ownExcess, 0) / trials
+		between, v, freedom = pool(seeds, m.seeds)
+		between, v = between/trials, pictures+v/trials
 	}
 	if v == 0 {
 		return wilson(p, n)
