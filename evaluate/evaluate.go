@@ -101,7 +101,11 @@ func Wilson(right, count int) [2]float64 {
 	if count == 0 {
 		return [2]float64{0, 1}
 	}
-	n, p := float64(count), float64(right)/float64(count)
+	return wilson(float64(right)/float64(count), float64(count))
+}
+
+// wilson returns the interval of a share p of n pictures, which need not be a whole number.
+func wilson(p, n float64) [2]float64 {
 	centre := p + z95*z95/(2*n)
 	spread := z95 * math.Sqrt(p*(1-p)/n+z95*z95/(4*n*n))
 	scale := 1 + z95*z95/n
