@@ -27,6 +27,7 @@ const module = "garb"
 // testModules.
 var layout = []struct{ pkg, ours, modules string }{
 	{"internal/safefile", "", ""},
+	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
 	{"internal/download", "", ""},
 	{"internal/kernel", "", "golang.org/x/sys"},
 	{"internal/jpeg", "internal/kernel", ""},
@@ -47,7 +48,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"dataset", "internal/download picture", ""},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "picture . report dataset", ""},
-	{"train", "internal/safefile tensor picture nn backbone weights . report dataset augment evaluate", ""},
+	{"train", "internal/safefile internal/tfevents tensor picture nn backbone weights . report dataset augment evaluate", ""},
 	{"explain", "internal/safefile picture nn . report", "golang.org/x/image"},
 	{"project", "", ""},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},

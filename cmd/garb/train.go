@@ -61,6 +61,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.StringVar(&c.Monitor, "monitor", c.Monitor, "what the best epoch is chosen by, on validation: accuracy or loss")
 	flags.IntVar(&c.Patience, "patience", 0, "stop after so many epochs without a better one; 0: do not")
 	flags.IntVar(&c.CachedViews, "cached-views", 0, "keep the features of so many augmented views of each picture; 0: new views in every epoch")
+	flags.BoolVar(&c.TensorBoard, "tensorboard", false, "write the curves for TensorBoard too, to the folder tensorboard of the run")
 	addSplitFlags(command, &c.Split)
 	addAugmentFlags(command, &c.Augment)
 }
@@ -130,6 +131,7 @@ model; the best epoch by validation is the newest) and state.safetensors, from w
   garb train --data pictures --fine-tune all --optimizer adamw --schedule cosine \
       --crop-min 0.65 --horizontal-flip --average 0.995 --epochs 16 --out runs/fine
   garb train --resume runs/fine --epochs 20
+  garb train --data pictures --tensorboard --out runs/mine   # tensorboard --logdir runs
   garb train --data shoes-or-hats --binary --backbone small-cnn --optimizer sgd \
       --learning-rate 0.002 --momentum 0.8 --batch 20`,
 		Args: func(c *cobra.Command, args []string) error {
