@@ -189,7 +189,7 @@ func TestTrainCommand(t *testing.T) {
 		"finished":         {[]string{"--resume", out}, "raise --epochs"},
 		"other settings":   {[]string{"--resume", out, "--epochs", "8", "--learning-rate", "0.5", "--dropout", "0.2"}, "learning_rate (0.5, not 0.0003)"},
 		"other network":    {[]string{"--resume", out, "--epochs", "8", "--inner", "5"}, "inner ([5], not [])"},
-		"other place":      {[]string{"--resume", out, "--out", "x"}, "leave --out away"},
+		"other place":      {[]string{"--resume", out, "--out", "x"}, "omit --out"},
 		"no run":           {[]string{"--resume", data}, "not the folder of a run"},
 		"taken folder":     {quick(data, out)[1:], "holds another run"},
 		"no data":          {[]string{"--out", "x"}, "needs --data"},
