@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,12 +25,60 @@ type source struct {
 	err  error
 }
 
-// sources lists the pictures that arguments name, in their order: files, standard
-// input, and the files of folders, by path. In folders what is no picture is
-// passed over; a file that is named is not.
-func sources(args []string) []source {
+// errNoMatch is what is wrong with a pattern such as pics/*.jpg that fits no file.
+var errNoMatch = errors.New("no file matches this pattern; check the path")
+
+// expand replaces patterns, where the shell has not, by the files and folders that they
+// match, sorted: * and ? stand for letters of a name, [a-c] for one of a set. A name
+// that exists is not taken for a pattern, whatever letters it has. Hidden files match
+// only a pattern that begins with a dot too, as in shells.
+func expand(args []string) []source {
 	var all []source
 	for _, arg := range args {
+		_, err := os.Lstat(arg)
+		if arg == standardInput || err == nil || !strings.ContainsAny(arg, "*?[") {
+			all = append(all, source{name: arg})
+			continue
+		}
+		matches, err := filepath.Glob(arg)
+		matches = slices.DeleteFunc(matches, func(match string) bool { return hiddenFrom(arg, match) })
+		switch {
+		case err != nil:
+			all = append(all, source{arg, fmt.Errorf("it is neither a file nor a pattern: %w", err)})
+		case len(matches) == 0:
+			all = append(all, source{arg, errNoMatch})
+		}
+		slices.Sort(matches)
+		for _, match := range matches {
+			all = append(all, source{name: match})
+		}
+	}
+	return all
+}
+
+// hiddenFrom reports whether a path has a name with a leading dot where the pattern
+// that it matches has none.
+func hiddenFrom(pattern, path string) bool {
+	parts := strings.Split(filepath.ToSlash(filepath.Clean(pattern)), "/")
+	for i, name := range strings.Split(filepath.ToSlash(filepath.Clean(path)), "/") {
+		if strings.HasPrefix(name, ".") && (i >= len(parts) || !strings.HasPrefix(parts[i], ".")) {
+			return true
+		}
+	}
+	return false
+}
+
+// sources lists the pictures that arguments name, in their order: files, standard
+// input, and the files of folders, by path. In folders what is no picture is
+// ignored; a file that is named is not.
+func sources(args []string) []source {
+	var all []source
+	for _, expanded := range expand(args) {
+		if expanded.err != nil {
+			all = append(all, expanded)
+			continue
+		}
+		arg := expanded.name
 		info, err := os.Stat(arg)
 		switch {
 		case arg == standardInput:
@@ -193,7 +242,7 @@ func failedBy(err error) failed {
 	kind := picture.KindOf(err)
 	switch {
 	case kind != "":
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errNoMatch):
 		kind = "not_found"
 	case errors.Is(err, context.DeadlineExceeded):
 		kind = "timeout"
