@@ -117,6 +117,12 @@ var (
 	monitors   = []string{"accuracy", "loss"}
 )
 
+// Choices returns the values of a setting that is one of some words, by its key in
+// config.json: optimizer, schedule or monitor. It returns nil for other keys.
+func Choices(key string) []string {
+	return slices.Clone(map[string][]string{"optimizer": optimizers, "schedule": schedules, "monitor": monitors}[key])
+}
+
 // Validate reports settings that cannot work.
 func (c Config) Validate() error {
 	share := func(v float64) bool { return v >= 0 && v < 1 }
