@@ -52,15 +52,15 @@ type Config struct {
 
 	Optimizer    string  `json:"optimizer"` // adam, adamw or sgd
 	LearningRate float64 `json:"learning_rate"`
-	Momentum     float64 `json:"momentum,omitempty"` // of sgd
+	Momentum     float64 `json:"momentum"`           // of sgd
 	Nesterov     bool    `json:"nesterov,omitempty"` // of sgd
 	WeightDecay  float64 `json:"weight_decay,omitempty"`
 	// Schedule of the learning rate: constant, step, cosine or one-cycle.
 	Schedule     string  `json:"schedule"`
-	WarmUpEpochs float64 `json:"warm_up_epochs,omitempty"` // of cosine
+	WarmUpEpochs float64 `json:"warm_up_epochs"` // of cosine
 	// StepEpochs and StepFactor are step's: after so many epochs the rate is multiplied.
-	StepEpochs float64 `json:"step_epochs,omitempty"`
-	StepFactor float64 `json:"step_factor,omitempty"`
+	StepEpochs float64 `json:"step_epochs"`
+	StepFactor float64 `json:"step_factor"`
 	ClipNorm   float64 `json:"clip_norm,omitempty"` // of all gradients together; 0: no limit
 	// Average is the decay of the moving average of weights, which then is what is
 	// measured and kept; 0: the weights themselves.
@@ -94,6 +94,10 @@ type Config struct {
 	// Split divides a data set that has no splits.
 	Split dataset.SplitRule `json:"split"`
 
+	// TensorBoard writes each epoch to an event file in the folder tensorboard of the
+	// run too. It has no part in the model.
+	TensorBoard bool `json:"tensorboard,omitempty"`
+
 	// Candidate says that the run is one of several to choose from by validation: it
 	// ends without a look at the test split, and without a report of its own.
 	Candidate bool `json:"-"`
@@ -120,6 +124,12 @@ var (
 	schedules  = []string{"constant", "step", "cosine", "one-cycle"}
 	monitors   = []string{"accuracy", "loss"}
 )
+
+// Choices returns the values of a setting that is one of some words, by its key in
+// config.json: optimizer, schedule or monitor. It returns nil for other keys.
+func Choices(key string) []string {
+	return slices.Clone(map[string][]string{"optimizer": optimizers, "schedule": schedules, "monitor": monitors}[key])
+}
 
 // Validate reports settings that cannot work.
 func (c Config) Validate() error {
@@ -290,15 +300,15 @@ func (c Config) architecture() (backbone.Architecture, error) {
 }
 
 // Differences lists the settings, by their names in config.json, that two configs do
-// not share. The number of epochs, and where the run and its data are, may differ
-// between a run and its continuation, and are passed over.
+// not share. The number of epochs, where the run and its data are, and whether it writes
+// for TensorBoard may differ between a run and its continuation: they are ignored.
 func Differences(a, b Config) []string {
 	a.DataOptions, b.DataOptions = a.DataOptions.Portable(), b.DataOptions.Portable()
 	var names []string
 	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
 	for i := range x.NumField() {
 		name, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("json"), ",")
-		if slices.Contains([]string{"epochs", "out", "data", "strict", "-"}, name) {
+		if slices.Contains([]string{"epochs", "out", "data", "strict", "tensorboard", "-"}, name) {
 			continue
 		}
 		// Compared as they are written: no inner layers may be nil or empty.
@@ -320,11 +330,11 @@ func jsonOf(v reflect.Value) string {
 	return string(text)
 }
 
-// settings is the config as a model keeps it: without the folders of one machine, and
-// with the digests of its teachers.
+// settings is the config as a model keeps it: without the folders of one machine and what
+// else has no part in the model, and with the digests of its teachers.
 func (r *run) settings() json.RawMessage {
 	c := r.Config
-	c.Data, c.Out, c.Teachers = "", "", r.Teachers
+	c.Data, c.Out, c.Teachers, c.TensorBoard, c.Strict = "", "", r.Teachers, false, false
 	c.DataOptions = c.DataOptions.Portable()
 	if c.Weights != "" {
 		c.Weights = "a file"

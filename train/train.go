@@ -178,6 +178,9 @@ type run struct {
 
 // fit goes through the epochs that are left.
 func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
+	if err := r.writeEvents(); err != nil {
+		return nil, err
+	}
 	speed := &speed{began: time.Now()}
 	for !r.done() {
 		if err := r.epochOf(ctx, p, speed); err != nil {
@@ -204,8 +207,11 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 		}
 		r.History = append(r.History, e)
 		r.Step, r.Loss, r.Right, r.Seen, r.Elapsed = 0, 0, 0, 0, 0
-		if err := errors.Join(r.saveState(), r.writeHistory()); err != nil {
-			return nil, err
+		// In this order, so that no event is of an epoch that a resumed run does again.
+		for _, write := range []func() error{r.saveState, r.writeHistory, r.writeEvents} {
+			if err := write(); err != nil {
+				return nil, err
+			}
 		}
 		if p.Epoch != nil {
 			p.Epoch(e)

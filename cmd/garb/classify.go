@@ -26,12 +26,13 @@ func newClassifyCommand() *cobra.Command {
 		Use:   "classify [flags] PICTURE|DIR|- ...",
 		Short: "Say what is in pictures",
 		Long: `Say what is in pictures: files, all pictures below folders, or - for standard
-input. JPEG, PNG, GIF, WebP, BMP, AVIF and HEIC are told by their content.
+input. A quoted pattern such as 'pics/*.jpg' is expanded. JPEG, PNG, GIF, WebP, BMP, AVIF and HEIC are told by their content.
 
 One bad picture does not stop the others. The exit code is 0 when all were
 answered, 1 when some could not be, 2 when the command was used wrongly.`,
 		Example: `  garb classify photo.jpg
   garb classify --top 3 wardrobe/
+  garb classify 'wardrobe/*-front.jpg'
   garb classify --model imagenet --json photo.jpg | jq .class
   curl -s https://example.org/shirt.jpg | garb classify -`,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -23,6 +23,7 @@ type backboneFlags struct {
 	backbone, weights string
 	size              int
 	resize            string
+	spec              *picture.Spec // preprocessing in place of the backbone's own; nil: its own
 }
 
 func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
@@ -40,7 +41,7 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 			return backbone.Architecture{}, picture.Spec{}, err
 		}
 		if b.weights != "" && b.weights != file {
-			return backbone.Architecture{}, picture.Spec{}, errors.New("--backbone names a file, which has the weights; leave --weights away")
+			return backbone.Architecture{}, picture.Spec{}, errors.New("--backbone names a file, which has the weights; omit --weights")
 		}
 		b.backbone, b.weights = name, file
 	}
@@ -49,6 +50,9 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 		return a, picture.Spec{}, err
 	}
 	spec := a.Spec
+	if b.spec != nil {
+		spec = *b.spec
+	}
 	if b.size != 0 {
 		spec.Width, spec.Height = b.size, b.size
 	}

@@ -111,7 +111,12 @@ func runExplain(c *cobra.Command, path string, f explainFlags) error {
 
 // prepare finds out all that can be wrong before anything is written.
 func (l *look) prepare(path string) error {
-	data, err := source{name: path}.read(l.InOrStdin(), picture.DefaultLimits())
+	files := expand([]string{path})
+	if len(files) > 1 {
+		return fmt.Errorf("%s matches %s; explain takes one picture", path, count(len(files), "file"))
+	}
+	path = files[0].name
+	data, err := files[0].read(l.InOrStdin(), picture.DefaultLimits())
 	if err != nil {
 		return fmt.Errorf("%s: %s", path, message(err))
 	}

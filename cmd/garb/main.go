@@ -95,6 +95,7 @@ your own folders of pictures, evaluate, look inside, convert from and to Keras a
 		newServeCommand(), newHealthCommand(),
 		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand())
 	checkHelpTopics(root)
+	addValues(root)
 	markFailures(root)
 	return root
 }

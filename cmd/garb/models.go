@@ -119,9 +119,6 @@ HTTPS_PROXY and NO_PROXY are obeyed.`,
 			}
 			return nil
 		},
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return pullable(), cobra.ShellCompDirectiveNoFileComp
-		},
 		RunE: func(command *cobra.Command, args []string) error {
 			s, _ := weights.Lookup(args[0])
 			if url != "" {

@@ -7,7 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -25,6 +28,49 @@ type source struct {
 	err  error
 }
 
+// errNoMatch is what is wrong with a pattern such as pics/*.jpg that fits no file.
+var errNoMatch = errors.New("no file matches this pattern; check the path")
+
+// expand replaces patterns, where the shell has not, by the files and folders that they
+// match, sorted: * and ? stand for letters of a name, [a-c] for one of a set. A name
+// that exists is not taken for a pattern, whatever letters it has. Hidden files match
+// only a pattern that begins with a dot too, as in shells.
+func expand(args []string) []source {
+	var all []source
+	for _, arg := range args {
+		_, err := os.Lstat(arg)
+		if arg == standardInput || err == nil || !strings.ContainsAny(arg, "*?[") {
+			all = append(all, source{name: arg})
+			continue
+		}
+		matches, err := filepath.Glob(arg)
+		matches = slices.DeleteFunc(matches, func(match string) bool { return hiddenFrom(arg, match) })
+		switch {
+		case err != nil:
+			all = append(all, source{arg, fmt.Errorf("it is neither a file nor a pattern: %w", err)})
+		case len(matches) == 0:
+			all = append(all, source{arg, errNoMatch})
+		}
+		slices.Sort(matches)
+		for _, match := range matches {
+			all = append(all, source{name: match})
+		}
+	}
+	return all
+}
+
+// hiddenFrom reports whether a path has a name with a leading dot where the pattern
+// that it matches has none.
+func hiddenFrom(pattern, path string) bool {
+	parts := strings.Split(filepath.ToSlash(filepath.Clean(pattern)), "/")
+	for i, name := range strings.Split(filepath.ToSlash(filepath.Clean(path)), "/") {
+		if strings.HasPrefix(name, ".") && (i >= len(parts) || !strings.HasPrefix(parts[i], ".")) {
+			return true
+		}
+	}
+	return false
+}
+
 // sources lists the pictures that arguments name, in their order: files, standard
 // input, and by path the pictures of folders, archives and tables. The tally has what
 // of these gave no picture; a file that is named is always one.
@@ -35,9 +81,10 @@ func sources(c *cobra.Command, args []string) ([]source, *dataset.Tally, error) 
 		return nil, nil, err
 	}
 	var all []source
-	for _, arg := range args {
-		if arg == standardInput {
-			all = append(all, source{name: arg})
+	for _, expanded := range expand(args) {
+		arg := expanded.name
+		if expanded.err != nil || arg == standardInput {
+			all = append(all, expanded)
 			continue
 		}
 		paths, err := dataset.PicturesIn(c.Context(), arg, options, tally)
@@ -168,7 +215,7 @@ func failedBy(err error) failed {
 	kind := picture.KindOf(err)
 	switch {
 	case kind != "":
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errNoMatch):
 		kind = "not_found"
 	case errors.Is(err, context.DeadlineExceeded):
 		kind = "timeout"

@@ -25,6 +25,14 @@ type listValue struct {
 	several []string
 }
 
+// String implements pflag.Value: it is what Set was given.
+func (l *listValue) String() string {
+	if l.several != nil {
+		return strings.Join(l.several, ",")
+	}
+	return l.Value.String()
+}
+
 // Set implements pflag.Value.
 func (l *listValue) Set(text string) error {
 	values := strings.Split(text, ",")

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"garb/backbone"
 	"garb/dataset"
@@ -19,9 +18,12 @@ import (
 
 // trainFlags are the settings of a run as flags: those of train, sweep and lr-find.
 type trainFlags struct {
-	config train.Config
-	bare   backboneFlags
-	inner  int
+	config   train.Config
+	bare     backboneFlags
+	inner    int
+	path     string       // of --config
+	defaults train.Config // before flags are read
+	file     *configFile  // nil without --config
 }
 
 func newTrainFlags() *trainFlags { return &trainFlags{config: train.Default()} }
@@ -64,9 +66,49 @@ func (t *trainFlags) add(command *cobra.Command) {
 	data := dataFlags{&c.DataOptions, &c.Strict}
 	data.add(command)
 	data.addGroups(command)
+	flags.BoolVar(&c.TensorBoard, "tensorboard", false, "write the curves for TensorBoard too, to the folder tensorboard of the run")
 	addSplitFlags(command, &c.Split)
 	addFoldFlags(command, &c.Split)
 	addAugmentFlags(command, &c.Augment)
+	flags.StringVar(&t.path, "config", "", "take settings from this `FILE`: a run's config.json, or the same keys as YAML; flags take precedence, and its \"out\" is ignored")
+	t.defaults = *c
+}
+
+// readConfig takes the settings of --config, except those that were given as flags. The
+// folder of the run that wrote the file is not taken: it would be overwritten.
+func (t *trainFlags) readConfig(command *cobra.Command) error {
+	file, err := readConfigFile(t.path)
+	if err != nil {
+		return err
+	}
+	given := rememberFlags(command)
+	config := t.defaults
+	if err := file.apply(&config); err != nil {
+		return err
+	}
+	if !command.Flags().Changed("backbone") {
+		// Its preprocessing, where the file has none of its own or not all of it, is the backbone's.
+		bare := backboneFlags{backbone: config.Backbone, weights: config.Weights}
+		_, spec, err := bare.architecture()
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.path, err)
+		}
+		config.Preprocessing = spec
+		if err := file.apply(&config); err != nil {
+			return err
+		}
+		t.bare = bare
+		t.bare.spec = &config.Preprocessing
+	} else {
+		t.bare.weights = "" // which are the other backbone's
+	}
+	config.Out = ""
+	t.config, t.file = config, file
+	if err := given.restore(); err != nil {
+		return err
+	}
+	detail(command, "settings of %s, except what flags say; its folder is not taken", file.path)
+	return nil
 }
 
 // fineTuneRate is the default learning rate where pretrained layers are trained.
@@ -75,11 +117,19 @@ const fineTuneRate = 3e-4
 // finish completes the settings once flags are read.
 func (t *trainFlags) finish(command *cobra.Command) error {
 	c := &t.config
+	if t.path != "" {
+		if err := t.readConfig(command); err != nil {
+			return err
+		}
+	}
 	if c.Data == "" {
 		return fmt.Errorf("%s needs --data: a folder of pictures, a table or an archive", command.Name())
 	}
-	if t.inner != 0 {
-		c.Inner = []int{t.inner}
+	if command.Flags().Changed("inner") {
+		c.Inner = nil
+		if t.inner != 0 {
+			c.Inner = []int{t.inner}
+		}
 	}
 	_, spec, err := t.bare.architecture()
 	if err != nil {
@@ -95,10 +145,10 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 		c.FineTune = "all" // there is nothing to freeze
 	case pretrained && c.FineTune != "none":
 		// What the network knows is lost by large steps at the start.
-		if !command.Flags().Changed("learning-rate") {
+		if !command.Flags().Changed("learning-rate") && !t.file.has("learning_rate") {
 			c.LearningRate = fineTuneRate
 		}
-		if !command.Flags().Changed("schedule") {
+		if !command.Flags().Changed("schedule") && !t.file.has("schedule") {
 			c.Schedule = "cosine"
 		}
 	}
@@ -140,16 +190,21 @@ model; the best epoch by validation is the newest) and state.safetensors, from w
   garb train --data pictures --fine-tune all --optimizer adamw --schedule cosine \
       --crop-min 0.65 --horizontal-flip --average 0.995 --epochs 16 --out runs/fine
   garb train --resume runs/fine --epochs 20
+  garb train --config runs/fine/config.json --seed 2   # the same settings again, in another folder
+  garb train --data pictures --tensorboard --out runs/mine   # tensorboard --logdir runs
   garb train --data shoes-or-hats --binary --backbone small-cnn --optimizer sgd \
       --learning-rate 0.002 --momentum 0.8 --batch 20`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("train takes its data set by --data, not %q", args[0])
 			}
-			if resume != "" {
-				return nil
+			switch {
+			case resume == "":
+				return t.finish(c)
+			case t.path != "":
+				return errors.New("--resume and --config exclude each other: a run is resumed with its own settings")
 			}
-			return t.finish(c)
+			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			display := newTrainDisplay(c, c.OutOrStdout())
@@ -180,16 +235,11 @@ func (t *trainFlags) resumed(c *cobra.Command, folder string) (train.Config, err
 	if c.Flags().Changed("out") {
 		return config, errors.New("--resume names the run's folder; omit --out")
 	}
-	typed := map[string]string{}
-	c.Flags().Visit(func(f *pflag.Flag) { typed[f.Name] = f.Value.String() })
+	given := rememberFlags(c)
 	t.config = config // the flags' variables now hold the run's settings
 	t.bare = backboneFlags{backbone: config.Backbone, weights: config.Weights}
-	var set error
-	for name, value := range typed {
-		set = errors.Join(set, c.Flags().Set(name, value))
-	}
-	if set != nil {
-		return config, set
+	if err := given.restore(); err != nil {
+		return config, err
 	}
 	t.config.Backbone, t.config.Weights = t.bare.backbone, t.bare.weights
 	if c.Flags().Changed("inner") {
