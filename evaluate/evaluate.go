@@ -28,11 +28,14 @@ type Report struct {
 	Accuracy float64    `json:"accuracy"` // share of pictures whose first class is right
 	Count    int        `json:"count"`    // pictures that were answered
 	Interval [2]float64 `json:"interval"` // of the accuracy: Wilson, 95 %
-	// TopK[k] is the share of pictures whose class is among the first k, for some k
-	// that there are classes for.
+	// TopK[k] is the share of pictures whose class is among the first k predictions, for
+	// k = 1, and for k = 2, 3 and 5 as long as there are more than k classes.
 	TopK    map[int]float64 `json:"top_k"`
 	LogLoss float64         `json:"log_loss"` // mean of −ln(probability of the right class)
-	MacroF1 float64         `json:"macro_f1"` // mean of the classes' F1, over those with pictures
+	// MacroF1 is the mean F1 over the classes that occur as label or as prediction, as
+	// scikit-learn's f1_score(average="macro") computes it: a class that was predicted but
+	// has no pictures counts as 0.
+	MacroF1 float64 `json:"macro_f1"`
 	// ECE is the expected calibration error: see Calibration.
 	ECE      float64  `json:"ece"`
 	Bins     []Bin    `json:"calibration"`
@@ -84,8 +87,9 @@ type Class struct {
 
 // Skipped is a picture that could not be read.
 type Skipped struct {
-	Picture string `json:"picture"`
-	Message string `json:"message"`
+	Picture string         `json:"picture"`
+	Reason  dataset.Reason `json:"reason"`
+	Message string         `json:"message"`
 }
 
 // z95 is the 97.5 % quantile of the normal distribution.
@@ -97,7 +101,11 @@ func Wilson(right, count int) [2]float64 {
 	if count == 0 {
 		return [2]float64{0, 1}
 	}
-	n, p := float64(count), float64(right)/float64(count)
+	return wilson(float64(right)/float64(count), float64(count))
+}
+
+// wilson returns the interval of a share p of n pictures, which need not be a whole number.
+func wilson(p, n float64) [2]float64 {
 	centre := p + z95*z95/(2*n)
 	spread := z95 * math.Sqrt(p*(1-p)/n+z95*z95/(4*n*n))
 	scale := 1 + z95*z95/n
@@ -182,7 +190,7 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 	digest := sha256.New()
 	for _, a := range answers {
 		if a.err != nil {
-			r.Skipped = append(r.Skipped, Skipped{a.Sample.Path, a.err.Error()})
+			r.Skipped = append(r.Skipped, Skipped{a.Sample.Path, dataset.ReasonOf(a.err), a.err.Error()})
 			continue
 		}
 		r.Answers = append(r.Answers, a)
@@ -202,7 +210,7 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 	r.TopK = topK(r.Answers)
 	r.ECE, r.Bins = Calibration(r.Answers)
 	r.Interval = Wilson(right, r.Count)
-	present := 0.0 // classes with pictures
+	occurring := 0.0 // classes with pictures or predictions
 	for i, class := range r.Classes {
 		c := Class{Class: class}
 		takenFor := 0
@@ -217,12 +225,12 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 			c.F1 = 2 * c.Precision * c.Recall / (c.Precision + c.Recall)
 		}
 		r.PerClass = append(r.PerClass, c)
-		if c.Count > 0 {
+		if c.Count > 0 || takenFor > 0 {
 			r.MacroF1 += c.F1
-			present++
+			occurring++
 		}
 	}
-	r.MacroF1 /= max(present, 1)
+	r.MacroF1 /= max(occurring, 1)
 	return r
 }
 
