@@ -10,6 +10,7 @@ import (
 
 	"garb"
 	"garb/nn"
+	"garb/tensor"
 )
 
 // OutOfFold configures out-of-fold probabilities: the pictures are divided into folds, and
@@ -19,9 +20,11 @@ import (
 type OutOfFold struct {
 	Folds int `json:"folds"`
 	// Repeats is the number of divisions, each drawn anew; the probabilities are averaged.
-	Repeats      int     `json:"repeats"`
-	Seed         uint64  `json:"seed"` // of the divisions, the first weights and the order of pictures
-	Epochs       int     `json:"epochs"`
+	Repeats int    `json:"repeats"`
+	Seed    uint64 `json:"seed"` // of the divisions and the order of pictures
+	Epochs  int    `json:"epochs"`
+	// MinSteps is the least number of steps: few pictures are shown in more epochs.
+	MinSteps     int     `json:"min_steps"`
 	Batch        int     `json:"batch"`
 	LearningRate float64 `json:"learning_rate"`
 	WeightDecay  float64 `json:"weight_decay"`
@@ -31,20 +34,21 @@ type OutOfFold struct {
 // cross-entropy over 5 folds of the small clothing set's training split: docs/labels.md
 // has the figures.
 func DefaultOutOfFold() OutOfFold {
-	return OutOfFold{Folds: 5, Repeats: 5, Seed: 1, Epochs: 20, Batch: 64, LearningRate: 3e-3, WeightDecay: 3}
+	return OutOfFold{Folds: 5, Repeats: 5, Seed: 1, Epochs: 20, MinSteps: 800, Batch: 64, LearningRate: 3e-3, WeightDecay: 3}
 }
 
 // Validate reports settings that cannot work.
 func (o OutOfFold) Validate() error {
-	const maxFolds, maxRepeats = 100, 100
+	const maxFolds, maxRepeats, maxMinSteps = 100, 100, 100_000
 	positive := func(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
 	switch {
 	case o.Folds < 2 || o.Folds > maxFolds:
 		return fmt.Errorf("%d folds: there are from 2 to %d", o.Folds, maxFolds)
 	case o.Repeats < 1 || o.Repeats > maxRepeats:
 		return fmt.Errorf("%d repeats: there are from 1 to %d", o.Repeats, maxRepeats)
-	case o.Epochs <= 0 || o.Batch <= 0 || o.Batch > 4096:
-		return fmt.Errorf("%d epochs of batches of %d: both are positive, and a batch has at most 4096 pictures", o.Epochs, o.Batch)
+	case o.Epochs <= 0 || o.MinSteps < 0 || o.MinSteps > maxMinSteps || o.Batch <= 0 || o.Batch > 4096:
+		return fmt.Errorf("%d epochs, at least %d steps, batches of %d: there is an epoch, there are at most %d steps where the pictures are few, and a batch has from 1 to 4096",
+			o.Epochs, o.MinSteps, o.Batch, maxMinSteps)
 	case !positive(o.LearningRate) || !(o.WeightDecay >= 0) || o.LearningRate*o.WeightDecay >= 1:
 		return fmt.Errorf("learning rate %v, weight decay %v: the rate is positive, the decay is not negative, and their product is below 1",
 			o.LearningRate, o.WeightDecay)
@@ -54,6 +58,10 @@ func (o OutOfFold) Validate() error {
 
 // ErrTooFewGroups is wrapped by errors about pictures that cannot be divided into folds.
 var ErrTooFewGroups = errors.New("too few groups for folds")
+
+// ErrNotFinite is wrapped by the error about features, or settings, with which the loss
+// becomes infinite or NaN.
+var ErrNotFinite = errors.New("the loss is not a number")
 
 // Steps returns how often Probabilities calls done.
 func (o OutOfFold) Steps() int { return o.Repeats * o.Folds }
@@ -66,7 +74,7 @@ func (o OutOfFold) Steps() int { return o.Repeats * o.Folds }
 // called Steps times, from several goroutines. The same input gives the same probabilities
 // on one kind of CPU.
 //
-// Errors are Validate's, ctx's, or wrap ErrTooFewGroups or *DivergedError. Probabilities
+// Errors are Validate's, ctx's, or wrap ErrTooFewGroups or ErrNotFinite. Probabilities
 // panics if the lengths differ.
 func (o OutOfFold) Probabilities(
 	ctx context.Context, features [][]float32, labels []int, classes int, groups []string, done func(),
@@ -224,7 +232,11 @@ func (o OutOfFold) answer(
 ) error {
 	count := len(x.mean)
 	graph := garb.HeadSpec{}.Graph(count, classes, 0)
-	trainer, err := nn.NewTrainer(graph, initial(graph, o.Seed), nn.TrainerOptions{Threads: 1, Loss: nn.SoftmaxCrossEntropy{}})
+	zero := tensor.Map{} // a convex problem needs no random start
+	for _, p := range graph.Params() {
+		zero[p.Name] = tensor.New(p.Shape...)
+	}
+	trainer, err := nn.NewTrainer(graph, zero, nn.TrainerOptions{Threads: 1, Loss: nn.SoftmaxCrossEntropy{}})
 	if err != nil {
 		return err
 	}
@@ -235,8 +247,9 @@ func (o OutOfFold) answer(
 	inputs, logits := make([]float32, o.Batch*count), make([]float32, o.Batch*classes)
 	targets := make([]float32, o.Batch*classes)
 	order := slices.Clone(seen)
+	epochs := max(o.Epochs, (o.MinSteps+perEpoch-1)/perEpoch)
 	step := 0
-	for epoch := range o.Epochs {
+	for epoch := range epochs {
 		random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for batch := range slices.Chunk(order, o.Batch) {
 			n := len(batch)
@@ -246,14 +259,15 @@ func (o OutOfFold) answer(
 				targets[r*classes+labels[i]] = 1
 			}
 			loss, err := trainer.Step(ctx, inputs[:n*count], targets[:n*classes], logits[:n*classes])
+			var weights *nn.WeightError
+			if errors.As(err, &weights) || err == nil && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
+				return fmt.Errorf("out-of-fold probabilities: %w in epoch %d, at the learning rate %v", ErrNotFinite, epoch+1, o.LearningRate)
+			}
 			if err != nil {
 				return err
 			}
-			rate := schedule(step, perEpoch*o.Epochs)
+			rate := schedule(step, perEpoch*epochs)
 			step++
-			if math.IsNaN(loss) || math.IsInf(loss, 0) {
-				return fmt.Errorf("out-of-fold probabilities: %w", &DivergedError{Epoch: epoch + 1, Step: step, LearningRate: rate})
-			}
 			optimizer.Update(variables, rate)
 		}
 	}
