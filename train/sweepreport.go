@@ -21,6 +21,9 @@ var sweepHTML string
 
 var sweepPage = template.Must(template.New("sweep").Funcs(template.FuncMap{
 	"percent": func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
+	"points": func(v float64) string { // with a minus sign, not a hyphen
+		return strings.Replace(fmt.Sprintf("%.1f", 100*v), "-", "−", 1)
+	},
 }).Parse(sweepHTML))
 
 // Verdict says in words how the point stands to the best: "equal (p = 1)", "within noise
