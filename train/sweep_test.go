@@ -80,7 +80,6 @@ func TestRanked(t *testing.T) {
 		return p
 	}
 	good := point("good", 90, 92, 94)
-	// The same accuracies, which another order could sum to other bits.
 	tied := point("tied", 94, 90, 92)
 	close, bad := point("close", 89, 93, 91), point("bad", 40, 42, 44)
 	begun, waiting, failed := point("begun", 80), point("waiting"), point("failed", 99)
@@ -121,6 +120,10 @@ func TestRanked(t *testing.T) {
 	// first: Holm multiplies by 10 down to 7.
 	if r := bad.PValue / bad.RawPValue; r < 7-1e-9 || r > 10+1e-9 {
 		t.Errorf("p = %v is adjusted to %v, %v times", bad.RawPValue, bad.PValue, r)
+	}
+	// 0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1 to the bit.
+	if points := ranked([]*Point{point("up", 10, 20, 30), point("down", 30, 20, 10)}); points[1].Difference != 0 {
+		t.Errorf("a tie but for rounding: %v", points[1].Difference)
 	}
 	if got := ranked(nil); len(got) != 0 {
 		t.Error(got)
