@@ -19,10 +19,11 @@ import (
 
 func newEvaluateCommand() *cobra.Command {
 	var (
-		model, page string
-		pictures    measured
-		asJSON      bool
-		size        int
+		model, page, table, tta string
+		pictures                measured
+		unknown                 unknownClasses
+		asJSON                  bool
+		size                    int
 	)
 	command := &cobra.Command{
 		Use:   "evaluate --data DIR [flags]",
@@ -34,14 +35,26 @@ pictures that it got most wrong.
 
 A folder with train, validation and test below it is measured on test, or on what
 --split says. Of a folder that training divided, --split takes the same pictures that
-it took.`,
+it took.
+
+A class of the data set is the model's class of the same name, or else of the same name
+but for letter case and punctuation: T-Shirt is t-shirt. What is mapped so is said.
+
+--tta flip shows the model each picture and its mirror image, and takes the mean of the
+two answers' probabilities. It takes twice the time.`,
 		Example: `  garb evaluate --data pictures/test
   garb evaluate --model runs/mine --data pictures --split validation
   garb evaluate --model runs/mine --data pictures/test --html report.html
-  garb evaluate --model runs/mine --data pictures/test --json`,
+  garb evaluate --model runs/mine --data pictures/test --json | jq .wrong
+  garb evaluate --model runs/mine --data pictures/test --predictions answers.csv
+  garb evaluate --data wardrobe --ignore-unknown-classes
+  garb evaluate --data pictures/test --tta flip`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("evaluate takes its folder by --data, not %q", args[0])
+			}
+			if tta != "" && tta != evaluate.FlipTTA {
+				return fmt.Errorf("--tta %q: the only test-time augmentation is %s", tta, evaluate.FlipTTA)
 			}
 			return pictures.validate("evaluate")
 		},
@@ -54,12 +67,18 @@ it took.`,
 			if err != nil {
 				return err
 			}
+			sets, mappings, err := unknown.mapFor(c, set, classifier)
+			if err != nil {
+				return err
+			}
+			set = sets[0]
 			bar := newCounter(c.ErrOrStderr(), "pictures", len(set.Samples))
-			report, err := evaluate.Run(c.Context(), classifier, set, classifier.Limits(), bar.add)
+			report, err := evaluate.Run(c.Context(), shownAs(classifier, tta), set, classifier.Limits(), bar.add)
 			bar.finish()
 			if err != nil {
 				return err
 			}
+			report.Mapping = mappings[0]
 			if asJSON {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(report)
 			} else {
@@ -67,6 +86,9 @@ it took.`,
 			}
 			if err == nil && page != "" {
 				err = writePage(c, page, model, name, classifier, report)
+			}
+			if err == nil && table != "" {
+				err = writeTable(c, table, classifier, report, set)
 			}
 			if err == nil && report.Count == 0 {
 				err = fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", pictures.data)
@@ -79,6 +101,9 @@ it took.`,
 	command.Flags().IntVar(&size, "size", 0, "side of the pictures that the model is shown, in pixels (default its own)")
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
 	command.Flags().StringVar(&page, "html", "", "write a page with the results to this file")
+	command.Flags().StringVar(&table, "predictions", "", "write each picture's answer to this CSV file, with a column for each class")
+	command.Flags().StringVar(&tta, "tta", "", "test-time augmentation: flip")
+	unknown.addFlags(command)
 	return command
 }
 
@@ -176,10 +201,28 @@ func splitRule(c *garb.Classifier) (dataset.SplitRule, error) {
 	return settings.Split, nil
 }
 
+// shownAs is a model as it is shown pictures: with test-time augmentation, or, without
+// its name, as they are.
+func shownAs(model *garb.Classifier, tta string) evaluate.Classifier {
+	if tta == evaluate.FlipTTA {
+		return evaluate.NewFlipped(model)
+	}
+	return model
+}
+
+func writeTable(c *cobra.Command, path string, model *garb.Classifier, r *evaluate.Report, set *dataset.Set) error {
+	err := safefile.Write(path, func(w io.Writer) error { return writePredictions(w, model, r, set) })
+	if err != nil {
+		return fmt.Errorf("%s cannot be written: %w", path, err)
+	}
+	say(c, "wrote %s", path)
+	return nil
+}
+
 func writePage(c *cobra.Command, path, model, name string, classifier *garb.Classifier, r *evaluate.Report) error {
 	d := evaluate.Document{
 		Title: classifier.Name() + " on " + name, Model: model, About: classifier.Model(),
-		Parts: []evaluate.Part{{Name: name, Report: r}},
+		Parts: []evaluate.Part{{Name: name, Report: r}}, Folder: filepath.Dir(path),
 	}
 	if model != garb.Clothing && model != garb.ImageNet { // which are no runs, whatever lies about
 		var err error
@@ -193,7 +236,7 @@ func writePage(c *cobra.Command, path, model, name string, classifier *garb.Clas
 	if err := safefile.Write(path, func(w io.Writer) error { return evaluate.WritePage(c.Context(), w, d) }); err != nil {
 		return fmt.Errorf("%s cannot be written: %w", path, err)
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "wrote %s\n", path)
+	say(c, "wrote %s", path)
 	return nil
 }
 
@@ -203,7 +246,7 @@ func printConfusion(b *strings.Builder, r *evaluate.Report, pad func(string) str
 	const columnWidth = 6
 	fmt.Fprintf(b, "\nwhat it is (rows) and what it was taken for (columns)\n%s", pad(""))
 	for _, class := range r.Classes {
-		short := []rune(class)
+		short := []rune(printable(class))
 		fmt.Fprintf(b, " %*s", columnWidth, string(short[:min(len(short), columnWidth)]))
 	}
 	b.WriteByte('\n')
@@ -225,7 +268,11 @@ func printConfusion(b *strings.Builder, r *evaluate.Report, pad func(string) str
 
 func printReport(w io.Writer, r *evaluate.Report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "accuracy  %.1f %% of %d pictures (95 %% interval %.1f to %.1f)\n", 100*r.Accuracy, r.Count, 100*r.Interval[0], 100*r.Interval[1])
+	fmt.Fprintf(&b, "accuracy  %.1f %% of %d pictures (95 %% interval %.1f to %.1f)", 100*r.Accuracy, r.Count, 100*r.Interval[0], 100*r.Interval[1])
+	if r.TTA == evaluate.FlipTTA {
+		b.WriteString(", each with its mirror image")
+	}
+	b.WriteByte('\n')
 	for _, k := range slices.Sorted(maps.Keys(r.TopK)) {
 		if k > 1 {
 			fmt.Fprintf(&b, "top %d     %.1f %%\n", k, 100*r.TopK[k])
@@ -236,9 +283,9 @@ func printReport(w io.Writer, r *evaluate.Report) error {
 	fmt.Fprintf(&b, "ECE       %.3f\n", r.ECE)
 	width := len("class")
 	for _, class := range r.Classes {
-		width = max(width, len([]rune(class)))
+		width = max(width, len([]rune(printable(class))))
 	}
-	pad := func(s string) string { return s + strings.Repeat(" ", width-len([]rune(s))) }
+	pad := func(s string) string { return printable(s) + strings.Repeat(" ", width-len([]rune(printable(s)))) }
 	fmt.Fprintf(&b, "\n%s  precision  recall     F1  pictures\n", pad("class"))
 	for _, c := range r.PerClass {
 		fmt.Fprintf(&b, "%s  %7.1f %%  %4.1f %%  %.3f  %8d\n", pad(c.Class), 100*c.Precision, 100*c.Recall, c.F1, c.Count)
@@ -247,7 +294,7 @@ func printReport(w io.Writer, r *evaluate.Report) error {
 	if len(r.Skipped) > 0 {
 		fmt.Fprintf(&b, "\nskipped, since they cannot be read (%d):\n", len(r.Skipped))
 		for _, s := range r.Skipped {
-			fmt.Fprintf(&b, "  %s\n", s.Message)
+			fmt.Fprintf(&b, "  %s\n", printable(s.Message))
 		}
 	}
 	_, err := io.WriteString(w, b.String())

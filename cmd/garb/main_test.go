@@ -285,7 +285,7 @@ func TestTrainEvaluateClassify(t *testing.T) {
 	if code != exitDone {
 		t.Fatalf("%d\n%s%s", code, printed, errOut)
 	}
-	r := object(t, printed, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece", "calibration", "classes", "per_class", "confusion", "skipped", "data_digest", "seconds")
+	r := object(t, printed, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece", "calibration", "classes", "per_class", "confusion", "skipped", "wrong", "data_digest", "seconds")
 	if r["accuracy"] != 1.0 || r["count"] != 2.0 || len(r["interval"].([]any)) != 2 || len(r["confusion"].([]any)) != 2 {
 		t.Errorf("%v", r)
 	}
