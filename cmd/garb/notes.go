@@ -20,6 +20,8 @@ func count(n int, thing string) string {
 	}
 	if strings.HasSuffix(thing, "s") {
 		thing += "e"
+	} else if stem, ok := strings.CutSuffix(thing, "y"); ok {
+		thing = stem + "ie"
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -39,19 +39,29 @@ func newPredictionTable(w io.Writer, model *garb.Classifier, own ...string) (*pr
 
 // answered writes the row of a picture with an answer.
 func (t *predictionTable) answered(predictions []garb.Prediction, own ...string) error {
-	clear(t.values)
-	copy(t.values, own)
-	t.values[t.own] = probabilityText(predictions[0].Probability)
-	for _, p := range predictions {
-		t.values[t.place[classKey{p.Class, p.WNID}]] = probabilityText(p.Probability)
-	}
-	return t.rows.Write(t.values)
+	return t.write("", predictions, own)
+}
+
+// notSorted writes the row of a picture with an answer that could not be put into its
+// class's folder.
+func (t *predictionTable) notSorted(err error, predictions []garb.Prediction, own ...string) error {
+	return t.write("not sorted: "+err.Error(), predictions, own)
 }
 
 // failed writes the row of a picture without an answer.
 func (t *predictionTable) failed(message string, own ...string) error {
+	return t.write(message, nil, own)
+}
+
+func (t *predictionTable) write(message string, predictions []garb.Prediction, own []string) error {
 	clear(t.values)
 	copy(t.values, own)
+	if len(predictions) > 0 {
+		t.values[t.own] = probabilityText(predictions[0].Probability)
+	}
+	for _, p := range predictions {
+		t.values[t.place[classKey{p.Class, p.WNID}]] = probabilityText(p.Probability)
+	}
 	t.values[len(t.values)-1] = message
 	return t.rows.Write(t.values)
 }
