@@ -52,7 +52,10 @@ func TestFlipped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.IsSortedFunc(all, func(a, b garb.Prediction) int { return int(math.Copysign(1, b.Probability-a.Probability)) }) {
+		if !slices.IsSortedFunc(all, func(a, b garb.Prediction) int {
+			return int(math.Copysign(1,
+				b.Probability-a.Probability))
+		}) {
 			t.Errorf("not the most probable first: %+v", all)
 		}
 		m := map[string]garb.Prediction{}

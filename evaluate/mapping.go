@@ -71,7 +71,8 @@ func (e *UnknownClassesError) Error() string {
 	if len(all) == 1 {
 		noun = "class"
 	}
-	text := fmt.Sprintf("the model does not know %d %s of the data set: %s; it knows ", len(all), noun, strings.Join(all, ", "))
+	text := fmt.Sprintf("the model does not know %d %s of the data set: ", len(all), noun)
+	text += strings.Join(all, ", ") + "; it knows "
 	for i, class := range e.Known[:min(len(e.Known), shownKnown)] {
 		if i > 0 {
 			text += ", "
@@ -219,7 +220,8 @@ func closest(name string, known []string) []string {
 		}
 		longer, shorter := max(len(letters), len(other)), min(len(letters), len(other))
 		d := editDistance(letters, other)
-		contained := shorter >= 3 && (strings.Contains(string(letters), string(other)) || strings.Contains(string(other), string(letters)))
+		contained := shorter >= 3 && (strings.Contains(string(letters), string(other)) ||
+			strings.Contains(string(other), string(letters)))
 		if d <= 1+longer/5 || contained {
 			all = append(all, candidate{k, d})
 		}

@@ -67,7 +67,8 @@ func TestUnknownClasses(t *testing.T) {
 			t.Errorf("%q: closest %q, want %q", e.Unknown[i].Class, e.Unknown[i].Closest, want)
 		}
 	}
-	for _, want := range []string{`"Hats" (close to "hat")`, `"Not sure"`, `"longsleve" (close to "longsleeve")`, `"\x1b[2J"`, `it knows "dress", "hat"`, "4 classes"} {
+	for _, want := range []string{`"Hats" (close to "hat")`, `"Not sure"`, `"longsleve" (close to "longsleeve")`,
+		`"\x1b[2J"`, `it knows "dress", "hat"`, "4 classes"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %s", err, want)
 		}
@@ -111,7 +112,8 @@ func TestMapClassesProperty(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.StringMatching(`[aAbB_\- ]{0,4}`)
-		data, model := rapid.SliceOf(name).Draw(t, "data"), rapid.SliceOf(rapid.StringMatching(`[aAbB_\- ]{1,4}`)).Draw(t, "model")
+		data, model := rapid.SliceOf(name).Draw(t, "data"), rapid.SliceOf(rapid.StringMatching(`[aAbB_\- ]{1,4}`)).Draw(t,
+			"model")
 		m, err := MapClasses(data, model)
 		var e *UnknownClassesError
 		if !errors.As(err, &e) {
@@ -161,7 +163,8 @@ func TestApply(t *testing.T) {
 		t.Error("the set itself has changed")
 	}
 	m.Ignore("Hat", "hat")
-	if got := m.Apply(s); !slices.Equal(got.Classes, []string{"shoes"}) || len(got.Samples) != 1 || len(m.Ignored) != 3 || len(m.Renamed) != 0 {
+	if got := m.Apply(s); !slices.Equal(got.Classes, []string{"shoes"}) || len(got.Samples) != 1 ||
+		len(m.Ignored) != 3 || len(m.Renamed) != 0 {
 		t.Errorf("%+v, %+v", got, m)
 	}
 	same, err := MapClasses(s.Classes, s.Classes)

@@ -20,7 +20,8 @@ import (
 
 // strangeNames are names that files can have and that terminals or tables can stumble on.
 var strangeNames = []string{
-	"a b.jpg", "a,b.jpg", `a"b.jpg`, "=1+1.jpg", "-n.jpg", "@x.jpg", " lead.jpg", "ü.jpg", "a\nb.jpg", "a\tb.jpg", "\x1b[2J.jpg", "a\u202egpj.exe.jpg", "\xff.jpg",
+	"a b.jpg", "a,b.jpg", `a"b.jpg`, "=1+1.jpg", "-n.jpg", "@x.jpg", " lead.jpg", "ü.jpg", "a\nb.jpg", "a\tb.jpg",
+	"\x1b[2J.jpg", "a\u202egpj.exe.jpg", "\xff.jpg",
 }
 
 // strangePictures makes a picture for each strange name, and returns its folder.
@@ -71,7 +72,8 @@ func TestClassifyCSV(t *testing.T) {
 	if code != exitFailed || len(rows) != 3 || !strings.Contains(errOut, "bad.jpg") {
 		t.Fatalf("%d\n%s%s", code, out, errOut)
 	}
-	want := []string{"picture", "class", "probability", "dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt", "error"}
+	want := []string{"picture", "class", "probability", "dress", "hat", "longsleeve", "outwear", "pants", "shirt",
+		"shoes", "shorts", "skirt", "t-shirt", "error"}
 	if !slices.Equal(header, want) {
 		t.Errorf("header %q", header)
 	}
@@ -104,14 +106,16 @@ func TestClassifyCSVImageNet(t *testing.T) {
 	if code != exitDone || len(header) != 3+1000+1 || len(rows) != 1 {
 		t.Fatalf("%d, %d columns, %d rows", code, len(header), len(rows))
 	}
-	if sorted := slices.Sorted(slices.Values(header)); len(slices.Compact(sorted)) != len(header) || !slices.Contains(header, "crane (n02012849)") {
+	if sorted := slices.Sorted(slices.Values(header)); len(slices.Compact(sorted)) != len(header) ||
+		!slices.Contains(header, "crane (n02012849)") {
 		t.Error("two columns have one name")
 	}
 	values, sum := numbers(t, rows[0][2:1003]), 0.0
 	for _, v := range values[1:] {
 		sum += v
 	}
-	if math.Abs(sum-1) > 1e-9 || slices.Max(values[1:]) != values[0] || header[3+slices.Index(values[1:], values[0])] != rows[0][1] {
+	if math.Abs(sum-1) > 1e-9 || slices.Max(values[1:]) != values[0] ||
+		header[3+slices.Index(values[1:], values[0])] != rows[0][1] {
 		t.Errorf("class %s of %v, sum %v", rows[0][1], values[0], sum)
 	}
 }
@@ -136,7 +140,8 @@ func TestStrangeNames(t *testing.T) {
 	}
 	_, out, _ = garbRun(t, nil, append([]string{"classify", "--json", "--"}, paths...)...)
 	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
-		if got, want := object(t, line, "picture", "class", "probability", "predictions", "model")["picture"], strings.ToValidUTF8(paths[i], "\ufffd"); got != want {
+		if got, want := object(t, line, "picture", "class", "probability", "predictions", "model")["picture"],
+			strings.ToValidUTF8(paths[i], "\ufffd"); got != want {
 			t.Errorf("%q became %q", want, got)
 		}
 	}
@@ -148,13 +153,15 @@ func TestStrangeNames(t *testing.T) {
 				t.Errorf("%s shows %q", command, r)
 			}
 		}
-		for _, want := range []string{`a\nb.jpg"`, `\x1b[2J.jpg"`, `\xff.jpg"`, `bad\x1b[31m.jpg"`, `a\u202egpj.exe.jpg"`, "ü.jpg", "a b.jpg"} {
+		for _, want := range []string{`a\nb.jpg"`, `\x1b[2J.jpg"`, `\xff.jpg"`, `bad\x1b[31m.jpg"`, `a\u202egpj.exe.jpg"`,
+			"ü.jpg", "a b.jpg"} {
 			if !strings.Contains(out+errOut, want) {
 				t.Errorf("%s lacks %s:\n%s%s", command, want, out, errOut)
 			}
 		}
 	}
-	code, _, errOut := garbRun(t, nil, "evaluate", "--data", parentWithClass(t, folder), "--predictions", filepath.Join(t.TempDir(), "p.csv"))
+	code, _, errOut := garbRun(t, nil, "evaluate", "--data", parentWithClass(t, folder), "--predictions",
+		filepath.Join(t.TempDir(), "p.csv"))
 	if code != exitDone || strings.ContainsAny(errOut, "\x1b") {
 		t.Errorf("%d %q", code, errOut)
 	}
@@ -182,7 +189,8 @@ func TestClassifySpeed(t *testing.T) {
 		{[]string{example}, false}, {[]string{example, bad}, false}, {[]string{bad, bad}, false},
 	} {
 		_, out, errOut := garbRun(t, nil, append([]string{"classify"}, c.args...)...)
-		if speed.MatchString(errOut) != c.want || strings.Contains(out, "pictures/s") || !c.want && strings.Contains(errOut, "pictures/s") {
+		if speed.MatchString(errOut) != c.want || strings.Contains(out, "pictures/s") || !c.want &&
+			strings.Contains(errOut, "pictures/s") {
 			t.Errorf("%v: %q", c.args, errOut)
 		}
 	}
@@ -192,7 +200,8 @@ func TestClassifySpeed(t *testing.T) {
 		a.value.decoding, a.value.inference = 2*time.Millisecond, 9*time.Millisecond
 		sum.add(a)
 	}
-	if got, want := sum.speed(2*time.Second), "4 pictures in 2.0 s: 2 pictures/s; a picture took 5.0 ms to read and decode and 9.0 ms of inference"; got != want {
+	if got, want := sum.speed(2*time.Second),
+		"4 pictures in 2.0 s: 2 pictures/s; a picture took 5.0 ms to read and decode and 9.0 ms of inference"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
@@ -217,9 +226,12 @@ func TestAnswerTimed(t *testing.T) {
 
 func TestClassifyWrongUse(t *testing.T) {
 	for _, args := range [][]string{
-		{"--csv", "--json", example}, {"--csv", "--top", "2", example}, {"--link", example}, {"--move", example}, {"--copy", example},
-		{"--sort-into", "x", "--link", "--move", example}, {"--sort-into", "x", "--copy", "--move", example}, {"--sort-into", "x", "-"},
-		{"--sort-into", "x", example, "-"}, {"--sort-into", "x"}, {"--undo-sort", "x", example}, {"--undo-sort", "x", "--json"}, {"--undo-sort", "x", "--move"},
+		{"--csv", "--json", example}, {"--csv", "--top", "2", example}, {"--link", example}, {"--move", example}, {"--copy",
+			example},
+		{"--sort-into", "x", "--link", "--move", example}, {"--sort-into", "x", "--copy", "--move", example},
+		{"--sort-into", "x", "-"},
+		{"--sort-into", "x", example, "-"}, {"--sort-into", "x"}, {"--undo-sort", "x", example}, {"--undo-sort", "x",
+			"--json"}, {"--undo-sort", "x", "--move"},
 		{"--undo-sort", "x", "--sort-into", "x"},
 	} {
 		code, out, errOut := garbRun(t, nil, append([]string{"classify"}, args...)...)
@@ -232,7 +244,8 @@ func TestClassifyWrongUse(t *testing.T) {
 func TestEmbedNames(t *testing.T) {
 	folder := t.TempDir()
 	bad, other := write(t, folder, "bad.jpg", nil), write(t, folder, "a,\n\"b.jpg", readFile(t, example))
-	for _, c := range []struct{ out, names string }{{"f.npy", "f.csv"}, {"F.NPY", "F.csv"}, {"f.dat", "f.dat.csv"}, {"f", "f.csv"}} {
+	for _, c := range []struct{ out, names string }{{"f.npy", "f.csv"}, {"F.NPY", "F.csv"}, {"f.dat", "f.dat.csv"}, {"f",
+		"f.csv"}} {
 		names := filepath.Join(folder, c.names)
 		if err := os.RemoveAll(names); err != nil {
 			t.Fatal(err)
@@ -244,7 +257,8 @@ func TestEmbedNames(t *testing.T) {
 			}
 		}
 		header, rows := table(t, string(readFile(t, names)))
-		if want := [][]string{{"0", example}, {"1", other}}; !slices.Equal(header, []string{"row", "picture"}) || !slices.EqualFunc(rows, want, slices.Equal) {
+		if want := [][]string{{"0", example}, {"1", other}}; !slices.Equal(header, []string{"row", "picture"}) ||
+			!slices.EqualFunc(rows, want, slices.Equal) {
 			t.Errorf("%s: %q %q", c.names, header, rows)
 		}
 	}
@@ -252,7 +266,8 @@ func TestEmbedNames(t *testing.T) {
 	for _, text := range []string{"image,label\na.jpg,hat\n", "", "row,picture and more\n"} {
 		own := write(t, folder, "images.csv", []byte(text))
 		code, _, errOut := garbRun(t, nil, "embed", "--out", filepath.Join(folder, "images.npy"), example)
-		if code != exitFailed || !strings.Contains(errOut, "images.csv") || string(readFile(t, own)) != text || exists(filepath.Join(folder, "images.npy")) {
+		if code != exitFailed || !strings.Contains(errOut, "images.csv") || string(readFile(t, own)) != text ||
+			exists(filepath.Join(folder, "images.npy")) {
 			t.Errorf("%d %q", code, errOut)
 		}
 	}
@@ -262,34 +277,43 @@ func TestEmbedNames(t *testing.T) {
 // left out if that is asked for.
 func TestEvaluateMapsClasses(t *testing.T) {
 	shirt, plain := readFile(t, example), readFile(t, "../../picture/testdata/plain.png")
-	root := classFolders(t, t.TempDir(), map[string][]byte{"T Shirt/1": shirt, "T Shirt/2": plain, "Hats/1": shirt, "Not sure/1": plain, "Not sure/2": shirt})
+	root := classFolders(t, t.TempDir(), map[string][]byte{"T Shirt/1": shirt, "T Shirt/2": plain, "Hats/1": shirt,
+		"Not sure/1": plain, "Not sure/2": shirt})
 	code, out, errOut := garbRun(t, nil, "evaluate", "--data", root)
-	if code != exitFailed || out != "" || !strings.Contains(errOut, `"Hats" (close to "hat"`) || !strings.Contains(errOut, `"Not sure"`) || !strings.Contains(errOut, "--ignore-unknown-classes") {
+	if code != exitFailed || out != "" || !strings.Contains(errOut, `"Hats" (close to "hat"`) ||
+		!strings.Contains(errOut, `"Not sure"`) || !strings.Contains(errOut, "--ignore-unknown-classes") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	page, predictions := filepath.Join(root, "report.html"), filepath.Join(t.TempDir(), "p.csv")
-	code, out, errOut = garbRun(t, nil, "evaluate", "--data", root, "--ignore-unknown-classes", "--json", "--html", page, "--predictions", predictions)
+	code, out, errOut = garbRun(t, nil, "evaluate", "--data", root, "--ignore-unknown-classes", "--json", "--html", page,
+		"--predictions", predictions)
 	if code != exitDone {
 		t.Fatalf("%d %s%s", code, out, errOut)
 	}
-	for _, want := range []string{`the data set's "T Shirt" is the model's "t-shirt"`, `3 pictures of classes that the model does not know are left out: "Hats" (1), "Not sure" (2)`} {
+	for _, want := range []string{`the data set's "T Shirt" is the model's "t-shirt"`,
+		`3 pictures of classes that the model does not know are left out: "Hats" (1), "Not sure" (2)`} {
 		if strings.Count(errOut, want) != 1 {
 			t.Errorf("%q is said %d times", want, strings.Count(errOut, want))
 		}
 	}
-	o := object(t, out, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece", "calibration", "classes", "per_class", "confusion", "skipped", "wrong", "mapping", "data_digest", "seconds")
-	if got := fmt.Sprint(o["mapping"]); o["count"] != 2.0 || got != "map[ignored:[map[class:Hats pictures:1] map[class:Not sure pictures:2]] renamed:[map[class:T Shirt to:t-shirt]]]" {
+	o := object(t, out, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece", "calibration",
+		"classes", "per_class", "confusion", "skipped", "wrong", "mapping", "data_digest", "seconds")
+	if got := fmt.Sprint(o["mapping"]); o["count"] != 2.0 ||
+		got != "map[ignored:[map[class:Hats pictures:1] map[class:Not sure pictures:2]] renamed:[map[class:T Shirt to:t-shirt]]]" {
 		t.Errorf("%v pictures, %s", o["count"], got)
 	}
 	wrong := o["wrong"].([]any)[0].(map[string]any)
-	if wrong["picture"] != filepath.Join(root, "T Shirt", "2") || wrong["label"] != "t-shirt" || wrong["predicted"] == "t-shirt" {
+	if wrong["picture"] != filepath.Join(root, "T Shirt", "2") || wrong["label"] != "t-shirt" ||
+		wrong["predicted"] == "t-shirt" {
 		t.Errorf("%v", wrong)
 	}
-	if text := string(readFile(t, page)); !strings.Contains(text, `<a href="./T%20Shirt/2">`) || !strings.Contains(text, "are left out") {
+	if text := string(readFile(t, page)); !strings.Contains(text, `<a href="./T%20Shirt/2">`) ||
+		!strings.Contains(text, "are left out") {
 		t.Error("the page does not link the wrong picture, or does not say what was left out")
 	}
 	header, rows := table(t, string(readFile(t, predictions)))
-	if len(header) != 4+10+1 || len(rows) != 2 || !slices.Equal(rows[1][:3], []string{wrong["picture"].(string), "t-shirt", wrong["predicted"].(string)}) {
+	if len(header) != 4+10+1 || len(rows) != 2 || !slices.Equal(rows[1][:3], []string{wrong["picture"].(string),
+		"t-shirt", wrong["predicted"].(string)}) {
 		t.Errorf("%q %q", header, rows)
 	}
 	values := numbers(t, rows[1][3:14])
@@ -297,14 +321,17 @@ func TestEvaluateMapsClasses(t *testing.T) {
 		t.Errorf("%v, want %v", values, wrong)
 	}
 	alien := classFolders(t, t.TempDir(), map[string][]byte{"cat/1": shirt})
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", alien, "--ignore-unknown-classes"); code != exitFailed || !strings.Contains(errOut, "none of the data set's 1 class") {
+	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", alien, "--ignore-unknown-classes"); code != exitFailed ||
+		!strings.Contains(errOut, "none of the data set's 1 class") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, garb.Clothing, "--data", root, "--ignore-unknown-classes")
+	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, garb.Clothing, "--data", root,
+		"--ignore-unknown-classes")
 	if code != exitDone || !strings.Contains(out, "of 2 pictures") || strings.Count(errOut, "is the model's") != 1 {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "compare", garb.Clothing, garb.Clothing, "--data", root); code != exitFailed || !strings.Contains(errOut, `"Not sure"`) {
+	if code, _, errOut := garbRun(t, nil, "compare", garb.Clothing, garb.Clothing, "--data", root); code != exitFailed ||
+		!strings.Contains(errOut, `"Not sure"`) {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
@@ -313,7 +340,8 @@ func TestEvaluateMapsClasses(t *testing.T) {
 func TestPredictionsOfSkippedPictures(t *testing.T) {
 	root := classFolders(t, t.TempDir(), map[string][]byte{"t-shirt/a.jpg": []byte("text"), "t-shirt/b.jpg": readFile(t, example), "t-shirt/c.jpg": nil})
 	predictions := filepath.Join(t.TempDir(), "p.csv")
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--predictions", predictions); code != exitDone || !strings.Contains(errOut, predictions) {
+	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--predictions", predictions); code != exitDone ||
+		!strings.Contains(errOut, predictions) {
 		t.Fatalf("%d %s", code, errOut)
 	}
 	header, rows := table(t, string(readFile(t, predictions)))
@@ -327,7 +355,8 @@ func TestPredictionsOfSkippedPictures(t *testing.T) {
 		}
 	}
 	nowhere := filepath.Join(root, "gone", "p.csv")
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--predictions", nowhere); code != exitFailed || !strings.Contains(errOut, nowhere) {
+	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--predictions", nowhere); code != exitFailed ||
+		!strings.Contains(errOut, nowhere) {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
@@ -357,10 +386,12 @@ func TestEvaluateTTA(t *testing.T) {
 	if !strings.Contains(string(readFile(t, page)), "mirror image") {
 		t.Error("the page does not say that pictures were flipped")
 	}
-	if _, out, _ := garbRun(t, nil, "evaluate", "--data", root, "--tta", "flip"); !strings.Contains(out, "each with its mirror image") {
+	if _, out, _ := garbRun(t, nil, "evaluate", "--data", root, "--tta", "flip"); !strings.Contains(out,
+		"each with its mirror image") {
 		t.Errorf("%s", out)
 	}
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--tta", "rotate"); code != exitMisused || !strings.Contains(errOut, "flip") {
+	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--tta", "rotate"); code != exitMisused ||
+		!strings.Contains(errOut, "flip") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }

@@ -97,7 +97,8 @@ func (f classifyFlags) validate(c *cobra.Command, args []string) error {
 			}
 		}
 		if len(args) > 0 {
-			return fmt.Errorf("--undo-sort takes no pictures, and undoes all that was sorted into its folder: omit %q", args[0])
+			return fmt.Errorf("--undo-sort takes no pictures, and undoes all that was sorted into its folder: omit %q",
+				args[0])
 		}
 		return nil
 	case len(args) == 0:
@@ -201,8 +202,10 @@ func (t *tally) add(a answered[answer]) {
 // speed says how fast pictures were answered, in one line.
 func (t *tally) speed(elapsed time.Duration) string {
 	each := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(t.answered) }
-	return fmt.Sprintf("%s in %.1f s: %.0f pictures/s; a picture took %.1f ms to read and decode and %.1f ms of inference",
-		count(t.answered, "picture"), elapsed.Seconds(), float64(t.answered)/elapsed.Seconds(), each(t.reading), each(t.inference))
+	seconds := elapsed.Seconds()
+	return fmt.Sprintf("%s in %.1f s: %.0f pictures/s; "+
+		"a picture took %.1f ms to read and decode and %.1f ms of inference",
+		count(t.answered, "picture"), seconds, float64(t.answered)/seconds, each(t.reading), each(t.inference))
 }
 
 func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFlags) error {
@@ -245,7 +248,7 @@ func sayClosing(c *cobra.Command, t *tally) {
 func unsorted(c *cobra.Command, s *sorter, all []source) ([]source, error) {
 	rest, leftOut := s.without(all)
 	if leftOut > 0 {
-		say(c, "%s in folders of classes in %s ignored: sorted already", count(leftOut, "picture"), s.into)
+		say(c, "%s in folders of classes in %s ignored: sorted already", count(leftOut, "picture"), printable(s.into))
 	}
 	if len(rest) == 0 {
 		return nil, fmt.Errorf("all pictures are in folders of classes in %s already", s.into)
@@ -256,12 +259,15 @@ func unsorted(c *cobra.Command, s *sorter, all []source) ([]source, error) {
 // saySorted says what was sorted, and how to undo it.
 func saySorted(c *cobra.Command, s *sorter) {
 	verb := map[sortAction]string{sortCopy: "copied", sortLink: "linked", sortMove: "moved"}[s.action]
-	say(c, "%s %s into folders of %s; garb classify --undo-sort %s undoes it", verb, count(s.sorted, "picture"), s.into, s.into)
+	into := printable(s.into)
+	pictures := count(s.sorted, "picture")
+	say(c, "%s %s into folders of %s; garb classify --undo-sort %s undoes it", verb, pictures, into, into)
 }
 
 // classifyAll answers on all sources, sorts them if sorting is not nil, and prints. Each
 // picture is sorted and logged before the next, so that it can be stopped at any.
-func classifyAll(c *cobra.Command, classifier *garb.Classifier, sorting *sorter, all []source, f classifyFlags, t *tally) error {
+func classifyAll(c *cobra.Command, classifier *garb.Classifier, sorting *sorter, all []source,
+	f classifyFlags, t *tally) error {
 	out := bufio.NewWriter(c.OutOrStdout())
 	p, err := newAnswerPrinter(c, out, classifier, f)
 	if err != nil {
@@ -307,13 +313,14 @@ type answerPrinter interface {
 	flush() error
 }
 
-func newAnswerPrinter(c *cobra.Command, out io.Writer, classifier *garb.Classifier, f classifyFlags) (answerPrinter, error) {
+func newAnswerPrinter(c *cobra.Command, out io.Writer, model *garb.Classifier, f classifyFlags) (
+	answerPrinter, error) {
 	switch {
 	case f.asCSV:
-		table, err := newPredictionTable(out, classifier, "picture", "class")
+		table, err := newPredictionTable(out, model, "picture", "class")
 		return csvAnswers{table, c.ErrOrStderr()}, err
 	case f.asJSON:
-		return jsonAnswers{json.NewEncoder(out), f.top, modelName{classifier.Name(), classifier.Digest()}}, nil
+		return jsonAnswers{json.NewEncoder(out), f.top, modelName{model.Name(), model.Digest()}}, nil
 	}
 	return textAnswers{out, c.ErrOrStderr(), f.top, coloured(c.OutOrStdout())}, nil
 }
@@ -393,7 +400,8 @@ func printAnswer(w io.Writer, name string, shown []garb.Prediction, colour bool)
 		full := int(math.Round(p.Probability * barWidth))
 		bar := strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
 		class := printable(p.Class)
-		line := fmt.Sprintf("  %s%s  %5.1f %%  %s", class, strings.Repeat(" ", width-len([]rune(class))), 100*p.Probability, bar)
+		class += strings.Repeat(" ", width-len([]rune(class)))
+		line := fmt.Sprintf("  %s  %5.1f %%  %s", class, 100*p.Probability, bar)
 		if colour && i == 0 {
 			line = "\x1b[1m" + line + "\x1b[0m"
 		}

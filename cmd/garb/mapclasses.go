@@ -15,12 +15,14 @@ import (
 type unknownClasses struct{ ignore bool }
 
 func (u *unknownClasses) addFlags(command *cobra.Command) {
-	command.Flags().BoolVar(&u.ignore, "ignore-unknown-classes", false, "leave out pictures of classes that the model does not know")
+	command.Flags().BoolVar(&u.ignore, "ignore-unknown-classes", false,
+		"leave out pictures of classes that the model does not know")
 }
 
 // mapFor names a set's classes as each of the models does, and says what it mapped. The
 // sets hold the same pictures, in one order: those of classes that all models know.
-func (u unknownClasses) mapFor(c *cobra.Command, set *dataset.Set, models ...*garb.Classifier) ([]*dataset.Set, []*evaluate.Mapping, error) {
+func (u unknownClasses) mapFor(c *cobra.Command, set *dataset.Set, models ...*garb.Classifier) (
+	[]*dataset.Set, []*evaluate.Mapping, error) {
 	mappings := make([]*evaluate.Mapping, len(models))
 	var unknown []string
 	for i, model := range models {
@@ -32,7 +34,8 @@ func (u unknownClasses) mapFor(c *cobra.Command, set *dataset.Set, models ...*ga
 				unknown = append(unknown, class.Class)
 			}
 		case errors.As(err, &e):
-			return nil, nil, fmt.Errorf("%s: %w; exclude or rename them, or give --ignore-unknown-classes to measure the others", model.Name(), err)
+			return nil, nil, fmt.Errorf("%s: %w; exclude or rename them, or pass --ignore-unknown-classes to measure the rest",
+				model.Name(), err)
 		case err != nil:
 			return nil, nil, err
 		}
@@ -49,7 +52,8 @@ func (u unknownClasses) mapFor(c *cobra.Command, set *dataset.Set, models ...*ga
 		mapping.Ignore(unknown...)
 		sets[i] = mapping.Apply(set)
 		if len(sets[i].Classes) == 0 {
-			return nil, nil, fmt.Errorf("%s: the model knows none of the data set's %s", models[i].Name(), count(len(set.Classes), "class"))
+			return nil, nil, fmt.Errorf("%s: the model knows none of the data set's %s",
+				models[i].Name(), count(len(set.Classes), "class"))
 		}
 		for _, note := range mapping.Notes() {
 			sayOnce(note)

@@ -105,6 +105,9 @@ func (s *sorter) put(from string, class classKey) (string, error) {
 		return "", err
 	}
 	info, err := os.Lstat(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("it is no longer there (%w)", fs.ErrNotExist)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -247,7 +250,7 @@ func (s *sorter) attempt(record sortRecord, to string) error {
 	from := string(record.From)
 	switch {
 	case record.Action == sortCopy:
-		after.Bytes, after.SHA256, err = copyFile(from, to, false)
+		after.SHA256, err = copyFile(from, to, false)
 	case record.Action == sortLink:
 		err = linkTo(string(record.Link), from, to)
 	case record.Was != "":
@@ -264,23 +267,23 @@ func (s *sorter) attempt(record sortRecord, to string) error {
 func (s *sorter) close() error { return s.log.close() }
 
 // copyFile copies a file, with its times and permissions, to a name that must be free,
-// and returns what it copied. If it fails, there is no copy.
-func copyFile(from, to string, sync bool) (size int64, digest string, err error) {
+// and returns the SHA-256 of what it copied, in hexadecimal. If it fails, there is no copy.
+func copyFile(from, to string, sync bool) (digest string, err error) {
 	info, err := os.Stat(from) // before it is opened: to open a pipe can take forever
 	if err != nil {
-		return 0, "", err
+		return "", err
 	}
 	if !info.Mode().IsRegular() {
-		return 0, "", &safefile.NotRegularError{Path: from, Mode: info.Mode()}
+		return "", &safefile.NotRegularError{Path: from, Mode: info.Mode()}
 	}
 	in, err := os.Open(from)
 	if err != nil {
-		return 0, "", err
+		return "", err
 	}
 	defer in.Close()
 	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
 	if err != nil {
-		return 0, "", err
+		return "", err
 	}
 	defer func() {
 		if err != nil {
@@ -288,7 +291,7 @@ func copyFile(from, to string, sync bool) (size int64, digest string, err error)
 		}
 	}()
 	hash := sha256.New()
-	size, err = io.Copy(io.MultiWriter(out, hash), in)
+	_, err = io.Copy(io.MultiWriter(out, hash), in)
 	if err == nil && sync {
 		err = out.Sync()
 	}
@@ -296,7 +299,7 @@ func copyFile(from, to string, sync bool) (size int64, digest string, err error)
 	if err == nil {
 		err = os.Chtimes(to, info.ModTime(), info.ModTime())
 	}
-	return size, hex.EncodeToString(hash.Sum(nil)), err
+	return hex.EncodeToString(hash.Sum(nil)), err
 }
 
 // linkTo makes a symbolic link with this text, which must lead to a file.
@@ -339,7 +342,7 @@ func moveCopy(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := copyFile(from, to, true); err != nil {
+	if _, err := copyFile(from, to, true); err != nil {
 		return err
 	}
 	after, err := os.Stat(from)

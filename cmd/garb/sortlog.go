@@ -42,11 +42,9 @@ type sortRecord struct {
 	To     filePath   `json:"to,omitempty"`   // a file, or a folder that was made, from the log's folder, with /
 	// Link is the text of the symbolic link that To is to be; Was that of the link that
 	// From was, if a link is moved.
-	Link filePath `json:"link,omitempty"`
-	Was  filePath `json:"was,omitempty"`
-	// Of a copy that is done, as it was made.
-	Bytes  int64  `json:"bytes,omitempty"`
-	SHA256 string `json:"sha256,omitempty"`
+	Link   filePath `json:"link,omitempty"`
+	Was    filePath `json:"was,omitempty"`
+	SHA256 string   `json:"sha256,omitempty"` // of a copy that is done
 }
 
 // filePath is a path in JSON, to the byte: a string, or, as JSON's are Unicode, an object
@@ -103,8 +101,8 @@ func openSortLog(path string) (*sortLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	whole, err := wholeLines(f)
-	if err == nil {
+	whole, size, err := wholeLines(f)
+	if err == nil && whole < size {
 		err = f.Truncate(whole)
 	}
 	if err != nil {
@@ -114,24 +112,24 @@ func openSortLog(path string) (*sortLog, error) {
 	return &sortLog{f}, nil
 }
 
-// wholeLines returns how many bytes of a file are lines with an end.
-func wholeLines(f *os.File) (int64, error) {
-	size, err := f.Seek(0, io.SeekEnd)
+// wholeLines returns how many bytes of a file are lines with an end, and its size.
+func wholeLines(f *os.File) (whole, size int64, err error) {
+	size, err = f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	buffer := make([]byte, 4096)
 	for end := size; end > 0; {
 		n := min(end, int64(len(buffer)))
 		if _, err := f.ReadAt(buffer[:n], end-n); err != nil {
-			return 0, err
+			return 0, size, err
 		}
 		if i := bytes.LastIndexByte(buffer[:n], '\n'); i >= 0 {
-			return end - n + int64(i) + 1, nil
+			return end - n + int64(i) + 1, size, nil
 		}
 		end -= n
 	}
-	return 0, nil
+	return 0, size, nil
 }
 
 // append writes a line, in one write. With sync it is on the disk afterwards.
@@ -181,7 +179,7 @@ func readSortLog(path string) (h sortHistory, err error) {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return h, errors.Join(err, &safefile.NotRegularError{Path: path, Mode: info.Mode()})
 	}
-	whole, err := wholeLines(f)
+	whole, _, err := wholeLines(f)
 	if err != nil {
 		return h, err
 	}
@@ -205,7 +203,7 @@ func readSortLog(path string) (h sortHistory, err error) {
 			h.pictures = append(h.pictures, sortedPicture{sortRecord: r})
 		case r.Op == "done" && begun:
 			p := &h.pictures[at]
-			p.done, p.Bytes, p.SHA256 = true, r.Bytes, r.SHA256
+			p.done, p.SHA256 = true, r.SHA256
 		case (r.Op == "failed" || r.Op == "undone") && begun:
 			gone[at] = true
 		default:
@@ -236,7 +234,7 @@ func (r sortRecord) valid() bool {
 func logOf(path string) (log, folder string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", "", err
+		return "", "", fmt.Errorf("%s: %s", path, message(err))
 	}
 	if !info.IsDir() {
 		return path, filepath.Dir(path), nil

@@ -40,7 +40,8 @@ func undoSort(c *cobra.Command, path string) error {
 			return
 		}
 		problems++
-		fmt.Fprintf(c.ErrOrStderr(), "garb: %s: %v\n", printable(filepath.Join(folder, filepath.FromSlash(string(p.To)))), err)
+		file := filepath.Join(folder, filepath.FromSlash(string(p.To)))
+		fmt.Fprintf(c.ErrOrStderr(), "garb: %s: %v\n", printable(file), err)
 	})
 	if err = errors.Join(err, log.close()); err != nil {
 		return err
@@ -66,7 +67,8 @@ func undoSort(c *cobra.Command, path string) error {
 		return err
 	}
 	if problems > 0 {
-		fmt.Fprintf(c.ErrOrStderr(), "garb: %s could not be undone; once what stands in the way is gone, the same command goes on\n", count(problems, "picture"))
+		fmt.Fprintf(c.ErrOrStderr(), "garb: %s could not be undone; once what is in the way is gone, "+
+			"run the same command again\n", count(problems, "picture"))
 		return errReported
 	}
 	if err := os.Remove(logPath); err != nil {
@@ -87,7 +89,8 @@ func removeIfEmpty(path string) {
 
 // undoPictures undoes each picture of a history and writes that to the log. Its error is
 // ctx's or the log's; what became of a picture it tells.
-func undoPictures(ctx context.Context, h sortHistory, folder string, log *sortLog, tell func(sortedPicture, error)) error {
+func undoPictures(ctx context.Context, h sortHistory, folder string, log *sortLog,
+	tell func(sortedPicture, error)) error {
 	for _, p := range slices.Backward(h.pictures) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -127,7 +130,7 @@ func (p sortedPicture) undo(file string) error {
 	case !info.Mode().IsRegular():
 		return errChanged
 	case p.done:
-		if digest, err := digestOfFile(file); err != nil || info.Size() != p.Bytes || digest != p.SHA256 {
+		if digest, err := digestOfFile(file); err != nil || digest != p.SHA256 {
 			return errors.Join(errChanged, err)
 		}
 		return os.Remove(file)
@@ -162,10 +165,11 @@ func (p sortedPicture) moveBack(file string, there bool) error {
 		if os.SameFile(info, fromInfo) {
 			return os.Remove(file) // its second name
 		}
-		if p.done {
+		err = removeBeginning(file, from) // stopped while it was copied
+		if errors.Is(err, errChanged) {
 			return fmt.Errorf("there is another file at %q now, where it came from", from)
 		}
-		return removeBeginning(file, from) // stopped while it was copied
+		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(from), 0o777); err != nil {
 		return err
