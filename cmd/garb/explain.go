@@ -328,7 +328,7 @@ func (l *look) finish() error {
 	for _, text := range l.found.LeftOut {
 		fmt.Fprintln(l.OutOrStdout(), text)
 	}
-	fmt.Fprintf(l.OutOrStdout(), "wrote %s: %d pictures; see %s\n", l.out, l.folder.pictures, filepath.Join(l.out, open))
+	fmt.Fprintf(l.OutOrStdout(), "wrote %s: %s; see %s\n", l.out, count(l.folder.pictures, "picture"), filepath.Join(l.out, open))
 	return nil
 }
 

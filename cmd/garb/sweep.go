@@ -90,6 +90,7 @@ chance (p above 0.05): then take the cheaper one, or more --seeds.`,
 			return err
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			t.describe(c)
 			out := c.OutOrStdout()
 			var display *trainDisplay
 			points, err := sweep.Run(c.Context(), func(p *train.Point, n, runs int) train.Progress {
