@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"garb/internal/kernel"
+	"garb/weights"
 )
 
 // A command answers on standard output. What it tells people beside the answer goes
@@ -56,9 +60,20 @@ func say(c *cobra.Command, format string, values ...any) {
 // detail writes a line to standard error if --verbose was given. The line break is
 // added.
 func detail(c *cobra.Command, format string, values ...any) {
-	if isSet(c, verboseFlag) {
+	if isSet(c, verboseFlag) && !isSet(c, quietFlag) {
 		fmt.Fprintf(c.ErrOrStderr(), format+"\n", values...)
 	}
+}
+
+// describeMachine shows with --verbose what runs here, and where it keeps things.
+func describeMachine(c *cobra.Command) {
+	detail(c, "program    %s", thisBuild().line())
+	detail(c, "machine    %s/%s, kernels %s, %s", runtime.GOOS, runtime.GOARCH, kernel.ActiveLevel(), count(runtime.GOMAXPROCS(0), "thread"))
+	home, err := weights.Home()
+	if err != nil {
+		home = err.Error()
+	}
+	detail(c, "cache      %s", home)
 }
 
 // progressTo returns where c shows its progress: standard error, or nowhere with

@@ -100,6 +100,7 @@ The 95 % interval is Wilson's; with several seeds, for an effective number of pi
 			return err
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			t.describe(c)
 			out := c.OutOrStdout()
 			var display *trainDisplay
 			points, err := sweep.Run(c.Context(), func(p *train.Point, n, runs int) train.Progress {
