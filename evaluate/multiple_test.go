@@ -174,7 +174,8 @@ func TestBetterSettingsAreFound(t *testing.T) {
 		{5, 3, 1, 1500, 0.80, 0.85, 0.95},
 		{5, 1, 5, 300, 0.77, 0.85, 0.8},
 	} {
-		name := fmt.Sprintf("%.2f and %.2f, %d settings, %d trials, %d folds of %d", c.from, c.to, c.k, c.trials, c.folds, c.n)
+		name := fmt.Sprintf("%.2f and %.2f, %d settings, %d trials, %d folds of %d",
+			c.from, c.to, c.k, c.trials, c.folds, c.n)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := simulation{random: rand.New(rand.NewPCG(16, 1)), difficulty: 3}
@@ -420,7 +421,8 @@ func TestSignFlip(t *testing.T) {
 // TestStudent: quantiles of printed tables (Abramowitz & Stegun 1964, table 26.10).
 func TestStudent(t *testing.T) {
 	for freedom, want := range map[int]float64{
-		1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 10: 2.228, 15: 2.131, 30: 2.042, 120: 1.980, normalFreedom: 1.960,
+		1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 10: 2.228, 15: 2.131, 30: 2.042, 120: 1.980,
+		normalFreedom: 1.960,
 	} {
 		if got := studentQuantile(freedom); math.Abs(got-want) > 0.0006 {
 			t.Errorf("%d degrees of freedom: %v, want %v", freedom, got, want)

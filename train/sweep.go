@@ -170,7 +170,8 @@ func (s Sweep) Points() ([]*Point, error) {
 		var next []*Point
 		for _, p := range points {
 			for _, value := range a.Values {
-				q := &Point{Values: append(slices.Clone(p.Values), value), Name: strings.TrimSpace(p.Name + " " + a.Name + "=" + value)}
+				name := strings.TrimSpace(p.Name + " " + a.Name + "=" + value)
+				q := &Point{Values: append(slices.Clone(p.Values), value), Name: name}
 				q.changes = append(slices.Clone(p.changes), func(c *Config) error { return set(c, value) })
 				next = append(next, q)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 )
 
 // sweptFlags are the flags of train of which sweep takes several values.
-var sweptFlags = []string{"backbone", "size", "learning-rate", "inner", "dropout", "weight-decay", "batch", "optimizer"}
+var sweptFlags = []string{
+	"backbone", "size", "learning-rate", "inner", "dropout", "weight-decay", "batch", "optimizer",
+}
 
 // listValue is a flag that takes values separated by commas. One is given to the flag
 // whose place it takes, several make an axis.
@@ -94,7 +97,8 @@ The 95 % interval is Wilson's; with several seeds, for an effective number of pi
 				}
 			}
 			if len(sweep.Axes) == 0 && sweep.Seeds < 2 {
-				return errors.New("sweep needs a setting with several values, such as --learning-rate 1e-4,1e-3,1e-2, or --seeds 2")
+				return errors.New("sweep needs a setting with several values, such as " +
+					"--learning-rate 1e-4,1e-3,1e-2, or --seeds 2")
 			}
 			_, err := sweep.Points()
 			return err
@@ -147,14 +151,22 @@ The 95 % interval is Wilson's; with several seeds, for an effective number of pi
 
 // printRanking writes the points, the best first, each trained with so many seeds.
 func printRanking(w io.Writer, points []*train.Point, seeds int) {
-	width := len("settings")
-	for _, p := range points {
-		width = max(width, len(p.Name))
+	names, epochs := len("settings"), len("best epoch")
+	bestEpochs := func(p *train.Point) string {
+		var all []string
+		for _, r := range p.Runs {
+			all = append(all, strconv.Itoa(r.Best.Epoch))
+		}
+		return strings.Join(all, ", ")
 	}
-	fmt.Fprintf(w, "\n%-*s  val accuracy  spread  95 %% interval   epoch  compared with the best\n", width, "settings")
+	for _, p := range points {
+		names, epochs = max(names, len(p.Name)), max(epochs, len(bestEpochs(p)))
+	}
+	fmt.Fprintf(w, "\n%-*s  val accuracy  spread  95 %% interval   %-*s  compared with the best\n",
+		names, "settings", epochs, "best epoch")
 	for i, p := range points {
 		if p.Failed != "" {
-			fmt.Fprintf(w, "%-*s  diverged: %s\n", width, p.Name, p.Failed)
+			fmt.Fprintf(w, "%-*s  diverged: %s\n", names, p.Name, p.Failed)
 			continue
 		}
 		verdict := p.Verdict()
@@ -165,13 +177,14 @@ func printRanking(w io.Writer, points []*train.Point, seeds int) {
 		if len(p.Runs) > 1 {
 			spread = fmt.Sprintf("%.4f", p.Spread)
 		}
-		fmt.Fprintf(w, "%-*s        %.4f  %6s  %.3f to %.3f  %5d  %s\n", width, p.Name, p.Mean, spread,
-			p.Interval[0], p.Interval[1], p.Runs[0].Best.Epoch, verdict)
+		fmt.Fprintf(w, "%-*s        %.4f  %6s  %.3f to %.3f  %-*s  %s\n", names, p.Name, p.Mean, spread,
+			p.Interval[0], p.Interval[1], epochs, bestEpochs(p), verdict)
 	}
 	if conclusion := train.Conclusion(points); conclusion != "" {
 		fmt.Fprintf(w, "\n%s\n", conclusion)
 		if seeds == 1 {
-			fmt.Fprintln(w, "Trained with 1 seed: the variation between seeds is assumed, not measured. --seeds 3 measures it.")
+			fmt.Fprintln(w, "Trained with 1 seed: the variation between seeds is assumed, not measured. "+
+				"--seeds 3 measures it.")
 		}
 	}
 }
