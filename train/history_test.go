@@ -29,7 +29,10 @@ func TestHistoryByHand(t *testing.T) {
 		for name, part := range map[string]struct {
 			s              *split
 			loss, accuracy float64
-		}{"training": {&shown, e.Loss, e.Accuracy}, "validation": {&r.validation, e.ValidationLoss, e.ValidationAccuracy}} {
+		}{
+			"training":   {&shown, e.Loss, e.Accuracy},
+			"validation": {&r.validation, e.ValidationLoss, e.ValidationAccuracy},
+		} {
 			logits, _, _, err := r.measure(t.Context(), part.s)
 			if err != nil {
 				t.Fatal(err)
@@ -50,8 +53,8 @@ func TestHistoryByHand(t *testing.T) {
 				t.Errorf("binary %v: %s accuracy %v, want %v", binary, name, part.accuracy, want)
 			}
 		}
-		if len(steps) != 3 || steps[0].Step != 1 || steps[2].Step != 3 || steps[2].Steps != 3 || steps[2].Epochs != 1 ||
-			steps[2].Loss != e.Loss || steps[2].Accuracy != e.Accuracy {
+		if len(steps) != 3 || steps[0].Step != 1 || steps[2].Step != 3 || steps[2].Steps != 3 ||
+			steps[2].Epochs != 1 || steps[2].Loss != e.Loss || steps[2].Accuracy != e.Accuracy {
 			t.Errorf("binary %v: steps %+v of epoch %+v", binary, steps, e)
 		}
 	}
@@ -78,7 +81,8 @@ func TestBestRight(t *testing.T) {
 			want.WriteByte('0')
 		}
 	}
-	if state.BestRight != want.String() || result.Best.ValidationAccuracy != float64(strings.Count(want.String(), "1"))/float64(want.Len()) {
+	if state.BestRight != want.String() ||
+		result.Best.ValidationAccuracy != float64(strings.Count(want.String(), "1"))/float64(want.Len()) {
 		t.Errorf("right %s of epoch %+v, want %s", state.BestRight, result.Best, want.String())
 	}
 }

@@ -33,7 +33,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 			}
 		}
 		if len(other.train.set.Samples) != 9 || other.Data == r.Data {
-			t.Errorf("%d pictures of another data set, with the digest %s, the first's %s", len(other.train.set.Samples), other.Data, r.Data)
+			t.Errorf("%d pictures of another data set, with the digest %s, the first's %s",
+				len(other.train.set.Samples), other.Data, r.Data)
 		}
 	},
 	"Out": func(t *testing.T, data string) {
@@ -44,7 +45,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 				t.Error(err)
 			}
 		}
-		if filepath.Dir(filepath.Dir(result.Checkpoint)) != c.Out || result.Report != filepath.Join(c.Out, reportFile) {
+		if filepath.Dir(filepath.Dir(result.Checkpoint)) != c.Out ||
+			result.Report != filepath.Join(c.Out, reportFile) {
 			t.Errorf("the model %s and the report %s are not in %s", result.Checkpoint, result.Report, c.Out)
 		}
 	},
@@ -78,21 +80,24 @@ var settingTests = map[string]func(t *testing.T, data string){
 				t.Errorf("%s does not begin with the values of the file, %v", name, err)
 			}
 		}
-		if settings := string(r.settings()); strings.Contains(settings, c.Weights) || !strings.Contains(settings, "a file") {
+		if settings := string(r.settings()); strings.Contains(settings, c.Weights) ||
+			!strings.Contains(settings, "a file") {
 			t.Errorf("the model's settings have a path of this machine: %s", settings)
 		}
 	},
 	"Preprocessing": func(t *testing.T, data string) {
 		for _, fit := range []picture.Fit{picture.Stretch, picture.Letterbox} {
 			c := tiny(t, data)
-			c.Preprocessing = picture.Spec{Width: 16, Height: 12, Filter: picture.Bilinear, Fit: fit, Mean: [3]float32{9, 8, 7}, Std: [3]float32{20, 30, 40}}
+			c.Preprocessing = picture.Spec{Width: 16, Height: 12, Filter: picture.Bilinear, Fit: fit,
+				Mean: [3]float32{9, 8, 7}, Std: [3]float32{20, 30, 40}}
 			r := begun(t, c)
 			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": r.test} {
 				got, want := make([]float32, part.length()), make([]float32, c.Preprocessing.ValueCount())
 				if err := part.load(t.Context(), 1, 0, []int{1}, got, make([]float32, 2)); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := c.Preprocessing.Load(t.Context(), file(t, part.set.Samples[1].Path), picture.DefaultLimits(), want); err != nil {
+				if _, err := c.Preprocessing.Load(t.Context(), file(t, part.set.Samples[1].Path),
+					picture.DefaultLimits(), want); err != nil {
 					t.Fatal(err)
 				}
 				if !slices.Equal(got, want) {
@@ -162,7 +167,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, want := range map[string][]int{"inner1/kernel": {64, 7}, "inner2/kernel": {7, 5}, "classifier/kernel": {5, 2}} {
+		for name, want := range map[string][]int{"inner1/kernel": {64, 7}, "inner2/kernel": {7, 5},
+			"classifier/kernel": {5, 2}} {
 			if v, err := f.Tensor(name); err != nil || !slices.Equal(v.Shape, want) {
 				t.Errorf("%s: %v, want the shape %v", name, err, want)
 			}
@@ -257,7 +263,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 		if got, want := optimized(c.optimizer(), 0), 1-0.1*0.2; math.Abs(got-want) > 1e-6 {
 			t.Errorf("without a gradient a kernel of 1 becomes %v, want %v", got, want)
 		}
-		bias := &nn.Variable{Param: nn.Param{Name: "bias", Shape: []int{1}}, Value: []float32{1}, Gradient: []float32{0}}
+		bias := &nn.Variable{Param: nn.Param{Name: "bias", Shape: []int{1}}, Value: []float32{1},
+			Gradient: []float32{0}}
 		if c.optimizer().Update([]*nn.Variable{bias}, 0.1); bias.Value[0] != 1 {
 			t.Errorf("a bias decays to %v", bias.Value[0])
 		}
@@ -271,7 +278,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 			before := variableOf(t, r, "classifier/bias").Value[0]
 			stepped(t, r)
 			v := variableOf(t, r, "classifier/bias")
-			if got, want := v.Value[0]-before, -float32(rate)*v.Gradient[0]; want == 0 || math.Abs(float64(got/want-1)) > 1e-3 {
+			if got, want := v.Value[0]-before, -float32(rate)*v.Gradient[0]; want == 0 ||
+				math.Abs(float64(got/want-1)) > 1e-3 {
 				t.Errorf("rate %v: a weight moved by %v, want %v", rate, got, want)
 			}
 		}
@@ -301,7 +309,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 		c.LearningRate, c.Schedule, c.StepEpochs, c.StepFactor = 0.01, "step", 1, 0.5
 		ran(t, c)
 		_, state, _, err := readState(c.Out)
-		if err != nil || len(state.History) != 2 || state.History[0].LearningRate != 0.01 || state.History[1].LearningRate != 0.005 {
+		if err != nil || len(state.History) != 2 || state.History[0].LearningRate != 0.01 ||
+			state.History[1].LearningRate != 0.005 {
 			t.Errorf("%+v, %v", state.History, err)
 		}
 	},
@@ -390,13 +399,15 @@ var settingTests = map[string]func(t *testing.T, data string){
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, _, _, err := classify(t.Context(), plan, &r.validation, 2); err != nil || !slices.Equal(logits, again) {
+			if again, _, _, err := classify(t.Context(), plan, &r.validation, 2); err != nil ||
+				!slices.Equal(logits, again) {
 				t.Errorf("decay %v: other weights are measured than are kept, %v", decay, err)
 			}
 		}
 		r := begun(t, tiny(t, data))
 		stepped(t, r)
-		if kept, err := r.tensors(); err != nil || !slices.Equal(kept["classifier/kernel"].Data, variableOf(t, r, "classifier/kernel").Value) {
+		if kept, err := r.tensors(); err != nil ||
+			!slices.Equal(kept["classifier/kernel"].Data, variableOf(t, r, "classifier/kernel").Value) {
 			t.Errorf("without an average other weights are kept than are trained, %v", err)
 		}
 	},
@@ -431,7 +442,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 			for i := range samples {
 				for j, p := range want[i] {
 					if math.Abs(float64(b.targets[2*i+j])-p) > 1e-6 {
-						t.Fatalf("step %d: target %v, want the teacher's answer %v", step, b.targets[2*i:][:2], want[i])
+						t.Fatalf("step %d: target %v, want the teacher's answer %v", step, b.targets[2*i:][:2],
+							want[i])
 					}
 				}
 			}
@@ -507,7 +519,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 				}
 			}
 			logits := make([]float32, 2)
-			if _, err := r.trainer.Step(t.Context(), slices.Repeat([]float32{1}, 16*16*3), []float32{1, 0}, logits); err != nil {
+			ones := slices.Repeat([]float32{1}, 16*16*3)
+			if _, err := r.trainer.Step(t.Context(), ones, []float32{1, 0}, logits); err != nil {
 				t.Fatal(err)
 			}
 			return logits
@@ -525,7 +538,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 			"the views": view,
 		} {
 			if x := of(a); !slices.Equal(x, of(again)) || slices.Equal(x, of(b)) {
-				t.Errorf("%s: the same for one seed: %v; others for another: %v", name, slices.Equal(x, of(again)), !slices.Equal(x, of(b)))
+				t.Errorf("%s: the same for one seed: %v; others for another: %v",
+					name, slices.Equal(x, of(again)), !slices.Equal(x, of(b)))
 			}
 		}
 		if slices.Equal(a.order(3), a.order(4)) {
@@ -598,7 +612,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 		c := tiny(t, data)
 		c.Augment = augment.Config{RotationRangeDegrees: 30, Mixup: 1}
 		r := begun(t, c)
-		v, err := augment.New(c.Augment, c.Preprocessing, dataset.Training{Set: r.train.set}, c.Seed, picture.DefaultLimits())
+		v, err := augment.New(c.Augment, c.Preprocessing, dataset.Training{Set: r.train.set}, c.Seed,
+			picture.DefaultLimits())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -634,8 +649,10 @@ var settingTests = map[string]func(t *testing.T, data string){
 				return in
 			}
 			first, second, third, fourth := features(1), features(2), features(3), features(4)
-			if again := kept == 2; slices.Equal(first, second) || slices.Equal(first, third) != again || slices.Equal(second, fourth) != again {
-				t.Errorf("with %d views kept: 1 is 2 %v, 1 is 3 %v, 2 is 4 %v", kept, slices.Equal(first, second), slices.Equal(first, third), slices.Equal(second, fourth))
+			if again := kept == 2; slices.Equal(first, second) || slices.Equal(first, third) != again ||
+				slices.Equal(second, fourth) != again {
+				t.Errorf("with %d views kept: 1 is 2 %v, 1 is 3 %v, 2 is 4 %v",
+					kept, slices.Equal(first, second), slices.Equal(first, third), slices.Equal(second, fourth))
 			}
 		}
 	},
@@ -675,8 +692,10 @@ var settingTests = map[string]func(t *testing.T, data string){
 			c.Candidate = candidate
 			result := ran(t, c)
 			_, err := os.Stat(filepath.Join(c.Out, reportFile))
-			if looked := result.TestCount > 0; looked == candidate || (err == nil) == candidate || (result.Report == "") != candidate {
-				t.Errorf("candidate %v: %d test pictures, report %q, %v", candidate, result.TestCount, result.Report, err)
+			if looked := result.TestCount > 0; looked == candidate || (err == nil) == candidate ||
+				(result.Report == "") != candidate {
+				t.Errorf("candidate %v: %d test pictures, report %q, %v", candidate, result.TestCount,
+					result.Report, err)
 			}
 		}
 	},
@@ -895,7 +914,8 @@ func lossIs(t *testing.T, c Config, weight func(target []float32) float64) {
 		}
 	}
 	if math.Abs(got-want) > 1e-5 {
-		t.Errorf("binary %v, smoothing %v, mixup %v: loss %v, want %v", c.Binary, c.LabelSmoothing, c.Augment.Mixup, got, want)
+		t.Errorf("binary %v, smoothing %v, mixup %v: loss %v, want %v", c.Binary, c.LabelSmoothing,
+			c.Augment.Mixup, got, want)
 	}
 }
 
@@ -910,27 +930,33 @@ func oneRule(t *testing.T, c Config, result *Result) {
 	best, marked := 0, 0
 	for i, e := range state.History {
 		b := state.History[best]
-		better := e.ValidationAccuracy > b.ValidationAccuracy || e.ValidationAccuracy == b.ValidationAccuracy && e.ValidationLoss < b.ValidationLoss
+		better := e.ValidationAccuracy > b.ValidationAccuracy ||
+			e.ValidationAccuracy == b.ValidationAccuracy && e.ValidationLoss < b.ValidationLoss
 		if c.Monitor == "loss" {
-			better = e.ValidationLoss < b.ValidationLoss || e.ValidationLoss == b.ValidationLoss && e.ValidationAccuracy > b.ValidationAccuracy
+			better = e.ValidationLoss < b.ValidationLoss ||
+				e.ValidationLoss == b.ValidationLoss && e.ValidationAccuracy > b.ValidationAccuracy
 		}
 		if better = better || i == 0; better {
 			best, marked = i, marked+1
 		}
 		if e.Best != better {
-			t.Errorf("monitor %s: epoch %d is marked as the best so far: %v; history %+v", c.Monitor, e.Epoch, e.Best, state.History)
+			t.Errorf("monitor %s: epoch %d is marked as the best so far: %v; history %+v", c.Monitor, e.Epoch,
+				e.Best, state.History)
 		}
 	}
 	want := state.History[best]
 	if result.Best != want || state.Best != want {
-		t.Errorf("monitor %s: the best is epoch %d, in the state %d, want %d", c.Monitor, result.Best.Epoch, state.Best.Epoch, want.Epoch)
+		t.Errorf("monitor %s: the best is epoch %d, in the state %d, want %d", c.Monitor, result.Best.Epoch,
+			state.Best.Epoch, want.Epoch)
 	}
-	if m := opened(t, c.Out).Model(); m.Training.Epoch != want.Epoch || m.Training.ValidationLoss != want.ValidationLoss {
+	if m := opened(t, c.Out).Model(); m.Training.Epoch != want.Epoch ||
+		m.Training.ValidationLoss != want.ValidationLoss {
 		t.Errorf("monitor %s: the model kept is of epoch %d, want %d", c.Monitor, m.Training.Epoch, want.Epoch)
 	}
 	files, err := filepath.Glob(filepath.Join(c.Out, "checkpoints", "*.safetensors"))
 	if err != nil || len(files) != marked {
-		t.Errorf("monitor %s: %d models for %d epochs that were the best so far, %v", c.Monitor, len(files), marked, err)
+		t.Errorf("monitor %s: %d models for %d epochs that were the best so far, %v", c.Monitor, len(files),
+			marked, err)
 	}
 }
 
