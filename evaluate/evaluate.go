@@ -87,8 +87,9 @@ type Class struct {
 
 // Skipped is a picture that could not be read.
 type Skipped struct {
-	Picture string `json:"picture"`
-	Message string `json:"message"`
+	Picture string         `json:"picture"`
+	Reason  dataset.Reason `json:"reason"`
+	Message string         `json:"message"`
 }
 
 // z95 is the 97.5 % quantile of the normal distribution.
@@ -100,7 +101,11 @@ func Wilson(right, count int) [2]float64 {
 	if count == 0 {
 		return [2]float64{0, 1}
 	}
-	n, p := float64(count), float64(right)/float64(count)
+	return wilson(float64(right)/float64(count), float64(count))
+}
+
+// wilson returns the interval of a share p of n pictures, which need not be a whole number.
+func wilson(p, n float64) [2]float64 {
 	centre := p + z95*z95/(2*n)
 	spread := z95 * math.Sqrt(p*(1-p)/n+z95*z95/(4*n*n))
 	scale := 1 + z95*z95/n
@@ -185,7 +190,7 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 	digest := sha256.New()
 	for _, a := range answers {
 		if a.err != nil {
-			r.Skipped = append(r.Skipped, Skipped{a.Sample.Path, a.err.Error()})
+			r.Skipped = append(r.Skipped, Skipped{a.Sample.Path, dataset.ReasonOf(a.err), a.err.Error()})
 			continue
 		}
 		r.Answers = append(r.Answers, a)

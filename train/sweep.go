@@ -1,16 +1,19 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"garb"
@@ -29,7 +32,7 @@ type Axis struct {
 type Sweep struct {
 	Base Config `json:"base"` // Out is the sweep's folder
 	Axes []Axis `json:"axes"`
-	// Random tries so many points of the grid, chosen by the base's seed; 0: all.
+	// Random is the number of points of the grid to try, chosen by the base's seed; 0: all.
 	Random int `json:"random,omitempty"`
 	// Seeds is the number of runs of each point, with the seeds from the base's on.
 	Seeds int `json:"seeds"`
@@ -39,32 +42,66 @@ type Sweep struct {
 type Point struct {
 	Name   string   `json:"name"`   // "learning-rate=0.001 inner=100"
 	Values []string `json:"values"` // in the order of the axes
-	Runs   []RunOf  `json:"runs"`   // one a seed
+	Runs   []RunOf  `json:"runs"`   // those that are done, in the order of their seeds
 	// Mean is the mean over the runs of their best validation accuracy, and Spread its
-	// standard deviation, 0 for one run.
+	// standard deviation (of a sample: divided by the number of runs − 1), 0 for one run.
 	Mean   float64 `json:"mean"`
 	Spread float64 `json:"spread"`
-	// Interval is the 95 % interval of the mean, by Wilson over all answers.
+	// Interval is the 95 % interval of the mean over pictures and seeds: see
+	// evaluate.MeanIntervals.
 	Interval [2]float64 `json:"interval"`
-	// PValue is of McNemar's test against the first point, on the same pictures and
-	// seeds; 1 for that itself. Noise says that it is no sign of a difference: above
-	// 0.05.
-	PValue float64 `json:"p_value"`
-	Noise  bool    `json:"noise"`
-	// Failed says why the point has no figures, if one of its runs diverged.
+	// Difference is Mean minus that of the best point, which comes first: 0 or less.
+	Difference float64 `json:"difference"`
+	// RawPValue is the p-value of the comparison with the best point by
+	// evaluate.ComparePairs, and PValue is adjusted by Holm for all pairs of points of
+	// the sweep. Both are 1 for the best, and for a point without runs to compare.
+	RawPValue float64 `json:"raw_p_value"`
+	PValue    float64 `json:"p_value"`
+	// Noise says that PValue is above 0.05: there is no sign that the point is worse. If
+	// all points are equally good, at most 5 % of sweeps have a point without Noise.
+	Noise bool `json:"noise"`
+	// Failed says why the point is not ranked, if one of its runs diverged.
 	Failed string `json:"failed,omitempty"`
 
 	changes []func(*Config) error
 }
 
+// ranked reports whether the point has figures to rank it by.
+func (p *Point) ranked() bool { return p.Failed == "" && len(p.Runs) > 0 }
+
 // RunOf is what one run of a sweep came to.
 type RunOf struct {
-	Folder  string  `json:"folder"`
-	Seed    uint64  `json:"seed"`
+	Folder string `json:"folder"`
+	Seed   uint64 `json:"seed"`
+	// Fold is that of the validation pictures, from 1; 0 if there are no folds. Runs of
+	// the same fold were measured on the same pictures.
+	Fold    int     `json:"fold,omitempty"`
 	Best    Epoch   `json:"best"`
 	History []Epoch `json:"history"`
 
-	right string
+	right string // see position.BestRight
+	data  string // digest of all pictures
+}
+
+// trial returns the run as the tests of evaluate take it.
+func (r *RunOf) trial() evaluate.Trial {
+	t := evaluate.Trial{Pictures: strconv.Itoa(r.Fold), Right: make([]bool, len(r.right))}
+	for i := range t.Right {
+		t.Right[i] = r.right[i] == '1'
+	}
+	return t
+}
+
+// MixedError says that the folder of a sweep holds a run, or a whole sweep, that differs
+// from what is asked for in more than may differ, so that its figures do not compare.
+type MixedError struct {
+	Folder  string   // of the run or the sweep
+	Changed []string // settings by their names in config.json, or "pictures"
+}
+
+// Error implements error.
+func (e *MixedError) Error() string {
+	return fmt.Sprintf("%s does not belong to this sweep, which differs in: %s", e.Folder, strings.Join(e.Changed, ", "))
 }
 
 // axes are the settings that can be swept.
@@ -111,7 +148,7 @@ func number[T int | float64](value string, to *T) error {
 // slowest. It returns an error if a value has no meaning.
 func (s Sweep) Points() ([]*Point, error) {
 	if s.Seeds < 1 {
-		return nil, fmt.Errorf("%d seeds a point: there is at least one", s.Seeds)
+		return nil, fmt.Errorf("%d seeds: a point has at least one", s.Seeds)
 	}
 	points := []*Point{{}}
 	// A backbone brings its size, so that a size must come after it.
@@ -124,6 +161,11 @@ func (s Sweep) Points() ([]*Point, error) {
 		}
 		if len(a.Values) == 0 {
 			return nil, fmt.Errorf("%s has no values to try", a.Name)
+		}
+		for i, value := range a.Values {
+			if slices.Contains(a.Values[:i], value) {
+				return nil, fmt.Errorf("%s has the value %s twice", a.Name, value)
+			}
 		}
 		var next []*Point
 		for _, p := range points {
@@ -174,11 +216,16 @@ func (s Sweep) config(p *Point, n int) (Config, error) {
 	return c, c.Validate()
 }
 
+// runs is the number of runs of a point: one for each seed. A sweep over folds would
+// have one for each fold and seed: config tells from a run's number which it is.
+func (s Sweep) runs() int { return s.Seeds }
+
 // Run does the runs that are not done so far, and ranks the points, the best first.
 // begin is told which point comes and returns what is told how its run goes. The
 // ranking so far is written to sweep.json after every run. A run that diverges ends
-// its point, not the sweep. Interrupted, it returns ctx's error; run again in the same
-// folder, it goes on.
+// its point, not the sweep; any other error ends the sweep, and says which run it is of.
+// Interrupted, it returns ctx's error; run again in the same folder, it goes on. It
+// returns a *MixedError if the folder holds runs that do not belong to the sweep.
 func (s Sweep) Run(ctx context.Context, begin func(point *Point, run, runs int) Progress) ([]*Point, error) {
 	points, err := s.Points()
 	if err != nil {
@@ -187,25 +234,34 @@ func (s Sweep) Run(ctx context.Context, begin func(point *Point, run, runs int) 
 	if err := s.claim(); err != nil {
 		return nil, err
 	}
-	done := 0
-	for _, p := range points {
-		for n := range s.Seeds {
-			done++
+	digests := map[int]string{} // of the pictures, by fold
+	for i, p := range points {
+		for n := range s.runs() {
 			c, err := s.config(p, n)
 			if err != nil {
 				return nil, err
 			}
-			err = s.one(ctx, p, c, begin(p, done, s.Seeds*len(points)))
+			run, err := one(ctx, c, begin(p, i*s.runs()+n+1, s.runs()*len(points)))
 			var diverged *DivergedError
-			if errors.As(err, &diverged) {
-				p.Failed = err.Error()
-				break
-			}
-			if err != nil {
+			switch {
+			case errors.As(err, &diverged):
+				p.Failed = fmt.Sprintf("seed %d: %v", c.Seed, err)
+			case ctx.Err() != nil:
 				return nil, err
+			case err != nil:
+				return nil, fmt.Errorf("%s, seed %d: %w", p.Name, c.Seed, err)
+			default:
+				if before, ok := digests[run.Fold]; ok && before != run.data {
+					return nil, &MixedError{run.Folder, []string{"pictures"}}
+				}
+				digests[run.Fold] = run.data
+				p.Runs = append(p.Runs, run)
 			}
 			if err := s.write(ranked(points)); err != nil {
 				return nil, err
+			}
+			if p.Failed != "" {
+				break
 			}
 		}
 	}
@@ -213,21 +269,31 @@ func (s Sweep) Run(ctx context.Context, begin func(point *Point, run, runs int) 
 	return points, errors.Join(s.write(points), s.writePage(points))
 }
 
-// claim makes the folder the sweep's, or finds that it is.
+// claim makes the folder the sweep's, or finds that it is. Values, axes and seeds may be
+// added and left out: every point has folders of its own. Other settings are shared by
+// all points, and may not change.
 func (s Sweep) claim() error {
 	path := filepath.Join(s.Base.Out, "sweep_config.json")
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	if before, err := os.ReadFile(path); err == nil {
+	before, err := os.ReadFile(path)
+	switch {
+	case err == nil:
 		var old Sweep
 		if err := json.Unmarshal(before, &old); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		if changed := Differences(s.Base, old.Base); len(changed) > 0 || s.Base.Epochs != old.Base.Epochs {
-			return fmt.Errorf("%s holds a sweep with other settings: %v, %d epochs; choose another --out", s.Base.Out, changed, old.Base.Epochs)
+		changed, err := s.changes(old)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
 		}
+		if len(changed) > 0 {
+			return &MixedError{s.Base.Out, changed}
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
 	if err := os.MkdirAll(s.Base.Out, 0o755); err != nil {
 		return err
@@ -235,13 +301,36 @@ func (s Sweep) claim() error {
 	return safefile.Write(path, func(w io.Writer) error { _, err := w.Write(text); return err })
 }
 
-// one does a run, or what is left of it, and adds it to its point.
-func (s Sweep) one(ctx context.Context, p *Point, c Config, progress Progress) error {
+// changes lists the settings that two sweeps do not share, but for those that either of
+// them tries several values of: of these the base has any.
+func (s Sweep) changes(old Sweep) ([]string, error) {
+	now, before := s.Base, old.Base
+	for _, a := range append(slices.Clone(old.Axes), s.Axes...) {
+		set, ok := axes[a.Name]
+		if !ok || len(a.Values) == 0 {
+			return nil, fmt.Errorf("the setting %q with the values %q cannot be swept", a.Name, a.Values)
+		}
+		if err := errors.Join(set(&now, a.Values[0]), set(&before, a.Values[0])); err != nil {
+			return nil, err
+		}
+	}
+	changed := Differences(now, before)
+	if now.Epochs != before.Epochs {
+		changed = append(changed, fmt.Sprintf("epochs (%d, not %d)", now.Epochs, before.Epochs))
+	}
+	return changed, nil
+}
+
+// one does a run, or what is left of it.
+func one(ctx context.Context, c Config, progress Progress) (RunOf, error) {
 	_, state, ok, err := readState(c.Out)
 	if err != nil {
-		return err
+		return RunOf{}, err
 	}
 	if ok {
+		if changed := Differences(c, state.Config); len(changed) > 0 {
+			return RunOf{}, &MixedError{c.Out, changed}
+		}
 		state.Config.Epochs = c.Epochs
 	}
 	switch {
@@ -253,13 +342,14 @@ func (s Sweep) one(ctx context.Context, p *Point, c Config, progress Progress) e
 		_, err = Resume(ctx, c, progress)
 	}
 	if err != nil {
-		return err
+		return RunOf{}, err
 	}
 	if _, state, _, err = readState(c.Out); err != nil {
-		return err
+		return RunOf{}, err
 	}
-	p.Runs = append(p.Runs, RunOf{c.Out, c.Seed, state.Best, state.History, state.BestRight})
-	return nil
+	return RunOf{
+		Folder: c.Out, Seed: c.Seed, Best: state.Best, History: state.History, right: state.BestRight, data: state.Data,
+	}, nil
 }
 
 func hasCheckpoint(folder string) bool {
@@ -267,56 +357,67 @@ func hasCheckpoint(folder string) bool {
 	return err == nil
 }
 
-// ranked sorts points by their mean, and compares each with the first.
+// significance is the level of Point.Noise, for all points of a sweep together.
+const significance = 0.05
+
+// ranked sorts points by their mean, and compares each with the first. Points without
+// runs and points that failed come last, and are compared with nothing.
 func ranked(points []*Point) []*Point {
 	points = slices.Clone(points)
 	for _, p := range points {
-		sum, right, answers := 0.0, 0, 0
-		for _, r := range p.Runs {
-			sum += r.Best.ValidationAccuracy
-			right += strings.Count(r.right, "1")
-			answers += len(r.right)
-		}
+		p.Mean, p.Spread = 0, 0
 		n := float64(len(p.Runs))
-		p.Mean, p.Spread = sum/max(n, 1), 0
+		for _, r := range p.Runs {
+			p.Mean += r.Best.ValidationAccuracy
+		}
+		p.Mean /= max(n, 1)
 		for _, r := range p.Runs {
 			p.Spread += (r.Best.ValidationAccuracy - p.Mean) * (r.Best.ValidationAccuracy - p.Mean)
 		}
 		p.Spread = math.Sqrt(p.Spread / max(n-1, 1))
-		p.Interval = evaluate.Wilson(right, answers)
+	}
+	group := func(p *Point) int {
+		switch {
+		case p.ranked():
+			return 0
+		case p.Failed == "":
+			return 1
+		}
+		return 2
 	}
 	slices.SortStableFunc(points, func(a, b *Point) int {
-		switch {
-		case (a.Failed == "") != (b.Failed == ""):
-			if a.Failed == "" {
-				return -1
-			}
-			return 1
-		case a.Mean > b.Mean:
-			return -1
-		case a.Mean < b.Mean:
-			return 1
+		if c := cmp.Compare(group(a), group(b)); c != 0 {
+			return c
 		}
-		return 0
+		return cmp.Compare(b.Mean, a.Mean)
 	})
+	settings := make([][]evaluate.Trial, 0, len(points))
 	for _, p := range points {
-		onlyFirst, onlyThis := 0, 0
-		for i, r := range p.Runs {
-			if i >= len(points[0].Runs) {
-				break
-			}
-			first := points[0].Runs[i].right
-			for j := range min(len(r.right), len(first)) {
-				switch {
-				case first[j] == '1' && r.right[j] == '0':
-					onlyFirst++
-				case first[j] == '0' && r.right[j] == '1':
-					onlyThis++
-				}
-			}
+		p.Interval, p.Difference, p.RawPValue, p.PValue, p.Noise = [2]float64{0, 1}, 0, 1, 1, true
+		if !p.ranked() {
+			continue
 		}
-		p.PValue = evaluate.McNemar(onlyFirst, onlyThis)
-		p.Noise = p.PValue > 0.05
+		var trials []evaluate.Trial
+		for _, r := range p.Runs {
+			trials = append(trials, r.trial())
+		}
+		settings = append(settings, trials)
+	}
+	if len(settings) == 0 {
+		return points
+	}
+	pairs, intervals := evaluate.ComparePairs(settings)[0], evaluate.MeanIntervals(settings)
+	for i, p := range points[:len(settings)] {
+		p.Interval = intervals[i]
+		if d := p.Mean - points[0].Mean; d < -1e-12 { // else a tie, summed in another order
+			p.Difference = d
+		}
+		// Of points with runs to be done, those that both have may stand the other way
+		// round: that is no sign that this is the worse.
+		if pairs[i].Difference > 0 {
+			p.RawPValue, p.PValue = pairs[i].PValue, pairs[i].Adjusted
+		}
+		p.Noise = p.PValue > significance
 	}
 	return points
 }

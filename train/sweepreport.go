@@ -1,12 +1,14 @@
 package train
 
 import (
+	_ "embed"
 	"fmt"
 	"html/template"
 	"io"
 	"path/filepath"
 	"strings"
 
+	"garb/evaluate"
 	"garb/internal/safefile"
 	"garb/report"
 )
@@ -14,24 +16,72 @@ import (
 // shownCurves is the number of points whose curves the report overlays: the best ones.
 const shownCurves = 8
 
+//go:embed sweep.html
+var sweepHTML string
+
 var sweepPage = template.Must(template.New("sweep").Funcs(template.FuncMap{
 	"percent": func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
-}).Parse(`<p class="faint">Each point is trained {{.Seeds}} time{{if ne .Seeds 1}}s{{end}}, {{.Epochs}} epochs at most. The interval is of the share of validation pictures
-that the best epoch gets right (Wilson, 95 %). Against the best: McNemar's test on the same pictures and seeds; above p = 0.05 the difference is noise.</p>
-<div class="wide"><table><tr><th>settings</th><th>validation accuracy</th><th>spread</th><th>95 % interval</th><th>best epoch</th><th>against the best</th></tr>
-{{range $i, $p := .Points}}<tr><td>{{.Name}}</td>{{if .Failed}}<td colspan="5" style="text-align:left">{{.Failed}}</td>{{else}}<td>{{percent .Mean}}</td><td>{{if gt (len .Runs) 1}}{{printf "%.4f" .Spread}}{{end}}</td><td>{{percent (index .Interval 0)}} to {{percent (index .Interval 1)}}</td><td>{{range $j, $r := .Runs}}{{if $j}}, {{end}}{{.Best.Epoch}}{{end}}</td><td>{{if $i}}{{.Verdict}}{{else}}the best{{end}}</td>{{end}}</tr>{{end}}</table></div>
-<h2>Curves</h2>{{if gt (len .Points) .Shown}}<p class="faint">Of the {{.Shown}} best.</p>{{end}}
-<div class="figures">{{range .Charts}}<figure>{{.}}</figure>{{end}}</div>`))
+}).Parse(sweepHTML))
 
-// Verdict says in words how the point stands to the best.
+// Verdict says in words how the point stands to the best: "equal (p = 1)", "within noise
+// (p = 0.37)" or "worse (p = 0.003)". p is PValue.
 func (p *Point) Verdict() string {
 	switch {
+	case p.Difference == 0:
+		return "equal (p = 1)"
 	case p.Noise:
 		return fmt.Sprintf("within noise (p = %.2f)", p.PValue)
 	case p.PValue < 0.001:
 		return "worse (p < 0.001)"
 	}
 	return fmt.Sprintf("worse (p = %.3f)", p.PValue)
+}
+
+// Conclusion says in a sentence what the ranking of a sweep's points, the best first,
+// tells about the best. It is empty if fewer than two points have figures.
+func Conclusion(points []*Point) string {
+	others, worse, several := 0, 0, false
+	for i, p := range points {
+		if !p.ranked() {
+			continue
+		}
+		several = several || len(p.Runs) > 1
+		if i > 0 {
+			others++
+		}
+		if !p.Noise {
+			worse++
+		}
+	}
+	more := "compare again with several seeds"
+	if several {
+		more = "compare again with more seeds"
+	}
+	switch {
+	case others == 0:
+		return ""
+	case worse == 0:
+		return "No point is significantly worse than the best: choose the cheapest, or " + more + "."
+	case others == 1:
+		return "The best is significantly better than the other point."
+	case worse == others:
+		return fmt.Sprintf("The best is significantly better than all %d others.", others)
+	}
+	return fmt.Sprintf("The best is significantly better than %d of the %d others; the rest are within noise.", worse, others)
+}
+
+// Method says in a few sentences how points with so many runs each are compared, for
+// readers of a ranking.
+func Method(runs int) string {
+	const claim = "A point is called worse only at a level of 5 % for the whole sweep: " +
+		"if all points were equally good, at most 5 % of such sweeps would call any of them worse. "
+	if runs == 1 {
+		return claim + fmt.Sprintf("The test is McNemar's exact test on the same pictures, adjusted for all pairs of points by Holm (1979). "+
+			"With one seed, the variation between seeds is not measured: a standard deviation of %g points of accuracy is assumed.",
+			100*evaluate.AssumedSeedDeviation)
+	}
+	return claim + "The tests are the exact sign-flip test on the same pictures and Student's t test with the variance between pictures " +
+		"and between seeds (crossed random effects: Cameron, Gelbach & Miller 2011), adjusted for all pairs of points by Holm (1979)."
 }
 
 // writePage writes the sweep's report.html.
@@ -49,9 +99,10 @@ func (s Sweep) writePage(points []*Point) error {
 	var body strings.Builder
 	err := sweepPage.Execute(&body, struct {
 		Points               []*Point
+		Conclusion, Method   string
 		Charts               []template.HTML
 		Seeds, Epochs, Shown int
-	}{points, []template.HTML{
+	}{points, Conclusion(points), Method(s.runs()), []template.HTML{
 		overlay("Validation accuracy", "accuracy", func(e Epoch) float64 { return e.ValidationAccuracy }),
 		overlay("Validation loss", "loss", func(e Epoch) float64 { return e.ValidationLoss }),
 	}, s.Seeds, s.Base.Epochs, shownCurves})

@@ -55,14 +55,20 @@ type Result struct {
 	Checkpoint string // path of the best epoch's model
 	Report     string // path of the page that shows how it did
 	Test       float64
-	TestCount  int     // 0 if there is no test split
-	TestRight  int     // of TestCount
-	Skipped    []error // of pictures that could not be read
-	Stopped    bool    // by its patience
+	TestCount  int            // 0 if there is no test split
+	TestRight  int            // of TestCount
+	Used       int            // pictures of all splits that could be read
+	Tally      *dataset.Tally // what gave no picture
+	Stopped    bool           // by its patience
 }
 
 // Progress is told how a run goes; any function may be nil.
 type Progress struct {
+	// Data is called once with the data set as it was read and divided.
+	Data func(*dataset.Data, *dataset.Splits)
+	// Scanned is called once all pictures were read, with the number of those that are
+	// used and with what gave none.
+	Scanned func(used int, tally *dataset.Tally)
 	// Pictures is called once with the number of pictures of all splits; it returns
 	// what to call as each is read, from several goroutines.
 	Pictures func(total int) (done func())
@@ -158,7 +164,8 @@ type run struct {
 
 	train, validation split
 	test              *split
-	skipped           []error
+	tally             *dataset.Tally
+	used              int // pictures
 	teachers          []*garb.Classifier
 
 	graph     *nn.Graph // what is trained, as it answers
@@ -171,6 +178,9 @@ type run struct {
 
 // fit goes through the epochs that are left.
 func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
+	if err := r.writeEvents(); err != nil {
+		return nil, err
+	}
 	speed := &speed{began: time.Now()}
 	for !r.done() {
 		if err := r.epochOf(ctx, p, speed); err != nil {
@@ -197,8 +207,11 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 		}
 		r.History = append(r.History, e)
 		r.Step, r.Loss, r.Right, r.Seen, r.Elapsed = 0, 0, 0, 0, 0
-		if err := errors.Join(r.saveState(), r.writeHistory()); err != nil {
-			return nil, err
+		// In this order, so that no event is of an epoch that a resumed run does again.
+		for _, write := range []func() error{r.saveState, r.writeHistory, r.writeEvents} {
+			if err := write(); err != nil {
+				return nil, err
+			}
 		}
 		if p.Epoch != nil {
 			p.Epoch(e)
@@ -314,7 +327,7 @@ func classify(ctx context.Context, plan *nn.Plan, s *split, classes int) (logits
 // and writes the report.
 func (r *run) finish(ctx context.Context) (*Result, error) {
 	result := &Result{
-		Best: r.Best, Epochs: len(r.History), Checkpoint: r.best(), Skipped: r.skipped,
+		Best: r.Best, Epochs: len(r.History), Checkpoint: r.best(), Used: r.used, Tally: r.tally,
 		Stopped: len(r.History) < r.Config.Epochs,
 	}
 	if r.Config.Candidate {
@@ -361,8 +374,10 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if d.Curves, err = evaluate.ReadCurves(r.Config.Out); err != nil {
 		return nil, err
 	}
-	for _, err := range r.skipped {
-		d.Skipped = append(d.Skipped, err.Error())
+	for _, skip := range r.tally.Skips() {
+		if !skip.Reason.Ignored() {
+			d.Skipped = append(d.Skipped, skip.Message)
+		}
 	}
 	for name, chart := range evaluate.Charts(d.Curves) {
 		folder := filepath.Join(r.Config.Out, plotsFolder)

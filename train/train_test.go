@@ -109,8 +109,8 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if seen.Load() != 25 || epochs != 5 || len(result.Skipped) != 1 || !strings.Contains(result.Skipped[0].Error(), "broken") {
-		t.Errorf("%d pictures, %d epochs, skipped %v", seen.Load(), epochs, result.Skipped)
+	if seen.Load() != 25 || epochs != 5 || result.Tally.Skipped() != 1 || result.Used != 24 || !strings.Contains(result.Tally.Skips()[0].Message, "broken") {
+		t.Errorf("%d pictures, %d epochs, skipped %v", seen.Load(), epochs, result.Tally.Skips())
 	}
 	if result.TestCount != 6 || result.Test < 0.5 || result.Best.ValidationAccuracy < 0.5 {
 		t.Errorf("%+v", result)

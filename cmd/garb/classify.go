@@ -8,13 +8,12 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"garb"
+	"garb/dataset"
 )
 
 func newClassifyCommand() *cobra.Command {
@@ -27,12 +26,13 @@ func newClassifyCommand() *cobra.Command {
 		Use:   "classify [flags] PICTURE|DIR|- ...",
 		Short: "Say what is in pictures",
 		Long: `Say what is in pictures: files, all pictures below folders, or - for standard
-input. JPEG, PNG, GIF, WebP, BMP, AVIF and HEIC are told by their content.
+input. A quoted pattern such as 'pics/*.jpg' is expanded. JPEG, PNG, GIF, WebP, BMP, AVIF and HEIC are told by their content.
 
 One bad picture does not stop the others. The exit code is 0 when all were
 answered, 1 when some could not be, 2 when the command was used wrongly.`,
 		Example: `  garb classify photo.jpg
   garb classify --top 3 wardrobe/
+  garb classify 'wardrobe/*-front.jpg'
   garb classify --model imagenet --json photo.jpg | jq .class
   curl -s https://example.org/shirt.jpg | garb classify -`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -45,7 +45,11 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			return classify(c, sources(args), model, top, asJSON)
+			all, tally, err := sources(c, args)
+			if err != nil {
+				return err
+			}
+			return classify(c, all, tally, model, top, asJSON)
 		},
 	}
 	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
@@ -75,7 +79,7 @@ type pictureError struct {
 	Error   failed `json:"error"`
 }
 
-func classify(c *cobra.Command, all []source, model string, top int, asJSON bool) error {
+func classify(c *cobra.Command, all []source, tally *dataset.Tally, model string, top int, asJSON bool) error {
 	classifier, err := garb.Open(model, garb.Options{Threads: threadsFor(all)})
 	if err != nil {
 		return err
@@ -92,6 +96,7 @@ func classify(c *cobra.Command, all []source, model string, top int, asJSON bool
 			defer func() { err = errors.Join(err, out.Flush()) }()
 			if a.err != nil {
 				failures++
+				tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
 				if asJSON {
 					return lines.Encode(pictureError{a.source.name, failedBy(a.err)})
 				}
@@ -108,13 +113,7 @@ func classify(c *cobra.Command, all []source, model string, top int, asJSON bool
 	if err != nil {
 		return err
 	}
-	return someFailed(failures)
-}
-
-// coloured reports whether a writer is a terminal that shows colours.
-func coloured(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return closeSources(c, all, failures, tally)
 }
 
 // barWidth is the length of a bar for certainty, in characters.

@@ -13,7 +13,7 @@ import (
 )
 
 func newCompareCommand() *cobra.Command {
-	var pictures measured
+	pictures := newMeasured()
 	var asJSON bool
 	command := &cobra.Command{
 		Use:   "compare A B --data DIR [flags]",
@@ -39,13 +39,13 @@ takes it.`,
 				}
 				models = append(models, model)
 			}
-			set, _, err := pictures.open(c.ErrOrStderr(), models...)
+			set, _, tally, err := pictures.open(c, models...)
 			if err != nil {
 				return err
 			}
 			var reports [2]*evaluate.Report
 			for i, model := range models {
-				bar := newCounter(c.ErrOrStderr(), "pictures", len(set.Samples))
+				bar := newCounter(c, "pictures", len(set.Samples))
 				reports[i], err = evaluate.Run(c.Context(), model, set, model.Limits(), bar.add)
 				bar.finish()
 				if err != nil {
@@ -60,9 +60,16 @@ takes it.`,
 				return fmt.Errorf("%s: none of the pictures could be read, so nothing was compared", pictures.data)
 			}
 			if asJSON {
-				return json.NewEncoder(c.OutOrStdout()).Encode(comparison)
+				err = json.NewEncoder(c.OutOrStdout()).Encode(comparison)
+			} else {
+				err = printComparison(c.OutOrStdout(), args, comparison)
 			}
-			return printComparison(c.OutOrStdout(), args, comparison)
+			if err != nil {
+				return err
+			}
+			tallySkipped(tally, reports[0].Skipped)
+			printSkips(c, tally)
+			return pictures.close(c, comparison.Count, tally)
 		},
 	}
 	pictures.addFlags(command)

@@ -13,6 +13,7 @@ import (
 
 	"garb"
 	"garb/backbone"
+	"garb/dataset"
 	"garb/internal/safefile"
 	"garb/picture"
 )
@@ -22,6 +23,7 @@ type backboneFlags struct {
 	backbone, weights string
 	size              int
 	resize            string
+	spec              *picture.Spec // preprocessing in place of the backbone's own; nil: its own
 }
 
 func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
@@ -39,7 +41,7 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 			return backbone.Architecture{}, picture.Spec{}, err
 		}
 		if b.weights != "" && b.weights != file {
-			return backbone.Architecture{}, picture.Spec{}, errors.New("--backbone names a file, which has the weights; leave --weights away")
+			return backbone.Architecture{}, picture.Spec{}, errors.New("--backbone names a file, which has the weights; omit --weights")
 		}
 		b.backbone, b.weights = name, file
 	}
@@ -48,6 +50,9 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 		return a, picture.Spec{}, err
 	}
 	spec := a.Spec
+	if b.spec != nil {
+		spec = *b.spec
+	}
 	if b.size != 0 {
 		spec.Width, spec.Height = b.size, b.size
 	}
@@ -96,15 +101,18 @@ for numpy.load.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			all := sources(args)
+			all, tally, err := sources(c, args)
+			if err != nil {
+				return err
+			}
 			e, err := openExtractor(model, bare, garb.Options{Threads: threadsFor(all)})
 			if err != nil {
 				return err
 			}
 			if out != "" {
-				return embedToFile(c, e, all, out)
+				return embedToFile(c, e, all, tally, out)
 			}
-			return embed(c, e, all, asJSON)
+			return embed(c, e, all, tally, asJSON)
 		},
 	}
 	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
@@ -150,12 +158,15 @@ type pictureEmbedding struct {
 // shownValues is how many values of a vector people are shown.
 const shownValues = 6
 
-func embed(c *cobra.Command, e *garb.Extractor, all []source, asJSON bool) error {
+func embed(c *cobra.Command, e *garb.Extractor, all []source, tally *dataset.Tally, asJSON bool) error {
 	out := bufio.NewWriter(c.OutOrStdout())
 	lines := json.NewEncoder(out)
 	failures := 0
 	err := eachEmbedding(c, e, all, func(a answered[[]float32]) (err error) {
 		defer func() { err = errors.Join(err, out.Flush()) }()
+		if a.err != nil {
+			tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
+		}
 		switch {
 		case a.err != nil && asJSON:
 			failures++
@@ -173,7 +184,7 @@ func embed(c *cobra.Command, e *garb.Extractor, all []source, asJSON bool) error
 	if err != nil {
 		return err
 	}
-	return someFailed(failures)
+	return closeSources(c, all, failures, tally)
 }
 
 func eachEmbedding(c *cobra.Command, e *garb.Extractor, all []source, use func(answered[[]float32]) error) error {
@@ -183,12 +194,13 @@ func eachEmbedding(c *cobra.Command, e *garb.Extractor, all []source, use func(a
 
 // embedToFile writes the vectors as an array. Pictures that cannot be read are
 // named and have no row.
-func embedToFile(c *cobra.Command, e *garb.Extractor, all []source, path string) error {
+func embedToFile(c *cobra.Command, e *garb.Extractor, all []source, tally *dataset.Tally, path string) error {
 	var rows [][]float32
 	failures := 0
 	err := eachEmbedding(c, e, all, func(a answered[[]float32]) error {
 		if a.err != nil {
 			failures++
+			tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
 			complain(c.ErrOrStderr(), a.source.name, a.err)
 			return nil
 		}
@@ -203,7 +215,7 @@ func embedToFile(c *cobra.Command, e *garb.Extractor, all []source, path string)
 		return err
 	}
 	fmt.Fprintf(c.OutOrStdout(), "wrote %s: %d × %d\n", path, len(rows), e.FeatureCount())
-	return someFailed(failures)
+	return closeSources(c, all, failures, tally)
 }
 
 // writeNPY writes rows as NumPy's file format, version 1.0: a header of a multiple

@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -20,7 +22,7 @@ import (
 func newEvaluateCommand() *cobra.Command {
 	var (
 		model, page string
-		pictures    measured
+		pictures    = newMeasured()
 		asJSON      bool
 		size        int
 	)
@@ -50,11 +52,11 @@ it took.`,
 			if err != nil {
 				return err
 			}
-			set, name, err := pictures.open(c.ErrOrStderr(), classifier)
+			set, name, tally, err := pictures.open(c, classifier)
 			if err != nil {
 				return err
 			}
-			bar := newCounter(c.ErrOrStderr(), "pictures", len(set.Samples))
+			bar := newCounter(c, "pictures", len(set.Samples))
 			report, err := evaluate.Run(c.Context(), classifier, set, classifier.Limits(), bar.add)
 			bar.finish()
 			if err != nil {
@@ -68,10 +70,15 @@ it took.`,
 			if err == nil && page != "" {
 				err = writePage(c, page, model, name, classifier, report)
 			}
-			if err == nil && report.Count == 0 {
-				err = fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", pictures.data)
+			if err != nil {
+				return err
 			}
-			return err
+			tallySkipped(tally, report.Skipped)
+			printSkips(c, tally)
+			if report.Count == 0 {
+				return fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", pictures.data)
+			}
+			return pictures.close(c, report.Count, tally)
 		},
 	}
 	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
@@ -83,97 +90,135 @@ it took.`,
 }
 
 // measured says which pictures to measure on.
-type measured struct{ data, split string }
+type measured struct {
+	data, split string
+	dataFlags
+}
+
+func newMeasured() measured { return measured{dataFlags: newDataFlags()} }
+
+// wholeSet is the value of --split that stands for all pictures.
+const wholeSet = "all"
 
 func (m *measured) addFlags(command *cobra.Command) {
-	command.Flags().StringVar(&m.data, "data", "", "folder with one folder for each class, or with train, validation and test")
-	command.Flags().StringVar(&m.split, "split", "", "part of the data: validation or test (default test, if it has parts)")
+	command.Flags().StringVar(&m.data, "data", "", "data set: a folder, a table or an archive")
+	command.Flags().StringVar(&m.split, "split", "", "pictures to measure on: validation, test or all (default test, and all of a folder of classes)")
+	m.dataFlags.add(command)
 }
 
-func (m measured) validate(command string) error {
+func (m *measured) validate(command string) error {
 	if m.data == "" {
-		return fmt.Errorf("%s needs --data, a folder with one folder for each class", command)
+		return fmt.Errorf("%s needs --data: a folder with a folder for each class, a table or an archive", command)
 	}
-	if m.split != "" && m.split != "validation" && m.split != "test" {
-		return fmt.Errorf("--split is validation or test, not %q; for other pictures give their folder as --data", m.split)
+	if m.split != "" && m.split != dataset.Validation && m.split != dataset.Test && m.split != wholeSet {
+		return fmt.Errorf("--split is validation, test or all, not %q; for other pictures give their folder as --data", m.split)
 	}
-	return nil
+	return m.options.Validate()
 }
 
-// open opens the pictures and names them: a folder of classes as a whole, or one part
-// of a data set, which it tells.
-func (m measured) open(errOut io.Writer, models ...*garb.Classifier) (set *dataset.Set, name string, err error) {
-	name = m.split
-	if name == "" {
-		if !m.hasParts() {
-			if set, err = dataset.Open(m.data); err != nil {
-				return nil, "", err
-			}
-			path, err := filepath.Abs(m.data)
-			return set, filepath.Base(path), err
-		}
-		name = "test"
-	}
-	if part := filepath.Join(m.data, name); exists(part) {
-		set, err = dataset.Open(part)
-	} else {
-		set, err = m.divide(name, models)
-	}
-	if err == nil {
-		fmt.Fprintf(errOut, "%s: its %s pictures, %d\n", m.data, name, len(set.Samples))
-	}
-	return set, name, err
-}
-
-// hasParts reports whether the folder is a data set as training takes it, and not one
-// folder of classes.
-func (m measured) hasParts() bool {
-	has := func(name string) bool { return exists(filepath.Join(m.data, name)) }
-	return has("images.csv") || has("train") && (has("validation") || has("test"))
-}
-
-// divide takes a part of a data set that has no folders for its parts: what the
-// training of the models took.
-func (m measured) divide(name string, models []*garb.Classifier) (*dataset.Set, error) {
-	if exists(filepath.Join(m.data, "train")) {
-		return nil, fmt.Errorf("data set %s has no folder %s", m.data, name)
-	}
-	var rule dataset.SplitRule
-	for i, model := range models {
-		own, err := splitRule(model)
-		if err != nil {
-			return nil, err
-		}
-		if i > 0 && own != rule {
-			return nil, fmt.Errorf("the models were trained on different divisions of a folder, so what one has not seen the other may have: give a folder of pictures that are new to both, without --split")
-		}
-		rule = own
-	}
-	splits, err := dataset.OpenSplits(m.data, rule)
+// open opens the pictures, names them and says which they are: all of a folder of
+// classes, or one split. A split that the data set does not have is the one that the
+// training of the models divided off. The tally has what of the data set gave no picture.
+func (m *measured) open(c *cobra.Command, models ...*garb.Classifier) (set *dataset.Set, name string, tally *dataset.Tally, err error) {
+	training, err := sameTraining(models)
 	if err != nil {
+		return nil, "", nil, err
+	}
+	d, err := m.readAs(c, training)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	if err := d.Err(); err != nil {
+		return nil, "", nil, withDataHint(err)
+	}
+	name = m.split
+	switch {
+	case name == wholeSet, name == "" && d.Layout == dataset.LayoutClasses:
+		path, err := filepath.Abs(m.data)
+		return d.All(), filepath.Base(path), &d.Tally, err
+	case name == "":
+		name = dataset.Test
+	}
+	if set, err = m.part(d, name, training.Split); err != nil {
+		return nil, "", nil, withDataHint(err)
+	}
+	say(c, "%s: its %s pictures, %d", m.data, name, len(set.Samples))
+	return set, name, &d.Tally, nil
+}
+
+// part returns a split of a data set, as it lies or as training divided it.
+func (m *measured) part(d *dataset.Data, name string, rule dataset.SplitRule) (*dataset.Set, error) {
+	if set := d.Part(name); set != nil && (name == dataset.Test || rule.Folds == 0) {
+		return set, nil
+	}
+	if d.Layout == dataset.LayoutSplits && name == dataset.Test && d.Part(dataset.Validation) != nil {
+		return nil, fmt.Errorf("data set %s has no test split: give --split validation, or --split all", m.data)
+	}
+	splits, err := d.Split(rule)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if name == "validation" {
+	case name == dataset.Validation:
 		return splits.Validation, nil
-	}
-	if splits.Test == nil {
+	case splits.Test == nil:
 		return nil, fmt.Errorf("%s: the model was trained without test pictures (--test-share 0): give --split validation, or another folder", m.data)
 	}
 	return splits.Test, nil
 }
 
-// splitRule is how a model's training divides a folder, and garb's own rule for models
-// whose record does not say.
-func splitRule(c *garb.Classifier) (dataset.SplitRule, error) {
-	settings := struct {
-		Split dataset.SplitRule `json:"split"`
-	}{dataset.DefaultSplitRule()}
-	if t := c.Model().Training; t != nil && len(t.Settings) > 0 {
-		if err := json.Unmarshal(t.Settings, &settings); err != nil {
-			return settings.Split, fmt.Errorf("model %s: its training record does not say how it divided its pictures: %w", c.Name(), err)
+// readAs reads the data set with the labels that training chose, unless flags choose
+// others.
+func (m *measured) readAs(c *cobra.Command, training dataRecord) (*dataset.Data, error) {
+	flags := c.Flags()
+	if !flags.Changed("merge") && !flags.Changed("exclude") && !flags.Changed("classes") {
+		o := training.Options
+		m.options.Merge, m.options.Exclude, m.options.Classes = o.Merge, o.Exclude, o.Classes
+		if len(o.Merge) > 0 || len(o.Exclude) > 0 || len(o.Classes) > 0 {
+			say(c, "labels are merged and excluded as the model's training did")
 		}
 	}
-	return settings.Split, nil
+	m.options.GroupBy, m.options.GroupPattern = training.Options.GroupBy, training.Options.GroupPattern
+	d, err := m.read(c, m.data)
+	var option *dataset.OptionsError
+	if errors.As(err, &option) && strings.HasPrefix(option.Option, "group") { // of other pictures
+		m.options.GroupBy, m.options.GroupPattern = "", ""
+		d, err = m.read(c, m.data)
+	}
+	return d, err
+}
+
+// dataRecord is how a model's training read its data set.
+type dataRecord struct {
+	Split   dataset.SplitRule `json:"split"`
+	Options dataset.Options   `json:"data_options"`
+}
+
+// sameTraining returns how the training of models read its data set; one that all have.
+func sameTraining(models []*garb.Classifier) (dataRecord, error) {
+	var record dataRecord
+	for i, model := range models {
+		own, err := recordOf(model)
+		if err != nil {
+			return record, err
+		}
+		if i > 0 && !reflect.DeepEqual(own, record) {
+			return record, errors.New("the models were trained on different divisions or labels of a data set, so what one has not seen the other may have: give a folder of pictures that are new to both, without --split")
+		}
+		record = own
+	}
+	return record, nil
+}
+
+// recordOf returns how a model's training read its data set, and garb's own rule for
+// models whose record does not say.
+func recordOf(c *garb.Classifier) (dataRecord, error) {
+	record := dataRecord{Split: dataset.DefaultSplitRule()}
+	if t := c.Model().Training; t != nil && len(t.Settings) > 0 {
+		if err := json.Unmarshal(t.Settings, &record); err != nil {
+			return record, fmt.Errorf("model %s: its training record does not say how it divided its pictures: %w", c.Name(), err)
+		}
+	}
+	return record, nil
 }
 
 func writePage(c *cobra.Command, path, model, name string, classifier *garb.Classifier, r *evaluate.Report) error {
@@ -193,8 +238,15 @@ func writePage(c *cobra.Command, path, model, name string, classifier *garb.Clas
 	if err := safefile.Write(path, func(w io.Writer) error { return evaluate.WritePage(c.Context(), w, d) }); err != nil {
 		return fmt.Errorf("%s cannot be written: %w", path, err)
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "wrote %s\n", path)
+	say(c, "wrote %s", path)
 	return nil
+}
+
+// tallySkipped adds the pictures that could not be measured.
+func tallySkipped(tally *dataset.Tally, skipped []evaluate.Skipped) {
+	for _, s := range skipped {
+		tally.Add(s.Reason, s.Picture, s.Message)
+	}
 }
 
 // printConfusion writes a row for each class that pictures are of, a column for
@@ -244,12 +296,6 @@ func printReport(w io.Writer, r *evaluate.Report) error {
 		fmt.Fprintf(&b, "%s  %7.1f %%  %4.1f %%  %.3f  %8d\n", pad(c.Class), 100*c.Precision, 100*c.Recall, c.F1, c.Count)
 	}
 	printConfusion(&b, r, pad)
-	if len(r.Skipped) > 0 {
-		fmt.Fprintf(&b, "\nskipped, since they cannot be read (%d):\n", len(r.Skipped))
-		for _, s := range r.Skipped {
-			fmt.Fprintf(&b, "  %s\n", s.Message)
-		}
-	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

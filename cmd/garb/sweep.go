@@ -25,6 +25,14 @@ type listValue struct {
 	several []string
 }
 
+// String implements pflag.Value: it is what Set was given.
+func (l *listValue) String() string {
+	if l.several != nil {
+		return strings.Join(l.several, ",")
+	}
+	return l.Value.String()
+}
+
 // Set implements pflag.Value.
 func (l *listValue) Set(text string) error {
 	values := strings.Split(text, ",")
@@ -45,22 +53,32 @@ func newSweepCommand() *cobra.Command {
 	t := newTrainFlags()
 	sweep := train.Sweep{Seeds: 1}
 	command := &cobra.Command{
-		Use:   "sweep --data DIR [flags]",
+		Use:   "sweep --data DATA [flags]",
 		Short: "Try several settings, and say which are better",
 		Long: `Train with every combination of settings, or with --random N of them, and rank them
 by validation accuracy. ` + strings.Join(sweptFlags, ", ") + ` take several
 values, separated by commas; all other flags are those of garb train.
 
-Each run has a folder below --out; a sweep that was stopped goes on when the same
-command is given again. sweep.json and report.html have the ranking. A difference is
-called noise when McNemar's test on the same validation pictures finds it likely by
-chance (p above 0.05): then take the cheaper one, or more --seeds.`,
+Each run has a folder below --out. A sweep that was stopped goes on when the same
+command is given again; values and seeds may be added. sweep.json and report.html have
+the ranking.
+
+A point is called worse than the best only at a level of 5 % for the whole sweep: of
+sweeps whose points are all equally good, at most 5 % call any of them worse. All other
+differences are called noise: then choose the cheapest point, or use more --seeds.
+
+With one seed, the test is McNemar's exact test on the same validation pictures. It
+cannot see how much the accuracy varies between seeds, and assumes a standard deviation
+of one point. With --seeds 3 or more the variation is measured, and counts beside that
+of the pictures (sign-flip test; Student's t test with crossed random effects, Cameron,
+Gelbach & Miller 2011). All p-values are adjusted for the number of pairs (Holm 1979).
+The 95 % interval is Wilson's; with several seeds, for an effective number of pictures.`,
 		Example: `  garb sweep --data pictures --learning-rate 1e-4,1e-3,1e-2,1e-1
   garb sweep --data pictures --inner 10,100,1000 --dropout 0,.2,.5,.8 --random 6 --seeds 3
   garb sweep --data pictures --backbone efficientnet-lite0,xception --size 150,224 --out runs/sizes`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("sweep takes its folder by --data, not %q", args[0])
+				return fmt.Errorf("sweep takes its data set by --data, not %q", args[0])
 			}
 			named := t.config.Out != ""
 			if err := t.finish(c); err != nil {
@@ -82,14 +100,16 @@ chance (p above 0.05): then take the cheaper one, or more --seeds.`,
 			return err
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			out, errOut := c.OutOrStdout(), c.ErrOrStderr()
+			out := c.OutOrStdout()
 			var display *trainDisplay
 			points, err := sweep.Run(c.Context(), func(p *train.Point, n, runs int) train.Progress {
 				if display != nil {
 					display.stop()
 				}
-				fmt.Fprintf(errOut, "run %d of %d: %s\n", n, runs, p.Name)
-				display = newTrainDisplay(io.Discard, errOut)
+				say(c, "run %d of %d: %s", n, runs, p.Name)
+				before := display
+				display = newTrainDisplay(c, io.Discard)
+				display.briefly = before != nil
 				return display.progress()
 			})
 			if display != nil {
@@ -97,12 +117,18 @@ chance (p above 0.05): then take the cheaper one, or more --seeds.`,
 			}
 			if err != nil {
 				if errors.Is(err, context.Canceled) {
-					fmt.Fprintf(errOut, "garb: what is done is kept; give the same command with --out %s to go on\n", sweep.Base.Out)
+					say(c, "garb: finished runs are kept; to go on, give the same command with --out %s", sweep.Base.Out)
 				}
-				return err
+				if mixed := (*train.MixedError)(nil); errors.As(err, &mixed) {
+					return fmt.Errorf("%w; choose another folder with --out", err)
+				}
+				return withDataHint(err)
 			}
-			printRanking(out, points)
+			printRanking(out, points, sweep.Seeds)
 			fmt.Fprintf(out, "\nreport    %s\n", filepath.Join(sweep.Base.Out, "report.html"))
+			if display != nil {
+				display.close()
+			}
 			return nil
 		},
 	}
@@ -110,21 +136,21 @@ chance (p above 0.05): then take the cheaper one, or more --seeds.`,
 	for _, name := range sweptFlags {
 		f := command.Flags().Lookup(name)
 		f.Value = &listValue{Value: f.Value}
-		f.Usage += "; several by commas"
+		f.Usage += "; several separated by commas"
 	}
 	command.Flags().Lookup("out").Usage = "folder of the sweep (default runs/sweep-TIME)"
-	command.Flags().IntVar(&sweep.Random, "random", 0, "try so many combinations, chosen at random; 0: all")
-	command.Flags().IntVar(&sweep.Seeds, "seeds", sweep.Seeds, "runs of each combination, with seeds from --seed on")
+	command.Flags().IntVar(&sweep.Random, "random", 0, "try N combinations, chosen at random; 0: all")
+	command.Flags().IntVar(&sweep.Seeds, "seeds", sweep.Seeds, "seeds to train each combination with, from --seed on")
 	return command
 }
 
-// printRanking writes the points, the best first.
-func printRanking(w io.Writer, points []*train.Point) {
+// printRanking writes the points, the best first, each trained with so many seeds.
+func printRanking(w io.Writer, points []*train.Point, seeds int) {
 	width := len("settings")
 	for _, p := range points {
 		width = max(width, len(p.Name))
 	}
-	fmt.Fprintf(w, "\n%-*s  val accuracy  spread  95 %% interval   epoch  against the best\n", width, "settings")
+	fmt.Fprintf(w, "\n%-*s  val accuracy  spread  95 %% interval   epoch  compared with the best\n", width, "settings")
 	for i, p := range points {
 		if p.Failed != "" {
 			fmt.Fprintf(w, "%-*s  diverged: %s\n", width, p.Name, p.Failed)
@@ -134,7 +160,17 @@ func printRanking(w io.Writer, points []*train.Point) {
 		if i == 0 {
 			verdict = "the best"
 		}
-		fmt.Fprintf(w, "%-*s        %.4f   %.4f  %.3f to %.3f  %5d  %s\n", width, p.Name, p.Mean, p.Spread,
+		spread := ""
+		if len(p.Runs) > 1 {
+			spread = fmt.Sprintf("%.4f", p.Spread)
+		}
+		fmt.Fprintf(w, "%-*s        %.4f  %6s  %.3f to %.3f  %5d  %s\n", width, p.Name, p.Mean, spread,
 			p.Interval[0], p.Interval[1], p.Runs[0].Best.Epoch, verdict)
+	}
+	if conclusion := train.Conclusion(points); conclusion != "" {
+		fmt.Fprintf(w, "\n%s\n", conclusion)
+		if seeds == 1 {
+			fmt.Fprintln(w, "Trained with 1 seed: the variation between seeds is assumed, not measured. --seeds 3 measures it.")
+		}
 	}
 }
