@@ -106,6 +106,21 @@ func TestStepsKeepTheCause(t *testing.T) {
 	}
 }
 
+// TestInterruptedStep: a step that is interrupted is no divergence either.
+func TestInterruptedStep(t *testing.T) {
+	c := tiny(t, drawn(t))
+	c.FineTune, c.Weights = "none", smallWeights(t) // features at hand: only the trainer looks at ctx
+	r, err := newRun(t.Context(), c, Progress{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.fit(ctx, Progress{}); err == nil || err.Error() != context.Canceled.Error() {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestStoppedKeepsTheCause: an error in a run that is interrupted at the same time is not
 // lost.
 func TestStoppedKeepsTheCause(t *testing.T) {

@@ -1,8 +1,11 @@
 package train
 
 import (
+	"archive/zip"
 	"bytes"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -16,6 +19,7 @@ import (
 	"garb/backbone"
 	"garb/dataset"
 	"garb/evaluate"
+	"garb/internal/tfevents"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -35,6 +39,41 @@ var settingTests = map[string]func(t *testing.T, data string){
 		if len(other.train.set.Samples) != 9 || other.Data == r.Data {
 			t.Errorf("%d pictures of another data set, with the digest %s, the first's %s",
 				len(other.train.set.Samples), other.Data, r.Data)
+		}
+	},
+	"DataOptions": func(t *testing.T, _ string) {
+		each(t, dataset.Options{}, dataOptionTests)
+	},
+	"Strict": func(t *testing.T, _ string) {
+		c := tiny(t, unbalanced(t))
+		c.Strict = true
+		if _, err := prepare(t.Context(), c, Progress{}); err != nil {
+			t.Errorf("all pictures can be read: %v", err)
+		}
+		broken := filepath.Join(c.Data, "train", "spots", "broken.png")
+		if err := os.WriteFile(broken, []byte("\x89PNG\r\n\x1a\n broken"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := prepare(t.Context(), c, Progress{}); err == nil {
+			t.Error("a picture that cannot be read is accepted")
+		}
+		c.Strict = false
+		if r := begun(t, c); len(r.train.set.Samples) != 9 || len(r.tally.Skips()) != 1 {
+			t.Errorf("%d pictures; skipped %v", len(r.train.set.Samples), r.tally.Skips())
+		}
+	},
+	"TensorBoard": func(t *testing.T, data string) {
+		for _, on := range []bool{false, true} {
+			c := tiny(t, data)
+			c.TensorBoard = on
+			ran(t, c)
+			path := filepath.Join(c.Out, eventFolder, eventFile)
+			if _, err := os.Stat(path); (err == nil) != on {
+				t.Errorf("events %v: %v", on, err)
+			}
+			if events, err := tfevents.Read(path); on && (err != nil || len(events) != 2) {
+				t.Errorf("%d events for 2 epochs, %v", len(events), err)
+			}
 		}
 	},
 	"Out": func(t *testing.T, data string) {
@@ -685,6 +724,17 @@ var settingTests = map[string]func(t *testing.T, data string){
 		if _, second := names(2); slices.Equal(first, second) {
 			t.Error("another seed of the split divides alike")
 		}
+		shown := map[string]int{} // how often a picture is validation
+		for fold := range 3 {
+			c := tiny(t, flat)
+			c.Split = dataset.SplitRule{Validation: 0.25, Test: 0.1, Seed: 1, Folds: 3, Fold: fold + 1}
+			for _, s := range begun(t, c).validation.set.Samples {
+				shown[s.Path]++
+			}
+		}
+		if len(shown) != 36 || slices.Max(slices.Collect(maps.Values(shown))) != 1 {
+			t.Errorf("over three folds validation has %d pictures of 36: %v", len(shown), shown)
+		}
 	},
 	"Candidate": func(t *testing.T, data string) {
 		for _, candidate := range []bool{false, true} {
@@ -699,6 +749,201 @@ var settingTests = map[string]func(t *testing.T, data string){
 			}
 		}
 	},
+}
+
+// dataOptionTests has a test for each field of dataset.Options that fails if the field does
+// not reach the pictures that a run is trained on.
+var dataOptionTests = map[string]func(t *testing.T, c Config){
+	"Labels": func(t *testing.T, c Config) {
+		c.DataOptions.Labels = filepath.Join(c.Data, "others.csv")
+		labelled(t, c, map[string]int{"spots": 9, "stripes": 9})
+	},
+	"Images": func(t *testing.T, c Config) {
+		folder := filepath.Join(t.TempDir(), "elsewhere")
+		if err := os.Rename(filepath.Join(c.Data, "images"), folder); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := prepare(t.Context(), c, Progress{}); err == nil {
+			t.Error("the pictures were found without their folder")
+		}
+		c.DataOptions.Images = folder
+		labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
+	},
+	"ImageColumn": func(t *testing.T, c Config) {
+		c.DataOptions.ImageColumn = "copy" // names each picture's neighbour
+		r := labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
+		for _, s := range r.train.set.Samples {
+			var number int
+			if _, err := fmt.Sscanf(filepath.Base(s.Path), "%d.png", &number); err != nil {
+				t.Fatal(err)
+			}
+			if want := []string{"big", "mid", "small"}[(number+17)%18%3]; r.classes[s.Label] != want {
+				t.Errorf("%s is labelled %s, want its neighbour's %s", s.Path, r.classes[s.Label], want)
+			}
+		}
+	},
+	"LabelColumn": func(t *testing.T, c Config) {
+		c.DataOptions.LabelColumn = "shape"
+		labelled(t, c, map[string]int{"spots": 9, "stripes": 9})
+	},
+	"Merge": func(t *testing.T, c Config) {
+		c.DataOptions.Merge = map[string]string{"mid": "small"}
+		labelled(t, c, map[string]int{"big": 6, "small": 12})
+	},
+	"Exclude": func(t *testing.T, c Config) {
+		c.DataOptions.Exclude = []string{"mid"}
+		labelled(t, c, map[string]int{"big": 6, "small": 6})
+	},
+	"Classes": func(t *testing.T, c Config) {
+		c.DataOptions.Classes = []string{"big", "mid"}
+		labelled(t, c, map[string]int{"big": 6, "mid": 6})
+	},
+	"GroupBy": func(t *testing.T, c Config) {
+		grouped := func(options dataset.Options) (apart int) {
+			c.DataOptions = options
+			r := labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
+			splits := map[int]map[string]bool{}
+			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": r.test} {
+				for _, s := range part.set.Samples {
+					var number int
+					if _, err := fmt.Sscanf(filepath.Base(s.Path), "%d.png", &number); err != nil {
+						t.Fatal(err)
+					}
+					if splits[number/3] == nil {
+						splits[number/3] = map[string]bool{}
+					}
+					splits[number/3][name] = true
+				}
+			}
+			for _, names := range splits {
+				if len(names) > 1 {
+					apart++
+				}
+			}
+			return apart
+		}
+		if apart := grouped(dataset.Options{GroupBy: "owner"}); apart != 0 {
+			t.Errorf("%d owners' pictures are in several splits", apart)
+		}
+		if grouped(dataset.Options{}) == 0 {
+			t.Error("without groups, owners' pictures are together all the same")
+		}
+	},
+	"GroupPattern": func(t *testing.T, c Config) {
+		c.DataOptions.GroupPattern = "nothing has this name"
+		if _, err := prepare(t.Context(), c, Progress{}); err == nil {
+			t.Error("a pattern that matches nothing is ignored")
+		}
+		c.DataOptions.GroupPattern = `^(\d)`
+		r := labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
+		first := map[byte]string{}
+		for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": r.test} {
+			for _, s := range part.set.Samples {
+				digit := filepath.Base(s.Path)[0]
+				if other := first[digit]; other != "" && other != name {
+					t.Errorf("pictures that begin with %c are in %s and %s", digit, other, name)
+				}
+				first[digit] = name
+			}
+		}
+	},
+	"Cache": func(t *testing.T, c Config) {
+		c.Data, c.DataOptions.Cache = zipped(t, c.Data), filepath.Join(t.TempDir(), "cache")
+		labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
+		if files, err := os.ReadDir(c.DataOptions.Cache); err != nil || len(files) == 0 {
+			t.Errorf("the archive was unpacked elsewhere: %v", err)
+		}
+	},
+	"MaxArchiveBytes": func(t *testing.T, c Config) {
+		c.Data, c.DataOptions.Cache, c.DataOptions.MaxArchiveBytes = zipped(t, c.Data), t.TempDir(), 100
+		if _, err := prepare(t.Context(), c, Progress{}); err == nil {
+			t.Error("an archive of more than 100 bytes was unpacked")
+		}
+	},
+}
+
+// each runs the test of each field of v with a data set of 18 pictures in a table, and
+// fails if a field has none.
+func each(t *testing.T, v any, tests map[string]func(*testing.T, Config)) {
+	kind := reflect.TypeOf(v)
+	for i := range kind.NumField() {
+		name := kind.Field(i).Name
+		if tests[name] == nil {
+			t.Errorf("%s.%s has no test: add one that fails if it does not reach a run", kind, name)
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			c := tiny(t, tabled(t))
+			c.Split = dataset.SplitRule{Validation: 0.34, Test: 0.17, Seed: 1}
+			tests[name](t, c)
+		})
+	}
+	if len(tests) != kind.NumField() {
+		t.Errorf("%d tests for the %d fields of %s", len(tests), kind.NumField(), kind)
+	}
+}
+
+// tabled is a data set with a table. Its labels are big, mid and small in turn; in the
+// column shape, and in another table, spots and stripes in turn. Three pictures in a row
+// are of one owner.
+func tabled(t *testing.T) string {
+	t.Helper()
+	from, root := drawn(t), t.TempDir()
+	paths, err := filepath.Glob(filepath.Join(from, "*", "*", "*"))
+	if err != nil || len(paths) < 18 {
+		t.Fatal(len(paths), err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "images"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	table, others := "image,copy,label,shape,owner\n", "image,label\n"
+	for i, path := range paths[:18] {
+		name, shape := fmt.Sprintf("%d.png", i), []string{"spots", "stripes"}[i%2]
+		if err := os.WriteFile(filepath.Join(root, "images", name), file(t, path), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		label := []string{"big", "mid", "small"}[i%3]
+		table += fmt.Sprintf("%s,%d.png,%s,%s,owner%d\n", name, (i+1)%18, label, shape, i/3)
+		others += fmt.Sprintf("%s,%s\n", name, shape)
+	}
+	for name, text := range map[string]string{"images.csv": table, "others.csv": others} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// zipped is a data set in an archive.
+func zipped(t *testing.T, folder string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "data.zip")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := zip.NewWriter(f)
+	if err := errors.Join(w.AddFS(os.DirFS(folder)), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// labelled begins a run and checks how many pictures of each class its splits have.
+func labelled(t *testing.T, c Config, want map[string]int) *run {
+	t.Helper()
+	r := begun(t, c)
+	got := map[string]int{}
+	for _, part := range []*split{&r.train, &r.validation, r.test} {
+		for _, s := range part.set.Samples {
+			got[r.classes[s.Label]]++
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("pictures %v, want %v", got, want)
+	}
+	return r
 }
 
 // TestSettings runs the test of each field of Config, and fails if one has none.
