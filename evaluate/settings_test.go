@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"math"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -44,6 +45,7 @@ var figureTests = map[string]string{
 	"Class.F1":             "TestScikitLearn",
 	"Class.Count":          "TestScikitLearn",
 	"Skipped.Picture":      "TestReportKeepsTheAnswers",
+	"Skipped.Reason":       "TestRunKeepsTheCauseOfASkip",
 	"Skipped.Message":      "TestReportKeepsTheAnswers",
 	"Bin.Low":              "TestBinsByHand",
 	"Bin.High":             "TestBinsByHand",
@@ -343,11 +345,21 @@ func TestPageOrder(t *testing.T) {
 	}
 }
 
-// TestRunKeepsTheCauseOfASkip: the message of a skipped picture is the classifier's.
+// TestRunKeepsTheCauseOfASkip: a skipped picture is listed with its reason and message.
 func TestRunKeepsTheCauseOfASkip(t *testing.T) {
-	s := set(t, map[string]string{"hat/1": "error"})
+	s := set(t, map[string]string{"hat/1": "error", "hat/2": "hat", "hat/3": "hat"})
 	a := ask(t.Context(), fake{[]string{"hat"}}, s, s.Samples[0], picture.DefaultLimits())
 	if a.err == nil || errors.Unwrap(a.err).Error() != "broken" {
 		t.Errorf("%v", a.err)
+	}
+	if err := os.Remove(s.Samples[1].Path); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), fake{[]string{"hat"}}, s, picture.DefaultLimits(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Skipped) != 2 || r.Skipped[0].Reason != dataset.ReasonOf(a.err) || r.Skipped[1].Reason != dataset.ReasonMissing {
+		t.Errorf("skipped %+v", r.Skipped)
 	}
 }
