@@ -228,9 +228,8 @@ func TestTopKIsExact(t *testing.T) {
 				if i >= hits {
 					class = "d"
 				}
-				answers = append(answers, Answer{
-					Class: class, Predictions: []garb.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}},
-				})
+				all := []garb.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}}
+				answers = append(answers, Answer{Class: class, Predictions: all})
 			}
 			got := topK(answers)
 			for _, k := range []int{1, 2, 3} {
@@ -359,7 +358,8 @@ func TestRunKeepsTheCauseOfASkip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Skipped) != 2 || r.Skipped[0].Reason != dataset.ReasonOf(a.err) || r.Skipped[1].Reason != dataset.ReasonMissing {
+	if len(r.Skipped) != 2 || r.Skipped[0].Reason != dataset.ReasonOf(a.err) ||
+		r.Skipped[1].Reason != dataset.ReasonMissing {
 		t.Errorf("skipped %+v", r.Skipped)
 	}
 }
