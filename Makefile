@@ -17,9 +17,9 @@ ROUNDS ?= 7
 
 check: format vet staticcheck modules generated layout test test-purego test-avx2 test-race
 
-# One static binary.
+# One static binary, which knows its commit (garb version) if git does.
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/garb ./cmd/garb
+	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/garb ./cmd/garb
 	@ls -l bin/garb | awk '{ printf "bin/garb: %.1f MB\n", $$5 / 1e6 }'
 
 # garb beside its peers; needs a Python with numpy, onnx, onnxruntime and pillow

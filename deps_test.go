@@ -27,6 +27,7 @@ const module = "garb"
 // testModules.
 var layout = []struct{ pkg, ours, modules string }{
 	{"internal/safefile", "", ""},
+	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
 	{"internal/download", "", ""},
 	{"internal/kernel", "", "golang.org/x/sys"},
 	{"internal/jpeg", "internal/kernel", ""},
@@ -47,13 +48,13 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"dataset", "internal/download picture", ""},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "picture . report dataset", ""},
-	{"train", "internal/safefile tensor picture nn backbone weights . report dataset augment evaluate", ""},
+	{"train", "internal/safefile internal/tfevents tensor picture nn backbone weights . report dataset augment evaluate", ""},
 	{"explain", "internal/safefile picture nn . report", "golang.org/x/image"},
 	{"project", "", ""},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve", "internal/download picture . explain serve/inferencepb", "connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
 	{"cmd/garb", "internal/safefile internal/download internal/kernel tensor picture nn diagram backbone keras weights . convert report dataset augment evaluate train explain project serve",
-		"github.com/spf13/cobra github.com/spf13/pflag golang.org/x/term"},
+		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile . report evaluate train", ""},
 	{"bench/frozen", "dataset", ""},
@@ -199,7 +200,7 @@ func moduleOf(path string) string {
 	elements := strings.Split(path, "/")
 	n := 3 // host, owner, repository
 	switch elements[0] {
-	case "connectrpc.com", "go.uber.org", "google.golang.org", "pgregory.net":
+	case "connectrpc.com", "go.uber.org", "go.yaml.in", "google.golang.org", "pgregory.net":
 		n = 2
 	}
 	if len(elements) > n && regexp.MustCompile(`^v\d+$`).MatchString(elements[n]) {

@@ -16,9 +16,24 @@ import (
 
 // Health is what Check finds out about a data set.
 type Health struct {
+	Layout  Layout        `json:"layout"`
 	Classes []string      `json:"classes"`
 	Splits  []SplitHealth `json:"splits"`
-	Corrupt []Unreadable  `json:"corrupt"` // pictures that cannot be read
+	// Problems is what is wrong with the data set: see Problem.
+	Problems []Problem `json:"problems"`
+	Notes    []string  `json:"notes"` // how it was read
+	Used     int       `json:"used"`  // pictures that can be read
+	// Skipped is what gave no picture, by reason; Skips lists it, at most 10,000 of each
+	// reason.
+	Skipped map[Reason]int `json:"skipped"`
+	Skips   []Skip         `json:"skips"`
+	Summary string         `json:"summary"` // both in a line, see Tally.Summary
+	Corrupt []Unreadable   `json:"corrupt"` // pictures that cannot be read
+	// Groups are the groups of pictures that belong together; nil without groups.
+	Groups *GroupHealth `json:"groups,omitempty"`
+	// Contributors are columns that should perhaps give groups.
+	Contributors []Contributor `json:"contributors,omitempty"`
+	Division     *Division     `json:"division,omitempty"` // nil if the data set has its splits
 	// Exact are groups of pictures with the same bytes, Near of pictures that look the
 	// same: see Check.
 	Exact []Group `json:"exact_duplicates"`
@@ -27,6 +42,25 @@ type Health struct {
 	Few   []ClassCount `json:"few"`
 	Shift *Shift       `json:"label_shift,omitempty"` // nil with one split
 	Sizes Sizes        `json:"sizes"`
+}
+
+// GroupHealth sums up the groups of a data set.
+type GroupHealth struct {
+	Count   int   `json:"count"`
+	Sizes   Range `json:"sizes"`   // pictures of a group
+	Without int   `json:"without"` // pictures without a group
+	// Leaks counts the groups that are in several splits.
+	Leaks int `json:"leaks"`
+}
+
+// Failing reports whether training would refuse the data set, or skip some of it.
+func (h *Health) Failing() bool {
+	for reason := range h.Skipped {
+		if !reason.Ignored() {
+			return true
+		}
+	}
+	return slices.ContainsFunc(h.Problems, func(p Problem) bool { return p.Refused })
 }
 
 // SplitHealth counts the pictures of a split that can be read.
@@ -124,62 +158,113 @@ type inspected struct {
 	err    error
 }
 
-// Check reads every picture of a data set, on all cores, and looks for what spoils a
-// training or its figures. progress is called as pictures are done, from several
-// goroutines; it may be nil. Its errors are ctx's, or that of a file that cannot be
-// opened.
+// Check reads every picture of a data set, divided by the rule if it has no splits, on
+// all cores, and looks for what spoils a training or its figures. It reports all that is
+// wrong, and goes on. progress is called as pictures are done, from several goroutines;
+// it may be nil. Its error is ctx's.
 //
 // Pictures look the same if their difference hashes (64 comparisons of adjacent grey
 // levels on a grid of 9 × 8) differ in at most 6 bits, and grids of 16 × 16 pixels by
 // at most 6 levels in the mean.
-func Check(ctx context.Context, s *Splits, l picture.Limits, progress func(done int)) (*Health, error) {
-	parts := []struct {
-		name string
-		set  *Set
-	}{{"train", s.Train.Set}, {"validation", s.Validation}, {"test", s.Test}}
-	h := &Health{Classes: s.Train.Classes, Corrupt: []Unreadable{}, Exact: []Group{}, Near: []Group{}, Few: []ClassCount{}}
+func Check(ctx context.Context, d *Data, rule SplitRule, l picture.Limits, progress func(done int)) (*Health, error) {
+	h := &Health{
+		Layout: d.Layout, Classes: d.Classes, Problems: append([]Problem{}, d.Problem...), Notes: append([]string{}, d.Notes...),
+		Corrupt: []Unreadable{}, Exact: []Group{}, Near: []Group{}, Few: []ClassCount{}, Contributors: d.Contributors,
+	}
+	var tally Tally
+	tally.Merge(&d.Tally)
 	var all []inspected
-	for split, part := range parts {
-		if part.set == nil {
-			continue
+	if len(d.Parts) > 0 {
+		splits, problems := d.Divide(rule)
+		h.Division, h.Problems = splits.Division, append(h.Problems, problems...)
+		if d.Grouped {
+			h.Groups = groupsOf(splits)
 		}
-		found := make([]inspected, len(part.set.Samples))
-		err := part.set.Each(ctx, func(i int) {
-			sample := part.set.Samples[i]
-			found[i] = inspect(ctx, sample, l)
-			found[i].split, found[i].label = split, sample.Label
-			found[i].place = Place{part.name, part.set.Classes[sample.Label], sample.Path}
-			if progress != nil {
-				progress(1)
+		for split, part := range splits.parts() {
+			found := make([]inspected, len(part.Set.Samples))
+			err := part.Set.Each(ctx, func(i int) {
+				sample := part.Set.Samples[i]
+				found[i] = inspect(ctx, sample, l)
+				found[i].split, found[i].label = split, sample.Label
+				found[i].place = Place{part.Name, part.Set.Classes[sample.Label], sample.Path}
+				if progress != nil {
+					progress(1)
+				}
+			})
+			if err != nil {
+				return nil, err
 			}
-		})
-		if err != nil {
-			return nil, err
-		}
-		health := SplitHealth{Name: part.name, Counts: make([]int, len(h.Classes))}
-		for _, f := range found {
-			switch {
-			case f.err == nil:
+			health := SplitHealth{Name: part.Name, Counts: make([]int, len(h.Classes))}
+			for _, f := range found {
+				if f.err != nil {
+					h.Corrupt = append(h.Corrupt, Unreadable{f.place, f.err.Error()})
+					tally.Add(ReasonOf(f.err), f.place.Path, f.err.Error())
+					continue
+				}
 				health.Count++
 				health.Counts[f.label]++
 				all = append(all, f)
-			case picture.KindOf(f.err) != "" || errors.Is(f.err, fs.ErrNotExist):
-				h.Corrupt = append(h.Corrupt, Unreadable{f.place, f.err.Error()})
-			default:
-				return nil, f.err
 			}
+			h.Splits = append(h.Splits, health)
 		}
-		h.Splits = append(h.Splits, health)
 	}
-	for i, n := range h.Splits[0].Counts {
-		if n < FewPictures {
-			h.Few = append(h.Few, ClassCount{h.Classes[i], n})
+	h.Used, h.Skipped, h.Skips, h.Summary = len(all), tally.Counts(), tally.Skips(), tally.Summary(len(all))
+	if len(h.Splits) > 0 {
+		for i, n := range h.Splits[0].Counts {
+			if n < FewPictures {
+				h.Few = append(h.Few, ClassCount{h.Classes[i], n})
+			}
 		}
 	}
 	h.Exact, h.Near = duplicates(all)
 	h.Shift = shift(h)
 	h.Sizes = sizes(all)
 	return h, ctx.Err()
+}
+
+// parts lists the splits that there are.
+func (s *Splits) parts() []Part {
+	parts := []Part{{Train, s.Train.Set}, {Validation, s.Validation}}
+	if s.Test != nil {
+		parts = append(parts, Part{Test, s.Test})
+	}
+	return parts
+}
+
+// groupsOf sums up the groups of the pictures in splits.
+func groupsOf(s *Splits) *GroupHealth {
+	h := &GroupHealth{}
+	counts, in, leaks := map[string]int{}, map[string]string{}, map[string]bool{}
+	for _, part := range s.parts() {
+		for _, sample := range part.Set.Samples {
+			if sample.Group == "" {
+				h.Without++
+				continue
+			}
+			counts[sample.Group]++
+			if before, ok := in[sample.Group]; ok && before != part.Name {
+				leaks[sample.Group] = true
+			}
+			in[sample.Group] = part.Name
+		}
+	}
+	var sizes []int
+	for _, n := range counts {
+		sizes = append(sizes, n)
+	}
+	h.Count, h.Sizes, h.Leaks = len(counts), rangeOf(sizes), len(leaks)
+	return h
+}
+
+// ReasonOf says why a picture was skipped, of the error of reading or decoding it.
+func ReasonOf(err error) Reason {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return ReasonMissing
+	case errors.Is(err, picture.ErrNotPicture):
+		return ReasonNotPicture
+	}
+	return ReasonUnreadable
 }
 
 // thumbnail is the size at which looks are taken.
@@ -276,11 +361,18 @@ func duplicates(all []inspected) (exact, near []Group) {
 		}
 		return root[i]
 	}
-	for i := range distinct {
-		for j := range i {
-			if all[distinct[i]].looks.near(&all[distinct[j]].looks) {
-				root[find(i)] = find(j)
+	// Two hashes that differ in at most 6 of 64 bits agree in one of 7 bands.
+	for band := range nearBits + 1 {
+		low, high := band*64/(nearBits+1), (band+1)*64/(nearBits+1)
+		alike := map[uint64][]int{}
+		for i := range distinct {
+			key := all[distinct[i]].looks.hash << (64 - high) >> (64 - high + low)
+			for _, j := range alike[key] {
+				if find(i) != find(j) && all[distinct[i]].looks.near(&all[distinct[j]].looks) {
+					root[find(i)] = find(j)
+				}
 			}
+			alike[key] = append(alike[key], i)
 		}
 	}
 	members := map[int][]int{}
@@ -353,7 +445,7 @@ func shift(h *Health) *Shift {
 	return r
 }
 
-// upperGamma is the regularised upper incomplete gamma function Q(a, x), for a > 0 and
+// upperGamma returns the regularised upper incomplete gamma function Q(a, x), for a > 0 and
 // x ≥ 0: by its series below a+1, by its continued fraction above (Abramowitz & Stegun
 // 6.5.29 and 6.5.31, the latter evaluated by Lentz's method).
 func upperGamma(a, x float64) float64 {

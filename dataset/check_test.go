@@ -56,20 +56,20 @@ func TestCheck(t *testing.T) {
 	}
 	seed := uint64(0)
 	next := func() []byte { seed++; return blobs(t, seed, 20, 40, 60) }
-	for _, name := range []string{"train/hat/1", "train/hat/2", "train/hat/3", "train/shoe/1", "train/shoe/2", "train/shoe/3", "validation/hat/1", "validation/shoe/1", "test/hat/1", "test/shoe/1"} {
+	for _, name := range []string{"train/hat/1.png", "train/hat/2.png", "train/hat/3.png", "train/shoe/1.png", "train/shoe/2.png", "train/shoe/3.png", "validation/hat/1.png", "validation/shoe/1.png", "test/hat/1.png", "test/shoe/1.png"} {
 		put(name, next())
 	}
-	put("test/hat/leak", blobs(t, 1, 20, 40, 60))        // the bytes of train/hat/1
-	put("train/shoe/again", blobs(t, 4, 20, 40, 60))     // those of train/shoe/1
-	put("validation/hat/near", blobs(t, 2, 23, 80, 120)) // train/hat/2, larger and a little brighter
-	put("train/shoe/odd", blobs(t, 3, 22, 40, 60))       // train/hat/3 under another name
-	put("train/hat/broken", next()[:300])
-	put("train/hat/text", []byte("no picture"))
-	splits, err := OpenSplits(root, DefaultSplitRule())
+	put("test/hat/leak.png", blobs(t, 1, 20, 40, 60))        // the bytes of train/hat/1.png
+	put("train/shoe/again.png", blobs(t, 4, 20, 40, 60))     // those of train/shoe/1.png
+	put("validation/hat/near.png", blobs(t, 2, 23, 80, 120)) // train/hat/2, larger and a little brighter
+	put("train/shoe/odd.png", blobs(t, 3, 22, 40, 60))       // train/hat/3.png under another name
+	put("train/hat/broken.png", next()[:300])
+	put("train/hat/text.png", []byte("no picture"))
+	d, err := Read(t.Context(), root, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := Check(t.Context(), splits, picture.DefaultLimits(), nil)
+	h, err := Check(t.Context(), d, DefaultSplitRule(), picture.DefaultLimits(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,13 +81,13 @@ func TestCheck(t *testing.T) {
 		slices.Sort(all)
 		return strings.Join(all, " ")
 	}
-	if len(h.Corrupt) != 2 || filepath.Base(h.Corrupt[0].Path) != "broken" || filepath.Base(h.Corrupt[1].Path) != "text" {
+	if len(h.Corrupt) != 2 || filepath.Base(h.Corrupt[0].Path) != "broken.png" || filepath.Base(h.Corrupt[1].Path) != "text.png" {
 		t.Errorf("corrupt %+v", h.Corrupt)
 	}
-	if len(h.Exact) != 2 || names(h.Exact[0]) != "test/hat/leak train/hat/1" || !h.Exact[0].Leak || h.Exact[0].Conflict || names(h.Exact[1]) != "train/shoe/1 train/shoe/again" || h.Exact[1].Leak {
+	if len(h.Exact) != 2 || names(h.Exact[0]) != "test/hat/leak.png train/hat/1.png" || !h.Exact[0].Leak || h.Exact[0].Conflict || names(h.Exact[1]) != "train/shoe/1.png train/shoe/again.png" || h.Exact[1].Leak {
 		t.Errorf("exact %+v", h.Exact)
 	}
-	if len(h.Near) != 2 || names(h.Near[0]) != "train/hat/2 validation/hat/near" || !h.Near[0].Leak || names(h.Near[1]) != "train/hat/3 train/shoe/odd" || !h.Near[1].Conflict {
+	if len(h.Near) != 2 || names(h.Near[0]) != "train/hat/2.png validation/hat/near.png" || !h.Near[0].Leak || names(h.Near[1]) != "train/hat/3.png train/shoe/odd.png" || !h.Near[1].Conflict {
 		t.Errorf("near %+v", h.Near)
 	}
 	if h.Leaks() != 2 || len(h.Few) != 2 || h.Splits[0].Count != 8 || !slices.Equal(h.Splits[0].Counts, []int{3, 5}) {
@@ -120,11 +120,11 @@ func TestCheckClothing(t *testing.T) {
 	if data == "" {
 		t.Skip("set GARB_DATA to run this test (see .ci/run)")
 	}
-	splits, err := OpenSplits(data, DefaultSplitRule())
+	d, err := Read(t.Context(), data, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := Check(t.Context(), splits, picture.DefaultLimits(), nil)
+	h, err := Check(t.Context(), d, DefaultSplitRule(), picture.DefaultLimits(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -61,9 +60,6 @@ func (e *DigestError) Error() string {
 	return fmt.Sprintf("the pictures are not those that were expected: their digest is %s, not %s; the archive is damaged, or the data set has changed", e.Got, e.Want)
 }
 
-// ErrArchive is wrapped by errors about archives that cannot be unpacked.
-var ErrArchive = errors.New("unusable archive")
-
 // Pull downloads a source and unpacks it to a folder, which must not exist, once its
 // digest is right. A Pull that fails or whose ctx ends leaves nothing behind. progress,
 // if not nil, is called with the bytes had so far and in all (−1 if unknown).
@@ -116,39 +112,18 @@ const maxFiles = 200_000
 // unzip writes an archive's files below a folder: those of its only folder, if it has
 // one. Names that lead elsewhere are refused, and so are links.
 func unzip(ctx context.Context, archive []byte, to string, maxBytes int64) error {
-	refuse := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %w", ErrArchive, fmt.Errorf(format, args...))
-	}
-	r, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	from := bytes.NewReader(archive)
+	r, err := zip.NewReader(from, int64(len(archive)))
 	if err != nil {
-		return refuse("%w", err)
-	}
-	if len(r.File) > maxFiles {
-		return refuse("it has %d files, at most %d were expected", len(r.File), maxFiles)
+		return refuseArchive("%w", err)
 	}
 	top := onlyFolder(r.File)
-	left := maxBytes
-	for _, f := range r.File {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		name := strings.TrimPrefix(f.Name, top)
-		if name == "" || strings.HasSuffix(name, "/") {
-			continue
-		}
-		if !filepath.IsLocal(name) || strings.Contains(name, `\`) {
-			return refuse("%q would be written outside the folder", f.Name)
-		}
-		if !f.Mode().IsRegular() {
-			return refuse("%q is not a file", f.Name)
-		}
-		n, err := extract(f, filepath.Join(to, filepath.FromSlash(name)), left)
-		if err != nil {
-			return refuse("%s: %w", f.Name, err)
-		}
-		left -= n
+	u := &unpacker{
+		to: to, maxFiles: maxFiles, maxBytes: maxBytes,
+		link:   func(name, _ string) error { return refuseArchive("%q is not a file", name) },
+		rename: func(name string) string { return strings.TrimPrefix(name, top) },
 	}
-	return nil
+	return u.unpack(ctx, from, "zip", int64(len(archive)))
 }
 
 // onlyFolder is the folder that all files are in, with its slash, "" if there is none.
@@ -162,31 +137,6 @@ func onlyFolder(files []*zip.File) string {
 		top = first + "/"
 	}
 	return top
-}
-
-// extract writes a file of at most so many bytes.
-func extract(f *zip.File, path string, most int64) (n int64, err error) {
-	if f.UncompressedSize64 > uint64(most) {
-		return 0, errors.New("the archive holds more than was expected")
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return 0, err
-	}
-	in, err := f.Open()
-	if err != nil {
-		return 0, err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	n, err = io.Copy(out, io.LimitReader(in, most+1))
-	if err == nil && n > most {
-		err = errors.New("the archive holds more than was expected")
-	}
-	return n, err
 }
 
 // TreeDigest returns the digest of a data set's files: of a line for each file below

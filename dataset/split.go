@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -10,20 +11,36 @@ import (
 	"strings"
 )
 
-// SplitRule says how a folder without splits is divided.
+// SplitRule says how pictures that lie in no splits are divided into them.
 type SplitRule struct {
 	Validation float64 `json:"validation"` // share of each class's pictures
 	Test       float64 `json:"test"`       // share of each class's pictures; 0: there is no test split
 	Seed       uint64  `json:"seed"`
+	// Folds is the number of folds of a cross-validation, and Fold, from 1 to Folds, the
+	// one that is validation; the others are train. Then Validation has no meaning, and
+	// the test split is the same for all folds. 0 folds: no cross-validation.
+	Folds int `json:"folds,omitempty"`
+	Fold  int `json:"fold,omitempty"`
 }
 
 // DefaultSplitRule takes 15 % for validation and 15 % for test.
 func DefaultSplitRule() SplitRule { return SplitRule{Validation: 0.15, Test: 0.15, Seed: 1} }
 
-// Validate reports shares that leave nothing to train on.
+// maxFolds bounds the folds of a cross-validation.
+const maxFolds = 1000
+
+// Validate reports shares that leave nothing to train on, and folds that are none.
 func (r SplitRule) Validate() error {
 	if !(r.Validation > 0) || !(r.Test >= 0) || !(r.Validation+r.Test < 1) {
 		return fmt.Errorf("shares of %v for validation and %v for test: the first is positive, and both together are below 1", r.Validation, r.Test)
+	}
+	switch {
+	case r.Folds == 0 && r.Fold == 0:
+		return nil
+	case r.Folds < 2 || r.Folds > maxFolds:
+		return fmt.Errorf("%d folds: a cross-validation has from 2 to %d", r.Folds, maxFolds)
+	case r.Fold < 1 || r.Fold > r.Folds:
+		return fmt.Errorf("fold %d: it is a number from 1 to %d", r.Fold, r.Folds)
 	}
 	return nil
 }
@@ -31,60 +48,268 @@ func (r SplitRule) Validate() error {
 // ErrTooFew is wrapped by errors about classes that cannot be divided.
 var ErrTooFew = errors.New("too few pictures to divide")
 
-// divide splits a set, each class by itself: of its pictures in an order drawn by the
-// seed and each file's name, the first are the test's, the next validation's. So most
-// pictures stay where they are when others are added. Every class has at least one
-// picture in each split.
-func (r SplitRule) divide(s *Set) (*Splits, error) {
-	if err := r.Validate(); err != nil {
-		return nil, fmt.Errorf("data set %s: %w", s.Folder, err)
-	}
-	part := func() *Set { return &Set{Folder: s.Folder, Classes: s.Classes} }
-	splits := &Splits{Train: Training{part()}, Validation: part()}
-	if r.Test > 0 {
-		splits.Test = part()
-	}
-	for label, class := range s.Classes {
-		var samples []Sample
-		for _, sample := range s.Samples {
-			if sample.Label == label {
-				samples = append(samples, sample)
-			}
-		}
-		slices.SortFunc(samples, func(a, b Sample) int { return strings.Compare(r.rank(a), r.rank(b)) })
-		take := func(share float64) int { return max(1, int(math.Round(share*float64(len(samples))))) }
-		test, validation := 0, take(r.Validation)
-		if r.Test > 0 {
-			test = take(r.Test)
-		}
-		if test+validation >= len(samples) {
-			return nil, fmt.Errorf("data set %s: the class %s has %d pictures: %w; each split needs one at least", s.Folder, class, len(samples), ErrTooFew)
-		}
-		if splits.Test != nil {
-			splits.Test.Samples = append(splits.Test.Samples, samples[:test]...)
-		}
-		splits.Validation.Samples = append(splits.Validation.Samples, samples[test:test+validation]...)
-		splits.Train.Samples = append(splits.Train.Samples, samples[test+validation:]...)
-	}
-	for _, set := range []*Set{splits.Train.Set, splits.Validation, splits.Test} {
-		if set != nil {
-			set.sort()
-		}
-	}
-	return splits, nil
+// Training is a set to train on. It has a type of its own because only such
+// pictures may be changed at random: what augments takes a Training, so that
+// pictures to judge a network by cannot be augmented.
+type Training struct{ *Set }
+
+// Splits are the parts of a data set: the network is trained on the first, chosen
+// by the second and judged by the third. Test is nil if there is none.
+type Splits struct {
+	Train            Training
+	Validation, Test *Set
+	// Division says how pictures were divided; nil if the data set has its splits.
+	Division *Division
 }
 
-// rank is a sample's place in the drawn order.
-func (r SplitRule) rank(s Sample) string {
-	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%d %s", r.Seed, filepath.Base(s.Path))))
+// Division is how pictures were divided.
+type Division struct {
+	Rule    SplitRule    `json:"rule"`
+	Pooled  string       `json:"pooled"`  // what was divided: "all pictures", "train", "train and validation"
+	Groups  int          `json:"groups"`  // 0 without groups
+	Wanted  [2]float64   `json:"wanted"`  // shares of validation and test; 0 for one that was not divided off
+	Classes []ClassShare `json:"classes"` // how near each class came
+}
+
+// ClassShare is how the pictures of a class were divided.
+type ClassShare struct {
+	Class string     `json:"class"`
+	Count int        `json:"count"`
+	Share [2]float64 `json:"share"` // in validation and test
+}
+
+// Farthest returns the class whose share of a split differs most from what was wanted,
+// with the split, its share and the share that was wanted.
+func (d *Division) Farthest() (c ClassShare, split string, got, wanted float64) {
+	largest := -1.0
+	for _, s := range d.Classes {
+		for i, name := range []string{Validation, Test} {
+			if difference := math.Abs(s.Share[i] - d.Wanted[i]); difference > largest {
+				largest = difference
+				c, split, got, wanted = s, name, s.Share[i], d.Wanted[i]
+			}
+		}
+	}
+	return c, split, got, wanted
+}
+
+// Split returns the splits of the data set: as they lie, or divided by the rule. What
+// training refuses is an error.
+func (d *Data) Split(rule SplitRule) (*Splits, error) {
+	if err := rule.Validate(); err != nil {
+		return nil, fmt.Errorf("data set %s: %w", d.Path, err)
+	}
+	if err := d.Err(); err != nil {
+		return nil, err
+	}
+	s, problems := d.Divide(rule)
+	if err := refused(problems); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Divide is Split that goes on where something is wrong: classes that cannot be divided
+// are left in train. It returns what is wrong.
+//
+// Splits that the data set has stay as they are, but for folds, which divide train and
+// validation together. Without a validation split, one is divided off; without test and
+// validation, a test split, too. Without groups, each class is divided by itself: its
+// pictures, in an order drawn by the seed and each file's name, go first to test, then
+// to validation. So most pictures stay where they are when others are added. With
+// groups, see assign.
+func (d *Data) Divide(rule SplitRule) (*Splits, []Problem) {
+	part := func(name string) *Set { return d.Part(name) }
+	empty := func() *Set { return &Set{Folder: d.Path, Classes: d.Classes} }
+	pool, pooled := part(""), "all pictures"
+	divided := &Splits{Train: Training{part(Train)}, Validation: part(Validation), Test: part(Test)}
+	wantTest := rule.Test > 0 && divided.Test == nil && divided.Validation == nil
+	if pool == nil {
+		pool, pooled = part(Train), Train
+		switch {
+		case pool == nil:
+			return &Splits{Train: Training{empty()}, Validation: cmp.Or(part(Validation), empty()), Test: part(Test)},
+				[]Problem{{ProblemLayout, fmt.Sprintf("%s has no train split", d.Path), true, nil}}
+		case rule.Folds > 0 && divided.Validation != nil:
+			pooled = Train + " and " + Validation
+			pool = &Set{Folder: d.Path, Classes: d.Classes, Samples: append(slices.Clone(pool.Samples), divided.Validation.Samples...)}
+			pool.sort()
+		case divided.Validation != nil:
+			return divided, d.lacking(divided)
+		}
+	}
+	p := &division{rule: rule, classes: d.Classes, folder: d.Path, wantTest: wantTest}
+	var places []int
+	var problems []Problem
+	groups := 0
+	if d.Grouped {
+		places, groups, problems = p.byGroup(pool.Samples)
+	} else {
+		places, problems = p.byClass(pool.Samples)
+	}
+	sets := []*Set{inTrain: empty(), inValidation: empty(), inTest: empty()}
+	for i, s := range pool.Samples {
+		sets[places[i]].Samples = append(sets[places[i]].Samples, s)
+	}
+	for _, set := range sets {
+		set.sort()
+	}
+	divided.Train, divided.Validation = Training{sets[inTrain]}, sets[inValidation]
+	if wantTest {
+		divided.Test = sets[inTest]
+	}
+	divided.Division = p.report(pool, places, pooled, groups)
+	return divided, append(problems, d.lacking(divided)...)
+}
+
+// lacking lists the classes that are in no training picture, or in no picture of another
+// split.
+func (d *Data) lacking(s *Splits) []Problem {
+	var problems []Problem
+	names := func(set *Set) []string {
+		counts := make([]int, len(d.Classes))
+		for _, sample := range set.Samples {
+			counts[sample.Label]++
+		}
+		var missing []string
+		for i, n := range counts {
+			if n == 0 {
+				missing = append(missing, d.Classes[i])
+			}
+		}
+		return missing
+	}
+	if missing := names(s.Train.Set); len(missing) > 0 {
+		problems = append(problems, Problem{ProblemClasses, fmt.Sprintf("train has no pictures of %s", quoted(missing)), true, nil})
+	}
+	for _, part := range []struct {
+		name string
+		set  *Set
+	}{{Validation, s.Validation}, {Test, s.Test}} {
+		if part.set == nil {
+			continue
+		}
+		if len(part.set.Samples) == 0 {
+			problems = append(problems, Problem{ProblemDivision, part.name + " has no pictures", true, ErrTooFew})
+		} else if missing := names(part.set); len(missing) > 0 {
+			problems = append(problems, Problem{ProblemClasses, fmt.Sprintf("%s has no pictures of %s", part.name, quoted(missing)), false, nil})
+		}
+	}
+	return problems
+}
+
+// The places of a division.
+const (
+	inTrain = iota
+	inValidation
+	inTest
+)
+
+// division divides pictures.
+type division struct {
+	rule     SplitRule
+	classes  []string
+	folder   string
+	wantTest bool
+}
+
+// testShare is the share of the test split, 0 if none is divided off.
+func (p *division) testShare() float64 {
+	if p.wantTest {
+		return p.rule.Test
+	}
+	return 0
+}
+
+// byClass divides each class by itself, and returns the place of each sample.
+func (p *division) byClass(samples []Sample) (places []int, problems []Problem) {
+	places = make([]int, len(samples))
+	byLabel := make([][]int, len(p.classes))
+	for i, s := range samples {
+		byLabel[s.Label] = append(byLabel[s.Label], i)
+	}
+	for label, members := range byLabel {
+		if len(members) == 0 {
+			continue
+		}
+		order := p.drawn(samples, members)
+		n := len(order)
+		take := func(share float64) int { return max(1, int(math.Round(share*float64(n)))) }
+		test := 0
+		if p.wantTest {
+			test = take(p.rule.Test)
+		}
+		low, high := test, test // of validation
+		needed := test + 2
+		if k := p.rule.Folds; k > 0 {
+			// Folds that get a picture more are others in each class.
+			left, fold := n-test, (p.rule.Fold-1+label)%k
+			low, high = test+fold*left/k, test+(fold+1)*left/k
+		} else {
+			high = test + take(p.rule.Validation)
+			needed = high + 1
+		}
+		if n < needed {
+			problems = append(problems, Problem{ProblemDivision, fmt.Sprintf("the class %q has %d %s: %v; each split needs one at least",
+				p.classes[label], n, plural(n, "picture"), ErrTooFew), true, ErrTooFew})
+			continue
+		}
+		for i, at := range order {
+			switch {
+			case i < test:
+				places[at] = inTest
+			case i >= low && i < high:
+				places[at] = inValidation
+			}
+		}
+	}
+	return places, problems
+}
+
+// drawn returns members in the order that the seed and the files' names draw.
+func (p *division) drawn(samples []Sample, members []int) []int {
+	keys := make(map[int]string, len(members))
+	for _, i := range members {
+		keys[i] = p.rule.rank(filepath.Base(samples[i].Path))
+	}
+	order := slices.Clone(members)
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(strings.Compare(keys[a], keys[b]), strings.Compare(samples[a].Path, samples[b].Path))
+	})
+	return order
+}
+
+// rank is a name's place in the drawn order.
+func (r SplitRule) rank(name string) string {
+	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%d %s", r.Seed, name)))
+}
+
+// report says how near each class came to its shares.
+func (p *division) report(pool *Set, places []int, pooled string, groups int) *Division {
+	d := &Division{Rule: p.rule, Pooled: pooled, Groups: groups}
+	d.Wanted[1] = p.testShare()
+	d.Wanted[0] = p.rule.Validation
+	if k := p.rule.Folds; k > 0 {
+		d.Wanted[0] = (1 - d.Wanted[1]) / float64(k)
+	}
+	counts := make([][3]int, len(p.classes))
+	for i, s := range pool.Samples {
+		counts[s.Label][places[i]]++
+	}
+	for label, c := range counts {
+		n := c[inTrain] + c[inValidation] + c[inTest]
+		if n == 0 {
+			continue
+		}
+		d.Classes = append(d.Classes, ClassShare{p.classes[label], n,
+			[2]float64{float64(c[inValidation]) / float64(n), float64(c[inTest]) / float64(n)}})
+	}
+	return d
 }
 
 // sort puts samples in the order that a Set has: by class, then path.
 func (s *Set) sort() {
 	slices.SortFunc(s.Samples, func(a, b Sample) int {
-		if a.Label != b.Label {
-			return a.Label - b.Label
-		}
-		return strings.Compare(a.Path, b.Path)
+		return cmp.Or(a.Label-b.Label, strings.Compare(a.Path, b.Path))
 	})
 }

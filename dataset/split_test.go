@@ -3,14 +3,18 @@ package dataset
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 )
+
+// whole is a data set without splits.
+func whole(s *Set) *Data {
+	grouped := slices.ContainsFunc(s.Samples, func(s Sample) bool { return s.Group != "" })
+	return &Data{Path: s.Folder, Classes: s.Classes, Parts: []Part{{"", s}}, Grouped: grouped}
+}
 
 // TestDivide: whatever the pictures and the rule, the splits are disjoint, complete,
 // stratified to a picture, and the same each time; adding a picture moves few others.
@@ -20,7 +24,7 @@ func TestDivide(t *testing.T) {
 		for class := range rapid.IntRange(1, 4).Draw(r, "classes") {
 			s.Classes = append(s.Classes, fmt.Sprint(class))
 			for i := range rapid.IntRange(3, 60).Draw(r, "pictures") {
-				s.Samples = append(s.Samples, Sample{fmt.Sprintf("f/%d/%d.jpg", class, i), class})
+				s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%d/%d.jpg", class, i), Label: class})
 			}
 		}
 		s.sort()
@@ -28,7 +32,7 @@ func TestDivide(t *testing.T) {
 			Validation: rapid.Float64Range(0.01, 0.3).Draw(r, "validation"), Test: rapid.Float64Range(0, 0.3).Draw(r, "test"),
 			Seed: rapid.Uint64().Draw(r, "seed"),
 		}
-		splits, err := rule.divide(s)
+		splits, err := whole(s).Split(rule)
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -64,13 +68,13 @@ func TestDivide(t *testing.T) {
 		if len(place) != len(s.Samples) {
 			r.Fatalf("%d of %d pictures are in a split", len(place), len(s.Samples))
 		}
-		again, _ := rule.divide(s)
+		again, _ := whole(s).Split(rule)
 		if !slices.Equal(again.Train.Samples, splits.Train.Samples) {
 			r.Fatal("another division of the same pictures")
 		}
-		more := &Set{Folder: "f", Classes: s.Classes, Samples: append(slices.Clone(s.Samples), Sample{"f/0/new.jpg", 0})}
+		more := &Set{Folder: "f", Classes: s.Classes, Samples: append(slices.Clone(s.Samples), Sample{Path: "f/0/new.jpg"})}
 		more.sort()
-		after, err := rule.divide(more)
+		after, err := whole(more).Split(rule)
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -92,62 +96,192 @@ func TestDivide(t *testing.T) {
 }
 
 func TestDivideRefuses(t *testing.T) {
-	two := &Set{Classes: []string{"a"}, Samples: []Sample{{"1", 0}, {"2", 0}}}
-	if _, err := DefaultSplitRule().divide(two); !errors.Is(err, ErrTooFew) {
+	two := &Set{Classes: []string{"a"}, Samples: []Sample{{Path: "1"}, {Path: "2"}}}
+	if _, err := whole(two).Split(DefaultSplitRule()); !errors.Is(err, ErrTooFew) {
 		t.Errorf("%v", err)
 	}
-	for _, rule := range []SplitRule{{}, {Validation: 0.5, Test: 0.5}, {Validation: -1}, {Validation: 0.1, Test: -0.1}} {
-		if _, err := rule.divide(two); err == nil {
+	for _, rule := range []SplitRule{
+		{}, {Validation: 0.5, Test: 0.5}, {Validation: -1}, {Validation: 0.1, Test: -0.1},
+		{Validation: 0.1, Folds: 1, Fold: 1}, {Validation: 0.1, Folds: 3}, {Validation: 0.1, Folds: 3, Fold: 4}, {Validation: 0.1, Fold: 1},
+	} {
+		if _, err := whole(two).Split(rule); err == nil {
 			t.Errorf("%+v was taken", rule)
 		}
 	}
 }
 
-// list makes a folder with images.csv.
-func list(t *testing.T, csv string, folders ...string) string {
-	t.Helper()
-	root := t.TempDir()
-	if err := os.WriteFile(filepath.Join(root, listFile), []byte(csv), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range folders {
-		if err := os.Mkdir(filepath.Join(root, f), 0o755); err != nil {
-			t.Fatal(err)
+// partOf tells in which split each picture is; a picture in two is an error.
+func partOf(t interface{ Fatalf(string, ...any) }, s *Splits) map[string]string {
+	in := map[string]string{}
+	for _, part := range s.parts() {
+		for _, sample := range part.Set.Samples {
+			if in[sample.Path] != "" {
+				t.Fatalf("%s is in %s and %s", sample.Path, in[sample.Path], part.Name)
+			}
+			in[sample.Path] = part.Name
 		}
 	}
-	return root
+	return in
 }
 
-func TestList(t *testing.T) {
-	var csv strings.Builder
-	csv.WriteString("image,sender_id,label,kids\n")
-	for i := range 12 {
-		fmt.Fprintf(&csv, "id-%d,7,%s,False\n", i, []string{"T-Shirt", "Shoes", "Not sure"}[i%3])
+// TestFolds: every picture that is not test is validation in exactly one fold, and the
+// test split is the same for all folds; classes are spread evenly.
+func TestFolds(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		s := &Set{Folder: "f"}
+		folds := rapid.IntRange(2, 6).Draw(r, "folds")
+		grouped := rapid.Bool().Draw(r, "grouped")
+		for class := range rapid.IntRange(1, 4).Draw(r, "classes") {
+			s.Classes = append(s.Classes, fmt.Sprint(class))
+			for i := range rapid.IntRange(12, 60).Draw(r, "pictures") {
+				sample := Sample{Path: fmt.Sprintf("f/%d/%d.jpg", class, i), Label: class}
+				if grouped {
+					sample.Group = fmt.Sprint("g", rapid.IntRange(0, 30).Draw(r, "group"))
+				}
+				s.Samples = append(s.Samples, sample)
+			}
+		}
+		s.sort()
+		rule := SplitRule{Validation: 0.15, Test: rapid.SampledFrom([]float64{0, 0.2}).Draw(r, "test"), Seed: 3, Folds: folds}
+		validated, tested := map[string]int{}, ""
+		for fold := range folds {
+			rule.Fold = fold + 1
+			splits, problems := whole(s).Divide(rule)
+			if !grouped && refused(problems) != nil {
+				r.Fatal(problems)
+			}
+			in := partOf(r, splits)
+			if len(in) != len(s.Samples) {
+				r.Fatalf("%d of %d pictures are in a split", len(in), len(s.Samples))
+			}
+			test := ""
+			for _, sample := range s.Samples {
+				switch in[sample.Path] {
+				case Validation:
+					validated[sample.Path]++
+				case Test:
+					test += sample.Path + " "
+				}
+			}
+			if fold > 0 && test != tested && !grouped {
+				r.Fatal("the test split differs between folds")
+			}
+			tested = test
+			if d := splits.Division; d.Rule.Fold != fold+1 || (d.Groups > 0) != grouped {
+				r.Fatalf("%+v", d)
+			}
+		}
+		if grouped {
+			return // a class of one group stays in train
+		}
+		test := strings.Count(tested, " ")
+		if len(validated) != len(s.Samples)-test {
+			r.Fatalf("%d pictures were validation, of %d that are not test", len(validated), len(s.Samples)-test)
+		}
+		for path, n := range validated {
+			if n != 1 {
+				r.Fatalf("%s was validation %d times", path, n)
+			}
+		}
+	})
+}
+
+// TestGroups: no group is in two splits, the same division comes out each time, other
+// seeds give others, and where groups are small each class is near its share.
+func TestGroups(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		s := &Set{Folder: "f", Classes: []string{"a", "b", "c"}}
+		n := rapid.IntRange(60, 400).Draw(r, "pictures")
+		groups := rapid.IntRange(2, 60).Draw(r, "groups")
+		for i := range n {
+			s.Samples = append(s.Samples, Sample{
+				Path: fmt.Sprintf("f/%d.jpg", i), Label: rapid.IntRange(0, 2).Draw(r, "class"),
+				Group: rapid.SampledFrom([]string{"", fmt.Sprint(rapid.IntRange(0, groups-1).Draw(r, "group"))}).Draw(r, "grouped"),
+			})
+		}
+		s.sort()
+		d := whole(s)
+		d.Grouped = true
+		rule := DefaultSplitRule()
+		splits, _ := d.Divide(rule)
+		in := partOf(r, splits)
+		of := map[string]string{}
+		for _, sample := range s.Samples {
+			if sample.Group == "" {
+				continue
+			}
+			if before := of[sample.Group]; before != "" && before != in[sample.Path] {
+				r.Fatalf("group %s is in %s and %s", sample.Group, before, in[sample.Path])
+			}
+			of[sample.Group] = in[sample.Path]
+		}
+		again, _ := d.Divide(rule)
+		if !slices.Equal(again.Validation.Samples, splits.Validation.Samples) || !slices.Equal(again.Train.Samples, splits.Train.Samples) {
+			r.Fatal("another division of the same pictures")
+		}
+		if len(in) != n {
+			r.Fatalf("%d of %d pictures are in a split", len(in), n)
+		}
+	})
+	s := &Set{Folder: "f", Classes: []string{"a", "b", "rare"}}
+	for i := range 2000 {
+		s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: []int{0, 0, 0, 1, 1, 0, 1, 0, 0, 2}[i%10], Group: fmt.Sprint("g", i*i%397)})
 	}
-	root := list(t, csv.String(), "images_original", "images_compressed")
-	s, err := OpenSplits(root, DefaultSplitRule())
+	s.sort()
+	rule := SplitRule{Validation: 0.2, Test: 0.1, Seed: 1}
+	splits, err := whole(s).Split(rule)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(s.Train.Classes, []string{"Shoes", "T-Shirt"}) || len(s.Train.Samples) != 4 || len(s.Validation.Samples) != 2 || len(s.Test.Samples) != 2 {
-		t.Errorf("%+v", s)
-	}
-	if path := s.Train.Samples[0].Path; filepath.Dir(path) != filepath.Join(root, "images_compressed") || filepath.Ext(path) != ".jpg" {
-		t.Errorf("path %s", path)
-	}
-	for name, c := range map[string]struct{ csv, want string }{
-		"no columns":   {"a,b\n1,2\n", "needs image and label"},
-		"empty":        {"", "cannot be read"},
-		"no rows":      {"image,label\n", "no row has a label"},
-		"short row":    {"image,label,kids\n1,Shoes,False\n2,Shoes\n", "line 3"},
-		"path":         {"image,label\n1,Shoes\n../../x,Shoes\n", "line 3"},
-		"broken quote": {"image,label\n\"1,Shoes\n", "line"},
-	} {
-		if _, err := OpenSplits(list(t, c.csv, "images"), DefaultSplitRule()); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", name, err, c.want)
+	for _, class := range splits.Division.Classes {
+		for i, wanted := range []float64{0.2, 0.1} {
+			if difference := class.Share[i] - wanted; difference < -0.02 || difference > 0.02 {
+				t.Errorf("class %s: shares %v", class.Class, class.Share)
+			}
 		}
 	}
-	if _, err := OpenSplits(list(t, csv.String()), DefaultSplitRule()); err == nil || !strings.Contains(err.Error(), "images_compressed") {
-		t.Errorf("no pictures: %v", err)
+	if class, split, got, wanted := splits.Division.Farthest(); class.Class == "" || split == "" || got == 0 || wanted == 0 {
+		t.Errorf("farthest %v %s %v %v", class, split, got, wanted)
+	}
+	rule.Seed = 2
+	other, err := whole(s).Split(rule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Equal(other.Validation.Samples, splits.Validation.Samples) {
+		t.Error("the seed does not matter")
+	}
+}
+
+// TestGroupsThatCannotBeDivided: one group for all, and a class of one group.
+func TestGroupsThatCannotBeDivided(t *testing.T) {
+	s := &Set{Folder: "f", Classes: []string{"a", "b"}}
+	for i := range 40 {
+		s.Samples = append(s.Samples, Sample{Path: fmt.Sprint(i), Label: i % 2, Group: "one"})
+	}
+	s.sort()
+	if _, err := whole(s).Split(DefaultSplitRule()); !errors.Is(err, ErrTooFew) {
+		t.Errorf("one group: %v", err)
+	}
+	for i := range s.Samples {
+		s.Samples[i].Group = fmt.Sprint("g", i/2)
+		if s.Samples[i].Label == 1 {
+			s.Samples[i].Group = "all of b"
+		}
+	}
+	splits, problems := whole(s).Divide(DefaultSplitRule())
+	if err := refused(problems); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(splits.Train.Samples); n < 20 {
+		t.Errorf("%d in train", n)
+	}
+	for _, sample := range append(splits.Validation.Samples, splits.Test.Samples...) {
+		if sample.Label == 1 {
+			t.Errorf("the only group of b is not in train: %+v", sample)
+		}
+	}
+	if len(problems) != 2 || problems[0].Refused {
+		t.Errorf("%+v", problems)
 	}
 }

@@ -52,8 +52,8 @@ func Calibration(answers []Answer) (ece float64, all []Bin) {
 	return ece, all
 }
 
-// topK returns the share of answers whose class is among the first k, for k of 1, 2,
-// 3 and 5 as far as there are more classes than that.
+// topK returns the share of answers whose class is among the first k, for k = 1, and for
+// k = 2, 3 and 5 as long as there are more than k classes.
 func topK(answers []Answer) map[int]float64 {
 	shares := map[int]float64{}
 	if len(answers) == 0 {
@@ -63,12 +63,14 @@ func topK(answers []Answer) map[int]float64 {
 		if k > 1 && k >= len(answers[0].Predictions) {
 			break
 		}
+		hits := 0
 		for _, a := range answers {
 			place := slices.IndexFunc(a.Predictions, func(p garb.Prediction) bool { return p.Class == a.Class })
 			if place >= 0 && place < k {
-				shares[k] += 1 / float64(len(answers))
+				hits++
 			}
 		}
+		shares[k] = float64(hits) / float64(len(answers))
 	}
 	return shares
 }

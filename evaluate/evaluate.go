@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"garb"
@@ -28,11 +27,14 @@ type Report struct {
 	Accuracy float64    `json:"accuracy"` // share of pictures whose first class is right
 	Count    int        `json:"count"`    // pictures that were answered
 	Interval [2]float64 `json:"interval"` // of the accuracy: Wilson, 95 %
-	// TopK[k] is the share of pictures whose class is among the first k, for some k
-	// that there are classes for.
+	// TopK[k] is the share of pictures whose class is among the first k predictions, for
+	// k = 1, and for k = 2, 3 and 5 as long as there are more than k classes.
 	TopK    map[int]float64 `json:"top_k"`
 	LogLoss float64         `json:"log_loss"` // mean of −ln(probability of the right class)
-	MacroF1 float64         `json:"macro_f1"` // mean of the classes' F1, over those with pictures
+	// MacroF1 is the mean F1 over the classes that occur as label or as prediction, as
+	// scikit-learn's f1_score(average="macro") computes it: a class that was predicted but
+	// has no pictures counts as 0.
+	MacroF1 float64 `json:"macro_f1"`
 	// ECE is the expected calibration error: see Calibration.
 	ECE      float64  `json:"ece"`
 	Bins     []Bin    `json:"calibration"`
@@ -41,6 +43,14 @@ type Report struct {
 	// Confusion[i][j] counts the pictures of class i that were taken for class j.
 	Confusion [][]int   `json:"confusion"`
 	Skipped   []Skipped `json:"skipped"`
+	// Wrong are the wrong answers, in the set's order.
+	Wrong []Wrong `json:"wrong"`
+	// Mapping says how the data set's classes became the classifier's; nil if all have the
+	// same names in both. It is for who applied it to set: see Mapping.Apply.
+	Mapping *Mapping `json:"mapping,omitempty"`
+	// TTA is test-time augmentation: FlipTTA, or "" if the pictures were shown as they
+	// are.
+	TTA string `json:"tta,omitempty"`
 	// Answers are those of the pictures that were answered, in the set's order.
 	Answers []Answer `json:"-"`
 	// DataDigest is of all pictures that were answered and their classes.
@@ -82,10 +92,21 @@ type Class struct {
 	Count          int        `json:"count"` // pictures of the class
 }
 
+// Wrong is a picture whose class the classifier did not put first.
+type Wrong struct {
+	Picture     string  `json:"picture"`
+	Label       string  `json:"label"` // that it is of
+	Predicted   string  `json:"predicted"`
+	Probability float64 `json:"probability"` // of Predicted
+	// LabelProbability is the probability that the classifier gave the label.
+	LabelProbability float64 `json:"label_probability"`
+}
+
 // Skipped is a picture that could not be read.
 type Skipped struct {
-	Picture string `json:"picture"`
-	Message string `json:"message"`
+	Picture string         `json:"picture"`
+	Reason  dataset.Reason `json:"reason"`
+	Message string         `json:"message"`
 }
 
 // z95 is the 97.5 % quantile of the normal distribution.
@@ -110,14 +131,12 @@ func wilson(p, n float64) [2]float64 {
 
 // Run classifies a set's pictures, on all cores, and reports. Pictures that cannot
 // be read are skipped and named; progress, if not nil, is called with the number
-// of pictures done, from several goroutines. Classes that the classifier does not
-// know are an error.
+// of pictures done, from several goroutines. Classes that the classifier does not know
+// by exactly that name are an *UnknownClassesError; MapClasses finds other spellings.
 func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, progress func(done int)) (*Report, error) {
 	known := c.Classes()
-	for _, class := range set.Classes {
-		if !slices.Contains(known, class) {
-			return nil, fmt.Errorf("the data set has the class %q, which the model does not know; it knows %d: %s …", class, len(known), known[0])
-		}
+	if err := checkKnown(set.Classes, known); err != nil {
+		return nil, err
 	}
 	began := time.Now()
 	answers := make([]Answer, len(set.Samples))
@@ -132,6 +151,9 @@ func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, 
 	}
 	r := summarize(known, set, answers)
 	r.Seconds = time.Since(began).Seconds()
+	if _, ok := c.(*Flipped); ok {
+		r.TTA = FlipTTA
+	}
 	return r, nil
 }
 
@@ -171,7 +193,7 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 			taken[a.Predictions[0].Class] = true
 		}
 	}
-	r := &Report{Folder: set.Folder, Skipped: []Skipped{}}
+	r := &Report{Folder: set.Folder, Skipped: []Skipped{}, Wrong: []Wrong{}}
 	place := map[string]int{}
 	for _, class := range known {
 		if taken[class] {
@@ -186,7 +208,7 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 	digest := sha256.New()
 	for _, a := range answers {
 		if a.err != nil {
-			r.Skipped = append(r.Skipped, Skipped{a.Sample.Path, a.err.Error()})
+			r.Skipped = append(r.Skipped, Skipped{a.Sample.Path, dataset.ReasonOf(a.err), a.err.Error()})
 			continue
 		}
 		r.Answers = append(r.Answers, a)
@@ -195,6 +217,9 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 		r.Count++
 		if a.Right() {
 			right++
+		} else {
+			best := a.Predictions[0]
+			r.Wrong = append(r.Wrong, Wrong{a.Sample.Path, a.Class, best.Class, best.Probability, a.probability()})
 		}
 		r.LogLoss -= math.Log(max(a.probability(), 1e-15))
 	}
@@ -206,7 +231,7 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 	r.TopK = topK(r.Answers)
 	r.ECE, r.Bins = Calibration(r.Answers)
 	r.Interval = Wilson(right, r.Count)
-	present := 0.0 // classes with pictures
+	occurring := 0.0 // classes with pictures or predictions
 	for i, class := range r.Classes {
 		c := Class{Class: class}
 		takenFor := 0
@@ -221,12 +246,12 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 			c.F1 = 2 * c.Precision * c.Recall / (c.Precision + c.Recall)
 		}
 		r.PerClass = append(r.PerClass, c)
-		if c.Count > 0 {
+		if c.Count > 0 || takenFor > 0 {
 			r.MacroF1 += c.F1
-			present++
+			occurring++
 		}
 	}
-	r.MacroF1 /= max(present, 1)
+	r.MacroF1 /= max(occurring, 1)
 	return r
 }
 

@@ -35,12 +35,12 @@ func (f fake) Classify(_ context.Context, data []byte) ([]garb.Prediction, error
 	return predictions, nil
 }
 
-// set makes a data set of files whose text is what the fake answers.
+// set makes a data set of files, named without .jpg, whose text is what the fake answers.
 func set(t testing.TB, files map[string]string) *dataset.Set {
 	t.Helper()
 	root := t.TempDir()
 	for name, text := range files {
-		path := filepath.Join(root, name)
+		path := filepath.Join(root, name+".jpg")
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func TestRun(t *testing.T) {
 	if len(done) != 6 {
 		t.Errorf("progress was told of %d pictures", len(done))
 	}
-	if r.Count != 5 || r.Accuracy != 0.6 || len(r.Skipped) != 1 || !strings.HasSuffix(r.Skipped[0].Picture, filepath.Join("hat", "4")) {
+	if r.Count != 5 || r.Accuracy != 0.6 || len(r.Skipped) != 1 || !strings.HasSuffix(r.Skipped[0].Picture, filepath.Join("hat", "4.jpg")) {
 		t.Errorf("%+v", r)
 	}
 	if !slices.Equal(r.Classes, []string{"dress", "hat", "shoes"}) {

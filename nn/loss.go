@@ -19,7 +19,7 @@ type SoftmaxCrossEntropy struct {
 	ClassWeights []float64
 }
 
-// Gradient is w·(softmax(logits) − t) for targets that sum to 1.
+// Gradient writes w·(softmax(logits) − t), for targets that sum to 1, and returns the loss.
 func (l SoftmaxCrossEntropy) Gradient(gradient, logits, targets []float32) float64 {
 	largest := math.Inf(-1)
 	for _, v := range logits {
@@ -54,19 +54,27 @@ func (l SoftmaxCrossEntropy) Gradient(gradient, logits, targets []float32) float
 }
 
 // BinaryCrossEntropy is the mean over the outputs of
-// −t·ln(σ(logit)) − (1−t)·ln(1−σ(logit)), with targets t from 0 to 1.
+// w·(−t·ln(σ(logit)) − (1−t)·ln(1−σ(logit))), with targets t from 0 to 1.
 type BinaryCrossEntropy struct {
 	// LabelSmoothing s makes a target t·(1−s) + s/2.
 	LabelSmoothing float64
+	// ClassWeights multiply the loss of an output with the target t, before smoothing,
+	// by w = ClassWeights[0]·(1−t) + ClassWeights[1]·t; nil means 1.
+	ClassWeights []float64
 }
 
-// Gradient is (σ(logit) − t)/outputs.
+// Gradient writes w·(σ(logit) − t)/outputs and returns the loss.
 func (l BinaryCrossEntropy) Gradient(gradient, logits, targets []float32) float64 {
 	loss, n := 0.0, float64(len(logits))
 	for i, v := range logits {
-		x, t := float64(v), float64(targets[i])*(1-l.LabelSmoothing)+l.LabelSmoothing/2
-		loss += math.Max(x, 0) - x*t + math.Log1p(math.Exp(-math.Abs(x)))
-		gradient[i] = float32((1/(1+math.Exp(-x)) - t) / n)
+		x, t := float64(v), float64(targets[i])
+		weight := 1.0
+		if l.ClassWeights != nil {
+			weight = l.ClassWeights[0]*(1-t) + l.ClassWeights[1]*t
+		}
+		t = t*(1-l.LabelSmoothing) + l.LabelSmoothing/2
+		loss += weight * (math.Max(x, 0) - x*t + math.Log1p(math.Exp(-math.Abs(x))))
+		gradient[i] = float32(weight * (1/(1+math.Exp(-x)) - t) / n)
 	}
 	return loss / n
 }

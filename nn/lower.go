@@ -355,7 +355,7 @@ func fetch(w Weights, p Param) ([]float32, error) {
 			tensor.ShapeString(t.Shape), tensor.ShapeString(p.Shape)), nil}
 	}
 	if !allFinite(t.Data) {
-		return nil, &WeightError{p.Name, "holds values that are not finite numbers", nil}
+		return nil, &WeightError{p.Name, "", ErrNotFinite}
 	}
 	return t.Data, nil
 }

@@ -2,6 +2,7 @@ package nn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -30,15 +31,22 @@ func (o Overlay) Tensor(name string) (*tensor.Tensor, error) {
 // WeightError says that a graph's weights cannot be used.
 type WeightError struct {
 	Name   string // of the parameter
-	Detail string
-	Err    error // cause, may be nil
+	Detail string // may be empty if Err says it all
+	Err    error  // cause, may be nil
 }
 
+// ErrNotFinite is the cause of a *WeightError about a parameter that holds NaN or an
+// infinity, as those of a training that has diverged do.
+var ErrNotFinite = errors.New("holds values that are not finite numbers")
+
 func (e *WeightError) Error() string {
-	if e.Err != nil {
-		return fmt.Sprintf("weights of %s: %s: %v", e.Name, e.Detail, e.Err)
+	switch {
+	case e.Err == nil:
+		return fmt.Sprintf("weights of %s: %s", e.Name, e.Detail)
+	case e.Detail == "":
+		return fmt.Sprintf("weights of %s: %v", e.Name, e.Err)
 	}
-	return fmt.Sprintf("weights of %s: %s", e.Name, e.Detail)
+	return fmt.Sprintf("weights of %s: %s: %v", e.Name, e.Detail, e.Err)
 }
 
 func (e *WeightError) Unwrap() error { return e.Err }
@@ -100,7 +108,7 @@ func (p *Plan) OutputShape() []int { return append([]int(nil), p.outputShape...)
 
 // Compile prepares a graph for answering with the given weights, which are
 // copied. Its errors are *WeightError: a parameter is missing, has another shape
-// or holds a value that is not a finite number; or a *LayerError: its feature maps take
+// or holds a value that is not a finite number (then it wraps ErrNotFinite); or a *LayerError: its feature maps take
 // more than a gigabyte.
 func Compile(g *Graph, w Weights, o Options) (*Plan, error) {
 	p := &Plan{inputShape: g.InputShape(), outputShape: g.OutputShape(), threads: o.Threads, layers: len(g.nodes)}

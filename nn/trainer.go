@@ -301,8 +301,8 @@ func (t *Trainer) SetSteps(n uint64) { t.stepCount = n }
 // Step computes the mean loss of a batch, and its gradient by every trained
 // parameter. input holds n inputs one after another, targets n rows with a value
 // for each output (see Loss), and logits receives n outputs. It returns ctx's error
-// if ctx has ended before it began, and *WeightError if a parameter is no longer a
-// finite number. It panics if the lengths do not fit.
+// if ctx has ended before it began, and a *WeightError that wraps ErrNotFinite if a
+// parameter is no longer a finite number. It panics if the lengths do not fit.
 func (t *Trainer) Step(ctx context.Context, input, targets, logits []float32) (loss float64, err error) {
 	n := len(input) / t.inputLen
 	if n == 0 || n*t.inputLen != len(input) || n*t.outputLen != len(targets) || len(logits) != len(targets) {

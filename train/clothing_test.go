@@ -33,8 +33,8 @@ func TestClothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("validation %.4f in epoch %d, test %.4f of %d", result.Best.ValidationAccuracy, result.Best.Epoch, result.Test, result.TestCount)
-	if result.Test < 0.85 || result.TestCount != 372 || len(result.Skipped) > 0 {
-		t.Errorf("test accuracy %.4f of %d pictures, skipped %v", result.Test, result.TestCount, result.Skipped)
+	if result.Test < 0.85 || result.TestCount != 372 || result.Tally.Skipped() > 0 {
+		t.Errorf("test accuracy %.4f of %d pictures, skipped %v", result.Test, result.TestCount, result.Tally.Skips())
 	}
 
 	// The built-in model was made of these pictures, prepared in this way.

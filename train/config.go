@@ -21,8 +21,12 @@ import (
 // Config is what a run is made of: with the pictures and the weights it decides the
 // model, to the bit.
 type Config struct {
-	Data string `json:"data"` // folder, see dataset.OpenSplits
-	Out  string `json:"out"`  // folder of the run
+	Data string `json:"data"` // folder, table or archive, see dataset.Read
+	// DataOptions say which pictures of it are used, and under which labels.
+	DataOptions dataset.Options `json:"data_options,omitzero"`
+	// Strict refuses a data set of which a picture would be skipped.
+	Strict bool   `json:"strict,omitempty"`
+	Out    string `json:"out"` // folder of the run
 
 	Backbone string `json:"backbone"` // name of an architecture
 	// Weights of the backbone: a name or file for weights.Open; empty for the
@@ -48,15 +52,15 @@ type Config struct {
 
 	Optimizer    string  `json:"optimizer"` // adam, adamw or sgd
 	LearningRate float64 `json:"learning_rate"`
-	Momentum     float64 `json:"momentum,omitempty"` // of sgd
+	Momentum     float64 `json:"momentum"`           // of sgd
 	Nesterov     bool    `json:"nesterov,omitempty"` // of sgd
 	WeightDecay  float64 `json:"weight_decay,omitempty"`
 	// Schedule of the learning rate: constant, step, cosine or one-cycle.
 	Schedule     string  `json:"schedule"`
-	WarmUpEpochs float64 `json:"warm_up_epochs,omitempty"` // of cosine
+	WarmUpEpochs float64 `json:"warm_up_epochs"` // of cosine
 	// StepEpochs and StepFactor are step's: after so many epochs the rate is multiplied.
-	StepEpochs float64 `json:"step_epochs,omitempty"`
-	StepFactor float64 `json:"step_factor,omitempty"`
+	StepEpochs float64 `json:"step_epochs"`
+	StepFactor float64 `json:"step_factor"`
 	ClipNorm   float64 `json:"clip_norm,omitempty"` // of all gradients together; 0: no limit
 	// Average is the decay of the moving average of weights, which then is what is
 	// measured and kept; 0: the weights themselves.
@@ -71,20 +75,28 @@ type Config struct {
 	Teachers      []string `json:"teachers,omitempty"`
 	TeacherWeight float64  `json:"teacher_weight,omitempty"`
 
-	Epochs  int    `json:"epochs"`
-	Batch   int    `json:"batch"`
-	Seed    uint64 `json:"seed"`
-	Monitor string `json:"monitor"` // what is best: accuracy or loss, on validation
-	// Patience is the number of epochs without a better one after which a run ends; 0:
-	// it does not.
+	Epochs int    `json:"epochs"`
+	Batch  int    `json:"batch"`
+	Seed   uint64 `json:"seed"`
+	// Monitor names the validation figure that the best epoch is chosen by: "accuracy"
+	// (higher is better; of equals the epoch with the smaller loss) or "loss" (smaller is
+	// better; of equals the epoch with the higher accuracy). The earlier of two epochs
+	// that are equal in both is kept.
+	Monitor string `json:"monitor"`
+	// Patience stops a run after this number of epochs without a new best epoch (see
+	// Monitor); 0 disables it.
 	Patience int `json:"patience,omitempty"`
 
 	Augment augment.Config `json:"augment,omitzero"`
 	// CachedViews bounds the number of views of a picture that a frozen backbone is
 	// shown: their features are kept, and taken in turn; 0: new ones in every epoch.
 	CachedViews int `json:"cached_views,omitempty"`
-	// Split divides a folder that has no splits.
+	// Split divides a data set that has no splits.
 	Split dataset.SplitRule `json:"split"`
+
+	// TensorBoard writes each epoch to an event file in the folder tensorboard of the
+	// run too. It has no part in the model.
+	TensorBoard bool `json:"tensorboard,omitempty"`
 
 	// Candidate says that the run is one of several to choose from by validation: it
 	// ends without a look at the test split, and without a report of its own.
@@ -112,6 +124,12 @@ var (
 	schedules  = []string{"constant", "step", "cosine", "one-cycle"}
 	monitors   = []string{"accuracy", "loss"}
 )
+
+// Choices returns the values of a setting that is one of some words, by its key in
+// config.json: optimizer, schedule or monitor. It returns nil for other keys.
+func Choices(key string) []string {
+	return slices.Clone(map[string][]string{"optimizer": optimizers, "schedule": schedules, "monitor": monitors}[key])
+}
 
 // Validate reports settings that cannot work.
 func (c Config) Validate() error {
@@ -163,8 +181,6 @@ func (c Config) Validate() error {
 		return errors.New("teachers go with fine-tuning: a frozen backbone's features are not what they see")
 	case len(c.Teachers) > 0 && !(c.TeacherWeight > 0 && c.TeacherWeight <= 1):
 		return fmt.Errorf("teacher weight %v: it is above 0 and at most 1", c.TeacherWeight)
-	case c.Binary && (c.Augment.Mixup > 0 || c.Augment.CutMix > 0) && c.BalanceClasses:
-		return errors.New("balanced classes do not go with mixtures in binary training")
 	}
 	if err := c.Augment.Validate(); err != nil {
 		return err
@@ -172,7 +188,7 @@ func (c Config) Validate() error {
 	if err := c.head().Validate(); err != nil {
 		return err
 	}
-	if err := c.Split.Validate(); err != nil {
+	if err := errors.Join(c.Split.Validate(), c.DataOptions.Validate()); err != nil {
 		return err
 	}
 	return c.Preprocessing.Validate()
@@ -246,20 +262,20 @@ func (c Config) optimizer() nn.Optimizer {
 }
 
 func (c Config) loss(classes int, samples []dataset.Sample) nn.Loss {
-	if c.Binary {
-		return nn.BinaryCrossEntropy{LabelSmoothing: c.LabelSmoothing}
-	}
-	l := nn.SoftmaxCrossEntropy{LabelSmoothing: c.LabelSmoothing}
+	var classWeights []float64
 	if c.BalanceClasses {
-		l.ClassWeights = make([]float64, classes)
+		classWeights = make([]float64, classes)
 		for _, s := range samples {
-			l.ClassWeights[s.Label]++
+			classWeights[s.Label]++
 		}
-		for i, n := range l.ClassWeights {
-			l.ClassWeights[i] = float64(len(samples)) / (float64(classes) * max(n, 1))
+		for i, n := range classWeights {
+			classWeights[i] = float64(len(samples)) / (float64(classes) * max(n, 1))
 		}
 	}
-	return l
+	if c.Binary {
+		return nn.BinaryCrossEntropy{LabelSmoothing: c.LabelSmoothing, ClassWeights: classWeights}
+	}
+	return nn.SoftmaxCrossEntropy{LabelSmoothing: c.LabelSmoothing, ClassWeights: classWeights}
 }
 
 // viewSpec is the preprocessing of training views.
@@ -284,14 +300,15 @@ func (c Config) architecture() (backbone.Architecture, error) {
 }
 
 // Differences lists the settings, by their names in config.json, that two configs do
-// not share. The number of epochs, and where the run and its data are, may differ
-// between a run and its continuation, and are passed over.
+// not share. The number of epochs, where the run and its data are, and whether it writes
+// for TensorBoard may differ between a run and its continuation: they are ignored.
 func Differences(a, b Config) []string {
+	a.DataOptions, b.DataOptions = a.DataOptions.Portable(), b.DataOptions.Portable()
 	var names []string
 	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
 	for i := range x.NumField() {
 		name, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("json"), ",")
-		if name == "epochs" || name == "out" || name == "data" || name == "-" {
+		if slices.Contains([]string{"epochs", "out", "data", "strict", "tensorboard", "-"}, name) {
 			continue
 		}
 		// Compared as they are written: no inner layers may be nil or empty.
@@ -313,11 +330,12 @@ func jsonOf(v reflect.Value) string {
 	return string(text)
 }
 
-// settings is the config as a model keeps it: without the folders of one machine, and
-// with the digests of its teachers.
+// settings is the config as a model keeps it: without the folders of one machine and what
+// else has no part in the model, and with the digests of its teachers.
 func (r *run) settings() json.RawMessage {
 	c := r.Config
-	c.Data, c.Out, c.Teachers = "", "", r.Teachers
+	c.Data, c.Out, c.Teachers, c.TensorBoard, c.Strict = "", "", r.Teachers, false, false
+	c.DataOptions = c.DataOptions.Portable()
 	if c.Weights != "" {
 		c.Weights = "a file"
 	}

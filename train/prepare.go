@@ -37,14 +37,17 @@ func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("training: %w", err)
 	}
-	splits, err := dataset.OpenSplits(c.Data, c.Split)
+	data, splits, err := openSplits(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{position: position{Config: c}, classes: splits.Train.Classes, frozen: c.FineTune == "none"}
+	if p.Data != nil {
+		p.Data(data, splits)
+	}
+	r := &run{position: position{Config: c}, classes: splits.Train.Classes, frozen: c.FineTune == "none", tally: &data.Tally}
 	switch {
 	case len(r.classes) < 2:
-		return nil, fmt.Errorf("%s has one class, %s: there is nothing to tell apart; add a folder for another", splits.Train.Folder, r.classes[0])
+		return nil, fmt.Errorf("%s has one class, %s: there is nothing to tell apart; add pictures of another", splits.Train.Folder, r.classes[0])
 	case c.Binary && len(r.classes) != 2:
 		return nil, fmt.Errorf("--binary tells two classes apart, and %s has %d", splits.Train.Folder, len(r.classes))
 	}
@@ -58,6 +61,24 @@ func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 		return nil, err
 	}
 	return r, r.build()
+}
+
+// openSplits reads a run's data set.
+func openSplits(ctx context.Context, c Config) (*dataset.Data, *dataset.Splits, error) {
+	options := c.DataOptions
+	if options.Cache == "" {
+		home, err := weights.Home()
+		if err != nil {
+			return nil, nil, err
+		}
+		options.Cache = filepath.Join(home, dataset.CacheFolder)
+	}
+	data, err := dataset.Read(ctx, c.Data, options)
+	if err != nil {
+		return nil, nil, err
+	}
+	splits, err := data.Split(c.Split)
+	return data, splits, err
 }
 
 // outputs is the number of values that the network gives in training.
@@ -135,10 +156,10 @@ func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error
 		var err error
 		if r.frozen && (i > 0 || !r.Config.Augment.Enabled()) {
 			var v vectors
-			v, part.set, found, err = compute(ctx, extractor, cached, set, done)
+			v, part.set, found, err = compute(ctx, extractor, cached, set, r.tally, done)
 			part.source = v
 		} else {
-			part.set, found, err = scanned(ctx, set, limits, done, func(data []byte, _ string) error {
+			part.set, found, err = scanned(ctx, set, limits, r.tally, done, func(data []byte, _ string) error {
 				_, err := picture.Decode(ctx, data, limits)
 				return err
 			})
@@ -152,7 +173,7 @@ func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error
 			fmt.Fprintf(all, "%s %s\n", digest, part.set.Classes[part.set.Samples[j].Label])
 		}
 		fmt.Fprintln(all)
-		r.skipped = append(r.skipped, found.skipped...)
+		r.used += len(found.digests)
 		switch i {
 		case 0:
 			r.train = part
@@ -160,6 +181,14 @@ func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error
 			r.validation = part
 		case 2:
 			r.test = &part
+		}
+	}
+	if p.Scanned != nil {
+		p.Scanned(r.used, r.tally)
+	}
+	if r.Config.Strict {
+		if err := r.tally.Strict(r.used); err != nil {
+			return err
 		}
 	}
 	r.Data = fmt.Sprintf("sha256:%x", all.Sum(nil))

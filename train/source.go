@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -26,12 +27,11 @@ type source interface {
 // scan is what is found out of the pictures of a set before they are used.
 type scan struct {
 	digests []string // of the pictures that can be read
-	skipped []error
 }
 
-// scanned reads every picture of a set with look, on all cores, and takes those out
-// that cannot be read. done is called for each picture.
-func scanned(ctx context.Context, set *dataset.Set, l picture.Limits, done func(), look func(data []byte, digest string) error) (*dataset.Set, scan, error) {
+// scanned reads every picture of a set with look, on all cores, and drops those that
+// cannot be read, which tally counts. done is called for each picture.
+func scanned(ctx context.Context, set *dataset.Set, l picture.Limits, tally *dataset.Tally, done func(), look func(data []byte, digest string) error) (*dataset.Set, scan, error) {
 	type result struct {
 		digest string
 		err    error
@@ -53,19 +53,18 @@ func scanned(ctx context.Context, set *dataset.Set, l picture.Limits, done func(
 	}
 	kept := &dataset.Set{Folder: set.Folder, Classes: set.Classes}
 	var s scan
+	var first error
 	for i, r := range results {
-		switch {
-		case r.err == nil:
-			kept.Samples = append(kept.Samples, set.Samples[i])
-			s.digests = append(s.digests, r.digest)
-		case picture.KindOf(r.err) == "":
-			return nil, scan{}, r.err // not the picture's fault
-		default:
-			s.skipped = append(s.skipped, r.err)
+		if r.err != nil {
+			first = cmp.Or(first, r.err)
+			tally.Add(dataset.ReasonOf(r.err), set.Samples[i].Path, r.err.Error())
+			continue
 		}
+		kept.Samples = append(kept.Samples, set.Samples[i])
+		s.digests = append(s.digests, r.digest)
 	}
 	if len(kept.Samples) == 0 {
-		return nil, scan{}, fmt.Errorf("%s: %w; the first: %w", set.Folder, errNoPictures, s.skipped[0])
+		return nil, scan{}, fmt.Errorf("%s: %w; the first: %w", set.Folder, errNoPictures, first)
 	}
 	return kept, s, nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"garb/internal/safefile"
+	"garb/internal/tfevents"
 	"garb/nn"
 	"garb/tensor"
 )
@@ -24,6 +25,10 @@ const (
 	stateFile   = "state.safetensors"
 	reportFile  = "report.html"
 	plotsFolder = "plots"
+	// eventFile has a fixed name where other programs put the time and the host, so that
+	// a run that is resumed goes on in the same file.
+	eventFile   = "events.out.tfevents.0.garb"
+	eventFolder = "tensorboard"
 	stateKey    = "garb.run"
 )
 
@@ -34,13 +39,12 @@ type position struct {
 	// Teachers are the digests of Config.Teachers.
 	Teachers []string `json:"teachers,omitempty"`
 	History  []Epoch  `json:"history"`
-	Best     Epoch    `json:"best"`
+	// Best is the epoch of History that Config.Monitor prefers: its weights are kept, and
+	// patience counts from it.
+	Best Epoch `json:"best"`
 	// BestRight has a 1 for each validation picture that Best was right about, else a
 	// 0: runs are compared picture by picture.
 	BestRight string `json:"best_right"`
-	// Improved is the last epoch that was better in what is monitored; one that has
-	// only a smaller loss at the same accuracy is Best, but no reason to be patient.
-	Improved int `json:"improved"`
 	// Step is the number of steps done of the epoch under way, whose sums follow.
 	Step    int           `json:"step"`
 	Loss    float64       `json:"loss"` // times pictures
@@ -55,7 +59,7 @@ func (p *position) epoch() int { return len(p.History) + 1 }
 // done reports whether there is nothing left to do.
 func (p *position) done() bool {
 	return p.epoch() > p.Config.Epochs ||
-		p.Config.Patience > 0 && len(p.History)-p.Improved >= p.Config.Patience
+		p.Config.Patience > 0 && len(p.History)-p.Best.Epoch >= p.Config.Patience
 }
 
 // prefixed puts a prefix before the names of tensors.
@@ -176,4 +180,31 @@ func (r *run) writeHistory() error {
 		_, err := io.WriteString(w, b.String())
 		return err
 	})
+}
+
+// writeEvents brings the event file up to date with the history, if it is asked for:
+// each epoch is one event, once. It also mends what a run left behind that was killed
+// between its state and its event, or as it wrote one.
+func (r *run) writeEvents() error {
+	if !r.Config.TensorBoard {
+		return nil
+	}
+	folder := filepath.Join(r.Config.Out, eventFolder)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	path := filepath.Join(folder, eventFile)
+	last, err := tfevents.Truncate(path, int64(len(r.History)))
+	if err != nil {
+		return err
+	}
+	var events []tfevents.Event
+	for _, e := range r.History[last:] {
+		events = append(events, tfevents.Event{Step: int64(e.Epoch), Time: time.Now(), Scalars: []tfevents.Scalar{
+			{Tag: "loss/train", Value: e.Loss}, {Tag: "loss/validation", Value: e.ValidationLoss},
+			{Tag: "accuracy/train", Value: e.Accuracy}, {Tag: "accuracy/validation", Value: e.ValidationAccuracy},
+			{Tag: "learning_rate", Value: e.LearningRate},
+		}})
+	}
+	return tfevents.Append(path, events...)
 }

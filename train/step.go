@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -62,7 +63,8 @@ func (r *run) samples(order []int, step int) []int {
 }
 
 // step shows the network some pictures and changes its weights. It returns their mean
-// loss, which is NaN if the weights are no numbers any more, and how many were right.
+// loss, which is NaN if the weights are not finite numbers any more, and how many were
+// right.
 func (r *run) step(ctx context.Context, b *batch, samples []int, rate float64) (loss float64, right int, err error) {
 	n, outputs := len(samples), r.outputs()
 	in, to, out := b.inputs[:n*r.train.length()], b.targets[:n*outputs], b.logits[:n*outputs]
@@ -76,8 +78,7 @@ func (r *run) step(ctx context.Context, b *batch, samples []int, rate float64) (
 		return 0, 0, err
 	}
 	loss, err = r.trainer.Step(ctx, in, to, out)
-	var weights *nn.WeightError
-	if errors.As(err, &weights) {
+	if errors.Is(err, nn.ErrNotFinite) {
 		return math.NaN(), 0, nil
 	}
 	if err != nil || math.IsNaN(loss) || math.IsInf(loss, 0) {
@@ -106,7 +107,7 @@ func (r *run) epochOf(ctx context.Context, p Progress, s *speed) error {
 		samples, rate := r.samples(order, r.Step), r.rate(r.Step)
 		loss, right, err := r.step(ctx, b, samples, rate)
 		if err != nil {
-			return r.stopped(ctx, err)
+			return r.stopped(ctx, fmt.Errorf("training: epoch %d, step %d: %w", r.epoch(), r.Step+1, err))
 		}
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {
 			return &DivergedError{r.epoch(), r.Step + 1, rate, r.best()}

@@ -4,6 +4,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ type Epoch struct {
 	ValidationAccuracy float64       `json:"val_accuracy"`
 	LearningRate       float64       `json:"learning_rate"` // of its last step
 	Duration           time.Duration `json:"duration"`
-	Best               bool          `json:"best"` // better than all before
+	Best               bool          `json:"best"` // the best so far, as Config.Monitor says: it was kept
 }
 
 // Step is how an epoch goes.
@@ -54,14 +55,20 @@ type Result struct {
 	Checkpoint string // path of the best epoch's model
 	Report     string // path of the page that shows how it did
 	Test       float64
-	TestCount  int     // 0 if there is no test split
-	TestRight  int     // of TestCount
-	Skipped    []error // of pictures that could not be read
-	Stopped    bool    // by its patience
+	TestCount  int            // 0 if there is no test split
+	TestRight  int            // of TestCount
+	Used       int            // pictures of all splits that could be read
+	Tally      *dataset.Tally // what gave no picture
+	Stopped    bool           // by its patience
 }
 
 // Progress is told how a run goes; any function may be nil.
 type Progress struct {
+	// Data is called once with the data set as it was read and divided.
+	Data func(*dataset.Data, *dataset.Splits)
+	// Scanned is called once all pictures were read, with the number of those that are
+	// used and with what gave none.
+	Scanned func(used int, tally *dataset.Tally)
 	// Pictures is called once with the number of pictures of all splits; it returns
 	// what to call as each is read, from several goroutines.
 	Pictures func(total int) (done func())
@@ -72,7 +79,7 @@ type Progress struct {
 // errNoPictures says that a split has nothing to learn from.
 var errNoPictures = errors.New("none of the pictures could be read")
 
-// DivergedError says that the loss was no number any more.
+// DivergedError says that the loss, or a weight, became infinite or NaN.
 type DivergedError struct {
 	Epoch, Step  int
 	LearningRate float64
@@ -157,7 +164,8 @@ type run struct {
 
 	train, validation split
 	test              *split
-	skipped           []error
+	tally             *dataset.Tally
+	used              int // pictures
 	teachers          []*garb.Classifier
 
 	graph     *nn.Graph // what is trained, as it answers
@@ -170,6 +178,9 @@ type run struct {
 
 // fit goes through the epochs that are left.
 func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
+	if err := r.writeEvents(); err != nil {
+		return nil, err
+	}
 	speed := &speed{began: time.Now()}
 	for !r.done() {
 		if err := r.epochOf(ctx, p, speed); err != nil {
@@ -177,7 +188,7 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 		}
 		logits, loss, right, err := r.measure(ctx, &r.validation)
 		if err != nil {
-			return nil, r.stopped(ctx, err)
+			return nil, r.stopped(ctx, fmt.Errorf("training: measuring epoch %d on validation: %w", r.epoch(), err))
 		}
 		if math.IsNaN(loss) {
 			return nil, &DivergedError{r.epoch(), r.stepsPerEpoch(), r.rate(r.stepsPerEpoch() - 1), r.best()}
@@ -187,20 +198,20 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 			ValidationLoss: loss, ValidationAccuracy: float64(strings.Count(right, "1")) / float64(len(right)),
 			LearningRate: r.rate(r.stepsPerEpoch() - 1), Duration: r.Elapsed,
 		}
-		if r.improves(e) {
-			r.Improved = e.Epoch
-		}
-		e.Best = r.better(e)
+		e.Best = r.Best.Epoch == 0 || r.Config.prefers(e, r.Best)
 		if e.Best {
 			r.Best, r.BestRight = e, right
 			if err := r.checkpoint(ctx, e, logits); err != nil {
-				return nil, r.stopped(ctx, err)
+				return nil, r.stopped(ctx, fmt.Errorf("training: keeping the model of epoch %d: %w", e.Epoch, err))
 			}
 		}
 		r.History = append(r.History, e)
 		r.Step, r.Loss, r.Right, r.Seen, r.Elapsed = 0, 0, 0, 0, 0
-		if err := errors.Join(r.saveState(), r.writeHistory()); err != nil {
-			return nil, err
+		// In this order, so that no event is of an epoch that a resumed run does again.
+		for _, write := range []func() error{r.saveState, r.writeHistory, r.writeEvents} {
+			if err := write(); err != nil {
+				return nil, err
+			}
 		}
 		if p.Epoch != nil {
 			p.Epoch(e)
@@ -209,21 +220,16 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 	return r.finish(ctx)
 }
 
-// improves reports whether an epoch is better than the best so far in what is monitored.
-func (r *run) improves(e Epoch) bool {
-	switch b := r.Best; {
-	case b.Epoch == 0:
-		return true
-	case r.Config.Monitor == "loss":
-		return e.ValidationLoss < b.ValidationLoss
-	default:
-		return e.ValidationAccuracy > b.ValidationAccuracy
+// prefers reports whether epoch a is better than epoch b in what is monitored, or equal
+// in that and better in the other figure. This one rule decides which epoch is kept, is
+// marked as the best so far, and starts the count of patience again.
+func (c Config) prefers(a, b Epoch) bool {
+	accuracy := cmp.Compare(a.ValidationAccuracy, b.ValidationAccuracy)
+	loss := cmp.Compare(b.ValidationLoss, a.ValidationLoss) // positive: a's is smaller
+	if c.Monitor == "loss" {
+		return cmp.Or(loss, accuracy) > 0
 	}
-}
-
-// better is improves, or of equals in accuracy that with the smaller loss.
-func (r *run) better(e Epoch) bool {
-	return r.improves(e) || e.ValidationAccuracy == r.Best.ValidationAccuracy && e.ValidationLoss < r.Best.ValidationLoss
+	return cmp.Or(accuracy, loss) > 0
 }
 
 // best is the path of the best checkpoint, "" if there is none.
@@ -235,12 +241,18 @@ func (r *run) best() string {
 	return path
 }
 
-// stopped saves where an interrupted run stands.
+// stopped returns the error that ended a run, after it has saved where an interrupted run
+// stands. An error that is not the interruption is returned with it.
 func (r *run) stopped(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	return errors.Join(ctx.Err(), r.saveState())
+	if errors.Is(err, ctx.Err()) {
+		err = ctx.Err()
+	} else {
+		err = errors.Join(ctx.Err(), err)
+	}
+	return errors.Join(err, r.saveState())
 }
 
 // rate is the learning rate of a step of the epoch under way.
@@ -259,11 +271,14 @@ func (r *run) current() nn.Weights {
 
 // measure returns the logits of a split, for two classes if the run is binary, with
 // their mean loss −ln(probability of the class), and for each picture a 1 if they are
-// right, else a 0.
+// right, else a 0. The loss is NaN if the weights are not finite numbers any more.
 func (r *run) measure(ctx context.Context, s *split) (logits []float32, loss float64, right string, err error) {
 	plan, err := nn.Compile(r.graph, r.current(), nn.Options{})
+	if errors.Is(err, nn.ErrNotFinite) {
+		return nil, math.NaN(), "", nil
+	}
 	if err != nil {
-		return nil, math.NaN(), "", nil // weights that are no numbers
+		return nil, 0, "", err
 	}
 	return classify(ctx, plan, s, len(r.classes))
 }
@@ -312,7 +327,7 @@ func classify(ctx context.Context, plan *nn.Plan, s *split, classes int) (logits
 // and writes the report.
 func (r *run) finish(ctx context.Context) (*Result, error) {
 	result := &Result{
-		Best: r.Best, Epochs: len(r.History), Checkpoint: r.best(), Skipped: r.skipped,
+		Best: r.Best, Epochs: len(r.History), Checkpoint: r.best(), Used: r.used, Tally: r.tally,
 		Stopped: len(r.History) < r.Config.Epochs,
 	}
 	if r.Config.Candidate {
@@ -359,8 +374,10 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if d.Curves, err = evaluate.ReadCurves(r.Config.Out); err != nil {
 		return nil, err
 	}
-	for _, err := range r.skipped {
-		d.Skipped = append(d.Skipped, err.Error())
+	for _, skip := range r.tally.Skips() {
+		if !skip.Reason.Ignored() {
+			d.Skipped = append(d.Skipped, skip.Message)
+		}
 	}
 	for name, chart := range evaluate.Charts(d.Curves) {
 		folder := filepath.Join(r.Config.Out, plotsFolder)

@@ -109,8 +109,8 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if seen.Load() != 25 || epochs != 5 || len(result.Skipped) != 1 || !strings.Contains(result.Skipped[0].Error(), "broken") {
-		t.Errorf("%d pictures, %d epochs, skipped %v", seen.Load(), epochs, result.Skipped)
+	if seen.Load() != 25 || epochs != 5 || result.Tally.Skipped() != 1 || result.Used != 24 || !strings.Contains(result.Tally.Skips()[0].Message, "broken") {
+		t.Errorf("%d pictures, %d epochs, skipped %v", seen.Load(), epochs, result.Tally.Skips())
 	}
 	if result.TestCount != 6 || result.Test < 0.5 || result.Best.ValidationAccuracy < 0.5 {
 		t.Errorf("%+v", result)
@@ -427,14 +427,18 @@ func TestDivergence(t *testing.T) {
 	}
 }
 
+// TestPatience: a run ends when its patience does, and is over then. TestSettings has its
+// lengths.
 func TestPatience(t *testing.T) {
 	c := config(t, drawn(t))
-	c.Epochs, c.Patience = 60, 3 // it soon knows all six pictures
+	// After two epochs of the learning rate 0.01, and others of next to none, nothing
+	// gets better any more.
+	c.Epochs, c.Patience, c.Schedule, c.StepEpochs, c.StepFactor = 60, 3, "step", 2, 1e-30
 	result, err := Run(t.Context(), c, Progress{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !result.Stopped || result.Epochs > 20 {
+	if !result.Stopped || result.Epochs != result.Best.Epoch+3 {
 		t.Errorf("%d epochs, best %d, stopped %v", result.Epochs, result.Best.Epoch, result.Stopped)
 	}
 	if _, err := Resume(t.Context(), c, Progress{}); err == nil {

@@ -3,19 +3,15 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/term"
 )
 
 // refresh is the time between two drawings of a bar.
 const refresh = 100 * time.Millisecond
 
-// bar is a line of a terminal that shows how much of a work is done, drawn again and
-// again until it ends.
+// bar is a line of a terminal that shows how far something is, redrawn until it ends.
 type bar struct {
 	out   io.Writer
 	draw  func() string // makes the line
@@ -23,10 +19,11 @@ type bar struct {
 	drawn sync.WaitGroup
 }
 
-// newBar begins a bar, if out is a terminal; else it is nil.
+// newBar begins a bar. It returns nil if out cannot redraw a line: then the caller
+// writes lines now and then.
 func newBar(out io.Writer, draw func() string) *bar {
-	f, ok := out.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	screen := terminalOf(out)
+	if !screen.redraws {
 		return nil
 	}
 	b := &bar{out: out, draw: draw, ended: make(chan struct{})}
@@ -34,11 +31,7 @@ func newBar(out io.Writer, draw func() string) *bar {
 		tick := time.NewTicker(refresh)
 		defer tick.Stop()
 		for {
-			line := b.draw()
-			if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
-				line = cut(line, columns-1)
-			}
-			fmt.Fprintf(out, "\r%s\x1b[K", line)
+			fmt.Fprintf(out, "\r%s\x1b[K", cut(b.draw(), screen.columns()-1))
 			select {
 			case <-tick.C:
 			case <-b.ended:
@@ -49,7 +42,7 @@ func newBar(out io.Writer, draw func() string) *bar {
 	return b
 }
 
-// end draws the bar for the last time, and leaves its line or removes it.
+// end draws the bar for the last time and leaves its line, or removes it.
 func (b *bar) end(leave bool) {
 	close(b.ended)
 	b.drawn.Wait()
@@ -60,7 +53,7 @@ func (b *bar) end(leave bool) {
 	fmt.Fprint(b.out, "\r\x1b[K")
 }
 
-// filled is a bar of so many characters with a share of it done.
+// filled draws a bar of width characters, of which share, from 0 to 1, is done.
 func filled(share float64, width int) string {
 	done := int(min(max(share, 0), 1) * float64(width))
 	if done == width {
@@ -69,13 +62,13 @@ func filled(share float64, width int) string {
 	return "[" + strings.Repeat("=", done) + ">" + strings.Repeat("-", width-done-1) + "]"
 }
 
-// remaining is the time that a work begun at a time still takes, at its speed so far, of
-// which a share above 0 is done.
+// remaining estimates the time that is left of something that began at a time, from the
+// share that is done, above 0.
 func remaining(began time.Time, share float64) time.Duration {
 	return time.Duration(float64(time.Since(began)) * (1 - share) / share).Round(time.Second)
 }
 
-// cut shortens a line to so many characters.
+// cut shortens a line to a number of characters, if that is above 0.
 func cut(line string, columns int) string {
 	if runes := []rune(line); columns > 0 && len(runes) > columns {
 		return string(runes[:columns])

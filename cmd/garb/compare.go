@@ -13,7 +13,8 @@ import (
 )
 
 func newCompareCommand() *cobra.Command {
-	var pictures measured
+	pictures := newMeasured()
+	var unknown unknownClasses
 	var asJSON bool
 	command := &cobra.Command{
 		Use:   "compare A B --data DIR [flags]",
@@ -39,14 +40,19 @@ takes it.`,
 				}
 				models = append(models, model)
 			}
-			set, _, err := pictures.open(c.ErrOrStderr(), models...)
+			set, _, tally, err := pictures.open(c, models...)
 			if err != nil {
 				return err
 			}
+			sets, mappings, err := unknown.mapFor(c, set, models...)
+			if err != nil {
+				return err
+			}
+			tallyIgnored(tally, set, mappings[0])
 			var reports [2]*evaluate.Report
 			for i, model := range models {
-				bar := newCounter(c.ErrOrStderr(), "pictures", len(set.Samples))
-				reports[i], err = evaluate.Run(c.Context(), model, set, model.Limits(), bar.add)
+				bar := newCounter(c, "pictures", len(sets[i].Samples))
+				reports[i], err = evaluate.Run(c.Context(), model, sets[i], model.Limits(), bar.add)
 				bar.finish()
 				if err != nil {
 					return fmt.Errorf("%s: %w", args[i], err)
@@ -60,12 +66,20 @@ takes it.`,
 				return fmt.Errorf("%s: none of the pictures could be read, so nothing was compared", pictures.data)
 			}
 			if asJSON {
-				return json.NewEncoder(c.OutOrStdout()).Encode(comparison)
+				err = json.NewEncoder(c.OutOrStdout()).Encode(comparison)
+			} else {
+				err = printComparison(c.OutOrStdout(), args, comparison)
 			}
-			return printComparison(c.OutOrStdout(), args, comparison)
+			if err != nil {
+				return err
+			}
+			tallySkipped(tally, reports[0].Skipped)
+			printSkips(c, tally)
+			return pictures.close(c, comparison.Count, tally)
 		},
 	}
 	pictures.addFlags(command)
+	unknown.addFlags(command)
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
 	return command
 }

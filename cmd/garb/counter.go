@@ -5,25 +5,29 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
-// counter shows how much of a long work is done: a bar on a terminal, else a line
-// at every quarter. Its methods may be called by several goroutines.
+// counter shows how much of a long job is done: a bar on a terminal, else a line at
+// every quarter. Its methods may be called by several goroutines.
 type counter struct {
 	out   io.Writer
 	name  string
 	total int
 
-	bar   *bar // nil where there is no terminal
+	bar   *bar // nil where lines are written instead
 	began time.Time
 
 	mu   sync.Mutex
 	done int
 }
 
-func newCounter(out io.Writer, name string, total int) *counter {
-	c := &counter{out: out, name: name, total: total, began: time.Now()}
-	c.bar = newBar(out, c.line)
+// newCounter shows how much of total is done on the standard error of a command,
+// unless --quiet silences it.
+func newCounter(command *cobra.Command, name string, total int) *counter {
+	c := &counter{out: progressTo(command), name: name, total: total, began: time.Now()}
+	c.bar = newBar(c.out, c.line)
 	return c
 }
 

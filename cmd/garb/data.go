@@ -24,57 +24,71 @@ func newDataCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "data",
 		Short: "Check, look at and pull data sets",
-		Long: `Work with data sets: folders of pictures with one folder for each class, with train,
-validation and test above them or without; or images.csv with a folder images.`,
+		Long:  "Work with data sets.\n\n" + dataHelp,
 		Example: `  garb data pull clothing-small
   garb data check clothing-small --html check.html
   garb data preview clothing-small --rotation-range 30 --horizontal-flip`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	command.AddCommand(newDataCheckCommand(), newPreviewCommand(), newDataPullCommand())
 	return command
 }
 
-// addSplitFlags adds the flags that say how a folder without splits is divided.
+// addFoldFlags adds the flags of a cross-validation.
+func addFoldFlags(command *cobra.Command, r *dataset.SplitRule) {
+	flags := command.Flags()
+	flags.IntVar(&r.Folds, "folds", r.Folds, "cross-validation: divide into `K` folds, of which --fold is validation")
+	flags.IntVar(&r.Fold, "fold", r.Fold, "the fold that is validation, from 1 to K")
+}
+
+// addSplitFlags adds the flags that say how a data set without splits is divided.
 func addSplitFlags(command *cobra.Command, r *dataset.SplitRule) {
 	flags := command.Flags()
-	flags.Float64Var(&r.Validation, "validation-share", r.Validation, "share of each class for validation, of a folder without splits")
-	flags.Float64Var(&r.Test, "test-share", r.Test, "share of each class for test, of a folder without splits")
-	flags.Uint64Var(&r.Seed, "split-seed", r.Seed, "seed of the division of a folder without splits")
+	flags.Float64Var(&r.Validation, "validation-share", r.Validation, "share of each class for validation, of a data set without splits")
+	flags.Float64Var(&r.Test, "test-share", r.Test, "share of each class for test, of a data set without splits; 0: no test split")
+	flags.Uint64Var(&r.Seed, "split-seed", r.Seed, "seed of the division of a data set without splits")
 }
 
 func newDataCheckCommand() *cobra.Command {
 	rule := dataset.DefaultSplitRule()
-	var asJSON, strict bool
+	data := newDataFlags()
+	var asJSON bool
 	var page string
 	command := &cobra.Command{
-		Use:   "check DIR [flags]",
+		Use:   "check DATA [flags]",
 		Short: "Look for what spoils a training, or its figures",
-		Long: `Read every picture of a data set and report: pictures that cannot be read, exact and
+		Long: `Read every picture of a data set and report all that is wrong: what cannot be read or
+has no label, classes that cannot be divided, columns that are missing, exact and
 near duplicates within and across splits (a picture in train and test is a leak: it
-makes the test easier than life), classes with few pictures, label shift between the
-splits with its test, and sizes.`,
+makes the test easier than life), contributors who are in several splits, classes
+with few pictures, label shift between the splits with its test, and sizes.
+
+` + dataHelp + `
+
+The exit code is 0 if training would take the data set as it is, and 1 if it would
+refuse it or skip pictures; with --strict, also if there are leaks.`,
 		Example: `  garb data check pictures
   garb data check pictures --html check.html
-  garb data check pictures --strict     # exit 1 if there are leaks or broken pictures`,
-		Args: func(_ *cobra.Command, args []string) error {
+  garb data check table.csv --images photos --group-by sender_id
+  garb data check pictures.zip --strict`,
+		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return errors.New("check needs one folder")
+				return errors.New("check needs one data set: a folder, a table or an archive")
 			}
-			return rule.Validate()
+			return errors.Join(rule.Validate(), data.options.Validate())
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			splits, err := dataset.OpenSplits(args[0], rule)
+			options, err := cached(*data.options)
 			if err != nil {
 				return err
 			}
-			total := len(splits.Train.Samples) + len(splits.Validation.Samples)
-			if splits.Test != nil {
-				total += len(splits.Test.Samples)
+			found, err := dataset.Read(c.Context(), args[0], options)
+			if err != nil {
+				return withDataHint(err)
 			}
-			bar := newCounter(c.ErrOrStderr(), "pictures", total)
-			h, err := dataset.Check(c.Context(), splits, picture.DefaultLimits(), bar.add)
+			bar := newCounter(c, "pictures", len(found.All().Samples))
+			h, err := dataset.Check(c.Context(), found, rule, picture.DefaultLimits(), bar.add)
 			bar.finish()
 			if err != nil {
 				return err
@@ -83,7 +97,7 @@ splits with its test, and sizes.`,
 				if err := writeHealthPage(c.Context(), page, args[0], h); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.ErrOrStderr(), "wrote %s\n", page)
+				say(c, "wrote %s", page)
 			}
 			if asJSON {
 				if err := json.NewEncoder(c.OutOrStdout()).Encode(h); err != nil {
@@ -92,16 +106,20 @@ splits with its test, and sizes.`,
 			} else {
 				printHealth(c.OutOrStdout(), h)
 			}
-			if strict && (len(h.Corrupt) > 0 || h.Leaks() > 0) {
-				return fmt.Errorf("%d pictures cannot be read, and %d are in several splits", len(h.Corrupt), h.Leaks())
+			say(c, "%s", h.Summary)
+			if h.Failing() || *data.strict && (h.Leaks() > 0 || h.Groups != nil && h.Groups.Leaks > 0) {
+				return errReported
 			}
 			return nil
 		},
 	}
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
 	command.Flags().StringVar(&page, "html", "", "write a page with thumbnails to this file")
-	command.Flags().BoolVar(&strict, "strict", false, "fail if there are leaks, or pictures that cannot be read")
+	data.add(command)
+	data.addGroups(command)
+	command.Flags().Lookup("strict").Usage = "exit code 1 also for leaks between splits"
 	addSplitFlags(command, &rule)
+	addFoldFlags(command, &rule)
 	return command
 }
 
@@ -112,6 +130,12 @@ const (
 )
 
 func printHealth(w io.Writer, h *dataset.Health) {
+	for _, note := range h.Notes {
+		fmt.Fprintf(w, "%s\n", note)
+	}
+	if h.Division != nil {
+		printDivision(w, h)
+	}
 	width := len("class")
 	for _, class := range h.Classes {
 		width = max(width, len([]rune(class)))
@@ -138,14 +162,7 @@ func printHealth(w io.Writer, h *dataset.Health) {
 	fmt.Fprintf(w, "\nsizes       width %d to %d, height %d to %d, shortest side %d to %d pixels (middle %d); %.0f %% portrait, %.0f %% landscape; %.1f MB%s\n",
 		z.Width.Min, z.Width.Max, z.Height.Min, z.Height.Max, z.Shortest.Min, z.Shortest.Max, z.Shortest.Median,
 		100*z.Portrait, 100*z.Landscape, float64(z.Bytes)/1e6, formatsText(z.Formats))
-	fmt.Fprintf(w, "unreadable  %d\n", len(h.Corrupt))
-	for i, u := range h.Corrupt {
-		if i == shownFindings {
-			fmt.Fprintf(w, "  … and %d more; --json has all\n", len(h.Corrupt)-i)
-			break
-		}
-		fmt.Fprintf(w, "  %s\n", u.Message)
-	}
+	printProblems(w, h)
 	printGroups(w, "same bytes ", h.Exact)
 	printGroups(w, "look alike ", h.Near)
 	if s := h.Shift; s != nil {
@@ -153,6 +170,58 @@ func printHealth(w io.Writer, h *dataset.Health) {
 	}
 	for _, f := range h.Few {
 		fmt.Fprintf(w, "few         %s has %d training pictures; below %d every one counts\n", f.Class, f.Count, dataset.FewPictures)
+	}
+}
+
+// printProblems writes what is wrong with the data set, and what is skipped of it.
+func printProblems(w io.Writer, h *dataset.Health) {
+	for _, p := range h.Problems {
+		kind := "warning    "
+		if p.Refused {
+			kind = "problem    "
+		}
+		fmt.Fprintf(w, "%s %s%s\n", kind, p.Message, problemHint(p))
+	}
+	fmt.Fprintf(w, "skipped     %s\n", h.Summary)
+	shown := 0
+	for _, s := range h.Skips {
+		if s.Reason.Ignored() {
+			continue
+		}
+		if shown++; shown <= shownFindings {
+			fmt.Fprintf(w, "  %s\n", skipText(s))
+		}
+	}
+	if shown > shownFindings {
+		fmt.Fprintf(w, "  … and %d more; --json has them\n", shown-shownFindings)
+	}
+	if g := h.Groups; g != nil {
+		fmt.Fprintf(w, "groups      %s of %d to %d pictures (middle %d), %d in several splits; %s without a group\n",
+			count(g.Count, "group"), g.Sizes.Min, g.Sizes.Max, g.Sizes.Median, g.Leaks, count(g.Without, "picture"))
+	}
+	for _, c := range h.Contributors {
+		if h.Groups == nil {
+			fmt.Fprintf(w, "contributor %q has %d values of %.1f pictures on average: keep each in one split by  --group-by %s\n", c.Column, c.Groups, c.Mean, c.Column)
+		}
+	}
+}
+
+// printDivision writes how pictures were divided, with each class's shares.
+func printDivision(w io.Writer, h *dataset.Health) {
+	d := h.Division
+	by := "by picture"
+	if d.Groups > 0 {
+		by = "by " + count(d.Groups, "group")
+	}
+	fmt.Fprintf(w, "%s divided %s; wanted of each class: %s\n", d.Pooled, by, wantedText(d.Wanted))
+	if len(d.Classes) > 0 {
+		class, split, got, wanted := d.Farthest()
+		fmt.Fprintf(w, "farthest from its share: %s, %.1f %% instead of %.1f %% in %s\n", class.Class, 100*got, 100*wanted, split)
+	}
+	if d.Groups > 0 {
+		for _, class := range d.Classes {
+			fmt.Fprintf(w, "  %s  %s %%\n", class.Class, shareText(class.Share, d.Wanted))
+		}
 	}
 }
 
@@ -224,7 +293,9 @@ var healthPage = template.Must(template.New("health").Funcs(template.FuncMap{
 {{with .Health.Shift}}<p>{{shift .}}.</p>{{end}}
 {{range .Health.Few}}<p>{{.Class}} has only {{.Count}} training pictures.</p>{{end}}
 {{with .Health.Sizes}}<p>Sides from {{.Shortest.Min}} to {{.Width.Max}} × {{.Height.Max}} pixels.</p>{{end}}
-{{if .Health.Corrupt}}<h2>Cannot be read</h2>{{range .Health.Corrupt}}<p class="warn">{{.Message}}</p>{{end}}{{end}}
+<p>{{.Health.Summary}}.</p>
+{{range .Health.Problems}}<p class="warn">{{.Message}}</p>{{end}}
+{{if .Skips}}<h2>Skipped</h2>{{range .Skips}}<p class="warn">{{.}}</p>{{end}}{{end}}
 {{range .Kinds}}{{if .Count}}<h2>{{.Title}}: {{.Count}} groups</h2>{{if lt (len .Groups) .Count}}<p class="faint">The first {{len .Groups}}, those across splits before the others.</p>{{end}}
 {{range .Groups}}<div class="pictures" style="margin:.6rem 0;{{if .Leak}}border-left:4px solid rgb(var(--bad));padding-left:.6rem{{end}}">{{range .Shown}}<figure>{{if .Picture}}<img src="{{.Picture}}" alt="">{{end}}<figcaption title="{{.Path}}"><b>{{.Split}}</b> {{.Class}} {{base .Path}}</figcaption></figure>{{end}}</div>{{end}}{{end}}{{end}}`))
 
@@ -251,10 +322,17 @@ func writeHealthPage(ctx context.Context, path, folder string, h *dataset.Health
 		showGroups(ctx, "Look alike", h.Near),
 	}
 	var body strings.Builder
+	var skips []string
+	for _, s := range h.Skips {
+		if !s.Reason.Ignored() && len(skips) < shownSkips {
+			skips = append(skips, skipText(s))
+		}
+	}
 	err := healthPage.Execute(&body, struct {
 		Health *dataset.Health
+		Skips  []string
 		Kinds  []groupKind
-	}{h, kinds})
+	}{h, skips, kinds})
 	if err != nil {
 		return err
 	}
@@ -334,7 +412,7 @@ to a folder of its name. Nothing is left behind if something goes wrong.
 					return err
 				}
 			} else {
-				p := newDownloadProgress(c.ErrOrStderr(), s.Name)
+				p := newDownloadProgress(progressTo(c), s.Name)
 				err := dataset.Pull(c.Context(), download.DefaultClient(), s, out, p.report)
 				p.finish()
 				if err != nil {

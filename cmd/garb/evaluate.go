@@ -19,29 +19,43 @@ import (
 
 func newEvaluateCommand() *cobra.Command {
 	var (
-		model, page string
-		pictures    measured
-		asJSON      bool
-		size        int
+		model, page, table, tta string
+		pictures                = newMeasured()
+		unknown                 unknownClasses
+		asJSON                  bool
+		size                    int
 	)
 	command := &cobra.Command{
-		Use:   "evaluate --data DIR [flags]",
+		Use:   "evaluate --data DATA [flags]",
 		Short: "Measure a model on labelled pictures",
-		Long: `Measure a model on a folder that has one folder of pictures for each class:
-accuracy with its 95 % interval, log loss, calibration, precision and recall of each
+		Long: `Measure a model on labelled pictures: accuracy with its 95 % interval, log loss, calibration, precision and recall of each
 class, and what was taken for what. --html writes a page that shows it, with the
 pictures that it got most wrong.
 
-A folder with train, validation and test below it is measured on test, or on what
---split says. Of a folder that training divided, --split takes the same pictures that
-it took.`,
+` + dataHelp + `
+
+All pictures of a folder of classes are measured, and the test split of other data
+sets; --split chooses. Where training divided the data set, --split takes the pictures
+that it took, with the labels as training merged and excluded them.
+
+A class of the data set is the model's class of the same name, or else of the same name
+but for letter case and punctuation: T-Shirt is t-shirt. What is mapped so is said.
+
+--tta flip shows the model each picture and its mirror image, and takes the mean of the
+two answers' probabilities. It takes twice the time.`,
 		Example: `  garb evaluate --data pictures/test
   garb evaluate --model runs/mine --data pictures --split validation
   garb evaluate --model runs/mine --data pictures/test --html report.html
-  garb evaluate --model runs/mine --data pictures/test --json`,
+  garb evaluate --model runs/mine --data pictures/test --json | jq .wrong
+  garb evaluate --model runs/mine --data pictures/test --predictions answers.csv
+  garb evaluate --data wardrobe --ignore-unknown-classes
+  garb evaluate --data pictures/test --tta flip`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("evaluate takes its folder by --data, not %q", args[0])
+				return fmt.Errorf("evaluate takes its data set by --data, not %q", args[0])
+			}
+			if tta != "" && tta != evaluate.FlipTTA {
+				return fmt.Errorf("--tta %q: the only test-time augmentation is %s", tta, evaluate.FlipTTA)
 			}
 			return pictures.validate("evaluate")
 		},
@@ -50,16 +64,23 @@ it took.`,
 			if err != nil {
 				return err
 			}
-			set, name, err := pictures.open(c.ErrOrStderr(), classifier)
+			set, name, tally, err := pictures.open(c, classifier)
 			if err != nil {
 				return err
 			}
-			bar := newCounter(c.ErrOrStderr(), "pictures", len(set.Samples))
-			report, err := evaluate.Run(c.Context(), classifier, set, classifier.Limits(), bar.add)
+			sets, mappings, err := unknown.mapFor(c, set, classifier)
+			if err != nil {
+				return err
+			}
+			tallyIgnored(tally, set, mappings[0])
+			set = sets[0]
+			bar := newCounter(c, "pictures", len(set.Samples))
+			report, err := evaluate.Run(c.Context(), shownAs(classifier, tta), set, classifier.Limits(), bar.add)
 			bar.finish()
 			if err != nil {
 				return err
 			}
+			report.Mapping = mappings[0]
 			if asJSON {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(report)
 			} else {
@@ -68,10 +89,18 @@ it took.`,
 			if err == nil && page != "" {
 				err = writePage(c, page, model, name, classifier, report)
 			}
-			if err == nil && report.Count == 0 {
-				err = fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", pictures.data)
+			if err == nil && table != "" {
+				err = writeTable(c, table, classifier, report, set)
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			tallySkipped(tally, report.Skipped)
+			printSkips(c, tally)
+			if report.Count == 0 {
+				return fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", pictures.data)
+			}
+			return pictures.close(c, report.Count, tally)
 		},
 	}
 	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
@@ -79,107 +108,34 @@ it took.`,
 	command.Flags().IntVar(&size, "size", 0, "side of the pictures that the model is shown, in pixels (default its own)")
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
 	command.Flags().StringVar(&page, "html", "", "write a page with the results to this file")
+	command.Flags().StringVar(&table, "predictions", "", "write each picture's answer to this CSV file, with a column for each class")
+	command.Flags().StringVar(&tta, "tta", "", "test-time augmentation: flip")
+	unknown.addFlags(command)
 	return command
 }
 
-// measured says which pictures to measure on.
-type measured struct{ data, split string }
-
-func (m *measured) addFlags(command *cobra.Command) {
-	command.Flags().StringVar(&m.data, "data", "", "folder with one folder for each class, or with train, validation and test")
-	command.Flags().StringVar(&m.split, "split", "", "part of the data: validation or test (default test, if it has parts)")
+// shownAs is a model as it is shown pictures: with test-time augmentation, or, without
+// its name, as they are.
+func shownAs(model *garb.Classifier, tta string) evaluate.Classifier {
+	if tta == evaluate.FlipTTA {
+		return evaluate.NewFlipped(model)
+	}
+	return model
 }
 
-func (m measured) validate(command string) error {
-	if m.data == "" {
-		return fmt.Errorf("%s needs --data, a folder with one folder for each class", command)
-	}
-	if m.split != "" && m.split != "validation" && m.split != "test" {
-		return fmt.Errorf("--split is validation or test, not %q; for other pictures give their folder as --data", m.split)
-	}
-	return nil
-}
-
-// open opens the pictures and names them: a folder of classes as a whole, or one part
-// of a data set, which it tells.
-func (m measured) open(errOut io.Writer, models ...*garb.Classifier) (set *dataset.Set, name string, err error) {
-	name = m.split
-	if name == "" {
-		if !m.hasParts() {
-			if set, err = dataset.Open(m.data); err != nil {
-				return nil, "", err
-			}
-			path, err := filepath.Abs(m.data)
-			return set, filepath.Base(path), err
-		}
-		name = "test"
-	}
-	if part := filepath.Join(m.data, name); exists(part) {
-		set, err = dataset.Open(part)
-	} else {
-		set, err = m.divide(name, models)
-	}
-	if err == nil {
-		fmt.Fprintf(errOut, "%s: its %s pictures, %d\n", m.data, name, len(set.Samples))
-	}
-	return set, name, err
-}
-
-// hasParts reports whether the folder is a data set as training takes it, and not one
-// folder of classes.
-func (m measured) hasParts() bool {
-	has := func(name string) bool { return exists(filepath.Join(m.data, name)) }
-	return has("images.csv") || has("train") && (has("validation") || has("test"))
-}
-
-// divide takes a part of a data set that has no folders for its parts: what the
-// training of the models took.
-func (m measured) divide(name string, models []*garb.Classifier) (*dataset.Set, error) {
-	if exists(filepath.Join(m.data, "train")) {
-		return nil, fmt.Errorf("data set %s has no folder %s", m.data, name)
-	}
-	var rule dataset.SplitRule
-	for i, model := range models {
-		own, err := splitRule(model)
-		if err != nil {
-			return nil, err
-		}
-		if i > 0 && own != rule {
-			return nil, fmt.Errorf("the models were trained on different divisions of a folder, so what one has not seen the other may have: give a folder of pictures that are new to both, without --split")
-		}
-		rule = own
-	}
-	splits, err := dataset.OpenSplits(m.data, rule)
+func writeTable(c *cobra.Command, path string, model *garb.Classifier, r *evaluate.Report, set *dataset.Set) error {
+	err := safefile.Write(path, func(w io.Writer) error { return writePredictions(w, model, r, set) })
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("%s cannot be written: %w", path, err)
 	}
-	if name == "validation" {
-		return splits.Validation, nil
-	}
-	if splits.Test == nil {
-		return nil, fmt.Errorf("%s: the model was trained without test pictures (--test-share 0): give --split validation, or another folder", m.data)
-	}
-	return splits.Test, nil
-}
-
-// splitRule is how a model's training divides a folder, and garb's own rule for models
-// whose record does not say.
-func splitRule(c *garb.Classifier) (dataset.SplitRule, error) {
-	settings := struct {
-		Split dataset.SplitRule `json:"split"`
-	}{dataset.DefaultSplitRule()}
-	if t := c.Model().Training; t != nil && len(t.Settings) > 0 {
-		if err := json.Unmarshal(t.Settings, &settings); err != nil {
-			return settings.Split, fmt.Errorf("model %s: its training record does not say how it divided its pictures: %w", c.Name(), err)
-		}
-	}
-	return settings.Split, nil
+	say(c, "wrote %s", path)
+	return nil
 }
 
 func writePage(c *cobra.Command, path, model, name string, classifier *garb.Classifier, r *evaluate.Report) error {
 	d := evaluate.Document{
 		Title: classifier.Name() + " on " + name, Model: model, About: classifier.Model(),
-		Parts: []evaluate.Part{{Name: name, Report: r}},
+		Parts: []evaluate.Part{{Name: name, Report: r}}, Folder: filepath.Dir(path),
 	}
 	if model != garb.Clothing && model != garb.ImageNet { // which are no runs, whatever lies about
 		var err error
@@ -193,8 +149,27 @@ func writePage(c *cobra.Command, path, model, name string, classifier *garb.Clas
 	if err := safefile.Write(path, func(w io.Writer) error { return evaluate.WritePage(c.Context(), w, d) }); err != nil {
 		return fmt.Errorf("%s cannot be written: %w", path, err)
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "wrote %s\n", path)
+	say(c, "wrote %s", path)
 	return nil
+}
+
+// tallyIgnored adds the pictures of classes that are ignored, as a mapping says.
+func tallyIgnored(tally *dataset.Tally, set *dataset.Set, m *evaluate.Mapping) {
+	if m == nil {
+		return
+	}
+	for _, s := range set.Samples {
+		if class := set.Classes[s.Label]; slices.ContainsFunc(m.Ignored, func(i evaluate.Ignored) bool { return i.Class == class }) {
+			tally.Add(dataset.ReasonExcluded, s.Path, fmt.Sprintf("the model does not know %q", class))
+		}
+	}
+}
+
+// tallySkipped adds the pictures that could not be measured.
+func tallySkipped(tally *dataset.Tally, skipped []evaluate.Skipped) {
+	for _, s := range skipped {
+		tally.Add(s.Reason, s.Picture, s.Message)
+	}
 }
 
 // printConfusion writes a row for each class that pictures are of, a column for
@@ -203,7 +178,7 @@ func printConfusion(b *strings.Builder, r *evaluate.Report, pad func(string) str
 	const columnWidth = 6
 	fmt.Fprintf(b, "\nwhat it is (rows) and what it was taken for (columns)\n%s", pad(""))
 	for _, class := range r.Classes {
-		short := []rune(class)
+		short := []rune(printable(class))
 		fmt.Fprintf(b, " %*s", columnWidth, string(short[:min(len(short), columnWidth)]))
 	}
 	b.WriteByte('\n')
@@ -225,7 +200,11 @@ func printConfusion(b *strings.Builder, r *evaluate.Report, pad func(string) str
 
 func printReport(w io.Writer, r *evaluate.Report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "accuracy  %.1f %% of %d pictures (95 %% interval %.1f to %.1f)\n", 100*r.Accuracy, r.Count, 100*r.Interval[0], 100*r.Interval[1])
+	fmt.Fprintf(&b, "accuracy  %.1f %% of %d pictures (95 %% interval %.1f to %.1f)", 100*r.Accuracy, r.Count, 100*r.Interval[0], 100*r.Interval[1])
+	if r.TTA == evaluate.FlipTTA {
+		b.WriteString(", each with its mirror image")
+	}
+	b.WriteByte('\n')
 	for _, k := range slices.Sorted(maps.Keys(r.TopK)) {
 		if k > 1 {
 			fmt.Fprintf(&b, "top %d     %.1f %%\n", k, 100*r.TopK[k])
@@ -236,20 +215,14 @@ func printReport(w io.Writer, r *evaluate.Report) error {
 	fmt.Fprintf(&b, "ECE       %.3f\n", r.ECE)
 	width := len("class")
 	for _, class := range r.Classes {
-		width = max(width, len([]rune(class)))
+		width = max(width, len([]rune(printable(class))))
 	}
-	pad := func(s string) string { return s + strings.Repeat(" ", width-len([]rune(s))) }
+	pad := func(s string) string { return printable(s) + strings.Repeat(" ", width-len([]rune(printable(s)))) }
 	fmt.Fprintf(&b, "\n%s  precision  recall     F1  pictures\n", pad("class"))
 	for _, c := range r.PerClass {
 		fmt.Fprintf(&b, "%s  %7.1f %%  %4.1f %%  %.3f  %8d\n", pad(c.Class), 100*c.Precision, 100*c.Recall, c.F1, c.Count)
 	}
 	printConfusion(&b, r, pad)
-	if len(r.Skipped) > 0 {
-		fmt.Fprintf(&b, "\nskipped, since they cannot be read (%d):\n", len(r.Skipped))
-		for _, s := range r.Skipped {
-			fmt.Fprintf(&b, "  %s\n", s.Message)
-		}
-	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

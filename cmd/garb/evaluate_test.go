@@ -40,7 +40,7 @@ func TestEvaluateWrongUse(t *testing.T) {
 func TestEvaluateParts(t *testing.T) {
 	shirt := readFile(t, example)
 	root := classFolders(t, t.TempDir(), map[string][]byte{
-		"train/t-shirt/1": shirt, "validation/t-shirt/1": shirt, "validation/t-shirt/2": shirt, "test/dress/1": shirt,
+		"train/t-shirt/1.jpg": shirt, "validation/t-shirt/1.jpg": shirt, "validation/t-shirt/2.jpg": shirt, "test/dress/1.jpg": shirt,
 	})
 	page := filepath.Join(t.TempDir(), "report.html")
 	for _, c := range []struct {
@@ -66,7 +66,7 @@ func TestEvaluateParts(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(root, "test")); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root); code != exitFailed || !strings.Contains(errOut, "no folder test") {
+	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root); code != exitFailed || !strings.Contains(errOut, "no test split") {
 		t.Errorf("without test: %d %s", code, errOut)
 	}
 	nowhere := filepath.Join(root, "gone", "report.html")
@@ -94,8 +94,8 @@ func TestEvaluateDivides(t *testing.T) {
 	files := map[string][]byte{}
 	for i := range 20 {
 		// Bytes after a picture's end tell equal ones apart.
-		files[fmt.Sprintf("shirt/%02d", i)] = append(bytes.Clone(shirt), byte(i))
-		files[fmt.Sprintf("dot/%02d", i)] = append(bytes.Clone(plain), byte(i))
+		files[fmt.Sprintf("shirt/%02d.jpg", i)] = append(bytes.Clone(shirt), byte(i))
+		files[fmt.Sprintf("dot/%02d.png", i)] = append(bytes.Clone(plain), byte(i))
 	}
 	root := classFolders(t, t.TempDir(), files)
 	digest := func(args ...string) string {
@@ -168,6 +168,15 @@ func TestCompare(t *testing.T) {
 	// 2·(1/2)²⁵
 	if code != exitDone || o["only_b"] != 25.0 || len(o["differ"].([]any)) != copies || o["p_value"].(float64) > 6e-8 || o["p_value"].(float64) < 5.9e-8 {
 		t.Errorf("%d\n%s", code, out)
+	}
+	// A class that only one of them knows is left out for both.
+	more := classFolders(t, t.TempDir(), map[string][]byte{"T-Shirt/1": shirt, "hat/1": shirt, "hat/2": plain})
+	if code, _, errOut := garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", more); code != exitFailed || !strings.Contains(errOut, `the model does not know 1 class of the data set: "hat"; it knows "dress", "t-shirt"`) {
+		t.Errorf("%d %s", code, errOut)
+	}
+	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", more, "--ignore-unknown-classes")
+	if code != exitDone || !strings.Contains(out, "of 1 pictures") || strings.Count(errOut, `"hat" (2)`) != 1 {
+		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	for _, args := range [][]string{{"compare", wrong, wrong, "--data", root}, {"compare", "--json", wrong, wrong, "--data", root}, {"evaluate", "--data", root}, {"evaluate", "--json", "--data", root}} {
 		var full bytes.Buffer

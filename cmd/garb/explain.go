@@ -15,12 +15,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"garb"
+	"garb/dataset"
 	"garb/explain"
 	"garb/picture"
 )
 
 // explainFlags say what to look at.
 type explainFlags struct {
+	dataFlags
 	model, out, neighbours string
 	classes, layers        []string
 	top                    int
@@ -28,7 +30,7 @@ type explainFlags struct {
 }
 
 func newExplainCommand() *cobra.Command {
-	var f explainFlags
+	f := explainFlags{dataFlags: newDataFlags()}
 	command := &cobra.Command{
 		Use:   "explain --out DIR [flags] PICTURE",
 		Short: "Show what a network sees in a picture",
@@ -70,7 +72,8 @@ Ctrl-C keeps what is drawn by then.`,
 	flags.StringArrayVar(&f.classes, "class", nil, "class to look at, again for more (default the most probable)")
 	flags.IntVar(&f.top, "top", 3, "how many of the most probable classes to look at")
 	flags.StringArrayVar(&f.layers, "layer", nil, "layer whose feature maps to draw, by name or place, again for more (default some)")
-	flags.StringVar(&f.neighbours, "neighbours", "", "folder of pictures, such as the training data, to find the nearest in")
+	flags.StringVar(&f.neighbours, "neighbours", "", "data set, such as the training data, or any folder to find the nearest pictures in")
+	f.dataFlags.add(command)
 	flags.BoolVar(&f.page, "html", false, "write a page with everything, index.html")
 	flags.BoolVar(&f.force, "force", false, "write into a folder that has files, replacing those of an earlier explain")
 	return command
@@ -85,8 +88,10 @@ type look struct {
 	picture    *picture.RGB
 	input      []float32
 	classes    []int
-	maps       []int // layers
-	all        []labelled
+	maps       []int          // layers
+	all        []labelled     // to find neighbours in
+	tally      *dataset.Tally // what gave none; nil without neighbours
+	compared   int            // pictures that could be
 	folder     outFolder
 	found      explain.Findings
 }
@@ -106,7 +111,12 @@ func runExplain(c *cobra.Command, path string, f explainFlags) error {
 
 // prepare finds out all that can be wrong before anything is written.
 func (l *look) prepare(path string) error {
-	data, err := source{name: path}.read(l.InOrStdin(), picture.DefaultLimits())
+	files := expand([]string{path})
+	if len(files) > 1 {
+		return fmt.Errorf("%s matches %s; explain takes one picture", path, count(len(files), "file"))
+	}
+	path = files[0].name
+	data, err := files[0].read(l.InOrStdin(), picture.DefaultLimits())
 	if err != nil {
 		return fmt.Errorf("%s: %s", path, message(err))
 	}
@@ -137,7 +147,7 @@ func (l *look) prepare(path string) error {
 		return err
 	}
 	if l.neighbours != "" {
-		if l.all, err = trainingPictures(l.neighbours); err != nil {
+		if l.all, l.tally, err = trainingPictures(l.Command, l.dataFlags, l.neighbours); err != nil {
 			return err
 		}
 	}
@@ -233,7 +243,7 @@ func (l *look) drawCAM(ctx context.Context) error {
 }
 
 func (l *look) drawOcclusion(ctx context.Context) error {
-	bar := newCounter(l.ErrOrStderr(), "covered", explain.Occlusions)
+	bar := newCounter(l.Command, "covered", explain.Occlusions)
 	maps, err := explain.Occlusion(ctx, l.classifier, l.input, l.classes, bar.add)
 	bar.finish()
 	if err != nil {
@@ -323,8 +333,12 @@ func (l *look) finish() error {
 	for _, text := range l.found.LeftOut {
 		fmt.Fprintln(l.OutOrStdout(), text)
 	}
-	fmt.Fprintf(l.OutOrStdout(), "wrote %s: %d pictures; see %s\n", l.out, l.folder.pictures, filepath.Join(l.out, open))
-	return nil
+	fmt.Fprintf(l.OutOrStdout(), "wrote %s: %s; see %s\n", l.out, count(l.folder.pictures, "picture"), filepath.Join(l.out, open))
+	if l.tally == nil {
+		return nil
+	}
+	printSkips(l.Command, l.tally)
+	return l.dataFlags.close(l.Command, l.compared, l.tally)
 }
 
 // encodePNG writes a picture.

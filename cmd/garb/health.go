@@ -32,7 +32,7 @@ it as for serve.`,
 		Example: `  garb health
   garb health --url https://localhost:8443 --insecure`,
 		Args: func(c *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(c, args); err != nil {
+			if err := noArguments(c, args); err != nil {
 				return err
 			}
 			// No other variable: GARB_TIMEOUT, for one, is how long requests may take.

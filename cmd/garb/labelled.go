@@ -2,9 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/spf13/cobra"
 
 	"garb/dataset"
 )
@@ -12,70 +13,57 @@ import (
 // labelled is a picture with what its place says of it.
 type labelled struct {
 	source
-	class string // the folder's name
+	class string // "" if it has none
 	part  string // of a data set: train, validation, test; otherwise ""
 }
 
-// labelledPictures lists the pictures of a data set, or of any tree of folders. An error
-// says that there is none.
-func labelledPictures(root string) ([]labelled, error) {
-	info, err := os.Stat(root)
+// labelledPictures lists the pictures of a data set, or of any tree of folders, and
+// returns what gave none. An error says that there is no picture.
+func labelledPictures(c *cobra.Command, d dataFlags, root string) ([]labelled, *dataset.Tally, error) {
+	data, err := d.read(c, root)
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []labelled
+	for _, part := range data.Parts {
+		for _, s := range part.Set.Samples {
+			all = append(all, labelled{source{name: s.Path}, data.Classes[s.Label], part.Name})
+		}
+	}
+	switch err := data.Err(); {
+	case err == nil:
+		return all, &data.Tally, nil
+	case data.Layout != dataset.LayoutClasses || len(data.Labels) > 0:
+		return nil, nil, withDataHint(err)
+	}
+	// Pictures without labels can be looked at as well.
+	tally := &dataset.Tally{}
+	paths, err := dataset.Pictures(c.Context(), data.Folder, tally)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: %s", root, message(err))
-	case !info.IsDir():
-		return nil, fmt.Errorf("%s is no folder; give one with pictures", root)
+		return nil, nil, err
+	case len(paths) == 0:
+		return nil, nil, fmt.Errorf("%s: the folder holds no pictures; name one that does", root)
 	}
-	if (measured{data: root}).hasParts() {
-		return partPictures(root)
+	for _, path := range paths {
+		all = append(all, labelled{source: source{name: path}})
 	}
-	var all []labelled
-	for _, s := range folder(root + string(filepath.Separator)) { // which follows a link
-		if s.err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, s.err)
-		}
-		class := filepath.Base(filepath.Dir(s.name))
-		if filepath.Dir(s.name) == filepath.Clean(root) {
-			class = ""
-		}
-		all = append(all, labelled{s, class, ""})
-	}
-	return all, nil
-}
-
-func partPictures(root string) ([]labelled, error) {
-	splits, err := dataset.OpenSplits(root, dataset.DefaultSplitRule())
-	if err != nil {
-		return nil, err
-	}
-	var all []labelled
-	for _, part := range []struct {
-		name string
-		set  *dataset.Set
-	}{{"train", splits.Train.Set}, {"validation", splits.Validation}, {"test", splits.Test}} {
-		if part.set == nil {
-			continue
-		}
-		for _, s := range part.set.Samples {
-			all = append(all, labelled{source{name: s.Path}, part.set.Classes[s.Label], part.name})
-		}
-	}
-	return all, nil
+	return all, tally, nil
 }
 
 // trainingPictures lists the training pictures of a data set, and of another folder all.
-func trainingPictures(root string) ([]labelled, error) {
-	all, err := labelledPictures(root)
+func trainingPictures(c *cobra.Command, d dataFlags, root string) ([]labelled, *dataset.Tally, error) {
+	all, tally, err := labelledPictures(c, d, root)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var some []labelled
 	for _, p := range all {
-		if p.part == "train" || p.part == "" {
+		if p.part == dataset.Train || p.part == "" {
 			some = append(some, p)
 		}
 	}
-	return some, nil
+	return some, tally, nil
 }
 
 // sourcesOf are the pictures without what is known of them.

@@ -20,7 +20,7 @@ func newLRFindCommand() *cobra.Command {
 	var asJSON bool
 	var plot string
 	command := &cobra.Command{
-		Use:   "lr-find --data DIR [flags]",
+		Use:   "lr-find --data DATA [flags]",
 		Short: "Draw the loss against the learning rate, and propose one",
 		Long: `Train for some steps while the learning rate grows, and watch the loss: it falls
 slowly, then fast, then rises again. The rate at which it falls fastest is proposed.
@@ -29,7 +29,7 @@ The flags are those of garb train; no model is kept.`,
   garb lr-find --data pictures --fine-tune all --optimizer adamw --plot rates.svg`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("lr-find takes its folder by --data, not %q", args[0])
+				return fmt.Errorf("lr-find takes its data set by --data, not %q", args[0])
 			}
 			if err := search.Validate(); err != nil {
 				return err
@@ -37,13 +37,15 @@ The flags are those of garb train; no model is kept.`,
 			return t.finish(c)
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			t.describe(c)
 			out := c.OutOrStdout()
-			display := newTrainDisplay(out, c.ErrOrStderr())
+			display := newTrainDisplay(c, out)
 			curve, proposed, err := train.FindLearningRate(c.Context(), t.config, search, display.progress())
 			display.stop()
 			if err != nil {
-				return err
+				return withDataHint(err)
 			}
+			defer display.close()
 			if plot != "" {
 				if err := writeRatePlot(plot, curve, proposed); err != nil {
 					return err

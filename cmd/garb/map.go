@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"garb"
+	"garb/dataset"
 	"garb/explain"
 	"garb/internal/safefile"
 	"garb/project"
@@ -19,6 +20,7 @@ import (
 
 // mapFlags say what to draw a map of, and how.
 type mapFlags struct {
+	dataFlags
 	model, data, out, method string
 	limit                    int
 	layout                   project.TSNE
@@ -35,7 +37,7 @@ const (
 const reducedTo = 50
 
 func newMapCommand() *cobra.Command {
-	f := mapFlags{layout: project.DefaultTSNE()}
+	f := mapFlags{dataFlags: newDataFlags(), layout: project.DefaultTSNE()}
 	command := &cobra.Command{
 		Use:   "map --data DIR [flags]",
 		Short: "Draw a map of pictures: what a network finds alike lies together",
@@ -52,7 +54,7 @@ two directions in which the embeddings differ most. The same seed gives the same
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) > 0:
-				return fmt.Errorf("map takes its folder by --data, not %q", args[0])
+				return fmt.Errorf("map takes its pictures by --data, not %q", args[0])
 			case f.data == "":
 				return errors.New("map needs --data, a folder of pictures")
 			case f.method != methodTSNE && f.method != methodPCA:
@@ -66,7 +68,8 @@ two directions in which the embeddings differ most. The same seed gives the same
 	}
 	flags := command.Flags()
 	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
-	flags.StringVar(&f.data, "data", "", "folder of pictures: a data set, or any tree")
+	flags.StringVar(&f.data, "data", "", "data set (a folder, a table or an archive), or any folder of pictures")
+	f.dataFlags.add(command)
 	flags.StringVar(&f.out, "out", "map.html", "page to write")
 	flags.StringVar(&f.method, "method", methodTSNE, "how to bring embeddings to two dimensions: tsne or pca")
 	flags.Uint64Var(&f.layout.Seed, "seed", f.layout.Seed, "seed of what is random")
@@ -76,12 +79,12 @@ two directions in which the embeddings differ most. The same seed gives the same
 }
 
 func runMap(c *cobra.Command, f mapFlags) error {
-	all, err := labelledPictures(f.data)
+	all, tally, err := labelledPictures(c, f.dataFlags, f.data)
 	if err != nil {
 		return err
 	}
 	if f.limit > 0 && len(all) > f.limit {
-		fmt.Fprintf(c.ErrOrStderr(), "%d of %d pictures, at random; --limit 0 takes all\n", f.limit, len(all))
+		say(c, "%d of %s, at random; --limit 0 takes all", f.limit, count(len(all), "picture"))
 		all = sampled(all, f.limit, f.layout.Seed)
 	}
 	classifier, err := garb.Open(f.model, garb.Options{Threads: 1})
@@ -89,7 +92,7 @@ func runMap(c *cobra.Command, f mapFlags) error {
 		return err
 	}
 	atlas := &explain.Atlas{Title: "A map of " + filepath.Base(filepath.Clean(f.data)), Data: f.data, Model: classifier.Name()}
-	embeddings, err := embedAll(c, classifier, all, f.data, atlas)
+	embeddings, err := embedAll(c, classifier, all, f.data, atlas, tally)
 	if err != nil {
 		return err
 	}
@@ -104,7 +107,8 @@ func runMap(c *cobra.Command, f mapFlags) error {
 		return fmt.Errorf("%s cannot be written: %w", f.out, err)
 	}
 	fmt.Fprintf(c.OutOrStdout(), "wrote %s: %d pictures, by %s\n", f.out, len(atlas.Points), atlas.Method)
-	return someFailed(len(all) - len(embeddings))
+	printSkips(c, tally)
+	return f.close(c, len(embeddings), tally)
 }
 
 // sampled takes some pictures at random, in the order in which they are.
@@ -126,9 +130,9 @@ type seen struct {
 }
 
 // embedAll fills an atlas, and gives the embedding of each of its pictures. What cannot be
-// read is complained of and left out.
-func embedAll(c *cobra.Command, classifier *garb.Classifier, all []labelled, root string, atlas *explain.Atlas) ([][]float32, error) {
-	bar := newCounter(c.ErrOrStderr(), "pictures", len(all))
+// read is counted and left out.
+func embedAll(c *cobra.Command, classifier *garb.Classifier, all []labelled, root string, atlas *explain.Atlas, tally *dataset.Tally) ([][]float32, error) {
+	bar := newCounter(c, "pictures", len(all))
 	defer bar.finish()
 	var embeddings [][]float32
 	i := -1
@@ -138,7 +142,7 @@ func embedAll(c *cobra.Command, classifier *garb.Classifier, all []labelled, roo
 			i++
 			bar.add(1)
 			if a.err != nil {
-				complain(c.ErrOrStderr(), a.source.name, a.err)
+				tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
 				return nil
 			}
 			atlas.Add(explain.Point{
@@ -194,7 +198,7 @@ func (f mapFlags) place(c *cobra.Command, embeddings [][]float32, atlas *explain
 		}
 		return nil
 	}
-	bar := newCounter(c.ErrOrStderr(), "steps", f.layout.Iterations)
+	bar := newCounter(c, "steps", f.layout.Iterations)
 	defer bar.finish()
 	f.layout.Progress = func(int) { bar.add(1) }
 	points, divergence, err := f.layout.Layout(c.Context(), rows)

@@ -47,8 +47,11 @@ func TestMapOfATree(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out, errOut := garbRun(t, nil, "map", "--data", link, "--out", file)
-	if code != exitFailed || !strings.Contains(out, "8 pictures") || !strings.Contains(errOut, "broken.png") {
+	if code != exitDone || !strings.Contains(out, "8 pictures") || !strings.Contains(errOut, "broken.png") || !strings.Contains(errOut, "8 pictures used, 1 skipped (1 unreadable)") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
+	}
+	if code, _, errOut := garbRun(t, nil, "map", "--data", link, "--out", file, "--strict"); code != exitFailed || !strings.Contains(errOut, "some pictures were skipped") {
+		t.Errorf("strict: %d\n%s", code, errOut)
 	}
 	code, out, errOut = garbRun(t, nil, "map", "--data", data, "--out", file, "--limit", "3")
 	if code != exitDone || !strings.Contains(out, "3 pictures") || !strings.Contains(errOut, "3 of 17") {
@@ -68,7 +71,7 @@ func TestMapRefuses(t *testing.T) {
 		{[]string{"--data", "x", "--limit", "-1"}, exitMisused, "--limit -1"},
 		{[]string{"--data", "x", "--perplexity", "0"}, exitMisused, "perplexity 0"},
 		{[]string{"--data", "missing"}, exitFailed, "no such file"},
-		{[]string{"--data", example}, exitFailed, "no folder"},
+		{[]string{"--data", example}, exitFailed, "neither a folder"},
 		{[]string{"--data", t.TempDir()}, exitFailed, "no pictures"},
 	} {
 		code, _, errOut := garbRun(t, nil, append([]string{"map"}, c.args...)...)

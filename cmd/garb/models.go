@@ -26,12 +26,7 @@ func newModelsCommand() *cobra.Command {
 		Example: `  garb models list
   garb models pull xception
   garb models show xception`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("models has no subcommand %q; it has list, pull and show", args[0])
-			}
-			return nil
-		},
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newModelsListCommand(), newModelsPullCommand(), newModelsShowCommand())
@@ -44,7 +39,7 @@ func newModelsListCommand() *cobra.Command {
 		Use:     "list",
 		Short:   "List the weights that garb knows",
 		Example: `  garb models list --json`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return listModels(command.OutOrStdout(), asJSON)
 		},
@@ -124,9 +119,6 @@ HTTPS_PROXY and NO_PROXY are obeyed.`,
 			}
 			return nil
 		},
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return pullable(), cobra.ShellCompDirectiveNoFileComp
-		},
 		RunE: func(command *cobra.Command, args []string) error {
 			s, _ := weights.Lookup(args[0])
 			if url != "" {
@@ -137,7 +129,7 @@ HTTPS_PROXY and NO_PROXY are obeyed.`,
 			if file != "" {
 				path, err = weights.PullFile(s, file)
 			} else {
-				p := newDownloadProgress(command.ErrOrStderr(), s.Name)
+				p := newDownloadProgress(progressTo(command), s.Name)
 				path, err = weights.Pull(command.Context(), download.DefaultClient(), s, p.report)
 				p.finish()
 			}
@@ -182,7 +174,7 @@ func showPulled(out io.Writer, s weights.Source, path string, asJSON bool) error
 type downloadProgress struct {
 	out    io.Writer
 	name   string
-	bar    *bar  // nil where there is no terminal
+	bar    *bar  // nil where lines are written instead
 	tenths int64 // said so far
 	began  time.Time
 

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"garb"
+	"garb/dataset"
 	"garb/explain"
 	"garb/picture"
 )
@@ -59,19 +60,20 @@ func (l *look) compare(ctx context.Context) ([]explain.Neighbour, error) {
 	}
 	self, _ := os.Stat(l.found.Picture)
 	var near []explain.Neighbour
-	bar := newCounter(l.ErrOrStderr(), "neighbours", len(l.all))
+	bar := newCounter(l.Command, "neighbours", len(l.all))
 	defer bar.finish()
 	i := -1
 	err = each(ctx, sourcesOf(l.all), l.InOrStdin(), classifier.Limits(), classifier.Embed, func(a answered[[]float32]) error {
 		i++
 		bar.add(1)
 		if a.err != nil {
-			complain(l.ErrOrStderr(), a.source.name, a.err)
+			l.tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
 			return nil
 		}
 		if info, err := os.Stat(a.source.name); err == nil && self != nil && os.SameFile(info, self) {
 			return nil
 		}
+		l.compared++
 		near = append(near, explain.Neighbour{Path: a.source.name, Class: l.all[i].class, Similarity: explain.Similarity(own, a.value)})
 		return nil
 	})

@@ -67,7 +67,7 @@ func TestEvaluateWithNothingReadable(t *testing.T) {
 	}
 	bad := write(t, filepath.Join(root, "hat"), "bad.jpg", []byte("text"))
 	code, out, errOut := garbRun(t, nil, "evaluate", "--data", root)
-	if code != exitFailed || !strings.Contains(out, bad) || !strings.Contains(errOut, "nothing was measured") {
+	if code != exitFailed || !strings.Contains(errOut, bad) || !strings.Contains(errOut, "nothing was measured") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
 }

@@ -9,9 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/spf13/cobra"
+
+	"garb/dataset"
 	"garb/picture"
 )
 
@@ -24,74 +29,92 @@ type source struct {
 	err  error
 }
 
-// sources lists the pictures that arguments name, in their order: files, standard
-// input, and the files of folders, by path. In folders what is no picture is
-// passed over; a file that is named is not.
-func sources(args []string) []source {
+// errNoMatch is what is wrong with a pattern such as pics/*.jpg that fits no file.
+var errNoMatch = errors.New("no file matches this pattern; check the path")
+
+// expand replaces patterns, where the shell has not, by the files and folders that they
+// match, sorted: * and ? stand for letters of a name, [a-c] for one of a set. A name
+// that exists is not taken for a pattern, whatever letters it has. Hidden files match
+// only a pattern that begins with a dot too, as in shells.
+func expand(args []string) []source {
 	var all []source
 	for _, arg := range args {
-		info, err := os.Stat(arg)
-		switch {
-		case arg == standardInput:
+		_, err := os.Lstat(arg)
+		if arg == standardInput || err == nil || !strings.ContainsAny(arg, "*?[") {
 			all = append(all, source{name: arg})
+			continue
+		}
+		matches, err := filepath.Glob(arg)
+		matches = slices.DeleteFunc(matches, func(match string) bool { return hiddenFrom(arg, match) })
+		switch {
+		case err != nil:
+			all = append(all, source{arg, fmt.Errorf("it is neither a file nor a pattern: %w", err)})
+		case len(matches) == 0:
+			all = append(all, source{arg, errNoMatch})
+		}
+		slices.Sort(matches)
+		for _, match := range matches {
+			all = append(all, source{name: match})
+		}
+	}
+	return all
+}
+
+// hiddenFrom reports whether a path has a name with a leading dot where the pattern
+// that it matches has none.
+func hiddenFrom(pattern, path string) bool {
+	parts := strings.Split(filepath.ToSlash(filepath.Clean(pattern)), "/")
+	for i, name := range strings.Split(filepath.ToSlash(filepath.Clean(path)), "/") {
+		if strings.HasPrefix(name, ".") && (i >= len(parts) || !strings.HasPrefix(parts[i], ".")) {
+			return true
+		}
+	}
+	return false
+}
+
+// sources lists the pictures that arguments name, in their order: files, standard
+// input, and by path the pictures of folders, archives and tables. The tally has what
+// of these gave no picture; a file that is named is always one.
+func sources(c *cobra.Command, args []string) ([]source, *dataset.Tally, error) {
+	tally := &dataset.Tally{}
+	options, err := cached(dataset.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []source
+	for _, expanded := range expand(args) {
+		arg := expanded.name
+		if expanded.err != nil || arg == standardInput {
+			all = append(all, expanded)
+			continue
+		}
+		paths, err := dataset.PicturesIn(c.Context(), arg, options, tally)
+		switch {
+		case c.Context().Err() != nil:
+			return nil, nil, c.Context().Err()
 		case err != nil:
 			all = append(all, source{arg, err})
-		case !info.IsDir():
-			all = append(all, source{name: arg})
-		default:
-			all = append(all, folder(arg)...)
+		case len(paths) == 0:
+			all = append(all, source{arg, errors.New("it holds no pictures; name one that does, or a picture")})
 		}
-	}
-	return all
-}
-
-func folder(root string) []source {
-	var all []source
-	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			all = append(all, source{path, err})
-			return nil
-		}
-		if path != root && strings.HasPrefix(e.Name(), ".") {
-			if e.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if e.Type().IsRegular() && beginsLikePicture(path) {
+		for _, path := range paths {
 			all = append(all, source{name: path})
 		}
-		return nil
-	})
-	if err != nil {
-		all = append(all, source{root, err})
 	}
-	if len(all) == 0 {
-		all = append(all, source{root, errors.New("the folder holds no pictures; name one that does, or a picture")})
-	}
-	return all
+	return all, tally, nil
 }
 
-// beginsLikePicture reads as much of a file as tells a format. A file that is
-// empty, broken or cannot be read counts if its name says picture: then somebody
-// would miss its answer.
-func beginsLikePicture(path string) bool {
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif", ".heic", ".heif":
-		return true
+// closeSources ends a command that answered on pictures: with their number, and with what
+// gave none, unless it was one picture. Its error is that of failures, and of files that
+// are missing or cannot be read.
+func closeSources(c *cobra.Command, all []source, failures int, tally *dataset.Tally) error {
+	if len(all) > 1 || len(tally.Skips()) > failures {
+		say(c, "%s", tally.Summary(len(all)-failures))
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return false
+	if failures+tally.Count(dataset.ReasonMissing)+tally.Count(dataset.ReasonUnreadable) > 0 {
+		return errReported
 	}
-	defer f.Close()
-	head := make([]byte, 64)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return false
-	}
-	_, err = picture.Identify(head[:n])
-	return !errors.Is(err, picture.ErrNotPicture)
+	return nil
 }
 
 // read reads a source's bytes.
@@ -112,9 +135,10 @@ func (s source) read(in io.Reader, l picture.Limits) ([]byte, error) {
 
 // answered is a source with what a function made of it.
 type answered[T any] struct {
-	source source
-	value  T
-	err    error
+	source  source
+	value   T
+	err     error
+	reading time.Duration // that its bytes took
 }
 
 // each calls answer for every source, several at a time, and hands the results on
@@ -137,7 +161,9 @@ func each[T any](ctx context.Context, all []source, in io.Reader, l picture.Limi
 			defer wait.Done()
 			for j := range jobs {
 				a := answered[T]{source: j.source}
+				began := time.Now()
 				data, err := j.source.read(in, l)
+				a.reading = time.Since(began)
 				if err == nil {
 					a.value, err = answer(ctx, data)
 				}
@@ -193,7 +219,7 @@ func failedBy(err error) failed {
 	kind := picture.KindOf(err)
 	switch {
 	case kind != "":
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errNoMatch):
 		kind = "not_found"
 	case errors.Is(err, context.DeadlineExceeded):
 		kind = "timeout"
@@ -221,15 +247,7 @@ func message(err error) string {
 
 // complain tells a person about a picture that could not be answered.
 func complain(errOut io.Writer, name string, err error) {
-	fmt.Fprintf(errOut, "garb: %s: %s\n", name, message(err))
-}
-
-// someFailed is the error of a command that answered all but some pictures.
-func someFailed(count int) error {
-	if count == 0 {
-		return nil
-	}
-	return errReported
+	fmt.Fprintf(errOut, "garb: %s: %s\n", printable(name), message(err))
 }
 
 // threadsFor is the number of cores that one answer may use: all for a single

@@ -25,7 +25,9 @@ import (
 
 // preview is a contact sheet to make.
 type preview struct {
+	dataFlags
 	data          string
+	rule          dataset.SplitRule
 	spec          picture.Spec
 	config        augment.Config
 	rows, columns int
@@ -41,13 +43,13 @@ const (
 
 func newPreviewCommand() *cobra.Command {
 	var (
-		p    preview
+		p    = preview{dataFlags: newDataFlags(), rule: dataset.DefaultSplitRule()}
 		bare backboneFlags
 	)
 	command := &cobra.Command{
-		Use:   "preview DIR [flags]",
+		Use:   "preview DATA [flags]",
 		Short: "Draw a contact sheet of training pictures, and of what augmentation makes of them",
-		Long: `Draw a contact sheet of pictures of DIR's training split, at the size that the
+		Long: `Draw a contact sheet of pictures of DATA's training split, at the size that the
 network gets. With augmentation flags each row has one picture: first as it is,
 then as the first epochs of a training with the same flags and seed would see it
 (but mixtures have the other pictures of the sheet for partners). Without them
@@ -57,7 +59,7 @@ every picture of the sheet is another.`,
   garb data preview pictures --backbone xception --size 150`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return errors.New("preview needs one folder, with train and validation below it")
+				return errors.New("preview needs one data set: a folder, a table or an archive")
 			}
 			p.data = args[0]
 			var err error
@@ -76,6 +78,8 @@ every picture of the sheet is another.`,
 	flags.IntVar(&p.rows, "rows", 6, "rows of the sheet")
 	flags.IntVar(&p.columns, "columns", 8, "pictures in a row")
 	flags.Uint64Var(&p.seed, "seed", 1, "seed of the choice of pictures and of their changes")
+	p.dataFlags.add(command)
+	addSplitFlags(command, &p.rule)
 	addAugmentFlags(command, &p.config)
 	return command
 }
@@ -123,9 +127,13 @@ func (p *preview) encoder() func(io.Writer, image.Image) error {
 }
 
 func (p *preview) run(c *cobra.Command) error {
-	splits, err := dataset.OpenSplits(p.data, dataset.DefaultSplitRule())
+	data, err := p.read(c, p.data)
 	if err != nil {
 		return err
+	}
+	splits, err := data.Split(p.rule)
+	if err != nil {
+		return withDataHint(err)
 	}
 	train := splits.Train
 	plain, err := augment.New(augment.Config{}, p.spec, train, p.seed, picture.DefaultLimits())
@@ -142,7 +150,7 @@ func (p *preview) run(c *cobra.Command) error {
 	if p.config.Enabled() {
 		perRow = 1
 	}
-	chosen, err := p.choose(c, train, plain, min(p.rows*perRow, len(train.Samples)))
+	chosen, err := p.choose(c, train, plain, min(p.rows*perRow, len(train.Samples)), &data.Tally)
 	if err != nil {
 		return err
 	}
@@ -173,7 +181,8 @@ func (p *preview) run(c *cobra.Command) error {
 		fmt.Fprintf(c.OutOrStdout(), "row %d, column %d: %s, %s\n", i/perRow+1, i%perRow+1, train.Classes[sample.Label], sample.Path)
 	}
 	fmt.Fprintf(c.OutOrStdout(), "sheet     %s (%d × %d pixels)\n", p.out, width, height)
-	return nil
+	printSkips(c, &data.Tally)
+	return p.close(c, len(chosen), &data.Tally)
 }
 
 // shown is a sample of the sheet, by its index, and its picture's values.
@@ -184,9 +193,9 @@ type shown struct {
 
 // choose chooses and reads count samples, one at random from each of as many
 // equal stretches of the set, which is sorted by class: so every class has its
-// share. A picture that cannot be read is complained of, and the next of its
+// share. A picture that cannot be read is counted, and the next of its
 // stretch taken; a stretch without any is left out.
-func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augment.Views, count int) ([]shown, error) {
+func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augment.Views, count int, tally *dataset.Tally) ([]shown, error) {
 	type place struct {
 		shown
 		unread []int
@@ -205,8 +214,8 @@ func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augmen
 			case err == nil:
 				at.shown = shown{index, values}
 				return nil
-			case picture.KindOf(err) == "":
-				return err // not the picture's fault
+			case c.Context().Err() != nil:
+				return c.Context().Err()
 			}
 			at.unread, at.errs = append(at.unread, index), append(at.errs, err)
 		}
@@ -217,8 +226,8 @@ func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augmen
 	}
 	var all []shown
 	for _, at := range places {
-		for _, err := range at.errs {
-			fmt.Fprintln(c.ErrOrStderr(), "garb: left out:", err)
+		for i, err := range at.errs {
+			tally.Add(dataset.ReasonOf(err), train.Samples[at.unread[i]].Path, err.Error())
 		}
 		if at.values != nil {
 			all = append(all, at.shown)

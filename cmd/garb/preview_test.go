@@ -80,7 +80,7 @@ func TestPreview(t *testing.T) {
 	data, out := splitPictures(t), filepath.Join(t.TempDir(), "sheet.png")
 	args := []string{data, "--size", "32", "--rows", "4", "--columns", "3", "--brightness", "0.5", "--out", out}
 	code, text, errOut := previewRun(t, args...)
-	if code != exitDone || errOut != "" || strings.Count(text, "\n") != 5 || !strings.Contains(text, "row 4, column 1: shoes") {
+	if code != exitDone || errOut != "4 pictures used, 0 skipped\n" || strings.Count(text, "\n") != 5 || !strings.Contains(text, "row 4, column 1: shoes") {
 		t.Fatalf("%d\n%s%s", code, text, errOut)
 	}
 	m := sheetOf(t, out)
@@ -119,7 +119,7 @@ func TestPreview(t *testing.T) {
 func TestPreviewWithoutChanges(t *testing.T) {
 	data, out := splitPictures(t), filepath.Join(t.TempDir(), "sheet.JPG")
 	code, text, errOut := previewRun(t, data, "--size", "32", "--columns", "3", "--out", out)
-	if code != exitDone || errOut != "" || strings.Count(text, "train") != 8 || !strings.Contains(text, "row 3, column 2: shoes") {
+	if code != exitDone || errOut != "8 pictures used, 0 skipped\n" || strings.Count(text, "train") != 8 || !strings.Contains(text, "row 3, column 2: shoes") {
 		t.Fatalf("%d\n%s%s", code, text, errOut)
 	}
 	if m, want := sheetOf(t, out), image.Rect(0, 0, 3*36+4, 3*36+4); m.Bounds() != want {
@@ -137,7 +137,7 @@ func TestPreviewLeavesOutWhatCannotBeRead(t *testing.T) {
 		return previewRun(t, data, "--size", "32", "--rows", "4", "--columns", "2", "--horizontal-flip", "--out", out)
 	}
 	code, text, errOut := preview()
-	if code != exitDone || strings.Count(errOut, "left out") != 2 || !strings.Contains(errOut, filepath.Join(hats, "b.png")) || strings.Count(text, "row") != 3 {
+	if code != exitDone || strings.Count(errOut, "skipped: ") != 2 || !strings.Contains(errOut, filepath.Join(hats, "b.png")) || strings.Count(text, "row") != 3 {
 		t.Errorf("%d\n%s%s", code, text, errOut)
 	}
 	for _, class := range []string{"hat", "shoes"} {
@@ -156,7 +156,7 @@ func TestPreviewWrongUse(t *testing.T) {
 		args string
 		word string
 	}{
-		{"", "one folder"}, {"DIR DIR", "one folder"}, {"DIR --out sheet.gif", ".png"}, {"DIR --rows 0", "at least 1"}, {"DIR --columns 1 --zoom 0.1", "2 columns"},
+		{"", "one data set"}, {"DIR DIR", "one data set"}, {"DIR --out sheet.gif", ".png"}, {"DIR --rows 0", "at least 1"}, {"DIR --columns 1 --zoom 0.1", "2 columns"},
 		{"DIR --rows 9000000000000000000", "too large"}, {"DIR --rows 60 --columns 60", "too large"}, {"DIR --zoom 2", "zoom"},
 		{"DIR --crop-aspect 1.3", "smallest crop"}, {"DIR --size 1", "at least"}, {"DIR --backbone nix", "nix"},
 	} {

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"garb/train"
 )
 
@@ -19,7 +21,7 @@ func exists(path string) bool {
 // stepBar shows how an epoch goes: a bar on a terminal, else a line now and then.
 type stepBar struct {
 	out  io.Writer
-	bar  *bar // nil where there is no terminal
+	bar  *bar // nil where lines are written instead
 	last atomic.Pointer[train.Step]
 	next time.Time
 }
@@ -27,10 +29,10 @@ type stepBar struct {
 // lineInterval is the time between two lines where there is no terminal.
 const lineInterval = 20 * time.Second
 
-func newStepBar(out io.Writer, first train.Step) *stepBar {
-	b := &stepBar{out: out, next: time.Now().Add(lineInterval)}
+func newStepBar(command *cobra.Command, first train.Step) *stepBar {
+	b := &stepBar{out: progressTo(command), next: time.Now().Add(lineInterval)}
 	b.last.Store(&first)
-	b.bar = newBar(out, func() string {
+	b.bar = newBar(b.out, func() string {
 		s := b.last.Load()
 		return fmt.Sprintf("epoch %d/%d %d / %d %s %s", s.Epoch, s.Epochs, s.Step, s.Steps, filled(float64(s.Step)/float64(max(s.Steps, 1)), 30), stepText(*s))
 	})

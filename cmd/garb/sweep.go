@@ -28,6 +28,14 @@ type listValue struct {
 	several []string
 }
 
+// String implements pflag.Value: it is what Set was given.
+func (l *listValue) String() string {
+	if l.several != nil {
+		return strings.Join(l.several, ",")
+	}
+	return l.Value.String()
+}
+
 // Set implements pflag.Value.
 func (l *listValue) Set(text string) error {
 	values := strings.Split(text, ",")
@@ -48,7 +56,7 @@ func newSweepCommand() *cobra.Command {
 	t := newTrainFlags()
 	sweep := train.Sweep{Seeds: 1}
 	command := &cobra.Command{
-		Use:   "sweep --data DIR [flags]",
+		Use:   "sweep --data DATA [flags]",
 		Short: "Try several settings, and say which are better",
 		Long: `Train with every combination of settings, or with --random N of them, and rank them
 by validation accuracy. ` + strings.Join(sweptFlags, ", ") + ` take several
@@ -73,7 +81,7 @@ The 95 % interval is Wilson's; with several seeds, for an effective number of pi
   garb sweep --data pictures --backbone efficientnet-lite0,xception --size 150,224 --out runs/sizes`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("sweep takes the folder of pictures as --data, not %q", args[0])
+				return fmt.Errorf("sweep takes its data set by --data, not %q", args[0])
 			}
 			named := t.config.Out != ""
 			if err := t.finish(c); err != nil {
@@ -96,14 +104,17 @@ The 95 % interval is Wilson's; with several seeds, for an effective number of pi
 			return err
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			out, errOut := c.OutOrStdout(), c.ErrOrStderr()
+			t.describe(c)
+			out := c.OutOrStdout()
 			var display *trainDisplay
 			points, err := sweep.Run(c.Context(), func(p *train.Point, n, runs int) train.Progress {
 				if display != nil {
 					display.stop()
 				}
-				fmt.Fprintf(errOut, "run %d of %d: %s\n", n, runs, p.Name)
-				display = newTrainDisplay(io.Discard, errOut)
+				say(c, "run %d of %d: %s", n, runs, p.Name)
+				before := display
+				display = newTrainDisplay(c, io.Discard)
+				display.briefly = before != nil
 				return display.progress()
 			})
 			if display != nil {
@@ -111,16 +122,18 @@ The 95 % interval is Wilson's; with several seeds, for an effective number of pi
 			}
 			if err != nil {
 				if errors.Is(err, context.Canceled) {
-					fmt.Fprintf(errOut, "garb: finished work is kept; give the same command with --out %s to go on\n",
-						sweep.Base.Out)
+					say(c, "garb: finished runs are kept; to go on, give the same command with --out %s", sweep.Base.Out)
 				}
 				if mixed := (*train.MixedError)(nil); errors.As(err, &mixed) {
 					return fmt.Errorf("%w; choose another folder with --out", err)
 				}
-				return err
+				return withDataHint(err)
 			}
 			printRanking(out, points, sweep.Seeds)
 			fmt.Fprintf(out, "\nreport    %s\n", filepath.Join(sweep.Base.Out, "report.html"))
+			if display != nil {
+				display.close()
+			}
 			return nil
 		},
 	}

@@ -6,29 +6,32 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"garb/backbone"
+	"garb/dataset"
 	"garb/evaluate"
 	"garb/train"
 )
 
 // trainFlags are the settings of a run as flags: those of train, sweep and lr-find.
 type trainFlags struct {
-	config train.Config
-	bare   backboneFlags
-	inner  int
+	config   train.Config
+	bare     backboneFlags
+	inner    int
+	path     string       // of --config
+	defaults train.Config // before flags are read
+	file     *configFile  // nil without --config
 }
 
 func newTrainFlags() *trainFlags { return &trainFlags{config: train.Default()} }
 
 func (t *trainFlags) add(command *cobra.Command) {
 	c, flags := &t.config, command.Flags()
-	flags.StringVar(&c.Data, "data", "", "folder with train, validation and, if you have it, test")
+	flags.StringVar(&c.Data, "data", "", "data set: a folder, a table or an archive")
 	flags.StringVar(&c.Out, "out", "", "folder of the run (default runs/DATA-TIME)")
 	t.bare.add(command, c.Backbone)
 	flags.IntVar(&c.TrainSize, "train-size", 0, "side of the training views, if it is not --size; with --fine-tune")
@@ -36,7 +39,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.BoolVar(&c.BatchStatistics, "batch-statistics", false, "batch-norms that are trained use the batch's statistics, not the stored ones")
 	flags.IntVar(&t.inner, "inner", 0, "units of an inner layer of the head; 0: none")
 	flags.Float64Var(&c.Dropout, "dropout", 0, "share of the values before the last layer that training drops")
-	flags.BoolVar(&c.Binary, "binary", false, "two classes, told apart by one unit with a sigmoid")
+	flags.BoolVar(&c.Binary, "binary", false, "two classes, by one unit with a sigmoid")
 
 	flags.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "adam, adamw or sgd")
 	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate, "learning rate; with --fine-tune the default is 0.0003")
@@ -52,17 +55,80 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.Float64Var(&c.LabelSmoothing, "label-smoothing", 0, "share of each target that all classes get")
 	flags.BoolVar(&c.BalanceClasses, "balance-classes", false, "weigh rare classes more")
 
-	flags.StringSliceVar(&c.Teachers, "teacher", nil, "models or runs whose answers are learned with the labels, in turn; with --fine-tune")
+	flags.StringSliceVar(&c.Teachers, "teacher", nil, "teacher models or runs for knowledge distillation, comma-separated; with --fine-tune")
 	flags.Float64Var(&c.TeacherWeight, "teacher-weight", 0.5, "share of the teacher's answer in a target")
 
 	flags.IntVar(&c.Epochs, "epochs", c.Epochs, "times to go over the training pictures")
 	flags.IntVar(&c.Batch, "batch", c.Batch, "pictures in a step")
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "seed of all that is random; the same seed gives the same model")
-	flags.StringVar(&c.Monitor, "monitor", c.Monitor, "what the best epoch is chosen by, on validation: accuracy or loss")
-	flags.IntVar(&c.Patience, "patience", 0, "stop after so many epochs without a better one; 0: do not")
-	flags.IntVar(&c.CachedViews, "cached-views", 0, "keep the features of so many augmented views of each picture; 0: new views in every epoch")
+	flags.StringVar(&c.Monitor, "monitor", c.Monitor, "choose the best epoch by its validation accuracy or loss; ties are broken by the other")
+	flags.IntVar(&c.Patience, "patience", 0, "stop after N epochs without improvement (0 disables)")
+	flags.IntVar(&c.CachedViews, "cached-views", 0, "keep the features of this many augmented views of each picture (0: new views in every epoch)")
+	data := dataFlags{&c.DataOptions, &c.Strict}
+	data.add(command)
+	data.addGroups(command)
+	flags.BoolVar(&c.TensorBoard, "tensorboard", false, "write the curves for TensorBoard too, to the folder tensorboard of the run")
 	addSplitFlags(command, &c.Split)
+	addFoldFlags(command, &c.Split)
 	addAugmentFlags(command, &c.Augment)
+	flags.StringVar(&t.path, "config", "", "take settings from this `FILE`: a run's config.json, or the same keys as YAML; flags take precedence, and its \"out\" is ignored")
+	t.defaults = *c
+}
+
+// readConfig takes the settings of --config, except those that were given as flags. The
+// folder of the run that wrote the file is not taken: it would be overwritten.
+func (t *trainFlags) readConfig(command *cobra.Command) error {
+	file, err := readConfigFile(t.path)
+	if err != nil {
+		return err
+	}
+	given := rememberFlags(command)
+	config := t.defaults
+	if err := file.apply(&config); err != nil {
+		return err
+	}
+	if !command.Flags().Changed("backbone") {
+		// Its preprocessing, where the file has none of its own or not all of it, is the backbone's.
+		bare := backboneFlags{backbone: config.Backbone, weights: config.Weights}
+		_, spec, err := bare.architecture()
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.path, err)
+		}
+		config.Preprocessing = spec
+		if err := file.apply(&config); err != nil {
+			return err
+		}
+		t.bare = bare
+		t.bare.spec = &config.Preprocessing
+	} else {
+		t.bare.weights = "" // which are the other backbone's
+	}
+	config.Out = ""
+	t.config, t.file = config, file
+	if err := given.restore(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// describe shows with --verbose what was decided for the run.
+func (t *trainFlags) describe(command *cobra.Command) {
+	c := &t.config
+	if t.file != nil {
+		detail(command, "settings   of %s, except those given as flags; \"out\" is ignored", t.file.path)
+	}
+	detail(command, "data       %s", c.Data)
+	trained := "head and all layers"
+	if n, err := strconv.Atoi(c.FineTune); err == nil {
+		trained = "head and last " + count(n, "layer")
+	} else if c.FineTune == "none" {
+		trained = "head"
+	}
+	detail(command, "network    %s, to train: %s", c.Backbone, trained)
+	detail(command, "pictures   %d × %d, %s", c.Preprocessing.Width, c.Preprocessing.Height, c.Preprocessing.Filter)
+	detail(command, "optimizer  %s, learning rate %g, schedule %s", c.Optimizer, c.LearningRate, c.Schedule)
+	detail(command, "training   %s, batches of %d, seed %d, best by %s", count(c.Epochs, "epoch"), c.Batch, c.Seed, c.Monitor)
+	detail(command, "run        %s", c.Out)
 }
 
 // fineTuneRate is the default learning rate where pretrained layers are trained.
@@ -71,11 +137,19 @@ const fineTuneRate = 3e-4
 // finish completes the settings once flags are read.
 func (t *trainFlags) finish(command *cobra.Command) error {
 	c := &t.config
-	if c.Data == "" {
-		return fmt.Errorf("%s needs --data, a folder with train and validation below it", command.Name())
+	if t.path != "" {
+		if err := t.readConfig(command); err != nil {
+			return err
+		}
 	}
-	if t.inner != 0 {
-		c.Inner = []int{t.inner}
+	if c.Data == "" {
+		return fmt.Errorf("%s needs --data: a folder of pictures, a table or an archive", command.Name())
+	}
+	if command.Flags().Changed("inner") {
+		c.Inner = nil
+		if t.inner != 0 {
+			c.Inner = []int{t.inner}
+		}
 	}
 	_, spec, err := t.bare.architecture()
 	if err != nil {
@@ -91,10 +165,10 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 		c.FineTune = "all" // there is nothing to freeze
 	case pretrained && c.FineTune != "none":
 		// What the network knows is lost by large steps at the start.
-		if !command.Flags().Changed("learning-rate") {
+		if !command.Flags().Changed("learning-rate") && !t.file.has("learning_rate") {
 			c.LearningRate = fineTuneRate
 		}
-		if !command.Flags().Changed("schedule") {
+		if !command.Flags().Changed("schedule") && !t.file.has("schedule") {
 			c.Schedule = "cosine"
 		}
 	}
@@ -111,11 +185,15 @@ func newTrainCommand() *cobra.Command {
 	t := newTrainFlags()
 	var resume string
 	command := &cobra.Command{
-		Use:   "train --data DIR [flags]",
-		Short: "Train a classifier on folders of pictures",
-		Long: `Train a classifier. DIR holds train, validation and, if you have it, test; each has
-one folder of pictures for each class. A DIR that has folders of classes itself, or
-images.csv, is divided: the same way each time.
+		Use:   "train --data DATA [flags]",
+		Short: "Train a classifier on labelled pictures",
+		Long: `Train a classifier on a data set.
+
+` + dataHelp + `
+
+--group-by and --group-pattern keep pictures that belong together, such as those of
+one contributor, in one split: figures are too good otherwise. --folds K --fold I
+trains for fold I of a cross-validation.
 
 By default the backbone stays as it is: its features of all pictures are computed
 once and kept, so that another run takes seconds, and a head is trained on them.
@@ -124,39 +202,49 @@ pictures only.
 
 The run's folder gets config.json, history.csv, report.html, checkpoints/ (each is a
 model; the best epoch by validation is the newest) and state.safetensors, from which
---resume goes on: after Ctrl-C, or to add epochs.`,
+--resume goes on: after Ctrl-C, or to add epochs. With --tensorboard it gets event files
+for TensorBoard too.`,
 		Example: `  garb train --data pictures
+  garb train --data table.csv --images photos --group-by sender_id --exclude "Not sure,Skip"
+  garb train --data pictures.zip --merge polo=t-shirt,hoodie=longsleeve
   garb train --data pictures --backbone xception --size 150 --inner 100 --dropout 0.2
   garb train --data pictures --fine-tune all --optimizer adamw --schedule cosine \
       --crop-min 0.65 --horizontal-flip --average 0.995 --epochs 16 --out runs/fine
   garb train --resume runs/fine --epochs 20
+  garb train --config runs/fine/config.json --seed 2   # the same settings again, in another folder
+  garb train --data pictures --tensorboard --out runs/mine   # tensorboard --logdir runs
   garb train --data shoes-or-hats --binary --backbone small-cnn --optimizer sgd \
       --learning-rate 0.002 --momentum 0.8 --batch 20`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("train takes its folder by --data, not %q", args[0])
+				return fmt.Errorf("train takes its data set by --data, not %q", args[0])
 			}
-			if resume != "" {
-				return nil
+			switch {
+			case resume == "":
+				return t.finish(c)
+			case t.path != "":
+				return errors.New("--resume and --config exclude each other: a run is resumed with its own settings")
 			}
-			return t.finish(c)
+			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			display := newTrainDisplay(c.OutOrStdout(), c.ErrOrStderr())
+			display := newTrainDisplay(c, c.OutOrStdout())
 			if resume == "" {
+				t.describe(c)
 				result, err := train.Run(c.Context(), t.config, display.progress())
-				return display.end(t.config.Out, result, err)
+				return display.end(t.config.Out, result, withDataHint(err))
 			}
 			config, err := t.resumed(c, resume)
 			if err != nil {
 				return err
 			}
+			t.describe(c)
 			result, err := train.Resume(c.Context(), config, display.progress())
-			return display.end(resume, result, err)
+			return display.end(resume, result, withDataHint(err))
 		},
 	}
 	t.add(command)
-	command.Flags().StringVar(&resume, "resume", "", "go on with the run in this folder; its settings are kept, but for --epochs")
+	command.Flags().StringVar(&resume, "resume", "", "resume the run in this folder with its own settings; only --epochs and --tensorboard may change")
 	return command
 }
 
@@ -168,18 +256,13 @@ func (t *trainFlags) resumed(c *cobra.Command, folder string) (train.Config, err
 		return config, err
 	}
 	if c.Flags().Changed("out") {
-		return config, errors.New("--resume names the run's folder; leave --out away")
+		return config, errors.New("--resume names the run's folder; omit --out")
 	}
-	typed := map[string]string{}
-	c.Flags().Visit(func(f *pflag.Flag) { typed[f.Name] = f.Value.String() })
+	given := rememberFlags(c)
 	t.config = config // the flags' variables now hold the run's settings
 	t.bare = backboneFlags{backbone: config.Backbone, weights: config.Weights}
-	var set error
-	for name, value := range typed {
-		set = errors.Join(set, c.Flags().Set(name, value))
-	}
-	if set != nil {
-		return config, set
+	if err := given.restore(); err != nil {
+		return config, err
 	}
 	t.config.Backbone, t.config.Weights = t.bare.backbone, t.bare.weights
 	if c.Flags().Changed("inner") {
@@ -197,26 +280,37 @@ func (t *trainFlags) resumed(c *cobra.Command, folder string) (train.Config, err
 
 // trainDisplay tells people how a run goes.
 type trainDisplay struct {
-	out, errOut io.Writer
-	bar         *counter
-	epochBar    *stepBar
-	head        bool
+	command  *cobra.Command
+	out      io.Writer // of the table of epochs and of the result
+	bar      *counter
+	epochBar *stepBar
+	head     bool
+	briefly  bool // the data set was told of before
+	used     int  // pictures
+	tally    *dataset.Tally
 }
 
-func newTrainDisplay(out, errOut io.Writer) *trainDisplay {
-	return &trainDisplay{out: out, errOut: errOut}
+func newTrainDisplay(c *cobra.Command, out io.Writer) *trainDisplay {
+	return &trainDisplay{command: c, out: out}
 }
 
 func (d *trainDisplay) progress() train.Progress {
 	return train.Progress{
+		Data: func(data *dataset.Data, splits *dataset.Splits) {
+			if !d.briefly {
+				sayNotes(d.command, data)
+				sayDivision(d.command, splits)
+			}
+		},
+		Scanned: func(used int, tally *dataset.Tally) { d.used, d.tally = used, tally },
 		Pictures: func(total int) func() {
-			d.bar = newCounter(d.errOut, "pictures", total)
+			d.bar = newCounter(d.command, "pictures", total)
 			return func() { d.bar.add(1) }
 		},
 		Step: func(s train.Step) {
 			d.endPictures()
 			if d.epochBar == nil {
-				d.epochBar = newStepBar(d.errOut, s)
+				d.epochBar = newStepBar(d.command, s)
 			}
 			d.epochBar.show(s)
 		},
@@ -261,26 +355,29 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 	d.stop()
 	if err != nil {
 		if state := filepath.Join(folder, "state.safetensors"); errors.Is(err, context.Canceled) && exists(state) {
-			fmt.Fprintf(d.errOut, "garb: the run is saved; go on with  garb train --resume %s\n", folder)
+			say(d.command, "garb: the run is saved; go on with  garb train --resume %s", folder)
 		}
 		return err
 	}
-	if n := len(result.Skipped); n > 0 {
-		fmt.Fprintf(d.errOut, "garb: skipped, since they cannot be read (%d):\n", n)
-		for _, err := range result.Skipped {
-			fmt.Fprintf(d.errOut, "  %s\n", strings.TrimSpace(err.Error()))
-		}
-	}
 	if result.Stopped {
-		fmt.Fprintf(d.out, "\nstopped after epoch %d: no better one for as long as --patience says\n", result.Epochs)
+		fmt.Fprintf(d.out, "\nstopped after epoch %d: no improvement since epoch %d (--patience)\n", result.Epochs, result.Best.Epoch)
 	}
 	fmt.Fprintf(d.out, "\nbest      epoch %d, validation accuracy %.3f\n", result.Best.Epoch, result.Best.ValidationAccuracy)
 	if result.TestCount > 0 {
 		interval := evaluate.Wilson(result.TestRight, result.TestCount)
-		fmt.Fprintf(d.out, "test      accuracy %.3f of %d pictures (95 %% interval %.3f to %.3f)\n", result.Test, result.TestCount, interval[0], interval[1])
+		fmt.Fprintf(d.out, "test      accuracy %.3f of %s (95 %% interval %.3f to %.3f)\n", result.Test, count(result.TestCount, "picture"), interval[0], interval[1])
 	}
 	fmt.Fprintf(d.out, "model     %s\n", result.Checkpoint)
 	fmt.Fprintf(d.out, "report    %s\n", result.Report)
 	fmt.Fprintf(d.out, "try       garb classify --model %s PICTURE\n", folder)
+	d.close()
 	return nil
+}
+
+// close names the pictures that were skipped, and ends with their number.
+func (d *trainDisplay) close() {
+	if d.tally != nil {
+		printSkips(d.command, d.tally)
+		say(d.command, "%s", d.tally.Summary(d.used))
+	}
 }

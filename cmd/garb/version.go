@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -10,24 +13,124 @@ import (
 	"garb/internal/kernel"
 )
 
+// unknown stands for what the go command did not record: it records the commit when it
+// builds in a repository, and not for go run or with -buildvcs=false.
+const unknown = "unknown"
+
+// build is where this program comes from.
+type build struct {
+	Version    string `json:"version"`
+	Commit     string `json:"commit"`      // its hash, or "unknown"
+	CommitDate string `json:"commit_date"` // RFC 3339, or "unknown"
+	Dirty      *bool  `json:"dirty"`       // whether files differed from the commit; null: unknown
+	Go         string `json:"go"`
+	OS         string `json:"os"`
+	Arch       string `json:"arch"`
+}
+
+// thisBuild describes the running program.
+func thisBuild() build {
+	info, _ := debug.ReadBuildInfo()
+	return buildOf(info)
+}
+
+// buildOf describes a program by what the go command recorded in it; info may be nil.
+func buildOf(info *debug.BuildInfo) build {
+	b := build{
+		Version: garb.Version, Commit: unknown, CommitDate: unknown,
+		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+	}
+	if info == nil {
+		return b
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.time":
+			b.CommitDate = s.Value
+		case "vcs.modified":
+			dirty := s.Value == "true"
+			b.Dirty = &dirty
+		}
+	}
+	return b
+}
+
+// shortCommit is the commit as people read it: twelve digits, and whether files differed.
+func (b build) shortCommit() string {
+	if b.Commit == unknown {
+		return unknown
+	}
+	text := b.Commit[:min(len(b.Commit), 12)]
+	if b.Dirty != nil && *b.Dirty {
+		text += " with changes"
+	}
+	return text
+}
+
+// day is the date of the commit, without the time.
+func (b build) day() string { return b.CommitDate[:min(len(b.CommitDate), len("2006-01-02"))] }
+
+// line is what garb --version prints.
+func (b build) line() string {
+	return fmt.Sprintf("garb %s (commit %s, date %s, %s)", b.Version, b.shortCommit(), b.day(), b.Go)
+}
+
+// versionReport is what garb version --json prints.
+type versionReport struct {
+	build
+	Kernels string         `json:"kernels"` // avx512, avx2 or generic
+	Threads int            `json:"threads"`
+	Models  []builtInModel `json:"models"`
+}
+
+type builtInModel struct {
+	Name    string `json:"name"`
+	Classes int    `json:"classes"`
+	Digest  string `json:"digest"`
+}
+
 func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	command := &cobra.Command{
 		Use:   "version",
-		Short: "Say which garb this is, and what it runs on",
-		Args:  cobra.NoArgs,
+		Short: "Show the version, the commit, and the models and kernels of this garb",
+		Long: `Show which garb this is: its version, the commit that it was built from, the Go
+version and platform, the kernels that this machine uses, and the digests of the
+built-in models. A build outside a repository does not know its commit.`,
+		Example: `  garb version
+  garb version --json | jq -r .commit
+  garb --version`,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			out := c.OutOrStdout()
-			fmt.Fprintf(out, "garb      %s\n", garb.Version)
-			fmt.Fprintf(out, "built by  %s for %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			fmt.Fprintf(out, "kernels   %s, %d threads\n", kernel.ActiveLevel(), runtime.GOMAXPROCS(0))
+			v := versionReport{build: thisBuild(), Kernels: kernel.ActiveLevel().String(), Threads: runtime.GOMAXPROCS(0)}
 			for _, name := range []string{garb.Clothing, garb.ImageNet} {
 				m, err := garb.Open(name, garb.Options{})
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(out, "model     %s, %d classes, %s\n", name, len(m.Classes()), m.Digest())
+				v.Models = append(v.Models, builtInModel{name, len(m.Classes()), m.Digest()})
 			}
-			return nil
+			if asJSON {
+				return json.NewEncoder(c.OutOrStdout()).Encode(v)
+			}
+			return v.print(c.OutOrStdout())
 		},
 	}
+	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
+	return command
+}
+
+func (v versionReport) print(out io.Writer) error {
+	fmt.Fprintf(out, "garb      %s\n", v.Version)
+	fmt.Fprintf(out, "commit    %s, date %s\n", v.shortCommit(), v.day())
+	fmt.Fprintf(out, "built by  %s for %s/%s\n", v.Go, v.OS, v.Arch)
+	fmt.Fprintf(out, "kernels   %s, %s\n", v.Kernels, count(v.Threads, "thread"))
+	for _, m := range v.Models {
+		if _, err := fmt.Fprintf(out, "model     %s, %s, %s\n", m.Name, count(m.Classes, "class"), m.Digest); err != nil {
+			return err
+		}
+	}
+	return nil
 }

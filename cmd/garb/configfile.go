@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+
+	"garb/internal/safefile"
+	"garb/train"
+)
+
+// maxConfigBytes bounds a file of settings; one that a run wrote has 2 kB.
+const maxConfigBytes = 1 << 20
+
+// configFile is a file of settings: the config.json of a run, or the same keys as YAML.
+type configFile struct {
+	path string
+	json []byte
+	keys map[string]any
+}
+
+// readConfigFile reads a file of settings. path may be a run's folder. Keys that
+// train.Config does not have are errors.
+func readConfigFile(path string) (*configFile, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, "config.json")
+	}
+	data, err := safefile.Read(path, maxConfigBytes)
+	if err != nil {
+		return nil, err
+	}
+	f := &configFile{path: path}
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".json":
+		f.json = data
+		f.keys, err = readJSON(data)
+	case ".yaml", ".yml":
+		f.keys, f.json, err = readYAML(data)
+	default:
+		return nil, fmt.Errorf("%s: a file of settings ends in .json, .yaml or .yml", path)
+	}
+	if err == nil {
+		err = checkKeys(f.keys, reflect.TypeFor[train.Config](), "")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, nil
+}
+
+// errNoSettings is the error of a file that holds something else.
+var errNoSettings = errors.New("it has no settings: keys with values, such as epochs and 10")
+
+func readJSON(data []byte) (map[string]any, error) {
+	var tree any
+	if err := json.Unmarshal(data, &tree); err != nil {
+		return nil, err
+	}
+	keys, _ := tree.(map[string]any)
+	if len(keys) == 0 {
+		return nil, errNoSettings
+	}
+	return keys, nil
+}
+
+// readYAML reads a document of YAML, and gives it as JSON too.
+func readYAML(data []byte) (keys map[string]any, text []byte, err error) {
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	var tree any
+	if err := d.Decode(&tree); err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, err
+	}
+	if keys, _ = tree.(map[string]any); len(keys) == 0 {
+		return nil, nil, errNoSettings
+	}
+	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, nil, errors.New("it has several documents, separated by ---; one is expected")
+	}
+	text, err = json.Marshal(keys)
+	var unsupported *json.UnsupportedTypeError
+	if errors.As(err, &unsupported) {
+		err = errors.New("it has keys that are not text")
+	}
+	return keys, text, err
+}
+
+// has reports whether the file has a key, at its top level.
+func (f *configFile) has(key string) bool {
+	if f == nil {
+		return false
+	}
+	_, ok := f.keys[key]
+	return ok
+}
+
+// apply sets the settings that the file has.
+func (f *configFile) apply(c *train.Config) error {
+	if err := json.Unmarshal(f.json, c); err != nil {
+		return fmt.Errorf("%s: %w", f.path, explainTypeError(err))
+	}
+	return nil
+}
+
+// checkKeys finds the first key, in the alphabet's order, that a type's JSON does not
+// have. path is where the keys are, such as "augment.", or "".
+func checkKeys(keys map[string]any, t reflect.Type, path string) error {
+	known := jsonFields(t)
+	names := slices.Sorted(maps.Keys(known))
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		field, ok := known[key]
+		if !ok {
+			text := fmt.Sprintf("unknown key %q", path+key)
+			if name := nearest(key, names); name != "" {
+				text += fmt.Sprintf("; did you mean %q?", path+name)
+			}
+			return errors.New(text)
+		}
+		inner, isMap := keys[key].(map[string]any)
+		if isMap && field.Kind() == reflect.Struct {
+			if err := checkKeys(inner, field, path+key+"."); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// jsonFields are the types of a struct's fields by their names in JSON.
+func jsonFields(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
+	for _, f := range reflect.VisibleFields(t) { // with those of embedded structs
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "-" && name != "" {
+			fields[name] = f.Type
+		}
+	}
+	return fields
+}
+
+// explainTypeError puts an error about the type of a value in the words of the file.
+func explainTypeError(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) || wrong.Field == "" {
+		return err
+	}
+	must := "be an object"
+	switch wrong.Type.Kind() {
+	case reflect.Int, reflect.Int64, reflect.Uint64:
+		must = "be a whole number"
+	case reflect.Float32, reflect.Float64:
+		must = "be a number"
+	case reflect.Bool:
+		must = "be true or false"
+	case reflect.String:
+		must = "be text, in quotes"
+	case reflect.Slice, reflect.Array:
+		must = "be a list"
+	}
+	return fmt.Errorf("the value of %q is a %s; it must %s", wrong.Field, wrong.Value, must)
+}
+
+// givenFlags are the flags that were typed, with their values.
+type givenFlags []func() error
+
+// rememberFlags returns the flags of c that were given. The variables of flags may then
+// change; restore sets those of these flags again.
+func rememberFlags(c *cobra.Command) givenFlags {
+	var given givenFlags
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values := slices.Clone(list.GetSlice())
+			given = append(given, func() error { return list.Replace(values) })
+			return
+		}
+		text := f.Value.String()
+		given = append(given, func() error { return f.Value.Set(text) })
+	})
+	return given
+}
+
+func (g givenFlags) restore() error {
+	var errs []error
+	for _, set := range g {
+		errs = append(errs, set())
+	}
+	return errors.Join(errs...)
+}

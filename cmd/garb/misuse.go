@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// noArguments is for commands that take no arguments. Of a command that has others
+// below it, an argument is a command that does not exist.
+func noArguments(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case !c.HasSubCommands():
+		return fmt.Errorf("%s takes no arguments, but got %q", c.Name(), args[0])
+	}
+	var names []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() || sub.Name() == "help" {
+			names = append(names, sub.Name())
+		}
+	}
+	text := fmt.Sprintf("there is no command \"%s %s\"", c.CommandPath(), args[0])
+	if name := nearest(args[0], names); name != "" {
+		return fmt.Errorf("%s; did you mean \"%s %s\"?", text, c.CommandPath(), name)
+	}
+	return fmt.Errorf("%s; the commands of %s are %s", text, c.Name(), strings.Join(names, ", "))
+}
+
+// checkHelpTopics makes garb help refuse what is no command.
+func checkHelpTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Short, c.Long = "Explain a command", "Explain a command, as its --help does."
+			c.Example = "  garb help train\n  garb help data check"
+			c.Args = func(_ *cobra.Command, args []string) error {
+				found, rest, err := root.Find(args)
+				if err != nil || !found.HasSubCommands() {
+					return err
+				}
+				return noArguments(found, rest)
+			}
+		}
+	}
+}
+
+// explainFlagError says in garb's words what was wrong with a flag, and which one was
+// probably meant.
+func explainFlagError(c *cobra.Command, err error) error {
+	var missing *pflag.NotExistError
+	var value *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &missing):
+		var names []string
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, f.Name)
+			}
+		})
+		word, dashes := missing.GetSpecifiedName(), "--"
+		if letters := missing.GetSpecifiedShortnames(); letters != "" { // such as -top for --top
+			word, dashes = letters, "-"
+		}
+		text := fmt.Sprintf("%s has no flag %s%s", strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "), dashes, word)
+		if name := nearest(word, names); name != "" {
+			text += fmt.Sprintf("; did you mean --%s?", name)
+		}
+		return errors.New(text)
+	case errors.As(err, &value):
+		return fmt.Errorf("--%s %q: %w", value.GetFlag().Name, value.GetValue(), explainValueError(value))
+	}
+	return err
+}
+
+// explainValueError says what a flag's value should have been. Of the types of package
+// pflag it replaces messages about functions of package strconv.
+func explainValueError(e *pflag.InvalidValueError) error {
+	switch e.GetFlag().Value.Type() {
+	case "int", "int64":
+		return errors.New("it must be a whole number")
+	case "uint", "uint64":
+		return errors.New("it must be a whole number, not negative")
+	case "float64":
+		return errors.New("it must be a number")
+	case "bool":
+		return errors.New("it must be true or false")
+	case "duration":
+		return errors.New("it must be a time such as 500ms, 30s or 2m")
+	}
+	return e.Unwrap()
+}
+
+// suggestion asks whether the nearest of some names was meant; if none is near, it
+// lists them all after a phrase.
+func suggestion(word string, names []string, phrase string) string {
+	if name := nearest(word, names); name != "" {
+		return fmt.Sprintf("did you mean %s?", name)
+	}
+	return phrase + strings.Join(names, ", ")
+}
+
+// nearest returns the name that a word was probably meant to be: the one at the
+// smallest distance, of at most a third of the word's letters, or else the only one
+// that the word begins. It returns "" if there is none.
+func nearest(word string, names []string) string {
+	word = strings.ToLower(strings.ReplaceAll(word, "_", "-"))
+	best, least := "", max(1, len(word)/3)+1
+	var begun []string
+	for _, name := range names {
+		plain := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+		if d := distance(word, plain); d < least {
+			best, least = name, d
+		}
+		if len(word) > 1 && strings.HasPrefix(plain, word) {
+			begun = append(begun, name)
+		}
+	}
+	if best == "" && len(begun) == 1 {
+		return begun[0]
+	}
+	return best
+}
+
+// longestWord bounds the work of distance, in letters: no name of garb's has more.
+const longestWord = 64
+
+// distance is the number of letters to insert, delete, replace or swap with their
+// neighbour to turn a into b (optimal string alignment). A word that is longer than
+// longestWord counts as far from all others.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	if len(x) > longestWord || len(y) > longestWord {
+		return max(len(x), len(y))
+	}
+	rows := make([][]int, len(x)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(y)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(x); i++ {
+		for j := 1; j <= len(y); j++ {
+			replace := rows[i-1][j-1]
+			if x[i-1] != y[j-1] {
+				replace++
+			}
+			rows[i][j] = slices.Min([]int{replace, rows[i-1][j] + 1, rows[i][j-1] + 1})
+			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(x)][len(y)]
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestPatterns: patterns are expanded where the shell did not, names that exist are not.
+func TestPatterns(t *testing.T) {
+	root := t.TempDir()
+	t.Chdir(root)
+	if err := os.MkdirAll(filepath.Join("pics", "sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"pics/b.jpg", "pics/a.jpg", "pics/a.png", "pics/.hidden.jpg", ".secret", "pics/sub/c.jpg", "pics/[x].jpg", "pics/x.jpg", "pics/[.jpg"} {
+		write(t, root, filepath.FromSlash(name), nil)
+	}
+	for _, c := range []struct {
+		arg  string
+		want []string // nil: an error that has word
+		word string
+	}{
+		{"pics/*.jpg", []string{"pics/[.jpg", "pics/[x].jpg", "pics/a.jpg", "pics/b.jpg", "pics/x.jpg"}, ""},
+		{"pics/?.jpg", []string{"pics/[.jpg", "pics/a.jpg", "pics/b.jpg", "pics/x.jpg"}, ""},
+		{"pics/[ab].*", []string{"pics/a.jpg", "pics/a.png", "pics/b.jpg"}, ""},
+		{"*/*/*.jpg", []string{"pics/sub/c.jpg"}, ""},
+		{"pics/.*.jpg", []string{"pics/.hidden.jpg"}, ""},
+		{"pics/[x].jpg", []string{"pics/[x].jpg"}, ""}, // not x.jpg
+		{"pics/[.jpg", []string{"pics/[.jpg"}, ""},
+		{"./*", []string{"pics"}, ""},
+		{"./pics/s*", []string{"pics/sub"}, ""},
+		{"nix.jpg", []string{"nix.jpg"}, ""}, // which then is a file that does not exist
+		{"-", []string{"-"}, ""},
+		{"pics/*.gif", nil, "no file matches"},
+		{"nix/*", nil, "no file matches"},
+		{"pics/[a", nil, "neither a file nor a pattern"},
+	} {
+		var got []string
+		for _, s := range expand([]string{c.arg}) {
+			if c.want == nil && (s.err == nil || !strings.Contains(s.err.Error(), c.word) || s.name != c.arg) {
+				t.Errorf("%s: %v", c.arg, s)
+			}
+			if c.want != nil && s.err != nil {
+				t.Errorf("%s: %v", c.arg, s.err)
+			}
+			got = append(got, filepath.ToSlash(filepath.Clean(s.name)))
+		}
+		if c.want != nil && !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.arg, got, c.want)
+		}
+	}
+}
+
+func TestPatternsInCommands(t *testing.T) {
+	root := t.TempDir()
+	data := readFile(t, example)
+	for _, name := range []string{"a.jpg", "b.jpg", "c.txt"} {
+		write(t, root, name, data)
+	}
+	pattern, none := filepath.Join(root, "*.jpg"), filepath.Join(root, "*.gif")
+	for _, command := range []string{"classify", "embed"} {
+		code, out, errOut := garbRun(t, nil, command, "--json", pattern)
+		if code != exitDone || strings.Count(out, "\n") != 2 || strings.Index(out, "a.jpg") > strings.Index(out, "b.jpg") {
+			t.Errorf("%s: %d %s%s", command, code, out, errOut)
+		}
+		code, out, _ = garbRun(t, nil, command, "--json", none)
+		if code != exitFailed || !strings.Contains(out, "not_found") || !strings.Contains(out, "no file matches this pattern") {
+			t.Errorf("%s: %d %s", command, code, out)
+		}
+	}
+	code, _, errOut := garbRun(t, nil, "explain", pattern, "--out", filepath.Join(root, "look"))
+	if code != exitFailed || !strings.Contains(errOut, "matches 2 files; explain takes one picture") {
+		t.Errorf("explain: %d %s", code, errOut)
+	}
+	code, _, errOut = garbRun(t, nil, "explain", none, "--out", filepath.Join(root, "look"))
+	if code != exitFailed || !strings.Contains(errOut, "no file matches") {
+		t.Errorf("explain: %d %s", code, errOut)
+	}
+}

@@ -1,0 +1,599 @@
+package dataset
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// contents are files by their path; those without content hold their own path.
+type contents map[string]string
+
+// lay makes a folder of files.
+func lay(t testing.TB, files contents) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(root, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "/") {
+			if err := os.MkdirAll(path, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if text == "" {
+			text = name
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// pictures are so many pictures in each of some folders.
+func pictures(count int, folders ...string) contents {
+	files := contents{}
+	for _, folder := range folders {
+		for i := range count {
+			files[fmt.Sprintf("%s/%s-%d.jpg", folder, strings.ReplaceAll(folder, "/", "_"), i)] = ""
+		}
+	}
+	return files
+}
+
+func with(all ...contents) contents {
+	files := contents{}
+	for _, c := range all {
+		maps.Copy(files, c)
+	}
+	return files
+}
+
+// described is what was read, in a line: each part with the number of pictures of each
+// class.
+func described(d *Data) string {
+	var parts []string
+	for _, p := range d.Parts {
+		counts := make([]int, len(d.Classes))
+		for _, s := range p.Set.Samples {
+			counts[s.Label]++
+		}
+		var classes []string
+		for i, n := range counts {
+			if n > 0 {
+				classes = append(classes, fmt.Sprintf("%s %d", d.Classes[i], n))
+			}
+		}
+		parts = append(parts, p.Name+": "+strings.Join(classes, ", "))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// rows are lines of a table for count pictures of each of some classes.
+func rows(count int, format string, classes ...string) string {
+	var b strings.Builder
+	for c, class := range classes {
+		for i := range count {
+			fmt.Fprintf(&b, format+"\n", fmt.Sprintf("p%d-%d", c, i), class)
+		}
+	}
+	return b.String()
+}
+
+// flat are the pictures of rows, in a folder, with an ending.
+func flat(count, classes int, folder, ending string) contents {
+	files := contents{}
+	for c := range classes {
+		for i := range count {
+			files[fmt.Sprintf("%sp%d-%d%s", folder, c, i, ending)] = ""
+		}
+	}
+	return files
+}
+
+// TestLayouts: what is read of each layout, as tools and people write them.
+func TestLayouts(t *testing.T) {
+	for name, c := range map[string]struct {
+		files   contents
+		options Options
+		at      string // below the folder
+		layout  Layout
+		want    string
+		skipped string
+	}{
+		"the course: train, validation, test": {
+			files: pictures(2, "train/hat", "train/shoes", "validation/hat", "validation/shoes", "test/hat", "test/shoes"),
+			want:  "train: hat 2, shoes 2; validation: hat 2, shoes 2; test: hat 2, shoes 2", layout: LayoutSplits,
+		},
+		"Ultralytics: train and val, in any letter case": {
+			files: with(pictures(2, "Train/hat", "Train/shoes", "VAL/hat", "VAL/shoes"), contents{"data.yaml": "x", "README.md": "x"}),
+			want:  "train: hat 2, shoes 2; validation: hat 2, shoes 2", layout: LayoutSplits,
+		},
+		"fastai: train and valid beside labels.csv": {
+			files: with(pictures(2, "train/3", "train/7", "valid/3", "valid/7"), contents{"labels.csv": "name,label\ntrain/3/train_3-0.jpg,3\n"}),
+			want:  "train: 3 2, 7 2; validation: 3 2, 7 2", layout: LayoutSplits,
+		},
+		"torchvision: a folder for each class": {
+			files: pictures(3, "hat", "shoes"), want: ": hat 3, shoes 3", layout: LayoutClasses,
+		},
+		"Roboflow folders: train, valid, test and read-me files": {
+			files: with(pictures(1, "train/a", "train/b", "valid/a", "valid/b", "test/a", "test/b"), contents{"README.roboflow.txt": "x", "README.dataset.txt": "x"}),
+			want:  "train: a 1, b 1; validation: a 1, b 1; test: a 1, b 1", layout: LayoutSplits,
+		},
+		"Roboflow table: a column for each class, in the folder of each split": {
+			files: contents{
+				"train/_classes.csv": "filename, hat, shoes\n1.jpg, 1, 0\n2.jpg, 0, 1\n3.jpg, 1, 1\n4.jpg, 0, 0\n", "train/1.jpg": "", "train/2.jpg": "", "train/3.jpg": "", "train/4.jpg": "",
+				"valid/_classes.csv": "filename, hat, shoes\n5.jpg, 1, 0\n", "valid/5.jpg": "",
+			},
+			want: "train: hat 1, shoes 1; validation: hat 1", layout: LayoutTable, skipped: "conflicting_labels 1, no_label 1",
+		},
+		"Keras: flow_from_dataframe with filename and class": {
+			files: with(flat(2, 2, "photos/", ".png"), contents{"frame.csv": "filename,class\n" + rows(2, "%s.png,%s", "hat", "shoes")}),
+			want:  ": hat 2, shoes 2", layout: LayoutTable,
+		},
+		"Kaggle: labels.csv with id and breed, pictures in train, no labels for test": {
+			files: with(flat(2, 2, "train/", ".jpg"), pictures(2, "test"), contents{"labels.csv": "id,breed\n" + rows(2, "%s,%s", "pug", "boxer"), "sample_submission.csv": "id,label\nx,0\n"}),
+			want:  ": boxer 2, pug 2", layout: LayoutTable,
+		},
+		"Kaggle: train.csv beside test.csv without labels": {
+			files: with(flat(2, 2, "train_images/", ".jpg"), contents{"train.csv": "image_id,label\n" + rows(2, "%s.jpg,%s", "0", "1"), "test.csv": "image_id\nx.jpg\n", "sample_submission.csv": "image_id,label\nx.jpg,0\n"}),
+			want:  ": 0 2, 1 2", layout: LayoutTable,
+		},
+		"the full clothing set: images.csv and two sizes of pictures": {
+			files: with(flat(2, 2, "images_compressed/", ".jpg"), flat(2, 2, "images_original/", ".jpg"),
+				contents{"images.csv": "image,sender_id,label,kids\n" + rows(2, "%s,7,%s,False", "Not sure", "T-Shirt")}),
+			want: ": Not sure 2, T-Shirt 2", layout: LayoutTable,
+		},
+		"Hugging Face: metadata.csv in train": {
+			files: with(flat(1, 2, "train/", ".jpg"), contents{"train/metadata.csv": "file_name,label\n" + rows(1, "%s.jpg,%s", "a", "b")}),
+			want:  "train: a 1, b 1", layout: LayoutTable,
+		},
+		"a table that says the split": {
+			files: with(flat(3, 1, "", ".jpg"), contents{"labels.csv": "path,label,split\np0-0.jpg,a,train\np0-1.jpg,a,Val\np0-2.jpg,a,test\n"}),
+			want:  "train: a 1; validation: a 1; test: a 1", layout: LayoutTable,
+		},
+		"HAM10000: one table, pictures in two folders": {
+			files: with(pictures(2, "part_1", "part_2"), contents{"HAM_metadata.csv": "image_id,lesion,category\npart_1-0,1,nv\npart_1-1,1,mel\npart_2-0,2,nv\npart_2-1,2,mel\n"}),
+			want:  ": mel 2, nv 2", layout: LayoutTable,
+		},
+		"train and test alone": {
+			files: pictures(4, "train/a", "train/b", "Testing/a", "Testing/b"), want: "train: a 4, b 4; test: a 4, b 4", layout: LayoutSplits,
+		},
+		"train alone": {
+			files: pictures(4, "train/a", "train/b"), want: "train: a 4, b 4", layout: LayoutSplits,
+		},
+		"all in one folder, as an archive unpacks": {
+			files: pictures(2, "imagewoof2/train/a", "imagewoof2/train/b", "imagewoof2/val/a", "imagewoof2/val/b"),
+			want:  "train: a 2, b 2; validation: a 2, b 2", layout: LayoutSplits,
+		},
+		"a class that is called train": {
+			files: pictures(2, "train", "plane", "car"), want: ": car 2, plane 2, train 2", layout: LayoutClasses,
+		},
+		"pictures below class folders": {
+			files: pictures(2, "hat/red/2020", "hat/blue", "hat", "shoes"), want: ": hat 6, shoes 2", layout: LayoutClasses,
+		},
+		"hidden files, system folders, empty folders, other files": {
+			files: with(pictures(2, "hat", "shoes", "hat/.ipynb_checkpoints", "__MACOSX/hat"), contents{
+				"hat/.DS_Store": "", "hat/Thumbs.db": "", "empty/": "", "hat/empty/": "", "hat/notes.txt": "", "loose.jpg": "", "LICENSE": "",
+			}),
+			want: ": hat 2, shoes 2", layout: LayoutClasses,
+			skipped: "empty_folder 2, hidden 4, not_a_picture 1, outside_classes 1",
+		},
+		"pictures beside the splits": {
+			files: pictures(2, "train/a", "train/b", "val/a", "val/b", "unsup", "test"),
+			want:  "train: a 2, b 2; validation: a 2, b 2", layout: LayoutSplits, skipped: "no_label 2, outside_classes 2",
+		},
+		"semicolons, a byte order mark, quotes, CRLF, spaces": {
+			files: with(flat(2, 2, "images/", ".JPG"), contents{"images.csv": "\xef\xbb\xbf\"Image\"; \"Label\";note\r\n" + "p0-0.JPG; hat ;\"a;b\"\r\n\"p0-1\";hat;\"two\r\nlines\"\r\np1-0;\"shoes\";\r\n p1-1 ;shoes;x\r\n"}),
+			want:  ": hat 2, shoes 2", layout: LayoutTable,
+		},
+		"tabs": {
+			files: with(flat(1, 2, "", ".jpg"), contents{"labels.tsv": "file\tcategory\n" + rows(1, "%s.jpg\t%s", "a, b", "c")}),
+			want:  ": a, b 1, c 1", layout: LayoutTable,
+		},
+		"named columns, table and folder": {
+			files:   with(flat(1, 2, "deep/er/", ".jpg"), contents{"my/table.txt": "what,kind,label\n" + rows(1, "%s,%s,x", "a", "b")}),
+			options: Options{Labels: "my/table.txt", Images: "deep/er", ImageColumn: "What", LabelColumn: "kind"},
+			want:    ": a 1, b 1", layout: LayoutTable,
+		},
+		"the table itself": {
+			files: with(flat(1, 2, "images/", ".jpg"), contents{"x.csv": "image,label\n" + rows(1, "images/%s.jpg,%s", "a", "b"), "y.csv": "image,label\nno,no\n"}),
+			at:    "x.csv", want: ": a 1, b 1", layout: LayoutTable,
+		},
+		"Windows' paths": {
+			files: with(flat(1, 2, "images/", ".jpg"), contents{"x.csv": "path,label\n" + rows(1, `images\%s.jpg,%s`, "a", "b")}),
+			want:  ": a 1, b 1", layout: LayoutTable,
+		},
+		"missing files, rows without a label, broken rows, repeats and conflicts": {
+			files: with(flat(4, 1, "", ".jpg"), contents{"dir.jpg/x": "", "images.csv": "image,label\np0-0,a\ngone,a\np0-1,\np0-2,a\np0-2,a\np0-3,a\np0-3,b\n../../etc/passwd,a\n,a\np0-0.jpg,a,b\ndir.jpg,a\nnot utf\xff8,a\n"}),
+			want:  ": a 2", layout: LayoutTable,
+			skipped: "bad_row 4, conflicting_labels 1, missing 1, no_label 1, repeated 1, unreadable 1",
+		},
+		"labels merged, excluded and chosen": {
+			files:   with(flat(1, 5, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "Polo", "T-Shirt", "Skip", "Not sure", "Hat")}),
+			options: Options{Merge: map[string]string{"polo": "t-shirt", "T-Shirt": "t-shirt"}, Exclude: []string{"skip", "Not sure"}, Classes: []string{"t-shirt"}},
+			want:    ": t-shirt 2", layout: LayoutTable, skipped: "excluded 3",
+		},
+		"rows of one file that agree once labels are merged": {
+			files:   with(flat(1, 1, "", ".jpg"), contents{"images.csv": "image,label\np0-0,polo\np0-0,t-shirt\np0-0,Skip\n"}),
+			options: Options{Merge: map[string]string{"polo": "t-shirt"}, Exclude: []string{"Skip"}},
+			want:    ": t-shirt 1", layout: LayoutTable, skipped: "excluded 1, repeated 1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := lay(t, c.files)
+			for _, path := range []*string{&c.options.Labels, &c.options.Images} {
+				if *path != "" {
+					*path = filepath.Join(root, *path)
+				}
+			}
+			d, err := Read(t.Context(), filepath.Join(root, c.at), c.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Err(); err != nil {
+				t.Fatal(err)
+			}
+			if got := described(d); got != c.want || d.Layout != c.layout {
+				t.Errorf("%s %q\nwant %s %q\nnotes %q", d.Layout, got, c.layout, c.want, d.Notes)
+			}
+			counts := d.Tally.Counts()
+			var skipped []string
+			for _, reason := range slices.Sorted(maps.Keys(counts)) {
+				skipped = append(skipped, fmt.Sprintf("%s %d", reason, counts[reason]))
+			}
+			if got := strings.Join(skipped, ", "); got != c.skipped {
+				t.Errorf("skipped %q, want %q: %+v", got, c.skipped, d.Tally.Skips())
+			}
+			// The same as an archive.
+			if c.at != "" || c.options.Labels != "" {
+				return
+			}
+			for kind, archive := range map[string][]byte{"zip": zipped(t, c.files), "tar": tarred(t, c.files, false), "tar.gz": tarred(t, c.files, true)} {
+				path := filepath.Join(t.TempDir(), "archive")
+				if err := os.WriteFile(path, archive, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				options := c.options
+				options.Cache = filepath.Join(t.TempDir(), "cache")
+				for range 2 { // the second time from the cache
+					d, err := Read(t.Context(), path, options)
+					if err != nil {
+						t.Fatalf("%s: %v", kind, err)
+					}
+					if got := described(d); got != c.want {
+						t.Errorf("%s: %q, want %q", kind, got, c.want)
+					}
+				}
+			}
+		})
+	}
+}
+
+func zipped(t testing.TB, files contents) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		f, err := w.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(name, "/") {
+			fmt.Fprint(f, orName(files[name], name))
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func orName(text, name string) string {
+	if text == "" {
+		return name
+	}
+	return text
+}
+
+func tarred(t testing.TB, files contents, packed bool) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		h := &tar.Header{Name: "./" + name, Mode: 0o644, Typeflag: tar.TypeReg, Size: int64(len(orName(files[name], name)))}
+		if strings.HasSuffix(name, "/") {
+			h.Typeflag, h.Size = tar.TypeDir, 0
+		}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if h.Size > 0 {
+			fmt.Fprint(w, orName(files[name], name))
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !packed {
+		return b.Bytes()
+	}
+	var z bytes.Buffer
+	g := gzip.NewWriter(&z)
+	g.Write(b.Bytes())
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return z.Bytes()
+}
+
+// TestDivisionsOfLayouts: what each layout is divided into.
+func TestDivisionsOfLayouts(t *testing.T) {
+	rule := SplitRule{Validation: 0.25, Test: 0.25, Seed: 1}
+	folds := SplitRule{Validation: 0.25, Test: 0.25, Seed: 1, Folds: 4, Fold: 2}
+	for name, c := range map[string]struct {
+		files                   contents
+		rule                    SplitRule
+		train, validation, test int
+		pooled                  string
+	}{
+		"as it lies":              {pictures(8, "train/a", "train/b", "val/a", "val/b"), rule, 16, 16, 0, ""},
+		"validation off train":    {pictures(8, "train/a", "train/b", "test/a", "test/b"), rule, 12, 4, 16, Train},
+		"all off train":           {pictures(8, "train/a", "train/b"), rule, 8, 4, 4, Train},
+		"all":                     {pictures(8, "a", "b"), rule, 8, 4, 4, "all pictures"},
+		"folds":                   {pictures(8, "a", "b"), folds, 9, 3, 4, "all pictures"},
+		"folds of both":           {pictures(8, "train/a", "train/b", "val/a", "val/b", "test/a"), folds, 24, 8, 8, "train and validation"},
+		"folds of train":          {pictures(8, "train/a", "train/b", "test/a", "test/b"), folds, 12, 4, 16, Train},
+		"no test is divided off":  {pictures(8, "a", "b"), SplitRule{Validation: 0.5, Seed: 1}, 8, 8, 0, "all pictures"},
+		"another share for train": {pictures(10, "a", "b"), SplitRule{Validation: 0.1, Test: 0.3, Seed: 1}, 12, 2, 6, "all pictures"},
+	} {
+		s, err := OpenSplits(lay(t, c.files), c.rule)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		test := 0
+		if s.Test != nil {
+			test = len(s.Test.Samples)
+		}
+		pooled := ""
+		if s.Division != nil {
+			pooled = s.Division.Pooled
+		}
+		if len(s.Train.Samples) != c.train || len(s.Validation.Samples) != c.validation || test != c.test || pooled != c.pooled {
+			t.Errorf("%s: %d, %d, %d of %q, want %d, %d, %d of %q", name, len(s.Train.Samples), len(s.Validation.Samples), test, pooled, c.train, c.validation, c.test, c.pooled)
+		}
+	}
+}
+
+// TestRefused: what training refuses is a problem that says what to do, and the rest is
+// read all the same.
+func TestRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		files   contents
+		options Options
+		want    string
+		rest    string // what is read
+	}{
+		"nothing":                  {contents{"readme.txt": ""}, Options{}, "no labelled pictures", ""},
+		"only hidden":              {pictures(1, ".a", ".b"), Options{}, "no labelled pictures", ""},
+		"only empty folders":       {contents{"a/": "", "b/": ""}, Options{}, "2 empty folders", ""},
+		"loose pictures":           {contents{"1.jpg": "", "2.jpg": ""}, Options{}, "folder for each class", ""},
+		"two for validation":       {pictures(1, "train/a", "val/a", "valid/a"), Options{}, `"val", "valid"`, "train: a 1; validation: a 2"},
+		"no columns":               {contents{"images.csv": "a,b\n1,2\n"}, Options{}, `none of its columns "a", "b"`, ""},
+		"no label column":          {contents{"images.csv": "image,b\n1,2\n", "1.jpg": ""}, Options{}, "known to have labels", ""},
+		"unknown columns":          {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{LabelColumn: "kind", GroupBy: "sender"}, `no column "kind"`, ""},
+		"unknown group":            {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{GroupBy: "sender"}, `no column "sender"`, ": 2 1"},
+		"empty table":              {contents{"images.csv": "\n"}, Options{}, "empty", ""},
+		"no rows":                  {contents{"images.csv": "image,label\n"}, Options{}, "no labelled pictures", ""},
+		"UTF-16":                   {contents{"images.csv": "\xff\xfei\x00"}, Options{}, "UTF-16", ""},
+		"zero bytes":               {contents{"images.csv": "image,label\n\x00"}, Options{}, "zero bytes", ""},
+		"broken quote":             {contents{"images.csv": "image,label\n1,a\n\"2,b\n", "1.jpg": "", "2.jpg": ""}, Options{}, "line 3", ": a 1"},
+		"several tables":           {contents{"x.csv": "image,label\n1,a\n", "y.csv": "image,label\n1,a\n", "1.jpg": ""}, Options{}, `"x.csv", "y.csv"`, ""},
+		"no folder of images":      {contents{"images.csv": "image,label\n1,a\n", "1.jpg": ""}, Options{Images: "nix"}, "not a folder", ""},
+		"a class without pictures": {pictures(1, "a", "b"), Options{Classes: []string{"a", "c"}}, `"c" was asked for`, ": a 1"},
+		"control characters":       {pictures(1, "a", "b\x1b[2J"), Options{}, `"b\x1b[2J"`, ": a 1, b\x1b[2J 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := Read(t.Context(), lay(t, c.files), c.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Err(); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+			if got := described(d); got != c.rest {
+				t.Errorf("read %q, want %q", got, c.rest)
+			}
+			if _, err := d.Split(DefaultSplitRule()); err == nil {
+				t.Error("it was divided all the same")
+			}
+		})
+	}
+	for name, o := range map[string]Options{
+		"group twice": {GroupBy: "a", GroupPattern: "b"}, "pattern": {GroupPattern: "("}, "no table": {GroupBy: "a"}, "no match": {GroupPattern: "zzz"},
+		"merge to nothing": {Merge: map[string]string{"a": " "}}, "merge of nothing": {Merge: map[string]string{"": "a"}}, "class": {Classes: []string{" "}},
+	} {
+		var option *OptionsError
+		if _, err := Read(t.Context(), lay(t, pictures(3, "a", "b")), o); !errors.As(err, &option) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := Read(t.Context(), filepath.Join(t.TempDir(), "nix"), Options{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing: %v", err)
+	}
+	if _, err := OpenSplits(lay(t, pictures(4, "train/a", "val/a", "val/b")), DefaultSplitRule()); err == nil || !strings.Contains(err.Error(), `train has no pictures of "b"`) {
+		t.Errorf("a class without training pictures: %v", err)
+	}
+	if _, err := OpenSplits(lay(t, pictures(4, "val/a", "test/b")), DefaultSplitRule()); err == nil || !strings.Contains(err.Error(), "no train split") {
+		t.Errorf("no train: %v", err)
+	}
+}
+
+// TestWarnings: what is odd is said, and no reason to refuse.
+func TestWarnings(t *testing.T) {
+	d, err := Read(t.Context(), lay(t, pictures(3, "T-Shirt", "t-shirt", "Hat")), Options{Exclude: []string{"Socks"}, Merge: map[string]string{"hat": "cap"}})
+	if err != nil || d.Err() != nil {
+		t.Fatal(err, d.Err())
+	}
+	if len(d.Problem) != 1 || d.Problem[0].Kind != ProblemAlike || !strings.Contains(d.Problem[0].Message, `"T-Shirt", "t-shirt"`) {
+		t.Errorf("%+v", d.Problem)
+	}
+	notes := strings.Join(d.Notes, "\n")
+	if !strings.Contains(notes, `exclude: no picture is labelled "Socks"`) || !strings.Contains(notes, `merge: "hat" is taken for the label "Hat"`) {
+		t.Errorf("notes %q", notes)
+	}
+}
+
+// TestGroupsOfLayouts: groups come from a column or from names, and a group that lies in
+// several splits is reported.
+func TestGroupsOfLayouts(t *testing.T) {
+	files := with(flat(3, 2, "", ".jpg"), contents{"images.csv": "image,sender,label\np0-0,7,a\np0-1,7,a\np0-2,8,a\np1-0,8,b\np1-1,,b\np1-2,9,b\n"})
+	groups := func(o Options, files contents) ([]string, *Data) {
+		d, err := Read(t.Context(), lay(t, files), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, s := range d.All().Samples {
+			all = append(all, s.Group)
+		}
+		return all, d
+	}
+	got, d := groups(Options{GroupBy: "sender"}, files)
+	if !slices.Equal(got, []string{"7", "7", "8", "8", "", "9"}) || !strings.Contains(strings.Join(d.Notes, ""), "1 picture without a group") {
+		t.Errorf("%q, %q", got, d.Notes)
+	}
+	if got, _ = groups(Options{GroupPattern: `^p(\d)-`}, files); !slices.Equal(got, []string{"0", "0", "0", "1", "1", "1"}) {
+		t.Errorf("by parenthesis %q", got)
+	}
+	if got, _ = groups(Options{GroupPattern: `^p\d`}, files); !slices.Equal(got, []string{"p0", "p0", "p0", "p1", "p1", "p1"}) {
+		t.Errorf("by match %q", got)
+	}
+	if got, _ = groups(Options{GroupPattern: `/(\w+)/`}, pictures(1, "hat/anna", "shoes/berta")); !slices.Equal(got, []string{"anna", "berta"}) {
+		t.Errorf("by folder %q", got)
+	}
+	_, d = groups(Options{GroupPattern: `(\d)\.jpg`}, pictures(2, "train/a", "train/b", "val/a", "val/b"))
+	if len(d.Problem) != 1 || d.Problem[0].Kind != ProblemGroupLeak || d.Problem[0].Refused {
+		t.Errorf("%+v", d.Problem)
+	}
+}
+
+// TestContributors: columns that look as if they named contributors are found, others
+// are not.
+func TestContributors(t *testing.T) {
+	files := contents{}
+	var b strings.Builder
+	b.WriteString("image,sender_id,label,kids,width,brand,category_id,uuid,weather\n")
+	for i := range 600 {
+		fmt.Fprintf(&b, "i%d,%d,%d,%v,%d,b%d,c%d,u%d,w%d\n", i, i*i%41, i%5, i%9 == 0, 400+i%50, i*7%61, i%5, i, i%3)
+		files[fmt.Sprintf("i%d.jpg", i)] = ""
+	}
+	files["images.csv"] = b.String()
+	d, err := Read(t.Context(), lay(t, files), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, c := range d.Contributors {
+		names = append(names, fmt.Sprintf("%s %d", c.Column, c.Groups))
+	}
+	if !slices.Equal(names, []string{"brand 61", "sender_id 21"}) {
+		t.Errorf("%q", names)
+	}
+}
+
+// TestLinks: links to files and folders are followed; loops are an error, and links
+// cannot multiply the work.
+func TestLinks(t *testing.T) {
+	elsewhere := lay(t, pictures(2, "more"))
+	link := func(to, root, name string) {
+		t.Helper()
+		if err := os.Symlink(to, filepath.Join(root, filepath.FromSlash(name))); err != nil {
+			t.Skip("no links here:", err)
+		}
+	}
+	root := lay(t, pictures(1, "hat", "shoes"))
+	link(filepath.Join(elsewhere, "more"), root, "bag")
+	link(filepath.Join(elsewhere, "more", "more-0.jpg"), root, "hat/linked.jpg")
+	link(filepath.Join(elsewhere, "more"), root, "shoes/deeper")
+	link(filepath.Join(elsewhere, "more"), root, "shoes/again")
+	link("nowhere", root, "hat/broken.jpg")
+	d, err := Read(t.Context(), root, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := described(d); got != ": bag 2, hat 2, shoes 3" || d.Tally.Count(ReasonMissing) != 1 || d.Tally.Count(ReasonRepeated) != 1 {
+		t.Errorf("%s, %v", got, d.Tally.Counts())
+	}
+	for name, to := range map[string]string{"hat/up": "..", "hat/self": "../hat", "hat/round": "round"} {
+		root := lay(t, pictures(1, "hat", "shoes"))
+		link(to, root, name)
+		if _, err := Read(t.Context(), root, Options{}); !errors.Is(err, ErrLinkLoop) || !strings.Contains(err.Error(), name[4:]) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := Pictures(t.Context(), root, &Tally{}); !errors.Is(err, ErrLinkLoop) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Each folder has two links to the next: 2^40 ways to the last.
+	root = lay(t, pictures(1, "hat/0", "shoes"))
+	for i := range 40 {
+		next := filepath.Join(root, fmt.Sprint("hat/", i+1))
+		if err := os.Mkdir(next, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		link("../"+fmt.Sprint(i), root, fmt.Sprintf("hat/%d/a", i+1))
+		link("../"+fmt.Sprint(i), root, fmt.Sprintf("hat/%d/b", i+1))
+	}
+	if d, err := Read(t.Context(), root, Options{}); err != nil || described(d) != ": hat 1, shoes 1" {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestSpecialFiles: what is neither file nor folder is counted, and never opened.
+func TestSpecialFiles(t *testing.T) {
+	root := lay(t, pictures(2, "hat", "shoes"))
+	if err := makePipe(filepath.Join(root, "hat", "pipe.jpg")); err != nil {
+		t.Skip("no pipes here:", err)
+	}
+	d, err := Read(t.Context(), root, Options{})
+	if err != nil || described(d) != ": hat 2, shoes 2" || d.Tally.Count(ReasonNotPicture) != 1 {
+		t.Errorf("%v", err)
+	}
+}
+
+func ExampleRead() {
+	root, err := os.MkdirTemp("", "pictures")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(root)
+	os.WriteFile(filepath.Join(root, "labels.csv"), []byte("file;kind\na.jpg;polo\nb;t-shirt\nc;hat\n"), 0o644)
+	for _, name := range []string{"a.jpg", "b.jpg"} {
+		os.WriteFile(filepath.Join(root, name), nil, 0o644)
+	}
+	d, err := Read(context.Background(), root, Options{LabelColumn: "kind", Merge: map[string]string{"polo": "t-shirt"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(d.Classes, d.Tally.Summary(len(d.All().Samples)))
+	// Output: [t-shirt] 2 pictures used, 1 skipped (1 missing)
+}
