@@ -506,7 +506,8 @@ func TestMeanIntervals(t *testing.T) {
 	}
 	// By hand: 70 pictures are right in both trials, 20 in one, 10 in none.
 	two := []Trial{
-		answers("", strings.Repeat("1", 90)+strings.Repeat("0", 10)), answers("", strings.Repeat("1", 70)+strings.Repeat("0", 30)),
+		answers("", strings.Repeat("1", 90)+strings.Repeat("0", 10)),
+		answers("", strings.Repeat("1", 70)+strings.Repeat("0", 30)),
 	}
 	pictures := (70*0.2*0.2 + 20*0.3*0.3 + 10*0.8*0.8) / (100 * 99)
 	excess := 0.02 - (20*0.5-100*0.02)/99/100 // s² − e²/n

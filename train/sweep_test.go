@@ -187,10 +187,10 @@ func TestWordsOfARanking(t *testing.T) {
 	}
 	several := &Point{Runs: append(run, run...), Noise: true}
 	one, more := Conclusion([]*Point{best, noise}), Conclusion([]*Point{several, several})
-	if !strings.Contains(one, "several seeds") || !strings.Contains(more, "more seeds") {
+	if !strings.Contains(one, "several seeds") || !strings.Contains(more, "more runs") {
 		t.Errorf("%q, %q", one, more)
 	}
-	one, more = Method(1), Method(3)
+	one, more = Sweep{Seeds: 1}.Method(), Sweep{Seeds: 3}.Method()
 	if !strings.Contains(one, "McNemar") || !strings.Contains(one, " 0.01 in") || !strings.Contains(more, "t test") {
 		t.Errorf("%q, %q", one, more)
 	}
@@ -282,6 +282,26 @@ func TestSweepMixesNothing(t *testing.T) {
 	if _, _, err := other.quietly(t); err != nil { // of the axis that is gone the base had any value
 		t.Errorf("another axis in place of the first: %v", err)
 	}
+
+	// All folds of a cross-validation are runs beside the others; of another number they are not.
+	other = s
+	other.Folds, other.Seeds = 3, 2
+	points, _, err := other.quietly(t)
+	if err != nil || len(points[0].Runs) != 6 {
+		t.Fatalf("folds: %v", err)
+	}
+	seen := map[string]bool{}
+	for i, r := range points[0].Runs {
+		if r.Fold != i%3+1 || r.Seed != uint64(i/3+1) || len(r.right) != len(points[1].Runs[i].right) {
+			t.Errorf("run %d is of fold %d, seed %d", i, r.Fold, r.Seed)
+		}
+		seen[r.data] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("three folds have %d sets of pictures", len(seen))
+	}
+	other.Folds = 2
+	refused("two folds in place of three", "split", other)
 
 	// Without its settings, the runs still tell that they are others.
 	settings := filepath.Join(s.Base.Out, "sweep_config.json")

@@ -24,6 +24,20 @@ func TestSweepSaysWhatItKnows(t *testing.T) {
 	if err != nil || strings.Contains(text, "Trained with 1 seed") || !strings.Contains(text, "1, 1 ") {
 		t.Errorf("%v: %s", err, text)
 	}
+	text, progress, err := execute(t, newSweepCommand(), append(args, "--folds", "3")...)
+	if err != nil || strings.Contains(text, "Trained with 1 seed") || strings.Count(text, "1, 1, 1 ") != 2 ||
+		!strings.Contains(progress, "run 6 of 6") {
+		t.Errorf("%v: %s%s", err, text, progress)
+	}
+	args[len(args)-1] = out + "2"
+	_, progress, err = execute(t, newSweepCommand(), append(args, "--folds", "3", "--fold", "2")...)
+	if err != nil || !strings.Contains(progress, "run 2 of 2") {
+		t.Errorf("%v: %s", err, progress)
+	}
+	if _, _, err = execute(t, newSweepCommand(), append(args, "--folds", "1")...); err == nil {
+		t.Error("one fold: no error")
+	}
+	args[len(args)-1] = out
 	_, _, err = execute(t, newSweepCommand(), append(args, "--batch", "3")...)
 	if err == nil || !strings.HasSuffix(err.Error(), "batch (3, not 4); choose another folder with --out") {
 		t.Errorf("another sweep's folder: %v", err)
@@ -43,7 +57,7 @@ func TestPrintRanking(t *testing.T) {
 			Interval: [2]float64{0.74, 0.86}, Difference: -0.1, PValue: 0.004,
 		},
 		{Name: "dropout=0.9", Failed: "seed 1: the loss is not a number", Noise: true},
-	}, 2)
+	}, false)
 	const want = `
 settings     val accuracy  spread  95 % interval   best epoch  compared with the best
 dropout=0          0.9000  0.0100  0.850 to 0.940  3, 12       the best
