@@ -450,6 +450,7 @@ func (r *tableReader) label(row tableRow) (label string, reason Reason, message 
 func (r *tableReader) read(ctx context.Context) ([]found, error) {
 	var all []found
 	contributors := newContributors(r.table, r.columns, r.classes)
+	source := &RowSource{r.table, r.columns, r.classes}
 	err := readTable(ctx, r.table.File, func(*Table) error { return nil }, func(row tableRow) error {
 		skip := func(reason Reason, message string) error {
 			r.Tally.Add(reason, r.place(row.Fields[r.columns.Image]), message)
@@ -472,6 +473,7 @@ func (r *tableReader) read(ctx context.Context) ([]found, error) {
 			}
 		}
 		contributors.add(row.Fields, f.label)
+		r.Rows = append(r.Rows, Row{f.path, f.label, f.line, source})
 		all = append(all, f)
 		return nil
 	}, func(line int, message string) {

@@ -99,6 +99,9 @@ type Data struct {
 	// Classes are the labels that are left, sorted.
 	Classes []string
 	Parts   []Part
+	// Rows are the rows of tables that name pictures that are there, as the tables have
+	// them: before Options rename and choose labels.
+	Rows    []Row
 	Tally   Tally     // what gave no picture
 	Notes   []string  // what a person should know of how the data set was read
 	Problem []Problem // what is wrong with it

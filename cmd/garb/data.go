@@ -31,7 +31,7 @@ func newDataCommand() *cobra.Command {
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	command.AddCommand(newDataCheckCommand(), newPreviewCommand(), newDataPullCommand())
+	command.AddCommand(newDataCheckCommand(), newRelabelCommand(), newPreviewCommand(), newDataPullCommand())
 	return command
 }
 
@@ -53,6 +53,7 @@ func addSplitFlags(command *cobra.Command, r *dataset.SplitRule) {
 func newDataCheckCommand() *cobra.Command {
 	rule := dataset.DefaultSplitRule()
 	data := newDataFlags()
+	var quality qualityFlags
 	var asJSON bool
 	var page string
 	command := &cobra.Command{
@@ -67,16 +68,19 @@ with few pictures, label shift between the splits with its test, and sizes.
 ` + dataHelp + `
 
 The exit code is 0 if training would take the data set as it is, and 1 if it would
-refuse it or skip pictures; with --strict, also if there are leaks.`,
+refuse it or skip pictures; with --strict, also if there are leaks.
+
+` + qualityHelp,
 		Example: `  garb data check pictures
   garb data check pictures --html check.html
   garb data check table.csv --images photos --group-by sender_id
-  garb data check pictures.zip --strict`,
+  garb data check pictures.zip --strict
+  garb data check pictures --labels-quality --labels-csv labels.csv --html labels.html`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("check needs one data set: a folder, a table or an archive")
 			}
-			return errors.Join(rule.Validate(), data.options.Validate())
+			return errors.Join(rule.Validate(), data.options.Validate(), quality.validate(c))
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			options, err := cached(*data.options)
@@ -86,6 +90,9 @@ refuse it or skip pictures; with --strict, also if there are leaks.`,
 			found, err := dataset.Read(c.Context(), args[0], options)
 			if err != nil {
 				return withDataHint(err)
+			}
+			if quality.wanted {
+				return quality.run(c, args[0], found, rule, *data.strict, asJSON, page)
 			}
 			bar := newCounter(c, "pictures", len(found.All().Samples))
 			h, err := dataset.Check(c.Context(), found, rule, picture.DefaultLimits(), bar.add)
@@ -120,6 +127,7 @@ refuse it or skip pictures; with --strict, also if there are leaks.`,
 	command.Flags().Lookup("strict").Usage = "exit code 1 also for leaks between splits"
 	addSplitFlags(command, &rule)
 	addFoldFlags(command, &rule)
+	quality.add(command)
 	return command
 }
 

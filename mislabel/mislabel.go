@@ -1,0 +1,216 @@
+// Package mislabel finds labels that are likely wrong, by confident learning
+// (Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in
+// Dataset Labels", Journal of Artificial Intelligence Research 70).
+//
+// It needs nothing but probabilities and labels. The probabilities of a picture must
+// come from a model that was not trained on that picture: a model that was tends to
+// repeat the label, right or wrong.
+package mislabel
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Order names what the pictures are ranked by.
+type Order string
+
+// The orders. Each is a score from 0 to 1 that is low for a doubtful label.
+const (
+	// SelfConfidence is the probability of the given label.
+	SelfConfidence Order = "self-confidence"
+	// Margin is (p + 1 − q)/2, where p is the probability of the given label and q the
+	// largest probability of another class.
+	Margin Order = "margin"
+	// WeightedEntropy is ln(1+w)/w with w = H/(p·ln k), where H is the entropy of the k
+	// probabilities in nats and p the probability of the given label.
+	WeightedEntropy Order = "weighted-entropy"
+)
+
+// Orders lists all orders, the default first.
+func Orders() []Order { return []Order{SelfConfidence, Margin, WeightedEntropy} }
+
+// Finding is what the probabilities say about one label.
+type Finding struct {
+	Index int // of the picture in the input
+	Label int // the given class
+	// Proposed is the class that the picture is counted for, if it is a candidate;
+	// otherwise the most probable of the other classes.
+	Proposed int
+	// Candidate says that the label is likely wrong: see Find.
+	Candidate bool
+	Score     float64 // from 0 (doubtful) to 1, see Order
+}
+
+// Report is what Find returns.
+type Report struct {
+	// Thresholds has the mean probability of class j over the pictures labelled j; +Inf
+	// for a class without pictures, which is never proposed.
+	Thresholds []float64
+	// Joint has in row i and column j the number of pictures labelled i that are counted
+	// for class j: the confident joint. Pictures that reach no threshold are in no cell.
+	Joint [][]int
+	// Findings has every picture: candidates before the others, each part by rising
+	// score, equal scores by rising index.
+	Findings []Finding
+}
+
+// Candidates returns the number of candidates, which are the first findings.
+func (r *Report) Candidates() int {
+	n, _ := slices.BinarySearchFunc(r.Findings, false, func(f Finding, _ bool) int {
+		if f.Candidate {
+			return -1
+		}
+		return 1
+	})
+	return n
+}
+
+// ErrInput is wrapped by errors about input that no report can be made of.
+var ErrInput = errors.New("unusable probabilities or labels")
+
+// sumTolerance is how far the sum of a picture's probabilities may be from 1: float32
+// softmax over thousands of classes stays within it, a forgotten softmax does not.
+const sumTolerance = 1e-3
+
+// Find ranks pictures by how doubtful their labels are. probabilities has a row of k ≥ 2
+// values for each picture, labels the given classes in [0,k).
+//
+// A picture is counted for class j if its probability of j reaches the threshold of j,
+// and if j is the most probable of the classes whose thresholds are reached. It is a
+// candidate if j is not its label, and more probable than its label. (The last condition
+// is not in the paper. It matters where a class has so few pictures that its threshold
+// is near 0, and keeps back proposals that the model itself finds less likely.)
+//
+// Errors wrap ErrInput. Find panics if the lengths of probabilities and labels differ.
+func Find(probabilities [][]float64, labels []int, by Order) (*Report, error) {
+	if len(probabilities) != len(labels) {
+		panic("mislabel: lengths of probabilities and labels differ")
+	}
+	if !slices.Contains(Orders(), by) {
+		return nil, fmt.Errorf("%w: order %q; there are %v", ErrInput, by, Orders())
+	}
+	if err := check(probabilities, labels); err != nil {
+		return nil, err
+	}
+	k := len(probabilities[0])
+	r := &Report{Thresholds: thresholds(probabilities, labels, k), Joint: make([][]int, k)}
+	for i := range r.Joint {
+		r.Joint[i] = make([]int, k)
+	}
+	for i, p := range probabilities {
+		f := Finding{Index: i, Label: labels[i], Proposed: largest(p, labels[i]), Score: score(p, labels[i], by)}
+		if j := confident(p, r.Thresholds); j >= 0 {
+			r.Joint[f.Label][j]++
+			if j != f.Label && p[j] > p[f.Label] {
+				f.Proposed, f.Candidate = j, true
+			}
+		}
+		r.Findings = append(r.Findings, f)
+	}
+	slices.SortFunc(r.Findings, func(a, b Finding) int {
+		if a.Candidate != b.Candidate {
+			if a.Candidate {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.Score, b.Score), cmp.Compare(a.Index, b.Index))
+	})
+	return r, nil
+}
+
+func check(probabilities [][]float64, labels []int) error {
+	if len(labels) == 0 {
+		return fmt.Errorf("%w: there are no pictures", ErrInput)
+	}
+	k := len(probabilities[0])
+	if k < 2 {
+		return fmt.Errorf("%w: %d classes; a label can be wrong if there are at least 2", ErrInput, k)
+	}
+	for i, row := range probabilities {
+		if len(row) != k {
+			return fmt.Errorf("%w: picture %d has %d probabilities, the first has %d", ErrInput, i, len(row), k)
+		}
+		if labels[i] < 0 || labels[i] >= k {
+			return fmt.Errorf("%w: picture %d has label %d of %d classes", ErrInput, i, labels[i], k)
+		}
+		sum := 0.0
+		for j, p := range row {
+			if !(p >= 0 && p <= 1+sumTolerance) { // NaN fails too
+				return fmt.Errorf("%w: picture %d has probability %v of class %d", ErrInput, i, p, j)
+			}
+			sum += p
+		}
+		if math.Abs(sum-1) > sumTolerance {
+			return fmt.Errorf("%w: the probabilities of picture %d have the sum %v, not 1", ErrInput, i, sum)
+		}
+	}
+	return nil
+}
+
+// thresholds returns t[j] = mean of p[j] over the pictures labelled j.
+func thresholds(probabilities [][]float64, labels []int, k int) []float64 {
+	t, n := make([]float64, k), make([]float64, k)
+	for i, row := range probabilities {
+		t[labels[i]] += row[labels[i]]
+		n[labels[i]]++
+	}
+	for j := range t {
+		if n[j] == 0 {
+			t[j] = math.Inf(1)
+		} else {
+			t[j] /= n[j]
+		}
+	}
+	return t
+}
+
+// thresholdTolerance lets a probability reach the mean of values that are equal to it,
+// whatever the rounding of the sum.
+const thresholdTolerance = 1e-9
+
+// confident returns the most probable of the classes whose thresholds are reached, −1 if
+// there is none.
+func confident(p, thresholds []float64) int {
+	best := -1
+	for j, v := range p {
+		if v >= thresholds[j]-thresholdTolerance && (best < 0 || v > p[best]) {
+			best = j
+		}
+	}
+	return best
+}
+
+// largest returns the most probable class but one.
+func largest(p []float64, except int) int {
+	best := -1
+	for j, v := range p {
+		if j != except && (best < 0 || v > p[best]) {
+			best = j
+		}
+	}
+	return best
+}
+
+func score(p []float64, label int, by Order) float64 {
+	own := min(p[label], 1)
+	switch by {
+	case Margin:
+		return (own + 1 - min(p[largest(p, label)], 1)) / 2
+	case WeightedEntropy:
+		const smallest = 1e-12 // keeps the quotients finite
+		entropy := 0.0
+		for _, v := range p {
+			if v > 0 {
+				entropy -= v * math.Log(v)
+			}
+		}
+		w := max(entropy/math.Log(float64(len(p)))/max(own, smallest), smallest)
+		return math.Log1p(w) / w
+	}
+	return own
+}
