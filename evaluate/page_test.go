@@ -264,7 +264,7 @@ func TestLinkTo(t *testing.T) {
 // A page beside its pictures links all that it shows, lists the wrong answers that it does
 // not show, and says what was mapped, left out and averaged.
 func TestPageBesideItsPictures(t *testing.T) {
-	files := map[string]string{"shirt/a:b?.png": pictureOf(t, 10)}
+	files := map[string]string{"shirt/a:b?": pictureOf(t, 10)}
 	for i := range shownPictures + 3 {
 		files[fmt.Sprintf("hat/wrong%02d", i)] = pictureOf(t, uint8(255-i))
 	}
@@ -288,7 +288,7 @@ func TestPageBesideItsPictures(t *testing.T) {
 		t.Errorf("%d links to hats", got)
 	}
 	for _, want := range []string{
-		`<a href="./shirt/a:b%3F.png">`, "<summary>4 more</summary>", "mirror image", "1 picture of a class that the model does not know is left out", "&lt;b&gt;",
+		`<a href="./shirt/a:b%3F`, "<summary>4 more</summary>", "mirror image", "1 picture of a class that the model does not know is left out", "&lt;b&gt;",
 		"the data set&#39;s &#34;Hat&#34; is the model&#39;s &#34;hat&#34;",
 	} {
 		if !strings.Contains(page, want) {

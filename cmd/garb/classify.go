@@ -215,6 +215,9 @@ func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFl
 	}
 	var sorting *sorter
 	if f.into != "" {
+		if err := checkSortable(f.action(), all); err != nil {
+			return err
+		}
 		if sorting, err = openSorter(f.into, f.action(), classesInOrder(classifier)); err != nil {
 			return fmt.Errorf("--sort-into %s: %w", f.into, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"io"
 	"strconv"
+	"strings"
 
 	"garb"
 	"garb/dataset"
@@ -109,7 +110,7 @@ func writePredictions(w io.Writer, model *garb.Classifier, r *evaluate.Report, s
 	}
 	message := map[string]string{}
 	for _, s := range r.Skipped {
-		message[s.Picture] = s.Message
+		message[s.Picture] = strings.TrimPrefix(s.Message, s.Picture+": ")
 	}
 	answers := r.Answers
 	for _, s := range set.Samples {

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"garb/internal/safefile"
+	"garb/weights"
 )
 
 // sorter puts pictures into a folder for each class, and writes down what it does. It
@@ -95,6 +96,34 @@ func (s *sorter) without(all []source) (rest []source, leftOut int) {
 		rest = append(rest, source)
 	}
 	return rest, leftOut
+}
+
+// errKept is why a picture in garb's own folder is not moved or linked: garb needs it
+// again, and may remove it.
+var errKept = errors.New("it lies in garb's own folder, as what is unpacked of an archive does, and can only be copied")
+
+// checkSortable returns an error about the first picture that cannot be sorted so.
+func checkSortable(action sortAction, all []source) error {
+	if action == sortCopy {
+		return nil
+	}
+	home, err := weights.Home()
+	if err == nil {
+		home, err = physical(home)
+	}
+	if err != nil {
+		return nil // there is no such folder, so no picture is in it
+	}
+	for _, source := range all {
+		folder, err := physical(filepath.Dir(source.name))
+		if err != nil {
+			continue
+		}
+		if relative, err := filepath.Rel(home, folder); err == nil && filepath.IsLocal(relative) {
+			return fmt.Errorf("%s: %w", source.name, errKept)
+		}
+	}
+	return nil
 }
 
 // put puts a picture into a class's folder, and returns its new path. A *sortLogError is

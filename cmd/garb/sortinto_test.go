@@ -316,6 +316,31 @@ func TestUndoLeavesWhatChanged(t *testing.T) {
 	}
 }
 
+// What garb keeps for itself, such as the pictures of an archive, is neither moved nor
+// linked.
+func TestSortLeavesTheCacheAlone(t *testing.T) {
+	home, root := t.TempDir(), t.TempDir()
+	t.Setenv("GARB_HOME", home)
+	picture := filepath.Join(classFolders(t, home, map[string][]byte{"datasets/x/a.jpg": readFile(t, example)}),
+		"datasets", "x", "a.jpg")
+	into := filepath.Join(root, "out")
+	for _, action := range []string{"--move", "--link"} {
+		code, out, errOut := garbRun(t, nil, "classify", "--sort-into", into, action, example, picture)
+		if code != exitFailed || out != "" || !strings.Contains(errOut, "can only be copied") || !exists(picture) ||
+			!exists(example) ||
+			exists(into) {
+			t.Fatalf("%s: %d %s%s", action, code, out, errOut)
+		}
+	}
+	if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", into, picture); code != exitDone ||
+		!exists(picture) {
+		t.Errorf("%d %s", code, errOut)
+	}
+	if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone || exists(into) {
+		t.Errorf("%d %s", code, errOut)
+	}
+}
+
 // testSorter is a sorter with classes of these names.
 func testSorter(t *testing.T, into string, action sortAction, classes ...string) *sorter {
 	t.Helper()
