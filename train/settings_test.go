@@ -345,11 +345,11 @@ var settingTests = map[string]func(t *testing.T, data string){
 		}
 		// And history.csv tells the rate of each epoch's last step.
 		c := tiny(t, data)
-		c.LearningRate, c.Schedule, c.StepEpochs, c.StepFactor = 0.01, "step", 1, 0.5
+		c.LearningRate, c.Schedule, c.WarmUpEpochs = 0.01, "cosine", 1
 		ran(t, c)
 		_, state, _, err := readState(c.Out)
-		if err != nil || len(state.History) != 2 || state.History[0].LearningRate != 0.01 ||
-			state.History[1].LearningRate != 0.005 {
+		if err != nil || len(state.History) != 2 || math.Abs(state.History[0].LearningRate-0.01*2/3) > 1e-12 ||
+			math.Abs(state.History[1].LearningRate-0.01/4) > 1e-12 {
 			t.Errorf("%+v, %v", state.History, err)
 		}
 	},
