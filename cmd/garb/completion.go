@@ -180,9 +180,11 @@ func addValues(c *cobra.Command) {
 			f.Value = &choice{f.Value, v.words()}
 		}
 		// The only error is that the flag has proposals already.
-		_ = c.RegisterFlagCompletionFunc(f.Name, func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-			return v.propose(begun, list != nil || strings.HasSuffix(f.Value.Type(), "Slice"))
-		})
+		isList := list != nil || strings.HasSuffix(f.Value.Type(), "Slice")
+		_ = c.RegisterFlagCompletionFunc(f.Name,
+			func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+				return v.propose(begun, isList)
+			})
 	})
 	c.ValidArgsFunction = func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 		return argumentValues[name].propose(begun, false)

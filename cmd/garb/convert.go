@@ -21,7 +21,7 @@ import (
 	"garb/weights"
 )
 
-// conversion is what the command is asked for.
+// conversion is what to convert, and how.
 type conversion struct {
 	from, to          string
 	dtype             dtypeFlag
@@ -44,19 +44,20 @@ func newConvertCommand() *cobra.Command {
 without Python.
 
 In: a .keras archive, an .h5 file of any version of Keras, or an .onnx file. With
---classes or --classes-from the whole network becomes a model, of whatever layers it is
-made; without, a backbone that garb has is taken out of a Keras file as weights to train
-on. Neither file says how pictures are prepared for the network: that of known networks
-is used and said; --preprocess, --size and --resize choose another.
+--classes or --classes-from the whole network becomes a model, whatever its layers are.
+Without them, if the network of a Keras file has one of garb's backbones, only the
+backbone's weights are kept, to train on. Neither format stores the preprocessing. For
+known networks garb uses the standard one and prints it; otherwise give --preprocess,
+--size and --resize.
 
 Out: of a model (a file, a run's folder, clothing or imagenet) an ONNX file, for ONNX
 Runtime, Triton, OpenVINO, phones and GPUs, or a .keras archive, which Keras 3 loads.
 --quantize int8 stores the weights of an ONNX file in a quarter to a third of the space,
 each before a DequantizeLinear: it answers as garb's own int8 file, computing in float32.
 
-A safetensors file of garb's may also be stored otherwise: float16 takes half the space,
-int8 a quarter. Of int8, each output of a layer has a scale of its own, and answers are
-computed in float32 as ever.`,
+--dtype chooses how a .safetensors file stores the weights: float16 takes half the
+space, int8 a quarter. int8 weights have one scale per output channel. Answers are
+computed in float32 in any case.`,
 		Example: `  garb convert course_model.keras mine.safetensors --classes-from clothing-dataset-small
   garb convert resnet50.h5 resnet.safetensors --classes cat,dog --preprocess resnet50
   garb convert exported.onnx mine.safetensors --classes cat,dog --preprocess torch
@@ -94,7 +95,7 @@ computed in float32 as ever.`,
 	return command
 }
 
-// check reports what cannot be asked for together.
+// check reports arguments and flags that contradict each other.
 func (c *conversion) check(from, to string) error {
 	c.from, c.to = from, to
 	switch extension := strings.ToLower(filepath.Ext(to)); {

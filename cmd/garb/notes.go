@@ -68,7 +68,8 @@ func detail(c *cobra.Command, format string, values ...any) {
 // describeMachine shows with --verbose what runs here, and where it keeps things.
 func describeMachine(c *cobra.Command) {
 	detail(c, "program    %s", thisBuild().line())
-	detail(c, "machine    %s/%s, kernels %s, %s", runtime.GOOS, runtime.GOARCH, kernel.ActiveLevel(), count(runtime.GOMAXPROCS(0), "thread"))
+	threads := count(runtime.GOMAXPROCS(0), "thread")
+	detail(c, "machine    %s/%s, kernels %s, %s", runtime.GOOS, runtime.GOARCH, kernel.ActiveLevel(), threads)
 	home, err := weights.Home()
 	if err != nil {
 		home = err.Error()
@@ -92,7 +93,8 @@ func count(n int, thing string) string {
 		return "1 " + thing
 	}
 	switch {
-	case strings.HasSuffix(thing, "s"), strings.HasSuffix(thing, "x"), strings.HasSuffix(thing, "tch"), strings.HasSuffix(thing, "sh"):
+	case strings.HasSuffix(thing, "s"), strings.HasSuffix(thing, "x"),
+		strings.HasSuffix(thing, "tch"), strings.HasSuffix(thing, "sh"):
 		thing += "es"
 	case strings.HasSuffix(thing, "y") && !strings.HasSuffix(thing, "ay") && !strings.HasSuffix(thing, "ey"):
 		thing = strings.TrimSuffix(thing, "y") + "ies"

@@ -71,7 +71,8 @@ func (t *trainFlags) add(command *cobra.Command) {
 	addSplitFlags(command, &c.Split)
 	addFoldFlags(command, &c.Split)
 	addAugmentFlags(command, &c.Augment)
-	flags.StringVar(&t.path, "config", "", "take settings from this `FILE`: a run's config.json, or the same keys as YAML; flags take precedence, and its \"out\" is ignored")
+	flags.StringVar(&t.path, "config", "", "take settings from this `FILE`: a run's config.json, or the same keys "+
+		"as YAML; flags take precedence, and its \"out\" is ignored")
 	t.defaults = *c
 }
 
