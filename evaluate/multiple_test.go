@@ -535,3 +535,17 @@ func TestMeanIntervals(t *testing.T) {
 		}
 	})
 }
+
+func TestSatterthwaite(t *testing.T) {
+	for _, c := range []struct{ v, pictures, ofPictures, seeds, ofSeeds, want float64 }{
+		{1, 1e-9, 99, 1, 2, 2}, // rounding takes none away
+		{0.9, 0.1, 99, 1, 4, 4},
+		{2, 1, 8, 1, 8, 16},
+		{1, 1, 50, 0.1, 2, 40},
+		{1, 1, 0, 0, 0, 1},
+	} {
+		if got := satterthwaite(c.v, c.pictures, c.ofPictures, c.seeds, c.ofSeeds); math.Abs(got-c.want) > 1e-6 {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
