@@ -15,23 +15,28 @@ import (
 // another field's, or the opposite.
 var settingTests = map[string]func(*testing.T){
 	"RotationRangeDegrees": func(t *testing.T) {
-		signed(t, Config{RotationRangeDegrees: 30}, "angle", 30, func(d draw) float64 { return math.Atan2(d.affine.yx, d.affine.xx) * 180 / math.Pi })
+		signed(t, Config{RotationRangeDegrees: 30}, "angle", 30,
+			func(d draw) float64 { return math.Atan2(d.affine.yx, d.affine.xx) * 180 / math.Pi })
 		changes(t, Config{RotationRangeDegrees: 30})
 	},
 	"WidthShift": func(t *testing.T) {
-		signed(t, Config{WidthShift: 0.25}, "shift across", 0.25*drawnWidth, func(d draw) float64 { return d.affine.x0 })
+		signed(t, Config{WidthShift: 0.25}, "shift across", 0.25*drawnWidth,
+			func(d draw) float64 { return d.affine.x0 })
 		signed(t, Config{WidthShift: 1.5}, "shift across", 1.5, func(d draw) float64 { return d.affine.x0 })
 		signed(t, Config{WidthShift: 0.25}, "shift down", 0, func(d draw) float64 { return d.affine.y0 })
 		changes(t, Config{WidthShift: 0.25})
 	},
 	"HeightShift": func(t *testing.T) {
-		signed(t, Config{HeightShift: 0.25}, "shift down", 0.25*drawnHeight, func(d draw) float64 { return d.affine.y0 })
+		signed(t, Config{HeightShift: 0.25}, "shift down", 0.25*drawnHeight,
+			func(d draw) float64 { return d.affine.y0 })
 		signed(t, Config{HeightShift: 1.5}, "shift down", 1.5, func(d draw) float64 { return d.affine.y0 })
 		signed(t, Config{HeightShift: 0.25}, "shift across", 0, func(d draw) float64 { return d.affine.x0 })
 		changes(t, Config{HeightShift: 0.25})
 	},
 	"ShearDegrees": func(t *testing.T) {
-		signed(t, Config{ShearDegrees: 20}, "shear", 20, func(d draw) float64 { return -math.Atan2(d.affine.xy, d.affine.yy) * 180 / math.Pi })
+		signed(t, Config{ShearDegrees: 20}, "shear", 20, func(d draw) float64 {
+			return -math.Atan2(d.affine.xy, d.affine.yy) * 180 / math.Pi
+		})
 		changes(t, Config{ShearDegrees: 20})
 	},
 	"Zoom": func(t *testing.T) {
@@ -49,11 +54,13 @@ var settingTests = map[string]func(*testing.T){
 		changes(t, Config{Zoom: 0.2})
 	},
 	"HorizontalFlip": func(t *testing.T) {
-		flips(t, Config{HorizontalFlip: true}, func(d draw) bool { return d.flipAcross }, func(d draw) bool { return d.flipDown })
+		flips(t, Config{HorizontalFlip: true}, func(d draw) bool { return d.flipAcross },
+			func(d draw) bool { return d.flipDown })
 		changes(t, Config{HorizontalFlip: true})
 	},
 	"VerticalFlip": func(t *testing.T) {
-		flips(t, Config{VerticalFlip: true}, func(d draw) bool { return d.flipDown }, func(d draw) bool { return d.flipAcross })
+		flips(t, Config{VerticalFlip: true}, func(d draw) bool { return d.flipDown },
+			func(d draw) bool { return d.flipAcross })
 		changes(t, Config{VerticalFlip: true})
 	},
 	"CropMin": func(t *testing.T) {
@@ -78,17 +85,20 @@ var settingTests = map[string]func(*testing.T){
 	},
 	"Brightness": func(t *testing.T) {
 		signed(t, Config{Brightness: 0.4}, "brightness", 0.4, func(d draw) float64 { return d.brightness - 1 })
-		signed(t, Config{Brightness: 0.4}, "contrast and saturation", 0, func(d draw) float64 { return d.contrast*d.saturation - 1 })
+		signed(t, Config{Brightness: 0.4}, "contrast and saturation", 0,
+			func(d draw) float64 { return d.contrast*d.saturation - 1 })
 		changes(t, Config{Brightness: 0.4})
 	},
 	"Contrast": func(t *testing.T) {
 		signed(t, Config{Contrast: 0.4}, "contrast", 0.4, func(d draw) float64 { return d.contrast - 1 })
-		signed(t, Config{Contrast: 0.4}, "brightness and saturation", 0, func(d draw) float64 { return d.brightness*d.saturation - 1 })
+		signed(t, Config{Contrast: 0.4}, "brightness and saturation", 0,
+			func(d draw) float64 { return d.brightness*d.saturation - 1 })
 		changes(t, Config{Contrast: 0.4})
 	},
 	"Saturation": func(t *testing.T) {
 		signed(t, Config{Saturation: 0.4}, "saturation", 0.4, func(d draw) float64 { return d.saturation - 1 })
-		signed(t, Config{Saturation: 0.4}, "brightness and contrast", 0, func(d draw) float64 { return d.brightness*d.contrast - 1 })
+		signed(t, Config{Saturation: 0.4}, "brightness and contrast", 0,
+			func(d draw) float64 { return d.brightness*d.contrast - 1 })
 		changes(t, Config{Saturation: 0.4})
 	},
 	"Erasing": func(t *testing.T) {
@@ -150,7 +160,8 @@ var settingTests = map[string]func(*testing.T){
 			return count
 		}
 		if few, many := wholes(500), wholes(0.01); few > 40 || many < 300 {
-			t.Errorf("pictures that stay whole: %d for a large α, and %d for a small one, of %d", few, many, shareCount)
+			t.Errorf("pictures that stay whole: %d for a large α, and %d for a small one, of %d", few, many,
+				shareCount)
 		}
 	},
 }

@@ -103,6 +103,7 @@ func scanTable(ctx context.Context, path string, from io.Reader, header func(*Ta
 	rows.ReuseRecord = true
 	rows.TrimLeadingSpace = rows.Comma != '\t' // which would be taken for space
 	table := &Table{File: path, Delimiter: rows.Comma}
+	line := 0 // of the row before
 	for count := 0; ; count++ {
 		if count%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -118,14 +119,13 @@ func scanTable(ctx context.Context, path string, from io.Reader, header func(*Ta
 		var syntax *csv.ParseError
 		switch {
 		case errors.Is(err, errLongRecord):
-			line, _ := rows.FieldPos(0)
 			return fail(line+1, fmt.Sprintf("a row is longer than %d bytes", maxRecordBytes), nil)
 		case errors.As(err, &syntax):
 			return fail(syntax.StartLine, "it is malformed; a quote that is not closed?", syntax.Err)
 		case err != nil:
 			return fail(0, "it cannot be read", err)
 		}
-		line, _ := rows.FieldPos(0)
+		line, _ = rows.FieldPos(0)
 		switch {
 		case count == 0:
 			if len(fields) > maxColumns {

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"garb"
@@ -44,6 +43,14 @@ type Report struct {
 	// Confusion[i][j] counts the pictures of class i that were taken for class j.
 	Confusion [][]int   `json:"confusion"`
 	Skipped   []Skipped `json:"skipped"`
+	// Wrong are the wrong answers, in the set's order.
+	Wrong []Wrong `json:"wrong"`
+	// Mapping says how the data set's classes became the classifier's; nil if all have the
+	// same names in both. It is for who applied it to set: see Mapping.Apply.
+	Mapping *Mapping `json:"mapping,omitempty"`
+	// TTA is test-time augmentation: FlipTTA, or "" if the pictures were shown as they
+	// are.
+	TTA string `json:"tta,omitempty"`
 	// Answers are those of the pictures that were answered, in the set's order.
 	Answers []Answer `json:"-"`
 	// DataDigest is of all pictures that were answered and their classes.
@@ -85,6 +92,16 @@ type Class struct {
 	Count          int        `json:"count"` // pictures of the class
 }
 
+// Wrong is a picture whose class the classifier did not put first.
+type Wrong struct {
+	Picture     string  `json:"picture"`
+	Label       string  `json:"label"` // that it is of
+	Predicted   string  `json:"predicted"`
+	Probability float64 `json:"probability"` // of Predicted
+	// LabelProbability is the probability that the classifier gave the label.
+	LabelProbability float64 `json:"label_probability"`
+}
+
 // Skipped is a picture that could not be read.
 type Skipped struct {
 	Picture string         `json:"picture"`
@@ -114,14 +131,12 @@ func wilson(p, n float64) [2]float64 {
 
 // Run classifies a set's pictures, on all cores, and reports. Pictures that cannot
 // be read are skipped and named; progress, if not nil, is called with the number
-// of pictures done, from several goroutines. Classes that the classifier does not
-// know are an error.
+// of pictures done, from several goroutines. Classes that the classifier does not know
+// by exactly that name are an *UnknownClassesError; MapClasses finds other spellings.
 func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, progress func(done int)) (*Report, error) {
 	known := c.Classes()
-	for _, class := range set.Classes {
-		if !slices.Contains(known, class) {
-			return nil, fmt.Errorf("the data set has the class %q, which the model does not know; it knows %d: %s …", class, len(known), known[0])
-		}
+	if err := checkKnown(set.Classes, known); err != nil {
+		return nil, err
 	}
 	began := time.Now()
 	answers := make([]Answer, len(set.Samples))
@@ -136,6 +151,9 @@ func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, 
 	}
 	r := summarize(known, set, answers)
 	r.Seconds = time.Since(began).Seconds()
+	if _, ok := c.(*Flipped); ok {
+		r.TTA = FlipTTA
+	}
 	return r, nil
 }
 
@@ -175,7 +193,7 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 			taken[a.Predictions[0].Class] = true
 		}
 	}
-	r := &Report{Folder: set.Folder, Skipped: []Skipped{}}
+	r := &Report{Folder: set.Folder, Skipped: []Skipped{}, Wrong: []Wrong{}}
 	place := map[string]int{}
 	for _, class := range known {
 		if taken[class] {
@@ -199,6 +217,9 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 		r.Count++
 		if a.Right() {
 			right++
+		} else {
+			best := a.Predictions[0]
+			r.Wrong = append(r.Wrong, Wrong{a.Sample.Path, a.Class, best.Class, best.Probability, a.probability()})
 		}
 		r.LogLoss -= math.Log(max(a.probability(), 1e-15))
 	}

@@ -150,7 +150,7 @@ func TestTopK(t *testing.T) {
 
 func TestCompare(t *testing.T) {
 	answer := func(right ...bool) *Report {
-		r := &Report{DataDigest: "x", Count: len(right)}
+		r := &Report{Count: len(right)}
 		for _, ok := range right {
 			class := "b"
 			if ok {
@@ -167,7 +167,7 @@ func TestCompare(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	other := answer(true)
-	other.DataDigest = "y"
+	other.Answers[0].digest = "y"
 	if _, err := Compare(answer(true), other); err == nil {
 		t.Error("different pictures were compared")
 	}

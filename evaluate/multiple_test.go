@@ -174,7 +174,8 @@ func TestBetterSettingsAreFound(t *testing.T) {
 		{5, 3, 1, 1500, 0.80, 0.85, 0.95},
 		{5, 1, 5, 300, 0.77, 0.85, 0.8},
 	} {
-		name := fmt.Sprintf("%.2f and %.2f, %d settings, %d trials, %d folds of %d", c.from, c.to, c.k, c.trials, c.folds, c.n)
+		name := fmt.Sprintf("%.2f and %.2f, %d settings, %d trials, %d folds of %d",
+			c.from, c.to, c.k, c.trials, c.folds, c.n)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := simulation{random: rand.New(rand.NewPCG(16, 1)), difficulty: 3}
@@ -347,6 +348,50 @@ func TestSeedsCount(t *testing.T) {
 	}
 }
 
+// TestFoldsCount: by hand for five folds of 20 pictures, of which A is right about all, and B
+// wrong about some more in each fold.
+func TestFoldsCount(t *testing.T) {
+	var a, b []Trial
+	for fold, wrong := range []int{0, 1, 8, 2, 9} { // a variance of 0.0437 about 0.2
+		name := fmt.Sprint(fold)
+		a = append(a, answers(name, strings.Repeat("1", 20)))
+		b = append(b, answers(name, strings.Repeat("1", 20-wrong)+strings.Repeat("0", wrong)))
+	}
+	// Each fold tests what the other four train: 1/5 + 1/4 in place of 1/5.
+	statistic := 0.2 / math.Sqrt(0.04375*(1./5+1./4))
+	if p := ComparePairs([][]Trial{a, b})[0][1]; math.Abs(p.PValue-studentTails(statistic, 4)) > 1e-9 {
+		t.Errorf("p = %v, want %v", p.PValue, studentTails(statistic, 4))
+	}
+	// Of three settings the variance of the pair is the larger, with two differences' freedom.
+	if p := ComparePairs([][]Trial{a, b, a})[0][1]; math.Abs(p.PValue-studentTails(statistic, 8)) > 1e-9 {
+		t.Errorf("of three settings p = %v, want %v", p.PValue, studentTails(statistic, 8))
+	}
+}
+
+func TestPool(t *testing.T) {
+	steady, erratic := variance{squares: 2, freedom: 2, excess: -1}, variance{squares: 12, freedom: 2, excess: 10}
+	wild := variance{squares: 200, freedom: 2, excess: 190}
+	for name, c := range map[string]struct {
+		seeds                    []variance
+		own                      variance
+		squares, excess, freedom float64
+	}{
+		"the mean of all":        {[]variance{steady, erratic}, steady, 3.5, 2.25, 4},
+		"own is larger":          {[]variance{steady, erratic}, erratic, 6, 5, 4},
+		"no excess":              {[]variance{steady, steady}, steady, 1, 0, 4},
+		"far more than own":      {[]variance{steady, wild}, steady, 1, 0, 2},
+		"less than ten times":    {[]variance{erratic, variance{110, 2, 100}}, erratic, 30.5, 27.5, 4},
+		"nothing of its own":     {[]variance{steady, wild, {}}, variance{}, 50.5, 47.25, 4},
+		"pictures explain more":  {[]variance{{0.1, 2, -4}, {12, 2, 10}}, variance{0.1, 2, -4}, 3.025, 1.5, 4},
+		"nothing known of seeds": {[]variance{{}, {}}, variance{}, 0, 0, 0},
+	} {
+		squares, excess, freedom := pool(c.seeds, c.own)
+		if math.Abs(squares-c.squares)+math.Abs(excess-c.excess)+math.Abs(freedom-c.freedom) > 1e-12 {
+			t.Errorf("%s: %v, %v, %v", name, squares, excess, freedom)
+		}
+	}
+}
+
 // TestHolm: the example of R's p.adjust, and properties.
 func TestHolm(t *testing.T) {
 	got := Holm([]float64{0.01, 0.04, 0.03, 0.005})
@@ -420,7 +465,8 @@ func TestSignFlip(t *testing.T) {
 // TestStudent: quantiles of printed tables (Abramowitz & Stegun 1964, table 26.10).
 func TestStudent(t *testing.T) {
 	for freedom, want := range map[int]float64{
-		1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 10: 2.228, 15: 2.131, 30: 2.042, 120: 1.980, normalFreedom: 1.960,
+		1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 10: 2.228, 15: 2.131, 30: 2.042, 120: 1.980,
+		normalFreedom: 1.960,
 	} {
 		if got := studentQuantile(freedom); math.Abs(got-want) > 0.0006 {
 			t.Errorf("%d degrees of freedom: %v, want %v", freedom, got, want)
@@ -458,6 +504,18 @@ func TestMeanIntervals(t *testing.T) {
 	if w, v := same[1]-same[0], single[1]-single[0]; w < 0.95*v || w > 1.3*v {
 		t.Errorf("three trials with the same answers: %v, one: %v", same, single)
 	}
+	// By hand: 70 pictures are right in both trials, 20 in one, 10 in none.
+	two := []Trial{
+		answers("", strings.Repeat("1", 90)+strings.Repeat("0", 10)),
+		answers("", strings.Repeat("1", 70)+strings.Repeat("0", 30)),
+	}
+	pictures := (70*0.2*0.2 + 20*0.3*0.3 + 10*0.8*0.8) / (100 * 99)
+	excess := 0.02 - (20*0.5-100*0.02)/99/100 // s² − e²/n
+	v, t1 := pictures+excess/2, 12.7062       // with one degree of freedom
+	want := wilson(0.8, 0.8*0.2/v*(z95/t1)*(z95/t1))
+	if got := MeanIntervals([][]Trial{two})[0]; math.Abs(got[0]-want[0])+math.Abs(got[1]-want[1]) > 1e-5 {
+		t.Errorf("two trials: %v, want %v", got, want)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 12).Draw(t, "pictures")
 		var trials []Trial
@@ -476,4 +534,18 @@ func TestMeanIntervals(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestSatterthwaite(t *testing.T) {
+	for _, c := range []struct{ v, pictures, ofPictures, seeds, ofSeeds, want float64 }{
+		{1, 1e-9, 99, 1, 2, 2}, // rounding takes none away
+		{0.9, 0.1, 99, 1, 4, 4},
+		{2, 1, 8, 1, 8, 16},
+		{1, 1, 50, 0.1, 2, 40},
+		{1, 1, 0, 0, 0, 1},
+	} {
+		if got := satterthwaite(c.v, c.pictures, c.ofPictures, c.seeds, c.ofSeeds); math.Abs(got-c.want) > 1e-6 {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +33,9 @@ type Document struct {
 	Parts   []Part
 	Curves  []Curve // of the training run
 	Skipped []string
+	// Folder is the one that the page is to lie in: pictures in it, or in a folder beside
+	// it, are linked. "" means that the page has no links.
+	Folder string
 }
 
 // Part is a report on one part of a data set.
@@ -94,6 +98,7 @@ func ReadCurves(model string) ([]Curve, error) {
 // What a page shows of each kind of picture, and how large.
 const (
 	shownPictures = 24
+	listedWrong   = 1000 // wrong answers that are shown or listed by name
 	thumbnailSide = 160
 	shownClasses  = 3
 	maxTableSide  = 40 // classes of a confusion matrix that a page holds
@@ -106,8 +111,14 @@ func WritePage(ctx context.Context, w io.Writer, d Document) error {
 	v := view{Document: d}
 	for _, p := range d.Parts {
 		part := partView{Part: p}
-		part.Wrong, part.WrongCount = thumbnails(ctx, mostWrong(p.Report.Answers))
-		part.Unsure, _ = thumbnails(ctx, leastSure(p.Report.Answers))
+		wrong := mostWrong(p.Report.Answers)
+		part.WrongCount = len(wrong)
+		part.Wrong = thumbnails(ctx, d.Folder, wrong[:min(len(wrong), shownPictures)])
+		if len(wrong) > shownPictures {
+			part.MoreWrong = listed(d.Folder, wrong[shownPictures:min(len(wrong), listedWrong)])
+		}
+		unsure := leastSure(p.Report.Answers)
+		part.Unsure = thumbnails(ctx, d.Folder, unsure[:min(len(unsure), shownPictures)])
 		part.Diagram = diagram(p)
 		if len(p.Report.Classes) <= maxTableSide {
 			part.Matrix = matrix(p.Report)
@@ -146,6 +157,7 @@ type partView struct {
 	Diagram    template.HTML
 	Wrong      []shown
 	WrongCount int
+	MoreWrong  []shown // after those of Wrong, without pictures
 	Unsure     []shown
 }
 
@@ -300,6 +312,7 @@ func leastSure(answers []Answer) []Answer {
 type shown struct {
 	Picture template.URL
 	Name    string
+	Link    string // to the picture's file; "" for none
 	Class   string
 	Bars    []bar
 }
@@ -311,26 +324,65 @@ type bar struct {
 	Right   bool
 }
 
-// thumbnails makes the first answers ready to be shown, and counts all.
-func thumbnails(ctx context.Context, answers []Answer) ([]shown, int) {
+// thumbnails makes answers ready to be shown with their pictures on a page in folder.
+func thumbnails(ctx context.Context, folder string, answers []Answer) []shown {
+	all := listed(folder, answers)
+	limits := picture.DefaultLimits()
+	for i, a := range answers {
+		data, err := a.Sample.Read(limits)
+		if err != nil {
+			continue
+		}
+		if p, err := picture.Decode(ctx, data, limits); err == nil {
+			all[i].Picture, _ = report.Thumbnail(p, thumbnailSide)
+		}
+	}
+	return all
+}
+
+// listed makes answers ready to be listed by name on a page in folder.
+func listed(folder string, answers []Answer) []shown {
 	var all []shown
-	for _, a := range answers[:min(len(answers), shownPictures)] {
-		s := shown{Name: filepath.Base(a.Sample.Path), Class: a.Class}
+	for _, a := range answers {
+		s := shown{Name: filepath.Base(a.Sample.Path), Link: linkTo(folder, a.Sample.Path), Class: a.Class}
 		for _, p := range shownPredictions(a) {
 			s.Bars = append(s.Bars, bar{
 				p.Class, fmt.Sprintf("%.0f %%", 100*p.Probability),
 				template.CSS(fmt.Sprintf("--share:%.0f%%", 100*p.Probability)), p.Class == a.Class,
 			})
 		}
-		limits := picture.DefaultLimits()
-		if data, err := a.Sample.Read(limits); err == nil {
-			if p, err := picture.Decode(ctx, data, limits); err == nil {
-				s.Picture, _ = report.Thumbnail(p, thumbnailSide)
-			}
-		}
 		all = append(all, s)
 	}
-	return all, len(answers)
+	return all
+}
+
+// linkTo returns the address of a file on a page that lies in folder, relative to the
+// page: so it holds as long as both are moved or served together. A file that lies
+// neither in the folder nor in one beside it gets "": it would not be moved with the page.
+func linkTo(folder, path string) string {
+	if folder == "" {
+		return ""
+	}
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return ""
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return ""
+	}
+	relative, err := filepath.Rel(folder, path)
+	if err != nil {
+		return "" // on another volume
+	}
+	relative = filepath.ToSlash(relative)
+	parent := filepath.Dir(folder)
+	switch {
+	case !strings.HasPrefix(relative, "../"):
+		relative = "./" + relative // so that a colon in the name does not end a scheme
+	case strings.HasPrefix(relative, "../../"), parent == filepath.Dir(parent): // all of a disk is beside
+		return ""
+	}
+	return (&url.URL{Path: relative}).EscapedPath()
 }
 
 // shownPredictions are the first, of which the last gives way to the right class if
@@ -349,17 +401,21 @@ var documentPage = template.Must(template.New("document").Funcs(template.FuncMap
 	"span":    func(v [2]float64) string { return fmt.Sprintf("%.1f to %.1f %%", 100*v[0], 100*v[1]) },
 	"minutes": func(s float64) string { return fmt.Sprintf("%.1f minutes", s/60) },
 }).Parse(`
+{{define "name"}}{{if .Link}}<a href="{{.Link}}">{{.Name}}</a>{{else}}{{.Name}}{{end}}{{end}}
 {{define "pictures"}}<div class="pictures">{{range .}}<figure>{{if .Picture}}<img src="{{.Picture}}" alt="{{.Class}}">{{end}}
-<figcaption title="{{.Name}}"><b>{{.Class}}</b> {{.Name}}</figcaption>{{range .Bars}}<div class="bar{{if .Right}} right{{end}}" style="{{.Share}}">{{.Class}}<i>{{.Percent}}</i></div>{{end}}</figure>{{end}}</div>{{end}}
+<figcaption title="{{.Name}}"><b>{{.Class}}</b> {{template "name" .}}</figcaption>{{range .Bars}}<div class="bar{{if .Right}} right{{end}}" style="{{.Share}}">{{.Class}}<i>{{.Percent}}</i></div>{{end}}</figure>{{end}}</div>{{end}}
 <p class="faint">{{.Model}}{{with .About.Architecture}} · {{.}}{{end}} · input {{.About.Preprocessing.Width}} × {{.About.Preprocessing.Height}}{{with .About.Temperature}} · temperature {{.}}{{end}}</p>
 {{if .Skipped}}<div class="warn"><p>{{len .Skipped}} pictures cannot be read and were left out:</p>{{range .Skipped}}<p><small>{{.}}</small></p>{{end}}</div>{{end}}
-{{range .Parts}}<div class="big">
+{{range $part := .Parts}}<div class="big">
 <div><b>{{percent .Report.Accuracy}}</b><span>accuracy, {{.Name}} ({{.Report.Count}} pictures)<br>95 % interval {{span .Report.Interval}}</span></div>
 <div><b>{{printf "%.3f" .Report.MacroF1}}</b><span>macro F1</span></div>
 <div><b>{{printf "%.3f" .Report.LogLoss}}</b><span>log loss</span></div>
 <div><b>{{printf "%.3f" .Report.ECE}}</b><span>calibration error (ECE)</span></div>
 {{range $k, $v := .Report.TopK}}{{if gt $k 1}}<div><b>{{percent $v}}</b><span>top {{$k}}</span></div>{{end}}{{end}}
-</div>{{end}}
+</div>
+{{if .Report.TTA}}<p class="faint">{{.Name}}: each answer is the mean of the probabilities for the picture and for its mirror image (test-time augmentation by {{.Report.TTA}}).</p>{{end}}
+{{with .Report.Mapping}}{{range .Notes}}<p class="faint">{{$part.Name}}: {{.}}.</p>{{end}}{{with .LeftOut}}<div class="warn"><p>{{$part.Name}}: {{.}}.</p></div>{{end}}{{end}}
+{{end}}
 {{if .Charts}}<h2>Training</h2><div class="figures">{{range .Charts}}<figure>{{.}}</figure>{{end}}</div>{{end}}
 {{range .Parts}}
 <h2>Classes, {{.Name}}</h2><div class="figures"><div class="wide"><table class="tight"><tr><th>class</th><th>precision</th><th>recall</th><th>95 % interval</th><th>F1</th><th>pictures</th></tr>
@@ -368,7 +424,9 @@ var documentPage = template.Must(template.New("document").Funcs(template.FuncMap
 {{if .Matrix}}<h2>What was taken for what, {{.Name}}</h2><p class="faint">A row is what a picture is of, a column what it was taken for.</p>
 <div class="wide"><table><tr><th></th>{{range .Report.Classes}}<th>{{.}}</th>{{end}}</tr>
 {{range .Matrix}}<tr><td>{{.Class}}</td>{{range .Cells}}<td style="{{.Style}}">{{if .Count}}{{.Count}}{{else}}<span class="faint">·</span>{{end}}</td>{{end}}</tr>{{end}}</table></div>{{end}}
-{{if .Wrong}}<h2>Most wrong, {{.Name}}</h2><p class="faint">{{.WrongCount}} answers are wrong; those first that were surest.</p>{{template "pictures" .Wrong}}{{end}}
+{{if .Wrong}}<h2>Most wrong, {{.Name}}</h2><p class="faint">{{.WrongCount}} answers are wrong; those first that were surest.</p>{{template "pictures" .Wrong}}
+{{if .MoreWrong}}<details><summary>{{len .MoreWrong}} more</summary><div class="wide"><table class="words"><tr><th>picture</th><th>class</th><th>taken for</th><th>probability</th></tr>
+{{range .MoreWrong}}{{$best := index .Bars 0}}<tr><td>{{template "name" .}}</td><td>{{.Class}}</td><td>{{$best.Class}}</td><td>{{$best.Percent}}</td></tr>{{end}}</table></div></details>{{end}}{{end}}
 {{if .Unsure}}<h2>Right, but least sure, {{.Name}}</h2>{{template "pictures" .Unsure}}{{end}}
 {{end}}
 {{if .Settings}}<h2>Settings</h2><div class="wide"><table class="words">{{range .Settings}}<tr><td>{{.Name}}</td><td><code>{{.Value}}</code></td></tr>{{end}}</table></div>{{end}}

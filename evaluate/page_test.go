@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"garb"
+	"garb/dataset"
 	"garb/picture"
 )
 
@@ -234,5 +235,64 @@ func TestReadCurvesOfAnotherFile(t *testing.T) {
 	}
 	if got, err := ReadCurves(model); got != nil || err != nil {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// Pictures are linked where the page will be moved with them, and nowhere else.
+func TestLinkTo(t *testing.T) {
+	root := t.TempDir()
+	at := func(path string) string { return filepath.Join(root, filepath.FromSlash(path)) }
+	for _, c := range []struct{ folder, path, want string }{
+		{at("a/page"), at("a/page/x.jpg"), "./x.jpg"},
+		{at("a/page"), at("a/page/test/hat/x y.jpg"), "./test/hat/x%20y.jpg"},
+		{at("a/page"), at("a/data/hat/x.jpg"), "../data/hat/x.jpg"},
+		{at("a/page"), at("a/page/..x/y.jpg"), "./..x/y.jpg"},
+		{at("a/page"), at("b/x.jpg"), ""},
+		{at("a/page/"), at("a/page/../page/x.jpg"), "./x.jpg"},
+		{at("a/page"), at("a/page/javascript:alert(1)"), "./javascript:alert%281%29"},
+		{at("a/page"), at(`a/page/"><script>?#%.jpg`), "./%22%3E%3Cscript%3E%3F%23%25.jpg"},
+		{at("a/page"), at("a/page/\xff\n.jpg"), "./%FF%0A.jpg"},
+		{string(filepath.Separator) + "page", string(filepath.Separator) + filepath.Join("data", "x.jpg"), ""},
+		{"", at("a/page/x.jpg"), ""},
+	} {
+		if got := linkTo(c.folder, c.path); got != c.want {
+			t.Errorf("from %s to %q: %q, want %q", c.folder, c.path, got, c.want)
+		}
+	}
+}
+
+// A page beside its pictures links all that it shows, lists the wrong answers that it does
+// not show, and says what was mapped, left out and averaged.
+func TestPageBesideItsPictures(t *testing.T) {
+	files := map[string]string{"shirt/a:b?": pictureOf(t, 10)}
+	for i := range shownPictures + 3 {
+		files[fmt.Sprintf("hat/wrong%02d", i)] = pictureOf(t, uint8(255-i))
+	}
+	s := set(t, files)
+	r, err := Run(t.Context(), byBrightness{}, s, picture.DefaultLimits(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.TTA = FlipTTA
+	mapping, _ := MapClasses([]string{"Hat", "<b>"}, []string{"hat"})
+	mapping.Apply(&dataset.Set{Classes: []string{"Hat", "<b>"}, Samples: []dataset.Sample{{Label: 1}}})
+	r.Mapping = &mapping
+	var b strings.Builder
+	if err := WritePage(t.Context(), &b, Document{Parts: []Part{{"test", r}}, Folder: s.Folder}); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	wellFormed(t, page)
+	selfContained(t, strings.ReplaceAll(page, `<a href="./`, ""))
+	if got := strings.Count(page, `<a href="./hat/wrong`); got != shownPictures+3 {
+		t.Errorf("%d links to hats", got)
+	}
+	for _, want := range []string{
+		`<a href="./shirt/a:b%3F`, "<summary>4 more</summary>", "mirror image", "1 picture of a class that the model does not know is left out", "&lt;b&gt;",
+		"the data set&#39;s &#34;Hat&#34; is the model&#39;s &#34;hat&#34;",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %s", want)
+		}
 	}
 }

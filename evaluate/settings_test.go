@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"math"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -21,55 +22,71 @@ import (
 // figureTests names, for each figure of a report and of a comparison, a test that fails
 // if the figure is wrong.
 var figureTests = map[string]string{
-	"Report.Folder":        "TestReportKeepsTheAnswers",
-	"Report.Accuracy":      "TestScikitLearn",
-	"Report.Count":         "TestScikitLearn",
-	"Report.Interval":      "TestReportKeepsTheAnswers",
-	"Report.TopK":          "TestScikitLearn",
-	"Report.LogLoss":       "TestScikitLearn",
-	"Report.MacroF1":       "TestScikitLearn",
-	"Report.ECE":           "TestReportKeepsTheAnswers",
-	"Report.Bins":          "TestReportKeepsTheAnswers",
-	"Report.Classes":       "TestRun",
-	"Report.PerClass":      "TestScikitLearn",
-	"Report.Confusion":     "TestScikitLearn",
-	"Report.Skipped":       "TestReportKeepsTheAnswers",
-	"Report.Answers":       "TestReportKeepsTheAnswers",
-	"Report.DataDigest":    "TestReportKeepsTheAnswers",
-	"Report.Seconds":       "TestReportKeepsTheAnswers",
-	"Class.Class":          "TestScikitLearn",
-	"Class.Precision":      "TestScikitLearn",
-	"Class.Recall":         "TestScikitLearn",
-	"Class.RecallInterval": "TestScikitLearn",
-	"Class.F1":             "TestScikitLearn",
-	"Class.Count":          "TestScikitLearn",
-	"Skipped.Picture":      "TestReportKeepsTheAnswers",
-	"Skipped.Message":      "TestReportKeepsTheAnswers",
-	"Bin.Low":              "TestBinsByHand",
-	"Bin.High":             "TestBinsByHand",
-	"Bin.Count":            "TestBinsByHand",
-	"Bin.Confidence":       "TestBinsByHand",
-	"Bin.Accuracy":         "TestBinsByHand",
-	"Answer.Sample":        "TestReportKeepsTheAnswers",
-	"Answer.Class":         "TestReportKeepsTheAnswers",
-	"Answer.Predictions":   "TestReportKeepsTheAnswers",
-	"Comparison.A":         "TestCompareByHand",
-	"Comparison.B":         "TestCompareByHand",
-	"Comparison.Count":     "TestCompareByHand",
-	"Comparison.Both":      "TestCompareByHand",
-	"Comparison.OnlyA":     "TestCompareByHand",
-	"Comparison.OnlyB":     "TestCompareByHand",
-	"Comparison.Neither":   "TestCompareByHand",
-	"Comparison.PValue":    "TestCompareByHand",
-	"Comparison.Differ":    "TestCompareByHand",
-	"Side.Accuracy":        "TestCompareByHand",
-	"Side.Interval":        "TestCompareByHand",
-	"Side.LogLoss":         "TestCompareByHand",
-	"Side.ECE":             "TestCompareByHand",
-	"Differing.Picture":    "TestCompareByHand",
-	"Differing.Class":      "TestCompareByHand",
-	"Differing.A":          "TestCompareByHand",
-	"Differing.B":          "TestCompareByHand",
+	"Report.Folder":          "TestReportKeepsTheAnswers",
+	"Report.Accuracy":        "TestScikitLearn",
+	"Report.Count":           "TestScikitLearn",
+	"Report.Interval":        "TestReportKeepsTheAnswers",
+	"Report.TopK":            "TestScikitLearn",
+	"Report.LogLoss":         "TestScikitLearn",
+	"Report.MacroF1":         "TestScikitLearn",
+	"Report.ECE":             "TestReportKeepsTheAnswers",
+	"Report.Bins":            "TestReportKeepsTheAnswers",
+	"Report.Classes":         "TestRun",
+	"Report.PerClass":        "TestScikitLearn",
+	"Report.Confusion":       "TestScikitLearn",
+	"Report.Skipped":         "TestReportKeepsTheAnswers",
+	"Report.Wrong":           "TestWrong",
+	"Report.Mapping":         "TestPageBesideItsPictures",
+	"Report.TTA":             "TestFlippedErrors",
+	"Report.Answers":         "TestReportKeepsTheAnswers",
+	"Report.DataDigest":      "TestReportKeepsTheAnswers",
+	"Report.Seconds":         "TestReportKeepsTheAnswers",
+	"Class.Class":            "TestScikitLearn",
+	"Class.Precision":        "TestScikitLearn",
+	"Class.Recall":           "TestScikitLearn",
+	"Class.RecallInterval":   "TestScikitLearn",
+	"Class.F1":               "TestScikitLearn",
+	"Class.Count":            "TestScikitLearn",
+	"Skipped.Picture":        "TestReportKeepsTheAnswers",
+	"Skipped.Reason":         "TestRunKeepsTheCauseOfASkip",
+	"Skipped.Message":        "TestReportKeepsTheAnswers",
+	"Wrong.Picture":          "TestWrong",
+	"Wrong.Label":            "TestWrong",
+	"Wrong.Predicted":        "TestWrong",
+	"Wrong.Probability":      "TestWrong",
+	"Wrong.LabelProbability": "TestWrong",
+	"Mapping.To":             "TestMapClasses",
+	"Mapping.Renamed":        "TestApply",
+	"Mapping.Ignored":        "TestApply",
+	"Renaming.Class":         "TestApply",
+	"Renaming.To":            "TestApply",
+	"Ignored.Class":          "TestApply",
+	"Ignored.Pictures":       "TestApply",
+	"Bin.Low":                "TestBinsByHand",
+	"Bin.High":               "TestBinsByHand",
+	"Bin.Count":              "TestBinsByHand",
+	"Bin.Confidence":         "TestBinsByHand",
+	"Bin.Accuracy":           "TestBinsByHand",
+	"Answer.Sample":          "TestReportKeepsTheAnswers",
+	"Answer.Class":           "TestReportKeepsTheAnswers",
+	"Answer.Predictions":     "TestReportKeepsTheAnswers",
+	"Comparison.A":           "TestCompareByHand",
+	"Comparison.B":           "TestCompareByHand",
+	"Comparison.Count":       "TestCompareByHand",
+	"Comparison.Both":        "TestCompareByHand",
+	"Comparison.OnlyA":       "TestCompareByHand",
+	"Comparison.OnlyB":       "TestCompareByHand",
+	"Comparison.Neither":     "TestCompareByHand",
+	"Comparison.PValue":      "TestCompareByHand",
+	"Comparison.Differ":      "TestCompareByHand",
+	"Side.Accuracy":          "TestCompareByHand",
+	"Side.Interval":          "TestCompareByHand",
+	"Side.LogLoss":           "TestCompareByHand",
+	"Side.ECE":               "TestCompareByHand",
+	"Differing.Picture":      "TestCompareByHand",
+	"Differing.Class":        "TestCompareByHand",
+	"Differing.A":            "TestCompareByHand",
+	"Differing.B":            "TestCompareByHand",
 }
 
 // TestEveryFigureHasATest fails if a figure is added without a test, or if a test that
@@ -79,7 +96,7 @@ func TestEveryFigureHasATest(t *testing.T) {
 	for name := range figureTests {
 		left[name] = true
 	}
-	for _, v := range []any{Report{}, Class{}, Skipped{}, Bin{}, Answer{}, Comparison{}, Side{}, Differing{}} {
+	for _, v := range []any{Report{}, Class{}, Skipped{}, Wrong{}, Mapping{}, Renaming{}, Ignored{}, Bin{}, Answer{}, Comparison{}, Side{}, Differing{}} {
 		kind := reflect.TypeOf(v)
 		for i := range kind.NumField() {
 			name := kind.Name() + "." + kind.Field(i).Name
@@ -137,7 +154,8 @@ func TestReportKeepsTheAnswers(t *testing.T) {
 	if r.Folder != s.Folder || r.Interval != Wilson(2, 3) || !(r.Seconds > 0) {
 		t.Errorf("folder %s, interval %v, %v seconds", r.Folder, r.Interval, r.Seconds)
 	}
-	if len(r.Skipped) != 1 || r.Skipped[0].Picture != s.Samples[1].Path || r.Skipped[0].Message != s.Samples[1].Path+": broken" {
+	if len(r.Skipped) != 1 || r.Skipped[0].Picture != s.Samples[1].Path ||
+		r.Skipped[0].Message != s.Samples[1].Path+": broken" {
 		t.Errorf("skipped %+v", r.Skipped)
 	}
 	// All three first probabilities are 0.75, and two of the answers are right.
@@ -196,7 +214,8 @@ func TestReportOfNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Count != 0 || r.Accuracy != 0 || r.LogLoss != 0 || r.MacroF1 != 0 || r.ECE != 0 || r.Interval != [2]float64{0, 1} || len(r.TopK) != 0 {
+	if r.Count != 0 || r.Accuracy != 0 || r.LogLoss != 0 || r.MacroF1 != 0 || r.ECE != 0 ||
+		r.Interval != [2]float64{0, 1} || len(r.TopK) != 0 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -224,7 +243,8 @@ func TestTopKIsExact(t *testing.T) {
 				if i >= hits {
 					class = "d"
 				}
-				answers = append(answers, Answer{Class: class, Predictions: []garb.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}}})
+				all := []garb.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}}
+				answers = append(answers, Answer{Class: class, Predictions: all})
 			}
 			got := topK(answers)
 			for _, k := range []int{1, 2, 3} {
@@ -250,7 +270,8 @@ func TestBinsByHand(t *testing.T) {
 		case 14:
 			count, confidence, accuracy = 1, 0.99, 1
 		}
-		if bin.Count != count || math.Abs(bin.Confidence-confidence) > 1e-12 || math.Abs(bin.Accuracy-accuracy) > 1e-12 {
+		if bin.Count != count || math.Abs(bin.Confidence-confidence) > 1e-12 ||
+			math.Abs(bin.Accuracy-accuracy) > 1e-12 {
 			t.Errorf("range %d: %+v", b, bin)
 		}
 	}
@@ -282,7 +303,8 @@ func TestCompareByHand(t *testing.T) {
 		B:     Side{0.4, [2]float64{0.2, 0.8}, b.LogLoss, b.ECE},
 		Count: 7, Both: 1, OnlyA: 3, OnlyB: 1, Neither: 2, PValue: McNemar(3, 1),
 		Differ: []Differing{
-			{"picture1", "a", "a", "d"}, {"picture2", "a", "b", "a"}, {"picture4", "a", "a", "f"}, {"picture5", "a", "a", "g"},
+			{"picture1", "a", "a", "d"}, {"picture2", "a", "b", "a"},
+			{"picture4", "a", "a", "f"}, {"picture5", "a", "a", "g"},
 		},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -337,11 +359,22 @@ func TestPageOrder(t *testing.T) {
 	}
 }
 
-// TestRunKeepsTheCauseOfASkip: the message of a skipped picture is the classifier's.
+// TestRunKeepsTheCauseOfASkip: a skipped picture is listed with its reason and message.
 func TestRunKeepsTheCauseOfASkip(t *testing.T) {
-	s := set(t, map[string]string{"hat/1": "error"})
+	s := set(t, map[string]string{"hat/1": "error", "hat/2": "hat", "hat/3": "hat"})
 	a := ask(t.Context(), fake{[]string{"hat"}}, s, s.Samples[0], picture.DefaultLimits())
 	if a.err == nil || errors.Unwrap(a.err).Error() != "broken" {
 		t.Errorf("%v", a.err)
+	}
+	if err := os.Remove(s.Samples[1].Path); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), fake{[]string{"hat"}}, s, picture.DefaultLimits(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Skipped) != 2 || r.Skipped[0].Reason != dataset.ReasonOf(a.err) ||
+		r.Skipped[1].Reason != dataset.ReasonMissing {
+		t.Errorf("skipped %+v", r.Skipped)
 	}
 }

@@ -15,7 +15,8 @@ func TestSoftmaxCrossEntropyByHand(t *testing.T) {
 	sum := math.Exp(0.5) + math.Exp(-1) + math.Exp(2)
 	probability := []float64{math.Exp(0.5) / sum, math.Exp(-1) / sum, math.Exp(2) / sum}
 	for _, l := range []SoftmaxCrossEntropy{
-		{}, {LabelSmoothing: 0.3}, {ClassWeights: []float64{2, 0.5, 7}}, {LabelSmoothing: 0.3, ClassWeights: []float64{2, 0.5, 7}},
+		{}, {LabelSmoothing: 0.3}, {ClassWeights: []float64{2, 0.5, 7}},
+		{LabelSmoothing: 0.3, ClassWeights: []float64{2, 0.5, 7}},
 	} {
 		for _, targets := range [][]float32{{1, 0, 0}, {0, 0, 1}, {0.25, 0.75, 0}} {
 			weight := 1.0
@@ -41,7 +42,8 @@ func TestSoftmaxCrossEntropyByHand(t *testing.T) {
 // TestBinaryCrossEntropyByHand is the same for one output with a sigmoid.
 func TestBinaryCrossEntropyByHand(t *testing.T) {
 	for _, l := range []BinaryCrossEntropy{
-		{}, {LabelSmoothing: 0.3}, {ClassWeights: []float64{2, 0.5}}, {LabelSmoothing: 0.3, ClassWeights: []float64{2, 0.5}},
+		{}, {LabelSmoothing: 0.3}, {ClassWeights: []float64{2, 0.5}},
+		{LabelSmoothing: 0.3, ClassWeights: []float64{2, 0.5}},
 	} {
 		for _, target := range []float32{0, 1, 0.25} {
 			for _, logit := range []float32{-3, 0, 1.5} {
@@ -55,7 +57,8 @@ func TestBinaryCrossEntropyByHand(t *testing.T) {
 				gradient := make([]float32, 1)
 				got := l.Gradient(gradient, []float32{logit}, []float32{target})
 				if g := weight * (p - smooth); math.Abs(got-want) > 1e-6 || math.Abs(float64(gradient[0])-g) > 1e-6 {
-					t.Errorf("%+v, target %v, logit %v: loss %v and gradient %v, want %v and %v", l, target, logit, got, gradient[0], want, g)
+					t.Errorf("%+v, target %v, logit %v: loss %v and gradient %v, want %v and %v", l, target,
+						logit, got, gradient[0], want, g)
 				}
 			}
 		}

@@ -53,7 +53,8 @@ func TestOnlyWeightsThatAreNotFiniteDiverge(t *testing.T) {
 
 		r = begin()
 		variableOf(t, r, "dense1/bias").Value[0] = value
-		if _, err := r.fit(t.Context(), Progress{}); !errors.As(err, &diverged) || diverged.Epoch != 1 || diverged.Step != 1 {
+		if _, err := r.fit(t.Context(), Progress{}); !errors.As(err, &diverged) || diverged.Epoch != 1 ||
+			diverged.Step != 1 {
 			t.Errorf("a step with %s weights: %v", name, err)
 		}
 	}
@@ -63,12 +64,14 @@ func TestOnlyWeightsThatAreNotFiniteDiverge(t *testing.T) {
 	r.graph = garb.HeadSpec{}.Graph(5, 2, 0)
 	_, err := r.fit(t.Context(), Progress{})
 	var weights *nn.WeightError
-	if errors.As(err, &diverged) || !errors.As(err, &weights) || weights.Name != "classifier/kernel" || !strings.Contains(err.Error(), "epoch 1") {
+	if errors.As(err, &diverged) || !errors.As(err, &weights) || weights.Name != "classifier/kernel" ||
+		!strings.Contains(err.Error(), "epoch 1") {
 		t.Errorf("weights of another shape: %v", err)
 	}
 	r = begin()
 	r.graph = garb.HeadSpec{Inner: []int{3}}.Graph(64, 2, 0)
-	if _, err = r.fit(t.Context(), Progress{}); errors.As(err, &diverged) || !errors.As(err, &weights) || weights.Err == nil || weights.Name != "inner1/kernel" {
+	if _, err = r.fit(t.Context(), Progress{}); errors.As(err, &diverged) || !errors.As(err, &weights) ||
+		weights.Err == nil || weights.Name != "inner1/kernel" {
 		t.Errorf("weights that are missing: %v", err)
 	}
 	// Feature maps of more than a gigabyte, which Compile refuses.
@@ -100,6 +103,21 @@ func TestStepsKeepTheCause(t *testing.T) {
 			!strings.Contains(err.Error(), gone) || !strings.Contains(err.Error(), "epoch 1") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestInterruptedStep: a step that is interrupted is no divergence either.
+func TestInterruptedStep(t *testing.T) {
+	c := tiny(t, drawn(t))
+	c.FineTune, c.Weights = "none", smallWeights(t) // features at hand: only the trainer looks at ctx
+	r, err := newRun(t.Context(), c, Progress{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.fit(ctx, Progress{}); err == nil || err.Error() != context.Canceled.Error() {
+		t.Errorf("%v", err)
 	}
 }
 

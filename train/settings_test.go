@@ -1,8 +1,11 @@
 package train
 
 import (
+	"archive/zip"
 	"bytes"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -16,6 +19,7 @@ import (
 	"garb/backbone"
 	"garb/dataset"
 	"garb/evaluate"
+	"garb/internal/tfevents"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -33,7 +37,43 @@ var settingTests = map[string]func(t *testing.T, data string){
 			}
 		}
 		if len(other.train.set.Samples) != 9 || other.Data == r.Data {
-			t.Errorf("%d pictures of another data set, with the digest %s, the first's %s", len(other.train.set.Samples), other.Data, r.Data)
+			t.Errorf("%d pictures of another data set, with the digest %s, the first's %s",
+				len(other.train.set.Samples), other.Data, r.Data)
+		}
+	},
+	"DataOptions": func(t *testing.T, _ string) {
+		each(t, dataset.Options{}, dataOptionTests)
+	},
+	"Strict": func(t *testing.T, _ string) {
+		c := tiny(t, unbalanced(t))
+		c.Strict = true
+		if _, err := prepare(t.Context(), c, Progress{}); err != nil {
+			t.Errorf("all pictures can be read: %v", err)
+		}
+		broken := filepath.Join(c.Data, "train", "spots", "broken.png")
+		if err := os.WriteFile(broken, []byte("\x89PNG\r\n\x1a\n broken"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := prepare(t.Context(), c, Progress{}); err == nil {
+			t.Error("a picture that cannot be read is accepted")
+		}
+		c.Strict = false
+		if r := begun(t, c); len(r.train.set.Samples) != 9 || len(r.tally.Skips()) != 1 {
+			t.Errorf("%d pictures; skipped %v", len(r.train.set.Samples), r.tally.Skips())
+		}
+	},
+	"TensorBoard": func(t *testing.T, data string) {
+		for _, on := range []bool{false, true} {
+			c := tiny(t, data)
+			c.TensorBoard = on
+			ran(t, c)
+			path := filepath.Join(c.Out, eventFolder, eventFile)
+			if _, err := os.Stat(path); (err == nil) != on {
+				t.Errorf("events %v: %v", on, err)
+			}
+			if events, err := tfevents.Read(path); on && (err != nil || len(events) != 2) {
+				t.Errorf("%d events for 2 epochs, %v", len(events), err)
+			}
 		}
 	},
 	"Out": func(t *testing.T, data string) {
@@ -44,7 +84,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 				t.Error(err)
 			}
 		}
-		if filepath.Dir(filepath.Dir(result.Checkpoint)) != c.Out || result.Report != filepath.Join(c.Out, reportFile) {
+		if filepath.Dir(filepath.Dir(result.Checkpoint)) != c.Out ||
+			result.Report != filepath.Join(c.Out, reportFile) {
 			t.Errorf("the model %s and the report %s are not in %s", result.Checkpoint, result.Report, c.Out)
 		}
 	},
@@ -78,21 +119,24 @@ var settingTests = map[string]func(t *testing.T, data string){
 				t.Errorf("%s does not begin with the values of the file, %v", name, err)
 			}
 		}
-		if settings := string(r.settings()); strings.Contains(settings, c.Weights) || !strings.Contains(settings, "a file") {
+		if settings := string(r.settings()); strings.Contains(settings, c.Weights) ||
+			!strings.Contains(settings, "a file") {
 			t.Errorf("the model's settings have a path of this machine: %s", settings)
 		}
 	},
 	"Preprocessing": func(t *testing.T, data string) {
 		for _, fit := range []picture.Fit{picture.Stretch, picture.Letterbox} {
 			c := tiny(t, data)
-			c.Preprocessing = picture.Spec{Width: 16, Height: 12, Filter: picture.Bilinear, Fit: fit, Mean: [3]float32{9, 8, 7}, Std: [3]float32{20, 30, 40}}
+			c.Preprocessing = picture.Spec{Width: 16, Height: 12, Filter: picture.Bilinear, Fit: fit,
+				Mean: [3]float32{9, 8, 7}, Std: [3]float32{20, 30, 40}}
 			r := begun(t, c)
 			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": r.test} {
 				got, want := make([]float32, part.length()), make([]float32, c.Preprocessing.ValueCount())
 				if err := part.load(t.Context(), 1, 0, []int{1}, got, make([]float32, 2)); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := c.Preprocessing.Load(t.Context(), file(t, part.set.Samples[1].Path), picture.DefaultLimits(), want); err != nil {
+				if _, err := c.Preprocessing.Load(t.Context(), file(t, part.set.Samples[1].Path),
+					picture.DefaultLimits(), want); err != nil {
 					t.Fatal(err)
 				}
 				if !slices.Equal(got, want) {
@@ -162,7 +206,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, want := range map[string][]int{"inner1/kernel": {64, 7}, "inner2/kernel": {7, 5}, "classifier/kernel": {5, 2}} {
+		for name, want := range map[string][]int{"inner1/kernel": {64, 7}, "inner2/kernel": {7, 5},
+			"classifier/kernel": {5, 2}} {
 			if v, err := f.Tensor(name); err != nil || !slices.Equal(v.Shape, want) {
 				t.Errorf("%s: %v, want the shape %v", name, err, want)
 			}
@@ -257,7 +302,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 		if got, want := optimized(c.optimizer(), 0), 1-0.1*0.2; math.Abs(got-want) > 1e-6 {
 			t.Errorf("without a gradient a kernel of 1 becomes %v, want %v", got, want)
 		}
-		bias := &nn.Variable{Param: nn.Param{Name: "bias", Shape: []int{1}}, Value: []float32{1}, Gradient: []float32{0}}
+		bias := &nn.Variable{Param: nn.Param{Name: "bias", Shape: []int{1}}, Value: []float32{1},
+			Gradient: []float32{0}}
 		if c.optimizer().Update([]*nn.Variable{bias}, 0.1); bias.Value[0] != 1 {
 			t.Errorf("a bias decays to %v", bias.Value[0])
 		}
@@ -271,7 +317,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 			before := variableOf(t, r, "classifier/bias").Value[0]
 			stepped(t, r)
 			v := variableOf(t, r, "classifier/bias")
-			if got, want := v.Value[0]-before, -float32(rate)*v.Gradient[0]; want == 0 || math.Abs(float64(got/want-1)) > 1e-3 {
+			if got, want := v.Value[0]-before, -float32(rate)*v.Gradient[0]; want == 0 ||
+				math.Abs(float64(got/want-1)) > 1e-3 {
 				t.Errorf("rate %v: a weight moved by %v, want %v", rate, got, want)
 			}
 		}
@@ -298,10 +345,11 @@ var settingTests = map[string]func(t *testing.T, data string){
 		}
 		// And history.csv tells the rate of each epoch's last step.
 		c := tiny(t, data)
-		c.LearningRate, c.Schedule, c.StepEpochs, c.StepFactor = 0.01, "step", 1, 0.5
+		c.LearningRate, c.Schedule, c.WarmUpEpochs = 0.01, "cosine", 1
 		ran(t, c)
 		_, state, _, err := readState(c.Out)
-		if err != nil || len(state.History) != 2 || state.History[0].LearningRate != 0.01 || state.History[1].LearningRate != 0.005 {
+		if err != nil || len(state.History) != 2 || math.Abs(state.History[0].LearningRate-0.01*2/3) > 1e-12 ||
+			math.Abs(state.History[1].LearningRate-0.01/4) > 1e-12 {
 			t.Errorf("%+v, %v", state.History, err)
 		}
 	},
@@ -390,13 +438,15 @@ var settingTests = map[string]func(t *testing.T, data string){
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, _, _, err := classify(t.Context(), plan, &r.validation, 2); err != nil || !slices.Equal(logits, again) {
+			if again, _, _, err := classify(t.Context(), plan, &r.validation, 2); err != nil ||
+				!slices.Equal(logits, again) {
 				t.Errorf("decay %v: other weights are measured than are kept, %v", decay, err)
 			}
 		}
 		r := begun(t, tiny(t, data))
 		stepped(t, r)
-		if kept, err := r.tensors(); err != nil || !slices.Equal(kept["classifier/kernel"].Data, variableOf(t, r, "classifier/kernel").Value) {
+		if kept, err := r.tensors(); err != nil ||
+			!slices.Equal(kept["classifier/kernel"].Data, variableOf(t, r, "classifier/kernel").Value) {
 			t.Errorf("without an average other weights are kept than are trained, %v", err)
 		}
 	},
@@ -431,7 +481,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 			for i := range samples {
 				for j, p := range want[i] {
 					if math.Abs(float64(b.targets[2*i+j])-p) > 1e-6 {
-						t.Fatalf("step %d: target %v, want the teacher's answer %v", step, b.targets[2*i:][:2], want[i])
+						t.Fatalf("step %d: target %v, want the teacher's answer %v", step, b.targets[2*i:][:2],
+							want[i])
 					}
 				}
 			}
@@ -507,7 +558,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 				}
 			}
 			logits := make([]float32, 2)
-			if _, err := r.trainer.Step(t.Context(), slices.Repeat([]float32{1}, 16*16*3), []float32{1, 0}, logits); err != nil {
+			ones := slices.Repeat([]float32{1}, 16*16*3)
+			if _, err := r.trainer.Step(t.Context(), ones, []float32{1, 0}, logits); err != nil {
 				t.Fatal(err)
 			}
 			return logits
@@ -525,7 +577,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 			"the views": view,
 		} {
 			if x := of(a); !slices.Equal(x, of(again)) || slices.Equal(x, of(b)) {
-				t.Errorf("%s: the same for one seed: %v; others for another: %v", name, slices.Equal(x, of(again)), !slices.Equal(x, of(b)))
+				t.Errorf("%s: the same for one seed: %v; others for another: %v",
+					name, slices.Equal(x, of(again)), !slices.Equal(x, of(b)))
 			}
 		}
 		if slices.Equal(a.order(3), a.order(4)) {
@@ -598,7 +651,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 		c := tiny(t, data)
 		c.Augment = augment.Config{RotationRangeDegrees: 30, Mixup: 1}
 		r := begun(t, c)
-		v, err := augment.New(c.Augment, c.Preprocessing, dataset.Training{Set: r.train.set}, c.Seed, picture.DefaultLimits())
+		v, err := augment.New(c.Augment, c.Preprocessing, dataset.Training{Set: r.train.set}, c.Seed,
+			picture.DefaultLimits())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -634,8 +688,10 @@ var settingTests = map[string]func(t *testing.T, data string){
 				return in
 			}
 			first, second, third, fourth := features(1), features(2), features(3), features(4)
-			if again := kept == 2; slices.Equal(first, second) || slices.Equal(first, third) != again || slices.Equal(second, fourth) != again {
-				t.Errorf("with %d views kept: 1 is 2 %v, 1 is 3 %v, 2 is 4 %v", kept, slices.Equal(first, second), slices.Equal(first, third), slices.Equal(second, fourth))
+			if again := kept == 2; slices.Equal(first, second) || slices.Equal(first, third) != again ||
+				slices.Equal(second, fourth) != again {
+				t.Errorf("with %d views kept: 1 is 2 %v, 1 is 3 %v, 2 is 4 %v",
+					kept, slices.Equal(first, second), slices.Equal(first, third), slices.Equal(second, fourth))
 			}
 		}
 	},
@@ -668,6 +724,17 @@ var settingTests = map[string]func(t *testing.T, data string){
 		if _, second := names(2); slices.Equal(first, second) {
 			t.Error("another seed of the split divides alike")
 		}
+		shown := map[string]int{} // how often a picture is validation
+		for fold := range 3 {
+			c := tiny(t, flat)
+			c.Split = dataset.SplitRule{Validation: 0.25, Test: 0.1, Seed: 1, Folds: 3, Fold: fold + 1}
+			for _, s := range begun(t, c).validation.set.Samples {
+				shown[s.Path]++
+			}
+		}
+		if len(shown) != 36 || slices.Max(slices.Collect(maps.Values(shown))) != 1 {
+			t.Errorf("over three folds validation has %d pictures of 36: %v", len(shown), shown)
+		}
 	},
 	"Candidate": func(t *testing.T, data string) {
 		for _, candidate := range []bool{false, true} {
@@ -675,11 +742,208 @@ var settingTests = map[string]func(t *testing.T, data string){
 			c.Candidate = candidate
 			result := ran(t, c)
 			_, err := os.Stat(filepath.Join(c.Out, reportFile))
-			if looked := result.TestCount > 0; looked == candidate || (err == nil) == candidate || (result.Report == "") != candidate {
-				t.Errorf("candidate %v: %d test pictures, report %q, %v", candidate, result.TestCount, result.Report, err)
+			if looked := result.TestCount > 0; looked == candidate || (err == nil) == candidate ||
+				(result.Report == "") != candidate {
+				t.Errorf("candidate %v: %d test pictures, report %q, %v", candidate, result.TestCount,
+					result.Report, err)
 			}
 		}
 	},
+}
+
+// dataOptionTests has a test for each field of dataset.Options that fails if the field does
+// not reach the pictures that a run is trained on.
+var dataOptionTests = map[string]func(t *testing.T, c Config){
+	"Labels": func(t *testing.T, c Config) {
+		c.DataOptions.Labels = filepath.Join(c.Data, "others.csv")
+		labelled(t, c, map[string]int{"spots": 9, "stripes": 9})
+	},
+	"Images": func(t *testing.T, c Config) {
+		folder := filepath.Join(t.TempDir(), "elsewhere")
+		if err := os.Rename(filepath.Join(c.Data, "images"), folder); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := prepare(t.Context(), c, Progress{}); err == nil {
+			t.Error("the pictures were found without their folder")
+		}
+		c.DataOptions.Images = folder
+		labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
+	},
+	"ImageColumn": func(t *testing.T, c Config) {
+		c.DataOptions.ImageColumn = "copy" // names each picture's neighbour
+		r := labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
+		for _, s := range r.train.set.Samples {
+			var number int
+			if _, err := fmt.Sscanf(filepath.Base(s.Path), "%d.png", &number); err != nil {
+				t.Fatal(err)
+			}
+			if want := []string{"big", "mid", "small"}[(number+17)%18%3]; r.classes[s.Label] != want {
+				t.Errorf("%s is labelled %s, want its neighbour's %s", s.Path, r.classes[s.Label], want)
+			}
+		}
+	},
+	"LabelColumn": func(t *testing.T, c Config) {
+		c.DataOptions.LabelColumn = "shape"
+		labelled(t, c, map[string]int{"spots": 9, "stripes": 9})
+	},
+	"Merge": func(t *testing.T, c Config) {
+		c.DataOptions.Merge = map[string]string{"mid": "small"}
+		labelled(t, c, map[string]int{"big": 6, "small": 12})
+	},
+	"Exclude": func(t *testing.T, c Config) {
+		c.DataOptions.Exclude = []string{"mid"}
+		labelled(t, c, map[string]int{"big": 6, "small": 6})
+	},
+	"Classes": func(t *testing.T, c Config) {
+		c.DataOptions.Classes = []string{"big", "mid"}
+		labelled(t, c, map[string]int{"big": 6, "mid": 6})
+	},
+	"GroupBy": func(t *testing.T, c Config) {
+		grouped := func(options dataset.Options) (apart int) {
+			c.DataOptions = options
+			r := labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
+			splits := map[int]map[string]bool{}
+			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": r.test} {
+				for _, s := range part.set.Samples {
+					var number int
+					if _, err := fmt.Sscanf(filepath.Base(s.Path), "%d.png", &number); err != nil {
+						t.Fatal(err)
+					}
+					if splits[number/3] == nil {
+						splits[number/3] = map[string]bool{}
+					}
+					splits[number/3][name] = true
+				}
+			}
+			for _, names := range splits {
+				if len(names) > 1 {
+					apart++
+				}
+			}
+			return apart
+		}
+		if apart := grouped(dataset.Options{GroupBy: "owner"}); apart != 0 {
+			t.Errorf("%d owners' pictures are in several splits", apart)
+		}
+		if grouped(dataset.Options{}) == 0 {
+			t.Error("without groups, owners' pictures are together all the same")
+		}
+	},
+	"GroupPattern": func(t *testing.T, c Config) {
+		c.DataOptions.GroupPattern = "nothing has this name"
+		if _, err := prepare(t.Context(), c, Progress{}); err == nil {
+			t.Error("a pattern that matches nothing is ignored")
+		}
+		c.DataOptions.GroupPattern = `^(\d)`
+		r := labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
+		first := map[byte]string{}
+		for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": r.test} {
+			for _, s := range part.set.Samples {
+				digit := filepath.Base(s.Path)[0]
+				if other := first[digit]; other != "" && other != name {
+					t.Errorf("pictures that begin with %c are in %s and %s", digit, other, name)
+				}
+				first[digit] = name
+			}
+		}
+	},
+	"Cache": func(t *testing.T, c Config) {
+		c.Data, c.DataOptions.Cache = zipped(t, c.Data), filepath.Join(t.TempDir(), "cache")
+		labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
+		if files, err := os.ReadDir(c.DataOptions.Cache); err != nil || len(files) == 0 {
+			t.Errorf("the archive was unpacked elsewhere: %v", err)
+		}
+	},
+	"MaxArchiveBytes": func(t *testing.T, c Config) {
+		c.Data, c.DataOptions.Cache, c.DataOptions.MaxArchiveBytes = zipped(t, c.Data), t.TempDir(), 100
+		if _, err := prepare(t.Context(), c, Progress{}); err == nil {
+			t.Error("an archive of more than 100 bytes was unpacked")
+		}
+	},
+}
+
+// each runs the test of each field of v with a data set of 18 pictures in a table, and
+// fails if a field has none.
+func each(t *testing.T, v any, tests map[string]func(*testing.T, Config)) {
+	kind := reflect.TypeOf(v)
+	for i := range kind.NumField() {
+		name := kind.Field(i).Name
+		if tests[name] == nil {
+			t.Errorf("%s.%s has no test: add one that fails if it does not reach a run", kind, name)
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			c := tiny(t, tabled(t))
+			c.Split = dataset.SplitRule{Validation: 0.34, Test: 0.17, Seed: 1}
+			tests[name](t, c)
+		})
+	}
+	if len(tests) != kind.NumField() {
+		t.Errorf("%d tests for the %d fields of %s", len(tests), kind.NumField(), kind)
+	}
+}
+
+// tabled is a data set with a table. Its labels are big, mid and small in turn; in the
+// column shape, and in another table, spots and stripes in turn. Three pictures in a row
+// are of one owner.
+func tabled(t *testing.T) string {
+	t.Helper()
+	from, root := drawn(t), t.TempDir()
+	paths, err := filepath.Glob(filepath.Join(from, "*", "*", "*"))
+	if err != nil || len(paths) < 18 {
+		t.Fatal(len(paths), err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "images"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	table, others := "image,copy,label,shape,owner\n", "image,label\n"
+	for i, path := range paths[:18] {
+		name, shape := fmt.Sprintf("%d.png", i), []string{"spots", "stripes"}[i%2]
+		if err := os.WriteFile(filepath.Join(root, "images", name), file(t, path), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		label := []string{"big", "mid", "small"}[i%3]
+		table += fmt.Sprintf("%s,%d.png,%s,%s,owner%d\n", name, (i+1)%18, label, shape, i/3)
+		others += fmt.Sprintf("%s,%s\n", name, shape)
+	}
+	for name, text := range map[string]string{"images.csv": table, "others.csv": others} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// zipped is a data set in an archive.
+func zipped(t *testing.T, folder string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "data.zip")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := zip.NewWriter(f)
+	if err := errors.Join(w.AddFS(os.DirFS(folder)), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// labelled begins a run and checks how many pictures of each class its splits have.
+func labelled(t *testing.T, c Config, want map[string]int) *run {
+	t.Helper()
+	r := begun(t, c)
+	got := map[string]int{}
+	for _, part := range []*split{&r.train, &r.validation, r.test} {
+		for _, s := range part.set.Samples {
+			got[r.classes[s.Label]]++
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("pictures %v, want %v", got, want)
+	}
+	return r
 }
 
 // TestSettings runs the test of each field of Config, and fails if one has none.
@@ -895,7 +1159,8 @@ func lossIs(t *testing.T, c Config, weight func(target []float32) float64) {
 		}
 	}
 	if math.Abs(got-want) > 1e-5 {
-		t.Errorf("binary %v, smoothing %v, mixup %v: loss %v, want %v", c.Binary, c.LabelSmoothing, c.Augment.Mixup, got, want)
+		t.Errorf("binary %v, smoothing %v, mixup %v: loss %v, want %v", c.Binary, c.LabelSmoothing,
+			c.Augment.Mixup, got, want)
 	}
 }
 
@@ -910,27 +1175,33 @@ func oneRule(t *testing.T, c Config, result *Result) {
 	best, marked := 0, 0
 	for i, e := range state.History {
 		b := state.History[best]
-		better := e.ValidationAccuracy > b.ValidationAccuracy || e.ValidationAccuracy == b.ValidationAccuracy && e.ValidationLoss < b.ValidationLoss
+		better := e.ValidationAccuracy > b.ValidationAccuracy ||
+			e.ValidationAccuracy == b.ValidationAccuracy && e.ValidationLoss < b.ValidationLoss
 		if c.Monitor == "loss" {
-			better = e.ValidationLoss < b.ValidationLoss || e.ValidationLoss == b.ValidationLoss && e.ValidationAccuracy > b.ValidationAccuracy
+			better = e.ValidationLoss < b.ValidationLoss ||
+				e.ValidationLoss == b.ValidationLoss && e.ValidationAccuracy > b.ValidationAccuracy
 		}
 		if better = better || i == 0; better {
 			best, marked = i, marked+1
 		}
 		if e.Best != better {
-			t.Errorf("monitor %s: epoch %d is marked as the best so far: %v; history %+v", c.Monitor, e.Epoch, e.Best, state.History)
+			t.Errorf("monitor %s: epoch %d is marked as the best so far: %v; history %+v", c.Monitor, e.Epoch,
+				e.Best, state.History)
 		}
 	}
 	want := state.History[best]
 	if result.Best != want || state.Best != want {
-		t.Errorf("monitor %s: the best is epoch %d, in the state %d, want %d", c.Monitor, result.Best.Epoch, state.Best.Epoch, want.Epoch)
+		t.Errorf("monitor %s: the best is epoch %d, in the state %d, want %d", c.Monitor, result.Best.Epoch,
+			state.Best.Epoch, want.Epoch)
 	}
-	if m := opened(t, c.Out).Model(); m.Training.Epoch != want.Epoch || m.Training.ValidationLoss != want.ValidationLoss {
+	if m := opened(t, c.Out).Model(); m.Training.Epoch != want.Epoch ||
+		m.Training.ValidationLoss != want.ValidationLoss {
 		t.Errorf("monitor %s: the model kept is of epoch %d, want %d", c.Monitor, m.Training.Epoch, want.Epoch)
 	}
 	files, err := filepath.Glob(filepath.Join(c.Out, "checkpoints", "*.safetensors"))
 	if err != nil || len(files) != marked {
-		t.Errorf("monitor %s: %d models for %d epochs that were the best so far, %v", c.Monitor, len(files), marked, err)
+		t.Errorf("monitor %s: %d models for %d epochs that were the best so far, %v", c.Monitor, len(files),
+			marked, err)
 	}
 }
 

@@ -34,17 +34,21 @@ type Sweep struct {
 	Axes []Axis `json:"axes"`
 	// Random is the number of points of the grid to try, chosen by the base's seed; 0: all.
 	Random int `json:"random,omitempty"`
-	// Seeds is the number of runs of each point, with the seeds from the base's on.
+	// Seeds is the number of seeds that each point is trained with, from the base's on.
 	Seeds int `json:"seeds"`
+	// Folds is the number of folds of a cross-validation, each of which is the validation
+	// split of a run of each point and seed; 0: all runs have the base's split.
+	Folds int `json:"folds,omitempty"`
 }
 
 // Point is one choice of values, and the runs with them.
 type Point struct {
 	Name   string   `json:"name"`   // "learning-rate=0.001 inner=100"
 	Values []string `json:"values"` // in the order of the axes
-	Runs   []RunOf  `json:"runs"`   // those that are done, in the order of their seeds
+	Runs   []RunOf  `json:"runs"`   // those that are done: all folds of the first seed first
 	// Mean is the mean over the runs of their best validation accuracy, and Spread its
 	// standard deviation (of a sample: divided by the number of runs − 1), 0 for one run.
+	// Folds are small, and so spread more than seeds.
 	Mean   float64 `json:"mean"`
 	Spread float64 `json:"spread"`
 	// Interval is the 95 % interval of the mean over pictures and seeds: see
@@ -170,7 +174,8 @@ func (s Sweep) Points() ([]*Point, error) {
 		var next []*Point
 		for _, p := range points {
 			for _, value := range a.Values {
-				q := &Point{Values: append(slices.Clone(p.Values), value), Name: strings.TrimSpace(p.Name + " " + a.Name + "=" + value)}
+				name := strings.TrimSpace(p.Name + " " + a.Name + "=" + value)
+				q := &Point{Values: append(slices.Clone(p.Values), value), Name: name}
 				q.changes = append(slices.Clone(p.changes), func(c *Config) error { return set(c, value) })
 				next = append(next, q)
 			}
@@ -210,15 +215,31 @@ func (s Sweep) config(p *Point, n int) (Config, error) {
 			return c, err
 		}
 	}
-	c.Seed += uint64(n)
+	seed, fold := n, 0
+	if s.Folds != 0 {
+		seed, fold = n/max(s.Folds, 1), n%max(s.Folds, 1)+1
+		c.Split.Folds, c.Split.Fold = s.Folds, fold
+	}
+	c.Seed += uint64(seed)
+	run := fmt.Sprintf("seed%d", c.Seed)
+	if fold > 0 {
+		run += fmt.Sprintf("-fold%d", fold)
+	}
 	name := strings.NewReplacer(" ", "_", "/", "-").Replace(p.Name)
-	c.Out = filepath.Join(s.Base.Out, name, fmt.Sprintf("seed%d", c.Seed))
+	c.Out = filepath.Join(s.Base.Out, name, run)
 	return c, c.Validate()
 }
 
-// runs is the number of runs of a point: one for each seed. A sweep over folds would
-// have one for each fold and seed: config tells from a run's number which it is.
-func (s Sweep) runs() int { return s.Seeds }
+// runs is the number of runs of a point: one for each seed and fold.
+func (s Sweep) runs() int { return s.Seeds * max(s.Folds, 1) }
+
+// runName names a run in an error.
+func runName(c Config) string {
+	if c.Split.Folds > 0 {
+		return fmt.Sprintf("seed %d, fold %d", c.Seed, c.Split.Fold)
+	}
+	return fmt.Sprintf("seed %d", c.Seed)
+}
 
 // Run does the runs that are not done so far, and ranks the points, the best first.
 // begin is told which point comes and returns what is told how its run goes. The
@@ -245,11 +266,11 @@ func (s Sweep) Run(ctx context.Context, begin func(point *Point, run, runs int) 
 			var diverged *DivergedError
 			switch {
 			case errors.As(err, &diverged):
-				p.Failed = fmt.Sprintf("seed %d: %v", c.Seed, err)
+				p.Failed = fmt.Sprintf("%s: %v", runName(c), err)
 			case ctx.Err() != nil:
 				return nil, err
 			case err != nil:
-				return nil, fmt.Errorf("%s, seed %d: %w", p.Name, c.Seed, err)
+				return nil, fmt.Errorf("%s, %s: %w", p.Name, runName(c), err)
 			default:
 				if before, ok := digests[run.Fold]; ok && before != run.data {
 					return nil, &MixedError{run.Folder, []string{"pictures"}}
@@ -348,7 +369,8 @@ func one(ctx context.Context, c Config, progress Progress) (RunOf, error) {
 		return RunOf{}, err
 	}
 	return RunOf{
-		Folder: c.Out, Seed: c.Seed, Best: state.Best, History: state.History, right: state.BestRight, data: state.Data,
+		Folder: c.Out, Seed: c.Seed, Fold: c.Split.Fold, Best: state.Best, History: state.History,
+		right: state.BestRight, data: state.Data,
 	}, nil
 }
 

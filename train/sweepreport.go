@@ -21,6 +21,9 @@ var sweepHTML string
 
 var sweepPage = template.Must(template.New("sweep").Funcs(template.FuncMap{
 	"percent": func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
+	"points": func(v float64) string { // with a minus sign, not a hyphen
+		return strings.Replace(fmt.Sprintf("%.1f", 100*v), "-", "−", 1)
+	},
 }).Parse(sweepHTML))
 
 // Verdict says in words how the point stands to the best: "equal (p = 1)", "within noise
@@ -55,7 +58,7 @@ func Conclusion(points []*Point) string {
 	}
 	more := "compare again with several seeds"
 	if several {
-		more = "compare again with more seeds"
+		more = "compare again with more runs"
 	}
 	switch {
 	case others == 0:
@@ -67,21 +70,28 @@ func Conclusion(points []*Point) string {
 	case worse == others:
 		return fmt.Sprintf("The best is significantly better than all %d others.", others)
 	}
-	return fmt.Sprintf("The best is significantly better than %d of the %d others; the rest are within noise.", worse, others)
+	return fmt.Sprintf("The best is significantly better than %d of the %d others; the rest are within noise.",
+		worse, others)
 }
 
-// Method says in a few sentences how points with so many runs each are compared, for
-// readers of a ranking.
-func Method(runs int) string {
+// Method says in a few sentences how the sweep's points are compared, for readers of its
+// ranking.
+func (s Sweep) Method() string {
 	const claim = "A point is called worse only at a level of 5 % for the whole sweep: " +
 		"if all points were equally good, at most 5 % of such sweeps would call any of them worse. "
-	if runs == 1 {
-		return claim + fmt.Sprintf("The test is McNemar's exact test on the same pictures, adjusted for all pairs of points by Holm (1979). "+
-			"With one seed, the variation between seeds is not measured: a standard deviation of %g points of accuracy is assumed.",
-			100*evaluate.AssumedSeedDeviation)
+	switch {
+	case s.Folds > 0:
+		return claim + "The tests are the exact sign-flip test on the same pictures, and Student's t test on the " +
+			"differences of the folds, corrected for the training pictures that folds share (Nadeau & Bengio 2003), " +
+			"adjusted for all pairs of points by Holm (1979)."
+	case s.Seeds == 1:
+		return claim + fmt.Sprintf("The test is McNemar's exact test on the same pictures, adjusted for all pairs of "+
+			"points by Holm (1979). With one seed, the variation between seeds is not measured: "+
+			"a standard deviation of %g in accuracy is assumed.", evaluate.AssumedSeedDeviation)
 	}
-	return claim + "The tests are the exact sign-flip test on the same pictures and Student's t test with the variance between pictures " +
-		"and between seeds (crossed random effects: Cameron, Gelbach & Miller 2011), adjusted for all pairs of points by Holm (1979)."
+	return claim + "The tests are the exact sign-flip test on the same pictures, and Student's t test with the " +
+		"variance between pictures and between seeds (crossed random effects: Cameron, Gelbach & Miller 2011), " +
+		"adjusted for all pairs of points by Holm (1979)."
 }
 
 // writePage writes the sweep's report.html.
@@ -98,14 +108,15 @@ func (s Sweep) writePage(points []*Point) error {
 	}
 	var body strings.Builder
 	err := sweepPage.Execute(&body, struct {
-		Points               []*Point
-		Conclusion, Method   string
-		Charts               []template.HTML
-		Seeds, Epochs, Shown int
-	}{points, Conclusion(points), Method(s.runs()), []template.HTML{
+		Points             []*Point
+		Conclusion, Method string
+		Charts             []template.HTML
+		Runs, Seeds, Folds int
+		Epochs, Shown      int
+	}{points, Conclusion(points), s.Method(), []template.HTML{
 		overlay("Validation accuracy", "accuracy", func(e Epoch) float64 { return e.ValidationAccuracy }),
 		overlay("Validation loss", "loss", func(e Epoch) float64 { return e.ValidationLoss }),
-	}, s.Seeds, s.Base.Epochs, shownCurves})
+	}, s.runs(), s.Seeds, s.Folds, s.Base.Epochs, shownCurves})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,17 +19,32 @@ import (
 	"garb/dataset"
 )
 
+// classifyFlags are the flags of classify.
+type classifyFlags struct {
+	model            string
+	top              int
+	asJSON, asCSV    bool
+	into             string // a folder to sort into
+	link, copy, move bool
+	undo             string // a folder that was sorted into, or its log
+}
+
 func newClassifyCommand() *cobra.Command {
-	var (
-		model  string
-		top    int
-		asJSON bool
-	)
+	var f classifyFlags
 	command := &cobra.Command{
 		Use:   "classify [flags] PICTURE|DIR|- ...",
 		Short: "Say what is in pictures",
 		Long: `Say what is in pictures: files, all pictures below folders, or - for standard
 input. A quoted pattern such as 'pics/*.jpg' is expanded. JPEG, PNG, GIF, WebP, BMP, AVIF and HEIC are told by their content.
+
+--csv writes a table: picture, class, probability, a column for each class of the model
+with its probability, and error, which says why a picture has no answer.
+
+--sort-into DIR puts each picture into DIR/CLASS: a copy, with --link a symbolic link,
+with --move the picture itself. It replaces no file: where a name is taken, the picture
+gets -2, -3 and so on before its ending. Pictures that are in folders of classes in DIR
+are ignored. DIR/.garb-sorted.jsonl has what was done; --undo-sort DIR undoes all of it:
+it moves pictures back, and removes copies and links that nobody has changed.
 
 One bad picture does not stop the others. The exit code is 0 when all were
 answered, 1 when some could not be, 2 when the command was used wrongly.`,
@@ -34,28 +52,82 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
   garb classify --top 3 wardrobe/
   garb classify 'wardrobe/*-front.jpg'
   garb classify --model imagenet --json photo.jpg | jq .class
+  garb classify --csv wardrobe/ > answers.csv
+  garb classify --sort-into sorted/ --move inbox/
+  garb classify --undo-sort sorted/
   curl -s https://example.org/shirt.jpg | garb classify -`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("classify needs a picture, a folder of pictures, or - for standard input")
-			}
-			if top < 1 {
-				return fmt.Errorf("--top %d: there is at least one class to show", top)
-			}
-			return nil
-		},
+		Args: func(c *cobra.Command, args []string) error { return f.validate(c, args) },
 		RunE: func(c *cobra.Command, args []string) error {
-			all, tally, err := sources(c, args)
+			if f.undo != "" {
+				return undoSort(c, f.undo)
+			}
+			all, skips, err := sources(c, args)
 			if err != nil {
 				return err
 			}
-			return classify(c, all, tally, model, top, asJSON)
+			return classify(c, all, skips, f)
 		},
 	}
-	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
-	command.Flags().IntVar(&top, "top", 3, "how many classes to show")
-	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+	flags := command.Flags()
+	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
+	flags.IntVar(&f.top, "top", 3, "how many classes to show")
+	flags.BoolVar(&f.asJSON, "json", false, "one JSON object a line")
+	flags.BoolVar(&f.asCSV, "csv", false, "a table, with a column for each class")
+	flags.StringVar(&f.into, "sort-into", "", "put the pictures into folders of this one, by class")
+	flags.BoolVar(&f.copy, "copy", false, "with --sort-into: copy the pictures (the default)")
+	flags.BoolVar(&f.link, "link", false, "with --sort-into: make symbolic links to the pictures")
+	flags.BoolVar(&f.move, "move", false, "with --sort-into: move the pictures")
+	flags.StringVar(&f.undo, "undo-sort", "", "undo what --sort-into did to this folder")
 	return command
+}
+
+// validate reports flags and arguments that do not go together.
+func (f classifyFlags) validate(c *cobra.Command, args []string) error {
+	actions := 0
+	for _, given := range []bool{f.link, f.copy, f.move} {
+		if given {
+			actions++
+		}
+	}
+	switch {
+	case f.undo != "":
+		for _, name := range []string{"model", "top", "json", "csv", "sort-into", "link", "copy", "move"} {
+			if c.Flags().Changed(name) {
+				return fmt.Errorf("--undo-sort and --%s exclude each other", name)
+			}
+		}
+		if len(args) > 0 {
+			return fmt.Errorf("--undo-sort takes no pictures, and undoes all that was sorted into its folder: omit %q",
+				args[0])
+		}
+		return nil
+	case len(args) == 0:
+		return errors.New("classify needs a picture, a folder of pictures, or - for standard input")
+	case f.top < 1:
+		return fmt.Errorf("--top %d: show at least one class", f.top)
+	case f.asJSON && f.asCSV:
+		return errors.New("--json and --csv exclude each other")
+	case f.asCSV && c.Flags().Changed("top"):
+		return errors.New("--csv and --top exclude each other: a table has a column for each class")
+	case actions > 0 && f.into == "":
+		return errors.New("--copy, --link and --move go with --sort-into")
+	case actions > 1:
+		return errors.New("--copy, --link and --move exclude each other")
+	case f.into != "" && slices.Contains(args, standardInput):
+		return errors.New("--sort-into cannot sort standard input, which is no file: save the picture, and give its path")
+	}
+	return nil
+}
+
+// action is how pictures are sorted.
+func (f classifyFlags) action() sortAction {
+	switch {
+	case f.link:
+		return sortLink
+	case f.move:
+		return sortMove
+	}
+	return sortCopy
 }
 
 // modelName is a model as answers name it.
@@ -71,6 +143,9 @@ type pictureAnswer struct {
 	Probability float64           `json:"probability"`
 	Predictions []garb.Prediction `json:"predictions"`
 	Model       modelName         `json:"model"`
+	// Of --sort-into: where the picture is now, or why it is not sorted.
+	Sorted    string `json:"sorted,omitempty"`
+	SortError string `json:"sort_error,omitempty"`
 }
 
 // pictureError is a line of --json about a picture without an answer.
@@ -79,42 +154,240 @@ type pictureError struct {
 	Error   failed `json:"error"`
 }
 
-func classify(c *cobra.Command, all []source, tally *dataset.Tally, model string, top int, asJSON bool) error {
-	classifier, err := garb.Open(model, garb.Options{Threads: threadsFor(all)})
-	if err != nil {
-		return err
-	}
-	out := bufio.NewWriter(c.OutOrStdout())
-	lines := json.NewEncoder(out)
-	name := modelName{classifier.Name(), classifier.Digest()}
-	failures := 0
-	err = each(c.Context(), all, c.InOrStdin(), classifier.Limits(),
-		func(ctx context.Context, data []byte) ([]garb.Prediction, error) {
-			return classifier.Classify(ctx, data)
-		},
-		func(a answered[[]garb.Prediction]) (err error) {
-			defer func() { err = errors.Join(err, out.Flush()) }()
-			if a.err != nil {
-				failures++
-				tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
-				if asJSON {
-					return lines.Encode(pictureError{a.source.name, failedBy(a.err)})
-				}
-				complain(c.ErrOrStderr(), a.source.name, a.err)
-				return nil
-			}
-			shown := a.value[:min(top, len(a.value))]
-			if asJSON {
-				best := a.value[0]
-				return lines.Encode(pictureAnswer{a.source.name, best.Class, best.Probability, shown, name})
-			}
-			return printAnswer(out, a.source.name, shown, coloured(c.OutOrStdout()))
-		})
-	if err != nil {
-		return err
-	}
-	return closeSources(c, all, failures, tally)
+// answer is what a model says of a picture, and what it took.
+type answer struct {
+	predictions         []garb.Prediction
+	decoding, inference time.Duration
 }
+
+// answerTimed returns a function that answers an encoded picture as classifier.Classify
+// does, and measures the two halves of it.
+func answerTimed(classifier *garb.Classifier) func(context.Context, []byte) (answer, error) {
+	type buffers struct{ input, logits []float32 }
+	spec := classifier.Spec()
+	pool := sync.Pool{New: func() any {
+		return &buffers{make([]float32, spec.ValueCount()), make([]float32, len(classifier.Classes()))}
+	}}
+	return func(ctx context.Context, data []byte) (a answer, err error) {
+		b := pool.Get().(*buffers)
+		defer pool.Put(b)
+		began := time.Now()
+		if _, err := spec.Load(ctx, data, classifier.Limits(), b.input); err != nil {
+			return a, err
+		}
+		decoded := time.Now()
+		if err := classifier.Logits(ctx, b.input, b.logits); err != nil {
+			return a, err
+		}
+		a.predictions = classifier.Predictions(b.logits)
+		a.decoding, a.inference = decoded.Sub(began), time.Since(decoded)
+		return a, nil
+	}
+}
+
+// tally is what a run over many pictures comes to.
+type tally struct {
+	began              time.Time
+	answered, failed   int
+	reading, inference time.Duration // of the pictures that were answered
+	skips              *dataset.Tally
+}
+
+func (t *tally) add(a answered[answer]) {
+	t.answered++
+	t.reading += a.reading + a.value.decoding
+	t.inference += a.value.inference
+}
+
+// speed says how fast pictures were answered, in one line.
+func (t *tally) speed(elapsed time.Duration) string {
+	each := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(t.answered) }
+	seconds := elapsed.Seconds()
+	return fmt.Sprintf("%s in %.1f s: %.0f pictures/s; "+
+		"a picture took %.1f ms to read and decode and %.1f ms of inference",
+		count(t.answered, "picture"), seconds, float64(t.answered)/seconds, each(t.reading), each(t.inference))
+}
+
+func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFlags) error {
+	classifier, err := garb.Open(f.model, garb.Options{Threads: threadsFor(all)})
+	if err != nil {
+		return err
+	}
+	var sorting *sorter
+	if f.into != "" {
+		if err := checkSortable(f.action(), all); err != nil {
+			return err
+		}
+		if sorting, err = openSorter(f.into, f.action(), classesInOrder(classifier)); err != nil {
+			return fmt.Errorf("--sort-into %s: %w", f.into, err)
+		}
+		if all, err = unsorted(c, sorting, all); err != nil {
+			return errors.Join(err, sorting.close())
+		}
+	}
+	t := tally{began: time.Now(), skips: skips}
+	err = classifyAll(c, classifier, sorting, all, f, &t)
+	if sorting != nil {
+		if sorting.sorted > 0 {
+			saySorted(c, sorting)
+		}
+		err = errors.Join(err, sorting.close())
+	}
+	if err != nil {
+		return err
+	}
+	sayClosing(c, &t)
+	return closeSources(c, all, t.failed, skips)
+}
+
+// sayClosing ends classify with what a person wants to know of many pictures.
+func sayClosing(c *cobra.Command, t *tally) {
+	if t.answered > 1 {
+		say(c, "%s", t.speed(time.Since(t.began)))
+	}
+}
+
+// unsorted leaves out the sources that are sorted already, and says so.
+func unsorted(c *cobra.Command, s *sorter, all []source) ([]source, error) {
+	rest, leftOut := s.without(all)
+	if leftOut > 0 {
+		say(c, "%s in folders of classes in %s ignored: sorted already", count(leftOut, "picture"), printable(s.into))
+	}
+	if len(rest) == 0 {
+		return nil, fmt.Errorf("all pictures are in folders of classes in %s already", s.into)
+	}
+	return rest, nil
+}
+
+// saySorted says what was sorted, and how to undo it.
+func saySorted(c *cobra.Command, s *sorter) {
+	verb := map[sortAction]string{sortCopy: "copied", sortLink: "linked", sortMove: "moved"}[s.action]
+	into := printable(s.into)
+	pictures := count(s.sorted, "picture")
+	say(c, "%s %s into folders of %s; garb classify --undo-sort %s undoes it", verb, pictures, into, into)
+}
+
+// classifyAll answers on all sources, sorts them if sorting is not nil, and prints. Each
+// picture is sorted and logged before the next, so that it can be stopped at any.
+func classifyAll(c *cobra.Command, classifier *garb.Classifier, sorting *sorter, all []source,
+	f classifyFlags, t *tally) error {
+	out := bufio.NewWriter(c.OutOrStdout())
+	p, err := newAnswerPrinter(c, out, classifier, f)
+	if err != nil {
+		return err
+	}
+	return each(c.Context(), all, c.InOrStdin(), classifier.Limits(), answerTimed(classifier),
+		func(a answered[answer]) (err error) {
+			defer func() { err = errors.Join(err, p.flush(), out.Flush()) }()
+			if a.err != nil {
+				t.failed++
+				t.skips.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
+				return p.failed(a.source.name, a.err)
+			}
+			t.add(a)
+			var s sorted
+			if sorting != nil {
+				best := a.value.predictions[0]
+				s.path, s.err = sorting.put(a.source.name, classKey{best.Class, best.WNID})
+				var unlogged *sortLogError
+				if errors.As(s.err, &unlogged) {
+					return s.err
+				}
+				if s.err != nil {
+					t.failed++
+					t.skips.Add(dataset.ReasonUnreadable, a.source.name, s.err.Error())
+					fmt.Fprintf(c.ErrOrStderr(), "garb: %s: not sorted: %v\n", printable(a.source.name), s.err)
+				}
+			}
+			return p.answered(a.source.name, a.value.predictions, s)
+		})
+}
+
+// sorted is what became of a picture that was to be sorted.
+type sorted struct {
+	path string
+	err  error
+}
+
+// answerPrinter writes answers in one of the forms of classify.
+type answerPrinter interface {
+	answered(name string, predictions []garb.Prediction, s sorted) error
+	failed(name string, err error) error
+	flush() error
+}
+
+func newAnswerPrinter(c *cobra.Command, out io.Writer, model *garb.Classifier, f classifyFlags) (
+	answerPrinter, error) {
+	switch {
+	case f.asCSV:
+		table, err := newPredictionTable(out, model, "picture", "class")
+		return csvAnswers{table, c.ErrOrStderr()}, err
+	case f.asJSON:
+		return jsonAnswers{json.NewEncoder(out), f.top, modelName{model.Name(), model.Digest()}}, nil
+	}
+	return textAnswers{out, c.ErrOrStderr(), f.top, coloured(c.OutOrStdout())}, nil
+}
+
+// csvAnswers writes a table; what has no answer is told to people too.
+type csvAnswers struct {
+	*predictionTable
+	errOut io.Writer
+}
+
+func (p csvAnswers) answered(name string, predictions []garb.Prediction, s sorted) error {
+	if s.err != nil {
+		return p.predictionTable.notSorted(s.err, predictions, name, predictions[0].Class)
+	}
+	return p.predictionTable.answered(predictions, name, predictions[0].Class)
+}
+
+func (p csvAnswers) failed(name string, err error) error {
+	complain(p.errOut, name, err)
+	return p.predictionTable.failed(message(err), name, "")
+}
+
+// jsonAnswers writes a line for each picture, those without an answer too.
+type jsonAnswers struct {
+	lines *json.Encoder
+	top   int
+	model modelName
+}
+
+func (p jsonAnswers) answered(name string, predictions []garb.Prediction, s sorted) error {
+	best := predictions[0]
+	line := pictureAnswer{
+		Picture: name, Class: best.Class, Probability: best.Probability,
+		Predictions: predictions[:min(p.top, len(predictions))], Model: p.model, Sorted: s.path,
+	}
+	if s.err != nil {
+		line.SortError = s.err.Error()
+	}
+	return p.lines.Encode(line)
+}
+
+func (p jsonAnswers) failed(name string, err error) error {
+	return p.lines.Encode(pictureError{name, failedBy(err)})
+}
+
+func (jsonAnswers) flush() error { return nil }
+
+// textAnswers writes for people.
+type textAnswers struct {
+	out, errOut io.Writer
+	top         int
+	colour      bool
+}
+
+func (p textAnswers) answered(name string, predictions []garb.Prediction, _ sorted) error {
+	return printAnswer(p.out, name, predictions[:min(p.top, len(predictions))], p.colour)
+}
+
+func (p textAnswers) failed(name string, err error) error {
+	complain(p.errOut, name, err)
+	return nil
+}
+
+func (textAnswers) flush() error { return nil }
 
 // barWidth is the length of a bar for certainty, in characters.
 const barWidth = 20
@@ -123,13 +396,15 @@ const barWidth = 20
 func printAnswer(w io.Writer, name string, shown []garb.Prediction, colour bool) error {
 	width := 0
 	for _, p := range shown {
-		width = max(width, len([]rune(p.Class)))
+		width = max(width, len([]rune(printable(p.Class))))
 	}
-	fmt.Fprintln(w, name)
+	fmt.Fprintln(w, printable(name))
 	for i, p := range shown {
 		full := int(math.Round(p.Probability * barWidth))
 		bar := strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
-		line := fmt.Sprintf("  %s%s  %5.1f %%  %s", p.Class, strings.Repeat(" ", width-len([]rune(p.Class))), 100*p.Probability, bar)
+		class := printable(p.Class)
+		class += strings.Repeat(" ", width-len([]rune(class)))
+		line := fmt.Sprintf("  %s  %5.1f %%  %s", class, 100*p.Probability, bar)
 		if colour && i == 0 {
 			line = "\x1b[1m" + line + "\x1b[0m"
 		}

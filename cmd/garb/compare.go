@@ -14,6 +14,7 @@ import (
 
 func newCompareCommand() *cobra.Command {
 	pictures := newMeasured()
+	var unknown unknownClasses
 	var asJSON bool
 	command := &cobra.Command{
 		Use:   "compare A B --data DIR [flags]",
@@ -43,10 +44,15 @@ takes it.`,
 			if err != nil {
 				return err
 			}
+			sets, mappings, err := unknown.mapFor(c, set, models...)
+			if err != nil {
+				return err
+			}
+			tallyIgnored(tally, set, mappings[0])
 			var reports [2]*evaluate.Report
 			for i, model := range models {
-				bar := newCounter(c, "pictures", len(set.Samples))
-				reports[i], err = evaluate.Run(c.Context(), model, set, model.Limits(), bar.add)
+				bar := newCounter(c, "pictures", len(sets[i].Samples))
+				reports[i], err = evaluate.Run(c.Context(), model, sets[i], model.Limits(), bar.add)
 				bar.finish()
 				if err != nil {
 					return fmt.Errorf("%s: %w", args[i], err)
@@ -73,6 +79,7 @@ takes it.`,
 		},
 	}
 	pictures.addFlags(command)
+	unknown.addFlags(command)
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
 	return command
 }

@@ -13,6 +13,7 @@ import (
 	"garb/backbone"
 	"garb/convert"
 	"garb/dataset"
+	"garb/evaluate"
 	"garb/picture"
 	"garb/train"
 	"garb/weights"
@@ -43,7 +44,8 @@ var (
 	anyFile = values{files: true}
 	folders = values{folders: true}
 	filters = oneOf(string(picture.Nearest), string(picture.Bilinear), string(picture.Bicubic))
-	dataSet = filesOf("zip", "tar", "gz", "tgz") // shells propose folders too
+	tables  = filesOf("csv", "tsv")
+	dataSet = filesOf("csv", "tsv", "zip", "tar", "gz", "tgz") // shells propose folders too
 	models  = values{words: func() []string { return []string{garb.Clothing, garb.ImageNet} }, files: true}
 	weighed = values{words: knownNames, files: true}
 	shots   = filesOf("jpg", "jpeg", "png", "gif", "webp", "bmp", "avif", "heic", "heif")
@@ -63,10 +65,18 @@ var flagValues = map[string]values{
 	"data":             dataSet,
 	"digest":           anyText,
 	"dtype":            oneOf(slices.Sorted(maps.Values(dtypeNames))...),
+	"exclude":          anyText,
 	"fine-tune":        words("none", "all"),
 	"from":             anyFile,
+	"group-by":         anyText,
+	"group-pattern":    anyText,
 	"html":             filesOf("html"),
+	"image-column":     anyText,
+	"images":           folders,
+	"label-column":     anyText,
+	"labels":           tables,
 	"layer":            anyText,
+	"merge":            anyText,
 	"method":           oneOf(methodTSNE, methodPCA),
 	"model":            models,
 	"models":           folders,
@@ -75,18 +85,22 @@ var flagValues = map[string]values{
 	"optimizer":        oneOf(train.Choices("optimizer")...),
 	"out":              folders,
 	"plot":             filesOf("svg"),
+	"predictions":      filesOf("csv"),
 	"preprocess":       {words: convert.Preprocessings}, // which has aliases
 	"quantize":         oneOf("int8"),
 	"resize":           filters,
 	"resume":           folders,
 	"schedule":         oneOf(train.Choices("schedule")...),
 	"size":             {words: sides},
-	"split":            words("validation", "test"),
+	"sort-into":        folders,
+	"split":            oneOf(dataset.Validation, dataset.Test, wholeSet),
 	"svg":              filesOf("svg"),
 	"teacher":          models,
 	"tls-cert":         filesOf("pem", "crt", "cer"),
 	"tls-key":          filesOf("pem", "key"),
 	"trace-endpoint":   anyText,
+	"tta":              oneOf(evaluate.FlipTTA),
+	"undo-sort":        folders,
 	"url":              anyText,
 	"weights":          filesOf("safetensors", "h5", "keras"),
 	"data preview out": filesOf("png", "jpg", "jpeg"),
@@ -166,9 +180,11 @@ func addValues(c *cobra.Command) {
 			f.Value = &choice{f.Value, v.words()}
 		}
 		// The only error is that the flag has proposals already.
-		_ = c.RegisterFlagCompletionFunc(f.Name, func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-			return v.propose(begun, list != nil || strings.HasSuffix(f.Value.Type(), "Slice"))
-		})
+		isList := list != nil || strings.HasSuffix(f.Value.Type(), "Slice")
+		_ = c.RegisterFlagCompletionFunc(f.Name,
+			func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+				return v.propose(begun, isList)
+			})
 	})
 	c.ValidArgsFunction = func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 		return argumentValues[name].propose(begun, false)

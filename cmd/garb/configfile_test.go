@@ -182,7 +182,7 @@ func TestConfigKeepsZeros(t *testing.T) {
 func TestFlagsAreRemembered(t *testing.T) {
 	for _, command := range []*cobra.Command{newTrainCommand(), newSweepCommand(), newLRFindCommand()} {
 		command.Flags().VisitAll(func(f *pflag.Flag) {
-			text := map[string]string{"bool": "true", "int": "3", "uint64": "3", "float64": "0.25", "string": "a", "stringSlice": "a,b"}[f.Value.Type()]
+			text := map[string]string{"bool": "true", "int": "3", "uint64": "3", "float64": "0.25", "string": "a", "stringSlice": "a,b", "names": "a=b"}[f.Value.Type()]
 			if text == "" {
 				t.Fatalf("--%s of %s: no value of type %s is tried here", f.Name, command.Name(), f.Value.Type())
 			}
@@ -191,7 +191,7 @@ func TestFlagsAreRemembered(t *testing.T) {
 			}
 			before := f.Value.String()
 			given := rememberFlags(command)
-			other := map[string]string{"bool": "false", "stringSlice": "c"}[f.Value.Type()]
+			other := map[string]string{"bool": "false", "stringSlice": "c", "names": "c=d"}[f.Value.Type()]
 			if other == "" {
 				other = "7"
 			}

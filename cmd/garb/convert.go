@@ -21,7 +21,7 @@ import (
 	"garb/weights"
 )
 
-// conversion is what the command is asked for.
+// conversion is what to convert, and how.
 type conversion struct {
 	from, to          string
 	dtype             dtypeFlag
@@ -44,19 +44,20 @@ func newConvertCommand() *cobra.Command {
 without Python.
 
 In: a .keras archive, an .h5 file of any version of Keras, or an .onnx file. With
---classes or --classes-from the whole network becomes a model, of whatever layers it is
-made; without, a backbone that garb has is taken out of a Keras file as weights to train
-on. Neither file says how pictures are prepared for the network: that of known networks
-is used and said; --preprocess, --size and --resize choose another.
+--classes or --classes-from the whole network becomes a model, whatever its layers are.
+Without them, if the network of a Keras file has one of garb's backbones, only the
+backbone's weights are kept, to train on. Neither format stores the preprocessing. For
+known networks garb uses the standard one and prints it; otherwise give --preprocess,
+--size and --resize.
 
 Out: of a model (a file, a run's folder, clothing or imagenet) an ONNX file, for ONNX
 Runtime, Triton, OpenVINO, phones and GPUs, or a .keras archive, which Keras 3 loads.
 --quantize int8 stores the weights of an ONNX file in a quarter to a third of the space,
 each before a DequantizeLinear: it answers as garb's own int8 file, computing in float32.
 
-A safetensors file of garb's may also be stored otherwise: float16 takes half the space,
-int8 a quarter. Of int8, each output of a layer has a scale of its own, and answers are
-computed in float32 as ever.`,
+--dtype chooses how a .safetensors file stores the weights: float16 takes half the
+space, int8 a quarter. int8 weights have one scale per output channel. Answers are
+computed in float32 in any case.`,
 		Example: `  garb convert course_model.keras mine.safetensors --classes-from clothing-dataset-small
   garb convert resnet50.h5 resnet.safetensors --classes cat,dog --preprocess resnet50
   garb convert exported.onnx mine.safetensors --classes cat,dog --preprocess torch
@@ -67,7 +68,7 @@ computed in float32 as ever.`,
   garb convert --dtype float16 runs/mine small.safetensors`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return fmt.Errorf("convert needs a file to read and one to write, not %d arguments", len(args))
+				return fmt.Errorf("convert needs a file to read and one to write, not %s", count(len(args), "argument"))
 			}
 			return c.check(args[0], args[1])
 		},
@@ -83,7 +84,7 @@ computed in float32 as ever.`,
 	flags := command.Flags()
 	flags.Var(&c.dtype, "dtype", "how to store the values: float32, float16 in half the space, or int8 in a quarter")
 	flags.BoolVar(&c.force, "force", false, "overwrite the file to write")
-	flags.StringSliceVar(&c.classes, "classes", nil, "names of the outputs, in their order, with commas between")
+	flags.StringSliceVar(&c.classes, "classes", nil, "names of the outputs, in order, comma-separated")
 	flags.StringVar(&c.classesFrom, "classes-from", "", "take the names from the folders of a data set's `DIR`")
 	flags.StringVar(&c.preprocess, "preprocess", "", "how pictures are prepared: "+strings.Join(convert.Preprocessings(), ", "))
 	flags.IntVar(&c.side, "size", 0, "side of the pictures, in pixels; 0: what the file says")
@@ -94,7 +95,7 @@ computed in float32 as ever.`,
 	return command
 }
 
-// check reports what cannot be asked for together.
+// check reports arguments and flags that contradict each other.
 func (c *conversion) check(from, to string) error {
 	c.from, c.to = from, to
 	switch extension := strings.ToLower(filepath.Ext(to)); {
@@ -170,7 +171,7 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 	}
 	m := in.Model
 	fmt.Fprintf(out, "read        %s: %s\n", c.from, in.Format)
-	network := fmt.Sprintf("of its own, %d layers", len(m.Network)-1)
+	network := fmt.Sprintf("of its own, %s", count(len(m.Network)-1, "layer"))
 	if m.Architecture != "" {
 		network = m.Architecture + " with a head: its weights can be trained on"
 	}
@@ -179,7 +180,7 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 		values += tensor.Len(t.Shape)
 	}
 	fmt.Fprintf(out, "network     %s\n", network)
-	fmt.Fprintf(out, "parameters  %s in %d tensors\n", grouped(values), len(in.Tensors))
+	fmt.Fprintf(out, "parameters  %s in %s\n", grouped(values), count(len(in.Tensors), "tensor"))
 	because := "asked for"
 	if in.Recognised != "" {
 		because = in.Recognised + "; --preprocess, --size and --resize choose another"
@@ -239,7 +240,7 @@ func (c *conversion) write(out io.Writer, model string) error {
 	if c.withPreprocessing {
 		input = fmt.Sprintf("uint8 [n %d %d 3]: pictures resized by %v", s.Height, s.Width, s.Filter)
 	}
-	fmt.Fprintf(out, "model       %s, %d classes\n", m.Name(), len(m.Classes()))
+	fmt.Fprintf(out, "model       %s, %s\n", m.Name(), count(len(m.Classes()), "class"))
 	fmt.Fprintf(out, "input       %s\n", input)
 	if c.quantize != "" {
 		fmt.Fprintf(out, "weights     %s, with a scale for each output; depthwise kernels and small tensors float32\n", c.quantize)
@@ -273,7 +274,7 @@ func convertWeights(out io.Writer, from, to string, dtype tensor.DType) error {
 	}
 	fmt.Fprintf(out, "read        %s: %s\n", from, n.Format)
 	fmt.Fprintf(out, "network     %s\n", networkText(n.Architecture, n.WithTop))
-	fmt.Fprintf(out, "parameters  %s in %d tensors\n", grouped(n.ParameterCount()), len(n.Tensors))
+	fmt.Fprintf(out, "parameters  %s in %s\n", grouped(n.ParameterCount()), count(len(n.Tensors), "tensor"))
 	if len(n.LeftOut) > 0 {
 		fmt.Fprintf(out, "left out    %s\n", strings.Join(n.LeftOut, ", "))
 	}
@@ -287,7 +288,7 @@ func storeModel(out io.Writer, from, to string, dtype tensor.DType) error {
 		return err
 	}
 	network := cmp.Or(m.Architecture, "a network of its own")
-	fmt.Fprintf(out, "read        %s: a model of %s, %d classes\n", from, network, len(m.Classes))
+	fmt.Fprintf(out, "read        %s: a model of %s, %s\n", from, network, count(len(m.Classes), "class"))
 	return wrote(out, to, dtypeFlag(dtype))
 }
 

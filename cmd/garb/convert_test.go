@@ -184,7 +184,7 @@ func TestModelsPull(t *testing.T) {
 		{[]string{"pull"}, "needs the name"},
 		{[]string{"pull", "resnet"}, "xception"},
 		{[]string{"pull", "xception", "--from", "a", "--url", "b"}, "from url"},
-		{[]string{"push"}, "list, pull and show"},
+		{[]string{"push"}, "list, pull, show"},
 		{[]string{"show"}, "one name, file or run"},
 		{[]string{"show", "xception"}, "garb models pull xception"},
 		{[]string{"show", "none.safetensors"}, "no such file"},

@@ -7,10 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -65,20 +62,51 @@ func (m *mergeValue) Set(text string) error {
 		return fmt.Errorf("%q: it takes OLD=NEW, several separated by commas", text)
 	}
 	if !m.changed {
-		*m.names, m.changed = map[string]string{}, true
+		return m.Replace(pairs)
 	}
 	for _, pair := range pairs {
-		from, to, ok := strings.Cut(pair, "=")
-		from, to = strings.TrimSpace(from), strings.TrimSpace(to)
-		switch before := (*m.names)[from]; {
-		case !ok || from == "" || to == "":
-			return fmt.Errorf("%q: it takes OLD=NEW, several separated by commas", pair)
-		case before != "" && before != to:
-			return fmt.Errorf("%q is renamed to both %q and %q", from, before, to)
+		if err := m.Append(pair); err != nil {
+			return err
 		}
-		(*m.names)[from] = to
 	}
 	return nil
+}
+
+// Append implements pflag.SliceValue.
+func (m *mergeValue) Append(pair string) error {
+	from, to, ok := strings.Cut(pair, "=")
+	from, to = strings.TrimSpace(from), strings.TrimSpace(to)
+	switch before := (*m.names)[from]; {
+	case !ok || from == "" || to == "":
+		return fmt.Errorf("%q: it takes OLD=NEW, several separated by commas", pair)
+	case before != "" && before != to:
+		return fmt.Errorf("%q is renamed to both %q and %q", from, before, to)
+	}
+	(*m.names)[from] = to
+	return nil
+}
+
+// Replace implements pflag.SliceValue.
+func (m *mergeValue) Replace(pairs []string) error {
+	*m.names, m.changed = map[string]string{}, true
+	for _, pair := range pairs {
+		if err := m.Append(pair); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// GetSlice implements pflag.SliceValue.
+func (m *mergeValue) GetSlice() []string {
+	if m.names == nil {
+		return nil
+	}
+	var pairs []string
+	for _, from := range slices.Sorted(maps.Keys(*m.names)) {
+		pairs = append(pairs, from+"="+(*m.names)[from])
+	}
+	return pairs
 }
 
 // Type implements pflag.Value.
@@ -86,12 +114,9 @@ func (m *mergeValue) Type() string { return "names" }
 
 // String implements pflag.Value.
 func (m *mergeValue) String() string {
-	if m.names == nil {
+	pairs := m.GetSlice()
+	if pairs == nil {
 		return ""
-	}
-	var pairs []string
-	for _, from := range slices.Sorted(maps.Keys(*m.names)) {
-		pairs = append(pairs, from+"="+(*m.names)[from])
 	}
 	var b strings.Builder
 	w := csv.NewWriter(&b)
@@ -278,13 +303,4 @@ func skipText(s dataset.Skip) string {
 		return printable(s.Message)
 	}
 	return printable(s.Path) + ": " + printable(s.Message)
-}
-
-// printable returns a text as it is, or quoted where it has characters that a terminal
-// would obey or cannot show.
-func printable(text string) string {
-	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) && r != '\n' }) || !utf8.ValidString(text) {
-		return strconv.Quote(text)
-	}
-	return text
 }

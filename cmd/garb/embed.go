@@ -4,10 +4,16 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -80,7 +86,8 @@ head decides. 1280 values for EfficientNet-Lite, 2048 for Xception.
 
 It prints the beginning of each vector; with --json all of it, one object a line;
 with --out F.npy it writes an array of float32, one row for each picture in order,
-for numpy.load.`,
+for numpy.load, and F.csv, which says which row is which picture's. Pictures that cannot
+be read are named on standard error and have no row.`,
 		Example: `  garb embed --json photo.jpg
   garb embed --out features.npy wardrobe/
   garb embed --backbone xception --weights xception.safetensors --size 150 --resize nearest photo.jpg`,
@@ -101,6 +108,11 @@ for numpy.load.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if out != "" {
+				if err := checkNamesFile(namesFile(out)); err != nil {
+					return err
+				}
+			}
 			all, tally, err := sources(c, args)
 			if err != nil {
 				return err
@@ -117,7 +129,7 @@ for numpy.load.`,
 	}
 	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line, with the whole vector")
-	command.Flags().StringVar(&out, "out", "", "write the vectors to this .npy file")
+	command.Flags().StringVar(&out, "out", "", "write the vectors to this .npy file, and the pictures' names to a .csv file beside it")
 	bare.add(command, "")
 	return command
 }
@@ -178,7 +190,7 @@ func embed(c *cobra.Command, e *garb.Extractor, all []source, tally *dataset.Tal
 		case asJSON:
 			return lines.Encode(pictureEmbedding{a.source.name, a.value})
 		}
-		_, err = fmt.Fprintf(out, "%s: %d values, %.4f …\n", a.source.name, len(a.value), a.value[:min(shownValues, len(a.value))])
+		_, err = fmt.Fprintf(out, "%s: %d values, %.4f …\n", printable(a.source.name), len(a.value), a.value[:min(shownValues, len(a.value))])
 		return err
 	})
 	if err != nil {
@@ -192,10 +204,11 @@ func eachEmbedding(c *cobra.Command, e *garb.Extractor, all []source, use func(a
 		func(ctx context.Context, data []byte) ([]float32, error) { return e.Embed(ctx, data) }, use)
 }
 
-// embedToFile writes the vectors as an array. Pictures that cannot be read are
-// named and have no row.
+// embedToFile writes the vectors as an array, and the pictures' names in the same order.
+// Pictures that cannot be read are named and have no row.
 func embedToFile(c *cobra.Command, e *garb.Extractor, all []source, tally *dataset.Tally, path string) error {
 	var rows [][]float32
+	var names []string
 	failures := 0
 	err := eachEmbedding(c, e, all, func(a answered[[]float32]) error {
 		if a.err != nil {
@@ -204,18 +217,64 @@ func embedToFile(c *cobra.Command, e *garb.Extractor, all []source, tally *datas
 			complain(c.ErrOrStderr(), a.source.name, a.err)
 			return nil
 		}
-		rows = append(rows, a.value)
+		rows, names = append(rows, a.value), append(names, a.source.name)
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	// The names first: an array without names is worse than names without an array.
+	if err := safefile.Write(namesFile(path), func(w io.Writer) error { return writeNames(w, names) }); err != nil {
 		return err
 	}
 	err = safefile.Write(path, func(w io.Writer) error { return writeNPY(w, rows, e.FeatureCount()) })
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "wrote %s: %d × %d\n", path, len(rows), e.FeatureCount())
+	fmt.Fprintf(c.OutOrStdout(), "wrote %s: %d × %d, and %s: the pictures' names\n", path, len(rows), e.FeatureCount(), namesFile(path))
 	return closeSources(c, all, failures, tally)
+}
+
+// namesFile is the file with the names of an array's rows: beside it, with the ending
+// .csv in place of .npy, or after any other.
+func namesFile(array string) string {
+	if extension := filepath.Ext(array); strings.EqualFold(extension, ".npy") {
+		array = strings.TrimSuffix(array, extension)
+	}
+	return array + ".csv"
+}
+
+// namesHeader is the first line of a file of names.
+const namesHeader = "row,picture\n"
+
+// checkNamesFile returns an error if a file is there that embed did not write: somebody
+// who names the array like a table of labels is not to lose the table.
+func checkNamesFile(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	head := make([]byte, len(namesHeader))
+	if n, err := io.ReadFull(f, head); err != nil || string(head[:n]) != namesHeader {
+		return fmt.Errorf("--out: the names of the pictures would be written to %s, where another file is; name another --out", path)
+	}
+	return nil
+}
+
+// writeNames writes a table of rows, counted from 0 as NumPy does, and names.
+func writeNames(w io.Writer, names []string) error {
+	if _, err := io.WriteString(w, namesHeader); err != nil {
+		return err
+	}
+	var rows [][]string
+	for i, name := range names {
+		rows = append(rows, []string{strconv.Itoa(i), name})
+	}
+	return csv.NewWriter(w).WriteAll(rows)
 }
 
 // writeNPY writes rows as NumPy's file format, version 1.0: a header of a multiple

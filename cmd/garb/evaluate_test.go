@@ -169,6 +169,15 @@ func TestCompare(t *testing.T) {
 	if code != exitDone || o["only_b"] != 25.0 || len(o["differ"].([]any)) != copies || o["p_value"].(float64) > 6e-8 || o["p_value"].(float64) < 5.9e-8 {
 		t.Errorf("%d\n%s", code, out)
 	}
+	// A class that only one of them knows is left out for both.
+	more := classFolders(t, t.TempDir(), map[string][]byte{"T-Shirt/1": shirt, "hat/1": shirt, "hat/2": plain})
+	if code, _, errOut := garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", more); code != exitFailed || !strings.Contains(errOut, `the model does not know 1 class of the data set: "hat"; it knows "dress", "t-shirt"`) {
+		t.Errorf("%d %s", code, errOut)
+	}
+	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", more, "--ignore-unknown-classes")
+	if code != exitDone || !strings.Contains(out, "of 1 pictures") || strings.Count(errOut, `"hat" (2)`) != 1 {
+		t.Errorf("%d %s%s", code, out, errOut)
+	}
 	for _, args := range [][]string{{"compare", wrong, wrong, "--data", root}, {"compare", "--json", wrong, wrong, "--data", root}, {"evaluate", "--data", root}, {"evaluate", "--json", "--data", root}} {
 		var full bytes.Buffer
 		if code := run(t.Context(), args, strings.NewReader(""), fullDisk{}, &full); code != exitFailed || !strings.Contains(full.String(), "no space left") {

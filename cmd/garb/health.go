@@ -25,10 +25,10 @@ func newHealthCommand() *cobra.Command {
 	var base *url.URL
 	command := &cobra.Command{
 		Use:   "health [flags]",
-		Short: "Ask a garb that serves whether it is ready",
-		Long: `Ask a garb that serves whether it is ready: exit code 0 if it is, 1 if not. It is
-the health check of a container that holds nothing but garb. GARB_ADDR counts for
-it as for serve.`,
+		Short: "Check whether a garb service is ready",
+		Long: `Check whether a garb service is ready: the exit code is 0 if it is, 1 if not. Use it
+as the health check of a container that holds nothing but garb. GARB_ADDR is its
+address, as for serve.`,
 		Example: `  garb health
   garb health --url https://localhost:8443 --insecure`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -51,7 +51,7 @@ it as for serve.`,
 			}
 			base, err = url.Parse(address)
 			if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-				return fmt.Errorf("--url %q is no http or https address", address)
+				return fmt.Errorf("--url %q is not an http or https address", address)
 			}
 			return nil
 		},
@@ -67,10 +67,10 @@ it as for serve.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&addr, "addr", addr, "host and port that it listens on, as --addr of serve")
-	flags.StringVar(&address, "url", "", "its address, in place of --addr, such as https://garb.example.org")
-	flags.BoolVar(&insecure, "insecure", false, "take any certificate: on the way to localhost its name is not that of the service")
-	flags.DurationVar(&timeout, "timeout", timeout, "time to wait")
+	flags.StringVar(&addr, "addr", addr, "host and port that the service listens on, as --addr of serve")
+	flags.StringVar(&address, "url", "", "URL of the service, instead of --addr, such as https://garb.example.org")
+	flags.BoolVar(&insecure, "insecure", false, "accept any certificate; that of the service is seldom valid for localhost")
+	flags.DurationVar(&timeout, "timeout", timeout, "how long to wait")
 	return command
 }
 

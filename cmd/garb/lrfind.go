@@ -37,6 +37,7 @@ The flags are those of garb train; no model is kept.`,
 			return t.finish(c)
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			t.describe(c)
 			out := c.OutOrStdout()
 			display := newTrainDisplay(c, out)
 			curve, proposed, err := train.FindLearningRate(c.Context(), t.config, search, display.progress())

@@ -1,5 +1,5 @@
 // Command garb tells which garment is in a picture, and is the workshop behind
-// that answer. `garb help` lists what it does.
+// that answer. `garb help` lists its commands.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +52,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
+	began := time.Now()
 	c, err := root.ExecuteContextC(ctx)
+	detail(c, "took       %v", time.Since(began).Round(time.Millisecond))
 	var failed failure
 	switch {
 	case err == nil:
@@ -89,7 +92,13 @@ your own folders of pictures, evaluate, look inside, convert from and to Keras a
 	root.Flags().Bool("version", false, "show version, commit and Go version in one line")
 	root.SetFlagErrorFunc(explainFlagError)
 	addNoteFlags(root)
-	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return checkNoteFlags(c) }
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		if err := checkNoteFlags(c); err != nil {
+			return err
+		}
+		describeMachine(c)
+		return nil
+	}
 	root.AddCommand(newClassifyCommand(), newEmbedCommand(), newExplainCommand(), newMapCommand(),
 		newEvaluateCommand(), newCompareCommand(), newTrainCommand(), newSweepCommand(), newLRFindCommand(),
 		newServeCommand(), newHealthCommand(),

@@ -24,6 +24,7 @@ func TestDidYouMean(t *testing.T) {
 		{[]string{"classify", "-top", "3"}, "classify has no flag -top; did you mean --top?"},
 		{[]string{"--versoin"}, "garb has no flag --versoin; did you mean --version?"},
 		{[]string{"classify", "--quite", example}, "did you mean --quiet?"},
+		{[]string{"models", "pull", "xceptoin"}, "did you mean xception?"},
 		{[]string{"help", "clasify"}, `did you mean "garb classify"?`},
 		{[]string{"help", "data", "chek"}, `did you mean "garb data check"?`},
 		{[]string{"hlep"}, `did you mean "garb help"?`},

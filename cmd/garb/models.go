@@ -115,7 +115,7 @@ HTTPS_PROXY and NO_PROXY are obeyed.`,
 				return fmt.Errorf("pull needs the name of weights: %s", strings.Join(pullable(), ", "))
 			}
 			if !slices.Contains(pullable(), args[0]) {
-				return fmt.Errorf("no weights to pull are named %q; there are: %s", args[0], strings.Join(pullable(), ", "))
+				return fmt.Errorf("no weights to pull are named %q; %s", args[0], suggestion(args[0], pullable(), "there are: "))
 			}
 			return nil
 		},

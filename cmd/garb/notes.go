@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"garb/internal/kernel"
+	"garb/weights"
 )
 
 // A command answers on standard output. What it tells people beside the answer goes
@@ -56,9 +60,21 @@ func say(c *cobra.Command, format string, values ...any) {
 // detail writes a line to standard error if --verbose was given. The line break is
 // added.
 func detail(c *cobra.Command, format string, values ...any) {
-	if isSet(c, verboseFlag) {
+	if isSet(c, verboseFlag) && !isSet(c, quietFlag) {
 		fmt.Fprintf(c.ErrOrStderr(), format+"\n", values...)
 	}
+}
+
+// describeMachine shows with --verbose what runs here, and where it keeps things.
+func describeMachine(c *cobra.Command) {
+	detail(c, "program    %s", thisBuild().line())
+	threads := count(runtime.GOMAXPROCS(0), "thread")
+	detail(c, "machine    %s/%s, kernels %s, %s", runtime.GOOS, runtime.GOARCH, kernel.ActiveLevel(), threads)
+	home, err := weights.Home()
+	if err != nil {
+		home = err.Error()
+	}
+	detail(c, "cache      %s", home)
 }
 
 // progressTo returns where c shows its progress: standard error, or nowhere with
@@ -77,7 +93,8 @@ func count(n int, thing string) string {
 		return "1 " + thing
 	}
 	switch {
-	case strings.HasSuffix(thing, "s"), strings.HasSuffix(thing, "x"), strings.HasSuffix(thing, "tch"), strings.HasSuffix(thing, "sh"):
+	case strings.HasSuffix(thing, "s"), strings.HasSuffix(thing, "x"),
+		strings.HasSuffix(thing, "tch"), strings.HasSuffix(thing, "sh"):
 		thing += "es"
 	case strings.HasSuffix(thing, "y") && !strings.HasSuffix(thing, "ay") && !strings.HasSuffix(thing, "ey"):
 		thing = strings.TrimSuffix(thing, "y") + "ies"

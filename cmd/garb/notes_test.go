@@ -1,6 +1,8 @@
 package main
 
 import (
+	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,8 +61,59 @@ func TestQuietAndVerbose(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.flag, got, c.want)
 		}
 	}
+	for _, c := range []struct {
+		flag string
+		want []string
+	}{{"--verbose", []string{"program ", "kernels", "cache ", "took "}}, {"--quiet", nil}, {"--quiet=false", nil}} {
+		code, out, errOut := garbRun(t, nil, "classify", c.flag, example)
+		if code != exitDone || !strings.Contains(out, "t-shirt") || c.want == nil && errOut != "" {
+			t.Errorf("%s: %d %q %q", c.flag, code, out, errOut)
+		}
+		for _, word := range c.want {
+			if !strings.Contains(errOut, word) {
+				t.Errorf("%s: no %q in %q", c.flag, word, errOut)
+			}
+		}
+	}
 	code, out, errOut := garbRun(t, nil, "classify", "--quiet", "--verbose", example)
 	if code != exitMisused || out != "" || !strings.Contains(errOut, "exclude each other") {
 		t.Errorf("both: %d %q %q", code, out, errOut)
+	}
+}
+
+// TestTrainQuietAndVerbose: a quiet training says nothing beside its result, and a
+// verbose one what was decided.
+func TestTrainQuietAndVerbose(t *testing.T) {
+	t.Setenv("GARB_HOME", t.TempDir())
+	data := drawn(t)
+	train := func(flag string) string {
+		args := append(quick(data, filepath.Join(t.TempDir(), "run")), "--epochs", "1", flag)
+		code, out, errOut := garbRun(t, nil, args...)
+		if code != exitDone || !strings.Contains(out, "test      accuracy") {
+			t.Errorf("%s: %d %s%s", flag, code, out, errOut)
+		}
+		return errOut
+	}
+	if errOut := train("--quiet"); errOut != "" {
+		t.Errorf("--quiet: %s", errOut)
+	}
+	errOut := train("--verbose")
+	for _, want := range []string{"pictures: ", "to train: head and last 3 layers", "32 × 32", "adamw, learning rate 0.0003, schedule cosine", "1 epoch, batches of 4, seed 7"} {
+		if !strings.Contains(errOut, want) {
+			t.Errorf("--verbose: no %q in %s", want, errOut)
+		}
+	}
+}
+
+func TestLogLevel(t *testing.T) {
+	for flag, want := range map[string]slog.Level{"--quiet": slog.LevelWarn, "--verbose": slog.LevelDebug, "--quiet=false": slog.LevelInfo} {
+		command := &cobra.Command{}
+		addNoteFlags(command)
+		if err := command.ParseFlags([]string{flag}); err != nil {
+			t.Fatal(err)
+		}
+		if got := logLevel(command); got != want {
+			t.Errorf("%s: %v, want %v", flag, got, want)
+		}
 	}
 }

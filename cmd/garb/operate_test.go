@@ -60,11 +60,11 @@ var foreign = map[string]bool{"data-binary": true, "rm": true, "read-only": true
 // name are those of garb serve and garb health.
 func TestOperateFlags(t *testing.T) {
 	flags, variables := map[string]bool{}, map[string]bool{"GARB_CPU": true, "GARB_NAME": true}
+	add := func(f *pflag.Flag) { flags[f.Name], variables[variableOf(f.Name)] = true, true }
 	for _, c := range []*cobra.Command{newServeCommand(), newHealthCommand()} {
-		c.Flags().VisitAll(func(f *pflag.Flag) {
-			flags[f.Name], variables[variableOf(f.Name)] = true, true
-		})
+		c.Flags().VisitAll(add)
 	}
+	newRootCommand().PersistentFlags().VisitAll(add)
 	files := []string{"../../docs/operate.md"}
 	folder, err := os.ReadDir("../../deploy")
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -134,9 +135,10 @@ func (s source) read(in io.Reader, l picture.Limits) ([]byte, error) {
 
 // answered is a source with what a function made of it.
 type answered[T any] struct {
-	source source
-	value  T
-	err    error
+	source  source
+	value   T
+	err     error
+	reading time.Duration // that its bytes took
 }
 
 // each calls answer for every source, several at a time, and hands the results on
@@ -159,7 +161,9 @@ func each[T any](ctx context.Context, all []source, in io.Reader, l picture.Limi
 			defer wait.Done()
 			for j := range jobs {
 				a := answered[T]{source: j.source}
+				began := time.Now()
 				data, err := j.source.read(in, l)
+				a.reading = time.Since(began)
 				if err == nil {
 					a.value, err = answer(ctx, data)
 				}
@@ -243,7 +247,7 @@ func message(err error) string {
 
 // complain tells a person about a picture that could not be answered.
 func complain(errOut io.Writer, name string, err error) {
-	fmt.Fprintf(errOut, "garb: %s: %s\n", name, message(err))
+	fmt.Fprintf(errOut, "garb: %s: %s\n", printable(name), message(err))
 }
 
 // threadsFor is the number of cores that one answer may use: all for a single

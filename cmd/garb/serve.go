@@ -67,7 +67,7 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 					*n = cores
 				}
 			}
-			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil))
+			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: logLevel(c)}))
 			listener, err := net.Listen("tcp", config.Addr)
 			if err != nil {
 				return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", config.Addr, errors.Unwrap(err))
@@ -94,8 +94,8 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 	flags.DurationVar(&config.ModelsInterval, "models-interval", config.ModelsInterval, "time between looks at --models")
 	flags.IntVar(&config.Queue, "queue", config.Queue, "pictures under way at most; one more is refused with 429")
 	flags.IntVar(&config.MaxBatch, "max-batch", config.MaxBatch, "waiting pictures computed together at most")
-	flags.IntVar(&config.Workers, "workers", config.Workers, "batches that a model computes at a time, each on one core; 0: as many as cores")
-	flags.IntVar(&config.Decoders, "decoders", config.Decoders, "pictures decoded at a time; 0: as many as cores")
+	flags.IntVar(&config.Workers, "workers", config.Workers, "batches that a model computes at a time, each on one core (0: one for each core)")
+	flags.IntVar(&config.Decoders, "decoders", config.Decoders, "pictures decoded at a time (0: one for each core)")
 	flags.Int64Var(&config.MaxBodyBytes, "max-body", config.MaxBodyBytes, "bytes of a request's body at most")
 	flags.Int64Var(&config.BodyBudgetBytes, "max-bodies", config.BodyBudgetBytes, "bytes of all bodies together at most")
 	flags.IntVar(&config.MaxPictures, "max-pictures", config.MaxPictures, "pictures of a request at most")
@@ -114,8 +114,20 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 	return command
 }
 
+// logLevel is the least level of what is logged: with --quiet warnings and errors only,
+// with --verbose what clients did wrong too.
+func logLevel(c *cobra.Command) slog.Level {
+	switch {
+	case isSet(c, quietFlag):
+		return slog.LevelWarn
+	case isSet(c, verboseFlag):
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
 // fromEnvironment sets the flags that were not given from variables: --max-batch from
-// GARB_MAX_BATCH. Of a flag that can be repeated, values are parted by commas.
+// GARB_MAX_BATCH. The values of a flag that can be repeated are separated by commas.
 func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {

@@ -126,7 +126,7 @@ func describe(reference string) (*description, error) {
 		return nil, err
 	}
 	if d.Architecture == "" {
-		d.Architecture = fmt.Sprintf("of its own, %d layers", len(n.Layers)-1)
+		d.Architecture = fmt.Sprintf("of its own, %s", count(len(n.Layers)-1, "layer"))
 	}
 	d.Parameters = d.network.ParamCount()
 	for _, s := range builtInModels {
@@ -187,11 +187,11 @@ func (d *description) print(out io.Writer) error {
 		row("classes", "%s", strings.Join(d.Classes, ", "))
 	}
 	if t := d.Training; t != nil {
-		row("trained", "by garb %s on %d pictures, epoch %d", t.Garb, t.Pictures[0], t.Epoch)
-		row("accuracy", "%.3f on %d validation pictures", t.Validation, t.Pictures[1])
+		row("trained", "by garb %s on %s, epoch %d", t.Garb, count(t.Pictures[0], "picture"), t.Epoch)
+		row("accuracy", "%.3f on %s", t.Validation, count(t.Pictures[1], "validation picture"))
 	}
 	if len(d.Stored) > 0 {
-		row("stored", "%d tensors, %s, %.1f MB", d.Tensors, strings.Join(d.Stored, " and "), float64(d.Bytes)/1e6)
+		row("stored", "%s, %s, %.1f MB", count(d.Tensors, "tensor"), strings.Join(d.Stored, " and "), float64(d.Bytes)/1e6)
 	}
 	row("digest", "%s", d.Digest)
 	if d.Licence != "" {
@@ -255,7 +255,7 @@ func printLayers(out io.Writer, rows []layerRow) error {
 	for _, r := range rows {
 		params, work, total = params+r.Parameters, work+r.MultiplyAdds, total+r.Milliseconds
 	}
-	count := func(n int) string {
+	orDot := func(n int) string {
 		if n == 0 {
 			return "·"
 		}
@@ -269,19 +269,19 @@ func printLayers(out io.Writer, rows []layerRow) error {
 		if r.Milliseconds > 0 {
 			took = fmt.Sprintf("%.3f %s", r.Milliseconds, strings.Repeat("▪", int(math.Round(60*r.Milliseconds/total))))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, r.Does, tensor.ShapeString(r.Shape), count(r.Parameters), count(r.MultiplyAdds), sees, took)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, r.Does, tensor.ShapeString(r.Shape), orDot(r.Parameters), orDot(r.MultiplyAdds), sees, took)
 	}
-	fmt.Fprintf(table, "together\t%d layers\t\t%s\t%s\t\t%.3f\n", len(rows)-1, grouped(params), grouped(work), total)
+	fmt.Fprintf(table, "together\t%s\t\t%s\t%s\t\t%.3f\n", count(len(rows)-1, "layer"), grouped(params), grouped(work), total)
 	return table.Flush()
 }
 
 func drawNetwork(out io.Writer, path, title string, g *nn.Graph, times []time.Duration) error {
 	if g == nil {
-		return errors.New("these weights are no network's that garb has, so that there is none to draw")
+		return errors.New("these weights belong to no network that garb has, so there is nothing to draw")
 	}
 	if err := safefile.Write(path, func(w io.Writer) error { return diagram.WriteSVG(w, g, title, times) }); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "wrote %s: %d layers\n", path, len(g.Layers())-1)
+	fmt.Fprintf(out, "wrote %s: %s\n", path, count(len(g.Layers())-1, "layer"))
 	return nil
 }

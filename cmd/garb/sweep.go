@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 )
 
 // sweptFlags are the flags of train of which sweep takes several values.
-var sweptFlags = []string{"backbone", "size", "learning-rate", "inner", "dropout", "weight-decay", "batch", "optimizer"}
+var sweptFlags = []string{
+	"backbone", "size", "learning-rate", "inner", "dropout", "weight-decay", "batch", "optimizer",
+}
 
 // listValue is a flag that takes values separated by commas. One is given to the flag
 // whose place it takes, several make an axis.
@@ -72,15 +75,23 @@ cannot see how much the accuracy varies between seeds, and assumes a standard de
 of one point. With --seeds 3 or more the variation is measured, and counts beside that
 of the pictures (sign-flip test; Student's t test with crossed random effects, Cameron,
 Gelbach & Miller 2011). All p-values are adjusted for the number of pairs (Holm 1979).
-The 95 % interval is Wilson's; with several seeds, for an effective number of pictures.`,
+The 95 % interval is Wilson's; with several seeds, for an effective number of pictures.
+
+With --folds K and without --fold, each combination is trained for every fold of a
+cross-validation. Mean and spread are those over the folds, and the second test is
+Student's on the differences of the folds (corrected by Nadeau & Bengio 2003).`,
 		Example: `  garb sweep --data pictures --learning-rate 1e-4,1e-3,1e-2,1e-1
   garb sweep --data pictures --inner 10,100,1000 --dropout 0,.2,.5,.8 --random 6 --seeds 3
+  garb sweep --data pictures --learning-rate 1e-3,1e-2 --folds 5
   garb sweep --data pictures --backbone efficientnet-lite0,xception --size 150,224 --out runs/sizes`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("sweep takes its data set by --data, not %q", args[0])
 			}
 			named := t.config.Out != ""
+			if split := &t.config.Split; split.Folds > 0 && !c.Flags().Changed("fold") {
+				sweep.Folds, split.Folds = split.Folds, 0 // all of them
+			}
 			if err := t.finish(c); err != nil {
 				return err
 			}
@@ -93,13 +104,15 @@ The 95 % interval is Wilson's; with several seeds, for an effective number of pi
 					sweep.Axes = append(sweep.Axes, train.Axis{Name: name, Values: l.several})
 				}
 			}
-			if len(sweep.Axes) == 0 && sweep.Seeds < 2 {
-				return errors.New("sweep needs a setting with several values, such as --learning-rate 1e-4,1e-3,1e-2, or --seeds 2")
+			if len(sweep.Axes) == 0 && sweep.Seeds < 2 && sweep.Folds == 0 {
+				return errors.New("sweep needs a setting with several values, such as " +
+					"--learning-rate 1e-4,1e-3,1e-2, or --seeds 2, or --folds 5")
 			}
 			_, err := sweep.Points()
 			return err
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			t.describe(c)
 			out := c.OutOrStdout()
 			var display *trainDisplay
 			points, err := sweep.Run(c.Context(), func(p *train.Point, n, runs int) train.Progress {
@@ -124,7 +137,7 @@ The 95 % interval is Wilson's; with several seeds, for an effective number of pi
 				}
 				return withDataHint(err)
 			}
-			printRanking(out, points, sweep.Seeds)
+			printRanking(out, points, sweep.Seeds == 1 && sweep.Folds == 0)
 			fmt.Fprintf(out, "\nreport    %s\n", filepath.Join(sweep.Base.Out, "report.html"))
 			if display != nil {
 				display.close()
@@ -138,22 +151,32 @@ The 95 % interval is Wilson's; with several seeds, for an effective number of pi
 		f.Value = &listValue{Value: f.Value}
 		f.Usage += "; several separated by commas"
 	}
+	command.Flags().Lookup("folds").Usage = "cross-validation: divide into `K` folds, each of which is validation in turn"
+	command.Flags().Lookup("fold").Usage = "of the folds only this one, from 1 to K"
 	command.Flags().Lookup("out").Usage = "folder of the sweep (default runs/sweep-TIME)"
 	command.Flags().IntVar(&sweep.Random, "random", 0, "try N combinations, chosen at random; 0: all")
 	command.Flags().IntVar(&sweep.Seeds, "seeds", sweep.Seeds, "seeds to train each combination with, from --seed on")
 	return command
 }
 
-// printRanking writes the points, the best first, each trained with so many seeds.
-func printRanking(w io.Writer, points []*train.Point, seeds int) {
-	width := len("settings")
-	for _, p := range points {
-		width = max(width, len(p.Name))
+// printRanking writes the points, the best first; once says that each was trained once.
+func printRanking(w io.Writer, points []*train.Point, once bool) {
+	names, epochs := len("settings"), len("best epoch")
+	bestEpochs := func(p *train.Point) string {
+		var all []string
+		for _, r := range p.Runs {
+			all = append(all, strconv.Itoa(r.Best.Epoch))
+		}
+		return strings.Join(all, ", ")
 	}
-	fmt.Fprintf(w, "\n%-*s  val accuracy  spread  95 %% interval   epoch  compared with the best\n", width, "settings")
+	for _, p := range points {
+		names, epochs = max(names, len(p.Name)), max(epochs, len(bestEpochs(p)))
+	}
+	fmt.Fprintf(w, "\n%-*s  val accuracy  spread  95 %% interval   %-*s  compared with the best\n",
+		names, "settings", epochs, "best epoch")
 	for i, p := range points {
 		if p.Failed != "" {
-			fmt.Fprintf(w, "%-*s  diverged: %s\n", width, p.Name, p.Failed)
+			fmt.Fprintf(w, "%-*s  diverged: %s\n", names, p.Name, p.Failed)
 			continue
 		}
 		verdict := p.Verdict()
@@ -164,13 +187,14 @@ func printRanking(w io.Writer, points []*train.Point, seeds int) {
 		if len(p.Runs) > 1 {
 			spread = fmt.Sprintf("%.4f", p.Spread)
 		}
-		fmt.Fprintf(w, "%-*s        %.4f  %6s  %.3f to %.3f  %5d  %s\n", width, p.Name, p.Mean, spread,
-			p.Interval[0], p.Interval[1], p.Runs[0].Best.Epoch, verdict)
+		fmt.Fprintf(w, "%-*s        %.4f  %6s  %.3f to %.3f  %-*s  %s\n", names, p.Name, p.Mean, spread,
+			p.Interval[0], p.Interval[1], epochs, bestEpochs(p), verdict)
 	}
 	if conclusion := train.Conclusion(points); conclusion != "" {
 		fmt.Fprintf(w, "\n%s\n", conclusion)
-		if seeds == 1 {
-			fmt.Fprintln(w, "Trained with 1 seed: the variation between seeds is assumed, not measured. --seeds 3 measures it.")
+		if once {
+			fmt.Fprintln(w, "Trained with 1 seed: the variation between seeds is assumed, not measured. "+
+				"--seeds 3 measures it.")
 		}
 	}
 }

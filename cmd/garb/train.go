@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,7 +39,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.BoolVar(&c.BatchStatistics, "batch-statistics", false, "batch-norms that are trained use the batch's statistics, not the stored ones")
 	flags.IntVar(&t.inner, "inner", 0, "units of an inner layer of the head; 0: none")
 	flags.Float64Var(&c.Dropout, "dropout", 0, "share of the values before the last layer that training drops")
-	flags.BoolVar(&c.Binary, "binary", false, "two classes, told apart by one unit with a sigmoid")
+	flags.BoolVar(&c.Binary, "binary", false, "two classes, by one unit with a sigmoid")
 
 	flags.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "adam, adamw or sgd")
 	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate, "learning rate; with --fine-tune the default is 0.0003")
@@ -54,7 +55,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.Float64Var(&c.LabelSmoothing, "label-smoothing", 0, "share of each target that all classes get")
 	flags.BoolVar(&c.BalanceClasses, "balance-classes", false, "weigh rare classes more")
 
-	flags.StringSliceVar(&c.Teachers, "teacher", nil, "models or runs whose answers are learned with the labels, in turn; with --fine-tune")
+	flags.StringSliceVar(&c.Teachers, "teacher", nil, "teacher models or runs for knowledge distillation, comma-separated; with --fine-tune")
 	flags.Float64Var(&c.TeacherWeight, "teacher-weight", 0.5, "share of the teacher's answer in a target")
 
 	flags.IntVar(&c.Epochs, "epochs", c.Epochs, "times to go over the training pictures")
@@ -62,7 +63,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "seed of all that is random; the same seed gives the same model")
 	flags.StringVar(&c.Monitor, "monitor", c.Monitor, "choose the best epoch by its validation accuracy or loss; ties are broken by the other")
 	flags.IntVar(&c.Patience, "patience", 0, "stop after N epochs without improvement (0 disables)")
-	flags.IntVar(&c.CachedViews, "cached-views", 0, "keep the features of so many augmented views of each picture; 0: new views in every epoch")
+	flags.IntVar(&c.CachedViews, "cached-views", 0, "keep the features of this many augmented views of each picture (0: new views in every epoch)")
 	data := dataFlags{&c.DataOptions, &c.Strict}
 	data.add(command)
 	data.addGroups(command)
@@ -70,7 +71,8 @@ func (t *trainFlags) add(command *cobra.Command) {
 	addSplitFlags(command, &c.Split)
 	addFoldFlags(command, &c.Split)
 	addAugmentFlags(command, &c.Augment)
-	flags.StringVar(&t.path, "config", "", "take settings from this `FILE`: a run's config.json, or the same keys as YAML; flags take precedence, and its \"out\" is ignored")
+	flags.StringVar(&t.path, "config", "", "take settings from this `FILE`: a run's config.json, or the same keys "+
+		"as YAML; flags take precedence, and its \"out\" is ignored")
 	t.defaults = *c
 }
 
@@ -107,8 +109,27 @@ func (t *trainFlags) readConfig(command *cobra.Command) error {
 	if err := given.restore(); err != nil {
 		return err
 	}
-	detail(command, "settings of %s, except what flags say; its folder is not taken", file.path)
 	return nil
+}
+
+// describe shows with --verbose what was decided for the run.
+func (t *trainFlags) describe(command *cobra.Command) {
+	c := &t.config
+	if t.file != nil {
+		detail(command, "settings   of %s, except those given as flags; \"out\" is ignored", t.file.path)
+	}
+	detail(command, "data       %s", c.Data)
+	trained := "head and all layers"
+	if n, err := strconv.Atoi(c.FineTune); err == nil {
+		trained = "head and last " + count(n, "layer")
+	} else if c.FineTune == "none" {
+		trained = "head"
+	}
+	detail(command, "network    %s, to train: %s", c.Backbone, trained)
+	detail(command, "pictures   %d × %d, %s", c.Preprocessing.Width, c.Preprocessing.Height, c.Preprocessing.Filter)
+	detail(command, "optimizer  %s, learning rate %g, schedule %s", c.Optimizer, c.LearningRate, c.Schedule)
+	detail(command, "training   %s, batches of %d, seed %d, best by %s", count(c.Epochs, "epoch"), c.Batch, c.Seed, c.Monitor)
+	detail(command, "run        %s", c.Out)
 }
 
 // fineTuneRate is the default learning rate where pretrained layers are trained.
@@ -182,7 +203,8 @@ pictures only.
 
 The run's folder gets config.json, history.csv, report.html, checkpoints/ (each is a
 model; the best epoch by validation is the newest) and state.safetensors, from which
---resume goes on: after Ctrl-C, or to add epochs.`,
+--resume goes on: after Ctrl-C, or to add epochs. With --tensorboard it gets event files
+for TensorBoard too.`,
 		Example: `  garb train --data pictures
   garb train --data table.csv --images photos --group-by sender_id --exclude "Not sure,Skip"
   garb train --data pictures.zip --merge polo=t-shirt,hoodie=longsleeve
@@ -209,6 +231,7 @@ model; the best epoch by validation is the newest) and state.safetensors, from w
 		RunE: func(c *cobra.Command, _ []string) error {
 			display := newTrainDisplay(c, c.OutOrStdout())
 			if resume == "" {
+				t.describe(c)
 				result, err := train.Run(c.Context(), t.config, display.progress())
 				return display.end(t.config.Out, result, withDataHint(err))
 			}
@@ -216,12 +239,13 @@ model; the best epoch by validation is the newest) and state.safetensors, from w
 			if err != nil {
 				return err
 			}
+			t.describe(c)
 			result, err := train.Resume(c.Context(), config, display.progress())
 			return display.end(resume, result, withDataHint(err))
 		},
 	}
 	t.add(command)
-	command.Flags().StringVar(&resume, "resume", "", "go on with the run in this folder; its settings are kept, but for --epochs")
+	command.Flags().StringVar(&resume, "resume", "", "resume the run in this folder with its own settings; only --epochs and --tensorboard may change")
 	return command
 }
 
@@ -342,7 +366,7 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 	fmt.Fprintf(d.out, "\nbest      epoch %d, validation accuracy %.3f\n", result.Best.Epoch, result.Best.ValidationAccuracy)
 	if result.TestCount > 0 {
 		interval := evaluate.Wilson(result.TestRight, result.TestCount)
-		fmt.Fprintf(d.out, "test      accuracy %.3f of %d pictures (95 %% interval %.3f to %.3f)\n", result.Test, result.TestCount, interval[0], interval[1])
+		fmt.Fprintf(d.out, "test      accuracy %.3f of %s (95 %% interval %.3f to %.3f)\n", result.Test, count(result.TestCount, "picture"), interval[0], interval[1])
 	}
 	fmt.Fprintf(d.out, "model     %s\n", result.Checkpoint)
 	fmt.Fprintf(d.out, "report    %s\n", result.Report)

@@ -35,7 +35,9 @@ def case(name, classes, labels, never=()):
     predicted = probabilities.argmax(axis=1)
     everything = np.arange(classes)
     occurring = sorted(set(labels) | set(predicted.tolist()))
-    precision, recall, f1, count = metrics.precision_recall_fscore_support(labels, predicted, labels=everything, zero_division=0)
+    precision, recall, f1, count = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=everything, zero_division=0
+    )
     return {
         "name": name,
         "classes": classes,

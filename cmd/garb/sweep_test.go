@@ -1,0 +1,72 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"garb/train"
+)
+
+// TestSweepSaysWhatItKnows: the ranking's words for one seed and for several, and the way
+// out when the folder holds another sweep.
+func TestSweepSaysWhatItKnows(t *testing.T) {
+	data := drawn(t)
+	t.Setenv("GARB_HOME", t.TempDir())
+	out := filepath.Join(t.TempDir(), "sweep")
+	args := strings.Fields("--size 32 --epochs 1 --batch 4 --learning-rate 1e-4,0.01")
+	args = append(args, "--data", data, "--out", out)
+	text, _, err := execute(t, newSweepCommand(), args...)
+	if err != nil || !strings.Contains(text, "\nTrained with 1 seed: ") {
+		t.Errorf("%v: %s", err, text)
+	}
+	text, _, err = execute(t, newSweepCommand(), append(args, "--seeds", "2")...)
+	if err != nil || strings.Contains(text, "Trained with 1 seed") || !strings.Contains(text, "1, 1 ") {
+		t.Errorf("%v: %s", err, text)
+	}
+	text, progress, err := execute(t, newSweepCommand(), append(args, "--folds", "3")...)
+	if err != nil || strings.Contains(text, "Trained with 1 seed") || strings.Count(text, "1, 1, 1 ") != 2 ||
+		!strings.Contains(progress, "run 6 of 6") {
+		t.Errorf("%v: %s%s", err, text, progress)
+	}
+	args[len(args)-1] = out + "2"
+	_, progress, err = execute(t, newSweepCommand(), append(args, "--folds", "3", "--fold", "2")...)
+	if err != nil || !strings.Contains(progress, "run 2 of 2") {
+		t.Errorf("%v: %s", err, progress)
+	}
+	if _, _, err = execute(t, newSweepCommand(), append(args, "--folds", "1")...); err == nil {
+		t.Error("one fold: no error")
+	}
+	args[len(args)-1] = out
+	_, _, err = execute(t, newSweepCommand(), append(args, "--batch", "3")...)
+	if err == nil || !strings.HasSuffix(err.Error(), "batch (3, not 4); choose another folder with --out") {
+		t.Errorf("another sweep's folder: %v", err)
+	}
+}
+
+func TestPrintRanking(t *testing.T) {
+	run := func(epoch int) train.RunOf { return train.RunOf{Best: train.Epoch{Epoch: epoch}} }
+	var b strings.Builder
+	printRanking(&b, []*train.Point{
+		{
+			Name: "dropout=0", Runs: []train.RunOf{run(3), run(12)}, Mean: 0.9, Spread: 0.01,
+			Interval: [2]float64{0.85, 0.94}, PValue: 1, Noise: true,
+		},
+		{
+			Name: "dropout=0.5", Runs: []train.RunOf{run(9)}, Mean: 0.8,
+			Interval: [2]float64{0.74, 0.86}, Difference: -0.1, PValue: 0.004,
+		},
+		{Name: "dropout=0.9", Failed: "seed 1: the loss is not a number", Noise: true},
+	}, false)
+	const want = `
+settings     val accuracy  spread  95 % interval   best epoch  compared with the best
+dropout=0          0.9000  0.0100  0.850 to 0.940  3, 12       the best
+dropout=0.5        0.8000          0.740 to 0.860  9           worse (p = 0.004)
+dropout=0.9  diverged: seed 1: the loss is not a number
+
+The best is significantly better than the other point.
+`
+	if b.String() != want {
+		t.Errorf("%s", b.String())
+	}
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"garb/train"
+)
+
+// onTerminal runs f with a terminal to write to, and returns what it wrote.
+func onTerminal(t *testing.T, f func(screen *os.File)) string {
+	t.Helper()
+	keeper, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminal: %v", err)
+	}
+	defer keeper.Close()
+	if err := unix.IoctlSetPointerInt(int(keeper.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Skipf("no pseudo-terminal: %v", err)
+	}
+	n, err := unix.IoctlGetInt(int(keeper.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Skipf("no pseudo-terminal: %v", err)
+	}
+	screen, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminal: %v", err)
+	}
+	shown := make(chan []byte)
+	go func() {
+		var b bytes.Buffer
+		io.Copy(&b, keeper) // until the other end is closed
+		shown <- b.Bytes()
+	}()
+	f(screen)
+	screen.Close()
+	// Terminals add a carriage return to each line break.
+	return strings.ReplaceAll(string(<-shown), "\r\n", "\n")
+}
+
+// TestTerminals: bars are redrawn on terminals that can, and nowhere else; colours need
+// a terminal that has them and no NO_COLOR; --quiet silences everything.
+func TestTerminals(t *testing.T) {
+	for _, c := range []struct {
+		term, noColour  string
+		redraws, colour bool
+	}{
+		{"xterm-256color", "", true, true},
+		{"xterm-256color", "1", true, false},
+		{"", "", true, true}, // Windows has no TERM
+		{"dumb", "", false, false},
+		{"dumb", "1", false, false},
+	} {
+		t.Setenv("TERM", c.term)
+		t.Setenv("NO_COLOR", c.noColour)
+		name := fmt.Sprintf("TERM=%s NO_COLOR=%s", c.term, c.noColour)
+		for _, quiet := range []bool{false, true} {
+			shown := onTerminal(t, func(screen *os.File) {
+				command := &cobra.Command{}
+				addNoteFlags(command)
+				command.SetErr(screen)
+				if quiet {
+					command.PersistentFlags().Set(quietFlag, "true")
+				}
+				bar := newCounter(command, "pictures", 8)
+				bar.add(3)
+				bar.add(5)
+				bar.finish()
+				epochs := newStepBar(command, train.Step{Epoch: 1, Epochs: 2, Step: 1, Steps: 9})
+				epochs.show(train.Step{Epoch: 1, Epochs: 2, Step: 2, Steps: 9})
+				epochs.finish()
+				download := newDownloadProgress(progressTo(command), "weights")
+				download.report(5e6, 10e6)
+				download.finish()
+			})
+			redrawn := strings.ContainsAny(shown, "\r\x1b")
+			switch {
+			case quiet && shown != "":
+				t.Errorf("%s: --quiet shows %q", name, shown)
+			case !quiet && redrawn != c.redraws:
+				t.Errorf("%s: redrawn %v: %q", name, redrawn, shown)
+			case !quiet && !c.redraws && shown != "pictures: 3 of 8\npictures: 8 of 8\nweights: 5 of 10 MB\n":
+				t.Errorf("%s: %q", name, shown)
+			case !quiet && c.redraws && !strings.Contains(shown, "pictures 8 / 8 ["+strings.Repeat("=", 48)+"]"):
+				t.Errorf("%s: no full bar: %q", name, shown)
+			}
+		}
+		shown := onTerminal(t, func(screen *os.File) {
+			if code := run(context.Background(), []string{"classify", example}, strings.NewReader(""), screen, screen); code != exitDone {
+				t.Errorf("%s: exit code %d", name, code)
+			}
+		})
+		if coloured := strings.Contains(shown, "\x1b[1m"); coloured != c.colour || !strings.Contains(shown, "t-shirt") {
+			t.Errorf("%s: coloured %v: %q", name, coloured, shown)
+		}
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	t.Setenv("TERM", "xterm")
+	if terminalOf(file).redraws || terminalOf(io.Discard).redraws {
+		t.Error("a file is taken for a terminal")
+	}
+}

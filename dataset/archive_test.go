@@ -1,0 +1,257 @@
+package dataset
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// readArchive reads an archive as a data set, within some bytes, with a cache of its own.
+func readArchive(t testing.TB, ctx context.Context, archive []byte, maxBytes int64) (*Data, string, error) {
+	t.Helper()
+	folder := t.TempDir()
+	path := filepath.Join(folder, "pictures.dat")
+	if err := os.WriteFile(path, archive, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cache := filepath.Join(folder, "cache")
+	d, err := Read(ctx, path, Options{Cache: cache, MaxArchiveBytes: maxBytes})
+	return d, cache, err
+}
+
+type archived struct {
+	name, text, link string
+	kind             byte // of a tar
+}
+
+func tarOf(t testing.TB, entries ...archived) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, e := range entries {
+		h := &tar.Header{Name: e.name, Linkname: e.link, Typeflag: e.kind, Mode: 0o644, Size: int64(len(e.text))}
+		if e.kind == 0 {
+			h.Typeflag = tar.TypeReg
+		}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		w.Write([]byte(e.text))
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func zipOf(t testing.TB, entries ...archived) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, e := range entries {
+		h := &zip.FileHeader{Name: e.name, Method: zip.Deflate}
+		if e.link != "" {
+			h.SetMode(fs.ModeSymlink | 0o777)
+			e.text = e.link
+		}
+		f, err := w.CreateHeader(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Write([]byte(e.text))
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func gzipOf(t testing.TB, data []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	w.Write(data)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestHostileArchives: what leads out of the folder, is too large or damaged is an error,
+// and nothing is left behind.
+func TestHostileArchives(t *testing.T) {
+	sound := []archived{{name: "a/1.jpg"}, {name: "b/1.jpg"}}
+	large := strings.Repeat("x", 1<<20)
+	for name, c := range map[string]struct {
+		archive []byte
+		want    string
+	}{
+		"zip: out of the folder":    {zipOf(t, append(sound, archived{name: "../evil.jpg"})...), "outside"},
+		"zip: absolute":             {zipOf(t, append(sound, archived{name: "/etc/evil.jpg"})...), "outside"},
+		"zip: backslashes":          {zipOf(t, append(sound, archived{name: `a\..\..\evil.jpg`})...), "outside"},
+		"zip: zero byte":            {zipOf(t, append(sound, archived{name: "a/\x00.jpg"})...), ""},
+		"zip: a file as folder":     {zipOf(t, append(sound, archived{name: "a/1.jpg/2.jpg"})...), ""},
+		"zip: a name twice":         {zipOf(t, append(sound, archived{name: "a/1.jpg"})...), "twice"},
+		"zip: bomb":                 {zipOf(t, append(sound, archived{name: "a/2.jpg", text: large}, archived{name: "a/3.jpg", text: large})...), "more than"},
+		"zip: cut off":              {zipOf(t, sound...)[:60], ""},
+		"tar: out of the folder":    {tarOf(t, append(sound, archived{name: "../evil.jpg"})...), "outside"},
+		"tar: absolute":             {tarOf(t, append(sound, archived{name: "/etc/evil.jpg"})...), "outside"},
+		"tar: bomb":                 {tarOf(t, append(sound, archived{name: "a/2.jpg", text: large}, archived{name: "a/3.jpg", text: large})...), "more than"},
+		"tar: hard link outside":    {tarOf(t, append(sound, archived{name: "a/2.jpg", link: "../../../etc/passwd", kind: tar.TypeLink})...), "outside"},
+		"tar: hard link to nothing": {tarOf(t, append(sound, archived{name: "a/2.jpg", link: "b/9.jpg", kind: tar.TypeLink})...), "not there"},
+		"tar.gz: bomb":              {gzipOf(t, tarOf(t, append(sound, archived{name: "a/2.jpg", text: large}, archived{name: "a/3.jpg", text: large})...)), "more than"},
+		"tar.gz: cut off":           {gzipOf(t, tarOf(t, sound...))[:60], "damaged"},
+		"tar.gz: no tar":            {gzipOf(t, []byte(large)), ""},
+		"tar.gz: empty":             {gzipOf(t, nil), "no files"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, cache, err := readArchive(t, t.Context(), c.archive, 1<<20+100)
+			if !errors.Is(err, ErrArchive) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+			left, _ := os.ReadDir(cache)
+			if len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(cache), "evil.jpg")); err == nil {
+				t.Error("a file was written outside")
+			}
+		})
+	}
+	if _, err := Read(t.Context(), "testdata", Options{}); err != nil {
+		path := filepath.Join(t.TempDir(), "a.zip")
+		os.WriteFile(path, zipOf(t, sound...), 0o644)
+		if _, err := Read(t.Context(), path, Options{}); !errors.Is(err, ErrArchive) {
+			t.Errorf("without a cache: %v", err)
+		}
+	}
+}
+
+// TestLinksInArchives: symbolic links are not followed, each time counted; hard links
+// become copies.
+func TestLinksInArchives(t *testing.T) {
+	sound := []archived{{name: "set/a/1.jpg"}, {name: "set/b/1.jpg"}}
+	for name, c := range map[string]struct {
+		archive []byte
+		want    string
+	}{
+		"zip": {zipOf(t, append(sound, archived{name: "set/a/2.jpg", link: "/etc/passwd"})...), ": a 1, b 1"},
+		"tar": {tarOf(t, append(sound, archived{name: "set/a/2.jpg", link: "/etc/passwd", kind: tar.TypeSymlink}, archived{name: "set/b/2.jpg", link: "set/a/1.jpg", kind: tar.TypeLink})...), ": a 1, b 2"},
+	} {
+		folder := t.TempDir()
+		path := filepath.Join(folder, "archive")
+		if err := os.WriteFile(path, c.archive, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			d, err := Read(t.Context(), path, Options{Cache: filepath.Join(folder, "cache")})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if described(d) != c.want || d.Tally.Count(ReasonMissing) != 1 {
+				t.Errorf("%s: %s, %v", name, described(d), d.Tally.Counts())
+			}
+		}
+	}
+}
+
+// TestArchiveStops: ended while it unpacks, it leaves nothing behind.
+func TestArchiveStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, cache, err := readArchive(t, ctx, zipOf(t, archived{name: "a/1.jpg"}), 0)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if left, _ := os.ReadDir(cache); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestArchiveTables: a table in an archive cannot name files outside.
+func TestArchiveTables(t *testing.T) {
+	outside := filepath.Join(lay(t, contents{"x.jpg": ""}), "x.jpg")
+	d, _, err := readArchive(t, t.Context(), zipOf(t, archived{name: "labels.csv", text: "image,label\n1,a\n" + outside + ",a\n"}, archived{name: "1.jpg"}), 0)
+	if err != nil || described(d) != ": a 1" || d.Tally.Count(ReasonBadRow) != 1 {
+		t.Errorf("%v, %+v", err, d)
+	}
+}
+
+// FuzzArchive: no archive makes garb panic or write outside its folder, whatever the
+// bounds.
+func FuzzArchive(f *testing.F) {
+	f.Add(zipOf(f, archived{name: "a/1.jpg", text: "x"}, archived{name: "b/1.jpg"}))
+	f.Add(tarOf(f, archived{name: "a/1.jpg", text: "x"}, archived{name: "b", link: "a", kind: tar.TypeSymlink}))
+	f.Add(gzipOf(f, tarOf(f, archived{name: "a/1.jpg"}, archived{name: "../x"})))
+	f.Fuzz(func(t *testing.T, archive []byte) {
+		_, cache, err := readArchive(t, t.Context(), archive, 1<<20)
+		if err != nil {
+			return
+		}
+		entries, err := os.ReadDir(filepath.Dir(cache))
+		if err != nil || len(entries) > 2 {
+			t.Fatalf("%v, %v", entries, err)
+		}
+	})
+}
+
+func TestTally(t *testing.T) {
+	var tally Tally
+	if got := tally.Summary(1); got != "1 picture used, 0 skipped" || tally.Strict(1) != nil {
+		t.Error(got)
+	}
+	tally.Add(ReasonHidden, "h", "")
+	if got := tally.Summary(0); got != "0 pictures used, 0 skipped, 1 ignored (1 hidden file)" || tally.Strict(0) != nil {
+		t.Error(got)
+	}
+	for i := range 3 {
+		tally.Add(ReasonMissing, fmt.Sprint(i), "gone "+fmt.Sprint(i))
+	}
+	var other Tally
+	other.Add(ReasonEmpty, "e", "")
+	other.Add(ReasonEmpty, "f", "")
+	other.Add(ReasonBadRow, "r", "odd")
+	tally.Merge(&other)
+	tally.Merge(nil)
+	if got, want := tally.Summary(2), "2 pictures used, 4 skipped (3 missing, 1 malformed row), 3 ignored (1 hidden file, 2 empty folders)"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if tally.Skipped() != 4 || tally.Count(ReasonEmpty) != 2 || len(tally.Skips()) != 7 {
+		t.Errorf("%d, %v", tally.Skipped(), tally.Skips())
+	}
+	var strict *StrictError
+	if err := tally.Strict(2); !errors.As(err, &strict) || len(strict.Skips) != 4 || !strings.Contains(err.Error(), "gone 2") || strings.Contains(err.Error(), "hidden:") {
+		t.Errorf("%v", err)
+	}
+	for i := range 2 * maxListed {
+		tally.Add(ReasonConflict, fmt.Sprint(i), "")
+	}
+	if tally.Count(ReasonConflict) != 2*maxListed || len(tally.Skips()) != 7+maxListed {
+		t.Errorf("%d listed", len(tally.Skips()))
+	}
+	// Every reason has words.
+	for _, reason := range []Reason{ReasonMissing, ReasonUnreadable, ReasonNotPicture, ReasonNoLabel, ReasonConflict, ReasonOutside, ReasonBadRow, ReasonExcluded, ReasonRepeated, ReasonHidden, ReasonEmpty} {
+		var one Tally
+		one.Add(reason, "", "")
+		if got := one.Summary(0); !strings.Contains(got, "(1 ") {
+			t.Errorf("%s: %s", reason, got)
+		}
+	}
+}
+
+func ExampleTally() {
+	var tally Tally
+	tally.Add(ReasonMissing, "a.jpg", "there is no such file")
+	tally.Add(ReasonHidden, ".DS_Store", "hidden")
+	fmt.Println(tally.Summary(41))
+	// Output: 41 pictures used, 1 skipped (1 missing), 1 ignored (1 hidden file)
+}

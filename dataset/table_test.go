@@ -1,0 +1,179 @@
+package dataset
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// scan reads a table from memory, and returns its columns and rows.
+func scan(from io.Reader) (columns []string, rows [][]string, bad []string, err error) {
+	err = scanTable(context.Background(), "t.csv", from,
+		func(t *Table) error { columns = t.Columns; return nil },
+		func(r tableRow) error { rows = append(rows, slices.Clone(r.Fields)); return nil },
+		func(_ int, message string) { bad = append(bad, message) })
+	return columns, rows, bad, err
+}
+
+// endless is a text without end after another.
+type endless struct {
+	first *strings.Reader
+	given int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if n, err := e.first.Read(p); err == nil {
+		return n, nil
+	}
+	for i := range p {
+		p[i] = 'x'
+	}
+	e.given += len(p)
+	return len(p), nil
+}
+
+// TestLongLine: a line or a quoted field without end is refused before it fills the
+// memory.
+func TestLongLine(t *testing.T) {
+	for _, first := range []string{"image,label\n1,a\n", "image,label\n1,\"a\n", "", "\"image"} {
+		from := &endless{first: strings.NewReader(first)}
+		var broken *TableError
+		if _, _, _, err := scan(from); !errors.As(err, &broken) || !strings.Contains(err.Error(), "longer than") {
+			t.Errorf("%q: %v", first, err)
+		}
+		if from.given > 4*maxRecordBytes {
+			t.Errorf("%q: %d bytes were read", first, from.given)
+		}
+	}
+}
+
+// TestManyRows: a million rows are read in bounded memory, and their missing pictures
+// counted.
+func TestManyRows(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a second")
+	}
+	const count = 1_000_000
+	var b bytes.Buffer
+	b.WriteString("image,sender,label\n")
+	for i := range count {
+		fmt.Fprintf(&b, "%d,%d,c%d\n", i, i%5000, i%7)
+	}
+	root := lay(t, contents{"images.csv": b.String(), "3.jpg": "", "4.png": ""})
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	d, err := Read(t.Context(), root, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if got := described(d); got != ": c3 1, c4 1" || d.Tally.Count(ReasonMissing) != count-2 || len(d.Tally.Skips()) != maxListed {
+		t.Errorf("%s, %v", got, d.Tally.Counts())
+	}
+	if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); kept > 100<<20 {
+		t.Errorf("%d bytes are kept", kept)
+	}
+}
+
+func TestDelimiters(t *testing.T) {
+	for text, want := range map[string]rune{
+		"a,b;c,d\n": ',', "a;b;c,d\n1,2,3,4": ';', "a\tb\n": '\t', "a|b|c\n": '|', "a\n1,2\n": ',', "\n\na;b\n": ';',
+		"\"a,b,c\";d\n": ';', "a": ',',
+	} {
+		if got := delimiterOf([]byte(text)); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestColumns(t *testing.T) {
+	table := &Table{File: "t.csv", Columns: []string{"ID", "File_Name", "label", "Label ", "kind"}}
+	if got := table.usual(imageColumns); !slices.Equal(got, []int{1, 0}) {
+		t.Errorf("pictures in %v", got)
+	}
+	for name, want := range map[string]int{"label": 2, " kind ": 4, "KIND": 4, "file name": 1} {
+		if got, err := table.column(name); err != nil || got != want {
+			t.Errorf("%q: %d, %v", name, got, err)
+		}
+	}
+	for name, want := range map[string]string{"LABEL": "both like", "nix": `no column "nix"; its columns are "ID"`} {
+		if _, err := table.column(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// TestFind: names with and without ending, and those that lead elsewhere.
+func TestFind(t *testing.T) {
+	elsewhere := lay(t, contents{"x.jpg": ""})
+	root := lay(t, contents{"a.jpg": "", "b.JPEG": "", "c.jpg": "", "c.png": "", "v1.2.jpg": "", "deep/d.webp": "", "e.txt": "", "dir.jpg/x.jpg": "", "noend": ""})
+	f := newFiles(root, false)
+	for name, want := range map[string]string{
+		"a": "a.jpg", "a.jpg": "a.jpg", " a ": "a.jpg", "./a": "a.jpg", "b": "b.JPEG", "v1.2": "v1.2.jpg", "deep/d": "deep/d.webp",
+		`deep\d.webp`: "deep/d.webp", "noend": "noend", "e.txt": "e.txt", "deep/../a": "a.jpg", filepath.Join(root, "a"): "a.jpg",
+	} {
+		if path, reason, _ := f.find(name); path != filepath.Join(root, want) {
+			t.Errorf("%q: %q, %s", name, path, reason)
+		}
+	}
+	for name, want := range map[string]Reason{
+		"": ReasonBadRow, "  ": ReasonBadRow, "c": ReasonBadRow, "../x": ReasonBadRow, "a\x00": ReasonBadRow,
+		"z": ReasonMissing, "A": ReasonMissing, "deep": ReasonUnreadable, "dir.jpg": ReasonUnreadable, "nix/a": ReasonMissing, "a.png": ReasonMissing,
+	} {
+		if path, reason, message := f.find(name); path != "" || reason != want || message == "" {
+			t.Errorf("%q: %q, %s, want %s", name, path, reason, want)
+		}
+	}
+	absolute := filepath.Join(elsewhere, "x.jpg")
+	if path, _, _ := f.find(absolute); path != absolute {
+		t.Errorf("an absolute path: %q", path)
+	}
+	if path, reason, _ := newFiles(root, true).find(absolute); path != "" || reason != ReasonBadRow {
+		t.Errorf("an absolute path in an archive: %q, %s", path, reason)
+	}
+}
+
+// FuzzTable: no table makes the reader panic, hang or hand out rows of another width
+// than the header, or that are not UTF-8.
+func FuzzTable(f *testing.F) {
+	for _, text := range []string{
+		"image,label\na,b\n", "\xef\xbb\xbfimage;label\r\n\"a;\"\"b\";c\r\n", "image\tlabel\n\ta\n", "a,b\n1,2,\n1\n", "\xff\xfea", "a\x00", "\"", "a,b\n\"\n",
+		"filename, x, y\n1, 1, 0\n",
+	} {
+		f.Add([]byte(text))
+	}
+	folder := f.TempDir()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		columns, rows, _, err := scan(bytes.NewReader(text))
+		var broken *TableError
+		if err != nil && !errors.As(err, &broken) {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			if len(row) < len(columns) || slices.ContainsFunc(row, func(s string) bool { return strings.ToValidUTF8(s, "") != s }) {
+				t.Fatalf("%q of %q", row, columns)
+			}
+		}
+		path := filepath.Join(folder, "labels.csv")
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		d, err := Read(context.Background(), path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Err() == nil && len(d.All().Samples) == 0 {
+			t.Fatal("neither a picture nor a reason")
+		}
+	})
+}
