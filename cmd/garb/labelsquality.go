@@ -31,6 +31,7 @@ type qualityFlags struct {
 	wanted bool
 	csv    string
 	order  string
+	folds  int
 	bare   backboneFlags
 }
 
@@ -47,6 +48,7 @@ func (q *qualityFlags) add(command *cobra.Command) {
 	flags.BoolVar(&q.wanted, "labels-quality", false, "rank the pictures by how doubtful their labels are")
 	flags.StringVar(&q.csv, "labels-csv", "", "with --labels-quality: write the whole list to `FILE`, for data relabel")
 	flags.StringVar(&q.order, "labels-order", string(mislabel.Orders()[0]), "with --labels-quality: what to rank by: "+orderNames())
+	flags.IntVar(&q.folds, "labels-folds", train.DefaultOutOfFold().Folds, "with --labels-quality: number of folds; each is answered for by classifiers of the others")
 	q.bare.add(command, train.Default().Backbone)
 }
 
@@ -61,7 +63,7 @@ func orderNames() string {
 // validate reports flags that do not go together.
 func (q *qualityFlags) validate(c *cobra.Command) error {
 	if !q.wanted {
-		for _, name := range []string{"labels-csv", "labels-order", "backbone", "weights", "size", "resize"} {
+		for _, name := range []string{"labels-csv", "labels-order", "labels-folds", "backbone", "weights", "size", "resize"} {
 			if c.Flags().Changed(name) {
 				return fmt.Errorf("--%s goes with --labels-quality", name)
 			}
@@ -71,8 +73,18 @@ func (q *qualityFlags) validate(c *cobra.Command) error {
 	if !strings.Contains(", "+orderNames()+",", ", "+q.order+",") {
 		return fmt.Errorf("--labels-order %q; there are %s", q.order, orderNames())
 	}
+	if err := q.method(0).Validate(); err != nil {
+		return fmt.Errorf("--labels-folds: %w", err)
+	}
 	_, _, err := q.bare.architecture()
 	return err
+}
+
+// method is how probabilities are made.
+func (q *qualityFlags) method(seed uint64) train.OutOfFold {
+	m := train.DefaultOutOfFold()
+	m.Folds, m.Seed = q.folds, seed
+	return m
 }
 
 // labelsQuality is what data check --labels-quality finds, and its JSON.
@@ -187,11 +199,7 @@ func (q *qualityFlags) measure(c *cobra.Command, path string, data *dataset.Data
 	if err != nil {
 		return nil, err
 	}
-	method := train.DefaultOutOfFold()
-	method.Seed = rule.Seed
-	if rule.Folds > 0 {
-		method.Folds = rule.Folds
-	}
+	method := q.method(rule.Seed)
 	set, groups := features.Set, features.Groups()
 	labels := make([]int, len(set.Samples))
 	for i, s := range set.Samples {
@@ -287,7 +295,7 @@ func (l *labelsQuality) print(w io.Writer) error {
 			mark = "*"
 		}
 		fmt.Fprintf(&b, "%4d %s   %s  %5.1f %%  %s  %5.1f %%  %s\n", f.Rank, mark, pad(f.Label, label), 100*f.LabelProbability,
-			pad(f.Proposed, proposed), 100*f.ProposedProbability, strings.ReplaceAll(printable(f.Picture), "\n", `\n`))
+			pad(f.Proposed, proposed), 100*f.ProposedProbability, oneLine(f.Picture))
 	}
 	fmt.Fprintf(&b, "\n* likely wrong: %s of %s (%.1f %%); the classifiers agree with %.1f %% of the labels\n",
 		count(l.Candidates, "candidate"), count(l.Count, "picture"), 100*float64(l.Candidates)/float64(max(l.Count, 1)), 100*l.Accuracy)
@@ -297,6 +305,9 @@ func (l *labelsQuality) print(w io.Writer) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// oneLine is a name as a terminal can show it, on one line.
+func oneLine(name string) string { return strings.ReplaceAll(printable(name), "\n", `\n`) }
 
 // labelsHeader are the columns of the list as CSV.
 var labelsHeader = []string{

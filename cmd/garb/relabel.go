@@ -97,7 +97,7 @@ func (f *relabelFlags) run(c *cobra.Command, path string) error {
 	}
 	out := c.OutOrStdout()
 	for _, s := range plan.Steps {
-		fmt.Fprintln(out, printable(s.String()))
+		fmt.Fprintln(out, oneLine(s.String()))
 	}
 	if f.dryRun {
 		fmt.Fprintf(out, "%s would change, %d already right; nothing was changed (--dry-run)\n", count(len(plan.Steps), "label"), plan.Unchanged)
@@ -154,10 +154,13 @@ func (f *relabelFlags) runUndo(c *cobra.Command, path string) error {
 		return err
 	}
 	out := c.OutOrStdout()
-	fmt.Fprintf(out, "undone: %s moved back, %s of tables restored", count(u.Moved, "picture"), count(u.Rows, "field"))
-	if u.Already > 0 {
-		fmt.Fprintf(out, ", %d needed no undoing", u.Already)
+	text := fmt.Sprintf("%s moved back", count(u.Moved, "picture"))
+	if u.Rows > 0 {
+		text = fmt.Sprintf("%s of a table restored", count(u.Rows, "label"))
 	}
-	fmt.Fprintf(out, "\n%s is removed\n", u.Log)
+	if u.Already > 0 {
+		text += fmt.Sprintf(", %d needed no undoing", u.Already)
+	}
+	fmt.Fprintf(out, "undone: %s; the log %s is removed\n", text, u.Log)
 	return nil
 }
