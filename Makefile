@@ -61,7 +61,7 @@ model: build
 # docs/course.md, from the runs that it tells of: hours from nothing, seconds once
 # runs/course has them.
 course: build
-	go run ./docs/_make/course $(data)
+	go run ./docs/_make/course $(data) $(or $(FULL),$(error name the full data set, too: make $@ FULL=folder))
 
 # docs/lab: what its pages' commands print and draw. Ten minutes from nothing, seconds once
 # runs/lab has it.

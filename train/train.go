@@ -345,7 +345,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := evaluate.Document{Title: filepath.Base(r.Config.Out), Model: filepath.Base(result.Checkpoint), About: model.Model()}
+	d := evaluate.Document{Folder: r.Config.Out, Title: filepath.Base(r.Config.Out), Model: filepath.Base(result.Checkpoint), About: model.Model()}
 	parts := []struct {
 		name string
 		*split
