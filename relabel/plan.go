@@ -214,9 +214,15 @@ func (p *planner) checkLabel(label string) string {
 	case strings.HasPrefix(label, ".") || strings.ContainsAny(label, `/\:*?"<>|`) ||
 		!filepath.IsLocal(label) || len(label) > 200:
 		return fmt.Sprintf("%q cannot be the name of a class folder", label)
+	case slices.Contains(reservedNames, strings.ToLower(label)):
+		return fmt.Sprintf("%q cannot be the name of a class folder: it means a split, or a system's folder", label)
 	}
 	return ""
 }
+
+// reservedNames are names of folders, in lower case, that readers of data sets do not take
+// for classes.
+var reservedNames = []string{"train", "training", "validation", "val", "valid", "test", "testing", "__macosx"}
 
 // planMoves plans for class folders.
 func (p *planner) planMoves(corrections []Correction) error {

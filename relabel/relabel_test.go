@@ -329,6 +329,7 @@ func TestPrepareRefuses(t *testing.T) {
 			Options{NewClasses: true}, "class folder"},
 		"class with slash": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a/b"},
 			Options{NewClasses: true}, "class folder"},
+		"split as class": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "Test"}, Options{NewClasses: true}, "split"},
 		"hidden class": {Correction{Picture: "hat/b.jpg", Label: "hat", New: ".git"},
 			Options{NewClasses: true}, "class folder"},
 		"control": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a\x1bb"},
