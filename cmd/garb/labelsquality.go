@@ -54,8 +54,16 @@ func (q *qualityFlags) add(command *cobra.Command) {
 	flags.IntVar(&q.folds, "labels-folds", train.DefaultOutOfFold().Folds,
 		"with --labels-quality: number of folds of the cross-validation")
 	q.bare.add(command, train.Default().Backbone)
+	for _, name := range backboneFlagNames {
+		f := flags.Lookup(name)
+		f.Usage = "with --labels-quality: " + f.Usage
+	}
 }
 
+// backboneFlagNames are the flags that backboneFlags add.
+var backboneFlagNames = []string{"backbone", "weights", "size", "resize"}
+
+// listOrders lists the orders for people.
 func listOrders() string {
 	var names []string
 	for _, o := range mislabel.Orders() {
@@ -67,8 +75,7 @@ func listOrders() string {
 // validate reports flags that do not go together.
 func (q *qualityFlags) validate(c *cobra.Command) error {
 	if !q.wanted {
-		for _, name := range []string{"labels-csv", "labels-order", "labels-folds", "backbone", "weights",
-			"size", "resize"} {
+		for _, name := range append([]string{"labels-csv", "labels-order", "labels-folds"}, backboneFlagNames...) {
 			if c.Flags().Changed(name) {
 				return fmt.Errorf("--%s goes with --labels-quality", name)
 			}
