@@ -173,6 +173,58 @@ func TestUpperGamma(t *testing.T) {
 	}
 }
 
+// TestFullClothing: the full clothing data set, whose table names 5 pictures that are
+// missing and has contributors in a column.
+func TestFullClothing(t *testing.T) {
+	shared := os.Getenv("GARB_SHARED")
+	if shared == "" {
+		t.Skip("set GARB_SHARED to run this test (see .ci/run)")
+	}
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "images"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"clothing-dataset-full/extra/*.jpg", "clothing-dataset-small/*/*/*.jpg"} {
+		paths, err := filepath.Glob(filepath.Join(shared, "data", filepath.FromSlash(pattern)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			if err := os.Symlink(path, filepath.Join(root, "images", filepath.Base(path))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Symlink(filepath.Join(shared, "data", "clothing-dataset-full", "images.csv"), filepath.Join(root, "images.csv")); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Read(t.Context(), root, Options{Exclude: []string{"not sure", "Other", "Skip"}, GroupBy: "sender_id"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Tally.Summary(len(d.All().Samples)); got != "4714 pictures used, 5 skipped (5 missing), 273 ignored (273 of excluded classes)" || len(d.Classes) != 17 {
+		t.Errorf("%s, %q", got, d.Classes)
+	}
+	splits, err := d.Split(DefaultSplitRule())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if groups := groupsOf(splits); groups.Leaks != 0 || groups.Count < 300 || splits.Division.Groups != groups.Count {
+		t.Errorf("%+v", groups)
+	}
+	for _, c := range splits.Division.Classes {
+		for i, share := range c.Share {
+			if math.Abs(share-0.15) > 0.05 {
+				t.Errorf("%s has a share of %.3f in split %d", c.Class, share, i+1)
+			}
+		}
+	}
+	whole, err := Read(t.Context(), root, Options{})
+	if err != nil || len(whole.Contributors) != 1 || whole.Contributors[0].Column != "sender_id" || whole.Contributors[0].Groups != 348 || len(whole.Classes) != 20 {
+		t.Errorf("%v, %+v, %q", err, whole.Contributors, whole.Classes)
+	}
+}
+
 // TestCheckClothing: what is known of the small clothing data set (its page, and
 // counts by other programs).
 func TestCheckClothing(t *testing.T) {
