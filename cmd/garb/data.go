@@ -124,7 +124,7 @@ refuse it or skip pictures; with --strict, also if there are leaks.
 	command.Flags().StringVar(&page, "html", "", "write a page with thumbnails to this file")
 	data.add(command)
 	data.addGroups(command)
-	command.Flags().Lookup("strict").Usage = "exit code 1 also for leaks between splits"
+	command.Flags().Lookup(strictFlag).Usage = "exit code 1 also for leaks between splits"
 	addSplitFlags(command, &rule)
 	addFoldFlags(command, &rule)
 	quality.add(command)

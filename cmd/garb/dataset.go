@@ -39,7 +39,7 @@ func (d *dataFlags) add(command *cobra.Command) {
 	flags.Var(&mergeValue{names: &o.Merge}, "merge", "rename labels, and so merge them: `polo=t-shirt,hoodie=longsleeve`")
 	flags.StringSliceVar(&o.Exclude, "exclude", nil, "leave out the pictures with these labels: `\"Not sure,Skip\"`")
 	flags.StringSliceVar(&o.Classes, "classes", nil, "keep only the pictures of these classes: `a,b,c`")
-	flags.BoolVar(d.strict, "strict", false, "fail if any picture has to be skipped")
+	flags.BoolVar(d.strict, strictFlag, false, "fail if any picture has to be skipped")
 }
 
 // addGroups adds the flags that say which pictures belong together.
