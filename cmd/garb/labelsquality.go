@@ -190,7 +190,7 @@ func (q *qualityFlags) run(
 	}
 	say(c, "%s", data.Tally.Summary(found.Count))
 	if err == nil && strict {
-		return data.Tally.Strict(found.Count)
+		return data.Tally.Strict()
 	}
 	return err
 }

@@ -123,7 +123,7 @@ func closeSources(c *cobra.Command, all []source, failures int, tally *dataset.T
 		return errReported
 	}
 	if isSet(c, strictFlag) {
-		return tally.Strict(len(all) - failures)
+		return tally.Strict()
 	}
 	return nil
 }
