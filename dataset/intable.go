@@ -336,7 +336,8 @@ func (r *tableReader) oneHot(rows [][]string) []int {
 const maxBases = 500
 
 // chooseBase chooses the column and the folder for which most of the sampled names are
-// files; of equals the first, and the table's own folder before those in it. Pictures
+// files: the table's own folder, that of the data set, or one in these; of equals the
+// first in this order. Pictures
 // that lie in several folders are found when no two of these have a name in common.
 func (r *tableReader) chooseBase(images []int, rows [][]string) {
 	var bases []*files
@@ -347,14 +348,19 @@ func (r *tableReader) chooseBase(images []int, rows [][]string) {
 		}
 		bases = []*files{newFiles(r.options.Images, r.packed)}
 	} else {
-		own := filepath.Dir(r.table.File)
-		bases = append(bases, newFiles(own, r.packed))
-		inner, _ := subfolders(own)
-		slices.SortStableFunc(inner, func(a, b string) int {
-			return cmp.Compare(imagesRank(a, r.table.File), imagesRank(b, r.table.File))
-		})
-		for _, name := range inner[:min(len(inner), maxBases)] {
-			bases = append(bases, newFiles(filepath.Join(own, name), r.packed))
+		own := []string{filepath.Dir(r.table.File)}
+		if filepath.Clean(r.Folder) != own[0] { // a table from elsewhere
+			own = append(own, filepath.Clean(r.Folder))
+		}
+		for _, folder := range own {
+			bases = append(bases, newFiles(folder, r.packed))
+			inner, _ := subfolders(folder)
+			slices.SortStableFunc(inner, func(a, b string) int {
+				return cmp.Compare(imagesRank(a, r.table.File), imagesRank(b, r.table.File))
+			})
+			for _, name := range inner[:min(len(inner), maxBases)] {
+				bases = append(bases, newFiles(filepath.Join(folder, name), r.packed))
+			}
 		}
 	}
 	type score struct {

@@ -348,6 +348,29 @@ func tarred(t testing.TB, files contents, packed bool) []byte {
 	return z.Bytes()
 }
 
+// TestTablesElsewhere: a table may lie beside the pictures' folder, and be named relative
+// to the data set.
+func TestTablesElsewhere(t *testing.T) {
+	photos := lay(t, flat(1, 2, "all/", ".jpg"))
+	table := filepath.Join(lay(t, contents{"list.csv": "image,label\n" + rows(1, "%s,%s", "a", "b")}), "list.csv")
+	both := lay(t, with(flat(1, 2, "photos/", ".jpg"), contents{
+		"one.csv": "image,label\n" + rows(1, "%s,%s", "a", "b"), "two.csv": "image,label\n" + rows(1, "%s,%s", "c", "d"),
+	}))
+	for _, c := range []struct {
+		path    string
+		options Options
+		want    string
+	}{
+		{photos, Options{Labels: table}, ": a 1, b 1"}, {filepath.Join(photos, "all"), Options{Labels: table}, ": a 1, b 1"},
+		{both, Options{Labels: "two.csv"}, ": c 1, d 1"}, {both, Options{Labels: "two.csv", Images: "photos"}, ": c 1, d 1"},
+	} {
+		d, err := Read(t.Context(), c.path, c.options)
+		if err != nil || d.Err() != nil || described(d) != c.want {
+			t.Errorf("%+v: %v, %v, %s", c.options, err, d.Err(), described(d))
+		}
+	}
+}
+
 // TestDivisionsOfLayouts: what each layout is divided into.
 func TestDivisionsOfLayouts(t *testing.T) {
 	rule := SplitRule{Validation: 0.25, Test: 0.25, Seed: 1}

@@ -158,6 +158,7 @@ func Read(ctx context.Context, path string, o Options) (*Data, error) {
 			d.Folder = filepath.Dir(path)
 		}
 	}
+	o.Labels, o.Images = d.beside(o.Labels), d.beside(o.Images)
 	all, err := d.find(ctx, o, packed)
 	if err != nil {
 		return nil, err
@@ -167,6 +168,15 @@ func Read(ctx context.Context, path string, o Options) (*Data, error) {
 	}
 	d.choose(all, o)
 	return d, nil
+}
+
+// beside returns a path that options name: as it is, or, where nothing is there, that in
+// the data set's folder.
+func (d *Data) beside(path string) string {
+	if inside := filepath.Join(d.Folder, path); path != "" && !exists(path) && exists(inside) {
+		return inside
+	}
+	return path
 }
 
 // Open returns all pictures of a data set that needs no options, those of its splits
