@@ -235,6 +235,30 @@ func TestLayouts(t *testing.T) {
 			options: Options{Merge: map[string]string{"polo": "t-shirt", "T-Shirt": "t-shirt"}, Exclude: []string{"skip", "Not sure"}, Classes: []string{"t-shirt"}},
 			want:    ": t-shirt 2", layout: LayoutTable, skipped: "excluded 3",
 		},
+		"labels excluded as they are before and after they are merged": {
+			files:   with(flat(1, 4, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "polo", "top", "cap", "hat")}),
+			options: Options{Merge: map[string]string{"polo": "t-shirt", "cap": "hats"}, Exclude: []string{"polo", "hats"}},
+			want:    ": hat 1, top 1", layout: LayoutTable, skipped: "excluded 2",
+		},
+		"an excluded label that could be two": {
+			files:   with(flat(1, 3, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "T-Shirt", "t-shirt", "hat")}),
+			options: Options{Exclude: []string{"T-SHIRT"}}, want: ": T-Shirt 1, hat 1, t-shirt 1", layout: LayoutTable,
+		},
+		"class folders with spaces round their names": {
+			files: pictures(1, "hat ", " shoes"), want: ": hat 1, shoes 1", layout: LayoutClasses,
+		},
+		"a missing picture is not taken from another folder": {
+			files: with(flat(4, 1, "test/", ".jpg"), contents{
+				"train/p0-0.jpg": "", "train/p0-1.jpg": "", "train/p0-3.jpg": "", "train.csv": "id,label\n" + rows(4, "%s,%s", "a"),
+			}),
+			want: ": a 4", layout: LayoutTable, // all are in test
+		},
+		"a missing picture of one that two folders have is missing": {
+			files: with(flat(4, 1, "test/", ".jpg"), flat(6, 1, "train/", ".jpg"), contents{
+				"train/p0-9.jpg": "", "test/p0-7.jpg": "", "train.csv": "id,label\n" + rows(6, "%s,%s", "a") + "p0-9,a\np0-7,a\n",
+			}),
+			want: ": a 7", layout: LayoutTable, skipped: "missing 1",
+		},
 		"rows of one file that agree once labels are merged": {
 			files:   with(flat(1, 1, "", ".jpg"), contents{"images.csv": "image,label\np0-0,polo\np0-0,t-shirt\np0-0,Skip\n"}),
 			options: Options{Merge: map[string]string{"polo": "t-shirt"}, Exclude: []string{"Skip"}},
@@ -346,6 +370,29 @@ func tarred(t testing.TB, files contents, packed bool) []byte {
 		t.Fatal(err)
 	}
 	return z.Bytes()
+}
+
+// TestPictureFolders: where several folders have all pictures, the table's own is taken
+// first, then one that is named for pictures.
+func TestPictureFolders(t *testing.T) {
+	table := contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "a", "b")}
+	for want, files := range map[string]contents{
+		".":                 with(table, flat(1, 2, "", ".jpg"), flat(1, 2, "images/", ".jpg")),
+		"images":            with(table, flat(1, 2, "a/", ".jpg"), flat(1, 2, "images/", ".jpg"), flat(1, 2, "images_large/", ".jpg")),
+		"images_compressed": with(table, flat(1, 2, "backup/", ".jpg"), flat(1, 2, "images_compressed/", ".jpg"), flat(1, 2, "images_original/", ".jpg")),
+		"photos":            with(table, flat(1, 2, "old/", ".jpg"), flat(1, 2, "photos/", ".jpg")),
+	} {
+		root := lay(t, files)
+		d, err := Read(t.Context(), root, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range d.All().Samples {
+			if filepath.Dir(s.Path) != filepath.Join(root, want) {
+				t.Errorf("%s: %s", want, s.Path)
+			}
+		}
+	}
 }
 
 // TestTablesElsewhere: a table may lie beside the pictures' folder, and be named relative

@@ -253,6 +253,49 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// TestGroupsImprove: after the greedy start, no group can move, and no two can swap, with
+// gain.
+func TestGroupsImprove(t *testing.T) {
+	s := &Set{Folder: "f", Classes: []string{"a", "b", "c"}}
+	for i := range 600 {
+		s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: i % 7 % 3, Group: fmt.Sprint("g", i*i%61)})
+	}
+	p := &division{rule: SplitRule{Validation: 0.2, Test: 0.1, Seed: 4}, classes: s.Classes, wantTest: true}
+	a := newAssignment(3, []float64{0.7, 0.2, 0.1}, p.groups(s.Samples))
+	a.fill()
+	distance := func() float64 {
+		sum := 0.0
+		for part, counts := range a.counts {
+			for class, n := range counts {
+				d := n - a.shares[part]*a.totals[class]
+				sum += d * d / a.totals[class]
+			}
+		}
+		return sum
+	}
+	greedy := distance()
+	a.improve()
+	if after := distance(); after > 0.9*greedy {
+		t.Errorf("from %v to %v", greedy, after)
+	}
+	for g := range a.groups {
+		for to := range a.shares {
+			if to != a.part[g] && a.change(g, a.part[g], -1)+a.change(g, to, 1) < -leastGain {
+				t.Errorf("group %d should move to %d", g, to)
+			}
+		}
+		for h := range g {
+			before := distance()
+			if a.swap(g, h) {
+				t.Errorf("groups %d and %d should swap: from %v to %v", g, h, before, distance())
+			}
+			if after := distance(); after > before+1e-9 || after < before-1e-9 {
+				t.Fatalf("a swap that was not done changed the distance from %v to %v", before, after)
+			}
+		}
+	}
+}
+
 // TestGroupsThatCannotBeDivided: one group for all, and a class of one group.
 func TestGroupsThatCannotBeDivided(t *testing.T) {
 	s := &Set{Folder: "f", Classes: []string{"a", "b"}}

@@ -55,6 +55,14 @@ func TestLongLine(t *testing.T) {
 	}
 }
 
+// TestLongTable: the bound is one of a row, not of the table.
+func TestLongTable(t *testing.T) {
+	text := "image,label\n" + strings.Repeat(strings.Repeat("x", 1000)+",a\n", 3000)
+	if _, rows, bad, err := scan(strings.NewReader(text)); err != nil || len(rows) != 3000 || len(bad) > 0 {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
+}
+
 // TestManyRows: a million rows are read in bounded memory, and their missing pictures
 // counted.
 func TestManyRows(t *testing.T) {
