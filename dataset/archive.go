@@ -230,8 +230,6 @@ func (u *unpacker) zip(ctx context.Context, from io.ReaderAt, size int64) error 
 				return err
 			}
 			continue
-		case f.UncompressedSize64 > uint64(u.maxBytes-u.bytes):
-			return u.tooLarge()
 		}
 		in, err := f.Open()
 		if err != nil {

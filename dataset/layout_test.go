@@ -602,9 +602,9 @@ func TestGroupsOfLayouts(t *testing.T) {
 func TestContributors(t *testing.T) {
 	files := contents{}
 	var b strings.Builder
-	b.WriteString("image,sender_id,label,kids,width,brand,category_id,uuid,weather\n")
+	b.WriteString("image,sender_id,label,kids,width,brand,category_id,uuid,weather,sku\n")
 	for i := range 600 {
-		fmt.Fprintf(&b, "i%d,%d,%d,%v,%d,b%d,c%d,u%d,w%d\n", i, i*i%41, i%5, i%9 == 0, 400+i%50, i*7%61, i%5, i, i%3)
+		fmt.Fprintf(&b, "i%d,%d,%d,%v,%d,b%d,c%d,u%d,w%d,s%d\n", i, i*i%41, i%5, i%9 == 0, 400+i%50, i*7%61, i%5, i, i%3, i%50)
 		files[fmt.Sprintf("i%d.jpg", i)] = ""
 	}
 	files["images.csv"] = b.String()

@@ -278,6 +278,14 @@ func TestGroupsImprove(t *testing.T) {
 	if after := distance(); after > 0.9*greedy {
 		t.Errorf("from %v to %v", greedy, after)
 	}
+	places, _, _ := p.byGroup(s.Samples)
+	for g, group := range a.groups {
+		for _, i := range group.members {
+			if places[i] != a.part[g] {
+				t.Fatalf("the division has picture %d in %d, not %d", i, places[i], a.part[g])
+			}
+		}
+	}
 	for g := range a.groups {
 		for to := range a.shares {
 			if to != a.part[g] && a.change(g, a.part[g], -1)+a.change(g, to, 1) < -leastGain {
@@ -292,6 +300,24 @@ func TestGroupsImprove(t *testing.T) {
 			if after := distance(); after > before+1e-9 || after < before-1e-9 {
 				t.Fatalf("a swap that was not done changed the distance from %v to %v", before, after)
 			}
+		}
+	}
+}
+
+// TestGroupsKeepClassesInTrain: a class of one group is in train, whatever the shares.
+func TestGroupsKeepClassesInTrain(t *testing.T) {
+	s := &Set{Folder: "f"}
+	for class := range 12 {
+		s.Classes = append(s.Classes, fmt.Sprintf("%02d", class))
+		for i := range 5 {
+			s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%d/%d.jpg", class, i), Label: class, Group: fmt.Sprint("g", class)})
+		}
+	}
+	s.sort()
+	for _, rule := range []SplitRule{{Validation: 0.4, Test: 0.2, Seed: 1}, {Validation: 0.2, Seed: 1, Folds: 3, Fold: 2}} {
+		splits, _ := whole(s).Divide(rule)
+		if n := len(splits.Train.Samples); n != len(s.Samples) {
+			t.Errorf("%d of %d pictures are in train", n, len(s.Samples))
 		}
 	}
 }
