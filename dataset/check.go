@@ -174,6 +174,9 @@ func Check(ctx context.Context, d *Data, rule SplitRule, l picture.Limits, progr
 	var tally Tally
 	tally.Merge(&d.Tally)
 	var all []inspected
+	if len(d.Classes) == 1 {
+		h.Problems = append(h.Problems, Problem{ProblemClasses, fmt.Sprintf("all pictures are of one class, %q: there is nothing to tell apart", d.Classes[0]), true, nil})
+	}
 	if len(d.Parts) > 0 {
 		splits, problems := d.Divide(rule)
 		h.Division, h.Problems = splits.Division, append(h.Problems, problems...)

@@ -101,6 +101,66 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestCheckGoesOn: whatever is wrong is reported with the rest, and says whether training
+// would mind.
+func TestCheckGoesOn(t *testing.T) {
+	p := func(seed uint64) string { return string(blobs(t, seed, 20, 40, 60)) }
+	for name, c := range map[string]struct {
+		files   contents
+		options Options
+		want    string // a problem
+		used    int
+		failing bool
+	}{
+		"clean":          {contents{"train/a/1.png": p(1), "train/b/1.png": p(2), "val/a/1.png": p(3), "val/b/1.png": p(4)}, Options{}, "", 4, false},
+		"a class of one": {contents{"a/1.png": p(1), "b/1.png": p(2)}, Options{}, `the class "a" has 1 picture`, 2, true},
+		"one class":      {contents{"a/1.png": p(1), "a/2.png": p(2), "a/3.png": p(3)}, Options{}, "all pictures are of one class", 3, true},
+		"unknown column": {contents{"images.csv": "image,label\n1,a\n", "1.png": p(1)}, Options{GroupBy: "nix"}, `no column "nix"`, 1, true},
+		"nothing":        {contents{"a/": ""}, Options{}, "no labelled pictures", 0, true},
+		"only a warning": {contents{"train/a/1.png": p(1), "train/A/1.png": p(2), "val/a/1.png": p(3), "val/A/1.png": p(4)}, Options{}, "differ in case", 4, false},
+		"a missing file": {contents{
+			"images.csv": "image,label,split\n1,a,train\n2,b,train\n1x,a,val\n2x,b,val\n3,a,val\n", "1.png": p(1), "2.png": p(2), "1x.png": p(3), "2x.png": p(4),
+		}, Options{}, "", 4, true},
+		"one that is text": {contents{
+			"train/a/1.png": p(1), "train/b/1.png": p(2), "val/a/1.png": p(3), "val/b/1.png": p(4), "val/b/2.png": "text",
+		}, Options{}, "", 4, true},
+	} {
+		d, err := Read(t.Context(), lay(t, c.files), c.options)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		h, err := Check(t.Context(), d, DefaultSplitRule(), picture.DefaultLimits(), nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var problems []string
+		for _, p := range h.Problems {
+			problems = append(problems, p.Message)
+		}
+		if text := strings.Join(problems, "\n"); !strings.Contains(text, c.want) || (c.want == "") != (text == "") || h.Used != c.used || h.Failing() != c.failing {
+			t.Errorf("%s: %d used, failing %v, problems %q", name, h.Used, h.Failing(), text)
+		}
+	}
+}
+
+// TestCheckGroups: groups, and those that leak, are counted.
+func TestCheckGroups(t *testing.T) {
+	files := contents{}
+	for i, name := range []string{"train/a/x-1.png", "train/a/y-1.png", "train/b/x-2.png", "val/a/x-3.png", "val/b/none.png"} {
+		files[name] = string(blobs(t, uint64(i+1), 20, 40, 60))
+	}
+	d, err := Read(t.Context(), lay(t, files), Options{GroupPattern: `^(\w)-`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := Check(t.Context(), d, DefaultSplitRule(), picture.DefaultLimits(), nil)
+	if err != nil || h.Groups == nil || *h.Groups != (GroupHealth{Count: 2, Sizes: Range{1, 3, 3}, Without: 1, Leaks: 1}) {
+		t.Errorf("%+v, %v", h.Groups, err)
+	}
+}
+
 // TestUpperGamma: chi-square's tail at its tabulated 5 % points.
 func TestUpperGamma(t *testing.T) {
 	for freedom, x := range map[float64]float64{1: 3.841459, 2: 5.991465, 9: 16.918978, 18: 28.869299, 100: 124.342113} {
@@ -110,6 +170,58 @@ func TestUpperGamma(t *testing.T) {
 	}
 	if upperGamma(3, 0) != 1 || upperGamma(0.5, 1000) > 1e-300 {
 		t.Error("at the ends")
+	}
+}
+
+// TestFullClothing: the full clothing data set, whose table names 5 pictures that are
+// missing and has contributors in a column.
+func TestFullClothing(t *testing.T) {
+	shared := os.Getenv("GARB_SHARED")
+	if shared == "" {
+		t.Skip("set GARB_SHARED to run this test (see .ci/run)")
+	}
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "images"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"clothing-dataset-full/extra/*.jpg", "clothing-dataset-small/*/*/*.jpg"} {
+		paths, err := filepath.Glob(filepath.Join(shared, "data", filepath.FromSlash(pattern)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			if err := os.Symlink(path, filepath.Join(root, "images", filepath.Base(path))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Symlink(filepath.Join(shared, "data", "clothing-dataset-full", "images.csv"), filepath.Join(root, "images.csv")); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Read(t.Context(), root, Options{Exclude: []string{"not sure", "Other", "Skip"}, GroupBy: "sender_id"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Tally.Summary(len(d.All().Samples)); got != "4714 pictures used, 5 skipped (5 missing), 273 ignored (273 of excluded classes)" || len(d.Classes) != 17 {
+		t.Errorf("%s, %q", got, d.Classes)
+	}
+	splits, err := d.Split(DefaultSplitRule())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if groups := groupsOf(splits); groups.Leaks != 0 || groups.Count < 300 || splits.Division.Groups != groups.Count {
+		t.Errorf("%+v", groups)
+	}
+	for _, c := range splits.Division.Classes {
+		for i, share := range c.Share {
+			if math.Abs(share-0.15) > 0.05 {
+				t.Errorf("%s has a share of %.3f in split %d", c.Class, share, i+1)
+			}
+		}
+	}
+	whole, err := Read(t.Context(), root, Options{})
+	if err != nil || len(whole.Contributors) != 1 || whole.Contributors[0].Column != "sender_id" || whole.Contributors[0].Groups != 348 || len(whole.Classes) != 20 {
+		t.Errorf("%v, %+v, %q", err, whole.Contributors, whole.Classes)
 	}
 }
 

@@ -17,7 +17,7 @@ type groupOf struct {
 // byGroup divides pictures by whole groups, and returns the place of each sample with the
 // number of groups. Parts are filled as StratifiedGroupKFold of scikit-learn fills them:
 // the largest group first, each to the part where the classes' counts then are nearest to
-// their shares; after that, single groups move as long as this brings the counts nearer.
+// their shares; after that, groups move and swap as long as this brings the counts nearer.
 // How near is measured by
 //
 //	Σ_parts Σ_classes (count − share·total)²/total + Σ_parts (pictures − share·all)²/all
@@ -193,28 +193,68 @@ func (a *assignment) fill() {
 	}
 }
 
-// improve moves single groups until no move brings the counts nearer to their shares, in
-// at most maxPasses passes over all groups.
+// The bounds of improve.
+const (
+	maxPasses = 50
+	maxSwaps  = 5_000_000 // pairs of groups that are looked at
+	leastGain = 1e-9
+)
+
+// improve moves single groups, and swaps two, as long as this brings the counts nearer to
+// their shares, in at most maxPasses passes over all groups.
 func (a *assignment) improve() {
-	const maxPasses, least = 50, 1e-9
+	swaps := 0
 	for range maxPasses {
-		moved := false
+		moved := a.moveGroups()
 		for g := range a.groups {
-			from := a.part[g]
-			gain := a.change(g, from, -1)
-			for to, share := range a.shares {
-				if to == from || share <= 0 {
-					continue
+			for h := range g {
+				if swaps++; swaps > maxSwaps {
+					return
 				}
-				if gain+a.change(g, to, 1) < -least {
-					a.move(g, to)
-					moved = true
-					break
-				}
+				moved = a.swap(g, h) || moved
 			}
 		}
 		if !moved {
 			return
 		}
 	}
+}
+
+// moveGroups moves each group to another part where that is better, and reports whether
+// any was moved.
+func (a *assignment) moveGroups() bool {
+	moved := false
+	for g := range a.groups {
+		from := a.part[g]
+		gain := a.change(g, from, -1)
+		for to, share := range a.shares {
+			if to != from && share > 0 && gain+a.change(g, to, 1) < -leastGain {
+				a.move(g, to)
+				moved = true
+				break
+			}
+		}
+	}
+	return moved
+}
+
+// swap exchanges the parts of two groups where that is better, and reports whether it
+// did.
+func (a *assignment) swap(g, h int) bool {
+	partG, partH := a.part[g], a.part[h]
+	if partG == partH {
+		return false
+	}
+	change := a.change(g, partG, -1)
+	a.move(g, partH)
+	change -= a.change(g, partH, -1) // what g costs there
+	change += a.change(h, partH, -1)
+	a.move(h, partG)
+	change -= a.change(h, partG, -1)
+	if change < -leastGain {
+		return true
+	}
+	a.move(g, partG)
+	a.move(h, partH)
+	return false
 }

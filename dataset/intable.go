@@ -30,15 +30,27 @@ func stem(path string) string {
 	return strings.ToLower(strings.TrimSuffix(base, filepath.Ext(base)))
 }
 
-// tablesIn lists the tables in a folder that have columns of the usual names for
-// pictures and labels, by name. A table of one of the surest names that lacks them, or
-// cannot be read, is the only one listed if there is no other: reading it says why.
-func (d *Data) tablesIn(ctx context.Context, folder string) ([]string, error) {
+// tables are the tables in a folder, by name.
+type tables struct {
+	fit   []string // those with columns for pictures and labels
+	unfit []string // others, and those that cannot be read
+}
+
+// tablesIn lists the tables in a folder, and tells those that have the columns that
+// options name, or else columns of the usual names, for pictures and labels.
+func (d *Data) tablesIn(ctx context.Context, folder string, o Options) (tables, error) {
+	var found tables
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return nil, fmt.Errorf("data set: %w", err)
+		return found, fmt.Errorf("data set: %w", err)
 	}
-	var fit, unfit []string
+	has := func(t *Table, named string, names []string) bool {
+		if named != "" {
+			_, err := t.column(named)
+			return err == nil
+		}
+		return len(t.usual(names)) > 0
+	}
 	for _, e := range entries {
 		path := filepath.Join(folder, e.Name())
 		if hidden(e.Name()) || !slices.Contains(tableEndings, strings.ToLower(filepath.Ext(path))) {
@@ -48,19 +60,16 @@ func (d *Data) tablesIn(ctx context.Context, folder string) ([]string, error) {
 			continue
 		}
 		table, err := readHeader(ctx, path)
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err == nil && len(table.usual(imageColumns)) > 0 && (len(table.usual(labelColumns)) > 0 || stem(path) == oneHotStem):
-			fit = append(fit, path)
-		case slices.Index(tableStems, stem(path)) >= 0 && slices.Index(tableStems, stem(path)) < likelyStems:
-			unfit = append(unfit, path)
+		if ctx.Err() != nil {
+			return found, ctx.Err()
+		}
+		if err == nil && has(table, o.ImageColumn, imageColumns) && (has(table, o.LabelColumn, labelColumns) || stem(path) == oneHotStem) {
+			found.fit = append(found.fit, path)
+		} else {
+			found.unfit = append(found.unfit, path)
 		}
 	}
-	if fit == nil && len(unfit) > 0 {
-		return unfit[:1], nil
-	}
-	return fit, nil
+	return found, nil
 }
 
 // chooseTable returns the table to read of several, "" if none is surer than the others;
@@ -69,18 +78,26 @@ func chooseTable(tables []string) (table string, likely bool) {
 	if len(tables) == 0 {
 		return "", false
 	}
-	place := func(path string) int {
-		if i := slices.Index(tableStems, stem(path)); i >= 0 {
-			return i
+	first := surest(tables)
+	for _, t := range tables {
+		if t != first && stemPlace(t) == stemPlace(first) {
+			return "", false
 		}
-		return len(tableStems)
 	}
-	sorted := slices.Clone(tables)
-	slices.SortStableFunc(sorted, func(a, b string) int { return cmp.Compare(place(a), place(b)) })
-	if len(sorted) > 1 && place(sorted[0]) == place(sorted[1]) {
-		return "", false
+	return first, stemPlace(first) < likelyStems
+}
+
+// surest returns the table with the surest name, the first of equals.
+func surest(tables []string) string {
+	return slices.MinFunc(tables, func(a, b string) int { return cmp.Compare(stemPlace(a), stemPlace(b)) })
+}
+
+// stemPlace is a table's place among tableStems by its name, behind all if it has none.
+func stemPlace(path string) int {
+	if i := slices.Index(tableStems, stem(path)); i >= 0 {
+		return i
 	}
-	return sorted[0], place(sorted[0]) < likelyStems
+	return len(tableStems)
 }
 
 // errEnough ends the reading of a table early.
@@ -98,9 +115,9 @@ func readHeader(ctx context.Context, path string) (*Table, error) {
 
 // splitTables returns the tables of a data set that has one for each split, by split:
 // train.csv and test.csv, or a table in each of the folders train and valid.
-func (d *Data) splitTables(ctx context.Context, names, tables []string) (map[string]string, error) {
+func (d *Data) splitTables(ctx context.Context, names []string, o Options, found tables) (map[string]string, error) {
 	beside := map[string]string{}
-	for _, table := range tables {
+	for _, table := range found.fit {
 		if split := splitOf(stem(table)); split != "" && beside[split] == "" {
 			beside[split] = table
 		}
@@ -113,11 +130,11 @@ func (d *Data) splitTables(ctx context.Context, names, tables []string) (map[str
 		if splitOf(name) == "" {
 			continue
 		}
-		tables, err := d.tablesIn(ctx, filepath.Join(d.Folder, name))
+		tables, err := d.tablesIn(ctx, filepath.Join(d.Folder, name), o)
 		if err != nil {
 			return nil, err
 		}
-		if table, _ := chooseTable(tables); table != "" {
+		if table, _ := chooseTable(tables.fit); table != "" {
 			inside[splitOf(name)] = table
 		}
 	}
@@ -319,7 +336,8 @@ func (r *tableReader) oneHot(rows [][]string) []int {
 const maxBases = 500
 
 // chooseBase chooses the column and the folder for which most of the sampled names are
-// files; of equals the first, and the table's own folder before those in it. Pictures
+// files: the table's own folder, that of the data set, or one in these; of equals the
+// first in this order. Pictures
 // that lie in several folders are found when no two of these have a name in common.
 func (r *tableReader) chooseBase(images []int, rows [][]string) {
 	var bases []*files
@@ -330,14 +348,19 @@ func (r *tableReader) chooseBase(images []int, rows [][]string) {
 		}
 		bases = []*files{newFiles(r.options.Images, r.packed)}
 	} else {
-		own := filepath.Dir(r.table.File)
-		bases = append(bases, newFiles(own, r.packed))
-		inner, _ := subfolders(own)
-		slices.SortStableFunc(inner, func(a, b string) int {
-			return cmp.Compare(imagesRank(a, r.table.File), imagesRank(b, r.table.File))
-		})
-		for _, name := range inner[:min(len(inner), maxBases)] {
-			bases = append(bases, newFiles(filepath.Join(own, name), r.packed))
+		own := []string{filepath.Dir(r.table.File)}
+		if filepath.Clean(r.Folder) != own[0] { // a table from elsewhere
+			own = append(own, filepath.Clean(r.Folder))
+		}
+		for _, folder := range own {
+			bases = append(bases, newFiles(folder, r.packed))
+			inner, _ := subfolders(folder)
+			slices.SortStableFunc(inner, func(a, b string) int {
+				return cmp.Compare(imagesRank(a, r.table.File), imagesRank(b, r.table.File))
+			})
+			for _, name := range inner[:min(len(inner), maxBases)] {
+				bases = append(bases, newFiles(filepath.Join(folder, name), r.packed))
+			}
 		}
 	}
 	type score struct {

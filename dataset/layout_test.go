@@ -211,6 +211,12 @@ func TestLayouts(t *testing.T) {
 			options: Options{Labels: "my/table.txt", Images: "deep/er", ImageColumn: "What", LabelColumn: "kind"},
 			want:    ": a 1, b 1", layout: LayoutTable,
 		},
+		"named columns find the table": {
+			files: with(flat(1, 2, "Fotos/", ".jpg"), contents{
+				"Liste.csv": "\xef\xbb\xbfDatei;Kategorie\n" + rows(1, "%s.jpg;%s ", "a", "b"), "other.csv": "x,y\n1,2\n",
+			}),
+			options: Options{ImageColumn: "Datei", LabelColumn: "Kategorie"}, want: ": a 1, b 1", layout: LayoutTable,
+		},
 		"the table itself": {
 			files: with(flat(1, 2, "images/", ".jpg"), contents{"x.csv": "image,label\n" + rows(1, "images/%s.jpg,%s", "a", "b"), "y.csv": "image,label\nno,no\n"}),
 			at:    "x.csv", want: ": a 1, b 1", layout: LayoutTable,
@@ -342,6 +348,29 @@ func tarred(t testing.TB, files contents, packed bool) []byte {
 	return z.Bytes()
 }
 
+// TestTablesElsewhere: a table may lie beside the pictures' folder, and be named relative
+// to the data set.
+func TestTablesElsewhere(t *testing.T) {
+	photos := lay(t, flat(1, 2, "all/", ".jpg"))
+	table := filepath.Join(lay(t, contents{"list.csv": "image,label\n" + rows(1, "%s,%s", "a", "b")}), "list.csv")
+	both := lay(t, with(flat(1, 2, "photos/", ".jpg"), contents{
+		"one.csv": "image,label\n" + rows(1, "%s,%s", "a", "b"), "two.csv": "image,label\n" + rows(1, "%s,%s", "c", "d"),
+	}))
+	for _, c := range []struct {
+		path    string
+		options Options
+		want    string
+	}{
+		{photos, Options{Labels: table}, ": a 1, b 1"}, {filepath.Join(photos, "all"), Options{Labels: table}, ": a 1, b 1"},
+		{both, Options{Labels: "two.csv"}, ": c 1, d 1"}, {both, Options{Labels: "two.csv", Images: "photos"}, ": c 1, d 1"},
+	} {
+		d, err := Read(t.Context(), c.path, c.options)
+		if err != nil || d.Err() != nil || described(d) != c.want {
+			t.Errorf("%+v: %v, %v, %s", c.options, err, d.Err(), described(d))
+		}
+	}
+}
+
 // TestDivisionsOfLayouts: what each layout is divided into.
 func TestDivisionsOfLayouts(t *testing.T) {
 	rule := SplitRule{Validation: 0.25, Test: 0.25, Seed: 1}
@@ -390,17 +419,20 @@ func TestRefused(t *testing.T) {
 		want    string
 		rest    string // what is read
 	}{
-		"nothing":                  {contents{"readme.txt": ""}, Options{}, "no labelled pictures", ""},
-		"only hidden":              {pictures(1, ".a", ".b"), Options{}, "no labelled pictures", ""},
-		"only empty folders":       {contents{"a/": "", "b/": ""}, Options{}, "2 empty folders", ""},
-		"loose pictures":           {contents{"1.jpg": "", "2.jpg": ""}, Options{}, "folder for each class", ""},
-		"two for validation":       {pictures(1, "train/a", "val/a", "valid/a"), Options{}, `"val", "valid"`, "train: a 1; validation: a 2"},
-		"no columns":               {contents{"images.csv": "a,b\n1,2\n"}, Options{}, `none of its columns "a", "b"`, ""},
-		"no label column":          {contents{"images.csv": "image,b\n1,2\n", "1.jpg": ""}, Options{}, "known to have labels", ""},
-		"unknown columns":          {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{LabelColumn: "kind", GroupBy: "sender"}, `no column "kind"`, ""},
-		"unknown group":            {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{GroupBy: "sender"}, `no column "sender"`, ": 2 1"},
-		"empty table":              {contents{"images.csv": "\n"}, Options{}, "empty", ""},
-		"no rows":                  {contents{"images.csv": "image,label\n"}, Options{}, "no labelled pictures", ""},
+		"nothing":            {contents{"readme.txt": ""}, Options{}, "no labelled pictures", ""},
+		"only hidden":        {pictures(1, ".a", ".b"), Options{}, "no labelled pictures", ""},
+		"only empty folders": {contents{"a/": "", "b/": ""}, Options{}, "2 empty folders", ""},
+		"loose pictures":     {contents{"1.jpg": "", "2.jpg": ""}, Options{}, "folder for each class", ""},
+		"two for validation": {pictures(1, "train/a", "val/a", "valid/a"), Options{}, `"val", "valid"`, "train: a 1; validation: a 2"},
+		"no columns":         {contents{"images.csv": "a,b\n1,2\n"}, Options{}, `none of its columns "a", "b"`, ""},
+		"no label column":    {contents{"images.csv": "image,b\n1,2\n", "1.jpg": ""}, Options{}, "known to have labels", ""},
+		"unknown columns":    {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{LabelColumn: "kind", GroupBy: "sender"}, `no column "kind"`, ""},
+		"unknown group":      {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{GroupBy: "sender"}, `no column "sender"`, ": 2 1"},
+		"empty table":        {contents{"images.csv": "\n"}, Options{}, "empty", ""},
+		"no rows":            {contents{"images.csv": "image,label\n"}, Options{}, "no labelled pictures", ""},
+		"a table of unknown columns beside one folder": {with(flat(1, 2, "Fotos/", ".jpg"), contents{
+			"Liste.csv": "Datei;Kategorie\np0-0;a\n",
+		}), Options{}, `none of its columns "Datei", "Kategorie"`, ""},
 		"UTF-16":                   {contents{"images.csv": "\xff\xfei\x00"}, Options{}, "UTF-16", ""},
 		"zero bytes":               {contents{"images.csv": "image,label\n\x00"}, Options{}, "zero bytes", ""},
 		"broken quote":             {contents{"images.csv": "image,label\n1,a\n\"2,b\n", "1.jpg": "", "2.jpg": ""}, Options{}, "line 3", ": a 1"},
@@ -457,6 +489,30 @@ func TestWarnings(t *testing.T) {
 	notes := strings.Join(d.Notes, "\n")
 	if !strings.Contains(notes, `exclude: no picture is labelled "Socks"`) || !strings.Contains(notes, `merge: "hat" is taken for the label "Hat"`) {
 		t.Errorf("notes %q", notes)
+	}
+}
+
+// TestNotesOfLayouts: what was decided is said, and what lies beside a nested data set is
+// counted.
+func TestNotesOfLayouts(t *testing.T) {
+	for want, files := range map[string]contents{
+		"labels.csv is ignored: the folders say":     with(pictures(1, "train/a", "val/a"), contents{"labels.csv": "name,label\nx,a\n"}),
+		"notes.csv is ignored: it has no columns":    with(pictures(1, "a", "b"), contents{"notes.csv": "x,y\n"}),
+		"list.csv is ignored: its pictures":          with(pictures(1, "a", "b"), contents{"list.csv": "image,label\nnix,a\n"}),
+		"a column for each class":                    {"_classes.csv": "image,a,b\n1,0,1\n", "1.jpg": ""},
+		`the labels are those of the column "label"`: {"labels.csv": "image,category,label\n1,0,1\n", "1.jpg": ""},
+	} {
+		d, err := Read(t.Context(), lay(t, files), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if notes := strings.Join(d.Notes, "\n"); !strings.Contains(notes, want) {
+			t.Errorf("notes %q, want %q", notes, want)
+		}
+	}
+	d, err := Read(t.Context(), lay(t, with(pictures(1, "set/a", "set/b", "__MACOSX/set"), contents{"loose.jpg": ""})), Options{})
+	if err != nil || d.Tally.Count(ReasonHidden) != 1 || d.Tally.Count(ReasonOutside) != 1 || described(d) != ": a 1, b 1" {
+		t.Errorf("%v, %v", err, d.Tally.Counts())
 	}
 }
 

@@ -13,10 +13,11 @@ import (
 // Options take all, as they lie.
 type Options struct {
 	// Labels is the table with the labels, for a data set that has several tables or one
-	// elsewhere; "" finds it.
+	// elsewhere; "" finds it. Its path, and that of Images, may be relative to the data
+	// set's folder.
 	Labels string `json:"labels,omitempty"`
 	// Images is the folder that the table's names are relative to; "" finds it: the
-	// table's own folder or one in it.
+	// table's own folder, the data set's, or one in these.
 	Images string `json:"images,omitempty"`
 	// ImageColumn and LabelColumn are the table's columns with the pictures' names and
 	// labels; "" finds them by the usual names.

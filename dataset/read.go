@@ -158,6 +158,7 @@ func Read(ctx context.Context, path string, o Options) (*Data, error) {
 			d.Folder = filepath.Dir(path)
 		}
 	}
+	o.Labels, o.Images = d.beside(o.Labels), d.beside(o.Images)
 	all, err := d.find(ctx, o, packed)
 	if err != nil {
 		return nil, err
@@ -167,6 +168,15 @@ func Read(ctx context.Context, path string, o Options) (*Data, error) {
 	}
 	d.choose(all, o)
 	return d, nil
+}
+
+// beside returns a path that options name: as it is, or, where nothing is there, that in
+// the data set's folder.
+func (d *Data) beside(path string) string {
+	if inside := filepath.Join(d.Folder, path); path != "" && !exists(path) && exists(inside) {
+		return inside
+	}
+	return path
 }
 
 // Open returns all pictures of a data set that needs no options, those of its splits
@@ -283,52 +293,80 @@ func (d *Data) find(ctx context.Context, o Options, packed bool) ([]found, error
 		if err != nil {
 			return nil, err
 		}
-		splits := splitsIn(d.Folder, names)
-		if len(splits[Train]) > 0 || len(splits) > 0 && len(splits) == len(names) {
-			return d.findInSplits(ctx, names, splits)
-		}
-		tables, err := d.tablesIn(ctx, d.Folder)
+		tables, err := d.tablesIn(ctx, d.Folder, o)
 		if err != nil {
 			return nil, err
 		}
-		parts, err := d.splitTables(ctx, names, tables)
+		splits := splitsIn(d.Folder, names)
+		if len(splits[Train]) > 0 || len(splits) > 0 && len(splits) == len(names) {
+			d.noteIgnored(tables.fit, "the folders say the labels")
+			return d.findInSplits(ctx, names, splits)
+		}
+		parts, err := d.splitTables(ctx, names, o, tables)
 		if err != nil {
 			return nil, err
 		}
 		if parts != nil {
 			return d.findInTables(ctx, o, parts, packed)
 		}
-		switch table, likely := chooseTable(tables); {
-		case table == "" && len(tables) > 1 && len(names) < 2:
+		// An archive, or a download, often has all in one folder.
+		inner := ""
+		if len(names) == 1 && d.isDataSet(ctx, filepath.Join(d.Folder, names[0]), o) {
+			inner = filepath.Join(d.Folder, names[0])
+		}
+		switch table, likely := chooseTable(tables.fit); {
+		case table == "" && len(tables.fit) > 1 && len(names) < 2:
 			d.Layout = LayoutTable
-			d.refuse(ProblemTable, nil, "%s has several tables with pictures and labels: %s; name one of them", d.Folder, quoted(baseNames(tables)))
+			d.refuse(ProblemTable, nil, "%s has several tables with pictures and labels: %s; name one of them", d.Folder, quoted(baseNames(tables.fit)))
 			return nil, nil
 		case table != "" && (likely || len(names) < 2 || d.tableFits(ctx, o, table)):
 			return d.findInTable(ctx, o, table, packed)
 		case table != "":
-			d.note("%s is ignored: its pictures are not found, so the class folders are read", filepath.Base(table))
+			d.noteIgnored(tables.fit, "its pictures are not found, so the class folders are read")
+		case inner == "" && len(names) < 2 && len(tables.unfit) > 0:
+			return d.findInTable(ctx, o, surest(tables.unfit), packed) // which says what it lacks
 		}
-		// An archive, or a download, often has all in one folder.
-		if len(names) == 1 {
-			if inner := filepath.Join(d.Folder, names[0]); d.isDataSet(ctx, inner) {
-				d.note("%s is read", inner)
-				d.Folder = inner
-				continue
-			}
+		d.noteIgnored(tables.unfit, "it has no columns that are known to name pictures and labels")
+		if inner == "" {
+			return d.findInClasses(ctx, names)
 		}
-		return d.findInClasses(ctx, names)
+		d.note("%s is read", inner)
+		if err := d.loseLoose(d.Folder); err != nil {
+			return nil, err
+		}
+		d.Folder = inner
 	}
 	return d.findInClasses(ctx, nil)
 }
 
-// isDataSet reports whether a folder is one of several classes, splits or a table.
-func (d *Data) isDataSet(ctx context.Context, folder string) bool {
-	names, err := subfolders(folder)
-	if err != nil {
-		return false
+// noteIgnored tells of tables that are not read.
+func (d *Data) noteIgnored(tables []string, why string) {
+	for _, t := range tables {
+		d.note("%s is ignored: %s", filepath.Base(t), why)
 	}
-	tables, err := d.tablesIn(ctx, folder)
-	return err == nil && (len(names) > 1 || len(tables) > 0 || len(splitsIn(folder, names)) > 0 || len(names) == 1 && d.isDataSet(ctx, filepath.Join(folder, names[0])))
+}
+
+// isDataSet reports whether a folder is one of several classes, splits or a table.
+func (d *Data) isDataSet(ctx context.Context, folder string, o Options) bool {
+	const maxDepth = 3 // of folders that hold nothing but one other
+	for range maxDepth {
+		names, err := subfolders(folder)
+		if err != nil {
+			return false
+		}
+		tables, err := d.tablesIn(ctx, folder, o)
+		if err != nil {
+			return false
+		}
+		if len(names) > 1 || len(tables.fit) > 0 || len(splitsIn(folder, names)) > 0 {
+			return true
+		}
+		if len(names) == 0 {
+			return false
+		}
+		folder = filepath.Join(folder, names[0])
+	}
+	return false
 }
 
 // findInSplits reads class folders below the folders of splits.

@@ -59,6 +59,14 @@ type Skip struct {
 	Message string `json:"message"`
 }
 
+// String names what was skipped, and why.
+func (s Skip) String() string {
+	if s.Path == "" || strings.Contains(s.Message, s.Path) {
+		return s.Message
+	}
+	return s.Path + ": " + s.Message
+}
+
 // maxListed bounds the skips of each reason that a Tally lists; it counts all.
 const maxListed = 10_000
 
@@ -185,26 +193,29 @@ func plural(count int, noun string) string {
 
 // StrictError says that pictures were skipped where none may be.
 type StrictError struct {
-	Summary string // see Tally.Summary
-	Skips   []Skip // the first ones that are a loss
+	Skipped int    // losses in all
+	Skips   []Skip // the first of them
 }
 
 func (e *StrictError) Error() string {
 	var b strings.Builder
-	b.WriteString("some pictures were skipped: " + e.Summary)
+	b.WriteString("files were skipped, where none may be")
 	for _, s := range e.Skips {
-		fmt.Fprintf(&b, "\n  %s: %s", s.Reason, s.Message)
+		fmt.Fprintf(&b, "\n  %s", s)
+	}
+	if e.Skipped > len(e.Skips) {
+		fmt.Fprintf(&b, "\n  and %d more", e.Skipped-len(e.Skips))
 	}
 	return b.String()
 }
 
-// Strict returns a *StrictError if any picture was skipped that is a loss, else nil.
-func (t *Tally) Strict(used int) error {
+// Strict returns a *StrictError if anything was skipped that is a loss, else nil.
+func (t *Tally) Strict() error {
 	const most = 10
 	if t.Skipped() == 0 {
 		return nil
 	}
-	e := &StrictError{Summary: t.Summary(used)}
+	e := &StrictError{Skipped: t.Skipped()}
 	for _, s := range t.Skips() {
 		if !s.Reason.Ignored() && len(e.Skips) < most {
 			e.Skips = append(e.Skips, s)

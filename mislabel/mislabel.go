@@ -83,7 +83,7 @@ const sumTolerance = 1e-3
 // and if j is the most probable of the classes whose thresholds are reached. It is a
 // candidate if j is not its label, and more probable than its label. (The last condition
 // is not in the paper. It matters where a class has so few pictures that its threshold
-// is near 0, and keeps back proposals that the model itself finds less likely.)
+// is near 0: the model itself finds such a proposal less likely than the label.)
 //
 // Errors wrap ErrInput. Find panics if the lengths of probabilities and labels differ.
 func Find(probabilities [][]float64, labels []int, by Order) (*Report, error) {
@@ -97,13 +97,14 @@ func Find(probabilities [][]float64, labels []int, by Order) (*Report, error) {
 		return nil, err
 	}
 	k := len(probabilities[0])
-	r := &Report{Thresholds: thresholds(probabilities, labels, k), Joint: make([][]int, k)}
+	r := &Report{Thresholds: computeThresholds(probabilities, labels, k), Joint: make([][]int, k)}
 	for i := range r.Joint {
 		r.Joint[i] = make([]int, k)
 	}
 	for i, p := range probabilities {
-		f := Finding{Index: i, Label: labels[i], Proposed: largest(p, labels[i]), Score: score(p, labels[i], by)}
-		if j := confident(p, r.Thresholds); j >= 0 {
+		f := Finding{Index: i, Label: labels[i], Proposed: findLargest(p, labels[i]),
+			Score: computeScore(p, labels[i], by)}
+		if j := countFor(p, r.Thresholds); j >= 0 {
 			r.Joint[f.Label][j]++
 			if j != f.Label && p[j] > p[f.Label] {
 				f.Proposed, f.Candidate = j, true
@@ -152,8 +153,8 @@ func check(probabilities [][]float64, labels []int) error {
 	return nil
 }
 
-// thresholds returns t[j] = mean of p[j] over the pictures labelled j.
-func thresholds(probabilities [][]float64, labels []int, k int) []float64 {
+// computeThresholds returns t[j] = mean of p[j] over the pictures labelled j.
+func computeThresholds(probabilities [][]float64, labels []int, k int) []float64 {
 	t, n := make([]float64, k), make([]float64, k)
 	for i, row := range probabilities {
 		t[labels[i]] += row[labels[i]]
@@ -173,9 +174,9 @@ func thresholds(probabilities [][]float64, labels []int, k int) []float64 {
 // whatever the rounding of the sum.
 const thresholdTolerance = 1e-9
 
-// confident returns the most probable of the classes whose thresholds are reached, −1 if
+// countFor returns the most probable of the classes whose thresholds are reached, −1 if
 // there is none.
-func confident(p, thresholds []float64) int {
+func countFor(p, thresholds []float64) int {
 	best := -1
 	for j, v := range p {
 		if v >= thresholds[j]-thresholdTolerance && (best < 0 || v > p[best]) {
@@ -185,8 +186,8 @@ func confident(p, thresholds []float64) int {
 	return best
 }
 
-// largest returns the most probable class but one.
-func largest(p []float64, except int) int {
+// findLargest returns the most probable class other than except.
+func findLargest(p []float64, except int) int {
 	best := -1
 	for j, v := range p {
 		if j != except && (best < 0 || v > p[best]) {
@@ -196,11 +197,11 @@ func largest(p []float64, except int) int {
 	return best
 }
 
-func score(p []float64, label int, by Order) float64 {
+func computeScore(p []float64, label int, by Order) float64 {
 	own := min(p[label], 1)
 	switch by {
 	case Margin:
-		return (own + 1 - min(p[largest(p, label)], 1)) / 2
+		return (own + 1 - min(p[findLargest(p, label)], 1)) / 2
 	case WeightedEntropy:
 		const smallest = 1e-12 // keeps the quotients finite
 		entropy := 0.0

@@ -53,7 +53,8 @@ func TestFindAgreesWithCleanlab(t *testing.T) {
 						candidates = append(candidates, f.Index)
 					}
 					if f.Label != c.Labels[f.Index] || !near(f.Score, c.Scores[by][f.Index]) {
-						t.Errorf("%s: picture %d: label %d, score %v, want %d, %v", by, f.Index, f.Label, f.Score, c.Labels[f.Index], c.Scores[by][f.Index])
+						t.Errorf("%s: picture %d: label %d, score %v, want %d, %v", by, f.Index, f.Label,
+							f.Score, c.Labels[f.Index], c.Scores[by][f.Index])
 					}
 					if i > 0 && r.Findings[i-1].Candidate == f.Candidate && r.Findings[i-1].Score > f.Score {
 						t.Errorf("%s: rank %d has score %v after %v", by, i, f.Score, r.Findings[i-1].Score)
@@ -70,7 +71,8 @@ func TestFindAgreesWithCleanlab(t *testing.T) {
 					}
 				}
 				differ := func(i int) bool { return slices.Contains(c.Collisions, i) || slices.Contains(c.Weaker, i) }
-				if got, want := slices.DeleteFunc(candidates, differ), slices.DeleteFunc(slices.Clone(c.Candidates), differ); !slices.Equal(got, want) {
+				if got, want := slices.DeleteFunc(candidates,
+					differ), slices.DeleteFunc(slices.Clone(c.Candidates), differ); !slices.Equal(got, want) {
 					t.Errorf("candidates %v, want %v", got, want)
 				}
 				if len(c.Collisions) > 0 {
@@ -281,7 +283,8 @@ func TestFindOfPermutations(t *testing.T) {
 		}
 		for _, f := range a.Findings {
 			g := of[f.Index]
-			if g.Label != classes[f.Label] || g.Proposed != classes[f.Proposed] || g.Candidate != f.Candidate || math.Abs(g.Score-f.Score) > 1e-9 {
+			if g.Label != classes[f.Label] || g.Proposed != classes[f.Proposed] ||
+				g.Candidate != f.Candidate || math.Abs(g.Score-f.Score) > 1e-9 {
 				t.Fatalf("%+v became %+v", f, g)
 			}
 		}

@@ -151,7 +151,7 @@ func rewrite(path string, delimiter byte, edits []edit, undo bool) (changed int,
 // writeLog writes the log of what is about to be done.
 func (p *Plan) writeLog(now time.Time) (string, error) {
 	relative := func(path string) (string, error) {
-		r, ok := within(p.folder, path)
+		r, ok := relativeTo(p.folder, path)
 		if !ok {
 			return "", fmt.Errorf("%s is not below %s", path, p.folder)
 		}
@@ -236,7 +236,7 @@ func Undo(ctx context.Context, folder string) (*Undone, error) {
 		if err := ctx.Err(); err != nil {
 			return done, err
 		}
-		moved, err := m.back()
+		moved, err := m.undo()
 		if err != nil {
 			return done, err
 		}
@@ -271,7 +271,8 @@ func lastLog(folder string) (string, error) {
 	}
 	last := ""
 	for _, e := range entries {
-		if name := e.Name(); strings.HasPrefix(name, logPrefix) && strings.HasSuffix(name, logSuffix) && e.Type().IsRegular() {
+		if name := e.Name(); strings.HasPrefix(name, logPrefix) && strings.HasSuffix(name, logSuffix) &&
+			e.Type().IsRegular() {
 			last = max(last, name)
 		}
 	}
@@ -281,8 +282,8 @@ func lastLog(folder string) (string, error) {
 	return filepath.Join(folder, last), nil
 }
 
-// undo is a log.
-type undo struct {
+// undoLog is a log that was read.
+type undoLog struct {
 	folders []string
 	moves   []moved
 	tables  []tableEdits
@@ -295,12 +296,12 @@ type moved struct {
 	from, to string
 }
 
-func readLog(folder, path string) (*undo, error) {
+func readLog(folder, path string) (*undoLog, error) {
 	data, err := safefile.Read(path, maxTableBytes)
 	if err != nil {
 		return nil, err
 	}
-	u := &undo{}
+	u := &undoLog{}
 	s := newScanner(data, ',')
 	var r record
 	for first := true; ; first = false {
@@ -316,7 +317,7 @@ func readLog(folder, path string) (*undo, error) {
 		}
 		var row []string
 		for _, f := range r.fields {
-			row = append(row, text(data[f.start:f.end]))
+			row = append(row, unquote(data[f.start:f.end]))
 		}
 		if len(row) != len(logHeader) || first && !slices.Equal(row, logHeader) {
 			return nil, &SyntaxError{r.line, "it is no log of relabel"}
@@ -331,7 +332,7 @@ func readLog(folder, path string) (*undo, error) {
 }
 
 // add adds a line of a log.
-func (u *undo) add(folder string, line int, row []string) error {
+func (u *undoLog) add(folder string, line int, row []string) error {
 	local := func(path string) (string, error) {
 		path = filepath.FromSlash(path)
 		if !filepath.IsLocal(path) || path == "." {
@@ -375,9 +376,9 @@ func (u *undo) add(folder string, line int, row []string) error {
 	return nil
 }
 
-// state finds out whether a move was done: then only its new place is taken, or both by
+// inspect finds out whether a move was done: then only its new place is taken, or both by
 // one file.
-func (m moved) state() (done bool, message string) {
+func (m moved) inspect() (done bool, message string) {
 	to, err := os.Lstat(m.to)
 	atTo := err == nil
 	from, err := os.Lstat(m.from)
@@ -393,9 +394,9 @@ func (m moved) state() (done bool, message string) {
 	return atTo, ""
 }
 
-// back undoes a move; false says that it had not been done.
-func (m moved) back() (bool, error) {
-	done, message := m.state()
+// undo undoes a move; false says that it had not been done.
+func (m moved) undo() (bool, error) {
+	done, message := m.inspect()
 	switch {
 	case message != "":
 		return false, errors.New(message)
@@ -412,10 +413,10 @@ func (m moved) back() (bool, error) {
 }
 
 // check finds all that stands against undoing.
-func (u *undo) check() error {
+func (u *undoLog) check() error {
 	var problems []Problem
 	for _, m := range u.moves {
-		if _, message := m.state(); message != "" {
+		if _, message := m.inspect(); message != "" {
 			problems = append(problems, Problem{Line: m.line, Message: message})
 		}
 	}
@@ -427,11 +428,13 @@ func (u *undo) check() error {
 		}
 		_, _, odd, err := apply(data, t.delimiter, t.edits, true)
 		if err != nil {
-			problems = append(problems, Problem{Line: u.lines[n][0], Message: fmt.Sprintf("table %s: %v", t.path, err)})
+			problems = append(problems, Problem{Line: u.lines[n][0],
+				Message: fmt.Sprintf("table %s: %v", t.path, err)})
 		}
 		for _, i := range odd {
 			problems = append(problems, Problem{
-				Line: u.lines[n][i], Picture: t.pictures[i], Message: fmt.Sprintf("%s, line %d, was changed since", t.path, t.edits[i].line),
+				Line: u.lines[n][i], Picture: t.pictures[i],
+				Message: fmt.Sprintf("%s, line %d, was changed since", t.path, t.edits[i].line),
 			})
 		}
 	}

@@ -44,11 +44,16 @@ var (
 // ErrColumns is wrapped by errors about a file of corrections that lacks columns.
 var ErrColumns = errors.New("it needs the columns picture, label and proposed (or new)")
 
+// ErrTooManyRows is wrapped by errors about a file of corrections with more than 5,000,000
+// rows.
+var ErrTooManyRows = errors.New("it has too many rows")
+
 // ReadCorrections reads a table with the columns picture, label and proposed (or new, or
 // new_label), in any order, separated by commas, semicolons, tabs or vertical bars. Where
 // it has a column accepted, only rows count in which that says yes, y, true, 1 or x; rows
 // is the number of all. Errors name the file; they are those of safefile.Read (files of
-// more than 512 MB are refused), *SyntaxError, *ProblemsError, or wrap ErrColumns.
+// more than 512 MB are refused), *SyntaxError, *ProblemsError, or wrap
+// ErrColumns or ErrTooManyRows.
 func ReadCorrections(path string) (accepted []Correction, rows int, err error) {
 	data, err := safefile.Read(path, maxFileBytes)
 	if err != nil {
@@ -64,7 +69,7 @@ func ReadCorrections(path string) (accepted []Correction, rows int, err error) {
 type columns struct{ picture, label, new, accepted int }
 
 func parseCorrections(data []byte) (accepted []Correction, rows int, err error) {
-	s, c, err := header(data)
+	s, c, err := readHeader(data)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -79,11 +84,12 @@ func parseCorrections(data []byte) (accepted []Correction, rows int, err error) 
 			break
 		}
 		if rows++; rows > maxCorrections {
-			return nil, 0, fmt.Errorf("it has more than %d rows", maxCorrections)
+			return nil, 0, fmt.Errorf("%w: more than %d", ErrTooManyRows, maxCorrections)
 		}
-		get := func(column int) string { return text(data[r.fields[column].start:r.fields[column].end]) }
+		get := func(column int) string { return unquote(data[r.fields[column].start:r.fields[column].end]) }
 		if most := max(c.picture, c.label, c.new, c.accepted); most >= len(r.fields) {
-			bad = append(bad, Problem{Line: r.line, Message: fmt.Sprintf("it has %d fields, fewer than the header", len(r.fields))})
+			bad = append(bad, Problem{Line: r.line,
+				Message: fmt.Sprintf("it has %d fields, fewer than the header", len(r.fields))})
 			continue
 		}
 		if c.accepted >= 0 {
@@ -92,11 +98,13 @@ func parseCorrections(data []byte) (accepted []Correction, rows int, err error) 
 			case slices.Contains(refusedWords, word):
 				continue
 			case !slices.Contains(acceptedWords, word):
-				bad = append(bad, Problem{Line: r.line, Picture: get(c.picture), Message: fmt.Sprintf("accepted says %q, which is neither yes nor no", word)})
+				bad = append(bad, Problem{Line: r.line, Picture: get(c.picture),
+					Message: fmt.Sprintf("accepted says %q, which is neither yes nor no", word)})
 				continue
 			}
 		}
-		accepted = append(accepted, Correction{r.line, get(c.picture), strings.TrimSpace(get(c.label)), strings.TrimSpace(get(c.new))})
+		accepted = append(accepted, Correction{r.line, get(c.picture), strings.TrimSpace(get(c.label)),
+			strings.TrimSpace(get(c.new))})
 	}
 	if bad != nil {
 		return nil, 0, &ProblemsError{bad}
@@ -104,9 +112,9 @@ func parseCorrections(data []byte) (accepted []Correction, rows int, err error) 
 	return accepted, rows, nil
 }
 
-// header finds the separator and the columns: it is the one with which the first line has
+// readHeader finds the separator and the columns: it is the one with which the first line has
 // them all.
-func header(data []byte) (*scanner, columns, error) {
+func readHeader(data []byte) (*scanner, columns, error) {
 	var first error = ErrColumns
 	for _, separator := range separators {
 		s := newScanner(data, separator)
@@ -120,7 +128,7 @@ func header(data []byte) (*scanner, columns, error) {
 		}
 		find := func(names []string) int {
 			return slices.IndexFunc(r.fields, func(f span) bool {
-				return slices.Contains(names, strings.ToLower(strings.TrimSpace(text(data[f.start:f.end]))))
+				return slices.Contains(names, strings.ToLower(strings.TrimSpace(unquote(data[f.start:f.end]))))
 			})
 		}
 		c := columns{find(pictureNames), find(labelNames), find(newNames), find(acceptedNames)}

@@ -118,18 +118,18 @@ func (s *scanner) field() (span, error) {
 	return span{}, &SyntaxError{opened, "a quote is not closed"}
 }
 
-// text returns the value of a raw field: without its quotes.
-func text(raw []byte) string {
+// unquote returns the value of a raw field: without its quotes.
+func unquote(raw []byte) string {
 	if len(raw) == 0 || raw[0] != '"' {
 		return string(raw)
 	}
 	return strings.ReplaceAll(string(raw[1:len(raw)-1]), `""`, `"`)
 }
 
-// replaced returns a raw field with another value. Spaces around the value stay, and so do
+// replaceValue returns a raw field with another value. Spaces around the value stay, and so do
 // quotes; quotes are added where the value needs them.
-func replaced(raw []byte, value string, delimiter byte) []byte {
-	old := text(raw)
+func replaceValue(raw []byte, value string, delimiter byte) []byte {
+	old := unquote(raw)
 	quoted := len(raw) > 0 && raw[0] == '"'
 	if needsQuotes(value, delimiter) && !quoted {
 		old, quoted = "", true // spaces before a quote would be part of the value, and break it
@@ -161,9 +161,9 @@ type edit struct {
 // place is the row and column of a field.
 type place struct{ line, column int }
 
-// fieldsAt returns the raw fields at some places of a table. Places that the table lacks
+// locate returns the raw fields at some places of a table. Places that the table lacks
 // are absent.
-func fieldsAt(data []byte, delimiter byte, places map[place]bool) (map[place]span, error) {
+func locate(data []byte, delimiter byte, places map[place]bool) (map[place]span, error) {
 	lines := map[int][]int{}
 	for p := range places {
 		lines[p.line] = append(lines[p.line], p.column)
@@ -204,7 +204,7 @@ func apply(data []byte, delimiter byte, edits []edit, undo bool) (to []byte, cha
 	for _, e := range edits {
 		places[e.place()] = true
 	}
-	found, err := fieldsAt(data, delimiter, places)
+	found, err := locate(data, delimiter, places)
 	if err != nil {
 		return nil, 0, nil, err
 	}

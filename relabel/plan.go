@@ -62,14 +62,20 @@ const maxTableBytes = 4 << 30
 // ErrArchive says that the labels of an archive cannot be changed.
 var ErrArchive = errors.New("labels in an archive cannot be changed: unpack it first")
 
-// Prepare finds out how corrections are applied to a data set, which was read with no
-// labels merged, excluded or chosen: names are those on disk. It changes nothing. All that
-// stands against any correction is in one *ProblemsError: a picture that the data set
+// Prepare plans how to apply corrections to a data set, which must have been read with no
+// labels merged, excluded or chosen: names are those on disk. It changes nothing. Everything
+// that is wrong with any correction is in one *ProblemsError: a picture that the data set
 // lacks, another label than the correction says, an unknown class, a file that would be
-// overwritten, two corrections that contradict each other. Other errors are ErrArchive,
-// those of reading a table, or ctx's.
+// overwritten, two corrections that contradict each other. Other errors are a
+// dataset.Problem with the layout or the table, ErrArchive, those of reading a table, or
+// ctx's.
 func Prepare(ctx context.Context, data *dataset.Data, corrections []Correction, o Options) (*Plan, error) {
-	own, logs, err := folders(data)
+	for _, problem := range data.Problem {
+		if problem.Refused && (problem.Kind == dataset.ProblemLayout || problem.Kind == dataset.ProblemTable) {
+			return nil, problem
+		}
+	}
+	own, logs, err := findFolders(data)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +83,9 @@ func Prepare(ctx context.Context, data *dataset.Data, corrections []Correction, 
 	if err != nil {
 		return nil, err
 	}
-	p := &planner{Plan: &Plan{folder: logs}, ctx: ctx, data: data, base: base, options: o, made: map[string]bool{}, taken: map[string]bool{}}
-	corrections = p.withoutRepeats(corrections)
+	p := &planner{Plan: &Plan{folder: logs}, ctx: ctx, data: data, base: base, options: o,
+		made: map[string]bool{}, taken: map[string]bool{}}
+	corrections = p.dropRepeats(corrections)
 	if data.Layout == dataset.LayoutTable {
 		err = p.planEdits(corrections)
 	} else {
@@ -93,8 +100,8 @@ func Prepare(ctx context.Context, data *dataset.Data, corrections []Correction, 
 	return p.Plan, nil
 }
 
-// folders returns a data set's own folder, and the one that its logs lie in.
-func folders(data *dataset.Data) (own, logs string, err error) {
+// findFolders returns a data set's own folder, and the one that its logs lie in.
+func findFolders(data *dataset.Data) (own, logs string, err error) {
 	info, err := os.Stat(data.Path)
 	if err != nil {
 		return "", "", err
@@ -114,14 +121,14 @@ func folders(data *dataset.Data) (own, logs string, err error) {
 // LogFolder returns the folder of the logs of a data set whose labels are in a table: the
 // table's folder, if the table does not lie below the data set's.
 func LogFolder(folder, table string) string {
-	if _, ok := within(folder, table); ok {
+	if _, ok := relativeTo(folder, table); ok {
 		return folder
 	}
 	return filepath.Dir(table)
 }
 
-// within returns a path relative to a folder with slashes, false if it is not below it.
-func within(folder, path string) (string, bool) {
+// relativeTo returns a path relative to a folder with slashes, false if it is not below it.
+func relativeTo(folder, path string) (string, bool) {
 	f, err := filepath.Abs(folder)
 	if err != nil {
 		return "", false
@@ -153,8 +160,8 @@ func (p *planner) fail(c Correction, format string, args ...any) {
 	p.problems = append(p.problems, Problem{Line: c.Line, Picture: c.Picture, Message: fmt.Sprintf(format, args...)})
 }
 
-// key is a path by which pictures are compared.
-func (p *planner) key(picture string) string {
+// resolve returns the absolute path of a picture, by which pictures are compared.
+func (p *planner) resolve(picture string) string {
 	path := filepath.FromSlash(picture)
 	if !filepath.IsAbs(path) {
 		return filepath.Join(p.base, path)
@@ -162,9 +169,9 @@ func (p *planner) key(picture string) string {
 	return filepath.Clean(path)
 }
 
-// withoutRepeats drops corrections that repeat another and those that change nothing, and
+// dropRepeats drops corrections that repeat another and those that change nothing, and
 // refuses those that contradict another or that have no label that can be.
-func (p *planner) withoutRepeats(all []Correction) []Correction {
+func (p *planner) dropRepeats(all []Correction) []Correction {
 	type first struct {
 		line int
 		new  string
@@ -180,7 +187,7 @@ func (p *planner) withoutRepeats(all []Correction) []Correction {
 			continue
 		}
 		seen[c.Picture] = first{c.Line, c.New}
-		if message := p.refusal(c.New); message != "" {
+		if message := p.checkLabel(c.New); message != "" {
 			p.fail(c, "%s", message)
 			p.problems[len(p.problems)-1].NewClass = c.New != "" && !p.options.NewClasses
 			continue
@@ -190,8 +197,8 @@ func (p *planner) withoutRepeats(all []Correction) []Correction {
 	return kept
 }
 
-// refusal says why a label cannot be given, "" if it can.
-func (p *planner) refusal(label string) string {
+// checkLabel says why a label cannot be given, "" if it can.
+func (p *planner) checkLabel(label string) string {
 	known := slices.Contains(p.data.Labels, label)
 	switch {
 	case label == "":
@@ -204,11 +211,18 @@ func (p *planner) refusal(label string) string {
 		return fmt.Sprintf("%q has characters that cannot be printed", label)
 	case p.data.Layout == dataset.LayoutTable:
 		return ""
-	case strings.HasPrefix(label, ".") || strings.ContainsAny(label, `/\:*?"<>|`) || !filepath.IsLocal(label) || len(label) > 200:
+	case strings.HasPrefix(label, ".") || strings.ContainsAny(label, `/\:*?"<>|`) ||
+		!filepath.IsLocal(label) || len(label) > 200:
 		return fmt.Sprintf("%q cannot be the name of a class folder", label)
+	case slices.Contains(reservedNames, strings.ToLower(label)):
+		return fmt.Sprintf("%q cannot be the name of a class folder: it means a split, or a system's folder", label)
 	}
 	return ""
 }
+
+// reservedNames are names of folders, in lower case, that readers of data sets do not take
+// for classes.
+var reservedNames = []string{"train", "training", "validation", "val", "valid", "test", "testing", "__macosx"}
 
 // planMoves plans for class folders.
 func (p *planner) planMoves(corrections []Correction) error {
@@ -227,7 +241,7 @@ func (p *planner) planMoves(corrections []Correction) error {
 		if err := p.ctx.Err(); err != nil {
 			return err
 		}
-		s, ok := samples[p.key(c.Picture)]
+		s, ok := samples[p.resolve(c.Picture)]
 		switch {
 		case !ok:
 			p.fail(c, "the data set has no such picture")
@@ -244,7 +258,7 @@ func (p *planner) planMoves(corrections []Correction) error {
 
 // planMove plans the move of one picture to another class folder of its split.
 func (p *planner) planMove(c Correction, from string) {
-	relative, ok := within(p.data.Folder, from)
+	relative, ok := relativeTo(p.data.Folder, from)
 	parts := strings.Split(relative, "/")
 	class := 0
 	if p.data.Layout == dataset.LayoutSplits {
@@ -255,13 +269,13 @@ func (p *planner) planMove(c Correction, from string) {
 		return
 	}
 	split := filepath.Join(append([]string{p.data.Folder}, parts[:class]...)...)
-	parts[class] = classFolder(split, c.New)
+	parts[class] = findClassFolder(split, c.New)
 	to := filepath.Join(append([]string{p.data.Folder}, parts...)...)
 	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) || p.taken[to] {
 		p.fail(c, "%s would be overwritten", to)
 		return
 	}
-	if message := brokenLink(from, to); message != "" {
+	if message := checkLink(from, to); message != "" {
 		p.fail(c, "%s", message)
 		return
 	}
@@ -270,9 +284,9 @@ func (p *planner) planMove(c Correction, from string) {
 	p.Steps = append(p.Steps, Step{Picture: c.Picture, Label: c.Label, New: c.New, From: from, To: to})
 }
 
-// classFolder returns the name of the folder in a split that has a label, which may differ
+// findClassFolder returns the name of the folder in a split that has a label, which may differ
 // from it in spaces at its ends.
-func classFolder(split, label string) string {
+func findClassFolder(split, label string) string {
 	if info, err := os.Stat(filepath.Join(split, label)); err == nil && info.IsDir() {
 		return label
 	}
@@ -298,9 +312,9 @@ func (p *planner) makeFolders(folder string) {
 	p.folders = append(p.folders, folder)
 }
 
-// brokenLink says that a symbolic link would lead elsewhere after its move, "" if it would
+// checkLink says that a symbolic link would lead elsewhere after its move, "" if it would
 // not, or is none.
-func brokenLink(from, to string) string {
+func checkLink(from, to string) string {
 	target, err := os.Readlink(from)
 	if err != nil || filepath.IsAbs(target) {
 		return ""
@@ -327,7 +341,7 @@ func (p *planner) planEdits(corrections []Correction) error {
 		if err := p.ctx.Err(); err != nil {
 			return err
 		}
-		all := rows[p.key(c.Picture)]
+		all := rows[p.resolve(c.Picture)]
 		if len(all) == 0 {
 			p.fail(c, "no row of the table names such a picture that is there")
 			continue
@@ -350,7 +364,8 @@ func (p *planner) planEdits(corrections []Correction) error {
 			} else if !p.planOneHot(changes[r.Source], c, r) {
 				break
 			}
-			p.Steps = append(p.Steps, Step{Picture: c.Picture, Label: c.Label, New: c.New, Table: r.Source.Table.File, Line: r.Line})
+			p.Steps = append(p.Steps, Step{Picture: c.Picture, Label: c.Label, New: c.New,
+				Table: r.Source.Table.File, Line: r.Line})
 		}
 	}
 	sources := map[*dataset.RowSource]bool{}
@@ -404,7 +419,7 @@ func (p *planner) planTable(s *dataset.RowSource, changes map[place]change) erro
 	for at := range changes {
 		places[at] = true
 	}
-	found, err := fieldsAt(data, delimiter, places)
+	found, err := locate(data, delimiter, places)
 	if err != nil {
 		return fmt.Errorf("table %s: %w", s.Table.File, err)
 	}
@@ -412,11 +427,12 @@ func (p *planner) planTable(s *dataset.RowSource, changes map[place]change) erro
 	for at, ch := range changes {
 		f, ok := found[at]
 		raw := data[f.start:f.end]
-		if !ok || strings.TrimSpace(text(raw)) != ch.before {
-			p.fail(ch.Correction, "%s, line %d, has another label: did the table change just now?", s.Table.File, at.line)
+		if !ok || strings.TrimSpace(unquote(raw)) != ch.before {
+			p.fail(ch.Correction, "%s, line %d, has another label: did the table change just now?",
+				s.Table.File, at.line)
 			continue
 		}
-		t.edits = append(t.edits, edit{at.line, at.column, slices.Clone(raw), replaced(raw, ch.after, delimiter)})
+		t.edits = append(t.edits, edit{at.line, at.column, slices.Clone(raw), replaceValue(raw, ch.after, delimiter)})
 	}
 	slices.SortFunc(t.edits, func(a, b edit) int { return compare(a.place(), b.place()) })
 	for _, e := range t.edits {

@@ -41,7 +41,8 @@ func write(t fataler, root string, files map[string]string, names ...string) {
 	}
 	for n, content := range all {
 		path := filepath.Join(root, filepath.FromSlash(n))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755),
+			os.WriteFile(path, []byte(content), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -137,7 +138,8 @@ func TestMoves(t *testing.T) {
 		Correction{Picture: "train/hat/a.jpg", Label: "hat", New: "shoes"},
 		Correction{Picture: "train/hat/deep/er/b.jpg", Label: "hat", New: "shoes"},
 		Correction{Picture: "train/hat/c,\"d\"\n.jpg", Label: "hat", New: "shoes"},
-		Correction{Picture: filepath.Join(root, "test", "hat", "z.jpg"), Label: "hat", New: "shoes"}, // there is no test/shoes
+		Correction{Picture: filepath.Join(root, "test", "hat", "z.jpg"), Label: "hat",
+			New: "shoes"}, // there is no test/shoes
 		Correction{Picture: "val/hat/a.jpg", Label: "hat", New: "hat"},
 	)
 	after := tree(t, root)
@@ -187,7 +189,8 @@ func TestMovesOfLinks(t *testing.T) {
 		Correction{Picture: "hat/climbs.jpg", Label: "hat", New: "shoes"},
 		Correction{Picture: "hat/linked/2.jpg", Label: "hat", New: "shoes"})
 	after := tree(t, root)
-	if after["shoes/1.jpg"] != before["hat/1.jpg"] || after["shoes/climbs.jpg"] != "-> ../below/4.jpg" || after["shoes/linked/2.jpg"] != "folder/2.jpg" {
+	if after["shoes/1.jpg"] != before["hat/1.jpg"] || after["shoes/climbs.jpg"] != "-> ../below/4.jpg" ||
+		after["shoes/linked/2.jpg"] != "folder/2.jpg" {
 		t.Errorf("%v", after)
 	}
 	if data, err := os.ReadFile(filepath.Join(root, "shoes", "climbs.jpg")); string(data) != "below/4.jpg" {
@@ -206,12 +209,18 @@ func TestMovesOfLinks(t *testing.T) {
 // tables are one set of labels in each form of table; with the label of b.jpg changed
 // to shoes, or to a name that has to be quoted.
 var tables = map[string]struct{ file, before, after, odd string }{
-	"comma":            {"images.csv", "image,label\na.jpg,hat\nb.jpg,hat\nc.jpg,shoes\n", "image,label\na.jpg,hat\nb.jpg,shoes\nc.jpg,shoes\n", "image,label\na.jpg,hat\nb.jpg,\"x, \"\"y\"\";\t|z\"\nc.jpg,shoes\n"},
-	"no line end":      {"images.csv", "image,label\na,hat\nc,shoes\nb,hat", "image,label\na,hat\nc,shoes\nb,shoes", "image,label\na,hat\nc,shoes\nb,\"x, \"\"y\"\";\t|z\""},
-	"CRLF, semicolon":  {"labels.csv", "label;image;n\r\nhat;a.jpg;1\r\nhat;b.jpg;2\r\nshoes;c.jpg;3\r\n", "label;image;n\r\nhat;a.jpg;1\r\nshoes;b.jpg;2\r\nshoes;c.jpg;3\r\n", "label;image;n\r\nhat;a.jpg;1\r\n\"x, \"\"y\"\";\t|z\";b.jpg;2\r\nshoes;c.jpg;3\r\n"},
-	"BOM, quoted, TSV": {"images.tsv", "\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\nb.jpg\t\"hat\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t", "\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\nb.jpg\t\"shoes\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t", "\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\nb.jpg\t\"x, \"\"y\"\";\t|z\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t"},
-	"spaces":           {"images.csv", "image , label\n a.jpg , hat\nb.jpg,  hat \t\nc.jpg,\" shoes\"\n", "image , label\n a.jpg , hat\nb.jpg,  shoes \t\nc.jpg,\" shoes\"\n", "image , label\n a.jpg , hat\nb.jpg,\"x, \"\"y\"\";\t|z\"\nc.jpg,\" shoes\"\n"},
-	"one-hot":          {"_classes.csv", "filename,hat, shoes\na.jpg,1,0\nb.jpg,1, 0\nc.jpg,0,1\n", "filename,hat, shoes\na.jpg,1,0\nb.jpg,0, 1\nc.jpg,0,1\n", ""},
+	"comma": {"images.csv", "image,label\na.jpg,hat\nb.jpg,hat\nc.jpg,shoes\n",
+		"image,label\na.jpg,hat\nb.jpg,shoes\nc.jpg,shoes\n", "image,label\na.jpg,hat\nb.jpg,\"x, \"\"y\"\";\t|z\"\nc.jpg,shoes\n"},
+	"no line end": {"images.csv", "image,label\na,hat\nc,shoes\nb,hat",
+		"image,label\na,hat\nc,shoes\nb,shoes", "image,label\na,hat\nc,shoes\nb,\"x, \"\"y\"\";\t|z\""},
+	"CRLF, semicolon": {"labels.csv", "label;image;n\r\nhat;a.jpg;1\r\nhat;b.jpg;2\r\nshoes;c.jpg;3\r\n",
+		"label;image;n\r\nhat;a.jpg;1\r\nshoes;b.jpg;2\r\nshoes;c.jpg;3\r\n", "label;image;n\r\nhat;a.jpg;1\r\n\"x, \"\"y\"\";\t|z\";b.jpg;2\r\nshoes;c.jpg;3\r\n"},
+	"BOM, quoted, TSV": {"images.tsv",
+		"\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\nb.jpg\t\"hat\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t", "\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\nb.jpg\t\"shoes\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t", "\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\nb.jpg\t\"x, \"\"y\"\";\t|z\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t"},
+	"spaces": {"images.csv", "image , label\n a.jpg , hat\nb.jpg,  hat \t\nc.jpg,\" shoes\"\n",
+		"image , label\n a.jpg , hat\nb.jpg,  shoes \t\nc.jpg,\" shoes\"\n", "image , label\n a.jpg , hat\nb.jpg,\"x, \"\"y\"\";\t|z\"\nc.jpg,\" shoes\"\n"},
+	"one-hot": {"_classes.csv", "filename,hat, shoes\na.jpg,1,0\nb.jpg,1, 0\nc.jpg,0,1\n",
+		"filename,hat, shoes\na.jpg,1,0\nb.jpg,0, 1\nc.jpg,0,1\n", ""},
 }
 
 func TestTables(t *testing.T) {
@@ -238,7 +247,9 @@ func TestTables(t *testing.T) {
 				t.Errorf("after undo:\n%s", diff)
 			}
 			const odd = "x, \"y\";\t|z"
-			p, err := prepare(t, root, Options{NewClasses: true}, Correction{Picture: filepath.Join(root, "b.jpg"), Label: "hat", New: strings.ReplaceAll(odd, "\t", " ")})
+			p, err := prepare(t, root, Options{NewClasses: true},
+				Correction{Picture: filepath.Join(root, "b.jpg"), Label: "hat",
+					New: strings.ReplaceAll(odd, "\t", " ")})
 			if c.odd == "" {
 				if err == nil {
 					t.Error("a column that the table lacks")
@@ -270,9 +281,11 @@ func TestSeveralTables(t *testing.T) {
 	}, "a.jpg", "b.jpg", "c.jpg")
 	before := tree(t, root)
 	do(t, root, Options{},
-		Correction{Picture: "a.jpg", Label: "hat", New: "shoes"}, Correction{Picture: "c.jpg", Label: "hat", New: "shoes"})
+		Correction{Picture: "a.jpg", Label: "hat", New: "shoes"}, Correction{Picture: "c.jpg", Label: "hat",
+			New: "shoes"})
 	after := tree(t, root)
-	if after["train.csv"] != "image,label\na.jpg,shoes\nb.jpg,shoes\na.jpg,shoes\na.jpg,shoes\n" || after["test.csv"] != "image,label\nc.jpg,shoes\n" {
+	if after["train.csv"] != "image,label\na.jpg,shoes\nb.jpg,shoes\na.jpg,shoes\na.jpg,shoes\n" ||
+		after["test.csv"] != "image,label\nc.jpg,shoes\n" {
 		t.Errorf("%v", after)
 	}
 	undoAll(t, root)
@@ -284,7 +297,8 @@ func TestSeveralTables(t *testing.T) {
 // What cannot be applied is listed whole, and nothing changes.
 func TestPrepareRefuses(t *testing.T) {
 	root := t.TempDir()
-	write(t, root, nil, "data/hat/a.jpg", "data/hat/b.jpg", "data/hat/.hidden.jpg", "data/shoes/a.jpg", "data/shoes/c.jpg", "outside.jpg", "other/x.jpg")
+	write(t, root, nil, "data/hat/a.jpg", "data/hat/b.jpg", "data/hat/.hidden.jpg", "data/shoes/a.jpg",
+		"data/shoes/c.jpg", "outside.jpg", "other/x.jpg")
 	data := filepath.Join(root, "data")
 	before := tree(t, root)
 	for name, c := range map[string]struct {
@@ -292,34 +306,50 @@ func TestPrepareRefuses(t *testing.T) {
 		o    Options
 		word string
 	}{
-		"gone":             {Correction{Picture: "hat/z.jpg", Label: "hat", New: "shoes"}, Options{}, "no such picture"},
-		"other label":      {Correction{Picture: "hat/b.jpg", Label: "shoes", New: "hat"}, Options{}, `"hat", not "shoes"`},
-		"unknown class":    {Correction{Picture: "hat/b.jpg", Label: "hat", New: "Shoes"}, Options{}, "unknown"},
-		"no class":         {Correction{Picture: "hat/b.jpg", Label: "hat", New: ""}, Options{}, "no new label"},
-		"overwrites":       {Correction{Picture: "hat/a.jpg", Label: "hat", New: "shoes"}, Options{}, "overwritten"},
-		"traversal":        {Correction{Picture: "../outside.jpg", Label: "hat", New: "shoes"}, Options{}, "no such picture"},
-		"absolute":         {Correction{Picture: filepath.Join(root, "outside.jpg"), Label: "hat", New: "shoes"}, Options{}, "no such picture"},
-		"folder":           {Correction{Picture: "hat", Label: "hat", New: "shoes"}, Options{}, "no such picture"},
-		"hidden":           {Correction{Picture: "hat/.hidden.jpg", Label: "hat", New: "shoes"}, Options{}, "no such picture"},
-		"empty":            {Correction{Picture: "", Label: "hat", New: "shoes"}, Options{}, "no such picture"},
-		"zero byte":        {Correction{Picture: "hat/b\x00.jpg", Label: "hat", New: "shoes"}, Options{}, "no such picture"},
-		"class up":         {Correction{Picture: "hat/b.jpg", Label: "hat", New: ".."}, Options{NewClasses: true}, "class folder"},
-		"class elsewhere":  {Correction{Picture: "hat/b.jpg", Label: "hat", New: "../../other"}, Options{NewClasses: true}, "class folder"},
-		"class with slash": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a/b"}, Options{NewClasses: true}, "class folder"},
-		"hidden class":     {Correction{Picture: "hat/b.jpg", Label: "hat", New: ".git"}, Options{NewClasses: true}, "class folder"},
-		"control":          {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a\x1bb"}, Options{NewClasses: true}, "printed"},
-		"not UTF-8":        {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a\xff"}, Options{NewClasses: true}, "printed"},
+		"gone": {Correction{Picture: "hat/z.jpg", Label: "hat", New: "shoes"}, Options{},
+			"no such picture"},
+		"other label": {Correction{Picture: "hat/b.jpg", Label: "shoes", New: "hat"}, Options{},
+			`"hat", not "shoes"`},
+		"unknown class": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "Shoes"}, Options{}, "unknown"},
+		"no class":      {Correction{Picture: "hat/b.jpg", Label: "hat", New: ""}, Options{}, "no new label"},
+		"overwrites":    {Correction{Picture: "hat/a.jpg", Label: "hat", New: "shoes"}, Options{}, "overwritten"},
+		"traversal": {Correction{Picture: "../outside.jpg", Label: "hat", New: "shoes"}, Options{},
+			"no such picture"},
+		"absolute": {Correction{Picture: filepath.Join(root, "outside.jpg"), Label: "hat",
+			New: "shoes"}, Options{}, "no such picture"},
+		"folder": {Correction{Picture: "hat", Label: "hat", New: "shoes"}, Options{}, "no such picture"},
+		"hidden": {Correction{Picture: "hat/.hidden.jpg", Label: "hat", New: "shoes"}, Options{},
+			"no such picture"},
+		"empty": {Correction{Picture: "", Label: "hat", New: "shoes"}, Options{}, "no such picture"},
+		"zero byte": {Correction{Picture: "hat/b\x00.jpg", Label: "hat", New: "shoes"}, Options{},
+			"no such picture"},
+		"class up": {Correction{Picture: "hat/b.jpg", Label: "hat", New: ".."},
+			Options{NewClasses: true}, "class folder"},
+		"class elsewhere": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "../../other"},
+			Options{NewClasses: true}, "class folder"},
+		"class with slash": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a/b"},
+			Options{NewClasses: true}, "class folder"},
+		"split as class": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "Test"}, Options{NewClasses: true}, "split"},
+		"hidden class": {Correction{Picture: "hat/b.jpg", Label: "hat", New: ".git"},
+			Options{NewClasses: true}, "class folder"},
+		"control": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a\x1bb"},
+			Options{NewClasses: true}, "printed"},
+		"not UTF-8": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a\xff"},
+			Options{NewClasses: true}, "printed"},
 	} {
 		good := Correction{Picture: "shoes/c.jpg", Label: "shoes", New: "hat"}
 		_, err := prepare(t, data, c.o, good, c.c)
 		var problems *ProblemsError
-		if !errors.As(err, &problems) || len(problems.Problems) != 1 || problems.Problems[0].Line != 3 || !strings.Contains(err.Error(), c.word) {
+		if !errors.As(err, &problems) || len(problems.Problems) != 1 || problems.Problems[0].Line != 3 ||
+			!strings.Contains(err.Error(), c.word) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	_, err := prepare(t, data, Options{},
-		Correction{Picture: "hat/z.jpg", Label: "hat", New: "shoes"}, Correction{Picture: "hat/b.jpg", Label: "hat", New: "coat"},
-		Correction{Picture: "shoes/c.jpg", Label: "shoes", New: "hat"}, Correction{Picture: "shoes/c.jpg", Label: "shoes", New: "shoes"})
+		Correction{Picture: "hat/z.jpg", Label: "hat", New: "shoes"}, Correction{Picture: "hat/b.jpg",
+			Label: "hat", New: "coat"},
+		Correction{Picture: "shoes/c.jpg", Label: "shoes", New: "hat"}, Correction{Picture: "shoes/c.jpg",
+			Label: "shoes", New: "shoes"})
 	var problems *ProblemsError
 	if !errors.As(err, &problems) || len(problems.Problems) != 3 {
 		t.Errorf("all problems: %v", err)
@@ -329,7 +359,8 @@ func TestPrepareRefuses(t *testing.T) {
 	}
 	// Two pictures that would get one name.
 	write(t, data, nil, "coat/b.jpg")
-	_, err = prepare(t, data, Options{}, Correction{Picture: "hat/b.jpg", Label: "hat", New: "shoes"}, Correction{Picture: "coat/b.jpg", Label: "coat", New: "shoes"})
+	_, err = prepare(t, data, Options{}, Correction{Picture: "hat/b.jpg", Label: "hat", New: "shoes"},
+		Correction{Picture: "coat/b.jpg", Label: "coat", New: "shoes"})
 	if !errors.As(err, &problems) || len(problems.Problems) != 1 {
 		t.Errorf("two of one name: %v", err)
 	}
@@ -377,7 +408,8 @@ func TestUndoOfWhatWasInterrupted(t *testing.T) {
 		}
 		_, err = p.Apply(&endAfter{context.Background(), stop}, noon)
 		var incomplete *IncompleteError
-		if stop < 3 && (!errors.As(err, &incomplete) || incomplete.Done != stop || !errors.Is(err, context.Canceled)) || stop == 3 && err != nil {
+		if stop < 3 && (!errors.As(err, &incomplete) || incomplete.Done != stop ||
+			!errors.Is(err, context.Canceled)) || stop == 3 && err != nil {
 			t.Errorf("stopped after %d: %v", stop, err)
 		}
 		u := undoAll(t, root)
@@ -421,7 +453,8 @@ func TestUndoOfSeveral(t *testing.T) {
 	start := tree(t, root)
 	first := do(t, root, Options{}, Correction{Picture: "hat/1.jpg", Label: "hat", New: "shoes"})
 	middle := tree(t, root)
-	second := do(t, root, Options{}, Correction{Picture: "shoes/1.jpg", Label: "shoes", New: "hat"}) // at the same time
+	second := do(t, root, Options{}, Correction{Picture: "shoes/1.jpg", Label: "shoes",
+		New: "hat"}) // at the same time
 	if u := undoAll(t, root); u.Log != second {
 		t.Errorf("%s was undone before %s", u.Log, second)
 	}
@@ -440,7 +473,8 @@ func TestUndoRefuses(t *testing.T) {
 	// What happened since is not overwritten.
 	root := t.TempDir()
 	write(t, root, nil, "hat/1.jpg", "hat/2.jpg", "shoes/4.jpg")
-	log := do(t, root, Options{}, Correction{Picture: "hat/1.jpg", Label: "hat", New: "shoes"}, Correction{Picture: "hat/2.jpg", Label: "hat", New: "shoes"})
+	log := do(t, root, Options{}, Correction{Picture: "hat/1.jpg", Label: "hat", New: "shoes"},
+		Correction{Picture: "hat/2.jpg", Label: "hat", New: "shoes"})
 	write(t, root, map[string]string{"hat/1.jpg": "new"})
 	if err := os.Remove(filepath.Join(root, "shoes", "2.jpg")); err != nil {
 		t.Fatal(err)
@@ -485,7 +519,8 @@ func TestUndoRefuses(t *testing.T) {
 		"negative place": head + "field,a,images.csv,\",\",-1,-1,x,a.jpg\n",
 	} {
 		root := t.TempDir()
-		write(t, root, map[string]string{".garb-relabel-1.csv": text, "images.csv": "image,label\na.jpg,hat\nb.jpg,hat\n"}, "hat/1.jpg", "t/x")
+		write(t, root, map[string]string{".garb-relabel-1.csv": text,
+			"images.csv": "image,label\na.jpg,hat\nb.jpg,hat\n"}, "hat/1.jpg", "t/x")
 		before := tree(t, root)
 		if u, err := Undo(context.Background(), root); err == nil {
 			t.Errorf("%s: %+v", name, u)
@@ -506,10 +541,13 @@ func TestParseCorrections(t *testing.T) {
 		rows int
 		word string // of the error
 	}{
-		"all":       {"picture,label,proposed\na,hat,shoes\nb,hat,coat\n", []Correction{{2, "a", "hat", "shoes"}, {3, "b", "hat", "coat"}}, 2, ""},
-		"accepted":  {"rank,picture,label,proposed,accepted\n1,a,hat,shoes,yes\n2,b,hat,coat,\n3,c,hat,coat,no\n4,d,hat,coat, X \n5,e,hat,coat,1\n6,f,hat,coat,TRUE\n", []Correction{{2, "a", "hat", "shoes"}, {5, "d", "hat", "coat"}, {6, "e", "hat", "coat"}, {7, "f", "hat", "coat"}}, 6, ""},
-		"semicolon": {"\xef\xbb\xbfPicture;New;Label\r\n\"a;\r\nb\";shoes;hat\r\n", []Correction{{2, "a;\r\nb", "hat", "shoes"}}, 1, ""},
-		"tab":       {"picture\tlabel\tnew_label\n\"a,\"\"b\"\"\"\t hat \tshoes", []Correction{{2, "a,\"b\"", "hat", "shoes"}}, 1, ""},
+		"all": {"picture,label,proposed\na,hat,shoes\nb,hat,coat\n",
+			[]Correction{{2, "a", "hat", "shoes"}, {3, "b", "hat", "coat"}}, 2, ""},
+		"accepted": {"rank,picture,label,proposed,accepted\n1,a,hat,shoes,yes\n2,b,hat,coat,\n3,c,hat,coat,no\n4,d,hat,coat, X \n5,e,hat,coat,1\n6,f,hat,coat,TRUE\n", []Correction{{2, "a", "hat", "shoes"}, {5, "d", "hat", "coat"}, {6, "e", "hat", "coat"}, {7, "f", "hat", "coat"}}, 6, ""},
+		"semicolon": {"\xef\xbb\xbfPicture;New;Label\r\n\"a;\r\nb\";shoes;hat\r\n",
+			[]Correction{{2, "a;\r\nb", "hat", "shoes"}}, 1, ""},
+		"tab": {"picture\tlabel\tnew_label\n\"a,\"\"b\"\"\"\t hat \tshoes",
+			[]Correction{{2, "a,\"b\"", "hat", "shoes"}}, 1, ""},
 		"empty":     {"", nil, 0, "columns"},
 		"no column": {"picture,label\na,b\n", nil, 0, "columns"},
 		"open":      {"picture,label,new\n\"a,b,c\n", nil, 0, "not closed"},
@@ -519,7 +557,8 @@ func TestParseCorrections(t *testing.T) {
 		"maybe":     {"picture,label,new,accepted\na,b,c,perhaps\n", nil, 0, "perhaps"},
 	} {
 		got, rows, err := parseCorrections([]byte(c.text))
-		if !slices.Equal(got, c.want) || rows != c.rows || (err != nil) != (c.word != "") || err != nil && !strings.Contains(err.Error(), c.word) {
+		if !slices.Equal(got, c.want) || rows != c.rows || (err != nil) != (c.word != "") || err != nil &&
+			!strings.Contains(err.Error(), c.word) {
 			t.Errorf("%s: %+v, %d, %v", name, got, rows, err)
 		}
 	}
@@ -639,7 +678,8 @@ func TestTableRoundTrip(t *testing.T) {
 		for i, label := range d.labels {
 			if rapid.Bool().Draw(t, "changes") {
 				want[i] = rapid.SampledFrom([]string{"hat", "new", `q"`, "a|b", "c;d,e"}).Draw(t, "new label")
-				corrections = append(corrections, Correction{Picture: fmt.Sprintf("p%d.jpg", i+1), Label: label, New: want[i]})
+				corrections = append(corrections, Correction{Picture: fmt.Sprintf("p%d.jpg", i+1),
+					Label: label, New: want[i]})
 			}
 		}
 		log := do(t, root, Options{NewClasses: true}, corrections...)
@@ -647,7 +687,8 @@ func TestTableRoundTrip(t *testing.T) {
 		for i, row := range parsed(t, tree(t, root)["images.csv"], d.delimiter) {
 			for c, v := range row {
 				old := rows[i][c]
-				if i > 0 && c == d.column && strings.TrimSpace(v) != want[i-1] || (i == 0 || c != d.column) && v != old {
+				if i > 0 && c == d.column && strings.TrimSpace(v) != want[i-1] || (i == 0 || c != d.column) &&
+					v != old {
 					t.Fatalf("row %d column %d is %q, was %q", i, c, v, old)
 				}
 			}
@@ -688,11 +729,14 @@ func TestTreeRoundTrip(t *testing.T) {
 		var corrections []Correction
 		for i, class := range classes {
 			write(t, root, nil, prefix+class+"/stays.jpg")
-			for _, name := range rapid.SliceOfNDistinct(rapid.StringMatching("[a-z ,\"\n'é]{1,5}"), 0, 4, rapid.ID[string]).Draw(t, "names") {
-				path := prefix + class + "/" + rapid.SampledFrom([]string{"", "in/", "in/deep/"}).Draw(t, "below") + fmt.Sprint(i) + name + ".jpg"
+			for _, name := range rapid.SliceOfNDistinct(rapid.StringMatching("[a-z ,\"\n'é]{1,5}"), 0, 4,
+				rapid.ID[string]).Draw(t, "names") {
+				path := prefix + class + "/" + rapid.SampledFrom([]string{"", "in/", "in/deep/"}).Draw(t,
+					"below") + fmt.Sprint(i) + name + ".jpg"
 				write(t, root, nil, path)
 				if rapid.Bool().Draw(t, "moves") {
-					corrections = append(corrections, Correction{Picture: path, Label: class, New: rapid.SampledFrom(append(classes, "new")).Draw(t, "to")})
+					corrections = append(corrections, Correction{Picture: path, Label: class,
+						New: rapid.SampledFrom(append(classes, "new")).Draw(t, "to")})
 				}
 			}
 		}
@@ -747,7 +791,7 @@ func FuzzScanner(f *testing.F) {
 				t.Fatalf("line %d with %d fields, want line %d with %q", rec.line, len(rec.fields), line, want)
 			}
 			for i, f := range rec.fields {
-				if got := strings.ReplaceAll(text([]byte(input)[f.start:f.end]), "\r\n", "\n"); got != want[i] {
+				if got := strings.ReplaceAll(unquote([]byte(input)[f.start:f.end]), "\r\n", "\n"); got != want[i] {
 					t.Fatalf("field %d is %q, want %q", i, got, want[i])
 				}
 			}

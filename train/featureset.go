@@ -18,9 +18,10 @@ type FeatureSet struct {
 
 // Features computes the features that the backbone of c gives, with its weights and
 // preprocessing, for the pictures of a set, on all cores. They come from the cache of
-// features where an earlier call or training computed them. Of c's other settings none
-// matters. tally counts the pictures that cannot be read. done, if not nil, is called for each picture, from several goroutines. Errors
-// are about the backbone or its weights, ctx's, or say that no picture can be read.
+// features where an earlier call or training computed them. c's other settings do not
+// matter. tally counts the pictures that cannot be read. done, if not nil, is called for
+// each picture, from several goroutines. Errors are about the backbone or its weights,
+// ctx's, or say that no picture can be read.
 func Features(
 	ctx context.Context, c Config, set *dataset.Set, tally *dataset.Tally, done func(),
 ) (*FeatureSet, error) {

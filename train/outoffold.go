@@ -34,7 +34,8 @@ type OutOfFold struct {
 // cross-entropy over 5 folds of the small clothing set's training split: docs/labels.md
 // has the figures.
 func DefaultOutOfFold() OutOfFold {
-	return OutOfFold{Folds: 5, Repeats: 5, Seed: 1, Epochs: 20, MinSteps: 800, Batch: 64, LearningRate: 3e-3, WeightDecay: 3}
+	return OutOfFold{Folds: 5, Repeats: 5, Seed: 1, Epochs: 20, MinSteps: 800, Batch: 64, LearningRate: 3e-3,
+		WeightDecay: 3}
 }
 
 // Validate reports settings that cannot work.
@@ -47,10 +48,12 @@ func (o OutOfFold) Validate() error {
 	case o.Repeats < 1 || o.Repeats > maxRepeats:
 		return fmt.Errorf("%d repeats: there are from 1 to %d", o.Repeats, maxRepeats)
 	case o.Epochs <= 0 || o.MinSteps < 0 || o.MinSteps > maxMinSteps || o.Batch <= 0 || o.Batch > 4096:
-		return fmt.Errorf("%d epochs, at least %d steps, batches of %d: there is an epoch, there are at most %d steps where the pictures are few, and a batch has from 1 to 4096",
+		return fmt.Errorf("%d epochs, at least %d steps, batches of %d: epochs are positive, the least number of steps "+
+			"is from 0 to %d, and a batch has from 1 to 4096 pictures",
 			o.Epochs, o.MinSteps, o.Batch, maxMinSteps)
 	case !positive(o.LearningRate) || !(o.WeightDecay >= 0) || o.LearningRate*o.WeightDecay >= 1:
-		return fmt.Errorf("learning rate %v, weight decay %v: the rate is positive, the decay is not negative, and their product is below 1",
+		return fmt.Errorf("learning rate %v, weight decay %v: the rate is positive, the decay is not negative, "+
+			"and their product is below 1",
 			o.LearningRate, o.WeightDecay)
 	}
 	return nil
@@ -111,7 +114,8 @@ func (o OutOfFold) Probabilities(
 				return nil // fewer groups than folds
 			}
 			seed := rand.NewPCG(o.Seed, uint64(repeat*o.Folds+f))
-			return o.answer(ctx, rand.New(seed), standardise(features, seen), labels, classes, seen, held, probabilities)
+			return o.answer(ctx, rand.New(seed), standardise(features, seen), labels, classes, seen, held,
+				probabilities)
 		})
 		if err != nil {
 			return nil, err
@@ -261,7 +265,8 @@ func (o OutOfFold) answer(
 			loss, err := trainer.Step(ctx, inputs[:n*count], targets[:n*classes], logits[:n*classes])
 			var weights *nn.WeightError
 			if errors.As(err, &weights) || err == nil && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
-				return fmt.Errorf("out-of-fold probabilities: %w in epoch %d, at the learning rate %v", ErrNotFinite, epoch+1, o.LearningRate)
+				return fmt.Errorf("out-of-fold probabilities: %w in epoch %d, at the learning rate %v",
+					ErrNotFinite, epoch+1, o.LearningRate)
 			}
 			if err != nil {
 				return err

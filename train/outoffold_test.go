@@ -148,7 +148,8 @@ func TestProbabilitiesOfFew(t *testing.T) {
 	}
 	for name, groups := range map[string][]string{"one group": {"a", "a"}, "nothing": {}} {
 		n := len(groups)
-		if _, err := quick().Probabilities(ctx, features[:n], labels[:n], 2, groups, nil); !errors.Is(err, ErrTooFewGroups) {
+		if _, err := quick().Probabilities(ctx, features[:n], labels[:n], 2, groups, nil); !errors.Is(err,
+			ErrTooFewGroups) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -226,7 +227,8 @@ func TestFoldsAreStratifiedAndGrouped(t *testing.T) {
 		labels := rapid.SliceOfN(rapid.IntRange(0, classes-1), n, n).Draw(t, "labels")
 		var groups []string
 		if rapid.Bool().Draw(t, "grouped") {
-			groups = rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", "h"}), n, n).Draw(t, "groups")
+			groups = rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", "h"}), n,
+				n).Draw(t, "groups")
 		}
 		fold := o.divide(0, labels, classes, groups)
 		of := map[string]int{}
@@ -262,7 +264,8 @@ func TestFoldsAreStratifiedAndGrouped(t *testing.T) {
 
 func TestGroupsOfFeatures(t *testing.T) {
 	f := &FeatureSet{
-		Set:     &dataset.Set{Samples: []dataset.Sample{{Group: "a"}, {}, {Group: "b"}, {}, {Group: "a"}, {Group: "c"}, {}}},
+		Set: &dataset.Set{Samples: []dataset.Sample{{Group: "a"}, {}, {Group: "b"}, {}, {Group: "a"},
+			{Group: "c"}, {}}},
 		Digests: []string{"1", "1", "2", "3", "4", "4", "5"},
 	}
 	g := f.Groups()

@@ -187,7 +187,7 @@ func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error
 		p.Scanned(r.used, r.tally)
 	}
 	if r.Config.Strict {
-		if err := r.tally.Strict(r.used); err != nil {
+		if err := r.tally.Strict(); err != nil {
 			return err
 		}
 	}

@@ -77,6 +77,7 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
 	flags.BoolVar(&f.copy, "copy", false, "with --sort-into: copy the pictures (the default)")
 	flags.BoolVar(&f.link, "link", false, "with --sort-into: make symbolic links to the pictures")
 	flags.BoolVar(&f.move, "move", false, "with --sort-into: move the pictures")
+	addStrictFlag(command)
 	flags.StringVar(&f.undo, "undo-sort", "", "undo what --sort-into did to this folder")
 	return command
 }

@@ -14,6 +14,7 @@ import (
 	"garb/convert"
 	"garb/dataset"
 	"garb/evaluate"
+	"garb/mislabel"
 	"garb/picture"
 	"garb/train"
 	"garb/weights"
@@ -54,59 +55,62 @@ var (
 // flagValues has what flags take, by name, or by command and name where a name means
 // different things. Numbers are not in it unless some of them are worth a proposal.
 var flagValues = map[string]values{
-	"addr":             anyText,
-	"allow-url-prefix": anyText,
-	"api-key-file":     anyFile,
-	"backbone":         {words: backbones, files: true},
-	"class":            anyText,
-	"classes":          anyText,
-	"classes-from":     folders,
-	"config":           filesOf("json", "yaml", "yml"),
-	"data":             dataSet,
-	"digest":           anyText,
-	"dtype":            oneOf(slices.Sorted(maps.Values(dtypeNames))...),
-	"exclude":          anyText,
-	"fine-tune":        words("none", "all"),
-	"from":             anyFile,
-	"group-by":         anyText,
-	"group-pattern":    anyText,
-	"html":             filesOf("html"),
-	"image-column":     anyText,
-	"images":           folders,
-	"label-column":     anyText,
-	"labels":           tables,
-	"layer":            anyText,
-	"merge":            anyText,
-	"method":           oneOf(methodTSNE, methodPCA),
-	"model":            models,
-	"models":           folders,
-	"monitor":          oneOf(train.Choices("monitor")...),
-	"neighbours":       dataSet,
-	"optimizer":        oneOf(train.Choices("optimizer")...),
-	"out":              folders,
-	"plot":             filesOf("svg"),
-	"predictions":      filesOf("csv"),
-	"preprocess":       {words: convert.Preprocessings}, // which has aliases
-	"quantize":         oneOf("int8"),
-	"resize":           filters,
-	"resume":           folders,
-	"schedule":         oneOf(train.Choices("schedule")...),
-	"size":             {words: sides},
-	"sort-into":        folders,
-	"split":            oneOf(dataset.Validation, dataset.Test, wholeSet),
-	"svg":              filesOf("svg"),
-	"teacher":          models,
-	"tls-cert":         filesOf("pem", "crt", "cer"),
-	"tls-key":          filesOf("pem", "key"),
-	"trace-endpoint":   anyText,
-	"tta":              oneOf(evaluate.FlipTTA),
-	"undo-sort":        folders,
-	"url":              anyText,
-	"weights":          filesOf("safetensors", "h5", "keras"),
-	"data preview out": filesOf("png", "jpg", "jpeg"),
-	"embed out":        filesOf("npy"),
-	"map out":          filesOf("html"),
-	"serve model":      anyText, // NAME=PATH
+	"addr":              anyText,
+	"allow-url-prefix":  anyText,
+	"api-key-file":      anyFile,
+	"backbone":          {words: backbones, files: true},
+	"class":             anyText,
+	"classes":           anyText,
+	"classes-from":      folders,
+	"config":            filesOf("json", "yaml", "yml"),
+	"data":              dataSet,
+	"digest":            anyText,
+	"dtype":             oneOf(slices.Sorted(maps.Values(dtypeNames))...),
+	"exclude":           anyText,
+	"fine-tune":         words("none", "all"),
+	"from":              anyFile,
+	"data relabel from": tables,
+	"group-by":          anyText,
+	"group-pattern":     anyText,
+	"html":              filesOf("html"),
+	"image-column":      anyText,
+	"images":            folders,
+	"label-column":      anyText,
+	"labels":            tables,
+	"labels-csv":        tables,
+	"labels-order":      {words: labelOrders, only: true},
+	"layer":             anyText,
+	"merge":             anyText,
+	"method":            oneOf(methodTSNE, methodPCA),
+	"model":             models,
+	"models":            folders,
+	"monitor":           oneOf(train.Choices("monitor")...),
+	"neighbours":        dataSet,
+	"optimizer":         oneOf(train.Choices("optimizer")...),
+	"out":               folders,
+	"plot":              filesOf("svg"),
+	"predictions":       filesOf("csv"),
+	"preprocess":        {words: convert.Preprocessings}, // which has aliases
+	"quantize":          oneOf("int8"),
+	"resize":            filters,
+	"resume":            folders,
+	"schedule":          oneOf(train.Choices("schedule")...),
+	"size":              {words: sides},
+	"sort-into":         folders,
+	"split":             oneOf(dataset.Validation, dataset.Test, wholeSet),
+	"svg":               filesOf("svg"),
+	"teacher":           models,
+	"tls-cert":          filesOf("pem", "crt", "cer"),
+	"tls-key":           filesOf("pem", "key"),
+	"trace-endpoint":    anyText,
+	"tta":               oneOf(evaluate.FlipTTA),
+	"undo-sort":         folders,
+	"url":               anyText,
+	"weights":           filesOf("safetensors", "h5", "keras"),
+	"data preview out":  filesOf("png", "jpg", "jpeg"),
+	"embed out":         filesOf("npy"),
+	"map out":           filesOf("html"),
+	"serve model":       anyText, // NAME=PATH
 }
 
 // argumentValues has what the arguments of commands are. Of the others nothing is
@@ -118,10 +122,19 @@ var argumentValues = map[string]values{
 	"data check":   dataSet,
 	"data preview": dataSet,
 	"data pull":    {words: dataSetNames},
+	"data relabel": dataSet,
 	"embed":        shots,
 	"explain":      shots,
 	"models pull":  {words: pullable},
 	"models show":  weighed,
+}
+
+func labelOrders() []string {
+	var names []string
+	for _, order := range mislabel.Orders() {
+		names = append(names, string(order))
+	}
+	return names
 }
 
 func backbones() []string {

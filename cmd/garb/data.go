@@ -124,7 +124,7 @@ refuse it or skip pictures; with --strict, also if there are leaks.
 	command.Flags().StringVar(&page, "html", "", "write a page with thumbnails to this file")
 	data.add(command)
 	data.addGroups(command)
-	command.Flags().Lookup("strict").Usage = "exit code 1 also for leaks between splits"
+	command.Flags().Lookup(strictFlag).Usage = "exit code 1 also for leaks between splits"
 	addSplitFlags(command, &rule)
 	addFoldFlags(command, &rule)
 	quality.add(command)
@@ -167,7 +167,7 @@ func printHealth(w io.Writer, h *dataset.Health) {
 	}
 	fmt.Fprintln(w)
 	z := h.Sizes
-	fmt.Fprintf(w, "\nsizes       width %d to %d, height %d to %d, shortest side %d to %d pixels (middle %d); %.0f %% portrait, %.0f %% landscape; %.1f MB%s\n",
+	fmt.Fprintf(w, "\nsizes       width %d to %d, height %d to %d, shortest side %d to %d pixels (median %d); %.0f %% portrait, %.0f %% landscape; %.1f MB%s\n",
 		z.Width.Min, z.Width.Max, z.Height.Min, z.Height.Max, z.Shortest.Min, z.Shortest.Max, z.Shortest.Median,
 		100*z.Portrait, 100*z.Landscape, float64(z.Bytes)/1e6, formatsText(z.Formats))
 	printProblems(w, h)
@@ -190,7 +190,7 @@ func printProblems(w io.Writer, h *dataset.Health) {
 		}
 		fmt.Fprintf(w, "%s %s%s\n", kind, p.Message, problemHint(p))
 	}
-	fmt.Fprintf(w, "skipped     %s\n", h.Summary)
+	fmt.Fprintf(w, "pictures    %s\n", h.Summary)
 	shown := 0
 	for _, s := range h.Skips {
 		if s.Reason.Ignored() {
@@ -204,7 +204,7 @@ func printProblems(w io.Writer, h *dataset.Health) {
 		fmt.Fprintf(w, "  … and %d more; --json has them\n", shown-shownFindings)
 	}
 	if g := h.Groups; g != nil {
-		fmt.Fprintf(w, "groups      %s of %d to %d pictures (middle %d), %d in several splits; %s without a group\n",
+		fmt.Fprintf(w, "groups      %s of %d to %d pictures (median %d), %d in several splits; %s without a group\n",
 			count(g.Count, "group"), g.Sizes.Min, g.Sizes.Max, g.Sizes.Median, g.Leaks, count(g.Without, "picture"))
 	}
 	for _, c := range h.Contributors {

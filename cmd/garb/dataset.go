@@ -39,7 +39,7 @@ func (d *dataFlags) add(command *cobra.Command) {
 	flags.Var(&mergeValue{names: &o.Merge}, "merge", "rename labels, and so merge them: `polo=t-shirt,hoodie=longsleeve`")
 	flags.StringSliceVar(&o.Exclude, "exclude", nil, "leave out the pictures with these labels: `\"Not sure,Skip\"`")
 	flags.StringSliceVar(&o.Classes, "classes", nil, "keep only the pictures of these classes: `a,b,c`")
-	flags.BoolVar(d.strict, "strict", false, "fail if any picture has to be skipped")
+	flags.BoolVar(d.strict, strictFlag, false, "fail if any picture has to be skipped")
 }
 
 // addGroups adds the flags that say which pictures belong together.
@@ -272,7 +272,7 @@ func problemsIn(err error) []dataset.Problem {
 func (d *dataFlags) close(c *cobra.Command, used int, tally *dataset.Tally) error {
 	say(c, "%s", tally.Summary(used))
 	if *d.strict {
-		return tally.Strict(used)
+		return tally.Strict()
 	}
 	return nil
 }
@@ -297,10 +297,5 @@ func printSkips(c *cobra.Command, tally *dataset.Tally) {
 	}
 }
 
-// skipText names a skipped picture and why, without naming it twice.
-func skipText(s dataset.Skip) string {
-	if s.Path == "" || strings.Contains(s.Message, s.Path) {
-		return printable(s.Message)
-	}
-	return printable(s.Path) + ": " + printable(s.Message)
-}
+// skipText is a skip as a terminal may show it.
+func skipText(s dataset.Skip) string { return printable(s.String()) }

@@ -39,20 +39,32 @@ type qualityFlags struct {
 const qualityHelp = `With --labels-quality it looks for wrong labels instead, by confident learning: the
 features of a frozen backbone train small classifiers, each of which answers for
 pictures that it was not trained on, from all splits. The most doubtful labels come
-first; those that are likely wrong are called candidates. --labels-csv writes the whole
-list. Look at it, write yes in the column accepted where the proposed label is right
-(or write another label into the column proposed), and run garb data relabel.`
+first; those that are likely wrong are called candidates. The exit code is 0, or 1
+with --strict if pictures were skipped. --labels-csv writes the whole list. Look at it,
+write yes in the column accepted where the proposed label is right (or write another
+label into the column proposed), and run garb data relabel.`
 
 func (q *qualityFlags) add(command *cobra.Command) {
 	flags := command.Flags()
 	flags.BoolVar(&q.wanted, "labels-quality", false, "rank the pictures by how doubtful their labels are")
-	flags.StringVar(&q.csv, "labels-csv", "", "with --labels-quality: write the whole list to `FILE`, for data relabel")
-	flags.StringVar(&q.order, "labels-order", string(mislabel.Orders()[0]), "with --labels-quality: what to rank by: "+orderNames())
-	flags.IntVar(&q.folds, "labels-folds", train.DefaultOutOfFold().Folds, "with --labels-quality: number of folds; each is answered for by classifiers of the others")
+	flags.StringVar(&q.csv, "labels-csv", "",
+		"with --labels-quality: write the whole list to `FILE`, for data relabel")
+	flags.StringVar(&q.order, "labels-order", string(mislabel.Orders()[0]),
+		"with --labels-quality: what to rank by: "+listOrders())
+	flags.IntVar(&q.folds, "labels-folds", train.DefaultOutOfFold().Folds,
+		"with --labels-quality: number of folds of the cross-validation")
 	q.bare.add(command, train.Default().Backbone)
+	for _, name := range backboneFlagNames {
+		f := flags.Lookup(name)
+		f.Usage = "with --labels-quality: " + f.Usage
+	}
 }
 
-func orderNames() string {
+// backboneFlagNames are the flags that backboneFlags add.
+var backboneFlagNames = []string{"backbone", "weights", "size", "resize"}
+
+// listOrders lists the orders for people.
+func listOrders() string {
 	var names []string
 	for _, o := range mislabel.Orders() {
 		names = append(names, string(o))
@@ -63,25 +75,25 @@ func orderNames() string {
 // validate reports flags that do not go together.
 func (q *qualityFlags) validate(c *cobra.Command) error {
 	if !q.wanted {
-		for _, name := range []string{"labels-csv", "labels-order", "labels-folds", "backbone", "weights", "size", "resize"} {
+		for _, name := range append([]string{"labels-csv", "labels-order", "labels-folds"}, backboneFlagNames...) {
 			if c.Flags().Changed(name) {
 				return fmt.Errorf("--%s goes with --labels-quality", name)
 			}
 		}
 		return nil
 	}
-	if !strings.Contains(", "+orderNames()+",", ", "+q.order+",") {
-		return fmt.Errorf("--labels-order %q; there are %s", q.order, orderNames())
+	if !strings.Contains(", "+listOrders()+",", ", "+q.order+",") {
+		return fmt.Errorf("--labels-order %q; there are %s", q.order, listOrders())
 	}
-	if err := q.method(0).Validate(); err != nil {
+	if err := q.configure(0).Validate(); err != nil {
 		return fmt.Errorf("--labels-folds: %w", err)
 	}
 	_, _, err := q.bare.architecture()
 	return err
 }
 
-// method is how probabilities are made.
-func (q *qualityFlags) method(seed uint64) train.OutOfFold {
+// configure returns how probabilities are computed.
+func (q *qualityFlags) configure(seed uint64) train.OutOfFold {
 	m := train.DefaultOutOfFold()
 	m.Folds, m.Seed = q.folds, seed
 	return m
@@ -146,7 +158,8 @@ func (q *qualityFlags) run(
 		}
 	}
 	if len(data.Classes) < 2 {
-		return fmt.Errorf("%s has %s: labels can be judged where there are at least two", path, count(len(data.Classes), "class"))
+		return fmt.Errorf("%s has %s: labels can be judged where there are at least two", path,
+			count(len(data.Classes), "class"))
 	}
 	found, err := q.measure(c, path, data, rule)
 	if err != nil {
@@ -154,7 +167,8 @@ func (q *qualityFlags) run(
 	}
 	for _, class := range found.Classes {
 		if class.OneGroup {
-			say(c, "all pictures of %s are in one group: no classifier could be trained on others, so its labels cannot be judged", class.Class)
+			say(c, "all pictures of %s are in one group: no classifier could learn it from others, so its labels cannot be judged",
+				class.Class)
 		}
 	}
 	if q.csv != "" {
@@ -176,13 +190,14 @@ func (q *qualityFlags) run(
 	}
 	say(c, "%s", data.Tally.Summary(found.Count))
 	if err == nil && strict {
-		return data.Tally.Strict(found.Count)
+		return data.Tally.Strict()
 	}
 	return err
 }
 
 // measure computes features and probabilities, and ranks the pictures.
-func (q *qualityFlags) measure(c *cobra.Command, path string, data *dataset.Data, rule dataset.SplitRule) (*labelsQuality, error) {
+func (q *qualityFlags) measure(c *cobra.Command, path string, data *dataset.Data,
+	rule dataset.SplitRule) (*labelsQuality, error) {
 	_, spec, err := q.bare.architecture()
 	if err != nil {
 		return nil, err
@@ -190,7 +205,8 @@ func (q *qualityFlags) measure(c *cobra.Command, path string, data *dataset.Data
 	config := train.Default()
 	config.Backbone, config.Weights, config.Preprocessing = q.bare.backbone, q.bare.weights, spec
 	if a, err := backbone.Lookup(config.Backbone); err == nil && !a.Pretrained() && config.Weights == "" {
-		return nil, fmt.Errorf("--backbone %s has no pretrained weights: its features say nothing about pictures", config.Backbone)
+		return nil, fmt.Errorf("--backbone %s has no pretrained weights: its features say nothing about pictures",
+			config.Backbone)
 	}
 	all := data.All()
 	bar := newCounter(c, "pictures", len(all.Samples))
@@ -199,14 +215,15 @@ func (q *qualityFlags) measure(c *cobra.Command, path string, data *dataset.Data
 	if err != nil {
 		return nil, err
 	}
-	method := q.method(rule.Seed)
+	method := q.configure(rule.Seed)
 	set, groups := features.Set, features.Groups()
 	labels := make([]int, len(set.Samples))
 	for i, s := range set.Samples {
 		labels[i] = s.Label
 	}
 	bar = newCounter(c, "classifiers", method.Steps())
-	probabilities, err := method.Probabilities(c.Context(), features.Vectors, labels, len(set.Classes), groups, func() { bar.add(1) })
+	probabilities, err := method.Probabilities(c.Context(), features.Vectors, labels, len(set.Classes), groups,
+		func() { bar.add(1) })
 	bar.finish()
 	if err != nil {
 		return nil, err
@@ -236,12 +253,14 @@ func (q *qualityFlags) measure(c *cobra.Command, path string, data *dataset.Data
 		if f.Candidate {
 			class.Candidates++
 		}
-		if answersLabel(p, f.Label) {
+		if agreesWith(p, f.Label) {
 			right++
 		}
 		found.List = append(found.List, labelFinding{
-			Rank: rank + 1, Picture: pictureName(path, s.Path), Label: set.Classes[f.Label], Proposed: set.Classes[f.Proposed],
-			LabelProbability: p[f.Label], ProposedProbability: p[f.Proposed], Candidate: f.Candidate, Score: f.Score, path: s.Path,
+			Rank: rank + 1, Picture: namePicture(path,
+				s.Path), Label: set.Classes[f.Label], Proposed: set.Classes[f.Proposed],
+			LabelProbability: p[f.Label], ProposedProbability: p[f.Proposed],
+			Candidate: f.Candidate, Score: f.Score, path: s.Path,
 		})
 	}
 	found.Accuracy = float64(right) / float64(len(labels))
@@ -251,8 +270,8 @@ func (q *qualityFlags) measure(c *cobra.Command, path string, data *dataset.Data
 	return found, nil
 }
 
-// answersLabel reports whether a label is the most probable class.
-func answersLabel(p []float64, label int) bool {
+// agreesWith reports whether a label is the most probable class.
+func agreesWith(p []float64, label int) bool {
 	for j, v := range p {
 		if v > p[label] || v == p[label] && j < label {
 			return false
@@ -261,9 +280,9 @@ func answersLabel(p []float64, label int) bool {
 	return true
 }
 
-// pictureName is how lists name a picture of a data set: its path relative to the data
-// set's folder with slashes, or its absolute path if it lies elsewhere.
-func pictureName(data, path string) string {
+// namePicture names a picture of a data set in a list: by its path relative to the data
+// set's folder with slashes, or by its absolute path if it lies elsewhere.
+func namePicture(data, path string) string {
 	folder, err1 := filepath.Abs(data)
 	if info, err := os.Stat(data); err == nil && !info.IsDir() {
 		folder = filepath.Dir(folder)
@@ -294,11 +313,13 @@ func (l *labelsQuality) print(w io.Writer) error {
 		if f.Candidate {
 			mark = "*"
 		}
-		fmt.Fprintf(&b, "%4d %s   %s  %5.1f %%  %s  %5.1f %%  %s\n", f.Rank, mark, pad(f.Label, label), 100*f.LabelProbability,
-			pad(f.Proposed, proposed), 100*f.ProposedProbability, oneLine(f.Picture))
+		fmt.Fprintf(&b, "%4d %s   %s  %5.1f %%  %s  %5.1f %%  %s\n", f.Rank, mark, pad(f.Label, label),
+			100*f.LabelProbability,
+			pad(f.Proposed, proposed), 100*f.ProposedProbability, fitOnLine(f.Picture))
 	}
 	fmt.Fprintf(&b, "\n* likely wrong: %s of %s (%.1f %%); the classifiers agree with %.1f %% of the labels\n",
-		count(l.Candidates, "candidate"), count(l.Count, "picture"), 100*float64(l.Candidates)/float64(max(l.Count, 1)), 100*l.Accuracy)
+		count(l.Candidates, "candidate"), count(l.Count,
+			"picture"), 100*float64(l.Candidates)/float64(max(l.Count, 1)), 100*l.Accuracy)
 	if len(l.List) > len(shown) {
 		fmt.Fprintln(&b, "--labels-csv FILE writes the whole list, --html FILE shows the first pictures")
 	}
@@ -306,8 +327,8 @@ func (l *labelsQuality) print(w io.Writer) error {
 	return err
 }
 
-// oneLine is a name as a terminal can show it, on one line.
-func oneLine(name string) string { return strings.ReplaceAll(printable(name), "\n", `\n`) }
+// fitOnLine returns a name as a terminal can show it on one line.
+func fitOnLine(name string) string { return strings.ReplaceAll(printable(name), "\n", `\n`) }
 
 // labelsHeader are the columns of the list as CSV.
 var labelsHeader = []string{
@@ -327,7 +348,8 @@ func (l *labelsQuality) writeCSV(w io.Writer) error {
 		}
 		row := []string{
 			strconv.Itoa(f.Rank), f.Picture, f.Label, f.Proposed,
-			strconv.FormatFloat(f.LabelProbability, 'f', 4, 64), strconv.FormatFloat(f.ProposedProbability, 'f', 4, 64), candidate, "",
+			strconv.FormatFloat(f.LabelProbability, 'f', 4, 64), strconv.FormatFloat(f.ProposedProbability,
+				'f', 4, 64), candidate, "",
 		}
 		if err := c.Write(row); err != nil {
 			return err

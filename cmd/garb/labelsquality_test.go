@@ -77,34 +77,43 @@ func TestLabelsQualityAndRelabel(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	root, wrong := mislabelled(t)
 	list, page := filepath.Join(t.TempDir(), "l.csv"), filepath.Join(t.TempDir(), "l.html")
-	code, out, errOut := garbRun(t, nil, "data", "check", root, "--labels-quality", "--labels-csv", list, "--html", page)
+	code, out, errOut := garbRun(t, nil, "data", "check", root, "--labels-quality", "--labels-csv", list,
+		"--html", page)
 	if code != exitDone || !strings.Contains(errOut, "25 pictures used") {
 		t.Fatalf("%d\n%s%s", code, out, errOut)
 	}
-	if first := strings.Split(out, "\n")[1]; !strings.HasPrefix(first, "   1 *   lying") || !strings.Contains(first, "upright") || !strings.HasSuffix(first, wrong) {
+	if first := strings.Split(out, "\n")[1]; !strings.HasPrefix(first, "   1 *   lying") ||
+		!strings.Contains(first, "upright") || !strings.HasSuffix(first, wrong) {
 		t.Errorf("%s", out)
 	}
 	rows := rowsOf(t, list)
-	if len(rows) != 26 || strings.Join(rows[0], ",") != "rank,picture,label,proposed,probability_label,probability_proposed,candidate,accepted" ||
-		rows[1][0] != "1" || rows[1][1] != wrong || rows[1][2] != "lying" || rows[1][3] != "upright" || rows[1][6] != "yes" || rows[1][7] != "" || rows[25][6] != "no" {
+	if len(rows) != 26 || strings.Join(rows[0],
+		",") != "rank,picture,label,proposed,probability_label,probability_proposed,candidate,accepted" ||
+		rows[1][0] != "1" || rows[1][1] != wrong || rows[1][2] != "lying" || rows[1][3] != "upright" ||
+		rows[1][6] != "yes" || rows[1][7] != "" || rows[25][6] != "no" {
 		t.Errorf("%q", rows)
 	}
 	text := string(readFile(t, page))
-	if !strings.Contains(text, "data:image/jpeg;base64,") || strings.Contains(text, "<b>a,") || !strings.Contains(text, "&lt;b&gt;a,") || strings.Contains(text, "<script") {
+	if !strings.Contains(text, "data:image/jpeg;base64,") || strings.Contains(text, "<b>a,") ||
+		!strings.Contains(text, "&lt;b&gt;a,") || strings.Contains(text, "<script") {
 		t.Error("the page has no pictures, or a name is part of its markup")
 	}
-	code, out, errOut = garbRun(t, nil, "data", "check", root, "--labels-quality", "--json", "--labels-order", "margin", "--labels-folds", "3", "--split-seed", "2")
+	code, out, errOut = garbRun(t, nil, "data", "check", root, "--labels-quality", "--json", "--labels-order",
+		"margin", "--labels-folds", "3", "--split-seed", "2")
 	var found labelsQuality
 	if err := json.Unmarshal([]byte(out), &found); err != nil || code != exitDone {
 		t.Fatalf("%d %v\n%s", code, err, errOut)
 	}
-	if found.Count != 25 || len(found.List) != 25 || found.List[0].Picture != wrong || !found.List[0].Candidate || found.Order != "margin" ||
-		found.Method.Folds != 3 || found.Method.Seed != 2 || found.Classes[0].Count != 13 || found.Classes[0].Candidates != 1 || found.Accuracy < 0.9 {
+	if found.Count != 25 || len(found.List) != 25 || found.List[0].Picture != wrong ||
+		!found.List[0].Candidate || found.Order != "margin" ||
+		found.Method.Folds != 3 || found.Method.Seed != 2 || found.Classes[0].Count != 13 ||
+		found.Classes[0].Candidates != 1 || found.Accuracy < 0.9 {
 		t.Errorf("%s", out)
 	}
 
 	// No row is accepted so far.
-	if code, out, _ := garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitDone || !strings.Contains(out, "of 25 rows") {
+	if code, out, _ := garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitDone ||
+		!strings.Contains(out, "of 25 rows") {
 		t.Errorf("%d %s", code, out)
 	}
 	rows[1][7] = "yes"
@@ -113,7 +122,8 @@ func TestLabelsQualityAndRelabel(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Dir(list), filepath.Base(list), b.Bytes())
-	from, to := filepath.Join(root, filepath.FromSlash(wrong)), filepath.Join(root, filepath.FromSlash(strings.Replace(wrong, "lying", "upright", 1)))
+	from, to := filepath.Join(root, filepath.FromSlash(wrong)), filepath.Join(root,
+		filepath.FromSlash(strings.Replace(wrong, "lying", "upright", 1)))
 	isAt := func(path, step string) {
 		t.Helper()
 		for _, p := range []string{from, to} {
@@ -127,18 +137,22 @@ func TestLabelsQualityAndRelabel(t *testing.T) {
 		t.Errorf("%d %s", code, out)
 	}
 	isAt(from, "after --dry-run")
-	if code, out, errOut = garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitDone || !strings.Contains(out, "1 label changed") || !strings.Contains(out, "--undo") {
+	if code, out, errOut = garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitDone ||
+		!strings.Contains(out, "1 label changed") || !strings.Contains(out, "--undo") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	isAt(to, "after relabel")
-	if code, _, errOut = garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitFailed || !strings.Contains(errOut, "1 problem") {
+	if code, _, errOut = garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitFailed ||
+		!strings.Contains(errOut, "1 problem") {
 		t.Errorf("again: %d %s", code, errOut)
 	}
-	if code, out, errOut = garbRun(t, nil, "data", "relabel", root, "--undo"); code != exitDone || !strings.Contains(out, "1 picture moved back") {
+	if code, out, errOut = garbRun(t, nil, "data", "relabel", root, "--undo"); code != exitDone ||
+		!strings.Contains(out, "1 picture moved back") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	isAt(from, "after --undo")
-	if code, _, errOut = garbRun(t, nil, "data", "relabel", root, "--undo"); code != exitFailed || !strings.Contains(errOut, "nothing to undo") {
+	if code, _, errOut = garbRun(t, nil, "data", "relabel", root, "--undo"); code != exitFailed ||
+		!strings.Contains(errOut, "nothing to undo") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
@@ -165,15 +179,18 @@ func TestLabelsQualityRefuses(t *testing.T) {
 		{exitFailed, "no pretrained weights", []string{root, "--labels-quality", "--backbone", "small-cnn"}},
 		{exitFailed, "at least two", []string{one, "--labels-quality"}},
 	} {
-		if code, _, errOut := garbRun(t, nil, append([]string{"data", "check"}, c.args...)...); code != c.code || !strings.Contains(errOut, c.word) {
+		if code, _, errOut := garbRun(t, nil, append([]string{"data", "check"},
+			c.args...)...); code != c.code || !strings.Contains(errOut, c.word) {
 			t.Errorf("%v: %d %s", c.args, code, errOut)
 		}
 	}
 	write(t, filepath.Join(root, "val", "lying"), "broken.png", []byte("\x89PNG no more"))
-	if code, out, errOut := garbRun(t, nil, "data", "check", root, "--labels-quality"); code != exitDone || !strings.Contains(errOut, "1 skipped") {
+	if code, out, errOut := garbRun(t, nil, "data", "check", root, "--labels-quality"); code != exitDone ||
+		!strings.Contains(errOut, "1 skipped") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	if code, out, errOut := garbRun(t, nil, "data", "check", root, "--labels-quality", "--strict"); code != exitFailed || !strings.Contains(errOut, "1 skipped") {
+	if code, out, errOut := garbRun(t, nil, "data", "check", root, "--labels-quality",
+		"--strict"); code != exitFailed || !strings.Contains(errOut, "1 skipped") {
 		t.Errorf("--strict: %d %s%s", code, out, errOut)
 	}
 }
@@ -194,7 +211,8 @@ func TestLabelsQualityOfGroups(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &found); err != nil || code != exitDone {
 		t.Fatalf("%d %v\n%s", code, err, errOut)
 	}
-	if !found.Grouped || !found.Classes[0].OneGroup || found.Classes[1].OneGroup || !strings.Contains(errOut, "all pictures of lying are in one group") {
+	if !found.Grouped || !found.Classes[0].OneGroup || found.Classes[1].OneGroup ||
+		!strings.Contains(errOut, "all pictures of lying are in one group") {
 		t.Errorf("%s%s", out, errOut)
 	}
 }
@@ -207,36 +225,44 @@ func TestRelabelTable(t *testing.T) {
 	write(t, root, "b.png", stripes(t, true, 2))
 	list := write(t, lists, "l.csv", []byte("picture,label,new\na.png,hat,shoes\n"))
 	table := filepath.Join(root, "images.csv")
-	if code, out, errOut := garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitDone || !strings.Contains(out, "images.csv, line 2: hat -> shoes (a.png)") {
+	if code, out, errOut := garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitDone ||
+		!strings.Contains(out, "images.csv, line 2: hat -> shoes (a.png)") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	if got := string(readFile(t, table)); got != strings.Replace(before, "hat", "shoes", 1) {
 		t.Errorf("%q", got)
 	}
 	// The table itself names the data set as well.
-	if code, out, errOut := garbRun(t, nil, "data", "relabel", table, "--undo"); code != exitDone || !strings.Contains(out, "1 label of a table") {
+	if code, out, errOut := garbRun(t, nil, "data", "relabel", table, "--undo"); code != exitDone ||
+		!strings.Contains(out, "1 label of a table") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	if got := string(readFile(t, table)); got != before {
 		t.Errorf("%q", got)
 	}
 	list = write(t, lists, "new.csv", []byte("picture,label,new\na.png,hat,cap\n"))
-	if code, _, errOut := garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitFailed || !strings.Contains(errOut, "--new-classes") {
+	if code, _, errOut := garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitFailed ||
+		!strings.Contains(errOut, "--new-classes") {
 		t.Errorf("%d %s", code, errOut)
 	}
 	// A table elsewhere has its log beside it.
 	elsewhere := write(t, lists, "labels.csv", []byte(before))
 	args := []string{"data", "relabel", root, "--labels", elsewhere, "--images", root}
-	if code, out, errOut := garbRun(t, nil, append(args, "--from", list, "--new-classes")...); code != exitDone || !strings.Contains(string(readFile(t, elsewhere)), "cap") {
+	if code, out, errOut := garbRun(t, nil, append(args, "--from", list,
+		"--new-classes")...); code != exitDone || !strings.Contains(string(readFile(t, elsewhere)), "cap") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	if code, out, errOut := garbRun(t, nil, append(args[:5], "--undo")...); code != exitDone || string(readFile(t, elsewhere)) != before {
+	if code, out, errOut := garbRun(t, nil, append(args[:5], "--undo")...); code != exitDone ||
+		string(readFile(t, elsewhere)) != before {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 }
 
 func TestRelabelRefuses(t *testing.T) {
 	root, _ := mislabelled(t)
+	unlabelled := t.TempDir()
+	write(t, unlabelled, "images.csv", []byte("image,weight\na.png,3\n"))
+	write(t, unlabelled, "a.png", stripes(t, true, 1))
 	folder := t.TempDir()
 	list := func(name, text string) string { return write(t, folder, name, []byte(text)) }
 	good := list("good.csv", "picture,label,new\ntrain/lying/1.png,lying,upright\n")
@@ -252,12 +278,15 @@ func TestRelabelRefuses(t *testing.T) {
 		{exitFailed, "no such file", []string{root, "--from", filepath.Join(folder, "nix.csv")}},
 		{exitFailed, "a folder", []string{root, "--from", folder}},
 		{exitFailed, "columns", []string{root, "--from", list("c.csv", "a,b\n1,2\n")}},
-		{exitFailed, "no such picture", []string{root, "--from", list("t.csv", "picture,label,new\n../../x,lying,upright\n")}},
+		{exitFailed, "no such picture", []string{root, "--from",
+			list("t.csv", "picture,label,new\n../../x,lying,upright\n")}},
+		{exitFailed, "--label-column", []string{unlabelled, "--from", good}},
 		{exitFailed, "overwritten", []string{root, "--from", good}},
 		{exitFailed, "no such file", []string{filepath.Join(folder, "nix"), "--from", good}},
 		{exitFailed, "no such file", []string{filepath.Join(folder, "nix"), "--undo"}},
 	} {
-		if code, _, errOut := garbRun(t, nil, append([]string{"data", "relabel"}, c.args...)...); code != c.code || !strings.Contains(errOut, c.word) {
+		if code, _, errOut := garbRun(t, nil, append([]string{"data", "relabel"},
+			c.args...)...); code != c.code || !strings.Contains(errOut, c.word) {
 			t.Errorf("%v: %d %s", c.args, code, errOut)
 		}
 	}

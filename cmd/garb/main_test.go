@@ -178,6 +178,11 @@ func TestFolders(t *testing.T) {
 		!strings.HasSuffix(errOut, "\n2 pictures used, 1 skipped (1 not a picture), 1 ignored (1 hidden file)\n") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
+	for _, command := range []string{"classify", "embed"} {
+		if code, _, errOut := garbRun(t, nil, command, "--strict", root); code != exitFailed || !strings.Contains(errOut, "notes.txt") {
+			t.Errorf("%s --strict: %d %s", command, code, errOut)
+		}
+	}
 	empty := t.TempDir()
 	if code, _, errOut := garbRun(t, nil, "classify", empty); code != exitFailed || !strings.Contains(errOut, "no pictures") {
 		t.Errorf("%d %s", code, errOut)

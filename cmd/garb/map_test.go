@@ -50,7 +50,7 @@ func TestMapOfATree(t *testing.T) {
 	if code != exitDone || !strings.Contains(out, "8 pictures") || !strings.Contains(errOut, "broken.png") || !strings.Contains(errOut, "8 pictures used, 1 skipped (1 unreadable)") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "map", "--data", link, "--out", file, "--strict"); code != exitFailed || !strings.Contains(errOut, "some pictures were skipped") {
+	if code, _, errOut := garbRun(t, nil, "map", "--data", link, "--out", file, "--strict"); code != exitFailed || !strings.Contains(errOut, "files were skipped, where none may be") {
 		t.Errorf("strict: %d\n%s", code, errOut)
 	}
 	code, out, errOut = garbRun(t, nil, "map", "--data", data, "--out", file, "--limit", "3")

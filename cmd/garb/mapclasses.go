@@ -34,7 +34,7 @@ func (u unknownClasses) mapFor(c *cobra.Command, set *dataset.Set, models ...*ga
 				unknown = append(unknown, class.Class)
 			}
 		case errors.As(err, &e):
-			return nil, nil, fmt.Errorf("%s: %w; exclude or rename them, or pass --ignore-unknown-classes to measure the rest",
+			return nil, nil, fmt.Errorf("%s: %w; --exclude or --merge them, or give --ignore-unknown-classes to measure the rest",
 				model.Name(), err)
 		case err != nil:
 			return nil, nil, err
@@ -52,6 +52,10 @@ func (u unknownClasses) mapFor(c *cobra.Command, set *dataset.Set, models ...*ga
 		mapping.Ignore(unknown...)
 		sets[i] = mapping.Apply(set)
 		if len(sets[i].Classes) == 0 {
+			if len(models) > 1 {
+				return nil, nil, fmt.Errorf("none of the data set's %s is known to all models",
+					count(len(set.Classes), "class"))
+			}
 			return nil, nil, fmt.Errorf("%s: the model knows none of the data set's %s",
 				models[i].Name(), count(len(set.Classes), "class"))
 		}

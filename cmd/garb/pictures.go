@@ -104,15 +104,26 @@ func sources(c *cobra.Command, args []string) ([]source, *dataset.Tally, error) 
 	return all, tally, nil
 }
 
+// strictFlag fails a command that skipped a picture.
+const strictFlag = "strict"
+
+// addStrictFlag adds --strict to a command that ends with closeSources.
+func addStrictFlag(c *cobra.Command) {
+	c.Flags().Bool(strictFlag, false, "fail if any file in a folder, table or archive has to be skipped")
+}
+
 // closeSources ends a command that answered on pictures: with their number, and with what
 // gave none, unless it was one picture. Its error is that of failures, and of files that
-// are missing or cannot be read.
+// are missing or cannot be read; with --strict, of all that was skipped.
 func closeSources(c *cobra.Command, all []source, failures int, tally *dataset.Tally) error {
 	if len(all) > 1 || len(tally.Skips()) > failures {
 		say(c, "%s", tally.Summary(len(all)-failures))
 	}
 	if failures+tally.Count(dataset.ReasonMissing)+tally.Count(dataset.ReasonUnreadable) > 0 {
 		return errReported
+	}
+	if isSet(c, strictFlag) {
+		return tally.Strict()
 	}
 	return nil
 }

@@ -65,7 +65,8 @@ possible to undo the last relabel, also one that was interrupted.`,
 	flags.BoolVar(&f.dryRun, "dry-run", false, "say what would change, and change nothing")
 	flags.BoolVar(&f.undo, "undo", false, "undo the last relabel of this data set")
 	flags.BoolVar(&f.newClasses, "new-classes", false, "allow labels that no picture has so far")
-	flags.StringVar(&f.options.Labels, "labels", "", "table with the labels: `FILE` (default images.csv, labels.csv or the only one in the folder)")
+	flags.StringVar(&f.options.Labels, "labels", "",
+		"table with the labels: `FILE` (default images.csv, labels.csv or the only one in the folder)")
 	flags.StringVar(&f.options.Images, "images", "", "folder that the names in the table are relative to: `DIR`")
 	flags.StringVar(&f.options.ImageColumn, "image-column", "", "column of the table with the pictures' names")
 	flags.StringVar(&f.options.LabelColumn, "label-column", "", "column of the table with the labels")
@@ -97,16 +98,18 @@ func (f *relabelFlags) run(c *cobra.Command, path string) error {
 	}
 	out := textOut(c)
 	for _, s := range plan.Steps {
-		fmt.Fprintln(out, oneLine(s.String()))
+		fmt.Fprintln(out, fitOnLine(s.String()))
 	}
 	if f.dryRun {
-		fmt.Fprintf(out, "%s would change, %d already right; nothing was changed (--dry-run)\n", count(len(plan.Steps), "label"), plan.Unchanged)
+		fmt.Fprintf(out, "%s would change, %d already right; nothing was changed (--dry-run)\n",
+			count(len(plan.Steps), "label"), plan.Unchanged)
 		return nil
 	}
 	log, err := plan.Apply(c.Context(), time.Now())
 	var incomplete *relabel.IncompleteError
 	if errors.As(err, &incomplete) {
-		say(c, "%d of %d changes were made; undo them with  garb data relabel %s --undo", incomplete.Done, incomplete.Steps, path)
+		say(c, "%d of %d changes were made; undo them with  garb data relabel %s --undo", incomplete.Done,
+			incomplete.Steps, path)
 		if c.Context().Err() != nil {
 			return context.Cause(c.Context())
 		}
@@ -124,7 +127,10 @@ func (f *relabelFlags) run(c *cobra.Command, path string) error {
 // withRelabelHint adds the flag that allows what was refused.
 func withRelabelHint(err error, f *relabelFlags) error {
 	var problems *relabel.ProblemsError
-	if !errors.As(err, &problems) || f.newClasses {
+	if !errors.As(err, &problems) {
+		return withDataHint(err)
+	}
+	if f.newClasses {
 		return err
 	}
 	for _, p := range problems.Problems {
