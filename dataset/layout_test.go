@@ -486,6 +486,7 @@ func TestRefused(t *testing.T) {
 		"several tables":           {contents{"x.csv": "image,label\n1,a\n", "y.csv": "image,label\n1,a\n", "1.jpg": ""}, Options{}, `"x.csv", "y.csv"`, ""},
 		"no folder of images":      {contents{"images.csv": "image,label\n1,a\n", "1.jpg": ""}, Options{Images: "nix"}, "not a folder", ""},
 		"a class without pictures": {pictures(1, "a", "b"), Options{Classes: []string{"a", "c"}}, `"c" was asked for`, ": a 1"},
+		"a blank class":            {pictures(1, "a", " "), Options{}, "name is blank", ":  1, a 1"},
 		"control characters":       {pictures(1, "a", "b\x1b[2J"), Options{}, `"b\x1b[2J"`, ": a 1, b\x1b[2J 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -533,6 +534,16 @@ func TestWarnings(t *testing.T) {
 	if len(d.Problem) != 1 || d.Problem[0].Kind != ProblemAlike || !strings.Contains(d.Problem[0].Message, `"T-Shirt", "t-shirt"`) {
 		t.Errorf("%+v", d.Problem)
 	}
+	for want, files := range map[string]contents{
+		`"hat", "hat\u200b"`: pictures(1, "hat", "hat\u200b"),
+		`folder "val" is read as a class: no folder train`: pictures(1, "val", "other"),
+		`folder "Train" is read as a class`:                pictures(1, "Train", "val"),
+	} {
+		d, err := Read(t.Context(), lay(t, files), Options{})
+		if err != nil || d.Err() != nil || len(d.Problem) == 0 || !strings.Contains(d.Problem[0].Message, want) {
+			t.Errorf("%v, %+v, want %s", err, d.Problem, want)
+		}
+	}
 	notes := strings.Join(d.Notes, "\n")
 	if !strings.Contains(notes, `exclude: no picture is labelled "Socks"`) || !strings.Contains(notes, `merge: "hat" is taken for the label "Hat"`) {
 		t.Errorf("notes %q", notes)
@@ -546,6 +557,7 @@ func TestNotesOfLayouts(t *testing.T) {
 		"labels.csv is ignored: the folders say":     with(pictures(1, "train/a", "val/a"), contents{"labels.csv": "name,label\nx,a\n"}),
 		"notes.csv is ignored: it has no columns":    with(pictures(1, "a", "b"), contents{"notes.csv": "x,y\n"}),
 		"list.csv is ignored: its pictures":          with(pictures(1, "a", "b"), contents{"list.csv": "image,label\nnix,a\n"}),
+		`"dev" in it is no split`:                    with(flat(1, 2, "", ".jpg"), contents{"images.csv": "image,label,split\np0-0,a,train\np1-0,b,dev\n"}),
 		"a column for each class":                    {"_classes.csv": "image,a,b\n1,0,1\n", "1.jpg": ""},
 		`the labels are those of the column "label"`: {"labels.csv": "image,category,label\n1,0,1\n", "1.jpg": ""},
 	} {
@@ -560,6 +572,22 @@ func TestNotesOfLayouts(t *testing.T) {
 	d, err := Read(t.Context(), lay(t, with(pictures(1, "set/a", "set/b", "__MACOSX/set"), contents{"loose.jpg": ""})), Options{})
 	if err != nil || d.Tally.Count(ReasonHidden) != 1 || d.Tally.Count(ReasonOutside) != 1 || described(d) != ": a 1, b 1" {
 		t.Errorf("%v, %v", err, d.Tally.Counts())
+	}
+}
+
+// TestOneFileOfTwoNames: rows that name a file by its path and by its name are of one file.
+func TestOneFileOfTwoNames(t *testing.T) {
+	root := lay(t, contents{"d/1.jpg": "", "d/2.jpg": "", "d/3.jpg": ""})
+	table := fmt.Sprintf("image,label\n1,a\n2,a\n3,b\n%s,b\n%s,a\n", filepath.Join(root, "d", "1.jpg"), root+"//d/./2.jpg")
+	if err := os.WriteFile(filepath.Join(root, "d", "images.csv"), []byte(table), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(root)
+	for _, path := range []string{"d", root} {
+		d, err := Read(t.Context(), path, Options{})
+		if err != nil || described(d) != ": a 1, b 1" || d.Tally.Count(ReasonConflict) != 1 || d.Tally.Count(ReasonRepeated) != 1 {
+			t.Errorf("%s: %v, %s, %v", path, err, described(d), d.Tally.Counts())
+		}
 	}
 }
 

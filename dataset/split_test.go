@@ -163,7 +163,7 @@ func TestFolds(t *testing.T) {
 					test += sample.Path + " "
 				}
 			}
-			if fold > 0 && test != tested && !grouped {
+			if fold > 0 && test != tested {
 				r.Fatal("the test split differs between folds")
 			}
 			tested = test
@@ -184,6 +184,33 @@ func TestFolds(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFoldsOfFewGroups: the test split is the same for all folds where a class has no group
+// left for train in one of them.
+func TestFoldsOfFewGroups(t *testing.T) {
+	s := &Set{Folder: "f", Classes: []string{"a", "b", "c"}}
+	for group, counts := range [][]int{{5, 5, 0}, {0, 4, 5}, {2, 0, 4}, {2, 0, 0}} { // of each class
+		for label, n := range counts {
+			for range n {
+				s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%d.jpg", len(s.Samples)), Label: label, Group: fmt.Sprint(group)})
+			}
+		}
+	}
+	s.sort()
+	var tests []string
+	for fold := range 2 {
+		splits, _ := whole(s).Divide(SplitRule{Validation: 0.15, Test: 0.2, Seed: 1, Folds: 2, Fold: fold + 1})
+		tests = append(tests, fmt.Sprint(splits.Test.Samples))
+		for label, class := range s.Classes {
+			if !slices.ContainsFunc(splits.Train.Samples, func(s Sample) bool { return s.Label == label }) {
+				t.Errorf("fold %d: train lacks %s", fold+1, class)
+			}
+		}
+	}
+	if tests[0] != tests[1] {
+		t.Errorf("tests differ:\n%s\n%s", tests[0], tests[1])
+	}
 }
 
 // TestGroups: no group is in two splits, the same division comes out each time, other

@@ -68,7 +68,7 @@ takes it.`,
 			if asJSON {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(comparison)
 			} else {
-				err = printComparison(c.OutOrStdout(), args, comparison)
+				err = printComparison(textOut(c), args, comparison)
 			}
 			if err != nil {
 				return err

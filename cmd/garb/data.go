@@ -111,7 +111,7 @@ refuse it or skip pictures; with --strict, also if there are leaks.
 					return err
 				}
 			} else {
-				printHealth(c.OutOrStdout(), h)
+				printHealth(textOut(c), h)
 			}
 			say(c, "%s", h.Summary)
 			if h.Failing() || *data.strict && (h.Leaks() > 0 || h.Groups != nil && h.Groups.Leaks > 0) {
@@ -280,7 +280,7 @@ func printGroups(w io.Writer, name string, groups []dataset.Group) {
 			shown++
 			var names []string
 			for _, p := range g.Pictures {
-				names = append(names, p.Split+"/"+p.Class+"/"+filepath.Base(p.Path))
+				names = append(names, printable(p.Split+"/"+p.Class+"/"+filepath.Base(p.Path)))
 			}
 			fmt.Fprintf(w, "  %s\n", strings.Join(names, "  "))
 		}
