@@ -230,6 +230,10 @@ func TestLayouts(t *testing.T) {
 			want:  ": a 2", layout: LayoutTable,
 			skipped: "bad_row 4, conflicting_labels 1, missing 1, no_label 1, repeated 1, unreadable 1",
 		},
+		"a spreadsheet's empty lines, which are no rows": {
+			files: with(flat(1, 2, "", ".jpg"), contents{"images.csv": "image;label\r\np0-0;a\r\n;\r\np1-0;b\r\n ; \r\n"}),
+			want:  ": a 1, b 1", layout: LayoutTable,
+		},
 		"labels merged, excluded and chosen": {
 			files:   with(flat(1, 5, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "Polo", "T-Shirt", "Skip", "Not sure", "Hat")}),
 			options: Options{Merge: map[string]string{"polo": "t-shirt", "T-Shirt": "t-shirt"}, Exclude: []string{"skip", "Not sure"}, Classes: []string{"t-shirt"}},
@@ -652,4 +656,18 @@ func ExampleRead() {
 	}
 	fmt.Println(d.Classes, d.Tally.Summary(len(d.All().Samples)))
 	// Output: [t-shirt] 2 pictures used, 1 skipped (1 missing)
+}
+
+// TestRowWithoutName: a row that names no picture is said to be the table's, not that of
+// the folder of pictures.
+func TestRowWithoutName(t *testing.T) {
+	root := lay(t, with(flat(1, 2, "photos/", ".jpg"), contents{"images.csv": "image,label\np0-0,a\np1-0,b\n,a\n"}))
+	d, err := Read(t.Context(), root, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	skips := d.Tally.Skips()
+	if len(skips) != 1 || skips[0].Path != filepath.Join(root, "images.csv") || skips[0].Reason != ReasonBadRow {
+		t.Errorf("%+v", skips)
+	}
 }
