@@ -423,17 +423,18 @@ func TestRefused(t *testing.T) {
 		want    string
 		rest    string // what is read
 	}{
-		"nothing":            {contents{"readme.txt": ""}, Options{}, "no labelled pictures", ""},
-		"only hidden":        {pictures(1, ".a", ".b"), Options{}, "no labelled pictures", ""},
-		"only empty folders": {contents{"a/": "", "b/": ""}, Options{}, "2 empty folders", ""},
-		"loose pictures":     {contents{"1.jpg": "", "2.jpg": ""}, Options{}, "folder for each class", ""},
-		"two for validation": {pictures(1, "train/a", "val/a", "valid/a"), Options{}, `"val", "valid"`, "train: a 1; validation: a 2"},
-		"no columns":         {contents{"images.csv": "a,b\n1,2\n"}, Options{}, `none of its columns "a", "b"`, ""},
-		"no label column":    {contents{"images.csv": "image,b\n1,2\n", "1.jpg": ""}, Options{}, "known to have labels", ""},
-		"unknown columns":    {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{LabelColumn: "kind", GroupBy: "sender"}, `no column "kind"`, ""},
-		"unknown group":      {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{GroupBy: "sender"}, `no column "sender"`, ": 2 1"},
-		"empty table":        {contents{"images.csv": "\n"}, Options{}, "empty", ""},
-		"no rows":            {contents{"images.csv": "image,label\n"}, Options{}, "no labelled pictures", ""},
+		"nothing":                      {contents{"readme.txt": ""}, Options{}, "no labelled pictures", ""},
+		"only hidden":                  {pictures(1, ".a", ".b"), Options{}, "no labelled pictures", ""},
+		"only empty folders":           {contents{"a/": "", "b/": ""}, Options{}, "2 empty folders", ""},
+		"loose pictures":               {contents{"1.jpg": "", "2.jpg": ""}, Options{}, "folder for each class", ""},
+		"splits without class folders": {pictures(1, "train", "test"), Options{}, `"test", "train" have no class folders`, ""},
+		"two for validation":           {pictures(1, "train/a", "val/a", "valid/a"), Options{}, `"val", "valid"`, "train: a 1; validation: a 2"},
+		"no columns":                   {contents{"images.csv": "a,b\n1,2\n"}, Options{}, `none of its columns "a", "b"`, ""},
+		"no label column":              {contents{"images.csv": "image,b\n1,2\n", "1.jpg": ""}, Options{}, "known to have labels", ""},
+		"unknown columns":              {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{LabelColumn: "kind", GroupBy: "sender"}, `no column "kind"`, ""},
+		"unknown group":                {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{GroupBy: "sender"}, `no column "sender"`, ": 2 1"},
+		"empty table":                  {contents{"images.csv": "\n"}, Options{}, "empty", ""},
+		"no rows":                      {contents{"images.csv": "image,label\n"}, Options{}, "no labelled pictures", ""},
 		"a table of unknown columns beside one folder": {with(flat(1, 2, "Fotos/", ".jpg"), contents{
 			"Liste.csv": "Datei;Kategorie\np0-0;a\n",
 		}), Options{}, `none of its columns "Datei", "Kategorie"`, ""},
@@ -493,6 +494,31 @@ func TestWarnings(t *testing.T) {
 	notes := strings.Join(d.Notes, "\n")
 	if !strings.Contains(notes, `exclude: no picture is labelled "Socks"`) || !strings.Contains(notes, `merge: "hat" is taken for the label "Hat"`) {
 		t.Errorf("notes %q", notes)
+	}
+}
+
+// TestClassesNamedLikeSplits: class folders that look like splits are warned of; a class
+// of trains is not.
+func TestClassesNamedLikeSplits(t *testing.T) {
+	for name, c := range map[string]struct {
+		files  contents
+		warned bool
+	}{
+		"a competition's": {pictures(1, "seg_train/seg_train", "seg_test/seg_test", "seg_pred"), true},
+		"with years":      {pictures(1, "train2017", "val2017"), true},
+		"splits deeper":   {with(pictures(1, "images/train/a", "images/val/a"), contents{"annotations/x.json": "{}"}), true},
+		"train and test":  {pictures(1, "train", "test", "hat"), true},
+		"vehicles":        {pictures(1, "train", "car", "bus"), false},
+		"toys":            {pictures(1, "train-station", "training", "car"), false},
+	} {
+		d, err := Read(t.Context(), lay(t, c.files), Options{})
+		if err != nil || d.Err() != nil {
+			t.Fatal(name, err, d.Err())
+		}
+		warned := slices.ContainsFunc(d.Problem, func(p Problem) bool { return p.Kind == ProblemLayout && !p.Refused })
+		if warned != c.warned {
+			t.Errorf("%s: %+v", name, d.Problem)
+		}
 	}
 }
 
