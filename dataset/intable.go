@@ -527,9 +527,13 @@ func (n names) keep(name string) string {
 	return kept
 }
 
-// place is where a picture of a name should be, for messages.
+// place is where a picture of a name should be, for messages: the table, if a row has
+// no name.
 func (r *tableReader) place(name string) string {
 	name = filepath.FromSlash(strings.TrimSpace(name))
+	if name == "" {
+		return r.table.File
+	}
 	if len(r.bases) == 0 || filepath.IsAbs(name) {
 		return name
 	}

@@ -230,6 +230,10 @@ func TestLayouts(t *testing.T) {
 			want:  ": a 2", layout: LayoutTable,
 			skipped: "bad_row 4, conflicting_labels 1, missing 1, no_label 1, repeated 1, unreadable 1",
 		},
+		"a spreadsheet's empty lines, which are no rows": {
+			files: with(flat(1, 2, "", ".jpg"), contents{"images.csv": "image;label\r\np0-0;a\r\n;\r\np1-0;b\r\n ; \r\n"}),
+			want:  ": a 1, b 1", layout: LayoutTable,
+		},
 		"labels merged, excluded and chosen": {
 			files:   with(flat(1, 5, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "Polo", "T-Shirt", "Skip", "Not sure", "Hat")}),
 			options: Options{Merge: map[string]string{"polo": "t-shirt", "T-Shirt": "t-shirt"}, Exclude: []string{"skip", "Not sure"}, Classes: []string{"t-shirt"}},
@@ -466,17 +470,18 @@ func TestRefused(t *testing.T) {
 		want    string
 		rest    string // what is read
 	}{
-		"nothing":            {contents{"readme.txt": ""}, Options{}, "no labelled pictures", ""},
-		"only hidden":        {pictures(1, ".a", ".b"), Options{}, "no labelled pictures", ""},
-		"only empty folders": {contents{"a/": "", "b/": ""}, Options{}, "2 empty folders", ""},
-		"loose pictures":     {contents{"1.jpg": "", "2.jpg": ""}, Options{}, "folder for each class", ""},
-		"two for validation": {pictures(1, "train/a", "val/a", "valid/a"), Options{}, `"val", "valid"`, "train: a 1; validation: a 2"},
-		"no columns":         {contents{"images.csv": "a,b\n1,2\n"}, Options{}, `none of its columns "a", "b"`, ""},
-		"no label column":    {contents{"images.csv": "image,b\n1,2\n", "1.jpg": ""}, Options{}, "known to have labels", ""},
-		"unknown columns":    {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{LabelColumn: "kind", GroupBy: "sender"}, `no column "kind"`, ""},
-		"unknown group":      {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{GroupBy: "sender"}, `no column "sender"`, ": 2 1"},
-		"empty table":        {contents{"images.csv": "\n"}, Options{}, "empty", ""},
-		"no rows":            {contents{"images.csv": "image,label\n"}, Options{}, "no labelled pictures", ""},
+		"nothing":                      {contents{"readme.txt": ""}, Options{}, "no labelled pictures", ""},
+		"only hidden":                  {pictures(1, ".a", ".b"), Options{}, "no labelled pictures", ""},
+		"only empty folders":           {contents{"a/": "", "b/": ""}, Options{}, "2 empty folders", ""},
+		"loose pictures":               {contents{"1.jpg": "", "2.jpg": ""}, Options{}, "folder for each class", ""},
+		"splits without class folders": {pictures(1, "train", "test"), Options{}, `"test", "train" have no class folders`, ""},
+		"two for validation":           {pictures(1, "train/a", "val/a", "valid/a"), Options{}, `"val", "valid"`, "train: a 1; validation: a 2"},
+		"no columns":                   {contents{"images.csv": "a,b\n1,2\n"}, Options{}, `none of its columns "a", "b"`, ""},
+		"no label column":              {contents{"images.csv": "image,b\n1,2\n", "1.jpg": ""}, Options{}, "known to have labels", ""},
+		"unknown columns":              {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{LabelColumn: "kind", GroupBy: "sender"}, `no column "kind"`, ""},
+		"unknown group":                {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{GroupBy: "sender"}, `no column "sender"`, ": 2 1"},
+		"empty table":                  {contents{"images.csv": "\n"}, Options{}, "empty", ""},
+		"no rows":                      {contents{"images.csv": "image,label\n"}, Options{}, "no labelled pictures", ""},
 		"a table of unknown columns beside one folder": {with(flat(1, 2, "Fotos/", ".jpg"), contents{
 			"Liste.csv": "Datei;Kategorie\np0-0;a\n",
 		}), Options{}, `none of its columns "Datei", "Kategorie"`, ""},
@@ -536,8 +541,6 @@ func TestWarnings(t *testing.T) {
 	}
 	for want, files := range map[string]contents{
 		`"hat", "hat\u200b"`: pictures(1, "hat", "hat\u200b"),
-		`folder "val" is read as a class: no folder train`: pictures(1, "val", "other"),
-		`folder "Train" is read as a class`:                pictures(1, "Train", "val"),
 	} {
 		d, err := Read(t.Context(), lay(t, files), Options{})
 		if err != nil || d.Err() != nil || len(d.Problem) == 0 || !strings.Contains(d.Problem[0].Message, want) {
@@ -547,6 +550,31 @@ func TestWarnings(t *testing.T) {
 	notes := strings.Join(d.Notes, "\n")
 	if !strings.Contains(notes, `exclude: no picture is labelled "Socks"`) || !strings.Contains(notes, `merge: "hat" is taken for the label "Hat"`) {
 		t.Errorf("notes %q", notes)
+	}
+}
+
+// TestClassesNamedLikeSplits: class folders that look like splits are warned of; a class
+// of trains is not.
+func TestClassesNamedLikeSplits(t *testing.T) {
+	for name, c := range map[string]struct {
+		files  contents
+		warned bool
+	}{
+		"a competition's": {pictures(1, "seg_train/seg_train", "seg_test/seg_test", "seg_pred"), true},
+		"with years":      {pictures(1, "train2017", "val2017"), true},
+		"splits deeper":   {with(pictures(1, "images/train/a", "images/val/a"), contents{"annotations/x.json": "{}"}), true},
+		"train and test":  {pictures(1, "train", "test", "hat"), true},
+		"vehicles":        {pictures(1, "train", "car", "bus"), false},
+		"toys":            {pictures(1, "train-station", "training", "car"), false},
+	} {
+		d, err := Read(t.Context(), lay(t, c.files), Options{})
+		if err != nil || d.Err() != nil {
+			t.Fatal(name, err, d.Err())
+		}
+		warned := slices.ContainsFunc(d.Problem, func(p Problem) bool { return p.Kind == ProblemLayout && !p.Refused })
+		if warned != c.warned {
+			t.Errorf("%s: %+v", name, d.Problem)
+		}
 	}
 }
 
@@ -632,7 +660,7 @@ func TestContributors(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("image,sender_id,label,kids,width,brand,category_id,uuid,weather,sku\n")
 	for i := range 600 {
-		fmt.Fprintf(&b, "i%d,%d,%d,%v,%d,b%d,c%d,u%d,w%d,s%d\n", i, i*i%41, i%5, i%9 == 0, 400+i%50, i*7%61, i%5, i, i%3, i%50)
+		fmt.Fprintf(&b, "i%d,%d,%d,%v,%d,b%d,c%d,u%d,w%d,s%d\n", i, i*i%41, i%5, i%9 == 0, 400+i%53, i*7%61, i%5, i, i%3, i%50)
 		files[fmt.Sprintf("i%d.jpg", i)] = ""
 	}
 	files["images.csv"] = b.String()
@@ -727,4 +755,18 @@ func ExampleRead() {
 	}
 	fmt.Println(d.Classes, d.Tally.Summary(len(d.All().Samples)))
 	// Output: [t-shirt] 2 pictures used, 1 skipped (1 missing)
+}
+
+// TestRowWithoutName: a row that names no picture is said to be the table's, not that of
+// the folder of pictures.
+func TestRowWithoutName(t *testing.T) {
+	root := lay(t, with(flat(1, 2, "photos/", ".jpg"), contents{"images.csv": "image,label\np0-0,a\np1-0,b\n,a\n"}))
+	d, err := Read(t.Context(), root, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	skips := d.Tally.Skips()
+	if len(skips) != 1 || skips[0].Path != filepath.Join(root, "images.csv") || skips[0].Reason != ReasonBadRow {
+		t.Errorf("%+v", skips)
+	}
 }

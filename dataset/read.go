@@ -421,12 +421,49 @@ func (d *Data) findInClasses(ctx context.Context, names []string) ([]found, erro
 	if len(names) == 0 {
 		d.refuse(ProblemLayout, ErrNoClasses, "%s: %v; it needs a folder for each class, or train and validation with a folder for each class, or a table with columns such as image and label", d.Path, ErrNoClasses)
 	}
+	if d.areSplits(names) {
+		for _, name := range names {
+			if err := d.lose(ctx, filepath.Join(d.Folder, name), ReasonNoLabel, "no class folder labels it"); err != nil {
+				return nil, err
+			}
+		}
+		return nil, d.loseLoose(d.Folder)
+	}
 	for _, name := range names {
-		if splitOf(name) != "" {
-			d.warn(ProblemLayout, "the folder %q is read as a class: no folder train has a folder for each class", name)
+		folder := filepath.Join(d.Folder, name)
+		if inner, err := subfolders(folder); err == nil && len(splitsIn(folder, inner)) > 1 {
+			d.warn(ProblemLayout, "the folder %q is read as one class, but has splits in it: name %s to read these", name, folder)
 		}
 	}
 	return d.classFolders(ctx, d.Folder, names)
+}
+
+// areSplits reports whether class folders are rather the splits of pictures that nothing
+// labels: all have names such as train and test, and nobody wants to tell these apart.
+// It refuses the data set then, and warns of names that only look like it, such as
+// seg_train and seg_test.
+func (d *Data) areSplits(names []string) bool {
+	exact, like := map[string]bool{}, map[string]bool{}
+	var suspects []string
+	for _, name := range names {
+		words := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) })
+		if i := slices.IndexFunc(words, func(word string) bool { return splitOf(word) != "" }); i >= 0 {
+			like[splitOf(words[i])] = true
+			suspects = append(suspects, name)
+		}
+		if split := splitOf(name); split != "" {
+			exact[split] = true
+		}
+	}
+	switch {
+	case len(exact) > 1 && len(suspects) == len(names):
+		d.refuse(ProblemLayout, nil, "the folders %s have no class folders, and there is no table that labels their pictures",
+			quoted(suspects))
+		return true
+	case len(like) > 1:
+		d.warn(ProblemLayout, "the folders %s are read as classes, but have the names of splits", quoted(suspects))
+	}
+	return false
 }
 
 // classFolders lists the pictures of class folders: those deeper below belong to the

@@ -64,7 +64,8 @@ type tableRow struct {
 
 // readTable reads a table, and calls header once and row for each row below it. It
 // returns the first error of either. A row with another number of fields than the
-// header, or one that is not UTF-8, is handed to bad instead, which counts it.
+// header, or one that is not UTF-8, is handed to bad instead, which counts it. A row
+// whose fields are all blank is none.
 func readTable(ctx context.Context, path string, header func(*Table) error, row func(tableRow) error, bad func(line int, message string)) error {
 	fail := func(line int, message string, err error) error { return &TableError{path, line, message, err} }
 	f, err := os.Open(path)
@@ -142,6 +143,7 @@ func scanTable(ctx context.Context, path string, from io.Reader, header func(*Ta
 			}
 		case count > maxRows:
 			return fail(line, fmt.Sprintf("it has more than %d rows", maxRows), nil)
+		case isBlank(fields): // as a spreadsheet writes an empty line
 		case len(fields) != len(table.Columns) && !blankTail(fields, len(table.Columns)):
 			bad(line, fmt.Sprintf("line %d has %d %s, where the header has %d", line, len(fields), plural(len(fields), "field"), len(table.Columns)))
 		case slices.ContainsFunc(fields, func(s string) bool { return !utf8.ValidString(s) }):
@@ -154,10 +156,15 @@ func scanTable(ctx context.Context, path string, from io.Reader, header func(*Ta
 	}
 }
 
+// isBlank reports whether all fields are empty or spaces.
+func isBlank(fields []string) bool {
+	return !slices.ContainsFunc(fields, func(field string) bool { return strings.TrimSpace(field) != "" })
+}
+
 // blankTail reports whether a row has more fields than the header, all of them blank:
 // spreadsheets write such rows.
 func blankTail(fields []string, columns int) bool {
-	return len(fields) > columns && !slices.ContainsFunc(fields[columns:], func(s string) bool { return strings.TrimSpace(s) != "" })
+	return len(fields) > columns && isBlank(fields[columns:])
 }
 
 // delimiterOf returns the separator that the first line has most of, outside quotes.

@@ -396,18 +396,27 @@ func shownPredictions(a Answer) []garb.Prediction {
 	return all
 }
 
+// count is a number with its noun: "1 picture", "2 pictures".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 var documentPage = template.Must(template.New("document").Funcs(template.FuncMap{
 	"percent": func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
 	"span":    func(v [2]float64) string { return fmt.Sprintf("%.1f to %.1f %%", 100*v[0], 100*v[1]) },
 	"minutes": func(s float64) string { return fmt.Sprintf("%.1f minutes", s/60) },
+	"count":   count,
 }).Parse(`
 {{define "name"}}{{if .Link}}<a href="{{.Link}}">{{.Name}}</a>{{else}}{{.Name}}{{end}}{{end}}
 {{define "pictures"}}<div class="pictures">{{range .}}<figure>{{if .Picture}}<img src="{{.Picture}}" alt="{{.Class}}">{{end}}
 <figcaption title="{{.Name}}"><b>{{.Class}}</b> {{template "name" .}}</figcaption>{{range .Bars}}<div class="bar{{if .Right}} right{{end}}" style="{{.Share}}">{{.Class}}<i>{{.Percent}}</i></div>{{end}}</figure>{{end}}</div>{{end}}
 <p class="faint">{{.Model}}{{with .About.Architecture}} · {{.}}{{end}} · input {{.About.Preprocessing.Width}} × {{.About.Preprocessing.Height}}{{with .About.Temperature}} · temperature {{.}}{{end}}</p>
-{{if .Skipped}}<div class="warn"><p>{{len .Skipped}} pictures cannot be read and were left out:</p>{{range .Skipped}}<p><small>{{.}}</small></p>{{end}}</div>{{end}}
+{{if .Skipped}}<div class="warn"><p>{{count (len .Skipped) "picture"}} could not be read and {{if eq (len .Skipped) 1}}was{{else}}were{{end}} left out:</p>{{range .Skipped}}<p><small>{{.}}</small></p>{{end}}</div>{{end}}
 {{range $part := .Parts}}<div class="big">
-<div><b>{{percent .Report.Accuracy}}</b><span>accuracy, {{.Name}} ({{.Report.Count}} pictures)<br>95 % interval {{span .Report.Interval}}</span></div>
+<div><b>{{percent .Report.Accuracy}}</b><span>accuracy, {{.Name}} ({{count .Report.Count "picture"}})<br>95 % interval {{span .Report.Interval}}</span></div>
 <div><b>{{printf "%.3f" .Report.MacroF1}}</b><span>macro F1</span></div>
 <div><b>{{printf "%.3f" .Report.LogLoss}}</b><span>log loss</span></div>
 <div><b>{{printf "%.3f" .Report.ECE}}</b><span>calibration error (ECE)</span></div>
@@ -424,7 +433,7 @@ var documentPage = template.Must(template.New("document").Funcs(template.FuncMap
 {{if .Matrix}}<h2>What was taken for what, {{.Name}}</h2><p class="faint">A row is what a picture is of, a column what it was taken for.</p>
 <div class="wide"><table><tr><th></th>{{range .Report.Classes}}<th>{{.}}</th>{{end}}</tr>
 {{range .Matrix}}<tr><td>{{.Class}}</td>{{range .Cells}}<td style="{{.Style}}">{{if .Count}}{{.Count}}{{else}}<span class="faint">·</span>{{end}}</td>{{end}}</tr>{{end}}</table></div>{{end}}
-{{if .Wrong}}<h2>Most wrong, {{.Name}}</h2><p class="faint">{{.WrongCount}} answers are wrong; those first that were surest.</p>{{template "pictures" .Wrong}}
+{{if .Wrong}}<h2>Most wrong, {{.Name}}</h2><p class="faint">{{count .WrongCount "answer"}} {{if eq .WrongCount 1}}is{{else}}are{{end}} wrong, the surest first.</p>{{template "pictures" .Wrong}}
 {{if .MoreWrong}}<details><summary>{{len .MoreWrong}} more</summary><div class="wide"><table class="words"><tr><th>picture</th><th>class</th><th>taken for</th><th>probability</th></tr>
 {{range .MoreWrong}}{{$best := index .Bars 0}}<tr><td>{{template "name" .}}</td><td>{{.Class}}</td><td>{{$best.Class}}</td><td>{{$best.Percent}}</td></tr>{{end}}</table></div></details>{{end}}{{end}}
 {{if .Unsure}}<h2>Right, but least sure, {{.Name}}</h2>{{template "pictures" .Unsure}}{{end}}

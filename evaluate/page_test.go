@@ -124,6 +124,9 @@ func TestPageWithPictures(t *testing.T) {
 	if got, want := strings.Count(page, "<img "), 2*2*shownPictures; got != want {
 		t.Errorf("%d pictures, want %d", got, want)
 	}
+	if !strings.Contains(page, "1 picture could not be read and was left out") {
+		t.Error("it does not say that one picture was left out")
+	}
 	// The surest mistake is the brightest hat; the shirt, of which the dark picture is
 	// wrong too, comes later, with its own class though that is only the fourth.
 	wrong := page[strings.Index(page, "Most wrong"):]

@@ -177,7 +177,7 @@ func printHealth(w io.Writer, h *dataset.Health) {
 		fmt.Fprintf(w, "shift       %s\n", shiftText(s))
 	}
 	for _, f := range h.Few {
-		fmt.Fprintf(w, "few         %s has %d training pictures; below %d every one counts\n", f.Class, f.Count, dataset.FewPictures)
+		fmt.Fprintf(w, "few         %s has %s; below %d every one counts\n", f.Class, count(f.Count, "training picture"), dataset.FewPictures)
 	}
 }
 
@@ -204,12 +204,12 @@ func printProblems(w io.Writer, h *dataset.Health) {
 		fmt.Fprintf(w, "  … and %d more; --json has them\n", shown-shownFindings)
 	}
 	if g := h.Groups; g != nil {
-		fmt.Fprintf(w, "groups      %s of %d to %d pictures (median %d), %d in several splits; %s without a group\n",
-			count(g.Count, "group"), g.Sizes.Min, g.Sizes.Max, g.Sizes.Median, g.Leaks, count(g.Without, "picture"))
+		fmt.Fprintf(w, "groups      %s of %d to %s (median %d), %d in several splits; %s without a group\n",
+			count(g.Count, "group"), g.Sizes.Min, count(g.Sizes.Max, "picture"), g.Sizes.Median, g.Leaks, count(g.Without, "picture"))
 	}
 	for _, c := range h.Contributors {
 		if h.Groups == nil {
-			fmt.Fprintf(w, "contributor %q has %d values of %.1f pictures on average: keep each in one split by  --group-by %s\n", c.Column, c.Groups, c.Mean, c.Column)
+			fmt.Fprintf(w, "contributor %q has %s of %.1f pictures on average: keep each in one split by  --group-by %s\n", c.Column, count(c.Groups, "value"), c.Mean, c.Column)
 		}
 	}
 }
@@ -217,18 +217,13 @@ func printProblems(w io.Writer, h *dataset.Health) {
 // printDivision writes how pictures were divided, with each class's shares.
 func printDivision(w io.Writer, h *dataset.Health) {
 	d := h.Division
-	by := "by picture"
-	if d.Groups > 0 {
-		by = "by " + count(d.Groups, "group")
-	}
-	fmt.Fprintf(w, "%s divided %s; wanted of each class: %s\n", d.Pooled, by, wantedText(d.Wanted))
-	if len(d.Classes) > 0 {
-		class, split, got, wanted := d.Farthest()
-		fmt.Fprintf(w, "farthest from its share: %s, %.1f %% instead of %.1f %% in %s\n", class.Class, 100*got, 100*wanted, split)
+	fmt.Fprintf(w, "%s; the share of each class should be: %s\n", pooledText(d), wantedText(d.Wanted))
+	if nearness := farthestText(d); nearness != "" {
+		fmt.Fprintln(w, nearness)
 	}
 	if d.Groups > 0 {
 		for _, class := range d.Classes {
-			fmt.Fprintf(w, "  %s  %s %%\n", class.Class, shareText(class.Share, d.Wanted))
+			fmt.Fprintf(w, "  %s  %s %%\n", printable(class.Class), shareText(class.Share, d.Wanted))
 		}
 	}
 }
@@ -270,7 +265,7 @@ func printGroups(w io.Writer, name string, groups []dataset.Group) {
 			conflicts++
 		}
 	}
-	fmt.Fprintf(w, "%s %d groups, %d of them across splits, %d of several classes\n", name, len(groups), leaks, conflicts)
+	fmt.Fprintf(w, "%s %s, %d across splits, %d with several classes\n", name, count(len(groups), "group"), leaks, conflicts)
 	shown := 0
 	for _, leaksFirst := range []bool{true, false} {
 		for _, g := range groups {
@@ -294,17 +289,18 @@ var healthPage = template.Must(template.New("health").Funcs(template.FuncMap{
 	"percent": func(a, b int) string { return fmt.Sprintf("%.1f %%", 100*float64(a)/float64(max(b, 1))) },
 	"shift":   shiftText,
 	"base":    filepath.Base,
+	"count":   count,
 }).Parse(`{{$h := .Health}}<div class="big">{{range .Health.Splits}}<div><b>{{.Count}}</b><span>{{.Name}}</span></div>{{end}}
 <div><b>{{len .Health.Corrupt}}</b><span>cannot be read</span></div><div><b>{{.Health.Leaks}}</b><span>groups across splits</span></div></div>
 <h2>Classes</h2><div class="wide"><table><tr><th>class</th>{{range .Health.Splits}}<th colspan="2">{{.Name}}</th>{{end}}</tr>
 {{range $i, $class := .Health.Classes}}<tr><td>{{.}}</td>{{range $h.Splits}}{{$n := index .Counts $i}}<td>{{$n}}</td><td class="faint">{{percent $n .Count}}</td>{{end}}</tr>{{end}}</table></div>
 {{with .Health.Shift}}<p>{{shift .}}.</p>{{end}}
-{{range .Health.Few}}<p>{{.Class}} has only {{.Count}} training pictures.</p>{{end}}
-{{with .Health.Sizes}}<p>Sides from {{.Shortest.Min}} to {{.Width.Max}} × {{.Height.Max}} pixels.</p>{{end}}
+{{range .Health.Few}}<p>{{.Class}} has only {{count .Count "training picture"}}.</p>{{end}}
+{{with .Health.Sizes}}<p>Widths from {{.Width.Min}} to {{.Width.Max}}, heights from {{.Height.Min}} to {{.Height.Max}} pixels.</p>{{end}}
 <p>{{.Health.Summary}}.</p>
 {{range .Health.Problems}}<p class="warn">{{.Message}}</p>{{end}}
 {{if .Skips}}<h2>Skipped</h2>{{range .Skips}}<p class="warn">{{.}}</p>{{end}}{{end}}
-{{range .Kinds}}{{if .Count}}<h2>{{.Title}}: {{.Count}} groups</h2>{{if lt (len .Groups) .Count}}<p class="faint">The first {{len .Groups}}, those across splits before the others.</p>{{end}}
+{{range .Kinds}}{{if .Count}}<h2>{{.Title}}: {{count .Count "group"}}</h2>{{if lt (len .Groups) .Count}}<p class="faint">The first {{len .Groups}}, those across splits before the others.</p>{{end}}
 {{range .Groups}}<div class="pictures" style="margin:.6rem 0;{{if .Leak}}border-left:4px solid rgb(var(--bad));padding-left:.6rem{{end}}">{{range .Shown}}<figure>{{if .Picture}}<img src="{{.Picture}}" alt="">{{end}}<figcaption title="{{.Path}}"><b>{{.Split}}</b> {{.Class}} {{base .Path}}</figcaption></figure>{{end}}</div>{{end}}{{end}}{{end}}`))
 
 type shownGroup struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -170,7 +171,7 @@ func sayDivision(c *cobra.Command, s *dataset.Splits) {
 	say(c, "%s", divisionText(s))
 	var shares []string
 	for _, class := range d.Classes {
-		shares = append(shares, fmt.Sprintf("%s %s", class.Class, shareText(class.Share, d.Wanted)))
+		shares = append(shares, fmt.Sprintf("%s %s", printable(class.Class), shareText(class.Share, d.Wanted)))
 	}
 	if d.Groups > 0 {
 		say(c, "share of %s by class: %s", wantedText(d.Wanted), strings.Join(shares, ", "))
@@ -189,19 +190,36 @@ func divisionText(s *dataset.Splits) string {
 			parts = append(parts, fmt.Sprintf("%d %s", len(p.set.Samples), p.name))
 		}
 	}
-	by := "by picture"
-	if d.Groups > 0 {
-		by = "by " + count(d.Groups, "group")
-	}
-	text := fmt.Sprintf("%s divided %s: %s", d.Pooled, by, strings.Join(parts, ", "))
+	text := pooledText(d) + ": " + strings.Join(parts, ", ")
 	if d.Rule.Folds > 0 {
 		text += fmt.Sprintf(" (fold %d of %d)", d.Rule.Fold, d.Rule.Folds)
 	}
-	if len(d.Classes) > 0 {
-		class, split, got, wanted := d.Farthest()
-		text += fmt.Sprintf("; farthest from its share: %s, %.1f %% instead of %.1f %% in %s", class.Class, 100*got, 100*wanted, split)
+	if nearness := farthestText(d); nearness != "" {
+		text += "; " + nearness
 	}
 	return text
+}
+
+// pooledText says which pictures were divided, and whether groups were kept together.
+func pooledText(d *dataset.Division) string {
+	if d.Groups > 0 {
+		return fmt.Sprintf("%s divided, %s kept together", d.Pooled, count(d.Groups, "group"))
+	}
+	return d.Pooled + " divided"
+}
+
+// farthestText says how near the classes came to their shares.
+func farthestText(d *dataset.Division) string {
+	const shown = 0.0005 // a smaller difference is none in the figures that are printed
+	if len(d.Classes) == 0 {
+		return ""
+	}
+	class, split, got, wanted := d.Farthest()
+	if math.Abs(got-wanted) < shown {
+		return "each class has its share"
+	}
+	return fmt.Sprintf("farthest from its share: %s, %.1f %% instead of %.1f %% in %s",
+		printable(class.Class), 100*got, 100*wanted, split)
 }
 
 func wantedText(wanted [2]float64) string {

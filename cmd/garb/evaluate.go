@@ -200,7 +200,7 @@ func printConfusion(b *strings.Builder, r *evaluate.Report, pad func(string) str
 
 func printReport(w io.Writer, r *evaluate.Report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "accuracy  %.1f %% of %d pictures (95 %% interval %.1f to %.1f)", 100*r.Accuracy, r.Count, 100*r.Interval[0], 100*r.Interval[1])
+	fmt.Fprintf(&b, "accuracy  %.1f %% of %s (95 %% interval %.1f to %.1f)", 100*r.Accuracy, count(r.Count, "picture"), 100*r.Interval[0], 100*r.Interval[1])
 	if r.TTA == evaluate.FlipTTA {
 		b.WriteString(", each with its mirror image")
 	}

@@ -47,8 +47,8 @@ func TestEvaluateParts(t *testing.T) {
 		args      []string
 		out, told string
 	}{
-		{[]string{"--data", root}, "accuracy  0.0 % of 1 pictures", "its test pictures, 1"},
-		{[]string{"--data", root, "--split", "test"}, "accuracy  0.0 % of 1 pictures", "its test pictures, 1"},
+		{[]string{"--data", root}, "accuracy  0.0 % of 1 picture", "its test pictures, 1"},
+		{[]string{"--data", root, "--split", "test"}, "accuracy  0.0 % of 1 picture", "its test pictures, 1"},
 		{[]string{"--data", root, "--split", "validation", "--html", page}, "accuracy  100.0 % of 2 pictures", "its validation pictures, 2"},
 		{[]string{"--data", filepath.Join(root, "validation")}, "accuracy  100.0 % of 2 pictures", ""},
 	} {
@@ -110,6 +110,21 @@ func TestEvaluateDivides(t *testing.T) {
 	all := digest("--model", one)
 	if got := digest("--model", two); got != all {
 		t.Errorf("the whole folder is %s, and %s", all, got)
+	}
+	for _, c := range []struct {
+		args    []string
+		warning string // of training pictures among those that are measured on
+	}{
+		{[]string{"--model", one}, "--split test measures"},
+		{[]string{"--model", one, "--split", "all"}, "--split test measures"},
+		{[]string{"--model", two}, "--split validation measures"},
+		{[]string{"--model", one, "--split", "test"}, ""},
+		{[]string{"--merge", "dot=hat"}, ""},
+	} {
+		code, _, errOut := garbRun(t, nil, append([]string{"evaluate", "--data", root}, c.args...)...)
+		if code != exitDone || !strings.Contains(errOut, c.warning) || strings.Contains(errOut, "too good") != (c.warning != "") {
+			t.Errorf("%v: %d %s", c.args, code, errOut)
+		}
 	}
 	seen := map[string]bool{all: true}
 	for _, args := range [][]string{{"--model", one, "--split", "test"}, {"--model", one, "--split", "validation"}, {"--model", two, "--split", "validation"}} {
@@ -175,7 +190,7 @@ func TestCompare(t *testing.T) {
 		t.Errorf("%d %s", code, errOut)
 	}
 	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", more, "--ignore-unknown-classes")
-	if code != exitDone || !strings.Contains(out, "of 1 pictures") || strings.Count(errOut, `"hat" (2)`) != 1 {
+	if code != exitDone || !strings.Contains(out, "of 1 picture") || strings.Count(errOut, `"hat" (2)`) != 1 {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	for _, args := range [][]string{{"compare", wrong, wrong, "--data", root}, {"compare", "--json", wrong, wrong, "--data", root}, {"evaluate", "--data", root}, {"evaluate", "--json", "--data", root}} {

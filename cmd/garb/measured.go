@@ -64,6 +64,7 @@ func (m *measured) open(c *cobra.Command, models ...*garb.Classifier) (set *data
 	name = m.split
 	switch {
 	case name == wholeSet, name == "" && d.Layout == dataset.LayoutClasses:
+		warnOfTraining(c, d, models, records)
 		path, err := filepath.Abs(m.data)
 		return d.All(), filepath.Base(path), &d.Tally, err
 	case name == "":
@@ -74,6 +75,41 @@ func (m *measured) open(c *cobra.Command, models ...*garb.Classifier) (set *data
 	}
 	say(c, "%s: its %s pictures, %d", m.data, name, len(set.Samples))
 	return set, name, &d.Tally, nil
+}
+
+// warnOfTraining says that all pictures of a data set are too easy for a model, if they
+// are as many in each split as those that its training divided: then most are its own.
+func warnOfTraining(c *cobra.Command, d *dataset.Data, models []*garb.Classifier, records []dataRecord) {
+	for i, model := range models {
+		t := model.Model().Training
+		if t == nil || !slices.Equal(model.Classes(), d.Classes) || d.Part("") == nil {
+			continue
+		}
+		splits, err := d.Split(records[i].Split)
+		if err != nil {
+			continue
+		}
+		split := dataset.Test
+		if splits.Test == nil {
+			split, splits.Test = dataset.Validation, &dataset.Set{}
+		}
+		found := [3]int{len(splits.Train.Set.Samples), len(splits.Validation.Samples), len(splits.Test.Samples)}
+		if areAsMany(t.Pictures, found) {
+			say(c, "warning: %s was trained on as many pictures in as many classes. If it was on these, its figures are too good: "+
+				"--split %s measures on those that it has not seen", model.Name(), split)
+		}
+	}
+}
+
+// areAsMany reports whether a training that had some pictures in each split may have had
+// those that are found: as many, but for a few that it could not read.
+func areAsMany(had, found [3]int) bool {
+	for i, n := range found {
+		if had[i] > n || n-had[i] > n/20 {
+			return false
+		}
+	}
+	return true
 }
 
 // part returns a split of a data set: as it lies, or as the training of the models

@@ -40,7 +40,7 @@ func (l *look) drawNeighbours(ctx context.Context) error {
 		}
 		tiles = append(tiles, explain.Tile{Picture: explain.Fitted(p, neighbourSide), Lines: []string{n.Class, fmt.Sprintf("%.3f", n.Similarity)}})
 	}
-	title := fmt.Sprintf("the nearest of %d pictures, with their class and the cosine of the embeddings", len(near))
+	title := fmt.Sprintf("the nearest of %s, with their class and the cosine of the embeddings", count(len(near), "picture"))
 	if found.File, err = l.folder.draw("neighbours", "", explain.Grid(title, tiles, neighbourColumns)); err != nil {
 		return err
 	}
