@@ -80,6 +80,9 @@ refuse it or skip pictures; with --strict, also if there are leaks.
 			if len(args) != 1 {
 				return errors.New("check needs one data set: a folder, a table or an archive")
 			}
+			if rule.Folds > 0 && rule.Fold == 0 {
+				rule.Fold = 1 // as good as any
+			}
 			return errors.Join(rule.Validate(), data.options.Validate(), quality.validate(c))
 		},
 		RunE: func(c *cobra.Command, args []string) error {
