@@ -547,6 +547,14 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%v, %+v, want %s", err, d.Problem, want)
 		}
 	}
+	for label, merge := range map[string]map[string]string{ // a label's own name counts, then the first
+		"hat": {"Hat": "x", "hat": "y", "HAT": "z"}, "Hat": {"HAT": "z", "Hat": "y", "hat": "x"}, "haT": {"HAT": "y", "Hat": "x", "hat": "z"},
+	} {
+		d, err := Read(t.Context(), lay(t, pictures(1, label, "b")), Options{Merge: merge})
+		if err != nil || described(d) != ": b 1, y 1" || strings.Count(strings.Join(d.Notes, "\n"), "is renamed otherwise") != 2 {
+			t.Errorf("%s: %v, %s, %q", label, err, described(d), d.Notes)
+		}
+	}
 	notes := strings.Join(d.Notes, "\n")
 	if !strings.Contains(notes, `exclude: no picture is labelled "Socks"`) || !strings.Contains(notes, `merge: "hat" is taken for the label "Hat"`) {
 		t.Errorf("notes %q", notes)

@@ -126,8 +126,14 @@ func newSelection(o Options, labels map[string]bool) (s *selection, notes []stri
 	renamed := map[string]bool{}
 	for _, from := range slices.Sorted(maps.Keys(o.Merge)) {
 		to := strings.TrimSpace(o.Merge[from])
-		s.merge[resolve("merge", from, isLabel)] = to
 		renamed[to] = true
+		label := resolve("merge", from, isLabel)
+		_, exact := o.Merge[label]
+		if before, ok := s.merge[label]; label != strings.TrimSpace(from) && (exact || ok && before != to) {
+			notes = append(notes, fmt.Sprintf("merge: %q is ignored, as %q is renamed otherwise", from, label))
+			continue
+		}
+		s.merge[label] = to
 	}
 	isName := func(name string) bool { return labels[name] || renamed[name] }
 	for _, name := range o.Exclude {

@@ -18,7 +18,7 @@ import (
 // Limits of a table.
 const (
 	maxRecordBytes = 1 << 20    // of one row
-	maxRows        = 20_000_000 // a table of 1e6 rows takes about 200 MB
+	maxRows        = 20_000_000 // a table of 1e6 rows takes about 450 MB
 	maxColumns     = 10_000
 )
 

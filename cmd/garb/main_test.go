@@ -341,3 +341,20 @@ func TestUnknownLevel(t *testing.T) {
 		t.Errorf("%d %s", code, out)
 	}
 }
+
+// TestInterruptedWhileItWaits: one signal ends a command that waits for its input.
+func TestInterruptedWhileItWaits(t *testing.T) {
+	in, writer := io.Pipe()
+	defer writer.Close()
+	for _, command := range []string{"classify", "embed"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			writer.Write([]byte{0xff}) // which returns once the command reads
+			cancel()
+		}()
+		var out, errOut bytes.Buffer
+		if code := run(ctx, []string{command, "-"}, in, &out, &errOut); code != exitStopped {
+			t.Errorf("%s: %d %s", command, code, errOut.String())
+		}
+	}
+}

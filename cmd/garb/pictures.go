@@ -128,6 +128,26 @@ func closeSources(c *cobra.Command, all []source, failures int, tally *dataset.T
 	return nil
 }
 
+// readUntil is read that does not wait beyond ctx: nothing else ends a read that waits for
+// what somebody types, or for the writer of a pipe. That read is left behind.
+func (s source) readUntil(ctx context.Context, in io.Reader, l picture.Limits) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := s.read(in, l)
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // read reads a source's bytes.
 func (s source) read(in io.Reader, l picture.Limits) ([]byte, error) {
 	if s.err != nil {
@@ -173,7 +193,7 @@ func each[T any](ctx context.Context, all []source, in io.Reader, l picture.Limi
 			for j := range jobs {
 				a := answered[T]{source: j.source}
 				began := time.Now()
-				data, err := j.source.read(in, l)
+				data, err := j.source.readUntil(ctx, in, l)
 				a.reading = time.Since(began)
 				if err == nil {
 					a.value, err = answer(ctx, data)
