@@ -324,7 +324,7 @@ func TestTally(t *testing.T) {
 		t.Errorf("%d listed", len(tally.Skips()))
 	}
 	// Every reason has words.
-	for _, reason := range []Reason{ReasonMissing, ReasonUnreadable, ReasonNotPicture, ReasonNoLabel, ReasonConflict, ReasonOutside, ReasonBadRow, ReasonExcluded, ReasonRepeated, ReasonHidden, ReasonEmpty} {
+	for _, reason := range []Reason{ReasonMissing, ReasonUnreadable, ReasonNotPicture, ReasonNoLabel, ReasonConflict, ReasonOutside, ReasonBadRow, ReasonExcluded, ReasonRepeated, ReasonUnlisted, ReasonHidden, ReasonEmpty} {
 		var one Tally
 		one.Add(reason, "", "")
 		if got := one.Summary(0); !strings.Contains(got, "(1 ") {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -181,7 +182,7 @@ func (d *Data) findInTable(ctx context.Context, o Options, path string, packed b
 	if err := r.chooseColumns(ctx); err != nil {
 		return nil, err
 	}
-	if r.columns.Image < 0 || r.columns.Label < 0 && r.classes == nil {
+	if r.columns.Image < 0 || r.columns.Label < 0 && r.classes == nil && !o.unlabelled {
 		return nil, nil // said by chooseColumns
 	}
 	all, err := r.read(ctx)
@@ -269,6 +270,7 @@ func (r *tableReader) chooseColumns(ctx context.Context) error {
 		}
 	}
 	switch labels := t.usual(labelColumns); {
+	case o.unlabelled:
 	case o.LabelColumn != "":
 		r.columns.Label = named(o.LabelColumn)
 	case len(labels) > 0:
@@ -285,7 +287,7 @@ func (r *tableReader) chooseColumns(ctx context.Context) error {
 		return err
 	}
 	r.chooseBase(images, rows)
-	if o.LabelColumn == "" && r.columns.Label < 0 {
+	if o.LabelColumn == "" && r.columns.Label < 0 && !o.unlabelled {
 		if r.classes = r.oneHot(rows); r.classes == nil {
 			r.refuse(ProblemTable, nil, "table %s: none of its columns %s is known to have labels; say which has", t.File, quoted(t.Columns))
 		} else {
@@ -440,6 +442,7 @@ func (r *tableReader) resolve(name string) (path string, reason Reason, message 
 	for i, base := range r.bases {
 		p, why, text := base.find(name)
 		if p != "" {
+			base.mark(p)
 			return p, "", ""
 		}
 		if i == 0 {
@@ -451,6 +454,9 @@ func (r *tableReader) resolve(name string) (path string, reason Reason, message 
 
 // label returns the label of a row, or why it has none.
 func (r *tableReader) label(row tableRow) (label string, reason Reason, message string) {
+	if r.options.unlabelled {
+		return "picture", "", ""
+	}
 	if r.classes == nil {
 		if label = strings.TrimSpace(row.Fields[r.columns.Label]); label == "" {
 			return "", ReasonNoLabel, fmt.Sprintf("line %d has no label", row.Line)
@@ -511,7 +517,35 @@ func (r *tableReader) read(ctx context.Context) ([]found, error) {
 		r.Tally.Add(ReasonBadRow, r.table.File, message)
 	})
 	r.Contributors = contributors.likely()
+	r.listings = append(r.listings, r.bases...)
 	return all, err
+}
+
+// loseUnlisted counts the pictures that no row of a table names, in the folders of those
+// that a row does name.
+func (d *Data) loseUnlisted() {
+	named := map[string]map[string]bool{} // of each folder with a picture that is named
+	for _, f := range d.listings {
+		for folder, l := range f.folders {
+			for file, isNamed := range l.names {
+				if isNamed {
+					if named[folder] == nil {
+						named[folder] = map[string]bool{}
+					}
+					named[folder][file] = true
+				}
+			}
+		}
+	}
+	for _, folder := range slices.Sorted(maps.Keys(named)) {
+		entries, _ := os.ReadDir(folder)
+		for _, e := range entries {
+			ending := strings.ToLower(filepath.Ext(e.Name()))
+			if !named[folder][e.Name()] && slices.Contains(pictureEndings, ending) && !hidden(e.Name()) && !e.IsDir() {
+				d.Tally.Add(ReasonUnlisted, filepath.Join(folder, e.Name()), "no row of the table names it")
+			}
+		}
+	}
 }
 
 // names has one copy of each name, so that a name does not keep the whole row that it is

@@ -202,6 +202,10 @@ func TestLayouts(t *testing.T) {
 			files: with(flat(2, 2, "images/", ".JPG"), contents{"images.csv": "\xef\xbb\xbf\"Image\"; \"Label\";note\r\n" + "p0-0.JPG; hat ;\"a;b\"\r\n\"p0-1\";hat;\"two\r\nlines\"\r\np1-0;\"shoes\";\r\n p1-1 ;shoes;x\r\n"}),
 			want:  ": hat 2, shoes 2", layout: LayoutTable,
 		},
+		"the delimiter in a line of its own": {
+			files: with(flat(1, 2, "", ".jpg"), contents{"labels.csv": "sep=;\r\nfile;label\r\n" + rows(1, "%s.jpg;%s", "a, b, c", "d, e, f")}),
+			want:  ": a, b, c 1, d, e, f 1", layout: LayoutTable,
+		},
 		"tabs": {
 			files: with(flat(1, 2, "", ".jpg"), contents{"labels.tsv": "file\tcategory\n" + rows(1, "%s.jpg\t%s", "a, b", "c")}),
 			want:  ": a, b 1, c 1", layout: LayoutTable,
@@ -262,6 +266,17 @@ func TestLayouts(t *testing.T) {
 				"train/p0-9.jpg": "", "test/p0-7.jpg": "", "train.csv": "id,label\n" + rows(6, "%s,%s", "a") + "p0-9,a\np0-7,a\n",
 			}),
 			want: ": a 7", layout: LayoutTable, skipped: "missing 1",
+		},
+		"pictures that no row names": {
+			files: with(flat(3, 1, "images/", ".jpg"), contents{
+				"images/other.jpg": "", "images/.hidden.jpg": "", "images/x.txt": "", "elsewhere/z.jpg": "",
+				"labels.csv": "image,label\np0-0,a\np0-1,a\np0-2,\n",
+			}),
+			want: ": a 2", layout: LayoutTable, skipped: "no_label 1, unlisted 1",
+		},
+		"pictures of two tables in one folder": {
+			files: with(flat(1, 3, "images/", ".jpg"), contents{"train.csv": "image,label\np0-0,a\n", "test.csv": "image,label\np1-0,a\n"}),
+			want:  "train: a 1; test: a 1", layout: LayoutTable, skipped: "unlisted 1",
 		},
 		"rows of one file that agree once labels are merged": {
 			files:   with(flat(1, 1, "", ".jpg"), contents{"images.csv": "image,label\np0-0,polo\np0-0,t-shirt\np0-0,Skip\n"}),
@@ -486,6 +501,7 @@ func TestRefused(t *testing.T) {
 			"Liste.csv": "Datei;Kategorie\np0-0;a\n",
 		}), Options{}, `none of its columns "Datei", "Kategorie"`, ""},
 		"UTF-16":                   {contents{"images.csv": "\xff\xfei\x00"}, Options{}, "UTF-16", ""},
+		"old Macs' line ends":      {contents{"images.csv": "image,label\r1,a\r", "1.jpg": ""}, Options{}, "old Macs", ""},
 		"zero bytes":               {contents{"images.csv": "image,label\n\x00"}, Options{}, "zero bytes", ""},
 		"broken quote":             {contents{"images.csv": "image,label\n1,a\n\"2,b\n", "1.jpg": "", "2.jpg": ""}, Options{}, "line 3", ": a 1"},
 		"several tables":           {contents{"x.csv": "image,label\n1,a\n", "y.csv": "image,label\n1,a\n", "1.jpg": ""}, Options{}, `"x.csv", "y.csv"`, ""},
@@ -742,6 +758,24 @@ func TestSpecialFiles(t *testing.T) {
 	d, err := Read(t.Context(), root, Options{})
 	if err != nil || described(d) != ": hat 2, shoes 2" || d.Tally.Count(ReasonNotPicture) != 1 {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestPicturesIn: the pictures of a folder, archive, table or file, whatever their labels.
+func TestPicturesIn(t *testing.T) {
+	root := lay(t, with(pictures(1, "a/deep", "b"), contents{"a/x.txt": "", "c.jpg": "", "list.csv": "file\nc\na/deep/a_deep-0\nnix\n"}))
+	archive := filepath.Join(t.TempDir(), "x.zip")
+	if err := os.WriteFile(archive, zipped(t, pictures(2, "q")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]struct {
+		count, skipped int
+	}{root: {3, 2}, archive: {2, 0}, filepath.Join(root, "list.csv"): {2, 1}, filepath.Join(root, "c.jpg"): {1, 0}, filepath.Join(root, "a", "x.txt"): {1, 0}} {
+		var tally Tally
+		paths, err := PicturesIn(t.Context(), path, Options{Cache: filepath.Join(t.TempDir(), "cache")}, &tally)
+		if err != nil || len(paths) != want.count || tally.Skipped() != want.skipped {
+			t.Errorf("%s: %q, %v, %v", path, paths, tally.Counts(), err)
+		}
 	}
 }
 

@@ -109,6 +109,8 @@ type Data struct {
 	// of one such group should be in one split.
 	Contributors []Contributor
 	Grouped      bool // by Options
+
+	listings []*files // of the folders of a table's pictures
 }
 
 // Columns are the places of a table's columns, −1 for those that there are not.
@@ -162,6 +164,9 @@ func Read(ctx context.Context, path string, o Options) (*Data, error) {
 	all, err := d.find(ctx, o, packed)
 	if err != nil {
 		return nil, err
+	}
+	if d.Layout == LayoutTable {
+		d.loseUnlisted()
 	}
 	if err := d.group(all, o); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -56,6 +57,9 @@ type Table struct {
 // separators are the delimiters of columns, the most usual first.
 var separators = []rune{',', ';', '\t', '|'}
 
+// delimiterHint is a first line with the delimiter, as Excel writes and reads it.
+var delimiterHint = regexp.MustCompile("^\"?sep=([,;\t|])\"?\r?\n")
+
 // tableRow is a row of a table. Fields are valid until the next row is read.
 type tableRow struct {
 	Line   int // where it begins, from 1
@@ -91,6 +95,15 @@ func scanTable(ctx context.Context, path string, from io.Reader, header func(*Ta
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
 		return fail(0, "it is in UTF-16: save it as UTF-8", nil)
 	}
+	delimiter := rune(0)
+	if hint := delimiterHint.FindSubmatch(head); hint != nil {
+		delimiter, _ = utf8.DecodeRune(hint[1])
+		buffered.Discard(len(hint[0]))
+		head = head[len(hint[0]):]
+	}
+	if bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(bytes.TrimSpace(head), '\r') >= 0 {
+		return fail(0, "its lines end as on old Macs: save it with ordinary line ends", nil)
+	}
 	if bytes.IndexByte(head, 0) >= 0 {
 		return fail(0, "it has zero bytes: it is no text", nil)
 	}
@@ -99,7 +112,9 @@ func scanTable(ctx context.Context, path string, from io.Reader, header func(*Ta
 	}
 	bounded := &recordLimit{from: buffered}
 	rows := csv.NewReader(bounded)
-	rows.Comma = delimiterOf(head)
+	if rows.Comma = delimiter; delimiter == 0 {
+		rows.Comma = delimiterOf(head)
+	}
 	rows.FieldsPerRecord = -1
 	rows.ReuseRecord = true
 	rows.TrimLeadingSpace = rows.Comma != '\t' // which would be taken for space
@@ -286,10 +301,10 @@ type files struct {
 	folders map[string]*listing
 }
 
-// listing is what a folder holds: the files of each name without ending.
+// listing is what a folder holds.
 type listing struct {
-	names map[string]bool
-	stems map[string][]string
+	names map[string]bool     // whether a row names the file
+	stems map[string][]string // the pictures of each name without ending
 }
 
 func newFiles(base string, inside bool) *files {
@@ -305,7 +320,7 @@ func (f *files) list(folder string) *listing {
 	entries, _ := os.ReadDir(folder)
 	for _, e := range entries {
 		name := e.Name()
-		l.names[name] = true
+		l.names[name] = false
 		if ending := filepath.Ext(name); slices.Contains(pictureEndings, strings.ToLower(ending)) && !hidden(name) {
 			stem := strings.TrimSuffix(name, ending)
 			l.stems[stem] = append(l.stems[stem], name)
@@ -313,6 +328,12 @@ func (f *files) list(folder string) *listing {
 	}
 	f.folders[folder] = l
 	return l
+}
+
+// mark notes that a row names a picture that find found.
+func (f *files) mark(path string) {
+	folder, file := filepath.Split(path)
+	f.list(filepath.Clean(folder)).names[file] = true
 }
 
 // maxFolders bounds the folders whose listings are kept.
@@ -340,7 +361,7 @@ func (f *files) find(name string) (path string, reason Reason, message string) {
 		clear(f.folders)
 	}
 	l := f.list(filepath.Clean(folder))
-	if l.names[file] {
+	if _, there := l.names[file]; there {
 		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 			if alternatives := l.stems[file]; len(alternatives) == 0 {
 				return "", ReasonUnreadable, fmt.Sprintf("%q is not a file", path)

@@ -23,6 +23,7 @@ const (
 	ReasonBadRow     Reason = "bad_row"            // a row of a table that makes no sense
 	ReasonExcluded   Reason = "excluded"           // its class was not asked for
 	ReasonRepeated   Reason = "repeated"           // listed or linked before
+	ReasonUnlisted   Reason = "unlisted"           // beside a table's pictures, and in no row
 	ReasonHidden     Reason = "hidden"             // a hidden file or folder, or one of a system's
 	ReasonEmpty      Reason = "empty_folder"       // a folder without pictures
 )
@@ -42,14 +43,19 @@ var reasonWords = []struct {
 	{ReasonBadRow, "malformed row", "malformed rows"},
 	{ReasonExcluded, "of an excluded class", "of excluded classes"},
 	{ReasonRepeated, "listed or linked twice", "listed or linked twice"},
+	{ReasonUnlisted, "in no row of the table", "in no row of the table"},
 	{ReasonHidden, "hidden file", "hidden files"},
 	{ReasonEmpty, "empty folder", "empty folders"},
 }
 
 // Ignored reports whether the reason is no loss: hidden files, empty folders, what is
-// listed twice and classes that were excluded.
+// listed twice or not at all, and classes that were excluded.
 func (r Reason) Ignored() bool {
-	return r == ReasonExcluded || r == ReasonRepeated || r == ReasonHidden || r == ReasonEmpty
+	switch r {
+	case ReasonExcluded, ReasonRepeated, ReasonUnlisted, ReasonHidden, ReasonEmpty:
+		return true
+	}
+	return false
 }
 
 // Skip is a file, row or folder that gave no picture.

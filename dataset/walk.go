@@ -51,6 +51,7 @@ func PicturesIn(ctx context.Context, path string, o Options, tally *Tally) ([]st
 		}
 		return Pictures(ctx, folder, tally)
 	case slices.Contains(tableEndings, strings.ToLower(filepath.Ext(path))):
+		o.unlabelled = true
 		d, err := Read(ctx, path, o)
 		if err == nil {
 			err = d.Err()
