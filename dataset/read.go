@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -138,6 +139,9 @@ func Read(ctx context.Context, path string, o Options) (*Data, error) {
 	}
 	d := &Data{Path: path, Folder: path, Column: Columns{-1, -1, -1, -1}}
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("data set %s: %w; check the path", path, fs.ErrNotExist)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("data set: %w", err)
 	}
@@ -330,7 +334,7 @@ func (d *Data) find(ctx context.Context, o Options, packed bool) ([]found, error
 		if inner == "" {
 			return d.findInClasses(ctx, names)
 		}
-		d.note("%s is read", inner)
+		d.note("the data set is in %s", inner)
 		if err := d.loseLoose(d.Folder); err != nil {
 			return nil, err
 		}
