@@ -23,10 +23,12 @@ import (
 func newDataCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "data",
-		Short: "Check, look at and pull data sets",
+		Short: "Check, correct, preview and download data sets",
 		Long:  "Work with data sets.\n\n" + dataHelp,
 		Example: `  garb data pull clothing-small
   garb data check clothing-small --html check.html
+  garb data check clothing-small --labels-quality --labels-csv labels.csv
+  garb data relabel clothing-small --from labels.csv --dry-run
   garb data preview clothing-small --rotation-range 30 --horizontal-flip`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -58,7 +60,7 @@ func newDataCheckCommand() *cobra.Command {
 	var page string
 	command := &cobra.Command{
 		Use:   "check DATA [flags]",
-		Short: "Look for what spoils a training, or its figures",
+		Short: "Find what is wrong with a data set, and labels that are likely wrong",
 		Long: `Read every picture of a data set and report all that is wrong: what cannot be read or
 has no label, classes that cannot be divided, columns that are missing, exact and
 near duplicates within and across splits (a picture in train and test is a leak: it
