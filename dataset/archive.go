@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -14,7 +15,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 )
 
 // CacheFolder is the folder of garb's cache that archives are unpacked to: see
@@ -61,8 +64,19 @@ func archiveKind(path string) string {
 
 // unpacked is what is kept beside the files of an archive.
 type unpacked struct {
-	Archive string `json:"archive"` // its path when it was unpacked
-	Skips   []Skip `json:"skips"`   // entries that were not unpacked
+	Archive string         `json:"archive"` // its path when it was unpacked
+	Files   int            `json:"files"`
+	Counts  map[Reason]int `json:"counts"` // of entries that were not unpacked
+	Skips   []Skip         `json:"skips"`  // the first of them, by their names in the archive
+}
+
+// count adds the entries that were not unpacked to a tally, as those of an archive.
+func (u *unpacked) count(tally *Tally, archive string) {
+	skips := slices.Clone(u.Skips)
+	for i := range skips {
+		skips[i].Path = archive + ": " + skips[i].Path
+	}
+	tally.Merge(&Tally{counts: u.Counts, skips: skips})
 }
 
 // unpackToCache unpacks an archive to a folder of the cache that its digest names, unless
@@ -85,16 +99,18 @@ func unpackToCache(ctx context.Context, path, kind string, o Options, tally *Tal
 		return "", fmt.Errorf("data set %s: %w", path, err)
 	}
 	home := filepath.Join(o.Cache, fmt.Sprintf("%x", hash.Sum(nil)[:12]))
-	if skips, err := readUnpacked(home); err == nil {
-		for _, s := range skips {
-			tally.Add(s.Reason, s.Path, s.Message)
-		}
+	if done, err := readUnpacked(ctx, home); err == nil {
+		done.count(tally, path)
 		return filepath.Join(home, "data"), nil
+	}
+	if err := ctx.Err(); err != nil {
+		return "", err
 	}
 	if err := os.MkdirAll(o.Cache, 0o755); err != nil {
 		return "", err
 	}
-	part, err := os.MkdirTemp(o.Cache, ".part-")
+	removeAbandoned(o.Cache)
+	part, err := os.MkdirTemp(o.Cache, partPrefix)
 	if err != nil {
 		return "", err
 	}
@@ -103,14 +119,14 @@ func unpackToCache(ctx context.Context, path, kind string, o Options, tally *Tal
 	if o.MaxArchiveBytes > 0 {
 		limit = o.MaxArchiveBytes
 	}
+	var skipped Tally
 	u := &unpacker{
 		to: filepath.Join(part, "data"), maxFiles: maxArchiveFiles, maxBytes: min(limit, expansionBase+expansion*size),
 		link: func(name, message string) error {
-			tally.Add(ReasonMissing, path+": "+name, message)
+			skipped.Add(ReasonMissing, name, message)
 			return nil
 		},
 	}
-	before := len(tally.Skips())
 	if err := os.Mkdir(u.to, 0o755); err != nil {
 		return "", err
 	}
@@ -120,7 +136,8 @@ func unpackToCache(ctx context.Context, path, kind string, o Options, tally *Tal
 		}
 		return "", fmt.Errorf("data set %s: %w", path, err)
 	}
-	text, err := json.Marshal(unpacked{path, tally.Skips()[before:]})
+	done := &unpacked{path, u.files, skipped.Counts(), skipped.Skips()}
+	text, err := json.Marshal(done)
 	if err != nil {
 		return "", err
 	}
@@ -131,26 +148,55 @@ func unpackToCache(ctx context.Context, path, kind string, o Options, tally *Tal
 		return "", err
 	}
 	if err := os.Rename(part, home); err != nil {
-		if _, there := readUnpacked(home); there != nil { // another garb was not faster
-			return "", err
+		if _, there := readUnpacked(ctx, home); there != nil { // another garb was not faster
+			if err := os.RemoveAll(home); err != nil {
+				return "", err
+			}
+			if err := os.Rename(part, home); err != nil {
+				return "", err
+			}
 		}
 	}
+	done.count(tally, path)
 	return filepath.Join(home, "data"), nil
 }
 
-// readUnpacked returns the entries that were skipped when an archive was unpacked to a
-// folder, an error if it was not.
-func readUnpacked(home string) ([]Skip, error) {
+// partPrefix begins the names of folders that an archive is being unpacked to.
+const partPrefix = ".part-"
+
+// removeAbandoned removes folders that a garb which was killed has left in the cache.
+func removeAbandoned(cache string) {
+	const abandoned = 24 * time.Hour
+	entries, _ := os.ReadDir(cache)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), partPrefix) && time.Since(info.ModTime()) > abandoned {
+			os.RemoveAll(filepath.Join(cache, e.Name()))
+		}
+	}
+}
+
+// readUnpacked returns what is known of an archive that was unpacked to a folder, an
+// error if it was not, or if some of its files are gone.
+func readUnpacked(ctx context.Context, home string) (*unpacked, error) {
 	text, err := os.ReadFile(filepath.Join(home, "unpacked.json"))
 	if err != nil {
 		return nil, err
 	}
-	var u unpacked
-	if err := json.Unmarshal(text, &u); err != nil {
+	u := &unpacked{}
+	if err := json.Unmarshal(text, u); err != nil {
 		return nil, err
 	}
-	_, err = os.Stat(filepath.Join(home, "data"))
-	return u.Skips, err
+	files := 0
+	err = filepath.WalkDir(filepath.Join(home, "data"), func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			files++
+		}
+		return cmp.Or(err, ctx.Err())
+	})
+	if err == nil && files != u.Files {
+		err = fmt.Errorf("it has %d files, not %d", files, u.Files)
+	}
+	return u, err
 }
 
 // contextReader reads until a context ends.
@@ -230,8 +276,8 @@ func (u *unpacker) zip(ctx context.Context, from io.ReaderAt, size int64) error 
 				return err
 			}
 			continue
-		case f.UncompressedSize64 > uint64(u.maxBytes-u.bytes):
-			return u.tooLarge()
+		case f.Flags&1 != 0: // APPNOTE.TXT 4.4.4: bit 0
+			return refuseArchive("%q is encrypted: unpack it by hand", f.Name)
 		}
 		in, err := f.Open()
 		if err != nil {

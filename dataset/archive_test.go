@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // readArchive reads an archive as a data set, within some bytes, with a cache of its own.
@@ -86,6 +87,12 @@ func gzipOf(t testing.TB, data []byte) []byte {
 	return b.Bytes()
 }
 
+// encrypted marks the first file of a zip as encrypted.
+func encrypted(archive []byte) []byte {
+	archive[bytes.Index(archive, []byte("PK\x01\x02"))+8] |= 1
+	return archive
+}
+
 // TestHostileArchives: what leads out of the folder, is too large or damaged is an error,
 // and nothing is left behind.
 func TestHostileArchives(t *testing.T) {
@@ -102,6 +109,7 @@ func TestHostileArchives(t *testing.T) {
 		"zip: a file as folder":     {zipOf(t, append(sound, archived{name: "a/1.jpg/2.jpg"})...), ""},
 		"zip: a name twice":         {zipOf(t, append(sound, archived{name: "a/1.jpg"})...), "twice"},
 		"zip: bomb":                 {zipOf(t, append(sound, archived{name: "a/2.jpg", text: large}, archived{name: "a/3.jpg", text: large})...), "more than"},
+		"zip: encrypted":            {encrypted(zipOf(t, sound...)), "encrypted"},
 		"zip: cut off":              {zipOf(t, sound...)[:60], ""},
 		"tar: out of the folder":    {tarOf(t, append(sound, archived{name: "../evil.jpg"})...), "outside"},
 		"tar: absolute":             {tarOf(t, append(sound, archived{name: "/etc/evil.jpg"})...), "outside"},
@@ -161,6 +169,80 @@ func TestLinksInArchives(t *testing.T) {
 				t.Errorf("%s: %s, %v", name, described(d), d.Tally.Counts())
 			}
 		}
+	}
+}
+
+// TestManyLinksInArchives: all are counted, also when the archive is there already and
+// has another name.
+func TestManyLinksInArchives(t *testing.T) {
+	folder := t.TempDir()
+	entries := []archived{{name: "a/1.jpg"}, {name: "b/1.jpg"}}
+	for i := range maxListed + 5 {
+		entries = append(entries, archived{name: fmt.Sprintf("a/l%d.jpg", i), link: "x", kind: tar.TypeSymlink})
+	}
+	for _, name := range []string{"one.tar", "two.tar"} {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, tarOf(t, entries...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		d, err := Read(t.Context(), path, Options{Cache: filepath.Join(folder, "cache")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := d.Tally.Count(ReasonMissing); n != maxListed+5 {
+			t.Errorf("%s: %d", name, n)
+		}
+		if s := d.Tally.Skips()[0]; s.Path != path+": a/l0.jpg" {
+			t.Errorf("%s: %q", name, s.Path)
+		}
+	}
+}
+
+// TestDamagedCache: an archive is unpacked again when what was unpacked is not whole, and
+// what a garb that was killed has left is removed once it is old.
+func TestDamagedCache(t *testing.T) {
+	folder := t.TempDir()
+	cache := filepath.Join(folder, "cache")
+	path := filepath.Join(folder, "a.zip")
+	if err := os.WriteFile(path, zipOf(t, archived{name: "a/1.jpg"}, archived{name: "b/1.jpg"}), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	read := func(what string) string {
+		d, err := Read(t.Context(), path, Options{Cache: cache})
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if described(d) != ": a 1, b 1" {
+			t.Errorf("%s: %s", what, described(d))
+		}
+		return filepath.Dir(d.Folder)
+	}
+	home := read("first")
+	for what, damage := range map[string]func() error{
+		"a picture is gone":  func() error { return os.Remove(filepath.Join(home, "data", "a", "1.jpg")) },
+		"all data are gone":  func() error { return os.RemoveAll(filepath.Join(home, "data")) },
+		"no list":            func() error { return os.Remove(filepath.Join(home, "unpacked.json")) },
+		"list is cut off":    func() error { return os.WriteFile(filepath.Join(home, "unpacked.json"), []byte("{"), 0o644) },
+		"there is one more":  func() error { return os.WriteFile(filepath.Join(home, "data", "a", "2.jpg"), nil, 0o644) },
+		"an empty folder":    func() error { return errors.Join(os.RemoveAll(home), os.Mkdir(home, 0o755)) },
+		"nothing is damaged": func() error { return nil },
+	} {
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		read(what)
+	}
+	old, recent := filepath.Join(cache, ".part-old"), filepath.Join(cache, ".part-recent")
+	if err := errors.Join(os.MkdirAll(filepath.Join(old, "data"), 0o755), os.Mkdir(recent, 0o755), os.RemoveAll(home)); err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now().Add(-48 * time.Hour)
+	if err := os.Chtimes(old, before, before); err != nil {
+		t.Fatal(err)
+	}
+	read("with parts")
+	if exists(old) || !exists(recent) {
+		t.Errorf("the old part is there: %v, the recent: %v", exists(old), exists(recent))
 	}
 }
 

@@ -403,7 +403,13 @@ func group(all []inspected, members []int) Group {
 
 // shift compares the classes' shares between splits.
 func shift(h *Health) *Shift {
-	if len(h.Splits) < 2 {
+	splits := 0
+	for _, s := range h.Splits {
+		if s.Count > 0 {
+			splits++
+		}
+	}
+	if splits < 2 {
 		return nil
 	}
 	total, classTotals := 0.0, make([]float64, len(h.Classes))
@@ -434,12 +440,6 @@ func shift(h *Health) *Shift {
 					r.Largest, r.Split, r.Training, r.Other = h.Classes[c], s.Name, training, other
 				}
 			}
-		}
-	}
-	splits := 0
-	for _, s := range h.Splits {
-		if s.Count > 0 {
-			splits++
 		}
 	}
 	if r.Freedom = (classes - 1) * (splits - 1); r.Freedom > 0 {

@@ -264,3 +264,13 @@ func TestCheckClothing(t *testing.T) {
 		t.Errorf("digest %s, %v", digest, err)
 	}
 }
+
+// TestShiftOfOneSplit: one split differs from no other.
+func TestShiftOfOneSplit(t *testing.T) {
+	h := &Health{Classes: []string{"a", "b"}, Splits: []SplitHealth{
+		{Name: Train, Counts: []int{0, 0}}, {Name: Validation, Counts: []int{0, 0}}, {Name: Test, Count: 3, Counts: []int{1, 2}},
+	}}
+	if s := shift(h); s != nil {
+		t.Errorf("%+v", s)
+	}
+}

@@ -17,7 +17,8 @@ type Contributor struct {
 
 // Bounds of contributors' columns.
 const (
-	maxContributors  = 200_000 // different values that are counted
+	maxContributors  = 200_000 // different values of a column that are counted
+	maxValues        = 500_000 // and of all columns together
 	maxTracked       = 64      // columns that are looked at
 	leastGroups      = 20      // values of a column whose name says nothing
 	leastGroupsNamed = 4       // and of one that does
@@ -38,9 +39,15 @@ var measureWords = []string{"width", "height", "size", "year", "month", "day", "
 type contributors struct {
 	table   *Table
 	columns []int
-	counts  []map[string]int // of each column; nil once it has too many values
-	labels  []map[string]string
+	counts  []map[string]valueCount // of each column; nil once it has too many values
+	values  int                     // in all of counts
 	rows    int
+}
+
+// valueCount is what is known of one value of a column.
+type valueCount struct {
+	rows  int
+	label string // of all its rows, "" for several
 }
 
 func newContributors(t *Table, used Columns, classes []int) *contributors {
@@ -50,8 +57,7 @@ func newContributors(t *Table, used Columns, classes []int) *contributors {
 			continue
 		}
 		c.columns = append(c.columns, i)
-		c.counts = append(c.counts, map[string]int{})
-		c.labels = append(c.labels, map[string]string{})
+		c.counts = append(c.counts, map[string]valueCount{})
 	}
 	return c
 }
@@ -64,17 +70,35 @@ func (c *contributors) add(fields []string, label string) {
 			continue
 		}
 		value := strings.TrimSpace(fields[i])
-		if _, seen := counts[value]; !seen && len(counts) == maxContributors {
-			c.counts[at] = nil
+		n, seen := counts[value]
+		switch {
+		case seen && n.label != label:
+			n.label = ""
+		case !seen && len(counts) == maxContributors:
+			c.drop(at)
 			continue
+		case !seen:
+			value, n.label = strings.Clone(value), label // not the whole row
+			c.values++
 		}
-		counts[value]++
-		if before, seen := c.labels[at][value]; !seen {
-			c.labels[at][value] = label
-		} else if before != label {
-			c.labels[at][value] = "" // which is no label
-		}
+		n.rows++
+		counts[value] = n
 	}
+	if c.values > maxValues { // columns of few values are the likely ones
+		most := 0
+		for at := range c.counts {
+			if len(c.counts[at]) > len(c.counts[most]) {
+				most = at
+			}
+		}
+		c.drop(most)
+	}
+}
+
+// drop ends the counting of a column.
+func (c *contributors) drop(at int) {
+	c.values -= len(c.counts[at])
+	c.counts[at] = nil
 }
 
 // likely lists the columns that look like contributors: many values with several rows
@@ -99,10 +123,10 @@ func (c *contributors) likely() []Contributor {
 		}
 		largest, mixed, several, fractions := 0, 0, 0, 0
 		for value, n := range counts {
-			largest = max(largest, n)
-			if n > 1 {
+			largest = max(largest, n.rows)
+			if n.rows > 1 {
 				several++
-				if c.labels[at][value] == "" {
+				if n.label == "" {
 					mixed++
 				}
 			}

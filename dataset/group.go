@@ -89,23 +89,37 @@ func (p *division) groups(samples []Sample) []groupOf {
 	return groups
 }
 
-// keepInTrain moves the smallest group of each class that train lacks to train.
+// keepInTrain moves the smallest group of each class that train lacks to train. What it
+// takes from test it takes for all folds alike, so that they have the same test split: the
+// classes that are in test only come first, and no other group leaves it.
 func (p *division) keepInTrain(samples []Sample, groups []groupOf, places []int) {
-	trained := make([]bool, len(p.classes))
+	p.moveToTrain(samples, groups, places, inTest)
+	p.moveToTrain(samples, groups, places, inValidation)
+}
+
+// moveToTrain moves the smallest group of each class whose pictures are all in a place, or
+// in test, from that place to train.
+func (p *division) moveToTrain(samples []Sample, groups []groupOf, places []int, from int) {
+	lacking := make([]bool, len(p.classes))
+	for label := range lacking {
+		lacking[label] = true
+	}
 	for i, s := range samples {
-		trained[s.Label] = trained[s.Label] || places[i] == inTrain
+		if places[i] != inTest && places[i] != from {
+			lacking[s.Label] = false
+		}
 	}
 	for label := range p.classes {
-		if trained[label] {
+		if !lacking[label] {
 			continue
 		}
 		for _, g := range slices.Backward(groups) {
-			if !slices.Contains(g.labels, label) {
+			if places[g.members[0]] != from || !slices.Contains(g.labels, label) {
 				continue
 			}
 			for _, i := range g.members {
 				places[i] = inTrain
-				trained[samples[i].Label] = true
+				lacking[samples[i].Label] = false
 			}
 			break
 		}

@@ -294,9 +294,14 @@ func (r *tableReader) chooseColumns(ctx context.Context) error {
 	}
 	if splits := t.usual(splitColumns); len(splits) > 0 && len(rows) > 0 {
 		at := splits[0]
-		if at != r.columns.Label && !slices.ContainsFunc(rows, func(row []string) bool { return splitOf(row[at]) == "" }) {
+		other := slices.IndexFunc(rows, func(row []string) bool { return splitOf(row[at]) == "" })
+		switch {
+		case at == r.columns.Label:
+		case other < 0:
 			r.columns.Split = at
 			r.note("the column %q of %s says which split a picture is in", t.Columns[at], t.File)
+		case slices.ContainsFunc(rows, func(row []string) bool { return splitOf(row[at]) != "" }):
+			r.note("the column %q of %s is ignored: %q in it is no split", t.Columns[at], t.File, rows[other][at])
 		}
 	}
 	r.Data.Column = r.columns
@@ -474,6 +479,7 @@ func (r *tableReader) read(ctx context.Context) ([]found, error) {
 	var all []found
 	contributors := newContributors(r.table, r.columns, r.classes)
 	source := &RowSource{r.table, r.columns, r.classes}
+	known := names{}
 	err := readTable(ctx, r.table.File, func(*Table) error { return nil }, func(row tableRow) error {
 		skip := func(reason Reason, message string) error {
 			r.Tally.Add(reason, r.place(row.Fields[r.columns.Image]), message)
@@ -484,11 +490,13 @@ func (r *tableReader) read(ctx context.Context) ([]found, error) {
 			return skip(reason, fmt.Sprintf("line %d: %s", row.Line, message))
 		}
 		f := found{path: path, line: row.Line}
-		if f.label, reason, message = r.label(row); f.label == "" {
+		label, reason, message := r.label(row)
+		if label == "" {
 			return skip(reason, message)
 		}
+		f.label = known.keep(label)
 		if r.columns.Group >= 0 {
-			f.group = strings.TrimSpace(row.Fields[r.columns.Group])
+			f.group = known.keep(strings.TrimSpace(row.Fields[r.columns.Group]))
 		}
 		if r.columns.Split >= 0 {
 			if f.part = splitOf(row.Fields[r.columns.Split]); f.part == "" {
@@ -504,6 +512,19 @@ func (r *tableReader) read(ctx context.Context) ([]found, error) {
 	})
 	r.Contributors = contributors.likely()
 	return all, err
+}
+
+// names has one copy of each name, so that a name does not keep the whole row that it is
+// part of.
+type names map[string]string
+
+func (n names) keep(name string) string {
+	kept, ok := n[name]
+	if !ok {
+		kept = strings.Clone(name)
+		n[kept] = kept
+	}
+	return kept
 }
 
 // place is where a picture of a name should be, for messages: the table, if a row has

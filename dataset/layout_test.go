@@ -239,6 +239,30 @@ func TestLayouts(t *testing.T) {
 			options: Options{Merge: map[string]string{"polo": "t-shirt", "T-Shirt": "t-shirt"}, Exclude: []string{"skip", "Not sure"}, Classes: []string{"t-shirt"}},
 			want:    ": t-shirt 2", layout: LayoutTable, skipped: "excluded 3",
 		},
+		"labels excluded as they are before and after they are merged": {
+			files:   with(flat(1, 4, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "polo", "top", "cap", "hat")}),
+			options: Options{Merge: map[string]string{"polo": "t-shirt", "cap": "hats"}, Exclude: []string{"polo", "hats"}},
+			want:    ": hat 1, top 1", layout: LayoutTable, skipped: "excluded 2",
+		},
+		"an excluded label that could be two": {
+			files:   with(flat(1, 3, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "T-Shirt", "t-shirt", "hat")}),
+			options: Options{Exclude: []string{"T-SHIRT"}}, want: ": T-Shirt 1, hat 1, t-shirt 1", layout: LayoutTable,
+		},
+		"class folders with spaces round their names": {
+			files: pictures(1, "hat ", " shoes"), want: ": hat 1, shoes 1", layout: LayoutClasses,
+		},
+		"a missing picture is not taken from another folder": {
+			files: with(flat(4, 1, "test/", ".jpg"), contents{
+				"train/p0-0.jpg": "", "train/p0-1.jpg": "", "train/p0-3.jpg": "", "train.csv": "id,label\n" + rows(4, "%s,%s", "a"),
+			}),
+			want: ": a 4", layout: LayoutTable, // all are in test
+		},
+		"a missing picture of one that two folders have is missing": {
+			files: with(flat(4, 1, "test/", ".jpg"), flat(6, 1, "train/", ".jpg"), contents{
+				"train/p0-9.jpg": "", "test/p0-7.jpg": "", "train.csv": "id,label\n" + rows(6, "%s,%s", "a") + "p0-9,a\np0-7,a\n",
+			}),
+			want: ": a 7", layout: LayoutTable, skipped: "missing 1",
+		},
 		"rows of one file that agree once labels are merged": {
 			files:   with(flat(1, 1, "", ".jpg"), contents{"images.csv": "image,label\np0-0,polo\np0-0,t-shirt\np0-0,Skip\n"}),
 			options: Options{Merge: map[string]string{"polo": "t-shirt"}, Exclude: []string{"Skip"}},
@@ -352,6 +376,29 @@ func tarred(t testing.TB, files contents, packed bool) []byte {
 	return z.Bytes()
 }
 
+// TestPictureFolders: where several folders have all pictures, the table's own is taken
+// first, then one that is named for pictures.
+func TestPictureFolders(t *testing.T) {
+	table := contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "a", "b")}
+	for want, files := range map[string]contents{
+		".":                 with(table, flat(1, 2, "", ".jpg"), flat(1, 2, "images/", ".jpg")),
+		"images":            with(table, flat(1, 2, "a/", ".jpg"), flat(1, 2, "images/", ".jpg"), flat(1, 2, "images_large/", ".jpg")),
+		"images_compressed": with(table, flat(1, 2, "backup/", ".jpg"), flat(1, 2, "images_compressed/", ".jpg"), flat(1, 2, "images_original/", ".jpg")),
+		"photos":            with(table, flat(1, 2, "old/", ".jpg"), flat(1, 2, "photos/", ".jpg")),
+	} {
+		root := lay(t, files)
+		d, err := Read(t.Context(), root, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range d.All().Samples {
+			if filepath.Dir(s.Path) != filepath.Join(root, want) {
+				t.Errorf("%s: %s", want, s.Path)
+			}
+		}
+	}
+}
+
 // TestTablesElsewhere: a table may lie beside the pictures' folder, and be named relative
 // to the data set.
 func TestTablesElsewhere(t *testing.T) {
@@ -444,6 +491,7 @@ func TestRefused(t *testing.T) {
 		"several tables":           {contents{"x.csv": "image,label\n1,a\n", "y.csv": "image,label\n1,a\n", "1.jpg": ""}, Options{}, `"x.csv", "y.csv"`, ""},
 		"no folder of images":      {contents{"images.csv": "image,label\n1,a\n", "1.jpg": ""}, Options{Images: "nix"}, "not a folder", ""},
 		"a class without pictures": {pictures(1, "a", "b"), Options{Classes: []string{"a", "c"}}, `"c" was asked for`, ": a 1"},
+		"a blank class":            {pictures(1, "a", " "), Options{}, "name is blank", ":  1, a 1"},
 		"control characters":       {pictures(1, "a", "b\x1b[2J"), Options{}, `"b\x1b[2J"`, ": a 1, b\x1b[2J 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -491,6 +539,14 @@ func TestWarnings(t *testing.T) {
 	if len(d.Problem) != 1 || d.Problem[0].Kind != ProblemAlike || !strings.Contains(d.Problem[0].Message, `"T-Shirt", "t-shirt"`) {
 		t.Errorf("%+v", d.Problem)
 	}
+	for want, files := range map[string]contents{
+		`"hat", "hat\u200b"`: pictures(1, "hat", "hat\u200b"),
+	} {
+		d, err := Read(t.Context(), lay(t, files), Options{})
+		if err != nil || d.Err() != nil || len(d.Problem) == 0 || !strings.Contains(d.Problem[0].Message, want) {
+			t.Errorf("%v, %+v, want %s", err, d.Problem, want)
+		}
+	}
 	notes := strings.Join(d.Notes, "\n")
 	if !strings.Contains(notes, `exclude: no picture is labelled "Socks"`) || !strings.Contains(notes, `merge: "hat" is taken for the label "Hat"`) {
 		t.Errorf("notes %q", notes)
@@ -529,6 +585,7 @@ func TestNotesOfLayouts(t *testing.T) {
 		"labels.csv is ignored: the folders say":     with(pictures(1, "train/a", "val/a"), contents{"labels.csv": "name,label\nx,a\n"}),
 		"notes.csv is ignored: it has no columns":    with(pictures(1, "a", "b"), contents{"notes.csv": "x,y\n"}),
 		"list.csv is ignored: its pictures":          with(pictures(1, "a", "b"), contents{"list.csv": "image,label\nnix,a\n"}),
+		`"dev" in it is no split`:                    with(flat(1, 2, "", ".jpg"), contents{"images.csv": "image,label,split\np0-0,a,train\np1-0,b,dev\n"}),
 		"a column for each class":                    {"_classes.csv": "image,a,b\n1,0,1\n", "1.jpg": ""},
 		`the labels are those of the column "label"`: {"labels.csv": "image,category,label\n1,0,1\n", "1.jpg": ""},
 	} {
@@ -543,6 +600,22 @@ func TestNotesOfLayouts(t *testing.T) {
 	d, err := Read(t.Context(), lay(t, with(pictures(1, "set/a", "set/b", "__MACOSX/set"), contents{"loose.jpg": ""})), Options{})
 	if err != nil || d.Tally.Count(ReasonHidden) != 1 || d.Tally.Count(ReasonOutside) != 1 || described(d) != ": a 1, b 1" {
 		t.Errorf("%v, %v", err, d.Tally.Counts())
+	}
+}
+
+// TestOneFileOfTwoNames: rows that name a file by its path and by its name are of one file.
+func TestOneFileOfTwoNames(t *testing.T) {
+	root := lay(t, contents{"d/1.jpg": "", "d/2.jpg": "", "d/3.jpg": ""})
+	table := fmt.Sprintf("image,label\n1,a\n2,a\n3,b\n%s,b\n%s,a\n", filepath.Join(root, "d", "1.jpg"), root+"//d/./2.jpg")
+	if err := os.WriteFile(filepath.Join(root, "d", "images.csv"), []byte(table), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(root)
+	for _, path := range []string{"d", root} {
+		d, err := Read(t.Context(), path, Options{})
+		if err != nil || described(d) != ": a 1, b 1" || d.Tally.Count(ReasonConflict) != 1 || d.Tally.Count(ReasonRepeated) != 1 {
+			t.Errorf("%s: %v, %s, %v", path, err, described(d), d.Tally.Counts())
+		}
 	}
 }
 
@@ -585,9 +658,9 @@ func TestGroupsOfLayouts(t *testing.T) {
 func TestContributors(t *testing.T) {
 	files := contents{}
 	var b strings.Builder
-	b.WriteString("image,sender_id,label,kids,width,brand,category_id,uuid,weather\n")
+	b.WriteString("image,sender_id,label,kids,width,brand,category_id,uuid,weather,sku\n")
 	for i := range 600 {
-		fmt.Fprintf(&b, "i%d,%d,%d,%v,%d,b%d,c%d,u%d,w%d\n", i, i*i%41, i%5, i%9 == 0, 400+i%50, i*7%61, i%5, i, i%3)
+		fmt.Fprintf(&b, "i%d,%d,%d,%v,%d,b%d,c%d,u%d,w%d,s%d\n", i, i*i%41, i%5, i%9 == 0, 400+i%53, i*7%61, i%5, i, i%3, i%50)
 		files[fmt.Sprintf("i%d.jpg", i)] = ""
 	}
 	files["images.csv"] = b.String()

@@ -90,10 +90,11 @@ type selection struct {
 	exclude, classes []string
 }
 
-// likeness is a label without case and spaces: labels that share it are easily confused.
+// likeness is a label without case, spaces and what is not seen: labels that share it are
+// easily confused.
 func likeness(label string) string {
 	return strings.ToLower(strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
+		if unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) {
 			return -1
 		}
 		return r

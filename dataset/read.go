@@ -62,7 +62,7 @@ const (
 	ProblemTable     ProblemKind = "table"      // the table, or one of its columns
 	ProblemClasses   ProblemKind = "classes"    // a class that has no pictures where it needs some
 	ProblemDivision  ProblemKind = "division"   // pictures that cannot be divided into splits
-	ProblemAlike     ProblemKind = "alike"      // labels that differ in case or spaces only
+	ProblemAlike     ProblemKind = "alike"      // labels that differ in case, spaces or invisible characters only
 	ProblemGroupLeak ProblemKind = "group_leak" // a group that lies in several splits
 )
 
@@ -590,6 +590,7 @@ func (d *Data) choose(all []found, o Options) {
 		class string
 		at    int
 	}
+	file := fileNames(all)
 	byPath := map[string]first{}
 	conflicts := map[string]bool{}
 	kept := all[:0]
@@ -601,22 +602,22 @@ func (d *Data) choose(all []found, o Options) {
 		}
 		f.label = class
 		if d.Layout == LayoutTable {
-			if before, ok := byPath[f.path]; ok {
+			if before, ok := byPath[file(f.path)]; ok {
 				if before.class != class {
-					conflicts[f.path] = true
-				} else if !conflicts[f.path] {
+					conflicts[file(f.path)] = true
+				} else if !conflicts[file(f.path)] {
 					d.Tally.Add(ReasonRepeated, f.path, fmt.Sprintf("line %d repeats line %d", f.line, before.at))
 				}
 				continue
 			}
-			byPath[f.path] = first{class, f.line}
+			byPath[file(f.path)] = first{class, f.line}
 		}
 		kept = append(kept, f)
 	}
 	sets := map[string]*Set{}
 	counts := map[string]int{}
 	for _, f := range kept {
-		if conflicts[f.path] {
+		if conflicts[file(f.path)] {
 			d.Tally.Add(ReasonConflict, f.path, "the table gives it several labels")
 			continue
 		}
@@ -628,7 +629,7 @@ func (d *Data) choose(all []found, o Options) {
 		index[class] = i
 	}
 	for _, f := range kept {
-		if conflicts[f.path] {
+		if conflicts[file(f.path)] {
 			continue
 		}
 		set := sets[f.part]
@@ -647,9 +648,28 @@ func (d *Data) choose(all []found, o Options) {
 	d.judge(o, counts)
 }
 
+// fileNames returns a function that gives all paths of a file one name, if some are
+// absolute and others are not. Links are different files.
+func fileNames(all []found) func(path string) string {
+	absolute := func(f found) bool { return filepath.IsAbs(f.path) }
+	relative := func(f found) bool { return !filepath.IsAbs(f.path) }
+	if working, err := os.Getwd(); err == nil && slices.ContainsFunc(all, absolute) && slices.ContainsFunc(all, relative) {
+		return func(path string) string {
+			if !filepath.IsAbs(path) {
+				path = filepath.Join(working, path)
+			}
+			return filepath.Clean(path)
+		}
+	}
+	return filepath.Clean
+}
+
 // judge notes what is wrong with the classes.
 func (d *Data) judge(o Options, counts map[string]int) {
 	for _, class := range d.Classes {
+		if class == "" {
+			d.refuse(ProblemClasses, nil, "%s has a class folder whose name is blank: rename it", d.Path)
+		}
 		if strings.ContainsFunc(class, unicode.IsControl) || !utf8.ValidString(class) {
 			d.refuse(ProblemClasses, nil, "the class %q has characters that cannot be printed: rename it", class)
 		}
@@ -668,7 +688,7 @@ func (d *Data) judge(o Options, counts map[string]int) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(alike)) {
 		if names := alike[key]; len(names) > 1 {
-			d.warn(ProblemAlike, "the labels %s differ in case or spaces only: they are different classes until they are merged", quoted(names))
+			d.warn(ProblemAlike, "the labels %s differ in case, spaces or invisible characters only: they are different classes until they are merged", quoted(names))
 		}
 	}
 	if !d.Grouped {

@@ -163,7 +163,7 @@ func TestFolds(t *testing.T) {
 					test += sample.Path + " "
 				}
 			}
-			if fold > 0 && test != tested && !grouped {
+			if fold > 0 && test != tested {
 				r.Fatal("the test split differs between folds")
 			}
 			tested = test
@@ -184,6 +184,33 @@ func TestFolds(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFoldsOfFewGroups: the test split is the same for all folds where a class has no group
+// left for train in one of them.
+func TestFoldsOfFewGroups(t *testing.T) {
+	s := &Set{Folder: "f", Classes: []string{"a", "b", "c"}}
+	for group, counts := range [][]int{{5, 5, 0}, {0, 4, 5}, {2, 0, 4}, {2, 0, 0}} { // of each class
+		for label, n := range counts {
+			for range n {
+				s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%d.jpg", len(s.Samples)), Label: label, Group: fmt.Sprint(group)})
+			}
+		}
+	}
+	s.sort()
+	var tests []string
+	for fold := range 2 {
+		splits, _ := whole(s).Divide(SplitRule{Validation: 0.15, Test: 0.2, Seed: 1, Folds: 2, Fold: fold + 1})
+		tests = append(tests, fmt.Sprint(splits.Test.Samples))
+		for label, class := range s.Classes {
+			if !slices.ContainsFunc(splits.Train.Samples, func(s Sample) bool { return s.Label == label }) {
+				t.Errorf("fold %d: train lacks %s", fold+1, class)
+			}
+		}
+	}
+	if tests[0] != tests[1] {
+		t.Errorf("tests differ:\n%s\n%s", tests[0], tests[1])
+	}
 }
 
 // TestGroups: no group is in two splits, the same division comes out each time, other
@@ -250,6 +277,75 @@ func TestGroups(t *testing.T) {
 	}
 	if slices.Equal(other.Validation.Samples, splits.Validation.Samples) {
 		t.Error("the seed does not matter")
+	}
+}
+
+// TestGroupsImprove: after the greedy start, no group can move, and no two can swap, with
+// gain.
+func TestGroupsImprove(t *testing.T) {
+	s := &Set{Folder: "f", Classes: []string{"a", "b", "c"}}
+	for i := range 600 {
+		s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: i % 7 % 3, Group: fmt.Sprint("g", i*i%61)})
+	}
+	p := &division{rule: SplitRule{Validation: 0.2, Test: 0.1, Seed: 4}, classes: s.Classes, wantTest: true}
+	a := newAssignment(3, []float64{0.7, 0.2, 0.1}, p.groups(s.Samples))
+	a.fill()
+	distance := func() float64 {
+		sum := 0.0
+		for part, counts := range a.counts {
+			for class, n := range counts {
+				d := n - a.shares[part]*a.totals[class]
+				sum += d * d / a.totals[class]
+			}
+		}
+		return sum
+	}
+	greedy := distance()
+	a.improve()
+	if after := distance(); after > 0.9*greedy {
+		t.Errorf("from %v to %v", greedy, after)
+	}
+	places, _, _ := p.byGroup(s.Samples)
+	for g, group := range a.groups {
+		for _, i := range group.members {
+			if places[i] != a.part[g] {
+				t.Fatalf("the division has picture %d in %d, not %d", i, places[i], a.part[g])
+			}
+		}
+	}
+	for g := range a.groups {
+		for to := range a.shares {
+			if to != a.part[g] && a.change(g, a.part[g], -1)+a.change(g, to, 1) < -leastGain {
+				t.Errorf("group %d should move to %d", g, to)
+			}
+		}
+		for h := range g {
+			before := distance()
+			if a.swap(g, h) {
+				t.Errorf("groups %d and %d should swap: from %v to %v", g, h, before, distance())
+			}
+			if after := distance(); after > before+1e-9 || after < before-1e-9 {
+				t.Fatalf("a swap that was not done changed the distance from %v to %v", before, after)
+			}
+		}
+	}
+}
+
+// TestGroupsKeepClassesInTrain: a class of one group is in train, whatever the shares.
+func TestGroupsKeepClassesInTrain(t *testing.T) {
+	s := &Set{Folder: "f"}
+	for class := range 12 {
+		s.Classes = append(s.Classes, fmt.Sprintf("%02d", class))
+		for i := range 5 {
+			s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%d/%d.jpg", class, i), Label: class, Group: fmt.Sprint("g", class)})
+		}
+	}
+	s.sort()
+	for _, rule := range []SplitRule{{Validation: 0.4, Test: 0.2, Seed: 1}, {Validation: 0.2, Seed: 1, Folds: 3, Fold: 2}} {
+		splits, _ := whole(s).Divide(rule)
+		if n := len(splits.Train.Samples); n != len(s.Samples) {
+			t.Errorf("%d of %d pictures are in train", n, len(s.Samples))
+		}
 	}
 }
 

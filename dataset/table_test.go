@@ -55,6 +55,14 @@ func TestLongLine(t *testing.T) {
 	}
 }
 
+// TestLongTable: the bound is one of a row, not of the table.
+func TestLongTable(t *testing.T) {
+	text := "image,label\n" + strings.Repeat(strings.Repeat("x", 1000)+",a\n", 3000)
+	if _, rows, bad, err := scan(strings.NewReader(text)); err != nil || len(rows) != 3000 || len(bad) > 0 {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
+}
+
 // TestManyRows: a million rows are read in bounded memory, and their missing pictures
 // counted.
 func TestManyRows(t *testing.T) {
@@ -82,6 +90,65 @@ func TestManyRows(t *testing.T) {
 	}
 	if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); kept > 100<<20 {
 		t.Errorf("%d bytes are kept", kept)
+	}
+}
+
+// TestRowsAreNotKept: what is kept of a table does not grow with columns that are not used.
+func TestRowsAreNotKept(t *testing.T) {
+	const count, wide = 80, 500_000
+	var table strings.Builder
+	table.WriteString("image,label,sender,text\n")
+	files := contents{}
+	for i := range count {
+		files[fmt.Sprintf("%d.jpg", i)] = ""
+		fmt.Fprintf(&table, "%d,label %d,sender %d,%s\n", i, i, i, strings.Repeat("x", wide))
+	}
+	files["images.csv"] = table.String()
+	folder := lay(t, files)
+	table.Reset()
+	files = nil
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	d, err := Read(t.Context(), folder, Options{GroupBy: "sender"})
+	if err != nil || len(d.All().Samples) != count {
+		t.Fatalf("%v, %s", err, described(d))
+	}
+	if after := heap(); after > before+count*wide/4 {
+		t.Errorf("%d bytes are kept of a table of %d", after-before, count*wide)
+	}
+	runtime.KeepAlive(d)
+}
+
+// TestManyValues: the values that are counted are bounded, and a contributor is found
+// among many columns without one.
+func TestManyValues(t *testing.T) {
+	table := &Table{Columns: []string{"image", "label", "who"}}
+	for i := range maxTracked - 1 {
+		table.Columns = append(table.Columns, fmt.Sprint("x", i))
+	}
+	c := newContributors(table, Columns{0, 1, -1, -1}, nil)
+	fields := make([]string, len(table.Columns))
+	for row := range 20_000 {
+		for i := range fields {
+			fields[i] = fmt.Sprint(row)
+		}
+		fields[2] = fmt.Sprint("user ", row/2%100)
+		c.add(fields, fmt.Sprint(row%3))
+	}
+	values := 0
+	for _, counts := range c.counts {
+		values += len(counts)
+	}
+	if values > maxValues || values != c.values {
+		t.Errorf("%d values, counted as %d", values, c.values)
+	}
+	if found := c.likely(); len(found) != 1 || found[0].Column != "who" || found[0].Groups != 100 {
+		t.Errorf("%+v", found)
 	}
 }
 

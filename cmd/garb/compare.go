@@ -68,7 +68,7 @@ split by default, all pictures of a folder of class folders, or what --split say
 			if asJSON {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(comparison)
 			} else {
-				err = printComparison(c.OutOrStdout(), args, comparison)
+				err = printComparison(textOut(c), args, comparison)
 			}
 			if err != nil {
 				return err

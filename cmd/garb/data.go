@@ -82,6 +82,9 @@ refuse it or skip pictures; with --strict, also if there are leaks.
 			if len(args) != 1 {
 				return errors.New("check needs one data set: a folder, a table or an archive")
 			}
+			if rule.Folds > 0 && rule.Fold == 0 {
+				rule.Fold = 1 // as good as any
+			}
 			return errors.Join(rule.Validate(), data.options.Validate(), quality.validate(c))
 		},
 		RunE: func(c *cobra.Command, args []string) error {
@@ -113,7 +116,7 @@ refuse it or skip pictures; with --strict, also if there are leaks.
 					return err
 				}
 			} else {
-				printHealth(c.OutOrStdout(), h)
+				printHealth(textOut(c), h)
 			}
 			say(c, "%s", h.Summary)
 			if h.Failing() || *data.strict && (h.Leaks() > 0 || h.Groups != nil && h.Groups.Leaks > 0) {

@@ -232,7 +232,7 @@ func embedToFile(c *cobra.Command, e *garb.Extractor, all []source, tally *datas
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "wrote %s: %d × %d, and %s: the pictures' names\n", path, len(rows), e.FeatureCount(), namesFile(path))
+	fmt.Fprintf(textOut(c), "wrote %s: %d × %d, and %s: the pictures' names\n", path, len(rows), e.FeatureCount(), namesFile(path))
 	return closeSources(c, all, failures, tally)
 }
 

@@ -328,12 +328,12 @@ func (l *look) finish() error {
 		}
 	}
 	for _, p := range l.found.Predictions {
-		fmt.Fprintf(l.OutOrStdout(), "%5.1f %%  %s\n", 100*p.Probability, p.Class)
+		fmt.Fprintf(textOut(l.Command), "%5.1f %%  %s\n", 100*p.Probability, p.Class)
 	}
 	for _, text := range l.found.LeftOut {
-		fmt.Fprintln(l.OutOrStdout(), text)
+		fmt.Fprintln(textOut(l.Command), text)
 	}
-	fmt.Fprintf(l.OutOrStdout(), "wrote %s: %s; see %s\n", l.out, count(l.folder.pictures, "picture"), filepath.Join(l.out, open))
+	fmt.Fprintf(textOut(l.Command), "wrote %s: %s; see %s\n", l.out, count(l.folder.pictures, "picture"), filepath.Join(l.out, open))
 	if l.tally == nil {
 		return nil
 	}

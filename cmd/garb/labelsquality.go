@@ -186,7 +186,7 @@ func (q *qualityFlags) run(
 	if asJSON {
 		err = json.NewEncoder(c.OutOrStdout()).Encode(found)
 	} else {
-		err = found.print(c.OutOrStdout())
+		err = found.print(textOut(c))
 	}
 	say(c, "%s", data.Tally.Summary(found.Count))
 	if err == nil && strict {

@@ -65,10 +65,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		fmt.Fprintln(errOut, "garb: stopped")
 		return exitStopped
 	case errors.As(err, &failed):
-		fmt.Fprintln(errOut, "garb:", err)
+		fmt.Fprintln(visibleWriter{errOut}, "garb:", err)
 		return exitFailed
 	}
-	fmt.Fprintf(errOut, "garb: %v\nSee %s --help.\n", err, c.CommandPath())
+	fmt.Fprintf(visibleWriter{errOut}, "garb: %v\nSee %s --help.\n", err, c.CommandPath())
 	return exitMisused
 }
 

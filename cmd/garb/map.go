@@ -106,7 +106,7 @@ func runMap(c *cobra.Command, f mapFlags) error {
 	if err := safefile.Write(f.out, atlas.WritePage); err != nil {
 		return fmt.Errorf("%s cannot be written: %w", f.out, err)
 	}
-	fmt.Fprintf(c.OutOrStdout(), "wrote %s: %s, by %s\n", f.out, count(len(atlas.Points), "picture"), atlas.Method)
+	fmt.Fprintf(textOut(c), "wrote %s: %s, by %s\n", f.out, count(len(atlas.Points), "picture"), atlas.Method)
 	printSkips(c, tally)
 	return f.close(c, len(embeddings), tally)
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"io"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/spf13/cobra"
 )
 
 // printable returns a name as a terminal may show it: as it is, or, if it holds what
@@ -17,3 +20,36 @@ func printable(name string) string {
 	}
 	return strconv.Quote(name)
 }
+
+// visible returns text of several lines as a terminal may show it: what cannot be printed
+// is written as in a string of Go, but for tabs and line breaks.
+func visible(text string) string {
+	var b strings.Builder
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		invalid := r == utf8.RuneError && size == 1
+		if !invalid && (r == '\n' || r == '\t' || unicode.IsPrint(r)) {
+			b.WriteString(text[:size])
+		} else {
+			quoted := strconv.Quote(text[:size])
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		text = text[size:]
+	}
+	return b.String()
+}
+
+// visibleWriter makes all that is written through it visible. Each call of Write has
+// whole characters, as those of fmt.Fprintf have.
+type visibleWriter struct{ to io.Writer }
+
+func (w visibleWriter) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(w.to, visible(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// textOut is where a command writes text that has names of files, classes or columns: its
+// standard output, made visible.
+func textOut(c *cobra.Command) io.Writer { return visibleWriter{c.OutOrStdout()} }

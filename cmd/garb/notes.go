@@ -54,14 +54,14 @@ func isSet(c *cobra.Command, name string) bool {
 // say writes a line of information to standard error, unless --quiet was given. The
 // line break is added.
 func say(c *cobra.Command, format string, values ...any) {
-	fmt.Fprintf(progressTo(c), format+"\n", values...)
+	fmt.Fprintf(visibleWriter{progressTo(c)}, format+"\n", values...)
 }
 
 // detail writes a line to standard error if --verbose was given. The line break is
 // added.
 func detail(c *cobra.Command, format string, values ...any) {
 	if isSet(c, verboseFlag) && !isSet(c, quietFlag) {
-		fmt.Fprintf(c.ErrOrStderr(), format+"\n", values...)
+		fmt.Fprintf(visibleWriter{c.ErrOrStderr()}, format+"\n", values...)
 	}
 }
 

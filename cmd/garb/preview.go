@@ -180,9 +180,9 @@ func (p *preview) run(c *cobra.Command) error {
 	}
 	for i, s := range chosen {
 		sample := train.Samples[s.index]
-		fmt.Fprintf(c.OutOrStdout(), "row %d, column %d: %s, %s\n", i/perRow+1, i%perRow+1, train.Classes[sample.Label], sample.Path)
+		fmt.Fprintf(textOut(c), "row %d, column %d: %s, %s\n", i/perRow+1, i%perRow+1, train.Classes[sample.Label], printable(sample.Path))
 	}
-	fmt.Fprintf(c.OutOrStdout(), "sheet     %s (%d × %d pixels)\n", p.out, width, height)
+	fmt.Fprintf(textOut(c), "sheet     %s (%d × %d pixels)\n", p.out, width, height)
 	printSkips(c, &data.Tally)
 	return p.close(c, len(chosen), &data.Tally)
 }

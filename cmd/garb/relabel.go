@@ -80,7 +80,7 @@ func (f *relabelFlags) run(c *cobra.Command, path string) error {
 		return err
 	}
 	if len(corrections) == 0 {
-		fmt.Fprintf(c.OutOrStdout(), "nothing to change: of %s in %s none is accepted\n", count(rows, "row"), f.from)
+		fmt.Fprintf(textOut(c), "nothing to change: of %s in %s none is accepted\n", count(rows, "row"), f.from)
 		return nil
 	}
 	options, err := cached(f.options)
@@ -96,7 +96,7 @@ func (f *relabelFlags) run(c *cobra.Command, path string) error {
 	if err != nil {
 		return withRelabelHint(err, f)
 	}
-	out := c.OutOrStdout()
+	out := textOut(c)
 	for _, s := range plan.Steps {
 		fmt.Fprintln(out, fitOnLine(s.String()))
 	}
@@ -159,7 +159,7 @@ func (f *relabelFlags) runUndo(c *cobra.Command, path string) error {
 		}
 		return err
 	}
-	out := c.OutOrStdout()
+	out := textOut(c)
 	text := fmt.Sprintf("%s moved back", count(u.Moved, "picture"))
 	if u.Rows > 0 {
 		text = fmt.Sprintf("%s of a table restored", count(u.Rows, "label"))

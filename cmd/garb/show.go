@@ -65,7 +65,7 @@ that has no time is computed as a part of the layer before it.`,
 			if asJSON {
 				return json.NewEncoder(command.OutOrStdout()).Encode(d)
 			}
-			return d.print(command.OutOrStdout())
+			return d.print(textOut(command))
 		},
 	}
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")

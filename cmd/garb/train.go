@@ -179,6 +179,9 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 	if c.Out == "" {
 		c.Out = filepath.Join("runs", filepath.Base(filepath.Clean(c.Data))+"-"+time.Now().Format("20060102-150405"))
 	}
+	if c.Split.Folds > 0 && c.Split.Fold == 0 {
+		return fmt.Errorf("--folds %d needs --fold, from 1 to %[1]d; garb sweep --folds %[1]d trains for each", c.Split.Folds)
+	}
 	return c.Validate()
 }
 

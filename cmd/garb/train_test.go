@@ -190,6 +190,7 @@ func TestTrainCommand(t *testing.T) {
 		"other settings":   {[]string{"--resume", out, "--epochs", "8", "--learning-rate", "0.5", "--dropout", "0.2"}, "learning_rate (0.5, not 0.0003)"},
 		"other network":    {[]string{"--resume", out, "--epochs", "8", "--inner", "5"}, "inner ([5], not [])"},
 		"other place":      {[]string{"--resume", out, "--out", "x"}, "omit --out"},
+		"no fold":          {[]string{"--data", data, "--folds", "3"}, "needs --fold, from 1 to 3"},
 		"no run":           {[]string{"--resume", data}, "not the folder of a run"},
 		"taken folder":     {quick(data, out)[1:], "holds another run"},
 		"no data":          {[]string{"--out", "x"}, "needs --data"},

@@ -63,7 +63,7 @@ func undoSort(c *cobra.Command, path string) error {
 	if len(done) == 0 {
 		done = []string{"nothing was left to undo"}
 	}
-	if _, err := fmt.Fprintln(c.OutOrStdout(), strings.Join(done, ", ")); err != nil {
+	if _, err := fmt.Fprintln(textOut(c), strings.Join(done, ", ")); err != nil {
 		return err
 	}
 	if problems > 0 {
