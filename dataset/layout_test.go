@@ -606,12 +606,14 @@ func TestClassesNamedLikeSplits(t *testing.T) {
 // counted.
 func TestNotesOfLayouts(t *testing.T) {
 	for want, files := range map[string]contents{
-		"labels.csv is ignored: the folders say":     with(pictures(1, "train/a", "val/a"), contents{"labels.csv": "name,label\nx,a\n"}),
-		"notes.csv is ignored: it has no columns":    with(pictures(1, "a", "b"), contents{"notes.csv": "x,y\n"}),
-		"list.csv is ignored: its pictures":          with(pictures(1, "a", "b"), contents{"list.csv": "image,label\nnix,a\n"}),
-		`"dev" in it is no split`:                    with(flat(1, 2, "", ".jpg"), contents{"images.csv": "image,label,split\np0-0,a,train\np1-0,b,dev\n"}),
-		"a column for each class":                    {"_classes.csv": "image,a,b\n1,0,1\n", "1.jpg": ""},
-		`the labels are those of the column "label"`: {"labels.csv": "image,category,label\n1,0,1\n", "1.jpg": ""},
+		"labels.csv is ignored: the folders say":      with(pictures(1, "train/a", "val/a"), contents{"labels.csv": "name,label\nx,a\n"}),
+		"notes.csv is ignored: it has no columns":     with(pictures(1, "a", "b"), contents{"notes.csv": "x,y\n"}),
+		"list.csv is ignored: its pictures":           with(pictures(1, "a", "b"), contents{"list.csv": "image,label\nnix,a\n"}),
+		`"dev" in it is no split`:                     with(flat(1, 2, "", ".jpg"), contents{"images.csv": "image,label,split\np0-0,a,train\np1-0,b,dev\n"}),
+		"2 other pictures in":                         with(flat(2, 2, "train/", ".jpg"), pictures(2, "test"), contents{"labels.csv": "id,breed\n" + rows(2, "%s,%s", "pug", "boxer")}),
+		"sample_submission.csv is ignored: one table": {"a.jpg": "", "b.jpg": "", "labels.csv": "id,label\na,1\nb,2\n", "sample_submission.csv": "id,label\nb,3\n"},
+		"a column for each class":                     {"_classes.csv": "image,a,b\n1,0,1\n", "1.jpg": ""},
+		`the labels are those of the column "label"`:  {"labels.csv": "image,category,label\n1,0,1\n", "1.jpg": ""},
 	} {
 		d, err := Read(t.Context(), lay(t, files), Options{})
 		if err != nil {

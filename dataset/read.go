@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -140,6 +141,9 @@ func Read(ctx context.Context, path string, o Options) (*Data, error) {
 	}
 	d := &Data{Path: path, Folder: path, Column: Columns{-1, -1, -1, -1}}
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("data set %s: %w; check the path", path, fs.ErrNotExist)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("data set: %w", err)
 	}
@@ -325,7 +329,14 @@ func (d *Data) find(ctx context.Context, o Options, packed bool) ([]found, error
 			d.refuse(ProblemTable, nil, "%s has several tables with pictures and labels: %s; name one of them", d.Folder, quoted(baseNames(tables.fit)))
 			return nil, nil
 		case table != "" && (likely || len(names) < 2 || d.tableFits(ctx, o, table)):
-			return d.findInTable(ctx, o, table, packed)
+			d.note("the labels are those of %s", table)
+			others := slices.DeleteFunc(tables.fit, func(t string) bool { return t == table })
+			d.noteIgnored(others, "one table is read; name another with its path")
+			all, err := d.findInTable(ctx, o, table, packed)
+			if err != nil {
+				return nil, err
+			}
+			return all, d.noteUnlisted(ctx, all)
 		case table != "":
 			d.noteIgnored(tables.fit, "its pictures are not found, so the class folders are read")
 		case inner == "" && len(names) < 2 && len(tables.unfit) > 0:
@@ -335,13 +346,43 @@ func (d *Data) find(ctx context.Context, o Options, packed bool) ([]found, error
 		if inner == "" {
 			return d.findInClasses(ctx, names)
 		}
-		d.note("%s is read", inner)
+		d.note("the data set is in %s", inner)
 		if err := d.loseLoose(d.Folder); err != nil {
 			return nil, err
 		}
 		d.Folder = inner
 	}
 	return d.findInClasses(ctx, nil)
+}
+
+// noteUnlisted tells how many pictures of the folder the table does not list, such as
+// those of a competition's test.
+func (d *Data) noteUnlisted(ctx context.Context, listed []found) error {
+	var unused Tally
+	paths, err := Pictures(ctx, d.Folder, &unused)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil { // what the table does not list may be broken
+		return nil
+	}
+	names := make(map[string]bool, len(listed))
+	for _, f := range listed {
+		names[filepath.Clean(f.path)] = true
+	}
+	for _, s := range d.Tally.Skips() {
+		names[filepath.Clean(s.Path)] = true
+	}
+	unlisted := 0
+	for _, path := range paths {
+		if !names[filepath.Clean(path)] {
+			unlisted++
+		}
+	}
+	if unlisted > 0 {
+		d.note("%d other %s in %s: the table does not list them", unlisted, plural(unlisted, "picture"), d.Folder)
+	}
+	return nil
 }
 
 // noteIgnored tells of tables that are not read.

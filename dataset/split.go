@@ -37,10 +37,15 @@ func (r SplitRule) Validate() error {
 	switch {
 	case r.Folds == 0 && r.Fold == 0:
 		return nil
+	case r.Folds == 0:
+		return fmt.Errorf("fold %d: give the number of folds, too", r.Fold)
 	case r.Folds < 2 || r.Folds > maxFolds:
-		return fmt.Errorf("%d folds: a cross-validation has from 2 to %d", r.Folds, maxFolds)
+		return fmt.Errorf("%d %s: a cross-validation has from 2 to %d", r.Folds, plural(r.Folds, "fold"), maxFolds)
 	case r.Fold < 1 || r.Fold > r.Folds:
-		return fmt.Errorf("fold %d: it is a number from 1 to %d", r.Fold, r.Folds)
+		if r.Fold == 0 {
+			return fmt.Errorf("%d folds: give the number of the one that is validation, from 1 to %d", r.Folds, r.Folds)
+		}
+		return fmt.Errorf("fold %d of %d: folds are numbered from 1", r.Fold, r.Folds)
 	}
 	return nil
 }

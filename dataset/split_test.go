@@ -381,3 +381,20 @@ func TestGroupsThatCannotBeDivided(t *testing.T) {
 		t.Errorf("%+v", problems)
 	}
 }
+
+// TestFoldErrors: what is wrong with folds is said by what is missing or too large.
+func TestFoldErrors(t *testing.T) {
+	for _, c := range []struct {
+		folds, fold int
+		want        string
+	}{
+		{5, 0, "5 folds: give the number of the one"}, {0, 2, "fold 2: give the number of folds"},
+		{5, 6, "fold 6 of 5"}, {5, -1, "fold -1 of 5"}, {1, 1, "1 fold"}, {5, 5, ""}, {0, 0, ""},
+	} {
+		r := DefaultSplitRule()
+		r.Folds, r.Fold = c.folds, c.fold
+		if err := r.Validate(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%d of %d: %v, want %q", c.fold, c.folds, err, c.want)
+		}
+	}
+}

@@ -2,7 +2,7 @@ package train
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"math"
 
@@ -26,8 +26,12 @@ func DefaultSearch() Search { return Search{Low: 1e-6, High: 10, Steps: 150} }
 
 // Validate reports a search that cannot be.
 func (s Search) Validate() error {
-	if !(s.Low > 0 && s.High > s.Low) || math.IsInf(s.High, 0) || s.Steps < 10 {
-		return errors.New("a search goes from a positive learning rate to a larger one, in at least 10 steps")
+	const leastSteps = 10
+	switch {
+	case !(s.Low > 0 && s.High > s.Low) || math.IsInf(s.High, 0):
+		return fmt.Errorf("a search from the learning rate %g to %g: the first must be positive, and the last larger", s.Low, s.High)
+	case s.Steps < leastSteps:
+		return fmt.Errorf("a search of %d steps: it takes at least %d", s.Steps, leastSteps)
 	}
 	return nil
 }

@@ -35,7 +35,8 @@ func newClassifyCommand() *cobra.Command {
 		Use:   "classify [flags] PICTURE|DIR|- ...",
 		Short: "Say what is in pictures",
 		Long: `Say what is in pictures: files, all pictures below folders, or - for standard
-input. A quoted pattern such as 'pics/*.jpg' is expanded. JPEG, PNG, GIF, WebP, BMP, AVIF and HEIC are told by their content.
+input. A quoted pattern such as 'pics/*.jpg' is expanded. JPEG, PNG, GIF, WebP, BMP,
+AVIF and HEIC are recognized by their content.
 
 --csv writes a table: picture, class, probability, a column for each class of the model
 with its probability, and error, which says why a picture has no answer.

@@ -17,12 +17,12 @@ func newCompareCommand() *cobra.Command {
 	var unknown unknownClasses
 	var asJSON bool
 	command := &cobra.Command{
-		Use:   "compare A B --data DIR [flags]",
+		Use:   "compare A B --data DATA [flags]",
 		Short: "Tell whether one model is better than another",
 		Long: `Measure two models on the same pictures, and tell whether the difference is more
 than chance: McNemar's exact test, which looks at the pictures that only one of them
-got right. A folder with train, validation and test below it is taken as garb evaluate
-takes it.`,
+got right. Which pictures of a data set are measured is as for garb evaluate: the test
+split by default, all pictures of a folder of class folders, or what --split says.`,
 		Example: `  garb compare clothing runs/mine --data pictures/test
   garb compare runs/a runs/b --data pictures/validation --json`,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -23,10 +23,12 @@ import (
 func newDataCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "data",
-		Short: "Check, look at and pull data sets",
+		Short: "Check, correct, preview and download data sets",
 		Long:  "Work with data sets.\n\n" + dataHelp,
 		Example: `  garb data pull clothing-small
   garb data check clothing-small --html check.html
+  garb data check clothing-small --labels-quality --labels-csv labels.csv
+  garb data relabel clothing-small --from labels.csv --dry-run
   garb data preview clothing-small --rotation-range 30 --horizontal-flip`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -58,7 +60,7 @@ func newDataCheckCommand() *cobra.Command {
 	var page string
 	command := &cobra.Command{
 		Use:   "check DATA [flags]",
-		Short: "Look for what spoils a training, or its figures",
+		Short: "Find what is wrong with a data set, and labels that are likely wrong",
 		Long: `Read every picture of a data set and report all that is wrong: what cannot be read or
 has no label, classes that cannot be divided, columns that are missing, exact and
 near duplicates within and across splits (a picture in train and test is a leak: it
@@ -142,16 +144,16 @@ const (
 
 func printHealth(w io.Writer, h *dataset.Health) {
 	for _, note := range h.Notes {
-		fmt.Fprintf(w, "%s\n", note)
+		fmt.Fprintln(w, printable(note))
 	}
 	if h.Division != nil {
 		printDivision(w, h)
 	}
 	width := len("class")
 	for _, class := range h.Classes {
-		width = max(width, len([]rune(class)))
+		width = max(width, len([]rune(printable(class))))
 	}
-	pad := func(s string) string { return s + strings.Repeat(" ", width-len([]rune(s))) }
+	pad := func(s string) string { return printable(s) + strings.Repeat(" ", width-len([]rune(printable(s)))) }
 	fmt.Fprint(w, pad("class"))
 	for _, s := range h.Splits {
 		fmt.Fprintf(w, "  %16s", s.Name)
@@ -169,18 +171,20 @@ func printHealth(w io.Writer, h *dataset.Health) {
 		fmt.Fprintf(w, "  %6d         ", s.Count)
 	}
 	fmt.Fprintln(w)
-	z := h.Sizes
-	fmt.Fprintf(w, "\nsizes       width %d to %d, height %d to %d, shortest side %d to %d pixels (median %d); %.0f %% portrait, %.0f %% landscape; %.1f MB%s\n",
-		z.Width.Min, z.Width.Max, z.Height.Min, z.Height.Max, z.Shortest.Min, z.Shortest.Max, z.Shortest.Median,
-		100*z.Portrait, 100*z.Landscape, float64(z.Bytes)/1e6, formatsText(z.Formats))
+	fmt.Fprintln(w)
+	if z := h.Sizes; z.Width.Max > 0 {
+		fmt.Fprintf(w, "sizes       width %d to %d, height %d to %d, shortest side %d to %d pixels (median %d); %.0f %% portrait, %.0f %% landscape; %.1f MB%s\n",
+			z.Width.Min, z.Width.Max, z.Height.Min, z.Height.Max, z.Shortest.Min, z.Shortest.Max, z.Shortest.Median,
+			100*z.Portrait, 100*z.Landscape, float64(z.Bytes)/1e6, formatsText(z.Formats))
+	}
 	printProblems(w, h)
 	printGroups(w, "same bytes ", h.Exact)
 	printGroups(w, "look alike ", h.Near)
-	if s := h.Shift; s != nil {
+	if s := h.Shift; s != nil && s.Freedom > 0 {
 		fmt.Fprintf(w, "shift       %s\n", shiftText(s))
 	}
 	for _, f := range h.Few {
-		fmt.Fprintf(w, "few         %s has %s; below %d every one counts\n", f.Class, count(f.Count, "training picture"), dataset.FewPictures)
+		fmt.Fprintf(w, "few         %s has %s; below %d every one counts\n", printable(f.Class), count(f.Count, "training picture"), dataset.FewPictures)
 	}
 }
 
@@ -191,7 +195,7 @@ func printProblems(w io.Writer, h *dataset.Health) {
 		if p.Refused {
 			kind = "problem    "
 		}
-		fmt.Fprintf(w, "%s %s%s\n", kind, p.Message, problemHint(p))
+		fmt.Fprintf(w, "%s %s%s\n", kind, printable(p.Message), problemHint(p))
 	}
 	fmt.Fprintf(w, "pictures    %s\n", h.Summary)
 	shown := 0
@@ -254,8 +258,8 @@ func shiftText(s *dataset.Shift) string {
 	default:
 		verdict += fmt.Sprintf(" (p = %.2f)", s.PValue)
 	}
-	return fmt.Sprintf("classes differ between splits %s: chi-square %.1f, %d degrees of freedom; most %s, %.1f %% of train and %.1f %% of %s",
-		verdict, s.ChiSquare, s.Freedom, s.Largest, 100*s.Training, 100*s.Other, s.Split)
+	return fmt.Sprintf("classes differ between splits %s: chi-square %.1f, %s of freedom; the largest difference is %s, %.1f %% of train and %.1f %% of %s",
+		verdict, s.ChiSquare, count(s.Freedom, "degree"), printable(s.Largest), 100*s.Training, 100*s.Other, s.Split)
 }
 
 func printGroups(w io.Writer, name string, groups []dataset.Group) {
@@ -297,9 +301,9 @@ var healthPage = template.Must(template.New("health").Funcs(template.FuncMap{
 <div><b>{{len .Health.Corrupt}}</b><span>cannot be read</span></div><div><b>{{.Health.Leaks}}</b><span>groups across splits</span></div></div>
 <h2>Classes</h2><div class="wide"><table><tr><th>class</th>{{range .Health.Splits}}<th colspan="2">{{.Name}}</th>{{end}}</tr>
 {{range $i, $class := .Health.Classes}}<tr><td>{{.}}</td>{{range $h.Splits}}{{$n := index .Counts $i}}<td>{{$n}}</td><td class="faint">{{percent $n .Count}}</td>{{end}}</tr>{{end}}</table></div>
-{{with .Health.Shift}}<p>{{shift .}}.</p>{{end}}
+{{with .Health.Shift}}{{if .Freedom}}<p>The {{shift .}}.</p>{{end}}{{end}}
 {{range .Health.Few}}<p>{{.Class}} has only {{count .Count "training picture"}}.</p>{{end}}
-{{with .Health.Sizes}}<p>Widths from {{.Width.Min}} to {{.Width.Max}}, heights from {{.Height.Min}} to {{.Height.Max}} pixels.</p>{{end}}
+{{with .Health.Sizes}}{{if .Width.Max}}<p>Widths from {{.Width.Min}} to {{.Width.Max}}, heights from {{.Height.Min}} to {{.Height.Max}} pixels.</p>{{end}}{{end}}
 <p>{{.Health.Summary}}.</p>
 {{range .Health.Problems}}<p class="warn">{{.Message}}</p>{{end}}
 {{if .Skips}}<h2>Skipped</h2>{{range .Skips}}<p class="warn">{{.}}</p>{{end}}{{end}}

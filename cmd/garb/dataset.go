@@ -153,11 +153,11 @@ func cached(o dataset.Options) (dataset.Options, error) {
 // sayNotes tells how a data set was read, and warns of what is odd about it.
 func sayNotes(c *cobra.Command, d *dataset.Data) {
 	for _, note := range d.Notes {
-		say(c, "%s", note)
+		say(c, "%s", printable(note))
 	}
 	for _, p := range d.Problem {
 		if !p.Refused {
-			say(c, "warning: %s%s", p.Message, problemHint(p))
+			say(c, "warning: %s%s", printable(p.Message), problemHint(p))
 		}
 	}
 }

@@ -37,13 +37,37 @@ func TestDivisionIsSaid(t *testing.T) {
 func TestCheckSaysOne(t *testing.T) {
 	var b strings.Builder
 	printHealth(&b, &dataset.Health{
+		Shift:  &dataset.Shift{},
 		Few:    []dataset.ClassCount{{Class: "hat", Count: 1}},
 		Exact:  []dataset.Group{{}},
 		Groups: &dataset.GroupHealth{Count: 1},
 	})
+	if text := b.String(); strings.Contains(text, "sizes") || strings.Contains(text, "shift") {
+		t.Errorf("it has sizes or a shift of no pictures:\n%s", text)
+	}
 	for _, want := range []string{"hat has 1 training picture;", "same bytes  1 group,", "look alike  0 groups,", "groups      1 group of"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())
 		}
+	}
+}
+
+// TestCheckIsPrintable: names from a data set cannot send a terminal escapes.
+func TestCheckIsPrintable(t *testing.T) {
+	const name = "a\x1b[31m"
+	place := dataset.Place{Path: name + ".jpg", Split: "train", Class: name}
+	var b strings.Builder
+	printHealth(&b, &dataset.Health{
+		Classes:  []string{name},
+		Notes:    []string{"the data set is in " + name},
+		Problems: []dataset.Problem{{Message: "table " + name}},
+		Splits:   []dataset.SplitHealth{{Name: "train", Count: 1, Counts: []int{1}}},
+		Few:      []dataset.ClassCount{{Class: name, Count: 1}},
+		Exact:    []dataset.Group{{Pictures: []dataset.Place{place, place}}},
+		Shift:    &dataset.Shift{Largest: name, Freedom: 1, PValue: 1},
+		Division: &dataset.Division{Groups: 1, Classes: []dataset.ClassShare{{Class: name}}},
+	})
+	if text := b.String(); strings.Contains(text, "\x1b") || strings.Count(text, `a\x1b[31m`) < 8 {
+		t.Errorf("%q", text)
 	}
 }

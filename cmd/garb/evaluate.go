@@ -28,18 +28,18 @@ func newEvaluateCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "evaluate --data DATA [flags]",
 		Short: "Measure a model on labelled pictures",
-		Long: `Measure a model on labelled pictures: accuracy with its 95 % interval, log loss, calibration, precision and recall of each
-class, and what was taken for what. --html writes a page that shows it, with the
-pictures that it got most wrong.
+		Long: `Measure a model on labelled pictures: accuracy with its 95 % interval, log loss,
+calibration, precision and recall of each class, and the confusion matrix. --html writes
+a page with all of it and the pictures that the model got most wrong.
 
 ` + dataHelp + `
 
-All pictures of a folder of classes are measured, and the test split of other data
-sets; --split chooses. Where training divided the data set, --split takes the pictures
-that it took, with the labels as training merged and excluded them.
+Without --split, a model is measured on all pictures of a folder of class folders, and
+on the test split of any other data set. Where training divided the data set, --split
+takes the same pictures, with labels merged and excluded as in training.
 
 A class of the data set is the model's class of the same name, or else of the same name
-but for letter case and punctuation: T-Shirt is t-shirt. What is mapped so is said.
+but for letter case and punctuation: T-Shirt is t-shirt. garb prints each such pair.
 
 --tta flip shows the model each picture and its mirror image, and takes the mean of the
 two answers' probabilities. It takes twice the time.`,

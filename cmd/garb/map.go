@@ -39,15 +39,15 @@ const reducedTo = 50
 func newMapCommand() *cobra.Command {
 	f := mapFlags{dataFlags: newDataFlags(), layout: project.DefaultTSNE()}
 	command := &cobra.Command{
-		Use:   "map --data DIR [flags]",
+		Use:   "map --data DATA [flags]",
 		Short: "Draw a map of pictures: what a network finds alike lies together",
 		Long: `Draw a map of the pictures of a data set or of any tree of folders: their
-embeddings, what the network makes of them before it decides, brought to two
-dimensions. It is one HTML file with all pictures in it, small, to point at, to zoom
-into and to walk through by keys.
+embeddings, which are what the network computes before its head decides, reduced to two
+dimensions. The map is one HTML file with a thumbnail of each picture: point at one, zoom
+in, and go from picture to picture with the arrow keys.
 
-t-SNE keeps neighbours together and says nothing by what is far apart; pca shows the
-two directions in which the embeddings differ most. The same seed gives the same map.`,
+t-SNE keeps neighbours together, but distances between far pictures mean nothing; pca
+shows the two directions in which the embeddings differ most. The same seed gives the same map.`,
 		Example: `  garb map --data pictures
   garb map --data pictures --model runs/mine --out mine.html
   garb map --data pictures --method pca --limit 500`,
@@ -73,7 +73,7 @@ two directions in which the embeddings differ most. The same seed gives the same
 	flags.StringVar(&f.out, "out", "map.html", "page to write")
 	flags.StringVar(&f.method, "method", methodTSNE, "how to bring embeddings to two dimensions: tsne or pca")
 	flags.Uint64Var(&f.layout.Seed, "seed", f.layout.Seed, "seed of what is random")
-	flags.IntVar(&f.limit, "limit", 5000, "take so many pictures at random, 0 for all; t-SNE's time grows with the square")
+	flags.IntVar(&f.limit, "limit", 5000, "draw at most N pictures, chosen at random (0: all); t-SNE's time grows with the square of N")
 	flags.Float64Var(&f.layout.Perplexity, "perplexity", f.layout.Perplexity, "about how many neighbours t-SNE holds a picture to")
 	return command
 }

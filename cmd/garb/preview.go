@@ -50,10 +50,10 @@ func newPreviewCommand() *cobra.Command {
 		Use:   "preview DATA [flags]",
 		Short: "Draw a contact sheet of training pictures, and of what augmentation makes of them",
 		Long: `Draw a contact sheet of pictures of DATA's training split, at the size that the
-network gets. With augmentation flags each row has one picture: first as it is,
+network gets. With augmentation flags each row shows one picture: first as it is,
 then as the first epochs of a training with the same flags and seed would see it
-(but mixtures have the other pictures of the sheet for partners). Without them
-every picture of the sheet is another.`,
+(but mixtures are made with other pictures of the sheet). Without these flags the sheet
+shows a different picture in each place.`,
 		Example: `  garb data preview pictures --rotation-range 30 --zoom 0.1 --horizontal-flip
   garb data preview pictures --crop-min 0.65 --crop-aspect 1.33 --brightness 0.2 --erasing 0.25 --out sheet.jpg
   garb data preview pictures --backbone xception --size 150`,
@@ -66,7 +66,7 @@ every picture of the sheet is another.`,
 			if _, p.spec, err = bare.architecture(); err != nil {
 				return err
 			}
-			return p.validate()
+			return errors.Join(p.validate(), p.rule.Validate(), p.options.Validate())
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return p.run(c) },
 	}
@@ -79,7 +79,9 @@ every picture of the sheet is another.`,
 	flags.IntVar(&p.columns, "columns", 8, "pictures in a row")
 	flags.Uint64Var(&p.seed, "seed", 1, "seed of the choice of pictures and of their changes")
 	p.dataFlags.add(command)
+	p.dataFlags.addGroups(command)
 	addSplitFlags(command, &p.rule)
+	addFoldFlags(command, &p.rule)
 	addAugmentFlags(command, &p.config)
 	return command
 }

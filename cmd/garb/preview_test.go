@@ -175,3 +175,35 @@ func TestPreviewWrongUse(t *testing.T) {
 		t.Errorf("missing folder for the sheet: %d %s", code, errOut)
 	}
 }
+
+// TestPreviewKeepsGroups: the sheet shows the training pictures of the division that
+// train makes with the same flags, in which groups are kept together.
+func TestPreviewKeepsGroups(t *testing.T) {
+	data := filepath.Join(splitPictures(t), "train") // hats and shoes a to d
+	shown := func(flags ...string) map[string]string {
+		args := append([]string{data, "--rows", "2", "--columns", "4", "--test-share", "0", "--out", filepath.Join(t.TempDir(), "p.png")}, flags...)
+		code, out, errOut := previewRun(t, args...)
+		if code != exitDone {
+			t.Fatalf("%v: %d %s%s", flags, code, out, errOut)
+		}
+		names := map[string]string{}
+		for _, class := range []string{"hat", "shoes"} {
+			for _, name := range []string{"a", "b", "c", "d"} {
+				if strings.Contains(out, filepath.Join(class, name+".png")) {
+					names[class] += name
+				}
+			}
+		}
+		return names
+	}
+	grouped := []string{"--group-pattern", "^(.)"}
+	for fold := range 4 {
+		got := shown(append(grouped, "--folds", "4", "--fold", string(rune('1'+fold)))...)
+		if len(got["hat"]) != 3 || got["hat"] != got["shoes"] {
+			t.Errorf("fold %d shows %v", fold+1, got)
+		}
+	}
+	if code, _, errOut := previewRun(t, data, "--folds", "4"); code != exitMisused || !strings.Contains(errOut, "from 1 to 4") {
+		t.Errorf("no fold: %d %s", code, errOut)
+	}
+}
