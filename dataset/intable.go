@@ -521,10 +521,10 @@ func (r *tableReader) read(ctx context.Context) ([]found, error) {
 	return all, err
 }
 
-// loseUnlisted counts the pictures that no row of a table names, in the folders of those
-// that a row does name.
-func (d *Data) loseUnlisted() {
-	named := map[string]map[string]bool{} // of each folder with a picture that is named
+// loseUnlisted counts the pictures that no row of a table names: below the data set's
+// folder, if that is what was named, and else in the folders of pictures that rows name.
+func (d *Data) loseUnlisted(ctx context.Context, whole bool) error {
+	named := map[string]map[string]bool{} // files of each folder with one that a row names
 	for _, f := range d.listings {
 		for folder, l := range f.folders {
 			for file, isNamed := range l.names {
@@ -537,15 +537,35 @@ func (d *Data) loseUnlisted() {
 			}
 		}
 	}
-	for _, folder := range slices.Sorted(maps.Keys(named)) {
-		entries, _ := os.ReadDir(folder)
-		for _, e := range entries {
-			ending := strings.ToLower(filepath.Ext(e.Name()))
-			if !named[folder][e.Name()] && slices.Contains(pictureEndings, ending) && !hidden(e.Name()) && !e.IsDir() {
-				d.Tally.Add(ReasonUnlisted, filepath.Join(folder, e.Name()), "no row of the table names it")
+	var paths []string
+	if whole {
+		var unused Tally
+		var err error
+		paths, err = Pictures(ctx, d.Folder, &unused)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, ErrLinkLoop) {
+			d.note("pictures that the table does not name are not all counted: %v", err)
+		}
+	} else {
+		for _, folder := range slices.Sorted(maps.Keys(named)) {
+			entries, _ := os.ReadDir(folder)
+			for _, e := range entries {
+				ending := strings.ToLower(filepath.Ext(e.Name()))
+				if slices.Contains(pictureEndings, ending) && !hidden(e.Name()) && !e.IsDir() {
+					paths = append(paths, filepath.Join(folder, e.Name()))
+				}
 			}
 		}
 	}
+	for _, path := range paths {
+		folder, file := filepath.Split(path)
+		if !named[filepath.Clean(folder)][file] {
+			d.Tally.Add(ReasonUnlisted, path, "no row of the table names it")
+		}
+	}
+	return nil
 }
 
 // names has one copy of each name, so that a name does not keep the whole row that it is

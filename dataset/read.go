@@ -170,7 +170,9 @@ func Read(ctx context.Context, path string, o Options) (*Data, error) {
 		return nil, err
 	}
 	if d.Layout == LayoutTable {
-		d.loseUnlisted()
+		if err := d.loseUnlisted(ctx, info.IsDir() || packed); err != nil {
+			return nil, err
+		}
 	}
 	if err := d.group(all, o); err != nil {
 		return nil, err
@@ -332,11 +334,7 @@ func (d *Data) find(ctx context.Context, o Options, packed bool) ([]found, error
 			d.note("the labels are those of %s", table)
 			others := slices.DeleteFunc(tables.fit, func(t string) bool { return t == table })
 			d.noteIgnored(others, "one table is read; name another with its path")
-			all, err := d.findInTable(ctx, o, table, packed)
-			if err != nil {
-				return nil, err
-			}
-			return all, d.noteUnlisted(ctx, all)
+			return d.findInTable(ctx, o, table, packed)
 		case table != "":
 			d.noteIgnored(tables.fit, "its pictures are not found, so the class folders are read")
 		case inner == "" && len(names) < 2 && len(tables.unfit) > 0:
@@ -353,36 +351,6 @@ func (d *Data) find(ctx context.Context, o Options, packed bool) ([]found, error
 		d.Folder = inner
 	}
 	return d.findInClasses(ctx, nil)
-}
-
-// noteUnlisted tells how many pictures of the folder the table does not list, such as
-// those of a competition's test.
-func (d *Data) noteUnlisted(ctx context.Context, listed []found) error {
-	var unused Tally
-	paths, err := Pictures(ctx, d.Folder, &unused)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil { // what the table does not list may be broken
-		return nil
-	}
-	names := make(map[string]bool, len(listed))
-	for _, f := range listed {
-		names[filepath.Clean(f.path)] = true
-	}
-	for _, s := range d.Tally.Skips() {
-		names[filepath.Clean(s.Path)] = true
-	}
-	unlisted := 0
-	for _, path := range paths {
-		if !names[filepath.Clean(path)] {
-			unlisted++
-		}
-	}
-	if unlisted > 0 {
-		d.note("%d other %s in %s: the table does not list them", unlisted, plural(unlisted, "picture"), d.Folder)
-	}
-	return nil
 }
 
 // noteIgnored tells of tables that are not read.
