@@ -49,13 +49,16 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"relabel", "internal/safefile dataset", ""},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "picture . report dataset", ""},
-	{"train", "internal/safefile internal/tfevents tensor picture nn backbone weights . report dataset augment evaluate", ""},
+	{"train", "internal/safefile internal/tfevents tensor picture nn backbone weights . report dataset augment evaluate",
+		""},
 	{"explain", "internal/safefile picture nn . report", "golang.org/x/image"},
 	{"project", "", ""},
 	{"mislabel", "", ""},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
-	{"serve", "internal/download picture . explain serve/inferencepb", "connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
-	{"cmd/garb", "internal/safefile internal/download internal/kernel tensor picture nn diagram backbone keras weights . convert report dataset relabel augment evaluate train explain project mislabel serve",
+	{"serve", "internal/download picture . explain serve/inferencepb",
+		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
+	{"cmd/garb",
+		"internal/safefile internal/download internal/kernel tensor picture nn diagram backbone keras weights . convert report dataset relabel augment evaluate train explain project mislabel serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile . report evaluate train", ""},
@@ -106,7 +109,8 @@ func TestPackagesImportOnlyWhatTheLayoutAllows(t *testing.T) {
 			switch {
 			case ok && pkg != row.pkg && !above[pkg]:
 				t.Errorf("a test of %s imports %s, which is not above it in the layout", row.pkg, pkg)
-			case !ok && !isStandard(path) && !slices.Contains(testModules, moduleOf(path)) && !slices.Contains(modules, moduleOf(path)):
+			case !ok && !isStandard(path) && !slices.Contains(testModules, moduleOf(path)) && !slices.Contains(modules,
+				moduleOf(path)):
 				t.Errorf("a test of %s imports %s, which is neither its package's nor in testModules", row.pkg, path)
 			}
 		}

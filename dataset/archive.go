@@ -169,7 +169,8 @@ func removeAbandoned(cache string) {
 	const abandoned = 24 * time.Hour
 	entries, _ := os.ReadDir(cache)
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), partPrefix) && time.Since(info.ModTime()) > abandoned {
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), partPrefix) &&
+			time.Since(info.ModTime()) > abandoned {
 			os.RemoveAll(filepath.Join(cache, e.Name()))
 		}
 	}

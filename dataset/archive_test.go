@@ -102,24 +102,29 @@ func TestHostileArchives(t *testing.T) {
 		archive []byte
 		want    string
 	}{
-		"zip: out of the folder":    {zipOf(t, append(sound, archived{name: "../evil.jpg"})...), "outside"},
-		"zip: absolute":             {zipOf(t, append(sound, archived{name: "/etc/evil.jpg"})...), "outside"},
-		"zip: backslashes":          {zipOf(t, append(sound, archived{name: `a\..\..\evil.jpg`})...), "outside"},
-		"zip: zero byte":            {zipOf(t, append(sound, archived{name: "a/\x00.jpg"})...), ""},
-		"zip: a file as folder":     {zipOf(t, append(sound, archived{name: "a/1.jpg/2.jpg"})...), ""},
-		"zip: a name twice":         {zipOf(t, append(sound, archived{name: "a/1.jpg"})...), "twice"},
-		"zip: bomb":                 {zipOf(t, append(sound, archived{name: "a/2.jpg", text: large}, archived{name: "a/3.jpg", text: large})...), "more than"},
-		"zip: encrypted":            {encrypted(zipOf(t, sound...)), "encrypted"},
-		"zip: cut off":              {zipOf(t, sound...)[:60], ""},
-		"tar: out of the folder":    {tarOf(t, append(sound, archived{name: "../evil.jpg"})...), "outside"},
-		"tar: absolute":             {tarOf(t, append(sound, archived{name: "/etc/evil.jpg"})...), "outside"},
-		"tar: bomb":                 {tarOf(t, append(sound, archived{name: "a/2.jpg", text: large}, archived{name: "a/3.jpg", text: large})...), "more than"},
-		"tar: hard link outside":    {tarOf(t, append(sound, archived{name: "a/2.jpg", link: "../../../etc/passwd", kind: tar.TypeLink})...), "outside"},
-		"tar: hard link to nothing": {tarOf(t, append(sound, archived{name: "a/2.jpg", link: "b/9.jpg", kind: tar.TypeLink})...), "not there"},
-		"tar.gz: bomb":              {gzipOf(t, tarOf(t, append(sound, archived{name: "a/2.jpg", text: large}, archived{name: "a/3.jpg", text: large})...)), "more than"},
-		"tar.gz: cut off":           {gzipOf(t, tarOf(t, sound...))[:60], "damaged"},
-		"tar.gz: no tar":            {gzipOf(t, []byte(large)), ""},
-		"tar.gz: empty":             {gzipOf(t, nil), "no files"},
+		"zip: out of the folder": {zipOf(t, append(sound, archived{name: "../evil.jpg"})...), "outside"},
+		"zip: absolute":          {zipOf(t, append(sound, archived{name: "/etc/evil.jpg"})...), "outside"},
+		"zip: backslashes":       {zipOf(t, append(sound, archived{name: `a\..\..\evil.jpg`})...), "outside"},
+		"zip: zero byte":         {zipOf(t, append(sound, archived{name: "a/\x00.jpg"})...), ""},
+		"zip: a file as folder":  {zipOf(t, append(sound, archived{name: "a/1.jpg/2.jpg"})...), ""},
+		"zip: a name twice":      {zipOf(t, append(sound, archived{name: "a/1.jpg"})...), "twice"},
+		"zip: bomb": {zipOf(t, append(sound, archived{name: "a/2.jpg", text: large},
+			archived{name: "a/3.jpg", text: large})...), "more than"},
+		"zip: encrypted":         {encrypted(zipOf(t, sound...)), "encrypted"},
+		"zip: cut off":           {zipOf(t, sound...)[:60], ""},
+		"tar: out of the folder": {tarOf(t, append(sound, archived{name: "../evil.jpg"})...), "outside"},
+		"tar: absolute":          {tarOf(t, append(sound, archived{name: "/etc/evil.jpg"})...), "outside"},
+		"tar: bomb": {tarOf(t, append(sound, archived{name: "a/2.jpg", text: large},
+			archived{name: "a/3.jpg", text: large})...), "more than"},
+		"tar: hard link outside": {tarOf(t, append(sound, archived{name: "a/2.jpg", link: "../../../etc/passwd",
+			kind: tar.TypeLink})...), "outside"},
+		"tar: hard link to nothing": {tarOf(t, append(sound, archived{name: "a/2.jpg", link: "b/9.jpg",
+			kind: tar.TypeLink})...), "not there"},
+		"tar.gz: bomb": {gzipOf(t, tarOf(t, append(sound, archived{name: "a/2.jpg", text: large},
+			archived{name: "a/3.jpg", text: large})...)), "more than"},
+		"tar.gz: cut off": {gzipOf(t, tarOf(t, sound...))[:60], "damaged"},
+		"tar.gz: no tar":  {gzipOf(t, []byte(large)), ""},
+		"tar.gz: empty":   {gzipOf(t, nil), "no files"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, cache, err := readArchive(t, t.Context(), c.archive, 1<<20+100)
@@ -153,7 +158,8 @@ func TestLinksInArchives(t *testing.T) {
 		want    string
 	}{
 		"zip": {zipOf(t, append(sound, archived{name: "set/a/2.jpg", link: "/etc/passwd"})...), ": a 1, b 1"},
-		"tar": {tarOf(t, append(sound, archived{name: "set/a/2.jpg", link: "/etc/passwd", kind: tar.TypeSymlink}, archived{name: "set/b/2.jpg", link: "set/a/1.jpg", kind: tar.TypeLink})...), ": a 1, b 2"},
+		"tar": {tarOf(t, append(sound, archived{name: "set/a/2.jpg", link: "/etc/passwd", kind: tar.TypeSymlink},
+			archived{name: "set/b/2.jpg", link: "set/a/1.jpg", kind: tar.TypeLink})...), ": a 1, b 2"},
 	} {
 		folder := t.TempDir()
 		path := filepath.Join(folder, "archive")
@@ -233,7 +239,8 @@ func TestDamagedCache(t *testing.T) {
 		read(what)
 	}
 	old, recent := filepath.Join(cache, ".part-old"), filepath.Join(cache, ".part-recent")
-	if err := errors.Join(os.MkdirAll(filepath.Join(old, "data"), 0o755), os.Mkdir(recent, 0o755), os.RemoveAll(home)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(old, "data"), 0o755), os.Mkdir(recent, 0o755),
+		os.RemoveAll(home)); err != nil {
 		t.Fatal(err)
 	}
 	before := time.Now().Add(-48 * time.Hour)
@@ -262,7 +269,8 @@ func TestArchiveStops(t *testing.T) {
 // TestArchiveTables: a table in an archive cannot name files outside.
 func TestArchiveTables(t *testing.T) {
 	outside := filepath.Join(lay(t, contents{"x.jpg": ""}), "x.jpg")
-	d, _, err := readArchive(t, t.Context(), zipOf(t, archived{name: "labels.csv", text: "image,label\n1,a\n" + outside + ",a\n"}, archived{name: "1.jpg"}), 0)
+	d, _, err := readArchive(t, t.Context(), zipOf(t, archived{name: "labels.csv", text: "image,label\n1,a\n" + outside +
+		",a\n"}, archived{name: "1.jpg"}), 0)
 	if err != nil || described(d) != ": a 1" || d.Tally.Count(ReasonBadRow) != 1 {
 		t.Errorf("%v, %+v", err, d)
 	}
@@ -304,27 +312,31 @@ func TestTally(t *testing.T) {
 	other.Add(ReasonBadRow, "r", "odd")
 	tally.Merge(&other)
 	tally.Merge(nil)
-	if got, want := tally.Summary(2), "2 pictures used, 4 skipped (3 missing, 1 malformed row), 3 ignored (1 hidden file, 2 empty folders)"; got != want {
+	if got, want := tally.Summary(2),
+		"2 pictures used, 4 skipped (3 missing, 1 malformed row), 3 ignored (1 hidden file, 2 empty folders)"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	if tally.Skipped() != 4 || tally.Count(ReasonEmpty) != 2 || len(tally.Skips()) != 7 {
 		t.Errorf("%d, %v", tally.Skipped(), tally.Skips())
 	}
 	var strict *StrictError
-	if err := tally.Strict(); !errors.As(err, &strict) || len(strict.Skips) != 4 || !strings.Contains(err.Error(), "gone 2") || strings.Contains(err.Error(), "and ") {
+	if err := tally.Strict(); !errors.As(err, &strict) || len(strict.Skips) != 4 || !strings.Contains(err.Error(),
+		"gone 2") || strings.Contains(err.Error(), "and ") {
 		t.Errorf("%v", err)
 	}
 	for i := range 2 * maxListed {
 		tally.Add(ReasonConflict, fmt.Sprint(i), "")
 	}
-	if err := tally.Strict(); !errors.As(err, &strict) || len(strict.Skips) != 10 || !strings.Contains(err.Error(), fmt.Sprintf("and %d more", 2*maxListed+4-10)) {
+	if err := tally.Strict(); !errors.As(err, &strict) || len(strict.Skips) != 10 || !strings.Contains(err.Error(),
+		fmt.Sprintf("and %d more", 2*maxListed+4-10)) {
 		t.Errorf("%v", err)
 	}
 	if tally.Count(ReasonConflict) != 2*maxListed || len(tally.Skips()) != 7+maxListed {
 		t.Errorf("%d listed", len(tally.Skips()))
 	}
 	// Every reason has words.
-	for _, reason := range []Reason{ReasonMissing, ReasonUnreadable, ReasonNotPicture, ReasonNoLabel, ReasonConflict, ReasonOutside, ReasonBadRow, ReasonExcluded, ReasonRepeated, ReasonUnlisted, ReasonHidden, ReasonEmpty} {
+	for _, reason := range []Reason{ReasonMissing, ReasonUnreadable, ReasonNotPicture, ReasonNoLabel, ReasonConflict,
+		ReasonOutside, ReasonBadRow, ReasonExcluded, ReasonRepeated, ReasonUnlisted, ReasonHidden, ReasonEmpty} {
 		var one Tally
 		one.Add(reason, "", "")
 		if got := one.Summary(0); !strings.Contains(got, "(1 ") {

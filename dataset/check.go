@@ -168,14 +168,16 @@ type inspected struct {
 // at most 6 levels in the mean.
 func Check(ctx context.Context, d *Data, rule SplitRule, l picture.Limits, progress func(done int)) (*Health, error) {
 	h := &Health{
-		Layout: d.Layout, Classes: d.Classes, Problems: append([]Problem{}, d.Problem...), Notes: append([]string{}, d.Notes...),
+		Layout: d.Layout, Classes: d.Classes, Problems: append([]Problem{}, d.Problem...), Notes: append([]string{},
+			d.Notes...),
 		Corrupt: []Unreadable{}, Exact: []Group{}, Near: []Group{}, Few: []ClassCount{}, Contributors: d.Contributors,
 	}
 	var tally Tally
 	tally.Merge(&d.Tally)
 	var all []inspected
 	if len(d.Classes) == 1 {
-		h.Problems = append(h.Problems, Problem{ProblemClasses, fmt.Sprintf("all pictures are of one class, %q: there is nothing to tell apart", d.Classes[0]), true, nil})
+		h.Problems = append(h.Problems, Problem{ProblemClasses,
+			fmt.Sprintf("all pictures are of one class, %q: there is nothing to tell apart", d.Classes[0]), true, nil})
 	}
 	if len(d.Parts) > 0 {
 		splits, problems := d.Divide(rule)
@@ -271,7 +273,8 @@ func ReasonOf(err error) Reason {
 }
 
 // thumbnail is the size at which looks are taken.
-var thumbnail = picture.Spec{Width: 32, Height: 32, Filter: picture.Bilinear, Fit: picture.Stretch, Std: [3]float32{1, 1, 1}}
+var thumbnail = picture.Spec{Width: 32, Height: 32, Filter: picture.Bilinear, Fit: picture.Stretch, Std: [3]float32{1,
+	1, 1}}
 
 func inspect(ctx context.Context, s Sample, l picture.Limits) inspected {
 	data, err := s.Read(l)

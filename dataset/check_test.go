@@ -56,7 +56,9 @@ func TestCheck(t *testing.T) {
 	}
 	seed := uint64(0)
 	next := func() []byte { seed++; return blobs(t, seed, 20, 40, 60) }
-	for _, name := range []string{"train/hat/1.png", "train/hat/2.png", "train/hat/3.png", "train/shoe/1.png", "train/shoe/2.png", "train/shoe/3.png", "validation/hat/1.png", "validation/shoe/1.png", "test/hat/1.png", "test/shoe/1.png"} {
+	for _, name := range []string{"train/hat/1.png", "train/hat/2.png", "train/hat/3.png", "train/shoe/1.png",
+		"train/shoe/2.png", "train/shoe/3.png", "validation/hat/1.png", "validation/shoe/1.png", "test/hat/1.png",
+		"test/shoe/1.png"} {
 		put(name, next())
 	}
 	put("test/hat/leak.png", blobs(t, 1, 20, 40, 60))        // the bytes of train/hat/1.png
@@ -81,13 +83,16 @@ func TestCheck(t *testing.T) {
 		slices.Sort(all)
 		return strings.Join(all, " ")
 	}
-	if len(h.Corrupt) != 2 || filepath.Base(h.Corrupt[0].Path) != "broken.png" || filepath.Base(h.Corrupt[1].Path) != "text.png" {
+	if len(h.Corrupt) != 2 || filepath.Base(h.Corrupt[0].Path) != "broken.png" ||
+		filepath.Base(h.Corrupt[1].Path) != "text.png" {
 		t.Errorf("corrupt %+v", h.Corrupt)
 	}
-	if len(h.Exact) != 2 || names(h.Exact[0]) != "test/hat/leak.png train/hat/1.png" || !h.Exact[0].Leak || h.Exact[0].Conflict || names(h.Exact[1]) != "train/shoe/1.png train/shoe/again.png" || h.Exact[1].Leak {
+	if len(h.Exact) != 2 || names(h.Exact[0]) != "test/hat/leak.png train/hat/1.png" || !h.Exact[0].Leak ||
+		h.Exact[0].Conflict || names(h.Exact[1]) != "train/shoe/1.png train/shoe/again.png" || h.Exact[1].Leak {
 		t.Errorf("exact %+v", h.Exact)
 	}
-	if len(h.Near) != 2 || names(h.Near[0]) != "train/hat/2.png validation/hat/near.png" || !h.Near[0].Leak || names(h.Near[1]) != "train/hat/3.png train/shoe/odd.png" || !h.Near[1].Conflict {
+	if len(h.Near) != 2 || names(h.Near[0]) != "train/hat/2.png validation/hat/near.png" || !h.Near[0].Leak ||
+		names(h.Near[1]) != "train/hat/3.png train/shoe/odd.png" || !h.Near[1].Conflict {
 		t.Errorf("near %+v", h.Near)
 	}
 	if h.Leaks() != 2 || len(h.Few) != 2 || h.Splits[0].Count != 8 || !slices.Equal(h.Splits[0].Counts, []int{3, 5}) {
@@ -112,14 +117,19 @@ func TestCheckGoesOn(t *testing.T) {
 		used    int
 		failing bool
 	}{
-		"clean":          {contents{"train/a/1.png": p(1), "train/b/1.png": p(2), "val/a/1.png": p(3), "val/b/1.png": p(4)}, Options{}, "", 4, false},
+		"clean": {contents{"train/a/1.png": p(1), "train/b/1.png": p(2), "val/a/1.png": p(3), "val/b/1.png": p(4)},
+			Options{}, "", 4, false},
 		"a class of one": {contents{"a/1.png": p(1), "b/1.png": p(2)}, Options{}, `the class "a" has 1 picture`, 2, true},
-		"one class":      {contents{"a/1.png": p(1), "a/2.png": p(2), "a/3.png": p(3)}, Options{}, "all pictures are of one class", 3, true},
-		"unknown column": {contents{"images.csv": "image,label\n1,a\n", "1.png": p(1)}, Options{GroupBy: "nix"}, `no column "nix"`, 1, true},
-		"nothing":        {contents{"a/": ""}, Options{}, "no labelled pictures", 0, true},
-		"only a warning": {contents{"train/a/1.png": p(1), "train/A/1.png": p(2), "val/a/1.png": p(3), "val/A/1.png": p(4)}, Options{}, "differ in case", 4, false},
+		"one class": {contents{"a/1.png": p(1), "a/2.png": p(2), "a/3.png": p(3)}, Options{},
+			"all pictures are of one class", 3, true},
+		"unknown column": {contents{"images.csv": "image,label\n1,a\n", "1.png": p(1)}, Options{GroupBy: "nix"},
+			`no column "nix"`, 1, true},
+		"nothing": {contents{"a/": ""}, Options{}, "no labelled pictures", 0, true},
+		"only a warning": {contents{"train/a/1.png": p(1), "train/A/1.png": p(2), "val/a/1.png": p(3), "val/A/1.png": p(4)},
+			Options{}, "differ in case", 4, false},
 		"a missing file": {contents{
-			"images.csv": "image,label,split\n1,a,train\n2,b,train\n1x,a,val\n2x,b,val\n3,a,val\n", "1.png": p(1), "2.png": p(2), "1x.png": p(3), "2x.png": p(4),
+			"images.csv": "image,label,split\n1,a,train\n2,b,train\n1x,a,val\n2x,b,val\n3,a,val\n", "1.png": p(1),
+			"2.png": p(2), "1x.png": p(3), "2x.png": p(4),
 		}, Options{}, "", 4, true},
 		"one that is text": {contents{
 			"train/a/1.png": p(1), "train/b/1.png": p(2), "val/a/1.png": p(3), "val/b/1.png": p(4), "val/b/2.png": "text",
@@ -139,7 +149,8 @@ func TestCheckGoesOn(t *testing.T) {
 		for _, p := range h.Problems {
 			problems = append(problems, p.Message)
 		}
-		if text := strings.Join(problems, "\n"); !strings.Contains(text, c.want) || (c.want == "") != (text == "") || h.Used != c.used || h.Failing() != c.failing {
+		if text := strings.Join(problems, "\n"); !strings.Contains(text, c.want) || (c.want == "") != (text == "") ||
+			h.Used != c.used || h.Failing() != c.failing {
 			t.Errorf("%s: %d used, failing %v, problems %q", name, h.Used, h.Failing(), text)
 		}
 	}
@@ -148,7 +159,8 @@ func TestCheckGoesOn(t *testing.T) {
 // TestCheckGroups: groups, and those that leak, are counted.
 func TestCheckGroups(t *testing.T) {
 	files := contents{}
-	for i, name := range []string{"train/a/x-1.png", "train/a/y-1.png", "train/b/x-2.png", "val/a/x-3.png", "val/b/none.png"} {
+	for i, name := range []string{"train/a/x-1.png", "train/a/y-1.png", "train/b/x-2.png", "val/a/x-3.png",
+		"val/b/none.png"} {
 		files[name] = string(blobs(t, uint64(i+1), 20, 40, 60))
 	}
 	d, err := Read(t.Context(), lay(t, files), Options{GroupPattern: `^(\w)-`})
@@ -156,7 +168,8 @@ func TestCheckGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, err := Check(t.Context(), d, DefaultSplitRule(), picture.DefaultLimits(), nil)
-	if err != nil || h.Groups == nil || *h.Groups != (GroupHealth{Count: 2, Sizes: Range{1, 3, 3}, Without: 1, Leaks: 1}) {
+	if err != nil || h.Groups == nil || *h.Groups != (GroupHealth{Count: 2, Sizes: Range{1, 3, 3}, Without: 1,
+		Leaks: 1}) {
 		t.Errorf("%+v, %v", h.Groups, err)
 	}
 }
@@ -195,7 +208,8 @@ func TestFullClothing(t *testing.T) {
 			}
 		}
 	}
-	if err := os.Symlink(filepath.Join(shared, "data", "clothing-dataset-full", "images.csv"), filepath.Join(root, "images.csv")); err != nil {
+	if err := os.Symlink(filepath.Join(shared, "data", "clothing-dataset-full", "images.csv"), filepath.Join(root,
+		"images.csv")); err != nil {
 		t.Fatal(err)
 	}
 	d, err := Read(t.Context(), root, Options{Exclude: []string{"not sure", "Other", "Skip"}, GroupBy: "sender_id"})
@@ -220,7 +234,8 @@ func TestFullClothing(t *testing.T) {
 		}
 	}
 	whole, err := Read(t.Context(), root, Options{})
-	if err != nil || len(whole.Contributors) != 1 || whole.Contributors[0].Column != "sender_id" || whole.Contributors[0].Groups != 348 || len(whole.Classes) != 20 {
+	if err != nil || len(whole.Contributors) != 1 || whole.Contributors[0].Column != "sender_id" ||
+		whole.Contributors[0].Groups != 348 || len(whole.Classes) != 20 {
 		t.Errorf("%v, %+v, %q", err, whole.Contributors, whole.Classes)
 	}
 }
@@ -256,7 +271,8 @@ func TestCheckClothing(t *testing.T) {
 		t.Errorf("shift %+v", s)
 	}
 	shirts := slices.Index(h.Classes, "t-shirt")
-	if train, test := float64(h.Splits[0].Counts[shirts])/3068, float64(h.Splits[2].Counts[shirts])/372; math.Abs(train-0.259) > 5e-4 || math.Abs(test-0.140) > 5e-4 {
+	if train, test := float64(h.Splits[0].Counts[shirts])/3068,
+		float64(h.Splits[2].Counts[shirts])/372; math.Abs(train-0.259) > 5e-4 || math.Abs(test-0.140) > 5e-4 {
 		t.Errorf("t-shirts: %v of train, %v of test", train, test)
 	}
 	digest, err := TreeDigest(data)
@@ -268,7 +284,8 @@ func TestCheckClothing(t *testing.T) {
 // TestShiftOfOneSplit: one split differs from no other.
 func TestShiftOfOneSplit(t *testing.T) {
 	h := &Health{Classes: []string{"a", "b"}, Splits: []SplitHealth{
-		{Name: Train, Counts: []int{0, 0}}, {Name: Validation, Counts: []int{0, 0}}, {Name: Test, Count: 3, Counts: []int{1, 2}},
+		{Name: Train, Counts: []int{0, 0}}, {Name: Validation, Counts: []int{0, 0}}, {Name: Test, Count: 3, Counts: []int{1,
+			2}},
 	}}
 	if s := shift(h); s != nil {
 		t.Errorf("%+v", s)

@@ -29,11 +29,13 @@ const (
 // contributorWords are parts of names that say whose a picture is.
 var contributorWords = []string{
 	"sender", "user", "contributor", "author", "photographer", "owner", "patient", "subject", "person", "customer",
-	"seller", "uploader", "session", "device", "camera", "video", "scene", "group", "household", "participant", "creator", "worker",
+	"seller", "uploader", "session", "device", "camera", "video", "scene", "group", "household", "participant", "creator",
+	"worker",
 }
 
 // measureWords are names of columns that are measures or categories.
-var measureWords = []string{"width", "height", "size", "year", "month", "day", "date", "age", "price", "season", "colour", "color", "gender"}
+var measureWords = []string{"width", "height", "size", "year", "month", "day", "date", "age", "price", "season",
+	"colour", "color", "gender"}
 
 // contributors counts the values of the columns that are neither pictures nor labels.
 type contributors struct {
@@ -53,7 +55,8 @@ type valueCount struct {
 func newContributors(t *Table, used Columns, classes []int) *contributors {
 	c := &contributors{table: t}
 	for i := range t.Columns {
-		if i == used.Image || i == used.Label || i == used.Split || slices.Contains(classes, i) || len(c.columns) == maxTracked {
+		if i == used.Image || i == used.Label || i == used.Split || slices.Contains(classes, i) ||
+			len(c.columns) == maxTracked {
 			continue
 		}
 		c.columns = append(c.columns, i)

@@ -37,7 +37,8 @@ func TestEach(t *testing.T) {
 	s := &Set{Samples: make([]Sample, 100)}
 	var mu sync.Mutex
 	seen := map[int]int{}
-	if err := s.Each(context.Background(), func(i int) { mu.Lock(); seen[i]++; mu.Unlock() }); err != nil || len(seen) != 100 {
+	if err := s.Each(context.Background(), func(i int) { mu.Lock(); seen[i]++; mu.Unlock() }); err != nil ||
+		len(seen) != 100 {
 		t.Errorf("%d samples, %v", len(seen), err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -26,7 +26,8 @@ type groupOf struct {
 // train.
 func (p *division) byGroup(samples []Sample) (places []int, count int, problems []Problem) {
 	groups := p.groups(samples)
-	shares := []float64{inTrain: 1 - p.rule.Validation - p.testShare(), inValidation: p.rule.Validation, inTest: p.testShare()}
+	shares := []float64{inTrain: 1 - p.rule.Validation - p.testShare(), inValidation: p.rule.Validation,
+		inTest: p.testShare()}
 	part := func(i int) int { return i } // the place that a part becomes
 	if k := p.rule.Folds; k > 0 {
 		shares = make([]float64, k+1) // the folds, then test
@@ -45,7 +46,8 @@ func (p *division) byGroup(samples []Sample) (places []int, count int, problems 
 		}
 	}
 	if len(groups) < 2 {
-		problems = append(problems, Problem{ProblemDivision, "all pictures are of one group: they cannot be divided", true, ErrTooFew})
+		problems = append(problems, Problem{ProblemDivision, "all pictures are of one group: they cannot be divided", true,
+			ErrTooFew})
 	}
 	a := newAssignment(len(p.classes), shares, groups)
 	a.fill()

@@ -64,7 +64,8 @@ func (d *Data) tablesIn(ctx context.Context, folder string, o Options) (tables, 
 		if ctx.Err() != nil {
 			return found, ctx.Err()
 		}
-		if err == nil && has(table, o.ImageColumn, imageColumns) && (has(table, o.LabelColumn, labelColumns) || stem(path) == oneHotStem) {
+		if err == nil && has(table, o.ImageColumn, imageColumns) && (has(table, o.LabelColumn, labelColumns) ||
+			stem(path) == oneHotStem) {
 			found.fit = append(found.fit, path)
 		} else {
 			found.unfit = append(found.unfit, path)
@@ -266,7 +267,8 @@ func (r *tableReader) chooseColumns(ctx context.Context) error {
 		}
 	default:
 		if images = t.usual(imageColumns); images == nil {
-			r.refuse(ProblemTable, nil, "table %s: none of its columns %s is known to name pictures; say which does", t.File, quoted(t.Columns))
+			r.refuse(ProblemTable, nil, "table %s: none of its columns %s is known to name pictures; say which does", t.File,
+				quoted(t.Columns))
 		}
 	}
 	switch labels := t.usual(labelColumns); {
@@ -276,7 +278,8 @@ func (r *tableReader) chooseColumns(ctx context.Context) error {
 	case len(labels) > 0:
 		r.columns.Label = labels[0]
 		if len(labels) > 1 {
-			r.note("the labels are those of the column %q; %s could be, too", t.Columns[labels[0]], quoted(columnNames(t, labels[1:])))
+			r.note("the labels are those of the column %q; %s could be, too", t.Columns[labels[0]], quoted(columnNames(t,
+				labels[1:])))
 		}
 	}
 	if o.GroupBy != "" {
@@ -289,7 +292,8 @@ func (r *tableReader) chooseColumns(ctx context.Context) error {
 	r.chooseBase(images, rows)
 	if o.LabelColumn == "" && r.columns.Label < 0 && !o.unlabelled {
 		if r.classes = r.oneHot(rows); r.classes == nil {
-			r.refuse(ProblemTable, nil, "table %s: none of its columns %s is known to have labels; say which has", t.File, quoted(t.Columns))
+			r.refuse(ProblemTable, nil, "table %s: none of its columns %s is known to have labels; say which has", t.File,
+				quoted(t.Columns))
 		} else {
 			r.note("table %s has a column for each class: the class is the one with a 1", t.File)
 		}

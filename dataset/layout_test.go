@@ -121,38 +121,45 @@ func TestLayouts(t *testing.T) {
 			want:  "train: hat 2, shoes 2; validation: hat 2, shoes 2; test: hat 2, shoes 2", layout: LayoutSplits,
 		},
 		"Ultralytics: train and val, in any letter case": {
-			files: with(pictures(2, "Train/hat", "Train/shoes", "VAL/hat", "VAL/shoes"), contents{"data.yaml": "x", "README.md": "x"}),
-			want:  "train: hat 2, shoes 2; validation: hat 2, shoes 2", layout: LayoutSplits,
+			files: with(pictures(2, "Train/hat", "Train/shoes", "VAL/hat", "VAL/shoes"), contents{"data.yaml": "x",
+				"README.md": "x"}),
+			want: "train: hat 2, shoes 2; validation: hat 2, shoes 2", layout: LayoutSplits,
 		},
 		"fastai: train and valid beside labels.csv": {
-			files: with(pictures(2, "train/3", "train/7", "valid/3", "valid/7"), contents{"labels.csv": "name,label\ntrain/3/train_3-0.jpg,3\n"}),
-			want:  "train: 3 2, 7 2; validation: 3 2, 7 2", layout: LayoutSplits,
+			files: with(pictures(2, "train/3", "train/7", "valid/3", "valid/7"),
+				contents{"labels.csv": "name,label\ntrain/3/train_3-0.jpg,3\n"}),
+			want: "train: 3 2, 7 2; validation: 3 2, 7 2", layout: LayoutSplits,
 		},
 		"torchvision: a folder for each class": {
 			files: pictures(3, "hat", "shoes"), want: ": hat 3, shoes 3", layout: LayoutClasses,
 		},
 		"Roboflow folders: train, valid, test and read-me files": {
-			files: with(pictures(1, "train/a", "train/b", "valid/a", "valid/b", "test/a", "test/b"), contents{"README.roboflow.txt": "x", "README.dataset.txt": "x"}),
-			want:  "train: a 1, b 1; validation: a 1, b 1; test: a 1, b 1", layout: LayoutSplits,
+			files: with(pictures(1, "train/a", "train/b", "valid/a", "valid/b", "test/a", "test/b"),
+				contents{"README.roboflow.txt": "x", "README.dataset.txt": "x"}),
+			want: "train: a 1, b 1; validation: a 1, b 1; test: a 1, b 1", layout: LayoutSplits,
 		},
 		"Roboflow table: a column for each class, in the folder of each split": {
 			files: contents{
-				"train/_classes.csv": "filename, hat, shoes\n1.jpg, 1, 0\n2.jpg, 0, 1\n3.jpg, 1, 1\n4.jpg, 0, 0\n", "train/1.jpg": "", "train/2.jpg": "", "train/3.jpg": "", "train/4.jpg": "",
+				"train/_classes.csv": "filename, hat, shoes\n1.jpg, 1, 0\n2.jpg, 0, 1\n3.jpg, 1, 1\n4.jpg, 0, 0\n",
+				"train/1.jpg":        "", "train/2.jpg": "", "train/3.jpg": "", "train/4.jpg": "",
 				"valid/_classes.csv": "filename, hat, shoes\n5.jpg, 1, 0\n", "valid/5.jpg": "",
 			},
 			want: "train: hat 1, shoes 1; validation: hat 1", layout: LayoutTable, skipped: "conflicting_labels 1, no_label 1",
 		},
 		"Keras: flow_from_dataframe with filename and class": {
-			files: with(flat(2, 2, "photos/", ".png"), contents{"frame.csv": "filename,class\n" + rows(2, "%s.png,%s", "hat", "shoes")}),
-			want:  ": hat 2, shoes 2", layout: LayoutTable,
+			files: with(flat(2, 2, "photos/", ".png"), contents{"frame.csv": "filename,class\n" + rows(2, "%s.png,%s", "hat",
+				"shoes")}),
+			want: ": hat 2, shoes 2", layout: LayoutTable,
 		},
 		"Kaggle: labels.csv with id and breed, pictures in train, no labels for test": {
-			files: with(flat(2, 2, "train/", ".jpg"), pictures(2, "test"), contents{"labels.csv": "id,breed\n" + rows(2, "%s,%s", "pug", "boxer"), "sample_submission.csv": "id,label\nx,0\n"}),
-			want:  ": boxer 2, pug 2", layout: LayoutTable, skipped: "unlisted 2",
+			files: with(flat(2, 2, "train/", ".jpg"), pictures(2, "test"), contents{"labels.csv": "id,breed\n" + rows(2,
+				"%s,%s", "pug", "boxer"), "sample_submission.csv": "id,label\nx,0\n"}),
+			want: ": boxer 2, pug 2", layout: LayoutTable, skipped: "unlisted 2",
 		},
 		"Kaggle: train.csv beside test.csv without labels": {
-			files: with(flat(2, 2, "train_images/", ".jpg"), contents{"train.csv": "image_id,label\n" + rows(2, "%s.jpg,%s", "0", "1"), "test.csv": "image_id\nx.jpg\n", "sample_submission.csv": "image_id,label\nx.jpg,0\n"}),
-			want:  ": 0 2, 1 2", layout: LayoutTable,
+			files: with(flat(2, 2, "train_images/", ".jpg"), contents{"train.csv": "image_id,label\n" + rows(2, "%s.jpg,%s",
+				"0", "1"), "test.csv": "image_id\nx.jpg\n", "sample_submission.csv": "image_id,label\nx.jpg,0\n"}),
+			want: ": 0 2, 1 2", layout: LayoutTable,
 		},
 		"the full clothing set: images.csv and two sizes of pictures": {
 			files: with(flat(2, 2, "images_compressed/", ".jpg"), flat(2, 2, "images_original/", ".jpg"),
@@ -160,19 +167,23 @@ func TestLayouts(t *testing.T) {
 			want: ": Not sure 2, T-Shirt 2", layout: LayoutTable, skipped: "unlisted 4",
 		},
 		"Hugging Face: metadata.csv in train": {
-			files: with(flat(1, 2, "train/", ".jpg"), contents{"train/metadata.csv": "file_name,label\n" + rows(1, "%s.jpg,%s", "a", "b")}),
-			want:  "train: a 1, b 1", layout: LayoutTable,
+			files: with(flat(1, 2, "train/", ".jpg"), contents{"train/metadata.csv": "file_name,label\n" + rows(1, "%s.jpg,%s",
+				"a", "b")}),
+			want: "train: a 1, b 1", layout: LayoutTable,
 		},
 		"a table that says the split": {
-			files: with(flat(3, 1, "", ".jpg"), contents{"labels.csv": "path,label,split\np0-0.jpg,a,train\np0-1.jpg,a,Val\np0-2.jpg,a,test\n"}),
-			want:  "train: a 1; validation: a 1; test: a 1", layout: LayoutTable,
+			files: with(flat(3, 1, "", ".jpg"),
+				contents{"labels.csv": "path,label,split\np0-0.jpg,a,train\np0-1.jpg,a,Val\np0-2.jpg,a,test\n"}),
+			want: "train: a 1; validation: a 1; test: a 1", layout: LayoutTable,
 		},
 		"HAM10000: one table, pictures in two folders": {
-			files: with(pictures(2, "part_1", "part_2"), contents{"HAM_metadata.csv": "image_id,lesion,category\npart_1-0,1,nv\npart_1-1,1,mel\npart_2-0,2,nv\npart_2-1,2,mel\n"}),
-			want:  ": mel 2, nv 2", layout: LayoutTable,
+			files: with(pictures(2, "part_1", "part_2"),
+				contents{"HAM_metadata.csv": "image_id,lesion,category\npart_1-0,1,nv\npart_1-1,1,mel\npart_2-0,2,nv\npart_2-1,2,mel\n"}),
+			want: ": mel 2, nv 2", layout: LayoutTable,
 		},
 		"train and test alone": {
-			files: pictures(4, "train/a", "train/b", "Testing/a", "Testing/b"), want: "train: a 4, b 4; test: a 4, b 4", layout: LayoutSplits,
+			files: pictures(4, "train/a", "train/b", "Testing/a", "Testing/b"), want: "train: a 4, b 4; test: a 4, b 4",
+			layout: LayoutSplits,
 		},
 		"train alone": {
 			files: pictures(4, "train/a", "train/b"), want: "train: a 4, b 4", layout: LayoutSplits,
@@ -189,7 +200,8 @@ func TestLayouts(t *testing.T) {
 		},
 		"hidden files, system folders, empty folders, other files": {
 			files: with(pictures(2, "hat", "shoes", "hat/.ipynb_checkpoints", "__MACOSX/hat"), contents{
-				"hat/.DS_Store": "", "hat/Thumbs.db": "", "empty/": "", "hat/empty/": "", "hat/notes.txt": "", "loose.jpg": "", "LICENSE": "",
+				"hat/.DS_Store": "", "hat/Thumbs.db": "", "empty/": "", "hat/empty/": "", "hat/notes.txt": "", "loose.jpg": "",
+				"LICENSE": "",
 			}),
 			want: ": hat 2, shoes 2", layout: LayoutClasses,
 			skipped: "empty_folder 2, hidden 4, not_a_picture 1, outside_classes 1",
@@ -199,19 +211,23 @@ func TestLayouts(t *testing.T) {
 			want:  "train: a 2, b 2; validation: a 2, b 2", layout: LayoutSplits, skipped: "no_label 2, outside_classes 2",
 		},
 		"semicolons, a byte order mark, quotes, CRLF, spaces": {
-			files: with(flat(2, 2, "images/", ".JPG"), contents{"images.csv": "\xef\xbb\xbf\"Image\"; \"Label\";note\r\n" + "p0-0.JPG; hat ;\"a;b\"\r\n\"p0-1\";hat;\"two\r\nlines\"\r\np1-0;\"shoes\";\r\n p1-1 ;shoes;x\r\n"}),
-			want:  ": hat 2, shoes 2", layout: LayoutTable,
+			files: with(flat(2, 2, "images/", ".JPG"), contents{"images.csv": "\xef\xbb\xbf\"Image\"; \"Label\";note\r\n" +
+				"p0-0.JPG; hat ;\"a;b\"\r\n\"p0-1\";hat;\"two\r\nlines\"\r\np1-0;\"shoes\";\r\n p1-1 ;shoes;x\r\n"}),
+			want: ": hat 2, shoes 2", layout: LayoutTable,
 		},
 		"the delimiter in a line of its own": {
-			files: with(flat(1, 2, "", ".jpg"), contents{"labels.csv": "sep=;\r\nfile;label\r\n" + rows(1, "%s.jpg;%s", "a, b, c", "d, e, f")}),
-			want:  ": a, b, c 1, d, e, f 1", layout: LayoutTable,
+			files: with(flat(1, 2, "", ".jpg"), contents{"labels.csv": "sep=;\r\nfile;label\r\n" + rows(1, "%s.jpg;%s",
+				"a, b, c", "d, e, f")}),
+			want: ": a, b, c 1, d, e, f 1", layout: LayoutTable,
 		},
 		"tabs": {
-			files: with(flat(1, 2, "", ".jpg"), contents{"labels.tsv": "file\tcategory\n" + rows(1, "%s.jpg\t%s", "a, b", "c")}),
-			want:  ": a, b 1, c 1", layout: LayoutTable,
+			files: with(flat(1, 2, "", ".jpg"), contents{"labels.tsv": "file\tcategory\n" + rows(1, "%s.jpg\t%s", "a, b",
+				"c")}),
+			want: ": a, b 1, c 1", layout: LayoutTable,
 		},
 		"named columns, table and folder": {
-			files:   with(flat(1, 2, "deep/er/", ".jpg"), contents{"my/table.txt": "what,kind,label\n" + rows(1, "%s,%s,x", "a", "b")}),
+			files: with(flat(1, 2, "deep/er/", ".jpg"), contents{"my/table.txt": "what,kind,label\n" + rows(1, "%s,%s,x", "a",
+				"b")}),
 			options: Options{Labels: "my/table.txt", Images: "deep/er", ImageColumn: "What", LabelColumn: "kind"},
 			want:    ": a 1, b 1", layout: LayoutTable,
 		},
@@ -222,16 +238,19 @@ func TestLayouts(t *testing.T) {
 			options: Options{ImageColumn: "Datei", LabelColumn: "Kategorie"}, want: ": a 1, b 1", layout: LayoutTable,
 		},
 		"the table itself": {
-			files: with(flat(1, 2, "images/", ".jpg"), contents{"x.csv": "image,label\n" + rows(1, "images/%s.jpg,%s", "a", "b"), "y.csv": "image,label\nno,no\n"}),
-			at:    "x.csv", want: ": a 1, b 1", layout: LayoutTable,
+			files: with(flat(1, 2, "images/", ".jpg"), contents{"x.csv": "image,label\n" + rows(1, "images/%s.jpg,%s", "a",
+				"b"), "y.csv": "image,label\nno,no\n"}),
+			at: "x.csv", want: ": a 1, b 1", layout: LayoutTable,
 		},
 		"Windows' paths": {
-			files: with(flat(1, 2, "images/", ".jpg"), contents{"x.csv": "path,label\n" + rows(1, `images\%s.jpg,%s`, "a", "b")}),
-			want:  ": a 1, b 1", layout: LayoutTable,
+			files: with(flat(1, 2, "images/", ".jpg"), contents{"x.csv": "path,label\n" + rows(1, `images\%s.jpg,%s`, "a",
+				"b")}),
+			want: ": a 1, b 1", layout: LayoutTable,
 		},
 		"missing files, rows without a label, broken rows, repeats and conflicts": {
-			files: with(flat(4, 1, "", ".jpg"), contents{"dir.jpg/x": "", "images.csv": "image,label\np0-0,a\ngone,a\np0-1,\np0-2,a\np0-2,a\np0-3,a\np0-3,b\n../../etc/passwd,a\n,a\np0-0.jpg,a,b\ndir.jpg,a\nnot utf\xff8,a\n"}),
-			want:  ": a 2", layout: LayoutTable,
+			files: with(flat(4, 1, "", ".jpg"), contents{"dir.jpg/x": "",
+				"images.csv": "image,label\np0-0,a\ngone,a\np0-1,\np0-2,a\np0-2,a\np0-3,a\np0-3,b\n../../etc/passwd,a\n,a\np0-0.jpg,a,b\ndir.jpg,a\nnot utf\xff8,a\n"}),
+			want: ": a 2", layout: LayoutTable,
 			skipped: "bad_row 4, conflicting_labels 1, missing 1, no_label 1, repeated 1, unreadable 1",
 		},
 		"a spreadsheet's empty lines, which are no rows": {
@@ -239,17 +258,21 @@ func TestLayouts(t *testing.T) {
 			want:  ": a 1, b 1", layout: LayoutTable,
 		},
 		"labels merged, excluded and chosen": {
-			files:   with(flat(1, 5, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "Polo", "T-Shirt", "Skip", "Not sure", "Hat")}),
-			options: Options{Merge: map[string]string{"polo": "t-shirt", "T-Shirt": "t-shirt"}, Exclude: []string{"skip", "Not sure"}, Classes: []string{"t-shirt"}},
-			want:    ": t-shirt 2", layout: LayoutTable, skipped: "excluded 3",
+			files: with(flat(1, 5, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "Polo", "T-Shirt",
+				"Skip", "Not sure", "Hat")}),
+			options: Options{Merge: map[string]string{"polo": "t-shirt", "T-Shirt": "t-shirt"}, Exclude: []string{"skip",
+				"Not sure"}, Classes: []string{"t-shirt"}},
+			want: ": t-shirt 2", layout: LayoutTable, skipped: "excluded 3",
 		},
 		"labels excluded as they are before and after they are merged": {
-			files:   with(flat(1, 4, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "polo", "top", "cap", "hat")}),
+			files: with(flat(1, 4, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "polo", "top",
+				"cap", "hat")}),
 			options: Options{Merge: map[string]string{"polo": "t-shirt", "cap": "hats"}, Exclude: []string{"polo", "hats"}},
 			want:    ": hat 1, top 1", layout: LayoutTable, skipped: "excluded 2",
 		},
 		"an excluded label that could be two": {
-			files:   with(flat(1, 3, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "T-Shirt", "t-shirt", "hat")}),
+			files: with(flat(1, 3, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "T-Shirt",
+				"t-shirt", "hat")}),
 			options: Options{Exclude: []string{"T-SHIRT"}}, want: ": T-Shirt 1, hat 1, t-shirt 1", layout: LayoutTable,
 		},
 		"class folders with spaces round their names": {
@@ -257,7 +280,8 @@ func TestLayouts(t *testing.T) {
 		},
 		"a missing picture is not taken from another folder": {
 			files: with(flat(4, 1, "test/", ".jpg"), contents{
-				"train/p0-0.jpg": "", "train/p0-1.jpg": "", "train/p0-3.jpg": "", "train.csv": "id,label\n" + rows(4, "%s,%s", "a"),
+				"train/p0-0.jpg": "", "train/p0-1.jpg": "", "train/p0-3.jpg": "", "train.csv": "id,label\n" + rows(4, "%s,%s",
+					"a"),
 			}),
 			want: ": a 4", layout: LayoutTable, skipped: "unlisted 3", // all are in test
 		},
@@ -275,8 +299,9 @@ func TestLayouts(t *testing.T) {
 			want: ": a 2", layout: LayoutTable, skipped: "no_label 1, unlisted 2",
 		},
 		"pictures of two tables in one folder": {
-			files: with(flat(1, 3, "images/", ".jpg"), contents{"train.csv": "image,label\np0-0,a\n", "test.csv": "image,label\np1-0,a\n"}),
-			want:  "train: a 1; test: a 1", layout: LayoutTable, skipped: "unlisted 1",
+			files: with(flat(1, 3, "images/", ".jpg"), contents{"train.csv": "image,label\np0-0,a\n",
+				"test.csv": "image,label\np1-0,a\n"}),
+			want: "train: a 1; test: a 1", layout: LayoutTable, skipped: "unlisted 1",
 		},
 		"rows of one file that agree once labels are merged": {
 			files:   with(flat(1, 1, "", ".jpg"), contents{"images.csv": "image,label\np0-0,polo\np0-0,t-shirt\np0-0,Skip\n"}),
@@ -313,7 +338,8 @@ func TestLayouts(t *testing.T) {
 			if c.at != "" || c.options.Labels != "" {
 				return
 			}
-			for kind, archive := range map[string][]byte{"zip": zipped(t, c.files), "tar": tarred(t, c.files, false), "tar.gz": tarred(t, c.files, true)} {
+			for kind, archive := range map[string][]byte{"zip": zipped(t, c.files), "tar": tarred(t, c.files, false),
+				"tar.gz": tarred(t, c.files, true)} {
 				path := filepath.Join(t.TempDir(), "archive")
 				if err := os.WriteFile(path, archive, 0o644); err != nil {
 					t.Fatal(err)
@@ -396,10 +422,12 @@ func tarred(t testing.TB, files contents, packed bool) []byte {
 func TestPictureFolders(t *testing.T) {
 	table := contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "a", "b")}
 	for want, files := range map[string]contents{
-		".":                 with(table, flat(1, 2, "", ".jpg"), flat(1, 2, "images/", ".jpg")),
-		"images":            with(table, flat(1, 2, "a/", ".jpg"), flat(1, 2, "images/", ".jpg"), flat(1, 2, "images_large/", ".jpg")),
-		"images_compressed": with(table, flat(1, 2, "backup/", ".jpg"), flat(1, 2, "images_compressed/", ".jpg"), flat(1, 2, "images_original/", ".jpg")),
-		"photos":            with(table, flat(1, 2, "old/", ".jpg"), flat(1, 2, "photos/", ".jpg")),
+		".": with(table, flat(1, 2, "", ".jpg"), flat(1, 2, "images/", ".jpg")),
+		"images": with(table, flat(1, 2, "a/", ".jpg"), flat(1, 2, "images/", ".jpg"), flat(1, 2, "images_large/",
+			".jpg")),
+		"images_compressed": with(table, flat(1, 2, "backup/", ".jpg"), flat(1, 2, "images_compressed/", ".jpg"), flat(1, 2,
+			"images_original/", ".jpg")),
+		"photos": with(table, flat(1, 2, "old/", ".jpg"), flat(1, 2, "photos/", ".jpg")),
 	} {
 		root := lay(t, files)
 		d, err := Read(t.Context(), root, Options{})
@@ -447,15 +475,17 @@ func TestDivisionsOfLayouts(t *testing.T) {
 		train, validation, test int
 		pooled                  string
 	}{
-		"as it lies":              {pictures(8, "train/a", "train/b", "val/a", "val/b"), rule, 16, 16, 0, ""},
-		"validation off train":    {pictures(8, "train/a", "train/b", "test/a", "test/b"), rule, 12, 4, 16, Train},
-		"all off train":           {pictures(8, "train/a", "train/b"), rule, 8, 4, 4, Train},
-		"all":                     {pictures(8, "a", "b"), rule, 8, 4, 4, "all pictures"},
-		"folds":                   {pictures(8, "a", "b"), folds, 9, 3, 4, "all pictures"},
-		"folds of both":           {pictures(8, "train/a", "train/b", "val/a", "val/b", "test/a"), folds, 24, 8, 8, "train and validation"},
-		"folds of train":          {pictures(8, "train/a", "train/b", "test/a", "test/b"), folds, 12, 4, 16, Train},
-		"no test is divided off":  {pictures(8, "a", "b"), SplitRule{Validation: 0.5, Seed: 1}, 8, 8, 0, "all pictures"},
-		"another share for train": {pictures(10, "a", "b"), SplitRule{Validation: 0.1, Test: 0.3, Seed: 1}, 12, 2, 6, "all pictures"},
+		"as it lies":           {pictures(8, "train/a", "train/b", "val/a", "val/b"), rule, 16, 16, 0, ""},
+		"validation off train": {pictures(8, "train/a", "train/b", "test/a", "test/b"), rule, 12, 4, 16, Train},
+		"all off train":        {pictures(8, "train/a", "train/b"), rule, 8, 4, 4, Train},
+		"all":                  {pictures(8, "a", "b"), rule, 8, 4, 4, "all pictures"},
+		"folds":                {pictures(8, "a", "b"), folds, 9, 3, 4, "all pictures"},
+		"folds of both": {pictures(8, "train/a", "train/b", "val/a", "val/b", "test/a"), folds, 24, 8, 8,
+			"train and validation"},
+		"folds of train":         {pictures(8, "train/a", "train/b", "test/a", "test/b"), folds, 12, 4, 16, Train},
+		"no test is divided off": {pictures(8, "a", "b"), SplitRule{Validation: 0.5, Seed: 1}, 8, 8, 0, "all pictures"},
+		"another share for train": {pictures(10, "a", "b"), SplitRule{Validation: 0.1, Test: 0.3, Seed: 1}, 12, 2, 6,
+			"all pictures"},
 	} {
 		s, err := OpenSplits(lay(t, c.files), c.rule)
 		if err != nil {
@@ -470,8 +500,10 @@ func TestDivisionsOfLayouts(t *testing.T) {
 		if s.Division != nil {
 			pooled = s.Division.Pooled
 		}
-		if len(s.Train.Samples) != c.train || len(s.Validation.Samples) != c.validation || test != c.test || pooled != c.pooled {
-			t.Errorf("%s: %d, %d, %d of %q, want %d, %d, %d of %q", name, len(s.Train.Samples), len(s.Validation.Samples), test, pooled, c.train, c.validation, c.test, c.pooled)
+		if len(s.Train.Samples) != c.train || len(s.Validation.Samples) != c.validation || test != c.test ||
+			pooled != c.pooled {
+			t.Errorf("%s: %d, %d, %d of %q, want %d, %d, %d of %q", name, len(s.Train.Samples), len(s.Validation.Samples), test,
+				pooled, c.train, c.validation, c.test, c.pooled)
 		}
 	}
 }
@@ -485,30 +517,40 @@ func TestRefused(t *testing.T) {
 		want    string
 		rest    string // what is read
 	}{
-		"nothing":                      {contents{"readme.txt": ""}, Options{}, "no labelled pictures", ""},
-		"only hidden":                  {pictures(1, ".a", ".b"), Options{}, "no labelled pictures", ""},
-		"only empty folders":           {contents{"a/": "", "b/": ""}, Options{}, "2 empty folders", ""},
-		"loose pictures":               {contents{"1.jpg": "", "2.jpg": ""}, Options{}, "folder for each class", ""},
-		"splits without class folders": {pictures(1, "train", "test"), Options{}, `"test", "train" have no class folders`, ""},
-		"two for validation":           {pictures(1, "train/a", "val/a", "valid/a"), Options{}, `"val", "valid"`, "train: a 1; validation: a 2"},
-		"no columns":                   {contents{"images.csv": "a,b\n1,2\n"}, Options{}, `none of its columns "a", "b"`, ""},
-		"no label column":              {contents{"images.csv": "image,b\n1,2\n", "1.jpg": ""}, Options{}, "known to have labels", ""},
-		"unknown columns":              {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{LabelColumn: "kind", GroupBy: "sender"}, `no column "kind"`, ""},
-		"unknown group":                {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""}, Options{GroupBy: "sender"}, `no column "sender"`, ": 2 1"},
-		"empty table":                  {contents{"images.csv": "\n"}, Options{}, "empty", ""},
-		"no rows":                      {contents{"images.csv": "image,label\n"}, Options{}, "no labelled pictures", ""},
+		"nothing":            {contents{"readme.txt": ""}, Options{}, "no labelled pictures", ""},
+		"only hidden":        {pictures(1, ".a", ".b"), Options{}, "no labelled pictures", ""},
+		"only empty folders": {contents{"a/": "", "b/": ""}, Options{}, "2 empty folders", ""},
+		"loose pictures":     {contents{"1.jpg": "", "2.jpg": ""}, Options{}, "folder for each class", ""},
+		"splits without class folders": {pictures(1, "train", "test"), Options{}, `"test", "train" have no class folders`,
+			""},
+		"two for validation": {pictures(1, "train/a", "val/a", "valid/a"), Options{}, `"val", "valid"`,
+			"train: a 1; validation: a 2"},
+		"no columns": {contents{"images.csv": "a,b\n1,2\n"}, Options{}, `none of its columns "a", "b"`,
+			""},
+		"no label column": {contents{"images.csv": "image,b\n1,2\n", "1.jpg": ""}, Options{},
+			"known to have labels", ""},
+		"unknown columns": {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""},
+			Options{LabelColumn: "kind", GroupBy: "sender"}, `no column "kind"`, ""},
+		"unknown group": {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""},
+			Options{GroupBy: "sender"}, `no column "sender"`, ": 2 1"},
+		"empty table": {contents{"images.csv": "\n"}, Options{}, "empty", ""},
+		"no rows":     {contents{"images.csv": "image,label\n"}, Options{}, "no labelled pictures", ""},
 		"a table of unknown columns beside one folder": {with(flat(1, 2, "Fotos/", ".jpg"), contents{
 			"Liste.csv": "Datei;Kategorie\np0-0;a\n",
 		}), Options{}, `none of its columns "Datei", "Kategorie"`, ""},
-		"UTF-16":                   {contents{"images.csv": "\xff\xfei\x00"}, Options{}, "UTF-16", ""},
-		"old Macs' line ends":      {contents{"images.csv": "image,label\r1,a\r", "1.jpg": ""}, Options{}, "old Macs", ""},
-		"zero bytes":               {contents{"images.csv": "image,label\n\x00"}, Options{}, "zero bytes", ""},
-		"broken quote":             {contents{"images.csv": "image,label\n1,a\n\"2,b\n", "1.jpg": "", "2.jpg": ""}, Options{}, "line 3", ": a 1"},
-		"several tables":           {contents{"x.csv": "image,label\n1,a\n", "y.csv": "image,label\n1,a\n", "1.jpg": ""}, Options{}, `"x.csv", "y.csv"`, ""},
-		"no folder of images":      {contents{"images.csv": "image,label\n1,a\n", "1.jpg": ""}, Options{Images: "nix"}, "not a folder", ""},
-		"a class without pictures": {pictures(1, "a", "b"), Options{Classes: []string{"a", "c"}}, `"c" was asked for`, ": a 1"},
-		"a blank class":            {pictures(1, "a", " "), Options{}, "name is blank", ":  1, a 1"},
-		"control characters":       {pictures(1, "a", "b\x1b[2J"), Options{}, `"b\x1b[2J"`, ": a 1, b\x1b[2J 1"},
+		"UTF-16":              {contents{"images.csv": "\xff\xfei\x00"}, Options{}, "UTF-16", ""},
+		"old Macs' line ends": {contents{"images.csv": "image,label\r1,a\r", "1.jpg": ""}, Options{}, "old Macs", ""},
+		"zero bytes":          {contents{"images.csv": "image,label\n\x00"}, Options{}, "zero bytes", ""},
+		"broken quote": {contents{"images.csv": "image,label\n1,a\n\"2,b\n", "1.jpg": "", "2.jpg": ""},
+			Options{}, "line 3", ": a 1"},
+		"several tables": {contents{"x.csv": "image,label\n1,a\n", "y.csv": "image,label\n1,a\n", "1.jpg": ""},
+			Options{}, `"x.csv", "y.csv"`, ""},
+		"no folder of images": {contents{"images.csv": "image,label\n1,a\n", "1.jpg": ""}, Options{Images: "nix"},
+			"not a folder", ""},
+		"a class without pictures": {pictures(1, "a", "b"), Options{Classes: []string{"a", "c"}}, `"c" was asked for`,
+			": a 1"},
+		"a blank class":      {pictures(1, "a", " "), Options{}, "name is blank", ":  1, a 1"},
+		"control characters": {pictures(1, "a", "b\x1b[2J"), Options{}, `"b\x1b[2J"`, ": a 1, b\x1b[2J 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, err := Read(t.Context(), lay(t, c.files), c.options)
@@ -527,8 +569,10 @@ func TestRefused(t *testing.T) {
 		})
 	}
 	for name, o := range map[string]Options{
-		"group twice": {GroupBy: "a", GroupPattern: "b"}, "pattern": {GroupPattern: "("}, "no table": {GroupBy: "a"}, "no match": {GroupPattern: "zzz"},
-		"merge to nothing": {Merge: map[string]string{"a": " "}}, "merge of nothing": {Merge: map[string]string{"": "a"}}, "class": {Classes: []string{" "}},
+		"group twice": {GroupBy: "a", GroupPattern: "b"}, "pattern": {GroupPattern: "("}, "no table": {GroupBy: "a"},
+		"no match":         {GroupPattern: "zzz"},
+		"merge to nothing": {Merge: map[string]string{"a": " "}}, "merge of nothing": {Merge: map[string]string{"": "a"}},
+		"class": {Classes: []string{" "}},
 	} {
 		var option *OptionsError
 		if _, err := Read(t.Context(), lay(t, pictures(3, "a", "b")), o); !errors.As(err, &option) {
@@ -538,21 +582,25 @@ func TestRefused(t *testing.T) {
 	if _, err := Read(t.Context(), filepath.Join(t.TempDir(), "nix"), Options{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing: %v", err)
 	}
-	if _, err := OpenSplits(lay(t, pictures(4, "train/a", "val/a", "val/b")), DefaultSplitRule()); err == nil || !strings.Contains(err.Error(), `train has no pictures of "b"`) {
+	if _, err := OpenSplits(lay(t, pictures(4, "train/a", "val/a", "val/b")), DefaultSplitRule()); err == nil ||
+		!strings.Contains(err.Error(), `train has no pictures of "b"`) {
 		t.Errorf("a class without training pictures: %v", err)
 	}
-	if _, err := OpenSplits(lay(t, pictures(4, "val/a", "test/b")), DefaultSplitRule()); err == nil || !strings.Contains(err.Error(), "no train split") {
+	if _, err := OpenSplits(lay(t, pictures(4, "val/a", "test/b")), DefaultSplitRule()); err == nil ||
+		!strings.Contains(err.Error(), "no train split") {
 		t.Errorf("no train: %v", err)
 	}
 }
 
 // TestWarnings: what is odd is said, and no reason to refuse.
 func TestWarnings(t *testing.T) {
-	d, err := Read(t.Context(), lay(t, pictures(3, "T-Shirt", "t-shirt", "Hat")), Options{Exclude: []string{"Socks"}, Merge: map[string]string{"hat": "cap"}})
+	d, err := Read(t.Context(), lay(t, pictures(3, "T-Shirt", "t-shirt", "Hat")), Options{Exclude: []string{"Socks"},
+		Merge: map[string]string{"hat": "cap"}})
 	if err != nil || d.Err() != nil {
 		t.Fatal(err, d.Err())
 	}
-	if len(d.Problem) != 1 || d.Problem[0].Kind != ProblemAlike || !strings.Contains(d.Problem[0].Message, `"T-Shirt", "t-shirt"`) {
+	if len(d.Problem) != 1 || d.Problem[0].Kind != ProblemAlike || !strings.Contains(d.Problem[0].Message,
+		`"T-Shirt", "t-shirt"`) {
 		t.Errorf("%+v", d.Problem)
 	}
 	for want, files := range map[string]contents{
@@ -564,15 +612,18 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	for label, merge := range map[string]map[string]string{ // a label's own name counts, then the first
-		"hat": {"Hat": "x", "hat": "y", "HAT": "z"}, "Hat": {"HAT": "z", "Hat": "y", "hat": "x"}, "haT": {"HAT": "y", "Hat": "x", "hat": "z"},
+		"hat": {"Hat": "x", "hat": "y", "HAT": "z"}, "Hat": {"HAT": "z", "Hat": "y", "hat": "x"}, "haT": {"HAT": "y",
+			"Hat": "x", "hat": "z"},
 	} {
 		d, err := Read(t.Context(), lay(t, pictures(1, label, "b")), Options{Merge: merge})
-		if err != nil || described(d) != ": b 1, y 1" || strings.Count(strings.Join(d.Notes, "\n"), "is renamed otherwise") != 2 {
+		if err != nil || described(d) != ": b 1, y 1" || strings.Count(strings.Join(d.Notes, "\n"),
+			"is renamed otherwise") != 2 {
 			t.Errorf("%s: %v, %s, %q", label, err, described(d), d.Notes)
 		}
 	}
 	notes := strings.Join(d.Notes, "\n")
-	if !strings.Contains(notes, `exclude: no picture is labelled "Socks"`) || !strings.Contains(notes, `merge: "hat" is taken for the label "Hat"`) {
+	if !strings.Contains(notes, `exclude: no picture is labelled "Socks"`) || !strings.Contains(notes,
+		`merge: "hat" is taken for the label "Hat"`) {
 		t.Errorf("notes %q", notes)
 	}
 }
@@ -606,13 +657,17 @@ func TestClassesNamedLikeSplits(t *testing.T) {
 // counted.
 func TestNotesOfLayouts(t *testing.T) {
 	for want, files := range map[string]contents{
-		"labels.csv is ignored: the folders say":      with(pictures(1, "train/a", "val/a"), contents{"labels.csv": "name,label\nx,a\n"}),
-		"notes.csv is ignored: it has no columns":     with(pictures(1, "a", "b"), contents{"notes.csv": "x,y\n"}),
-		"list.csv is ignored: its pictures":           with(pictures(1, "a", "b"), contents{"list.csv": "image,label\nnix,a\n"}),
-		`"dev" in it is no split`:                     with(flat(1, 2, "", ".jpg"), contents{"images.csv": "image,label,split\np0-0,a,train\np1-0,b,dev\n"}),
-		"sample_submission.csv is ignored: one table": {"a.jpg": "", "b.jpg": "", "labels.csv": "id,label\na,1\nb,2\n", "sample_submission.csv": "id,label\nb,3\n"},
-		"a column for each class":                     {"_classes.csv": "image,a,b\n1,0,1\n", "1.jpg": ""},
-		`the labels are those of the column "label"`:  {"labels.csv": "image,category,label\n1,0,1\n", "1.jpg": ""},
+		"labels.csv is ignored: the folders say": with(pictures(1, "train/a", "val/a"),
+			contents{"labels.csv": "name,label\nx,a\n"}),
+		"notes.csv is ignored: it has no columns": with(pictures(1, "a", "b"), contents{"notes.csv": "x,y\n"}),
+		"list.csv is ignored: its pictures": with(pictures(1, "a", "b"),
+			contents{"list.csv": "image,label\nnix,a\n"}),
+		`"dev" in it is no split`: with(flat(1, 2, "", ".jpg"),
+			contents{"images.csv": "image,label,split\np0-0,a,train\np1-0,b,dev\n"}),
+		"sample_submission.csv is ignored: one table": {"a.jpg": "", "b.jpg": "", "labels.csv": "id,label\na,1\nb,2\n",
+			"sample_submission.csv": "id,label\nb,3\n"},
+		"a column for each class":                    {"_classes.csv": "image,a,b\n1,0,1\n", "1.jpg": ""},
+		`the labels are those of the column "label"`: {"labels.csv": "image,category,label\n1,0,1\n", "1.jpg": ""},
 	} {
 		d, err := Read(t.Context(), lay(t, files), Options{})
 		if err != nil {
@@ -622,8 +677,10 @@ func TestNotesOfLayouts(t *testing.T) {
 			t.Errorf("notes %q, want %q", notes, want)
 		}
 	}
-	d, err := Read(t.Context(), lay(t, with(pictures(1, "set/a", "set/b", "__MACOSX/set"), contents{"loose.jpg": ""})), Options{})
-	if err != nil || d.Tally.Count(ReasonHidden) != 1 || d.Tally.Count(ReasonOutside) != 1 || described(d) != ": a 1, b 1" {
+	d, err := Read(t.Context(), lay(t, with(pictures(1, "set/a", "set/b", "__MACOSX/set"), contents{"loose.jpg": ""})),
+		Options{})
+	if err != nil || d.Tally.Count(ReasonHidden) != 1 || d.Tally.Count(ReasonOutside) != 1 ||
+		described(d) != ": a 1, b 1" {
 		t.Errorf("%v, %v", err, d.Tally.Counts())
 	}
 }
@@ -631,14 +688,16 @@ func TestNotesOfLayouts(t *testing.T) {
 // TestOneFileOfTwoNames: rows that name a file by its path and by its name are of one file.
 func TestOneFileOfTwoNames(t *testing.T) {
 	root := lay(t, contents{"d/1.jpg": "", "d/2.jpg": "", "d/3.jpg": ""})
-	table := fmt.Sprintf("image,label\n1,a\n2,a\n3,b\n%s,b\n%s,a\n", filepath.Join(root, "d", "1.jpg"), root+"//d/./2.jpg")
+	table := fmt.Sprintf("image,label\n1,a\n2,a\n3,b\n%s,b\n%s,a\n", filepath.Join(root, "d", "1.jpg"),
+		root+"//d/./2.jpg")
 	if err := os.WriteFile(filepath.Join(root, "d", "images.csv"), []byte(table), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(root)
 	for _, path := range []string{"d", root} {
 		d, err := Read(t.Context(), path, Options{})
-		if err != nil || described(d) != ": a 1, b 1" || d.Tally.Count(ReasonConflict) != 1 || d.Tally.Count(ReasonRepeated) != 1 {
+		if err != nil || described(d) != ": a 1, b 1" || d.Tally.Count(ReasonConflict) != 1 ||
+			d.Tally.Count(ReasonRepeated) != 1 {
 			t.Errorf("%s: %v, %s, %v", path, err, described(d), d.Tally.Counts())
 		}
 	}
@@ -647,7 +706,8 @@ func TestOneFileOfTwoNames(t *testing.T) {
 // TestGroupsOfLayouts: groups come from a column or from names, and a group that lies in
 // several splits is reported.
 func TestGroupsOfLayouts(t *testing.T) {
-	files := with(flat(3, 2, "", ".jpg"), contents{"images.csv": "image,sender,label\np0-0,7,a\np0-1,7,a\np0-2,8,a\np1-0,8,b\np1-1,,b\np1-2,9,b\n"})
+	files := with(flat(3, 2, "", ".jpg"),
+		contents{"images.csv": "image,sender,label\np0-0,7,a\np0-1,7,a\np0-2,8,a\np1-0,8,b\np1-1,,b\np1-2,9,b\n"})
 	groups := func(o Options, files contents) ([]string, *Data) {
 		d, err := Read(t.Context(), lay(t, files), o)
 		if err != nil {
@@ -660,16 +720,20 @@ func TestGroupsOfLayouts(t *testing.T) {
 		return all, d
 	}
 	got, d := groups(Options{GroupBy: "sender"}, files)
-	if !slices.Equal(got, []string{"7", "7", "8", "8", "", "9"}) || !strings.Contains(strings.Join(d.Notes, ""), "1 picture without a group") {
+	if !slices.Equal(got, []string{"7", "7", "8", "8", "", "9"}) || !strings.Contains(strings.Join(d.Notes, ""),
+		"1 picture without a group") {
 		t.Errorf("%q, %q", got, d.Notes)
 	}
-	if got, _ = groups(Options{GroupPattern: `^p(\d)-`}, files); !slices.Equal(got, []string{"0", "0", "0", "1", "1", "1"}) {
+	if got, _ = groups(Options{GroupPattern: `^p(\d)-`}, files); !slices.Equal(got, []string{"0", "0", "0", "1", "1",
+		"1"}) {
 		t.Errorf("by parenthesis %q", got)
 	}
-	if got, _ = groups(Options{GroupPattern: `^p\d`}, files); !slices.Equal(got, []string{"p0", "p0", "p0", "p1", "p1", "p1"}) {
+	if got, _ = groups(Options{GroupPattern: `^p\d`}, files); !slices.Equal(got, []string{"p0", "p0", "p0", "p1", "p1",
+		"p1"}) {
 		t.Errorf("by match %q", got)
 	}
-	if got, _ = groups(Options{GroupPattern: `/(\w+)/`}, pictures(1, "hat/anna", "shoes/berta")); !slices.Equal(got, []string{"anna", "berta"}) {
+	if got, _ = groups(Options{GroupPattern: `/(\w+)/`}, pictures(1, "hat/anna", "shoes/berta")); !slices.Equal(got,
+		[]string{"anna", "berta"}) {
 		t.Errorf("by folder %q", got)
 	}
 	_, d = groups(Options{GroupPattern: `(\d)\.jpg`}, pictures(2, "train/a", "train/b", "val/a", "val/b"))
@@ -685,7 +749,8 @@ func TestContributors(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("image,sender_id,label,kids,width,brand,category_id,uuid,weather,sku\n")
 	for i := range 600 {
-		fmt.Fprintf(&b, "i%d,%d,%d,%v,%d,b%d,c%d,u%d,w%d,s%d\n", i, i*i%41, i%5, i%9 == 0, 400+i%53, i*7%61, i%5, i, i%3, i%50)
+		fmt.Fprintf(&b, "i%d,%d,%d,%v,%d,b%d,c%d,u%d,w%d,s%d\n", i, i*i%41, i%5, i%9 == 0, 400+i%53, i*7%61, i%5, i, i%3,
+			i%50)
 		files[fmt.Sprintf("i%d.jpg", i)] = ""
 	}
 	files["images.csv"] = b.String()
@@ -722,13 +787,15 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := described(d); got != ": bag 2, hat 2, shoes 3" || d.Tally.Count(ReasonMissing) != 1 || d.Tally.Count(ReasonRepeated) != 1 {
+	if got := described(d); got != ": bag 2, hat 2, shoes 3" || d.Tally.Count(ReasonMissing) != 1 ||
+		d.Tally.Count(ReasonRepeated) != 1 {
 		t.Errorf("%s, %v", got, d.Tally.Counts())
 	}
 	for name, to := range map[string]string{"hat/up": "..", "hat/self": "../hat", "hat/round": "round"} {
 		root := lay(t, pictures(1, "hat", "shoes"))
 		link(to, root, name)
-		if _, err := Read(t.Context(), root, Options{}); !errors.Is(err, ErrLinkLoop) || !strings.Contains(err.Error(), name[4:]) {
+		if _, err := Read(t.Context(), root, Options{}); !errors.Is(err, ErrLinkLoop) || !strings.Contains(err.Error(),
+			name[4:]) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := Pictures(t.Context(), root, &Tally{}); !errors.Is(err, ErrLinkLoop) {
@@ -764,14 +831,16 @@ func TestSpecialFiles(t *testing.T) {
 
 // TestPicturesIn: the pictures of a folder, archive, table or file, whatever their labels.
 func TestPicturesIn(t *testing.T) {
-	root := lay(t, with(pictures(1, "a/deep", "b"), contents{"a/x.txt": "", "c.jpg": "", "list.csv": "file\nc\na/deep/a_deep-0\nnix\n"}))
+	root := lay(t, with(pictures(1, "a/deep", "b"), contents{"a/x.txt": "", "c.jpg": "",
+		"list.csv": "file\nc\na/deep/a_deep-0\nnix\n"}))
 	archive := filepath.Join(t.TempDir(), "x.zip")
 	if err := os.WriteFile(archive, zipped(t, pictures(2, "q")), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]struct {
 		count, skipped int
-	}{root: {3, 2}, archive: {2, 0}, filepath.Join(root, "list.csv"): {2, 1}, filepath.Join(root, "c.jpg"): {1, 0}, filepath.Join(root, "a", "x.txt"): {1, 0}} {
+	}{root: {3, 2}, archive: {2, 0}, filepath.Join(root, "list.csv"): {2, 1}, filepath.Join(root, "c.jpg"): {1, 0},
+		filepath.Join(root, "a", "x.txt"): {1, 0}} {
 		var tally Tally
 		paths, err := PicturesIn(t.Context(), path, Options{Cache: filepath.Join(t.TempDir(), "cache")}, &tally)
 		if err != nil || len(paths) != want.count || tally.Skipped() != want.skipped {

@@ -72,7 +72,8 @@ func Pull(ctx context.Context, client *http.Client, s Source, to string, progres
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return fmt.Errorf("could not get %s: %w; download the archive elsewhere and run: garb data pull %s --from ARCHIVE", s.URL, err, s.Name)
+		return fmt.Errorf("could not get %s: %w; download the archive elsewhere and run: garb data pull %s --from ARCHIVE",
+			s.URL, err, s.Name)
 	}
 	return Unpack(ctx, data, s, to)
 }
@@ -131,7 +132,8 @@ func onlyFolder(files []*zip.File) string {
 	top := ""
 	for i, f := range files {
 		first, _, inside := strings.Cut(f.Name, "/")
-		if !inside || i > 0 && first+"/" != top || slices.Contains([]string{"train", "validation", "test", "", ".", ".."}, first) {
+		if !inside || i > 0 && first+"/" != top || slices.Contains([]string{"train", "validation", "test", "", ".", ".."},
+			first) {
 			return ""
 		}
 		top = first + "/"

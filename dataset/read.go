@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -156,7 +155,8 @@ func Read(ctx context.Context, path string, o Options) (*Data, error) {
 			packed = true
 		} else {
 			if ending := strings.ToLower(filepath.Ext(path)); !slices.Contains(tableEndings, ending) && ending != ".txt" {
-				return nil, fmt.Errorf("data set %s: it is neither a folder, a table (.csv, .tsv) nor an archive (zip, tar, tar.gz)", path)
+				return nil,
+					fmt.Errorf("data set %s: it is neither a folder, a table (.csv, .tsv) nor an archive (zip, tar, tar.gz)", path)
 			}
 			if o.Labels == "" {
 				o.Labels = path
@@ -328,7 +328,8 @@ func (d *Data) find(ctx context.Context, o Options, packed bool) ([]found, error
 		switch table, likely := chooseTable(tables.fit); {
 		case table == "" && len(tables.fit) > 1 && len(names) < 2:
 			d.Layout = LayoutTable
-			d.refuse(ProblemTable, nil, "%s has several tables with pictures and labels: %s; name one of them", d.Folder, quoted(baseNames(tables.fit)))
+			d.refuse(ProblemTable, nil, "%s has several tables with pictures and labels: %s; name one of them", d.Folder,
+				quoted(baseNames(tables.fit)))
 			return nil, nil
 		case table != "" && (likely || len(names) < 2 || d.tableFits(ctx, o, table)):
 			d.note("the labels are those of %s", table)
@@ -391,7 +392,8 @@ func (d *Data) findInSplits(ctx context.Context, names []string, splits map[stri
 	for _, s := range splitFolders {
 		folders := splits[s.split]
 		if len(folders) > 1 {
-			d.refuse(ProblemLayout, nil, "%s has the folders %s, all for %s; keep one of them", d.Path, quoted(folders), s.split)
+			d.refuse(ProblemLayout, nil, "%s has the folders %s, all for %s; keep one of them", d.Path, quoted(folders),
+				s.split)
 		}
 		for _, name := range folders {
 			read[name] = true
@@ -433,7 +435,9 @@ func (d *Data) findInSplits(ctx context.Context, names []string, splits map[stri
 func (d *Data) findInClasses(ctx context.Context, names []string) ([]found, error) {
 	d.Layout = LayoutClasses
 	if len(names) == 0 {
-		d.refuse(ProblemLayout, ErrNoClasses, "%s: %v; it needs a folder for each class, or train and validation with a folder for each class, or a table with columns such as image and label", d.Path, ErrNoClasses)
+		d.refuse(ProblemLayout, ErrNoClasses,
+			"%s: %v; it needs a folder for each class, or train and validation with a folder for each class, "+
+				"or a table with columns such as image and label", d.Path, ErrNoClasses)
 	}
 	if d.areSplits(names) {
 		for _, name := range names {
@@ -446,7 +450,8 @@ func (d *Data) findInClasses(ctx context.Context, names []string) ([]found, erro
 	for _, name := range names {
 		folder := filepath.Join(d.Folder, name)
 		if inner, err := subfolders(folder); err == nil && len(splitsIn(folder, inner)) > 1 {
-			d.warn(ProblemLayout, "the folder %q is read as one class, but has splits in it: name %s to read these", name, folder)
+			d.warn(ProblemLayout, "the folder %q is read as one class, but has splits in it: name %s to read these", name,
+				folder)
 		}
 	}
 	return d.classFolders(ctx, d.Folder, names)
@@ -471,7 +476,8 @@ func (d *Data) areSplits(names []string) bool {
 	}
 	switch {
 	case len(exact) > 1 && len(suspects) == len(names):
-		d.refuse(ProblemLayout, nil, "the folders %s have no class folders, and there is no table that labels their pictures",
+		d.refuse(ProblemLayout, nil,
+			"the folders %s have no class folders, and there is no table that labels their pictures",
 			quoted(suspects))
 		return true
 	case len(like) > 1:
@@ -542,7 +548,8 @@ func (d *Data) lose(ctx context.Context, folder string, reason Reason, message s
 // group sets the group of each picture, as Options say.
 func (d *Data) group(all []found, o Options) error {
 	if o.GroupBy != "" && d.Layout != LayoutTable {
-		return &OptionsError{"group_by", fmt.Sprintf("%s has no table, so no column %q; give a pattern for file names", d.Path, o.GroupBy)}
+		return &OptionsError{"group_by", fmt.Sprintf("%s has no table, so no column %q; give a pattern for file names",
+			d.Path, o.GroupBy)}
 	}
 	if d.Grouped = d.Column.Group >= 0 || o.GroupPattern != ""; !d.Grouped {
 		return nil
@@ -578,7 +585,11 @@ func (d *Data) group(all []found, o Options) error {
 	switch {
 	case without == 0:
 	case without == len(all) && len(all) > 0:
-		return &OptionsError{cmp.Or(map[bool]string{true: "group_by"}[o.GroupBy != ""], "group_pattern"), "no picture has a group"}
+		option := "group_pattern"
+		if o.GroupBy != "" {
+			option = "group_by"
+		}
+		return &OptionsError{option, "no picture has a group"}
 	default:
 		d.note("%d %s without a group: each is a group of its own", without, plural(without, "picture"))
 	}
@@ -663,7 +674,8 @@ func (d *Data) choose(all []found, o Options) {
 func fileNames(all []found) func(path string) string {
 	absolute := func(f found) bool { return filepath.IsAbs(f.path) }
 	relative := func(f found) bool { return !filepath.IsAbs(f.path) }
-	if working, err := os.Getwd(); err == nil && slices.ContainsFunc(all, absolute) && slices.ContainsFunc(all, relative) {
+	if working, err := os.Getwd(); err == nil && slices.ContainsFunc(all, absolute) && slices.ContainsFunc(all,
+		relative) {
 		return func(path string) string {
 			if !filepath.IsAbs(path) {
 				path = filepath.Join(working, path)
@@ -688,8 +700,10 @@ func (d *Data) judge(o Options, counts map[string]int) {
 		d.refuse(ProblemClasses, ErrNoClasses, "%s has no labelled pictures: %s", d.Path, d.Tally.Summary(0))
 	}
 	for _, name := range o.Classes {
-		if class := strings.TrimSpace(name); counts[class] == 0 && !slices.ContainsFunc(d.Classes, func(c string) bool { return likeness(c) == likeness(class) }) {
-			d.refuse(ProblemClasses, nil, "the class %q was asked for and has no pictures; there are %s", class, quoted(d.Labels))
+		if class := strings.TrimSpace(name); counts[class] == 0 && !slices.ContainsFunc(d.Classes,
+			func(c string) bool { return likeness(c) == likeness(class) }) {
+			d.refuse(ProblemClasses, nil, "the class %q was asked for and has no pictures; there are %s", class,
+				quoted(d.Labels))
 		}
 	}
 	alike := map[string][]string{}
@@ -698,7 +712,9 @@ func (d *Data) judge(o Options, counts map[string]int) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(alike)) {
 		if names := alike[key]; len(names) > 1 {
-			d.warn(ProblemAlike, "the labels %s differ in case, spaces or invisible characters only: they are different classes until they are merged", quoted(names))
+			d.warn(ProblemAlike,
+				"the labels %s differ in case, spaces or invisible characters only: "+
+					"they are different classes until they are merged", quoted(names))
 		}
 	}
 	if !d.Grouped {
@@ -723,7 +739,8 @@ func (d *Data) judge(o Options, counts map[string]int) {
 		}
 	}
 	if len(leaks) > 0 {
-		d.warn(ProblemGroupLeak, "%d of %d groups lie in several splits as the data set has them: %s", len(leaks), len(parts), quoted(leaks))
+		d.warn(ProblemGroupLeak, "%d of %d groups lie in several splits as the data set has them: %s", len(leaks),
+			len(parts), quoted(leaks))
 	}
 }
 

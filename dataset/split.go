@@ -137,7 +137,8 @@ func (d *Data) Divide(rule SplitRule) (*Splits, []Problem) {
 				[]Problem{{ProblemLayout, fmt.Sprintf("%s has no train split", d.Path), true, nil}}
 		case rule.Folds > 0 && divided.Validation != nil:
 			pooled = Train + " and " + Validation
-			pool = &Set{Folder: d.Path, Classes: d.Classes, Samples: append(slices.Clone(pool.Samples), divided.Validation.Samples...)}
+			pool = &Set{Folder: d.Path, Classes: d.Classes, Samples: append(slices.Clone(pool.Samples),
+				divided.Validation.Samples...)}
 			pool.sort()
 		case divided.Validation != nil:
 			return divided, d.lacking(divided)
@@ -185,7 +186,8 @@ func (d *Data) lacking(s *Splits) []Problem {
 		return missing
 	}
 	if missing := names(s.Train.Set); len(missing) > 0 {
-		problems = append(problems, Problem{ProblemClasses, fmt.Sprintf("train has no pictures of %s", quoted(missing)), true, nil})
+		problems = append(problems, Problem{ProblemClasses, fmt.Sprintf("train has no pictures of %s", quoted(missing)),
+			true, nil})
 	}
 	for _, part := range []struct {
 		name string
@@ -197,7 +199,8 @@ func (d *Data) lacking(s *Splits) []Problem {
 		if len(part.set.Samples) == 0 {
 			problems = append(problems, Problem{ProblemDivision, part.name + " has no pictures", true, ErrTooFew})
 		} else if missing := names(part.set); len(missing) > 0 {
-			problems = append(problems, Problem{ProblemClasses, fmt.Sprintf("%s has no pictures of %s", part.name, quoted(missing)), false, nil})
+			problems = append(problems, Problem{ProblemClasses, fmt.Sprintf("%s has no pictures of %s", part.name,
+				quoted(missing)), false, nil})
 		}
 	}
 	return problems
@@ -255,8 +258,9 @@ func (p *division) byClass(samples []Sample) (places []int, problems []Problem) 
 			needed = high + 1
 		}
 		if n < needed {
-			problems = append(problems, Problem{ProblemDivision, fmt.Sprintf("the class %q has %d %s: %v; each split needs one at least",
-				p.classes[label], n, plural(n, "picture"), ErrTooFew), true, ErrTooFew})
+			problems = append(problems, Problem{ProblemDivision,
+				fmt.Sprintf("the class %q has %d %s: %v; each split needs one at least",
+					p.classes[label], n, plural(n, "picture"), ErrTooFew), true, ErrTooFew})
 			continue
 		}
 		for i, at := range order {

@@ -40,7 +40,8 @@ func TestDivide(t *testing.T) {
 			r.Fatal("a test split that was not asked for, or none")
 		}
 		place := map[string]string{}
-		for name, part := range map[string]*Set{"train": splits.Train.Set, "validation": splits.Validation, "test": splits.Test} {
+		for name, part := range map[string]*Set{"train": splits.Train.Set, "validation": splits.Validation,
+			"test": splits.Test} {
 			if part == nil {
 				continue
 			}
@@ -59,7 +60,8 @@ func TestDivide(t *testing.T) {
 						all++
 					}
 				}
-				share := map[string]float64{"train": 1 - rule.Validation - rule.Test, "validation": rule.Validation, "test": rule.Test}[name]
+				share := map[string]float64{"train": 1 - rule.Validation - rule.Test, "validation": rule.Validation,
+					"test": rule.Test}[name]
 				if n == 0 || float64(n) > share*float64(all)+2 || float64(n) < share*float64(all)-2 {
 					r.Fatalf("%d of %d pictures of class %d in %s, a share of %v", n, all, label, name, share)
 				}
@@ -79,7 +81,8 @@ func TestDivide(t *testing.T) {
 			r.Fatal(err)
 		}
 		moved := 0
-		for name, part := range map[string]*Set{"train": after.Train.Set, "validation": after.Validation, "test": after.Test} {
+		for name, part := range map[string]*Set{"train": after.Train.Set, "validation": after.Validation,
+			"test": after.Test} {
 			if part == nil {
 				continue
 			}
@@ -102,7 +105,8 @@ func TestDivideRefuses(t *testing.T) {
 	}
 	for _, rule := range []SplitRule{
 		{}, {Validation: 0.5, Test: 0.5}, {Validation: -1}, {Validation: 0.1, Test: -0.1},
-		{Validation: 0.1, Folds: 1, Fold: 1}, {Validation: 0.1, Folds: 3}, {Validation: 0.1, Folds: 3, Fold: 4}, {Validation: 0.1, Fold: 1},
+		{Validation: 0.1, Folds: 1, Fold: 1}, {Validation: 0.1, Folds: 3}, {Validation: 0.1, Folds: 3, Fold: 4},
+		{Validation: 0.1, Fold: 1},
 	} {
 		if _, err := whole(two).Split(rule); err == nil {
 			t.Errorf("%+v was taken", rule)
@@ -142,7 +146,8 @@ func TestFolds(t *testing.T) {
 			}
 		}
 		s.sort()
-		rule := SplitRule{Validation: 0.15, Test: rapid.SampledFrom([]float64{0, 0.2}).Draw(r, "test"), Seed: 3, Folds: folds}
+		rule := SplitRule{Validation: 0.15, Test: rapid.SampledFrom([]float64{0, 0.2}).Draw(r, "test"), Seed: 3,
+			Folds: folds}
 		validated, tested := map[string]int{}, ""
 		for fold := range folds {
 			rule.Fold = fold + 1
@@ -193,7 +198,8 @@ func TestFoldsOfFewGroups(t *testing.T) {
 	for group, counts := range [][]int{{5, 5, 0}, {0, 4, 5}, {2, 0, 4}, {2, 0, 0}} { // of each class
 		for label, n := range counts {
 			for range n {
-				s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%d.jpg", len(s.Samples)), Label: label, Group: fmt.Sprint(group)})
+				s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%d.jpg", len(s.Samples)), Label: label,
+					Group: fmt.Sprint(group)})
 			}
 		}
 	}
@@ -223,7 +229,8 @@ func TestGroups(t *testing.T) {
 		for i := range n {
 			s.Samples = append(s.Samples, Sample{
 				Path: fmt.Sprintf("f/%d.jpg", i), Label: rapid.IntRange(0, 2).Draw(r, "class"),
-				Group: rapid.SampledFrom([]string{"", fmt.Sprint(rapid.IntRange(0, groups-1).Draw(r, "group"))}).Draw(r, "grouped"),
+				Group: rapid.SampledFrom([]string{"", fmt.Sprint(rapid.IntRange(0, groups-1).Draw(r, "group"))}).Draw(r,
+					"grouped"),
 			})
 		}
 		s.sort()
@@ -243,7 +250,8 @@ func TestGroups(t *testing.T) {
 			of[sample.Group] = in[sample.Path]
 		}
 		again, _ := d.Divide(rule)
-		if !slices.Equal(again.Validation.Samples, splits.Validation.Samples) || !slices.Equal(again.Train.Samples, splits.Train.Samples) {
+		if !slices.Equal(again.Validation.Samples, splits.Validation.Samples) || !slices.Equal(again.Train.Samples,
+			splits.Train.Samples) {
 			r.Fatal("another division of the same pictures")
 		}
 		if len(in) != n {
@@ -252,7 +260,8 @@ func TestGroups(t *testing.T) {
 	})
 	s := &Set{Folder: "f", Classes: []string{"a", "b", "rare"}}
 	for i := range 2000 {
-		s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: []int{0, 0, 0, 1, 1, 0, 1, 0, 0, 2}[i%10], Group: fmt.Sprint("g", i*i%397)})
+		s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: []int{0, 0, 0, 1, 1, 0, 1, 0, 0,
+			2}[i%10], Group: fmt.Sprint("g", i*i%397)})
 	}
 	s.sort()
 	rule := SplitRule{Validation: 0.2, Test: 0.1, Seed: 1}
@@ -267,7 +276,8 @@ func TestGroups(t *testing.T) {
 			}
 		}
 	}
-	if class, split, got, wanted := splits.Division.Farthest(); class.Class == "" || split == "" || got == 0 || wanted == 0 {
+	if class, split, got, wanted := splits.Division.Farthest(); class.Class == "" || split == "" || got == 0 ||
+		wanted == 0 {
 		t.Errorf("farthest %v %s %v %v", class, split, got, wanted)
 	}
 	rule.Seed = 2
@@ -285,7 +295,8 @@ func TestGroups(t *testing.T) {
 func TestGroupsImprove(t *testing.T) {
 	s := &Set{Folder: "f", Classes: []string{"a", "b", "c"}}
 	for i := range 600 {
-		s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: i % 7 % 3, Group: fmt.Sprint("g", i*i%61)})
+		s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: i % 7 % 3, Group: fmt.Sprint("g",
+			i*i%61)})
 	}
 	p := &division{rule: SplitRule{Validation: 0.2, Test: 0.1, Seed: 4}, classes: s.Classes, wantTest: true}
 	a := newAssignment(3, []float64{0.7, 0.2, 0.1}, p.groups(s.Samples))
@@ -337,11 +348,13 @@ func TestGroupsKeepClassesInTrain(t *testing.T) {
 	for class := range 12 {
 		s.Classes = append(s.Classes, fmt.Sprintf("%02d", class))
 		for i := range 5 {
-			s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%d/%d.jpg", class, i), Label: class, Group: fmt.Sprint("g", class)})
+			s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%d/%d.jpg", class, i), Label: class,
+				Group: fmt.Sprint("g", class)})
 		}
 	}
 	s.sort()
-	for _, rule := range []SplitRule{{Validation: 0.4, Test: 0.2, Seed: 1}, {Validation: 0.2, Seed: 1, Folds: 3, Fold: 2}} {
+	for _, rule := range []SplitRule{{Validation: 0.4, Test: 0.2, Seed: 1}, {Validation: 0.2, Seed: 1, Folds: 3,
+		Fold: 2}} {
 		splits, _ := whole(s).Divide(rule)
 		if n := len(splits.Train.Samples); n != len(s.Samples) {
 			t.Errorf("%d of %d pictures are in train", n, len(s.Samples))

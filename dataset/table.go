@@ -70,7 +70,8 @@ type tableRow struct {
 // returns the first error of either. A row with another number of fields than the
 // header, or one that is not UTF-8, is handed to bad instead, which counts it. A row
 // whose fields are all blank is none.
-func readTable(ctx context.Context, path string, header func(*Table) error, row func(tableRow) error, bad func(line int, message string)) error {
+func readTable(ctx context.Context, path string, header func(*Table) error, row func(tableRow) error,
+	bad func(line int, message string)) error {
 	fail := func(line int, message string, err error) error { return &TableError{path, line, message, err} }
 	f, err := os.Open(path)
 	if err != nil {
@@ -84,7 +85,8 @@ func readTable(ctx context.Context, path string, header func(*Table) error, row 
 }
 
 // scanTable is readTable from a reader.
-func scanTable(ctx context.Context, path string, from io.Reader, header func(*Table) error, row func(tableRow) error, bad func(line int, message string)) error {
+func scanTable(ctx context.Context, path string, from io.Reader, header func(*Table) error, row func(tableRow) error,
+	bad func(line int, message string)) error {
 	fail := func(line int, message string, err error) error { return &TableError{path, line, message, err} }
 	buffered := bufio.NewReaderSize(from, 64<<10)
 	head, _ := buffered.Peek(64 << 10)
@@ -160,7 +162,8 @@ func scanTable(ctx context.Context, path string, from io.Reader, header func(*Ta
 			return fail(line, fmt.Sprintf("it has more than %d rows", maxRows), nil)
 		case isBlank(fields): // as a spreadsheet writes an empty line
 		case len(fields) != len(table.Columns) && !blankTail(fields, len(table.Columns)):
-			bad(line, fmt.Sprintf("line %d has %d %s, where the header has %d", line, len(fields), plural(len(fields), "field"), len(table.Columns)))
+			bad(line, fmt.Sprintf("line %d has %d %s, where the header has %d", line, len(fields), plural(len(fields), "field"),
+				len(table.Columns)))
 		case slices.ContainsFunc(fields, func(s string) bool { return !utf8.ValidString(s) }):
 			bad(line, fmt.Sprintf("line %d is not UTF-8", line))
 		default:
@@ -270,13 +273,15 @@ func (t *Table) column(name string) (int, error) {
 	for i, column := range t.Columns {
 		if simplified(column) == simplified(name) {
 			if at >= 0 {
-				return 0, &TableError{File: t.File, Message: fmt.Sprintf("the columns %q and %q are both like %q", t.Columns[at], column, name)}
+				return 0, &TableError{File: t.File, Message: fmt.Sprintf("the columns %q and %q are both like %q", t.Columns[at],
+					column, name)}
 			}
 			at = i
 		}
 	}
 	if at < 0 {
-		return 0, &TableError{File: t.File, Message: fmt.Sprintf("it has no column %q; its columns are %s", name, quoted(t.Columns))}
+		return 0, &TableError{File: t.File, Message: fmt.Sprintf("it has no column %q; its columns are %s", name,
+			quoted(t.Columns))}
 	}
 	return at, nil
 }

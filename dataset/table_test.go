@@ -85,7 +85,8 @@ func TestManyRows(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if got := described(d); got != ": c3 1, c4 1" || d.Tally.Count(ReasonMissing) != count-2 || len(d.Tally.Skips()) != maxListed {
+	if got := described(d); got != ": c3 1, c4 1" || d.Tally.Count(ReasonMissing) != count-2 ||
+		len(d.Tally.Skips()) != maxListed {
 		t.Errorf("%s, %v", got, d.Tally.Counts())
 	}
 	if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); kept > 100<<20 {
@@ -183,11 +184,14 @@ func TestColumns(t *testing.T) {
 // TestFind: names with and without ending, and those that lead elsewhere.
 func TestFind(t *testing.T) {
 	elsewhere := lay(t, contents{"x.jpg": ""})
-	root := lay(t, contents{"a.jpg": "", "b.JPEG": "", "c.jpg": "", "c.png": "", "v1.2.jpg": "", "deep/d.webp": "", "e.txt": "", "dir.jpg/x.jpg": "", "noend": ""})
+	root := lay(t, contents{"a.jpg": "", "b.JPEG": "", "c.jpg": "", "c.png": "", "v1.2.jpg": "", "deep/d.webp": "",
+		"e.txt": "", "dir.jpg/x.jpg": "", "noend": ""})
 	f := newFiles(root, false)
 	for name, want := range map[string]string{
-		"a": "a.jpg", "a.jpg": "a.jpg", " a ": "a.jpg", "./a": "a.jpg", "b": "b.JPEG", "v1.2": "v1.2.jpg", "deep/d": "deep/d.webp",
-		`deep\d.webp`: "deep/d.webp", "noend": "noend", "e.txt": "e.txt", "deep/../a": "a.jpg", filepath.Join(root, "a"): "a.jpg",
+		"a": "a.jpg", "a.jpg": "a.jpg", " a ": "a.jpg", "./a": "a.jpg", "b": "b.JPEG", "v1.2": "v1.2.jpg",
+		"deep/d":      "deep/d.webp",
+		`deep\d.webp`: "deep/d.webp", "noend": "noend", "e.txt": "e.txt", "deep/../a": "a.jpg", filepath.Join(root,
+			"a"): "a.jpg",
 	} {
 		if path, reason, _ := f.find(name); path != filepath.Join(root, want) {
 			t.Errorf("%q: %q, %s", name, path, reason)
@@ -195,7 +199,8 @@ func TestFind(t *testing.T) {
 	}
 	for name, want := range map[string]Reason{
 		"": ReasonBadRow, "  ": ReasonBadRow, "c": ReasonBadRow, "../x": ReasonBadRow, "a\x00": ReasonBadRow,
-		"z": ReasonMissing, "A": ReasonMissing, "deep": ReasonUnreadable, "dir.jpg": ReasonUnreadable, "nix/a": ReasonMissing, "a.png": ReasonMissing,
+		"z": ReasonMissing, "A": ReasonMissing, "deep": ReasonUnreadable, "dir.jpg": ReasonUnreadable,
+		"nix/a": ReasonMissing, "a.png": ReasonMissing,
 	} {
 		if path, reason, message := f.find(name); path != "" || reason != want || message == "" {
 			t.Errorf("%q: %q, %s, want %s", name, path, reason, want)
@@ -214,7 +219,8 @@ func TestFind(t *testing.T) {
 // than the header, or that are not UTF-8.
 func FuzzTable(f *testing.F) {
 	for _, text := range []string{
-		"image,label\na,b\n", "\xef\xbb\xbfimage;label\r\n\"a;\"\"b\";c\r\n", "image\tlabel\n\ta\n", "a,b\n1,2,\n1\n", "\xff\xfea", "a\x00", "\"", "a,b\n\"\n",
+		"image,label\na,b\n", "\xef\xbb\xbfimage;label\r\n\"a;\"\"b\";c\r\n", "image\tlabel\n\ta\n", "a,b\n1,2,\n1\n",
+		"\xff\xfea", "a\x00", "\"", "a,b\n\"\n",
 		"filename, x, y\n1, 1, 0\n",
 	} {
 		f.Add([]byte(text))
@@ -227,7 +233,10 @@ func FuzzTable(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, row := range rows {
-			if len(row) < len(columns) || slices.ContainsFunc(row, func(s string) bool { return strings.ToValidUTF8(s, "") != s }) {
+			if len(row) < len(columns) || slices.ContainsFunc(row, func(s string) bool {
+				return strings.ToValidUTF8(s,
+					"") != s
+			}) {
 				t.Fatalf("%q of %q", row, columns)
 			}
 		}

@@ -175,7 +175,8 @@ func contains(folder, other string) bool {
 
 // systemNames are files and folders that operating systems and archive programs leave
 // behind, in lower case.
-var systemNames = []string{"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"}
+var systemNames = []string{"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin",
+	"system volume information"}
 
 // hidden reports whether a file or folder is hidden or a system's: it begins with a
 // dot, as .DS_Store and .ipynb_checkpoints do, or is one of systemNames.

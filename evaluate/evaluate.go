@@ -133,7 +133,8 @@ func wilson(p, n float64) [2]float64 {
 // be read are skipped and named; progress, if not nil, is called with the number
 // of pictures done, from several goroutines. Classes that the classifier does not know
 // by exactly that name are an *UnknownClassesError; MapClasses finds other spellings.
-func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, progress func(done int)) (*Report, error) {
+func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, progress func(done int)) (*Report,
+	error) {
 	known := c.Classes()
 	if err := checkKnown(set.Classes, known); err != nil {
 		return nil, err

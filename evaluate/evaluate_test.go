@@ -61,14 +61,16 @@ func TestRun(t *testing.T) {
 		"shoes/1": "shoes", "shoes/2": "dress",
 	})
 	done := make(chan int, 100)
-	r, err := Run(context.Background(), fake{[]string{"dress", "hat", "shirt", "shoes"}}, s, picture.DefaultLimits(), func(n int) { done <- n })
+	r, err := Run(context.Background(), fake{[]string{"dress", "hat", "shirt", "shoes"}}, s, picture.DefaultLimits(),
+		func(n int) { done <- n })
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(done) != 6 {
 		t.Errorf("progress was told of %d pictures", len(done))
 	}
-	if r.Count != 5 || r.Accuracy != 0.6 || len(r.Skipped) != 1 || !strings.HasSuffix(r.Skipped[0].Picture, filepath.Join("hat", "4.jpg")) {
+	if r.Count != 5 || r.Accuracy != 0.6 || len(r.Skipped) != 1 || !strings.HasSuffix(r.Skipped[0].Picture,
+		filepath.Join("hat", "4.jpg")) {
 		t.Errorf("%+v", r)
 	}
 	if !slices.Equal(r.Classes, []string{"dress", "hat", "shoes"}) {
@@ -77,7 +79,8 @@ func TestRun(t *testing.T) {
 	if want := [][]int{{0, 0, 0}, {0, 2, 1}, {1, 0, 1}}; !slices.EqualFunc(r.Confusion, want, slices.Equal) {
 		t.Errorf("confusion %v", r.Confusion)
 	}
-	if hat := r.PerClass[1]; hat.Precision != 1 || math.Abs(hat.Recall-2./3) > 1e-15 || math.Abs(hat.F1-0.8) > 1e-15 || hat.Count != 3 {
+	if hat := r.PerClass[1]; hat.Precision != 1 || math.Abs(hat.Recall-2./3) > 1e-15 || math.Abs(hat.F1-0.8) > 1e-15 ||
+		hat.Count != 3 {
 		t.Errorf("%+v", hat)
 	}
 	if got := r.PerClass[1].RecallInterval; got != Wilson(2, 3) {
@@ -93,7 +96,8 @@ func TestRun(t *testing.T) {
 
 func TestRunRefusesUnknownClasses(t *testing.T) {
 	s := set(t, map[string]string{"hat/1": "hat"})
-	if _, err := Run(context.Background(), fake{[]string{"shoes"}}, s, picture.DefaultLimits(), nil); err == nil || !strings.Contains(err.Error(), "hat") {
+	if _, err := Run(context.Background(), fake{[]string{"shoes"}}, s, picture.DefaultLimits(), nil); err == nil ||
+		!strings.Contains(err.Error(), "hat") {
 		t.Errorf("%v", err)
 	}
 }

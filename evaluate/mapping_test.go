@@ -153,7 +153,8 @@ func TestApply(t *testing.T) {
 	if !slices.Equal(m.Ignored, []Ignored{{"Not sure", 2}}) || !slices.Equal(m.Renamed, []Renaming{{"Hat", "hat"}}) {
 		t.Errorf("%+v", m)
 	}
-	if got, want := m.LeftOut(), `2 pictures of classes that the model does not know are left out: "Not sure" (2)`; got != want {
+	if got, want := m.LeftOut(),
+		`2 pictures of classes that the model does not know are left out: "Not sure" (2)`; got != want {
 		t.Error(got)
 	}
 	if notes := m.Notes(); len(notes) != 1 || notes[0] != `the data set's "Hat" and "hat" are the model's "hat"` {

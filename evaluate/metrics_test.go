@@ -81,7 +81,8 @@ func TestTemperature(t *testing.T) {
 
 // said makes an answer of the class "a" with the given first prediction.
 func said(class string, probability float64) Answer {
-	return Answer{Class: "a", Predictions: []garb.Prediction{{Class: class, Probability: probability}, {Class: "z", Probability: 1 - probability}}}
+	return Answer{Class: "a", Predictions: []garb.Prediction{{Class: class, Probability: probability}, {Class: "z",
+		Probability: 1 - probability}}}
 }
 
 func TestCalibration(t *testing.T) {
@@ -105,7 +106,8 @@ func TestCalibration(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		var answers []Answer
 		for range rapid.IntRange(1, 50).Draw(r, "n") {
-			answers = append(answers, said(rapid.SampledFrom([]string{"a", "b"}).Draw(r, "class"), rapid.Float64Range(0, 1).Draw(r, "p")))
+			answers = append(answers, said(rapid.SampledFrom([]string{"a", "b"}).Draw(r, "class"), rapid.Float64Range(0,
+				1).Draw(r, "p")))
 		}
 		ece, bins := Calibration(answers)
 		total := 0
@@ -129,7 +131,8 @@ func TestWilsonHoldsTheShare(t *testing.T) {
 		if !(0 <= got[0] && got[0] <= share+rounding && share-rounding <= got[1] && got[1] <= 1) {
 			r.Fatalf("%d of %d: %v", right, count, got)
 		}
-		if other := Wilson(count-right, count); math.Abs(1-other[1]-got[0]) > rounding || math.Abs(1-other[0]-got[1]) > rounding {
+		if other := Wilson(count-right, count); math.Abs(1-other[1]-got[0]) > rounding ||
+			math.Abs(1-other[0]-got[1]) > rounding {
 			r.Fatalf("%d of %d: %v, and of the wrong ones %v", right, count, got, other)
 		}
 		if more := Wilson(2*right, 2*count); more[1]-more[0] >= got[1]-got[0] {
@@ -163,7 +166,8 @@ func TestCompare(t *testing.T) {
 		return r
 	}
 	c, err := Compare(answer(true, true, false, false, true), answer(true, false, true, false, false))
-	if err != nil || c.Both != 1 || c.OnlyA != 2 || c.OnlyB != 1 || c.Neither != 1 || len(c.Differ) != 3 || c.PValue != 1 {
+	if err != nil || c.Both != 1 || c.OnlyA != 2 || c.OnlyB != 1 || c.Neither != 1 || len(c.Differ) != 3 ||
+		c.PValue != 1 {
 		t.Errorf("%+v, %v", c, err)
 	}
 	other := answer(true)
@@ -174,19 +178,22 @@ func TestCompare(t *testing.T) {
 }
 
 func TestWritePage(t *testing.T) {
-	set := set(t, map[string]string{"hat/1": "hat", "hat/2": "shoes", "hat/4": "error", "shoes/1": "shoes", "shoes/2": "hat"})
+	set := set(t, map[string]string{"hat/1": "hat", "hat/2": "shoes", "hat/4": "error", "shoes/1": "shoes",
+		"shoes/2": "hat"})
 	r, err := Run(t.Context(), fake{[]string{"dress", "hat", "shoes"}}, set, picture.DefaultLimits(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	d := Document{Title: "a & b", Parts: []Part{{"test", r}}, Curves: []Curve{{Epoch: 1, Loss: 1}, {Epoch: 2, Loss: 0.5}}, Skipped: []string{"<gone>"}}
+	d := Document{Title: "a & b", Parts: []Part{{"test", r}}, Curves: []Curve{{Epoch: 1, Loss: 1}, {Epoch: 2, Loss: 0.5}},
+		Skipped: []string{"<gone>"}}
 	d.About.Training = &garb.Training{Settings: []byte(`{"learning_rate":0.001,"data":""}`)}
 	if err := WritePage(t.Context(), &b, d); err != nil {
 		t.Fatal(err)
 	}
 	text := b.String()
-	for _, want := range []string{"a &amp; b", "&lt;gone&gt;", "Calibration, test", "Most wrong", "learning rate", "0.001", r.DataDigest} {
+	for _, want := range []string{"a &amp; b", "&lt;gone&gt;", "Calibration, test", "Most wrong", "learning rate",
+		"0.001", r.DataDigest} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -50,7 +50,8 @@ func TestModelCard(t *testing.T) {
 		right += row[i]
 	}
 	interval := Wilson(right, r.Count)
-	says(fmt.Sprintf("accuracy %.3f (%d of %d, 95 %% interval %.3f to %.3f)", r.Accuracy, right, r.Count, interval[0], interval[1]))
+	says(fmt.Sprintf("accuracy %.3f (%d of %d, 95 %% interval %.3f to %.3f)", r.Accuracy, right, r.Count, interval[0],
+		interval[1]))
 	says(fmt.Sprintf("macro F1 %.3f", r.MacroF1))
 	says(fmt.Sprintf("ECE %.3f", r.ECE))
 	says(fmt.Sprintf("log loss %.3f", r.LogLoss))

@@ -82,7 +82,8 @@ func ReadCurves(model string) ([]Curve, error) {
 			continue
 		}
 		var c Curve
-		for j, to := range []*float64{&c.Epoch, &c.Loss, &c.Accuracy, &c.ValidationLoss, &c.ValidationAccuracy, &c.LearningRate, &c.Seconds} {
+		for j, to := range []*float64{&c.Epoch, &c.Loss, &c.Accuracy, &c.ValidationLoss, &c.ValidationAccuracy,
+			&c.LearningRate, &c.Seconds} {
 			if j >= len(row) {
 				return nil, fmt.Errorf("%s: line %d has %d columns", f.Name(), i+1, len(row))
 			}
@@ -222,9 +223,10 @@ func Charts(curves []Curve) map[string]report.Chart {
 		}},
 	}
 	if curves[0].LearningRate != curves[len(curves)-1].LearningRate {
-		all["rate"] = report.Chart{Title: "Learning rate", XLabel: "epoch", YLabel: "learning rate", Points: points, Series: []report.Series{
-			pick("learning rate", false, func(c Curve) float64 { return c.LearningRate }),
-		}}
+		all["rate"] = report.Chart{Title: "Learning rate", XLabel: "epoch", YLabel: "learning rate", Points: points,
+			Series: []report.Series{
+				pick("learning rate", false, func(c Curve) float64 { return c.LearningRate }),
+			}}
 	}
 	return all
 }
@@ -242,7 +244,8 @@ func diagram(p Part) template.HTML {
 	}
 	return report.Chart{
 		Title: "Calibration, " + p.Name, XLabel: "how sure it is", YLabel: "how often it is right", Points: true,
-		YMin: 0, YMax: 1, Series: []report.Series{s, {Name: "as it should be", X: []float64{0, 1}, Y: []float64{0, 1}, Dashed: true}},
+		YMin: 0, YMax: 1, Series: []report.Series{s, {Name: "as it should be", X: []float64{0, 1}, Y: []float64{0, 1},
+			Dashed: true}},
 	}.SVG()
 }
 

@@ -56,7 +56,8 @@ func selfContained(t *testing.T, page string) {
 	t.Helper()
 	rest := strings.ReplaceAll(page, "http://www.w3.org/2000/svg", "") // a name, not an address
 	rest = strings.ReplaceAll(rest, `src="data:image/jpeg;base64,`, "")
-	for _, foreign := range []string{"http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link", "ZgotmplZ"} {
+	for _, foreign := range []string{"http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link",
+		"ZgotmplZ"} {
 		if strings.Contains(rest, foreign) {
 			t.Errorf("the page has %q", foreign)
 		}
@@ -74,7 +75,8 @@ func (byBrightness) Classify(ctx context.Context, data []byte) ([]garb.Predictio
 		return nil, err
 	}
 	dark := 1 - float64(p.Pix[0])/255
-	all := []garb.Prediction{{Class: "hat", Probability: 0.9 * dark}, {Class: "shoes", Probability: 0.9 * (1 - dark)}, {Class: "dress", Probability: 0.06}, {Class: "shirt", Probability: 0.04}}
+	all := []garb.Prediction{{Class: "hat", Probability: 0.9 * dark}, {Class: "shoes", Probability: 0.9 * (1 - dark)},
+		{Class: "dress", Probability: 0.06}, {Class: "shirt", Probability: 0.04}}
 	slices.SortFunc(all, func(a, b garb.Prediction) int { return int(math.Copysign(1, b.Probability-a.Probability)) })
 	return all, nil
 }
@@ -139,7 +141,8 @@ func TestPageWithPictures(t *testing.T) {
 }
 
 func TestPageStops(t *testing.T) {
-	r, err := Run(t.Context(), byBrightness{}, set(t, map[string]string{"hat/1": pictureOf(t, 0)}), picture.DefaultLimits(), nil)
+	r, err := Run(t.Context(), byBrightness{}, set(t, map[string]string{"hat/1": pictureOf(t, 0)}),
+		picture.DefaultLimits(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +294,8 @@ func TestPageBesideItsPictures(t *testing.T) {
 		t.Errorf("%d links to hats", got)
 	}
 	for _, want := range []string{
-		`<a href="./shirt/a:b%3F`, "<summary>4 more</summary>", "mirror image", "1 picture of a class that the model does not know is left out", "&lt;b&gt;",
+		`<a href="./shirt/a:b%3F`, "<summary>4 more</summary>", "mirror image",
+		"1 picture of a class that the model does not know is left out", "&lt;b&gt;",
 		"the data set&#39;s &#34;Hat&#34; is the model&#39;s &#34;hat&#34;",
 	} {
 		if !strings.Contains(page, want) {

@@ -96,7 +96,8 @@ func TestEveryFigureHasATest(t *testing.T) {
 	for name := range figureTests {
 		left[name] = true
 	}
-	for _, v := range []any{Report{}, Class{}, Skipped{}, Wrong{}, Mapping{}, Renaming{}, Ignored{}, Bin{}, Answer{}, Comparison{}, Side{}, Differing{}} {
+	for _, v := range []any{Report{}, Class{}, Skipped{}, Wrong{}, Mapping{}, Renaming{}, Ignored{}, Bin{}, Answer{},
+		Comparison{}, Side{}, Differing{}} {
 		kind := reflect.TypeOf(v)
 		for i := range kind.NumField() {
 			name := kind.Name() + "." + kind.Field(i).Name

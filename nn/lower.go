@@ -268,7 +268,8 @@ func (l *lowering) concat(i int) {
 	depth := channels(n.inputs[0])
 	positions := tensor.Len(n.shape) / n.shape[len(n.shape)-1]
 	for j, in := range n.inputs[1:] {
-		s := &step{kind: stepConcat, in: together, residual: l.force(in), rows: positions, depth: depth, columns: depth + channels(in)}
+		s := &step{kind: stepConcat, in: together, residual: l.force(in), rows: positions, depth: depth, columns: depth +
+			channels(in)}
 		depth = s.columns
 		if j == len(n.inputs)-2 {
 			l.emit(i, s)

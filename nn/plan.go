@@ -122,7 +122,9 @@ func Compile(g *Graph, w Weights, o Options) (*Plan, error) {
 	}
 	p.place(l, g)
 	if p.arenaLen > maxValues {
-		return nil, &LayerError{Layer: g.output, Op: g.Layers()[g.output].Op, Reason: fmt.Sprintf("the feature maps before it take %d MB at a time; at most %d are given", p.arenaLen>>18, maxValues>>18)}
+		return nil, &LayerError{Layer: g.output, Op: g.Layers()[g.output].Op,
+			Reason: fmt.Sprintf("the feature maps before it take %d MB at a time; at most %d are given", p.arenaLen>>18,
+				maxValues>>18)}
 	}
 	for i := range p.steps {
 		p.scratchLen = max(p.scratchLen, p.steps[i].scratchLen())

@@ -388,7 +388,8 @@ func (t *Trainer) room(w *workspace, images int) *workspace {
 	if w != nil && w.capacity >= images {
 		return w
 	}
-	w = &workspace{capacity: images, values: make([][]float32, len(t.lengths)), gradients: make([]float32, images*t.arenaLen)}
+	w = &workspace{capacity: images, values: make([][]float32, len(t.lengths)), gradients: make([]float32,
+		images*t.arenaLen)}
 	for v, length := range t.lengths {
 		if v > 0 {
 			w.values[v] = make([]float32, images*length)

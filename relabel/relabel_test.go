@@ -210,15 +210,18 @@ func TestMovesOfLinks(t *testing.T) {
 // to shoes, or to a name that has to be quoted.
 var tables = map[string]struct{ file, before, after, odd string }{
 	"comma": {"images.csv", "image,label\na.jpg,hat\nb.jpg,hat\nc.jpg,shoes\n",
-		"image,label\na.jpg,hat\nb.jpg,shoes\nc.jpg,shoes\n", "image,label\na.jpg,hat\nb.jpg,\"x, \"\"y\"\";\t|z\"\nc.jpg,shoes\n"},
+		"image,label\na.jpg,hat\nb.jpg,shoes\nc.jpg,shoes\n",
+		"image,label\na.jpg,hat\nb.jpg,\"x, \"\"y\"\";\t|z\"\nc.jpg,shoes\n"},
 	"no line end": {"images.csv", "image,label\na,hat\nc,shoes\nb,hat",
 		"image,label\na,hat\nc,shoes\nb,shoes", "image,label\na,hat\nc,shoes\nb,\"x, \"\"y\"\";\t|z\""},
 	"CRLF, semicolon": {"labels.csv", "label;image;n\r\nhat;a.jpg;1\r\nhat;b.jpg;2\r\nshoes;c.jpg;3\r\n",
-		"label;image;n\r\nhat;a.jpg;1\r\nshoes;b.jpg;2\r\nshoes;c.jpg;3\r\n", "label;image;n\r\nhat;a.jpg;1\r\n\"x, \"\"y\"\";\t|z\";b.jpg;2\r\nshoes;c.jpg;3\r\n"},
+		"label;image;n\r\nhat;a.jpg;1\r\nshoes;b.jpg;2\r\nshoes;c.jpg;3\r\n",
+		"label;image;n\r\nhat;a.jpg;1\r\n\"x, \"\"y\"\";\t|z\";b.jpg;2\r\nshoes;c.jpg;3\r\n"},
 	"BOM, quoted, TSV": {"images.tsv",
 		"\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\nb.jpg\t\"hat\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t", "\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\nb.jpg\t\"shoes\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t", "\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\nb.jpg\t\"x, \"\"y\"\";\t|z\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t"},
 	"spaces": {"images.csv", "image , label\n a.jpg , hat\nb.jpg,  hat \t\nc.jpg,\" shoes\"\n",
-		"image , label\n a.jpg , hat\nb.jpg,  shoes \t\nc.jpg,\" shoes\"\n", "image , label\n a.jpg , hat\nb.jpg,\"x, \"\"y\"\";\t|z\"\nc.jpg,\" shoes\"\n"},
+		"image , label\n a.jpg , hat\nb.jpg,  shoes \t\nc.jpg,\" shoes\"\n",
+		"image , label\n a.jpg , hat\nb.jpg,\"x, \"\"y\"\";\t|z\"\nc.jpg,\" shoes\"\n"},
 	"one-hot": {"_classes.csv", "filename,hat, shoes\na.jpg,1,0\nb.jpg,1, 0\nc.jpg,0,1\n",
 		"filename,hat, shoes\na.jpg,1,0\nb.jpg,0, 1\nc.jpg,0,1\n", ""},
 }

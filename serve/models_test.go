@@ -91,7 +91,8 @@ func TestVersions(t *testing.T) {
 	answers("ten")
 	publish("12", "twelve")
 	answers("twelve")
-	if text := metricsOf(t, r); !strings.Contains(text, `garb_model_info{model="shirts",version="12",digest="sha256:twelve"} 1`) || strings.Contains(text, "sha256:ten") {
+	if text := metricsOf(t, r); !strings.Contains(text,
+		`garb_model_info{model="shirts",version="12",digest="sha256:twelve"} 1`) || strings.Contains(text, "sha256:ten") {
 		t.Errorf("the metrics name another model:\n%s", text)
 	}
 	if err := os.RemoveAll(filepath.Join(root, "shirts", "12")); err != nil { // back
@@ -139,16 +140,22 @@ func TestNoModel(t *testing.T) {
 	root := t.TempDir()
 	writeFile(t, filepath.Join(root, "m", "1", "model.safetensors"), []byte("bad"))
 	for name, change := range map[string]func(*Config){
-		"broken file":   func(c *Config) { c.Models = []NamedModel{{"m", filepath.Join(root, "m", "1", "model.safetensors")}} },
+		"broken file": func(c *Config) {
+			c.Models = []NamedModel{{"m", filepath.Join(root, "m", "1",
+				"model.safetensors")}}
+		},
 		"missing file":  func(c *Config) { c.Models = []NamedModel{{"m", filepath.Join(root, "nix")}} },
 		"broken folder": func(c *Config) { c.ModelsFolder = root },
 		"no folder":     func(c *Config) { c.ModelsFolder = filepath.Join(root, "nix") },
 		"nothing":       func(c *Config) {},
 		"bad name":      func(c *Config) { c.Models = []NamedModel{{"a/b", "x"}} },
 		"twice":         func(c *Config) { c.Models = []NamedModel{{"a", "x"}, {"a", "y"}} },
-		"bad prefix":    func(c *Config) { c.Models, c.URLPrefixes = []NamedModel{{"a", "x"}}, []string{"https://example.org"} },
-		"half of TLS":   func(c *Config) { c.Models, c.TLSCert = []NamedModel{{"a", "x"}}, "cert.pem" },
-		"no queue":      func(c *Config) { c.Models, c.Queue = []NamedModel{{"a", "x"}}, 0 },
+		"bad prefix": func(c *Config) {
+			c.Models, c.URLPrefixes = []NamedModel{{"a", "x"}},
+				[]string{"https://example.org"}
+		},
+		"half of TLS": func(c *Config) { c.Models, c.TLSCert = []NamedModel{{"a", "x"}}, "cert.pem" },
+		"no queue":    func(c *Config) { c.Models, c.Queue = []NamedModel{{"a", "x"}}, 0 },
 	} {
 		c := Default()
 		change(&c)

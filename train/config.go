@@ -140,7 +140,8 @@ func (c Config) Validate() error {
 		}
 		return nil
 	}
-	if err := errors.Join(oneOf("optimizer", c.Optimizer, optimizers), oneOf("schedule", c.Schedule, schedules), oneOf("monitor", c.Monitor, monitors)); err != nil {
+	if err := errors.Join(oneOf("optimizer", c.Optimizer, optimizers), oneOf("schedule", c.Schedule, schedules),
+		oneOf("monitor", c.Monitor, monitors)); err != nil {
 		return err
 	}
 	_, fineTuneErr := c.fineTuneLayers()
@@ -156,9 +157,11 @@ func (c Config) Validate() error {
 	case c.Batch <= 0 || c.Batch > 4096:
 		return fmt.Errorf("batches of %d: they have from 1 to 4096 pictures", c.Batch)
 	case !share(c.Dropout) || !share(c.Momentum) || !share(c.Average) || !share(c.LabelSmoothing):
-		return fmt.Errorf("dropout %v, momentum %v, average %v, label smoothing %v: each is from 0 to below 1", c.Dropout, c.Momentum, c.Average, c.LabelSmoothing)
+		return fmt.Errorf("dropout %v, momentum %v, average %v, label smoothing %v: each is from 0 to below 1", c.Dropout,
+			c.Momentum, c.Average, c.LabelSmoothing)
 	case !(c.WeightDecay >= 0) || !(c.ClipNorm >= 0) || !(c.WarmUpEpochs >= 0):
-		return fmt.Errorf("weight decay %v, clip norm %v, warm-up of %v epochs: none is negative", c.WeightDecay, c.ClipNorm, c.WarmUpEpochs)
+		return fmt.Errorf("weight decay %v, clip norm %v, warm-up of %v epochs: none is negative", c.WeightDecay, c.ClipNorm,
+			c.WarmUpEpochs)
 	case c.Schedule == "step" && !(c.StepEpochs > 0 && c.StepFactor > 0):
 		return fmt.Errorf("a step of factor %v after %v epochs: both are positive", c.StepFactor, c.StepEpochs)
 	case c.WeightDecay != 0 && c.Optimizer != "adamw":

@@ -28,7 +28,8 @@ func TestTensorBoard(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := tfevents.Append(path, tfevents.Event{Step: 1, Scalars: []tfevents.Scalar{{Tag: "loss/train", Value: 99}}}); err != nil {
+	if err := tfevents.Append(path, tfevents.Event{Step: 1, Scalars: []tfevents.Scalar{{Tag: "loss/train",
+		Value: 99}}}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -89,7 +89,8 @@ func (c *cache) save() error {
 		digests = append(digests, d)
 	}
 	c.changed = false
-	return tensor.WriteFile(c.path, map[string]string{"digests": strings.Join(digests, " ")}, tensor.Map{"features": all}, tensor.Float32)
+	return tensor.WriteFile(c.path, map[string]string{"digests": strings.Join(digests, " ")}, tensor.Map{"features": all},
+		tensor.Float32)
 }
 
 // of returns the feature vector of an encoded picture.
@@ -106,7 +107,8 @@ func (c *cache) of(ctx context.Context, e *garb.Extractor, data []byte, digest s
 
 // compute returns the feature vectors of the pictures of a set that can be read, on
 // all cores, with that set. done is called for each picture.
-func compute(ctx context.Context, e *garb.Extractor, c *cache, set *dataset.Set, tally *dataset.Tally, done func()) (vectors, *dataset.Set, scan, error) {
+func compute(ctx context.Context, e *garb.Extractor, c *cache, set *dataset.Set, tally *dataset.Tally,
+	done func()) (vectors, *dataset.Set, scan, error) {
 	kept, s, err := scanned(ctx, set, e.Limits(), tally, done, func(data []byte, digest string) error {
 		_, err := c.of(ctx, e, data, digest)
 		return err

@@ -29,7 +29,8 @@ func (s Search) Validate() error {
 	const leastSteps = 10
 	switch {
 	case !(s.Low > 0 && s.High > s.Low) || math.IsInf(s.High, 0):
-		return fmt.Errorf("a search from the learning rate %g to %g: the first must be positive, and the last larger", s.Low, s.High)
+		return fmt.Errorf("a search from the learning rate %g to %g: the first must be positive, and the last larger", s.Low,
+			s.High)
 	case s.Steps < leastSteps:
 		return fmt.Errorf("a search of %d steps: it takes at least %d", s.Steps, leastSteps)
 	}
@@ -48,7 +49,8 @@ const (
 // returns the curve, and the rate to propose: where the loss falls most steeply. It
 // ends early once the loss is four times its smallest. The run's folder is not
 // touched; proposed is 0 if the loss never fell.
-func FindLearningRate(ctx context.Context, c Config, s Search, p Progress) (curve []Rate, proposed float64, err error) {
+func FindLearningRate(ctx context.Context, c Config, s Search, p Progress) (curve []Rate, proposed float64,
+	err error) {
 	if err := s.Validate(); err != nil {
 		return nil, 0, err
 	}

@@ -44,10 +44,12 @@ func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 	if p.Data != nil {
 		p.Data(data, splits)
 	}
-	r := &run{position: position{Config: c}, classes: splits.Train.Classes, frozen: c.FineTune == "none", tally: &data.Tally}
+	r := &run{position: position{Config: c}, classes: splits.Train.Classes, frozen: c.FineTune == "none",
+		tally: &data.Tally}
 	switch {
 	case len(r.classes) < 2:
-		return nil, fmt.Errorf("%s has one class, %s: there is nothing to tell apart; add pictures of another", splits.Train.Folder, r.classes[0])
+		return nil, fmt.Errorf("%s has one class, %s: there is nothing to tell apart; add pictures of another",
+			splits.Train.Folder, r.classes[0])
 	case c.Binary && len(r.classes) != 2:
 		return nil, fmt.Errorf("--binary tells two classes apart, and %s has %d", splits.Train.Folder, len(r.classes))
 	}
@@ -226,7 +228,8 @@ func (r *run) build() error {
 	}
 	var err error
 	r.trainer, err = nn.NewTrainer(graph, w, nn.TrainerOptions{
-		Loss: c.loss(len(r.classes), r.train.set.Samples), Trainable: trainable, BatchStatistics: c.BatchStatistics, Seed: c.Seed,
+		Loss: c.loss(len(r.classes), r.train.set.Samples), Trainable: trainable, BatchStatistics: c.BatchStatistics,
+		Seed: c.Seed,
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Backbone, err)

@@ -31,7 +31,8 @@ type scan struct {
 
 // scanned reads every picture of a set with look, on all cores, and drops those that
 // cannot be read, which tally counts. done is called for each picture.
-func scanned(ctx context.Context, set *dataset.Set, l picture.Limits, tally *dataset.Tally, done func(), look func(data []byte, digest string) error) (*dataset.Set, scan, error) {
+func scanned(ctx context.Context, set *dataset.Set, l picture.Limits, tally *dataset.Tally, done func(),
+	look func(data []byte, digest string) error) (*dataset.Set, scan, error) {
 	type result struct {
 		digest string
 		err    error

@@ -91,7 +91,8 @@ func (r *run) saveState() error {
 	if r.average != nil {
 		prefixed(all, "average/", r.average.State(r.variables))
 	}
-	return tensor.WriteFile(filepath.Join(r.Config.Out, stateFile), map[string]string{stateKey: string(text)}, all, tensor.Float32)
+	return tensor.WriteFile(filepath.Join(r.Config.Out, stateFile), map[string]string{stateKey: string(text)}, all,
+		tensor.Float32)
 }
 
 // moving are the variables that steps change.

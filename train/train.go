@@ -100,10 +100,12 @@ func (e *DivergedError) Error() string {
 // same model, to the bit on one kind of CPU.
 func Run(ctx context.Context, c Config, p Progress) (*Result, error) {
 	if _, err := os.Stat(filepath.Join(c.Out, stateFile)); err == nil {
-		return nil, fmt.Errorf("%s holds another run; go on with it by --resume, choose another folder with --out, or remove it", c.Out)
+		return nil,
+			fmt.Errorf("%s holds another run; go on with it by --resume, choose another folder with --out, or remove it", c.Out)
 	}
 	if _, err := garb.BestCheckpoint(c.Out); err == nil {
-		return nil, fmt.Errorf("%s holds the checkpoints of another run; choose another folder with --out, or remove it", c.Out)
+		return nil, fmt.Errorf("%s holds the checkpoints of another run; choose another folder with --out, or remove it",
+			c.Out)
 	}
 	r, err := newRun(ctx, c, p)
 	if err != nil {
@@ -122,7 +124,8 @@ func Resume(ctx context.Context, c Config, p Progress) (*Result, error) {
 		return nil, err
 	}
 	if changed := Differences(c, before); len(changed) > 0 {
-		return nil, fmt.Errorf("the run in %s was begun with other settings: %v; only the number of epochs may change", c.Out, changed)
+		return nil, fmt.Errorf("the run in %s was begun with other settings: %v; only the number of epochs may change",
+			c.Out, changed)
 	}
 	f, state, ok, err := readState(c.Out)
 	if err != nil {
@@ -283,7 +286,8 @@ func (r *run) measure(ctx context.Context, s *split) (logits []float32, loss flo
 	return classify(ctx, plan, s, len(r.classes))
 }
 
-func classify(ctx context.Context, plan *nn.Plan, s *split, classes int) (logits []float32, loss float64, right string, err error) {
+func classify(ctx context.Context, plan *nn.Plan, s *split, classes int) (logits []float32, loss float64, right string,
+	err error) {
 	const batch = 32
 	outputs := tensor.Len(plan.OutputShape())
 	n := len(s.set.Samples)
@@ -341,11 +345,13 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := nn.Compile(r.network(r.Config.Preprocessing, len(r.classes), 0), nn.Overlay{Top: f, Below: r.weights}, nn.Options{})
+	plan, err := nn.Compile(r.network(r.Config.Preprocessing, len(r.classes), 0), nn.Overlay{Top: f, Below: r.weights},
+		nn.Options{})
 	if err != nil {
 		return nil, err
 	}
-	d := evaluate.Document{Folder: r.Config.Out, Title: filepath.Base(r.Config.Out), Model: filepath.Base(result.Checkpoint), About: model.Model()}
+	d := evaluate.Document{Folder: r.Config.Out, Title: filepath.Base(r.Config.Out),
+		Model: filepath.Base(result.Checkpoint), About: model.Model()}
 	parts := []struct {
 		name string
 		*split

@@ -91,7 +91,8 @@ func config(t testing.TB, data string) Config {
 
 func TestRun(t *testing.T) {
 	data := drawn(t)
-	if err := os.WriteFile(filepath.Join(data, "train", "spots", "broken"), []byte("\xff\xd8\xff\xe0 broken"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(data, "train", "spots", "broken"), []byte("\xff\xd8\xff\xe0 broken"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	c := config(t, data)
@@ -109,7 +110,8 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if seen.Load() != 25 || epochs != 5 || result.Tally.Skipped() != 1 || result.Used != 24 || !strings.Contains(result.Tally.Skips()[0].Message, "broken") {
+	if seen.Load() != 25 || epochs != 5 || result.Tally.Skipped() != 1 || result.Used != 24 ||
+		!strings.Contains(result.Tally.Skips()[0].Message, "broken") {
 		t.Errorf("%d pictures, %d epochs, skipped %v", seen.Load(), epochs, result.Tally.Skips())
 	}
 	if result.TestCount != 6 || result.Test < 0.5 || result.Best.ValidationAccuracy < 0.5 {
@@ -128,7 +130,8 @@ func TestRun(t *testing.T) {
 	if m.Training.Pictures != [3]int{12, 6, 6} || m.Training.Epoch != result.Best.Epoch || m.BackboneDigest == "" {
 		t.Errorf("%+v", m.Training)
 	}
-	if want := fmt.Sprintf("run_%02d_%.3f.safetensors", result.Best.Epoch, result.Best.ValidationAccuracy); filepath.Base(result.Checkpoint) != want {
+	if want := fmt.Sprintf("run_%02d_%.3f.safetensors", result.Best.Epoch,
+		result.Best.ValidationAccuracy); filepath.Base(result.Checkpoint) != want {
 		t.Errorf("checkpoint %s, want %s", result.Checkpoint, want)
 	}
 
@@ -138,7 +141,8 @@ func TestRun(t *testing.T) {
 	}
 	defer f.Close()
 	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) != 6 || strings.Join(rows[0], ",") != "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds" {
+	if err != nil || len(rows) != 6 || strings.Join(rows[0],
+		",") != "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds" {
 		t.Errorf("history %v, %v", rows, err)
 	}
 	if _, err := os.Stat(filepath.Join(c.Out, "config.json")); err != nil {
@@ -364,7 +368,8 @@ func TestResumeForMoreEpochs(t *testing.T) {
 func TestResumeSaysWhatIsWrong(t *testing.T) {
 	data := drawn(t)
 	c := config(t, data)
-	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), "not the folder of a run") {
+	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(),
+		"not the folder of a run") {
 		t.Errorf("no run: %v", err)
 	}
 	if _, err := Run(t.Context(), c, Progress{}); err != nil {
@@ -373,22 +378,26 @@ func TestResumeSaysWhatIsWrong(t *testing.T) {
 	c.Epochs = 9
 	other := c
 	other.LearningRate, other.Batch = 0.5, 7
-	if _, err := Resume(t.Context(), other, Progress{}); err == nil || !strings.Contains(err.Error(), "learning_rate (0.5, not 0.01)") || !strings.Contains(err.Error(), "batch (7, not 4)") {
+	if _, err := Resume(t.Context(), other, Progress{}); err == nil || !strings.Contains(err.Error(),
+		"learning_rate (0.5, not 0.01)") || !strings.Contains(err.Error(), "batch (7, not 4)") {
 		t.Errorf("changed settings: %v", err)
 	}
 	// Another data set in the same place.
 	c.Data = drawn(t)
 	extra := filepath.Join(c.Data, "train", "spots")
-	if err := os.WriteFile(filepath.Join(extra, "9"), file(t, filepath.Join(c.Data, "test", "spots", "1")), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(extra, "9"), file(t, filepath.Join(c.Data, "test", "spots", "1")),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), "not those that the run was begun with") {
+	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(),
+		"not those that the run was begun with") {
 		t.Errorf("other pictures: %v", err)
 	}
 	c.Data = data
 	state := filepath.Join(c.Out, stateFile)
 	whole := file(t, state)
-	for name, content := range map[string][]byte{"cut": whole[:len(whole)/2], "no state": file(t, filepath.Join(c.Out, "checkpoints", filepath.Base((&run{position: position{Config: c}}).best())))} {
+	for name, content := range map[string][]byte{"cut": whole[:len(whole)/2], "no state": file(t, filepath.Join(c.Out,
+		"checkpoints", filepath.Base((&run{position: position{Config: c}}).best())))} {
 		if err := os.WriteFile(state, content, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -506,7 +515,8 @@ func answersAsTrained(t *testing.T, model *garb.Classifier, c Config, result *Re
 	}
 	report, err := evaluate.Run(t.Context(), model, set, model.Limits(), nil)
 	if err != nil || report.Accuracy != result.Best.ValidationAccuracy {
-		t.Errorf("the model's accuracy is %v, in training it was %v, %v", report.Accuracy, result.Best.ValidationAccuracy, err)
+		t.Errorf("the model's accuracy is %v, in training it was %v, %v", report.Accuracy, result.Best.ValidationAccuracy,
+			err)
 	}
 }
 

@@ -252,7 +252,8 @@ func TestEmbedNames(t *testing.T) {
 		}
 		for range 2 { // the second replaces what the first wrote
 			code, out, errOut := garbRun(t, nil, "embed", "--out", filepath.Join(folder, c.out), example, bad, other)
-			if code != exitFailed || !strings.Contains(out, names) || !strings.Contains(errOut, "bad.jpg") || !strings.Contains(errOut, "2 pictures used, 1 skipped") {
+			if code != exitFailed || !strings.Contains(out, names) || !strings.Contains(errOut, "bad.jpg") ||
+				!strings.Contains(errOut, "2 pictures used, 1 skipped") {
 				t.Errorf("%d %q %q", code, out, errOut)
 			}
 		}
@@ -338,7 +339,8 @@ func TestEvaluateMapsClasses(t *testing.T) {
 
 // A picture that cannot be read has a row in its place.
 func TestPredictionsOfSkippedPictures(t *testing.T) {
-	root := classFolders(t, t.TempDir(), map[string][]byte{"t-shirt/a.jpg": []byte("text"), "t-shirt/b.jpg": readFile(t, example), "t-shirt/c.jpg": nil})
+	root := classFolders(t, t.TempDir(), map[string][]byte{"t-shirt/a.jpg": []byte("text"), "t-shirt/b.jpg": readFile(t,
+		example), "t-shirt/c.jpg": nil})
 	predictions := filepath.Join(t.TempDir(), "p.csv")
 	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--predictions", predictions); code != exitDone ||
 		!strings.Contains(errOut, predictions) {
@@ -350,7 +352,8 @@ func TestPredictionsOfSkippedPictures(t *testing.T) {
 	}
 	for i, row := range rows {
 		isBad := i != 1
-		if row[0] != filepath.Join(root, "t-shirt", string(rune('a'+i))+".jpg") || row[1] != "t-shirt" || (row[2] == "") != isBad || (row[len(row)-1] != "") != isBad {
+		if row[0] != filepath.Join(root, "t-shirt", string(rune('a'+i))+".jpg") || row[1] != "t-shirt" ||
+			(row[2] == "") != isBad || (row[len(row)-1] != "") != isBad {
 			t.Errorf("%q", row)
 		}
 	}

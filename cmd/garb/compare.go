@@ -105,9 +105,11 @@ func printComparison(w io.Writer, names []string, c *evaluate.Comparison) error 
 	case c.OnlyA == c.OnlyB:
 		fmt.Fprintf(&b, "they are equally often right (McNemar's test, p = %.2f)\n", c.PValue)
 	case c.PValue < significant:
-		fmt.Fprintf(&b, "%s is better: a difference like this is rare by chance (McNemar's test, p = %.2g)\n", better, c.PValue)
+		fmt.Fprintf(&b, "%s is better: a difference like this is rare by chance (McNemar's test, p = %.2g)\n", better,
+			c.PValue)
 	default:
-		fmt.Fprintf(&b, "%s got more right, but the difference is within noise (McNemar's test, p = %.2f)\n", better, c.PValue)
+		fmt.Fprintf(&b, "%s got more right, but the difference is within noise (McNemar's test, p = %.2f)\n", better,
+			c.PValue)
 	}
 	if len(c.Differ) > 0 {
 		fmt.Fprintf(&b, "\npictures that only one got right")

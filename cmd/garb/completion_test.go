@@ -55,7 +55,8 @@ func TestCompletion(t *testing.T) {
 		if code != exitDone || !slices.Equal(got, c.want) && len(got)+len(c.want) > 0 {
 			t.Errorf("%v: %d %v, want %v", c.args, code, got, c.want)
 		}
-		directive := map[string]string{":0": "Default", ":4": "NoFileComp", ":8": "FilterFileExt", ":16": "FilterDirs"}[lines[len(lines)-1]]
+		directive := map[string]string{":0": "Default", ":4": "NoFileComp", ":8": "FilterFileExt",
+			":16": "FilterDirs"}[lines[len(lines)-1]]
 		if directive != c.directive {
 			t.Errorf("%v: %s, want %s", c.args, lines[len(lines)-1], c.directive)
 		}
@@ -123,10 +124,13 @@ func TestChoices(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"train", "--data", "x", "--optimizer", "adma"}, `--optimizer "adma": it must be adam, adamw or sgd; did you mean adam?`},
-		{[]string{"sweep", "--data", "x", "--optimizer", "adam,sdg"}, `--optimizer "adam,sdg": it must be adam, adamw or sgd; did you mean sgd?`},
+		{[]string{"train", "--data", "x", "--optimizer", "adma"},
+			`--optimizer "adma": it must be adam, adamw or sgd; did you mean adam?`},
+		{[]string{"sweep", "--data", "x", "--optimizer", "adam,sdg"},
+			`--optimizer "adam,sdg": it must be adam, adamw or sgd; did you mean sgd?`},
 		{[]string{"train", "--data", "x", "--schedule", "cosinus"}, "did you mean cosine?"},
-		{[]string{"embed", "--backbone", "xception", "--resize", "lanczos", example}, `--resize "lanczos": it must be nearest, bilinear or bicubic` + "\n"},
+		{[]string{"embed", "--backbone", "xception", "--resize", "lanczos", example},
+			`--resize "lanczos": it must be nearest, bilinear or bicubic` + "\n"},
 		{[]string{"map", "--data", "x", "--method", "umap"}, "it must be tsne or pca"},
 		{[]string{"convert", "--dtype", "float8", "a", "b.safetensors"}, "did you mean float16?"},
 		{[]string{"convert", "--quantize", "int4", "a", "b.onnx"}, "it must be int8; did you mean int8?"},

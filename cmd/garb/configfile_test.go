@@ -36,26 +36,41 @@ func TestConfigPrecedence(t *testing.T) {
 	}{
 		"a few keys as JSON": {file("a.json", `{"data": "pictures", "epochs": 20, "augment": {"zoom": 0.2}}`), nil,
 			[]string{"--epochs", "20", "--zoom", "0.2"}},
-		"a few keys as YAML": {file("a.yaml", "data: pictures\nepochs: 20\nlearning_rate: 1e-2\naugment:\n  zoom: 0.2\n  horizontal_flip: true\n"), nil,
+		"a few keys as YAML": {file("a.yaml",
+			"data: pictures\nepochs: 20\nlearning_rate: 1e-2\naugment:\n  zoom: 0.2\n  horizontal_flip: true\n"), nil,
 			[]string{"--epochs", "20", "--learning-rate", "0.01", "--zoom", "0.2", "--horizontal-flip"}},
-		"flags take precedence": {file("b.yml", "data: other\nepochs: 20\nbatch: 8\n"), []string{"--data", "pictures", "--epochs", "10"},
+		"flags take precedence": {file("b.yml", "data: other\nepochs: 20\nbatch: 8\n"), []string{"--data", "pictures",
+			"--epochs", "10"},
 			[]string{"--batch", "8"}}, // though 10 epochs are the default
-		"a flag back to its default": {file("c.yaml", "data: pictures\nbinary: true\ninner: [100]\nteachers: [clothing]\nfine_tune: all\n"),
-			[]string{"--binary=false", "--inner", "0", "--fine-tune", "2"}, []string{"--teacher", "clothing", "--fine-tune", "2"}},
-		"a list is replaced": {file("d.yaml", "data: pictures\nfine_tune: all\nteachers: [clothing, imagenet]\nteacher_weight: 0.3\n"),
-			[]string{"--teacher", "imagenet"}, []string{"--fine-tune", "all", "--teacher", "imagenet", "--teacher-weight", "0.3"}},
-		"a backbone brings its preprocessing": {file("e.yaml", "data: pictures\nbackbone: xception\n"), nil, []string{"--backbone", "xception"}},
-		"a part of the preprocessing": {file("f.yaml", "data: pictures\nbackbone: xception\npreprocessing: {width: 150, height: 150}\n"), nil,
+		"a flag back to its default": {file("c.yaml",
+			"data: pictures\nbinary: true\ninner: [100]\nteachers: [clothing]\nfine_tune: all\n"),
+			[]string{"--binary=false", "--inner", "0", "--fine-tune", "2"}, []string{"--teacher", "clothing", "--fine-tune",
+				"2"}},
+		"a list is replaced": {file("d.yaml",
+			"data: pictures\nfine_tune: all\nteachers: [clothing, imagenet]\nteacher_weight: 0.3\n"),
+			[]string{"--teacher", "imagenet"}, []string{"--fine-tune", "all", "--teacher", "imagenet", "--teacher-weight",
+				"0.3"}},
+		"a backbone brings its preprocessing": {file("e.yaml", "data: pictures\nbackbone: xception\n"), nil,
+			[]string{"--backbone", "xception"}},
+		"a part of the preprocessing": {file("f.yaml",
+			"data: pictures\nbackbone: xception\npreprocessing: {width: 150, height: 150}\n"), nil,
 			[]string{"--backbone", "xception", "--size", "150"}},
-		"a size for the file's": {file("g.yaml", "data: pictures\nbackbone: xception\npreprocessing: {filter: bicubic}\n"), []string{"--size", "150"},
+		"a size for the file's": {file("g.yaml", "data: pictures\nbackbone: xception\npreprocessing: {filter: bicubic}\n"),
+			[]string{"--size", "150"},
 			[]string{"--backbone", "xception", "--size", "150", "--resize", "bicubic"}},
-		"another backbone": {file("h.yaml", "data: pictures\nbackbone: xception\nweights: x.h5\npreprocessing: {width: 150, height: 150}\n"),
+		"another backbone": {file("h.yaml",
+			"data: pictures\nbackbone: xception\nweights: x.h5\npreprocessing: {width: 150, height: 150}\n"),
 			[]string{"--backbone", "efficientnet-lite1"}, []string{"--backbone", "efficientnet-lite1"}},
-		"defaults of fine-tuning":   {file("i.yaml", "data: pictures\nfine_tune: all\n"), nil, []string{"--fine-tune", "all"}},
-		"own rate with fine-tuning": {file("j.yaml", "data: pictures\nfine_tune: all\nlearning_rate: 0.001\nschedule: constant\n"), nil, []string{"--fine-tune", "all", "--learning-rate", "0.001", "--schedule", "constant"}},
-		"a large seed":              {file("k.json", `{"data": "pictures", "seed": 18446744073709551615}`), nil, []string{"--seed", "18446744073709551615"}},
-		"a large seed as YAML":      {file("k.yaml", "data: pictures\nseed: 18446744073709551615\n"), nil, []string{"--seed", "18446744073709551615"}},
-		"its folder is not taken":   {file("l.yaml", "data: pictures\nout: taken\n"), nil, nil},
+		"defaults of fine-tuning": {file("i.yaml", "data: pictures\nfine_tune: all\n"), nil, []string{"--fine-tune",
+			"all"}},
+		"own rate with fine-tuning": {file("j.yaml",
+			"data: pictures\nfine_tune: all\nlearning_rate: 0.001\nschedule: constant\n"), nil, []string{"--fine-tune", "all",
+			"--learning-rate", "0.001", "--schedule", "constant"}},
+		"a large seed": {file("k.json", `{"data": "pictures", "seed": 18446744073709551615}`), nil,
+			[]string{"--seed", "18446744073709551615"}},
+		"a large seed as YAML": {file("k.yaml", "data: pictures\nseed: 18446744073709551615\n"), nil, []string{"--seed",
+			"18446744073709551615"}},
+		"its folder is not taken": {file("l.yaml", "data: pictures\nout: taken\n"), nil, nil},
 	} {
 		got, err := configured(t, append([]string{"--config", c.file, "--out", "o"}, c.flags...)...)
 		if err != nil {
@@ -110,7 +125,8 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 	if _, err := configured(t, "--config", filepath.Join(folder, "nix.json")); err == nil {
 		t.Error("no file, no error")
 	}
-	if _, err := configured(t, "--config", write(t, folder, "data.yaml", []byte("epochs: 3\n"))); err == nil || !strings.Contains(err.Error(), "--data") {
+	if _, err := configured(t, "--config", write(t, folder, "data.yaml", []byte("epochs: 3\n"))); err == nil ||
+		!strings.Contains(err.Error(), "--data") {
 		t.Errorf("no data: %v", err)
 	}
 }
@@ -119,8 +135,10 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 // whatever they are, in train, sweep and lr-find.
 func TestConfigOfARun(t *testing.T) {
 	folder := t.TempDir()
-	want, err := configured(t, "--data", "pictures", "--out", filepath.Join(folder, "run"), "--backbone", "xception", "--size", "150", "--momentum", "0",
-		"--warm-up", "0", "--validation-share", "0.3", "--test-share", "0", "--split-seed", "0", "--seed", "0", "--inner", "5", "--tensorboard", "--zoom", "0.1", "--epochs", "3")
+	want, err := configured(t, "--data", "pictures", "--out", filepath.Join(folder, "run"), "--backbone", "xception",
+		"--size", "150", "--momentum", "0",
+		"--warm-up", "0", "--validation-share", "0.3", "--test-share", "0", "--split-seed", "0", "--seed", "0", "--inner",
+		"5", "--tensorboard", "--zoom", "0.1", "--epochs", "3")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,19 +161,23 @@ func TestConfigOfARun(t *testing.T) {
 	}
 	data := drawn(t)
 	t.Setenv("GARB_HOME", t.TempDir())
-	small := write(t, folder, "small.yaml", []byte("data: "+data+"\nbatch: 4\nepochs: 1\npreprocessing: {width: 32, height: 32}\n"))
-	if out, _, err := execute(t, newLRFindCommand(), "--config", small, "--steps", "10", "--json"); err != nil || !strings.Contains(out, "proposed") {
+	small := write(t, folder, "small.yaml",
+		[]byte("data: "+data+"\nbatch: 4\nepochs: 1\npreprocessing: {width: 32, height: 32}\n"))
+	if out, _, err := execute(t, newLRFindCommand(), "--config", small, "--steps", "10", "--json"); err != nil ||
+		!strings.Contains(out, "proposed") {
 		t.Errorf("lr-find: %v %s", err, out)
 	}
 	sweep := filepath.Join(folder, "sweep")
-	if out, _, err := execute(t, newSweepCommand(), "--config", small, "--learning-rate", "1e-3,1e-2", "--out", sweep, "--tensorboard"); err != nil || strings.Count(out, "learning-rate=") != 2 {
+	if out, _, err := execute(t, newSweepCommand(), "--config", small, "--learning-rate", "1e-3,1e-2", "--out", sweep,
+		"--tensorboard"); err != nil || strings.Count(out, "learning-rate=") != 2 {
 		t.Errorf("sweep: %v %s", err, out)
 	}
 	events, err := filepath.Glob(filepath.Join(sweep, "*", "seed1", "tensorboard", "events.out.tfevents.*"))
 	if err != nil || len(events) != 2 {
 		t.Errorf("event files: %v, %v", events, err)
 	}
-	if _, _, err := execute(t, newTrainCommand(), "--resume", want.Out, "--config", path); err == nil || !strings.Contains(err.Error(), "exclude each other") {
+	if _, _, err := execute(t, newTrainCommand(), "--resume", want.Out, "--config", path); err == nil ||
+		!strings.Contains(err.Error(), "exclude each other") {
 		t.Errorf("resume: %v", err)
 	}
 }
@@ -182,7 +204,8 @@ func TestConfigKeepsZeros(t *testing.T) {
 func TestFlagsAreRemembered(t *testing.T) {
 	for _, command := range []*cobra.Command{newTrainCommand(), newSweepCommand(), newLRFindCommand()} {
 		command.Flags().VisitAll(func(f *pflag.Flag) {
-			text := map[string]string{"bool": "true", "int": "3", "uint64": "3", "float64": "0.25", "string": "a", "stringSlice": "a,b", "names": "a=b"}[f.Value.Type()]
+			text := map[string]string{"bool": "true", "int": "3", "uint64": "3", "float64": "0.25", "string": "a",
+				"stringSlice": "a,b", "names": "a=b"}[f.Value.Type()]
 			if text == "" {
 				t.Fatalf("--%s of %s: no value of type %s is tried here", f.Name, command.Name(), f.Value.Type())
 			}

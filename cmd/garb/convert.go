@@ -86,11 +86,15 @@ computed in float32 in any case.`,
 	flags.BoolVar(&c.force, "force", false, "overwrite the file to write")
 	flags.StringSliceVar(&c.classes, "classes", nil, "names of the outputs, in order, comma-separated")
 	flags.StringVar(&c.classesFrom, "classes-from", "", "take the names from the folders of a data set's `DIR`")
-	flags.StringVar(&c.preprocess, "preprocess", "", "how pictures are prepared: "+strings.Join(convert.Preprocessings(), ", "))
+	flags.StringVar(&c.preprocess, "preprocess", "", "how pictures are prepared: "+strings.Join(convert.Preprocessings(),
+		", "))
 	flags.IntVar(&c.side, "size", 0, "side of the pictures, in pixels; 0: what the file says")
-	flags.StringVar(&c.filter, "resize", "", "how pictures are resized: nearest, bilinear or bicubic; Keras's own way is nearest")
-	flags.BoolVar(&c.withPreprocessing, "with-preprocessing", false, "let an ONNX model take uint8 pictures of its size, not prepared values")
-	flags.StringVar(&c.quantize, "quantize", "", "store the weights of an ONNX model as `TYPE`: int8, in a quarter to a third of the space")
+	flags.StringVar(&c.filter, "resize", "",
+		"how pictures are resized: nearest, bilinear or bicubic; Keras's own way is nearest")
+	flags.BoolVar(&c.withPreprocessing, "with-preprocessing", false,
+		"let an ONNX model take uint8 pictures of its size, not prepared values")
+	flags.StringVar(&c.quantize, "quantize", "",
+		"store the weights of an ONNX model as `TYPE`: int8, in a quarter to a third of the space")
 	command.MarkFlagsMutuallyExclusive("classes", "classes-from")
 	return command
 }
@@ -125,7 +129,8 @@ func (c *conversion) run(ctx context.Context, out io.Writer) error {
 		}
 	}
 	if !isModel && !exists(c.from) {
-		return fmt.Errorf("%s: there is no such file or run, and the built-in models are %s and %s: %w", c.from, garb.Clothing, garb.ImageNet, fs.ErrNotExist)
+		return fmt.Errorf("%s: there is no such file or run, and the built-in models are %s and %s: %w", c.from,
+			garb.Clothing, garb.ImageNet, fs.ErrNotExist)
 	}
 	switch {
 	case isModel && native:
@@ -186,7 +191,8 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 		because = in.Recognised + "; --preprocess, --size and --resize choose another"
 	}
 	s := m.Preprocessing
-	fmt.Fprintf(out, "pictures    %d × %d, %v, preprocessing %s, as %s\n", s.Width, s.Height, s.Filter, in.Preprocess, because)
+	fmt.Fprintf(out, "pictures    %d × %d, %v, preprocessing %s, as %s\n", s.Width, s.Height, s.Filter, in.Preprocess,
+		because)
 	fmt.Fprintf(out, "classes     %s\n", listed(m.Classes))
 	native := c.to
 	if !strings.EqualFold(filepath.Ext(c.to), ".safetensors") { // from one program to another
@@ -228,7 +234,8 @@ func (c *conversion) write(out io.Writer, model string) error {
 	if err != nil {
 		return err
 	}
-	if err := convert.Write(c.to, m, convert.WriteOptions{Preprocessing: c.withPreprocessing, Int8: c.quantize == "int8"}); err != nil {
+	if err := convert.Write(c.to, m, convert.WriteOptions{Preprocessing: c.withPreprocessing,
+		Int8: c.quantize == "int8"}); err != nil {
 		return err
 	}
 	info, err := os.Stat(c.to)
@@ -243,7 +250,8 @@ func (c *conversion) write(out io.Writer, model string) error {
 	fmt.Fprintf(out, "model       %s, %s\n", m.Name(), count(len(m.Classes()), "class"))
 	fmt.Fprintf(out, "input       %s\n", input)
 	if c.quantize != "" {
-		fmt.Fprintf(out, "weights     %s, with a scale for each output; depthwise kernels and small tensors float32\n", c.quantize)
+		fmt.Fprintf(out, "weights     %s, with a scale for each output; depthwise kernels and small tensors float32\n",
+			c.quantize)
 	}
 	fmt.Fprintf(out, "wrote       %s: %.1f MB\n", c.to, float64(info.Size())/1e6)
 	return nil

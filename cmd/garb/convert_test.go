@@ -113,7 +113,8 @@ func TestConvertWrongly(t *testing.T) {
 		{[]string{write("text.h5", "hello"), to}, "text.h5"},
 		{[]string{write("cut.keras", "PK\x03\x04"), to}, "cut.keras: the .keras archive is damaged"},
 	} {
-		if _, _, err := execute(t, newConvertCommand(), test.args...); err == nil || !strings.Contains(err.Error(), test.text) {
+		if _, _, err := execute(t, newConvertCommand(), test.args...); err == nil || !strings.Contains(err.Error(),
+			test.text) {
 			t.Errorf("%q: error %v, want one with %q", test.args, err, test.text)
 		}
 	}
@@ -147,7 +148,8 @@ func TestModelsList(t *testing.T) {
 	if states["efficientnet-lite0"] != "built in" || states["xception"] != "not pulled" {
 		t.Errorf("states %v", states)
 	}
-	if out, _, err := execute(t, newModelsCommand(), "list"); err != nil || !strings.Contains(out, "xception            weights  xception            not pulled") {
+	if out, _, err := execute(t, newModelsCommand(), "list"); err != nil || !strings.Contains(out,
+		"xception            weights  xception            not pulled") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -174,7 +176,8 @@ func TestModelsPull(t *testing.T) {
 	if !strings.Contains(stderr, "xception: ") {
 		t.Errorf("progress %q", stderr)
 	}
-	if _, _, err := execute(t, newModelsCommand(), "pull", "xception", "--from", path); err == nil || !strings.Contains(err.Error(), digest) {
+	if _, _, err := execute(t, newModelsCommand(), "pull", "xception", "--from", path); err == nil ||
+		!strings.Contains(err.Error(), digest) {
 		t.Errorf("another file: %v", err)
 	}
 	for _, test := range []struct {
@@ -190,7 +193,8 @@ func TestModelsPull(t *testing.T) {
 		{[]string{"show", "none.safetensors"}, "no such file"},
 		{[]string{"show", t.TempDir()}, "checkpoints"},
 	} {
-		if _, _, err := execute(t, newModelsCommand(), test.args...); err == nil || !strings.Contains(err.Error(), test.text) {
+		if _, _, err := execute(t, newModelsCommand(), test.args...); err == nil || !strings.Contains(err.Error(),
+			test.text) {
 			t.Errorf("%q: error %v, want one with %q", test.args, err, test.text)
 		}
 	}
@@ -201,7 +205,8 @@ func TestModelsShow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"efficientnet-lite0 with its top", "224×224 RGB", "(x − 127) / 128", "4,694,024", "247 tensors, float16, 9.4 MB", "sha256:", "Apache-2.0"} {
+	for _, text := range []string{"efficientnet-lite0 with its top", "224×224 RGB", "(x − 127) / 128", "4,694,024",
+		"247 tensors, float16, 9.4 MB", "sha256:", "Apache-2.0"} {
 		if !strings.Contains(out, text) {
 			t.Errorf("%q is not in\n%s", text, out)
 		}
@@ -216,18 +221,21 @@ func TestModelsShow(t *testing.T) {
 		}
 	}
 	var d description
-	if err := json.Unmarshal([]byte(out), &d); err != nil || d.Parameters != 4_694_024 || d.Architecture != "efficientnet-lite0" || d.Input.Width != 224 {
+	if err := json.Unmarshal([]byte(out), &d); err != nil || d.Parameters != 4_694_024 ||
+		d.Architecture != "efficientnet-lite0" || d.Input.Width != 224 {
 		t.Errorf("%v in %s", err, out)
 	}
 	work, took := 0, 0.0
 	for _, l := range d.Layers {
 		work, took = work+l.MultiplyAdds, took+l.Milliseconds
 	}
-	if first := d.Layers[1]; first.Name != "stem/conv" || first.Parameters != 864 || first.ReceptiveField != 3 || work != 385_187_552 || took <= 0 {
+	if first := d.Layers[1]; first.Name != "stem/conv" || first.Parameters != 864 || first.ReceptiveField != 3 ||
+		work != 385_187_552 || took <= 0 {
 		t.Errorf("%v, %d multiply-adds, %v ms", first, work, took)
 	}
 	drawn := filepath.Join(t.TempDir(), "network.svg")
-	if out, _, err := execute(t, newModelsCommand(), "show", "clothing", "--svg", drawn); err != nil || !strings.Contains(out, "143 layers") {
+	if out, _, err := execute(t, newModelsCommand(), "show", "clothing", "--svg", drawn); err != nil ||
+		!strings.Contains(out, "143 layers") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if text, err := os.ReadFile(drawn); err != nil || !bytes.HasPrefix(text, []byte("<svg")) {
@@ -257,14 +265,18 @@ func TestConvertOut(t *testing.T) {
 		says string
 	}{
 		{[]string{"clothing", exported}, "float32 [n 224 224 3]"},
-		{[]string{"clothing", exported, "--force", "--with-preprocessing"}, "uint8 [n 224 224 3]: pictures resized by bicubic"},
-		{[]string{"clothing", filepath.Join(folder, "small.onnx"), "--quantize", "int8"}, "int8, with a scale for each output"},
+		{[]string{"clothing", exported, "--force", "--with-preprocessing"},
+			"uint8 [n 224 224 3]: pictures resized by bicubic"},
+		{[]string{"clothing", filepath.Join(folder, "small.onnx"), "--quantize", "int8"},
+			"int8, with a scale for each output"},
 		{[]string{exported, back}, "dress, hat, longsleeve"},
 		{[]string{back, filepath.Join(folder, "c.keras")}, "c, 10 classes"},
 		{[]string{exported, filepath.Join(folder, "again.keras")}, "wrote"},
 		{[]string{filepath.Join(folder, "again.keras"), filepath.Join(folder, "again.safetensors")}, "as the file says"},
-		{[]string{homework, filepath.Join(folder, "h.safetensors"), "--classes", "cold,warm", "--preprocess", "rescale"}, "cold, warm"},
-		{[]string{homework, filepath.Join(folder, "h.onnx"), "--classes", "cold,warm", "--preprocess", "rescale", "--resize", "bilinear"}, "preprocessing rescale, as asked for"},
+		{[]string{homework, filepath.Join(folder, "h.safetensors"), "--classes", "cold,warm", "--preprocess", "rescale"},
+			"cold, warm"},
+		{[]string{homework, filepath.Join(folder, "h.onnx"), "--classes", "cold,warm", "--preprocess", "rescale", "--resize",
+			"bilinear"}, "preprocessing rescale, as asked for"},
 	} {
 		out, _, err := execute(t, newConvertCommand(), c.args...)
 		if err != nil || !strings.Contains(out, c.says) {
@@ -285,7 +297,8 @@ func TestConvertOut(t *testing.T) {
 		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--classes", "a,b"}, "other programs' files"},
 		{[]string{homework, filepath.Join(folder, "x.safetensors")}, "does not name its 2 classes"},
 		{[]string{homework, filepath.Join(folder, "x.safetensors"), "--classes", "a,b"}, "by --preprocess"},
-		{[]string{homework, filepath.Join(folder, "x.safetensors"), "--classes", "a,b,c", "--preprocess", "none"}, "it has 2"},
+		{[]string{homework, filepath.Join(folder, "x.safetensors"), "--classes", "a,b,c", "--preprocess", "none"},
+			"it has 2"},
 		{[]string{exported, filepath.Join(folder, "x.safetensors"), "--preprocess", "alexnet"}, "densenet"},
 		{[]string{exported, filepath.Join(folder, "x.safetensors"), "--classes-from", folder}, "no folders"},
 	} {

@@ -47,8 +47,10 @@ func addFoldFlags(command *cobra.Command, r *dataset.SplitRule) {
 // addSplitFlags adds the flags that say how a data set without splits is divided.
 func addSplitFlags(command *cobra.Command, r *dataset.SplitRule) {
 	flags := command.Flags()
-	flags.Float64Var(&r.Validation, "validation-share", r.Validation, "share of each class for validation, of a data set without splits")
-	flags.Float64Var(&r.Test, "test-share", r.Test, "share of each class for test, of a data set without splits; 0: no test split")
+	flags.Float64Var(&r.Validation, "validation-share", r.Validation,
+		"share of each class for validation, of a data set without splits")
+	flags.Float64Var(&r.Test, "test-share", r.Test,
+		"share of each class for test, of a data set without splits; 0: no test split")
 	flags.Uint64Var(&r.Seed, "split-seed", r.Seed, "seed of the division of a data set without splits")
 }
 
@@ -173,7 +175,8 @@ func printHealth(w io.Writer, h *dataset.Health) {
 	fmt.Fprintln(w)
 	fmt.Fprintln(w)
 	if z := h.Sizes; z.Width.Max > 0 {
-		fmt.Fprintf(w, "sizes       width %d to %d, height %d to %d, shortest side %d to %d pixels (median %d); %.0f %% portrait, %.0f %% landscape; %.1f MB%s\n",
+		fmt.Fprintf(w,
+			"sizes       width %d to %d, height %d to %d, shortest side %d to %d pixels (median %d); %.0f %% portrait, %.0f %% landscape; %.1f MB%s\n",
 			z.Width.Min, z.Width.Max, z.Height.Min, z.Height.Max, z.Shortest.Min, z.Shortest.Max, z.Shortest.Median,
 			100*z.Portrait, 100*z.Landscape, float64(z.Bytes)/1e6, formatsText(z.Formats))
 	}
@@ -184,7 +187,8 @@ func printHealth(w io.Writer, h *dataset.Health) {
 		fmt.Fprintf(w, "shift       %s\n", shiftText(s))
 	}
 	for _, f := range h.Few {
-		fmt.Fprintf(w, "few         %s has %s; below %d every one counts\n", printable(f.Class), count(f.Count, "training picture"), dataset.FewPictures)
+		fmt.Fprintf(w, "few         %s has %s; below %d every one counts\n", printable(f.Class), count(f.Count,
+			"training picture"), dataset.FewPictures)
 	}
 }
 
@@ -212,11 +216,13 @@ func printProblems(w io.Writer, h *dataset.Health) {
 	}
 	if g := h.Groups; g != nil {
 		fmt.Fprintf(w, "groups      %s of %d to %s (median %d), %d in several splits; %s without a group\n",
-			count(g.Count, "group"), g.Sizes.Min, count(g.Sizes.Max, "picture"), g.Sizes.Median, g.Leaks, count(g.Without, "picture"))
+			count(g.Count, "group"), g.Sizes.Min, count(g.Sizes.Max, "picture"), g.Sizes.Median, g.Leaks, count(g.Without,
+				"picture"))
 	}
 	for _, c := range h.Contributors {
 		if h.Groups == nil {
-			fmt.Fprintf(w, "contributor %q has %s of %.1f pictures on average: keep each in one split by  --group-by %s\n", c.Column, count(c.Groups, "value"), c.Mean, c.Column)
+			fmt.Fprintf(w, "contributor %q has %s of %.1f pictures on average: keep each in one split by  --group-by %s\n",
+				c.Column, count(c.Groups, "value"), c.Mean, c.Column)
 		}
 	}
 }
@@ -272,7 +278,8 @@ func printGroups(w io.Writer, name string, groups []dataset.Group) {
 			conflicts++
 		}
 	}
-	fmt.Fprintf(w, "%s %s, %d across splits, %d with several classes\n", name, count(len(groups), "group"), leaks, conflicts)
+	fmt.Fprintf(w, "%s %s, %d across splits, %d with several classes\n", name, count(len(groups), "group"), leaks,
+		conflicts)
 	shown := 0
 	for _, leaksFirst := range []bool{true, false} {
 		for _, g := range groups {

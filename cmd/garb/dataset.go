@@ -33,10 +33,14 @@ any of these. What has no splits is divided, the same way each time.`
 
 func (d *dataFlags) add(command *cobra.Command) {
 	o, flags := d.options, command.Flags()
-	flags.StringVar(&o.Labels, "labels", "", "table with the labels: `FILE` (default images.csv, labels.csv or the only one in the folder)")
-	flags.StringVar(&o.Images, "images", "", "folder that the names in the table are relative to: `DIR` (default the table's, or one in it)")
-	flags.StringVar(&o.ImageColumn, "image-column", "", "column of the table with the pictures' names (default image, filename, file, path, id, ...)")
-	flags.StringVar(&o.LabelColumn, "label-column", "", "column of the table with the labels (default label, class, category, target, ...)")
+	flags.StringVar(&o.Labels, "labels", "",
+		"table with the labels: `FILE` (default images.csv, labels.csv or the only one in the folder)")
+	flags.StringVar(&o.Images, "images", "",
+		"folder that the names in the table are relative to: `DIR` (default the table's, or one in it)")
+	flags.StringVar(&o.ImageColumn, "image-column", "",
+		"column of the table with the pictures' names (default image, filename, file, path, id, ...)")
+	flags.StringVar(&o.LabelColumn, "label-column", "",
+		"column of the table with the labels (default label, class, category, target, ...)")
 	flags.Var(&mergeValue{names: &o.Merge}, "merge", "rename labels, and so merge them: `polo=t-shirt,hoodie=longsleeve`")
 	flags.StringSliceVar(&o.Exclude, "exclude", nil, "leave out the pictures with these labels: `\"Not sure,Skip\"`")
 	flags.StringSliceVar(&o.Classes, "classes", nil, "keep only the pictures of these classes: `a,b,c`")
@@ -46,8 +50,10 @@ func (d *dataFlags) add(command *cobra.Command) {
 // addGroups adds the flags that say which pictures belong together.
 func (d *dataFlags) addGroups(command *cobra.Command) {
 	flags := command.Flags()
-	flags.StringVar(&d.options.GroupBy, "group-by", "", "column of the table; pictures with the same value stay in one split: `COLUMN`, such as sender_id")
-	flags.StringVar(&d.options.GroupPattern, "group-pattern", "", "the same by file name: `REGEXP`, whose first parenthesis is the group, such as '^(\\w+)_'")
+	flags.StringVar(&d.options.GroupBy, "group-by", "",
+		"column of the table; pictures with the same value stay in one split: `COLUMN`, such as sender_id")
+	flags.StringVar(&d.options.GroupPattern, "group-pattern", "",
+		"the same by file name: `REGEXP`, whose first parenthesis is the group, such as '^(\\w+)_'")
 }
 
 // mergeValue is the flag --merge: OLD=NEW, several separated by commas.

@@ -45,7 +45,8 @@ func TestCheckSaysOne(t *testing.T) {
 	if text := b.String(); strings.Contains(text, "sizes") || strings.Contains(text, "shift") {
 		t.Errorf("it has sizes or a shift of no pictures:\n%s", text)
 	}
-	for _, want := range []string{"hat has 1 training picture;", "same bytes  1 group,", "look alike  0 groups,", "groups      1 group of"} {
+	for _, want := range []string{"hat has 1 training picture;", "same bytes  1 group,", "look alike  0 groups,",
+		"groups      1 group of"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())
 		}

@@ -33,7 +33,8 @@ type backboneFlags struct {
 }
 
 func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
-	c.Flags().StringVar(&b.backbone, "backbone", defaultBackbone, "backbone: efficientnet-lite0 to -lite4, xception, small-cnn, or a model, run or file that has one")
+	c.Flags().StringVar(&b.backbone, "backbone", defaultBackbone,
+		"backbone: efficientnet-lite0 to -lite4, xception, small-cnn, or a model, run or file that has one")
 	c.Flags().StringVar(&b.weights, "weights", "", "the backbone's weights: a safetensors file (default its own)")
 	c.Flags().IntVar(&b.size, "size", 0, "side of the input, in pixels (default the backbone's)")
 	c.Flags().StringVar(&b.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
@@ -47,7 +48,8 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 			return backbone.Architecture{}, picture.Spec{}, err
 		}
 		if b.weights != "" && b.weights != file {
-			return backbone.Architecture{}, picture.Spec{}, errors.New("--backbone names a file, which has the weights; omit --weights")
+			return backbone.Architecture{}, picture.Spec{},
+				errors.New("--backbone names a file, which has the weights; omit --weights")
 		}
 		b.backbone, b.weights = name, file
 	}
@@ -66,7 +68,8 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 		spec.Filter = picture.Filter(b.resize)
 	}
 	if spec.Width < a.MinSide {
-		return a, spec, fmt.Errorf("--size %d: %s takes pictures of at least %d × %d pixels", b.size, a.Name, a.MinSide, a.MinSide)
+		return a, spec, fmt.Errorf("--size %d: %s takes pictures of at least %d × %d pixels", b.size, a.Name, a.MinSide,
+			a.MinSide)
 	}
 	return a, spec, spec.Validate()
 }
@@ -129,7 +132,8 @@ be read are named on standard error and have no row.`,
 	}
 	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line, with the whole vector")
-	command.Flags().StringVar(&out, "out", "", "write the vectors to this .npy file, and the pictures' names to a .csv file beside it")
+	command.Flags().StringVar(&out, "out", "",
+		"write the vectors to this .npy file, and the pictures' names to a .csv file beside it")
 	addStrictFlag(command)
 	bare.add(command, "")
 	return command
@@ -191,7 +195,8 @@ func embed(c *cobra.Command, e *garb.Extractor, all []source, tally *dataset.Tal
 		case asJSON:
 			return lines.Encode(pictureEmbedding{a.source.name, a.value})
 		}
-		_, err = fmt.Fprintf(out, "%s: %d values, %.4f …\n", printable(a.source.name), len(a.value), a.value[:min(shownValues, len(a.value))])
+		_, err = fmt.Fprintf(out, "%s: %d values, %.4f …\n", printable(a.source.name), len(a.value),
+			a.value[:min(shownValues, len(a.value))])
 		return err
 	})
 	if err != nil {
@@ -232,7 +237,8 @@ func embedToFile(c *cobra.Command, e *garb.Extractor, all []source, tally *datas
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(textOut(c), "wrote %s: %d × %d, and %s: the pictures' names\n", path, len(rows), e.FeatureCount(), namesFile(path))
+	fmt.Fprintf(textOut(c), "wrote %s: %d × %d, and %s: the pictures' names\n", path, len(rows), e.FeatureCount(),
+		namesFile(path))
 	return closeSources(c, all, failures, tally)
 }
 

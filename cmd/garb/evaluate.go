@@ -108,7 +108,8 @@ two answers' probabilities. It takes twice the time.`,
 	command.Flags().IntVar(&size, "size", 0, "side of the pictures that the model is shown, in pixels (default its own)")
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
 	command.Flags().StringVar(&page, "html", "", "write a page with the results to this file")
-	command.Flags().StringVar(&table, "predictions", "", "write each picture's answer to this CSV file, with a column for each class")
+	command.Flags().StringVar(&table, "predictions", "",
+		"write each picture's answer to this CSV file, with a column for each class")
 	command.Flags().StringVar(&tta, "tta", "", "test-time augmentation: flip")
 	unknown.addFlags(command)
 	return command
@@ -159,7 +160,8 @@ func tallyIgnored(tally *dataset.Tally, set *dataset.Set, m *evaluate.Mapping) {
 		return
 	}
 	for _, s := range set.Samples {
-		if class := set.Classes[s.Label]; slices.ContainsFunc(m.Ignored, func(i evaluate.Ignored) bool { return i.Class == class }) {
+		if class := set.Classes[s.Label]; slices.ContainsFunc(m.Ignored,
+			func(i evaluate.Ignored) bool { return i.Class == class }) {
 			tally.Add(dataset.ReasonExcluded, s.Path, fmt.Sprintf("the model does not know %q", class))
 		}
 	}
@@ -200,7 +202,8 @@ func printConfusion(b *strings.Builder, r *evaluate.Report, pad func(string) str
 
 func printReport(w io.Writer, r *evaluate.Report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "accuracy  %.1f %% of %s (95 %% interval %.1f to %.1f)", 100*r.Accuracy, count(r.Count, "picture"), 100*r.Interval[0], 100*r.Interval[1])
+	fmt.Fprintf(&b, "accuracy  %.1f %% of %s (95 %% interval %.1f to %.1f)", 100*r.Accuracy, count(r.Count, "picture"),
+		100*r.Interval[0], 100*r.Interval[1])
 	if r.TTA == evaluate.FlipTTA {
 		b.WriteString(", each with its mirror image")
 	}

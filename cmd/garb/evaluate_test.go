@@ -40,7 +40,8 @@ func TestEvaluateWrongUse(t *testing.T) {
 func TestEvaluateParts(t *testing.T) {
 	shirt := readFile(t, example)
 	root := classFolders(t, t.TempDir(), map[string][]byte{
-		"train/t-shirt/1.jpg": shirt, "validation/t-shirt/1.jpg": shirt, "validation/t-shirt/2.jpg": shirt, "test/dress/1.jpg": shirt,
+		"train/t-shirt/1.jpg": shirt, "validation/t-shirt/1.jpg": shirt, "validation/t-shirt/2.jpg": shirt,
+		"test/dress/1.jpg": shirt,
 	})
 	page := filepath.Join(t.TempDir(), "report.html")
 	for _, c := range []struct {
@@ -49,16 +50,19 @@ func TestEvaluateParts(t *testing.T) {
 	}{
 		{[]string{"--data", root}, "accuracy  0.0 % of 1 picture", "its test pictures, 1"},
 		{[]string{"--data", root, "--split", "test"}, "accuracy  0.0 % of 1 picture", "its test pictures, 1"},
-		{[]string{"--data", root, "--split", "validation", "--html", page}, "accuracy  100.0 % of 2 pictures", "its validation pictures, 2"},
+		{[]string{"--data", root, "--split", "validation", "--html", page}, "accuracy  100.0 % of 2 pictures",
+			"its validation pictures, 2"},
 		{[]string{"--data", filepath.Join(root, "validation")}, "accuracy  100.0 % of 2 pictures", ""},
 	} {
 		code, out, errOut := garbRun(t, nil, append([]string{"evaluate"}, c.args...)...)
-		if code != exitDone || !strings.HasPrefix(out, c.out) || !strings.Contains(errOut, c.told) || (c.told == "") == strings.Contains(errOut, "its ") {
+		if code != exitDone || !strings.HasPrefix(out, c.out) || !strings.Contains(errOut, c.told) ||
+			(c.told == "") == strings.Contains(errOut, "its ") {
 			t.Errorf("%v: %d\n%s%s", c.args, code, out, errOut)
 		}
 	}
 	text := string(readFile(t, page))
-	for _, want := range []string{"<h1>clothing on validation</h1>", "accuracy, validation (2 pictures)", "data:image/jpeg;base64,", "</html>"} {
+	for _, want := range []string{"<h1>clothing on validation</h1>", "accuracy, validation (2 pictures)",
+		"data:image/jpeg;base64,", "</html>"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -66,11 +70,13 @@ func TestEvaluateParts(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(root, "test")); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root); code != exitFailed || !strings.Contains(errOut, "no test split") {
+	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root); code != exitFailed || !strings.Contains(errOut,
+		"no test split") {
 		t.Errorf("without test: %d %s", code, errOut)
 	}
 	nowhere := filepath.Join(root, "gone", "report.html")
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--split", "validation", "--html", nowhere); code != exitFailed || !strings.Contains(errOut, nowhere) {
+	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--split", "validation", "--html",
+		nowhere); code != exitFailed || !strings.Contains(errOut, nowhere) {
 		t.Errorf("a page in no folder: %d %s", code, errOut)
 	}
 }
@@ -79,7 +85,8 @@ func TestEvaluateParts(t *testing.T) {
 func dividedModel(t *testing.T, data, seed string, flags ...string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "seed"+seed)
-	args := append([]string{"train", "--data", data, "--size", "32", "--epochs", "1", "--split-seed", seed, "--out", out}, flags...)
+	args := append([]string{"train", "--data", data, "--size", "32", "--epochs", "1", "--split-seed", seed, "--out", out},
+		flags...)
 	if code, printed, errOut := garbRun(t, nil, args...); code != exitDone {
 		t.Fatalf("%d\n%s%s", code, printed, errOut)
 	}
@@ -122,26 +129,31 @@ func TestEvaluateDivides(t *testing.T) {
 		{[]string{"--merge", "dot=hat"}, ""},
 	} {
 		code, _, errOut := garbRun(t, nil, append([]string{"evaluate", "--data", root}, c.args...)...)
-		if code != exitDone || !strings.Contains(errOut, c.warning) || strings.Contains(errOut, "too good") != (c.warning != "") {
+		if code != exitDone || !strings.Contains(errOut, c.warning) || strings.Contains(errOut,
+			"too good") != (c.warning != "") {
 			t.Errorf("%v: %d %s", c.args, code, errOut)
 		}
 	}
 	seen := map[string]bool{all: true}
-	for _, args := range [][]string{{"--model", one, "--split", "test"}, {"--model", one, "--split", "validation"}, {"--model", two, "--split", "validation"}} {
+	for _, args := range [][]string{{"--model", one, "--split", "test"}, {"--model", one, "--split", "validation"},
+		{"--model", two, "--split", "validation"}} {
 		got := digest(args...)
 		if seen[got] {
 			t.Errorf("%v: the same pictures as before", args)
 		}
 		seen[got] = true
 		// The page that training wrote is on the very same pictures.
-		if page := readFile(t, filepath.Join(args[1], "report.html")); !bytes.Contains(page, []byte(got[len(`data_digest":"`):][:71])) {
+		if page := readFile(t, filepath.Join(args[1], "report.html")); !bytes.Contains(page,
+			[]byte(got[len(`data_digest":"`):][:71])) {
 			t.Errorf("%v: training had other pictures than %s", args, got)
 		}
 	}
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--model", two, "--data", root, "--split", "test"); code != exitFailed || !strings.Contains(errOut, "--test-share 0") {
+	if code, _, errOut := garbRun(t, nil, "evaluate", "--model", two, "--data", root, "--split",
+		"test"); code != exitFailed || !strings.Contains(errOut, "--test-share 0") {
 		t.Errorf("without a test part: %d %s", code, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "compare", one, two, "--data", root, "--split", "validation"); code != exitFailed || !strings.Contains(errOut, "different divisions") {
+	if code, _, errOut := garbRun(t, nil, "compare", one, two, "--data", root, "--split",
+		"validation"); code != exitFailed || !strings.Contains(errOut, "different divisions") {
 		t.Errorf("two divisions: %d %s", code, errOut)
 	}
 	code, out, errOut := garbRun(t, nil, "compare", one, one, "--data", root, "--split", "validation")
@@ -160,7 +172,8 @@ func TestCompare(t *testing.T) {
 		files[split+"/dress/1"], files[split+"/t-shirt/1"] = shirt, plain
 	}
 	wrong := filepath.Join(t.TempDir(), "wrong")
-	code, out, errOut := garbRun(t, nil, "train", "--data", classFolders(t, t.TempDir(), files), "--size", "64", "--epochs", "5", "--learning-rate", "0.01", "--out", wrong)
+	code, out, errOut := garbRun(t, nil, "train", "--data", classFolders(t, t.TempDir(), files), "--size", "64",
+		"--epochs", "5", "--learning-rate", "0.01", "--out", wrong)
 	if code != exitDone {
 		t.Fatalf("%d\n%s%s", code, out, errOut)
 	}
@@ -171,35 +184,42 @@ func TestCompare(t *testing.T) {
 	}
 	root := classFolders(t, t.TempDir(), files)
 	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", root)
-	if code != exitDone || !strings.Contains(out, "accuracy 100.0 % of 25 pictures") || !strings.Contains(out, "accuracy 0.0 % of 25 pictures") ||
+	if code != exitDone || !strings.Contains(out, "accuracy 100.0 % of 25 pictures") || !strings.Contains(out,
+		"accuracy 0.0 % of 25 pictures") ||
 		!strings.Contains(out, "both right 0, only A 25, only B 0, neither 0") || !strings.Contains(out, "A is better") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
-	if !strings.Contains(out, "20 of 25, --json has all") || strings.Count(out, "t-shirt, which B took for dress") != shownDiffering {
+	if !strings.Contains(out, "20 of 25, --json has all") || strings.Count(out,
+		"t-shirt, which B took for dress") != shownDiffering {
 		t.Errorf("the pictures:\n%s", out)
 	}
 	code, out, _ = garbRun(t, nil, "compare", wrong, garb.Clothing, "--data", root, "--json")
 	o := object(t, out, "a", "b", "count", "both", "only_a", "only_b", "neither", "p_value", "differ")
 	// 2·(1/2)²⁵
-	if code != exitDone || o["only_b"] != 25.0 || len(o["differ"].([]any)) != copies || o["p_value"].(float64) > 6e-8 || o["p_value"].(float64) < 5.9e-8 {
+	if code != exitDone || o["only_b"] != 25.0 || len(o["differ"].([]any)) != copies || o["p_value"].(float64) > 6e-8 ||
+		o["p_value"].(float64) < 5.9e-8 {
 		t.Errorf("%d\n%s", code, out)
 	}
 	// A class that only one of them knows is left out for both.
 	more := classFolders(t, t.TempDir(), map[string][]byte{"T-Shirt/1": shirt, "hat/1": shirt, "hat/2": plain})
-	if code, _, errOut := garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", more); code != exitFailed || !strings.Contains(errOut, `the model does not know 1 class of the data set: "hat"; it knows "dress", "t-shirt"`) {
+	if code, _, errOut := garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", more); code != exitFailed ||
+		!strings.Contains(errOut, `the model does not know 1 class of the data set: "hat"; it knows "dress", "t-shirt"`) {
 		t.Errorf("%d %s", code, errOut)
 	}
 	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", more, "--ignore-unknown-classes")
 	if code != exitDone || !strings.Contains(out, "of 1 picture") || strings.Count(errOut, `"hat" (2)`) != 1 {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	for _, args := range [][]string{{"compare", wrong, wrong, "--data", root}, {"compare", "--json", wrong, wrong, "--data", root}, {"evaluate", "--data", root}, {"evaluate", "--json", "--data", root}} {
+	for _, args := range [][]string{{"compare", wrong, wrong, "--data", root}, {"compare", "--json", wrong, wrong,
+		"--data", root}, {"evaluate", "--data", root}, {"evaluate", "--json", "--data", root}} {
 		var full bytes.Buffer
-		if code := run(t.Context(), args, strings.NewReader(""), fullDisk{}, &full); code != exitFailed || !strings.Contains(full.String(), "no space left") {
+		if code := run(t.Context(), args, strings.NewReader(""), fullDisk{}, &full); code != exitFailed ||
+			!strings.Contains(full.String(), "no space left") {
 			t.Errorf("%v to a full disk: %d %s", args, code, full.String())
 		}
 	}
-	if code, _, errOut := garbRun(t, nil, "compare", wrong, filepath.Join(root, "gone"), "--data", root); code != exitFailed || !strings.Contains(errOut, "gone") || strings.Contains(errOut, "pictures:") {
+	if code, _, errOut := garbRun(t, nil, "compare", wrong, filepath.Join(root, "gone"), "--data",
+		root); code != exitFailed || !strings.Contains(errOut, "gone") || strings.Contains(errOut, "pictures:") {
 		t.Errorf("a model that is not there: %d %s", code, errOut)
 	}
 }

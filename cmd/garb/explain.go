@@ -71,8 +71,10 @@ Ctrl-C keeps what is drawn by then.`,
 	flags.StringVar(&f.out, "out", "", "folder to write to")
 	flags.StringArrayVar(&f.classes, "class", nil, "class to look at, again for more (default the most probable)")
 	flags.IntVar(&f.top, "top", 3, "how many of the most probable classes to look at")
-	flags.StringArrayVar(&f.layers, "layer", nil, "layer whose feature maps to draw, by name or place, again for more (default some)")
-	flags.StringVar(&f.neighbours, "neighbours", "", "data set, such as the training data, or any folder to find the nearest pictures in")
+	flags.StringArrayVar(&f.layers, "layer", nil,
+		"layer whose feature maps to draw, by name or place, again for more (default some)")
+	flags.StringVar(&f.neighbours, "neighbours", "",
+		"data set, such as the training data, or any folder to find the nearest pictures in")
 	f.dataFlags.add(command)
 	flags.BoolVar(&f.page, "html", false, "write a page with everything, index.html")
 	flags.BoolVar(&f.force, "force", false, "write into a folder that has files, replacing those of an earlier explain")
@@ -209,7 +211,8 @@ func (l *look) chooseLayers() error {
 
 // draw draws everything, what is quick first.
 func (l *look) draw(ctx context.Context) error {
-	for _, part := range []func(context.Context) error{l.drawCAM, l.drawLayers, l.drawFilters, l.drawOcclusion, l.drawNeighbours} {
+	for _, part := range []func(context.Context) error{l.drawCAM, l.drawLayers, l.drawFilters, l.drawOcclusion,
+		l.drawNeighbours} {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -232,10 +235,12 @@ func (l *look) drawCAM(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := l.drawMap(explain.KindCAM, class, m, explain.Overlay{Signed: true, Low: "against", High: "for"}); err != nil {
+		if err := l.drawMap(explain.KindCAM, class, m, explain.Overlay{Signed: true, Low: "against",
+			High: "for"}); err != nil {
 			return err
 		}
-		if err := l.drawMap(explain.KindGradCAM, class, explain.GradCAM(m), explain.Overlay{Low: "nothing", High: "most"}); err != nil {
+		if err := l.drawMap(explain.KindGradCAM, class, explain.GradCAM(m), explain.Overlay{Low: "nothing",
+			High: "most"}); err != nil {
 			return err
 		}
 	}
@@ -323,7 +328,10 @@ func (l *look) finish() error {
 	open := "explain.json"
 	if l.page {
 		open = "index.html"
-		if err := l.folder.write(open, func(w io.Writer) error { return explain.WritePage(w, l.out, &l.found) }); err != nil {
+		if err := l.folder.write(open, func(w io.Writer) error {
+			return explain.WritePage(w, l.out,
+				&l.found)
+		}); err != nil {
 			return err
 		}
 	}
@@ -333,7 +341,8 @@ func (l *look) finish() error {
 	for _, text := range l.found.LeftOut {
 		fmt.Fprintln(textOut(l.Command), text)
 	}
-	fmt.Fprintf(textOut(l.Command), "wrote %s: %s; see %s\n", l.out, count(l.folder.pictures, "picture"), filepath.Join(l.out, open))
+	fmt.Fprintf(textOut(l.Command), "wrote %s: %s; see %s\n", l.out, count(l.folder.pictures, "picture"),
+		filepath.Join(l.out, open))
 	if l.tally == nil {
 		return nil
 	}

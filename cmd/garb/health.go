@@ -57,7 +57,8 @@ address, as for serve.`,
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			// No proxy, whatever the environment says: one would answer for the service.
-			client := &http.Client{Timeout: timeout, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: insecure}}}
+			client := &http.Client{Timeout: timeout,
+				Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: insecure}}}
 			text, err := ready(c.Context(), client, base)
 			if err != nil {
 				return err
@@ -69,7 +70,8 @@ address, as for serve.`,
 	flags := command.Flags()
 	flags.StringVar(&addr, "addr", addr, "host and port that the service listens on, as --addr of serve")
 	flags.StringVar(&address, "url", "", "URL of the service, instead of --addr, such as https://garb.example.org")
-	flags.BoolVar(&insecure, "insecure", false, "accept any certificate; that of the service is seldom valid for localhost")
+	flags.BoolVar(&insecure, "insecure", false,
+		"accept any certificate; that of the service is seldom valid for localhost")
 	flags.DurationVar(&timeout, "timeout", timeout, "how long to wait")
 	return command
 }

@@ -66,7 +66,8 @@ The flags are those of garb train; no model is kept.`,
 		},
 	}
 	t.add(command)
-	for _, name := range []string{"out", "learning-rate", "schedule", "epochs", "patience", "monitor", "warm-up", "step-epochs", "step-factor", "tensorboard"} {
+	for _, name := range []string{"out", "learning-rate", "schedule", "epochs", "patience", "monitor", "warm-up",
+		"step-epochs", "step-factor", "tensorboard"} {
 		command.Flags().MarkHidden(name) // without meaning here
 	}
 	command.Flags().Float64Var(&search.Low, "low", search.Low, "first learning rate")

@@ -38,10 +38,11 @@ var badPictures = map[string]struct {
 	data       []byte
 	kind, word string
 }{
-	"empty.jpg":  {nil, "not_a_picture", "empty"},
-	"text.jpg":   {[]byte("hello, this is no picture at all"), "not_a_picture", "JPEG, PNG"},
-	"huge.gif":   {[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), "too_large", "65535"},
-	"huge.webp":  {[]byte("RIFF\x1c\x00\x00\x00WEBPVP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00"), "too_large", "16384"},
+	"empty.jpg": {nil, "not_a_picture", "empty"},
+	"text.jpg":  {[]byte("hello, this is no picture at all"), "not_a_picture", "JPEG, PNG"},
+	"huge.gif":  {[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), "too_large", "65535"},
+	"huge.webp": {[]byte("RIFF\x1c\x00\x00\x00WEBPVP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00"),
+		"too_large", "16384"},
 	"bomb.png":   {pngOf(60_000, 60_000), "too_large", "60000"},
 	"cut.png":    {pngOf(100, 100), "corrupt", "another copy"},
 	"broken.jpg": {[]byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00"), "corrupt", "cut off"},
@@ -76,7 +77,8 @@ func readFile(t testing.TB, path string) []byte {
 func TestClassify(t *testing.T) {
 	code, out, errOut := garbRun(t, nil, "classify", "--top", "2", example)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if code != exitDone || errOut != "" || len(lines) != 3 || lines[0] != example || !strings.Contains(lines[1], "t-shirt") || !strings.Contains(lines[1], "█") {
+	if code != exitDone || errOut != "" || len(lines) != 3 || lines[0] != example || !strings.Contains(lines[1],
+		"t-shirt") || !strings.Contains(lines[1], "█") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
 	code, out, _ = garbRun(t, bytes.NewReader(readFile(t, example)), "classify", "-")
@@ -121,7 +123,8 @@ func TestClassifyJSON(t *testing.T) {
 	}
 
 	_, out, _ = garbRun(t, nil, "classify", "--json", "--model", "imagenet", "--top", "1", example)
-	text, _ = json.Marshal(object(t, out, "picture", "class", "probability", "predictions", "model")["predictions"].([]any)[0])
+	text, _ = json.Marshal(object(t, out, "picture", "class", "probability", "predictions",
+		"model")["predictions"].([]any)[0])
 	object(t, string(text), "class", "probability", "logit", "wnid", "index")
 }
 
@@ -179,21 +182,26 @@ func TestFolders(t *testing.T) {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
 	for _, command := range []string{"classify", "embed"} {
-		if code, _, errOut := garbRun(t, nil, command, "--strict", root); code != exitFailed || !strings.Contains(errOut, "notes.txt") {
+		if code, _, errOut := garbRun(t, nil, command, "--strict", root); code != exitFailed || !strings.Contains(errOut,
+			"notes.txt") {
 			t.Errorf("%s --strict: %d %s", command, code, errOut)
 		}
 	}
 	empty := t.TempDir()
-	if code, _, errOut := garbRun(t, nil, "classify", empty); code != exitFailed || !strings.Contains(errOut, "no pictures") {
+	if code, _, errOut := garbRun(t, nil, "classify", empty); code != exitFailed || !strings.Contains(errOut,
+		"no pictures") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
 
 func TestWrongUse(t *testing.T) {
 	for _, args := range [][]string{
-		{"classify"}, {"classify", "--top", "0", example}, {"classify", "--nix", example}, {"classify", "--top", "many", example},
-		{"frobnicate"}, {"embed"}, {"embed", "--size", "150", example}, {"embed", "--model", "clothing", "--backbone", "xception", example},
-		{"embed", "--json", "--out", "x.npy", example}, {"evaluate"}, {"evaluate", "pictures"}, {"train"}, {"train", "pictures"},
+		{"classify"}, {"classify", "--top", "0", example}, {"classify", "--nix", example}, {"classify", "--top", "many",
+			example},
+		{"frobnicate"}, {"embed"}, {"embed", "--size", "150", example}, {"embed", "--model", "clothing", "--backbone",
+			"xception", example},
+		{"embed", "--json", "--out", "x.npy", example}, {"evaluate"}, {"evaluate", "pictures"}, {"train"}, {"train",
+			"pictures"},
 		{"train", "--data", "x", "--epochs", "0"}, {"train", "--data", "x", "--resize", "lanczos"}, {"version", "please"},
 		{"train", "--data", "x", "--backbone", "resnet"}, {"train", "--data", "x", "--size", "8"},
 		{"embed", "--backbone", "resnet", example}, {"embed", "--backbone", "xception", "--resize", "lanczos", example},
@@ -256,7 +264,8 @@ func TestEmbed(t *testing.T) {
 	}
 	data := readFile(t, path)
 	n := 10 + int(binary.LittleEndian.Uint16(data[8:]))
-	if !bytes.HasPrefix(data, []byte("\x93NUMPY\x01\x00")) || n%64 != 0 || !strings.Contains(string(data[:n]), "'shape': (2, 1280)") || len(data) != n+2*1280*4 {
+	if !bytes.HasPrefix(data, []byte("\x93NUMPY\x01\x00")) || n%64 != 0 || !strings.Contains(string(data[:n]),
+		"'shape': (2, 1280)") || len(data) != n+2*1280*4 {
 		t.Errorf("header %q, %d bytes", data[:n], len(data))
 	}
 	first := math.Float32frombits(binary.LittleEndian.Uint32(data[n+4*7:]))
@@ -283,7 +292,8 @@ func TestTrainEvaluateClassify(t *testing.T) {
 		}
 	}
 	out := filepath.Join(t.TempDir(), "runs", "mine")
-	code, printed, errOut := garbRun(t, nil, "train", "--data", root, "--size", "64", "--epochs", "3", "--learning-rate", "0.01", "--out", out)
+	code, printed, errOut := garbRun(t, nil, "train", "--data", root, "--size", "64", "--epochs", "3", "--learning-rate",
+		"0.01", "--out", out)
 	if code != exitDone || !strings.Contains(printed, "test      accuracy 1.000 of 2 pictures") {
 		t.Fatalf("%d\n%s%s", code, printed, errOut)
 	}
@@ -291,22 +301,26 @@ func TestTrainEvaluateClassify(t *testing.T) {
 	if code != exitDone {
 		t.Fatalf("%d\n%s%s", code, printed, errOut)
 	}
-	r := object(t, printed, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece", "calibration", "classes", "per_class", "confusion", "skipped", "wrong", "data_digest", "seconds")
+	r := object(t, printed, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece",
+		"calibration", "classes", "per_class", "confusion", "skipped", "wrong", "data_digest", "seconds")
 	if r["accuracy"] != 1.0 || r["count"] != 2.0 || len(r["interval"].([]any)) != 2 || len(r["confusion"].([]any)) != 2 {
 		t.Errorf("%v", r)
 	}
 	code, printed, _ = garbRun(t, nil, "evaluate", "--model", out, "--data", filepath.Join(root, "test"))
-	if code != exitDone || !strings.Contains(printed, "accuracy  100.0 % of 2 pictures") || !strings.Contains(printed, "[1]") {
+	if code != exitDone || !strings.Contains(printed, "accuracy  100.0 % of 2 pictures") || !strings.Contains(printed,
+		"[1]") {
 		t.Errorf("%d\n%s", code, printed)
 	}
 	code, printed, _ = garbRun(t, nil, "classify", "--model", out, "--top", "1", example)
 	if code != exitDone || !strings.Contains(printed, "shirt") {
 		t.Errorf("%d\n%s", code, printed)
 	}
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", filepath.Join(root, "test")); code != exitFailed || !strings.Contains(errOut, "dot") {
+	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", filepath.Join(root, "test")); code != exitFailed ||
+		!strings.Contains(errOut, "dot") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "train", "--data", filepath.Join(root, "test"), "--out", filepath.Join(t.TempDir(), "x")); code != exitFailed || !strings.Contains(errOut, "too few pictures") {
+	if code, _, errOut := garbRun(t, nil, "train", "--data", filepath.Join(root, "test"), "--out",
+		filepath.Join(t.TempDir(), "x")); code != exitFailed || !strings.Contains(errOut, "too few pictures") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
@@ -324,7 +338,8 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	var out, errOut bytes.Buffer
-	if code := run(ctx, []string{"classify", example}, strings.NewReader(""), &out, &errOut); code != exitStopped || !strings.Contains(errOut.String(), "stopped") {
+	if code := run(ctx, []string{"classify", example}, strings.NewReader(""), &out, &errOut); code != exitStopped ||
+		!strings.Contains(errOut.String(), "stopped") {
 		t.Errorf("%d %s", code, errOut.String())
 	}
 }

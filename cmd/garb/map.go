@@ -73,8 +73,10 @@ shows the two directions in which the embeddings differ most. The same seed give
 	flags.StringVar(&f.out, "out", "map.html", "page to write")
 	flags.StringVar(&f.method, "method", methodTSNE, "how to bring embeddings to two dimensions: tsne or pca")
 	flags.Uint64Var(&f.layout.Seed, "seed", f.layout.Seed, "seed of what is random")
-	flags.IntVar(&f.limit, "limit", 5000, "draw at most N pictures, chosen at random (0: all); t-SNE's time grows with the square of N")
-	flags.Float64Var(&f.layout.Perplexity, "perplexity", f.layout.Perplexity, "about how many neighbours t-SNE holds a picture to")
+	flags.IntVar(&f.limit, "limit", 5000,
+		"draw at most N pictures, chosen at random (0: all); t-SNE's time grows with the square of N")
+	flags.Float64Var(&f.layout.Perplexity, "perplexity", f.layout.Perplexity,
+		"about how many neighbours t-SNE holds a picture to")
 	return command
 }
 
@@ -91,7 +93,8 @@ func runMap(c *cobra.Command, f mapFlags) error {
 	if err != nil {
 		return err
 	}
-	atlas := &explain.Atlas{Title: "A map of " + filepath.Base(filepath.Clean(f.data)), Data: f.data, Model: classifier.Name()}
+	atlas := &explain.Atlas{Title: "A map of " + filepath.Base(filepath.Clean(f.data)), Data: f.data,
+		Model: classifier.Name()}
 	embeddings, err := embedAll(c, classifier, all, f.data, atlas, tally)
 	if err != nil {
 		return err
@@ -131,7 +134,8 @@ type seen struct {
 
 // embedAll fills an atlas, and gives the embedding of each of its pictures. What cannot be
 // read is counted and left out.
-func embedAll(c *cobra.Command, classifier *garb.Classifier, all []labelled, root string, atlas *explain.Atlas, tally *dataset.Tally) ([][]float32, error) {
+func embedAll(c *cobra.Command, classifier *garb.Classifier, all []labelled, root string, atlas *explain.Atlas,
+	tally *dataset.Tally) ([][]float32, error) {
 	bar := newCounter(c, "pictures", len(all))
 	defer bar.finish()
 	var embeddings [][]float32

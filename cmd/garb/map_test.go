@@ -47,10 +47,12 @@ func TestMapOfATree(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out, errOut := garbRun(t, nil, "map", "--data", link, "--out", file)
-	if code != exitDone || !strings.Contains(out, "8 pictures") || !strings.Contains(errOut, "broken.png") || !strings.Contains(errOut, "8 pictures used, 1 skipped (1 unreadable)") {
+	if code != exitDone || !strings.Contains(out, "8 pictures") || !strings.Contains(errOut, "broken.png") ||
+		!strings.Contains(errOut, "8 pictures used, 1 skipped (1 unreadable)") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "map", "--data", link, "--out", file, "--strict"); code != exitFailed || !strings.Contains(errOut, "files were skipped, where none may be") {
+	if code, _, errOut := garbRun(t, nil, "map", "--data", link, "--out", file, "--strict"); code != exitFailed ||
+		!strings.Contains(errOut, "files were skipped, where none may be") {
 		t.Errorf("strict: %d\n%s", code, errOut)
 	}
 	code, out, errOut = garbRun(t, nil, "map", "--data", data, "--out", file, "--limit", "3")

@@ -34,8 +34,9 @@ func (u unknownClasses) mapFor(c *cobra.Command, set *dataset.Set, models ...*ga
 				unknown = append(unknown, class.Class)
 			}
 		case errors.As(err, &e):
-			return nil, nil, fmt.Errorf("%s: %w; --exclude or --merge them, or give --ignore-unknown-classes to measure the rest",
-				model.Name(), err)
+			return nil, nil,
+				fmt.Errorf("%s: %w; --exclude or --merge them, or give --ignore-unknown-classes to measure the rest",
+					model.Name(), err)
 		case err != nil:
 			return nil, nil, err
 		}

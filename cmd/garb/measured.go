@@ -28,7 +28,8 @@ const wholeSet = "all"
 
 func (m *measured) addFlags(command *cobra.Command) {
 	command.Flags().StringVar(&m.data, "data", "", "data set: a folder, a table or an archive")
-	command.Flags().StringVar(&m.split, "split", "", "pictures to measure on: validation, test or all (default test, and all of a folder of classes)")
+	command.Flags().StringVar(&m.split, "split", "",
+		"pictures to measure on: validation, test or all (default test, and all of a folder of classes)")
 	m.dataFlags.add(command)
 }
 
@@ -37,7 +38,8 @@ func (m *measured) validate(command string) error {
 		return fmt.Errorf("%s needs --data: a folder with a folder for each class, a table or an archive", command)
 	}
 	if m.split != "" && m.split != dataset.Validation && m.split != dataset.Test && m.split != wholeSet {
-		return fmt.Errorf("--split is validation, test or all, not %q; for other pictures give their folder as --data", m.split)
+		return fmt.Errorf("--split is validation, test or all, not %q; for other pictures give their folder as --data",
+			m.split)
 	}
 	return m.options.Validate()
 }
@@ -45,7 +47,8 @@ func (m *measured) validate(command string) error {
 // open opens the pictures, names them and says which they are: all of a folder of
 // classes, or one split. A split that the data set does not have is the one that the
 // training of the models divided off. The tally has what of the data set gave no picture.
-func (m *measured) open(c *cobra.Command, models ...*garb.Classifier) (set *dataset.Set, name string, tally *dataset.Tally, err error) {
+func (m *measured) open(c *cobra.Command, models ...*garb.Classifier) (set *dataset.Set, name string,
+	tally *dataset.Tally, err error) {
 	var records []dataRecord
 	for _, model := range models {
 		record, err := recordOf(model)
@@ -135,7 +138,9 @@ func (m *measured) part(d *dataset.Data, name string, records []dataRecord) (*da
 	case name == dataset.Validation:
 		return splits.Validation, nil
 	case splits.Test == nil:
-		return nil, fmt.Errorf("%s: the model was trained without test pictures (--test-share 0): give --split validation, or another folder", m.data)
+		return nil,
+			fmt.Errorf("%s: the model was trained without test pictures (--test-share 0): "+
+				"give --split validation, or another folder", m.data)
 	}
 	return splits.Test, nil
 }
@@ -178,7 +183,8 @@ func recordOf(c *garb.Classifier) (dataRecord, error) {
 	record := dataRecord{Split: dataset.DefaultSplitRule()}
 	if t := c.Model().Training; t != nil && len(t.Settings) > 0 {
 		if err := json.Unmarshal(t.Settings, &record); err != nil {
-			return record, fmt.Errorf("model %s: its training record does not say how it divided its pictures: %w", c.Name(), err)
+			return record, fmt.Errorf("model %s: its training record does not say how it divided its pictures: %w", c.Name(),
+				err)
 		}
 	}
 	return record, nil

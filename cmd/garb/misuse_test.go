@@ -40,10 +40,12 @@ func TestDidYouMean(t *testing.T) {
 			t.Errorf("%v: %q, want %q", c.args, errOut, c.want)
 		}
 	}
-	if code, out, _ := garbRun(t, nil, "help", "data", "check"); code != exitDone || !strings.Contains(out, "garb data check DATA") {
+	if code, out, _ := garbRun(t, nil, "help", "data", "check"); code != exitDone || !strings.Contains(out,
+		"garb data check DATA") {
 		t.Errorf("help: %d %s", code, out)
 	}
-	if _, _, errOut := garbRun(t, nil, "data", "frobnicate"); !strings.Contains(errOut, "check, preview, pull") || !strings.Contains(errOut, "garb data --help") {
+	if _, _, errOut := garbRun(t, nil, "data", "frobnicate"); !strings.Contains(errOut, "check, preview, pull") ||
+		!strings.Contains(errOut, "garb data --help") {
 		t.Error(errOut)
 	}
 }
@@ -69,7 +71,8 @@ func TestFlagValues(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	names := []string{"adam", "adamw", "sgd"}
-	for word, want := range map[string]string{"adma": "adam", "Adam": "adam", "adamww": "adamw", "sdg": "sgd", "sgd_": "sgd", "rmsprop": "", "": "", "x": ""} {
+	for word, want := range map[string]string{"adma": "adam", "Adam": "adam", "adamww": "adamw", "sdg": "sgd",
+		"sgd_": "sgd", "rmsprop": "", "": "", "x": ""} {
 		if got := nearest(word, names); got != want {
 			t.Errorf("%q: %q, want %q", word, got, want)
 		}
@@ -84,7 +87,8 @@ func TestDistance(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"a", "", 1}, {"chek", "check", 1}, {"adma", "adam", 1}, {"kitten", "sitting", 3}, {"größe", "grösse", 2}} {
+	}{{"", "", 0}, {"a", "", 1}, {"chek", "check", 1}, {"adma", "adam", 1}, {"kitten", "sitting", 3}, {"größe", "grösse",
+		2}} {
 		if got := distance(c.a, c.b); got != c.want {
 			t.Errorf("%q, %q: %d, want %d", c.a, c.b, got, c.want)
 		}

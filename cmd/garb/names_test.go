@@ -53,11 +53,13 @@ func TestNamesAreNotObeyed(t *testing.T) {
 	for _, args := range [][]string{
 		{"data", "check", duplicates},
 		{"data", "preview", lay(map[string]string{
-			"train/hat/" + evil + ".jpg": data, "train/pants/b.jpg": data + "b", "val/hat/c.jpg": data + "c", "val/pants/d.jpg": data + "d",
+			"train/hat/" + evil + ".jpg": data, "train/pants/b.jpg": data + "b", "val/hat/c.jpg": data + "c",
+			"val/pants/d.jpg": data + "d",
 		}), "--out", filepath.Join(t.TempDir(), "sheet.png")},
 		{"data", "check", lay(map[string]string{evil + "/a.jpg": data, "pants/b.jpg": data})},
 		{"data", "check", lay(map[string]string{evil + "/hat/a.jpg": data, evil + "/pants/b.jpg": data})},
-		{"data", "check", lay(map[string]string{evil + ".csv": "image,label\nnone,x\n", "hat/a.jpg": data, "pants/b.jpg": data})},
+		{"data", "check", lay(map[string]string{evil + ".csv": "image,label\nnone,x\n", "hat/a.jpg": data,
+			"pants/b.jpg": data})},
 		{"data", "check", lay(table)},
 		{"data", "check", broken},
 		{"train", "--data", filepath.Join(broken, "t"+evil+".csv")},

@@ -31,16 +31,20 @@ func (l *look) drawNeighbours(ctx context.Context) error {
 		l.found.LeftOut = append(l.found.LeftOut, "Neighbours: "+l.neighbours+" has no other picture that can be read.")
 		return nil
 	}
-	found := &explain.NeighboursFile{Folder: l.neighbours, Compared: len(near), Nearest: explain.Nearest(near, shownNeighbours)}
-	tiles := []explain.Tile{{Picture: explain.Fitted(l.picture, neighbourSide), Lines: []string{"this picture", l.found.Predictions[0].Class + "?"}}}
+	found := &explain.NeighboursFile{Folder: l.neighbours, Compared: len(near), Nearest: explain.Nearest(near,
+		shownNeighbours)}
+	tiles := []explain.Tile{{Picture: explain.Fitted(l.picture, neighbourSide), Lines: []string{"this picture",
+		l.found.Predictions[0].Class + "?"}}}
 	for _, n := range found.Nearest {
 		p, err := readPicture(ctx, n.Path, l.classifier.Limits())
 		if err != nil {
 			return err
 		}
-		tiles = append(tiles, explain.Tile{Picture: explain.Fitted(p, neighbourSide), Lines: []string{n.Class, fmt.Sprintf("%.3f", n.Similarity)}})
+		tiles = append(tiles, explain.Tile{Picture: explain.Fitted(p, neighbourSide), Lines: []string{n.Class,
+			fmt.Sprintf("%.3f", n.Similarity)}})
 	}
-	title := fmt.Sprintf("the nearest of %s, with their class and the cosine of the embeddings", count(len(near), "picture"))
+	title := fmt.Sprintf("the nearest of %s, with their class and the cosine of the embeddings", count(len(near),
+		"picture"))
 	if found.File, err = l.folder.draw("neighbours", "", explain.Grid(title, tiles, neighbourColumns)); err != nil {
 		return err
 	}
@@ -63,20 +67,22 @@ func (l *look) compare(ctx context.Context) ([]explain.Neighbour, error) {
 	bar := newCounter(l.Command, "neighbours", len(l.all))
 	defer bar.finish()
 	i := -1
-	err = each(ctx, sourcesOf(l.all), l.InOrStdin(), classifier.Limits(), classifier.Embed, func(a answered[[]float32]) error {
-		i++
-		bar.add(1)
-		if a.err != nil {
-			l.tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
+	err = each(ctx, sourcesOf(l.all), l.InOrStdin(), classifier.Limits(), classifier.Embed,
+		func(a answered[[]float32]) error {
+			i++
+			bar.add(1)
+			if a.err != nil {
+				l.tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
+				return nil
+			}
+			if info, err := os.Stat(a.source.name); err == nil && self != nil && os.SameFile(info, self) {
+				return nil
+			}
+			l.compared++
+			near = append(near, explain.Neighbour{Path: a.source.name, Class: l.all[i].class, Similarity: explain.Similarity(own,
+				a.value)})
 			return nil
-		}
-		if info, err := os.Stat(a.source.name); err == nil && self != nil && os.SameFile(info, self) {
-			return nil
-		}
-		l.compared++
-		near = append(near, explain.Neighbour{Path: a.source.name, Class: l.all[i].class, Similarity: explain.Similarity(own, a.value)})
-		return nil
-	})
+		})
 	return near, err
 }
 

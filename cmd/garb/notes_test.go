@@ -16,7 +16,8 @@ func TestCount(t *testing.T) {
 	}{
 		{0, "picture", "0 pictures"}, {1, "picture", "1 picture"}, {2, "picture", "2 pictures"},
 		{0, "class", "0 classes"}, {1, "class", "1 class"}, {2, "class", "2 classes"},
-		{2, "epoch", "2 epochs"}, {2, "batch", "2 batches"}, {2, "entry", "2 entries"}, {2, "day", "2 days"}, {2, "key", "2 keys"},
+		{2, "epoch", "2 epochs"}, {2, "batch", "2 batches"}, {2, "entry", "2 entries"}, {2, "day", "2 days"}, {2, "key",
+			"2 keys"},
 		{1, "box", "1 box"}, {2, "box", "2 boxes"},
 	} {
 		if got := count(c.n, c.thing); got != c.want {
@@ -98,7 +99,8 @@ func TestTrainQuietAndVerbose(t *testing.T) {
 		t.Errorf("--quiet: %s", errOut)
 	}
 	errOut := train("--verbose")
-	for _, want := range []string{"pictures: ", "to train: head and last 3 layers", "32 × 32", "adamw, learning rate 0.0003, schedule cosine", "1 epoch, batches of 4, seed 7"} {
+	for _, want := range []string{"pictures: ", "to train: head and last 3 layers", "32 × 32",
+		"adamw, learning rate 0.0003, schedule cosine", "1 epoch, batches of 4, seed 7"} {
 		if !strings.Contains(errOut, want) {
 			t.Errorf("--verbose: no %q in %s", want, errOut)
 		}
@@ -106,7 +108,8 @@ func TestTrainQuietAndVerbose(t *testing.T) {
 }
 
 func TestLogLevel(t *testing.T) {
-	for flag, want := range map[string]slog.Level{"--quiet": slog.LevelWarn, "--verbose": slog.LevelDebug, "--quiet=false": slog.LevelInfo} {
+	for flag, want := range map[string]slog.Level{"--quiet": slog.LevelWarn, "--verbose": slog.LevelDebug,
+		"--quiet=false": slog.LevelInfo} {
 		command := &cobra.Command{}
 		addNoteFlags(command)
 		if err := command.ParseFlags([]string{flag}); err != nil {

@@ -54,7 +54,8 @@ func variableOf(flag string) string {
 }
 
 // foreign are flags of docker, curl and systemctl that the files below use.
-var foreign = map[string]bool{"data-binary": true, "rm": true, "read-only": true, "cap-drop": true, "security-opt": true, "memory": true, "from": true, "now": true}
+var foreign = map[string]bool{"data-binary": true, "rm": true, "read-only": true, "cap-drop": true,
+	"security-opt": true, "memory": true, "from": true, "now": true}
 
 // TestOperateFlags: flags and variables that docs/operate.md and the files of deploy/
 // name are those of garb serve and garb health.

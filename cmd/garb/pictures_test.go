@@ -15,7 +15,8 @@ func TestPatterns(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join("pics", "sub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"pics/b.jpg", "pics/a.jpg", "pics/a.png", "pics/.hidden.jpg", ".secret", "pics/sub/c.jpg", "pics/[x].jpg", "pics/x.jpg", "pics/[.jpg"} {
+	for _, name := range []string{"pics/b.jpg", "pics/a.jpg", "pics/a.png", "pics/.hidden.jpg", ".secret",
+		"pics/sub/c.jpg", "pics/[x].jpg", "pics/x.jpg", "pics/[.jpg"} {
 		write(t, root, filepath.FromSlash(name), nil)
 	}
 	for _, c := range []struct {
@@ -67,7 +68,8 @@ func TestPatternsInCommands(t *testing.T) {
 			t.Errorf("%s: %d %s%s", command, code, out, errOut)
 		}
 		code, out, _ = garbRun(t, nil, command, "--json", none)
-		if code != exitFailed || !strings.Contains(out, "not_found") || !strings.Contains(out, "no file matches this pattern") {
+		if code != exitFailed || !strings.Contains(out, "not_found") || !strings.Contains(out,
+			"no file matches this pattern") {
 			t.Errorf("%s: %d %s", command, code, out)
 		}
 	}

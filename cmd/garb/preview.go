@@ -180,7 +180,8 @@ func (p *preview) run(c *cobra.Command) error {
 	}
 	for i, s := range chosen {
 		sample := train.Samples[s.index]
-		fmt.Fprintf(textOut(c), "row %d, column %d: %s, %s\n", i/perRow+1, i%perRow+1, train.Classes[sample.Label], printable(sample.Path))
+		fmt.Fprintf(textOut(c), "row %d, column %d: %s, %s\n", i/perRow+1, i%perRow+1, train.Classes[sample.Label],
+			printable(sample.Path))
 	}
 	fmt.Fprintf(textOut(c), "sheet     %s (%d × %d pixels)\n", p.out, width, height)
 	printSkips(c, &data.Tally)
@@ -197,7 +198,8 @@ type shown struct {
 // equal stretches of the set, which is sorted by class: so every class has its
 // share. A picture that cannot be read is counted, and the next of its
 // stretch taken; a stretch without any is left out.
-func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augment.Views, count int, tally *dataset.Tally) ([]shown, error) {
+func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augment.Views, count int,
+	tally *dataset.Tally) ([]shown, error) {
 	type place struct {
 		shown
 		unread []int
@@ -272,6 +274,7 @@ func (p *preview) draw(sheet *image.NRGBA, row, column int, values []float32) {
 		return uint8(math.Round(min(max(v, 0), 255)))
 	}
 	for i := range p.spec.Width * p.spec.Height {
-		sheet.SetNRGBA(left+i%p.spec.Width, top+i/p.spec.Width, color.NRGBA{level(3*i, 0), level(3*i, 1), level(3*i, 2), 255})
+		sheet.SetNRGBA(left+i%p.spec.Width, top+i/p.spec.Width, color.NRGBA{level(3*i, 0), level(3*i, 1), level(3*i, 2),
+			255})
 	}
 }

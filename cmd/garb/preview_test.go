@@ -80,7 +80,8 @@ func TestPreview(t *testing.T) {
 	data, out := splitPictures(t), filepath.Join(t.TempDir(), "sheet.png")
 	args := []string{data, "--size", "32", "--rows", "4", "--columns", "3", "--brightness", "0.5", "--out", out}
 	code, text, errOut := previewRun(t, args...)
-	if code != exitDone || errOut != "4 pictures used, 0 skipped\n" || strings.Count(text, "\n") != 5 || !strings.Contains(text, "row 4, column 1: shoes") {
+	if code != exitDone || errOut != "4 pictures used, 0 skipped\n" || strings.Count(text, "\n") != 5 ||
+		!strings.Contains(text, "row 4, column 1: shoes") {
 		t.Fatalf("%d\n%s%s", code, text, errOut)
 	}
 	m := sheetOf(t, out)
@@ -110,7 +111,8 @@ func TestPreview(t *testing.T) {
 	if code, _, errOut := previewRun(t, args...); code != exitDone || !bytes.Equal(readFile(t, out), before) {
 		t.Errorf("the same seed draws another sheet: %d %s", code, errOut)
 	}
-	if code, _, errOut := previewRun(t, append(args, "--seed", "2")...); code != exitDone || bytes.Equal(readFile(t, out), before) {
+	if code, _, errOut := previewRun(t, append(args, "--seed", "2")...); code != exitDone || bytes.Equal(readFile(t, out),
+		before) {
 		t.Errorf("another seed draws the same sheet: %d %s", code, errOut)
 	}
 }
@@ -119,7 +121,8 @@ func TestPreview(t *testing.T) {
 func TestPreviewWithoutChanges(t *testing.T) {
 	data, out := splitPictures(t), filepath.Join(t.TempDir(), "sheet.JPG")
 	code, text, errOut := previewRun(t, data, "--size", "32", "--columns", "3", "--out", out)
-	if code != exitDone || errOut != "8 pictures used, 0 skipped\n" || strings.Count(text, "train") != 8 || !strings.Contains(text, "row 3, column 2: shoes") {
+	if code != exitDone || errOut != "8 pictures used, 0 skipped\n" || strings.Count(text, "train") != 8 ||
+		!strings.Contains(text, "row 3, column 2: shoes") {
 		t.Fatalf("%d\n%s%s", code, text, errOut)
 	}
 	if m, want := sheetOf(t, out), image.Rect(0, 0, 3*36+4, 3*36+4); m.Bounds() != want {
@@ -137,7 +140,8 @@ func TestPreviewLeavesOutWhatCannotBeRead(t *testing.T) {
 		return previewRun(t, data, "--size", "32", "--rows", "4", "--columns", "2", "--horizontal-flip", "--out", out)
 	}
 	code, text, errOut := preview()
-	if code != exitDone || strings.Count(errOut, "skipped: ") != 2 || !strings.Contains(errOut, filepath.Join(hats, "b.png")) || strings.Count(text, "row") != 3 {
+	if code != exitDone || strings.Count(errOut, "skipped: ") != 2 || !strings.Contains(errOut, filepath.Join(hats,
+		"b.png")) || strings.Count(text, "row") != 3 {
 		t.Errorf("%d\n%s%s", code, text, errOut)
 	}
 	for _, class := range []string{"hat", "shoes"} {
@@ -156,8 +160,10 @@ func TestPreviewWrongUse(t *testing.T) {
 		args string
 		word string
 	}{
-		{"", "one data set"}, {"DIR DIR", "one data set"}, {"DIR --out sheet.gif", ".png"}, {"DIR --rows 0", "at least 1"}, {"DIR --columns 1 --zoom 0.1", "2 columns"},
-		{"DIR --rows 9000000000000000000", "too large"}, {"DIR --rows 60 --columns 60", "too large"}, {"DIR --zoom 2", "zoom"},
+		{"", "one data set"}, {"DIR DIR", "one data set"}, {"DIR --out sheet.gif", ".png"}, {"DIR --rows 0", "at least 1"},
+		{"DIR --columns 1 --zoom 0.1", "2 columns"},
+		{"DIR --rows 9000000000000000000", "too large"}, {"DIR --rows 60 --columns 60", "too large"}, {"DIR --zoom 2",
+			"zoom"},
 		{"DIR --crop-aspect 1.3", "smallest crop"}, {"DIR --size 1", "at least"}, {"DIR --backbone nix", "nix"},
 	} {
 		args := append([]string{"--out", out}, strings.Fields(strings.ReplaceAll(test.args, "DIR", data))...)
@@ -181,7 +187,8 @@ func TestPreviewWrongUse(t *testing.T) {
 func TestPreviewKeepsGroups(t *testing.T) {
 	data := filepath.Join(splitPictures(t), "train") // hats and shoes a to d
 	shown := func(flags ...string) map[string]string {
-		args := append([]string{data, "--rows", "2", "--columns", "4", "--test-share", "0", "--out", filepath.Join(t.TempDir(), "p.png")}, flags...)
+		args := append([]string{data, "--rows", "2", "--columns", "4", "--test-share", "0", "--out",
+			filepath.Join(t.TempDir(), "p.png")}, flags...)
 		code, out, errOut := previewRun(t, args...)
 		if code != exitDone {
 			t.Fatalf("%v: %d %s%s", flags, code, out, errOut)
@@ -203,7 +210,8 @@ func TestPreviewKeepsGroups(t *testing.T) {
 			t.Errorf("fold %d shows %v", fold+1, got)
 		}
 	}
-	if code, _, errOut := previewRun(t, data, "--folds", "4"); code != exitMisused || !strings.Contains(errOut, "from 1 to 4") {
+	if code, _, errOut := previewRun(t, data, "--folds", "4"); code != exitMisused || !strings.Contains(errOut,
+		"from 1 to 4") {
 		t.Errorf("no fold: %d %s", code, errOut)
 	}
 }

@@ -72,7 +72,10 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 			if err != nil {
 				return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", config.Addr, errors.Unwrap(err))
 			}
-			s, err := serve.New(config, func(path string) (serve.Classifier, error) { return garb.Open(path, garb.Options{Threads: 1}) }, log)
+			s, err := serve.New(config, func(path string) (serve.Classifier, error) {
+				return garb.Open(path,
+					garb.Options{Threads: 1})
+			}, log)
 			if err != nil {
 				return errors.Join(err, listener.Close())
 			}
@@ -82,19 +85,23 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 			}
 			fmt.Fprintf(c.OutOrStdout(), "garb answers on %s://%s (Ctrl-C stops)\n", scheme, listener.Addr())
 			if s.OpenToAll(listener) {
-				fmt.Fprintln(c.ErrOrStderr(), "garb: anybody who reaches this port may use it; --api-key-file asks for keys, --addr localhost:8080 keeps it to this machine")
+				fmt.Fprintln(c.ErrOrStderr(),
+					"garb: anybody who reaches this port may use it; --api-key-file asks for keys, --addr localhost:8080 keeps it to this machine")
 			}
 			return s.Serve(c.Context(), listener)
 		},
 	}
 	flags := command.Flags()
 	flags.StringVar(&config.Addr, "addr", config.Addr, "host and port to listen on")
-	flags.StringArrayVar(&models, "model", nil, "NAME=PATH of a model to answer with: a file, a run's folder, clothing or imagenet; the first answers by default (default clothing)")
-	flags.StringVar(&config.ModelsFolder, "models", "", "folder with NAME/VERSION/ folders of models, watched: the highest good version answers")
+	flags.StringArrayVar(&models, "model", nil,
+		"NAME=PATH of a model to answer with: a file, a run's folder, clothing or imagenet; the first answers by default (default clothing)")
+	flags.StringVar(&config.ModelsFolder, "models", "",
+		"folder with NAME/VERSION/ folders of models, watched: the highest good version answers")
 	flags.DurationVar(&config.ModelsInterval, "models-interval", config.ModelsInterval, "time between looks at --models")
 	flags.IntVar(&config.Queue, "queue", config.Queue, "pictures under way at most; one more is refused with 429")
 	flags.IntVar(&config.MaxBatch, "max-batch", config.MaxBatch, "waiting pictures computed together at most")
-	flags.IntVar(&config.Workers, "workers", config.Workers, "batches that a model computes at a time, each on one core (0: one for each core)")
+	flags.IntVar(&config.Workers, "workers", config.Workers,
+		"batches that a model computes at a time, each on one core (0: one for each core)")
 	flags.IntVar(&config.Decoders, "decoders", config.Decoders, "pictures decoded at a time (0: one for each core)")
 	flags.Int64Var(&config.MaxBodyBytes, "max-body", config.MaxBodyBytes, "bytes of a request's body at most")
 	flags.Int64Var(&config.BodyBudgetBytes, "max-bodies", config.BodyBudgetBytes, "bytes of all bodies together at most")
@@ -102,14 +109,18 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 	flags.IntVar(&config.MaxHeaderBytes, "max-header", config.MaxHeaderBytes, "bytes of a request's header at most")
 	flags.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "connections at a time")
 	flags.IntVar(&config.Limits.MaxPixels, "max-pixels", config.Limits.MaxPixels, "pixels of a picture at most")
-	flags.DurationVar(&config.RequestTimeout, "timeout", config.RequestTimeout, "time of a request at most; clients may ask for less by X-Request-Timeout")
+	flags.DurationVar(&config.RequestTimeout, "timeout", config.RequestTimeout,
+		"time of a request at most; clients may ask for less by X-Request-Timeout")
 	flags.DurationVar(&config.HeaderTimeout, "header-timeout", config.HeaderTimeout, "time for a request's header")
-	flags.DurationVar(&config.IdleTimeout, "idle-timeout", config.IdleTimeout, "time that a connection may stay without a request")
+	flags.DurationVar(&config.IdleTimeout, "idle-timeout", config.IdleTimeout,
+		"time that a connection may stay without a request")
 	flags.DurationVar(&config.Grace, "grace", config.Grace, "time that requests under way get when the service stops")
-	flags.StringVar(&config.APIKeyFile, "api-key-file", "", "file of keys that are let in, one a line; read again when it changes")
+	flags.StringVar(&config.APIKeyFile, "api-key-file", "",
+		"file of keys that are let in, one a line; read again when it changes")
 	flags.StringVar(&config.TLSCert, "tls-cert", "", "certificate file (PEM); read again when it changes")
 	flags.StringVar(&config.TLSKey, "tls-key", "", "the certificate's key file (PEM)")
-	flags.StringArrayVar(&config.URLPrefixes, "allow-url-prefix", nil, "prefix of addresses that pictures may be fetched from (default none)")
+	flags.StringArrayVar(&config.URLPrefixes, "allow-url-prefix", nil,
+		"prefix of addresses that pictures may be fetched from (default none)")
 	flags.StringVar(&config.TraceEndpoint, "trace-endpoint", "", "OTLP/HTTP collector that traces are sent to")
 	return command
 }

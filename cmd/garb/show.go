@@ -269,9 +269,11 @@ func printLayers(out io.Writer, rows []layerRow) error {
 		if r.Milliseconds > 0 {
 			took = fmt.Sprintf("%.3f %s", r.Milliseconds, strings.Repeat("▪", int(math.Round(60*r.Milliseconds/total))))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, r.Does, tensor.ShapeString(r.Shape), orDot(r.Parameters), orDot(r.MultiplyAdds), sees, took)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, r.Does, tensor.ShapeString(r.Shape), orDot(r.Parameters),
+			orDot(r.MultiplyAdds), sees, took)
 	}
-	fmt.Fprintf(table, "together\t%s\t\t%s\t%s\t\t%.3f\n", count(len(rows)-1, "layer"), grouped(params), grouped(work), total)
+	fmt.Fprintf(table, "together\t%s\t\t%s\t%s\t\t%.3f\n", count(len(rows)-1, "layer"), grouped(params), grouped(work),
+		total)
 	return table.Flush()
 }
 

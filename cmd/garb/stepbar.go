@@ -34,13 +34,15 @@ func newStepBar(command *cobra.Command, first train.Step) *stepBar {
 	b.last.Store(&first)
 	b.bar = newBar(b.out, func() string {
 		s := b.last.Load()
-		return fmt.Sprintf("epoch %d/%d %d / %d %s %s", s.Epoch, s.Epochs, s.Step, s.Steps, filled(float64(s.Step)/float64(max(s.Steps, 1)), 30), stepText(*s))
+		return fmt.Sprintf("epoch %d/%d %d / %d %s %s", s.Epoch, s.Epochs, s.Step, s.Steps,
+			filled(float64(s.Step)/float64(max(s.Steps, 1)), 30), stepText(*s))
 	})
 	return b
 }
 
 func stepText(s train.Step) string {
-	return fmt.Sprintf("loss %.4f  accuracy %.4f  %.0f pictures/s  %v left", s.Loss, s.Accuracy, s.PicturesPerSecond, s.Remaining.Round(time.Second))
+	return fmt.Sprintf("loss %.4f  accuracy %.4f  %.0f pictures/s  %v left", s.Loss, s.Accuracy, s.PicturesPerSecond,
+		s.Remaining.Round(time.Second))
 }
 
 func (b *stepBar) show(s train.Step) {

@@ -95,7 +95,8 @@ func TestTerminals(t *testing.T) {
 			}
 		}
 		shown := onTerminal(t, func(screen *os.File) {
-			if code := run(context.Background(), []string{"classify", example}, strings.NewReader(""), screen, screen); code != exitDone {
+			if code := run(context.Background(), []string{"classify", example}, strings.NewReader(""), screen,
+				screen); code != exitDone {
 				t.Errorf("%s: exit code %d", name, code)
 			}
 		})

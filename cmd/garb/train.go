@@ -35,18 +35,22 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.StringVar(&c.Out, "out", "", "folder of the run (default runs/DATA-TIME)")
 	t.bare.add(command, c.Backbone)
 	flags.IntVar(&c.TrainSize, "train-size", 0, "side of the training views, if it is not --size; with --fine-tune")
-	flags.StringVar(&c.FineTune, "fine-tune", c.FineTune, "layers of the backbone to train: none, all, or the number of the last ones")
-	flags.BoolVar(&c.BatchStatistics, "batch-statistics", false, "batch-norms that are trained use the batch's statistics, not the stored ones")
+	flags.StringVar(&c.FineTune, "fine-tune", c.FineTune,
+		"layers of the backbone to train: none, all, or the number of the last ones")
+	flags.BoolVar(&c.BatchStatistics, "batch-statistics", false,
+		"batch-norms that are trained use the batch's statistics, not the stored ones")
 	flags.IntVar(&t.inner, "inner", 0, "units of an inner layer of the head; 0: none")
 	flags.Float64Var(&c.Dropout, "dropout", 0, "share of the values before the last layer that training drops")
 	flags.BoolVar(&c.Binary, "binary", false, "two classes, by one unit with a sigmoid")
 
 	flags.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "adam, adamw or sgd")
-	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate, "learning rate; with --fine-tune the default is 0.0003")
+	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate,
+		"learning rate; with --fine-tune the default is 0.0003")
 	flags.Float64Var(&c.Momentum, "momentum", c.Momentum, "momentum of sgd")
 	flags.BoolVar(&c.Nesterov, "nesterov", false, "Nesterov's momentum, of sgd")
 	flags.Float64Var(&c.WeightDecay, "weight-decay", 0, "weight decay, of adamw")
-	flags.StringVar(&c.Schedule, "schedule", c.Schedule, "learning rate over the run: constant, step, cosine or one-cycle; with --fine-tune the default is cosine")
+	flags.StringVar(&c.Schedule, "schedule", c.Schedule,
+		"learning rate over the run: constant, step, cosine or one-cycle; with --fine-tune the default is cosine")
 	flags.Float64Var(&c.WarmUpEpochs, "warm-up", c.WarmUpEpochs, "epochs over which the learning rate rises, of cosine")
 	flags.Float64Var(&c.StepEpochs, "step-epochs", c.StepEpochs, "epochs after which the learning rate changes, of step")
 	flags.Float64Var(&c.StepFactor, "step-factor", c.StepFactor, "factor by which it changes, of step")
@@ -55,19 +59,23 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.Float64Var(&c.LabelSmoothing, "label-smoothing", 0, "share of each target that all classes get")
 	flags.BoolVar(&c.BalanceClasses, "balance-classes", false, "weigh rare classes more")
 
-	flags.StringSliceVar(&c.Teachers, "teacher", nil, "teacher models or runs for knowledge distillation, comma-separated; with --fine-tune")
+	flags.StringSliceVar(&c.Teachers, "teacher", nil,
+		"teacher models or runs for knowledge distillation, comma-separated; with --fine-tune")
 	flags.Float64Var(&c.TeacherWeight, "teacher-weight", 0.5, "share of the teacher's answer in a target")
 
 	flags.IntVar(&c.Epochs, "epochs", c.Epochs, "times to go over the training pictures")
 	flags.IntVar(&c.Batch, "batch", c.Batch, "pictures in a step")
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "seed of all that is random; the same seed gives the same model")
-	flags.StringVar(&c.Monitor, "monitor", c.Monitor, "choose the best epoch by its validation accuracy or loss; ties are broken by the other")
+	flags.StringVar(&c.Monitor, "monitor", c.Monitor,
+		"choose the best epoch by its validation accuracy or loss; ties are broken by the other")
 	flags.IntVar(&c.Patience, "patience", 0, "stop after N epochs without improvement (0 disables)")
-	flags.IntVar(&c.CachedViews, "cached-views", 0, "keep the features of this many augmented views of each picture (0: new views in every epoch)")
+	flags.IntVar(&c.CachedViews, "cached-views", 0,
+		"keep the features of this many augmented views of each picture (0: new views in every epoch)")
 	data := dataFlags{&c.DataOptions, &c.Strict}
 	data.add(command)
 	data.addGroups(command)
-	flags.BoolVar(&c.TensorBoard, "tensorboard", false, "write the curves for TensorBoard too, to the folder tensorboard of the run")
+	flags.BoolVar(&c.TensorBoard, "tensorboard", false,
+		"write the curves for TensorBoard too, to the folder tensorboard of the run")
 	addSplitFlags(command, &c.Split)
 	addFoldFlags(command, &c.Split)
 	addAugmentFlags(command, &c.Augment)
@@ -128,7 +136,8 @@ func (t *trainFlags) describe(command *cobra.Command) {
 	detail(command, "network    %s, to train: %s", c.Backbone, trained)
 	detail(command, "pictures   %d × %d, %s", c.Preprocessing.Width, c.Preprocessing.Height, c.Preprocessing.Filter)
 	detail(command, "optimizer  %s, learning rate %g, schedule %s", c.Optimizer, c.LearningRate, c.Schedule)
-	detail(command, "training   %s, batches of %d, seed %d, best by %s", count(c.Epochs, "epoch"), c.Batch, c.Seed, c.Monitor)
+	detail(command, "training   %s, batches of %d, seed %d, best by %s", count(c.Epochs, "epoch"), c.Batch, c.Seed,
+		c.Monitor)
 	detail(command, "run        %s", c.Out)
 }
 
@@ -180,7 +189,8 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 		c.Out = filepath.Join("runs", filepath.Base(filepath.Clean(c.Data))+"-"+time.Now().Format("20060102-150405"))
 	}
 	if c.Split.Folds > 0 && c.Split.Fold == 0 {
-		return fmt.Errorf("--folds %d needs --fold, from 1 to %[1]d; garb sweep --folds %[1]d trains for each", c.Split.Folds)
+		return fmt.Errorf("--folds %d needs --fold, from 1 to %[1]d; garb sweep --folds %[1]d trains for each",
+			c.Split.Folds)
 	}
 	return c.Validate()
 }
@@ -248,7 +258,8 @@ for TensorBoard too.`,
 		},
 	}
 	t.add(command)
-	command.Flags().StringVar(&resume, "resume", "", "resume the run in this folder with its own settings; only --epochs and --tensorboard may change")
+	command.Flags().StringVar(&resume, "resume", "",
+		"resume the run in this folder with its own settings; only --epochs and --tensorboard may change")
 	return command
 }
 
@@ -364,12 +375,15 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 		return err
 	}
 	if result.Stopped {
-		fmt.Fprintf(d.out, "\nstopped after epoch %d: no improvement since epoch %d (--patience)\n", result.Epochs, result.Best.Epoch)
+		fmt.Fprintf(d.out, "\nstopped after epoch %d: no improvement since epoch %d (--patience)\n", result.Epochs,
+			result.Best.Epoch)
 	}
-	fmt.Fprintf(d.out, "\nbest      epoch %d, validation accuracy %.3f\n", result.Best.Epoch, result.Best.ValidationAccuracy)
+	fmt.Fprintf(d.out, "\nbest      epoch %d, validation accuracy %.3f\n", result.Best.Epoch,
+		result.Best.ValidationAccuracy)
 	if result.TestCount > 0 {
 		interval := evaluate.Wilson(result.TestRight, result.TestCount)
-		fmt.Fprintf(d.out, "test      accuracy %.3f of %s (95 %% interval %.3f to %.3f)\n", result.Test, count(result.TestCount, "picture"), interval[0], interval[1])
+		fmt.Fprintf(d.out, "test      accuracy %.3f of %s (95 %% interval %.3f to %.3f)\n", result.Test,
+			count(result.TestCount, "picture"), interval[0], interval[1])
 	}
 	fmt.Fprintf(d.out, "model     %s\n", result.Checkpoint)
 	fmt.Fprintf(d.out, "report    %s\n", result.Report)

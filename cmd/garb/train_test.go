@@ -73,8 +73,10 @@ func drawn(t *testing.T) string {
 
 // quick are the flags of a run of about a second.
 func quick(data, out string) []string {
-	return []string{"train", "--data", data, "--out", out, "--size", "32", "--fine-tune", "3", "--epochs", "6", "--batch", "4",
-		"--horizontal-flip", "--zoom", "0.1", "--average", "0.9", "--optimizer", "adamw", "--schedule", "cosine", "--seed", "7"}
+	return []string{"train", "--data", data, "--out", out, "--size", "32", "--fine-tune", "3", "--epochs", "6", "--batch",
+		"4",
+		"--horizontal-flip", "--zoom", "0.1", "--average", "0.9", "--optimizer", "adamw", "--schedule", "cosine", "--seed",
+		"7"}
 }
 
 func readAll(t *testing.T, path string) []byte {
@@ -169,7 +171,8 @@ func TestTrainInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Wait()
-	if code := c.ProcessState.ExitCode(); code != exitStopped || !strings.Contains(said.String(), "garb train --resume "+out) {
+	if code := c.ProcessState.ExitCode(); code != exitStopped || !strings.Contains(said.String(),
+		"garb train --resume "+out) {
 		t.Errorf("exit code %d: %s", code, said.String())
 	}
 }
@@ -186,8 +189,9 @@ func TestTrainCommand(t *testing.T) {
 		args []string
 		want string
 	}{
-		"finished":         {[]string{"--resume", out}, "raise --epochs"},
-		"other settings":   {[]string{"--resume", out, "--epochs", "8", "--learning-rate", "0.5", "--dropout", "0.2"}, "learning_rate (0.5, not 0.0003)"},
+		"finished": {[]string{"--resume", out}, "raise --epochs"},
+		"other settings": {[]string{"--resume", out, "--epochs", "8", "--learning-rate", "0.5", "--dropout", "0.2"},
+			"learning_rate (0.5, not 0.0003)"},
 		"other network":    {[]string{"--resume", out, "--epochs", "8", "--inner", "5"}, "inner ([5], not [])"},
 		"other place":      {[]string{"--resume", out, "--out", "x"}, "omit --out"},
 		"no fold":          {[]string{"--data", data, "--folds", "3"}, "needs --fold, from 1 to 3"},
@@ -205,7 +209,8 @@ func TestTrainCommand(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
-	if text, _, err = execute(t, newTrainCommand(), "--resume", out, "--epochs", "7", "--seed", "7"); err != nil || strings.Count(text, "\n    7 ") != 1 {
+	if text, _, err = execute(t, newTrainCommand(), "--resume", out, "--epochs", "7", "--seed", "7"); err != nil ||
+		strings.Count(text, "\n    7 ") != 1 {
 		t.Errorf("one more epoch: %v: %s", err, text)
 	}
 }
@@ -218,7 +223,8 @@ func TestTrainOnAFile(t *testing.T) {
 	if _, _, err := execute(t, newTrainCommand(), quick(data, first)[1:]...); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := execute(t, newTrainCommand(), "--data", data, "--out", second, "--backbone", first, "--size", "32", "--epochs", "2"); err != nil {
+	if _, _, err := execute(t, newTrainCommand(), "--data", data, "--out", second, "--backbone", first, "--size", "32",
+		"--epochs", "2"); err != nil {
 		t.Fatal(err)
 	}
 	tensors := func(run string) *tensor.File {
@@ -245,7 +251,8 @@ func TestTrainOnAFile(t *testing.T) {
 		"no network": {"--data", data, "--backbone", filepath.Join(data, "train", "dark", "0.png")},
 		"no file":    {"--data", data, "--backbone", "nix"},
 		// Weights of another architecture than the one that was named.
-		"another architecture": {"--data", data, "--backbone", "efficientnet-lite1", "--weights", filepath.Join(first, "state.safetensors"), "--out", filepath.Join(t.TempDir(), "x")},
+		"another architecture": {"--data", data, "--backbone", "efficientnet-lite1", "--weights", filepath.Join(first,
+			"state.safetensors"), "--out", filepath.Join(t.TempDir(), "x")},
 	} {
 		if _, _, err := execute(t, newTrainCommand(), bad...); err == nil {
 			t.Errorf("%s: no error", name)
@@ -275,7 +282,8 @@ func TestTrainDiskFull(t *testing.T) {
 	}
 	io.Copy(rest, zeros{}) // until it is full
 	rest.Close()
-	if _, _, err := execute(t, newTrainCommand(), "--resume", out, "--epochs", "9"); err == nil || !strings.Contains(err.Error(), "no space left") {
+	if _, _, err := execute(t, newTrainCommand(), "--resume", out, "--epochs", "9"); err == nil ||
+		!strings.Contains(err.Error(), "no space left") {
 		t.Errorf("%v", err)
 	}
 	os.Remove(rest.Name())
@@ -293,9 +301,11 @@ func TestSweepCommand(t *testing.T) {
 	data := drawn(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	out := filepath.Join(t.TempDir(), "sweep")
-	args := []string{"--data", data, "--out", out, "--size", "32", "--epochs", "2", "--batch", "4", "--learning-rate", "1e-4,0.01", "--inner", "0,5", "--seeds", "2"}
+	args := []string{"--data", data, "--out", out, "--size", "32", "--epochs", "2", "--batch", "4", "--learning-rate",
+		"1e-4,0.01", "--inner", "0,5", "--seeds", "2"}
 	text, progress, err := execute(t, newSweepCommand(), args...)
-	if err != nil || strings.Count(text, "learning-rate=0.01") != 2 || strings.Count(text, "inner=5") != 2 || !strings.Contains(text, "the best") {
+	if err != nil || strings.Count(text, "learning-rate=0.01") != 2 || strings.Count(text, "inner=5") != 2 ||
+		!strings.Contains(text, "the best") {
 		t.Fatalf("%v: %s", err, text)
 	}
 	if strings.Count(progress, "run ") != 8 {
@@ -327,7 +337,8 @@ func TestLRFindCommand(t *testing.T) {
 	data := drawn(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	plot := filepath.Join(t.TempDir(), "rates.svg")
-	text, _, err := execute(t, newLRFindCommand(), "--data", data, "--size", "32", "--batch", "4", "--steps", "40", "--plot", plot)
+	text, _, err := execute(t, newLRFindCommand(), "--data", data, "--size", "32", "--batch", "4", "--steps", "40",
+		"--plot", plot)
 	if err != nil || !strings.Contains(text, "proposed  --learning-rate ") {
 		t.Fatalf("%v: %s", err, text)
 	}

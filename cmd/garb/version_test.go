@@ -12,19 +12,25 @@ import (
 
 func TestBuildOf(t *testing.T) {
 	setting := func(key, value string) debug.BuildSetting { return debug.BuildSetting{Key: key, Value: value} }
-	commit := []debug.BuildSetting{setting("vcs.revision", "0123456789abcdef0123"), setting("vcs.time", "2026-07-01T12:00:00Z")}
-	clean, changed := append(commit[:2:2], setting("vcs.modified", "false")), append(commit[:2:2], setting("vcs.modified", "true"))
+	commit := []debug.BuildSetting{setting("vcs.revision", "0123456789abcdef0123"), setting("vcs.time",
+		"2026-07-01T12:00:00Z")}
+	clean, changed := append(commit[:2:2], setting("vcs.modified", "false")), append(commit[:2:2], setting("vcs.modified",
+		"true"))
 	for name, c := range map[string]struct {
 		info *debug.BuildInfo
 		want string
 		json string
 	}{
-		"no info":   {nil, "(commit unknown, date unknown, " + runtime.Version() + ")", `"commit":"unknown","commit_date":"unknown","dirty":null`},
-		"no commit": {&debug.BuildInfo{}, "(commit unknown, date unknown, " + runtime.Version() + ")", `"commit":"unknown","commit_date":"unknown","dirty":null`},
+		"no info": {nil, "(commit unknown, date unknown, " + runtime.Version() + ")",
+			`"commit":"unknown","commit_date":"unknown","dirty":null`},
+		"no commit": {&debug.BuildInfo{}, "(commit unknown, date unknown, " + runtime.Version() + ")",
+			`"commit":"unknown","commit_date":"unknown","dirty":null`},
 		"clean": {&debug.BuildInfo{Settings: clean}, "(commit 0123456789ab, date 2026-07-01, " + runtime.Version() + ")",
 			`"commit":"0123456789abcdef0123","commit_date":"2026-07-01T12:00:00Z","dirty":false`},
-		"changed": {&debug.BuildInfo{Settings: changed}, "(commit 0123456789ab with changes, date 2026-07-01, " + runtime.Version() + ")", `"dirty":true`},
-		"short":   {&debug.BuildInfo{Settings: []debug.BuildSetting{setting("vcs.revision", "1"), setting("vcs.time", "2026")}}, "(commit 1, date 2026, " + runtime.Version() + ")", `"dirty":null`},
+		"changed": {&debug.BuildInfo{Settings: changed}, "(commit 0123456789ab with changes, date 2026-07-01, " +
+			runtime.Version() + ")", `"dirty":true`},
+		"short": {&debug.BuildInfo{Settings: []debug.BuildSetting{setting("vcs.revision", "1"), setting("vcs.time",
+			"2026")}}, "(commit 1, date 2026, " + runtime.Version() + ")", `"dirty":null`},
 	} {
 		b := buildOf(c.info)
 		if got, want := b.line(), "garb "+garb.Version+" "+c.want; got != want {
@@ -39,7 +45,8 @@ func TestBuildOf(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	code, out, _ := garbRun(t, nil, "version")
-	if code != exitDone || !strings.Contains(out, garb.Version) || strings.Count(out, "sha256:") != 2 || !strings.Contains(out, "commit    ") {
+	if code != exitDone || !strings.Contains(out, garb.Version) || strings.Count(out, "sha256:") != 2 ||
+		!strings.Contains(out, "commit    ") {
 		t.Errorf("%d\n%s", code, out)
 	}
 	code, out, errOut := garbRun(t, nil, "--version")
@@ -48,11 +55,13 @@ func TestVersion(t *testing.T) {
 	}
 	code, out, _ = garbRun(t, nil, "version", "--json")
 	o := object(t, out, "version", "commit", "commit_date", "dirty", "go", "os", "arch", "kernels", "threads", "models")
-	if code != exitDone || o["version"] != garb.Version || o["os"] != runtime.GOOS || o["threads"] != float64(runtime.GOMAXPROCS(0)) {
+	if code != exitDone || o["version"] != garb.Version || o["os"] != runtime.GOOS ||
+		o["threads"] != float64(runtime.GOMAXPROCS(0)) {
 		t.Errorf("%d %v", code, o)
 	}
 	models := o["models"].([]any)
-	if len(models) != 2 || models[0].(map[string]any)["name"] != garb.Clothing || !strings.HasPrefix(models[1].(map[string]any)["digest"].(string), "sha256:") {
+	if len(models) != 2 || models[0].(map[string]any)["name"] != garb.Clothing ||
+		!strings.HasPrefix(models[1].(map[string]any)["digest"].(string), "sha256:") {
 		t.Errorf("%v", models)
 	}
 }

@@ -45,7 +45,8 @@ func TestFormat(t *testing.T) {
 		t.Errorf("%d bytes follow", len(got))
 	}
 	// The check value of CRC-32C is 0xe3069283 for the digits 1 to 9.
-	if got, want := maskedChecksum([]byte("123456789")), uint32(0xe3069283>>15|0xe3069283<<17&0xffffffff)+0xa282ead8; got != want {
+	if got, want := maskedChecksum([]byte("123456789")),
+		uint32(0xe3069283>>15|0xe3069283<<17&0xffffffff)+0xa282ead8; got != want {
 		t.Errorf("checksum %#x, want %#x", got, want)
 	}
 }
@@ -53,7 +54,8 @@ func TestFormat(t *testing.T) {
 func events(steps ...int64) []Event {
 	var all []Event
 	for _, s := range steps {
-		all = append(all, Event{Step: s, Time: time.UnixMicro(1_700_000_000_123_456 + s), Scalars: []Scalar{{"loss/train", 1 / float64(s)}, {"learning_rate", math.Inf(1)}}})
+		all = append(all, Event{Step: s, Time: time.UnixMicro(1_700_000_000_123_456 + s), Scalars: []Scalar{{"loss/train",
+			1 / float64(s)}, {"learning_rate", math.Inf(1)}}})
 	}
 	return all
 }
