@@ -140,8 +140,9 @@ func Read(ctx context.Context, path string, o Options) (*Data, error) {
 	}
 	d := &Data{Path: path, Folder: path, Column: Columns{-1, -1, -1, -1}}
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("data set %s: %w; check the path", path, fs.ErrNotExist)
+	var missing *fs.PathError
+	if errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("data set %s: %w; check the path", path, missing.Err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("data set: %w", err)

@@ -250,7 +250,7 @@ func problemHint(p dataset.Problem) string {
 	case dataset.ProblemAlike:
 		return " (--merge OLD=NEW)"
 	case dataset.ProblemTable:
-		return " (--labels FILE names the table, --image-column and --label-column its columns, --images the folder of pictures)"
+		return " (--labels FILE names the table, --image-column, --label-column and --group-by its columns, --images the folder of pictures)"
 	case dataset.ProblemDivision:
 		return " (--exclude or --merge the class, or change --validation-share and --test-share)"
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"garb"
 	"garb/dataset"
 )
 
@@ -70,5 +71,23 @@ func TestCheckIsPrintable(t *testing.T) {
 	})
 	if text := b.String(); strings.Contains(text, "\x1b") || strings.Count(text, `a\x1b[31m`) < 8 {
 		t.Errorf("%q", text)
+	}
+}
+
+// TestShowLabelChoices: models show says how the training chose its labels.
+func TestShowLabelChoices(t *testing.T) {
+	for settings, want := range map[string]string{
+		`{"data_options":{"merge":{"polo":"t-shirt","a":"b"},"exclude":["Skip","Not sure"],"classes":["b"],"group_by":"sender"}}`: "merged a=b, polo=t-shirt; " +
+			"excluded Skip, Not sure; chosen b; grouped by sender",
+		`{"data_options":{"group_pattern":"^(.)"}}`: "grouped by ^(.)",
+		`{}`: "", ``: "", `[]`: "",
+	} {
+		var got []string
+		for _, choice := range labelChoices(&garb.Training{Settings: []byte(settings)}) {
+			got = append(got, choice[0]+" "+choice[1])
+		}
+		if text := strings.Join(got, "; "); text != want {
+			t.Errorf("%s: %q, want %q", settings, text, want)
+		}
 	}
 }

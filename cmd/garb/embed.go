@@ -55,6 +55,13 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 	}
 	a, err := backbone.Lookup(b.backbone)
 	if err != nil {
+		var names []string
+		for _, known := range backbone.All() {
+			names = append(names, known.Name)
+		}
+		if name := nearest(b.backbone, names); name != "" {
+			return a, picture.Spec{}, fmt.Errorf("--backbone %q: there is no such backbone; did you mean %s?", b.backbone, name)
+		}
 		return a, picture.Spec{}, err
 	}
 	spec := a.Spec

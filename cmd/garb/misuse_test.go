@@ -106,3 +106,16 @@ func TestDistance(t *testing.T) {
 		t.Error("a long word was compared")
 	}
 }
+
+// TestBackboneMeant: a backbone that does not exist is answered with the one that was
+// probably meant, or with all there are.
+func TestBackboneMeant(t *testing.T) {
+	for name, want := range map[string]string{
+		"efficientnet-lit0": "did you mean efficientnet-lite0?", "Xceptoin": "did you mean xception?", "vgg16": "there are efficientnet-lite0, ",
+	} {
+		code, _, errOut := garbRun(t, nil, "embed", "--backbone", name, example)
+		if code != exitMisused || !strings.Contains(errOut, want) {
+			t.Errorf("%s: %d %s", name, code, errOut)
+		}
+	}
+}

@@ -164,6 +164,27 @@ func describeWeights(reference string) (*description, error) {
 	return d, nil
 }
 
+// labelChoices says how a training changed and chose the labels of its data set, and
+// grouped the pictures: pairs of a word and names. A model whose record does not say has
+// none.
+func labelChoices(t *garb.Training) (choices [][2]string) {
+	var record dataRecord
+	if json.Unmarshal(t.Settings, &record) != nil {
+		return nil
+	}
+	o := record.Options
+	merged := mergeValue{names: &o.Merge}
+	for _, choice := range [][2]string{
+		{"merged", strings.Join(merged.GetSlice(), ", ")}, {"excluded", strings.Join(o.Exclude, ", ")},
+		{"chosen", strings.Join(o.Classes, ", ")}, {"grouped by", o.GroupBy + o.GroupPattern},
+	} {
+		if choice[1] != "" {
+			choices = append(choices, choice)
+		}
+	}
+	return choices
+}
+
 func (d *description) print(out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(what, format string, args ...any) {
@@ -189,6 +210,9 @@ func (d *description) print(out io.Writer) error {
 	if t := d.Training; t != nil {
 		row("trained", "by garb %s on %s, epoch %d", t.Garb, count(t.Pictures[0], "picture"), t.Epoch)
 		row("accuracy", "%.3f on %s", t.Validation, count(t.Pictures[1], "validation picture"))
+		for _, choice := range labelChoices(t) {
+			row(choice[0], "%s", printable(choice[1]))
+		}
 	}
 	if len(d.Stored) > 0 {
 		row("stored", "%s, %s, %.1f MB", count(d.Tensors, "tensor"), strings.Join(d.Stored, " and "), float64(d.Bytes)/1e6)
