@@ -229,9 +229,10 @@ const (
 	sampledMost  = 2000 // in all
 )
 
+// sample reads some rows. A broken one ends it, and is an error when all rows are read.
 func (r *tableReader) sample(ctx context.Context) (rows [][]string, err error) {
 	count := 0
-	err = readTable(ctx, r.table.File, func(*Table) error { return nil }, func(row tableRow) error {
+	readTable(ctx, r.table.File, func(*Table) error { return nil }, func(row tableRow) error {
 		if count++; count <= sampledFirst || count%sampledEvery == 0 {
 			rows = append(rows, slices.Clone(row.Fields))
 		}
@@ -240,10 +241,7 @@ func (r *tableReader) sample(ctx context.Context) (rows [][]string, err error) {
 		}
 		return nil
 	}, func(int, string) {})
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	return rows, nil // a broken row is found when all are read
+	return rows, ctx.Err()
 }
 
 // chooseColumns finds the columns of pictures, labels, groups and splits, and the folder
