@@ -320,7 +320,8 @@ func TestTally(t *testing.T) {
 		t.Errorf("%d, %v", tally.Skipped(), tally.Skips())
 	}
 	var strict *StrictError
-	if err := tally.Strict(); !errors.As(err, &strict) || len(strict.Skips) != 4 || !strings.Contains(err.Error(),
+	if err := tally.Strict(); !errors.As(err, &strict) || len(strict.Skips) != 4 ||
+		!strings.HasPrefix(err.Error(), "4 files skipped (3 missing, 1 malformed row), where none may be") || !strings.Contains(err.Error(),
 		"gone 2") || strings.Contains(err.Error(), "and ") {
 		t.Errorf("%v", err)
 	}
@@ -336,7 +337,7 @@ func TestTally(t *testing.T) {
 	}
 	// Every reason has words.
 	for _, reason := range []Reason{ReasonMissing, ReasonUnreadable, ReasonNotPicture, ReasonNoLabel, ReasonConflict,
-		ReasonOutside, ReasonBadRow, ReasonExcluded, ReasonRepeated, ReasonUnlisted, ReasonHidden, ReasonEmpty} {
+		ReasonOutside, ReasonBadRow, ReasonExcluded, ReasonRepeated, ReasonUnlisted, ReasonOther, ReasonHidden, ReasonEmpty} {
 		var one Tally
 		one.Add(reason, "", "")
 		if got := one.Summary(0); !strings.Contains(got, "(1 ") {

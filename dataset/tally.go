@@ -24,6 +24,7 @@ const (
 	ReasonExcluded   Reason = "excluded"           // its class was not asked for
 	ReasonRepeated   Reason = "repeated"           // listed or linked before
 	ReasonUnlisted   Reason = "unlisted"           // beside a table's pictures, and in no row
+	ReasonOther      Reason = "other_file"         // no picture, in a folder that is no class's
 	ReasonHidden     Reason = "hidden"             // a hidden file or folder, or one of a system's
 	ReasonEmpty      Reason = "empty_folder"       // a folder without pictures
 )
@@ -44,6 +45,7 @@ var reasonWords = []struct {
 	{ReasonExcluded, "of an excluded class", "of excluded classes"},
 	{ReasonRepeated, "listed or linked twice", "listed or linked twice"},
 	{ReasonUnlisted, "in no row of the table", "in no row of the table"},
+	{ReasonOther, "other file", "other files"},
 	{ReasonHidden, "hidden file", "hidden files"},
 	{ReasonEmpty, "empty folder", "empty folders"},
 }
@@ -52,7 +54,7 @@ var reasonWords = []struct {
 // listed twice or not at all, and classes that were excluded.
 func (r Reason) Ignored() bool {
 	switch r {
-	case ReasonExcluded, ReasonRepeated, ReasonUnlisted, ReasonHidden, ReasonEmpty:
+	case ReasonExcluded, ReasonRepeated, ReasonUnlisted, ReasonOther, ReasonHidden, ReasonEmpty:
 		return true
 	}
 	return false
@@ -200,12 +202,13 @@ func plural(count int, noun string) string {
 // StrictError says that pictures were skipped where none may be.
 type StrictError struct {
 	Skipped int    // losses in all
+	Words   string // their number by reason: "(2 missing, 1 unreadable)"
 	Skips   []Skip // the first of them
 }
 
 func (e *StrictError) Error() string {
 	var b strings.Builder
-	b.WriteString("files were skipped, where none may be")
+	fmt.Fprintf(&b, "%d %s skipped %s, where none may be", e.Skipped, plural(e.Skipped, "file"), e.Words)
 	for _, s := range e.Skips {
 		fmt.Fprintf(&b, "\n  %s", s)
 	}
@@ -221,7 +224,7 @@ func (t *Tally) Strict() error {
 	if t.Skipped() == 0 {
 		return nil
 	}
-	e := &StrictError{Skipped: t.Skipped()}
+	e := &StrictError{Skipped: t.Skipped(), Words: strings.TrimSpace(t.words(false))}
 	for _, s := range t.Skips() {
 		if !s.Reason.Ignored() && len(e.Skips) < most {
 			e.Skips = append(e.Skips, s)

@@ -20,13 +20,14 @@ var ErrLinkLoop = errors.New("symbolic links form a loop")
 
 // Pictures lists the pictures below a folder, at any depth, by path. Symbolic links to
 // files and folders are followed. Hidden files, system files and empty folders are
-// ignored, files that are no pictures are skipped; tally counts both. A folder that
+// ignored, and so are files that are no pictures; tally counts them. A folder that
 // links form a loop with is an error that wraps ErrLinkLoop.
 func Pictures(ctx context.Context, folder string, tally *Tally) ([]string, error) {
 	w, err := newWalker(ctx, folder, tally)
 	if err != nil {
 		return nil, err
 	}
+	w.other = ReasonOther // nobody said that it is a picture of something
 	err = w.walk(folder, w.root)
 	return w.found, err
 }
@@ -75,6 +76,7 @@ type walker struct {
 	tally *Tally
 	root  string          // the folder without links
 	seen  map[string]bool // folders without links that were walked
+	other Reason          // of files that are no pictures
 	found []string
 
 	unreadable []error // of folders
@@ -85,7 +87,7 @@ func newWalker(ctx context.Context, folder string, tally *Tally) (*walker, error
 	if err != nil {
 		return nil, fmt.Errorf("data set: %w", err)
 	}
-	return &walker{ctx: ctx, tally: tally, root: real, seen: map[string]bool{}}, nil
+	return &walker{ctx: ctx, tally: tally, root: real, seen: map[string]bool{}, other: ReasonNotPicture}, nil
 }
 
 // walk adds the pictures below a folder, whose path without links is real.
@@ -126,7 +128,7 @@ func (w *walker) walk(folder, real string) error {
 		case beginsLikePicture(path):
 			w.found = append(w.found, path)
 		default:
-			w.tally.Add(ReasonNotPicture, path, "neither its name nor its content is a picture's")
+			w.tally.Add(w.other, path, "neither its name nor its content is a picture's")
 		}
 	}
 	if len(w.found) == before && folders == 0 {

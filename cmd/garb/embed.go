@@ -236,6 +236,10 @@ func embedToFile(c *cobra.Command, e *garb.Extractor, all []source, tally *datas
 	if err != nil {
 		return err
 	}
+	if len(rows) == 0 {
+		closeSources(c, all, failures, tally)
+		return fmt.Errorf("%s is not written: no picture could be read", path)
+	}
 	// The names first: an array without names is worse than names without an array.
 	if err := safefile.Write(namesFile(path), func(w io.Writer) error { return writeNames(w, names) }); err != nil {
 		return err

@@ -178,13 +178,22 @@ func TestFolders(t *testing.T) {
 	write(t, filepath.Join(root, "deep", ".hidden"), "c.jpg", data)
 	code, out, errOut := garbRun(t, nil, "classify", "--json", root)
 	if code != exitDone || strings.Count(out, "\n") != 2 || !strings.HasPrefix(errOut, "2 pictures in ") ||
-		!strings.HasSuffix(errOut, "\n2 pictures used, 1 skipped (1 not a picture), 1 ignored (1 hidden file)\n") {
+		!strings.HasSuffix(errOut, "\n2 pictures used, 0 skipped, 2 ignored (1 other file, 1 hidden file)\n") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
 	for _, command := range []string{"classify", "embed"} {
-		if code, _, errOut := garbRun(t, nil, command, "--strict", root); code != exitFailed || !strings.Contains(errOut,
-			"notes.txt") {
-			t.Errorf("%s --strict: %d %s", command, code, errOut)
+		table := write(t, root, "names.csv", []byte("file\nb\n../elsewhere\n"))
+		for _, c := range []struct {
+			args []string
+			code int
+		}{
+			{[]string{root}, exitDone}, {[]string{"--strict", root}, exitDone},
+			{[]string{table}, exitDone}, {[]string{"--strict", table}, exitFailed},
+		} {
+			code, _, errOut := garbRun(t, nil, append([]string{command}, c.args...)...)
+			if code != c.code || (code == exitFailed) != strings.Contains(errOut, "1 file skipped (1 malformed row)") {
+				t.Errorf("%s %q: %d %s", command, c.args, code, errOut)
+			}
 		}
 	}
 	empty := t.TempDir()
