@@ -41,7 +41,7 @@ func newDataCommand() *cobra.Command {
 func addFoldFlags(command *cobra.Command, r *dataset.SplitRule) {
 	flags := command.Flags()
 	flags.IntVar(&r.Folds, "folds", r.Folds, "cross-validation: divide into `K` folds, of which --fold is validation")
-	flags.IntVar(&r.Fold, "fold", r.Fold, "the fold that is validation, from 1 to K")
+	flags.IntVar(&r.Fold, "fold", r.Fold, "fold `I`, from 1 to K, is validation")
 }
 
 // addSplitFlags adds the flags that say how a data set without splits is divided.

@@ -34,16 +34,17 @@ any of these. What has no splits is divided, the same way each time.`
 func (d *dataFlags) add(command *cobra.Command) {
 	o, flags := d.options, command.Flags()
 	flags.StringVar(&o.Labels, "labels", "",
-		"table with the labels: `FILE` (default images.csv, labels.csv or the only one in the folder)")
+		"read the labels from the table `FILE` (default images.csv, labels.csv or the only one in the folder)")
 	flags.StringVar(&o.Images, "images", "",
-		"folder that the names in the table are relative to: `DIR` (default the table's, or one in it)")
+		"the table's names are relative to `DIR` (default the table's folder, or one in it)")
 	flags.StringVar(&o.ImageColumn, "image-column", "",
-		"column of the table with the pictures' names (default image, filename, file, path, id, ...)")
+		"`COLUMN` of the table with the pictures' names (default image, filename, file, path, id, ...)")
 	flags.StringVar(&o.LabelColumn, "label-column", "",
-		"column of the table with the labels (default label, class, category, target, ...)")
-	flags.Var(&mergeValue{names: &o.Merge}, "merge", "rename labels, and so merge them: `polo=t-shirt,hoodie=longsleeve`")
-	flags.StringSliceVar(&o.Exclude, "exclude", nil, "leave out the pictures with these labels: `\"Not sure,Skip\"`")
-	flags.StringSliceVar(&o.Classes, "classes", nil, "keep only the pictures of these classes: `a,b,c`")
+		"`COLUMN` of the table with the labels (default label, class, category, target, ...)")
+	flags.Var(&mergeValue{names: &o.Merge}, "merge",
+		"rename labels `OLD=NEW,...`, and so merge them, such as polo=t-shirt,hoodie=longsleeve")
+	flags.StringSliceVar(&o.Exclude, "exclude", nil, "leave out the pictures labelled `A,B,...`, such as \"Not sure,Skip\"")
+	flags.StringSliceVar(&o.Classes, "classes", nil, "keep only the pictures of the classes `A,B,...`")
 	flags.BoolVar(d.strict, strictFlag, false, "fail if any picture has to be skipped")
 }
 
@@ -51,9 +52,9 @@ func (d *dataFlags) add(command *cobra.Command) {
 func (d *dataFlags) addGroups(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&d.options.GroupBy, "group-by", "",
-		"column of the table; pictures with the same value stay in one split: `COLUMN`, such as sender_id")
+		"keep pictures with the same value in the table's `COLUMN`, such as sender_id, in one split")
 	flags.StringVar(&d.options.GroupPattern, "group-pattern", "",
-		"the same by file name: `REGEXP`, whose first parenthesis is the group, such as '^(\\w+)_'")
+		"keep pictures in one split whose file names have the same first parenthesis of `REGEXP`, such as '^(\\w+)_'")
 }
 
 // mergeValue is the flag --merge: OLD=NEW, several separated by commas.
