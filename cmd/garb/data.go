@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -142,6 +143,7 @@ refuse it or skip pictures; with --strict, also if there are leaks.
 const (
 	shownFindings = 10
 	shownGroups   = 40
+	shownOfGroup  = 6 // pictures of a group
 )
 
 func printHealth(w io.Writer, h *dataset.Health) {
@@ -288,8 +290,11 @@ func printGroups(w io.Writer, name string, groups []dataset.Group) {
 			}
 			shown++
 			var names []string
-			for _, p := range g.Pictures {
+			for _, p := range g.Pictures[:min(len(g.Pictures), shownOfGroup)] {
 				names = append(names, printable(p.Split+"/"+p.Class+"/"+filepath.Base(p.Path)))
+			}
+			if more := len(g.Pictures) - len(names); more > 0 {
+				names = append(names, fmt.Sprintf("… and %d more", more))
 			}
 			fmt.Fprintf(w, "  %s\n", strings.Join(names, "  "))
 		}
@@ -299,23 +304,16 @@ func printGroups(w io.Writer, name string, groups []dataset.Group) {
 	}
 }
 
+//go:embed check.html
+var checkHTML string
+
 var healthPage = template.Must(template.New("health").Funcs(template.FuncMap{
+	"share":   func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
 	"percent": func(a, b int) string { return fmt.Sprintf("%.1f %%", 100*float64(a)/float64(max(b, 1))) },
 	"shift":   shiftText,
 	"base":    filepath.Base,
 	"count":   count,
-}).Parse(`{{$h := .Health}}<div class="big">{{range .Health.Splits}}<div><b>{{.Count}}</b><span>{{.Name}}</span></div>{{end}}
-<div><b>{{len .Health.Corrupt}}</b><span>cannot be read</span></div><div><b>{{.Health.Leaks}}</b><span>groups across splits</span></div></div>
-<h2>Classes</h2><div class="wide"><table><tr><th>class</th>{{range .Health.Splits}}<th colspan="2">{{.Name}}</th>{{end}}</tr>
-{{range $i, $class := .Health.Classes}}<tr><td>{{.}}</td>{{range $h.Splits}}{{$n := index .Counts $i}}<td>{{$n}}</td><td class="faint">{{percent $n .Count}}</td>{{end}}</tr>{{end}}</table></div>
-{{with .Health.Shift}}{{if .Freedom}}<p>The {{shift .}}.</p>{{end}}{{end}}
-{{range .Health.Few}}<p>{{.Class}} has only {{count .Count "training picture"}}.</p>{{end}}
-{{with .Health.Sizes}}{{if .Width.Max}}<p>Widths from {{.Width.Min}} to {{.Width.Max}}, heights from {{.Height.Min}} to {{.Height.Max}} pixels.</p>{{end}}{{end}}
-<p>{{.Health.Summary}}.</p>
-{{range .Health.Problems}}<p class="warn">{{.Message}}</p>{{end}}
-{{if .Skips}}<h2>Skipped</h2>{{range .Skips}}<p class="warn">{{.}}</p>{{end}}{{end}}
-{{range .Kinds}}{{if .Count}}<h2>{{.Title}}: {{count .Count "group"}}</h2>{{if lt (len .Groups) .Count}}<p class="faint">The first {{len .Groups}}, those across splits before the others.</p>{{end}}
-{{range .Groups}}<div class="pictures" style="margin:.6rem 0;{{if .Leak}}border-left:4px solid rgb(var(--bad));padding-left:.6rem{{end}}">{{range .Shown}}<figure>{{if .Picture}}<img src="{{.Picture}}" alt="">{{end}}<figcaption title="{{.Path}}"><b>{{.Split}}</b> {{.Class}} {{base .Path}}</figcaption></figure>{{end}}</div>{{end}}{{end}}{{end}}`))
+}).Parse(checkHTML))
 
 type shownGroup struct {
 	Leak  bool
@@ -360,7 +358,7 @@ func writeHealthPage(ctx context.Context, path, folder string, h *dataset.Health
 }
 
 func showGroups(ctx context.Context, title string, groups []dataset.Group) groupKind {
-	const thumbnailSide, shownOfGroup = 140, 6
+	const thumbnailSide = 140
 	k := groupKind{Title: title, Count: len(groups)}
 	limits := picture.DefaultLimits()
 	for _, leaks := range []bool{true, false} {
