@@ -183,7 +183,7 @@ func (d *Data) findInTable(ctx context.Context, o Options, path string, packed b
 	if err := r.chooseColumns(ctx); err != nil {
 		return nil, err
 	}
-	if r.columns.Image < 0 || r.columns.Label < 0 && r.classes == nil && !o.unlabelled {
+	if r.columns.Image < 0 || r.columns.Label < 0 && r.classes == nil && !r.unlabelled {
 		return nil, nil // said by chooseColumns
 	}
 	all, err := r.read(ctx)
@@ -270,7 +270,7 @@ func (r *tableReader) chooseColumns(ctx context.Context) error {
 		}
 	}
 	switch labels := t.usual(labelColumns); {
-	case o.unlabelled:
+	case r.unlabelled:
 	case o.LabelColumn != "":
 		r.columns.Label = named(o.LabelColumn)
 	case len(labels) > 0:
@@ -288,7 +288,7 @@ func (r *tableReader) chooseColumns(ctx context.Context) error {
 		return err
 	}
 	r.chooseBase(images, rows)
-	if o.LabelColumn == "" && r.columns.Label < 0 && !o.unlabelled {
+	if o.LabelColumn == "" && r.columns.Label < 0 && !r.unlabelled {
 		if r.classes = r.oneHot(rows); r.classes == nil {
 			r.refuse(ProblemTable, nil, "table %s: none of its columns %s is known to have labels; say which has", t.File,
 				quoted(t.Columns))
@@ -456,7 +456,7 @@ func (r *tableReader) resolve(name string) (path string, reason Reason, message 
 
 // label returns the label of a row, or why it has none.
 func (r *tableReader) label(row tableRow) (label string, reason Reason, message string) {
-	if r.options.unlabelled {
+	if r.unlabelled {
 		return "picture", "", ""
 	}
 	if r.classes == nil {

@@ -41,8 +41,6 @@ type Options struct {
 	// below the data set's folder.
 	GroupPattern string `json:"group_pattern,omitempty"`
 
-	unlabelled bool // take the pictures of a table whatever their labels
-
 	// Cache is the folder that archives are unpacked to; "" refuses archives.
 	Cache string `json:"-"`
 	// MaxArchiveBytes bounds what an archive may unpack to; 0 is DefaultMaxArchiveBytes.

@@ -110,7 +110,8 @@ type Data struct {
 	Contributors []Contributor
 	Grouped      bool // by Options
 
-	listings []*files // of the folders of a table's pictures
+	listings   []*files // of the folders of a table's pictures
+	unlabelled bool     // a table's labels do not matter
 }
 
 // Columns are the places of a table's columns, −1 for those that there are not.
@@ -135,10 +136,15 @@ type found struct {
 // cannot work, of a path that cannot be read, of links that form a loop, of an archive
 // that cannot be unpacked, or ctx's.
 func Read(ctx context.Context, path string, o Options) (*Data, error) {
+	return read(ctx, path, o, false)
+}
+
+// read is Read, which may take the pictures of a table whatever their labels.
+func read(ctx context.Context, path string, o Options, unlabelled bool) (*Data, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	d := &Data{Path: path, Folder: path, Column: Columns{-1, -1, -1, -1}}
+	d := &Data{Path: path, Folder: path, Column: Columns{-1, -1, -1, -1}, unlabelled: unlabelled}
 	info, err := os.Stat(path)
 	var missing *fs.PathError
 	if errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {

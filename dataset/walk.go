@@ -52,8 +52,7 @@ func PicturesIn(ctx context.Context, path string, o Options, tally *Tally) ([]st
 		}
 		return Pictures(ctx, folder, tally)
 	case slices.Contains(tableEndings, strings.ToLower(filepath.Ext(path))):
-		o.unlabelled = true
-		d, err := Read(ctx, path, o)
+		d, err := read(ctx, path, o, true)
 		if err == nil {
 			err = d.Err()
 		}
