@@ -168,7 +168,7 @@ type inspected struct {
 // at most 6 levels in the mean.
 func Check(ctx context.Context, d *Data, rule SplitRule, l picture.Limits, progress func(done int)) (*Health, error) {
 	h := &Health{
-		Layout: d.Layout, Classes: d.Classes, Problems: append([]Problem{}, d.Problem...), Notes: append([]string{},
+		Layout: d.Layout, Classes: d.Classes, Problems: append([]Problem{}, d.Problems...), Notes: append([]string{},
 			d.Notes...),
 		Corrupt: []Unreadable{}, Exact: []Group{}, Near: []Group{}, Few: []ClassCount{}, Contributors: d.Contributors,
 	}

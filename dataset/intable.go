@@ -308,7 +308,7 @@ func (r *tableReader) chooseColumns(ctx context.Context) error {
 			r.note("the column %q of %s is ignored: %q in it is no split", t.Columns[at], t.File, rows[other][at])
 		}
 	}
-	r.Data.Column = r.columns
+	r.Data.Columns = r.columns
 	return nil
 }
 

@@ -599,16 +599,16 @@ func TestWarnings(t *testing.T) {
 	if err != nil || d.Err() != nil {
 		t.Fatal(err, d.Err())
 	}
-	if len(d.Problem) != 1 || d.Problem[0].Kind != ProblemAlike || !strings.Contains(d.Problem[0].Message,
+	if len(d.Problems) != 1 || d.Problems[0].Kind != ProblemAlike || !strings.Contains(d.Problems[0].Message,
 		`"T-Shirt", "t-shirt"`) {
-		t.Errorf("%+v", d.Problem)
+		t.Errorf("%+v", d.Problems)
 	}
 	for want, files := range map[string]contents{
 		`"hat", "hat\u200b"`: pictures(1, "hat", "hat\u200b"),
 	} {
 		d, err := Read(t.Context(), lay(t, files), Options{})
-		if err != nil || d.Err() != nil || len(d.Problem) == 0 || !strings.Contains(d.Problem[0].Message, want) {
-			t.Errorf("%v, %+v, want %s", err, d.Problem, want)
+		if err != nil || d.Err() != nil || len(d.Problems) == 0 || !strings.Contains(d.Problems[0].Message, want) {
+			t.Errorf("%v, %+v, want %s", err, d.Problems, want)
 		}
 	}
 	for label, merge := range map[string]map[string]string{ // a label's own name counts, then the first
@@ -646,9 +646,9 @@ func TestClassesNamedLikeSplits(t *testing.T) {
 		if err != nil || d.Err() != nil {
 			t.Fatal(name, err, d.Err())
 		}
-		warned := slices.ContainsFunc(d.Problem, func(p Problem) bool { return p.Kind == ProblemLayout && !p.Refused })
+		warned := slices.ContainsFunc(d.Problems, func(p Problem) bool { return p.Kind == ProblemLayout && !p.Refused })
 		if warned != c.warned {
-			t.Errorf("%s: %+v", name, d.Problem)
+			t.Errorf("%s: %+v", name, d.Problems)
 		}
 	}
 }
@@ -737,8 +737,8 @@ func TestGroupsOfLayouts(t *testing.T) {
 		t.Errorf("by folder %q", got)
 	}
 	_, d = groups(Options{GroupPattern: `(\d)\.jpg`}, pictures(2, "train/a", "train/b", "val/a", "val/b"))
-	if len(d.Problem) != 1 || d.Problem[0].Kind != ProblemGroupLeak || d.Problem[0].Refused {
-		t.Errorf("%+v", d.Problem)
+	if len(d.Problems) != 1 || d.Problems[0].Kind != ProblemGroupLeak || d.Problems[0].Refused {
+		t.Errorf("%+v", d.Problems)
 	}
 }
 

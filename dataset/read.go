@@ -89,22 +89,22 @@ type Part struct {
 
 // Data is a data set as it was found: what Read makes of it, before it is divided.
 type Data struct {
-	Path   string // as it was named
-	Folder string // that was read: Path, or where its archive was unpacked
-	Layout Layout
-	Table  *Table   // nil for class folders; the last, if there is one for each split
-	Images string   // the folder that the table's names are relative to
-	Column Columns  // of the table
-	Labels []string // of all pictures that were found, before Options choose; sorted
+	Path    string // as it was named
+	Folder  string // that was read: Path, or where its archive was unpacked
+	Layout  Layout
+	Table   *Table   // nil for class folders; the last, if there is one for each split
+	Images  string   // the folder that the table's names are relative to
+	Columns Columns  // of the table
+	Labels  []string // of all pictures that were found, before Options choose; sorted
 	// Classes are the labels that are left, sorted.
 	Classes []string
 	Parts   []Part
 	// Rows are the rows of tables that name pictures that are there, as the tables have
 	// them: before Options rename and choose labels.
-	Rows    []Row
-	Tally   Tally     // what gave no picture
-	Notes   []string  // what a person should know of how the data set was read
-	Problem []Problem // what is wrong with it
+	Rows     []Row
+	Tally    Tally     // what gave no picture
+	Notes    []string  // what a person should know of how the data set was read
+	Problems []Problem // what is wrong with it
 	// Contributors are columns that look as if they named who made a picture: pictures
 	// of one such group should be in one split.
 	Contributors []Contributor
@@ -114,10 +114,10 @@ type Data struct {
 	unlabelled bool     // a table's labels do not matter
 }
 
-// Columns are the places of a table's columns, −1 for those that there are not.
+// Columns are the places of a table's columns, −1 where the table has none.
 type Columns struct{ Image, Label, Group, Split int }
 
-// found is a picture with its label, before labels are chosen among.
+// found is a picture with its label, before Options choose among the labels.
 type found struct {
 	path, label, group, part string
 	line                     int // of the table
@@ -131,10 +131,10 @@ type found struct {
 //   - a table, or a folder with one: see Table and Options;
 //   - a zip, tar or tar.gz archive of one of these.
 //
-// Symbolic links are followed. What is wrong with the data set is in Data.Problem:
-// Data.Err is the first that training refuses. Read's own error is that of options that
-// cannot work, of a path that cannot be read, of links that form a loop, of an archive
-// that cannot be unpacked, or ctx's.
+// Symbolic links are followed. What is wrong with the data set is in Data.Problems, of
+// which Data.Err joins those that training refuses. Read itself fails for options that
+// cannot work, a path that cannot be read, links that form a loop, an archive that cannot
+// be unpacked, and when ctx ends.
 func Read(ctx context.Context, path string, o Options) (*Data, error) {
 	return read(ctx, path, o, false)
 }
@@ -144,7 +144,7 @@ func read(ctx context.Context, path string, o Options, unlabelled bool) (*Data, 
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	d := &Data{Path: path, Folder: path, Column: Columns{-1, -1, -1, -1}, unlabelled: unlabelled}
+	d := &Data{Path: path, Folder: path, Columns: Columns{-1, -1, -1, -1}, unlabelled: unlabelled}
 	info, err := os.Stat(path)
 	var missing *fs.PathError
 	if errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
@@ -219,12 +219,12 @@ func OpenSplits(path string, rule SplitRule) (*Splits, error) {
 
 // refuse notes a problem that training refuses.
 func (d *Data) refuse(kind ProblemKind, cause error, format string, args ...any) {
-	d.Problem = append(d.Problem, Problem{kind, fmt.Sprintf(format, args...), true, cause})
+	d.Problems = append(d.Problems, Problem{kind, fmt.Sprintf(format, args...), true, cause})
 }
 
 // warn notes a problem that training does not mind.
 func (d *Data) warn(kind ProblemKind, format string, args ...any) {
-	d.Problem = append(d.Problem, Problem{kind, fmt.Sprintf(format, args...), false, nil})
+	d.Problems = append(d.Problems, Problem{kind, fmt.Sprintf(format, args...), false, nil})
 }
 
 func (d *Data) note(format string, args ...any) {
@@ -232,7 +232,7 @@ func (d *Data) note(format string, args ...any) {
 }
 
 // Err returns the problems that training refuses, joined; nil if there are none.
-func (d *Data) Err() error { return refused(d.Problem) }
+func (d *Data) Err() error { return refused(d.Problems) }
 
 func refused(problems []Problem) error {
 	var errs []error
@@ -558,7 +558,7 @@ func (d *Data) group(all []found, o Options) error {
 		return &OptionsError{"group_by", fmt.Sprintf("%s has no table, so no column %q; give a pattern for file names",
 			d.Path, o.GroupBy)}
 	}
-	if d.Grouped = d.Column.Group >= 0 || o.GroupPattern != ""; !d.Grouped {
+	if d.Grouped = d.Columns.Group >= 0 || o.GroupPattern != ""; !d.Grouped {
 		return nil
 	}
 	without := 0

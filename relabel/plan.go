@@ -70,7 +70,7 @@ var ErrArchive = errors.New("labels in an archive cannot be changed: unpack it f
 // dataset.Problem with the layout or the table, ErrArchive, those of reading a table, or
 // ctx's.
 func Prepare(ctx context.Context, data *dataset.Data, corrections []Correction, o Options) (*Plan, error) {
-	for _, problem := range data.Problem {
+	for _, problem := range data.Problems {
 		if problem.Refused && (problem.Kind == dataset.ProblemLayout || problem.Kind == dataset.ProblemTable) {
 			return nil, problem
 		}

@@ -162,7 +162,7 @@ func sayNotes(c *cobra.Command, d *dataset.Data) {
 	for _, note := range d.Notes {
 		say(c, "%s", printable(note))
 	}
-	for _, p := range d.Problem {
+	for _, p := range d.Problems {
 		if !p.Refused {
 			say(c, "warning: %s%s", printable(p.Message), problemHint(p))
 		}

@@ -152,7 +152,7 @@ func (q *qualityFlags) run(
 	c *cobra.Command, path string, data *dataset.Data, rule dataset.SplitRule, strict, asJSON bool, page string,
 ) error {
 	sayNotes(c, data)
-	for _, p := range data.Problem {
+	for _, p := range data.Problems {
 		if p.Refused {
 			say(c, "problem: %s%s", p.Message, problemHint(p))
 		}

@@ -164,7 +164,7 @@ func (m *measured) readAs(c *cobra.Command, records []dataRecord) (*dataset.Data
 	d, err := m.read(c, m.data)
 	var option *dataset.OptionsError
 	grouped := errors.As(err, &option) && strings.HasPrefix(option.Option, "group")
-	if grouped || err == nil && o.GroupBy != "" && d.Column.Group < 0 { // other pictures than the training's
+	if grouped || err == nil && o.GroupBy != "" && d.Columns.Group < 0 { // other pictures than the training's
 		m.options.GroupBy, m.options.GroupPattern = "", ""
 		d, err = m.read(c, m.data)
 	}
