@@ -23,7 +23,7 @@ type Health struct {
 	Problems []Problem `json:"problems"`
 	Notes    []string  `json:"notes"` // how it was read
 	Used     int       `json:"used"`  // pictures that can be read
-	// Skipped is what gave no picture, by reason; Skips lists it, at most 10,000 of each
+	// Skipped counts what gave no picture, by reason; Skips lists at most 10,000 of each
 	// reason.
 	Skipped map[Reason]int `json:"skipped"`
 	Skips   []Skip         `json:"skips"`
@@ -227,7 +227,7 @@ func Check(ctx context.Context, d *Data, rule SplitRule, l picture.Limits, progr
 	return h, ctx.Err()
 }
 
-// parts lists the splits that there are.
+// parts lists the splits, without those that are nil.
 func (s *Splits) parts() []Part {
 	parts := []Part{{Train, s.Train.Set}, {Validation, s.Validation}}
 	if s.Test != nil {

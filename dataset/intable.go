@@ -89,7 +89,7 @@ func chooseTable(tables []string) (table string, likely bool) {
 	return first, stemPlace(first) < likelyStems
 }
 
-// surest returns the table with the surest name, the first of equals.
+// surest returns the table with the surest name; ties go to the first.
 func surest(tables []string) string {
 	return slices.MinFunc(tables, func(a, b string) int { return cmp.Compare(stemPlace(a), stemPlace(b)) })
 }
@@ -225,7 +225,7 @@ type tableReader struct {
 // sampled rows are looked at to choose the columns and the folder of pictures.
 const (
 	sampledFirst = 200  // rows from the first on
-	sampledEvery = 97   // and of the others one of so many
+	sampledEvery = 97   // after those, one row in this many
 	sampledMost  = 2000 // in all
 )
 
@@ -345,9 +345,9 @@ func (r *tableReader) oneHot(rows [][]string) []int {
 const maxBases = 500
 
 // chooseBase chooses the column and the folder for which most of the sampled names are
-// files: the table's own folder, that of the data set, or one in these; of equals the
-// first in this order. Pictures
-// that lie in several folders are found when no two of these have a name in common.
+// files: the table's own folder, the data set's, or one in these. Ties go to the first in
+// this order. Pictures that lie in several folders are all found if no two of the folders
+// have a name in common.
 func (r *tableReader) chooseBase(images []int, rows [][]string) {
 	var bases []*files
 	if r.options.Images != "" {

@@ -42,7 +42,7 @@ var splitFolders = []struct {
 	{Test, []string{"test", "testing"}},
 }
 
-// splitOf returns the split that a name stands for, "" if it is none's.
+// splitOf returns the split that a name stands for, "" for any other name.
 func splitOf(name string) string {
 	for _, s := range splitFolders {
 		if slices.Contains(s.names, strings.ToLower(strings.TrimSpace(name))) {
@@ -464,7 +464,7 @@ func (d *Data) findInClasses(ctx context.Context, names []string) ([]found, erro
 	return d.classFolders(ctx, d.Folder, names)
 }
 
-// areSplits reports whether class folders are rather the splits of pictures that nothing
+// areSplits reports whether the folders seem to be splits of pictures that nothing
 // labels: all have names such as train and test, and nobody wants to tell these apart.
 // It refuses the data set then, and warns of names that only look like it, such as
 // seg_train and seg_test.

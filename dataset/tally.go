@@ -118,7 +118,7 @@ func (t *Tally) Merge(other *Tally) {
 	t.skips = append(t.skips, skips...)
 }
 
-// Counts returns the number of skips of each reason that there is.
+// Counts returns the number of skips by reason.
 func (t *Tally) Counts() map[Reason]int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -18,7 +18,7 @@ type labelled struct {
 }
 
 // labelledPictures lists the pictures of a data set, or of any tree of folders, and
-// returns what gave none. An error says that there is no picture.
+// returns the tally of what gave none. Finding no picture is an error.
 func labelledPictures(c *cobra.Command, d dataFlags, root string) ([]labelled, *dataset.Tally, error) {
 	data, err := d.read(c, root)
 	if err != nil {
