@@ -33,7 +33,8 @@ func newDataCommand() *cobra.Command {
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	command.AddCommand(newDataCheckCommand(), newRelabelCommand(), newPreviewCommand(), newDataPullCommand())
+	command.AddCommand(newDataCheckCommand(), newRelabelCommand(), newPreviewCommand(), newCropsCommand(),
+		newDataPullCommand())
 	return command
 }
 
