@@ -189,8 +189,11 @@ func TestFind(t *testing.T) {
 			outcome{Hidden: 2}},
 		{"what is beside the box does not hide", []area{{3, at(0, 0, 40, 40)}, {2, at(41, 0, 200, 200)}},
 			outcome{Boxes: []string{"coat (18,0)-(200,200) 31800", "sweater (0,0)-(49,49) 1600"}}},
-		{"a garment that is not wanted hides", []area{{6, at(0, 0, 100, 100)}, {2, at(0, 0, 40, 10)}, {2, at(0, 90, 40, 100)}},
-			outcome{Hidden: 1}},
+		{"nor does what is in the margin only", []area{{2, at(0, 0, 200, 200)}, {1, at(80, 80, 112, 112)},
+			{3, at(80, 80, 112, 98)}, {3, at(80, 111, 104, 112)}},
+			outcome{Boxes: []string{"coat (0,0)-(200,200) 38976", "sweater (72,72)-(120,120) 600"}}},
+		{"a garment that is not wanted hides", []area{{6, at(0, 0, 100, 100)}, {2, at(0, 0, 40, 10)},
+			{2, at(0, 90, 40, 100)}}, outcome{Hidden: 1}},
 		{"what is no garment does not", []area{{1, at(0, 0, 100, 50)}, {255, at(0, 50, 100, 100)}, {2, at(0, 0, 40, 10)},
 			{2, at(0, 90, 40, 100)}}, outcome{Boxes: []string{"coat (0,0)-(49,116) 800"}}},
 		{"labels of one class have a box each, and hide each other", []area{{4, at(0, 0, 40, 40)}, {5, at(100, 0, 140, 40)}},
@@ -270,8 +273,9 @@ func jpegOf(t testing.TB, width, height int, orientation byte) []byte {
 	if orientation == 0 {
 		return b.Bytes()
 	}
-	exif := append([]byte("Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00"), orientation, 0, 0,
-		0, 0, 0, 0)
+	const header = "Exif\x00\x00MM\x00*\x00\x00\x00\x08" // big-endian, the directory at 8
+	const entry = "\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00"
+	exif := append([]byte(header+entry), orientation, 0, 0, 0, 0, 0, 0)
 	segment := append([]byte{0xff, 0xe1, 0, byte(len(exif) + 2)}, exif...)
 	return append(append([]byte{0xff, 0xd8}, segment...), b.Bytes()[2:]...)
 }
@@ -344,7 +348,7 @@ func TestMasks(t *testing.T) {
 		{"turned by 180°", jpegOf(t, 2, 3, 3), pngOf(t, grey), "could be of either"},
 		{"mirrored", jpegOf(t, 2, 3, 2), pngOf(t, grey), "could be of either"},
 		{"turned and square", jpegOf(t, 3, 3, 8), pngOf(t, image.NewGray(image.Rect(0, 0, 3, 3))), "could be of either"},
-		{"unknown index", photo, rawPNG(2, 3, 8, []byte{0, 1, 1, 0, 1, 9}), "index 9 (1 pixels), and the names end at 1"},
+		{"unknown index", photo, rawPNG(2, 3, 8, []byte{0, 1, 1, 0, 1, 9}), "index 9 in 1 of 6 pixels, and the names end at 1"},
 	} {
 		folder := t.TempDir()
 		pair := Pair{"p", save(t, folder, "p.jpg", c.photo), save(t, folder, "m.png", c.mask)}

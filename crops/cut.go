@@ -193,13 +193,14 @@ func readMask(path string, photo *picture.RGB, info picture.Info, limits picture
 		return nil, &MaskError{path, "the mask is turned by EXIF; store it upright", nil}
 	case turned && own.Width == info.Width && own.Height == info.Height && info.Orientation >= 5 &&
 		info.Width != info.Height:
-		return nil, &MaskError{path, fmt.Sprintf("the mask is of the photo as stored, %d × %d, which EXIF turns; store both upright",
-			own.Width, own.Height), nil}
+		return nil, &MaskError{path, fmt.Sprintf("the mask is of the photo as stored, %d × %d, which EXIF turns; "+
+			"store both upright", own.Width, own.Height), nil}
 	case own.Width != photo.Width || own.Height != photo.Height:
 		return nil, &MaskError{path, fmt.Sprintf("the mask has %d × %d pixels, its photo %d × %d", own.Width, own.Height,
 			photo.Width, photo.Height), nil}
 	case turned && (info.Orientation < 5 || info.Width == info.Height):
-		return nil, &MaskError{path, "EXIF turns or mirrors the photo, and the mask could be of either; store both upright", nil}
+		return nil, &MaskError{path, "EXIF turns or mirrors the photo, and the mask could be of either; " +
+			"store both upright", nil}
 	}
 	decoded, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
@@ -253,8 +254,8 @@ func (c *Cutter) find(ctx context.Context, path string, m *mask, photo *picture.
 	extents := m.extents()
 	for index, e := range extents {
 		if e.pixels > 0 && c.kind[index] == unknown {
-			return nil, &MaskError{path, fmt.Sprintf("the mask has index %d (%d pixels), and the names end at %d", index,
-				e.pixels, len(c.names)-1), nil}
+			return nil, &MaskError{path, fmt.Sprintf("the mask has index %d in %d of %d pixels, and the names end at %d",
+				index, e.pixels, len(m.indices), len(c.names)-1), nil}
 		}
 	}
 	cut := &Cut{photo: photo}

@@ -58,7 +58,8 @@ are two pictures. --classes says which classes become crops; without it, all do.
 
 The crops go to OUT/CLASS/PHOTO-LABEL.jpg, and the table OUT/` + cropsTable + ` lists them, with
 the photo of each: --group-by photo keeps a photo's crops in one split. The same input
-gives the same files, byte for byte. OUT appears when all crops are done, so that a
+gives the same files, byte for byte. A dash in LABEL is written _, and a slash in PHOTO
+as %2F. OUT appears when all crops are done, so that a
 command that was interrupted leaves nothing.`,
 		Example: `  garb data crops --photos photos --labels masks --names labels.txt --ignore background,skin,hair --out worn
   garb data crops --photos photos --labels masks --names labels.txt --ignore background,255 \
@@ -85,9 +86,9 @@ command that was interrupted leaves nothing.`,
 	flags.StringVar(&f.labels, "labels", "", "folder of masks, which have the photos' names: `DIR`")
 	flags.StringVar(&f.names, "names", "", "the labels' names, one a line, index 0 first: `FILE`")
 	flags.Var(&mergeValue{names: &f.rule.Merge}, "merge",
-		"turn labels into classes: `sneakers=shoes,boots=shoes`")
+		"turn labels into classes: `OLD=NEW`, several separated by commas")
 	flags.StringSliceVar(&f.rule.Ignore, "ignore", nil,
-		"labels that are no garments, or indices without a name: `background,skin,255`")
+		"labels that are no garments, or indices without a name: `a,b,255`")
 	flags.StringSliceVar(&f.rule.Classes, "classes", nil, "make crops of these classes only: `a,b,c`")
 	flags.Float64Var(&f.rule.Margin, "margin", f.rule.Margin,
 		"margin on each side, as a share of the box's width or height")
@@ -187,8 +188,8 @@ func (f *cropsFlags) run(c *cobra.Command) error {
 		}
 	}
 	printSkips(c, &tally)
-	noCrop := fmt.Sprintf("no crop of %d labels with fewer than %d pixels, %d in a box with a side below %d, %d hidden by another garment",
-		few, f.rule.MinPixels, small, f.rule.MinSide, hidden)
+	noCrop := fmt.Sprintf("no crop of labels with fewer than %d pixels: %d; in a box with a side below %d: %d; "+
+		"hidden by another garment: %d", f.rule.MinPixels, few, f.rule.MinSide, small, hidden)
 	say(c, "%s", tally.Summary(used))
 	if f.strict {
 		if err := tally.Strict(); err != nil {
@@ -333,7 +334,8 @@ func (f *cropsFlags) target() (string, error) {
 			return "", err
 		}
 		if len(entries) > 0 && !f.force {
-			return "", fmt.Errorf("--out %s: the folder has files; name another, or give --force to replace earlier crops", f.out)
+			return "", fmt.Errorf("--out %s: the folder has files; name another, or give --force to replace earlier crops",
+				f.out)
 		}
 		if err := onlyCrops(path, entries); err != nil {
 			return "", fmt.Errorf("--out %s: %w", f.out, err)

@@ -211,12 +211,13 @@ func TestCropsCountsWhatItSkips(t *testing.T) {
 	write(t, filepath.Join(root, "photos"), ".hidden", nil)
 	out := filepath.Join(root, "out")
 	code, text, errOut := cropsRun(t, root, "--out", out)
-	const summary = "2 pictures used, 5 skipped (1 missing, 1 unreadable, 1 without a label, 2 with an unusable mask), 1 ignored (1 hidden file)\n"
+	const summary = "2 pictures used, 5 skipped (1 missing, 1 unreadable, 1 without a label, " +
+		"2 with an unusable mask), 1 ignored (1 hidden file)\n"
 	if code != exitDone || !strings.HasSuffix(errOut, summary) || !strings.Contains(text, "4 crops of 2 photos") {
 		t.Errorf("%d\n%s%s", code, text, errOut)
 	}
 	for _, word := range []string{"size.png: the mask has 119 × 100 pixels, its photo 120 × 100",
-		"index.png: the mask has index 77 (2500 pixels), and the names end at 4", "alone.jpg: it has no mask alone.png",
+		"index.png: the mask has index 77 in 2500 of 12000 pixels, and the names end at 4", "alone.jpg: it has no mask alone.png",
 		"gone.png: the photo of this mask is not in", "cut.jpg: "} {
 		if !strings.Contains(errOut, word) {
 			t.Errorf("%q is not in\n%s", word, errOut)
