@@ -348,7 +348,8 @@ func TestMasks(t *testing.T) {
 		{"turned by 180°", jpegOf(t, 2, 3, 3), pngOf(t, grey), "could be of either"},
 		{"mirrored", jpegOf(t, 2, 3, 2), pngOf(t, grey), "could be of either"},
 		{"turned and square", jpegOf(t, 3, 3, 8), pngOf(t, image.NewGray(image.Rect(0, 0, 3, 3))), "could be of either"},
-		{"unknown index", photo, rawPNG(2, 3, 8, []byte{0, 1, 1, 0, 1, 9}), "index 9 in 1 of 6 pixels, and the names end at 1"},
+		{"unknown index", photo, rawPNG(2, 3, 8, []byte{0, 1, 1, 0, 1, 9}),
+			"index 9 in 1 of 6 pixels, and the names end at 1"},
 	} {
 		folder := t.TempDir()
 		pair := Pair{"p", save(t, folder, "p.jpg", c.photo), save(t, folder, "m.png", c.mask)}

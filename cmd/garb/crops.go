@@ -61,9 +61,9 @@ the photo of each: --group-by photo keeps a photo's crops in one split. The same
 gives the same files, byte for byte. A dash in LABEL is written _, and a slash in PHOTO
 as %2F. OUT appears when all crops are done, so that a
 command that was interrupted leaves nothing.`,
-		Example: `  garb data crops --photos photos --labels masks --names labels.txt --ignore background,skin,hair --out worn
-  garb data crops --photos photos --labels masks --names labels.txt --ignore background,255 \
-      --merge sneakers=shoes,boots=shoes,jeans=pants --classes shoes,pants --out worn
+		Example: `  garb data crops --photos photos --labels masks --names labels.txt --ignore background,skin --out worn
+  garb data crops --photos photos --labels masks --names labels.txt --ignore background,255 --out worn \
+      --merge sneakers=shoes,boots=shoes,jeans=pants --classes shoes,pants
   garb data check worn --group-by photo
   garb train --data worn --labels worn/crops.csv --group-by photo`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -190,9 +190,9 @@ func (f *cropsFlags) run(c *cobra.Command) error {
 	printSkips(c, &tally)
 	noCrop := fmt.Sprintf("no crop of labels with fewer than %d pixels: %d; in a box with a side below %d: %d; "+
 		"hidden by another garment: %d", f.rule.MinPixels, few, f.rule.MinSide, small, hidden)
-	say(c, "%s", tally.Summary(used))
 	if f.strict {
 		if err := tally.Strict(); err != nil {
+			say(c, "%s", tally.Summary(used))
 			return err
 		}
 	}
@@ -215,6 +215,7 @@ func (f *cropsFlags) run(c *cobra.Command) error {
 	fmt.Fprintf(out, "%s of %s in %s; try  garb data check %[3]s --group-by photo\n", count(len(rows), "crop"),
 		count(withCrops, "photo"), f.out)
 	fmt.Fprintln(out, noCrop)
+	say(c, "%s", tally.Summary(used))
 	return nil
 }
 

@@ -217,7 +217,8 @@ func TestCropsCountsWhatItSkips(t *testing.T) {
 		t.Errorf("%d\n%s%s", code, text, errOut)
 	}
 	for _, word := range []string{"size.png: the mask has 119 × 100 pixels, its photo 120 × 100",
-		"index.png: the mask has index 77 in 2500 of 12000 pixels, and the names end at 4", "alone.jpg: it has no mask alone.png",
+		"index.png: the mask has index 77 in 2500 of 12000 pixels, and the names end at 4",
+		"alone.jpg: it has no mask alone.png",
 		"gone.png: the photo of this mask is not in", "cut.jpg: "} {
 		if !strings.Contains(errOut, word) {
 			t.Errorf("%q is not in\n%s", word, errOut)
@@ -229,7 +230,8 @@ func TestCropsCountsWhatItSkips(t *testing.T) {
 	if code != exitFailed || text != "" || !strings.Contains(errOut, "5 files skipped") {
 		t.Errorf("--strict: %d\n%s%s", code, text, errOut)
 	}
-	if code, _, errOut := cropsRun(t, root, "--out", filepath.Join(root, "ignored"), "--ignore", "77"); code != exitDone ||
+	if code, _, errOut := cropsRun(t, root, "--out", filepath.Join(root, "ignored"), "--ignore", "77"); code !=
+		exitDone ||
 		!strings.Contains(errOut, "3 pictures used, 4 skipped") {
 		t.Errorf("--ignore 77: %d\n%s", code, errOut)
 	}
