@@ -18,6 +18,7 @@ const (
 	ReasonUnreadable Reason = "unreadable"         // the file cannot be opened or decoded
 	ReasonNotPicture Reason = "not_a_picture"      // neither name nor content is a picture's
 	ReasonNoLabel    Reason = "no_label"           // its label is empty, or nothing labels it
+	ReasonBadMask    Reason = "bad_mask"           // its mask says nothing that can be trusted
 	ReasonConflict   Reason = "conflicting_labels" // a table gives it several labels
 	ReasonOutside    Reason = "outside_classes"    // a picture outside the folders that are read
 	ReasonBadRow     Reason = "bad_row"            // a row of a table that makes no sense
@@ -39,6 +40,7 @@ var reasonWords = []struct {
 	{ReasonUnreadable, "unreadable", "unreadable"},
 	{ReasonNotPicture, "not a picture", "not pictures"},
 	{ReasonNoLabel, "without a label", "without a label"},
+	{ReasonBadMask, "with an unusable mask", "with an unusable mask"},
 	{ReasonConflict, "with conflicting labels", "with conflicting labels"},
 	{ReasonOutside, "outside the class folders", "outside the class folders"},
 	{ReasonBadRow, "malformed row", "malformed rows"},

@@ -24,17 +24,19 @@ import (
 func newDataCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "data",
-		Short: "Check, correct, preview and download data sets",
+		Short: "Check, correct, preview, make and download data sets",
 		Long:  "Work with data sets.\n\n" + dataHelp,
 		Example: `  garb data pull clothing-small
   garb data check clothing-small --html check.html
   garb data check clothing-small --labels-quality --labels-csv labels.csv
   garb data relabel clothing-small --from labels.csv --dry-run
-  garb data preview clothing-small --rotation-range 30 --horizontal-flip`,
+  garb data preview clothing-small --rotation-range 30 --horizontal-flip
+  garb data crops --photos photos --labels masks --names labels.txt --ignore background,skin --out worn`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	command.AddCommand(newDataCheckCommand(), newRelabelCommand(), newPreviewCommand(), newDataPullCommand())
+	command.AddCommand(newDataCheckCommand(), newRelabelCommand(), newPreviewCommand(), newCropsCommand(),
+		newDataPullCommand())
 	return command
 }
 

@@ -1,0 +1,392 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"garb/dataset"
+	"garb/picture"
+)
+
+// wornFolder is a small segmentation data set: photos 1 and 2 of 120 × 100 pixels, with a
+// red coat at (10,20)-(60,70), blue boots at (70,50)-(110,90) and skin.
+func wornFolder(t testing.TB) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, folder := range []string{"photos", "masks"} {
+		if err := os.Mkdir(filepath.Join(root, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, root, "labels.txt", []byte("null\nskin\nt-shirt\nboots\ncoat\n"))
+	addWorn(t, root, "1", 120, 100, 4)
+	addWorn(t, root, "2", 120, 100, 4)
+	return root
+}
+
+// addWorn adds a photo of 120 × 100 and its mask of another size, perhaps, on which the
+// coat has any index.
+func addWorn(t testing.TB, root, name string, maskWidth, maskHeight int, coat uint8) {
+	t.Helper()
+	photo := image.NewRGBA(image.Rect(0, 0, 120, 100))
+	mask := image.NewGray(image.Rect(0, 0, maskWidth, maskHeight))
+	for y := range 100 {
+		for x := range 120 {
+			index, colour := uint8(0), color.RGBA{255, 255, 255, 255}
+			switch at := image.Pt(x, y); {
+			case at.In(image.Rect(10, 20, 60, 70)):
+				index, colour = coat, color.RGBA{200, 0, 0, 255}
+			case at.In(image.Rect(70, 50, 110, 90)):
+				index, colour = 3, color.RGBA{0, 0, 200, 255}
+			case x > 115:
+				index = 1
+			}
+			photo.SetRGBA(x, y, colour)
+			mask.SetGray(x, y, color.Gray{index}) // which ignores what is outside
+		}
+	}
+	var p, m bytes.Buffer
+	if err := jpeg.Encode(&p, photo, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := png.Encode(&m, mask); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(root, "photos"), name+".jpg", p.Bytes())
+	write(t, filepath.Join(root, "masks"), name+".png", m.Bytes())
+}
+
+func cropsRun(t testing.TB, root string, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	return garbRun(t, nil, append([]string{"data", "crops", "--photos", filepath.Join(root, "photos"), "--labels",
+		filepath.Join(root, "masks"), "--names", filepath.Join(root, "labels.txt"), "--ignore", "null,skin"}, args...)...)
+}
+
+// filesBelow are the files below a folder, and what they hold.
+func filesBelow(t testing.TB, folder string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			relative, _ := filepath.Rel(folder, path)
+			files[filepath.ToSlash(relative)] = string(readFile(t, path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestCrops(t *testing.T) {
+	root := wornFolder(t)
+	out := filepath.Join(root, "new", "worn")
+	args := []string{"--merge", "boots=shoes", "--out", out}
+	code, text, errOut := cropsRun(t, root, args...)
+	if code != exitDone || !strings.HasSuffix(errOut, "2 pictures used, 0 skipped\n") ||
+		!strings.Contains(text, "4 crops of 2 photos in "+out) {
+		t.Fatalf("%d\n%s%s", code, text, errOut)
+	}
+	files := filesBelow(t, out)
+	const table = "image,label,photo,left,top,width,height,pixels\n" +
+		"shoes/1-boots.jpg,shoes,1,61,41,58,58,1600\ncoat/1-coat.jpg,coat,1,0,10,70,70,2500\n" +
+		"shoes/2-boots.jpg,shoes,2,61,41,58,58,1600\ncoat/2-coat.jpg,coat,2,0,10,70,70,2500\n"
+	if files[cropsTable] != table || len(files) != 5 {
+		t.Fatalf("%d files\n%s", len(files), files[cropsTable])
+	}
+	if entries, err := os.ReadDir(out); err != nil || len(entries) != 3 { // none for t-shirt
+		t.Errorf("%v, %v", entries, err)
+	}
+	p, err := picture.Decode(t.Context(), []byte(files["coat/1-coat.jpg"]), picture.DefaultLimits())
+	if err != nil || p.Width != 70 || p.Height != 70 {
+		t.Fatalf("%v, %v", p, err)
+	}
+	near := func(x, y int, want [3]int) {
+		t.Helper()
+		for i, level := range p.Pix[3*(y*70+x):][:3] {
+			if d := int(level) - want[i]; d < -12 || d > 12 { // what two JPEG encodings change
+				t.Errorf("(%d,%d) channel %d is %d, want %d", x, y, i, level, want[i])
+			}
+		}
+	}
+	near(35, 35, [3]int{200, 0, 0})
+	near(3, 3, [3]int{255, 255, 255})
+	near(66, 66, [3]int{255, 255, 255})
+
+	again := filepath.Join(root, "again")
+	if code, _, errOut := cropsRun(t, root, "--merge", "boots=shoes", "--out", again); code != exitDone {
+		t.Fatal(errOut)
+	}
+	for name, data := range filesBelow(t, again) {
+		if data != files[name] {
+			t.Errorf("%s differs between two runs", name)
+		}
+	}
+
+	// What other commands read.
+	for _, labels := range []string{"", filepath.Join(out, cropsTable)} {
+		data, err := dataset.Read(t.Context(), out, dataset.Options{Labels: labels, GroupBy: "photo"})
+		if err != nil || data.Err() != nil {
+			t.Fatal(err, data.Err())
+		}
+		all := data.All()
+		if !slices.Equal(all.Classes, []string{"coat", "shoes"}) || len(all.Samples) != 4 || data.Tally.Skipped() != 0 {
+			t.Errorf("%v, %+v", all.Classes, all.Samples)
+		}
+		for _, s := range all.Samples {
+			if want, _, _ := strings.Cut(filepath.Base(s.Path), "-"); s.Group != want {
+				t.Errorf("%s is in group %q", s.Path, s.Group)
+			}
+		}
+	}
+}
+
+func TestCropsClassesMarginsAndLeastSizes(t *testing.T) {
+	root := wornFolder(t)
+	for i, c := range []struct {
+		args []string
+		want string // rows, by a bar
+	}{
+		{[]string{"--classes", "coat"}, "coat/1-coat.jpg,coat,1,0,10,70,70,2500|coat/2-coat.jpg,coat,2,0,10,70,70,2500"},
+		{[]string{"--classes", "coat", "--margin", "0", "--margin-pixels", "0"},
+			"coat/1-coat.jpg,coat,1,10,20,50,50,2500|coat/2-coat.jpg,coat,2,10,20,50,50,2500"},
+		{[]string{"--classes", "coat", "--margin", "0.5", "--margin-pixels", "1"},
+			"coat/1-coat.jpg,coat,1,0,0,86,96,2500|coat/2-coat.jpg,coat,2,0,0,86,96,2500"},
+		{[]string{"--min-pixels", "1601", "--margin", "0"},
+			"coat/1-coat.jpg,coat,1,6,16,58,58,2500|coat/2-coat.jpg,coat,2,6,16,58,58,2500"},
+		{[]string{"--min-side", "41", "--margin", "0"},
+			"coat/1-coat.jpg,coat,1,6,16,58,58,2500|coat/2-coat.jpg,coat,2,6,16,58,58,2500"},
+		{[]string{"--merge", "coat=../up:x", "--classes", "../up:x", "--margin", "0"},
+			"%2E.%2Fup%3Ax/1-coat.jpg,../up:x,1,6,16,58,58,2500|%2E.%2Fup%3Ax/2-coat.jpg,../up:x,2,6,16,58,58,2500"},
+	} {
+		out := filepath.Join(root, fmt.Sprint(i))
+		if code, _, errOut := cropsRun(t, root, append(c.args, "--out", out)...); code != exitDone {
+			t.Errorf("%v: %s", c.args, errOut)
+			continue
+		}
+		_, rows, _ := strings.Cut(strings.TrimSpace(string(readFile(t, filepath.Join(out, cropsTable)))), "\n")
+		if got := strings.ReplaceAll(rows, "\n", "|"); got != c.want {
+			t.Errorf("%v:\n%s, want\n%s", c.args, got, c.want)
+		}
+	}
+}
+
+// TestCropsOfDashedNames has photo x with label a-b beside photo x-a with label b.
+func TestCropsOfDashedNames(t *testing.T) {
+	root := wornFolder(t)
+	write(t, root, "labels.txt", []byte("null\nskin\nx\na-boots\nboots\n"))
+	addWorn(t, root, "1-a", 120, 100, 4)
+	out := filepath.Join(root, "out")
+	code, _, errOut := cropsRun(t, root, "--merge", "a-boots=shoes,boots=shoes", "--out", out)
+	if files := filesBelow(t, out); code != exitDone || len(files) != 7 {
+		t.Errorf("%d %s %d files", code, errOut, len(files))
+	}
+}
+
+func TestCropsCountsWhatItSkips(t *testing.T) {
+	root := wornFolder(t)
+	addWorn(t, root, "size", 119, 100, 4)
+	addWorn(t, root, "index", 120, 100, 77)
+	addWorn(t, root, "alone", 120, 100, 4)
+	addWorn(t, root, "gone", 120, 100, 4)
+	addWorn(t, root, "cut", 120, 100, 4)
+	for _, name := range []string{"masks/alone.png", "photos/gone.jpg"} {
+		if err := os.Remove(filepath.Join(root, filepath.FromSlash(name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(root, "photos"), "cut.jpg", readFile(t, filepath.Join(root, "photos", "cut.jpg"))[:300])
+	write(t, filepath.Join(root, "photos"), ".hidden", nil)
+	out := filepath.Join(root, "out")
+	code, text, errOut := cropsRun(t, root, "--out", out)
+	const summary = "2 pictures used, 5 skipped (1 missing, 1 unreadable, 1 without a label, " +
+		"2 with an unusable mask), 1 ignored (1 hidden file)\n"
+	if code != exitDone || !strings.HasSuffix(errOut, summary) || !strings.Contains(text, "4 crops of 2 photos") {
+		t.Errorf("%d\n%s%s", code, text, errOut)
+	}
+	for _, word := range []string{"size.png: the mask has 119 × 100 pixels, its photo 120 × 100",
+		"index.png: the mask has index 77 in 2500 of 12000 pixels, and the names end at 4",
+		"alone.jpg: it has no mask alone.png",
+		"gone.png: the photo of this mask is not in", "cut.jpg: "} {
+		if !strings.Contains(errOut, word) {
+			t.Errorf("%q is not in\n%s", word, errOut)
+		}
+	}
+
+	strict := filepath.Join(root, "strict")
+	code, text, errOut = cropsRun(t, root, "--out", strict, "--strict")
+	if code != exitFailed || text != "" || !strings.Contains(errOut, "5 files skipped") {
+		t.Errorf("--strict: %d\n%s%s", code, text, errOut)
+	}
+	if code, _, errOut := cropsRun(t, root, "--out", filepath.Join(root, "ignored"), "--ignore", "77"); code !=
+		exitDone ||
+		!strings.Contains(errOut, "3 pictures used, 4 skipped") {
+		t.Errorf("--ignore 77: %d\n%s", code, errOut)
+	}
+	leavesOnly(t, root, "ignored", "labels.txt", "masks", "out", "photos")
+}
+
+// leavesOnly fails if a folder has other entries than these.
+func leavesOnly(t testing.TB, folder string, want ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s has %q, want %q", folder, got, want)
+	}
+}
+
+func TestCropsMisused(t *testing.T) {
+	root := wornFolder(t)
+	out := filepath.Join(root, "out")
+	blank := write(t, root, "blank.txt", []byte("null\n\nskin\n"))
+	for _, c := range []struct {
+		args []string
+		code int
+		word string
+	}{
+		{[]string{}, exitMisused, "--out is missing"},
+		{[]string{"--out", out, "extra"}, exitMisused, "extra"},
+		{[]string{"--out", out, "--margin", "-1"}, exitMisused, "(--margin)"},
+		{[]string{"--out", out, "--margin", "NaN"}, exitMisused, "(--margin)"},
+		{[]string{"--out", out, "--margin-pixels", "-1"}, exitMisused, "(--margin-pixels)"},
+		{[]string{"--out", out, "--min-side", "0"}, exitMisused, "(--min-side)"},
+		{[]string{"--out", out, "--merge", "boot=shoes"}, exitFailed, `did you mean "boots"? (--merge)`},
+		{[]string{"--out", out, "--classes", "zebra"}, exitFailed, "there are boots, coat, t-shirt (--classes)"},
+		{[]string{"--out", out, "--ignore", "hair"}, exitFailed, "(--ignore)"},
+		{[]string{"--out", out, "--names", blank}, exitFailed, "line 2: it is blank"},
+		{[]string{"--out", out, "--names", root}, exitFailed, "is a folder"},
+		{[]string{"--out", out, "--photos", filepath.Join(root, "none")}, exitFailed, "--photos"},
+		{[]string{"--out", filepath.Join(root, "photos", "out")}, exitFailed, "would be taken for input"},
+		{[]string{"--out", root}, exitFailed, "the folder has files"},
+		{[]string{"--out", root, "--force"}, exitFailed, "no crops to replace"},
+		{[]string{"--out", blank}, exitFailed, "--out"},
+		{[]string{"--out", out, "--min-pixels", "9999"}, exitFailed, "there are no crops"},
+	} {
+		code, text, errOut := cropsRun(t, root, c.args...)
+		if code != c.code || !strings.Contains(errOut, c.word) || text != "" {
+			t.Errorf("%v: %d, want %d\n%s%s", c.args, code, c.code, text, errOut)
+		}
+	}
+	leavesOnly(t, root, "blank.txt", "labels.txt", "masks", "photos")
+}
+
+func TestCropsReplacesOnlyItsOwn(t *testing.T) {
+	root := wornFolder(t)
+	out := filepath.Join(root, "out")
+	if err := os.Mkdir(out, 0o755); err != nil { // an empty folder needs no --force
+		t.Fatal(err)
+	}
+	if code, _, errOut := cropsRun(t, root, "--out", out); code != exitDone {
+		t.Fatal(errOut)
+	}
+	first := filesBelow(t, out)
+	if code, _, errOut := cropsRun(t, root, "--out", out); code != exitFailed || !strings.Contains(errOut, "--force") {
+		t.Errorf("%d %s", code, errOut)
+	}
+	if code, _, errOut := cropsRun(t, root, "--out", out, "--force", "--classes", "coat"); code != exitDone {
+		t.Fatal(errOut)
+	}
+	if files := filesBelow(t, out); len(first) != 5 || len(files) != 3 || files["boots/1-boots.jpg"] != "" {
+		t.Errorf("%d and %d files", len(first), len(files))
+	}
+	write(t, filepath.Join(out, "coat"), "mine.jpg", []byte("mine"))
+	code, _, errOut := cropsRun(t, root, "--out", out, "--force")
+	if code != exitFailed || !strings.Contains(errOut, "mine.jpg is in it") || len(filesBelow(t, out)) != 4 {
+		t.Errorf("%d %s", code, errOut)
+	}
+	leavesOnly(t, root, "labels.txt", "masks", "out", "photos")
+}
+
+func TestCropsInterrupted(t *testing.T) {
+	root := wornFolder(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errOut bytes.Buffer
+	code := run(ctx, []string{"data", "crops", "--photos", filepath.Join(root, "photos"), "--labels",
+		filepath.Join(root, "masks"), "--names", filepath.Join(root, "labels.txt"), "--out", filepath.Join(root, "out")},
+		strings.NewReader(""), &out, &errOut)
+	if code != exitStopped {
+		t.Errorf("%d %s", code, errOut.String())
+	}
+	leavesOnly(t, root, "labels.txt", "masks", "photos")
+}
+
+// TestCropsOfWornSet makes the crops that the built-in classifier was measured on, by
+// the command in docs/data.md.
+func TestCropsOfWornSet(t *testing.T) {
+	shared := os.Getenv("GARB_SHARED")
+	if shared == "" {
+		t.Skip("set GARB_SHARED to the folder with data/clothing-worn")
+	}
+	worn, out := filepath.Join(shared, "data", "clothing-worn"), filepath.Join(t.TempDir(), "worn")
+	var args []string
+	for _, word := range strings.Fields(strings.ReplaceAll(docCommand(t, "garb data crops"), "\\\n", " "))[1:] {
+		word = strings.Replace(word, "clothing-worn", worn, 1)
+		if word == "worn" {
+			word = out
+		}
+		args = append(args, word)
+	}
+	code, text, errOut := garbRun(t, nil, args...)
+	if code != exitDone || !strings.HasSuffix(errOut, "753 pictures used, 0 skipped\n") {
+		t.Fatalf("%d %s", code, errOut)
+	}
+	if !strings.Contains(text, "2005 crops of 752 photos") {
+		t.Error(text)
+	}
+	rows, err := csv.NewReader(bytes.NewReader(readFile(t, filepath.Join(out, cropsTable)))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for _, row := range rows[1:] {
+		counts[row[1]]++
+	}
+	want := map[string]int{"dress": 191, "hat": 75, "longsleeve": 116, "outwear": 235, "pants": 363, "shirt": 93,
+		"shoes": 698, "shorts": 50, "skirt": 116, "t-shirt": 68}
+	for class, n := range want {
+		if counts[class] != n {
+			t.Errorf("%s: %d crops, want %d", class, counts[class], n)
+		}
+	}
+	if len(counts) != len(want) || len(rows) != 2006 {
+		t.Errorf("%v", counts)
+	}
+}
+
+// docCommand returns the command of docs/data.md that begins so, with its further lines.
+func docCommand(t testing.TB, begins string) string {
+	t.Helper()
+	text := string(readFile(t, filepath.Join("..", "..", "docs", "data.md")))
+	at := strings.Index(text, "    "+begins+" ")
+	if at < 0 {
+		t.Fatalf("docs/data.md has no %q", begins)
+	}
+	var command []string
+	for _, line := range strings.Split(text[at:], "\n") {
+		command = append(command, line)
+		if !strings.HasSuffix(line, "\\") {
+			break
+		}
+	}
+	return strings.Join(command, "\n")
+}
