@@ -44,7 +44,7 @@ func TestDidYouMean(t *testing.T) {
 		"garb data check DATA") {
 		t.Errorf("help: %d %s", code, out)
 	}
-	if _, _, errOut := garbRun(t, nil, "data", "frobnicate"); !strings.Contains(errOut, "check, preview, pull") ||
+	if _, _, errOut := garbRun(t, nil, "data", "frobnicate"); !strings.Contains(errOut, "check, crops, preview, pull") ||
 		!strings.Contains(errOut, "garb data --help") {
 		t.Error(errOut)
 	}
