@@ -100,14 +100,15 @@ layout:
 test:
 	go test ./...
 
+# The portable kernels take twenty times as long.
 test-purego:
-	go test -tags purego ./...
+	go test -timeout 40m -tags purego ./...
 
 # The kernels' own tests run every level; these are answers at one that is not the
 # best here.
 test-avx2:
-	GARB_CPU=avx2 go test -count=1 . ./nn ./cmd/garb
-	GARB_CPU=generic go test -count=1 ./internal/jpeg ./picture
+	GARB_CPU=avx2 go test -timeout 40m -count=1 . ./nn ./cmd/garb
+	GARB_CPU=generic go test -timeout 40m -count=1 ./internal/jpeg ./picture
 
 test-race:
-	go test -race -short $(RACE)
+	go test -timeout 40m -race -short $(RACE)
