@@ -141,7 +141,7 @@ const (
 )
 
 // NewCutter prepares a rule for masks whose indices have these names. A rule that names a
-// label that there is not is a *RuleError.
+// label which is not among them is a *RuleError.
 func NewCutter(names []string, rule Rule) (*Cutter, error) {
 	if err := rule.Validate(); err != nil {
 		return nil, err

@@ -11,8 +11,8 @@ import (
 
 // Mapping says which class of a model each class of a data set is.
 type Mapping struct {
-	// To has, for each class of the data set in its order, the name that the model has
-	// for it; "" for a class that the model does not know.
+	// To holds the model's name of each class of the data set, in the data set's order; ""
+	// for a class that the model does not know.
 	To []string `json:"-"`
 	// Renamed are the classes that the model knows by another name.
 	Renamed []Renaming `json:"renamed,omitempty"`

@@ -21,7 +21,7 @@ import (
 //   - detail writes what only --verbose shows: timings, cache folders, decisions
 //   - progressTo is where bars and counters draw; --quiet silences it
 
-// Names of the flags of every command that choose what is said.
+// The flags that every command has for how much it says.
 const (
 	quietFlag   = "quiet"
 	verboseFlag = "verbose"
