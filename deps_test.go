@@ -35,6 +35,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/hdf5", "internal/kernel", ""},
 	{"tensor", "internal/safefile internal/kernel", ""},
 	{"picture", "internal/kernel internal/jpeg internal/heif", "golang.org/x/image"},
+	{"internal/drawn", "picture", ""},
+	{"internal/drawn/make", "picture internal/drawn", ""},
 	{"nn", "internal/kernel tensor", ""},
 	{"internal/near", "tensor nn", ""},
 	{"diagram", "tensor nn", ""},
