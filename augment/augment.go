@@ -149,15 +149,16 @@ func New(c Config, spec picture.Spec, train dataset.Training, seed uint64, l pic
 }
 
 // Load reads the picture of the training set's sample index and writes the view of
-// it that an epoch has to dst: Height × Width × 3 values, as Spec.Load does. The
-// view depends on the seed, the epoch and the index alone. Errors name the file
-// and are otherwise those of dataset.Sample.Read and picture.Spec.Load. It panics
-// if there is no such sample, or if dst has another length.
+// it that an epoch has to dst: Height × Width × 3 values, as Spec.Load does. An epoch
+// may show a picture again, with other changes: index + n, of n samples, is sample index
+// for the second time, and so on. The view depends on the seed, the epoch and the index
+// alone. Errors name the file and are otherwise those of dataset.Sample.Read and
+// picture.Spec.Load. It panics if index is negative, or if dst has another length.
 //
 // Decoded and resized (or a random part of it), the picture goes through one
 // affine resample, mirrors, colours and erasing, each only if it is on.
 func (v *Views) Load(ctx context.Context, epoch, index int, dst []float32) error {
-	sample := v.set.Samples[index]
+	sample := v.set.Samples[index%len(v.set.Samples)]
 	data, err := sample.Read(v.limits)
 	if err != nil {
 		return err

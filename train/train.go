@@ -34,7 +34,12 @@ type Epoch struct {
 	ValidationAccuracy float64       `json:"val_accuracy"`
 	LearningRate       float64       `json:"learning_rate"` // of its last step
 	Duration           time.Duration `json:"duration"`
-	Best               bool          `json:"best"` // the best so far, as Config.Monitor says: it was kept
+	// Sources are the figures of each data set of several; the two above are their means.
+	Sources []SourceFigures `json:"sources,omitempty"`
+	// OtherAUROC is the probability that a validation picture is taken for a class sooner
+	// than one of the other pictures, with ties counted as half; 0 without other pictures.
+	OtherAUROC float64 `json:"other_auroc,omitempty"`
+	Best       bool    `json:"best"` // the best so far, as Config.Monitor says: it was kept
 }
 
 // Step is how an epoch goes.
@@ -154,7 +159,11 @@ type split struct {
 	source
 	set     *dataset.Set
 	digests []string // of the pictures
+	from    []int    // the source of each picture, see Config.sources; Config.Other follow
 }
+
+// empty reports whether the data set has no such split.
+func (s *split) empty() bool { return s.set == nil }
 
 // run is a training under way.
 type run struct {
@@ -165,11 +174,13 @@ type run struct {
 	frozen       bool       // the network in training is the head
 	classes      []string
 
-	train, validation split
-	test              *split
-	tally             *dataset.Tally
-	used              int // pictures
-	teachers          []*garb.Classifier
+	train, validation, test split
+	// Pictures of none of the classes that are not trained on.
+	otherValidation, otherTest split
+	sampling                   []float64 // see shares
+	tally                      *dataset.Tally
+	used                       int // pictures
+	teachers                   []*garb.Classifier
 
 	graph     *nn.Graph // what is trained, as it answers
 	trainer   *nn.Trainer
@@ -189,22 +200,23 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 		if err := r.epochOf(ctx, p, speed); err != nil {
 			return nil, err
 		}
-		logits, loss, right, err := r.measure(ctx, &r.validation)
+		measured, err := r.measure(ctx)
 		if err != nil {
 			return nil, r.stopped(ctx, fmt.Errorf("training: measuring epoch %d on validation: %w", r.epoch(), err))
 		}
-		if math.IsNaN(loss) {
+		if math.IsNaN(measured.loss) {
 			return nil, &DivergedError{r.epoch(), r.stepsPerEpoch(), r.rate(r.stepsPerEpoch() - 1), r.best()}
 		}
 		e := Epoch{
 			Epoch: r.epoch(), Loss: r.Loss / float64(r.Seen), Accuracy: float64(r.Right) / float64(r.Seen),
-			ValidationLoss: loss, ValidationAccuracy: float64(strings.Count(right, "1")) / float64(len(right)),
+			ValidationLoss: measured.loss, ValidationAccuracy: measured.accuracy, Sources: measured.sources,
+			OtherAUROC:   measured.otherAUROC(r.Config.method()),
 			LearningRate: r.rate(r.stepsPerEpoch() - 1), Duration: r.Elapsed,
 		}
 		e.Best = r.Best.Epoch == 0 || r.Config.prefers(e, r.Best)
 		if e.Best {
-			r.Best, r.BestRight = e, right
-			if err := r.checkpoint(ctx, e, logits); err != nil {
+			r.Best, r.BestRight = e, measured.right
+			if err := r.checkpoint(ctx, e, measured); err != nil {
 				return nil, r.stopped(ctx, fmt.Errorf("training: keeping the model of epoch %d: %w", e.Epoch, err))
 			}
 		}
@@ -270,61 +282,6 @@ func (r *run) current() nn.Weights {
 		return r.average.Over(r.trainer, r.variables)
 	}
 	return r.trainer
-}
-
-// measure returns the logits of a split, for two classes if the run is binary, with
-// their mean loss −ln(probability of the class), and for each picture a 1 if they are
-// right, else a 0. The loss is NaN if the weights are not finite numbers any more.
-func (r *run) measure(ctx context.Context, s *split) (logits []float32, loss float64, right string, err error) {
-	plan, err := nn.Compile(r.graph, r.current(), nn.Options{})
-	if errors.Is(err, nn.ErrNotFinite) {
-		return nil, math.NaN(), "", nil
-	}
-	if err != nil {
-		return nil, 0, "", err
-	}
-	return classify(ctx, plan, s, len(r.classes))
-}
-
-func classify(ctx context.Context, plan *nn.Plan, s *split, classes int) (logits []float32, loss float64, right string,
-	err error) {
-	const batch = 32
-	outputs := tensor.Len(plan.OutputShape())
-	n := len(s.set.Samples)
-	inputs, raw := make([]float32, batch*s.length()), make([]float32, n*outputs)
-	all := make([]int, n)
-	for i := range all {
-		all[i] = i
-	}
-	done := 0
-	for samples := range slices.Chunk(all, batch) {
-		in := inputs[:len(samples)*s.length()]
-		if err := s.load(ctx, 0, 0, samples, in, nil); err != nil {
-			return nil, 0, "", err
-		}
-		if err := plan.Run(ctx, in, raw[done*outputs:][:len(samples)*outputs]); err != nil {
-			return nil, 0, "", err
-		}
-		done += len(samples)
-	}
-	if outputs == 1 { // a sigmoid is the softmax of (0, logit)
-		logits = make([]float32, 2*n)
-		for i, v := range raw {
-			logits[2*i+1] = v
-		}
-	} else {
-		logits = raw
-	}
-	ones := make([]byte, n)
-	for i, sample := range s.set.Samples {
-		row := logits[i*classes:][:classes]
-		loss -= math.Log(max(garb.Softmax(row)[sample.Label], 1e-15)) / float64(n)
-		ones[i] = '0'
-		if largest(row) == sample.Label {
-			ones[i] = '1'
-		}
-	}
-	return logits, loss, string(ones), nil
 }
 
 // finish looks at the test split, once, with the best model as anybody would open it,
