@@ -11,8 +11,8 @@ import (
 	"garb/tensor"
 )
 
-// measured is what the network says of the pictures that are not trained on.
-type measured struct {
+// validated is what the network says of the pictures that are not trained on.
+type validated struct {
 	classes, width int       // width: of the network's output
 	outputs        []float32 // of the validation pictures
 	other          []float32 // of the other validation pictures
@@ -27,15 +27,15 @@ type measured struct {
 }
 
 // measure runs the network on validation.
-func (r *run) measure(ctx context.Context) (*measured, error) {
+func (r *run) measure(ctx context.Context) (*validated, error) {
 	plan, err := nn.Compile(r.graph, r.current(), nn.Options{})
 	if errors.Is(err, nn.ErrNotFinite) {
-		return &measured{loss: math.NaN()}, nil
+		return &validated{loss: math.NaN()}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	m := &measured{classes: len(r.classes), width: tensor.Len(plan.OutputShape())}
+	m := &validated{classes: len(r.classes), width: tensor.Len(plan.OutputShape())}
 	if m.outputs, err = outputsOf(ctx, plan, &r.validation); err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func classLogits(all []float32, outputs, classes int) []float32 {
 
 // otherAUROC returns how well the scores tell validation pictures from other ones; 0
 // without other pictures.
-func (m *measured) otherAUROC(method accept.Method) float64 {
+func (m *validated) otherAUROC(method accept.Method) float64 {
 	if len(m.other) == 0 {
 		return 0
 	}

@@ -1,14 +1,21 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
+	"slices"
+	"strings"
 
+	"garb"
 	"garb/accept"
 	"garb/dataset"
 	"garb/nn"
+	"garb/picture"
+	"garb/tensor"
 )
 
 // addOther adds the pictures of none of the classes, as Config.Other names them. Their
@@ -178,10 +185,123 @@ func (c Config) validateAcceptance() error {
 }
 
 // scores returns the scores of pictures by their outputs.
-func (m *measured) scores(method accept.Method, outputs []float32) []float64 {
+func (m *validated) scores(method accept.Method, outputs []float32) []float64 {
 	var scores []float64
 	for _, row := range rows(outputs, m.width) {
 		scores = append(scores, accept.Score(method, row, m.classes))
 	}
 	return scores
+}
+
+// acceptance fits how the model judges whether a picture shows any of its classes: to the
+// validation pictures and, if there are any, to other ones. tensors are those of a detector
+// of the model's own features.
+func (r *run) acceptance(ctx context.Context, m *validated) (a *garb.Acceptance, tensors tensor.Map, err error) {
+	c, method := r.Config, r.Config.method()
+	if method == "" {
+		return nil, nil, nil
+	}
+	var scores []float64
+	if method.NeedsFeatures() {
+		features, err := r.features(ctx, &r.train)
+		if err != nil {
+			return nil, nil, err
+		}
+		detector, err := accept.FitDetector(method, features, labels(r.train), len(r.classes))
+		if err != nil {
+			return nil, nil, err
+		}
+		if features, err = r.features(ctx, &r.validation); err != nil {
+			return nil, nil, err
+		}
+		for _, f := range features {
+			scores = append(scores, detector.Score(f))
+		}
+		tensors = garb.AcceptanceTensors(detector)
+	} else {
+		scores = m.scores(method, m.outputs)
+	}
+	var others []garb.OtherScores
+	if len(c.Other) > 0 {
+		for _, name := range c.otherNames() {
+			others = append(others, garb.OtherScores{Name: name})
+		}
+		for i, score := range m.scores(method, m.other) {
+			group := &others[r.otherValidation.from[i]-len(c.sources())]
+			group.Scores = append(group.Scores, score)
+		}
+		others = slices.DeleteFunc(others, func(o garb.OtherScores) bool { return len(o.Scores) == 0 })
+	}
+	a, err = garb.NewAcceptance(method, c.Preprocessing, cmp.Or(c.Refusal, garb.NoneOfThese), scores, others...)
+	return a, tensors, err
+}
+
+// features returns the features of a split's pictures, unchanged, as the network is now.
+func (r *run) features(ctx context.Context, s *split) ([][]float32, error) {
+	if known, ok := s.source.(vectors); ok {
+		return known, nil
+	}
+	spec := r.Config.Preprocessing
+	w := nn.Overlay{Top: r.current(), Below: r.weights}
+	plan, err := nn.Compile(r.architecture.Features(spec.Height, spec.Width), w, nn.Options{})
+	if err != nil {
+		return nil, err
+	}
+	plain := *s
+	plain.source = pictures{s.set, spec, picture.DefaultLimits()}
+	all, err := outputsOf(ctx, plan, &plain)
+	return rows(all, r.architecture.FeatureCount), err
+}
+
+// checkOther reports other pictures whose bytes are a picture of a class's too.
+func (r *run) checkOther() error {
+	classes := map[string]dataset.Sample{}
+	collect := func(s *split, do func(digest string, sample dataset.Sample)) {
+		if s.empty() {
+			return
+		}
+		for i, sample := range s.set.Samples {
+			do(s.digests[i], sample)
+		}
+	}
+	for _, s := range []*split{&r.train, &r.validation, &r.test} {
+		collect(s, func(digest string, sample dataset.Sample) {
+			if sample.Label < len(r.classes) {
+				classes[digest] = sample
+			}
+		})
+	}
+	var both []string
+	for _, s := range []*split{&r.train, &r.otherValidation, &r.otherTest} {
+		collect(s, func(digest string, sample dataset.Sample) {
+			if twin, ok := classes[digest]; ok && sample.Label == len(r.classes) {
+				both = append(both, fmt.Sprintf("%s is %s, a picture of %q", sample.Path, twin.Path, r.classes[twin.Label]))
+			}
+		})
+	}
+	if len(both) == 0 {
+		return nil
+	}
+	return &OtherError{both}
+}
+
+// OtherError says which other pictures are pictures of a class, to the byte.
+type OtherError struct{ Pictures []string }
+
+func (e *OtherError) Error() string {
+	const shown = 5
+	text := strings.Join(e.Pictures[:min(shown, len(e.Pictures))], "; ")
+	if more := len(e.Pictures) - shown; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return "pictures of a class are among the other pictures: " + text
+}
+
+// otherNames names the folders of other pictures, in the order of Config.Other.
+func (c Config) otherNames() []string {
+	var paths []string
+	for _, s := range c.Other {
+		paths = append(paths, filepath.ToSlash(filepath.Clean(s.Path)))
+	}
+	return shortNames(paths)
 }

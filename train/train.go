@@ -12,8 +12,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"garb"
@@ -60,11 +58,13 @@ type Result struct {
 	Checkpoint string // path of the best epoch's model
 	Report     string // path of the page that shows how it did
 	Test       float64
-	TestCount  int            // 0 if there is no test split
-	TestRight  int            // of TestCount
-	Used       int            // pictures of all splits that could be read
-	Tally      *dataset.Tally // what gave no picture
-	Stopped    bool           // by its patience
+	TestCount  int // 0 if there is no test split
+	TestRight  int // of TestCount
+	// Sources are the test figures of each data set of several.
+	Sources []SourceFigures
+	Used    int            // pictures of all splits that could be read
+	Tally   *dataset.Tally // what gave no picture
+	Stopped bool           // by its patience
 }
 
 // Progress is told how a run goes; any function may be nil.
@@ -200,23 +200,23 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 		if err := r.epochOf(ctx, p, speed); err != nil {
 			return nil, err
 		}
-		measured, err := r.measure(ctx)
+		validated, err := r.measure(ctx)
 		if err != nil {
 			return nil, r.stopped(ctx, fmt.Errorf("training: measuring epoch %d on validation: %w", r.epoch(), err))
 		}
-		if math.IsNaN(measured.loss) {
+		if math.IsNaN(validated.loss) {
 			return nil, &DivergedError{r.epoch(), r.stepsPerEpoch(), r.rate(r.stepsPerEpoch() - 1), r.best()}
 		}
 		e := Epoch{
 			Epoch: r.epoch(), Loss: r.Loss / float64(r.Seen), Accuracy: float64(r.Right) / float64(r.Seen),
-			ValidationLoss: measured.loss, ValidationAccuracy: measured.accuracy, Sources: measured.sources,
-			OtherAUROC:   measured.otherAUROC(r.Config.method()),
+			ValidationLoss: validated.loss, ValidationAccuracy: validated.accuracy, Sources: validated.sources,
+			OtherAUROC:   validated.otherAUROC(r.Config.method()),
 			LearningRate: r.rate(r.stepsPerEpoch() - 1), Duration: r.Elapsed,
 		}
 		e.Best = r.Best.Epoch == 0 || r.Config.prefers(e, r.Best)
 		if e.Best {
-			r.Best, r.BestRight = e, measured.right
-			if err := r.checkpoint(ctx, e, measured); err != nil {
+			r.Best, r.BestRight = e, validated.right
+			if err := r.checkpoint(ctx, e, validated); err != nil {
 				return nil, r.stopped(ctx, fmt.Errorf("training: keeping the model of epoch %d: %w", e.Epoch, err))
 			}
 		}
@@ -302,28 +302,30 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := nn.Compile(r.network(r.Config.Preprocessing, len(r.classes), 0), nn.Overlay{Top: f, Below: r.weights},
+	outputs := max(r.outputs(), len(r.classes)) // a binary network's file has two
+	plan, err := nn.Compile(r.network(r.Config.Preprocessing, outputs, 0), nn.Overlay{Top: f, Below: r.weights},
 		nn.Options{})
 	if err != nil {
 		return nil, err
 	}
 	d := evaluate.Document{Folder: r.Config.Out, Title: filepath.Base(r.Config.Out),
 		Model: filepath.Base(result.Checkpoint), About: model.Model()}
-	parts := []struct {
+	names := r.Config.sourceNames()
+	for _, part := range []struct {
 		name string
 		*split
-	}{{"validation", &r.validation}, {"test", r.test}}
-	for _, part := range parts {
-		if part.split == nil {
+	}{{"validation", &r.validation}, {"test", &r.test}} {
+		if part.empty() {
 			continue
 		}
 		began := time.Now()
-		logits, _, _, err := classify(ctx, plan, part.split, len(r.classes))
+		outputs, err := outputsOf(ctx, plan, part.split)
 		if err != nil {
 			return nil, err
 		}
+		logits := rows(classLogits(outputs, tensor.Len(plan.OutputShape()), len(r.classes)), len(r.classes))
 		var predictions [][]garb.Prediction
-		for _, row := range rows(logits, len(r.classes)) {
+		for _, row := range logits {
 			predictions = append(predictions, model.Predictions(row))
 		}
 		p := evaluate.Of(r.classes, part.set, part.digests, predictions)
@@ -332,6 +334,26 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 		if part.name == "test" {
 			result.Test, result.TestCount = p.Accuracy, p.Count
 			result.TestRight = int(math.Round(p.Accuracy * float64(p.Count)))
+		}
+		for source, name := range names {
+			one := &dataset.Set{Folder: part.set.Folder, Classes: part.set.Classes}
+			var digests []string
+			var predicted [][]garb.Prediction
+			for i, from := range part.from {
+				if from == source {
+					one.Samples, digests = append(one.Samples, part.set.Samples[i]), append(digests, part.digests[i])
+					predicted = append(predicted, predictions[i])
+				}
+			}
+			if len(names) == 1 || len(one.Samples) == 0 {
+				continue
+			}
+			p := evaluate.Of(r.classes, one, digests, predicted)
+			d.Parts = append(d.Parts, evaluate.Part{Name: part.name + " of " + name, Report: p})
+			if part.name == "test" {
+				result.Sources = append(result.Sources, SourceFigures{Name: name, Count: p.Count, Loss: p.LogLoss,
+					Accuracy: p.Accuracy})
+			}
 		}
 	}
 	if d.Curves, err = evaluate.ReadCurves(r.Config.Out); err != nil {
