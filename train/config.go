@@ -65,6 +65,11 @@ type Config struct {
 	// FineTune says which layers of the backbone are trained with the head: "none",
 	// "all", or of how many of the last ones with weights.
 	FineTune string `json:"fine_tune"`
+	// LayerDecay, above 0 and up to 1, slows layers down the more, the farther they are
+	// from the head: the learning rate of a layer of the backbone with a kernel is that of
+	// the next one times LayerDecay (Howard & Ruder 2018: discriminative fine-tuning). 0
+	// and 1 give all the same.
+	LayerDecay float64 `json:"layer_decay,omitempty"`
 	// BatchStatistics makes the batch-norms that are trained normalise by the batch's
 	// statistics; otherwise by the stored ones.
 	BatchStatistics bool `json:"batch_statistics,omitempty"`
@@ -207,6 +212,10 @@ func (c Config) Validate() error {
 		return errors.New("a train size goes with fine-tuning: a frozen backbone has learned its size already")
 	case fineTuneErr != nil:
 		return fineTuneErr
+	case !(c.LayerDecay >= 0 && c.LayerDecay <= 1):
+		return fmt.Errorf("layer decay %v: it is above 0 and at most 1, or 0 for none", c.LayerDecay)
+	case c.LayerDecay != 0 && c.FineTune == "none":
+		return errors.New("layer decay goes with fine-tuning: a frozen backbone has no learning rates")
 	case len(c.Teachers) > 0 && c.FineTune == "none":
 		return errors.New("teachers go with fine-tuning: a frozen backbone's features are not what they see")
 	case len(c.Teachers) > 0 && !(c.TeacherWeight > 0 && c.TeacherWeight <= 1):
@@ -254,18 +263,20 @@ func (c Config) trainable(features *nn.Graph) func(nn.Param) bool {
 	if n < 0 {
 		return nil
 	}
-	layer := func(p nn.Param) string { return p.Name[:strings.LastIndexByte(p.Name, '/')] }
 	var layers []string
 	inBackbone := map[string]bool{}
 	for _, p := range features.Params() {
-		if l := layer(p); len(layers) == 0 || layers[len(layers)-1] != l {
+		if l := layerOf(p); len(layers) == 0 || layers[len(layers)-1] != l {
 			layers = append(layers, l)
 		}
-		inBackbone[layer(p)] = true
+		inBackbone[layerOf(p)] = true
 	}
 	last := layers[max(0, len(layers)-n):]
-	return func(p nn.Param) bool { return !inBackbone[layer(p)] || slices.Contains(last, layer(p)) }
+	return func(p nn.Param) bool { return !inBackbone[layerOf(p)] || slices.Contains(last, layerOf(p)) }
 }
+
+// layerOf is the name of the layer that a parameter belongs to.
+func layerOf(p nn.Param) string { return p.Name[:strings.LastIndexByte(p.Name, '/')] }
 
 func (c Config) schedule(stepsPerEpoch int) nn.Schedule {
 	steps := func(epochs float64) int { return int(math.Round(epochs * float64(stepsPerEpoch))) }

@@ -221,6 +221,7 @@ func (r *run) build() error {
 		return fmt.Errorf("%s: %w", c.Backbone, err)
 	}
 	r.variables = r.trainer.Variables()
+	r.decayRates()
 	r.optimizer, r.schedule = c.optimizer(), c.schedule(r.stepsPerEpoch())
 	if c.Average > 0 {
 		r.average = &nn.Average{Decay: c.Average}

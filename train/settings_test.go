@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -175,6 +176,34 @@ var settingTests = map[string]func(t *testing.T, data string){
 			}
 			if !slices.Equal(changed, want) || r.frozen != (tune == "none") {
 				t.Errorf("%s: a step changed %v, want %v; frozen: %v", tune, changed, want, r.frozen)
+			}
+		}
+	},
+	"LayerDecay": func(t *testing.T, data string) {
+		// Plain SGD moves each weight by its rate times its gradient.
+		for decay, want := range map[string][3]float64{"0": {1, 1, 1}, "1": {1, 1, 1}, "0.5": {0.25, 0.5, 1}} {
+			c := tiny(t, data)
+			c.LearningRate, c.Optimizer, c.Momentum = 0.1, "sgd", 0
+			c.LayerDecay, _ = strconv.ParseFloat(decay, 64)
+			r := begun(t, c)
+			before := values(t, r)
+			stepped(t, r)
+			for i, layer := range []string{"conv1", "dense1", "classifier"} {
+				for _, part := range []string{"kernel", "bias"} {
+					v := variableOf(t, r, layer+"/"+part)
+					moved, slope := 0.0, 0.0
+					for j := range v.Value {
+						at := j
+						if part == "bias" {
+							at += len(before[layer]) - len(v.Value)
+						}
+						moved += math.Abs(float64(v.Value[j] - before[layer][at]))
+						slope += math.Abs(float64(v.Gradient[j]))
+					}
+					if got := moved / slope / 0.1; slope == 0 || math.Abs(got-want[i]) > 0.01 {
+						t.Errorf("decay %s: %s/%s moves by %.4f of the rate, want %v", decay, layer, part, got, want[i])
+					}
+				}
 			}
 		}
 	},

@@ -37,6 +37,8 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.IntVar(&c.TrainSize, "train-size", 0, "side of the training views, if it is not --size; with --fine-tune")
 	flags.StringVar(&c.FineTune, "fine-tune", c.FineTune,
 		"layers of the backbone to train: none, all, or the number of the last ones")
+	flags.Float64Var(&c.LayerDecay, "layer-decay", 0,
+		"learning rate of a layer as a share of the next one's, such as 0.95; 0 or 1: all have the same; with --fine-tune")
 	flags.BoolVar(&c.BatchStatistics, "batch-statistics", false,
 		"batch-norms that are trained use the batch's statistics, not the stored ones")
 	flags.IntVar(&t.inner, "inner", 0, "units of an inner layer of the head; 0: none")
