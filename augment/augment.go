@@ -70,19 +70,19 @@ type Config struct {
 	// QuarterTurns is the probability that a picture is turned by 90°, 180° or 270°, each
 	// as likely, before a part of it is taken: its sides are exchanged, its pixels stay.
 	QuarterTurns float64 `json:"quarter_turns,omitempty"`
-	// ZoomOut is the largest factor by which the sides of every other picture are divided.
+	// ZoomOut is the largest factor by which the sides of every fourth picture are divided.
 	// What is around the smaller picture, which is at a random place, has one colour: a
 	// grey or any, each for half of these pictures. 0 and 1 leave all as large as they are.
 	ZoomOut float64 `json:"zoom_out,omitempty"`
-	// ShrinkMin makes every other picture a thumbnail and then as large again: its shorter
+	// ShrinkMin makes every fourth picture a thumbnail and then as large again: its shorter
 	// side has from ShrinkMin pixels to those of the input, drawn uniformly in the
 	// logarithm. 0 keeps all, and so does what is not below the input's shorter side.
 	ShrinkMin int `json:"shrink_min,omitempty"`
 	// BlurMax is the largest standard deviation, in pixels of the input, of the Gaussian
-	// that every other picture is blurred by.
+	// that every fourth picture is blurred by.
 	BlurMax float64 `json:"blur_max,omitempty"`
 	// Noise is the largest standard deviation, in levels of 255, of the Gaussian noise
-	// that every other picture gets: in each channel of each pixel its own.
+	// that every fourth picture gets: in each channel of each pixel its own.
 	Noise float64 `json:"noise,omitempty"`
 }
 

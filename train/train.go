@@ -64,7 +64,10 @@ type Result struct {
 	Sources []SourceFigures
 	Used    int            // pictures of all splits that could be read
 	Tally   *dataset.Tally // what gave no picture
-	Stopped bool           // by its patience
+	// Acceptance is how the model judges whether a picture shows any of its classes; nil if
+	// it does not.
+	Acceptance *garb.Acceptance
+	Stopped    bool // by its patience
 }
 
 // Progress is told how a run goes; any function may be nil.
@@ -298,6 +301,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	result.Acceptance = model.Model().Acceptance
 	f, err := tensor.ReadFile(result.Checkpoint)
 	if err != nil {
 		return nil, err
