@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"image"
@@ -305,6 +306,43 @@ func TestHeadLossGradient(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Other pictures that look like a class are named.
+func TestLookalikes(t *testing.T) {
+	c := tiny(t, drawn(t))
+	folder := t.TempDir()
+	if err := errors.Join(os.Rename(coloured(t, 20, 1), filepath.Join(folder, "train")),
+		os.Rename(coloured(t, 4, 2), filepath.Join(folder, "validation"))); err != nil {
+		t.Fatal(err)
+	}
+	var like []string
+	for i := range 2 { // pictures of a class, which the data set itself does not have
+		path := filepath.Join(folder, "validation", fmt.Sprintf("like%d.png", i))
+		p, err := png.Decode(bytes.NewReader(file(t, filepath.Join(c.Data, "train", "stripes", fmt.Sprint(i)))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var changed bytes.Buffer
+		if err := (&png.Encoder{CompressionLevel: png.NoCompression}).Encode(&changed, p); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, changed.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		like = append(like, path)
+	}
+	c.Other, c.Epochs, c.LearningRate = []Source{{Path: folder, Weight: 1}}, 30, 3e-3
+	result := ran(t, c)
+	for _, path := range like {
+		at := slices.IndexFunc(result.Lookalikes, func(l Lookalike) bool { return l.Path == path })
+		if at < 0 || result.Lookalikes[at].Class != "stripes" {
+			t.Errorf("%s is not named in %+v", path, result.Lookalikes)
+		}
+	}
+	if len(result.Lookalikes) > len(like)+2 {
+		t.Errorf("%d other pictures look like a class", len(result.Lookalikes))
+	}
 }
 
 // Each method's network learns to tell other pictures from those of the classes.

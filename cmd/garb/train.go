@@ -458,6 +458,7 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 	}
 	if a := result.Acceptance; a != nil {
 		d.sayAcceptance(a)
+		d.sayLookalikes(result.Lookalikes)
 	}
 	fmt.Fprintf(d.out, "model     %s\n", result.Checkpoint)
 	fmt.Fprintf(d.out, "report    %s\n", result.Report)
@@ -475,6 +476,22 @@ func (d *trainDisplay) sayAcceptance(a *garb.Acceptance) {
 	}
 	if !a.Measured() {
 		fmt.Fprintln(d.out, "          not measured against other pictures; --other names some")
+	}
+}
+
+// sayLookalikes names the other pictures that the model accepts: perhaps they show one of
+// the classes.
+func (d *trainDisplay) sayLookalikes(all []train.Lookalike) {
+	if len(all) == 0 {
+		return
+	}
+	say(d.command, "garb: accepted %s of --other; look whether they show one of the classes:", count(len(all), "picture"))
+	for i, l := range all {
+		if i == shownSkips && !isSet(d.command, verboseFlag) {
+			say(d.command, "garb:   and %d more; --verbose names them", len(all)-i)
+			break
+		}
+		say(d.command, "garb:   %s: %s %.0f %%", printable(l.Path), printable(l.Class), 100*l.Probability)
 	}
 }
 
