@@ -55,6 +55,7 @@ var (
 // flagValues has what flags take, by name, or by command and name where a name means
 // different things. Numbers are not in it unless some of them are worth a proposal.
 var flagValues = map[string]values{
+	"accept":            words(acceptAll),
 	"addr":              anyText,
 	"allow-url-prefix":  anyText,
 	"api-key-file":      anyFile,
