@@ -64,6 +64,7 @@ func acceptanceMethods() []string {
 // different things. Numbers are not in it unless some of them are worth a proposal.
 var flagValues = map[string]values{
 	"acceptance":        oneOf(acceptanceMethods()...),
+	"accept":            words(acceptAll),
 	"addr":              anyText,
 	"allow-url-prefix":  anyText,
 	"api-key-file":      anyFile,
