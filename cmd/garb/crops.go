@@ -237,7 +237,11 @@ func (f *cropsFlags) cutAll(c *cobra.Command, cutter *crops.Cutter, names []stri
 	for _, name := range names {
 		plain = append(plain, strings.ReplaceAll(name, "-", "_"))
 	}
-	parts := classFolderNames(plain)
+	files := classFolderNames(plain)
+	parts := map[string]string{}
+	for i, name := range names {
+		parts[name] = files[i]
+	}
 
 	ctx, cancel := context.WithCancelCause(c.Context())
 	defer cancel(nil)
@@ -245,7 +249,12 @@ func (f *cropsFlags) cutAll(c *cobra.Command, cutter *crops.Cutter, names []stri
 	bar := newCounter(c, "photos", len(pairs))
 	err := dataset.Each(ctx, len(pairs), func(i int) {
 		defer bar.add(1)
-		cut, err := cutter.Cut(ctx, pairs[i], picture.DefaultLimits())
+		photo, err := crops.Read(ctx, pairs[i], picture.DefaultLimits())
+		if err != nil {
+			photos[i].err = err
+			return
+		}
+		cut, err := cutter.Cut(ctx, photo)
 		if err != nil {
 			photos[i].err = err
 			return
@@ -253,7 +262,7 @@ func (f *cropsFlags) cutAll(c *cobra.Command, cutter *crops.Cutter, names []stri
 		p := &photos[i]
 		p.few, p.small, p.hidden = cut.Few, cut.Small, cut.Hidden
 		for _, crop := range cut.Crops {
-			name := folderName(pairs[i].Name) + "-" + parts[crop.Index] + ".jpg"
+			name := folderName(pairs[i].Name) + "-" + parts[crop.Label] + ".jpg"
 			path := filepath.Join(folder, folders[crop.Class], name)
 			if err := writeCrop(path, cut, crop); err != nil {
 				cancel(err)
@@ -281,7 +290,7 @@ func writeCrop(path string, cut *crops.Cut, crop crops.Crop) (err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	w := bufio.NewWriter(file)
-	if err := jpeg.Encode(w, cut.Picture(crop), &jpeg.Options{Quality: cropsQuality}); err != nil {
+	if err := jpeg.Encode(w, cut.Picture(crop.Box), &jpeg.Options{Quality: cropsQuality}); err != nil {
 		return err
 	}
 	return w.Flush()
