@@ -17,7 +17,6 @@ import (
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
-	"garb/weights"
 )
 
 // newRun prepares a run and its folder.
@@ -78,9 +77,8 @@ func (r *run) openWeights() error {
 	if err != nil {
 		return err
 	}
-	own, builtIn := weights.BuiltIn(c.Backbone)
-	if builtIn && own.Digest() == f.Digest() && r.frozen {
-		r.digest = f.Digest()
+	if digest := f.Digest(); r.frozen && garb.BuiltInBackbone(c.Backbone, digest) {
+		r.digest = digest
 	}
 	r.weights = f
 	return nil

@@ -47,7 +47,7 @@ var (
 	filters = oneOf(string(picture.Nearest), string(picture.Bilinear), string(picture.Bicubic))
 	tables  = filesOf("csv", "tsv")
 	dataSet = filesOf("csv", "tsv", "zip", "tar", "gz", "tgz") // shells propose folders too
-	models  = values{words: func() []string { return []string{garb.Clothing, garb.ImageNet} }, files: true}
+	models  = values{words: garb.BuiltInModels, files: true}
 	weighed = values{words: knownNames, files: true}
 	shots   = filesOf("jpg", "jpeg", "png", "gif", "webp", "bmp", "avif", "heic", "heif")
 )
@@ -178,7 +178,7 @@ func sides() []string {
 
 // knownNames are the names of models and weights.
 func knownNames() []string {
-	names := []string{garb.Clothing, garb.ImageNet}
+	names := garb.BuiltInModels()
 	for _, s := range weights.Sources() {
 		names = append(names, s.Name)
 	}

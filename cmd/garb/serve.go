@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,7 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 			}
 			for _, m := range models {
 				name, path, ok := strings.Cut(m, "=")
-				if !ok && m != garb.Clothing && m != garb.ImageNet {
+				if !ok && !slices.Contains(garb.BuiltInModels(), m) {
 					return fmt.Errorf("--model %s: it is NAME=PATH, such as clothing=runs/mine", m)
 				}
 				if !ok {
