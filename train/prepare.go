@@ -173,6 +173,9 @@ func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 	if err != nil {
 		return err
 	}
+	if err := r.setBackgrounds(ctx, changed, limits); err != nil {
+		return err
+	}
 	v := views{changed, viewed.ValueCount(), r.outputs()}
 	r.train.source = v
 	if r.frozen {

@@ -68,6 +68,8 @@ var flagValues = map[string]values{
 	"addr":              anyText,
 	"allow-url-prefix":  anyText,
 	"api-key-file":      anyFile,
+	"background":        folders,
+	"masks":             folders,
 	"backbone":          {words: backbones, files: true},
 	"class":             anyText,
 	"classes":           anyText,

@@ -40,6 +40,12 @@ func (t *trainFlags) add(command *cobra.Command) {
 		"further data set whose pictures are all for training, none for validation or test; WEIGHT as for --data")
 	flags.Var(otherSources(c), "other",
 		"folder of pictures of none of the classes, to learn what to refuse; several flags, WEIGHT as for --data")
+	flags.StringVar(&c.Background, "background", "",
+		"folder of pictures to put garments on, in training; with --masks")
+	flags.StringVar(&c.Masks, "masks", "", "folder of masks of training pictures: NAME.png for NAME.jpg, white where "+
+		"the garment is (garb data crops --masks writes them); with --background")
+	flags.Float64Var(&c.BackgroundShare, "background-share", 0.5,
+		"probability that a picture with a mask gets another background")
 	flags.StringVar((*string)(&c.Acceptance), "acceptance", "",
 		"how the model judges whether a picture shows any of the classes: with --other class, head or exposure, "+
 			"without it energy, distance or neighbours; none: it does not (default class or energy)")
@@ -211,6 +217,9 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 	}
 	if len(c.Teachers) == 0 {
 		c.TeacherWeight = 0
+	}
+	if c.Background == "" && c.Masks == "" {
+		c.BackgroundShare = 0
 	}
 	if c.Out == "" {
 		c.Out = filepath.Join("runs", filepath.Base(filepath.Clean(c.Data))+"-"+time.Now().Format("20060102-150405"))
