@@ -116,6 +116,8 @@ func TestRules(t *testing.T) {
 		{rule(func(r *Rule) { r.MarginPixels = -1 }), "margin_pixels", "", ""},
 		{rule(func(r *Rule) { r.MinPixels = 0 }), "min_pixels", "", ""},
 		{rule(func(r *Rule) { r.MinSide = 0 }), "min_side", "", ""},
+		{rule(func(r *Rule) { r.Whole = -0.1 }), "whole", "", ""},
+		{rule(func(r *Rule) { r.Whole = 1.1 }), "whole", "", ""},
 	} {
 		cutter, err := NewCutter(names, c.rule)
 		var bad *RuleError

@@ -56,9 +56,9 @@ var shownClothes = map[string]string{
 // ImageNet class names. To accept them is not wrong, and to refuse them is not either.
 var shownPeople = strings.Fields(`
 	Appenzeller Blenheim_spaniel Lhasa hammerhead miniature_poodle sturgeon toy_terrier
-	balance_beam banjo barbell basketball bassoon bicycle-built-for-two bow broom crash_helmet croquet_ball
-	flute football_helmet fountain grocery_store horizontal_bar jinrikisha laptop marimba
-	oxcart paper_towel parallel_bars puck radio shovel snowmobile stretcher torch tricycle
+	banjo barbell basketball bassoon bicycle-built-for-two bow broom crash_helmet croquet_ball
+	flute football_helmet fountain grocery_store horizontal_bar laptop marimba
+	paper_towel parallel_bars puck radio shovel snowmobile stretcher torch tricycle
 	tripod tub unicycle vacuum volleyball`)
 
 // unclear are those that show something like a garment, or should by their name and do
