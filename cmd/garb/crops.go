@@ -353,6 +353,9 @@ func (f *cropsFlags) cutAll(c *cobra.Command, cutter *crops.Cutter, names []stri
 		for _, crop := range cut.Crops {
 			row := cropsRow{label: crop.Class, photo: pairs[i].Name, box: crop.Box, pixels: crop.Pixels}
 			stem := photoName + "-" + parts[crop.Label]
+			if f.rule.Whole > 0 { // masks go by names, and crops of the same photo may be beside it
+				stem = photoName + "-whole-" + parts[crop.Label]
+			}
 			row.image = classFolders[crop.Class] + "/" + stem + ".jpg"
 			if write(cropsFlag, row.image, func(w io.Writer) error { return encodeCrop(w, cut.Picture(crop.Box)) }) {
 				p.rows = append(p.rows, row)

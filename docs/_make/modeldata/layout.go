@@ -414,6 +414,8 @@ func (w *wornPhoto) addCrops(cutter *crops.Cutter, set, masks string) error {
 		name := w.name + "-" + strings.ReplaceAll(crop.Label, "-", "_")
 		to := set + "/" + crop.Class + "/" + name + ".jpg"
 		if strings.HasPrefix(set, "street/") {
+			// Of another name than the crop: masks go by names.
+			to = set + "/" + crop.Class + "/" + w.name + "-whole-" + strings.ReplaceAll(crop.Label, "-", "_") + ".jpg"
 			if err := w.add(to, w.source, true); err != nil {
 				return err
 			}
