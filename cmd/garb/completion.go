@@ -69,7 +69,6 @@ var flagValues = map[string]values{
 	"allow-url-prefix":  anyText,
 	"api-key-file":      anyFile,
 	"background":        folders,
-	"masks":             folders,
 	"backbone":          {words: backbones, files: true},
 	"class":             anyText,
 	"classes":           anyText,
