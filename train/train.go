@@ -170,6 +170,7 @@ type run struct {
 	tally             *dataset.Tally
 	used              int // pictures
 	teachers          []*garb.Classifier
+	probe             tensor.Map // the head that the probe came to, once it has ended
 
 	graph     *nn.Graph // what is trained, as it answers
 	trainer   *nn.Trainer
@@ -210,6 +211,9 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 		}
 		r.History = append(r.History, e)
 		r.Step, r.Loss, r.Right, r.Seen, r.Elapsed = 0, 0, 0, 0, 0
+		if err := r.endProbe(); err != nil {
+			return nil, err
+		}
 		// In this order, so that no event is of an epoch that a resumed run does again.
 		for _, write := range []func() error{r.saveState, r.writeHistory, r.writeEvents} {
 			if err := write(); err != nil {
@@ -260,11 +264,14 @@ func (r *run) stopped(ctx context.Context, err error) error {
 
 // rate is the learning rate of a step of the epoch under way.
 func (r *run) rate(step int) float64 {
-	perEpoch := r.stepsPerEpoch()
-	return r.schedule((r.epoch()-1)*perEpoch+step, r.Config.Epochs*perEpoch)
+	if r.probing() {
+		return r.Config.probeRate()
+	}
+	perEpoch, probe := r.stepsPerEpoch(), r.Config.ProbeEpochs
+	return r.schedule((r.epoch()-1-probe)*perEpoch+step, (r.Config.Epochs-probe)*perEpoch)
 }
 
-// current are the weights to measure and keep: the averages, if there are any.
+// current are the weights that training has come to: the averages, if there are any.
 func (r *run) current() nn.Weights {
 	if r.average != nil {
 		return r.average.Over(r.trainer, r.variables)
@@ -276,7 +283,11 @@ func (r *run) current() nn.Weights {
 // their mean loss −ln(probability of the class), and for each picture a 1 if they are
 // right, else a 0. The loss is NaN if the weights are not finite numbers any more.
 func (r *run) measure(ctx context.Context, s *split) (logits []float32, loss float64, right string, err error) {
-	plan, err := nn.Compile(r.graph, r.current(), nn.Options{})
+	w, err := r.kept()
+	if err != nil {
+		return nil, 0, "", err
+	}
+	plan, err := nn.Compile(r.graph, w, nn.Options{})
 	if errors.Is(err, nn.ErrNotFinite) {
 		return nil, math.NaN(), "", nil
 	}
