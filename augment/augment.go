@@ -70,19 +70,19 @@ type Config struct {
 	// QuarterTurns is the probability that a picture is turned by 90°, 180° or 270°, each
 	// as likely, before a part of it is taken: its sides are exchanged, its pixels stay.
 	QuarterTurns float64 `json:"quarter_turns,omitempty"`
-	// ZoomOut is the largest factor by which the sides of every other picture are divided.
+	// ZoomOut is the largest factor by which the sides of every fourth picture are divided.
 	// What is around the smaller picture, which is at a random place, has one colour: a
 	// grey or any, each for half of these pictures. 0 and 1 leave all as large as they are.
 	ZoomOut float64 `json:"zoom_out,omitempty"`
-	// ShrinkMin makes every other picture a thumbnail and then as large again: its shorter
+	// ShrinkMin makes every fourth picture a thumbnail and then as large again: its shorter
 	// side has from ShrinkMin pixels to those of the input, drawn uniformly in the
 	// logarithm. 0 keeps all, and so does what is not below the input's shorter side.
 	ShrinkMin int `json:"shrink_min,omitempty"`
 	// BlurMax is the largest standard deviation, in pixels of the input, of the Gaussian
-	// that every other picture is blurred by.
+	// that every fourth picture is blurred by.
 	BlurMax float64 `json:"blur_max,omitempty"`
 	// Noise is the largest standard deviation, in levels of 255, of the Gaussian noise
-	// that every other picture gets: in each channel of each pixel its own.
+	// that every fourth picture gets: in each channel of each pixel its own.
 	Noise float64 `json:"noise,omitempty"`
 }
 
@@ -178,16 +178,17 @@ func New(c Config, spec picture.Spec, train dataset.Training, seed uint64, l pic
 }
 
 // Load reads the picture of the training set's sample index and writes the view of
-// it that an epoch has to dst: Height × Width × 3 values, as Spec.Load does. The
-// view depends on the seed, the epoch and the index alone. Errors name the file
-// and are otherwise those of dataset.Sample.Read and picture.Spec.Load. It panics
-// if there is no such sample, or if dst has another length.
+// it that an epoch has to dst: Height × Width × 3 values, as Spec.Load does. An epoch
+// may show a picture again, with other changes: index + n, of n samples, is sample index
+// for the second time, and so on. The view depends on the seed, the epoch and the index
+// alone. Errors name the file and are otherwise those of dataset.Sample.Read and
+// picture.Spec.Load. It panics if index is negative, or if dst has another length.
 //
 // Decoded, turned by quarters, and resized (or a random part of it) to the input or to a
 // place inside it, the picture goes through one affine resample, mirrors, colours, a loss
 // of quality and erasing, each only if it is on.
 func (v *Views) Load(ctx context.Context, epoch, index int, dst []float32) error {
-	sample := v.set.Samples[index]
+	sample := v.set.Samples[index%len(v.set.Samples)]
 	data, err := sample.Read(v.limits)
 	if err != nil {
 		return err

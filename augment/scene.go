@@ -15,6 +15,10 @@ const (
 	maxShrinkMin = 4096
 )
 
+// sceneShare is the share of the pictures that each of distance, thumbnail, blur and noise
+// changes, where it is on: of all four, a third of the pictures has none.
+const sceneShare = 0.25
+
 // scene is how one picture was taken: how the camera was held, how far away it was, and
 // what it and later programs did to the pixels. The zero value changes nothing.
 type scene struct {
@@ -34,14 +38,14 @@ type scene struct {
 // own, so that recipes without a scene keep the views that they had before there were any.
 func (c Config) drawScene(r *rand.Rand, width, height int) scene {
 	s := scene{levels: r}
-	coin := func() bool { return r.Float64() < 0.5 }
+	one := func(share float64) bool { return r.Float64() < share }
 	turned, quarters := r.Float64() < c.QuarterTurns, 1+r.IntN(3)
 	if turned {
 		s.quarters = quarters
 	}
-	far, distance := coin(), 1+(c.ZoomOut-1)*r.Float64()
+	far, distance := one(sceneShare), 1+(c.ZoomOut-1)*r.Float64()
 	s.left, s.top = r.Float64(), r.Float64()
-	grey, levels := coin(), r.Uint32()
+	grey, levels := one(0.5), r.Uint32()
 	if far && c.ZoomOut > 1 {
 		s.distance = distance
 	}
@@ -51,16 +55,16 @@ func (c Config) drawScene(r *rand.Rand, width, height int) scene {
 			s.background[i] = uint8(levels)
 		}
 	}
-	small, size := coin(), r.Float64()
+	small, size := one(sceneShare), r.Float64()
 	if side := min(width, height); small && c.ShrinkMin > 0 && c.ShrinkMin < side {
 		least := float64(c.ShrinkMin)
 		s.thumbnail = int(math.Round(least * math.Pow(float64(side)/least, size)))
 	}
-	soft, blur := coin(), c.BlurMax*r.Float64()
+	soft, blur := one(sceneShare), c.BlurMax*r.Float64()
 	if soft {
 		s.blur = blur
 	}
-	noisy, noise := coin(), c.Noise*r.Float64()
+	noisy, noise := one(sceneShare), c.Noise*r.Float64()
 	if noisy {
 		s.noise = noise
 	}

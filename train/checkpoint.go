@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 
 	"garb"
@@ -14,12 +15,17 @@ import (
 
 // checkpoint writes the model as it is, as
 // checkpoints/NAME_{epoch:02d}_{val_accuracy:.3f}.safetensors.
-func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) error {
+func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) error {
 	c := r.Config
+	acceptance, detector, err := r.acceptance(ctx, validation)
+	if err != nil {
+		return err
+	}
 	m := garb.Model{
 		Format: garb.FormatVersion, Architecture: c.Backbone, BackboneDigest: r.digest, Classes: r.classes,
 		Preprocessing: c.Preprocessing, Head: c.head(),
-		Temperature: evaluate.Temperature(rows(validation, len(r.classes)), labels(r.validation)),
+		Temperature: evaluate.Temperature(rows(validation.logits, len(r.classes)), labels(r.validation)),
+		Acceptance:  acceptance,
 		Training: &garb.Training{
 			Garb: garb.Version, DataDigest: r.Data,
 			Pictures: [3]int{len(r.train.set.Samples), len(r.validation.set.Samples), r.testCount()},
@@ -31,6 +37,7 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) err
 	if err != nil {
 		return err
 	}
+	maps.Copy(tensors, detector)
 	if err := m.SetGolden(ctx, nn.Overlay{Top: tensors, Below: r.weights}); err != nil {
 		return err
 	}
@@ -39,7 +46,7 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) err
 }
 
 func (r *run) testCount() int {
-	if r.test == nil {
+	if r.test.empty() {
 		return 0
 	}
 	return len(r.test.set.Samples)

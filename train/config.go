@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
 	"garb"
+	"garb/accept"
 	"garb/augment"
 	"garb/backbone"
 	"garb/dataset"
@@ -22,6 +24,28 @@ import (
 // model, to the bit.
 type Config struct {
 	Data string `json:"data"` // folder, table or archive, see dataset.Read
+	// DataWeight is how often an epoch shows each training picture of Data, as
+	// Source.Weight is of others; 0 means 1.
+	DataWeight float64 `json:"data_weight,omitempty"`
+	// Sources are further data sets. The classes are those of all together, and the best
+	// epoch is chosen by the mean over the data sets' validation figures.
+	Sources []Source `json:"sources,omitempty"`
+	// Other are pictures of none of the classes, which the network learns to refuse; see
+	// Acceptance. They lie in splits, or are divided by Split.
+	Other []Source `json:"other,omitempty"`
+	// Acceptance is the method by which a model says whether a picture shows any of its
+	// classes. With Other it is accept.Class, accept.Head or accept.Exposure, without it
+	// accept.Energy, accept.Distance or accept.Neighbours; "none" leaves it out. "" is
+	// Class with Other, and DefaultDetector without; a binary network has none.
+	Acceptance accept.Method `json:"acceptance,omitempty"`
+	// Refusal is what the model calls a picture that it does not accept, in a few words;
+	// "" is garb.NoneOfThese.
+	Refusal string `json:"refusal,omitempty"`
+	// BalanceSampling and BalanceSources, from 0 to 1, show pictures of rare classes, and
+	// of small data sets, more often: with 1 each class is shown equally often, with 0 as
+	// often as it has pictures. An epoch is as long as without.
+	BalanceSampling float64 `json:"balance_sampling,omitempty"`
+	BalanceSources  float64 `json:"balance_sources,omitempty"`
 	// DataOptions say which pictures of it are used, and under which labels.
 	DataOptions dataset.Options `json:"data_options,omitzero"`
 	// Strict refuses a data set of which a picture would be skipped.
@@ -184,6 +208,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("a step of factor %v after %v epochs: both are positive", c.StepFactor, c.StepEpochs)
 	case c.WeightDecay != 0 && c.Optimizer != "adamw":
 		return errors.New("weight decay goes with the optimizer adamw")
+	case !(c.BalanceSampling >= 0 && c.BalanceSampling <= 1) || !(c.BalanceSources >= 0 && c.BalanceSources <= 1):
+		return fmt.Errorf("sampling balanced by classes to the degree %v, and by data sets to %v: both are from 0 to 1",
+			c.BalanceSampling, c.BalanceSources)
 	case c.Patience < 0 || c.CachedViews < 0:
 		return fmt.Errorf("patience %d, cached views %d: neither is negative", c.Patience, c.CachedViews)
 	case c.CachedViews > 0 && (!c.Augment.Enabled() || c.FineTune != "none"):
@@ -222,7 +249,7 @@ func (c Config) Validate() error {
 	case len(c.Teachers) > 0 && !(c.TeacherWeight > 0 && c.TeacherWeight <= 1):
 		return fmt.Errorf("teacher weight %v: it is above 0 and at most 1", c.TeacherWeight)
 	}
-	if err := c.Augment.Validate(); err != nil {
+	if err := errors.Join(c.Augment.Validate(), c.validateSources(), c.validateAcceptance()); err != nil {
 		return err
 	}
 	if err := c.head().Validate(); err != nil {
@@ -307,17 +334,28 @@ func (c Config) loss(classes int, samples []dataset.Sample) nn.Loss {
 	var classWeights []float64
 	if c.BalanceClasses {
 		classWeights = make([]float64, classes)
+		labelled := 0.0
 		for _, s := range samples {
-			classWeights[s.Label]++
+			if s.Label < classes { // other pictures have no class
+				classWeights[s.Label]++
+				labelled++
+			}
 		}
 		for i, n := range classWeights {
-			classWeights[i] = float64(len(samples)) / (float64(classes) * max(n, 1))
+			classWeights[i] = labelled / (float64(classes) * max(n, 1))
+		}
+		if c.ownOutput() && c.method() == accept.Class {
+			classWeights = append(classWeights, 1)
 		}
 	}
 	if c.Binary {
 		return nn.BinaryCrossEntropy{LabelSmoothing: c.LabelSmoothing, ClassWeights: classWeights}
 	}
-	return nn.SoftmaxCrossEntropy{LabelSmoothing: c.LabelSmoothing, ClassWeights: classWeights}
+	softmax := nn.SoftmaxCrossEntropy{LabelSmoothing: c.LabelSmoothing, ClassWeights: classWeights}
+	if c.ownOutput() && c.method() == accept.Head {
+		return headLoss{softmax, nn.BinaryCrossEntropy{LabelSmoothing: c.LabelSmoothing}}
+	}
+	return softmax
 }
 
 // viewSpec is the preprocessing of training views.
@@ -345,7 +383,7 @@ func (c Config) architecture() (backbone.Architecture, error) {
 // not share. The number of epochs, where the run and its data are, and whether it writes
 // for TensorBoard may differ between a run and its continuation: they are ignored.
 func Differences(a, b Config) []string {
-	a.DataOptions, b.DataOptions = a.DataOptions.Portable(), b.DataOptions.Portable()
+	a, b = a.portable(), b.portable()
 	var names []string
 	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
 	for i := range x.NumField() {
@@ -359,6 +397,19 @@ func Differences(a, b Config) []string {
 		}
 	}
 	return names
+}
+
+// portable returns the config without the folders of one machine, as far as data sets go:
+// of each further one the name of its file or folder is left.
+func (c Config) portable() Config {
+	c.DataOptions = c.DataOptions.Portable()
+	for _, list := range []*[]Source{&c.Sources, &c.Other} {
+		*list = slices.Clone(*list)
+		for i := range *list {
+			(*list)[i].Path = filepath.Base(filepath.Clean((*list)[i].Path))
+		}
+	}
+	return c
 }
 
 func jsonOf(v reflect.Value) string {
@@ -375,9 +426,8 @@ func jsonOf(v reflect.Value) string {
 // settings is the config as a model keeps it: without the folders of one machine and what
 // else has no part in the model, and with the digests of its teachers.
 func (r *run) settings() json.RawMessage {
-	c := r.Config
+	c := r.Config.portable()
 	c.Data, c.Out, c.Teachers, c.TensorBoard, c.Strict = "", "", r.Teachers, false, false
-	c.DataOptions = c.DataOptions.Portable()
 	if c.Weights != "" {
 		c.Weights = "a file"
 	}

@@ -132,7 +132,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 			c.Preprocessing = picture.Spec{Width: 16, Height: 12, Filter: picture.Bilinear, Fit: fit,
 				Mean: [3]float32{9, 8, 7}, Std: [3]float32{20, 30, 40}}
 			r := begun(t, c)
-			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": r.test} {
+			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": &r.test} {
 				got, want := make([]float32, part.length()), make([]float32, c.Preprocessing.ValueCount())
 				if err := part.load(t.Context(), 1, 0, []int{1}, got, make([]float32, 2)); err != nil {
 					t.Fatal(err)
@@ -340,16 +340,29 @@ var settingTests = map[string]func(t *testing.T, data string){
 					t.Error("no moving statistics")
 				}
 				// What is kept is what is measured.
-				logits, _, _, err := r.measure(t.Context(), &r.validation)
+				m, err := r.measure(t.Context())
 				if err != nil {
 					t.Fatal(err)
+				}
+				features, err := r.features(t.Context(), &r.validation)
+				if err != nil {
+					t.Fatal(err)
+				}
+				alone, err := nn.Compile(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width),
+					nn.Overlay{Top: kept, Below: r.weights}, nn.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if again, err := outputsOf(t.Context(), alone, &r.validation); err != nil ||
+					!slices.Equal(again, slices.Concat(features...)) {
+					t.Errorf("share %v, probe %d: features are of other weights than are kept, %v", share, probe, err)
 				}
 				plan, err := nn.Compile(r.graph, nn.Overlay{Top: kept, Below: r.weights}, nn.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if again, _, _, err := classify(t.Context(), plan, &r.validation, 2); err != nil ||
-					!slices.Equal(logits, again) {
+				if again, err := outputsOf(t.Context(), plan, &r.validation); err != nil ||
+					!slices.Equal(m.logits, again) {
 					t.Errorf("share %v, probe %d: other weights are measured than are kept, %v", share, probe, err)
 				}
 			}
@@ -607,7 +620,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 				}
 			}
 			// What is kept is what is measured.
-			logits, _, _, err := r.measure(t.Context(), &r.validation)
+			m, err := r.measure(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -615,8 +628,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, _, _, err := classify(t.Context(), plan, &r.validation, 2); err != nil ||
-				!slices.Equal(logits, again) {
+			if again, err := outputsOf(t.Context(), plan, &r.validation); err != nil || !slices.Equal(m.logits, again) {
 				t.Errorf("decay %v: other weights are measured than are kept, %v", decay, err)
 			}
 		}
@@ -980,7 +992,7 @@ var dataOptionTests = map[string]func(t *testing.T, c Config){
 			c.DataOptions = options
 			r := labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
 			splits := map[int]map[string]bool{}
-			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": r.test} {
+			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": &r.test} {
 				for _, s := range part.set.Samples {
 					var number int
 					if _, err := fmt.Sscanf(filepath.Base(s.Path), "%d.png", &number); err != nil {
@@ -1014,7 +1026,7 @@ var dataOptionTests = map[string]func(t *testing.T, c Config){
 		c.DataOptions.GroupPattern = `^(\d)`
 		r := labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
 		first := map[byte]string{}
-		for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": r.test} {
+		for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": &r.test} {
 			for _, s := range part.set.Samples {
 				digit := filepath.Base(s.Path)[0]
 				if other := first[digit]; other != "" && other != name {
@@ -1112,7 +1124,7 @@ func labelled(t *testing.T, c Config, want map[string]int) *run {
 	t.Helper()
 	r := begun(t, c)
 	got := map[string]int{}
-	for _, part := range []*split{&r.train, &r.validation, r.test} {
+	for _, part := range []*split{&r.train, &r.validation, &r.test} {
 		for _, s := range part.set.Samples {
 			got[r.classes[s.Label]]++
 		}
@@ -1367,7 +1379,7 @@ func oneRule(t *testing.T, c Config, result *Result) {
 		}
 	}
 	want := state.History[best]
-	if result.Best != want || state.Best != want {
+	if !reflect.DeepEqual(result.Best, want) || !reflect.DeepEqual(state.Best, want) {
 		t.Errorf("monitor %s: the best is epoch %d, in the state %d, want %d", c.Monitor, result.Best.Epoch,
 			state.Best.Epoch, want.Epoch)
 	}

@@ -177,10 +177,30 @@ func (r *run) writeConfig() error {
 func (r *run) writeHistory() error {
 	return safefile.Write(filepath.Join(r.Config.Out, historyFile), func(w io.Writer) error {
 		var b strings.Builder
-		b.WriteString("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n")
+		b.WriteString("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds")
+		for _, f := range r.History[0].Sources {
+			name := strings.Map(func(c rune) rune {
+				if c == ',' || c == '"' || c < ' ' { // what a CSV field would have to quote
+					return '_'
+				}
+				return c
+			}, f.Name)
+			fmt.Fprintf(&b, ",val_loss %s,val_accuracy %[1]s", name)
+		}
+		if len(r.Config.Other) > 0 {
+			b.WriteString(",other_auroc")
+		}
+		b.WriteString("\n")
 		for _, e := range r.History {
-			fmt.Fprintf(&b, "%d,%.6f,%.6f,%.6f,%.6f,%g,%.3f\n", e.Epoch, e.Loss, e.Accuracy,
+			fmt.Fprintf(&b, "%d,%.6f,%.6f,%.6f,%.6f,%g,%.3f", e.Epoch, e.Loss, e.Accuracy,
 				e.ValidationLoss, e.ValidationAccuracy, e.LearningRate, e.Duration.Seconds())
+			for _, f := range e.Sources {
+				fmt.Fprintf(&b, ",%.6f,%.6f", f.Loss, f.Accuracy)
+			}
+			if len(r.Config.Other) > 0 {
+				fmt.Fprintf(&b, ",%.6f", e.OtherAUROC)
+			}
+			b.WriteString("\n")
 		}
 		_, err := io.WriteString(w, b.String())
 		return err

@@ -52,9 +52,18 @@ var (
 	shots   = filesOf("jpg", "jpeg", "png", "gif", "webp", "bmp", "avif", "heic", "heif")
 )
 
+func acceptanceMethods() []string {
+	var names []string
+	for _, m := range train.AcceptanceMethods() {
+		names = append(names, string(m))
+	}
+	return names
+}
+
 // flagValues has what flags take, by name, or by command and name where a name means
 // different things. Numbers are not in it unless some of them are worth a proposal.
 var flagValues = map[string]values{
+	"acceptance":        oneOf(acceptanceMethods()...),
 	"addr":              anyText,
 	"allow-url-prefix":  anyText,
 	"api-key-file":      anyFile,
@@ -65,6 +74,9 @@ var flagValues = map[string]values{
 	"config":            filesOf("json", "yaml", "yml"),
 	"data":              dataSet,
 	"digest":            anyText,
+	"train-data":        dataSet,
+	"other":             folders,
+	"refusal":           anyText,
 	"dtype":             oneOf(slices.Sorted(maps.Values(dtypeNames))...),
 	"exclude":           anyText,
 	"fine-tune":         words("none", "all"),
