@@ -59,7 +59,11 @@ func (r *run) tensors() (tensor.Map, error) {
 	if r.frozen && r.digest == "" { // a model on a backbone that others do not have
 		params = append(r.architecture.Features(spec.Height, spec.Width).Params(), params...)
 	}
-	w := nn.Overlay{Top: r.current(), Below: r.weights}
+	kept, err := r.kept()
+	if err != nil {
+		return nil, err
+	}
+	w := nn.Overlay{Top: kept, Below: r.weights}
 	m := tensor.Map{}
 	for _, p := range params {
 		t, err := w.Tensor(p.Name)

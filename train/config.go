@@ -65,6 +65,19 @@ type Config struct {
 	// FineTune says which layers of the backbone are trained with the head: "none",
 	// "all", or of how many of the last ones with weights.
 	FineTune string `json:"fine_tune"`
+	// ProbeEpochs is the number of epochs, the first of Epochs, that train the head alone,
+	// with the backbone as it is, before all that FineTune names is trained. A head that
+	// begins at random changes the backbone in its first steps, for the worse on pictures
+	// unlike those of training (Kumar et al. 2022). The probe has the constant learning
+	// rate ProbeLearningRate, 0 for 0.001; Schedule begins after it, as does the count of
+	// Patience.
+	ProbeEpochs       int     `json:"probe_epochs,omitempty"`
+	ProbeLearningRate float64 `json:"probe_learning_rate,omitempty"`
+	// StartWeight, from 0 to below 1, is the share of the weights that fine-tuning began
+	// with in those that are measured and kept: (1−StartWeight)·fine-tuned +
+	// StartWeight·start (Wortsman et al. 2022: WiSE-FT). A head without a probe has no
+	// start worth keeping, and is as it was trained. 0.5 is their proposal.
+	StartWeight float64 `json:"start_weight,omitempty"`
 	// LayerDecay, above 0 and up to 1, slows layers down the more, the farther they are
 	// from the head: the learning rate of a layer of the backbone with a kernel is that of
 	// the next one times LayerDecay (Howard & Ruder 2018: discriminative fine-tuning). 0
@@ -225,6 +238,21 @@ func (c Config) Validate() error {
 		return errors.New("a train size goes with fine-tuning: a frozen backbone has learned its size already")
 	case fineTuneErr != nil:
 		return fineTuneErr
+	case c.ProbeEpochs < 0 || c.ProbeEpochs > 0 && c.ProbeEpochs >= c.Epochs:
+		return fmt.Errorf("a probe of %d epochs: it is shorter than the %d of the run", c.ProbeEpochs, c.Epochs)
+	case c.ProbeEpochs > 0 && (c.FineTune == "none" || c.scratch()):
+		return errors.New("a probe trains the head before pretrained layers are fine-tuned: it goes with fine-tuning, " +
+			"and with a backbone that has learned something")
+	case !(c.ProbeLearningRate >= 0) || math.IsInf(c.ProbeLearningRate, 0):
+		return fmt.Errorf("learning rate of the probe %v: it is a positive number, or 0 for %v", c.ProbeLearningRate,
+			Default().LearningRate)
+	case c.ProbeLearningRate > 0 && c.ProbeEpochs == 0:
+		return errors.New("a learning rate of the probe goes with a probe of some epochs")
+	case !share(c.StartWeight):
+		return fmt.Errorf("start weight %v: it is from 0 to below 1", c.StartWeight)
+	case c.StartWeight > 0 && (c.FineTune == "none" || c.scratch()):
+		return errors.New("a start weight is of the pretrained weights that are fine-tuned: it goes with fine-tuning, " +
+			"and with a backbone that has learned something")
 	case !(c.LayerDecay >= 0 && c.LayerDecay <= 1):
 		return fmt.Errorf("layer decay %v: it is above 0 and at most 1, or 0 for none", c.LayerDecay)
 	case c.LayerDecay != 0 && c.FineTune == "none":

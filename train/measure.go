@@ -28,7 +28,11 @@ type validated struct {
 
 // measure runs the network on validation.
 func (r *run) measure(ctx context.Context) (*validated, error) {
-	plan, err := nn.Compile(r.graph, r.current(), nn.Options{})
+	w, err := r.kept()
+	if err != nil {
+		return nil, err
+	}
+	plan, err := nn.Compile(r.graph, w, nn.Options{})
 	if errors.Is(err, nn.ErrNotFinite) {
 		return &validated{loss: math.NaN()}, nil
 	}

@@ -242,7 +242,11 @@ func (r *run) features(ctx context.Context, s *split) ([][]float32, error) {
 		return known, nil
 	}
 	spec := r.Config.Preprocessing
-	w := nn.Overlay{Top: r.current(), Below: r.weights}
+	kept, err := r.kept()
+	if err != nil {
+		return nil, err
+	}
+	w := nn.Overlay{Top: kept, Below: r.weights}
 	plan, err := nn.Compile(r.architecture.Features(spec.Height, spec.Width), w, nn.Options{})
 	if err != nil {
 		return nil, err

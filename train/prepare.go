@@ -213,6 +213,9 @@ func (r *run) build() error {
 	if !r.frozen {
 		trainable = c.trainable(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
 	}
+	if r.probing() {
+		trainable = headOnly(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
+	}
 	var err error
 	r.trainer, err = nn.NewTrainer(graph, w, nn.TrainerOptions{
 		Loss: c.loss(len(r.classes), r.train.set.Samples), Trainable: trainable, BatchStatistics: c.BatchStatistics,

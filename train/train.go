@@ -186,6 +186,7 @@ type run struct {
 	tally                      *dataset.Tally
 	used                       int // pictures
 	teachers                   []*garb.Classifier
+	probe                      tensor.Map // the head that the probe came to, once it has ended
 
 	graph     *nn.Graph // what is trained, as it answers
 	trainer   *nn.Trainer
@@ -227,6 +228,9 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 		}
 		r.History = append(r.History, e)
 		r.Step, r.Loss, r.Right, r.Seen, r.Elapsed = 0, 0, 0, 0, 0
+		if err := r.endProbe(); err != nil {
+			return nil, err
+		}
 		// In this order, so that no event is of an epoch that a resumed run does again.
 		for _, write := range []func() error{r.saveState, r.writeHistory, r.writeEvents} {
 			if err := write(); err != nil {
@@ -277,11 +281,14 @@ func (r *run) stopped(ctx context.Context, err error) error {
 
 // rate is the learning rate of a step of the epoch under way.
 func (r *run) rate(step int) float64 {
-	perEpoch := r.stepsPerEpoch()
-	return r.schedule((r.epoch()-1)*perEpoch+step, r.Config.Epochs*perEpoch)
+	if r.probing() {
+		return r.Config.probeRate()
+	}
+	perEpoch, probe := r.stepsPerEpoch(), r.Config.ProbeEpochs
+	return r.schedule((r.epoch()-1-probe)*perEpoch+step, (r.Config.Epochs-probe)*perEpoch)
 }
 
-// current are the weights to measure and keep: the averages, if there are any.
+// current are the weights that training has come to: the averages, if there are any.
 func (r *run) current() nn.Weights {
 	if r.average != nil {
 		return r.average.Over(r.trainer, r.variables)

@@ -60,6 +60,11 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.IntVar(&c.TrainSize, "train-size", 0, "side of the training views, if it is not --size; with --fine-tune")
 	flags.StringVar(&c.FineTune, "fine-tune", c.FineTune,
 		"layers of the backbone to train: none, all, or the number of the last ones")
+	flags.IntVar(&c.ProbeEpochs, "probe-epochs", 0,
+		"the first epochs train the head alone (a linear probe); with --fine-tune")
+	flags.Float64Var(&c.ProbeLearningRate, "probe-learning-rate", 0, "learning rate of those epochs; 0: 0.001")
+	flags.Float64Var(&c.StartWeight, "start-weight", 0,
+		"share of the weights before fine-tuning in the model, such as 0.3 (WiSE-FT); with --fine-tune")
 	flags.Float64Var(&c.LayerDecay, "layer-decay", 0,
 		"learning rate of a layer as a share of the next one's, such as 0.95; 0 or 1: all have the same; with --fine-tune")
 	flags.BoolVar(&c.BatchStatistics, "batch-statistics", false,
@@ -165,6 +170,9 @@ func (t *trainFlags) describe(command *cobra.Command) {
 		trained = "head and last " + count(n, "layer")
 	} else if c.FineTune == "none" {
 		trained = "head"
+	}
+	if c.ProbeEpochs > 0 {
+		trained += fmt.Sprintf(", after %s of the head alone", count(c.ProbeEpochs, "epoch"))
 	}
 	detail(command, "network    %s, to train: %s", c.Backbone, trained)
 	detail(command, "pictures   %d × %d, %s", c.Preprocessing.Width, c.Preprocessing.Height, c.Preprocessing.Filter)
