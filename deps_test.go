@@ -42,6 +42,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
 	{"weights", "internal/safefile internal/download tensor backbone keras", ""},
 	{"onnx", "internal/safefile internal/kernel tensor nn", "google.golang.org/protobuf"},
+	{"conformal", "", ""},
 	{".", "tensor picture nn backbone weights", ""},
 	{"convert", "internal/safefile tensor picture nn backbone keras onnx .", ""},
 	{"report", "picture", ""},
