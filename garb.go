@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"garb/backbone"
+	"garb/conformal"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -218,7 +219,7 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 		}
 	}
 	if spec := o.resized(m.Preprocessing); spec != m.Preprocessing {
-		m.Preprocessing = spec
+		m.Preprocessing, m.Coverage = spec, nil // whose promise is for the model's own size
 		if c, err = m.compile(base, f, o); err != nil {
 			return nil, err
 		}
@@ -346,11 +347,35 @@ func (c *Classifier) HeadLogits(ctx context.Context, features, logits []float32)
 // Predictions are what the model says of a picture with these logits, one for each
 // class in their order: the most probable first.
 func (c *Classifier) Predictions(logits []float32) []Prediction {
-	probabilities := c.model.probabilities(logits)
+	probabilities := c.model.Probabilities(logits)
 	predictions := make([]Prediction, len(logits))
 	for i, class := range Ranking(logits) {
 		predictions[i] = c.classes[class]
 		predictions[i].Probability, predictions[i].Logit = probabilities[class], logits[class]
 	}
 	return predictions
+}
+
+// PredictionSet returns the classes that hold the right one with the probability that
+// Model.Coverage states, the most probable first, by predictions as Predictions gives
+// them. It is nil if the model has no rule for such sets.
+func (c *Classifier) PredictionSet(predictions []Prediction) []string {
+	if c.model.Coverage == nil {
+		return nil
+	}
+	return SetBy(*c.model.Coverage, predictions)
+}
+
+// SetBy returns the classes in the set that a rule makes of predictions, the most probable
+// first.
+func SetBy(r conformal.Rule, predictions []Prediction) []string {
+	probabilities := make([]float64, len(predictions))
+	for i, p := range predictions {
+		probabilities[i] = p.Probability
+	}
+	var set []string
+	for _, i := range r.Set(probabilities) {
+		set = append(set, predictions[i].Class)
+	}
+	return set
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"garb/backbone"
+	"garb/conformal"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -42,8 +43,11 @@ type Model struct {
 	Head           HeadSpec     `json:"head,omitzero"`
 	// Temperature divides the logits before their softmax, so that probabilities are
 	// as often right as they say (Guo et al. 2017); 0 means 1.
-	Temperature float64   `json:"temperature,omitempty"`
-	Training    *Training `json:"training,omitempty"`
+	Temperature float64 `json:"temperature,omitempty"`
+	// Coverage is the rule of the model's prediction sets, fitted on validation pictures to
+	// the probabilities after the temperature; nil if it has none.
+	Coverage *conformal.Rule `json:"coverage,omitempty"`
+	Training *Training       `json:"training,omitempty"`
 	// TensorsDigest is the digest of the file's tensors: see digestOf.
 	TensorsDigest string `json:"tensors_digest"`
 	// Golden are logits that the model must give, on the CPU at hand, to be used.
@@ -128,11 +132,16 @@ func (m *Model) validate() error {
 	if err := m.Head.Validate(); err != nil {
 		return err
 	}
+	if m.Coverage != nil {
+		if err := m.Coverage.Validate(); err != nil {
+			return err
+		}
+	}
 	return m.Preprocessing.Validate()
 }
 
-// probabilities are the softmax of the logits over the temperature.
-func (m *Model) probabilities(logits []float32) []float64 {
+// Probabilities returns the softmax of the logits over the temperature.
+func (m *Model) Probabilities(logits []float32) []float64 {
 	if m.Temperature == 0 {
 		return Softmax(logits)
 	}

@@ -16,16 +16,20 @@ import (
 // checkpoints/NAME_{epoch:02d}_{val_accuracy:.3f}.safetensors.
 func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) error {
 	c := r.Config
+	logits := rows(validation, len(r.classes))
 	m := garb.Model{
 		Format: garb.FormatVersion, Architecture: c.Backbone, BackboneDigest: r.digest, Classes: r.classes,
 		Preprocessing: c.Preprocessing, Head: c.head(),
-		Temperature: evaluate.Temperature(rows(validation, len(r.classes)), labels(r.validation)),
+		Temperature: evaluate.Temperature(logits, labels(r.validation)),
 		Training: &garb.Training{
 			Garb: garb.Version, DataDigest: r.Data,
 			Pictures: [3]int{len(r.train.set.Samples), len(r.validation.set.Samples), r.testCount()},
 			Epoch:    e.Epoch, Accuracy: e.Accuracy, Validation: e.ValidationAccuracy, ValidationLoss: e.ValidationLoss,
 			Settings: r.settings(),
 		},
+	}
+	if err := r.fitCoverage(&m, logits); err != nil {
+		return err
 	}
 	tensors, err := r.tensors()
 	if err != nil {
