@@ -71,6 +71,11 @@ type Options struct {
 	// means the model's own. Most networks take any size, yet answer best near that
 	// which they were trained for, and are calibrated for their own alone.
 	Size int
+	// Accept is the acceptance, from 0 to 1, from which a picture is accepted; nil means
+	// the model's own threshold, and 0 accepts all. It is an error, ErrNoAcceptance, to set
+	// another for a model that does not judge, as with a Size other than the model's: its
+	// acceptance was not measured on such pictures.
+	Accept *float64
 }
 
 // resized is a preprocessing at the side that o asks for.
@@ -105,6 +110,7 @@ type Classifier struct {
 	name, digest string
 	classes      []Prediction // without probability and logit
 	head         *head
+	judge        *judge // nil if the model does not judge
 	networks     networks
 	weights      nn.Weights // of networks.whole
 	mapper       func() (*mapper, error)
@@ -218,7 +224,9 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 			return nil, err
 		}
 	}
-	if spec := o.resized(m.Preprocessing); spec != m.Preprocessing {
+	spec := o.resized(m.Preprocessing)
+	resized := spec != m.Preprocessing
+	if resized {
 		m.Preprocessing, m.Coverage = spec, nil // whose promise is for the model's own size
 		if c, err = m.compile(base, f, o); err != nil {
 			return nil, err
@@ -228,7 +236,7 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 	for _, class := range m.Classes {
 		c.classes = append(c.classes, Prediction{Class: class})
 	}
-	return c, nil
+	return c, c.setThreshold(o.Accept, resized)
 }
 
 // compile makes the classifier of a model with the weights of its backbone and its head. It
@@ -242,12 +250,16 @@ func (m *Model) compile(base, top nn.Weights, o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHead(n.head, top, len(m.Classes))
+	h, err := newHead(n.head, top, m.outputs())
 	if err != nil {
 		return nil, err
 	}
 	w := nn.Overlay{Top: top, Below: base}
-	return &Classifier{Extractor: e, head: h, networks: n, weights: w, mapper: newMapper(n.whole, w, o), model: m}, nil
+	j, err := m.newJudge(w, e.count)
+	if err != nil {
+		return nil, err
+	}
+	return &Classifier{Extractor: e, head: h, judge: j, networks: n, weights: w, mapper: newMapper(n.whole, w, o), model: m}, nil
 }
 
 // golden returns what the model answers to golden picture n.
@@ -296,7 +308,7 @@ func openImageNet(o Options) (*Classifier, error) {
 		return nil, err
 	}
 	c.name, c.digest, c.classes = ImageNet, weights.Digest(imageNetBackbone, f), classes
-	return c, nil
+	return c, c.setThreshold(o.Accept, false)
 }
 
 // Name returns the model's name: that of a built-in model, or of the file without
@@ -323,7 +335,7 @@ func (c *Classifier) Classify(ctx context.Context, data []byte) ([]Prediction, e
 	if err != nil {
 		return nil, err
 	}
-	return c.Predictions(logits), nil
+	return c.Predictions(logits[:len(c.classes)]), nil
 }
 
 // Logits writes the logits of inputs, as Spec().Tensor gives them one after another,
@@ -341,7 +353,18 @@ func (c *Classifier) Logits(ctx context.Context, inputs, logits []float32) error
 // another: with these at hand it saves the network. The error is ctx's. It panics if the
 // lengths do not fit.
 func (c *Classifier) HeadLogits(ctx context.Context, features, logits []float32) error {
-	return c.head.run(ctx, features, logits)
+	classes, outputs := len(c.classes), c.head.outputs
+	if outputs == classes {
+		return c.head.run(ctx, features, logits)
+	}
+	raw := make([]float32, len(logits)/classes*outputs)
+	if err := c.head.run(ctx, features, raw); err != nil {
+		return err
+	}
+	for i := range len(logits) / classes {
+		copy(logits[i*classes:][:classes], raw[i*outputs:])
+	}
+	return nil
 }
 
 // Predictions are what the model says of a picture with these logits, one for each

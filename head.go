@@ -58,33 +58,33 @@ func (h HeadSpec) NetworkGraph(a backbone.Architecture, height, width, classes i
 	})
 }
 
-// head turns feature vectors into logits.
+// head turns feature vectors into the network's outputs.
 type head struct {
 	plan    *nn.Plan // nil if the features are the logits
-	classes int
+	outputs int      // the network's: the logits, and perhaps that of acceptance
 }
 
 // newHead compiles a head's graph; see networks.
-func newHead(g *nn.Graph, w nn.Weights, classes int) (*head, error) {
+func newHead(g *nn.Graph, w nn.Weights, outputs int) (*head, error) {
 	if g == nil {
-		return &head{nil, classes}, nil
+		return &head{nil, outputs}, nil
 	}
 	plan, err := nn.Compile(g, w, nn.Options{Threads: 1})
-	return &head{plan, classes}, err
+	return &head{plan, outputs}, err
 }
 
-// run writes the logits of feature vectors, one after another.
-func (h *head) run(ctx context.Context, features, logits []float32) error {
+// run writes the outputs for feature vectors, one after another.
+func (h *head) run(ctx context.Context, features, outputs []float32) error {
 	if h.plan == nil {
-		copy(logits, features)
+		copy(outputs, features)
 		return ctx.Err()
 	}
-	return h.plan.Run(ctx, features, logits)
+	return h.plan.Run(ctx, features, outputs)
 }
 
-// one returns the logits of one feature vector.
+// one returns the outputs for one feature vector.
 func (h *head) one(ctx context.Context, features []float32) ([]float32, error) {
-	logits := make([]float32, h.classes)
+	logits := make([]float32, h.outputs)
 	return logits, h.run(ctx, features, logits)
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 
+	"garb/accept"
 	"garb/backbone"
 	"garb/conformal"
 	"garb/nn"
@@ -48,9 +49,13 @@ type Model struct {
 	// the probabilities after the temperature; nil if it has none.
 	Coverage *conformal.Rule `json:"coverage,omitempty"`
 	Training *Training       `json:"training,omitempty"`
+	// Acceptance is how the model judges whether a picture shows any of its classes; nil:
+	// it does not. For the methods accept.Class and accept.Head the network has one more
+	// output than there are classes, the last.
+	Acceptance *Acceptance `json:"acceptance,omitempty"`
 	// TensorsDigest is the digest of the file's tensors: see digestOf.
 	TensorsDigest string `json:"tensors_digest"`
-	// Golden are logits that the model must give, on the CPU at hand, to be used.
+	// Golden are outputs that the network must give, on the CPU at hand, to be used.
 	Golden []Golden `json:"golden,omitempty"`
 }
 
@@ -68,7 +73,8 @@ type Training struct {
 	Settings json.RawMessage `json:"settings,omitempty"`
 }
 
-// Golden is a drawn picture, by its number (see GoldenPicture), and its logits.
+// Golden is a drawn picture, by its number (see GoldenPicture), and its logits: all
+// outputs of the network.
 type Golden struct {
 	Picture int       `json:"picture"`
 	Logits  []float32 `json:"logits"`
@@ -100,6 +106,14 @@ func GoldenPicture(n int) *picture.RGB {
 	return p
 }
 
+// outputs is how many outputs the model's network has.
+func (m *Model) outputs() int {
+	if m.Acceptance != nil && m.Acceptance.Method.HasOutput() {
+		return len(m.Classes) + 1
+	}
+	return len(m.Classes)
+}
+
 // validate reports what makes a model unusable.
 func (m *Model) validate() error {
 	if m.Format != FormatVersion {
@@ -122,7 +136,7 @@ func (m *Model) validate() error {
 		return errors.New("it has no golden logits to check its answers by")
 	}
 	for _, g := range m.Golden {
-		if len(g.Logits) != len(m.Classes) || g.Picture < 0 || g.Picture > 15 {
+		if len(g.Logits) != m.outputs() || g.Picture < 0 || g.Picture > 15 {
 			return errors.New("its golden logits do not belong to its classes")
 		}
 	}
@@ -134,6 +148,11 @@ func (m *Model) validate() error {
 	}
 	if m.Coverage != nil {
 		if err := m.Coverage.Validate(); err != nil {
+			return err
+		}
+	}
+	if m.Acceptance != nil {
+		if err := m.Acceptance.validate(m.Preprocessing); err != nil {
 			return err
 		}
 	}
@@ -255,6 +274,14 @@ func Store(model, path string, dtype tensor.DType) (*Model, error) {
 	for _, p := range params {
 		if all[p.Name], err = c.weights.Tensor(p.Name); err != nil {
 			return nil, &ModelError{model, err}
+		}
+	}
+	if a := m.Acceptance; a != nil {
+		for _, name := range accept.TensorNames(a.Method) {
+			name = tensorPrefix + name
+			if all[name], err = c.weights.Tensor(name); err != nil {
+				return nil, &ModelError{model, err}
+			}
 		}
 	}
 	all = all.As(dtype)

@@ -30,9 +30,9 @@ func (m *Model) networks(spec picture.Spec) (networks, error) {
 			return networks{}, err
 		}
 		return networks{
-			m.Head.NetworkGraph(a, spec.Height, spec.Width, len(m.Classes), 0),
+			m.Head.NetworkGraph(a, spec.Height, spec.Width, m.outputs(), 0),
 			a.Features(spec.Height, spec.Width),
-			m.Head.Graph(a.FeatureCount, len(m.Classes), 0),
+			m.Head.Graph(a.FeatureCount, m.outputs(), 0),
 		}, nil
 	}
 	layers := slices.Clone(m.Network)
@@ -43,8 +43,9 @@ func (m *Model) networks(spec picture.Spec) (networks, error) {
 	if err != nil {
 		return networks{}, fmt.Errorf("its network for pictures of %d × %d: %w", spec.Width, spec.Height, err)
 	}
-	if shape := whole.OutputShape(); len(shape) != 1 || shape[0] != len(m.Classes) {
-		return networks{}, fmt.Errorf("its network ends in %s, and it has %d classes", tensor.ShapeString(shape), len(m.Classes))
+	if shape := whole.OutputShape(); len(shape) != 1 || shape[0] != m.outputs() {
+		return networks{}, fmt.Errorf("its network ends in %s, and it has %d classes, which need %d outputs",
+			tensor.ShapeString(shape), len(m.Classes), m.outputs())
 	}
 	at := featuresOf(whole)
 	head, err := headOf(whole, at)

@@ -1,0 +1,210 @@
+// Package accept says whether a picture shows any of a model's classes at all. A score,
+// computed from the network's outputs or features, is larger for pictures of the classes;
+// a calibration turns it into an acceptance from 0 to 1, and a threshold decides.
+package accept
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Method is a way to score a picture.
+type Method string
+
+// The methods. K is the number of classes, z are the network's outputs.
+const (
+	// Class is a network trained with one more class, "other". Its score is
+	// log Σ_{c≤K} e^z[c] − z[K+1], the logit of "not other".
+	Class Method = "class"
+	// Head is a network with one more output, z[K+1], trained as the logit of "one of the
+	// classes". It is the score.
+	Head Method = "head"
+	// Exposure is a network of K outputs that learned to answer other pictures with equal
+	// probabilities (Hendrycks et al. 2019). The score is log Σ e^z[c].
+	Exposure Method = "exposure"
+	// Energy is the score of Exposure for a network that was trained without other
+	// pictures (Liu et al. 2020, temperature 1).
+	Energy Method = "energy"
+	// Distance is the distance of a picture's features to those of the nearest class: see
+	// Detector.
+	Distance Method = "distance"
+	// Neighbours is the similarity of a picture's features to those of training pictures:
+	// see Detector.
+	Neighbours Method = "neighbours"
+)
+
+// Methods returns all methods: first those that are trained with other pictures.
+func Methods() []Method { return []Method{Class, Head, Exposure, Energy, Distance, Neighbours} }
+
+// ErrMethod is wrapped by errors about methods that do not exist.
+var ErrMethod = errors.New("no such method of acceptance")
+
+// Validate reports a method that does not exist.
+func (m Method) Validate() error {
+	if !slices.Contains(Methods(), m) {
+		return fmt.Errorf("%w: %q; there are %q", ErrMethod, string(m), Methods())
+	}
+	return nil
+}
+
+// HasOutput reports whether the network has an output of its own for the method, behind
+// those of the classes.
+func (m Method) HasOutput() bool { return m == Class || m == Head }
+
+// NeedsFeatures reports whether the score is computed from features, by a Detector, and
+// not from the network's outputs.
+func (m Method) NeedsFeatures() bool { return m == Distance || m == Neighbours }
+
+// Score returns the score of a picture by a method that needs the network's outputs alone:
+// those of the classes and, if HasOutput, one more. It panics for Distance and Neighbours,
+// and if there are too few outputs.
+func Score(m Method, outputs []float32, classes int) float64 {
+	switch m {
+	case Class:
+		return logSumExp(outputs[:classes]) - float64(outputs[classes])
+	case Head:
+		return float64(outputs[classes])
+	case Exposure, Energy:
+		return logSumExp(outputs[:classes])
+	}
+	panic(fmt.Sprintf("accept: method %q has no score of outputs", string(m)))
+}
+
+// logSumExp returns log Σ e^z[c].
+func logSumExp(z []float32) float64 {
+	largest := float64(slices.Max(z))
+	sum := 0.0
+	for _, v := range z {
+		sum += math.Exp(float64(v) - largest)
+	}
+	return largest + math.Log(sum)
+}
+
+// AUROC returns the probability that a picture of the classes has a larger score than
+// another picture, where equal scores count half: the area under the receiver operating
+// characteristic. It is NaN if either is empty.
+func AUROC(accepted, others []float64) float64 {
+	type scored struct {
+		score    float64
+		accepted bool
+	}
+	all := make([]scored, 0, len(accepted)+len(others))
+	for _, s := range accepted {
+		all = append(all, scored{s, true})
+	}
+	for _, s := range others {
+		all = append(all, scored{s, false})
+	}
+	slices.SortFunc(all, func(a, b scored) int { return cmp.Compare(a.score, b.score) })
+	wins, below := 0.0, 0.0 // below: others with a smaller score
+	for low := 0; low < len(all); {
+		high, ours, theirs := low, 0.0, 0.0
+		for ; high < len(all) && all[high].score == all[low].score; high++ {
+			if all[high].accepted {
+				ours++
+			} else {
+				theirs++
+			}
+		}
+		wins += ours * (below + theirs/2)
+		below += theirs
+		low = high
+	}
+	return wins / (float64(len(accepted)) * float64(len(others)))
+}
+
+// Threshold returns the value between those of accepted and others that tells them best
+// apart: pictures of at least this value are accepted, and the share of accepted that is
+// refused plus the share of others that is accepted is least. Where several values are
+// equally good it is the middle of the first, lowest gap. It is 0 if that is to accept
+// all. The values are acceptances, from 0 to 1; at least one of each is needed.
+func Threshold(accepted, others []float64) float64 {
+	ours, theirs := slices.Sorted(slices.Values(accepted)), slices.Sorted(slices.Values(others))
+	values := slices.Compact(slices.Sorted(slices.Values(slices.Concat(ours, theirs))))
+	best, threshold := 1.0, 0.0 // accepts all: no picture is refused, and all others are accepted
+	for i := 1; i < len(values); i++ {
+		refused, _ := slices.BinarySearch(ours, values[i]) // those below
+		refusedOthers, _ := slices.BinarySearch(theirs, values[i])
+		wrong := float64(refused)/float64(len(ours)) + 1 - float64(refusedOthers)/float64(len(theirs))
+		if wrong < best-1e-12 {
+			best, threshold = wrong, between(values[i-1], values[i])
+		}
+	}
+	return threshold
+}
+
+// ThresholdFor returns the largest threshold, half way between two values where it can be,
+// that accepts at least this share of accepted: acceptances, from 0 to 1, of which there
+// must be one.
+func ThresholdFor(accepted []float64, share float64) float64 {
+	sorted := slices.Sorted(slices.Values(accepted))
+	lowest := quantile(sorted, share)
+	below, _ := slices.BinarySearch(sorted, lowest)
+	if below == 0 {
+		return lowest * (1 - 1e-6) // what is rounded to float32 still reaches it
+	}
+	return between(sorted[below-1], lowest)
+}
+
+// quantile returns the largest of the sorted values that at least this share of them reach.
+func quantile(sorted []float64, share float64) float64 {
+	refused := int(math.Floor((1-share)*float64(len(sorted)) + 1e-9))
+	return sorted[max(0, min(refused, len(sorted)-1))]
+}
+
+// between returns the middle of two values, low < high, above low whatever the rounding.
+func between(low, high float64) float64 {
+	if middle := low + (high-low)/2; middle > low {
+		return middle
+	}
+	return high
+}
+
+// Share counts pictures, and which of them are accepted.
+type Share struct {
+	Count    int `json:"count"`
+	Accepted int `json:"accepted"`
+}
+
+// ShareOf counts the acceptances that reach a threshold.
+func ShareOf(acceptances []float64, threshold float64) Share {
+	s := Share{Count: len(acceptances)}
+	for _, a := range acceptances {
+		if a >= threshold {
+			s.Accepted++
+		}
+	}
+	return s
+}
+
+// Value returns the accepted share, from 0 to 1; 0 of no pictures.
+func (s Share) Value() float64 { return float64(s.Accepted) / float64(max(s.Count, 1)) }
+
+// Low returns the lower end of Wilson's 95 % interval of the share.
+func (s Share) Low() float64 { low, _ := s.interval(); return low }
+
+// High returns the upper end of Wilson's 95 % interval of the share.
+func (s Share) High() float64 { _, high := s.interval(); return high }
+
+// interval is Wilson's score interval (Wilson 1927).
+func (s Share) interval() (low, high float64) {
+	if s.Count <= 0 {
+		return 0, 1
+	}
+	const z = 1.959963984540054 // of the standard normal distribution, at .975
+	n, p := float64(s.Count), s.Value()
+	middle := (p + z*z/(2*n)) / (1 + z*z/n)
+	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
+	return max(0, middle-half), min(1, middle+half)
+}
+
+// Validate reports counts that cannot be.
+func (s Share) Validate() error {
+	if s.Count < 0 || s.Accepted < 0 || s.Accepted > s.Count {
+		return fmt.Errorf("%d of %d pictures accepted", s.Accepted, s.Count)
+	}
+	return nil
+}
