@@ -51,7 +51,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"relabel", "internal/safefile dataset", ""},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
-	{"evaluate", "picture conformal . report dataset", ""},
+	{"evaluate", "picture accept conformal . report dataset", ""},
 	{"train", "internal/safefile internal/tfevents tensor picture nn backbone weights conformal . report dataset augment evaluate",
 		""},
 	{"explain", "internal/safefile picture nn . report", "golang.org/x/image"},

@@ -22,7 +22,6 @@ import (
 	"strings"
 
 	"garb/backbone"
-	"garb/conformal"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -377,28 +376,4 @@ func (c *Classifier) Predictions(logits []float32) []Prediction {
 		predictions[i].Probability, predictions[i].Logit = probabilities[class], logits[class]
 	}
 	return predictions
-}
-
-// PredictionSet returns the classes that hold the right one with the probability that
-// Model.Coverage states, the most probable first, by predictions as Predictions gives
-// them. It is nil if the model has no rule for such sets.
-func (c *Classifier) PredictionSet(predictions []Prediction) []string {
-	if c.model.Coverage == nil {
-		return nil
-	}
-	return SetBy(*c.model.Coverage, predictions)
-}
-
-// SetBy returns the classes in the set that a rule makes of predictions, the most probable
-// first.
-func SetBy(r conformal.Rule, predictions []Prediction) []string {
-	probabilities := make([]float64, len(predictions))
-	for i, p := range predictions {
-		probabilities[i] = p.Probability
-	}
-	var set []string
-	for _, i := range r.Set(probabilities) {
-		set = append(set, predictions[i].Class)
-	}
-	return set
 }

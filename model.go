@@ -13,7 +13,6 @@ import (
 
 	"garb/accept"
 	"garb/backbone"
-	"garb/conformal"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -47,8 +46,8 @@ type Model struct {
 	Temperature float64 `json:"temperature,omitempty"`
 	// Coverage is the rule of the model's prediction sets, fitted on validation pictures to
 	// the probabilities after the temperature; nil if it has none.
-	Coverage *conformal.Rule `json:"coverage,omitempty"`
-	Training *Training       `json:"training,omitempty"`
+	Coverage *Coverage `json:"coverage,omitempty"`
+	Training *Training `json:"training,omitempty"`
 	// Acceptance is how the model judges whether a picture shows any of its classes; nil:
 	// it does not. For the methods accept.Class and accept.Head the network has one more
 	// output than there are classes, the last.
@@ -147,7 +146,7 @@ func (m *Model) validate() error {
 		return err
 	}
 	if m.Coverage != nil {
-		if err := m.Coverage.Validate(); err != nil {
+		if err := m.Coverage.validate(); err != nil {
 			return err
 		}
 	}

@@ -11,8 +11,10 @@ import (
 // Sets is how the prediction sets of a rule did; see package conformal.
 type Sets struct {
 	Rule conformal.Rule `json:"rule"`
-	// FittedOn names the pictures that the rule was fitted on, none of which is measured.
+	// FittedOn names the pictures that the rule was fitted on. LeftOut counts those of the
+	// report that are among them: they are not measured.
 	FittedOn string `json:"fitted_on"`
+	LeftOut  int    `json:"left_out"`
 	SetFigures
 	// Sizes[n] counts the pictures whose set has n classes; Sizes[0] is 0.
 	Sizes    []int       `json:"sizes"`
@@ -36,14 +38,18 @@ type ClassSets struct {
 	SetFigures
 }
 
-// MeasureSets measures the sets that a rule makes of a report's answers. fittedOn names
-// the pictures that the rule was fitted on, which must be none of the report's.
-func MeasureSets(r *Report, rule conformal.Rule, fittedOn string) *Sets {
-	s := &Sets{Rule: rule, FittedOn: fittedOn}
+// MeasureSets measures the sets that a model's rule makes of a report's answers. Pictures
+// that the rule was fitted on are left out. fittedOn names these in words.
+func MeasureSets(r *Report, c *garb.Coverage, fittedOn string) *Sets {
+	s := &Sets{Rule: c.Rule, FittedOn: fittedOn}
 	all := &setCounts{}
 	byClass := map[string]*setCounts{}
 	for _, a := range r.Answers {
-		set := garb.SetBy(rule, a.Predictions)
+		if c.WasFittedOn(a.digest) {
+			s.LeftOut++
+			continue
+		}
+		set := garb.SetBy(c.Rule, a.Predictions)
 		for len(s.Sizes) <= len(set) {
 			s.Sizes = append(s.Sizes, 0)
 		}
@@ -93,19 +99,18 @@ func (c *setCounts) figures() SetFigures {
 }
 
 // FitSets fits a rule of prediction sets to the answers of one report, to be measured on
-// those of another. Pictures that both have, to the byte, are left out of the fit, and
-// shared counts them: what is measured has no part in the rule. Its errors are
-// conformal.Fit's.
-func FitSets(fit, measured *Report, coverage float64) (rule conformal.Rule, shared int, err error) {
+// those of another. Pictures that both have, to the byte, are left out of the fit: what is
+// measured has no part in the rule. Its errors are conformal.Fit's.
+func FitSets(fit, measured *Report, coverage float64) (*garb.Coverage, error) {
 	known := map[string]bool{}
 	for _, a := range measured.Answers {
 		known[a.digest] = true
 	}
 	var probabilities [][]float64
 	var labels []int
+	var digests []string
 	for _, a := range fit.Answers {
 		if known[a.digest] {
-			shared++
 			continue
 		}
 		row, label := make([]float64, len(a.Predictions)), 0
@@ -115,8 +120,11 @@ func FitSets(fit, measured *Report, coverage float64) (rule conformal.Rule, shar
 				label = i
 			}
 		}
-		probabilities, labels = append(probabilities, row), append(labels, label)
+		probabilities, labels, digests = append(probabilities, row), append(labels, label), append(digests, a.digest)
 	}
-	rule, err = conformal.Fit(probabilities, labels, coverage)
-	return rule, shared, err
+	rule, err := conformal.Fit(probabilities, labels, coverage)
+	if err != nil {
+		return nil, err
+	}
+	return garb.NewCoverage(rule, digests)
 }

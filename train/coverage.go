@@ -32,6 +32,6 @@ func (r *run) fitCoverage(m *garb.Model, logits [][]float32) error {
 	if err != nil {
 		return fmt.Errorf("prediction sets: %w", err)
 	}
-	m.Coverage = &rule
-	return nil
+	m.Coverage, err = garb.NewCoverage(rule, r.validation.digests)
+	return err
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -723,6 +724,9 @@ var settingTests = map[string]func(t *testing.T, data string){
 			}
 			probabilities, labels = append(probabilities, row), append(labels, s.Label)
 			size += len(model.PredictionSet(predictions))
+			if digest := fmt.Sprintf("%x", sha256.Sum256(file(t, s.Path))); !model.Model().Coverage.WasFittedOn(digest) {
+				t.Errorf("the model does not know that its sets were fitted on %s", s.Path)
+			}
 		}
 		want, err := conformal.Fit(probabilities, labels, 0.85)
 		if err != nil {
