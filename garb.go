@@ -215,7 +215,7 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 	spec := o.resized(m.Preprocessing)
 	resized := spec != m.Preprocessing
 	if resized {
-		m.Preprocessing = spec
+		m.Preprocessing, m.Coverage = spec, nil // whose promise is for the model's own size
 		if c, err = m.compile(base, f, o); err != nil {
 			return nil, err
 		}
@@ -361,7 +361,7 @@ func (c *Classifier) HeadLogits(ctx context.Context, features, logits []float32)
 // Predictions are what the model says of a picture with these logits, one for each
 // class in their order: the most probable first.
 func (c *Classifier) Predictions(logits []float32) []Prediction {
-	probabilities := c.model.probabilities(logits)
+	probabilities := c.model.Probabilities(logits)
 	predictions := make([]Prediction, len(logits))
 	for i, class := range Ranking(logits) {
 		predictions[i] = c.classes[class]

@@ -43,8 +43,11 @@ type Model struct {
 	Head           HeadSpec     `json:"head,omitzero"`
 	// Temperature divides the logits before their softmax, so that probabilities are
 	// as often right as they say (Guo et al. 2017); 0 means 1.
-	Temperature float64   `json:"temperature,omitempty"`
-	Training    *Training `json:"training,omitempty"`
+	Temperature float64 `json:"temperature,omitempty"`
+	// Coverage is the rule of the model's prediction sets, fitted on validation pictures to
+	// the probabilities after the temperature; nil if it has none.
+	Coverage *Coverage `json:"coverage,omitempty"`
+	Training *Training `json:"training,omitempty"`
 	// Acceptance is how the model judges whether a picture shows any of its classes; nil:
 	// it does not. For the methods accept.Class and accept.Head the network has one more
 	// output than there are classes, the last.
@@ -142,6 +145,11 @@ func (m *Model) validate() error {
 	if err := m.Head.Validate(); err != nil {
 		return err
 	}
+	if m.Coverage != nil {
+		if err := m.Coverage.validate(); err != nil {
+			return err
+		}
+	}
 	if m.Acceptance != nil {
 		if err := m.Acceptance.validate(m.Preprocessing); err != nil {
 			return err
@@ -150,8 +158,8 @@ func (m *Model) validate() error {
 	return m.Preprocessing.Validate()
 }
 
-// probabilities are the softmax of the logits over the temperature.
-func (m *Model) probabilities(logits []float32) []float64 {
+// Probabilities returns the softmax of the logits over the temperature.
+func (m *Model) Probabilities(logits []float32) []float64 {
 	if m.Temperature == 0 {
 		return Softmax(logits)
 	}

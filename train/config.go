@@ -15,6 +15,7 @@ import (
 	"garb/accept"
 	"garb/augment"
 	"garb/backbone"
+	"garb/conformal"
 	"garb/dataset"
 	"garb/nn"
 	"garb/picture"
@@ -140,6 +141,9 @@ type Config struct {
 	// CachedViews bounds the number of views of a picture that a frozen backbone is
 	// shown: their features are kept, and taken in turn; 0: new ones in every epoch.
 	CachedViews int `json:"cached_views,omitempty"`
+	// Coverage, if not 0, is that of the prediction sets for which the model gets a rule,
+	// fitted on validation: see conformal.Fit.
+	Coverage float64 `json:"coverage,omitempty"`
 	// Split divides a data set that has no splits.
 	Split dataset.SplitRule `json:"split"`
 
@@ -261,6 +265,11 @@ func (c Config) Validate() error {
 		return errors.New("teachers go with fine-tuning: a frozen backbone's features are not what they see")
 	case len(c.Teachers) > 0 && !(c.TeacherWeight > 0 && c.TeacherWeight <= 1):
 		return fmt.Errorf("teacher weight %v: it is above 0 and at most 1", c.TeacherWeight)
+	}
+	if c.Coverage != 0 {
+		if err := conformal.CheckCoverage(c.Coverage); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(c.Augment.Validate(), c.validateSources(), c.validateAcceptance()); err != nil {
 		return err

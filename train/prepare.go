@@ -57,6 +57,9 @@ func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 	if err := r.openData(ctx, all, p); err != nil {
 		return nil, err
 	}
+	if err := r.checkCoverage(); err != nil {
+		return nil, err
+	}
 	return r, r.build()
 }
 

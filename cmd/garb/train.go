@@ -99,6 +99,8 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.StringVar(&c.Monitor, "monitor", c.Monitor,
 		"choose the best epoch by its validation accuracy or loss; ties are broken by the other")
 	flags.IntVar(&c.Patience, "patience", 0, "stop after N epochs without improvement (0 disables)")
+	flags.Float64Var(&c.Coverage, "coverage", 0,
+		"give the model prediction sets that hold the right class with this probability, such as 0.95 (0: none)")
 	flags.IntVar(&c.CachedViews, "cached-views", 0,
 		"keep the features of this many augmented views of each picture (0: new views in every epoch)")
 	data := dataFlags{&c.DataOptions, &c.Strict}
@@ -278,6 +280,7 @@ for TensorBoard too.`,
   garb train --resume runs/fine --epochs 20
   garb train --config runs/fine/config.json --seed 2   # the same settings again, in another folder
   garb train --data pictures --tensorboard --out runs/mine   # tensorboard --logdir runs
+  garb train --data pictures --coverage 0.95   # then: garb classify --coverage --model runs/mine photo.jpg
   garb train --data shoes-or-hats --binary --backbone small-cnn --optimizer sgd \
       --learning-rate 0.002 --momentum 0.8 --batch 20`,
 		Args: func(c *cobra.Command, args []string) error {
