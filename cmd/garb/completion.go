@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"garb"
+	"garb/accept"
 	"garb/backbone"
 	"garb/convert"
 	"garb/dataset"
@@ -55,6 +56,7 @@ var (
 // flagValues has what flags take, by name, or by command and name where a name means
 // different things. Numbers are not in it unless some of them are worth a proposal.
 var flagValues = map[string]values{
+	"accept":            words(accept.All), // or a number
 	"addr":              anyText,
 	"allow-url-prefix":  anyText,
 	"api-key-file":      anyFile,
