@@ -58,7 +58,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"project", "", ""},
 	{"mislabel", "", ""},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
-	{"serve", "internal/download picture . explain serve/inferencepb",
+	{"serve", "internal/download accept picture . explain serve/inferencepb",
 		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
 	{"cmd/garb",
 		"accept internal/safefile internal/download internal/kernel tensor picture nn diagram backbone keras weights . convert report dataset relabel crops augment evaluate train explain project mislabel serve",

@@ -25,22 +25,17 @@ func (f *acceptFlag) String() string {
 	case f.threshold == nil:
 		return ""
 	case *f.threshold == 0:
-		return acceptAll
+		return accept.All
 	}
 	return strconv.FormatFloat(*f.threshold, 'g', -1, 64)
 }
 
-const acceptAll = "all"
-
 func (f *acceptFlag) Set(text string) error {
-	v := 0.0
-	if text != acceptAll {
-		var err error
-		if v, err = strconv.ParseFloat(text, 64); err != nil || !(v >= 0 && v <= 1) {
-			return errors.New("it is a number from 0 to 1, or all")
-		}
+	threshold, err := accept.ParseThreshold(text)
+	if err != nil {
+		return err
 	}
-	f.threshold = &v
+	f.threshold = &threshold
 	return nil
 }
 

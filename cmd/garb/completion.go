@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"garb"
+	"garb/accept"
 	"garb/backbone"
 	"garb/convert"
 	"garb/dataset"
@@ -64,7 +65,7 @@ func acceptanceMethods() []string {
 // different things. Numbers are not in it unless some of them are worth a proposal.
 var flagValues = map[string]values{
 	"acceptance":        oneOf(acceptanceMethods()...),
-	"accept":            words(acceptAll),
+	"accept":            words(accept.All),
 	"addr":              anyText,
 	"allow-url-prefix":  anyText,
 	"api-key-file":      anyFile,
