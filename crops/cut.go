@@ -158,7 +158,8 @@ func (cut *Cut) Mask(crop Crop) *image.Gray {
 	}
 	m := image.NewGray(image.Rect(0, 0, crop.Box.Dx(), crop.Box.Dy()))
 	for y := range crop.Box.Dy() {
-		for x, index := range cut.photo.mask.indices[(crop.Box.Min.Y+y)*cut.photo.mask.width:][crop.Box.Min.X:crop.Box.Max.X] {
+		row := cut.photo.mask.indices[(crop.Box.Min.Y+y)*cut.photo.mask.width:]
+		for x, index := range row[crop.Box.Min.X:crop.Box.Max.X] {
 			m.Pix[y*m.Stride+x] = level[index]
 		}
 	}

@@ -236,7 +236,8 @@ func (m *mask) pieces(wanted func(index uint8) bool) []piece {
 
 // anywhere looks for a place without garments: of a random size at first, then of smaller
 // ones until one fits. The longer side is at most twice the shorter.
-func (cut *Cut) anywhere(side int, garments sums, random *rand.Rand, apart func(image.Rectangle) bool) (Negative, bool) {
+func (cut *Cut) anywhere(side int, garments sums, random *rand.Rand,
+	apart func(image.Rectangle) bool) (Negative, bool) {
 	width, height := cut.photo.mask.width, cut.photo.mask.height
 	if width < side || height < side {
 		return Negative{}, false

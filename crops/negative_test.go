@@ -148,7 +148,8 @@ func TestNegatives(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	// Two faces are two pieces; one of 17 × 17 is too small to see.
-	faces := drawMask(300, 400, coat, area{1, at(0, 0, 60, 60)}, area{1, at(200, 0, 260, 60)}, area{1, at(140, 80, 157, 97)})
+	faces := drawMask(300, 400, coat, area{1, at(0, 0, 60, 60)}, area{1, at(200, 0, 260, 60)},
+		area{1, at(140, 80, 157, 97)})
 	n.PerPhoto = 9
 	around := 0
 	for _, part := range negativesOf(t, "a", faces, n) {

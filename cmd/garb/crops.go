@@ -70,8 +70,8 @@ are two pictures. --classes says which classes become crops; without it, all do.
 The crops go to OUT/CLASS/PHOTO-LABEL.jpg, and the table OUT/` + cropsTable + ` lists them, with
 the photo of each: --group-by photo keeps a photo's crops in one split. The same input
 gives the same files, byte for byte. A dash in LABEL is written _, and a slash in PHOTO
-as %2F. OUT appears when all crops are done, so that a
-command that was interrupted leaves nothing.
+as %2F. OUT appears when all crops are done, so that a command that was interrupted
+leaves nothing.
 
 --whole 0.5 makes no boxes: each photo is copied for every class that has at least half
 as many pixels as the photo's largest class, all labels of a class together.
@@ -417,45 +417,71 @@ func writeCropsTable(path string, rows []cropsRow) error {
 	})
 }
 
+// made lists the folders to make, with the flags that name them.
+func (f *cropsFlags) made() []cropsFolder {
+	folders := []cropsFolder{{flag: cropsFlag, name: f.out}, {flag: masksFlag, name: f.masksOut},
+		{flag: negativesFlag, name: f.negativesOut}}
+	return slices.DeleteFunc(folders, func(folder cropsFolder) bool { return folder.name == "" })
+}
+
+// apart returns an error if one folder to make is another or in it. Links are not
+// followed.
+func apart(folders []cropsFolder, path func(cropsFolder) (string, error)) error {
+	for i, a := range folders {
+		for j, b := range folders {
+			if i == j {
+				continue
+			}
+			inner, err := path(a)
+			if err != nil {
+				return err
+			}
+			outer, err := path(b)
+			if err != nil {
+				return err
+			}
+			if relative, err := filepath.Rel(outer, inner); err == nil && filepath.IsLocal(relative) {
+				return fmt.Errorf("--%s %s is in --%s %s, but each is replaced as a whole; name another folder", a.flag, a.name,
+					b.flag, b.name)
+			}
+		}
+	}
+	return nil
+}
+
 // folders returns the folders to make, by flag, once it is sure that nothing is lost by
 // making them and that none is in another or in a folder that is read.
 func (f *cropsFlags) folders() (map[string]cropsFolder, error) {
-	folders := map[string]cropsFolder{}
-	taken := []struct{ flag, folder, use string }{
-		{"photos", f.photos, "where the crops would be taken for input"},
-		{"labels", f.labels, "where the crops would be taken for input"},
-	}
-	for _, made := range []struct{ flag, folder string }{
-		{cropsFlag, f.out}, {masksFlag, f.masksOut}, {negativesFlag, f.negativesOut},
-	} {
-		if made.folder == "" {
-			continue
-		}
-		target, err := f.target(made.flag, made.folder)
+	sources := []struct{ flag, folder string }{{"photos", f.photos}, {"labels", f.labels}}
+	var found []string
+	for _, source := range sources {
+		folder, err := physical(source.folder)
 		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", source.flag, err)
+		}
+		found = append(found, folder)
+	}
+	made := f.made()
+	if err := apart(made, func(folder cropsFolder) (string, error) { return filepath.Abs(folder.name) }); err != nil {
+		return nil, err
+	}
+	folders := map[string]cropsFolder{}
+	for i := range made {
+		folder := &made[i]
+		var err error
+		if folder.target, err = f.target(folder.flag, folder.name); err != nil {
 			return nil, err
 		}
-		for _, t := range taken {
-			other, err := physical(t.folder)
-			if errors.Is(err, fs.ErrNotExist) && folders[t.flag].target != "" {
-				other, err = folders[t.flag].target, nil // which is to be made
-			}
-			if err != nil {
-				return nil, fmt.Errorf("--%s: %w", t.flag, err)
-			}
-			if relative, err := filepath.Rel(other, target); err == nil && filepath.IsLocal(relative) {
-				return nil, fmt.Errorf("--%s %s is in --%s %s, %s", made.flag, made.folder, t.flag, t.folder, t.use)
-			}
-			if relative, err := filepath.Rel(target, other); folders[t.flag].target != "" && err == nil &&
-				filepath.IsLocal(relative) {
-				return nil, fmt.Errorf("--%s %s is in --%s %s, %s", t.flag, t.folder, made.flag, made.folder, t.use)
+		for i, source := range sources {
+			if relative, err := filepath.Rel(found[i], folder.target); err == nil && filepath.IsLocal(relative) {
+				return nil, fmt.Errorf("--%s %s is in --%s %s, where the crops would be taken for input", folder.flag,
+					folder.name, source.flag, source.folder)
 			}
 		}
-		folders[made.flag] = cropsFolder{flag: made.flag, name: made.folder, target: target}
-		taken = append(taken, struct{ flag, folder, use string }{made.flag, made.folder,
-			"but each is replaced as a whole; name another"})
+		folders[folder.flag] = *folder
 	}
-	return folders, nil
+	// Links are followed by now.
+	return folders, apart(made, func(folder cropsFolder) (string, error) { return folder.target, nil })
 }
 
 // target returns a folder's path, absolute and without links, once it is sure that nothing

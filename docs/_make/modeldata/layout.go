@@ -330,7 +330,8 @@ func (l *layout) layOutWorn(ctx context.Context) error {
 	}
 
 	var tally dataset.Tally
-	pairs, err := crops.Pairs(ctx, filepath.Join(l.data, folder, "photos"), filepath.Join(l.data, folder, "labels"), &tally)
+	root := filepath.Join(l.data, folder)
+	pairs, err := crops.Pairs(ctx, filepath.Join(root, "photos"), filepath.Join(root, "labels"), &tally)
 	if err == nil {
 		err = tally.Strict()
 	}
