@@ -75,8 +75,12 @@ generate:
 format:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on:" $$unformatted; exit 1; fi
 
+# ./... leaves folders out that begin with an underscore.
+UNDERSCORED = ./docs/_make ./docs/_make/course ./docs/_make/modeldata ./examples/_make
+
 vet:
 	go vet ./...
+	go vet $(UNDERSCORED)
 	go vet -tags purego ./...
 
 staticcheck:
@@ -99,6 +103,7 @@ layout:
 
 test:
 	go test ./...
+	go test ./docs/_make/modeldata
 
 # The portable kernels take twenty times as long.
 test-purego:

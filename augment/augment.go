@@ -154,6 +154,7 @@ type Views struct {
 	set                 *dataset.Set
 	seed                uint64
 	limits              picture.Limits
+	backgrounds         *Backgrounds // nil if pictures keep theirs
 }
 
 // New returns the views of a training set for a network's spec. The limits hold
@@ -184,11 +185,12 @@ func New(c Config, spec picture.Spec, train dataset.Training, seed uint64, l pic
 // alone. Errors name the file and are otherwise those of dataset.Sample.Read and
 // picture.Spec.Load. It panics if index is negative, or if dst has another length.
 //
-// Decoded, turned by quarters, and resized (or a random part of it) to the input or to a
+// Decoded, perhaps put on another background (see SetBackgrounds), turned by quarters, and resized (or a random part of it) to the input or to a
 // place inside it, the picture goes through one affine resample, mirrors, colours, a loss
 // of quality and erasing, each only if it is on.
 func (v *Views) Load(ctx context.Context, epoch, index int, dst []float32) error {
-	sample := v.set.Samples[index%len(v.set.Samples)]
+	number := index % len(v.set.Samples)
+	sample := v.set.Samples[number]
 	data, err := sample.Read(v.limits)
 	if err != nil {
 		return err
@@ -196,6 +198,9 @@ func (v *Views) Load(ctx context.Context, epoch, index int, dst []float32) error
 	p, _, err := v.roomy.Decode(ctx, data, v.limits)
 	if err != nil {
 		return fmt.Errorf("%s: %w", sample.Path, err)
+	}
+	if p, err = v.paste(ctx, p, number, v.stream(ofBackgrounds, epoch, index)); err != nil {
+		return err
 	}
 	d := v.config.draw(v.stream(ofPictures, epoch, index), v.spec.Width, v.spec.Height)
 	d.scene = v.config.drawScene(v.stream(ofScenes, epoch, index), v.spec.Width, v.spec.Height)
@@ -217,6 +222,8 @@ const (
 	ofPictures = 1
 	ofBatches  = 2
 	ofScenes   = 3
+	// Of what is put on other backgrounds.
+	ofBackgrounds = 4
 )
 
 // stream returns the random numbers of one picture, or of one batch. It is seeded

@@ -184,7 +184,7 @@ var settingTests = map[string]func(*testing.T){
 		changes(t, Config{QuarterTurns: 1})
 	},
 	"ZoomOut": func(t *testing.T) {
-		everyOther(t, Config{ZoomOut: 3}, 1, 3, func(d draw) float64 { return d.scene.distance })
+		everyFourth(t, Config{ZoomOut: 3}, 1, 3, func(d draw) float64 { return d.scene.distance })
 		for _, out := range []float64{0, 1} {
 			if _, most := span(Config{ZoomOut: out}, func(d draw) float64 { return d.scene.distance }); most != 0 {
 				t.Errorf("zoom out %v: a distance of %v", out, most)
@@ -200,7 +200,7 @@ var settingTests = map[string]func(*testing.T){
 		changes(t, Config{ZoomOut: 3})
 	},
 	"ShrinkMin": func(t *testing.T) {
-		everyOther(t, Config{ShrinkMin: 8}, 8, drawnHeight, func(d draw) float64 { return float64(d.scene.thumbnail) })
+		everyFourth(t, Config{ShrinkMin: 8}, 8, drawnHeight, func(d draw) float64 { return float64(d.scene.thumbnail) })
 		for _, size := range []int{0, drawnHeight, 2 * drawnWidth} {
 			if _, most := span(Config{ShrinkMin: size}, func(d draw) float64 { return float64(d.scene.thumbnail) }); most != 0 {
 				t.Errorf("thumbnails of at least %d pixels: one of %v", size, most)
@@ -209,18 +209,18 @@ var settingTests = map[string]func(*testing.T){
 		changes(t, Config{ShrinkMin: 4})
 	},
 	"BlurMax": func(t *testing.T) {
-		everyOther(t, Config{BlurMax: 4}, 0, 4, func(d draw) float64 { return d.scene.blur })
+		everyFourth(t, Config{BlurMax: 4}, 0, 4, func(d draw) float64 { return d.scene.blur })
 		changes(t, Config{BlurMax: 4})
 	},
 	"Noise": func(t *testing.T) {
-		everyOther(t, Config{Noise: 25}, 0, 25, func(d draw) float64 { return d.scene.noise })
+		everyFourth(t, Config{Noise: 25}, 0, 25, func(d draw) float64 { return d.scene.noise })
 		changes(t, Config{Noise: 25})
 	},
 }
 
-// everyOther checks that every other picture has a value, which is drawn from least to most,
+// everyFourth checks that every fourth picture has a value, which is drawn from least to most,
 // and that the others have 0, as all have without the setting.
-func everyOther(t *testing.T, c Config, least, most float64, value func(draw) float64) {
+func everyFourth(t *testing.T, c Config, least, most float64, value func(draw) float64) {
 	t.Helper()
 	count, smallest, largest := 0, math.Inf(1), 0.0
 	for _, d := range draws(c) {
@@ -228,7 +228,9 @@ func everyOther(t *testing.T, c Config, least, most float64, value func(draw) fl
 			count, smallest, largest = count+1, min(smallest, v), max(largest, v)
 		}
 	}
-	half(t, "pictures with the change", count)
+	if math.Abs(float64(count)-drawCount/4) > 4*math.Sqrt(drawCount*3/16) {
+		t.Errorf("%+v: %d of %d pictures with the change, want a quarter", c, count, drawCount)
+	}
 	if slack := 0.03 * (most - least); math.Abs(smallest-least) > slack || math.Abs(largest-most) > slack {
 		t.Errorf("%+v: from %v to %v, want %v to %v", c, smallest, largest, least, most)
 	}

@@ -21,10 +21,11 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) er
 	if err != nil {
 		return err
 	}
+	logits := rows(validation.logits, len(r.classes))
 	m := garb.Model{
 		Format: garb.FormatVersion, Architecture: c.Backbone, BackboneDigest: r.digest, Classes: r.classes,
 		Preprocessing: c.Preprocessing, Head: c.head(),
-		Temperature: evaluate.Temperature(rows(validation.logits, len(r.classes)), labels(r.validation)),
+		Temperature: evaluate.Temperature(logits, labels(r.validation)),
 		Acceptance:  acceptance,
 		Training: &garb.Training{
 			Garb: garb.Version, DataDigest: r.Data,
@@ -32,6 +33,9 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) er
 			Epoch:    e.Epoch, Accuracy: e.Accuracy, Validation: e.ValidationAccuracy, ValidationLoss: e.ValidationLoss,
 			Settings: r.settings(),
 		},
+	}
+	if err := r.fitCoverage(&m, logits); err != nil {
+		return err
 	}
 	tensors, err := r.tensors()
 	if err != nil {

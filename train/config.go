@@ -15,6 +15,7 @@ import (
 	"garb/accept"
 	"garb/augment"
 	"garb/backbone"
+	"garb/conformal"
 	"garb/dataset"
 	"garb/nn"
 	"garb/picture"
@@ -130,9 +131,19 @@ type Config struct {
 	Patience int `json:"patience,omitempty"`
 
 	Augment augment.Config `json:"augment,omitzero"`
+	// Background names pictures, and Masks a folder of masks: a training picture NAME.jpg
+	// with a mask NAME.png, at any depth, is put on a random part of one of the pictures
+	// with the probability BackgroundShare. A mask has its picture's size, is white where
+	// the garment is and black around it.
+	Background      string  `json:"background,omitempty"`
+	Masks           string  `json:"masks,omitempty"`
+	BackgroundShare float64 `json:"background_share,omitempty"`
 	// CachedViews bounds the number of views of a picture that a frozen backbone is
 	// shown: their features are kept, and taken in turn; 0: new ones in every epoch.
 	CachedViews int `json:"cached_views,omitempty"`
+	// Coverage, if not 0, is that of the prediction sets for which the model gets a rule,
+	// fitted on validation: see conformal.Fit.
+	Coverage float64 `json:"coverage,omitempty"`
 	// Split divides a data set that has no splits.
 	Split dataset.SplitRule `json:"split"`
 
@@ -208,6 +219,12 @@ func (c Config) Validate() error {
 		return fmt.Errorf("a step of factor %v after %v epochs: both are positive", c.StepFactor, c.StepEpochs)
 	case c.WeightDecay != 0 && c.Optimizer != "adamw":
 		return errors.New("weight decay goes with the optimizer adamw")
+	case (c.Background == "") != (c.Masks == "") || (c.Background == "") != (c.BackgroundShare == 0):
+		return errors.New("other backgrounds need pictures, masks and a share above 0: all three or none")
+	case !(c.BackgroundShare >= 0 && c.BackgroundShare <= 1):
+		return fmt.Errorf("a share of %v with other backgrounds: it is from 0 to 1", c.BackgroundShare)
+	case c.Background != "" && c.FineTune == "none" && !c.Augment.Enabled():
+		return errors.New("other backgrounds go with fine-tuning or augmentation: otherwise each picture is looked at once")
 	case !(c.BalanceSampling >= 0 && c.BalanceSampling <= 1) || !(c.BalanceSources >= 0 && c.BalanceSources <= 1):
 		return fmt.Errorf("sampling balanced by classes to the degree %v, and by data sets to %v: both are from 0 to 1",
 			c.BalanceSampling, c.BalanceSources)
@@ -248,6 +265,11 @@ func (c Config) Validate() error {
 		return errors.New("teachers go with fine-tuning: a frozen backbone's features are not what they see")
 	case len(c.Teachers) > 0 && !(c.TeacherWeight > 0 && c.TeacherWeight <= 1):
 		return fmt.Errorf("teacher weight %v: it is above 0 and at most 1", c.TeacherWeight)
+	}
+	if c.Coverage != 0 {
+		if err := conformal.CheckCoverage(c.Coverage); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(c.Augment.Validate(), c.validateSources(), c.validateAcceptance()); err != nil {
 		return err
@@ -403,6 +425,11 @@ func Differences(a, b Config) []string {
 // of each further one the name of its file or folder is left.
 func (c Config) portable() Config {
 	c.DataOptions = c.DataOptions.Portable()
+	for _, path := range []*string{&c.Background, &c.Masks} {
+		if *path != "" {
+			*path = filepath.Base(filepath.Clean(*path))
+		}
+	}
 	for _, list := range []*[]Source{&c.Sources, &c.Other} {
 		*list = slices.Clone(*list)
 		for i := range *list {

@@ -309,3 +309,56 @@ func (c Config) otherNames() []string {
 	}
 	return shortNames(paths)
 }
+
+// Lookalike is one of the other pictures that the finished model accepts: it may show one
+// of the classes after all.
+type Lookalike struct {
+	Path        string
+	Class       string  // the most probable
+	Probability float64 // of Class
+	Acceptance  float64
+}
+
+// lookalikes returns the other pictures, of training and validation, that the model
+// accepts, those with the largest acceptance first. plan computes the model's outputs.
+func (r *run) lookalikes(ctx context.Context, plan *nn.Plan, model *garb.Classifier) ([]Lookalike, error) {
+	a := model.Model().Acceptance
+	if len(r.Config.Other) == 0 || a == nil {
+		return nil, nil
+	}
+	trained := split{set: &dataset.Set{}}
+	var known vectors
+	for i, s := range r.train.set.Samples {
+		if s.Label == len(r.classes) {
+			trained.set.Samples = append(trained.set.Samples, s)
+			if v, ok := r.train.source.(vectors); ok {
+				known = append(known, v[i])
+			}
+		}
+	}
+	switch {
+	case known != nil:
+		trained.source = known
+	case !r.frozen:
+		trained.source = pictures{trained.set, r.Config.Preprocessing, picture.DefaultLimits()}
+	}
+	var found []Lookalike
+	for _, s := range []split{trained, r.otherValidation} {
+		if s.empty() || s.source == nil {
+			continue
+		}
+		outputs, err := outputsOf(ctx, plan, &s)
+		if err != nil {
+			return nil, err
+		}
+		for i, row := range rows(outputs, tensor.Len(plan.OutputShape())) {
+			acceptance := a.Calibration.Acceptance(accept.Score(a.Method, row, len(r.classes)))
+			if acceptance >= a.Threshold {
+				top := model.Predictions(row[:len(r.classes)])[0]
+				found = append(found, Lookalike{s.set.Samples[i].Path, top.Class, top.Probability, acceptance})
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Lookalike) int { return cmp.Compare(b.Acceptance, a.Acceptance) })
+	return found, nil
+}

@@ -17,7 +17,6 @@ import (
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
-	"garb/weights"
 )
 
 // newRun prepares a run and its folder.
@@ -58,6 +57,9 @@ func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 	if err := r.openData(ctx, all, p); err != nil {
 		return nil, err
 	}
+	if err := r.checkCoverage(); err != nil {
+		return nil, err
+	}
 	return r, r.build()
 }
 
@@ -78,9 +80,8 @@ func (r *run) openWeights() error {
 	if err != nil {
 		return err
 	}
-	own, builtIn := weights.BuiltIn(c.Backbone)
-	if builtIn && own.Digest() == f.Digest() && r.frozen {
-		r.digest = f.Digest()
+	if digest := f.Digest(); r.frozen && garb.BuiltInBackbone(c.Backbone, digest) {
+		r.digest = digest
 	}
 	r.weights = f
 	return nil
@@ -173,6 +174,9 @@ func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 	}
 	changed, err := augment.New(r.Config.Augment, viewed, dataset.Training{Set: r.train.set}, r.Config.Seed, limits)
 	if err != nil {
+		return err
+	}
+	if err := r.setBackgrounds(ctx, changed, limits); err != nil {
 		return err
 	}
 	v := views{changed, viewed.ValueCount(), r.outputs()}

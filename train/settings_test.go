@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,6 +20,7 @@ import (
 	"garb"
 	"garb/augment"
 	"garb/backbone"
+	"garb/conformal"
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/internal/tfevents"
@@ -881,6 +883,63 @@ var settingTests = map[string]func(t *testing.T, data string){
 				slices.Equal(second, fourth) != again {
 				t.Errorf("with %d views kept: 1 is 2 %v, 1 is 3 %v, 2 is 4 %v",
 					kept, slices.Equal(first, second), slices.Equal(first, third), slices.Equal(second, fourth))
+			}
+		}
+	},
+	"Coverage": func(t *testing.T, data string) {
+		c := tiny(t, noise(t)) // 16 pictures for validation, which nobody can tell apart
+		ran(t, c)
+		if rule := opened(t, c.Out).Model().Coverage; rule != nil {
+			t.Errorf("nobody asked for prediction sets: %+v", rule)
+		}
+		c.Out, c.Coverage = filepath.Join(t.TempDir(), "covered"), 0.85
+		ran(t, c)
+		model := opened(t, c.Out)
+		splits, err := dataset.OpenSplits(c.Data, c.Split)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var probabilities [][]float64
+		var labels []int
+		size, samples := 0, splits.Validation.Samples
+		for _, s := range samples {
+			predictions, err := model.Classify(t.Context(), file(t, s.Path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := make([]float64, 2)
+			for _, p := range predictions {
+				row[slices.Index(model.Classes(), p.Class)] = p.Probability
+			}
+			probabilities, labels = append(probabilities, row), append(labels, s.Label)
+			size += len(model.PredictionSet(predictions))
+			if digest := fmt.Sprintf("%x", sha256.Sum256(file(t, s.Path))); !model.Model().Coverage.WasFittedOn(digest) {
+				t.Errorf("the model does not know that its sets were fitted on %s", s.Path)
+			}
+		}
+		want, err := conformal.Fit(probabilities, labels, 0.85)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := model.Model().Coverage
+		// Answers of one picture differ by rounding from those of a batch.
+		if got == nil || got.Coverage != 0.85 || got.Pictures != len(samples)-len(samples)/2 || got.Penalty != want.Penalty ||
+			math.Abs(got.Threshold-want.Threshold) > 1e-3 {
+			t.Fatalf("rule %+v, want %+v", got, want)
+		}
+		if size <= len(samples) {
+			t.Errorf("%d classes in the sets of %d pictures that nobody can tell apart", size, len(samples))
+		}
+		few := tiny(t, data) // 6 pictures for validation
+		few.Coverage = 0.85
+		var tooFew *conformal.TooFewError
+		if _, err := prepare(t.Context(), few, Progress{}); !errors.As(err, &tooFew) || tooFew.Have != 6 || tooFew.Need != 12 {
+			t.Errorf("%v", err)
+		}
+		for _, coverage := range []float64{-0.5, 1, 1.5, math.NaN()} {
+			few.Coverage = coverage
+			if few.Validate() == nil {
+				t.Errorf("coverage %v is accepted", coverage)
 			}
 		}
 	},

@@ -67,6 +67,8 @@ type Result struct {
 	// Acceptance is how the model judges whether a picture shows any of its classes; nil if
 	// it does not.
 	Acceptance *garb.Acceptance
+	// Lookalikes are the other pictures that the model accepts.
+	Lookalikes []Lookalike
 	Stopped    bool // by its patience
 }
 
@@ -366,6 +368,9 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 					Accuracy: p.Accuracy})
 			}
 		}
+	}
+	if result.Lookalikes, err = r.lookalikes(ctx, plan, model); err != nil {
+		return nil, err
 	}
 	if d.Curves, err = evaluate.ReadCurves(r.Config.Out); err != nil {
 		return nil, err

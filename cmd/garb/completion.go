@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"garb"
+	"garb/accept"
 	"garb/backbone"
 	"garb/convert"
 	"garb/dataset"
@@ -47,7 +48,7 @@ var (
 	filters = oneOf(string(picture.Nearest), string(picture.Bilinear), string(picture.Bicubic))
 	tables  = filesOf("csv", "tsv")
 	dataSet = filesOf("csv", "tsv", "zip", "tar", "gz", "tgz") // shells propose folders too
-	models  = values{words: func() []string { return []string{garb.Clothing, garb.ImageNet} }, files: true}
+	models  = values{words: garb.BuiltInModels, files: true}
 	weighed = values{words: knownNames, files: true}
 	shots   = filesOf("jpg", "jpeg", "png", "gif", "webp", "bmp", "avif", "heic", "heif")
 )
@@ -64,9 +65,11 @@ func acceptanceMethods() []string {
 // different things. Numbers are not in it unless some of them are worth a proposal.
 var flagValues = map[string]values{
 	"acceptance":        oneOf(acceptanceMethods()...),
+	"accept":            words(accept.All),
 	"addr":              anyText,
 	"allow-url-prefix":  anyText,
 	"api-key-file":      anyFile,
+	"background":        folders,
 	"backbone":          {words: backbones, files: true},
 	"class":             anyText,
 	"classes":           anyText,
@@ -94,12 +97,14 @@ var flagValues = map[string]values{
 	"labels-csv":        tables,
 	"labels-order":      {words: labelOrders, only: true},
 	"layer":             anyText,
+	"masks":             folders,
 	"merge":             anyText,
 	"method":            oneOf(methodTSNE, methodPCA),
 	"model":             models,
 	"models":            folders,
 	"monitor":           oneOf(train.Choices("monitor")...),
 	"names":             filesOf("txt"),
+	"negatives":         folders,
 	"neighbours":        dataSet,
 	"optimizer":         oneOf(train.Choices("optimizer")...),
 	"out":               folders,
@@ -179,7 +184,7 @@ func sides() []string {
 
 // knownNames are the names of models and weights.
 func knownNames() []string {
-	names := []string{garb.Clothing, garb.ImageNet}
+	names := garb.BuiltInModels()
 	for _, s := range weights.Sources() {
 		names = append(names, s.Name)
 	}

@@ -40,6 +40,12 @@ func (t *trainFlags) add(command *cobra.Command) {
 		"further data set whose pictures are all for training, none for validation or test; WEIGHT as for --data")
 	flags.Var(otherSources(c), "other",
 		"folder of pictures of none of the classes, to learn what to refuse; several flags, WEIGHT as for --data")
+	flags.StringVar(&c.Background, "background", "",
+		"folder of pictures to put garments on, in training; with --masks")
+	flags.StringVar(&c.Masks, "masks", "", "folder of masks of training pictures: NAME.png for NAME.jpg, white where "+
+		"the garment is (garb data crops --masks writes them); with --background")
+	flags.Float64Var(&c.BackgroundShare, "background-share", 0.5,
+		"probability that a picture with a mask gets another background")
 	flags.StringVar((*string)(&c.Acceptance), "acceptance", "",
 		"how the model judges whether a picture shows any of the classes: with --other class, head or exposure, "+
 			"without it energy, distance or neighbours; none: it does not (default class or energy)")
@@ -93,6 +99,8 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.StringVar(&c.Monitor, "monitor", c.Monitor,
 		"choose the best epoch by its validation accuracy or loss; ties are broken by the other")
 	flags.IntVar(&c.Patience, "patience", 0, "stop after N epochs without improvement (0 disables)")
+	flags.Float64Var(&c.Coverage, "coverage", 0,
+		"give the model prediction sets that hold the right class with this probability, such as 0.95 (0: none)")
 	flags.IntVar(&c.CachedViews, "cached-views", 0,
 		"keep the features of this many augmented views of each picture (0: new views in every epoch)")
 	data := dataFlags{&c.DataOptions, &c.Strict}
@@ -220,6 +228,9 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 	if len(c.Teachers) == 0 {
 		c.TeacherWeight = 0
 	}
+	if c.Background == "" && c.Masks == "" {
+		c.BackgroundShare = 0
+	}
 	if c.Out == "" {
 		c.Out = filepath.Join("runs", filepath.Base(filepath.Clean(c.Data))+"-"+time.Now().Format("20060102-150405"))
 	}
@@ -269,6 +280,7 @@ for TensorBoard too.`,
   garb train --resume runs/fine --epochs 20
   garb train --config runs/fine/config.json --seed 2   # the same settings again, in another folder
   garb train --data pictures --tensorboard --out runs/mine   # tensorboard --logdir runs
+  garb train --data pictures --coverage 0.95   # then: garb classify --coverage --model runs/mine photo.jpg
   garb train --data shoes-or-hats --binary --backbone small-cnn --optimizer sgd \
       --learning-rate 0.002 --momentum 0.8 --batch 20`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -466,6 +478,7 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 	}
 	if a := result.Acceptance; a != nil {
 		d.sayAcceptance(a)
+		d.sayLookalikes(result.Lookalikes)
 	}
 	fmt.Fprintf(d.out, "model     %s\n", result.Checkpoint)
 	fmt.Fprintf(d.out, "report    %s\n", result.Report)
@@ -483,6 +496,22 @@ func (d *trainDisplay) sayAcceptance(a *garb.Acceptance) {
 	}
 	if !a.Measured() {
 		fmt.Fprintln(d.out, "          not measured against other pictures; --other names some")
+	}
+}
+
+// sayLookalikes names the other pictures that the model accepts: perhaps they show one of
+// the classes.
+func (d *trainDisplay) sayLookalikes(all []train.Lookalike) {
+	if len(all) == 0 {
+		return
+	}
+	say(d.command, "garb: accepted %s of --other; look whether they show one of the classes:", count(len(all), "picture"))
+	for i, l := range all {
+		if i == shownSkips && !isSet(d.command, verboseFlag) {
+			say(d.command, "garb:   and %d more; --verbose names them", len(all)-i)
+			break
+		}
+		say(d.command, "garb:   %s: %s %.0f %%", printable(l.Path), printable(l.Class), 100*l.Probability)
 	}
 }
 
