@@ -220,14 +220,14 @@ func (o *pools) checkClasses() error {
 // shares returns how often an epoch shows each training picture, on average; nil if each
 // is shown once. They sum to a whole number.
 //
-// A picture begins with its source's weight w. BalanceSources b multiplies those of a
-// source with the total n by n^(−b), and BalanceSampling those of a class likewise, other
-// pictures excepted. Then all are multiplied such that the sum is what it was.
+// A picture begins with its source's weight. BalanceSampling b multiplies the pictures of a
+// class in a source, whose shares sum to n, by n^(−b), and then all of the source such that
+// its sum is what it was; other pictures have no class and stay. BalanceSources does
+// likewise with the sources, other pictures excepted.
 func (r *run) shares() []float64 {
 	c := r.Config
-	sources := append(c.sources(), c.Other...)
-	n := len(r.train.set.Samples)
-	shares, plain := make([]float64, n), c.BalanceSampling == 0 && c.BalanceSources == 0
+	sources, classes := append(c.sources(), c.Other...), len(r.classes)
+	shares, plain := make([]float64, len(r.train.set.Samples)), c.BalanceSampling == 0 && c.BalanceSources == 0
 	total := 0.0
 	for i := range shares {
 		shares[i] = sources[r.train.from[i]].Weight
@@ -237,31 +237,41 @@ func (r *run) shares() []float64 {
 	if plain {
 		return nil
 	}
-	labels := len(r.classes)
-	balance := func(power float64, groups int, group func(i int) int) {
-		sums := make([]float64, groups+1)
+	// balance evens out the groups' sums within each whole. A group below 0 is left alone.
+	balance := func(power float64, group, whole func(i int) int) {
+		sums, before, after := map[int]float64{}, map[int]float64{}, map[int]float64{}
 		for i, s := range shares {
 			sums[group(i)] += s
 		}
-		before, after := 0.0, 0.0
 		for i, s := range shares {
-			if g := group(i); g < groups {
-				before += s
+			if g := group(i); g >= 0 {
+				before[whole(i)] += s
 				shares[i] = s * math.Pow(sums[g], -power)
-				after += shares[i]
+				after[whole(i)] += shares[i]
 			}
 		}
 		for i := range shares {
-			if group(i) < groups {
-				shares[i] *= before / after
+			if group(i) >= 0 {
+				shares[i] *= before[whole(i)] / after[whole(i)]
 			}
 		}
 	}
-	if c.BalanceSources > 0 {
-		balance(c.BalanceSources, len(c.sources()), func(i int) int { return min(r.train.from[i], len(c.sources())) })
-	}
+	source := func(i int) int { return r.train.from[i] }
 	if c.BalanceSampling > 0 {
-		balance(c.BalanceSampling, labels, func(i int) int { return r.train.set.Samples[i].Label })
+		balance(c.BalanceSampling, func(i int) int {
+			if label := r.train.set.Samples[i].Label; label < classes {
+				return source(i)*classes + label
+			}
+			return -1
+		}, source)
+	}
+	if c.BalanceSources > 0 {
+		balance(c.BalanceSources, func(i int) int {
+			if source(i) < len(c.sources()) {
+				return source(i)
+			}
+			return -1
+		}, func(int) int { return 0 })
 	}
 	scale := math.Max(1, math.Round(total)) / total
 	for i := range shares {
