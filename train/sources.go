@@ -132,7 +132,7 @@ func openPools(ctx context.Context, c Config, p Progress) (*pools, error) {
 	sources := c.sources()
 	all, splits := make([]*dataset.Data, len(sources)), make([]*dataset.Splits, len(sources))
 	for i, s := range sources {
-		d, err := dataset.Read(ctx, s.Path, options)
+		d, err := readSource(ctx, s, options, len(sources) == 1)
 		if err != nil {
 			return nil, err
 		}
@@ -161,6 +161,11 @@ func openPools(ctx context.Context, c Config, p Progress) (*pools, error) {
 		o.test.add(splits[i].Test, i, label)
 		o.tally.Merge(&d.Tally)
 	}
+	for _, name := range c.DataOptions.Classes {
+		if !slices.ContainsFunc(all, func(d *dataset.Data) bool { return d.HasClass(name) }) {
+			return nil, fmt.Errorf("the class %q was asked for, and no data set has it", name)
+		}
+	}
 	if err := o.checkClasses(); err != nil {
 		return nil, err
 	}
@@ -168,6 +173,25 @@ func openPools(ctx context.Context, c Config, p Progress) (*pools, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+// readSource reads a data set. Of several, each need not have all classes that are asked
+// for.
+func readSource(ctx context.Context, s Source, options dataset.Options, alone bool) (*dataset.Data, error) {
+	if len(options.Classes) > 0 && !alone {
+		all := options
+		all.Classes = nil
+		d, err := dataset.Read(ctx, s.Path, all)
+		if err != nil {
+			return nil, err
+		}
+		options.Classes = slices.DeleteFunc(slices.Clone(options.Classes), func(name string) bool { return !d.HasClass(name) })
+		if len(options.Classes) == 0 {
+			return nil, fmt.Errorf("%s has none of the classes that were asked for: it has %s", d.Path,
+				strings.Join(d.Classes, ", "))
+		}
+	}
+	return dataset.Read(ctx, s.Path, options)
 }
 
 // divide returns the splits of a source. One of several may lack classes in a split, which

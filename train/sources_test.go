@@ -256,6 +256,24 @@ func TestFiguresOfSources(t *testing.T) {
 	}
 }
 
+// Of several data sets each need not have all classes that are asked for.
+func TestClassesOfSources(t *testing.T) {
+	c := tiny(t, drawn(t))
+	c.Sources = []Source{{Path: noise(t), Weight: 1}} // with the classes even and odd
+	c.DataOptions.Classes = []string{"spots", "even"}
+	if r := begun(t, c); !slices.Equal(r.classes, []string{"even", "spots"}) {
+		t.Errorf("classes %v", r.classes)
+	}
+	c.DataOptions.Classes = []string{"spots", "stripes"}
+	if _, err := Run(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), "none of the classes") {
+		t.Errorf("a data set without any of them: %v", err)
+	}
+	c.DataOptions.Classes = []string{"spots", "even", "dots"}
+	if _, err := Run(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), `"dots"`) {
+		t.Errorf("a class of no data set: %v", err)
+	}
+}
+
 // Data sets that name a class in two ways are refused.
 func TestSourcesDisagree(t *testing.T) {
 	c := tiny(t, drawn(t))
