@@ -47,7 +47,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"accept", "", ""},
 	{"conformal", "", ""},
 	{".", "accept tensor picture nn backbone weights conformal", ""},
-	{"convert", "internal/safefile tensor picture nn backbone keras onnx .", ""},
+	{"convert", "internal/safefile accept tensor picture nn backbone keras onnx .", ""},
 	{"report", "picture", ""},
 	{"dataset", "internal/download picture", ""},
 	{"relabel", "internal/safefile dataset", ""},
