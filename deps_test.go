@@ -61,7 +61,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve", "internal/download picture . explain serve/inferencepb",
 		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
 	{"cmd/garb",
-		"internal/safefile internal/download internal/kernel tensor picture nn diagram backbone keras weights . convert report dataset relabel crops augment evaluate train explain project mislabel serve",
+		"internal/safefile internal/download internal/kernel tensor picture nn diagram backbone keras weights conformal . convert report dataset relabel crops augment evaluate train explain project mislabel serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile . report evaluate train", ""},

@@ -24,6 +24,7 @@ type classifyFlags struct {
 	model            string
 	top              int
 	asJSON, asCSV    bool
+	coverage         bool   // show prediction sets
 	into             string // a folder to sort into
 	link, copy, move bool
 	undo             string // a folder that was sorted into, or its log
@@ -53,6 +54,7 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
   garb classify --top 3 wardrobe/
   garb classify 'wardrobe/*-front.jpg'
   garb classify --model imagenet --json photo.jpg | jq .class
+  garb classify --model runs/mine --coverage photo.jpg   # a model of garb train --coverage
   garb classify --csv wardrobe/ > answers.csv
   garb classify --sort-into sorted/ --move inbox/
   garb classify --undo-sort sorted/
@@ -73,6 +75,8 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
 	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
 	flags.IntVar(&f.top, "top", 3, "how many classes to show")
 	flags.BoolVar(&f.asJSON, "json", false, "one JSON object a line")
+	flags.BoolVar(&f.coverage, "coverage", false,
+		"show the set of classes that holds the right one as often as the model was trained for")
 	flags.BoolVar(&f.asCSV, "csv", false, "a table, with a column for each class")
 	flags.StringVar(&f.into, "sort-into", "", "put the pictures into folders of this one, by class")
 	flags.BoolVar(&f.copy, "copy", false, "with --sort-into: copy the pictures (the default)")
@@ -93,7 +97,7 @@ func (f classifyFlags) validate(c *cobra.Command, args []string) error {
 	}
 	switch {
 	case f.undo != "":
-		for _, name := range []string{"model", "top", "json", "csv", "sort-into", "link", "copy", "move"} {
+		for _, name := range []string{"model", "top", "json", "csv", "coverage", "sort-into", "link", "copy", "move"} {
 			if c.Flags().Changed(name) {
 				return fmt.Errorf("--undo-sort and --%s exclude each other", name)
 			}
@@ -109,6 +113,8 @@ func (f classifyFlags) validate(c *cobra.Command, args []string) error {
 		return fmt.Errorf("--top %d: show at least one class", f.top)
 	case f.asJSON && f.asCSV:
 		return errors.New("--json and --csv exclude each other")
+	case f.asCSV && f.coverage:
+		return errors.New("--csv and --coverage exclude each other: give --json for a form that programs read")
 	case f.asCSV && c.Flags().Changed("top"):
 		return errors.New("--csv and --top exclude each other: a table has a column for each class")
 	case actions > 0 && f.into == "":
@@ -144,6 +150,7 @@ type pictureAnswer struct {
 	Class       string            `json:"class"`
 	Probability float64           `json:"probability"`
 	Predictions []garb.Prediction `json:"predictions"`
+	Set         []string          `json:"set,omitempty"` // the prediction set, with --coverage
 	Model       modelName         `json:"model"`
 	// Of --sort-into: where the picture is now, or why it is not sorted.
 	Sorted    string `json:"sorted,omitempty"`
@@ -214,6 +221,9 @@ func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFl
 	classifier, err := garb.Open(f.model, garb.Options{Threads: threadsFor(all)})
 	if err != nil {
 		return err
+	}
+	if f.coverage && classifier.Model().Coverage == nil {
+		return errNoSets(classifier)
 	}
 	var sorting *sorter
 	if f.into != "" {
@@ -325,9 +335,17 @@ func newAnswerPrinter(c *cobra.Command, out io.Writer, model *garb.Classifier, f
 		table, err := newPredictionTable(out, model, "picture", "class")
 		return csvAnswers{table, c.ErrOrStderr()}, err
 	case f.asJSON:
-		return jsonAnswers{json.NewEncoder(out), f.top, modelName{model.Name(), model.Digest()}}, nil
+		return jsonAnswers{json.NewEncoder(out), f.top, modelName{model.Name(), model.Digest()}, setsOf(model, f)}, nil
 	}
-	return textAnswers{out, c.ErrOrStderr(), f.top, coloured(c.OutOrStdout())}, nil
+	return textAnswers{out, c.ErrOrStderr(), f.top, coloured(c.OutOrStdout()), setsOf(model, f)}, nil
+}
+
+// setsOf returns what gives the prediction set of an answer: nil without --coverage.
+func setsOf(model *garb.Classifier, f classifyFlags) func([]garb.Prediction) []string {
+	if !f.coverage {
+		return func([]garb.Prediction) []string { return nil }
+	}
+	return model.PredictionSet
 }
 
 // csvAnswers writes a table; what has no answer is told to people too.
@@ -353,6 +371,7 @@ type jsonAnswers struct {
 	lines *json.Encoder
 	top   int
 	model modelName
+	set   func([]garb.Prediction) []string
 }
 
 func (p jsonAnswers) answered(name string, predictions []garb.Prediction, s sorted) error {
@@ -360,6 +379,7 @@ func (p jsonAnswers) answered(name string, predictions []garb.Prediction, s sort
 	line := pictureAnswer{
 		Picture: name, Class: best.Class, Probability: best.Probability,
 		Predictions: predictions[:min(p.top, len(predictions))], Model: p.model, Sorted: s.path,
+		Set: p.set(predictions),
 	}
 	if s.err != nil {
 		line.SortError = s.err.Error()
@@ -378,10 +398,18 @@ type textAnswers struct {
 	out, errOut io.Writer
 	top         int
 	colour      bool
+	set         func([]garb.Prediction) []string
 }
 
 func (p textAnswers) answered(name string, predictions []garb.Prediction, _ sorted) error {
-	return printAnswer(p.out, name, predictions[:min(p.top, len(predictions))], p.colour)
+	err := printAnswer(p.out, name, predictions[:min(p.top, len(predictions))], p.colour)
+	if set := p.set(predictions); err == nil && set != nil {
+		for i := range set {
+			set[i] = printable(set[i])
+		}
+		_, err = fmt.Fprintf(p.out, "  set: %s\n", strings.Join(set, ", "))
+	}
+	return err
 }
 
 func (p textAnswers) failed(name string, err error) error {

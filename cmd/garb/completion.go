@@ -90,6 +90,7 @@ var flagValues = map[string]values{
 	"names":             filesOf("txt"),
 	"neighbours":        dataSet,
 	"optimizer":         oneOf(train.Choices("optimizer")...),
+	"other":             dataSet,
 	"out":               folders,
 	"photos":            folders,
 	"plot":              filesOf("svg"),
