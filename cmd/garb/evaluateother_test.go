@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"garb/evaluate"
+)
+
+// TestEvaluateOther measures the built-in classifier against other pictures, one of which
+// the data set has and one of which is broken.
+func TestEvaluateOther(t *testing.T) {
+	data, folder := t.TempDir(), t.TempDir()
+	write := func(path string, content []byte) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 3 {
+		write(filepath.Join(data, []string{"hat", "shirt"}[i%2], string(rune('a'+i))+".png"), drawnPNG(t, i))
+	}
+	write(filepath.Join(folder, "new.png"), drawnPNG(t, 7))
+	write(filepath.Join(folder, "same.png"), drawnPNG(t, 1))
+	write(filepath.Join(folder, "broken.png"), []byte("\x89PNG\r\n\x1a\n broken"))
+
+	page := filepath.Join(t.TempDir(), "page.html")
+	out, errOut, code := run(t, "", "evaluate", "--data", data, "--other", folder, "--json", "--html", page)
+	var r evaluate.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 {
+		t.Fatalf("code %d, %v: %s", code, err, errOut)
+	}
+	if o := r.Acceptance.Other; o == nil || o.Count != 1 || len(o.Skipped) != 1 || len(o.Repeated) != 1 ||
+		filepath.Base(o.Repeated[0].Picture) != "same.png" || filepath.Base(o.Repeated[0].Same) != "b.png" {
+		t.Errorf("%+v", o)
+	}
+	for _, want := range []string{"same.png is left out: the data set has it", "1 unreadable", "broken.png"} {
+		if !strings.Contains(errOut, want) {
+			t.Errorf("%q is not said: %s", want, errOut)
+		}
+	}
+	text, err := os.ReadFile(page)
+	if err != nil || !strings.Contains(string(text), "Risk against coverage") {
+		t.Errorf("%v: no curve on the page", err)
+	}
+	out, errOut, code = run(t, "", "evaluate", "--data", data, "--other", folder)
+	if code != 0 || !strings.Contains(out, "AUROC ") || !strings.Contains(out, "wrongly accepted") {
+		t.Errorf("code %d: %s%s", code, out, errOut)
+	}
+	for name, test := range map[string]struct {
+		want string
+		args []string
+	}{
+		"none":        {"holds no pictures", []string{"--other", t.TempDir()}},
+		"missing":     {"no such folder", []string{"--other", filepath.Join(folder, "gone")}},
+		"itself":      {"pictures of the data set", []string{"--other", data}},
+		"a class":     {"pictures of the data set", []string{"--other", filepath.Join(data, "hat")}},
+		"above":       {"pictures of the data set", []string{"--other", filepath.Dir(data)}},
+		"all":         {"--split test", []string{"--coverage", "0.9"}},
+		"no coverage": {"coverage 1.5", []string{"--coverage", "1.5"}},
+	} {
+		_, errOut, code := run(t, "", append([]string{"evaluate", "--data", data}, test.args...)...)
+		if code == 0 || !strings.Contains(errOut, test.want) {
+			t.Errorf("%s: code %d: %s", name, code, errOut)
+		}
+	}
+	_, errOut, code = run(t, "", "classify", "--coverage", filepath.Join(folder, "new.png"))
+	if code == 0 || !strings.Contains(errOut, "train it with --coverage") {
+		t.Errorf("code %d: %s", code, errOut)
+	}
+}
