@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,7 +34,7 @@ func TestEvaluateOther(t *testing.T) {
 	write(filepath.Join(folder, "broken.png"), []byte("\x89PNG\r\n\x1a\n broken"))
 
 	page := filepath.Join(t.TempDir(), "page.html")
-	out, errOut, code := run(t, "", "evaluate", "--data", data, "--other", folder, "--json", "--html", page)
+	code, out, errOut := garbRun(t, nil, "evaluate", "--data", data, "--other", folder, "--json", "--html", page)
 	var r evaluate.Report
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 {
 		t.Fatalf("code %d, %v: %s", code, err, errOut)
@@ -49,7 +52,7 @@ func TestEvaluateOther(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), "Risk against coverage") {
 		t.Errorf("%v: no curve on the page", err)
 	}
-	out, errOut, code = run(t, "", "evaluate", "--data", data, "--other", folder)
+	code, out, errOut = garbRun(t, nil, "evaluate", "--data", data, "--other", folder)
 	if code != 0 || !strings.Contains(out, "AUROC ") || !strings.Contains(out, "wrongly accepted") {
 		t.Errorf("code %d: %s%s", code, out, errOut)
 	}
@@ -65,13 +68,30 @@ func TestEvaluateOther(t *testing.T) {
 		"all":         {"--split test", []string{"--coverage", "0.9"}},
 		"no coverage": {"coverage 1.5", []string{"--coverage", "1.5"}},
 	} {
-		_, errOut, code := run(t, "", append([]string{"evaluate", "--data", data}, test.args...)...)
+		code, _, errOut := garbRun(t, nil, append([]string{"evaluate", "--data", data}, test.args...)...)
 		if code == 0 || !strings.Contains(errOut, test.want) {
 			t.Errorf("%s: code %d: %s", name, code, errOut)
 		}
 	}
-	_, errOut, code = run(t, "", "classify", "--coverage", filepath.Join(folder, "new.png"))
+	code, _, errOut = garbRun(t, nil, "classify", "--coverage", filepath.Join(folder, "new.png"))
 	if code == 0 || !strings.Contains(errOut, "train it with --coverage") {
 		t.Errorf("code %d: %s", code, errOut)
 	}
+}
+
+// drawnPNG is a picture with colours of its own for each n.
+func drawnPNG(t *testing.T, n int) []byte {
+	t.Helper()
+	m := image.NewRGBA(image.Rect(0, 0, 24, 24))
+	for i := range m.Pix {
+		m.Pix[i] = uint8(i * (n + 1))
+		if i%4 == 3 {
+			m.Pix[i] = 255
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
