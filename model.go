@@ -68,6 +68,9 @@ type Training struct {
 	Accuracy       float64 `json:"accuracy"`
 	Validation     float64 `json:"validation_accuracy"`
 	ValidationLoss float64 `json:"validation_loss"`
+	// Averaged are the digests of the models whose mean the weights are (see Average): then
+	// there is no epoch, and no figure of one.
+	Averaged []string `json:"averaged,omitempty"`
 	// Settings are those of the run, as its config.json has them, without its folders.
 	Settings json.RawMessage `json:"settings,omitempty"`
 }

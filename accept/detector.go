@@ -170,6 +170,11 @@ func (d *Detector) Validate(features int) error {
 	return nil
 }
 
+// Distances returns the means and the scale that Distance scores by; see FitDetector.
+func (d *Detector) Distances() (means, scale Matrix) {
+	return d.Tensors[meansTensor], d.Tensors[scaleTensor]
+}
+
 // Score returns the score of a feature vector. It panics if its length does not fit.
 func (d *Detector) Score(features []float32) float64 {
 	if d.Method == Neighbours {

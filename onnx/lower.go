@@ -107,7 +107,50 @@ func (b *writer) network(o Options) error {
 		logits = b.node("Transpose", "output/nhwc", []string{logits}, intsAttribute("perm", 0, 2, 3, 1))
 	}
 	b.finish(logits, b.shapes[last], o.Temperature)
+	if o.Acceptance != nil {
+		in := layers[last].Inputs[0]
+		b.acceptance(*o.Acceptance, values[in], tensor.Len(b.shapes[in]), b.shapes[last])
+	}
 	return nil
+}
+
+// acceptance appends the output of acceptance. x, of so many values, is what the last layer
+// takes, and shape that of the logits.
+func (b *writer) acceptance(a Acceptance, x string, features int, shape []int) {
+	if len(shape) != 1 || a.Kernel != nil && len(a.Kernel) != features || len(a.Scale) > 0 && (len(a.Scale) != features ||
+		len(a.Means) == 0 || len(a.Means)%features != 0) {
+		panic(fmt.Sprintf("onnx: an acceptance that does not fit %d features", features))
+	}
+	constant := func(name string, values []float32, dims ...int) string {
+		return b.constant(initializer{name: "acceptance/" + name, dims: dims, floats: values})
+	}
+	axis := func(i int) []message { return []message{intsAttribute("axes", i), intAttribute("keepdims", 1)} }
+	score := ""
+	switch {
+	case len(a.Scale) > 0:
+		x = b.node("Unsqueeze", "acceptance/features", []string{x, b.integers("axes/", 1)})
+		x = b.node("Sub", "acceptance/from_means", []string{x, constant("means", a.Means, len(a.Means)/features, features)})
+		x = b.node("Mul", "acceptance/scaled", []string{x, constant("scale", a.Scale, features)})
+		x = b.node("Mul", "acceptance/squares", []string{x, x})
+		x = b.node("ReduceMean", "acceptance/distances", []string{x}, intsAttribute("axes", 2), intAttribute("keepdims", 0))
+		x = b.node("ReduceMin", "acceptance/distance", []string{x}, axis(1)...)
+		score = b.node("Neg", "acceptance/score", []string{x})
+	case a.Energy:
+		score = b.node("ReduceLogSumExp", "acceptance/energy", []string{logitsName}, axis(1)...)
+	}
+	if a.Kernel != nil {
+		z := b.node("Gemm", "acceptance/logit", []string{x, constant("kernel", a.Kernel, features, 1),
+			constant("bias", []float32{a.Bias}, 1)})
+		if score == "" {
+			score = z
+		} else {
+			score = b.node("Sub", "acceptance/score", []string{score, z})
+		}
+	}
+	scaled := b.node("Mul", "acceptance/sloped", []string{score, constant("slope", []float32{float32(a.Slope)})})
+	logit := b.node("Add", "acceptance/shifted", []string{scaled, constant("offset", []float32{float32(a.Offset)})})
+	b.nodes = append(b.nodes, operation{"Sigmoid", "acceptance/sigmoid", []string{logit}, acceptanceName, nil})
+	b.outputs = append(b.outputs, valueInfo(acceptanceName, typeFloat, []int{1}))
 }
 
 // finish gives the outputs their names, and appends the softmax.

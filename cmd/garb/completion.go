@@ -128,6 +128,7 @@ var flagValues = map[string]values{
 	"undo-sort":         folders,
 	"url":               anyText,
 	"weights":           filesOf("safetensors", "h5", "keras"),
+	"average out":       filesOf("safetensors"),
 	"data preview out":  filesOf("png", "jpg", "jpeg"),
 	"embed out":         filesOf("npy"),
 	"map out":           filesOf("html"),
@@ -137,6 +138,7 @@ var flagValues = map[string]values{
 // argumentValues has what the arguments of commands are. Of the others nothing is
 // proposed.
 var argumentValues = map[string]values{
+	"average":      models,
 	"classify":     shots,
 	"compare":      models,
 	"convert":      models,

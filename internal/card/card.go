@@ -142,14 +142,9 @@ func Short(v float64) string {
 	if s == "-0.000" {
 		s = "0.000"
 	}
-	s = strings.Replace(s, "-", "−", 1)
-	return strings.Replace(s, "0.", ".", bitOf(v > -1 && v < 1 && !strings.HasPrefix(strings.TrimPrefix(s, "−"), "1")))
-}
-
-// bitOf returns 1 for true.
-func bitOf(b bool) int {
-	if b {
-		return 1
+	sign, digits := "", s
+	if strings.HasPrefix(s, "-") {
+		sign, digits = "−", s[1:]
 	}
-	return 0
+	return sign + strings.TrimPrefix(digits, "0")
 }

@@ -55,6 +55,7 @@ type Options struct {
 	TestOnly bool
 	// DrawnSeed is the seed of the pictures of nothing: another than training's.
 	DrawnSeed uint64
+	Drawn     int // their number
 	// Progress, if not nil, is told what is being measured.
 	Progress func(what string)
 }
@@ -66,9 +67,6 @@ type answer struct {
 	acceptance float64
 	accepted   bool
 }
-
-// drawnCount is the number of pictures of nothing.
-const drawnCount = 200
 
 // measurement is a measurement on its way.
 type measurement struct {
@@ -599,7 +597,7 @@ func (m *measurement) named(ctx context.Context, folder string, threshold float6
 
 // nothing measures on drawn pictures of nothing.
 func (m *measurement) nothing(ctx context.Context, threshold float64) error {
-	samples := make([]sample, drawnCount)
+	samples := make([]sample, m.Drawn)
 	for i := range samples {
 		p, kind := drawn.Nothing(m.DrawnSeed, i)
 		samples[i] = sample{file: fmt.Sprintf("%s-%04d", kind, i), drawn: p}

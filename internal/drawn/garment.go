@@ -150,7 +150,7 @@ func drawTShirt(r source, k *canvas, o pose, f fabric) {
 		f.fold(k, o, s*280, -200, s*180, -60, s*200, 120)
 		f.fold(k, o, s*(wide-60), 200, s*120, hem-160)
 	}
-	f.sew(k, o, 6, -wide, hem-30, 0, hem-10, wide, hem-30)
+	f.sew(k, o, 6, -wide, hem-35, 0, hem-12, wide, hem-35)
 	if r.chance(50) { // a print
 		k.fill(solid(r.against(f.base)), o.ellipse(0, -140, r.between(80, 150), r.between(80, 150), 0))
 	}
@@ -192,8 +192,9 @@ func drawCoat(r source, k *canvas, o pose, f fabric) {
 	k.fill(f.trim, o.place(-160, -590, -60, -585, 0, -110, -150, -280, -120, -340, -210, -400), o.place(160, -590, 60, -585, 0, -110, 150, -280, 120, -340,
 		210, -400))
 	f.sew(k, o, 14, 0, -110, 0, 450)
+	button := r.against(f.base)
 	for y := -60; y < 400; y += 130 {
-		k.fill(solid(r.against(f.base)), o.ellipse(40, y, 20, 20, 0))
+		k.fill(solid(button), o.ellipse(40, y, 20, 20, 0))
 	}
 	for _, s := range []int{-1, 1} {
 		f.sew(k, o, 16, s*110, 180, s*230, 230)
@@ -204,7 +205,7 @@ func drawPants(r source, k *canvas, o pose, f fabric) {
 	leg, out := r.between(560, 640), r.between(40, 110)
 	f.lay(k, o, o.place(both(0, -610, -210, -600, -235, -420, -260-out/3, 0, -240-out, leg, -90-out/2, leg+10, -40, -60, 0, -230)...))
 	k.fill(f.trim, o.place(-212, -612, 212, -612, 218, -545, -218, -545))
-	f.sew(k, o, 8, -218, -545, 0, -540, 218, -545)
+	f.sew(k, o, 8, -214, -545, 0, -540, 214, -545)
 	f.sew(k, o, 9, 0, -540, 4, -380, 0, -235)
 	k.fill(solid(r.against(f.base)), o.ellipse(0, -578, 17, 17, 0))
 	for _, s := range []int{-1, 1} {
@@ -243,7 +244,7 @@ func drawDress(r source, k *canvas, o pose, f fabric) {
 	for i := -3; i <= 3; i++ {
 		f.fold(k, o, i*waist/4, -110, i*(waist+hem)/8, 200, i*hem/4, 590)
 	}
-	f.sew(k, o, 7, -hem+10, 580, 0, 615, hem-10, 580)
+	f.sew(k, o, 7, -hem*9/10, 582, 0, 615, hem*9/10, 582)
 }
 
 func drawSkirt(r source, k *canvas, o pose, f fabric) {
@@ -254,7 +255,7 @@ func drawSkirt(r source, k *canvas, o pose, f fabric) {
 	for i := -4; i <= 4; i++ {
 		f.fold(k, o, i*waist/5, -310, i*(waist+hem)/10, 0, i*hem/5, long+10)
 	}
-	f.sew(k, o, 7, -hem+12, long-40, 0, long+20, hem-12, long-40)
+	f.sew(k, o, 7, -hem*9/10, long-38, 0, long+20, hem*9/10, long-38)
 }
 
 func drawHat(r source, k *canvas, o pose, f fabric) {

@@ -34,6 +34,9 @@ choose a model by, and changes no card.
 // measured is where the figures of MODEL_CARD.md are kept: a test holds the card to them.
 const measured = "docs/_make/card/measured.json"
 
+// drawnCount is the number of pictures of nothing.
+const drawnCount = 200
+
 func main() {
 	log.SetFlags(0)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -112,7 +115,7 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 		measure := card.Options{Folder: o.folder, Name: which.name, Ten: which.ten, Validation: o.validation, Other: o.other,
-			DrawnSeed: o.drawnSeed, Progress: func(what string) { log.Print(what) }}
+			DrawnSeed: o.drawnSeed, Drawn: drawnCount, Progress: func(what string) { log.Print(what) }}
 		figures, err := card.Measure(ctx, model, measure)
 		if err != nil {
 			return err

@@ -26,6 +26,11 @@ on nothing but the seed and their numbers.
   go run ./internal/drawn/make --seed 1 --count 300 drawn
   go run ./internal/drawn/make --seed 1 --count 300 --without animal,face drawn
 
+With --garments it writes drawings of garments instead, --count of each class, as
+DIR/CLASS-SEED.png, from the seed on.
+
+  go run ./internal/drawn/make --garments --seed 1 --count 6 garments
+
 `
 
 func main() {
@@ -41,6 +46,7 @@ func run(args []string) error {
 	seed := flags.Uint64("seed", 1, "seed of the drawings")
 	count := flags.Int("count", 200, "number of pictures to write")
 	without := flags.String("without", "", "comma-separated kinds to leave out, of "+strings.Join(drawn.Kinds(), ", "))
+	garments := flags.Bool("garments", false, "draw garments")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), usage)
 		flags.PrintDefaults()
@@ -67,6 +73,9 @@ func run(args []string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	if *garments {
+		return writeGarments(dir, *seed, *count)
+	}
 	for n, written := 0, 0; written < *count; n++ {
 		p, kind := drawn.Nothing(*seed, n)
 		if slices.Contains(left, kind) {
@@ -76,6 +85,22 @@ func run(args []string) error {
 			return err
 		}
 		written++
+	}
+	return nil
+}
+
+// writeGarments writes count garments of each class.
+func writeGarments(dir string, seed uint64, count int) error {
+	for _, class := range drawn.Garments() {
+		for s := seed; s < seed+uint64(count); s++ {
+			p, err := drawn.Garment(class, s)
+			if err != nil {
+				return err
+			}
+			if err := write(filepath.Join(dir, fmt.Sprintf("%s-%d.png", class, s)), p); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
