@@ -344,8 +344,8 @@ func TestCropsOfWholePhotos(t *testing.T) {
 		if name := "rubber-boots/2-whole-rubber_boots.jpg"; (files[name] != "") != (c.want == 4) {
 			t.Errorf("%s: %s", c.share, files[cropsTable])
 		}
-		if len(filesBelow(t, masks)) != c.want+1 {
-			t.Errorf("%d masks", len(filesBelow(t, masks)))
+		if files := filesBelow(t, masks); len(files) != c.want+1 || files["2-whole-coat.png"] == "" {
+			t.Errorf("%d masks", len(files))
 		}
 	}
 }
