@@ -200,7 +200,8 @@ type Answer struct {
 	Accepted   bool
 	Acceptance float64 // from 0 to 1
 	Refusal    string  // what to say of the picture if it is not accepted, as "not clothing"
-	// Set is the prediction set, if the model was asked for one.
+	// Set has the classes that hold the right one with the probability of Model.Coverage, the
+	// most probable first; nil if the model has no rule for such sets.
 	Set []string
 }
 
@@ -270,6 +271,7 @@ func (c *Classifier) HeadOutputs(ctx context.Context, features, rows []float32) 
 func (c *Classifier) Answer(row []float32) Answer {
 	classes := len(c.classes)
 	a := Answer{Predictions: c.Predictions(row[:classes]), Accepted: true, Acceptance: 1}
+	a.Set = c.PredictionSet(a.Predictions)
 	if c.judge != nil {
 		a.Judged, a.Refusal = true, c.judge.Refusal
 		a.Acceptance = accept.Logistic(float64(row[classes]))

@@ -51,6 +51,11 @@ type Report struct {
 	// TTA is test-time augmentation: FlipTTA, or "" if the pictures were shown as they
 	// are.
 	TTA string `json:"tta,omitempty"`
+	// Acceptance is how the classifier tells pictures of its classes from others; nil if it
+	// does not judge and MeasureOthers was not asked.
+	Acceptance *Acceptance `json:"acceptance,omitempty"`
+	// Sets is how prediction sets did, of who measured them: see MeasureSets.
+	Sets *Sets `json:"sets,omitempty"`
 	// Answers are those of the pictures that were answered, in the set's order.
 	Answers []Answer `json:"-"`
 	// DataDigest is of all pictures that were answered and their classes.
@@ -63,6 +68,10 @@ type Answer struct {
 	Sample      dataset.Sample
 	Class       string // that it is of
 	Predictions []garb.Prediction
+	// Judged says whether the classifier judged if the picture shows any of its classes, and
+	// Acceptance, from 0 to 1, how sure it is of that.
+	Judged     bool
+	Acceptance float64
 
 	digest string // of the picture
 	err    error
@@ -142,7 +151,8 @@ func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, 
 	began := time.Now()
 	answers := make([]Answer, len(set.Samples))
 	err := set.Each(ctx, func(i int) {
-		answers[i] = ask(ctx, c, set, set.Samples[i], l)
+		s := set.Samples[i]
+		answers[i] = ask(ctx, c, s, set.Classes[s.Label], l)
 		if progress != nil {
 			progress(1)
 		}
@@ -154,6 +164,9 @@ func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, 
 	r.Seconds = time.Since(began).Seconds()
 	if _, ok := c.(*Flipped); ok {
 		r.TTA = FlipTTA
+	}
+	if j := judgeOf(c); j != nil {
+		r.Acceptance = judged(r.Answers, j.AcceptanceThreshold())
 	}
 	return r, nil
 }
@@ -168,15 +181,23 @@ func Of(known []string, set *dataset.Set, digests []string, predictions [][]garb
 	return summarize(known, set, answers)
 }
 
-func ask(ctx context.Context, c Classifier, set *dataset.Set, s dataset.Sample, l picture.Limits) Answer {
-	a := Answer{Sample: s, Class: set.Classes[s.Label]}
+// ask has a classifier answer a picture of a class, "" if it is of none.
+func ask(ctx context.Context, c Classifier, s dataset.Sample, class string, l picture.Limits) Answer {
+	a := Answer{Sample: s, Class: class}
 	data, err := s.Read(l)
 	if err != nil {
 		a.err = err
 		return a
 	}
-	a.digest = fmt.Sprintf("%x", sha256.Sum256(data))
-	if a.Predictions, err = c.Classify(ctx, data); err != nil {
+	a.digest = digestOf(data)
+	if j := judgeOf(c); j != nil {
+		var answer garb.Answer
+		answer, err = j.Judge(ctx, data)
+		a.Predictions, a.Judged, a.Acceptance = answer.Predictions, true, answer.Acceptance
+	} else {
+		a.Predictions, err = c.Classify(ctx, data)
+	}
+	if err != nil {
 		a.err = fmt.Errorf("%s: %w", s.Path, err)
 	}
 	return a

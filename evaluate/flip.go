@@ -3,7 +3,6 @@ package evaluate
 import (
 	"cmp"
 	"context"
-
 	"slices"
 	"sync"
 
@@ -25,15 +24,15 @@ type Flipped struct {
 	buffers    sync.Pool // of *flipBuffers
 }
 
-// flipBuffers are one answer's: two inputs, one after the other, and their logits.
-type flipBuffers struct{ inputs, logits []float32 }
+// flipBuffers are one answer's: two inputs, one after the other, and their outputs.
+type flipBuffers struct{ inputs, outputs []float32 }
 
 // NewFlipped returns the classifier that shows c each picture twice.
 func NewFlipped(c *garb.Classifier) *Flipped {
-	values, classes := c.Spec().ValueCount(), len(c.Classes())
+	values, outputs := c.Spec().ValueCount(), c.OutputCount()
 	f := &Flipped{classifier: c}
 	f.buffers.New = func() any {
-		return &flipBuffers{make([]float32, 2*values), make([]float32, 2*classes)}
+		return &flipBuffers{make([]float32, 2*values), make([]float32, 2*outputs)}
 	}
 	return f
 }
@@ -41,22 +40,41 @@ func NewFlipped(c *garb.Classifier) *Flipped {
 // Classes returns the classes in the order of the logits.
 func (f *Flipped) Classes() []string { return f.classifier.Classes() }
 
+// Judges reports whether the classifier judges if a picture shows any of its classes.
+func (f *Flipped) Judges() bool { return f.classifier.Judges() }
+
+// AcceptanceThreshold returns the classifier's.
+func (f *Flipped) AcceptanceThreshold() float64 { return f.classifier.AcceptanceThreshold() }
+
 // Classify answers what is in an encoded picture: all classes, the most probable first.
 // Its errors are *picture.Error, or ctx's.
 func (f *Flipped) Classify(ctx context.Context, data []byte) ([]garb.Prediction, error) {
+	a, err := f.Judge(ctx, data)
+	return a.Predictions, err
+}
+
+// Judge answers what is in an encoded picture, and whether it shows any of the classes: the
+// acceptance is the mean of two. Its errors are *picture.Error, or ctx's.
+func (f *Flipped) Judge(ctx context.Context, data []byte) (garb.Answer, error) {
 	b := f.buffers.Get().(*flipBuffers)
 	defer f.buffers.Put(b)
 	spec := f.classifier.Spec()
-	values, classes := spec.ValueCount(), len(b.logits)/2
+	values, outputs := spec.ValueCount(), len(b.outputs)/2
 	if _, err := spec.Load(ctx, data, f.classifier.Limits(), b.inputs[:values]); err != nil {
-		return nil, err
+		return garb.Answer{}, err
 	}
 	mirror(b.inputs[values:], b.inputs[:values], spec.Width)
-	if err := f.classifier.Logits(ctx, b.inputs, b.logits); err != nil {
-		return nil, err
+	if err := f.classifier.Outputs(ctx, b.inputs, b.outputs); err != nil {
+		return garb.Answer{}, err
 	}
-	plain, mirrored := f.classifier.Predictions(b.logits[:classes]), f.classifier.Predictions(b.logits[classes:])
-	return meanPredictions(plain, mirrored), nil
+	a, mirrored := f.classifier.Answer(b.outputs[:outputs]), f.classifier.Answer(b.outputs[outputs:])
+	a.Predictions = meanPredictions(a.Predictions, mirrored.Predictions)
+	a.Set = f.classifier.PredictionSet(a.Predictions)
+	if a.Judged {
+		a.Acceptance = (a.Acceptance + mirrored.Acceptance) / 2
+		a.Accepted = a.Acceptance >= f.AcceptanceThreshold()
+	}
+	return a, nil
 }
 
 // mirror writes an input of rows of width pixels with three values each to dst, with left

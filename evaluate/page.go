@@ -124,6 +124,7 @@ func WritePage(ctx context.Context, w io.Writer, d Document) error {
 		if len(p.Report.Classes) <= maxTableSide {
 			part.Matrix = matrix(p.Report)
 		}
+		part.acceptanceView = newAcceptanceView(ctx, d.Folder, p)
 		v.Parts = append(v.Parts, part)
 	}
 	if err := ctx.Err(); err != nil {
@@ -154,6 +155,7 @@ type view struct {
 
 type partView struct {
 	Part
+	acceptanceView
 	Matrix     []matrixRow
 	Diagram    template.HTML
 	Wrong      []shown
@@ -317,6 +319,7 @@ type shown struct {
 	Name    string
 	Link    string // to the picture's file; "" for none
 	Class   string
+	Note    string // a line below
 	Bars    []bar
 }
 
@@ -412,10 +415,10 @@ var documentPage = template.Must(template.New("document").Funcs(template.FuncMap
 	"span":    func(v [2]float64) string { return fmt.Sprintf("%.1f to %.1f %%", 100*v[0], 100*v[1]) },
 	"minutes": func(s float64) string { return fmt.Sprintf("%.1f minutes", s/60) },
 	"count":   count,
-}).Parse(`
+}).Parse(acceptanceHTML + `
 {{define "name"}}{{if .Link}}<a href="{{.Link}}">{{.Name}}</a>{{else}}{{.Name}}{{end}}{{end}}
 {{define "pictures"}}<div class="pictures">{{range .}}<figure>{{if .Picture}}<img src="{{.Picture}}" alt="{{.Class}}">{{end}}
-<figcaption title="{{.Name}}"><b>{{.Class}}</b> {{template "name" .}}</figcaption>{{range .Bars}}<div class="bar{{if .Right}} right{{end}}" style="{{.Share}}">{{.Class}}<i>{{.Percent}}</i></div>{{end}}</figure>{{end}}</div>{{end}}
+<figcaption title="{{.Name}}"><b>{{.Class}}</b> {{template "name" .}}</figcaption>{{range .Bars}}<div class="bar{{if .Right}} right{{end}}" style="{{.Share}}">{{.Class}}<i>{{.Percent}}</i></div>{{end}}{{with .Note}}<small>{{.}}</small>{{end}}</figure>{{end}}</div>{{end}}
 <p class="faint">{{.Model}}{{with .About.Architecture}} · {{.}}{{end}} · input {{.About.Preprocessing.Width}} × {{.About.Preprocessing.Height}}{{with .About.Temperature}} · temperature {{.}}{{end}}</p>
 {{if .Skipped}}<div class="warn"><p>{{count (len .Skipped) "picture"}} could not be read and {{if eq (len .Skipped) 1}}was{{else}}were{{end}} left out:</p>{{range .Skipped}}<p><small>{{.}}</small></p>{{end}}</div>{{end}}
 {{range $part := .Parts}}<div class="big">
@@ -439,11 +442,12 @@ var documentPage = template.Must(template.New("document").Funcs(template.FuncMap
 {{if .Wrong}}<h2>Most wrong, {{.Name}}</h2><p class="faint">{{count .WrongCount "answer"}} {{if eq .WrongCount 1}}is{{else}}are{{end}} wrong, the surest first.</p>{{template "pictures" .Wrong}}
 {{if .MoreWrong}}<details><summary>{{len .MoreWrong}} more</summary><div class="wide"><table class="words"><tr><th>picture</th><th>class</th><th>taken for</th><th>probability</th></tr>
 {{range .MoreWrong}}{{$best := index .Bars 0}}<tr><td>{{template "name" .}}</td><td>{{.Class}}</td><td>{{$best.Class}}</td><td>{{$best.Percent}}</td></tr>{{end}}</table></div></details>{{end}}{{end}}
+{{if .Report.Sets}}{{template "sets" .}}{{end}}{{if .Report.Acceptance}}{{template "acceptance" .}}{{end}}
 {{if .Unsure}}<h2>Right, but least sure, {{.Name}}</h2>{{template "pictures" .Unsure}}{{end}}
 {{end}}
 {{if .Settings}}<h2>Settings</h2><div class="wide"><table class="words">{{range .Settings}}<tr><td>{{.Name}}</td><td><code>{{.Value}}</code></td></tr>{{end}}</table></div>{{end}}
 <h2>Where this comes from</h2><table class="words">
-{{with .About.Training}}<tr><td>trained by</td><td>garb {{.Garb}}, epoch {{.Epoch}}</td></tr><tr><td>pictures</td><td>{{index .Pictures 0}} training, {{index .Pictures 1}} validation, {{index .Pictures 2}} test</td></tr><tr><td>data</td><td><code>{{.DataDigest}}</code></td></tr>{{end}}
+{{with .About.Training}}<tr><td>trained by</td><td>garb {{.Garb}}, {{with .Averaged}}the mean of {{len .}} models{{else}}epoch {{.Epoch}}{{end}}</td></tr><tr><td>pictures</td><td>{{index .Pictures 0}} training, {{index .Pictures 1}} validation, {{index .Pictures 2}} test</td></tr><tr><td>data</td><td><code>{{.DataDigest}}</code></td></tr>{{end}}
 {{if .Seconds}}<tr><td>training took</td><td>{{minutes .Seconds}}</td></tr>{{end}}
 {{range .Parts}}<tr><td>{{.Name}} pictures</td><td><code>{{.Report.DataDigest}}</code></td></tr>{{if .Report.Seconds}}<tr><td>answering {{.Name}} took</td><td>{{printf "%.1f s" .Report.Seconds}}</td></tr>{{end}}{{end}}</table>
 `))

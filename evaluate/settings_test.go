@@ -363,7 +363,7 @@ func TestPageOrder(t *testing.T) {
 // TestRunKeepsTheCauseOfASkip: a skipped picture is listed with its reason and message.
 func TestRunKeepsTheCauseOfASkip(t *testing.T) {
 	s := set(t, map[string]string{"hat/1": "error", "hat/2": "hat", "hat/3": "hat"})
-	a := ask(t.Context(), fake{[]string{"hat"}}, s, s.Samples[0], picture.DefaultLimits())
+	a := ask(t.Context(), fake{[]string{"hat"}}, s.Samples[0], "hat", picture.DefaultLimits())
 	if a.err == nil || errors.Unwrap(a.err).Error() != "broken" {
 		t.Errorf("%v", a.err)
 	}

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 
 	"garb"
@@ -14,12 +15,18 @@ import (
 
 // checkpoint writes the model as it is, as
 // checkpoints/NAME_{epoch:02d}_{val_accuracy:.3f}.safetensors.
-func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) error {
+func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) error {
 	c := r.Config
+	acceptance, detector, err := r.acceptance(ctx, validation)
+	if err != nil {
+		return err
+	}
+	logits := rows(validation.logits, len(r.classes))
 	m := garb.Model{
 		Format: garb.FormatVersion, Architecture: c.Backbone, BackboneDigest: r.digest, Classes: r.classes,
 		Preprocessing: c.Preprocessing, Head: c.head(),
-		Temperature: evaluate.Temperature(rows(validation, len(r.classes)), labels(r.validation)),
+		Temperature: evaluate.Temperature(logits, labels(r.validation)),
+		Acceptance:  acceptance,
 		Training: &garb.Training{
 			Garb: garb.Version, DataDigest: r.Data,
 			Pictures: [3]int{len(r.train.set.Samples), len(r.validation.set.Samples), r.testCount()},
@@ -27,10 +34,14 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) err
 			Settings: r.settings(),
 		},
 	}
+	if err := r.fitCoverage(&m, logits); err != nil {
+		return err
+	}
 	tensors, err := r.tensors()
 	if err != nil {
 		return err
 	}
+	maps.Copy(tensors, detector)
 	if err := m.SetGolden(ctx, nn.Overlay{Top: tensors, Below: r.weights}); err != nil {
 		return err
 	}
@@ -39,7 +50,7 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) err
 }
 
 func (r *run) testCount() int {
-	if r.test == nil {
+	if r.test.empty() {
 		return 0
 	}
 	return len(r.test.set.Samples)
@@ -52,7 +63,11 @@ func (r *run) tensors() (tensor.Map, error) {
 	if r.frozen && r.digest == "" { // a model on a backbone that others do not have
 		params = append(r.architecture.Features(spec.Height, spec.Width).Params(), params...)
 	}
-	w := nn.Overlay{Top: r.current(), Below: r.weights}
+	kept, err := r.kept()
+	if err != nil {
+		return nil, err
+	}
+	w := nn.Overlay{Top: kept, Below: r.weights}
 	m := tensor.Map{}
 	for _, p := range params {
 		t, err := w.Tensor(p.Name)

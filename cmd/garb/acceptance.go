@@ -25,22 +25,17 @@ func (f *acceptFlag) String() string {
 	case f.threshold == nil:
 		return ""
 	case *f.threshold == 0:
-		return acceptAll
+		return accept.All
 	}
 	return strconv.FormatFloat(*f.threshold, 'g', -1, 64)
 }
 
-const acceptAll = "all"
-
 func (f *acceptFlag) Set(text string) error {
-	v := 0.0
-	if text != acceptAll {
-		var err error
-		if v, err = strconv.ParseFloat(text, 64); err != nil || !(v >= 0 && v <= 1) {
-			return errors.New("it is a number from 0 to 1, or all")
-		}
+	threshold, err := accept.ParseThreshold(text)
+	if err != nil {
+		return err
 	}
-	f.threshold = &v
+	f.threshold = &threshold
 	return nil
 }
 
@@ -65,7 +60,7 @@ func refusalText(a garb.Answer) string {
 var methodNames = map[accept.Method]string{
 	accept.Class:      "a class of its own, trained with other pictures",
 	accept.Head:       "an output of its own, trained with other pictures",
-	accept.Exposure:   "energy of the logits, trained with other pictures",
+	accept.Exposure:   "the largest probability, trained with other pictures",
 	accept.Energy:     "energy of the logits",
 	accept.Distance:   "distance of the features to those of the classes",
 	accept.Neighbours: "distance of the features to the nearest training pictures",

@@ -84,7 +84,7 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
+	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
 	flags.IntVar(&f.top, "top", 3, "how many classes to show")
 	flags.BoolVar(&f.asJSON, "json", false, "one JSON object a line")
 	flags.BoolVar(&f.asCSV, "csv", false, "a table, with a column for each class")

@@ -67,7 +67,7 @@ Ctrl-C keeps what is drawn by then.`,
 		RunE: func(c *cobra.Command, args []string) error { return runExplain(c, args[0], f) },
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
+	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
 	flags.StringVar(&f.out, "out", "", "folder to write to")
 	flags.StringArrayVar(&f.classes, "class", nil, "class to look at, again for more (default the most probable)")
 	flags.IntVar(&f.top, "top", 3, "how many of the most probable classes to look at")

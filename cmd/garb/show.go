@@ -210,8 +210,12 @@ func (d *description) print(out io.Writer) error {
 		row("classes", "%s", strings.Join(d.Classes, ", "))
 	}
 	if t := d.Training; t != nil {
-		row("trained", "by garb %s on %s, epoch %d", t.Garb, count(t.Pictures[0], "picture"), t.Epoch)
-		row("accuracy", "%.3f on %s", t.Validation, count(t.Pictures[1], "validation picture"))
+		if len(t.Averaged) > 0 {
+			row("trained", "on %s; the mean of %s", count(t.Pictures[0], "picture"), count(len(t.Averaged), "model"))
+		} else {
+			row("trained", "by garb %s on %s, epoch %d", t.Garb, count(t.Pictures[0], "picture"), t.Epoch)
+			row("accuracy", "%.3f on %s", t.Validation, count(t.Pictures[1], "validation picture"))
+		}
 		for _, choice := range labelChoices(t) {
 			row(choice[0], "%s", printable(choice[1]))
 		}

@@ -1,0 +1,306 @@
+package conformal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// simulated draws pictures of a model that is sure of itself to different degrees, and
+// right about as often as it says times honesty: 1 is calibrated.
+func simulated(random *rand.Rand, count, classes int, honesty float64) (probabilities [][]float64, labels []int) {
+	for range count {
+		row, sum := make([]float64, classes), 0.0
+		sharpness := 4 * random.Float64()
+		for c := range row {
+			row[c] = math.Exp(sharpness * random.NormFloat64())
+			sum += row[c]
+		}
+		for c := range row {
+			row[c] /= sum
+		}
+		label := random.IntN(classes)
+		if random.Float64() < honesty {
+			at := random.Float64()
+			for label = 0; label < classes-1 && at > row[label]; label++ {
+				at -= row[label]
+			}
+		}
+		probabilities, labels = append(probabilities, row), append(labels, label)
+	}
+	return probabilities, labels
+}
+
+// TestCoverage: over many fits, the share of new pictures whose class is in its set is at
+// least the coverage asked for, also for a model whose probabilities are worth little. It
+// is no more than 1/(n+1) above it, n pictures giving the threshold, unless the first class
+// alone covers more. Bounds are of four standard errors.
+func TestCoverage(t *testing.T) {
+	const fits, fresh = 400, 25
+	random := rand.New(rand.NewPCG(16, 1))
+	for _, coverage := range []float64{0.7, 0.9, 0.95} {
+		for _, honesty := range []float64{1, 0.4} {
+			covered, first, giving := 0, 0, 0
+			for range fits {
+				p, labels := simulated(random, 60, 6, honesty)
+				r, err := Fit(p, labels, coverage)
+				if err != nil {
+					t.Fatal(err)
+				}
+				giving = r.Pictures
+				p, labels = simulated(random, fresh, 6, honesty)
+				for i, row := range p {
+					set := r.Set(row)
+					if slices.Contains(set, labels[i]) {
+						covered++
+					}
+					if set[0] == labels[i] {
+						first++
+					}
+				}
+			}
+			got, alone := float64(covered)/(fits*fresh), float64(first)/(fits*fresh)
+			// The pictures of one fit share a threshold, whose coverage is distributed as
+			// Beta(k, n+1−k): that variance is of fits, the binomial one of pictures.
+			k := float64(place(giving, coverage))
+			n := float64(giving)
+			between := k * (n + 1 - k) / ((n + 1) * (n + 1) * (n + 2))
+			slack := 4 * math.Sqrt(between/fits+coverage*(1-coverage)/(fits*fresh))
+			if got < coverage-slack || got > max(coverage+1/(n+1), alone)+slack {
+				t.Errorf("coverage %v, honesty %v: %v of new pictures, %v by the first class; ±%v", coverage, honesty, got,
+					alone, slack)
+			}
+			if honesty == 0.4 && alone > coverage-0.1 {
+				t.Errorf("the first class alone covers %v: this tests nothing", alone)
+			}
+		}
+	}
+}
+
+// TestFitIsTheDefinition compares Fit and Set with the definition, written as the
+// package's comment has it: every class of every picture scored by itself.
+func TestFitIsTheDefinition(t *testing.T) {
+	random := rand.New(rand.NewPCG(16, 2))
+	chosen := map[float64]bool{}
+	for trial := range 60 {
+		classes := 2 + trial%9
+		p, labels := simulated(random, 80+trial, classes, []float64{1, 0.7, 0.3}[trial%3])
+		coverage := []float64{0.8, 0.9, 0.95}[trial/3%3]
+		r, err := Fit(p, labels, coverage)
+		if err != nil {
+			t.Fatal(err)
+		}
+		score := func(row []float64, class int, penalty float64, k int) float64 {
+			rank, mass := 1, 0.0
+			for c, v := range row {
+				if v > row[class] || v == row[class] && c < class {
+					rank++
+					mass += v
+				}
+			}
+			return mass + penalty*float64(max(0, rank-k))
+		}
+		set := func(row []float64, penalty float64, k int, threshold float64) (all []int) {
+			for c := range row {
+				if score(row, c, penalty, k) <= threshold+1e-12 {
+					all = append(all, c)
+				}
+			}
+			return all
+		}
+		order := make([]int, len(p)) // which pictures are in which half
+		for i := range order {
+			order[i] = i
+		}
+		rand.New(rand.NewPCG(uint64(len(p)), 0)).Shuffle(len(p), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		calibrated := func(half []int, penalty float64, k int) (threshold, size float64) {
+			var scores []float64
+			for _, i := range half {
+				scores = append(scores, score(p[i], labels[i], penalty, k))
+			}
+			slices.Sort(scores)
+			threshold = scores[int(math.Ceil(float64(len(half)+1)*coverage-1e-9))-1]
+			for _, i := range half {
+				size += float64(len(set(p[i], penalty, k, threshold))) / float64(len(half))
+			}
+			return threshold, size
+		}
+		half := len(p) / 2
+		least, penalty, k := math.Inf(1), 0.0, 0
+		for _, λ := range []float64{0, 0.001, 0.01, 0.1, 0.2, 0.5} {
+			for free := min(5, classes); free >= 1; free-- {
+				if _, size := calibrated(order[:half], λ, free); size < least-1e-9 {
+					least, penalty, k = size, λ, free
+				}
+			}
+		}
+		threshold, size := calibrated(order[half:], penalty, k)
+		if r.Penalty != penalty || r.Free != k || math.Abs(r.Threshold-threshold) > 1e-9 ||
+			math.Abs(r.MeanSize-size) > 1e-9 || r.Coverage != coverage || r.ChosenOn != half || r.Pictures != len(p)-half {
+			t.Fatalf("trial %d: %+v, want λ %v, k %d, threshold %v, mean size %v", trial, r, penalty, k, threshold, size)
+		}
+		chosen[penalty] = true
+		for _, row := range p {
+			got := slices.Sorted(slices.Values(r.Set(row)))
+			if want := set(row, penalty, k, threshold); !slices.Equal(got, want) {
+				t.Fatalf("set %v, want %v", got, want)
+			}
+		}
+	}
+	if len(chosen) < 3 {
+		t.Errorf("only the penalties %v were ever chosen", chosen)
+	}
+}
+
+// TestSetProperties: a set has the most probable class, is the first classes by
+// probability, is the same each time and grows with the threshold.
+func TestSetProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		weights := rapid.SliceOfN(rapid.Float64Range(0, 1), 1, 12).Draw(t, "weights")
+		sum := 0.0
+		for _, w := range weights {
+			sum += w
+		}
+		for i := range weights {
+			if sum > 0 {
+				weights[i] /= sum
+			}
+		}
+		r := Rule{
+			Threshold: rapid.Float64Range(0, 1.5).Draw(t, "threshold"),
+			Penalty:   rapid.SampledFrom(penalties).Draw(t, "penalty"),
+			Free:      rapid.IntRange(1, largestFree).Draw(t, "free"),
+		}
+		set := r.Set(weights)
+		if len(set) == 0 || weights[set[0]] != slices.Max(weights) || !slices.Equal(set, r.Set(weights)) {
+			t.Fatalf("set %v of %v", set, weights)
+		}
+		if !slices.Equal(set, ranking(weights)[:len(set)]) {
+			t.Fatalf("set %v is not the first classes of %v", set, weights)
+		}
+		r.Threshold += rapid.Float64Range(0, 1).Draw(t, "more")
+		if larger := r.Set(weights); len(larger) < len(set) || !slices.Equal(larger[:len(set)], set) {
+			t.Fatalf("set %v, and %v with a larger threshold", set, larger)
+		}
+	})
+}
+
+// TestSetsGrowWithCoverage: with the penalty and the halves given, a larger coverage has a
+// larger threshold, and so larger sets.
+func TestSetsGrowWithCoverage(t *testing.T) {
+	p, labels := simulated(rand.New(rand.NewPCG(16, 3)), 300, 8, 0.6)
+	before, size := -1.0, 0.0
+	for _, coverage := range []float64{0.5, 0.7, 0.8, 0.9, 0.95, 0.99} {
+		r, err := Fit(p, labels, coverage)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.MeanSize < size {
+			t.Errorf("mean size %v at coverage %v, and %v at a smaller one", r.MeanSize, coverage, size)
+		}
+		size = r.MeanSize
+		var pictures []ranked
+		for i, row := range p {
+			order := ranking(row)
+			pictures = append(pictures, ranked{sums(row, order), slices.Index(order, labels[i])})
+		}
+		fixed := Rule{Coverage: coverage, Penalty: 0.1, Free: 2}
+		if fixed.calibrate(pictures); fixed.Threshold <= before {
+			t.Errorf("threshold %v at coverage %v, and %v at a smaller one", fixed.Threshold, coverage, before)
+		}
+		before = fixed.Threshold
+	}
+}
+
+func TestNeeded(t *testing.T) {
+	for coverage, want := range map[float64]int{0.5: 2, 0.75: 6, 0.8: 8, 0.9: 18, 0.95: 38, 0.99: 198, 0.999: 1998} {
+		if got := Needed(coverage); got != want {
+			t.Errorf("%v needs %d pictures, want %d", coverage, got, want)
+		}
+		p, labels := simulated(rand.New(rand.NewPCG(16, 4)), want, 3, 1)
+		if _, err := Fit(p, labels, coverage); err != nil {
+			t.Errorf("%d pictures, coverage %v: %v", want, coverage, err)
+		}
+		_, err := Fit(p[1:], labels[1:], coverage)
+		var few *TooFewError
+		if !errors.As(err, &few) || *few != (TooFewError{coverage, want - 1, want}) {
+			t.Errorf("%d pictures, coverage %v: %v", want-1, coverage, err)
+		}
+	}
+}
+
+func TestFitRefuses(t *testing.T) {
+	p, labels := simulated(rand.New(rand.NewPCG(16, 5)), 50, 3, 1)
+	for name, change := range map[string]func(p [][]float64, labels []int) ([][]float64, []int){
+		"labels": func(p [][]float64, l []int) ([][]float64, []int) { return p, l[1:] },
+		"rows":   func(p [][]float64, l []int) ([][]float64, []int) { p[7] = p[7][:2]; return p, l },
+		"label":  func(p [][]float64, l []int) ([][]float64, []int) { l[7] = 3; return p, l },
+		"below":  func(p [][]float64, l []int) ([][]float64, []int) { l[7] = -1; return p, l },
+		"value":  func(p [][]float64, l []int) ([][]float64, []int) { p[7][1] = 1.5; return p, l },
+		"number": func(p [][]float64, l []int) ([][]float64, []int) { p[7][1] = math.NaN(); return p, l },
+	} {
+		rows := make([][]float64, len(p))
+		for i := range p {
+			rows[i] = slices.Clone(p[i])
+		}
+		rows, changed := change(rows, slices.Clone(labels))
+		if _, err := Fit(rows, changed, 0.9); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	for _, coverage := range []float64{0, 1, -1, 2, 0.9995, math.NaN()} {
+		if _, err := Fit(p, labels, coverage); err == nil {
+			t.Errorf("coverage %v accepted", coverage)
+		}
+	}
+}
+
+// TestRuleAsJSON: a rule that was stored gives the same sets.
+func TestRuleAsJSON(t *testing.T) {
+	p, labels := simulated(rand.New(rand.NewPCG(16, 6)), 100, 5, 0.8)
+	r, err := Fit(p, labels, 0.9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again Rule
+	if err := json.Unmarshal(text, &again); err != nil || again != r || again.Validate() != nil {
+		t.Errorf("%+v, want %+v; %v, %v", again, r, err, again.Validate())
+	}
+	for _, broken := range []func(*Rule){
+		func(r *Rule) { r.Coverage = 1 }, func(r *Rule) { r.Threshold = math.NaN() },
+		func(r *Rule) { r.Threshold = -0.1 }, func(r *Rule) { r.Penalty = math.Inf(1) },
+		func(r *Rule) { r.Free = 0 }, func(r *Rule) { r.Pictures = 0 }, func(r *Rule) { r.MeanSize = -1 },
+		func(r *Rule) { r.ChosenOn = -1 },
+	} {
+		b := r
+		if broken(&b); b.Validate() == nil {
+			t.Errorf("%+v is accepted", b)
+		}
+	}
+}
+
+func ExampleFit() {
+	// Forty pictures, a tenth of which are of the second class.
+	var probabilities [][]float64
+	var labels []int
+	for i := range 40 {
+		probabilities, labels = append(probabilities, []float64{0.7, 0.2, 0.1}), append(labels, max(0, i%10-8))
+	}
+	rule, err := Fit(probabilities, labels, 0.95)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(rule.Set([]float64{0.7, 0.2, 0.1}), rule.Set([]float64{0.02, 0.02, 0.96}))
+	// Output: [0 1] [2]
+}
