@@ -141,7 +141,9 @@ func judged(n *nn.Network, c *garb.Classifier) (*nn.Network, *onnx.Acceptance, W
 			return nil, nil, Written{}, err
 		}
 		n, a.Kernel, a.Bias, a.Energy = classes, z.kernel, z.bias, method == accept.Class
-	case accept.Exposure, accept.Energy:
+	case accept.Exposure:
+		a.Top = true
+	case accept.Energy:
 		a.Energy = true
 	case accept.Distance:
 		d := c.Detector()

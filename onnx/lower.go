@@ -135,6 +135,15 @@ func (b *writer) acceptance(a Acceptance, x string, features int, shape []int) {
 		x = b.node("ReduceMean", "acceptance/distances", []string{x}, intsAttribute("axes", 2), intAttribute("keepdims", 0))
 		x = b.node("ReduceMin", "acceptance/distance", []string{x}, axis(1)...)
 		score = b.node("Neg", "acceptance/score", []string{x})
+	case a.Top:
+		const lowest = -1e30 // adds nothing to a sum of exponentials
+		depth := b.constant(initializer{name: "acceptance/classes", dims: []int{}, integers: []int64{int64(shape[0])}})
+		at := b.node("ArgMax", "acceptance/top", []string{logitsName}, intAttribute("axis", 1), intAttribute("keepdims", 0))
+		masks := b.node("OneHot", "acceptance/mask", []string{at, depth, constant("mask_values", []float32{0, lowest}, 2)})
+		rest := b.node("Add", "acceptance/others", []string{logitsName, masks})
+		rest = b.node("ReduceLogSumExp", "acceptance/energy", []string{rest}, axis(1)...)
+		largest := b.node("ReduceMax", "acceptance/largest", []string{logitsName}, axis(1)...)
+		score = b.node("Sub", "acceptance/score", []string{largest, rest})
 	case a.Energy:
 		score = b.node("ReduceLogSumExp", "acceptance/energy", []string{logitsName}, axis(1)...)
 	}
