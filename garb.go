@@ -6,12 +6,12 @@
 //	fmt.Println(predictions[0].Class, predictions[0].Probability)
 //
 // A model is a file, the folder of a training run, or a name that is built in:
-// "clothing", ten kinds of garment, and "imagenet", the 1000 classes of ImageNet.
+// "clothing", ten kinds of garment, "garments", seventeen of them, and "imagenet", the 1000
+// classes of ImageNet.
 package garb
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,20 +31,8 @@ import (
 // Version is garb's version.
 const Version = "0.1.0"
 
-// The names of the built-in models.
-const (
-	Clothing = "clothing"
-	ImageNet = "imagenet"
-)
-
 // imageNetBackbone is the built-in network, under its name in package weights.
 const imageNetBackbone = "efficientnet-lite0"
-
-// clothing.safetensors was made by `garb train` on the small clothing data set;
-// its training record says how.
-//
-//go:embed clothing.safetensors
-var clothingFile []byte
 
 // ErrNotModel is wrapped by errors about files that are no model.
 var ErrNotModel = errors.New("not a model")
@@ -117,7 +105,7 @@ type Classifier struct {
 }
 
 // Default opens the built-in clothing classifier.
-func Default(o Options) (*Classifier, error) { return Open(Clothing, o) }
+func Default(o Options) (*Classifier, error) { return Open(DefaultModel, o) }
 
 // Open opens a model: the path of a model file, the folder of a training run
 // (its best checkpoint), or the name of a built-in model. It checks the file, its
@@ -131,15 +119,15 @@ func Open(model string, o Options) (*Classifier, error) {
 }
 
 func open(model string, o Options) (*Classifier, error) {
-	switch model {
-	case Clothing:
-		f, err := tensor.Decode(clothingFile)
+	if model == ImageNet {
+		return openImageNet(o)
+	}
+	if data, ok := builtInFile(model); ok {
+		f, err := tensor.Decode(data)
 		if err != nil {
 			return nil, err
 		}
-		return newClassifier(Clothing, f, o)
-	case ImageNet:
-		return openImageNet(o)
+		return newClassifier(model, f, o)
 	}
 	path, err := modelFile(model)
 	if err != nil {
@@ -157,7 +145,8 @@ func modelFile(model string) (string, error) {
 	info, err := os.Stat(model)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("there is no such file or run, and the built-in models are %s and %s: %w", Clothing, ImageNet, fs.ErrNotExist)
+		return "", fmt.Errorf("there is no such file or run, and the built-in models are %s: %w",
+			strings.Join(BuiltInModels(), ", "), fs.ErrNotExist)
 	case err != nil:
 		return "", err
 	case !info.IsDir():
@@ -275,6 +264,9 @@ func (c *Classifier) golden(ctx context.Context, n int) (Golden, error) {
 
 // findBackbone finds the weights that a model refers to by digest.
 func findBackbone(m *Model) (*tensor.File, error) {
+	if m.BackboneDigest == garmentsDigest && m.Architecture == imageNetBackbone {
+		return tensor.Decode(garmentsFile)
+	}
 	f, err := weights.Open(m.Architecture)
 	if err != nil {
 		return nil, fmt.Errorf("its backbone %s is not at hand: %w", m.Architecture, err)

@@ -68,6 +68,9 @@ type Training struct {
 	Accuracy       float64 `json:"accuracy"`
 	Validation     float64 `json:"validation_accuracy"`
 	ValidationLoss float64 `json:"validation_loss"`
+	// Averaged are the digests of the models whose mean the weights are (see Average): then
+	// there is no epoch, and no figure of one.
+	Averaged []string `json:"averaged,omitempty"`
 	// Settings are those of the run, as its config.json has them, without its folders.
 	Settings json.RawMessage `json:"settings,omitempty"`
 }
@@ -204,7 +207,7 @@ func (m *Model) setGolden(ctx context.Context, base, top nn.Weights) error {
 // IsModel reports whether a reference is a model's: a built-in name, a run's folder, or a
 // file that says so, sound or not.
 func IsModel(reference string) bool {
-	if reference == Clothing || reference == ImageNet {
+	if slices.Contains(BuiltInModels(), reference) {
 		return true
 	}
 	if info, err := os.Stat(reference); err == nil && info.IsDir() {
@@ -214,21 +217,13 @@ func IsModel(reference string) bool {
 	return err == nil && f.Metadata[metadataKey] != ""
 }
 
-// OpenBackbone opens a backbone's weights: a built-in model's, or as weights.Open does.
-func OpenBackbone(reference string) (*tensor.File, error) {
-	if reference == Clothing {
-		return tensor.Decode(clothingFile)
-	}
-	return weights.Open(reference)
-}
-
 // BackboneOf finds the backbone in a file of weights, or in a model as Open takes it: its
 // architecture and the reference of its weights for OpenBackbone, "" if they are the
 // architecture's own.
 func BackboneOf(path string) (architecture, file string, err error) {
 	switch path {
-	case Clothing:
-		return imageNetBackbone, Clothing, nil
+	case Clothing, Garments: // one backbone
+		return imageNetBackbone, Garments, nil
 	case ImageNet:
 		return imageNetBackbone, "", nil
 	}
@@ -245,6 +240,8 @@ func BackboneOf(path string) (architecture, file string, err error) {
 		return "", "", &ModelError{path, err}
 	case isModel && m.Network != nil:
 		return "", "", &ModelError{path, errors.New("its network is none that garb trains; it classifies, and embeds by --model")}
+	case isModel && m.BackboneDigest == garmentsDigest:
+		return m.Architecture, Garments, nil
 	case isModel && m.BackboneDigest != "":
 		return m.Architecture, "", nil
 	case isModel:

@@ -23,10 +23,11 @@ const (
 	// classes". It is the score.
 	Head Method = "head"
 	// Exposure is a network of K outputs that learned to answer other pictures with equal
-	// probabilities (Hendrycks et al. 2019). The score is log Σ e^z[c].
+	// probabilities (Hendrycks et al. 2019). The score is log p/(1−p), with p the largest
+	// probability. Its targets say nothing of log Σ e^z[c], which no softmax depends on.
 	Exposure Method = "exposure"
-	// Energy is the score of Exposure for a network that was trained without other
-	// pictures (Liu et al. 2020, temperature 1).
+	// Energy is the score log Σ e^z[c] of a network that was trained without other pictures
+	// (Liu et al. 2020, temperature 1).
 	Energy Method = "energy"
 	// Distance is the distance of a picture's features to those of the nearest class: see
 	// Detector.
@@ -67,10 +68,27 @@ func Score(m Method, outputs []float32, classes int) float64 {
 		return logSumExp(outputs[:classes]) - float64(outputs[classes])
 	case Head:
 		return float64(outputs[classes])
-	case Exposure, Energy:
+	case Exposure:
+		return topLogit(outputs[:classes])
+	case Energy:
 		return logSumExp(outputs[:classes])
 	}
 	panic(fmt.Sprintf("accept: method %q has no score of outputs", string(m)))
+}
+
+// topLogit returns log(p/(1−p)) of the largest probability p of the softmax.
+func topLogit(z []float32) float64 {
+	top := 0
+	for i, v := range z {
+		if v > z[top] {
+			top = i
+		}
+	}
+	rest := slices.Concat(z[:top], z[top+1:])
+	if len(rest) == 0 {
+		return 0
+	}
+	return float64(z[top]) - logSumExp(rest)
 }
 
 // logSumExp returns log Σ e^z[c].

@@ -24,7 +24,7 @@ func (m Matrix) row(i int) []float32 { return m.Values[i*m.Columns:][:m.Columns]
 
 // The names of a Detector's tensors.
 const (
-	meansTensor  = "means"  // Distance: [classes features], of each class
+	meansTensor  = "means"  // Distance: [classes features], of each class with pictures
 	scaleTensor  = "scale"  // Distance: [1 features], one over a standard deviation
 	storedTensor = "stored" // Neighbours: [vectors features], of length 1
 )
@@ -84,14 +84,21 @@ func fitDistance(features [][]float32, labels []int, classes int) *Detector {
 			sums[labels[i]*width+j] += float64(v)
 		}
 	}
-	means := Matrix{classes, width, make([]float32, classes*width)}
-	for i, sum := range sums {
-		means.Values[i] = float32(sum / max(counts[i/width], 1))
+	means, row := Matrix{Columns: width}, make([]int, classes) // where a class's mean is
+	for class, n := range counts {
+		if n == 0 {
+			continue // a class without pictures is near to none
+		}
+		row[class] = means.Rows
+		means.Rows++
+		for _, sum := range sums[class*width:][:width] {
+			means.Values = append(means.Values, float32(sum/n))
+		}
 	}
 	variance, mean := make([]float64, width), 0.0
 	for i, x := range features {
 		for j, v := range x {
-			d := float64(v - means.row(labels[i])[j])
+			d := float64(v - means.row(row[labels[i]])[j])
 			variance[j] += d * d / float64(len(features))
 		}
 	}
@@ -111,16 +118,11 @@ func fitNeighbours(features [][]float32, labels []int, classes int) *Detector {
 		byLabel[label] = append(byLabel[label], i)
 	}
 	var chosen []int
-	for place := 0; len(chosen) < min(maxStored, len(features)); place++ {
-		for _, of := range byLabel { // in turn, evenly spaced within each class
-			if share := maxStored/classes + 1; len(of) > share && place < share {
-				chosen = append(chosen, of[place*len(of)/share])
-			} else if place < len(of) && len(of) <= share {
-				chosen = append(chosen, of[place])
-			}
-		}
-		if place > maxStored {
-			break
+	share := max(1, maxStored/classes)
+	for _, of := range byLabel {
+		n := min(share, len(of))
+		for i := range n { // evenly spaced
+			chosen = append(chosen, of[i*len(of)/n])
 		}
 	}
 	chosen = chosen[:min(len(chosen), maxStored)]

@@ -66,6 +66,24 @@ type Config struct {
 	// batch has one of them, by the toss of a coin.
 	Mixup  float64 `json:"mixup,omitempty"`
 	CutMix float64 `json:"cutmix,omitempty"`
+
+	// QuarterTurns is the probability that a picture is turned by 90°, 180° or 270°, each
+	// as likely, before a part of it is taken: its sides are exchanged, its pixels stay.
+	QuarterTurns float64 `json:"quarter_turns,omitempty"`
+	// ZoomOut is the largest factor by which the sides of every fourth picture are divided.
+	// What is around the smaller picture, which is at a random place, has one colour: a
+	// grey or any, each for half of these pictures. 0 and 1 leave all as large as they are.
+	ZoomOut float64 `json:"zoom_out,omitempty"`
+	// ShrinkMin makes every fourth picture a thumbnail and then as large again: its shorter
+	// side has from ShrinkMin pixels to those of the input, drawn uniformly in the
+	// logarithm. 0 keeps all, and so does what is not below the input's shorter side.
+	ShrinkMin int `json:"shrink_min,omitempty"`
+	// BlurMax is the largest standard deviation, in pixels of the input, of the Gaussian
+	// that every fourth picture is blurred by.
+	BlurMax float64 `json:"blur_max,omitempty"`
+	// Noise is the largest standard deviation, in levels of 255, of the Gaussian noise
+	// that every fourth picture gets: in each channel of each pixel its own.
+	Noise float64 `json:"noise,omitempty"`
 }
 
 // Bounds of what Validate accepts, where the meaning has none.
@@ -101,6 +119,11 @@ func (c Config) Validate() error {
 		{"erasing", c.Erasing, 1},
 		{"mixup", c.Mixup, maxAlpha},
 		{"cutmix", c.CutMix, maxAlpha},
+		{"quarter turns", c.QuarterTurns, 1},
+		{"zoom out", c.ZoomOut, maxZoomOut},
+		{"smallest thumbnail", float64(c.ShrinkMin), maxShrinkMin},
+		{"blur", c.BlurMax, maxBlur},
+		{"noise", c.Noise, maxNoise},
 	} {
 		if !(v.value >= 0 && v.value <= v.largest) {
 			return fmt.Errorf("augmentation: %s %v; it is from 0 to %v", v.name, v.value, v.largest)
@@ -111,6 +134,8 @@ func (c Config) Validate() error {
 		return errors.New("augmentation: a crop aspect needs a smallest crop, such as 0.65")
 	case c.CropAspect != 0 && c.CropAspect < 1:
 		return fmt.Errorf("augmentation: crop aspect %v; it is a factor of 1 or more, such as 1.33", c.CropAspect)
+	case c.ZoomOut != 0 && c.ZoomOut < 1:
+		return fmt.Errorf("augmentation: zoom out %v; it is a factor of 1 or more, such as 2", c.ZoomOut)
 	case c.Mixup != 0 && c.Mixup < minAlpha || c.CutMix != 0 && c.CutMix < minAlpha:
 		return fmt.Errorf("augmentation: mixup %v and cutmix %v; each is 0, or from %v to %v", c.Mixup, c.CutMix, minAlpha, maxAlpha)
 	case c.CropMin != 0 && c.CropMin < 0.01:
@@ -129,6 +154,7 @@ type Views struct {
 	set                 *dataset.Set
 	seed                uint64
 	limits              picture.Limits
+	backgrounds         *Backgrounds // nil if pictures keep theirs
 }
 
 // New returns the views of a training set for a network's spec. The limits hold
@@ -145,19 +171,26 @@ func New(c Config, spec picture.Spec, train dataset.Training, seed uint64, l pic
 		v.roomy.Width = int(math.Ceil(float64(spec.Width) / side))
 		v.roomy.Height = int(math.Ceil(float64(spec.Height) / side))
 	}
+	if c.QuarterTurns > 0 {
+		side := max(v.roomy.Width, v.roomy.Height) // for either way of being turned
+		v.roomy.Width, v.roomy.Height = side, side
+	}
 	return v, nil
 }
 
 // Load reads the picture of the training set's sample index and writes the view of
-// it that an epoch has to dst: Height × Width × 3 values, as Spec.Load does. The
-// view depends on the seed, the epoch and the index alone. Errors name the file
-// and are otherwise those of dataset.Sample.Read and picture.Spec.Load. It panics
-// if there is no such sample, or if dst has another length.
+// it that an epoch has to dst: Height × Width × 3 values, as Spec.Load does. An epoch
+// may show a picture again, with other changes: index + n, of n samples, is sample index
+// for the second time, and so on. The view depends on the seed, the epoch and the index
+// alone. Errors name the file and are otherwise those of dataset.Sample.Read and
+// picture.Spec.Load. It panics if index is negative, or if dst has another length.
 //
-// Decoded and resized (or a random part of it), the picture goes through one
-// affine resample, mirrors, colours and erasing, each only if it is on.
+// Decoded, perhaps put on another background (see SetBackgrounds), turned by quarters, and resized (or a random part of it) to the input or to a
+// place inside it, the picture goes through one affine resample, mirrors, colours, a loss
+// of quality and erasing, each only if it is on.
 func (v *Views) Load(ctx context.Context, epoch, index int, dst []float32) error {
-	sample := v.set.Samples[index]
+	number := index % len(v.set.Samples)
+	sample := v.set.Samples[number]
 	data, err := sample.Read(v.limits)
 	if err != nil {
 		return err
@@ -166,14 +199,21 @@ func (v *Views) Load(ctx context.Context, epoch, index int, dst []float32) error
 	if err != nil {
 		return fmt.Errorf("%s: %w", sample.Path, err)
 	}
+	if p, err = v.paste(ctx, p, number, v.stream(ofBackgrounds, epoch, index)); err != nil {
+		return err
+	}
 	d := v.config.draw(v.stream(ofPictures, epoch, index), v.spec.Width, v.spec.Height)
+	d.scene = v.config.drawScene(v.stream(ofScenes, epoch, index), v.spec.Width, v.spec.Height)
+	p = turn(p, d.scene.quarters)
+	inner := d.scene.nearer(v.spec)
 	if v.config.CropMin > 0 {
 		left, top, width, height := d.part.of(p.Width, p.Height, v.spec)
-		p = v.spec.ResizePart(p, left, top, width, height)
+		p = inner.ResizePart(p, left, top, width, height)
 	} else {
-		p = v.spec.Resize(p)
+		p = inner.Resize(p)
 	}
-	v.values.Tensor(d.apply(p), dst)
+	p = d.scene.place(p, v.spec.Width, v.spec.Height)
+	v.values.Tensor(d.apply(p, v.spec.Filter), dst)
 	return nil
 }
 
@@ -181,6 +221,9 @@ func (v *Views) Load(ctx context.Context, epoch, index int, dst []float32) error
 const (
 	ofPictures = 1
 	ofBatches  = 2
+	ofScenes   = 3
+	// Of what is put on other backgrounds.
+	ofBackgrounds = 4
 )
 
 // stream returns the random numbers of one picture, or of one batch. It is seeded
@@ -197,6 +240,7 @@ type draw struct {
 	brightness, contrast, saturation float64 // factors
 	erase                            bool
 	erased                           patch
+	scene                            scene
 }
 
 // draw draws the changes of an input of the given size. Everything is drawn,
@@ -232,7 +276,7 @@ func shift(limit float64, side int, u float64) float64 {
 }
 
 // apply changes p, which has the input's size, and may return another picture.
-func (d *draw) apply(p *picture.RGB) *picture.RGB {
+func (d *draw) apply(p *picture.RGB, filter picture.Filter) *picture.RGB {
 	if d.affine != identity {
 		p = d.affine.resample(p)
 	}
@@ -245,6 +289,7 @@ func (d *draw) apply(p *picture.RGB) *picture.RGB {
 	if d.brightness != 1 || d.contrast != 1 || d.saturation != 1 {
 		colour(p, d.brightness, d.contrast, d.saturation)
 	}
+	p = d.scene.degrade(p, filter)
 	if d.erase {
 		d.erased.erase(p)
 	}

@@ -28,6 +28,7 @@ import (
 var everything = Config{
 	RotationRangeDegrees: 30, WidthShift: 10, HeightShift: 0.1, ShearDegrees: 10, Zoom: 0.1, HorizontalFlip: true, VerticalFlip: true,
 	CropMin: 0.5, CropAspect: 4. / 3, Brightness: 0.2, Contrast: 0.2, Saturation: 0.2, Erasing: 0.5, Mixup: 0.2, CutMix: 1,
+	QuarterTurns: 0.75, ZoomOut: 3, ShrinkMin: 8, BlurMax: 3, Noise: 25,
 }
 
 // asImage is a picture for the encoders.
@@ -157,6 +158,8 @@ func TestAnyConfigGivesPictures(t *testing.T) {
 			ShearDegrees: upTo(maxShear, "shear"), Zoom: upTo(0.99, "zoom"), HorizontalFlip: flag("horizontal"), VerticalFlip: flag("vertical"),
 			CropMin: rapid.Float64Range(0.01, 1).Draw(t, "crop"), CropAspect: rapid.Float64Range(1, maxAspect).Draw(t, "aspect"),
 			Brightness: upTo(1, "brightness"), Contrast: upTo(1, "contrast"), Saturation: upTo(1, "saturation"), Erasing: upTo(1, "erasing"),
+			QuarterTurns: upTo(1, "quarter turns"), ZoomOut: rapid.Float64Range(1, maxZoomOut).Draw(t, "zoom out"),
+			ShrinkMin: rapid.IntRange(0, 50).Draw(t, "shrink"), BlurMax: upTo(maxBlur, "blur"), Noise: upTo(maxNoise, "noise"),
 		}
 		if flag("whole") {
 			c.CropMin, c.CropAspect = 0, 0
@@ -492,6 +495,8 @@ func TestValidate(t *testing.T) {
 		"rotation": {RotationRangeDegrees: 181}, "width": {WidthShift: -1}, "height": {HeightShift: math.Inf(1)}, "shear": {ShearDegrees: 90},
 		"zoom": {Zoom: 1}, "crop": {CropMin: 1.1}, "0.01": {CropMin: 0.001}, "needs": {CropAspect: 1.3}, "factor": {CropMin: 0.5, CropAspect: 0.7},
 		"brightness": {Brightness: math.NaN()}, "contrast": {Contrast: 2}, "saturation": {Saturation: -0.1}, "erasing": {Erasing: 1.5},
+		"quarter": {QuarterTurns: 1.1}, "zoom out": {ZoomOut: 11}, "1 or more": {ZoomOut: 0.5}, "thumbnail": {ShrinkMin: -1},
+		"blur": {BlurMax: 17}, "noise": {Noise: math.NaN()},
 		"mixup": {Mixup: -1}, "cutmix": {CutMix: 1e-9},
 	} {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), word) {
@@ -544,7 +549,7 @@ func BenchmarkApply(b *testing.B) {
 			p, r := drawn(224, 224), rand.New(rand.NewPCG(1, 2))
 			for b.Loop() {
 				d := test.c.draw(r, 224, 224)
-				d.apply(p)
+				d.apply(p, picture.Bilinear)
 			}
 		})
 	}

@@ -164,6 +164,79 @@ var settingTests = map[string]func(*testing.T){
 				shareCount)
 		}
 	},
+	"QuarterTurns": func(t *testing.T) {
+		for _, probability := range []float64{0, 0.3, 1} {
+			var counts [4]float64
+			for _, d := range draws(Config{QuarterTurns: probability}) {
+				counts[d.scene.quarters]++
+			}
+			for quarters, count := range counts {
+				share := probability / 3
+				if quarters == 0 {
+					share = 1 - probability
+				}
+				if math.Abs(count/drawCount-share) > 4*math.Sqrt(share*(1-share)/drawCount) {
+					t.Errorf("with the probability %v %v of %d pictures have %d quarter turns", probability, count,
+						drawCount, quarters)
+				}
+			}
+		}
+		changes(t, Config{QuarterTurns: 1})
+	},
+	"ZoomOut": func(t *testing.T) {
+		everyFourth(t, Config{ZoomOut: 3}, 1, 3, func(d draw) float64 { return d.scene.distance })
+		for _, out := range []float64{0, 1} {
+			if _, most := span(Config{ZoomOut: out}, func(d draw) float64 { return d.scene.distance }); most != 0 {
+				t.Errorf("zoom out %v: a distance of %v", out, most)
+			}
+		}
+		grey := 0
+		for _, d := range draws(Config{ZoomOut: 3}) {
+			if b := d.scene.background; b[0] == b[1] && b[1] == b[2] {
+				grey++
+			}
+		}
+		half(t, "grey backgrounds", grey)
+		changes(t, Config{ZoomOut: 3})
+	},
+	"ShrinkMin": func(t *testing.T) {
+		everyFourth(t, Config{ShrinkMin: 8}, 8, drawnHeight, func(d draw) float64 { return float64(d.scene.thumbnail) })
+		for _, size := range []int{0, drawnHeight, 2 * drawnWidth} {
+			if _, most := span(Config{ShrinkMin: size}, func(d draw) float64 { return float64(d.scene.thumbnail) }); most != 0 {
+				t.Errorf("thumbnails of at least %d pixels: one of %v", size, most)
+			}
+		}
+		changes(t, Config{ShrinkMin: 4})
+	},
+	"BlurMax": func(t *testing.T) {
+		everyFourth(t, Config{BlurMax: 4}, 0, 4, func(d draw) float64 { return d.scene.blur })
+		changes(t, Config{BlurMax: 4})
+	},
+	"Noise": func(t *testing.T) {
+		everyFourth(t, Config{Noise: 25}, 0, 25, func(d draw) float64 { return d.scene.noise })
+		changes(t, Config{Noise: 25})
+	},
+}
+
+// everyFourth checks that every fourth picture has a value, which is drawn from least to most,
+// and that the others have 0, as all have without the setting.
+func everyFourth(t *testing.T, c Config, least, most float64, value func(draw) float64) {
+	t.Helper()
+	count, smallest, largest := 0, math.Inf(1), 0.0
+	for _, d := range draws(c) {
+		if v := value(d); v != 0 {
+			count, smallest, largest = count+1, min(smallest, v), max(largest, v)
+		}
+	}
+	if math.Abs(float64(count)-drawCount/4) > 4*math.Sqrt(drawCount*3/16) {
+		t.Errorf("%+v: %d of %d pictures with the change, want a quarter", c, count, drawCount)
+	}
+	if slack := 0.03 * (most - least); math.Abs(smallest-least) > slack || math.Abs(largest-most) > slack {
+		t.Errorf("%+v: from %v to %v, want %v to %v", c, smallest, largest, least, most)
+	}
+	if _, largest := span(Config{}, value); largest != 0 {
+		t.Errorf("%v without the setting", largest)
+	}
 }
 
 // TestSettings runs the test of each field of Config, and fails if one has none.
@@ -194,6 +267,7 @@ func draws(c Config) []draw {
 	all := make([]draw, drawCount)
 	for i := range all {
 		all[i] = c.draw(r, drawnWidth, drawnHeight)
+		all[i].scene = c.drawScene(r, drawnWidth, drawnHeight)
 	}
 	return all
 }

@@ -36,6 +36,11 @@ type Rule struct {
 	MarginPixels int     // added on each side beside Margin
 	MinPixels    int     // least number of pixels of a label
 	MinSide      int     // least width and height of the label's box without margin, in pixels
+
+	// Whole, if it is not 0, makes crops of whole photos: one for each class that has at
+	// least Whole times the pixels of the photo's largest class, in (0, 1]. Labels of one
+	// class count together, in MinPixels and MinSide too. Margins do nothing then.
+	Whole float64
 }
 
 // DefaultRule returns a rule that keeps all labels of at least 600 pixels in a box of at
@@ -57,6 +62,8 @@ func (r Rule) Validate() error {
 		return &RuleError{Field: "min_pixels", Message: fmt.Sprintf("%d is less than 1", r.MinPixels)}
 	case r.MinSide < 1:
 		return &RuleError{Field: "min_side", Message: fmt.Sprintf("%d is less than 1", r.MinSide)}
+	case !(r.Whole >= 0 && r.Whole <= 1):
+		return &RuleError{Field: "whole", Message: fmt.Sprintf("%v is not above 0 and at most 1", r.Whole)}
 	}
 	return nil
 }

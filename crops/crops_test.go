@@ -116,6 +116,8 @@ func TestRules(t *testing.T) {
 		{rule(func(r *Rule) { r.MarginPixels = -1 }), "margin_pixels", "", ""},
 		{rule(func(r *Rule) { r.MinPixels = 0 }), "min_pixels", "", ""},
 		{rule(func(r *Rule) { r.MinSide = 0 }), "min_side", "", ""},
+		{rule(func(r *Rule) { r.Whole = -0.1 }), "whole", "", ""},
+		{rule(func(r *Rule) { r.Whole = 1.1 }), "whole", "", ""},
 	} {
 		cutter, err := NewCutter(names, c.rule)
 		var bad *RuleError
@@ -204,7 +206,7 @@ func TestFind(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := drawMask(200, 200, c.areas...)
-		cut, err := cutter.find(t.Context(), "mask", m, &picture.RGB{Width: 200, Height: 200})
+		cut, err := cutter.Cut(t.Context(), &Photo{mask: m})
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -357,7 +359,7 @@ func TestMasks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cut, err := cutter.Cut(t.Context(), pair, picture.DefaultLimits())
+		cut, err := readAndCut(t.Context(), cutter, pair, picture.DefaultLimits())
 		var bad *MaskError
 		switch {
 		case c.word == "" && (err != nil || len(cut.Crops) != 1 || cut.Crops[0].Pixels != 4):
@@ -367,6 +369,14 @@ func TestMasks(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.word)
 		}
 	}
+}
+
+func readAndCut(ctx context.Context, c *Cutter, p Pair, limits picture.Limits) (*Cut, error) {
+	photo, err := Read(ctx, p, limits)
+	if err != nil {
+		return nil, err
+	}
+	return c.Cut(ctx, photo)
 }
 
 // opaque is a picture that package png writes as RGB.
@@ -394,7 +404,7 @@ func TestPhotosThatCannotBeRead(t *testing.T) {
 		{filepath.Join(folder, "none.jpg"), picture.DefaultLimits(), dataset.ReasonMissing},
 		{save(t, folder, "large.jpg", jpegOf(t, 2, 3, 0)), small, dataset.ReasonUnreadable},
 	} {
-		_, err := cutter.Cut(t.Context(), Pair{"p", c.photo, mask}, c.limits)
+		_, err := readAndCut(t.Context(), cutter, Pair{"p", c.photo, mask}, c.limits)
 		if err == nil || ReasonOf(err) != c.reason || !strings.Contains(err.Error(), c.photo) {
 			t.Errorf("%s: %v, want %s", c.photo, err, c.reason)
 		}
@@ -402,7 +412,7 @@ func TestPhotosThatCannotBeRead(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	photo := save(t, folder, "good.jpg", jpegOf(t, 2, 3, 0))
-	if _, err := cutter.Cut(ctx, Pair{"p", photo, mask}, small); !errors.Is(err, context.Canceled) {
+	if _, err := readAndCut(ctx, cutter, Pair{"p", photo, mask}, small); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -413,8 +423,8 @@ func TestPicture(t *testing.T) {
 	for i := range 20 {
 		photo.Pix = append(photo.Pix, uint8(i), uint8(100+i), uint8(200+i))
 	}
-	cut := &Cut{photo: photo}
-	m := cut.Picture(Crop{Box: image.Rect(2, 1, 5, 3)})
+	cut := &Cut{photo: &Photo{rgb: photo}}
+	m := cut.Picture(image.Rect(2, 1, 5, 3))
 	if m.Rect != image.Rect(0, 0, 3, 2) {
 		t.Fatal(m.Rect)
 	}

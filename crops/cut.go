@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"maps"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"garb/dataset"
@@ -110,41 +112,70 @@ func (e *MaskError) Error() string {
 // Unwrap returns the cause, if there is another.
 func (e *MaskError) Unwrap() error { return e.Err }
 
-// Crop is a part of a photo that shows one garment.
+// Crop is a part of a photo that shows one garment, or, with Rule.Whole, a whole photo
+// with one class of its garments.
 type Crop struct {
-	Index        int    // of the label
-	Label, Class string // its name, and what the rule renames it to
+	// Label is the label's name, and Class what the rule renames it to. A whole photo's
+	// Label is its Class, which may have several labels.
+	Label, Class string
 	Box          image.Rectangle
-	Pixels       int // of the label
+	Pixels       int // of the label, or of all labels of the class
+
+	indices []uint8 // of the label, or of all labels of the class, ascending
 }
 
 // Cut is what a rule makes of one photo.
 type Cut struct {
-	Crops []Crop // by index
+	Crops []Crop // by index; whole photos by class
 	// What became no crop of the labels that the rule wants: labels with too few pixels,
-	// in too small a box, and in a box where another garment has as many pixels.
+	// in too small a box, and in a box where another garment has as many pixels. Of whole
+	// photos these count classes, and Hidden those that are too small beside the largest.
 	Few, Small, Hidden int
 
-	photo *picture.RGB
+	cutter *Cutter
+	photo  *Photo
 }
 
-// Picture returns the pixels of a crop.
-func (c *Cut) Picture(crop Crop) *image.RGBA {
-	m := image.NewRGBA(image.Rect(0, 0, crop.Box.Dx(), crop.Box.Dy()))
-	for y := range crop.Box.Dy() {
-		from := c.photo.Pix[3*((crop.Box.Min.Y+y)*c.photo.Width+crop.Box.Min.X):]
+// Picture returns the photo's pixels in a box, such as a crop's.
+func (cut *Cut) Picture(box image.Rectangle) *image.RGBA {
+	m := image.NewRGBA(image.Rect(0, 0, box.Dx(), box.Dy()))
+	for y := range box.Dy() {
+		from := cut.photo.rgb.Pix[3*((box.Min.Y+y)*cut.photo.rgb.Width+box.Min.X):]
 		to := m.Pix[y*m.Stride:]
-		for x := range crop.Box.Dx() {
+		for x := range box.Dx() {
 			to[4*x], to[4*x+1], to[4*x+2], to[4*x+3] = from[3*x], from[3*x+1], from[3*x+2], 255
 		}
 	}
 	return m
 }
 
-// Cut reads a photo and its mask, and finds its crops. A mask that does not fit the photo
-// or the names is a *MaskError; errors about the photo are those of dataset.Sample.Read
-// and picture.Decode.
-func (c *Cutter) Cut(ctx context.Context, p Pair, limits picture.Limits) (*Cut, error) {
+// Mask returns where the garment is in a crop's picture: 255 at the pixels of the crop's
+// label, or of a whole photo's class, and 0 elsewhere.
+func (cut *Cut) Mask(crop Crop) *image.Gray {
+	var level [maxNames]uint8
+	for _, index := range crop.indices {
+		level[index] = 255
+	}
+	m := image.NewGray(image.Rect(0, 0, crop.Box.Dx(), crop.Box.Dy()))
+	for y := range crop.Box.Dy() {
+		row := cut.photo.mask.indices[(crop.Box.Min.Y+y)*cut.photo.mask.width:]
+		for x, index := range row[crop.Box.Min.X:crop.Box.Max.X] {
+			m.Pix[y*m.Stride+x] = level[index]
+		}
+	}
+	return m
+}
+
+// Photo is a photo with the label of each pixel.
+type Photo struct {
+	pair Pair
+	rgb  *picture.RGB
+	mask *mask
+}
+
+// Read reads a photo and its mask. A mask that does not fit the photo is a *MaskError;
+// errors about the photo are those of dataset.Sample.Read and picture.Decode.
+func Read(ctx context.Context, p Pair, limits picture.Limits) (*Photo, error) {
 	data, err := dataset.Sample{Path: p.Photo}.Read(limits)
 	if err != nil {
 		return nil, err
@@ -153,18 +184,36 @@ func (c *Cutter) Cut(ctx context.Context, p Pair, limits picture.Limits) (*Cut, 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Photo, err)
 	}
-	photo, err := picture.Decode(ctx, data, limits)
+	rgb, err := picture.Decode(ctx, data, limits)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Photo, err)
 	}
-	m, err := readMask(p.Mask, photo, info, limits)
+	m, err := readMask(p.Mask, rgb, info, limits)
 	if err != nil {
 		return nil, err
 	}
-	return c.find(ctx, p.Mask, m, photo)
+	return &Photo{p, rgb, m}, nil
+}
+
+// Cut finds the crops of a photo. A mask with an index that has no name is a *MaskError;
+// the only other error is the context's.
+func (c *Cutter) Cut(ctx context.Context, p *Photo) (*Cut, error) {
+	extents := p.mask.extents()
+	for index, e := range extents {
+		if e.pixels > 0 && c.kind[index] == unknown {
+			return nil, &MaskError{p.pair.Mask, fmt.Sprintf("the mask has index %d in %d of %d pixels, and the names end at %d",
+				index, e.pixels, len(p.mask.indices), len(c.names)-1), nil}
+		}
+	}
+	cut := &Cut{cutter: c, photo: p}
+	if c.rule.Whole > 0 {
+		cut.findWhole(extents)
+		return cut, ctx.Err()
+	}
+	return cut, cut.find(ctx, extents)
 }
 
 // mask has a label's index for each pixel.
@@ -249,22 +298,15 @@ type extent struct {
 	box    image.Rectangle
 }
 
-// find finds the crops that a mask marks on its photo.
-func (c *Cutter) find(ctx context.Context, path string, m *mask, photo *picture.RGB) (*Cut, error) {
-	extents := m.extents()
-	for index, e := range extents {
-		if e.pixels > 0 && c.kind[index] == unknown {
-			return nil, &MaskError{path, fmt.Sprintf("the mask has index %d in %d of %d pixels, and the names end at %d",
-				index, e.pixels, len(m.indices), len(c.names)-1), nil}
-		}
-	}
-	cut := &Cut{photo: photo}
+// find finds the boxes of labels.
+func (cut *Cut) find(ctx context.Context, extents [maxNames]extent) error {
+	c, m := cut.cutter, cut.photo.mask
 	for index, e := range extents {
 		if e.pixels == 0 || c.kind[index] != wanted {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		switch {
 		case e.pixels < c.rule.MinPixels:
@@ -274,12 +316,50 @@ func (c *Cutter) find(ctx context.Context, path string, m *mask, photo *picture.
 		case !c.dominates(index, m.count(e.box)):
 			cut.Hidden++
 		default:
-			cut.Crops = append(cut.Crops, Crop{index, c.names[index], c.class[index],
-				c.widen(e.box).Intersect(image.Rect(0, 0, m.width, m.height)), e.pixels})
+			cut.Crops = append(cut.Crops, Crop{c.names[index], c.class[index], c.widen(e.box).Intersect(m.bounds()),
+				e.pixels, []uint8{uint8(index)}})
 		}
 	}
-	return cut, nil
+	return nil
 }
+
+// findWhole finds the classes of a whole photo. Garments that are not wanted may be the
+// largest.
+func (cut *Cut) findWhole(extents [maxNames]extent) {
+	c := cut.cutter
+	classes := map[string]extent{}
+	indices := map[string][]uint8{} // of what is wanted
+	largest := 0
+	for index, e := range extents {
+		if e.pixels == 0 || c.kind[index] < other {
+			continue
+		}
+		name := c.class[index]
+		class := classes[name]
+		class.pixels += e.pixels
+		class.box = class.box.Union(e.box)
+		classes[name] = class
+		largest = max(largest, class.pixels)
+		if c.kind[index] == wanted {
+			indices[name] = append(indices[name], uint8(index))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(indices)) {
+		switch class := classes[name]; {
+		case class.pixels < c.rule.MinPixels:
+			cut.Few++
+		case min(class.box.Dx(), class.box.Dy()) < c.rule.MinSide:
+			cut.Small++
+		case float64(class.pixels) < c.rule.Whole*float64(largest):
+			cut.Hidden++
+		default:
+			cut.Crops = append(cut.Crops, Crop{name, name, cut.photo.mask.bounds(), class.pixels, indices[name]})
+		}
+	}
+}
+
+// bounds returns the box of all pixels.
+func (m *mask) bounds() image.Rectangle { return image.Rect(0, 0, m.width, m.height) }
 
 // extents finds where the pixels of each index are.
 func (m *mask) extents() (extents [maxNames]extent) {
@@ -325,7 +405,7 @@ func (c *Cutter) widen(box image.Rectangle) image.Rectangle {
 	return image.Rect(box.Min.X-x, box.Min.Y-y, box.Max.X+x, box.Max.Y+y)
 }
 
-// ReasonOf returns why an error of Cut leaves a photo out.
+// ReasonOf returns why an error of Read or Cut leaves a photo out.
 func ReasonOf(err error) dataset.Reason {
 	var mask *MaskError
 	if errors.As(err, &mask) {

@@ -447,7 +447,7 @@ var documentPage = template.Must(template.New("document").Funcs(template.FuncMap
 {{end}}
 {{if .Settings}}<h2>Settings</h2><div class="wide"><table class="words">{{range .Settings}}<tr><td>{{.Name}}</td><td><code>{{.Value}}</code></td></tr>{{end}}</table></div>{{end}}
 <h2>Where this comes from</h2><table class="words">
-{{with .About.Training}}<tr><td>trained by</td><td>garb {{.Garb}}, epoch {{.Epoch}}</td></tr><tr><td>pictures</td><td>{{index .Pictures 0}} training, {{index .Pictures 1}} validation, {{index .Pictures 2}} test</td></tr><tr><td>data</td><td><code>{{.DataDigest}}</code></td></tr>{{end}}
+{{with .About.Training}}<tr><td>trained by</td><td>garb {{.Garb}}, {{with .Averaged}}the mean of {{len .}} models{{else}}epoch {{.Epoch}}{{end}}</td></tr><tr><td>pictures</td><td>{{index .Pictures 0}} training, {{index .Pictures 1}} validation, {{index .Pictures 2}} test</td></tr><tr><td>data</td><td><code>{{.DataDigest}}</code></td></tr>{{end}}
 {{if .Seconds}}<tr><td>training took</td><td>{{minutes .Seconds}}</td></tr>{{end}}
 {{range .Parts}}<tr><td>{{.Name}} pictures</td><td><code>{{.Report.DataDigest}}</code></td></tr>{{if .Report.Seconds}}<tr><td>answering {{.Name}} took</td><td>{{printf "%.1f s" .Report.Seconds}}</td></tr>{{end}}{{end}}</table>
 `))

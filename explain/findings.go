@@ -23,10 +23,13 @@ type Findings struct {
 	Digest      string            `json:"digest"`
 	Input       [2]int            `json:"input"` // width and height that the network sees
 	Predictions []garb.Prediction `json:"predictions"`
-	Maps        []MapFile         `json:"maps"`
-	Layers      []LayerFile       `json:"layers"`
-	Filters     *FiltersFile      `json:"filters,omitempty"`
-	Neighbours  *NeighboursFile   `json:"neighbours,omitempty"`
+	// Refused is what the model says of the picture if it accepts it for none of its
+	// classes: "not clothing".
+	Refused    string          `json:"refused,omitempty"`
+	Maps       []MapFile       `json:"maps"`
+	Layers     []LayerFile     `json:"layers"`
+	Filters    *FiltersFile    `json:"filters,omitempty"`
+	Neighbours *NeighboursFile `json:"neighbours,omitempty"`
 	// Left out names what could not be drawn, and why.
 	LeftOut []string `json:"left_out,omitempty"`
 	// Stopped says that the work was stopped before its end.
@@ -118,6 +121,7 @@ var findingsPage = template.Must(template.New("findings").Funcs(template.FuncMap
 details{margin:.5rem 0}summary{cursor:pointer;padding:.2rem 0}.bars{max-width:30rem;margin:1rem 0}.bars .bar{padding:.15rem .5rem;margin:.25rem 0}</style>
 <p class="faint">{{.Picture}}, {{.Width}} × {{.Height}} pixels · the network sees {{index .Input 0}} × {{index .Input 1}} of them · model {{.Model}} <code>{{.Digest}}</code></p>
 {{if .Stopped}}<div class="warn"><p>The work was stopped before its end; this is what there was.</p></div>{{end}}
+{{with .Refused}}<div class="warn"><p>The model refuses this picture as “{{.}}”; what follows is what it is closest to.</p></div>{{end}}
 <div class="bars">{{range .Predictions}}<div class="bar" style="{{share .Probability}}">{{.Class}}<i>{{percent .Probability}}</i></div>{{end}}</div>
 {{range .LeftOut}}<p class="faint">{{.}}</p>{{end}}
 {{with of . "cam"}}<h2>What speaks for a class, and what against it</h2><p>The class activation map weighs the last feature map by what decides on the class: yellow to red is where the network sees the class, blue where it sees something else.</p>{{template "maps" .}}{{end}}

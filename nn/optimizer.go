@@ -56,8 +56,9 @@ const (
 // Update does one step of SGD.
 func (o *SGD) Update(variables []*Variable, learningRate float64) {
 	remember(&o.velocity, variables)
-	momentum, rate := float32(o.Momentum), float32(learningRate)
+	momentum := float32(o.Momentum)
 	for i, v := range variables {
+		rate := float32(v.rate(learningRate))
 		inPieces(len(v.Value), func(low, high int) {
 			w, g, velocity := v.Value[low:high], v.Gradient[low:high], o.velocity[i][low:high]
 			for j := range w {
@@ -79,11 +80,12 @@ func (o *Adam) Update(variables []*Variable, learningRate float64) {
 	remember(&o.square, variables)
 	o.step++
 	t := float64(o.step)
-	rate := float32(learningRate * math.Sqrt(1-math.Pow(adamBeta2, t)) / (1 - math.Pow(adamBeta1, t)))
+	root, bias := math.Sqrt(1-math.Pow(adamBeta2, t)), 1-math.Pow(adamBeta1, t)
 	for i, v := range variables {
+		rate := float32(v.rate(learningRate) * root / bias) // in this order, which bits depend on
 		keep := float32(1)
 		if o.Decays == nil || o.Decays(v) {
-			keep = float32(1 - learningRate*o.WeightDecay)
+			keep = float32(1 - v.rate(learningRate)*o.WeightDecay)
 		}
 		inPieces(len(v.Value), func(low, high int) {
 			w, g := v.Value[low:high], v.Gradient[low:high]

@@ -125,3 +125,29 @@ func TestSchedules(t *testing.T) {
 		}
 	}
 }
+
+// TestRateFactor: a factor is as if the learning rate were so much larger, weight decay
+// included; 0 and 1 leave it to the bit.
+func TestRateFactor(t *testing.T) {
+	for name, make := range map[string]func() Optimizer{
+		"sgd":   func() Optimizer { return &SGD{Momentum: 0.9, Nesterov: true} },
+		"adamw": func() Optimizer { return &Adam{WeightDecay: 0.1} },
+	} {
+		after := func(factor, rate float64) float32 {
+			v, o := variable(1), make()
+			v.RateFactor = factor
+			for _, gradient := range []float32{0.3, -0.2, 0.7} {
+				v.Gradient[0] = gradient
+				o.Update([]*Variable{v}, rate)
+			}
+			return v.Value[0]
+		}
+		plain := after(0, 0.02)
+		if got := after(1, 0.02); got != plain {
+			t.Errorf("%s: a factor of 1 leads to %v, none to %v", name, got, plain)
+		}
+		if got := after(0.25, 0.08); got != plain {
+			t.Errorf("%s: a quarter of the rate 0.08 leads to %v, 0.02 to %v", name, got, plain)
+		}
+	}
+}

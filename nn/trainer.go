@@ -15,6 +15,17 @@ type Variable struct {
 	Param
 	Value    []float32
 	Gradient []float32 // of the mean loss of the last step; nil if it is not trained
+	// RateFactor multiplies the learning rate of every step of an optimiser, and so weight
+	// decay; 0 means 1.
+	RateFactor float64
+}
+
+// rate is the learning rate of the variable where that of a step is given.
+func (v *Variable) rate(learningRate float64) float64 {
+	if v.RateFactor == 0 {
+		return learningRate
+	}
+	return learningRate * v.RateFactor
 }
 
 // TrainerOptions of NewTrainer.

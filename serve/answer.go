@@ -14,16 +14,17 @@ import (
 
 // answer is what became of a picture.
 type answer struct {
-	predictions []garb.Prediction // all, the most probable first
-	logits      []float32
-	heat        string // a data URL, "" if none was asked for or there is none
+	garb.Answer
+	outputs []float32 // the model's row: the classes' logits, and what is behind them
+	logits  []float32 // of the classes
+	heat    string    // a data URL, "" if none was asked for or there is none
 
 	decode, wait, inference time.Duration
 }
 
 // classify is the way of a picture through the service, once it has its place in the
 // queue: decode, then the model.
-func (s *Server) classify(ctx context.Context, v *version, data []byte, wanted explanation) (*answer, error) {
+func (s *Server) classify(ctx context.Context, v *version, data []byte, asked question) (*answer, error) {
 	began := time.Now()
 	select {
 	case s.decoders <- struct{}{}:
@@ -45,8 +46,8 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, wanted e
 		return nil, err
 	}
 	a.decode = time.Since(began)
-	j := &job{ctx: ctx, input: *input, explanation: wanted}
-	if err := s.compute(v, j, a); err != nil {
+	j := &job{ctx: ctx, input: *input, explanation: asked.explanation}
+	if err := s.compute(v, j, asked.threshold, a); err != nil {
 		return nil, err
 	}
 	v.inputs.Put(input)
@@ -60,18 +61,28 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, wanted e
 	return a, nil
 }
 
-// compute lets the model answer on an input.
-func (s *Server) compute(v *version, j *job, a *answer) error {
+// compute lets the model answer on an input, and accepts or refuses the picture by a
+// threshold; nil: the model's.
+func (s *Server) compute(v *version, j *job, threshold *float64, a *answer) error {
 	if err := v.infer(j); err != nil {
 		return err
 	}
-	a.logits, a.predictions = j.logits, v.Predictions(j.logits)
+	a.outputs, a.logits, a.Answer = j.outputs, j.outputs[:v.classes], v.Answer(j.outputs)
+	if a.Judged && threshold != nil {
+		a.Accepted = a.Acceptance >= *threshold
+	}
 	a.wait, a.inference = a.wait+j.wait, j.inference
 	s.metrics.stage(stageQueue, a.wait)
 	s.metrics.stage(stageInference, a.inference)
-	s.metrics.count(predictions, v.name, a.predictions[0].Class)
+	s.metrics.count(predictions, v.name, a.Predictions[0].Class)
+	if a.refused() {
+		s.metrics.count(refusals, v.name)
+	}
 	return nil
 }
+
+// refused reports whether the model says that a picture shows none of its classes.
+func (a *answer) refused() bool { return a.Judged && !a.Accepted }
 
 // dataURL is a heat map as an address that holds it.
 func dataURL(m *garb.ActivationMap, spec picture.Spec, width, height int) (string, error) {

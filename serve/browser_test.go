@@ -393,7 +393,7 @@ func TestBrowser(t *testing.T) {
 
 	t.Run("again", func(t *testing.T) {
 		calls := 0
-		f := &fake{logits: func(context.Context, []float32, []float32) error {
+		f := &fake{outputs: func(context.Context, []float32, []float32) error {
 			if calls++; calls == 2 { // the first is the warming
 				return errors.New("broken")
 			}
@@ -423,6 +423,56 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("%q", time)
 		}
 		p.screenshot("models-light")
+	})
+
+	t.Run("refused", func(t *testing.T) {
+		folder := t.TempDir()
+		dark1, light1 := drawn(t, filepath.Join(folder, "coal.png"), color.Black), drawn(t, filepath.Join(folder, "snow.png"), color.White)
+		url := start(t, &fake{judges: true, refusal: "not clothing"}, nil).url
+		p := open(t, browser, url, size, light)
+		p.choose(dark1, light1)
+		p.shows(done + ` === 2`)
+		if verdicts := p.texts(".verdict"); !slices.Equal(verdicts, []string{"dark", "This does not look like clothing"}) {
+			t.Errorf("%q", verdicts)
+		}
+		if words := p.texts(".closest"); !slices.Equal(words, []string{"", "If it is, it is closest to: light"}) {
+			t.Errorf("%q", words)
+		}
+		var seen []bool
+		p.run(chromedp.Evaluate(`Array.from(document.querySelectorAll('.card'), c => c.querySelector('.closest').checkVisibility())`, &seen))
+		if !slices.Equal(seen, []bool{false, true}) {
+			t.Errorf("what it is closest to is seen: %v", seen)
+		}
+		if said := p.texts("#log p"); !slices.Contains(said, "snow.png: This does not look like clothing. If it is, it is closest to: light, 75.0%") || !slices.Contains(said, "coal.png: dark, 75.0%") {
+			t.Errorf("a screen reader says %q", said)
+		}
+		for _, name := range []string{"light", "dark"} {
+			p.run(scheme(name))
+			// The bars of a refused picture are toned down, and its texts can be read: a contrast of
+			// 4.5 at least (WCAG 2.2, 1.4.3).
+			var bars []string
+			p.run(chromedp.Evaluate(`Array.from(document.querySelectorAll('.classes li:first-child i'), e => getComputedStyle(e).backgroundColor)`, &bars))
+			if len(bars) != 2 || bars[0] == bars[1] {
+				t.Errorf("%s: bars of %q", name, bars)
+			}
+			var contrasts []float64
+			p.run(chromedp.Evaluate(`(() => {`+contrast+`return Array.from(document.querySelectorAll('[data-refused] :is(.verdict, .closest, .class, .share, .time)'), contrast)})()`, &contrasts))
+			if len(contrasts) != 7 || slices.Min(contrasts) < 4.5 {
+				t.Errorf("%s: contrasts of %.1f", name, contrasts)
+			}
+			p.screenshot("refused-" + name)
+		}
+		p.run(append(phone(), light)...)
+		p.screenshot("refused-phone-light")
+
+		// A model of other things than clothes.
+		url = start(t, &fake{judges: true, refusal: "none of these"}, nil).url
+		p = open(t, browser, url, size, light)
+		p.choose(light1)
+		p.shows(done + ` === 1`)
+		if verdict, words := p.texts(".verdict")[0], p.texts(".closest")[0]; verdict != "This looks like none of these" || words != "If it is one, it is closest to: light" {
+			t.Errorf("%q, %q", verdict, words)
+		}
 	})
 
 	t.Run("away", func(t *testing.T) {
@@ -461,6 +511,15 @@ func TestBrowser(t *testing.T) {
 		})
 	})
 }
+
+// contrast is a function of the page's JavaScript: the contrast of an element's text with what is
+// behind it, as WCAG 2.2 defines it.
+const contrast = `
+	const luminance = (c) => c.match(/[\d.]+/g).slice(0, 3).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+		.reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+	const behind = (e) => { const c = getComputedStyle(e).backgroundColor; return c === 'rgba(0, 0, 0, 0)' ? behind(e.parentElement) : c; };
+	const contrast = (e) => { const [a, b] = [getComputedStyle(e).color, behind(e)].map(luminance); return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05); };
+`
 
 // asked are the addresses so far that contain a text.
 func (p *tab) asked(text string) (all []string) {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"garb"
+	"garb/accept"
 	"garb/picture"
 )
 
@@ -27,7 +28,13 @@ type classification struct {
 	Class       string            `json:"class"`
 	Probability float64           `json:"probability"`
 	Predictions []garb.Prediction `json:"predictions"`
-	Model       modelIdentity     `json:"model"`
+	// Of models that judge whether a picture shows any of their classes.
+	Accepted   *bool    `json:"accepted,omitempty"`
+	Acceptance *float64 `json:"acceptance,omitempty"`
+	Refusal    string   `json:"refusal,omitempty"`
+	// Set is that of the classes that hold the right one with the probability asked for.
+	Set   []string      `json:"set,omitempty"`
+	Model modelIdentity `json:"model"`
 	// Explanation is the heat map of the class, as a data URL of a PNG.
 	Explanation  string  `json:"explanation,omitempty"`
 	Milliseconds timings `json:"milliseconds"`
@@ -63,9 +70,16 @@ type sent struct {
 
 const defaultTop = 3
 
+// question is what a request asks about its pictures.
+type question struct {
+	top int // classes to answer with
+	explanation
+	threshold *float64 // of acceptance; nil: none is asked for
+}
+
 // classifyPictures is POST /v1/classify.
 func (s *Server) classifyPictures(w http.ResponseWriter, r *http.Request) {
-	top, wanted, err := options(r)
+	asked, err := questionOf(r)
 	if err != nil {
 		writeError(w, r, err)
 		return
@@ -78,10 +92,15 @@ func (s *Server) classifyPictures(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	of(r.Context()).model = v.name
 	if name := r.URL.Query().Get("class"); name != "" {
-		if wanted.class = slices.Index(v.model.Classes(), name); wanted.class < 0 || !wanted.asked {
+		if asked.class = slices.Index(v.model.Classes(), name); asked.class < 0 || !asked.explain {
 			writeError(w, r, fmt.Errorf("%w: class=%.40q goes with explain=true, and is one of the model's classes", errBadRequest, name))
 			return
 		}
+	}
+	if t := asked.threshold; t != nil && *t > 0 && !v.judges() {
+		writeError(w, r, fmt.Errorf("%w: accept=%.40s is for models that judge whether a picture shows any of their classes, and %s does not: "+
+			"ask without accept", errBadRequest, r.URL.Query().Get("accept"), v.name))
+		return
 	}
 	body, free, err := s.body(w, r)
 	if err != nil {
@@ -94,7 +113,7 @@ func (s *Server) classifyPictures(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, err)
 		return
 	}
-	answers, errs, err := s.classifyAll(r.Context(), v, pictures, wanted)
+	answers, errs, err := s.classifyAll(r.Context(), v, pictures, asked)
 	if err != nil {
 		writeError(w, r, err)
 		return
@@ -105,11 +124,19 @@ func (s *Server) classifyPictures(w http.ResponseWriter, r *http.Request) {
 			return failedPicture{pictures[i].name, failedMessage{kind, messageOf(errs[i])}}
 		}
 		a := answers[i]
-		return classification{
-			Picture: pictures[i].name, Class: a.predictions[0].Class, Probability: a.predictions[0].Probability,
-			Predictions: a.predictions[:min(top, len(a.predictions))], Model: modelIdentity{v.name, v.Digest()}, Explanation: a.heat,
+		c := classification{
+			Picture: pictures[i].name, Class: a.Predictions[0].Class, Probability: a.Predictions[0].Probability,
+			Predictions: a.Predictions[:min(asked.top, len(a.Predictions))], Set: a.Set,
+			Model: modelIdentity{v.name, v.Digest()}, Explanation: a.heat,
 			Milliseconds: timings{milliseconds(a.decode), milliseconds(a.wait), milliseconds(a.inference)},
 		}
+		if a.Judged {
+			c.Accepted, c.Acceptance = &a.Accepted, &a.Acceptance
+		}
+		if a.refused() {
+			c.Refusal = a.Refusal
+		}
+		return c
 	}
 	if len(pictures) == 1 {
 		if errs[0] != nil {
@@ -133,27 +160,34 @@ func milliseconds(d time.Duration) float64 {
 	return float64(d.Microseconds()) / 1000
 }
 
-// options reads what an address asks for.
-func options(r *http.Request) (top int, wanted explanation, err error) {
-	top, wanted.class = defaultTop, -1
+// questionOf reads what an address asks for.
+func questionOf(r *http.Request) (asked question, err error) {
+	asked.top, asked.class = defaultTop, -1
 	q := r.URL.Query()
 	if text := q.Get("top"); text != "" {
-		if top, err = strconv.Atoi(text); err != nil || top < 1 {
-			return 0, wanted, fmt.Errorf("%w: top=%s is no number of classes", errBadRequest, text)
+		if asked.top, err = strconv.Atoi(text); err != nil || asked.top < 1 {
+			return asked, fmt.Errorf("%w: top=%s is no number of classes", errBadRequest, text)
 		}
 	}
 	if text := q.Get("explain"); text != "" {
-		if wanted.asked, err = strconv.ParseBool(text); err != nil {
-			return 0, wanted, fmt.Errorf("%w: explain=%s is neither true nor false", errBadRequest, text)
+		if asked.explain, err = strconv.ParseBool(text); err != nil {
+			return asked, fmt.Errorf("%w: explain=%s is neither true nor false", errBadRequest, text)
 		}
 	}
-	return top, wanted, nil
+	if text := q.Get("accept"); text != "" {
+		threshold, err := accept.ParseThreshold(text)
+		if err != nil {
+			return asked, fmt.Errorf("%w: accept=%.40s: %w", errBadRequest, text, err)
+		}
+		asked.threshold = &threshold
+	}
+	return asked, nil
 }
 
 // classifyAll classifies pictures, as many at a time as the service has room for. There
 // is an error for each picture that has no answer, and one for all if none was begun or
 // the request has ended.
-func (s *Server) classifyAll(ctx context.Context, v *version, pictures []sent, wanted explanation) ([]*answer, []error, error) {
+func (s *Server) classifyAll(ctx context.Context, v *version, pictures []sent, asked question) ([]*answer, []error, error) {
 	release, err := s.admit(len(pictures))
 	if err != nil {
 		return nil, nil, err
@@ -164,7 +198,7 @@ func (s *Server) classifyAll(ctx context.Context, v *version, pictures []sent, w
 	for i := range pictures {
 		work := func() {
 			errs[i] = v.guarded(func() (err error) {
-				answers[i], err = s.classify(ctx, v, pictures[i].data, wanted)
+				answers[i], err = s.classify(ctx, v, pictures[i].data, asked)
 				return err
 			})
 		}

@@ -155,7 +155,7 @@ func TestLargeHeader(t *testing.T) {
 // TestStopUnderLoad: told to stop while many ask, the service finishes all that it took:
 // each request is answered in full, or refused, or finds nobody.
 func TestStopUnderLoad(t *testing.T) {
-	f := &fake{logits: func(context.Context, []float32, []float32) error {
+	f := &fake{outputs: func(context.Context, []float32, []float32) error {
 		time.Sleep(time.Millisecond)
 		return nil
 	}}

@@ -17,10 +17,16 @@ type Classifier interface {
 	Digest() string
 	Classes() []string
 	Spec() picture.Spec
-	// Logits writes the logits of inputs, one after another.
-	Logits(ctx context.Context, inputs, logits []float32) error
-	// Predictions are what the model says of a picture with these logits.
-	Predictions(logits []float32) []garb.Prediction
+	// OutputCount is the length of a row of Outputs: the number of classes, and one more if the
+	// model judges whether a picture shows any of them.
+	OutputCount() int
+	// Outputs writes a row of outputs for each input, one after another: the logits of the
+	// classes, and behind them that of the acceptance if the model judges.
+	Outputs(ctx context.Context, inputs, rows []float32) error
+	// AcceptanceThreshold is the acceptance from which a picture is accepted, from 0 to 1.
+	AcceptanceThreshold() float64
+	// Answer returns what the model says of a picture with this row of outputs.
+	Answer(row []float32) garb.Answer
 	ActivationMap(ctx context.Context, input []float32, class int) (*garb.ActivationMap, error)
 }
 
@@ -30,6 +36,7 @@ type Classifier interface {
 type engine struct {
 	model    Classifier
 	classes  int
+	outputs  int // of one input
 	workers  int
 	maxBatch int
 	metrics  *metrics
@@ -43,9 +50,9 @@ type engine struct {
 
 // job is one input on its way through an engine.
 type job struct {
-	ctx    context.Context
-	input  []float32
-	logits []float32
+	ctx     context.Context
+	input   []float32
+	outputs []float32 // a row of the model's
 	explanation
 	heat *garb.ActivationMap
 
@@ -57,13 +64,14 @@ type job struct {
 
 // explanation is an activation map that is asked for, or not.
 type explanation struct {
-	asked bool
-	class int // whose; -1: that of the most probable class
+	explain bool
+	class   int // whose; -1: that of the most probable class
 }
 
 func newEngine(name string, model Classifier, c Config, m *metrics) *engine {
 	e := &engine{
-		model: model, classes: len(model.Classes()), workers: c.Workers, maxBatch: c.MaxBatch, metrics: m, name: name,
+		model: model, classes: len(model.Classes()), outputs: model.OutputCount(),
+		workers: c.Workers, maxBatch: c.MaxBatch, metrics: m, name: name,
 		waiting: make(chan *job, c.Queue), ended: make(chan struct{}),
 	}
 	length := model.Spec().ValueCount()
@@ -79,6 +87,9 @@ func newEngine(name string, model Classifier, c Config, m *metrics) *engine {
 	return e
 }
 
+// judges reports whether the model says if a picture shows any of its classes.
+func (e *engine) judges() bool { return e.outputs > e.classes }
+
 // retire ends the engine once all who use it have done so.
 func (e *engine) retire() {
 	e.users.Wait()
@@ -86,7 +97,7 @@ func (e *engine) retire() {
 	<-e.ended
 }
 
-// infer computes one input, whose logits, and map if it is asked for, are then in the
+// infer computes one input, whose outputs, and map if it is asked for, are then in the
 // job. The error is that of the job's context, or the model's. After the context's the
 // engine may still read the input for a while, so that nobody may write to it.
 func (e *engine) infer(j *job) error {
@@ -106,20 +117,20 @@ func (e *engine) infer(j *job) error {
 
 // run is a worker: it computes until waiting is closed.
 func (e *engine) run() {
-	var inputs, logits []float32
+	var inputs, rows []float32
 	for first := range e.waiting {
 		batch := e.batch(first)
 		if len(batch) == 0 {
 			continue
 		}
-		length, classes := len(batch[0].input), e.classes
+		length, outputs := len(batch[0].input), e.outputs
 		if len(batch) > 1 && len(inputs) < e.maxBatch*length {
 			inputs = make([]float32, e.maxBatch*length)
 		}
-		if len(logits) < len(batch)*classes {
-			logits = make([]float32, e.maxBatch*classes)
+		if len(rows) < len(batch)*outputs {
+			rows = make([]float32, e.maxBatch*outputs)
 		}
-		in, out := batch[0].input, logits[:len(batch)*classes]
+		in, out := batch[0].input, rows[:len(batch)*outputs]
 		if len(batch) > 1 {
 			in = inputs[:len(batch)*length]
 			for i, j := range batch {
@@ -128,14 +139,14 @@ func (e *engine) run() {
 		}
 		ctx, cancel := ofAll(batch)
 		began := time.Now()
-		err := e.guarded(func() error { return e.model.Logits(ctx, in, out) })
+		err := e.guarded(func() error { return e.model.Outputs(ctx, in, out) })
 		cancel()
 		took := time.Since(began)
 		e.metrics.batch(e.name, len(batch))
 		for i, j := range batch {
 			j.inference = took
 			if err == nil {
-				j.logits = append(j.logits[:0], out[i*classes:][:classes]...)
+				j.outputs = append(j.outputs[:0], out[i*outputs:][:outputs]...)
 				e.explain(j)
 			}
 			// One who has left does not make the others' error.
@@ -178,14 +189,14 @@ func (e *engine) batch(first *job) []*job {
 
 // explain adds the map of a job that asks for one; without it, the answer stands.
 func (e *engine) explain(j *job) {
-	if !j.asked {
+	if !j.explain {
 		return
 	}
 	// What goes wrong here costs the map, not the answer.
 	_ = e.guarded(func() (err error) {
 		class := j.class
 		if class < 0 {
-			class = garb.Ranking(j.logits)[0]
+			class = garb.Ranking(j.outputs[:e.classes])[0]
 		}
 		j.heat, err = e.model.ActivationMap(j.ctx, j.input, class)
 		return err

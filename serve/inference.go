@@ -92,6 +92,9 @@ func tensorsOf(v *version) (inputs, outputs []tensorMetadata) {
 	spec, classes := v.Spec(), len(v.Classes())
 	inputs = []tensorMetadata{{"picture", typeBytes, []int{-1}}, {"input", typeFP32, []int{-1, spec.Height, spec.Width, 3}}}
 	outputs = []tensorMetadata{{outputLogits, typeFP32, []int{-1, classes}}, {outputProbabilities, typeFP32, []int{-1, classes}}, {outputClass, typeBytes, []int{-1}}}
+	if v.judges() {
+		outputs = append(outputs, tensorMetadata{outputAcceptance, typeFP32, []int{-1}})
+	}
 	return inputs, outputs
 }
 
@@ -102,9 +105,13 @@ func (s *Server) modelMetadata(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer release()
 	inputs, outputs := tensorsOf(v)
+	parameters := map[string]any{"classes": v.Classes()}
+	if v.judges() {
+		parameters["threshold"] = v.AcceptanceThreshold()
+	}
 	writeJSON(w, "application/json", http.StatusOK, map[string]any{
 		"name": v.name, "versions": []string{strconv.Itoa(v.number)}, "platform": "garb", "inputs": inputs, "outputs": outputs,
-		"parameters": map[string]any{"classes": v.Classes()},
+		"parameters": parameters,
 	})
 	return nil
 }
@@ -182,7 +189,7 @@ func (e expected) inferRequest(body []byte, length string) (q inferRequest, err 
 		return q, fmt.Errorf("%w: its JSON is no object", errBadRequest)
 	}
 	q.id = v.member("id").text()
-	if q.outputs, err = wantedOf(v); err != nil {
+	if q.outputs, err = e.wantedOf(v); err != nil {
 		return q, err
 	}
 	input := v.member("inputs").only()
@@ -197,7 +204,7 @@ func (e expected) inferRequest(body []byte, length string) (q inferRequest, err 
 var errInputs = fmt.Errorf("%w: it has one input: BYTES, of pictures, or FP32, of values", errBadRequest)
 
 // wantedOf reads the outputs that a request asks for; all if it names none.
-func wantedOf(v value) (all []wanted, err error) {
+func (e expected) wantedOf(v value) (all []wanted, err error) {
 	standard := string(v.member("parameters").member("binary_data_output")) == "true"
 	for o := range v.member("outputs").elements() {
 		w := wanted{name: o.member("name").text(), binary: standard}
@@ -211,12 +218,12 @@ func wantedOf(v value) (all []wanted, err error) {
 			}
 		}
 		all = append(all, w)
-		if err = checkWanted(all); err != nil { // at once: then there are three at most
+		if err = e.checkWanted(all); err != nil { // at once: then there are few
 			return nil, err
 		}
 	}
 	if all == nil {
-		all = everything(standard)
+		all = e.everything(standard)
 	}
 	return all, nil
 }

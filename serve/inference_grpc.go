@@ -195,11 +195,12 @@ func (s *Server) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.Mo
 		return nil, err
 	}
 	defer release()
-	outputs, err := wantedOfGRPC(q)
+	e := s.expects(v)
+	outputs, err := e.wantedOfGRPC(q)
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.expects(v).message(q)
+	b, err := e.message(q)
 	if err != nil {
 		return nil, err
 	}
@@ -262,14 +263,14 @@ func (e expected) message(q *pb.ModelInferRequest) (b batch, err error) {
 }
 
 // wantedOfGRPC is wantedOf of a message. Data go as they came: raw for raw.
-func wantedOfGRPC(q *pb.ModelInferRequest) (all []wanted, err error) {
+func (e expected) wantedOfGRPC(q *pb.ModelInferRequest) (all []wanted, err error) {
 	raw := len(q.RawInputContents) > 0
 	for _, o := range q.Outputs {
 		top := o.Parameters["classification"].GetInt64Param()
 		all = append(all, wanted{name: o.Name, binary: raw, top: int(min(top, 1<<20))})
 	}
 	if all == nil {
-		all = everything(raw)
+		all = e.everything(raw)
 	}
-	return all, checkWanted(all)
+	return all, e.checkWanted(all)
 }

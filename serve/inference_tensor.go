@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 
 	"garb"
@@ -29,9 +30,12 @@ type batch struct {
 type expected struct {
 	spec     picture.Spec
 	pictures int
+	judges   bool // whether it can be asked for the acceptance
 }
 
-func (s *Server) expects(v *version) expected { return expected{v.Spec(), s.config.MaxPictures} }
+func (s *Server) expects(v *version) expected {
+	return expected{v.Spec(), s.config.MaxPictures, v.judges()}
+}
 
 // count returns how many pictures a tensor has: its first dimension.
 func (e expected) count(datatype string, shape []int) (int, error) {
@@ -96,7 +100,7 @@ func (s *Server) answers(ctx context.Context, v *version, b batch) ([]*answer, e
 	var errs []error
 	var err error
 	if b.pictures != nil {
-		answers, errs, err = s.classifyAll(ctx, v, b.pictures, explanation{})
+		answers, errs, err = s.classifyAll(ctx, v, b.pictures, question{})
 	} else {
 		answers, errs, err = s.computeAll(ctx, v, b.values)
 	}
@@ -104,7 +108,7 @@ func (s *Server) answers(ctx context.Context, v *version, b batch) ([]*answer, e
 		return nil, err
 	}
 	for i, err := range errs {
-		if err == nil && !finite(answers[i].logits) {
+		if err == nil && !finite(answers[i].outputs) {
 			err = fmt.Errorf("%w: its values are too large for the model", errBadRequest)
 		}
 		if err != nil && len(errs) > 1 {
@@ -136,7 +140,7 @@ func (s *Server) computeAll(ctx context.Context, v *version, values []float32) (
 		answers[i] = &answer{}
 		wait.Go(func() {
 			errs[i] = v.guarded(func() error {
-				return s.compute(v, &job{ctx: ctx, input: values[i*length:][:length]}, answers[i])
+				return s.compute(v, &job{ctx: ctx, input: values[i*length:][:length]}, nil, answers[i])
 			})
 		})
 	}
@@ -155,6 +159,7 @@ const (
 	outputLogits        = "logits"
 	outputProbabilities = "probabilities"
 	outputClass         = "class"
+	outputAcceptance    = "acceptance" // of models that judge
 )
 
 // wanted is an output that a request asks for.
@@ -166,20 +171,34 @@ type wanted struct {
 	top int
 }
 
+// outputNames are the outputs of a model, in the order that they are answered in.
+func outputNames(judges bool) []string {
+	names := []string{outputLogits, outputProbabilities, outputClass}
+	if judges {
+		names = append(names, outputAcceptance)
+	}
+	return names
+}
+
 // everything are the outputs of requests that name none.
-func everything(binary bool) []wanted {
-	return []wanted{{name: outputLogits, binary: binary}, {name: outputProbabilities, binary: binary}, {name: outputClass, binary: binary}}
+func (e expected) everything(binary bool) (all []wanted) {
+	for _, name := range outputNames(e.judges) {
+		all = append(all, wanted{name: name, binary: binary})
+	}
+	return all
 }
 
 // checkWanted refuses what is no output, before any work.
-func checkWanted(all []wanted) error {
+func (e expected) checkWanted(all []wanted) error {
 	for i, o := range all {
 		switch {
-		case o.name != outputLogits && o.name != outputProbabilities && o.name != outputClass:
-			return fmt.Errorf("%w: there is no output %.40q; there are %s, %s and %s", errBadRequest, o.name, outputLogits, outputProbabilities, outputClass)
+		case o.name == outputAcceptance && !e.judges:
+			return fmt.Errorf("%w: there is no output %s: the model does not judge whether a picture shows any of its classes", errBadRequest, outputAcceptance)
+		case !slices.Contains(outputNames(e.judges), o.name):
+			return fmt.Errorf("%w: there is no output %.40q; there are %s", errBadRequest, o.name, strings.Join(outputNames(e.judges), ", "))
 		case slices.ContainsFunc(all[:i], func(before wanted) bool { return before.name == o.name }):
 			return fmt.Errorf("%w: it asks for %s twice", errBadRequest, o.name)
-		case o.top < 0 || o.top > 0 && o.name == outputClass:
+		case o.top < 0 || o.top > 0 && o.name != outputLogits && o.name != outputProbabilities:
 			return fmt.Errorf("%w: classification is a number of classes, of %s or %s", errBadRequest, outputLogits, outputProbabilities)
 		}
 	}
@@ -198,8 +217,11 @@ type tensor struct {
 func tensorOf(v *version, answers []*answer, o wanted) tensor {
 	classes := len(v.Classes())
 	t := tensor{name: o.name, datatype: typeFP32, shape: []int{len(answers), classes}}
-	if o.name == outputClass {
+	switch o.name {
+	case outputClass:
 		t.datatype, t.shape = typeBytes, t.shape[:1]
+	case outputAcceptance:
+		t.shape = t.shape[:1]
 	}
 	top := min(o.top, classes)
 	if top > 0 {
@@ -212,10 +234,12 @@ func tensorOf(v *version, answers []*answer, o wanted) tensor {
 		}
 		switch {
 		case o.name == outputClass:
-			t.texts = append(t.texts, a.predictions[0].Class)
+			t.texts = append(t.texts, a.Predictions[0].Class)
+		case o.name == outputAcceptance:
+			t.floats = append(t.floats, float32(a.Acceptance))
 		case top > 0:
 			for i, class := range garb.Ranking(a.logits)[:top] {
-				t.texts = append(t.texts, fmt.Sprintf("%f:%d:%s", values[class], class, a.predictions[i].Class))
+				t.texts = append(t.texts, fmt.Sprintf("%f:%d:%s", values[class], class, a.Predictions[i].Class))
 			}
 		default:
 			t.floats = append(t.floats, values...)
@@ -240,7 +264,7 @@ func (t tensor) raw() []byte {
 func (a *answer) probabilities() []float32 {
 	all := make([]float32, len(a.logits))
 	for i, class := range garb.Ranking(a.logits) {
-		all[class] = float32(a.predictions[i].Probability)
+		all[class] = float32(a.Predictions[i].Probability)
 	}
 	return all
 }

@@ -25,13 +25,14 @@ var (
 	batchSize      = family{"garb_batch_size", []string{"model"}}
 	queueDepth     = family{"garb_queue_depth", nil}
 	predictions    = family{"garb_predictions_total", []string{"model", "class"}}
+	refusals       = family{"garb_refusals_total", []string{"model"}}
 	rejected       = family{"garb_rejected_total", []string{"reason"}}
 	panics         = family{"garb_panics_total", nil}
 	logErrors      = family{"garb_log_errors_total", nil}
 	modelInfo      = family{"garb_model_info", []string{"model", "version", "digest"}}
 	modelRefused   = family{"garb_model_refused_total", []string{"model"}}
 
-	families = []family{requestCount, requestSeconds, stageSeconds, batchSize, queueDepth, predictions, rejected, panics, logErrors, modelInfo, modelRefused}
+	families = []family{requestCount, requestSeconds, stageSeconds, batchSize, queueDepth, predictions, refusals, rejected, panics, logErrors, modelInfo, modelRefused}
 )
 
 var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
@@ -114,6 +115,9 @@ func (m *metrics) batch(model string, size int) {
 func (m *metrics) loaded(before, now *version) {
 	if before != nil {
 		m.set.UnregisterMetric(modelInfo.of(before.name, strconv.Itoa(before.number), before.Digest()))
+	}
+	if now.judges() { // from 0 on: the first refusal is a change, too
+		m.set.GetOrCreateCounter(refusals.of(now.name))
 	}
 	m.set.GetOrCreateGauge(modelInfo.of(now.name, strconv.Itoa(now.number), now.Digest()), func() float64 { return 1 })
 }

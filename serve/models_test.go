@@ -25,7 +25,7 @@ func openDigest(path string) (Classifier, error) {
 	}
 	f := &fake{digest: string(text)}
 	if strings.HasPrefix(string(text), "mute") {
-		f.logits = func(context.Context, []float32, []float32) error { return errors.New("it says nothing") }
+		f.outputs = func(context.Context, []float32, []float32) error { return errors.New("it says nothing") }
 	}
 	return f, nil
 }

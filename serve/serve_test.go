@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"hash/crc32"
 	"io"
 	"log/slog"
+	"math"
 	"mime/multipart"
 	"net"
 	"net/http"
@@ -43,11 +45,14 @@ func read(t testing.TB, path string) []byte {
 // fake is a model with two classes: the mean of a picture's values decides.
 type fake struct {
 	digest  string
-	logits  func(ctx context.Context, inputs, logits []float32) error // nil: the mean
+	outputs func(ctx context.Context, inputs, rows []float32) error // nil: the mean
 	predict func()
+	judges  bool   // whether it judges: light pictures are none of its classes
+	refusal string // "": "neither"
+	set     []string
 
 	mu      sync.Mutex
-	batches []int // sizes of what Logits was called with
+	batches []int // sizes of what Outputs was called with
 
 	explained atomic.Int64 // class of the last activation map
 }
@@ -58,13 +63,21 @@ func (f *fake) Digest() string     { return "sha256:" + f.digest }
 func (f *fake) Classes() []string  { return []string{"dark", "light"} }
 func (f *fake) Spec() picture.Spec { return fakeSpec }
 
-func (f *fake) Logits(ctx context.Context, inputs, logits []float32) error {
-	n := len(logits) / 2
+func (f *fake) OutputCount() int {
+	if f.judges {
+		return 3
+	}
+	return 2
+}
+
+func (f *fake) Outputs(ctx context.Context, inputs, rows []float32) error {
+	length := f.OutputCount()
+	n := len(rows) / length
 	f.mu.Lock()
 	f.batches = append(f.batches, n)
 	f.mu.Unlock()
-	if f.logits != nil {
-		if err := f.logits(ctx, inputs, logits); err != nil {
+	if f.outputs != nil {
+		if err := f.outputs(ctx, inputs, rows); err != nil {
 			return err
 		}
 	}
@@ -73,20 +86,34 @@ func (f *fake) Logits(ctx context.Context, inputs, logits []float32) error {
 		for _, v := range inputs[i*len(inputs)/n:][:len(inputs)/n] {
 			mean += v / float32(len(inputs)/n)
 		}
-		logits[2*i], logits[2*i+1] = -mean, mean-1
+		row := rows[i*length:][:length]
+		row[0], row[1] = -mean, mean-1
+		if f.judges {
+			row[2] = 4
+			if mean > 0.5 {
+				row[2] = -4
+			}
+		}
 	}
 	return ctx.Err()
 }
 
-func (f *fake) Predictions(logits []float32) []garb.Prediction {
+func (f *fake) AcceptanceThreshold() float64 { return 0.5 }
+
+func (f *fake) Answer(row []float32) (a garb.Answer) {
 	if f.predict != nil {
 		f.predict()
 	}
-	p := []garb.Prediction{{Class: "dark", Probability: 0.75, Logit: logits[0]}, {Class: "light", Probability: 0.25, Logit: logits[1]}}
-	if logits[1] > logits[0] {
+	p := []garb.Prediction{{Class: "dark", Probability: 0.75, Logit: row[0]}, {Class: "light", Probability: 0.25, Logit: row[1]}}
+	if row[1] > row[0] {
 		p[0].Class, p[1].Class = p[1].Class, p[0].Class
 	}
-	return p
+	a.Predictions, a.Accepted, a.Set = p, true, f.set
+	if f.judges {
+		a.Judged, a.Acceptance, a.Refusal = true, 1/(1+math.Exp(-float64(row[2]))), cmp.Or(f.refusal, "neither")
+		a.Accepted = a.Acceptance >= 0.5
+	}
+	return a
 }
 
 func (f *fake) ActivationMap(_ context.Context, _ []float32, class int) (*garb.ActivationMap, error) {
@@ -367,7 +394,7 @@ func TestStatuses(t *testing.T) {
 func gate() (f *fake, entered chan struct{}, open func()) {
 	held, entered := make(chan struct{}), make(chan struct{}, 100)
 	first := true
-	f = &fake{logits: func(ctx context.Context, _, _ []float32) error {
+	f = &fake{outputs: func(ctx context.Context, _, _ []float32) error {
 		if first { // the warming
 			first = false
 			return nil
@@ -501,8 +528,8 @@ func TestGone(t *testing.T) {
 	stopped := make(chan error, 1)
 	f, entered, open := gate()
 	defer open()
-	inner := f.logits
-	f.logits = func(ctx context.Context, in, out []float32) error {
+	inner := f.outputs
+	f.outputs = func(ctx context.Context, in, out []float32) error {
 		err := inner(ctx, in, out)
 		if err != nil {
 			stopped <- err
@@ -532,7 +559,7 @@ func TestGone(t *testing.T) {
 func TestPanics(t *testing.T) {
 	for name, spoil := range map[string]func(f *fake, calls *int){
 		"in the model": func(f *fake, calls *int) {
-			f.logits = func(context.Context, []float32, []float32) error {
+			f.outputs = func(context.Context, []float32, []float32) error {
 				if *calls++; *calls == 2 { // after the warming
 					panic("boom")
 				}

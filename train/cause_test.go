@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -178,7 +179,7 @@ func TestOldStates(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, again, ok, err := readState(c.Out)
-	if err != nil || !ok || again.Best != p.Best || len(again.History) != 3 {
+	if err != nil || !ok || !reflect.DeepEqual(again.Best, p.Best) || len(again.History) != 3 {
 		t.Errorf("%+v, %v", again, err)
 	}
 	c.Epochs = 5

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 
 	"garb"
@@ -14,13 +15,18 @@ import (
 
 // checkpoint writes the model as it is, as
 // checkpoints/NAME_{epoch:02d}_{val_accuracy:.3f}.safetensors.
-func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) error {
+func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) error {
 	c := r.Config
-	logits := rows(validation, len(r.classes))
+	acceptance, detector, err := r.acceptance(ctx, validation)
+	if err != nil {
+		return err
+	}
+	logits := rows(validation.logits, len(r.classes))
 	m := garb.Model{
 		Format: garb.FormatVersion, Architecture: c.Backbone, BackboneDigest: r.digest, Classes: r.classes,
 		Preprocessing: c.Preprocessing, Head: c.head(),
 		Temperature: evaluate.Temperature(logits, labels(r.validation)),
+		Acceptance:  acceptance,
 		Training: &garb.Training{
 			Garb: garb.Version, DataDigest: r.Data,
 			Pictures: [3]int{len(r.train.set.Samples), len(r.validation.set.Samples), r.testCount()},
@@ -35,6 +41,7 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) err
 	if err != nil {
 		return err
 	}
+	maps.Copy(tensors, detector)
 	if err := m.SetGolden(ctx, nn.Overlay{Top: tensors, Below: r.weights}); err != nil {
 		return err
 	}
@@ -43,7 +50,7 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation []float32) err
 }
 
 func (r *run) testCount() int {
-	if r.test == nil {
+	if r.test.empty() {
 		return 0
 	}
 	return len(r.test.set.Samples)
@@ -56,7 +63,11 @@ func (r *run) tensors() (tensor.Map, error) {
 	if r.frozen && r.digest == "" { // a model on a backbone that others do not have
 		params = append(r.architecture.Features(spec.Height, spec.Width).Params(), params...)
 	}
-	w := nn.Overlay{Top: r.current(), Below: r.weights}
+	kept, err := r.kept()
+	if err != nil {
+		return nil, err
+	}
+	w := nn.Overlay{Top: kept, Below: r.weights}
 	m := tensor.Map{}
 	for _, p := range params {
 		t, err := w.Tensor(p.Name)

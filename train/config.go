@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
 	"garb"
+	"garb/accept"
 	"garb/augment"
 	"garb/backbone"
 	"garb/conformal"
@@ -23,6 +25,29 @@ import (
 // model, to the bit.
 type Config struct {
 	Data string `json:"data"` // folder, table or archive, see dataset.Read
+	// DataWeight is how often an epoch shows each training picture of Data, as
+	// Source.Weight is of others; 0 means 1.
+	DataWeight float64 `json:"data_weight,omitempty"`
+	// Sources are further data sets. The classes are those of all together, and the best
+	// epoch is chosen by the mean over the data sets' validation figures.
+	Sources []Source `json:"sources,omitempty"`
+	// Other are pictures of none of the classes, which the network learns to refuse; see
+	// Acceptance. They lie in splits, or are divided by Split.
+	Other []Source `json:"other,omitempty"`
+	// Acceptance is the method by which a model says whether a picture shows any of its
+	// classes. With Other it is accept.Class, accept.Head or accept.Exposure, without it
+	// accept.Energy, accept.Distance or accept.Neighbours; "none" leaves it out. "" is
+	// Class with Other, and DefaultDetector without; a binary network has none.
+	Acceptance accept.Method `json:"acceptance,omitempty"`
+	// Refusal is what the model calls a picture that it does not accept, in a few words;
+	// "" is garb.NoneOfThese.
+	Refusal string `json:"refusal,omitempty"`
+	// BalanceSampling and BalanceSources, from 0 to 1, show pictures of the rare classes of
+	// each data set, and of small data sets, more often: with 1 each class of a data set,
+	// and each data set, is shown equally often, with 0 as often as it has pictures. An
+	// epoch is as long as without.
+	BalanceSampling float64 `json:"balance_sampling,omitempty"`
+	BalanceSources  float64 `json:"balance_sources,omitempty"`
 	// DataOptions say which pictures of it are used, and under which labels.
 	DataOptions dataset.Options `json:"data_options,omitzero"`
 	// Strict refuses a data set of which a picture would be skipped.
@@ -42,6 +67,24 @@ type Config struct {
 	// FineTune says which layers of the backbone are trained with the head: "none",
 	// "all", or of how many of the last ones with weights.
 	FineTune string `json:"fine_tune"`
+	// ProbeEpochs is the number of epochs, the first of Epochs, that train the head alone,
+	// with the backbone as it is, before all that FineTune names is trained. A head that
+	// begins at random changes the backbone in its first steps, for the worse on pictures
+	// unlike those of training (Kumar et al. 2022). The probe has the constant learning
+	// rate ProbeLearningRate, 0 for 0.001; Schedule begins after it, as does the count of
+	// Patience.
+	ProbeEpochs       int     `json:"probe_epochs,omitempty"`
+	ProbeLearningRate float64 `json:"probe_learning_rate,omitempty"`
+	// StartWeight, from 0 to below 1, is the share of the weights that fine-tuning began
+	// with in those that are measured and kept: (1−StartWeight)·fine-tuned +
+	// StartWeight·start (Wortsman et al. 2022: WiSE-FT). A head without a probe has no
+	// start worth keeping, and is as it was trained. 0.5 is their proposal.
+	StartWeight float64 `json:"start_weight,omitempty"`
+	// LayerDecay, above 0 and up to 1, slows layers down the more, the farther they are
+	// from the head: the learning rate of a layer of the backbone with a kernel is that of
+	// the next one times LayerDecay (Howard & Ruder 2018: discriminative fine-tuning). 0
+	// and 1 give all the same.
+	LayerDecay float64 `json:"layer_decay,omitempty"`
 	// BatchStatistics makes the batch-norms that are trained normalise by the batch's
 	// statistics; otherwise by the stored ones.
 	BatchStatistics bool `json:"batch_statistics,omitempty"`
@@ -89,6 +132,13 @@ type Config struct {
 	Patience int `json:"patience,omitempty"`
 
 	Augment augment.Config `json:"augment,omitzero"`
+	// Background names pictures, and Masks a folder of masks: a training picture NAME.jpg
+	// with a mask NAME.png, at any depth, is put on a random part of one of the pictures
+	// with the probability BackgroundShare. A mask has its picture's size, is white where
+	// the garment is and black around it.
+	Background      string  `json:"background,omitempty"`
+	Masks           string  `json:"masks,omitempty"`
+	BackgroundShare float64 `json:"background_share,omitempty"`
 	// CachedViews bounds the number of views of a picture that a frozen backbone is
 	// shown: their features are kept, and taken in turn; 0: new ones in every epoch.
 	CachedViews int `json:"cached_views,omitempty"`
@@ -170,6 +220,15 @@ func (c Config) Validate() error {
 		return fmt.Errorf("a step of factor %v after %v epochs: both are positive", c.StepFactor, c.StepEpochs)
 	case c.WeightDecay != 0 && c.Optimizer != "adamw":
 		return errors.New("weight decay goes with the optimizer adamw")
+	case (c.Background == "") != (c.Masks == "") || (c.Background == "") != (c.BackgroundShare == 0):
+		return errors.New("other backgrounds need pictures, masks and a share above 0: all three or none")
+	case !(c.BackgroundShare >= 0 && c.BackgroundShare <= 1):
+		return fmt.Errorf("a share of %v with other backgrounds: it is from 0 to 1", c.BackgroundShare)
+	case c.Background != "" && c.FineTune == "none" && !c.Augment.Enabled():
+		return errors.New("other backgrounds go with fine-tuning or augmentation: otherwise each picture is looked at once")
+	case !(c.BalanceSampling >= 0 && c.BalanceSampling <= 1) || !(c.BalanceSources >= 0 && c.BalanceSources <= 1):
+		return fmt.Errorf("sampling balanced by classes to the degree %v, and by data sets to %v: both are from 0 to 1",
+			c.BalanceSampling, c.BalanceSources)
 	case c.Patience < 0 || c.CachedViews < 0:
 		return fmt.Errorf("patience %d, cached views %d: neither is negative", c.Patience, c.CachedViews)
 	case c.CachedViews > 0 && (!c.Augment.Enabled() || c.FineTune != "none"):
@@ -184,6 +243,25 @@ func (c Config) Validate() error {
 		return errors.New("a train size goes with fine-tuning: a frozen backbone has learned its size already")
 	case fineTuneErr != nil:
 		return fineTuneErr
+	case c.ProbeEpochs < 0 || c.ProbeEpochs > 0 && c.ProbeEpochs >= c.Epochs:
+		return fmt.Errorf("a probe of %d epochs: it is shorter than the %d of the run", c.ProbeEpochs, c.Epochs)
+	case c.ProbeEpochs > 0 && (c.FineTune == "none" || c.scratch()):
+		return errors.New("a probe trains the head before pretrained layers are fine-tuned: it goes with fine-tuning, " +
+			"and with a backbone that has learned something")
+	case !(c.ProbeLearningRate >= 0) || math.IsInf(c.ProbeLearningRate, 0):
+		return fmt.Errorf("learning rate of the probe %v: it is a positive number, or 0 for %v", c.ProbeLearningRate,
+			Default().LearningRate)
+	case c.ProbeLearningRate > 0 && c.ProbeEpochs == 0:
+		return errors.New("a learning rate of the probe goes with a probe of some epochs")
+	case !share(c.StartWeight):
+		return fmt.Errorf("start weight %v: it is from 0 to below 1", c.StartWeight)
+	case c.StartWeight > 0 && (c.FineTune == "none" || c.scratch()):
+		return errors.New("a start weight is of the pretrained weights that are fine-tuned: it goes with fine-tuning, " +
+			"and with a backbone that has learned something")
+	case !(c.LayerDecay >= 0 && c.LayerDecay <= 1):
+		return fmt.Errorf("layer decay %v: it is above 0 and at most 1, or 0 for none", c.LayerDecay)
+	case c.LayerDecay != 0 && c.FineTune == "none":
+		return errors.New("layer decay goes with fine-tuning: a frozen backbone has no learning rates")
 	case len(c.Teachers) > 0 && c.FineTune == "none":
 		return errors.New("teachers go with fine-tuning: a frozen backbone's features are not what they see")
 	case len(c.Teachers) > 0 && !(c.TeacherWeight > 0 && c.TeacherWeight <= 1):
@@ -194,7 +272,7 @@ func (c Config) Validate() error {
 			return err
 		}
 	}
-	if err := c.Augment.Validate(); err != nil {
+	if err := errors.Join(c.Augment.Validate(), c.validateSources(), c.validateAcceptance()); err != nil {
 		return err
 	}
 	if err := c.head().Validate(); err != nil {
@@ -236,18 +314,20 @@ func (c Config) trainable(features *nn.Graph) func(nn.Param) bool {
 	if n < 0 {
 		return nil
 	}
-	layer := func(p nn.Param) string { return p.Name[:strings.LastIndexByte(p.Name, '/')] }
 	var layers []string
 	inBackbone := map[string]bool{}
 	for _, p := range features.Params() {
-		if l := layer(p); len(layers) == 0 || layers[len(layers)-1] != l {
+		if l := layerOf(p); len(layers) == 0 || layers[len(layers)-1] != l {
 			layers = append(layers, l)
 		}
-		inBackbone[layer(p)] = true
+		inBackbone[layerOf(p)] = true
 	}
 	last := layers[max(0, len(layers)-n):]
-	return func(p nn.Param) bool { return !inBackbone[layer(p)] || slices.Contains(last, layer(p)) }
+	return func(p nn.Param) bool { return !inBackbone[layerOf(p)] || slices.Contains(last, layerOf(p)) }
 }
+
+// layerOf is the name of the layer that a parameter belongs to.
+func layerOf(p nn.Param) string { return p.Name[:strings.LastIndexByte(p.Name, '/')] }
 
 func (c Config) schedule(stepsPerEpoch int) nn.Schedule {
 	steps := func(epochs float64) int { return int(math.Round(epochs * float64(stepsPerEpoch))) }
@@ -277,17 +357,28 @@ func (c Config) loss(classes int, samples []dataset.Sample) nn.Loss {
 	var classWeights []float64
 	if c.BalanceClasses {
 		classWeights = make([]float64, classes)
+		labelled := 0.0
 		for _, s := range samples {
-			classWeights[s.Label]++
+			if s.Label < classes { // other pictures have no class
+				classWeights[s.Label]++
+				labelled++
+			}
 		}
 		for i, n := range classWeights {
-			classWeights[i] = float64(len(samples)) / (float64(classes) * max(n, 1))
+			classWeights[i] = labelled / (float64(classes) * max(n, 1))
+		}
+		if c.ownOutput() && c.method() == accept.Class {
+			classWeights = append(classWeights, 1)
 		}
 	}
 	if c.Binary {
 		return nn.BinaryCrossEntropy{LabelSmoothing: c.LabelSmoothing, ClassWeights: classWeights}
 	}
-	return nn.SoftmaxCrossEntropy{LabelSmoothing: c.LabelSmoothing, ClassWeights: classWeights}
+	softmax := nn.SoftmaxCrossEntropy{LabelSmoothing: c.LabelSmoothing, ClassWeights: classWeights}
+	if c.ownOutput() && c.method() == accept.Head {
+		return headLoss{softmax, nn.BinaryCrossEntropy{LabelSmoothing: c.LabelSmoothing}}
+	}
+	return softmax
 }
 
 // viewSpec is the preprocessing of training views.
@@ -315,7 +406,7 @@ func (c Config) architecture() (backbone.Architecture, error) {
 // not share. The number of epochs, where the run and its data are, and whether it writes
 // for TensorBoard may differ between a run and its continuation: they are ignored.
 func Differences(a, b Config) []string {
-	a.DataOptions, b.DataOptions = a.DataOptions.Portable(), b.DataOptions.Portable()
+	a, b = a.portable(), b.portable()
 	var names []string
 	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
 	for i := range x.NumField() {
@@ -329,6 +420,24 @@ func Differences(a, b Config) []string {
 		}
 	}
 	return names
+}
+
+// portable returns the config without the folders of one machine, as far as data sets go:
+// of each further one the name of its file or folder is left.
+func (c Config) portable() Config {
+	c.DataOptions = c.DataOptions.Portable()
+	for _, path := range []*string{&c.Background, &c.Masks} {
+		if *path != "" {
+			*path = filepath.Base(filepath.Clean(*path))
+		}
+	}
+	for _, list := range []*[]Source{&c.Sources, &c.Other} {
+		*list = slices.Clone(*list)
+		for i := range *list {
+			(*list)[i].Path = filepath.Base(filepath.Clean((*list)[i].Path))
+		}
+	}
+	return c
 }
 
 func jsonOf(v reflect.Value) string {
@@ -345,9 +454,8 @@ func jsonOf(v reflect.Value) string {
 // settings is the config as a model keeps it: without the folders of one machine and what
 // else has no part in the model, and with the digests of its teachers.
 func (r *run) settings() json.RawMessage {
-	c := r.Config
+	c := r.Config.portable()
 	c.Data, c.Out, c.Teachers, c.TensorBoard, c.Strict = "", "", r.Teachers, false, false
-	c.DataOptions = c.DataOptions.Portable()
 	if c.Weights != "" {
 		c.Weights = "a file"
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"garb/nn"
 	"garb/picture"
 )
 
@@ -33,10 +34,7 @@ func TestHistoryByHand(t *testing.T) {
 			"training":   {&shown, e.Loss, e.Accuracy},
 			"validation": {&r.validation, e.ValidationLoss, e.ValidationAccuracy},
 		} {
-			logits, _, _, err := r.measure(t.Context(), part.s)
-			if err != nil {
-				t.Fatal(err)
-			}
+			logits := logitsOf(t, r, part.s)
 			loss, right := 0.0, 0
 			for i, sample := range part.s.set.Samples {
 				own, other := float64(logits[2*i+sample.Label]), float64(logits[2*i+1-sample.Label])
@@ -58,6 +56,20 @@ func TestHistoryByHand(t *testing.T) {
 			t.Errorf("binary %v: steps %+v of epoch %+v", binary, steps, e)
 		}
 	}
+}
+
+// logitsOf returns the logits of the classes for the pictures of a split.
+func logitsOf(t *testing.T, r *run, s *split) []float32 {
+	t.Helper()
+	plan, err := nn.Compile(r.graph, r.current(), nn.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	outputs, err := outputsOf(t.Context(), plan, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return classLogits(outputs, r.outputs(), len(r.classes))
 }
 
 // TestBestRight has a 1 for each validation picture that the best epoch was right about.

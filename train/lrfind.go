@@ -48,12 +48,14 @@ const (
 // factor in each, and watches the loss (Smith 2017, "Cyclical Learning Rates"). It
 // returns the curve, and the rate to propose: where the loss falls most steeply. It
 // ends early once the loss is four times its smallest. The run's folder is not
-// touched; proposed is 0 if the loss never fell.
+// touched; proposed is 0 if the loss never fell. The rate is that of Config.LearningRate:
+// a probe before fine-tuning is left out.
 func FindLearningRate(ctx context.Context, c Config, s Search, p Progress) (curve []Rate, proposed float64,
 	err error) {
 	if err := s.Validate(); err != nil {
 		return nil, 0, err
 	}
+	c.ProbeEpochs, c.ProbeLearningRate = 0, 0
 	r, err := prepare(ctx, c, p)
 	if err != nil {
 		return nil, 0, err

@@ -17,7 +17,6 @@ import (
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
-	"garb/weights"
 )
 
 // newRun prepares a run and its folder.
@@ -37,21 +36,17 @@ func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("training: %w", err)
 	}
-	data, splits, err := openSplits(ctx, c)
+	all, err := openPools(ctx, c, p)
 	if err != nil {
 		return nil, err
 	}
-	if p.Data != nil {
-		p.Data(data, splits)
-	}
-	r := &run{position: position{Config: c}, classes: splits.Train.Classes, frozen: c.FineTune == "none",
-		tally: &data.Tally}
+	r := &run{position: position{Config: c}, classes: all.classes, frozen: c.FineTune == "none", tally: all.tally}
 	switch {
 	case len(r.classes) < 2:
 		return nil, fmt.Errorf("%s has one class, %s: there is nothing to tell apart; add pictures of another",
-			splits.Train.Folder, r.classes[0])
+			c.Data, r.classes[0])
 	case c.Binary && len(r.classes) != 2:
-		return nil, fmt.Errorf("--binary tells two classes apart, and %s has %d", splits.Train.Folder, len(r.classes))
+		return nil, fmt.Errorf("--binary tells two classes apart, and %s has %d", c.Data, len(r.classes))
 	}
 	if r.architecture, err = c.architecture(); err != nil {
 		return nil, err
@@ -59,39 +54,13 @@ func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 	if err := errors.Join(r.openTeachers(), r.openWeights()); err != nil {
 		return nil, err
 	}
-	if err := r.openData(ctx, splits, p); err != nil {
+	if err := r.openData(ctx, all, p); err != nil {
 		return nil, err
 	}
 	if err := r.checkCoverage(); err != nil {
 		return nil, err
 	}
 	return r, r.build()
-}
-
-// openSplits reads a run's data set.
-func openSplits(ctx context.Context, c Config) (*dataset.Data, *dataset.Splits, error) {
-	options := c.DataOptions
-	if options.Cache == "" {
-		home, err := weights.Home()
-		if err != nil {
-			return nil, nil, err
-		}
-		options.Cache = filepath.Join(home, dataset.CacheFolder)
-	}
-	data, err := dataset.Read(ctx, c.Data, options)
-	if err != nil {
-		return nil, nil, err
-	}
-	splits, err := data.Split(c.Split)
-	return data, splits, err
-}
-
-// outputs is the number of values that the network gives in training.
-func (r *run) outputs() int {
-	if r.Config.Binary {
-		return 1
-	}
-	return len(r.classes)
 }
 
 // openWeights opens the backbone's weights, or makes those of one that has none.
@@ -111,9 +80,8 @@ func (r *run) openWeights() error {
 	if err != nil {
 		return err
 	}
-	own, builtIn := weights.BuiltIn(c.Backbone)
-	if builtIn && own.Digest() == f.Digest() && r.frozen {
-		r.digest = f.Digest()
+	if digest := f.Digest(); r.frozen && garb.BuiltInBackbone(c.Backbone, digest) {
+		r.digest = digest
 	}
 	r.weights = f
 	return nil
@@ -122,16 +90,19 @@ func (r *run) openWeights() error {
 // backboneDigest is what the features of a backbone are kept under.
 func (r *run) backboneDigest() string { return r.weights.(*tensor.File).Digest() }
 
-// openData reads all splits: with a frozen backbone to features, else to know which
-// pictures can be read.
-func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error {
-	sets := []*dataset.Set{s.Train.Set, s.Validation}
-	if s.Test != nil {
-		sets = append(sets, s.Test)
+// openData reads the pictures of all splits: with a frozen backbone to features, else to
+// know which can be read.
+func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
+	parts := []struct {
+		from pool
+		to   *split
+	}{
+		{o.train, &r.train}, {o.validation, &r.validation}, {o.test, &r.test},
+		{o.otherValidation, &r.otherValidation}, {o.otherTest, &r.otherTest},
 	}
 	total := 0
-	for _, set := range sets {
-		total += len(set.Samples)
+	for _, part := range parts {
+		total += len(part.from.set.Samples)
 	}
 	done := func() {}
 	if p.Pictures != nil {
@@ -155,38 +126,35 @@ func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error
 		}
 	}
 	all := sha256.New()
-	for i, set := range sets {
-		var part split
+	for i, part := range parts {
+		if i >= 2 && len(part.from.set.Samples) == 0 {
+			continue
+		}
 		var found scan
 		var err error
 		if r.frozen && (i > 0 || !r.Config.Augment.Enabled()) {
 			var v vectors
-			v, part.set, found, err = compute(ctx, extractor, cached, set, r.tally, done)
-			part.source = v
+			v, part.to.set, found, err = compute(ctx, extractor, cached, part.from.set, r.tally, done)
+			part.to.source = v
 		} else {
-			part.set, found, err = scanned(ctx, set, limits, r.tally, done, func(data []byte, _ string) error {
+			part.to.set, found, err = scanned(ctx, part.from.set, limits, r.tally, done, func(data []byte, _ string) error {
 				_, err := picture.Decode(ctx, data, limits)
 				return err
 			})
-			part.source = pictures{part.set, spec, limits}
+			part.to.source = pictures{part.to.set, spec, limits}
 		}
 		if err != nil {
 			return err
 		}
-		part.digests = found.digests
+		part.to.digests = found.digests
+		for _, at := range found.kept {
+			part.to.from = append(part.to.from, part.from.from[at])
+		}
 		for j, digest := range found.digests {
-			fmt.Fprintf(all, "%s %s\n", digest, part.set.Classes[part.set.Samples[j].Label])
+			fmt.Fprintf(all, "%s %s\n", digest, r.className(part.to.set.Samples[j].Label))
 		}
 		fmt.Fprintln(all)
 		r.used += len(found.digests)
-		switch i {
-		case 0:
-			r.train = part
-		case 1:
-			r.validation = part
-		case 2:
-			r.test = &part
-		}
 	}
 	if p.Scanned != nil {
 		p.Scanned(r.used, r.tally)
@@ -196,12 +164,19 @@ func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error
 			return err
 		}
 	}
+	if err := r.checkOther(); err != nil {
+		return err
+	}
 	r.Data = fmt.Sprintf("sha256:%x", all.Sum(nil))
+	r.sampling = r.shares()
 	if _, known := r.train.source.(vectors); known {
 		return nil
 	}
 	changed, err := augment.New(r.Config.Augment, viewed, dataset.Training{Set: r.train.set}, r.Config.Seed, limits)
 	if err != nil {
+		return err
+	}
+	if err := r.setBackgrounds(ctx, changed, limits); err != nil {
 		return err
 	}
 	v := views{changed, viewed.ValueCount(), r.outputs()}
@@ -214,6 +189,18 @@ func (r *run) openData(ctx context.Context, s *dataset.Splits, p Progress) error
 		r.train.source = f
 	}
 	return nil
+}
+
+// otherName stands for pictures of none of the classes in the digest of a run's data: no
+// class can have this name.
+const otherName = "\x00other"
+
+// className names a label.
+func (r *run) className(label int) string {
+	if label == len(r.classes) {
+		return otherName
+	}
+	return r.classes[label]
 }
 
 // build prepares the network and what trains it.
@@ -229,6 +216,9 @@ func (r *run) build() error {
 	if !r.frozen {
 		trainable = c.trainable(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
 	}
+	if r.probing() {
+		trainable = headOnly(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
+	}
 	var err error
 	r.trainer, err = nn.NewTrainer(graph, w, nn.TrainerOptions{
 		Loss: c.loss(len(r.classes), r.train.set.Samples), Trainable: trainable, BatchStatistics: c.BatchStatistics,
@@ -238,6 +228,7 @@ func (r *run) build() error {
 		return fmt.Errorf("%s: %w", c.Backbone, err)
 	}
 	r.variables = r.trainer.Variables()
+	r.decayRates()
 	r.optimizer, r.schedule = c.optimizer(), c.schedule(r.stepsPerEpoch())
 	if c.Average > 0 {
 		r.average = &nn.Average{Decay: c.Average}

@@ -3,6 +3,7 @@ package train
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -132,7 +134,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 			c.Preprocessing = picture.Spec{Width: 16, Height: 12, Filter: picture.Bilinear, Fit: fit,
 				Mean: [3]float32{9, 8, 7}, Std: [3]float32{20, 30, 40}}
 			r := begun(t, c)
-			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": r.test} {
+			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": &r.test} {
 				got, want := make([]float32, part.length()), make([]float32, c.Preprocessing.ValueCount())
 				if err := part.load(t.Context(), 1, 0, []int{1}, got, make([]float32, 2)); err != nil {
 					t.Fatal(err)
@@ -177,6 +179,194 @@ var settingTests = map[string]func(t *testing.T, data string){
 			}
 			if !slices.Equal(changed, want) || r.frozen != (tune == "none") {
 				t.Errorf("%s: a step changed %v, want %v; frozen: %v", tune, changed, want, r.frozen)
+			}
+		}
+	},
+	"LayerDecay": func(t *testing.T, data string) {
+		// Plain SGD moves each weight by its rate times its gradient.
+		for decay, want := range map[string][3]float64{"0": {1, 1, 1}, "1": {1, 1, 1}, "0.5": {0.25, 0.5, 1}} {
+			c := tiny(t, data)
+			c.LearningRate, c.Optimizer, c.Momentum = 0.1, "sgd", 0
+			c.LayerDecay, _ = strconv.ParseFloat(decay, 64)
+			r := begun(t, c)
+			before := values(t, r)
+			stepped(t, r)
+			for i, layer := range []string{"conv1", "dense1", "classifier"} {
+				for _, part := range []string{"kernel", "bias"} {
+					v := variableOf(t, r, layer+"/"+part)
+					moved, slope := 0.0, 0.0
+					for j := range v.Value {
+						at := j
+						if part == "bias" {
+							at += len(before[layer]) - len(v.Value)
+						}
+						moved += math.Abs(float64(v.Value[j] - before[layer][at]))
+						slope += math.Abs(float64(v.Gradient[j]))
+					}
+					if got := moved / slope / 0.1; slope == 0 || math.Abs(got-want[i]) > 0.01 {
+						t.Errorf("decay %s: %s/%s moves by %.4f of the rate, want %v", decay, layer, part, got, want[i])
+					}
+				}
+			}
+		}
+	},
+	"ProbeEpochs": func(t *testing.T, data string) {
+		layers := []string{"conv1", "dense1", "classifier"}
+		c := tiny(t, data)
+		c.Weights, c.ProbeEpochs, c.Epochs, c.Patience = smallWeights(t), 2, 4, 1
+		c.Schedule, c.LearningRate, c.StepEpochs, c.StepFactor = "step", 0.002, 1, 0.5
+		// Stopped after each epoch and resumed: what changed in it, and at which rate?
+		before := values(t, begun(t, c))
+		for epoch := range 4 {
+			ctx, cancel := context.WithCancel(t.Context())
+			run := Resume
+			if epoch == 0 {
+				run = Run
+			}
+			_, err := run(ctx, c, Progress{Epoch: func(Epoch) { cancel() }})
+			if epoch < 3 && !errors.Is(err, context.Canceled) {
+				t.Fatalf("epoch %d: %v", epoch+1, err)
+			}
+			f, state, _, err := readState(c.Out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := begun(t, c)
+			if err := r.restore(f, state); err != nil {
+				t.Fatal(err)
+			}
+			now, changed := values(t, r), 0
+			for i, layer := range layers {
+				if !slices.Equal(now[layer], before[layer]) {
+					changed |= 1 << i
+				}
+			}
+			want, rate := 4, Default().LearningRate
+			if epoch >= 2 {
+				want, rate = 7, 0.002*math.Pow(0.5, float64(epoch-2))
+			}
+			if e := state.History[len(state.History)-1]; changed != want || e.LearningRate != rate || e.Epoch != epoch+1 {
+				t.Errorf("epoch %d (%d): layers %03b changed at the rate %v, want %03b at %v", epoch+1, e.Epoch, changed,
+					e.LearningRate, want, rate)
+			}
+			if epoch == 3 && (len(state.History) < 3 || len(r.probe) != 2) {
+				t.Errorf("%d epochs, with the probe's head %v", len(state.History), r.probe)
+			}
+			if state.done() {
+				break
+			}
+			before = now
+		}
+		// The first epoch is that of a run with a frozen backbone.
+		probed, frozen := tiny(t, data), tiny(t, data)
+		probed.Weights, probed.ProbeEpochs = smallWeights(t), 1
+		frozen.Weights, frozen.FineTune, frozen.LearningRate = probed.Weights, "none", 0.001
+		ran(t, probed)
+		ran(t, frozen)
+		_, a, _, errA := readState(probed.Out)
+		_, b, _, errB := readState(frozen.Out)
+		if errA != nil || errB != nil || math.Abs(a.History[0].ValidationLoss-b.History[0].ValidationLoss) > 1e-4 {
+			t.Errorf("the probe's epoch is %+v, that of a frozen backbone %+v", a.History[0], b.History[0])
+		}
+		// Patience does not count the probe.
+		q := position{Config: Config{Epochs: 9, Patience: 2, ProbeEpochs: 5}, History: make([]Epoch, 4)}
+		q.Best.Epoch = 1
+		if q.done() {
+			t.Error("the probe ends a run by patience")
+		}
+		if q.History = make([]Epoch, 7); !q.done() {
+			t.Error("two epochs after the probe and without a better one a run with a patience of 2 goes on")
+		}
+	},
+	"ProbeLearningRate": func(t *testing.T, data string) {
+		for set, want := range map[float64]float64{0: 0.001, 0.07: 0.07} {
+			c := tiny(t, data)
+			c.Weights, c.ProbeEpochs, c.ProbeLearningRate, c.LearningRate = smallWeights(t), 1, set, 0.4
+			if got := rates(t, c); !slices.Equal(got, []float64{want, want, want, 0.4, 0.4, 0.4}) {
+				t.Errorf("%v: rates %v", set, got)
+			}
+		}
+		c := tiny(t, data)
+		c.Weights, c.ProbeEpochs, c.ProbeLearningRate, c.Optimizer, c.Momentum = smallWeights(t), 1, 0.05, "sgd", 0
+		r := begun(t, c)
+		before := variableOf(t, r, "classifier/bias").Value[0]
+		stepped(t, r)
+		v := variableOf(t, r, "classifier/bias")
+		if got, want := v.Value[0]-before, -0.05*v.Gradient[0]; math.Abs(float64(got/want-1)) > 1e-3 {
+			t.Errorf("a weight of the head moved by %v, want %v", got, want)
+		}
+	},
+	"StartWeight": func(t *testing.T, data string) {
+		for _, probe := range []int{0, 1} {
+			for _, share := range []float64{0, 0.25} {
+				c := config(t, data)
+				c.FineTune, c.BatchStatistics, c.LearningRate = "2", true, 0.01
+				c.ProbeEpochs, c.StartWeight = probe, share
+				r := begun(t, c)
+				if probe > 0 {
+					stepped(t, r)
+					r.History = make([]Epoch, probe)
+					if err := r.endProbe(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				start := map[string][]float32{}
+				for _, v := range r.moving() {
+					start[v.Name] = slices.Clone(v.Value)
+				}
+				stepped(t, r)
+				kept, err := r.tensors()
+				if err != nil {
+					t.Fatal(err)
+				}
+				statistics := 0
+				for _, v := range r.moving() {
+					of := share
+					if strings.HasPrefix(v.Name, "classifier/") && probe == 0 {
+						of = 0
+					}
+					if strings.Contains(v.Name, "moving") {
+						statistics++
+					}
+					if slices.Equal(v.Value, start[v.Name]) {
+						t.Fatalf("%s did not move", v.Name)
+					}
+					for i, got := range kept[v.Name].Data {
+						want := (1-of)*float64(v.Value[i]) + of*float64(start[v.Name][i])
+						if math.Abs(float64(got)-want) > 1e-6*(1+math.Abs(want)) {
+							t.Fatalf("share %v, probe %d: %s is kept as %v, want %v", share, probe, v.Name, got, want)
+						}
+					}
+				}
+				if statistics == 0 {
+					t.Error("no moving statistics")
+				}
+				// What is kept is what is measured.
+				m, err := r.measure(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				features, err := r.features(t.Context(), &r.validation)
+				if err != nil {
+					t.Fatal(err)
+				}
+				alone, err := nn.Compile(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width),
+					nn.Overlay{Top: kept, Below: r.weights}, nn.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if again, err := outputsOf(t.Context(), alone, &r.validation); err != nil ||
+					!slices.Equal(again, slices.Concat(features...)) {
+					t.Errorf("share %v, probe %d: features are of other weights than are kept, %v", share, probe, err)
+				}
+				plan, err := nn.Compile(r.graph, nn.Overlay{Top: kept, Below: r.weights}, nn.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if again, err := outputsOf(t.Context(), plan, &r.validation); err != nil ||
+					!slices.Equal(m.logits, again) {
+					t.Errorf("share %v, probe %d: other weights are measured than are kept, %v", share, probe, err)
+				}
 			}
 		}
 	},
@@ -432,7 +622,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 				}
 			}
 			// What is kept is what is measured.
-			logits, _, _, err := r.measure(t.Context(), &r.validation)
+			m, err := r.measure(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -440,8 +630,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, _, _, err := classify(t.Context(), plan, &r.validation, 2); err != nil ||
-				!slices.Equal(logits, again) {
+			if again, err := outputsOf(t.Context(), plan, &r.validation); err != nil || !slices.Equal(m.logits, again) {
 				t.Errorf("decay %v: other weights are measured than are kept, %v", decay, err)
 			}
 		}
@@ -862,7 +1051,7 @@ var dataOptionTests = map[string]func(t *testing.T, c Config){
 			c.DataOptions = options
 			r := labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
 			splits := map[int]map[string]bool{}
-			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": r.test} {
+			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": &r.test} {
 				for _, s := range part.set.Samples {
 					var number int
 					if _, err := fmt.Sscanf(filepath.Base(s.Path), "%d.png", &number); err != nil {
@@ -896,7 +1085,7 @@ var dataOptionTests = map[string]func(t *testing.T, c Config){
 		c.DataOptions.GroupPattern = `^(\d)`
 		r := labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
 		first := map[byte]string{}
-		for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": r.test} {
+		for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": &r.test} {
 			for _, s := range part.set.Samples {
 				digit := filepath.Base(s.Path)[0]
 				if other := first[digit]; other != "" && other != name {
@@ -994,7 +1183,7 @@ func labelled(t *testing.T, c Config, want map[string]int) *run {
 	t.Helper()
 	r := begun(t, c)
 	got := map[string]int{}
-	for _, part := range []*split{&r.train, &r.validation, r.test} {
+	for _, part := range []*split{&r.train, &r.validation, &r.test} {
 		for _, s := range part.set.Samples {
 			got[r.classes[s.Label]]++
 		}
@@ -1249,7 +1438,7 @@ func oneRule(t *testing.T, c Config, result *Result) {
 		}
 	}
 	want := state.History[best]
-	if result.Best != want || state.Best != want {
+	if !reflect.DeepEqual(result.Best, want) || !reflect.DeepEqual(state.Best, want) {
 		t.Errorf("monitor %s: the best is epoch %d, in the state %d, want %d", c.Monitor, result.Best.Epoch,
 			state.Best.Epoch, want.Epoch)
 	}

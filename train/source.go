@@ -27,6 +27,7 @@ type source interface {
 // scan is what is found out of the pictures of a set before they are used.
 type scan struct {
 	digests []string // of the pictures that can be read
+	kept    []int    // their places in the set that was read
 }
 
 // scanned reads every picture of a set with look, on all cores, and drops those that
@@ -63,6 +64,7 @@ func scanned(ctx context.Context, set *dataset.Set, l picture.Limits, tally *dat
 		}
 		kept.Samples = append(kept.Samples, set.Samples[i])
 		s.digests = append(s.digests, r.digest)
+		s.kept = append(s.kept, i)
 	}
 	if len(kept.Samples) == 0 {
 		return nil, scan{}, fmt.Errorf("%s: %w; the first: %w", set.Folder, errNoPictures, first)
@@ -128,7 +130,7 @@ func (v vectors) length() int { return len(v[0]) }
 func (v vectors) load(_ context.Context, _, _ int, samples []int, inputs, _ []float32) error {
 	at := 0
 	for _, s := range samples {
-		at += copy(inputs[at:], v[s])
+		at += copy(inputs[at:], v[s%len(v)])
 	}
 	return nil
 }
@@ -148,7 +150,7 @@ func (v *viewFeatures) load(ctx context.Context, epoch, step int, samples []int,
 	if len(v.kept) > 0 {
 		epoch = (epoch-1)%len(v.kept) + 1
 		kept := v.kept[epoch-1]
-		if !slices.ContainsFunc(samples, func(s int) bool { return kept[s] == nil }) {
+		if !slices.ContainsFunc(samples, func(s int) bool { return kept[s%len(kept)] == nil }) {
 			return vectors(kept).load(ctx, epoch, step, samples, inputs, targets)
 		}
 	}
@@ -164,7 +166,7 @@ func (v *viewFeatures) load(ctx context.Context, epoch, step int, samples []int,
 	}
 	if len(v.kept) > 0 {
 		for i, s := range samples {
-			v.kept[epoch-1][s] = slices.Clone(inputs[i*v.length():][:v.length()])
+			v.kept[epoch-1][s%len(v.kept[epoch-1])] = slices.Clone(inputs[i*v.length():][:v.length()])
 		}
 	}
 	return nil

@@ -59,7 +59,7 @@ func (p *position) epoch() int { return len(p.History) + 1 }
 // done reports whether there is nothing left to do.
 func (p *position) done() bool {
 	return p.epoch() > p.Config.Epochs ||
-		p.Config.Patience > 0 && len(p.History)-p.Best.Epoch >= p.Config.Patience
+		p.Config.Patience > 0 && len(p.History)-max(p.Best.Epoch, p.Config.ProbeEpochs) >= p.Config.Patience
 }
 
 // prefixed puts a prefix before the names of tensors.
@@ -87,6 +87,7 @@ func (r *run) saveState() error {
 	for _, v := range r.moving() {
 		all["variable/"+v.Name] = tensor.FromSlice(v.Value, v.Shape...)
 	}
+	prefixed(all, probePrefix, r.probe)
 	prefixed(all, "optimizer/", r.optimizer.State(r.variables))
 	if r.average != nil {
 		prefixed(all, "average/", r.average.State(r.variables))
@@ -108,6 +109,9 @@ func (r *run) restore(f *tensor.File, p position) error {
 	if !slices.Equal(p.Teachers, r.Teachers) {
 		return fmt.Errorf("the teachers %v are not the models that the run was begun with; bring them back, or begin another run", r.Config.Teachers)
 	}
+	if err := r.resumeAfterProbe(f, p); err != nil {
+		return err
+	}
 	for _, v := range r.moving() {
 		t, err := f.Tensor("variable/" + v.Name)
 		if err != nil || len(t.Data) != len(v.Value) {
@@ -125,7 +129,7 @@ func (r *run) restore(f *tensor.File, p position) error {
 	}
 	p.Config = r.Config // which may have more epochs
 	r.position = p
-	r.trainer.SetSteps(uint64(len(p.History)*r.stepsPerEpoch() + p.Step))
+	r.trainer.SetSteps(r.stepsDone())
 	return nil
 }
 
@@ -173,10 +177,30 @@ func (r *run) writeConfig() error {
 func (r *run) writeHistory() error {
 	return safefile.Write(filepath.Join(r.Config.Out, historyFile), func(w io.Writer) error {
 		var b strings.Builder
-		b.WriteString("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n")
+		b.WriteString("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds")
+		for _, f := range r.History[0].Sources {
+			name := strings.Map(func(c rune) rune {
+				if c == ',' || c == '"' || c < ' ' { // what a CSV field would have to quote
+					return '_'
+				}
+				return c
+			}, f.Name)
+			fmt.Fprintf(&b, ",val_loss %s,val_accuracy %[1]s", name)
+		}
+		if len(r.Config.Other) > 0 {
+			b.WriteString(",other_auroc")
+		}
+		b.WriteString("\n")
 		for _, e := range r.History {
-			fmt.Fprintf(&b, "%d,%.6f,%.6f,%.6f,%.6f,%g,%.3f\n", e.Epoch, e.Loss, e.Accuracy,
+			fmt.Fprintf(&b, "%d,%.6f,%.6f,%.6f,%.6f,%g,%.3f", e.Epoch, e.Loss, e.Accuracy,
 				e.ValidationLoss, e.ValidationAccuracy, e.LearningRate, e.Duration.Seconds())
+			for _, f := range e.Sources {
+				fmt.Fprintf(&b, ",%.6f,%.6f", f.Loss, f.Accuracy)
+			}
+			if len(r.Config.Other) > 0 {
+				fmt.Fprintf(&b, ",%.6f", e.OtherAUROC)
+			}
+			b.WriteString("\n")
 		}
 		_, err := io.WriteString(w, b.String())
 		return err

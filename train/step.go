@@ -8,34 +8,61 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"garb/dataset"
 	"garb/nn"
 )
 
+// picturesPerEpoch is the number of training pictures that an epoch shows.
+func (r *run) picturesPerEpoch() int {
+	if r.sampling == nil {
+		return len(r.train.set.Samples)
+	}
+	total := 0.0
+	for _, s := range r.sampling {
+		total += s
+	}
+	return int(math.Round(total))
+}
+
 func (r *run) stepsPerEpoch() int {
-	return (len(r.train.set.Samples) + r.Config.Batch - 1) / r.Config.Batch
+	return (r.picturesPerEpoch() + r.Config.Batch - 1) / r.Config.Batch
 }
 
-// order is the order in which an epoch shows the training pictures.
+// order is the order in which an epoch shows the training pictures. Number i + k·n, of n
+// pictures, stands for picture i, shown for time k: with other changes each time.
 func (r *run) order(epoch int) []int {
-	return rand.New(rand.NewPCG(r.Config.Seed, uint64(epoch))).Perm(len(r.train.set.Samples))
+	random := rand.New(rand.NewPCG(r.Config.Seed, uint64(epoch)))
+	n := len(r.train.set.Samples)
+	order := random.Perm(n)
+	if r.sampling == nil {
+		return order
+	}
+	// Systematic sampling: a comb with teeth at distance 1 over the shares laid side by
+	// side takes each picture its share's times, rounded up or down at random.
+	var drawn []int
+	from := random.Float64()
+	for _, i := range order {
+		to := from + r.sampling[i]
+		for k := range int(math.Floor(to)) - int(math.Floor(from)) {
+			drawn = append(drawn, i+k*n)
+		}
+		from = to
+	}
+	// What is added up may be off by the last bit.
+	for want := r.picturesPerEpoch(); len(drawn) != want; {
+		if len(drawn) > want {
+			drawn = drawn[:want]
+		} else {
+			drawn = append(drawn, order[0])
+		}
+	}
+	random.Shuffle(len(drawn), func(i, j int) { drawn[i], drawn[j] = drawn[j], drawn[i] })
+	return drawn
 }
 
-// target writes the target of a label.
-func (r *run) target(row []float32, label int) {
-	if r.Config.Binary {
-		row[0] = float32(label)
-		return
-	}
-	clear(row)
-	row[label] = 1
-}
-
-// answersRight reports whether the logits say what the targets, mixed or not, say.
-func answersRight(logits, targets []float32) bool {
-	if len(logits) == 1 {
-		return (logits[0] > 0) == (targets[0] > 0.5)
-	}
-	return largest(logits) == largest(targets)
+// sample is the training picture that a number in an order stands for.
+func (r *run) sample(number int) dataset.Sample {
+	return r.train.set.Samples[number%len(r.train.set.Samples)]
 }
 
 func largest(values []float32) int {
@@ -69,7 +96,7 @@ func (r *run) step(ctx context.Context, b *batch, samples []int, rate float64) (
 	n, outputs := len(samples), r.outputs()
 	in, to, out := b.inputs[:n*r.train.length()], b.targets[:n*outputs], b.logits[:n*outputs]
 	for i, sample := range samples {
-		r.target(to[i*outputs:][:outputs], r.train.set.Samples[sample].Label)
+		r.target(to[i*outputs:][:outputs], r.sample(sample).Label)
 	}
 	if err := r.train.load(ctx, r.epoch(), r.Step, samples, in, to); err != nil {
 		return 0, 0, err
@@ -91,8 +118,9 @@ func (r *run) step(ctx context.Context, b *batch, samples []int, rate float64) (
 	if r.average != nil {
 		r.average.Update(r.variables)
 	}
-	for i := range samples {
-		if answersRight(out[i*outputs:][:outputs], to[i*outputs:][:outputs]) {
+	for i, sample := range samples {
+		other := r.sample(sample).Label == len(r.classes)
+		if r.answersRight(out[i*outputs:][:outputs], to[i*outputs:][:outputs], other) {
 			right++
 		}
 	}
@@ -133,7 +161,7 @@ type speed struct {
 
 func (r *run) progress(s *speed) Step {
 	perSecond := float64(s.pictures) / time.Since(s.began).Seconds()
-	left := (r.Config.Epochs-r.epoch()+1)*len(r.train.set.Samples) - r.Seen
+	left := (r.Config.Epochs-r.epoch()+1)*r.picturesPerEpoch() - r.Seen
 	return Step{
 		Epoch: r.epoch(), Epochs: r.Config.Epochs, Step: r.Step, Steps: r.stepsPerEpoch(),
 		Loss: r.Loss / float64(r.Seen), Accuracy: float64(r.Right) / float64(r.Seen),

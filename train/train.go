@@ -12,8 +12,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"garb"
@@ -34,7 +32,12 @@ type Epoch struct {
 	ValidationAccuracy float64       `json:"val_accuracy"`
 	LearningRate       float64       `json:"learning_rate"` // of its last step
 	Duration           time.Duration `json:"duration"`
-	Best               bool          `json:"best"` // the best so far, as Config.Monitor says: it was kept
+	// Sources are the figures of each data set of several; the two above are their means.
+	Sources []SourceFigures `json:"sources,omitempty"`
+	// OtherAUROC is the probability that a validation picture is taken for a class sooner
+	// than one of the other pictures, with ties counted as half; 0 without other pictures.
+	OtherAUROC float64 `json:"other_auroc,omitempty"`
+	Best       bool    `json:"best"` // the best so far, as Config.Monitor says: it was kept
 }
 
 // Step is how an epoch goes.
@@ -55,11 +58,18 @@ type Result struct {
 	Checkpoint string // path of the best epoch's model
 	Report     string // path of the page that shows how it did
 	Test       float64
-	TestCount  int            // 0 if there is no test split
-	TestRight  int            // of TestCount
-	Used       int            // pictures of all splits that could be read
-	Tally      *dataset.Tally // what gave no picture
-	Stopped    bool           // by its patience
+	TestCount  int // 0 if there is no test split
+	TestRight  int // of TestCount
+	// Sources are the test figures of each data set of several.
+	Sources []SourceFigures
+	Used    int            // pictures of all splits that could be read
+	Tally   *dataset.Tally // what gave no picture
+	// Acceptance is how the model judges whether a picture shows any of its classes; nil if
+	// it does not.
+	Acceptance *garb.Acceptance
+	// Lookalikes are the other pictures that the model accepts.
+	Lookalikes []Lookalike
+	Stopped    bool // by its patience
 }
 
 // Progress is told how a run goes; any function may be nil.
@@ -154,7 +164,11 @@ type split struct {
 	source
 	set     *dataset.Set
 	digests []string // of the pictures
+	from    []int    // the source of each picture, see Config.sources; Config.Other follow
 }
+
+// empty reports whether the data set has no such split.
+func (s *split) empty() bool { return s.set == nil }
 
 // run is a training under way.
 type run struct {
@@ -165,11 +179,14 @@ type run struct {
 	frozen       bool       // the network in training is the head
 	classes      []string
 
-	train, validation split
-	test              *split
-	tally             *dataset.Tally
-	used              int // pictures
-	teachers          []*garb.Classifier
+	train, validation, test split
+	// Pictures of none of the classes that are not trained on.
+	otherValidation, otherTest split
+	sampling                   []float64 // see shares
+	tally                      *dataset.Tally
+	used                       int // pictures
+	teachers                   []*garb.Classifier
+	probe                      tensor.Map // the head that the probe came to, once it has ended
 
 	graph     *nn.Graph // what is trained, as it answers
 	trainer   *nn.Trainer
@@ -189,27 +206,31 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 		if err := r.epochOf(ctx, p, speed); err != nil {
 			return nil, err
 		}
-		logits, loss, right, err := r.measure(ctx, &r.validation)
+		validated, err := r.measure(ctx)
 		if err != nil {
 			return nil, r.stopped(ctx, fmt.Errorf("training: measuring epoch %d on validation: %w", r.epoch(), err))
 		}
-		if math.IsNaN(loss) {
+		if math.IsNaN(validated.loss) {
 			return nil, &DivergedError{r.epoch(), r.stepsPerEpoch(), r.rate(r.stepsPerEpoch() - 1), r.best()}
 		}
 		e := Epoch{
 			Epoch: r.epoch(), Loss: r.Loss / float64(r.Seen), Accuracy: float64(r.Right) / float64(r.Seen),
-			ValidationLoss: loss, ValidationAccuracy: float64(strings.Count(right, "1")) / float64(len(right)),
+			ValidationLoss: validated.loss, ValidationAccuracy: validated.accuracy, Sources: validated.sources,
+			OtherAUROC:   validated.otherAUROC(r.Config.method()),
 			LearningRate: r.rate(r.stepsPerEpoch() - 1), Duration: r.Elapsed,
 		}
 		e.Best = r.Best.Epoch == 0 || r.Config.prefers(e, r.Best)
 		if e.Best {
-			r.Best, r.BestRight = e, right
-			if err := r.checkpoint(ctx, e, logits); err != nil {
+			r.Best, r.BestRight = e, validated.right
+			if err := r.checkpoint(ctx, e, validated); err != nil {
 				return nil, r.stopped(ctx, fmt.Errorf("training: keeping the model of epoch %d: %w", e.Epoch, err))
 			}
 		}
 		r.History = append(r.History, e)
 		r.Step, r.Loss, r.Right, r.Seen, r.Elapsed = 0, 0, 0, 0, 0
+		if err := r.endProbe(); err != nil {
+			return nil, err
+		}
 		// In this order, so that no event is of an epoch that a resumed run does again.
 		for _, write := range []func() error{r.saveState, r.writeHistory, r.writeEvents} {
 			if err := write(); err != nil {
@@ -260,71 +281,19 @@ func (r *run) stopped(ctx context.Context, err error) error {
 
 // rate is the learning rate of a step of the epoch under way.
 func (r *run) rate(step int) float64 {
-	perEpoch := r.stepsPerEpoch()
-	return r.schedule((r.epoch()-1)*perEpoch+step, r.Config.Epochs*perEpoch)
+	if r.probing() {
+		return r.Config.probeRate()
+	}
+	perEpoch, probe := r.stepsPerEpoch(), r.Config.ProbeEpochs
+	return r.schedule((r.epoch()-1-probe)*perEpoch+step, (r.Config.Epochs-probe)*perEpoch)
 }
 
-// current are the weights to measure and keep: the averages, if there are any.
+// current are the weights that training has come to: the averages, if there are any.
 func (r *run) current() nn.Weights {
 	if r.average != nil {
 		return r.average.Over(r.trainer, r.variables)
 	}
 	return r.trainer
-}
-
-// measure returns the logits of a split, for two classes if the run is binary, with
-// their mean loss −ln(probability of the class), and for each picture a 1 if they are
-// right, else a 0. The loss is NaN if the weights are not finite numbers any more.
-func (r *run) measure(ctx context.Context, s *split) (logits []float32, loss float64, right string, err error) {
-	plan, err := nn.Compile(r.graph, r.current(), nn.Options{})
-	if errors.Is(err, nn.ErrNotFinite) {
-		return nil, math.NaN(), "", nil
-	}
-	if err != nil {
-		return nil, 0, "", err
-	}
-	return classify(ctx, plan, s, len(r.classes))
-}
-
-func classify(ctx context.Context, plan *nn.Plan, s *split, classes int) (logits []float32, loss float64, right string,
-	err error) {
-	const batch = 32
-	outputs := tensor.Len(plan.OutputShape())
-	n := len(s.set.Samples)
-	inputs, raw := make([]float32, batch*s.length()), make([]float32, n*outputs)
-	all := make([]int, n)
-	for i := range all {
-		all[i] = i
-	}
-	done := 0
-	for samples := range slices.Chunk(all, batch) {
-		in := inputs[:len(samples)*s.length()]
-		if err := s.load(ctx, 0, 0, samples, in, nil); err != nil {
-			return nil, 0, "", err
-		}
-		if err := plan.Run(ctx, in, raw[done*outputs:][:len(samples)*outputs]); err != nil {
-			return nil, 0, "", err
-		}
-		done += len(samples)
-	}
-	if outputs == 1 { // a sigmoid is the softmax of (0, logit)
-		logits = make([]float32, 2*n)
-		for i, v := range raw {
-			logits[2*i+1] = v
-		}
-	} else {
-		logits = raw
-	}
-	ones := make([]byte, n)
-	for i, sample := range s.set.Samples {
-		row := logits[i*classes:][:classes]
-		loss -= math.Log(max(garb.Softmax(row)[sample.Label], 1e-15)) / float64(n)
-		ones[i] = '0'
-		if largest(row) == sample.Label {
-			ones[i] = '1'
-		}
-	}
-	return logits, loss, string(ones), nil
 }
 
 // finish looks at the test split, once, with the best model as anybody would open it,
@@ -341,32 +310,35 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	result.Acceptance = model.Model().Acceptance
 	f, err := tensor.ReadFile(result.Checkpoint)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := nn.Compile(r.network(r.Config.Preprocessing, len(r.classes), 0), nn.Overlay{Top: f, Below: r.weights},
+	outputs := max(r.outputs(), len(r.classes)) // a binary network's file has two
+	plan, err := nn.Compile(r.network(r.Config.Preprocessing, outputs, 0), nn.Overlay{Top: f, Below: r.weights},
 		nn.Options{})
 	if err != nil {
 		return nil, err
 	}
 	d := evaluate.Document{Folder: r.Config.Out, Title: filepath.Base(r.Config.Out),
 		Model: filepath.Base(result.Checkpoint), About: model.Model()}
-	parts := []struct {
+	names := r.Config.sourceNames()
+	for _, part := range []struct {
 		name string
 		*split
-	}{{"validation", &r.validation}, {"test", r.test}}
-	for _, part := range parts {
-		if part.split == nil {
+	}{{"validation", &r.validation}, {"test", &r.test}} {
+		if part.empty() {
 			continue
 		}
 		began := time.Now()
-		logits, _, _, err := classify(ctx, plan, part.split, len(r.classes))
+		outputs, err := outputsOf(ctx, plan, part.split)
 		if err != nil {
 			return nil, err
 		}
+		logits := rows(classLogits(outputs, tensor.Len(plan.OutputShape()), len(r.classes)), len(r.classes))
 		var predictions [][]garb.Prediction
-		for _, row := range rows(logits, len(r.classes)) {
+		for _, row := range logits {
 			predictions = append(predictions, model.Predictions(row))
 		}
 		p := evaluate.Of(r.classes, part.set, part.digests, predictions)
@@ -376,6 +348,29 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 			result.Test, result.TestCount = p.Accuracy, p.Count
 			result.TestRight = int(math.Round(p.Accuracy * float64(p.Count)))
 		}
+		for source, name := range names {
+			one := &dataset.Set{Folder: part.set.Folder, Classes: part.set.Classes}
+			var digests []string
+			var predicted [][]garb.Prediction
+			for i, from := range part.from {
+				if from == source {
+					one.Samples, digests = append(one.Samples, part.set.Samples[i]), append(digests, part.digests[i])
+					predicted = append(predicted, predictions[i])
+				}
+			}
+			if len(names) == 1 || len(one.Samples) == 0 {
+				continue
+			}
+			p := evaluate.Of(r.classes, one, digests, predicted)
+			d.Parts = append(d.Parts, evaluate.Part{Name: part.name + " of " + name, Report: p})
+			if part.name == "test" {
+				result.Sources = append(result.Sources, SourceFigures{Name: name, Count: p.Count, Loss: p.LogLoss,
+					Accuracy: p.Accuracy})
+			}
+		}
+	}
+	if result.Lookalikes, err = r.lookalikes(ctx, plan, model); err != nil {
+		return nil, err
 	}
 	if d.Curves, err = evaluate.ReadCurves(r.Config.Out); err != nil {
 		return nil, err

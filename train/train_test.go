@@ -268,6 +268,10 @@ func TestResume(t *testing.T) {
 			c.FineTune, c.Optimizer, c.WeightDecay, c.Average = "4", "adamw", 0.01, 0.9
 			c.Schedule, c.LabelSmoothing, c.Augment.Zoom = "cosine", 0.1, 0.2
 		},
+		"probed": func(c *Config) {
+			c.FineTune, c.ProbeEpochs, c.StartWeight, c.LayerDecay, c.Average = "2", 1, 0.3, 0.9, 0.5
+			c.BatchStatistics, c.Dropout, c.Inner = true, 0.3, []int{4}
+		},
 		"batch statistics": func(c *Config) { c.FineTune, c.BatchStatistics, c.ClipNorm = "2", true, 1 },
 		"binary": func(c *Config) {
 			c.Binary, c.Backbone, c.FineTune = true, "small-cnn", "all"

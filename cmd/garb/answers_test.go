@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"runtime"
 	"slices"
@@ -206,19 +207,19 @@ func TestClassifySpeed(t *testing.T) {
 	}
 }
 
-// Measured in two halves, an answer is Classify's to the bit.
+// Measured in two halves, an answer is Judge's to the bit.
 func TestAnswerTimed(t *testing.T) {
 	for _, model := range []string{garb.Clothing, garb.ImageNet} {
 		c, err := garb.Open(model, garb.Options{Threads: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := c.Classify(t.Context(), readFile(t, example))
+		want, err := c.Judge(t.Context(), readFile(t, example))
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := answerTimed(c)(t.Context(), readFile(t, example))
-		if err != nil || !slices.Equal(got.predictions, want) || got.decoding <= 0 || got.inference <= 0 {
+		if err != nil || !reflect.DeepEqual(got.Answer, want) || got.decoding <= 0 || got.inference <= 0 {
 			t.Errorf("%s: %v, %v and %v", model, err, got.decoding, got.inference)
 		}
 	}

@@ -25,5 +25,11 @@ func addAugmentFlags(command *cobra.Command, c *augment.Config) {
 	number(&c.Saturation, "saturation", "multiply saturation by factors from 1−v to 1+v")
 	number(&c.Erasing, "erasing", "probability that a rectangle of a picture becomes noise")
 	number(&c.Mixup, "mixup", "mix pictures by shares from Beta(v, v), such as 0.2 (0: off)")
+	number(&c.QuarterTurns, "quarter-turns", "probability that a picture is turned by 90°, 180° or 270°")
+	number(&c.ZoomOut, "zoom-out", "shrink every fourth picture by up to this factor, on a plain background, such as 2.5")
+	flags.IntVar(&c.ShrinkMin, "shrink", c.ShrinkMin,
+		"make every fourth picture a thumbnail of at least this many pixels a side and large again, such as 48")
+	number(&c.BlurMax, "blur-max", "blur every fourth picture by up to this many pixels (standard deviation), such as 2.5")
+	number(&c.Noise, "noise", "add noise of up to this many levels of 255 to every fourth picture, such as 25")
 	number(&c.CutMix, "cutmix", "exchange rectangles of pictures, by shares from Beta(v, v), such as 1 (0: off)")
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ type classifyFlags struct {
 	into             string // a folder to sort into
 	link, copy, move bool
 	undo             string // a folder that was sorted into, or its log
+	accept           acceptFlag
 }
 
 func newClassifyCommand() *cobra.Command {
@@ -39,11 +41,21 @@ func newClassifyCommand() *cobra.Command {
 input. A quoted pattern such as 'pics/*.jpg' is expanded. JPEG, PNG, GIF, WebP, BMP,
 AVIF and HEIC are recognized by their content.
 
---csv writes a table: picture, class, probability, a column for each class of the model
-with its probability, and error, which says why a picture has no answer.
+A model that has an acceptance first judges whether a picture shows any of its classes.
+If not, the answer is a refusal, such as "not clothing", and the class that the picture is
+closest to. --accept 0.8 refuses more pictures than the model's own threshold does if that
+is lower, and --accept all refuses none. A refusal is an answer: the exit code is 0.
 
---sort-into DIR puts each picture into DIR/CLASS: a copy, with --link a symbolic link,
-with --move the picture itself. It replaces no file: where a name is taken, the picture
+--json gives "accepted" and "acceptance" (0 to 1) for a model that judges, and "refusal"
+for a picture that is refused; "class" is then the class that it is closest to.
+
+--csv writes a table: picture, class, for a model that judges accepted and acceptance,
+probability, a column for each class of the model with its probability, and error, which
+says why a picture has no answer.
+
+--sort-into DIR puts each picture into DIR/CLASS, or DIR/not clothing or what else the
+model says of one that it refuses: a copy, with --link a symbolic link, with --move the
+picture itself. It replaces no file: where a name is taken, the picture
 gets -2, -3 and so on before its ending. Pictures that are in folders of classes in DIR
 are ignored. DIR/.garb-sorted.jsonl has what was done; --undo-sort DIR undoes all of it:
 it moves pictures back, and removes copies and links that nobody has changed.
@@ -56,6 +68,8 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
   garb classify --model imagenet --json photo.jpg | jq .class
   garb classify --model runs/mine --coverage photo.jpg   # a model of garb train --coverage
   garb classify --csv wardrobe/ > answers.csv
+  garb classify --json inbox/ | jq -r 'select(.accepted == false).picture'
+  garb classify --accept all photo.jpg
   garb classify --sort-into sorted/ --move inbox/
   garb classify --undo-sort sorted/
   curl -s https://example.org/shirt.jpg | garb classify -`,
@@ -72,7 +86,7 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
+	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
 	flags.IntVar(&f.top, "top", 3, "how many classes to show")
 	flags.BoolVar(&f.asJSON, "json", false, "one JSON object a line")
 	flags.BoolVar(&f.coverage, "coverage", false,
@@ -82,6 +96,7 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
 	flags.BoolVar(&f.copy, "copy", false, "with --sort-into: copy the pictures (the default)")
 	flags.BoolVar(&f.link, "link", false, "with --sort-into: make symbolic links to the pictures")
 	flags.BoolVar(&f.move, "move", false, "with --sort-into: move the pictures")
+	addAcceptFlag(flags, &f.accept)
 	addStrictFlag(command)
 	flags.StringVar(&f.undo, "undo-sort", "", "undo what --sort-into did to this folder")
 	return command
@@ -97,7 +112,7 @@ func (f classifyFlags) validate(c *cobra.Command, args []string) error {
 	}
 	switch {
 	case f.undo != "":
-		for _, name := range []string{"model", "top", "json", "csv", "coverage", "sort-into", "link", "copy", "move"} {
+		for _, name := range []string{"model", "top", "json", "csv", "coverage", "sort-into", "link", "copy", "move", "accept"} {
 			if c.Flags().Changed(name) {
 				return fmt.Errorf("--undo-sort and --%s exclude each other", name)
 			}
@@ -151,7 +166,11 @@ type pictureAnswer struct {
 	Probability float64           `json:"probability"`
 	Predictions []garb.Prediction `json:"predictions"`
 	Set         []string          `json:"set,omitempty"` // the prediction set, with --coverage
-	Model       modelName         `json:"model"`
+	// Of a model that judges whether a picture shows any of its classes.
+	Accepted   *bool     `json:"accepted,omitempty"`
+	Acceptance *float64  `json:"acceptance,omitempty"`
+	Refusal    string    `json:"refusal,omitempty"` // of a picture that is not accepted
+	Model      modelName `json:"model"`
 	// Of --sort-into: where the picture is now, or why it is not sorted.
 	Sorted    string `json:"sorted,omitempty"`
 	SortError string `json:"sort_error,omitempty"`
@@ -165,17 +184,17 @@ type pictureError struct {
 
 // answer is what a model says of a picture, and what it took.
 type answer struct {
-	predictions         []garb.Prediction
+	garb.Answer
 	decoding, inference time.Duration
 }
 
-// answerTimed returns a function that answers an encoded picture as classifier.Classify
+// answerTimed returns a function that answers an encoded picture as classifier.Judge
 // does, and measures the two halves of it.
 func answerTimed(classifier *garb.Classifier) func(context.Context, []byte) (answer, error) {
-	type buffers struct{ input, logits []float32 }
+	type buffers struct{ input, row []float32 }
 	spec := classifier.Spec()
 	pool := sync.Pool{New: func() any {
-		return &buffers{make([]float32, spec.ValueCount()), make([]float32, len(classifier.Classes()))}
+		return &buffers{make([]float32, spec.ValueCount()), make([]float32, classifier.OutputCount())}
 	}}
 	return func(ctx context.Context, data []byte) (a answer, err error) {
 		b := pool.Get().(*buffers)
@@ -185,10 +204,10 @@ func answerTimed(classifier *garb.Classifier) func(context.Context, []byte) (ans
 			return a, err
 		}
 		decoded := time.Now()
-		if err := classifier.Logits(ctx, b.input, b.logits); err != nil {
+		if err := classifier.Outputs(ctx, b.input, b.row); err != nil {
 			return a, err
 		}
-		a.predictions = classifier.Predictions(b.logits)
+		a.Answer = classifier.Answer(b.row)
 		a.decoding, a.inference = decoded.Sub(began), time.Since(decoded)
 		return a, nil
 	}
@@ -198,12 +217,18 @@ func answerTimed(classifier *garb.Classifier) func(context.Context, []byte) (ans
 type tally struct {
 	began              time.Time
 	answered, failed   int
+	refused            int
+	refusal            string        // what is said of those
 	reading, inference time.Duration // of the pictures that were answered
 	skips              *dataset.Tally
 }
 
 func (t *tally) add(a answered[answer]) {
 	t.answered++
+	if !a.value.Accepted {
+		t.refused++
+		t.refusal = a.value.Refusal
+	}
 	t.reading += a.reading + a.value.decoding
 	t.inference += a.value.inference
 }
@@ -218,9 +243,9 @@ func (t *tally) speed(elapsed time.Duration) string {
 }
 
 func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFlags) error {
-	classifier, err := garb.Open(f.model, garb.Options{Threads: threadsFor(all)})
+	classifier, err := garb.Open(f.model, garb.Options{Threads: threadsFor(all), Accept: f.accept.threshold})
 	if err != nil {
-		return err
+		return f.accept.hint(err)
 	}
 	if f.coverage && classifier.Model().Coverage == nil {
 		return errNoSets(classifier)
@@ -230,7 +255,7 @@ func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFl
 		if err := checkSortable(f.action(), all); err != nil {
 			return err
 		}
-		if sorting, err = openSorter(f.into, f.action(), classesInOrder(classifier)); err != nil {
+		if sorting, err = openSorter(f.into, f.action(), classesInOrder(classifier), refusalOf(classifier)); err != nil {
 			return fmt.Errorf("--sort-into %s: %w", f.into, err)
 		}
 		if all, err = unsorted(c, sorting, all); err != nil {
@@ -255,6 +280,9 @@ func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFl
 // sayClosing ends classify with what a person wants to know of many pictures.
 func sayClosing(c *cobra.Command, t *tally) {
 	if t.answered > 1 {
+		if t.refused > 0 {
+			say(c, "%d of %s: %s", t.refused, count(t.answered, "picture"), printable(t.refusal))
+		}
 		say(c, "%s", t.speed(time.Since(t.began)))
 	}
 }
@@ -299,8 +327,12 @@ func classifyAll(c *cobra.Command, classifier *garb.Classifier, sorting *sorter,
 			t.add(a)
 			var s sorted
 			if sorting != nil {
-				best := a.value.predictions[0]
-				s.path, s.err = sorting.put(a.source.name, classKey{best.Class, best.WNID})
+				best := a.value.Predictions[0]
+				key := classKey{best.Class, best.WNID}
+				if !a.value.Accepted {
+					key = refusedKey
+				}
+				s.path, s.err = sorting.put(a.source.name, key)
 				var unlogged *sortLogError
 				if errors.As(s.err, &unlogged) {
 					return s.err
@@ -311,7 +343,7 @@ func classifyAll(c *cobra.Command, classifier *garb.Classifier, sorting *sorter,
 					fmt.Fprintf(c.ErrOrStderr(), "garb: %s: not sorted: %v\n", printable(a.source.name), s.err)
 				}
 			}
-			return p.answered(a.source.name, a.value.predictions, s)
+			return p.answered(a.source.name, a.value.Answer, s)
 		})
 }
 
@@ -323,7 +355,7 @@ type sorted struct {
 
 // answerPrinter writes answers in one of the forms of classify.
 type answerPrinter interface {
-	answered(name string, predictions []garb.Prediction, s sorted) error
+	answered(name string, a garb.Answer, s sorted) error
 	failed(name string, err error) error
 	flush() error
 }
@@ -332,20 +364,16 @@ func newAnswerPrinter(c *cobra.Command, out io.Writer, model *garb.Classifier, f
 	answerPrinter, error) {
 	switch {
 	case f.asCSV:
-		table, err := newPredictionTable(out, model, "picture", "class")
+		own := []string{"picture", "class"}
+		if model.Judges() {
+			own = append(own, "accepted", "acceptance")
+		}
+		table, err := newPredictionTable(out, model, own...)
 		return csvAnswers{table, c.ErrOrStderr()}, err
 	case f.asJSON:
-		return jsonAnswers{json.NewEncoder(out), f.top, modelName{model.Name(), model.Digest()}, setsOf(model, f)}, nil
+		return jsonAnswers{json.NewEncoder(out), f.top, modelName{model.Name(), model.Digest()}, f.coverage}, nil
 	}
-	return textAnswers{out, c.ErrOrStderr(), f.top, coloured(c.OutOrStdout()), setsOf(model, f)}, nil
-}
-
-// setsOf returns what gives the prediction set of an answer: nil without --coverage.
-func setsOf(model *garb.Classifier, f classifyFlags) func([]garb.Prediction) []string {
-	if !f.coverage {
-		return func([]garb.Prediction) []string { return nil }
-	}
-	return model.PredictionSet
+	return textAnswers{out, c.ErrOrStderr(), f.top, coloured(c.OutOrStdout()), f.coverage}, nil
 }
 
 // csvAnswers writes a table; what has no answer is told to people too.
@@ -354,11 +382,15 @@ type csvAnswers struct {
 	errOut io.Writer
 }
 
-func (p csvAnswers) answered(name string, predictions []garb.Prediction, s sorted) error {
-	if s.err != nil {
-		return p.predictionTable.notSorted(s.err, predictions, name, predictions[0].Class)
+func (p csvAnswers) answered(name string, a garb.Answer, s sorted) error {
+	own := []string{name, a.Predictions[0].Class}
+	if a.Judged {
+		own = append(own, strconv.FormatBool(a.Accepted), probabilityText(a.Acceptance))
 	}
-	return p.predictionTable.answered(predictions, name, predictions[0].Class)
+	if s.err != nil {
+		return p.predictionTable.notSorted(s.err, a.Predictions, own...)
+	}
+	return p.predictionTable.answered(a.Predictions, own...)
 }
 
 func (p csvAnswers) failed(name string, err error) error {
@@ -371,15 +403,23 @@ type jsonAnswers struct {
 	lines *json.Encoder
 	top   int
 	model modelName
-	set   func([]garb.Prediction) []string
+	sets  bool // show prediction sets
 }
 
-func (p jsonAnswers) answered(name string, predictions []garb.Prediction, s sorted) error {
-	best := predictions[0]
+func (p jsonAnswers) answered(name string, a garb.Answer, s sorted) error {
+	best := a.Predictions[0]
 	line := pictureAnswer{
 		Picture: name, Class: best.Class, Probability: best.Probability,
-		Predictions: predictions[:min(p.top, len(predictions))], Model: p.model, Sorted: s.path,
-		Set: p.set(predictions),
+		Predictions: a.Predictions[:min(p.top, len(a.Predictions))], Model: p.model, Sorted: s.path,
+	}
+	if p.sets {
+		line.Set = a.Set
+	}
+	if a.Judged {
+		line.Accepted, line.Acceptance = &a.Accepted, &a.Acceptance
+	}
+	if !a.Accepted {
+		line.Refusal = a.Refusal
 	}
 	if s.err != nil {
 		line.SortError = s.err.Error()
@@ -398,16 +438,17 @@ type textAnswers struct {
 	out, errOut io.Writer
 	top         int
 	colour      bool
-	set         func([]garb.Prediction) []string
+	sets        bool // show prediction sets
 }
 
-func (p textAnswers) answered(name string, predictions []garb.Prediction, _ sorted) error {
-	err := printAnswer(p.out, name, predictions[:min(p.top, len(predictions))], p.colour)
-	if set := p.set(predictions); err == nil && set != nil {
-		for i := range set {
-			set[i] = printable(set[i])
-		}
-		_, err = fmt.Fprintf(p.out, "  set: %s\n", strings.Join(set, ", "))
+func (p textAnswers) answered(name string, a garb.Answer, _ sorted) error {
+	if !a.Accepted {
+		_, err := fmt.Fprintf(p.out, "%s\n  %s\n", printable(name), bold(refusalText(a), p.colour))
+		return err
+	}
+	err := printAnswer(p.out, name, a.Predictions[:min(p.top, len(a.Predictions))], p.colour)
+	if err == nil && p.sets {
+		_, err = fmt.Fprintf(p.out, "  set: %s\n", printable(strings.Join(a.Set, ", ")))
 	}
 	return err
 }
@@ -422,6 +463,14 @@ func (textAnswers) flush() error { return nil }
 // barWidth is the length of a bar for certainty, in characters.
 const barWidth = 20
 
+// bold makes a line bold on a terminal, if wanted.
+func bold(line string, wanted bool) string {
+	if !wanted {
+		return line
+	}
+	return "\x1b[1m" + line + "\x1b[0m"
+}
+
 // printAnswer writes a picture's name and a line for each class with a bar.
 func printAnswer(w io.Writer, name string, shown []garb.Prediction, colour bool) error {
 	width := 0
@@ -435,10 +484,7 @@ func printAnswer(w io.Writer, name string, shown []garb.Prediction, colour bool)
 		class := printable(p.Class)
 		class += strings.Repeat(" ", width-len([]rune(class)))
 		line := fmt.Sprintf("  %s  %5.1f %%  %s", class, 100*p.Probability, bar)
-		if colour && i == 0 {
-			line = "\x1b[1m" + line + "\x1b[0m"
-		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
+		if _, err := fmt.Fprintln(w, bold(line, colour && i == 0)); err != nil {
 			return err
 		}
 	}

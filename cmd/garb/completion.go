@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"garb"
+	"garb/accept"
 	"garb/backbone"
 	"garb/convert"
 	"garb/dataset"
@@ -47,17 +48,28 @@ var (
 	filters = oneOf(string(picture.Nearest), string(picture.Bilinear), string(picture.Bicubic))
 	tables  = filesOf("csv", "tsv")
 	dataSet = filesOf("csv", "tsv", "zip", "tar", "gz", "tgz") // shells propose folders too
-	models  = values{words: func() []string { return []string{garb.Clothing, garb.ImageNet} }, files: true}
+	models  = values{words: garb.BuiltInModels, files: true}
 	weighed = values{words: knownNames, files: true}
 	shots   = filesOf("jpg", "jpeg", "png", "gif", "webp", "bmp", "avif", "heic", "heif")
 )
 
+func acceptanceMethods() []string {
+	var names []string
+	for _, m := range train.AcceptanceMethods() {
+		names = append(names, string(m))
+	}
+	return names
+}
+
 // flagValues has what flags take, by name, or by command and name where a name means
 // different things. Numbers are not in it unless some of them are worth a proposal.
 var flagValues = map[string]values{
+	"acceptance":        oneOf(acceptanceMethods()...),
+	"accept":            words(accept.All),
 	"addr":              anyText,
 	"allow-url-prefix":  anyText,
 	"api-key-file":      anyFile,
+	"background":        folders,
 	"backbone":          {words: backbones, files: true},
 	"class":             anyText,
 	"classes":           anyText,
@@ -65,6 +77,9 @@ var flagValues = map[string]values{
 	"config":            filesOf("json", "yaml", "yml"),
 	"data":              dataSet,
 	"digest":            anyText,
+	"train-data":        dataSet,
+	"other":             folders,
+	"refusal":           anyText,
 	"dtype":             oneOf(slices.Sorted(maps.Values(dtypeNames))...),
 	"exclude":           anyText,
 	"fine-tune":         words("none", "all"),
@@ -82,15 +97,16 @@ var flagValues = map[string]values{
 	"labels-csv":        tables,
 	"labels-order":      {words: labelOrders, only: true},
 	"layer":             anyText,
+	"masks":             folders,
 	"merge":             anyText,
 	"method":            oneOf(methodTSNE, methodPCA),
 	"model":             models,
 	"models":            folders,
 	"monitor":           oneOf(train.Choices("monitor")...),
 	"names":             filesOf("txt"),
+	"negatives":         folders,
 	"neighbours":        dataSet,
 	"optimizer":         oneOf(train.Choices("optimizer")...),
-	"other":             dataSet,
 	"out":               folders,
 	"photos":            folders,
 	"plot":              filesOf("svg"),
@@ -112,6 +128,7 @@ var flagValues = map[string]values{
 	"undo-sort":         folders,
 	"url":               anyText,
 	"weights":           filesOf("safetensors", "h5", "keras"),
+	"average out":       filesOf("safetensors"),
 	"data preview out":  filesOf("png", "jpg", "jpeg"),
 	"embed out":         filesOf("npy"),
 	"map out":           filesOf("html"),
@@ -121,6 +138,7 @@ var flagValues = map[string]values{
 // argumentValues has what the arguments of commands are. Of the others nothing is
 // proposed.
 var argumentValues = map[string]values{
+	"average":      models,
 	"classify":     shots,
 	"compare":      models,
 	"convert":      models,
@@ -166,7 +184,7 @@ func sides() []string {
 
 // knownNames are the names of models and weights.
 func knownNames() []string {
-	names := []string{garb.Clothing, garb.ImageNet}
+	names := garb.BuiltInModels()
 	for _, s := range weights.Sources() {
 		names = append(names, s.Name)
 	}

@@ -41,7 +41,7 @@ func TestCompletion(t *testing.T) {
 		{[]string{"map", "--out", ""}, []string{"html"}, "FilterFileExt"},
 		{[]string{"embed", "--out", ""}, []string{"npy"}, "FilterFileExt"},
 		{[]string{"evaluate", "--split", ""}, []string{"validation", "test", "all"}, "NoFileComp"},
-		{[]string{"classify", "--model", ""}, []string{"clothing", "imagenet"}, "Default"},
+		{[]string{"classify", "--model", ""}, []string{"clothing", "garments", "imagenet"}, "Default"},
 		{[]string{"classify", ""}, shots.endings, "FilterFileExt"},
 		{[]string{"compare", "clo"}, []string{"clothing"}, "Default"},
 		{[]string{"models", "pull", "xc"}, []string{"xception"}, "NoFileComp"},

@@ -205,7 +205,7 @@ func TestFlagsAreRemembered(t *testing.T) {
 	for _, command := range []*cobra.Command{newTrainCommand(), newSweepCommand(), newLRFindCommand()} {
 		command.Flags().VisitAll(func(f *pflag.Flag) {
 			text := map[string]string{"bool": "true", "int": "3", "uint64": "3", "float64": "0.25", "string": "a",
-				"stringSlice": "a,b", "names": "a=b"}[f.Value.Type()]
+				"stringSlice": "a,b", "names": "a=b", "DATA[:WEIGHT]": "a:2", "DIR[:WEIGHT]": "a:2"}[f.Value.Type()]
 			if text == "" {
 				t.Fatalf("--%s of %s: no value of type %s is tried here", f.Name, command.Name(), f.Value.Type())
 			}

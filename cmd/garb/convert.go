@@ -129,8 +129,8 @@ func (c *conversion) run(ctx context.Context, out io.Writer) error {
 		}
 	}
 	if !isModel && !exists(c.from) {
-		return fmt.Errorf("%s: there is no such file or run, and the built-in models are %s and %s: %w", c.from,
-			garb.Clothing, garb.ImageNet, fs.ErrNotExist)
+		return fmt.Errorf("%s: there is no such file or run, and the built-in models are %s: %w", c.from,
+			strings.Join(garb.BuiltInModels(), ", "), fs.ErrNotExist)
 	}
 	switch {
 	case isModel && native:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -254,10 +255,107 @@ func leavesOnly(t testing.TB, folder string, want ...string) {
 	}
 }
 
+// TestCropsMasksAndNegatives makes all three folders, twice.
+func TestCropsMasksAndNegatives(t *testing.T) {
+	root := wornFolder(t)
+	bag := image.NewGray(image.Rect(0, 0, 200, 200))
+	photo := image.NewRGBA(bag.Rect)
+	for y := range 200 {
+		for x := range 200 {
+			photo.SetRGBA(x, y, color.RGBA{0, 255, 0, 255})
+			switch at := image.Pt(x, y); {
+			case at.In(image.Rect(0, 100, 200, 200)):
+				bag.SetGray(x, y, color.Gray{4}) // coat
+				photo.SetRGBA(x, y, color.RGBA{200, 0, 0, 255})
+			case at.In(image.Rect(60, 20, 100, 60)):
+				bag.SetGray(x, y, color.Gray{1}) // skin
+			}
+		}
+	}
+	var p, m bytes.Buffer
+	if err := errors.Join(jpeg.Encode(&p, photo, nil), png.Encode(&m, bag)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(root, "photos"), "3.jpg", p.Bytes())
+	write(t, filepath.Join(root, "masks"), "3.png", m.Bytes())
+	out, masks, none := filepath.Join(root, "out"), filepath.Join(root, "m"), filepath.Join(root, "n")
+	args := []string{"--merge", "boots=shoes", "--out", out, "--masks", masks, "--negatives", none, "--seed", "7",
+		"--negatives-per-photo", "1"}
+	code, text, errOut := cropsRun(t, root, args...)
+	if code != exitDone || !strings.Contains(text, "5 masks in "+masks) ||
+		!strings.Contains(text, "1 picture without a garment in "+none) {
+		t.Fatalf("%d\n%s%s", code, text, errOut)
+	}
+	files, negatives := filesBelow(t, masks), filesBelow(t, none)
+	const table = "image,label,photo,left,top,width,height,pixels\n"
+	if want := table + "1-boots.png,shoes,1,61,41,58,58,1600\n1-coat.png,coat,1,0,10,70,70,2500\n" +
+		"2-boots.png,shoes,2,61,41,58,58,1600\n2-coat.png,coat,2,0,10,70,70,2500\n" +
+		"3-coat.png,coat,3,0,84,200,116,20000\n"; files[cropsTable] != want || len(files) != 6 {
+		t.Errorf("%d files\n%s", len(files), files[cropsTable])
+	}
+	// The skin's box of 40 × 40 has a margin of 9 pixels and grows to 64.
+	if want := table + "3-1.jpg,skin,3,48,8,64,64,0\n"; negatives[cropsTable] != want || len(negatives) != 2 {
+		t.Errorf("%d files\n%s", len(negatives), negatives[cropsTable])
+	}
+	green, err := picture.Decode(t.Context(), []byte(negatives["3-1.jpg"]), picture.DefaultLimits())
+	if err != nil || green.Width != 64 || green.Pix[1] < 240 || green.Pix[0] > 15 {
+		t.Errorf("%v %v", green, err)
+	}
+	mask, err := png.Decode(strings.NewReader(files["1-coat.png"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	grey, ok := mask.(*image.Gray)
+	if !ok || grey.Rect != image.Rect(0, 0, 70, 70) || grey.GrayAt(9, 10).Y != 0 || grey.GrayAt(10, 10).Y != 255 ||
+		grey.GrayAt(59, 59).Y != 255 || grey.GrayAt(60, 59).Y != 0 {
+		t.Errorf("%T %v", mask, mask.Bounds())
+	}
+	// Each folder is replaced as a whole, with only its own files in it.
+	if code, _, errOut := cropsRun(t, root, append(args, "--force", "--classes", "coat")...); code != exitDone {
+		t.Fatal(errOut)
+	}
+	if again := filesBelow(t, none); again["3-1.jpg"] != negatives["3-1.jpg"] || len(filesBelow(t, masks)) != 4 {
+		t.Errorf("%d", len(again))
+	}
+	write(t, masks, "mine.png", nil)
+	if code, _, errOut := cropsRun(t, root, append(args, "--force")...); code != exitFailed ||
+		!strings.Contains(errOut, "mine.png is in it") {
+		t.Errorf("%d %s", code, errOut)
+	}
+	leavesOnly(t, root, "labels.txt", "m", "masks", "n", "out", "photos")
+}
+
+func TestCropsOfWholePhotos(t *testing.T) {
+	root := wornFolder(t)
+	for i, c := range []struct {
+		share string
+		want  int // crops: boots have 1600 pixels, coats 2500
+	}{{"0.65", 2}, {"0.64", 4}} {
+		out, masks := filepath.Join(root, fmt.Sprint("out", i)), filepath.Join(root, fmt.Sprint("masks", i))
+		code, text, errOut := cropsRun(t, root, "--merge", "boots=rubber-boots", "--whole", c.share, "--out", out, "--masks",
+			masks)
+		if code != exitDone || !strings.Contains(text, fmt.Sprintf("below %s of the largest: %d", c.share, 4-c.want)) {
+			t.Fatalf("%d\n%s%s", code, text, errOut)
+		}
+		files := filesBelow(t, out)
+		if len(files) != c.want+1 || !strings.Contains(files[cropsTable], "coat/1-coat.jpg,coat,1,0,0,120,100,2500\n") {
+			t.Errorf("%s", files[cropsTable])
+		}
+		if name := "rubber-boots/2-rubber_boots.jpg"; (files[name] != "") != (c.want == 4) {
+			t.Errorf("%s: %s", c.share, files[cropsTable])
+		}
+		if len(filesBelow(t, masks)) != c.want+1 {
+			t.Errorf("%d masks", len(filesBelow(t, masks)))
+		}
+	}
+}
+
 func TestCropsMisused(t *testing.T) {
 	root := wornFolder(t)
 	out := filepath.Join(root, "out")
 	blank := write(t, root, "blank.txt", []byte("null\n\nskin\n"))
+	full := t.TempDir()
+	write(t, full, "mine.png", nil)
 	for _, c := range []struct {
 		args []string
 		code int
@@ -269,6 +367,21 @@ func TestCropsMisused(t *testing.T) {
 		{[]string{"--out", out, "--margin", "NaN"}, exitMisused, "(--margin)"},
 		{[]string{"--out", out, "--margin-pixels", "-1"}, exitMisused, "(--margin-pixels)"},
 		{[]string{"--out", out, "--min-side", "0"}, exitMisused, "(--min-side)"},
+		{[]string{"--out", out, "--whole", "0"}, exitMisused, "--whole is 0"},
+		{[]string{"--out", out, "--whole", "1.5"}, exitMisused, "(--whole)"},
+		{[]string{"--out", out, "--whole", "NaN"}, exitMisused, "(--whole)"},
+		{[]string{"--out", out, "--whole", "0.5", "--margin", "0.2"}, exitMisused, "omit --margin"},
+		{[]string{"--out", out, "--negatives-per-photo", "3"}, exitMisused, "about --negatives DIR, which is missing"},
+		{[]string{"--out", out, "--seed", "3"}, exitMisused, "about --negatives DIR, which is missing"},
+		{[]string{"--out", out, "--negatives", out + "n", "--negatives-per-photo", "0"}, exitMisused,
+			"(--negatives-per-photo)"},
+		{[]string{"--out", out, "--masks", out}, exitFailed, "but each is replaced as a whole"},
+		{[]string{"--out", out, "--masks", filepath.Join(out, "m")}, exitFailed, "--masks " + out},
+		{[]string{"--out", filepath.Join(out, "o"), "--negatives", out}, exitFailed, "is in --negatives"},
+		{[]string{"--out", out, "--negatives", filepath.Join(root, "masks", "n")}, exitFailed, "would be taken for input"},
+		{[]string{"--out", out, "--masks", full}, exitFailed, "--masks " + full + ": the folder has files"},
+		{[]string{"--out", out, "--masks", root}, exitFailed, "is in --masks"},
+		{[]string{"--out", out, "--negatives", out + "n", "--ignore", "t-shirt"}, exitFailed, "is without garments"},
 		{[]string{"--out", out, "--merge", "boot=shoes"}, exitFailed, `did you mean "boots"? (--merge)`},
 		{[]string{"--out", out, "--classes", "zebra"}, exitFailed, "there are boots, coat, t-shirt (--classes)"},
 		{[]string{"--out", out, "--ignore", "hair"}, exitFailed, "(--ignore)"},

@@ -137,7 +137,7 @@ be read are named on standard error and have no row.`,
 			return embed(c, e, all, tally, asJSON)
 		},
 	}
-	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
+	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line, with the whole vector")
 	command.Flags().StringVar(&out, "out", "",
 		"write the vectors to this .npy file, and the pictures' names to a .csv file beside it")

@@ -140,7 +140,7 @@ two answers' probabilities. It takes twice the time.`,
 			return pictures.close(c, report.Count, tally)
 		},
 	}
-	command.Flags().StringVar(&reference, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
+	command.Flags().StringVar(&reference, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
 	pictures.addFlags(command)
 	command.Flags().IntVar(&size, "size", 0, "side of the pictures that the model is shown, in pixels (default its own)")
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
@@ -187,7 +187,7 @@ func writePage(c *cobra.Command, path, model, name string, classifier *garb.Clas
 		Title: classifier.Name() + " on " + name, Model: model, About: classifier.Model(),
 		Parts: []evaluate.Part{{Name: name, Report: r}}, Folder: filepath.Dir(path),
 	}
-	if model != garb.Clothing && model != garb.ImageNet { // which are no runs, whatever lies about
+	if !slices.Contains(garb.BuiltInModels(), model) { // which are no runs, whatever lies about
 		var err error
 		if d.Curves, err = evaluate.ReadCurves(model); err != nil {
 			return err

@@ -67,7 +67,7 @@ Ctrl-C keeps what is drawn by then.`,
 		RunE: func(c *cobra.Command, args []string) error { return runExplain(c, args[0], f) },
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
+	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
 	flags.StringVar(&f.out, "out", "", "folder to write to")
 	flags.StringArrayVar(&f.classes, "class", nil, "class to look at, again for more (default the most probable)")
 	flags.IntVar(&f.top, "top", 3, "how many of the most probable classes to look at")
@@ -131,10 +131,11 @@ func (l *look) prepare(path string) error {
 	}
 	l.input = make([]float32, spec.ValueCount())
 	spec.Tensor(l.picture, l.input)
-	logits := make([]float32, len(l.classifier.Classes()))
-	if err := l.classifier.Logits(l.Context(), l.input, logits); err != nil {
+	row := make([]float32, l.classifier.OutputCount())
+	if err := l.classifier.Outputs(l.Context(), l.input, row); err != nil {
 		return err
 	}
+	answer, logits := l.classifier.Answer(row), row[:len(l.classifier.Classes())]
 	if err := l.chooseClasses(logits); err != nil {
 		return err
 	}
@@ -156,8 +157,11 @@ func (l *look) prepare(path string) error {
 	l.found = explain.Findings{
 		Picture: path, Width: l.picture.Width, Height: l.picture.Height,
 		Model: l.classifier.Name(), Digest: l.classifier.Digest(), Input: [2]int{spec.Width, spec.Height},
-		Predictions: l.classifier.Predictions(logits)[:min(max(l.top, len(l.classes)), len(logits))],
+		Predictions: answer.Predictions[:min(max(l.top, len(l.classes)), len(logits))],
 		Maps:        []explain.MapFile{}, Layers: []explain.LayerFile{},
+	}
+	if !answer.Accepted {
+		l.found.Refused = answer.Refusal
 	}
 	l.folder, err = openOutFolder(l.out, l.force)
 	return err
@@ -334,6 +338,9 @@ func (l *look) finish() error {
 		}); err != nil {
 			return err
 		}
+	}
+	if l.found.Refused != "" {
+		fmt.Fprintf(textOut(l.Command), "refused as %q; closest to:\n", printable(l.found.Refused))
 	}
 	for _, p := range l.found.Predictions {
 		fmt.Fprintf(textOut(l.Command), "%5.1f %%  %s\n", 100*p.Probability, p.Class)

@@ -67,7 +67,7 @@ shows the two directions in which the embeddings differ most. The same seed give
 		RunE: func(c *cobra.Command, _ []string) error { return runMap(c, f) },
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing or imagenet")
+	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
 	flags.StringVar(&f.data, "data", "", "data set (a folder, a table or an archive), or any folder of pictures")
 	f.dataFlags.add(command)
 	flags.StringVar(&f.out, "out", "map.html", "page to write")

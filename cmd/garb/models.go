@@ -60,6 +60,8 @@ type modelState struct {
 var builtInModels = []weights.Source{
 	{Name: garb.Clothing, Architecture: "efficientnet-lite0", BuiltIn: true, Licence: "Apache-2.0",
 		Description: "garments, 10 classes", Origin: "garb train"},
+	{Name: garb.Garments, Architecture: "efficientnet-lite0", BuiltIn: true, Licence: "Apache-2.0",
+		Description: "garments, 17 classes", Origin: "garb train"},
 	{Name: garb.ImageNet, Architecture: "efficientnet-lite0", BuiltIn: true, WithTop: true, Licence: "Apache-2.0",
 		Description: "ImageNet, 1000 classes", Origin: "the weights efficientnet-lite0"},
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ import (
 func newServeCommand() *cobra.Command {
 	config := serve.Default()
 	var models []string
+	var accept acceptFlag
 	command := &cobra.Command{
 		Use:   "serve [flags]",
 		Short: "Answer over HTTP: a page for people, APIs for programs",
@@ -27,11 +29,16 @@ open http://localhost:8080 and drop a picture. Programs find what they can ask a
 /docs: garb's own API, the Open Inference Protocol (KServe v2, REST and gRPC on the
 same port) and TensorFlow Serving's REST API.
 
+A model that judges whether a picture shows any of its classes refuses other pictures:
+"accepted": false. --accept sets the acceptance from which a picture is accepted, and
+?accept=0.3 that of one request; "all" accepts every picture.
+
 Every flag can be set as an environment variable too: --max-batch is GARB_MAX_BATCH.
 SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 		Example: `  garb serve
   garb serve --model clothing=runs/mine --model imagenet=imagenet
   garb serve --models /srv/models --addr :8080 --api-key-file keys.txt
+  garb serve --accept 0.3
   curl --data-binary @photo.jpg 'http://localhost:8080/v1/classify?top=3'`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -45,7 +52,7 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 			}
 			for _, m := range models {
 				name, path, ok := strings.Cut(m, "=")
-				if !ok && m != garb.Clothing && m != garb.ImageNet {
+				if !ok && !slices.Contains(garb.BuiltInModels(), m) {
 					return fmt.Errorf("--model %s: it is NAME=PATH, such as clothing=runs/mine", m)
 				}
 				if !ok {
@@ -73,9 +80,11 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 				return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", config.Addr, errors.Unwrap(err))
 			}
 			s, err := serve.New(config, func(path string) (serve.Classifier, error) {
-				return garb.Open(path,
-					garb.Options{Threads: 1})
+				return garb.Open(path, garb.Options{Threads: 1, Accept: accept.threshold})
 			}, log)
+			if errors.Is(err, garb.ErrNoAcceptance) {
+				err = fmt.Errorf("%w; omit --accept: requests can set a threshold each, by ?accept=", err)
+			}
 			if err != nil {
 				return errors.Join(err, listener.Close())
 			}
@@ -97,6 +106,7 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 		"NAME=PATH of a model to answer with: a file, a run's folder, clothing or imagenet; the first answers by default (default clothing)")
 	flags.StringVar(&config.ModelsFolder, "models", "",
 		"folder with NAME/VERSION/ folders of models, watched: the highest good version answers")
+	addAcceptFlag(flags, &accept)
 	flags.DurationVar(&config.ModelsInterval, "models-interval", config.ModelsInterval, "time between looks at --models")
 	flags.IntVar(&config.Queue, "queue", config.Queue, "pictures under way at most; one more is refused with 429")
 	flags.IntVar(&config.MaxBatch, "max-batch", config.MaxBatch, "waiting pictures computed together at most")

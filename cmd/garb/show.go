@@ -86,6 +86,7 @@ type description struct {
 	Origin       string            `json:"origin,omitempty"`
 	Classes      []string          `json:"classes,omitempty"` // of a model
 	Training     *garb.Training    `json:"training,omitempty"`
+	Acceptance   *garb.Acceptance  `json:"acceptance,omitempty"`
 	Tensors      int               `json:"tensors,omitempty"` // of a file of weights
 	Stored       []string          `json:"stored,omitempty"`  // float32, float16
 	Bytes        int               `json:"bytes,omitempty"`
@@ -120,7 +121,8 @@ func describe(reference string) (*description, error) {
 	}
 	d := &description{
 		Name: m.Name(), Architecture: about.Architecture, Input: &about.Preprocessing,
-		Digest: m.Digest(), Classes: m.Classes(), Training: about.Training, weights: n.Tensors,
+		Digest: m.Digest(), Classes: m.Classes(), Training: about.Training, Acceptance: about.Acceptance,
+		weights: n.Tensors,
 	}
 	if d.network, err = nn.NewGraph(n.Layers); err != nil {
 		return nil, err
@@ -208,10 +210,19 @@ func (d *description) print(out io.Writer) error {
 		row("classes", "%s", strings.Join(d.Classes, ", "))
 	}
 	if t := d.Training; t != nil {
-		row("trained", "by garb %s on %s, epoch %d", t.Garb, count(t.Pictures[0], "picture"), t.Epoch)
-		row("accuracy", "%.3f on %s", t.Validation, count(t.Pictures[1], "validation picture"))
+		if len(t.Averaged) > 0 {
+			row("trained", "on %s; the mean of %s", count(t.Pictures[0], "picture"), count(len(t.Averaged), "model"))
+		} else {
+			row("trained", "by garb %s on %s, epoch %d", t.Garb, count(t.Pictures[0], "picture"), t.Epoch)
+			row("accuracy", "%.3f on %s", t.Validation, count(t.Pictures[1], "validation picture"))
+		}
 		for _, choice := range labelChoices(t) {
 			row(choice[0], "%s", printable(choice[1]))
+		}
+	}
+	if d.Acceptance != nil {
+		for _, r := range acceptanceRows(d.Acceptance) {
+			row(r[0], "%s", r[1])
 		}
 	}
 	if len(d.Stored) > 0 {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"garb"
 	"garb/internal/safefile"
 	"garb/weights"
 )
@@ -24,6 +25,7 @@ type sorter struct {
 	into    string // as it was named
 	root    string // the same, absolute and without links
 	folders map[classKey]string
+	refusal string // what is said of pictures that the model refuses; "": it refuses none
 	log     *sortLog
 	run     string // begins the identifiers of this run
 	begun   int
@@ -31,9 +33,21 @@ type sorter struct {
 	sorted  int
 }
 
-// openSorter makes the folder if need be, and opens its log.
-func openSorter(into string, action sortAction, classes []modelClass) (*sorter, error) {
-	s := &sorter{action: action, into: into, folders: map[classKey]string{}, next: map[string]int{}}
+// refusedKey stands for pictures that the model refuses; no class has an empty name.
+var refusedKey = classKey{}
+
+// refusalOf returns what a model says of pictures that it refuses, "" if it does not judge.
+func refusalOf(model *garb.Classifier) string {
+	if !model.Judges() {
+		return ""
+	}
+	return model.Model().Acceptance.Refusal
+}
+
+// openSorter makes the folder if need be, and opens its log. Pictures that the model
+// refuses go to a folder named after the refusal; "" means that there are none.
+func openSorter(into string, action sortAction, classes []modelClass, refusal string) (*sorter, error) {
+	s := &sorter{action: action, into: into, refusal: refusal, folders: map[classKey]string{}, next: map[string]int{}}
 	_, err := os.Lstat(into)
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if err := os.MkdirAll(into, 0o777); err != nil {
@@ -46,7 +60,14 @@ func openSorter(into string, action sortAction, classes []modelClass) (*sorter, 
 	for i, c := range classes {
 		names[i] = c.unique
 	}
+	if refusal != "" {
+		names = append(names, refusal) // last, so that the classes' folders are what they are without
+	}
 	for i, folder := range classFolderNames(names) {
+		if i == len(classes) {
+			s.folders[refusedKey] = folder
+			continue
+		}
 		s.folders[classKey{classes[i].Class, classes[i].WNID}] = folder
 	}
 	var id [6]byte
@@ -152,6 +173,9 @@ func (s *sorter) put(from string, class classKey) (string, error) {
 		return "", err
 	}
 	record := sortRecord{Action: s.action, Class: class.class, From: filePath(from)}
+	if class == refusedKey {
+		record.Class = s.refusal
+	}
 	switch {
 	case s.action == sortLink:
 		record.Link = filePath(s.linkText(folder, from))

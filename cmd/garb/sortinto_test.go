@@ -348,7 +348,7 @@ func testSorter(t *testing.T, into string, action sortAction, classes ...string)
 	for _, c := range classes {
 		all = append(all, modelClass{garb.Prediction{Class: c}, c})
 	}
-	s, err := openSorter(into, action, all)
+	s, err := openSorter(into, action, all, "")
 	if err != nil {
 		t.Fatal(err)
 	}

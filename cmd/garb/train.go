@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"garb"
 	"garb/backbone"
 	"garb/dataset"
 	"garb/evaluate"
@@ -31,12 +34,39 @@ func newTrainFlags() *trainFlags { return &trainFlags{config: train.Default()} }
 
 func (t *trainFlags) add(command *cobra.Command) {
 	c, flags := &t.config, command.Flags()
-	flags.StringVar(&c.Data, "data", "", "data set: a folder, a table or an archive")
+	flags.Var(dataSources(c), "data", "data set: a folder, a table or an archive; give the flag again for a further one, "+
+		"and :WEIGHT for how often an epoch shows each of its pictures, such as more:0.5")
+	flags.Var(trainSources(c), "train-data",
+		"further data set whose pictures are all for training, none for validation or test; WEIGHT as for --data")
+	flags.Var(otherSources(c), "other",
+		"folder of pictures of none of the classes, to learn what to refuse; several flags, WEIGHT as for --data")
+	flags.StringVar(&c.Background, "background", "",
+		"folder of pictures to put garments on, in training; with --masks")
+	flags.StringVar(&c.Masks, "masks", "", "folder of masks of training pictures: NAME.png for NAME.jpg, white where "+
+		"the garment is (garb data crops --masks writes them); with --background")
+	flags.Float64Var(&c.BackgroundShare, "background-share", 0.5,
+		"probability that a picture with a mask gets another background")
+	flags.StringVar((*string)(&c.Acceptance), "acceptance", "",
+		"how the model judges whether a picture shows any of the classes: with --other class, head or exposure, "+
+			"without it energy, distance or neighbours; none: it does not (default class or energy)")
+	flags.StringVar(&c.Refusal, "refusal", "", `what the model calls a picture that it refuses (default "`+
+		garb.NoneOfThese+`")`)
+	flags.Float64Var(&c.BalanceSampling, "balance-sampling", 0,
+		"show pictures of a data set's rare classes more often: from 0, as many as there are, to 1, each class equally often")
+	flags.Float64Var(&c.BalanceSources, "balance-sources", 0,
+		"show pictures of small data sets more often: from 0 to 1, each data set equally often")
 	flags.StringVar(&c.Out, "out", "", "folder of the run (default runs/DATA-TIME)")
 	t.bare.add(command, c.Backbone)
 	flags.IntVar(&c.TrainSize, "train-size", 0, "side of the training views, if it is not --size; with --fine-tune")
 	flags.StringVar(&c.FineTune, "fine-tune", c.FineTune,
 		"layers of the backbone to train: none, all, or the number of the last ones")
+	flags.IntVar(&c.ProbeEpochs, "probe-epochs", 0,
+		"the first epochs train the head alone (a linear probe); with --fine-tune")
+	flags.Float64Var(&c.ProbeLearningRate, "probe-learning-rate", 0, "learning rate of those epochs; 0: 0.001")
+	flags.Float64Var(&c.StartWeight, "start-weight", 0,
+		"share of the weights before fine-tuning in the model, such as 0.3 (WiSE-FT); with --fine-tune")
+	flags.Float64Var(&c.LayerDecay, "layer-decay", 0,
+		"learning rate of a layer as a share of the next one's, such as 0.95; 0 or 1: all have the same; with --fine-tune")
 	flags.BoolVar(&c.BatchStatistics, "batch-statistics", false,
 		"batch-norms that are trained use the batch's statistics, not the stored ones")
 	flags.IntVar(&t.inner, "inner", 0, "units of an inner layer of the head; 0: none")
@@ -128,12 +158,23 @@ func (t *trainFlags) describe(command *cobra.Command) {
 	if t.file != nil {
 		detail(command, "settings   of %s, except those given as flags; \"out\" is ignored", t.file.path)
 	}
-	detail(command, "data       %s", c.Data)
+	for _, s := range dataSources(c).GetSlice() {
+		detail(command, "data       %s", s)
+	}
+	for _, s := range trainSources(c).GetSlice() {
+		detail(command, "training   %s, for training only", s)
+	}
+	for _, s := range otherSources(c).GetSlice() {
+		detail(command, "other      %s", s)
+	}
 	trained := "head and all layers"
 	if n, err := strconv.Atoi(c.FineTune); err == nil {
 		trained = "head and last " + count(n, "layer")
 	} else if c.FineTune == "none" {
 		trained = "head"
+	}
+	if c.ProbeEpochs > 0 {
+		trained += fmt.Sprintf(", after %s of the head alone", count(c.ProbeEpochs, "epoch"))
 	}
 	detail(command, "network    %s, to train: %s", c.Backbone, trained)
 	detail(command, "pictures   %d × %d, %s", c.Preprocessing.Width, c.Preprocessing.Height, c.Preprocessing.Filter)
@@ -187,6 +228,9 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 	if len(c.Teachers) == 0 {
 		c.TeacherWeight = 0
 	}
+	if c.Background == "" && c.Masks == "" {
+		c.BackgroundShare = 0
+	}
 	if c.Out == "" {
 		c.Out = filepath.Join("runs", filepath.Base(filepath.Clean(c.Data))+"-"+time.Now().Format("20060102-150405"))
 	}
@@ -211,6 +255,12 @@ func newTrainCommand() *cobra.Command {
 one contributor, in one split: figures are too good otherwise. --folds K --fold I
 trains for fold I of a cross-validation.
 
+Several data sets, each named by --data, are divided each by itself and learned together;
+the best epoch is the one with the best mean over their validation figures. --other names
+pictures of none of the classes: the network learns to refuse such pictures, and the
+threshold is chosen by them. Without, a model judges by its own features, and says that this
+was not measured.
+
 By default the backbone stays as it is: its features of all pictures are computed
 once and kept, so that another run takes seconds, and a head is trained on them.
 --fine-tune all trains the backbone with the head. Augmentation changes the training
@@ -226,6 +276,7 @@ for TensorBoard too.`,
   garb train --data pictures --backbone xception --size 150 --inner 100 --dropout 0.2
   garb train --data pictures --fine-tune all --optimizer adamw --schedule cosine \
       --crop-min 0.65 --horizontal-flip --average 0.995 --epochs 16 --out runs/fine
+  garb train --data studio --data street:0.5 --other cats --other walls --refusal "no garment"
   garb train --resume runs/fine --epochs 20
   garb train --config runs/fine/config.json --seed 2   # the same settings again, in another folder
   garb train --data pictures --tensorboard --out runs/mine   # tensorboard --logdir runs
@@ -340,16 +391,48 @@ func (d *trainDisplay) progress() train.Progress {
 			}
 			if !d.head {
 				d.head = true
-				fmt.Fprintln(d.out, "epoch    loss  accuracy  val loss  val accuracy   seconds")
+				fmt.Fprintln(d.out, "epoch    loss  accuracy  val loss  val accuracy   seconds"+sourcesHead(e))
 			}
 			mark := ""
 			if e.Best {
 				mark = "  best so far"
 			}
-			fmt.Fprintf(d.out, "%5d  %6.4f    %.4f    %6.4f        %.4f  %8.1f%s\n", e.Epoch, e.Loss, e.Accuracy,
-				e.ValidationLoss, e.ValidationAccuracy, e.Duration.Seconds(), mark)
+			fmt.Fprintf(d.out, "%5d  %6.4f    %.4f    %6.4f        %.4f  %8.1f%s%s\n", e.Epoch, e.Loss, e.Accuracy,
+				e.ValidationLoss, e.ValidationAccuracy, e.Duration.Seconds(), sourcesCells(e), mark)
 		},
 	}
+}
+
+// columnWidth is the largest width of a data set's column.
+const columnWidth = 16
+
+// sourcesHead are the heads of the columns that sourcesCells fills.
+func sourcesHead(e train.Epoch) string {
+	var b strings.Builder
+	for _, f := range e.Sources {
+		name := []rune(printable(f.Name))
+		if len(name) > columnWidth {
+			name = append([]rune("…"), name[len(name)-columnWidth+1:]...)
+		}
+		fmt.Fprintf(&b, "  %6s", string(name))
+	}
+	if e.OtherAUROC > 0 {
+		b.WriteString("  other AUROC")
+	}
+	return b.String()
+}
+
+// sourcesCells are the validation accuracies of each data set of several, and how well
+// other pictures are told apart.
+func sourcesCells(e train.Epoch) string {
+	var b strings.Builder
+	for _, f := range e.Sources {
+		fmt.Fprintf(&b, "  %*.4f", min(max(6, len([]rune(printable(f.Name)))), columnWidth), f.Accuracy)
+	}
+	if e.OtherAUROC > 0 {
+		fmt.Fprintf(&b, "  %11.4f", e.OtherAUROC)
+	}
+	return b.String()
 }
 
 func (d *trainDisplay) endPictures() {
@@ -388,11 +471,48 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 		fmt.Fprintf(d.out, "test      accuracy %.3f of %s (95 %% interval %.3f to %.3f)\n", result.Test,
 			count(result.TestCount, "picture"), interval[0], interval[1])
 	}
+	for _, f := range result.Sources {
+		interval := evaluate.Wilson(int(math.Round(f.Accuracy*float64(f.Count))), f.Count)
+		fmt.Fprintf(d.out, "          %s: accuracy %.3f of %s (%.3f to %.3f)\n", printable(f.Name), f.Accuracy,
+			count(f.Count, "picture"), interval[0], interval[1])
+	}
+	if a := result.Acceptance; a != nil {
+		d.sayAcceptance(a)
+		d.sayLookalikes(result.Lookalikes)
+	}
 	fmt.Fprintf(d.out, "model     %s\n", result.Checkpoint)
 	fmt.Fprintf(d.out, "report    %s\n", result.Report)
 	fmt.Fprintf(d.out, "try       garb classify --model %s PICTURE\n", folder)
 	d.close()
 	return nil
+}
+
+// sayAcceptance says what a model accepts.
+func (d *trainDisplay) sayAcceptance(a *garb.Acceptance) {
+	fmt.Fprintf(d.out, "accepts   %.1f %% of validation, by %s\n", 100*a.Validation.Value(), a.Method)
+	for _, o := range a.Others {
+		fmt.Fprintf(d.out, "          %.1f %% of %s of %s (95 %% interval %.1f to %.1f %%)\n", 100*o.Value(),
+			count(o.Count, "picture"), printable(o.Name), 100*o.Low(), 100*o.High())
+	}
+	if !a.Measured() {
+		fmt.Fprintln(d.out, "          not measured against other pictures; --other names some")
+	}
+}
+
+// sayLookalikes names the other pictures that the model accepts: perhaps they show one of
+// the classes.
+func (d *trainDisplay) sayLookalikes(all []train.Lookalike) {
+	if len(all) == 0 {
+		return
+	}
+	say(d.command, "garb: accepted %s of --other; look whether they show one of the classes:", count(len(all), "picture"))
+	for i, l := range all {
+		if i == shownSkips && !isSet(d.command, verboseFlag) {
+			say(d.command, "garb:   and %d more; --verbose names them", len(all)-i)
+			break
+		}
+		say(d.command, "garb:   %s: %s %.0f %%", printable(l.Path), printable(l.Class), 100*l.Probability)
+	}
 }
 
 // close names the pictures that were skipped, and ends with their number.

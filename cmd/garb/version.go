@@ -105,7 +105,7 @@ built-in models. A build outside a repository does not know its commit.`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			v := versionReport{build: thisBuild(), Kernels: kernel.ActiveLevel().String(), Threads: runtime.GOMAXPROCS(0)}
-			for _, name := range []string{garb.Clothing, garb.ImageNet} {
+			for _, name := range garb.BuiltInModels() {
 				m, err := garb.Open(name, garb.Options{})
 				if err != nil {
 					return err

@@ -124,6 +124,16 @@ function percent(p) {
   return `${(100 * p).toFixed(1)}%`;
 }
 
+// refusalText says in words what a model says of a picture that shows none of its classes,
+// "not clothing" or "none of these", and what the picture is closest to.
+function refusalText(refusal, closest) {
+  const kind = refusal.startsWith('not ') ? refusal.slice(4) : '';
+  return {
+    verdict: kind ? `This does not look like ${kind}` : `This looks like ${refusal}`,
+    closest: `If it ${kind ? 'is' : 'is one'}, it is closest to: ${closest}`,
+  };
+}
+
 const milliseconds = (t) => `${t < 10 ? t.toFixed(1) : Math.round(t)} ms`;
 
 // Card is a picture on the page, from the moment that it is given.
@@ -191,7 +201,13 @@ class Card {
 
   show(answer, took) {
     const best = answer.predictions[0];
-    this.state('done', best.probability < 0.5 ? `${best.class}, perhaps` : best.class);
+    const refused = answer.accepted === false;
+    const text = refused ? refusalText(answer.refusal, best.class) : { verdict: best.probability < 0.5 ? `${best.class}, perhaps` : best.class };
+    this.state('done', text.verdict);
+    this.element.toggleAttribute('data-refused', refused);
+    const closest = this.part('closest');
+    closest.hidden = !refused;
+    closest.textContent = text.closest ?? '';
     this.part('classes').replaceChildren(...answer.predictions.map((p) => {
       const row = part('class').content.firstElementChild.cloneNode(true);
       row.querySelector('.class').textContent = p.class;
@@ -208,7 +224,7 @@ class Card {
     time.textContent = `${milliseconds(took)} in all: ${stages.join(', ')}`;
     if (models.options.length > 1) time.textContent += `. Model ${answer.model.name}`;
     this.part('look').hidden = this.element.dataset.thumbnail === 'none';
-    say(`${this.name}: ${this.part('verdict').textContent}, ${percent(best.probability)}`);
+    say(`${this.name}: ${refused ? `${text.verdict}. ${text.closest}` : text.verdict}, ${percent(best.probability)}`);
   }
 
   // look shows or hides where the model looked, which is asked for the first time only.

@@ -1,0 +1,154 @@
+package accept
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// clouds draws feature vectors about each of some centres, n of each, with their labels.
+func clouds(seed uint64, n int, centres ...[]float32) (features [][]float32, labels []int) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	for label, c := range centres {
+		for range n {
+			x := slices.Clone(c)
+			for j := range x {
+				x[j] += float32(r.NormFloat64()) * .3
+			}
+			features, labels = append(features, x), append(labels, label)
+		}
+	}
+	return features, labels
+}
+
+func fit(t *testing.T, m Method, features [][]float32, labels []int, classes int) *Detector {
+	t.Helper()
+	d, err := FitDetector(m, features, labels, classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Validate(len(features[0])); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func scores(d *Detector, features [][]float32) []float64 {
+	all := make([]float64, len(features))
+	for i, x := range features {
+		all[i] = d.Score(x)
+	}
+	return all
+}
+
+// Pictures of the classes score higher than those from elsewhere.
+func TestDetectorsTellApart(t *testing.T) {
+	a, b := []float32{3, 0, 0, 1}, []float32{0, 3, 0, 1}
+	train, labels := clouds(1, 100, a, b)
+	ours, _ := clouds(2, 50, a, b)
+	theirs, _ := clouds(3, 50, []float32{0, 0, 3, 1}, []float32{-3, 0, 0, 1})
+	for _, m := range []Method{Distance, Neighbours} {
+		d := fit(t, m, train, labels, 2)
+		if auroc := AUROC(scores(d, ours), scores(d, theirs)); auroc < .99 {
+			t.Errorf("%s: AUROC %v", m, auroc)
+		}
+	}
+}
+
+// Worked by hand: the classes' means are (1, 0) and (5, 0). Within them the variances are
+// 1 and 0, half way to their mean .5: .75 and .25.
+func TestDistanceByHand(t *testing.T) {
+	d := fit(t, Distance, [][]float32{{0, 0}, {2, 0}, {4, 0}, {6, 0}}, []int{0, 0, 1, 1}, 2)
+	for _, c := range []struct {
+		x    []float32
+		want float64
+	}{
+		{[]float32{1, 0}, 0}, {[]float32{5, 0}, 0}, {[]float32{4, 0}, -1 / .75 / 2}, {[]float32{1, 1}, -1 / .25 / 2},
+	} {
+		near(t, "score", d.Score(c.x), c.want, 1e-5)
+	}
+}
+
+// Worked by hand: the fifth of the nearest vectors counts, and only directions do.
+func TestNeighboursByHand(t *testing.T) {
+	var train [][]float32
+	for _, degrees := range []float64{0, 10, 20, 30, 60, 90} {
+		s, c := math.Sincos(degrees * math.Pi / 180)
+		train = append(train, []float32{float32(7 * c), float32(7 * s)})
+	}
+	d := fit(t, Neighbours, train, make([]int, 6), 1)
+	near(t, "score", d.Score([]float32{2, 0}), -2*math.Sin(30*math.Pi/180), 1e-6) // the chord of 60°
+	few := fit(t, Neighbours, train[:2], []int{0, 0}, 1)
+	near(t, "score of few", few.Score([]float32{2, 0}), -2*math.Sin(5*math.Pi/180), 1e-6)
+	if s := d.Score([]float32{0, 0}); math.IsNaN(s) {
+		t.Error("no features have no score")
+	}
+}
+
+// What is stored is bounded, from all classes alike, and the same each time.
+func TestDetectorsAreBounded(t *testing.T) {
+	train, labels := clouds(1, 700, []float32{1, 0}, []float32{0, 1}, []float32{-1, 0})
+	train, labels = train[:1500], labels[:1500] // the last class has only 100
+	d := fit(t, Neighbours, train, labels, 3)
+	if m := d.Tensors[storedTensor]; m.Rows != 170+170+100 {
+		t.Errorf("%d vectors are stored", m.Rows)
+	}
+	again := fit(t, Neighbours, train, labels, 3)
+	if !slices.Equal(again.Tensors[storedTensor].Values, d.Tensors[storedTensor].Values) {
+		t.Error("the vectors differ from one time to the next")
+	}
+	many := make([]int, len(train))
+	for i := range many {
+		many[i] = i
+	}
+	if m := fit(t, Neighbours, train, many, len(train)).Tensors[storedTensor]; m.Rows != maxStored {
+		t.Errorf("of %d classes, %d vectors are stored", len(train), m.Rows)
+	}
+}
+
+// A class without pictures is near to nothing.
+func TestDistanceToAClassWithoutPictures(t *testing.T) {
+	d := fit(t, Distance, [][]float32{{4, 4}, {6, 6}}, []int{1, 1}, 3)
+	if d.Tensors[meansTensor].Rows != 1 || d.Score([]float32{0, 0}) >= d.Score([]float32{4, 4}) {
+		t.Errorf("%+v", d.Tensors[meansTensor])
+	}
+}
+
+// Features that are all the same have a finite score.
+func TestDetectorsOfOneVector(t *testing.T) {
+	for _, m := range []Method{Distance, Neighbours} {
+		d := fit(t, m, [][]float32{{1, 2}, {1, 2}}, []int{0, 0}, 1)
+		for _, x := range [][]float32{{1, 2}, {2, 1}} {
+			if s := d.Score(x); math.IsNaN(s) || math.IsInf(s, 0) {
+				t.Errorf("%s: %v scores %v", m, x, s)
+			}
+		}
+		if d.Score([]float32{1, 2}) <= d.Score([]float32{2, 1}) {
+			t.Errorf("%s: another vector is no farther", m)
+		}
+	}
+}
+
+func TestDetectorErrors(t *testing.T) {
+	for _, c := range []struct {
+		features [][]float32
+		labels   []int
+	}{
+		{nil, nil}, {[][]float32{{1}}, nil}, {[][]float32{{1}}, []int{1}}, {[][]float32{{1}}, []int{-1}},
+		{[][]float32{{1}, {1, 2}}, []int{0, 0}},
+	} {
+		if _, err := FitDetector(Distance, c.features, c.labels, 1); err == nil {
+			t.Errorf("%v with %v is taken", c.features, c.labels)
+		}
+	}
+	for _, m := range []Method{Energy, Head, "magic"} {
+		if _, err := FitDetector(m, [][]float32{{1}}, []int{0}, 1); !errors.Is(err, ErrMethod) {
+			t.Errorf("%s: %v", m, err)
+		}
+		if err := (&Detector{Method: m}).Validate(1); !errors.Is(err, ErrMethod) {
+			t.Errorf("%s: %v", m, err)
+		}
+	}
+}

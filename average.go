@@ -1,0 +1,186 @@
+package garb
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"garb/backbone"
+	"garb/nn"
+	"garb/tensor"
+)
+
+// MismatchError says why two models have no mean.
+type MismatchError struct {
+	First, Second string // the models
+	Difference    string // "classes: dress, hat in the first; hat, dress in the second"
+}
+
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("%s and %s have no mean, which takes models of one kind; %s", e.First, e.Second, e.Difference)
+}
+
+// maxAveraged bounds the models of a mean, which are all open at once.
+const maxAveraged = 100
+
+// Average returns the model whose weights are the mean of those of the given models, each
+// as for Open, and its tensors for Model.Save (Wortsman et al. 2022: model soups):
+//
+//	w = (w₁ + … + wₙ)/n  for each parameter and each moving statistic
+//
+// It is of use for models that were fine-tuned from the same weights. They must be of one
+// network, with the same classes in the same order and the same preprocessing, else the
+// error is a *MismatchError. The temperature is the mean of theirs. What was measured of a
+// single one does not hold of the mean: it has neither an acceptance nor figures of
+// training, and its record of training is the first model's if all were trained on the
+// same pictures, else none.
+func Average(ctx context.Context, models ...string) (*Model, tensor.Map, error) {
+	if len(models) < 2 || len(models) > maxAveraged {
+		return nil, nil, fmt.Errorf("the mean of %d models; it is of 2 to %d", len(models), maxAveraged)
+	}
+	var all []*Classifier
+	for _, name := range models {
+		c, err := Open(name, Options{})
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(all) > 0 {
+			if d := difference(all[0].model, c.model); d != "" {
+				return nil, nil, &MismatchError{models[0], name, d}
+			}
+		}
+		all = append(all, c)
+	}
+	first := all[0].model
+	m := &Model{Format: FormatVersion, Architecture: first.Architecture, Network: first.Network,
+		BackboneDigest: first.BackboneDigest, Classes: distinct(all[0].classes), Preprocessing: first.Preprocessing,
+		Head: first.Head}
+	for _, c := range all {
+		if c.model.BackboneDigest != m.BackboneDigest {
+			m.BackboneDigest = "" // one of them has a backbone of its own, and so has the mean
+		}
+		m.Temperature += c.temperature() / float64(len(all))
+	}
+	m.Training = commonTraining(all)
+	params := all[0].networks.whole.Params()
+	if m.BackboneDigest != "" {
+		params = all[0].networks.head.Params()
+	}
+	mean := tensor.Map{}
+	for _, p := range params {
+		t, err := meanOf(all, p)
+		if err != nil {
+			return nil, nil, err
+		}
+		mean[p.Name] = t
+	}
+	return m, mean, m.SetGolden(ctx, nn.Overlay{Top: mean, Below: all[0].weights})
+}
+
+// meanOf returns the mean of a parameter over models. Of the last layer it has the classes'
+// outputs only.
+func meanOf(all []*Classifier, p nn.Param) (*tensor.Tensor, error) {
+	var sums []float64
+	var mean *tensor.Tensor
+	for _, c := range all {
+		t, err := c.weights.Tensor(p.Name)
+		if err != nil {
+			return nil, &ModelError{c.name, err}
+		}
+		if strings.HasPrefix(p.Name, backbone.ClassifierName+"/") && c.model.outputs() > len(c.model.Classes) {
+			t = columns(t, len(c.model.Classes))
+		}
+		if mean == nil {
+			mean, sums = tensor.New(t.Shape...), make([]float64, len(t.Data))
+		}
+		if !slices.Equal(t.Shape, mean.Shape) {
+			return nil, &ModelError{c.name, fmt.Errorf("%s has the shape %s, not %s", p.Name,
+				tensor.ShapeString(t.Shape), tensor.ShapeString(mean.Shape))}
+		}
+		for i, v := range t.Data {
+			sums[i] += float64(v)
+		}
+	}
+	for i, v := range sums {
+		mean.Data[i] = float32(v / float64(len(all)))
+	}
+	return mean, nil
+}
+
+// columns returns the first n of a tensor's last axis.
+func columns(t *tensor.Tensor, n int) *tensor.Tensor {
+	shape := slices.Clone(t.Shape)
+	had := shape[len(shape)-1]
+	shape[len(shape)-1] = n
+	cut := tensor.New(shape...)
+	for row := range len(t.Data) / had {
+		copy(cut.Data[row*n:][:n], t.Data[row*had:])
+	}
+	return cut
+}
+
+// temperature is what the logits are divided by.
+func (c *Classifier) temperature() float64 {
+	if c.model.Temperature == 0 {
+		return 1
+	}
+	return c.model.Temperature
+}
+
+// commonTraining is the record of a mean of models; nil if they were trained on different
+// pictures or one does not say.
+func commonTraining(all []*Classifier) *Training {
+	first := all[0].model.Training
+	if first == nil {
+		return nil
+	}
+	t := &Training{Garb: Version, DataDigest: first.DataDigest, Pictures: first.Pictures, Settings: first.Settings}
+	for _, c := range all {
+		if o := c.model.Training; o == nil || o.DataDigest != t.DataDigest {
+			return nil
+		}
+		t.Averaged = append(t.Averaged, c.digest)
+	}
+	return t
+}
+
+// difference says in what two models differ that must be the same for a mean of their
+// weights, or "".
+func difference(a, b *Model) string {
+	text := func(v any) string {
+		t, err := json.Marshal(v)
+		if err != nil {
+			panic("garb: " + err.Error()) // plain values only
+		}
+		return string(t)
+	}
+	network := func(m *Model) string {
+		if m.Network != nil {
+			return fmt.Sprintf("a network of its own of %d layers", len(m.Network))
+		}
+		return m.Architecture
+	}
+	switch {
+	case network(a) != network(b):
+		return fmt.Sprintf("network: %s and %s", network(a), network(b))
+	case text(a.Network) != text(b.Network):
+		return "network: layers of theirs differ"
+	case !slices.Equal(a.Head.Inner, b.Head.Inner):
+		return fmt.Sprintf("inner layers of the head: %v and %v", a.Head.Inner, b.Head.Inner)
+	case !slices.Equal(a.Classes, b.Classes):
+		for i, name := range a.Classes {
+			if i < len(b.Classes) && b.Classes[i] != name {
+				return fmt.Sprintf("classes: %d and %d, of which number %d is %q and %q", len(a.Classes), len(b.Classes),
+					i+1, name, b.Classes[i])
+			}
+		}
+		return fmt.Sprintf("classes: %d and %d", len(a.Classes), len(b.Classes))
+	case a.Preprocessing != b.Preprocessing:
+		return fmt.Sprintf("preprocessing: %s and %s", text(a.Preprocessing), text(b.Preprocessing))
+	case a.Network != nil && (a.outputs() > len(a.Classes) || b.outputs() > len(b.Classes)):
+		return "acceptance: it is an output of a network of their own, and cannot be taken out"
+	}
+	return ""
+}

@@ -1,0 +1,67 @@
+package garb
+
+import (
+	_ "embed"
+
+	"garb/tensor"
+	"garb/weights"
+)
+
+// The names of the built-in models.
+const (
+	// Clothing knows the ten kinds of garment of the small clothing data set.
+	Clothing = "clothing"
+	// Garments knows the seventeen kinds of the full clothing data set.
+	Garments = "garments"
+	// ImageNet knows ImageNet's 1000 classes.
+	ImageNet = "imagenet"
+)
+
+// DefaultModel is the model that answers if none is named.
+const DefaultModel = Clothing
+
+// BuiltInModels returns the names of the built-in models, for Open.
+func BuiltInModels() []string { return []string{Clothing, Garments, ImageNet} }
+
+// `make model` makes both files; their training records say how. Clothing's has a head
+// alone, on the features of Garments.
+var (
+	//go:embed clothing.safetensors
+	clothingFile []byte
+	//go:embed garments.safetensors
+	garmentsFile []byte
+)
+
+// garmentsDigest is the digest of garmentsFile, which a test holds: to compute it would
+// take a part of the time to a first answer.
+const garmentsDigest = "sha256:cb61d60dc4c2a67ad8e9cf4ba5c5c651d5fabaabbf7e1cd3e3ee86c3d2a023fa"
+
+// builtInFile returns the file of a built-in model that has one.
+func builtInFile(name string) (data []byte, ok bool) {
+	switch name {
+	case Clothing:
+		return clothingFile, true
+	case Garments:
+		return garmentsFile, true
+	}
+	return nil, false
+}
+
+// BuiltInBackbone reports whether every garb of this version has the backbone weights with
+// this digest, so that a model's file may refer to them.
+func BuiltInBackbone(architecture, digest string) bool {
+	if digest == garmentsDigest {
+		return architecture == imageNetBackbone
+	}
+	f, ok := weights.BuiltIn(architecture)
+	return ok && weights.Digest(architecture, f) == digest
+}
+
+// OpenBackbone opens a backbone's weights: a built-in model's, or as weights.Open does.
+func OpenBackbone(reference string) (*tensor.File, error) {
+	switch reference {
+	case Clothing, Garments:
+		return tensor.Decode(garmentsFile)
+	}
+	return weights.Open(reference)
+}

@@ -1,0 +1,55 @@
+package garb
+
+import (
+	"slices"
+	"testing"
+
+	"garb/tensor"
+	"garb/weights"
+)
+
+// The digest that models refer to is that of the file.
+func TestGarmentsDigest(t *testing.T) {
+	f, err := tensor.Decode(garmentsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Digest() != garmentsDigest {
+		t.Errorf("garments.safetensors has the digest %s; write it to garmentsDigest", f.Digest())
+	}
+}
+
+func TestBuiltInModels(t *testing.T) {
+	for _, name := range BuiltInModels() {
+		c, err := Open(name, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Name() != name || !IsModel(name) {
+			t.Errorf("%s is named %s, and is a model: %v", name, c.Name(), IsModel(name))
+		}
+		if architecture, reference, err := BackboneOf(name); err != nil || architecture != imageNetBackbone {
+			t.Errorf("the backbone of %s is %s, %s, %v", name, architecture, reference, err)
+		} else if _, err := OpenBackbone(reference); reference != "" && err != nil {
+			t.Errorf("the backbone %s of %s: %v", reference, name, err)
+		}
+	}
+	for name, want := range map[string][]string{
+		Clothing: {"dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"},
+		Garments: {"blazer", "blouse", "body", "dress", "hat", "hoodie", "longsleeve", "outwear", "pants", "polo", "shirt",
+			"shoes", "shorts", "skirt", "t-shirt", "top", "undershirt"},
+	} {
+		if c, err := Open(name, Options{}); err != nil || !slices.Equal(c.Classes(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestBuiltInBackbone(t *testing.T) {
+	f, _ := weights.BuiltIn(imageNetBackbone)
+	for digest, want := range map[string]bool{garmentsDigest: true, f.Digest(): true, "sha256:other": false} {
+		if BuiltInBackbone(imageNetBackbone, digest) != want || BuiltInBackbone("xception", digest) {
+			t.Errorf("%s: not %v", digest, want)
+		}
+	}
+}

@@ -1,0 +1,578 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"hash/fnv"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"garb/crops"
+	"garb/dataset"
+	"garb/picture"
+)
+
+const (
+	jpegQuality = 95 // of crops, as garb data crops writes them
+	every       = 5  // every fifth worn photo and other picture is set aside
+	// validationShare is that of worn photos and other pictures, and kindShare that of
+	// each kind of the full set.
+	validationShare = 0.15
+	kindShare       = 0.1
+	// giants is the number of contributors with the most pictures, whom train keeps: each
+	// has more than all of validation should have of some kinds.
+	giants = 4
+	// wholeShare is the least share of the largest class's pixels with which a class may
+	// name a whole street photo.
+	wholeShare = 0.5
+	seed       = 1 // of the pictures without a garment
+)
+
+// file is one file of the layout.
+type file struct {
+	name   string // below OUT, with slashes
+	source string // below DATA, with slashes; of tables ""
+	kind   bool   // its folder is named for its kind
+}
+
+// layout is a folder in the making:
+//
+//	full, worn, street, named   {train,validation}/KIND/
+//	empty, other                {train,validation}/
+//	worn-masks                  where the garment is in each picture of worn/train
+//	clothes-unnamed, people     pictures that may be accepted, without a kind
+//	aside/test/CLASS            the small set's test split
+//	aside/full/KIND             all pictures by the test split's contributors; kids.csv
+//	aside/worn, worn10, street, empty   of every fifth photo; street.csv: what is worn
+//	aside/other, people         every fifth of each by its place among all other pictures
+//	aside/named                 half of the pictures that show clothes; named.csv: classes
+type layout struct {
+	data, out string
+	files     []file
+}
+
+func (l *layout) layOut(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{l.layOutFull, l.layOutWorn, l.layOutOther} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add links or copies a picture of DATA to OUT.
+func (l *layout) add(name, source string, kind bool) error {
+	to := filepath.Join(l.out, filepath.FromSlash(name))
+	from := filepath.Join(l.data, filepath.FromSlash(source))
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	l.files = append(l.files, file{name, source, kind})
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return l.write(to, func(w io.Writer) error { _, err := io.Copy(w, in); return err })
+}
+
+// write writes a new file.
+func (l *layout) write(to string, write func(io.Writer) error) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+func (l *layout) addTable(name string, rows [][]string) error {
+	l.files = append(l.files, file{name: name})
+	return writeTable(filepath.Join(l.out, filepath.FromSlash(name)), rows)
+}
+
+// entry is a picture of the full set.
+type entry struct {
+	id, sender, kind, kids, source string
+}
+
+// layOutFull lays out the full set and the small set's test split.
+func (l *layout) layOutFull(ctx context.Context) error {
+	entries, testers, err := l.readFull(ctx)
+	if err != nil {
+		return err
+	}
+	var rest []entry
+	kids := [][]string{{"image", "class", "kids"}}
+	for _, e := range entries {
+		if !testers[e.sender] {
+			rest = append(rest, e)
+			continue
+		}
+		name := e.kind + "/" + e.id + ".jpg"
+		if err := l.add("aside/full/"+name, e.source, true); err != nil {
+			return err
+		}
+		kids = append(kids, []string{name, e.kind, e.kids})
+	}
+	if err := l.addTable("aside/kids.csv", kids); err != nil {
+		return err
+	}
+	validation := divide(rest)
+	for _, e := range rest {
+		split := "train"
+		if validation[e.sender] {
+			split = "validation"
+		}
+		if err := l.add("full/"+split+"/"+e.kind+"/"+e.id+".jpg", e.source, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readFull reads the full set's pictures that have a kind, in the order of images.csv,
+// and the contributors of the small set's test split, which it lays out. The small set's
+// folder is a picture's kind where the two disagree: it has been corrected.
+func (l *layout) readFull(ctx context.Context) ([]entry, map[string]bool, error) {
+	const small, extra = "clothing-dataset-small", "clothing-dataset-full/extra"
+	rows, err := readTable(filepath.Join(l.data, "clothing-dataset-full", "images.csv"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if want := []string{"image", "sender_id", "label", "kids"}; !slices.Equal(rows[0], want) {
+		return nil, nil, fmt.Errorf("images.csv has the columns %q, want %q", rows[0], want)
+	}
+	kindOf, sourceOf, test := map[string]string{}, map[string]string{}, map[string]bool{}
+	for _, folder := range []string{small, extra} {
+		sources, err := l.pictures(ctx, folder)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, source := range sources {
+			id := stem(source)
+			if sourceOf[id] != "" {
+				return nil, nil, fmt.Errorf("%s and %s are the same picture", sourceOf[id], source)
+			}
+			sourceOf[id] = source
+			if folder == extra {
+				continue
+			}
+			parts := strings.Split(source, "/") // clothing-dataset-small/SPLIT/CLASS/ID.jpg
+			if len(parts) != 4 {
+				return nil, nil, fmt.Errorf("%s is not in a class's folder", source)
+			}
+			kindOf[id] = parts[2]
+			if parts[1] == "test" {
+				test[id] = true
+				if err := l.add("aside/test/"+parts[2]+"/"+id+".jpg", source, true); err != nil {
+					return nil, nil, err
+				}
+			}
+		}
+	}
+	var entries []entry
+	testers, seen := map[string]bool{}, map[string]bool{}
+	for _, row := range rows[1:] {
+		e := entry{id: row[0], sender: row[1], kind: strings.ToLower(row[2]), kids: row[3], source: sourceOf[row[0]]}
+		if seen[e.id] {
+			return nil, nil, fmt.Errorf("images.csv has %s twice", e.id)
+		}
+		seen[e.id] = true
+		if test[e.id] {
+			testers[e.sender] = true
+		}
+		if kind := kindOf[e.id]; kind != "" {
+			e.kind = kind
+		}
+		switch {
+		case slices.Contains(noKinds, e.kind) || e.source == "": // 5 rows have no picture
+		case !slices.Contains(allKinds, e.kind):
+			return nil, nil, fmt.Errorf("%s has an unknown label, %s", e.id, row[2])
+		default:
+			entries = append(entries, e)
+		}
+	}
+	for id := range kindOf {
+		if !seen[id] {
+			return nil, nil, fmt.Errorf("images.csv has no row for %s, so that its contributor is unknown", sourceOf[id])
+		}
+	}
+	return entries, testers, nil
+}
+
+// divide chooses the contributors whose pictures are for validation, so that each kind has
+// about kindShare of its pictures there: at random until adding one brings the shares no
+// nearer to that, in squares; then whichever change of one contributor brings them
+// nearest, until none does.
+func divide(entries []entry) map[string]bool {
+	total, pictures := map[string]int{}, map[string]int{}
+	per := map[string]map[string]int{} // by contributor and kind
+	for _, e := range entries {
+		total[e.kind]++
+		pictures[e.sender]++
+		if per[e.sender] == nil {
+			per[e.sender] = map[string]int{}
+		}
+		per[e.sender][e.kind]++
+	}
+	senders := slices.SortedFunc(maps.Keys(per), func(a, b string) int {
+		return cmp.Or(cmp.Compare(pictures[b], pictures[a]), cmp.Compare(hash(a), hash(b)))
+	})
+	senders = senders[min(giants, len(senders)):]
+	slices.SortFunc(senders, func(a, b string) int { return cmp.Compare(hash(a), hash(b)) })
+
+	chosen, taken := map[string]bool{}, map[string]int{}
+	sign := func(sender string) int {
+		if chosen[sender] {
+			return -1
+		}
+		return 1
+	}
+	// gain returns by how much the sum of squares falls if a contributor changes sides.
+	gain := func(sender string) (sum float64) {
+		for _, kind := range allKinds { // in a fixed order, for the sum's rounding
+			if n := sign(sender) * per[sender][kind]; n != 0 {
+				goal := kindShare * float64(total[kind])
+				before := (float64(taken[kind]) - goal) / goal
+				after := (float64(taken[kind]+n) - goal) / goal
+				sum += before*before - after*after
+			}
+		}
+		return sum
+	}
+	change := func(sender string) {
+		for kind, n := range per[sender] {
+			taken[kind] += sign(sender) * n
+		}
+		chosen[sender] = !chosen[sender]
+	}
+	for _, sender := range senders {
+		if gain(sender) > 0 {
+			change(sender)
+		}
+	}
+	for {
+		best, most := "", 1e-9 // above what rounding can gain, so that it ends
+		for _, sender := range senders {
+			if g := gain(sender); g > most {
+				best, most = sender, g
+			}
+		}
+		if best == "" {
+			return chosen
+		}
+		change(best)
+	}
+}
+
+// layOutWorn lays out what the worn set's photos show.
+func (l *layout) layOutWorn(ctx context.Context) error {
+	const folder = "clothing-worn"
+	text, err := os.ReadFile(filepath.Join(l.data, folder, "labels.txt"))
+	if err != nil {
+		return err
+	}
+	names, err := crops.ParseNames(text)
+	if err != nil {
+		return err
+	}
+	rule := crops.DefaultRule()
+	rule.Merge, rule.Ignore, rule.Classes = wornMerge, wornIgnored, wornKinds
+	kinds, err := crops.NewCutter(names, rule)
+	if err != nil {
+		return err
+	}
+	ten := rule
+	ten.Classes = tenClasses
+	tens, err := crops.NewCutter(names, ten)
+	if err != nil {
+		return err
+	}
+	whole := rule
+	whole.Whole = wholeShare
+	street, err := crops.NewCutter(names, whole)
+	if err != nil {
+		return err
+	}
+	// All that is worn: garments as the ten classes call them, however few their pixels.
+	seen := crops.Rule{Merge: maps.Clone(wornMerge), Ignore: wornIgnored, Classes: tenClasses, MinPixels: 1, MinSide: 1,
+		Whole: 1e-9}
+	maps.Copy(seen.Merge, asTen)
+	everything, err := crops.NewCutter(names, seen)
+	if err != nil {
+		return err
+	}
+	nothing := rule
+	nothing.Ignore = slices.DeleteFunc(slices.Clone(wornIgnored), func(name string) bool {
+		return slices.Contains(wornCloth, name)
+	})
+	empties, err := crops.NewCutter(names, nothing)
+	if err != nil {
+		return err
+	}
+
+	var tally dataset.Tally
+	root := filepath.Join(l.data, folder)
+	pairs, err := crops.Pairs(ctx, filepath.Join(root, "photos"), filepath.Join(root, "labels"), &tally)
+	if err == nil {
+		err = tally.Strict()
+	}
+	if err != nil {
+		return err
+	}
+	negatives := crops.DefaultNegatives()
+	negatives.Seed = seed
+	worn := [][]string{{"photo", "garments"}}
+	for i, pair := range pairs {
+		photo, err := crops.Read(ctx, pair, picture.DefaultLimits())
+		if err != nil {
+			return err
+		}
+		w := wornPhoto{l, ctx, photo, pair.Name, folder + "/photos/" + filepath.Base(pair.Photo)}
+		split := "train"
+		switch {
+		case i%every == 0:
+			split = "aside"
+		case hash(pair.Name) < validationShare:
+			split = "validation"
+		}
+		place := func(set string) string {
+			if split == "aside" {
+				return "aside/" + set
+			}
+			return set + "/" + split
+		}
+		masks := ""
+		if split == "train" {
+			masks = "worn-masks"
+		}
+		if err := w.addCrops(kinds, place("worn"), masks); err != nil {
+			return err
+		}
+		if err := w.addNegatives(empties, place("empty"), negatives); err != nil {
+			return err
+		}
+		if split != "aside" {
+			if err := w.addCrops(street, place("street"), ""); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := w.addCrops(tens, "aside/worn10", ""); err != nil {
+			return err
+		}
+		if err := l.add("aside/street/"+filepath.Base(pair.Photo), w.source, false); err != nil {
+			return err
+		}
+		cut, err := everything.Cut(ctx, photo)
+		if err != nil {
+			return err
+		}
+		var garments []string
+		for _, crop := range cut.Crops {
+			garments = append(garments, crop.Class)
+		}
+		worn = append(worn, []string{filepath.Base(pair.Photo), strings.Join(garments, "|")})
+	}
+	return l.addTable("aside/street.csv", worn)
+}
+
+// wornPhoto is a photo of the worn set on its way to the layout.
+type wornPhoto struct {
+	*layout
+	ctx    context.Context
+	photo  *crops.Photo
+	name   string
+	source string
+}
+
+// addCrops adds the crops of a photo to a set, and their masks to a folder unless it is
+// "". A whole photo is linked.
+func (w *wornPhoto) addCrops(cutter *crops.Cutter, set, masks string) error {
+	cut, err := cutter.Cut(w.ctx, w.photo)
+	if err != nil {
+		return err
+	}
+	for _, crop := range cut.Crops {
+		name := w.name + "-" + strings.ReplaceAll(crop.Label, "-", "_")
+		to := set + "/" + crop.Class + "/" + name + ".jpg"
+		if strings.HasPrefix(set, "street/") {
+			// Of another name than the crop: masks go by names.
+			to = set + "/" + crop.Class + "/" + w.name + "-whole-" + strings.ReplaceAll(crop.Label, "-", "_") + ".jpg"
+			if err := w.add(to, w.source, true); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := w.addJPEG(to, true, cut.Picture(crop.Box)); err != nil {
+			return err
+		}
+		if masks == "" {
+			continue
+		}
+		to = masks + "/" + name + ".png"
+		w.files = append(w.files, file{to, w.source, false})
+		err := w.write(filepath.Join(w.out, filepath.FromSlash(to)), func(out io.Writer) error {
+			return png.Encode(out, cut.Mask(crop))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addNegatives adds pictures of no garment.
+func (w *wornPhoto) addNegatives(cutter *crops.Cutter, set string, negatives crops.Negatives) error {
+	cut, err := cutter.Cut(w.ctx, w.photo)
+	if err != nil {
+		return err
+	}
+	for i, n := range cut.Negatives(negatives) {
+		to := fmt.Sprintf("%s/%s-%d.jpg", set, w.name, i+1)
+		if err := w.addJPEG(to, false, cut.Picture(n.Box)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *wornPhoto) addJPEG(name string, kind bool, m image.Image) error {
+	w.files = append(w.files, file{name, w.source, kind})
+	return w.write(filepath.Join(w.out, filepath.FromSlash(name)), func(out io.Writer) error {
+		return jpeg.Encode(out, m, &jpeg.Options{Quality: jpegQuality})
+	})
+}
+
+// layOutOther lays out the other pictures.
+func (l *layout) layOutOther(ctx context.Context) error {
+	const folder = "other-pictures"
+	sources, err := l.pictures(ctx, folder)
+	if err != nil {
+		return err
+	}
+	answers := [][]string{{"image", "class"}}
+	named, unnamed := 0, 0
+	for i, source := range sources {
+		base := filepath.Base(source)
+		_, name, ok := strings.Cut(stem(source), "_") // n01440764_tench
+		if !ok {
+			return fmt.Errorf("%s does not name its ImageNet class", source)
+		}
+		split := "train"
+		if hash(base) < validationShare {
+			split = "validation"
+		}
+		kinds, clothes := shownClothes[name]
+		var to string
+		kind := false
+		switch {
+		case clothes && kinds == "":
+			to = "clothes-unnamed/" + base
+			if unnamed%2 == 1 {
+				to = "aside/named/" + base
+				answers = append(answers, []string{base, ""})
+			}
+			unnamed++
+		case clothes:
+			split, kind = "train", true
+			if named%8 == 6 { // every fourth of those to learn from
+				split = "validation"
+			}
+			best, _, _ := strings.Cut(kinds, "|")
+			to = "named/" + split + "/" + best + "/" + base
+			if named%2 == 1 {
+				to, kind = "aside/named/"+base, false
+				answers = append(answers, []string{base, tenOf(kinds)})
+			}
+			named++
+		case slices.Contains(unclear, name):
+			continue
+		case slices.Contains(shownPeople, name):
+			to = "people/" + base
+			if i%every == 0 {
+				to = "aside/people/" + base
+			}
+		case i%every == 0:
+			to = "aside/other/" + base
+		default:
+			to = "other/" + split + "/" + base
+		}
+		if err := l.add(to, source, kind); err != nil {
+			return err
+		}
+	}
+	return l.addTable("aside/named.csv", answers)
+}
+
+// tenOf returns which of the ten classes kinds may be called.
+func tenOf(kinds string) string {
+	var ten []string
+	for _, kind := range strings.Split(kinds, "|") {
+		if class := asTen[kind]; class != "" {
+			kind = class
+		}
+		if slices.Contains(tenClasses, kind) && !slices.Contains(ten, kind) {
+			ten = append(ten, kind)
+		}
+	}
+	return strings.Join(ten, "|")
+}
+
+// pictures lists the pictures below a folder of DATA, as sources in the order of their
+// paths. One that cannot be a picture is an error.
+func (l *layout) pictures(ctx context.Context, folder string) ([]string, error) {
+	var tally dataset.Tally
+	paths, err := dataset.Pictures(ctx, filepath.Join(l.data, filepath.FromSlash(folder)), &tally)
+	if err != nil {
+		return nil, err
+	}
+	var sources []string
+	for _, path := range paths {
+		relative, err := filepath.Rel(l.data, path)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, filepath.ToSlash(relative))
+	}
+	if len(sources) == 0 {
+		return nil, fmt.Errorf("%s has no pictures", folder)
+	}
+	slices.Sort(sources)
+	return sources, nil
+}
+
+// stem returns a file's name without ending.
+func stem(source string) string {
+	base := filepath.Base(source)
+	return strings.TrimSuffix(base, filepath.Ext(base))
+}
+
+// hash returns a number from 0 to 1 for a name, always the same for the same name.
+func hash(name string) float64 {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	x := h.Sum64() // whose high bits hardly depend on the last letters
+	x ^= x >> 32
+	x *= 0xd6e8feb86659fd93
+	x ^= x >> 32
+	return float64(x>>11) / (1 << 53)
+}

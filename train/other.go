@@ -1,0 +1,364 @@
+package train
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"garb"
+	"garb/accept"
+	"garb/dataset"
+	"garb/nn"
+	"garb/picture"
+	"garb/tensor"
+)
+
+// addOther adds the pictures of none of the classes, as Config.Other names them. Their
+// label is the number of classes.
+func (o *pools) addOther(ctx context.Context, c Config, options dataset.Options) error {
+	none := len(o.classes)
+	wantTest := len(o.test.set.Samples) > 0
+	for i, s := range c.Other {
+		u := &dataset.Unlabelled{}
+		var err error
+		if s.TrainOnly {
+			u.Train, err = dataset.PicturesIn(ctx, s.Path, options, o.tally)
+		} else {
+			u, err = dataset.ReadUnlabelled(ctx, s.Path, c.Split, wantTest, options, o.tally)
+		}
+		if err != nil {
+			return fmt.Errorf("other pictures: %w", err)
+		}
+		for _, part := range []struct {
+			to    *pool
+			paths []string
+		}{{&o.train, u.Train}, {&o.otherValidation, u.Validation}, {&o.otherTest, u.Test}} {
+			set := &dataset.Set{}
+			for _, path := range part.paths {
+				set.Samples = append(set.Samples, dataset.Sample{Path: path, Label: none})
+			}
+			part.to.add(set, len(c.sources())+i, func(l int) int { return l })
+		}
+	}
+	if len(c.Other) > 0 && len(o.otherValidation.set.Samples) == 0 {
+		return fmt.Errorf("other pictures: %w", errors.New("none are left for validation, by which the threshold is chosen; give more"))
+	}
+	return nil
+}
+
+// outputs is the number of values that the network gives in training.
+func (r *run) outputs() int {
+	switch {
+	case r.Config.Binary:
+		return 1
+	case r.Config.ownOutput():
+		return len(r.classes) + 1
+	}
+	return len(r.classes)
+}
+
+// target writes the target of a label. That of other pictures is the output of their own,
+// or the same share of each class (Hendrycks, Mazeika & Dietterich 2019).
+func (r *run) target(row []float32, label int) {
+	clear(row)
+	switch {
+	case r.Config.Binary:
+		row[0] = float32(label)
+	case label < len(row):
+		row[label] = 1
+	default:
+		for i := range row {
+			row[i] = 1 / float32(len(row))
+		}
+	}
+}
+
+// answersRight reports whether the outputs say what the targets, mixed or not, say: the
+// class, or that it is none. Without an output for that, a network says none where it
+// gives no class a probability above one half.
+func (r *run) answersRight(outputs, targets []float32, other bool) bool {
+	classes := len(r.classes)
+	switch {
+	case r.Config.Binary:
+		return (outputs[0] > 0) == (targets[0] > 0.5)
+	case other && r.Config.ownOutput():
+		return accept.Score(r.Config.method(), outputs, classes) < 0
+	case other:
+		return maxProbability(outputs) < 0.5
+	}
+	return largest(outputs[:classes]) == largest(targets[:classes])
+}
+
+// maxProbability is the largest probability of the softmax.
+func maxProbability(logits []float32) float64 {
+	top, sum := float64(logits[largest(logits)]), 0.0
+	for _, v := range logits {
+		sum += math.Exp(float64(v) - top)
+	}
+	return 1 / sum
+}
+
+// headLoss is the loss of K classes by a softmax, and of whether it is any of them by a
+// sigmoid of its own, the last output: (1−t)·classes + sigmoid, where t is the last
+// target, the share of other pictures in a mixture.
+type headLoss struct {
+	classes nn.Loss
+	sigmoid nn.BinaryCrossEntropy
+}
+
+// Gradient writes the gradient by all outputs and returns the loss.
+func (l headLoss) Gradient(gradient, logits, targets []float32) float64 {
+	k := len(logits) - 1
+	other, loss := targets[k], 0.0
+	clear(gradient[:k])
+	if share := 1 - other; share > 0 {
+		of := make([]float32, k)
+		for i, t := range targets[:k] {
+			of[i] = t / share
+		}
+		loss = float64(share) * l.classes.Gradient(gradient[:k], logits[:k], of)
+		for i := range gradient[:k] {
+			gradient[i] *= share
+		}
+	}
+	return loss + l.sigmoid.Gradient(gradient[k:], logits[k:], []float32{1 - other})
+}
+
+// noAcceptance is the value of Config.Acceptance that leaves it out.
+const noAcceptance accept.Method = "none"
+
+// DefaultDetector is the method of acceptance without other pictures; docs/acceptance.md
+// has the figures that it was chosen by.
+const DefaultDetector = accept.Energy
+
+// AcceptanceMethods returns the values of Config.Acceptance.
+func AcceptanceMethods() []accept.Method { return append(accept.Methods(), noAcceptance) }
+
+// method is the method of acceptance, "" for none.
+func (c Config) method() accept.Method {
+	switch {
+	case c.Acceptance == noAcceptance || c.Acceptance == "" && c.Binary:
+		return ""
+	case c.Acceptance != "":
+		return c.Acceptance
+	case len(c.Other) > 0:
+		return accept.Class
+	}
+	return DefaultDetector
+}
+
+// ownOutput reports whether the network has an output for other pictures.
+func (c Config) ownOutput() bool { return len(c.Other) > 0 && c.method().HasOutput() }
+
+// validateAcceptance reports a method that does not go with the other settings.
+func (c Config) validateAcceptance() error {
+	m := c.method()
+	if m != "" {
+		if err := m.Validate(); err != nil {
+			return err
+		}
+	}
+	trained := m == accept.Class || m == accept.Head || m == accept.Exposure
+	switch {
+	case len(c.Other) > 0 && c.Binary:
+		return errors.New("other pictures do not go with a binary network: without binary, two classes have two outputs")
+	case m != "" && c.Binary:
+		return fmt.Errorf("acceptance %s does not go with a binary network, which has one output", m)
+	case len(c.Other) > 0 && m == "":
+		return errors.New("other pictures are for acceptance, and acceptance is none")
+	case len(c.Other) > 0 && !trained:
+		return fmt.Errorf("acceptance %s does not learn from other pictures: choose %s, %s or %s, or give none",
+			m, accept.Class, accept.Head, accept.Exposure)
+	case len(c.Other) == 0 && trained:
+		return fmt.Errorf("acceptance %s is trained with other pictures, and there are none", m)
+	case len(c.Other) > 0 && len(c.Teachers) > 0:
+		return errors.New("teachers do not go with other pictures, of which they know nothing")
+	case c.Refusal != "" && m == "":
+		return errors.New("a refusal is named, and acceptance is none: nothing is refused")
+	}
+	return nil
+}
+
+// scores returns the scores of pictures by their outputs.
+func (m *validated) scores(method accept.Method, outputs []float32) []float64 {
+	var scores []float64
+	for _, row := range rows(outputs, m.width) {
+		scores = append(scores, accept.Score(method, row, m.classes))
+	}
+	return scores
+}
+
+// acceptance fits how the model judges whether a picture shows any of its classes: to the
+// validation pictures and, if there are any, to other ones. tensors are those of a detector
+// of the model's own features.
+func (r *run) acceptance(ctx context.Context, m *validated) (a *garb.Acceptance, tensors tensor.Map, err error) {
+	c, method := r.Config, r.Config.method()
+	if method == "" {
+		return nil, nil, nil
+	}
+	var scores []float64
+	if method.NeedsFeatures() {
+		features, err := r.features(ctx, &r.train)
+		if err != nil {
+			return nil, nil, err
+		}
+		detector, err := accept.FitDetector(method, features, labels(r.train), len(r.classes))
+		if err != nil {
+			return nil, nil, err
+		}
+		if features, err = r.features(ctx, &r.validation); err != nil {
+			return nil, nil, err
+		}
+		for _, f := range features {
+			scores = append(scores, detector.Score(f))
+		}
+		tensors = garb.AcceptanceTensors(detector)
+	} else {
+		scores = m.scores(method, m.outputs)
+	}
+	var others []garb.OtherScores
+	if len(c.Other) > 0 {
+		for _, name := range c.otherNames() {
+			others = append(others, garb.OtherScores{Name: name})
+		}
+		for i, score := range m.scores(method, m.other) {
+			group := &others[r.otherValidation.from[i]-len(c.sources())]
+			group.Scores = append(group.Scores, score)
+		}
+		others = slices.DeleteFunc(others, func(o garb.OtherScores) bool { return len(o.Scores) == 0 })
+	}
+	a, err = garb.NewAcceptance(method, c.Preprocessing, cmp.Or(c.Refusal, garb.NoneOfThese), scores, others...)
+	return a, tensors, err
+}
+
+// features returns the features of a split's pictures, unchanged, as the network is now.
+func (r *run) features(ctx context.Context, s *split) ([][]float32, error) {
+	if known, ok := s.source.(vectors); ok {
+		return known, nil
+	}
+	spec := r.Config.Preprocessing
+	kept, err := r.kept()
+	if err != nil {
+		return nil, err
+	}
+	w := nn.Overlay{Top: kept, Below: r.weights}
+	plan, err := nn.Compile(r.architecture.Features(spec.Height, spec.Width), w, nn.Options{})
+	if err != nil {
+		return nil, err
+	}
+	plain := *s
+	plain.source = pictures{s.set, spec, picture.DefaultLimits()}
+	all, err := outputsOf(ctx, plan, &plain)
+	return rows(all, r.architecture.FeatureCount), err
+}
+
+// checkOther reports other pictures whose bytes are a picture of a class's too.
+func (r *run) checkOther() error {
+	classes := map[string]dataset.Sample{}
+	collect := func(s *split, do func(digest string, sample dataset.Sample)) {
+		if s.empty() {
+			return
+		}
+		for i, sample := range s.set.Samples {
+			do(s.digests[i], sample)
+		}
+	}
+	for _, s := range []*split{&r.train, &r.validation, &r.test} {
+		collect(s, func(digest string, sample dataset.Sample) {
+			if sample.Label < len(r.classes) {
+				classes[digest] = sample
+			}
+		})
+	}
+	var both []string
+	for _, s := range []*split{&r.train, &r.otherValidation, &r.otherTest} {
+		collect(s, func(digest string, sample dataset.Sample) {
+			if twin, ok := classes[digest]; ok && sample.Label == len(r.classes) {
+				both = append(both, fmt.Sprintf("%s is %s, a picture of %q", sample.Path, twin.Path, r.classes[twin.Label]))
+			}
+		})
+	}
+	if len(both) == 0 {
+		return nil
+	}
+	return &OtherError{both}
+}
+
+// OtherError says which other pictures are pictures of a class, to the byte.
+type OtherError struct{ Pictures []string }
+
+func (e *OtherError) Error() string {
+	const shown = 5
+	text := strings.Join(e.Pictures[:min(shown, len(e.Pictures))], "; ")
+	if more := len(e.Pictures) - shown; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return "pictures of a class are among the other pictures: " + text
+}
+
+// otherNames names the folders of other pictures, in the order of Config.Other.
+func (c Config) otherNames() []string {
+	var paths []string
+	for _, s := range c.Other {
+		paths = append(paths, filepath.ToSlash(filepath.Clean(s.Path)))
+	}
+	return shortNames(paths)
+}
+
+// Lookalike is one of the other pictures that the finished model accepts: it may show one
+// of the classes after all.
+type Lookalike struct {
+	Path        string
+	Class       string  // the most probable
+	Probability float64 // of Class
+	Acceptance  float64
+}
+
+// lookalikes returns the other pictures, of training and validation, that the model
+// accepts, those with the largest acceptance first. plan computes the model's outputs.
+func (r *run) lookalikes(ctx context.Context, plan *nn.Plan, model *garb.Classifier) ([]Lookalike, error) {
+	a := model.Model().Acceptance
+	if len(r.Config.Other) == 0 || a == nil {
+		return nil, nil
+	}
+	trained := split{set: &dataset.Set{}}
+	var known vectors
+	for i, s := range r.train.set.Samples {
+		if s.Label == len(r.classes) {
+			trained.set.Samples = append(trained.set.Samples, s)
+			if v, ok := r.train.source.(vectors); ok {
+				known = append(known, v[i])
+			}
+		}
+	}
+	switch {
+	case known != nil:
+		trained.source = known
+	case !r.frozen:
+		trained.source = pictures{trained.set, r.Config.Preprocessing, picture.DefaultLimits()}
+	}
+	var found []Lookalike
+	for _, s := range []split{trained, r.otherValidation} {
+		if s.empty() || s.source == nil {
+			continue
+		}
+		outputs, err := outputsOf(ctx, plan, &s)
+		if err != nil {
+			return nil, err
+		}
+		for i, row := range rows(outputs, tensor.Len(plan.OutputShape())) {
+			acceptance := a.Calibration.Acceptance(accept.Score(a.Method, row, len(r.classes)))
+			if acceptance >= a.Threshold {
+				top := model.Predictions(row[:len(r.classes)])[0]
+				found = append(found, Lookalike{s.set.Samples[i].Path, top.Class, top.Probability, acceptance})
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Lookalike) int { return cmp.Compare(b.Acceptance, a.Acceptance) })
+	return found, nil
+}

@@ -1,0 +1,323 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"garb/dataset"
+	"garb/weights"
+)
+
+// Source is a data set of a run beside Config.Data, or pictures of none of the classes.
+type Source struct {
+	Path string `json:"path"`
+	// Weight is how often an epoch shows each training picture: 2 shows each twice, and
+	// 0.5 every other one, drawn anew in each epoch.
+	Weight float64 `json:"weight"`
+	// TrainOnly takes all pictures for training, or those of the train split where the
+	// data set has splits: none of them is in validation or test.
+	TrainOnly bool `json:"train_only,omitempty"`
+}
+
+// maxWeight bounds how often an epoch shows a picture.
+const maxWeight = 1000
+
+func (s Source) validate() error {
+	if s.Path == "" {
+		return errors.New("a data set without a path")
+	}
+	if !(s.Weight > 0 && s.Weight <= maxWeight) {
+		return fmt.Errorf("%s has the weight %v; it is above 0 and at most %d", s.Path, s.Weight, maxWeight)
+	}
+	return nil
+}
+
+// validateSources reports weights that cannot be, and tables that are meant for one data
+// set of several.
+func (c Config) validateSources() error {
+	if !(c.DataWeight >= 0 && c.DataWeight <= maxWeight) {
+		return fmt.Errorf("%s has the weight %v; it is above 0 and at most %d", c.Data, c.DataWeight, maxWeight)
+	}
+	for _, s := range slices.Concat(c.Sources, c.Other) {
+		if err := s.validate(); err != nil {
+			return err
+		}
+	}
+	if o := c.DataOptions; len(c.Sources) > 0 && (o.Labels != "" || o.Images != "") {
+		return errors.New("a table of labels or a folder of images is of one data set, and there are several: " +
+			"name the table itself as the data set")
+	}
+	return nil
+}
+
+// sources lists the data sets of a run, Config.Data first.
+func (c Config) sources() []Source {
+	first := Source{Path: c.Data, Weight: c.DataWeight}
+	if first.Weight == 0 {
+		first.Weight = 1
+	}
+	return append([]Source{first}, c.Sources...)
+}
+
+// sourceNames names the data sets of a run, in the order of sources: by the last element
+// of each path, or by more of it where two end alike.
+func (c Config) sourceNames() []string {
+	var paths []string
+	for _, s := range c.sources() {
+		paths = append(paths, filepath.ToSlash(filepath.Clean(s.Path)))
+	}
+	return shortNames(paths)
+}
+
+// shortNames shortens paths to their last elements: to as few as tell all apart.
+func shortNames(paths []string) []string {
+	names := make([]string, len(paths))
+	for elements := 1; ; elements++ {
+		seen, longest := map[string]bool{}, 0
+		for i, p := range paths {
+			parts := strings.Split(p, "/")
+			longest = max(longest, len(parts))
+			names[i] = strings.Join(parts[max(0, len(parts)-elements):], "/")
+			seen[names[i]] = true
+		}
+		if len(seen) == len(paths) || elements >= longest {
+			return names
+		}
+	}
+}
+
+// pool is the pictures of one split, of all sources, before they are read.
+type pool struct {
+	set  *dataset.Set
+	from []int // the source of each sample
+}
+
+// add adds the pictures of a source; label gives the label in the pool's classes.
+func (p *pool) add(set *dataset.Set, source int, label func(int) int) {
+	if set == nil {
+		return
+	}
+	for _, s := range set.Samples {
+		s.Label = label(s.Label)
+		p.set.Samples = append(p.set.Samples, s)
+		p.from = append(p.from, source)
+	}
+}
+
+// pools are the pictures of a run before they are read.
+type pools struct {
+	classes                 []string
+	train, validation, test pool
+	// otherValidation and otherTest are the pictures of none of the classes that are not
+	// trained on.
+	otherValidation, otherTest pool
+	tally                      *dataset.Tally
+}
+
+// openPools reads the data sets of a run and divides each by itself.
+func openPools(ctx context.Context, c Config, p Progress) (*pools, error) {
+	options := c.DataOptions
+	if options.Cache == "" {
+		home, err := weights.Home()
+		if err != nil {
+			return nil, err
+		}
+		options.Cache = filepath.Join(home, dataset.CacheFolder)
+	}
+	sources := c.sources()
+	all, splits := make([]*dataset.Data, len(sources)), make([]*dataset.Splits, len(sources))
+	for i, s := range sources {
+		d, err := readSource(ctx, s, options, len(sources) == 1)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = d
+		if splits[i], err = divide(d, s, c.Split, len(sources) == 1); err != nil {
+			return nil, err
+		}
+		if p.Data != nil {
+			p.Data(d, splits[i])
+		}
+	}
+	classes, err := dataset.Unite(all...)
+	if err != nil {
+		return nil, err
+	}
+	empty := func() pool { return pool{set: &dataset.Set{Folder: c.Data, Classes: classes}} }
+	o := &pools{classes, empty(), empty(), empty(), empty(), empty(), &dataset.Tally{}}
+	for i, d := range all {
+		label := func(l int) int { l, _ = slices.BinarySearch(classes, d.Classes[l]); return l }
+		if len(all) == 1 {
+			classes, o.classes = d.Classes, d.Classes
+			label = func(l int) int { return l }
+		}
+		o.train.add(splits[i].Train.Set, i, label)
+		o.validation.add(splits[i].Validation, i, label)
+		o.test.add(splits[i].Test, i, label)
+		o.tally.Merge(&d.Tally)
+	}
+	for _, name := range c.DataOptions.Classes {
+		if !slices.ContainsFunc(all, func(d *dataset.Data) bool { return d.HasClass(name) }) {
+			return nil, fmt.Errorf("the class %q was asked for, and no data set has it", name)
+		}
+	}
+	if err := o.checkClasses(); err != nil {
+		return nil, err
+	}
+	if err := o.addOther(ctx, c, options); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// readSource reads a data set. Of several, each need not have all classes that are asked
+// for.
+func readSource(ctx context.Context, s Source, options dataset.Options, alone bool) (*dataset.Data, error) {
+	if len(options.Classes) > 0 && !alone {
+		all := options
+		all.Classes = nil
+		d, err := dataset.Read(ctx, s.Path, all)
+		if err != nil {
+			return nil, err
+		}
+		options.Classes = slices.DeleteFunc(slices.Clone(options.Classes), func(name string) bool { return !d.HasClass(name) })
+		if len(options.Classes) == 0 {
+			return nil, fmt.Errorf("%s has none of the classes that were asked for: it has %s", d.Path,
+				strings.Join(d.Classes, ", "))
+		}
+	}
+	return dataset.Read(ctx, s.Path, options)
+}
+
+// divide returns the splits of a source. One of several may lack classes in a split, which
+// checkClasses looks for in all of them together.
+func divide(d *dataset.Data, s Source, rule dataset.SplitRule, alone bool) (*dataset.Splits, error) {
+	switch {
+	case s.TrainOnly:
+		if err := d.Err(); err != nil {
+			return nil, err
+		}
+		set := d.Part(dataset.Train)
+		if set == nil {
+			set = d.Part("")
+		}
+		if set == nil {
+			return nil, fmt.Errorf("%s has no training pictures", d.Path)
+		}
+		return &dataset.Splits{Train: dataset.Training{Set: set}, Validation: &dataset.Set{}}, nil
+	case alone:
+		return d.Split(rule)
+	}
+	if err := d.Err(); err != nil {
+		return nil, err
+	}
+	splits, problems := d.Divide(rule)
+	for _, p := range problems {
+		if p.Refused && p.Kind != dataset.ProblemClasses {
+			return nil, p
+		}
+	}
+	return splits, nil
+}
+
+// checkClasses reports classes without a training picture, and a lack of pictures to
+// choose the best epoch by.
+func (o *pools) checkClasses() error {
+	if len(o.validation.set.Samples) == 0 {
+		return errors.New("no data set has pictures for validation")
+	}
+	count := make([]int, len(o.classes))
+	for _, s := range o.train.set.Samples {
+		count[s.Label]++
+	}
+	if missing := slices.Index(count, 0); missing >= 0 {
+		return fmt.Errorf("no data set has training pictures of %q", o.classes[missing])
+	}
+	return nil
+}
+
+// shares returns how often an epoch shows each training picture, on average; nil if each
+// is shown once. They sum to a whole number.
+//
+// A picture begins with its source's weight. BalanceSampling b multiplies the pictures of a
+// class in a source, whose shares sum to n, by n^(−b), and then all of the source such that
+// its sum is what it was; other pictures have no class and stay. BalanceSources does
+// likewise with the sources, other pictures excepted.
+func (r *run) shares() []float64 {
+	c := r.Config
+	sources, classes := append(c.sources(), c.Other...), len(r.classes)
+	shares, plain := make([]float64, len(r.train.set.Samples)), c.BalanceSampling == 0 && c.BalanceSources == 0
+	total := 0.0
+	for i := range shares {
+		shares[i] = sources[r.train.from[i]].Weight
+		plain = plain && shares[i] == 1
+		total += shares[i]
+	}
+	if plain {
+		return nil
+	}
+	// balance evens out the groups' sums within each whole. A group below 0 is left alone.
+	balance := func(power float64, group, whole func(i int) int) {
+		sums, before, after := map[int]float64{}, map[int]float64{}, map[int]float64{}
+		for i, s := range shares {
+			sums[group(i)] += s
+		}
+		for i, s := range shares {
+			if g := group(i); g >= 0 {
+				before[whole(i)] += s
+				shares[i] = s * math.Pow(sums[g], -power)
+				after[whole(i)] += shares[i]
+			}
+		}
+		for i := range shares {
+			if group(i) >= 0 {
+				shares[i] *= before[whole(i)] / after[whole(i)]
+			}
+		}
+	}
+	source := func(i int) int { return r.train.from[i] }
+	if c.BalanceSampling > 0 {
+		balance(c.BalanceSampling, func(i int) int {
+			if label := r.train.set.Samples[i].Label; label < classes {
+				return source(i)*classes + label
+			}
+			return -1
+		}, source)
+	}
+	if c.BalanceSources > 0 {
+		balance(c.BalanceSources, func(i int) int {
+			if source(i) < len(c.sources()) {
+				return source(i)
+			}
+			return -1
+		}, func(int) int { return 0 })
+	}
+	scale := math.Max(1, math.Round(total)) / total
+	for i := range shares {
+		shares[i] *= scale
+	}
+	return shares
+}
+
+// means returns the mean over the sources that have pictures of what value returns of
+// each.
+func means(figures []SourceFigures, value func(SourceFigures) float64) float64 {
+	sum := 0.0
+	for _, f := range figures {
+		sum += value(f)
+	}
+	return sum / float64(len(figures))
+}
+
+// SourceFigures are the validation figures of one data set.
+type SourceFigures struct {
+	Name     string  `json:"name"`
+	Count    int     `json:"count"`
+	Loss     float64 `json:"loss"`
+	Accuracy float64 `json:"accuracy"`
+}
