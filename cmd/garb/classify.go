@@ -165,11 +165,11 @@ type pictureAnswer struct {
 	Class       string            `json:"class"`
 	Probability float64           `json:"probability"`
 	Predictions []garb.Prediction `json:"predictions"`
+	Set         []string          `json:"set,omitempty"` // the prediction set, with --coverage
 	// Of a model that judges whether a picture shows any of its classes.
 	Accepted   *bool     `json:"accepted,omitempty"`
 	Acceptance *float64  `json:"acceptance,omitempty"`
 	Refusal    string    `json:"refusal,omitempty"` // of a picture that is not accepted
-	Set        []string  `json:"set,omitempty"`     // the prediction set, with --coverage
 	Model      modelName `json:"model"`
 	// Of --sort-into: where the picture is now, or why it is not sorted.
 	Sorted    string `json:"sorted,omitempty"`
@@ -371,17 +371,9 @@ func newAnswerPrinter(c *cobra.Command, out io.Writer, model *garb.Classifier, f
 		table, err := newPredictionTable(out, model, own...)
 		return csvAnswers{table, c.ErrOrStderr()}, err
 	case f.asJSON:
-		return jsonAnswers{json.NewEncoder(out), f.top, modelName{model.Name(), model.Digest()}, setsOf(model, f)}, nil
+		return jsonAnswers{json.NewEncoder(out), f.top, modelName{model.Name(), model.Digest()}, f.coverage}, nil
 	}
-	return textAnswers{out, c.ErrOrStderr(), f.top, coloured(c.OutOrStdout()), setsOf(model, f)}, nil
-}
-
-// setsOf returns what gives the prediction set of an answer: nil without --coverage.
-func setsOf(model *garb.Classifier, f classifyFlags) func([]garb.Prediction) []string {
-	if !f.coverage {
-		return func([]garb.Prediction) []string { return nil }
-	}
-	return model.PredictionSet
+	return textAnswers{out, c.ErrOrStderr(), f.top, coloured(c.OutOrStdout()), f.coverage}, nil
 }
 
 // csvAnswers writes a table; what has no answer is told to people too.
@@ -411,7 +403,7 @@ type jsonAnswers struct {
 	lines *json.Encoder
 	top   int
 	model modelName
-	set   func([]garb.Prediction) []string
+	sets  bool // show prediction sets
 }
 
 func (p jsonAnswers) answered(name string, a garb.Answer, s sorted) error {
@@ -419,7 +411,9 @@ func (p jsonAnswers) answered(name string, a garb.Answer, s sorted) error {
 	line := pictureAnswer{
 		Picture: name, Class: best.Class, Probability: best.Probability,
 		Predictions: a.Predictions[:min(p.top, len(a.Predictions))], Model: p.model, Sorted: s.path,
-		Set: p.set(a.Predictions),
+	}
+	if p.sets {
+		line.Set = a.Set
 	}
 	if a.Judged {
 		line.Accepted, line.Acceptance = &a.Accepted, &a.Acceptance
@@ -444,7 +438,7 @@ type textAnswers struct {
 	out, errOut io.Writer
 	top         int
 	colour      bool
-	set         func([]garb.Prediction) []string
+	sets        bool // show prediction sets
 }
 
 func (p textAnswers) answered(name string, a garb.Answer, _ sorted) error {
@@ -453,11 +447,8 @@ func (p textAnswers) answered(name string, a garb.Answer, _ sorted) error {
 		return err
 	}
 	err := printAnswer(p.out, name, a.Predictions[:min(p.top, len(a.Predictions))], p.colour)
-	if set := p.set(a.Predictions); err == nil && set != nil {
-		for i := range set {
-			set[i] = printable(set[i])
-		}
-		_, err = fmt.Fprintf(p.out, "  set: %s\n", strings.Join(set, ", "))
+	if err == nil && p.sets {
+		_, err = fmt.Fprintf(p.out, "  set: %s\n", printable(strings.Join(a.Set, ", ")))
 	}
 	return err
 }
