@@ -52,12 +52,12 @@ HEAD_RUN = runs/model/clothing-seed$(SEED)
 MODEL_DATA = runs/model/data
 SOURCES = --train-data $(MODEL_DATA)/street:0.7 --train-data $(MODEL_DATA)/named:8 \
 	--other $(MODEL_DATA)/other:4 --other $(MODEL_DATA)/empty:0.6 --other runs/model/drawn:0.5 --refusal "not clothing"
-RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn $(SOURCES) --balance-sampling 0.3 \
+RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn:1.5 $(SOURCES) --balance-sampling 0.4 \
 	--background $(MODEL_DATA)/other/train --masks $(MODEL_DATA)/worn-masks --background-share 0.35 \
 	--fine-tune all --probe-epochs 1 --optimizer adamw --learning-rate 1e-3 --weight-decay 0.05 --schedule cosine --warm-up 1 \
-	--train-size 192 --crop-min 0.45 --crop-aspect 1.33 --horizontal-flip --brightness 0.3 --contrast 0.3 --saturation 0.3 \
-	--quarter-turns 0.35 --rotation-range 15 --zoom-out 2.2 --blur-max 2.5 --noise 20 --shrink 48 \
-	--dropout 0.1 --label-smoothing 0.1 --average 0.995 --epochs 14
+	--train-size 192 --crop-min 0.3 --crop-aspect 1.33 --horizontal-flip --brightness 0.3 --contrast 0.3 --saturation 0.3 \
+	--quarter-turns 0.5 --rotation-range 20 --zoom-out 2.2 --blur-max 2.5 --noise 20 --shrink 48 \
+	--dropout 0.1 --label-smoothing 0.1 --average 0.995 --epochs 15
 HEAD_RECIPE = --backbone garments --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn $(SOURCES) \
 	--merge blouse=shirt,blazer=outwear \
 	--classes dress,hat,longsleeve,outwear,pants,shirt,shoes,shorts,skirt,t-shirt \
@@ -95,7 +95,7 @@ format:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on:" $$unformatted; exit 1; fi
 
 # ./... leaves folders out that begin with an underscore.
-UNDERSCORED = ./docs/_make ./docs/_make/course ./docs/_make/modeldata ./examples/_make
+UNDERSCORED = ./docs/_make ./docs/_make/card ./docs/_make/course ./docs/_make/modeldata ./examples/_make
 
 vet:
 	go vet ./...

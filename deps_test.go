@@ -65,7 +65,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve", "internal/download accept picture . explain serve/inferencepb",
 		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
 	{"cmd/garb",
-		"accept internal/safefile internal/download internal/kernel tensor picture nn diagram backbone keras weights . convert report dataset relabel crops augment evaluate train explain project mislabel serve",
+		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone keras weights . convert report dataset relabel crops augment evaluate train explain project mislabel serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile . report evaluate train", ""},

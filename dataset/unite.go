@@ -38,3 +38,9 @@ func Unite(all ...*Data) ([]string, error) {
 	}
 	return slices.Sorted(maps.Keys(union)), nil
 }
+
+// HasClass reports whether the data set has a class of this name, or of a name that differs
+// in case or spaces only.
+func (d *Data) HasClass(name string) bool {
+	return slices.ContainsFunc(d.Classes, func(class string) bool { return likeness(class) == likeness(name) })
+}

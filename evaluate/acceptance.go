@@ -52,8 +52,8 @@ type Acceptance struct {
 	Measure Measure `json:"measure"`
 	// Own is the threshold that the model accepts pictures from; nil if it has none.
 	Own *Operating `json:"at_own_threshold,omitempty"`
-	// At95 is the largest threshold that accepts 95 % of the evaluated pictures; nil
-	// without other pictures.
+	// At95 is a threshold that just accepts 95 % of the evaluated pictures, see
+	// accept.ThresholdFor; nil without other pictures.
 	At95 *Operating `json:"at_95_percent,omitempty"`
 	// Risk is over the evaluated pictures.
 	Risk Risk `json:"risk"`

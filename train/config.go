@@ -42,9 +42,10 @@ type Config struct {
 	// Refusal is what the model calls a picture that it does not accept, in a few words;
 	// "" is garb.NoneOfThese.
 	Refusal string `json:"refusal,omitempty"`
-	// BalanceSampling and BalanceSources, from 0 to 1, show pictures of rare classes, and
-	// of small data sets, more often: with 1 each class is shown equally often, with 0 as
-	// often as it has pictures. An epoch is as long as without.
+	// BalanceSampling and BalanceSources, from 0 to 1, show pictures of the rare classes of
+	// each data set, and of small data sets, more often: with 1 each class of a data set,
+	// and each data set, is shown equally often, with 0 as often as it has pictures. An
+	// epoch is as long as without.
 	BalanceSampling float64 `json:"balance_sampling,omitempty"`
 	BalanceSources  float64 `json:"balance_sources,omitempty"`
 	// DataOptions say which pictures of it are used, and under which labels.

@@ -132,7 +132,7 @@ func openPools(ctx context.Context, c Config, p Progress) (*pools, error) {
 	sources := c.sources()
 	all, splits := make([]*dataset.Data, len(sources)), make([]*dataset.Splits, len(sources))
 	for i, s := range sources {
-		d, err := dataset.Read(ctx, s.Path, options)
+		d, err := readSource(ctx, s, options, len(sources) == 1)
 		if err != nil {
 			return nil, err
 		}
@@ -161,6 +161,11 @@ func openPools(ctx context.Context, c Config, p Progress) (*pools, error) {
 		o.test.add(splits[i].Test, i, label)
 		o.tally.Merge(&d.Tally)
 	}
+	for _, name := range c.DataOptions.Classes {
+		if !slices.ContainsFunc(all, func(d *dataset.Data) bool { return d.HasClass(name) }) {
+			return nil, fmt.Errorf("the class %q was asked for, and no data set has it", name)
+		}
+	}
 	if err := o.checkClasses(); err != nil {
 		return nil, err
 	}
@@ -168,6 +173,25 @@ func openPools(ctx context.Context, c Config, p Progress) (*pools, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+// readSource reads a data set. Of several, each need not have all classes that are asked
+// for.
+func readSource(ctx context.Context, s Source, options dataset.Options, alone bool) (*dataset.Data, error) {
+	if len(options.Classes) > 0 && !alone {
+		all := options
+		all.Classes = nil
+		d, err := dataset.Read(ctx, s.Path, all)
+		if err != nil {
+			return nil, err
+		}
+		options.Classes = slices.DeleteFunc(slices.Clone(options.Classes), func(name string) bool { return !d.HasClass(name) })
+		if len(options.Classes) == 0 {
+			return nil, fmt.Errorf("%s has none of the classes that were asked for: it has %s", d.Path,
+				strings.Join(d.Classes, ", "))
+		}
+	}
+	return dataset.Read(ctx, s.Path, options)
 }
 
 // divide returns the splits of a source. One of several may lack classes in a split, which
@@ -220,14 +244,14 @@ func (o *pools) checkClasses() error {
 // shares returns how often an epoch shows each training picture, on average; nil if each
 // is shown once. They sum to a whole number.
 //
-// A picture begins with its source's weight w. BalanceSources b multiplies those of a
-// source with the total n by n^(−b), and BalanceSampling those of a class likewise, other
-// pictures excepted. Then all are multiplied such that the sum is what it was.
+// A picture begins with its source's weight. BalanceSampling b multiplies the pictures of a
+// class in a source, whose shares sum to n, by n^(−b), and then all of the source such that
+// its sum is what it was; other pictures have no class and stay. BalanceSources does
+// likewise with the sources, other pictures excepted.
 func (r *run) shares() []float64 {
 	c := r.Config
-	sources := append(c.sources(), c.Other...)
-	n := len(r.train.set.Samples)
-	shares, plain := make([]float64, n), c.BalanceSampling == 0 && c.BalanceSources == 0
+	sources, classes := append(c.sources(), c.Other...), len(r.classes)
+	shares, plain := make([]float64, len(r.train.set.Samples)), c.BalanceSampling == 0 && c.BalanceSources == 0
 	total := 0.0
 	for i := range shares {
 		shares[i] = sources[r.train.from[i]].Weight
@@ -237,31 +261,41 @@ func (r *run) shares() []float64 {
 	if plain {
 		return nil
 	}
-	labels := len(r.classes)
-	balance := func(power float64, groups int, group func(i int) int) {
-		sums := make([]float64, groups+1)
+	// balance evens out the groups' sums within each whole. A group below 0 is left alone.
+	balance := func(power float64, group, whole func(i int) int) {
+		sums, before, after := map[int]float64{}, map[int]float64{}, map[int]float64{}
 		for i, s := range shares {
 			sums[group(i)] += s
 		}
-		before, after := 0.0, 0.0
 		for i, s := range shares {
-			if g := group(i); g < groups {
-				before += s
+			if g := group(i); g >= 0 {
+				before[whole(i)] += s
 				shares[i] = s * math.Pow(sums[g], -power)
-				after += shares[i]
+				after[whole(i)] += shares[i]
 			}
 		}
 		for i := range shares {
-			if group(i) < groups {
-				shares[i] *= before / after
+			if group(i) >= 0 {
+				shares[i] *= before[whole(i)] / after[whole(i)]
 			}
 		}
 	}
-	if c.BalanceSources > 0 {
-		balance(c.BalanceSources, len(c.sources()), func(i int) int { return min(r.train.from[i], len(c.sources())) })
-	}
+	source := func(i int) int { return r.train.from[i] }
 	if c.BalanceSampling > 0 {
-		balance(c.BalanceSampling, labels, func(i int) int { return r.train.set.Samples[i].Label })
+		balance(c.BalanceSampling, func(i int) int {
+			if label := r.train.set.Samples[i].Label; label < classes {
+				return source(i)*classes + label
+			}
+			return -1
+		}, source)
+	}
+	if c.BalanceSources > 0 {
+		balance(c.BalanceSources, func(i int) int {
+			if source(i) < len(c.sources()) {
+				return source(i)
+			}
+			return -1
+		}, func(int) int { return 0 })
 	}
 	scale := math.Max(1, math.Round(total)) / total
 	for i := range shares {

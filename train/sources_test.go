@@ -105,6 +105,22 @@ func init() {
 			}
 		}
 	}
+	settingTests["BalanceSampling"] = both(settingTests["BalanceSampling"], func(t *testing.T, data string) {
+		// A class that is rare in one data set only is shown more often there only.
+		c := tiny(t, data)
+		c.Sources, c.BalanceSampling = []Source{{Path: unbalanced(t), Weight: 2}}, 1
+		c.Other = []Source{{Path: coloured(t, 12, 1), Weight: 1}}
+		r := begun(t, c)
+		sums := map[[2]int]float64{}
+		for i, share := range r.sampling {
+			sums[[2]int{r.train.from[i], r.train.set.Samples[i].Label}] += share
+		}
+		for of, want := range map[[2]int]float64{{0, 0}: 6, {0, 1}: 6, {1, 0}: 9, {1, 1}: 9, {2, 2}: 8} {
+			if math.Abs(sums[of]-want) > 1e-9 {
+				t.Errorf("data set %d shows %v of class %d, want %v", of[0], sums[of], of[1], want)
+			}
+		}
+	})
 	settingTests["BalanceSources"] = func(t *testing.T, data string) {
 		c := tiny(t, data)
 		c.Sources = []Source{{Path: unbalanced(t), Weight: 1}}
@@ -120,6 +136,10 @@ func init() {
 			t.Errorf("an epoch shows %v of the 21 pictures from the second data set, want half", sum)
 		}
 	}
+}
+
+func both(a, b func(*testing.T, string)) func(*testing.T, string) {
+	return func(t *testing.T, data string) { a(t, data); b(t, data) }
 }
 
 // labelsShown counts how often some epochs show each label.
@@ -233,6 +253,24 @@ func TestFiguresOfSources(t *testing.T) {
 	head, _, _ := strings.Cut(history, "\n")
 	if columns := strings.Split(head, ","); len(columns) != 11 || !strings.HasPrefix(columns[8], "val_accuracy ") {
 		t.Errorf("history begins %q", head)
+	}
+}
+
+// Of several data sets each need not have all classes that are asked for.
+func TestClassesOfSources(t *testing.T) {
+	c := tiny(t, drawn(t))
+	c.Sources = []Source{{Path: noise(t), Weight: 1}} // with the classes even and odd
+	c.DataOptions.Classes = []string{"spots", "even"}
+	if r := begun(t, c); !slices.Equal(r.classes, []string{"even", "spots"}) {
+		t.Errorf("classes %v", r.classes)
+	}
+	c.DataOptions.Classes = []string{"spots", "stripes"}
+	if _, err := Run(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), "none of the classes") {
+		t.Errorf("a data set without any of them: %v", err)
+	}
+	c.DataOptions.Classes = []string{"spots", "even", "dots"}
+	if _, err := Run(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), `"dots"`) {
+		t.Errorf("a class of no data set: %v", err)
 	}
 }
 

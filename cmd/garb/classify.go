@@ -25,6 +25,7 @@ type classifyFlags struct {
 	model            string
 	top              int
 	asJSON, asCSV    bool
+	coverage         bool   // show prediction sets
 	into             string // a folder to sort into
 	link, copy, move bool
 	undo             string // a folder that was sorted into, or its log
@@ -65,6 +66,7 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
   garb classify --top 3 wardrobe/
   garb classify 'wardrobe/*-front.jpg'
   garb classify --model imagenet --json photo.jpg | jq .class
+  garb classify --model runs/mine --coverage photo.jpg   # a model of garb train --coverage
   garb classify --csv wardrobe/ > answers.csv
   garb classify --json inbox/ | jq -r 'select(.accepted == false).picture'
   garb classify --accept all photo.jpg
@@ -87,6 +89,8 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
 	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
 	flags.IntVar(&f.top, "top", 3, "how many classes to show")
 	flags.BoolVar(&f.asJSON, "json", false, "one JSON object a line")
+	flags.BoolVar(&f.coverage, "coverage", false,
+		"show the set of classes that holds the right one as often as the model was trained for")
 	flags.BoolVar(&f.asCSV, "csv", false, "a table, with a column for each class")
 	flags.StringVar(&f.into, "sort-into", "", "put the pictures into folders of this one, by class")
 	flags.BoolVar(&f.copy, "copy", false, "with --sort-into: copy the pictures (the default)")
@@ -108,7 +112,7 @@ func (f classifyFlags) validate(c *cobra.Command, args []string) error {
 	}
 	switch {
 	case f.undo != "":
-		for _, name := range []string{"model", "top", "json", "csv", "sort-into", "link", "copy", "move", "accept"} {
+		for _, name := range []string{"model", "top", "json", "csv", "coverage", "sort-into", "link", "copy", "move", "accept"} {
 			if c.Flags().Changed(name) {
 				return fmt.Errorf("--undo-sort and --%s exclude each other", name)
 			}
@@ -124,6 +128,8 @@ func (f classifyFlags) validate(c *cobra.Command, args []string) error {
 		return fmt.Errorf("--top %d: show at least one class", f.top)
 	case f.asJSON && f.asCSV:
 		return errors.New("--json and --csv exclude each other")
+	case f.asCSV && f.coverage:
+		return errors.New("--csv and --coverage exclude each other: give --json for a form that programs read")
 	case f.asCSV && c.Flags().Changed("top"):
 		return errors.New("--csv and --top exclude each other: a table has a column for each class")
 	case actions > 0 && f.into == "":
@@ -163,6 +169,7 @@ type pictureAnswer struct {
 	Accepted   *bool     `json:"accepted,omitempty"`
 	Acceptance *float64  `json:"acceptance,omitempty"`
 	Refusal    string    `json:"refusal,omitempty"` // of a picture that is not accepted
+	Set        []string  `json:"set,omitempty"`     // the prediction set, with --coverage
 	Model      modelName `json:"model"`
 	// Of --sort-into: where the picture is now, or why it is not sorted.
 	Sorted    string `json:"sorted,omitempty"`
@@ -239,6 +246,9 @@ func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFl
 	classifier, err := garb.Open(f.model, garb.Options{Threads: threadsFor(all), Accept: f.accept.threshold})
 	if err != nil {
 		return f.accept.hint(err)
+	}
+	if f.coverage && classifier.Model().Coverage == nil {
+		return errNoSets(classifier)
 	}
 	var sorting *sorter
 	if f.into != "" {
@@ -361,9 +371,17 @@ func newAnswerPrinter(c *cobra.Command, out io.Writer, model *garb.Classifier, f
 		table, err := newPredictionTable(out, model, own...)
 		return csvAnswers{table, c.ErrOrStderr()}, err
 	case f.asJSON:
-		return jsonAnswers{json.NewEncoder(out), f.top, modelName{model.Name(), model.Digest()}}, nil
+		return jsonAnswers{json.NewEncoder(out), f.top, modelName{model.Name(), model.Digest()}, setsOf(model, f)}, nil
 	}
-	return textAnswers{out, c.ErrOrStderr(), f.top, coloured(c.OutOrStdout())}, nil
+	return textAnswers{out, c.ErrOrStderr(), f.top, coloured(c.OutOrStdout()), setsOf(model, f)}, nil
+}
+
+// setsOf returns what gives the prediction set of an answer: nil without --coverage.
+func setsOf(model *garb.Classifier, f classifyFlags) func([]garb.Prediction) []string {
+	if !f.coverage {
+		return func([]garb.Prediction) []string { return nil }
+	}
+	return model.PredictionSet
 }
 
 // csvAnswers writes a table; what has no answer is told to people too.
@@ -393,6 +411,7 @@ type jsonAnswers struct {
 	lines *json.Encoder
 	top   int
 	model modelName
+	set   func([]garb.Prediction) []string
 }
 
 func (p jsonAnswers) answered(name string, a garb.Answer, s sorted) error {
@@ -400,6 +419,7 @@ func (p jsonAnswers) answered(name string, a garb.Answer, s sorted) error {
 	line := pictureAnswer{
 		Picture: name, Class: best.Class, Probability: best.Probability,
 		Predictions: a.Predictions[:min(p.top, len(a.Predictions))], Model: p.model, Sorted: s.path,
+		Set: p.set(a.Predictions),
 	}
 	if a.Judged {
 		line.Accepted, line.Acceptance = &a.Accepted, &a.Acceptance
@@ -424,6 +444,7 @@ type textAnswers struct {
 	out, errOut io.Writer
 	top         int
 	colour      bool
+	set         func([]garb.Prediction) []string
 }
 
 func (p textAnswers) answered(name string, a garb.Answer, _ sorted) error {
@@ -431,7 +452,14 @@ func (p textAnswers) answered(name string, a garb.Answer, _ sorted) error {
 		_, err := fmt.Fprintf(p.out, "%s\n  %s\n", printable(name), bold(refusalText(a), p.colour))
 		return err
 	}
-	return printAnswer(p.out, name, a.Predictions[:min(p.top, len(a.Predictions))], p.colour)
+	err := printAnswer(p.out, name, a.Predictions[:min(p.top, len(a.Predictions))], p.colour)
+	if set := p.set(a.Predictions); err == nil && set != nil {
+		for i := range set {
+			set[i] = printable(set[i])
+		}
+		_, err = fmt.Fprintf(p.out, "  set: %s\n", strings.Join(set, ", "))
+	}
+	return err
 }
 
 func (p textAnswers) failed(name string, err error) error {

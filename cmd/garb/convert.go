@@ -50,7 +50,7 @@ backbone's weights are kept, to train on. Neither format stores the preprocessin
 known networks garb uses the standard one and prints it; otherwise give --preprocess,
 --size and --resize.
 
-Out: of a model (a file, a run's folder, clothing or imagenet) an ONNX file, for ONNX
+Out: of a model (a file, a run's folder, clothing, garments or imagenet) an ONNX file, for ONNX
 Runtime, Triton, OpenVINO, phones and GPUs, or a .keras archive, which Keras 3 loads.
 --quantize int8 stores the weights of an ONNX file in a quarter to a third of the space,
 each before a DequantizeLinear: it answers as garb's own int8 file, computing in float32.

@@ -12,18 +12,22 @@ import (
 	"github.com/spf13/cobra"
 
 	"garb"
+	"garb/conformal"
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/internal/safefile"
+	"garb/picture"
 )
 
 func newEvaluateCommand() *cobra.Command {
 	var (
-		model, page, table, tta string
-		pictures                = newMeasured()
-		unknown                 unknownClasses
-		asJSON                  bool
-		size                    int
+		reference, page, table, tta string
+		pictures                    = newMeasured()
+		unknown                     unknownClasses
+		asJSON                      bool
+		size                        int
+		others                      []string
+		coverage                    float64
 	)
 	command := &cobra.Command{
 		Use:   "evaluate --data DATA [flags]",
@@ -41,6 +45,18 @@ takes the same pictures, with labels merged and excluded as in training.
 A class of the data set is the model's class of the same name, or else of the same name
 but for letter case and punctuation: T-Shirt is t-shirt. garb prints each such pair.
 
+--other DIR has pictures of none of the classes, in folders, archives or tables, whatever
+their labels: how well the model tells them from the data set's (AUROC), how many it accepts
+at its threshold and where it accepts 95 % of the data set's, and the risk of a wrong answer
+against the share of pictures that are accepted. A model that does not judge whether a
+picture shows any of its classes is measured by its largest probability, and the report
+says so.
+
+Prediction sets are measured too, if the model has a rule for them: how often they hold the
+right class, and how large they are. --coverage 0.9 fits a rule for the model on the data
+set's validation pictures, and measures it on others. Pictures that a rule was fitted on
+are never among those that it is measured on.
+
 --tta flip shows the model each picture and its mirror image, and takes the mean of the
 two answers' probabilities. It takes twice the time.`,
 		Example: `  garb evaluate --data pictures/test
@@ -49,18 +65,25 @@ two answers' probabilities. It takes twice the time.`,
   garb evaluate --model runs/mine --data pictures/test --json | jq .wrong
   garb evaluate --model runs/mine --data pictures/test --predictions answers.csv
   garb evaluate --data wardrobe --ignore-unknown-classes
-  garb evaluate --data pictures/test --tta flip`,
-		Args: func(_ *cobra.Command, args []string) error {
+  garb evaluate --data pictures/test --tta flip
+  garb evaluate --data pictures --other street-scenes --other pets --html report.html
+  garb evaluate --data pictures --split test --coverage 0.9`,
+		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("evaluate takes its data set by --data, not %q", args[0])
 			}
 			if tta != "" && tta != evaluate.FlipTTA {
 				return fmt.Errorf("--tta %q: the only test-time augmentation is %s", tta, evaluate.FlipTTA)
 			}
+			if c.Flags().Changed("coverage") {
+				if err := conformal.CheckCoverage(coverage); err != nil {
+					return fmt.Errorf("--%w", err)
+				}
+			}
 			return pictures.validate("evaluate")
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			classifier, err := garb.Open(model, garb.Options{Threads: 1, Size: size})
+			classifier, err := garb.Open(reference, garb.Options{Threads: 1, Size: size})
 			if err != nil {
 				return err
 			}
@@ -74,10 +97,23 @@ two answers' probabilities. It takes twice the time.`,
 			}
 			tallyIgnored(tally, set, mappings[0])
 			set = sets[0]
-			bar := newCounter(c, "pictures", len(set.Samples))
-			report, err := evaluate.Run(c.Context(), shownAs(classifier, tta), set, classifier.Limits(), bar.add)
-			bar.finish()
+			fit, err := fitPictures(&pictures, classifier, name, coverage)
 			if err != nil {
+				return err
+			}
+			other, err := otherPictures(c, others, pictures.whole)
+			if err != nil {
+				return err
+			}
+			model := shownAs(classifier, tta)
+			report, err := runCounted(c, "pictures", model, set, classifier.Limits())
+			if err != nil {
+				return err
+			}
+			if err := other.measure(c, model, report, classifier.Limits()); err != nil {
+				return err
+			}
+			if report.Sets, err = measureSets(c, model, classifier, report, fit, unknown, coverage); err != nil {
 				return err
 			}
 			report.Mapping = mappings[0]
@@ -87,7 +123,7 @@ two answers' probabilities. It takes twice the time.`,
 				err = printReport(c.OutOrStdout(), report)
 			}
 			if err == nil && page != "" {
-				err = writePage(c, page, model, name, classifier, report)
+				err = writePage(c, page, reference, name, classifier, report)
 			}
 			if err == nil && table != "" {
 				err = writeTable(c, table, classifier, report, set)
@@ -96,6 +132,7 @@ two answers' probabilities. It takes twice the time.`,
 				return err
 			}
 			tallySkipped(tally, report.Skipped)
+			other.tallySkipped(tally, report)
 			printSkips(c, tally)
 			if report.Count == 0 {
 				return fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", pictures.data)
@@ -103,7 +140,7 @@ two answers' probabilities. It takes twice the time.`,
 			return pictures.close(c, report.Count, tally)
 		},
 	}
-	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
+	command.Flags().StringVar(&reference, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
 	pictures.addFlags(command)
 	command.Flags().IntVar(&size, "size", 0, "side of the pictures that the model is shown, in pixels (default its own)")
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
@@ -111,8 +148,20 @@ two answers' probabilities. It takes twice the time.`,
 	command.Flags().StringVar(&table, "predictions", "",
 		"write each picture's answer to this CSV file, with a column for each class")
 	command.Flags().StringVar(&tta, "tta", "", "test-time augmentation: flip")
+	command.Flags().StringSliceVar(&others, "other", nil,
+		"pictures of none of the classes: `DIR,...` to measure how well the model tells them apart")
+	command.Flags().Float64Var(&coverage, "coverage", 0,
+		"fit prediction sets of this `PROBABILITY` on validation pictures, and measure them (default the model's own sets)")
 	unknown.addFlags(command)
 	return command
+}
+
+// runCounted evaluates a model on a set while a counter shows how far it is.
+func runCounted(c *cobra.Command, what string, model evaluate.Classifier, set *dataset.Set,
+	l picture.Limits) (*evaluate.Report, error) {
+	bar := newCounter(c, what, len(set.Samples))
+	defer bar.finish()
+	return evaluate.Run(c.Context(), model, set, l, bar.add)
 }
 
 // shownAs is a model as it is shown pictures: with test-time augmentation, or, without
@@ -226,6 +275,8 @@ func printReport(w io.Writer, r *evaluate.Report) error {
 		fmt.Fprintf(&b, "%s  %7.1f %%  %4.1f %%  %.3f  %8d\n", pad(c.Class), 100*c.Precision, 100*c.Recall, c.F1, c.Count)
 	}
 	printConfusion(&b, r, pad)
+	printAcceptance(&b, r)
+	printSets(&b, r, pad)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

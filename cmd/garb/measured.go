@@ -18,6 +18,7 @@ import (
 // measured says which pictures to measure on.
 type measured struct {
 	data, split string
+	whole       *dataset.Data // that open read
 	dataFlags
 }
 
@@ -64,6 +65,7 @@ func (m *measured) open(c *cobra.Command, models ...*garb.Classifier) (set *data
 	if err := d.Err(); err != nil {
 		return nil, "", nil, withDataHint(err)
 	}
+	m.whole = d
 	name = m.split
 	switch {
 	case name == wholeSet, name == "" && d.Layout == dataset.LayoutClasses:

@@ -52,7 +52,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.StringVar(&c.Refusal, "refusal", "", `what the model calls a picture that it refuses (default "`+
 		garb.NoneOfThese+`")`)
 	flags.Float64Var(&c.BalanceSampling, "balance-sampling", 0,
-		"show pictures of rare classes more often: from 0, as many as there are, to 1, each class equally often")
+		"show pictures of a data set's rare classes more often: from 0, as many as there are, to 1, each class equally often")
 	flags.Float64Var(&c.BalanceSources, "balance-sources", 0,
 		"show pictures of small data sets more often: from 0 to 1, each data set equally often")
 	flags.StringVar(&c.Out, "out", "", "folder of the run (default runs/DATA-TIME)")
