@@ -146,14 +146,19 @@ func judged(n *nn.Network, c *garb.Classifier) (*nn.Network, *onnx.Acceptance, W
 	case accept.Energy:
 		a.Energy = true
 	case accept.Distance:
-		d := c.Detector()
-		means, scale := d.Distances()
+		if !c.Judges() {
+			break
+		}
+		means, scale, centre, spread := c.Detector().Distances()
 		if last := n.Layers[len(n.Layers)-1]; last.Op != nn.OpDense || len(m.Head.Inner) > 0 || m.Network != nil {
 			return n, nil, Written{WithoutAcceptance: "its features are not what the last layer takes"}, nil
 		}
-		a.Means, a.Scale = means.Values, scale.Values
+		a.Means, a.Scale, a.Centre, a.Spread = means.Values, scale.Values, centre.Values, spread.Values
 	default:
 		return n, nil, Written{WithoutAcceptance: fmt.Sprintf("the method %q does not fit into a file", method)}, nil
+	}
+	if !c.Judges() { // at another size than its own
+		return n, nil, Written{WithoutAcceptance: "it was measured at another size"}, nil
 	}
 	return n, a, Written{Acceptance: true}, nil
 }

@@ -117,8 +117,8 @@ func (b *writer) network(o Options) error {
 // acceptance appends the output of acceptance. x, of so many values, is what the last layer
 // takes, and shape that of the logits.
 func (b *writer) acceptance(a Acceptance, x string, features int, shape []int) {
-	if len(shape) != 1 || a.Kernel != nil && len(a.Kernel) != features || len(a.Scale) > 0 && (len(a.Scale) != features ||
-		len(a.Means) == 0 || len(a.Means)%features != 0) {
+	if len(shape) != 1 || a.Kernel != nil && len(a.Kernel) != features || len(a.Means)%features != 0 || a.Means != nil &&
+		(len(a.Scale) != features || len(a.Centre) != features || len(a.Spread) != features) {
 		panic(fmt.Sprintf("onnx: an acceptance that does not fit %d features", features))
 	}
 	constant := func(name string, values []float32, dims ...int) string {
@@ -127,14 +127,16 @@ func (b *writer) acceptance(a Acceptance, x string, features int, shape []int) {
 	axis := func(i int) []message { return []message{intsAttribute("axes", i), intAttribute("keepdims", 1)} }
 	score := ""
 	switch {
-	case len(a.Scale) > 0:
-		x = b.node("Unsqueeze", "acceptance/features", []string{x, b.integers("axes/", 1)})
-		x = b.node("Sub", "acceptance/from_means", []string{x, constant("means", a.Means, len(a.Means)/features, features)})
-		x = b.node("Mul", "acceptance/scaled", []string{x, constant("scale", a.Scale, features)})
-		x = b.node("Mul", "acceptance/squares", []string{x, x})
-		x = b.node("ReduceMean", "acceptance/distances", []string{x}, intsAttribute("axes", 2), intAttribute("keepdims", 0))
-		x = b.node("ReduceMin", "acceptance/distance", []string{x}, axis(1)...)
-		score = b.node("Neg", "acceptance/score", []string{x})
+	case a.Means != nil:
+		x = b.node("Unsqueeze", "acceptance/features", []string{x, b.integers("axes/", 1)}) // [batch 1 features]
+		squares := func(name string, from, scale []float32) string {
+			y := b.node("Sub", "acceptance/from_"+name, []string{x, constant(name, from, len(from)/features, features)})
+			y = b.node("Mul", "acceptance/scaled", []string{y, constant(name+"_scale", scale, features)})
+			y = b.node("Mul", "acceptance/squares", []string{y, y})
+			return b.node("ReduceMean", "acceptance/distance", []string{y}, intsAttribute("axes", 2), intAttribute("keepdims", 0))
+		}
+		nearest := b.node("ReduceMin", "acceptance/nearest", []string{squares("means", a.Means, a.Scale)}, axis(1)...)
+		score = b.node("Sub", "acceptance/score", []string{squares("centre", a.Centre, a.Spread), nearest})
 	case a.Top:
 		const lowest = -1e30 // adds nothing to a sum of exponentials
 		depth := b.constant(initializer{name: "acceptance/classes", dims: []int{}, integers: []int64{int64(shape[0])}})

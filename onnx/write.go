@@ -39,15 +39,18 @@ type Preprocessing struct{ Mean, Std [3]float32 }
 //
 // The score is a logit z = Kernel·x + Bias of what the network's last layer takes, x, or
 // −z beside the energy of the logits, log Σ e^logits − z, or the energy alone, or the largest
-// logit above the energy of the others, or by x the distance to the nearest of some means,
-// −min_k mean_j ((x_j − Means[k,j])·Scale[j])².
+// logit above the energy of the others, or by x how much nearer that is to one of some means
+// than to a centre:
+//
+//	mean_j ((x_j − Centre[j])·Spread[j])² − min_k mean_j ((x_j − Means[k,j])·Scale[j])²
 type Acceptance struct {
 	Kernel []float32 // nil: without z
 	Bias   float32
 	Energy bool
 	Top    bool // the largest logit above the others' energy
-	// Means are those of a distance, one after another, and Scale its factors; nil: none.
-	Means, Scale  []float32
+	// Means are those of the distances, one after another; nil: none.
+	Means, Scale, Centre, Spread []float32
+
 	Slope, Offset float64
 }
 
