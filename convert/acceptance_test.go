@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"garb"
 	"garb/accept"
 	"garb/backbone"
+	"garb/nn"
 	"garb/tensor"
 )
 
@@ -112,6 +114,33 @@ func TestAcceptanceIsNotReadBack(t *testing.T) {
 	}
 	if in, err := Read(t.Context(), path, Options{}); err != nil || in.Judged {
 		t.Errorf("a model that does not judge: %v, %v", in.Judged, err)
+	}
+}
+
+// TestWithoutLast: the last unit of a network's last layer is taken off as it is.
+func TestWithoutLast(t *testing.T) {
+	b := nn.NewBuilder(1, 1, 2)
+	graph := b.Build(b.Dense("top", b.Flatten(b.Input()), 3, nn.WithBias()))
+	n := &nn.Network{Layers: graph.Layers(), Tensors: tensor.Map{
+		"top/kernel": tensor.FromSlice([]float32{1, 2, 3, 4, 5, 6}, 2, 3), "top/bias": tensor.FromSlice([]float32{7, 8, 9}, 3),
+	}}
+	got, z, err := withoutLast(n, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, bias := got.Tensors["top/kernel"], got.Tensors["top/bias"]; !slices.Equal(k.Data, []float32{1, 2, 4, 5}) ||
+		!slices.Equal(k.Shape, []int{2, 2}) || !slices.Equal(bias.Data, []float32{7, 8}) ||
+		got.Layers[len(got.Layers)-1].Units != 2 {
+		t.Errorf("the rest is %v, %v", k, bias)
+	}
+	if !slices.Equal(z.kernel, []float32{3, 6}) || z.bias != 9 {
+		t.Errorf("the unit is %+v", z)
+	}
+	if n.Layers[len(n.Layers)-1].Units != 3 || len(n.Tensors["top/bias"].Data) != 3 {
+		t.Error("the network itself was changed")
+	}
+	if _, _, err := withoutLast(n, 3); err == nil {
+		t.Error("a network without a further unit is taken")
 	}
 }
 
