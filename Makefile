@@ -47,28 +47,39 @@ fuzz:
 # stopped: give the command again. Garments is trained as a whole; clothing is a head on its
 # features, so that both share one backbone.
 SEED ?= 11
+FIRST_RUN = runs/model/first-seed$(SEED)
 MODEL_RUN = runs/model/garments-seed$(SEED)
 HEAD_RUN = runs/model/clothing-seed$(SEED)
 MODEL_DATA = runs/model/data
-SOURCES = --train-data $(MODEL_DATA)/street:0.7 --train-data $(MODEL_DATA)/named:8 \
+SOURCES = --train-data $(MODEL_DATA)/named:8 \
 	--other $(MODEL_DATA)/other:4 --other $(MODEL_DATA)/empty:0.6 --other runs/model/drawn:0.5 --refusal "not clothing"
-RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn:1.5 $(SOURCES) --balance-sampling 0.4 \
-	--background $(MODEL_DATA)/other/train --masks $(MODEL_DATA)/worn-masks --background-share 0.35 \
-	--fine-tune all --probe-epochs 1 --optimizer adamw --learning-rate 1e-3 --weight-decay 0.05 --schedule cosine --warm-up 1 \
-	--train-size 192 --crop-min 0.3 --crop-aspect 1.33 --horizontal-flip --brightness 0.3 --contrast 0.3 --saturation 0.3 \
-	--quarter-turns 0.5 --rotation-range 20 --zoom-out 2.2 --blur-max 2.5 --noise 20 --shrink 48 \
-	--dropout 0.1 --label-smoothing 0.1 --average 0.995 --epochs 15
-HEAD_RECIPE = --backbone garments --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn $(SOURCES) \
+SCENES = --background $(MODEL_DATA)/other/train --masks $(MODEL_DATA)/worn-masks --background-share 0.35 \
+	--train-size 192 --crop-aspect 1.33 --horizontal-flip --brightness 0.3 --contrast 0.3 --saturation 0.3 \
+	--blur-max 2.5 --noise 20 --shrink 48
+STEPS = --fine-tune all --probe-epochs 1 --optimizer adamw --weight-decay 0.05 --schedule cosine --warm-up 1 \
+	--dropout 0.1 --average 0.995
+FIRST_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn:1.5 --train-data $(MODEL_DATA)/street:0.7 $(SOURCES) \
+	--balance-sampling 0.4 $(SCENES) --crop-min 0.3 --quarter-turns 0.5 --rotation-range 20 --zoom-out 2.2 \
+	$(STEPS) --learning-rate 1e-3 --label-smoothing 0.1 --epochs 15
+# From there, with smaller changes.
+RECIPE = --backbone $(FIRST_RUN) --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn:2 --train-data $(MODEL_DATA)/street $(SOURCES) \
+	--balance-sampling 0.4 $(SCENES) --crop-min 0.4 --quarter-turns 0.35 --rotation-range 15 --zoom-out 2 \
+	$(STEPS) --learning-rate 5e-4 --label-smoothing 0.05 --epochs 12
+HEAD_RECIPE = --backbone garments --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn --train-data $(MODEL_DATA)/street:0.7 $(SOURCES) \
 	--merge blouse=shirt,blazer=outwear \
 	--classes dress,hat,longsleeve,outwear,pants,shirt,shoes,shorts,skirt,t-shirt \
 	--optimizer adamw --learning-rate 3e-4 --schedule cosine --label-smoothing 0.1 --epochs 10
 
+# A run in a folder by a recipe: begun, resumed, or done before.
+trained = if [ -f $(1)/report.html ]; then echo "$(1) is done"; \
+	elif [ -f $(1)/state.safetensors ]; then bin/garb train --resume $(1); \
+	else bin/garb train $(2) --seed $(SEED) --out $(1); fi
+
 model: build
 	go run ./docs/_make/modeldata $(data) $(MODEL_DATA)
 	@[ -d runs/model/drawn ] || go run ./internal/drawn/make --seed 1 --count 400 runs/model/drawn
-	@if [ -f $(MODEL_RUN)/report.html ]; then echo "$(MODEL_RUN) is done"; \
-	elif [ -f $(MODEL_RUN)/state.safetensors ]; then bin/garb train --resume $(MODEL_RUN); \
-	else bin/garb train $(RECIPE) --seed $(SEED) --out $(MODEL_RUN); fi
+	@$(call trained,$(FIRST_RUN),$(FIRST_RECIPE))
+	@$(call trained,$(MODEL_RUN),$(RECIPE))
 	bin/garb convert --force --dtype int8 $(MODEL_RUN) garments.safetensors
 	@echo "write the digest above to garmentsDigest in builtin.go, then: make head"
 
