@@ -95,7 +95,7 @@ format:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on:" $$unformatted; exit 1; fi
 
 # ./... leaves folders out that begin with an underscore.
-UNDERSCORED = ./docs/_make ./docs/_make/course ./docs/_make/modeldata ./examples/_make
+UNDERSCORED = ./docs/_make ./docs/_make/card ./docs/_make/course ./docs/_make/modeldata ./examples/_make
 
 vet:
 	go vet ./...

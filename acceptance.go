@@ -208,6 +208,15 @@ type Answer struct {
 // Judges reports whether the model judges if a picture shows any of its classes.
 func (c *Classifier) Judges() bool { return c.judge != nil }
 
+// Detector returns what a model that judges by its features has of the training pictures;
+// nil if it judges by its network's outputs, or not at all.
+func (c *Classifier) Detector() *accept.Detector {
+	if c.judge == nil {
+		return nil
+	}
+	return c.judge.detector
+}
+
 // AcceptanceThreshold returns the acceptance from which a picture is accepted: the model's
 // own or that of Options.Accept. It is 0 if the model does not judge.
 func (c *Classifier) AcceptanceThreshold() float64 {

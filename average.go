@@ -33,8 +33,8 @@ const maxAveraged = 100
 // It is of use for models that were fine-tuned from the same weights. They must be of one
 // network, with the same classes in the same order and the same preprocessing, else the
 // error is a *MismatchError. The temperature is the mean of theirs. What was measured of a
-// single one does not hold of the mean: it has neither an acceptance nor figures of
-// training, and its record of training is the first model's if all were trained on the
+// single one does not hold of the mean: it has no acceptance, no prediction sets and no figures
+// of training, and its record of training is the first model's if all were trained on the
 // same pictures, else none.
 func Average(ctx context.Context, models ...string) (*Model, tensor.Map, error) {
 	if len(models) < 2 || len(models) > maxAveraged {

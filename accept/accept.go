@@ -29,8 +29,8 @@ const (
 	// Energy is the score log Σ e^z[c] of a network that was trained without other pictures
 	// (Liu et al. 2020, temperature 1).
 	Energy Method = "energy"
-	// Distance is the distance of a picture's features to those of the nearest class: see
-	// Detector.
+	// Distance is how much nearer a picture's features are to those of a class than to those
+	// of pictures in general: see Detector.
 	Distance Method = "distance"
 	// Neighbours is the similarity of a picture's features to those of training pictures:
 	// see Detector.

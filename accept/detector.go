@@ -26,7 +26,9 @@ func (m Matrix) row(i int) []float32 { return m.Values[i*m.Columns:][:m.Columns]
 const (
 	meansTensor  = "means"  // Distance: [classes features], of each class with pictures
 	scaleTensor  = "scale"  // Distance: [1 features], one over a standard deviation
-	storedTensor = "stored" // Neighbours: [vectors features], of length 1
+	centreTensor = "centre" // [1 features], of all pictures
+	spreadTensor = "spread" // Distance: [1 features], one over a standard deviation from the centre
+	storedTensor = "stored" // Neighbours: [vectors features], from the centre, of length 1
 )
 
 const (
@@ -41,9 +43,9 @@ const (
 func TensorNames(m Method) []string {
 	switch m {
 	case Distance:
-		return []string{meansTensor, scaleTensor}
+		return []string{meansTensor, scaleTensor, centreTensor, spreadTensor}
 	case Neighbours:
-		return []string{storedTensor}
+		return []string{centreTensor, storedTensor}
 	}
 	return nil
 }
@@ -51,12 +53,16 @@ func TensorNames(m Method) []string {
 // FitDetector fits a Detector to the features of training pictures with their labels, from
 // 0 to classes−1.
 //
-// Distance keeps each class's mean and, of each feature, the standard deviation within the
-// classes, shrunk half way to the mean of all. The score is −min_k mean_j ((x_j−μ_kj)/σ_j)²,
-// a Mahalanobis distance with a diagonal covariance that the classes share (Lee et al. 2018).
+// Distance keeps each class's mean μ_k and the variance σ² within the classes, and the mean
+// m and variance s² of all pictures; the variances are those of each feature, and half way
+// to their mean. The score, mean_j (x_j−m_j)²/s_j² − min_k mean_j (x_j−μ_kj)²/σ_j², is how
+// much nearer the features are to a class than to pictures in general: a relative
+// Mahalanobis distance (Ren et al. 2021) with diagonal covariances. With one class it is
+// the second term alone.
 //
-// Neighbours keeps up to 512 training vectors, evenly from all classes, scaled to length 1.
-// The score is the negative distance to the fifth nearest of them (Sun et al. 2022).
+// Neighbours keeps up to 512 training vectors, evenly from all classes, less the mean of
+// all and scaled to length 1. The score is the negative distance to the fifth nearest of
+// them (Sun et al. 2022, who do not subtract the mean).
 func FitDetector(m Method, features [][]float32, labels []int, classes int) (*Detector, error) {
 	if len(features) == 0 || len(features) != len(labels) {
 		return nil, fmt.Errorf("a detector of %d feature vectors with %d labels", len(features), len(labels))
@@ -95,10 +101,41 @@ func fitDistance(features [][]float32, labels []int, classes int) *Detector {
 			means.Values = append(means.Values, float32(sum/n))
 		}
 	}
+	centre := meanOf(features)
+	spread := Matrix{1, width, make([]float32, width)}
+	if means.Rows > 1 {
+		spread = scaleOf(features, func(int) []float32 { return centre.Values })
+	}
+	return &Detector{Distance, map[string]Matrix{
+		meansTensor: means, centreTensor: centre, spreadTensor: spread,
+		scaleTensor: scaleOf(features, func(i int) []float32 { return means.row(row[labels[i]]) }),
+	}}
+}
+
+// meanOf returns the mean of feature vectors.
+func meanOf(features [][]float32) Matrix {
+	width := len(features[0])
+	sums, mean := make([]float64, width), Matrix{1, width, make([]float32, width)}
+	for _, x := range features {
+		for j, v := range x {
+			sums[j] += float64(v)
+		}
+	}
+	for j, sum := range sums {
+		mean.Values[j] = float32(sum / float64(len(features)))
+	}
+	return mean
+}
+
+// scaleOf returns one over the standard deviation of each feature from what from gives for
+// each vector, with variances half way to their mean.
+func scaleOf(features [][]float32, from func(i int) []float32) Matrix {
+	width := len(features[0])
 	variance, mean := make([]float64, width), 0.0
 	for i, x := range features {
+		m := from(i)
 		for j, v := range x {
-			d := float64(v - means.row(row[labels[i]])[j])
+			d := float64(v - m[j])
 			variance[j] += d * d / float64(len(features))
 		}
 	}
@@ -109,7 +146,7 @@ func fitDistance(features [][]float32, labels []int, classes int) *Detector {
 	for j, v := range variance {
 		scale.Values[j] = float32(1 / math.Sqrt(max((v+mean)/2, 1e-12)))
 	}
-	return &Detector{Distance, map[string]Matrix{meansTensor: means, scaleTensor: scale}}
+	return scale
 }
 
 func fitNeighbours(features [][]float32, labels []int, classes int) *Detector {
@@ -126,28 +163,38 @@ func fitNeighbours(features [][]float32, labels []int, classes int) *Detector {
 		}
 	}
 	chosen = chosen[:min(len(chosen), maxStored)]
-	stored := Matrix{Rows: len(chosen), Columns: len(features[0])}
+	stored, centre := Matrix{Rows: len(chosen), Columns: len(features[0])}, meanOf(features)
 	for _, i := range chosen {
-		stored.Values = append(stored.Values, unit(features[i])...)
+		stored.Values = append(stored.Values, direction(features[i], centre.Values)...)
 	}
-	return &Detector{Neighbours, map[string]Matrix{storedTensor: stored}}
+	return &Detector{Neighbours, map[string]Matrix{storedTensor: stored, centreTensor: centre}}
 }
 
-// unit returns a vector scaled to length 1; zero stays zero.
-func unit(x []float32) []float32 {
+// direction returns the vector of length 1 from a centre to x; zero if they are the same.
+func direction(x, centre []float32) []float32 {
 	sum := 0.0
-	for _, v := range x {
-		sum += float64(v) * float64(v)
-	}
-	scale := 0.0
-	if sum > 0 {
-		scale = 1 / math.Sqrt(sum)
-	}
 	y := make([]float32, len(x))
 	for i, v := range x {
-		y[i] = float32(float64(v) * scale)
+		y[i] = v - centre[i]
+		sum += float64(y[i]) * float64(y[i])
+	}
+	if sum == 0 {
+		return y
+	}
+	for i, v := range y {
+		y[i] = float32(float64(v) / math.Sqrt(sum))
 	}
 	return y
+}
+
+// squares returns mean_j ((x_j − from_j)·scale_j)².
+func squares(x, from, scale []float32) float64 {
+	sum := 0.0
+	for j, v := range x {
+		d := float64((v - from[j]) * scale[j])
+		sum += d * d
+	}
+	return sum / float64(len(x))
 }
 
 // Validate reports a detector that cannot score vectors of so many features.
@@ -158,7 +205,8 @@ func (d *Detector) Validate(features int) error {
 	}
 	for _, name := range names {
 		m := d.Tensors[name]
-		if m.Columns != features || m.Rows < 1 || len(m.Values) != m.Rows*m.Columns || name == scaleTensor && m.Rows != 1 {
+		if m.Columns != features || m.Rows < 1 || len(m.Values) != m.Rows*m.Columns ||
+			m.Rows != 1 && name != meansTensor && name != storedTensor {
 			return fmt.Errorf("%s is a table of %d × %d for %d features", name, m.Rows, m.Columns, features)
 		}
 		for _, v := range m.Values {
@@ -170,10 +218,16 @@ func (d *Detector) Validate(features int) error {
 	return nil
 }
 
+// Distances returns what Distance scores by, see FitDetector: the classes' means and one over
+// σ, and the mean of all and one over s.
+func (d *Detector) Distances() (means, scale, centre, spread Matrix) {
+	return d.Tensors[meansTensor], d.Tensors[scaleTensor], d.Tensors[centreTensor], d.Tensors[spreadTensor]
+}
+
 // Score returns the score of a feature vector. It panics if its length does not fit.
 func (d *Detector) Score(features []float32) float64 {
 	if d.Method == Neighbours {
-		stored, x := d.Tensors[storedTensor], unit(features)
+		stored, x := d.Tensors[storedTensor], direction(features, d.Tensors[centreTensor].Values)
 		similarities := make([]float64, stored.Rows)
 		for i := range similarities {
 			for j, v := range stored.row(i) {
@@ -184,15 +238,10 @@ func (d *Detector) Score(features []float32) float64 {
 		s := similarities[max(0, len(similarities)-neighbour)]
 		return -math.Sqrt(max(0, 2-2*s))
 	}
-	means, scale := d.Tensors[meansTensor], d.Tensors[scaleTensor].row(0)
+	means, scale, centre, spread := d.Distances()
 	least := math.Inf(1)
 	for k := range means.Rows {
-		sum := 0.0
-		for j, m := range means.row(k) {
-			v := float64((features[j] - m) * scale[j])
-			sum += v * v
-		}
-		least = min(least, sum/float64(len(scale)))
+		least = min(least, squares(features, means.row(k), scale.Values))
 	}
-	return -least
+	return squares(features, centre.Values, spread.Values) - least
 }

@@ -57,33 +57,36 @@ func TestDetectorsTellApart(t *testing.T) {
 	}
 }
 
-// Worked by hand: the classes' means are (1, 0) and (5, 0). Within them the variances are
-// 1 and 0, half way to their mean .5: .75 and .25.
+// Worked by hand: the classes' means are (1, 0) and (5, 0), that of all is (3, 0). Within the
+// classes the variances are 1 and 0, half way to their mean .5: .75 and .25. In all they are
+// 5 and 0, half way to 2.5: 3.75 and 1.25.
 func TestDistanceByHand(t *testing.T) {
 	d := fit(t, Distance, [][]float32{{0, 0}, {2, 0}, {4, 0}, {6, 0}}, []int{0, 0, 1, 1}, 2)
 	for _, c := range []struct {
 		x    []float32
 		want float64
 	}{
-		{[]float32{1, 0}, 0}, {[]float32{5, 0}, 0}, {[]float32{4, 0}, -1 / .75 / 2}, {[]float32{1, 1}, -1 / .25 / 2},
+		{[]float32{1, 0}, 4 / 3.75 / 2}, {[]float32{5, 0}, 4 / 3.75 / 2}, {[]float32{4, 0}, 1/3.75/2 - 1/.75/2},
+		{[]float32{1, 1}, (4/3.75+1/1.25)/2 - 1/.25/2},
 	} {
 		near(t, "score", d.Score(c.x), c.want, 1e-5)
 	}
 }
 
-// Worked by hand: the fifth of the nearest vectors counts, and only directions do.
+// Worked by hand: the fifth of the nearest vectors counts, and only directions from the
+// centre do, about which vectors and their opposites are balanced.
 func TestNeighboursByHand(t *testing.T) {
 	var train [][]float32
 	for _, degrees := range []float64{0, 10, 20, 30, 60, 90} {
 		s, c := math.Sincos(degrees * math.Pi / 180)
-		train = append(train, []float32{float32(7 * c), float32(7 * s)})
+		train = append(train, []float32{float32(5 + 7*c), float32(3 + 7*s)}, []float32{float32(5 - 7*c), float32(3 - 7*s)})
 	}
-	d := fit(t, Neighbours, train, make([]int, 6), 1)
-	near(t, "score", d.Score([]float32{2, 0}), -2*math.Sin(30*math.Pi/180), 1e-6) // the chord of 60°
+	d := fit(t, Neighbours, train, make([]int, 12), 1)
+	near(t, "score", d.Score([]float32{7, 3}), -2*math.Sin(30*math.Pi/180), 1e-6) // the chord of 60°
 	few := fit(t, Neighbours, train[:2], []int{0, 0}, 1)
-	near(t, "score of few", few.Score([]float32{2, 0}), -2*math.Sin(5*math.Pi/180), 1e-6)
-	if s := d.Score([]float32{0, 0}); math.IsNaN(s) {
-		t.Error("no features have no score")
+	near(t, "score of few", few.Score([]float32{7, 3}), -2, 1e-6) // the farther of the two
+	if s := d.Score([]float32{5, 3}); math.IsNaN(s) {
+		t.Error("what lies in the centre has no score")
 	}
 }
 
@@ -125,7 +128,7 @@ func TestDetectorsOfOneVector(t *testing.T) {
 				t.Errorf("%s: %v scores %v", m, x, s)
 			}
 		}
-		if d.Score([]float32{1, 2}) <= d.Score([]float32{2, 1}) {
+		if m == Distance && d.Score([]float32{1, 2}) <= d.Score([]float32{2, 1}) {
 			t.Errorf("%s: another vector is no farther", m)
 		}
 	}

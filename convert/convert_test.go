@@ -83,7 +83,7 @@ func TestThereAndBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(folder, name)
-			if err := Write(path, c, o.write); err != nil {
+			if _, err := Write(path, c, o.write); err != nil {
 				t.Fatal(err)
 			}
 			in, err := Read(t.Context(), path, o.read)
@@ -111,7 +111,7 @@ func TestThereAndBack(t *testing.T) {
 // TestTrainableAgain: what comes back as a backbone with a head is the base of a training.
 func TestTrainableAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.onnx")
-	if err := Write(path, built(t), WriteOptions{}); err != nil {
+	if _, err := Write(path, built(t), WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	in, err := Read(t.Context(), path, Options{})
@@ -232,7 +232,7 @@ func TestWhatIsMissing(t *testing.T) {
 	}
 	near(t, logitsOf(t, saved(t, in)), logitsOf(t, c), 1e-4)
 	var format *FormatError
-	if err := Write(filepath.Join(t.TempDir(), "m.tflite"), c, WriteOptions{}); !errors.As(err, &format) {
+	if _, err := Write(filepath.Join(t.TempDir(), "m.tflite"), c, WriteOptions{}); !errors.As(err, &format) {
 		t.Errorf("%v", err)
 	}
 	text := filepath.Join(t.TempDir(), "text.onnx")
@@ -275,7 +275,7 @@ func TestInt8(t *testing.T) {
 	c, folder := built(t), t.TempDir()
 	small, large, native := filepath.Join(folder, "c.onnx"), filepath.Join(folder, "large.onnx"), filepath.Join(folder, "c.safetensors")
 	for path, o := range map[string]WriteOptions{small: {Int8: true}, large: {}} {
-		if err := Write(path, c, o); err != nil {
+		if _, err := Write(path, c, o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -309,7 +309,7 @@ func TestInt8(t *testing.T) {
 		t.Fatal(err)
 	}
 	near(t, got, logitsOf(t, own), 1e-6)
-	if err := Write(filepath.Join(folder, "c.keras"), c, WriteOptions{Int8: true}); err == nil {
+	if _, err := Write(filepath.Join(folder, "c.keras"), c, WriteOptions{Int8: true}); err == nil {
 		t.Error("a .keras archive of int8")
 	}
 }
@@ -341,7 +341,7 @@ func TestONNXRuntime(t *testing.T) {
 		}
 		for _, o := range []WriteOptions{{}, {Preprocessing: true}, {Int8: true}} {
 			path := filepath.Join(folder, "m.onnx")
-			if err := Write(path, c, o); err != nil {
+			if _, err := Write(path, c, o); err != nil {
 				t.Fatal(err)
 			}
 			want := exact

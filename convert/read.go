@@ -44,6 +44,9 @@ type Imported struct {
 	// Preprocess is the preprocessing's name, and Recognised why it was chosen, to be put
 	// after "as", "" if it was asked for.
 	Preprocess, Recognised string
+	// Judged says that garb wrote the file for a model with an acceptance. Model has none:
+	// it is not read back.
+	Judged bool
 }
 
 // ClassesError says that the names of a model's classes are needed.
@@ -82,8 +85,8 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 	if f.architecture == "" {
 		f.architecture, f.backbone = ownBackbone(f.network.Tensors), f.network.Tensors
 	}
-	in := &Imported{Format: f.format}
 	about, told := described(f.metadata)
+	in := &Imported{Format: f.format, Judged: about.Judges}
 	if o.Classes == nil {
 		o.Classes = about.Classes
 	}

@@ -107,7 +107,61 @@ func (b *writer) network(o Options) error {
 		logits = b.node("Transpose", "output/nhwc", []string{logits}, intsAttribute("perm", 0, 2, 3, 1))
 	}
 	b.finish(logits, b.shapes[last], o.Temperature)
+	if o.Acceptance != nil {
+		in := layers[last].Inputs[0]
+		b.acceptance(*o.Acceptance, values[in], tensor.Len(b.shapes[in]), b.shapes[last])
+	}
 	return nil
+}
+
+// acceptance appends the output of acceptance. x, of so many values, is what the last layer
+// takes, and shape that of the logits.
+func (b *writer) acceptance(a Acceptance, x string, features int, shape []int) {
+	if len(shape) != 1 || a.Kernel != nil && len(a.Kernel) != features || len(a.Means)%features != 0 || a.Means != nil &&
+		(len(a.Scale) != features || len(a.Centre) != features || len(a.Spread) != features) {
+		panic(fmt.Sprintf("onnx: an acceptance that does not fit %d features", features))
+	}
+	constant := func(name string, values []float32, dims ...int) string {
+		return b.constant(initializer{name: "acceptance/" + name, dims: dims, floats: values})
+	}
+	axis := func(i int) []message { return []message{intsAttribute("axes", i), intAttribute("keepdims", 1)} }
+	score := ""
+	switch {
+	case a.Means != nil:
+		x = b.node("Unsqueeze", "acceptance/features", []string{x, b.integers("axes/", 1)}) // [batch 1 features]
+		squares := func(name string, from, scale []float32) string {
+			y := b.node("Sub", "acceptance/from_"+name, []string{x, constant(name, from, len(from)/features, features)})
+			y = b.node("Mul", "acceptance/scaled", []string{y, constant(name+"_scale", scale, features)})
+			y = b.node("Mul", "acceptance/squares", []string{y, y})
+			return b.node("ReduceMean", "acceptance/distance", []string{y}, intsAttribute("axes", 2), intAttribute("keepdims", 0))
+		}
+		nearest := b.node("ReduceMin", "acceptance/nearest", []string{squares("means", a.Means, a.Scale)}, axis(1)...)
+		score = b.node("Sub", "acceptance/score", []string{squares("centre", a.Centre, a.Spread), nearest})
+	case a.Top:
+		const lowest = -1e30 // adds nothing to a sum of exponentials
+		depth := b.constant(initializer{name: "acceptance/classes", dims: []int{}, integers: []int64{int64(shape[0])}})
+		at := b.node("ArgMax", "acceptance/top", []string{logitsName}, intAttribute("axis", 1), intAttribute("keepdims", 0))
+		masks := b.node("OneHot", "acceptance/mask", []string{at, depth, constant("mask_values", []float32{0, lowest}, 2)})
+		rest := b.node("Add", "acceptance/others", []string{logitsName, masks})
+		rest = b.node("ReduceLogSumExp", "acceptance/energy", []string{rest}, axis(1)...)
+		largest := b.node("ReduceMax", "acceptance/largest", []string{logitsName}, axis(1)...)
+		score = b.node("Sub", "acceptance/score", []string{largest, rest})
+	case a.Energy:
+		score = b.node("ReduceLogSumExp", "acceptance/energy", []string{logitsName}, axis(1)...)
+	}
+	if a.Kernel != nil {
+		z := b.node("Gemm", "acceptance/logit", []string{x, constant("kernel", a.Kernel, features, 1),
+			constant("bias", []float32{a.Bias}, 1)})
+		if score == "" {
+			score = z
+		} else {
+			score = b.node("Sub", "acceptance/score", []string{score, z})
+		}
+	}
+	scaled := b.node("Mul", "acceptance/sloped", []string{score, constant("slope", []float32{float32(a.Slope)})})
+	logit := b.node("Add", "acceptance/shifted", []string{scaled, constant("offset", []float32{float32(a.Offset)})})
+	b.nodes = append(b.nodes, operation{"Sigmoid", "acceptance/sigmoid", []string{logit}, acceptanceName, nil})
+	b.outputs = append(b.outputs, valueInfo(acceptanceName, typeFloat, []int{1}))
 }
 
 // finish gives the outputs their names, and appends the softmax.

@@ -22,6 +22,8 @@ type Options struct {
 	// float16. It computes in float32: the answers are those of the network with weights of
 	// tensor.Map.As(tensor.Int8).
 	Int8 bool
+	// Acceptance adds the output "acceptance"; nil: none.
+	Acceptance *Acceptance
 	// Metadata is written as the model's own.
 	Metadata        map[string]string
 	ProducerVersion string // of garb
@@ -32,24 +34,47 @@ type Options struct {
 // (sample − mean)/std, for red, green and blue.
 type Preprocessing struct{ Mean, Std [3]float32 }
 
+// Acceptance is how likely a picture shows any of the classes, float32 [batch 1], from 0 to
+// 1: the sigmoid of Slope·score + Offset.
+//
+// The score is a logit z = Kernel·x + Bias of what the network's last layer takes, x, or
+// −z beside the energy of the logits, log Σ e^logits − z, or the energy alone, or the largest
+// logit above the energy of the others, or by x how much nearer that is to one of some means
+// than to a centre:
+//
+//	mean_j ((x_j − Centre[j])·Spread[j])² − min_k mean_j ((x_j − Means[k,j])·Scale[j])²
+type Acceptance struct {
+	Kernel []float32 // nil: without z
+	Bias   float32
+	Energy bool
+	Top    bool // the largest logit above the others' energy
+	// Means are those of the distances, one after another; nil: none.
+	Means, Scale, Centre, Spread []float32
+
+	Slope, Offset float64
+}
+
 // The names of a written model's inputs and outputs.
 const (
 	inputName         = "input"   // float32 [batch h w c]
 	pictureName       = "picture" // uint8 [batch h w 3], with Preprocessing
 	logitsName        = "logits"
 	probabilitiesName = "probabilities"
+	acceptanceName    = "acceptance"
 	batchName         = "batch"
 )
 
 // Write writes a network as an ONNX model of opset 17 that computes in float32, for batches
 // of any size. Its input is "input", float32 [batch h w c] as the network has it, or "picture",
 // uint8 [batch h w 3]. Its outputs are "logits", what the network gives, and
-// "probabilities", their softmax; a softmax that ends the network is the latter itself.
+// "probabilities", their softmax; a softmax that ends the network is the latter itself. With
+// Options.Acceptance there is a third.
 // The same network gives the same bytes.
 //
 // Errors are *nn.LayerError and *nn.WeightError about the network, *TooLargeError, or
-// those of w. It panics if Preprocessing meets a network without three channels, or if
-// the temperature is negative or no number.
+// those of w. It panics if Preprocessing meets a network without three channels, if the
+// temperature is negative or no number, or if Acceptance does not fit what the last layer
+// takes.
 func Write(w io.Writer, n *nn.Network, o Options) error {
 	if !(o.Temperature >= 0) || math.IsInf(o.Temperature, 0) {
 		panic(fmt.Sprintf("onnx: temperature %v", o.Temperature))
@@ -61,7 +86,7 @@ func Write(w io.Writer, n *nn.Network, o Options) error {
 	b := &writer{
 		graph: graph, shapes: graph.Shapes(), weights: n.Tensors, int8: o.Int8, known: map[string]bool{}, constants: map[string]string{},
 	}
-	for _, name := range []string{inputName, pictureName, logitsName, probabilitiesName} {
+	for _, name := range []string{inputName, pictureName, logitsName, probabilitiesName, acceptanceName} {
 		b.known[name] = true
 	}
 	if err := b.network(o); err != nil {

@@ -430,10 +430,11 @@ func inBackground(ctx context.Context, url string, header ...string) chan result
 	return done
 }
 
-// waitFor waits until something holds, for a second or two.
+// waitFor waits until something holds, for half a minute: on a busy machine even what is quick takes
+// seconds.
 func waitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for range 400 {
+	for range 6000 {
 		if holds() {
 			return
 		}

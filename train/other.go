@@ -134,7 +134,7 @@ const noAcceptance accept.Method = "none"
 
 // DefaultDetector is the method of acceptance without other pictures; docs/acceptance.md
 // has the figures that it was chosen by.
-const DefaultDetector = accept.Energy
+const DefaultDetector = accept.Distance
 
 // AcceptanceMethods returns the values of Config.Acceptance.
 func AcceptanceMethods() []accept.Method { return append(accept.Methods(), noAcceptance) }

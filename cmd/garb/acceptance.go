@@ -62,7 +62,7 @@ var methodNames = map[accept.Method]string{
 	accept.Head:       "an output of its own, trained with other pictures",
 	accept.Exposure:   "the largest probability, trained with other pictures",
 	accept.Energy:     "energy of the logits",
-	accept.Distance:   "distance of the features to those of the classes",
+	accept.Distance:   "distance of the features to the nearest class, against that to all pictures",
 	accept.Neighbours: "distance of the features to the nearest training pictures",
 }
 

@@ -153,8 +153,10 @@ func TestSortRefused(t *testing.T) {
 		exists(bright) || exists(dark) {
 		t.Error("the pictures are not in their folders")
 	}
-	if code, errOut := sort(); code == exitDone || !strings.Contains(errOut, "sorted already") &&
-		!strings.Contains(errOut, "already") {
+	if log := string(readFile(t, filepath.Join(into, sortLogName))); !strings.Contains(log, `"class":"no light"`) {
+		t.Errorf("the log does not say that a picture was refused:\n%s", log)
+	}
+	if code, errOut := sort(); code == exitDone || !strings.Contains(errOut, "already") {
 		t.Errorf("sorted again: %d %s", code, errOut)
 	}
 	if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone {

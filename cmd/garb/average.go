@@ -43,7 +43,7 @@ is printed. --greedy begins with the model that is best on them, and adds each o
 others, the best first, only if the accuracy of the mean does not fall.
 
 The mean does not say whether a picture shows any of its classes, even if its models do:
-that was measured of each of them, and not of the mean.`,
+that was measured of each of them, and not of the mean. Nor does it keep prediction sets.`,
 		Example: `  garb average runs/seed1 runs/seed2 runs/seed3 --out mean.safetensors
   garb average runs/seed1 runs/seed2 runs/seed3 --data pictures --greedy --out soup.safetensors
   garb evaluate --model soup.safetensors --data pictures/test`,
@@ -80,7 +80,7 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 	if _, _, err := garb.Average(c.Context(), models...); err != nil { // before anything takes long
 		return err
 	}
-	var dropped []string
+	var dropped, sets []string
 	var opened []*garb.Classifier
 	for _, name := range models {
 		m, err := garb.Open(name, garb.Options{Threads: 1})
@@ -89,6 +89,9 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 		}
 		if m.Model().Acceptance != nil {
 			dropped = append(dropped, name)
+		}
+		if m.Model().Coverage != nil {
+			sets = append(sets, name)
 		}
 		opened = append(opened, m)
 	}
@@ -109,6 +112,9 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 	if len(dropped) > 0 {
 		say(c, "the acceptance of %s is not kept: whether a picture shows any of the classes was not measured of the mean",
 			strings.Join(dropped, ", "))
+	}
+	if len(sets) > 0 {
+		say(c, "the prediction sets of %s are not kept: they were fitted to single models", strings.Join(sets, ", "))
 	}
 	if s.tally == nil {
 		return nil

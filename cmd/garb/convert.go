@@ -50,10 +50,12 @@ backbone's weights are kept, to train on. Neither format stores the preprocessin
 known networks garb uses the standard one and prints it; otherwise give --preprocess,
 --size and --resize.
 
-Out: of a model (a file, a run's folder, clothing or imagenet) an ONNX file, for ONNX
+Out: of a model (a file, a run's folder, clothing, garments or imagenet) an ONNX file, for ONNX
 Runtime, Triton, OpenVINO, phones and GPUs, or a .keras archive, which Keras 3 loads.
 --quantize int8 stores the weights of an ONNX file in a quarter to a third of the space,
 each before a DequantizeLinear: it answers as garb's own int8 file, computing in float32.
+An ONNX file of a model that judges whether a picture shows any of its classes has the
+acceptance, 0 to 1, as a further output; a .keras file has not, and neither is read back.
 
 --dtype chooses how a .safetensors file stores the weights: float16 takes half the
 space, int8 a quarter. int8 weights have one scale per output channel. Answers are
@@ -194,6 +196,9 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "pictures    %d × %d, %v, preprocessing %s, as %s\n", s.Width, s.Height, s.Filter, in.Preprocess,
 		because)
 	fmt.Fprintf(out, "classes     %s\n", listed(m.Classes))
+	if in.Judged {
+		fmt.Fprintln(out, "acceptance  dropped: garb does not read it back, so this model answers for every picture")
+	}
 	native := c.to
 	if !strings.EqualFold(filepath.Ext(c.to), ".safetensors") { // from one program to another
 		folder, err := os.MkdirTemp("", "garb-convert-")
@@ -234,8 +239,9 @@ func (c *conversion) write(out io.Writer, model string) error {
 	if err != nil {
 		return err
 	}
-	if err := convert.Write(c.to, m, convert.WriteOptions{Preprocessing: c.withPreprocessing,
-		Int8: c.quantize == "int8"}); err != nil {
+	written, err := convert.Write(c.to, m, convert.WriteOptions{Preprocessing: c.withPreprocessing,
+		Int8: c.quantize == "int8"})
+	if err != nil {
 		return err
 	}
 	info, err := os.Stat(c.to)
@@ -249,6 +255,13 @@ func (c *conversion) write(out io.Writer, model string) error {
 	}
 	fmt.Fprintf(out, "model       %s, %s\n", m.Name(), count(len(m.Classes()), "class"))
 	fmt.Fprintf(out, "input       %s\n", input)
+	switch {
+	case written.Acceptance:
+		fmt.Fprintf(out, "acceptance  output \"acceptance\", 0 to 1; below %.3f a picture is %q\n", m.AcceptanceThreshold(),
+			printable(m.Model().Acceptance.Refusal))
+	case written.WithoutAcceptance != "":
+		fmt.Fprintf(out, "acceptance  dropped: %s. The file answers for every picture\n", written.WithoutAcceptance)
+	}
 	if c.quantize != "" {
 		fmt.Fprintf(out, "weights     %s, with a scale for each output; depthwise kernels and small tensors float32\n",
 			c.quantize)

@@ -74,8 +74,10 @@ as %2F. OUT appears when all crops are done, so that a command that was interrup
 leaves nothing.
 
 --whole 0.5 makes no boxes: each photo is copied for every class that has at least half
-as many pixels as the photo's largest class, all labels of a class together.
---masks DIR also writes DIR/PHOTO-LABEL.png for each crop, white where the garment is.
+as many pixels as the photo's largest class, all labels of a class together. The files
+are OUT/CLASS/PHOTO-whole-CLASS.jpg, so that no crop of the photo has the same name.
+--masks DIR also writes a mask for each crop, DIR/PHOTO-LABEL.png or
+DIR/PHOTO-whole-CLASS.png, white where the garment is.
 --negatives DIR also writes parts of the photos that show no garment, at least 64 × 64
 pixels: around a face, a bag or another ignored label, with at most 3 % garment pixels,
 and anywhere else, with at most .5 %. They teach a model what is none of its classes.

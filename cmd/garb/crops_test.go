@@ -338,14 +338,14 @@ func TestCropsOfWholePhotos(t *testing.T) {
 			t.Fatalf("%d\n%s%s", code, text, errOut)
 		}
 		files := filesBelow(t, out)
-		if len(files) != c.want+1 || !strings.Contains(files[cropsTable], "coat/1-coat.jpg,coat,1,0,0,120,100,2500\n") {
+		if len(files) != c.want+1 || !strings.Contains(files[cropsTable], "coat/1-whole-coat.jpg,coat,1,0,0,120,100,2500\n") {
 			t.Errorf("%s", files[cropsTable])
 		}
-		if name := "rubber-boots/2-rubber_boots.jpg"; (files[name] != "") != (c.want == 4) {
+		if name := "rubber-boots/2-whole-rubber_boots.jpg"; (files[name] != "") != (c.want == 4) {
 			t.Errorf("%s: %s", c.share, files[cropsTable])
 		}
-		if len(filesBelow(t, masks)) != c.want+1 {
-			t.Errorf("%d masks", len(filesBelow(t, masks)))
+		if files := filesBelow(t, masks); len(files) != c.want+1 || files["2-whole-coat.png"] == "" {
+			t.Errorf("%d masks", len(files))
 		}
 	}
 }

@@ -246,7 +246,7 @@ func TestBadModels(t *testing.T) {
 		write(t, folder, "flipped.safetensors", flipped):          "damaged",
 		nan:                          "not finite",
 		example:                      "not a valid safetensors file",
-		filepath.Join(folder, "nix"): "clothing and imagenet",
+		filepath.Join(folder, "nix"): "clothing, garments, imagenet",
 		folder:                       "checkpoints",
 	} {
 		code, out, errOut := garbRun(t, nil, "classify", "--model", path, example)
@@ -311,7 +311,7 @@ func TestTrainEvaluateClassify(t *testing.T) {
 		t.Fatalf("%d\n%s%s", code, printed, errOut)
 	}
 	r := object(t, printed, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece",
-		"calibration", "classes", "per_class", "confusion", "skipped", "wrong", "data_digest", "seconds")
+		"calibration", "classes", "per_class", "confusion", "skipped", "wrong", "acceptance", "data_digest", "seconds")
 	if r["accuracy"] != 1.0 || r["count"] != 2.0 || len(r["interval"].([]any)) != 2 || len(r["confusion"].([]any)) != 2 {
 		t.Errorf("%v", r)
 	}

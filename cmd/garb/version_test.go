@@ -45,7 +45,7 @@ func TestBuildOf(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	code, out, _ := garbRun(t, nil, "version")
-	if code != exitDone || !strings.Contains(out, garb.Version) || strings.Count(out, "sha256:") != 2 ||
+	if code != exitDone || !strings.Contains(out, garb.Version) || strings.Count(out, "sha256:") != 3 ||
 		!strings.Contains(out, "commit    ") {
 		t.Errorf("%d\n%s", code, out)
 	}
@@ -60,7 +60,7 @@ func TestVersion(t *testing.T) {
 		t.Errorf("%d %v", code, o)
 	}
 	models := o["models"].([]any)
-	if len(models) != 2 || models[0].(map[string]any)["name"] != garb.Clothing ||
+	if len(models) != 3 || models[0].(map[string]any)["name"] != garb.Clothing ||
 		!strings.HasPrefix(models[1].(map[string]any)["digest"].(string), "sha256:") {
 		t.Errorf("%v", models)
 	}

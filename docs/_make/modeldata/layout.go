@@ -412,16 +412,17 @@ func (w *wornPhoto) addCrops(cutter *crops.Cutter, set, masks string) error {
 		return err
 	}
 	for _, crop := range cut.Crops {
-		name := w.name + "-" + strings.ReplaceAll(crop.Label, "-", "_")
-		to := set + "/" + crop.Class + "/" + name + ".jpg"
+		label := strings.ReplaceAll(crop.Label, "-", "_")
 		if strings.HasPrefix(set, "street/") {
 			// Of another name than the crop: masks go by names.
-			to = set + "/" + crop.Class + "/" + w.name + "-whole-" + strings.ReplaceAll(crop.Label, "-", "_") + ".jpg"
+			to := set + "/" + crop.Class + "/" + w.name + "-whole-" + label + ".jpg"
 			if err := w.add(to, w.source, true); err != nil {
 				return err
 			}
 			continue
 		}
+		name := w.name + "-" + label
+		to := set + "/" + crop.Class + "/" + name + ".jpg"
 		if err := w.addJPEG(to, true, cut.Picture(crop.Box)); err != nil {
 			return err
 		}

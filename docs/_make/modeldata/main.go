@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 )
 
@@ -36,7 +37,7 @@ func main() {
 	if len(os.Args) != 3 {
 		log.Fatal("usage: go run ./docs/_make/modeldata DATA OUT")
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1], os.Args[2], os.Stdout); err != nil {
 		stop()

@@ -235,6 +235,35 @@ func TestDivide(t *testing.T) {
 	}
 }
 
+// TestDivideKeepsGiants has contributors of whom one giant alone would be just right, under
+// many names, as the order depends on them.
+func TestDivideKeepsGiants(t *testing.T) {
+	for name := range 20 {
+		var entries []entry
+		for sender := range 16 {
+			n, prefix := 25, "small"
+			if sender < giants {
+				n, prefix = 50, "giant"
+			}
+			for i := range n {
+				entries = append(entries, entry{sender: fmt.Sprint(prefix, sender, name), kind: allKinds[i%5]})
+			}
+		}
+		chosen := 0
+		for sender, is := range divide(entries) {
+			if is {
+				chosen++
+			}
+			if is && strings.HasPrefix(sender, "giant") {
+				t.Errorf("%s is in validation", sender)
+			}
+		}
+		if chosen != 2 {
+			t.Errorf("%d are in validation, want 2", chosen)
+		}
+	}
+}
+
 func TestLists(t *testing.T) {
 	seen := map[string]string{}
 	add := func(list string, names []string) {

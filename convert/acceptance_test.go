@@ -1,0 +1,207 @@
+package convert
+
+import (
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"garb"
+	"garb/accept"
+	"garb/backbone"
+	"garb/nn"
+	"garb/tensor"
+)
+
+// judging saves a model of three classes on a small network that judges by a method.
+func judging(t *testing.T, method accept.Method) *garb.Classifier {
+	t.Helper()
+	a, err := backbone.Lookup("small-cnn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := a.Spec
+	spec.Width, spec.Height = 12, 12
+	outputs := 3
+	if method.HasOutput() {
+		outputs = 4
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	tensors := tensor.Map{}
+	for _, p := range append(a.Features(12, 12).Params(), garb.HeadSpec{}.Graph(a.FeatureCount, outputs, 0).Params()...) {
+		v := tensor.New(p.Shape...)
+		for i := range v.Data {
+			v.Data[i] = float32(r.NormFloat64()) * .1
+		}
+		tensors[p.Name] = v
+	}
+	if method.NeedsFeatures() {
+		var features [][]float32
+		var labels []int
+		for i := range 12 {
+			x := make([]float32, a.FeatureCount)
+			for j := range x {
+				x[j] = r.Float32() * .3
+			}
+			features, labels = append(features, x), append(labels, i%3)
+		}
+		d, err := accept.FitDetector(method, features, labels, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, v := range garb.AcceptanceTensors(d) {
+			tensors[name] = v
+		}
+	}
+	calibration := accept.Calibration{Slope: .7, Offset: -.4}
+	if method == accept.Distance {
+		calibration.Slope = .02 // these distances are large
+	}
+	m := garb.Model{Format: garb.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b", "c"}, Preprocessing: spec,
+		Acceptance: &garb.Acceptance{Method: method, Calibration: calibration, Threshold: .5,
+			Refusal: garb.NoneOfThese, Preprocessing: spec}}
+	if err := m.SetGolden(t.Context(), tensors); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "judging.safetensors")
+	if err := m.Save(path, tensors, tensor.Float32); err != nil {
+		t.Fatal(err)
+	}
+	c, err := garb.Open(path, garb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestAcceptanceIsNotReadBack: a file of a model that judges is read as one that answers
+// for every picture, with the same logits, and says so.
+func TestAcceptanceIsNotReadBack(t *testing.T) {
+	for _, method := range accept.Methods() {
+		for _, name := range []string{"m.onnx", "m.keras"} {
+			c := judging(t, method)
+			path := filepath.Join(t.TempDir(), name)
+			written, err := Write(path, c, WriteOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := name == "m.onnx" && method != accept.Neighbours; written.Acceptance != want ||
+				written.Acceptance == (written.WithoutAcceptance != "") {
+				t.Errorf("%s of %s: %+v", name, method, written)
+			}
+			in, err := Read(t.Context(), path, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			back := saved(t, in)
+			if !in.Judged || back.Judges() || len(back.Classes()) != 3 {
+				t.Errorf("%s of %s: Judged %v, judges %v", name, method, in.Judged, back.Judges())
+			}
+			near(t, logitsOf(t, back), logitsOf(t, c), 1e-5)
+		}
+	}
+	c := built(t)
+	if c.Judges() {
+		t.Skip("the built-in model judges")
+	}
+	path := filepath.Join(t.TempDir(), "m.onnx")
+	if written, err := Write(path, c, WriteOptions{}); err != nil || written != (Written{}) {
+		t.Errorf("%+v, %v", written, err)
+	}
+	if in, err := Read(t.Context(), path, Options{}); err != nil || in.Judged {
+		t.Errorf("a model that does not judge: %v, %v", in.Judged, err)
+	}
+}
+
+// TestWithoutLast: the last unit of a network's last layer is taken off as it is.
+func TestWithoutLast(t *testing.T) {
+	b := nn.NewBuilder(1, 1, 2)
+	graph := b.Build(b.Dense("top", b.Flatten(b.Input()), 3, nn.WithBias()))
+	n := &nn.Network{Layers: graph.Layers(), Tensors: tensor.Map{
+		"top/kernel": tensor.FromSlice([]float32{1, 2, 3, 4, 5, 6}, 2, 3), "top/bias": tensor.FromSlice([]float32{7, 8, 9}, 3),
+	}}
+	got, z, err := withoutLast(n, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, bias := got.Tensors["top/kernel"], got.Tensors["top/bias"]; !slices.Equal(k.Data, []float32{1, 2, 4, 5}) ||
+		!slices.Equal(k.Shape, []int{2, 2}) || !slices.Equal(bias.Data, []float32{7, 8}) ||
+		got.Layers[len(got.Layers)-1].Units != 2 {
+		t.Errorf("the rest is %v, %v", k, bias)
+	}
+	if !slices.Equal(z.kernel, []float32{3, 6}) || z.bias != 9 {
+		t.Errorf("the unit is %+v", z)
+	}
+	if n.Layers[len(n.Layers)-1].Units != 3 || len(n.Tensors["top/bias"].Data) != 3 {
+		t.Error("the network itself was changed")
+	}
+	if _, _, err := withoutLast(n, 3); err == nil {
+		t.Error("a network without a further unit is taken")
+	}
+}
+
+// acceptances runs a model in ONNX Runtime on a picture, twice in a batch.
+const acceptances = `
+import sys
+import numpy, onnx, onnxruntime
+onnx.checker.check_model(onnx.load(sys.argv[1]), full_check=True)
+session = onnxruntime.InferenceSession(sys.argv[1])
+x = numpy.array([float(v) for v in sys.stdin.read().split()], dtype="float32").reshape(2, 12, 12, 3)
+got, logits = session.run(["acceptance", "logits"], {"input": x})
+assert got.shape == (2, 1) and logits.shape == (2, 3), (got.shape, logits.shape)
+print(got[0, 0], got[1, 0], *logits[0])
+`
+
+// TestAcceptanceInONNXRuntime: the output is the acceptance that garb gives.
+func TestAcceptanceInONNXRuntime(t *testing.T) {
+	python := os.Getenv("GARB_PYTHON")
+	if python == "" {
+		t.Skip("set GARB_PYTHON to a Python with what bench/requirements.txt lists")
+	}
+	for _, method := range accept.Methods() {
+		if method == accept.Neighbours {
+			continue
+		}
+		c := judging(t, method)
+		path := filepath.Join(t.TempDir(), "m.onnx")
+		if _, err := Write(path, c, WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		n := c.Spec().ValueCount()
+		inputs, rows := make([]float32, 2*n), make([]float32, 2*c.OutputCount())
+		for i := range 2 {
+			c.Spec().Tensor(garb.GoldenPicture(i), inputs[i*n:][:n])
+		}
+		if err := c.Outputs(t.Context(), inputs, rows); err != nil {
+			t.Fatal(err)
+		}
+		text := make([]string, len(inputs))
+		for i, v := range inputs {
+			text[i] = strconv.FormatFloat(float64(v), 'g', -1, 32)
+		}
+		command := exec.Command(python, "-c", acceptances, path)
+		command.Stdin, command.Stderr = strings.NewReader(strings.Join(text, " ")), os.Stderr
+		out, err := command.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []float32
+		for _, word := range strings.Fields(string(out)) {
+			v, err := strconv.ParseFloat(word, 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, float32(v))
+		}
+		want := []float32{float32(accept.Logistic(float64(rows[3]))), float32(accept.Logistic(float64(rows[7])))}
+		t.Logf("%s: acceptance %v, in ONNX Runtime %v", method, want, got[:2])
+		if !(want[0] > .05 && want[0] < .95) {
+			t.Errorf("%s: an acceptance of %v would hide a mistake", method, want[0])
+		}
+		near(t, got, append(want, rows[:3]...), 1e-4)
+	}
+}
