@@ -125,6 +125,10 @@ func TestAcceptanceByHand(t *testing.T) {
 	if s := newShare(1, 4); s != (Share{1, 4, 0.25, Wilson(1, 4)}) {
 		t.Errorf("%+v", s)
 	}
+	// A picture at the threshold is accepted: 0.8 and 0.95 are.
+	if at := operatingAt(0.8, r.Answers, nil); at.Accepted != newShare(2, 4) || len(refused(r.Answers, 0.8)) != 2 {
+		t.Errorf("at the acceptance of a picture: %+v, refused %+v", at, refused(r.Answers, 0.8))
+	}
 	same := func(name string, got, want Risk) {
 		t.Helper()
 		if !near(got.Area, want.Area) || len(got.Curve) != len(want.Curve) {
