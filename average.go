@@ -79,6 +79,66 @@ func Average(ctx context.Context, models ...string) (*Model, tensor.Map, error) 
 	return m, mean, m.SetGolden(ctx, nn.Overlay{Top: mean, Below: all[0].weights})
 }
 
+// AverageBackbones returns the mean of the backbones of the given models or files of weights,
+// each as for BackboneOf, as weights to train heads on: classes and preprocessing may
+// differ, the architecture may not. An error says which one does not fit.
+func AverageBackbones(references ...string) (architecture string, mean tensor.Map, err error) {
+	if len(references) < 2 || len(references) > maxAveraged {
+		return "", nil, fmt.Errorf("the mean of %d backbones; it is of 2 to %d", len(references), maxAveraged)
+	}
+	var all []*tensor.File
+	for _, reference := range references {
+		name, file, err := BackboneOf(reference)
+		if err != nil {
+			return "", nil, err
+		}
+		if file == "" {
+			file = name // the architecture's own weights
+		}
+		f, err := OpenBackbone(file)
+		if err != nil {
+			return "", nil, err
+		}
+		if len(all) == 0 {
+			architecture = name
+		} else if name != architecture {
+			return "", nil, &MismatchError{references[0], reference, fmt.Sprintf("backbone: %s in the first; %s in the second",
+				architecture, name)}
+		}
+		all = append(all, f)
+	}
+	a, err := backbone.Lookup(architecture)
+	if err != nil {
+		return "", nil, err
+	}
+	mean = tensor.Map{}
+	for _, p := range a.Features(a.Spec.Height, a.Spec.Width).Params() {
+		var t *tensor.Tensor // of the first's shape, which may depend on the size of its pictures
+		var sums []float64
+		for i, f := range all {
+			one, err := f.Tensor(p.Name)
+			if err != nil {
+				return "", nil, &ModelError{references[i], err}
+			}
+			if t == nil {
+				t, sums = tensor.New(one.Shape...), make([]float64, len(one.Data))
+			}
+			if !slices.Equal(one.Shape, t.Shape) {
+				return "", nil, &MismatchError{references[0], references[i], fmt.Sprintf("%s: %s in the first; %s in the second",
+					p.Name, tensor.ShapeString(t.Shape), tensor.ShapeString(one.Shape))}
+			}
+			for j, v := range one.Data {
+				sums[j] += float64(v)
+			}
+		}
+		for j, sum := range sums {
+			t.Data[j] = float32(sum / float64(len(all)))
+		}
+		mean[p.Name] = t
+	}
+	return architecture, mean, nil
+}
+
 // meanOf returns the mean of a parameter over models. Of the last layer it has the classes'
 // outputs only.
 func meanOf(all []*Classifier, p nn.Param) (*tensor.Tensor, error) {

@@ -145,3 +145,30 @@ func TestAverageSaysWhatDiffers(t *testing.T) {
 		t.Error("a mean with a model that is not there")
 	}
 }
+
+// The mean of backbones is that of each parameter, whatever the classes.
+func TestAverageBackbones(t *testing.T) {
+	small := averaged(t, 0.1, 2, nil)
+	large := averaged(t, 0.4, 2, func(m *Model) { m.Classes = []string{"cat", "dog"} })
+	architecture, mean, err := AverageBackbones(small, large)
+	if err != nil || architecture != "small-cnn" {
+		t.Fatal(architecture, err)
+	}
+	for name, m := range mean {
+		if strings.HasPrefix(name, backbone.ClassifierName) {
+			t.Errorf("it has %s of the head", name)
+		}
+		for i, v := range m.Data {
+			if want := 0.25 * math.Sin(float64(i+len(name))); math.Abs(float64(v)-want) > 1e-6 {
+				t.Fatalf("%s[%d] is %v, want %v", name, i, v, want)
+			}
+		}
+	}
+	var mismatch *MismatchError
+	if _, _, err := AverageBackbones(small, ImageNet); !errors.As(err, &mismatch) {
+		t.Errorf("another architecture: %v", err)
+	}
+	if _, _, err := AverageBackbones(small); err == nil {
+		t.Error("one backbone has a mean")
+	}
+}

@@ -34,7 +34,7 @@ var (
 
 // garmentsDigest is the digest of garmentsFile, which a test holds: to compute it would
 // take a part of the time to a first answer.
-const garmentsDigest = "sha256:cb61d60dc4c2a67ad8e9cf4ba5c5c651d5fabaabbf7e1cd3e3ee86c3d2a023fa"
+const garmentsDigest = "sha256:2773097a933340d2b6610f3dfc08d0fcc4e1859c243d2689b1a2c0f095adcb49"
 
 // builtInFile returns the file of a built-in model that has one.
 func builtInFile(name string) (data []byte, ok bool) {

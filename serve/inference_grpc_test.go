@@ -78,7 +78,7 @@ func TestInferenceGRPC(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if a.ModelName != "clothing" || a.ModelVersion != "1" || a.Id != "a1" || len(a.Outputs) != 3 || a.Outputs[1].Name != "probabilities" || a.Outputs[1].Shape[1] != int64(len(model.Classes())) {
+		if a.ModelName != "clothing" || a.ModelVersion != "1" || a.Id != "a1" || len(a.Outputs) != 4 || a.Outputs[3].Name != "acceptance" || a.Outputs[1].Name != "probabilities" || a.Outputs[1].Shape[1] != int64(len(model.Classes())) {
 			t.Fatalf("%s: %v", name, a)
 		}
 		raw := len(q.RawInputContents) > 0

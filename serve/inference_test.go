@@ -120,7 +120,7 @@ func TestInferenceClothing(t *testing.T) {
 		"unknown, ignored": `{"parameters": {"x": [{}]}, "more": null, "data": ["` + text + `"], "shape": [1], "name": "a", "datatype": "BYTES"}`,
 	} {
 		a := inferJSON(t, r.url+"/v2/models/clothing/versions/1/infer", `{"id": "a1", "inputs": [`+input+`]}`)
-		if a.ModelName != "clothing" || a.ModelVersion != "1" || a.ID != "a1" || len(a.Outputs) != 3 {
+		if a.ModelName != "clothing" || a.ModelVersion != "1" || a.ID != "a1" || len(a.Outputs) != 4 || a.Outputs[3].Name != "acceptance" {
 			t.Errorf("%s: %+v", name, a)
 		}
 		var logits, probabilities []float32

@@ -23,6 +23,7 @@ type soup struct {
 	unknown  unknownClasses
 	out      string
 	greedy   bool
+	bare     bool         // the backbones alone
 	set      *dataset.Set // validation; nil without --data
 	tally    *dataset.Tally
 	used     int
@@ -43,9 +44,14 @@ is printed. --greedy begins with the model that is best on them, and adds each o
 others, the best first, only if the accuracy of the mean does not fall.
 
 The mean does not say whether a picture shows any of its classes, even if its models do:
-that was measured of each of them, and not of the mean. Nor does it keep prediction sets.`,
+that was measured of each of them, and not of the mean. Nor does it keep prediction sets.
+
+With --backbones, the models' backbones alone are averaged, and FILE holds weights to train
+heads on (garb train --backbone FILE): then the models may have other classes.`,
 		Example: `  garb average runs/seed1 runs/seed2 runs/seed3 --out mean.safetensors
   garb average runs/seed1 runs/seed2 runs/seed3 --data pictures --greedy --out soup.safetensors
+  garb average runs/home runs/street --backbones --out backbone.safetensors
+  garb train --backbone backbone.safetensors --data pictures
   garb evaluate --model soup.safetensors --data pictures/test`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
@@ -53,6 +59,8 @@ that was measured of each of them, and not of the mean. Nor does it keep predict
 				return fmt.Errorf("average needs at least two models, not %d", len(args))
 			case s.out == "":
 				return errors.New("average needs --out: the file to write")
+			case s.bare && (s.greedy || s.pictures.data != ""):
+				return errors.New("--backbones makes no model that could be measured: omit --data and --greedy")
 			case s.greedy && s.pictures.data == "":
 				return errors.New("--greedy chooses by validation pictures: give --data")
 			case s.pictures.data == "" && s.pictures.split != "":
@@ -68,6 +76,7 @@ that was measured of each of them, and not of the mean. Nor does it keep predict
 	command.Flags().Lookup("split").Usage = "pictures to choose and to fit by: validation, test or all (default validation)"
 	s.unknown.addFlags(command)
 	command.Flags().StringVar(&s.out, "out", "", "file to write, a .safetensors")
+	command.Flags().BoolVar(&s.bare, "backbones", false, "average the backbones alone, as weights to train on")
 	command.Flags().BoolVar(&s.greedy, "greedy", false, "leave out models that make the mean worse on validation")
 	return command
 }
@@ -76,6 +85,9 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 	s.command = c
 	if _, err := os.Stat(s.out); err == nil {
 		return fmt.Errorf("%s exists: remove it, or choose another file with --out", s.out)
+	}
+	if s.bare {
+		return s.writeBackbone(models)
 	}
 	if _, _, err := garb.Average(c.Context(), models...); err != nil { // before anything takes long
 		return err
@@ -121,6 +133,20 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 	}
 	printSkips(c, s.tally)
 	return s.pictures.close(c, s.used, s.tally)
+}
+
+// writeBackbone writes the mean of the models' backbones.
+func (s *soup) writeBackbone(models []string) error {
+	architecture, mean, err := garb.AverageBackbones(models...)
+	if err != nil {
+		return err
+	}
+	if err := tensor.WriteFile(s.out, map[string]string{}, mean, tensor.Float32); err != nil {
+		return err
+	}
+	fmt.Fprintf(textOut(s.command), "mean      of the backbones of %s: %s\nwrote     %s\n", count(len(models), "model"),
+		architecture, s.out)
+	return nil
 }
 
 // openData reads the pictures to choose and to fit by.

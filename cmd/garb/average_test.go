@@ -47,6 +47,21 @@ func TestAverageCommand(t *testing.T) {
 		t.Errorf("a file that exists: %d %s", code, errOut)
 	}
 
+	bone := filepath.Join(home, "backbone.safetensors")
+	code, text, errOut = garbRun(t, nil, "average", runs[0], runs[1], "--backbones", "--out", bone)
+	if code != exitDone || !strings.Contains(text, "backbones of 2 models: small-cnn") {
+		t.Fatalf("%d %s %s", code, text, errOut)
+	}
+	code, _, errOut = garbRun(t, nil, "train", "--data", data, "--backbone", bone, "--size", "32", "--epochs", "1", "--out",
+		filepath.Join(home, "head"))
+	if code != exitDone {
+		t.Errorf("a head on the mean of backbones: %d %s", code, errOut)
+	}
+	code, _, errOut = garbRun(t, nil, "average", runs[0], runs[1], "--backbones", "--data", data, "--out", bone+"2")
+	if code != exitMisused || !strings.Contains(errOut, "omit --data") {
+		t.Errorf("backbones with data: %d %s", code, errOut)
+	}
+
 	fitted := filepath.Join(home, "fitted.safetensors")
 	code, text, errOut = garbRun(t, nil, "average", runs[0], runs[0], "--data", data, "--out", fitted)
 	if code != exitDone || !strings.Contains(text, "(fitted)") || !strings.Contains(text, "accuracy") {

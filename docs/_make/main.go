@@ -1,5 +1,5 @@
-// Command _make draws docs/classify.svg: a picture beside what garb really
-// prints for it. Run it in the project's root: go run ./docs/_make/main.go
+// Command _make draws docs/classify.svg: drawn pictures beside what garb really prints for
+// them. Run it in the project's root: go run ./docs/_make/main.go
 package main
 
 import (
@@ -12,30 +12,38 @@ import (
 	"strings"
 )
 
-const (
-	picture = "examples/t-shirt.jpg"
-	out     = "docs/classify.svg"
-)
+var names = []string{"t-shirt", "dress", "pants", "longsleeve", "skirt", "cat"}
+
+const out = "docs/classify.svg"
 
 func main() {
-	pixels, err := os.ReadFile(picture)
+	args := []string{"run", "./cmd/garb", "classify", "--top", "1"}
+	for _, name := range names {
+		args = append(args, "examples/"+name+".jpg")
+	}
+	printed, err := exec.Command("go", args...).Output()
 	if err != nil {
 		log.Fatal(err)
 	}
-	printed, err := exec.Command("go", "run", "./cmd/garb", "classify", "--top", "3", picture).Output()
-	if err != nil {
-		log.Fatal(err)
-	}
+	const width, column = 900, 140
 	var b strings.Builder
-	b.WriteString(`<svg xmlns="http://www.w3.org/2000/svg" width="860" height="250" viewBox="0 0 860 250">
-<title>garb classify: a drawn T-shirt and the answer</title>
-<rect width="860" height="250" rx="10" fill="#1e2127"/>
-<image href="data:image/jpeg;base64,` + base64.StdEncoding.EncodeToString(pixels) + `" x="20" y="20" width="180" height="210" preserveAspectRatio="xMidYMid meet"/>
-<g font-family="ui-monospace,Menlo,Consolas,monospace" font-size="15" fill="#d7dae0">
-`)
-	lines := append([]string{"$ garb classify --top 3 " + picture, ""}, strings.Split(strings.TrimRight(string(printed), "\n"), "\n")...)
-	for i, line := range lines {
-		fmt.Fprintf(&b, "<text style=\"white-space:pre\" x=\"225\" y=\"%d\">%s</text>\n", 60+24*i, html.EscapeString(line))
+	lines := strings.Split(strings.TrimRight(string(printed), "\n"), "\n")
+	height := 270 + 22*len(lines)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d">
+<title>garb classify: drawn garments and a cat, with the answers</title>
+<rect width="%[1]d" height="%[2]d" rx="10" fill="#1e2127"/>
+`, width, height)
+	for i, name := range names {
+		pixels, err := os.ReadFile("examples/" + name + ".jpg")
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Fprintf(&b, "<image href=\"data:image/jpeg;base64,%s\" x=\"%d\" y=\"20\" width=\"%d\" height=\"180\" "+
+			"preserveAspectRatio=\"xMidYMid meet\"/>\n", base64.StdEncoding.EncodeToString(pixels), 25+i*(column+5), column-10)
+	}
+	b.WriteString("<g font-family=\"ui-monospace,Menlo,Consolas,monospace\" font-size=\"15\" fill=\"#d7dae0\">\n")
+	for i, line := range append([]string{"$ garb classify --top 1 examples/*.jpg"}, lines...) {
+		fmt.Fprintf(&b, "<text style=\"white-space:pre\" x=\"25\" y=\"%d\">%s</text>\n", 235+22*i, html.EscapeString(line))
 	}
 	b.WriteString("</g>\n</svg>\n")
 	if err := os.WriteFile(out, []byte(b.String()), 0o644); err != nil {

@@ -1,5 +1,6 @@
-// Command _make draws examples/t-shirt.jpg: a T-shirt laid on a floor. Run it in
-// the project's root: go run ./examples/_make/main.go
+// Command _make draws the pictures in examples: a T-shirt laid on a floor, garments by
+// package drawn, and a cat that nobody wears. Run it in the project's root:
+// go run ./examples/_make/main.go
 package main
 
 import (
@@ -10,6 +11,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+
+	"garb/internal/drawn"
+	"garb/picture"
 )
 
 const width, height = 400, 533
@@ -49,7 +53,34 @@ func main() {
 			m.SetRGBA(x, y, color.RGBA{level(c[0] + grain), level(c[1] + grain), level(c[2] + grain), 255})
 		}
 	}
-	f, err := os.Create("examples/t-shirt.jpg")
+	write("t-shirt", m)
+	for _, class := range []string{"dress", "longsleeve", "pants", "skirt"} {
+		p, err := drawn.Garment(class, 1)
+		if err != nil {
+			log.Fatal(err)
+		}
+		write(class, imageOf(p))
+	}
+	cat, _ := drawn.Nothing(catSeed, catNumber)
+	write("cat", imageOf(cat))
+}
+
+// The animal of package drawn that is a cat.
+const (
+	catSeed   = 5
+	catNumber = 43
+)
+
+func imageOf(p *picture.RGB) image.Image {
+	m := image.NewRGBA(image.Rect(0, 0, p.Width, p.Height))
+	for i := range p.Width * p.Height {
+		copy(m.Pix[4*i:], []uint8{p.Pix[3*i], p.Pix[3*i+1], p.Pix[3*i+2], 255})
+	}
+	return m
+}
+
+func write(name string, m image.Image) {
+	f, err := os.Create("examples/" + name + ".jpg")
 	if err != nil {
 		log.Fatal(err)
 	}
