@@ -2,8 +2,6 @@ package card
 
 import (
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -11,17 +9,10 @@ import (
 	"garb"
 )
 
-// TestModelCard holds what MODEL_CARD.md says between marks to the figures that were
-// measured, and these to the models that are built in.
+// TestModelCard holds what MODEL_CARD.md and README.md say between marks to the figures
+// that were measured, and these to the models that are built in.
 func TestModelCard(t *testing.T) {
-	text, err := os.ReadFile("../../MODEL_CARD.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	data, err := os.ReadFile("../../docs/_make/card/measured.json")
-	if errors.Is(err, fs.ErrNotExist) && !strings.Contains(string(text), begin) {
-		t.Fatal("MODEL_CARD.md has no measured parts: run go run ./docs/_make/card")
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,26 +20,37 @@ func TestModelCard(t *testing.T) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		t.Fatal(err)
 	}
-	filled, err := m.Fill(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if filled != string(text) {
+	var card string
+	for _, page := range []string{"MODEL_CARD.md", "README.md"} {
+		text, err := os.ReadFile("../../" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		filled, err := m.Fill(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
 		is, want := strings.Split(string(text), "\n"), strings.Split(filled, "\n")
 		for i, line := range is {
 			if i >= len(want) || line != want[i] {
-				t.Fatalf("MODEL_CARD.md:%d is not what was measured: run go run ./docs/_make/card again\n%s\n%s", i+1, line,
+				t.Fatalf("%s:%d is not what was measured: run go run ./docs/_make/card again\n%s\n%s", page, i+1, line,
 					want[min(i, len(want)-1)])
 			}
 		}
-	}
-	if !strings.Contains(string(text), begin) {
-		t.Error("figures were measured, and MODEL_CARD.md has none of them")
+		if !strings.Contains(string(text), begin) {
+			t.Errorf("%s has none of the figures that were measured", page)
+		}
+		if page == "MODEL_CARD.md" {
+			card = string(text)
+		}
 	}
 	for name, digest := range m.Digests {
 		model, err := garb.Open(name, garb.Options{Threads: 1})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !strings.Contains(card, digest) {
+			t.Errorf("MODEL_CARD.md does not say the digest of %s, %s", name, digest)
 		}
 		if model.Digest() != digest {
 			t.Errorf("the figures are of another %s than the one that is built in: run go run ./docs/_make/card again", name)

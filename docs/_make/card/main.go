@@ -1,5 +1,5 @@
 // Command card measures the built-in models on what is set aside, writes the figures as
-// JSON, and fills them into MODEL_CARD.md. Run it in the project's root.
+// JSON, and fills them into MODEL_CARD.md and README.md. Run it in the project's root.
 package main
 
 import (
@@ -65,7 +65,7 @@ func parse(args []string) (o options, err error) {
 	flags.Uint64Var(&o.drawnSeed, "drawn-seed", 2026, "seed of the drawn pictures of nothing: another than training's")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the network; 0: one for each core")
 	flags.StringVar(&o.out, "out", "", "file for the figures as JSON (default "+measured+", with --validation none)")
-	flags.StringVar(&o.card, "card", "MODEL_CARD.md", "the card to fill in; \"\" for none")
+	flags.StringVar(&o.card, "card", "MODEL_CARD.md", "the card to fill in, with README.md; \"\" for neither")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), usage)
 		flags.PrintDefaults()
@@ -169,13 +169,18 @@ func write(o options, m card.Measured) error {
 	if o.card == "" {
 		return nil
 	}
-	text, err := os.ReadFile(o.card)
-	if err != nil {
-		return err
+	for _, page := range []string{o.card, "README.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			return err
+		}
+		filled, err := m.Fill(string(text))
+		if err != nil {
+			return fmt.Errorf("%s: %w", page, err)
+		}
+		if err := os.WriteFile(page, []byte(filled), 0o644); err != nil {
+			return err
+		}
 	}
-	filled, err := m.Fill(string(text))
-	if err != nil {
-		return fmt.Errorf("%s: %w", o.card, err)
-	}
-	return os.WriteFile(o.card, []byte(filled), 0o644)
+	return nil
 }
