@@ -204,10 +204,7 @@ func TestClassesFrom(t *testing.T) {
 func TestWhatIsMissing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.keras")
 	c := built(t)
-	n, err := c.Network()
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := classesOnly(t, c)
 	// As Keras would write it, without what garb knows.
 	if err := safefile.Write(path, func(w io.Writer) error { return keras.Write(w, n, keras.WriteOptions{}) }); err != nil {
 		t.Fatal(err)
@@ -246,13 +243,23 @@ func TestWhatIsMissing(t *testing.T) {
 	}
 }
 
-// rounded are the logits of a model whose weights are those of an int8 file.
-func rounded(t testing.TB, c *garb.Classifier) []float32 {
+// classesOnly is a model's network without the output of acceptance.
+func classesOnly(t testing.TB, c *garb.Classifier) *nn.Network {
 	t.Helper()
 	n, err := c.Network()
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n, _, _, err = judged(n, c); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// rounded are the logits of a model whose weights are those of an int8 file.
+func rounded(t testing.TB, c *garb.Classifier) []float32 {
+	t.Helper()
+	n := classesOnly(t, c)
 	g, err := nn.NewGraph(n.Layers)
 	if err != nil {
 		t.Fatal(err)

@@ -82,7 +82,7 @@ func TestInferenceGRPC(t *testing.T) {
 			t.Fatalf("%s: %v", name, a)
 		}
 		raw := len(q.RawInputContents) > 0
-		if (len(a.RawOutputContents) == 3) != raw {
+		if (len(a.RawOutputContents) == 4) != raw {
 			t.Fatalf("%s: %d raw outputs", name, len(a.RawOutputContents))
 		}
 		if raw {

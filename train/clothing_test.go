@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"garb"
 	"garb/backbone"
 	"garb/internal/kernel"
 )
@@ -36,20 +35,5 @@ func TestClothing(t *testing.T) {
 		result.TestCount)
 	if result.Test < 0.85 || result.TestCount != 372 || result.Tally.Skipped() > 0 {
 		t.Errorf("test accuracy %.4f of %d pictures, skipped %v", result.Test, result.TestCount, result.Tally.Skips())
-	}
-
-	// The built-in model was made of these pictures, prepared in this way.
-	builtIn, err := garb.Default(garb.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := garb.Open(c.Out, garb.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, got := builtIn.Model(), again.Model()
-	if want.Training.DataDigest != got.Training.DataDigest || want.Architecture != got.Architecture ||
-		want.Preprocessing != got.Preprocessing {
-		t.Errorf("the built-in model was made otherwise: %+v\nnot %+v", want, got)
 	}
 }

@@ -73,7 +73,7 @@ func TestClassifyCSV(t *testing.T) {
 	if code != exitFailed || len(rows) != 3 || !strings.Contains(errOut, "bad.jpg") {
 		t.Fatalf("%d\n%s%s", code, out, errOut)
 	}
-	want := []string{"picture", "class", "probability", "dress", "hat", "longsleeve", "outwear", "pants", "shirt",
+	want := []string{"picture", "class", "accepted", "acceptance", "probability", "dress", "hat", "longsleeve", "outwear", "pants", "shirt",
 		"shoes", "shorts", "skirt", "t-shirt", "error"}
 	if !slices.Equal(header, want) {
 		t.Errorf("header %q", header)
@@ -85,17 +85,17 @@ func TestClassifyCSV(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &a); err != nil {
 			t.Fatal(err)
 		}
-		values := numbers(t, row[2:13])
-		if row[0] != a.Picture || row[1] != a.Class || values[0] != a.Probability || row[13] != "" {
+		values := numbers(t, row[4:15])
+		if row[0] != a.Picture || row[1] != a.Class || values[0] != a.Probability || row[15] != "" {
 			t.Errorf("%q, want %+v", row, a)
 		}
 		for _, p := range a.Predictions {
-			if got := values[slices.Index(header, p.Class)-2]; got != p.Probability {
+			if got := values[slices.Index(header, p.Class)-4]; got != p.Probability {
 				t.Errorf("%s: %s is %v, want %v", row[0], p.Class, got, p.Probability)
 			}
 		}
 	}
-	if r := rows[1]; r[0] != bad || strings.Join(r[1:13], "") != "" || !strings.Contains(r[13], "not a picture") {
+	if r := rows[1]; r[0] != bad || strings.Join(r[1:15], "") != "" || !strings.Contains(r[15], "not a picture") {
 		t.Errorf("the bad picture: %q", r)
 	}
 }
@@ -141,7 +141,7 @@ func TestStrangeNames(t *testing.T) {
 	}
 	_, out, _ = garbRun(t, nil, append([]string{"classify", "--json", "--"}, paths...)...)
 	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
-		if got, want := object(t, line, "picture", "class", "probability", "predictions", "model")["picture"],
+		if got, want := object(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance", "model")["picture"],
 			strings.ToValidUTF8(paths[i], "\ufffd"); got != want {
 			t.Errorf("%q became %q", want, got)
 		}
@@ -278,7 +278,7 @@ func TestEmbedNames(t *testing.T) {
 // A data set that spells its classes otherwise is measured; unknown ones are all named, and
 // left out if that is asked for.
 func TestEvaluateMapsClasses(t *testing.T) {
-	shirt, plain := readFile(t, example), readFile(t, "../../picture/testdata/plain.png")
+	shirt, plain := readFile(t, example), readFile(t, "../../examples/pants.jpg")
 	root := classFolders(t, t.TempDir(), map[string][]byte{"T Shirt/1": shirt, "T Shirt/2": plain, "Hats/1": shirt,
 		"Not sure/1": plain, "Not sure/2": shirt})
 	code, out, errOut := garbRun(t, nil, "evaluate", "--data", root)
@@ -299,7 +299,7 @@ func TestEvaluateMapsClasses(t *testing.T) {
 		}
 	}
 	o := object(t, out, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece", "calibration",
-		"classes", "per_class", "confusion", "skipped", "wrong", "mapping", "data_digest", "seconds")
+		"classes", "per_class", "confusion", "skipped", "wrong", "mapping", "acceptance", "data_digest", "seconds")
 	if got := fmt.Sprint(o["mapping"]); o["count"] != 2.0 ||
 		got != "map[ignored:[map[class:Hats pictures:1] map[class:Not sure pictures:2]] renamed:[map[class:T Shirt to:t-shirt]]]" {
 		t.Errorf("%v pictures, %s", o["count"], got)

@@ -110,7 +110,7 @@ func TestClassifyJSON(t *testing.T) {
 	if code != exitDone || strings.Count(out, "\n") != 1 {
 		t.Fatalf("%d\n%s", code, out)
 	}
-	o := object(t, out, "picture", "class", "probability", "predictions", "model")
+	o := object(t, out, "picture", "class", "probability", "predictions", "accepted", "acceptance", "model")
 	predictions := o["predictions"].([]any)
 	if o["class"] != "t-shirt" || len(predictions) != 3 {
 		t.Errorf("%v", o)
@@ -153,7 +153,7 @@ func TestOneBadPictureDoesNotStopTheOthers(t *testing.T) {
 		}
 	}
 	for _, line := range []string{lines[0], lines[len(lines)-1]} {
-		if object(t, line, "picture", "class", "probability", "predictions", "model")["class"] != "t-shirt" {
+		if object(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance", "model")["class"] != "t-shirt" {
 			t.Error(line)
 		}
 	}

@@ -180,9 +180,13 @@ type dataRecord struct {
 }
 
 // recordOf returns how a model's training read its data set, and garb's own rule for
-// models whose record does not say.
+// models whose record does not say, and for those that are built in: their data sets are
+// not anybody's own.
 func recordOf(c *garb.Classifier) (dataRecord, error) {
 	record := dataRecord{Split: dataset.DefaultSplitRule()}
+	if slices.Contains(garb.BuiltInModels(), c.Name()) {
+		return record, nil
+	}
 	if t := c.Model().Training; t != nil && len(t.Settings) > 0 {
 		if err := json.Unmarshal(t.Settings, &record); err != nil {
 			return record, fmt.Errorf("model %s: its training record does not say how it divided its pictures: %w", c.Name(),

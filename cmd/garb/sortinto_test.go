@@ -686,7 +686,7 @@ func TestSortWhereAClassIsAFile(t *testing.T) {
 	}
 	code, out, _ = garbRun(t, nil, "classify", "--csv", "--sort-into", into, example)
 	if _, rows := table(t, out); code != exitFailed || rows[0][1] != "t-shirt" ||
-		!strings.HasPrefix(rows[0][13], "not sorted: ") {
+		!strings.HasPrefix(rows[0][15], "not sorted: ") {
 		t.Errorf("%d %s", code, out)
 	}
 }
