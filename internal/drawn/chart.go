@@ -112,21 +112,18 @@ func drawPie(r source, k *canvas, at [4]int, paper, ink colour) {
 	cx, cy := (at[0]+at[2])/2*one, (at[1]+at[3])/2*one
 	radius := min(at[2]-at[0], at[3]-at[1]) / 2 * one
 	border := r.chance(50)
-	for from := r.IntN(360); ; {
-		begin := from
-		for from < begin+360 {
-			to := min(from+r.between(8, 120), begin+360)
-			slice := []point{{cx, cy}}
-			for d := from; d < to+4; d += 4 {
-				slice = append(slice, point{cx + scale(radius, cosine(min(d, to))), cy + scale(radius, sine(min(d, to)))})
-			}
-			k.fill(solid(r.colour()), slice)
-			if border {
-				k.stroke(solid(paper), 20, slice[0], slice[1])
-			}
-			from = to
+	begin := r.IntN(360)
+	for from := begin; from < begin+360; {
+		to := min(from+r.between(8, 120), begin+360)
+		slice := []point{{cx, cy}}
+		for d := from; d < to+4; d += 4 {
+			slice = append(slice, point{cx + scale(radius, cosine(min(d, to))), cy + scale(radius, sine(min(d, to)))})
 		}
-		break
+		k.fill(solid(r.colour()), slice)
+		if border {
+			k.stroke(solid(paper), 20, slice[0], slice[1])
+		}
+		from = to
 	}
 	if r.chance(40) { // a ring
 		hole := radius * r.between(30, 70) / 100
