@@ -401,3 +401,31 @@ func TestOtherIsLearned(t *testing.T) {
 		}
 	}
 }
+
+// Training counts an answer about other pictures as right if the network says that it is
+// none of the classes, by the method that it is trained with.
+func TestAnswersRight(t *testing.T) {
+	for _, c := range []struct {
+		method           accept.Method
+		outputs, targets []float32
+		other, want      bool
+	}{
+		{accept.Class, []float32{1, 0, 5}, []float32{0, 0, 1}, true, true},
+		{accept.Class, []float32{5, 0, 1}, []float32{0, 0, 1}, true, false},
+		{accept.Class, []float32{1, 0, 5}, []float32{1, 0, 0}, false, true}, // its class is
+		{accept.Class, []float32{0, 1, -5}, []float32{1, 0, 0}, false, false},
+		{accept.Head, []float32{5, 0, -1}, []float32{0, 0, 1}, true, true},
+		{accept.Head, []float32{5, 0, 1}, []float32{0, 0, 1}, true, false},
+		{accept.Exposure, []float32{0, 0.1, 0}, []float32{.3, .3, .3}, true, true},
+		{accept.Exposure, []float32{0, 5, 0}, []float32{.3, .3, .3}, true, false},
+	} {
+		r := &run{position: position{Config: Config{Acceptance: c.method, Other: []Source{{Path: "x", Weight: 1}}}},
+			classes: []string{"a", "b"}}
+		if c.method == accept.Exposure {
+			r.classes = append(r.classes, "c")
+		}
+		if got := r.answersRight(c.outputs, c.targets, c.other); got != c.want {
+			t.Errorf("%s: outputs %v for %v are right: %v", c.method, c.outputs, c.targets, got)
+		}
+	}
+}
