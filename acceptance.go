@@ -38,7 +38,7 @@ type Acceptance struct {
 	// Others is what is accepted of pictures of none of the classes; empty if the model
 	// was not measured against other pictures.
 	Others []OtherShare `json:"others,omitempty"`
-	// Refusal is what is said of a picture that is not accepted.
+	// Refusal describes a picture that is not accepted, such as "not clothing".
 	Refusal string `json:"refusal"`
 	// Preprocessing is that of the pictures it was measured with.
 	Preprocessing picture.Spec `json:"preprocessing"`

@@ -34,8 +34,8 @@ const maxAveraged = 100
 // network, with the same classes in the same order and the same preprocessing, else the
 // error is a *MismatchError. The temperature is the mean of theirs. What was measured of a
 // single one does not hold of the mean: it has no acceptance, no prediction sets and no figures
-// of training, and its record of training is the first model's if all were trained on the
-// same pictures, else none.
+// of training. If all were trained on the same pictures, it has the first model's record of
+// training, else none.
 func Average(ctx context.Context, models ...string) (*Model, tensor.Map, error) {
 	if len(models) < 2 || len(models) > maxAveraged {
 		return nil, nil, fmt.Errorf("the mean of %d models; it is of 2 to %d", len(models), maxAveraged)

@@ -185,9 +185,10 @@ func New(c Config, spec picture.Spec, train dataset.Training, seed uint64, l pic
 // alone. Errors name the file and are otherwise those of dataset.Sample.Read and
 // picture.Spec.Load. It panics if index is negative, or if dst has another length.
 //
-// Decoded, perhaps put on another background (see SetBackgrounds), turned by quarters, and resized (or a random part of it) to the input or to a
-// place inside it, the picture goes through one affine resample, mirrors, colours, a loss
-// of quality and erasing, each only if it is on.
+// Decoded, perhaps put on another background (see SetBackgrounds), turned by quarters,
+// and resized (or a random part of it) to the input or to a place inside it, the picture
+// goes through one affine resample, mirrors, colours, a loss of quality and erasing, each
+// only if it is on.
 func (v *Views) Load(ctx context.Context, epoch, index int, dst []float32) error {
 	number := index % len(v.set.Samples)
 	sample := v.set.Samples[number]

@@ -10,8 +10,8 @@ import (
 	"garb/picture"
 )
 
-// Backgrounds are pictures to put what is shown on others on, so that a network learns
-// the thing and not the place that it was photographed in.
+// Backgrounds replace the backgrounds of training pictures, so that a network learns the
+// thing and not the place where it was photographed.
 type Backgrounds struct {
 	// Paths are the backgrounds' files.
 	Paths []string
@@ -27,7 +27,8 @@ type Backgrounds struct {
 // be called while Load is under way.
 func (v *Views) SetBackgrounds(b Backgrounds) {
 	if len(b.Masks) != len(v.set.Samples) || len(b.Paths) == 0 {
-		panic(fmt.Sprintf("augment: %d masks of %d pictures, and %d backgrounds", len(b.Masks), len(v.set.Samples), len(b.Paths)))
+		panic(fmt.Sprintf("augment: %d masks of %d pictures, and %d backgrounds", len(b.Masks), len(v.set.Samples),
+			len(b.Paths)))
 	}
 	v.backgrounds = &b
 }

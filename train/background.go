@@ -20,8 +20,8 @@ type MaskSizeError struct {
 }
 
 func (e *MaskSizeError) Error() string {
-	return fmt.Sprintf("the mask %s has %d × %d pixels, and its picture %s has %d × %d", e.Mask, e.MaskSize[0], e.MaskSize[1],
-		e.Picture, e.PictureSize[0], e.PictureSize[1])
+	return fmt.Sprintf("the mask %s has %d × %d pixels, and its picture %s has %d × %d", e.Mask, e.MaskSize[0],
+		e.MaskSize[1], e.Picture, e.PictureSize[0], e.PictureSize[1])
 }
 
 // setBackgrounds finds the training pictures' masks and the pictures to put them on, and

@@ -49,7 +49,7 @@ func (r *run) measure(ctx context.Context) (*validated, error) {
 		}
 	}
 	m.logits = classLogits(m.outputs, m.width, m.classes)
-	names := r.Config.sourceNames()
+	names := sourceNames(r.Config.sources())
 	figures := make([]SourceFigures, len(names))
 	for _, from := range r.validation.from {
 		figures[from].Count++

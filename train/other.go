@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -79,28 +77,16 @@ func (r *run) target(row []float32, label int) {
 }
 
 // answersRight reports whether the outputs say what the targets, mixed or not, say: the
-// class, or that it is none. Without an output for that, a network says none where it
-// gives no class a probability above one half.
+// class, or that it is none, which a score below 0 says by every method.
 func (r *run) answersRight(outputs, targets []float32, other bool) bool {
 	classes := len(r.classes)
 	switch {
 	case r.Config.Binary:
 		return (outputs[0] > 0) == (targets[0] > 0.5)
-	case other && r.Config.ownOutput():
-		return accept.Score(r.Config.method(), outputs, classes) < 0
 	case other:
-		return maxProbability(outputs) < 0.5
+		return accept.Score(r.Config.method(), outputs, classes) < 0
 	}
 	return largest(outputs[:classes]) == largest(targets[:classes])
-}
-
-// maxProbability is the largest probability of the softmax.
-func maxProbability(logits []float32) float64 {
-	top, sum := float64(logits[largest(logits)]), 0.0
-	for _, v := range logits {
-		sum += math.Exp(float64(v) - top)
-	}
-	return 1 / sum
 }
 
 // headLoss is the loss of K classes by a softmax, and of whether it is any of them by a
@@ -223,7 +209,7 @@ func (r *run) acceptance(ctx context.Context, m *validated) (a *garb.Acceptance,
 	}
 	var others []garb.OtherScores
 	if len(c.Other) > 0 {
-		for _, name := range c.otherNames() {
+		for _, name := range sourceNames(c.Other) {
 			others = append(others, garb.OtherScores{Name: name})
 		}
 		for i, score := range m.scores(method, m.other) {
@@ -299,15 +285,6 @@ func (e *OtherError) Error() string {
 		text += fmt.Sprintf("; and %d more", more)
 	}
 	return "pictures of a class are among the other pictures: " + text
-}
-
-// otherNames names the folders of other pictures, in the order of Config.Other.
-func (c Config) otherNames() []string {
-	var paths []string
-	for _, s := range c.Other {
-		paths = append(paths, filepath.ToSlash(filepath.Clean(s.Path)))
-	}
-	return shortNames(paths)
 }
 
 // Lookalike is one of the other pictures that the finished model accepts: it may show one

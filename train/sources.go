@@ -64,11 +64,11 @@ func (c Config) sources() []Source {
 	return append([]Source{first}, c.Sources...)
 }
 
-// sourceNames names the data sets of a run, in the order of sources: by the last element
-// of each path, or by more of it where two end alike.
-func (c Config) sourceNames() []string {
+// sourceNames names sources by the last element of each path, or by more of it where two
+// end alike.
+func sourceNames(all []Source) []string {
 	var paths []string
-	for _, s := range c.sources() {
+	for _, s := range all {
 		paths = append(paths, filepath.ToSlash(filepath.Clean(s.Path)))
 	}
 	return shortNames(paths)

@@ -323,7 +323,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	}
 	d := evaluate.Document{Folder: r.Config.Out, Title: filepath.Base(r.Config.Out),
 		Model: filepath.Base(result.Checkpoint), About: model.Model()}
-	names := r.Config.sourceNames()
+	names := sourceNames(r.Config.sources())
 	for _, part := range []struct {
 		name string
 		*split

@@ -218,7 +218,7 @@ type tally struct {
 	began              time.Time
 	answered, failed   int
 	refused            int
-	refusal            string        // what is said of those
+	refusal            string        // the model's words for those
 	reading, inference time.Duration // of the pictures that were answered
 	skips              *dataset.Tally
 }

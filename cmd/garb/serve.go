@@ -103,7 +103,8 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 	flags := command.Flags()
 	flags.StringVar(&config.Addr, "addr", config.Addr, "host and port to listen on")
 	flags.StringArrayVar(&models, "model", nil,
-		"NAME=PATH of a model to answer with: a file, a run's folder, clothing, garments or imagenet; the first answers by default (default clothing)")
+		"NAME=PATH of a model to answer with: a file, a run's folder, clothing, garments or imagenet; "+
+			"the first answers by default (default clothing)")
 	flags.StringVar(&config.ModelsFolder, "models", "",
 		"folder with NAME/VERSION/ folders of models, watched: the highest good version answers")
 	addAcceptFlag(flags, &accept)

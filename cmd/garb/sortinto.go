@@ -25,7 +25,7 @@ type sorter struct {
 	into    string // as it was named
 	root    string // the same, absolute and without links
 	folders map[classKey]string
-	refusal string // what is said of pictures that the model refuses; "": it refuses none
+	refusal string // the model's words for pictures that it refuses; "": it refuses none
 	log     *sortLog
 	run     string // begins the identifiers of this run
 	begun   int
