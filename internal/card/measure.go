@@ -87,13 +87,15 @@ func Measure(ctx context.Context, model Classifier, o Options) ([]Figure, error)
 	return m.figures, nil
 }
 
-// folders are where each part of the measurement has its pictures.
-type folders struct{ test, full, worn, street, other, empty, named string }
+// folders are where each part of the measurement has its pictures; garments is the table
+// of what is worn in those of street.
+type folders struct{ test, full, worn, street, garments, other, empty, named string }
 
 var (
-	aside      = folders{"aside/test", "aside/full", "aside/worn", "aside/street", "aside/other", "aside/empty", "aside/named"}
-	validation = folders{"full/validation", "full/validation", "worn/validation", "street/validation", "other/validation", "empty/validation",
-		"named/validation"}
+	aside = folders{"aside/test", "aside/full", "aside/worn", "aside/street", "aside/street.csv", "aside/other", "aside/empty",
+		"aside/named"}
+	validation = folders{"full/validation", "full/validation", "worn/validation", "street/validation", "street-validation.csv",
+		"other/validation", "empty/validation", "named/validation"}
 )
 
 func (m *measurement) all(ctx context.Context) error {
@@ -139,7 +141,7 @@ func (m *measurement) all(ctx context.Context) error {
 	if err := m.worn(ctx, worn, threshold); err != nil {
 		return err
 	}
-	if err := m.street(ctx, where.street); err != nil {
+	if err := m.street(ctx, where.street, where.garments); err != nil {
 		return err
 	}
 	if err := m.named(ctx, where.named, threshold); err != nil {
@@ -513,41 +515,26 @@ func (m *measurement) worn(ctx context.Context, folder string, threshold float64
 }
 
 // street measures on whole street photos: an answer is right if it is one of the garments
-// worn. In validation each photo is in the folder of one garment, and may be in several.
-func (m *measurement) street(ctx context.Context, folder string) error {
+// worn, which a table has for each photo of the folder.
+func (m *measurement) street(ctx context.Context, folder, table string) error {
+	rows, err := m.table(table, "photo", "garments")
+	if err != nil {
+		return err
+	}
 	var samples []sample
 	worn := map[string][]string{}
-	if m.Validation {
-		all, err := m.labelled(folder)
-		if err != nil {
-			return err
+	for _, row := range rows {
+		if row[1] == "" {
+			continue // nothing that a class is there for
 		}
-		for _, s := range all {
-			worn[s.file] = []string{s.label}
-		}
-		samples = all
-	} else {
-		rows, err := m.table("aside/street.csv", "photo", "garments")
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			if row[1] == "" {
-				continue // nothing that a class is there for
-			}
-			worn[row[0]] = strings.Split(row[1], "|")
-			samples = append(samples, sample{file: row[0]})
-		}
+		worn[row[0]] = strings.Split(row[1], "|")
+		samples = append(samples, sample{file: row[0]})
 	}
 	answers, err := m.answers(ctx, folder, samples, nil)
 	if err != nil {
 		return err
 	}
-	title := "street photos: the answer is one of the garments worn"
-	if m.Validation {
-		title = "street photos: the answer is the garment that covers most"
-	}
-	m.share("street.worn", title, "≥ .85", answers, func(a answer) bool {
+	m.share("street.worn", "street photos: the answer is one of the garments worn", "≥ .85", answers, func(a answer) bool {
 		class := a.Predictions[0].Class
 		return slices.Contains(worn[a.file], class) || slices.Contains(worn[a.file], asTen[class])
 	})

@@ -10,6 +10,7 @@ import (
 	"image/png"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,8 +33,11 @@ const (
 	giants = 4
 	// wholeShare is the least share of the largest class's pixels with which a class may
 	// name a whole street photo.
-	wholeShare = 0.5
-	seed       = 1 // of the pictures without a garment
+	wholeShare = 0.1
+	// streetCopies is how often a street photo is in its folder, to name more than one of
+	// its garments.
+	streetCopies = 4
+	seed         = 1 // of the pictures without a garment
 )
 
 // file is one file of the layout.
@@ -51,6 +55,7 @@ type file struct {
 //	clothes-unnamed, people     pictures that may be accepted, without a kind
 //	aside/test/CLASS            the small set's test split
 //	aside/full/KIND             all pictures by the test split's contributors; kids.csv
+//	street-validation.csv       what is worn in each photo of street/validation
 //	aside/worn, worn10, street, empty   of every fifth photo; street.csv: what is worn
 //	aside/other, people         every fifth of each by its place among all other pictures
 //	aside/named                 half of the pictures that show clothes; named.csv: classes
@@ -340,7 +345,8 @@ func (l *layout) layOutWorn(ctx context.Context) error {
 	}
 	negatives := crops.DefaultNegatives()
 	negatives.Seed = seed
-	worn := [][]string{{"photo", "garments"}}
+	// What is worn in photos that are set aside, and in those to choose by.
+	worn, chosen := [][]string{{"photo", "garments"}}, [][]string{{"photo", "garments"}}
 	for i, pair := range pairs {
 		photo, err := crops.Read(ctx, pair, picture.DefaultLimits())
 		if err != nil {
@@ -370,17 +376,11 @@ func (l *layout) layOutWorn(ctx context.Context) error {
 		if err := w.addNegatives(empties, place("empty"), negatives); err != nil {
 			return err
 		}
-		if split != "aside" {
-			if err := w.addCrops(street, place("street"), ""); err != nil {
+		if split == "train" {
+			if _, err := w.addCopies(street, place("street")); err != nil {
 				return err
 			}
 			continue
-		}
-		if err := w.addCrops(tens, "aside/worn10", ""); err != nil {
-			return err
-		}
-		if err := l.add("aside/street/"+filepath.Base(pair.Photo), w.source, false); err != nil {
-			return err
 		}
 		cut, err := everything.Cut(ctx, photo)
 		if err != nil {
@@ -390,7 +390,27 @@ func (l *layout) layOutWorn(ctx context.Context) error {
 		for _, crop := range cut.Crops {
 			garments = append(garments, crop.Class)
 		}
-		worn = append(worn, []string{filepath.Base(pair.Photo), strings.Join(garments, "|")})
+		if split == "validation" {
+			copies, err := w.addCopies(street, place("street"))
+			if err != nil {
+				return err
+			}
+			if len(copies) > 0 {
+				chosen = append(chosen, []string{copies[0], strings.Join(garments, "|")})
+			}
+			continue
+		}
+		if err := w.addCrops(tens, "aside/worn10", ""); err != nil {
+			return err
+		}
+		name := filepath.Base(pair.Photo)
+		if err := l.add("aside/street/"+name, w.source, false); err != nil {
+			return err
+		}
+		worn = append(worn, []string{name, strings.Join(garments, "|")})
+	}
+	if err := l.addTable("street-validation.csv", chosen); err != nil {
+		return err
 	}
 	return l.addTable("aside/street.csv", worn)
 }
@@ -405,23 +425,14 @@ type wornPhoto struct {
 }
 
 // addCrops adds the crops of a photo to a set, and their masks to a folder unless it is
-// "". A whole photo is linked.
+// "".
 func (w *wornPhoto) addCrops(cutter *crops.Cutter, set, masks string) error {
 	cut, err := cutter.Cut(w.ctx, w.photo)
 	if err != nil {
 		return err
 	}
 	for _, crop := range cut.Crops {
-		label := strings.ReplaceAll(crop.Label, "-", "_")
-		if strings.HasPrefix(set, "street/") {
-			// Of another name than the crop: masks go by names.
-			to := set + "/" + crop.Class + "/" + w.name + "-whole-" + label + ".jpg"
-			if err := w.add(to, w.source, true); err != nil {
-				return err
-			}
-			continue
-		}
-		name := w.name + "-" + label
+		name := w.name + "-" + strings.ReplaceAll(crop.Label, "-", "_")
 		to := set + "/" + crop.Class + "/" + name + ".jpg"
 		if err := w.addJPEG(to, true, cut.Picture(crop.Box)); err != nil {
 			return err
@@ -439,6 +450,46 @@ func (w *wornPhoto) addCrops(cutter *crops.Cutter, set, masks string) error {
 		}
 	}
 	return nil
+}
+
+// addCopies links the whole photo streetCopies times, each time as a picture of one of its
+// garments, and returns the names below set.
+func (w *wornPhoto) addCopies(cutter *crops.Cutter, set string) (names []string, err error) {
+	cut, err := cutter.Cut(w.ctx, w.photo)
+	if err != nil {
+		return nil, err
+	}
+	for i, class := range shareCopies(cut.Crops, streetCopies) {
+		// Of another name than the crop: masks go by names.
+		name := fmt.Sprintf("%s/%s-whole-%d.jpg", class, w.name, i+1)
+		if err := w.add(set+"/"+name, w.source, true); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// shareCopies divides copies of a photo among its garments: each copy goes to the garment
+// that has the fewest for its size (D'Hondt's method). The size is the square root of its
+// pixels, so that shoes beside a coat have a say and no more. Equal ones go to the first.
+func shareCopies(garments []crops.Crop, copies int) []string {
+	var classes []string
+	given := make([]int, len(garments))
+	for range copies {
+		best, most := -1, 0.0
+		for i, g := range garments {
+			if share := math.Sqrt(float64(g.Pixels)) / float64(given[i]+1); share > most {
+				best, most = i, share
+			}
+		}
+		if best < 0 {
+			return nil
+		}
+		given[best]++
+		classes = append(classes, garments[best].Class)
+	}
+	return classes
 }
 
 // addNegatives adds pictures of no garment.
