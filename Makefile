@@ -13,7 +13,7 @@ data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder)
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check build bench soak fuzz model head card course lab generate format vet staticcheck modules generated layout test test-purego test-avx2 test-race
+.PHONY: check build bench soak fuzz model scenes-settings head card course lab generate format vet staticcheck modules generated layout test test-purego test-avx2 test-race
 
 check: format vet staticcheck modules generated layout test test-purego test-avx2 test-race
 
@@ -61,19 +61,20 @@ BACKBONE = runs/model/backbone-seed$(SEED).safetensors
 GARMENTS_RUN = runs/model/garments-seed$(SEED)
 CLOTHING_RUN = runs/model/clothing-seed$(SEED)
 MODEL_DATA = runs/model/data
-OTHERS = --other $(MODEL_DATA)/other:4 --other $(MODEL_DATA)/empty:0.6 --other runs/model/drawn:0.5 --refusal "not clothing"
+OTHERS = --other $(MODEL_DATA)/other:3 --other $(MODEL_DATA)/empty:0.5 --other runs/model/drawn:0.5 --refusal "not clothing"
 COURSE_RECIPE = --data $(data)/clothing-dataset-small \
 	--fine-tune all --optimizer adamw --learning-rate 1e-3 --weight-decay 0.05 --schedule cosine --warm-up 1 \
 	--crop-min 0.35 --crop-aspect 1.33 --horizontal-flip --brightness 0.3 --contrast 0.3 --saturation 0.3 \
 	--erasing 0.25 --mixup 0.2 --cutmix 1 --dropout 0.2 --label-smoothing 0.1 --average 0.995 --epochs 20 --acceptance none
-SCENES_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn:1.5 --train-data $(MODEL_DATA)/street:0.7 \
-	--train-data $(MODEL_DATA)/named:8 $(OTHERS) --balance-sampling 0.4 \
-	--background $(MODEL_DATA)/other/train --masks $(MODEL_DATA)/worn-masks --background-share 0.35 \
-	--fine-tune all --probe-epochs 1 --optimizer adamw --learning-rate 1e-3 --weight-decay 0.05 --schedule cosine --warm-up 1 \
-	--train-size 192 --crop-min 0.3 --crop-aspect 1.33 --horizontal-flip --brightness 0.3 --contrast 0.3 --saturation 0.3 \
-	--quarter-turns 0.5 --rotation-range 20 --zoom-out 2.2 --blur-max 2.5 --noise 20 --shrink 48 \
-	--dropout 0.1 --label-smoothing 0.1 --average 0.995 --epochs 15
-HEAD_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn --train-data $(MODEL_DATA)/street:0.7 \
+SCENES_SETTINGS = --balance-sampling 0.5 --fine-tune all --probe-epochs 1 --optimizer adamw --learning-rate 7e-4 --weight-decay 0.05 \
+	--schedule cosine --warm-up 1 --train-size 192 --crop-min 0.45 --crop-aspect 1.33 --horizontal-flip \
+	--brightness 0.3 --contrast 0.3 --saturation 0.3 --quarter-turns 0.4 --rotation-range 20 --zoom-out 2.2 \
+	--blur-max 2.5 --noise 20 --shrink 48 --dropout 0.1 --label-smoothing 0.1 --average 0.995
+SCENES_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn:2 --train-data $(MODEL_DATA)/street:0.35 \
+	--train-data $(MODEL_DATA)/named:12 $(OTHERS) \
+	--background $(MODEL_DATA)/other/train --masks $(MODEL_DATA)/worn-masks --background-share 0.3 \
+	$(SCENES_SETTINGS) --epochs 22
+HEAD_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn --train-data $(MODEL_DATA)/street:0.35 \
 	--train-data $(MODEL_DATA)/named:8 $(OTHERS) \
 	--optimizer adamw --learning-rate 3e-4 --schedule cosine --label-smoothing 0.1
 TEN = --merge blouse=shirt,blazer=outwear --classes dress,hat,longsleeve,outwear,pants,shirt,shoes,shorts,skirt,t-shirt
@@ -88,11 +89,15 @@ model: build
 	@[ -d runs/model/drawn ] || go run ./internal/drawn/make --seed 1 --count 400 runs/model/drawn
 	@$(call trained,$(COURSE_RUN),$(COURSE_RECIPE))
 	bin/garb convert --force --dtype int8 $(COURSE_RUN) $(COURSE_RUN)/model.safetensors
-	@$(call trained,$(SCENES_RUN),$(SCENES_RECIPE))
+	@$(call trained,$(SCENES_RUN),--backbone $(COURSE_RUN)/model.safetensors $(SCENES_RECIPE))
 	@[ -f $(BACKBONE) ] || bin/garb average --backbones $(COURSE_RUN)/model.safetensors $(SCENES_RUN) --out $(BACKBONE)
 	@$(call trained,$(GARMENTS_RUN),--backbone $(BACKBONE) $(HEAD_RECIPE) --epochs 20)
 	bin/garb convert --force --dtype int8 $(GARMENTS_RUN) garments.safetensors
 	@echo "write the digest above to garmentsDigest in builtin.go, then: make head"
+
+# How the second network is trained, without its data, for .ci/run.
+scenes-settings:
+	@echo '$(SCENES_SETTINGS)'
 
 # The head of clothing, on the garments that are built in.
 head: build
