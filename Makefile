@@ -66,14 +66,14 @@ HOME_RECIPE = --data $(MODEL_DATA)/full --balance-sampling 0.3 \
 	--fine-tune all --optimizer adamw --learning-rate 1e-3 --weight-decay 0.05 --schedule cosine --warm-up 1 \
 	--train-size 192 --crop-min 0.35 --crop-aspect 1.33 --horizontal-flip --brightness 0.3 --contrast 0.3 --saturation 0.3 \
 	--erasing 0.25 --mixup 0.2 --cutmix 1 --dropout 0.2 --label-smoothing 0.1 --average 0.995 --epochs 16 --acceptance none
-SCENES_SETTINGS = --balance-sampling 0.5 --fine-tune all --probe-epochs 1 --optimizer adamw --learning-rate 7e-4 --weight-decay 0.05 \
-	--schedule cosine --warm-up 1 --train-size 192 --crop-min 0.45 --crop-aspect 1.33 --horizontal-flip \
-	--brightness 0.3 --contrast 0.3 --saturation 0.3 --quarter-turns 0.4 --rotation-range 20 --zoom-out 2.2 \
+SCENES_SETTINGS = --balance-sampling 0.4 --fine-tune all --probe-epochs 1 --optimizer adamw --learning-rate 1e-3 --weight-decay 0.05 \
+	--schedule cosine --warm-up 1 --train-size 192 --crop-min 0.35 --crop-aspect 1.33 --horizontal-flip \
+	--brightness 0.3 --contrast 0.3 --saturation 0.3 --quarter-turns 0.5 --rotation-range 20 --zoom-out 2.2 \
 	--blur-max 2.5 --noise 20 --shrink 48 --dropout 0.1 --label-smoothing 0.1 --average 0.995
 SCENES_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn:2 --train-data $(MODEL_DATA)/street:0.35 \
 	--train-data $(MODEL_DATA)/named:12 $(OTHERS) \
 	--background $(MODEL_DATA)/other/train --masks $(MODEL_DATA)/worn-masks --background-share 0.3 \
-	$(SCENES_SETTINGS) --epochs 15
+	$(SCENES_SETTINGS) --epochs 20
 HEAD_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn --train-data $(MODEL_DATA)/street:0.35 \
 	--train-data $(MODEL_DATA)/named:8 $(OTHERS) \
 	--optimizer adamw --learning-rate 3e-4 --schedule cosine --label-smoothing 0.1

@@ -10,7 +10,6 @@ import (
 	"image/png"
 	"io"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,11 +32,8 @@ const (
 	giants = 4
 	// wholeShare is the least share of the largest class's pixels with which a class may
 	// name a whole street photo.
-	wholeShare = 0.1
-	// streetCopies is how often a street photo is in its folder, to name more than one of
-	// its garments.
-	streetCopies = 4
-	seed         = 1 // of the pictures without a garment
+	wholeShare = 0.05
+	seed       = 1 // of the pictures without a garment
 )
 
 // file is one file of the layout.
@@ -377,7 +373,7 @@ func (l *layout) layOutWorn(ctx context.Context) error {
 			return err
 		}
 		if split == "train" {
-			if _, err := w.addCopies(street, place("street")); err != nil {
+			if _, err := w.addWhole(street, place("street")); err != nil {
 				return err
 			}
 			continue
@@ -391,12 +387,12 @@ func (l *layout) layOutWorn(ctx context.Context) error {
 			garments = append(garments, crop.Class)
 		}
 		if split == "validation" {
-			copies, err := w.addCopies(street, place("street"))
+			whole, err := w.addWhole(street, place("street"))
 			if err != nil {
 				return err
 			}
-			if len(copies) > 0 {
-				chosen = append(chosen, []string{copies[0], strings.Join(garments, "|")})
+			if len(whole) > 0 {
+				chosen = append(chosen, []string{whole[0], strings.Join(garments, "|")})
 			}
 			continue
 		}
@@ -452,44 +448,22 @@ func (w *wornPhoto) addCrops(cutter *crops.Cutter, set, masks string) error {
 	return nil
 }
 
-// addCopies links the whole photo streetCopies times, each time as a picture of one of its
-// garments, and returns the names below set.
-func (w *wornPhoto) addCopies(cutter *crops.Cutter, set string) (names []string, err error) {
+// addWhole links the whole photo into the folder of each of its garments, and returns the
+// names below set.
+func (w *wornPhoto) addWhole(cutter *crops.Cutter, set string) (names []string, err error) {
 	cut, err := cutter.Cut(w.ctx, w.photo)
 	if err != nil {
 		return nil, err
 	}
-	for i, class := range shareCopies(cut.Crops, streetCopies) {
+	for _, crop := range cut.Crops {
 		// Of another name than the crop: masks go by names.
-		name := fmt.Sprintf("%s/%s-whole-%d.jpg", class, w.name, i+1)
+		name := fmt.Sprintf("%s/%s-whole.jpg", crop.Class, w.name)
 		if err := w.add(set+"/"+name, w.source, true); err != nil {
 			return nil, err
 		}
 		names = append(names, name)
 	}
 	return names, nil
-}
-
-// shareCopies divides copies of a photo among its garments: each copy goes to the garment
-// that has the fewest for its size (D'Hondt's method). The size is the square root of its
-// pixels, so that shoes beside a coat have a say and no more. Equal ones go to the first.
-func shareCopies(garments []crops.Crop, copies int) []string {
-	var classes []string
-	given := make([]int, len(garments))
-	for range copies {
-		best, most := -1, 0.0
-		for i, g := range garments {
-			if share := math.Sqrt(float64(g.Pixels)) / float64(given[i]+1); share > most {
-				best, most = i, share
-			}
-		}
-		if best < 0 {
-			return nil
-		}
-		given[best]++
-		classes = append(classes, garments[best].Class)
-	}
-	return classes
 }
 
 // addNegatives adds pictures of no garment.
