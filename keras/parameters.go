@@ -91,6 +91,9 @@ func (a *applied) dense(x int) int {
 func (a *applied) batchNorm(x int) int {
 	shape := a.shapes[x]
 	a.lastAxis(len(shape))
+	if a.flag("renorm", false) {
+		a.refuse("renorm", "normalization without it")
+	}
 	l := nn.Layer{Op: nn.OpBatchNorm, Name: a.name(a.place, part{a.layer, ""}), Epsilon: a.number("epsilon", 1e-3)}
 	if !(l.Epsilon >= 0 && l.Epsilon < 1e6) {
 		a.refuse("epsilon", "0 or more")
