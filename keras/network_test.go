@@ -222,6 +222,20 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 	}
 }
 
+// Without an axis one mean and variance are for all channels; Keras 3 writes no axes.
+func TestNormalizationOfAll(t *testing.T) {
+	for _, axis := range []string{"[]", "null"} {
+		n, err := parse(t, sequential("Normalization", `"mean":2.0,"variance":4.0,"axis":`+axis)).Network(0)
+		if err != nil {
+			t.Errorf("axis %s: %v", axis, err)
+			continue
+		}
+		if got := answer(t, n, slices.Repeat([]float32{5}, 192)); slices.ContainsFunc(got, func(v float32) bool { return v != 1.5 }) {
+			t.Errorf("axis %s: %v", axis, got[:3])
+		}
+	}
+}
+
 // Where the many versions of Keras say what a model's input is.
 func TestInputOfNetwork(t *testing.T) {
 	const relu = `{"class_name":"ReLU","config":{"name":"r"%s}}`

@@ -128,7 +128,7 @@ func (a *applied) normalization(x int) int {
 	if a.flag("invert", false) {
 		a.refuse("invert", "normalization forwards")
 	}
-	if a.get("axis") != nil { // else one number is for all
+	if none, isList := a.get("axis").([]any); !isList || len(none) > 0 { // else one number is for all
 		a.lastAxis(len(shape))
 	}
 	l := nn.Layer{Op: nn.OpScale, Name: a.name(a.place, part{a.layer, ""})}
