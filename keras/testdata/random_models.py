@@ -6,7 +6,9 @@ Seeds FIRST to FIRST+COUNT-1 make a model each, by Keras 3 or by tf_keras, which
 layers and settings, nested and shared models, augmentation and preprocessing layers, dtype
 policies, classes and functions of somebody's own with Keras's names, names that collide.
 FOLDER gets each as .keras and as .h5, and models.json: for each file the answer of the model
-that Keras loads from it, for one picture as in networks.py; null if Keras loads none.
+that Keras loads from it, for one picture as in networks.py. If Keras loads none, it is that of
+the model that was saved: Keras 3 does not load operators from .h5, nor a class of
+somebody's own.
 """
 
 import json
@@ -240,13 +242,13 @@ def make(seed):
         except Exception:  # no such model in Keras
             continue
         if np.all(np.isfinite(value)) and np.max(np.abs(value)) < 1e3:
-            return model, shape
+            return model, shape, [float(v) for v in value]
     raise SystemExit(f"seed {seed} makes no model")
 
 
 all = []
 for seed in range(first, first + count):
-    model, shape = make(seed)
+    model, shape, saved = make(seed)
     for kind in "keras", "h5":
         path = os.path.join(folder, f"{seed}-{generation}.{kind}")
         try:
@@ -257,7 +259,7 @@ for seed in range(first, first + count):
         try:
             right = [float(v) for v in answer(k.models.load_model(path, compile=False), shape)]
         except Exception:
-            right = None
+            right = saved
         classes = sorted({type(l).__name__ for l in model.layers})
         all.append({"seed": seed, "file": path, "answer": right, "layers": classes})
 with open(os.path.join(folder, "models.json"), "w") as f:
