@@ -55,17 +55,17 @@ fuzz:
 # course has them, and one on pictures as people take them. The mean of their weights is the
 # backbone of both models, whose heads are trained on its features.
 SEED ?= 11
-COURSE_RUN = runs/model/course-seed$(SEED)
+HOME_RUN = runs/model/home-seed$(SEED)
 SCENES_RUN = runs/model/scenes-seed$(SEED)
 BACKBONE = runs/model/backbone-seed$(SEED).safetensors
 GARMENTS_RUN = runs/model/garments-seed$(SEED)
 CLOTHING_RUN = runs/model/clothing-seed$(SEED)
 MODEL_DATA = runs/model/data
 OTHERS = --other $(MODEL_DATA)/other:3 --other $(MODEL_DATA)/empty:0.5 --other runs/model/drawn:0.5 --refusal "not clothing"
-COURSE_RECIPE = --data $(data)/clothing-dataset-small \
+HOME_RECIPE = --data $(MODEL_DATA)/full --balance-sampling 0.3 \
 	--fine-tune all --optimizer adamw --learning-rate 1e-3 --weight-decay 0.05 --schedule cosine --warm-up 1 \
-	--crop-min 0.35 --crop-aspect 1.33 --horizontal-flip --brightness 0.3 --contrast 0.3 --saturation 0.3 \
-	--erasing 0.25 --mixup 0.2 --cutmix 1 --dropout 0.2 --label-smoothing 0.1 --average 0.995 --epochs 20 --acceptance none
+	--train-size 192 --crop-min 0.35 --crop-aspect 1.33 --horizontal-flip --brightness 0.3 --contrast 0.3 --saturation 0.3 \
+	--erasing 0.25 --mixup 0.2 --cutmix 1 --dropout 0.2 --label-smoothing 0.1 --average 0.995 --epochs 16 --acceptance none
 SCENES_SETTINGS = --balance-sampling 0.5 --fine-tune all --probe-epochs 1 --optimizer adamw --learning-rate 7e-4 --weight-decay 0.05 \
 	--schedule cosine --warm-up 1 --train-size 192 --crop-min 0.45 --crop-aspect 1.33 --horizontal-flip \
 	--brightness 0.3 --contrast 0.3 --saturation 0.3 --quarter-turns 0.4 --rotation-range 20 --zoom-out 2.2 \
@@ -73,7 +73,7 @@ SCENES_SETTINGS = --balance-sampling 0.5 --fine-tune all --probe-epochs 1 --opti
 SCENES_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn:2 --train-data $(MODEL_DATA)/street:0.35 \
 	--train-data $(MODEL_DATA)/named:12 $(OTHERS) \
 	--background $(MODEL_DATA)/other/train --masks $(MODEL_DATA)/worn-masks --background-share 0.3 \
-	$(SCENES_SETTINGS) --epochs 22
+	$(SCENES_SETTINGS) --epochs 15
 HEAD_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn --train-data $(MODEL_DATA)/street:0.35 \
 	--train-data $(MODEL_DATA)/named:8 $(OTHERS) \
 	--optimizer adamw --learning-rate 3e-4 --schedule cosine --label-smoothing 0.1
@@ -87,10 +87,9 @@ trained = if [ -f $(1)/report.html ]; then echo "$(1) is done"; \
 model: build
 	go run ./docs/_make/modeldata $(data) $(MODEL_DATA)
 	@[ -d runs/model/drawn ] || go run ./internal/drawn/make --seed 1 --count 400 runs/model/drawn
-	@$(call trained,$(COURSE_RUN),$(COURSE_RECIPE))
-	bin/garb convert --force --dtype int8 $(COURSE_RUN) $(COURSE_RUN)/model.safetensors
-	@$(call trained,$(SCENES_RUN),--backbone $(COURSE_RUN)/model.safetensors $(SCENES_RECIPE))
-	@[ -f $(BACKBONE) ] || bin/garb average --backbones $(COURSE_RUN)/model.safetensors $(SCENES_RUN) --out $(BACKBONE)
+	@$(call trained,$(HOME_RUN),$(HOME_RECIPE))
+	@$(call trained,$(SCENES_RUN),--backbone $(HOME_RUN) $(SCENES_RECIPE))
+	@[ -f $(BACKBONE) ] || bin/garb average --backbones $(HOME_RUN) $(SCENES_RUN) --out $(BACKBONE)
 	@$(call trained,$(GARMENTS_RUN),--backbone $(BACKBONE) $(HEAD_RECIPE) --epochs 20)
 	bin/garb convert --force --dtype int8 $(GARMENTS_RUN) garments.safetensors
 	@echo "write the digest above to garmentsDigest in builtin.go, then: make head"
