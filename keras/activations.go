@@ -23,7 +23,9 @@ func (a *applied) activation(x int) int {
 		class, _ := described["class_name"].(string)
 		config, isObject := described["config"].(map[string]any)
 		inner := &applied{a.conversion, settings{a.place, class, settingsOf(config), a.report}, a.layer}
-		layer := map[string]func(int) int{"ReLU": inner.relu, "LeakyReLU": inner.leakyReLU, "Softmax": inner.softmax}[class]
+		layer := map[string]func(int) int{
+			"ReLU": inner.relu, "LeakyReLU": inner.leakyReLU, "Softmax": inner.softmax,
+		}[class]
 		switch {
 		case foreignObject(described):
 			a.refuse("activation", "Keras's own functions and layers")

@@ -69,7 +69,9 @@ func (m *Model) Backbone() (*Backbone, error) {
 	if inner.Class != "" { // what its layers are called is not all that they are
 		var setting *SettingError
 		if _, _, err := inner.graph(found.height); errors.As(err, &setting) {
-			return nil, &SettingError{join(place, setting.Layer), setting.Class, setting.Setting, setting.Has, setting.Can}
+			within := *setting
+			within.Layer = join(place, setting.Layer)
+			return nil, &within
 		}
 	}
 	a, err := backbone.Lookup(found.architecture)

@@ -28,7 +28,8 @@ func (o owner) foreign(class string, told bool) string {
 			return fmt.Sprintf("the module %s, registered as %s", orNull(o.Module), orNull(o.Registered))
 		}
 		var registered string
-		if len(o.Registered) > 0 && (json.Unmarshal(o.Registered, &registered) != nil || registered != "" && registered != class) {
+		notText := len(o.Registered) > 0 && json.Unmarshal(o.Registered, &registered) != nil
+		if notText || registered != "" && registered != class {
 			return fmt.Sprintf("the module %q, registered as %s", module, o.Registered)
 		}
 	}

@@ -38,7 +38,8 @@ func TestRandomModels(t *testing.T) {
 	for _, generation := range []string{"3", "2"} {
 		t.Run("Keras "+generation, func(t *testing.T) {
 			folder := t.TempDir()
-			command := exec.CommandContext(t.Context(), python, filepath.Join("testdata", "random_models.py"), generation, folder, "0", fmt.Sprint(randomModels))
+			script := filepath.Join("testdata", "random_models.py")
+			command := exec.CommandContext(t.Context(), python, script, generation, folder, "0", fmt.Sprint(randomModels))
 			if output, err := command.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, output)
 			}
@@ -72,8 +73,10 @@ func compareRandomModels(t *testing.T, folder string) {
 			layers[class] = true
 		}
 	}
-	report := []string{fmt.Sprintf("%d files: %d converted (largest difference %.2g, relative), %d refused", len(all), converted, largest, len(all)-converted)}
-	for _, reason := range slices.SortedFunc(maps.Keys(refused), func(a, b string) int { return cmp.Or(refused[b]-refused[a], strings.Compare(a, b)) }) {
+	report := []string{fmt.Sprintf("%d files: %d converted (they differ by %.2g at most, relative), %d refused for what garb lacks",
+		len(all), converted, largest, len(all)-converted)}
+	often := func(a, b string) int { return cmp.Or(refused[b]-refused[a], strings.Compare(a, b)) }
+	for _, reason := range slices.SortedFunc(maps.Keys(refused), often) {
 		report = append(report, fmt.Sprintf("%3d refused for %s", refused[reason], reason))
 	}
 	t.Log(strings.Join(report, "\n"))
@@ -120,7 +123,8 @@ func (m *randomModel) compare(t *testing.T) (reason string, difference float64) 
 	// Sums of numbers of either sign in another order; a wrong setting moves answers by
 	// more than a hundredth.
 	if difference = largestDifference(got, m.Answer) / size; !(difference <= 2e-4) {
-		t.Errorf("%s: differs by %.3g of %.3g: %v, want %v (%s)", name, difference, size, got, m.Answer, strings.Join(m.Layers, " "))
+		t.Errorf("%s: differs by %.3g of %.3g: %v, want %v (%s)", name, difference, size, got, m.Answer,
+			strings.Join(m.Layers, " "))
 	}
 	return "", difference
 }

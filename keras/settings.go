@@ -65,8 +65,8 @@ var withoutEffect = map[string]string{
 }
 
 func hasNoEffect(key string) bool {
-	return withoutEffect[key] != "" || strings.HasSuffix(key, "_initializer") || strings.HasSuffix(key, "_regularizer") ||
-		strings.HasSuffix(key, "_constraint")
+	return withoutEffect[key] != "" || strings.HasSuffix(key, "_initializer") ||
+		strings.HasSuffix(key, "_regularizer") || strings.HasSuffix(key, "_constraint")
 }
 
 // leftOver refuses a setting that was not asked for. What is null is not set.

@@ -153,7 +153,8 @@ func NewTrainer(g *Graph, w Weights, o TrainerOptions) (*Trainer, error) {
 		s := &l.steps[i]
 		if s.kind >= stepGlobalMax && s.kind <= stepPad || s.layer != nil && isScale(s.layer) {
 			layer := describe(after.nodes[s.at])
-			return nil, &LayerError{s.at, after.nodes[s.at].name, layer.Op, "it has no gradient, so a network with it is not trained"}
+			return nil, &LayerError{s.at, after.nodes[s.at].name, layer.Op,
+				"it has no gradient, so a network with it is not trained"}
 		}
 	}
 	t.lengths, t.output = l.lengths, l.value[after.output]

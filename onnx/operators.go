@@ -41,6 +41,9 @@ var withoutEffect = map[string]map[string]string{
 	"BatchNormalization": {"momentum": "of training"},
 	"Dropout":            {"seed": "of training"},
 	"MaxPool":            {"storage_order": "of the second output, which garb lacks"},
-	"Cast":               {"saturate": "of types of 8 bits, which garb lacks", "round_mode": "of types of 8 bits, which garb lacks"},
-	"DequantizeLinear":   {"output_dtype": "answers are computed in float32"},
+	"Cast": {
+		"saturate":   "of types of 8 bits, which garb lacks",
+		"round_mode": "of types of 8 bits, which garb lacks",
+	},
+	"DequantizeLinear": {"output_dtype": "answers are computed in float32"},
 }

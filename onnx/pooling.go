@@ -112,7 +112,8 @@ func (c *call) pool(op nn.Op) (value, error) {
 	}
 	if size[0] != size[1] {
 		mode := c.text("auto_pad", "NOTSET")
-		padded := mode != "NOTSET" && mode != "VALID" || slices.ContainsFunc(c.list("pads"), func(p int64) bool { return p != 0 })
+		isPad := func(p int64) bool { return p != 0 }
+		padded := mode != "NOTSET" && mode != "VALID" || slices.ContainsFunc(c.list("pads"), isPad)
 		if size[0] == int64(h) && size[1] == int64(w) && !padded { // the whole map
 			if err := c.undilated(); err != nil {
 				return value{}, err

@@ -68,7 +68,7 @@ func (c *call) dequantizeLinear() (value, error) {
 	if c.integer("block_size", 0) != 0 {
 		return value{}, c.lack("scales for blocks")
 	}
-	c.ignore("axis") // of one scale
+	c.ignore("axis")       // of one scale
 	places, behind := 1, 1 // on the axis, and the values of each
 	if scales.len() != 1 {
 		at, err := c.axisAt(c.integer("axis", 1), len(k.dims))

@@ -31,7 +31,8 @@ func (c *call) cast() (value, error) {
 	case to != typeInt64 && to != typeInt32:
 		return value{}, c.lack("a constant as type %d", to)
 	case k.floats == nil:
-		if slices.ContainsFunc(k.integers, func(n int64) bool { return to == typeInt32 && n != batchSize && n != int64(int32(n)) }) {
+		wide := func(n int64) bool { return n != batchSize && n != int64(int32(n)) }
+		if to == typeInt32 && slices.ContainsFunc(k.integers, wide) {
 			return value{}, c.lack("a value of more than 32 bits")
 		}
 	default:
