@@ -48,12 +48,12 @@ const (
 // since most who open a model never do.
 func newMapper(whole *nn.Graph, w nn.Weights, o Options) func() (*mapper, error) {
 	return sync.OnceValues(func() (*mapper, error) {
-		at := featuresOf(whole)
-		layers := whole.Layers()
+		layers, shapes := whole.Layers(), whole.Shapes()
+		at, computed := lastPlural(layers, shapes), lastComputed(layers)
 		m := &mapper{weights: w}
 		switch op := layers[at].Op; op {
 		case nn.OpAveragePool, nn.OpMaxPool: // of the whole map, or else there is no one place for a class
-			if shape := whole.Shapes()[at]; shape[0]*shape[1] > 1 {
+			if shape := shapes[at]; shape[0]*shape[1] > 1 {
 				return nil, ErrNoActivationMap
 			}
 			if op == nn.OpMaxPool {
@@ -68,14 +68,15 @@ func newMapper(whole *nn.Graph, w nn.Weights, o Options) func() (*mapper, error)
 			return nil, ErrNoActivationMap
 		}
 		last := layers[at].Inputs[0]
-		if last == 0 {
+		if last == 0 || len(shapes[last]) != 3 {
 			return nil, ErrNoActivationMap
 		}
-		head, err := headOf(whole, at)
-		if err != nil {
-			return nil, err
-		}
-		if head != nil {
+		var err error
+		if at < computed {
+			head, err := headOf(whole, at)
+			if err != nil {
+				return nil, err
+			}
 			m.head, m.shapes = head.Layers()[1:], head.Shapes()[1:]
 		}
 		m.plan, err = nn.Compile(whole.Upto(last), w, nn.Options{Threads: o.Threads})

@@ -53,9 +53,18 @@ func (m *Model) networks(spec picture.Spec) (networks, error) {
 }
 
 // featuresOf finds a network's features: the output of the last layer that looks at
-// several places of the picture. What follows is the head, one layer after another.
+// several places of the picture. What follows is the head, one layer after another. If
+// that computes nothing, the features are the network's output.
 func featuresOf(g *nn.Graph) int {
-	layers, shapes := g.Layers(), g.Shapes()
+	layers := g.Layers()
+	if at := lastPlural(layers, g.Shapes()); at != lastComputed(layers) {
+		return at
+	}
+	return len(layers) - 1
+}
+
+// lastPlural finds the last layer that looks at several places.
+func lastPlural(layers []nn.Layer, shapes [][]int) int {
 	onePlace := func(i int) bool { return len(shapes[i]) == 1 || shapes[i][0] == 1 && shapes[i][1] == 1 }
 	at := len(layers) - 1
 	for {
@@ -71,7 +80,7 @@ func featuresOf(g *nn.Graph) int {
 		}
 		// The first computed layer cannot be in the head: the features would be the picture.
 		in := layers[at].Inputs[0]
-		if !onePlace(at) || !onePlace(in) || in == 0 {
+		if !onePlace(at) || !onePlace(in) || lastComputed(layers[:in+1]) == 0 {
 			return at
 		}
 		at = in

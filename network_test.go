@@ -89,6 +89,8 @@ func TestNetworksOfOthers(t *testing.T) {
 			nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{4}, Units: 3}), 6},
 		"without a head": {append(convolutional()[:3], nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{2}, Units: 3, Height: 1, Width: 1, Stride: 1},
 			nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{3}}), 3},
+		"without a head, reshaped": {append(convolutional()[:3], nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{2}, Units: 3, Height: 1, Width: 1, Stride: 1},
+			nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{3}}, nn.Layer{Op: nn.OpReshape, Inputs: []int{4}, Shape: []int{1, 1, 3}}, nn.Layer{Op: nn.OpFlatten, Inputs: []int{5}}), 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := foreign(t, c.layers...)
@@ -129,6 +131,44 @@ func TestNetworksOfOthers(t *testing.T) {
 				t.Errorf("%v tensors, %v", again, err)
 			}
 		})
+	}
+}
+
+// TestLinearNetworks: where the picture's values are all that a layer takes, the features
+// are the answer: they are never the picture.
+func TestLinearNetworks(t *testing.T) {
+	first := []nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 3}}, {Op: nn.OpFlatten, Inputs: []int{0}}}
+	dense := func(from int) nn.Layer {
+		return nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{from}, Units: 3, Bias: true}
+	}
+	for name, layers := range map[string][]nn.Layer{
+		"flat":     append(first[:2:2], dense(1)),
+		"dropout":  append(first[:2:2], nn.Layer{Op: nn.OpDropout, Inputs: []int{1}, Rate: 0.5}, dense(2)),
+		"reshaped": {first[0], {Op: nn.OpReshape, Inputs: []int{0}, Shape: []int{192}}, dense(1), {Op: nn.OpSoftmax, Inputs: []int{2}}},
+	} {
+		n := foreign(t, layers...)
+		model := saved(t, n, []string{"a", "b", "c"}, Options{})
+		input, logits := make([]float32, small.ValueCount()), make([]float32, 3)
+		small.Tensor(GoldenPicture(1), input)
+		if err := model.Logits(t.Context(), input, logits); err != nil {
+			t.Fatal(err)
+		}
+		kernel := n.Tensors["d/kernel"].Data
+		for c, got := range logits {
+			want := float64(n.Tensors["d/bias"].Data[c])
+			for i, v := range input {
+				want += float64(v) * float64(kernel[3*i+c])
+			}
+			if math.Abs(want-float64(got)) > 1e-4 {
+				t.Errorf("%s: logit %d is %v, want %v", name, c, got, want)
+			}
+		}
+		if model.FeatureCount() != 3 {
+			t.Errorf("%s: %d features", name, model.FeatureCount())
+		}
+		if _, err := model.ActivationMap(t.Context(), input, 1); !errors.Is(err, ErrNoActivationMap) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"cmp"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"io"
@@ -397,4 +398,43 @@ func TestONNXRuntime(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLinearModels: the first model of every tutorial, a dense layer on the picture.
+func TestLinearModels(t *testing.T) {
+	folder := t.TempDir()
+	keras := filepath.Join(folder, "linear.keras")
+	if err := os.WriteFile(keras, unpacked(t, "../keras/testdata/cases/linear_classifier.keras.gz"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for path, classes := range map[string]int{keras: 10, "../onnx/testdata/linear_flatten_gemm.onnx": 4} {
+		in, err := Read(t.Context(), path, Options{Classes: strings.Split("abcdefghij", "")[:classes], Preprocess: "rescale"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range logitsOf(t, saved(t, in)) {
+			if v == 0 || math.IsNaN(float64(v)) {
+				t.Errorf("%s: a logit of %v", path, v)
+			}
+		}
+	}
+}
+
+// unpacked is the content of a file that is gzipped.
+func unpacked(t testing.TB, path string) []byte {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

@@ -22,17 +22,22 @@ func (a *applied) activation(x int) int {
 	if described, ok := v.(map[string]any); ok {
 		class, _ := described["class_name"].(string)
 		config, isObject := described["config"].(map[string]any)
-		inner := &applied{a.conversion, settings{a.place, class, config, a.report}, a.layer}
+		inner := &applied{a.conversion, settings{a.place, class, settingsOf(config), a.report}, a.layer}
+		layer := map[string]func(int) int{
+			"ReLU": inner.relu, "LeakyReLU": inner.leakyReLU, "Softmax": inner.softmax,
+		}[class]
 		switch {
+		case foreignObject(described):
+			a.refuse("activation", "Keras's own functions and layers")
+			return x
 		case class == "function":
 			v = described["config"]
-		case !isObject:
-		case class == "ReLU":
-			return inner.relu(x)
-		case class == "LeakyReLU":
-			return inner.leakyReLU(x)
-		case class == "Softmax":
-			return inner.softmax(x)
+		case isObject && layer != nil:
+			inner.precision()
+			if x = layer(x); a.err == nil {
+				inner.leftOver()
+			}
+			return x
 		}
 	}
 	name, _ := v.(string)

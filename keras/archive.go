@@ -29,7 +29,7 @@ func openArchive(data []byte, limits Limits) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := parseModel(config, "", 0)
+	m, err := parseModel(config, "", 0, false)
 	if err != nil {
 		return nil, err
 	}
@@ -93,20 +93,26 @@ func unpack(archive *zip.Reader, name string, maxBytes int64) ([]byte, error) {
 }
 
 // parseModel reads a model's description: {"class_name", "config": {"name",
-// "layers": [...]}}, in the words of any Keras from 2.0 on.
-func parseModel(data []byte, place string, depth int) (*Model, error) {
+// "layers": [...]}}, in the words of any Keras from 2.0 on. owned says that the file tells
+// whose classes are.
+func parseModel(data []byte, place string, depth int, owned bool) (*Model, error) {
 	if depth > maxModelDepth {
 		return nil, malformed("models are nested more than %d deep", maxModelDepth)
 	}
 	var described struct {
 		Class  string          `json:"class_name"`
 		Config json.RawMessage `json:"config"`
+		owner
 	}
 	if err := json.Unmarshal(data, &described); err != nil {
 		return nil, &FormatError{"the description of the layers is not the JSON that it should be", err}
 	}
+	owned = owned || described.told()
+	if whose := described.foreign(described.Class, owned); whose != "" {
+		return nil, &UnknownLayerError{place, described.Class, whose}
+	}
 	if !modelClasses[described.Class] {
-		return nil, &UnknownLayerError{place, described.Class}
+		return nil, &UnknownLayerError{Layer: place, Class: described.Class}
 	}
 	m := &Model{Class: described.Class}
 	var config struct {
@@ -123,11 +129,12 @@ func parseModel(data []byte, place string, depth int) (*Model, error) {
 		}
 	}
 	m.Name = config.Name
-	m.inputs, m.outputs = appendReferences(nil, config.Inputs), appendReferences(nil, config.Outputs)
+	m.inputs, m.outputs = ends(config.Inputs), ends(config.Outputs)
+	m.unused, m.has = unusedModelSetting(described.Config)
 	m.builtFor = dimensions(config.Built)
 	names := map[string]bool{}
 	for _, raw := range config.Layers {
-		l, err := parseLayer(raw, place, depth)
+		l, err := parseLayer(raw, place, depth, owned)
 		if err != nil {
 			return nil, err
 		}
@@ -150,8 +157,9 @@ const maxModelDepth = 16
 // "Functional" was called before Keras 2.3.
 var modelClasses = map[string]bool{"Functional": true, "Sequential": true, "Model": true}
 
-func parseLayer(raw json.RawMessage, place string, depth int) (*Layer, error) {
+func parseLayer(raw json.RawMessage, place string, depth int, owned bool) (*Layer, error) {
 	var described struct {
+		owner
 		Class   string          `json:"class_name"`
 		Name    string          `json:"name"`
 		Config  json.RawMessage `json:"config"`
@@ -173,8 +181,15 @@ func parseLayer(raw json.RawMessage, place string, depth int) (*Layer, error) {
 		l.Name = config.Name
 	}
 	at := join(place, l.Name)
-	if config.DataFormat == "channels_first" {
+	if whose := described.foreign(l.Class, owned); whose != "" {
+		return nil, &UnknownLayerError{at, l.Class, whose}
+	}
+	switch config.DataFormat {
+	case "", "channels_last":
+	case "channels_first":
 		return nil, malformed("layer %q has its channels first; garb has them last", at)
+	default:
+		return nil, malformed("layer %q has the data_format %q; garb has channels_last", at, config.DataFormat)
 	}
 	l.calls = parseCalls(described.Inbound)
 	for _, call := range l.calls {
@@ -184,11 +199,11 @@ func parseLayer(raw json.RawMessage, place string, depth int) (*Layer, error) {
 	}
 	if isModel {
 		var err error
-		l.Model, err = parseModel(raw, at, depth+1)
+		l.Model, err = parseModel(raw, at, depth+1, owned)
 		return l, err
 	}
 	if _, known := variableNames(l); !known {
-		return nil, &UnknownLayerError{at, l.Class}
+		return nil, &UnknownLayerError{Layer: at, Class: l.Class}
 	}
 	return l, nil
 }
@@ -223,7 +238,7 @@ func variableNames(l *Layer) (names []string, known bool) {
 	json.Unmarshal(l.Config, &config)
 	on := func(option *bool) bool { return option == nil || *option }
 	switch l.Class {
-	case "Activation", "ReLU", "LeakyReLU", "Softmax", "MaxPooling2D", "AveragePooling2D",
+	case "InputLayer", "Activation", "ReLU", "LeakyReLU", "Softmax", "MaxPooling2D", "AveragePooling2D",
 		"GlobalAveragePooling2D", "GlobalMaxPooling2D", "ZeroPadding2D", "Rescaling", "Flatten", "Reshape",
 		"Dropout", "Concatenate":
 		return nil, true

@@ -59,11 +59,11 @@ func (a *applied) arithmetic(inputs []int, n operand) int {
 		}
 	case '/':
 		if n.first || n.number == 0 {
-			return a.fail(&UnknownLayerError{a.place, a.class})
+			return a.fail(&UnknownLayerError{Layer: a.place, Class: a.class})
 		}
 		scale = 1 / n.number
 	default:
-		return a.fail(&UnknownLayerError{a.place, a.class})
+		return a.fail(&UnknownLayerError{Layer: a.place, Class: a.class})
 	}
 	shape := a.shapes[inputs[0]]
 	channels := shape[len(shape)-1]

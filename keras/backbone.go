@@ -2,6 +2,7 @@ package keras
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -50,7 +51,8 @@ type match struct {
 
 // Backbone finds the network in a model or in one nested in it, and reads its
 // weights. What is found is checked parameter by parameter: a wrong shape is a
-// *FormatError naming it. When nothing is found the error is a *NotABackboneError.
+// *FormatError naming it, and a setting that garb lacks a *SettingError. When nothing is
+// found the error is a *NotABackboneError.
 func (m *Model) Backbone() (*Backbone, error) {
 	place, inner, found, err := m.search("")
 	if err != nil {
@@ -64,6 +66,14 @@ func (m *Model) Backbone() (*Backbone, error) {
 		Architecture: found.architecture, WithTop: found.withTop, Place: place, Tensors: tensor.Map{},
 	}
 	b.Height, b.Width = inner.inputSize()
+	if inner.Class != "" { // what its layers are called is not all that they are
+		var setting *SettingError
+		if _, _, err := inner.graph(found.height); errors.As(err, &setting) {
+			within := *setting
+			within.Layer = join(place, setting.Layer)
+			return nil, &within
+		}
+	}
 	a, err := backbone.Lookup(found.architecture)
 	if err != nil {
 		return nil, err

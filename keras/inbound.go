@@ -1,10 +1,19 @@
 package keras
 
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
 // call is one use of a layer: Keras has an object for a layer, and a node for each time
 // that it is applied.
 type call struct {
 	inputs []reference
 	number *operand // of an operator, beside its input
+	// unused is an argument that garb does not know, with its value, "" for none.
+	unused string
+	has    any
 	// training says that the older generation was told to compute it as in training,
 	// whatever is asked of the model.
 	training bool
@@ -23,7 +32,9 @@ func parseCalls(described any) []call {
 	nodes, _ := described.([]any)
 	var calls []call
 	for _, node := range nodes {
-		calls = append(calls, call{appendReferences(nil, node), numberBeside(node), asInTraining(node)})
+		c := call{inputs: appendReferences(nil, node), number: numberBeside(node), training: asInTraining(node)}
+		c.unused, c.has = unusedArgument(node)
+		calls = append(calls, c)
 	}
 	return calls
 }
@@ -64,6 +75,81 @@ func appendReferences(all []reference, described any) []reference {
 		}
 	}
 	return all
+}
+
+// ends are a model's inputs or outputs: one value, a list, or values by name.
+func ends(described any) []reference {
+	named, ok := described.(map[string]any)
+	if !ok {
+		return appendReferences(nil, described)
+	}
+	var all []reference
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		all = appendReferences(all, named[name])
+	}
+	return all
+}
+
+// unusedArgument finds an argument of a call that is no value, number of an operator or
+// argument without effect. Its name is "" if there is none.
+func unusedArgument(node any) (name string, has any) {
+	switch d := node.(type) {
+	case map[string]any:
+		for key, v := range d {
+			if key != "args" && key != "kwargs" {
+				return key, v
+			}
+		}
+		args, _ := d["args"].([]any)
+		for i, arg := range args {
+			if _, isNumber := arg.(float64); !isNumber && !isValue(arg) {
+				return fmt.Sprint(i), arg
+			}
+		}
+		// What a layer was told of training is asked again when the model answers.
+		return unusedKeyword(d["kwargs"], "training")
+	case []any:
+		if len(d) == 4 && !isList(d[0]) { // an operator's, bare
+			return unusedKeyword(d[3], "y", "name")
+		}
+		for _, entry := range d {
+			parts, _ := entry.([]any)
+			if len(parts) < 4 {
+				continue
+			}
+			if name, has = unusedKeyword(parts[3], "training", "y", "name"); name != "" { // training: asInTraining
+				return name, has
+			}
+		}
+	}
+	return "", nil
+}
+
+func unusedKeyword(arguments any, used ...string) (name string, has any) {
+	named, _ := arguments.(map[string]any)
+	for _, key := range slices.Sorted(maps.Keys(named)) {
+		if v := named[key]; v != nil && !slices.Contains(used, key) {
+			return key, v
+		}
+	}
+	return "", nil
+}
+
+func isList(v any) bool {
+	_, ok := v.([]any)
+	return ok
+}
+
+// isValue reports whether an argument of Keras 3 is a layer's output, or a list of such.
+func isValue(arg any) bool {
+	switch d := arg.(type) {
+	case map[string]any:
+		config, _ := d["config"].(map[string]any)
+		return config["keras_history"] != nil
+	case []any:
+		return !slices.ContainsFunc(d, func(item any) bool { return isList(item) || !isValue(item) })
+	}
+	return false
 }
 
 // index is a number that counts calls or tensors, -1 if it cannot be one.

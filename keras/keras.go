@@ -48,9 +48,15 @@ func (e *FormatError) Unwrap() error { return e.Err }
 type UnknownLayerError struct {
 	Layer string // its place: the names of the models around it and its own, with slashes
 	Class string // Keras's: "LSTM"
+	// Owner says whose class it is if the file does not say that it is Keras's own, "" if
+	// it does. A class of somebody's own may be named as one of Keras's.
+	Owner string
 }
 
 func (e *UnknownLayerError) Error() string {
+	if e.Owner != "" {
+		return fmt.Sprintf("layer %q is a %s of %s, and garb has Keras's own layers only", e.Layer, e.Class, e.Owner)
+	}
 	return fmt.Sprintf("layer %q is a %s, which garb does not have", e.Layer, e.Class)
 }
 
@@ -69,6 +75,9 @@ type Model struct {
 	Layers   []*Layer // in the order of the file
 	// inputs and outputs of a functional model; a Sequential has its first and last layer.
 	inputs, outputs []reference
+	// unused is a setting that garb does not know, with its value, "" for none.
+	unused string
+	has    any
 	// builtFor is the shape of a Sequential's input where no layer says it, batch first.
 	builtFor []*int
 }
@@ -172,7 +181,7 @@ func openHDF5(data []byte, limits Limits) (*Model, error) {
 		return nil, malformed("the description of its layers has %d bytes; at most %d are read", len(description), limits.MaxConfigBytes)
 	}
 	if description != "" {
-		m, err := parseModel([]byte(description), "", 0)
+		m, err := parseModel([]byte(description), "", 0, false)
 		if err != nil {
 			return nil, err
 		}

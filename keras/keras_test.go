@@ -146,6 +146,20 @@ func TestRealModel(t *testing.T) {
 	}
 }
 
+// A layer of Xception's name that computes something else is not Xception's.
+func TestSettingsOfBackbones(t *testing.T) {
+	m := open(t, fixture(t, "nested3.keras"))
+	for _, l := range m.Layers[1].Model.Layers {
+		if l.Name == "block2_sepconv1" {
+			l.Config = bytes.Replace(l.Config, []byte(`"dilation_rate": [1, 1]`), []byte(`"dilation_rate": [2, 2]`), 1)
+		}
+	}
+	var setting *SettingError
+	if _, err := m.Backbone(); !errors.As(err, &setting) || setting.Layer != "xception/block2_sepconv1" {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestGraph(t *testing.T) {
 	for _, file := range []string{"nested3.keras", "nested2.keras", "nested3.h5", "nested2.h5"} {
 		m := open(t, fixture(t, file))
@@ -379,7 +393,8 @@ func FuzzOpen(f *testing.F) {
 		if _, err := m.Backbone(); err != nil {
 			var format *FormatError
 			var none *NotABackboneError
-			if !errors.As(err, &format) && !errors.As(err, &none) {
+			var setting *SettingError
+			if !errors.As(err, &format) && !errors.As(err, &none) && !errors.As(err, &setting) {
 				t.Fatalf("%T: %v", err, err)
 			}
 		}
@@ -390,7 +405,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add(`{"class_name":"Sequential","config":[{"class_name":"Dense","config":{"name":"d","use_bias":false}}]}`)
 	f.Add(described(`{"class_name":"Conv2D","config":{"name":"c","batch_shape":[null,6,null,3]},"inbound_nodes":[{"args":[{"config":{"keras_history":["a",0,0]}}]}]}`))
 	f.Fuzz(func(t *testing.T, config string) {
-		m, err := parseModel([]byte(config), "", 0)
+		m, err := parseModel([]byte(config), "", 0, false)
 		if err != nil {
 			return
 		}

@@ -24,27 +24,36 @@ func (m *Model) Network(side int) (*nn.Network, error) {
 	if m.Class == "" {
 		return nil, malformed("the file holds weights only; a whole model is in what model.save makes, a .keras or .h5 file with its layers")
 	}
-	shape, err := m.inputShape(side)
+	c, graph, err := m.graph(side)
 	if err != nil {
 		return nil, err
-	}
-	c := &conversion{
-		layers: []nn.Layer{{Op: nn.OpInput, Shape: shape}}, shapes: [][]int{shape}, places: []string{"the input"},
-		settings: map[*Layer]map[string]any{}, parameters: map[string]parameter{}, owners: map[string]part{},
-	}
-	output := c.model(m, "", 0)
-	if c.err != nil {
-		return nil, c.err
-	}
-	graph, err := nn.NewGraph(c.layers[:output+1])
-	if err != nil {
-		return nil, c.explain(err)
 	}
 	tensors, err := c.tensors(graph)
 	if err != nil {
 		return nil, err
 	}
 	return &nn.Network{Layers: graph.Layers(), Tensors: tensors}, nil
+}
+
+// graph turns a model's layers into garb's, without their weights.
+func (m *Model) graph(side int) (*conversion, *nn.Graph, error) {
+	shape, err := m.inputShape(side)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &conversion{
+		layers: []nn.Layer{{Op: nn.OpInput, Shape: shape}}, shapes: [][]int{shape}, places: []string{"the input"},
+		settings: map[*Layer]config{}, parameters: map[string]parameter{}, owners: map[string]part{},
+	}
+	output := c.model(m, "", 0)
+	if c.err != nil {
+		return nil, nil, c.err
+	}
+	graph, err := nn.NewGraph(c.layers[:output+1])
+	if err != nil {
+		return nil, nil, c.explain(err)
+	}
+	return c, graph, nil
 }
 
 // inputShape is that of the model's input, [h w c].
@@ -111,7 +120,7 @@ type conversion struct {
 	shapes [][]int  // of the layers' outputs
 	places []string // of the Keras layers that they are made of
 	// settings are the configs of layers that were met, parsed.
-	settings   map[*Layer]map[string]any
+	settings   map[*Layer]config
 	parameters map[string]parameter
 	owners     map[string]part // whose the names of layers are
 	visited    int
@@ -149,6 +158,9 @@ func (c *conversion) visit(n int) bool {
 func (c *conversion) model(m *Model, place string, input int) int {
 	if !c.visit(len(m.Layers)) {
 		return 0
+	}
+	if m.unused != "" {
+		return c.fail(&SettingError{place, m.Class, m.unused, shown(m.has), "no such setting"})
 	}
 	if m.Class == "Sequential" {
 		for _, l := range m.Layers {
@@ -223,13 +235,16 @@ func (w *walk) value(r reference) int {
 		if l.Name != w.model.inputs[0].layer {
 			return w.fail(malformed("layer %q is a second input; garb's networks have one", at))
 		}
-		return w.input
+		return w.apply(l, at, []int{w.input}, nil)
 	case r.call < 0 || r.call >= len(l.calls):
 		return w.fail(malformed("output %d of layer %q is used, but it is called %d times", r.call, at, len(l.calls)))
 	}
 	call := l.calls[r.call]
 	if call.training {
 		return w.fail(&SettingError{at, l.Class, "call argument training", "true", "layers as they are when a model answers"})
+	}
+	if call.unused != "" {
+		return w.fail(&SettingError{at, l.Class, "call argument " + call.unused, shown(call.has), "no such argument"})
 	}
 	if !w.visit(1 + len(call.inputs)) {
 		return 0

@@ -112,7 +112,7 @@ func TestNetworkNames(t *testing.T) {
 
 func parse(t testing.TB, config string) *Model {
 	t.Helper()
-	m, err := parseModel([]byte(config), "", 0)
+	m, err := parseModel([]byte(config), "", 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,25 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 		{"Conv2D", conv + `,"padding":"causal"`, "padding"},
 		{"Conv2D", conv + `,"activation":"gelu"`, "activation"},
 		{"Conv2D", conv + `,"activation":{"class_name":"function","config":"elu"}`, "activation"},
-		{"Conv2D", conv + `,"activation":{"class_name":"ReLU","config":{"max_value":2}}`, "max_value"},
+		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{"max_value":2}}`, "max_value"},
+		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{"round":true}}`, "round"},
+		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{"dtype":"float16"}}`, "dtype"},
+		{"Conv2D", conv + `,"activation":{"module":"mine","class_name":"ReLU","config":{}}`, "activation"},
+		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{},"registered_name":"mine>ReLU"}`, "activation"},
+		{"Conv2D", conv + `,"activation":{"module":"builtins","class_name":"function","config":"swish","registered_name":"function"}`, "activation"},
+		{"Conv2D", conv + `,"activation":"mine>swish"`, "activation"},
+		{"Conv2D", conv + `,"shift":0`, "shift"},
+		{"Conv2D", conv + `,"lora_rank":4`, "lora_rank"},
+		{"Conv2D", conv + `,"dtype":"mixed_float16"`, "dtype"},
+		{"Conv2D", conv + `,"dtype":{"class_name":"DTypePolicy","config":{"name":"mixed_bfloat16"}}`, "dtype"},
+		{"Conv2D", conv + `,"dtype":{"class_name":"Policy","config":{"name":"float32","loss_scale":1}}`, "dtype"},
+		{"Conv2D", conv + `,"dtype":{"class_name":"QuantizedDTypePolicy","config":{"name":"float32"}}`, "dtype"},
+		{"Conv2D", conv + `,"dtype":1`, "dtype"},
+		{"Dense", `"units":2,"quantization_config":{"mode":"int8"}`, "quantization_config"},
+		{"RandomFlip", `"mode":"horizontal","dtype":"float16"`, "dtype"},
+		{"InputLayer", `"sparse":true`, "sparse"},
+		{"InputLayer", `"dtype":"uint8"`, "dtype"},
+		{"BatchNormalization", `"renorm":true`, "renorm"},
 		{"Conv2D", `"filters":0,"kernel_size":[3,3]`, "filters"},
 		{"Conv2D", `"filters":1e9,"kernel_size":[3,3]`, "filters"},
 		{"Conv2D", `"filters":4,"kernel_size":[3,3,3]`, "kernel_size"},
@@ -176,10 +194,45 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 			t.Errorf("%s %s: error %v", test.class, test.settings, err)
 		}
 	}
+	// A model's own settings, and what a call says beside values.
+	const dense = `"name":"x","kernel_regularizer":{"l2":0.1},"seed":3,"trainable":false`
+	for _, test := range []struct{ config, setting string }{
+		{strings.Replace(sequential("ReLU", dense), `"name":"m"`, `"name":"m","dtype":"mixed_float16"`, 1), "dtype"},
+		{strings.Replace(sequential("ReLU", dense), `"name":"m"`, `"name":"m","turned":1`, 1), "turned"},
+		{functional(layer("ReLU", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},true]}]`)), "call argument 1"},
+		{functional(layer("ReLU", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}}],"kwargs":{"mask":null,"axis":1}}]`)), "call argument axis"},
+		{functional(layer("Add", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},{"class_name":"__tensor__","config":{"value":[1]}}]}]`)), "call argument 1"},
+		{functional(layer("Concatenate", "x", `[{"args":[[{"config":{"keras_history":["i",0,0]}},[]]]}]`)), "call argument 0"},
+		{functional(layer("ReLU", "x", `[[["i",0,0,{"training":false,"mask":2}]]]`)), "call argument mask"},
+		{functional(layer("ReLU", "x", `[{"arguments":1}]`)), "call argument arguments"},
+	} {
+		_, err := parse(t, test.config).Network(0)
+		var setting *SettingError
+		if !errors.As(err, &setting) || setting.Setting != test.setting {
+			t.Errorf("%s: %v", test.config, err)
+		}
+	}
+	if _, err := parse(t, sequential("ReLU", dense)).Network(0); err != nil {
+		t.Error(err)
+	}
 	_, err := parse(t, functional(layer("Dropout", "x", `[[["i",0,0,{"training":true}]]]`))).Network(0)
 	var setting *SettingError
 	if !errors.As(err, &setting) || !strings.Contains(err.Error(), "training true") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Without an axis one mean and variance are for all channels; Keras 3 writes no axes.
+func TestNormalizationOfAll(t *testing.T) {
+	for _, axis := range []string{"[]", "null"} {
+		n, err := parse(t, sequential("Normalization", `"mean":2.0,"variance":4.0,"axis":`+axis)).Network(0)
+		if err != nil {
+			t.Errorf("axis %s: %v", axis, err)
+			continue
+		}
+		if got := answer(t, n, slices.Repeat([]float32{5}, 192)); slices.ContainsFunc(got, func(v float32) bool { return v != 1.5 }) {
+			t.Errorf("axis %s: %v", axis, got[:3])
+		}
 	}
 }
 
@@ -226,7 +279,7 @@ func TestNetworksThatAreNone(t *testing.T) {
 	}
 	chain := strings.Replace(strings.Join(links, ","), `"l-1"`, `"i"`, 1)
 	size := func(shape string) string {
-		return strings.Replace(sequential("ReLU", `"a":1`), "[null,8,8,3]", shape, 1)
+		return strings.Replace(sequential("ReLU", `"seed":1`), "[null,8,8,3]", shape, 1)
 	}
 	for _, test := range []struct {
 		name, config, reason string
@@ -294,7 +347,7 @@ func TestOperatorsThatGarbLacks(t *testing.T) {
 	for _, function := range []string{`"nn.relu"`, `1`} {
 		config := functional(strings.Replace(layer("TFOpLambda", "x", `[["i",0,0,{"y":1}]]`), `"name":"x"}`, `"name":"x","function":`+function+`}`, 1))
 		var unknown *UnknownLayerError
-		if _, err := parseModel([]byte(config), "", 0); !errors.As(err, &unknown) || unknown.Layer != "x" {
+		if _, err := parseModel([]byte(config), "", 0, false); !errors.As(err, &unknown) || unknown.Layer != "x" {
 			t.Errorf("error %v", err)
 		}
 	}
@@ -321,7 +374,7 @@ func FuzzNetwork(f *testing.F) {
 		f.Add(sequential(class, settings), 0)
 	}
 	f.Fuzz(func(t *testing.T, config string, side int) {
-		m, err := parseModel([]byte(config), "", 0)
+		m, err := parseModel([]byte(config), "", 0, false)
 		if err != nil {
 			return
 		}

@@ -8,7 +8,7 @@ import (
 
 // identities are the layers that change nothing when a model answers.
 var identities = map[string]bool{
-	"InputLayer": true, "Identity": true, "ActivityRegularization": true,
+	"Identity": true, "ActivityRegularization": true,
 	"SpatialDropout2D": true, "GaussianNoise": true, "GaussianDropout": true, "AlphaDropout": true,
 	"RandomFlip": true, "RandomRotation": true, "RandomZoom": true, "RandomTranslation": true, "RandomShear": true,
 	"RandomHeight": true, "RandomWidth": true, "RandomContrast": true, "RandomBrightness": true, "RandomHue": true,
@@ -28,13 +28,31 @@ func (c *conversion) apply(l *Layer, place string, inputs []int, number *operand
 	if c.err != nil {
 		return 0
 	}
-	values, known := c.settings[l]
-	if !known {
-		values = readSettings(l.Config)
-		c.settings[l] = values
+	if l.Model != nil {
+		if len(inputs) != 1 {
+			return c.fail(malformed("layer %q, a %s, has %d inputs instead of one", place, l.Class, len(inputs)))
+		}
+		return c.model(l.Model, place, inputs[0])
 	}
-	a := &applied{c, settings{place, l.Class, values, c.fail}, l}
+	described, known := c.settings[l]
+	if !known {
+		described = readSettings(l.Config)
+		c.settings[l] = described
+	}
+	a := &applied{c, settings{place, l.Class, described, c.fail}, l}
+	a.precision()
+	v := a.operation(inputs, number)
+	if !known && c.err == nil {
+		a.leftOver()
+	}
+	return v
+}
+
+// operation turns the layer into garb's.
+func (a *applied) operation(inputs []int, number *operand) int {
+	l, place, c := a.layer, a.place, a.conversion
 	operator := l.operator()
+	a.used["function"] = operator != 0
 	merges := operator == '+' || operator == '*' || l.Class == "Concatenate"
 	switch {
 	case operator != 0 && number != nil:
@@ -52,9 +70,19 @@ func (c *conversion) apply(l *Layer, place string, inputs []int, number *operand
 	}
 	x := inputs[0]
 	switch {
-	case l.Model != nil:
-		return c.model(l.Model, place, x)
+	case number != nil:
+		return c.fail(malformed("layer %q, a %s, takes the number %v", place, l.Class, number.number))
+	case l.Class == "InputLayer":
+		for _, key := range []string{"sparse", "ragged"} {
+			if a.flag(key, false) {
+				a.refuse(key, "pictures as arrays")
+			}
+		}
+		return x
 	case identities[l.Class]:
+		for key := range a.values {
+			a.used[key] = true // whatever they are, it changes nothing
+		}
 		return x
 	}
 	switch l.Class {
@@ -93,7 +121,7 @@ func (c *conversion) apply(l *Layer, place string, inputs []int, number *operand
 	case "Dropout":
 		return a.dropout(x)
 	}
-	return c.fail(&UnknownLayerError{place, l.Class})
+	return c.fail(&UnknownLayerError{Layer: place, Class: l.Class})
 }
 
 // put emits a layer of garb's for the layer.

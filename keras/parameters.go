@@ -91,6 +91,9 @@ func (a *applied) dense(x int) int {
 func (a *applied) batchNorm(x int) int {
 	shape := a.shapes[x]
 	a.lastAxis(len(shape))
+	if a.flag("renorm", false) {
+		a.refuse("renorm", "normalization without it")
+	}
 	l := nn.Layer{Op: nn.OpBatchNorm, Name: a.name(a.place, part{a.layer, ""}), Epsilon: a.number("epsilon", 1e-3)}
 	if !(l.Epsilon >= 0 && l.Epsilon < 1e6) {
 		a.refuse("epsilon", "0 or more")
@@ -125,7 +128,7 @@ func (a *applied) normalization(x int) int {
 	if a.flag("invert", false) {
 		a.refuse("invert", "normalization forwards")
 	}
-	if a.get("axis") != nil { // else one number is for all
+	if none, isList := a.get("axis").([]any); !isList || len(none) > 0 { // else one number is for all
 		a.lastAxis(len(shape))
 	}
 	l := nn.Layer{Op: nn.OpScale, Name: a.name(a.place, part{a.layer, ""})}

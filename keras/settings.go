@@ -3,6 +3,8 @@ package keras
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -23,34 +25,128 @@ func (e *SettingError) Error() string {
 // what is returned for it means nothing.
 type settings struct {
 	place, class string
-	values       map[string]any
-	report       func(error) int
+	config
+	report func(error) int
+}
+
+// config is a layer's, and what of it was asked for. What is left over is an error, unless
+// it has no effect: it could change the answer.
+type config struct {
+	values map[string]any
+	used   map[string]bool
 }
 
 // maxSetting bounds sizes, strides and numbers of filters.
 const maxSetting = 1 << 20
 
-func readSettings(config json.RawMessage) map[string]any {
+func readSettings(described json.RawMessage) config {
 	var values map[string]any
-	json.Unmarshal(config, &values) // not an object, then nothing is set
-	return values
+	json.Unmarshal(described, &values) // not an object, then nothing is set
+	return settingsOf(values)
+}
+
+func settingsOf(values map[string]any) config { return config{values, map[string]bool{}} }
+
+// withoutEffect are the settings that change no answer, with the reason. To these come the
+// initializers, regularizers and constraints of weights: the weights are in the file.
+var withoutEffect = map[string]string{
+	"name":              "what the layer is called",
+	"trainable":         "of training",
+	"seed":              "of training",
+	"momentum":          "of training: how fast the stored statistics follow",
+	"synchronized":      "of training: over which devices",
+	"renorm_momentum":   "of training, and renorm is refused",
+	"renorm_clipping":   "of training, and renorm is refused",
+	"fused":             "how it is computed",
+	"batch_shape":       "read as the shape of the model's input",
+	"batch_input_shape": "read as the shape of the model's input",
+	"optional":          "whether the input may be left out",
+	"data_format":       "channels_last: parseLayer has refused others",
+}
+
+func hasNoEffect(key string) bool {
+	return withoutEffect[key] != "" || strings.HasSuffix(key, "_initializer") ||
+		strings.HasSuffix(key, "_regularizer") || strings.HasSuffix(key, "_constraint")
+}
+
+// leftOver refuses a setting that was not asked for. What is null is not set.
+func (s *settings) leftOver() {
+	for _, key := range slices.Sorted(maps.Keys(s.values)) {
+		if !s.used[key] && s.values[key] != nil && !hasNoEffect(key) {
+			s.refuse(key, "no such setting")
+			return
+		}
+	}
+}
+
+// precision demands that a layer computes in float32.
+func (s *settings) precision() {
+	switch v := s.get("dtype").(type) {
+	case nil:
+		return
+	case string:
+		if v == "float32" {
+			return
+		}
+	case map[string]any:
+		class, _ := v["class_name"].(string)
+		policy, _ := v["config"].(map[string]any)
+		if (class == "DTypePolicy" || class == "Policy") && len(policy) == 1 && policy["name"] == "float32" {
+			return
+		}
+	}
+	s.refuse("dtype", "float32")
+}
+
+// unusedModelSetting finds a setting of a model that garb does not know; "" if there is none.
+func unusedModelSetting(described json.RawMessage) (key string, has any) {
+	var values map[string]json.RawMessage
+	json.Unmarshal(described, &values) // a bare list has none
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		switch key {
+		case "layers", "input_layers", "output_layers", "build_input_shape":
+			continue
+		}
+		var v any
+		json.Unmarshal(values[key], &v)
+		s := settings{config: settingsOf(map[string]any{key: v})}
+		refused := false
+		s.report = func(error) int { refused = true; return 0 }
+		if s.precision(); !s.used[key] {
+			refused = refused || v != nil && !hasNoEffect(key)
+		}
+		if refused {
+			return key, v
+		}
+	}
+	return "", nil
 }
 
 // refuse says that a setting's value is not what garb can.
 func (s *settings) refuse(key, can string) {
-	text, err := json.Marshal(s.values[key])
+	s.report(&SettingError{s.place, s.class, key, shown(s.values[key]), can})
+}
+
+// shown is a value as JSON, cut off if it is long.
+func shown(v any) string {
+	text, err := json.Marshal(v)
 	if err != nil {
-		text = []byte("?")
+		return "?"
 	}
 	has := string(text)
 	if len(has) > 80 {
 		has = strings.ToValidUTF8(has[:80], "") + "…"
 	}
-	s.report(&SettingError{s.place, s.class, key, has, can})
+	return has
 }
 
 // get returns a value, nil if it is not there or null. Arrays that Keras wraps are bare.
-func (s *settings) get(key string) any { return bare(s.values[key]) }
+func (s *settings) get(key string) any {
+	if _, ok := s.values[key]; ok {
+		s.used[key] = true
+	}
+	return bare(s.values[key])
+}
 
 // bare takes an array out of {"class_name": "__numpy__", "config": {"value": ...}}.
 func bare(v any) any {

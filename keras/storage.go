@@ -197,47 +197,98 @@ func attachByName(m *Model, g *hdf5.Group) error {
 			}
 			continue
 		}
-		leaves := l.Model.leaves(l.Name, nil)
-		known := map[string]bool{}
-		for _, leaf := range leaves {
-			known[leaf.layer.Name] = true
-		}
-		byLayer := map[string][]namedDataset{}
+		leaves := newLeafIndex(l.Model.leaves("", nil))
+		byLeaf := make([][]namedDataset, len(leaves.all))
 		for _, d := range datasets {
-			name := d.layerOf(known)
-			byLayer[name] = append(byLayer[name], d)
+			at, err := leaves.find(d.name)
+			if err != nil {
+				return unexpected(l.Name, err)
+			}
+			if at >= 0 {
+				byLeaf[at] = append(byLeaf[at], d)
+			}
 		}
-		for _, leaf := range leaves {
-			name := leaf.layer.Name
-			if leaf.layer.Variables, err = variables(leaf.place, leaf.layer, byLayer[name]); err != nil {
+		for i, leaf := range leaves.all {
+			if leaf.layer.Variables, err = variables(join(l.Name, leaf.place), leaf.layer, byLeaf[i]); err != nil {
 				return err
 			}
-			delete(byLayer, name) // a second layer of that name would be told apart by nothing
 		}
 	}
 	return nil
+}
+
+// leafIndex finds layers by the names of their datasets.
+type leafIndex struct {
+	all    []leaf
+	byLast map[string][]int // by the last part of their names
+	looked int
+}
+
+func newLeafIndex(all []leaf) *leafIndex {
+	x := &leafIndex{all: all, byLast: map[string][]int{}}
+	for i, l := range all {
+		last := l.layer.Name[strings.LastIndexByte(l.layer.Name, '/')+1:]
+		x.byLast[last] = append(x.byLast[last], i)
+	}
+	return x
+}
+
+// maxLooked bounds the layers that are compared with names of datasets.
+const maxLooked = 1 << 22
+
+// find returns the layer that a dataset belongs to, -1 if none does: "block/conv/kernel:0"
+// is conv's, or block/conv's if that is a layer's name. Of several of one name it is the one
+// whose place has more of the path, from its end on; a path that is a place decides.
+func (x *leafIndex) find(dataset string) (int, error) {
+	end := strings.LastIndexByte(dataset, '/')
+	if end < 0 || end > 1000 { // no name that Keras makes
+		return -1, nil
+	}
+	path := dataset[:end]
+	candidates := x.byLast[path[strings.LastIndexByte(path, '/')+1:]]
+	if x.looked += len(candidates); x.looked > maxLooked {
+		return -1, malformed("too many layers have one name")
+	}
+	best, most, several := -1, 0, false
+	for _, i := range candidates {
+		l := x.all[i]
+		if l.place == path {
+			return i, nil
+		}
+		if path != l.layer.Name && !strings.HasSuffix(path, "/"+l.layer.Name) {
+			continue
+		}
+		switch n := commonTail(path, l.place); {
+		case n > most:
+			best, most, several = i, n, false
+		case n == most:
+			several = true
+		}
+	}
+	if several {
+		return -1, malformed("the weights %q could be those of several layers", dataset)
+	}
+	return best, nil
+}
+
+// commonTail counts the parts in which two paths agree, from their ends on.
+func commonTail(a, b string) int {
+	for n := 0; ; n++ {
+		i, j := strings.LastIndexByte(a, '/'), strings.LastIndexByte(b, '/')
+		if a[i+1:] != b[j+1:] {
+			return n
+		}
+		if i < 0 || j < 0 {
+			return n + 1
+		}
+		a, b = a[:i], b[:j]
+	}
 }
 
 // layer returns the layer's name in a dataset's: "bn" of "base/bn/gamma:0".
 func (d namedDataset) layer() string {
 	parts := strings.Split(d.name, "/")
 	return parts[max(0, len(parts)-2)]
-}
-
-// layerOf returns the layer's name, one of those known, which may have slashes of their
-// own: "conv1/bn" of "base/conv1/bn/gamma:0". It is "" if none is known.
-func (d namedDataset) layerOf(known map[string]bool) string {
-	end := strings.LastIndexByte(d.name, '/')
-	if end < 0 || end > 1000 { // no name that Keras makes
-		return ""
-	}
-	for name := d.name[:end]; name != ""; {
-		if known[name] {
-			return name
-		}
-		_, name, _ = strings.Cut(name, "/")
-	}
-	return ""
 }
 
 // weightsOf returns the datasets that a layer's group lists.

@@ -3,7 +3,6 @@ package nn
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"garb/tensor"
 )
@@ -191,7 +190,7 @@ func NewGraph(layers []Layer) (*Graph, error) {
 		return nil, refuse(0, "%v", err)
 	}
 	b := NewBuilder(layers[0].Shape[0], layers[0].Shape[1], layers[0].Shape[2])
-	b.shared = map[string]Layer{}
+	b.described, b.shared = true, map[string]Layer{}
 	values := []Value{b.Input()}
 	for i := 1; i < len(layers); i++ {
 		l := layers[i]
@@ -246,17 +245,17 @@ func (o Op) arity() int {
 	return 1
 }
 
-// layer adds a described layer. What the Builder's methods panic about is an error here.
-func (b *Builder) layer(l Layer, in []Value) (v Value, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			text, ok := r.(string)
-			if !ok || !strings.HasPrefix(text, "nn: ") {
-				panic(r)
-			}
-			err = fmt.Errorf("%s", strings.TrimPrefix(text, "nn: "))
-		}
-	}()
+// layer adds a described layer.
+func (b *Builder) layer(l Layer, in []Value) (Value, error) {
+	v, err := b.apply(l, in)
+	if err == nil {
+		err = b.err
+	}
+	return v, err
+}
+
+// apply is layer without what the Builder found wrong, which is in b.err.
+func (b *Builder) apply(l Layer, in []Value) (v Value, err error) {
 	if n := l.Op.arity(); n >= 0 && len(in) != n || n < 0 && len(in) < 2 {
 		return v, fmt.Errorf("it has %d inputs", len(in))
 	}

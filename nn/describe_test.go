@@ -48,6 +48,40 @@ func TestUpto(t *testing.T) {
 	}
 }
 
+// A part of a graph may compute nothing, and layers may have no gradient: neither is a panic.
+func TestNothingToCompute(t *testing.T) {
+	g, err := NewGraph([]Layer{
+		{Op: OpInput, Shape: []int{4, 4, 3}},
+		{Op: OpReshape, Inputs: []int{0}, Shape: []int{48}},
+		{Op: OpTanh, Inputs: []int{1}},
+		{Op: OpDense, Name: "d", Inputs: []int{2}, Units: 2},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrong *LayerError
+	for i := range 2 {
+		if _, err := Compile(g.Upto(i), tensor.Map{}, Options{}); !errors.As(err, &wrong) {
+			t.Errorf("up to layer %d: %v", i, err)
+		}
+	}
+	o := TrainerOptions{Threads: 1, Loss: SoftmaxCrossEntropy{}}
+	if _, err := NewTrainer(g.Upto(1), tensor.Map{}, o); !errors.As(err, &wrong) {
+		t.Errorf("%v", err)
+	}
+	// What comes before the trained layer may have no gradient; what comes after must.
+	if _, err := NewTrainer(g, randomWeights(g, 1), o); err != nil {
+		t.Errorf("%v", err)
+	}
+	g, err = NewGraph(append(g.Layers(), Layer{Op: OpTanh, Inputs: []int{3}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewTrainer(g, randomWeights(g, 1), o); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "no gradient") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestSharedLayers(t *testing.T) {
 	layers := []Layer{
 		{Op: OpInput, Shape: []int{4, 4, 3}},
@@ -133,7 +167,9 @@ func FuzzNewGraph(f *testing.F) {
 			return
 		}
 		if g, err := NewGraph(layers); err == nil {
-			lower(g, purpose{})
+			if _, err := lower(g, purpose{}); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -82,12 +82,28 @@ func (v Value) Channels() int {
 
 // Builder collects the layers of a graph. Its methods infer each layer's shape
 // and panic when one cannot be applied: an architecture is code, so that is the
-// caller's bug.
+// caller's bug. NewGraph, which builds what a file describes, returns errors.
 type Builder struct {
 	nodes []node
 	names map[string]bool
 	// shared are the named layers so far, where parameters may be shared: see NewGraph.
 	shared map[string]Layer
+	// described says that the layers come from a description, and err is the first thing
+	// that is wrong with them.
+	described bool
+	err       error
+}
+
+// fail reports a layer that cannot be applied.
+func (b *Builder) fail(format string, args ...any) Value {
+	err := fmt.Errorf(format, args...)
+	if !b.described {
+		panic("nn: " + err.Error())
+	}
+	if b.err == nil {
+		b.err = err
+	}
+	return Value{b, 0}
 }
 
 // NewBuilder starts a graph whose input is a picture of the given height, width
@@ -143,13 +159,13 @@ func (b *Builder) check(v Value) {
 }
 
 // image returns the height, width and channels of v, which must be a feature map.
-func (b *Builder) image(layer string, v Value) (height, width, channels int) {
+func (b *Builder) image(layer string, v Value) (height, width, channels int, err error) {
 	b.check(v)
 	s := b.nodes[v.node].shape
 	if len(s) != 3 {
-		panic(fmt.Sprintf("nn: %s needs a feature map [h w c], not %s", layer, tensor.ShapeString(s)))
+		return 0, 0, 0, fmt.Errorf("%s needs a feature map [h w c], not %s", layer, tensor.ShapeString(s))
 	}
-	return s[0], s[1], s[2]
+	return s[0], s[1], s[2], nil
 }
 
 // add appends a node. Parameters are named after it.
@@ -161,7 +177,7 @@ func (b *Builder) add(name string, op any, shape []int, inputs []Value, params .
 	}
 	if len(params) > 0 {
 		if name == "" || b.names[name] {
-			panic(fmt.Sprintf("nn: layer name %q is empty or taken", name))
+			return b.fail("layer name %q is empty or taken", name)
 		}
 		b.names[name] = true
 	}

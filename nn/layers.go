@@ -74,20 +74,35 @@ const (
 	softmax
 )
 
-// window returns the number of output positions along an axis, and the padding
-// before the first one.
-func window(size, kernel, stride int, padding Padding) (positions, before int) {
-	if kernel <= 0 || stride <= 0 {
-		panic(fmt.Sprintf("nn: window of %d with stride %d", kernel, stride))
+// positions returns the number of places that a window has along an axis.
+func positions(size, kernel, stride int, padding Padding) (int, error) {
+	switch {
+	case kernel <= 0 || stride <= 0:
+		return 0, fmt.Errorf("window of %d with stride %d", kernel, stride)
+	case padding == Same:
+		return (size + stride - 1) / stride, nil
+	case size < kernel:
+		return 0, fmt.Errorf("window of %d does not fit into %d", kernel, size)
 	}
-	if padding == Valid {
-		if size < kernel {
-			panic(fmt.Sprintf("nn: window of %d does not fit into %d", kernel, size))
-		}
-		return (size-kernel)/stride + 1, 0
+	return (size-kernel)/stride + 1, nil
+}
+
+// slide returns the height and width of what windows over a map of h×w make.
+func slide(h, w, kernelHeight, kernelWidth, stride int, padding Padding) (height, width int, err error) {
+	if height, err = positions(h, kernelHeight, stride, padding); err != nil {
+		return 0, 0, err
 	}
-	before, _ = SamePadding(size, kernel, stride)
-	return (size + stride - 1) / stride, before
+	width, err = positions(w, kernelWidth, stride, padding)
+	return height, width, err
+}
+
+// before returns the padding in front of an axis of size values.
+func (p Padding) before(size, kernel, stride int) int {
+	if p == Valid {
+		return 0
+	}
+	before, _ := SamePadding(size, kernel, stride)
+	return before
 }
 
 // SamePadding returns the zeros before and after an axis of size values that Same puts
@@ -129,13 +144,18 @@ func (b *Builder) Conv(name string, x Value, filters, size, stride int, padding 
 
 // ConvRect is Conv with a kernel of any height and width.
 func (b *Builder) ConvRect(name string, x Value, filters, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption) Value {
-	h, w, c := b.image("Conv "+name, x)
+	h, w, c, err := b.image("Conv "+name, x)
+	if err != nil {
+		return b.fail("%w", err)
+	}
 	if filters <= 0 {
-		panic(fmt.Sprintf("nn: Conv %s has %d filters", name, filters))
+		return b.fail("Conv %s has %d filters", name, filters)
 	}
 	o := convSettings(options)
-	height, _ := window(h, kernelHeight, stride, padding)
-	width, _ := window(w, kernelWidth, stride, padding)
+	height, width, err := slide(h, w, kernelHeight, kernelWidth, stride, padding)
+	if err != nil {
+		return b.fail("%w", err)
+	}
 	return b.add(name, conv{kernelHeight, kernelWidth, stride, padding, o.bias},
 		[]int{height, width, filters}, []Value{x},
 		biasParams(o, filters, Param{"kernel", []int{kernelHeight, kernelWidth, c, filters}, true})...)
@@ -150,10 +170,15 @@ func (b *Builder) DepthwiseConv(name string, x Value, size, stride int, padding 
 
 // DepthwiseConvRect is DepthwiseConv with kernels of any height and width.
 func (b *Builder) DepthwiseConvRect(name string, x Value, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption) Value {
-	h, w, c := b.image("DepthwiseConv "+name, x)
+	h, w, c, err := b.image("DepthwiseConv "+name, x)
+	if err != nil {
+		return b.fail("%w", err)
+	}
 	o := convSettings(options)
-	height, _ := window(h, kernelHeight, stride, padding)
-	width, _ := window(w, kernelWidth, stride, padding)
+	height, width, err := slide(h, w, kernelHeight, kernelWidth, stride, padding)
+	if err != nil {
+		return b.fail("%w", err)
+	}
 	return b.add(name, depthwiseConv{kernelHeight, kernelWidth, stride, padding, o.bias},
 		[]int{height, width, c}, []Value{x},
 		biasParams(o, c, Param{"kernel", []int{kernelHeight, kernelWidth, c, 1}, true})...)
@@ -172,7 +197,7 @@ func (b *Builder) Dense(name string, x Value, units int, options ...ConvOption) 
 	b.check(x)
 	s := b.nodes[x.node].shape
 	if len(s) != 1 || units <= 0 {
-		panic(fmt.Sprintf("nn: Dense %s of %d units needs a flat input, not %s", name, units, tensor.ShapeString(s)))
+		return b.fail("Dense %s of %d units needs a flat input, not %s", name, units, tensor.ShapeString(s))
 	}
 	o := convSettings(options)
 	return b.add(name, dense(o), []int{units}, []Value{x},
@@ -202,23 +227,34 @@ func (b *Builder) AveragePool(x Value, size, stride int, padding Padding) Value 
 }
 
 func (b *Builder) pool(layer string, x Value, p pool) Value {
-	h, w, c := b.image(layer, x)
-	height, _ := window(h, p.size, p.stride, p.padding)
-	width, _ := window(w, p.size, p.stride, p.padding)
+	h, w, c, err := b.image(layer, x)
+	if err != nil {
+		return b.fail("%w", err)
+	}
+	height, width, err := slide(h, w, p.size, p.size, p.stride, p.padding)
+	if err != nil {
+		return b.fail("%w", err)
+	}
 	return b.add("", p, []int{height, width, c}, []Value{x})
 }
 
 // GlobalAveragePool takes the mean of each channel over all positions: [h w c]
 // becomes [c].
 func (b *Builder) GlobalAveragePool(x Value) Value {
-	_, _, c := b.image("GlobalAveragePool", x)
-	return b.add("", globalPool{average: true}, []int{c}, []Value{x})
+	return b.globalPool("GlobalAveragePool", x, globalPool{average: true})
 }
 
 // GlobalMaxPool takes the largest value of each channel: [h w c] becomes [c].
 func (b *Builder) GlobalMaxPool(x Value) Value {
-	_, _, c := b.image("GlobalMaxPool", x)
-	return b.add("", globalPool{}, []int{c}, []Value{x})
+	return b.globalPool("GlobalMaxPool", x, globalPool{})
+}
+
+func (b *Builder) globalPool(layer string, x Value, p globalPool) Value {
+	_, _, c, err := b.image(layer, x)
+	if err != nil {
+		return b.fail("%w", err)
+	}
+	return b.add("", p, []int{c}, []Value{x})
 }
 
 // Scale multiplies each channel by a number of its own and adds another:
@@ -263,7 +299,7 @@ func (b *Builder) Add(x, y Value) Value {
 	b.check(x)
 	b.check(y)
 	if !slices.Equal(x.Shape(), y.Shape()) {
-		panic(fmt.Sprintf("nn: Add of %s and %s", tensor.ShapeString(x.Shape()), tensor.ShapeString(y.Shape())))
+		return b.fail("Add of %s and %s", tensor.ShapeString(x.Shape()), tensor.ShapeString(y.Shape()))
 	}
 	return b.add("", add{}, x.Shape(), []Value{x, y})
 }
@@ -277,7 +313,7 @@ func (b *Builder) Multiply(x, y Value) Value {
 		x, y = y, x
 	}
 	if !slices.Equal(x.Shape(), y.Shape()) && (len(x.Shape()) != 3 || tensor.Len(y.Shape()) != x.Channels() || y.Channels() != x.Channels()) {
-		panic(fmt.Sprintf("nn: Multiply of %s and %s", tensor.ShapeString(x.Shape()), tensor.ShapeString(y.Shape())))
+		return b.fail("Multiply of %s and %s", tensor.ShapeString(x.Shape()), tensor.ShapeString(y.Shape()))
 	}
 	return b.add("", multiply{}, x.Shape(), []Value{x, y})
 }
@@ -286,7 +322,7 @@ func (b *Builder) Multiply(x, y Value) Value {
 // [h w c1+c2].
 func (b *Builder) Concat(values ...Value) Value {
 	if len(values) < 2 {
-		panic("nn: Concat needs two values")
+		return b.fail("Concat needs two values")
 	}
 	channels := 0
 	var shape []int
@@ -295,7 +331,7 @@ func (b *Builder) Concat(values ...Value) Value {
 		s := v.Shape()
 		last := len(s) - 1
 		if i > 0 && !slices.Equal(s[:last], shape[:len(shape)-1]) {
-			panic(fmt.Sprintf("nn: Concat of %s and %s", tensor.ShapeString(shape), tensor.ShapeString(s)))
+			return b.fail("Concat of %s and %s", tensor.ShapeString(shape), tensor.ShapeString(s))
 		}
 		channels += s[last]
 		shape = s
@@ -306,9 +342,12 @@ func (b *Builder) Concat(values ...Value) Value {
 
 // Pad puts rows and columns around a feature map: zeros, or the lowest number if lowest.
 func (b *Builder) Pad(x Value, above, below, left, right int, lowest bool) Value {
-	h, w, c := b.image("Pad", x)
+	h, w, c, err := b.image("Pad", x)
+	if err != nil {
+		return b.fail("%w", err)
+	}
 	if above < 0 || below < 0 || left < 0 || right < 0 {
-		panic(fmt.Sprintf("nn: Pad by %d, %d, %d, %d", above, below, left, right))
+		return b.fail("Pad by %d, %d, %d, %d", above, below, left, right)
 	}
 	return b.add("", pad{above, below, left, right, lowest}, []int{h + above + below, w + left + right, c}, []Value{x})
 }
@@ -318,7 +357,7 @@ func (b *Builder) Pad(x Value, above, below, left, right int, lowest bool) Value
 func (b *Builder) Reshape(x Value, shape ...int) Value {
 	b.check(x)
 	if tensor.Len(shape) != tensor.Len(x.Shape()) || len(shape) != 1 && len(shape) != 3 {
-		panic(fmt.Sprintf("nn: Reshape of %s to %s", tensor.ShapeString(x.Shape()), tensor.ShapeString(shape)))
+		return b.fail("Reshape of %s to %s", tensor.ShapeString(x.Shape()), tensor.ShapeString(shape))
 	}
 	return b.add("", reshape{}, slices.Clone(shape), []Value{x})
 }
@@ -330,11 +369,11 @@ func (b *Builder) Flatten(x Value) Value {
 }
 
 // Dropout sets values to zero at random with probability rate in training, and
-// changes nothing in a Plan. It panics unless 0 ≤ rate < 1.
+// changes nothing in a Plan. The rate is 0 ≤ rate < 1.
 func (b *Builder) Dropout(x Value, rate float64) Value {
 	b.check(x)
 	if !(rate >= 0 && rate < 1) {
-		panic(fmt.Sprintf("nn: Dropout rate %v", rate))
+		return b.fail("Dropout rate %v", rate)
 	}
 	return b.add("", dropout{rate}, x.Shape(), []Value{x})
 }

@@ -33,7 +33,8 @@ type purpose struct {
 	batchStatistics func(*node) bool
 }
 
-func lower(g *Graph, p purpose) *lowering {
+// lower fails with a *LayerError for a graph that computes nothing.
+func lower(g *Graph, p purpose) (*lowering, error) {
 	n := len(g.nodes)
 	l := &lowering{
 		graph: g, purpose: p, consumers: make([]int, n), value: make([]int, n),
@@ -52,9 +53,10 @@ func lower(g *Graph, p purpose) *lowering {
 	}
 	l.force(g.output)
 	if l.value[g.output] == 0 {
-		panic("nn: the graph's output is its input")
+		last := g.nodes[g.output]
+		return nil, &LayerError{g.output, last.name, describe(last).Op, "the output of the network is its input"}
 	}
-	return l
+	return l, nil
 }
 
 func (l *lowering) newValue(length int) int {
@@ -171,7 +173,7 @@ func (l *lowering) node(i int) {
 func (l *lowering) conv(i int, op conv) {
 	n := &l.graph.nodes[i]
 	in, out := l.graph.nodes[n.inputs[0]].shape, n.shape
-	inWidth, channels, filters := in[1], in[2], out[2]
+	channels, filters := in[2], out[2]
 	s := &step{
 		kind: stepConv, in: l.force(n.inputs[0]), residual: -1,
 		height: in[0], width: in[1], channels: channels,
@@ -180,8 +182,8 @@ func (l *lowering) conv(i int, op conv) {
 		depth: op.kernelHeight * op.kernelWidth * channels,
 		layer: n, load: loadMatrix, at: i,
 	}
-	_, s.padTop = window(in[0], op.kernelHeight, op.stride, op.padding)
-	_, s.padLeft = window(inWidth, op.kernelWidth, op.stride, op.padding)
+	s.padTop = op.padding.before(in[0], op.kernelHeight, op.stride)
+	s.padLeft = op.padding.before(in[1], op.kernelWidth, op.stride)
 	if op.kernelHeight == 1 && op.kernelWidth == 1 && op.stride == 1 {
 		s.kind = stepMatrix
 		s.rows = out[0] * out[1]
@@ -199,8 +201,8 @@ func (l *lowering) depthwise(i int, op depthwiseConv) {
 		kernelHeight: op.kernelHeight, kernelWidth: op.kernelWidth, stride: op.stride,
 		layer: n, load: loadDepthwise, at: i,
 	}
-	_, s.padTop = window(in[0], op.kernelHeight, op.stride, op.padding)
-	_, s.padLeft = window(in[1], op.kernelWidth, op.stride, op.padding)
+	s.padTop = op.padding.before(in[0], op.kernelHeight, op.stride)
+	s.padLeft = op.padding.before(in[1], op.kernelWidth, op.stride)
 	if source := l.reluOf[n.inputs[0]]; source >= 0 && l.value[n.inputs[0]] < 0 {
 		s.in, s.reluInput = l.force(source), true
 	} else {
@@ -339,8 +341,8 @@ func (l *lowering) pool(i int, op pool) {
 		outHeight: out[0], outWidth: out[1], columns: in[2],
 		kernelHeight: op.size, kernelWidth: op.size, stride: op.stride,
 	}
-	_, s.padTop = window(in[0], op.size, op.stride, op.padding)
-	_, s.padLeft = window(in[1], op.size, op.stride, op.padding)
+	s.padTop = op.padding.before(in[0], op.size, op.stride)
+	s.padLeft = op.padding.before(in[1], op.size, op.stride)
 	l.emit(i, s)
 }
 

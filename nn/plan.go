@@ -108,14 +108,17 @@ func (p *Plan) OutputShape() []int { return append([]int(nil), p.outputShape...)
 
 // Compile prepares a graph for answering with the given weights, which are
 // copied. Its errors are *WeightError: a parameter is missing, has another shape
-// or holds a value that is not a finite number (then it wraps ErrNotFinite); or a *LayerError: its feature maps take
-// more than a gigabyte.
+// or holds a value that is not a finite number (then it wraps ErrNotFinite); or a *LayerError: the graph computes
+// nothing, or its feature maps take more than a gigabyte.
 func Compile(g *Graph, w Weights, o Options) (*Plan, error) {
 	p := &Plan{inputShape: g.InputShape(), outputShape: g.OutputShape(), threads: o.Threads, layers: len(g.nodes)}
 	if p.threads <= 0 {
 		p.threads = runtime.GOMAXPROCS(0)
 	}
-	l := lower(g, purpose{})
+	l, err := lower(g, purpose{})
+	if err != nil {
+		return nil, err
+	}
 	p.steps = l.steps
 	if err := loadAll(p.steps, w); err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func (g *Graph) split(trainable func(Param) bool) (before, after *Graph) {
 			single = single && lastRead[j] <= i
 		}
 		// Its result must be what a Plan can give: something computed.
-		if _, isFlat := g.nodes[i].op.(flatten); single && !isFlat {
+		if single && !g.nodes[i].isView() {
 			cut = i
 		}
 	}
@@ -47,6 +47,15 @@ func (g *Graph) split(trainable func(Param) bool) (before, after *Graph) {
 		after.nodes = append(after.nodes, n)
 	}
 	return before, after
+}
+
+// isView reports whether a node has the values of its input, in another shape or not.
+func (n *node) isView() bool {
+	switch n.op.(type) {
+	case flatten, reshape, dropout:
+		return true
+	}
+	return false
 }
 
 // logits returns the graph without a closing sigmoid or softmax, which belongs to

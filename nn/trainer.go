@@ -108,7 +108,7 @@ type workspace struct {
 
 // NewTrainer prepares the training of g from the given weights. A closing sigmoid
 // or softmax of g is left out: losses are computed from logits. Its errors are
-// *WeightError.
+// *WeightError, or a *LayerError about a layer that cannot be trained.
 func NewTrainer(g *Graph, w Weights, o TrainerOptions) (*Trainer, error) {
 	trainable := func(p Param) bool { return p.Trainable && (o.Trainable == nil || o.Trainable(p)) }
 	t := &Trainer{options: o, threads: o.Threads, original: w, byName: map[string]*Variable{}}
@@ -145,10 +145,16 @@ func NewTrainer(g *Graph, w Weights, o TrainerOptions) (*Trainer, error) {
 			return t.byName[n.params[0].Name].Trainable || t.byName[n.params[1].Name].Trainable
 		}
 	}
-	l := lower(after, p)
+	l, err := lower(after, p)
+	if err != nil {
+		return nil, err
+	}
 	for i := range l.steps {
-		if k := l.steps[i].kind; k >= stepGlobalMax && k <= stepPad || l.steps[i].layer != nil && isScale(l.steps[i].layer) {
-			panic("nn: layers of converted networks are not trained")
+		s := &l.steps[i]
+		if s.kind >= stepGlobalMax && s.kind <= stepPad || s.layer != nil && isScale(s.layer) {
+			layer := describe(after.nodes[s.at])
+			return nil, &LayerError{s.at, after.nodes[s.at].name, layer.Op,
+				"it has no gradient, so a network with it is not trained"}
 		}
 	}
 	t.lengths, t.output = l.lengths, l.value[after.output]

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -9,88 +10,138 @@ import (
 	"garb/tensor"
 )
 
-// call is a node while it is turned into layers. Its methods give up by a panic that
-// (*reader).node turns into an error.
+// call is a node while it is turned into layers.
 type call struct {
 	*reader
 	*node
-	read map[string]bool // the attributes that were asked for
+	// read and taken are the attributes and inputs that were asked for. What is left over
+	// is an error: it could change the answer.
+	read  map[string]bool
+	taken map[int]bool
+	// mistyped is the first attribute whose value is of another type than asked for.
+	mistyped string
 }
 
-// lack gives up: the operator is known, but not so.
-func (c *call) lack(format string, args ...any) {
-	panic(refusal{&UnknownOperatorError{Operator: c.op, Node: c.called(), Detail: fmt.Sprintf(format, args...)}})
+// lack says that the operator is known, but not so.
+func (c *call) lack(format string, args ...any) error {
+	return &UnknownOperatorError{Operator: c.op, Node: c.called(), Detail: fmt.Sprintf(format, args...)}
 }
 
-// damaged gives up: the file is at fault.
-func (c *call) damaged(format string, args ...any) {
-	panic(refusal{&FormatError{Node: c.called(), Reason: fmt.Sprintf(format, args...)}})
-}
-
-func (c *call) must(err error) {
-	if err != nil {
-		panic(refusal{err})
-	}
+// damaged says that the file is at fault.
+func (c *call) damaged(format string, args ...any) error {
+	return &FormatError{Node: c.called(), Reason: fmt.Sprintf(format, args...)}
 }
 
 // has tells whether the node has input i: what is left out has no name.
-func (c *call) has(i int) bool { return i < len(c.inputs) && c.inputs[i] != "" }
+func (c *call) has(i int) bool {
+	c.taken[i] = true
+	return i < len(c.inputs) && c.inputs[i] != ""
+}
+
+// leftOver reports an attribute or input that was not asked for.
+func (c *call) leftOver() error {
+	if c.mistyped != "" {
+		return c.damaged("its attribute %q has a value of another type than ONNX's", c.mistyped)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.attributes)) {
+		if !c.read[name] && withoutEffect[c.op][name] == "" {
+			return c.lack("an attribute %q", name)
+		}
+	}
+	for i, name := range c.inputs {
+		if name != "" && !c.taken[i] {
+			return c.lack("an input %d", i)
+		}
+	}
+	return nil
+}
 
 // input is the value of input i.
-func (c *call) input(i int) value {
+func (c *call) input(i int) (value, error) {
 	if !c.has(i) {
-		c.damaged("input %d is missing", i)
+		return value{}, c.damaged("input %d is missing", i)
 	}
 	name := c.inputs[i]
 	if v, ok := c.values[name]; ok {
-		return v
+		return v, nil
 	}
 	t := c.model.initializers[name]
 	if t == nil {
-		c.damaged("nothing makes its input %q", name)
+		return value{}, c.damaged("nothing makes its input %q", name)
 	}
 	k, err := t.decode(&c.decoded, c.beside)
-	c.must(err)
+	if err != nil {
+		return value{}, err
+	}
 	if c.uses[name] > 1 && k.len() <= maxNumbers { // large ones are as a rule read once
 		c.values[name] = value{constant: k}
 	}
-	return value{constant: k}
+	return value{constant: k}, nil
 }
 
 // picture is input i, which depends on the picture.
-func (c *call) picture(i int) value {
-	v := c.input(i)
-	if v.constant != nil {
-		c.lack("a constant as input %d", i)
+func (c *call) picture(i int) (value, error) {
+	v, err := c.input(i)
+	if err != nil {
+		return value{}, err
 	}
-	return v
+	if v.constant != nil {
+		return value{}, c.lack("a constant as input %d", i)
+	}
+	return v, nil
 }
 
 // weights is input i, which is constant.
-func (c *call) weights(i int) *constant {
-	v := c.input(i)
-	if v.constant == nil {
-		c.lack("an input %d that is no constant", i)
+func (c *call) weights(i int) (*constant, error) {
+	v, err := c.input(i)
+	if err != nil {
+		return nil, err
 	}
-	return v.constant
+	if v.constant == nil {
+		return nil, c.lack("an input %d that is no constant", i)
+	}
+	return v.constant, nil
 }
 
 // integers are those of input i, a constant list of sizes.
-func (c *call) integers(i int) []int64 {
-	k := c.weights(i)
-	if k.floats != nil || len(k.dims) > 1 || k.len() > maxNumbers {
-		c.damaged("input %d is no list of whole numbers", i)
+func (c *call) integers(i int) ([]int64, error) {
+	k, err := c.weights(i)
+	if err != nil {
+		return nil, err
 	}
-	return k.integers
+	if k.floats != nil || len(k.dims) > 1 || k.len() > maxNumbers {
+		return nil, c.damaged("input %d is no list of whole numbers", i)
+	}
+	return k.integers, nil
+}
+
+// numbers are the values of input i, a constant.
+func (c *call) numbers(i int) ([]float32, error) {
+	k, err := c.weights(i)
+	if err != nil {
+		return nil, err
+	}
+	return c.valuesOf(k)
+}
+
+// valuesOf are a constant's values as floats.
+func (c *call) valuesOf(k *constant) ([]float32, error) {
+	if slices.Contains(k.integers, batchSize) {
+		return nil, c.lack("the size of the batch as a number")
+	}
+	return k.values(), nil
 }
 
 // number is input i, a constant of one value.
-func (c *call) number(i int) float32 {
-	values := c.weights(i).values()
-	if len(values) != 1 {
-		c.lack("%d values as input %d", len(values), i)
+func (c *call) number(i int) (float32, error) {
+	values, err := c.numbers(i)
+	if err != nil {
+		return 0, err
 	}
-	return values[0]
+	if len(values) != 1 {
+		return 0, c.lack("%d values as input %d", len(values), i)
+	}
+	return values[0], nil
 }
 
 func (c *call) attribute(name string) *setting {
@@ -98,76 +149,118 @@ func (c *call) attribute(name string) *setting {
 	return c.attributes[name]
 }
 
-// ignore names attributes that do not matter to the answer.
+// ignore names attributes that do not matter to the answer in this case.
 func (c *call) ignore(names ...string) {
 	for _, name := range names {
 		c.read[name] = true
 	}
 }
 
+// typed is an attribute whose value should be of a type. Old files do not say the type.
+func (c *call) typed(name string, kind int64) *setting {
+	s := c.attribute(name)
+	if s != nil && s.kind != kind && s.kind != 0 && c.mistyped == "" {
+		c.mistyped = name
+	}
+	return s
+}
+
 func (c *call) integer(name string, otherwise int64) int64 {
-	if s := c.attribute(name); s != nil {
+	if s := c.typed(name, kindInt); s != nil {
 		return s.integer
 	}
 	return otherwise
 }
 
 func (c *call) float(name string, otherwise float32) float32 {
-	if s := c.attribute(name); s != nil {
+	if s := c.typed(name, kindFloat); s != nil {
 		return s.float
 	}
 	return otherwise
 }
 
 func (c *call) list(name string) []int64 {
-	if s := c.attribute(name); s != nil {
+	if s := c.typed(name, kindInts); s != nil {
 		return s.integers
 	}
 	return nil
 }
 
+func (c *call) text(name, otherwise string) string {
+	if s := c.typed(name, kindString); s != nil && s.text != "" {
+		return s.text
+	}
+	return otherwise
+}
+
 // listOrInput is a list that older opsets have as an attribute, and newer ones as input i.
-func (c *call) listOrInput(name string, i int) (list []int64, given bool) {
-	if s := c.attribute(name); s != nil {
-		return s.integers, true
+func (c *call) listOrInput(name string, i int) (list []int64, given bool, err error) {
+	if s := c.typed(name, kindInts); s != nil {
+		return s.integers, true, nil
 	}
 	if c.has(i) {
-		return c.integers(i), true
+		list, err = c.integers(i)
+		return list, true, err
 	}
-	return nil, false
+	return nil, false, nil
 }
 
 // axisAt is the place of an ONNX axis among n, which may be counted from the end.
-func (c *call) axisAt(at int64, n int) int {
+func (c *call) axisAt(at int64, n int) (int, error) {
 	if at < 0 {
 		at += int64(n)
 	}
 	if at < 0 || at >= int64(n) {
-		c.damaged("axis %d of %d", at, n)
+		return 0, c.damaged("axis %d of %d", at, n)
 	}
-	return int(at)
+	return int(at), nil
+}
+
+// axesAt are the places of a list of axes among n.
+func (c *call) axesAt(list []int64, n int) (all []int, err error) {
+	for _, at := range list {
+		i, err := c.axisAt(at, n)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(all, i) {
+			return nil, c.damaged("axis %d twice", i)
+		}
+		all = append(all, i)
+	}
+	return all, nil
+}
+
+// innerAxis is the place of an axis of a value of n, without the batch's.
+func (c *call) innerAxis(at int64, n int) (int, error) {
+	i, err := c.axisAt(at, n)
+	if err == nil && i == 0 {
+		err = c.lack("axis 0, the batch's")
+	}
+	return i - 1, err
 }
 
 // innerAxes are those of a list, of a value of n axes, without the batch's.
-func (c *call) innerAxes(list []int64, n int) []int {
-	var all []int
-	for _, at := range list {
-		i := c.axisAt(at, n)
-		if i == 0 {
-			c.lack("axis 0, the batch's")
-		}
-		if slices.Contains(all, i-1) {
-			c.damaged("axis %d twice", i)
-		}
-		all = append(all, i-1)
+func (c *call) innerAxes(list []int64, n int) ([]int, error) {
+	all, err := c.axesAt(list, n)
+	if err != nil {
+		return nil, err
 	}
-	return all
+	if slices.Contains(all, 0) {
+		return nil, c.lack("axis 0, the batch's")
+	}
+	for i := range all {
+		all[i]--
+	}
+	return all, nil
 }
 
 // made is the value that a new layer makes.
-func (c *call) made(l nn.Layer, shape []int, axes []axis) value {
-	c.must(c.emit(l, shape))
-	return value{layer: len(c.layers) - 1, axes: axes, sole: true}
+func (c *call) made(l nn.Layer, shape []int, axes []axis) (value, error) {
+	if err := c.emit(l, shape); err != nil {
+		return value{}, err
+	}
+	return value{layer: len(c.layers) - 1, axes: axes, sole: true}, nil
 }
 
 // shapeOf is the shape of a layer's output.
@@ -175,24 +268,24 @@ func (c *call) shapeOf(layer int) []int { return slices.Clone(c.shapes[layer]) }
 
 // image is a value as the feature map that it must be: a layer of [h w c]. Its channels
 // may lie in another order: axes[0] tells.
-func (c *call) image(v value) (layer, h, w, channels int) {
+func (c *call) image(v value) (layer, h, w, channels int, err error) {
 	if len(v.axes) != 3 {
-		c.lack("an input of %d axes", len(v.axes)+1)
+		return 0, 0, 0, 0, c.lack("an input of %d axes", len(v.axes)+1)
 	}
 	channels, h, w = v.axes[0].size(), v.axes[1].size(), v.axes[2].size()
 	plain := nchw(h, w, channels)
 	if !v.axes[0].innermost() || !v.axes[1].equal(plain[1]) || !v.axes[2].equal(plain[2]) {
-		c.lack("an input whose values lie in another order than [n c h w]")
+		return 0, 0, 0, 0, c.lack("an input whose values lie in another order than [n c h w]")
 	}
-	return c.shaped(v.layer, []int{h, w, channels}), h, w, channels
+	return c.shaped(v.layer, []int{h, w, channels}), h, w, channels, nil
 }
 
 // channels is a value as a layer whose last axis is axis j of the value, though perhaps
 // in another order.
-func (c *call) channels(v value, j int) (layer int) {
+func (c *call) channels(v value, j int) (layer int, err error) {
 	n := v.axes[j].size()
 	if !v.axes[j].innermost() {
-		c.lack("axis %d of a value whose innermost is another", j+1)
+		return 0, c.lack("axis %d of a value whose innermost is another", j+1)
 	}
 	shape := c.shapes[v.layer]
 	if total := tensor.Len(shape); shape[len(shape)-1] != n {
@@ -200,15 +293,15 @@ func (c *call) channels(v value, j int) (layer int) {
 			shape = []int{n}
 		}
 	}
-	return c.shaped(v.layer, shape)
+	return c.shaped(v.layer, shape), nil
 }
 
 // row is a value as a flat layer, though perhaps in another order.
-func (c *call) row(v value) (layer int) {
+func (c *call) row(v value) (layer int, err error) {
 	if len(v.axes) != 1 {
-		c.lack("an input of %d axes", len(v.axes)+1)
+		return 0, c.lack("an input of %d axes", len(v.axes)+1)
 	}
-	return c.shaped(v.layer, []int{v.axes[0].size()})
+	return c.shaped(v.layer, []int{v.axes[0].size()}), nil
 }
 
 // place is where value i of an axis is.
@@ -220,13 +313,15 @@ func place(order []int, i int) int {
 }
 
 // ordered puts values along an axis where its layer has them: a copy.
-func (c *call) ordered(values []float32, along axis) []float32 {
-	c.must(c.budget.take(len(values)))
+func (c *call) ordered(values []float32, along axis) ([]float32, error) {
+	if err := c.budget.take(len(values)); err != nil {
+		return nil, err
+	}
 	all, order := make([]float32, len(values)), along.places()
 	for i, v := range values {
 		all[place(order, i)] = v
 	}
-	return all
+	return all, nil
 }
 
 // layerName is a name for a layer with parameters: that of its weights, or of the node.
@@ -265,16 +360,19 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 
 // parameters names a layer and has fill make its parameters, unless an earlier one is
 // made of the same inputs in the same way: then it shares them.
-func (c *call) parameters(l *nn.Layer, fill func(name string), how ...any) {
+func (c *call) parameters(l *nn.Layer, fill func(name string) error, how ...any) error {
 	key := fmt.Sprintf("%s %d %v %v %q %v", l.Op, l.Units, l.Bias, l.Epsilon, c.inputs[1:], how)
 	name, ok := c.shared[key]
 	if !ok {
 		name = c.layerName()
-		fill(name)
+		if err := fill(name); err != nil {
+			return err
+		}
 		c.shared[key], c.keys[name] = name, key
 	}
 	l.Name = name
 	c.users[name]++
+	return nil
 }
 
 // set keeps a parameter of a layer.

@@ -49,6 +49,7 @@ func (n *node) operator() string {
 
 // setting is an attribute's value.
 type setting struct {
+	kind     int64 // of the value, 0 if the file does not say
 	float    float32
 	integer  int64
 	text     string
@@ -154,8 +155,27 @@ func decodeModel(data []byte, limits Limits) (*model, error) {
 			}); err != nil {
 				return err
 			}
-			if domain == "" || domain == "ai.onnx" {
+			if isONNX(domain) {
+				if hasOpset && m.opset != version {
+					return malformed("it says that its operators are of opset %d, and of opset %d", m.opset, version)
+				}
 				m.opset, hasOpset = version, true
+			}
+		case modelFunctions:
+			name, domain := "", ""
+			if err := fields(f.bytes, func(f field) error {
+				switch f.number {
+				case functionName:
+					name = string(f.bytes)
+				case functionDomain:
+					domain = string(f.bytes)
+				}
+				return nil
+			}); err != nil {
+				return err
+			}
+			if isONNX(domain) {
+				return malformed("it defines ONNX's operator %s anew; garb has ONNX's own", name)
 			}
 		case modelMetadata:
 			if len(m.metadata) >= maxNames {
@@ -175,6 +195,9 @@ func decodeModel(data []byte, limits Limits) (*model, error) {
 	}
 	return m, m.decodeGraph(graph, limits)
 }
+
+// isONNX reports whether a domain is that of ONNX's own operators.
+func isONNX(domain string) bool { return domain == "" || domain == "ai.onnx" }
 
 func entry(data []byte, into map[string]string) error {
 	key, value := "", ""
@@ -243,7 +266,7 @@ func decodeNode(data []byte) (*node, error) {
 		case nodeOp:
 			n.op = string(f.bytes)
 		case nodeDomain:
-			if n.domain = string(f.bytes); n.domain == "ai.onnx" {
+			if n.domain = string(f.bytes); isONNX(n.domain) {
 				n.domain = ""
 			}
 		case nodeAttributes:
@@ -263,6 +286,10 @@ func (n *node) decodeAttribute(data []byte) error {
 		switch f.number {
 		case attributeName:
 			name = string(f.bytes)
+		case attributeType:
+			s.kind = int64(f.value)
+		case attributeFrom:
+			return malformed("a node refers to an attribute %q of a function, and it is in none", string(f.bytes))
 		case attributeFloat:
 			s.float = math.Float32frombits(uint32(f.value))
 		case attributeInt:

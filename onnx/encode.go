@@ -17,6 +17,10 @@ const (
 	modelGraph           = 7
 	modelOpsets          = 8
 	modelMetadata        = 14
+	modelFunctions       = 25
+
+	functionName   = 1
+	functionDomain = 10
 
 	opsetDomain  = 1
 	opsetVersion = 2
@@ -46,6 +50,7 @@ const (
 	attributeFloats = 7
 	attributeInts   = 8
 	attributeType   = 20
+	attributeFrom   = 21 // the attribute of a function that it stands for
 
 	tensorDims     = 1
 	tensorType     = 2
@@ -71,9 +76,10 @@ const (
 
 // The kinds of an attribute that are written.
 const (
-	kindFloat = 1
-	kindInt   = 2
-	kindInts  = 7
+	kindFloat  = 1
+	kindInt    = 2
+	kindString = 3
+	kindInts   = 7
 )
 
 // The types of a tensor's values that are known.

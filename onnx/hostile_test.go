@@ -33,6 +33,12 @@ func sketchNode(op, inputs, output string, attributes ...message) message {
 	return operation{op, output, strings.Split(inputs, ","), output, attributes}.message()
 }
 
+func textAttribute(name, text string) message {
+	m := attribute(name, kindString)
+	m.text(attributeString, text)
+	return m
+}
+
 // weight is a tensor of float32 with the given bytes as values.
 func weight(name string, raw []byte, dims ...int) message {
 	var m message
@@ -73,6 +79,36 @@ var hostile = []struct {
 }{
 	{"unknown operator", before(sketchNode("LSTM", "x", "y")), `node "y" is a LSTM, which garb does not have`},
 	{"unknown attribute", before(sketchNode("Relu", "x", "y", intAttribute("leak", 1))), `node "y" is a Relu with an attribute "leak"`},
+	{"attribute of another type", before(sketchNode("LeakyRelu", "x", "y", intAttribute("alpha", 1))), `its attribute "alpha" has a value of another type`},
+	{"input that is not read", before(sketchNode("Relu", "x,x", "y")), "with an input 1"},
+	{"foreign domain", func(s *sketch) {
+		relu := sketchNode("Relu", "x", "y")
+		relu.text(nodeDomain, "com.mine")
+		before(relu)(s)
+	}, `node "y" is a com.mine.Relu, which garb does not have`},
+	{"dropout in training", func(s *sketch) {
+		before(sketchNode("Dropout", "x,,w", "y"))(s)
+		s.weights = []message{weight("w", []byte{0, 0, 128, 63})}
+	}, "training_mode"},
+	{"padding twice", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2), intsAttribute("pads", 1, 1, 1, 1),
+		textAttribute("auto_pad", "VALID"))), `auto_pad "VALID" beside pads`},
+	{"rounded up by name", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 3, 3), intsAttribute("strides", 2, 2),
+		intAttribute("ceil_mode", 1), textAttribute("auto_pad", "VALID"))), "ceil_mode"},
+	{"whole map with padding", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 8, 7), textAttribute("auto_pad", "SAME_UPPER"))),
+		"a window of [8 7]"},
+	{"padded by no number", func(s *sketch) {
+		before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 1, 1, 0, 0, 1, 1), floatAttribute("value", math.NaN())))(s)
+	}, "a value of NaN"},
+	{"clipped by no number", func(s *sketch) {
+		before(sketchNode("Clip", "x,w", "y"))(s)
+		s.weights = []message{weight("w", []byte{0, 0, 192, 127})}
+	}, "no number"},
+	{"the batch as a number", before(sketchNode("Shape", "x", "all", intAttribute("end", 1)), sketchNode("Cast", "all", "n", intAttribute("to", typeFloat)),
+		sketchNode("Mul", "x,n", "y")), "the size of the batch as a number"},
+	{"a truth", func(s *sketch) {
+		before(sketchNode("Cast", "w", "v", intAttribute("to", typeBool)), sketchNode("Mul", "x,v", "y"))(s)
+		s.weights = []message{weight("w", []byte{0, 0, 128, 63})}
+	}, "a constant as type 9"},
 	{"dilated", func(s *sketch) {
 		before(sketchNode("Conv", "x,w", "y", intsAttribute("dilations", 2, 2)))(s)
 		s.weights = []message{weight("w", make([]byte, 4*3*9), 1, 3, 3, 3)}
@@ -331,4 +367,33 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestMeanings: a file cannot say anew what ONNX's operators are, or of which version.
+func TestMeanings(t *testing.T) {
+	for name, c := range map[string]struct {
+		add  func(model *message)
+		want string
+	}{
+		"a function": {func(model *message) {
+			var f message
+			f.text(functionName, "Flatten")
+			f.text(functionDomain, "ai.onnx")
+			model.message(modelFunctions, f)
+		}, "defines ONNX's operator Flatten anew"},
+		"another version": {func(model *message) {
+			var o message
+			o.text(opsetDomain, "ai.onnx")
+			o.integer(opsetVersion, 12)
+			model.message(modelOpsets, o)
+		}, "of opset 17, and of opset 12"},
+	} {
+		model := message(soundSketch().bytes())
+		c.add(&model)
+		_, _, err := Read(model, DefaultLimits())
+		checkError(t, name, err)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
 }

@@ -9,18 +9,27 @@ import (
 )
 
 // pad puts zeros or the lowest number around a map.
-func (c *call) pad() value {
-	v := c.picture(0)
-	if s := c.attribute("mode"); s != nil && s.text != "constant" && s.text != "" {
-		c.lack("mode %q", s.text)
+func (c *call) pad() (value, error) {
+	v, err := c.picture(0)
+	if err != nil {
+		return value{}, err
 	}
-	pads, _ := c.listOrInput("pads", 1)
+	if mode := c.text("mode", "constant"); mode != "constant" {
+		return value{}, c.lack("mode %q", mode)
+	}
+	pads, _, err := c.listOrInput("pads", 1)
+	if err != nil {
+		return value{}, err
+	}
 	fill := c.float("value", 0)
 	if c.has(2) {
-		fill = c.number(2)
+		fill, err = c.number(2)
+		if err != nil {
+			return value{}, err
+		}
 	}
-	if fill != 0 && fill > -math.MaxFloat32 {
-		c.lack("a value of %v", fill)
+	if fill != 0 && !(fill <= -math.MaxFloat32) {
+		return value{}, c.lack("a value of %v", fill)
 	}
 	rank := len(v.axes) + 1
 	padded := make([]int, rank)
@@ -28,24 +37,27 @@ func (c *call) pad() value {
 		padded[i] = i
 	}
 	if c.has(3) {
-		padded = nil
-		for _, at := range c.integers(3) {
-			padded = append(padded, c.axisAt(at, rank))
+		list, err := c.integers(3)
+		if err != nil {
+			return value{}, err
+		}
+		if padded, err = c.axesAt(list, rank); err != nil {
+			return value{}, err
 		}
 	}
 	if len(pads) != 2*len(padded) {
-		c.damaged("%d pads for %d axes", len(pads), len(padded))
+		return value{}, c.damaged("%d pads for %d axes", len(pads), len(padded))
 	}
 	var of [maxRank + 1]span
 	for i, at := range padded {
 		before, after := pads[i], pads[i+len(padded)]
 		if before < 0 || after < 0 || before > 1<<20 || after > 1<<20 {
-			c.lack("pads %v", pads)
+			return value{}, c.lack("pads %v", pads)
 		}
 		of[at] = span{int(before), int(after)}
 	}
 	if of == [maxRank + 1]span{} {
-		return v
+		return v, nil
 	}
 	// Whether axes are [c h w] or [h w c], rows and columns are what our layer has as such.
 	turn := []int{0, 1, 2}
@@ -55,10 +67,13 @@ func (c *call) pad() value {
 	if len(v.axes) == 3 {
 		v.axes = []axis{v.axes[turn[0]], v.axes[turn[1]], v.axes[turn[2]]}
 	}
-	layer, h, w, channels := c.image(v)
+	layer, h, w, channels, err := c.image(v)
+	if err != nil {
+		return value{}, err
+	}
 	batch, depth, vertical, horizontal := of[0], of[1+turn[0]], of[1+turn[1]], of[1+turn[2]]
 	if batch != (span{}) || depth != (span{}) {
-		c.lack("pads %v, of channels", pads)
+		return value{}, c.lack("pads %v, of channels", pads)
 	}
 	l := nn.Layer{Op: nn.OpPad, Inputs: []int{layer}, Lowest: fill != 0,
 		Above: vertical.before, Below: vertical.after, Left: horizontal.before, Right: horizontal.after}
@@ -73,41 +88,50 @@ func (c *call) pad() value {
 }
 
 // concat puts values one after another along their channels, or joins lists of sizes.
-func (c *call) concat() value {
+func (c *call) concat() (value, error) {
 	at := c.integer("axis", 1)
-	first := c.input(0)
+	first, err := c.input(0)
+	if err != nil {
+		return value{}, err
+	}
 	if first.constant != nil {
 		return c.concatConstants()
 	}
 	if len(c.inputs) == 1 {
-		return first
+		return first, nil
 	}
-	j := c.axisAt(at, len(first.axes)+1) - 1
-	if j < 0 {
-		c.lack("axis 0, the batch's")
+	j, err := c.innerAxis(at, len(first.axes)+1)
+	if err != nil {
+		return value{}, err
 	}
 	l := nn.Layer{Op: nn.OpConcat}
 	var shape []int
 	depth := 0
 	for i := range c.inputs {
-		v := c.picture(i)
-		if len(v.axes) != len(first.axes) {
-			c.damaged("input %d has %d axes", i, len(v.axes)+1)
+		v, err := c.picture(i)
+		if err != nil {
+			return value{}, err
 		}
-		layer := c.channels(v, j)
+		if len(v.axes) != len(first.axes) {
+			return value{}, c.damaged("input %d has %d axes", i, len(v.axes)+1)
+		}
+		layer, err := c.channels(v, j)
+		if err != nil {
+			return value{}, err
+		}
 		if !v.axes[j].inOrder() {
-			c.lack("channels in another order")
+			return value{}, c.lack("channels in another order")
 		}
 		s := c.shapeOf(layer)
 		n := s[len(s)-1]
 		for k, a := range v.axes { // the others' strides, counted in positions
 			if k != j && !perPosition(a, n).equal(perPosition(first.axes[k], first.axes[j].size())) {
-				c.lack("values in different orders")
+				return value{}, c.lack("values in different orders")
 			}
 		}
 		if i > 0 {
 			if tensor.Len(s)/n != tensor.Len(shape)/shape[len(shape)-1] {
-				c.lack("values of %s and %s", tensor.ShapeString(shape), tensor.ShapeString(s))
+				return value{}, c.lack("values of %s and %s", tensor.ShapeString(shape), tensor.ShapeString(s))
 			}
 			s = append(slices.Clone(shape[:len(shape)-1]), n)
 			layer = c.shaped(layer, s)

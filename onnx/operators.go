@@ -4,11 +4,15 @@ import (
 	"garb/nn"
 )
 
-// operators are those that are read. Each function gives the value of the first output.
-var operators map[string]func(*call) value
+// operator gives the value of a node's first output. Its errors are *FormatError and
+// *UnknownOperatorError.
+type operator func(*call) (value, error)
+
+// operators are those that are read.
+var operators map[string]operator
 
 func init() {
-	operators = map[string]func(*call) value{
+	operators = map[string]operator{
 		"Conv": (*call).conv, "Gemm": (*call).gemm, "MatMul": (*call).matMul,
 		"BatchNormalization": (*call).batchNorm,
 		"MaxPool":            (*call).maxPool, "AveragePool": (*call).averagePool,
@@ -28,4 +32,18 @@ func init() {
 		"Shape": (*call).shape, "Gather": (*call).gather, "Slice": (*call).slice,
 		"ConstantOfShape": (*call).constantOfShape, "DequantizeLinear": (*call).dequantizeLinear,
 	}
+}
+
+// withoutEffect are the attributes that change no answer, with the reason. Any other that
+// an operator does not ask for is an error. Some have no effect in some cases only: their
+// operators say so, by ignore.
+var withoutEffect = map[string]map[string]string{
+	"BatchNormalization": {"momentum": "of training"},
+	"Dropout":            {"seed": "of training"},
+	"MaxPool":            {"storage_order": "of the second output, which garb lacks"},
+	"Cast": {
+		"saturate":   "of types of 8 bits, which garb lacks",
+		"round_mode": "of types of 8 bits, which garb lacks",
+	},
+	"DequantizeLinear": {"output_dtype": "answers are computed in float32"},
 }

@@ -7,113 +7,134 @@ import (
 )
 
 // stride is that of a window, the same both ways.
-func (c *call) stride() int {
+func (c *call) stride() (int, error) {
 	strides := c.list("strides")
-	for _, d := range c.list("dilations") {
-		if d != 1 {
-			c.lack("dilations %v", c.list("dilations"))
-		}
+	if err := c.undilated(); err != nil {
+		return 0, err
 	}
 	if strides == nil {
-		return 1
+		return 1, nil
 	}
 	if len(strides) != 2 || strides[0] != strides[1] {
-		c.lack("strides %v", strides)
+		return 0, c.lack("strides %v", strides)
 	}
 	if strides[0] < 1 || strides[0] > 1<<20 {
-		c.damaged("strides %v", strides)
+		return 0, c.damaged("strides %v", strides)
 	}
-	return int(strides[0])
+	return int(strides[0]), nil
+}
+
+// undilated refuses a window with gaps.
+func (c *call) undilated() error {
+	for _, d := range c.list("dilations") {
+		if d != 1 {
+			return c.lack("dilations %v", c.list("dilations"))
+		}
+	}
+	return nil
 }
 
 // window reads how a layer's window pads a map, and gives it that padding: the layer's
 // own if that is the same, otherwise a layer before it. It returns the layer to read and
 // the rows and columns of the output. up is ONNX's ceil_mode.
-func (c *call) window(l *nn.Layer, in, h, w int, up bool) (layer, rows, columns int) {
+func (c *call) window(l *nn.Layer, in, h, w int, up bool) (layer, rows, columns int, err error) {
 	var v, u span // vertical, horizontal
-	mode := "NOTSET"
-	if s := c.attribute("auto_pad"); s != nil && s.text != "" {
-		mode = s.text
-	}
+	mode := c.text("auto_pad", "NOTSET")
 	pads := c.list("pads")
 	switch {
+	case mode != "NOTSET" && (pads != nil || up):
+		// ONNX has no such thing, or it means one thing here and another there.
+		return 0, 0, 0, c.lack("auto_pad %q beside pads or ceil_mode", mode)
 	case mode == "SAME_UPPER" || mode == "SAME_LOWER":
 		v, u = same(h, l.Height, l.Stride), same(w, l.Width, l.Stride)
 		if mode == "SAME_LOWER" {
 			v, u = span{v.after, v.before}, span{u.after, u.before}
 		}
-		up = false
 	case mode == "VALID" || mode == "NOTSET" && pads == nil:
 	case mode == "NOTSET" && len(pads) == 4:
 		for _, p := range pads {
 			if p < 0 || p > 1<<20 {
-				c.lack("pads %v", pads)
+				return 0, 0, 0, c.lack("pads %v", pads)
 			}
 		}
 		v, u = span{int(pads[0]), int(pads[2])}, span{int(pads[1]), int(pads[3])}
 	default:
-		c.lack("auto_pad %q and pads %v", mode, pads)
+		return 0, 0, 0, c.lack("auto_pad %q and pads %v", mode, pads)
 	}
 	vertical := slide(h, l.Height, l.Stride, v, up)
 	horizontal := slide(w, l.Width, l.Stride, u, up)
 	if vertical.positions == 0 || horizontal.positions == 0 {
-		c.damaged("a window of %d × %d on a map of %d × %d", l.Height, l.Width, h, w)
+		return 0, 0, 0, c.damaged("a window of %d × %d on a map of %d × %d", l.Height, l.Width, h, w)
 	}
 	rows, columns = vertical.positions, horizontal.positions
 	v, u = vertical.span, horizontal.span
-	counted := l.Op == nn.OpAveragePool && c.integer("count_include_pad", 0) == 1
+	counted := l.Op == nn.OpAveragePool && c.integer("count_include_pad", 0) != 0
 	switch {
 	case v == span{} && u == span{}:
-		return in, rows, columns
+		return in, rows, columns, nil
 	case !counted && v == same(h, l.Height, l.Stride) && u == same(w, l.Width, l.Stride):
 		l.Same = true
-		return in, rows, columns
+		return in, rows, columns, nil
 	case l.Op == nn.OpAveragePool && (!counted || up):
-		c.lack("padding by %v that its means leave out", pads)
+		return 0, 0, 0, c.lack("padding by %v that its means leave out", pads)
 	}
 	pad := nn.Layer{Op: nn.OpPad, Inputs: []int{in}, Above: v.before, Below: v.after, Left: u.before, Right: u.after, Lowest: l.Op == nn.OpMaxPool}
 	shape := c.shapeOf(in)
 	shape[0] += v.before + v.after
 	shape[1] += u.before + u.after
-	c.must(c.emit(pad, shape))
-	return len(c.layers) - 1, rows, columns
+	if err := c.emit(pad, shape); err != nil {
+		return 0, 0, 0, err
+	}
+	return len(c.layers) - 1, rows, columns, nil
 }
 
-func (c *call) maxPool() value {
-	c.ignore("storage_order")
+func (c *call) maxPool() (value, error) {
 	return c.pool(nn.OpMaxPool)
 }
 
-func (c *call) averagePool() value {
-	c.ignore("count_include_pad")
+func (c *call) averagePool() (value, error) {
+	c.ignore("count_include_pad") // without padding
 	return c.pool(nn.OpAveragePool)
 }
 
-func (c *call) pool(op nn.Op) value {
-	v := c.picture(0)
-	layer, h, w, channels := c.image(v)
+func (c *call) pool(op nn.Op) (value, error) {
+	v, err := c.picture(0)
+	if err != nil {
+		return value{}, err
+	}
+	layer, h, w, channels, err := c.image(v)
+	if err != nil {
+		return value{}, err
+	}
 	size := c.list("kernel_shape")
 	if len(size) != 2 || size[0] < 1 || size[1] < 1 || size[0] > 1<<20 {
-		c.damaged("a window of %v", size)
+		return value{}, c.damaged("a window of %v", size)
 	}
 	if size[0] != size[1] {
-		if size[0] == int64(h) && size[1] == int64(w) { // the whole map
-			c.ignore("auto_pad", "strides", "dilations", "ceil_mode")
-			for _, p := range c.list("pads") {
-				if p != 0 {
-					c.lack("a window of %v", size)
-				}
+		mode := c.text("auto_pad", "NOTSET")
+		isPad := func(p int64) bool { return p != 0 }
+		padded := mode != "NOTSET" && mode != "VALID" || slices.ContainsFunc(c.list("pads"), isPad)
+		if size[0] == int64(h) && size[1] == int64(w) && !padded { // the whole map
+			if err := c.undilated(); err != nil {
+				return value{}, err
 			}
+			c.ignore("strides", "ceil_mode") // it has one place
 			whole := nn.OpGlobalMaxPool
 			if op == nn.OpAveragePool {
 				whole = nn.OpGlobalAveragePool
 			}
 			return c.made(nn.Layer{Op: whole, Inputs: []int{layer}}, []int{channels}, []axis{v.axes[0], nil, nil})
 		}
-		c.lack("a window of %v", size)
+		return value{}, c.lack("a window of %v", size)
 	}
-	l := nn.Layer{Op: op, Height: int(size[0]), Width: int(size[1]), Stride: c.stride()}
-	layer, rows, columns := c.window(&l, layer, h, w, c.integer("ceil_mode", 0) != 0)
+	l := nn.Layer{Op: op, Height: int(size[0]), Width: int(size[1])}
+	if l.Stride, err = c.stride(); err != nil {
+		return value{}, err
+	}
+	layer, rows, columns, err := c.window(&l, layer, h, w, c.integer("ceil_mode", 0) != 0)
+	if err != nil {
+		return value{}, err
+	}
 	l.Inputs = []int{layer}
 	axes := nchw(rows, columns, channels)
 	axes[0] = v.axes[0]
@@ -121,9 +142,12 @@ func (c *call) pool(op nn.Op) value {
 }
 
 // global pools all axes but the channels'.
-func global(op nn.Op) func(*call) value {
-	return func(c *call) value {
-		v := c.picture(0)
+func global(op nn.Op) operator {
+	return func(c *call) (value, error) {
+		v, err := c.picture(0)
+		if err != nil {
+			return value{}, err
+		}
 		var axes []int
 		for j := 1; j < len(v.axes); j++ {
 			axes = append(axes, j)
@@ -133,19 +157,29 @@ func global(op nn.Op) func(*call) value {
 }
 
 // reduce pools the axes that a node names, all if none.
-func reduce(op nn.Op) func(*call) value {
-	return func(c *call) value {
-		v := c.picture(0)
-		list, given := c.listOrInput("axes", 1)
-		c.ignore("noop_with_empty_axes")
-		if !given || len(list) == 0 {
-			c.lack("no axes named")
+func reduce(op nn.Op) operator {
+	return func(c *call) (value, error) {
+		v, err := c.picture(0)
+		if err != nil {
+			return value{}, err
 		}
-		return c.poolAxes(op, v, c.innerAxes(list, len(v.axes)+1), c.integer("keepdims", 1) != 0)
+		list, given, err := c.listOrInput("axes", 1)
+		if err != nil {
+			return value{}, err
+		}
+		c.ignore("noop_with_empty_axes") // there are axes
+		if !given || len(list) == 0 {
+			return value{}, c.lack("no axes named")
+		}
+		axes, err := c.innerAxes(list, len(v.axes)+1)
+		if err != nil {
+			return value{}, err
+		}
+		return c.poolAxes(op, v, axes, c.integer("keepdims", 1) != 0)
 	}
 }
 
-func (c *call) poolAxes(op nn.Op, v value, pooled []int, keep bool) value {
+func (c *call) poolAxes(op nn.Op, v value, pooled []int, keep bool) (value, error) {
 	channel, positions := -1, 1
 	var after []axis
 	for j, a := range v.axes {
@@ -157,7 +191,7 @@ func (c *call) poolAxes(op nn.Op, v value, pooled []int, keep bool) value {
 			}
 			continue
 		case channel >= 0 && a.size() > 1 && v.axes[channel].size() > 1:
-			c.lack("axes %v of %d", pooled, len(v.axes)+1)
+			return value{}, c.lack("axes %v of %d", pooled, len(v.axes)+1)
 		case channel < 0 || a.size() > 1:
 			channel = j
 		}
@@ -165,11 +199,15 @@ func (c *call) poolAxes(op nn.Op, v value, pooled []int, keep bool) value {
 	}
 	if positions == 1 {
 		v.axes = after
-		return v
+		return v, nil
 	}
 	if channel < 0 {
-		c.lack("all axes")
+		return value{}, c.lack("all axes")
 	}
-	layer, n := c.channels(v, channel), v.axes[channel].size()
+	layer, err := c.channels(v, channel)
+	if err != nil {
+		return value{}, err
+	}
+	n := v.axes[channel].size()
 	return c.made(nn.Layer{Op: op, Inputs: []int{layer}}, []int{n}, after)
 }

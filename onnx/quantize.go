@@ -53,41 +53,56 @@ func halved(name string, t *tensor.Tensor) *tensor.Tensor {
 
 // dequantizeLinear makes floats of constant integers: (integer − zero point) · scale, with
 // one of each for all, or for each place on an axis.
-func (c *call) dequantizeLinear() value {
-	k, scales := c.weights(0), c.weights(1)
+func (c *call) dequantizeLinear() (value, error) {
+	k, err := c.weights(0)
+	if err != nil {
+		return value{}, err
+	}
+	scales, err := c.weights(1)
+	if err != nil {
+		return value{}, err
+	}
 	if k.integers == nil || scales.integers != nil {
-		c.damaged("it takes whole numbers and scales of floating point")
+		return value{}, c.damaged("it takes whole numbers and scales of floating point")
 	}
 	if c.integer("block_size", 0) != 0 {
-		c.lack("scales for blocks")
+		return value{}, c.lack("scales for blocks")
 	}
-	c.ignore("axis", "output_dtype")
+	c.ignore("axis")       // of one scale
 	places, behind := 1, 1 // on the axis, and the values of each
 	if scales.len() != 1 {
-		at := c.axisAt(c.integer("axis", 1), len(k.dims))
+		at, err := c.axisAt(c.integer("axis", 1), len(k.dims))
+		if err != nil {
+			return value{}, err
+		}
 		places = k.dims[at]
 		for _, n := range k.dims[at+1:] {
 			behind *= n
 		}
 		if len(scales.dims) != 1 || scales.len() != places {
-			c.damaged("scales %v for axis %d of %v", scales.dims, at, k.dims)
+			return value{}, c.damaged("scales %v for axis %d of %v", scales.dims, at, k.dims)
 		}
 	}
 	zeros := make([]int64, places)
 	if c.has(2) {
-		given := c.weights(2)
+		given, err := c.weights(2)
+		if err != nil {
+			return value{}, err
+		}
 		if zeros = given.integers; len(zeros) != places {
-			c.damaged("zero points %v for scales %v", given.dims, scales.dims)
+			return value{}, c.damaged("zero points %v for scales %v", given.dims, scales.dims)
 		}
 	}
-	c.must(c.budget.take(k.len())) // it is kept
+	if err := c.budget.take(k.len()); err != nil { // it is kept
+		return value{}, err
+	}
 	values := make([]float32, k.len())
 	for i, v := range k.integers {
 		at := i / behind % places
 		if v != int64(int32(v)) || zeros[at] != int64(int32(zeros[at])) {
-			c.damaged("a value of more than 32 bits")
+			return value{}, c.damaged("a value of more than 32 bits")
 		}
 		values[i] = float32(v-zeros[at]) * scales.floats[at]
 	}
-	return value{constant: &constant{dims: k.dims, floats: values}}
+	return value{constant: &constant{dims: k.dims, floats: values}}, nil
 }

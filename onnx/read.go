@@ -305,11 +305,8 @@ func layoutOf(input *declaration, nodes []*node) Layout {
 	return NCHW
 }
 
-// refusal carries an error out of the operators' functions.
-type refusal struct{ err error }
-
 // node turns one operator into layers.
-func (r *reader) node(n *node) (err error) {
+func (r *reader) node(n *node) error {
 	turn := operators[n.op]
 	if turn == nil || n.domain != "" {
 		return &UnknownOperatorError{Operator: n.operator(), Node: n.called()}
@@ -317,25 +314,17 @@ func (r *reader) node(n *node) (err error) {
 	if len(n.outputs) == 0 || n.outputs[0] == "" {
 		return &FormatError{Node: n.called(), Reason: "its first output has no name"}
 	}
-	defer func() {
-		if caught := recover(); caught != nil {
-			refused, ok := caught.(refusal)
-			if !ok {
-				panic(caught)
-			}
-			err = refused.err
-			var format *FormatError
-			if errors.As(err, &format) && format.Node == "" {
-				format.Node = n.called()
-			}
+	c := &call{reader: r, node: n, read: map[string]bool{}, taken: map[int]bool{}}
+	v, err := turn(c)
+	if err == nil {
+		err = c.leftOver()
+	}
+	if err != nil {
+		var format *FormatError
+		if errors.As(err, &format) && format.Node == "" {
+			format.Node = n.called()
 		}
-	}()
-	c := &call{reader: r, node: n, read: map[string]bool{}}
-	v := turn(c)
-	for name := range n.attributes {
-		if !c.read[name] {
-			c.lack("an attribute %q", name)
-		}
+		return err
 	}
 	v.sole = v.sole && r.uses[n.outputs[0]] == 1
 	r.values[n.outputs[0]] = v

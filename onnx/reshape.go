@@ -7,46 +7,62 @@ import (
 
 // The operators here change how a value is seen, and make no layers.
 
-func (c *call) identity() value { return c.input(0) }
+func (c *call) identity() (value, error) { return c.input(0) }
 
 // cast changes the type of a value: between kinds of floating point nothing changes here.
-func (c *call) cast() value {
-	v := c.input(0)
-	c.ignore("saturate", "round_mode")
+func (c *call) cast() (value, error) {
+	v, err := c.input(0)
+	if err != nil {
+		return value{}, err
+	}
 	to := c.integer("to", 0)
 	floating := to == typeFloat || to == typeDouble || to == typeFloat16 || to == typeBFloat16
 	k := v.constant
 	switch {
 	case k == nil && !floating:
-		c.lack("a value as type %d", to)
-	case k == nil || floating == (k.floats != nil):
+		return value{}, c.lack("a value as type %d", to)
+	case floating && (k == nil || k.floats != nil):
 	case floating:
-		v.constant = &constant{dims: k.dims, floats: k.values()}
+		floats, err := c.valuesOf(k)
+		if err != nil {
+			return value{}, err
+		}
+		v.constant = &constant{dims: k.dims, floats: floats}
+	case to != typeInt64 && to != typeInt32:
+		return value{}, c.lack("a constant as type %d", to)
+	case k.floats == nil:
+		wide := func(n int64) bool { return n != batchSize && n != int64(int32(n)) }
+		if to == typeInt32 && slices.ContainsFunc(k.integers, wide) {
+			return value{}, c.lack("a value of more than 32 bits")
+		}
 	default:
 		whole := make([]int64, len(k.floats))
 		for i, f := range k.floats {
-			if math.Abs(float64(f)) < 1<<31 {
-				whole[i] = int64(f)
+			if !(math.Abs(float64(f)) < 1<<31) {
+				return value{}, c.lack("the value %v as a whole number", f)
 			}
+			whole[i] = int64(f)
 		}
 		v.constant = &constant{dims: k.dims, integers: whole}
 	}
-	return v
+	return v, nil
 }
 
 // constantNode is a constant that is written as a node.
-func (c *call) constantNode() value {
+func (c *call) constantNode() (value, error) {
 	var k *constant
 	for name := range c.attributes {
 		s := c.attribute(name)
 		switch name {
 		case "value":
 			if s.tensor == nil {
-				c.damaged("its value is missing")
+				return value{}, c.damaged("its value is missing")
 			}
 			var err error
 			k, err = s.tensor.decode(&c.decoded, c.beside)
-			c.must(err)
+			if err != nil {
+				return value{}, err
+			}
 		case "value_float":
 			k = &constant{floats: []float32{s.float}}
 		case "value_floats":
@@ -56,17 +72,20 @@ func (c *call) constantNode() value {
 		case "value_ints":
 			k = &constant{dims: []int{len(s.integers)}, integers: append([]int64{}, s.integers...)}
 		default:
-			c.lack("an attribute %q", name)
+			return value{}, c.lack("an attribute %q", name)
 		}
 	}
 	if k == nil {
-		c.damaged("it has no value")
+		return value{}, c.damaged("it has no value")
 	}
-	return value{constant: k}
+	return value{constant: k}, nil
 }
 
-func (c *call) transpose() value {
-	v := c.input(0)
+func (c *call) transpose() (value, error) {
+	v, err := c.input(0)
+	if err != nil {
+		return value{}, err
+	}
 	rank := len(v.axes) + 1
 	if v.constant != nil {
 		rank = len(v.constant.dims)
@@ -80,30 +99,33 @@ func (c *call) transpose() value {
 	seen := make([]bool, rank)
 	for _, p := range perm {
 		if p < 0 || p >= int64(rank) || seen[p] {
-			c.damaged("perm %v for %d axes", perm, rank)
+			return value{}, c.damaged("perm %v for %d axes", perm, rank)
 		}
 		seen[p] = true
 	}
 	if len(perm) != rank {
-		c.damaged("perm %v for %d axes", perm, rank)
+		return value{}, c.damaged("perm %v for %d axes", perm, rank)
 	}
 	if v.constant != nil {
-		return value{constant: c.turned(v.constant, perm)}
+		k, err := c.turned(v.constant, perm)
+		return value{constant: k}, err
 	}
-	if perm[0] != 0 {
-		c.lack("perm %v, which moves the batch", perm)
+	if perm[0] != 0 { // a value has the batch's axis at least
+		return value{}, c.lack("perm %v, which moves the batch", perm)
 	}
 	axes := make([]axis, len(v.axes))
 	for i, p := range perm[1:] {
 		axes[i] = v.axes[p-1]
 	}
 	v.axes = axes
-	return v
+	return v, nil
 }
 
 // turned transposes a constant.
-func (c *call) turned(k *constant, perm []int64) *constant {
-	c.must(c.decoded.take(k.len()))
+func (c *call) turned(k *constant, perm []int64) (*constant, error) {
+	if err := c.decoded.take(k.len()); err != nil {
+		return nil, err
+	}
 	strides := make([]int, len(k.dims))
 	for i, n := len(k.dims)-1, 1; i >= 0; i-- {
 		strides[i] = n
@@ -116,7 +138,7 @@ func (c *call) turned(k *constant, perm []int64) *constant {
 		all = append(all, factor{k.dims[p], strides[p]})
 	}
 	if k.len() == 0 {
-		return out
+		return out, nil
 	}
 	order := all.places()
 	for i := range out.floats {
@@ -125,23 +147,31 @@ func (c *call) turned(k *constant, perm []int64) *constant {
 	for i := range out.integers {
 		out.integers[i] = k.integers[place(order, i)]
 	}
-	return out
+	return out, nil
 }
 
-func (c *call) reshape() value {
-	v := c.input(0)
-	to := slices.Clone(c.integers(1))
+func (c *call) reshape() (value, error) {
+	v, err := c.input(0)
+	if err != nil {
+		return value{}, err
+	}
+	list, err := c.integers(1)
+	if err != nil {
+		return value{}, err
+	}
+	to := slices.Clone(list)
 	if c.integer("allowzero", 0) != 0 && slices.Contains(to, 0) {
-		c.lack("sizes of zero")
+		return value{}, c.lack("sizes of zero")
 	}
 	if len(to) > maxRank {
-		c.lack("%d axes", len(to))
+		return value{}, c.lack("%d axes", len(to))
 	}
 	if v.constant != nil {
-		return value{constant: c.reshaped(v.constant, to)}
+		k, err := c.reshaped(v.constant, to)
+		return value{constant: k}, err
 	}
 	if len(to) == 0 {
-		c.damaged("no axes")
+		return value{}, c.damaged("no axes")
 	}
 	for i, n := range to[1:] {
 		if n == 0 && i < len(v.axes) {
@@ -149,24 +179,27 @@ func (c *call) reshape() value {
 		}
 	}
 	whole := flat(v.axes)
-	sizes, open := c.sizes(to[1:], whole.size())
+	sizes, open, err := c.sizes(to[1:], whole.size())
+	if err != nil {
+		return value{}, err
+	}
 	// The first axis stays the batch's: by its name, its size, or as what is left over.
 	switch n := to[0]; {
 	case n == 0 || n == batchSize || n == c.batch && n > 0:
 	case n == -1 && !open:
 	default:
-		c.lack("a shape %v, which is not one of batches", to)
+		return value{}, c.lack("a shape %v, which is not one of batches", to)
 	}
 	axes, ok := whole.split(sizes)
 	if !ok {
-		c.lack("a shape %v across the picture's axes", to)
+		return value{}, c.lack("a shape %v across the picture's axes", to)
 	}
 	v.axes = axes
-	return v
+	return v, nil
 }
 
 // sizes are those of a shape whose product is total. One may be left open by −1.
-func (c *call) sizes(list []int64, total int) (sizes []int, open bool) {
+func (c *call) sizes(list []int64, total int) (sizes []int, open bool, err error) {
 	at, product := -1, 1
 	for i, n := range list {
 		switch {
@@ -174,7 +207,7 @@ func (c *call) sizes(list []int64, total int) (sizes []int, open bool) {
 			at = i
 			n = 1
 		case n < 1 || n > int64(total/product):
-			c.damaged("a shape %v for %d values", list, total)
+			return nil, false, c.damaged("a shape %v for %d values", list, total)
 		}
 		product *= int(n)
 		sizes = append(sizes, int(n))
@@ -184,51 +217,66 @@ func (c *call) sizes(list []int64, total int) (sizes []int, open bool) {
 		product *= sizes[at]
 	}
 	if product != total {
-		c.damaged("a shape %v for %d values", list, total)
+		return nil, false, c.damaged("a shape %v for %d values", list, total)
 	}
-	return sizes, at >= 0
+	return sizes, at >= 0, nil
 }
 
-func (c *call) reshaped(k *constant, to []int64) *constant {
+func (c *call) reshaped(k *constant, to []int64) (*constant, error) {
 	for i, n := range to {
 		if n == 0 && i < len(k.dims) {
 			to[i] = int64(k.dims[i])
 		}
 	}
 	if k.len() == 0 {
-		c.lack("no values")
+		return nil, c.lack("no values")
 	}
-	sizes, _ := c.sizes(to, k.len())
-	return &constant{dims: sizes, floats: k.floats, integers: k.integers}
+	sizes, _, err := c.sizes(to, k.len())
+	if err != nil {
+		return nil, err
+	}
+	return &constant{dims: sizes, floats: k.floats, integers: k.integers}, nil
 }
 
 // flatten keeps the batch, and makes one axis of the others.
-func (c *call) flatten() value {
-	v := c.picture(0)
+func (c *call) flatten() (value, error) {
+	v, err := c.picture(0)
+	if err != nil {
+		return value{}, err
+	}
 	at := c.integer("axis", 1)
 	if at < 0 {
 		at += int64(len(v.axes)) + 1
 	}
 	if at != 1 {
-		c.lack("axis %d", at)
+		return value{}, c.lack("axis %d", at)
 	}
 	v.axes = []axis{flat(v.axes)}
-	return v
+	return v, nil
 }
 
-func (c *call) squeeze() value {
-	v := c.input(0)
-	list, given := c.listOrInput("axes", 1)
+func (c *call) squeeze() (value, error) {
+	v, err := c.input(0)
+	if err != nil {
+		return value{}, err
+	}
+	list, given, err := c.listOrInput("axes", 1)
+	if err != nil {
+		return value{}, err
+	}
 	if k := v.constant; k != nil {
 		// Of a constant only the number of axes matters: a size, or a list of one.
 		if k.len() != 1 {
-			c.lack("%d constants", k.len())
+			return value{}, c.lack("%d constants", k.len())
 		}
-		return value{constant: &constant{floats: k.floats, integers: k.integers}}
+		return value{constant: &constant{floats: k.floats, integers: k.integers}}, nil
 	}
 	var gone []int
 	if given {
-		gone = c.innerAxes(list, len(v.axes)+1)
+		gone, err = c.innerAxes(list, len(v.axes)+1)
+		if err != nil {
+			return value{}, err
+		}
 	} else {
 		for j, a := range v.axes {
 			if a.size() == 1 {
@@ -241,52 +289,64 @@ func (c *call) squeeze() value {
 		if !slices.Contains(gone, j) {
 			axes = append(axes, a)
 		} else if a.size() != 1 {
-			c.damaged("it drops axis %d, of %d", j+1, a.size())
+			return value{}, c.damaged("it drops axis %d, of %d", j+1, a.size())
 		}
 	}
 	v.axes = axes
-	return v
+	return v, nil
 }
 
-func (c *call) unsqueeze() value {
-	v := c.input(0)
-	list, _ := c.listOrInput("axes", 1)
+func (c *call) unsqueeze() (value, error) {
+	v, err := c.input(0)
+	if err != nil {
+		return value{}, err
+	}
+	list, _, err := c.listOrInput("axes", 1)
+	if err != nil {
+		return value{}, err
+	}
 	if k := v.constant; k != nil {
 		dims := slices.Clone(k.dims)
 		rank := len(dims) + len(list)
 		if rank > maxRank {
-			c.lack("%d axes", rank)
+			return value{}, c.lack("%d axes", rank)
 		}
-		places := make([]int, len(list))
-		for i, at := range list {
-			places[i] = c.axisAt(at, rank)
+		places, err := c.axesAt(list, rank)
+		if err != nil {
+			return value{}, err
 		}
 		slices.Sort(places)
 		for _, at := range places {
 			if at > len(dims) {
-				c.damaged("axes %v", list)
+				return value{}, c.damaged("axes %v", list)
 			}
 			dims = slices.Insert(dims, at, 1)
 		}
-		return value{constant: &constant{dims: dims, floats: k.floats, integers: k.integers}}
+		return value{constant: &constant{dims: dims, floats: k.floats, integers: k.integers}}, nil
 	}
 	rank := len(v.axes) + 1 + len(list)
 	if rank > maxRank {
-		c.lack("%d axes", rank)
+		return value{}, c.lack("%d axes", rank)
 	}
-	added := c.innerAxes(list, rank)
+	added, err := c.innerAxes(list, rank)
+	if err != nil {
+		return value{}, err
+	}
 	slices.Sort(added)
 	axes := slices.Clone(v.axes)
 	for _, at := range added {
 		axes = slices.Insert(axes, at, nil)
 	}
 	v.axes = axes
-	return v
+	return v, nil
 }
 
 // shape is a value's sizes, as constants: that of the batch stands for itself.
-func (c *call) shape() value {
-	v := c.input(0)
+func (c *call) shape() (value, error) {
+	v, err := c.input(0)
+	if err != nil {
+		return value{}, err
+	}
 	var sizes []int64
 	if v.constant != nil {
 		sizes = int64s(v.constant.dims)
@@ -304,7 +364,7 @@ func (c *call) shape() value {
 		return int(min(max(at, 0), int64(len(sizes))))
 	}
 	start, end := bound("start", 0), bound("end", len(sizes))
-	return sizesOf(sizes[min(start, end):end])
+	return sizesOf(sizes[min(start, end):end]), nil
 }
 
 func sizesOf(list []int64) value {
@@ -312,49 +372,65 @@ func sizesOf(list []int64) value {
 }
 
 // gather picks one or several of a list of sizes.
-func (c *call) gather() value {
-	if c.input(0).constant == nil {
-		c.lack("values of the picture")
+func (c *call) gather() (value, error) {
+	list, err := c.integers(0)
+	if err != nil {
+		return value{}, err
 	}
-	list := c.integers(0)
-	k := c.weights(1)
+	k, err := c.weights(1)
+	if err != nil {
+		return value{}, err
+	}
 	if len(k.dims) > 1 || k.integers == nil || c.integer("axis", 0) != 0 {
-		c.lack("indices %v", k.dims)
+		return value{}, c.lack("indices %v", k.dims)
 	}
 	picked := &constant{dims: k.dims, integers: []int64{}}
 	for _, at := range k.integers {
-		picked.integers = append(picked.integers, list[c.axisAt(at, len(list))])
+		i, err := c.axisAt(at, len(list))
+		if err != nil {
+			return value{}, err
+		}
+		picked.integers = append(picked.integers, list[i])
 	}
-	return value{constant: picked}
+	return value{constant: picked}, nil
 }
 
 // slice cuts a list of sizes, or rows of such, forwards or backwards. PyTorch turns its
 // pads into ONNX's so.
-func (c *call) slice() value {
-	k := c.input(0).constant
-	if k == nil || c.model.opset < 10 {
-		c.lack("values of the picture")
+func (c *call) slice() (value, error) {
+	k, err := c.weights(0)
+	if err != nil {
+		return value{}, err
+	}
+	if c.model.opset < 10 {
+		return value{}, c.lack("opset %d", c.model.opset)
 	}
 	if k.integers == nil || len(k.dims) == 0 || k.len() == 0 {
-		c.lack("a constant %v", k.dims)
+		return value{}, c.lack("a constant %v", k.dims)
 	}
-	one := func(i int, otherwise int64) int64 {
-		if !c.has(i) {
-			return otherwise
+	var settings [5]int64 // by the numbers of the inputs: starts, ends, axes, steps
+	for i := 1; i < len(settings); i++ {
+		if i == 4 {
+			settings[i] = 1
 		}
-		list := c.integers(i)
+		if i > 2 && !c.has(i) {
+			continue
+		}
+		list, err := c.integers(i)
+		if err != nil {
+			return value{}, err
+		}
 		if len(list) != 1 {
-			c.lack("%d bounds", len(list))
+			return value{}, c.lack("%d bounds", len(list))
 		}
-		return list[0]
+		settings[i] = list[0]
 	}
-	step := one(4, 1)
-	if at := one(3, 0); at != 0 && at != int64(-len(k.dims)) || step != 1 && step != -1 {
-		c.lack("axis %d and steps of %d", at, step)
+	step := settings[4]
+	if at := settings[3]; at != 0 && at != int64(-len(k.dims)) || step != 1 && step != -1 {
+		return value{}, c.lack("axis %d and steps of %d", at, step)
 	}
 	rows := int64(k.dims[0])
-	bound := func(i int) int64 {
-		at := one(i, 0)
+	bound := func(at int64) int64 {
 		if at < 0 {
 			at = max(at, -rows-1) + rows
 		}
@@ -363,42 +439,51 @@ func (c *call) slice() value {
 		}
 		return min(max(at, -1), rows-1)
 	}
-	start, end := bound(1), bound(2)
+	start, end := bound(settings[1]), bound(settings[2])
 	length := int64(k.len()) / rows
 	cut := &constant{dims: slices.Clone(k.dims), integers: []int64{}}
 	for i := start; i*step < end*step; i += step {
 		cut.integers = append(cut.integers, k.integers[i*length:][:length]...)
 	}
 	cut.dims[0] = len(cut.integers) / int(length)
-	return value{constant: cut}
+	return value{constant: cut}, nil
 }
 
 // constantOfShape is a list of one number again and again.
-func (c *call) constantOfShape() value {
+func (c *call) constantOfShape() (value, error) {
 	k := &constant{floats: []float32{0}}
 	if s := c.attribute("value"); s != nil && s.tensor != nil {
 		var err error
 		k, err = s.tensor.decode(&c.decoded, c.beside)
-		c.must(err)
+		if err != nil {
+			return value{}, err
+		}
 	}
-	sizes := c.integers(0)
+	sizes, err := c.integers(0)
+	if err != nil {
+		return value{}, err
+	}
 	if len(sizes) != 1 || sizes[0] < 0 || sizes[0] > maxNumbers || k.len() != 1 {
-		c.lack("a shape %v", sizes)
+		return value{}, c.lack("a shape %v", sizes)
 	}
 	n := int(sizes[0])
 	if k.integers != nil {
-		return sizesOf(slices.Repeat(k.integers, n))
+		return sizesOf(slices.Repeat(k.integers, n)), nil
 	}
-	return value{constant: &constant{dims: []int{n}, floats: slices.Repeat(k.floats, n)}}
+	return value{constant: &constant{dims: []int{n}, floats: slices.Repeat(k.floats, n)}}, nil
 }
 
-func (c *call) concatConstants() value {
+func (c *call) concatConstants() (value, error) {
 	var all []int64
 	for i := range c.inputs {
-		all = append(all, c.integers(i)...)
+		list, err := c.integers(i)
+		if err != nil {
+			return value{}, err
+		}
+		all = append(all, list...)
 		if len(all) > maxNumbers {
-			c.lack("more than %d sizes", maxNumbers)
+			return value{}, c.lack("more than %d sizes", maxNumbers)
 		}
 	}
-	return sizesOf(all)
+	return sizesOf(all), nil
 }

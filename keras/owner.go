@@ -1,0 +1,62 @@
+package keras
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// owner is what a file says of whose a class or function is: Keras from 2.13 on writes the
+// module and the registered name of each, except into HDF5 files. There a class of
+// somebody's own that was registered has its package before its name, "mine>Dense", and one
+// that was not cannot be told from Keras's: Keras itself takes it for its own.
+type owner struct {
+	Module     json.RawMessage `json:"module"`
+	Registered json.RawMessage `json:"registered_name"`
+}
+
+// told reports whether the file says anything.
+func (o owner) told() bool { return o.Module != nil }
+
+// foreign names whose a class is, "" if it is Keras's own: a class of one of Keras's modules
+// that was registered by nobody else. told says that the file tells it of all classes.
+func (o owner) foreign(class string, told bool) string {
+	if told || o.told() {
+		var module string
+		json.Unmarshal(o.Module, &module) // null is of no module
+		if !kerasModule(module) {
+			return fmt.Sprintf("the module %s, registered as %s", orNull(o.Module), orNull(o.Registered))
+		}
+		var registered string
+		notText := len(o.Registered) > 0 && json.Unmarshal(o.Registered, &registered) != nil
+		if notText || registered != "" && registered != class {
+			return fmt.Sprintf("the module %q, registered as %s", module, o.Registered)
+		}
+	}
+	if at := strings.LastIndexByte(class, '>'); at >= 0 {
+		return fmt.Sprintf("the package %q", class[:at])
+	}
+	return ""
+}
+
+func orNull(text json.RawMessage) string {
+	if text == nil {
+		return "null"
+	}
+	return string(text)
+}
+
+// kerasModule reports whether a module is Keras's: keras, keras.layers,
+// keras.src.ops.numpy, and tf_keras's of the older generation.
+func kerasModule(module string) bool {
+	root, _, _ := strings.Cut(module, ".")
+	return root == "keras" || root == "tf_keras"
+}
+
+// foreignObject is foreign for a class or function among a layer's settings.
+func foreignObject(described map[string]any) bool {
+	module, _ := described["module"].(string)
+	class, _ := described["class_name"].(string)
+	registered, _ := described["registered_name"].(string)
+	return !kerasModule(module) || described["registered_name"] != nil && registered != class
+}

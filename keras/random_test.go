@@ -1,0 +1,130 @@
+package keras
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"garb/tensor"
+)
+
+// randomModels is how many models each generation of Keras makes, from the seeds 0 on.
+const randomModels = 40
+
+// randomModel is a file that random_models.py made, and what Keras answers for it.
+type randomModel struct {
+	Seed   int
+	File   string
+	Answer []float32
+	Layers []string
+}
+
+// TestRandomModels: whatever Keras of both generations saves answers here as when Keras
+// loads it again, or is refused with a typed error that says why.
+func TestRandomModels(t *testing.T) {
+	python := os.Getenv("GARB_KERAS_PYTHON")
+	if python == "" {
+		t.Skip("set GARB_KERAS_PYTHON to a Python with what keras/testdata/requirements.txt lists, and tf_keras")
+	}
+	for _, generation := range []string{"3", "2"} {
+		t.Run("Keras "+generation, func(t *testing.T) {
+			folder := t.TempDir()
+			script := filepath.Join("testdata", "random_models.py")
+			command := exec.CommandContext(t.Context(), python, script, generation, folder, "0", fmt.Sprint(randomModels))
+			if output, err := command.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, output)
+			}
+			compareRandomModels(t, folder)
+		})
+	}
+}
+
+func compareRandomModels(t *testing.T, folder string) {
+	text, err := os.ReadFile(filepath.Join(folder, "models.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []randomModel
+	if err := json.Unmarshal(text, &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 2*randomModels-4 { // some cannot be saved as .h5
+		t.Errorf("%d files", len(all))
+	}
+	converted, largest, refused, layers := 0, 0.0, map[string]int{}, map[string]bool{}
+	for _, m := range all {
+		reason, difference := m.compare(t)
+		if reason != "" {
+			refused[reason]++
+			continue
+		}
+		converted++
+		largest = max(largest, difference)
+		for _, class := range m.Layers {
+			layers[class] = true
+		}
+	}
+	report := []string{fmt.Sprintf("%d files: %d converted (they differ by %.2g at most, relative), %d refused for what garb lacks",
+		len(all), converted, largest, len(all)-converted)}
+	often := func(a, b string) int { return cmp.Or(refused[b]-refused[a], strings.Compare(a, b)) }
+	for _, reason := range slices.SortedFunc(maps.Keys(refused), often) {
+		report = append(report, fmt.Sprintf("%3d refused for %s", refused[reason], reason))
+	}
+	t.Log(strings.Join(report, "\n"))
+	t.Logf("layers of those converted: %s", strings.Join(slices.Sorted(maps.Keys(layers)), " "))
+	// Refusing all would be right as well.
+	if converted < len(all)/3 {
+		t.Errorf("%d of %d files are converted", converted, len(all))
+	}
+}
+
+// compare returns why a file is refused, or how far its answer is from Keras's.
+func (m *randomModel) compare(t *testing.T) (reason string, difference float64) {
+	data, err := os.ReadFile(m.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Base(m.File)
+	n, err := read(data)
+	if err != nil {
+		var format *FormatError
+		var unknown *UnknownLayerError
+		var setting *SettingError
+		switch {
+		case errors.As(err, &unknown) && unknown.Owner != "":
+			return "a class of somebody's own", 0
+		case errors.As(err, &unknown):
+			return unknown.Class, 0
+		case errors.As(err, &setting):
+			return setting.Class + "'s " + setting.Setting, 0
+		case errors.As(err, &format):
+			return "this: " + strings.TrimPrefix(err.Error(), m.File), 0
+		}
+		t.Errorf("%s: %T: %v", name, err, err)
+		return "an error of no type", 0
+	}
+	picture := make([]float32, tensor.Len(n.Layers[0].Shape))
+	for i := range picture {
+		picture[i] = float32(float64(37*i%251)/125 - 1)
+	}
+	got, size := answer(t, n, picture), 1.0
+	for _, v := range m.Answer {
+		size = max(size, math.Abs(float64(v)))
+	}
+	// Sums of numbers of either sign in another order; a wrong setting moves answers by
+	// more than a hundredth.
+	if difference = largestDifference(got, m.Answer) / size; !(difference <= 2e-4) {
+		t.Errorf("%s: differs by %.3g of %.3g: %v, want %v (%s)", name, difference, size, got, m.Answer,
+			strings.Join(m.Layers, " "))
+	}
+	return "", difference
+}

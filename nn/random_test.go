@@ -1,0 +1,89 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"garb/tensor"
+)
+
+// TestRandomDescriptions: whatever a file describes, building it, compiling it, running it
+// and training it end in an answer or a typed error.
+func TestRandomDescriptions(t *testing.T) {
+	ops := []Op{OpConv, OpDepthwiseConv, OpDense, OpBatchNorm, OpScale, OpMaxPool, OpAveragePool, OpGlobalAveragePool,
+		OpGlobalMaxPool, OpReLU, OpReLU6, OpLeakyReLU, OpSigmoid, OpSwish, OpTanh, OpSoftmax, OpAdd, OpMultiply, OpConcat,
+		OpPad, OpFlatten, OpReshape, OpDropout}
+	built, trained := 0, 0
+	for seed := range uint64(4000) {
+		random := rand.New(rand.NewPCG(seed, 17))
+		pick := func(n int) int { return random.IntN(n) }
+		layers := []Layer{{Op: OpInput, Shape: []int{1 + pick(9), 1 + pick(9), 1 + pick(4)}}}
+		for range 1 + pick(7) {
+			l := Layer{Op: ops[pick(len(ops))], Name: fmt.Sprint("l", pick(20)), Units: pick(9), Height: pick(5), Stride: pick(4), Same: pick(2) == 0,
+				Bias: pick(2) == 0, Epsilon: 1e-3, Slope: float64(pick(3)) - 1, Rate: float64(pick(5)) / 4, Above: pick(3), Below: pick(3),
+				Left: pick(3), Right: pick(3), Lowest: pick(2) == 0}
+			if l.Width = l.Height; pick(3) == 0 {
+				l.Width = pick(5)
+			}
+			if l.Op == OpReshape {
+				l.Shape = [][]int{{1, 1, 1 + pick(8)}, {1 + pick(20)}, {2, 2}}[pick(3)]
+			}
+			for range max(l.Op.arity(), -2*l.Op.arity()) {
+				l.Inputs = append(l.Inputs, max(0, len(layers)-1-pick(3)))
+			}
+			// Most wrong layers would be the only ones: the others are left out.
+			if _, err := NewGraph(append(slices.Clone(layers), l, Layer{Op: OpReLU, Inputs: []int{len(layers)}})); err != nil {
+				var wrong *LayerError
+				if !errors.As(err, &wrong) {
+					t.Fatalf("seed %d: %T %v", seed, err, err)
+				}
+				continue
+			}
+			layers = append(layers, l)
+		}
+		g, err := NewGraph(layers)
+		if err != nil {
+			continue
+		}
+		built++
+		w := randomWeights(g, seed)
+		for i := range g.nodes { // parts of it are asked for too
+			g := g.Upto(i)
+			plan, err := Compile(g, w, Options{Threads: 1 + int(seed)%2})
+			if err != nil {
+				checkTyped(t, seed, err)
+				continue
+			}
+			input, output := randomValues(tensor.Len(g.InputShape()), seed), make([]float32, tensor.Len(g.OutputShape()))
+			if err := plan.Run(t.Context(), input, output); err != nil {
+				t.Fatal(err)
+			}
+		}
+		trainer, err := NewTrainer(g, w, TrainerOptions{Threads: 1, Loss: SoftmaxCrossEntropy{}})
+		if err != nil {
+			checkTyped(t, seed, err)
+			continue
+		}
+		trained++
+		targets := make([]float32, trainer.outputLen)
+		if _, err := trainer.Step(t.Context(), randomValues(tensor.Len(g.InputShape()), seed), targets, make([]float32, trainer.outputLen)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d networks, of which %d can be trained", built, trained)
+	if built < 2000 || trained < 200 {
+		t.Error("too few")
+	}
+}
+
+func checkTyped(t *testing.T, seed uint64, err error) {
+	t.Helper()
+	var layer *LayerError
+	var weight *WeightError
+	if !errors.As(err, &layer) && !errors.As(err, &weight) {
+		t.Fatalf("seed %d: %T %v", seed, err, err)
+	}
+}
