@@ -18,7 +18,7 @@ import (
 )
 
 // randomModels is how many models each generation of Keras makes, from the seeds 0 on.
-const randomModels = 40
+const randomModels = 60
 
 // randomModel is a file that random_models.py made, and what Keras answers for it.
 type randomModel struct {
@@ -57,7 +57,7 @@ func compareRandomModels(t *testing.T, folder string) {
 	if err := json.Unmarshal(text, &all); err != nil {
 		t.Fatal(err)
 	}
-	if len(all) < 2*randomModels-4 { // some cannot be saved as .h5
+	if len(all) < 2*randomModels*9/10 { // Keras itself cannot save some as .h5
 		t.Errorf("%d files", len(all))
 	}
 	converted, largest, refused, layers := 0, 0.0, map[string]int{}, map[string]bool{}
