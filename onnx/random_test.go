@@ -1,0 +1,111 @@
+package onnx_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"garb/onnx"
+)
+
+// randomGraphs is how many graphs are drawn, from the seeds 0 on.
+const randomGraphs = 400
+
+// randomGraph is a file that random_graphs.py made, and what ONNX Runtime answers for two
+// pictures.
+type randomGraph struct {
+	Seed           int
+	File           string
+	Pixels, Answer []float32
+	Operators      []string
+}
+
+// TestRandomGraphs: a graph answers here as in ONNX Runtime, or is refused with a typed
+// error that says why.
+func TestRandomGraphs(t *testing.T) {
+	python := os.Getenv("GARB_PYTHON")
+	if python == "" {
+		t.Skip("set GARB_PYTHON to run this test (see .ci/run)")
+	}
+	folder := t.TempDir()
+	script := filepath.Join("testdata", "random_graphs.py")
+	command := exec.CommandContext(t.Context(), python, script, folder, "0", fmt.Sprint(randomGraphs))
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "graphs.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []randomGraph
+	if err := json.Unmarshal(text, &all); err != nil || len(all) != randomGraphs {
+		t.Fatalf("%d graphs, %v", len(all), err)
+	}
+	converted, largest, refused, operators := 0, 0.0, map[string]int{}, map[string]bool{}
+	for _, g := range all {
+		reason, d := g.compare(t)
+		if reason != "" {
+			refused[reason]++
+			continue
+		}
+		converted++
+		largest = max(largest, d)
+		for _, op := range g.Operators {
+			operators[op] = true
+		}
+	}
+	report := []string{fmt.Sprintf("%d graphs: %d converted (they differ by %.2g at most, relative), %d refused for what garb lacks",
+		len(all), converted, largest, len(all)-converted)}
+	often := func(a, b string) int { return cmp.Or(refused[b]-refused[a], strings.Compare(a, b)) }
+	for _, reason := range slices.SortedFunc(maps.Keys(refused), often) {
+		report = append(report, fmt.Sprintf("%3d refused for %s", refused[reason], reason))
+	}
+	t.Log(strings.Join(report, "\n"))
+	t.Logf("operators of those converted: %s", strings.Join(slices.Sorted(maps.Keys(operators)), " "))
+	// Refusing all would be right as well.
+	if converted < len(all)/3 {
+		t.Errorf("%d of %d graphs are converted", converted, len(all))
+	}
+}
+
+// compare returns why a graph is refused, or how far its answers are from ONNX Runtime's.
+func (g *randomGraph) compare(t *testing.T) (reason string, largest float64) {
+	n, _, err := onnx.ReadFile(g.File, onnx.DefaultLimits())
+	if err != nil {
+		var format *onnx.FormatError
+		var unknown *onnx.UnknownOperatorError
+		switch {
+		case errors.As(err, &unknown):
+			return strings.TrimSpace(unknown.Operator + " " + unknown.Detail), 0
+		case errors.As(err, &format):
+			return "this: " + format.Reason, 0
+		}
+		t.Errorf("seed %d: %T: %v", g.Seed, err, err)
+		return "an error of no type", 0
+	}
+	size := 1.0
+	for _, v := range g.Answer {
+		size = max(size, math.Abs(float64(v)))
+	}
+	pixels, logits := len(g.Pixels)/2, len(g.Answer)/2
+	for i := range 2 {
+		got := answers(t, n, g.Pixels[i*pixels:][:pixels])
+		want := g.Answer[i*logits:][:logits]
+		largest = max(largest, difference(t, want, got)/size)
+	}
+	// Sums of numbers of either sign in another order; a wrong attribute moves answers by
+	// more than a hundredth.
+	if !(largest <= 2e-4) {
+		t.Errorf("seed %d: differs by %.3g of %.3g (%s)", g.Seed, largest, size, strings.Join(g.Operators, " "))
+	}
+	return "", largest
+}
