@@ -74,7 +74,7 @@ SCENES_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn:2 --train-da
 	--train-data $(MODEL_DATA)/named:12 $(OTHERS) \
 	--background $(MODEL_DATA)/other/train --masks $(MODEL_DATA)/worn-masks --background-share 0.3 \
 	$(SCENES_SETTINGS) --epochs 20
-HEAD_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn --train-data $(MODEL_DATA)/street:0.35 \
+HEAD_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn --train-data $(MODEL_DATA)/street:0.7 \
 	--train-data $(MODEL_DATA)/named:8 $(OTHERS) \
 	--optimizer adamw --learning-rate 3e-4 --schedule cosine --label-smoothing 0.1
 TEN = --merge blouse=shirt,blazer=outwear --classes dress,hat,longsleeve,outwear,pants,shirt,shoes,shorts,skirt,t-shirt

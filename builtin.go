@@ -34,7 +34,7 @@ var (
 
 // garmentsDigest is the digest of garmentsFile, which a test holds: to compute it would
 // take a part of the time to a first answer.
-const garmentsDigest = "sha256:2773097a933340d2b6610f3dfc08d0fcc4e1859c243d2689b1a2c0f095adcb49"
+const garmentsDigest = "sha256:895d957c0c0757e5973e8cc22e5b3e471a35b5076d6c3c4f7753a5f5ad1e5b88"
 
 // builtInFile returns the file of a built-in model that has one.
 func builtInFile(name string) (data []byte, ok bool) {
