@@ -49,11 +49,12 @@ fuzz:
 		fuzz || exit 1; \
 	done
 
-# The models that are built in, from the folder of data sets that MODEL_CARD.md lists: the
-# same bytes on every CPU with AVX2 or AVX-512. It takes an hour or two on two cores, and
-# can be stopped: give the command again. Two networks are trained: one on pictures as the
-# course has them, and one on pictures as people take them. The mean of their weights is the
-# backbone of both models, whose heads are trained on its features.
+# The models to build in, from the folder of data sets that MODEL_CARD.md lists: the same
+# bytes on every CPU with AVX2 or AVX-512. It takes an hour or two on two cores, and can be
+# stopped: give the command again. A network is trained on single garments as people
+# photograph them at home, and goes on with garments as they are worn, seen from afar, turned
+# or blurred. The mean of its weights before and after is the backbone of both models, whose
+# heads are trained on its features.
 SEED ?= 11
 HOME_RUN = runs/model/home-seed$(SEED)
 SCENES_RUN = runs/model/scenes-seed$(SEED)
