@@ -81,6 +81,7 @@ var hostile = []struct {
 	{"unknown attribute", before(sketchNode("Relu", "x", "y", intAttribute("leak", 1))), `node "y" is a Relu with an attribute "leak"`},
 	{"attribute of another type", before(sketchNode("LeakyRelu", "x", "y", intAttribute("alpha", 1))), `its attribute "alpha" has a value of another type`},
 	{"input that is not read", before(sketchNode("Relu", "x,x", "y")), "with an input 1"},
+	{"maps one below the other", before(sketchNode("Concat", "x,x", "y", intAttribute("axis", 2))), "axis 2"},
 	{"foreign domain", func(s *sketch) {
 		relu := sketchNode("Relu", "x", "y")
 		relu.text(nodeDomain, "com.mine")

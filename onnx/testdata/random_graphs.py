@@ -152,6 +152,8 @@ class Graph:
         if how == "Concat":
             other = self.one(2, 3)
             y = self.node("Conv", x, self.normal(other, c, 3, 3), **same)
+            if self.chance(0.15):  # one below or beside the other
+                return self.node(how, x, x, axis=self.one(2, 3, -1)), c
             return self.node(how, x, y, axis=self.one(1, -3)), c + other
         return self.node(how, x, self.node("Conv", x, self.normal(c, c, 3, 3), **same)), c
 
