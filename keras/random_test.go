@@ -1,19 +1,17 @@
 package keras
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
+	"garb/internal/near"
 	"garb/tensor"
 )
 
@@ -60,31 +58,12 @@ func compareRandomModels(t *testing.T, folder string) {
 	if len(all) < 2*randomModels*9/10 { // Keras itself cannot save some as .h5
 		t.Errorf("%d files", len(all))
 	}
-	converted, largest, refused, layers := 0, 0.0, map[string]int{}, map[string]bool{}
+	var tally near.Tally
 	for _, m := range all {
 		reason, difference := m.compare(t)
-		if reason != "" {
-			refused[reason]++
-			continue
-		}
-		converted++
-		largest = max(largest, difference)
-		for _, class := range m.Layers {
-			layers[class] = true
-		}
+		tally.Add(reason, difference, m.Layers)
 	}
-	report := []string{fmt.Sprintf("%d files: %d converted (they differ by %.2g at most, relative), %d refused for what garb lacks",
-		len(all), converted, largest, len(all)-converted)}
-	often := func(a, b string) int { return cmp.Or(refused[b]-refused[a], strings.Compare(a, b)) }
-	for _, reason := range slices.SortedFunc(maps.Keys(refused), often) {
-		report = append(report, fmt.Sprintf("%3d refused for %s", refused[reason], reason))
-	}
-	t.Log(strings.Join(report, "\n"))
-	t.Logf("layers of those converted: %s", strings.Join(slices.Sorted(maps.Keys(layers)), " "))
-	// Refusing all would be right as well.
-	if converted < len(all)/3 {
-		t.Errorf("%d of %d files are converted", converted, len(all))
-	}
+	tally.Report(t)
 }
 
 // compare returns why a file is refused, or how far its answer is from Keras's.

@@ -1,19 +1,17 @@
 package onnx_test
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
+	"garb/internal/near"
 	"garb/onnx"
 )
 
@@ -50,31 +48,12 @@ func TestRandomGraphs(t *testing.T) {
 	if err := json.Unmarshal(text, &all); err != nil || len(all) != randomGraphs {
 		t.Fatalf("%d graphs, %v", len(all), err)
 	}
-	converted, largest, refused, operators := 0, 0.0, map[string]int{}, map[string]bool{}
+	var tally near.Tally
 	for _, g := range all {
-		reason, d := g.compare(t)
-		if reason != "" {
-			refused[reason]++
-			continue
-		}
-		converted++
-		largest = max(largest, d)
-		for _, op := range g.Operators {
-			operators[op] = true
-		}
+		reason, difference := g.compare(t)
+		tally.Add(reason, difference, g.Operators)
 	}
-	report := []string{fmt.Sprintf("%d graphs: %d converted (they differ by %.2g at most, relative), %d refused for what garb lacks",
-		len(all), converted, largest, len(all)-converted)}
-	often := func(a, b string) int { return cmp.Or(refused[b]-refused[a], strings.Compare(a, b)) }
-	for _, reason := range slices.SortedFunc(maps.Keys(refused), often) {
-		report = append(report, fmt.Sprintf("%3d refused for %s", refused[reason], reason))
-	}
-	t.Log(strings.Join(report, "\n"))
-	t.Logf("operators of those converted: %s", strings.Join(slices.Sorted(maps.Keys(operators)), " "))
-	// Refusing all would be right as well.
-	if converted < len(all)/3 {
-		t.Errorf("%d of %d graphs are converted", converted, len(all))
-	}
+	tally.Report(t)
 }
 
 // compare returns why a graph is refused, or how far its answers are from ONNX Runtime's.
