@@ -46,7 +46,9 @@ without Python.
 In: a .keras archive, an .h5 file of any version of Keras, or an .onnx file. With
 --classes or --classes-from the whole network becomes a model, whatever its layers are.
 Without them, if the network of a Keras file has one of garb's backbones, only the
-backbone's weights are kept, to train on. Neither format stores the preprocessing. For
+backbone's weights are kept, to train on; any other network is kept as a whole with its
+outputs numbered, to train on by garb train --backbone OUT.safetensors. Neither format
+stores the preprocessing. For
 known networks garb uses the standard one and prints it; otherwise give --preprocess,
 --size and --resize.
 
@@ -63,6 +65,7 @@ computed in float32 in any case.`,
 		Example: `  garb convert course_model.keras mine.safetensors --classes-from clothing-dataset-small
   garb convert resnet50.h5 resnet.safetensors --classes cat,dog --preprocess resnet50
   garb convert exported.onnx mine.safetensors --classes cat,dog --preprocess torch
+  garb convert exported.onnx backbone.safetensors --preprocess torch
   garb convert clothing clothing.onnx --with-preprocessing
   garb convert clothing small.onnx --quantize int8
   garb convert runs/mine mine.keras
@@ -165,7 +168,8 @@ func (c *conversion) onlyForFiles() error {
 
 // takeModel makes a model of another program's file.
 func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
-	o := convert.Options{Classes: c.classes, Preprocess: c.preprocess, Side: c.side, Filter: picture.Filter(c.filter)}
+	o := convert.Options{Classes: c.classes, Preprocess: c.preprocess, Side: c.side, Filter: picture.Filter(c.filter),
+		Unnamed: strings.EqualFold(filepath.Ext(c.to), ".safetensors")}
 	if c.classesFrom != "" {
 		var err error
 		if o.Classes, err = convert.ClassesFrom(c.classesFrom); err != nil {
@@ -195,7 +199,11 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 	s := m.Preprocessing
 	fmt.Fprintf(out, "pictures    %d × %d, %v, preprocessing %s, as %s\n", s.Width, s.Height, s.Filter, in.Preprocess,
 		because)
-	fmt.Fprintf(out, "classes     %s\n", listed(m.Classes))
+	if m.Unnamed {
+		fmt.Fprintf(out, "classes     none named (--classes names them): train on it by garb train --backbone %s\n", c.to)
+	} else {
+		fmt.Fprintf(out, "classes     %s\n", listed(m.Classes))
+	}
 	if in.Judged {
 		fmt.Fprintln(out, "acceptance  dropped: garb does not read it back, so this model answers for every picture")
 	}
