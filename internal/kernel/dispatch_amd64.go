@@ -243,3 +243,129 @@ func outerAVX2(rows, vectors int, t *byte) {
 		outer6x16AVX2(t)
 	}
 }
+
+// unaryVector computes a function of one slice at a level with assembly.
+func unaryVector(f unaryFunction, dst, src *float32, vectors int, part uintptr, a, b float32) {
+	wide := level == AVX512
+	switch {
+	case f == expUnary && wide:
+		expAVX512(dst, src, vectors, part, a, b)
+	case f == expUnary:
+		expAVX2(dst, src, vectors, part, a, b)
+	case f == sigmoidUnary && wide:
+		sigmoidAVX512(dst, src, vectors, part, a, b)
+	case f == sigmoidUnary:
+		sigmoidAVX2(dst, src, vectors, part, a, b)
+	case f == sigmoidGradientUnary && wide:
+		sigmoidGradientAVX512(dst, src, vectors, part, a, b)
+	case f == sigmoidGradientUnary:
+		sigmoidGradientAVX2(dst, src, vectors, part, a, b)
+	case f == swishUnary && wide:
+		swishAVX512(dst, src, vectors, part, a, b)
+	case f == swishUnary:
+		swishAVX2(dst, src, vectors, part, a, b)
+	case f == swishGradientUnary && wide:
+		swishGradientAVX512(dst, src, vectors, part, a, b)
+	case f == swishGradientUnary:
+		swishGradientAVX2(dst, src, vectors, part, a, b)
+	case f == hardSigmoidUnary && wide:
+		hardSigmoidAVX512(dst, src, vectors, part, a, b)
+	case f == hardSigmoidUnary:
+		hardSigmoidAVX2(dst, src, vectors, part, a, b)
+	case f == hardSigmoidGradientUnary && wide:
+		hardSigmoidGradientAVX512(dst, src, vectors, part, a, b)
+	case f == hardSigmoidGradientUnary:
+		hardSigmoidGradientAVX2(dst, src, vectors, part, a, b)
+	case f == hardSwishUnary && wide:
+		hardSwishAVX512(dst, src, vectors, part, a, b)
+	case f == hardSwishUnary:
+		hardSwishAVX2(dst, src, vectors, part, a, b)
+	case f == hardSwishGradientUnary && wide:
+		hardSwishGradientAVX512(dst, src, vectors, part, a, b)
+	case f == hardSwishGradientUnary:
+		hardSwishGradientAVX2(dst, src, vectors, part, a, b)
+	case f == geluUnary && wide:
+		geluAVX512(dst, src, vectors, part, a, b)
+	case f == geluUnary:
+		geluAVX2(dst, src, vectors, part, a, b)
+	case f == geluGradientUnary && wide:
+		geluGradientAVX512(dst, src, vectors, part, a, b)
+	case f == geluGradientUnary:
+		geluGradientAVX2(dst, src, vectors, part, a, b)
+	case f == geluTanhUnary && wide:
+		geluTanhAVX512(dst, src, vectors, part, a, b)
+	case f == geluTanhUnary:
+		geluTanhAVX2(dst, src, vectors, part, a, b)
+	case f == geluTanhGradientUnary && wide:
+		geluTanhGradientAVX512(dst, src, vectors, part, a, b)
+	case f == geluTanhGradientUnary:
+		geluTanhGradientAVX2(dst, src, vectors, part, a, b)
+	case f == tanhUnary && wide:
+		tanhAVX512(dst, src, vectors, part, a, b)
+	case f == tanhUnary:
+		tanhAVX2(dst, src, vectors, part, a, b)
+	case f == tanhGradientUnary && wide:
+		tanhGradientAVX512(dst, src, vectors, part, a, b)
+	case f == tanhGradientUnary:
+		tanhGradientAVX2(dst, src, vectors, part, a, b)
+	case f == eluUnary && wide:
+		eluAVX512(dst, src, vectors, part, a, b)
+	case f == eluUnary:
+		eluAVX2(dst, src, vectors, part, a, b)
+	case f == eluGradientUnary && wide:
+		eluGradientAVX512(dst, src, vectors, part, a, b)
+	case f == eluGradientUnary:
+		eluGradientAVX2(dst, src, vectors, part, a, b)
+	case f == softplusUnary && wide:
+		softplusAVX512(dst, src, vectors, part, a, b)
+	case f == softplusUnary:
+		softplusAVX2(dst, src, vectors, part, a, b)
+	case f == softplusGradientUnary && wide:
+		softplusGradientAVX512(dst, src, vectors, part, a, b)
+	case f == softplusGradientUnary:
+		softplusGradientAVX2(dst, src, vectors, part, a, b)
+	case f == mishUnary && wide:
+		mishAVX512(dst, src, vectors, part, a, b)
+	case f == mishUnary:
+		mishAVX2(dst, src, vectors, part, a, b)
+	case f == mishGradientUnary && wide:
+		mishGradientAVX512(dst, src, vectors, part, a, b)
+	case f == mishGradientUnary:
+		mishGradientAVX2(dst, src, vectors, part, a, b)
+	case f == leakyReLUUnary && wide:
+		leakyReLUAVX512(dst, src, vectors, part, a, b)
+	case f == leakyReLUUnary:
+		leakyReLUAVX2(dst, src, vectors, part, a, b)
+	case f == leakyReLUGradientUnary && wide:
+		leakyReLUGradientAVX512(dst, src, vectors, part, a, b)
+	case f == leakyReLUGradientUnary:
+		leakyReLUGradientAVX2(dst, src, vectors, part, a, b)
+	case f == scaleUnary && wide:
+		scaleAVX512(dst, src, vectors, part, a, b)
+	case f == scaleUnary:
+		scaleAVX2(dst, src, vectors, part, a, b)
+	}
+}
+
+// binaryVector computes a function of two slices at a level with assembly.
+func binaryVector(f binaryFunction, dst, x, y *float32, vectors int, part uintptr) {
+	wide := level == AVX512
+	switch {
+	case f == multiplyBinary && wide:
+		multiplyAVX512(dst, x, y, vectors, part)
+	case f == multiplyBinary:
+		multiplyAVX2(dst, x, y, vectors, part)
+	case f == addMultiplyBinary && wide:
+		addMultiplyAVX512(dst, x, y, vectors, part)
+	case f == addMultiplyBinary:
+		addMultiplyAVX2(dst, x, y, vectors, part)
+	case f == preluBinary && wide:
+		preluAVX512(dst, x, y, vectors, part)
+	case f == preluBinary:
+		preluAVX2(dst, x, y, vectors, part)
+	case f == preluGradientBinary && wide:
+		preluGradientAVX512(dst, x, y, vectors, part)
+	case f == preluGradientBinary:
+		preluGradientAVX2(dst, x, y, vectors, part)
+	}
+}
