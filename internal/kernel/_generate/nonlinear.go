@@ -38,37 +38,41 @@ const (
 	slope3 = 0.044715 * slope1
 )
 
+// parameters are vectors of a and b.
+type parameters [2]reg.VecVirtual
+
 // unary are the functions of one slice; x holds values of src, p the parameters. Each is
 // given for every float32, infinities included, and keeps NaN.
 var unary = []struct {
 	name, doc  string
-	value      func(s isa, x reg.VecVirtual, p [2]reg.VecVirtual) reg.VecVirtual
+	value      func(s isa, x reg.VecVirtual, p parameters) reg.VecVirtual
 	derivative bool
+	parameters int // it has of a and b
 }{
-	{"exp", "e^src", exp, false},
-	{"sigmoid", "σ(src)", sigmoid, false},
-	{"sigmoidGradient", "dst·σ'(src)", sigmoidDerivative, true},
-	{"swish", "src·σ(src)", swish, false},
-	{"swishGradient", "dst·swish'(src)", swishDerivative, true},
-	{"hardSigmoid", "clamp(src/6 + 1/2, 0, 1)", hardSigmoid, false},
-	{"hardSigmoidGradient", "dst·hardSigmoid'(src)", hardSigmoidDerivative, true},
-	{"hardSwish", "src·hardSigmoid(src)", hardSwish, false},
-	{"hardSwishGradient", "dst·hardSwish'(src)", hardSwishDerivative, true},
-	{"gelu", "src·Φ(src)", gelu, false},
-	{"geluGradient", "dst·gelu'(src)", geluDerivative, true},
-	{"geluTanh", "GELU's approximation by tanh", geluTanh, false},
-	{"geluTanhGradient", "dst·geluTanh'(src)", geluTanhDerivative, true},
-	{"tanh", "tanh(src)", tanh, false},
-	{"tanhGradient", "dst·tanh'(src)", tanhDerivative, true},
-	{"elu", "a·src above zero and b·(e^src − 1) below", elu, false},
-	{"eluGradient", "dst·elu'(src)", eluDerivative, true},
-	{"softplus", "log(1 + e^src)", softplus, false},
-	{"softplusGradient", "dst·σ(src)", sigmoid, true},
-	{"mish", "src·tanh(log(1 + e^src))", mish, false},
-	{"mishGradient", "dst·mish'(src)", mishDerivative, true},
-	{"leakyReLU", "src above zero and a·src below", leakyReLU, false},
-	{"leakyReLUGradient", "dst·leakyReLU'(src)", leakyReLUDerivative, true},
-	{"scale", "a·src", func(s isa, x reg.VecVirtual, p [2]reg.VecVirtual) reg.VecVirtual { return s.multiply(x, p[0]) }, false},
+	{"exp", "e^src", exp, false, 0},
+	{"sigmoid", "σ(src)", sigmoid, false, 0},
+	{"sigmoidGradient", "dst·σ'(src)", sigmoidDerivative, true, 0},
+	{"swish", "src·σ(src)", swish, false, 0},
+	{"swishGradient", "dst·swish'(src)", swishDerivative, true, 0},
+	{"hardSigmoid", "clamp(src/6 + 1/2, 0, 1)", hardSigmoid, false, 0},
+	{"hardSigmoidGradient", "dst·hardSigmoid'(src)", hardSigmoidDerivative, true, 0},
+	{"hardSwish", "src·hardSigmoid(src)", hardSwish, false, 0},
+	{"hardSwishGradient", "dst·hardSwish'(src)", hardSwishDerivative, true, 0},
+	{"gelu", "src·Φ(src)", gelu, false, 0},
+	{"geluGradient", "dst·gelu'(src)", geluDerivative, true, 0},
+	{"geluTanh", "GELU's approximation by tanh", geluTanh, false, 0},
+	{"geluTanhGradient", "dst·geluTanh'(src)", geluTanhDerivative, true, 0},
+	{"tanh", "tanh(src)", tanh, false, 0},
+	{"tanhGradient", "dst·tanh'(src)", tanhDerivative, true, 0},
+	{"elu", "a·src above zero and b·(e^src − 1) below", elu, false, 2},
+	{"eluGradient", "dst·elu'(src)", eluDerivative, true, 2},
+	{"softplus", "log(1 + e^src)", softplus, false, 0},
+	{"softplusGradient", "dst·σ(src)", sigmoid, true, 0},
+	{"mish", "src·tanh(log(1 + e^src))", mish, false, 0},
+	{"mishGradient", "dst·mish'(src)", mishDerivative, true, 0},
+	{"leakyReLU", "src above zero and a·src below", leakyReLU, false, 1},
+	{"leakyReLUGradient", "dst·leakyReLU'(src)", leakyReLUDerivative, true, 1},
+	{"scale", "a·src", func(s isa, x reg.VecVirtual, p parameters) reg.VecVirtual { return s.multiply(x, p[0]) }, false, 1},
 }
 
 // binary are the functions of two slices.
@@ -95,14 +99,11 @@ func nonlinear(s isa) {
 		Doc(fmt.Sprintf("%s%s sets dst to %s, for vectors of %d values and the part of one that the mask selects.",
 			f.name, s.name, f.doc, s.bytes/4))
 		dst, src := parameter("dst"), parameter("src")
-		var p [2]reg.VecVirtual
-		for i, name := range []string{"a", "b"} {
-			if i == 0 && f.name == "scale" || f.name == "leakyReLU" && i == 0 || f.name == "leakyReLUGradient" && i == 0 ||
-				strings.HasPrefix(f.name, "elu") {
-				at, _ := Param(name).Resolve()
-				p[i] = s.vector()
-				VBROADCASTSS(at.Addr, p[i])
-			}
+		var p parameters
+		for i, name := range []string{"a", "b"}[:f.parameters] {
+			at, _ := Param(name).Resolve()
+			p[i] = s.vector()
+			VBROADCASTSS(at.Addr, p[i])
 		}
 		s.each([]reg.GPVirtual{dst, src}, func(part *mask) {
 			x := s.vector()
@@ -199,8 +200,6 @@ func (s isa) expm1(t reg.VecVirtual) reg.VecVirtual {
 	power := s.scale(s.fill(float(1)), e.n)
 	return s.fma(power, e.m, s.subtract(power, float(1)))
 }
-
-type parameters = [2]reg.VecVirtual
 
 func exp(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
 	e := s.exponential(s.atMost(s.atLeast(x, float(expLowest)), float(expHighest)), nil)
