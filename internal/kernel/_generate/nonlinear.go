@@ -39,13 +39,13 @@ const (
 )
 
 // parameters are vectors of a and b.
-type parameters [2]reg.VecVirtual
+type parameters [2]values
 
 // unary are the functions of one slice; x holds values of src, p the parameters. Each is
 // given for every float32, infinities included, and keeps NaN.
 var unary = []struct {
 	name, doc  string
-	value      func(s isa, x reg.VecVirtual, p parameters) reg.VecVirtual
+	value      func(s isa, x values, p parameters) values
 	derivative bool
 	parameters int // it has of a and b
 }{
@@ -72,21 +72,21 @@ var unary = []struct {
 	{"mishGradient", "dst·mish'(src)", mishDerivative, true, 0},
 	{"leakyReLU", "src above zero and a·src below", leakyReLU, false, 1},
 	{"leakyReLUGradient", "dst·leakyReLU'(src)", leakyReLUDerivative, true, 1},
-	{"scale", "a·src", func(s isa, x reg.VecVirtual, p parameters) reg.VecVirtual { return s.multiply(x, p[0]) }, false, 1},
+	{"scale", "a·src", func(s isa, x values, p parameters) values { return s.multiply(x, p[0]) }, false, 1},
 }
 
 // binary are the functions of two slices.
 var binary = []struct {
 	name, doc string
 	reads     bool // dst
-	value     func(s isa, dst, x, y reg.VecVirtual) reg.VecVirtual
+	value     func(s isa, dst, x, y values) values
 }{
-	{"multiply", "x·y", false, func(s isa, _, x, y reg.VecVirtual) reg.VecVirtual { return s.multiply(x, y) }},
-	{"addMultiply", "dst + x·y", true, func(s isa, dst, x, y reg.VecVirtual) reg.VecVirtual { return s.fma(x, y, dst) }},
-	{"prelu", "x above zero and y·x below", false, func(s isa, _, x, y reg.VecVirtual) reg.VecVirtual {
+	{"multiply", "x·y", false, func(s isa, _, x, y values) values { return s.multiply(x, y) }},
+	{"addMultiply", "dst + x·y", true, func(s isa, dst, x, y values) values { return s.fma(x, y, dst) }},
+	{"prelu", "x above zero and y·x below", false, func(s isa, _, x, y values) values {
 		return s.choose(s.compare(x, greater, float(0)), x, s.multiply(x, y))
 	}},
-	{"preluGradient", "dst above zero of x and y·dst below", true, func(s isa, dst, x, y reg.VecVirtual) reg.VecVirtual {
+	{"preluGradient", "dst above zero of x and y·dst below", true, func(s isa, dst, x, y values) values {
 		return s.multiply(dst, s.keepNaN(x, s.choose(s.compare(x, greater, float(0)), float(1), y)))
 	}},
 }
@@ -102,19 +102,16 @@ func nonlinear(s isa) {
 		var p parameters
 		for i, name := range []string{"a", "b"}[:f.parameters] {
 			at, _ := Param(name).Resolve()
-			p[i] = s.vector()
-			VBROADCASTSS(at.Addr, p[i])
+			p[i] = values{s.vector()}
+			VBROADCASTSS(at.Addr, p[i][0])
 		}
-		s.each([]reg.GPVirtual{dst, src}, func(part *mask) {
-			x := s.vector()
-			s.read(Mem{Base: src}, x, part)
+		s.loop([]reg.GPVirtual{dst, src}, func(n int, part *mask) {
+			x := s.readAll(src, n, part)
 			v := f.value(s, x, p)
 			if f.derivative {
-				gradient := s.vector()
-				s.read(Mem{Base: dst}, gradient, part)
-				v = s.multiply(gradient, v)
+				v = s.multiply(s.readAll(dst, n, part), v)
 			}
-			s.write(v, Mem{Base: dst}, part)
+			s.writeAll(v, dst, part)
 		})
 	}
 	for _, f := range binary {
@@ -123,85 +120,122 @@ func nonlinear(s isa) {
 		Doc(fmt.Sprintf("%s%s sets dst to %s, for vectors of %d values and the part of one that the mask selects.",
 			f.name, s.name, f.doc, s.bytes/4))
 		at := []reg.GPVirtual{parameter("dst"), parameter("x"), parameter("y")}
-		s.each(at, func(part *mask) {
-			var v [3]reg.VecVirtual
+		s.loop(at, func(n int, part *mask) {
+			var v [3]values
 			for i := range at {
 				if i > 0 || f.reads {
-					v[i] = s.vector()
-					s.read(Mem{Base: at[i]}, v[i], part)
+					v[i] = s.readAll(at[i], n, part)
 				}
 			}
-			s.write(f.value(s, v[0], v[1], v[2]), Mem{Base: at[0]}, part)
+			s.writeAll(f.value(s, v[0], v[1], v[2]), at[0], part)
 		})
 	}
 }
 
-// each runs body for each whole vector, moving the addresses on, and then for the part
-// of one if there is any; and returns.
-func (s isa) each(at []reg.GPVirtual, body func(part *mask)) {
-	vectors := parameter("vectors")
-	TESTQ(vectors, vectors)
-	JZ(LabelRef("rest"))
-	Label("whole")
-	body(nil)
-	for _, a := range at {
-		ADDQ(Imm(uint64(s.bytes)), a)
+// readAll loads n vectors, or the selected part of one.
+func (s isa) readAll(from reg.GPVirtual, n int, part *mask) values {
+	v := make(values, n)
+	for i := range v {
+		v[i] = s.vector()
+		s.read(Mem{Base: from, Disp: i * s.bytes}, v[i], part)
 	}
-	DECQ(vectors)
-	JNZ(LabelRef("whole"))
+	return v
+}
+
+func (s isa) writeAll(v values, to reg.GPVirtual, part *mask) {
+	for i := range v {
+		s.write(v[i], Mem{Base: to, Disp: i * s.bytes}, part)
+	}
+}
+
+// loop runs body for all vectors, moving the addresses on, and then for the part of one
+// if there is any; and returns. With AVX-512, which has the registers, body does two
+// vectors at a time.
+func (s isa) loop(at []reg.GPVirtual, body func(n int, part *mask)) {
+	vectors := parameter("vectors")
+	next := func(n int) {
+		body(n, nil)
+		for _, a := range at {
+			ADDQ(Imm(uint64(n*s.bytes)), a)
+		}
+	}
+	if s.wide {
+		SUBQ(Imm(2), vectors)
+		JLT(LabelRef("fewer"))
+		Label("two")
+		next(2)
+		SUBQ(Imm(2), vectors)
+		JGE(LabelRef("two"))
+		Label("fewer")
+		ADDQ(Imm(2), vectors)
+		JZ(LabelRef("rest"))
+		next(1)
+	} else {
+		TESTQ(vectors, vectors)
+		JZ(LabelRef("rest"))
+		Label("one")
+		next(1)
+		DECQ(vectors)
+		JNZ(LabelRef("one"))
+	}
 	Label("rest")
 	part, _ := Param("part").Resolve()
 	CMPQ(part.Addr, Imm(0))
 	JE(LabelRef("end"))
 	m := s.loadMask(part.Addr)
-	body(&m)
+	body(1, &m)
 	Label("end")
 	VZEROUPPER()
 	RET()
 }
 
-// exponential is e^t as p·2ⁿ, with p between √½ and √2.
+// split returns a number as a sum of two of float32.
+func split(v float64) (high, low number) {
+	high = float(v)
+	return high, float(v - float64(math.Float32frombits(uint32(high))))
+}
+
+// exponential is e^t as p·2ⁿ, with p = 1 + m = e^(t − n·ln 2) between √½ and √2.
 type exponential struct {
-	p, n reg.VecVirtual
-	r, m reg.VecVirtual // m = eʳ − 1 for the rest r = t − n·ln 2
+	p, m values
+	n    integer
 }
 
 // exponential computes e^(t+low); low is tiny beside t, or nil.
-func (s isa) exponential(t, low reg.VecVirtual) exponential {
-	high := float(math.Ln2)
-	rest := float(math.Ln2 - float64(math.Float32frombits(uint32(high))))
-	n := s.round(s.multiply(t, float(math.Log2E)))
-	r := s.less(s.less(t, n, high), n, rest)
+func (s isa) exponential(t, low values) exponential {
+	high, rest := split(math.Ln2)
+	n := s.nearest(t, float(math.Log2E))
+	r := s.less(s.less(t, n.float, high), n.float, rest)
 	if low != nil {
 		r = s.add(r, low)
 	}
-	q := s.polynomial(r, expPolynomial)
-	m := s.fma(s.multiply(r, r), q, r)
-	return exponential{s.add(m, float(1)), n, r, m}
+	m := s.fma(s.multiply(r, r), s.polynomial(r, expPolynomial), r)
+	return exponential{s.add(m, float(1)), m, n}
 }
 
 // beside returns e^t for use in a sum with numbers of about 1: it may be anything tiny
 // where e^t is less than 2^-125.
-func (s isa) beside(e exponential) reg.VecVirtual {
-	to := s.vector()
+func (s isa) beside(e exponential) values {
 	if s.wide {
-		VSCALEFPS(e.n, e.p, to)
-		return to
+		return s.scale(e.p, e.n)
 	}
-	VCVTPS2DQ(s.atLeast(e.n, float(-125)), to)
-	VPSLLD(Imm(23), to, to)
-	VPADDD(e.p, to, to) // to the exponent
+	to := s.atLeast(e.n.float, float(-125))
+	for i := range to {
+		VCVTPS2DQ(to[i], to[i]) // NaN becomes −2³¹, and so p stays NaN
+		VPSLLD(Imm(23), to[i], to[i])
+		VPADDD(e.p[i], to[i], to[i]) // to the exponent
+	}
 	return to
 }
 
 // expm1 returns e^t − 1 for t from expm1Lowest to 0.
-func (s isa) expm1(t reg.VecVirtual) reg.VecVirtual {
+func (s isa) expm1(t values) values {
 	e := s.exponential(t, nil)
 	power := s.scale(s.fill(float(1)), e.n)
 	return s.fma(power, e.m, s.subtract(power, float(1)))
 }
 
-func exp(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func exp(s isa, x values, _ parameters) values {
 	e := s.exponential(s.atMost(s.atLeast(x, float(expLowest)), float(expHighest)), nil)
 	return s.scale(e.p, e.n)
 }
@@ -213,14 +247,14 @@ func exp(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
 // logistic is what these functions need of x.
 type logistic struct {
 	negative condition
-	t        reg.VecVirtual // −|x|, at least lowest
+	t        values // −|x|, at least lowest
 	exponential
-	e, d reg.VecVirtual // e^t and 1 + e^t
+	e, d values // e^t and 1 + e^t
 }
 
 // logistic computes e^slope(t) for t = −|x|. Slope returns t itself and a low part, or
 // nil.
-func (s isa) logistic(x reg.VecVirtual, low number, slope func(t reg.VecVirtual) (high, low reg.VecVirtual)) logistic {
+func (s isa) logistic(x values, low number, slope func(t values) (high, low values)) logistic {
 	l := logistic{negative: s.negative(x), t: s.atLeast(s.or(x, signBit), low)}
 	if slope == nil {
 		l.exponential = s.exponential(l.t, nil)
@@ -233,57 +267,51 @@ func (s isa) logistic(x reg.VecVirtual, low number, slope func(t reg.VecVirtual)
 }
 
 // square returns (1 + e)² as 1 + e·(2 + e), rounded less than the square of the sum.
-func (s isa) square(e reg.VecVirtual) reg.VecVirtual {
+func (s isa) square(e values) values {
 	return s.fma(e, s.add(e, float(2)), float(1))
 }
 
 // timesP returns v·p, rounded once, not twice.
-func (s isa) timesP(v reg.VecVirtual, e exponential) reg.VecVirtual { return s.fma(v, e.m, v) }
+func (s isa) timesP(v values, e exponential) values { return s.fma(v, e.m, v) }
 
-func sigmoid(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func sigmoid(s isa, x values, _ parameters) values {
 	l := s.logistic(x, float(lowest), nil)
 	q := s.divide(s.choose(l.negative, l.p, s.fill(float(1))), l.d)
 	return s.scaleWhere(l.negative, q, l.n)
 }
 
 // σ'(x) = e/(1+e)².
-func sigmoidDerivative(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func sigmoidDerivative(s isa, x values, _ parameters) values {
 	l := s.logistic(x, float(lowest), nil)
 	return s.scale(s.divide(l.p, s.square(l.e)), l.n)
 }
 
 // timesSigma returns x·σ.
-func (s isa) timesSigma(x reg.VecVirtual, l logistic) reg.VecVirtual {
+func (s isa) timesSigma(x values, l logistic) values {
 	q := s.divide(s.choose(l.negative, s.timesP(l.t, l.exponential), x), l.d)
 	return s.scaleWhere(l.negative, q, l.n)
 }
 
 // timesSigmaDerivative returns the derivative of x·σ(z(x)), with w = t·z'(t): above zero
 // (1 + e − w·e)/(1+e)², and below e·(1 + e + w)/(1+e)².
-func (s isa) timesSigmaDerivative(l logistic, w reg.VecVirtual) reg.VecVirtual {
+func (s isa) timesSigmaDerivative(l logistic, w values) values {
 	above, below := s.less(l.d, w, l.e), s.timesP(s.add(l.d, w), l.exponential)
 	q := s.divide(s.choose(l.negative, below, above), s.square(l.e))
 	return s.scaleWhere(l.negative, q, l.n)
 }
 
-func swish(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func swish(s isa, x values, _ parameters) values {
 	return s.timesSigma(x, s.logistic(x, float(lowest), nil))
 }
 
-func swishDerivative(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func swishDerivative(s isa, x values, _ parameters) values {
 	l := s.logistic(x, float(lowest), nil)
 	return s.timesSigmaDerivative(l, l.t)
 }
 
-// split returns a number as a sum of two of float32.
-func split(v float64) (high, low number) {
-	high = float(v)
-	return high, float(v - float64(math.Float32frombits(uint32(high))))
-}
-
 // geluTanhSlope returns t·(slope1 + slope3·t²) in twice the precision, as the error of an
 // exponent is one of the result times the exponent.
-func (s isa) geluTanhSlope(t reg.VecVirtual) (high, low reg.VecVirtual) {
+func (s isa) geluTanhSlope(t values) (high, low values) {
 	high1, low1 := split(slope1)
 	high3, low3 := split(slope3)
 	square := s.multiply(t, t)
@@ -304,11 +332,11 @@ func (s isa) geluTanhSlope(t reg.VecVirtual) (high, low reg.VecVirtual) {
 	return high, s.fma(t, sumLow, s.fms(t, sum, high))
 }
 
-func geluTanh(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func geluTanh(s isa, x values, _ parameters) values {
 	return s.timesSigma(x, s.logistic(x, float(tanhLowest), s.geluTanhSlope))
 }
 
-func geluTanhDerivative(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func geluTanhDerivative(s isa, x values, _ parameters) values {
 	l := s.logistic(x, float(tanhLowest), s.geluTanhSlope)
 	slope := s.fma(s.multiply(l.t, l.t), s.fill(float(3*slope3)), float(slope1))
 	return s.timesSigmaDerivative(l, s.multiply(l.t, slope))
@@ -317,12 +345,12 @@ func geluTanhDerivative(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
 // normal is what the functions made of the normal distribution need of x.
 type normal struct {
 	negative condition
-	t        reg.VecVirtual // −|x|, at least normalLowest
+	t        values // −|x|, at least normalLowest
 	exponential
-	e, mills reg.VecVirtual // e^(−x²/2), and Φ(t) divided by that
+	e, mills values // e^(−x²/2), and Φ(t) divided by that
 }
 
-func (s isa) normal(x reg.VecVirtual) normal {
+func (s isa) normal(x values) normal {
 	l := normal{negative: s.negative(x), t: s.atLeast(s.or(x, signBit), float(normalLowest))}
 	square := s.multiply(l.t, l.t)
 	squareLow := s.fms(l.t, l.t, square)
@@ -342,7 +370,7 @@ func (s isa) normal(x reg.VecVirtual) normal {
 }
 
 // gelu is x·Φ(x), with Φ(x) = 1 − Φ(−x) above zero.
-func gelu(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func gelu(s isa, x values, _ parameters) values {
 	l := s.normal(x)
 	below := s.multiply(s.timesP(l.t, l.exponential), l.mills)
 	above := s.multiply(x, s.less(s.fill(float(1)), l.e, l.mills))
@@ -350,14 +378,14 @@ func gelu(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
 }
 
 // geluDerivative is Φ(x) + x·φ(x), with φ(x) = e^(−x²/2)/√(2π).
-func geluDerivative(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func geluDerivative(s isa, x values, _ parameters) values {
 	l := s.normal(x)
 	w := s.fmaNumber(l.t, float(1/math.Sqrt(2*math.Pi)), l.mills)
 	below, above := s.timesP(w, l.exponential), s.less(s.fill(float(1)), l.e, w)
 	return s.scaleWhere(l.negative, s.choose(l.negative, below, above), l.n)
 }
 
-func tanh(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func tanh(s isa, x values, _ parameters) values {
 	t := s.or(x, signBit)
 	m := s.expm1(s.atLeast(s.add(t, t), float(expm1Lowest)))
 	q := s.divide(m, s.add(m, float(2)))
@@ -365,17 +393,17 @@ func tanh(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
 }
 
 // tanhDerivative is 4e/(1+e)² with e = e^(−2|x|).
-func tanhDerivative(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func tanhDerivative(s isa, x values, _ parameters) values {
 	l := s.logistic(s.add(x, x), float(lowest), nil)
 	return s.scale(s.divide(s.multiply(l.p, float(4)), s.square(l.e)), l.n)
 }
 
-func elu(s isa, x reg.VecVirtual, p parameters) reg.VecVirtual {
+func elu(s isa, x values, p parameters) values {
 	below := s.multiply(s.expm1(s.atLeast(x, float(expm1Lowest))), p[1])
 	return s.choose(s.compare(x, greater, float(0)), s.multiply(x, p[0]), below)
 }
 
-func eluDerivative(s isa, x reg.VecVirtual, p parameters) reg.VecVirtual {
+func eluDerivative(s isa, x values, p parameters) values {
 	e := s.exponential(s.atLeast(x, float(lowest)), nil)
 	above := s.compare(x, greater, float(0))
 	return s.keepNaN(x, s.choose(above, p[0], s.scale(s.multiply(e.p, p[1]), e.n)))
@@ -383,7 +411,7 @@ func eluDerivative(s isa, x reg.VecVirtual, p parameters) reg.VecVirtual {
 
 // softplus is max(x, 0) + log(1 + e) with e = e^(−|x|), and log(1 + e) =
 // 2·atanh(f) = e − f·(e − 2f²·(1/3 + f²/5 + …)) with f = e/(2+e).
-func softplus(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func softplus(s isa, x values, _ parameters) values {
 	l := s.exponential(s.atLeast(s.or(x, signBit), float(expLowest)), nil)
 	e := s.scale(l.p, l.n)
 	f := s.divide(e, s.add(e, float(2)))
@@ -394,7 +422,7 @@ func softplus(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
 
 // mish is x·N/D, with N = e·(e+2) and D = N + 2 for e = e^x; above zero both times
 // e^(−2x): N = 1 + 2e and D = N + 2e² for e = e^(−x).
-func mish(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func mish(s isa, x values, _ parameters) values {
 	m := s.mish(x)
 	below := s.multiply(s.timesP(m.t, m.exponential), m.plus2)
 	q := s.divide(s.choose(m.negative, below, s.multiply(x, m.above)), m.divisor)
@@ -403,10 +431,10 @@ func mish(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
 
 type mishParts struct {
 	logistic
-	plus2, above, divisor reg.VecVirtual // e + 2, N above zero, D
+	plus2, above, divisor values // e + 2, N above zero, D
 }
 
-func (s isa) mish(x reg.VecVirtual) mishParts {
+func (s isa) mish(x values) mishParts {
 	m := mishParts{logistic: s.logistic(x, float(lowest), nil)}
 	m.plus2 = s.add(m.e, float(2))
 	twice := s.add(m.e, m.e)
@@ -416,7 +444,7 @@ func (s isa) mish(x reg.VecVirtual) mishParts {
 }
 
 // mishDerivative is (N·D + 4x·e·(1+e))/D², above zero (N·D + 4x·e²·(1+e))/D².
-func mishDerivative(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func mishDerivative(s isa, x values, _ parameters) values {
 	m := s.mish(x)
 	w := s.multiply(s.multiply(m.t, float(4)), m.d)
 	below := s.timesP(s.fma(m.plus2, m.divisor, w), m.exponential)
@@ -425,32 +453,32 @@ func mishDerivative(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
 	return s.scaleWhere(m.negative, q, m.n)
 }
 
-func hardSigmoid(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func hardSigmoid(s isa, x values, _ parameters) values {
 	v := s.atMost(s.atLeast(s.add(x, float(3)), float(0)), float(6))
 	return s.multiply(v, float(1.0/6))
 }
 
-func hardSigmoidDerivative(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func hardSigmoidDerivative(s isa, x values, _ parameters) values {
 	within := s.compare(s.and(x, signless), less, float(3))
 	return s.keepNaN(x, s.choose(within, float(1.0/6), s.fill(float(0))))
 }
 
-func hardSwish(s isa, x reg.VecVirtual, p parameters) reg.VecVirtual {
+func hardSwish(s isa, x values, p parameters) values {
 	return s.multiply(s.atLeast(x, float(-3)), hardSigmoid(s, x, p))
 }
 
 // hardSwishDerivative is (2x+3)/6 between −3 and 3, 0 below and 1 above.
-func hardSwishDerivative(s isa, x reg.VecVirtual, _ parameters) reg.VecVirtual {
+func hardSwishDerivative(s isa, x values, _ parameters) values {
 	v := s.multiply(s.fmaNumber(x, float(2), s.fill(float(3))), float(1.0/6))
 	v = s.choose(s.compare(x, notAtLeast, float(3)), v, s.fill(float(1)))
 	return s.choose(s.compare(x, notAtMost, float(-3)), v, s.fill(float(0)))
 }
 
-func leakyReLU(s isa, x reg.VecVirtual, p parameters) reg.VecVirtual {
+func leakyReLU(s isa, x values, p parameters) values {
 	return s.choose(s.compare(x, greater, float(0)), x, s.multiply(x, p[0]))
 }
 
-func leakyReLUDerivative(s isa, x reg.VecVirtual, p parameters) reg.VecVirtual {
+func leakyReLUDerivative(s isa, x values, p parameters) values {
 	return s.keepNaN(x, s.choose(s.compare(x, greater, float(0)), float(1), p[0]))
 }
 

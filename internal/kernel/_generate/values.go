@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/mmcloughlin/avo/attr"
@@ -10,9 +9,13 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The methods below emit one operation on whole vectors and return its result in a new
-// register. The sequence of roundings is the same for each instruction set, and so are
-// the bits. Operands are vectors or numbers.
+// values are what one operation works on: a vector, or several whose instructions take
+// turns, as they do not wait for each other. One of a single vector is the same for all.
+type values []reg.VecVirtual
+
+// The methods below emit one operation and return its result in new registers. The
+// sequence of roundings is the same for each instruction set, and so are the bits.
+// Operands of type any are values or numbers.
 
 // number is a constant, given by its bits.
 type number uint32
@@ -52,132 +55,130 @@ func writeNumbers() {
 	}
 }
 
-// emit calls the form of an instruction that the kind of the operand b needs.
-func (s isa) emit(plain, broadcast func(...Op), b any, rest ...Op) {
-	switch b := b.(type) {
-	case number:
-		if s.wide {
-			broadcast(append([]Op{b.memory()}, rest...)...)
-		} else {
-			plain(append([]Op{b.memory()}, rest...)...)
+// each emits an operation for each vector of its result: with the operand b of any type,
+// in the form that this needs.
+func (s isa) each(to values, plain, broadcast func(...Op), b any, rest ...values) values {
+	for i := range to {
+		var ops []Op
+		instruction := plain
+		switch b := b.(type) {
+		case number:
+			ops = append(ops, b.memory())
+			if s.wide {
+				instruction = broadcast
+			}
+		case values:
+			ops = append(ops, b.at(i))
 		}
-	case reg.VecVirtual:
-		plain(append([]Op{b}, rest...)...)
-	default:
-		panic(fmt.Sprintf("operand %T", b))
+		for _, v := range rest {
+			ops = append(ops, v.at(i))
+		}
+		instruction(append(ops, to[i])...)
 	}
-}
-
-func (s isa) binary(plain, broadcast func(...Op), a reg.VecVirtual, b any) reg.VecVirtual {
-	to := s.vector()
-	s.emit(plain, broadcast, b, a, to)
 	return to
 }
 
-func (s isa) add(a reg.VecVirtual, b any) reg.VecVirtual {
-	return s.binary(VADDPS, VADDPS_BCST, a, b)
+func (v values) at(i int) reg.VecVirtual { return v[i%len(v)] }
+
+// fresh returns registers for a result of these operands.
+func (s isa) fresh(operands ...any) values {
+	n := 1
+	for _, o := range operands {
+		if v, ok := o.(values); ok {
+			n = max(n, len(v))
+		}
+	}
+	to := make(values, n)
+	for i := range to {
+		to[i] = s.vector()
+	}
+	return to
 }
 
-func (s isa) subtract(a reg.VecVirtual, b any) reg.VecVirtual {
-	return s.binary(VSUBPS, VSUBPS_BCST, a, b)
+func (s isa) add(a values, b any) values {
+	return s.each(s.fresh(a, b), VADDPS, VADDPS_BCST, b, a)
 }
 
-func (s isa) multiply(a reg.VecVirtual, b any) reg.VecVirtual {
-	return s.binary(VMULPS, VMULPS_BCST, a, b)
+func (s isa) subtract(a values, b any) values {
+	return s.each(s.fresh(a, b), VSUBPS, VSUBPS_BCST, b, a)
 }
 
-func (s isa) divide(a reg.VecVirtual, b any) reg.VecVirtual {
-	return s.binary(VDIVPS, VDIVPS_BCST, a, b)
+func (s isa) multiply(a values, b any) values {
+	return s.each(s.fresh(a, b), VMULPS, VMULPS_BCST, b, a)
 }
 
-func (s isa) and(a reg.VecVirtual, b any) reg.VecVirtual {
-	return s.binary(VANDPS, VANDPS_BCST, a, b)
+func (s isa) divide(a values, b any) values {
+	return s.each(s.fresh(a, b), VDIVPS, VDIVPS_BCST, b, a)
 }
 
-func (s isa) or(a reg.VecVirtual, b any) reg.VecVirtual {
-	return s.binary(VORPS, VORPS_BCST, a, b)
+func (s isa) and(a values, b any) values {
+	return s.each(s.fresh(a, b), VANDPS, VANDPS_BCST, b, a)
+}
+
+func (s isa) or(a values, b any) values {
+	return s.each(s.fresh(a, b), VORPS, VORPS_BCST, b, a)
 }
 
 // fill returns a vector of one number.
-func (s isa) fill(n number) reg.VecVirtual {
+func (s isa) fill(n number) values {
 	to := s.vector()
 	VBROADCASTSS(n.memory(), to)
-	return to
+	return values{to}
 }
 
-func (s isa) copy(a reg.VecVirtual) reg.VecVirtual {
-	to := s.vector()
-	VMOVAPS(a, to)
+// copy returns copies of a in as many registers as a result of the operands takes.
+func (s isa) copy(a values, operands ...any) values {
+	to := s.fresh(append(operands, a)...)
+	for i := range to {
+		VMOVAPS(a.at(i), to[i])
+	}
 	return to
 }
 
 // atLeast returns the larger of a and low. NaN stays: the instruction returns its second
 // source, a, if one is NaN.
-func (s isa) atLeast(a reg.VecVirtual, low number) reg.VecVirtual {
-	to := s.fill(low)
-	VMAXPS(a, to, to)
-	return to
+func (s isa) atLeast(a values, low number) values {
+	return s.each(s.fresh(a), VMAXPS, nil, a, s.fill(low))
 }
 
 // atMost returns the smaller of a and high. NaN stays.
-func (s isa) atMost(a reg.VecVirtual, high number) reg.VecVirtual {
-	to := s.fill(high)
-	VMINPS(a, to, to)
-	return to
+func (s isa) atMost(a values, high number) values {
+	return s.each(s.fresh(a), VMINPS, nil, a, s.fill(high))
 }
 
 // fma returns a·b + c, rounded once.
-func (s isa) fma(a, b reg.VecVirtual, c any) reg.VecVirtual {
-	to := s.copy(a)
-	s.emit(VFMADD213PS, VFMADD213PS_BCST, c, b, to)
-	return to
+func (s isa) fma(a, b values, c any) values {
+	return s.each(s.copy(a, b, c), VFMADD213PS, VFMADD213PS_BCST, c, b)
 }
 
 // fmaNumber returns a·n + c, rounded once.
-func (s isa) fmaNumber(a reg.VecVirtual, n number, c reg.VecVirtual) reg.VecVirtual {
-	to := s.copy(c)
-	s.emit(VFMADD231PS, VFMADD231PS_BCST, n, a, to)
-	return to
+func (s isa) fmaNumber(a values, n number, c values) values {
+	return s.each(s.copy(c, a), VFMADD231PS, VFMADD231PS_BCST, n, a)
 }
 
 // fms returns a·b − c, rounded once.
-func (s isa) fms(a, b reg.VecVirtual, c any) reg.VecVirtual {
-	to := s.copy(a)
-	s.emit(VFMSUB213PS, VFMSUB213PS_BCST, c, b, to)
-	return to
+func (s isa) fms(a, b values, c any) values {
+	return s.each(s.copy(a, b, c), VFMSUB213PS, VFMSUB213PS_BCST, c, b)
 }
 
 // less returns c − a·b, rounded once.
-func (s isa) less(c, a reg.VecVirtual, b any) reg.VecVirtual {
-	to := s.copy(c)
-	s.emit(VFNMADD231PS, VFNMADD231PS_BCST, b, a, to)
-	return to
+func (s isa) less(c, a values, b any) values {
+	return s.each(s.copy(c, a, b), VFNMADD231PS, VFNMADD231PS_BCST, b, a)
 }
 
 // polynomial returns c[0] + c[1]·x + c[2]·x² + …, by Horner's rule.
-func (s isa) polynomial(x reg.VecVirtual, c []float64) reg.VecVirtual {
-	to := s.fill(float(c[len(c)-1]))
+func (s isa) polynomial(x values, c []float64) values {
+	to := s.copy(s.fill(float(c[len(c)-1])), x)
 	for i := len(c) - 2; i >= 0; i-- {
-		s.emit(VFMADD213PS, VFMADD213PS_BCST, float(c[i]), x, to)
+		s.each(to, VFMADD213PS, VFMADD213PS_BCST, float(c[i]), x)
 	}
 	return to
 }
 
-// round returns the nearest integer, ties to even.
-func (s isa) round(a reg.VecVirtual) reg.VecVirtual {
-	to := s.vector()
-	if s.wide {
-		VRNDSCALEPS(Imm(0), a, to)
-	} else {
-		VROUNDPS(Imm(0), a, to)
-	}
-	return to
-}
-
-// condition selects values of a vector.
+// condition selects values of vectors.
 type condition struct {
-	k reg.OpmaskVirtual // AVX-512
-	v reg.VecVirtual    // AVX2: by the sign bit
+	k []reg.OpmaskVirtual // AVX-512
+	v values              // AVX2: by the sign bit
 }
 
 // The predicates of comparisons: those with "not" hold for NaN.
@@ -190,80 +191,121 @@ const (
 )
 
 // compare returns where "a predicate b" holds.
-func (s isa) compare(a reg.VecVirtual, predicate uint64, b any) condition {
-	if s.wide {
-		c := condition{k: K()}
-		imm := Imm(predicate)
-		s.emit(func(ops ...Op) { VCMPPS(append([]Op{imm}, ops...)...) },
-			func(ops ...Op) { VCMPPS_BCST(append([]Op{imm}, ops...)...) }, b, a, c.k)
-		return c
+func (s isa) compare(a values, predicate uint64, b any) condition {
+	if !s.wide {
+		plain := func(ops ...Op) { VCMPPS(append([]Op{Imm(predicate)}, ops...)...) }
+		return condition{v: s.each(s.fresh(a), plain, nil, b, a)}
 	}
-	c := condition{v: s.vector()}
-	s.emit(func(ops ...Op) { VCMPPS(append([]Op{Imm(predicate)}, ops...)...) }, nil, b, a, c.v)
+	var c condition
+	for i := range a {
+		k := K()
+		if n, ok := b.(number); ok {
+			VCMPPS_BCST(Imm(predicate), n.memory(), a[i], k)
+		} else {
+			VCMPPS(Imm(predicate), b.(values).at(i), a[i], k)
+		}
+		c.k = append(c.k, k)
+	}
 	return c
 }
 
 // negative returns where the sign bit is set.
-func (s isa) negative(a reg.VecVirtual) condition {
-	if s.wide {
-		c := condition{k: K()}
-		VPMOVD2M(a, c.k)
-		return c
+func (s isa) negative(a values) condition {
+	if !s.wide {
+		return condition{v: a}
 	}
-	return condition{v: a}
+	var c condition
+	for i := range a {
+		k := K()
+		VPMOVD2M(a[i], k)
+		c.k = append(c.k, k)
+	}
+	return c
 }
 
 // choose returns yes where the condition holds, and no elsewhere.
-func (s isa) choose(c condition, yes any, no reg.VecVirtual) reg.VecVirtual {
-	to := s.vector()
-	if s.wide {
-		s.emit(VBLENDMPS, VBLENDMPS_BCST, yes, no, c.k, to)
-	} else {
-		s.emit(func(ops ...Op) { VBLENDVPS(c.v, ops[0], ops[1], ops[2]) }, nil, yes, no, to)
+func (s isa) choose(c condition, yes any, no values) values {
+	if !s.wide {
+		plain := func(ops ...Op) { VBLENDVPS(ops[1], ops[0], ops[2], ops[3]) }
+		return s.each(s.fresh(c.v), plain, nil, yes, c.v, no)
+	}
+	to := make(values, len(c.k))
+	for i, k := range c.k {
+		to[i] = s.vector()
+		if n, ok := yes.(number); ok {
+			VBLENDMPS_BCST(n.memory(), no.at(i), k, to[i])
+		} else {
+			VBLENDMPS(yes.(values).at(i), no.at(i), k, to[i])
+		}
 	}
 	return to
 }
 
 // keepNaN returns v, but NaN where x is NaN.
-func (s isa) keepNaN(x, v reg.VecVirtual) reg.VecVirtual {
+func (s isa) keepNaN(x, v values) values {
 	return s.choose(s.compare(x, unordered, x), x, v)
 }
 
-// scale returns v·2ⁿ, rounded once; v is not tiny, and n an integer down to −250.
-func (s isa) scale(v, n reg.VecVirtual) reg.VecVirtual {
-	to := s.vector()
+// integer is one as a float, and as what is left of a float of 1.5·2²³ and more when that
+// is added: the integer in two's complement in its lower bits.
+type integer struct{ float, shifted values }
+
+const shift number = 0x4b400000 // 1.5·2²³
+
+// nearest returns the integer nearest to a·n, for results below 2²².
+func (s isa) nearest(a values, n number) integer {
+	shifted := s.fmaNumber(a, n, s.fill(shift))
+	return integer{s.subtract(shifted, shift), shifted}
+}
+
+// scale returns v·2ⁿ, rounded once; v is not tiny, and n at least −250.
+func (s isa) scale(v values, n integer) values {
 	if s.wide {
-		VSCALEFPS(n, v, to)
-		return to
+		return s.each(s.fresh(v, n.float), VSCALEFPS, nil, n.float, v)
 	}
-	// Half of the exponent at a time, since 2ⁿ may be no normal number: the first product
-	// is exact.
-	whole, half := s.vector(), s.vector()
-	VCVTPS2DQ(n, whole)
-	VPSRAD(Imm(1), whole, half)
-	VPSUBD(half, whole, whole)
-	VMULPS(s.powerOfTwo(half), v, to)
-	VMULPS(s.powerOfTwo(whole), to, to)
-	return to
+	to := s.fresh(n.float)
+	for i := range to {
+		VPSUBD(shift.memory(), n.shifted[i], to[i])
+	}
+	return s.scaleInteger(v, to)
+}
+
+// scaleInteger multiplies by 2ⁿ (AVX2), half of the exponent at a time, since 2ⁿ may be
+// no normal number: the first product is exact.
+func (s isa) scaleInteger(v, n values) values {
+	half := s.fresh(n)
+	for i := range half {
+		VPSRAD(Imm(1), n[i], half[i])
+		VPSUBD(half[i], n[i], n[i])
+	}
+	return s.multiply(s.multiply(v, s.powerOfTwo(half)), s.powerOfTwo(n))
 }
 
 // scaleWhere is scale where the condition holds, and v elsewhere.
-func (s isa) scaleWhere(c condition, v, n reg.VecVirtual) reg.VecVirtual {
-	to := s.vector()
+func (s isa) scaleWhere(c condition, v values, n integer) values {
 	if s.wide {
-		VMOVAPS(v, to)
-		VSCALEFPS(n, v, c.k, to)
+		to := s.copy(v)
+		for i, k := range c.k {
+			VSCALEFPS(n.float.at(i), v[i], k, to[i])
+		}
 		return to
 	}
-	VPSRAD(Imm(31), c.v, to) // all bits as the sign
-	VANDPS(n, to, to)
-	return s.scale(v, to)
+	to := s.fresh(c.v)
+	for i := range to {
+		sign := s.vector()
+		VPSRAD(Imm(31), c.v[i], sign) // all bits as the sign
+		VPSUBD(shift.memory(), n.shifted[i], to[i])
+		VPAND(sign, to[i], to[i])
+	}
+	return s.scaleInteger(v, to)
 }
 
 // powerOfTwo returns 2ⁱ for integers i for which it is a normal number (AVX2).
-func (s isa) powerOfTwo(i reg.VecVirtual) reg.VecVirtual {
-	to := s.vector()
-	VPADDD(number(127).memory(), i, to)
-	VPSLLD(Imm(23), to, to)
+func (s isa) powerOfTwo(i values) values {
+	to := s.fresh(i)
+	for j := range to {
+		VPADDD(number(127).memory(), i[j], to[j])
+		VPSLLD(Imm(23), to[j], to[j])
+	}
 	return to
 }
