@@ -28178,52 +28178,60 @@ TEXT ·hardSigmoidAVX512(SB), NOSPLIT, $0-40
 	JLT  fewer
 
 two:
-	VMOVUPS      (CX), Z0
-	VMOVUPS      64(CX), Z1
-	VADDPS.BCST  numbers<>+480(SB), Z0, Z0
-	VADDPS.BCST  numbers<>+480(SB), Z1, Z1
-	VBROADCASTSS numbers<>+512(SB), Z2
-	VMAXPS       Z0, Z2, Z0
-	VMAXPS       Z1, Z2, Z1
-	VBROADCASTSS numbers<>+544(SB), Z2
-	VMINPS       Z0, Z2, Z0
-	VMINPS       Z1, Z2, Z1
-	VMULPS.BCST  numbers<>+576(SB), Z0, Z0
-	VMULPS.BCST  numbers<>+576(SB), Z1, Z1
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	ADDQ         $0x80, AX
-	ADDQ         $0x80, CX
-	SUBQ         $0x02, DX
-	JGE          two
+	VMOVUPS          (CX), Z0
+	VMOVUPS          64(CX), Z1
+	VADDPS.BCST      numbers<>+480(SB), Z0, Z0
+	VADDPS.BCST      numbers<>+480(SB), Z1, Z1
+	VBROADCASTSS     numbers<>+512(SB), Z2
+	VMAXPS           Z0, Z2, Z0
+	VMAXPS           Z1, Z2, Z1
+	VBROADCASTSS     numbers<>+544(SB), Z2
+	VMINPS           Z0, Z2, Z0
+	VMINPS           Z1, Z2, Z1
+	VMULPS.BCST      numbers<>+576(SB), Z0, Z2
+	VMULPS.BCST      numbers<>+576(SB), Z1, Z3
+	VMOVAPS          Z2, Z2
+	VMOVAPS          Z3, Z3
+	VFMADD231PS.BCST numbers<>+608(SB), Z0, Z2
+	VFMADD231PS.BCST numbers<>+608(SB), Z1, Z3
+	VMOVUPS          Z2, (AX)
+	VMOVUPS          Z3, 64(AX)
+	ADDQ             $0x80, AX
+	ADDQ             $0x80, CX
+	SUBQ             $0x02, DX
+	JGE              two
 
 fewer:
-	ADDQ         $0x02, DX
-	JZ           rest
-	VMOVUPS      (CX), Z0
-	VADDPS.BCST  numbers<>+480(SB), Z0, Z0
-	VBROADCASTSS numbers<>+512(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VBROADCASTSS numbers<>+544(SB), Z1
-	VMINPS       Z0, Z1, Z0
-	VMULPS.BCST  numbers<>+576(SB), Z0, Z0
-	VMOVUPS      Z0, (AX)
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, CX
+	ADDQ             $0x02, DX
+	JZ               rest
+	VMOVUPS          (CX), Z0
+	VADDPS.BCST      numbers<>+480(SB), Z0, Z0
+	VBROADCASTSS     numbers<>+512(SB), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     numbers<>+544(SB), Z1
+	VMINPS           Z0, Z1, Z0
+	VMULPS.BCST      numbers<>+576(SB), Z0, Z1
+	VMOVAPS          Z1, Z1
+	VFMADD231PS.BCST numbers<>+608(SB), Z0, Z1
+	VMOVUPS          Z1, (AX)
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, CX
 
 rest:
-	CMPQ         part+24(FP), $0x00
-	JE           end
-	MOVQ         part+24(FP), DX
-	KMOVW        DX, K1
-	VMOVUPS.Z    (CX), K1, Z0
-	VADDPS.BCST  numbers<>+480(SB), Z0, Z0
-	VBROADCASTSS numbers<>+512(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VBROADCASTSS numbers<>+544(SB), Z1
-	VMINPS       Z0, Z1, Z0
-	VMULPS.BCST  numbers<>+576(SB), Z0, Z0
-	VMOVUPS      Z0, K1, (AX)
+	CMPQ             part+24(FP), $0x00
+	JE               end
+	MOVQ             part+24(FP), DX
+	KMOVW            DX, K1
+	VMOVUPS.Z        (CX), K1, Z0
+	VADDPS.BCST      numbers<>+480(SB), Z0, Z0
+	VBROADCASTSS     numbers<>+512(SB), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     numbers<>+544(SB), Z1
+	VMINPS           Z0, Z1, Z0
+	VMULPS.BCST      numbers<>+576(SB), Z0, Z1
+	VMOVAPS          Z1, Z1
+	VFMADD231PS.BCST numbers<>+608(SB), Z0, Z1
+	VMOVUPS          Z1, K1, (AX)
 
 end:
 	VZEROUPPER
@@ -28241,13 +28249,13 @@ TEXT ·hardSigmoidGradientAVX512(SB), NOSPLIT, $0-40
 two:
 	VMOVUPS        (CX), Z0
 	VMOVUPS        64(CX), Z1
-	VANDPS.BCST    numbers<>+608(SB), Z0, Z2
-	VANDPS.BCST    numbers<>+608(SB), Z1, Z3
+	VANDPS.BCST    numbers<>+640(SB), Z0, Z2
+	VANDPS.BCST    numbers<>+640(SB), Z1, Z3
 	VCMPPS.BCST    $0x11, numbers<>+480(SB), Z2, K1
 	VCMPPS.BCST    $0x11, numbers<>+480(SB), Z3, K2
 	VBROADCASTSS   numbers<>+512(SB), Z2
-	VBLENDMPS.BCST numbers<>+576(SB), Z2, K1, Z4
-	VBLENDMPS.BCST numbers<>+576(SB), Z2, K2, Z5
+	VBLENDMPS.BCST numbers<>+608(SB), Z2, K1, Z4
+	VBLENDMPS.BCST numbers<>+608(SB), Z2, K2, Z5
 	VCMPPS         $0x03, Z0, Z0, K1
 	VCMPPS         $0x03, Z1, Z1, K2
 	VBLENDMPS      Z0, Z4, K1, Z6
@@ -28267,10 +28275,10 @@ fewer:
 	ADDQ           $0x02, DX
 	JZ             rest
 	VMOVUPS        (CX), Z0
-	VANDPS.BCST    numbers<>+608(SB), Z0, Z1
+	VANDPS.BCST    numbers<>+640(SB), Z0, Z1
 	VCMPPS.BCST    $0x11, numbers<>+480(SB), Z1, K1
 	VBROADCASTSS   numbers<>+512(SB), Z1
-	VBLENDMPS.BCST numbers<>+576(SB), Z1, K1, Z8
+	VBLENDMPS.BCST numbers<>+608(SB), Z1, K1, Z8
 	VCMPPS         $0x03, Z0, Z0, K1
 	VBLENDMPS      Z0, Z8, K1, Z9
 	VMOVUPS        (AX), Z0
@@ -28285,10 +28293,10 @@ rest:
 	MOVQ           part+24(FP), DX
 	KMOVW          DX, K1
 	VMOVUPS.Z      (CX), K1, Z0
-	VANDPS.BCST    numbers<>+608(SB), Z0, Z1
+	VANDPS.BCST    numbers<>+640(SB), Z0, Z1
 	VCMPPS.BCST    $0x11, numbers<>+480(SB), Z1, K2
 	VBROADCASTSS   numbers<>+512(SB), Z1
-	VBLENDMPS.BCST numbers<>+576(SB), Z1, K2, Z10
+	VBLENDMPS.BCST numbers<>+608(SB), Z1, K2, Z10
 	VCMPPS         $0x03, Z0, Z0, K2
 	VBLENDMPS      Z0, Z10, K2, Z11
 	VMOVUPS.Z      (AX), K1, Z0
@@ -28309,63 +28317,71 @@ TEXT ·hardSwishAVX512(SB), NOSPLIT, $0-40
 	JLT  fewer
 
 two:
-	VMOVUPS      (CX), Z0
-	VMOVUPS      64(CX), Z1
-	VBROADCASTSS numbers<>+640(SB), Z3
-	VMAXPS       Z0, Z3, Z2
-	VMAXPS       Z1, Z3, Z3
-	VADDPS.BCST  numbers<>+480(SB), Z0, Z0
-	VADDPS.BCST  numbers<>+480(SB), Z1, Z1
-	VBROADCASTSS numbers<>+512(SB), Z4
-	VMAXPS       Z0, Z4, Z0
-	VMAXPS       Z1, Z4, Z1
-	VBROADCASTSS numbers<>+544(SB), Z4
-	VMINPS       Z0, Z4, Z0
-	VMINPS       Z1, Z4, Z1
-	VMULPS.BCST  numbers<>+576(SB), Z0, Z0
-	VMULPS.BCST  numbers<>+576(SB), Z1, Z1
-	VMULPS       Z0, Z2, Z0
-	VMULPS       Z1, Z3, Z1
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	ADDQ         $0x80, AX
-	ADDQ         $0x80, CX
-	SUBQ         $0x02, DX
-	JGE          two
+	VMOVUPS          (CX), Z0
+	VMOVUPS          64(CX), Z1
+	VBROADCASTSS     numbers<>+672(SB), Z3
+	VMAXPS           Z0, Z3, Z2
+	VMAXPS           Z1, Z3, Z3
+	VADDPS.BCST      numbers<>+480(SB), Z0, Z0
+	VADDPS.BCST      numbers<>+480(SB), Z1, Z1
+	VBROADCASTSS     numbers<>+512(SB), Z4
+	VMAXPS           Z0, Z4, Z0
+	VMAXPS           Z1, Z4, Z1
+	VBROADCASTSS     numbers<>+544(SB), Z4
+	VMINPS           Z0, Z4, Z0
+	VMINPS           Z1, Z4, Z1
+	VMULPS.BCST      numbers<>+576(SB), Z0, Z4
+	VMULPS.BCST      numbers<>+576(SB), Z1, Z5
+	VMOVAPS          Z4, Z4
+	VMOVAPS          Z5, Z5
+	VFMADD231PS.BCST numbers<>+608(SB), Z0, Z4
+	VFMADD231PS.BCST numbers<>+608(SB), Z1, Z5
+	VMULPS           Z4, Z2, Z0
+	VMULPS           Z5, Z3, Z1
+	VMOVUPS          Z0, (AX)
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x80, AX
+	ADDQ             $0x80, CX
+	SUBQ             $0x02, DX
+	JGE              two
 
 fewer:
-	ADDQ         $0x02, DX
-	JZ           rest
-	VMOVUPS      (CX), Z0
-	VBROADCASTSS numbers<>+640(SB), Z1
-	VMAXPS       Z0, Z1, Z1
-	VADDPS.BCST  numbers<>+480(SB), Z0, Z0
-	VBROADCASTSS numbers<>+512(SB), Z2
-	VMAXPS       Z0, Z2, Z0
-	VBROADCASTSS numbers<>+544(SB), Z2
-	VMINPS       Z0, Z2, Z0
-	VMULPS.BCST  numbers<>+576(SB), Z0, Z0
-	VMULPS       Z0, Z1, Z0
-	VMOVUPS      Z0, (AX)
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, CX
+	ADDQ             $0x02, DX
+	JZ               rest
+	VMOVUPS          (CX), Z0
+	VBROADCASTSS     numbers<>+672(SB), Z1
+	VMAXPS           Z0, Z1, Z1
+	VADDPS.BCST      numbers<>+480(SB), Z0, Z0
+	VBROADCASTSS     numbers<>+512(SB), Z2
+	VMAXPS           Z0, Z2, Z0
+	VBROADCASTSS     numbers<>+544(SB), Z2
+	VMINPS           Z0, Z2, Z0
+	VMULPS.BCST      numbers<>+576(SB), Z0, Z2
+	VMOVAPS          Z2, Z2
+	VFMADD231PS.BCST numbers<>+608(SB), Z0, Z2
+	VMULPS           Z2, Z1, Z0
+	VMOVUPS          Z0, (AX)
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, CX
 
 rest:
-	CMPQ         part+24(FP), $0x00
-	JE           end
-	MOVQ         part+24(FP), DX
-	KMOVW        DX, K1
-	VMOVUPS.Z    (CX), K1, Z0
-	VBROADCASTSS numbers<>+640(SB), Z1
-	VMAXPS       Z0, Z1, Z1
-	VADDPS.BCST  numbers<>+480(SB), Z0, Z0
-	VBROADCASTSS numbers<>+512(SB), Z2
-	VMAXPS       Z0, Z2, Z0
-	VBROADCASTSS numbers<>+544(SB), Z2
-	VMINPS       Z0, Z2, Z0
-	VMULPS.BCST  numbers<>+576(SB), Z0, Z0
-	VMULPS       Z0, Z1, Z0
-	VMOVUPS      Z0, K1, (AX)
+	CMPQ             part+24(FP), $0x00
+	JE               end
+	MOVQ             part+24(FP), DX
+	KMOVW            DX, K1
+	VMOVUPS.Z        (CX), K1, Z0
+	VBROADCASTSS     numbers<>+672(SB), Z1
+	VMAXPS           Z0, Z1, Z1
+	VADDPS.BCST      numbers<>+480(SB), Z0, Z0
+	VBROADCASTSS     numbers<>+512(SB), Z2
+	VMAXPS           Z0, Z2, Z0
+	VBROADCASTSS     numbers<>+544(SB), Z2
+	VMINPS           Z0, Z2, Z0
+	VMULPS.BCST      numbers<>+576(SB), Z0, Z2
+	VMOVAPS          Z2, Z2
+	VFMADD231PS.BCST numbers<>+608(SB), Z0, Z2
+	VMULPS           Z2, Z1, Z0
+	VMOVUPS          Z0, K1, (AX)
 
 end:
 	VZEROUPPER
@@ -28388,15 +28404,19 @@ two:
 	VMOVAPS          Z2, Z2
 	VFMADD231PS.BCST numbers<>+448(SB), Z0, Z3
 	VFMADD231PS.BCST numbers<>+448(SB), Z1, Z2
-	VMULPS.BCST      numbers<>+576(SB), Z3, Z3
-	VMULPS.BCST      numbers<>+576(SB), Z2, Z2
+	VMULPS.BCST      numbers<>+576(SB), Z3, Z12
+	VMULPS.BCST      numbers<>+576(SB), Z2, Z13
+	VMOVAPS          Z12, Z12
+	VMOVAPS          Z13, Z13
+	VFMADD231PS.BCST numbers<>+608(SB), Z3, Z12
+	VFMADD231PS.BCST numbers<>+608(SB), Z2, Z13
 	VCMPPS.BCST      $0x19, numbers<>+480(SB), Z0, K1
 	VCMPPS.BCST      $0x19, numbers<>+480(SB), Z1, K2
-	VBROADCASTSS     numbers<>+352(SB), Z12
-	VBLENDMPS        Z3, Z12, K1, Z4
-	VBLENDMPS        Z2, Z12, K2, Z5
-	VCMPPS.BCST      $0x16, numbers<>+640(SB), Z0, K1
-	VCMPPS.BCST      $0x16, numbers<>+640(SB), Z1, K2
+	VBROADCASTSS     numbers<>+352(SB), Z2
+	VBLENDMPS        Z12, Z2, K1, Z4
+	VBLENDMPS        Z13, Z2, K2, Z5
+	VCMPPS.BCST      $0x16, numbers<>+672(SB), Z0, K1
+	VCMPPS.BCST      $0x16, numbers<>+672(SB), Z1, K2
 	VBROADCASTSS     numbers<>+512(SB), Z0
 	VBLENDMPS        Z4, Z0, K1, Z6
 	VBLENDMPS        Z5, Z0, K2, Z7
@@ -28418,11 +28438,13 @@ fewer:
 	VBROADCASTSS     numbers<>+480(SB), Z1
 	VMOVAPS          Z1, Z1
 	VFMADD231PS.BCST numbers<>+448(SB), Z0, Z1
-	VMULPS.BCST      numbers<>+576(SB), Z1, Z1
+	VMULPS.BCST      numbers<>+576(SB), Z1, Z2
+	VMOVAPS          Z2, Z2
+	VFMADD231PS.BCST numbers<>+608(SB), Z1, Z2
 	VCMPPS.BCST      $0x19, numbers<>+480(SB), Z0, K1
-	VBROADCASTSS     numbers<>+352(SB), Z2
-	VBLENDMPS        Z1, Z2, K1, Z8
-	VCMPPS.BCST      $0x16, numbers<>+640(SB), Z0, K1
+	VBROADCASTSS     numbers<>+352(SB), Z1
+	VBLENDMPS        Z2, Z1, K1, Z8
+	VCMPPS.BCST      $0x16, numbers<>+672(SB), Z0, K1
 	VBROADCASTSS     numbers<>+512(SB), Z0
 	VBLENDMPS        Z8, Z0, K1, Z9
 	VMOVUPS          (AX), Z0
@@ -28440,11 +28462,13 @@ rest:
 	VBROADCASTSS     numbers<>+480(SB), Z1
 	VMOVAPS          Z1, Z1
 	VFMADD231PS.BCST numbers<>+448(SB), Z0, Z1
-	VMULPS.BCST      numbers<>+576(SB), Z1, Z1
+	VMULPS.BCST      numbers<>+576(SB), Z1, Z2
+	VMOVAPS          Z2, Z2
+	VFMADD231PS.BCST numbers<>+608(SB), Z1, Z2
 	VCMPPS.BCST      $0x19, numbers<>+480(SB), Z0, K2
-	VBROADCASTSS     numbers<>+352(SB), Z2
-	VBLENDMPS        Z1, Z2, K2, Z10
-	VCMPPS.BCST      $0x16, numbers<>+640(SB), Z0, K2
+	VBROADCASTSS     numbers<>+352(SB), Z1
+	VBLENDMPS        Z2, Z1, K2, Z10
+	VCMPPS.BCST      $0x16, numbers<>+672(SB), Z0, K2
 	VBROADCASTSS     numbers<>+512(SB), Z0
 	VBLENDMPS        Z10, Z0, K2, Z11
 	VMOVUPS.Z        (AX), K1, Z0
@@ -28471,7 +28495,7 @@ two:
 	VPMOVD2M          Z1, K2
 	VORPS.BCST        numbers<>+384(SB), Z0, Z2
 	VORPS.BCST        numbers<>+384(SB), Z1, Z3
-	VBROADCASTSS      numbers<>+672(SB), Z4
+	VBROADCASTSS      numbers<>+704(SB), Z4
 	VMAXPS            Z2, Z4, Z2
 	VMAXPS            Z3, Z4, Z3
 	VMULPS            Z2, Z2, Z4
@@ -28480,10 +28504,10 @@ two:
 	VMOVAPS           Z3, Z11
 	VFMSUB213PS       Z4, Z2, Z10
 	VFMSUB213PS       Z9, Z3, Z11
-	VMULPS.BCST       numbers<>+704(SB), Z4, Z4
-	VMULPS.BCST       numbers<>+704(SB), Z9, Z9
-	VMULPS.BCST       numbers<>+704(SB), Z10, Z10
-	VMULPS.BCST       numbers<>+704(SB), Z11, Z11
+	VMULPS.BCST       numbers<>+736(SB), Z4, Z4
+	VMULPS.BCST       numbers<>+736(SB), Z9, Z9
+	VMULPS.BCST       numbers<>+736(SB), Z10, Z10
+	VMULPS.BCST       numbers<>+736(SB), Z11, Z11
 	VBROADCASTSS      numbers<>+64(SB), Z12
 	VMOVAPS           Z12, Z13
 	VMOVAPS           Z12, Z12
@@ -28542,20 +28566,18 @@ two:
 	VFMADD213PS       Z15, Z14, Z21
 	VMULPS            Z18, Z17, Z14
 	VMULPS            Z19, Z21, Z15
-	VBROADCASTSS      numbers<>+736(SB), Z16
+	VBROADCASTSS      numbers<>+768(SB), Z16
 	VMOVAPS           Z18, Z17
 	VMOVAPS           Z19, Z20
-	VFMADD213PS.BCST  numbers<>+768(SB), Z16, Z17
-	VFMADD213PS.BCST  numbers<>+768(SB), Z16, Z20
+	VFMADD213PS.BCST  numbers<>+800(SB), Z16, Z17
+	VFMADD213PS.BCST  numbers<>+800(SB), Z16, Z20
 	VMOVAPS           Z14, Z21
 	VMOVAPS           Z15, Z22
 	VFMADD213PS       Z17, Z16, Z21
 	VFMADD213PS       Z20, Z16, Z22
-	VBROADCASTSS      numbers<>+800(SB), Z16
+	VBROADCASTSS      numbers<>+832(SB), Z16
 	VMOVAPS           Z16, Z17
 	VMOVAPS           Z16, Z16
-	VFMADD213PS.BCST  numbers<>+832(SB), Z21, Z17
-	VFMADD213PS.BCST  numbers<>+832(SB), Z22, Z16
 	VFMADD213PS.BCST  numbers<>+864(SB), Z21, Z17
 	VFMADD213PS.BCST  numbers<>+864(SB), Z22, Z16
 	VFMADD213PS.BCST  numbers<>+896(SB), Z21, Z17
@@ -28574,6 +28596,8 @@ two:
 	VFMADD213PS.BCST  numbers<>+1088(SB), Z22, Z16
 	VFMADD213PS.BCST  numbers<>+1120(SB), Z21, Z17
 	VFMADD213PS.BCST  numbers<>+1120(SB), Z22, Z16
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z21, Z17
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z22, Z16
 	VMULPS            Z17, Z18, Z18
 	VMULPS            Z16, Z19, Z19
 	VMOVAPS           Z14, Z14
@@ -28612,13 +28636,13 @@ fewer:
 	VMOVUPS           (CX), Z0
 	VPMOVD2M          Z0, K1
 	VORPS.BCST        numbers<>+384(SB), Z0, Z1
-	VBROADCASTSS      numbers<>+672(SB), Z2
+	VBROADCASTSS      numbers<>+704(SB), Z2
 	VMAXPS            Z1, Z2, Z1
 	VMULPS            Z1, Z1, Z2
 	VMOVAPS           Z1, Z3
 	VFMSUB213PS       Z2, Z1, Z3
-	VMULPS.BCST       numbers<>+704(SB), Z2, Z2
-	VMULPS.BCST       numbers<>+704(SB), Z3, Z3
+	VMULPS.BCST       numbers<>+736(SB), Z2, Z2
+	VMULPS.BCST       numbers<>+736(SB), Z3, Z3
 	VBROADCASTSS      numbers<>+64(SB), Z4
 	VMOVAPS           Z4, Z4
 	VFMADD231PS.BCST  numbers<>+96(SB), Z2, Z4
@@ -28650,14 +28674,13 @@ fewer:
 	VMOVAPS           Z10, Z9
 	VFMADD213PS       Z6, Z5, Z9
 	VMULPS            Z10, Z9, Z5
-	VBROADCASTSS      numbers<>+736(SB), Z6
+	VBROADCASTSS      numbers<>+768(SB), Z6
 	VMOVAPS           Z10, Z9
-	VFMADD213PS.BCST  numbers<>+768(SB), Z6, Z9
+	VFMADD213PS.BCST  numbers<>+800(SB), Z6, Z9
 	VMOVAPS           Z5, Z11
 	VFMADD213PS       Z9, Z6, Z11
-	VBROADCASTSS      numbers<>+800(SB), Z6
+	VBROADCASTSS      numbers<>+832(SB), Z6
 	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  numbers<>+832(SB), Z11, Z6
 	VFMADD213PS.BCST  numbers<>+864(SB), Z11, Z6
 	VFMADD213PS.BCST  numbers<>+896(SB), Z11, Z6
 	VFMADD213PS.BCST  numbers<>+928(SB), Z11, Z6
@@ -28667,6 +28690,7 @@ fewer:
 	VFMADD213PS.BCST  numbers<>+1056(SB), Z11, Z6
 	VFMADD213PS.BCST  numbers<>+1088(SB), Z11, Z6
 	VFMADD213PS.BCST  numbers<>+1120(SB), Z11, Z6
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z11, Z6
 	VMULPS            Z6, Z10, Z9
 	VMOVAPS           Z5, Z5
 	VFMADD213PS       Z9, Z6, Z5
@@ -28692,13 +28716,13 @@ rest:
 	VMOVUPS.Z         (CX), K1, Z0
 	VPMOVD2M          Z0, K2
 	VORPS.BCST        numbers<>+384(SB), Z0, Z1
-	VBROADCASTSS      numbers<>+672(SB), Z2
+	VBROADCASTSS      numbers<>+704(SB), Z2
 	VMAXPS            Z1, Z2, Z1
 	VMULPS            Z1, Z1, Z2
 	VMOVAPS           Z1, Z3
 	VFMSUB213PS       Z2, Z1, Z3
-	VMULPS.BCST       numbers<>+704(SB), Z2, Z2
-	VMULPS.BCST       numbers<>+704(SB), Z3, Z3
+	VMULPS.BCST       numbers<>+736(SB), Z2, Z2
+	VMULPS.BCST       numbers<>+736(SB), Z3, Z3
 	VBROADCASTSS      numbers<>+64(SB), Z4
 	VMOVAPS           Z4, Z4
 	VFMADD231PS.BCST  numbers<>+96(SB), Z2, Z4
@@ -28730,14 +28754,13 @@ rest:
 	VMOVAPS           Z9, Z7
 	VFMADD213PS       Z6, Z5, Z7
 	VMULPS            Z9, Z7, Z5
-	VBROADCASTSS      numbers<>+736(SB), Z6
+	VBROADCASTSS      numbers<>+768(SB), Z6
 	VMOVAPS           Z9, Z7
-	VFMADD213PS.BCST  numbers<>+768(SB), Z6, Z7
+	VFMADD213PS.BCST  numbers<>+800(SB), Z6, Z7
 	VMOVAPS           Z5, Z10
 	VFMADD213PS       Z7, Z6, Z10
-	VBROADCASTSS      numbers<>+800(SB), Z6
+	VBROADCASTSS      numbers<>+832(SB), Z6
 	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  numbers<>+832(SB), Z10, Z6
 	VFMADD213PS.BCST  numbers<>+864(SB), Z10, Z6
 	VFMADD213PS.BCST  numbers<>+896(SB), Z10, Z6
 	VFMADD213PS.BCST  numbers<>+928(SB), Z10, Z6
@@ -28747,6 +28770,7 @@ rest:
 	VFMADD213PS.BCST  numbers<>+1056(SB), Z10, Z6
 	VFMADD213PS.BCST  numbers<>+1088(SB), Z10, Z6
 	VFMADD213PS.BCST  numbers<>+1120(SB), Z10, Z6
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z10, Z6
 	VMULPS            Z6, Z9, Z7
 	VMOVAPS           Z5, Z5
 	VFMADD213PS       Z7, Z6, Z5
@@ -28782,7 +28806,7 @@ two:
 	VPMOVD2M          Z1, K2
 	VORPS.BCST        numbers<>+384(SB), Z0, Z0
 	VORPS.BCST        numbers<>+384(SB), Z1, Z1
-	VBROADCASTSS      numbers<>+672(SB), Z6
+	VBROADCASTSS      numbers<>+704(SB), Z6
 	VMAXPS            Z0, Z6, Z0
 	VMAXPS            Z1, Z6, Z1
 	VMULPS            Z0, Z0, Z6
@@ -28791,10 +28815,10 @@ two:
 	VMOVAPS           Z1, Z9
 	VFMSUB213PS       Z6, Z0, Z8
 	VFMSUB213PS       Z7, Z1, Z9
-	VMULPS.BCST       numbers<>+704(SB), Z6, Z6
-	VMULPS.BCST       numbers<>+704(SB), Z7, Z7
-	VMULPS.BCST       numbers<>+704(SB), Z8, Z8
-	VMULPS.BCST       numbers<>+704(SB), Z9, Z9
+	VMULPS.BCST       numbers<>+736(SB), Z6, Z6
+	VMULPS.BCST       numbers<>+736(SB), Z7, Z7
+	VMULPS.BCST       numbers<>+736(SB), Z8, Z8
+	VMULPS.BCST       numbers<>+736(SB), Z9, Z9
 	VBROADCASTSS      numbers<>+64(SB), Z10
 	VMOVAPS           Z10, Z11
 	VMOVAPS           Z10, Z10
@@ -28853,20 +28877,18 @@ two:
 	VFMADD213PS       Z13, Z12, Z19
 	VMULPS            Z16, Z15, Z12
 	VMULPS            Z17, Z19, Z13
-	VBROADCASTSS      numbers<>+736(SB), Z14
+	VBROADCASTSS      numbers<>+768(SB), Z14
 	VMOVAPS           Z16, Z15
 	VMOVAPS           Z17, Z18
-	VFMADD213PS.BCST  numbers<>+768(SB), Z14, Z15
-	VFMADD213PS.BCST  numbers<>+768(SB), Z14, Z18
+	VFMADD213PS.BCST  numbers<>+800(SB), Z14, Z15
+	VFMADD213PS.BCST  numbers<>+800(SB), Z14, Z18
 	VMOVAPS           Z12, Z19
 	VMOVAPS           Z13, Z20
 	VFMADD213PS       Z15, Z14, Z19
 	VFMADD213PS       Z18, Z14, Z20
-	VBROADCASTSS      numbers<>+800(SB), Z14
+	VBROADCASTSS      numbers<>+832(SB), Z14
 	VMOVAPS           Z14, Z15
 	VMOVAPS           Z14, Z14
-	VFMADD213PS.BCST  numbers<>+832(SB), Z19, Z15
-	VFMADD213PS.BCST  numbers<>+832(SB), Z20, Z14
 	VFMADD213PS.BCST  numbers<>+864(SB), Z19, Z15
 	VFMADD213PS.BCST  numbers<>+864(SB), Z20, Z14
 	VFMADD213PS.BCST  numbers<>+896(SB), Z19, Z15
@@ -28885,6 +28907,8 @@ two:
 	VFMADD213PS.BCST  numbers<>+1088(SB), Z20, Z14
 	VFMADD213PS.BCST  numbers<>+1120(SB), Z19, Z15
 	VFMADD213PS.BCST  numbers<>+1120(SB), Z20, Z14
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z19, Z15
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z20, Z14
 	VMULPS            Z15, Z16, Z16
 	VMULPS            Z14, Z17, Z17
 	VMOVAPS           Z12, Z12
@@ -28893,8 +28917,8 @@ two:
 	VFMADD213PS       Z17, Z14, Z13
 	VMOVAPS           Z12, Z12
 	VMOVAPS           Z13, Z13
-	VFMADD231PS.BCST  numbers<>+1152(SB), Z0, Z12
-	VFMADD231PS.BCST  numbers<>+1152(SB), Z1, Z13
+	VFMADD231PS.BCST  numbers<>+1184(SB), Z0, Z12
+	VFMADD231PS.BCST  numbers<>+1184(SB), Z1, Z13
 	VMOVAPS           Z12, Z0
 	VMOVAPS           Z13, Z1
 	VFMADD213PS       Z12, Z8, Z0
@@ -28927,13 +28951,13 @@ fewer:
 	VMOVUPS           (CX), Z0
 	VPMOVD2M          Z0, K1
 	VORPS.BCST        numbers<>+384(SB), Z0, Z0
-	VBROADCASTSS      numbers<>+672(SB), Z1
+	VBROADCASTSS      numbers<>+704(SB), Z1
 	VMAXPS            Z0, Z1, Z0
 	VMULPS            Z0, Z0, Z1
 	VMOVAPS           Z0, Z2
 	VFMSUB213PS       Z1, Z0, Z2
-	VMULPS.BCST       numbers<>+704(SB), Z1, Z1
-	VMULPS.BCST       numbers<>+704(SB), Z2, Z2
+	VMULPS.BCST       numbers<>+736(SB), Z1, Z1
+	VMULPS.BCST       numbers<>+736(SB), Z2, Z2
 	VBROADCASTSS      numbers<>+64(SB), Z3
 	VMOVAPS           Z3, Z3
 	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z3
@@ -28965,14 +28989,13 @@ fewer:
 	VMOVAPS           Z9, Z8
 	VFMADD213PS       Z7, Z6, Z8
 	VMULPS            Z9, Z8, Z6
-	VBROADCASTSS      numbers<>+736(SB), Z7
+	VBROADCASTSS      numbers<>+768(SB), Z7
 	VMOVAPS           Z9, Z8
-	VFMADD213PS.BCST  numbers<>+768(SB), Z7, Z8
+	VFMADD213PS.BCST  numbers<>+800(SB), Z7, Z8
 	VMOVAPS           Z6, Z10
 	VFMADD213PS       Z8, Z7, Z10
-	VBROADCASTSS      numbers<>+800(SB), Z7
+	VBROADCASTSS      numbers<>+832(SB), Z7
 	VMOVAPS           Z7, Z7
-	VFMADD213PS.BCST  numbers<>+832(SB), Z10, Z7
 	VFMADD213PS.BCST  numbers<>+864(SB), Z10, Z7
 	VFMADD213PS.BCST  numbers<>+896(SB), Z10, Z7
 	VFMADD213PS.BCST  numbers<>+928(SB), Z10, Z7
@@ -28982,11 +29005,12 @@ fewer:
 	VFMADD213PS.BCST  numbers<>+1056(SB), Z10, Z7
 	VFMADD213PS.BCST  numbers<>+1088(SB), Z10, Z7
 	VFMADD213PS.BCST  numbers<>+1120(SB), Z10, Z7
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z10, Z7
 	VMULPS            Z7, Z9, Z8
 	VMOVAPS           Z6, Z6
 	VFMADD213PS       Z8, Z7, Z6
 	VMOVAPS           Z6, Z6
-	VFMADD231PS.BCST  numbers<>+1152(SB), Z0, Z6
+	VFMADD231PS.BCST  numbers<>+1184(SB), Z0, Z6
 	VMOVAPS           Z6, Z0
 	VFMADD213PS       Z6, Z2, Z0
 	VBROADCASTSS      numbers<>+352(SB), Z2
@@ -29009,13 +29033,13 @@ rest:
 	VMOVUPS.Z         (CX), K1, Z0
 	VPMOVD2M          Z0, K2
 	VORPS.BCST        numbers<>+384(SB), Z0, Z0
-	VBROADCASTSS      numbers<>+672(SB), Z1
+	VBROADCASTSS      numbers<>+704(SB), Z1
 	VMAXPS            Z0, Z1, Z0
 	VMULPS            Z0, Z0, Z1
 	VMOVAPS           Z0, Z2
 	VFMSUB213PS       Z1, Z0, Z2
-	VMULPS.BCST       numbers<>+704(SB), Z1, Z1
-	VMULPS.BCST       numbers<>+704(SB), Z2, Z2
+	VMULPS.BCST       numbers<>+736(SB), Z1, Z1
+	VMULPS.BCST       numbers<>+736(SB), Z2, Z2
 	VBROADCASTSS      numbers<>+64(SB), Z3
 	VMOVAPS           Z3, Z3
 	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z3
@@ -29047,14 +29071,13 @@ rest:
 	VMOVAPS           Z8, Z7
 	VFMADD213PS       Z6, Z4, Z7
 	VMULPS            Z8, Z7, Z4
-	VBROADCASTSS      numbers<>+736(SB), Z6
+	VBROADCASTSS      numbers<>+768(SB), Z6
 	VMOVAPS           Z8, Z7
-	VFMADD213PS.BCST  numbers<>+768(SB), Z6, Z7
+	VFMADD213PS.BCST  numbers<>+800(SB), Z6, Z7
 	VMOVAPS           Z4, Z9
 	VFMADD213PS       Z7, Z6, Z9
-	VBROADCASTSS      numbers<>+800(SB), Z6
+	VBROADCASTSS      numbers<>+832(SB), Z6
 	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  numbers<>+832(SB), Z9, Z6
 	VFMADD213PS.BCST  numbers<>+864(SB), Z9, Z6
 	VFMADD213PS.BCST  numbers<>+896(SB), Z9, Z6
 	VFMADD213PS.BCST  numbers<>+928(SB), Z9, Z6
@@ -29064,11 +29087,12 @@ rest:
 	VFMADD213PS.BCST  numbers<>+1056(SB), Z9, Z6
 	VFMADD213PS.BCST  numbers<>+1088(SB), Z9, Z6
 	VFMADD213PS.BCST  numbers<>+1120(SB), Z9, Z6
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z9, Z6
 	VMULPS            Z6, Z8, Z7
 	VMOVAPS           Z4, Z4
 	VFMADD213PS       Z7, Z6, Z4
 	VMOVAPS           Z4, Z4
-	VFMADD231PS.BCST  numbers<>+1152(SB), Z0, Z4
+	VFMADD231PS.BCST  numbers<>+1184(SB), Z0, Z4
 	VMOVAPS           Z4, Z0
 	VFMADD213PS       Z4, Z2, Z0
 	VBROADCASTSS      numbers<>+352(SB), Z2
@@ -29101,7 +29125,7 @@ two:
 	VPMOVD2M          Z1, K2
 	VORPS.BCST        numbers<>+384(SB), Z0, Z2
 	VORPS.BCST        numbers<>+384(SB), Z1, Z3
-	VBROADCASTSS      numbers<>+1184(SB), Z4
+	VBROADCASTSS      numbers<>+1216(SB), Z4
 	VMAXPS            Z2, Z4, Z2
 	VMAXPS            Z3, Z4, Z3
 	VMULPS            Z2, Z2, Z4
@@ -29110,7 +29134,7 @@ two:
 	VMOVAPS           Z3, Z11
 	VFMSUB213PS       Z4, Z2, Z10
 	VFMSUB213PS       Z9, Z3, Z11
-	VBROADCASTSS      numbers<>+1216(SB), Z12
+	VBROADCASTSS      numbers<>+1248(SB), Z12
 	VMULPS            Z12, Z4, Z13
 	VMULPS            Z12, Z9, Z14
 	VMOVAPS           Z4, Z15
@@ -29123,25 +29147,25 @@ two:
 	VFMADD213PS       Z16, Z12, Z11
 	VMOVAPS           Z10, Z10
 	VMOVAPS           Z11, Z11
-	VFMADD231PS.BCST  numbers<>+1248(SB), Z4, Z10
-	VFMADD231PS.BCST  numbers<>+1248(SB), Z9, Z11
-	VADDPS.BCST       numbers<>+1280(SB), Z13, Z4
-	VADDPS.BCST       numbers<>+1280(SB), Z14, Z9
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z4, Z10
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z9, Z11
+	VADDPS.BCST       numbers<>+1312(SB), Z13, Z4
+	VADDPS.BCST       numbers<>+1312(SB), Z14, Z9
 	VSUBPS            Z13, Z4, Z12
 	VSUBPS            Z14, Z9, Z15
 	VSUBPS            Z12, Z4, Z16
 	VSUBPS            Z15, Z9, Z17
 	VSUBPS            Z16, Z13, Z13
 	VSUBPS            Z17, Z14, Z14
-	VBROADCASTSS      numbers<>+1280(SB), Z16
+	VBROADCASTSS      numbers<>+1312(SB), Z16
 	VSUBPS            Z12, Z16, Z12
 	VSUBPS            Z15, Z16, Z15
 	VADDPS            Z13, Z12, Z12
 	VADDPS            Z14, Z15, Z13
 	VADDPS            Z10, Z12, Z10
 	VADDPS            Z11, Z13, Z11
-	VADDPS.BCST       numbers<>+1312(SB), Z10, Z10
-	VADDPS.BCST       numbers<>+1312(SB), Z11, Z11
+	VADDPS.BCST       numbers<>+1344(SB), Z10, Z10
+	VADDPS.BCST       numbers<>+1344(SB), Z11, Z11
 	VMULPS            Z4, Z2, Z12
 	VMULPS            Z9, Z3, Z13
 	VMOVAPS           Z2, Z14
@@ -29217,28 +29241,28 @@ fewer:
 	VMOVUPS           (CX), Z0
 	VPMOVD2M          Z0, K1
 	VORPS.BCST        numbers<>+384(SB), Z0, Z1
-	VBROADCASTSS      numbers<>+1184(SB), Z2
+	VBROADCASTSS      numbers<>+1216(SB), Z2
 	VMAXPS            Z1, Z2, Z1
 	VMULPS            Z1, Z1, Z2
 	VMOVAPS           Z1, Z3
 	VFMSUB213PS       Z2, Z1, Z3
-	VBROADCASTSS      numbers<>+1216(SB), Z4
+	VBROADCASTSS      numbers<>+1248(SB), Z4
 	VMULPS            Z4, Z2, Z5
 	VMOVAPS           Z2, Z6
 	VFMSUB213PS       Z5, Z4, Z6
 	VMOVAPS           Z3, Z3
 	VFMADD213PS       Z6, Z4, Z3
 	VMOVAPS           Z3, Z3
-	VFMADD231PS.BCST  numbers<>+1248(SB), Z2, Z3
-	VADDPS.BCST       numbers<>+1280(SB), Z5, Z2
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z2, Z3
+	VADDPS.BCST       numbers<>+1312(SB), Z5, Z2
 	VSUBPS            Z5, Z2, Z4
 	VSUBPS            Z4, Z2, Z6
 	VSUBPS            Z6, Z5, Z5
-	VBROADCASTSS      numbers<>+1280(SB), Z6
+	VBROADCASTSS      numbers<>+1312(SB), Z6
 	VSUBPS            Z4, Z6, Z4
 	VADDPS            Z5, Z4, Z4
 	VADDPS            Z3, Z4, Z3
-	VADDPS.BCST       numbers<>+1312(SB), Z3, Z3
+	VADDPS.BCST       numbers<>+1344(SB), Z3, Z3
 	VMULPS            Z2, Z1, Z4
 	VMOVAPS           Z1, Z5
 	VFMSUB213PS       Z4, Z2, Z5
@@ -29283,28 +29307,28 @@ rest:
 	VMOVUPS.Z         (CX), K1, Z0
 	VPMOVD2M          Z0, K2
 	VORPS.BCST        numbers<>+384(SB), Z0, Z1
-	VBROADCASTSS      numbers<>+1184(SB), Z2
+	VBROADCASTSS      numbers<>+1216(SB), Z2
 	VMAXPS            Z1, Z2, Z1
 	VMULPS            Z1, Z1, Z2
 	VMOVAPS           Z1, Z3
 	VFMSUB213PS       Z2, Z1, Z3
-	VBROADCASTSS      numbers<>+1216(SB), Z4
+	VBROADCASTSS      numbers<>+1248(SB), Z4
 	VMULPS            Z4, Z2, Z5
 	VMOVAPS           Z2, Z6
 	VFMSUB213PS       Z5, Z4, Z6
 	VMOVAPS           Z3, Z3
 	VFMADD213PS       Z6, Z4, Z3
 	VMOVAPS           Z3, Z3
-	VFMADD231PS.BCST  numbers<>+1248(SB), Z2, Z3
-	VADDPS.BCST       numbers<>+1280(SB), Z5, Z2
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z2, Z3
+	VADDPS.BCST       numbers<>+1312(SB), Z5, Z2
 	VSUBPS            Z5, Z2, Z4
 	VSUBPS            Z4, Z2, Z6
 	VSUBPS            Z6, Z5, Z5
-	VBROADCASTSS      numbers<>+1280(SB), Z6
+	VBROADCASTSS      numbers<>+1312(SB), Z6
 	VSUBPS            Z4, Z6, Z4
 	VADDPS            Z5, Z4, Z4
 	VADDPS            Z3, Z4, Z3
-	VADDPS.BCST       numbers<>+1312(SB), Z3, Z3
+	VADDPS.BCST       numbers<>+1344(SB), Z3, Z3
 	VMULPS            Z2, Z1, Z4
 	VMOVAPS           Z1, Z5
 	VFMSUB213PS       Z4, Z2, Z5
@@ -29359,7 +29383,7 @@ two:
 	VPMOVD2M          Z1, K2
 	VORPS.BCST        numbers<>+384(SB), Z0, Z0
 	VORPS.BCST        numbers<>+384(SB), Z1, Z1
-	VBROADCASTSS      numbers<>+1184(SB), Z6
+	VBROADCASTSS      numbers<>+1216(SB), Z6
 	VMAXPS            Z0, Z6, Z0
 	VMAXPS            Z1, Z6, Z1
 	VMULPS            Z0, Z0, Z6
@@ -29368,7 +29392,7 @@ two:
 	VMOVAPS           Z1, Z9
 	VFMSUB213PS       Z6, Z0, Z8
 	VFMSUB213PS       Z7, Z1, Z9
-	VBROADCASTSS      numbers<>+1216(SB), Z10
+	VBROADCASTSS      numbers<>+1248(SB), Z10
 	VMULPS            Z10, Z6, Z11
 	VMULPS            Z10, Z7, Z12
 	VMOVAPS           Z6, Z13
@@ -29381,25 +29405,25 @@ two:
 	VFMADD213PS       Z14, Z10, Z9
 	VMOVAPS           Z8, Z8
 	VMOVAPS           Z9, Z9
-	VFMADD231PS.BCST  numbers<>+1248(SB), Z6, Z8
-	VFMADD231PS.BCST  numbers<>+1248(SB), Z7, Z9
-	VADDPS.BCST       numbers<>+1280(SB), Z11, Z6
-	VADDPS.BCST       numbers<>+1280(SB), Z12, Z7
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z6, Z8
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z7, Z9
+	VADDPS.BCST       numbers<>+1312(SB), Z11, Z6
+	VADDPS.BCST       numbers<>+1312(SB), Z12, Z7
 	VSUBPS            Z11, Z6, Z10
 	VSUBPS            Z12, Z7, Z13
 	VSUBPS            Z10, Z6, Z14
 	VSUBPS            Z13, Z7, Z15
 	VSUBPS            Z14, Z11, Z11
 	VSUBPS            Z15, Z12, Z12
-	VBROADCASTSS      numbers<>+1280(SB), Z14
+	VBROADCASTSS      numbers<>+1312(SB), Z14
 	VSUBPS            Z10, Z14, Z10
 	VSUBPS            Z13, Z14, Z13
 	VADDPS            Z11, Z10, Z10
 	VADDPS            Z12, Z13, Z11
 	VADDPS            Z8, Z10, Z8
 	VADDPS            Z9, Z11, Z9
-	VADDPS.BCST       numbers<>+1312(SB), Z8, Z8
-	VADDPS.BCST       numbers<>+1312(SB), Z9, Z9
+	VADDPS.BCST       numbers<>+1344(SB), Z8, Z8
+	VADDPS.BCST       numbers<>+1344(SB), Z9, Z9
 	VMULPS            Z6, Z0, Z10
 	VMULPS            Z7, Z1, Z11
 	VMOVAPS           Z0, Z12
@@ -29452,11 +29476,11 @@ two:
 	VADDPS.BCST       numbers<>+352(SB), Z7, Z13
 	VMULPS            Z0, Z0, Z14
 	VMULPS            Z1, Z1, Z15
-	VBROADCASTSS      numbers<>+1344(SB), Z16
+	VBROADCASTSS      numbers<>+1376(SB), Z16
 	VMOVAPS           Z14, Z14
 	VMOVAPS           Z15, Z15
-	VFMADD213PS.BCST  numbers<>+1280(SB), Z16, Z14
-	VFMADD213PS.BCST  numbers<>+1280(SB), Z16, Z15
+	VFMADD213PS.BCST  numbers<>+1312(SB), Z16, Z14
+	VFMADD213PS.BCST  numbers<>+1312(SB), Z16, Z15
 	VMULPS            Z14, Z0, Z0
 	VMULPS            Z15, Z1, Z1
 	VMOVAPS           Z12, Z14
@@ -29500,28 +29524,28 @@ fewer:
 	VMOVUPS           (CX), Z0
 	VPMOVD2M          Z0, K1
 	VORPS.BCST        numbers<>+384(SB), Z0, Z0
-	VBROADCASTSS      numbers<>+1184(SB), Z1
+	VBROADCASTSS      numbers<>+1216(SB), Z1
 	VMAXPS            Z0, Z1, Z0
 	VMULPS            Z0, Z0, Z1
 	VMOVAPS           Z0, Z2
 	VFMSUB213PS       Z1, Z0, Z2
-	VBROADCASTSS      numbers<>+1216(SB), Z3
+	VBROADCASTSS      numbers<>+1248(SB), Z3
 	VMULPS            Z3, Z1, Z6
 	VMOVAPS           Z1, Z7
 	VFMSUB213PS       Z6, Z3, Z7
 	VMOVAPS           Z2, Z2
 	VFMADD213PS       Z7, Z3, Z2
 	VMOVAPS           Z2, Z2
-	VFMADD231PS.BCST  numbers<>+1248(SB), Z1, Z2
-	VADDPS.BCST       numbers<>+1280(SB), Z6, Z1
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z1, Z2
+	VADDPS.BCST       numbers<>+1312(SB), Z6, Z1
 	VSUBPS            Z6, Z1, Z3
 	VSUBPS            Z3, Z1, Z7
 	VSUBPS            Z7, Z6, Z6
-	VBROADCASTSS      numbers<>+1280(SB), Z7
+	VBROADCASTSS      numbers<>+1312(SB), Z7
 	VSUBPS            Z3, Z7, Z3
 	VADDPS            Z6, Z3, Z3
 	VADDPS            Z2, Z3, Z2
-	VADDPS.BCST       numbers<>+1312(SB), Z2, Z2
+	VADDPS.BCST       numbers<>+1344(SB), Z2, Z2
 	VMULPS            Z1, Z0, Z3
 	VMOVAPS           Z0, Z6
 	VFMSUB213PS       Z3, Z1, Z6
@@ -29549,9 +29573,9 @@ fewer:
 	VSCALEFPS         Z2, Z1, Z1
 	VADDPS.BCST       numbers<>+352(SB), Z1, Z6
 	VMULPS            Z0, Z0, Z7
-	VBROADCASTSS      numbers<>+1344(SB), Z8
+	VBROADCASTSS      numbers<>+1376(SB), Z8
 	VMOVAPS           Z7, Z7
-	VFMADD213PS.BCST  numbers<>+1280(SB), Z8, Z7
+	VFMADD213PS.BCST  numbers<>+1312(SB), Z8, Z7
 	VMULPS            Z7, Z0, Z0
 	VMOVAPS           Z6, Z7
 	VFNMADD231PS      Z1, Z0, Z7
@@ -29579,28 +29603,28 @@ rest:
 	VMOVUPS.Z         (CX), K1, Z0
 	VPMOVD2M          Z0, K2
 	VORPS.BCST        numbers<>+384(SB), Z0, Z0
-	VBROADCASTSS      numbers<>+1184(SB), Z1
+	VBROADCASTSS      numbers<>+1216(SB), Z1
 	VMAXPS            Z0, Z1, Z0
 	VMULPS            Z0, Z0, Z1
 	VMOVAPS           Z0, Z2
 	VFMSUB213PS       Z1, Z0, Z2
-	VBROADCASTSS      numbers<>+1216(SB), Z3
+	VBROADCASTSS      numbers<>+1248(SB), Z3
 	VMULPS            Z3, Z1, Z4
 	VMOVAPS           Z1, Z6
 	VFMSUB213PS       Z4, Z3, Z6
 	VMOVAPS           Z2, Z2
 	VFMADD213PS       Z6, Z3, Z2
 	VMOVAPS           Z2, Z2
-	VFMADD231PS.BCST  numbers<>+1248(SB), Z1, Z2
-	VADDPS.BCST       numbers<>+1280(SB), Z4, Z1
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z1, Z2
+	VADDPS.BCST       numbers<>+1312(SB), Z4, Z1
 	VSUBPS            Z4, Z1, Z3
 	VSUBPS            Z3, Z1, Z6
 	VSUBPS            Z6, Z4, Z4
-	VBROADCASTSS      numbers<>+1280(SB), Z6
+	VBROADCASTSS      numbers<>+1312(SB), Z6
 	VSUBPS            Z3, Z6, Z3
 	VADDPS            Z4, Z3, Z3
 	VADDPS            Z2, Z3, Z2
-	VADDPS.BCST       numbers<>+1312(SB), Z2, Z2
+	VADDPS.BCST       numbers<>+1344(SB), Z2, Z2
 	VMULPS            Z1, Z0, Z3
 	VMOVAPS           Z0, Z4
 	VFMSUB213PS       Z3, Z1, Z4
@@ -29628,9 +29652,9 @@ rest:
 	VSCALEFPS         Z2, Z1, Z1
 	VADDPS.BCST       numbers<>+352(SB), Z1, Z4
 	VMULPS            Z0, Z0, Z6
-	VBROADCASTSS      numbers<>+1344(SB), Z7
+	VBROADCASTSS      numbers<>+1376(SB), Z7
 	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  numbers<>+1280(SB), Z7, Z6
+	VFMADD213PS.BCST  numbers<>+1312(SB), Z7, Z6
 	VMULPS            Z6, Z0, Z0
 	VMOVAPS           Z4, Z6
 	VFNMADD231PS      Z1, Z0, Z6
@@ -29668,7 +29692,7 @@ two:
 	VORPS.BCST        numbers<>+384(SB), Z1, Z3
 	VADDPS            Z2, Z2, Z2
 	VADDPS            Z3, Z3, Z3
-	VBROADCASTSS      numbers<>+1376(SB), Z4
+	VBROADCASTSS      numbers<>+1408(SB), Z4
 	VMAXPS            Z2, Z4, Z2
 	VMAXPS            Z3, Z4, Z3
 	VBROADCASTSS      numbers<>+64(SB), Z4
@@ -29718,8 +29742,8 @@ two:
 	VADDPS.BCST       numbers<>+448(SB), Z2, Z5
 	VDIVPS            Z4, Z3, Z3
 	VDIVPS            Z5, Z2, Z2
-	VANDPS.BCST       numbers<>+608(SB), Z3, Z3
-	VANDPS.BCST       numbers<>+608(SB), Z2, Z2
+	VANDPS.BCST       numbers<>+640(SB), Z3, Z3
+	VANDPS.BCST       numbers<>+640(SB), Z2, Z2
 	VANDPS.BCST       numbers<>+384(SB), Z0, Z0
 	VANDPS.BCST       numbers<>+384(SB), Z1, Z1
 	VORPS             Z0, Z3, Z0
@@ -29737,7 +29761,7 @@ fewer:
 	VMOVUPS           (CX), Z0
 	VORPS.BCST        numbers<>+384(SB), Z0, Z1
 	VADDPS            Z1, Z1, Z1
-	VBROADCASTSS      numbers<>+1376(SB), Z2
+	VBROADCASTSS      numbers<>+1408(SB), Z2
 	VMAXPS            Z1, Z2, Z1
 	VBROADCASTSS      numbers<>+64(SB), Z2
 	VMOVAPS           Z2, Z2
@@ -29764,7 +29788,7 @@ fewer:
 	VFMADD213PS       Z2, Z3, Z1
 	VADDPS.BCST       numbers<>+448(SB), Z1, Z2
 	VDIVPS            Z2, Z1, Z1
-	VANDPS.BCST       numbers<>+608(SB), Z1, Z1
+	VANDPS.BCST       numbers<>+640(SB), Z1, Z1
 	VANDPS.BCST       numbers<>+384(SB), Z0, Z0
 	VORPS             Z0, Z1, Z0
 	VMOVUPS           Z0, (AX)
@@ -29779,7 +29803,7 @@ rest:
 	VMOVUPS.Z         (CX), K1, Z0
 	VORPS.BCST        numbers<>+384(SB), Z0, Z1
 	VADDPS            Z1, Z1, Z1
-	VBROADCASTSS      numbers<>+1376(SB), Z2
+	VBROADCASTSS      numbers<>+1408(SB), Z2
 	VMAXPS            Z1, Z2, Z1
 	VBROADCASTSS      numbers<>+64(SB), Z2
 	VMOVAPS           Z2, Z2
@@ -29806,7 +29830,7 @@ rest:
 	VFMADD213PS       Z2, Z3, Z1
 	VADDPS.BCST       numbers<>+448(SB), Z1, Z2
 	VDIVPS            Z2, Z1, Z1
-	VANDPS.BCST       numbers<>+608(SB), Z1, Z1
+	VANDPS.BCST       numbers<>+640(SB), Z1, Z1
 	VANDPS.BCST       numbers<>+384(SB), Z0, Z0
 	VORPS             Z0, Z1, Z0
 	VMOVUPS           Z0, K1, (AX)
@@ -29874,8 +29898,8 @@ two:
 	VSCALEFPS         Z2, Z1, Z5
 	VADDPS.BCST       numbers<>+352(SB), Z4, Z6
 	VADDPS.BCST       numbers<>+352(SB), Z5, Z6
-	VMULPS.BCST       numbers<>+1408(SB), Z0, Z0
-	VMULPS.BCST       numbers<>+1408(SB), Z1, Z1
+	VMULPS.BCST       numbers<>+1440(SB), Z0, Z0
+	VMULPS.BCST       numbers<>+1440(SB), Z1, Z1
 	VADDPS.BCST       numbers<>+448(SB), Z4, Z6
 	VADDPS.BCST       numbers<>+448(SB), Z5, Z7
 	VMOVAPS           Z4, Z4
@@ -29926,7 +29950,7 @@ fewer:
 	VADDPS.BCST       numbers<>+352(SB), Z2, Z0
 	VSCALEFPS         Z1, Z0, Z2
 	VADDPS.BCST       numbers<>+352(SB), Z2, Z3
-	VMULPS.BCST       numbers<>+1408(SB), Z0, Z0
+	VMULPS.BCST       numbers<>+1440(SB), Z0, Z0
 	VADDPS.BCST       numbers<>+448(SB), Z2, Z3
 	VMOVAPS           Z2, Z2
 	VFMADD213PS.BCST  numbers<>+352(SB), Z3, Z2
@@ -29969,7 +29993,7 @@ rest:
 	VADDPS.BCST       numbers<>+352(SB), Z2, Z0
 	VSCALEFPS         Z1, Z0, Z2
 	VADDPS.BCST       numbers<>+352(SB), Z2, Z3
-	VMULPS.BCST       numbers<>+1408(SB), Z0, Z0
+	VMULPS.BCST       numbers<>+1440(SB), Z0, Z0
 	VADDPS.BCST       numbers<>+448(SB), Z2, Z3
 	VMOVAPS           Z2, Z2
 	VFMADD213PS.BCST  numbers<>+352(SB), Z3, Z2
@@ -29997,7 +30021,7 @@ TEXT ·eluAVX512(SB), NOSPLIT, $0-40
 two:
 	VMOVUPS           (CX), Z2
 	VMOVUPS           64(CX), Z3
-	VBROADCASTSS      numbers<>+1376(SB), Z5
+	VBROADCASTSS      numbers<>+1408(SB), Z5
 	VMAXPS            Z2, Z5, Z4
 	VMAXPS            Z3, Z5, Z5
 	VBROADCASTSS      numbers<>+64(SB), Z6
@@ -30062,7 +30086,7 @@ fewer:
 	ADDQ              $0x02, DX
 	JZ                rest
 	VMOVUPS           (CX), Z2
-	VBROADCASTSS      numbers<>+1376(SB), Z3
+	VBROADCASTSS      numbers<>+1408(SB), Z3
 	VMAXPS            Z2, Z3, Z3
 	VBROADCASTSS      numbers<>+64(SB), Z4
 	VMOVAPS           Z4, Z4
@@ -30101,7 +30125,7 @@ rest:
 	MOVQ              part+24(FP), DX
 	KMOVW             DX, K1
 	VMOVUPS.Z         (CX), K1, Z2
-	VBROADCASTSS      numbers<>+1376(SB), Z3
+	VBROADCASTSS      numbers<>+1408(SB), Z3
 	VMAXPS            Z2, Z3, Z3
 	VBROADCASTSS      numbers<>+64(SB), Z4
 	VMOVAPS           Z4, Z4
@@ -30345,21 +30369,21 @@ two:
 	VDIVPS            Z5, Z3, Z5
 	VMULPS            Z4, Z4, Z6
 	VMULPS            Z5, Z5, Z7
-	VBROADCASTSS      numbers<>+1440(SB), Z8
+	VBROADCASTSS      numbers<>+1472(SB), Z8
 	VMOVAPS           Z8, Z9
 	VMOVAPS           Z8, Z8
-	VFMADD213PS.BCST  numbers<>+1472(SB), Z6, Z9
-	VFMADD213PS.BCST  numbers<>+1472(SB), Z7, Z8
 	VFMADD213PS.BCST  numbers<>+1504(SB), Z6, Z9
 	VFMADD213PS.BCST  numbers<>+1504(SB), Z7, Z8
 	VFMADD213PS.BCST  numbers<>+1536(SB), Z6, Z9
 	VFMADD213PS.BCST  numbers<>+1536(SB), Z7, Z8
+	VFMADD213PS.BCST  numbers<>+1568(SB), Z6, Z9
+	VFMADD213PS.BCST  numbers<>+1568(SB), Z7, Z8
 	VMULPS            Z9, Z6, Z6
 	VMULPS            Z8, Z7, Z7
 	VMOVAPS           Z2, Z8
 	VMOVAPS           Z3, Z9
-	VFMADD231PS.BCST  numbers<>+1568(SB), Z6, Z8
-	VFMADD231PS.BCST  numbers<>+1568(SB), Z7, Z9
+	VFMADD231PS.BCST  numbers<>+1600(SB), Z6, Z8
+	VFMADD231PS.BCST  numbers<>+1600(SB), Z7, Z9
 	VMOVAPS           Z2, Z2
 	VMOVAPS           Z3, Z3
 	VFNMADD231PS      Z8, Z4, Z2
@@ -30405,14 +30429,14 @@ fewer:
 	VADDPS.BCST       numbers<>+448(SB), Z1, Z2
 	VDIVPS            Z2, Z1, Z2
 	VMULPS            Z2, Z2, Z3
-	VBROADCASTSS      numbers<>+1440(SB), Z4
+	VBROADCASTSS      numbers<>+1472(SB), Z4
 	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  numbers<>+1472(SB), Z3, Z4
 	VFMADD213PS.BCST  numbers<>+1504(SB), Z3, Z4
 	VFMADD213PS.BCST  numbers<>+1536(SB), Z3, Z4
+	VFMADD213PS.BCST  numbers<>+1568(SB), Z3, Z4
 	VMULPS            Z4, Z3, Z3
 	VMOVAPS           Z1, Z4
-	VFMADD231PS.BCST  numbers<>+1568(SB), Z3, Z4
+	VFMADD231PS.BCST  numbers<>+1600(SB), Z3, Z4
 	VMOVAPS           Z1, Z1
 	VFNMADD231PS      Z4, Z2, Z1
 	VBROADCASTSS      numbers<>+512(SB), Z2
@@ -30453,14 +30477,14 @@ rest:
 	VADDPS.BCST       numbers<>+448(SB), Z1, Z2
 	VDIVPS            Z2, Z1, Z2
 	VMULPS            Z2, Z2, Z3
-	VBROADCASTSS      numbers<>+1440(SB), Z4
+	VBROADCASTSS      numbers<>+1472(SB), Z4
 	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  numbers<>+1472(SB), Z3, Z4
 	VFMADD213PS.BCST  numbers<>+1504(SB), Z3, Z4
 	VFMADD213PS.BCST  numbers<>+1536(SB), Z3, Z4
+	VFMADD213PS.BCST  numbers<>+1568(SB), Z3, Z4
 	VMULPS            Z4, Z3, Z3
 	VMOVAPS           Z1, Z4
-	VFMADD231PS.BCST  numbers<>+1568(SB), Z3, Z4
+	VFMADD231PS.BCST  numbers<>+1600(SB), Z3, Z4
 	VMOVAPS           Z1, Z1
 	VFNMADD231PS      Z4, Z2, Z1
 	VBROADCASTSS      numbers<>+512(SB), Z2
@@ -30900,8 +30924,8 @@ two:
 	VFMADD213PS       Z23, Z21, Z27
 	VBLENDMPS         Z24, Z26, K1, Z2
 	VBLENDMPS         Z25, Z27, K2, Z3
-	VMULPS.BCST       numbers<>+1408(SB), Z0, Z0
-	VMULPS.BCST       numbers<>+1408(SB), Z1, Z1
+	VMULPS.BCST       numbers<>+1440(SB), Z0, Z0
+	VMULPS.BCST       numbers<>+1440(SB), Z1, Z1
 	VMULPS            Z16, Z0, Z0
 	VMULPS            Z17, Z1, Z1
 	VMOVAPS           Z18, Z16
@@ -30977,7 +31001,7 @@ fewer:
 	VMOVAPS           Z2, Z13
 	VFMADD213PS       Z11, Z10, Z13
 	VBLENDMPS         Z12, Z13, K1, Z6
-	VMULPS.BCST       numbers<>+1408(SB), Z0, Z0
+	VMULPS.BCST       numbers<>+1440(SB), Z0, Z0
 	VMULPS            Z4, Z0, Z0
 	VMOVAPS           Z5, Z4
 	VFMADD213PS       Z0, Z6, Z4
@@ -31036,7 +31060,7 @@ rest:
 	VMOVAPS           Z2, Z11
 	VFMADD213PS       Z7, Z6, Z11
 	VBLENDMPS         Z10, Z11, K2, Z8
-	VMULPS.BCST       numbers<>+1408(SB), Z0, Z0
+	VMULPS.BCST       numbers<>+1440(SB), Z0, Z0
 	VMULPS            Z4, Z0, Z0
 	VMOVAPS           Z5, Z4
 	VFMADD213PS       Z0, Z8, Z4
@@ -39336,10 +39360,10 @@ one:
 	VPSUBD       numbers<>+64(SB), Y1, Y1
 	VPSRAD       $0x01, Y1, Y2
 	VPSUBD       Y2, Y1, Y1
-	VPADDD       numbers<>+1600(SB), Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y0, Y0
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -39379,10 +39403,10 @@ rest:
 	VPSUBD       numbers<>+64(SB), Y2, Y2
 	VPSRAD       $0x01, Y2, Y3
 	VPSUBD       Y3, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y1, Y1
-	VPADDD       numbers<>+1600(SB), Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
@@ -39423,7 +39447,7 @@ one:
 	VMOVAPS      Y4, Y4
 	VFMADD213PS  Y1, Y5, Y4
 	VADDPS       numbers<>+352(SB), Y4, Y1
-	VBROADCASTSS numbers<>+1632(SB), Y4
+	VBROADCASTSS numbers<>+1664(SB), Y4
 	VMAXPS       Y3, Y4, Y3
 	VCVTPS2DQ    Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
@@ -39437,10 +39461,10 @@ one:
 	VPAND        Y0, Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
-	VPADDD       numbers<>+1600(SB), Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -39476,7 +39500,7 @@ rest:
 	VMOVAPS      Y5, Y5
 	VFMADD213PS  Y2, Y6, Y5
 	VADDPS       numbers<>+352(SB), Y5, Y2
-	VBROADCASTSS numbers<>+1632(SB), Y5
+	VBROADCASTSS numbers<>+1664(SB), Y5
 	VMAXPS       Y4, Y5, Y4
 	VCVTPS2DQ    Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
@@ -39490,10 +39514,10 @@ rest:
 	VPAND        Y1, Y3, Y3
 	VPSRAD       $0x01, Y3, Y1
 	VPSUBD       Y1, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y1
-	VPADDD       numbers<>+1600(SB), Y3, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
@@ -39534,7 +39558,7 @@ one:
 	VMOVAPS      Y3, Y3
 	VFMADD213PS  Y0, Y4, Y3
 	VADDPS       numbers<>+352(SB), Y3, Y0
-	VBROADCASTSS numbers<>+1632(SB), Y3
+	VBROADCASTSS numbers<>+1664(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VCVTPS2DQ    Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
@@ -39547,10 +39571,10 @@ one:
 	VPSUBD       numbers<>+64(SB), Y1, Y1
 	VPSRAD       $0x01, Y1, Y2
 	VPSUBD       Y2, Y1, Y1
-	VPADDD       numbers<>+1600(SB), Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y0, Y0
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      (AX), Y1
@@ -39588,7 +39612,7 @@ rest:
 	VMOVAPS      Y4, Y4
 	VFMADD213PS  Y1, Y5, Y4
 	VADDPS       numbers<>+352(SB), Y4, Y1
-	VBROADCASTSS numbers<>+1632(SB), Y4
+	VBROADCASTSS numbers<>+1664(SB), Y4
 	VMAXPS       Y3, Y4, Y3
 	VCVTPS2DQ    Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
@@ -39601,10 +39625,10 @@ rest:
 	VPSUBD       numbers<>+64(SB), Y2, Y2
 	VPSRAD       $0x01, Y2, Y3
 	VPSUBD       Y3, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y1, Y1
-	VPADDD       numbers<>+1600(SB), Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   (AX), Y0, Y2
@@ -39647,7 +39671,7 @@ one:
 	VMOVAPS      Y5, Y5
 	VFMADD213PS  Y4, Y6, Y5
 	VADDPS       numbers<>+352(SB), Y5, Y4
-	VBROADCASTSS numbers<>+1632(SB), Y6
+	VBROADCASTSS numbers<>+1664(SB), Y6
 	VMAXPS       Y3, Y6, Y3
 	VCVTPS2DQ    Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
@@ -39662,10 +39686,10 @@ one:
 	VPAND        Y0, Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
-	VPADDD       numbers<>+1600(SB), Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -39701,7 +39725,7 @@ rest:
 	VMOVAPS      Y6, Y6
 	VFMADD213PS  Y5, Y7, Y6
 	VADDPS       numbers<>+352(SB), Y6, Y5
-	VBROADCASTSS numbers<>+1632(SB), Y7
+	VBROADCASTSS numbers<>+1664(SB), Y7
 	VMAXPS       Y4, Y7, Y4
 	VCVTPS2DQ    Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
@@ -39716,10 +39740,10 @@ rest:
 	VPAND        Y1, Y3, Y3
 	VPSRAD       $0x01, Y3, Y1
 	VPSUBD       Y1, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y1
-	VPADDD       numbers<>+1600(SB), Y3, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
@@ -39760,7 +39784,7 @@ one:
 	VMOVAPS      Y5, Y5
 	VFMADD213PS  Y4, Y6, Y5
 	VADDPS       numbers<>+352(SB), Y5, Y4
-	VBROADCASTSS numbers<>+1632(SB), Y6
+	VBROADCASTSS numbers<>+1664(SB), Y6
 	VMAXPS       Y3, Y6, Y3
 	VCVTPS2DQ    Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
@@ -39781,10 +39805,10 @@ one:
 	VPAND        Y0, Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
-	VPADDD       numbers<>+1600(SB), Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      (AX), Y1
@@ -39822,7 +39846,7 @@ rest:
 	VMOVAPS      Y6, Y6
 	VFMADD213PS  Y5, Y7, Y6
 	VADDPS       numbers<>+352(SB), Y6, Y5
-	VBROADCASTSS numbers<>+1632(SB), Y7
+	VBROADCASTSS numbers<>+1664(SB), Y7
 	VMAXPS       Y4, Y7, Y4
 	VCVTPS2DQ    Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
@@ -39843,10 +39867,10 @@ rest:
 	VPAND        Y1, Y3, Y3
 	VPSRAD       $0x01, Y3, Y1
 	VPSUBD       Y1, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y1
-	VPADDD       numbers<>+1600(SB), Y3, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   (AX), Y0, Y2
@@ -39858,7 +39882,7 @@ end:
 	RET
 
 // func hardSigmoidAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
-// Requires: AVX
+// Requires: AVX, FMA3
 TEXT ·hardSigmoidAVX2(SB), NOSPLIT, $0-40
 	MOVQ  dst+0(FP), AX
 	MOVQ  src+8(FP), CX
@@ -39873,8 +39897,10 @@ one:
 	VMAXPS       Y0, Y1, Y0
 	VBROADCASTSS numbers<>+544(SB), Y1
 	VMINPS       Y0, Y1, Y0
-	VMULPS       numbers<>+576(SB), Y0, Y0
-	VMOVUPS      Y0, (AX)
+	VMULPS       numbers<>+576(SB), Y0, Y1
+	VMOVAPS      Y1, Y1
+	VFMADD231PS  numbers<>+608(SB), Y0, Y1
+	VMOVUPS      Y1, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, CX
 	DECQ         DX
@@ -39891,8 +39917,10 @@ rest:
 	VMAXPS       Y1, Y2, Y1
 	VBROADCASTSS numbers<>+544(SB), Y2
 	VMINPS       Y1, Y2, Y1
-	VMULPS       numbers<>+576(SB), Y1, Y1
-	VMASKMOVPS   Y1, Y0, (AX)
+	VMULPS       numbers<>+576(SB), Y1, Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+608(SB), Y1, Y2
+	VMASKMOVPS   Y2, Y0, (AX)
 
 end:
 	VZEROUPPER
@@ -39909,10 +39937,10 @@ TEXT ·hardSigmoidGradientAVX2(SB), NOSPLIT, $0-40
 
 one:
 	VMOVUPS      (CX), Y0
-	VANDPS       numbers<>+608(SB), Y0, Y1
+	VANDPS       numbers<>+640(SB), Y0, Y1
 	VCMPPS       $0x11, numbers<>+480(SB), Y1, Y1
 	VBROADCASTSS numbers<>+512(SB), Y2
-	VBLENDVPS    Y1, numbers<>+576(SB), Y2, Y1
+	VBLENDVPS    Y1, numbers<>+608(SB), Y2, Y1
 	VCMPPS       $0x03, Y0, Y0, Y2
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	VMOVUPS      (AX), Y1
@@ -39929,10 +39957,10 @@ rest:
 	MOVQ         part+24(FP), DX
 	VMOVUPS      (DX), Y0
 	VMASKMOVPS   (CX), Y0, Y1
-	VANDPS       numbers<>+608(SB), Y1, Y2
+	VANDPS       numbers<>+640(SB), Y1, Y2
 	VCMPPS       $0x11, numbers<>+480(SB), Y2, Y2
 	VBROADCASTSS numbers<>+512(SB), Y3
-	VBLENDVPS    Y2, numbers<>+576(SB), Y3, Y2
+	VBLENDVPS    Y2, numbers<>+608(SB), Y3, Y2
 	VCMPPS       $0x03, Y1, Y1, Y3
 	VBLENDVPS    Y3, Y1, Y2, Y1
 	VMASKMOVPS   (AX), Y0, Y2
@@ -39944,7 +39972,7 @@ end:
 	RET
 
 // func hardSwishAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
-// Requires: AVX
+// Requires: AVX, FMA3
 TEXT ·hardSwishAVX2(SB), NOSPLIT, $0-40
 	MOVQ  dst+0(FP), AX
 	MOVQ  src+8(FP), CX
@@ -39954,15 +39982,17 @@ TEXT ·hardSwishAVX2(SB), NOSPLIT, $0-40
 
 one:
 	VMOVUPS      (CX), Y0
-	VBROADCASTSS numbers<>+640(SB), Y1
+	VBROADCASTSS numbers<>+672(SB), Y1
 	VMAXPS       Y0, Y1, Y1
 	VADDPS       numbers<>+480(SB), Y0, Y0
 	VBROADCASTSS numbers<>+512(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VBROADCASTSS numbers<>+544(SB), Y2
 	VMINPS       Y0, Y2, Y0
-	VMULPS       numbers<>+576(SB), Y0, Y0
-	VMULPS       Y0, Y1, Y0
+	VMULPS       numbers<>+576(SB), Y0, Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+608(SB), Y0, Y2
+	VMULPS       Y2, Y1, Y0
 	VMOVUPS      Y0, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, CX
@@ -39975,15 +40005,17 @@ rest:
 	MOVQ         part+24(FP), DX
 	VMOVUPS      (DX), Y0
 	VMASKMOVPS   (CX), Y0, Y1
-	VBROADCASTSS numbers<>+640(SB), Y2
+	VBROADCASTSS numbers<>+672(SB), Y2
 	VMAXPS       Y1, Y2, Y2
 	VADDPS       numbers<>+480(SB), Y1, Y1
 	VBROADCASTSS numbers<>+512(SB), Y3
 	VMAXPS       Y1, Y3, Y1
 	VBROADCASTSS numbers<>+544(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       numbers<>+576(SB), Y1, Y1
-	VMULPS       Y1, Y2, Y1
+	VMULPS       numbers<>+576(SB), Y1, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+608(SB), Y1, Y3
+	VMULPS       Y3, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
 
 end:
@@ -40004,11 +40036,13 @@ one:
 	VBROADCASTSS numbers<>+480(SB), Y1
 	VMOVAPS      Y1, Y1
 	VFMADD231PS  numbers<>+448(SB), Y0, Y1
-	VMULPS       numbers<>+576(SB), Y1, Y1
-	VCMPPS       $0x19, numbers<>+480(SB), Y0, Y2
+	VMULPS       numbers<>+576(SB), Y1, Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+608(SB), Y1, Y2
+	VCMPPS       $0x19, numbers<>+480(SB), Y0, Y1
 	VBROADCASTSS numbers<>+352(SB), Y3
-	VBLENDVPS    Y2, Y1, Y3, Y1
-	VCMPPS       $0x16, numbers<>+640(SB), Y0, Y0
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VCMPPS       $0x16, numbers<>+672(SB), Y0, Y0
 	VBROADCASTSS numbers<>+512(SB), Y2
 	VBLENDVPS    Y0, Y1, Y2, Y0
 	VMOVUPS      (AX), Y1
@@ -40028,11 +40062,13 @@ rest:
 	VBROADCASTSS numbers<>+480(SB), Y2
 	VMOVAPS      Y2, Y2
 	VFMADD231PS  numbers<>+448(SB), Y1, Y2
-	VMULPS       numbers<>+576(SB), Y2, Y2
-	VCMPPS       $0x19, numbers<>+480(SB), Y1, Y3
+	VMULPS       numbers<>+576(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+608(SB), Y2, Y3
+	VCMPPS       $0x19, numbers<>+480(SB), Y1, Y2
 	VBROADCASTSS numbers<>+352(SB), Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
-	VCMPPS       $0x16, numbers<>+640(SB), Y1, Y1
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	VCMPPS       $0x16, numbers<>+672(SB), Y1, Y1
 	VBROADCASTSS numbers<>+512(SB), Y3
 	VBLENDVPS    Y1, Y2, Y3, Y1
 	VMASKMOVPS   (AX), Y0, Y2
@@ -40055,13 +40091,13 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-40
 one:
 	VMOVUPS      (CX), Y0
 	VORPS        numbers<>+384(SB), Y0, Y1
-	VBROADCASTSS numbers<>+672(SB), Y2
+	VBROADCASTSS numbers<>+704(SB), Y2
 	VMAXPS       Y1, Y2, Y1
 	VMULPS       Y1, Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFMSUB213PS  Y2, Y1, Y3
-	VMULPS       numbers<>+704(SB), Y2, Y2
-	VMULPS       numbers<>+704(SB), Y3, Y3
+	VMULPS       numbers<>+736(SB), Y2, Y2
+	VMULPS       numbers<>+736(SB), Y3, Y3
 	VBROADCASTSS numbers<>+64(SB), Y4
 	VMOVAPS      Y4, Y4
 	VFMADD231PS  numbers<>+96(SB), Y2, Y4
@@ -40081,7 +40117,7 @@ one:
 	VMOVAPS      Y3, Y3
 	VFMADD213PS  Y2, Y6, Y3
 	VADDPS       numbers<>+352(SB), Y3, Y2
-	VBROADCASTSS numbers<>+1632(SB), Y6
+	VBROADCASTSS numbers<>+1664(SB), Y6
 	VMAXPS       Y5, Y6, Y5
 	VCVTPS2DQ    Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
@@ -40097,14 +40133,13 @@ one:
 	VMOVAPS      Y8, Y7
 	VFMADD213PS  Y6, Y2, Y7
 	VMULPS       Y8, Y7, Y2
-	VBROADCASTSS numbers<>+736(SB), Y6
+	VBROADCASTSS numbers<>+768(SB), Y6
 	VMOVAPS      Y8, Y7
-	VFMADD213PS  numbers<>+768(SB), Y6, Y7
+	VFMADD213PS  numbers<>+800(SB), Y6, Y7
 	VMOVAPS      Y2, Y9
 	VFMADD213PS  Y7, Y6, Y9
-	VBROADCASTSS numbers<>+800(SB), Y6
+	VBROADCASTSS numbers<>+832(SB), Y6
 	VMOVAPS      Y6, Y6
-	VFMADD213PS  numbers<>+832(SB), Y9, Y6
 	VFMADD213PS  numbers<>+864(SB), Y9, Y6
 	VFMADD213PS  numbers<>+896(SB), Y9, Y6
 	VFMADD213PS  numbers<>+928(SB), Y9, Y6
@@ -40114,6 +40149,7 @@ one:
 	VFMADD213PS  numbers<>+1056(SB), Y9, Y6
 	VFMADD213PS  numbers<>+1088(SB), Y9, Y6
 	VFMADD213PS  numbers<>+1120(SB), Y9, Y6
+	VFMADD213PS  numbers<>+1152(SB), Y9, Y6
 	VMULPS       Y6, Y8, Y7
 	VMOVAPS      Y2, Y2
 	VFMADD213PS  Y7, Y6, Y2
@@ -40130,10 +40166,10 @@ one:
 	VPAND        Y0, Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
-	VPADDD       numbers<>+1600(SB), Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -40149,13 +40185,13 @@ rest:
 	VMOVUPS      (DX), Y0
 	VMASKMOVPS   (CX), Y0, Y1
 	VORPS        numbers<>+384(SB), Y1, Y2
-	VBROADCASTSS numbers<>+672(SB), Y3
+	VBROADCASTSS numbers<>+704(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VMULPS       Y2, Y2, Y3
 	VMOVAPS      Y2, Y4
 	VFMSUB213PS  Y3, Y2, Y4
-	VMULPS       numbers<>+704(SB), Y3, Y3
-	VMULPS       numbers<>+704(SB), Y4, Y4
+	VMULPS       numbers<>+736(SB), Y3, Y3
+	VMULPS       numbers<>+736(SB), Y4, Y4
 	VBROADCASTSS numbers<>+64(SB), Y5
 	VMOVAPS      Y5, Y5
 	VFMADD231PS  numbers<>+96(SB), Y3, Y5
@@ -40175,7 +40211,7 @@ rest:
 	VMOVAPS      Y4, Y4
 	VFMADD213PS  Y3, Y7, Y4
 	VADDPS       numbers<>+352(SB), Y4, Y3
-	VBROADCASTSS numbers<>+1632(SB), Y7
+	VBROADCASTSS numbers<>+1664(SB), Y7
 	VMAXPS       Y6, Y7, Y6
 	VCVTPS2DQ    Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
@@ -40191,14 +40227,13 @@ rest:
 	VMOVAPS      Y9, Y8
 	VFMADD213PS  Y7, Y3, Y8
 	VMULPS       Y9, Y8, Y3
-	VBROADCASTSS numbers<>+736(SB), Y7
+	VBROADCASTSS numbers<>+768(SB), Y7
 	VMOVAPS      Y9, Y8
-	VFMADD213PS  numbers<>+768(SB), Y7, Y8
+	VFMADD213PS  numbers<>+800(SB), Y7, Y8
 	VMOVAPS      Y3, Y10
 	VFMADD213PS  Y8, Y7, Y10
-	VBROADCASTSS numbers<>+800(SB), Y7
+	VBROADCASTSS numbers<>+832(SB), Y7
 	VMOVAPS      Y7, Y7
-	VFMADD213PS  numbers<>+832(SB), Y10, Y7
 	VFMADD213PS  numbers<>+864(SB), Y10, Y7
 	VFMADD213PS  numbers<>+896(SB), Y10, Y7
 	VFMADD213PS  numbers<>+928(SB), Y10, Y7
@@ -40208,6 +40243,7 @@ rest:
 	VFMADD213PS  numbers<>+1056(SB), Y10, Y7
 	VFMADD213PS  numbers<>+1088(SB), Y10, Y7
 	VFMADD213PS  numbers<>+1120(SB), Y10, Y7
+	VFMADD213PS  numbers<>+1152(SB), Y10, Y7
 	VMULPS       Y7, Y9, Y8
 	VMOVAPS      Y3, Y3
 	VFMADD213PS  Y8, Y7, Y3
@@ -40224,10 +40260,10 @@ rest:
 	VPAND        Y1, Y3, Y3
 	VPSRAD       $0x01, Y3, Y1
 	VPSUBD       Y1, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y1
-	VPADDD       numbers<>+1600(SB), Y3, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
@@ -40248,13 +40284,13 @@ TEXT ·geluGradientAVX2(SB), NOSPLIT, $0-40
 one:
 	VMOVUPS      (CX), Y0
 	VORPS        numbers<>+384(SB), Y0, Y1
-	VBROADCASTSS numbers<>+672(SB), Y2
+	VBROADCASTSS numbers<>+704(SB), Y2
 	VMAXPS       Y1, Y2, Y1
 	VMULPS       Y1, Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFMSUB213PS  Y2, Y1, Y3
-	VMULPS       numbers<>+704(SB), Y2, Y2
-	VMULPS       numbers<>+704(SB), Y3, Y3
+	VMULPS       numbers<>+736(SB), Y2, Y2
+	VMULPS       numbers<>+736(SB), Y3, Y3
 	VBROADCASTSS numbers<>+64(SB), Y4
 	VMOVAPS      Y4, Y4
 	VFMADD231PS  numbers<>+96(SB), Y2, Y4
@@ -40274,7 +40310,7 @@ one:
 	VMOVAPS      Y3, Y3
 	VFMADD213PS  Y2, Y6, Y3
 	VADDPS       numbers<>+352(SB), Y3, Y2
-	VBROADCASTSS numbers<>+1632(SB), Y6
+	VBROADCASTSS numbers<>+1664(SB), Y6
 	VMAXPS       Y5, Y6, Y5
 	VCVTPS2DQ    Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
@@ -40290,14 +40326,13 @@ one:
 	VMOVAPS      Y8, Y7
 	VFMADD213PS  Y6, Y2, Y7
 	VMULPS       Y8, Y7, Y2
-	VBROADCASTSS numbers<>+736(SB), Y6
+	VBROADCASTSS numbers<>+768(SB), Y6
 	VMOVAPS      Y8, Y7
-	VFMADD213PS  numbers<>+768(SB), Y6, Y7
+	VFMADD213PS  numbers<>+800(SB), Y6, Y7
 	VMOVAPS      Y2, Y9
 	VFMADD213PS  Y7, Y6, Y9
-	VBROADCASTSS numbers<>+800(SB), Y6
+	VBROADCASTSS numbers<>+832(SB), Y6
 	VMOVAPS      Y6, Y6
-	VFMADD213PS  numbers<>+832(SB), Y9, Y6
 	VFMADD213PS  numbers<>+864(SB), Y9, Y6
 	VFMADD213PS  numbers<>+896(SB), Y9, Y6
 	VFMADD213PS  numbers<>+928(SB), Y9, Y6
@@ -40307,11 +40342,12 @@ one:
 	VFMADD213PS  numbers<>+1056(SB), Y9, Y6
 	VFMADD213PS  numbers<>+1088(SB), Y9, Y6
 	VFMADD213PS  numbers<>+1120(SB), Y9, Y6
+	VFMADD213PS  numbers<>+1152(SB), Y9, Y6
 	VMULPS       Y6, Y8, Y7
 	VMOVAPS      Y2, Y2
 	VFMADD213PS  Y7, Y6, Y2
 	VMOVAPS      Y2, Y2
-	VFMADD231PS  numbers<>+1152(SB), Y1, Y2
+	VFMADD231PS  numbers<>+1184(SB), Y1, Y2
 	VMOVAPS      Y2, Y1
 	VFMADD213PS  Y2, Y3, Y1
 	VBROADCASTSS numbers<>+352(SB), Y3
@@ -40323,10 +40359,10 @@ one:
 	VPAND        Y0, Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
-	VPADDD       numbers<>+1600(SB), Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      (AX), Y1
@@ -40344,13 +40380,13 @@ rest:
 	VMOVUPS      (DX), Y0
 	VMASKMOVPS   (CX), Y0, Y1
 	VORPS        numbers<>+384(SB), Y1, Y2
-	VBROADCASTSS numbers<>+672(SB), Y3
+	VBROADCASTSS numbers<>+704(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VMULPS       Y2, Y2, Y3
 	VMOVAPS      Y2, Y4
 	VFMSUB213PS  Y3, Y2, Y4
-	VMULPS       numbers<>+704(SB), Y3, Y3
-	VMULPS       numbers<>+704(SB), Y4, Y4
+	VMULPS       numbers<>+736(SB), Y3, Y3
+	VMULPS       numbers<>+736(SB), Y4, Y4
 	VBROADCASTSS numbers<>+64(SB), Y5
 	VMOVAPS      Y5, Y5
 	VFMADD231PS  numbers<>+96(SB), Y3, Y5
@@ -40370,7 +40406,7 @@ rest:
 	VMOVAPS      Y4, Y4
 	VFMADD213PS  Y3, Y7, Y4
 	VADDPS       numbers<>+352(SB), Y4, Y3
-	VBROADCASTSS numbers<>+1632(SB), Y7
+	VBROADCASTSS numbers<>+1664(SB), Y7
 	VMAXPS       Y6, Y7, Y6
 	VCVTPS2DQ    Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
@@ -40386,14 +40422,13 @@ rest:
 	VMOVAPS      Y9, Y8
 	VFMADD213PS  Y7, Y3, Y8
 	VMULPS       Y9, Y8, Y3
-	VBROADCASTSS numbers<>+736(SB), Y7
+	VBROADCASTSS numbers<>+768(SB), Y7
 	VMOVAPS      Y9, Y8
-	VFMADD213PS  numbers<>+768(SB), Y7, Y8
+	VFMADD213PS  numbers<>+800(SB), Y7, Y8
 	VMOVAPS      Y3, Y10
 	VFMADD213PS  Y8, Y7, Y10
-	VBROADCASTSS numbers<>+800(SB), Y7
+	VBROADCASTSS numbers<>+832(SB), Y7
 	VMOVAPS      Y7, Y7
-	VFMADD213PS  numbers<>+832(SB), Y10, Y7
 	VFMADD213PS  numbers<>+864(SB), Y10, Y7
 	VFMADD213PS  numbers<>+896(SB), Y10, Y7
 	VFMADD213PS  numbers<>+928(SB), Y10, Y7
@@ -40403,11 +40438,12 @@ rest:
 	VFMADD213PS  numbers<>+1056(SB), Y10, Y7
 	VFMADD213PS  numbers<>+1088(SB), Y10, Y7
 	VFMADD213PS  numbers<>+1120(SB), Y10, Y7
+	VFMADD213PS  numbers<>+1152(SB), Y10, Y7
 	VMULPS       Y7, Y9, Y8
 	VMOVAPS      Y3, Y3
 	VFMADD213PS  Y8, Y7, Y3
 	VMOVAPS      Y3, Y3
-	VFMADD231PS  numbers<>+1152(SB), Y2, Y3
+	VFMADD231PS  numbers<>+1184(SB), Y2, Y3
 	VMOVAPS      Y3, Y2
 	VFMADD213PS  Y3, Y4, Y2
 	VBROADCASTSS numbers<>+352(SB), Y4
@@ -40419,10 +40455,10 @@ rest:
 	VPAND        Y1, Y3, Y3
 	VPSRAD       $0x01, Y3, Y1
 	VPSUBD       Y1, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y1
-	VPADDD       numbers<>+1600(SB), Y3, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   (AX), Y0, Y2
@@ -40445,28 +40481,28 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-40
 one:
 	VMOVUPS      (CX), Y0
 	VORPS        numbers<>+384(SB), Y0, Y1
-	VBROADCASTSS numbers<>+1184(SB), Y2
+	VBROADCASTSS numbers<>+1216(SB), Y2
 	VMAXPS       Y1, Y2, Y1
 	VMULPS       Y1, Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFMSUB213PS  Y2, Y1, Y3
-	VBROADCASTSS numbers<>+1216(SB), Y4
+	VBROADCASTSS numbers<>+1248(SB), Y4
 	VMULPS       Y4, Y2, Y5
 	VMOVAPS      Y2, Y6
 	VFMSUB213PS  Y5, Y4, Y6
 	VMOVAPS      Y3, Y3
 	VFMADD213PS  Y6, Y4, Y3
 	VMOVAPS      Y3, Y3
-	VFMADD231PS  numbers<>+1248(SB), Y2, Y3
-	VADDPS       numbers<>+1280(SB), Y5, Y2
+	VFMADD231PS  numbers<>+1280(SB), Y2, Y3
+	VADDPS       numbers<>+1312(SB), Y5, Y2
 	VSUBPS       Y5, Y2, Y4
 	VSUBPS       Y4, Y2, Y6
 	VSUBPS       Y6, Y5, Y5
-	VBROADCASTSS numbers<>+1280(SB), Y6
+	VBROADCASTSS numbers<>+1312(SB), Y6
 	VSUBPS       Y4, Y6, Y4
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y3, Y4, Y3
-	VADDPS       numbers<>+1312(SB), Y3, Y3
+	VADDPS       numbers<>+1344(SB), Y3, Y3
 	VMULPS       Y2, Y1, Y4
 	VMOVAPS      Y1, Y5
 	VFMSUB213PS  Y4, Y2, Y5
@@ -40491,7 +40527,7 @@ one:
 	VMOVAPS      Y4, Y4
 	VFMADD213PS  Y2, Y6, Y4
 	VADDPS       numbers<>+352(SB), Y4, Y2
-	VBROADCASTSS numbers<>+1632(SB), Y6
+	VBROADCASTSS numbers<>+1664(SB), Y6
 	VMAXPS       Y5, Y6, Y5
 	VCVTPS2DQ    Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
@@ -40506,10 +40542,10 @@ one:
 	VPAND        Y0, Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
-	VPADDD       numbers<>+1600(SB), Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -40525,28 +40561,28 @@ rest:
 	VMOVUPS      (DX), Y0
 	VMASKMOVPS   (CX), Y0, Y1
 	VORPS        numbers<>+384(SB), Y1, Y2
-	VBROADCASTSS numbers<>+1184(SB), Y3
+	VBROADCASTSS numbers<>+1216(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VMULPS       Y2, Y2, Y3
 	VMOVAPS      Y2, Y4
 	VFMSUB213PS  Y3, Y2, Y4
-	VBROADCASTSS numbers<>+1216(SB), Y5
+	VBROADCASTSS numbers<>+1248(SB), Y5
 	VMULPS       Y5, Y3, Y6
 	VMOVAPS      Y3, Y7
 	VFMSUB213PS  Y6, Y5, Y7
 	VMOVAPS      Y4, Y4
 	VFMADD213PS  Y7, Y5, Y4
 	VMOVAPS      Y4, Y4
-	VFMADD231PS  numbers<>+1248(SB), Y3, Y4
-	VADDPS       numbers<>+1280(SB), Y6, Y3
+	VFMADD231PS  numbers<>+1280(SB), Y3, Y4
+	VADDPS       numbers<>+1312(SB), Y6, Y3
 	VSUBPS       Y6, Y3, Y5
 	VSUBPS       Y5, Y3, Y7
 	VSUBPS       Y7, Y6, Y6
-	VBROADCASTSS numbers<>+1280(SB), Y7
+	VBROADCASTSS numbers<>+1312(SB), Y7
 	VSUBPS       Y5, Y7, Y5
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y4, Y5, Y4
-	VADDPS       numbers<>+1312(SB), Y4, Y4
+	VADDPS       numbers<>+1344(SB), Y4, Y4
 	VMULPS       Y3, Y2, Y5
 	VMOVAPS      Y2, Y6
 	VFMSUB213PS  Y5, Y3, Y6
@@ -40571,7 +40607,7 @@ rest:
 	VMOVAPS      Y5, Y5
 	VFMADD213PS  Y3, Y7, Y5
 	VADDPS       numbers<>+352(SB), Y5, Y3
-	VBROADCASTSS numbers<>+1632(SB), Y7
+	VBROADCASTSS numbers<>+1664(SB), Y7
 	VMAXPS       Y6, Y7, Y6
 	VCVTPS2DQ    Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
@@ -40586,10 +40622,10 @@ rest:
 	VPAND        Y1, Y3, Y3
 	VPSRAD       $0x01, Y3, Y1
 	VPSUBD       Y1, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y1
-	VPADDD       numbers<>+1600(SB), Y3, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
@@ -40610,28 +40646,28 @@ TEXT ·geluTanhGradientAVX2(SB), NOSPLIT, $0-40
 one:
 	VMOVUPS      (CX), Y0
 	VORPS        numbers<>+384(SB), Y0, Y1
-	VBROADCASTSS numbers<>+1184(SB), Y2
+	VBROADCASTSS numbers<>+1216(SB), Y2
 	VMAXPS       Y1, Y2, Y1
 	VMULPS       Y1, Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFMSUB213PS  Y2, Y1, Y3
-	VBROADCASTSS numbers<>+1216(SB), Y4
+	VBROADCASTSS numbers<>+1248(SB), Y4
 	VMULPS       Y4, Y2, Y5
 	VMOVAPS      Y2, Y6
 	VFMSUB213PS  Y5, Y4, Y6
 	VMOVAPS      Y3, Y3
 	VFMADD213PS  Y6, Y4, Y3
 	VMOVAPS      Y3, Y3
-	VFMADD231PS  numbers<>+1248(SB), Y2, Y3
-	VADDPS       numbers<>+1280(SB), Y5, Y2
+	VFMADD231PS  numbers<>+1280(SB), Y2, Y3
+	VADDPS       numbers<>+1312(SB), Y5, Y2
 	VSUBPS       Y5, Y2, Y4
 	VSUBPS       Y4, Y2, Y6
 	VSUBPS       Y6, Y5, Y5
-	VBROADCASTSS numbers<>+1280(SB), Y6
+	VBROADCASTSS numbers<>+1312(SB), Y6
 	VSUBPS       Y4, Y6, Y4
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y3, Y4, Y3
-	VADDPS       numbers<>+1312(SB), Y3, Y3
+	VADDPS       numbers<>+1344(SB), Y3, Y3
 	VMULPS       Y2, Y1, Y4
 	VMOVAPS      Y1, Y5
 	VFMSUB213PS  Y4, Y2, Y5
@@ -40656,16 +40692,16 @@ one:
 	VMOVAPS      Y4, Y4
 	VFMADD213PS  Y2, Y6, Y4
 	VADDPS       numbers<>+352(SB), Y4, Y2
-	VBROADCASTSS numbers<>+1632(SB), Y6
+	VBROADCASTSS numbers<>+1664(SB), Y6
 	VMAXPS       Y5, Y6, Y5
 	VCVTPS2DQ    Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y2, Y5, Y5
 	VADDPS       numbers<>+352(SB), Y5, Y2
 	VMULPS       Y1, Y1, Y6
-	VBROADCASTSS numbers<>+1344(SB), Y7
+	VBROADCASTSS numbers<>+1376(SB), Y7
 	VMOVAPS      Y6, Y6
-	VFMADD213PS  numbers<>+1280(SB), Y7, Y6
+	VFMADD213PS  numbers<>+1312(SB), Y7, Y6
 	VMULPS       Y6, Y1, Y1
 	VMOVAPS      Y2, Y6
 	VFNMADD231PS Y5, Y1, Y6
@@ -40682,10 +40718,10 @@ one:
 	VPAND        Y0, Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
-	VPADDD       numbers<>+1600(SB), Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      (AX), Y1
@@ -40703,28 +40739,28 @@ rest:
 	VMOVUPS      (DX), Y0
 	VMASKMOVPS   (CX), Y0, Y1
 	VORPS        numbers<>+384(SB), Y1, Y2
-	VBROADCASTSS numbers<>+1184(SB), Y3
+	VBROADCASTSS numbers<>+1216(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VMULPS       Y2, Y2, Y3
 	VMOVAPS      Y2, Y4
 	VFMSUB213PS  Y3, Y2, Y4
-	VBROADCASTSS numbers<>+1216(SB), Y5
+	VBROADCASTSS numbers<>+1248(SB), Y5
 	VMULPS       Y5, Y3, Y6
 	VMOVAPS      Y3, Y7
 	VFMSUB213PS  Y6, Y5, Y7
 	VMOVAPS      Y4, Y4
 	VFMADD213PS  Y7, Y5, Y4
 	VMOVAPS      Y4, Y4
-	VFMADD231PS  numbers<>+1248(SB), Y3, Y4
-	VADDPS       numbers<>+1280(SB), Y6, Y3
+	VFMADD231PS  numbers<>+1280(SB), Y3, Y4
+	VADDPS       numbers<>+1312(SB), Y6, Y3
 	VSUBPS       Y6, Y3, Y5
 	VSUBPS       Y5, Y3, Y7
 	VSUBPS       Y7, Y6, Y6
-	VBROADCASTSS numbers<>+1280(SB), Y7
+	VBROADCASTSS numbers<>+1312(SB), Y7
 	VSUBPS       Y5, Y7, Y5
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y4, Y5, Y4
-	VADDPS       numbers<>+1312(SB), Y4, Y4
+	VADDPS       numbers<>+1344(SB), Y4, Y4
 	VMULPS       Y3, Y2, Y5
 	VMOVAPS      Y2, Y6
 	VFMSUB213PS  Y5, Y3, Y6
@@ -40749,16 +40785,16 @@ rest:
 	VMOVAPS      Y5, Y5
 	VFMADD213PS  Y3, Y7, Y5
 	VADDPS       numbers<>+352(SB), Y5, Y3
-	VBROADCASTSS numbers<>+1632(SB), Y7
+	VBROADCASTSS numbers<>+1664(SB), Y7
 	VMAXPS       Y6, Y7, Y6
 	VCVTPS2DQ    Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       Y3, Y6, Y6
 	VADDPS       numbers<>+352(SB), Y6, Y3
 	VMULPS       Y2, Y2, Y7
-	VBROADCASTSS numbers<>+1344(SB), Y8
+	VBROADCASTSS numbers<>+1376(SB), Y8
 	VMOVAPS      Y7, Y7
-	VFMADD213PS  numbers<>+1280(SB), Y8, Y7
+	VFMADD213PS  numbers<>+1312(SB), Y8, Y7
 	VMULPS       Y7, Y2, Y2
 	VMOVAPS      Y3, Y7
 	VFNMADD231PS Y6, Y2, Y7
@@ -40775,10 +40811,10 @@ rest:
 	VPAND        Y1, Y3, Y3
 	VPSRAD       $0x01, Y3, Y1
 	VPSUBD       Y1, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y1
-	VPADDD       numbers<>+1600(SB), Y3, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   (AX), Y0, Y2
@@ -40802,7 +40838,7 @@ one:
 	VMOVUPS      (CX), Y0
 	VORPS        numbers<>+384(SB), Y0, Y1
 	VADDPS       Y1, Y1, Y1
-	VBROADCASTSS numbers<>+1376(SB), Y2
+	VBROADCASTSS numbers<>+1408(SB), Y2
 	VMAXPS       Y1, Y2, Y1
 	VBROADCASTSS numbers<>+64(SB), Y2
 	VMOVAPS      Y2, Y2
@@ -40826,10 +40862,10 @@ one:
 	VPSUBD       numbers<>+64(SB), Y2, Y2
 	VPSRAD       $0x01, Y2, Y4
 	VPSUBD       Y4, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y4, Y4
+	VPADDD       numbers<>+1632(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y1, Y1
-	VPADDD       numbers<>+1600(SB), Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VSUBPS       numbers<>+352(SB), Y1, Y2
@@ -40837,7 +40873,7 @@ one:
 	VFMADD213PS  Y2, Y3, Y1
 	VADDPS       numbers<>+448(SB), Y1, Y2
 	VDIVPS       Y2, Y1, Y1
-	VANDPS       numbers<>+608(SB), Y1, Y1
+	VANDPS       numbers<>+640(SB), Y1, Y1
 	VANDPS       numbers<>+384(SB), Y0, Y0
 	VORPS        Y0, Y1, Y0
 	VMOVUPS      Y0, (AX)
@@ -40854,7 +40890,7 @@ rest:
 	VMASKMOVPS   (CX), Y0, Y1
 	VORPS        numbers<>+384(SB), Y1, Y2
 	VADDPS       Y2, Y2, Y2
-	VBROADCASTSS numbers<>+1376(SB), Y3
+	VBROADCASTSS numbers<>+1408(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VBROADCASTSS numbers<>+64(SB), Y3
 	VMOVAPS      Y3, Y3
@@ -40878,10 +40914,10 @@ rest:
 	VPSUBD       numbers<>+64(SB), Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y5, Y5
+	VPADDD       numbers<>+1632(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y2, Y2
 	VSUBPS       numbers<>+352(SB), Y2, Y3
@@ -40889,7 +40925,7 @@ rest:
 	VFMADD213PS  Y3, Y4, Y2
 	VADDPS       numbers<>+448(SB), Y2, Y3
 	VDIVPS       Y3, Y2, Y2
-	VANDPS       numbers<>+608(SB), Y2, Y2
+	VANDPS       numbers<>+640(SB), Y2, Y2
 	VANDPS       numbers<>+384(SB), Y1, Y1
 	VORPS        Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
@@ -40931,13 +40967,13 @@ one:
 	VMOVAPS      Y3, Y3
 	VFMADD213PS  Y0, Y4, Y3
 	VADDPS       numbers<>+352(SB), Y3, Y0
-	VBROADCASTSS numbers<>+1632(SB), Y3
+	VBROADCASTSS numbers<>+1664(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VCVTPS2DQ    Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VPADDD       Y0, Y2, Y2
 	VADDPS       numbers<>+352(SB), Y2, Y3
-	VMULPS       numbers<>+1408(SB), Y0, Y0
+	VMULPS       numbers<>+1440(SB), Y0, Y0
 	VADDPS       numbers<>+448(SB), Y2, Y3
 	VMOVAPS      Y2, Y2
 	VFMADD213PS  numbers<>+352(SB), Y3, Y2
@@ -40945,10 +40981,10 @@ one:
 	VPSUBD       numbers<>+64(SB), Y1, Y1
 	VPSRAD       $0x01, Y1, Y2
 	VPSUBD       Y2, Y1, Y1
-	VPADDD       numbers<>+1600(SB), Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y0, Y0
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      (AX), Y1
@@ -40987,13 +41023,13 @@ rest:
 	VMOVAPS      Y4, Y4
 	VFMADD213PS  Y1, Y5, Y4
 	VADDPS       numbers<>+352(SB), Y4, Y1
-	VBROADCASTSS numbers<>+1632(SB), Y4
+	VBROADCASTSS numbers<>+1664(SB), Y4
 	VMAXPS       Y3, Y4, Y3
 	VCVTPS2DQ    Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VPADDD       Y1, Y3, Y3
 	VADDPS       numbers<>+352(SB), Y3, Y4
-	VMULPS       numbers<>+1408(SB), Y1, Y1
+	VMULPS       numbers<>+1440(SB), Y1, Y1
 	VADDPS       numbers<>+448(SB), Y3, Y4
 	VMOVAPS      Y3, Y3
 	VFMADD213PS  numbers<>+352(SB), Y4, Y3
@@ -41001,10 +41037,10 @@ rest:
 	VPSUBD       numbers<>+64(SB), Y2, Y2
 	VPSRAD       $0x01, Y2, Y3
 	VPSUBD       Y3, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y1, Y1
-	VPADDD       numbers<>+1600(SB), Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   (AX), Y0, Y2
@@ -41028,7 +41064,7 @@ TEXT ·eluAVX2(SB), NOSPLIT, $0-40
 
 one:
 	VMOVUPS      (CX), Y2
-	VBROADCASTSS numbers<>+1376(SB), Y3
+	VBROADCASTSS numbers<>+1408(SB), Y3
 	VMAXPS       Y2, Y3, Y3
 	VBROADCASTSS numbers<>+64(SB), Y4
 	VMOVAPS      Y4, Y4
@@ -41052,10 +41088,10 @@ one:
 	VPSUBD       numbers<>+64(SB), Y4, Y4
 	VPSRAD       $0x01, Y4, Y6
 	VPSUBD       Y6, Y4, Y4
-	VPADDD       numbers<>+1600(SB), Y6, Y6
+	VPADDD       numbers<>+1632(SB), Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y4, Y4
+	VPADDD       numbers<>+1632(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VSUBPS       numbers<>+352(SB), Y3, Y4
@@ -41077,7 +41113,7 @@ rest:
 	MOVQ         part+24(FP), DX
 	VMOVUPS      (DX), Y2
 	VMASKMOVPS   (CX), Y2, Y3
-	VBROADCASTSS numbers<>+1376(SB), Y4
+	VBROADCASTSS numbers<>+1408(SB), Y4
 	VMAXPS       Y3, Y4, Y4
 	VBROADCASTSS numbers<>+64(SB), Y5
 	VMOVAPS      Y5, Y5
@@ -41101,10 +41137,10 @@ rest:
 	VPSUBD       numbers<>+64(SB), Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       numbers<>+1600(SB), Y7, Y7
+	VPADDD       numbers<>+1632(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y4, Y4
-	VPADDD       numbers<>+1600(SB), Y5, Y5
+	VPADDD       numbers<>+1632(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y4, Y4
 	VSUBPS       numbers<>+352(SB), Y4, Y5
@@ -41158,10 +41194,10 @@ one:
 	VPSUBD       numbers<>+64(SB), Y4, Y4
 	VPSRAD       $0x01, Y4, Y6
 	VPSUBD       Y6, Y4, Y4
-	VPADDD       numbers<>+1600(SB), Y6, Y6
+	VPADDD       numbers<>+1632(SB), Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y4, Y4
+	VPADDD       numbers<>+1632(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VBLENDVPS    Y5, Y0, Y3, Y3
@@ -41206,10 +41242,10 @@ rest:
 	VPSUBD       numbers<>+64(SB), Y5, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       numbers<>+1600(SB), Y5, Y5
+	VPADDD       numbers<>+1632(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y1, Y1
-	VPADDD       numbers<>+1600(SB), Y4, Y4
+	VPADDD       numbers<>+1632(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y1, Y1
 	VBLENDVPS    Y6, Y0, Y1, Y0
@@ -41258,23 +41294,23 @@ one:
 	VPSUBD       numbers<>+64(SB), Y2, Y2
 	VPSRAD       $0x01, Y2, Y3
 	VPSUBD       Y3, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y1, Y1
-	VPADDD       numbers<>+1600(SB), Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VADDPS       numbers<>+448(SB), Y1, Y2
 	VDIVPS       Y2, Y1, Y2
 	VMULPS       Y2, Y2, Y3
-	VBROADCASTSS numbers<>+1440(SB), Y4
+	VBROADCASTSS numbers<>+1472(SB), Y4
 	VMOVAPS      Y4, Y4
-	VFMADD213PS  numbers<>+1472(SB), Y3, Y4
 	VFMADD213PS  numbers<>+1504(SB), Y3, Y4
 	VFMADD213PS  numbers<>+1536(SB), Y3, Y4
+	VFMADD213PS  numbers<>+1568(SB), Y3, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVAPS      Y1, Y4
-	VFMADD231PS  numbers<>+1568(SB), Y3, Y4
+	VFMADD231PS  numbers<>+1600(SB), Y3, Y4
 	VMOVAPS      Y1, Y1
 	VFNMADD231PS Y4, Y2, Y1
 	VBROADCASTSS numbers<>+512(SB), Y2
@@ -41316,23 +41352,23 @@ rest:
 	VPSUBD       numbers<>+64(SB), Y3, Y3
 	VPSRAD       $0x01, Y3, Y4
 	VPSUBD       Y4, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y4, Y4
+	VPADDD       numbers<>+1632(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y2, Y2
 	VADDPS       numbers<>+448(SB), Y2, Y3
 	VDIVPS       Y3, Y2, Y3
 	VMULPS       Y3, Y3, Y4
-	VBROADCASTSS numbers<>+1440(SB), Y5
+	VBROADCASTSS numbers<>+1472(SB), Y5
 	VMOVAPS      Y5, Y5
-	VFMADD213PS  numbers<>+1472(SB), Y4, Y5
 	VFMADD213PS  numbers<>+1504(SB), Y4, Y5
 	VFMADD213PS  numbers<>+1536(SB), Y4, Y5
+	VFMADD213PS  numbers<>+1568(SB), Y4, Y5
 	VMULPS       Y5, Y4, Y4
 	VMOVAPS      Y2, Y5
-	VFMADD231PS  numbers<>+1568(SB), Y4, Y5
+	VFMADD231PS  numbers<>+1600(SB), Y4, Y5
 	VMOVAPS      Y2, Y2
 	VFNMADD231PS Y5, Y3, Y2
 	VBROADCASTSS numbers<>+512(SB), Y3
@@ -41376,7 +41412,7 @@ one:
 	VMOVAPS      Y4, Y4
 	VFMADD213PS  Y1, Y5, Y4
 	VADDPS       numbers<>+352(SB), Y4, Y1
-	VBROADCASTSS numbers<>+1632(SB), Y4
+	VBROADCASTSS numbers<>+1664(SB), Y4
 	VMAXPS       Y3, Y4, Y3
 	VCVTPS2DQ    Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
@@ -41390,10 +41426,10 @@ one:
 	VPAND        Y0, Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
-	VPADDD       numbers<>+1600(SB), Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      (AX), Y1
@@ -41431,7 +41467,7 @@ rest:
 	VMOVAPS      Y5, Y5
 	VFMADD213PS  Y2, Y6, Y5
 	VADDPS       numbers<>+352(SB), Y5, Y2
-	VBROADCASTSS numbers<>+1632(SB), Y5
+	VBROADCASTSS numbers<>+1664(SB), Y5
 	VMAXPS       Y4, Y5, Y4
 	VCVTPS2DQ    Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
@@ -41445,10 +41481,10 @@ rest:
 	VPAND        Y1, Y3, Y3
 	VPSRAD       $0x01, Y3, Y1
 	VPSUBD       Y1, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y1
-	VPADDD       numbers<>+1600(SB), Y3, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   (AX), Y0, Y2
@@ -41491,7 +41527,7 @@ one:
 	VMOVAPS      Y5, Y5
 	VFMADD213PS  Y4, Y6, Y5
 	VADDPS       numbers<>+352(SB), Y5, Y4
-	VBROADCASTSS numbers<>+1632(SB), Y6
+	VBROADCASTSS numbers<>+1664(SB), Y6
 	VMAXPS       Y3, Y6, Y3
 	VCVTPS2DQ    Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
@@ -41516,10 +41552,10 @@ one:
 	VPAND        Y0, Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
-	VPADDD       numbers<>+1600(SB), Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -41555,7 +41591,7 @@ rest:
 	VMOVAPS      Y6, Y6
 	VFMADD213PS  Y5, Y7, Y6
 	VADDPS       numbers<>+352(SB), Y6, Y5
-	VBROADCASTSS numbers<>+1632(SB), Y7
+	VBROADCASTSS numbers<>+1664(SB), Y7
 	VMAXPS       Y4, Y7, Y4
 	VCVTPS2DQ    Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
@@ -41580,10 +41616,10 @@ rest:
 	VPAND        Y1, Y3, Y3
 	VPSRAD       $0x01, Y3, Y1
 	VPSUBD       Y1, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y1
-	VPADDD       numbers<>+1600(SB), Y3, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
@@ -41624,7 +41660,7 @@ one:
 	VMOVAPS      Y5, Y5
 	VFMADD213PS  Y4, Y6, Y5
 	VADDPS       numbers<>+352(SB), Y5, Y4
-	VBROADCASTSS numbers<>+1632(SB), Y6
+	VBROADCASTSS numbers<>+1664(SB), Y6
 	VMAXPS       Y3, Y6, Y3
 	VCVTPS2DQ    Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
@@ -41638,7 +41674,7 @@ one:
 	VMOVAPS      Y3, Y10
 	VFMADD213PS  Y8, Y7, Y10
 	VBLENDVPS    Y0, Y9, Y10, Y7
-	VMULPS       numbers<>+1408(SB), Y1, Y1
+	VMULPS       numbers<>+1440(SB), Y1, Y1
 	VMULPS       Y4, Y1, Y1
 	VMOVAPS      Y6, Y4
 	VFMADD213PS  Y1, Y7, Y4
@@ -41656,10 +41692,10 @@ one:
 	VPAND        Y0, Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
-	VPADDD       numbers<>+1600(SB), Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
-	VPADDD       numbers<>+1600(SB), Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      (AX), Y1
@@ -41697,7 +41733,7 @@ rest:
 	VMOVAPS      Y6, Y6
 	VFMADD213PS  Y5, Y7, Y6
 	VADDPS       numbers<>+352(SB), Y6, Y5
-	VBROADCASTSS numbers<>+1632(SB), Y7
+	VBROADCASTSS numbers<>+1664(SB), Y7
 	VMAXPS       Y4, Y7, Y4
 	VCVTPS2DQ    Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
@@ -41711,7 +41747,7 @@ rest:
 	VMOVAPS      Y4, Y11
 	VFMADD213PS  Y9, Y8, Y11
 	VBLENDVPS    Y1, Y10, Y11, Y8
-	VMULPS       numbers<>+1408(SB), Y2, Y2
+	VMULPS       numbers<>+1440(SB), Y2, Y2
 	VMULPS       Y5, Y2, Y2
 	VMOVAPS      Y7, Y5
 	VFMADD213PS  Y2, Y8, Y5
@@ -41729,10 +41765,10 @@ rest:
 	VPAND        Y1, Y3, Y3
 	VPSRAD       $0x01, Y3, Y1
 	VPSUBD       Y1, Y3, Y3
-	VPADDD       numbers<>+1600(SB), Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y1
-	VPADDD       numbers<>+1600(SB), Y3, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   (AX), Y0, Y2
@@ -42290,140 +42326,144 @@ DATA numbers<>+544(SB)/8, $0x40c0000040c00000
 DATA numbers<>+552(SB)/8, $0x40c0000040c00000
 DATA numbers<>+560(SB)/8, $0x40c0000040c00000
 DATA numbers<>+568(SB)/8, $0x40c0000040c00000
-DATA numbers<>+576(SB)/8, $0x3e2aaaab3e2aaaab
-DATA numbers<>+584(SB)/8, $0x3e2aaaab3e2aaaab
-DATA numbers<>+592(SB)/8, $0x3e2aaaab3e2aaaab
-DATA numbers<>+600(SB)/8, $0x3e2aaaab3e2aaaab
-DATA numbers<>+608(SB)/8, $0x7fffffff7fffffff
-DATA numbers<>+616(SB)/8, $0x7fffffff7fffffff
-DATA numbers<>+624(SB)/8, $0x7fffffff7fffffff
-DATA numbers<>+632(SB)/8, $0x7fffffff7fffffff
-DATA numbers<>+640(SB)/8, $0xc0400000c0400000
-DATA numbers<>+648(SB)/8, $0xc0400000c0400000
-DATA numbers<>+656(SB)/8, $0xc0400000c0400000
-DATA numbers<>+664(SB)/8, $0xc0400000c0400000
-DATA numbers<>+672(SB)/8, $0xc16b3333c16b3333
-DATA numbers<>+680(SB)/8, $0xc16b3333c16b3333
-DATA numbers<>+688(SB)/8, $0xc16b3333c16b3333
-DATA numbers<>+696(SB)/8, $0xc16b3333c16b3333
-DATA numbers<>+704(SB)/8, $0xbf000000bf000000
-DATA numbers<>+712(SB)/8, $0xbf000000bf000000
-DATA numbers<>+720(SB)/8, $0xbf000000bf000000
-DATA numbers<>+728(SB)/8, $0xbf000000bf000000
-DATA numbers<>+736(SB)/8, $0x40e72f0540e72f05
-DATA numbers<>+744(SB)/8, $0x40e72f0540e72f05
-DATA numbers<>+752(SB)/8, $0x40e72f0540e72f05
-DATA numbers<>+760(SB)/8, $0x40e72f0540e72f05
-DATA numbers<>+768(SB)/8, $0xbfb43eb2bfb43eb2
-DATA numbers<>+776(SB)/8, $0xbfb43eb2bfb43eb2
-DATA numbers<>+784(SB)/8, $0xbfb43eb2bfb43eb2
-DATA numbers<>+792(SB)/8, $0xbfb43eb2bfb43eb2
-DATA numbers<>+800(SB)/8, $0x370eaaf3370eaaf3
-DATA numbers<>+808(SB)/8, $0x370eaaf3370eaaf3
-DATA numbers<>+816(SB)/8, $0x370eaaf3370eaaf3
-DATA numbers<>+824(SB)/8, $0x370eaaf3370eaaf3
-DATA numbers<>+832(SB)/8, $0xb6f5c509b6f5c509
-DATA numbers<>+840(SB)/8, $0xb6f5c509b6f5c509
-DATA numbers<>+848(SB)/8, $0xb6f5c509b6f5c509
-DATA numbers<>+856(SB)/8, $0xb6f5c509b6f5c509
-DATA numbers<>+864(SB)/8, $0xb8b1ce9db8b1ce9d
-DATA numbers<>+872(SB)/8, $0xb8b1ce9db8b1ce9d
-DATA numbers<>+880(SB)/8, $0xb8b1ce9db8b1ce9d
-DATA numbers<>+888(SB)/8, $0xb8b1ce9db8b1ce9d
-DATA numbers<>+896(SB)/8, $0x392a86fc392a86fc
-DATA numbers<>+904(SB)/8, $0x392a86fc392a86fc
-DATA numbers<>+912(SB)/8, $0x392a86fc392a86fc
-DATA numbers<>+920(SB)/8, $0x392a86fc392a86fc
-DATA numbers<>+928(SB)/8, $0x3a2cca733a2cca73
-DATA numbers<>+936(SB)/8, $0x3a2cca733a2cca73
-DATA numbers<>+944(SB)/8, $0x3a2cca733a2cca73
-DATA numbers<>+952(SB)/8, $0x3a2cca733a2cca73
-DATA numbers<>+960(SB)/8, $0xbb0b616dbb0b616d
-DATA numbers<>+968(SB)/8, $0xbb0b616dbb0b616d
-DATA numbers<>+976(SB)/8, $0xbb0b616dbb0b616d
-DATA numbers<>+984(SB)/8, $0xbb0b616dbb0b616d
-DATA numbers<>+992(SB)/8, $0xbbf5cd38bbf5cd38
-DATA numbers<>+1000(SB)/8, $0xbbf5cd38bbf5cd38
-DATA numbers<>+1008(SB)/8, $0xbbf5cd38bbf5cd38
-DATA numbers<>+1016(SB)/8, $0xbbf5cd38bbf5cd38
-DATA numbers<>+1024(SB)/8, $0x3cb3b4b23cb3b4b2
-DATA numbers<>+1032(SB)/8, $0x3cb3b4b23cb3b4b2
-DATA numbers<>+1040(SB)/8, $0x3cb3b4b23cb3b4b2
-DATA numbers<>+1048(SB)/8, $0x3cb3b4b23cb3b4b2
-DATA numbers<>+1056(SB)/8, $0x3e31eeaf3e31eeaf
-DATA numbers<>+1064(SB)/8, $0x3e31eeaf3e31eeaf
-DATA numbers<>+1072(SB)/8, $0x3e31eeaf3e31eeaf
-DATA numbers<>+1080(SB)/8, $0x3e31eeaf3e31eeaf
-DATA numbers<>+1088(SB)/8, $0x3efb5e033efb5e03
-DATA numbers<>+1096(SB)/8, $0x3efb5e033efb5e03
-DATA numbers<>+1104(SB)/8, $0x3efb5e033efb5e03
-DATA numbers<>+1112(SB)/8, $0x3efb5e033efb5e03
-DATA numbers<>+1120(SB)/8, $0x3f527e4a3f527e4a
-DATA numbers<>+1128(SB)/8, $0x3f527e4a3f527e4a
-DATA numbers<>+1136(SB)/8, $0x3f527e4a3f527e4a
-DATA numbers<>+1144(SB)/8, $0x3f527e4a3f527e4a
-DATA numbers<>+1152(SB)/8, $0x3ecc422a3ecc422a
-DATA numbers<>+1160(SB)/8, $0x3ecc422a3ecc422a
-DATA numbers<>+1168(SB)/8, $0x3ecc422a3ecc422a
-DATA numbers<>+1176(SB)/8, $0x3ecc422a3ecc422a
-DATA numbers<>+1184(SB)/8, $0xc1400000c1400000
-DATA numbers<>+1192(SB)/8, $0xc1400000c1400000
-DATA numbers<>+1200(SB)/8, $0xc1400000c1400000
-DATA numbers<>+1208(SB)/8, $0xc1400000c1400000
-DATA numbers<>+1216(SB)/8, $0x3d9222793d922279
-DATA numbers<>+1224(SB)/8, $0x3d9222793d922279
-DATA numbers<>+1232(SB)/8, $0x3d9222793d922279
-DATA numbers<>+1240(SB)/8, $0x3d9222793d922279
-DATA numbers<>+1248(SB)/8, $0x3124d8b53124d8b5
-DATA numbers<>+1256(SB)/8, $0x3124d8b53124d8b5
-DATA numbers<>+1264(SB)/8, $0x3124d8b53124d8b5
-DATA numbers<>+1272(SB)/8, $0x3124d8b53124d8b5
-DATA numbers<>+1280(SB)/8, $0x3fcc422a3fcc422a
-DATA numbers<>+1288(SB)/8, $0x3fcc422a3fcc422a
-DATA numbers<>+1296(SB)/8, $0x3fcc422a3fcc422a
-DATA numbers<>+1304(SB)/8, $0x3fcc422a3fcc422a
-DATA numbers<>+1312(SB)/8, $0xb342bc9bb342bc9b
-DATA numbers<>+1320(SB)/8, $0xb342bc9bb342bc9b
-DATA numbers<>+1328(SB)/8, $0xb342bc9bb342bc9b
-DATA numbers<>+1336(SB)/8, $0xb342bc9bb342bc9b
-DATA numbers<>+1344(SB)/8, $0x3e5b33b63e5b33b6
-DATA numbers<>+1352(SB)/8, $0x3e5b33b63e5b33b6
-DATA numbers<>+1360(SB)/8, $0x3e5b33b63e5b33b6
-DATA numbers<>+1368(SB)/8, $0x3e5b33b63e5b33b6
-DATA numbers<>+1376(SB)/8, $0xc2200000c2200000
-DATA numbers<>+1384(SB)/8, $0xc2200000c2200000
-DATA numbers<>+1392(SB)/8, $0xc2200000c2200000
-DATA numbers<>+1400(SB)/8, $0xc2200000c2200000
-DATA numbers<>+1408(SB)/8, $0x4080000040800000
-DATA numbers<>+1416(SB)/8, $0x4080000040800000
-DATA numbers<>+1424(SB)/8, $0x4080000040800000
-DATA numbers<>+1432(SB)/8, $0x4080000040800000
-DATA numbers<>+1440(SB)/8, $0x3e0f6cfb3e0f6cfb
-DATA numbers<>+1448(SB)/8, $0x3e0f6cfb3e0f6cfb
-DATA numbers<>+1456(SB)/8, $0x3e0f6cfb3e0f6cfb
-DATA numbers<>+1464(SB)/8, $0x3e0f6cfb3e0f6cfb
-DATA numbers<>+1472(SB)/8, $0x3e0f5e4c3e0f5e4c
-DATA numbers<>+1480(SB)/8, $0x3e0f5e4c3e0f5e4c
-DATA numbers<>+1488(SB)/8, $0x3e0f5e4c3e0f5e4c
-DATA numbers<>+1496(SB)/8, $0x3e0f5e4c3e0f5e4c
-DATA numbers<>+1504(SB)/8, $0x3e4ce9083e4ce908
-DATA numbers<>+1512(SB)/8, $0x3e4ce9083e4ce908
-DATA numbers<>+1520(SB)/8, $0x3e4ce9083e4ce908
-DATA numbers<>+1528(SB)/8, $0x3e4ce9083e4ce908
-DATA numbers<>+1536(SB)/8, $0x3eaaaa813eaaaa81
-DATA numbers<>+1544(SB)/8, $0x3eaaaa813eaaaa81
-DATA numbers<>+1552(SB)/8, $0x3eaaaa813eaaaa81
-DATA numbers<>+1560(SB)/8, $0x3eaaaa813eaaaa81
-DATA numbers<>+1568(SB)/8, $0xc0000000c0000000
-DATA numbers<>+1576(SB)/8, $0xc0000000c0000000
-DATA numbers<>+1584(SB)/8, $0xc0000000c0000000
-DATA numbers<>+1592(SB)/8, $0xc0000000c0000000
-DATA numbers<>+1600(SB)/8, $0x0000007f0000007f
-DATA numbers<>+1608(SB)/8, $0x0000007f0000007f
-DATA numbers<>+1616(SB)/8, $0x0000007f0000007f
-DATA numbers<>+1624(SB)/8, $0x0000007f0000007f
-DATA numbers<>+1632(SB)/8, $0xc2fa0000c2fa0000
-DATA numbers<>+1640(SB)/8, $0xc2fa0000c2fa0000
-DATA numbers<>+1648(SB)/8, $0xc2fa0000c2fa0000
-DATA numbers<>+1656(SB)/8, $0xc2fa0000c2fa0000
-GLOBL numbers<>(SB), RODATA|NOPTR, $1664
+DATA numbers<>+576(SB)/8, $0xb1aaaaabb1aaaaab
+DATA numbers<>+584(SB)/8, $0xb1aaaaabb1aaaaab
+DATA numbers<>+592(SB)/8, $0xb1aaaaabb1aaaaab
+DATA numbers<>+600(SB)/8, $0xb1aaaaabb1aaaaab
+DATA numbers<>+608(SB)/8, $0x3e2aaaab3e2aaaab
+DATA numbers<>+616(SB)/8, $0x3e2aaaab3e2aaaab
+DATA numbers<>+624(SB)/8, $0x3e2aaaab3e2aaaab
+DATA numbers<>+632(SB)/8, $0x3e2aaaab3e2aaaab
+DATA numbers<>+640(SB)/8, $0x7fffffff7fffffff
+DATA numbers<>+648(SB)/8, $0x7fffffff7fffffff
+DATA numbers<>+656(SB)/8, $0x7fffffff7fffffff
+DATA numbers<>+664(SB)/8, $0x7fffffff7fffffff
+DATA numbers<>+672(SB)/8, $0xc0400000c0400000
+DATA numbers<>+680(SB)/8, $0xc0400000c0400000
+DATA numbers<>+688(SB)/8, $0xc0400000c0400000
+DATA numbers<>+696(SB)/8, $0xc0400000c0400000
+DATA numbers<>+704(SB)/8, $0xc16b3333c16b3333
+DATA numbers<>+712(SB)/8, $0xc16b3333c16b3333
+DATA numbers<>+720(SB)/8, $0xc16b3333c16b3333
+DATA numbers<>+728(SB)/8, $0xc16b3333c16b3333
+DATA numbers<>+736(SB)/8, $0xbf000000bf000000
+DATA numbers<>+744(SB)/8, $0xbf000000bf000000
+DATA numbers<>+752(SB)/8, $0xbf000000bf000000
+DATA numbers<>+760(SB)/8, $0xbf000000bf000000
+DATA numbers<>+768(SB)/8, $0x40e72f0540e72f05
+DATA numbers<>+776(SB)/8, $0x40e72f0540e72f05
+DATA numbers<>+784(SB)/8, $0x40e72f0540e72f05
+DATA numbers<>+792(SB)/8, $0x40e72f0540e72f05
+DATA numbers<>+800(SB)/8, $0xbfb43eb2bfb43eb2
+DATA numbers<>+808(SB)/8, $0xbfb43eb2bfb43eb2
+DATA numbers<>+816(SB)/8, $0xbfb43eb2bfb43eb2
+DATA numbers<>+824(SB)/8, $0xbfb43eb2bfb43eb2
+DATA numbers<>+832(SB)/8, $0x370eaaf3370eaaf3
+DATA numbers<>+840(SB)/8, $0x370eaaf3370eaaf3
+DATA numbers<>+848(SB)/8, $0x370eaaf3370eaaf3
+DATA numbers<>+856(SB)/8, $0x370eaaf3370eaaf3
+DATA numbers<>+864(SB)/8, $0xb6f5c509b6f5c509
+DATA numbers<>+872(SB)/8, $0xb6f5c509b6f5c509
+DATA numbers<>+880(SB)/8, $0xb6f5c509b6f5c509
+DATA numbers<>+888(SB)/8, $0xb6f5c509b6f5c509
+DATA numbers<>+896(SB)/8, $0xb8b1ce9db8b1ce9d
+DATA numbers<>+904(SB)/8, $0xb8b1ce9db8b1ce9d
+DATA numbers<>+912(SB)/8, $0xb8b1ce9db8b1ce9d
+DATA numbers<>+920(SB)/8, $0xb8b1ce9db8b1ce9d
+DATA numbers<>+928(SB)/8, $0x392a86fc392a86fc
+DATA numbers<>+936(SB)/8, $0x392a86fc392a86fc
+DATA numbers<>+944(SB)/8, $0x392a86fc392a86fc
+DATA numbers<>+952(SB)/8, $0x392a86fc392a86fc
+DATA numbers<>+960(SB)/8, $0x3a2cca733a2cca73
+DATA numbers<>+968(SB)/8, $0x3a2cca733a2cca73
+DATA numbers<>+976(SB)/8, $0x3a2cca733a2cca73
+DATA numbers<>+984(SB)/8, $0x3a2cca733a2cca73
+DATA numbers<>+992(SB)/8, $0xbb0b616dbb0b616d
+DATA numbers<>+1000(SB)/8, $0xbb0b616dbb0b616d
+DATA numbers<>+1008(SB)/8, $0xbb0b616dbb0b616d
+DATA numbers<>+1016(SB)/8, $0xbb0b616dbb0b616d
+DATA numbers<>+1024(SB)/8, $0xbbf5cd38bbf5cd38
+DATA numbers<>+1032(SB)/8, $0xbbf5cd38bbf5cd38
+DATA numbers<>+1040(SB)/8, $0xbbf5cd38bbf5cd38
+DATA numbers<>+1048(SB)/8, $0xbbf5cd38bbf5cd38
+DATA numbers<>+1056(SB)/8, $0x3cb3b4b23cb3b4b2
+DATA numbers<>+1064(SB)/8, $0x3cb3b4b23cb3b4b2
+DATA numbers<>+1072(SB)/8, $0x3cb3b4b23cb3b4b2
+DATA numbers<>+1080(SB)/8, $0x3cb3b4b23cb3b4b2
+DATA numbers<>+1088(SB)/8, $0x3e31eeaf3e31eeaf
+DATA numbers<>+1096(SB)/8, $0x3e31eeaf3e31eeaf
+DATA numbers<>+1104(SB)/8, $0x3e31eeaf3e31eeaf
+DATA numbers<>+1112(SB)/8, $0x3e31eeaf3e31eeaf
+DATA numbers<>+1120(SB)/8, $0x3efb5e033efb5e03
+DATA numbers<>+1128(SB)/8, $0x3efb5e033efb5e03
+DATA numbers<>+1136(SB)/8, $0x3efb5e033efb5e03
+DATA numbers<>+1144(SB)/8, $0x3efb5e033efb5e03
+DATA numbers<>+1152(SB)/8, $0x3f527e4a3f527e4a
+DATA numbers<>+1160(SB)/8, $0x3f527e4a3f527e4a
+DATA numbers<>+1168(SB)/8, $0x3f527e4a3f527e4a
+DATA numbers<>+1176(SB)/8, $0x3f527e4a3f527e4a
+DATA numbers<>+1184(SB)/8, $0x3ecc422a3ecc422a
+DATA numbers<>+1192(SB)/8, $0x3ecc422a3ecc422a
+DATA numbers<>+1200(SB)/8, $0x3ecc422a3ecc422a
+DATA numbers<>+1208(SB)/8, $0x3ecc422a3ecc422a
+DATA numbers<>+1216(SB)/8, $0xc1400000c1400000
+DATA numbers<>+1224(SB)/8, $0xc1400000c1400000
+DATA numbers<>+1232(SB)/8, $0xc1400000c1400000
+DATA numbers<>+1240(SB)/8, $0xc1400000c1400000
+DATA numbers<>+1248(SB)/8, $0x3d9222793d922279
+DATA numbers<>+1256(SB)/8, $0x3d9222793d922279
+DATA numbers<>+1264(SB)/8, $0x3d9222793d922279
+DATA numbers<>+1272(SB)/8, $0x3d9222793d922279
+DATA numbers<>+1280(SB)/8, $0x3124d8b53124d8b5
+DATA numbers<>+1288(SB)/8, $0x3124d8b53124d8b5
+DATA numbers<>+1296(SB)/8, $0x3124d8b53124d8b5
+DATA numbers<>+1304(SB)/8, $0x3124d8b53124d8b5
+DATA numbers<>+1312(SB)/8, $0x3fcc422a3fcc422a
+DATA numbers<>+1320(SB)/8, $0x3fcc422a3fcc422a
+DATA numbers<>+1328(SB)/8, $0x3fcc422a3fcc422a
+DATA numbers<>+1336(SB)/8, $0x3fcc422a3fcc422a
+DATA numbers<>+1344(SB)/8, $0xb342bc9bb342bc9b
+DATA numbers<>+1352(SB)/8, $0xb342bc9bb342bc9b
+DATA numbers<>+1360(SB)/8, $0xb342bc9bb342bc9b
+DATA numbers<>+1368(SB)/8, $0xb342bc9bb342bc9b
+DATA numbers<>+1376(SB)/8, $0x3e5b33b63e5b33b6
+DATA numbers<>+1384(SB)/8, $0x3e5b33b63e5b33b6
+DATA numbers<>+1392(SB)/8, $0x3e5b33b63e5b33b6
+DATA numbers<>+1400(SB)/8, $0x3e5b33b63e5b33b6
+DATA numbers<>+1408(SB)/8, $0xc2200000c2200000
+DATA numbers<>+1416(SB)/8, $0xc2200000c2200000
+DATA numbers<>+1424(SB)/8, $0xc2200000c2200000
+DATA numbers<>+1432(SB)/8, $0xc2200000c2200000
+DATA numbers<>+1440(SB)/8, $0x4080000040800000
+DATA numbers<>+1448(SB)/8, $0x4080000040800000
+DATA numbers<>+1456(SB)/8, $0x4080000040800000
+DATA numbers<>+1464(SB)/8, $0x4080000040800000
+DATA numbers<>+1472(SB)/8, $0x3e0f6cfb3e0f6cfb
+DATA numbers<>+1480(SB)/8, $0x3e0f6cfb3e0f6cfb
+DATA numbers<>+1488(SB)/8, $0x3e0f6cfb3e0f6cfb
+DATA numbers<>+1496(SB)/8, $0x3e0f6cfb3e0f6cfb
+DATA numbers<>+1504(SB)/8, $0x3e0f5e4c3e0f5e4c
+DATA numbers<>+1512(SB)/8, $0x3e0f5e4c3e0f5e4c
+DATA numbers<>+1520(SB)/8, $0x3e0f5e4c3e0f5e4c
+DATA numbers<>+1528(SB)/8, $0x3e0f5e4c3e0f5e4c
+DATA numbers<>+1536(SB)/8, $0x3e4ce9083e4ce908
+DATA numbers<>+1544(SB)/8, $0x3e4ce9083e4ce908
+DATA numbers<>+1552(SB)/8, $0x3e4ce9083e4ce908
+DATA numbers<>+1560(SB)/8, $0x3e4ce9083e4ce908
+DATA numbers<>+1568(SB)/8, $0x3eaaaa813eaaaa81
+DATA numbers<>+1576(SB)/8, $0x3eaaaa813eaaaa81
+DATA numbers<>+1584(SB)/8, $0x3eaaaa813eaaaa81
+DATA numbers<>+1592(SB)/8, $0x3eaaaa813eaaaa81
+DATA numbers<>+1600(SB)/8, $0xc0000000c0000000
+DATA numbers<>+1608(SB)/8, $0xc0000000c0000000
+DATA numbers<>+1616(SB)/8, $0xc0000000c0000000
+DATA numbers<>+1624(SB)/8, $0xc0000000c0000000
+DATA numbers<>+1632(SB)/8, $0x0000007f0000007f
+DATA numbers<>+1640(SB)/8, $0x0000007f0000007f
+DATA numbers<>+1648(SB)/8, $0x0000007f0000007f
+DATA numbers<>+1656(SB)/8, $0x0000007f0000007f
+DATA numbers<>+1664(SB)/8, $0xc2fa0000c2fa0000
+DATA numbers<>+1672(SB)/8, $0xc2fa0000c2fa0000
+DATA numbers<>+1680(SB)/8, $0xc2fa0000c2fa0000
+DATA numbers<>+1688(SB)/8, $0xc2fa0000c2fa0000
+GLOBL numbers<>(SB), RODATA|NOPTR, $1696

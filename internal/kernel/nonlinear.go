@@ -15,10 +15,9 @@ import "math"
 //
 // With assembly each result differs from the exact one by at most 2.5 units in the last
 // place (ulp), denormal results included: 4.5 for GELU and Mish, 2.75 for Tanh. So does
-// each factor f'(src[i]), by at most 4 ulp, 4.5 for GELU and 6 for Mish; where a factor
-// has a root below zero and its terms cancel, by 2⁻²⁴. The portable level computes in
-// float64 and rounds once. A value's result does not depend on its place, and has the
-// same bits with AVX2 and AVX-512.
+// each factor f'(src[i]), by at most 5 ulp, 7 for Mish; near a root, where its terms
+// cancel, by 2⁻²³. The portable level computes in float64 and rounds once. A value's
+// result does not depend on its place, and has the same bits with AVX2 and AVX-512.
 
 // Exp sets dst[i] = e^src[i]: +Inf above 88.72, 0 below −103.97.
 func Exp(dst, src []float32) { unaryOf(expUnary, dst, src, 0, 0) }

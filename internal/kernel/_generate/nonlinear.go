@@ -454,8 +454,13 @@ func mishDerivative(s isa, x values, _ parameters) values {
 }
 
 func hardSigmoid(s isa, x values, _ parameters) values {
-	v := s.atMost(s.atLeast(s.add(x, float(3)), float(0)), float(6))
-	return s.multiply(v, float(1.0/6))
+	return s.sixth(s.atMost(s.atLeast(s.add(x, float(3)), float(0)), float(6)))
+}
+
+// sixth returns x/6, rounded nearly as a quotient is, but in less time.
+func (s isa) sixth(x values) values {
+	high, low := split(1.0 / 6)
+	return s.fmaNumber(x, high, s.multiply(x, low))
 }
 
 func hardSigmoidDerivative(s isa, x values, _ parameters) values {
@@ -469,7 +474,7 @@ func hardSwish(s isa, x values, p parameters) values {
 
 // hardSwishDerivative is (2x+3)/6 between −3 and 3, 0 below and 1 above.
 func hardSwishDerivative(s isa, x values, _ parameters) values {
-	v := s.multiply(s.fmaNumber(x, float(2), s.fill(float(3))), float(1.0/6))
+	v := s.sixth(s.fmaNumber(x, float(2), s.fill(float(3))))
 	v = s.choose(s.compare(x, notAtLeast, float(3)), v, s.fill(float(1)))
 	return s.choose(s.compare(x, notAtMost, float(-3)), v, s.fill(float(0)))
 }
