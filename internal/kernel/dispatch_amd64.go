@@ -244,128 +244,140 @@ func outerAVX2(rows, vectors int, t *byte) {
 	}
 }
 
-// unaryVector computes a function of one slice at a level with assembly.
+// unaryVector computes f at the level in use, which has assembly.
 func unaryVector(f unaryFunction, dst, src *float32, vectors int, part uintptr, a, b float32) {
-	wide := level == AVX512
-	switch {
-	case f == expUnary && wide:
-		expAVX512(dst, src, vectors, part, a, b)
-	case f == expUnary:
+	if level == AVX512 {
+		switch f {
+		case expUnary:
+			expAVX512(dst, src, vectors, part, a, b)
+		case sigmoidUnary:
+			sigmoidAVX512(dst, src, vectors, part, a, b)
+		case sigmoidGradientUnary:
+			sigmoidGradientAVX512(dst, src, vectors, part, a, b)
+		case swishUnary:
+			swishAVX512(dst, src, vectors, part, a, b)
+		case swishGradientUnary:
+			swishGradientAVX512(dst, src, vectors, part, a, b)
+		case hardSigmoidUnary:
+			hardSigmoidAVX512(dst, src, vectors, part, a, b)
+		case hardSigmoidGradientUnary:
+			hardSigmoidGradientAVX512(dst, src, vectors, part, a, b)
+		case hardSwishUnary:
+			hardSwishAVX512(dst, src, vectors, part, a, b)
+		case hardSwishGradientUnary:
+			hardSwishGradientAVX512(dst, src, vectors, part, a, b)
+		case geluUnary:
+			geluAVX512(dst, src, vectors, part, a, b)
+		case geluGradientUnary:
+			geluGradientAVX512(dst, src, vectors, part, a, b)
+		case geluTanhUnary:
+			geluTanhAVX512(dst, src, vectors, part, a, b)
+		case geluTanhGradientUnary:
+			geluTanhGradientAVX512(dst, src, vectors, part, a, b)
+		case tanhUnary:
+			tanhAVX512(dst, src, vectors, part, a, b)
+		case tanhGradientUnary:
+			tanhGradientAVX512(dst, src, vectors, part, a, b)
+		case eluUnary:
+			eluAVX512(dst, src, vectors, part, a, b)
+		case eluGradientUnary:
+			eluGradientAVX512(dst, src, vectors, part, a, b)
+		case softplusUnary:
+			softplusAVX512(dst, src, vectors, part, a, b)
+		case softplusGradientUnary:
+			softplusGradientAVX512(dst, src, vectors, part, a, b)
+		case mishUnary:
+			mishAVX512(dst, src, vectors, part, a, b)
+		case mishGradientUnary:
+			mishGradientAVX512(dst, src, vectors, part, a, b)
+		case leakyReLUUnary:
+			leakyReLUAVX512(dst, src, vectors, part, a, b)
+		case leakyReLUGradientUnary:
+			leakyReLUGradientAVX512(dst, src, vectors, part, a, b)
+		case scaleUnary:
+			scaleAVX512(dst, src, vectors, part, a, b)
+		}
+		return
+	}
+	switch f {
+	case expUnary:
 		expAVX2(dst, src, vectors, part, a, b)
-	case f == sigmoidUnary && wide:
-		sigmoidAVX512(dst, src, vectors, part, a, b)
-	case f == sigmoidUnary:
+	case sigmoidUnary:
 		sigmoidAVX2(dst, src, vectors, part, a, b)
-	case f == sigmoidGradientUnary && wide:
-		sigmoidGradientAVX512(dst, src, vectors, part, a, b)
-	case f == sigmoidGradientUnary:
+	case sigmoidGradientUnary:
 		sigmoidGradientAVX2(dst, src, vectors, part, a, b)
-	case f == swishUnary && wide:
-		swishAVX512(dst, src, vectors, part, a, b)
-	case f == swishUnary:
+	case swishUnary:
 		swishAVX2(dst, src, vectors, part, a, b)
-	case f == swishGradientUnary && wide:
-		swishGradientAVX512(dst, src, vectors, part, a, b)
-	case f == swishGradientUnary:
+	case swishGradientUnary:
 		swishGradientAVX2(dst, src, vectors, part, a, b)
-	case f == hardSigmoidUnary && wide:
-		hardSigmoidAVX512(dst, src, vectors, part, a, b)
-	case f == hardSigmoidUnary:
+	case hardSigmoidUnary:
 		hardSigmoidAVX2(dst, src, vectors, part, a, b)
-	case f == hardSigmoidGradientUnary && wide:
-		hardSigmoidGradientAVX512(dst, src, vectors, part, a, b)
-	case f == hardSigmoidGradientUnary:
+	case hardSigmoidGradientUnary:
 		hardSigmoidGradientAVX2(dst, src, vectors, part, a, b)
-	case f == hardSwishUnary && wide:
-		hardSwishAVX512(dst, src, vectors, part, a, b)
-	case f == hardSwishUnary:
+	case hardSwishUnary:
 		hardSwishAVX2(dst, src, vectors, part, a, b)
-	case f == hardSwishGradientUnary && wide:
-		hardSwishGradientAVX512(dst, src, vectors, part, a, b)
-	case f == hardSwishGradientUnary:
+	case hardSwishGradientUnary:
 		hardSwishGradientAVX2(dst, src, vectors, part, a, b)
-	case f == geluUnary && wide:
-		geluAVX512(dst, src, vectors, part, a, b)
-	case f == geluUnary:
+	case geluUnary:
 		geluAVX2(dst, src, vectors, part, a, b)
-	case f == geluGradientUnary && wide:
-		geluGradientAVX512(dst, src, vectors, part, a, b)
-	case f == geluGradientUnary:
+	case geluGradientUnary:
 		geluGradientAVX2(dst, src, vectors, part, a, b)
-	case f == geluTanhUnary && wide:
-		geluTanhAVX512(dst, src, vectors, part, a, b)
-	case f == geluTanhUnary:
+	case geluTanhUnary:
 		geluTanhAVX2(dst, src, vectors, part, a, b)
-	case f == geluTanhGradientUnary && wide:
-		geluTanhGradientAVX512(dst, src, vectors, part, a, b)
-	case f == geluTanhGradientUnary:
+	case geluTanhGradientUnary:
 		geluTanhGradientAVX2(dst, src, vectors, part, a, b)
-	case f == tanhUnary && wide:
-		tanhAVX512(dst, src, vectors, part, a, b)
-	case f == tanhUnary:
+	case tanhUnary:
 		tanhAVX2(dst, src, vectors, part, a, b)
-	case f == tanhGradientUnary && wide:
-		tanhGradientAVX512(dst, src, vectors, part, a, b)
-	case f == tanhGradientUnary:
+	case tanhGradientUnary:
 		tanhGradientAVX2(dst, src, vectors, part, a, b)
-	case f == eluUnary && wide:
-		eluAVX512(dst, src, vectors, part, a, b)
-	case f == eluUnary:
+	case eluUnary:
 		eluAVX2(dst, src, vectors, part, a, b)
-	case f == eluGradientUnary && wide:
-		eluGradientAVX512(dst, src, vectors, part, a, b)
-	case f == eluGradientUnary:
+	case eluGradientUnary:
 		eluGradientAVX2(dst, src, vectors, part, a, b)
-	case f == softplusUnary && wide:
-		softplusAVX512(dst, src, vectors, part, a, b)
-	case f == softplusUnary:
+	case softplusUnary:
 		softplusAVX2(dst, src, vectors, part, a, b)
-	case f == softplusGradientUnary && wide:
-		softplusGradientAVX512(dst, src, vectors, part, a, b)
-	case f == softplusGradientUnary:
+	case softplusGradientUnary:
 		softplusGradientAVX2(dst, src, vectors, part, a, b)
-	case f == mishUnary && wide:
-		mishAVX512(dst, src, vectors, part, a, b)
-	case f == mishUnary:
+	case mishUnary:
 		mishAVX2(dst, src, vectors, part, a, b)
-	case f == mishGradientUnary && wide:
-		mishGradientAVX512(dst, src, vectors, part, a, b)
-	case f == mishGradientUnary:
+	case mishGradientUnary:
 		mishGradientAVX2(dst, src, vectors, part, a, b)
-	case f == leakyReLUUnary && wide:
-		leakyReLUAVX512(dst, src, vectors, part, a, b)
-	case f == leakyReLUUnary:
+	case leakyReLUUnary:
 		leakyReLUAVX2(dst, src, vectors, part, a, b)
-	case f == leakyReLUGradientUnary && wide:
-		leakyReLUGradientAVX512(dst, src, vectors, part, a, b)
-	case f == leakyReLUGradientUnary:
+	case leakyReLUGradientUnary:
 		leakyReLUGradientAVX2(dst, src, vectors, part, a, b)
-	case f == scaleUnary && wide:
-		scaleAVX512(dst, src, vectors, part, a, b)
-	case f == scaleUnary:
+	case scaleUnary:
 		scaleAVX2(dst, src, vectors, part, a, b)
 	}
 }
 
-// binaryVector computes a function of two slices at a level with assembly.
+// binaryVector computes f at the level in use, which has assembly.
 func binaryVector(f binaryFunction, dst, x, y *float32, vectors int, part uintptr) {
-	wide := level == AVX512
-	switch {
-	case f == multiplyBinary && wide:
-		multiplyAVX512(dst, x, y, vectors, part)
-	case f == multiplyBinary:
+	if level == AVX512 {
+		switch f {
+		case multiplyBinary:
+			multiplyAVX512(dst, x, y, vectors, part)
+		case addMultiplyBinary:
+			addMultiplyAVX512(dst, x, y, vectors, part)
+		case preluBinary:
+			preluAVX512(dst, x, y, vectors, part)
+		case preluGradientBinary:
+			preluGradientAVX512(dst, x, y, vectors, part)
+		case preluSlopesBinary:
+			preluSlopesAVX512(dst, x, y, vectors, part)
+		}
+		return
+	}
+	switch f {
+	case multiplyBinary:
 		multiplyAVX2(dst, x, y, vectors, part)
-	case f == addMultiplyBinary && wide:
-		addMultiplyAVX512(dst, x, y, vectors, part)
-	case f == addMultiplyBinary:
+	case addMultiplyBinary:
 		addMultiplyAVX2(dst, x, y, vectors, part)
-	case f == preluBinary && wide:
-		preluAVX512(dst, x, y, vectors, part)
-	case f == preluBinary:
+	case preluBinary:
 		preluAVX2(dst, x, y, vectors, part)
-	case f == preluGradientBinary && wide:
-		preluGradientAVX512(dst, x, y, vectors, part)
-	case f == preluGradientBinary:
+	case preluGradientBinary:
 		preluGradientAVX2(dst, x, y, vectors, part)
+	case preluSlopesBinary:
+		preluSlopesAVX2(dst, x, y, vectors, part)
 	}
 }

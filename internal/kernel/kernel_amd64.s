@@ -31479,6 +31479,71 @@ end:
 	VZEROUPPER
 	RET
 
+// func preluSlopesAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+// Requires: AVX, AVX512F
+TEXT ·preluSlopesAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ vectors+24(FP), BX
+	SUBQ $0x02, BX
+	JLT  fewer
+
+two:
+	VMOVUPS      (AX), Z0
+	VMOVUPS      64(AX), Z1
+	VMOVUPS      (CX), Z2
+	VMOVUPS      64(CX), Z3
+	VMOVUPS      (DX), Z4
+	VMOVUPS      64(DX), Z5
+	VBROADCASTSS numbers<>+512(SB), Z6
+	VMINPS       Z2, Z6, Z2
+	VMINPS       Z3, Z6, Z3
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+	VFMADD213PS  Z0, Z4, Z2
+	VFMADD213PS  Z1, Z5, Z3
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         $0x80, AX
+	ADDQ         $0x80, CX
+	ADDQ         $0x80, DX
+	SUBQ         $0x02, BX
+	JGE          two
+
+fewer:
+	ADDQ         $0x02, BX
+	JZ           rest
+	VMOVUPS      (AX), Z0
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VBROADCASTSS numbers<>+512(SB), Z3
+	VMINPS       Z1, Z3, Z1
+	VMOVAPS      Z1, Z1
+	VFMADD213PS  Z0, Z2, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+
+rest:
+	CMPQ         part+32(FP), $0x00
+	JE           end
+	MOVQ         part+32(FP), BX
+	KMOVW        BX, K1
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    (CX), K1, Z1
+	VMOVUPS.Z    (DX), K1, Z2
+	VBROADCASTSS numbers<>+512(SB), Z3
+	VMINPS       Z1, Z3, Z1
+	VMOVAPS      Z1, Z1
+	VFMADD213PS  Z0, Z2, Z1
+	VMOVUPS      Z1, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
 // func gemm1x8AVX2(arguments *byte)
 // Requires: AVX, FMA3
 TEXT ·gemm1x8AVX2(SB), NOSPLIT, $0-8
@@ -42042,6 +42107,49 @@ rest:
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VMULPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func preluSlopesAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+// Requires: AVX, FMA3
+TEXT ·preluSlopesAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  y+16(FP), DX
+	MOVQ  vectors+24(FP), BX
+	TESTQ BX, BX
+	JZ    rest
+
+one:
+	VMOVUPS      (AX), Y0
+	VMOVUPS      (CX), Y1
+	VMOVUPS      (DX), Y2
+	VBROADCASTSS numbers<>+512(SB), Y3
+	VMINPS       Y1, Y3, Y1
+	VMOVAPS      Y1, Y1
+	VFMADD213PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	DECQ         BX
+	JNZ          one
+
+rest:
+	CMPQ         part+32(FP), $0x00
+	JE           end
+	MOVQ         part+32(FP), BX
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   (AX), Y0, Y1
+	VMASKMOVPS   (CX), Y0, Y2
+	VMASKMOVPS   (DX), Y0, Y3
+	VBROADCASTSS numbers<>+512(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVAPS      Y2, Y2
+	VFMADD213PS  Y1, Y3, Y2
+	VMASKMOVPS   Y2, Y0, (AX)
 
 end:
 	VZEROUPPER

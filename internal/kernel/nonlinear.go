@@ -146,7 +146,7 @@ var definitions = [...]definition{
 	hardSwishGradientUnary:   {true, func(x, _, _ float64) float64 { return hardSwishDerivative(x) }},
 	geluUnary:                {false, func(x, _, _ float64) float64 { return notBelow(x) * normal(x) }},
 	geluGradientUnary:        {true, func(x, _, _ float64) float64 { return geluDerivative(bounded(x)) }},
-	geluTanhUnary:            {false, func(x, _, _ float64) float64 { return notBelow(x) * sigmoid(geluTanhSlope(bounded(x))) }},
+	geluTanhUnary:            {false, func(x, _, _ float64) float64 { return geluTanh(x) }},
 	geluTanhGradientUnary:    {true, func(x, _, _ float64) float64 { return geluTanhDerivative(bounded(x)) }},
 	tanhUnary:                {false, func(x, _, _ float64) float64 { return math.Tanh(x) }},
 	tanhGradientUnary:        {true, func(x, _, _ float64) float64 { return 4 * sigmoid(2*x) * sigmoid(-2*x) }},
@@ -224,6 +224,8 @@ func geluDerivative(x float64) float64 {
 func geluTanhSlope(x float64) float64 {
 	return 2 * math.Sqrt(2/math.Pi) * (x + 0.044715*x*x*x)
 }
+
+func geluTanh(x float64) float64 { return notBelow(x) * sigmoid(geluTanhSlope(bounded(x))) }
 
 func geluTanhDerivative(x float64) float64 {
 	z, slope := geluTanhSlope(x), 2*math.Sqrt(2/math.Pi)*(1+3*0.044715*x*x)

@@ -48,7 +48,8 @@ var nonlinearities = []struct {
 	{"SoftplusGradient", SoftplusGradient, softplusGradientUnary, 0, 0, 2.5, false, true},
 	{"Mish", Mish, mishUnary, 0, 0, 4.5, false, false},
 	{"MishGradient", MishGradient, mishGradientUnary, 0, 0, 7, true, true},
-	{"LeakyReLU", func(dst, src []float32) { LeakyReLU(dst, src, 0.1) }, leakyReLUUnary, single(0.1), 0, 0.5, false, false},
+	{"LeakyReLU", func(dst, src []float32) { LeakyReLU(dst, src, 0.1) }, leakyReLUUnary,
+		single(0.1), 0, 0.5, false, false},
 	{"LeakyReLUGradient", func(dst, src []float32) { LeakyReLUGradient(dst, src, 0.1) }, leakyReLUGradientUnary,
 		single(0.1), 0, 0.5, false, true},
 	{"Scale", func(dst, src []float32) {

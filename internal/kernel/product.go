@@ -22,6 +22,21 @@ func PReLU(dst, src, slopes []float32) { rowsOf(preluBinary, dst, src, slopes) }
 // elsewhere. It panics as PReLU does.
 func PReLUGradient(dst, src, slopes []float32) { rowsOf(preluGradientBinary, dst, src, slopes) }
 
+// PReLUSlopesGradient adds to sums the gradient by PReLU's slopes, for the gradient by its
+// result: sums[i] += Σ_r gradient[r·c+i]·min(src[r·c+i], 0), in the order of r, for c =
+// len(sums). It panics if gradient is not made of whole rows or src is shorter.
+func PReLUSlopesGradient(sums, gradient, src []float32) {
+	if len(gradient) > 0 && (len(sums) == 0 || len(gradient)%len(sums) != 0) {
+		panic("kernel: gradient is not made of whole rows")
+	}
+	if len(src) < len(gradient) {
+		panic("kernel: source is shorter than gradient")
+	}
+	for low := 0; low < len(gradient); low += len(sums) {
+		binaryOf(preluSlopesBinary, sums, src[low:], gradient[low:])
+	}
+}
+
 // binaryFunction is a function of two slices.
 type binaryFunction uint8
 
@@ -30,6 +45,7 @@ const (
 	addMultiplyBinary
 	preluBinary
 	preluGradientBinary
+	preluSlopesBinary
 )
 
 func binaryOf(f binaryFunction, dst, x, y []float32) {
@@ -56,6 +72,10 @@ func binaryOf(f binaryFunction, dst, x, y []float32) {
 				v *= y[i]
 			}
 			dst[i] = v
+		}
+	case preluSlopesBinary:
+		for i, v := range x {
+			dst[i] += min(v, 0) * y[i]
 		}
 	case preluGradientBinary:
 		for i, v := range x {

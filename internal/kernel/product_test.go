@@ -91,6 +91,37 @@ func TestProducts(t *testing.T) {
 	})
 }
 
+func TestPReLUSlopesGradient(t *testing.T) {
+	eachLevel(t, func(t *testing.T, l Level) {
+		rapid.Check(t, func(r *rapid.T) {
+			width := rapid.IntRange(1, 40).Draw(r, "channels")
+			n := width * rapid.IntRange(0, 12).Draw(r, "rows")
+			gradient, src := drawValues(r, n), drawValues(r, n+3)
+			sums := newGuarded(width)
+			copy(sums.values, drawValues(r, width))
+			want := slices.Clone(sums.values)
+			for i, g := range gradient {
+				below := min(src[i], 0)
+				if l == Generic {
+					want[i%width] += below * g
+				} else {
+					want[i%width] = fused(below, g, want[i%width])
+				}
+			}
+			PReLUSlopesGradient(sums.values, gradient, src)
+			sums.check(r)
+			if err := sameBits(want, sums.values); err != nil {
+				r.Fatalf("%d values of %d channels: want and got: %v", n, width, err)
+			}
+		})
+	})
+	PReLUSlopesGradient(nil, nil, nil)
+	of := func(n int) []float32 { return make([]float32, n) }
+	mustPanic(t, "whole rows", func() { PReLUSlopesGradient(of(5), of(12), of(12)) })
+	mustPanic(t, "whole rows", func() { PReLUSlopesGradient(nil, of(12), of(12)) })
+	mustPanic(t, "shorter", func() { PReLUSlopesGradient(of(4), of(12), of(11)) })
+}
+
 // TestProductsWideRows: rows that are copied for several at once, and those that are not.
 func TestProductsWideRows(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {

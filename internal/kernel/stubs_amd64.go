@@ -639,6 +639,11 @@ func preluAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr
 //go:noescape
 func preluGradientAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
 
+// preluSlopesAVX512 sets dst to dst + min(x, 0)·y, for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func preluSlopesAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+
 // gemm1x8AVX2 computes a gemmTile of 1 rows and up to 8 columns.
 //
 //go:noescape
@@ -973,6 +978,11 @@ func preluAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
 //
 //go:noescape
 func preluGradientAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+
+// preluSlopesAVX2 sets dst to dst + min(x, 0)·y, for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func preluSlopesAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
 
 // maxAVX2 sets dst = max(dst, src) for vectors of 8 values.
 //

@@ -72,7 +72,7 @@ var unary = []struct {
 	{"mishGradient", "dst·mish'(src)", mishDerivative, true, 0},
 	{"leakyReLU", "src above zero and a·src below", leakyReLU, false, 1},
 	{"leakyReLUGradient", "dst·leakyReLU'(src)", leakyReLUDerivative, true, 1},
-	{"scale", "a·src", func(s isa, x values, p parameters) values { return s.multiply(x, p[0]) }, false, 1},
+	{"scale", "a·src", scale, false, 1},
 }
 
 // binary are the functions of two slices.
@@ -88,6 +88,9 @@ var binary = []struct {
 	}},
 	{"preluGradient", "dst above zero of x and y·dst below", true, func(s isa, dst, x, y values) values {
 		return s.multiply(dst, s.keepNaN(x, s.choose(s.compare(x, greater, float(0)), float(1), y)))
+	}},
+	{"preluSlopes", "dst + min(x, 0)·y", true, func(s isa, dst, x, y values) values {
+		return s.fma(s.atMost(x, float(0)), y, dst)
 	}},
 }
 
@@ -487,34 +490,42 @@ func leakyReLUDerivative(s isa, x values, p parameters) values {
 	return s.keepNaN(x, s.choose(s.compare(x, greater, float(0)), float(1), p[0]))
 }
 
+func scale(s isa, x values, p parameters) values { return s.multiply(x, p[0]) }
+
 // dispatchNonlinear is the Go source that calls the functions above.
 func dispatchNonlinear() string {
 	var b strings.Builder
-	b.WriteString("\n// unaryVector computes a function of one slice at a level with assembly.\n")
-	b.WriteString("func unaryVector(f unaryFunction, dst, src *float32, vectors int, part uintptr, a, b float32) {\n")
-	b.WriteString("\twide := level == AVX512\n\tswitch {\n")
+	functions := func(kind, parameters, arguments string, names []string) {
+		fmt.Fprintf(&b, "\n// %sVector computes f at the level in use, which has assembly.\n", kind)
+		fmt.Fprintf(&b, "func %sVector(f %sFunction, %s) {\n\tif level == AVX512 {\n", kind, kind, parameters)
+		for _, s := range []isa{avx512, avx2} {
+			indent := "\t"
+			if s.wide {
+				indent = "\t\t"
+			}
+			fmt.Fprintf(&b, "%sswitch f {\n", indent)
+			for _, name := range names {
+				suffix := strings.ToUpper(kind[:1]) + kind[1:]
+				fmt.Fprintf(&b, "%scase %s%s:\n", indent, name, suffix)
+				fmt.Fprintf(&b, "%s\t%s%s(%s)\n", indent, name, s.name, arguments)
+			}
+			fmt.Fprintf(&b, "%s}\n", indent)
+			if s.wide {
+				b.WriteString("\t\treturn\n\t}\n")
+			}
+		}
+		b.WriteString("}\n")
+	}
+	var names []string
 	for _, f := range unary {
-		for _, s := range []isa{avx512, avx2} {
-			test := "f == " + f.name + "Unary"
-			if s.wide {
-				test += " && wide"
-			}
-			fmt.Fprintf(&b, "\tcase %s:\n\t\t%s%s(dst, src, vectors, part, a, b)\n", test, f.name, s.name)
-		}
+		names = append(names, f.name)
 	}
-	b.WriteString("\t}\n}\n")
-	b.WriteString("\n// binaryVector computes a function of two slices at a level with assembly.\n")
-	b.WriteString("func binaryVector(f binaryFunction, dst, x, y *float32, vectors int, part uintptr) {\n")
-	b.WriteString("\twide := level == AVX512\n\tswitch {\n")
+	functions("unary", "dst, src *float32, vectors int, part uintptr, a, b float32",
+		"dst, src, vectors, part, a, b", names)
+	names = nil
 	for _, f := range binary {
-		for _, s := range []isa{avx512, avx2} {
-			test := "f == " + f.name + "Binary"
-			if s.wide {
-				test += " && wide"
-			}
-			fmt.Fprintf(&b, "\tcase %s:\n\t\t%s%s(dst, x, y, vectors, part)\n", test, f.name, s.name)
-		}
+		names = append(names, f.name)
 	}
-	b.WriteString("\t}\n}\n")
+	functions("binary", "dst, x, y *float32, vectors int, part uintptr", "dst, x, y, vectors, part", names)
 	return b.String()
 }
