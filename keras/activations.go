@@ -1,16 +1,27 @@
 package keras
 
-import "garb/nn"
+import (
+	"garb/nn"
+	"garb/tensor"
+)
 
 // activations are Keras's functions by its names; linear changes nothing.
 var activations = map[string]nn.Layer{
-	"relu":    {Op: nn.OpReLU},
-	"relu6":   {Op: nn.OpReLU6},
-	"sigmoid": {Op: nn.OpSigmoid},
-	"softmax": {Op: nn.OpSoftmax},
-	"swish":   {Op: nn.OpSwish},
-	"silu":    {Op: nn.OpSwish},
-	"tanh":    {Op: nn.OpTanh},
+	"relu":         {Op: nn.OpReLU},
+	"relu6":        {Op: nn.OpReLU6},
+	"sigmoid":      {Op: nn.OpSigmoid},
+	"softmax":      {Op: nn.OpSoftmax},
+	"swish":        {Op: nn.OpSwish},
+	"silu":         {Op: nn.OpSwish},
+	"tanh":         {Op: nn.OpTanh},
+	"elu":          {Op: nn.OpELU, Slope: 1},
+	"selu":         {Op: nn.OpSELU},
+	"gelu":         {Op: nn.OpGELU}, // of the layer; the function's approximate is false by default
+	"mish":         {Op: nn.OpMish},
+	"softplus":     {Op: nn.OpSoftplus},
+	"hard_sigmoid": {Op: nn.OpHardSigmoid}, // of Keras 3: see activation
+	"hard_silu":    {Op: nn.OpHardSwish},
+	"hard_swish":   {Op: nn.OpHardSwish},
 	// The slope of the function; that of the layer is another.
 	"leaky_relu": {Op: nn.OpLeakyReLU, Slope: 0.2},
 }
@@ -41,11 +52,20 @@ func (a *applied) activation(x int) int {
 		}
 	}
 	name, _ := v.(string)
+	switch {
+	case name == "hard_sigmoid" && a.generation == 0:
+		a.refuse("activation", "hard_sigmoid of a file that says which Keras wrote it: there are two")
+		return x
+	case name == "hard_sigmoid" && a.generation < 3: // min(max(0.2·x + 0.5, 0), 1)
+		x = a.scaled("/before", 6*0.2, 6*0.5, x)
+		x = a.put(nn.Layer{Op: nn.OpReLU6}, x)
+		return a.scaled("/after", 1./6, 0, x)
+	}
 	if l, ok := activations[name]; ok {
 		return a.put(l, x)
 	}
 	if v != nil && name != "linear" {
-		a.refuse("activation", "linear, relu, relu6, leaky_relu, sigmoid, softmax, swish and tanh")
+		a.refuse("activation", "linear, relu, relu6, leaky_relu, elu, selu, gelu, silu, swish, mish, sigmoid, hard_sigmoid, hard_silu, softplus, softmax and tanh")
 	}
 	return x
 }
@@ -86,6 +106,35 @@ func (a *applied) leaky(key string, slope float64, x int) int {
 		a.refuse(key, "a slope between")
 	}
 	return a.put(nn.Layer{Op: nn.OpLeakyReLU, Slope: slope}, x)
+}
+
+// eLU has its alpha as a setting.
+func (a *applied) eLU(x int) int {
+	alpha := a.number("alpha", 1)
+	if !(alpha > -1e6 && alpha < 1e6) {
+		a.refuse("alpha", "a number between")
+	}
+	return a.put(nn.Layer{Op: nn.OpELU, Slope: alpha}, x)
+}
+
+// pReLU has a slope for each channel, which all places of a feature map share.
+func (a *applied) pReLU(x int) int {
+	shape := a.shapes[x]
+	axes, _ := a.get("shared_axes").([]any)
+	shared := map[any]bool{}
+	for _, axis := range axes {
+		shared[axis] = true
+	}
+	if len(shape) == 3 && !(len(axes) == 2 && shared[1.0] && shared[2.0]) || len(shape) == 1 && len(axes) > 0 {
+		a.refuse("shared_axes", "[1, 2] on a feature map, and none on a flat value")
+	}
+	l := nn.Layer{Op: nn.OpPReLU, Name: a.name(a.place, part{a.layer, ""})}
+	for _, v := range a.layer.Variables {
+		if v.Name == "alpha" && tensor.Len(v.Shape()) == shape[len(shape)-1] {
+			a.parameters[l.Name+"/slope"] = parameter{variable: v, shape: shape[len(shape)-1:]}
+		}
+	}
+	return a.put(l, x)
 }
 
 func (a *applied) softmax(x int) int {

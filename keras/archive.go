@@ -238,7 +238,7 @@ func variableNames(l *Layer) (names []string, known bool) {
 	json.Unmarshal(l.Config, &config)
 	on := func(option *bool) bool { return option == nil || *option }
 	switch l.Class {
-	case "InputLayer", "Activation", "ReLU", "LeakyReLU", "Softmax", "MaxPooling2D", "AveragePooling2D",
+	case "InputLayer", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Average", "MaxPooling2D", "AveragePooling2D",
 		"GlobalAveragePooling2D", "GlobalMaxPooling2D", "ZeroPadding2D", "Rescaling", "Flatten", "Reshape",
 		"Dropout", "Concatenate":
 		return nil, true
@@ -249,6 +249,8 @@ func variableNames(l *Layer) (names []string, known bool) {
 		return []string{"mean", "variance", "count"}, true
 	case "Conv2D", "Dense":
 		names = []string{"kernel"}
+	case "PReLU":
+		return []string{"alpha"}, true
 	case "DepthwiseConv2D":
 		names = []string{"depthwise_kernel"}
 	case "SeparableConv2D":

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"garb/nn"
 	"garb/tensor"
@@ -43,7 +45,8 @@ func (m *Model) graph(side int) (*conversion, *nn.Graph, error) {
 	}
 	c := &conversion{
 		layers: []nn.Layer{{Op: nn.OpInput, Shape: shape}}, shapes: [][]int{shape}, places: []string{"the input"},
-		settings: map[*Layer]config{}, parameters: map[string]parameter{}, owners: map[string]part{},
+		generation: generation(m.KerasVersion),
+		settings:   map[*Layer]config{}, parameters: map[string]parameter{}, owners: map[string]part{},
 	}
 	output := c.model(m, "", 0)
 	if c.err != nil {
@@ -54,6 +57,16 @@ func (m *Model) graph(side int) (*conversion, *nn.Graph, error) {
 		return nil, nil, c.explain(err)
 	}
 	return c, graph, nil
+}
+
+// generation is the number before a version's first dot; 0 if there is none.
+func generation(version string) int {
+	first, _, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(first)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // inputShape is that of the model's input, [h w c].
@@ -123,6 +136,7 @@ type conversion struct {
 	settings   map[*Layer]config
 	parameters map[string]parameter
 	owners     map[string]part // whose the names of layers are
+	generation int             // of Keras that wrote the file; 0: it does not say
 	visited    int
 	computed   int // values of parameters that are not in the file
 	err        error

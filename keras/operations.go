@@ -57,6 +57,10 @@ func (a *applied) operation(inputs []int, number *operand) int {
 	switch {
 	case operator != 0 && number != nil:
 		return a.arithmetic(inputs, *number)
+	case operator == '-' && len(inputs) == 2:
+		return a.put(nn.Layer{Op: nn.OpAdd}, inputs[0], a.scaled("/negative", -1, 0, inputs[1]))
+	case l.Class == "Average" && len(inputs) > 1 && number == nil:
+		return a.scaled("/mean", 1/float64(len(inputs)), 0, a.merge(nn.OpAdd, inputs))
 	case merges && len(inputs) < 2:
 		return c.fail(malformed("layer %q, a %s, has %d inputs instead of two or more", place, l.Class, len(inputs)))
 	case !merges && len(inputs) != 1:
@@ -102,6 +106,10 @@ func (a *applied) operation(inputs []int, number *operand) int {
 		return a.relu(x)
 	case "LeakyReLU":
 		return a.leakyReLU(x)
+	case "ELU":
+		return a.eLU(x)
+	case "PReLU":
+		return a.pReLU(x)
 	case "Softmax":
 		return a.softmax(x)
 	case "MaxPooling2D":

@@ -1,6 +1,7 @@
 package keras
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -108,6 +109,18 @@ func (a *applied) batchNorm(x int) int {
 	if !a.flag("center", true) {
 		a.compute(l.Name+"/beta", channels, func() []float64 { return nil })
 	}
+	return a.put(l, x)
+}
+
+// scaled is factor·x + offset of all channels, a part of what the layer computes.
+func (a *applied) scaled(suffix string, factor, offset float64, x int) int {
+	shape := a.shapes[x]
+	channels := shape[len(shape)-1]
+	// One layer that is called on values of several widths has as many of these.
+	suffix = fmt.Sprintf("%s%d", suffix, channels)
+	l := nn.Layer{Op: nn.OpScale, Name: a.name(a.place+suffix, part{a.layer, suffix})}
+	a.compute(l.Name+"/scale", channels, func() []float64 { return slices.Repeat([]float64{factor}, channels) })
+	a.compute(l.Name+"/offset", channels, func() []float64 { return slices.Repeat([]float64{offset}, channels) })
 	return a.put(l, x)
 }
 

@@ -278,6 +278,17 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 		return "Activation", object{"activation": "silu"}, nil
 	case nn.OpTanh:
 		return "Activation", object{"activation": "tanh"}, nil
+	case nn.OpPReLU:
+		settings := object{}
+		if len(shape) == 3 {
+			settings["shared_axes"] = []int{1, 2}
+			params[0] = tensor.FromSlice(params[0].Data, 1, 1, shape[2])
+		}
+		return "PReLU", settings, nil
+	case nn.OpELU:
+		return "ELU", object{"alpha": l.Slope}, nil
+	case nn.OpSELU, nn.OpGELU, nn.OpSoftplus, nn.OpMish, nn.OpHardSigmoid, nn.OpHardSwish:
+		return "Activation", object{"activation": kerasFunctions[l.Op]}, nil
 	case nn.OpSoftmax:
 		return "Softmax", object{"axis": -1}, nil
 	case nn.OpAdd:
@@ -296,6 +307,12 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 		return "Dropout", object{"rate": l.Rate}, nil
 	}
 	return "", nil, errors.New("there is no such layer in Keras")
+}
+
+// kerasFunctions are Keras's names of functions.
+var kerasFunctions = map[nn.Op]string{
+	nn.OpSELU: "selu", nn.OpGELU: "gelu", nn.OpSoftplus: "softplus", nn.OpMish: "mish",
+	nn.OpHardSigmoid: "hard_sigmoid", nn.OpHardSwish: "hard_silu",
 }
 
 // exact are the numbers whose decimals say exactly what values are.
@@ -318,7 +335,7 @@ func zerosForLowest(layers []nn.Layer) error {
 			ofAll = ofAll && neverNegative[in]
 		}
 		switch l.Op {
-		case nn.OpReLU, nn.OpReLU6, nn.OpSigmoid, nn.OpSoftmax:
+		case nn.OpReLU, nn.OpReLU6, nn.OpSigmoid, nn.OpHardSigmoid, nn.OpSoftplus, nn.OpSoftmax:
 			neverNegative[i] = true
 		case nn.OpMaxPool, nn.OpAveragePool, nn.OpGlobalMaxPool, nn.OpGlobalAveragePool,
 			nn.OpAdd, nn.OpMultiply, nn.OpConcat, nn.OpFlatten, nn.OpReshape, nn.OpDropout:

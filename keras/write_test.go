@@ -92,8 +92,29 @@ func everyOperation(t testing.TB) *nn.Network {
 		{Op: nn.OpSoftmax, Inputs: []int{28}},
 		{Op: nn.OpAdd, Inputs: []int{28, 29}},
 		{Op: nn.OpDropout, Inputs: []int{30}, Rate: 0.25},
-		{Op: nn.OpDense, Name: "last", Inputs: []int{31}, Units: 5},
+		{Op: nn.OpPReLU, Name: "slopes", Inputs: []int{31}},
+		{Op: nn.OpELU, Inputs: []int{32}, Slope: 0.7},
+		{Op: nn.OpSELU, Inputs: []int{33}},
+		{Op: nn.OpGELU, Inputs: []int{34}},
+		{Op: nn.OpSoftplus, Inputs: []int{35}},
+		{Op: nn.OpMish, Inputs: []int{36}},
+		{Op: nn.OpHardSigmoid, Inputs: []int{37}},
+		{Op: nn.OpHardSwish, Inputs: []int{38}},
+		{Op: nn.OpDense, Name: "last", Inputs: []int{39}, Units: 5},
 	}, 1)
+}
+
+// TestEveryOperationIsWritten: nothing is left out of everyOperation but what Keras lacks as a layer.
+func TestEveryOperationIsWritten(t *testing.T) {
+	shown := map[nn.Op]bool{nn.OpErf: true, nn.OpGELUTanh: true} // which are functions of Keras's, and no layers
+	for _, l := range everyOperation(t).Layers {
+		shown[l.Op] = true
+	}
+	for _, op := range nn.Operations() {
+		if !shown[op] {
+			t.Errorf("nothing shows that %s is written and read", op)
+		}
+	}
 }
 
 // branches is a network of many layers of a few classes and one shape, joined at random:

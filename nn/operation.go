@@ -2,6 +2,8 @@ package nn
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"garb/tensor"
 )
@@ -56,6 +58,9 @@ func init() {
 		OpPad: pad{}, OpFlatten: flatten{}, OpReshape: reshape{}, OpDropout: dropout{},
 	}
 }
+
+// Operations returns the names of all operations, in alphabetical order.
+func Operations() []Op { return slices.Sorted(maps.Keys(operations)) }
 
 // unary has what most operations have in common: one input, an output of its shape, no
 // settings, no parameters, no multiply-adds.

@@ -3,7 +3,6 @@ package nn
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -14,7 +13,7 @@ import (
 // TestRandomDescriptions: whatever a file describes, building it, compiling it, running it
 // and training it end in an answer or a typed error.
 func TestRandomDescriptions(t *testing.T) {
-	ops := slices.Sorted(maps.Keys(operations))
+	ops := Operations()
 	ops = slices.DeleteFunc(ops, func(o Op) bool { return o == OpInput })
 	built, trained := 0, 0
 	for seed := range uint64(4000) {

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"math"
+	"slices"
 
 	"garb/nn"
 )
@@ -38,12 +39,54 @@ func (c *call) pReLU() (value, error) {
 	if len(slopes) == 0 {
 		return value{}, c.damaged("it has no slopes")
 	}
-	for _, s := range slopes {
-		if s != slopes[0] {
-			return value{}, c.lack("a slope for each channel")
-		}
+	if !slices.ContainsFunc(slopes, func(s float32) bool { return s != slopes[0] }) {
+		return c.eachOf(nn.Layer{Op: nn.OpLeakyReLU, Slope: shortest(float64(slopes[0]))})
 	}
-	return c.eachOf(nn.Layer{Op: nn.OpLeakyReLU, Slope: shortest(float64(slopes[0]))})
+	return c.slopes()
+}
+
+// slopes is a PReLU with a slope for each channel.
+func (c *call) slopes() (value, error) {
+	v, err := c.picture(0)
+	if err != nil {
+		return value{}, err
+	}
+	k, err := c.weights(1)
+	if err != nil {
+		return value{}, err
+	}
+	layer, values, err := c.spread(v, k)
+	if err != nil {
+		return value{}, err
+	}
+	l := nn.Layer{Op: nn.OpPReLU, Name: c.layerName(), Inputs: []int{layer}}
+	c.users[l.Name]++
+	c.set(l.Name, "slope", values, len(values))
+	return c.made(l, c.shapeOf(layer), v.axes)
+}
+
+func (c *call) elu() (value, error) {
+	return c.eachOf(nn.Layer{Op: nn.OpELU, Slope: shortest(float64(c.float("alpha", 1)))})
+}
+
+// selu has its scale and alpha as attributes, which those who invented it fixed.
+func (c *call) selu() (value, error) {
+	alpha, gamma := c.float("alpha", 1.67326319217681884765625), c.float("gamma", 1.05070102214813232421875)
+	if math.Abs(float64(alpha)-1.6732632) > 1e-5 || math.Abs(float64(gamma)-1.050701) > 1e-5 {
+		return value{}, c.lack("alpha %v and gamma %v", alpha, gamma)
+	}
+	return c.eachOf(nn.Layer{Op: nn.OpSELU})
+}
+
+func (c *call) gelu() (value, error) {
+	switch approximate := c.text("approximate", "none"); approximate {
+	case "none":
+		return c.eachOf(nn.Layer{Op: nn.OpGELU})
+	case "tanh":
+		return c.eachOf(nn.Layer{Op: nn.OpGELUTanh})
+	default:
+		return value{}, c.lack("approximate %q", approximate)
+	}
 }
 
 func (c *call) softmax() (value, error) {
@@ -129,25 +172,16 @@ func (c *call) hardSigmoid() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	return c.hard(v, c.float("alpha", 0.2), c.float("beta", 0.5))
+	alpha, beta := c.float("alpha", 0.2), c.float("beta", 0.5)
+	if math.Abs(float64(alpha)-1./6) < 1e-7 && beta == 0.5 {
+		return c.each(v, nn.Layer{Op: nn.OpHardSigmoid})
+	}
+	return c.hard(v, alpha, beta)
 }
 
 func (c *call) hard(v value, alpha, beta float32) (value, error) {
 	v.sole = false // the value itself may be needed beside
 	return c.between(v, nn.OpReLU6, 6*alpha, 6*beta, 1./6, 0)
-}
-
-// hardSwish is x·max(0, min(1, x/6 + 1/2)).
-func (c *call) hardSwish() (value, error) {
-	v, err := c.picture(0)
-	if err != nil {
-		return value{}, err
-	}
-	gate, err := c.hard(v, 1./6, 0.5)
-	if err != nil {
-		return value{}, err
-	}
-	return c.made(nn.Layer{Op: nn.OpMultiply, Inputs: []int{v.layer, gate.layer}}, c.shapeOf(v.layer), v.axes)
 }
 
 func (c *call) dropout() (value, error) {

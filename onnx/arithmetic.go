@@ -161,6 +161,10 @@ func (c *call) add() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
+	return c.sum(x, y)
+}
+
+func (c *call) sum(x, y value) (value, error) {
 	if !sameAxes(x.axes, y.axes) {
 		return value{}, c.lack("values of different shapes or orders")
 	}
@@ -175,10 +179,17 @@ func (c *call) sub() (value, error) {
 		}
 		return 1, -k, nil
 	})
-	if err == nil && !ok {
-		err = c.lack("two values")
+	if ok || err != nil {
+		return v, err
 	}
-	return v, err
+	x, y, err := c.pictures()
+	if err != nil {
+		return value{}, err
+	}
+	if y, err = c.affine(y, -1, 0); err != nil {
+		return value{}, err
+	}
+	return c.sum(x, y)
 }
 
 func (c *call) div() (value, error) {
@@ -198,7 +209,7 @@ func (c *call) div() (value, error) {
 }
 
 // mul is a product: by a constant, of two values, or of a map and a value for each of its
-// channels. x·sigmoid(x) is a Swish.
+// channels. x·sigmoid(x) is a Swish, with a hard one a HardSwish.
 func (c *call) mul() (value, error) {
 	v, ok, err := c.withConstant(func(k float32, _ bool) (float32, float32, error) { return k, 0, nil })
 	if ok || err != nil {
@@ -210,8 +221,9 @@ func (c *call) mul() (value, error) {
 	}
 	for _, p := range [][2]value{{x, y}, {y, x}} {
 		gate := &c.layers[p[1].layer]
-		if gate.Op == nn.OpSigmoid && p[1].sole && gate.Inputs[0] == p[0].layer && sameAxes(p[0].axes, p[1].axes) {
-			gate.Op = nn.OpSwish
+		whole, isGate := map[nn.Op]nn.Op{nn.OpSigmoid: nn.OpSwish, nn.OpHardSigmoid: nn.OpHardSwish}[gate.Op]
+		if isGate && p[1].sole && gate.Inputs[0] == p[0].layer && sameAxes(p[0].axes, p[1].axes) {
+			gate.Op = whole
 			return p[1], nil
 		}
 	}

@@ -202,7 +202,8 @@ func (b *writer) param(i, k int) (nn.Param, *tensor.Tensor, error) {
 
 // simple are the operations that are one operator of ONNX's without settings.
 var simple = map[nn.Op]string{
-	nn.OpReLU: "Relu", nn.OpSigmoid: "Sigmoid", nn.OpTanh: "Tanh", nn.OpAdd: "Add",
+	nn.OpReLU: "Relu", nn.OpSigmoid: "Sigmoid", nn.OpTanh: "Tanh", nn.OpAdd: "Add", nn.OpSELU: "Selu", nn.OpErf: "Erf",
+	nn.OpSoftplus: "Softplus", nn.OpHardSwish: "HardSwish",
 }
 
 // layer appends the nodes of layer i, and returns the name of its value.
@@ -217,7 +218,7 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 		return b.node(op, name, in), nil
 	}
 	switch l.Op {
-	case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale:
+	case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpPReLU:
 		return b.weighted(i, l, name, in[0])
 	case nn.OpMaxPool:
 		return b.node("MaxPool", name, in, windowAttributes(l, from)...), nil
@@ -233,6 +234,22 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 	case nn.OpSwish:
 		gate := b.node("Sigmoid", name+"/sigmoid", in)
 		return b.node("Mul", name, []string{in[0], gate}), nil
+	case nn.OpELU:
+		return b.node("Elu", name, in, floatAttribute("alpha", l.Slope)), nil
+	case nn.OpHardSigmoid:
+		return b.node("HardSigmoid", name, in, floatAttribute("alpha", 1./6), floatAttribute("beta", 0.5)), nil
+	case nn.OpMish:
+		soft := b.node("Tanh", name+"/tanh", []string{b.node("Softplus", name+"/softplus", in)})
+		return b.node("Mul", name, []string{in[0], soft}), nil
+	case nn.OpGELU:
+		scaled := b.node("Mul", name+"/scaled", []string{in[0], b.number(1 / math.Sqrt2)})
+		return b.halfOfOneAnd(name, in[0], b.node("Erf", name+"/erf", []string{scaled})), nil
+	case nn.OpGELUTanh: // √(2/π)·x·(1 + 0.044715·x²)
+		square := b.node("Mul", name+"/square", []string{in[0], in[0]})
+		cubic := b.node("Mul", name+"/cubic", []string{square, b.number(0.044715)})
+		cubic = b.node("Add", name+"/inner", []string{cubic, b.number(1)})
+		scaled := b.node("Mul", name+"/scaled", []string{in[0], b.number(float32(math.Sqrt(2 / math.Pi)))})
+		return b.halfOfOneAnd(name, in[0], b.node("Tanh", name+"/tanh", []string{b.node("Mul", name+"/argument", []string{cubic, scaled})})), nil
 	case nn.OpSoftmax:
 		return b.node("Softmax", name, in, intAttribute("axis", 1)), nil
 	case nn.OpMultiply:
@@ -257,6 +274,12 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 		return in[0], nil
 	}
 	return "", &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op, Reason: "it has no operator in ONNX"}
+}
+
+// halfOfOneAnd is x·(1 + y)/2.
+func (b *writer) halfOfOneAnd(name, x, y string) string {
+	y = b.node("Add", name+"/one", []string{y, b.number(1)})
+	return b.node("Mul", name, []string{b.node("Mul", name+"/product", []string{x, y}), b.number(0.5)})
 }
 
 // reshape gives a value another shape, in our order of its values.
@@ -302,7 +325,7 @@ func (b *writer) weighted(i int, l nn.Layer, name, x string) (string, error) {
 		switch {
 		case len(p.Shape) == 4:
 			t.dims, t.floats = filtersFirst(values.Data, p.Shape, l.Op == nn.OpDepthwiseConv)
-		case l.Op == nn.OpScale && len(shape) == 3:
+		case (l.Op == nn.OpScale || l.Op == nn.OpPReLU) && len(shape) == 3:
 			t.dims = []int{p.Shape[0], 1, 1}
 		}
 		names[k] = b.constant(t)
@@ -316,6 +339,8 @@ func (b *writer) weighted(i int, l nn.Layer, name, x string) (string, error) {
 		return b.node("Gemm", name, inputs), nil
 	case nn.OpBatchNorm:
 		return b.node("BatchNormalization", name, inputs, floatAttribute("epsilon", l.Epsilon)), nil
+	case nn.OpPReLU:
+		return b.node("PRelu", name, inputs), nil
 	case nn.OpScale:
 		scaled := b.node("Mul", name+"/multiply", []string{x, names[0]})
 		return b.node("Add", name, []string{scaled, names[1]}), nil

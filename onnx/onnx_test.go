@@ -119,6 +119,15 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpConcat}, m, v, m)
 	x = l.add(nn.Layer{Op: nn.OpLeakyReLU, Slope: 0.1}, x)
 	x = l.add(nn.Layer{Op: nn.OpScale, Name: "scale"}, x)
+	x = l.add(nn.Layer{Op: nn.OpPReLU, Name: "slopes"}, x)
+	for _, op := range []nn.Op{nn.OpELU, nn.OpSELU, nn.OpErf, nn.OpSoftplus, nn.OpHardSigmoid, nn.OpHardSwish} {
+		layer := nn.Layer{Op: op}
+		if op == nn.OpELU {
+			layer.Slope = 0.7
+		}
+		x = l.add(layer, x)
+		x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "after " + string(op), Epsilon: 1e-3}, x) // keeps the values apart
+	}
 	// Squeeze and excite, both ways of it.
 	s := l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x)
 	r := l.add(nn.Layer{Op: nn.OpReshape, Shape: []int{1, 1, 24}}, s)
@@ -145,6 +154,7 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
 	x = l.add(nn.Layer{Op: nn.OpConcat}, x, top)
 	x = l.add(nn.Layer{Op: nn.OpScale, Name: "flat scale"}, x)
+	x = l.add(nn.Layer{Op: nn.OpPReLU, Name: "flat slopes"}, x)
 	l.add(nn.Layer{Op: nn.OpDense, Name: "classifier", Units: 10}, x)
 	return l
 }
@@ -177,6 +187,34 @@ func TestRoundTrip(t *testing.T) {
 		// A rounding may move: what was one layer may be two.
 		if d := difference(t, answers(t, want, input), answers(t, got, input)); d > 1e-6 {
 			t.Errorf("the answers differ by %g", d)
+		}
+	}
+}
+
+// TestComposed: operations that opset 17 lacks are written as several, and answer the same.
+func TestComposed(t *testing.T) {
+	written := map[nn.Op]bool{}
+	for _, l := range everyLayer(24, 31) {
+		written[l.Op] = true
+	}
+	for _, op := range []nn.Op{nn.OpGELU, nn.OpGELUTanh, nn.OpMish} {
+		written[op] = true
+		l := list{{Op: nn.OpInput, Shape: []int{6, 6, 3}}}
+		x := l.add(nn.Layer{Op: op}, 0)
+		l.add(nn.Layer{Op: nn.OpDense, Name: "classifier", Units: 4}, l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x))
+		want := filled(t, l, 1)
+		got, _, err := onnx.Read(encoded(t, want, onnx.Options{}), onnx.DefaultLimits())
+		if err != nil {
+			t.Fatal(err)
+		}
+		input := noise(want, 3)
+		if d := difference(t, answers(t, want, input), answers(t, got, input)); d > 1e-6 {
+			t.Errorf("%s: the answers differ by %g", op, d)
+		}
+	}
+	for _, op := range nn.Operations() {
+		if !written[op] {
+			t.Errorf("nothing shows that %s is written and read", op)
 		}
 	}
 }

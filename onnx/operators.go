@@ -20,8 +20,10 @@ func init() {
 		"ReduceMean": reduce(nn.OpGlobalAveragePool), "ReduceMax": reduce(nn.OpGlobalMaxPool),
 
 		"Relu": function(nn.OpReLU), "Sigmoid": function(nn.OpSigmoid), "Tanh": function(nn.OpTanh),
+		"Elu": (*call).elu, "Selu": (*call).selu, "Gelu": (*call).gelu, "Erf": function(nn.OpErf),
+		"Softplus": function(nn.OpSoftplus), "Mish": function(nn.OpMish),
 		"LeakyRelu": (*call).leakyReLU, "PRelu": (*call).pReLU, "Clip": (*call).clip,
-		"HardSigmoid": (*call).hardSigmoid, "HardSwish": (*call).hardSwish, "Softmax": (*call).softmax,
+		"HardSigmoid": (*call).hardSigmoid, "HardSwish": function(nn.OpHardSwish), "Softmax": (*call).softmax,
 
 		"Add": (*call).add, "Sub": (*call).sub, "Mul": (*call).mul, "Div": (*call).div,
 		"Concat": (*call).concat, "Pad": (*call).pad, "Dropout": (*call).dropout,

@@ -48,7 +48,7 @@ RegisteredDense = registered(type("Dense", (Dense,), {}))
 registered_relu = k.saving.register_keras_serializable("mine", "relu")(lambda x: x * 0.25)
 
 ACTIVATIONS = [None, "linear", "relu", "relu6", "sigmoid", "softmax", "swish", "tanh", "leaky_relu"] * 8 + ["elu", "gelu", "selu", "softplus",
-    "hard_sigmoid", "exponential"]
+    "hard_sigmoid"] * 5 + ["exponential"] + (["mish", "hard_silu"] * 5 if generation == "3" else [])
 
 
 class Maker:
@@ -110,10 +110,10 @@ class Maker:
             lambda: L.AveragePooling2D(r(2, 3), strides=r(None, 1, 2), padding=r("same", "valid")),
             lambda: L.ZeroPadding2D(r(1, 2, (1, 2), ((0, 1), (2, 0)))),
             lambda: L.Cropping2D(1), lambda: L.UpSampling2D(2, interpolation=r("nearest", "bilinear")),
-            lambda: L.LayerNormalization(), lambda: L.ELU(), lambda: L.PReLU(), lambda: L.Permute((2, 1, 3)),
+            lambda: L.LayerNormalization(), lambda: L.ELU(r(1.0, 0.5)), lambda: L.PReLU(shared_axes=r([1, 2], [1, 2], None)), lambda: L.Permute((2, 1, 3)),
             lambda: L.Dense(r(2, 5), activation=self.activation(), **self.named()), lambda: L.Identity(),
         ]
-        common = [makers[i] for i in (0, 0, 0, 1, 2, 3, 3, 5, 6, 7, 9, 10, 11, 18)]
+        common = [makers[i] for i in (0, 0, 0, 1, 2, 3, 3, 5, 6, 7, 9, 10, 11, 15, 16, 18)]
         return (r(*makers) if self.chance(0.06) else r(*common))()
 
     def preparing(self):

@@ -96,7 +96,16 @@ class Graph:
     def function(self, x, c):
         op = self.one("Relu", "Relu", "Sigmoid", "Tanh", "LeakyRelu", "PRelu", "Clip", "HardSigmoid", "HardSwish", "Swish")
         if self.chance(0.1):
-            op = self.one("Elu", "Erf", "Softplus", "Softmax", "Abs")
+            op = self.one("Elu", "Selu", "Erf", "Softplus", "Softmax", "Abs", "GELU", "HardSwish by parts")
+        if op == "Elu":
+            return self.node(op, x, alpha=self.one(None, 0.4)), c
+        if op == "GELU":
+            half = self.node("Mul", x, self.weight(0.5)) if self.chance(0.5) else x
+            y = self.node("Add", self.node("Erf", self.node("Div", x, self.weight(2 ** 0.5))), self.weight(1.0))
+            y = self.node("Mul", half, y)
+            return (y if half != x else self.node("Mul", y, self.weight(0.5))), c
+        if op == "HardSwish by parts":
+            return self.node("Mul", x, self.node("HardSigmoid", x, alpha=1 / 6, beta=0.5)), c
         if op == "LeakyRelu":
             return self.node(op, x, alpha=self.one(None, 0.2, 0.01)), c
         if op == "PRelu":
@@ -116,6 +125,8 @@ class Graph:
         number = self.weight(self.one(0.5, 2.0, -1.5)) if self.chance(0.5) else self.weight(
             self.random.uniform(0.5, 1.5, self.one((c, 1, 1), (1, c, 1, 1))))
         op, pair = self.one("Add", "Sub", "Mul", "Div"), [x, number]
+        if op == "Sub" and self.chance(0.3):
+            return self.node(op, *self.one((x, self.node("Sigmoid", x)), (self.node("Relu", x), x))), c
         if self.chance(0.25):
             pair.reverse()
         if op == "Div" and pair[0] != x:
