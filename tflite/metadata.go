@@ -35,7 +35,7 @@ func (w *writer) metadata(o Options) []byte {
 	b := builder{flatbuffers.NewBuilder(1 << 10)}
 	outputs := make([]flatbuffers.UOffsetT, len(w.outputs))
 	for i, out := range w.outputs {
-		f := fields{0: b.CreateString(out.name)} // name
+		f := slots{0: b.CreateString(out.name)} // name
 		switch out.name {
 		case acceptanceName:
 			f[1] = b.CreateString(descriptionAcceptance)
@@ -46,21 +46,21 @@ func (w *writer) metadata(o Options) []byte {
 		}
 		f[3] = b.content(contentFeature, b.table(nil, nil))
 		if o.Labels != nil && out.name != acceptanceName {
-			f[6] = b.offsets(b.table(fields{0: b.CreateString(labelsFile), 1: b.CreateString("Names of the classes.")},
+			f[6] = b.offsets(b.table(slots{0: b.CreateString(labelsFile), 1: b.CreateString("Names of the classes.")},
 				func() { b.PrependInt8Slot(2, associatedAxisLabels, 0) })) // associated_files
 		}
 		outputs[i] = b.table(f, nil)
 	}
 	input := b.inputMetadata(w.tensors[inputTensor], o)
-	subgraph := b.table(fields{2: b.offsets(input), 3: b.offsets(outputs...)}, nil)
-	b.FinishWithFileIdentifier(b.table(fields{
+	subgraph := b.table(slots{2: b.offsets(input), 3: b.offsets(outputs...)}, nil)
+	b.FinishWithFileIdentifier(b.table(slots{
 		0: b.CreateString(o.Name), 1: b.CreateString(o.Doc), 3: b.offsets(subgraph), 7: b.CreateString(minParserVersion),
 	}, nil), []byte(metadataIdentifier))
 	return b.FinishedBytes()
 }
 
 func (b builder) inputMetadata(t variable, o Options) flatbuffers.UOffsetT {
-	f := fields{0: b.CreateString(t.name)}
+	f := slots{0: b.CreateString(t.name)}
 	if o.Pictures {
 		f[1] = b.CreateString(descriptionPicture)
 	} else {
@@ -75,17 +75,17 @@ func (b builder) inputMetadata(t variable, o Options) flatbuffers.UOffsetT {
 		b.PrependUint32Slot(0, uint32(width), 0)
 		b.PrependUint32Slot(1, uint32(height), 0)
 	})
-	f[3] = b.content(contentImage, b.table(fields{1: size}, func() { b.PrependInt8Slot(0, colorSpaceRGB, 0) }))
+	f[3] = b.content(contentImage, b.table(slots{1: size}, func() { b.PrependInt8Slot(0, colorSpaceRGB, 0) }))
 	if p := o.Preprocessing; p != nil && !o.Pictures {
-		normalization := b.table(fields{0: b.floats(p.Mean[:]), 1: b.floats(p.Std[:])}, nil)
-		f[4] = b.offsets(b.table(fields{1: normalization}, func() { b.PrependByteSlot(0, processNormalization, 0) }))
+		normalization := b.table(slots{0: b.floats(p.Mean[:]), 1: b.floats(p.Std[:])}, nil)
+		f[4] = b.offsets(b.table(slots{1: normalization}, func() { b.PrependByteSlot(0, processNormalization, 0) }))
 	}
 	return b.table(f, nil)
 }
 
 // content is what a tensor holds.
 func (b builder) content(kind byte, properties flatbuffers.UOffsetT) flatbuffers.UOffsetT {
-	return b.table(fields{1: properties}, func() { b.PrependByteSlot(0, kind, 0) })
+	return b.table(slots{1: properties}, func() { b.PrependByteSlot(0, kind, 0) })
 }
 
 // checkLabels refuses names that are not one line each: readers ignore empty lines.

@@ -113,14 +113,14 @@ func (v tensorType) put(b *flatbuffers.Builder, slot int) { b.PrependInt8Slot(sl
 // builder adds to a flatbuffer what the files are made of.
 type builder struct{ *flatbuffers.Builder }
 
-// fields are the offsets in a table, by slot; 0: left out.
-type fields map[int]flatbuffers.UOffsetT
+// slots are the offsets in a table; 0: left out.
+type slots map[int]flatbuffers.UOffsetT
 
 // table writes a table of offsets, and of what numbers adds.
-func (b builder) table(offsets fields, numbers func()) flatbuffers.UOffsetT {
-	slots := 16 // no table here has more
-	b.StartObject(slots)
-	for slot := range slots {
+func (b builder) table(offsets slots, numbers func()) flatbuffers.UOffsetT {
+	const most = 16 // slots of a table here
+	b.StartObject(most)
+	for slot := range most {
 		b.PrependUOffsetTSlot(slot, offsets[slot], 0)
 	}
 	if numbers != nil {

@@ -251,17 +251,24 @@ func (w *writer) acceptance(a Acceptance, x int32, features int, logits int32, s
 	return w.add("acceptance/sigmoid", one, node{op: opLogistic, inputs: []int32{shifted}})
 }
 
-// encode returns the model as a flatbuffer.
-func (w *writer) encode(o Options) ([]byte, error) {
-	metadata := w.metadata(o)
-	size := int64(64<<10 + len(metadata) + len(o.Doc)) // a bound of what it takes
+// bound is more than the bytes that the model takes: a flatbuffer that has to grow is copied,
+// and cannot grow beyond a gigabyte.
+func (w *writer) bound(o Options, metadata []byte) int64 {
+	const node = 512 // more than an operator or a tensor takes without its values and name
+	size := int64(64<<10 + len(metadata) + len(o.Doc) + node*(len(w.tensors)+len(w.nodes)+len(o.Metadata)))
 	for _, t := range w.tensors {
-		size += int64(512 + 2*len(t.name) + t.values.length())
+		size += int64(2*len(t.name) + t.values.length())
 	}
-	size += 512 * int64(len(w.nodes)+len(o.Metadata))
 	for key, value := range o.Metadata {
 		size += int64(len(key) + len(value))
 	}
+	return size
+}
+
+// encode returns the model as a flatbuffer.
+func (w *writer) encode(o Options) ([]byte, error) {
+	metadata := w.metadata(o)
+	size := w.bound(o, metadata)
 	if size > maxFileBytes {
 		return nil, &TooLargeError{size}
 	}
@@ -275,7 +282,7 @@ func (w *writer) encode(o Options) ([]byte, error) {
 		if !ok {
 			at = uint32(len(buffers))
 			known[key] = at
-			buffers = append(buffers, b.table(fields{0: b.bytes(v)}, nil)) // data
+			buffers = append(buffers, b.table(slots{0: b.bytes(v)}, nil)) // data
 		}
 		return at
 	}
@@ -287,7 +294,7 @@ func (w *writer) encode(o Options) ([]byte, error) {
 		for _, n := range t.shape {
 			dims = append(dims, int32(n))
 		}
-		offsets, buffer := fields{}, uint32(0)
+		offsets, buffer := slots{}, uint32(0)
 		if t.constant {
 			buffer = hold(t.values)
 		} else {
@@ -309,7 +316,7 @@ func (w *writer) encode(o Options) ([]byte, error) {
 			at = len(codes)
 			codes = append(codes, n.op)
 		}
-		offsets := fields{1: b.integers(n.inputs), 2: b.integers([]int32{n.output})} // inputs, outputs
+		offsets := slots{1: b.integers(n.inputs), 2: b.integers([]int32{n.output})} // inputs, outputs
 		if n.options != noOptions {
 			offsets[4] = b.table(nil, func() { // builtin_options
 				for slot, f := range n.fields {
@@ -335,14 +342,14 @@ func (w *writer) encode(o Options) ([]byte, error) {
 	for _, out := range w.outputs {
 		outputs = append(outputs, out.tensor)
 	}
-	subgraph := b.table(fields{
+	subgraph := b.table(slots{
 		0: b.offsets(tensors...), 1: b.integers([]int32{inputTensor}), 2: b.integers(outputs), 3: b.offsets(nodes...),
 		4: b.CreateString("main"),
 	}, nil)
 
 	entry := func(name string, content []byte) flatbuffers.UOffsetT {
 		buffer := hold(values{text: content})
-		return b.table(fields{0: b.CreateString(name)}, func() { b.PrependUint32Slot(1, buffer, 0) })
+		return b.table(slots{0: b.CreateString(name)}, func() { b.PrependUint32Slot(1, buffer, 0) })
 	}
 	entries := []flatbuffers.UOffsetT{entry(metadataEntry, metadata)}
 	for _, key := range slices.Sorted(maps.Keys(o.Metadata)) {
@@ -350,17 +357,17 @@ func (w *writer) encode(o Options) ([]byte, error) {
 	}
 
 	named := func(name string, tensor int32) flatbuffers.UOffsetT { // a TensorMap
-		return b.table(fields{0: b.CreateString(name)}, func() { b.PrependUint32Slot(1, uint32(tensor), 0) })
+		return b.table(slots{0: b.CreateString(name)}, func() { b.PrependUint32Slot(1, uint32(tensor), 0) })
 	}
 	var maps []flatbuffers.UOffsetT
 	for _, out := range w.outputs {
 		maps = append(maps, named(out.name, out.tensor))
 	}
-	signature := b.table(fields{
+	signature := b.table(slots{
 		0: b.offsets(named(w.tensors[inputTensor].name, inputTensor)), 1: b.offsets(maps...), 2: b.CreateString(signatureName),
 	}, nil)
 
-	b.FinishWithFileIdentifier(b.table(fields{
+	b.FinishWithFileIdentifier(b.table(slots{
 		1: b.offsets(operators...), 2: b.offsets(subgraph), 3: b.CreateString(o.Doc), 4: b.offsets(buffers...),
 		6: b.offsets(entries...), 7: b.offsets(signature),
 	}, func() { b.PrependUint32Slot(0, 3, 0) }), []byte("TFL3")) // version of the schema
