@@ -29,7 +29,8 @@ type inLiteRT struct {
 // runLiteRT lets LiteRT answer for all models of a folder.
 func runLiteRT(t *testing.T, folder string) map[string]inLiteRT {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), os.Getenv("GARB_LITERT_PYTHON"), "../tflite/testdata/litert.py", folder).Output()
+	out, err := exec.CommandContext(t.Context(), os.Getenv("GARB_LITERT_PYTHON"), "../tflite/testdata/litert.py",
+		folder).Output()
 	if err != nil {
 		var exit *exec.ExitError
 		errors.As(err, &exit)
@@ -131,7 +132,8 @@ func TestLiteRT(t *testing.T) {
 		for _, output := range slices.Sorted(maps.Keys(off)) {
 			t.Logf("%s: %d parts by XNNPACK, %s differs by %.1e", name, m.Parts, output, off[output])
 		}
-		if _, has := m.Single["acceptance"]; has != written[name].Acceptance || has == (written[name].WithoutAcceptance != "") && c.Judges() {
+		if _, has := m.Single["acceptance"]; has != written[name].Acceptance ||
+			has == (written[name].WithoutAcceptance != "") && c.Judges() {
 			t.Errorf("%s: an output of acceptance: %v, though %+v", name, has, written[name])
 		}
 		if !slices.Equal(m.Labels, c.Classes()) || m.Parts == 0 {

@@ -90,8 +90,8 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 	}
 	spec, model := c.Spec(), c.Model()
 	temperature := model.Temperature
-	about := description{Classes: c.Classes(), Preprocessing: spec, Temperature: temperature, Digest: c.Digest(), Judges: c.Judges(),
-		Prepares: o.Preprocessing && extension == ".keras"}
+	about := description{Classes: c.Classes(), Preprocessing: spec, Temperature: temperature, Digest: c.Digest(),
+		Judges: c.Judges(), Prepares: o.Preprocessing && extension == ".keras"}
 	if written.Acceptance {
 		threshold := c.AcceptanceThreshold()
 		about.Threshold, about.Refusal = &threshold, model.Acceptance.Refusal
@@ -101,8 +101,8 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 		return Written{}, err
 	}
 	metadata := map[string]string{metadataKey: string(text)}
-	doc := fmt.Sprintf("%s: %d classes; pictures of %d × %d, %v, (x − %v) / %v", c.Name(), len(c.Classes()), spec.Width, spec.Height,
-		spec.Filter, spec.Mean, spec.Std)
+	doc := fmt.Sprintf("%s: %d classes; pictures of %d × %d, %v, (x − %v) / %v", c.Name(), len(c.Classes()),
+		spec.Width, spec.Height, spec.Filter, spec.Mean, spec.Std)
 	if o.Int8 && extension != ".onnx" {
 		return Written{}, fmt.Errorf("%s: weights of int8 go into ONNX files alone", path)
 	}
@@ -119,7 +119,9 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 		}
 		write = func(w io.Writer) error { return onnx.Write(w, n, options) }
 	case ".keras":
-		options := keras.WriteOptions{Name: c.Name(), Probabilities: true, Temperature: temperature, Metadata: metadata}
+		options := keras.WriteOptions{
+			Name: c.Name(), Probabilities: true, Temperature: temperature, Metadata: metadata,
+		}
 		if o.Preprocessing {
 			options.Preprocessing = &keras.Preprocessing{Mean: spec.Mean, Std: spec.Std}
 		}

@@ -197,7 +197,8 @@ func (w *writer) product(l *layer, n node, kernel []float32, shape ...int) int32
 	if l.Bias {
 		copy(bias, l.params[1].Data)
 	}
-	n.inputs = []int32{l.in[0], w.floats(l.name+"/kernel", kernel, shape...), w.floats(l.name+"/bias", bias, len(bias))}
+	n.inputs = []int32{l.in[0], w.floats(l.name+"/kernel", kernel, shape...),
+		w.floats(l.name+"/bias", bias, len(bias))}
 	n.foldable = true
 	return w.add(l.name, l.shape, n)
 }
@@ -333,7 +334,8 @@ func fused(a activation, op operator) func(*writer, *layer) int32 {
 }
 
 func (w *writer) leakyReLU(l *layer) int32 {
-	return w.add(l.name, l.shape, node{op: opLeakyReLU, inputs: l.in, options: leakyReLUOptions, fields: []field{float(l.Slope)}})
+	return w.add(l.name, l.shape, node{op: opLeakyReLU, inputs: l.in, options: leakyReLUOptions,
+		fields: []field{float(l.Slope)}})
 }
 
 func (w *writer) swish(l *layer) int32 {
@@ -344,7 +346,8 @@ func (w *writer) swish(l *layer) int32 {
 func (w *writer) softmax(l *layer) int32 { return w.softmaxOf(l.name, l.in[0], l.shape) }
 
 func (w *writer) softmaxOf(name string, x int32, shape []int) int32 {
-	return w.add(name, shape, node{op: opSoftmax, inputs: []int32{x}, options: softmaxOptions, fields: []field{float(1)}})
+	return w.add(name, shape, node{op: opSoftmax, inputs: []int32{x}, options: softmaxOptions,
+		fields: []field{float(1)}})
 }
 
 // elementwise writes an operator on two values. One without the axes of a map is spread over it.

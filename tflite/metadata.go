@@ -54,7 +54,8 @@ func (w *writer) metadata(o Options) []byte {
 	input := b.inputMetadata(w.tensors[inputTensor], o)
 	subgraph := b.table(slots{2: b.offsets(input), 3: b.offsets(outputs...)}, nil)
 	b.FinishWithFileIdentifier(b.table(slots{
-		0: b.CreateString(o.Name), 1: b.CreateString(o.Doc), 3: b.offsets(subgraph), 7: b.CreateString(minParserVersion),
+		0: b.CreateString(o.Name), 1: b.CreateString(o.Doc), 3: b.offsets(subgraph),
+		7: b.CreateString(minParserVersion),
 	}, nil), []byte(metadataIdentifier))
 	return b.FinishedBytes()
 }

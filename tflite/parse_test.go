@@ -83,7 +83,8 @@ func (r reader) tables(i int) []reader {
 	var all []reader
 	o := at - r.Pos
 	for j := range r.VectorLen(o) {
-		all = append(all, reader{flatbuffers.Table{Bytes: r.Bytes, Pos: r.Indirect(r.Vector(o) + flatbuffers.UOffsetT(4*j))}})
+		all = append(all, reader{flatbuffers.Table{Bytes: r.Bytes,
+			Pos: r.Indirect(r.Vector(o) + flatbuffers.UOffsetT(4*j))}})
 	}
 	return all
 }
@@ -156,8 +157,8 @@ func parse(t testing.TB, data []byte) parsed {
 		if old := code.byte(0); int32(old) != min(code.int32(3), 127) || code.int32(2) != 1 {
 			t.Errorf("operator %d is %d to old readers, version %d", code.int32(3), old, code.int32(2))
 		}
-		p.nodes = append(p.nodes, parsedNode{op: operator(code.int32(3)), inputs: r.integers(1), outputs: r.integers(2),
-			kind: r.byte(3), options: r.table(4)})
+		p.nodes = append(p.nodes, parsedNode{op: operator(code.int32(3)), inputs: r.integers(1),
+			outputs: r.integers(2), kind: r.byte(3), options: r.table(4)})
 	}
 	for _, r := range model.tables(6) {
 		b, at := content(r.int32(1))

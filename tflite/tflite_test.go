@@ -58,8 +58,10 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpConv, Name: "stem", Units: 8, Height: 3, Width: 3, Stride: 2, Same: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "stem/norm", Epsilon: 1e-3}, x)
 	x = l.add(nn.Layer{Op: nn.OpReLU6}, x)
-	a := l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 8, Height: 3, Width: 1, Stride: 1, Same: true, Bias: true}, x)
-	b := l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 8, Height: 3, Width: 1, Stride: 1, Same: true, Bias: true}, a)
+	a := l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 8, Height: 3, Width: 1, Stride: 1, Same: true,
+		Bias: true}, x)
+	b := l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 8, Height: 3, Width: 1, Stride: 1, Same: true,
+		Bias: true}, a)
 	c := l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "apart", Epsilon: 1e-3}, a) // a is taken by two
 	x = l.add(nn.Layer{Op: nn.OpAdd}, b, c)
 	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
@@ -131,10 +133,13 @@ func TestEveryLayer(t *testing.T) {
 	n := filled(t, everyLayer(24, 31), 1)
 	data := encoded(t, n, Options{Temperature: 2})
 	p := parse(t, data)
-	want := []operator{opMul, opAdd, opConv2D, opConv2D, opConv2D, opMul, opAdd, opAdd, opDepthwiseConv2D, opLogistic, opMul,
-		opMaxPool2D, opAveragePool2D, opConcatenation, opLeakyReLU, opMean, opReshape, opConv2D, opTanh, opConv2D, opLogistic,
-		opMul, opLogistic, opReshape, opMul, opSoftmax, opPad, opPadV2, opMaxPool2D, opReduceMax, opReLU, opReshape,
-		opFullyConnected, opReshape, opAveragePool2D, opReshape, opConcatenation, opMul, opAdd, opFullyConnected, opMul, opSoftmax}
+	want := []operator{
+		opMul, opAdd, opConv2D, opConv2D, opConv2D, opMul, opAdd, opAdd, opDepthwiseConv2D, opLogistic, opMul,
+		opMaxPool2D, opAveragePool2D, opConcatenation, opLeakyReLU,
+		opMean, opReshape, opConv2D, opTanh, opConv2D, opLogistic, opMul, opLogistic, opReshape, opMul, opSoftmax,
+		opPad, opPadV2, opMaxPool2D, opReduceMax, opReLU, opReshape, opFullyConnected, opReshape, opAveragePool2D,
+		opReshape, opConcatenation, opMul, opAdd, opFullyConnected, opMul, opSoftmax,
+	}
 	if d := cmp.Diff(want, p.operators()); d != "" {
 		t.Error(d)
 	}
@@ -160,8 +165,8 @@ func TestEveryLayer(t *testing.T) {
 		}
 		made[n.outputs[0]] = true
 	}
-	if stem := p.nodes[2]; stem.kind != byte(conv2DOptions) || stem.options.byte(0) != byte(paddingSame) || stem.options.int32(1) != 2 ||
-		stem.options.int32(2) != 2 || stem.options.byte(3) != byte(fusedReLU6) {
+	if stem := p.nodes[2]; stem.kind != byte(conv2DOptions) || stem.options.byte(0) != byte(paddingSame) ||
+		stem.options.int32(1) != 2 || stem.options.int32(2) != 2 || stem.options.byte(3) != byte(fusedReLU6) {
 		t.Errorf("the stem is %+v", stem)
 	}
 	if sum := p.nodes[7]; sum.options.byte(0) != byte(fusedReLU) {
@@ -180,11 +185,13 @@ func TestEveryLayer(t *testing.T) {
 	if cooled := p.nodes[len(p.nodes)-2]; !slices.Equal(p.floats(cooled.inputs[1]), []float32{0.5}) {
 		t.Error("the logits are not divided by the temperature")
 	}
-	if got := [3]string{p.tensors[p.inputs[0]].name, p.tensors[p.outputs[0]].name, p.tensors[p.outputs[1]].name}; got !=
+	got := [3]string{p.tensors[p.inputs[0]].name, p.tensors[p.outputs[0]].name, p.tensors[p.outputs[1]].name}
+	if got !=
 		[3]string{inputName, probabilitiesName, logitsName} {
 		t.Errorf("inputs and outputs are %v", got)
 	}
-	if d := cmp.Diff(map[string]int32{inputName: p.inputs[0], probabilitiesName: p.outputs[0], logitsName: p.outputs[1]}, p.signature); d != "" {
+	if d := cmp.Diff(map[string]int32{inputName: p.inputs[0], probabilitiesName: p.outputs[0],
+		logitsName: p.outputs[1]}, p.signature); d != "" {
 		t.Error(d)
 	}
 	if !bytes.Equal(data, encoded(t, n, Options{Temperature: 2})) {
@@ -221,8 +228,10 @@ func TestSharedConstants(t *testing.T) {
 // network's own stay as they are.
 func TestFolded(t *testing.T) {
 	norm := nn.Layer{Op: nn.OpBatchNorm, Name: "norm", Epsilon: 0.5}
-	statistics := tensor.Map{"norm/gamma": tensor.FromSlice([]float32{2, 3}, 2), "norm/beta": tensor.FromSlice([]float32{1, -1}, 2),
-		"norm/moving_mean": tensor.FromSlice([]float32{4, 2}, 2), "norm/moving_variance": tensor.FromSlice([]float32{3.5, 0.5}, 2)}
+	statistics := tensor.Map{"norm/gamma": tensor.FromSlice([]float32{2, 3}, 2),
+		"norm/beta":            tensor.FromSlice([]float32{1, -1}, 2),
+		"norm/moving_mean":     tensor.FromSlice([]float32{4, 2}, 2),
+		"norm/moving_variance": tensor.FromSlice([]float32{3.5, 0.5}, 2)}
 	// gamma/√(variance + epsilon) is 1 and 3, and beta − mean·that −3 and −7.
 	for _, c := range []struct {
 		layer        nn.Layer
@@ -230,11 +239,13 @@ func TestFolded(t *testing.T) {
 		shape        []int
 		want, shift  []float32
 	}{
-		{nn.Layer{Op: nn.OpConv, Name: "x", Units: 2, Height: 1, Width: 2, Stride: 1, Bias: true}, []float32{1, 2, 3, 4, 5, 6, 7, 8},
+		{nn.Layer{Op: nn.OpConv, Name: "x", Units: 2, Height: 1, Width: 2, Stride: 1, Bias: true},
+			[]float32{1, 2, 3, 4, 5, 6, 7, 8},
 			[]float32{10, 20}, []int{1, 2, 2, 2}, []float32{1, 3, 5, 7, 6, 12, 18, 24}, []float32{7, 53}},
 		{nn.Layer{Op: nn.OpDepthwiseConv, Name: "x", Height: 1, Width: 2, Stride: 1}, []float32{1, 2, 3, 4}, nil,
 			[]int{1, 2, 2, 1}, []float32{1, 6, 3, 12}, []float32{-3, -7}},
-		{nn.Layer{Op: nn.OpDense, Name: "x", Units: 2}, []float32{1, 2, 3, 4}, nil, []int{2, 2}, []float32{1, 3, 6, 12},
+		{nn.Layer{Op: nn.OpDense, Name: "x", Units: 2}, []float32{1, 2, 3, 4}, nil, []int{2, 2},
+			[]float32{1, 3, 6, 12},
 			[]float32{-3, -7}},
 	} {
 		l := list{{Op: nn.OpInput, Shape: []int{3, 3, 2}}}
@@ -244,7 +255,8 @@ func TestFolded(t *testing.T) {
 		}
 		x = l.add(norm, l.add(c.layer, x))
 		l.add(nn.Layer{Op: nn.OpReLU}, x)
-		n := &nn.Network{Layers: l, Tensors: tensor.Map{"x/kernel": tensor.FromSlice(slices.Clone(c.kernel), c.shape...)}}
+		n := &nn.Network{Layers: l, Tensors: tensor.Map{
+			"x/kernel": tensor.FromSlice(slices.Clone(c.kernel), c.shape...)}}
 		if c.bias != nil {
 			n.Tensors["x/bias"] = tensor.FromSlice(slices.Clone(c.bias), 2)
 		}
@@ -274,12 +286,17 @@ func TestNotFused(t *testing.T) {
 		build func(l *list)
 		want  []operator
 	}{
-		"a batch-norm behind a ReLU": {func(l *list) { l.add(norm, l.add(relu, l.add(conv, 0))) }, []operator{opConv2D, opMul, opAdd}},
+		"a batch-norm behind a ReLU": {func(l *list) { l.add(norm, l.add(relu, l.add(conv, 0))) },
+			[]operator{opConv2D, opMul, opAdd}},
 		"a ReLU of a batch-norm of its own": {func(l *list) { l.add(relu, l.add(norm, l.add(relu, l.add(conv, 0)))) },
 			[]operator{opConv2D, opMul, opAdd}},
-		"two activations":     {func(l *list) { l.add(relu6, l.add(relu, l.add(conv, 0))) }, []operator{opConv2D, opReLU6}},
+		"two activations": {func(l *list) { l.add(relu6, l.add(relu, l.add(conv, 0))) },
+			[]operator{opConv2D, opReLU6}},
 		"a ReLU of the input": {func(l *list) { l.add(conv, l.add(relu, 0)) }, []operator{opReLU, opConv2D}},
-		"a value that is added to its ReLU": {func(l *list) { x := l.add(conv, 0); l.add(nn.Layer{Op: nn.OpAdd}, x, l.add(relu, x)) },
+		"a value that is added to its ReLU": {func(l *list) {
+			x := l.add(conv, 0)
+			l.add(nn.Layer{Op: nn.OpAdd}, x, l.add(relu, x))
+		},
 			[]operator{opConv2D, opReLU, opAdd}},
 		"behind a dropout": {func(l *list) { l.add(relu, l.add(dropout, l.add(conv, 0))) }, []operator{opConv2D}},
 		"a dropout that two take": {func(l *list) {
@@ -295,7 +312,8 @@ func TestNotFused(t *testing.T) {
 	} {
 		l := list{{Op: nn.OpInput, Shape: []int{2, 2, 2}}}
 		c.build(&l)
-		if got := parse(t, encoded(t, filled(t, l, 1), Options{})).operators(); !slices.Equal(got, append(c.want, opSoftmax)) {
+		got := parse(t, encoded(t, filled(t, l, 1), Options{})).operators()
+		if !slices.Equal(got, append(c.want, opSoftmax)) {
 			t.Errorf("%s: operators %v, want %v and a softmax", name, got, c.want)
 		}
 	}
@@ -306,13 +324,15 @@ func TestNotFused(t *testing.T) {
 func TestSoftmaxAtTheEnd(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{6, 6, 3}}}
 	l.add(nn.Layer{Op: nn.OpSoftmax}, l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, 0))
-	if got := parse(t, encoded(t, filled(t, l, 3), Options{})).operators(); !slices.Equal(got, []operator{opMean, opSoftmax}) {
+	got := parse(t, encoded(t, filled(t, l, 3), Options{})).operators()
+	if !slices.Equal(got, []operator{opMean, opSoftmax}) {
 		t.Errorf("operators %v", got)
 	}
 	l = list{{Op: nn.OpInput, Shape: []int{1, 1, 3}}}
 	l.add(nn.Layer{Op: nn.OpSoftmax}, l.add(nn.Layer{Op: nn.OpDropout}, 0))
 	p := parse(t, encoded(t, filled(t, l, 3), Options{}))
-	if got := p.operators(); !slices.Equal(got, []operator{opReshape, opSoftmax}) || p.tensors[p.inputs[0]].name != inputName {
+	if got := p.operators(); !slices.Equal(got, []operator{opReshape, opSoftmax}) ||
+		p.tensors[p.inputs[0]].name != inputName {
 		t.Errorf("operators %v", got)
 	}
 }
@@ -323,12 +343,15 @@ func TestMetadata(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{5, 4, 3}}}
 	l.add(nn.Layer{Op: nn.OpDense, Name: "top", Units: 2}, l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, 0))
 	n := filled(t, l, 1)
-	o := Options{Name: "clothes", Doc: "for people", Labels: []string{"hat", "größe 7"}, Metadata: map[string]string{"b": "2", "garb": "{}"},
-		Preprocessing: &Preprocessing{Mean: [3]float32{1, 2, 3}, Std: [3]float32{4, 5, 6}}, Acceptance: &Acceptance{Energy: true}}
+	o := Options{Name: "clothes", Doc: "for people", Labels: []string{"hat", "größe 7"},
+		Metadata:      map[string]string{"b": "2", "garb": "{}"},
+		Preprocessing: &Preprocessing{Mean: [3]float32{1, 2, 3}, Std: [3]float32{4, 5, 6}},
+		Acceptance:    &Acceptance{Energy: true}}
 	for _, o.Pictures = range []bool{false, true} {
 		data := encoded(t, n, o)
 		p := parse(t, data)
-		if p.description != "for people" || string(p.metadata["garb"]) != "{}" || string(p.metadata["b"]) != "2" || len(p.metadata) != 3 {
+		if p.description != "for people" || string(p.metadata["garb"]) != "{}" || string(p.metadata["b"]) != "2" ||
+			len(p.metadata) != 3 {
 			t.Errorf("it says %q, %q", p.description, p.metadata)
 		}
 		about := root(t, p.metadata[metadataEntry], metadataIdentifier)
@@ -337,7 +360,8 @@ func TestMetadata(t *testing.T) {
 		}
 		subgraph := about.tables(3)[0]
 		input := subgraph.tables(2)[0]
-		if size := input.table(3).table(1).table(1); input.table(3).byte(0) != contentImage || size.int32(0) != 4 || size.int32(1) != 5 {
+		if size := input.table(3).table(1).table(1); input.table(3).byte(0) != contentImage || size.int32(0) != 4 ||
+			size.int32(1) != 5 {
 			t.Errorf("pictures of %d × %d", size.int32(0), size.int32(1))
 		}
 		picture := p.tensors[p.inputs[0]]
@@ -345,12 +369,16 @@ func TestMetadata(t *testing.T) {
 			if len(input.tables(4)) != 0 || input.text(0) != pictureName || picture.kind != int8(typeUint8) {
 				t.Error("pictures are prepared twice, or no uint8")
 			}
-			if mean, std := p.floats(p.nodes[1].inputs[1]), p.floats(p.nodes[2].inputs[1]); !slices.Equal(p.operators()[:3],
-				[]operator{opCast, opSub, opDiv}) || !slices.Equal(mean, o.Preprocessing.Mean[:]) || !slices.Equal(std, o.Preprocessing.Std[:]) {
+			if mean, std := p.floats(p.nodes[1].inputs[1]),
+				p.floats(p.nodes[2].inputs[1]); !slices.Equal(p.operators()[:3],
+				[]operator{opCast, opSub, opDiv}) || !slices.Equal(mean, o.Preprocessing.Mean[:]) ||
+				!slices.Equal(std, o.Preprocessing.Std[:]) {
 				t.Errorf("pictures are prepared by %v, %v and %v", p.operators(), mean, std)
 			}
-		} else if unit := input.tables(4)[0]; unit.byte(0) != processNormalization || picture.kind != int8(typeFloat32) ||
-			!slices.Equal(unit.table(1).floats(0), []float32{1, 2, 3}) || !slices.Equal(unit.table(1).floats(1), []float32{4, 5, 6}) {
+		} else if unit := input.tables(4)[0]; unit.byte(0) != processNormalization ||
+			picture.kind != int8(typeFloat32) ||
+			!slices.Equal(unit.table(1).floats(0), []float32{1, 2, 3}) || !slices.Equal(unit.table(1).floats(1),
+			[]float32{4, 5, 6}) {
 			t.Errorf("normalised by %v and %v", unit.table(1).floats(0), unit.table(1).floats(1))
 		}
 		outputs := subgraph.tables(3)
@@ -378,12 +406,14 @@ func TestMetadata(t *testing.T) {
 			t.Errorf("%s holds %q, %v", f.Name, text, err)
 		}
 		// Readers map it: stored, with its size in front.
-		if at, err := f.DataOffset(); err != nil || f.Method != zip.Store || f.Flags&8 != 0 || !bytes.HasPrefix(data[at:], text) {
+		if at, err := f.DataOffset(); err != nil || f.Method != zip.Store || f.Flags&8 != 0 ||
+			!bytes.HasPrefix(data[at:], text) {
 			t.Errorf("at %d, %v, %+v", at, err, f.FileHeader)
 		}
 	}
 	o = Options{}
-	if p := parse(t, encoded(t, n, o)); len(root(t, p.metadata[metadataEntry], metadataIdentifier).tables(3)[0].tables(3)[0].tables(6)) != 0 {
+	if p := parse(t, encoded(t, n, o)); len(root(t, p.metadata[metadataEntry],
+		metadataIdentifier).tables(3)[0].tables(3)[0].tables(6)) != 0 {
 		t.Error("labels without any")
 	}
 }
@@ -421,14 +451,16 @@ func TestWriteErrors(t *testing.T) {
 	if err := Write(io.Discard, n, Options{}); !errors.As(err, &weight) {
 		t.Errorf("a weight is missing: %v", err)
 	}
-	if err := Write(io.Discard, &nn.Network{Layers: []nn.Layer{{Op: nn.OpConv}}}, Options{}); !errors.As(err, &layer) {
+	if err := Write(io.Discard, &nn.Network{Layers: []nn.Layer{{Op: nn.OpConv}}}, Options{}); !errors.As(err,
+		&layer) {
 		t.Errorf("no network: %v", err)
 	}
 	// As if the format had no tanh.
 	written := writers[nn.OpTanh]
 	delete(writers, nn.OpTanh)
 	defer func() { writers[nn.OpTanh] = written }()
-	if err := Write(io.Discard, filled(t, everyLayer(9, 9), 1), Options{}); !errors.As(err, &layer) || layer.Op != nn.OpTanh || layer.Layer != 20 {
+	if err := Write(io.Discard, filled(t, everyLayer(9, 9), 1), Options{}); !errors.As(err, &layer) ||
+		layer.Op != nn.OpTanh || layer.Layer != 20 {
 		t.Errorf("a layer without an operator: %v", err)
 	}
 	failing := errors.New("no space")
@@ -465,13 +497,15 @@ func TestSizeIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &writer{graph: g, shapes: g.Shapes(), weights: n.Tensors, made: map[int32]int{}, readers: map[int32]int{}, names: map[string]bool{}}
+		w := &writer{graph: g, shapes: g.Shapes(), weights: n.Tensors, made: map[int32]int{},
+			readers: map[int32]int{}, names: map[string]bool{}}
 		o := Options{Doc: strings.Repeat("d", 1<<16), Metadata: map[string]string{"garb": strings.Repeat("m", 1<<17)}}
 		if err := w.network(o); err != nil {
 			t.Fatal(err)
 		}
 		bound := w.bound(o, w.metadata(o))
-		if data, err := w.encode(o); err != nil || int64(len(data)) > bound-1<<10 || bound > 2*int64(len(data))+1<<17 {
+		if data, err := w.encode(o); err != nil || int64(len(data)) > bound-1<<10 ||
+			bound > 2*int64(len(data))+1<<17 {
 			t.Errorf("%d bytes, at most %d, %v", len(data), bound, err)
 		}
 	}

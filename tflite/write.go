@@ -71,7 +71,8 @@ const signatureName = "serving_default"
 type TooLargeError struct{ Bytes int64 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("the TensorFlow Lite file might have %d bytes; one file holds at most %d", e.Bytes, maxFileBytes)
+	return fmt.Sprintf("the TensorFlow Lite file might have %d bytes; one file holds at most %d", e.Bytes,
+		maxFileBytes)
 }
 
 // maxFileBytes is the bound of a flatbuffer, whose offsets are signed.
@@ -190,8 +191,9 @@ func (w *writer) begin(o Options) int32 {
 // acceptance writes the output of acceptance. x, of so many values, is what the last layer
 // takes, and shape that of the logits.
 func (w *writer) acceptance(a Acceptance, x int32, features int, logits int32, shape []int) int32 {
-	if len(shape) != 1 || a.Kernel != nil && len(a.Kernel) != features || len(a.Means)%features != 0 || a.Means != nil &&
-		(len(a.Scale) != features || len(a.Centre) != features || len(a.Spread) != features) {
+	if len(shape) != 1 || a.Kernel != nil && len(a.Kernel) != features || len(a.Means)%features != 0 ||
+		a.Means != nil &&
+			(len(a.Scale) != features || len(a.Centre) != features || len(a.Spread) != features) {
 		panic(fmt.Sprintf("tflite: an acceptance that does not fit %d features", features))
 	}
 	one := []int{1}
@@ -209,7 +211,8 @@ func (w *writer) acceptance(a Acceptance, x int32, features int, logits int32, s
 		lower := w.add("acceptance/exp", shape, node{op: opExp, options: expOptions,
 			inputs: []int32{sub("acceptance/lower", shape, x, largest)}})
 		sum := w.reduce(opSum, "acceptance/sum", lower, one, true, 1)
-		return add("acceptance/energy", one, w.add("acceptance/log", one, node{op: opLog, inputs: []int32{sum}}), largest)
+		return add("acceptance/energy", one, w.add("acceptance/log", one, node{op: opLog, inputs: []int32{sum}}),
+			largest)
 	}
 	score := int32(-1)
 	switch {
@@ -229,7 +232,8 @@ func (w *writer) acceptance(a Acceptance, x int32, features int, logits int32, s
 		at := w.add("acceptance/top", nil, node{op: opArgMax, options: argMaxOptions, fields: []field{typeInt32},
 			inputs: []int32{logits, w.integers("acceptance/axis", []int32{1}, 1)}})
 		w.tensors[at].kind = typeInt32
-		mask := w.add("acceptance/mask", shape, node{op: opOneHot, options: oneHotOptions, fields: []field{integer(-1)},
+		mask := w.add("acceptance/mask", shape, node{op: opOneHot, options: oneHotOptions,
+			fields: []field{integer(-1)},
 			inputs: []int32{at, w.integers("acceptance/classes", []int32{int32(shape[0])}),
 				w.floats("acceptance/hidden", []float32{lowest}), w.floats("acceptance/shown", []float32{0})}})
 		largest := w.reduce(opReduceMax, "acceptance/top_logit", logits, one, true, 1)
@@ -364,7 +368,8 @@ func (w *writer) encode(o Options) ([]byte, error) {
 		maps = append(maps, named(out.name, out.tensor))
 	}
 	signature := b.table(slots{
-		0: b.offsets(named(w.tensors[inputTensor].name, inputTensor)), 1: b.offsets(maps...), 2: b.CreateString(signatureName),
+		0: b.offsets(named(w.tensors[inputTensor].name, inputTensor)), 1: b.offsets(maps...),
+		2: b.CreateString(signatureName),
 	}, nil)
 
 	b.FinishWithFileIdentifier(b.table(slots{

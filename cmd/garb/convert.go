@@ -117,7 +117,8 @@ func (c *conversion) check(from, to string) error {
 	case extension != ".safetensors" && c.dtype != dtypeFlag(tensor.Float32):
 		return errors.New("--dtype is for .safetensors; other files have float32, and .onnx takes --quantize int8")
 	case extension == ".safetensors" && c.withPreprocessing:
-		return errors.New("--with-preprocessing is for .onnx, .keras and .tflite; a .safetensors file says how pictures are prepared")
+		return errors.New("--with-preprocessing is for .onnx, .keras and .tflite; a .safetensors file says how " +
+			"pictures are prepared")
 	case c.quantize != "" && c.quantize != "int8":
 		return fmt.Errorf("--quantize %s: it is int8", c.quantize)
 	case extension == ".safetensors" && c.quantize != "":
