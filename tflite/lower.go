@@ -61,7 +61,7 @@ type writer struct {
 	tensors []variable
 	nodes   []node
 	made    map[int32]int // which node made a tensor
-	readers map[int32]int // how many layers and outputs take a tensor
+	readers map[int32]int // how many layers take a tensor
 	names   map[string]bool
 	outputs []output
 }
@@ -134,17 +134,14 @@ func (w *writer) maker(t int32) *node {
 	return nil
 }
 
-// layers writes the layers up to last, and returns their tensors. Those of kept are not
-// changed by what follows.
-func (w *writer) layers(layers []nn.Layer, first int32, last int, kept ...int) ([]int32, error) {
+// layers writes the layers up to last, and returns their tensors. The first layer is the
+// input, whose tensor is given.
+func (w *writer) layers(layers []nn.Layer, first int32, last int) ([]int32, error) {
 	readers := make([]int, len(layers))
 	for _, l := range layers[:last+1] {
 		for _, in := range l.Inputs {
 			readers[in]++
 		}
-	}
-	for _, i := range kept {
-		readers[i]++
 	}
 	made := []int32{first}
 	w.readers[first] = readers[0]

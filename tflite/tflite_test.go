@@ -127,6 +127,15 @@ func (p parsed) floats(i int32) []float32 {
 	return v
 }
 
+// integers are the values of a constant.
+func (p parsed) integers(i int32) []int32 {
+	v := make([]int32, len(p.tensors[i].data)/4)
+	for j := range v {
+		v[j] = int32(binary.LittleEndian.Uint32(p.tensors[i].data[4*j:]))
+	}
+	return v
+}
+
 // TestEveryLayer: the file has the operators that are expected, in an order in which inputs
 // come first, with tensors of the network's shapes and constants that are aligned.
 func TestEveryLayer(t *testing.T) {
@@ -175,6 +184,22 @@ func TestEveryLayer(t *testing.T) {
 	if depthwise := p.nodes[8]; depthwise.options.byte(0) != byte(paddingValid) || depthwise.options.int32(3) != 1 ||
 		!slices.Equal(p.tensors[depthwise.inputs[1]].shape, []int32{1, 3, 2, 8}) {
 		t.Errorf("the depthwise kernel is %v", p.tensors[depthwise.inputs[1]].shape)
+	}
+	if average := p.nodes[12]; average.options.int32(3) != 3 || average.options.int32(4) != 3 {
+		t.Errorf("windows of %d × %d", average.options.int32(4), average.options.int32(3))
+	}
+	if joined := p.nodes[13]; joined.options.int32(0) != 3 || len(joined.inputs) != 3 {
+		t.Errorf("%d values are joined along axis %d", len(joined.inputs), joined.options.int32(0))
+	}
+	for node, want := range map[int][]int32{
+		15: {1, 2},                   // the axes of a mean
+		16: {-1, 1, 1, 24},           // a shape, for any batch
+		26: {0, 0, 1, 0, 0, 2, 0, 0}, // rows above and below, columns left and right
+		27: {0, 0, 0, 1, 1, 0, 0, 0},
+	} {
+		if got := p.integers(p.nodes[node].inputs[1]); !slices.Equal(got, want) {
+			t.Errorf("operator %d is given %v, want %v", node, got, want)
+		}
 	}
 	if leaky := p.nodes[14]; leaky.options.float(0) != 0.1 {
 		t.Errorf("a slope of %v", leaky.options.float(0))
@@ -404,6 +429,10 @@ func TestMetadata(t *testing.T) {
 		text, err := io.ReadAll(in)
 		if err != nil || len(archive.File) != 1 || f.Name != labelsFile || string(text) != "hat\ngröße 7\n" {
 			t.Errorf("%s holds %q, %v", f.Name, text, err)
+		}
+		// Its places count from the start of the file, that of the directory in the last line too.
+		if at := binary.LittleEndian.Uint32(data[len(data)-6:]); !bytes.HasPrefix(data[at:], []byte("PK\x01\x02")) {
+			t.Errorf("there is no directory of the archive at %d", at)
 		}
 		// Readers map it: stored, with its size in front.
 		if at, err := f.DataOffset(); err != nil || f.Method != zip.Store || f.Flags&8 != 0 ||

@@ -136,11 +136,7 @@ func (w *writer) network(o Options) error {
 	if layers[last].Op == nn.OpSoftmax && last > 1 {
 		last = layers[last].Inputs[0]
 	}
-	kept := []int{last}
-	if o.Acceptance != nil {
-		kept = append(kept, layers[last].Inputs[0])
-	}
-	made, err := w.layers(layers, x, last, kept...)
+	made, err := w.layers(layers, x, last)
 	if err != nil {
 		return err
 	}
