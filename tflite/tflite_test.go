@@ -161,7 +161,7 @@ func TestEveryLayer(t *testing.T) {
 		switch {
 		case v.data == nil && (len(v.signature) != len(v.shape) || v.signature[0] != -1 || v.shape[0] != 1):
 			t.Errorf("%s has the shape %v and the signature %v", v.name, v.shape, v.signature)
-		case v.data != nil && (len(v.data) != 4*size || v.at%constantAlignment != 0):
+		case v.data != nil && (len(v.data) != 4*size || v.at%16 != 0):
 			t.Errorf("%s %v has %d bytes at %d", v.name, v.shape, len(v.data), v.at)
 		}
 		made[int32(i)] = made[int32(i)] || v.data != nil
@@ -341,6 +341,17 @@ func TestNotFused(t *testing.T) {
 		if !slices.Equal(got, append(c.want, opSoftmax)) {
 			t.Errorf("%s: operators %v, want %v and a softmax", name, got, c.want)
 		}
+	}
+}
+
+// TestPreparedTwice: what prepares pictures stays as it is where two layers take it.
+func TestPreparedTwice(t *testing.T) {
+	l := list{{Op: nn.OpInput, Shape: []int{2, 2, 3}}}
+	l.add(nn.Layer{Op: nn.OpAdd}, l.add(nn.Layer{Op: nn.OpReLU}, 0), 0)
+	o := Options{Pictures: true, Preprocessing: &Preprocessing{Std: [3]float32{1, 1, 1}}}
+	got := parse(t, encoded(t, filled(t, l, 1), o)).operators()
+	if !slices.Equal(got, []operator{opCast, opSub, opDiv, opReLU, opAdd, opSoftmax}) {
+		t.Errorf("operators %v", got)
 	}
 }
 
