@@ -230,7 +230,7 @@ func TestWhatIsMissing(t *testing.T) {
 	}
 	near(t, logitsOf(t, saved(t, in)), logitsOf(t, c), 1e-4)
 	var format *FormatError
-	if _, err := Write(filepath.Join(t.TempDir(), "m.tflite"), c, WriteOptions{}); !errors.As(err, &format) {
+	if _, err := Write(filepath.Join(t.TempDir(), "m.pb"), c, WriteOptions{}); !errors.As(err, &format) {
 		t.Errorf("%v", err)
 	}
 	text := filepath.Join(t.TempDir(), "text.onnx")

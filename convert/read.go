@@ -186,6 +186,8 @@ func open(path string, side int) (*file, error) {
 		return nil, err
 	}
 	f := &file{network: n, format: strings.TrimSpace("Keras " + m.KerasVersion), names: names(m), metadata: m.Metadata[metadataKey]}
+	about, _ := described(f.metadata)
+	f.prepares = about.Prepares
 	if b, err := m.Backbone(); err == nil {
 		f.architecture, f.backbone = b.Architecture, b.Tensors
 	}

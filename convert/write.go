@@ -18,12 +18,13 @@ import (
 	"garb/onnx"
 	"garb/picture"
 	"garb/tensor"
+	"garb/tflite"
 )
 
 // WriteOptions are how a model is written.
 type WriteOptions struct {
-	// Preprocessing lets an ONNX model begin with uint8 pictures of its size, as they are
-	// decoded and resized, not with prepared values.
+	// Preprocessing lets a model begin with pictures of its size, as they are decoded and
+	// resized, not with prepared values: uint8, or in a .keras file float32 from 0 to 255.
 	Preprocessing bool
 	// Int8 stores the weights of an ONNX model as garb's int8 files do, in a quarter to a
 	// third of the space. It answers as such a file, computing in float32.
@@ -48,8 +49,10 @@ type description struct {
 	Threshold *float64 `json:"acceptance_threshold,omitempty"`
 	Refusal   string   `json:"refusal,omitempty"`
 	// Judges is whether the model has an acceptance, whether the file has it or not.
-	Judges bool   `json:"judges,omitempty"`
-	Digest string `json:"digest"` // of garb's file
+	Judges bool `json:"judges,omitempty"`
+	// Prepares is whether the network of a .keras file prepares its pictures itself.
+	Prepares bool   `json:"prepares,omitempty"`
+	Digest   string `json:"digest"` // of garb's file
 }
 
 // described reads a description back; ok is false if there is none that can be used.
@@ -64,14 +67,14 @@ func described(text string) (d description, ok bool) {
 type FormatError struct{ Path string }
 
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("%s is to end in .safetensors, .onnx or .keras, which says what is written", e.Path)
+	return fmt.Sprintf("%s is to end in .safetensors, .onnx, .keras or .tflite, which says what is written", e.Path)
 }
 
 // Write writes a model for other programs, all or nothing: by the ending of path an ONNX
-// model or a .keras archive. The network's outputs are those of the classes alone; an ONNX
-// model has the acceptance as a further output, if it is not by accept.Neighbours, and a
-// .keras archive has none. Errors are *FormatError, those of packages onnx and keras, or
-// the file system's.
+// model, a .keras archive or a TensorFlow Lite model. The network's outputs are those of the
+// classes alone; ONNX and TensorFlow Lite models have the acceptance as a further output, if
+// it is not by accept.Neighbours, and a .keras archive has none. Errors are *FormatError,
+// those of packages onnx, keras and tflite, or the file system's.
 func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 	n, err := c.Network()
 	if err != nil {
@@ -87,7 +90,8 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 	}
 	spec, model := c.Spec(), c.Model()
 	temperature := model.Temperature
-	about := description{Classes: c.Classes(), Preprocessing: spec, Temperature: temperature, Digest: c.Digest(), Judges: c.Judges()}
+	about := description{Classes: c.Classes(), Preprocessing: spec, Temperature: temperature, Digest: c.Digest(),
+		Judges: c.Judges(), Prepares: o.Preprocessing && extension == ".keras"}
 	if written.Acceptance {
 		threshold := c.AcceptanceThreshold()
 		about.Threshold, about.Refusal = &threshold, model.Acceptance.Refusal
@@ -97,13 +101,17 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 		return Written{}, err
 	}
 	metadata := map[string]string{metadataKey: string(text)}
+	doc := fmt.Sprintf("%s: %d classes; pictures of %d × %d, %v, (x − %v) / %v", c.Name(), len(c.Classes()),
+		spec.Width, spec.Height, spec.Filter, spec.Mean, spec.Std)
+	if o.Int8 && extension != ".onnx" {
+		return Written{}, fmt.Errorf("%s: weights of int8 go into ONNX files alone", path)
+	}
 	var write func(w io.Writer) error
 	switch extension {
 	case ".onnx":
 		options := onnx.Options{
 			Acceptance:  acceptance,
-			Temperature: temperature, Int8: o.Int8, Metadata: metadata, ProducerVersion: garb.Version,
-			Doc: fmt.Sprintf("%s: %d classes; pictures of %d × %d, %v, (x − %v) / %v", c.Name(), len(c.Classes()), spec.Width, spec.Height, spec.Filter, spec.Mean, spec.Std),
+			Temperature: temperature, Int8: o.Int8, Metadata: metadata, ProducerVersion: garb.Version, Doc: doc,
 		}
 		options.Metadata["classes"] = strings.Join(c.Classes(), "\n")
 		if o.Preprocessing {
@@ -111,15 +119,20 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 		}
 		write = func(w io.Writer) error { return onnx.Write(w, n, options) }
 	case ".keras":
+		options := keras.WriteOptions{
+			Name: c.Name(), Probabilities: true, Temperature: temperature, Metadata: metadata,
+		}
 		if o.Preprocessing {
-			return Written{}, fmt.Errorf("%s: preprocessing goes into ONNX files alone", path)
+			options.Preprocessing = &keras.Preprocessing{Mean: spec.Mean, Std: spec.Std}
 		}
-		if o.Int8 {
-			return Written{}, fmt.Errorf("%s: weights of int8 go into ONNX files alone", path)
+		write = func(w io.Writer) error { return keras.Write(w, n, options) }
+	case ".tflite":
+		options := tflite.Options{
+			Name: c.Name(), Doc: doc, Labels: c.Classes(), Metadata: metadata, Temperature: temperature,
+			Acceptance:    (*tflite.Acceptance)(acceptance),
+			Preprocessing: &tflite.Preprocessing{Mean: spec.Mean, Std: spec.Std}, Pictures: o.Preprocessing,
 		}
-		write = func(w io.Writer) error {
-			return keras.Write(w, n, keras.WriteOptions{Name: c.Name(), Probabilities: true, Temperature: temperature, Metadata: metadata})
-		}
+		write = func(w io.Writer) error { return tflite.Write(w, n, options) }
 	default:
 		return Written{}, &FormatError{path}
 	}
@@ -127,7 +140,7 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 }
 
 // judged takes the output of acceptance off the network of a model that has one, and
-// returns how an ONNX file computes the acceptance; nil if it cannot.
+// returns how ONNX and TensorFlow Lite files compute the acceptance; nil if they cannot.
 func judged(n *nn.Network, c *garb.Classifier) (*nn.Network, *onnx.Acceptance, Written, error) {
 	m := c.Model()
 	if m.Acceptance == nil {

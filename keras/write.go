@@ -26,9 +26,15 @@ type WriteOptions struct {
 	Probabilities bool
 	// Temperature divides the logits before that Softmax; 0 means 1.
 	Temperature float64
+	// Preprocessing makes the input pictures of the network's size, samples from 0 to 255 of
+	// red, green and blue, as float32; nil leaves it the network's own.
+	Preprocessing *Preprocessing
 	// Metadata is for garb and people: Keras leaves it unread.
 	Metadata map[string]string
 }
+
+// Preprocessing turns a picture's samples into the network's input: (sample − mean)/std.
+type Preprocessing struct{ Mean, Std [3]float32 }
 
 // writtenVersion is the version of Keras that the files are written as and tested with.
 const writtenVersion = "3.15.1"
@@ -41,12 +47,13 @@ const writtenVersion = "3.15.1"
 // Errors are *nn.LayerError and *nn.WeightError about the network, or those of w. Keras
 // has no layer that pads with the lowest number: such a Pad is an error, unless zeros do
 // the same, since it leads to a MaxPool of values that are never below zero. It panics if
-// the temperature is negative or no number.
+// the temperature is negative or no number, or if Preprocessing meets a network without
+// three channels.
 func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 	if !(o.Temperature >= 0) || math.IsInf(o.Temperature, 0) {
 		panic(fmt.Sprintf("keras: temperature %v", o.Temperature))
 	}
-	d, err := newDraft(n)
+	d, err := newDraft(n, o.Preprocessing)
 	if err != nil {
 		return err
 	}
@@ -119,7 +126,7 @@ type value struct {
 	shape  []int // without the batch axis
 }
 
-func newDraft(n *nn.Network) (*draft, error) {
+func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 	graph, err := nn.NewGraph(n.Layers)
 	if err != nil {
 		return nil, err
@@ -129,6 +136,7 @@ func newDraft(n *nn.Network) (*draft, error) {
 		return nil, err
 	}
 	d := &draft{known: map[string]*draftLayer{}, names: map[string]bool{}}
+	places := make([]int, len(layers)) // of each layer's value in the draft
 	for i, l := range layers {
 		var variables []*tensor.Tensor
 		for _, p := range graph.LayerParams(i) {
@@ -145,9 +153,34 @@ func newDraft(n *nn.Network) (*draft, error) {
 		if class == "Rescaling" {
 			variables = nil // they are settings
 		}
-		d.add(l.Name, class, settings, variables, l.Inputs, shapes[i])
+		inputs := make([]int, len(l.Inputs))
+		for j, in := range l.Inputs {
+			inputs[j] = places[in]
+		}
+		d.add(l.Name, class, settings, variables, inputs, shapes[i])
+		if i == 0 && p != nil {
+			d.prepare(*p, shapes[0])
+		}
+		places[i] = len(d.values) - 1
 	}
 	return d, nil
+}
+
+// prepare puts a layer behind the input that turns samples into what the network takes.
+func (d *draft) prepare(p Preprocessing, shape []int) {
+	if shape[2] != 3 {
+		panic(fmt.Sprintf("keras: preprocessing of 3 channels for a network of %d", shape[2]))
+	}
+	mean, variance := exact(p.Mean[:]), make([]float64, 3)
+	for c, std := range exact(p.Std[:]) {
+		variance[c] = std * std
+	}
+	one := [3]float32{p.Mean[0], p.Mean[0], p.Mean[0]}
+	if scale := 1 / float64(p.Std[0]); p.Mean == one && p.Std == [3]float32{p.Std[0], p.Std[0], p.Std[0]} {
+		d.add("", "Rescaling", object{"scale": scale, "offset": -mean[0] * scale}, nil, []int{0}, shape)
+		return
+	}
+	d.add("", "Normalization", object{"axis": []int{-1}, "mean": mean, "variance": variance}, nil, []int{0}, shape)
 }
 
 // variable returns a parameter's values.

@@ -38,7 +38,7 @@ type conversion struct {
 func newConvertCommand() *cobra.Command {
 	c := conversion{dtype: dtypeFlag(tensor.Float32)}
 	command := &cobra.Command{
-		Use:   "convert MODEL|FILE OUT.safetensors|OUT.onnx|OUT.keras",
+		Use:   "convert MODEL|FILE OUT.safetensors|OUT.onnx|OUT.keras|OUT.tflite",
 		Short: "Take models from Keras and ONNX, and write garb's for them",
 		Long: `Take a model from another program's file, or write one of garb's for other programs,
 without Python.
@@ -53,11 +53,15 @@ known networks garb uses the standard one and prints it; otherwise give --prepro
 --size and --resize.
 
 Out: of a model (a file, a run's folder, clothing, garments or imagenet) an ONNX file, for ONNX
-Runtime, Triton, OpenVINO, phones and GPUs, or a .keras archive, which Keras 3 loads.
+Runtime, Triton, OpenVINO, phones and GPUs, a .keras archive, which Keras 3 loads, or a
+.tflite file for LiteRT (TensorFlow Lite) on Android, iOS and small computers, with the
+class names inside. --with-preprocessing lets the model take pictures as they are, resized:
+uint8, or in a .keras file float32, of 0 to 255.
 --quantize int8 stores the weights of an ONNX file in a quarter to a third of the space,
 each before a DequantizeLinear: it answers as garb's own int8 file, computing in float32.
-An ONNX file of a model that judges whether a picture shows any of its classes has the
-acceptance, 0 to 1, as a further output; a .keras file has not, and neither is read back.
+An ONNX or .tflite file of a model that judges whether a picture shows any of its classes
+has the acceptance, 0 to 1, as a further output; a .keras file has not, and it is never read
+back. garb does not read .tflite files.
 
 --dtype chooses how a .safetensors file stores the weights: float16 takes half the
 space, int8 a quarter. int8 weights have one scale per output channel. Answers are
@@ -69,6 +73,7 @@ computed in float32 in any case.`,
   garb convert clothing clothing.onnx --with-preprocessing
   garb convert clothing small.onnx --quantize int8
   garb convert runs/mine mine.keras
+  garb convert garments garments.tflite --with-preprocessing
   garb convert model.keras xception.safetensors
   garb convert --dtype float16 runs/mine small.safetensors`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -97,7 +102,7 @@ computed in float32 in any case.`,
 	flags.StringVar(&c.filter, "resize", "",
 		"how pictures are resized: nearest, bilinear or bicubic; Keras's own way is nearest")
 	flags.BoolVar(&c.withPreprocessing, "with-preprocessing", false,
-		"let an ONNX model take uint8 pictures of its size, not prepared values")
+		"let the written model take pictures of its size, 0 to 255, not prepared values")
 	flags.StringVar(&c.quantize, "quantize", "",
 		"store the weights of an ONNX model as `TYPE`: int8, in a quarter to a third of the space")
 	command.MarkFlagsMutuallyExclusive("classes", "classes-from")
@@ -108,12 +113,15 @@ computed in float32 in any case.`,
 func (c *conversion) check(from, to string) error {
 	c.from, c.to = from, to
 	switch extension := strings.ToLower(filepath.Ext(to)); {
-	case extension != ".safetensors" && extension != ".onnx" && extension != ".keras":
-		return fmt.Errorf("the file to write, %s, must end in .safetensors, .onnx or .keras", to)
+	case strings.EqualFold(filepath.Ext(from), ".tflite"):
+		return fmt.Errorf("garb writes .tflite files and does not read them: convert what %s was made from", from)
+	case extension != ".safetensors" && extension != ".onnx" && extension != ".keras" && extension != ".tflite":
+		return fmt.Errorf("the file to write, %s, must end in .safetensors, .onnx, .keras or .tflite", to)
 	case extension != ".safetensors" && c.dtype != dtypeFlag(tensor.Float32):
 		return errors.New("--dtype is for .safetensors; other files have float32, and .onnx takes --quantize int8")
-	case extension != ".onnx" && c.withPreprocessing:
-		return errors.New("--with-preprocessing is for .onnx")
+	case extension == ".safetensors" && c.withPreprocessing:
+		return errors.New("--with-preprocessing is for .onnx, .keras and .tflite; a .safetensors file says how " +
+			"pictures are prepared")
 	case c.quantize != "" && c.quantize != "int8":
 		return fmt.Errorf("--quantize %s: it is int8", c.quantize)
 	case extension == ".safetensors" && c.quantize != "":
@@ -259,7 +267,11 @@ func (c *conversion) write(out io.Writer, model string) error {
 	s := m.Spec()
 	input := fmt.Sprintf("float32 [n %d %d 3]: (sample − %v) / %v of red, green, blue", s.Height, s.Width, s.Mean, s.Std)
 	if c.withPreprocessing {
-		input = fmt.Sprintf("uint8 [n %d %d 3]: pictures resized by %v", s.Height, s.Width, s.Filter)
+		kind := "uint8"
+		if strings.EqualFold(filepath.Ext(c.to), ".keras") {
+			kind = "float32, 0 to 255,"
+		}
+		input = fmt.Sprintf("%s [n %d %d 3]: pictures resized by %v", kind, s.Height, s.Width, s.Filter)
 	}
 	fmt.Fprintf(out, "model       %s, %s\n", m.Name(), count(len(m.Classes()), "class"))
 	fmt.Fprintf(out, "input       %s\n", input)

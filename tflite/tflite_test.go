@@ -1,0 +1,552 @@
+package tflite
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"garb/nn"
+	"garb/tensor"
+)
+
+// filled gives a network's parameters random values, variances and factors above zero.
+func filled(t testing.TB, layers []nn.Layer, seed uint64) *nn.Network {
+	t.Helper()
+	g, err := nn.NewGraph(layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(seed, 1))
+	n := &nn.Network{Layers: g.Layers(), Tensors: tensor.Map{}}
+	for _, p := range g.Params() {
+		v := tensor.New(p.Shape...)
+		spread := 1 / math.Sqrt(float64(tensor.Len(p.Shape)/p.Shape[len(p.Shape)-1]))
+		for i := range v.Data {
+			v.Data[i] = float32(random.NormFloat64() * spread)
+			if strings.HasSuffix(p.Name, "variance") {
+				v.Data[i] = 0.5 + random.Float32()
+			}
+		}
+		n.Tensors[p.Name] = v
+	}
+	return n
+}
+
+// list builds a description layer by layer.
+type list []nn.Layer
+
+func (l *list) add(layer nn.Layer, inputs ...int) int {
+	layer.Inputs = inputs
+	*l = append(*l, layer)
+	return len(*l) - 1
+}
+
+// everyLayer has each operation, parameters that two layers share, and values that several
+// layers take, so that nothing after them may become part of them.
+func everyLayer(h, w int) []nn.Layer {
+	l := list{{Op: nn.OpInput, Shape: []int{h, w, 3}}}
+	x := l.add(nn.Layer{Op: nn.OpScale, Name: "rescale"}, 0)
+	x = l.add(nn.Layer{Op: nn.OpConv, Name: "stem", Units: 8, Height: 3, Width: 3, Stride: 2, Same: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "stem/norm", Epsilon: 1e-3}, x)
+	x = l.add(nn.Layer{Op: nn.OpReLU6}, x)
+	a := l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 8, Height: 3, Width: 1, Stride: 1, Same: true,
+		Bias: true}, x)
+	b := l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 8, Height: 3, Width: 1, Stride: 1, Same: true,
+		Bias: true}, a)
+	c := l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "apart", Epsilon: 1e-3}, a) // a is taken by two
+	x = l.add(nn.Layer{Op: nn.OpAdd}, b, c)
+	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
+	x = l.add(nn.Layer{Op: nn.OpDepthwiseConv, Name: "depthwise", Height: 3, Width: 2, Stride: 1, Bias: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpScale, Name: "depthwise/scale"}, x)
+	x = l.add(nn.Layer{Op: nn.OpSwish}, x)
+	m := l.add(nn.Layer{Op: nn.OpMaxPool, Height: 3, Width: 3, Stride: 2, Same: true}, x)
+	v := l.add(nn.Layer{Op: nn.OpAveragePool, Height: 3, Width: 3, Stride: 2, Same: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpConcat}, m, v, m)
+	x = l.add(nn.Layer{Op: nn.OpLeakyReLU, Slope: 0.1}, x)
+	s := l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x)
+	r := l.add(nn.Layer{Op: nn.OpReshape, Shape: []int{1, 1, 24}}, s)
+	r = l.add(nn.Layer{Op: nn.OpConv, Name: "squeeze", Units: 4, Height: 1, Width: 1, Stride: 1, Bias: true}, r)
+	r = l.add(nn.Layer{Op: nn.OpTanh}, r)
+	r = l.add(nn.Layer{Op: nn.OpConv, Name: "excite", Units: 24, Height: 1, Width: 1, Stride: 1, Bias: true}, r)
+	r = l.add(nn.Layer{Op: nn.OpSigmoid}, r)
+	x = l.add(nn.Layer{Op: nn.OpMultiply}, x, r)
+	g := l.add(nn.Layer{Op: nn.OpSigmoid}, s)
+	x = l.add(nn.Layer{Op: nn.OpMultiply}, g, x)
+	x = l.add(nn.Layer{Op: nn.OpSoftmax}, x)
+	x = l.add(nn.Layer{Op: nn.OpPad, Above: 1, Right: 2}, x)
+	x = l.add(nn.Layer{Op: nn.OpPad, Left: 1, Below: 1, Lowest: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpMaxPool, Height: 2, Width: 2, Stride: 1}, x)
+	top := l.add(nn.Layer{Op: nn.OpGlobalMaxPool}, x)
+	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
+	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
+	x = l.add(nn.Layer{Op: nn.OpDense, Name: "dense", Units: 36, Bias: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpDropout, Rate: 0.25}, x)
+	x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "norm", Epsilon: 1e-5}, x)
+	x = l.add(nn.Layer{Op: nn.OpReshape, Shape: []int{3, 2, 6}}, x)
+	x = l.add(nn.Layer{Op: nn.OpAveragePool, Height: 2, Width: 2, Stride: 1}, x)
+	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
+	x = l.add(nn.Layer{Op: nn.OpConcat}, x, top)
+	x = l.add(nn.Layer{Op: nn.OpScale, Name: "flat scale"}, x)
+	l.add(nn.Layer{Op: nn.OpDense, Name: "classifier", Units: 10}, x)
+	return l
+}
+
+func encoded(t testing.TB, n *nn.Network, o Options) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, n, o); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// operators are those of a file, in order.
+func (p parsed) operators() []operator {
+	var all []operator
+	for _, n := range p.nodes {
+		all = append(all, n.op)
+	}
+	return all
+}
+
+// floats are the values of a constant.
+func (p parsed) floats(i int32) []float32 {
+	v := make([]float32, len(p.tensors[i].data)/4)
+	for j := range v {
+		v[j] = math.Float32frombits(binary.LittleEndian.Uint32(p.tensors[i].data[4*j:]))
+	}
+	return v
+}
+
+// integers are the values of a constant.
+func (p parsed) integers(i int32) []int32 {
+	v := make([]int32, len(p.tensors[i].data)/4)
+	for j := range v {
+		v[j] = int32(binary.LittleEndian.Uint32(p.tensors[i].data[4*j:]))
+	}
+	return v
+}
+
+// TestEveryLayer: the file has the operators that are expected, in an order in which inputs
+// come first, with tensors of the network's shapes and constants that are aligned.
+func TestEveryLayer(t *testing.T) {
+	n := filled(t, everyLayer(24, 31), 1)
+	data := encoded(t, n, Options{Temperature: 2})
+	p := parse(t, data)
+	want := []operator{
+		opMul, opAdd, opConv2D, opConv2D, opConv2D, opMul, opAdd, opAdd, opDepthwiseConv2D, opLogistic, opMul,
+		opMaxPool2D, opAveragePool2D, opConcatenation, opLeakyReLU,
+		opMean, opReshape, opConv2D, opTanh, opConv2D, opLogistic, opMul, opLogistic, opReshape, opMul, opSoftmax,
+		opPad, opPadV2, opMaxPool2D, opReduceMax, opReLU, opReshape, opFullyConnected, opReshape, opAveragePool2D,
+		opReshape, opConcatenation, opMul, opAdd, opFullyConnected, opMul, opSoftmax,
+	}
+	if d := cmp.Diff(want, p.operators()); d != "" {
+		t.Error(d)
+	}
+	made := map[int32]bool{p.inputs[0]: true}
+	for i, v := range p.tensors {
+		size := 1
+		for _, d := range v.shape {
+			size *= int(d)
+		}
+		switch {
+		case v.data == nil && (len(v.signature) != len(v.shape) || v.signature[0] != -1 || v.shape[0] != 1):
+			t.Errorf("%s has the shape %v and the signature %v", v.name, v.shape, v.signature)
+		case v.data != nil && (len(v.data) != 4*size || v.at%16 != 0):
+			t.Errorf("%s %v has %d bytes at %d", v.name, v.shape, len(v.data), v.at)
+		}
+		made[int32(i)] = made[int32(i)] || v.data != nil
+	}
+	for _, n := range p.nodes {
+		for _, in := range n.inputs {
+			if !made[in] {
+				t.Errorf("operator %d takes %s, which comes later", n.op, p.tensors[in].name)
+			}
+		}
+		made[n.outputs[0]] = true
+	}
+	if stem := p.nodes[2]; stem.kind != byte(conv2DOptions) || stem.options.byte(0) != byte(paddingSame) ||
+		stem.options.int32(1) != 2 || stem.options.int32(2) != 2 || stem.options.byte(3) != byte(fusedReLU6) {
+		t.Errorf("the stem is %+v", stem)
+	}
+	if sum := p.nodes[7]; sum.options.byte(0) != byte(fusedReLU) {
+		t.Error("the ReLU is no part of the sum")
+	}
+	if depthwise := p.nodes[8]; depthwise.options.byte(0) != byte(paddingValid) || depthwise.options.int32(3) != 1 ||
+		!slices.Equal(p.tensors[depthwise.inputs[1]].shape, []int32{1, 3, 2, 8}) {
+		t.Errorf("the depthwise kernel is %v", p.tensors[depthwise.inputs[1]].shape)
+	}
+	if average := p.nodes[12]; average.options.int32(3) != 3 || average.options.int32(4) != 3 {
+		t.Errorf("windows of %d × %d", average.options.int32(4), average.options.int32(3))
+	}
+	if joined := p.nodes[13]; joined.options.int32(0) != 3 || len(joined.inputs) != 3 {
+		t.Errorf("%d values are joined along axis %d", len(joined.inputs), joined.options.int32(0))
+	}
+	for node, want := range map[int][]int32{
+		15: {1, 2},                   // the axes of a mean
+		16: {-1, 1, 1, 24},           // a shape, for any batch
+		26: {0, 0, 1, 0, 0, 2, 0, 0}, // rows above and below, columns left and right
+		27: {0, 0, 0, 1, 1, 0, 0, 0},
+	} {
+		if got := p.integers(p.nodes[node].inputs[1]); !slices.Equal(got, want) {
+			t.Errorf("operator %d is given %v, want %v", node, got, want)
+		}
+	}
+	if leaky := p.nodes[14]; leaky.options.float(0) != 0.1 {
+		t.Errorf("a slope of %v", leaky.options.float(0))
+	}
+	if lowest := p.nodes[27]; !slices.Equal(p.floats(lowest.inputs[2]), []float32{-math.MaxFloat32}) {
+		t.Error("the padding is not the lowest number")
+	}
+	if cooled := p.nodes[len(p.nodes)-2]; !slices.Equal(p.floats(cooled.inputs[1]), []float32{0.5}) {
+		t.Error("the logits are not divided by the temperature")
+	}
+	got := [3]string{p.tensors[p.inputs[0]].name, p.tensors[p.outputs[0]].name, p.tensors[p.outputs[1]].name}
+	if got !=
+		[3]string{inputName, probabilitiesName, logitsName} {
+		t.Errorf("inputs and outputs are %v", got)
+	}
+	if d := cmp.Diff(map[string]int32{inputName: p.inputs[0], probabilitiesName: p.outputs[0],
+		logitsName: p.outputs[1]}, p.signature); d != "" {
+		t.Error(d)
+	}
+	if !bytes.Equal(data, encoded(t, n, Options{Temperature: 2})) {
+		t.Error("other bytes the second time")
+	}
+}
+
+// TestSharedConstants: what two layers share is once in the file, if neither changes it.
+func TestSharedConstants(t *testing.T) {
+	l := list{{Op: nn.OpInput, Shape: []int{8, 8, 16}}}
+	x := 0
+	for range 4 {
+		x = l.add(nn.Layer{Op: nn.OpConv, Name: "shared", Units: 16, Height: 3, Width: 3, Stride: 1, Same: true}, x)
+	}
+	l.add(nn.Layer{Op: nn.OpGlobalMaxPool}, x)
+	if size := len(encoded(t, filled(t, l, 1), Options{})); size > 4*16*16*9+6000 {
+		t.Errorf("%d bytes", size)
+	}
+	// The same name and another batch-norm behind each: then they are not the same.
+	l = list{{Op: nn.OpInput, Shape: []int{4, 4, 2}}}
+	x = 0
+	for _, name := range []string{"a", "b"} {
+		x = l.add(nn.Layer{Op: nn.OpConv, Name: "shared", Units: 2, Height: 1, Width: 1, Stride: 1}, x)
+		x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: name, Epsilon: 1e-3}, x)
+	}
+	l.add(nn.Layer{Op: nn.OpGlobalMaxPool}, x)
+	p := parse(t, encoded(t, filled(t, l, 1), Options{}))
+	if a, b := p.floats(p.nodes[0].inputs[1]), p.floats(p.nodes[1].inputs[1]); slices.Equal(a, b) {
+		t.Errorf("both have the kernel %v", a)
+	}
+}
+
+// TestFolded: the kernel and bias are those of the layer and the batch-norm together, and the
+// network's own stay as they are.
+func TestFolded(t *testing.T) {
+	norm := nn.Layer{Op: nn.OpBatchNorm, Name: "norm", Epsilon: 0.5}
+	statistics := tensor.Map{"norm/gamma": tensor.FromSlice([]float32{2, 3}, 2),
+		"norm/beta":            tensor.FromSlice([]float32{1, -1}, 2),
+		"norm/moving_mean":     tensor.FromSlice([]float32{4, 2}, 2),
+		"norm/moving_variance": tensor.FromSlice([]float32{3.5, 0.5}, 2)}
+	// gamma/√(variance + epsilon) is 1 and 3, and beta − mean·that −3 and −7.
+	for _, c := range []struct {
+		layer        nn.Layer
+		kernel, bias []float32
+		shape        []int
+		want, shift  []float32
+	}{
+		{nn.Layer{Op: nn.OpConv, Name: "x", Units: 2, Height: 1, Width: 2, Stride: 1, Bias: true},
+			[]float32{1, 2, 3, 4, 5, 6, 7, 8},
+			[]float32{10, 20}, []int{1, 2, 2, 2}, []float32{1, 3, 5, 7, 6, 12, 18, 24}, []float32{7, 53}},
+		{nn.Layer{Op: nn.OpDepthwiseConv, Name: "x", Height: 1, Width: 2, Stride: 1}, []float32{1, 2, 3, 4}, nil,
+			[]int{1, 2, 2, 1}, []float32{1, 6, 3, 12}, []float32{-3, -7}},
+		{nn.Layer{Op: nn.OpDense, Name: "x", Units: 2}, []float32{1, 2, 3, 4}, nil, []int{2, 2},
+			[]float32{1, 3, 6, 12},
+			[]float32{-3, -7}},
+	} {
+		l := list{{Op: nn.OpInput, Shape: []int{3, 3, 2}}}
+		x := 0
+		if c.layer.Op == nn.OpDense {
+			x = l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x)
+		}
+		x = l.add(norm, l.add(c.layer, x))
+		l.add(nn.Layer{Op: nn.OpReLU}, x)
+		n := &nn.Network{Layers: l, Tensors: tensor.Map{
+			"x/kernel": tensor.FromSlice(slices.Clone(c.kernel), c.shape...)}}
+		if c.bias != nil {
+			n.Tensors["x/bias"] = tensor.FromSlice(slices.Clone(c.bias), 2)
+		}
+		for name, v := range statistics {
+			n.Tensors[name] = v
+		}
+		p := parse(t, encoded(t, n, Options{}))
+		product := p.nodes[len(p.nodes)-2]
+		if got := p.floats(product.inputs[1]); !slices.Equal(got, c.want) {
+			t.Errorf("%s: the kernel is %v, want %v", c.layer.Op, got, c.want)
+		}
+		if got := p.floats(product.inputs[2]); !slices.Equal(got, c.shift) {
+			t.Errorf("%s: the bias is %v, want %v", c.layer.Op, got, c.shift)
+		}
+		if !slices.Equal(n.Tensors["x/kernel"].Data, c.kernel) {
+			t.Errorf("%s: the network itself was changed", c.layer.Op)
+		}
+	}
+}
+
+// TestNotFused: nothing becomes part of an operator whose result is taken as it is.
+func TestNotFused(t *testing.T) {
+	conv := nn.Layer{Op: nn.OpConv, Name: "conv", Units: 2, Height: 1, Width: 1, Stride: 1}
+	norm := nn.Layer{Op: nn.OpBatchNorm, Name: "norm", Epsilon: 1e-3}
+	relu, relu6, dropout := nn.Layer{Op: nn.OpReLU}, nn.Layer{Op: nn.OpReLU6}, nn.Layer{Op: nn.OpDropout}
+	for name, c := range map[string]struct {
+		build func(l *list)
+		want  []operator
+	}{
+		"a batch-norm behind a ReLU": {func(l *list) { l.add(norm, l.add(relu, l.add(conv, 0))) },
+			[]operator{opConv2D, opMul, opAdd}},
+		"a ReLU of a batch-norm of its own": {func(l *list) { l.add(relu, l.add(norm, l.add(relu, l.add(conv, 0)))) },
+			[]operator{opConv2D, opMul, opAdd}},
+		"two activations": {func(l *list) { l.add(relu6, l.add(relu, l.add(conv, 0))) },
+			[]operator{opConv2D, opReLU6}},
+		"a ReLU of the input": {func(l *list) { l.add(conv, l.add(relu, 0)) }, []operator{opReLU, opConv2D}},
+		"a value that is added to its ReLU": {func(l *list) {
+			x := l.add(conv, 0)
+			l.add(nn.Layer{Op: nn.OpAdd}, x, l.add(relu, x))
+		},
+			[]operator{opConv2D, opReLU, opAdd}},
+		"behind a dropout": {func(l *list) { l.add(relu, l.add(dropout, l.add(conv, 0))) }, []operator{opConv2D}},
+		"a dropout that two take": {func(l *list) {
+			x := l.add(dropout, l.add(conv, 0))
+			l.add(nn.Layer{Op: nn.OpAdd}, x, l.add(relu, x))
+		}, []operator{opConv2D, opReLU, opAdd}},
+		"beside a dropout": {func(l *list) {
+			x := l.add(conv, 0)
+			l.add(nn.Layer{Op: nn.OpAdd}, l.add(dropout, x), l.add(relu, x))
+		}, []operator{opConv2D, opReLU, opAdd}},
+		"joined maps": {func(l *list) { x := l.add(conv, 0); l.add(relu, l.add(nn.Layer{Op: nn.OpConcat}, x, x)) },
+			[]operator{opConv2D, opConcatenation, opReLU}},
+	} {
+		l := list{{Op: nn.OpInput, Shape: []int{2, 2, 2}}}
+		c.build(&l)
+		got := parse(t, encoded(t, filled(t, l, 1), Options{})).operators()
+		if !slices.Equal(got, append(c.want, opSoftmax)) {
+			t.Errorf("%s: operators %v, want %v and a softmax", name, got, c.want)
+		}
+	}
+}
+
+// TestPreparedTwice: what prepares pictures stays as it is where two layers take it.
+func TestPreparedTwice(t *testing.T) {
+	l := list{{Op: nn.OpInput, Shape: []int{2, 2, 3}}}
+	l.add(nn.Layer{Op: nn.OpAdd}, l.add(nn.Layer{Op: nn.OpReLU}, 0), 0)
+	o := Options{Pictures: true, Preprocessing: &Preprocessing{Std: [3]float32{1, 1, 1}}}
+	got := parse(t, encoded(t, filled(t, l, 1), o)).operators()
+	if !slices.Equal(got, []operator{opCast, opSub, opDiv, opReLU, opAdd, opSoftmax}) {
+		t.Errorf("operators %v", got)
+	}
+}
+
+// TestSoftmaxAtTheEnd: a network's own softmax is what the probabilities are, and what only
+// passes the input on to it becomes an operator nevertheless.
+func TestSoftmaxAtTheEnd(t *testing.T) {
+	l := list{{Op: nn.OpInput, Shape: []int{6, 6, 3}}}
+	l.add(nn.Layer{Op: nn.OpSoftmax}, l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, 0))
+	got := parse(t, encoded(t, filled(t, l, 3), Options{})).operators()
+	if !slices.Equal(got, []operator{opMean, opSoftmax}) {
+		t.Errorf("operators %v", got)
+	}
+	l = list{{Op: nn.OpInput, Shape: []int{1, 1, 3}}}
+	l.add(nn.Layer{Op: nn.OpSoftmax}, l.add(nn.Layer{Op: nn.OpDropout}, 0))
+	p := parse(t, encoded(t, filled(t, l, 3), Options{}))
+	if got := p.operators(); !slices.Equal(got, []operator{opReshape, opSoftmax}) ||
+		p.tensors[p.inputs[0]].name != inputName {
+		t.Errorf("operators %v", got)
+	}
+}
+
+// TestMetadata: readers of TensorFlow Lite's metadata find what pictures and outputs are,
+// and the labels in an archive behind the model.
+func TestMetadata(t *testing.T) {
+	l := list{{Op: nn.OpInput, Shape: []int{5, 4, 3}}}
+	l.add(nn.Layer{Op: nn.OpDense, Name: "top", Units: 2}, l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, 0))
+	n := filled(t, l, 1)
+	o := Options{Name: "clothes", Doc: "for people", Labels: []string{"hat", "größe 7"},
+		Metadata:      map[string]string{"b": "2", "garb": "{}"},
+		Preprocessing: &Preprocessing{Mean: [3]float32{1, 2, 3}, Std: [3]float32{4, 5, 6}},
+		Acceptance:    &Acceptance{Energy: true}}
+	for _, o.Pictures = range []bool{false, true} {
+		data := encoded(t, n, o)
+		p := parse(t, data)
+		if p.description != "for people" || string(p.metadata["garb"]) != "{}" || string(p.metadata["b"]) != "2" ||
+			len(p.metadata) != 3 {
+			t.Errorf("it says %q, %q", p.description, p.metadata)
+		}
+		about := root(t, p.metadata[metadataEntry], metadataIdentifier)
+		if about.text(0) != "clothes" || about.text(1) != "for people" || about.text(7) != minParserVersion {
+			t.Errorf("the metadata is of %q, %q, parsers from %q on", about.text(0), about.text(1), about.text(7))
+		}
+		subgraph := about.tables(3)[0]
+		input := subgraph.tables(2)[0]
+		if size := input.table(3).table(1).table(1); input.table(3).byte(0) != contentImage || size.int32(0) != 4 ||
+			size.int32(1) != 5 {
+			t.Errorf("pictures of %d × %d", size.int32(0), size.int32(1))
+		}
+		picture := p.tensors[p.inputs[0]]
+		if o.Pictures {
+			if len(input.tables(4)) != 0 || input.text(0) != pictureName || picture.kind != int8(typeUint8) {
+				t.Error("pictures are prepared twice, or no uint8")
+			}
+			if mean, std := p.floats(p.nodes[1].inputs[1]),
+				p.floats(p.nodes[2].inputs[1]); !slices.Equal(p.operators()[:3],
+				[]operator{opCast, opSub, opDiv}) || !slices.Equal(mean, o.Preprocessing.Mean[:]) ||
+				!slices.Equal(std, o.Preprocessing.Std[:]) {
+				t.Errorf("pictures are prepared by %v, %v and %v", p.operators(), mean, std)
+			}
+		} else if unit := input.tables(4)[0]; unit.byte(0) != processNormalization ||
+			picture.kind != int8(typeFloat32) ||
+			!slices.Equal(unit.table(1).floats(0), []float32{1, 2, 3}) || !slices.Equal(unit.table(1).floats(1),
+			[]float32{4, 5, 6}) {
+			t.Errorf("normalised by %v and %v", unit.table(1).floats(0), unit.table(1).floats(1))
+		}
+		outputs := subgraph.tables(3)
+		for i, name := range []string{probabilitiesName, logitsName, acceptanceName} {
+			files := outputs[i].tables(6)
+			if outputs[i].text(0) != name || p.tensors[p.outputs[i]].name != name {
+				t.Errorf("output %d is %s", i, outputs[i].text(0))
+			}
+			if labelled := name != acceptanceName; labelled != (len(files) == 1) || labelled &&
+				(files[0].text(0) != labelsFile || files[0].byte(2) != associatedAxisLabels) {
+				t.Errorf("%s has %d files", name, len(files))
+			}
+		}
+		archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := archive.File[0]
+		in, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(in)
+		if err != nil || len(archive.File) != 1 || f.Name != labelsFile || string(text) != "hat\ngröße 7\n" {
+			t.Errorf("%s holds %q, %v", f.Name, text, err)
+		}
+		// Its places count from the start of the file, that of the directory in the last line too.
+		if at := binary.LittleEndian.Uint32(data[len(data)-6:]); !bytes.HasPrefix(data[at:], []byte("PK\x01\x02")) {
+			t.Errorf("there is no directory of the archive at %d", at)
+		}
+		// Readers map it: stored, with its size in front.
+		if at, err := f.DataOffset(); err != nil || f.Method != zip.Store || f.Flags&8 != 0 ||
+			!bytes.HasPrefix(data[at:], text) {
+			t.Errorf("at %d, %v, %+v", at, err, f.FileHeader)
+		}
+	}
+	o = Options{}
+	if p := parse(t, encoded(t, n, o)); len(root(t, p.metadata[metadataEntry],
+		metadataIdentifier).tables(3)[0].tables(3)[0].tables(6)) != 0 {
+		t.Error("labels without any")
+	}
+}
+
+// TestGrey: a network of one channel has pictures of no colours that the metadata could name.
+func TestGrey(t *testing.T) {
+	l := list{{Op: nn.OpInput, Shape: []int{5, 4, 1}}}
+	l.add(nn.Layer{Op: nn.OpDense, Name: "top", Units: 2}, l.add(nn.Layer{Op: nn.OpFlatten}, 0))
+	p := parse(t, encoded(t, filled(t, l, 1), Options{}))
+	input := root(t, p.metadata[metadataEntry], metadataIdentifier).tables(3)[0].tables(2)[0]
+	if input.table(3).byte(0) != contentFeature || !slices.Equal(p.tensors[0].shape, []int32{1, 5, 4, 1}) {
+		t.Errorf("content %d, shape %v", input.table(3).byte(0), p.tensors[0].shape)
+	}
+}
+
+// TestWriteErrors: what cannot be written, and why.
+func TestWriteErrors(t *testing.T) {
+	l := list{{Op: nn.OpInput, Shape: []int{1, 1, 1 << 13}}}
+	x := l.add(nn.Layer{Op: nn.OpFlatten}, 0)
+	l.add(nn.Layer{Op: nn.OpDense, Name: "a", Units: 4}, x)
+	n := filled(t, l, 1)
+	var weight *nn.WeightError
+	var layer *nn.LayerError
+	var label *LabelError
+	for _, labels := range [][]string{{"a", "b\nc", "d", "e"}, {"a", " ", "c", "d"}} {
+		if err := Write(io.Discard, n, Options{Labels: labels}); !errors.As(err, &label) {
+			t.Errorf("labels %q: %v", labels, err)
+		}
+	}
+	n.Tensors["a/kernel"] = tensor.New(3, 3)
+	if err := Write(io.Discard, n, Options{}); !errors.As(err, &weight) || weight.Name != "a/kernel" {
+		t.Errorf("a weight of another shape: %v", err)
+	}
+	delete(n.Tensors, "a/kernel")
+	if err := Write(io.Discard, n, Options{}); !errors.As(err, &weight) {
+		t.Errorf("a weight is missing: %v", err)
+	}
+	if err := Write(io.Discard, &nn.Network{Layers: []nn.Layer{{Op: nn.OpConv}}}, Options{}); !errors.As(err,
+		&layer) {
+		t.Errorf("no network: %v", err)
+	}
+	// As if the format had no tanh.
+	written := writers[nn.OpTanh]
+	delete(writers, nn.OpTanh)
+	defer func() { writers[nn.OpTanh] = written }()
+	if err := Write(io.Discard, filled(t, everyLayer(9, 9), 1), Options{}); !errors.As(err, &layer) ||
+		layer.Op != nn.OpTanh || layer.Layer != 20 {
+		t.Errorf("a layer without an operator: %v", err)
+	}
+	failing := errors.New("no space")
+	writers[nn.OpTanh] = written
+	if err := Write(full{failing}, filled(t, everyLayer(9, 9), 1), Options{}); !errors.Is(err, failing) {
+		t.Errorf("a full disk: %v", err)
+	}
+}
+
+// full is a writer for which there is no space.
+type full struct{ err error }
+
+func (f full) Write([]byte) (int, error) { return 0, f.err }
+
+// TestTooLarge: a model that a flatbuffer cannot hold is refused before it is made.
+func TestTooLarge(t *testing.T) {
+	w := &writer{}
+	w.tensors = []variable{{shape: []int{1, 1, 3}}}
+	same := make([]float32, 1<<26) // one for all: nothing is written
+	for range 9 {
+		w.tensors = append(w.tensors, variable{constant: true, shape: []int{1 << 26}, values: values{floats: same}})
+	}
+	var large *TooLargeError
+	if _, err := w.encode(Options{}); !errors.As(err, &large) || large.Bytes < 9<<28 {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestSizeIsBounded: the flatbuffer never has to grow, which it could not beyond a gigabyte.
+func TestSizeIsBounded(t *testing.T) {
+	for seed := range uint64(20) {
+		n := filled(t, randomNetwork(seed), seed)
+		g, err := nn.NewGraph(n.Layers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &writer{graph: g, shapes: g.Shapes(), weights: n.Tensors, made: map[int32]int{},
+			readers: map[int32]int{}, names: map[string]bool{}}
+		o := Options{Doc: strings.Repeat("d", 1<<16), Metadata: map[string]string{"garb": strings.Repeat("m", 1<<17)}}
+		if err := w.network(o); err != nil {
+			t.Fatal(err)
+		}
+		bound := w.bound(o, w.metadata(o))
+		if data, err := w.encode(o); err != nil || int64(len(data)) > bound-1<<10 ||
+			bound > 2*int64(len(data))+1<<17 {
+			t.Errorf("%d bytes, at most %d, %v", len(data), bound, err)
+		}
+	}
+}
