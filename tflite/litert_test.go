@@ -243,7 +243,7 @@ func randomNetwork(seed uint64) []nn.Layer {
 			Same: pick(2) == 0, Bias: pick(2) == 0, Epsilon: 1e-3, Slope: float64(pick(5)-2) / 4, Rate: 0.5,
 			Above: pick(3), Below: pick(3), Left: pick(3), Right: pick(3), Lowest: pick(4) == 0}
 		switch layer.Op {
-		case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale:
+		case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpPReLU:
 			layer.Name = fmt.Sprint("l", len(l)-pick(2)) // sometimes that of the layer before
 		}
 		if layer.Width = layer.Height; pick(3) == 0 {
@@ -274,7 +274,7 @@ func randomNetwork(seed uint64) []nn.Layer {
 			continue
 		}
 		g, err := nn.NewGraph(append(slices.Clone(l), layer, nn.Layer{Op: nn.OpReLU, Inputs: []int{len(l)}}))
-		if err != nil || tensor.Len(g.OutputShape()) > 1<<13 {
+		if err != nil || tensor.Len(g.OutputShape()) > 1<<13 || !sharesWhole(g) {
 			continue
 		}
 		l = append(l, layer)
@@ -286,6 +286,20 @@ func randomNetwork(seed uint64) []nn.Layer {
 		l.add(nn.Layer{Op: nn.OpSoftmax}, x)
 	}
 	return l
+}
+
+// sharesWhole reports whether layers of one name have parameters of one shape.
+func sharesWhole(g *nn.Graph) bool {
+	shapes := map[string][]int{}
+	for i := range g.Layers() {
+		for _, p := range g.LayerParams(i) {
+			if shape, ok := shapes[p.Name]; ok && !slices.Equal(shape, p.Shape) {
+				return false
+			}
+			shapes[p.Name] = p.Shape
+		}
+	}
+	return true
 }
 
 // TestRandomNetworksInLiteRT: whatever network is written, LiteRT answers as garb.

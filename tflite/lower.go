@@ -32,6 +32,10 @@ var writers = map[nn.Op]func(*writer, *layer) int32{
 	nn.OpTanh:      unary(opTanh),
 	nn.OpSoftmax:   (*writer).softmax,
 
+	nn.OpHardSwish:   unary(opHardSwish),
+	nn.OpHardSigmoid: (*writer).hardSigmoid,
+	nn.OpPReLU:       (*writer).pReLU,
+
 	nn.OpAdd:      elementwise(opAdd, addOptions),
 	nn.OpMultiply: elementwise(opMul, mulOptions),
 	nn.OpConcat:   (*writer).concat,
@@ -338,6 +342,22 @@ func (w *writer) leakyReLU(l *layer) int32 {
 func (w *writer) swish(l *layer) int32 {
 	gate := w.add(l.name+"/sigmoid", l.shape, node{op: opLogistic, inputs: l.in})
 	return w.binary(opMul, mulOptions, l.name, l.shape, l.in[0], gate)
+}
+
+// hardSigmoid is ReLU6(x + 3)/6.
+func (w *writer) hardSigmoid(l *layer) int32 {
+	x := w.add(l.name+"/shifted", l.shape, node{op: opAdd, options: addOptions, fields: []field{fusedReLU6},
+		inputs: []int32{l.in[0], w.floats(l.name+"/three", []float32{3}, 1)}})
+	return w.binary(opMul, mulOptions, l.name, l.shape, x, w.floats(l.name+"/sixth", []float32{1. / 6}, 1))
+}
+
+func (w *writer) pReLU(l *layer) int32 {
+	slopes := l.params[0].Data
+	shape := []int{len(slopes)}
+	if len(l.shape) == 3 {
+		shape = []int{1, 1, len(slopes)}
+	}
+	return w.add(l.name, l.shape, node{op: opPReLU, inputs: []int32{l.in[0], w.floats(l.name+"/slopes", slopes, shape...)}})
 }
 
 func (w *writer) softmax(l *layer) int32 { return w.softmaxOf(l.name, l.in[0], l.shape) }

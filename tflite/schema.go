@@ -23,6 +23,8 @@ const (
 	opReshape         operator = 22
 	opSoftmax         operator = 25
 	opTanh            operator = 28
+	opPReLU           operator = 54
+	opHardSwish       operator = 117
 	opPad             operator = 34
 	opMean            operator = 40
 	opSub             operator = 41
