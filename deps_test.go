@@ -42,6 +42,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"diagram", "tensor nn", ""},
 	{"backbone", "picture nn", ""},
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
+	{"torch", "internal/kernel tensor", ""},
 	{"weights", "internal/safefile internal/download tensor backbone keras", ""},
 	{"onnx", "internal/safefile internal/kernel tensor nn", "google.golang.org/protobuf"},
 	{"accept", "", ""},
