@@ -63,7 +63,7 @@ const (
 	maxProtocol = 5
 	// maxPickleBytes bounds the pickle: a tensor takes about 150 bytes of it, and a byte of
 	// it at most about 100 bytes of memory.
-	maxPickleBytes = 4 << 20
+	maxPickleBytes = 1 << 20
 	// maxStringBytes bounds a name, since a pickle can use a string again and again.
 	maxStringBytes = 4096
 )

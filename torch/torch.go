@@ -6,6 +6,7 @@ package torch
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -74,8 +75,10 @@ func Is(data []byte) bool {
 	return isPickle(data) || bytes.HasPrefix(data, []byte("PK\x03\x04")) && bytes.Contains(data, []byte("/"+pickleEntry))
 }
 
+// isPickle tells a pickle by its first instruction. A safetensors file may begin with the
+// same two bytes, since its first eight are a length: but then the last four of these are 0.
 func isPickle(data []byte) bool {
-	return len(data) > 1 && data[0] == byte(opProto) && data[1] <= maxProtocol
+	return len(data) >= 8 && data[0] == byte(opProto) && data[1] <= maxProtocol && binary.LittleEndian.Uint32(data[4:]) != 0
 }
 
 // Decode reads a state dict from the bytes of a file. A checkpoint that holds one under

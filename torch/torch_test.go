@@ -237,7 +237,7 @@ func TestHostilePickles(t *testing.T) {
 	one := viewOf(0, []int64{1}, []int64{1})
 	self := "\x80\x02}q\x00(" + text("w") + "h\x00u."
 	for name, test := range map[string]struct{ pickle, want string }{
-				"no dict":             {"\x80\x02K\x01.", "an int instead of a dict"},
+		"no dict":             {"\x80\x02K\x01.", "an int instead of a dict"},
 		"an empty dict":       {"\x80\x02}.", "no tensors"},
 		"a dict in itself":    {self, "a dict instead of a tensor"},
 		"a number":            {begin + text("epoch") + "K\x01" + end, `entry epoch is an int`},
@@ -361,6 +361,19 @@ func TestLongestPickle(t *testing.T) {
 	checkError(t, err)
 	if err == nil {
 		t.Error("it is read")
+	}
+}
+
+// TestSafetensorsAreNoPickle: a header of 640 bytes has a length that begins as a pickle.
+func TestSafetensorsAreNoPickle(t *testing.T) {
+	for length := range 70_000 {
+		header := append(binary.LittleEndian.AppendUint64(nil, uint64(length)), "{}"...)
+		if Is(header) {
+			t.Fatalf("a header of %d bytes is taken for a pickle", length)
+		}
+	}
+	if !Is(file(t, "plain.pth")) {
+		t.Error("a pickle is not taken for one")
 	}
 }
 
