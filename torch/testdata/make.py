@@ -95,4 +95,4 @@ with zipfile.ZipFile("zip.pth") as source, zipfile.ZipFile("deflated.pth", "w", 
         target.writestr(entry.filename, source.read(entry))
 
 with open("answers.json", "w") as f:
-    json.dump(answers, f, indent=1)
+    json.dump(answers, f, separators=(",", ":"))
