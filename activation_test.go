@@ -85,36 +85,32 @@ func TestHeadGradients(t *testing.T) {
 			}
 			w[p.Name] = v
 		}
-		graph, err := headOf(g, featuresOf(g))
-		if err != nil {
-			t.Fatal(err)
-		}
-		h, err := newHead(graph, w, classes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		x := make([]float32, features)
-		for i := range x {
-			x[i] = float32(random.NormFloat64())
-		}
 		m, err := newMapper(g, w, Options{})()
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := m.gradient(x, class)
+		plan, err := nn.Compile(m.rest, w, nn.Options{Threads: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(got) != features {
+		x := make([]float32, tensor.Len(m.rest.InputShape()))
+		for i := range x {
+			x[i] = float32(random.NormFloat64())
+		}
+		got, err := m.gradient(t.Context(), x, class)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 3*2*features {
 			t.Fatalf("%s: %d values", name, len(got))
 		}
 		for k := range x {
-			const step = 1e-3
+			const step = 1e-2
 			at := func(shift float32) float32 {
 				moved := append([]float32(nil), x...)
 				moved[k] += shift
-				logits, err := h.one(t.Context(), moved)
-				if err != nil {
+				logits := make([]float32, classes)
+				if err := plan.Run(t.Context(), moved, logits); err != nil {
 					t.Fatal(err)
 				}
 				return logits[class]

@@ -90,18 +90,9 @@ func (h *head) one(ctx context.Context, features []float32) ([]float32, error) {
 
 // Softmax returns e^logits[c] / Σ_k e^logits[k].
 func Softmax(logits []float32) []float64 {
-	largest := math.Inf(-1)
-	for _, v := range logits {
-		largest = max(largest, float64(v))
-	}
-	p := make([]float64, len(logits))
-	sum := 0.0
-	for i, v := range logits {
-		p[i] = math.Exp(float64(v) - largest)
-		sum += p[i]
-	}
-	for i := range p {
-		p[i] /= sum
+	p, logSum := make([]float64, len(logits)), nn.LogSumExp(logits, 1)
+	for c, v := range logits {
+		p[c] = math.Exp(float64(v) - logSum)
 	}
 	return p
 }

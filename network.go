@@ -68,14 +68,8 @@ func lastPlural(layers []nn.Layer, shapes [][]int) int {
 	onePlace := func(i int) bool { return len(shapes[i]) == 1 || shapes[i][0] == 1 && shapes[i][1] == 1 }
 	at := len(layers) - 1
 	for {
-		switch l := layers[at]; l.Op {
-		case nn.OpConv:
-			if l.Height != 1 || l.Width != 1 {
-				return at
-			}
-		case nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpDropout, nn.OpFlatten, nn.OpReshape,
-			nn.OpReLU, nn.OpReLU6, nn.OpLeakyReLU, nn.OpSigmoid, nn.OpSwish, nn.OpTanh:
-		default:
+		l := layers[at]
+		if !l.Op.Pointwise() && l.Op != nn.OpDense && !(l.Op == nn.OpConv && l.Height == 1 && l.Width == 1) {
 			return at
 		}
 		// The first computed layer cannot be in the head: the features would be the picture.
@@ -179,7 +173,7 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 // lastComputed is the last layer that is more than another view of the one before.
 func lastComputed(layers []nn.Layer) int {
 	at := len(layers) - 1
-	for slices.Contains([]nn.Op{nn.OpDropout, nn.OpFlatten, nn.OpReshape}, layers[at].Op) {
+	for layers[at].Op.View() {
 		at = layers[at].Inputs[0]
 	}
 	return at
@@ -214,11 +208,9 @@ func OnBackbone(ctx context.Context, m *Model, tensors tensor.Map, architecture 
 	}
 	var dense []nn.Layer
 	for _, l := range m.Network[featuresOf(whole)+1:] {
-		switch l.Op {
-		case nn.OpDense:
+		if l.Op == nn.OpDense {
 			dense = append(dense, l)
-		case nn.OpDropout, nn.OpReLU: // of layers before the last; the answers tell
-		default:
+		} else if l.Op != nn.OpDropout && l.Op != nn.OpReLU { // which layers before the last have; the answers tell
 			return nil, nil, false
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"garb/nn"
 )
 
 // Method is a way to score a picture.
@@ -65,13 +67,13 @@ func (m Method) NeedsFeatures() bool { return m == Distance || m == Neighbours }
 func Score(m Method, outputs []float32, classes int) float64 {
 	switch m {
 	case Class:
-		return logSumExp(outputs[:classes]) - float64(outputs[classes])
+		return nn.LogSumExp(outputs[:classes], 1) - float64(outputs[classes])
 	case Head:
 		return float64(outputs[classes])
 	case Exposure:
 		return topLogit(outputs[:classes])
 	case Energy:
-		return logSumExp(outputs[:classes])
+		return nn.LogSumExp(outputs[:classes], 1)
 	}
 	panic(fmt.Sprintf("accept: method %q has no score of outputs", string(m)))
 }
@@ -88,17 +90,7 @@ func topLogit(z []float32) float64 {
 	if len(rest) == 0 {
 		return 0
 	}
-	return float64(z[top]) - logSumExp(rest)
-}
-
-// logSumExp returns log Σ e^z[c].
-func logSumExp(z []float32) float64 {
-	largest := float64(slices.Max(z))
-	sum := 0.0
-	for _, v := range z {
-		sum += math.Exp(float64(v) - largest)
-	}
-	return largest + math.Log(sum)
+	return float64(z[top]) - nn.LogSumExp(rest, 1)
 }
 
 // AUROC returns the probability that a picture of the classes has a larger score than

@@ -37,7 +37,7 @@ func Boxes(g *nn.Graph) []Box {
 	of := make([]int, len(layers)) // layer → its box
 	for i, l := range layers {
 		if len(l.Inputs) == 1 {
-			if above := l.Inputs[0]; above > 0 && readers[above] == 1 && follows(l.Op) {
+			if above := l.Inputs[0]; above > 0 && readers[above] == 1 && (l.Op.Pointwise() || l.Op == nn.OpSoftmax) {
 				of[i] = of[above]
 				boxes[of[i]].Layers = append(boxes[of[i]].Layers, i)
 				continue
@@ -52,16 +52,6 @@ func Boxes(g *nn.Graph) []Box {
 	}
 	place(boxes)
 	return boxes
-}
-
-// follows reports whether a layer changes values one by one.
-func follows(op nn.Op) bool {
-	switch op {
-	case nn.OpBatchNorm, nn.OpScale, nn.OpDropout, nn.OpFlatten, nn.OpReshape,
-		nn.OpReLU, nn.OpReLU6, nn.OpLeakyReLU, nn.OpSigmoid, nn.OpSwish, nn.OpTanh, nn.OpSoftmax:
-		return true
-	}
-	return false
 }
 
 // place gives boxes their rows, below all that they take, and columns.
@@ -159,7 +149,7 @@ func lines(b Box, summary []nn.LayerSummary, took time.Duration) []string {
 	var does []string
 	name, params, work := "", 0, 0
 	for _, l := range b.Layers {
-		does = append(does, Describe(summary[l].Layer))
+		does = append(does, summary[l].Layer.String())
 		if name == "" {
 			name = summary[l].Layer.Name
 		}
@@ -182,32 +172,6 @@ func lines(b Box, summary []nn.LayerSummary, took time.Duration) []string {
 		text = append(text, fmt.Sprintf("%s multiply-adds, %s", Short(work), Time(took)))
 	case took > 0:
 		text = append(text, Time(took))
-	}
-	return text
-}
-
-// Describe says what a layer does: "Conv 3×3 /2, 32".
-func Describe(l nn.Layer) string {
-	text := string(l.Op)
-	if l.Height > 0 {
-		text += fmt.Sprintf(" %d×%d", l.Height, l.Width)
-	}
-	if l.Stride > 1 {
-		text += fmt.Sprintf(" /%d", l.Stride)
-	}
-	switch l.Op {
-	case nn.OpConv:
-		text += fmt.Sprintf(", %d", l.Units)
-	case nn.OpDense:
-		text += fmt.Sprintf(" %d", l.Units)
-	case nn.OpLeakyReLU:
-		text += fmt.Sprintf(" %g", l.Slope)
-	case nn.OpDropout:
-		if l.Rate > 0 {
-			text += fmt.Sprintf(" %g", l.Rate)
-		}
-	case nn.OpPad:
-		text += fmt.Sprintf(" %d,%d,%d,%d", l.Above, l.Below, l.Left, l.Right)
 	}
 	return text
 }

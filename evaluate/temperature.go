@@ -1,6 +1,10 @@
 package evaluate
 
-import "math"
+import (
+	"math"
+
+	"garb/nn"
+)
 
 // The temperatures that Temperature chooses from: beyond them a model is broken.
 const (
@@ -48,19 +52,14 @@ func Temperature(logits [][]float32, labels []int) float64 {
 func meanLoss(logits [][]float32, labels []int, temperature, soft float64) float64 {
 	total := 0.0
 	for i, row := range logits {
-		largest := math.Inf(-1)
-		for _, v := range row {
-			largest = max(largest, float64(v)/temperature)
-		}
-		sum, others := 0.0, 0.0
+		others := 0.0
 		for c, v := range row {
-			sum += math.Exp(float64(v)/temperature - largest)
 			if c != labels[i] {
 				others += float64(v) / temperature
 			}
 		}
 		own := float64(row[labels[i]]) / temperature
-		total += math.Log(sum) + largest - own
+		total += nn.LogSumExp(row, temperature) - own
 		if len(row) > 1 {
 			total += soft * (own - others/float64(len(row)-1))
 		}

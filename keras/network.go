@@ -272,9 +272,9 @@ func (c *conversion) emit(place string, l nn.Layer, inputs ...int) int {
 	for i, in := range inputs {
 		shapes[i] = c.shapes[in]
 	}
-	shape, err := outputShape(l, shapes)
+	shape, err := nn.OutputShape(l, shapes)
 	if err != nil {
-		return c.fail(malformed("layer %q: %v", place, err))
+		return c.fail(malformed("layer %q is none that garb can compute: %v", place, err))
 	}
 	c.layers, c.shapes, c.places = append(c.layers, l), append(c.shapes, shape), append(c.places, place)
 	return len(c.layers) - 1

@@ -305,7 +305,7 @@ func TestNetworksThatAreNone(t *testing.T) {
 		{"sum of different", functional(layer("GlobalMaxPooling2D", "y", `[[["i",0,0]]]`) + "," + layer("Add", "x", `[[["i",0,0],["y",0,0]]]`)), `"x" is none`, 0},
 		{"nested without end", functional(twice), "more than 65536 layers", 0},
 		{"too many layers", functional(chain + "," + layer("ReLU", "x", `[[["l8999",0,0]]]`)), "9002 layers", 0},
-		{"too large a window", sequential("MaxPooling2D", `"pool_size":9`), "output would be", 0},
+		{"too large a window", sequential("MaxPooling2D", `"pool_size":9`), "does not fit", 0},
 		{"too large an output", sequential("ZeroPadding2D", `"padding":100000`), "output would be", 0},
 		{"no feature map", functional(layer("Flatten", "y", `[[["i",0,0]]]`) + "," + layer("MaxPooling2D", "x", `[[["y",0,0]]]`)), "feature map", 0},
 		{"no weights", sequential("Dense", `"units":2`), "x/kernel", 0},

@@ -42,50 +42,23 @@ type Layer struct {
 // Op names an operation. The Builder's method of the same name says what it computes.
 type Op string
 
-// The operations.
-const (
-	OpInput         Op = "Input" // the first layer, and no other
-	OpConv          Op = "Conv"
-	OpDepthwiseConv Op = "DepthwiseConv"
-	OpDense         Op = "Dense"
-	OpBatchNorm     Op = "BatchNorm"
-	OpScale         Op = "Scale"
-
-	OpMaxPool           Op = "MaxPool"
-	OpAveragePool       Op = "AveragePool"
-	OpGlobalAveragePool Op = "GlobalAveragePool"
-	OpGlobalMaxPool     Op = "GlobalMaxPool"
-
-	OpReLU      Op = "ReLU"
-	OpReLU6     Op = "ReLU6"
-	OpLeakyReLU Op = "LeakyReLU"
-	OpSigmoid   Op = "Sigmoid"
-	OpSwish     Op = "Swish"
-	OpTanh      Op = "Tanh"
-	OpSoftmax   Op = "Softmax"
-
-	OpAdd      Op = "Add"
-	OpMultiply Op = "Multiply"
-	OpConcat   Op = "Concat"
-	OpPad      Op = "Pad"
-	OpFlatten  Op = "Flatten"
-	OpReshape  Op = "Reshape"
-	OpDropout  Op = "Dropout"
-)
+// OpInput is the first layer, and no other.
+const OpInput Op = "Input"
 
 // maxLayers and maxValues bound what a description may ask for: ten times the layers of the
 // networks here, and for one output, or for all that a run keeps at a time, a gigabyte.
 const (
-	maxLayers = 1 << 13
-	maxValues = 1 << 28
+	maxLayers  = 1 << 13
+	maxValues  = 1 << 28
+	maxSetting = 1 << 20 // of units, sides of windows, strides and padding
 )
 
 // Layers describes the graph: NewGraph makes it again. The last layer is the output.
 func (g *Graph) Layers() []Layer {
 	layers := make([]Layer, len(g.nodes))
 	for i, n := range g.nodes {
-		layers[i] = describe(n)
-		layers[i].Name, layers[i].Inputs = n.name, append([]int(nil), n.inputs...)
+		layers[i] = n.Layer
+		layers[i].Inputs, layers[i].Shape = slices.Clone(n.Inputs), slices.Clone(n.Shape)
 	}
 	return layers
 }
@@ -94,67 +67,18 @@ func (g *Graph) Layers() []Layer {
 func (g *Graph) Shapes() [][]int {
 	shapes := make([][]int, len(g.nodes))
 	for i, n := range g.nodes {
-		shapes[i] = append([]int(nil), n.shape...)
+		shapes[i] = slices.Clone(n.shape)
 	}
 	return shapes
 }
 
 // LayerParams returns the parameters of layer i.
-func (g *Graph) LayerParams(i int) []Param { return append([]Param(nil), g.nodes[i].params...) }
+func (g *Graph) LayerParams(i int) []Param { return slices.Clone(g.nodes[i].params) }
 
 // Upto is the part of the graph that ends with layer i.
 func (g *Graph) Upto(i int) *Graph {
 	b := &Builder{nodes: g.nodes[: i+1 : i+1]}
 	return b.Build(Value{b, i})
-}
-
-func describe(n node) Layer {
-	switch op := n.op.(type) {
-	case input:
-		return Layer{Op: OpInput, Shape: append([]int(nil), n.shape...)}
-	case conv:
-		return Layer{Op: OpConv, Units: n.shape[2], Height: op.kernelHeight, Width: op.kernelWidth, Stride: op.stride, Same: op.padding == Same, Bias: op.bias}
-	case depthwiseConv:
-		return Layer{Op: OpDepthwiseConv, Height: op.kernelHeight, Width: op.kernelWidth, Stride: op.stride, Same: op.padding == Same, Bias: op.bias}
-	case dense:
-		return Layer{Op: OpDense, Units: n.shape[0], Bias: op.bias}
-	case batchNorm:
-		return Layer{Op: OpBatchNorm, Epsilon: op.epsilon}
-	case scale:
-		return Layer{Op: OpScale}
-	case pool:
-		l := Layer{Op: OpMaxPool, Height: op.size, Width: op.size, Stride: op.stride, Same: op.padding == Same}
-		if op.average {
-			l.Op = OpAveragePool
-		}
-		return l
-	case globalPool:
-		if op.average {
-			return Layer{Op: OpGlobalAveragePool}
-		}
-		return Layer{Op: OpGlobalMaxPool}
-	case activation:
-		return Layer{Op: activationOps[op.function], Slope: op.slope}
-	case add:
-		return Layer{Op: OpAdd}
-	case multiply:
-		return Layer{Op: OpMultiply}
-	case concat:
-		return Layer{Op: OpConcat}
-	case pad:
-		return Layer{Op: OpPad, Above: op.above, Below: op.below, Left: op.left, Right: op.right, Lowest: op.lowest}
-	case flatten:
-		return Layer{Op: OpFlatten}
-	case reshape:
-		return Layer{Op: OpReshape, Shape: append([]int(nil), n.shape...)}
-	case dropout:
-		return Layer{Op: OpDropout, Rate: op.rate}
-	}
-	panic(fmt.Sprintf("nn: layer %T has no description", n.op))
-}
-
-var activationOps = map[activationFunction]Op{
-	relu: OpReLU, relu6: OpReLU6, leakyReLU: OpLeakyReLU, sigmoid: OpSigmoid, swish: OpSwish, tanh: OpTanh, softmax: OpSoftmax,
 }
 
 // LayerError says why a description is none of a graph.
@@ -190,35 +114,28 @@ func NewGraph(layers []Layer) (*Graph, error) {
 		return nil, refuse(0, "%v", err)
 	}
 	b := NewBuilder(layers[0].Shape[0], layers[0].Shape[1], layers[0].Shape[2])
-	b.described, b.shared = true, map[string]Layer{}
-	values := []Value{b.Input()}
-	for i := 1; i < len(layers); i++ {
-		l := layers[i]
+	b.sharing = true
+	for i, l := range layers[1:] {
 		inputs := make([]Value, len(l.Inputs))
 		for j, in := range l.Inputs {
-			if in < 0 || in >= i {
-				return nil, refuse(i, "it takes the output of layer %d, which does not come before it", in)
+			if in < 0 || in > i {
+				return nil, refuse(i+1, "it takes the output of layer %d, which does not come before it", in)
 			}
-			inputs[j] = values[in]
+			inputs[j] = Value{b, in}
 		}
-		v, err := b.layer(l, inputs)
-		if err != nil {
-			return nil, refuse(i, "%v", err)
+		if _, err := b.add(l, inputs); err != nil {
+			return nil, refuse(i+1, "%v", err)
 		}
-		if err := sound(v.Shape()); err != nil {
-			return nil, refuse(i, "%v", err)
-		}
-		values = append(values, v)
 	}
-	last := len(values) - 1
+	last := len(layers) - 1
 	computed := last // the layer whose values the output has
-	for computed > 0 && slices.Contains([]Op{OpFlatten, OpReshape, OpDropout}, layers[computed].Op) {
+	for computed > 0 && layers[computed].Op.View() {
 		computed = layers[computed].Inputs[0]
 	}
 	if computed == 0 {
 		return nil, refuse(last, "there is no layer that computes something")
 	}
-	return b.Build(values[last]), nil
+	return b.Build(Value{b, last}), nil
 }
 
 func sound(shape []int) error {
@@ -230,108 +147,6 @@ func sound(shape []int) error {
 		total *= n
 	}
 	return nil
-}
-
-// arity is the number of inputs of an operation; -1: two or more.
-func (o Op) arity() int {
-	switch o {
-	case OpAdd, OpMultiply:
-		return 2
-	case OpConcat:
-		return -1
-	case OpInput:
-		return 0
-	}
-	return 1
-}
-
-// layer adds a described layer.
-func (b *Builder) layer(l Layer, in []Value) (Value, error) {
-	v, err := b.apply(l, in)
-	if err == nil {
-		err = b.err
-	}
-	return v, err
-}
-
-// apply is layer without what the Builder found wrong, which is in b.err.
-func (b *Builder) apply(l Layer, in []Value) (v Value, err error) {
-	if n := l.Op.arity(); n >= 0 && len(in) != n || n < 0 && len(in) < 2 {
-		return v, fmt.Errorf("it has %d inputs", len(in))
-	}
-	for _, n := range []int{l.Units, l.Height, l.Width, l.Stride, l.Above, l.Below, l.Left, l.Right} {
-		if n < 0 || n > 1<<20 {
-			return v, fmt.Errorf("a size of %d", n)
-		}
-	}
-	if l.Name != "" {
-		b.share(l)
-	}
-	padding := Valid
-	if l.Same {
-		padding = Same
-	}
-	var options []ConvOption
-	if l.Bias {
-		options = append(options, WithBias())
-	}
-	switch l.Op {
-	case OpConv:
-		return b.ConvRect(l.Name, in[0], l.Units, l.Height, l.Width, l.Stride, padding, options...), nil
-	case OpDepthwiseConv:
-		return b.DepthwiseConvRect(l.Name, in[0], l.Height, l.Width, l.Stride, padding, options...), nil
-	case OpDense:
-		return b.Dense(l.Name, in[0], l.Units, options...), nil
-	case OpBatchNorm:
-		return b.BatchNorm(l.Name, in[0], l.Epsilon), nil
-	case OpScale:
-		return b.Scale(l.Name, in[0]), nil
-	case OpMaxPool, OpAveragePool:
-		if l.Height != l.Width {
-			return v, fmt.Errorf("a window of %d×%d; it is square", l.Height, l.Width)
-		}
-		return b.pool(string(l.Op), in[0], pool{l.Height, l.Stride, padding, l.Op == OpAveragePool}), nil
-	case OpGlobalAveragePool:
-		return b.GlobalAveragePool(in[0]), nil
-	case OpGlobalMaxPool:
-		return b.GlobalMaxPool(in[0]), nil
-	case OpLeakyReLU:
-		return b.LeakyReLU(in[0], l.Slope), nil
-	case OpReLU, OpReLU6, OpSigmoid, OpSwish, OpTanh, OpSoftmax:
-		for function, op := range activationOps {
-			if op == l.Op {
-				return b.activation(in[0], function), nil
-			}
-		}
-	case OpAdd:
-		return b.Add(in[0], in[1]), nil
-	case OpMultiply:
-		return b.Multiply(in[0], in[1]), nil
-	case OpConcat:
-		return b.Concat(in...), nil
-	case OpPad:
-		return b.Pad(in[0], l.Above, l.Below, l.Left, l.Right, l.Lowest), nil
-	case OpFlatten:
-		return b.Flatten(in[0]), nil
-	case OpReshape:
-		if err := sound(l.Shape); err != nil {
-			return v, err
-		}
-		return b.Reshape(in[0], l.Shape...), nil
-	case OpDropout:
-		return b.Dropout(in[0], l.Rate), nil
-	}
-	return v, fmt.Errorf("there is no such operation")
-}
-
-// share lets a layer have the parameters of an earlier one of the same name, if it is of
-// the same kind. Whether their shapes agree is seen when the graph's weights are read.
-func (b *Builder) share(l Layer) {
-	l.Inputs = nil
-	if earlier, ok := b.shared[l.Name]; ok && earlier.Op == l.Op && earlier.Units == l.Units {
-		delete(b.names, l.Name)
-	}
-	b.shared[l.Name] = l
 }
 
 // Network is a graph as data, with its weights: what files of other formats are read into

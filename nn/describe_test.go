@@ -69,15 +69,7 @@ func TestNothingToCompute(t *testing.T) {
 	if _, err := NewTrainer(g.Upto(1), tensor.Map{}, o); !errors.As(err, &wrong) {
 		t.Errorf("%v", err)
 	}
-	// What comes before the trained layer may have no gradient; what comes after must.
 	if _, err := NewTrainer(g, randomWeights(g, 1), o); err != nil {
-		t.Errorf("%v", err)
-	}
-	g, err = NewGraph(append(g.Layers(), Layer{Op: OpTanh, Inputs: []int{3}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := NewTrainer(g, randomWeights(g, 1), o); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "no gradient") {
 		t.Errorf("%v", err)
 	}
 }

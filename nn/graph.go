@@ -7,6 +7,7 @@ package nn
 
 import (
 	"fmt"
+	"slices"
 
 	"garb/tensor"
 )
@@ -20,12 +21,18 @@ type Graph struct {
 
 // node is one layer applied to the outputs of earlier nodes.
 type node struct {
-	name   string // place in the network, "" for layers without parameters
-	op     any    // one of the types in layers.go
-	inputs []int
-	shape  []int // of the output, without the batch axis: [h w c] or [c]
+	Layer          // with the settings that its operation has, and no others
+	shape  []int   // of the output, without the batch axis: [h w c] or [c]
+	inputs [][]int // shapes of the inputs
 	params []Param
 }
+
+func (n *node) operation() operation { return operations[n.Op] }
+
+// channels is the length of the output's last axis, and positions how many times it has so
+// many values: 1 for a flat value.
+func (n *node) channels() int  { return n.shape[len(n.shape)-1] }
+func (n *node) positions() int { return tensor.Len(n.shape) / n.channels() }
 
 // Param is a parameter of a graph: a tensor that its weights must hold.
 type Param struct {
@@ -35,10 +42,10 @@ type Param struct {
 }
 
 // InputShape returns the shape of one input: [h w c].
-func (g *Graph) InputShape() []int { return append([]int(nil), g.nodes[0].shape...) }
+func (g *Graph) InputShape() []int { return slices.Clone(g.nodes[0].shape) }
 
 // OutputShape returns the shape of one output, without the batch axis.
-func (g *Graph) OutputShape() []int { return append([]int(nil), g.nodes[g.output].shape...) }
+func (g *Graph) OutputShape() []int { return slices.Clone(g.nodes[g.output].shape) }
 
 // Params lists the graph's parameters in the order of its layers, shared ones once.
 func (g *Graph) Params() []Param {
@@ -72,7 +79,7 @@ type Value struct {
 }
 
 // Shape returns the value's shape without the batch axis: [h w c] or [c].
-func (v Value) Shape() []int { return append([]int(nil), v.builder.nodes[v.node].shape...) }
+func (v Value) Shape() []int { return slices.Clone(v.builder.nodes[v.node].shape) }
 
 // Channels returns the length of the value's last axis.
 func (v Value) Channels() int {
@@ -85,25 +92,10 @@ func (v Value) Channels() int {
 // caller's bug. NewGraph, which builds what a file describes, returns errors.
 type Builder struct {
 	nodes []node
-	names map[string]bool
-	// shared are the named layers so far, where parameters may be shared: see NewGraph.
-	shared map[string]Layer
-	// described says that the layers come from a description, and err is the first thing
-	// that is wrong with them.
-	described bool
-	err       error
-}
-
-// fail reports a layer that cannot be applied.
-func (b *Builder) fail(format string, args ...any) Value {
-	err := fmt.Errorf(format, args...)
-	if !b.described {
-		panic("nn: " + err.Error())
-	}
-	if b.err == nil {
-		b.err = err
-	}
-	return Value{b, 0}
+	named map[string]Layer // those with parameters
+	// sharing lets layers of one kind share a name, and so their parameters. Whether the
+	// shapes of these agree is seen when the graph's weights are read.
+	sharing bool
 }
 
 // NewBuilder starts a graph whose input is a picture of the given height, width
@@ -112,9 +104,10 @@ func NewBuilder(height, width, channels int) *Builder {
 	if height <= 0 || width <= 0 || channels <= 0 {
 		panic(fmt.Sprintf("nn: input of %d×%d×%d values", height, width, channels))
 	}
+	shape := []int{height, width, channels}
 	return &Builder{
-		nodes: []node{{op: input{}, shape: []int{height, width, channels}}},
-		names: map[string]bool{},
+		nodes: []node{{Layer: Layer{Op: OpInput, Shape: shape}, shape: shape}},
+		named: map[string]Layer{},
 	}
 }
 
@@ -129,7 +122,7 @@ func (b *Builder) Build(output Value) *Graph {
 	needed[0], needed[output.node] = true, true
 	for i := len(b.nodes) - 1; i > 0; i-- {
 		if needed[i] {
-			for _, in := range b.nodes[i].inputs {
+			for _, in := range b.nodes[i].Inputs {
 				needed[in] = true
 			}
 		}
@@ -141,11 +134,11 @@ func (b *Builder) Build(output Value) *Graph {
 			continue
 		}
 		place[i] = len(g.nodes)
-		inputs := make([]int, len(n.inputs))
-		for j, in := range n.inputs {
+		inputs := make([]int, len(n.Inputs))
+		for j, in := range n.Inputs {
 			inputs[j] = place[in]
 		}
-		n.inputs = inputs
+		n.Inputs = inputs
 		g.nodes = append(g.nodes, n)
 	}
 	g.output = place[output.node]
@@ -158,33 +151,45 @@ func (b *Builder) check(v Value) {
 	}
 }
 
-// image returns the height, width and channels of v, which must be a feature map.
-func (b *Builder) image(layer string, v Value) (height, width, channels int, err error) {
-	b.check(v)
-	s := b.nodes[v.node].shape
-	if len(s) != 3 {
-		return 0, 0, 0, fmt.Errorf("%s needs a feature map [h w c], not %s", layer, tensor.ShapeString(s))
+// layer adds a layer, and panics if it cannot be applied.
+func (b *Builder) layer(l Layer, inputs ...Value) Value {
+	v, err := b.add(l, inputs)
+	if err != nil {
+		panic(fmt.Sprintf("nn: %s %s: %v", l, l.Name, err))
 	}
-	return s[0], s[1], s[2], nil
+	return v
 }
 
-// add appends a node. Parameters are named after it.
-func (b *Builder) add(name string, op any, shape []int, inputs []Value, params ...Param) Value {
-	n := node{name: name, op: op, shape: shape}
+// add adds a layer. Its parameters are named after it.
+func (b *Builder) add(l Layer, inputs []Value) (Value, error) {
+	op, err := lookup(l, len(inputs))
+	if err != nil {
+		return Value{}, err
+	}
+	n := node{Layer: op.settings(l)}
+	n.Op, n.Shape = l.Op, slices.Clone(n.Shape)
 	for _, in := range inputs {
 		b.check(in)
-		n.inputs = append(n.inputs, in.node)
+		n.Inputs = append(n.Inputs, in.node)
+		n.inputs = append(n.inputs, b.nodes[in.node].shape)
 	}
-	if len(params) > 0 {
-		if name == "" || b.names[name] {
-			return b.fail("layer name %q is empty or taken", name)
+	if n.shape, err = op.shape(l, n.inputs); err != nil {
+		return Value{}, err
+	}
+	if err := sound(n.shape); err != nil {
+		return Value{}, err
+	}
+	n.params = op.params(l, n.inputs)
+	if len(n.params) > 0 {
+		earlier, taken := b.named[l.Name]
+		if l.Name == "" || taken && !(b.sharing && earlier.Op == l.Op && earlier.Units == l.Units) {
+			return Value{}, fmt.Errorf("layer name %q is empty or taken", l.Name)
 		}
-		b.names[name] = true
-	}
-	for _, p := range params {
-		p.Name = name + "/" + p.Name
-		n.params = append(n.params, p)
+		b.named[l.Name], n.Name = l, l.Name
+		for i := range n.params {
+			n.params[i].Name = l.Name + "/" + n.params[i].Name
+		}
 	}
 	b.nodes = append(b.nodes, n)
-	return Value{b, len(b.nodes) - 1}
+	return Value{b, len(b.nodes) - 1}, nil
 }

@@ -21,15 +21,7 @@ type SoftmaxCrossEntropy struct {
 
 // Gradient writes w·(softmax(logits) − t), for targets that sum to 1, and returns the loss.
 func (l SoftmaxCrossEntropy) Gradient(gradient, logits, targets []float32) float64 {
-	largest := math.Inf(-1)
-	for _, v := range logits {
-		largest = math.Max(largest, float64(v)) // NaN stays
-	}
-	sum := 0.0
-	for _, v := range logits {
-		sum += math.Exp(float64(v) - largest)
-	}
-	logSum := math.Log(sum) + largest
+	logSum := LogSumExp(logits, 1)
 	weight, total := 1.0, 0.0
 	if l.ClassWeights != nil {
 		weight = 0

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"garb/tensor"
@@ -101,10 +102,10 @@ const (
 func (p *Plan) Threads() int { return p.threads }
 
 // InputShape returns the shape of one input: [h w c].
-func (p *Plan) InputShape() []int { return append([]int(nil), p.inputShape...) }
+func (p *Plan) InputShape() []int { return slices.Clone(p.inputShape) }
 
 // OutputShape returns the shape of one output, without the batch axis.
-func (p *Plan) OutputShape() []int { return append([]int(nil), p.outputShape...) }
+func (p *Plan) OutputShape() []int { return slices.Clone(p.outputShape) }
 
 // Compile prepares a graph for answering with the given weights, which are
 // copied. Its errors are *WeightError: a parameter is missing, has another shape
@@ -125,13 +126,12 @@ func Compile(g *Graph, w Weights, o Options) (*Plan, error) {
 	}
 	p.place(l, g)
 	if p.arenaLen > maxValues {
-		return nil, &LayerError{Layer: g.output, Op: g.Layers()[g.output].Op,
-			Reason: fmt.Sprintf("the feature maps before it take %d MB at a time; at most %d are given", p.arenaLen>>18,
-				maxValues>>18)}
+		return nil, g.refuse(g.output, "the feature maps before it take %d MB at a time; at most %d are given",
+			p.arenaLen>>18, maxValues>>18)
 	}
 	for i := range p.steps {
-		p.scratchLen = max(p.scratchLen, p.steps[i].scratchLen())
-		p.steps[i].split(1, p.threads)
+		s := &p.steps[i]
+		p.scratchLen, s.tasks = max(p.scratchLen, s.scratchLen()), s.cut(1, p.threads)
 	}
 	return p, nil
 }
@@ -143,15 +143,15 @@ func loadAll(steps []step, w Weights) error {
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for i := range steps {
-		if steps[i].load == nil {
+		c, ok := steps[i].computation.(weighted)
+		if !ok {
 			continue
 		}
 		wait.Add(1)
 		slots <- struct{}{}
 		go func() {
 			defer wait.Done()
-			errs[i] = steps[i].load(&steps[i], w)
-			steps[i].load = nil
+			errs[i] = c.load(w)
 			<-slots
 		}()
 	}
@@ -177,7 +177,7 @@ func (p *Plan) place(l *lowering, g *Graph) {
 		alive[i] = span{-1, -1}
 	}
 	for i, s := range p.steps {
-		for _, v := range []int{s.in, s.residual, s.out} {
+		for _, v := range []int{s.in, s.second, s.out} {
 			if v >= 0 {
 				alive[v].use(i)
 			}

@@ -31,7 +31,7 @@ func TestRandomDescriptions(t *testing.T) {
 			if l.Op == OpReshape {
 				l.Shape = [][]int{{1, 1, 1 + pick(8)}, {1 + pick(20)}, {2, 2}}[pick(3)]
 			}
-			for range max(l.Op.arity(), -2*l.Op.arity()) {
+			for range max(operations[l.Op].arity(), -2*operations[l.Op].arity()) {
 				l.Inputs = append(l.Inputs, max(0, len(layers)-1-pick(3)))
 			}
 			// Most wrong layers would be the only ones: the others are left out.

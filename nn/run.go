@@ -33,7 +33,10 @@ func (r *run) work(t *team, step, tasks int) {
 }
 
 // memory is what one thread works in.
-type memory struct{ arena, scratch []float32 }
+type memory struct {
+	arena, scratch []float32
+	buffers        buffers // of its step, here so that no run allocates them
+}
 
 func newRun(p *Plan, batchBuffers int) *run {
 	return &run{plan: p, threads: make([]memory, p.threads), batch: make([][]float32, batchBuffers)}
@@ -85,8 +88,8 @@ func (r *run) all(ctx context.Context, t *team, input, output []float32, n int) 
 		s := &p.steps[i]
 		r.step, r.buffers = s, buffers{n: n, tasks: s.cut(n, p.threads)}
 		r.buffers.in, r.buffers.out = r.whole(s.in, n), r.whole(s.out, n)
-		if s.residual >= 0 {
-			r.buffers.residual = r.whole(s.residual, n)
+		if s.second >= 0 {
+			r.buffers.second = r.whole(s.second, n)
 		}
 		r.work(t, i, r.buffers.tasks.count)
 	}
@@ -97,7 +100,9 @@ func (r *run) all(ctx context.Context, t *team, input, output []float32, n int) 
 func (r *run) do(task, thread int) {
 	m := r.memoryOf(thread)
 	if !r.wholeImages {
-		r.step.run(&r.buffers, task, m.scratch)
+		m.buffers = r.buffers
+		m.buffers.scratch = m.scratch
+		r.step.do(&m.buffers, task)
 		return
 	}
 	for i := range r.plan.steps[:r.plan.batchStart] {
@@ -105,18 +110,18 @@ func (r *run) do(task, thread int) {
 			return
 		}
 		s := &r.plan.steps[i]
-		b := r.imageBuffers(s, task, m)
+		m.buffers = r.imageBuffers(s, task, m)
 		for j := range s.tasks.count {
-			s.run(&b, j, m.scratch)
+			s.do(&m.buffers, j)
 		}
 	}
 }
 
 // imageBuffers are the slices of a step's values for one image.
 func (r *run) imageBuffers(s *step, image int, m *memory) buffers {
-	b := buffers{n: 1, tasks: s.tasks, in: r.one(s.in, image, m), out: r.one(s.out, image, m)}
-	if s.residual >= 0 {
-		b.residual = r.one(s.residual, image, m)
+	b := buffers{n: 1, tasks: s.tasks, in: r.one(s.in, image, m), out: r.one(s.out, image, m), scratch: m.scratch}
+	if s.second >= 0 {
+		b.second = r.one(s.second, image, m)
 	}
 	return b
 }

@@ -6,7 +6,7 @@ package nn
 func (g *Graph) split(trainable func(Param) bool) (before, after *Graph) {
 	first := len(g.nodes)
 	for i, n := range g.nodes {
-		if _, drops := n.op.(dropout); drops { // a Plan would not
+		if n.Op == OpDropout { // a Plan drops nothing
 			first = min(first, i)
 		}
 		for _, p := range n.params {
@@ -18,7 +18,7 @@ func (g *Graph) split(trainable func(Param) bool) (before, after *Graph) {
 	lastRead := make([]int, len(g.nodes)) // of each node, by which node
 	lastRead[g.output] = len(g.nodes)
 	for i, n := range g.nodes {
-		for _, in := range n.inputs {
+		for _, in := range n.Inputs {
 			lastRead[in] = max(lastRead[in], i)
 		}
 	}
@@ -29,7 +29,7 @@ func (g *Graph) split(trainable func(Param) bool) (before, after *Graph) {
 			single = single && lastRead[j] <= i
 		}
 		// Its result must be what a Plan can give: something computed.
-		if single && !g.nodes[i].isView() {
+		if single && !g.nodes[i].Op.View() {
 			cut = i
 		}
 	}
@@ -37,32 +37,24 @@ func (g *Graph) split(trainable func(Param) bool) (before, after *Graph) {
 		return nil, g
 	}
 	before = &Graph{nodes: g.nodes[:cut+1], output: cut}
-	after = &Graph{nodes: []node{{op: input{}, shape: g.nodes[cut].shape}}, output: g.output - cut}
+	shape := g.nodes[cut].shape
+	after = &Graph{nodes: []node{{Layer: Layer{Op: OpInput, Shape: shape}, shape: shape}}, output: g.output - cut}
 	for _, n := range g.nodes[cut+1:] {
-		inputs := make([]int, len(n.inputs))
-		for i, in := range n.inputs {
+		inputs := make([]int, len(n.Inputs))
+		for i, in := range n.Inputs {
 			inputs[i] = in - cut
 		}
-		n.inputs = inputs
+		n.Inputs = inputs
 		after.nodes = append(after.nodes, n)
 	}
 	return before, after
 }
 
-// isView reports whether a node has the values of its input, in another shape or not.
-func (n *node) isView() bool {
-	switch n.op.(type) {
-	case flatten, reshape, dropout:
-		return true
-	}
-	return false
-}
-
 // logits returns the graph without a closing sigmoid or softmax, which belongs to
 // the loss.
 func (g *Graph) logits() *Graph {
-	if op, ok := g.nodes[g.output].op.(activation); ok && (op.function == sigmoid || op.function == softmax) {
-		return &Graph{nodes: g.nodes[:g.output], output: g.nodes[g.output].inputs[0]} // a graph ends with its output
+	if last := g.nodes[g.output]; last.Op == OpSigmoid || last.Op == OpSoftmax {
+		return &Graph{nodes: g.nodes[:g.output], output: last.Inputs[0]} // a graph ends with its output
 	}
 	return g
 }

@@ -2,6 +2,7 @@ package nn
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"garb/tensor"
@@ -29,7 +30,7 @@ func (g *Graph) Summary() []LayerSummary {
 	steps := make([]int, len(g.nodes)) // between neighbours
 	layers, known := g.Layers(), map[string]bool{}
 	for i, n := range g.nodes {
-		s := LayerSummary{Layer: layers[i], Shape: append([]int(nil), n.shape...)}
+		s := LayerSummary{Layer: layers[i], Shape: slices.Clone(n.shape)}
 		for _, p := range n.params {
 			if !known[p.Name] {
 				known[p.Name] = true
@@ -38,7 +39,7 @@ func (g *Graph) Summary() []LayerSummary {
 		}
 		s.ReceptiveField, steps[i] = 1, 1
 		whole := false
-		for j, in := range n.inputs {
+		for j, in := range n.Inputs {
 			from := all[in]
 			if j == 0 {
 				s.ReceptiveField, steps[i] = from.ReceptiveField, steps[in]
@@ -46,19 +47,10 @@ func (g *Graph) Summary() []LayerSummary {
 			whole = whole || from.ReceptiveField == 0
 			s.ReceptiveField, steps[i] = max(s.ReceptiveField, from.ReceptiveField), max(steps[i], steps[in])
 		}
-		l := layers[i]
-		switch l.Op {
-		case OpConv:
-			channels := g.nodes[n.inputs[0]].shape[2]
-			s.MultiplyAdds = tensor.Len(n.shape) * l.Height * l.Width * channels
-		case OpDepthwiseConv:
-			s.MultiplyAdds = tensor.Len(n.shape) * l.Height * l.Width
-		case OpDense:
-			s.MultiplyAdds = n.shape[0] * tensor.Len(g.nodes[n.inputs[0]].shape)
-			whole = true
-		case OpGlobalAveragePool, OpGlobalMaxPool, OpFlatten:
-			whole = true
-		}
+		l := n.Layer
+		op := n.operation()
+		s.MultiplyAdds = op.multiplyAdds(l, n.inputs, n.shape)
+		whole = whole || op.traits().whole
 		if window := max(l.Height, l.Width); window > 0 {
 			s.ReceptiveField += (window - 1) * steps[i]
 			steps[i] *= l.Stride

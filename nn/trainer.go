@@ -108,8 +108,14 @@ type workspace struct {
 
 // NewTrainer prepares the training of g from the given weights. A closing sigmoid
 // or softmax of g is left out: losses are computed from logits. Its errors are
-// *WeightError, or a *LayerError about a layer that cannot be trained.
+// *WeightError, or a *LayerError about a graph that computes nothing.
 func NewTrainer(g *Graph, w Weights, o TrainerOptions) (*Trainer, error) {
+	return newTrainer(g.logits(), w, o, false)
+}
+
+// newTrainer is NewTrainer for a graph with all that belongs to it. With inputGradient it
+// computes what a Plan does, no part of it as one, and the gradient by its input too.
+func newTrainer(g *Graph, w Weights, o TrainerOptions, inputGradient bool) (*Trainer, error) {
 	trainable := func(p Param) bool { return p.Trainable && (o.Trainable == nil || o.Trainable(p)) }
 	t := &Trainer{options: o, threads: o.Threads, original: w, byName: map[string]*Variable{}}
 	if t.threads <= 0 {
@@ -118,7 +124,10 @@ func NewTrainer(g *Graph, w Weights, o TrainerOptions) (*Trainer, error) {
 	if o.Loss == nil {
 		panic("nn: a Trainer without a loss")
 	}
-	before, after := g.logits().split(trainable)
+	before, after := (*Graph)(nil), g
+	if !inputGradient {
+		before, after = g.split(trainable)
+	}
 	t.inputLen, t.outputLen = tensor.Len(g.nodes[0].shape), tensor.Len(after.nodes[after.output].shape)
 	if before != nil {
 		var err error
@@ -139,7 +148,7 @@ func NewTrainer(g *Graph, w Weights, o TrainerOptions) (*Trainer, error) {
 		t.variables = append(t.variables, v)
 		t.byName[p.Name] = v
 	}
-	p := purpose{training: true}
+	p := purpose{training: !inputGradient}
 	if o.BatchStatistics {
 		p.batchStatistics = func(n *node) bool {
 			return t.byName[n.params[0].Name].Trainable || t.byName[n.params[1].Name].Trainable
@@ -149,17 +158,9 @@ func NewTrainer(g *Graph, w Weights, o TrainerOptions) (*Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range l.steps {
-		s := &l.steps[i]
-		if s.kind >= stepGlobalMax && s.kind <= stepPad || s.layer != nil && isScale(s.layer) {
-			layer := describe(after.nodes[s.at])
-			return nil, &LayerError{s.at, after.nodes[s.at].name, layer.Op,
-				"it has no gradient, so a network with it is not trained"}
-		}
-	}
 	t.lengths, t.output = l.lengths, l.value[after.output]
 	t.adopt(l.steps)
-	t.planGradients()
+	t.planGradients(inputGradient)
 	t.memories = make([]*threadMemory, t.threads)
 	t.team = newTeam(t.threads)
 	return t, nil
@@ -167,39 +168,23 @@ func NewTrainer(g *Graph, w Weights, o TrainerOptions) (*Trainer, error) {
 
 // adopt takes over the steps of the lowered graph with the variables that each has.
 func (t *Trainer) adopt(steps []step) {
-	variable := func(n *node, i int) *Variable {
-		if n == nil || i >= len(n.params) {
+	variable := func(n *node, param int) *Variable {
+		if n == nil || param >= len(n.params) {
 			return nil
 		}
-		return t.byName[n.params[i].Name]
+		return t.byName[n.params[param].Name]
 	}
 	t.scratchLen = kernel.OuterScratchLen
 	for _, s := range steps {
 		ts := trainStep{step: s}
-		ts.kernel, ts.bias = variable(s.layer, 0), variable(s.layer, 1)
-		ts.gamma, ts.beta = variable(s.norm, 0), variable(s.norm, 1)
-		ts.mean, ts.variance = variable(s.norm, 2), variable(s.norm, 3)
-		for _, v := range []*Variable{ts.kernel, ts.bias, ts.gamma, ts.beta} {
-			ts.trained = ts.trained || v != nil && v.Trainable
+		if c, ok := s.computation.(weighted); ok {
+			ts.rawOffset, ts.gradientLen = t.rawLen, c.adopt(variable)
+			t.rawLen += ts.gradientLen
 		}
-		if ts.trained {
-			switch s.kind {
-			case stepMatrix, stepConv:
-				ts.kernelLen, ts.shiftLen = s.depth*s.columns, s.columns
-			case stepDepthwise:
-				ts.kernelLen, ts.shiftLen = s.kernelHeight*s.kernelWidth*s.channels, s.channels
-			case stepNormalize:
-				ts.kernelLen, ts.shiftLen = s.columns, s.columns
-			}
-			ts.rawOffset = t.rawLen
-			t.rawLen += ts.kernelLen + ts.shiftLen
-		}
-		t.coupled = t.coupled || s.kind == stepNormalize
+		_, coupled := s.computation.(coupled)
+		t.coupled = t.coupled || coupled
+		t.scratchLen = max(t.scratchLen, s.scratchLen(), s.backScratchLen())
 		t.steps = append(t.steps, ts)
-	}
-	for i := range t.steps {
-		s := &t.steps[i]
-		t.scratchLen = max(t.scratchLen, s.scratchLen(), s.backwardScratchLen())
 	}
 }
 
@@ -208,14 +193,16 @@ func (t *Trainer) adopt(steps []step) {
 // below, weights are the larger part, and several images share a reading of them.
 const imageStepValues = 150 << 10
 
-// planGradients decides which values need a gradient and where it lives.
-func (t *Trainer) planGradients() {
+// planGradients decides which values need a gradient, the input among them or not, and where
+// it lives.
+func (t *Trainer) planGradients(input bool) {
 	needs, produced := make([]bool, len(t.lengths)), make([]int, len(t.lengths))
+	needs[0], produced[0] = input, -1
 	for i := range t.steps {
 		s := &t.steps[i]
-		s.needsInput = needs[s.in]
-		s.needsResidual = s.residual >= 0 && needs[s.residual]
-		s.backward = s.trained || s.needsInput || s.needsResidual
+		s.needsIn = needs[s.in]
+		s.needsSecond = s.second >= 0 && needs[s.second]
+		s.backward = s.gradientLen > 0 || s.needsIn || s.needsSecond
 		needs[s.out], produced[s.out] = s.backward, i
 		if !t.coupled && t.lengths[s.out] > imageStepValues {
 			t.imageSteps = i + 1
@@ -243,11 +230,11 @@ func (t *Trainer) planGradients() {
 	}
 	for i := end; i >= 0; i-- {
 		s := &t.steps[i]
-		if s.needsResidual {
-			s.addResidual = begin(s.residual, i)
+		if s.needsSecond {
+			s.addSecond = begin(s.second, i)
 		}
-		if s.needsInput {
-			s.addInput = begin(s.in, i)
+		if s.needsIn {
+			s.addIn = begin(s.in, i)
 		}
 	}
 	t.planMasks()
@@ -266,14 +253,15 @@ func (t *Trainer) planMasks() {
 	maker := make([]*trainStep, len(t.lengths))
 	for i := range t.steps {
 		s := &t.steps[i]
-		from := maker[s.in]
-		if from != nil && !seen[s.in] && s.needsInput && s.residual != s.in &&
-			(s.kind == stepMatrix || s.kind == stepDepthwise) && from.kind != stepNormalize {
-			from.masked, s.maskInput = true, from.activation
+		_, masks := s.computation.(inputMasker)
+		if from := maker[s.in]; from != nil && !seen[s.in] && s.needsIn && s.second != s.in && masks {
+			if f, ok := from.computation.(fusible); ok && !f.closing().masksItself {
+				from.masked, s.maskIn = true, f.closing().activation
+			}
 		}
 		seen[s.in] = true
-		if s.residual >= 0 {
-			seen[s.residual] = true
+		if s.second >= 0 {
+			seen[s.second] = true
 		}
 		maker[s.out] = s
 	}
@@ -295,8 +283,8 @@ func (t *Trainer) Variables() []*Variable {
 func (t *Trainer) Statistics() []*Variable {
 	var all []*Variable
 	for _, s := range t.steps {
-		if s.kind == stepNormalize {
-			all = append(all, s.mean, s.variance)
+		if c, ok := s.computation.(coupled); ok {
+			all = append(all, c.statistics()...)
 		}
 	}
 	return all
@@ -435,14 +423,14 @@ func (t *Trainer) part(part, thread int) {
 	t.losses[part] = t.loss(m.workspace, 0, n)
 	for i := len(t.steps) - 1; i >= t.imageSteps; i-- {
 		t.steps[i].begin(raw)
-		t.backward(&t.steps[i], m, 0, n, raw)
+		t.goBack(&t.steps[i], m, 0, n, raw)
 	}
 	for image := range n {
 		for i := t.imageSteps - 1; i >= 0; i-- {
 			if image == 0 {
 				t.steps[i].begin(raw)
 			}
-			t.backward(&t.steps[i], m, image, image+1, raw)
+			t.goBack(&t.steps[i], m, image, image+1, raw)
 		}
 	}
 }
@@ -461,18 +449,18 @@ func (t *Trainer) batch() {
 	parts(func(_ *threadMemory, part, _, _ int) { clear(t.raw[part]) })
 	for i := range t.steps {
 		s := &t.steps[i]
-		if s.kind == stepNormalize {
-			t.measure(s, parts)
+		if c, ok := s.computation.(coupled); ok {
+			c.measure(t, s, parts)
 		}
 		parts(func(m *threadMemory, _, low, high int) { t.forward(s, m, low, high) })
 	}
 	parts(func(m *threadMemory, part, low, high int) { t.losses[part] = t.loss(m.workspace, low, high) })
 	for i := len(t.steps) - 1; i >= 0; i-- {
 		s := &t.steps[i]
-		if s.kind == stepNormalize && s.backward {
-			t.measureGradient(s, parts)
+		if c, ok := s.computation.(coupled); ok && s.backward {
+			c.measureGradient(t, s, parts)
 		}
-		parts(func(m *threadMemory, part, low, high int) { t.backward(s, m, low, high, t.raw[part]) })
+		parts(func(m *threadMemory, part, low, high int) { t.goBack(s, m, low, high, t.raw[part]) })
 	}
 }
 
@@ -504,4 +492,43 @@ func (t *Trainer) loss(w *workspace, low, high int) float64 {
 		kernel.Scale(row, 1/float32(t.n))
 	}
 	return total / float64(t.n)
+}
+
+// eachPart runs a function over all images of the batch, in parts.
+type eachPart func(do func(m *threadMemory, part, low, high int))
+
+// coupled is a computation that needs numbers of the whole batch.
+type coupled interface {
+	computation
+	// measure computes them before run, measureGradient those that back needs.
+	measure(t *Trainer, s *trainStep, each eachPart)
+	measureGradient(t *Trainer, s *trainStep, each eachPart)
+	// statistics are the variables that measure updates.
+	statistics() []*Variable
+}
+
+// sums adds up count sums of c channels over the parts of the batch, in their order.
+func (t *Trainer) sums(each eachPart, c, count int, add func(sums [][]float64, m *threadMemory, low, high int)) [][]float64 {
+	parts := make([][][]float64, t.partCount)
+	each(func(m *threadMemory, part, low, high int) {
+		parts[part] = make([][]float64, count)
+		for i := range parts[part] {
+			parts[part][i] = make([]float64, c)
+		}
+		add(parts[part], m, low, high)
+	})
+	for _, part := range parts[1:] {
+		for i, sums := range part {
+			for k, v := range sums {
+				parts[0][i][k] += v
+			}
+		}
+	}
+	return parts[0]
+}
+
+func eachRow(values []float32, columns int, do func(row []float32)) {
+	for low := 0; low < len(values); low += columns {
+		do(values[low:][:columns])
+	}
 }

@@ -290,7 +290,7 @@ func layerRows(g *nn.Graph, times []time.Duration) []layerRow {
 	var rows []layerRow
 	for i, s := range g.Summary() {
 		rows = append(rows, layerRow{
-			s.Layer.Name, diagram.Describe(s.Layer), s.Shape, s.Params, s.MultiplyAdds, s.ReceptiveField,
+			s.Layer.Name, s.Layer.String(), s.Shape, s.Params, s.MultiplyAdds, s.ReceptiveField,
 			float64(times[i].Nanoseconds()) / 1e6,
 		})
 	}

@@ -2,24 +2,24 @@ package nn
 
 import "math"
 
-// apply sets dst[i] = f(src[i]) for functions that have no kernel of their own.
-func (a activation) apply(dst, src []float32) {
-	src = src[:len(dst)]
-	switch a.function {
-	case leakyReLU:
-		slope := float32(a.slope)
-		for i, v := range src {
-			dst[i] = max(v, 0) + slope*min(v, 0)
-		}
-	case swish:
+// OpSwish is x times its logistic function: see Builder.Swish.
+const OpSwish Op = "Swish"
+
+// Swish is x/(1+e^−x), also called SiLU.
+func (b *Builder) Swish(x Value) Value { return b.layer(Layer{Op: OpSwish}, x) }
+
+var swish = function{
+	compute: func(_ Layer, dst, src []float32) {
 		for i, v := range src {
 			dst[i] = v / (1 + exp(-v))
 		}
-	case tanh:
-		for i, v := range src {
-			dst[i] = float32(math.Tanh(float64(v)))
+	},
+	// With s the logistic function of x: s + x·s·(1−s) = s·(1 + x − f(x)).
+	back: func(_ Layer, gradient, in, out []float32) {
+		for i, v := range in {
+			gradient[i] *= (1 + v - out[i]) / (1 + exp(-v))
 		}
-	}
+	},
 }
 
 // exp is e^x to about two units in the last place, in a third of math.Exp's time. Beyond

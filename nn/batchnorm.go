@@ -1,0 +1,165 @@
+package nn
+
+import (
+	"math"
+
+	"garb/internal/kernel"
+)
+
+// OpBatchNorm is batch normalisation: see Builder.BatchNorm.
+const OpBatchNorm Op = "BatchNorm"
+
+// BatchNorm normalises each channel with its stored statistics:
+// out = gamma·(in − moving_mean)/√(moving_variance + epsilon) + beta.
+// Parameters: "gamma", "beta", "moving_mean", "moving_variance", each [channels].
+func (b *Builder) BatchNorm(name string, x Value, epsilon float64) Value {
+	return b.layer(Layer{Op: OpBatchNorm, Name: name, Epsilon: epsilon}, x)
+}
+
+type batchNorm struct{ unary }
+
+func (batchNorm) settings(l Layer) Layer { return Layer{Epsilon: l.Epsilon} }
+
+func (batchNorm) params(_ Layer, in [][]int) []Param {
+	c := in[0][len(in[0])-1:]
+	return []Param{{"gamma", c, true}, {"beta", c, true}, {"moving_mean", c, false}, {"moving_variance", c, false}}
+}
+
+func (batchNorm) traits() traits { return traits{pointwise: true} }
+
+func (batchNorm) lower(l *lowering, i int) {
+	n := &l.graph.nodes[i]
+	if of := l.purpose.batchStatistics; of != nil && of(n) {
+		l.keep(i, &normalization{epilogue: epilogue{norm: n, masksItself: true}, rows: n.positions(), columns: n.channels()})
+		return
+	}
+	if s, e := l.open(n.Inputs[0]); s != nil && e.takesNorm {
+		e.norm, e.takesNorm = n, false
+		l.pending[i] = s
+		return
+	}
+	d := perChannel(n)
+	d.norm = n
+	l.keep(i, d)
+}
+
+// normalization is a batch-norm that normalises by the statistics of the batch, per channel:
+// only in training.
+type normalization struct {
+	plain
+	epilogue
+	rows, columns int
+	gradientSum   []float32 // by gamma, then by beta
+
+	batchMean, inverse []float64 // inverse is 1/√(variance+ε)
+	factor, offset     []float32 // out = act(in·factor + offset)
+	// The mean over the batch of the gradient, and of it times the normalised input.
+	meanGradient, meanProduct []float64
+}
+
+// batchNormMomentum is the share of the stored statistics that a step keeps:
+// Keras's default.
+const batchNormMomentum = 0.99
+
+func (s *normalization) extent(int) extent { return single }
+
+func (s *normalization) adopt(variable func(n *node, param int) *Variable) int {
+	return s.epilogue.adopt(variable, s.columns, s.columns)
+}
+
+func (s *normalization) load(Weights) error { return nil }
+func (s *normalization) prepareBack()       {}
+
+func (s *normalization) statistics() []*Variable { return []*Variable{s.mean, s.variance} }
+
+// measure computes the mean and variance of the input over the batch, first one, then the
+// other, and updates the stored ones.
+func (s *normalization) measure(t *Trainer, step *trainStep, each eachPart) {
+	c := s.columns
+	count := float64(t.n * s.rows)
+	s.batchMean = t.sums(each, c, 1, func(sums [][]float64, m *threadMemory, low, high int) {
+		eachRow(t.value(m.workspace, step.in, low, high), c, func(row []float32) {
+			for i, v := range row {
+				sums[0][i] += float64(v)
+			}
+		})
+	})[0]
+	for i := range s.batchMean {
+		s.batchMean[i] /= count
+	}
+	variance := t.sums(each, c, 1, func(sums [][]float64, m *threadMemory, low, high int) {
+		eachRow(t.value(m.workspace, step.in, low, high), c, func(row []float32) {
+			for i, v := range row {
+				d := float64(v) - s.batchMean[i]
+				sums[0][i] += d * d
+			}
+		})
+	})[0]
+	s.inverse, s.factor, s.offset = make([]float64, c), make([]float32, c), make([]float32, c)
+	for i := range variance {
+		variance[i] /= count
+		s.inverse[i] = 1 / math.Sqrt(variance[i]+s.norm.Epsilon)
+		factor := float64(s.gamma.Value[i]) * s.inverse[i]
+		s.factor[i] = float32(factor)
+		s.offset[i] = float32(float64(s.beta.Value[i]) - s.batchMean[i]*factor)
+		move := func(stored *Variable, now float64) {
+			stored.Value[i] = float32(batchNormMomentum*float64(stored.Value[i]) + (1-batchNormMomentum)*now)
+		}
+		move(s.mean, s.batchMean[i])
+		move(s.variance, variance[i])
+	}
+}
+
+func (s *normalization) run(b *buffers, _ piece) {
+	for low := 0; low < len(b.in); low += s.columns {
+		to, from := b.out[low:][:s.columns], b.in[low:][:s.columns]
+		for i, f := range s.factor {
+			to[i] = from[i]*f + s.offset[i]
+		}
+	}
+	kernel.Activate(b.out, b.out, s.activation)
+}
+
+// measureGradient sums what the gradient by the input needs of the whole batch:
+// with x̂ the normalised input, Σ g and Σ g·x̂, which are also the gradients by beta
+// and gamma. The gradient is taken through the activation on the way.
+func (s *normalization) measureGradient(t *Trainer, step *trainStep, each eachPart) {
+	sums := t.sums(each, s.columns, 2, func(sums [][]float64, m *threadMemory, low, high int) {
+		gradient, out := t.gradient(m.workspace, step.out, low, high), t.value(m.workspace, step.out, low, high)
+		in := t.value(m.workspace, step.in, low, high)
+		kernel.ActivationGradient(gradient, out, s.activation)
+		for at := 0; at < len(in); at += s.columns {
+			for i, g := range gradient[at:][:s.columns] {
+				sums[0][i] += float64(g)
+				sums[1][i] += float64(g) * (float64(in[at+i]) - s.batchMean[i]) * s.inverse[i]
+			}
+		}
+	})
+	count := float64(t.n * s.rows)
+	s.gradientSum = make([]float32, 2*s.columns)
+	for i := range s.columns {
+		s.gradientSum[i], s.gradientSum[s.columns+i] = float32(sums[1][i]), float32(sums[0][i])
+		sums[0][i] /= count
+		sums[1][i] /= count
+	}
+	s.meanGradient, s.meanProduct = sums[0], sums[1]
+}
+
+// back is, of one image, gamma·inverse·(g − mean(g) − x̂·mean(g·x̂)).
+func (s *normalization) back(b *backBuffers) {
+	if b.inGradient == nil {
+		return
+	}
+	for at := 0; at < len(b.in); at += s.columns {
+		for i, g := range b.gradient[at:][:s.columns] {
+			normalized := (float64(b.in[at+i]) - s.batchMean[i]) * s.inverse[i]
+			b.gradient[at+i] = float32(float64(s.factor[i]) * (float64(g) - s.meanGradient[i] - normalized*s.meanProduct[i]))
+		}
+	}
+	b.handIn(b.gradient)
+}
+
+func (s *normalization) collect([]float32) {
+	s.gamma.set(s.gradientSum[:s.columns])
+	s.beta.set(s.gradientSum[s.columns:])
+}

@@ -1,0 +1,223 @@
+package nn
+
+import (
+	"fmt"
+
+	"garb/internal/kernel"
+	"garb/tensor"
+)
+
+// OpConv is a convolution: see Builder.ConvRect.
+const OpConv Op = "Conv"
+
+// ConvOption changes a convolution or dense layer from its default.
+type ConvOption func(*Layer)
+
+// WithBias adds a bias to each output channel: parameter "bias" [filters].
+func WithBias() ConvOption { return func(l *Layer) { l.Bias = true } }
+
+// weightedLayer adds a layer with a kernel.
+func (b *Builder) weightedLayer(l Layer, x Value, options []ConvOption) Value {
+	for _, set := range options {
+		set(&l)
+	}
+	return b.layer(l, x)
+}
+
+// Conv is a square convolution: out[y,x,f] = Σ_ijc in[y·s+i, x·s+j, c]·kernel[i,j,c,f].
+// Parameter: "kernel" [size size channels filters].
+func (b *Builder) Conv(name string, x Value, filters, size, stride int, padding Padding, options ...ConvOption) Value {
+	return b.ConvRect(name, x, filters, size, size, stride, padding, options...)
+}
+
+// ConvRect is Conv with a kernel of any height and width.
+func (b *Builder) ConvRect(name string, x Value, filters, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption) Value {
+	return b.weightedLayer(Layer{
+		Op: OpConv, Name: name, Units: filters, Height: kernelHeight, Width: kernelWidth, Stride: stride, Same: padding == Same,
+	}, x, options)
+}
+
+// SeparableConv is a DepthwiseConv, named name/depthwise, followed by a 1×1 Conv
+// to filters channels, named name/pointwise, which takes the options.
+func (b *Builder) SeparableConv(name string, x Value, filters, size, stride int, padding Padding, options ...ConvOption) Value {
+	x = b.DepthwiseConv(name+"/depthwise", x, size, stride, padding)
+	return b.Conv(name+"/pointwise", x, filters, 1, 1, Valid, options...)
+}
+
+type conv struct{ windowed }
+
+func (conv) settings(l Layer) Layer {
+	s := windowed{}.settings(l)
+	s.Units, s.Bias = l.Units, l.Bias
+	return s
+}
+
+func (conv) shape(l Layer, in [][]int) ([]int, error) {
+	if l.Units <= 0 {
+		return nil, fmt.Errorf("it has %d filters", l.Units)
+	}
+	height, width, err := l.slide(in[0])
+	return []int{height, width, l.Units}, err
+}
+
+func (conv) params(l Layer, in [][]int) []Param {
+	return withBias(l, l.Units, Param{"kernel", []int{l.Height, l.Width, in[0][2], l.Units}, true})
+}
+
+// withBias lists a layer's kernel, and its bias if it has one.
+func withBias(l Layer, channels int, kernel Param) []Param {
+	if l.Bias {
+		return []Param{kernel, {"bias", []int{channels}, true}}
+	}
+	return []Param{kernel}
+}
+
+func (conv) multiplyAdds(l Layer, in [][]int, out []int) int {
+	return tensor.Len(out) * l.Height * l.Width * in[0][2]
+}
+
+func (conv) text(l Layer) string { return windowed{}.text(l) + fmt.Sprintf(", %d", l.Units) }
+
+func (conv) lower(l *lowering, i int) {
+	n := &l.graph.nodes[i]
+	closing := epilogue{layer: n, takesNorm: true, takesSecond: true}
+	w, filters := n.window(), n.Units
+	if n.Height == 1 && n.Width == 1 && n.Stride == 1 {
+		l.keep(i, &matrixProduct{epilogue: closing, rows: w.outHeight * w.outWidth, depth: w.channels, columns: filters})
+		return
+	}
+	l.keep(i, &convolution{epilogue: closing, window: w, depth: w.kernelHeight * w.kernelWidth * w.channels, columns: filters})
+}
+
+// convolution is any that is no plain product. Each row of the kernel is one segment of a
+// product; where windows reach over the border, input rows are first copied beside zeros.
+type convolution struct {
+	epilogue
+	window
+	depth, columns int // of the product
+
+	matrix     *kernel.Matrix // W′
+	transposed *kernel.Matrix
+}
+
+func (c *convolution) extent(int) extent {
+	return extent{rows: c.outHeight, panels: 1, work: c.outHeight * c.outWidth * c.depth * c.columns}
+}
+
+func (c *convolution) scratchLen() int {
+	if c.padded() {
+		return c.kernelHeight * c.lineLen()
+	}
+	return 0
+}
+
+func (c *convolution) load(w Weights) error {
+	values, err := c.read(w)
+	if err != nil {
+		return err
+	}
+	c.matrix = pack(c.matrix, values, c.depth, c.columns, c.scale)
+	return nil
+}
+
+func (c *convolution) run(b *buffers, p piece) {
+	for y := p.low; y < p.high; y++ {
+		c.row(b, y)
+	}
+}
+
+func (c *convolution) row(b *buffers, y int) {
+	rowLen := c.width * c.channels
+	top := y*c.stride - c.padTop
+	g := kernel.Gemm{
+		Dst: b.out[y*c.outWidth*c.columns:], DstStride: c.columns,
+		AStride:  c.stride * c.channels,
+		Segments: c.kernelHeight, SegmentLen: c.kernelWidth * c.channels,
+		B: c.matrix, Bias: c.shift, Activation: c.activation,
+	}
+	if c.padded() {
+		lineLen := c.lineLen()
+		for i := range c.kernelHeight {
+			line := b.scratch[i*lineLen:][:lineLen]
+			if top+i < 0 || top+i >= c.height {
+				clear(line)
+				continue
+			}
+			left := min(c.padLeft*c.channels, lineLen)
+			clear(line[:left])
+			n := copy(line[left:], b.in[(top+i)*rowLen:][:rowLen])
+			clear(line[left+n:])
+		}
+		g.A, g.SegmentStride = b.scratch[:c.kernelHeight*lineLen], lineLen
+	} else {
+		g.A, g.SegmentStride = b.in[top*rowLen:], rowLen
+	}
+	if b.second != nil {
+		g.Residual, g.ResidualStride = b.second[y*c.outWidth*c.columns:], c.columns
+	}
+	g.Run(0, c.outWidth, 0, c.matrix.Panels())
+}
+
+func (c *convolution) adopt(variable func(n *node, param int) *Variable) int {
+	return c.epilogue.adopt(variable, c.depth*c.columns, c.columns)
+}
+
+func (c *convolution) prepareBack() {
+	c.transposed = packTransposed(c.transposed, c.kernel.Value, c.depth, c.columns, c.scale)
+}
+
+func (c *convolution) backScratchLen() int {
+	return c.kernelHeight*c.lineLen() + kernel.OuterScratchLen + c.outWidth*c.depth + kernel.ScratchLen(c.columns)
+}
+
+// back goes through the output rows. A row of the kernel is one product each way, as in row.
+func (c *convolution) back(b *backBuffers) {
+	c.open(b)
+	byKernel, byShift := c.gradients(b.weights)
+	rowLen, lineLen, segment := c.width*c.channels, c.lineLen(), c.kernelWidth*c.channels
+	lines := b.scratch[:c.kernelHeight*lineLen]
+	outer := b.scratch[len(lines):][:kernel.OuterScratchLen]
+	columns := b.scratch[len(lines)+len(outer):][:c.outWidth*c.depth]
+	rest := b.scratch[len(lines)+len(outer)+len(columns):]
+	left := c.padLeft * c.channels
+	inside := min(rowLen, lineLen-left)
+	b.clearIn()
+	for y := range c.outHeight {
+		g := b.gradient[y*c.outWidth*c.columns:][:c.outWidth*c.columns]
+		top := y*c.stride - c.padTop
+		if byKernel != nil {
+			sums := byShift
+			for i := range c.kernelHeight {
+				line := lines[:lineLen]
+				clear(line)
+				if v := top + i; v >= 0 && v < c.height {
+					copy(line[left:][:inside], b.in[v*rowLen:])
+				} else if sums == nil {
+					continue
+				}
+				o := kernel.Outer{
+					Dst: byKernel[i*segment*c.columns:], Sums: sums, Rows: segment, Columns: c.columns,
+					A: line, AStride: c.stride * c.channels, B: g, BStride: c.columns, Scratch: outer,
+				}
+				o.Run(c.outWidth)
+				sums = nil
+			}
+		}
+		if b.inGradient == nil {
+			continue
+		}
+		multiplyTransposed(columns, g, c.transposed, c.outWidth, c.depth, c.columns, false, rest)
+		for i := range c.kernelHeight {
+			v := top + i
+			if v < 0 || v >= c.height {
+				continue
+			}
+			line := lines[:lineLen]
+			clear(line)
+			for x := range c.outWidth {
+				kernel.Add(line[x*c.stride*c.channels:][:segment], columns[x*c.depth+i*segment:], kernel.Identity)
+			}
+			kernel.Add(b.inGradient[v*rowLen:][:inside], line[left:], kernel.Identity)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package nn
+
+import (
+	"slices"
+
+	"garb/internal/kernel"
+	"garb/tensor"
+)
+
+// OpDepthwiseConv is a convolution of each channel by itself: see Builder.DepthwiseConvRect.
+const OpDepthwiseConv Op = "DepthwiseConv"
+
+// DepthwiseConv convolves each channel with its own square kernel:
+// out[y,x,c] = Σ_ij in[y·s+i, x·s+j, c]·kernel[i,j,c,0].
+// Parameter: "kernel" [size size channels 1].
+func (b *Builder) DepthwiseConv(name string, x Value, size, stride int, padding Padding, options ...ConvOption) Value {
+	return b.DepthwiseConvRect(name, x, size, size, stride, padding, options...)
+}
+
+// DepthwiseConvRect is DepthwiseConv with kernels of any height and width.
+func (b *Builder) DepthwiseConvRect(name string, x Value, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption) Value {
+	return b.weightedLayer(Layer{
+		Op: OpDepthwiseConv, Name: name, Height: kernelHeight, Width: kernelWidth, Stride: stride, Same: padding == Same,
+	}, x, options)
+}
+
+type depthwiseConv struct{ windowed }
+
+func (depthwiseConv) settings(l Layer) Layer {
+	s := windowed{}.settings(l)
+	s.Bias = l.Bias
+	return s
+}
+
+func (depthwiseConv) shape(l Layer, in [][]int) ([]int, error) {
+	height, width, err := l.slide(in[0])
+	if err != nil {
+		return nil, err
+	}
+	return []int{height, width, in[0][2]}, nil
+}
+
+func (depthwiseConv) params(l Layer, in [][]int) []Param {
+	return withBias(l, in[0][2], Param{"kernel", []int{l.Height, l.Width, in[0][2], 1}, true})
+}
+
+func (depthwiseConv) multiplyAdds(l Layer, _ [][]int, out []int) int {
+	return tensor.Len(out) * l.Height * l.Width
+}
+
+func (depthwiseConv) lower(l *lowering, i int) {
+	n := &l.graph.nodes[i]
+	d := &depthwise{epilogue: epilogue{layer: n, takesNorm: true}, window: n.window()}
+	d.reluInput = l.keepReadingReLU(i, d)
+}
+
+// depthwise is a depthwise convolution, and, with a 1×1 kernel, what multiplies each channel
+// and adds to it: a batch-norm or a Scale of its own.
+type depthwise struct {
+	epilogue
+	window
+	reluInput bool // the input is taken as max(in, 0)
+
+	taps    []float32 // W′ [kernelHeight kernelWidth channels]
+	flipped []float32 // for kernel.Depthwise.InputGradient
+}
+
+// perChannel is node i as a depthwise convolution with a 1×1 kernel.
+func perChannel(n *node) *depthwise {
+	d := &depthwise{window: window{
+		height: 1, width: 1, outHeight: 1, outWidth: 1, channels: n.channels(), kernelHeight: 1, kernelWidth: 1, stride: 1,
+	}}
+	if len(n.shape) == 3 {
+		d.height, d.width, d.outHeight, d.outWidth = n.shape[0], n.shape[1], n.shape[0], n.shape[1]
+	}
+	return d
+}
+
+func (d *depthwise) extent(n int) extent {
+	// A flat batch-norm has one row an image.
+	return extent{rows: n * d.outHeight, panels: 1, work: 8 * n * d.outHeight * d.outWidth * d.channels}
+}
+
+func (d *depthwise) scratchLen() int { return 0 }
+
+func (d *depthwise) load(w Weights) error {
+	values, err := d.read(w)
+	if err != nil {
+		return err
+	}
+	if d.layer == nil {
+		d.taps = d.scale
+		return nil
+	}
+	d.taps = slices.Clone(values)
+	for i := range d.taps {
+		if d.scale != nil {
+			d.taps[i] *= d.scale[i%d.channels]
+		}
+	}
+	return nil
+}
+
+// kernel is the convolution of one image.
+func (d *depthwise) convolution(in, out []float32) kernel.Depthwise {
+	return kernel.Depthwise{
+		Dst: out, DstHeight: d.outHeight, DstWidth: d.outWidth,
+		Src: in, SrcHeight: d.height, SrcWidth: d.width,
+		Channels: d.channels, KernelHeight: d.kernelHeight, KernelWidth: d.kernelWidth,
+		Stride: d.stride, PadTop: d.padTop, PadLeft: d.padLeft,
+		Kernel: d.taps, Bias: d.shift, ReLUInput: d.reluInput, Activation: d.activation,
+	}
+}
+
+func (d *depthwise) run(b *buffers, p piece) {
+	c := d.convolution(b.in, b.out)
+	if b.n > 1 { // flat: each image is a row
+		c.DstHeight, c.SrcHeight = b.n, b.n
+	}
+	c.Run(p.low, p.high)
+}
+
+func (d *depthwise) adopt(variable func(n *node, param int) *Variable) int {
+	return d.epilogue.adopt(variable, d.kernelHeight*d.kernelWidth*d.channels, d.channels)
+}
+
+func (d *depthwise) prepareBack() {
+	if d.flipped == nil {
+		d.flipped = make([]float32, len(d.taps))
+	}
+	c := d.convolution(nil, nil)
+	c.FlippedTaps(d.flipped)
+}
+
+func (d *depthwise) backScratchLen() int {
+	c := d.convolution(nil, nil)
+	return c.KernelGradientScratch() + d.height*d.width*d.channels
+}
+
+func (d *depthwise) masksInput() {}
+
+// back goes through the input rows, so that each is read from memory once for all that is
+// done with it.
+func (d *depthwise) back(b *backBuffers) {
+	d.open(b)
+	byKernel, byShift := d.gradients(b.weights)
+	c := d.convolution(b.in, b.out)
+	to := b.inGradient
+	if b.addIn {
+		to = b.scratch[c.KernelGradientScratch():][:len(to)]
+	}
+	rowLen := d.width * d.channels
+	for v := range d.height {
+		if byKernel != nil {
+			c.AddKernelGradient(byKernel, byShift, b.gradient, b.scratch, v, v+1)
+		}
+		if b.inGradient == nil {
+			continue
+		}
+		c.InputGradient(to, b.gradient, d.flipped, v, v+1)
+		in, row := b.in[v*rowLen:][:rowLen], to[v*rowLen:][:rowLen]
+		if d.reluInput {
+			kernel.ActivationGradient(row, in, kernel.ReLU)
+		}
+		if b.addIn {
+			sum := b.inGradient[v*rowLen:][:rowLen]
+			kernel.Add(sum, row, kernel.Identity)
+			row = sum
+		}
+		kernel.ActivationGradient(row, in, b.maskIn)
+	}
+}

@@ -1,0 +1,138 @@
+package nn
+
+import (
+	"fmt"
+
+	"garb/tensor"
+)
+
+// operation is all that garb knows of an Op: one type for each, in a file of its own. It has
+// no state: a layer's settings are in its Layer.
+type operation interface {
+	// arity is the number of inputs; -1: two or more.
+	arity() int
+	// settings returns the fields of l that the operation has, besides Op, Name and Inputs.
+	settings(l Layer) Layer
+	// shape infers the shape of a layer's output, [h w c] or [c], from those of its inputs.
+	// Its error says what is wrong with them or with the settings.
+	shape(l Layer, in [][]int) ([]int, error)
+	// params lists the parameters of a layer whose inputs have shapes that fit.
+	params(l Layer, in [][]int) []Param
+	// lower adds to l the step that computes node i, or keeps it back.
+	lower(l *lowering, i int)
+	// multiplyAdds counts those of one output. Only convolutions and dense layers have any.
+	multiplyAdds(l Layer, in [][]int, out []int) int
+	// text says what the settings are, after the operation's name: " 3×3 /2, 32".
+	text(l Layer) string
+	traits() traits
+}
+
+// traits are what other parts of garb ask of an operation.
+type traits struct {
+	// view: the output has the values of the input, in another shape or not, whenever the
+	// network answers.
+	view bool
+	// pointwise: there is one input, and each value of the output is made of one of it.
+	pointwise bool
+	// whole: each value of the output is made of all positions of the input, or has none.
+	whole bool
+}
+
+// operations are all operations by their names.
+var operations map[Op]operation
+
+func init() {
+	operations = map[Op]operation{
+		OpInput: input{},
+		OpConv:  conv{}, OpDepthwiseConv: depthwiseConv{}, OpDense: dense{},
+		OpBatchNorm: batchNorm{}, OpScale: scale{},
+		OpMaxPool: pool{}, OpAveragePool: pool{average: true},
+		OpGlobalAveragePool: globalAveragePool{}, OpGlobalMaxPool: globalMaxPool{},
+		OpReLU: relu{}, OpReLU6: relu6{}, OpLeakyReLU: leakyReLU,
+		OpSigmoid: sigmoid, OpSwish: swish, OpTanh: tanh, OpSoftmax: softmax{},
+		OpAdd: add{}, OpMultiply: multiply{}, OpConcat: concat{},
+		OpPad: pad{}, OpFlatten: flatten{}, OpReshape: reshape{}, OpDropout: dropout{},
+	}
+}
+
+// unary has what most operations have in common: one input, an output of its shape, no
+// settings, no parameters, no multiply-adds.
+type unary struct{}
+
+func (unary) arity() int                               { return 1 }
+func (unary) settings(Layer) Layer                     { return Layer{} }
+func (unary) shape(_ Layer, in [][]int) ([]int, error) { return in[0], nil }
+func (unary) params(Layer, [][]int) []Param            { return nil }
+func (unary) multiplyAdds(Layer, [][]int, []int) int   { return 0 }
+func (unary) text(Layer) string                        { return "" }
+func (unary) traits() traits                           { return traits{} }
+
+// input is the first layer of a graph: the picture.
+type input struct{ unary }
+
+func (input) arity() int                              { return 0 }
+func (input) settings(l Layer) Layer                  { return Layer{Shape: l.Shape} }
+func (input) shape(l Layer, _ [][]int) ([]int, error) { return l.Shape, nil }
+func (input) lower(*lowering, int)                    {}
+
+// Pointwise reports whether the operation has one input and makes each value of its output
+// of one value of that: a batch-norm and most activations do, a convolution does not.
+func (o Op) Pointwise() bool { return o.traits().pointwise }
+
+// View reports whether the operation's output has the values of its input, in another shape
+// or not, whenever a network answers: Flatten, Reshape, Dropout.
+func (o Op) View() bool { return o.traits().view }
+
+func (o Op) traits() traits {
+	if op, ok := operations[o]; ok {
+		return op.traits()
+	}
+	return traits{}
+}
+
+// String says what a layer does: "Conv 3×3 /2, 32".
+func (l Layer) String() string {
+	if op, ok := operations[l.Op]; ok {
+		return string(l.Op) + op.text(l)
+	}
+	return string(l.Op)
+}
+
+// OutputShape infers the shape of a layer's output, without the batch axis, from those of
+// its inputs. Its error, about a layer that cannot be applied to them, does not name it.
+func OutputShape(l Layer, in [][]int) ([]int, error) {
+	op, err := lookup(l, len(in))
+	if err != nil {
+		return nil, err
+	}
+	shape, err := op.shape(l, in)
+	if err == nil {
+		err = sound(shape)
+	}
+	return shape, err
+}
+
+// isMap fails for what is no feature map.
+func isMap(shape []int) error {
+	if len(shape) != 3 {
+		return fmt.Errorf("it needs a feature map [h w c], not %s", tensor.ShapeString(shape))
+	}
+	return nil
+}
+
+// lookup finds a layer's operation, and checks what holds for all.
+func lookup(l Layer, inputs int) (operation, error) {
+	op, ok := operations[l.Op]
+	if !ok || l.Op == OpInput { // which is there before any other
+		return nil, fmt.Errorf("there is no such operation")
+	}
+	if n := op.arity(); n >= 0 && inputs != n || n < 0 && inputs < 2 {
+		return nil, fmt.Errorf("it has %d inputs", inputs)
+	}
+	for _, n := range []int{l.Units, l.Height, l.Width, l.Stride, l.Above, l.Below, l.Left, l.Right} {
+		if n < 0 || n > maxSetting {
+			return nil, fmt.Errorf("a size of %d; it is from 0 to %d", n, maxSetting)
+		}
+	}
+	return op, nil
+}

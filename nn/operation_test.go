@@ -1,0 +1,404 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"garb/tensor"
+)
+
+// definition is what an operation computes, in float64, from its documentation alone, and
+// layers on which garb's is checked against it.
+type definition struct {
+	// define computes a layer's output, of the given shape.
+	define func(l definedLayer, out []float64)
+	// layers are applied to inputs of the shapes.
+	layers []Layer
+	inputs [][]int
+}
+
+// definedLayer is a layer with its inputs.
+type definedLayer struct {
+	Layer
+	shape  []int
+	in     [][]float64
+	shapes [][]int // of in
+	params [][]float32
+}
+
+// channels is the length of the output's last axis.
+func (l definedLayer) channels() int { return l.shape[len(l.shape)-1] }
+
+func (l definedLayer) param(i, j int) float64 { return float64(l.params[i][j]) }
+
+// each sets every value of the output to f of that of the input.
+func each(f func(l definedLayer, c int, v float64) float64) func(definedLayer, []float64) {
+	return func(l definedLayer, out []float64) {
+		for i, v := range l.in[0] {
+			out[i] = f(l, i%l.channels(), v)
+		}
+	}
+}
+
+func pooled(combine func(sum, v float64, first bool) float64, mean bool) func(definedLayer, []float64) {
+	return func(l definedLayer, out []float64) {
+		counts, channels := make([]float64, len(out)), l.channels()
+		l.eachTap(func(o, in, _ int) {
+			for c := range channels {
+				i := o*channels + c
+				out[i] = combine(out[i], l.in[0][in*channels+c], counts[i] == 0)
+				counts[i]++
+			}
+		})
+		for i := range out {
+			if mean {
+				out[i] /= counts[i]
+			}
+		}
+	}
+}
+
+// wholly makes the operation over windows one over the whole map.
+func wholly(f func(definedLayer, []float64)) func(definedLayer, []float64) {
+	return func(l definedLayer, out []float64) {
+		l.Height, l.Width, l.Stride = l.shapes[0][0], l.shapes[0][1], 1
+		l.shape = []int{1, 1, l.channels()}
+		f(l, out)
+	}
+}
+
+func larger(sum, v float64, first bool) float64 {
+	if first || v > sum {
+		return v
+	}
+	return sum
+}
+
+func plus(sum, v float64, _ bool) float64 { return sum + v }
+
+func logistic(v float64) float64 { return 1 / (1 + math.Exp(-v)) }
+
+func addBias(l definedLayer, out []float64) {
+	if l.Bias {
+		for i := range out {
+			out[i] += l.param(1, i%l.channels())
+		}
+	}
+}
+
+var (
+	aMap  = [][]int{{5, 4, 3}}
+	aRow  = [][]int{{7}}
+	three = [][]int{{5, 4, 3}, {5, 4, 3}}
+)
+
+// definitions has a row for every operation.
+var definitions = map[Op]definition{
+	OpConv: {
+		define: func(l definedLayer, out []float64) {
+			channels := l.shapes[0][2]
+			l.eachTap(func(o, in, tap int) {
+				for c := range channels {
+					for f := range l.Units {
+						out[o*l.Units+f] += l.in[0][in*channels+c] * l.param(0, (tap*channels+c)*l.Units+f)
+					}
+				}
+			})
+			addBias(l, out)
+		},
+		layers: []Layer{
+			{Units: 4, Height: 3, Width: 3, Stride: 1, Same: true, Bias: true}, {Units: 5, Height: 2, Width: 3, Stride: 2},
+			{Units: 6, Height: 1, Width: 1, Stride: 1, Bias: true}, {Units: 2, Height: 1, Width: 1, Stride: 2},
+			{Units: 3, Height: 5, Width: 4, Stride: 3, Same: true},
+		},
+		inputs: aMap,
+	},
+	OpDepthwiseConv: {
+		define: func(l definedLayer, out []float64) {
+			channels := l.channels()
+			l.eachTap(func(o, in, tap int) {
+				for c := range channels {
+					out[o*channels+c] += l.in[0][in*channels+c] * l.param(0, tap*channels+c)
+				}
+			})
+			addBias(l, out)
+		},
+		layers: []Layer{
+			{Height: 3, Width: 3, Stride: 1, Same: true, Bias: true}, {Height: 2, Width: 3, Stride: 2},
+			{Height: 1, Width: 1, Stride: 1}, {Height: 4, Width: 4, Stride: 2, Same: true},
+		},
+		inputs: aMap,
+	},
+	OpDense: {
+		define: func(l definedLayer, out []float64) {
+			for u := range out {
+				for c, v := range l.in[0] {
+					out[u] += v * l.param(0, c*len(out)+u)
+				}
+			}
+			addBias(l, out)
+		},
+		layers: []Layer{{Units: 5, Bias: true}, {Units: 1}},
+		inputs: aRow,
+	},
+	OpBatchNorm: {
+		define: each(func(l definedLayer, c int, v float64) float64 {
+			return l.param(0, c)*(v-l.param(2, c))/math.Sqrt(l.param(3, c)+l.Epsilon) + l.param(1, c)
+		}),
+		layers: []Layer{{Epsilon: 1e-3}, {Epsilon: 0.1}},
+		inputs: aMap,
+	},
+	OpScale: {
+		define: each(func(l definedLayer, c int, v float64) float64 { return l.param(0, c)*v + l.param(1, c) }),
+		layers: []Layer{{}},
+		inputs: aMap,
+	},
+	OpMaxPool: {
+		define: pooled(larger, false),
+		layers: []Layer{{Height: 3, Width: 3, Stride: 2, Same: true}, {Height: 2, Width: 2, Stride: 1}},
+		inputs: aMap,
+	},
+	OpAveragePool: {
+		define: pooled(plus, true),
+		layers: []Layer{{Height: 3, Width: 3, Stride: 2, Same: true}, {Height: 2, Width: 2, Stride: 1}},
+		inputs: aMap,
+	},
+	OpGlobalAveragePool: {define: wholly(pooled(plus, true)), layers: []Layer{{}}, inputs: aMap},
+	OpGlobalMaxPool:     {define: wholly(pooled(larger, false)), layers: []Layer{{}}, inputs: aMap},
+	OpReLU: {
+		define: each(func(_ definedLayer, _ int, v float64) float64 { return max(v, 0) }), layers: []Layer{{}}, inputs: aMap,
+	},
+	OpReLU6: {
+		define: each(func(_ definedLayer, _ int, v float64) float64 { return min(max(v, 0), 6) }), layers: []Layer{{}}, inputs: aMap,
+	},
+	OpLeakyReLU: {
+		define: each(func(l definedLayer, _ int, v float64) float64 { return max(v, 0) + l.Slope*min(v, 0) }),
+		layers: []Layer{{Slope: 0.3}, {Slope: -1}, {}, {Slope: 2}},
+		inputs: aMap,
+	},
+	OpSigmoid: {define: each(func(_ definedLayer, _ int, v float64) float64 { return logistic(v) }), layers: []Layer{{}}, inputs: aMap},
+	OpSwish:   {define: each(func(_ definedLayer, _ int, v float64) float64 { return v * logistic(v) }), layers: []Layer{{}}, inputs: aMap},
+	OpTanh:    {define: each(func(_ definedLayer, _ int, v float64) float64 { return math.Tanh(v) }), layers: []Layer{{}}, inputs: aMap},
+	OpSoftmax: {
+		define: func(l definedLayer, out []float64) {
+			for i, v := range l.in[0] {
+				sum := 0.0
+				for _, u := range l.in[0][i/l.channels()*l.channels():][:l.channels()] {
+					sum += math.Exp(u)
+				}
+				out[i] = math.Exp(v) / sum
+			}
+		},
+		layers: []Layer{{}},
+		inputs: aMap,
+	},
+	OpAdd: {
+		define: func(l definedLayer, out []float64) {
+			for i, v := range l.in[0] {
+				out[i] = v + l.in[1][i]
+			}
+		},
+		layers: []Layer{{}},
+		inputs: three,
+	},
+	OpMultiply: {
+		define: func(l definedLayer, out []float64) {
+			for i := range out { // the smaller is repeated
+				out[i] = l.in[0][i%len(l.in[0])] * l.in[1][i%len(l.in[1])]
+			}
+		},
+		layers: []Layer{{}},
+		inputs: three,
+	},
+	OpConcat: {
+		define: func(l definedLayer, out []float64) {
+			offset := 0
+			for i, in := range l.in {
+				c := l.shapes[i][len(l.shapes[i])-1]
+				for j, v := range in {
+					out[j/c*l.channels()+offset+j%c] = v
+				}
+				offset += c
+			}
+		},
+		layers: []Layer{{}},
+		inputs: [][]int{{5, 4, 3}, {5, 4, 1}, {5, 4, 2}},
+	},
+	OpPad: {
+		define: func(l definedLayer, out []float64) {
+			from, channels := l.shapes[0], l.channels()
+			for i := range out {
+				y, x, c := i/channels/l.shape[1]-l.Above, i/channels%l.shape[1]-l.Left, i%channels
+				switch {
+				case y >= 0 && y < from[0] && x >= 0 && x < from[1]:
+					out[i] = l.in[0][(y*from[1]+x)*channels+c]
+				case l.Lowest:
+					out[i] = -math.MaxFloat32
+				}
+			}
+		},
+		layers: []Layer{{Above: 1, Below: 2, Left: 3}, {Right: 1, Lowest: true}},
+		inputs: aMap,
+	},
+	OpFlatten: {define: func(l definedLayer, out []float64) { copy(out, l.in[0]) }, layers: []Layer{{}}, inputs: aMap},
+	OpReshape: {
+		define: func(l definedLayer, out []float64) { copy(out, l.in[0]) },
+		layers: []Layer{{Shape: []int{60}}, {Shape: []int{2, 6, 5}}}, inputs: aMap,
+	},
+	OpDropout: {define: func(l definedLayer, out []float64) { copy(out, l.in[0]) }, layers: []Layer{{Rate: 0.5}}, inputs: aMap},
+}
+
+// eachTap calls f for every output position, with each input position under its
+// window: their indices, and that of the tap.
+func (l definedLayer) eachTap(f func(out, in, tap int)) {
+	in, out, kernelHeight, kernelWidth, stride := l.shapes[0], l.shape, l.Height, l.Width, l.Stride
+	top, left := 0, 0
+	if l.Same { // TensorFlow's rule, written as its documentation has it
+		top = max((out[0]-1)*stride+kernelHeight-in[0], 0) / 2
+		left = max((out[1]-1)*stride+kernelWidth-in[1], 0) / 2
+	}
+	for y := range out[0] {
+		for x := range out[1] {
+			for i := range kernelHeight {
+				for j := range kernelWidth {
+					v, u := y*stride+i-top, x*stride+j-left
+					if v >= 0 && v < in[0] && u >= 0 && u < in[1] {
+						f(y*out[1]+x, v*in[1]+u, i*kernelWidth+j)
+					}
+				}
+			}
+		}
+	}
+}
+
+// naive computes a graph layer by layer in float64, from the definitions.
+func naive(g *Graph, w tensor.Map, input []float32) []float64 {
+	results := make([][]float64, len(g.nodes))
+	results[0] = make([]float64, len(input))
+	for i, v := range input {
+		results[0][i] = float64(v)
+	}
+	return naiveFrom(g, w, results)
+}
+
+// naiveFrom is naive with the results of the first layers given.
+func naiveFrom(g *Graph, w tensor.Map, results [][]float64) []float64 {
+	for i, n := range g.nodes {
+		if results[i] != nil {
+			continue
+		}
+		l := definedLayer{Layer: n.Layer, shape: n.shape, shapes: n.inputs}
+		for _, in := range n.Inputs {
+			l.in = append(l.in, results[in])
+		}
+		for _, p := range n.params {
+			l.params = append(l.params, w[p.Name].Data)
+		}
+		results[i] = make([]float64, tensor.Len(n.shape))
+		definitions[n.Op].define(l, results[i])
+	}
+	return results[g.output]
+}
+
+// operationGraph applies a layer to inputs of the shapes, which are a network's input, so that each has values of its own, changed
+// by layers that are checked elsewhere.
+func operationGraph(t *testing.T, l Layer, shapes [][]int) *Graph {
+	t.Helper()
+	total := 0
+	for _, s := range shapes {
+		total += tensor.Len(s)
+	}
+	// A Dense of an own kernel makes each input of all values.
+	layers := []Layer{{Op: OpInput, Shape: []int{1, 1, 6}}, {Op: OpFlatten, Inputs: []int{0}}}
+	for i, s := range shapes {
+		layers = append(layers,
+			Layer{Op: OpDense, Name: fmt.Sprint("in", i), Inputs: []int{1}, Units: tensor.Len(s)},
+			Layer{Op: OpReshape, Inputs: []int{len(layers)}, Shape: s})
+		l.Inputs = append(l.Inputs, len(layers)-1)
+	}
+	l.Name = "checked"
+	layers = append(layers, l)
+	g, err := NewGraph(layers)
+	if err != nil {
+		t.Fatalf("%s: %v", l, err)
+	}
+	return g
+}
+
+// TestOperations holds every operation to its definition, and its gradient to differences of
+// the definition.
+func TestOperations(t *testing.T) {
+	for op := range operations {
+		d, ok := definitions[op]
+		if op == OpInput {
+			continue
+		}
+		if !ok || len(d.layers) == 0 {
+			t.Errorf("%s has no definition", op)
+			continue
+		}
+		for _, l := range d.layers {
+			l.Op = op
+			inputs := [][][]int{d.inputs}
+			switch op {
+			case OpMultiply:
+				inputs = append(inputs, [][]int{{5, 4, 3}, {3}}, [][]int{{1, 1, 3}, {5, 4, 3}}, [][]int{{1, 1, 3}, {3}}, [][]int{{7}, {7}})
+			case OpConcat, OpBatchNorm, OpScale, OpSoftmax, OpLeakyReLU, OpTanh:
+				flat := [][]int{}
+				for range d.inputs {
+					flat = append(flat, []int{7})
+				}
+				inputs = append(inputs, flat)
+			}
+			for _, shapes := range inputs {
+				checkOperation(t, operationGraph(t, l, shapes))
+			}
+		}
+	}
+}
+
+func checkOperation(t *testing.T, g *Graph) {
+	t.Helper()
+	l := g.nodes[g.output].Layer
+	checkAgainstNaive(t, g)
+	w := randomWeights(g, 7)
+	input, direction := randomValues(tensor.Len(g.InputShape()), 8), randomValues(tensor.Len(g.OutputShape()), 9)
+	if l.Lowest { // differences of numbers as large as these are nothing
+		return
+	}
+	d, err := NewDifferentiator(g, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, gradient := make([]float32, len(direction)), make([]float32, len(input))
+	if err := d.Gradient(t.Context(), input, direction, output, gradient); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range naive(g, w, input) {
+		if diff := math.Abs(float64(output[i]) - want); !(diff <= 1e-4*(1+math.Abs(want))) {
+			t.Fatalf("%s of %v: value %d is %v, want %v", l, g.nodes[g.output].inputs, i, output[i], want)
+		}
+	}
+	for i := range input {
+		const h = 1e-4
+		at := func(h float64) float64 {
+			moved := make([]float64, len(input))
+			for j, v := range input {
+				moved[j] = float64(v)
+			}
+			moved[i] += h
+			results := make([][]float64, len(g.nodes))
+			results[0] = moved
+			sum := 0.0
+			for j, v := range naiveFrom(g, w, results) {
+				sum += v * float64(direction[j])
+			}
+			return sum
+		}
+		want := (at(h) - at(-h)) / (2 * h)
+		if diff := math.Abs(float64(gradient[i]) - want); !(diff <= 2e-3*(1+math.Abs(want))) {
+			t.Errorf("%s of %v: gradient %d is %v, want %v", l, g.nodes[g.output].inputs, i, gradient[i], want)
+		}
+	}
+}

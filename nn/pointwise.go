@@ -1,0 +1,38 @@
+package nn
+
+// function is a function of each value: an activation that is no part of a kernel.
+type function struct {
+	unary
+	// compute sets dst[i] = f(src[i]) for a layer's settings.
+	compute func(l Layer, dst, src []float32)
+	// back multiplies gradient[i] by f′(in[i]), where out[i] = f(in[i]).
+	back func(l Layer, gradient, in, out []float32)
+}
+
+func (function) traits() traits { return traits{pointwise: true} }
+
+func (f function) lower(l *lowering, i int) {
+	n := &l.graph.nodes[i]
+	l.emit(i, &applying{rows: n.positions(), columns: n.channels(), layer: n.Layer, function: f}, n.Inputs[0])
+}
+
+// applying applies a function to each value.
+type applying struct {
+	plain
+	rows, columns int
+	layer         Layer
+	function      function
+}
+
+func (a *applying) extent(n int) extent {
+	return extent{rows: n * a.rows, panels: 1, work: 8 * n * a.rows * a.columns}
+}
+
+func (a *applying) run(b *buffers, p piece) {
+	a.function.compute(a.layer, b.out[p.low*a.columns:p.high*a.columns], b.in[p.low*a.columns:p.high*a.columns])
+}
+
+func (a *applying) back(b *backBuffers) {
+	a.function.back(a.layer, b.gradient, b.in, b.out)
+	b.handIn(b.gradient)
+}

@@ -1,0 +1,64 @@
+package nn
+
+import "math"
+
+// OpSoftmax turns logits into probabilities: see Builder.Softmax.
+const OpSoftmax Op = "Softmax"
+
+// Softmax is e^x[c]/Σ_k e^x[k] over the last axis.
+func (b *Builder) Softmax(x Value) Value { return b.layer(Layer{Op: OpSoftmax}, x) }
+
+type softmax struct{ unary }
+
+func (softmax) lower(l *lowering, i int) {
+	l.emit(i, &normalizedExponentials{columns: l.graph.nodes[i].channels()}, l.graph.nodes[i].Inputs[0])
+}
+
+// normalizedExponentials is the softmax of each row.
+type normalizedExponentials struct {
+	plain
+	columns int
+}
+
+func (*normalizedExponentials) extent(int) extent { return single }
+
+func (s *normalizedExponentials) run(b *buffers, _ piece) {
+	for low := 0; low < len(b.in); low += s.columns {
+		logits, out := b.in[low:][:s.columns], b.out[low:]
+		logSum := LogSumExp(logits, 1)
+		for c, v := range logits {
+			out[c] = float32(math.Exp(float64(v) - logSum))
+		}
+	}
+}
+
+func (s *normalizedExponentials) back(b *backBuffers) {
+	for low := 0; low < len(b.out); low += s.columns {
+		p, g := b.out[low:][:s.columns], b.gradient[low:][:s.columns]
+		dot := float32(0)
+		for c, v := range p {
+			dot += v * g[c]
+		}
+		for c, v := range p {
+			g[c] = v * (g[c] - dot)
+		}
+	}
+	b.handIn(b.gradient)
+}
+
+// LogSumExp returns ln Σ_c e^(values[c]/temperature), without overflow. It is NaN if a value
+// is, and −∞ without values.
+func LogSumExp(values []float32, temperature float64) float64 {
+	largest := math.Inf(-1)
+	for _, v := range values {
+		largest = math.Max(largest, float64(v)/temperature)
+	}
+	if math.IsInf(largest, -1) {
+		return largest
+	}
+	sum := 0.0
+	for _, v := range values {
+		sum += math.Exp(float64(v)/temperature - largest)
+	}
+	return largest + math.Log(sum)
+}
