@@ -41,6 +41,9 @@ func TestTorchModules(t *testing.T) {
 	tallies := map[bool]*near.Tally{false: {}, true: {}}
 	for _, g := range all {
 		reason, difference := g.compare(t)
+		if difference > 1e-4 {
+			t.Errorf("%s: differs by %.3g, relative", g.name(), difference)
+		}
 		tallies[g.Dynamo].Add(reason, difference, g.Operators)
 	}
 	for dynamo, name := range map[bool]string{false: "TorchScript's exporter", true: "the exporter by torch.export"} {
