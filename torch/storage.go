@@ -81,7 +81,8 @@ func newView(s *storage, offset int64, size, stride []int64) (*view, error) {
 			return nil, malformed("a tensor has a stride of %d", stride[i])
 		}
 		if at += (n - 1) * stride[i]; at >= int64(s.count) {
-			return nil, malformed("a tensor of shape %v with strides %v is larger than its storage of %d values", size, stride, s.count)
+			return nil, malformed("a tensor of shape %v with strides %v is larger than its storage of %d values", size, stride,
+				s.count)
 		}
 		v.consecutive = v.consecutive && stride[i] == step
 		v.stride = append(v.stride, int(stride[i]))

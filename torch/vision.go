@@ -92,7 +92,8 @@ func mobileNetLayer(name string) string {
 
 // parameters are PyTorch's names of the parameters of a layer.
 var parameters = map[string]string{
-	"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var",
+	"kernel": "weight", "bias": "bias", // of a convolution or dense layer
+	"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var",
 }
 
 // Backbone finds torchvision's network of which this is the state dict: MobileNetV2,
@@ -227,7 +228,9 @@ func arranged(t *tensor.Tensor, shape []int) *tensor.Tensor {
 // package tensor.
 func FromSafetensors(f *tensor.File) (*StateDict, error) {
 	names := f.Names()
-	parallel := len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return !strings.HasPrefix(n, parallelPrefix) })
+	parallel := len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool {
+		return !strings.HasPrefix(n, parallelPrefix)
+	})
 	s := &StateDict{Tensors: tensor.Map{}}
 	for _, stored := range names {
 		name := stored

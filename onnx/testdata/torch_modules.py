@@ -182,7 +182,7 @@ class Drawn:
             return self.said("slice", Of(kind, lambda x: torch.cat([x[:, c // 2 :], x[:, : c // 2]], 1)))
         if kind == "arithmetic":
             mean = torch.rand(1, c, 1, 1)
-            return self.said(kind, self.one(Of(kind, lambda x: (x - mean) / 0.7), Of(kind, lambda x: x * 1.5 + 0.25), Of(kind, lambda x: -x.abs())))
+            return self.said(kind, self.one(Of(kind, lambda x: (x - mean) / 0.7), Of(kind, lambda x: x * 1.5 + 0.25), Of(kind, lambda x: 1 - x)))
         if kind == "transposed":
             return self.said(kind, Of(kind, lambda x: x.permute(0, 3, 2, 1).permute(0, 3, 2, 1) if self.size % 2 else x.transpose(2, 3)))
         return self.said("Dropout2d", nn.Dropout2d(0.3))
