@@ -3,6 +3,7 @@ package garb
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,9 +89,13 @@ func AverageBackbones(references ...string) (architecture string, mean tensor.Ma
 	}
 	var all []*tensor.File
 	for _, reference := range references {
-		name, file, err := BackboneOf(reference)
+		base, err := BackboneOf(reference, "")
 		if err != nil {
 			return "", nil, err
+		}
+		name, file := base.Name, base.Weights
+		if name == backbone.OwnName {
+			return "", nil, &ModelError{reference, errors.New("its network is none of garb's backbones; models of one network are averaged as a whole")}
 		}
 		if file == "" {
 			file = name // the architecture's own weights

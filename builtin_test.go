@@ -28,8 +28,9 @@ func TestBuiltInModels(t *testing.T) {
 		if c.Name() != name || !IsModel(name) {
 			t.Errorf("%s is named %s, and is a model: %v", name, c.Name(), IsModel(name))
 		}
-		if architecture, reference, err := BackboneOf(name); err != nil || architecture != imageNetBackbone {
-			t.Errorf("the backbone of %s is %s, %s, %v", name, architecture, reference, err)
+		base, err := BackboneOf(name, "")
+		if reference := base.Weights; err != nil || base.Name != imageNetBackbone {
+			t.Errorf("the backbone of %s is %s, %s, %v", name, base.Name, reference, err)
 		} else if _, err := OpenBackbone(reference); reference != "" && err != nil {
 			t.Errorf("the backbone %s of %s: %v", reference, name, err)
 		}

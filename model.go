@@ -16,7 +16,6 @@ import (
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
-	"garb/weights"
 )
 
 // FormatVersion is the version of model files that this code writes and reads.
@@ -35,6 +34,12 @@ type Model struct {
 	// of one of garb's backbones and a head: its file has all tensors, under the names of
 	// the network's parameters.
 	Network []nn.Layer `json:"network,omitempty"`
+	// FeaturesAt is the layer of Network whose output the features are, where training has
+	// put a head on them; 0: the last that looks at several places.
+	FeaturesAt int `json:"features_at,omitempty"`
+	// Unnamed says that nobody has named the outputs of Network: Classes are numbers, and the
+	// outputs may be no classes at all.
+	Unnamed bool `json:"unnamed,omitempty"`
 	// BackboneDigest says that the backbone's weights are not in the file but are
 	// those built in (or pulled) that have this digest.
 	BackboneDigest string       `json:"backbone_digest,omitempty"`
@@ -128,6 +133,9 @@ func (m *Model) validate() error {
 	} else if m.Architecture != "" || m.BackboneDigest != "" || len(m.Head.Inner) > 0 {
 		return errors.New("it has a network of its own, and a backbone or head beside it")
 	}
+	if m.FeaturesAt < 0 || m.FeaturesAt > 0 && m.FeaturesAt >= len(m.Network)-1 {
+		return fmt.Errorf("its features are at layer %d of %d", m.FeaturesAt, len(m.Network))
+	}
 	if len(m.Classes) == 0 {
 		return errors.New("it has no classes")
 	}
@@ -215,43 +223,6 @@ func IsModel(reference string) bool {
 	}
 	f, err := tensor.ReadFile(reference)
 	return err == nil && f.Metadata[metadataKey] != ""
-}
-
-// BackboneOf finds the backbone in a file of weights, or in a model as Open takes it: its
-// architecture and the reference of its weights for OpenBackbone, "" if they are the
-// architecture's own.
-func BackboneOf(path string) (architecture, file string, err error) {
-	switch path {
-	case Clothing, Garments: // one backbone
-		return imageNetBackbone, Garments, nil
-	case ImageNet:
-		return imageNetBackbone, "", nil
-	}
-	if file, err = modelFile(path); err != nil {
-		return "", "", &ModelError{path, err}
-	}
-	f, err := weights.Open(file)
-	if err != nil {
-		return "", "", &ModelError{path, err}
-	}
-	m, isModel, err := decodeModel(f)
-	switch {
-	case err != nil:
-		return "", "", &ModelError{path, err}
-	case isModel && m.Network != nil:
-		return "", "", &ModelError{path, errors.New("its network is none that garb trains; it classifies, and embeds by --model")}
-	case isModel && m.BackboneDigest == garmentsDigest:
-		return m.Architecture, Garments, nil
-	case isModel && m.BackboneDigest != "":
-		return m.Architecture, "", nil
-	case isModel:
-		return m.Architecture, file, nil
-	}
-	architecture, _, ok := weights.Recognise(f)
-	if !ok {
-		return "", "", &ModelError{path, errors.New("it holds the weights of no network that garb has")}
-	}
-	return architecture, file, nil
 }
 
 // Store writes a model to another file with its values stored as dtype: rounded to

@@ -1,6 +1,7 @@
 package garb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func (m *Model) networks(spec picture.Spec) (networks, error) {
 		return networks{}, fmt.Errorf("its network ends in %s, and it has %d classes, which need %d outputs",
 			tensor.ShapeString(shape), len(m.Classes), m.outputs())
 	}
-	at := featuresOf(whole)
+	at := cmp.Or(m.FeaturesAt, featuresOf(whole))
 	head, err := headOf(whole, at)
 	return networks{whole, whole.Upto(at), head}, err
 }
@@ -82,7 +83,7 @@ func lastPlural(layers []nn.Layer, shapes [][]int) int {
 }
 
 // headOf is the part of a network after layer at, as a network of its own whose input is
-// [1 1 features]; nil if there is none.
+// [1 1 features]; nil if there is none. Its error says that the part is no chain of layers.
 func headOf(g *nn.Graph, at int) (*nn.Graph, error) {
 	layers, shape := g.Layers(), g.Shapes()[at]
 	if at == len(layers)-1 {
@@ -92,7 +93,10 @@ func headOf(g *nn.Graph, at int) (*nn.Graph, error) {
 	if len(shape) == 1 {
 		head = append(head, nn.Layer{Op: nn.OpFlatten, Inputs: []int{0}})
 	}
-	for _, l := range layers[at+1:] {
+	for i, l := range layers[at+1:] {
+		if !slices.Equal(l.Inputs, []int{at + i}) {
+			return nil, fmt.Errorf("layer %d, %s, takes more than the output of the layer before it", at+1+i, l)
+		}
 		l.Inputs = []int{len(head) - 1}
 		head = append(head, l)
 	}
@@ -120,8 +124,10 @@ var ErrNotClassifier = errors.New("the network is no classifier")
 // NewModel makes a model of a network that another program made: from an input, as spec
 // prepares it, to what says which class it is. A softmax at the network's end is taken off,
 // as models answer by logits; one sigmoid z becomes the logits 0 and z of two classes,
-// whose softmax it is. The tensors are for Model.Save, once the golden logits are set:
-// SetGolden. An error wraps ErrNotClassifier, or is that of the network's description.
+// whose softmax it is. Without classes (nil) the outputs are numbered, and may be a feature
+// map, of which the means are taken: then the model is one to train on. The tensors are for
+// Model.Save, once the golden logits are set: SetGolden. An error wraps ErrNotClassifier, or
+// is that of the network's description.
 func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tensor.Map, error) {
 	layers, tensors := slices.Clone(n.Layers), tensor.Map{}
 	for name, t := range n.Tensors {
@@ -132,7 +138,12 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 		return nil, nil, err
 	}
 	layers = g.Layers() // without those that the output does not need
-	shape := g.OutputShape()
+	withoutHeadNames(layers, tensors)
+	shape, unnamed := g.OutputShape(), classes == nil
+	if unnamed && len(shape) == 3 {
+		layers = append(layers, nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{len(layers) - 1}})
+		shape = shape[2:]
+	}
 	if outputs := tensor.Len(shape); len(shape) == 3 && shape[0] == 1 && shape[1] == 1 {
 		layers = append(layers, nn.Layer{Op: nn.OpReshape, Inputs: []int{len(layers) - 1}, Shape: []int{outputs}})
 	} else if len(shape) != 1 {
@@ -143,6 +154,10 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 		layers = without(layers, at)
 	case nn.OpSigmoid:
 		if outputs := tensor.Len(shape); outputs != 1 {
+			if unnamed {
+				layers = without(layers, at)
+				break
+			}
 			return nil, nil, fmt.Errorf("%w: it ends in %d sigmoids, which say yes or no to each class of its own; garb's models choose one of them", ErrNotClassifier, outputs)
 		}
 		layers = without(layers, at)
@@ -154,13 +169,18 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 		tensors[name+"/kernel"] = tensor.FromSlice([]float32{0, 1}, 1, 2)
 		shape = []int{2}
 	}
+	if unnamed {
+		for i := range tensor.Len(shape) {
+			classes = append(classes, fmt.Sprintf("output %d", i))
+		}
+	}
 	if outputs := tensor.Len(shape); outputs != len(classes) {
 		return nil, nil, fmt.Errorf("%w of %d classes: it has %d", ErrNotClassifier, len(classes), outputs)
 	}
 	if g, err = nn.NewGraph(layers); err != nil {
 		return nil, nil, err
 	}
-	m := &Model{Format: FormatVersion, Network: g.Layers(), Classes: classes, Preprocessing: spec}
+	m := &Model{Format: FormatVersion, Network: g.Layers(), Classes: classes, Preprocessing: spec, Unnamed: unnamed}
 	used := tensor.Map{}
 	for _, p := range g.Params() {
 		if t, ok := tensors[p.Name]; ok {

@@ -4,6 +4,7 @@ package backbone
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"garb/nn"
@@ -25,6 +26,33 @@ type Architecture struct {
 	featureMap func(b *nn.Builder) nn.Value
 	flat       func(b *nn.Builder) nn.Value // input to [FeatureCount], without featureMap
 	top        func(b *nn.Builder, features nn.Value) nn.Value
+	layers     []nn.Layer // of a network that is none of the zoo's: see Of
+}
+
+// OwnName is the Name of an Architecture that is none of the zoo's.
+const OwnName = "own"
+
+// Of returns the architecture of a network that layers describe: from a picture to a feature
+// vector, or to a feature map, whose mean over its positions the features are. It has no top.
+// Its error is a *nn.LayerError.
+func Of(layers []nn.Layer, spec picture.Spec) (Architecture, error) {
+	g, err := nn.NewGraph(layers)
+	if err != nil {
+		return Architecture{}, err
+	}
+	shape := g.OutputShape()
+	a := Architecture{Name: OwnName, Spec: spec, FeatureCount: shape[len(shape)-1], MinSide: 1, layers: g.Layers()}
+	a.flat = func(b *nn.Builder) nn.Value {
+		v, err := b.Append(a.layers)
+		if err != nil {
+			panic("backbone: " + err.Error()) // CheckSize tells before
+		}
+		if len(v.Shape()) == 3 {
+			v = b.GlobalAveragePool(v)
+		}
+		return v
+	}
+	return a, nil
 }
 
 // Pretrained reports whether there are weights of the network to begin with; without
@@ -151,6 +179,20 @@ func (a Architecture) CheckSize(height, width int) error {
 	if width < a.MinSide || height < a.MinSide {
 		return fmt.Errorf("%s takes pictures of at least %d × %d pixels, not %d × %d", a.Name, a.MinSide, a.MinSide, width, height)
 	}
+	if a.layers == nil {
+		return nil
+	}
+	layers := slices.Clone(a.layers)
+	layers[0].Shape = []int{height, width, layers[0].Shape[2]}
+	g, err := nn.NewGraph(layers)
+	if err == nil {
+		if shape := g.OutputShape(); shape[len(shape)-1] != a.FeatureCount {
+			err = fmt.Errorf("it would have %d features instead of %d", shape[len(shape)-1], a.FeatureCount)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("the network cannot take pictures of %d × %d pixels: %w", width, height, err)
+	}
 	return nil
 }
 
@@ -162,8 +204,8 @@ func (a Architecture) WithHead(height, width int, head func(b *nn.Builder, featu
 }
 
 func (a Architecture) builder(height, width int) *nn.Builder {
-	if height < a.MinSide || width < a.MinSide {
-		panic(fmt.Sprintf("backbone: %s needs at least %d×%d pixels, not %d×%d", a.Name, a.MinSide, a.MinSide, width, height))
+	if err := a.CheckSize(height, width); err != nil {
+		panic("backbone: " + err.Error())
 	}
 	return nn.NewBuilder(height, width, 3)
 }

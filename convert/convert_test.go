@@ -123,8 +123,8 @@ func TestTrainableAgain(t *testing.T) {
 	if err := in.Model.Save(native, in.Tensors, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
-	if architecture, file, err := garb.BackboneOf(native); err != nil || architecture != "efficientnet-lite0" || file != native {
-		t.Errorf("%q in %q, %v", architecture, file, err)
+	if base, err := garb.BackboneOf(native, ""); err != nil || base.Name != "efficientnet-lite0" || base.Weights != native {
+		t.Errorf("%q in %q, %v", base.Name, base.Weights, err)
 	}
 }
 

@@ -27,6 +27,9 @@ type Options struct {
 	// Classes are the names of the outputs, in their order; nil: those that the file has, if
 	// garb wrote it.
 	Classes []string
+	// Unnamed lets outputs be without names: the model is then one to train on, see
+	// garb.NewModel.
+	Unnamed bool
 	// Preprocess names what is done to a picture's samples, see Preprocessings; "" is that
 	// of the network, if it is known.
 	Preprocess string
@@ -90,7 +93,7 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 	if o.Classes == nil {
 		o.Classes = about.Classes
 	}
-	if o.Classes == nil {
+	if o.Classes == nil && !o.Unnamed {
 		g, err := nn.NewGraph(f.network.Layers)
 		if err != nil {
 			return nil, err

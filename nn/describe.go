@@ -114,18 +114,9 @@ func NewGraph(layers []Layer) (*Graph, error) {
 		return nil, refuse(0, "%v", err)
 	}
 	b := NewBuilder(layers[0].Shape[0], layers[0].Shape[1], layers[0].Shape[2])
-	b.sharing = true
-	for i, l := range layers[1:] {
-		inputs := make([]Value, len(l.Inputs))
-		for j, in := range l.Inputs {
-			if in < 0 || in > i {
-				return nil, refuse(i+1, "it takes the output of layer %d, which does not come before it", in)
-			}
-			inputs[j] = Value{b, in}
-		}
-		if _, err := b.add(l, inputs); err != nil {
-			return nil, refuse(i+1, "%v", err)
-		}
+	output, err := b.Append(layers)
+	if err != nil {
+		return nil, err
 	}
 	last := len(layers) - 1
 	computed := last // the layer whose values the output has
@@ -135,7 +126,34 @@ func NewGraph(layers []Layer) (*Graph, error) {
 	if computed == 0 {
 		return nil, refuse(last, "there is no layer that computes something")
 	}
-	return b.Build(Value{b, last}), nil
+	return b.Build(output), nil
+}
+
+// Append adds described layers to a graph that has its input alone, which takes the place of
+// the first of them, and returns the last one's output. Layers of one kind and one name have
+// the same parameters. An error is a *LayerError.
+func (b *Builder) Append(layers []Layer) (Value, error) {
+	if len(b.nodes) != 1 {
+		panic("nn: Append to a graph that has layers")
+	}
+	b.sharing = true
+	defer func() { b.sharing = false }()
+	for i, l := range layers[1:] {
+		refuse := func(format string, args ...any) error {
+			return &LayerError{i + 1, l.Name, l.Op, fmt.Sprintf(format, args...)}
+		}
+		inputs := make([]Value, len(l.Inputs))
+		for j, in := range l.Inputs {
+			if in < 0 || in > i {
+				return Value{}, refuse("it takes the output of layer %d, which does not come before it", in)
+			}
+			inputs[j] = Value{b, in}
+		}
+		if _, err := b.add(l, inputs); err != nil {
+			return Value{}, refuse("%v", err)
+		}
+	}
+	return Value{b, len(layers) - 1}, nil
 }
 
 func sound(shape []int) error {

@@ -1,6 +1,10 @@
 package nn
 
-import "fmt"
+import (
+	"fmt"
+
+	"garb/internal/kernel"
+)
 
 // OpLeakyReLU is a ReLU with a slope below zero: see Builder.LeakyReLU.
 const OpLeakyReLU Op = "LeakyReLU"
@@ -16,18 +20,6 @@ func (leakyReLUFunction) settings(l Layer) Layer { return Layer{Slope: l.Slope} 
 func (leakyReLUFunction) text(l Layer) string    { return fmt.Sprintf(" %g", l.Slope) }
 
 var leakyReLU = leakyReLUFunction{function{
-	compute: func(l Layer, dst, src []float32) {
-		slope := float32(l.Slope)
-		for i, v := range src {
-			dst[i] = max(v, 0) + slope*min(v, 0)
-		}
-	},
-	back: func(l Layer, gradient, in, _ []float32) {
-		slope := float32(l.Slope)
-		for i, v := range in {
-			if v < 0 {
-				gradient[i] *= slope
-			}
-		}
-	},
+	compute: func(l Layer, dst, src []float32) { kernel.LeakyReLU(dst, src, float32(l.Slope)) },
+	back:    func(l Layer, gradient, in []float32) { kernel.LeakyReLUGradient(gradient, in, float32(l.Slope)) },
 }}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"garb/internal/kernel"
 	"garb/tensor"
 )
 
@@ -64,10 +65,7 @@ func (p *product) row(second []float32, i int) []float32 {
 
 func (p *product) run(b *buffers, piece piece) {
 	for i := piece.low; i < piece.high; i++ {
-		dst, x, y := b.out[i*p.columns:][:p.columns], b.in[i*p.columns:][:p.columns], p.row(b.second, i)
-		for c, v := range x {
-			dst[c] = v * y[c]
-		}
+		kernel.Multiply(b.out[i*p.columns:][:p.columns], b.in[i*p.columns:], p.row(b.second, i))
 	}
 }
 
@@ -77,16 +75,10 @@ func (p *product) back(b *backBuffers) {
 	for i := range b.n * p.rows {
 		g, x, y := b.gradient[i*p.columns:][:p.columns], b.in[i*p.columns:][:p.columns], p.row(b.second, i)
 		if b.inGradient != nil {
-			to := b.inGradient[i*p.columns:][:p.columns]
-			for c, v := range g {
-				to[c] += v * y[c]
-			}
+			kernel.AddMultiply(b.inGradient[i*p.columns:][:p.columns], g, y)
 		}
 		if b.secondGradient != nil {
-			to := p.row(b.secondGradient, i)
-			for c, v := range g {
-				to[c] += v * x[c]
-			}
+			kernel.AddMultiply(p.row(b.secondGradient, i), g, x)
 		}
 	}
 }

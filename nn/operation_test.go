@@ -177,6 +177,52 @@ var definitions = map[Op]definition{
 		layers: []Layer{{Slope: 0.3}, {Slope: -1}, {}, {Slope: 2}},
 		inputs: aMap,
 	},
+	OpPReLU: {
+		define: each(func(l definedLayer, c int, v float64) float64 { return max(v, 0) + l.param(0, c)*min(v, 0) }),
+		layers: []Layer{{}}, inputs: aMap,
+	},
+	OpELU: {
+		define: each(func(l definedLayer, _ int, v float64) float64 {
+			if v > 0 {
+				return v
+			}
+			return l.Slope * math.Expm1(v)
+		}),
+		layers: []Layer{{Slope: 1}, {Slope: 0.3}}, inputs: aMap,
+	},
+	OpSELU: {
+		define: each(func(_ definedLayer, _ int, v float64) float64 {
+			if v > 0 {
+				return 1.0507009873554805 * v
+			}
+			return 1.0507009873554805 * 1.6732632423543772 * math.Expm1(v)
+		}),
+		layers: []Layer{{}}, inputs: aMap,
+	},
+	OpGELU: {
+		define: each(func(_ definedLayer, _ int, v float64) float64 { return v * (1 + math.Erf(v/math.Sqrt2)) / 2 }),
+		layers: []Layer{{}}, inputs: aMap,
+	},
+	OpGELUTanh: {
+		define: each(func(_ definedLayer, _ int, v float64) float64 {
+			return v * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(v+0.044715*v*v*v))) / 2
+		}),
+		layers: []Layer{{}}, inputs: aMap,
+	},
+	OpErf:      {define: each(func(_ definedLayer, _ int, v float64) float64 { return math.Erf(v) }), layers: []Layer{{}}, inputs: aMap},
+	OpSoftplus: {define: each(func(_ definedLayer, _ int, v float64) float64 { return math.Log1p(math.Exp(v)) }), layers: []Layer{{}}, inputs: aMap},
+	OpMish: {
+		define: each(func(_ definedLayer, _ int, v float64) float64 { return v * math.Tanh(math.Log1p(math.Exp(v))) }),
+		layers: []Layer{{}}, inputs: aMap,
+	},
+	OpHardSigmoid: {
+		define: each(func(_ definedLayer, _ int, v float64) float64 { return min(max(v/6+0.5, 0), 1) }),
+		layers: []Layer{{}}, inputs: aMap,
+	},
+	OpHardSwish: {
+		define: each(func(_ definedLayer, _ int, v float64) float64 { return v * min(max(v/6+0.5, 0), 1) }),
+		layers: []Layer{{}}, inputs: aMap,
+	},
 	OpSigmoid: {define: each(func(_ definedLayer, _ int, v float64) float64 { return logistic(v) }), layers: []Layer{{}}, inputs: aMap},
 	OpSwish:   {define: each(func(_ definedLayer, _ int, v float64) float64 { return v * logistic(v) }), layers: []Layer{{}}, inputs: aMap},
 	OpTanh:    {define: each(func(_ definedLayer, _ int, v float64) float64 { return math.Tanh(v) }), layers: []Layer{{}}, inputs: aMap},
@@ -344,7 +390,7 @@ func TestOperations(t *testing.T) {
 			switch op {
 			case OpMultiply:
 				inputs = append(inputs, [][]int{{5, 4, 3}, {3}}, [][]int{{1, 1, 3}, {5, 4, 3}}, [][]int{{1, 1, 3}, {3}}, [][]int{{7}, {7}})
-			case OpConcat, OpBatchNorm, OpScale, OpSoftmax, OpLeakyReLU, OpTanh:
+			case OpConcat, OpBatchNorm, OpScale, OpSoftmax, OpLeakyReLU, OpTanh, OpPReLU, OpELU, OpMish:
 				flat := [][]int{}
 				for range d.inputs {
 					flat = append(flat, []int{7})

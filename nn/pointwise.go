@@ -5,8 +5,16 @@ type function struct {
 	unary
 	// compute sets dst[i] = f(src[i]) for a layer's settings.
 	compute func(l Layer, dst, src []float32)
-	// back multiplies gradient[i] by f′(in[i]), where out[i] = f(in[i]).
-	back func(l Layer, gradient, in, out []float32)
+	// back multiplies gradient[i] by f′(in[i]).
+	back func(l Layer, gradient, in []float32)
+}
+
+// valueFunction is a function without settings.
+func valueFunction(compute, back func(dst, src []float32)) function {
+	return function{
+		compute: func(_ Layer, dst, src []float32) { compute(dst, src) },
+		back:    func(_ Layer, gradient, in []float32) { back(gradient, in) },
+	}
 }
 
 func (function) traits() traits { return traits{pointwise: true} }
@@ -33,6 +41,6 @@ func (a *applying) run(b *buffers, p piece) {
 }
 
 func (a *applying) back(b *backBuffers) {
-	a.function.back(a.layer, b.gradient, b.in, b.out)
+	a.function.back(a.layer, b.gradient, b.in)
 	b.handIn(b.gradient)
 }

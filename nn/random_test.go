@@ -3,6 +3,7 @@ package nn
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -13,9 +14,8 @@ import (
 // TestRandomDescriptions: whatever a file describes, building it, compiling it, running it
 // and training it end in an answer or a typed error.
 func TestRandomDescriptions(t *testing.T) {
-	ops := []Op{OpConv, OpDepthwiseConv, OpDense, OpBatchNorm, OpScale, OpMaxPool, OpAveragePool, OpGlobalAveragePool,
-		OpGlobalMaxPool, OpReLU, OpReLU6, OpLeakyReLU, OpSigmoid, OpSwish, OpTanh, OpSoftmax, OpAdd, OpMultiply, OpConcat,
-		OpPad, OpFlatten, OpReshape, OpDropout}
+	ops := slices.Sorted(maps.Keys(operations))
+	ops = slices.DeleteFunc(ops, func(o Op) bool { return o == OpInput })
 	built, trained := 0, 0
 	for seed := range uint64(4000) {
 		random := rand.New(rand.NewPCG(seed, 17))

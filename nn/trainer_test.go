@@ -54,6 +54,14 @@ var everyLayer = map[string]func() *Graph{
 		x = b.Softmax(b.Conv("b", x, 5, 1, 1, Valid))
 		return b.Build(b.Sigmoid(b.Dense("c", b.BatchNorm("n", b.GlobalAveragePool(x), 1e-3), 4)))
 	},
+	"functions": func() *Graph {
+		b := NewBuilder(3, 3, 3)
+		x := b.Conv("a", b.Input(), 4, 2, 1, Valid, WithBias())
+		x = b.Multiply(b.Swish(x), b.Reshape(b.Sigmoid(b.GlobalMaxPool(x)), 1, 1, 4))
+		y := b.PReLU("p", b.Conv("b", x, 4, 1, 1, Valid))
+		x = b.Concat(b.GELU(x), b.HardSwish(y), b.Tanh(b.BatchNorm("n", y, 1e-3)))
+		return b.Build(b.Dense("c", b.ELU(b.GlobalAveragePool(b.Pad(x, 1, 0, 0, 1, false)), 0.7), 4))
+	},
 	"dropout": func() *Graph {
 		b := NewBuilder(4, 4, 3)
 		x := b.Dropout(b.ReLU(b.Conv("a", b.Input(), 8, 3, 1, Same)), 0.3)

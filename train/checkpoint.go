@@ -34,6 +34,7 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) er
 			Settings: r.settings(),
 		},
 	}
+	r.describeOwn(&m)
 	if err := r.fitCoverage(&m, logits); err != nil {
 		return err
 	}
@@ -47,6 +48,20 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) er
 	}
 	name := fmt.Sprintf("%s_%02d_%.3f.safetensors", filepath.Base(c.Out), e.Epoch, e.ValidationAccuracy)
 	return m.Save(filepath.Join(c.Out, "checkpoints", name), tensors, tensor.Float32)
+}
+
+// describeOwn gives a model on a backbone that is none of garb's its network.
+func (r *run) describeOwn(m *garb.Model) {
+	if r.architecture.Name != backbone.OwnName {
+		return
+	}
+	outputs, spec := r.outputs(), m.Preprocessing
+	if r.Config.Binary {
+		outputs = 2 // see twoClasses
+	}
+	m.FeaturesAt = len(r.architecture.Features(spec.Height, spec.Width).Layers()) - 1
+	m.Network = m.Head.NetworkGraph(r.architecture, spec.Height, spec.Width, outputs, 0).Layers()
+	m.Architecture, m.Head = "", garb.HeadSpec{}
 }
 
 func (r *run) testCount() int {

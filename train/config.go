@@ -57,7 +57,10 @@ type Config struct {
 	Backbone string `json:"backbone"` // name of an architecture
 	// Weights of the backbone: a name or file for weights.Open; empty for the
 	// backbone's own.
-	Weights       string       `json:"weights,omitempty"`
+	Weights string `json:"weights,omitempty"`
+	// FeaturesAt is the layer of a network in Weights, where Backbone is backbone.OwnName,
+	// whose output the features are; "": what the network's classifier takes.
+	FeaturesAt    string       `json:"features_at,omitempty"`
 	Preprocessing picture.Spec `json:"preprocessing"`
 	// TrainSize is the side of the training views, in pixels, where it is not that of
 	// the pictures to answer on; 0: it is. A random part of a picture shows a garment
@@ -198,7 +201,7 @@ func (c Config) Validate() error {
 		oneOf("monitor", c.Monitor, monitors)); err != nil {
 		return err
 	}
-	_, fineTuneErr := c.fineTuneLayers()
+	fineTuneErr := c.checkFineTune()
 	switch {
 	case c.Data == "":
 		return errors.New("no data set is named")
@@ -292,38 +295,60 @@ func (c Config) scratch() bool {
 
 func (c Config) head() garb.HeadSpec { return garb.HeadSpec{Inner: c.Inner} }
 
-// fineTuneLayers returns how many of the backbone's last layers are trained; −1: all.
-func (c Config) fineTuneLayers() (int, error) {
-	switch c.FineTune {
-	case "none":
-		return 0, nil
-	case "all":
-		return -1, nil
-	}
-	n, err := strconv.Atoi(c.FineTune)
-	if err != nil || n <= 0 {
-		return 0, fmt.Errorf("fine-tune %q: it is none, all, or the number of the last layers to train", c.FineTune)
-	}
-	return n, nil
-}
-
-// trainable chooses the parameters to train: of the graph's layers with weights the
-// head's and so many of those before.
-func (c Config) trainable(features *nn.Graph) func(nn.Param) bool {
-	n, _ := c.fineTuneLayers()
-	if n < 0 {
-		return nil
-	}
+// trainedLayers returns the names of the backbone's layers with weights that are trained, in
+// order. They are chosen by FineTune: none, all, the number of the last ones, or the first of
+// them by name.
+func (c Config) trainedLayers(features *nn.Graph) ([]string, error) {
 	var layers []string
-	inBackbone := map[string]bool{}
 	for _, p := range features.Params() {
 		if l := layerOf(p); len(layers) == 0 || layers[len(layers)-1] != l {
 			layers = append(layers, l)
 		}
+	}
+	switch n, err := strconv.Atoi(c.FineTune); {
+	case c.FineTune == "none":
+		return nil, nil
+	case c.FineTune == "all":
+		return layers, nil
+	case err == nil && n > 0:
+		return layers[max(0, len(layers)-n):], nil
+	}
+	if at := slices.Index(layers, c.FineTune); at >= 0 {
+		return layers[at:], nil
+	}
+	const most = 4
+	return nil, fmt.Errorf("fine-tune %q: it is none, all, the number of the last layers to train, or the first of them by name; the last of %d are %s",
+		c.FineTune, len(layers), strings.Join(layers[max(0, len(layers)-most):], ", "))
+}
+
+// checkFineTune reports layers to train that there are not.
+func (c Config) checkFineTune() error {
+	if c.FineTune == "none" || c.FineTune == "all" {
+		return nil
+	}
+	a, err := c.architecture()
+	if err != nil {
+		return err
+	}
+	_, err = c.trainedLayers(a.Features(c.Preprocessing.Height, c.Preprocessing.Width))
+	return err
+}
+
+// trainable chooses the parameters to train: of the graph's layers with weights the head's,
+// and those of the backbone that trainedLayers names. It is nil if that is all.
+func (c Config) trainable(features *nn.Graph) (func(nn.Param) bool, error) {
+	if c.FineTune == "all" {
+		return nil, nil
+	}
+	layers, err := c.trainedLayers(features)
+	if err != nil {
+		return nil, err
+	}
+	inBackbone := map[string]bool{}
+	for _, p := range features.Params() {
 		inBackbone[layerOf(p)] = true
 	}
-	last := layers[max(0, len(layers)-n):]
-	return func(p nn.Param) bool { return !inBackbone[layerOf(p)] || slices.Contains(last, layerOf(p)) }
+	return func(p nn.Param) bool { return !inBackbone[layerOf(p)] || slices.Contains(layers, layerOf(p)) }, nil
 }
 
 // layerOf is the name of the layer that a parameter belongs to.
@@ -390,9 +415,18 @@ func (c Config) viewSpec() picture.Spec {
 	return s
 }
 
+// backbone returns the backbone, which may be described in the file of its weights.
+func (c Config) backbone() (backbone.Architecture, error) {
+	if c.Backbone != backbone.OwnName {
+		return backbone.Lookup(c.Backbone)
+	}
+	base, err := garb.BackboneOf(c.Weights, c.FeaturesAt)
+	return base.Architecture, err
+}
+
 // architecture returns the backbone, checked.
 func (c Config) architecture() (backbone.Architecture, error) {
-	a, err := backbone.Lookup(c.Backbone)
+	a, err := c.backbone()
 	if err != nil {
 		return a, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"garb"
 	"garb/augment"
+	"garb/backbone"
 	"garb/dataset"
 	"garb/nn"
 	"garb/picture"
@@ -80,6 +81,9 @@ func (r *run) openWeights() error {
 	if err != nil {
 		return err
 	}
+	if r.architecture.Name == backbone.OwnName {
+		r.OwnDigest = f.Digest()
+	}
 	if digest := f.Digest(); r.frozen && garb.BuiltInBackbone(c.Backbone, digest) {
 		r.digest = digest
 	}
@@ -88,7 +92,13 @@ func (r *run) openWeights() error {
 }
 
 // backboneDigest is what the features of a backbone are kept under.
-func (r *run) backboneDigest() string { return r.weights.(*tensor.File).Digest() }
+func (r *run) backboneDigest() string {
+	digest := r.weights.(*tensor.File).Digest()
+	if r.Config.FeaturesAt != "" {
+		digest += " at " + r.Config.FeaturesAt
+	}
+	return digest
+}
 
 // openData reads the pictures of all splits: with a frozen backbone to features, else to
 // know which can be read.
@@ -213,13 +223,16 @@ func (r *run) build() error {
 		return fmt.Errorf("the weights of %s depend on the size of its pictures: leave the train size away", c.Backbone)
 	}
 	var trainable func(nn.Param) bool
+	var err error
 	if !r.frozen {
-		trainable = c.trainable(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
+		trainable, err = c.trainable(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
+		if err != nil {
+			return err
+		}
 	}
 	if r.probing() {
 		trainable = headOnly(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
 	}
-	var err error
 	r.trainer, err = nn.NewTrainer(graph, w, nn.TrainerOptions{
 		Loss: c.loss(len(r.classes), r.train.set.Samples), Trainable: trainable, BatchStatistics: c.BatchStatistics,
 		Seed: c.Seed,

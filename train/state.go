@@ -38,7 +38,9 @@ type position struct {
 	Data   string `json:"data_digest"`
 	// Teachers are the digests of Config.Teachers.
 	Teachers []string `json:"teachers,omitempty"`
-	History  []Epoch  `json:"history"`
+	// OwnDigest is that of Config.Weights, where they are those of a network of its own.
+	OwnDigest string  `json:"own_digest,omitempty"`
+	History   []Epoch `json:"history"`
 	// Best is the epoch of History that Config.Monitor prefers: its weights are kept, and
 	// patience counts from it.
 	Best Epoch `json:"best"`
@@ -108,6 +110,9 @@ func (r *run) restore(f *tensor.File, p position) error {
 	}
 	if !slices.Equal(p.Teachers, r.Teachers) {
 		return fmt.Errorf("the teachers %v are not the models that the run was begun with; bring them back, or begin another run", r.Config.Teachers)
+	}
+	if p.OwnDigest != r.OwnDigest {
+		return fmt.Errorf("%s is not the file that the run was begun with; bring it back, or begin another run", r.Config.Weights)
 	}
 	if err := r.resumeAfterProbe(f, p); err != nil {
 		return err

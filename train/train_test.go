@@ -273,6 +273,15 @@ func TestResume(t *testing.T) {
 			c.BatchStatistics, c.Dropout, c.Inner = true, 0.3, []int{4}
 		},
 		"batch statistics": func(c *Config) { c.FineTune, c.BatchStatistics, c.ClipNorm = "2", true, 1 },
+		"own": func(c *Config) {
+			useOwn(t, c)
+			c.FineTune, c.Augment.HorizontalFlip, c.Average = "all", true, 0.9
+		},
+		"own, from a layer": func(c *Config) {
+			useOwn(t, c)
+			c.FineTune, c.FeaturesAt, c.Inner = "second", "norm", []int{4}
+		},
+		"own, frozen": func(c *Config) { useOwn(t, c) },
 		"binary": func(c *Config) {
 			c.Binary, c.Backbone, c.FineTune = true, "small-cnn", "all"
 			c.Preprocessing.Width, c.Preprocessing.Height = 16, 16

@@ -47,7 +47,9 @@ In: a .keras archive, an .h5 file of any version of Keras, or an .onnx file. Wit
 --classes or --classes-from the whole network becomes a model, whatever its layers are.
 Without them, if the network of a Keras file has one of garb's backbones, only the
 backbone's weights are kept, to train on; so are those of a state dict of torchvision's
-MobileNetV2, ResNet18 or ResNet50, a .pth or .safetensors file. Neither Keras nor ONNX
+MobileNetV2, ResNet18 or ResNet50, a .pth or .safetensors file. Any other network is kept
+as a whole with its outputs numbered, to train on by garb train --backbone
+OUT.safetensors. Neither Keras nor ONNX
 stores the preprocessing. For
 known networks garb uses the standard one and prints it; otherwise give --preprocess,
 --size and --resize.
@@ -65,6 +67,7 @@ computed in float32 in any case.`,
 		Example: `  garb convert course_model.keras mine.safetensors --classes-from clothing-dataset-small
   garb convert resnet50.h5 resnet.safetensors --classes cat,dog --preprocess resnet50
   garb convert exported.onnx mine.safetensors --classes cat,dog --preprocess torch
+  garb convert exported.onnx backbone.safetensors --preprocess torch
   garb convert clothing clothing.onnx --with-preprocessing
   garb convert clothing small.onnx --quantize int8
   garb convert runs/mine mine.keras
@@ -168,7 +171,8 @@ func (c *conversion) onlyForFiles() error {
 
 // takeModel makes a model of another program's file.
 func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
-	o := convert.Options{Classes: c.classes, Preprocess: c.preprocess, Side: c.side, Filter: picture.Filter(c.filter)}
+	o := convert.Options{Classes: c.classes, Preprocess: c.preprocess, Side: c.side, Filter: picture.Filter(c.filter),
+		Unnamed: strings.EqualFold(filepath.Ext(c.to), ".safetensors")}
 	if c.classesFrom != "" {
 		var err error
 		if o.Classes, err = convert.ClassesFrom(c.classesFrom); err != nil {
@@ -198,7 +202,11 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 	s := m.Preprocessing
 	fmt.Fprintf(out, "pictures    %d × %d, %v, preprocessing %s, as %s\n", s.Width, s.Height, s.Filter, in.Preprocess,
 		because)
-	fmt.Fprintf(out, "classes     %s\n", listed(m.Classes))
+	if m.Unnamed {
+		fmt.Fprintf(out, "classes     none named (--classes names them): train on it by garb train --backbone %s\n", c.to)
+	} else {
+		fmt.Fprintf(out, "classes     %s\n", listed(m.Classes))
+	}
 	if in.Judged {
 		fmt.Fprintln(out, "acceptance  dropped: garb does not read it back, so this model answers for every picture")
 	}

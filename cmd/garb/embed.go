@@ -27,6 +27,7 @@ import (
 // backboneFlags choose a bare backbone and its preprocessing.
 type backboneFlags struct {
 	backbone, weights string
+	featuresAt        string // a layer of a network that is none of garb's
 	size              int
 	resize            string
 	spec              *picture.Spec // preprocessing in place of the backbone's own; nil: its own
@@ -34,27 +35,37 @@ type backboneFlags struct {
 
 func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
 	c.Flags().StringVar(&b.backbone, "backbone", defaultBackbone,
-		"backbone: efficientnet-lite0 to -lite4, xception, mobilenet-v2, resnet18, resnet50, small-cnn, or a model, run or file that has one")
-	c.Flags().StringVar(&b.weights, "weights", "", "the backbone's weights: a safetensors file, or a .pth file of PyTorch (default its own)")
+		"backbone: efficientnet-lite0 to -lite4, xception, mobilenet-v2, resnet18, resnet50, small-cnn, or a model, "+
+			"run or converted file that has one")
+	c.Flags().StringVar(&b.weights, "weights", "",
+		"the backbone's weights: a safetensors file, or a .pth file of PyTorch (default its own)")
+	c.Flags().StringVar(&b.featuresAt, "features-at", "",
+		"`LAYER` whose output the features are, of a network that is none of garb's (default before its classifier)")
 	c.Flags().IntVar(&b.size, "size", 0, "side of the input, in pixels (default the backbone's)")
 	c.Flags().StringVar(&b.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
 }
 
 // architecture returns the backbone and its preprocessing with the flags applied.
 func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, error) {
-	if _, err := backbone.Lookup(b.backbone); err != nil && (exists(b.backbone) || garb.IsModel(b.backbone)) {
-		name, file, err := garb.BackboneOf(b.backbone)
-		if err != nil {
-			return backbone.Architecture{}, picture.Spec{}, err
-		}
-		if b.weights != "" && b.weights != file {
-			return backbone.Architecture{}, picture.Spec{},
-				errors.New("--backbone names a file, which has the weights; omit --weights")
-		}
-		b.backbone, b.weights = name, file
-	}
 	a, err := backbone.Lookup(b.backbone)
-	if err != nil {
+	reference := b.backbone
+	if reference == backbone.OwnName && !exists(reference) { // resolved before
+		reference = b.weights
+	}
+	switch {
+	case err == nil && b.featuresAt != "":
+		return a, picture.Spec{}, fmt.Errorf("--features-at is for networks that are none of garb's; %s has its features", a.Name)
+	case err == nil:
+	case exists(reference) || garb.IsModel(reference):
+		base, err := garb.BackboneOf(reference, b.featuresAt)
+		if err != nil {
+			return a, picture.Spec{}, err
+		}
+		if b.weights != "" && b.weights != base.Weights {
+			return a, picture.Spec{}, errors.New("--backbone names a file, which has the weights; omit --weights")
+		}
+		a, b.backbone, b.weights = base.Architecture, base.Name, base.Weights
+	default:
 		var names []string
 		for _, known := range backbone.All() {
 			names = append(names, known.Name)
@@ -74,9 +85,10 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 	if b.resize != "" {
 		spec.Filter = picture.Filter(b.resize)
 	}
-	if spec.Width < a.MinSide {
-		return a, spec, fmt.Errorf("--size %d: %s takes pictures of at least %d × %d pixels", b.size, a.Name, a.MinSide,
-			a.MinSide)
+	if err := a.CheckSize(spec.Height, spec.Width); err != nil && b.size != 0 {
+		return a, spec, fmt.Errorf("--size %d: %w", b.size, err)
+	} else if err != nil {
+		return a, spec, err
 	}
 	return a, spec, spec.Validate()
 }

@@ -204,6 +204,7 @@ func (q *qualityFlags) measure(c *cobra.Command, path string, data *dataset.Data
 	}
 	config := train.Default()
 	config.Backbone, config.Weights, config.Preprocessing = q.bare.backbone, q.bare.weights, spec
+	config.FeaturesAt = q.bare.featuresAt
 	if a, err := backbone.Lookup(config.Backbone); err == nil && !a.Pretrained() && config.Weights == "" {
 		return nil, fmt.Errorf("--backbone %s has no pretrained weights: its features say nothing about pictures",
 			config.Backbone)

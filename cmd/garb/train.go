@@ -59,7 +59,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 	t.bare.add(command, c.Backbone)
 	flags.IntVar(&c.TrainSize, "train-size", 0, "side of the training views, if it is not --size; with --fine-tune")
 	flags.StringVar(&c.FineTune, "fine-tune", c.FineTune,
-		"layers of the backbone to train: none, all, or the number of the last ones")
+		"layers of the backbone to train: none, all, the number of the last ones, or the first of them by name")
 	flags.IntVar(&c.ProbeEpochs, "probe-epochs", 0,
 		"the first epochs train the head alone (a linear probe); with --fine-tune")
 	flags.Float64Var(&c.ProbeLearningRate, "probe-learning-rate", 0, "learning rate of those epochs; 0: 0.001")
@@ -130,7 +130,7 @@ func (t *trainFlags) readConfig(command *cobra.Command) error {
 	}
 	if !command.Flags().Changed("backbone") {
 		// Its preprocessing, where the file has none of its own or not all of it, is the backbone's.
-		bare := backboneFlags{backbone: config.Backbone, weights: config.Weights}
+		bare := backboneFlags{backbone: config.Backbone, weights: config.Weights, featuresAt: config.FeaturesAt}
 		_, spec, err := bare.architecture()
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.path, err)
@@ -172,11 +172,17 @@ func (t *trainFlags) describe(command *cobra.Command) {
 		trained = "head and last " + count(n, "layer")
 	} else if c.FineTune == "none" {
 		trained = "head"
+	} else if c.FineTune != "all" {
+		trained = "head and the layers from " + c.FineTune
 	}
 	if c.ProbeEpochs > 0 {
 		trained += fmt.Sprintf(", after %s of the head alone", count(c.ProbeEpochs, "epoch"))
 	}
-	detail(command, "network    %s, to train: %s", c.Backbone, trained)
+	network := c.Backbone
+	if network == backbone.OwnName {
+		network = c.Weights
+	}
+	detail(command, "network    %s, to train: %s", network, trained)
 	detail(command, "pictures   %d × %d, %s", c.Preprocessing.Width, c.Preprocessing.Height, c.Preprocessing.Filter)
 	detail(command, "optimizer  %s, learning rate %g, schedule %s", c.Optimizer, c.LearningRate, c.Schedule)
 	detail(command, "training   %s, batches of %d, seed %d, best by %s", count(c.Epochs, "epoch"), c.Batch, c.Seed,
@@ -204,15 +210,11 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 			c.Inner = []int{t.inner}
 		}
 	}
-	_, spec, err := t.bare.architecture()
+	a, spec, err := t.bare.architecture()
 	if err != nil {
 		return err
 	}
-	c.Backbone, c.Weights, c.Preprocessing = t.bare.backbone, t.bare.weights, spec
-	a, err := backbone.Lookup(c.Backbone)
-	if err != nil {
-		return err
-	}
+	c.Backbone, c.Weights, c.FeaturesAt, c.Preprocessing = t.bare.backbone, t.bare.weights, t.bare.featuresAt, spec
 	switch pretrained := a.Pretrained() || c.Weights != ""; {
 	case !pretrained && c.FineTune == "none":
 		c.FineTune = "all" // there is nothing to freeze
@@ -266,6 +268,10 @@ once and kept, so that another run takes seconds, and a head is trained on them.
 --fine-tune all trains the backbone with the head. Augmentation changes the training
 pictures only.
 
+--backbone takes garb's networks by name, and any network that garb convert has read from
+a file of Keras or ONNX, a model or a run. The features of such a network are what its
+classifier takes, or, with --features-at LAYER, the output of that layer.
+
 The run's folder gets config.json, history.csv, report.html, checkpoints/ (each is a
 model; the best epoch by validation is the newest) and state.safetensors, from which
 --resume goes on: after Ctrl-C, or to add epochs. With --tensorboard it gets event files
@@ -273,6 +279,7 @@ for TensorBoard too.`,
 		Example: `  garb train --data pictures
   garb train --data table.csv --images photos --group-by sender_id --exclude "Not sure,Skip"
   garb train --data pictures.zip --merge polo=t-shirt,hoodie=longsleeve
+  garb train --data pictures --backbone converted.safetensors --fine-tune all
   garb train --data pictures --backbone xception --size 150 --inner 100 --dropout 0.2
   garb train --data pictures --fine-tune all --optimizer adamw --schedule cosine \
       --crop-min 0.65 --horizontal-flip --average 0.995 --epochs 16 --out runs/fine
@@ -329,11 +336,11 @@ func (t *trainFlags) resumed(c *cobra.Command, folder string) (train.Config, err
 	}
 	given := rememberFlags(c)
 	t.config = config // the flags' variables now hold the run's settings
-	t.bare = backboneFlags{backbone: config.Backbone, weights: config.Weights}
+	t.bare = backboneFlags{backbone: config.Backbone, weights: config.Weights, featuresAt: config.FeaturesAt}
 	if err := given.restore(); err != nil {
 		return config, err
 	}
-	t.config.Backbone, t.config.Weights = t.bare.backbone, t.bare.weights
+	t.config.Backbone, t.config.Weights, t.config.FeaturesAt = t.bare.backbone, t.bare.weights, t.bare.featuresAt
 	if c.Flags().Changed("inner") {
 		t.config.Inner = []int{t.inner}
 	}

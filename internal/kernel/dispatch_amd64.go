@@ -243,3 +243,141 @@ func outerAVX2(rows, vectors int, t *byte) {
 		outer6x16AVX2(t)
 	}
 }
+
+// unaryVector computes f at the level in use, which has assembly.
+func unaryVector(f unaryFunction, dst, src *float32, vectors int, part uintptr, a, b float32) {
+	if level == AVX512 {
+		switch f {
+		case expUnary:
+			expAVX512(dst, src, vectors, part, a, b)
+		case sigmoidUnary:
+			sigmoidAVX512(dst, src, vectors, part, a, b)
+		case sigmoidGradientUnary:
+			sigmoidGradientAVX512(dst, src, vectors, part, a, b)
+		case swishUnary:
+			swishAVX512(dst, src, vectors, part, a, b)
+		case swishGradientUnary:
+			swishGradientAVX512(dst, src, vectors, part, a, b)
+		case hardSigmoidUnary:
+			hardSigmoidAVX512(dst, src, vectors, part, a, b)
+		case hardSigmoidGradientUnary:
+			hardSigmoidGradientAVX512(dst, src, vectors, part, a, b)
+		case hardSwishUnary:
+			hardSwishAVX512(dst, src, vectors, part, a, b)
+		case hardSwishGradientUnary:
+			hardSwishGradientAVX512(dst, src, vectors, part, a, b)
+		case geluUnary:
+			geluAVX512(dst, src, vectors, part, a, b)
+		case geluGradientUnary:
+			geluGradientAVX512(dst, src, vectors, part, a, b)
+		case geluTanhUnary:
+			geluTanhAVX512(dst, src, vectors, part, a, b)
+		case geluTanhGradientUnary:
+			geluTanhGradientAVX512(dst, src, vectors, part, a, b)
+		case tanhUnary:
+			tanhAVX512(dst, src, vectors, part, a, b)
+		case tanhGradientUnary:
+			tanhGradientAVX512(dst, src, vectors, part, a, b)
+		case eluUnary:
+			eluAVX512(dst, src, vectors, part, a, b)
+		case eluGradientUnary:
+			eluGradientAVX512(dst, src, vectors, part, a, b)
+		case softplusUnary:
+			softplusAVX512(dst, src, vectors, part, a, b)
+		case softplusGradientUnary:
+			softplusGradientAVX512(dst, src, vectors, part, a, b)
+		case mishUnary:
+			mishAVX512(dst, src, vectors, part, a, b)
+		case mishGradientUnary:
+			mishGradientAVX512(dst, src, vectors, part, a, b)
+		case leakyReLUUnary:
+			leakyReLUAVX512(dst, src, vectors, part, a, b)
+		case leakyReLUGradientUnary:
+			leakyReLUGradientAVX512(dst, src, vectors, part, a, b)
+		case scaleUnary:
+			scaleAVX512(dst, src, vectors, part, a, b)
+		}
+		return
+	}
+	switch f {
+	case expUnary:
+		expAVX2(dst, src, vectors, part, a, b)
+	case sigmoidUnary:
+		sigmoidAVX2(dst, src, vectors, part, a, b)
+	case sigmoidGradientUnary:
+		sigmoidGradientAVX2(dst, src, vectors, part, a, b)
+	case swishUnary:
+		swishAVX2(dst, src, vectors, part, a, b)
+	case swishGradientUnary:
+		swishGradientAVX2(dst, src, vectors, part, a, b)
+	case hardSigmoidUnary:
+		hardSigmoidAVX2(dst, src, vectors, part, a, b)
+	case hardSigmoidGradientUnary:
+		hardSigmoidGradientAVX2(dst, src, vectors, part, a, b)
+	case hardSwishUnary:
+		hardSwishAVX2(dst, src, vectors, part, a, b)
+	case hardSwishGradientUnary:
+		hardSwishGradientAVX2(dst, src, vectors, part, a, b)
+	case geluUnary:
+		geluAVX2(dst, src, vectors, part, a, b)
+	case geluGradientUnary:
+		geluGradientAVX2(dst, src, vectors, part, a, b)
+	case geluTanhUnary:
+		geluTanhAVX2(dst, src, vectors, part, a, b)
+	case geluTanhGradientUnary:
+		geluTanhGradientAVX2(dst, src, vectors, part, a, b)
+	case tanhUnary:
+		tanhAVX2(dst, src, vectors, part, a, b)
+	case tanhGradientUnary:
+		tanhGradientAVX2(dst, src, vectors, part, a, b)
+	case eluUnary:
+		eluAVX2(dst, src, vectors, part, a, b)
+	case eluGradientUnary:
+		eluGradientAVX2(dst, src, vectors, part, a, b)
+	case softplusUnary:
+		softplusAVX2(dst, src, vectors, part, a, b)
+	case softplusGradientUnary:
+		softplusGradientAVX2(dst, src, vectors, part, a, b)
+	case mishUnary:
+		mishAVX2(dst, src, vectors, part, a, b)
+	case mishGradientUnary:
+		mishGradientAVX2(dst, src, vectors, part, a, b)
+	case leakyReLUUnary:
+		leakyReLUAVX2(dst, src, vectors, part, a, b)
+	case leakyReLUGradientUnary:
+		leakyReLUGradientAVX2(dst, src, vectors, part, a, b)
+	case scaleUnary:
+		scaleAVX2(dst, src, vectors, part, a, b)
+	}
+}
+
+// binaryVector computes f at the level in use, which has assembly.
+func binaryVector(f binaryFunction, dst, x, y *float32, vectors int, part uintptr) {
+	if level == AVX512 {
+		switch f {
+		case multiplyBinary:
+			multiplyAVX512(dst, x, y, vectors, part)
+		case addMultiplyBinary:
+			addMultiplyAVX512(dst, x, y, vectors, part)
+		case preluBinary:
+			preluAVX512(dst, x, y, vectors, part)
+		case preluGradientBinary:
+			preluGradientAVX512(dst, x, y, vectors, part)
+		case preluSlopesBinary:
+			preluSlopesAVX512(dst, x, y, vectors, part)
+		}
+		return
+	}
+	switch f {
+	case multiplyBinary:
+		multiplyAVX2(dst, x, y, vectors, part)
+	case addMultiplyBinary:
+		addMultiplyAVX2(dst, x, y, vectors, part)
+	case preluBinary:
+		preluAVX2(dst, x, y, vectors, part)
+	case preluGradientBinary:
+		preluGradientAVX2(dst, x, y, vectors, part)
+	case preluSlopesBinary:
+		preluSlopesAVX2(dst, x, y, vectors, part)
+	}
+}

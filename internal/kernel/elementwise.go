@@ -29,11 +29,7 @@ func Activate(dst, src []float32, a Activation) {
 }
 
 // Scale sets dst[i] *= factor.
-func Scale(dst []float32, factor float32) {
-	for i := range dst {
-		dst[i] *= factor
-	}
-}
+func Scale(dst []float32, factor float32) { unaryOf(scaleUnary, dst, dst, float64(factor), 0) }
 
 // ActivationGradient sets dst[i] = 0 where an activation is flat, as its result
 // out[i] shows: dst becomes the gradient by what went into the activation. It

@@ -93,6 +93,13 @@ func TestFences(t *testing.T) {
 				Add(a, b, ReLU6)
 				Activate(a, b, ReLU)
 				FromHalf(a, f.bytes(2*n))
+				for _, g := range nonlinearities {
+					g.run(a, b)
+				}
+				for _, p := range products {
+					p.run(a, b, b)
+				}
+				MultiplyRows(a, b, b[:1])
 			}
 		})
 	}

@@ -67,5 +67,26 @@ func fromHalfVector(dst []float32, src []byte) int {
 	return n
 }
 
+// unaryVectors computes f at the level in use, which has assembly.
+func unaryVectors(f unaryFunction, dst, src []float32, a, b float32) {
+	lanes := lanesOf(level)
+	unaryVector(f, unsafe.SliceData(dst), unsafe.SliceData(src), len(dst)/lanes, maskOf(level, len(dst)%lanes), a, b)
+}
+
+// binaryVectors computes f at the level in use, which has assembly.
+func binaryVectors(f binaryFunction, dst, x, y []float32) {
+	lanes := lanesOf(level)
+	binaryVector(f, unsafe.SliceData(dst), unsafe.SliceData(x), unsafe.SliceData(y),
+		len(dst)/lanes, maskOf(level, len(dst)%lanes))
+}
+
+// lanesOf returns the number of values in a vector.
+func lanesOf(l Level) int {
+	if l == AVX512 {
+		return 16
+	}
+	return 8
+}
+
 // Pause waits a moment, some ten nanoseconds a turn, and tells the core so.
 func Pause(turns int) { pauseAMD64(turns) }

@@ -27386,6 +27386,4164 @@ end:
 	VZEROUPPER
 	RET
 
+// func expAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·expAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VBROADCASTSS      numbers<>+0(SB), Z2
+	VMAXPS            Z0, Z2, Z0
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      numbers<>+32(SB), Z2
+	VMINPS            Z0, Z2, Z0
+	VMINPS            Z1, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z3
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z3, Z3
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z0, Z0
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+128(SB), Z3, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z1
+	VMOVAPS           Z0, Z0
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+160(SB), Z3, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z1
+	VMULPS            Z0, Z0, Z4
+	VMULPS            Z1, Z1, Z5
+	VBROADCASTSS      numbers<>+192(SB), Z6
+	VMOVAPS           Z6, Z7
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z7
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z7
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z7
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z7
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z6
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	VFMADD213PS       Z0, Z7, Z4
+	VFMADD213PS       Z1, Z6, Z5
+	VADDPS.BCST       numbers<>+352(SB), Z4, Z0
+	VADDPS.BCST       numbers<>+352(SB), Z5, Z1
+	VSCALEFPS         Z3, Z0, Z0
+	VSCALEFPS         Z2, Z1, Z1
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VBROADCASTSS      numbers<>+0(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+32(SB), Z1
+	VMINPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z0
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z0
+	VMULPS            Z0, Z0, Z2
+	VBROADCASTSS      numbers<>+192(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z0
+	VMOVUPS           Z0, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VBROADCASTSS      numbers<>+0(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+32(SB), Z1
+	VMINPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z0
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z0
+	VMULPS            Z0, Z0, Z2
+	VBROADCASTSS      numbers<>+192(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z0
+	VMOVUPS           Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func sigmoidAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VPMOVD2M          Z0, K1
+	VPMOVD2M          Z1, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VORPS.BCST        numbers<>+384(SB), Z1, Z1
+	VBROADCASTSS      numbers<>+416(SB), Z6
+	VMAXPS            Z0, Z6, Z0
+	VMAXPS            Z1, Z6, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z6
+	VMOVAPS           Z6, Z7
+	VMOVAPS           Z6, Z6
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z7
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z6
+	VSUBPS.BCST       numbers<>+64(SB), Z7, Z7
+	VSUBPS.BCST       numbers<>+64(SB), Z6, Z6
+	VMOVAPS           Z0, Z0
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+128(SB), Z7, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z6, Z1
+	VMOVAPS           Z0, Z0
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+160(SB), Z7, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z6, Z1
+	VMULPS            Z0, Z0, Z8
+	VMULPS            Z1, Z1, Z9
+	VBROADCASTSS      numbers<>+192(SB), Z10
+	VMOVAPS           Z10, Z11
+	VMOVAPS           Z10, Z10
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z11
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z10
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z11
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z10
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z11
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z10
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z11
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z10
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	VFMADD213PS       Z0, Z11, Z8
+	VFMADD213PS       Z1, Z10, Z9
+	VADDPS.BCST       numbers<>+352(SB), Z8, Z0
+	VADDPS.BCST       numbers<>+352(SB), Z9, Z1
+	VSCALEFPS         Z7, Z0, Z8
+	VSCALEFPS         Z6, Z1, Z9
+	VADDPS.BCST       numbers<>+352(SB), Z8, Z8
+	VADDPS.BCST       numbers<>+352(SB), Z9, Z9
+	VBROADCASTSS      numbers<>+352(SB), Z10
+	VBLENDMPS         Z0, Z10, K1, Z2
+	VBLENDMPS         Z1, Z10, K2, Z3
+	VDIVPS            Z8, Z2, Z0
+	VDIVPS            Z9, Z3, Z1
+	VMOVAPS           Z0, Z8
+	VMOVAPS           Z1, Z9
+	VSCALEFPS         Z7, Z0, K1, Z8
+	VSCALEFPS         Z6, Z1, K2, Z9
+	VMOVUPS           Z8, (AX)
+	VMOVUPS           Z9, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VPMOVD2M          Z0, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+416(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z0
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z0
+	VMULPS            Z0, Z0, Z2
+	VBROADCASTSS      numbers<>+192(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z2
+	VBROADCASTSS      numbers<>+352(SB), Z3
+	VBLENDMPS         Z0, Z3, K1, Z4
+	VDIVPS            Z2, Z4, Z0
+	VMOVAPS           Z0, Z2
+	VSCALEFPS         Z1, Z0, K1, Z2
+	VMOVUPS           Z2, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VPMOVD2M          Z0, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+416(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z0
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z0
+	VMULPS            Z0, Z0, Z2
+	VBROADCASTSS      numbers<>+192(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z2
+	VBROADCASTSS      numbers<>+352(SB), Z3
+	VBLENDMPS         Z0, Z3, K2, Z5
+	VDIVPS            Z2, Z5, Z0
+	VMOVAPS           Z0, Z2
+	VSCALEFPS         Z1, Z0, K2, Z2
+	VMOVUPS           Z2, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func sigmoidGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·sigmoidGradientAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VPMOVD2M          Z0, K1
+	VPMOVD2M          Z1, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VORPS.BCST        numbers<>+384(SB), Z1, Z1
+	VBROADCASTSS      numbers<>+416(SB), Z2
+	VMAXPS            Z0, Z2, Z0
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z3
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z3, Z3
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z0, Z0
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+128(SB), Z3, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z1
+	VMOVAPS           Z0, Z0
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+160(SB), Z3, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z1
+	VMULPS            Z0, Z0, Z4
+	VMULPS            Z1, Z1, Z5
+	VBROADCASTSS      numbers<>+192(SB), Z6
+	VMOVAPS           Z6, Z7
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z7
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z7
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z7
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z7
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z6
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	VFMADD213PS       Z0, Z7, Z4
+	VFMADD213PS       Z1, Z6, Z5
+	VADDPS.BCST       numbers<>+352(SB), Z4, Z0
+	VADDPS.BCST       numbers<>+352(SB), Z5, Z1
+	VSCALEFPS         Z3, Z0, Z4
+	VSCALEFPS         Z2, Z1, Z5
+	VADDPS.BCST       numbers<>+352(SB), Z4, Z6
+	VADDPS.BCST       numbers<>+352(SB), Z5, Z6
+	VADDPS.BCST       numbers<>+448(SB), Z4, Z6
+	VADDPS.BCST       numbers<>+448(SB), Z5, Z7
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  numbers<>+352(SB), Z6, Z4
+	VFMADD213PS.BCST  numbers<>+352(SB), Z7, Z5
+	VDIVPS            Z4, Z0, Z0
+	VDIVPS            Z5, Z1, Z1
+	VSCALEFPS         Z3, Z0, Z0
+	VSCALEFPS         Z2, Z1, Z1
+	VMOVUPS           (AX), Z2
+	VMOVUPS           64(AX), Z3
+	VMULPS            Z0, Z2, Z0
+	VMULPS            Z1, Z3, Z1
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VPMOVD2M          Z0, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+416(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z0
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z0
+	VMULPS            Z0, Z0, Z2
+	VBROADCASTSS      numbers<>+192(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z3
+	VADDPS.BCST       numbers<>+448(SB), Z2, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS.BCST  numbers<>+352(SB), Z3, Z2
+	VDIVPS            Z2, Z0, Z0
+	VSCALEFPS         Z1, Z0, Z0
+	VMOVUPS           (AX), Z1
+	VMULPS            Z0, Z1, Z0
+	VMOVUPS           Z0, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VPMOVD2M          Z0, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+416(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z0
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z0
+	VMULPS            Z0, Z0, Z2
+	VBROADCASTSS      numbers<>+192(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z3
+	VADDPS.BCST       numbers<>+448(SB), Z2, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS.BCST  numbers<>+352(SB), Z3, Z2
+	VDIVPS            Z2, Z0, Z0
+	VSCALEFPS         Z1, Z0, Z0
+	VMOVUPS.Z         (AX), K1, Z1
+	VMULPS            Z0, Z1, Z0
+	VMOVUPS           Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func swishAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·swishAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VPMOVD2M          Z0, K1
+	VPMOVD2M          Z1, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z2
+	VORPS.BCST        numbers<>+384(SB), Z1, Z3
+	VBROADCASTSS      numbers<>+416(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMAXPS            Z3, Z4, Z3
+	VBROADCASTSS      numbers<>+64(SB), Z4
+	VMOVAPS           Z4, Z9
+	VMOVAPS           Z4, Z4
+	VFMADD231PS.BCST  numbers<>+96(SB), Z2, Z9
+	VFMADD231PS.BCST  numbers<>+96(SB), Z3, Z4
+	VSUBPS.BCST       numbers<>+64(SB), Z9, Z9
+	VSUBPS.BCST       numbers<>+64(SB), Z4, Z4
+	VMOVAPS           Z2, Z10
+	VMOVAPS           Z3, Z11
+	VFNMADD231PS.BCST numbers<>+128(SB), Z9, Z10
+	VFNMADD231PS.BCST numbers<>+128(SB), Z4, Z11
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	VFNMADD231PS.BCST numbers<>+160(SB), Z9, Z10
+	VFNMADD231PS.BCST numbers<>+160(SB), Z4, Z11
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBROADCASTSS      numbers<>+192(SB), Z14
+	VMOVAPS           Z14, Z15
+	VMOVAPS           Z14, Z14
+	VFMADD213PS.BCST  numbers<>+224(SB), Z10, Z15
+	VFMADD213PS.BCST  numbers<>+224(SB), Z11, Z14
+	VFMADD213PS.BCST  numbers<>+256(SB), Z10, Z15
+	VFMADD213PS.BCST  numbers<>+256(SB), Z11, Z14
+	VFMADD213PS.BCST  numbers<>+288(SB), Z10, Z15
+	VFMADD213PS.BCST  numbers<>+288(SB), Z11, Z14
+	VFMADD213PS.BCST  numbers<>+320(SB), Z10, Z15
+	VFMADD213PS.BCST  numbers<>+320(SB), Z11, Z14
+	VMOVAPS           Z12, Z12
+	VMOVAPS           Z13, Z13
+	VFMADD213PS       Z10, Z15, Z12
+	VFMADD213PS       Z11, Z14, Z13
+	VADDPS.BCST       numbers<>+352(SB), Z12, Z10
+	VADDPS.BCST       numbers<>+352(SB), Z13, Z11
+	VSCALEFPS         Z9, Z10, Z10
+	VSCALEFPS         Z4, Z11, Z11
+	VADDPS.BCST       numbers<>+352(SB), Z10, Z10
+	VADDPS.BCST       numbers<>+352(SB), Z11, Z11
+	VMOVAPS           Z2, Z14
+	VMOVAPS           Z3, Z15
+	VFMADD213PS       Z2, Z12, Z14
+	VFMADD213PS       Z3, Z13, Z15
+	VBLENDMPS         Z14, Z0, K1, Z5
+	VBLENDMPS         Z15, Z1, K2, Z6
+	VDIVPS            Z10, Z5, Z0
+	VDIVPS            Z11, Z6, Z1
+	VMOVAPS           Z0, Z2
+	VMOVAPS           Z1, Z3
+	VSCALEFPS         Z9, Z0, K1, Z2
+	VSCALEFPS         Z4, Z1, K2, Z3
+	VMOVUPS           Z2, (AX)
+	VMOVUPS           Z3, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VPMOVD2M          Z0, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z1
+	VBROADCASTSS      numbers<>+416(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z1, Z3
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z3
+	VMULPS            Z3, Z3, Z4
+	VBROADCASTSS      numbers<>+192(SB), Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  numbers<>+224(SB), Z3, Z5
+	VFMADD213PS.BCST  numbers<>+256(SB), Z3, Z5
+	VFMADD213PS.BCST  numbers<>+288(SB), Z3, Z5
+	VFMADD213PS.BCST  numbers<>+320(SB), Z3, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z3, Z5, Z4
+	VADDPS.BCST       numbers<>+352(SB), Z4, Z3
+	VSCALEFPS         Z2, Z3, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z3
+	VMOVAPS           Z1, Z5
+	VFMADD213PS       Z1, Z4, Z5
+	VBLENDMPS         Z5, Z0, K1, Z7
+	VDIVPS            Z3, Z7, Z0
+	VMOVAPS           Z0, Z1
+	VSCALEFPS         Z2, Z0, K1, Z1
+	VMOVUPS           Z1, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VPMOVD2M          Z0, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z1
+	VBROADCASTSS      numbers<>+416(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z1, Z3
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z3
+	VMULPS            Z3, Z3, Z4
+	VBROADCASTSS      numbers<>+192(SB), Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  numbers<>+224(SB), Z3, Z5
+	VFMADD213PS.BCST  numbers<>+256(SB), Z3, Z5
+	VFMADD213PS.BCST  numbers<>+288(SB), Z3, Z5
+	VFMADD213PS.BCST  numbers<>+320(SB), Z3, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z3, Z5, Z4
+	VADDPS.BCST       numbers<>+352(SB), Z4, Z3
+	VSCALEFPS         Z2, Z3, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z3
+	VMOVAPS           Z1, Z5
+	VFMADD213PS       Z1, Z4, Z5
+	VBLENDMPS         Z5, Z0, K2, Z8
+	VDIVPS            Z3, Z8, Z0
+	VMOVAPS           Z0, Z1
+	VSCALEFPS         Z2, Z0, K2, Z1
+	VMOVUPS           Z1, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func swishGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·swishGradientAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VPMOVD2M          Z0, K1
+	VPMOVD2M          Z1, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VORPS.BCST        numbers<>+384(SB), Z1, Z1
+	VBROADCASTSS      numbers<>+416(SB), Z6
+	VMAXPS            Z0, Z6, Z0
+	VMAXPS            Z1, Z6, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z6
+	VMOVAPS           Z6, Z7
+	VMOVAPS           Z6, Z6
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z7
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z6
+	VSUBPS.BCST       numbers<>+64(SB), Z7, Z7
+	VSUBPS.BCST       numbers<>+64(SB), Z6, Z6
+	VMOVAPS           Z0, Z8
+	VMOVAPS           Z1, Z9
+	VFNMADD231PS.BCST numbers<>+128(SB), Z7, Z8
+	VFNMADD231PS.BCST numbers<>+128(SB), Z6, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	VFNMADD231PS.BCST numbers<>+160(SB), Z7, Z8
+	VFNMADD231PS.BCST numbers<>+160(SB), Z6, Z9
+	VMULPS            Z8, Z8, Z10
+	VMULPS            Z9, Z9, Z11
+	VBROADCASTSS      numbers<>+192(SB), Z12
+	VMOVAPS           Z12, Z13
+	VMOVAPS           Z12, Z12
+	VFMADD213PS.BCST  numbers<>+224(SB), Z8, Z13
+	VFMADD213PS.BCST  numbers<>+224(SB), Z9, Z12
+	VFMADD213PS.BCST  numbers<>+256(SB), Z8, Z13
+	VFMADD213PS.BCST  numbers<>+256(SB), Z9, Z12
+	VFMADD213PS.BCST  numbers<>+288(SB), Z8, Z13
+	VFMADD213PS.BCST  numbers<>+288(SB), Z9, Z12
+	VFMADD213PS.BCST  numbers<>+320(SB), Z8, Z13
+	VFMADD213PS.BCST  numbers<>+320(SB), Z9, Z12
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	VFMADD213PS       Z8, Z13, Z10
+	VFMADD213PS       Z9, Z12, Z11
+	VADDPS.BCST       numbers<>+352(SB), Z10, Z8
+	VADDPS.BCST       numbers<>+352(SB), Z11, Z9
+	VSCALEFPS         Z7, Z8, Z8
+	VSCALEFPS         Z6, Z9, Z9
+	VADDPS.BCST       numbers<>+352(SB), Z8, Z12
+	VADDPS.BCST       numbers<>+352(SB), Z9, Z13
+	VMOVAPS           Z12, Z14
+	VMOVAPS           Z13, Z15
+	VFNMADD231PS      Z8, Z0, Z14
+	VFNMADD231PS      Z9, Z1, Z15
+	VADDPS            Z0, Z12, Z0
+	VADDPS            Z1, Z13, Z1
+	VMOVAPS           Z0, Z12
+	VMOVAPS           Z1, Z13
+	VFMADD213PS       Z0, Z10, Z12
+	VFMADD213PS       Z1, Z11, Z13
+	VBLENDMPS         Z12, Z14, K1, Z2
+	VBLENDMPS         Z13, Z15, K2, Z3
+	VADDPS.BCST       numbers<>+448(SB), Z8, Z0
+	VADDPS.BCST       numbers<>+448(SB), Z9, Z1
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	VFMADD213PS.BCST  numbers<>+352(SB), Z0, Z8
+	VFMADD213PS.BCST  numbers<>+352(SB), Z1, Z9
+	VDIVPS            Z8, Z2, Z0
+	VDIVPS            Z9, Z3, Z1
+	VMOVAPS           Z0, Z8
+	VMOVAPS           Z1, Z9
+	VSCALEFPS         Z7, Z0, K1, Z8
+	VSCALEFPS         Z6, Z1, K2, Z9
+	VMOVUPS           (AX), Z0
+	VMOVUPS           64(AX), Z1
+	VMULPS            Z8, Z0, Z0
+	VMULPS            Z9, Z1, Z1
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VPMOVD2M          Z0, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+416(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z2
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z2
+	VMULPS            Z2, Z2, Z3
+	VBROADCASTSS      numbers<>+192(SB), Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+224(SB), Z2, Z6
+	VFMADD213PS.BCST  numbers<>+256(SB), Z2, Z6
+	VFMADD213PS.BCST  numbers<>+288(SB), Z2, Z6
+	VFMADD213PS.BCST  numbers<>+320(SB), Z2, Z6
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z2, Z6, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z2
+	VSCALEFPS         Z1, Z2, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z6
+	VMOVAPS           Z6, Z7
+	VFNMADD231PS      Z2, Z0, Z7
+	VADDPS            Z0, Z6, Z0
+	VMOVAPS           Z0, Z6
+	VFMADD213PS       Z0, Z3, Z6
+	VBLENDMPS         Z6, Z7, K1, Z4
+	VADDPS.BCST       numbers<>+448(SB), Z2, Z0
+	VMOVAPS           Z2, Z2
+	VFMADD213PS.BCST  numbers<>+352(SB), Z0, Z2
+	VDIVPS            Z2, Z4, Z0
+	VMOVAPS           Z0, Z2
+	VSCALEFPS         Z1, Z0, K1, Z2
+	VMOVUPS           (AX), Z0
+	VMULPS            Z2, Z0, Z0
+	VMOVUPS           Z0, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VPMOVD2M          Z0, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+416(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z2
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z2
+	VMULPS            Z2, Z2, Z3
+	VBROADCASTSS      numbers<>+192(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  numbers<>+224(SB), Z2, Z4
+	VFMADD213PS.BCST  numbers<>+256(SB), Z2, Z4
+	VFMADD213PS.BCST  numbers<>+288(SB), Z2, Z4
+	VFMADD213PS.BCST  numbers<>+320(SB), Z2, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z2, Z4, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z2
+	VSCALEFPS         Z1, Z2, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z4
+	VMOVAPS           Z4, Z6
+	VFNMADD231PS      Z2, Z0, Z6
+	VADDPS            Z0, Z4, Z0
+	VMOVAPS           Z0, Z4
+	VFMADD213PS       Z0, Z3, Z4
+	VBLENDMPS         Z4, Z6, K2, Z5
+	VADDPS.BCST       numbers<>+448(SB), Z2, Z0
+	VMOVAPS           Z2, Z2
+	VFMADD213PS.BCST  numbers<>+352(SB), Z0, Z2
+	VDIVPS            Z2, Z5, Z0
+	VMOVAPS           Z0, Z2
+	VSCALEFPS         Z1, Z0, K2, Z2
+	VMOVUPS.Z         (AX), K1, Z0
+	VMULPS            Z2, Z0, Z0
+	VMOVUPS           Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func hardSigmoidAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·hardSigmoidAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS          (CX), Z0
+	VMOVUPS          64(CX), Z1
+	VADDPS.BCST      numbers<>+480(SB), Z0, Z0
+	VADDPS.BCST      numbers<>+480(SB), Z1, Z1
+	VBROADCASTSS     numbers<>+512(SB), Z2
+	VMAXPS           Z0, Z2, Z0
+	VMAXPS           Z1, Z2, Z1
+	VBROADCASTSS     numbers<>+544(SB), Z2
+	VMINPS           Z0, Z2, Z0
+	VMINPS           Z1, Z2, Z1
+	VMULPS.BCST      numbers<>+576(SB), Z0, Z2
+	VMULPS.BCST      numbers<>+576(SB), Z1, Z3
+	VMOVAPS          Z2, Z2
+	VMOVAPS          Z3, Z3
+	VFMADD231PS.BCST numbers<>+608(SB), Z0, Z2
+	VFMADD231PS.BCST numbers<>+608(SB), Z1, Z3
+	VMOVUPS          Z2, (AX)
+	VMOVUPS          Z3, 64(AX)
+	ADDQ             $0x80, AX
+	ADDQ             $0x80, CX
+	SUBQ             $0x02, DX
+	JGE              two
+
+fewer:
+	ADDQ             $0x02, DX
+	JZ               rest
+	VMOVUPS          (CX), Z0
+	VADDPS.BCST      numbers<>+480(SB), Z0, Z0
+	VBROADCASTSS     numbers<>+512(SB), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     numbers<>+544(SB), Z1
+	VMINPS           Z0, Z1, Z0
+	VMULPS.BCST      numbers<>+576(SB), Z0, Z1
+	VMOVAPS          Z1, Z1
+	VFMADD231PS.BCST numbers<>+608(SB), Z0, Z1
+	VMOVUPS          Z1, (AX)
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, CX
+
+rest:
+	CMPQ             part+24(FP), $0x00
+	JE               end
+	MOVQ             part+24(FP), DX
+	KMOVW            DX, K1
+	VMOVUPS.Z        (CX), K1, Z0
+	VADDPS.BCST      numbers<>+480(SB), Z0, Z0
+	VBROADCASTSS     numbers<>+512(SB), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     numbers<>+544(SB), Z1
+	VMINPS           Z0, Z1, Z0
+	VMULPS.BCST      numbers<>+576(SB), Z0, Z1
+	VMOVAPS          Z1, Z1
+	VFMADD231PS.BCST numbers<>+608(SB), Z0, Z1
+	VMOVUPS          Z1, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func hardSigmoidGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·hardSigmoidGradientAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS        (CX), Z0
+	VMOVUPS        64(CX), Z1
+	VANDPS.BCST    numbers<>+640(SB), Z0, Z2
+	VANDPS.BCST    numbers<>+640(SB), Z1, Z3
+	VCMPPS.BCST    $0x11, numbers<>+480(SB), Z2, K1
+	VCMPPS.BCST    $0x11, numbers<>+480(SB), Z3, K2
+	VBROADCASTSS   numbers<>+512(SB), Z2
+	VBLENDMPS.BCST numbers<>+608(SB), Z2, K1, Z4
+	VBLENDMPS.BCST numbers<>+608(SB), Z2, K2, Z5
+	VCMPPS         $0x03, Z0, Z0, K1
+	VCMPPS         $0x03, Z1, Z1, K2
+	VBLENDMPS      Z0, Z4, K1, Z6
+	VBLENDMPS      Z1, Z5, K2, Z7
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMULPS         Z6, Z0, Z0
+	VMULPS         Z7, Z1, Z1
+	VMOVUPS        Z0, (AX)
+	VMOVUPS        Z1, 64(AX)
+	ADDQ           $0x80, AX
+	ADDQ           $0x80, CX
+	SUBQ           $0x02, DX
+	JGE            two
+
+fewer:
+	ADDQ           $0x02, DX
+	JZ             rest
+	VMOVUPS        (CX), Z0
+	VANDPS.BCST    numbers<>+640(SB), Z0, Z1
+	VCMPPS.BCST    $0x11, numbers<>+480(SB), Z1, K1
+	VBROADCASTSS   numbers<>+512(SB), Z1
+	VBLENDMPS.BCST numbers<>+608(SB), Z1, K1, Z8
+	VCMPPS         $0x03, Z0, Z0, K1
+	VBLENDMPS      Z0, Z8, K1, Z9
+	VMOVUPS        (AX), Z0
+	VMULPS         Z9, Z0, Z0
+	VMOVUPS        Z0, (AX)
+	ADDQ           $0x40, AX
+	ADDQ           $0x40, CX
+
+rest:
+	CMPQ           part+24(FP), $0x00
+	JE             end
+	MOVQ           part+24(FP), DX
+	KMOVW          DX, K1
+	VMOVUPS.Z      (CX), K1, Z0
+	VANDPS.BCST    numbers<>+640(SB), Z0, Z1
+	VCMPPS.BCST    $0x11, numbers<>+480(SB), Z1, K2
+	VBROADCASTSS   numbers<>+512(SB), Z1
+	VBLENDMPS.BCST numbers<>+608(SB), Z1, K2, Z10
+	VCMPPS         $0x03, Z0, Z0, K2
+	VBLENDMPS      Z0, Z10, K2, Z11
+	VMOVUPS.Z      (AX), K1, Z0
+	VMULPS         Z11, Z0, Z0
+	VMOVUPS        Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func hardSwishAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·hardSwishAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS          (CX), Z0
+	VMOVUPS          64(CX), Z1
+	VBROADCASTSS     numbers<>+672(SB), Z3
+	VMAXPS           Z0, Z3, Z2
+	VMAXPS           Z1, Z3, Z3
+	VADDPS.BCST      numbers<>+480(SB), Z0, Z0
+	VADDPS.BCST      numbers<>+480(SB), Z1, Z1
+	VBROADCASTSS     numbers<>+512(SB), Z4
+	VMAXPS           Z0, Z4, Z0
+	VMAXPS           Z1, Z4, Z1
+	VBROADCASTSS     numbers<>+544(SB), Z4
+	VMINPS           Z0, Z4, Z0
+	VMINPS           Z1, Z4, Z1
+	VMULPS.BCST      numbers<>+576(SB), Z0, Z4
+	VMULPS.BCST      numbers<>+576(SB), Z1, Z5
+	VMOVAPS          Z4, Z4
+	VMOVAPS          Z5, Z5
+	VFMADD231PS.BCST numbers<>+608(SB), Z0, Z4
+	VFMADD231PS.BCST numbers<>+608(SB), Z1, Z5
+	VMULPS           Z4, Z2, Z0
+	VMULPS           Z5, Z3, Z1
+	VMOVUPS          Z0, (AX)
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x80, AX
+	ADDQ             $0x80, CX
+	SUBQ             $0x02, DX
+	JGE              two
+
+fewer:
+	ADDQ             $0x02, DX
+	JZ               rest
+	VMOVUPS          (CX), Z0
+	VBROADCASTSS     numbers<>+672(SB), Z1
+	VMAXPS           Z0, Z1, Z1
+	VADDPS.BCST      numbers<>+480(SB), Z0, Z0
+	VBROADCASTSS     numbers<>+512(SB), Z2
+	VMAXPS           Z0, Z2, Z0
+	VBROADCASTSS     numbers<>+544(SB), Z2
+	VMINPS           Z0, Z2, Z0
+	VMULPS.BCST      numbers<>+576(SB), Z0, Z2
+	VMOVAPS          Z2, Z2
+	VFMADD231PS.BCST numbers<>+608(SB), Z0, Z2
+	VMULPS           Z2, Z1, Z0
+	VMOVUPS          Z0, (AX)
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, CX
+
+rest:
+	CMPQ             part+24(FP), $0x00
+	JE               end
+	MOVQ             part+24(FP), DX
+	KMOVW            DX, K1
+	VMOVUPS.Z        (CX), K1, Z0
+	VBROADCASTSS     numbers<>+672(SB), Z1
+	VMAXPS           Z0, Z1, Z1
+	VADDPS.BCST      numbers<>+480(SB), Z0, Z0
+	VBROADCASTSS     numbers<>+512(SB), Z2
+	VMAXPS           Z0, Z2, Z0
+	VBROADCASTSS     numbers<>+544(SB), Z2
+	VMINPS           Z0, Z2, Z0
+	VMULPS.BCST      numbers<>+576(SB), Z0, Z2
+	VMOVAPS          Z2, Z2
+	VFMADD231PS.BCST numbers<>+608(SB), Z0, Z2
+	VMULPS           Z2, Z1, Z0
+	VMOVUPS          Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func hardSwishGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·hardSwishGradientAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS          (CX), Z0
+	VMOVUPS          64(CX), Z1
+	VBROADCASTSS     numbers<>+480(SB), Z2
+	VMOVAPS          Z2, Z3
+	VMOVAPS          Z2, Z2
+	VFMADD231PS.BCST numbers<>+448(SB), Z0, Z3
+	VFMADD231PS.BCST numbers<>+448(SB), Z1, Z2
+	VMULPS.BCST      numbers<>+576(SB), Z3, Z12
+	VMULPS.BCST      numbers<>+576(SB), Z2, Z13
+	VMOVAPS          Z12, Z12
+	VMOVAPS          Z13, Z13
+	VFMADD231PS.BCST numbers<>+608(SB), Z3, Z12
+	VFMADD231PS.BCST numbers<>+608(SB), Z2, Z13
+	VCMPPS.BCST      $0x19, numbers<>+480(SB), Z0, K1
+	VCMPPS.BCST      $0x19, numbers<>+480(SB), Z1, K2
+	VBROADCASTSS     numbers<>+352(SB), Z2
+	VBLENDMPS        Z12, Z2, K1, Z4
+	VBLENDMPS        Z13, Z2, K2, Z5
+	VCMPPS.BCST      $0x16, numbers<>+672(SB), Z0, K1
+	VCMPPS.BCST      $0x16, numbers<>+672(SB), Z1, K2
+	VBROADCASTSS     numbers<>+512(SB), Z0
+	VBLENDMPS        Z4, Z0, K1, Z6
+	VBLENDMPS        Z5, Z0, K2, Z7
+	VMOVUPS          (AX), Z0
+	VMOVUPS          64(AX), Z1
+	VMULPS           Z6, Z0, Z0
+	VMULPS           Z7, Z1, Z1
+	VMOVUPS          Z0, (AX)
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x80, AX
+	ADDQ             $0x80, CX
+	SUBQ             $0x02, DX
+	JGE              two
+
+fewer:
+	ADDQ             $0x02, DX
+	JZ               rest
+	VMOVUPS          (CX), Z0
+	VBROADCASTSS     numbers<>+480(SB), Z1
+	VMOVAPS          Z1, Z1
+	VFMADD231PS.BCST numbers<>+448(SB), Z0, Z1
+	VMULPS.BCST      numbers<>+576(SB), Z1, Z2
+	VMOVAPS          Z2, Z2
+	VFMADD231PS.BCST numbers<>+608(SB), Z1, Z2
+	VCMPPS.BCST      $0x19, numbers<>+480(SB), Z0, K1
+	VBROADCASTSS     numbers<>+352(SB), Z1
+	VBLENDMPS        Z2, Z1, K1, Z8
+	VCMPPS.BCST      $0x16, numbers<>+672(SB), Z0, K1
+	VBROADCASTSS     numbers<>+512(SB), Z0
+	VBLENDMPS        Z8, Z0, K1, Z9
+	VMOVUPS          (AX), Z0
+	VMULPS           Z9, Z0, Z0
+	VMOVUPS          Z0, (AX)
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, CX
+
+rest:
+	CMPQ             part+24(FP), $0x00
+	JE               end
+	MOVQ             part+24(FP), DX
+	KMOVW            DX, K1
+	VMOVUPS.Z        (CX), K1, Z0
+	VBROADCASTSS     numbers<>+480(SB), Z1
+	VMOVAPS          Z1, Z1
+	VFMADD231PS.BCST numbers<>+448(SB), Z0, Z1
+	VMULPS.BCST      numbers<>+576(SB), Z1, Z2
+	VMOVAPS          Z2, Z2
+	VFMADD231PS.BCST numbers<>+608(SB), Z1, Z2
+	VCMPPS.BCST      $0x19, numbers<>+480(SB), Z0, K2
+	VBROADCASTSS     numbers<>+352(SB), Z1
+	VBLENDMPS        Z2, Z1, K2, Z10
+	VCMPPS.BCST      $0x16, numbers<>+672(SB), Z0, K2
+	VBROADCASTSS     numbers<>+512(SB), Z0
+	VBLENDMPS        Z10, Z0, K2, Z11
+	VMOVUPS.Z        (AX), K1, Z0
+	VMULPS           Z11, Z0, Z0
+	VMOVUPS          Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func geluAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·geluAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VPMOVD2M          Z0, K1
+	VPMOVD2M          Z1, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z2
+	VORPS.BCST        numbers<>+384(SB), Z1, Z3
+	VBROADCASTSS      numbers<>+704(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMAXPS            Z3, Z4, Z3
+	VMULPS            Z2, Z2, Z4
+	VMULPS            Z3, Z3, Z9
+	VMOVAPS           Z2, Z10
+	VMOVAPS           Z3, Z11
+	VFMSUB213PS       Z4, Z2, Z10
+	VFMSUB213PS       Z9, Z3, Z11
+	VMULPS.BCST       numbers<>+736(SB), Z4, Z4
+	VMULPS.BCST       numbers<>+736(SB), Z9, Z9
+	VMULPS.BCST       numbers<>+736(SB), Z10, Z10
+	VMULPS.BCST       numbers<>+736(SB), Z11, Z11
+	VBROADCASTSS      numbers<>+64(SB), Z12
+	VMOVAPS           Z12, Z13
+	VMOVAPS           Z12, Z12
+	VFMADD231PS.BCST  numbers<>+96(SB), Z4, Z13
+	VFMADD231PS.BCST  numbers<>+96(SB), Z9, Z12
+	VSUBPS.BCST       numbers<>+64(SB), Z13, Z13
+	VSUBPS.BCST       numbers<>+64(SB), Z12, Z12
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z9, Z9
+	VFNMADD231PS.BCST numbers<>+128(SB), Z13, Z4
+	VFNMADD231PS.BCST numbers<>+128(SB), Z12, Z9
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z9, Z9
+	VFNMADD231PS.BCST numbers<>+160(SB), Z13, Z4
+	VFNMADD231PS.BCST numbers<>+160(SB), Z12, Z9
+	VADDPS            Z10, Z4, Z4
+	VADDPS            Z11, Z9, Z9
+	VMULPS            Z4, Z4, Z10
+	VMULPS            Z9, Z9, Z11
+	VBROADCASTSS      numbers<>+192(SB), Z14
+	VMOVAPS           Z14, Z15
+	VMOVAPS           Z14, Z14
+	VFMADD213PS.BCST  numbers<>+224(SB), Z4, Z15
+	VFMADD213PS.BCST  numbers<>+224(SB), Z9, Z14
+	VFMADD213PS.BCST  numbers<>+256(SB), Z4, Z15
+	VFMADD213PS.BCST  numbers<>+256(SB), Z9, Z14
+	VFMADD213PS.BCST  numbers<>+288(SB), Z4, Z15
+	VFMADD213PS.BCST  numbers<>+288(SB), Z9, Z14
+	VFMADD213PS.BCST  numbers<>+320(SB), Z4, Z15
+	VFMADD213PS.BCST  numbers<>+320(SB), Z9, Z14
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	VFMADD213PS       Z4, Z15, Z10
+	VFMADD213PS       Z9, Z14, Z11
+	VADDPS.BCST       numbers<>+352(SB), Z10, Z4
+	VADDPS.BCST       numbers<>+352(SB), Z11, Z9
+	VSCALEFPS         Z13, Z4, Z4
+	VSCALEFPS         Z12, Z9, Z9
+	VBROADCASTSS      numbers<>+480(SB), Z14
+	VBROADCASTSS      numbers<>+352(SB), Z15
+	VSUBPS            Z2, Z14, Z16
+	VSUBPS            Z3, Z14, Z17
+	VDIVPS            Z16, Z15, Z18
+	VDIVPS            Z17, Z15, Z19
+	VMOVAPS           Z15, Z20
+	VMOVAPS           Z15, Z15
+	VFNMADD231PS      Z16, Z18, Z20
+	VFNMADD231PS      Z17, Z19, Z15
+	VSUBPS            Z14, Z16, Z16
+	VSUBPS            Z14, Z17, Z14
+	VADDPS            Z2, Z16, Z16
+	VADDPS            Z3, Z14, Z14
+	VMOVAPS           Z18, Z17
+	VMOVAPS           Z19, Z21
+	VFMADD213PS       Z20, Z16, Z17
+	VFMADD213PS       Z15, Z14, Z21
+	VMULPS            Z18, Z17, Z14
+	VMULPS            Z19, Z21, Z15
+	VBROADCASTSS      numbers<>+768(SB), Z16
+	VMOVAPS           Z18, Z17
+	VMOVAPS           Z19, Z20
+	VFMADD213PS.BCST  numbers<>+800(SB), Z16, Z17
+	VFMADD213PS.BCST  numbers<>+800(SB), Z16, Z20
+	VMOVAPS           Z14, Z21
+	VMOVAPS           Z15, Z22
+	VFMADD213PS       Z17, Z16, Z21
+	VFMADD213PS       Z20, Z16, Z22
+	VBROADCASTSS      numbers<>+832(SB), Z16
+	VMOVAPS           Z16, Z17
+	VMOVAPS           Z16, Z16
+	VFMADD213PS.BCST  numbers<>+864(SB), Z21, Z17
+	VFMADD213PS.BCST  numbers<>+864(SB), Z22, Z16
+	VFMADD213PS.BCST  numbers<>+896(SB), Z21, Z17
+	VFMADD213PS.BCST  numbers<>+896(SB), Z22, Z16
+	VFMADD213PS.BCST  numbers<>+928(SB), Z21, Z17
+	VFMADD213PS.BCST  numbers<>+928(SB), Z22, Z16
+	VFMADD213PS.BCST  numbers<>+960(SB), Z21, Z17
+	VFMADD213PS.BCST  numbers<>+960(SB), Z22, Z16
+	VFMADD213PS.BCST  numbers<>+992(SB), Z21, Z17
+	VFMADD213PS.BCST  numbers<>+992(SB), Z22, Z16
+	VFMADD213PS.BCST  numbers<>+1024(SB), Z21, Z17
+	VFMADD213PS.BCST  numbers<>+1024(SB), Z22, Z16
+	VFMADD213PS.BCST  numbers<>+1056(SB), Z21, Z17
+	VFMADD213PS.BCST  numbers<>+1056(SB), Z22, Z16
+	VFMADD213PS.BCST  numbers<>+1088(SB), Z21, Z17
+	VFMADD213PS.BCST  numbers<>+1088(SB), Z22, Z16
+	VFMADD213PS.BCST  numbers<>+1120(SB), Z21, Z17
+	VFMADD213PS.BCST  numbers<>+1120(SB), Z22, Z16
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z21, Z17
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z22, Z16
+	VMULPS            Z17, Z18, Z18
+	VMULPS            Z16, Z19, Z19
+	VMOVAPS           Z14, Z14
+	VMOVAPS           Z15, Z15
+	VFMADD213PS       Z18, Z17, Z14
+	VFMADD213PS       Z19, Z16, Z15
+	VMOVAPS           Z2, Z16
+	VMOVAPS           Z3, Z17
+	VFMADD213PS       Z2, Z10, Z16
+	VFMADD213PS       Z3, Z11, Z17
+	VMULPS            Z14, Z16, Z2
+	VMULPS            Z15, Z17, Z3
+	VBROADCASTSS      numbers<>+352(SB), Z10
+	VMOVAPS           Z10, Z11
+	VMOVAPS           Z10, Z10
+	VFNMADD231PS      Z14, Z4, Z11
+	VFNMADD231PS      Z15, Z9, Z10
+	VMULPS            Z11, Z0, Z0
+	VMULPS            Z10, Z1, Z1
+	VBLENDMPS         Z2, Z0, K1, Z5
+	VBLENDMPS         Z3, Z1, K2, Z6
+	VMOVAPS           Z5, Z0
+	VMOVAPS           Z6, Z1
+	VSCALEFPS         Z13, Z5, K1, Z0
+	VSCALEFPS         Z12, Z6, K2, Z1
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VPMOVD2M          Z0, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z1
+	VBROADCASTSS      numbers<>+704(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VMULPS            Z1, Z1, Z2
+	VMOVAPS           Z1, Z3
+	VFMSUB213PS       Z2, Z1, Z3
+	VMULPS.BCST       numbers<>+736(SB), Z2, Z2
+	VMULPS.BCST       numbers<>+736(SB), Z3, Z3
+	VBROADCASTSS      numbers<>+64(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD231PS.BCST  numbers<>+96(SB), Z2, Z4
+	VSUBPS.BCST       numbers<>+64(SB), Z4, Z4
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST numbers<>+128(SB), Z4, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST numbers<>+160(SB), Z4, Z2
+	VADDPS            Z3, Z2, Z2
+	VMULPS            Z2, Z2, Z3
+	VBROADCASTSS      numbers<>+192(SB), Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  numbers<>+224(SB), Z2, Z5
+	VFMADD213PS.BCST  numbers<>+256(SB), Z2, Z5
+	VFMADD213PS.BCST  numbers<>+288(SB), Z2, Z5
+	VFMADD213PS.BCST  numbers<>+320(SB), Z2, Z5
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z2, Z5, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z2
+	VSCALEFPS         Z4, Z2, Z2
+	VBROADCASTSS      numbers<>+480(SB), Z5
+	VBROADCASTSS      numbers<>+352(SB), Z6
+	VSUBPS            Z1, Z5, Z9
+	VDIVPS            Z9, Z6, Z10
+	VMOVAPS           Z6, Z6
+	VFNMADD231PS      Z9, Z10, Z6
+	VSUBPS            Z5, Z9, Z5
+	VADDPS            Z1, Z5, Z5
+	VMOVAPS           Z10, Z9
+	VFMADD213PS       Z6, Z5, Z9
+	VMULPS            Z10, Z9, Z5
+	VBROADCASTSS      numbers<>+768(SB), Z6
+	VMOVAPS           Z10, Z9
+	VFMADD213PS.BCST  numbers<>+800(SB), Z6, Z9
+	VMOVAPS           Z5, Z11
+	VFMADD213PS       Z9, Z6, Z11
+	VBROADCASTSS      numbers<>+832(SB), Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+864(SB), Z11, Z6
+	VFMADD213PS.BCST  numbers<>+896(SB), Z11, Z6
+	VFMADD213PS.BCST  numbers<>+928(SB), Z11, Z6
+	VFMADD213PS.BCST  numbers<>+960(SB), Z11, Z6
+	VFMADD213PS.BCST  numbers<>+992(SB), Z11, Z6
+	VFMADD213PS.BCST  numbers<>+1024(SB), Z11, Z6
+	VFMADD213PS.BCST  numbers<>+1056(SB), Z11, Z6
+	VFMADD213PS.BCST  numbers<>+1088(SB), Z11, Z6
+	VFMADD213PS.BCST  numbers<>+1120(SB), Z11, Z6
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z11, Z6
+	VMULPS            Z6, Z10, Z9
+	VMOVAPS           Z5, Z5
+	VFMADD213PS       Z9, Z6, Z5
+	VMOVAPS           Z1, Z6
+	VFMADD213PS       Z1, Z3, Z6
+	VMULPS            Z5, Z6, Z1
+	VBROADCASTSS      numbers<>+352(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS      Z5, Z2, Z3
+	VMULPS            Z3, Z0, Z0
+	VBLENDMPS         Z1, Z0, K1, Z7
+	VMOVAPS           Z7, Z0
+	VSCALEFPS         Z4, Z7, K1, Z0
+	VMOVUPS           Z0, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VPMOVD2M          Z0, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z1
+	VBROADCASTSS      numbers<>+704(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VMULPS            Z1, Z1, Z2
+	VMOVAPS           Z1, Z3
+	VFMSUB213PS       Z2, Z1, Z3
+	VMULPS.BCST       numbers<>+736(SB), Z2, Z2
+	VMULPS.BCST       numbers<>+736(SB), Z3, Z3
+	VBROADCASTSS      numbers<>+64(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD231PS.BCST  numbers<>+96(SB), Z2, Z4
+	VSUBPS.BCST       numbers<>+64(SB), Z4, Z4
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST numbers<>+128(SB), Z4, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST numbers<>+160(SB), Z4, Z2
+	VADDPS            Z3, Z2, Z2
+	VMULPS            Z2, Z2, Z3
+	VBROADCASTSS      numbers<>+192(SB), Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  numbers<>+224(SB), Z2, Z5
+	VFMADD213PS.BCST  numbers<>+256(SB), Z2, Z5
+	VFMADD213PS.BCST  numbers<>+288(SB), Z2, Z5
+	VFMADD213PS.BCST  numbers<>+320(SB), Z2, Z5
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z2, Z5, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z2
+	VSCALEFPS         Z4, Z2, Z2
+	VBROADCASTSS      numbers<>+480(SB), Z5
+	VBROADCASTSS      numbers<>+352(SB), Z6
+	VSUBPS            Z1, Z5, Z7
+	VDIVPS            Z7, Z6, Z9
+	VMOVAPS           Z6, Z6
+	VFNMADD231PS      Z7, Z9, Z6
+	VSUBPS            Z5, Z7, Z5
+	VADDPS            Z1, Z5, Z5
+	VMOVAPS           Z9, Z7
+	VFMADD213PS       Z6, Z5, Z7
+	VMULPS            Z9, Z7, Z5
+	VBROADCASTSS      numbers<>+768(SB), Z6
+	VMOVAPS           Z9, Z7
+	VFMADD213PS.BCST  numbers<>+800(SB), Z6, Z7
+	VMOVAPS           Z5, Z10
+	VFMADD213PS       Z7, Z6, Z10
+	VBROADCASTSS      numbers<>+832(SB), Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+864(SB), Z10, Z6
+	VFMADD213PS.BCST  numbers<>+896(SB), Z10, Z6
+	VFMADD213PS.BCST  numbers<>+928(SB), Z10, Z6
+	VFMADD213PS.BCST  numbers<>+960(SB), Z10, Z6
+	VFMADD213PS.BCST  numbers<>+992(SB), Z10, Z6
+	VFMADD213PS.BCST  numbers<>+1024(SB), Z10, Z6
+	VFMADD213PS.BCST  numbers<>+1056(SB), Z10, Z6
+	VFMADD213PS.BCST  numbers<>+1088(SB), Z10, Z6
+	VFMADD213PS.BCST  numbers<>+1120(SB), Z10, Z6
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z10, Z6
+	VMULPS            Z6, Z9, Z7
+	VMOVAPS           Z5, Z5
+	VFMADD213PS       Z7, Z6, Z5
+	VMOVAPS           Z1, Z6
+	VFMADD213PS       Z1, Z3, Z6
+	VMULPS            Z5, Z6, Z1
+	VBROADCASTSS      numbers<>+352(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS      Z5, Z2, Z3
+	VMULPS            Z3, Z0, Z0
+	VBLENDMPS         Z1, Z0, K2, Z8
+	VMOVAPS           Z8, Z0
+	VSCALEFPS         Z4, Z8, K2, Z0
+	VMOVUPS           Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func geluGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·geluGradientAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VPMOVD2M          Z0, K1
+	VPMOVD2M          Z1, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VORPS.BCST        numbers<>+384(SB), Z1, Z1
+	VBROADCASTSS      numbers<>+704(SB), Z6
+	VMAXPS            Z0, Z6, Z0
+	VMAXPS            Z1, Z6, Z1
+	VMULPS            Z0, Z0, Z6
+	VMULPS            Z1, Z1, Z7
+	VMOVAPS           Z0, Z8
+	VMOVAPS           Z1, Z9
+	VFMSUB213PS       Z6, Z0, Z8
+	VFMSUB213PS       Z7, Z1, Z9
+	VMULPS.BCST       numbers<>+736(SB), Z6, Z6
+	VMULPS.BCST       numbers<>+736(SB), Z7, Z7
+	VMULPS.BCST       numbers<>+736(SB), Z8, Z8
+	VMULPS.BCST       numbers<>+736(SB), Z9, Z9
+	VBROADCASTSS      numbers<>+64(SB), Z10
+	VMOVAPS           Z10, Z11
+	VMOVAPS           Z10, Z10
+	VFMADD231PS.BCST  numbers<>+96(SB), Z6, Z11
+	VFMADD231PS.BCST  numbers<>+96(SB), Z7, Z10
+	VSUBPS.BCST       numbers<>+64(SB), Z11, Z11
+	VSUBPS.BCST       numbers<>+64(SB), Z10, Z10
+	VMOVAPS           Z6, Z6
+	VMOVAPS           Z7, Z7
+	VFNMADD231PS.BCST numbers<>+128(SB), Z11, Z6
+	VFNMADD231PS.BCST numbers<>+128(SB), Z10, Z7
+	VMOVAPS           Z6, Z6
+	VMOVAPS           Z7, Z7
+	VFNMADD231PS.BCST numbers<>+160(SB), Z11, Z6
+	VFNMADD231PS.BCST numbers<>+160(SB), Z10, Z7
+	VADDPS            Z8, Z6, Z6
+	VADDPS            Z9, Z7, Z7
+	VMULPS            Z6, Z6, Z8
+	VMULPS            Z7, Z7, Z9
+	VBROADCASTSS      numbers<>+192(SB), Z12
+	VMOVAPS           Z12, Z13
+	VMOVAPS           Z12, Z12
+	VFMADD213PS.BCST  numbers<>+224(SB), Z6, Z13
+	VFMADD213PS.BCST  numbers<>+224(SB), Z7, Z12
+	VFMADD213PS.BCST  numbers<>+256(SB), Z6, Z13
+	VFMADD213PS.BCST  numbers<>+256(SB), Z7, Z12
+	VFMADD213PS.BCST  numbers<>+288(SB), Z6, Z13
+	VFMADD213PS.BCST  numbers<>+288(SB), Z7, Z12
+	VFMADD213PS.BCST  numbers<>+320(SB), Z6, Z13
+	VFMADD213PS.BCST  numbers<>+320(SB), Z7, Z12
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	VFMADD213PS       Z6, Z13, Z8
+	VFMADD213PS       Z7, Z12, Z9
+	VADDPS.BCST       numbers<>+352(SB), Z8, Z6
+	VADDPS.BCST       numbers<>+352(SB), Z9, Z7
+	VSCALEFPS         Z11, Z6, Z6
+	VSCALEFPS         Z10, Z7, Z7
+	VBROADCASTSS      numbers<>+480(SB), Z12
+	VBROADCASTSS      numbers<>+352(SB), Z13
+	VSUBPS            Z0, Z12, Z14
+	VSUBPS            Z1, Z12, Z15
+	VDIVPS            Z14, Z13, Z16
+	VDIVPS            Z15, Z13, Z17
+	VMOVAPS           Z13, Z18
+	VMOVAPS           Z13, Z13
+	VFNMADD231PS      Z14, Z16, Z18
+	VFNMADD231PS      Z15, Z17, Z13
+	VSUBPS            Z12, Z14, Z14
+	VSUBPS            Z12, Z15, Z12
+	VADDPS            Z0, Z14, Z14
+	VADDPS            Z1, Z12, Z12
+	VMOVAPS           Z16, Z15
+	VMOVAPS           Z17, Z19
+	VFMADD213PS       Z18, Z14, Z15
+	VFMADD213PS       Z13, Z12, Z19
+	VMULPS            Z16, Z15, Z12
+	VMULPS            Z17, Z19, Z13
+	VBROADCASTSS      numbers<>+768(SB), Z14
+	VMOVAPS           Z16, Z15
+	VMOVAPS           Z17, Z18
+	VFMADD213PS.BCST  numbers<>+800(SB), Z14, Z15
+	VFMADD213PS.BCST  numbers<>+800(SB), Z14, Z18
+	VMOVAPS           Z12, Z19
+	VMOVAPS           Z13, Z20
+	VFMADD213PS       Z15, Z14, Z19
+	VFMADD213PS       Z18, Z14, Z20
+	VBROADCASTSS      numbers<>+832(SB), Z14
+	VMOVAPS           Z14, Z15
+	VMOVAPS           Z14, Z14
+	VFMADD213PS.BCST  numbers<>+864(SB), Z19, Z15
+	VFMADD213PS.BCST  numbers<>+864(SB), Z20, Z14
+	VFMADD213PS.BCST  numbers<>+896(SB), Z19, Z15
+	VFMADD213PS.BCST  numbers<>+896(SB), Z20, Z14
+	VFMADD213PS.BCST  numbers<>+928(SB), Z19, Z15
+	VFMADD213PS.BCST  numbers<>+928(SB), Z20, Z14
+	VFMADD213PS.BCST  numbers<>+960(SB), Z19, Z15
+	VFMADD213PS.BCST  numbers<>+960(SB), Z20, Z14
+	VFMADD213PS.BCST  numbers<>+992(SB), Z19, Z15
+	VFMADD213PS.BCST  numbers<>+992(SB), Z20, Z14
+	VFMADD213PS.BCST  numbers<>+1024(SB), Z19, Z15
+	VFMADD213PS.BCST  numbers<>+1024(SB), Z20, Z14
+	VFMADD213PS.BCST  numbers<>+1056(SB), Z19, Z15
+	VFMADD213PS.BCST  numbers<>+1056(SB), Z20, Z14
+	VFMADD213PS.BCST  numbers<>+1088(SB), Z19, Z15
+	VFMADD213PS.BCST  numbers<>+1088(SB), Z20, Z14
+	VFMADD213PS.BCST  numbers<>+1120(SB), Z19, Z15
+	VFMADD213PS.BCST  numbers<>+1120(SB), Z20, Z14
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z19, Z15
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z20, Z14
+	VMULPS            Z15, Z16, Z16
+	VMULPS            Z14, Z17, Z17
+	VMOVAPS           Z12, Z12
+	VMOVAPS           Z13, Z13
+	VFMADD213PS       Z16, Z15, Z12
+	VFMADD213PS       Z17, Z14, Z13
+	VMOVAPS           Z12, Z12
+	VMOVAPS           Z13, Z13
+	VFMADD231PS.BCST  numbers<>+1184(SB), Z0, Z12
+	VFMADD231PS.BCST  numbers<>+1184(SB), Z1, Z13
+	VMOVAPS           Z12, Z0
+	VMOVAPS           Z13, Z1
+	VFMADD213PS       Z12, Z8, Z0
+	VFMADD213PS       Z13, Z9, Z1
+	VBROADCASTSS      numbers<>+352(SB), Z8
+	VMOVAPS           Z8, Z9
+	VMOVAPS           Z8, Z8
+	VFNMADD231PS      Z12, Z6, Z9
+	VFNMADD231PS      Z13, Z7, Z8
+	VBLENDMPS         Z0, Z9, K1, Z2
+	VBLENDMPS         Z1, Z8, K2, Z3
+	VMOVAPS           Z2, Z0
+	VMOVAPS           Z3, Z1
+	VSCALEFPS         Z11, Z2, K1, Z0
+	VSCALEFPS         Z10, Z3, K2, Z1
+	VMOVUPS           (AX), Z6
+	VMOVUPS           64(AX), Z7
+	VMULPS            Z0, Z6, Z0
+	VMULPS            Z1, Z7, Z1
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VPMOVD2M          Z0, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+704(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VMULPS            Z0, Z0, Z1
+	VMOVAPS           Z0, Z2
+	VFMSUB213PS       Z1, Z0, Z2
+	VMULPS.BCST       numbers<>+736(SB), Z1, Z1
+	VMULPS.BCST       numbers<>+736(SB), Z2, Z2
+	VBROADCASTSS      numbers<>+64(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z3
+	VSUBPS.BCST       numbers<>+64(SB), Z3, Z3
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+128(SB), Z3, Z1
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+160(SB), Z3, Z1
+	VADDPS            Z2, Z1, Z1
+	VMULPS            Z1, Z1, Z2
+	VBROADCASTSS      numbers<>+192(SB), Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z6
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z1, Z6, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z1
+	VSCALEFPS         Z3, Z1, Z1
+	VBROADCASTSS      numbers<>+480(SB), Z6
+	VBROADCASTSS      numbers<>+352(SB), Z7
+	VSUBPS            Z0, Z6, Z8
+	VDIVPS            Z8, Z7, Z9
+	VMOVAPS           Z7, Z7
+	VFNMADD231PS      Z8, Z9, Z7
+	VSUBPS            Z6, Z8, Z6
+	VADDPS            Z0, Z6, Z6
+	VMOVAPS           Z9, Z8
+	VFMADD213PS       Z7, Z6, Z8
+	VMULPS            Z9, Z8, Z6
+	VBROADCASTSS      numbers<>+768(SB), Z7
+	VMOVAPS           Z9, Z8
+	VFMADD213PS.BCST  numbers<>+800(SB), Z7, Z8
+	VMOVAPS           Z6, Z10
+	VFMADD213PS       Z8, Z7, Z10
+	VBROADCASTSS      numbers<>+832(SB), Z7
+	VMOVAPS           Z7, Z7
+	VFMADD213PS.BCST  numbers<>+864(SB), Z10, Z7
+	VFMADD213PS.BCST  numbers<>+896(SB), Z10, Z7
+	VFMADD213PS.BCST  numbers<>+928(SB), Z10, Z7
+	VFMADD213PS.BCST  numbers<>+960(SB), Z10, Z7
+	VFMADD213PS.BCST  numbers<>+992(SB), Z10, Z7
+	VFMADD213PS.BCST  numbers<>+1024(SB), Z10, Z7
+	VFMADD213PS.BCST  numbers<>+1056(SB), Z10, Z7
+	VFMADD213PS.BCST  numbers<>+1088(SB), Z10, Z7
+	VFMADD213PS.BCST  numbers<>+1120(SB), Z10, Z7
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z10, Z7
+	VMULPS            Z7, Z9, Z8
+	VMOVAPS           Z6, Z6
+	VFMADD213PS       Z8, Z7, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD231PS.BCST  numbers<>+1184(SB), Z0, Z6
+	VMOVAPS           Z6, Z0
+	VFMADD213PS       Z6, Z2, Z0
+	VBROADCASTSS      numbers<>+352(SB), Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS      Z6, Z1, Z2
+	VBLENDMPS         Z0, Z2, K1, Z4
+	VMOVAPS           Z4, Z0
+	VSCALEFPS         Z3, Z4, K1, Z0
+	VMOVUPS           (AX), Z1
+	VMULPS            Z0, Z1, Z0
+	VMOVUPS           Z0, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VPMOVD2M          Z0, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+704(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VMULPS            Z0, Z0, Z1
+	VMOVAPS           Z0, Z2
+	VFMSUB213PS       Z1, Z0, Z2
+	VMULPS.BCST       numbers<>+736(SB), Z1, Z1
+	VMULPS.BCST       numbers<>+736(SB), Z2, Z2
+	VBROADCASTSS      numbers<>+64(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z3
+	VSUBPS.BCST       numbers<>+64(SB), Z3, Z3
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+128(SB), Z3, Z1
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+160(SB), Z3, Z1
+	VADDPS            Z2, Z1, Z1
+	VMULPS            Z1, Z1, Z2
+	VBROADCASTSS      numbers<>+192(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z4
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z1, Z4, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z1
+	VSCALEFPS         Z3, Z1, Z1
+	VBROADCASTSS      numbers<>+480(SB), Z4
+	VBROADCASTSS      numbers<>+352(SB), Z6
+	VSUBPS            Z0, Z4, Z7
+	VDIVPS            Z7, Z6, Z8
+	VMOVAPS           Z6, Z6
+	VFNMADD231PS      Z7, Z8, Z6
+	VSUBPS            Z4, Z7, Z4
+	VADDPS            Z0, Z4, Z4
+	VMOVAPS           Z8, Z7
+	VFMADD213PS       Z6, Z4, Z7
+	VMULPS            Z8, Z7, Z4
+	VBROADCASTSS      numbers<>+768(SB), Z6
+	VMOVAPS           Z8, Z7
+	VFMADD213PS.BCST  numbers<>+800(SB), Z6, Z7
+	VMOVAPS           Z4, Z9
+	VFMADD213PS       Z7, Z6, Z9
+	VBROADCASTSS      numbers<>+832(SB), Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+864(SB), Z9, Z6
+	VFMADD213PS.BCST  numbers<>+896(SB), Z9, Z6
+	VFMADD213PS.BCST  numbers<>+928(SB), Z9, Z6
+	VFMADD213PS.BCST  numbers<>+960(SB), Z9, Z6
+	VFMADD213PS.BCST  numbers<>+992(SB), Z9, Z6
+	VFMADD213PS.BCST  numbers<>+1024(SB), Z9, Z6
+	VFMADD213PS.BCST  numbers<>+1056(SB), Z9, Z6
+	VFMADD213PS.BCST  numbers<>+1088(SB), Z9, Z6
+	VFMADD213PS.BCST  numbers<>+1120(SB), Z9, Z6
+	VFMADD213PS.BCST  numbers<>+1152(SB), Z9, Z6
+	VMULPS            Z6, Z8, Z7
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z7, Z6, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD231PS.BCST  numbers<>+1184(SB), Z0, Z4
+	VMOVAPS           Z4, Z0
+	VFMADD213PS       Z4, Z2, Z0
+	VBROADCASTSS      numbers<>+352(SB), Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS      Z4, Z1, Z2
+	VBLENDMPS         Z0, Z2, K2, Z5
+	VMOVAPS           Z5, Z0
+	VSCALEFPS         Z3, Z5, K2, Z0
+	VMOVUPS.Z         (AX), K1, Z1
+	VMULPS            Z0, Z1, Z0
+	VMOVUPS           Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func geluTanhAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VPMOVD2M          Z0, K1
+	VPMOVD2M          Z1, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z2
+	VORPS.BCST        numbers<>+384(SB), Z1, Z3
+	VBROADCASTSS      numbers<>+1216(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMAXPS            Z3, Z4, Z3
+	VMULPS            Z2, Z2, Z4
+	VMULPS            Z3, Z3, Z9
+	VMOVAPS           Z2, Z10
+	VMOVAPS           Z3, Z11
+	VFMSUB213PS       Z4, Z2, Z10
+	VFMSUB213PS       Z9, Z3, Z11
+	VBROADCASTSS      numbers<>+1248(SB), Z12
+	VMULPS            Z12, Z4, Z13
+	VMULPS            Z12, Z9, Z14
+	VMOVAPS           Z4, Z15
+	VMOVAPS           Z9, Z16
+	VFMSUB213PS       Z13, Z12, Z15
+	VFMSUB213PS       Z14, Z12, Z16
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	VFMADD213PS       Z15, Z12, Z10
+	VFMADD213PS       Z16, Z12, Z11
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z4, Z10
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z9, Z11
+	VADDPS.BCST       numbers<>+1312(SB), Z13, Z4
+	VADDPS.BCST       numbers<>+1312(SB), Z14, Z9
+	VSUBPS            Z13, Z4, Z12
+	VSUBPS            Z14, Z9, Z15
+	VSUBPS            Z12, Z4, Z16
+	VSUBPS            Z15, Z9, Z17
+	VSUBPS            Z16, Z13, Z13
+	VSUBPS            Z17, Z14, Z14
+	VBROADCASTSS      numbers<>+1312(SB), Z16
+	VSUBPS            Z12, Z16, Z12
+	VSUBPS            Z15, Z16, Z15
+	VADDPS            Z13, Z12, Z12
+	VADDPS            Z14, Z15, Z13
+	VADDPS            Z10, Z12, Z10
+	VADDPS            Z11, Z13, Z11
+	VADDPS.BCST       numbers<>+1344(SB), Z10, Z10
+	VADDPS.BCST       numbers<>+1344(SB), Z11, Z11
+	VMULPS            Z4, Z2, Z12
+	VMULPS            Z9, Z3, Z13
+	VMOVAPS           Z2, Z14
+	VMOVAPS           Z3, Z15
+	VFMSUB213PS       Z12, Z4, Z14
+	VFMSUB213PS       Z13, Z9, Z15
+	VMOVAPS           Z2, Z4
+	VMOVAPS           Z3, Z9
+	VFMADD213PS       Z14, Z10, Z4
+	VFMADD213PS       Z15, Z11, Z9
+	VBROADCASTSS      numbers<>+64(SB), Z10
+	VMOVAPS           Z10, Z11
+	VMOVAPS           Z10, Z10
+	VFMADD231PS.BCST  numbers<>+96(SB), Z12, Z11
+	VFMADD231PS.BCST  numbers<>+96(SB), Z13, Z10
+	VSUBPS.BCST       numbers<>+64(SB), Z11, Z11
+	VSUBPS.BCST       numbers<>+64(SB), Z10, Z10
+	VMOVAPS           Z12, Z12
+	VMOVAPS           Z13, Z13
+	VFNMADD231PS.BCST numbers<>+128(SB), Z11, Z12
+	VFNMADD231PS.BCST numbers<>+128(SB), Z10, Z13
+	VMOVAPS           Z12, Z12
+	VMOVAPS           Z13, Z13
+	VFNMADD231PS.BCST numbers<>+160(SB), Z11, Z12
+	VFNMADD231PS.BCST numbers<>+160(SB), Z10, Z13
+	VADDPS            Z4, Z12, Z4
+	VADDPS            Z9, Z13, Z9
+	VMULPS            Z4, Z4, Z12
+	VMULPS            Z9, Z9, Z13
+	VBROADCASTSS      numbers<>+192(SB), Z14
+	VMOVAPS           Z14, Z15
+	VMOVAPS           Z14, Z14
+	VFMADD213PS.BCST  numbers<>+224(SB), Z4, Z15
+	VFMADD213PS.BCST  numbers<>+224(SB), Z9, Z14
+	VFMADD213PS.BCST  numbers<>+256(SB), Z4, Z15
+	VFMADD213PS.BCST  numbers<>+256(SB), Z9, Z14
+	VFMADD213PS.BCST  numbers<>+288(SB), Z4, Z15
+	VFMADD213PS.BCST  numbers<>+288(SB), Z9, Z14
+	VFMADD213PS.BCST  numbers<>+320(SB), Z4, Z15
+	VFMADD213PS.BCST  numbers<>+320(SB), Z9, Z14
+	VMOVAPS           Z12, Z12
+	VMOVAPS           Z13, Z13
+	VFMADD213PS       Z4, Z15, Z12
+	VFMADD213PS       Z9, Z14, Z13
+	VADDPS.BCST       numbers<>+352(SB), Z12, Z4
+	VADDPS.BCST       numbers<>+352(SB), Z13, Z9
+	VSCALEFPS         Z11, Z4, Z4
+	VSCALEFPS         Z10, Z9, Z9
+	VADDPS.BCST       numbers<>+352(SB), Z4, Z4
+	VADDPS.BCST       numbers<>+352(SB), Z9, Z9
+	VMOVAPS           Z2, Z14
+	VMOVAPS           Z3, Z15
+	VFMADD213PS       Z2, Z12, Z14
+	VFMADD213PS       Z3, Z13, Z15
+	VBLENDMPS         Z14, Z0, K1, Z5
+	VBLENDMPS         Z15, Z1, K2, Z6
+	VDIVPS            Z4, Z5, Z0
+	VDIVPS            Z9, Z6, Z1
+	VMOVAPS           Z0, Z2
+	VMOVAPS           Z1, Z3
+	VSCALEFPS         Z11, Z0, K1, Z2
+	VSCALEFPS         Z10, Z1, K2, Z3
+	VMOVUPS           Z2, (AX)
+	VMOVUPS           Z3, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VPMOVD2M          Z0, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z1
+	VBROADCASTSS      numbers<>+1216(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VMULPS            Z1, Z1, Z2
+	VMOVAPS           Z1, Z3
+	VFMSUB213PS       Z2, Z1, Z3
+	VBROADCASTSS      numbers<>+1248(SB), Z4
+	VMULPS            Z4, Z2, Z5
+	VMOVAPS           Z2, Z6
+	VFMSUB213PS       Z5, Z4, Z6
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z6, Z4, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z2, Z3
+	VADDPS.BCST       numbers<>+1312(SB), Z5, Z2
+	VSUBPS            Z5, Z2, Z4
+	VSUBPS            Z4, Z2, Z6
+	VSUBPS            Z6, Z5, Z5
+	VBROADCASTSS      numbers<>+1312(SB), Z6
+	VSUBPS            Z4, Z6, Z4
+	VADDPS            Z5, Z4, Z4
+	VADDPS            Z3, Z4, Z3
+	VADDPS.BCST       numbers<>+1344(SB), Z3, Z3
+	VMULPS            Z2, Z1, Z4
+	VMOVAPS           Z1, Z5
+	VFMSUB213PS       Z4, Z2, Z5
+	VMOVAPS           Z1, Z2
+	VFMADD213PS       Z5, Z3, Z2
+	VBROADCASTSS      numbers<>+64(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD231PS.BCST  numbers<>+96(SB), Z4, Z3
+	VSUBPS.BCST       numbers<>+64(SB), Z3, Z3
+	VMOVAPS           Z4, Z4
+	VFNMADD231PS.BCST numbers<>+128(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFNMADD231PS.BCST numbers<>+160(SB), Z3, Z4
+	VADDPS            Z2, Z4, Z2
+	VMULPS            Z2, Z2, Z4
+	VBROADCASTSS      numbers<>+192(SB), Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  numbers<>+224(SB), Z2, Z5
+	VFMADD213PS.BCST  numbers<>+256(SB), Z2, Z5
+	VFMADD213PS.BCST  numbers<>+288(SB), Z2, Z5
+	VFMADD213PS.BCST  numbers<>+320(SB), Z2, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       numbers<>+352(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z2
+	VMOVAPS           Z1, Z5
+	VFMADD213PS       Z1, Z4, Z5
+	VBLENDMPS         Z5, Z0, K1, Z7
+	VDIVPS            Z2, Z7, Z0
+	VMOVAPS           Z0, Z1
+	VSCALEFPS         Z3, Z0, K1, Z1
+	VMOVUPS           Z1, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VPMOVD2M          Z0, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z1
+	VBROADCASTSS      numbers<>+1216(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VMULPS            Z1, Z1, Z2
+	VMOVAPS           Z1, Z3
+	VFMSUB213PS       Z2, Z1, Z3
+	VBROADCASTSS      numbers<>+1248(SB), Z4
+	VMULPS            Z4, Z2, Z5
+	VMOVAPS           Z2, Z6
+	VFMSUB213PS       Z5, Z4, Z6
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z6, Z4, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z2, Z3
+	VADDPS.BCST       numbers<>+1312(SB), Z5, Z2
+	VSUBPS            Z5, Z2, Z4
+	VSUBPS            Z4, Z2, Z6
+	VSUBPS            Z6, Z5, Z5
+	VBROADCASTSS      numbers<>+1312(SB), Z6
+	VSUBPS            Z4, Z6, Z4
+	VADDPS            Z5, Z4, Z4
+	VADDPS            Z3, Z4, Z3
+	VADDPS.BCST       numbers<>+1344(SB), Z3, Z3
+	VMULPS            Z2, Z1, Z4
+	VMOVAPS           Z1, Z5
+	VFMSUB213PS       Z4, Z2, Z5
+	VMOVAPS           Z1, Z2
+	VFMADD213PS       Z5, Z3, Z2
+	VBROADCASTSS      numbers<>+64(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD231PS.BCST  numbers<>+96(SB), Z4, Z3
+	VSUBPS.BCST       numbers<>+64(SB), Z3, Z3
+	VMOVAPS           Z4, Z4
+	VFNMADD231PS.BCST numbers<>+128(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFNMADD231PS.BCST numbers<>+160(SB), Z3, Z4
+	VADDPS            Z2, Z4, Z2
+	VMULPS            Z2, Z2, Z4
+	VBROADCASTSS      numbers<>+192(SB), Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  numbers<>+224(SB), Z2, Z5
+	VFMADD213PS.BCST  numbers<>+256(SB), Z2, Z5
+	VFMADD213PS.BCST  numbers<>+288(SB), Z2, Z5
+	VFMADD213PS.BCST  numbers<>+320(SB), Z2, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       numbers<>+352(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z2
+	VMOVAPS           Z1, Z5
+	VFMADD213PS       Z1, Z4, Z5
+	VBLENDMPS         Z5, Z0, K2, Z8
+	VDIVPS            Z2, Z8, Z0
+	VMOVAPS           Z0, Z1
+	VSCALEFPS         Z3, Z0, K2, Z1
+	VMOVUPS           Z1, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func geluTanhGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·geluTanhGradientAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VPMOVD2M          Z0, K1
+	VPMOVD2M          Z1, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VORPS.BCST        numbers<>+384(SB), Z1, Z1
+	VBROADCASTSS      numbers<>+1216(SB), Z6
+	VMAXPS            Z0, Z6, Z0
+	VMAXPS            Z1, Z6, Z1
+	VMULPS            Z0, Z0, Z6
+	VMULPS            Z1, Z1, Z7
+	VMOVAPS           Z0, Z8
+	VMOVAPS           Z1, Z9
+	VFMSUB213PS       Z6, Z0, Z8
+	VFMSUB213PS       Z7, Z1, Z9
+	VBROADCASTSS      numbers<>+1248(SB), Z10
+	VMULPS            Z10, Z6, Z11
+	VMULPS            Z10, Z7, Z12
+	VMOVAPS           Z6, Z13
+	VMOVAPS           Z7, Z14
+	VFMSUB213PS       Z11, Z10, Z13
+	VFMSUB213PS       Z12, Z10, Z14
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	VFMADD213PS       Z13, Z10, Z8
+	VFMADD213PS       Z14, Z10, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z6, Z8
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z7, Z9
+	VADDPS.BCST       numbers<>+1312(SB), Z11, Z6
+	VADDPS.BCST       numbers<>+1312(SB), Z12, Z7
+	VSUBPS            Z11, Z6, Z10
+	VSUBPS            Z12, Z7, Z13
+	VSUBPS            Z10, Z6, Z14
+	VSUBPS            Z13, Z7, Z15
+	VSUBPS            Z14, Z11, Z11
+	VSUBPS            Z15, Z12, Z12
+	VBROADCASTSS      numbers<>+1312(SB), Z14
+	VSUBPS            Z10, Z14, Z10
+	VSUBPS            Z13, Z14, Z13
+	VADDPS            Z11, Z10, Z10
+	VADDPS            Z12, Z13, Z11
+	VADDPS            Z8, Z10, Z8
+	VADDPS            Z9, Z11, Z9
+	VADDPS.BCST       numbers<>+1344(SB), Z8, Z8
+	VADDPS.BCST       numbers<>+1344(SB), Z9, Z9
+	VMULPS            Z6, Z0, Z10
+	VMULPS            Z7, Z1, Z11
+	VMOVAPS           Z0, Z12
+	VMOVAPS           Z1, Z13
+	VFMSUB213PS       Z10, Z6, Z12
+	VFMSUB213PS       Z11, Z7, Z13
+	VMOVAPS           Z0, Z6
+	VMOVAPS           Z1, Z7
+	VFMADD213PS       Z12, Z8, Z6
+	VFMADD213PS       Z13, Z9, Z7
+	VBROADCASTSS      numbers<>+64(SB), Z8
+	VMOVAPS           Z8, Z9
+	VMOVAPS           Z8, Z8
+	VFMADD231PS.BCST  numbers<>+96(SB), Z10, Z9
+	VFMADD231PS.BCST  numbers<>+96(SB), Z11, Z8
+	VSUBPS.BCST       numbers<>+64(SB), Z9, Z9
+	VSUBPS.BCST       numbers<>+64(SB), Z8, Z8
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	VFNMADD231PS.BCST numbers<>+128(SB), Z9, Z10
+	VFNMADD231PS.BCST numbers<>+128(SB), Z8, Z11
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	VFNMADD231PS.BCST numbers<>+160(SB), Z9, Z10
+	VFNMADD231PS.BCST numbers<>+160(SB), Z8, Z11
+	VADDPS            Z6, Z10, Z6
+	VADDPS            Z7, Z11, Z7
+	VMULPS            Z6, Z6, Z10
+	VMULPS            Z7, Z7, Z11
+	VBROADCASTSS      numbers<>+192(SB), Z12
+	VMOVAPS           Z12, Z13
+	VMOVAPS           Z12, Z12
+	VFMADD213PS.BCST  numbers<>+224(SB), Z6, Z13
+	VFMADD213PS.BCST  numbers<>+224(SB), Z7, Z12
+	VFMADD213PS.BCST  numbers<>+256(SB), Z6, Z13
+	VFMADD213PS.BCST  numbers<>+256(SB), Z7, Z12
+	VFMADD213PS.BCST  numbers<>+288(SB), Z6, Z13
+	VFMADD213PS.BCST  numbers<>+288(SB), Z7, Z12
+	VFMADD213PS.BCST  numbers<>+320(SB), Z6, Z13
+	VFMADD213PS.BCST  numbers<>+320(SB), Z7, Z12
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	VFMADD213PS       Z6, Z13, Z10
+	VFMADD213PS       Z7, Z12, Z11
+	VADDPS.BCST       numbers<>+352(SB), Z10, Z6
+	VADDPS.BCST       numbers<>+352(SB), Z11, Z7
+	VSCALEFPS         Z9, Z6, Z6
+	VSCALEFPS         Z8, Z7, Z7
+	VADDPS.BCST       numbers<>+352(SB), Z6, Z12
+	VADDPS.BCST       numbers<>+352(SB), Z7, Z13
+	VMULPS            Z0, Z0, Z14
+	VMULPS            Z1, Z1, Z15
+	VBROADCASTSS      numbers<>+1376(SB), Z16
+	VMOVAPS           Z14, Z14
+	VMOVAPS           Z15, Z15
+	VFMADD213PS.BCST  numbers<>+1312(SB), Z16, Z14
+	VFMADD213PS.BCST  numbers<>+1312(SB), Z16, Z15
+	VMULPS            Z14, Z0, Z0
+	VMULPS            Z15, Z1, Z1
+	VMOVAPS           Z12, Z14
+	VMOVAPS           Z13, Z15
+	VFNMADD231PS      Z6, Z0, Z14
+	VFNMADD231PS      Z7, Z1, Z15
+	VADDPS            Z0, Z12, Z0
+	VADDPS            Z1, Z13, Z1
+	VMOVAPS           Z0, Z12
+	VMOVAPS           Z1, Z13
+	VFMADD213PS       Z0, Z10, Z12
+	VFMADD213PS       Z1, Z11, Z13
+	VBLENDMPS         Z12, Z14, K1, Z2
+	VBLENDMPS         Z13, Z15, K2, Z3
+	VADDPS.BCST       numbers<>+448(SB), Z6, Z0
+	VADDPS.BCST       numbers<>+448(SB), Z7, Z1
+	VMOVAPS           Z6, Z6
+	VMOVAPS           Z7, Z7
+	VFMADD213PS.BCST  numbers<>+352(SB), Z0, Z6
+	VFMADD213PS.BCST  numbers<>+352(SB), Z1, Z7
+	VDIVPS            Z6, Z2, Z0
+	VDIVPS            Z7, Z3, Z1
+	VMOVAPS           Z0, Z6
+	VMOVAPS           Z1, Z7
+	VSCALEFPS         Z9, Z0, K1, Z6
+	VSCALEFPS         Z8, Z1, K2, Z7
+	VMOVUPS           (AX), Z0
+	VMOVUPS           64(AX), Z1
+	VMULPS            Z6, Z0, Z0
+	VMULPS            Z7, Z1, Z1
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VPMOVD2M          Z0, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+1216(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VMULPS            Z0, Z0, Z1
+	VMOVAPS           Z0, Z2
+	VFMSUB213PS       Z1, Z0, Z2
+	VBROADCASTSS      numbers<>+1248(SB), Z3
+	VMULPS            Z3, Z1, Z6
+	VMOVAPS           Z1, Z7
+	VFMSUB213PS       Z6, Z3, Z7
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z7, Z3, Z2
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z1, Z2
+	VADDPS.BCST       numbers<>+1312(SB), Z6, Z1
+	VSUBPS            Z6, Z1, Z3
+	VSUBPS            Z3, Z1, Z7
+	VSUBPS            Z7, Z6, Z6
+	VBROADCASTSS      numbers<>+1312(SB), Z7
+	VSUBPS            Z3, Z7, Z3
+	VADDPS            Z6, Z3, Z3
+	VADDPS            Z2, Z3, Z2
+	VADDPS.BCST       numbers<>+1344(SB), Z2, Z2
+	VMULPS            Z1, Z0, Z3
+	VMOVAPS           Z0, Z6
+	VFMSUB213PS       Z3, Z1, Z6
+	VMOVAPS           Z0, Z1
+	VFMADD213PS       Z6, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z3, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z3
+	VADDPS            Z1, Z3, Z1
+	VMULPS            Z1, Z1, Z3
+	VBROADCASTSS      numbers<>+192(SB), Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z6
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z1, Z6, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VADDPS.BCST       numbers<>+352(SB), Z1, Z6
+	VMULPS            Z0, Z0, Z7
+	VBROADCASTSS      numbers<>+1376(SB), Z8
+	VMOVAPS           Z7, Z7
+	VFMADD213PS.BCST  numbers<>+1312(SB), Z8, Z7
+	VMULPS            Z7, Z0, Z0
+	VMOVAPS           Z6, Z7
+	VFNMADD231PS      Z1, Z0, Z7
+	VADDPS            Z0, Z6, Z0
+	VMOVAPS           Z0, Z6
+	VFMADD213PS       Z0, Z3, Z6
+	VBLENDMPS         Z6, Z7, K1, Z4
+	VADDPS.BCST       numbers<>+448(SB), Z1, Z0
+	VMOVAPS           Z1, Z1
+	VFMADD213PS.BCST  numbers<>+352(SB), Z0, Z1
+	VDIVPS            Z1, Z4, Z0
+	VMOVAPS           Z0, Z1
+	VSCALEFPS         Z2, Z0, K1, Z1
+	VMOVUPS           (AX), Z0
+	VMULPS            Z1, Z0, Z0
+	VMOVUPS           Z0, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VPMOVD2M          Z0, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+1216(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VMULPS            Z0, Z0, Z1
+	VMOVAPS           Z0, Z2
+	VFMSUB213PS       Z1, Z0, Z2
+	VBROADCASTSS      numbers<>+1248(SB), Z3
+	VMULPS            Z3, Z1, Z4
+	VMOVAPS           Z1, Z6
+	VFMSUB213PS       Z4, Z3, Z6
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z6, Z3, Z2
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+1280(SB), Z1, Z2
+	VADDPS.BCST       numbers<>+1312(SB), Z4, Z1
+	VSUBPS            Z4, Z1, Z3
+	VSUBPS            Z3, Z1, Z6
+	VSUBPS            Z6, Z4, Z4
+	VBROADCASTSS      numbers<>+1312(SB), Z6
+	VSUBPS            Z3, Z6, Z3
+	VADDPS            Z4, Z3, Z3
+	VADDPS            Z2, Z3, Z2
+	VADDPS.BCST       numbers<>+1344(SB), Z2, Z2
+	VMULPS            Z1, Z0, Z3
+	VMOVAPS           Z0, Z4
+	VFMSUB213PS       Z3, Z1, Z4
+	VMOVAPS           Z0, Z1
+	VFMADD213PS       Z4, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z3, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z3
+	VADDPS            Z1, Z3, Z1
+	VMULPS            Z1, Z1, Z3
+	VBROADCASTSS      numbers<>+192(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VADDPS.BCST       numbers<>+352(SB), Z1, Z4
+	VMULPS            Z0, Z0, Z6
+	VBROADCASTSS      numbers<>+1376(SB), Z7
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+1312(SB), Z7, Z6
+	VMULPS            Z6, Z0, Z0
+	VMOVAPS           Z4, Z6
+	VFNMADD231PS      Z1, Z0, Z6
+	VADDPS            Z0, Z4, Z0
+	VMOVAPS           Z0, Z4
+	VFMADD213PS       Z0, Z3, Z4
+	VBLENDMPS         Z4, Z6, K2, Z5
+	VADDPS.BCST       numbers<>+448(SB), Z1, Z0
+	VMOVAPS           Z1, Z1
+	VFMADD213PS.BCST  numbers<>+352(SB), Z0, Z1
+	VDIVPS            Z1, Z5, Z0
+	VMOVAPS           Z0, Z1
+	VSCALEFPS         Z2, Z0, K2, Z1
+	VMOVUPS.Z         (AX), K1, Z0
+	VMULPS            Z1, Z0, Z0
+	VMOVUPS           Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func tanhAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·tanhAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z2
+	VORPS.BCST        numbers<>+384(SB), Z1, Z3
+	VADDPS            Z2, Z2, Z2
+	VADDPS            Z3, Z3, Z3
+	VBROADCASTSS      numbers<>+1408(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMAXPS            Z3, Z4, Z3
+	VBROADCASTSS      numbers<>+64(SB), Z4
+	VMOVAPS           Z4, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD231PS.BCST  numbers<>+96(SB), Z2, Z5
+	VFMADD231PS.BCST  numbers<>+96(SB), Z3, Z4
+	VSUBPS.BCST       numbers<>+64(SB), Z5, Z5
+	VSUBPS.BCST       numbers<>+64(SB), Z4, Z4
+	VMOVAPS           Z2, Z2
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+128(SB), Z5, Z2
+	VFNMADD231PS.BCST numbers<>+128(SB), Z4, Z3
+	VMOVAPS           Z2, Z2
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+160(SB), Z5, Z2
+	VFNMADD231PS.BCST numbers<>+160(SB), Z4, Z3
+	VMULPS            Z2, Z2, Z6
+	VMULPS            Z3, Z3, Z7
+	VBROADCASTSS      numbers<>+192(SB), Z8
+	VMOVAPS           Z8, Z9
+	VMOVAPS           Z8, Z8
+	VFMADD213PS.BCST  numbers<>+224(SB), Z2, Z9
+	VFMADD213PS.BCST  numbers<>+224(SB), Z3, Z8
+	VFMADD213PS.BCST  numbers<>+256(SB), Z2, Z9
+	VFMADD213PS.BCST  numbers<>+256(SB), Z3, Z8
+	VFMADD213PS.BCST  numbers<>+288(SB), Z2, Z9
+	VFMADD213PS.BCST  numbers<>+288(SB), Z3, Z8
+	VFMADD213PS.BCST  numbers<>+320(SB), Z2, Z9
+	VFMADD213PS.BCST  numbers<>+320(SB), Z3, Z8
+	VMOVAPS           Z6, Z6
+	VMOVAPS           Z7, Z7
+	VFMADD213PS       Z2, Z9, Z6
+	VFMADD213PS       Z3, Z8, Z7
+	VADDPS.BCST       numbers<>+352(SB), Z6, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z7, Z2
+	VBROADCASTSS      numbers<>+352(SB), Z2
+	VSCALEFPS         Z5, Z2, Z3
+	VSCALEFPS         Z4, Z2, Z2
+	VSUBPS.BCST       numbers<>+352(SB), Z3, Z4
+	VSUBPS.BCST       numbers<>+352(SB), Z2, Z5
+	VMOVAPS           Z3, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z4, Z6, Z3
+	VFMADD213PS       Z5, Z7, Z2
+	VADDPS.BCST       numbers<>+448(SB), Z3, Z4
+	VADDPS.BCST       numbers<>+448(SB), Z2, Z5
+	VDIVPS            Z4, Z3, Z3
+	VDIVPS            Z5, Z2, Z2
+	VANDPS.BCST       numbers<>+640(SB), Z3, Z3
+	VANDPS.BCST       numbers<>+640(SB), Z2, Z2
+	VANDPS.BCST       numbers<>+384(SB), Z0, Z0
+	VANDPS.BCST       numbers<>+384(SB), Z1, Z1
+	VORPS             Z0, Z3, Z0
+	VORPS             Z1, Z2, Z1
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VORPS.BCST        numbers<>+384(SB), Z0, Z1
+	VADDPS            Z1, Z1, Z1
+	VBROADCASTSS      numbers<>+1408(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z1
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z1
+	VMULPS            Z1, Z1, Z3
+	VBROADCASTSS      numbers<>+192(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z1
+	VBROADCASTSS      numbers<>+352(SB), Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VSUBPS.BCST       numbers<>+352(SB), Z1, Z2
+	VMOVAPS           Z1, Z1
+	VFMADD213PS       Z2, Z3, Z1
+	VADDPS.BCST       numbers<>+448(SB), Z1, Z2
+	VDIVPS            Z2, Z1, Z1
+	VANDPS.BCST       numbers<>+640(SB), Z1, Z1
+	VANDPS.BCST       numbers<>+384(SB), Z0, Z0
+	VORPS             Z0, Z1, Z0
+	VMOVUPS           Z0, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VORPS.BCST        numbers<>+384(SB), Z0, Z1
+	VADDPS            Z1, Z1, Z1
+	VBROADCASTSS      numbers<>+1408(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z1
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z1
+	VMULPS            Z1, Z1, Z3
+	VBROADCASTSS      numbers<>+192(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z1
+	VBROADCASTSS      numbers<>+352(SB), Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VSUBPS.BCST       numbers<>+352(SB), Z1, Z2
+	VMOVAPS           Z1, Z1
+	VFMADD213PS       Z2, Z3, Z1
+	VADDPS.BCST       numbers<>+448(SB), Z1, Z2
+	VDIVPS            Z2, Z1, Z1
+	VANDPS.BCST       numbers<>+640(SB), Z1, Z1
+	VANDPS.BCST       numbers<>+384(SB), Z0, Z0
+	VORPS             Z0, Z1, Z0
+	VMOVUPS           Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func tanhGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·tanhGradientAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VADDPS            Z0, Z0, Z0
+	VADDPS            Z1, Z1, Z1
+	VPMOVD2M          Z0, K1
+	VPMOVD2M          Z1, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VORPS.BCST        numbers<>+384(SB), Z1, Z1
+	VBROADCASTSS      numbers<>+416(SB), Z2
+	VMAXPS            Z0, Z2, Z0
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z3
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z3, Z3
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z0, Z0
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+128(SB), Z3, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z1
+	VMOVAPS           Z0, Z0
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+160(SB), Z3, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z1
+	VMULPS            Z0, Z0, Z4
+	VMULPS            Z1, Z1, Z5
+	VBROADCASTSS      numbers<>+192(SB), Z6
+	VMOVAPS           Z6, Z7
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z7
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z7
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z7
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z6
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z7
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z6
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	VFMADD213PS       Z0, Z7, Z4
+	VFMADD213PS       Z1, Z6, Z5
+	VADDPS.BCST       numbers<>+352(SB), Z4, Z0
+	VADDPS.BCST       numbers<>+352(SB), Z5, Z1
+	VSCALEFPS         Z3, Z0, Z4
+	VSCALEFPS         Z2, Z1, Z5
+	VADDPS.BCST       numbers<>+352(SB), Z4, Z6
+	VADDPS.BCST       numbers<>+352(SB), Z5, Z6
+	VMULPS.BCST       numbers<>+1440(SB), Z0, Z0
+	VMULPS.BCST       numbers<>+1440(SB), Z1, Z1
+	VADDPS.BCST       numbers<>+448(SB), Z4, Z6
+	VADDPS.BCST       numbers<>+448(SB), Z5, Z7
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  numbers<>+352(SB), Z6, Z4
+	VFMADD213PS.BCST  numbers<>+352(SB), Z7, Z5
+	VDIVPS            Z4, Z0, Z0
+	VDIVPS            Z5, Z1, Z1
+	VSCALEFPS         Z3, Z0, Z0
+	VSCALEFPS         Z2, Z1, Z1
+	VMOVUPS           (AX), Z2
+	VMOVUPS           64(AX), Z3
+	VMULPS            Z0, Z2, Z0
+	VMULPS            Z1, Z3, Z1
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VADDPS            Z0, Z0, Z0
+	VPMOVD2M          Z0, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+416(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z0
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z0
+	VMULPS            Z0, Z0, Z2
+	VBROADCASTSS      numbers<>+192(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z3
+	VMULPS.BCST       numbers<>+1440(SB), Z0, Z0
+	VADDPS.BCST       numbers<>+448(SB), Z2, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS.BCST  numbers<>+352(SB), Z3, Z2
+	VDIVPS            Z2, Z0, Z0
+	VSCALEFPS         Z1, Z0, Z0
+	VMOVUPS           (AX), Z1
+	VMULPS            Z0, Z1, Z0
+	VMOVUPS           Z0, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VADDPS            Z0, Z0, Z0
+	VPMOVD2M          Z0, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+416(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z0
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z0
+	VMULPS            Z0, Z0, Z2
+	VBROADCASTSS      numbers<>+192(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z3
+	VMULPS.BCST       numbers<>+1440(SB), Z0, Z0
+	VADDPS.BCST       numbers<>+448(SB), Z2, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS.BCST  numbers<>+352(SB), Z3, Z2
+	VDIVPS            Z2, Z0, Z0
+	VSCALEFPS         Z1, Z0, Z0
+	VMOVUPS.Z         (AX), K1, Z1
+	VMULPS            Z0, Z1, Z0
+	VMOVUPS           Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func eluAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·eluAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS a+32(FP), Z0
+	VBROADCASTSS b+36(FP), Z1
+	MOVQ         vectors+16(FP), DX
+	SUBQ         $0x02, DX
+	JLT          fewer
+
+two:
+	VMOVUPS           (CX), Z2
+	VMOVUPS           64(CX), Z3
+	VBROADCASTSS      numbers<>+1408(SB), Z5
+	VMAXPS            Z2, Z5, Z4
+	VMAXPS            Z3, Z5, Z5
+	VBROADCASTSS      numbers<>+64(SB), Z6
+	VMOVAPS           Z6, Z7
+	VMOVAPS           Z6, Z6
+	VFMADD231PS.BCST  numbers<>+96(SB), Z4, Z7
+	VFMADD231PS.BCST  numbers<>+96(SB), Z5, Z6
+	VSUBPS.BCST       numbers<>+64(SB), Z7, Z7
+	VSUBPS.BCST       numbers<>+64(SB), Z6, Z6
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	VFNMADD231PS.BCST numbers<>+128(SB), Z7, Z4
+	VFNMADD231PS.BCST numbers<>+128(SB), Z6, Z5
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	VFNMADD231PS.BCST numbers<>+160(SB), Z7, Z4
+	VFNMADD231PS.BCST numbers<>+160(SB), Z6, Z5
+	VMULPS            Z4, Z4, Z12
+	VMULPS            Z5, Z5, Z13
+	VBROADCASTSS      numbers<>+192(SB), Z14
+	VMOVAPS           Z14, Z15
+	VMOVAPS           Z14, Z14
+	VFMADD213PS.BCST  numbers<>+224(SB), Z4, Z15
+	VFMADD213PS.BCST  numbers<>+224(SB), Z5, Z14
+	VFMADD213PS.BCST  numbers<>+256(SB), Z4, Z15
+	VFMADD213PS.BCST  numbers<>+256(SB), Z5, Z14
+	VFMADD213PS.BCST  numbers<>+288(SB), Z4, Z15
+	VFMADD213PS.BCST  numbers<>+288(SB), Z5, Z14
+	VFMADD213PS.BCST  numbers<>+320(SB), Z4, Z15
+	VFMADD213PS.BCST  numbers<>+320(SB), Z5, Z14
+	VMOVAPS           Z12, Z12
+	VMOVAPS           Z13, Z13
+	VFMADD213PS       Z4, Z15, Z12
+	VFMADD213PS       Z5, Z14, Z13
+	VADDPS.BCST       numbers<>+352(SB), Z12, Z4
+	VADDPS.BCST       numbers<>+352(SB), Z13, Z4
+	VBROADCASTSS      numbers<>+352(SB), Z4
+	VSCALEFPS         Z7, Z4, Z5
+	VSCALEFPS         Z6, Z4, Z4
+	VSUBPS.BCST       numbers<>+352(SB), Z5, Z6
+	VSUBPS.BCST       numbers<>+352(SB), Z4, Z7
+	VMOVAPS           Z5, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z6, Z12, Z5
+	VFMADD213PS       Z7, Z13, Z4
+	VMULPS            Z1, Z5, Z5
+	VMULPS            Z1, Z4, Z4
+	VCMPPS.BCST       $0x1e, numbers<>+512(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, numbers<>+512(SB), Z3, K2
+	VMULPS            Z0, Z2, Z2
+	VMULPS            Z0, Z3, Z3
+	VBLENDMPS         Z2, Z5, K1, Z8
+	VBLENDMPS         Z3, Z4, K2, Z9
+	VMOVUPS           Z8, (AX)
+	VMOVUPS           Z9, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z2
+	VBROADCASTSS      numbers<>+1408(SB), Z3
+	VMAXPS            Z2, Z3, Z3
+	VBROADCASTSS      numbers<>+64(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD231PS.BCST  numbers<>+96(SB), Z3, Z4
+	VSUBPS.BCST       numbers<>+64(SB), Z4, Z4
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+128(SB), Z4, Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+160(SB), Z4, Z3
+	VMULPS            Z3, Z3, Z5
+	VBROADCASTSS      numbers<>+192(SB), Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+224(SB), Z3, Z6
+	VFMADD213PS.BCST  numbers<>+256(SB), Z3, Z6
+	VFMADD213PS.BCST  numbers<>+288(SB), Z3, Z6
+	VFMADD213PS.BCST  numbers<>+320(SB), Z3, Z6
+	VMOVAPS           Z5, Z5
+	VFMADD213PS       Z3, Z6, Z5
+	VADDPS.BCST       numbers<>+352(SB), Z5, Z3
+	VBROADCASTSS      numbers<>+352(SB), Z3
+	VSCALEFPS         Z4, Z3, Z3
+	VSUBPS.BCST       numbers<>+352(SB), Z3, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z4, Z5, Z3
+	VMULPS            Z1, Z3, Z3
+	VCMPPS.BCST       $0x1e, numbers<>+512(SB), Z2, K1
+	VMULPS            Z0, Z2, Z2
+	VBLENDMPS         Z2, Z3, K1, Z10
+	VMOVUPS           Z10, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z2
+	VBROADCASTSS      numbers<>+1408(SB), Z3
+	VMAXPS            Z2, Z3, Z3
+	VBROADCASTSS      numbers<>+64(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD231PS.BCST  numbers<>+96(SB), Z3, Z4
+	VSUBPS.BCST       numbers<>+64(SB), Z4, Z4
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+128(SB), Z4, Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+160(SB), Z4, Z3
+	VMULPS            Z3, Z3, Z5
+	VBROADCASTSS      numbers<>+192(SB), Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+224(SB), Z3, Z6
+	VFMADD213PS.BCST  numbers<>+256(SB), Z3, Z6
+	VFMADD213PS.BCST  numbers<>+288(SB), Z3, Z6
+	VFMADD213PS.BCST  numbers<>+320(SB), Z3, Z6
+	VMOVAPS           Z5, Z5
+	VFMADD213PS       Z3, Z6, Z5
+	VADDPS.BCST       numbers<>+352(SB), Z5, Z3
+	VBROADCASTSS      numbers<>+352(SB), Z3
+	VSCALEFPS         Z4, Z3, Z3
+	VSUBPS.BCST       numbers<>+352(SB), Z3, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z4, Z5, Z3
+	VMULPS            Z1, Z3, Z1
+	VCMPPS.BCST       $0x1e, numbers<>+512(SB), Z2, K2
+	VMULPS            Z0, Z2, Z0
+	VBLENDMPS         Z0, Z1, K2, Z11
+	VMOVUPS           Z11, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func eluGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·eluGradientAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS a+32(FP), Z0
+	VBROADCASTSS b+36(FP), Z1
+	MOVQ         vectors+16(FP), DX
+	SUBQ         $0x02, DX
+	JLT          fewer
+
+two:
+	VMOVUPS           (CX), Z2
+	VMOVUPS           64(CX), Z3
+	VBROADCASTSS      numbers<>+416(SB), Z5
+	VMAXPS            Z2, Z5, Z4
+	VMAXPS            Z3, Z5, Z5
+	VBROADCASTSS      numbers<>+64(SB), Z6
+	VMOVAPS           Z6, Z7
+	VMOVAPS           Z6, Z6
+	VFMADD231PS.BCST  numbers<>+96(SB), Z4, Z7
+	VFMADD231PS.BCST  numbers<>+96(SB), Z5, Z6
+	VSUBPS.BCST       numbers<>+64(SB), Z7, Z7
+	VSUBPS.BCST       numbers<>+64(SB), Z6, Z6
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	VFNMADD231PS.BCST numbers<>+128(SB), Z7, Z4
+	VFNMADD231PS.BCST numbers<>+128(SB), Z6, Z5
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	VFNMADD231PS.BCST numbers<>+160(SB), Z7, Z4
+	VFNMADD231PS.BCST numbers<>+160(SB), Z6, Z5
+	VMULPS            Z4, Z4, Z16
+	VMULPS            Z5, Z5, Z17
+	VBROADCASTSS      numbers<>+192(SB), Z18
+	VMOVAPS           Z18, Z19
+	VMOVAPS           Z18, Z18
+	VFMADD213PS.BCST  numbers<>+224(SB), Z4, Z19
+	VFMADD213PS.BCST  numbers<>+224(SB), Z5, Z18
+	VFMADD213PS.BCST  numbers<>+256(SB), Z4, Z19
+	VFMADD213PS.BCST  numbers<>+256(SB), Z5, Z18
+	VFMADD213PS.BCST  numbers<>+288(SB), Z4, Z19
+	VFMADD213PS.BCST  numbers<>+288(SB), Z5, Z18
+	VFMADD213PS.BCST  numbers<>+320(SB), Z4, Z19
+	VFMADD213PS.BCST  numbers<>+320(SB), Z5, Z18
+	VMOVAPS           Z16, Z16
+	VMOVAPS           Z17, Z17
+	VFMADD213PS       Z4, Z19, Z16
+	VFMADD213PS       Z5, Z18, Z17
+	VADDPS.BCST       numbers<>+352(SB), Z16, Z4
+	VADDPS.BCST       numbers<>+352(SB), Z17, Z5
+	VCMPPS.BCST       $0x1e, numbers<>+512(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, numbers<>+512(SB), Z3, K2
+	VMULPS            Z1, Z4, Z4
+	VMULPS            Z1, Z5, Z5
+	VSCALEFPS         Z7, Z4, Z4
+	VSCALEFPS         Z6, Z5, Z5
+	VBLENDMPS         Z0, Z4, K1, Z8
+	VBLENDMPS         Z0, Z5, K2, Z9
+	VCMPPS            $0x03, Z2, Z2, K1
+	VCMPPS            $0x03, Z3, Z3, K2
+	VBLENDMPS         Z2, Z8, K1, Z10
+	VBLENDMPS         Z3, Z9, K2, Z11
+	VMOVUPS           (AX), Z2
+	VMOVUPS           64(AX), Z3
+	VMULPS            Z10, Z2, Z2
+	VMULPS            Z11, Z3, Z3
+	VMOVUPS           Z2, (AX)
+	VMOVUPS           Z3, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z2
+	VBROADCASTSS      numbers<>+416(SB), Z3
+	VMAXPS            Z2, Z3, Z3
+	VBROADCASTSS      numbers<>+64(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD231PS.BCST  numbers<>+96(SB), Z3, Z4
+	VSUBPS.BCST       numbers<>+64(SB), Z4, Z4
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+128(SB), Z4, Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+160(SB), Z4, Z3
+	VMULPS            Z3, Z3, Z5
+	VBROADCASTSS      numbers<>+192(SB), Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+224(SB), Z3, Z6
+	VFMADD213PS.BCST  numbers<>+256(SB), Z3, Z6
+	VFMADD213PS.BCST  numbers<>+288(SB), Z3, Z6
+	VFMADD213PS.BCST  numbers<>+320(SB), Z3, Z6
+	VMOVAPS           Z5, Z5
+	VFMADD213PS       Z3, Z6, Z5
+	VADDPS.BCST       numbers<>+352(SB), Z5, Z3
+	VCMPPS.BCST       $0x1e, numbers<>+512(SB), Z2, K1
+	VMULPS            Z1, Z3, Z3
+	VSCALEFPS         Z4, Z3, Z3
+	VBLENDMPS         Z0, Z3, K1, Z12
+	VCMPPS            $0x03, Z2, Z2, K1
+	VBLENDMPS         Z2, Z12, K1, Z13
+	VMOVUPS           (AX), Z2
+	VMULPS            Z13, Z2, Z2
+	VMOVUPS           Z2, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z2
+	VBROADCASTSS      numbers<>+416(SB), Z3
+	VMAXPS            Z2, Z3, Z3
+	VBROADCASTSS      numbers<>+64(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD231PS.BCST  numbers<>+96(SB), Z3, Z4
+	VSUBPS.BCST       numbers<>+64(SB), Z4, Z4
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+128(SB), Z4, Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+160(SB), Z4, Z3
+	VMULPS            Z3, Z3, Z5
+	VBROADCASTSS      numbers<>+192(SB), Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  numbers<>+224(SB), Z3, Z6
+	VFMADD213PS.BCST  numbers<>+256(SB), Z3, Z6
+	VFMADD213PS.BCST  numbers<>+288(SB), Z3, Z6
+	VFMADD213PS.BCST  numbers<>+320(SB), Z3, Z6
+	VMOVAPS           Z5, Z5
+	VFMADD213PS       Z3, Z6, Z5
+	VADDPS.BCST       numbers<>+352(SB), Z5, Z3
+	VCMPPS.BCST       $0x1e, numbers<>+512(SB), Z2, K2
+	VMULPS            Z1, Z3, Z1
+	VSCALEFPS         Z4, Z1, Z1
+	VBLENDMPS         Z0, Z1, K2, Z14
+	VCMPPS            $0x03, Z2, Z2, K2
+	VBLENDMPS         Z2, Z14, K2, Z15
+	VMOVUPS.Z         (AX), K1, Z0
+	VMULPS            Z15, Z0, Z0
+	VMOVUPS           Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func softplusAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·softplusAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z2
+	VORPS.BCST        numbers<>+384(SB), Z1, Z3
+	VBROADCASTSS      numbers<>+0(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMAXPS            Z3, Z4, Z3
+	VBROADCASTSS      numbers<>+64(SB), Z4
+	VMOVAPS           Z4, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD231PS.BCST  numbers<>+96(SB), Z2, Z5
+	VFMADD231PS.BCST  numbers<>+96(SB), Z3, Z4
+	VSUBPS.BCST       numbers<>+64(SB), Z5, Z5
+	VSUBPS.BCST       numbers<>+64(SB), Z4, Z4
+	VMOVAPS           Z2, Z2
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+128(SB), Z5, Z2
+	VFNMADD231PS.BCST numbers<>+128(SB), Z4, Z3
+	VMOVAPS           Z2, Z2
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+160(SB), Z5, Z2
+	VFNMADD231PS.BCST numbers<>+160(SB), Z4, Z3
+	VMULPS            Z2, Z2, Z6
+	VMULPS            Z3, Z3, Z7
+	VBROADCASTSS      numbers<>+192(SB), Z8
+	VMOVAPS           Z8, Z9
+	VMOVAPS           Z8, Z8
+	VFMADD213PS.BCST  numbers<>+224(SB), Z2, Z9
+	VFMADD213PS.BCST  numbers<>+224(SB), Z3, Z8
+	VFMADD213PS.BCST  numbers<>+256(SB), Z2, Z9
+	VFMADD213PS.BCST  numbers<>+256(SB), Z3, Z8
+	VFMADD213PS.BCST  numbers<>+288(SB), Z2, Z9
+	VFMADD213PS.BCST  numbers<>+288(SB), Z3, Z8
+	VFMADD213PS.BCST  numbers<>+320(SB), Z2, Z9
+	VFMADD213PS.BCST  numbers<>+320(SB), Z3, Z8
+	VMOVAPS           Z6, Z6
+	VMOVAPS           Z7, Z7
+	VFMADD213PS       Z2, Z9, Z6
+	VFMADD213PS       Z3, Z8, Z7
+	VADDPS.BCST       numbers<>+352(SB), Z6, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z7, Z3
+	VSCALEFPS         Z5, Z2, Z2
+	VSCALEFPS         Z4, Z3, Z3
+	VADDPS.BCST       numbers<>+448(SB), Z2, Z4
+	VADDPS.BCST       numbers<>+448(SB), Z3, Z5
+	VDIVPS            Z4, Z2, Z4
+	VDIVPS            Z5, Z3, Z5
+	VMULPS            Z4, Z4, Z6
+	VMULPS            Z5, Z5, Z7
+	VBROADCASTSS      numbers<>+1472(SB), Z8
+	VMOVAPS           Z8, Z9
+	VMOVAPS           Z8, Z8
+	VFMADD213PS.BCST  numbers<>+1504(SB), Z6, Z9
+	VFMADD213PS.BCST  numbers<>+1504(SB), Z7, Z8
+	VFMADD213PS.BCST  numbers<>+1536(SB), Z6, Z9
+	VFMADD213PS.BCST  numbers<>+1536(SB), Z7, Z8
+	VFMADD213PS.BCST  numbers<>+1568(SB), Z6, Z9
+	VFMADD213PS.BCST  numbers<>+1568(SB), Z7, Z8
+	VMULPS            Z9, Z6, Z6
+	VMULPS            Z8, Z7, Z7
+	VMOVAPS           Z2, Z8
+	VMOVAPS           Z3, Z9
+	VFMADD231PS.BCST  numbers<>+1600(SB), Z6, Z8
+	VFMADD231PS.BCST  numbers<>+1600(SB), Z7, Z9
+	VMOVAPS           Z2, Z2
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS      Z8, Z4, Z2
+	VFNMADD231PS      Z9, Z5, Z3
+	VBROADCASTSS      numbers<>+512(SB), Z4
+	VMAXPS            Z0, Z4, Z0
+	VMAXPS            Z1, Z4, Z1
+	VADDPS            Z0, Z2, Z0
+	VADDPS            Z1, Z3, Z1
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VORPS.BCST        numbers<>+384(SB), Z0, Z1
+	VBROADCASTSS      numbers<>+0(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z1
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z1
+	VMULPS            Z1, Z1, Z3
+	VBROADCASTSS      numbers<>+192(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VADDPS.BCST       numbers<>+448(SB), Z1, Z2
+	VDIVPS            Z2, Z1, Z2
+	VMULPS            Z2, Z2, Z3
+	VBROADCASTSS      numbers<>+1472(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  numbers<>+1504(SB), Z3, Z4
+	VFMADD213PS.BCST  numbers<>+1536(SB), Z3, Z4
+	VFMADD213PS.BCST  numbers<>+1568(SB), Z3, Z4
+	VMULPS            Z4, Z3, Z3
+	VMOVAPS           Z1, Z4
+	VFMADD231PS.BCST  numbers<>+1600(SB), Z3, Z4
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS      Z4, Z2, Z1
+	VBROADCASTSS      numbers<>+512(SB), Z2
+	VMAXPS            Z0, Z2, Z0
+	VADDPS            Z0, Z1, Z0
+	VMOVUPS           Z0, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VORPS.BCST        numbers<>+384(SB), Z0, Z1
+	VBROADCASTSS      numbers<>+0(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z1
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z1
+	VMULPS            Z1, Z1, Z3
+	VBROADCASTSS      numbers<>+192(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z4
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VADDPS.BCST       numbers<>+448(SB), Z1, Z2
+	VDIVPS            Z2, Z1, Z2
+	VMULPS            Z2, Z2, Z3
+	VBROADCASTSS      numbers<>+1472(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  numbers<>+1504(SB), Z3, Z4
+	VFMADD213PS.BCST  numbers<>+1536(SB), Z3, Z4
+	VFMADD213PS.BCST  numbers<>+1568(SB), Z3, Z4
+	VMULPS            Z4, Z3, Z3
+	VMOVAPS           Z1, Z4
+	VFMADD231PS.BCST  numbers<>+1600(SB), Z3, Z4
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS      Z4, Z2, Z1
+	VBROADCASTSS      numbers<>+512(SB), Z2
+	VMAXPS            Z0, Z2, Z0
+	VADDPS            Z0, Z1, Z0
+	VMOVUPS           Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func softplusGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·softplusGradientAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VPMOVD2M          Z0, K1
+	VPMOVD2M          Z1, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VORPS.BCST        numbers<>+384(SB), Z1, Z1
+	VBROADCASTSS      numbers<>+416(SB), Z6
+	VMAXPS            Z0, Z6, Z0
+	VMAXPS            Z1, Z6, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z6
+	VMOVAPS           Z6, Z7
+	VMOVAPS           Z6, Z6
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z7
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z6
+	VSUBPS.BCST       numbers<>+64(SB), Z7, Z7
+	VSUBPS.BCST       numbers<>+64(SB), Z6, Z6
+	VMOVAPS           Z0, Z0
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+128(SB), Z7, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z6, Z1
+	VMOVAPS           Z0, Z0
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST numbers<>+160(SB), Z7, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z6, Z1
+	VMULPS            Z0, Z0, Z8
+	VMULPS            Z1, Z1, Z9
+	VBROADCASTSS      numbers<>+192(SB), Z10
+	VMOVAPS           Z10, Z11
+	VMOVAPS           Z10, Z10
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z11
+	VFMADD213PS.BCST  numbers<>+224(SB), Z1, Z10
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z11
+	VFMADD213PS.BCST  numbers<>+256(SB), Z1, Z10
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z11
+	VFMADD213PS.BCST  numbers<>+288(SB), Z1, Z10
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z11
+	VFMADD213PS.BCST  numbers<>+320(SB), Z1, Z10
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	VFMADD213PS       Z0, Z11, Z8
+	VFMADD213PS       Z1, Z10, Z9
+	VADDPS.BCST       numbers<>+352(SB), Z8, Z0
+	VADDPS.BCST       numbers<>+352(SB), Z9, Z1
+	VSCALEFPS         Z7, Z0, Z8
+	VSCALEFPS         Z6, Z1, Z9
+	VADDPS.BCST       numbers<>+352(SB), Z8, Z8
+	VADDPS.BCST       numbers<>+352(SB), Z9, Z9
+	VBROADCASTSS      numbers<>+352(SB), Z10
+	VBLENDMPS         Z0, Z10, K1, Z2
+	VBLENDMPS         Z1, Z10, K2, Z3
+	VDIVPS            Z8, Z2, Z0
+	VDIVPS            Z9, Z3, Z1
+	VMOVAPS           Z0, Z8
+	VMOVAPS           Z1, Z9
+	VSCALEFPS         Z7, Z0, K1, Z8
+	VSCALEFPS         Z6, Z1, K2, Z9
+	VMOVUPS           (AX), Z0
+	VMOVUPS           64(AX), Z1
+	VMULPS            Z8, Z0, Z0
+	VMULPS            Z9, Z1, Z1
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VPMOVD2M          Z0, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+416(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z0
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z0
+	VMULPS            Z0, Z0, Z2
+	VBROADCASTSS      numbers<>+192(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z2
+	VBROADCASTSS      numbers<>+352(SB), Z3
+	VBLENDMPS         Z0, Z3, K1, Z4
+	VDIVPS            Z2, Z4, Z0
+	VMOVAPS           Z0, Z2
+	VSCALEFPS         Z1, Z0, K1, Z2
+	VMOVUPS           (AX), Z0
+	VMULPS            Z2, Z0, Z0
+	VMOVUPS           Z0, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VPMOVD2M          Z0, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+416(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z0
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z0
+	VMULPS            Z0, Z0, Z2
+	VBROADCASTSS      numbers<>+192(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  numbers<>+224(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+256(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+288(SB), Z0, Z3
+	VFMADD213PS.BCST  numbers<>+320(SB), Z0, Z3
+	VMOVAPS           Z2, Z2
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z2
+	VBROADCASTSS      numbers<>+352(SB), Z3
+	VBLENDMPS         Z0, Z3, K2, Z5
+	VDIVPS            Z2, Z5, Z0
+	VMOVAPS           Z0, Z2
+	VSCALEFPS         Z1, Z0, K2, Z2
+	VMOVUPS.Z         (AX), K1, Z0
+	VMULPS            Z2, Z0, Z0
+	VMOVUPS           Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func mishAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·mishAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VPMOVD2M          Z0, K1
+	VPMOVD2M          Z1, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z2
+	VORPS.BCST        numbers<>+384(SB), Z1, Z3
+	VBROADCASTSS      numbers<>+416(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMAXPS            Z3, Z4, Z3
+	VBROADCASTSS      numbers<>+64(SB), Z4
+	VMOVAPS           Z4, Z13
+	VMOVAPS           Z4, Z4
+	VFMADD231PS.BCST  numbers<>+96(SB), Z2, Z13
+	VFMADD231PS.BCST  numbers<>+96(SB), Z3, Z4
+	VSUBPS.BCST       numbers<>+64(SB), Z13, Z13
+	VSUBPS.BCST       numbers<>+64(SB), Z4, Z4
+	VMOVAPS           Z2, Z14
+	VMOVAPS           Z3, Z15
+	VFNMADD231PS.BCST numbers<>+128(SB), Z13, Z14
+	VFNMADD231PS.BCST numbers<>+128(SB), Z4, Z15
+	VMOVAPS           Z14, Z14
+	VMOVAPS           Z15, Z15
+	VFNMADD231PS.BCST numbers<>+160(SB), Z13, Z14
+	VFNMADD231PS.BCST numbers<>+160(SB), Z4, Z15
+	VMULPS            Z14, Z14, Z16
+	VMULPS            Z15, Z15, Z17
+	VBROADCASTSS      numbers<>+192(SB), Z18
+	VMOVAPS           Z18, Z19
+	VMOVAPS           Z18, Z18
+	VFMADD213PS.BCST  numbers<>+224(SB), Z14, Z19
+	VFMADD213PS.BCST  numbers<>+224(SB), Z15, Z18
+	VFMADD213PS.BCST  numbers<>+256(SB), Z14, Z19
+	VFMADD213PS.BCST  numbers<>+256(SB), Z15, Z18
+	VFMADD213PS.BCST  numbers<>+288(SB), Z14, Z19
+	VFMADD213PS.BCST  numbers<>+288(SB), Z15, Z18
+	VFMADD213PS.BCST  numbers<>+320(SB), Z14, Z19
+	VFMADD213PS.BCST  numbers<>+320(SB), Z15, Z18
+	VMOVAPS           Z16, Z16
+	VMOVAPS           Z17, Z17
+	VFMADD213PS       Z14, Z19, Z16
+	VFMADD213PS       Z15, Z18, Z17
+	VADDPS.BCST       numbers<>+352(SB), Z16, Z14
+	VADDPS.BCST       numbers<>+352(SB), Z17, Z15
+	VSCALEFPS         Z13, Z14, Z14
+	VSCALEFPS         Z4, Z15, Z15
+	VADDPS.BCST       numbers<>+352(SB), Z14, Z18
+	VADDPS.BCST       numbers<>+352(SB), Z15, Z18
+	VADDPS.BCST       numbers<>+448(SB), Z14, Z18
+	VADDPS.BCST       numbers<>+448(SB), Z15, Z19
+	VADDPS            Z14, Z14, Z20
+	VADDPS            Z15, Z15, Z21
+	VADDPS.BCST       numbers<>+352(SB), Z20, Z22
+	VADDPS.BCST       numbers<>+352(SB), Z21, Z23
+	VMOVAPS           Z14, Z24
+	VMOVAPS           Z15, Z25
+	VFMADD213PS.BCST  numbers<>+448(SB), Z18, Z24
+	VFMADD213PS.BCST  numbers<>+448(SB), Z19, Z25
+	VMOVAPS           Z14, Z14
+	VMOVAPS           Z15, Z15
+	VFMADD213PS       Z22, Z20, Z14
+	VFMADD213PS       Z23, Z21, Z15
+	VBLENDMPS         Z24, Z14, K1, Z5
+	VBLENDMPS         Z25, Z15, K2, Z6
+	VMOVAPS           Z2, Z14
+	VMOVAPS           Z3, Z15
+	VFMADD213PS       Z2, Z16, Z14
+	VFMADD213PS       Z3, Z17, Z15
+	VMULPS            Z18, Z14, Z2
+	VMULPS            Z19, Z15, Z3
+	VMULPS            Z22, Z0, Z0
+	VMULPS            Z23, Z1, Z1
+	VBLENDMPS         Z2, Z0, K1, Z7
+	VBLENDMPS         Z3, Z1, K2, Z8
+	VDIVPS            Z5, Z7, Z0
+	VDIVPS            Z6, Z8, Z1
+	VMOVAPS           Z0, Z2
+	VMOVAPS           Z1, Z3
+	VSCALEFPS         Z13, Z0, K1, Z2
+	VSCALEFPS         Z4, Z1, K2, Z3
+	VMOVUPS           Z2, (AX)
+	VMOVUPS           Z3, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VPMOVD2M          Z0, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z1
+	VBROADCASTSS      numbers<>+416(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z1, Z3
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z3
+	VMULPS            Z3, Z3, Z4
+	VBROADCASTSS      numbers<>+192(SB), Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  numbers<>+224(SB), Z3, Z5
+	VFMADD213PS.BCST  numbers<>+256(SB), Z3, Z5
+	VFMADD213PS.BCST  numbers<>+288(SB), Z3, Z5
+	VFMADD213PS.BCST  numbers<>+320(SB), Z3, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z3, Z5, Z4
+	VADDPS.BCST       numbers<>+352(SB), Z4, Z3
+	VSCALEFPS         Z2, Z3, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z5
+	VADDPS.BCST       numbers<>+448(SB), Z3, Z5
+	VADDPS            Z3, Z3, Z6
+	VADDPS.BCST       numbers<>+352(SB), Z6, Z7
+	VMOVAPS           Z3, Z8
+	VFMADD213PS.BCST  numbers<>+448(SB), Z5, Z8
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z7, Z6, Z3
+	VBLENDMPS         Z8, Z3, K1, Z9
+	VMOVAPS           Z1, Z3
+	VFMADD213PS       Z1, Z4, Z3
+	VMULPS            Z5, Z3, Z1
+	VMULPS            Z7, Z0, Z0
+	VBLENDMPS         Z1, Z0, K1, Z10
+	VDIVPS            Z9, Z10, Z0
+	VMOVAPS           Z0, Z1
+	VSCALEFPS         Z2, Z0, K1, Z1
+	VMOVUPS           Z1, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VPMOVD2M          Z0, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z1
+	VBROADCASTSS      numbers<>+416(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z2
+	VMOVAPS           Z2, Z2
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z2
+	VSUBPS.BCST       numbers<>+64(SB), Z2, Z2
+	VMOVAPS           Z1, Z3
+	VFNMADD231PS.BCST numbers<>+128(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST numbers<>+160(SB), Z2, Z3
+	VMULPS            Z3, Z3, Z4
+	VBROADCASTSS      numbers<>+192(SB), Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  numbers<>+224(SB), Z3, Z5
+	VFMADD213PS.BCST  numbers<>+256(SB), Z3, Z5
+	VFMADD213PS.BCST  numbers<>+288(SB), Z3, Z5
+	VFMADD213PS.BCST  numbers<>+320(SB), Z3, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z3, Z5, Z4
+	VADDPS.BCST       numbers<>+352(SB), Z4, Z3
+	VSCALEFPS         Z2, Z3, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z5
+	VADDPS.BCST       numbers<>+448(SB), Z3, Z5
+	VADDPS            Z3, Z3, Z6
+	VADDPS.BCST       numbers<>+352(SB), Z6, Z7
+	VMOVAPS           Z3, Z8
+	VFMADD213PS.BCST  numbers<>+448(SB), Z5, Z8
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z7, Z6, Z3
+	VBLENDMPS         Z8, Z3, K2, Z11
+	VMOVAPS           Z1, Z3
+	VFMADD213PS       Z1, Z4, Z3
+	VMULPS            Z5, Z3, Z1
+	VMULPS            Z7, Z0, Z0
+	VBLENDMPS         Z1, Z0, K2, Z12
+	VDIVPS            Z11, Z12, Z0
+	VMOVAPS           Z0, Z1
+	VSCALEFPS         Z2, Z0, K2, Z1
+	VMOVUPS           Z1, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func mishGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·mishGradientAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x02, DX
+	JLT  fewer
+
+two:
+	VMOVUPS           (CX), Z0
+	VMOVUPS           64(CX), Z1
+	VPMOVD2M          Z0, K1
+	VPMOVD2M          Z1, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VORPS.BCST        numbers<>+384(SB), Z1, Z1
+	VBROADCASTSS      numbers<>+416(SB), Z10
+	VMAXPS            Z0, Z10, Z0
+	VMAXPS            Z1, Z10, Z1
+	VBROADCASTSS      numbers<>+64(SB), Z10
+	VMOVAPS           Z10, Z11
+	VMOVAPS           Z10, Z10
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z11
+	VFMADD231PS.BCST  numbers<>+96(SB), Z1, Z10
+	VSUBPS.BCST       numbers<>+64(SB), Z11, Z11
+	VSUBPS.BCST       numbers<>+64(SB), Z10, Z10
+	VMOVAPS           Z0, Z12
+	VMOVAPS           Z1, Z13
+	VFNMADD231PS.BCST numbers<>+128(SB), Z11, Z12
+	VFNMADD231PS.BCST numbers<>+128(SB), Z10, Z13
+	VMOVAPS           Z12, Z12
+	VMOVAPS           Z13, Z13
+	VFNMADD231PS.BCST numbers<>+160(SB), Z11, Z12
+	VFNMADD231PS.BCST numbers<>+160(SB), Z10, Z13
+	VMULPS            Z12, Z12, Z14
+	VMULPS            Z13, Z13, Z15
+	VBROADCASTSS      numbers<>+192(SB), Z16
+	VMOVAPS           Z16, Z17
+	VMOVAPS           Z16, Z16
+	VFMADD213PS.BCST  numbers<>+224(SB), Z12, Z17
+	VFMADD213PS.BCST  numbers<>+224(SB), Z13, Z16
+	VFMADD213PS.BCST  numbers<>+256(SB), Z12, Z17
+	VFMADD213PS.BCST  numbers<>+256(SB), Z13, Z16
+	VFMADD213PS.BCST  numbers<>+288(SB), Z12, Z17
+	VFMADD213PS.BCST  numbers<>+288(SB), Z13, Z16
+	VFMADD213PS.BCST  numbers<>+320(SB), Z12, Z17
+	VFMADD213PS.BCST  numbers<>+320(SB), Z13, Z16
+	VMOVAPS           Z14, Z14
+	VMOVAPS           Z15, Z15
+	VFMADD213PS       Z12, Z17, Z14
+	VFMADD213PS       Z13, Z16, Z15
+	VADDPS.BCST       numbers<>+352(SB), Z14, Z12
+	VADDPS.BCST       numbers<>+352(SB), Z15, Z13
+	VSCALEFPS         Z11, Z12, Z12
+	VSCALEFPS         Z10, Z13, Z13
+	VADDPS.BCST       numbers<>+352(SB), Z12, Z16
+	VADDPS.BCST       numbers<>+352(SB), Z13, Z17
+	VADDPS.BCST       numbers<>+448(SB), Z12, Z18
+	VADDPS.BCST       numbers<>+448(SB), Z13, Z19
+	VADDPS            Z12, Z12, Z20
+	VADDPS            Z13, Z13, Z21
+	VADDPS.BCST       numbers<>+352(SB), Z20, Z22
+	VADDPS.BCST       numbers<>+352(SB), Z21, Z23
+	VMOVAPS           Z12, Z24
+	VMOVAPS           Z13, Z25
+	VFMADD213PS.BCST  numbers<>+448(SB), Z18, Z24
+	VFMADD213PS.BCST  numbers<>+448(SB), Z19, Z25
+	VMOVAPS           Z12, Z26
+	VMOVAPS           Z13, Z27
+	VFMADD213PS       Z22, Z20, Z26
+	VFMADD213PS       Z23, Z21, Z27
+	VBLENDMPS         Z24, Z26, K1, Z2
+	VBLENDMPS         Z25, Z27, K2, Z3
+	VMULPS.BCST       numbers<>+1440(SB), Z0, Z0
+	VMULPS.BCST       numbers<>+1440(SB), Z1, Z1
+	VMULPS            Z16, Z0, Z0
+	VMULPS            Z17, Z1, Z1
+	VMOVAPS           Z18, Z16
+	VMOVAPS           Z19, Z17
+	VFMADD213PS       Z0, Z2, Z16
+	VFMADD213PS       Z1, Z3, Z17
+	VMOVAPS           Z16, Z18
+	VMOVAPS           Z17, Z19
+	VFMADD213PS       Z16, Z14, Z18
+	VFMADD213PS       Z17, Z15, Z19
+	VMULPS            Z2, Z22, Z14
+	VMULPS            Z3, Z23, Z15
+	VMULPS            Z12, Z12, Z12
+	VMULPS            Z13, Z13, Z13
+	VMOVAPS           Z14, Z14
+	VMOVAPS           Z15, Z15
+	VFNMADD231PS      Z12, Z0, Z14
+	VFNMADD231PS      Z13, Z1, Z15
+	VBLENDMPS         Z18, Z14, K1, Z4
+	VBLENDMPS         Z19, Z15, K2, Z5
+	VMULPS            Z2, Z2, Z0
+	VMULPS            Z3, Z3, Z1
+	VDIVPS            Z0, Z4, Z0
+	VDIVPS            Z1, Z5, Z1
+	VMOVAPS           Z0, Z12
+	VMOVAPS           Z1, Z13
+	VSCALEFPS         Z11, Z0, K1, Z12
+	VSCALEFPS         Z10, Z1, K2, Z13
+	VMOVUPS           (AX), Z0
+	VMOVUPS           64(AX), Z1
+	VMULPS            Z12, Z0, Z0
+	VMULPS            Z13, Z1, Z1
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	ADDQ              $0x80, AX
+	ADDQ              $0x80, CX
+	SUBQ              $0x02, DX
+	JGE               two
+
+fewer:
+	ADDQ              $0x02, DX
+	JZ                rest
+	VMOVUPS           (CX), Z0
+	VPMOVD2M          Z0, K1
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+416(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z2
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z2
+	VMULPS            Z2, Z2, Z3
+	VBROADCASTSS      numbers<>+192(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  numbers<>+224(SB), Z2, Z4
+	VFMADD213PS.BCST  numbers<>+256(SB), Z2, Z4
+	VFMADD213PS.BCST  numbers<>+288(SB), Z2, Z4
+	VFMADD213PS.BCST  numbers<>+320(SB), Z2, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z2, Z4, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z2
+	VSCALEFPS         Z1, Z2, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z4
+	VADDPS.BCST       numbers<>+448(SB), Z2, Z5
+	VADDPS            Z2, Z2, Z10
+	VADDPS.BCST       numbers<>+352(SB), Z10, Z11
+	VMOVAPS           Z2, Z12
+	VFMADD213PS.BCST  numbers<>+448(SB), Z5, Z12
+	VMOVAPS           Z2, Z13
+	VFMADD213PS       Z11, Z10, Z13
+	VBLENDMPS         Z12, Z13, K1, Z6
+	VMULPS.BCST       numbers<>+1440(SB), Z0, Z0
+	VMULPS            Z4, Z0, Z0
+	VMOVAPS           Z5, Z4
+	VFMADD213PS       Z0, Z6, Z4
+	VMOVAPS           Z4, Z5
+	VFMADD213PS       Z4, Z3, Z5
+	VMULPS            Z6, Z11, Z3
+	VMULPS            Z2, Z2, Z2
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS      Z2, Z0, Z3
+	VBLENDMPS         Z5, Z3, K1, Z7
+	VMULPS            Z6, Z6, Z0
+	VDIVPS            Z0, Z7, Z0
+	VMOVAPS           Z0, Z2
+	VSCALEFPS         Z1, Z0, K1, Z2
+	VMOVUPS           (AX), Z0
+	VMULPS            Z2, Z0, Z0
+	VMOVUPS           Z0, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+
+rest:
+	CMPQ              part+24(FP), $0x00
+	JE                end
+	MOVQ              part+24(FP), DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX), K1, Z0
+	VPMOVD2M          Z0, K2
+	VORPS.BCST        numbers<>+384(SB), Z0, Z0
+	VBROADCASTSS      numbers<>+416(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      numbers<>+64(SB), Z1
+	VMOVAPS           Z1, Z1
+	VFMADD231PS.BCST  numbers<>+96(SB), Z0, Z1
+	VSUBPS.BCST       numbers<>+64(SB), Z1, Z1
+	VMOVAPS           Z0, Z2
+	VFNMADD231PS.BCST numbers<>+128(SB), Z1, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST numbers<>+160(SB), Z1, Z2
+	VMULPS            Z2, Z2, Z3
+	VBROADCASTSS      numbers<>+192(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  numbers<>+224(SB), Z2, Z4
+	VFMADD213PS.BCST  numbers<>+256(SB), Z2, Z4
+	VFMADD213PS.BCST  numbers<>+288(SB), Z2, Z4
+	VFMADD213PS.BCST  numbers<>+320(SB), Z2, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z2, Z4, Z3
+	VADDPS.BCST       numbers<>+352(SB), Z3, Z2
+	VSCALEFPS         Z1, Z2, Z2
+	VADDPS.BCST       numbers<>+352(SB), Z2, Z4
+	VADDPS.BCST       numbers<>+448(SB), Z2, Z5
+	VADDPS            Z2, Z2, Z6
+	VADDPS.BCST       numbers<>+352(SB), Z6, Z7
+	VMOVAPS           Z2, Z10
+	VFMADD213PS.BCST  numbers<>+448(SB), Z5, Z10
+	VMOVAPS           Z2, Z11
+	VFMADD213PS       Z7, Z6, Z11
+	VBLENDMPS         Z10, Z11, K2, Z8
+	VMULPS.BCST       numbers<>+1440(SB), Z0, Z0
+	VMULPS            Z4, Z0, Z0
+	VMOVAPS           Z5, Z4
+	VFMADD213PS       Z0, Z8, Z4
+	VMOVAPS           Z4, Z5
+	VFMADD213PS       Z4, Z3, Z5
+	VMULPS            Z8, Z7, Z3
+	VMULPS            Z2, Z2, Z2
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS      Z2, Z0, Z3
+	VBLENDMPS         Z5, Z3, K2, Z9
+	VMULPS            Z8, Z8, Z0
+	VDIVPS            Z0, Z9, Z0
+	VMOVAPS           Z0, Z2
+	VSCALEFPS         Z1, Z0, K2, Z2
+	VMOVUPS.Z         (AX), K1, Z0
+	VMULPS            Z2, Z0, Z0
+	VMOVUPS           Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func leakyReLUAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·leakyReLUAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS a+32(FP), Z0
+	MOVQ         vectors+16(FP), DX
+	SUBQ         $0x02, DX
+	JLT          fewer
+
+two:
+	VMOVUPS     (CX), Z1
+	VMOVUPS     64(CX), Z2
+	VCMPPS.BCST $0x1e, numbers<>+512(SB), Z1, K1
+	VCMPPS.BCST $0x1e, numbers<>+512(SB), Z2, K2
+	VMULPS      Z0, Z1, Z3
+	VMULPS      Z0, Z2, Z4
+	VBLENDMPS   Z1, Z3, K1, Z5
+	VBLENDMPS   Z2, Z4, K2, Z6
+	VMOVUPS     Z5, (AX)
+	VMOVUPS     Z6, 64(AX)
+	ADDQ        $0x80, AX
+	ADDQ        $0x80, CX
+	SUBQ        $0x02, DX
+	JGE         two
+
+fewer:
+	ADDQ        $0x02, DX
+	JZ          rest
+	VMOVUPS     (CX), Z1
+	VCMPPS.BCST $0x1e, numbers<>+512(SB), Z1, K1
+	VMULPS      Z0, Z1, Z2
+	VBLENDMPS   Z1, Z2, K1, Z7
+	VMOVUPS     Z7, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+
+rest:
+	CMPQ        part+24(FP), $0x00
+	JE          end
+	MOVQ        part+24(FP), DX
+	KMOVW       DX, K1
+	VMOVUPS.Z   (CX), K1, Z1
+	VCMPPS.BCST $0x1e, numbers<>+512(SB), Z1, K2
+	VMULPS      Z0, Z1, Z0
+	VBLENDMPS   Z1, Z0, K2, Z8
+	VMOVUPS     Z8, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func leakyReLUGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·leakyReLUGradientAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS a+32(FP), Z0
+	MOVQ         vectors+16(FP), DX
+	SUBQ         $0x02, DX
+	JLT          fewer
+
+two:
+	VMOVUPS        (CX), Z1
+	VMOVUPS        64(CX), Z2
+	VCMPPS.BCST    $0x1e, numbers<>+512(SB), Z1, K1
+	VCMPPS.BCST    $0x1e, numbers<>+512(SB), Z2, K2
+	VBLENDMPS.BCST numbers<>+352(SB), Z0, K1, Z3
+	VBLENDMPS.BCST numbers<>+352(SB), Z0, K2, Z4
+	VCMPPS         $0x03, Z1, Z1, K1
+	VCMPPS         $0x03, Z2, Z2, K2
+	VBLENDMPS      Z1, Z3, K1, Z5
+	VBLENDMPS      Z2, Z4, K2, Z6
+	VMOVUPS        (AX), Z1
+	VMOVUPS        64(AX), Z2
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VMOVUPS        Z1, (AX)
+	VMOVUPS        Z2, 64(AX)
+	ADDQ           $0x80, AX
+	ADDQ           $0x80, CX
+	SUBQ           $0x02, DX
+	JGE            two
+
+fewer:
+	ADDQ           $0x02, DX
+	JZ             rest
+	VMOVUPS        (CX), Z1
+	VCMPPS.BCST    $0x1e, numbers<>+512(SB), Z1, K1
+	VBLENDMPS.BCST numbers<>+352(SB), Z0, K1, Z7
+	VCMPPS         $0x03, Z1, Z1, K1
+	VBLENDMPS      Z1, Z7, K1, Z8
+	VMOVUPS        (AX), Z1
+	VMULPS         Z8, Z1, Z1
+	VMOVUPS        Z1, (AX)
+	ADDQ           $0x40, AX
+	ADDQ           $0x40, CX
+
+rest:
+	CMPQ           part+24(FP), $0x00
+	JE             end
+	MOVQ           part+24(FP), DX
+	KMOVW          DX, K1
+	VMOVUPS.Z      (CX), K1, Z1
+	VCMPPS.BCST    $0x1e, numbers<>+512(SB), Z1, K2
+	VBLENDMPS.BCST numbers<>+352(SB), Z0, K2, Z9
+	VCMPPS         $0x03, Z1, Z1, K2
+	VBLENDMPS      Z1, Z9, K2, Z10
+	VMOVUPS.Z      (AX), K1, Z0
+	VMULPS         Z10, Z0, Z0
+	VMOVUPS        Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func scaleAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·scaleAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS a+32(FP), Z0
+	MOVQ         vectors+16(FP), DX
+	SUBQ         $0x02, DX
+	JLT          fewer
+
+two:
+	VMOVUPS (CX), Z1
+	VMOVUPS 64(CX), Z2
+	VMULPS  Z0, Z1, Z1
+	VMULPS  Z0, Z2, Z2
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	ADDQ    $0x80, AX
+	ADDQ    $0x80, CX
+	SUBQ    $0x02, DX
+	JGE     two
+
+fewer:
+	ADDQ    $0x02, DX
+	JZ      rest
+	VMOVUPS (CX), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+
+rest:
+	CMPQ      part+24(FP), $0x00
+	JE        end
+	MOVQ      part+24(FP), DX
+	KMOVW     DX, K1
+	VMOVUPS.Z (CX), K1, Z1
+	VMULPS    Z0, Z1, Z0
+	VMOVUPS   Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func multiplyAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+// Requires: AVX, AVX512F
+TEXT ·multiplyAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ vectors+24(FP), BX
+	SUBQ $0x02, BX
+	JLT  fewer
+
+two:
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	VMULPS  Z2, Z0, Z0
+	VMULPS  Z3, Z1, Z1
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    $0x80, AX
+	ADDQ    $0x80, CX
+	ADDQ    $0x80, DX
+	SUBQ    $0x02, BX
+	JGE     two
+
+fewer:
+	ADDQ    $0x02, BX
+	JZ      rest
+	VMOVUPS (CX), Z0
+	VMOVUPS (DX), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+
+rest:
+	CMPQ      part+32(FP), $0x00
+	JE        end
+	MOVQ      part+32(FP), BX
+	KMOVW     BX, K1
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z (DX), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func addMultiplyAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+// Requires: AVX, AVX512F
+TEXT ·addMultiplyAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ vectors+24(FP), BX
+	SUBQ $0x02, BX
+	JLT  fewer
+
+two:
+	VMOVUPS     (AX), Z0
+	VMOVUPS     64(AX), Z1
+	VMOVUPS     (CX), Z2
+	VMOVUPS     64(CX), Z3
+	VMOVUPS     (DX), Z4
+	VMOVUPS     64(DX), Z5
+	VMOVAPS     Z2, Z2
+	VMOVAPS     Z3, Z3
+	VFMADD213PS Z0, Z4, Z2
+	VFMADD213PS Z1, Z5, Z3
+	VMOVUPS     Z2, (AX)
+	VMOVUPS     Z3, 64(AX)
+	ADDQ        $0x80, AX
+	ADDQ        $0x80, CX
+	ADDQ        $0x80, DX
+	SUBQ        $0x02, BX
+	JGE         two
+
+fewer:
+	ADDQ        $0x02, BX
+	JZ          rest
+	VMOVUPS     (AX), Z0
+	VMOVUPS     (CX), Z1
+	VMOVUPS     (DX), Z2
+	VMOVAPS     Z1, Z1
+	VFMADD213PS Z0, Z2, Z1
+	VMOVUPS     Z1, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+
+rest:
+	CMPQ        part+32(FP), $0x00
+	JE          end
+	MOVQ        part+32(FP), BX
+	KMOVW       BX, K1
+	VMOVUPS.Z   (AX), K1, Z0
+	VMOVUPS.Z   (CX), K1, Z1
+	VMOVUPS.Z   (DX), K1, Z2
+	VMOVAPS     Z1, Z1
+	VFMADD213PS Z0, Z2, Z1
+	VMOVUPS     Z1, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func preluAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+// Requires: AVX, AVX512F
+TEXT ·preluAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ vectors+24(FP), BX
+	SUBQ $0x02, BX
+	JLT  fewer
+
+two:
+	VMOVUPS     (CX), Z0
+	VMOVUPS     64(CX), Z1
+	VMOVUPS     (DX), Z2
+	VMOVUPS     64(DX), Z3
+	VCMPPS.BCST $0x1e, numbers<>+512(SB), Z0, K1
+	VCMPPS.BCST $0x1e, numbers<>+512(SB), Z1, K2
+	VMULPS      Z2, Z0, Z2
+	VMULPS      Z3, Z1, Z3
+	VBLENDMPS   Z0, Z2, K1, Z4
+	VBLENDMPS   Z1, Z3, K2, Z5
+	VMOVUPS     Z4, (AX)
+	VMOVUPS     Z5, 64(AX)
+	ADDQ        $0x80, AX
+	ADDQ        $0x80, CX
+	ADDQ        $0x80, DX
+	SUBQ        $0x02, BX
+	JGE         two
+
+fewer:
+	ADDQ        $0x02, BX
+	JZ          rest
+	VMOVUPS     (CX), Z0
+	VMOVUPS     (DX), Z1
+	VCMPPS.BCST $0x1e, numbers<>+512(SB), Z0, K1
+	VMULPS      Z1, Z0, Z1
+	VBLENDMPS   Z0, Z1, K1, Z6
+	VMOVUPS     Z6, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+
+rest:
+	CMPQ        part+32(FP), $0x00
+	JE          end
+	MOVQ        part+32(FP), BX
+	KMOVW       BX, K1
+	VMOVUPS.Z   (CX), K1, Z0
+	VMOVUPS.Z   (DX), K1, Z1
+	VCMPPS.BCST $0x1e, numbers<>+512(SB), Z0, K2
+	VMULPS      Z1, Z0, Z1
+	VBLENDMPS   Z0, Z1, K2, Z7
+	VMOVUPS     Z7, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func preluGradientAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+// Requires: AVX, AVX512F
+TEXT ·preluGradientAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ vectors+24(FP), BX
+	SUBQ $0x02, BX
+	JLT  fewer
+
+two:
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        (CX), Z2
+	VMOVUPS        64(CX), Z3
+	VMOVUPS        (DX), Z4
+	VMOVUPS        64(DX), Z5
+	VCMPPS.BCST    $0x1e, numbers<>+512(SB), Z2, K1
+	VCMPPS.BCST    $0x1e, numbers<>+512(SB), Z3, K2
+	VBLENDMPS.BCST numbers<>+352(SB), Z4, K1, Z6
+	VBLENDMPS.BCST numbers<>+352(SB), Z5, K2, Z7
+	VCMPPS         $0x03, Z2, Z2, K1
+	VCMPPS         $0x03, Z3, Z3, K2
+	VBLENDMPS      Z2, Z6, K1, Z8
+	VBLENDMPS      Z3, Z7, K2, Z9
+	VMULPS         Z8, Z0, Z0
+	VMULPS         Z9, Z1, Z1
+	VMOVUPS        Z0, (AX)
+	VMOVUPS        Z1, 64(AX)
+	ADDQ           $0x80, AX
+	ADDQ           $0x80, CX
+	ADDQ           $0x80, DX
+	SUBQ           $0x02, BX
+	JGE            two
+
+fewer:
+	ADDQ           $0x02, BX
+	JZ             rest
+	VMOVUPS        (AX), Z0
+	VMOVUPS        (CX), Z1
+	VMOVUPS        (DX), Z2
+	VCMPPS.BCST    $0x1e, numbers<>+512(SB), Z1, K1
+	VBLENDMPS.BCST numbers<>+352(SB), Z2, K1, Z10
+	VCMPPS         $0x03, Z1, Z1, K1
+	VBLENDMPS      Z1, Z10, K1, Z11
+	VMULPS         Z11, Z0, Z0
+	VMOVUPS        Z0, (AX)
+	ADDQ           $0x40, AX
+	ADDQ           $0x40, CX
+	ADDQ           $0x40, DX
+
+rest:
+	CMPQ           part+32(FP), $0x00
+	JE             end
+	MOVQ           part+32(FP), BX
+	KMOVW          BX, K1
+	VMOVUPS.Z      (AX), K1, Z0
+	VMOVUPS.Z      (CX), K1, Z1
+	VMOVUPS.Z      (DX), K1, Z2
+	VCMPPS.BCST    $0x1e, numbers<>+512(SB), Z1, K2
+	VBLENDMPS.BCST numbers<>+352(SB), Z2, K2, Z12
+	VCMPPS         $0x03, Z1, Z1, K2
+	VBLENDMPS      Z1, Z12, K2, Z13
+	VMULPS         Z13, Z0, Z0
+	VMOVUPS        Z0, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func preluSlopesAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+// Requires: AVX, AVX512F
+TEXT ·preluSlopesAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ vectors+24(FP), BX
+	SUBQ $0x02, BX
+	JLT  fewer
+
+two:
+	VMOVUPS      (AX), Z0
+	VMOVUPS      64(AX), Z1
+	VMOVUPS      (CX), Z2
+	VMOVUPS      64(CX), Z3
+	VMOVUPS      (DX), Z4
+	VMOVUPS      64(DX), Z5
+	VBROADCASTSS numbers<>+512(SB), Z6
+	VMINPS       Z2, Z6, Z2
+	VMINPS       Z3, Z6, Z3
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+	VFMADD213PS  Z0, Z4, Z2
+	VFMADD213PS  Z1, Z5, Z3
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         $0x80, AX
+	ADDQ         $0x80, CX
+	ADDQ         $0x80, DX
+	SUBQ         $0x02, BX
+	JGE          two
+
+fewer:
+	ADDQ         $0x02, BX
+	JZ           rest
+	VMOVUPS      (AX), Z0
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VBROADCASTSS numbers<>+512(SB), Z3
+	VMINPS       Z1, Z3, Z1
+	VMOVAPS      Z1, Z1
+	VFMADD213PS  Z0, Z2, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+
+rest:
+	CMPQ         part+32(FP), $0x00
+	JE           end
+	MOVQ         part+32(FP), BX
+	KMOVW        BX, K1
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    (CX), K1, Z1
+	VMOVUPS.Z    (DX), K1, Z2
+	VBROADCASTSS numbers<>+512(SB), Z3
+	VMINPS       Z1, Z3, Z1
+	VMOVAPS      Z1, Z1
+	VFMADD213PS  Z0, Z2, Z1
+	VMOVUPS      Z1, K1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
 // func gemm1x8AVX2(arguments *byte)
 // Requires: AVX, FMA3
 TEXT ·gemm1x8AVX2(SB), NOSPLIT, $0-8
@@ -35231,6 +39389,2772 @@ end:
 	VZEROUPPER
 	RET
 
+// func expAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VBROADCASTSS numbers<>+0(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS numbers<>+32(SB), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS numbers<>+64(SB), Y1
+	VMOVAPS      Y1, Y1
+	VFMADD231PS  numbers<>+96(SB), Y0, Y1
+	VSUBPS       numbers<>+64(SB), Y1, Y2
+	VMOVAPS      Y0, Y0
+	VFNMADD231PS numbers<>+128(SB), Y2, Y0
+	VMOVAPS      Y0, Y0
+	VFNMADD231PS numbers<>+160(SB), Y2, Y0
+	VMULPS       Y0, Y0, Y2
+	VBROADCASTSS numbers<>+192(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  numbers<>+224(SB), Y0, Y3
+	VFMADD213PS  numbers<>+256(SB), Y0, Y3
+	VFMADD213PS  numbers<>+288(SB), Y0, Y3
+	VFMADD213PS  numbers<>+320(SB), Y0, Y3
+	VMOVAPS      Y2, Y2
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       numbers<>+352(SB), Y2, Y0
+	VPSUBD       numbers<>+64(SB), Y1, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VBROADCASTSS numbers<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+32(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+64(SB), Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+96(SB), Y1, Y2
+	VSUBPS       numbers<>+64(SB), Y2, Y3
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+128(SB), Y3, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+160(SB), Y3, Y1
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS numbers<>+192(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  numbers<>+224(SB), Y1, Y4
+	VFMADD213PS  numbers<>+256(SB), Y1, Y4
+	VFMADD213PS  numbers<>+288(SB), Y1, Y4
+	VFMADD213PS  numbers<>+320(SB), Y1, Y4
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y1
+	VPSUBD       numbers<>+64(SB), Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func sigmoidAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y1
+	VBROADCASTSS numbers<>+416(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+64(SB), Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+96(SB), Y1, Y2
+	VSUBPS       numbers<>+64(SB), Y2, Y3
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+128(SB), Y3, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+160(SB), Y3, Y1
+	VMULPS       Y1, Y1, Y4
+	VBROADCASTSS numbers<>+192(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  numbers<>+224(SB), Y1, Y5
+	VFMADD213PS  numbers<>+256(SB), Y1, Y5
+	VFMADD213PS  numbers<>+288(SB), Y1, Y5
+	VFMADD213PS  numbers<>+320(SB), Y1, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y1, Y5, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y1
+	VBROADCASTSS numbers<>+1664(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y1, Y3, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y3
+	VBROADCASTSS numbers<>+352(SB), Y4
+	VBLENDVPS    Y0, Y1, Y4, Y1
+	VDIVPS       Y3, Y1, Y1
+	VPSRAD       $0x1f, Y0, Y0
+	VPSUBD       numbers<>+64(SB), Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VPADDD       numbers<>+1632(SB), Y2, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y2
+	VBROADCASTSS numbers<>+416(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS numbers<>+64(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+96(SB), Y2, Y3
+	VSUBPS       numbers<>+64(SB), Y3, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS numbers<>+128(SB), Y4, Y2
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS numbers<>+160(SB), Y4, Y2
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS numbers<>+192(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+224(SB), Y2, Y6
+	VFMADD213PS  numbers<>+256(SB), Y2, Y6
+	VFMADD213PS  numbers<>+288(SB), Y2, Y6
+	VFMADD213PS  numbers<>+320(SB), Y2, Y6
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y2, Y6, Y5
+	VADDPS       numbers<>+352(SB), Y5, Y2
+	VBROADCASTSS numbers<>+1664(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y2, Y4, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y4
+	VBROADCASTSS numbers<>+352(SB), Y5
+	VBLENDVPS    Y1, Y2, Y5, Y2
+	VDIVPS       Y4, Y2, Y2
+	VPSRAD       $0x1f, Y1, Y1
+	VPSUBD       numbers<>+64(SB), Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPSRAD       $0x01, Y3, Y1
+	VPSUBD       Y1, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y3, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func sigmoidGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sigmoidGradientAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y0
+	VBROADCASTSS numbers<>+416(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS numbers<>+64(SB), Y1
+	VMOVAPS      Y1, Y1
+	VFMADD231PS  numbers<>+96(SB), Y0, Y1
+	VSUBPS       numbers<>+64(SB), Y1, Y2
+	VMOVAPS      Y0, Y0
+	VFNMADD231PS numbers<>+128(SB), Y2, Y0
+	VMOVAPS      Y0, Y0
+	VFNMADD231PS numbers<>+160(SB), Y2, Y0
+	VMULPS       Y0, Y0, Y3
+	VBROADCASTSS numbers<>+192(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  numbers<>+224(SB), Y0, Y4
+	VFMADD213PS  numbers<>+256(SB), Y0, Y4
+	VFMADD213PS  numbers<>+288(SB), Y0, Y4
+	VFMADD213PS  numbers<>+320(SB), Y0, Y4
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y0, Y4, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y0
+	VBROADCASTSS numbers<>+1664(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y0, Y2, Y2
+	VADDPS       numbers<>+352(SB), Y2, Y3
+	VADDPS       numbers<>+448(SB), Y2, Y3
+	VMOVAPS      Y2, Y2
+	VFMADD213PS  numbers<>+352(SB), Y3, Y2
+	VDIVPS       Y2, Y0, Y0
+	VPSUBD       numbers<>+64(SB), Y1, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      (AX), Y1
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y1
+	VBROADCASTSS numbers<>+416(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+64(SB), Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+96(SB), Y1, Y2
+	VSUBPS       numbers<>+64(SB), Y2, Y3
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+128(SB), Y3, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+160(SB), Y3, Y1
+	VMULPS       Y1, Y1, Y4
+	VBROADCASTSS numbers<>+192(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  numbers<>+224(SB), Y1, Y5
+	VFMADD213PS  numbers<>+256(SB), Y1, Y5
+	VFMADD213PS  numbers<>+288(SB), Y1, Y5
+	VFMADD213PS  numbers<>+320(SB), Y1, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y1, Y5, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y1
+	VBROADCASTSS numbers<>+1664(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y1, Y3, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y4
+	VADDPS       numbers<>+448(SB), Y3, Y4
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  numbers<>+352(SB), Y4, Y3
+	VDIVPS       Y3, Y1, Y1
+	VPSUBD       numbers<>+64(SB), Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   (AX), Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func swishAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swishAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y1
+	VBROADCASTSS numbers<>+416(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+64(SB), Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+96(SB), Y1, Y2
+	VSUBPS       numbers<>+64(SB), Y2, Y3
+	VMOVAPS      Y1, Y4
+	VFNMADD231PS numbers<>+128(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS numbers<>+160(SB), Y3, Y4
+	VMULPS       Y4, Y4, Y5
+	VBROADCASTSS numbers<>+192(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+224(SB), Y4, Y6
+	VFMADD213PS  numbers<>+256(SB), Y4, Y6
+	VFMADD213PS  numbers<>+288(SB), Y4, Y6
+	VFMADD213PS  numbers<>+320(SB), Y4, Y6
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y4, Y6, Y5
+	VADDPS       numbers<>+352(SB), Y5, Y4
+	VBROADCASTSS numbers<>+1664(SB), Y6
+	VMAXPS       Y3, Y6, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y4, Y3, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y3
+	VMOVAPS      Y1, Y4
+	VFMADD213PS  Y1, Y5, Y4
+	VBLENDVPS    Y0, Y4, Y0, Y1
+	VDIVPS       Y3, Y1, Y1
+	VPSRAD       $0x1f, Y0, Y0
+	VPSUBD       numbers<>+64(SB), Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VPADDD       numbers<>+1632(SB), Y2, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y2
+	VBROADCASTSS numbers<>+416(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS numbers<>+64(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+96(SB), Y2, Y3
+	VSUBPS       numbers<>+64(SB), Y3, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS numbers<>+128(SB), Y4, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS numbers<>+160(SB), Y4, Y5
+	VMULPS       Y5, Y5, Y6
+	VBROADCASTSS numbers<>+192(SB), Y7
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+224(SB), Y5, Y7
+	VFMADD213PS  numbers<>+256(SB), Y5, Y7
+	VFMADD213PS  numbers<>+288(SB), Y5, Y7
+	VFMADD213PS  numbers<>+320(SB), Y5, Y7
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  Y5, Y7, Y6
+	VADDPS       numbers<>+352(SB), Y6, Y5
+	VBROADCASTSS numbers<>+1664(SB), Y7
+	VMAXPS       Y4, Y7, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y5, Y4, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y4
+	VMOVAPS      Y2, Y5
+	VFMADD213PS  Y2, Y6, Y5
+	VBLENDVPS    Y1, Y5, Y1, Y2
+	VDIVPS       Y4, Y2, Y2
+	VPSRAD       $0x1f, Y1, Y1
+	VPSUBD       numbers<>+64(SB), Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPSRAD       $0x01, Y3, Y1
+	VPSUBD       Y1, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y3, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func swishGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swishGradientAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y1
+	VBROADCASTSS numbers<>+416(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+64(SB), Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+96(SB), Y1, Y2
+	VSUBPS       numbers<>+64(SB), Y2, Y3
+	VMOVAPS      Y1, Y4
+	VFNMADD231PS numbers<>+128(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS numbers<>+160(SB), Y3, Y4
+	VMULPS       Y4, Y4, Y5
+	VBROADCASTSS numbers<>+192(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+224(SB), Y4, Y6
+	VFMADD213PS  numbers<>+256(SB), Y4, Y6
+	VFMADD213PS  numbers<>+288(SB), Y4, Y6
+	VFMADD213PS  numbers<>+320(SB), Y4, Y6
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y4, Y6, Y5
+	VADDPS       numbers<>+352(SB), Y5, Y4
+	VBROADCASTSS numbers<>+1664(SB), Y6
+	VMAXPS       Y3, Y6, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y4, Y3, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y4
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y3, Y1, Y6
+	VADDPS       Y1, Y4, Y1
+	VMOVAPS      Y1, Y4
+	VFMADD213PS  Y1, Y5, Y4
+	VBLENDVPS    Y0, Y4, Y6, Y1
+	VADDPS       numbers<>+448(SB), Y3, Y4
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  numbers<>+352(SB), Y4, Y3
+	VDIVPS       Y3, Y1, Y1
+	VPSRAD       $0x1f, Y0, Y0
+	VPSUBD       numbers<>+64(SB), Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VPADDD       numbers<>+1632(SB), Y2, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      (AX), Y1
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y2
+	VBROADCASTSS numbers<>+416(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS numbers<>+64(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+96(SB), Y2, Y3
+	VSUBPS       numbers<>+64(SB), Y3, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS numbers<>+128(SB), Y4, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS numbers<>+160(SB), Y4, Y5
+	VMULPS       Y5, Y5, Y6
+	VBROADCASTSS numbers<>+192(SB), Y7
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+224(SB), Y5, Y7
+	VFMADD213PS  numbers<>+256(SB), Y5, Y7
+	VFMADD213PS  numbers<>+288(SB), Y5, Y7
+	VFMADD213PS  numbers<>+320(SB), Y5, Y7
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  Y5, Y7, Y6
+	VADDPS       numbers<>+352(SB), Y6, Y5
+	VBROADCASTSS numbers<>+1664(SB), Y7
+	VMAXPS       Y4, Y7, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y5, Y4, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y5
+	VMOVAPS      Y5, Y7
+	VFNMADD231PS Y4, Y2, Y7
+	VADDPS       Y2, Y5, Y2
+	VMOVAPS      Y2, Y5
+	VFMADD213PS  Y2, Y6, Y5
+	VBLENDVPS    Y1, Y5, Y7, Y2
+	VADDPS       numbers<>+448(SB), Y4, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  numbers<>+352(SB), Y5, Y4
+	VDIVPS       Y4, Y2, Y2
+	VPSRAD       $0x1f, Y1, Y1
+	VPSUBD       numbers<>+64(SB), Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPSRAD       $0x01, Y3, Y1
+	VPSUBD       Y1, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y3, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   (AX), Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func hardSigmoidAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, FMA3
+TEXT ·hardSigmoidAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VADDPS       numbers<>+480(SB), Y0, Y0
+	VBROADCASTSS numbers<>+512(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS numbers<>+544(SB), Y1
+	VMINPS       Y0, Y1, Y0
+	VMULPS       numbers<>+576(SB), Y0, Y1
+	VMOVAPS      Y1, Y1
+	VFMADD231PS  numbers<>+608(SB), Y0, Y1
+	VMOVUPS      Y1, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VADDPS       numbers<>+480(SB), Y1, Y1
+	VBROADCASTSS numbers<>+512(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+544(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMULPS       numbers<>+576(SB), Y1, Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+608(SB), Y1, Y2
+	VMASKMOVPS   Y2, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func hardSigmoidGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX
+TEXT ·hardSigmoidGradientAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VANDPS       numbers<>+640(SB), Y0, Y1
+	VCMPPS       $0x11, numbers<>+480(SB), Y1, Y1
+	VBROADCASTSS numbers<>+512(SB), Y2
+	VBLENDVPS    Y1, numbers<>+608(SB), Y2, Y1
+	VCMPPS       $0x03, Y0, Y0, Y2
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	VMOVUPS      (AX), Y1
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VANDPS       numbers<>+640(SB), Y1, Y2
+	VCMPPS       $0x11, numbers<>+480(SB), Y2, Y2
+	VBROADCASTSS numbers<>+512(SB), Y3
+	VBLENDVPS    Y2, numbers<>+608(SB), Y3, Y2
+	VCMPPS       $0x03, Y1, Y1, Y3
+	VBLENDVPS    Y3, Y1, Y2, Y1
+	VMASKMOVPS   (AX), Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func hardSwishAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, FMA3
+TEXT ·hardSwishAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VBROADCASTSS numbers<>+672(SB), Y1
+	VMAXPS       Y0, Y1, Y1
+	VADDPS       numbers<>+480(SB), Y0, Y0
+	VBROADCASTSS numbers<>+512(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VBROADCASTSS numbers<>+544(SB), Y2
+	VMINPS       Y0, Y2, Y0
+	VMULPS       numbers<>+576(SB), Y0, Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+608(SB), Y0, Y2
+	VMULPS       Y2, Y1, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VBROADCASTSS numbers<>+672(SB), Y2
+	VMAXPS       Y1, Y2, Y2
+	VADDPS       numbers<>+480(SB), Y1, Y1
+	VBROADCASTSS numbers<>+512(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VBROADCASTSS numbers<>+544(SB), Y3
+	VMINPS       Y1, Y3, Y1
+	VMULPS       numbers<>+576(SB), Y1, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+608(SB), Y1, Y3
+	VMULPS       Y3, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func hardSwishGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, FMA3
+TEXT ·hardSwishGradientAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VBROADCASTSS numbers<>+480(SB), Y1
+	VMOVAPS      Y1, Y1
+	VFMADD231PS  numbers<>+448(SB), Y0, Y1
+	VMULPS       numbers<>+576(SB), Y1, Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+608(SB), Y1, Y2
+	VCMPPS       $0x19, numbers<>+480(SB), Y0, Y1
+	VBROADCASTSS numbers<>+352(SB), Y3
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VCMPPS       $0x16, numbers<>+672(SB), Y0, Y0
+	VBROADCASTSS numbers<>+512(SB), Y2
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	VMOVUPS      (AX), Y1
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VBROADCASTSS numbers<>+480(SB), Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+448(SB), Y1, Y2
+	VMULPS       numbers<>+576(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+608(SB), Y2, Y3
+	VCMPPS       $0x19, numbers<>+480(SB), Y1, Y2
+	VBROADCASTSS numbers<>+352(SB), Y4
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	VCMPPS       $0x16, numbers<>+672(SB), Y1, Y1
+	VBROADCASTSS numbers<>+512(SB), Y3
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMASKMOVPS   (AX), Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func geluAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y1
+	VBROADCASTSS numbers<>+704(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       Y1, Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMULPS       numbers<>+736(SB), Y2, Y2
+	VMULPS       numbers<>+736(SB), Y3, Y3
+	VBROADCASTSS numbers<>+64(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  numbers<>+96(SB), Y2, Y4
+	VSUBPS       numbers<>+64(SB), Y4, Y5
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS numbers<>+128(SB), Y5, Y2
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS numbers<>+160(SB), Y5, Y2
+	VADDPS       Y3, Y2, Y2
+	VMULPS       Y2, Y2, Y3
+	VBROADCASTSS numbers<>+192(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+224(SB), Y2, Y6
+	VFMADD213PS  numbers<>+256(SB), Y2, Y6
+	VFMADD213PS  numbers<>+288(SB), Y2, Y6
+	VFMADD213PS  numbers<>+320(SB), Y2, Y6
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y2, Y6, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y2
+	VBROADCASTSS numbers<>+1664(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y2, Y5, Y5
+	VBROADCASTSS numbers<>+480(SB), Y2
+	VBROADCASTSS numbers<>+352(SB), Y6
+	VSUBPS       Y1, Y2, Y7
+	VDIVPS       Y7, Y6, Y8
+	VMOVAPS      Y6, Y6
+	VFNMADD231PS Y7, Y8, Y6
+	VSUBPS       Y2, Y7, Y2
+	VADDPS       Y1, Y2, Y2
+	VMOVAPS      Y8, Y7
+	VFMADD213PS  Y6, Y2, Y7
+	VMULPS       Y8, Y7, Y2
+	VBROADCASTSS numbers<>+768(SB), Y6
+	VMOVAPS      Y8, Y7
+	VFMADD213PS  numbers<>+800(SB), Y6, Y7
+	VMOVAPS      Y2, Y9
+	VFMADD213PS  Y7, Y6, Y9
+	VBROADCASTSS numbers<>+832(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+864(SB), Y9, Y6
+	VFMADD213PS  numbers<>+896(SB), Y9, Y6
+	VFMADD213PS  numbers<>+928(SB), Y9, Y6
+	VFMADD213PS  numbers<>+960(SB), Y9, Y6
+	VFMADD213PS  numbers<>+992(SB), Y9, Y6
+	VFMADD213PS  numbers<>+1024(SB), Y9, Y6
+	VFMADD213PS  numbers<>+1056(SB), Y9, Y6
+	VFMADD213PS  numbers<>+1088(SB), Y9, Y6
+	VFMADD213PS  numbers<>+1120(SB), Y9, Y6
+	VFMADD213PS  numbers<>+1152(SB), Y9, Y6
+	VMULPS       Y6, Y8, Y7
+	VMOVAPS      Y2, Y2
+	VFMADD213PS  Y7, Y6, Y2
+	VMOVAPS      Y1, Y6
+	VFMADD213PS  Y1, Y3, Y6
+	VMULPS       Y2, Y6, Y1
+	VBROADCASTSS numbers<>+352(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y2, Y5, Y3
+	VMULPS       Y3, Y0, Y2
+	VBLENDVPS    Y0, Y1, Y2, Y1
+	VPSRAD       $0x1f, Y0, Y0
+	VPSUBD       numbers<>+64(SB), Y4, Y2
+	VPAND        Y0, Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VPADDD       numbers<>+1632(SB), Y2, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y2
+	VBROADCASTSS numbers<>+704(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       Y2, Y2, Y3
+	VMOVAPS      Y2, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VMULPS       numbers<>+736(SB), Y3, Y3
+	VMULPS       numbers<>+736(SB), Y4, Y4
+	VBROADCASTSS numbers<>+64(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD231PS  numbers<>+96(SB), Y3, Y5
+	VSUBPS       numbers<>+64(SB), Y5, Y6
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS numbers<>+128(SB), Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS numbers<>+160(SB), Y6, Y3
+	VADDPS       Y4, Y3, Y3
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS numbers<>+192(SB), Y7
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+224(SB), Y3, Y7
+	VFMADD213PS  numbers<>+256(SB), Y3, Y7
+	VFMADD213PS  numbers<>+288(SB), Y3, Y7
+	VFMADD213PS  numbers<>+320(SB), Y3, Y7
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y3, Y7, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y3
+	VBROADCASTSS numbers<>+1664(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y3, Y6, Y6
+	VBROADCASTSS numbers<>+480(SB), Y3
+	VBROADCASTSS numbers<>+352(SB), Y7
+	VSUBPS       Y2, Y3, Y8
+	VDIVPS       Y8, Y7, Y9
+	VMOVAPS      Y7, Y7
+	VFNMADD231PS Y8, Y9, Y7
+	VSUBPS       Y3, Y8, Y3
+	VADDPS       Y2, Y3, Y3
+	VMOVAPS      Y9, Y8
+	VFMADD213PS  Y7, Y3, Y8
+	VMULPS       Y9, Y8, Y3
+	VBROADCASTSS numbers<>+768(SB), Y7
+	VMOVAPS      Y9, Y8
+	VFMADD213PS  numbers<>+800(SB), Y7, Y8
+	VMOVAPS      Y3, Y10
+	VFMADD213PS  Y8, Y7, Y10
+	VBROADCASTSS numbers<>+832(SB), Y7
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+864(SB), Y10, Y7
+	VFMADD213PS  numbers<>+896(SB), Y10, Y7
+	VFMADD213PS  numbers<>+928(SB), Y10, Y7
+	VFMADD213PS  numbers<>+960(SB), Y10, Y7
+	VFMADD213PS  numbers<>+992(SB), Y10, Y7
+	VFMADD213PS  numbers<>+1024(SB), Y10, Y7
+	VFMADD213PS  numbers<>+1056(SB), Y10, Y7
+	VFMADD213PS  numbers<>+1088(SB), Y10, Y7
+	VFMADD213PS  numbers<>+1120(SB), Y10, Y7
+	VFMADD213PS  numbers<>+1152(SB), Y10, Y7
+	VMULPS       Y7, Y9, Y8
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y8, Y7, Y3
+	VMOVAPS      Y2, Y7
+	VFMADD213PS  Y2, Y4, Y7
+	VMULPS       Y3, Y7, Y2
+	VBROADCASTSS numbers<>+352(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS Y3, Y6, Y4
+	VMULPS       Y4, Y1, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y2
+	VPSRAD       $0x1f, Y1, Y1
+	VPSUBD       numbers<>+64(SB), Y5, Y3
+	VPAND        Y1, Y3, Y3
+	VPSRAD       $0x01, Y3, Y1
+	VPSUBD       Y1, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y3, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func geluGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluGradientAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y1
+	VBROADCASTSS numbers<>+704(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       Y1, Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMULPS       numbers<>+736(SB), Y2, Y2
+	VMULPS       numbers<>+736(SB), Y3, Y3
+	VBROADCASTSS numbers<>+64(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  numbers<>+96(SB), Y2, Y4
+	VSUBPS       numbers<>+64(SB), Y4, Y5
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS numbers<>+128(SB), Y5, Y2
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS numbers<>+160(SB), Y5, Y2
+	VADDPS       Y3, Y2, Y2
+	VMULPS       Y2, Y2, Y3
+	VBROADCASTSS numbers<>+192(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+224(SB), Y2, Y6
+	VFMADD213PS  numbers<>+256(SB), Y2, Y6
+	VFMADD213PS  numbers<>+288(SB), Y2, Y6
+	VFMADD213PS  numbers<>+320(SB), Y2, Y6
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y2, Y6, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y2
+	VBROADCASTSS numbers<>+1664(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y2, Y5, Y5
+	VBROADCASTSS numbers<>+480(SB), Y2
+	VBROADCASTSS numbers<>+352(SB), Y6
+	VSUBPS       Y1, Y2, Y7
+	VDIVPS       Y7, Y6, Y8
+	VMOVAPS      Y6, Y6
+	VFNMADD231PS Y7, Y8, Y6
+	VSUBPS       Y2, Y7, Y2
+	VADDPS       Y1, Y2, Y2
+	VMOVAPS      Y8, Y7
+	VFMADD213PS  Y6, Y2, Y7
+	VMULPS       Y8, Y7, Y2
+	VBROADCASTSS numbers<>+768(SB), Y6
+	VMOVAPS      Y8, Y7
+	VFMADD213PS  numbers<>+800(SB), Y6, Y7
+	VMOVAPS      Y2, Y9
+	VFMADD213PS  Y7, Y6, Y9
+	VBROADCASTSS numbers<>+832(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+864(SB), Y9, Y6
+	VFMADD213PS  numbers<>+896(SB), Y9, Y6
+	VFMADD213PS  numbers<>+928(SB), Y9, Y6
+	VFMADD213PS  numbers<>+960(SB), Y9, Y6
+	VFMADD213PS  numbers<>+992(SB), Y9, Y6
+	VFMADD213PS  numbers<>+1024(SB), Y9, Y6
+	VFMADD213PS  numbers<>+1056(SB), Y9, Y6
+	VFMADD213PS  numbers<>+1088(SB), Y9, Y6
+	VFMADD213PS  numbers<>+1120(SB), Y9, Y6
+	VFMADD213PS  numbers<>+1152(SB), Y9, Y6
+	VMULPS       Y6, Y8, Y7
+	VMOVAPS      Y2, Y2
+	VFMADD213PS  Y7, Y6, Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+1184(SB), Y1, Y2
+	VMOVAPS      Y2, Y1
+	VFMADD213PS  Y2, Y3, Y1
+	VBROADCASTSS numbers<>+352(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y2, Y5, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VPSRAD       $0x1f, Y0, Y0
+	VPSUBD       numbers<>+64(SB), Y4, Y2
+	VPAND        Y0, Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VPADDD       numbers<>+1632(SB), Y2, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      (AX), Y1
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y2
+	VBROADCASTSS numbers<>+704(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       Y2, Y2, Y3
+	VMOVAPS      Y2, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VMULPS       numbers<>+736(SB), Y3, Y3
+	VMULPS       numbers<>+736(SB), Y4, Y4
+	VBROADCASTSS numbers<>+64(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD231PS  numbers<>+96(SB), Y3, Y5
+	VSUBPS       numbers<>+64(SB), Y5, Y6
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS numbers<>+128(SB), Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS numbers<>+160(SB), Y6, Y3
+	VADDPS       Y4, Y3, Y3
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS numbers<>+192(SB), Y7
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+224(SB), Y3, Y7
+	VFMADD213PS  numbers<>+256(SB), Y3, Y7
+	VFMADD213PS  numbers<>+288(SB), Y3, Y7
+	VFMADD213PS  numbers<>+320(SB), Y3, Y7
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y3, Y7, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y3
+	VBROADCASTSS numbers<>+1664(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y3, Y6, Y6
+	VBROADCASTSS numbers<>+480(SB), Y3
+	VBROADCASTSS numbers<>+352(SB), Y7
+	VSUBPS       Y2, Y3, Y8
+	VDIVPS       Y8, Y7, Y9
+	VMOVAPS      Y7, Y7
+	VFNMADD231PS Y8, Y9, Y7
+	VSUBPS       Y3, Y8, Y3
+	VADDPS       Y2, Y3, Y3
+	VMOVAPS      Y9, Y8
+	VFMADD213PS  Y7, Y3, Y8
+	VMULPS       Y9, Y8, Y3
+	VBROADCASTSS numbers<>+768(SB), Y7
+	VMOVAPS      Y9, Y8
+	VFMADD213PS  numbers<>+800(SB), Y7, Y8
+	VMOVAPS      Y3, Y10
+	VFMADD213PS  Y8, Y7, Y10
+	VBROADCASTSS numbers<>+832(SB), Y7
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+864(SB), Y10, Y7
+	VFMADD213PS  numbers<>+896(SB), Y10, Y7
+	VFMADD213PS  numbers<>+928(SB), Y10, Y7
+	VFMADD213PS  numbers<>+960(SB), Y10, Y7
+	VFMADD213PS  numbers<>+992(SB), Y10, Y7
+	VFMADD213PS  numbers<>+1024(SB), Y10, Y7
+	VFMADD213PS  numbers<>+1056(SB), Y10, Y7
+	VFMADD213PS  numbers<>+1088(SB), Y10, Y7
+	VFMADD213PS  numbers<>+1120(SB), Y10, Y7
+	VFMADD213PS  numbers<>+1152(SB), Y10, Y7
+	VMULPS       Y7, Y9, Y8
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y8, Y7, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+1184(SB), Y2, Y3
+	VMOVAPS      Y3, Y2
+	VFMADD213PS  Y3, Y4, Y2
+	VBROADCASTSS numbers<>+352(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS Y3, Y6, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y2
+	VPSRAD       $0x1f, Y1, Y1
+	VPSUBD       numbers<>+64(SB), Y5, Y3
+	VPAND        Y1, Y3, Y3
+	VPSRAD       $0x01, Y3, Y1
+	VPSUBD       Y1, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y3, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   (AX), Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func geluTanhAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y1
+	VBROADCASTSS numbers<>+1216(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       Y1, Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VBROADCASTSS numbers<>+1248(SB), Y4
+	VMULPS       Y4, Y2, Y5
+	VMOVAPS      Y2, Y6
+	VFMSUB213PS  Y5, Y4, Y6
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+1280(SB), Y2, Y3
+	VADDPS       numbers<>+1312(SB), Y5, Y2
+	VSUBPS       Y5, Y2, Y4
+	VSUBPS       Y4, Y2, Y6
+	VSUBPS       Y6, Y5, Y5
+	VBROADCASTSS numbers<>+1312(SB), Y6
+	VSUBPS       Y4, Y6, Y4
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y3, Y4, Y3
+	VADDPS       numbers<>+1344(SB), Y3, Y3
+	VMULPS       Y2, Y1, Y4
+	VMOVAPS      Y1, Y5
+	VFMSUB213PS  Y4, Y2, Y5
+	VMOVAPS      Y1, Y2
+	VFMADD213PS  Y5, Y3, Y2
+	VBROADCASTSS numbers<>+64(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+96(SB), Y4, Y3
+	VSUBPS       numbers<>+64(SB), Y3, Y5
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS numbers<>+128(SB), Y5, Y4
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS numbers<>+160(SB), Y5, Y4
+	VADDPS       Y2, Y4, Y2
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS numbers<>+192(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+224(SB), Y2, Y6
+	VFMADD213PS  numbers<>+256(SB), Y2, Y6
+	VFMADD213PS  numbers<>+288(SB), Y2, Y6
+	VFMADD213PS  numbers<>+320(SB), Y2, Y6
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y2, Y6, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y2
+	VBROADCASTSS numbers<>+1664(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y2, Y5, Y5
+	VADDPS       numbers<>+352(SB), Y5, Y2
+	VMOVAPS      Y1, Y5
+	VFMADD213PS  Y1, Y4, Y5
+	VBLENDVPS    Y0, Y5, Y0, Y1
+	VDIVPS       Y2, Y1, Y1
+	VPSRAD       $0x1f, Y0, Y0
+	VPSUBD       numbers<>+64(SB), Y3, Y2
+	VPAND        Y0, Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VPADDD       numbers<>+1632(SB), Y2, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y2
+	VBROADCASTSS numbers<>+1216(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       Y2, Y2, Y3
+	VMOVAPS      Y2, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VBROADCASTSS numbers<>+1248(SB), Y5
+	VMULPS       Y5, Y3, Y6
+	VMOVAPS      Y3, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y7, Y5, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  numbers<>+1280(SB), Y3, Y4
+	VADDPS       numbers<>+1312(SB), Y6, Y3
+	VSUBPS       Y6, Y3, Y5
+	VSUBPS       Y5, Y3, Y7
+	VSUBPS       Y7, Y6, Y6
+	VBROADCASTSS numbers<>+1312(SB), Y7
+	VSUBPS       Y5, Y7, Y5
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y4, Y5, Y4
+	VADDPS       numbers<>+1344(SB), Y4, Y4
+	VMULPS       Y3, Y2, Y5
+	VMOVAPS      Y2, Y6
+	VFMSUB213PS  Y5, Y3, Y6
+	VMOVAPS      Y2, Y3
+	VFMADD213PS  Y6, Y4, Y3
+	VBROADCASTSS numbers<>+64(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  numbers<>+96(SB), Y5, Y4
+	VSUBPS       numbers<>+64(SB), Y4, Y6
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS numbers<>+128(SB), Y6, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS numbers<>+160(SB), Y6, Y5
+	VADDPS       Y3, Y5, Y3
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS numbers<>+192(SB), Y7
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+224(SB), Y3, Y7
+	VFMADD213PS  numbers<>+256(SB), Y3, Y7
+	VFMADD213PS  numbers<>+288(SB), Y3, Y7
+	VFMADD213PS  numbers<>+320(SB), Y3, Y7
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y3, Y7, Y5
+	VADDPS       numbers<>+352(SB), Y5, Y3
+	VBROADCASTSS numbers<>+1664(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y3, Y6, Y6
+	VADDPS       numbers<>+352(SB), Y6, Y3
+	VMOVAPS      Y2, Y6
+	VFMADD213PS  Y2, Y5, Y6
+	VBLENDVPS    Y1, Y6, Y1, Y2
+	VDIVPS       Y3, Y2, Y2
+	VPSRAD       $0x1f, Y1, Y1
+	VPSUBD       numbers<>+64(SB), Y4, Y3
+	VPAND        Y1, Y3, Y3
+	VPSRAD       $0x01, Y3, Y1
+	VPSUBD       Y1, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y3, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func geluTanhGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluTanhGradientAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y1
+	VBROADCASTSS numbers<>+1216(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       Y1, Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VBROADCASTSS numbers<>+1248(SB), Y4
+	VMULPS       Y4, Y2, Y5
+	VMOVAPS      Y2, Y6
+	VFMSUB213PS  Y5, Y4, Y6
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+1280(SB), Y2, Y3
+	VADDPS       numbers<>+1312(SB), Y5, Y2
+	VSUBPS       Y5, Y2, Y4
+	VSUBPS       Y4, Y2, Y6
+	VSUBPS       Y6, Y5, Y5
+	VBROADCASTSS numbers<>+1312(SB), Y6
+	VSUBPS       Y4, Y6, Y4
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y3, Y4, Y3
+	VADDPS       numbers<>+1344(SB), Y3, Y3
+	VMULPS       Y2, Y1, Y4
+	VMOVAPS      Y1, Y5
+	VFMSUB213PS  Y4, Y2, Y5
+	VMOVAPS      Y1, Y2
+	VFMADD213PS  Y5, Y3, Y2
+	VBROADCASTSS numbers<>+64(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+96(SB), Y4, Y3
+	VSUBPS       numbers<>+64(SB), Y3, Y5
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS numbers<>+128(SB), Y5, Y4
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS numbers<>+160(SB), Y5, Y4
+	VADDPS       Y2, Y4, Y2
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS numbers<>+192(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+224(SB), Y2, Y6
+	VFMADD213PS  numbers<>+256(SB), Y2, Y6
+	VFMADD213PS  numbers<>+288(SB), Y2, Y6
+	VFMADD213PS  numbers<>+320(SB), Y2, Y6
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y2, Y6, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y2
+	VBROADCASTSS numbers<>+1664(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y2, Y5, Y5
+	VADDPS       numbers<>+352(SB), Y5, Y2
+	VMULPS       Y1, Y1, Y6
+	VBROADCASTSS numbers<>+1376(SB), Y7
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+1312(SB), Y7, Y6
+	VMULPS       Y6, Y1, Y1
+	VMOVAPS      Y2, Y6
+	VFNMADD231PS Y5, Y1, Y6
+	VADDPS       Y1, Y2, Y1
+	VMOVAPS      Y1, Y2
+	VFMADD213PS  Y1, Y4, Y2
+	VBLENDVPS    Y0, Y2, Y6, Y1
+	VADDPS       numbers<>+448(SB), Y5, Y2
+	VMOVAPS      Y5, Y4
+	VFMADD213PS  numbers<>+352(SB), Y2, Y4
+	VDIVPS       Y4, Y1, Y1
+	VPSRAD       $0x1f, Y0, Y0
+	VPSUBD       numbers<>+64(SB), Y3, Y2
+	VPAND        Y0, Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VPADDD       numbers<>+1632(SB), Y2, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      (AX), Y1
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y2
+	VBROADCASTSS numbers<>+1216(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       Y2, Y2, Y3
+	VMOVAPS      Y2, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VBROADCASTSS numbers<>+1248(SB), Y5
+	VMULPS       Y5, Y3, Y6
+	VMOVAPS      Y3, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y7, Y5, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  numbers<>+1280(SB), Y3, Y4
+	VADDPS       numbers<>+1312(SB), Y6, Y3
+	VSUBPS       Y6, Y3, Y5
+	VSUBPS       Y5, Y3, Y7
+	VSUBPS       Y7, Y6, Y6
+	VBROADCASTSS numbers<>+1312(SB), Y7
+	VSUBPS       Y5, Y7, Y5
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y4, Y5, Y4
+	VADDPS       numbers<>+1344(SB), Y4, Y4
+	VMULPS       Y3, Y2, Y5
+	VMOVAPS      Y2, Y6
+	VFMSUB213PS  Y5, Y3, Y6
+	VMOVAPS      Y2, Y3
+	VFMADD213PS  Y6, Y4, Y3
+	VBROADCASTSS numbers<>+64(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  numbers<>+96(SB), Y5, Y4
+	VSUBPS       numbers<>+64(SB), Y4, Y6
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS numbers<>+128(SB), Y6, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS numbers<>+160(SB), Y6, Y5
+	VADDPS       Y3, Y5, Y3
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS numbers<>+192(SB), Y7
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+224(SB), Y3, Y7
+	VFMADD213PS  numbers<>+256(SB), Y3, Y7
+	VFMADD213PS  numbers<>+288(SB), Y3, Y7
+	VFMADD213PS  numbers<>+320(SB), Y3, Y7
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y3, Y7, Y5
+	VADDPS       numbers<>+352(SB), Y5, Y3
+	VBROADCASTSS numbers<>+1664(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y3, Y6, Y6
+	VADDPS       numbers<>+352(SB), Y6, Y3
+	VMULPS       Y2, Y2, Y7
+	VBROADCASTSS numbers<>+1376(SB), Y8
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+1312(SB), Y8, Y7
+	VMULPS       Y7, Y2, Y2
+	VMOVAPS      Y3, Y7
+	VFNMADD231PS Y6, Y2, Y7
+	VADDPS       Y2, Y3, Y2
+	VMOVAPS      Y2, Y3
+	VFMADD213PS  Y2, Y5, Y3
+	VBLENDVPS    Y1, Y3, Y7, Y2
+	VADDPS       numbers<>+448(SB), Y6, Y3
+	VMOVAPS      Y6, Y5
+	VFMADD213PS  numbers<>+352(SB), Y3, Y5
+	VDIVPS       Y5, Y2, Y2
+	VPSRAD       $0x1f, Y1, Y1
+	VPSUBD       numbers<>+64(SB), Y4, Y3
+	VPAND        Y1, Y3, Y3
+	VPSRAD       $0x01, Y3, Y1
+	VPSUBD       Y1, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y3, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   (AX), Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func tanhAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tanhAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y1
+	VADDPS       Y1, Y1, Y1
+	VBROADCASTSS numbers<>+1408(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+64(SB), Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+96(SB), Y1, Y2
+	VSUBPS       numbers<>+64(SB), Y2, Y3
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+128(SB), Y3, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+160(SB), Y3, Y1
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS numbers<>+192(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  numbers<>+224(SB), Y1, Y4
+	VFMADD213PS  numbers<>+256(SB), Y1, Y4
+	VFMADD213PS  numbers<>+288(SB), Y1, Y4
+	VFMADD213PS  numbers<>+320(SB), Y1, Y4
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y1
+	VBROADCASTSS numbers<>+352(SB), Y1
+	VPSUBD       numbers<>+64(SB), Y2, Y2
+	VPSRAD       $0x01, Y2, Y4
+	VPSUBD       Y4, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VSUBPS       numbers<>+352(SB), Y1, Y2
+	VMOVAPS      Y1, Y1
+	VFMADD213PS  Y2, Y3, Y1
+	VADDPS       numbers<>+448(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VANDPS       numbers<>+640(SB), Y1, Y1
+	VANDPS       numbers<>+384(SB), Y0, Y0
+	VORPS        Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y2
+	VADDPS       Y2, Y2, Y2
+	VBROADCASTSS numbers<>+1408(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS numbers<>+64(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+96(SB), Y2, Y3
+	VSUBPS       numbers<>+64(SB), Y3, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS numbers<>+128(SB), Y4, Y2
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS numbers<>+160(SB), Y4, Y2
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS numbers<>+192(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  numbers<>+224(SB), Y2, Y5
+	VFMADD213PS  numbers<>+256(SB), Y2, Y5
+	VFMADD213PS  numbers<>+288(SB), Y2, Y5
+	VFMADD213PS  numbers<>+320(SB), Y2, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y2
+	VBROADCASTSS numbers<>+352(SB), Y2
+	VPSUBD       numbers<>+64(SB), Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VSUBPS       numbers<>+352(SB), Y2, Y3
+	VMOVAPS      Y2, Y2
+	VFMADD213PS  Y3, Y4, Y2
+	VADDPS       numbers<>+448(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VANDPS       numbers<>+640(SB), Y2, Y2
+	VANDPS       numbers<>+384(SB), Y1, Y1
+	VORPS        Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func tanhGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tanhGradientAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VADDPS       Y0, Y0, Y0
+	VORPS        numbers<>+384(SB), Y0, Y0
+	VBROADCASTSS numbers<>+416(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS numbers<>+64(SB), Y1
+	VMOVAPS      Y1, Y1
+	VFMADD231PS  numbers<>+96(SB), Y0, Y1
+	VSUBPS       numbers<>+64(SB), Y1, Y2
+	VMOVAPS      Y0, Y0
+	VFNMADD231PS numbers<>+128(SB), Y2, Y0
+	VMOVAPS      Y0, Y0
+	VFNMADD231PS numbers<>+160(SB), Y2, Y0
+	VMULPS       Y0, Y0, Y3
+	VBROADCASTSS numbers<>+192(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  numbers<>+224(SB), Y0, Y4
+	VFMADD213PS  numbers<>+256(SB), Y0, Y4
+	VFMADD213PS  numbers<>+288(SB), Y0, Y4
+	VFMADD213PS  numbers<>+320(SB), Y0, Y4
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y0, Y4, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y0
+	VBROADCASTSS numbers<>+1664(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y0, Y2, Y2
+	VADDPS       numbers<>+352(SB), Y2, Y3
+	VMULPS       numbers<>+1440(SB), Y0, Y0
+	VADDPS       numbers<>+448(SB), Y2, Y3
+	VMOVAPS      Y2, Y2
+	VFMADD213PS  numbers<>+352(SB), Y3, Y2
+	VDIVPS       Y2, Y0, Y0
+	VPSUBD       numbers<>+64(SB), Y1, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      (AX), Y1
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VADDPS       Y1, Y1, Y1
+	VORPS        numbers<>+384(SB), Y1, Y1
+	VBROADCASTSS numbers<>+416(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+64(SB), Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+96(SB), Y1, Y2
+	VSUBPS       numbers<>+64(SB), Y2, Y3
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+128(SB), Y3, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+160(SB), Y3, Y1
+	VMULPS       Y1, Y1, Y4
+	VBROADCASTSS numbers<>+192(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  numbers<>+224(SB), Y1, Y5
+	VFMADD213PS  numbers<>+256(SB), Y1, Y5
+	VFMADD213PS  numbers<>+288(SB), Y1, Y5
+	VFMADD213PS  numbers<>+320(SB), Y1, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y1, Y5, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y1
+	VBROADCASTSS numbers<>+1664(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y1, Y3, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y4
+	VMULPS       numbers<>+1440(SB), Y1, Y1
+	VADDPS       numbers<>+448(SB), Y3, Y4
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  numbers<>+352(SB), Y4, Y3
+	VDIVPS       Y3, Y1, Y1
+	VPSUBD       numbers<>+64(SB), Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   (AX), Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func eluAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·eluAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS a+32(FP), Y0
+	VBROADCASTSS b+36(FP), Y1
+	MOVQ         vectors+16(FP), DX
+	TESTQ        DX, DX
+	JZ           rest
+
+one:
+	VMOVUPS      (CX), Y2
+	VBROADCASTSS numbers<>+1408(SB), Y3
+	VMAXPS       Y2, Y3, Y3
+	VBROADCASTSS numbers<>+64(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  numbers<>+96(SB), Y3, Y4
+	VSUBPS       numbers<>+64(SB), Y4, Y5
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS numbers<>+128(SB), Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS numbers<>+160(SB), Y5, Y3
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS numbers<>+192(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+224(SB), Y3, Y6
+	VFMADD213PS  numbers<>+256(SB), Y3, Y6
+	VFMADD213PS  numbers<>+288(SB), Y3, Y6
+	VFMADD213PS  numbers<>+320(SB), Y3, Y6
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y3, Y6, Y5
+	VADDPS       numbers<>+352(SB), Y5, Y3
+	VBROADCASTSS numbers<>+352(SB), Y3
+	VPSUBD       numbers<>+64(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       numbers<>+1632(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       numbers<>+352(SB), Y3, Y4
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y4, Y5, Y3
+	VMULPS       Y1, Y3, Y3
+	VCMPPS       $0x1e, numbers<>+512(SB), Y2, Y4
+	VMULPS       Y0, Y2, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMOVUPS      Y2, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y2
+	VMASKMOVPS   (CX), Y2, Y3
+	VBROADCASTSS numbers<>+1408(SB), Y4
+	VMAXPS       Y3, Y4, Y4
+	VBROADCASTSS numbers<>+64(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD231PS  numbers<>+96(SB), Y4, Y5
+	VSUBPS       numbers<>+64(SB), Y5, Y6
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS numbers<>+128(SB), Y6, Y4
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS numbers<>+160(SB), Y6, Y4
+	VMULPS       Y4, Y4, Y6
+	VBROADCASTSS numbers<>+192(SB), Y7
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+224(SB), Y4, Y7
+	VFMADD213PS  numbers<>+256(SB), Y4, Y7
+	VFMADD213PS  numbers<>+288(SB), Y4, Y7
+	VFMADD213PS  numbers<>+320(SB), Y4, Y7
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       numbers<>+352(SB), Y6, Y4
+	VBROADCASTSS numbers<>+352(SB), Y4
+	VPSUBD       numbers<>+64(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       numbers<>+1632(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y4, Y4
+	VPADDD       numbers<>+1632(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       numbers<>+352(SB), Y4, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y5, Y6, Y4
+	VMULPS       Y1, Y4, Y1
+	VCMPPS       $0x1e, numbers<>+512(SB), Y3, Y4
+	VMULPS       Y0, Y3, Y0
+	VBLENDVPS    Y4, Y0, Y1, Y0
+	VMASKMOVPS   Y0, Y2, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func eluGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·eluGradientAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS a+32(FP), Y0
+	VBROADCASTSS b+36(FP), Y1
+	MOVQ         vectors+16(FP), DX
+	TESTQ        DX, DX
+	JZ           rest
+
+one:
+	VMOVUPS      (CX), Y2
+	VBROADCASTSS numbers<>+416(SB), Y3
+	VMAXPS       Y2, Y3, Y3
+	VBROADCASTSS numbers<>+64(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  numbers<>+96(SB), Y3, Y4
+	VSUBPS       numbers<>+64(SB), Y4, Y5
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS numbers<>+128(SB), Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS numbers<>+160(SB), Y5, Y3
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS numbers<>+192(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+224(SB), Y3, Y6
+	VFMADD213PS  numbers<>+256(SB), Y3, Y6
+	VFMADD213PS  numbers<>+288(SB), Y3, Y6
+	VFMADD213PS  numbers<>+320(SB), Y3, Y6
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y3, Y6, Y5
+	VADDPS       numbers<>+352(SB), Y5, Y3
+	VCMPPS       $0x1e, numbers<>+512(SB), Y2, Y5
+	VMULPS       Y1, Y3, Y3
+	VPSUBD       numbers<>+64(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       numbers<>+1632(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y5, Y0, Y3, Y3
+	VCMPPS       $0x03, Y2, Y2, Y4
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMOVUPS      (AX), Y3
+	VMULPS       Y2, Y3, Y2
+	VMOVUPS      Y2, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y2
+	VMASKMOVPS   (CX), Y2, Y3
+	VBROADCASTSS numbers<>+416(SB), Y4
+	VMAXPS       Y3, Y4, Y4
+	VBROADCASTSS numbers<>+64(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD231PS  numbers<>+96(SB), Y4, Y5
+	VSUBPS       numbers<>+64(SB), Y5, Y6
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS numbers<>+128(SB), Y6, Y4
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS numbers<>+160(SB), Y6, Y4
+	VMULPS       Y4, Y4, Y6
+	VBROADCASTSS numbers<>+192(SB), Y7
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+224(SB), Y4, Y7
+	VFMADD213PS  numbers<>+256(SB), Y4, Y7
+	VFMADD213PS  numbers<>+288(SB), Y4, Y7
+	VFMADD213PS  numbers<>+320(SB), Y4, Y7
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       numbers<>+352(SB), Y6, Y4
+	VCMPPS       $0x1e, numbers<>+512(SB), Y3, Y6
+	VMULPS       Y1, Y4, Y1
+	VPSUBD       numbers<>+64(SB), Y5, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       numbers<>+1632(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y1, Y1
+	VBLENDVPS    Y6, Y0, Y1, Y0
+	VCMPPS       $0x03, Y3, Y3, Y1
+	VBLENDVPS    Y1, Y3, Y0, Y0
+	VMASKMOVPS   (AX), Y2, Y1
+	VMULPS       Y0, Y1, Y0
+	VMASKMOVPS   Y0, Y2, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func softplusAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softplusAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y1
+	VBROADCASTSS numbers<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+64(SB), Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+96(SB), Y1, Y2
+	VSUBPS       numbers<>+64(SB), Y2, Y3
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+128(SB), Y3, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+160(SB), Y3, Y1
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS numbers<>+192(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  numbers<>+224(SB), Y1, Y4
+	VFMADD213PS  numbers<>+256(SB), Y1, Y4
+	VFMADD213PS  numbers<>+288(SB), Y1, Y4
+	VFMADD213PS  numbers<>+320(SB), Y1, Y4
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y1
+	VPSUBD       numbers<>+64(SB), Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VPADDD       numbers<>+1632(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VADDPS       numbers<>+448(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y2
+	VMULPS       Y2, Y2, Y3
+	VBROADCASTSS numbers<>+1472(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  numbers<>+1504(SB), Y3, Y4
+	VFMADD213PS  numbers<>+1536(SB), Y3, Y4
+	VFMADD213PS  numbers<>+1568(SB), Y3, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  numbers<>+1600(SB), Y3, Y4
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y4, Y2, Y1
+	VBROADCASTSS numbers<>+512(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VADDPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y2
+	VBROADCASTSS numbers<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS numbers<>+64(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+96(SB), Y2, Y3
+	VSUBPS       numbers<>+64(SB), Y3, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS numbers<>+128(SB), Y4, Y2
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS numbers<>+160(SB), Y4, Y2
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS numbers<>+192(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  numbers<>+224(SB), Y2, Y5
+	VFMADD213PS  numbers<>+256(SB), Y2, Y5
+	VFMADD213PS  numbers<>+288(SB), Y2, Y5
+	VFMADD213PS  numbers<>+320(SB), Y2, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y2
+	VPSUBD       numbers<>+64(SB), Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VADDPS       numbers<>+448(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y3
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS numbers<>+1472(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  numbers<>+1504(SB), Y4, Y5
+	VFMADD213PS  numbers<>+1536(SB), Y4, Y5
+	VFMADD213PS  numbers<>+1568(SB), Y4, Y5
+	VMULPS       Y5, Y4, Y4
+	VMOVAPS      Y2, Y5
+	VFMADD231PS  numbers<>+1600(SB), Y4, Y5
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS Y5, Y3, Y2
+	VBROADCASTSS numbers<>+512(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VADDPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func softplusGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softplusGradientAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y1
+	VBROADCASTSS numbers<>+416(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+64(SB), Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+96(SB), Y1, Y2
+	VSUBPS       numbers<>+64(SB), Y2, Y3
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+128(SB), Y3, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS numbers<>+160(SB), Y3, Y1
+	VMULPS       Y1, Y1, Y4
+	VBROADCASTSS numbers<>+192(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  numbers<>+224(SB), Y1, Y5
+	VFMADD213PS  numbers<>+256(SB), Y1, Y5
+	VFMADD213PS  numbers<>+288(SB), Y1, Y5
+	VFMADD213PS  numbers<>+320(SB), Y1, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y1, Y5, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y1
+	VBROADCASTSS numbers<>+1664(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y1, Y3, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y3
+	VBROADCASTSS numbers<>+352(SB), Y4
+	VBLENDVPS    Y0, Y1, Y4, Y1
+	VDIVPS       Y3, Y1, Y1
+	VPSRAD       $0x1f, Y0, Y0
+	VPSUBD       numbers<>+64(SB), Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VPADDD       numbers<>+1632(SB), Y2, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      (AX), Y1
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y2
+	VBROADCASTSS numbers<>+416(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS numbers<>+64(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+96(SB), Y2, Y3
+	VSUBPS       numbers<>+64(SB), Y3, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS numbers<>+128(SB), Y4, Y2
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS numbers<>+160(SB), Y4, Y2
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS numbers<>+192(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+224(SB), Y2, Y6
+	VFMADD213PS  numbers<>+256(SB), Y2, Y6
+	VFMADD213PS  numbers<>+288(SB), Y2, Y6
+	VFMADD213PS  numbers<>+320(SB), Y2, Y6
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y2, Y6, Y5
+	VADDPS       numbers<>+352(SB), Y5, Y2
+	VBROADCASTSS numbers<>+1664(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y2, Y4, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y4
+	VBROADCASTSS numbers<>+352(SB), Y5
+	VBLENDVPS    Y1, Y2, Y5, Y2
+	VDIVPS       Y4, Y2, Y2
+	VPSRAD       $0x1f, Y1, Y1
+	VPSUBD       numbers<>+64(SB), Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPSRAD       $0x01, Y3, Y1
+	VPSUBD       Y1, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y3, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   (AX), Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func mishAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·mishAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y1
+	VBROADCASTSS numbers<>+416(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+64(SB), Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+96(SB), Y1, Y2
+	VSUBPS       numbers<>+64(SB), Y2, Y3
+	VMOVAPS      Y1, Y4
+	VFNMADD231PS numbers<>+128(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS numbers<>+160(SB), Y3, Y4
+	VMULPS       Y4, Y4, Y5
+	VBROADCASTSS numbers<>+192(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+224(SB), Y4, Y6
+	VFMADD213PS  numbers<>+256(SB), Y4, Y6
+	VFMADD213PS  numbers<>+288(SB), Y4, Y6
+	VFMADD213PS  numbers<>+320(SB), Y4, Y6
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y4, Y6, Y5
+	VADDPS       numbers<>+352(SB), Y5, Y4
+	VBROADCASTSS numbers<>+1664(SB), Y6
+	VMAXPS       Y3, Y6, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y4, Y3, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y4
+	VADDPS       numbers<>+448(SB), Y3, Y4
+	VADDPS       Y3, Y3, Y6
+	VADDPS       numbers<>+352(SB), Y6, Y7
+	VMOVAPS      Y3, Y8
+	VFMADD213PS  numbers<>+448(SB), Y4, Y8
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y7, Y6, Y3
+	VBLENDVPS    Y0, Y8, Y3, Y3
+	VMOVAPS      Y1, Y6
+	VFMADD213PS  Y1, Y5, Y6
+	VMULPS       Y4, Y6, Y1
+	VMULPS       Y7, Y0, Y4
+	VBLENDVPS    Y0, Y1, Y4, Y1
+	VDIVPS       Y3, Y1, Y1
+	VPSRAD       $0x1f, Y0, Y0
+	VPSUBD       numbers<>+64(SB), Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VPADDD       numbers<>+1632(SB), Y2, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y2
+	VBROADCASTSS numbers<>+416(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS numbers<>+64(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+96(SB), Y2, Y3
+	VSUBPS       numbers<>+64(SB), Y3, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS numbers<>+128(SB), Y4, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS numbers<>+160(SB), Y4, Y5
+	VMULPS       Y5, Y5, Y6
+	VBROADCASTSS numbers<>+192(SB), Y7
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+224(SB), Y5, Y7
+	VFMADD213PS  numbers<>+256(SB), Y5, Y7
+	VFMADD213PS  numbers<>+288(SB), Y5, Y7
+	VFMADD213PS  numbers<>+320(SB), Y5, Y7
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  Y5, Y7, Y6
+	VADDPS       numbers<>+352(SB), Y6, Y5
+	VBROADCASTSS numbers<>+1664(SB), Y7
+	VMAXPS       Y4, Y7, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y5, Y4, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y5
+	VADDPS       numbers<>+448(SB), Y4, Y5
+	VADDPS       Y4, Y4, Y7
+	VADDPS       numbers<>+352(SB), Y7, Y8
+	VMOVAPS      Y4, Y9
+	VFMADD213PS  numbers<>+448(SB), Y5, Y9
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y8, Y7, Y4
+	VBLENDVPS    Y1, Y9, Y4, Y4
+	VMOVAPS      Y2, Y7
+	VFMADD213PS  Y2, Y6, Y7
+	VMULPS       Y5, Y7, Y2
+	VMULPS       Y8, Y1, Y5
+	VBLENDVPS    Y1, Y2, Y5, Y2
+	VDIVPS       Y4, Y2, Y2
+	VPSRAD       $0x1f, Y1, Y1
+	VPSUBD       numbers<>+64(SB), Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPSRAD       $0x01, Y3, Y1
+	VPSUBD       Y1, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y3, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func mishGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·mishGradientAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VORPS        numbers<>+384(SB), Y0, Y1
+	VBROADCASTSS numbers<>+416(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS numbers<>+64(SB), Y2
+	VMOVAPS      Y2, Y2
+	VFMADD231PS  numbers<>+96(SB), Y1, Y2
+	VSUBPS       numbers<>+64(SB), Y2, Y3
+	VMOVAPS      Y1, Y4
+	VFNMADD231PS numbers<>+128(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS numbers<>+160(SB), Y3, Y4
+	VMULPS       Y4, Y4, Y5
+	VBROADCASTSS numbers<>+192(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  numbers<>+224(SB), Y4, Y6
+	VFMADD213PS  numbers<>+256(SB), Y4, Y6
+	VFMADD213PS  numbers<>+288(SB), Y4, Y6
+	VFMADD213PS  numbers<>+320(SB), Y4, Y6
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y4, Y6, Y5
+	VADDPS       numbers<>+352(SB), Y5, Y4
+	VBROADCASTSS numbers<>+1664(SB), Y6
+	VMAXPS       Y3, Y6, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y4, Y3, Y3
+	VADDPS       numbers<>+352(SB), Y3, Y4
+	VADDPS       numbers<>+448(SB), Y3, Y6
+	VADDPS       Y3, Y3, Y7
+	VADDPS       numbers<>+352(SB), Y7, Y8
+	VMOVAPS      Y3, Y9
+	VFMADD213PS  numbers<>+448(SB), Y6, Y9
+	VMOVAPS      Y3, Y10
+	VFMADD213PS  Y8, Y7, Y10
+	VBLENDVPS    Y0, Y9, Y10, Y7
+	VMULPS       numbers<>+1440(SB), Y1, Y1
+	VMULPS       Y4, Y1, Y1
+	VMOVAPS      Y6, Y4
+	VFMADD213PS  Y1, Y7, Y4
+	VMOVAPS      Y4, Y6
+	VFMADD213PS  Y4, Y5, Y6
+	VMULPS       Y7, Y8, Y4
+	VMULPS       Y3, Y3, Y3
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS Y3, Y1, Y4
+	VBLENDVPS    Y0, Y6, Y4, Y1
+	VMULPS       Y7, Y7, Y3
+	VDIVPS       Y3, Y1, Y1
+	VPSRAD       $0x1f, Y0, Y0
+	VPSUBD       numbers<>+64(SB), Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPADDD       numbers<>+1632(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VPADDD       numbers<>+1632(SB), Y2, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      (AX), Y1
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          one
+
+rest:
+	CMPQ         part+24(FP), $0x00
+	JE           end
+	MOVQ         part+24(FP), DX
+	VMOVUPS      (DX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VORPS        numbers<>+384(SB), Y1, Y2
+	VBROADCASTSS numbers<>+416(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS numbers<>+64(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  numbers<>+96(SB), Y2, Y3
+	VSUBPS       numbers<>+64(SB), Y3, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS numbers<>+128(SB), Y4, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS numbers<>+160(SB), Y4, Y5
+	VMULPS       Y5, Y5, Y6
+	VBROADCASTSS numbers<>+192(SB), Y7
+	VMOVAPS      Y7, Y7
+	VFMADD213PS  numbers<>+224(SB), Y5, Y7
+	VFMADD213PS  numbers<>+256(SB), Y5, Y7
+	VFMADD213PS  numbers<>+288(SB), Y5, Y7
+	VFMADD213PS  numbers<>+320(SB), Y5, Y7
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  Y5, Y7, Y6
+	VADDPS       numbers<>+352(SB), Y6, Y5
+	VBROADCASTSS numbers<>+1664(SB), Y7
+	VMAXPS       Y4, Y7, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y5, Y4, Y4
+	VADDPS       numbers<>+352(SB), Y4, Y5
+	VADDPS       numbers<>+448(SB), Y4, Y7
+	VADDPS       Y4, Y4, Y8
+	VADDPS       numbers<>+352(SB), Y8, Y9
+	VMOVAPS      Y4, Y10
+	VFMADD213PS  numbers<>+448(SB), Y7, Y10
+	VMOVAPS      Y4, Y11
+	VFMADD213PS  Y9, Y8, Y11
+	VBLENDVPS    Y1, Y10, Y11, Y8
+	VMULPS       numbers<>+1440(SB), Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VMOVAPS      Y7, Y5
+	VFMADD213PS  Y2, Y8, Y5
+	VMOVAPS      Y5, Y7
+	VFMADD213PS  Y5, Y6, Y7
+	VMULPS       Y8, Y9, Y5
+	VMULPS       Y4, Y4, Y4
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y4, Y2, Y5
+	VBLENDVPS    Y1, Y7, Y5, Y2
+	VMULPS       Y8, Y8, Y4
+	VDIVPS       Y4, Y2, Y2
+	VPSRAD       $0x1f, Y1, Y1
+	VPSUBD       numbers<>+64(SB), Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPSRAD       $0x01, Y3, Y1
+	VPSUBD       Y1, Y3, Y3
+	VPADDD       numbers<>+1632(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VPADDD       numbers<>+1632(SB), Y3, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   (AX), Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func leakyReLUAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX
+TEXT ·leakyReLUAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS a+32(FP), Y0
+	MOVQ         vectors+16(FP), DX
+	TESTQ        DX, DX
+	JZ           rest
+
+one:
+	VMOVUPS   (CX), Y1
+	VCMPPS    $0x1e, numbers<>+512(SB), Y1, Y2
+	VMULPS    Y0, Y1, Y3
+	VBLENDVPS Y2, Y1, Y3, Y1
+	VMOVUPS   Y1, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	DECQ      DX
+	JNZ       one
+
+rest:
+	CMPQ       part+24(FP), $0x00
+	JE         end
+	MOVQ       part+24(FP), DX
+	VMOVUPS    (DX), Y1
+	VMASKMOVPS (CX), Y1, Y2
+	VCMPPS     $0x1e, numbers<>+512(SB), Y2, Y3
+	VMULPS     Y0, Y2, Y0
+	VBLENDVPS  Y3, Y2, Y0, Y0
+	VMASKMOVPS Y0, Y1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func leakyReLUGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX
+TEXT ·leakyReLUGradientAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS a+32(FP), Y0
+	MOVQ         vectors+16(FP), DX
+	TESTQ        DX, DX
+	JZ           rest
+
+one:
+	VMOVUPS   (CX), Y1
+	VCMPPS    $0x1e, numbers<>+512(SB), Y1, Y2
+	VBLENDVPS Y2, numbers<>+352(SB), Y0, Y2
+	VCMPPS    $0x03, Y1, Y1, Y3
+	VBLENDVPS Y3, Y1, Y2, Y1
+	VMOVUPS   (AX), Y2
+	VMULPS    Y1, Y2, Y1
+	VMOVUPS   Y1, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	DECQ      DX
+	JNZ       one
+
+rest:
+	CMPQ       part+24(FP), $0x00
+	JE         end
+	MOVQ       part+24(FP), DX
+	VMOVUPS    (DX), Y1
+	VMASKMOVPS (CX), Y1, Y2
+	VCMPPS     $0x1e, numbers<>+512(SB), Y2, Y3
+	VBLENDVPS  Y3, numbers<>+352(SB), Y0, Y0
+	VCMPPS     $0x03, Y2, Y2, Y3
+	VBLENDVPS  Y3, Y2, Y0, Y0
+	VMASKMOVPS (AX), Y1, Y2
+	VMULPS     Y0, Y2, Y0
+	VMASKMOVPS Y0, Y1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func scaleAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+// Requires: AVX
+TEXT ·scaleAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS a+32(FP), Y0
+	MOVQ         vectors+16(FP), DX
+	TESTQ        DX, DX
+	JZ           rest
+
+one:
+	VMOVUPS (CX), Y1
+	VMULPS  Y0, Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	DECQ    DX
+	JNZ     one
+
+rest:
+	CMPQ       part+24(FP), $0x00
+	JE         end
+	MOVQ       part+24(FP), DX
+	VMOVUPS    (DX), Y1
+	VMASKMOVPS (CX), Y1, Y2
+	VMULPS     Y0, Y2, Y0
+	VMASKMOVPS Y0, Y1, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func multiplyAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+// Requires: AVX
+TEXT ·multiplyAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  y+16(FP), DX
+	MOVQ  vectors+24(FP), BX
+	TESTQ BX, BX
+	JZ    rest
+
+one:
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	DECQ    BX
+	JNZ     one
+
+rest:
+	CMPQ       part+32(FP), $0x00
+	JE         end
+	MOVQ       part+32(FP), BX
+	VMOVUPS    (BX), Y0
+	VMASKMOVPS (CX), Y0, Y1
+	VMASKMOVPS (DX), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func addMultiplyAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+// Requires: AVX, FMA3
+TEXT ·addMultiplyAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  y+16(FP), DX
+	MOVQ  vectors+24(FP), BX
+	TESTQ BX, BX
+	JZ    rest
+
+one:
+	VMOVUPS     (AX), Y0
+	VMOVUPS     (CX), Y1
+	VMOVUPS     (DX), Y2
+	VMOVAPS     Y1, Y1
+	VFMADD213PS Y0, Y2, Y1
+	VMOVUPS     Y1, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	DECQ        BX
+	JNZ         one
+
+rest:
+	CMPQ        part+32(FP), $0x00
+	JE          end
+	MOVQ        part+32(FP), BX
+	VMOVUPS     (BX), Y0
+	VMASKMOVPS  (AX), Y0, Y1
+	VMASKMOVPS  (CX), Y0, Y2
+	VMASKMOVPS  (DX), Y0, Y3
+	VMOVAPS     Y2, Y2
+	VFMADD213PS Y1, Y3, Y2
+	VMASKMOVPS  Y2, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func preluAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+// Requires: AVX
+TEXT ·preluAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  y+16(FP), DX
+	MOVQ  vectors+24(FP), BX
+	TESTQ BX, BX
+	JZ    rest
+
+one:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   (DX), Y1
+	VCMPPS    $0x1e, numbers<>+512(SB), Y0, Y2
+	VMULPS    Y1, Y0, Y1
+	VBLENDVPS Y2, Y0, Y1, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	DECQ      BX
+	JNZ       one
+
+rest:
+	CMPQ       part+32(FP), $0x00
+	JE         end
+	MOVQ       part+32(FP), BX
+	VMOVUPS    (BX), Y0
+	VMASKMOVPS (CX), Y0, Y1
+	VMASKMOVPS (DX), Y0, Y2
+	VCMPPS     $0x1e, numbers<>+512(SB), Y1, Y3
+	VMULPS     Y2, Y1, Y2
+	VBLENDVPS  Y3, Y1, Y2, Y1
+	VMASKMOVPS Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func preluGradientAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+// Requires: AVX
+TEXT ·preluGradientAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  y+16(FP), DX
+	MOVQ  vectors+24(FP), BX
+	TESTQ BX, BX
+	JZ    rest
+
+one:
+	VMOVUPS   (AX), Y0
+	VMOVUPS   (CX), Y1
+	VMOVUPS   (DX), Y2
+	VCMPPS    $0x1e, numbers<>+512(SB), Y1, Y3
+	VBLENDVPS Y3, numbers<>+352(SB), Y2, Y2
+	VCMPPS    $0x03, Y1, Y1, Y3
+	VBLENDVPS Y3, Y1, Y2, Y1
+	VMULPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	DECQ      BX
+	JNZ       one
+
+rest:
+	CMPQ       part+32(FP), $0x00
+	JE         end
+	MOVQ       part+32(FP), BX
+	VMOVUPS    (BX), Y0
+	VMASKMOVPS (AX), Y0, Y1
+	VMASKMOVPS (CX), Y0, Y2
+	VMASKMOVPS (DX), Y0, Y3
+	VCMPPS     $0x1e, numbers<>+512(SB), Y2, Y4
+	VBLENDVPS  Y4, numbers<>+352(SB), Y3, Y3
+	VCMPPS     $0x03, Y2, Y2, Y4
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func preluSlopesAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+// Requires: AVX, FMA3
+TEXT ·preluSlopesAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  y+16(FP), DX
+	MOVQ  vectors+24(FP), BX
+	TESTQ BX, BX
+	JZ    rest
+
+one:
+	VMOVUPS      (AX), Y0
+	VMOVUPS      (CX), Y1
+	VMOVUPS      (DX), Y2
+	VBROADCASTSS numbers<>+512(SB), Y3
+	VMINPS       Y1, Y3, Y1
+	VMOVAPS      Y1, Y1
+	VFMADD213PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	DECQ         BX
+	JNZ          one
+
+rest:
+	CMPQ         part+32(FP), $0x00
+	JE           end
+	MOVQ         part+32(FP), BX
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   (AX), Y0, Y1
+	VMASKMOVPS   (CX), Y0, Y2
+	VMASKMOVPS   (DX), Y0, Y3
+	VBROADCASTSS numbers<>+512(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVAPS      Y2, Y2
+	VFMADD213PS  Y1, Y3, Y2
+	VMASKMOVPS   Y2, Y0, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
 // func maxAVX2(dst *float32, src *float32, vectors int)
 // Requires: AVX
 TEXT ·maxAVX2(SB), NOSPLIT, $0-24
@@ -35437,3 +42361,217 @@ again:
 	DECQ AX
 	JG   again
 	RET
+
+DATA numbers<>+0(SB)/8, $0xc2d00000c2d00000
+DATA numbers<>+8(SB)/8, $0xc2d00000c2d00000
+DATA numbers<>+16(SB)/8, $0xc2d00000c2d00000
+DATA numbers<>+24(SB)/8, $0xc2d00000c2d00000
+DATA numbers<>+32(SB)/8, $0x42b2000042b20000
+DATA numbers<>+40(SB)/8, $0x42b2000042b20000
+DATA numbers<>+48(SB)/8, $0x42b2000042b20000
+DATA numbers<>+56(SB)/8, $0x42b2000042b20000
+DATA numbers<>+64(SB)/8, $0x4b4000004b400000
+DATA numbers<>+72(SB)/8, $0x4b4000004b400000
+DATA numbers<>+80(SB)/8, $0x4b4000004b400000
+DATA numbers<>+88(SB)/8, $0x4b4000004b400000
+DATA numbers<>+96(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA numbers<>+104(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA numbers<>+112(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA numbers<>+120(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA numbers<>+128(SB)/8, $0x3f3172183f317218
+DATA numbers<>+136(SB)/8, $0x3f3172183f317218
+DATA numbers<>+144(SB)/8, $0x3f3172183f317218
+DATA numbers<>+152(SB)/8, $0x3f3172183f317218
+DATA numbers<>+160(SB)/8, $0xb102e308b102e308
+DATA numbers<>+168(SB)/8, $0xb102e308b102e308
+DATA numbers<>+176(SB)/8, $0xb102e308b102e308
+DATA numbers<>+184(SB)/8, $0xb102e308b102e308
+DATA numbers<>+192(SB)/8, $0x3ab511c73ab511c7
+DATA numbers<>+200(SB)/8, $0x3ab511c73ab511c7
+DATA numbers<>+208(SB)/8, $0x3ab511c73ab511c7
+DATA numbers<>+216(SB)/8, $0x3ab511c73ab511c7
+DATA numbers<>+224(SB)/8, $0x3c091d2d3c091d2d
+DATA numbers<>+232(SB)/8, $0x3c091d2d3c091d2d
+DATA numbers<>+240(SB)/8, $0x3c091d2d3c091d2d
+DATA numbers<>+248(SB)/8, $0x3c091d2d3c091d2d
+DATA numbers<>+256(SB)/8, $0x3d2aac7a3d2aac7a
+DATA numbers<>+264(SB)/8, $0x3d2aac7a3d2aac7a
+DATA numbers<>+272(SB)/8, $0x3d2aac7a3d2aac7a
+DATA numbers<>+280(SB)/8, $0x3d2aac7a3d2aac7a
+DATA numbers<>+288(SB)/8, $0x3e2aaa483e2aaa48
+DATA numbers<>+296(SB)/8, $0x3e2aaa483e2aaa48
+DATA numbers<>+304(SB)/8, $0x3e2aaa483e2aaa48
+DATA numbers<>+312(SB)/8, $0x3e2aaa483e2aaa48
+DATA numbers<>+320(SB)/8, $0x3efffffe3efffffe
+DATA numbers<>+328(SB)/8, $0x3efffffe3efffffe
+DATA numbers<>+336(SB)/8, $0x3efffffe3efffffe
+DATA numbers<>+344(SB)/8, $0x3efffffe3efffffe
+DATA numbers<>+352(SB)/8, $0x3f8000003f800000
+DATA numbers<>+360(SB)/8, $0x3f8000003f800000
+DATA numbers<>+368(SB)/8, $0x3f8000003f800000
+DATA numbers<>+376(SB)/8, $0x3f8000003f800000
+DATA numbers<>+384(SB)/8, $0x8000000080000000
+DATA numbers<>+392(SB)/8, $0x8000000080000000
+DATA numbers<>+400(SB)/8, $0x8000000080000000
+DATA numbers<>+408(SB)/8, $0x8000000080000000
+DATA numbers<>+416(SB)/8, $0xc2dc0000c2dc0000
+DATA numbers<>+424(SB)/8, $0xc2dc0000c2dc0000
+DATA numbers<>+432(SB)/8, $0xc2dc0000c2dc0000
+DATA numbers<>+440(SB)/8, $0xc2dc0000c2dc0000
+DATA numbers<>+448(SB)/8, $0x4000000040000000
+DATA numbers<>+456(SB)/8, $0x4000000040000000
+DATA numbers<>+464(SB)/8, $0x4000000040000000
+DATA numbers<>+472(SB)/8, $0x4000000040000000
+DATA numbers<>+480(SB)/8, $0x4040000040400000
+DATA numbers<>+488(SB)/8, $0x4040000040400000
+DATA numbers<>+496(SB)/8, $0x4040000040400000
+DATA numbers<>+504(SB)/8, $0x4040000040400000
+DATA numbers<>+512(SB)/8, $0x0000000000000000
+DATA numbers<>+520(SB)/8, $0x0000000000000000
+DATA numbers<>+528(SB)/8, $0x0000000000000000
+DATA numbers<>+536(SB)/8, $0x0000000000000000
+DATA numbers<>+544(SB)/8, $0x40c0000040c00000
+DATA numbers<>+552(SB)/8, $0x40c0000040c00000
+DATA numbers<>+560(SB)/8, $0x40c0000040c00000
+DATA numbers<>+568(SB)/8, $0x40c0000040c00000
+DATA numbers<>+576(SB)/8, $0xb1aaaaabb1aaaaab
+DATA numbers<>+584(SB)/8, $0xb1aaaaabb1aaaaab
+DATA numbers<>+592(SB)/8, $0xb1aaaaabb1aaaaab
+DATA numbers<>+600(SB)/8, $0xb1aaaaabb1aaaaab
+DATA numbers<>+608(SB)/8, $0x3e2aaaab3e2aaaab
+DATA numbers<>+616(SB)/8, $0x3e2aaaab3e2aaaab
+DATA numbers<>+624(SB)/8, $0x3e2aaaab3e2aaaab
+DATA numbers<>+632(SB)/8, $0x3e2aaaab3e2aaaab
+DATA numbers<>+640(SB)/8, $0x7fffffff7fffffff
+DATA numbers<>+648(SB)/8, $0x7fffffff7fffffff
+DATA numbers<>+656(SB)/8, $0x7fffffff7fffffff
+DATA numbers<>+664(SB)/8, $0x7fffffff7fffffff
+DATA numbers<>+672(SB)/8, $0xc0400000c0400000
+DATA numbers<>+680(SB)/8, $0xc0400000c0400000
+DATA numbers<>+688(SB)/8, $0xc0400000c0400000
+DATA numbers<>+696(SB)/8, $0xc0400000c0400000
+DATA numbers<>+704(SB)/8, $0xc16b3333c16b3333
+DATA numbers<>+712(SB)/8, $0xc16b3333c16b3333
+DATA numbers<>+720(SB)/8, $0xc16b3333c16b3333
+DATA numbers<>+728(SB)/8, $0xc16b3333c16b3333
+DATA numbers<>+736(SB)/8, $0xbf000000bf000000
+DATA numbers<>+744(SB)/8, $0xbf000000bf000000
+DATA numbers<>+752(SB)/8, $0xbf000000bf000000
+DATA numbers<>+760(SB)/8, $0xbf000000bf000000
+DATA numbers<>+768(SB)/8, $0x40e72f0540e72f05
+DATA numbers<>+776(SB)/8, $0x40e72f0540e72f05
+DATA numbers<>+784(SB)/8, $0x40e72f0540e72f05
+DATA numbers<>+792(SB)/8, $0x40e72f0540e72f05
+DATA numbers<>+800(SB)/8, $0xbfb43eb2bfb43eb2
+DATA numbers<>+808(SB)/8, $0xbfb43eb2bfb43eb2
+DATA numbers<>+816(SB)/8, $0xbfb43eb2bfb43eb2
+DATA numbers<>+824(SB)/8, $0xbfb43eb2bfb43eb2
+DATA numbers<>+832(SB)/8, $0x370eaaf3370eaaf3
+DATA numbers<>+840(SB)/8, $0x370eaaf3370eaaf3
+DATA numbers<>+848(SB)/8, $0x370eaaf3370eaaf3
+DATA numbers<>+856(SB)/8, $0x370eaaf3370eaaf3
+DATA numbers<>+864(SB)/8, $0xb6f5c509b6f5c509
+DATA numbers<>+872(SB)/8, $0xb6f5c509b6f5c509
+DATA numbers<>+880(SB)/8, $0xb6f5c509b6f5c509
+DATA numbers<>+888(SB)/8, $0xb6f5c509b6f5c509
+DATA numbers<>+896(SB)/8, $0xb8b1ce9db8b1ce9d
+DATA numbers<>+904(SB)/8, $0xb8b1ce9db8b1ce9d
+DATA numbers<>+912(SB)/8, $0xb8b1ce9db8b1ce9d
+DATA numbers<>+920(SB)/8, $0xb8b1ce9db8b1ce9d
+DATA numbers<>+928(SB)/8, $0x392a86fc392a86fc
+DATA numbers<>+936(SB)/8, $0x392a86fc392a86fc
+DATA numbers<>+944(SB)/8, $0x392a86fc392a86fc
+DATA numbers<>+952(SB)/8, $0x392a86fc392a86fc
+DATA numbers<>+960(SB)/8, $0x3a2cca733a2cca73
+DATA numbers<>+968(SB)/8, $0x3a2cca733a2cca73
+DATA numbers<>+976(SB)/8, $0x3a2cca733a2cca73
+DATA numbers<>+984(SB)/8, $0x3a2cca733a2cca73
+DATA numbers<>+992(SB)/8, $0xbb0b616dbb0b616d
+DATA numbers<>+1000(SB)/8, $0xbb0b616dbb0b616d
+DATA numbers<>+1008(SB)/8, $0xbb0b616dbb0b616d
+DATA numbers<>+1016(SB)/8, $0xbb0b616dbb0b616d
+DATA numbers<>+1024(SB)/8, $0xbbf5cd38bbf5cd38
+DATA numbers<>+1032(SB)/8, $0xbbf5cd38bbf5cd38
+DATA numbers<>+1040(SB)/8, $0xbbf5cd38bbf5cd38
+DATA numbers<>+1048(SB)/8, $0xbbf5cd38bbf5cd38
+DATA numbers<>+1056(SB)/8, $0x3cb3b4b23cb3b4b2
+DATA numbers<>+1064(SB)/8, $0x3cb3b4b23cb3b4b2
+DATA numbers<>+1072(SB)/8, $0x3cb3b4b23cb3b4b2
+DATA numbers<>+1080(SB)/8, $0x3cb3b4b23cb3b4b2
+DATA numbers<>+1088(SB)/8, $0x3e31eeaf3e31eeaf
+DATA numbers<>+1096(SB)/8, $0x3e31eeaf3e31eeaf
+DATA numbers<>+1104(SB)/8, $0x3e31eeaf3e31eeaf
+DATA numbers<>+1112(SB)/8, $0x3e31eeaf3e31eeaf
+DATA numbers<>+1120(SB)/8, $0x3efb5e033efb5e03
+DATA numbers<>+1128(SB)/8, $0x3efb5e033efb5e03
+DATA numbers<>+1136(SB)/8, $0x3efb5e033efb5e03
+DATA numbers<>+1144(SB)/8, $0x3efb5e033efb5e03
+DATA numbers<>+1152(SB)/8, $0x3f527e4a3f527e4a
+DATA numbers<>+1160(SB)/8, $0x3f527e4a3f527e4a
+DATA numbers<>+1168(SB)/8, $0x3f527e4a3f527e4a
+DATA numbers<>+1176(SB)/8, $0x3f527e4a3f527e4a
+DATA numbers<>+1184(SB)/8, $0x3ecc422a3ecc422a
+DATA numbers<>+1192(SB)/8, $0x3ecc422a3ecc422a
+DATA numbers<>+1200(SB)/8, $0x3ecc422a3ecc422a
+DATA numbers<>+1208(SB)/8, $0x3ecc422a3ecc422a
+DATA numbers<>+1216(SB)/8, $0xc1400000c1400000
+DATA numbers<>+1224(SB)/8, $0xc1400000c1400000
+DATA numbers<>+1232(SB)/8, $0xc1400000c1400000
+DATA numbers<>+1240(SB)/8, $0xc1400000c1400000
+DATA numbers<>+1248(SB)/8, $0x3d9222793d922279
+DATA numbers<>+1256(SB)/8, $0x3d9222793d922279
+DATA numbers<>+1264(SB)/8, $0x3d9222793d922279
+DATA numbers<>+1272(SB)/8, $0x3d9222793d922279
+DATA numbers<>+1280(SB)/8, $0x3124d8b53124d8b5
+DATA numbers<>+1288(SB)/8, $0x3124d8b53124d8b5
+DATA numbers<>+1296(SB)/8, $0x3124d8b53124d8b5
+DATA numbers<>+1304(SB)/8, $0x3124d8b53124d8b5
+DATA numbers<>+1312(SB)/8, $0x3fcc422a3fcc422a
+DATA numbers<>+1320(SB)/8, $0x3fcc422a3fcc422a
+DATA numbers<>+1328(SB)/8, $0x3fcc422a3fcc422a
+DATA numbers<>+1336(SB)/8, $0x3fcc422a3fcc422a
+DATA numbers<>+1344(SB)/8, $0xb342bc9bb342bc9b
+DATA numbers<>+1352(SB)/8, $0xb342bc9bb342bc9b
+DATA numbers<>+1360(SB)/8, $0xb342bc9bb342bc9b
+DATA numbers<>+1368(SB)/8, $0xb342bc9bb342bc9b
+DATA numbers<>+1376(SB)/8, $0x3e5b33b63e5b33b6
+DATA numbers<>+1384(SB)/8, $0x3e5b33b63e5b33b6
+DATA numbers<>+1392(SB)/8, $0x3e5b33b63e5b33b6
+DATA numbers<>+1400(SB)/8, $0x3e5b33b63e5b33b6
+DATA numbers<>+1408(SB)/8, $0xc2200000c2200000
+DATA numbers<>+1416(SB)/8, $0xc2200000c2200000
+DATA numbers<>+1424(SB)/8, $0xc2200000c2200000
+DATA numbers<>+1432(SB)/8, $0xc2200000c2200000
+DATA numbers<>+1440(SB)/8, $0x4080000040800000
+DATA numbers<>+1448(SB)/8, $0x4080000040800000
+DATA numbers<>+1456(SB)/8, $0x4080000040800000
+DATA numbers<>+1464(SB)/8, $0x4080000040800000
+DATA numbers<>+1472(SB)/8, $0x3e0f6cfb3e0f6cfb
+DATA numbers<>+1480(SB)/8, $0x3e0f6cfb3e0f6cfb
+DATA numbers<>+1488(SB)/8, $0x3e0f6cfb3e0f6cfb
+DATA numbers<>+1496(SB)/8, $0x3e0f6cfb3e0f6cfb
+DATA numbers<>+1504(SB)/8, $0x3e0f5e4c3e0f5e4c
+DATA numbers<>+1512(SB)/8, $0x3e0f5e4c3e0f5e4c
+DATA numbers<>+1520(SB)/8, $0x3e0f5e4c3e0f5e4c
+DATA numbers<>+1528(SB)/8, $0x3e0f5e4c3e0f5e4c
+DATA numbers<>+1536(SB)/8, $0x3e4ce9083e4ce908
+DATA numbers<>+1544(SB)/8, $0x3e4ce9083e4ce908
+DATA numbers<>+1552(SB)/8, $0x3e4ce9083e4ce908
+DATA numbers<>+1560(SB)/8, $0x3e4ce9083e4ce908
+DATA numbers<>+1568(SB)/8, $0x3eaaaa813eaaaa81
+DATA numbers<>+1576(SB)/8, $0x3eaaaa813eaaaa81
+DATA numbers<>+1584(SB)/8, $0x3eaaaa813eaaaa81
+DATA numbers<>+1592(SB)/8, $0x3eaaaa813eaaaa81
+DATA numbers<>+1600(SB)/8, $0xc0000000c0000000
+DATA numbers<>+1608(SB)/8, $0xc0000000c0000000
+DATA numbers<>+1616(SB)/8, $0xc0000000c0000000
+DATA numbers<>+1624(SB)/8, $0xc0000000c0000000
+DATA numbers<>+1632(SB)/8, $0x0000007f0000007f
+DATA numbers<>+1640(SB)/8, $0x0000007f0000007f
+DATA numbers<>+1648(SB)/8, $0x0000007f0000007f
+DATA numbers<>+1656(SB)/8, $0x0000007f0000007f
+DATA numbers<>+1664(SB)/8, $0xc2fa0000c2fa0000
+DATA numbers<>+1672(SB)/8, $0xc2fa0000c2fa0000
+DATA numbers<>+1680(SB)/8, $0xc2fa0000c2fa0000
+DATA numbers<>+1688(SB)/8, $0xc2fa0000c2fa0000
+GLOBL numbers<>(SB), RODATA|NOPTR, $1696

@@ -24,6 +24,10 @@ func (d *Depthwise) pixelsVector(dst, src, taps []float32, rows, columns, tapCol
 	d.pixelsGeneric(dst, src, taps, rows, columns, tapColumns, pixels)
 }
 
+func unaryVectors(f unaryFunction, dst, src []float32, a, b float32) {}
+
+func binaryVectors(f binaryFunction, dst, x, y []float32) {}
+
 // The functions below would do a part and return how many values that is.
 
 func maxVector(dst, src []float32) int                         { return 0 }

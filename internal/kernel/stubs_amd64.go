@@ -499,6 +499,151 @@ func depthwiseTaps3AVX512(arguments *byte)
 //go:noescape
 func depthwiseTaps5AVX512(arguments *byte)
 
+// expAVX512 sets dst to e^src, for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func expAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// sigmoidAVX512 sets dst to σ(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func sigmoidAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// sigmoidGradientAVX512 sets dst to dst·σ'(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func sigmoidGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// swishAVX512 sets dst to src·σ(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func swishAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// swishGradientAVX512 sets dst to dst·swish'(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func swishGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// hardSigmoidAVX512 sets dst to clamp(src/6 + 1/2, 0, 1), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func hardSigmoidAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// hardSigmoidGradientAVX512 sets dst to dst·hardSigmoid'(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func hardSigmoidGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// hardSwishAVX512 sets dst to src·hardSigmoid(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func hardSwishAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// hardSwishGradientAVX512 sets dst to dst·hardSwish'(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func hardSwishGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// geluAVX512 sets dst to src·Φ(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func geluAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// geluGradientAVX512 sets dst to dst·gelu'(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func geluGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// geluTanhAVX512 sets dst to GELU's approximation by tanh, for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func geluTanhAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// geluTanhGradientAVX512 sets dst to dst·geluTanh'(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func geluTanhGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// tanhAVX512 sets dst to tanh(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func tanhAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// tanhGradientAVX512 sets dst to dst·tanh'(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func tanhGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// eluAVX512 sets dst to a·src above zero and b·(e^src − 1) below, for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func eluAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// eluGradientAVX512 sets dst to dst·elu'(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func eluGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// softplusAVX512 sets dst to log(1 + e^src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func softplusAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// softplusGradientAVX512 sets dst to dst·σ(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func softplusGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// mishAVX512 sets dst to src·tanh(log(1 + e^src)), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func mishAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// mishGradientAVX512 sets dst to dst·mish'(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func mishGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// leakyReLUAVX512 sets dst to src above zero and a·src below, for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func leakyReLUAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// leakyReLUGradientAVX512 sets dst to dst·leakyReLU'(src), for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func leakyReLUGradientAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// scaleAVX512 sets dst to a·src, for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func scaleAVX512(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// multiplyAVX512 sets dst to x·y, for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func multiplyAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+
+// addMultiplyAVX512 sets dst to dst + x·y, for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func addMultiplyAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+
+// preluAVX512 sets dst to x above zero and y·x below, for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func preluAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+
+// preluGradientAVX512 sets dst to dst above zero of x and y·dst below, for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func preluGradientAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+
+// preluSlopesAVX512 sets dst to dst + min(x, 0)·y, for vectors of 16 values and the part of one that the mask selects.
+//
+//go:noescape
+func preluSlopesAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+
 // gemm1x8AVX2 computes a gemmTile of 1 rows and up to 8 columns.
 //
 //go:noescape
@@ -693,6 +838,151 @@ func depthwiseTaps3AVX2(arguments *byte)
 //
 //go:noescape
 func depthwiseTaps5AVX2(arguments *byte)
+
+// expAVX2 sets dst to e^src, for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func expAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// sigmoidAVX2 sets dst to σ(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func sigmoidAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// sigmoidGradientAVX2 sets dst to dst·σ'(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func sigmoidGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// swishAVX2 sets dst to src·σ(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func swishAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// swishGradientAVX2 sets dst to dst·swish'(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func swishGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// hardSigmoidAVX2 sets dst to clamp(src/6 + 1/2, 0, 1), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func hardSigmoidAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// hardSigmoidGradientAVX2 sets dst to dst·hardSigmoid'(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func hardSigmoidGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// hardSwishAVX2 sets dst to src·hardSigmoid(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func hardSwishAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// hardSwishGradientAVX2 sets dst to dst·hardSwish'(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func hardSwishGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// geluAVX2 sets dst to src·Φ(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func geluAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// geluGradientAVX2 sets dst to dst·gelu'(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func geluGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// geluTanhAVX2 sets dst to GELU's approximation by tanh, for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func geluTanhAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// geluTanhGradientAVX2 sets dst to dst·geluTanh'(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func geluTanhGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// tanhAVX2 sets dst to tanh(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func tanhAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// tanhGradientAVX2 sets dst to dst·tanh'(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func tanhGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// eluAVX2 sets dst to a·src above zero and b·(e^src − 1) below, for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func eluAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// eluGradientAVX2 sets dst to dst·elu'(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func eluGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// softplusAVX2 sets dst to log(1 + e^src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func softplusAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// softplusGradientAVX2 sets dst to dst·σ(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func softplusGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// mishAVX2 sets dst to src·tanh(log(1 + e^src)), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func mishAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// mishGradientAVX2 sets dst to dst·mish'(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func mishGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// leakyReLUAVX2 sets dst to src above zero and a·src below, for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func leakyReLUAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// leakyReLUGradientAVX2 sets dst to dst·leakyReLU'(src), for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func leakyReLUGradientAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// scaleAVX2 sets dst to a·src, for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func scaleAVX2(dst *float32, src *float32, vectors int, part uintptr, a float32, b float32)
+
+// multiplyAVX2 sets dst to x·y, for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func multiplyAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+
+// addMultiplyAVX2 sets dst to dst + x·y, for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func addMultiplyAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+
+// preluAVX2 sets dst to x above zero and y·x below, for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func preluAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+
+// preluGradientAVX2 sets dst to dst above zero of x and y·dst below, for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func preluGradientAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+
+// preluSlopesAVX2 sets dst to dst + min(x, 0)·y, for vectors of 8 values and the part of one that the mask selects.
+//
+//go:noescape
+func preluSlopesAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
 
 // maxAVX2 sets dst = max(dst, src) for vectors of 8 values.
 //

@@ -35,11 +35,13 @@ func main() {
 		for _, width := range []int{1, 3, 5} {
 			depthwiseTaps(s, width)
 		}
+		nonlinear(s)
 	}
 	elementwise()
 	within()
 	fromHalf()
 	pause()
+	writeNumbers()
 	Generate()
 	if err := os.WriteFile("../dispatch_amd64.go", []byte(dispatch()), 0o644); err != nil {
 		log.Fatal(err)
@@ -69,5 +71,6 @@ func dispatch() string {
 		}
 		b.WriteString("\t}\n}\n")
 	}
+	b.WriteString(dispatchNonlinear())
 	return b.String()
 }
