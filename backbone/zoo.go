@@ -69,13 +69,20 @@ const ImageNetClasses = 1000
 // zoo is the table of architectures. Input scales: EfficientNet-Lite,
 // (x−127)/128 (tensorflow/tpu, efficientnet_lite_builder.py); Xception, x/127.5−1
 // (keras-applications, mode "tf"), with load_img's nearest resize as its users
-// have it; the homework's network, x/255.
+// have it; the homework's network, x/255; torchvision's as in torchvisionSpec.
 var zoo = append(liteArchitectures(),
 	Architecture{
 		Name: "xception", FeatureCount: xceptionFeatures, MinSide: xceptionMinSide,
 		Spec:       stretch(299, picture.Nearest, 127.5, 127.5),
 		featureMap: xceptionFeatureMap, top: imageNetTop(0),
 	},
+	Architecture{
+		Name: "mobilenet-v2", FeatureCount: mobileNetV2Features, MinSide: torchvisionMinSide,
+		Spec:       torchvisionSpec,
+		featureMap: mobileNetV2FeatureMap, top: imageNetTop(mobileNetV2Dropout),
+	},
+	resNetArchitecture("resnet18", resNet18),
+	resNetArchitecture("resnet50", resNet50),
 	Architecture{
 		Name: smallCNNName, FeatureCount: smallCNNUnits, MinSide: 4,
 		Spec: stretch(150, picture.Nearest, 0, 255),
@@ -96,6 +103,24 @@ func liteArchitectures() []Architecture {
 		})
 	}
 	return all
+}
+
+// torchvisionSpec is the preprocessing of torchvision's first weights
+// (transforms/_presets.py, ImageClassification): the shorter side to 256 pixels, the middle
+// 224 of both, and ImageNet's mean and standard deviation of each channel.
+var torchvisionSpec = picture.Spec{
+	Width: 224, Height: 224, Filter: picture.Bilinear, Fit: picture.Crop, CropRatio: 224.0 / 256,
+	Mean: [3]float32{255 * 0.485, 255 * 0.456, 255 * 0.406}, Std: [3]float32{255 * 0.229, 255 * 0.224, 255 * 0.225},
+}
+
+// torchvisionMinSide is the side of an input of whose feature map one place is left.
+const torchvisionMinSide = 32
+
+func resNetArchitecture(name string, r resNet) Architecture {
+	return Architecture{
+		Name: name, FeatureCount: r.features(), MinSide: torchvisionMinSide, Spec: torchvisionSpec,
+		featureMap: r.featureMap, top: imageNetTop(0),
+	}
 }
 
 func stretch(side int, filter picture.Filter, mean, std float32) picture.Spec {

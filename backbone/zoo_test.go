@@ -9,13 +9,17 @@ import (
 
 func TestParameterCounts(t *testing.T) {
 	// Lite0 and Xception: Keras, moving statistics included. small-cnn: Keras's
-	// summary of the homework's network.
+	// summary of the homework's network. torchvision's: num_params of its weights' metadata,
+	// and two statistics for each channel of a batch-norm.
 	for _, test := range []struct {
 		name                string
 		size, without, with int
 	}{
 		{"efficientnet-lite0", 224, 4_694_024 - 1_281_000, 4_694_024},
 		{"xception", 299, 20_861_480, 20_861_480 + 2_049_000},
+		{"mobilenet-v2", 224, 3_504_872 + 2*17_056 - 1_281_000, 3_504_872 + 2*17_056},
+		{"resnet18", 224, 11_689_512 + 2*4_800 - 513_000, 11_689_512 + 2*4_800},
+		{"resnet50", 224, 25_557_032 + 2*26_560 - 2_049_000, 25_557_032 + 2*26_560},
 		{"small-cnn", 150, 11_215_873 - 65, 11_215_873},
 	} {
 		a := lookup(t, test.name)

@@ -164,6 +164,13 @@ type file struct {
 	backbone     tensor.Map
 }
 
+// StateDictError says that a file of PyTorch is no whole model.
+type StateDictError struct{ Path string }
+
+func (e *StateDictError) Error() string {
+	return e.Path + " has weights but no layers, as all state dicts of PyTorch; export the model with torch.onnx.export and convert that"
+}
+
 // open tells files apart by their content.
 func open(path string, side int) (*file, error) {
 	if strings.EqualFold(filepath.Ext(path), ".onnx") {
@@ -176,6 +183,9 @@ func open(path string, side int) (*file, error) {
 		f := &file{network: resized(n, side), metadata: info.Metadata[metadataKey], prepares: info.Input.Picture, beforeTemperature: info.Output == "logits"}
 		f.format = strings.TrimSpace(fmt.Sprintf("ONNX opset %d of %s %s", info.Opset, cmp.Or(info.Producer, "an unknown program"), info.ProducerVersion))
 		return f, nil
+	}
+	if extension := strings.ToLower(filepath.Ext(path)); extension == ".pth" || extension == ".pt" {
+		return nil, &StateDictError{path}
 	}
 	m, err := keras.OpenFile(path, keras.DefaultLimits())
 	if err != nil {

@@ -19,12 +19,18 @@ import (
 const randomGraphs = 400
 
 // randomGraph is a file that random_graphs.py made, and what ONNX Runtime answers for two
-// pictures.
+// pictures; or one of torch_modules.py, and what PyTorch answers.
 type randomGraph struct {
 	Seed           int
+	Dynamo         bool // of the newer of PyTorch's exporters
 	File           string
 	Pixels, Answer []float32
 	Operators      []string
+}
+
+// name tells a graph from the others.
+func (g *randomGraph) name() string {
+	return strings.TrimSuffix(filepath.Base(g.File), ".onnx")
 }
 
 // TestRandomGraphs: a graph answers here as in ONNX Runtime, or is refused with a typed
@@ -68,7 +74,7 @@ func (g *randomGraph) compare(t *testing.T) (reason string, largest float64) {
 		case errors.As(err, &format):
 			return "this: " + format.Reason, 0
 		}
-		t.Errorf("seed %d: %T: %v", g.Seed, err, err)
+		t.Errorf("%s: %T: %v", g.name(), err, err)
 		return "an error of no type", 0
 	}
 	size := 1.0
@@ -84,7 +90,7 @@ func (g *randomGraph) compare(t *testing.T) (reason string, largest float64) {
 	// Sums of numbers of either sign in another order; a wrong attribute moves answers by
 	// more than a hundredth.
 	if !(largest <= 2e-4) {
-		t.Errorf("seed %d: differs by %.3g of %.3g (%s)", g.Seed, largest, size, strings.Join(g.Operators, " "))
+		t.Errorf("%s: differs by %.3g of %.3g (%s)", g.name(), largest, size, strings.Join(g.Operators, " "))
 	}
 	return "", largest
 }

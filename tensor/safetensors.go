@@ -28,6 +28,10 @@ const (
 	// (that of a kernel's outputs), in a tensor beside it with ".scale" after its name. Only
 	// large tensors are stored so, the rest of the file as Float16.
 	Int8 DType = "I8"
+	// The others are read from files of other programs, and never written.
+	BFloat16 DType = "BF16" // the upper half of a float32
+	Float64  DType = "F64"
+	Int64    DType = "I64" // of tensors that are no weights; Tensor does not return them
 )
 
 // bytes is the size of one value, 0 for a dtype that is not known.
@@ -35,8 +39,10 @@ func (d DType) bytes() int {
 	switch d {
 	case Float32:
 		return 4
-	case Float16:
+	case Float16, BFloat16:
 		return 2
+	case Float64, Int64:
+		return 8
 	case Int8:
 		return 1
 	}
@@ -247,7 +253,7 @@ func (s storedEntry) check(name string, body []byte) (entry, place, error) {
 		return entry{}, place{}, malformed("tensor %q: %s", name, fmt.Sprintf(format, args...))
 	}
 	if s.DType.bytes() == 0 {
-		return fail("its dtype is %q; garb reads F32, F16 and I8", string(s.DType))
+		return fail("its dtype is %q; garb reads F32, F16, BF16, F64, I64 and I8", string(s.DType))
 	}
 	begin, end := s.Offsets[0], s.Offsets[1]
 	if begin > end {
@@ -311,7 +317,8 @@ func (f *File) Shape(name string) []int { return slices.Clone(f.entries[name].sh
 func (f *File) DType(name string) DType { return f.entries[name].dtype }
 
 // Tensor returns a fresh float32 copy of a tensor. The error is ErrMissing if
-// there is none of that name.
+// there is none of that name, and a *FormatError if its values are no floating-point
+// numbers, or too large for float32.
 func (f *File) Tensor(name string) (*Tensor, error) {
 	e, ok := f.entries[name]
 	if !ok {
@@ -321,9 +328,23 @@ func (f *File) Tensor(name string) (*Tensor, error) {
 		return FromSlice(e.floats(), e.shape...), nil
 	}
 	t := New(e.shape...)
-	if e.dtype == Float16 {
+	switch e.dtype {
+	case Float16:
 		kernel.FromHalf(t.Data, e.data)
-	} else {
+	case BFloat16:
+		for i := range t.Data {
+			t.Data[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(e.data[2*i:])) << 16)
+		}
+	case Float64:
+		for i := range t.Data {
+			value := math.Float64frombits(binary.LittleEndian.Uint64(e.data[8*i:]))
+			if t.Data[i] = float32(value); math.IsInf(float64(t.Data[i]), 0) && !math.IsInf(value, 0) {
+				return nil, malformed("tensor %q: %g is too large for float32", name, value)
+			}
+		}
+	case Int64:
+		return nil, malformed("tensor %q has integers instead of weights", name)
+	default:
 		dequantize(t.Data, e.data, e.scales)
 	}
 	return t, nil

@@ -76,7 +76,7 @@ func TestMalformedFiles(t *testing.T) {
 		{"no object", `[]`, "object", 0},
 		{"entry is no object", `{"a":3}`, "JSON", 0},
 		{"text after it", `{}{}`, "last brace", 0},
-		{"dtype", `{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}`, "BF16", 2},
+		{"dtype", `{"a":{"dtype":"U16","shape":[1],"data_offsets":[0,2]}}`, "U16", 2},
 		{"no dtype", `{"a":{"shape":[1],"data_offsets":[0,2]}}`, "dtype", 2},
 		{"no offsets", `{"a":{"dtype":"F32","shape":[1]}}`, "needs 4 bytes", 0},
 		{"one offset", `{"a":{"dtype":"F32","shape":[1],"data_offsets":[4]}}`, "ends at", 4},
@@ -123,6 +123,28 @@ func TestEveryCutIsAFormatError(t *testing.T) {
 		}
 		if _, err := Decode(append(data, 0)); err == nil {
 			t.Error("a byte too many is accepted")
+		}
+	}
+}
+
+// TestOtherProgramsTypes: values of types that garb does not write.
+func TestOtherProgramsTypes(t *testing.T) {
+	// −1.5 as bfloat16 is 0xbfc0, 0.1 as binary64 0x3fb999999999999a, 1e300 0x7e37e43c8800759c.
+	f, err := Decode(assemble(`{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"F64","shape":[1],"data_offsets":[2,10]},`+
+		`"c":{"dtype":"F64","shape":[1],"data_offsets":[10,18]},"d":{"dtype":"I64","shape":[1],"data_offsets":[18,26]}}`,
+		0xc0, 0xbf, 0x9a, 0x99, 0x99, 0x99, 0x99, 0x99, 0xb9, 0x3f, 0x9c, 0x75, 0, 0x88, 0x3c, 0xe4, 0x37, 0x7e, 1, 0, 0, 0, 0, 0, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]float32{"a": -1.5, "b": 0.1} {
+		if got, err := f.Tensor(name); err != nil || len(got.Data) != 1 || got.Data[0] != want {
+			t.Errorf("%s: %v, %v, want %g", name, got, err, want)
+		}
+	}
+	for name, want := range map[string]string{"c": "too large", "d": "integers"} {
+		var format *FormatError
+		if _, err := f.Tensor(name); !errors.As(err, &format) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}
 }

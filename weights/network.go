@@ -16,6 +16,7 @@ import (
 	"garb/internal/safefile"
 	"garb/keras"
 	"garb/tensor"
+	"garb/torch"
 )
 
 // Network is the weights of a known architecture under garb's names.
@@ -68,10 +69,10 @@ const (
 
 const maxFileBytes = 2 << 30
 
-// Read reads a file of Keras or of safetensors, told apart by their content, and
+// Read reads a file of Keras, PyTorch or safetensors, told apart by their content, and
 // finds the network in it. Every parameter of the architecture is there with its
 // shape, and nothing else. Errors name the path; they wrap those of packages
-// keras and tensor, or are a *NotANetworkError.
+// keras, torch and tensor, or are a *NotANetworkError.
 func Read(path string) (*Network, error) {
 	data, err := safefile.Read(path, maxFileBytes)
 	if err != nil {
@@ -90,7 +91,14 @@ func Read(path string) (*Network, error) {
 }
 
 func read(path string, data []byte) (*Network, error) {
-	if !looksLikeKeras(data) {
+	switch {
+	case torch.Is(data):
+		s, err := torch.Decode(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return fromTorch(path, s, "PyTorch", map[string]string{})
+	case !looksLikeKeras(data):
 		return readSafetensors(path, data)
 	}
 	m, err := keras.Open(data, keras.DefaultLimits())
@@ -127,23 +135,55 @@ func readSafetensors(path string, data []byte) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	metadata := maps.Clone(f.Metadata)
+	if metadata == nil {
+		metadata = map[string]string{}
+	}
+	if torchNames(f) {
+		s, err := torch.FromSafetensors(f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return fromTorch(path, s, "safetensors of PyTorch", metadata)
+	}
 	architecture, withTop, ok := Recognise(f)
 	if !ok {
 		return nil, &NotANetworkError{path}
 	}
-	n := &Network{
-		Architecture: architecture, WithTop: withTop, Tensors: tensor.Map{},
-		Metadata: maps.Clone(f.Metadata), Format: "safetensors",
-	}
-	if n.Metadata == nil {
-		n.Metadata = map[string]string{}
-	}
+	n := &Network{Architecture: architecture, WithTop: withTop, Tensors: tensor.Map{}, Metadata: metadata, Format: "safetensors"}
 	for _, name := range f.Names() {
 		if n.Tensors[name], err = f.Tensor(name); err != nil {
 			return nil, err
 		}
 	}
 	return n, nil
+}
+
+// torchNames reports whether the tensors of a file have names of PyTorch's: those of the
+// statistics of a batch-norm are unlike any of garb's.
+func torchNames(f *tensor.File) bool {
+	return slices.ContainsFunc(f.Names(), func(n string) bool { return strings.HasSuffix(n, ".running_mean") })
+}
+
+// fromTorch finds the network in a state dict.
+func fromTorch(path string, s *torch.StateDict, format string, metadata map[string]string) (*Network, error) {
+	b, err := s.Backbone()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	n := &Network{Architecture: b.Architecture, WithTop: b.WithTop, Tensors: b.Tensors, LeftOut: b.LeftOut,
+		Metadata: metadata, Format: format}
+	n.NoteStep("from " + format)
+	return n, nil
+}
+
+// file returns the network as a safetensors file in memory.
+func (n *Network) file() (*tensor.File, error) {
+	var b bytes.Buffer
+	if err := tensor.Write(&b, n.Metadata, n.Tensors, tensor.Float32); err != nil {
+		return nil, err
+	}
+	return tensor.Decode(b.Bytes())
 }
 
 // Recognise tells which architecture's parameters a file holds, all of them and
@@ -180,17 +220,31 @@ func looksLikeKeras(data []byte) bool {
 	return bytes.HasPrefix(data, []byte("PK\x03\x04")) || bytes.HasPrefix(data, []byte("\x89HDF\r\n\x1a\n"))
 }
 
-func isKeras(path string) bool {
+func isKeras(path string) bool { return looksLikeKeras(beginning(path)) }
+
+// isTorch reports whether a file begins as those of torch.save, of PyTorch's own or of the
+// zip archives that they share with Keras.
+func isTorch(path string) bool {
+	start := beginning(path)
+	if !bytes.HasPrefix(start, []byte("PK")) {
+		return torch.Is(start)
+	}
+	data, err := safefile.Read(path, maxFileBytes)
+	return err == nil && torch.Is(data)
+}
+
+// beginning returns the first bytes of a file, none if it cannot be read.
+func beginning(path string) []byte {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() { // opening a pipe could wait forever
-		return false
+		return nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return false
+		return nil
 	}
 	defer f.Close()
 	start := make([]byte, 8)
 	n, _ := io.ReadFull(f, start)
-	return looksLikeKeras(start[:n])
+	return start[:n]
 }

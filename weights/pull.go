@@ -3,14 +3,15 @@ package weights
 import (
 	"context"
 	"crypto/md5"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"garb/internal/download"
 	"garb/internal/safefile"
-	"garb/keras"
 	"garb/tensor"
 )
 
@@ -31,19 +32,36 @@ func (e *DownloadError) Unwrap() error { return e.Err }
 // DigestError says that a file is not the one that its makers publish.
 type DigestError struct {
 	File      string // a path or an URL
-	Want, Got string // MD5 in hexadecimal
+	Kind      string // "MD5", "SHA-256"
+	Want, Got string // in hexadecimal; Want may be the beginning only
 }
 
 func (e *DigestError) Error() string {
-	return fmt.Sprintf("%s is not the official file: its MD5 is %s, not %s; it is damaged or another version", e.File, e.Got, e.Want)
+	return fmt.Sprintf("%s is not the official file: its %s is %s, not %s; it is damaged or another version", e.File, e.Kind, e.Got, e.Want)
+}
+
+// checkDigest checks that data, which came from origin, is the source's official file.
+func (s Source) checkDigest(origin string, data []byte) error {
+	if s.SHA256Prefix != "" {
+		if got := fmt.Sprintf("%x", sha256.Sum256(data)); !strings.HasPrefix(got, s.SHA256Prefix) {
+			return &DigestError{origin, "SHA-256", s.SHA256Prefix + "…", got}
+		}
+		return nil
+	}
+	// Keras's makers publish MD5 only. It guards against damage and mistakes, not
+	// against someone who can make two files of one MD5.
+	if got := fmt.Sprintf("%x", md5.Sum(data)); got != s.MD5 {
+		return &DigestError{origin, "MD5", s.MD5, got}
+	}
+	return nil
 }
 
 // Pull downloads a source's official file, checks its digest, converts it and
 // keeps it at s.Path(), which it returns. The file is in memory until it is
 // checked and converted: a Pull that fails or whose context ends leaves nothing
 // behind. progress, if not nil, is called with the bytes had so far and in all
-// (−1 if unknown). Errors are a *DownloadError, a *DigestError, those of package
-// keras, or of writing.
+// (−1 if unknown). Errors are a *DownloadError, a *DigestError, those of packages
+// keras and torch, or of writing.
 func Pull(ctx context.Context, client *http.Client, s Source, progress func(done, total int64)) (path string, err error) {
 	if s.BuiltIn {
 		return "", fmt.Errorf("the weights %q are built into garb; there is nothing to pull", s.Name)
@@ -72,21 +90,15 @@ func PullFile(s Source, path string) (string, error) {
 
 // keep checks, converts and stores a source's file that came from origin.
 func keep(s Source, origin string, data []byte) (string, error) {
-	// The makers publish MD5 only. It guards against damage and mistakes, not
-	// against someone who can make two files of one MD5.
-	if got := fmt.Sprintf("%x", md5.Sum(data)); got != s.MD5 {
-		return "", &DigestError{origin, s.MD5, got}
+	if err := s.checkDigest(origin, data); err != nil {
+		return "", err
 	}
-	m, err := keras.Open(data, keras.DefaultLimits())
+	n, err := read(origin, data)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", origin, err)
+		return "", err
 	}
-	b, err := m.Backbone()
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", origin, err)
-	}
-	if b.Architecture != s.Architecture || b.WithTop != s.WithTop {
-		return "", fmt.Errorf("%s holds %s (with top: %v) instead of %s", origin, b.Architecture, b.WithTop, s.Architecture)
+	if n.Architecture != s.Architecture || n.WithTop != s.WithTop {
+		return "", fmt.Errorf("%s holds %s (with top: %v) instead of %s", origin, n.Architecture, n.WithTop, s.Architecture)
 	}
 	path, err := s.Path()
 	if err != nil {
@@ -95,12 +107,16 @@ func keep(s Source, origin string, data []byte) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err
 	}
+	digest := "md5:" + s.MD5
+	if s.MD5 == "" {
+		digest = fmt.Sprintf("sha256:%x", sha256.Sum256(data))
+	}
 	metadata := map[string]string{
 		KeyArchitecture: s.Architecture,
 		KeySource:       s.URL,
-		KeySourceDigest: "md5:" + s.MD5,
+		KeySourceDigest: digest,
 		"licence":       s.Licence,
 		"origin":        s.Origin,
 	}
-	return path, tensor.WriteFile(path, metadata, b.Tensors, tensor.Float32)
+	return path, tensor.WriteFile(path, metadata, n.Tensors, tensor.Float32)
 }

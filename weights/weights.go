@@ -5,6 +5,7 @@ package weights
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"sync"
 
 	"garb/tensor"
+	"garb/torch"
 )
 
 // Source is a set of pretrained weights that garb knows by name.
@@ -25,11 +27,13 @@ type Source struct {
 	Licence string `json:"licence"`
 	Origin  string `json:"origin"` // who made them
 	BuiltIn bool   `json:"built_in"`
-	// URL is where the official file is, MD5 the digest that its makers publish,
-	// in hexadecimal, and MaxBytes more than its size. Empty for what is built in.
-	URL      string `json:"url,omitempty"`
-	MD5      string `json:"md5,omitempty"`
-	MaxBytes int64  `json:"-"`
+	// URL is where the official file is, and MaxBytes more than its size. MD5 is the digest
+	// that its makers publish, in hexadecimal, or SHA256Prefix the first eight digits of one.
+	// Empty for what is built in.
+	URL          string `json:"url,omitempty"`
+	MD5          string `json:"md5,omitempty"`
+	SHA256Prefix string `json:"sha256_prefix,omitempty"`
+	MaxBytes     int64  `json:"-"`
 }
 
 var sources = []Source{
@@ -49,6 +53,23 @@ var sources = []Source{
 		MD5:      "b0042744bf5b25fce3cb969f33bebb97",
 		MaxBytes: 100 << 20, // 20,861,480 float32 values are 83.4 MB
 	},
+	torchvision("mobilenet-v2", "mobilenet_v2", "b0353104", 14),
+	torchvision("resnet18", "resnet18", "f37072fd", 45),
+	torchvision("resnet50", "resnet50", "0676ba61", 98),
+}
+
+// torchvision describes weights of torchvision's, of about so many MB: IMAGENET1K_V1 in
+// torchvision/models, whose file has the first eight digits of its SHA-256 in its name. The
+// later IMAGENET1K_V2 have better answers, and features that are worse to train a head on.
+func torchvision(name, file, digest string, megabytes int64) Source {
+	return Source{
+		Name: name, Architecture: name, WithTop: true,
+		Description:  "ImageNet, 1000 classes",
+		Licence:      "BSD-3-Clause",
+		Origin:       "torchvision, IMAGENET1K_V1",
+		URL:          "https://download.pytorch.org/models/" + file + "-" + digest + ".pth",
+		SHA256Prefix: digest, MaxBytes: 2 * megabytes << 20,
+	}
 }
 
 // Sources returns the weights that garb knows, in a fixed order.
@@ -138,9 +159,9 @@ func (s Source) Path() (string, error) {
 	return filepath.Join(home, "weights", s.Name+".safetensors"), nil
 }
 
-// Open returns weights by reference: a known name (built in, or pulled) or the
-// path of a safetensors file. A name that is not here is a *MissingError; a file
-// of Keras is an error that says how to convert it.
+// Open returns weights by reference: a known name (built in, or pulled) or the path of a
+// safetensors file, or of a state dict of PyTorch, which is converted in memory. A name that
+// is not here is a *MissingError; a file of Keras is an error that says how to convert it.
 func Open(reference string) (*tensor.File, error) {
 	if f, ok := BuiltIn(reference); ok {
 		return f, nil
@@ -161,8 +182,19 @@ func Open(reference string) (*tensor.File, error) {
 
 func openFile(path string) (*tensor.File, error) {
 	f, err := tensor.ReadFile(path)
-	if err == nil {
+	if err == nil && !torchNames(f) {
 		return f, nil
+	}
+	if err == nil || isTorch(path) {
+		n, networkErr := Read(path)
+		var none *torch.NotABackboneError
+		if err == nil && errors.As(networkErr, &none) {
+			return f, nil // of a network of its own
+		}
+		if networkErr != nil {
+			return nil, networkErr
+		}
+		return n.file()
 	}
 	if isKeras(path) {
 		return nil, fmt.Errorf("%s is a file of Keras; convert it first: garb convert %s OUT.safetensors", path, path)

@@ -116,8 +116,10 @@ func TestSources(t *testing.T) {
 		if _, ok := BuiltIn(s.Name); ok != s.BuiltIn {
 			t.Errorf("%s: built in is %v", s.Name, ok)
 		}
-		if complete := strings.HasPrefix(s.URL, "https://") && len(s.MD5) == 32 && s.MaxBytes > 0; complete == s.BuiltIn {
-			t.Errorf("%s has URL %q, MD5 %q", s.Name, s.URL, s.MD5)
+		digest := len(s.MD5) == 32 && s.SHA256Prefix == "" ||
+			s.MD5 == "" && len(s.SHA256Prefix) == 8 && strings.Contains(s.URL, "-"+s.SHA256Prefix+".pth")
+		if complete := strings.HasPrefix(s.URL, "https://") && digest && s.MaxBytes > 0; complete == s.BuiltIn {
+			t.Errorf("%s has URL %q, MD5 %q, SHA-256 %q", s.Name, s.URL, s.MD5, s.SHA256Prefix)
 		}
 		if s.Licence == "" || s.Origin == "" || s.Description == "" {
 			t.Errorf("%s is not described", s.Name)

@@ -127,7 +127,7 @@ var flagValues = map[string]values{
 	"tta":               oneOf(evaluate.FlipTTA),
 	"undo-sort":         folders,
 	"url":               anyText,
-	"weights":           filesOf("safetensors", "h5", "keras"),
+	"weights":           filesOf("safetensors", "pth", "pt"),
 	"average out":       filesOf("safetensors"),
 	"data preview out":  filesOf("png", "jpg", "jpeg"),
 	"embed out":         filesOf("npy"),

@@ -46,8 +46,10 @@ without Python.
 In: a .keras archive, an .h5 file of any version of Keras, or an .onnx file. With
 --classes or --classes-from the whole network becomes a model, whatever its layers are.
 Without them, if the network of a Keras file has one of garb's backbones, only the
-backbone's weights are kept, to train on; any other network is kept as a whole with its
-outputs numbered, to train on by garb train --backbone OUT.safetensors. Neither format
+backbone's weights are kept, to train on; so are those of a state dict of torchvision's
+MobileNetV2, ResNet18 or ResNet50, a .pth or .safetensors file. Any other network is kept
+as a whole with its outputs numbered, to train on by garb train --backbone
+OUT.safetensors. Neither Keras nor ONNX
 stores the preprocessing. For
 known networks garb uses the standard one and prints it; otherwise give --preprocess,
 --size and --resize.
@@ -75,6 +77,7 @@ computed in float32 in any case.`,
   garb convert runs/mine mine.keras
   garb convert garments garments.tflite --with-preprocessing
   garb convert model.keras xception.safetensors
+  garb convert resnet18-f37072fd.pth resnet18.safetensors
   garb convert --dtype float16 runs/mine small.safetensors`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {

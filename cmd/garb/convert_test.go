@@ -185,7 +185,7 @@ func TestModelsPull(t *testing.T) {
 		text string
 	}{
 		{[]string{"pull"}, "needs the name"},
-		{[]string{"pull", "resnet"}, "xception"},
+		{[]string{"pull", "resnet"}, "did you mean resnet18"},
 		{[]string{"pull", "xception", "--from", "a", "--url", "b"}, "from url"},
 		{[]string{"push"}, "list, pull, show"},
 		{[]string{"show"}, "one name, file or run"},

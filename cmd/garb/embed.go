@@ -35,8 +35,10 @@ type backboneFlags struct {
 
 func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
 	c.Flags().StringVar(&b.backbone, "backbone", defaultBackbone,
-		"backbone: efficientnet-lite0 to -lite4, xception, small-cnn, or a model, run or converted file that has one")
-	c.Flags().StringVar(&b.weights, "weights", "", "the backbone's weights: a safetensors file (default its own)")
+		"backbone: efficientnet-lite0 to -lite4, xception, mobilenet-v2, resnet18, resnet50, small-cnn, or a model, "+
+			"run or converted file that has one")
+	c.Flags().StringVar(&b.weights, "weights", "",
+		"the backbone's weights: a safetensors file, or a .pth file of PyTorch (default its own)")
 	c.Flags().StringVar(&b.featuresAt, "features-at", "",
 		"`LAYER` whose output the features are, of a network that is none of garb's (default before its classifier)")
 	c.Flags().IntVar(&b.size, "size", 0, "side of the input, in pixels (default the backbone's)")

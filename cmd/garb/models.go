@@ -14,7 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"garb"
+	"garb/backbone"
 	"garb/internal/download"
+	"garb/picture"
 	"garb/weights"
 )
 
@@ -51,9 +53,26 @@ func newModelsListCommand() *cobra.Command {
 // modelState is a line of `models list`.
 type modelState struct {
 	weights.Source
-	Kind  string `json:"kind"`  // "model", which classifies, or "weights", to train on
-	State string `json:"state"` // "built in", "pulled", "not pulled"
-	Path  string `json:"path,omitempty"`
+	Kind       string       `json:"kind"`  // "model", which classifies, or "weights", to train on
+	State      string       `json:"state"` // "built in", "pulled", "not pulled"
+	Path       string       `json:"path,omitempty"`
+	Input      picture.Spec `json:"input"`
+	Parameters int          `json:"parameters,omitempty"` // of weights
+}
+
+// aboutWeights describes the network of a source.
+func aboutWeights(s weights.Source) (modelState, error) {
+	m := modelState{Source: s, Kind: "weights", State: "built in"}
+	a, err := backbone.Lookup(s.Architecture)
+	if err != nil {
+		return m, err
+	}
+	g := a.Features(a.MinSide, a.MinSide)
+	if s.WithTop {
+		g = a.WithTop(a.MinSide, a.MinSide)
+	}
+	m.Input, m.Parameters = a.Spec, g.ParamCount()
+	return m, nil
 }
 
 // builtInModels are the models in the binary, as sources of their own.
@@ -69,10 +88,17 @@ var builtInModels = []weights.Source{
 func listModels(out io.Writer, asJSON bool) error {
 	var all []modelState
 	for _, s := range builtInModels {
-		all = append(all, modelState{Source: s, Kind: "model", State: "built in"})
+		m, err := garb.Open(s.Name, garb.Options{})
+		if err != nil {
+			return err
+		}
+		all = append(all, modelState{Source: s, Kind: "model", State: "built in", Input: m.Spec()})
 	}
 	for _, s := range weights.Sources() {
-		m := modelState{Source: s, Kind: "weights", State: "built in"}
+		m, err := aboutWeights(s)
+		if err != nil {
+			return err
+		}
 		if !s.BuiltIn {
 			path, err := s.Path()
 			if err != nil {
@@ -94,9 +120,14 @@ func listModels(out io.Writer, asJSON bool) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tKIND\tNETWORK\tSTATE\tLICENCE\tWHAT")
+	fmt.Fprintln(table, "NAME\tKIND\tNETWORK\tSTATE\tLICENCE\tPARAMETERS\tINPUT\tWHAT")
 	for _, m := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Kind, m.Architecture, m.State, m.Licence, m.Description)
+		parameters := ""
+		if m.Parameters > 0 {
+			parameters = fmt.Sprintf("%.1f M", float64(m.Parameters)/1e6)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Kind, m.Architecture, m.State, m.Licence, parameters,
+			preparation(m.Input), m.Description)
 	}
 	return table.Flush()
 }
@@ -111,7 +142,8 @@ func newModelsPullCommand() *cobra.Command {
 garb's folder: GARB_HOME, or garb in the user's cache folder. The proxy variables
 HTTPS_PROXY and NO_PROXY are obeyed.`,
 		Example: `  garb models pull xception
-  garb models pull xception --from xception_weights_tf_dim_ordering_tf_kernels_notop.h5`,
+  garb models pull xception --from xception_weights_tf_dim_ordering_tf_kernels_notop.h5
+  garb models pull resnet18 --from resnet18-f37072fd.pth`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return fmt.Errorf("pull needs the name of weights: %s", strings.Join(pullable(), ", "))

@@ -107,10 +107,10 @@ func describe(reference string) (*description, error) {
 		}
 		return d, err
 	}
-	m, err := garb.Open(reference, garb.Options{})
-	if info, statErr := os.Stat(reference); errors.Is(err, garb.ErrNotModel) && statErr == nil && !info.IsDir() {
+	if info, err := os.Stat(reference); err == nil && !info.IsDir() && !garb.IsModel(reference) {
 		return describeWeights(reference)
 	}
+	m, err := garb.Open(reference, garb.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +187,21 @@ func labelChoices(t *garb.Training) (choices [][2]string) {
 	return choices
 }
 
+// preparation says in a line what a network's preprocessing is.
+func preparation(s picture.Spec) string {
+	text := fmt.Sprintf("%d×%d RGB, %v, ", s.Width, s.Height, s.Filter)
+	switch {
+	case s.Fit == picture.Crop && s.CropRatio != 0:
+		text += fmt.Sprintf("the middle %.3g %%, ", 100*s.CropRatio)
+	case s.Fit != picture.Stretch:
+		text += string(s.Fit) + ", "
+	}
+	if m, d := s.Mean, s.Std; m != [3]float32{m[0], m[0], m[0]} || d != [3]float32{d[0], d[0], d[0]} {
+		return text + fmt.Sprintf("(x − %.4g %.4g %.4g) / %.4g %.4g %.4g", m[0], m[1], m[2], d[0], d[1], d[2])
+	}
+	return text + fmt.Sprintf("(x − %v) / %v", s.Mean[0], s.Std[0])
+}
+
 func (d *description) print(out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(what, format string, args ...any) {
@@ -200,7 +215,7 @@ func (d *description) print(out io.Writer) error {
 		row("network", "%s", networkText(d.Architecture, d.WithTop))
 	}
 	if i := d.Input; i != nil {
-		row("input", "%d×%d RGB, %v, (x − %v) / %v", i.Width, i.Height, i.Filter, i.Mean[0], i.Std[0])
+		row("input", "%s", preparation(*i))
 	}
 	row("parameters", "%s", grouped(d.Parameters))
 	switch n := len(d.Classes); {
