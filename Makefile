@@ -53,12 +53,10 @@ fuzz:
 # bytes on every CPU with AVX2 or AVX-512. It takes an hour or two on two cores, and can be
 # stopped: give the command again. A network is trained on single garments as people
 # photograph them at home, and goes on with garments as they are worn, seen from afar, turned
-# or blurred. The mean of its weights before and after is the backbone of both models, whose
-# heads are trained on its features.
+# or blurred: that is the backbone of both models, whose heads are trained on its features.
 SEED ?= 11
 HOME_RUN = runs/model/home-seed$(SEED)
 SCENES_RUN = runs/model/scenes-seed$(SEED)
-BACKBONE = runs/model/backbone-seed$(SEED).safetensors
 GARMENTS_RUN = runs/model/garments-seed$(SEED)
 CLOTHING_RUN = runs/model/clothing-seed$(SEED)
 MODEL_DATA = runs/model/data
@@ -67,16 +65,16 @@ HOME_RECIPE = --data $(MODEL_DATA)/full --balance-sampling 0.3 \
 	--fine-tune all --optimizer adamw --learning-rate 1e-3 --weight-decay 0.05 --schedule cosine --warm-up 1 \
 	--train-size 192 --crop-min 0.35 --crop-aspect 1.33 --horizontal-flip --brightness 0.3 --contrast 0.3 --saturation 0.3 \
 	--erasing 0.25 --mixup 0.2 --cutmix 1 --dropout 0.2 --label-smoothing 0.1 --average 0.995 --epochs 16 --acceptance none
-SCENES_SETTINGS = --balance-sampling 0.4 --fine-tune all --probe-epochs 1 --optimizer adamw --learning-rate 1e-3 --weight-decay 0.05 \
-	--schedule cosine --warm-up 1 --train-size 192 --crop-min 0.35 --crop-aspect 1.33 --horizontal-flip \
+SCENES_SETTINGS = --balance-sampling 0.4 --fine-tune all --probe-epochs 1 --optimizer adamw --learning-rate 5e-4 --weight-decay 0.05 \
+	--schedule cosine --warm-up 1 --train-size 192 --crop-min 0.5 --crop-aspect 1.33 --horizontal-flip \
 	--brightness 0.3 --contrast 0.3 --saturation 0.3 --quarter-turns 0.5 --rotation-range 20 --zoom-out 2.2 \
 	--blur-max 2.5 --noise 20 --shrink 48 --dropout 0.1 --label-smoothing 0.1 --average 0.995
-SCENES_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn:2 --train-data $(MODEL_DATA)/street:0.35 \
+SCENES_RECIPE = --data $(MODEL_DATA)/full:1.5 --data $(MODEL_DATA)/worn:1.5 --train-data $(MODEL_DATA)/street:0.35 \
 	--train-data $(MODEL_DATA)/named:12 $(OTHERS) \
 	--background $(MODEL_DATA)/other/train --masks $(MODEL_DATA)/worn-masks --background-share 0.3 \
-	$(SCENES_SETTINGS) --epochs 20
+	$(SCENES_SETTINGS) --epochs 14
 HEAD_RECIPE = --data $(MODEL_DATA)/full --data $(MODEL_DATA)/worn --train-data $(MODEL_DATA)/street:0.7 \
-	--train-data $(MODEL_DATA)/named:8 $(OTHERS) \
+	--train-data $(MODEL_DATA)/named:8 $(subst drawn:0.5,drawn-more:0.5,$(OTHERS)) \
 	--optimizer adamw --learning-rate 3e-4 --schedule cosine --label-smoothing 0.1
 TEN = --merge blouse=shirt,blazer=outwear --classes dress,hat,longsleeve,outwear,pants,shirt,shoes,shorts,skirt,t-shirt
 
@@ -88,10 +86,10 @@ trained = if [ -f $(1)/report.html ]; then echo "$(1) is done"; \
 model: build
 	go run ./docs/_make/modeldata $(data) $(MODEL_DATA)
 	@[ -d runs/model/drawn ] || go run ./internal/drawn/make --seed 1 --count 400 runs/model/drawn
+	@[ -d runs/model/drawn-more ] || go run ./internal/drawn/make --seed 2 --count 1600 runs/model/drawn-more
 	@$(call trained,$(HOME_RUN),$(HOME_RECIPE))
 	@$(call trained,$(SCENES_RUN),--backbone $(HOME_RUN) $(SCENES_RECIPE))
-	@[ -f $(BACKBONE) ] || bin/garb average --backbones $(HOME_RUN) $(SCENES_RUN) --out $(BACKBONE)
-	@$(call trained,$(GARMENTS_RUN),--backbone $(BACKBONE) $(HEAD_RECIPE) --epochs 20)
+	@$(call trained,$(GARMENTS_RUN),--backbone $(SCENES_RUN) $(HEAD_RECIPE) --epochs 20)
 	bin/garb convert --force --dtype int8 $(GARMENTS_RUN) garments.safetensors
 	@echo "write the digest above to garmentsDigest in builtin.go, then: make head"
 

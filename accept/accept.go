@@ -128,17 +128,26 @@ func AUROC(accepted, others []float64) float64 {
 
 // Threshold returns the value between those of accepted and others that tells them best
 // apart: pictures of at least this value are accepted, and the share of accepted that is
-// refused plus the share of others that is accepted is least. Where several values are
-// equally good it is the middle of the first, lowest gap. It is 0 if that is to accept
-// all. The values are acceptances, from 0 to 1; at least one of each is needed.
-func Threshold(accepted, others []float64) float64 {
-	ours, theirs := slices.Sorted(slices.Values(accepted)), slices.Sorted(slices.Values(others))
-	values := slices.Compact(slices.Sorted(slices.Values(slices.Concat(ours, theirs))))
+// refused plus the share of others that is accepted is least. Others may come in several
+// groups: their share is the mean over the groups, so that many easy pictures of one kind
+// do not hide those of another. Where several values are equally good it is the middle of
+// the first, lowest gap. It is 0 if that is to accept all. The values are acceptances, from
+// 0 to 1; accepted and each group have at least one.
+func Threshold(accepted []float64, others ...[]float64) float64 {
+	ours := slices.Sorted(slices.Values(accepted))
+	theirs := make([][]float64, len(others))
+	for i, group := range others {
+		theirs[i] = slices.Sorted(slices.Values(group))
+	}
+	values := slices.Compact(slices.Sorted(slices.Values(slices.Concat(append(theirs, ours)...))))
 	best, threshold := 1.0, 0.0 // accepts all: no picture is refused, and all others are accepted
 	for i := 1; i < len(values); i++ {
 		refused, _ := slices.BinarySearch(ours, values[i]) // those below
-		refusedOthers, _ := slices.BinarySearch(theirs, values[i])
-		wrong := float64(refused)/float64(len(ours)) + 1 - float64(refusedOthers)/float64(len(theirs))
+		wrong := float64(refused) / float64(len(ours))
+		for _, group := range theirs {
+			refused, _ := slices.BinarySearch(group, values[i])
+			wrong += (1 - float64(refused)/float64(len(group))) / float64(len(theirs))
+		}
 		if wrong < best-1e-12 {
 			best, threshold = wrong, between(values[i-1], values[i])
 		}

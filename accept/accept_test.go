@@ -106,15 +106,24 @@ func TestThreshold(t *testing.T) {
 	}
 }
 
+// TestThresholdOfGroups: twenty easy pictures of one kind do not outweigh two of another.
+func TestThresholdOfGroups(t *testing.T) {
+	accepted := []float64{.4, .7, .8, .9}
+	easy, hard := slices.Repeat([]float64{.1}, 20), []float64{.5, .6}
+	near(t, "threshold", Threshold(accepted, slices.Concat(easy, hard)), .25, 1e-12)
+	near(t, "threshold", Threshold(accepted, easy, hard), .65, 1e-12)
+}
+
 // No other threshold is better than Threshold's.
 func TestThresholdIsBest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.Map(rapid.IntRange(0, 20), func(i int) float64 { return float64(i) / 20 })
 		accepted, others := rapid.SliceOfN(value, 1, 20).Draw(t, "accepted"), rapid.SliceOfN(value, 1, 20).Draw(t, "others")
+		more := rapid.SliceOfN(value, 1, 20).Draw(t, "more")
 		wrong := func(threshold float64) float64 {
-			return 1 - ShareOf(accepted, threshold).Value() + ShareOf(others, threshold).Value()
+			return 1 - ShareOf(accepted, threshold).Value() + (ShareOf(others, threshold).Value()+ShareOf(more, threshold).Value())/2
 		}
-		got := Threshold(accepted, others)
+		got := Threshold(accepted, others, more)
 		if got < 0 || got > 1 {
 			t.Fatalf("threshold %v", got)
 		}

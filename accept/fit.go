@@ -1,5 +1,7 @@
 package accept
 
+import "slices"
+
 // Fitted is what FitAll finds.
 type Fitted struct {
 	Calibration
@@ -15,17 +17,20 @@ type Fitted struct {
 // of all groups counted once. Without any, it is that of FitAlone, and the threshold
 // accepts 95 % of the validation pictures.
 func FitAll(validation []float64, others ...[]float64) Fitted {
-	var pooled []float64
-	for _, group := range others {
-		pooled = append(pooled, group...)
-	}
+	pooled := slices.Concat(others...)
 	var f Fitted
 	if len(pooled) == 0 {
 		f.Calibration = FitAlone(validation)
 		f.Threshold = ThresholdFor(f.Acceptances(validation), shareAlone)
 	} else {
 		f.Calibration = Fit(validation, pooled)
-		f.Threshold = Threshold(f.Acceptances(validation), f.Acceptances(pooled))
+		var groups [][]float64
+		for _, group := range others {
+			if len(group) > 0 {
+				groups = append(groups, f.Acceptances(group))
+			}
+		}
+		f.Threshold = Threshold(f.Acceptances(validation), groups...)
 	}
 	f.Validation = ShareOf(f.Acceptances(validation), f.Threshold)
 	for _, group := range others {

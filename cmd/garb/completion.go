@@ -72,6 +72,7 @@ var flagValues = map[string]values{
 	"background":        folders,
 	"backbone":          {words: backbones, files: true},
 	"class":             anyText,
+	"features-at":       anyText,
 	"classes":           anyText,
 	"classes-from":      folders,
 	"config":            filesOf("json", "yaml", "yml"),
