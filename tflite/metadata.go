@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"io"
 	"strings"
+	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 )
@@ -106,11 +107,11 @@ func appendLabels(w io.Writer, size int64, labels []string) error {
 		return nil
 	}
 	text := []byte(strings.Join(labels, "\n") + "\n")
-	const firstDay = 1<<5 | 1 // 1 January 1980: the same labels give the same bytes
+	firstDay := time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC) // the same labels give the same bytes
 	archive := zip.NewWriter(w)
 	archive.SetOffset(size)
 	to, err := archive.CreateRaw(&zip.FileHeader{
-		Name: labelsFile, Method: zip.Store, ModifiedDate: firstDay, CRC32: crc32.ChecksumIEEE(text),
+		Name: labelsFile, Method: zip.Store, Modified: firstDay, CRC32: crc32.ChecksumIEEE(text),
 		CompressedSize64: uint64(len(text)), UncompressedSize64: uint64(len(text)),
 	})
 	if err != nil {
