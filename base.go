@@ -138,10 +138,8 @@ func layerNamed(layers []nn.Layer, name string) (int, error) {
 		}
 	}
 	const most = 5
-	if len(names) > most {
-		names = append([]string{fmt.Sprintf("%d, the last", len(names))}, names[len(names)-most:]...)
-	}
-	return 0, fmt.Errorf("there is no layer %q among its layers with weights: %s", name, strings.Join(names, ", "))
+	return 0, fmt.Errorf("there is no layer %q with weights; the last of %d are %s", name, len(names),
+		strings.Join(names[max(0, len(names)-most):], ", "))
 }
 
 // isHeadName reports whether layers of heads have the name.
