@@ -143,8 +143,8 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 		{"Conv2D", conv + `,"groups":2`, "groups"},
 		{"Conv2D", conv + `,"strides":[1,2]`, "strides"},
 		{"Conv2D", conv + `,"padding":"causal"`, "padding"},
-		{"Conv2D", conv + `,"activation":"gelu"`, "activation"},
-		{"Conv2D", conv + `,"activation":{"class_name":"function","config":"elu"}`, "activation"},
+		{"Conv2D", conv + `,"activation":"exponential"`, "activation"},
+		{"Conv2D", conv + `,"activation":{"class_name":"function","config":"exponential"}`, "activation"},
 		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{"max_value":2}}`, "max_value"},
 		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{"round":true}}`, "round"},
 		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{"dtype":"float16"}}`, "dtype"},
@@ -219,6 +219,47 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 	var setting *SettingError
 	if !errors.As(err, &setting) || !strings.Contains(err.Error(), "training true") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestHardSigmoid: Keras 3 and those before it mean another function by one name.
+func TestHardSigmoid(t *testing.T) {
+	for version, want := range map[string]float64{"3.3.3": 1./6*1.5 + 0.5, "2.15.0": 0.2*1.5 + 0.5, "": math.NaN()} {
+		m := parse(t, sequential("Activation", `"activation":"hard_sigmoid"`))
+		m.KerasVersion = version
+		n, err := m.Network(0)
+		if math.IsNaN(want) {
+			var setting *SettingError
+			if !errors.As(err, &setting) {
+				t.Errorf("no version: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range answer(t, n, slices.Repeat([]float32{1.5}, 192)) {
+			if math.Abs(float64(v)-want) > 1e-6 {
+				t.Fatalf("Keras %s: %v, want %v", version, v, want)
+			}
+		}
+	}
+}
+
+// Values that are joined and are no convolution's: a difference and a mean.
+func TestSubtractAndAverage(t *testing.T) {
+	for class, want := range map[string]float32{"Subtract": -2, "Average": 3} {
+		n, err := parse(t, functional(layer("ReLU", "r", `[[["i",0,0,{}]]]`)+","+
+			`{"class_name":"Rescaling","name":"s","config":{"name":"s","scale":2.0},"inbound_nodes":[[["r",0,0,{}]]]},`+
+			layer(class, "x", `[[["r",0,0,{}],["s",0,0,{}]]]`))).Network(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range answer(t, n, slices.Repeat([]float32{2}, 192)) {
+			if v != want {
+				t.Fatalf("%s: %v, want %v", class, v, want)
+			}
+		}
 	}
 }
 

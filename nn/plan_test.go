@@ -81,6 +81,11 @@ var networks = map[string]func() *Graph{
 		b := NewBuilder(11, 8, 3)
 		return b.Build(b.Conv("c", b.Input(), 20, 3, 2, Same, WithBias()))
 	},
+	"norm after a sum": func() *Graph {
+		b := NewBuilder(5, 6, 4)
+		x := b.Add(b.Input(), b.Conv("c", b.Input(), 4, 3, 1, Same, WithBias()))
+		return b.Build(b.ReLU(b.BatchNorm("n", x, 1e-3)))
+	},
 	"conv valid 2x5": func() *Graph {
 		b := NewBuilder(9, 12, 4)
 		return b.Build(b.ConvRect("c", b.Input(), 33, 2, 5, 3, Valid))

@@ -78,6 +78,8 @@ var hostile = []struct {
 	want  string
 }{
 	{"unknown operator", before(sketchNode("LSTM", "x", "y")), `node "y" is a LSTM, which garb does not have`},
+	{"slopes of a Selu", before(sketchNode("Selu", "x", "y", floatAttribute("alpha", 2))), `alpha 2 and gamma`},
+	{"approximation", before(sketchNode("Gelu", "x", "y", textAttribute("approximate", "sine"))), `approximate "sine"`},
 	{"unknown attribute", before(sketchNode("Relu", "x", "y", intAttribute("leak", 1))), `node "y" is a Relu with an attribute "leak"`},
 	{"attribute of another type", before(sketchNode("LeakyRelu", "x", "y", intAttribute("alpha", 1))), `its attribute "alpha" has a value of another type`},
 	{"input that is not read", before(sketchNode("Relu", "x,x", "y")), "with an input 1"},
@@ -220,6 +222,29 @@ func outside(name, location string, dims ...int) message {
 	}
 	m.integer(tensorLocation, 1)
 	return m
+}
+
+// TestHardSigmoid: its slope and height are the file's.
+func TestHardSigmoid(t *testing.T) {
+	for want, attributes := range map[nn.Op][]message{
+		nn.OpReLU6:       nil,
+		nn.OpHardSigmoid: {floatAttribute("alpha", 1./6)},
+		nn.OpScale:       {floatAttribute("alpha", 1./6), floatAttribute("beta", 0.4)},
+	} {
+		s := soundSketch()
+		before(sketchNode("HardSigmoid", "x", "y", attributes...))(&s)
+		n, _, err := Read(s.bytes(), DefaultLimits())
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, l := range n.Layers {
+			found = found || l.Op == want
+		}
+		if !found {
+			t.Errorf("%v: there is no %s", n.Layers, want)
+		}
+	}
 }
 
 // TestHostile: each thing that is wrong has its error, of one of the package's types.

@@ -10,6 +10,7 @@ import (
 
 	"garb"
 	"garb/backbone"
+	"garb/dataset"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -143,6 +144,28 @@ func TestOwnBackbone(t *testing.T) {
 				t.Errorf("as a backbone it is %s with %d features", again.Name, again.FeatureCount)
 			}
 		})
+	}
+}
+
+// TestOwnFeaturesAreKeptApart: two layers of one file have as many features, and others.
+func TestOwnFeaturesAreKeptApart(t *testing.T) {
+	c := config(t, drawn(t))
+	useOwn(t, &c)
+	set, err := dataset.Open(filepath.Join(c.Data, "validation"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found [2][]float32
+	for i, layer := range []string{"first", "second"} {
+		c.FeaturesAt = layer
+		features, err := Features(t.Context(), c, set, &dataset.Tally{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[i] = slices.Concat(features.Vectors...)
+	}
+	if len(found[0]) != len(found[1]) || slices.Equal(found[0], found[1]) {
+		t.Error("the features of one layer are those of another")
 	}
 }
 
