@@ -267,7 +267,9 @@ func checkVariables(t *testing.T, m *Model, n *nn.Network) {
 	want := map[string][]float32{}
 	for name, v := range n.Tensors {
 		at := strings.LastIndexByte(name, '/')
-		if layer, what := name[:at], name[at+1:]; what != "scale" && what != "offset" {
+		if layer, what := name[:at], name[at+1:]; what == "slope" {
+			want[layerName(layer)+"/alpha"] = v.Data
+		} else if what != "scale" && what != "offset" {
 			want[layerName(layer)+"/"+what] = v.Data
 			if layer == "stem_conv" { // taken: stem/conv was named so
 				delete(want, "stem_conv/"+what)
