@@ -1,6 +1,10 @@
 package nn
 
-import "garb/internal/kernel"
+import (
+	"slices"
+
+	"garb/internal/kernel"
+)
 
 // trainStep is a step with what it takes to go back through it.
 type trainStep struct {
@@ -14,6 +18,8 @@ type trainStep struct {
 	maskIn kernel.Activation
 	masked bool
 
+	// shared are the trained variables that an earlier step has too, whose gradients are sums.
+	shared                 []*Variable
 	prepared               bool
 	rawOffset, gradientLen int // of the gradients by what is trained, 0 if nothing is
 }
@@ -146,6 +152,22 @@ func (t *Trainer) goBack(s *trainStep, m *threadMemory, low, high int, raw []flo
 			b.weights = raw[s.rawOffset:][:s.gradientLen]
 		}
 		s.back(&b)
+	}
+}
+
+// collectShared is collect for a step that shares variables with earlier ones, which have
+// collected theirs.
+func (s *trainStep) collectShared(raw [][]float32) {
+	if s.shared == nil {
+		return
+	}
+	var earlier [][]float32
+	for _, v := range s.shared {
+		earlier = append(earlier, slices.Clone(v.Gradient))
+	}
+	s.collect(raw)
+	for i, v := range s.shared {
+		kernel.Add(v.Gradient, earlier[i], kernel.Identity)
 	}
 }
 

@@ -168,18 +168,29 @@ func newTrainer(g *Graph, w Weights, o TrainerOptions, inputGradient bool) (*Tra
 
 // adopt takes over the steps of the lowered graph with the variables that each has.
 func (t *Trainer) adopt(steps []step) {
+	var own []*Variable // of the step at hand
 	variable := func(n *node, param int) *Variable {
 		if n == nil || param >= len(n.params) {
 			return nil
 		}
-		return t.byName[n.params[param].Name]
+		v := t.byName[n.params[param].Name]
+		own = append(own, v)
+		return v
 	}
+	known := map[*Variable]bool{}
 	t.scratchLen = kernel.OuterScratchLen
 	for _, s := range steps {
 		ts := trainStep{step: s}
 		if c, ok := s.computation.(weighted); ok {
+			own = nil
 			ts.rawOffset, ts.gradientLen = t.rawLen, c.adopt(variable)
 			t.rawLen += ts.gradientLen
+			for _, v := range own {
+				if v.Trainable && known[v] {
+					ts.shared = append(ts.shared, v)
+				}
+				known[v] = true
+			}
 		}
 		_, coupled := s.computation.(coupled)
 		t.coupled = t.coupled || coupled
@@ -348,7 +359,14 @@ func (t *Trainer) Step(ctx context.Context, input, targets, logits []float32) (l
 	} else {
 		t.work(t.partCount, t.part)
 	}
-	t.work(len(t.steps), func(i, _ int) { t.steps[i].collect(t.raw[:t.partCount]) })
+	t.work(len(t.steps), func(i, _ int) {
+		if t.steps[i].shared == nil {
+			t.steps[i].collect(t.raw[:t.partCount])
+		}
+	})
+	for i := range t.steps {
+		t.steps[i].collectShared(t.raw[:t.partCount])
+	}
 	for _, l := range t.losses {
 		loss += l
 	}

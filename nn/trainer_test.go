@@ -62,6 +62,25 @@ var everyLayer = map[string]func() *Graph{
 		x = b.Concat(b.GELU(x), b.HardSwish(y), b.Tanh(b.BatchNorm("n", y, 1e-3)))
 		return b.Build(b.Dense("c", b.ELU(b.GlobalAveragePool(b.Pad(x, 1, 0, 0, 1, false)), 0.7), 4))
 	},
+	"shared": func() *Graph {
+		g, err := NewGraph([]Layer{
+			{Op: OpInput, Shape: []int{4, 4, 3}},
+			{Op: OpConv, Name: "c", Inputs: []int{0}, Units: 3, Height: 3, Width: 3, Stride: 1, Same: true, Bias: true},
+			{Op: OpBatchNorm, Name: "n", Inputs: []int{1}, Epsilon: 1e-3},
+			{Op: OpSwish, Inputs: []int{2}},
+			{Op: OpConv, Name: "c", Inputs: []int{3}, Units: 3, Height: 3, Width: 3, Stride: 1, Same: true, Bias: true},
+			{Op: OpBatchNorm, Name: "n", Inputs: []int{4}, Epsilon: 1e-3},
+			{Op: OpPReLU, Name: "p", Inputs: []int{5}},
+			{Op: OpConv, Name: "c", Inputs: []int{6}, Units: 3, Height: 3, Width: 3, Stride: 1, Same: true, Bias: true},
+			{Op: OpPReLU, Name: "p", Inputs: []int{7}},
+			{Op: OpGlobalAveragePool, Inputs: []int{8}},
+			{Op: OpDense, Name: "d", Inputs: []int{9}, Units: 4},
+		})
+		if err != nil {
+			panic(err)
+		}
+		return g
+	},
 	"dropout": func() *Graph {
 		b := NewBuilder(4, 4, 3)
 		x := b.Dropout(b.ReLU(b.Conv("a", b.Input(), 8, 3, 1, Same)), 0.3)

@@ -182,6 +182,16 @@ var settingTests = map[string]func(t *testing.T, data string){
 			}
 		}
 	},
+	"FeaturesAt": func(t *testing.T, data string) {
+		for layer, want := range map[string]int{"": 8, "norm": 12, "first": 6} {
+			c := tiny(t, data)
+			useOwn(t, &c)
+			c.FeaturesAt = layer
+			if r := begun(t, c); r.architecture.FeatureCount != want {
+				t.Errorf("at %q: %d features, want %d", layer, r.architecture.FeatureCount, want)
+			}
+		}
+	},
 	"LayerDecay": func(t *testing.T, data string) {
 		// Plain SGD moves each weight by its rate times its gradient.
 		for decay, want := range map[string][3]float64{"0": {1, 1, 1}, "1": {1, 1, 1}, "0.5": {0.25, 0.5, 1}} {
