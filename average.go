@@ -95,7 +95,8 @@ func AverageBackbones(references ...string) (architecture string, mean tensor.Ma
 		}
 		name, file := base.Name, base.Weights
 		if name == backbone.OwnName {
-			return "", nil, &ModelError{reference, errors.New("its network is none of garb's backbones; models of one network are averaged as a whole")}
+			return "", nil, &ModelError{reference,
+				errors.New("its network is none of garb's backbones; average the models as a whole")}
 		}
 		if file == "" {
 			file = name // the architecture's own weights

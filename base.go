@@ -27,7 +27,8 @@ func BackboneOf(path, featuresAt string) (Base, error) {
 	refuse := func(err error) (Base, error) { return Base{}, &ModelError{path, err} }
 	known := func(architecture, reference string) (Base, error) {
 		if featuresAt != "" {
-			return refuse(fmt.Errorf("its backbone is %s, whose features are its last; a layer is chosen of other networks", architecture))
+			return refuse(fmt.Errorf("its backbone is %s, which has its features; a layer is chosen only of a network that is none of garb's",
+				architecture))
 		}
 		a, err := backbone.Lookup(architecture)
 		if err != nil {

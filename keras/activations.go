@@ -1,6 +1,10 @@
 package keras
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
 	"garb/nn"
 	"garb/tensor"
 )
@@ -65,7 +69,7 @@ func (a *applied) activation(x int) int {
 		return a.put(l, x)
 	}
 	if v != nil && name != "linear" {
-		a.refuse("activation", "linear, relu, relu6, leaky_relu, elu, selu, gelu, silu, swish, mish, sigmoid, hard_sigmoid, hard_silu, softplus, softmax and tanh")
+		a.refuse("activation", strings.Join(append(slices.Sorted(maps.Keys(activations)), "linear"), ", "))
 	}
 	return x
 }

@@ -288,7 +288,7 @@ func (c *conversion) emit(place string, l nn.Layer, inputs ...int) int {
 	}
 	shape, err := nn.OutputShape(l, shapes)
 	if err != nil {
-		return c.fail(malformed("layer %q is none that garb can compute: %v", place, err))
+		return c.fail(malformed("garb cannot compute layer %q: %v", place, err))
 	}
 	c.layers, c.shapes, c.places = append(c.layers, l), append(c.shapes, shape), append(c.places, place)
 	return len(c.layers) - 1
@@ -298,9 +298,9 @@ func (c *conversion) emit(place string, l nn.Layer, inputs ...int) int {
 func (c *conversion) explain(err error) error {
 	var wrong *nn.LayerError
 	if errors.As(err, &wrong) && wrong.Layer > 0 && wrong.Layer < len(c.places) {
-		return &FormatError{fmt.Sprintf("layer %q is none that garb can compute", c.places[wrong.Layer]), err}
+		return &FormatError{fmt.Sprintf("garb cannot compute layer %q", c.places[wrong.Layer]), err}
 	}
-	return &FormatError{"the model is none that garb can compute", err}
+	return &FormatError{"garb cannot compute the model", err}
 }
 
 // name returns a name for the parameters of a layer: its path, unless another layer's is

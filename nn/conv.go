@@ -31,15 +31,20 @@ func (b *Builder) Conv(name string, x Value, filters, size, stride int, padding 
 }
 
 // ConvRect is Conv with a kernel of any height and width.
-func (b *Builder) ConvRect(name string, x Value, filters, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption) Value {
+func (b *Builder) ConvRect(
+	name string, x Value, filters, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption,
+) Value {
 	return b.weightedLayer(Layer{
-		Op: OpConv, Name: name, Units: filters, Height: kernelHeight, Width: kernelWidth, Stride: stride, Same: padding == Same,
+		Op: OpConv, Name: name, Units: filters,
+		Height: kernelHeight, Width: kernelWidth, Stride: stride, Same: padding == Same,
 	}, x, options)
 }
 
 // SeparableConv is a DepthwiseConv, named name/depthwise, followed by a 1×1 Conv
 // to filters channels, named name/pointwise, which takes the options.
-func (b *Builder) SeparableConv(name string, x Value, filters, size, stride int, padding Padding, options ...ConvOption) Value {
+func (b *Builder) SeparableConv(
+	name string, x Value, filters, size, stride int, padding Padding, options ...ConvOption,
+) Value {
 	x = b.DepthwiseConv(name+"/depthwise", x, size, stride, padding)
 	return b.Conv(name+"/pointwise", x, filters, 1, 1, Valid, options...)
 }
@@ -86,7 +91,8 @@ func (conv) lower(l *lowering, i int) {
 		l.keep(i, &matrixProduct{epilogue: closing, rows: w.outHeight * w.outWidth, depth: w.channels, columns: filters})
 		return
 	}
-	l.keep(i, &convolution{epilogue: closing, window: w, depth: w.kernelHeight * w.kernelWidth * w.channels, columns: filters})
+	depth := w.kernelHeight * w.kernelWidth * w.channels
+	l.keep(i, &convolution{epilogue: closing, window: w, depth: depth, columns: filters})
 }
 
 // convolution is any that is no plain product. Each row of the kernel is one segment of a

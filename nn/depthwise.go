@@ -18,7 +18,9 @@ func (b *Builder) DepthwiseConv(name string, x Value, size, stride int, padding 
 }
 
 // DepthwiseConvRect is DepthwiseConv with kernels of any height and width.
-func (b *Builder) DepthwiseConvRect(name string, x Value, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption) Value {
+func (b *Builder) DepthwiseConvRect(
+	name string, x Value, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption,
+) Value {
 	return b.weightedLayer(Layer{
 		Op: OpDepthwiseConv, Name: name, Height: kernelHeight, Width: kernelWidth, Stride: stride, Same: padding == Same,
 	}, x, options)
@@ -101,7 +103,7 @@ func (d *depthwise) load(w Weights) error {
 	return nil
 }
 
-// kernel is the convolution of one image.
+// convolution is that of one image.
 func (d *depthwise) convolution(in, out []float32) kernel.Depthwise {
 	return kernel.Depthwise{
 		Dst: out, DstHeight: d.outHeight, DstWidth: d.outWidth,

@@ -50,7 +50,7 @@ const OpInput Op = "Input"
 const (
 	maxLayers  = 1 << 13
 	maxValues  = 1 << 28
-	maxSetting = 1 << 20 // of units, sides of windows, strides and padding
+	maxSetting = 1 << 20 // the largest number of units, side of a window, stride or padding
 )
 
 // Layers describes the graph: NewGraph makes it again. The last layer is the output.

@@ -12,7 +12,8 @@ type Differentiator struct{ trainer *Trainer }
 // NewDifferentiator prepares the gradients of g, as it answers, with the given weights. Its
 // errors are those of NewTrainer.
 func NewDifferentiator(g *Graph, w Weights) (*Differentiator, error) {
-	t, err := newTrainer(g, w, TrainerOptions{Threads: 1, Loss: along{}, Trainable: func(Param) bool { return false }}, true)
+	none := func(Param) bool { return false }
+	t, err := newTrainer(g, w, TrainerOptions{Threads: 1, Loss: along{}, Trainable: none}, true)
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +26,8 @@ func NewDifferentiator(g *Graph, w Weights) (*Differentiator, error) {
 func (d *Differentiator) Gradient(ctx context.Context, input, direction, output, gradient []float32) error {
 	t := d.trainer
 	if len(input) != t.inputLen || len(gradient) != t.inputLen {
-		panic(fmt.Sprintf("nn: an input of %d and a gradient of %d values of a network with %d", len(input), len(gradient), t.inputLen))
+		panic(fmt.Sprintf("nn: an input of %d and a gradient of %d values of a network with %d",
+			len(input), len(gradient), t.inputLen))
 	}
 	if _, err := t.Step(ctx, input, direction, output); err != nil {
 		return err

@@ -101,14 +101,17 @@ func (m *matrixProduct) back(b *backBuffers) {
 			o.Run(n)
 		}
 		if b.inGradient != nil {
-			multiplyTransposed(b.inGradient[row*m.depth:], g, m.transposed, n, m.depth, m.columns, b.addIn, b.scratch[kernel.OuterScratchLen:])
-			kernel.ActivationGradient(b.inGradient[row*m.depth:][:n*m.depth], b.in[row*m.depth:], b.maskIn)
+			to := b.inGradient[row*m.depth:][:n*m.depth]
+			multiplyTransposed(to, g, m.transposed, n, m.depth, m.columns, b.addIn, b.scratch[kernel.OuterScratchLen:])
+			kernel.ActivationGradient(to, b.in[row*m.depth:], b.maskIn)
 		}
 	}
 }
 
 // multiplyTransposed writes or adds gradient·W′ᵀ, of n rows, to dst.
-func multiplyTransposed(dst, gradient []float32, transposed *kernel.Matrix, n, depth, columns int, add bool, scratch []float32) {
+func multiplyTransposed(
+	dst, gradient []float32, transposed *kernel.Matrix, n, depth, columns int, add bool, scratch []float32,
+) {
 	g := kernel.Gemm{
 		Dst: dst, DstStride: depth,
 		A: gradient, AStride: columns, Segments: 1, SegmentLen: columns, SegmentStride: columns,

@@ -347,15 +347,14 @@ func naiveFrom(g *Graph, w tensor.Map, results [][]float64) []float64 {
 	return results[g.output]
 }
 
-// operationGraph applies a layer to inputs of the shapes, which are a network's input, so that each has values of its own, changed
-// by layers that are checked elsewhere.
+// operationGraph applies a layer to inputs of the given shapes, which dense layers make of the
+// network's input, so that each has values of its own.
 func operationGraph(t *testing.T, l Layer, shapes [][]int) *Graph {
 	t.Helper()
 	total := 0
 	for _, s := range shapes {
 		total += tensor.Len(s)
 	}
-	// A Dense of an own kernel makes each input of all values.
 	layers := []Layer{{Op: OpInput, Shape: []int{1, 1, 6}}, {Op: OpFlatten, Inputs: []int{0}}}
 	for i, s := range shapes {
 		layers = append(layers,

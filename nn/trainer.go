@@ -526,7 +526,9 @@ type coupled interface {
 }
 
 // sums adds up count sums of c channels over the parts of the batch, in their order.
-func (t *Trainer) sums(each eachPart, c, count int, add func(sums [][]float64, m *threadMemory, low, high int)) [][]float64 {
+func (t *Trainer) sums(
+	each eachPart, c, count int, add func(sums [][]float64, m *threadMemory, low, high int),
+) [][]float64 {
 	parts := make([][][]float64, t.partCount)
 	each(func(m *threadMemory, part, low, high int) {
 		parts[part] = make([][]float64, count)

@@ -249,7 +249,8 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 		cubic := b.node("Mul", name+"/cubic", []string{square, b.number(0.044715)})
 		cubic = b.node("Add", name+"/inner", []string{cubic, b.number(1)})
 		scaled := b.node("Mul", name+"/scaled", []string{in[0], b.number(float32(math.Sqrt(2 / math.Pi)))})
-		return b.halfOfOneAnd(name, in[0], b.node("Tanh", name+"/tanh", []string{b.node("Mul", name+"/argument", []string{cubic, scaled})})), nil
+		argument := b.node("Mul", name+"/argument", []string{cubic, scaled})
+		return b.halfOfOneAnd(name, in[0], b.node("Tanh", name+"/tanh", []string{argument})), nil
 	case nn.OpSoftmax:
 		return b.node("Softmax", name, in, intAttribute("axis", 1)), nil
 	case nn.OpMultiply:

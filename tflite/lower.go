@@ -357,7 +357,8 @@ func (w *writer) pReLU(l *layer) int32 {
 	if len(l.shape) == 3 {
 		shape = []int{1, 1, len(slopes)}
 	}
-	return w.add(l.name, l.shape, node{op: opPReLU, inputs: []int32{l.in[0], w.floats(l.name+"/slopes", slopes, shape...)}})
+	constant := w.floats(l.name+"/slopes", slopes, shape...)
+	return w.add(l.name, l.shape, node{op: opPReLU, inputs: []int32{l.in[0], constant}})
 }
 
 func (w *writer) softmax(l *layer) int32 { return w.softmaxOf(l.name, l.in[0], l.shape) }
