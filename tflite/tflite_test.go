@@ -224,6 +224,33 @@ func TestEveryLayer(t *testing.T) {
 	}
 }
 
+// TestActivations: what is written of those that are an operator with a constant, or several.
+func TestActivations(t *testing.T) {
+	l := list{{Op: nn.OpInput, Shape: []int{4, 5, 3}}}
+	x := l.add(nn.Layer{Op: nn.OpHardSigmoid}, 0)
+	x = l.add(nn.Layer{Op: nn.OpPReLU, Name: "slopes"}, x)
+	x = l.add(nn.Layer{Op: nn.OpHardSwish}, x)
+	x = l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x)
+	l.add(nn.Layer{Op: nn.OpDense, Name: "last", Units: 2}, x)
+	n := filled(t, l, 1)
+	p := parse(t, encoded(t, n, Options{}))
+	want := []operator{opAdd, opMul, opPReLU, opHardSwish, opMean, opFullyConnected}
+	if got := p.operators(); len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
+		t.Fatalf("operators %v, want %v", got, want)
+	}
+	shifted, sixth, slopes := p.nodes[0], p.nodes[1], p.nodes[2]
+	if shifted.options.byte(0) != byte(fusedReLU6) || !slices.Equal(p.floats(shifted.inputs[1]), []float32{3}) {
+		t.Errorf("x + 3 between 0 and 6 is %+v", shifted)
+	}
+	if sixth.options.byte(0) != byte(noActivation) || !slices.Equal(p.floats(sixth.inputs[1]), []float32{1. / 6}) {
+		t.Errorf("a sixth of it is %+v", sixth)
+	}
+	if !slices.Equal(p.tensors[slopes.inputs[1]].shape, []int32{1, 1, 3}) ||
+		!slices.Equal(p.floats(slopes.inputs[1]), n.Tensors["slopes/slope"].Data) {
+		t.Errorf("the slopes are %v", p.floats(slopes.inputs[1]))
+	}
+}
+
 // TestSharedConstants: what two layers share is once in the file, if neither changes it.
 func TestSharedConstants(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{8, 8, 16}}}
