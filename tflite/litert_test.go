@@ -215,7 +215,7 @@ func TestEveryLayerInLiteRT(t *testing.T) {
 func prepared(t *testing.T) litertCase {
 	n := filled(t, everyLayer(16, 20), 5)
 	c := litertCase{name: "pictures", network: n, options: Options{Pictures: true,
-		Preprocessing: &Preprocessing{Mean: [3]float32{123.7, 116.8, 103.9}, Std: [3]float32{58.4, 57.1, 57.4}}}}
+		Preprocessing: &Preprocessing{Mean: []float32{123.7, 116.8, 103.9}, Std: []float32{58.4, 57.1, 57.4}}}}
 	for i := range pictures * tensor.Len(n.Layers[0].Shape) {
 		c.samples = append(c.samples, byte(i*37))
 		c.input = append(c.input,

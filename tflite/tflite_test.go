@@ -375,7 +375,7 @@ func TestNotFused(t *testing.T) {
 func TestPreparedTwice(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{2, 2, 3}}}
 	l.add(nn.Layer{Op: nn.OpAdd}, l.add(nn.Layer{Op: nn.OpReLU}, 0), 0)
-	o := Options{Pictures: true, Preprocessing: &Preprocessing{Std: [3]float32{1, 1, 1}}}
+	o := Options{Pictures: true, Preprocessing: &Preprocessing{Std: []float32{1, 1, 1}}}
 	got := parse(t, encoded(t, filled(t, l, 1), o)).operators()
 	if !slices.Equal(got, []operator{opCast, opSub, opDiv, opReLU, opAdd, opSoftmax}) {
 		t.Errorf("operators %v", got)
@@ -408,7 +408,7 @@ func TestMetadata(t *testing.T) {
 	n := filled(t, l, 1)
 	o := Options{Name: "clothes", Doc: "for people", Labels: []string{"hat", "größe 7"},
 		Metadata:      map[string]string{"b": "2", "garb": "{}"},
-		Preprocessing: &Preprocessing{Mean: [3]float32{1, 2, 3}, Std: [3]float32{4, 5, 6}},
+		Preprocessing: &Preprocessing{Mean: []float32{1, 2, 3}, Std: []float32{4, 5, 6}},
 		Acceptance:    &Acceptance{Energy: true}}
 	for _, o.Pictures = range []bool{false, true} {
 		data := encoded(t, n, o)
