@@ -260,11 +260,17 @@ func randomNetwork(seed uint64) []nn.Layer {
 			layer.Groups = 1 + pick(4)
 			layer.Units *= layer.Groups
 		}
-		take := func() int { return max(0, len(l)-1-pick(3)*pick(2)) } // the last, most often
+		beyond := func(at int) int { // of a map with the lowest number, what makes others of it
+			if l[at].Op == nn.OpPad && l[at].Lowest {
+				at++
+			}
+			return at
+		}
+		take := func() int { return beyond(max(0, len(l)-1-pick(3)*pick(2))) } // the last, most often
 		layer.Inputs = []int{take()}
 		switch layer.Op {
 		case nn.OpAdd, nn.OpMultiply:
-			layer.Inputs = append(layer.Inputs, pick(len(l)))
+			layer.Inputs = append(layer.Inputs, beyond(pick(len(l))))
 		case nn.OpConcat:
 			layer.Inputs = append(layer.Inputs, take(), take())
 		case nn.OpReshape:
