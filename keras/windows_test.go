@@ -2,8 +2,10 @@ package keras
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -102,5 +104,32 @@ func TestMultiplierOfTheFile(t *testing.T) {
 	got := answers(t, back, []float32{1, 10, 100})
 	if d := largestDifference(got, []float32{1, 2, 30, 40, 500, 600}); d != 0 {
 		t.Errorf("it answers %v", got)
+	}
+}
+
+// TestWindowsOfTheFixtures: files that both generations of Keras wrote answer as there
+// (testdata/windows.py).
+func TestWindowsOfTheFixtures(t *testing.T) {
+	text, err := os.ReadFile("testdata/windows.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all map[string][]float32
+	if err := json.Unmarshal(text, &all); err != nil || len(all) != 3 {
+		t.Fatalf("%d answers, %v", len(all), err)
+	}
+	for file, want := range all {
+		n, err := read(fixture(t, file))
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		picture := make([]float32, tensor.Len(n.Layers[0].Shape))
+		for i := range picture {
+			picture[i] = float32(float64(37*i%251)/125 - 1)
+		}
+		if d := largestDifference(answer(t, n, picture), want); !(d <= 1e-5) {
+			t.Errorf("%s: the answers differ by %g", file, d)
+		}
 	}
 }

@@ -1,9 +1,13 @@
 package onnx_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"garb/nn"
 	"garb/onnx"
@@ -90,5 +94,36 @@ func TestWindowsThatONNXLacks(t *testing.T) {
 	var wrong *nn.LayerError
 	if err := onnx.Write(io.Discard, filled(t, l, 1), onnx.Options{}); !errors.As(err, &wrong) || wrong.Layer != 1 {
 		t.Error(err)
+	}
+}
+
+// TestWindowsOfTheFixture: windows.onnx answers as in ONNX Runtime (windows.py), and its groups
+// are groups, but for those of channels that lie in another order.
+func TestWindowsOfTheFixture(t *testing.T) {
+	data, err := os.ReadFile("testdata/windows.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct{ Pixels, Logits []float32 }
+	if err := json.Unmarshal(data, &want); err != nil {
+		t.Fatal(err)
+	}
+	n, _, err := onnx.ReadFile("testdata/windows.onnx", onnx.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Logits of up to ten, in single precision.
+	if d := difference(t, want.Logits, answers(t, n, want.Pixels)); d > 2e-5 {
+		t.Errorf("the answers differ by %g", d)
+	}
+	var convolutions []string
+	for _, l := range n.Layers {
+		if l.Op == nn.OpConv {
+			convolutions = append(convolutions, l.String())
+		}
+	}
+	if d := cmp.Diff([]string{"Conv 3×2 /1×2, 8", "Conv 3×3, 12 in 4 groups", "Conv 3×3 dilated 2×3, 12", "Conv 1×1, 12",
+		"Conv 3×3 dilated 2×1, 24 in 12 groups"}, convolutions); d != "" {
+		t.Error(d)
 	}
 }
