@@ -283,26 +283,50 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	if l.Same {
 		padding = "same"
 	}
-	kernel, strides := []int{l.Height, l.Width}, []int{l.Stride, l.Stride}
+	strideHeight, strideWidth := l.Strides()
+	dilationHeight, dilationWidth := l.Dilations()
+	kernel, strides := []int{l.Height, l.Width}, []int{strideHeight, strideWidth}
+	// What is Keras's own for a new layer is not written.
+	windowed := func(class string, settings object) (string, object, error) {
+		if dilationHeight > 1 || dilationWidth > 1 {
+			settings["dilation_rate"] = []int{dilationHeight, dilationWidth}
+			if class == "Conv2D" && (strideHeight > 1 || strideWidth > 1) {
+				return "", nil, errors.New("it is dilated with strides above 1, which Keras does not allow")
+			}
+		}
+		return class, settings, nil
+	}
 	switch l.Op {
 	case nn.OpInput:
 		return "InputLayer", object{"batch_shape": batched(shape)}, nil
 	case nn.OpConv:
-		return "Conv2D", object{"filters": l.Units, "kernel_size": kernel, "strides": strides, "padding": padding,
-			"use_bias": l.Bias, "data_format": "channels_last"}, nil
+		settings := object{"filters": l.Units, "kernel_size": kernel, "strides": strides, "padding": padding,
+			"use_bias": l.Bias, "data_format": "channels_last"}
+		if l.Groups > 1 && params[0].Shape[2] == 1 { // a channel each
+			delete(settings, "filters")
+			settings["depth_multiplier"] = l.Units / l.Groups
+			params[0] = tensor.FromSlice(params[0].Data, l.Height, l.Width, l.Groups, l.Units/l.Groups)
+			return windowed("DepthwiseConv2D", settings)
+		}
+		if l.Groups > 1 {
+			settings["groups"] = l.Groups
+		}
+		return windowed("Conv2D", settings)
 	case nn.OpDepthwiseConv:
-		return "DepthwiseConv2D", object{"kernel_size": kernel, "strides": strides, "padding": padding,
-			"use_bias": l.Bias, "data_format": "channels_last"}, nil
+		return windowed("DepthwiseConv2D", object{"kernel_size": kernel, "strides": strides, "padding": padding,
+			"use_bias": l.Bias, "data_format": "channels_last"})
 	case nn.OpDense:
 		return "Dense", object{"units": l.Units, "use_bias": l.Bias}, nil
 	case nn.OpBatchNorm:
 		return "BatchNormalization", object{"axis": -1, "epsilon": l.Epsilon}, nil
 	case nn.OpScale:
 		return "Rescaling", object{"scale": exact(params[0].Data), "offset": exact(params[1].Data)}, nil
-	case nn.OpMaxPool:
-		return "MaxPooling2D", object{"pool_size": kernel, "strides": strides, "padding": padding, "data_format": "channels_last"}, nil
-	case nn.OpAveragePool:
-		return "AveragePooling2D", object{"pool_size": kernel, "strides": strides, "padding": padding, "data_format": "channels_last"}, nil
+	case nn.OpMaxPool, nn.OpAveragePool:
+		if dilationHeight > 1 || dilationWidth > 1 {
+			return "", nil, errors.New("it is dilated, and no pooling of Keras's is")
+		}
+		class := map[nn.Op]string{nn.OpMaxPool: "MaxPooling2D", nn.OpAveragePool: "AveragePooling2D"}[l.Op]
+		return class, object{"pool_size": kernel, "strides": strides, "padding": padding, "data_format": "channels_last"}, nil
 	case nn.OpGlobalAveragePool:
 		return "GlobalAveragePooling2D", object{"data_format": "channels_last"}, nil
 	case nn.OpGlobalMaxPool:

@@ -227,6 +227,10 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 	case nn.OpMaxPool:
 		return b.node("MaxPool", name, in, windowAttributes(l, from)...), nil
 	case nn.OpAveragePool:
+		if down, along := l.Dilations(); down > 1 || along > 1 {
+			return "", &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op,
+				Reason: fmt.Sprintf("it is dilated, and AveragePool of opset %d is not", writtenOpset)}
+		}
 		return b.node("AveragePool", name, in, append(windowAttributes(l, from), intAttribute("count_include_pad", 0))...), nil
 	case nn.OpGlobalAveragePool, nn.OpGlobalMaxPool:
 		x := b.node(string(l.Op), name, in)
@@ -350,7 +354,7 @@ func (b *writer) weighted(i int, l nn.Layer, name, x string) (string, error) {
 		scaled := b.node("Mul", name+"/multiply", []string{x, names[0]})
 		return b.node("Add", name, []string{scaled, names[1]}), nil
 	}
-	group := 1
+	group := max(l.Groups, 1)
 	if l.Op == nn.OpDepthwiseConv {
 		group = from[2]
 	}
@@ -379,11 +383,16 @@ func filtersFirst[T float32 | int8](values []T, shape []int, depthwise bool) (di
 func windowAttributes(l nn.Layer, from []int) []message {
 	var v, h span
 	if l.Same {
-		v, h = same(from[0], l.Height, l.Stride), same(from[1], l.Width, l.Stride)
+		v, h = same(l, from[0], from[1])
 	}
-	return []message{
+	strideHeight, strideWidth := l.Strides()
+	attributes := []message{
 		intsAttribute("kernel_shape", l.Height, l.Width),
-		intsAttribute("strides", l.Stride, l.Stride),
+		intsAttribute("strides", strideHeight, strideWidth),
 		intsAttribute("pads", v.before, h.before, v.after, h.after),
 	}
+	if down, along := l.Dilations(); down > 1 || along > 1 {
+		attributes = append(attributes, intsAttribute("dilations", down, along))
+	}
+	return attributes
 }

@@ -315,13 +315,18 @@ func (w *writer) encode(o Options) ([]byte, error) {
 		})
 	}
 
-	var codes []operator
+	type code struct {
+		op      operator
+		version int32
+	}
+	var codes []code
 	nodes := make([]flatbuffers.UOffsetT, len(w.nodes))
 	for i, n := range w.nodes {
-		at := slices.Index(codes, n.op)
+		versioned := code{n.op, max(n.version, 1)}
+		at := slices.Index(codes, versioned)
 		if at < 0 {
 			at = len(codes)
-			codes = append(codes, n.op)
+			codes = append(codes, versioned)
 		}
 		offsets := slots{1: b.integers(n.inputs), 2: b.integers([]int32{n.output})} // inputs, outputs
 		if n.options != noOptions {
@@ -337,11 +342,11 @@ func (w *writer) encode(o Options) ([]byte, error) {
 		})
 	}
 	operators := make([]flatbuffers.UOffsetT, len(codes))
-	for i, op := range codes {
+	for i, c := range codes {
 		operators[i] = b.table(nil, func() {
-			b.PrependInt8Slot(0, int8(min(op, 127)), 0) // deprecated_builtin_code, what old readers read
-			b.PrependInt32Slot(2, 1, 0)                 // version, whose default is 1
-			b.PrependInt32Slot(3, int32(op), 0)         // builtin_code
+			b.PrependInt8Slot(0, int8(min(c.op, 127)), 0) // deprecated_builtin_code, what old readers read
+			b.PrependInt32Slot(2, c.version, 0)           // version, whose default is 1
+			b.PrependInt32Slot(3, int32(c.op), 0)         // builtin_code
 		})
 	}
 
