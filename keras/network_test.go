@@ -343,7 +343,7 @@ func TestNetworksThatAreNone(t *testing.T) {
 		{"of another tensor", functional(layer("ReLU", "y", `[[["i",0,0]]]`) + "," + layer("ReLU", "x", `[[["y",0,1]]]`)), "several outputs", 0},
 		{"without input", functional(layer("ReLU", "x", `[[]]`)), "0 inputs", 0},
 		{"sum of one", functional(layer("Add", "x", `[[["i",0,0]]]`)), "1 inputs", 0},
-		{"sum of different", functional(layer("GlobalMaxPooling2D", "y", `[[["i",0,0]]]`) + "," + layer("Add", "x", `[[["i",0,0],["y",0,0]]]`)), `cannot compute layer "x"`, 0},
+		{"sum of different", functional(layer("ZeroPadding2D", "y", `[[["i",0,0]]]`) + "," + layer("Add", "x", `[[["i",0,0],["y",0,0]]]`)), `cannot compute layer "x"`, 0},
 		{"nested without end", functional(twice), "more than 65536 layers", 0},
 		{"too many layers", functional(chain + "," + layer("ReLU", "x", `[[["l8999",0,0]]]`)), "9002 layers", 0},
 		{"too large a window", sequential("MaxPooling2D", `"pool_size":9`), "does not fit", 0},

@@ -25,8 +25,9 @@ type Layer struct {
 	Stride int   `json:"stride,omitempty"`
 	Same   bool  `json:"same,omitempty"` // padding is Same, not Valid
 	Bias   bool  `json:"bias,omitempty"`
+	Groups int   `json:"groups,omitempty"` // of GroupNorm
 
-	Epsilon float64 `json:"epsilon,omitempty"` // of BatchNorm
+	Epsilon float64 `json:"epsilon,omitempty"` // of BatchNorm, LayerNorm, GroupNorm
 	Slope   float64 `json:"slope,omitempty"`   // of LeakyReLU below zero
 	Rate    float64 `json:"rate,omitempty"`    // of Dropout
 
@@ -37,6 +38,15 @@ type Layer struct {
 	Left   int  `json:"left,omitempty"`
 	Right  int  `json:"right,omitempty"`
 	Lowest bool `json:"lowest,omitempty"`
+	// Of Crop, beside Above, Below, Left and Right, which it leaves out: channels that it
+	// leaves out before those that it keeps, and after.
+	Before int `json:"before,omitempty"`
+	After  int `json:"after,omitempty"`
+	// Of Upsample: how many times as many rows and columns it makes, and whether it
+	// interpolates instead of repeating.
+	Rows    int  `json:"rows,omitempty"`
+	Columns int  `json:"columns,omitempty"`
+	Linear  bool `json:"linear,omitempty"`
 }
 
 // Op names an operation. The Builder's method of the same name says what it computes.
@@ -50,7 +60,7 @@ const OpInput Op = "Input"
 const (
 	maxLayers  = 1 << 13
 	maxValues  = 1 << 28
-	maxSetting = 1 << 20 // the largest number of units, side of a window, stride or padding
+	maxSetting = 1 << 20 // the largest number of units or groups, side of a window, stride, padding or factor
 )
 
 // Layers describes the graph: NewGraph makes it again. The last layer is the output.

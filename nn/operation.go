@@ -54,8 +54,10 @@ func init() {
 		OpELU: elu, OpSELU: selu, OpGELU: gelu, OpGELUTanh: geluTanh, OpErf: erf, OpSoftplus: softplus, OpMish: mish,
 		OpHardSigmoid: hardSigmoid, OpHardSwish: hardSwish,
 		OpSigmoid: sigmoid, OpSwish: swish, OpTanh: tanh, OpSoftmax: softmax{},
-		OpAdd: add{}, OpMultiply: multiply{}, OpConcat: concat{},
-		OpPad: pad{}, OpFlatten: flatten{}, OpReshape: reshape{}, OpDropout: dropout{},
+		OpLayerNorm: layerNorm{}, OpGroupNorm: groupNorm{},
+		OpAdd: sum, OpMultiply: multiply, OpMaximum: maximum, OpMinimum: minimum, OpConcat: concat{},
+		OpPad: pad{}, OpCrop: crop{}, OpUpsample: upsample{},
+		OpFlatten: flatten{}, OpReshape: reshape{}, OpDropout: dropout{},
 	}
 }
 
@@ -136,7 +138,10 @@ func lookup(l Layer, inputs int) (operation, error) {
 	if n := op.arity(); n >= 0 && inputs != n || n < 0 && inputs < 2 {
 		return nil, fmt.Errorf("it has %d inputs", inputs)
 	}
-	for _, n := range []int{l.Units, l.Height, l.Width, l.Stride, l.Above, l.Below, l.Left, l.Right} {
+	for _, n := range []int{
+		l.Units, l.Height, l.Width, l.Stride, l.Groups,
+		l.Above, l.Below, l.Left, l.Right, l.Before, l.After, l.Rows, l.Columns,
+	} {
 		if n < 0 || n > maxSetting {
 			return nil, fmt.Errorf("a size of %d; it is from 0 to %d", n, maxSetting)
 		}
