@@ -196,7 +196,7 @@ class Graph:
     def normed(self, x, c):
         """Normalizations by the picture's own statistics."""
         epsilon = self.one(None, 1e-3, 1e-6)
-        how = self.one("layer", "layer", "instance", "groups", "group" if self.opset >= 18 else "instance", "elements" if self.chance(0.2) else "layer")
+        how = self.one("layer", "layer", "instance", "groups", "group" if self.opset >= 21 else "instance", "elements" if self.chance(0.2) else "layer")
         groups = self.one(*[g for g in (1, 2, 3, c) if c % g == 0])
         if how == "layer" and self.opset >= 17:
             y = self.node("Transpose", x, perm=[0, 2, 3, 1])
@@ -206,8 +206,7 @@ class Graph:
         if how == "elements" and self.opset >= 17:  # over rows, which garb lacks
             return self.node("LayerNormalization", x, self.normal(self.size), epsilon=epsilon), c
         if how == "group":
-            n = c if self.opset >= 21 else groups
-            return self.node("GroupNormalization", x, self.normal(n), self.normal(n), num_groups=groups, epsilon=epsilon), c
+            return self.node("GroupNormalization", x, self.normal(c), self.normal(c), num_groups=groups, epsilon=epsilon), c
         if how == "groups":
             h = self.size
             y = self.node("Reshape", x, self.weight([0, groups, -1], "int64"))
@@ -242,8 +241,16 @@ class Graph:
             low, high = self.one((0, c - 1), (1, 2**31 - 1), (1, -1), (-2, c + 7), (-c - 3, c - 1))
             kept = min(high if high >= 0 else high + c, c) - max(low if low >= 0 else low + c, 0)
             return self.node("Slice", x, ints(low), ints(high), ints(self.one(1, -3))), kept
+        starts, ends = [], []
+        for size in self.shape(x)[2:]:  # ONNX Runtime crashes where a window does not fit
+            low = int(self.random.integers(0, max(1, size - 4)))
+            high = int(self.random.integers(min(low + 5, size), size + 1))
+            starts.append(self.one(low, low - size, -size - 3 if low == 0 else low))
+            ends.append(self.one(high, high - size if high < size else 2**63 - 1, size + 5 if high == size else high))
+        if self.chance(0.3):
+            return self.node("Slice", x, ints(starts[1]), ints(ends[1]), ints(self.one(3, -1))), c
         steps = [ints(1, 2 if self.chance(0.1) else 1)] if self.chance(0.4) else []
-        return self.node("Slice", x, ints(self.one(0, 1, -6), self.one(0, 2)), ints(self.one(-1, 2**63 - 1, 6), self.one(-1, 5)), ints(*self.one((2, 3), (-1, 2), (3, 2))), *steps), c
+        return self.node("Slice", x, ints(*starts), ints(*ends), ints(*self.one((2, 3), (-2, -1), (2, -1))), *steps), c
 
     def together(self, x, c):
         """A map and a smaller one."""
@@ -265,13 +272,13 @@ class Graph:
 
     def maps(self, x, c):
         y, n = self.one(self.larger, self.normed, self.part, self.part, self.together)(x, c)
-        return y, n or self.channels(y)
+        return y, n or self.shape(y)[1]
 
-    def channels(self, x):
-        """The number of channels or features, which ONNX Runtime says."""
+    def shape(self, x):
+        """A value's shape, which ONNX Runtime says."""
         path = f"{folder}/trial.onnx"
         onnx.save(self.made(x, None), path)
-        return session(path).run(None, {"pixels": numpy.zeros((2, 3, self.size, self.size), "float32")})[0].shape[1]
+        return session(path).run(None, {"pixels": numpy.zeros((2, 3, self.size, self.size), "float32")})[0].shape
 
     def flat(self, x):
         how = self.one("pool", "pool", "mean", "max", "flatten", "shape")
@@ -305,7 +312,7 @@ class Graph:
                             self.arithmetic, self.pad, self.nothing, self.branch, self.shuffle, self.maps, self.maps)
             x, c = step(x, c)
         x = self.flat(x)
-        features = self.channels(x)
+        features = self.shape(x)[1]
         for _ in range(self.one(0, 1)):
             x, features = self.node("Relu", self.dense(x, features, 5)), 5
         x = self.dense(x, features, 4)
