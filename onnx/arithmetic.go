@@ -344,8 +344,8 @@ func (c *call) choose(op nn.Op) (value, error) {
 			if err != nil {
 				return value{}, err
 			}
-			if k != k {
-				return value{}, c.damaged("a bound that is no number")
+			if math.IsNaN(float64(k)) || math.IsInf(float64(k), 0) {
+				return value{}, c.lack("the bound %v", k)
 			}
 			if op == nn.OpMaximum {
 				low = max(low, k)

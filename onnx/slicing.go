@@ -9,16 +9,17 @@ func (c *call) sliceMap(v value, err error) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	lists := [5][]int64{}
-	for i, name := range []string{"", "starts", "ends", "axes", "steps"} {
-		if i == 0 {
-			continue
-		}
-		if lists[i], _, err = c.listOrInput(name, i); err != nil {
+	var lists [4][]int64
+	for i, name := range []string{"starts", "ends", "axes", "steps"} {
+		given := false
+		if lists[i], given, err = c.listOrInput(name, i+1); err != nil {
 			return value{}, err
 		}
+		if !given && i < 2 {
+			return value{}, c.damaged("no %s", name)
+		}
 	}
-	starts, ends, axes, steps := lists[1], lists[2], lists[3], lists[4]
+	starts, ends, axes, steps := lists[0], lists[1], lists[2], lists[3]
 	if axes == nil {
 		for i := range starts {
 			axes = append(axes, int64(i))
@@ -168,7 +169,7 @@ func (c *call) split() (value, error) {
 	for i, n := range sizes {
 		cuts[j] = cut{low, low + int(n)}
 		low += int(n)
-		if i > 0 && c.uses[c.outputs[i]] == 0 {
+		if i > 0 && (c.outputs[i] == "" || c.uses[c.outputs[i]] == 0) {
 			continue
 		}
 		part, err := c.cut(v, cuts)
