@@ -55,6 +55,12 @@ func (g *Graph) Summary() []LayerSummary {
 			s.ReceptiveField += (window - 1) * steps[i]
 			steps[i] *= l.Stride
 		}
+		if factor := max(l.Rows, l.Columns); factor > 1 { // neighbours are closer
+			if l.Linear {
+				s.ReceptiveField += steps[i]
+			}
+			steps[i] = max(1, steps[i]/factor)
+		}
 		if whole {
 			s.ReceptiveField = 0
 		}
