@@ -209,6 +209,8 @@ var hostile = []struct {
 	{"more groups than channels", beforeConv(intAttribute("group", 1<<33)), "in 8589934592 groups"},
 	{"window of nothing", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 0))), "a window of [2 0]"},
 	{"huge window", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 1<<40, 1))), "a window of [1099511627776 1]"},
+	{"padding of gaps by name", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 3), intsAttribute("dilations", 1, 2),
+		textAttribute("auto_pad", "SAME_LOWER"))), `auto_pad "SAME_LOWER" beside dilations [1 2]`},
 	{"means of padding with gaps", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 2, 2),
 		intsAttribute("dilations", 2, 2), intsAttribute("pads", 1, 1, 1, 1))), "its means leave out"},
 	{"old opset", func(s *sketch) { s.opset = 6 }, "opset 6"},
