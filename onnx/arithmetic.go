@@ -126,6 +126,8 @@ func (c *call) withConstant(f perNumber) (out value, ok bool, err error) {
 		return value{}, false, c.lack("two constants")
 	case y.constant == nil:
 		return value{}, false, nil
+	case y.constant.integers != nil:
+		return value{}, false, c.damaged("a value of floating point and a constant of %s", typeName(y.constant.kind))
 	}
 	layer, values, err := c.spread(x, y.constant)
 	if err != nil {

@@ -74,11 +74,12 @@ const (
 	dimName        = 2
 )
 
-// The kinds of an attribute that are written.
+// The kinds of an attribute that are written or read.
 const (
 	kindFloat  = 1
 	kindInt    = 2
 	kindString = 3
+	kindTensor = 4
 	kindInts   = 7
 )
 

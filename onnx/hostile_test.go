@@ -111,7 +111,7 @@ var hostile = []struct {
 	{"a truth", func(s *sketch) {
 		before(sketchNode("Cast", "w", "v", intAttribute("to", typeBool)), sketchNode("Mul", "x,v", "y"))(s)
 		s.weights = []message{weight("w", []byte{0, 0, 128, 63})}
-	}, "a constant as type 9"},
+	}, "a constant of bool"},
 	{"dilated", func(s *sketch) {
 		before(sketchNode("Conv", "x,w", "y", intsAttribute("dilations", 2, 2)))(s)
 		s.weights = []message{weight("w", make([]byte, 4*3*9), 1, 3, 3, 3)}

@@ -87,15 +87,12 @@ func (c *call) pad() (value, error) {
 	return c.made(l, []int{h, w, channels}, back)
 }
 
-// concat puts values one after another along their channels, or joins lists of sizes.
+// concat puts values one after another along their channels.
 func (c *call) concat() (value, error) {
 	at := c.integer("axis", 1)
-	first, err := c.input(0)
+	first, err := c.picture(0)
 	if err != nil {
 		return value{}, err
-	}
-	if first.constant != nil {
-		return c.concatConstants()
 	}
 	if len(c.inputs) == 1 {
 		return first, nil

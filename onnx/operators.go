@@ -8,7 +8,8 @@ import (
 // *UnknownOperatorError.
 type operator func(*call) (value, error)
 
-// operators are those that are read.
+// operators are those that are read where an input depends on the picture; folds has those of
+// constants alone.
 var operators map[string]operator
 
 func init() {
@@ -31,8 +32,7 @@ func init() {
 		"Identity": (*call).identity, "Cast": (*call).cast, "Constant": (*call).constantNode,
 		"Transpose": (*call).transpose, "Reshape": (*call).reshape, "Flatten": (*call).flatten,
 		"Squeeze": (*call).squeeze, "Unsqueeze": (*call).unsqueeze,
-		"Shape": (*call).shape, "Gather": (*call).gather, "Slice": (*call).slice,
-		"ConstantOfShape": (*call).constantOfShape, "DequantizeLinear": (*call).dequantizeLinear,
+		"Shape": (*call).shape, "Expand": (*call).expand, "DequantizeLinear": (*call).dequantizeLinear,
 	}
 }
 
