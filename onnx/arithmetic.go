@@ -36,6 +36,11 @@ func (c *call) scale(v value, layer int, factors, offsets []float32) (value, err
 		v.layer = layer
 		return v, nil
 	}
+	if layer == v.layer {
+		if v, ok, err := c.gently(v, factors, offsets); ok || err != nil {
+			return v, err
+		}
+	}
 	before := &c.layers[layer]
 	if v.sole && layer == v.layer && c.users[before.Name] == 1 {
 		switch before.Op {
@@ -48,8 +53,14 @@ func (c *call) scale(v value, layer int, factors, offsets []float32) (value, err
 			}
 		case nn.OpScale:
 			s, o := c.tensors[before.Name+"/scale"].Data, c.tensors[before.Name+"/offset"].Data
+			nothing := true
 			for i := range s {
 				s[i], o[i] = s[i]*factors[i], o[i]*factors[i]+offsets[i]
+				nothing = nothing && near(float64(s[i]), 1) && o[i] == 0
+			}
+			if nothing { // they undo each other, but for rounding
+				v.layer = before.Inputs[0]
+				v.sole = c.inside(v.layer)
 			}
 			return v, nil
 		}
@@ -211,7 +222,7 @@ func (c *call) div() (value, error) {
 }
 
 // mul is a product: by a constant, of two values, or of a map and a value for each of its
-// channels. x·sigmoid(x) is a Swish, with a hard one a HardSwish.
+// channels; or the last part of an activation.
 func (c *call) mul() (value, error) {
 	v, ok, err := c.withConstant(func(k float32, _ bool) (float32, float32, error) { return k, 0, nil })
 	if ok || err != nil {
@@ -221,13 +232,8 @@ func (c *call) mul() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	for _, p := range [][2]value{{x, y}, {y, x}} {
-		gate := &c.layers[p[1].layer]
-		whole, isGate := map[nn.Op]nn.Op{nn.OpSigmoid: nn.OpSwish, nn.OpHardSigmoid: nn.OpHardSwish}[gate.Op]
-		if isGate && p[1].sole && gate.Inputs[0] == p[0].layer && sameAxes(p[0].axes, p[1].axes) {
-			gate.Op = whole
-			return p[1], nil
-		}
+	if v, ok, err := c.gated(x, y); ok || err != nil {
+		return v, err
 	}
 	if sameAxes(x.axes, y.axes) {
 		layer := c.shaped(y.layer, c.shapes[x.layer])

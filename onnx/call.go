@@ -63,6 +63,9 @@ func (c *call) input(i int) (value, error) {
 	}
 	name := c.inputs[i]
 	if v, ok := c.values[name]; ok {
+		if v.repeated != nil && !c.repeats(v.repeated) {
+			return value{}, c.lack("an input %d that an Expand repeats", i)
+		}
 		return v, nil
 	}
 	t := c.model.initializers[name]
@@ -75,6 +78,22 @@ func (c *call) input(i int) (value, error) {
 	}
 	c.values[name] = value{constant: k}
 	return value{constant: k}, nil
+}
+
+// repeats tells whether the operator repeats its inputs to such sizes itself, since another
+// of them has these.
+func (c *call) repeats(sizes []int) bool {
+	if !slices.Contains([]string{"Add", "Sub", "Mul", "Div"}, c.op) {
+		return false
+	}
+	for _, name := range c.inputs {
+		other, ok := c.values[name]
+		if ok && other.constant == nil && other.repeated == nil && len(other.axes) == len(sizes) &&
+			slices.EqualFunc(other.axes, sizes, func(a axis, n int) bool { return a.size() == n }) {
+			return true
+		}
+	}
+	return false
 }
 
 // decode reads a tensor of the file, once.

@@ -27,6 +27,7 @@ func init() {
 		"HardSigmoid": (*call).hardSigmoid, "HardSwish": function(nn.OpHardSwish), "Softmax": (*call).softmax,
 
 		"Add": (*call).add, "Sub": (*call).sub, "Mul": (*call).mul, "Div": (*call).div,
+		"Pow":    (*call).pow,
 		"Concat": (*call).concat, "Pad": (*call).pad, "Dropout": (*call).dropout,
 
 		"Identity": (*call).identity, "Cast": (*call).cast, "Constant": (*call).constantNode,

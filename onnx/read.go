@@ -114,6 +114,8 @@ type value struct {
 	axes     []axis
 	// sole says that nothing but this value reads the layer.
 	sole bool
+	// repeated are the sizes of the axes to which an Expand repeats the value, nil for none.
+	repeated []int
 }
 
 // reader turns operators into layers.
@@ -133,6 +135,7 @@ type reader struct {
 	batch    int64 // the size that the file declares, −1: open
 
 	layers  []nn.Layer
+	public  map[int]bool // layers whose value several nodes take
 	shapes  [][]int
 	tensors tensor.Map
 	names   map[string]int
@@ -146,7 +149,7 @@ type reader struct {
 func newReader(m *model, limits Limits, beside files) *reader {
 	return &reader{
 		model: m, beside: beside, budget: budget{limits.MaxValues, limits.MaxValues}, decoded: budget{4 * limits.MaxValues, limits.MaxValues},
-		values: map[string]value{}, uses: map[string]int{}, pending: map[string]int{}, foldable: foldedAtLeast,
+		values: map[string]value{}, uses: map[string]int{}, pending: map[string]int{}, foldable: foldedAtLeast, public: map[int]bool{},
 		tensors: tensor.Map{}, names: map[string]int{}, shared: map[string]string{}, keys: map[string]string{}, users: map[string]int{},
 	}
 }
@@ -294,6 +297,7 @@ func (r *reader) input(nodes []*node, side int) (Input, error) {
 		return input, err
 	}
 	r.values[at.name] = value{layer: 0, axes: axes}
+	r.public[0] = true
 	return input, nil
 }
 
@@ -337,6 +341,9 @@ func (r *reader) node(n *node) error {
 		return err
 	}
 	v.sole = v.sole && r.uses[n.outputs[0]] == 1
+	if v.constant == nil && !v.sole {
+		r.public[v.layer] = true
+	}
 	r.values[n.outputs[0]] = v
 	for _, name := range n.inputs {
 		if r.pending[name]--; r.pending[name] == 0 {

@@ -276,7 +276,8 @@ func (c *call) part(sizes []int64) []int64 {
 	return sizes[min(start, end):end]
 }
 
-// expand of a value must leave it as it is: garb repeats no values of a picture.
+// expand repeats a value along axes of size 1, which garb does only as a part of arithmetic
+// with a value of that shape.
 func (c *call) expand() (value, error) {
 	v, err := c.picture(0)
 	if err != nil {
@@ -287,14 +288,25 @@ func (c *call) expand() (value, error) {
 		return value{}, err
 	}
 	skip := len(v.axes) + 1 - len(list)
-	for i, n := range list {
-		at := i + skip - 1 // among the axes without the batch's
-		if n != 1 && (skip < 0 || at < 0 && n != batchSize && n != c.batch || at >= 0 && n != int64(v.axes[at].size())) {
-			return value{}, c.lack("a shape %s", c.sizesText(list))
-		}
-	}
 	if skip < 0 {
 		return value{}, c.lack("a shape %s", c.sizesText(list))
+	}
+	sizes, more := []int{}, false
+	for _, a := range v.axes {
+		sizes = append(sizes, a.size())
+	}
+	for i, n := range list {
+		at := i + skip - 1 // among the axes without the batch's
+		switch {
+		case n == 1, at < 0 && (n == batchSize || n == c.batch), at >= 0 && n == int64(sizes[at]):
+		case at < 0 || sizes[at] != 1 || n < 1 || n > 1<<24:
+			return value{}, c.lack("a shape %s", c.sizesText(list))
+		default:
+			sizes[at], more = int(n), true
+		}
+	}
+	if more {
+		v.repeated = sizes
 	}
 	return v, nil
 }
