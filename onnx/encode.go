@@ -148,6 +148,12 @@ func floatAttribute(name string, v float64) message {
 	return m
 }
 
+func textAttribute(name, text string) message {
+	m := attribute(name, kindString)
+	m.text(attributeString, text)
+	return m
+}
+
 func intsAttribute(name string, values ...int) message {
 	m := attribute(name, kindInts)
 	m.integers(attributeInts, int64s(values))

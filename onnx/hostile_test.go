@@ -33,12 +33,6 @@ func sketchNode(op, inputs, output string, attributes ...message) message {
 	return operation{op, output, strings.Split(inputs, ","), output, attributes}.message()
 }
 
-func textAttribute(name, text string) message {
-	m := attribute(name, kindString)
-	m.text(attributeString, text)
-	return m
-}
-
 // weight is a tensor of float32 with the given bytes as values.
 func weight(name string, raw []byte, dims ...int) message {
 	var m message

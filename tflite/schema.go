@@ -39,6 +39,7 @@ const (
 	opOneHot          operator = 85
 	opReduceMin       operator = 89
 	opLeakyReLU       operator = 98
+	opMirrorPad       operator = 100
 )
 
 // tensorType is a TensorType.
@@ -91,6 +92,7 @@ const (
 	padV2Options           optionsType = 43
 	oneHotOptions          optionsType = 61
 	leakyReLUOptions       optionsType = 75
+	mirrorPadOptions       optionsType = 77
 )
 
 // field is a number in a table of options. The schema's defaults of those that are written
