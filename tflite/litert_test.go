@@ -252,11 +252,17 @@ func randomNetwork(seed uint64) []nn.Layer {
 		if layer.Width = layer.Height; pick(3) == 0 {
 			layer.Width = 1 + pick(4)
 		}
-		take := func() int { return max(0, len(l)-1-pick(3)*pick(2)) } // the last, most often
+		padded := func(i int) int { // what the lowest numbers are padded for takes them alone
+			if l[i].Op == nn.OpPad && l[i].Lowest {
+				i++
+			}
+			return i
+		}
+		take := func() int { return padded(max(0, len(l)-1-pick(3)*pick(2))) } // the last, most often
 		layer.Inputs = []int{take()}
 		switch layer.Op {
 		case nn.OpAdd, nn.OpMultiply:
-			layer.Inputs = append(layer.Inputs, pick(len(l)))
+			layer.Inputs = append(layer.Inputs, padded(pick(len(l))))
 		case nn.OpConcat:
 			layer.Inputs = append(layer.Inputs, take(), take())
 		case nn.OpReshape:
