@@ -419,6 +419,19 @@ func TestOperations(t *testing.T) {
 	}
 }
 
+// TestSameInputs: a layer may take one value twice.
+func TestSameInputs(t *testing.T) {
+	for _, op := range []Op{OpMultiply, OpAdd, OpConcat} {
+		b := NewBuilder(2, 3, 4)
+		x := b.Conv("in", b.Input(), 3, 1, 1, Same)
+		twice, err := b.add(Layer{Op: op}, []Value{x, x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkOperation(t, b.Build(twice))
+	}
+}
+
 func checkOperation(t *testing.T, g *Graph) {
 	t.Helper()
 	l := g.nodes[g.output].Layer

@@ -216,7 +216,7 @@ func (c *call) foldFlatten() (*constant, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := c.cut(len(k.dims))
+	at, err := c.flattenAxis(len(k.dims))
 	if err != nil {
 		return nil, err
 	}

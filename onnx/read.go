@@ -374,6 +374,9 @@ func (r *reader) network(output string) (*nn.Network, error) {
 	if v.constant != nil {
 		return nil, malformed("its output %q does not depend on its input", output)
 	}
+	if v.repeated != nil {
+		return nil, malformed("its output %q has values that an Expand repeats", output)
+	}
 	shape := r.shapes[v.layer]
 	channels := shape[len(shape)-1]
 	inOrder := flat(v.axes).inOrder() // classes one after another

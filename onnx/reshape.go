@@ -170,7 +170,7 @@ func (c *call) flatten() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	at, err := c.cut(len(v.axes) + 1)
+	at, err := c.flattenAxis(len(v.axes) + 1)
 	if err != nil {
 		return value{}, err
 	}
@@ -181,8 +181,8 @@ func (c *call) flatten() (value, error) {
 	return v, nil
 }
 
-// cut is the axis of a Flatten, which may be as many as there are.
-func (c *call) cut(rank int) (int, error) {
+// flattenAxis is the axis of a Flatten, which may be as many as there are.
+func (c *call) flattenAxis(rank int) (int, error) {
 	at := c.integer("axis", 1)
 	if at == int64(rank) {
 		return rank, nil
