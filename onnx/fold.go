@@ -56,26 +56,11 @@ func (c *call) folded() (k *constant, ok bool, err error) {
 			return nil, false, nil
 		}
 	}
-	read := 0
-	for i := range c.inputs {
-		if c.inputs[i] == "" {
-			continue
-		}
-		v, err := c.input(i)
-		if err != nil {
-			return nil, true, err
-		}
-		read += v.constant.len()
-	}
-	clear(c.taken) // the operator says which inputs it has
-	if err := c.spend(read); err != nil {
-		return nil, true, err
-	}
 	k, err = f(c)
 	return k, true, err
 }
 
-// spend counts values that computing constants reads or makes.
+// spend counts values that computing constants makes.
 func (c *call) spend(n int) error {
 	if n < 0 || n > c.foldable {
 		return c.damaged("computing it and the constants before it takes more than garb computes of a file of this size")

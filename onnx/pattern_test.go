@@ -207,3 +207,24 @@ func TestReadInside(t *testing.T) {
 		}
 	}
 }
+
+// TestUndoneOfShared: a bias behind factors that undo each other is not given to the
+// convolution before them, which another node reads.
+func TestUndoneOfShared(t *testing.T) {
+	s := soundSketch()
+	before(sketchNode("Conv", "x,w", "v"))(&s)
+	after := s.nodes[1:]
+	s.nodes = s.nodes[:1:1]
+	s.weights = []message{given("w", typeFloat, []int{3, 3, 1, 1}, 1, 2, 3, 4, 5, 6, 7, 8, 9)}
+	sketched(&s, "h = Mul v 2; u = Mul h 0.5; z = Add u 1; y = Sub z v")
+	s.nodes = append(s.nodes, after...)
+	n, _, err := Read(s.bytes(), DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range run(t, n, slices.Repeat([]float32{1}, 3*8*8)) {
+		if v != 1 {
+			t.Errorf("%v, want 1", v)
+		}
+	}
+}
