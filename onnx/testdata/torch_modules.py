@@ -192,17 +192,19 @@ class Drawn:
     def conv(self, into=None, stride=1):
         c = self.channels
         kernel = self.one(1, 3, 3, 5)
-        groups = self.one(1, 1, c, self.one(1, 2)) if c % 2 == 0 else self.one(1, 1, c)
-        into = into or groups * self.one(2, 3, 4) * (1 if groups > 1 else 2)
+        groups = self.one(1, 1, c, *(g for g in range(2, c) if c % g == 0))
+        into = into or groups * self.one(1, 2, 3) * (1 if groups > 1 else 2)
         if into % groups:
             groups = 1
-        dilation = 2 if kernel == 3 and not self.plain and self.chance(0.2) else 1
-        padding = "same" if stride == 1 and self.chance(0.15) else dilation * (kernel // 2)
+        dilation = self.one((2, 2), (1, 2), (3, 1)) if kernel == 3 and self.chance(0.2) else (1, 1)
+        padding = "same" if stride == 1 and self.chance(0.15) else tuple(d * (kernel // 2) for d in dilation)
+        if stride == 1 and padding != "same" and self.size > 12 and not into and self.chance(0.1):
+            stride = self.one((1, 2), (2, 1))
         mode = self.one("reflect", "replicate", "circular") if kernel == 3 and padding != "same" and self.chance(0.1) else "zeros"
-        self.said("Conv2d" + (" grouped" if groups > 1 else "") + (" dilated" if dilation > 1 else ""), None)
+        self.said("Conv2d" + (" grouped" if groups > 1 else "") + (" dilated" if dilation != (1, 1) else ""), None)
         self.channels = into
         bias = self.chance(0.5)
-        if dilation == 1 and self.chance(0.15):
+        if dilation == (1, 1) and self.chance(0.15):
             return self.said("same", SameConv(c, into, kernel, stride, groups=groups, bias=bias))
         if not self.plain and self.chance(0.1):
             return self.said("standardized", StandardConv(c, into, kernel, stride, padding, dilation, groups, bias))
