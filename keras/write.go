@@ -371,6 +371,9 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	case nn.OpConcat:
 		return "Concatenate", object{"axis": -1}, nil
 	case nn.OpPad:
+		if l.Border != "" {
+			return "", nil, fmt.Errorf("there is no layer in Keras that pads with a border %q", l.Border)
+		}
 		return "ZeroPadding2D", object{"padding": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}}, "data_format": "channels_last"}, nil
 	case nn.OpCrop:
 		if l.Before+l.After > 0 || len(shape) != 3 {

@@ -37,13 +37,15 @@ type Layer struct {
 	Slope   float64 `json:"slope,omitempty"`   // of LeakyReLU below zero
 	Rate    float64 `json:"rate,omitempty"`    // of Dropout
 
-	// Of Pad: rows above and below, columns left and right; Lowest pads with the lowest
-	// number, so that it never wins in a MaxPool, otherwise zeros.
-	Above  int  `json:"above,omitempty"`
-	Below  int  `json:"below,omitempty"`
-	Left   int  `json:"left,omitempty"`
-	Right  int  `json:"right,omitempty"`
-	Lowest bool `json:"lowest,omitempty"`
+	// Of Pad: rows above and below, columns left and right. Border repeats the map's own
+	// values in them; Lowest pads with the lowest number, so that it never wins in a MaxPool;
+	// otherwise there are zeros.
+	Above  int    `json:"above,omitempty"`
+	Below  int    `json:"below,omitempty"`
+	Left   int    `json:"left,omitempty"`
+	Right  int    `json:"right,omitempty"`
+	Lowest bool   `json:"lowest,omitempty"`
+	Border Border `json:"border,omitempty"`
 	// Of Crop, beside Above, Below, Left and Right, which it leaves out: channels that it
 	// leaves out before those that it keeps, and after.
 	Before int `json:"before,omitempty"`

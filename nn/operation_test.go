@@ -344,6 +344,18 @@ var definitions = map[Op]definition{
 			from, channels := l.shapes[0], l.channels()
 			for i := range out {
 				y, x, c := i/channels/l.shape[1]-l.Above, i/channels%l.shape[1]-l.Left, i%channels
+				// One step at a time, as NumPy's documentation shows it.
+				for _, at := range []struct {
+					i *int
+					n int
+				}{{&y, from[0]}, {&x, from[1]}} {
+					for l.Border != "" && *at.i < 0 {
+						*at.i = map[Border]int{Reflect: -*at.i, Edge: 0, Wrap: *at.i + at.n}[l.Border]
+					}
+					for l.Border != "" && *at.i >= at.n {
+						*at.i = map[Border]int{Reflect: 2*at.n - 2 - *at.i, Edge: at.n - 1, Wrap: *at.i - at.n}[l.Border]
+					}
+				}
 				switch {
 				case y >= 0 && y < from[0] && x >= 0 && x < from[1]:
 					out[i] = l.in[0][(y*from[1]+x)*channels+c]
@@ -352,7 +364,11 @@ var definitions = map[Op]definition{
 				}
 			}
 		},
-		layers: []Layer{{Above: 1, Below: 2, Left: 3}, {Right: 1, Lowest: true}},
+		layers: []Layer{
+			{Above: 1, Below: 2, Left: 3}, {Right: 1, Lowest: true},
+			{Border: Reflect, Above: 4, Below: 3, Left: 1, Right: 2}, {Border: Edge, Above: 6, Below: 1, Right: 5},
+			{Border: Wrap, Above: 5, Below: 2, Left: 4, Right: 1}, {Border: Reflect},
+		},
 		inputs: aMap,
 	},
 	OpCrop: {
@@ -526,6 +542,19 @@ func TestOperations(t *testing.T) {
 				checkOperation(t, operationGraph(t, l, shapes))
 			}
 		}
+	}
+}
+
+// TestSameInputs: a layer may take one value twice.
+func TestSameInputs(t *testing.T) {
+	for _, op := range []Op{OpMultiply, OpAdd, OpConcat} {
+		b := NewBuilder(2, 3, 4)
+		x := b.Conv("in", b.Input(), 3, 1, 1, Same)
+		twice, err := b.add(Layer{Op: op}, []Value{x, x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkOperation(t, b.Build(twice))
 	}
 }
 

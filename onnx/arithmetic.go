@@ -37,6 +37,11 @@ func (c *call) scale(v value, layer int, factors, offsets []float32) (value, err
 		v.layer = layer
 		return v, nil
 	}
+	if layer == v.layer {
+		if v, ok, err := c.gently(v, factors, offsets); ok || err != nil {
+			return v, err
+		}
+	}
 	before := &c.layers[layer]
 	if v.sole && layer == v.layer && c.users[before.Name] == 1 {
 		switch before.Op {
@@ -54,8 +59,14 @@ func (c *call) scale(v value, layer int, factors, offsets []float32) (value, err
 				delete(c.shared, c.keys[before.Name]) // later layers are without this
 			}
 			s, o := c.tensors[before.Name+factor].Data, c.tensors[before.Name+offset].Data
+			nothing := before.Op == nn.OpScale
 			for i := range s {
 				s[i], o[i] = s[i]*factors[i], o[i]*factors[i]+offsets[i]
+				nothing = nothing && near(float64(s[i]), 1) && o[i] == 0
+			}
+			if nothing { // they undo each other, but for rounding
+				v.layer = before.Inputs[0]
+				v.sole = c.inside(v.layer)
 			}
 			return v, nil
 		}
@@ -132,6 +143,8 @@ func (c *call) withConstant(f perNumber) (out value, ok bool, err error) {
 		return value{}, false, c.lack("two constants")
 	case y.constant == nil:
 		return value{}, false, nil
+	case y.constant.integers != nil:
+		return value{}, false, c.damaged("a value of floating point and a constant of %s", typeName(y.constant.kind))
 	}
 	layer, values, err := c.spread(x, y.constant)
 	if err != nil {
@@ -207,7 +220,7 @@ func (c *call) div() (value, error) {
 }
 
 // mul is a product: by a constant, of two values, or of a map and a value for each of its
-// channels. x·sigmoid(x) is a Swish, with a hard one a HardSwish.
+// channels; or the last part of an activation.
 func (c *call) mul() (value, error) {
 	v, ok, err := c.withConstant(func(k float32, _ bool) (float32, float32, error) { return k, 0, nil })
 	if ok || err != nil {
@@ -217,13 +230,8 @@ func (c *call) mul() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	for _, p := range [][2]value{{x, y}, {y, x}} {
-		gate := &c.layers[p[1].layer]
-		whole, isGate := map[nn.Op]nn.Op{nn.OpSigmoid: nn.OpSwish, nn.OpHardSigmoid: nn.OpHardSwish}[gate.Op]
-		if isGate && p[1].sole && gate.Inputs[0] == p[0].layer && sameAxes(p[0].axes, p[1].axes) {
-			gate.Op = whole
-			return p[1], nil
-		}
+	if v, ok, err := c.gated(x, y); ok || err != nil {
+		return v, err
 	}
 	return c.pair(nn.OpMultiply, x, y)
 }

@@ -34,12 +34,6 @@ func sketchNode(op, inputs, output string, attributes ...message) message {
 	return operation{op, output, strings.Split(inputs, ","), output, attributes}.message()
 }
 
-func textAttribute(name, text string) message {
-	m := attribute(name, kindString)
-	m.text(attributeString, text)
-	return m
-}
-
 // weight is a tensor of float32 with the given bytes as values.
 func weight(name string, raw []byte, dims ...int) message {
 	var m message
@@ -192,7 +186,7 @@ var hostile = []struct {
 	{"a truth", func(s *sketch) {
 		before(sketchNode("Cast", "w", "v", intAttribute("to", typeBool)), sketchNode("Mul", "x,v", "y"))(s)
 		s.weights = []message{weight("w", []byte{0, 0, 128, 63})}
-	}, "a constant as type 9"},
+	}, "a constant of bool"},
 	{"dilated beyond the map", beforeConv(intsAttribute("dilations", 2, 4)), "a window of 5 × 9 on a map of 8 × 8"},
 	{"dilation of 0", beforeConv(intsAttribute("dilations", 0, 1)), "dilations [0 1]"},
 	{"dilation below zero", beforeConv(intsAttribute("dilations", 1, -1)), "dilations [1 -1]"},
@@ -255,6 +249,44 @@ var hostile = []struct {
 		s.weights = []message{outside("w", "weights.bin", 3, 1, 1)}
 	}, "its weights are in another file"},
 	{"pads", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2), intsAttribute("pads", -1, 0, 0, 0))), "pads [-1 0 0 0]"},
+	{"mirrored more than there is", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 8, 0, 0, 0, 0, 0), textAttribute("mode", "reflect"))),
+		`a border "reflect" wider`},
+	{"wrapped more than there is", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 0, 9, 0, 0, 0, 0), textAttribute("mode", "wrap"))),
+		`a border "wrap" wider`},
+	{"padded in a new way", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 1, 1, 0, 0, 1, 1), textAttribute("mode", "mirror"))), `mode "mirror"`},
+	{"mirrored channels", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 1, 0, 0, 0, 0, 0, 0), textAttribute("mode", "reflect"))), "of channels"},
+	{"edges of a gigabyte", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 1<<20, 1<<20, 0, 0, 0, 0), textAttribute("mode", "edge"))), "its output would be"},
+	{"flattened with the batch", before(sketchNode("Flatten", "x", "y", intAttribute("axis", 0))), "axis 0, which joins"},
+	{"flattened behind rows", before(sketchNode("Flatten", "x", "y", intAttribute("axis", -2))), "axis 2, which joins"},
+	{"flattened beyond", before(sketchNode("Flatten", "x", "y", intAttribute("axis", 5))), "axis 5 of 4"},
+	{"flattened far beyond", before(sketchNode("Flatten", "x", "y", intAttribute("axis", math.MinInt64))), "axis -9223372036854775804 of 4"},
+	{"a root of a map", before(sketchNode("Sqrt", "x", "y")), `node "y" is a Sqrt with an input that depends on the picture`},
+	{"a sum over a map", before(sketchNode("ReduceSum", "x", "y")), "a ReduceSum with an input that depends on the picture"},
+	{"a root of nothing", before(sketchNode("Sqrt", "z", "r"), sketchNode("Add", "x,r", "y")), `nothing makes its input "z"`},
+	{"a power of a half", func(s *sketch) {
+		before(sketchNode("Pow", "x,w", "y"))(s)
+		s.weights = []message{weight("w", []byte{0, 0, 0, 63})}
+	}, "an exponent of 0.5"},
+	{"a power of a map", func(s *sketch) {
+		before(sketchNode("Pow", "w,x", "y"))(s)
+		s.weights = []message{weight("w", []byte{0, 0, 0, 63})}
+	}, "a constant as input 0"},
+	{"repeated to another size", func(s *sketch) {
+		before(sketchNode("Expand", "x,w", "y"))(s)
+		s.weights = []message{integers("w", []int{2}, 8, 16)}
+	}, "a shape [8 16]"},
+	{"repeated and read", func(s *sketch) {
+		before(sketchNode("GlobalAveragePool", "x", "m"), sketchNode("Expand", "m,w", "e"), sketchNode("Relu", "e", "y"))(s)
+		s.weights = []message{integers("w", []int{2}, 8, 8)}
+	}, "an input 0 that an Expand repeats"},
+	{"repeated beyond the other", func(s *sketch) {
+		before(sketchNode("GlobalAveragePool", "x", "m"), sketchNode("Expand", "m,w", "e"), sketchNode("Mul", "e,m", "y"))(s)
+		s.weights = []message{integers("w", []int{2}, 8, 8)}
+	}, "an input 0 that an Expand repeats"},
+	{"repeated as the output", func(s *sketch) {
+		s.nodes = []message{sketchNode("GlobalAveragePool", "x", "m"), sketchNode("Expand", "m,w", "out")}
+		s.weights = []message{integers("w", []int{2}, 8, 8)}
+	}, "values that an Expand repeats"},
 	{"huge pads", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2), intsAttribute("pads", 1<<40, 0, 0, 0))), "pads [1099511627776"},
 	{"much padding", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2), intsAttribute("pads", 1<<19, 1<<19, 1<<19, 1<<19))), "its output would be"},
 	{"window", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 9, 9))), "a window of 9 × 9"},

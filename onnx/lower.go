@@ -285,6 +285,13 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 			value = -math.MaxFloat32
 		}
 		pads := b.integers("pads/", 0, 0, l.Above, l.Left, 0, 0, l.Below, l.Right)
+		if l.Border == nn.Wrap {
+			return "", &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op,
+				Reason: fmt.Sprintf("ONNX's Pad has no mode %q before opset 19, and opset %d is written", l.Border, writtenOpset)}
+		}
+		if l.Border != "" {
+			return b.node("Pad", name, []string{in[0], pads}, textAttribute("mode", string(l.Border))), nil
+		}
 		return b.node("Pad", name, []string{in[0], pads, b.number(value)}), nil
 	case nn.OpCrop:
 		return b.crop(name, l, in[0], from), nil

@@ -152,6 +152,8 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpCrop, Above: 1, Below: 1, Left: 1}, x)
 	x = l.add(nn.Layer{Op: nn.OpSoftmax}, x)
 	x = l.add(nn.Layer{Op: nn.OpPad, Above: 1, Right: 2}, x)
+	x = l.add(nn.Layer{Op: nn.OpPad, Above: 2, Right: 1, Border: nn.Reflect}, x)
+	x = l.add(nn.Layer{Op: nn.OpPad, Below: 2, Left: 1, Border: nn.Edge}, x)
 	x = l.add(nn.Layer{Op: nn.OpPad, Left: 1, Below: 1, Lowest: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpMaxPool, Height: 2, Width: 2, Stride: 1}, x)
 	top := l.add(nn.Layer{Op: nn.OpGlobalMaxPool}, x)

@@ -8,7 +8,8 @@ import (
 // *UnknownOperatorError.
 type operator func(*call) (value, error)
 
-// operators are those that are read.
+// operators are those that are read where an input depends on the picture; folds has those of
+// constants alone.
 var operators map[string]operator
 
 func init() {
@@ -27,15 +28,14 @@ func init() {
 		"HardSigmoid": (*call).hardSigmoid, "HardSwish": function(nn.OpHardSwish), "Softmax": (*call).softmax,
 
 		"Add": (*call).add, "Sub": (*call).sub, "Mul": (*call).mul, "Div": (*call).div,
-		"Max": (*call).max, "Min": (*call).min,
+		"Max": (*call).max, "Min": (*call).min, "Pow": (*call).pow,
 		"Concat": (*call).concat, "Pad": (*call).pad, "Dropout": (*call).dropout,
-		"Split": (*call).split, "Resize": (*call).resize, "Upsample": (*call).upsample,
+		"Split": (*call).split, "Slice": (*call).slice, "Resize": (*call).resize, "Upsample": (*call).upsample,
 
 		"Identity": (*call).identity, "Cast": (*call).cast, "Constant": (*call).constantNode,
 		"Transpose": (*call).transpose, "Reshape": (*call).reshape, "Flatten": (*call).flatten,
 		"Squeeze": (*call).squeeze, "Unsqueeze": (*call).unsqueeze,
-		"Shape": (*call).shape, "Gather": (*call).gather, "Slice": (*call).slice,
-		"ConstantOfShape": (*call).constantOfShape, "DequantizeLinear": (*call).dequantizeLinear,
+		"Shape": (*call).shape, "Expand": (*call).expand, "DequantizeLinear": (*call).dequantizeLinear,
 	}
 }
 

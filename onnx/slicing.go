@@ -4,8 +4,9 @@ import (
 	"garb/nn"
 )
 
-// sliceMap cuts parts out of a value's axes, in steps of 1.
-func (c *call) sliceMap(v value, err error) (value, error) {
+// slice cuts parts out of a value's axes, in steps of 1.
+func (c *call) slice() (value, error) {
+	v, err := c.picture(0)
 	if err != nil {
 		return value{}, err
 	}

@@ -244,6 +244,9 @@ func randomNetwork(seed uint64) []nn.Layer {
 			Same: pick(2) == 0, Bias: pick(2) == 0, Epsilon: 1e-3, Slope: float64(pick(5)-2) / 4, Rate: 0.5,
 			Above: pick(3), Below: pick(3), Left: pick(3), Right: pick(3), Lowest: pick(4) == 0,
 			Groups: 1 + pick(4), Before: pick(2), After: pick(2), Rows: 1 + pick(3), Columns: 1 + pick(3), Linear: pick(2) == 0}
+		if !layer.Lowest && pick(3) == 0 {
+			layer.Border = nn.Reflect
+		}
 		switch layer.Op {
 		case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpPReLU,
 			nn.OpLayerNorm, nn.OpGroupNorm:

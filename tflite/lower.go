@@ -177,6 +177,10 @@ func (w *writer) layer(i int, described nn.Layer, made []int32) (*layer, error) 
 		return nil, &nn.LayerError{Layer: i, Name: described.Name, Op: described.Op,
 			Reason: "it has no operator in TensorFlow Lite"}
 	}
+	if described.Border != "" && described.Border != nn.Reflect {
+		return nil, &nn.LayerError{Layer: i, Name: described.Name, Op: described.Op,
+			Reason: fmt.Sprintf("TensorFlow Lite has no operator that pads with a border %q", described.Border)}
+	}
 	l := &layer{Layer: described, name: described.Name, shape: w.shapes[i]}
 	pooled := l.Op == nn.OpMaxPool || l.Op == nn.OpAveragePool
 	if pooled && dilations(l) != nil {
@@ -480,6 +484,9 @@ func (w *writer) pad(l *layer) int32 {
 	if l.Lowest {
 		n.op, n.options = opPadV2, padV2Options
 		n.inputs = append(n.inputs, w.floats(l.name+"/value", []float32{-math.MaxFloat32}))
+	}
+	if l.Border == nn.Reflect {
+		n.op, n.options = opMirrorPad, mirrorPadOptions // of the first mode, REFLECT
 	}
 	return w.add(l.name, l.shape, n)
 }

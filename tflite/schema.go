@@ -45,6 +45,7 @@ const (
 	opReduceMin       operator = 89
 	opResizeNearest   operator = 97
 	opLeakyReLU       operator = 98
+	opMirrorPad       operator = 100
 )
 
 // tensorType is a TensorType.
@@ -101,6 +102,7 @@ const (
 	oneHotOptions          optionsType = 61
 	resizeNearestOptions   optionsType = 74
 	leakyReLUOptions       optionsType = 75
+	mirrorPadOptions       optionsType = 77
 )
 
 // field is a number in a table of options. The schema's defaults of those that are written

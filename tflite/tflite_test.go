@@ -83,6 +83,7 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpMultiply}, g, x)
 	x = l.add(nn.Layer{Op: nn.OpSoftmax}, x)
 	x = l.add(nn.Layer{Op: nn.OpPad, Above: 1, Right: 2}, x)
+	x = l.add(nn.Layer{Op: nn.OpPad, Left: 2, Below: 1, Border: nn.Reflect}, x)
 	x = l.add(nn.Layer{Op: nn.OpPad, Left: 1, Below: 1, Lowest: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpMaxPool, Height: 2, Width: 2, Stride: 1}, x)
 	top := l.add(nn.Layer{Op: nn.OpGlobalMaxPool}, x)
@@ -237,7 +238,7 @@ func TestEveryLayer(t *testing.T) {
 		opMul, opAdd, opConv2D, opConv2D, opConv2D, opMul, opAdd, opAdd, opDepthwiseConv2D, opLogistic, opMul,
 		opMaxPool2D, opAveragePool2D, opConcatenation, opLeakyReLU,
 		opMean, opReshape, opConv2D, opTanh, opConv2D, opLogistic, opMul, opLogistic, opReshape, opMul, opSoftmax,
-		opPad, opPadV2, opMaxPool2D, opReduceMax, opReLU,
+		opPad, opMirrorPad, opPadV2, opMaxPool2D, opReduceMax, opReLU,
 		opSlice, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opMul, opAdd, opResizeBilinear, opResizeNearest,
 		opReshape, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opReshape, opMul, opAdd, opConv2D, opMaximum, opReLU,
 		opMean, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opMul, opAdd, opReshape, opMinimum, opAdd,
@@ -293,7 +294,8 @@ func TestEveryLayer(t *testing.T) {
 		15: {1, 2},                   // the axes of a mean
 		16: {-1, 1, 1, 24},           // a shape, for any batch
 		26: {0, 0, 1, 0, 0, 2, 0, 0}, // rows above and below, columns left and right
-		27: {0, 0, 0, 1, 1, 0, 0, 0},
+		27: {0, 0, 0, 1, 2, 0, 0, 0}, // of the border that mirrors
+		28: {0, 0, 0, 1, 1, 0, 0, 0},
 	} {
 		if got := p.integers(p.nodes[node].inputs[1]); !slices.Equal(got, want) {
 			t.Errorf("operator %d is given %v, want %v", node, got, want)
@@ -302,7 +304,7 @@ func TestEveryLayer(t *testing.T) {
 	if leaky := p.nodes[14]; leaky.options.float(0) != 0.1 {
 		t.Errorf("a slope of %v", leaky.options.float(0))
 	}
-	if lowest := p.nodes[27]; !slices.Equal(p.floats(lowest.inputs[2]), []float32{-math.MaxFloat32}) {
+	if lowest := p.nodes[28]; !slices.Equal(p.floats(lowest.inputs[2]), []float32{-math.MaxFloat32}) {
 		t.Error("the padding is not the lowest number")
 	}
 	if cooled := p.nodes[len(p.nodes)-2]; !slices.Equal(p.floats(cooled.inputs[1]), []float32{0.5}) {
@@ -627,6 +629,15 @@ func TestWriteErrors(t *testing.T) {
 	if err := Write(io.Discard, &nn.Network{Layers: []nn.Layer{{Op: nn.OpConv}}}, Options{}); !errors.As(err,
 		&layer) {
 		t.Errorf("no network: %v", err)
+	}
+	for _, border := range []nn.Border{nn.Edge, nn.Wrap} {
+		wide := list{{Op: nn.OpInput, Shape: []int{5, 5, 1}}}
+		wide.add(nn.Layer{Op: nn.OpFlatten}, wide.add(nn.Layer{Op: nn.OpPad, Left: 1, Border: border}, 0))
+		wide.add(nn.Layer{Op: nn.OpDense, Name: "a", Units: 4}, 2)
+		if err := Write(io.Discard, filled(t, wide, 1), Options{}); !errors.As(err, &layer) || layer.Layer != 1 ||
+			!strings.Contains(layer.Reason, string(border)) {
+			t.Errorf("a border %s: %v", border, err)
+		}
 	}
 	// As if the format had no tanh.
 	written := writers[nn.OpTanh]
