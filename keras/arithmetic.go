@@ -35,6 +35,12 @@ func (l *Layer) operator() byte {
 	return tensorFlowOperators[config.Function]
 }
 
+// separateOperands reports whether a layer is an operator or a function that is called with
+// two values, and not a layer that is called with a list of them.
+func (l *Layer) separateOperands() bool {
+	return l.Class == "TFOpLambda" || slices.ContainsFunc(l.calls, func(c call) bool { return c.separate })
+}
+
 // operand is a number that an operator takes beside a value.
 type operand struct {
 	number float64

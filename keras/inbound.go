@@ -11,6 +11,8 @@ import (
 type call struct {
 	inputs []reference
 	number *operand // of an operator, beside its input
+	// separate says that the inputs are arguments of their own, as those of operators are.
+	separate bool
 	// unused is an argument that garb does not know, with its value, "" for none.
 	unused string
 	has    any
@@ -34,6 +36,10 @@ func parseCalls(described any) []call {
 	for _, node := range nodes {
 		c := call{inputs: appendReferences(nil, node), number: numberBeside(node), training: asInTraining(node)}
 		c.unused, c.has = unusedArgument(node)
+		if described, ok := node.(map[string]any); ok {
+			arguments, _ := described["args"].([]any)
+			c.separate = len(arguments) > 1
+		}
 		calls = append(calls, c)
 	}
 	return calls

@@ -24,7 +24,9 @@ type WriteOptions struct {
 	// Probabilities makes the output probabilities: a Softmax is put behind a network that
 	// does not end with one. Otherwise the output is what the network gives.
 	Probabilities bool
-	// Temperature divides the logits before that Softmax; 0 means 1.
+	// MultiLabel puts a Sigmoid there instead.
+	MultiLabel bool
+	// Temperature divides the logits before that; 0 means 1.
 	Temperature float64
 	// Preprocessing makes the input pictures of the network's size, samples from 0 to 255 of
 	// red, green and blue, as float32; nil leaves it the network's own.
@@ -33,8 +35,9 @@ type WriteOptions struct {
 	Metadata map[string]string
 }
 
-// Preprocessing turns a picture's samples into the network's input: (sample − mean)/std.
-type Preprocessing struct{ Mean, Std [3]float32 }
+// Preprocessing turns a picture's samples into the network's input:
+// (sample − mean)/std, with one of both for each channel.
+type Preprocessing struct{ Mean, Std []float32 }
 
 // writtenVersion is the version of Keras that the files are written as and tested with.
 const writtenVersion = "3.15.1"
@@ -47,8 +50,8 @@ const writtenVersion = "3.15.1"
 // Errors are *nn.LayerError and *nn.WeightError about the network, or those of w. Keras
 // has no layer that pads with the lowest number: such a Pad is an error, unless zeros do
 // the same, since it leads to a MaxPool of values that are never below zero. It panics if
-// the temperature is negative or no number, or if Preprocessing meets a network without
-// three channels.
+// the temperature is negative or no number, or if Preprocessing has not as many
+// channels as the network.
 func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 	if !(o.Temperature >= 0) || math.IsInf(o.Temperature, 0) {
 		panic(fmt.Sprintf("keras: temperature %v", o.Temperature))
@@ -58,7 +61,7 @@ func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 		return err
 	}
 	if o.Probabilities {
-		d.probabilities(o.Temperature)
+		d.probabilities(o.Temperature, o.MultiLabel)
 	}
 	layers := d.order()
 	config, err := json.Marshal(d.config(modelName(o.Name), layers))
@@ -168,15 +171,16 @@ func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 
 // prepare puts a layer behind the input that turns samples into what the network takes.
 func (d *draft) prepare(p Preprocessing, shape []int) {
-	if shape[2] != 3 {
-		panic(fmt.Sprintf("keras: preprocessing of 3 channels for a network of %d", shape[2]))
+	if len(p.Mean) != shape[2] || len(p.Std) != shape[2] {
+		panic(fmt.Sprintf("keras: preprocessing of %d and %d channels for a network of %d", len(p.Mean), len(p.Std), shape[2]))
 	}
-	mean, variance := exact(p.Mean[:]), make([]float64, 3)
-	for c, std := range exact(p.Std[:]) {
+	mean, variance, alike := exact(p.Mean), make([]float64, len(p.Std)), true
+	for c, std := range exact(p.Std) {
 		variance[c] = std * std
+		alike = alike && p.Mean[c] == p.Mean[0] && p.Std[c] == p.Std[0]
 	}
-	one := [3]float32{p.Mean[0], p.Mean[0], p.Mean[0]}
-	if scale := 1 / float64(p.Std[0]); p.Mean == one && p.Std == [3]float32{p.Std[0], p.Std[0], p.Std[0]} {
+	if alike {
+		scale := 1 / float64(p.Std[0])
 		d.add("", "Rescaling", object{"scale": scale, "offset": -mean[0] * scale}, nil, []int{0}, shape)
 		return
 	}
@@ -254,8 +258,8 @@ func (d *draft) unique(name string) string {
 	return free
 }
 
-// probabilities ends the model with a Softmax.
-func (d *draft) probabilities(temperature float64) {
+// probabilities ends the model with a Softmax, or a Sigmoid.
+func (d *draft) probabilities(temperature float64, multiLabel bool) {
 	last := len(d.values) - 1
 	if d.values[last].layer.class == "Softmax" {
 		return
@@ -264,6 +268,10 @@ func (d *draft) probabilities(temperature float64) {
 	if temperature != 0 && temperature != 1 {
 		d.add("", "Rescaling", object{"scale": 1 / temperature, "offset": 0}, nil, []int{last}, shape)
 		last++
+	}
+	if multiLabel {
+		d.add("", "Activation", object{"activation": "sigmoid"}, nil, []int{last}, shape)
+		return
 	}
 	d.add("", "Softmax", object{"axis": -1}, nil, []int{last}, shape)
 }
@@ -311,6 +319,10 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 		return "Dense", object{"units": l.Units, "use_bias": l.Bias}, nil
 	case nn.OpBatchNorm:
 		return "BatchNormalization", object{"axis": -1, "epsilon": l.Epsilon}, nil
+	case nn.OpLayerNorm:
+		return "LayerNormalization", object{"axis": -1, "epsilon": l.Epsilon}, nil
+	case nn.OpGroupNorm:
+		return "GroupNormalization", object{"axis": -1, "epsilon": l.Epsilon, "groups": l.Groups}, nil
 	case nn.OpScale:
 		return "Rescaling", object{"scale": exact(params[0].Data), "offset": exact(params[1].Data)}, nil
 	case nn.OpMaxPool, nn.OpAveragePool:
@@ -352,10 +364,25 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 		return "Add", object{}, nil
 	case nn.OpMultiply:
 		return "Multiply", object{}, nil
+	case nn.OpMaximum:
+		return "Maximum", object{}, nil
+	case nn.OpMinimum:
+		return "Minimum", object{}, nil
 	case nn.OpConcat:
 		return "Concatenate", object{"axis": -1}, nil
 	case nn.OpPad:
 		return "ZeroPadding2D", object{"padding": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}}, "data_format": "channels_last"}, nil
+	case nn.OpCrop:
+		if l.Before+l.After > 0 || len(shape) != 3 {
+			return "", nil, errors.New("Keras has no layer that leaves out channels")
+		}
+		return "Cropping2D", object{"cropping": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}}, "data_format": "channels_last"}, nil
+	case nn.OpUpsample:
+		interpolation := "nearest"
+		if l.Linear {
+			interpolation = "bilinear"
+		}
+		return "UpSampling2D", object{"size": [2]int{l.Rows, l.Columns}, "interpolation": interpolation, "data_format": "channels_last"}, nil
 	case nn.OpFlatten:
 		return "Flatten", object{}, nil
 	case nn.OpReshape:
@@ -395,7 +422,7 @@ func zerosForLowest(layers []nn.Layer) error {
 		case nn.OpReLU, nn.OpReLU6, nn.OpSigmoid, nn.OpHardSigmoid, nn.OpSoftplus, nn.OpSoftmax:
 			neverNegative[i] = true
 		case nn.OpMaxPool, nn.OpAveragePool, nn.OpGlobalMaxPool, nn.OpGlobalAveragePool,
-			nn.OpAdd, nn.OpMultiply, nn.OpConcat, nn.OpFlatten, nn.OpReshape, nn.OpDropout:
+			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpCrop, nn.OpUpsample, nn.OpFlatten, nn.OpReshape, nn.OpDropout:
 			neverNegative[i] = ofAll
 		case nn.OpPad:
 			neverNegative[i] = ofAll // with zeros, or with what zeros do the same as

@@ -100,7 +100,19 @@ func everyOperation(t testing.TB) *nn.Network {
 		{Op: nn.OpMish, Inputs: []int{36}},
 		{Op: nn.OpHardSigmoid, Inputs: []int{37}},
 		{Op: nn.OpHardSwish, Inputs: []int{38}},
-		{Op: nn.OpDense, Name: "last", Inputs: []int{39}, Units: 5},
+		{Op: nn.OpReshape, Inputs: []int{39}, Shape: []int{2, 2, 3}},
+		{Op: nn.OpUpsample, Inputs: []int{40}, Rows: 2, Columns: 3, Linear: true},
+		{Op: nn.OpLayerNorm, Name: "layer", Inputs: []int{41}, Epsilon: 1e-6},
+		{Op: nn.OpCrop, Inputs: []int{42}, Above: 1, Left: 2, Right: 1},
+		{Op: nn.OpGroupNorm, Name: "group", Inputs: []int{43}, Groups: 3, Epsilon: 0.25},
+		{Op: nn.OpConv, Name: "gate", Inputs: []int{44}, Units: 1, Height: 1, Width: 1, Stride: 1},
+		{Op: nn.OpAdd, Inputs: []int{44, 45}},
+		{Op: nn.OpGlobalAveragePool, Inputs: []int{44}},
+		{Op: nn.OpMaximum, Inputs: []int{46, 47}},
+		{Op: nn.OpMinimum, Inputs: []int{48, 46}},
+		{Op: nn.OpUpsample, Inputs: []int{49}, Rows: 1, Columns: 2},
+		{Op: nn.OpFlatten, Inputs: []int{50}},
+		{Op: nn.OpDense, Name: "last", Inputs: []int{51}, Units: 5},
 	}, 1)
 }
 

@@ -29,11 +29,11 @@ type Layer struct {
 	// DilationWidth that along a row; 0: it is the same. Dilations returns both.
 	Dilation      int  `json:"dilation,omitempty"`
 	DilationWidth int  `json:"dilation_width,omitempty"`
-	Groups        int  `json:"groups,omitempty"` // of Conv: see WithGroups; 0 is 1
+	Groups        int  `json:"groups,omitempty"` // of Conv, see WithGroups, where 0 is 1; of GroupNorm
 	Same          bool `json:"same,omitempty"`   // padding is Same, not Valid
 	Bias          bool `json:"bias,omitempty"`
 
-	Epsilon float64 `json:"epsilon,omitempty"` // of BatchNorm
+	Epsilon float64 `json:"epsilon,omitempty"` // of BatchNorm, LayerNorm, GroupNorm
 	Slope   float64 `json:"slope,omitempty"`   // of LeakyReLU below zero
 	Rate    float64 `json:"rate,omitempty"`    // of Dropout
 
@@ -44,6 +44,15 @@ type Layer struct {
 	Left   int  `json:"left,omitempty"`
 	Right  int  `json:"right,omitempty"`
 	Lowest bool `json:"lowest,omitempty"`
+	// Of Crop, beside Above, Below, Left and Right, which it leaves out: channels that it
+	// leaves out before those that it keeps, and after.
+	Before int `json:"before,omitempty"`
+	After  int `json:"after,omitempty"`
+	// Of Upsample: how many times as many rows and columns it makes, and whether it
+	// interpolates instead of repeating.
+	Rows    int  `json:"rows,omitempty"`
+	Columns int  `json:"columns,omitempty"`
+	Linear  bool `json:"linear,omitempty"`
 }
 
 // Op names an operation. The Builder's method of the same name says what it computes.
@@ -55,9 +64,11 @@ const OpInput Op = "Input"
 // maxLayers and maxValues bound what a description may ask for: ten times the layers of the
 // networks here, and for one output, or for all that a run keeps at a time, a gigabyte.
 const (
-	maxLayers  = 1 << 13
-	maxValues  = 1 << 28
-	maxSetting = 1 << 20 // the largest number of units or groups, side of a window with its gaps, stride or padding
+	maxLayers = 1 << 13
+	maxValues = 1 << 28
+	// maxSetting is the largest number of units or groups, side of a window with its gaps,
+	// stride, padding or factor.
+	maxSetting = 1 << 20
 )
 
 // Layers describes the graph: NewGraph makes it again. The last layer is the output.

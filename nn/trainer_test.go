@@ -80,6 +80,17 @@ var everyLayer = map[string]func() *Graph{
 		x = b.Concat(b.GELU(x), b.HardSwish(y), b.Tanh(b.BatchNorm("n", y, 1e-3)))
 		return b.Build(b.Dense("c", b.ELU(b.GlobalAveragePool(b.Pad(x, 1, 0, 0, 1, false)), 0.7), 4))
 	},
+	"maps": func() *Graph {
+		b := NewBuilder(4, 3, 3)
+		x := b.Conv("a", b.Input(), 6, 2, 1, Same, WithBias())
+		x = b.LayerNorm("l", x, 1e-3)
+		y := b.GroupNorm("g", b.Upsample(b.Crop(x, 0, 1, 1, 0), 2, 3, true), 2, 1e-3)
+		y = b.Crop(y, 1, 1, 2, 1)
+		y = b.Maximum(b.CropChannels(y, 1, 2), b.CropChannels(b.Upsample(b.Crop(x, 1, 2, 1, 1), 4, 3, false), 0, 3))
+		z := b.GroupNorm("i", b.Minimum(y, b.Conv("b", y, 1, 1, 1, Same)), 3, 0.1)
+		z = b.Add(b.Multiply(z, b.GlobalAveragePool(y)), b.Conv("c", z, 1, 1, 1, Same))
+		return b.Build(b.Dense("d", b.LayerNorm("m", b.GlobalAveragePool(z), 0.1), 4))
+	},
 	"shared": func() *Graph {
 		g, err := NewGraph([]Layer{
 			{Op: OpInput, Shape: []int{4, 4, 3}},

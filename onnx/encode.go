@@ -79,6 +79,7 @@ const (
 	kindFloat  = 1
 	kindInt    = 2
 	kindString = 3
+	kindFloats = 6
 	kindInts   = 7
 )
 
@@ -132,6 +133,12 @@ func attribute(name string, kind int64) message {
 	var m message
 	m.text(attributeName, name)
 	m.integer(attributeType, kind)
+	return m
+}
+
+func stringAttribute(name, v string) message {
+	m := attribute(name, kindString)
+	m.text(attributeString, v)
 	return m
 }
 

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
 	"os"
@@ -80,6 +81,48 @@ func beforeConv(attributes ...message) func(*sketch) {
 	}
 }
 
+// integerWeight is a list of whole numbers.
+func integerWeight(name string, values ...int) message {
+	raw, _ := binary.Append(nil, binary.LittleEndian, int64s(values))
+	var m message
+	m.integers(tensorDims, []int64{int64(len(values))})
+	m.integer(tensorType, typeInt64)
+	m.text(tensorName, name)
+	m.message(tensorRaw, raw)
+	return m
+}
+
+// withIntegers is before for a node that takes the lists n, m and a of one number each, or
+// others of more.
+func withIntegers(node message, n, m, a int) func(*sketch) {
+	return func(s *sketch) {
+		before(node)(s)
+		s.weights = []message{integerWeight("n", n), integerWeight("m", m), integerWeight("a", a),
+			integerWeight("two", 1, 2), integerWeight("sizes", math.MaxInt, 8)}
+	}
+}
+
+// withVectors is before for a node that takes lists of numbers.
+func withVectors(node message) func(*sketch) {
+	return func(s *sketch) {
+		before(node)(s)
+		s.opset = 21
+		endless, none := float32(math.Inf(1)), float32(math.NaN())
+		for name, values := range map[string][]float32{
+			"s": {1, 2, 3}, "four": {1, 2, 3, 4}, "huge": {1, 1, 10000, 10000}, "half": {1, 1, 0.5, 0.5},
+			"none": {1, 1, none, 2}, "double": {1, 1, 2, 2},
+		} {
+			s.weights = append(s.weights, floatWeight(name, values, len(values)))
+		}
+		s.weights = append(s.weights, floatWeight("endless", []float32{endless}))
+	}
+}
+
+func floatWeight(name string, values []float32, dims ...int) message {
+	raw, _ := binary.Append(nil, binary.LittleEndian, values)
+	return weight(name, raw, dims...)
+}
+
 var hostile = []struct {
 	name  string
 	spoil func(*sketch)
@@ -92,6 +135,38 @@ var hostile = []struct {
 	{"attribute of another type", before(sketchNode("LeakyRelu", "x", "y", intAttribute("alpha", 1))), `its attribute "alpha" has a value of another type`},
 	{"input that is not read", before(sketchNode("Relu", "x,x", "y")), "with an input 1"},
 	{"maps one below the other", before(sketchNode("Concat", "x,x", "y", intAttribute("axis", 2))), "axis 2"},
+	{"part without an end", withIntegers(sketchNode("Slice", "x,n", "y"), 1, 5, 2), "no ends"},
+	{"parts of rows that are none", withIntegers(sketchNode("Slice", "x,n,m,a", "y"), 5, 5, 2), "nothing of axis 2"},
+	{"a part of the batch", withIntegers(sketchNode("Slice", "x,n,m,a", "y"), 1, 5, 0), "a part of the batch"},
+	{"part of an axis that is none", withIntegers(sketchNode("Slice", "x,n,m,a", "y"), 1, 5, 9), "axis 9 of 4"},
+	{"ends more than starts", withIntegers(sketchNode("Slice", "x,n,two,a", "y"), 1, 5, 2), "starts [1], ends [1 2]"},
+	{"two in one step", withIntegers(sketchNode("Slice", "x,n,m,a,m", "y"), 1, 5, 2), "steps of 5"},
+	{"parts of too much", withIntegers(sketchNode("Split", "x,m", "y", intAttribute("axis", 1)), 1, 5, 2), "parts [5] of 3"},
+	{"parts of another number", withIntegers(sketchNode("Split", "x,two", "y", intAttribute("axis", 1)), 1, 5, 2), "2 parts as 1 outputs"},
+	{"parts across the batch", withIntegers(sketchNode("Split", "x,n", "y"), 1, 5, 2), "axis 0, the batch's"},
+	{"groups that do not divide", withVectors(sketchNode("GroupNormalization", "x,s,s", "y", intAttribute("num_groups", 2))), "2 groups of its channels"},
+	{"no groups", withVectors(sketchNode("GroupNormalization", "x,s,s", "y", intAttribute("num_groups", 0))), "0 groups of its channels"},
+	{"groups without number", withVectors(sketchNode("GroupNormalization", "x,s,s", "y", intAttribute("num_groups", math.MaxInt))), "of its channels"},
+	{"factors of other channels", withVectors(sketchNode("InstanceNormalization", "x,four,s", "y")), "4 values for 3 channels"},
+	{"an endless epsilon", withVectors(sketchNode("InstanceNormalization", "x,s,s", "y", floatAttribute("epsilon", math.Inf(1)))), "an epsilon of +Inf"},
+	{"an epsilon below zero", withVectors(sketchNode("InstanceNormalization", "x,s,s", "y", floatAttribute("epsilon", -1))), "an epsilon of -1"},
+	{"layers of rows", withVectors(sketchNode("LayerNormalization", "x,s,s", "y", intAttribute("axis", 1))), "of several axes"},
+	{"statistics of another type", withVectors(sketchNode("LayerNormalization", "x,s,s", "y", intAttribute("stash_type", typeFloat16))), "stash_type 10"},
+	{"ten thousand times as large", withVectors(sketchNode("Resize", "x,,huge", "y", textAttribute("mode", "linear"))), "its output would be"},
+	{"half as large", withVectors(sketchNode("Resize", "x,,half", "y", textAttribute("mode", "linear"))), "which are not whole"},
+	{"no number as large", withVectors(sketchNode("Resize", "x,,none", "y", textAttribute("mode", "linear"))), "which are not whole"},
+	{"factors of other axes", withVectors(sketchNode("Resize", "x,,s", "y", textAttribute("mode", "linear"))), "3 factors for 4 axes"},
+	{"by corners", withVectors(sketchNode("Resize", "x,,double", "y", textAttribute("mode", "linear"),
+		textAttribute("coordinate_transformation_mode", "align_corners"))), `"align_corners" with mode "linear"`},
+	{"by a part", withVectors(sketchNode("Resize", "x,s,double", "y", textAttribute("coordinate_transformation_mode", "tf_crop_and_resize"))), "tf_crop_and_resize"},
+	{"smoothed", withVectors(sketchNode("Resize", "x,,double", "y", textAttribute("mode", "linear"), intAttribute("antialias", 1))), "antialias"},
+	{"sizes as large as can be", withIntegers(sketchNode("Resize", "x,,,sizes", "y", textAttribute("mode", "linear"), intsAttribute("axes", 2, 3)), 1, 5, 2), "8 places made"},
+	{"the largest of endless", withVectors(sketchNode("Max", "x,endless", "y")), "the bound +Inf"},
+	{"the largest of several", withVectors(sketchNode("Max", "x,s", "y")), "3 values as input 1"},
+	{"maps that do not fit", func(s *sketch) {
+		before(sketchNode("Slice", "x,n,m,a", "z"), sketchNode("Add", "x,z", "y"))(s)
+		s.weights = []message{integerWeight("n", 1), integerWeight("m", 5), integerWeight("a", 2)}
+	}, "axes of"},
 	{"foreign domain", func(s *sketch) {
 		relu := sketchNode("Relu", "x", "y")
 		relu.text(nodeDomain, "com.mine")

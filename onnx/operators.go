@@ -14,8 +14,9 @@ var operators map[string]operator
 func init() {
 	operators = map[string]operator{
 		"Conv": (*call).conv, "Gemm": (*call).gemm, "MatMul": (*call).matMul,
-		"BatchNormalization": (*call).batchNorm,
-		"MaxPool":            (*call).maxPool, "AveragePool": (*call).averagePool,
+		"BatchNormalization": (*call).batchNorm, "LayerNormalization": (*call).layerNorm,
+		"GroupNormalization": (*call).groupNorm, "InstanceNormalization": (*call).instanceNorm,
+		"MaxPool": (*call).maxPool, "AveragePool": (*call).averagePool,
 		"GlobalAveragePool": global(nn.OpGlobalAveragePool), "GlobalMaxPool": global(nn.OpGlobalMaxPool),
 		"ReduceMean": reduce(nn.OpGlobalAveragePool), "ReduceMax": reduce(nn.OpGlobalMaxPool),
 
@@ -26,7 +27,9 @@ func init() {
 		"HardSigmoid": (*call).hardSigmoid, "HardSwish": function(nn.OpHardSwish), "Softmax": (*call).softmax,
 
 		"Add": (*call).add, "Sub": (*call).sub, "Mul": (*call).mul, "Div": (*call).div,
+		"Max": (*call).max, "Min": (*call).min,
 		"Concat": (*call).concat, "Pad": (*call).pad, "Dropout": (*call).dropout,
+		"Split": (*call).split, "Resize": (*call).resize, "Upsample": (*call).upsample,
 
 		"Identity": (*call).identity, "Cast": (*call).cast, "Constant": (*call).constantNode,
 		"Transpose": (*call).transpose, "Reshape": (*call).reshape, "Flatten": (*call).flatten,

@@ -398,6 +398,9 @@ func (c *call) gather() (value, error) {
 // slice cuts a list of sizes, or rows of such, forwards or backwards. PyTorch turns its
 // pads into ONNX's so.
 func (c *call) slice() (value, error) {
+	if v, err := c.input(0); err != nil || v.constant == nil {
+		return c.sliceMap(v, err)
+	}
 	k, err := c.weights(0)
 	if err != nil {
 		return value{}, err

@@ -216,7 +216,7 @@ func TestEveryLayerInLiteRT(t *testing.T) {
 func prepared(t *testing.T) litertCase {
 	n := filled(t, everyLayer(16, 20), 5)
 	c := litertCase{name: "pictures", network: n, options: Options{Pictures: true,
-		Preprocessing: &Preprocessing{Mean: [3]float32{123.7, 116.8, 103.9}, Std: [3]float32{58.4, 57.1, 57.4}}}}
+		Preprocessing: &Preprocessing{Mean: []float32{123.7, 116.8, 103.9}, Std: []float32{58.4, 57.1, 57.4}}}}
 	for i := range pictures * tensor.Len(n.Layers[0].Shape) {
 		c.samples = append(c.samples, byte(i*37))
 		c.input = append(c.input,
@@ -242,9 +242,11 @@ func randomNetwork(seed uint64) []nn.Layer {
 		}
 		layer := nn.Layer{Op: ops[pick(len(ops))], Units: 1 + pick(8), Height: 1 + pick(4), Stride: 1 + pick(3),
 			Same: pick(2) == 0, Bias: pick(2) == 0, Epsilon: 1e-3, Slope: float64(pick(5)-2) / 4, Rate: 0.5,
-			Above: pick(3), Below: pick(3), Left: pick(3), Right: pick(3), Lowest: pick(4) == 0}
+			Above: pick(3), Below: pick(3), Left: pick(3), Right: pick(3), Lowest: pick(4) == 0,
+			Groups: 1 + pick(4), Before: pick(2), After: pick(2), Rows: 1 + pick(3), Columns: 1 + pick(3), Linear: pick(2) == 0}
 		switch layer.Op {
-		case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpPReLU:
+		case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpPReLU,
+			nn.OpLayerNorm, nn.OpGroupNorm:
 			layer.Name = fmt.Sprint("l", len(l)-pick(2)) // sometimes that of the layer before
 		}
 		if layer.Width = layer.Height; pick(3) == 0 {
@@ -269,7 +271,7 @@ func randomNetwork(seed uint64) []nn.Layer {
 		take := func() int { return beyond(max(0, len(l)-1-pick(3)*pick(2))) } // the last, most often
 		layer.Inputs = []int{take()}
 		switch layer.Op {
-		case nn.OpAdd, nn.OpMultiply:
+		case nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum:
 			layer.Inputs = append(layer.Inputs, beyond(pick(len(l))))
 		case nn.OpConcat:
 			layer.Inputs = append(layer.Inputs, take(), take())

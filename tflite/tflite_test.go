@@ -87,6 +87,18 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpMaxPool, Height: 2, Width: 2, Stride: 1}, x)
 	top := l.add(nn.Layer{Op: nn.OpGlobalMaxPool}, x)
 	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
+	x = l.add(nn.Layer{Op: nn.OpCrop, Above: 1, Left: 1, Before: 2, After: 1}, x)
+	x = l.add(nn.Layer{Op: nn.OpLayerNorm, Name: "layer", Epsilon: 1e-3}, x)
+	x = l.add(nn.Layer{Op: nn.OpUpsample, Rows: 2, Columns: 3, Linear: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpUpsample, Rows: 2, Columns: 1}, x)
+	x = l.add(nn.Layer{Op: nn.OpGroupNorm, Name: "groups", Groups: 7, Epsilon: 1e-3}, x)
+	r = l.add(nn.Layer{Op: nn.OpConv, Name: "where", Units: 1, Height: 1, Width: 1, Stride: 1}, x)
+	x = l.add(nn.Layer{Op: nn.OpMaximum}, x, r)
+	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
+	g = l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x)
+	g = l.add(nn.Layer{Op: nn.OpLayerNorm, Name: "flat layer", Epsilon: 1e-3}, g)
+	x = l.add(nn.Layer{Op: nn.OpMinimum}, x, g)
+	x = l.add(nn.Layer{Op: nn.OpAdd}, r, x)
 	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
 	x = l.add(nn.Layer{Op: nn.OpDense, Name: "dense", Units: 36, Bias: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpDropout, Rate: 0.25}, x)
@@ -225,7 +237,11 @@ func TestEveryLayer(t *testing.T) {
 		opMul, opAdd, opConv2D, opConv2D, opConv2D, opMul, opAdd, opAdd, opDepthwiseConv2D, opLogistic, opMul,
 		opMaxPool2D, opAveragePool2D, opConcatenation, opLeakyReLU,
 		opMean, opReshape, opConv2D, opTanh, opConv2D, opLogistic, opMul, opLogistic, opReshape, opMul, opSoftmax,
-		opPad, opPadV2, opMaxPool2D, opReduceMax, opReLU, opReshape, opFullyConnected, opReshape, opAveragePool2D,
+		opPad, opPadV2, opMaxPool2D, opReduceMax, opReLU,
+		opSlice, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opMul, opAdd, opResizeBilinear, opResizeNearest,
+		opReshape, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opReshape, opMul, opAdd, opConv2D, opMaximum, opReLU,
+		opMean, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opMul, opAdd, opReshape, opMinimum, opAdd,
+		opReshape, opFullyConnected, opReshape, opAveragePool2D,
 		opReshape, opConcatenation, opMul, opAdd, opFullyConnected, opMul, opSoftmax,
 	}
 	if d := cmp.Diff(want, p.operators()); d != "" {
@@ -457,7 +473,7 @@ func TestNotFused(t *testing.T) {
 func TestPreparedTwice(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{2, 2, 3}}}
 	l.add(nn.Layer{Op: nn.OpAdd}, l.add(nn.Layer{Op: nn.OpReLU}, 0), 0)
-	o := Options{Pictures: true, Preprocessing: &Preprocessing{Std: [3]float32{1, 1, 1}}}
+	o := Options{Pictures: true, Preprocessing: &Preprocessing{Mean: make([]float32, 3), Std: []float32{1, 1, 1}}}
 	got := parse(t, encoded(t, filled(t, l, 1), o)).operators()
 	if !slices.Equal(got, []operator{opCast, opSub, opDiv, opReLU, opAdd, opSoftmax}) {
 		t.Errorf("operators %v", got)
@@ -490,7 +506,7 @@ func TestMetadata(t *testing.T) {
 	n := filled(t, l, 1)
 	o := Options{Name: "clothes", Doc: "for people", Labels: []string{"hat", "größe 7"},
 		Metadata:      map[string]string{"b": "2", "garb": "{}"},
-		Preprocessing: &Preprocessing{Mean: [3]float32{1, 2, 3}, Std: [3]float32{4, 5, 6}},
+		Preprocessing: &Preprocessing{Mean: []float32{1, 2, 3}, Std: []float32{4, 5, 6}},
 		Acceptance:    &Acceptance{Energy: true}}
 	for _, o.Pictures = range []bool{false, true} {
 		data := encoded(t, n, o)

@@ -23,7 +23,7 @@ class Graph:
 
     def __init__(self, seed, attempt):
         self.random = numpy.random.default_rng([seed, attempt])
-        self.opset = int(self.random.integers(11, 20))
+        self.opset = int(self.random.integers(11, 22))
         self.nodes, self.weights = [], []
         self.size = int(self.random.integers(7, 13))
 
@@ -182,6 +182,110 @@ class Graph:
         y = self.node("Transpose", y, perm=[0, 2, 1, 3, 4])
         return self.node("Reshape", y, self.weight([self.one(0, -1), c, h, h], "int64")), c
 
+    def larger(self, x, c):
+        mode, factors = self.one("nearest", "nearest", "linear", "linear", "cubic" if self.chance(0.1) else "nearest"), self.one((2, 2), (3, 1), (1, 4), (2, 3), (1.5, 2) if self.chance(0.1) else (4, 4))
+        a = {"mode": mode, "coordinate_transformation_mode": self.one(None, "half_pixel", "pytorch_half_pixel", "asymmetric", "asymmetric" if mode == "nearest" else "half_pixel",
+             self.one("align_corners", "tf_half_pixel_for_nn" if self.opset < 13 else "half_pixel"))}
+        if mode == "nearest":
+            a["nearest_mode"] = self.one(None, "floor", "floor", "ceil", "round_prefer_floor", "round_prefer_ceil")
+        if mode == "cubic":
+            a["cubic_coeff_a"] = -0.5
+        empty = self.weight([]) if self.opset < 13 else ""
+        if self.opset >= 18 and self.chance(0.3):
+            return self.node("Resize", x, "", self.weight(factors), axes=self.one([2, 3], [-2, -1]), **a), c
+        if self.chance(0.3):  # by sizes, as PyTorch has them
+            sizes = self.node("Slice", self.node("Shape", x), self.weight([0], "int64"), self.weight([2], "int64"), self.weight([0], "int64"))
+            sizes = self.node("Concat", sizes, self.weight([int(self.size * f) for f in factors], "int64"), axis=0)
+            return self.node("Resize", x, empty, empty, sizes, **a), c
+        return self.node("Resize", x, empty, self.weight([1, 1, *factors]), **a), c
+
+    def normed(self, x, c):
+        """Normalizations by the picture's own statistics."""
+        epsilon = self.one(None, 1e-3, 1e-6)
+        how = self.one("layer", "layer", "instance", "groups", "group" if self.opset >= 21 else "instance", "elements" if self.chance(0.2) else "layer")
+        groups = self.one(*[g for g in (1, 2, 3, c) if c % g == 0])
+        if how == "layer" and self.opset >= 17:
+            y = self.node("Transpose", x, perm=[0, 2, 3, 1])
+            inputs = [y, self.normal(c)] + ([self.normal(c)] if self.chance(0.7) else [])
+            y = self.node("LayerNormalization", *inputs, axis=self.one(None, -1, 3), epsilon=epsilon, stash_type=self.one(None, 1))
+            return self.node("Transpose", y, perm=[0, 3, 1, 2]), c
+        if how == "elements" and self.opset >= 17:  # over rows, which garb lacks
+            return self.node("LayerNormalization", x, self.normal(self.size), epsilon=epsilon), c
+        if how == "group":
+            return self.node("GroupNormalization", x, self.normal(c), self.normal(c), num_groups=groups, epsilon=epsilon), c
+        if how == "groups":
+            h = self.size
+            y = self.node("Reshape", x, self.weight([0, groups, -1], "int64"))
+            y = self.node("InstanceNormalization", y, self.weight([1] * groups), self.weight([0] * groups), epsilon=epsilon)
+            y = self.node("Reshape", y, self.node("Shape", x) if self.chance(0.5) else self.weight([0, c, h, h], "int64"))
+            if self.chance(0.8):
+                y = self.node("Mul", y, self.normal(c, 1, 1))
+                y = self.node("Add", y, self.normal(c, 1, 1))
+            return y, c
+        return self.node("InstanceNormalization", x, self.normal(c), self.normal(c), epsilon=epsilon), c
+
+    def part(self, x, c):
+        """A part of a map, or its parts put together otherwise."""
+        ints = lambda *v: self.weight(list(v), "int64")
+        if c >= 2 and self.chance(0.5):
+            first = int(self.random.integers(1, c))
+            axis = self.one(1, -3)
+            if self.opset < 13:
+                a, inputs = {"split": [first, c - first]}, [x]
+            else:
+                a, inputs = {}, [x, ints(first, c - first)]
+            if self.opset >= 13 and c % 2 == 0 and self.chance(0.4):
+                a, inputs = {"num_outputs": 2 if self.opset >= 18 else None}, [x]
+                first = c // 2
+            name = f"v{len(self.nodes)}"
+            self.nodes.append(helper.make_node("Split", inputs, [name, name + "b"], axis=axis, **{k: v for k, v in a.items() if v is not None}))
+            if self.chance(0.3):
+                return self.one((name, first), (name + "b", c - first))
+            y = self.node(self.one("Relu", "Sigmoid"), name + "b")
+            return self.node("Concat", *self.one((name, y), (y, name), (y, name + "b", name)), axis=1), None
+        if self.chance(0.4) and c >= 2:
+            low, high = self.one((0, c - 1), (1, 2**31 - 1), (1, -1), (-2, c + 7), (-c - 3, c - 1))
+            kept = min(high if high >= 0 else high + c, c) - max(low if low >= 0 else low + c, 0)
+            return self.node("Slice", x, ints(low), ints(high), ints(self.one(1, -3))), kept
+        starts, ends = [], []
+        for size in self.shape(x)[2:]:  # ONNX Runtime crashes where a window does not fit
+            low = int(self.random.integers(0, max(1, size - 4)))
+            high = int(self.random.integers(min(low + 5, size), size + 1))
+            starts.append(self.one(low, low - size, -size - 3 if low == 0 else low))
+            ends.append(self.one(high, high - size if high < size else 2**63 - 1, size + 5 if high == size else high))
+        if self.chance(0.3):
+            return self.node("Slice", x, ints(starts[1]), ints(ends[1]), ints(self.one(3, -1))), c
+        steps = [ints(1, 2 if self.chance(0.1) else 1)] if self.chance(0.4) else []
+        return self.node("Slice", x, ints(*starts), ints(*ends), ints(*self.one((2, 3), (-2, -1), (2, -1))), *steps), c
+
+    def together(self, x, c):
+        """A map and a smaller one."""
+        op = self.one("Add", "Mul", "Max", "Min", "Sub")
+        y = self.one(
+            lambda: self.node("Conv", x, self.normal(1, c, 1, 1)),
+            lambda: self.node("GlobalAveragePool", x),
+            lambda: self.node("GlobalMaxPool", self.node("Conv", x, self.normal(1, c, 1, 1))),
+            lambda: self.node("Conv", x, self.normal(c, c, 1, 1)),
+            lambda: self.weight(self.one(0.0, 0.5, -0.25)),
+            lambda: self.axes(self.one("ReduceMean", "ReduceMax"), x, self.one(2, 3), since=18, keepdims=1),
+        )()
+        if op in ("Max", "Min") and self.chance(0.3):
+            return self.node(op, x, y, self.weight(0.25)), c
+        if self.chance(0.3):  # channels last
+            turned = [v if v.startswith("w") else self.node("Transpose", v, perm=[0, 2, 3, 1]) for v in (x, y)]
+            return self.node("Transpose", self.node(op, *turned), perm=[0, 3, 1, 2]), c
+        return self.node(op, *self.one((x, y), (y, x))), c
+
+    def maps(self, x, c):
+        y, n = self.one(self.larger, self.normed, self.part, self.part, self.together)(x, c)
+        return y, n or self.shape(y)[1]
+
+    def shape(self, x):
+        """A value's shape, which ONNX Runtime says."""
+        path = f"{folder}/trial.onnx"
+        onnx.save(self.made(x, None), path)
+        return session(path).run(None, {"pixels": numpy.zeros((2, 3, self.size, self.size), "float32")})[0].shape
+
     def flat(self, x):
         how = self.one("pool", "pool", "mean", "max", "flatten", "shape")
         if how == "flatten":
@@ -211,22 +315,16 @@ class Graph:
         x, c = "pixels", 3
         for _ in range(int(self.random.integers(2, 8))):
             step = self.one(self.conv, self.conv, self.conv, self.norm, self.pool, self.function, self.function,
-                            self.arithmetic, self.pad, self.nothing, self.branch, self.shuffle)
+                            self.arithmetic, self.pad, self.nothing, self.branch, self.shuffle, self.maps, self.maps)
             x, c = step(x, c)
         x = self.flat(x)
-        features = self.width(x)
+        features = self.shape(x)[1]
         for _ in range(self.one(0, 1)):
             x, features = self.node("Relu", self.dense(x, features, 5)), 5
         x = self.dense(x, features, 4)
         if self.chance(0.3):
             x = self.node("Softmax", x, axis=self.one(1, -1))
         return self.made(x, ["n", 4])
-
-    def width(self, x):
-        """The number of features, which ONNX Runtime says."""
-        path = f"{folder}/trial.onnx"
-        onnx.save(self.made(x, None), path)
-        return session(path).run(None, {"pixels": numpy.zeros((2, 3, self.size, self.size), "float32")})[0].shape[1]
 
     def made(self, output, shape):
         graph = helper.make_graph(

@@ -41,6 +41,17 @@ class Residual(nn.Module):
         return self.after(self.shortcut(x) + self.body(x) * self.scale)
 
 
+class Gated(nn.Module):
+    """A map and one value for each position."""
+
+    def __init__(self, gate, operation):
+        super().__init__()
+        self.gate, self.operation = gate, operation
+
+    def forward(self, x):
+        return self.operation(x, self.gate(x))
+
+
 class Attention(nn.Module):
     """Squeeze-and-excitation."""
 
@@ -104,8 +115,8 @@ class Drawn:
         return self.said(name, getattr(nn, name)(**options.get(name, {})))
 
     def norm(self, c):
-        if not self.plain and self.chance(0.2):
-            return self.said("GroupNorm", nn.GroupNorm(1, c))
+        if not self.plain and self.chance(0.4):
+            return self.own_norm(c)
         n = self.said("BatchNorm2d", nn.BatchNorm2d(c, eps=self.one(1e-5, 1e-3), affine=self.chance(0.9)))
         n.running_mean.normal_(0, 0.3)
         n.running_var.uniform_(0.5, 1.5)
@@ -113,6 +124,23 @@ class Drawn:
             nn.init.uniform_(n.weight, 0.5, 1.5)
             nn.init.normal_(n.bias, 0, 0.3)
         return n
+
+    def own_norm(self, c):
+        """A normalization by the picture's own statistics."""
+        kind = self.one("GroupNorm", "InstanceNorm2d", "LayerNorm")
+        eps = self.one(1e-5, 1e-3)
+        if kind == "GroupNorm":
+            n = nn.GroupNorm(self.one(*[g for g in (1, 2, 3, c) if c % g == 0]), c, eps, self.chance(0.8))
+        elif kind == "InstanceNorm2d":
+            n = nn.InstanceNorm2d(c, eps, affine=self.chance(0.6))
+        else:
+            n = nn.LayerNorm(c, eps)
+        if n.weight is not None:
+            nn.init.uniform_(n.weight, 0.5, 1.5)
+            nn.init.normal_(n.bias, 0, 0.3)
+        if kind == "LayerNorm":
+            return self.said(kind, nn.Sequential(Of("last", lambda x: x.permute(0, 2, 3, 1)), n, Of("first", lambda x: x.permute(0, 3, 1, 2))))
+        return self.said(kind, n)
 
     def conv(self, into=None, stride=1):
         c = self.channels
@@ -170,12 +198,20 @@ class Drawn:
         c = self.channels
         kind = self.one("ZeroPad2d", "arithmetic", "Dropout2d")
         if not self.plain:
-            kind = self.one("Upsample", "shuffle", "split", "transposed")
+            kind = self.one("Upsample", "shuffle", "split", "transposed", "crop", "maximum", "where")
         if kind == "ZeroPad2d":
             return self.said(kind, nn.ZeroPad2d(self.one((1, 1, 1, 1), (0, 1, 0, 1), (2, 0, 1, 0))))
         if kind == "Upsample":
             self.size *= 2
             return self.said(kind, nn.Upsample(scale_factor=2, mode=self.one("nearest", "bilinear")))
+        if kind == "crop":
+            self.size -= 2
+            return self.said(kind, Of(kind, self.one(lambda x: x[:, :, 1:-1, 2:], lambda x: x[..., :-2, 1:-1])))
+        if kind == "maximum":
+            return self.said(kind, Of(kind, self.one(lambda x: torch.maximum(x, x.sigmoid()), lambda x: torch.minimum(x, x.mean((2, 3), keepdim=True)))))
+        if kind == "where":  # spatial attention
+            gate, op = nn.Conv2d(c, 1, 1), self.one(torch.mul, torch.add, torch.sub)
+            return self.said(kind, Residual(nn.Sequential(gate, nn.Sigmoid()), nn.Identity(), nn.Identity(), 1) if op == torch.add else Gated(gate, op))
         if kind == "shuffle" and c % 2 == 0:
             return self.said(kind, Of(kind, shuffle(2)))
         if kind == "split" and c % 2 == 0:
