@@ -508,7 +508,7 @@ func TestOperations(t *testing.T) {
 			case OpAdd, OpMultiply, OpMaximum, OpMinimum:
 				inputs = append(inputs, [][]int{{5, 4, 3}, {3}}, [][]int{{1, 1, 3}, {5, 4, 3}}, [][]int{{1, 1, 3}, {3}},
 					[][]int{{7}, {7}}, [][]int{{3, 4, 2}, {3, 4, 1}}, [][]int{{1, 1, 1}, {3, 4, 2}}, [][]int{{3, 1, 2}, {1, 4, 1}},
-					[][]int{{1}, {2, 3, 2}}, [][]int{{4, 1, 2}, {4, 3, 2}}, [][]int{{1, 3, 2}, {4, 3, 2}}, [][]int{{5}, {1}})
+					[][]int{{1}, {2, 3, 2}}, [][]int{{2, 1, 2}, {2, 3, 2}}, [][]int{{1, 2, 2}, {4, 2, 2}}, [][]int{{5}, {1}})
 			case OpGroupNorm:
 				inputs = append(inputs, [][]int{{12}})
 			case OpCrop:

@@ -62,14 +62,13 @@ func (g *Graph) Summary() []LayerSummary {
 			steps[i][0] *= down
 			steps[i][1] *= along
 		}
-		for axis, factor := range [2]int{l.Rows, l.Columns} { // neighbours are closer
-			if factor <= 1 {
-				continue
+		if l.Rows > 0 { // neighbours are closer
+			for axis, factor := range [2]int{l.Rows, l.Columns} {
+				if l.Linear && factor > 1 {
+					fields[i][axis] += steps[i][axis]
+				}
+				steps[i][axis] = max(1, steps[i][axis]/factor)
 			}
-			if l.Linear {
-				fields[i][axis] += steps[i][axis]
-			}
-			steps[i][axis] = max(1, steps[i][axis]/factor)
 		}
 		if !whole {
 			s.ReceptiveField = max(fields[i][0], fields[i][1])

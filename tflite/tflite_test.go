@@ -583,14 +583,22 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// TestGrey: a network of one channel has pictures of no colours that the metadata could name.
-func TestGrey(t *testing.T) {
-	l := list{{Op: nn.OpInput, Shape: []int{5, 4, 1}}}
-	l.add(nn.Layer{Op: nn.OpDense, Name: "top", Units: 2}, l.add(nn.Layer{Op: nn.OpFlatten}, 0))
-	p := parse(t, encoded(t, filled(t, l, 1), Options{}))
-	input := root(t, p.metadata[metadataEntry], metadataIdentifier).tables(3)[0].tables(2)[0]
-	if input.table(3).byte(0) != contentFeature || !slices.Equal(p.tensors[0].shape, []int32{1, 5, 4, 1}) {
-		t.Errorf("content %d, shape %v", input.table(3).byte(0), p.tensors[0].shape)
+// TestChannels: the metadata names the colours of pictures, grey ones too, and calls an input
+// of other channels no picture.
+func TestChannels(t *testing.T) {
+	for channels, want := range map[int]struct{ content, space byte }{
+		1: {contentImage, colorSpaceGrey}, 2: {contentFeature, 0}, 3: {contentImage, colorSpaceRGB},
+	} {
+		l := list{{Op: nn.OpInput, Shape: []int{5, 4, channels}}}
+		l.add(nn.Layer{Op: nn.OpDense, Name: "top", Units: 2}, l.add(nn.Layer{Op: nn.OpFlatten}, 0))
+		p := parse(t, encoded(t, filled(t, l, 1), Options{}))
+		content := root(t, p.metadata[metadataEntry], metadataIdentifier).tables(3)[0].tables(2)[0].table(3)
+		if content.byte(0) != want.content || !slices.Equal(p.tensors[0].shape, []int32{1, 5, 4, int32(channels)}) {
+			t.Errorf("%d channels: content %d, shape %v", channels, content.byte(0), p.tensors[0].shape)
+		}
+		if want.content == contentImage && content.table(1).byte(0) != want.space {
+			t.Errorf("%d channels: colour space %d", channels, content.table(1).byte(0))
+		}
 	}
 }
 
