@@ -115,7 +115,8 @@ var networks = map[string]func() *Graph{
 		y := b.BatchNorm("c/bn", b.Conv("c", x, 48, 1, 1, Same, WithGroups(3)), 1e-3)
 		x = b.ReLU6(b.Add(x, y))
 		x = b.ReLU(b.BatchNorm("d/bn", b.Conv("d", x, 96, 3, 1, Same, WithGroups(48)), 1e-3))
-		return b.Build(b.Conv("e", x, 512, 3, 1, Valid, WithGroups(2))) // 4 KiB apart
+		x = b.ReLU(b.Conv("e", x, 512, 3, 1, Valid, WithGroups(2)))
+		return b.Build(b.Conv("f", x, 8, 2, 1, Same, WithGroups(4))) // of adjacent windows that are 4 KiB apart
 	},
 	"gaps": func() *Graph {
 		b := NewBuilder(15, 12, 5)

@@ -40,7 +40,8 @@ var everyLayer = map[string]func() *Graph{
 		x = b.ReLU6(b.Add(x, y)) // the sum is part of the convolution
 		x = b.Conv("c", x, 8, 2, 2, Valid, WithGroups(2), WithBias())
 		x = b.ReLU(b.Conv("d", x, 8, 1, 1, Valid, WithGroups(4)))
-		x = b.BatchNorm("en", b.Conv("e", x, 16, 3, 1, Same, WithGroups(8)), 1e-3) // two filters for each channel
+		z := b.BatchNorm("en", b.Conv("e", x, 16, 3, 1, Same, WithGroups(8)), 1e-3) // two filters for each channel
+		x = b.Concat(z, x)                                                          // whose input is read by another too
 		return b.Build(b.Dense("f", b.GlobalAveragePool(b.Tanh(x)), 4))
 	},
 	"gaps": func() *Graph {
