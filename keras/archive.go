@@ -264,7 +264,7 @@ func variableNames(l *Layer) (names []string, known bool) {
 		}
 		return append(names, "moving_mean", "moving_variance"), true
 	default:
-		return nil, identities[l.Class] || l.operator() != 0
+		return nil, identities[l.Class] || resizings[l.Class] || l.operator() != 0 || arrayOperations[l.currentClass()]
 	}
 	if on(config.UseBias) {
 		names = append(names, "bias")

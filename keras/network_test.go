@@ -201,7 +201,7 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 		{strings.Replace(sequential("ReLU", dense), `"name":"m"`, `"name":"m","turned":1`, 1), "turned"},
 		{functional(layer("ReLU", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},true]}]`)), "call argument 1"},
 		{functional(layer("ReLU", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}}],"kwargs":{"mask":null,"axis":1}}]`)), "call argument axis"},
-		{functional(layer("Add", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},{"class_name":"__tensor__","config":{"value":[1]}}]}]`)), "call argument 1"},
+		{functional(layer("Add", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},{"class_name":"__tensor__","config":{"value":[1,2]}}]}]`)), "call argument 1"},
 		{functional(layer("Concatenate", "x", `[{"args":[[{"config":{"keras_history":["i",0,0]}},[]]]}]`)), "call argument 0"},
 		{functional(layer("ReLU", "x", `[[["i",0,0,{"training":false,"mask":2}]]]`)), "call argument mask"},
 		{functional(layer("ReLU", "x", `[{"arguments":1}]`)), "call argument arguments"},

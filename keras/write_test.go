@@ -100,7 +100,8 @@ func everyOperation(t testing.TB) *nn.Network {
 		{Op: nn.OpMish, Inputs: []int{36}},
 		{Op: nn.OpHardSigmoid, Inputs: []int{37}},
 		{Op: nn.OpHardSwish, Inputs: []int{38}},
-		{Op: nn.OpDense, Name: "last", Inputs: []int{39}, Units: 5},
+		{Op: nn.OpSelect, Inputs: []int{39}, Channels: []int{4, 0, 4, 1}},
+		{Op: nn.OpDense, Name: "last", Inputs: []int{40}, Units: 5},
 	}, 1)
 }
 

@@ -37,6 +37,8 @@ type Layer struct {
 	Left   int  `json:"left,omitempty"`
 	Right  int  `json:"right,omitempty"`
 	Lowest bool `json:"lowest,omitempty"`
+
+	Channels []int `json:"channels,omitempty"` // of Select, in the order of its output
 }
 
 // Op names an operation. The Builder's method of the same name says what it computes.
@@ -58,7 +60,7 @@ func (g *Graph) Layers() []Layer {
 	layers := make([]Layer, len(g.nodes))
 	for i, n := range g.nodes {
 		layers[i] = n.Layer
-		layers[i].Inputs, layers[i].Shape = slices.Clone(n.Inputs), slices.Clone(n.Shape)
+		layers[i].Inputs, layers[i].Shape, layers[i].Channels = slices.Clone(n.Inputs), slices.Clone(n.Shape), slices.Clone(n.Channels)
 	}
 	return layers
 }

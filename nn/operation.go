@@ -54,7 +54,7 @@ func init() {
 		OpELU: elu, OpSELU: selu, OpGELU: gelu, OpGELUTanh: geluTanh, OpErf: erf, OpSoftplus: softplus, OpMish: mish,
 		OpHardSigmoid: hardSigmoid, OpHardSwish: hardSwish,
 		OpSigmoid: sigmoid, OpSwish: swish, OpTanh: tanh, OpSoftmax: softmax{},
-		OpAdd: add{}, OpMultiply: multiply{}, OpConcat: concat{},
+		OpAdd: add{}, OpMultiply: multiply{}, OpConcat: concat{}, OpSelect: selectChannels{},
 		OpPad: pad{}, OpFlatten: flatten{}, OpReshape: reshape{}, OpDropout: dropout{},
 	}
 }

@@ -257,6 +257,16 @@ var definitions = map[Op]definition{
 		layers: []Layer{{}},
 		inputs: three,
 	},
+	OpSelect: {
+		define: func(l definedLayer, out []float64) {
+			in := l.shapes[0][len(l.shapes[0])-1]
+			for i := range out {
+				out[i] = l.in[0][i/len(l.Channels)*in+l.Channels[i%len(l.Channels)]]
+			}
+		},
+		layers: []Layer{{Channels: []int{2, 1, 0}}, {Channels: []int{1}}, {Channels: []int{0, 2, 2, 0}}},
+		inputs: aMap,
+	},
 	OpConcat: {
 		define: func(l definedLayer, out []float64) {
 			offset := 0
@@ -389,7 +399,7 @@ func TestOperations(t *testing.T) {
 			switch op {
 			case OpMultiply:
 				inputs = append(inputs, [][]int{{5, 4, 3}, {3}}, [][]int{{1, 1, 3}, {5, 4, 3}}, [][]int{{1, 1, 3}, {3}}, [][]int{{7}, {7}})
-			case OpConcat, OpBatchNorm, OpScale, OpSoftmax, OpLeakyReLU, OpTanh, OpPReLU, OpELU, OpMish:
+			case OpConcat, OpSelect, OpBatchNorm, OpScale, OpSoftmax, OpLeakyReLU, OpTanh, OpPReLU, OpELU, OpMish:
 				flat := [][]int{}
 				for range d.inputs {
 					flat = append(flat, []int{7})

@@ -373,6 +373,9 @@ func sizesOf(list []int64) value {
 
 // gather picks one or several of a list of sizes.
 func (c *call) gather() (value, error) {
+	if v, err := c.input(0); err == nil && v.constant == nil {
+		return c.selectChannels(v)
+	}
 	list, err := c.integers(0)
 	if err != nil {
 		return value{}, err

@@ -96,6 +96,10 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
 	x = l.add(nn.Layer{Op: nn.OpConcat}, x, top)
 	x = l.add(nn.Layer{Op: nn.OpScale, Name: "flat scale"}, x)
+	x = l.add(nn.Layer{Op: nn.OpReshape, Shape: []int{1, 6, 6}}, x)
+	x = l.add(nn.Layer{Op: nn.OpSelect, Channels: []int{5, 0, 2}}, x)
+	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
+	x = l.add(nn.Layer{Op: nn.OpSelect, Channels: []int{17, 3, 3, 9, 0}}, x)
 	l.add(nn.Layer{Op: nn.OpDense, Name: "classifier", Units: 10}, x)
 	return l
 }
@@ -147,7 +151,8 @@ func TestEveryLayer(t *testing.T) {
 		opMaxPool2D, opAveragePool2D, opConcatenation, opLeakyReLU,
 		opMean, opReshape, opConv2D, opTanh, opConv2D, opLogistic, opMul, opLogistic, opReshape, opMul, opSoftmax,
 		opPad, opPadV2, opMaxPool2D, opReduceMax, opReLU, opReshape, opFullyConnected, opReshape, opAveragePool2D,
-		opReshape, opConcatenation, opMul, opAdd, opFullyConnected, opMul, opSoftmax,
+		opReshape, opConcatenation, opMul, opAdd, opReshape, opConv2D, opReshape, opFullyConnected, opFullyConnected,
+		opMul, opSoftmax,
 	}
 	if d := cmp.Diff(want, p.operators()); d != "" {
 		t.Error(d)
