@@ -83,7 +83,9 @@ for k, generation in (keras3, 3), (keras2, 2):
         L = k.layers
         i = L.Input((8, 7, 3))
         x = L.Conv2D(4, 3, activation="tanh", name="first")(prepare(k, i))
-        model = k.Model(i, L.Dense(3, name="last")(L.Flatten()(x)))
+        # By their names garb would prepare pictures once more.
+        called = {"caffe": "resnet50", "tf": "mobilenetv2_1.00_224", "torch": "densenet121"}.get(name, name)
+        model = k.Model(i, L.Dense(3, name="last")(L.Flatten()(x)), name=called)
         rng = np.random.default_rng(seed)
         for w in model.get_layer("first").weights + model.get_layer("last").weights:
             size = 0.005 if name == "caffe" and len(w.shape) == 4 else 0.2
