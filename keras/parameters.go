@@ -99,6 +99,7 @@ func (a *applied) batchNorm(x int) int {
 	if !(l.Epsilon >= 0 && l.Epsilon < 1e6) {
 		a.refuse("epsilon", "0 or more")
 	}
+	l.Momentum = a.momentum()
 	for _, name := range []string{"gamma", "beta", "moving_mean", "moving_variance"} {
 		a.take(name, l.Name+"/"+name, 0)
 	}
@@ -110,6 +111,19 @@ func (a *applied) batchNorm(x int) int {
 		a.compute(l.Name+"/beta", channels, func() []float64 { return nil })
 	}
 	return a.put(l, x)
+}
+
+// momentum is that of a batch-norm: 0 for Keras's default, which is garb's.
+func (a *applied) momentum() float64 {
+	switch momentum := a.number("momentum", 0.99); {
+	case !(momentum >= 0 && momentum <= 1):
+		a.refuse("momentum", "a share from 0 to 1")
+	case momentum == 0:
+		return math.SmallestNonzeroFloat64 // keeps as little
+	case momentum != 0.99:
+		return momentum
+	}
+	return 0
 }
 
 // scaled is factor·x + offset of all channels, a part of what the layer computes.

@@ -292,7 +292,7 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	case nn.OpDense:
 		return "Dense", object{"units": l.Units, "use_bias": l.Bias}, nil
 	case nn.OpBatchNorm:
-		return "BatchNormalization", object{"axis": -1, "epsilon": l.Epsilon}, nil
+		return "BatchNormalization", object{"axis": -1, "epsilon": l.Epsilon, "momentum": cmp.Or(l.Momentum, 0.99)}, nil
 	case nn.OpScale:
 		return "Rescaling", object{"scale": exact(params[0].Data), "offset": exact(params[1].Data)}, nil
 	case nn.OpMaxPool:

@@ -27,8 +27,11 @@ type Layer struct {
 	Bias   bool  `json:"bias,omitempty"`
 
 	Epsilon float64 `json:"epsilon,omitempty"` // of BatchNorm
-	Slope   float64 `json:"slope,omitempty"`   // of LeakyReLU below zero
-	Rate    float64 `json:"rate,omitempty"`    // of Dropout
+	// Momentum is the share of BatchNorm's stored statistics that a training step on the
+	// batch's keeps; 0: 0.99. It changes no answer.
+	Momentum float64 `json:"momentum,omitempty"`
+	Slope    float64 `json:"slope,omitempty"` // of LeakyReLU below zero
+	Rate     float64 `json:"rate,omitempty"`  // of Dropout
 
 	// Of Pad: rows above and below, columns left and right; Lowest pads with the lowest
 	// number, so that it never wins in a MaxPool, otherwise zeros.
