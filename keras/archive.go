@@ -240,7 +240,7 @@ func variableNames(l *Layer) (names []string, known bool) {
 	switch l.Class {
 	case "InputLayer", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Average", "MaxPooling2D", "AveragePooling2D",
 		"GlobalAveragePooling2D", "GlobalMaxPooling2D", "ZeroPadding2D", "Rescaling", "Flatten", "Reshape",
-		"Dropout", "Concatenate":
+		"Dropout", "Concatenate", "CustomScaleLayer":
 		return nil, true
 	case "Normalization":
 		if config.Mean != nil {

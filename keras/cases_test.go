@@ -123,6 +123,7 @@ func TestOwners(t *testing.T) {
 		{keras, `,"module":["keras"]`, true},
 		{keras, `,"module":null`, true},
 		{keras, ``, true},
+		{keras, `,"module":"keras.src.applications.inception_resnet_v2","registered_name":"Custom>ReLU"`, true},
 		{``, ``, false}, // an HDF5 file
 		{``, `,"module":null`, true},
 		{`,"module":null`, ``, true},
@@ -131,6 +132,15 @@ func TestOwners(t *testing.T) {
 		var unknown *UnknownLayerError
 		if refused := errors.As(err, &unknown) && unknown.Owner != ""; refused != test.refused || err != nil && !refused {
 			t.Errorf("root %s, layer %s: %v", test.root, test.layer, err)
+		}
+	}
+	const scaled = `,"module":%q,"registered_name":"Custom>CustomScaleLayer"`
+	for module, own := range map[string]bool{"tf_keras.src.applications.inception_resnet_v2": true, "keras.layers": false,
+		"mine.src.applications.inception_resnet_v2": false} {
+		text := strings.Replace(whole(keras, fmt.Sprintf(scaled, module)), `"ReLU"`, `"CustomScaleLayer"`, 1)
+		var unknown *UnknownLayerError
+		if _, err := parseModel([]byte(text), "", 0, false); errors.As(err, &unknown) == own {
+			t.Errorf("CustomScaleLayer of %s: %v", module, err)
 		}
 	}
 	_, err := parseModel([]byte(strings.Replace(whole("", ""), `"ReLU"`, `"mine>ReLU"`, 1)), "", 0, false)

@@ -246,12 +246,18 @@ func TestHardSigmoid(t *testing.T) {
 	}
 }
 
-// Values that are joined and are no convolution's: a difference and a mean.
+// Values that are joined and are no convolution's: a difference, a mean, and the sum of
+// InceptionResNetV2.
 func TestSubtractAndAverage(t *testing.T) {
-	for class, want := range map[string]float32{"Subtract": -2, "Average": 3} {
+	const both = `[[["r",0,0,{}],["s",0,0,{}]]]`
+	for class, want := range map[string]float32{"Subtract": -2, "Average": 3, "CustomScaleLayer": 3} {
+		last := layer(class, "x", both)
+		if class == "CustomScaleLayer" {
+			last = configured(class, "x", `"scale":0.25`, both)
+		}
 		n, err := parse(t, functional(layer("ReLU", "r", `[[["i",0,0,{}]]]`)+","+
 			`{"class_name":"Rescaling","name":"s","config":{"name":"s","scale":2.0},"inbound_nodes":[[["r",0,0,{}]]]},`+
-			layer(class, "x", `[[["r",0,0,{}],["s",0,0,{}]]]`))).Network(0)
+			last)).Network(0)
 		if err != nil {
 			t.Fatal(err)
 		}

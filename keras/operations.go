@@ -108,6 +108,8 @@ func (a *applied) operation(inputs []int) int {
 		return a.stack(inputs)
 	case operator == '-' && len(inputs) == 2:
 		return a.put(nn.Layer{Op: nn.OpAdd}, inputs[0], a.scaled("/negative", -1, 0, inputs[1]))
+	case l.Class == "CustomScaleLayer" && len(inputs) == 2:
+		return a.put(nn.Layer{Op: nn.OpAdd}, inputs[0], a.scaled("/scaled", a.number("scale", 1), 0, inputs[1]))
 	case l.Class == "Average" && len(inputs) > 1:
 		return a.scaled("/mean", 1/float64(len(inputs)), 0, a.merge(nn.OpAdd, inputs))
 	case merges && len(inputs) < 2:
