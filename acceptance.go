@@ -200,6 +200,9 @@ type Answer struct {
 	Accepted   bool
 	Acceptance float64 // from 0 to 1
 	Refusal    string  // what to say of the picture if it is not accepted, as "not clothing"
+	// Labels are the classes that a multi-label model says yes to, with a probability above
+	// one half, the most probable first: none, one or more. It is nil for other models.
+	Labels []string
 	// Set has the classes that hold the right one with the probability of Model.Coverage, the
 	// most probable first; nil if the model has no rule for such sets.
 	Set []string
@@ -272,6 +275,14 @@ func (c *Classifier) Answer(row []float32) Answer {
 	classes := len(c.classes)
 	a := Answer{Predictions: c.Predictions(row[:classes]), Accepted: true, Acceptance: 1}
 	a.Set = c.PredictionSet(a.Predictions)
+	if c.model.MultiLabel {
+		a.Labels = []string{}
+		for _, p := range a.Predictions {
+			if p.Probability > 0.5 {
+				a.Labels = append(a.Labels, p.Class)
+			}
+		}
+	}
 	if c.judge != nil {
 		a.Judged, a.Refusal = true, c.judge.Refusal
 		a.Acceptance = accept.Logistic(float64(row[classes]))

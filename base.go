@@ -25,7 +25,7 @@ type Base struct {
 // which other backbones do not take. Errors are *ModelError.
 func BackboneOf(path, featuresAt string) (Base, error) {
 	refuse := func(err error) (Base, error) { return Base{}, &ModelError{path, err} }
-	known := func(architecture, reference string) (Base, error) {
+	known := func(architecture, reference string, grey bool) (Base, error) {
 		if featuresAt != "" {
 			return refuse(fmt.Errorf("its backbone is %s, which has its features; a layer is chosen only of a network that is none of garb's",
 				architecture))
@@ -34,13 +34,14 @@ func BackboneOf(path, featuresAt string) (Base, error) {
 		if err != nil {
 			return refuse(err)
 		}
+		a.Spec.Grey = grey
 		return Base{a, reference}, nil
 	}
 	switch path {
 	case Clothing, Garments: // one backbone
-		return known(imageNetBackbone, Garments)
+		return known(imageNetBackbone, Garments, false)
 	case ImageNet:
-		return known(imageNetBackbone, "")
+		return known(imageNetBackbone, "", false)
 	}
 	file, err := modelFile(path)
 	if err != nil {
@@ -61,17 +62,17 @@ func BackboneOf(path, featuresAt string) (Base, error) {
 		}
 		return Base{a, file}, nil
 	case isModel && m.BackboneDigest == garmentsDigest:
-		return known(m.Architecture, Garments)
+		return known(m.Architecture, Garments, m.Preprocessing.Grey)
 	case isModel && m.BackboneDigest != "":
-		return known(m.Architecture, "")
+		return known(m.Architecture, "", m.Preprocessing.Grey)
 	case isModel:
-		return known(m.Architecture, file)
+		return known(m.Architecture, file, m.Preprocessing.Grey)
 	}
 	architecture, _, ok := weights.Recognise(f)
 	if !ok {
 		return refuse(errors.New("it holds the weights of no network that garb has"))
 	}
-	return known(architecture, file)
+	return known(architecture, file, false)
 }
 
 // ownBackbone is the part of the model's own network that gives features.

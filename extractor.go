@@ -26,7 +26,8 @@ func NewExtractor(a backbone.Architecture, w nn.Weights, spec picture.Spec, o Op
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	if err := a.CheckSize(spec.Height, spec.Width); err != nil {
+	a, err := a.For(spec)
+	if err != nil {
 		return nil, err
 	}
 	return newExtractor(a.Features(spec.Height, spec.Width), w, spec, o)

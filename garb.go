@@ -83,7 +83,7 @@ func (o Options) limits() picture.Limits {
 // Prediction is one class with how sure the model is of it.
 type Prediction struct {
 	Class       string  `json:"class"`
-	Probability float64 `json:"probability"` // softmax of the logits, over the model's temperature
+	Probability float64 `json:"probability"` // see Model.Probabilities
 	Logit       float32 `json:"logit"`
 	// Of ImageNet's classes: the WordNet identifier and the place in the network's
 	// output.

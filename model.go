@@ -40,6 +40,9 @@ type Model struct {
 	// Unnamed says that nobody has named the outputs of Network: Classes are numbers, and the
 	// outputs may be no classes at all.
 	Unnamed bool `json:"unnamed,omitempty"`
+	// MultiLabel says that each class is a question of its own, to which the sigmoid of its
+	// logit answers: a picture shows any number of them.
+	MultiLabel bool `json:"multi_label,omitempty"`
 	// BackboneDigest says that the backbone's weights are not in the file but are
 	// those built in (or pulled) that have this digest.
 	BackboneDigest string       `json:"backbone_digest,omitempty"`
@@ -156,6 +159,9 @@ func (m *Model) validate() error {
 	if err := m.Head.Validate(); err != nil {
 		return err
 	}
+	if m.MultiLabel && (m.Coverage != nil || m.Acceptance != nil) {
+		return errors.New("its classes are labels of their own, and it has prediction sets or an acceptance, which are for one of many")
+	}
 	if m.Coverage != nil {
 		if err := m.Coverage.validate(); err != nil {
 			return err
@@ -169,16 +175,24 @@ func (m *Model) validate() error {
 	return m.Preprocessing.Validate()
 }
 
-// Probabilities returns the softmax of the logits over the temperature.
+// Probabilities returns the softmax of the logits over the temperature, or of a multi-label
+// model the sigmoid of each.
 func (m *Model) Probabilities(logits []float32) []float64 {
-	if m.Temperature == 0 {
+	if m.Temperature != 0 {
+		cooled := make([]float32, len(logits))
+		for i, v := range logits {
+			cooled[i] = float32(float64(v) / m.Temperature)
+		}
+		logits = cooled
+	}
+	if !m.MultiLabel {
 		return Softmax(logits)
 	}
-	cooled := make([]float32, len(logits))
+	probabilities := make([]float64, len(logits))
 	for i, v := range logits {
-		cooled[i] = float32(float64(v) / m.Temperature)
+		probabilities[i] = accept.Logistic(float64(v))
 	}
-	return Softmax(cooled)
+	return probabilities
 }
 
 // decodeModel reads the Model out of a file's metadata. ok is false if there is

@@ -27,7 +27,7 @@ func (m *Model) networks(spec picture.Spec) (networks, error) {
 		if err != nil {
 			return networks{}, err
 		}
-		if err := a.CheckSize(spec.Height, spec.Width); err != nil {
+		if a, err = a.For(spec); err != nil {
 			return networks{}, err
 		}
 		return networks{
@@ -38,7 +38,7 @@ func (m *Model) networks(spec picture.Spec) (networks, error) {
 	}
 	layers := slices.Clone(m.Network)
 	if len(layers) > 0 {
-		layers[0].Shape = []int{spec.Height, spec.Width, 3}
+		layers[0].Shape = []int{spec.Height, spec.Width, spec.Channels()}
 	}
 	whole, err := nn.NewGraph(layers)
 	if err != nil {
@@ -124,7 +124,8 @@ var ErrNotClassifier = errors.New("the network is no classifier")
 // NewModel makes a model of a network that another program made: from an input, as spec
 // prepares it, to what says which class it is. A softmax at the network's end is taken off,
 // as models answer by logits; one sigmoid of z, or a single logit z that two classes
-// are given for, becomes the logits 0 and z of two classes, whose softmax is that sigmoid. Without classes (nil) the outputs are numbered, and may be a feature
+// are given for, becomes the logits 0 and z of two classes, whose softmax is that sigmoid,
+// and several sigmoids make a multi-label model. Without classes (nil) the outputs are numbered, and may be a feature
 // map, of which the means are taken: then the model is one to train on. The tensors are for
 // Model.Save, once the golden logits are set: SetGolden. An error wraps ErrNotClassifier, or
 // is that of the network's description.
@@ -136,6 +137,10 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 	g, err := nn.NewGraph(layers)
 	if err != nil {
 		return nil, nil, err
+	}
+	if shape := g.InputShape(); len(shape) != 3 || shape[2] != spec.Channels() {
+		return nil, nil, fmt.Errorf("%w of pictures: its input is %s, and pictures have three channels, or one of grey",
+			ErrNotClassifier, tensor.ShapeString(shape))
 	}
 	layers = g.Layers() // without those that the output does not need
 	withoutHeadNames(layers, tensors)
@@ -149,16 +154,14 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 	} else if len(shape) != 1 {
 		return nil, nil, fmt.Errorf("%w: it ends in %s", ErrNotClassifier, tensor.ShapeString(shape))
 	}
+	multiLabel := false
 	switch at := lastComputed(layers); {
 	case layers[at].Op == nn.OpSoftmax:
 		layers = without(layers, at)
 	case layers[at].Op == nn.OpSigmoid:
 		if outputs := tensor.Len(shape); outputs != 1 {
-			if unnamed {
-				layers = without(layers, at)
-				break
-			}
-			return nil, nil, fmt.Errorf("%w: it ends in %d sigmoids, which say yes or no to each class of its own; garb's models choose one of them", ErrNotClassifier, outputs)
+			layers, multiLabel = without(layers, at), !unnamed
+			break
 		}
 		layers, shape = twoLogits(without(layers, at), tensors), []int{2}
 	case len(classes) == 2 && tensor.Len(shape) == 1 && isLogit(layers[at].Op):
@@ -175,7 +178,7 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 	if g, err = nn.NewGraph(layers); err != nil {
 		return nil, nil, err
 	}
-	m := &Model{Format: FormatVersion, Network: g.Layers(), Classes: classes, Preprocessing: spec, Unnamed: unnamed}
+	m := &Model{Format: FormatVersion, Network: g.Layers(), Classes: classes, Preprocessing: spec, Unnamed: unnamed, MultiLabel: multiLabel}
 	used := tensor.Map{}
 	for _, p := range g.Params() {
 		if t, ok := tensors[p.Name]; ok {
@@ -239,10 +242,14 @@ func without(layers []nn.Layer, at int) []nn.Layer {
 // not made of dense layers, or its answers differ.
 func OnBackbone(ctx context.Context, m *Model, tensors tensor.Map, architecture string, base tensor.Map) (on *Model, all tensor.Map, ok bool) {
 	a, err := backbone.Lookup(architecture)
-	if err != nil || len(m.Golden) == 0 || a.CheckSize(m.Preprocessing.Height, m.Preprocessing.Width) != nil {
+	if err != nil || len(m.Golden) == 0 {
 		return nil, nil, false
 	}
-	on = &Model{Format: m.Format, Architecture: architecture, Classes: m.Classes, Preprocessing: m.Preprocessing, Temperature: m.Temperature}
+	if a, err = a.For(m.Preprocessing); err != nil {
+		return nil, nil, false
+	}
+	on = &Model{Format: m.Format, Architecture: architecture, Classes: m.Classes, Preprocessing: m.Preprocessing, Temperature: m.Temperature,
+		MultiLabel: m.MultiLabel}
 	all = tensor.Map{}
 	for _, p := range a.Features(m.Preprocessing.Height, m.Preprocessing.Width).Params() {
 		all[p.Name] = base[p.Name]

@@ -216,6 +216,39 @@ func TestOneSigmoid(t *testing.T) {
 	}
 }
 
+// TestSeveralSigmoids: each class is a question of its own.
+func TestSeveralSigmoids(t *testing.T) {
+	n := foreign(t, convolutional(nn.Layer{Op: nn.OpSigmoid, Inputs: []int{3}})...)
+	classes := []string{"a", "b", "c", "d", "e", "f"}
+	model := saved(t, n, classes, Options{})
+	if !model.Model().MultiLabel {
+		t.Fatal("it is no multi-label model")
+	}
+	for _, row := range [][]float32{{-1, 2, 0, 0.5, -3, 1}, {-1, -2, 0, -0.5, -3, -1}} {
+		a := model.Answer(row)
+		var want []string
+		for _, p := range a.Predictions {
+			z := float64(row[slices.Index(classes, p.Class)])
+			if d := p.Probability - 1/(1+math.Exp(-z)); math.Abs(d) > 1e-12 {
+				t.Errorf("%s is off by %g", p.Class, d)
+			}
+			if z > 0 {
+				want = append(want, p.Class)
+			}
+		}
+		if a.Labels == nil || !slices.Equal(a.Labels, want) || len(want) > 0 && want[0] != "b" {
+			t.Errorf("labels %v, want %v", a.Labels, want)
+		}
+	}
+	if a := saved(t, foreign(t, convolutional()...), classes, Options{}).Answer(make([]float32, 6)); a.Labels != nil {
+		t.Errorf("a model that chooses has the labels %v", a.Labels)
+	}
+	m, _, err := NewModel(n, nil, small)
+	if err != nil || m.MultiLabel {
+		t.Errorf("without classes: %v, multi-label %v", err, m.MultiLabel)
+	}
+}
+
 // TestSizeOfNetworks: a network that pools answers on pictures of other sizes too.
 func TestSizeOfNetworks(t *testing.T) {
 	n := foreign(t, convolutional(nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{3}, Units: 2})...)
@@ -230,9 +263,10 @@ func TestNoClassifiers(t *testing.T) {
 		layers []nn.Layer
 		says   string
 	}{
-		"a feature map":    {convolutional()[:3], "ends in"},
-		"several sigmoids": {convolutional(nn.Layer{Op: nn.OpSigmoid, Inputs: []int{3}}), "6 sigmoids"},
-		"other classes":    {convolutional(), "it has 6"},
+		"a feature map":  {convolutional()[:3], "ends in"},
+		"other classes":  {convolutional(), "it has 6"},
+		"two channels":   {append([]nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 2}}}, convolutional()[1:]...), "three channels, or one"},
+		"grey in colour": {append([]nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 1}}}, convolutional()[1:]...), "three channels, or one"},
 	} {
 		_, _, err := NewModel(foreign(t, c.layers...), classes, small)
 		if !errors.Is(err, ErrNotClassifier) || !strings.Contains(err.Error(), c.says) {

@@ -179,7 +179,7 @@ func New(c Config, spec picture.Spec, train dataset.Training, seed uint64, l pic
 }
 
 // Load reads the picture of the training set's sample index and writes the view of
-// it that an epoch has to dst: Height × Width × 3 values, as Spec.Load does. An epoch
+// it that an epoch has to dst: Height × Width × Channels values, as Spec.Load does. An epoch
 // may show a picture again, with other changes: index + n, of n samples, is sample index
 // for the second time, and so on. The view depends on the seed, the epoch and the index
 // alone. Errors name the file and are otherwise those of dataset.Sample.Read and

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+
+	"garb/picture"
 )
 
 // Mix makes mixtures of the pictures of one batch, in place, if Mixup or CutMix is
@@ -37,7 +39,7 @@ func (v *Views) Mix(epoch, step int, inputs, targets []float32, classes int) {
 		a, b := inputs[order[0]*size:][:size], inputs[order[1]*size:][:size]
 		var own float64
 		if cut {
-			own = exchange(a, b, v.spec.Width, v.spec.Height, beta(r, v.config.CutMix), r)
+			own = exchange(a, b, v.spec, beta(r, v.config.CutMix), r)
 		} else {
 			own = beta(r, v.config.Mixup)
 			blend(a, b, float32(own))
@@ -55,8 +57,9 @@ func blend(a, b []float32, own float32) {
 }
 
 // exchange exchanges a rectangle of 1−own of the area, less what lies outside,
-// between two pictures, and returns the share of each that remains.
-func exchange(a, b []float32, width, height int, own float64, r *rand.Rand) float64 {
+// between two inputs of a spec, and returns the share of each that remains.
+func exchange(a, b []float32, spec picture.Spec, own float64, r *rand.Rand) float64 {
+	width, height, channels := spec.Width, spec.Height, spec.Channels()
 	side := math.Sqrt(1 - own)
 	span := func(length int) (from, to int) {
 		centre, half := r.IntN(length), int(side*float64(length)/2)
@@ -65,7 +68,8 @@ func exchange(a, b []float32, width, height int, own float64, r *rand.Rand) floa
 	left, right := span(width)
 	top, bottom := span(height)
 	for y := top; y < bottom; y++ {
-		p, q := a[3*(y*width+left):3*(y*width+right)], b[3*(y*width+left):3*(y*width+right)]
+		from, to := channels*(y*width+left), channels*(y*width+right)
+		p, q := a[from:to], b[from:to]
 		for i, x := range p {
 			p[i], q[i] = q[i], x
 		}

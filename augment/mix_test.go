@@ -43,6 +43,7 @@ func TestMixMixesTargetsAsPictures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				s := unit(rapid.IntRange(1, 12).Draw(t, "width"), rapid.IntRange(1, 12).Draw(t, "height"))
+				s.Grey = rapid.Bool().Draw(t, "grey")
 				v, err := New(c, s, dataset.Training{}, rapid.Uint64().Draw(t, "seed"), picture.DefaultLimits())
 				if err != nil {
 					t.Fatal(err)

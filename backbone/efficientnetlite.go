@@ -59,12 +59,12 @@ func (v liteVariant) channels(n int) int {
 
 // featureMap is the network up to its last feature map: [h w 3] to
 // [⌈h/32⌉ ⌈w/32⌉ 1280].
-func (v liteVariant) featureMap(b *nn.Builder) nn.Value {
+func (v liteVariant) featureMap(b *nn.Builder, x nn.Value) nn.Value {
 	conv := func(name string, x nn.Value, filters, size, stride int) nn.Value {
 		x = b.Conv(name+"/conv", x, filters, size, stride, nn.Same)
 		return b.BatchNorm(name+"/bn", x, batchNormEpsilon)
 	}
-	x := b.ReLU6(conv("stem", b.Input(), liteStem, 3, 2))
+	x = b.ReLU6(conv("stem", x, liteStem, 3, 2))
 	block := 0
 	for i, s := range liteStages {
 		repeat := s.repeat

@@ -29,12 +29,12 @@ const (
 // mobileNetV2FeatureMap is torchvision's MobileNetV2 up to its last feature map: [h w 3] to
 // [⌈h/32⌉ ⌈w/32⌉ 1280]. Its padding is PyTorch's; that of Keras's network of this name
 // differs.
-func mobileNetV2FeatureMap(b *nn.Builder) nn.Value {
+func mobileNetV2FeatureMap(b *nn.Builder, x nn.Value) nn.Value {
 	conv := func(name string, x nn.Value, filters, size, stride int) nn.Value {
 		x, padding := padded(b, x, size, stride)
 		return b.BatchNorm(name+"/bn", b.Conv(name+"/conv", x, filters, size, stride, padding), torchEpsilon)
 	}
-	x := b.ReLU6(conv("stem", b.Input(), mobileNetV2Stem, 3, 2))
+	x = b.ReLU6(conv("stem", x, mobileNetV2Stem, 3, 2))
 	block := 0
 	for _, row := range bottlenecks {
 		for i := range row.repeat {

@@ -35,12 +35,12 @@ func (r resNet) widening() int {
 // featureMap is the network up to its last feature map: [h w 3] to [⌈h/32⌉ ⌈w/32⌉ …]. In a
 // bottleneck the 3×3 convolution has the stride, as in torchvision ("version 1.5"), not the
 // first as in the paper and in Keras.
-func (r resNet) featureMap(b *nn.Builder) nn.Value {
+func (r resNet) featureMap(b *nn.Builder, x nn.Value) nn.Value {
 	conv := func(name string, x nn.Value, filters, size, stride int) nn.Value {
 		x, padding := padded(b, x, size, stride)
 		return b.BatchNorm(name+"/bn", b.Conv(name+"/conv", x, filters, size, stride, padding), torchEpsilon)
 	}
-	x := b.ReLU(conv("stem", b.Input(), resNetStem, 7, 2))
+	x = b.ReLU(conv("stem", x, resNetStem, 7, 2))
 	x = b.MaxPool(b.Pad(x, 1, 1, 1, 1, true), 3, 2, nn.Valid)
 	for group, repeat := range r.blocks {
 		inside := resNetStem << group

@@ -14,7 +14,7 @@ const (
 
 // xceptionFeatureMap is Xception up to its last feature map (Chollet 2017,
 // figure 5): [h w 3] to about [h/32 w/32 2048].
-func xceptionFeatureMap(b *nn.Builder) nn.Value {
+func xceptionFeatureMap(b *nn.Builder, x nn.Value) nn.Value {
 	norm := func(name string, x nn.Value) nn.Value {
 		return b.BatchNorm(name+"/bn", x, batchNormEpsilon)
 	}
@@ -25,7 +25,7 @@ func xceptionFeatureMap(b *nn.Builder) nn.Value {
 		return norm(name, b.SeparableConv(name, x, filters, 3, 1, nn.Same))
 	}
 
-	x := b.ReLU(conv("block1/conv1", b.Input(), 32, 3, 2, nn.Valid))
+	x = b.ReLU(conv("block1/conv1", x, 32, 3, 2, nn.Valid))
 	x = b.ReLU(conv("block1/conv2", x, 64, 3, 1, nn.Valid))
 
 	// A block that halves the picture: two separable convolutions and a pooling,

@@ -23,8 +23,8 @@ type Architecture struct {
 
 	// featureMap is input to the [h w FeatureCount] whose mean the features are; nil if
 	// they are made otherwise.
-	featureMap func(b *nn.Builder) nn.Value
-	flat       func(b *nn.Builder) nn.Value // input to [FeatureCount], without featureMap
+	featureMap func(b *nn.Builder, x nn.Value) nn.Value
+	flat       func(b *nn.Builder, x nn.Value) nn.Value // input to [FeatureCount], without featureMap
 	top        func(b *nn.Builder, features nn.Value) nn.Value
 	layers     []nn.Layer // of a network that is none of the zoo's: see Of
 }
@@ -42,7 +42,7 @@ func Of(layers []nn.Layer, spec picture.Spec) (Architecture, error) {
 	}
 	shape := g.OutputShape()
 	a := Architecture{Name: OwnName, Spec: spec, FeatureCount: shape[len(shape)-1], MinSide: 1, layers: g.Layers()}
-	a.flat = func(b *nn.Builder) nn.Value {
+	a.flat = func(b *nn.Builder, _ nn.Value) nn.Value {
 		v, err := b.Append(a.layers)
 		if err != nil {
 			panic("backbone: " + err.Error()) // CheckSize tells before
@@ -131,10 +131,14 @@ func stretch(side int, filter picture.Filter, mean, std float32) picture.Spec {
 }
 
 func (a Architecture) features(b *nn.Builder) nn.Value {
-	if a.featureMap == nil {
-		return a.flat(b)
+	x := b.Input()
+	if a.repeatsGrey() {
+		x = b.Concat(x, x, x)
 	}
-	return b.GlobalAveragePool(a.featureMap(b))
+	if a.featureMap == nil {
+		return a.flat(b, x)
+	}
+	return b.GlobalAveragePool(a.featureMap(b, x))
 }
 
 // imageNetTop ends a network in logits over the ImageNet classes.
@@ -159,7 +163,7 @@ func Lookup(name string) (Architecture, error) {
 	return Architecture{}, fmt.Errorf("no backbone is named %q; there are %s", name, strings.Join(names, ", "))
 }
 
-// Features is the network without its top: [height width 3] to a feature vector
+// Features is the network without its top: [height width channels] to a feature vector
 // of FeatureCount values (globally average-pooled, but for small-cnn). It panics
 // if a side is below MinSide.
 func (a Architecture) Features(height, width int) *nn.Graph {
@@ -207,5 +211,30 @@ func (a Architecture) builder(height, width int) *nn.Builder {
 	if err := a.CheckSize(height, width); err != nil {
 		panic("backbone: " + err.Error())
 	}
-	return nn.NewBuilder(height, width, 3)
+	return nn.NewBuilder(height, width, a.Spec.Channels())
+}
+
+// repeatsGrey reports whether the network was trained on colours and is shown grey: its
+// three channels are then alike.
+func (a Architecture) repeatsGrey() bool { return a.Spec.Grey && a.layers == nil && a.Pretrained() }
+
+// For returns the network for pictures that spec prepares: of that size at least, and grey if
+// they are. Of a network that was trained on colours each channel then has the level of grey,
+// which is exact if all are prepared alike; otherwise it is an error, as is a network with
+// layers of its own for the other number of channels.
+func (a Architecture) For(spec picture.Spec) (Architecture, error) {
+	if err := a.CheckSize(spec.Height, spec.Width); err != nil {
+		return a, err
+	}
+	own := a.Spec
+	a.Spec.Grey = spec.Grey
+	switch {
+	case own.Grey == spec.Grey:
+	case a.layers != nil:
+		return a, fmt.Errorf("the network takes pictures of %d channels, not of %d", own.Channels(), spec.Channels())
+	case a.repeatsGrey() && (own.Mean != [3]float32{own.Mean[0], own.Mean[0], own.Mean[0]} || own.Std != [3]float32{own.Std[0], own.Std[0], own.Std[0]}):
+		return a, fmt.Errorf("%s prepares each colour in its own way, which grey pictures have not; "+
+			"take a backbone that prepares all alike, such as efficientnet-lite0", a.Name)
+	}
+	return a, nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"garb/nn"
+	"garb/picture"
 	"garb/tensor"
 )
 
@@ -83,4 +85,37 @@ func ExampleArchitecture_Features() {
 	g := a.Features(a.Spec.Height, a.Spec.Width)
 	fmt.Println(g.InputShape(), g.OutputShape(), g.ParamCount())
 	// Output: [224 224 3] [1280] 3413024
+}
+
+// TestFor: networks take the channels that they have layers for, or that can be repeated.
+func TestFor(t *testing.T) {
+	grey := func(s picture.Spec) picture.Spec { s.Grey = true; return s }
+	own, err := Of([]nn.Layer{
+		{Op: nn.OpInput, Shape: []int{8, 8, 1}}, {Op: nn.OpReLU, Inputs: []int{0}},
+	}, grey(stretch(8, picture.Nearest, 0, 255)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		a        Architecture
+		spec     picture.Spec
+		channels int // of its input; 0: it is refused
+	}{
+		{lookup(t, "efficientnet-lite0"), grey(lookup(t, "efficientnet-lite0").Spec), 1},
+		{lookup(t, "efficientnet-lite0"), lookup(t, "efficientnet-lite0").Spec, 3},
+		{lookup(t, smallCNNName), grey(lookup(t, smallCNNName).Spec), 1},
+		{lookup(t, "resnet18"), grey(stretch(64, picture.Nearest, 0, 255)), 0},
+		{lookup(t, "resnet18"), stretch(16, picture.Nearest, 0, 255), 0},
+		{own, own.Spec, 1},
+		{own, stretch(8, picture.Nearest, 0, 255), 0},
+	} {
+		a, err := c.a.For(c.spec)
+		if (err == nil) != (c.channels > 0) {
+			t.Errorf("%s for %+v: %v", c.a.Name, c.spec, err)
+		} else if err == nil {
+			if shape := a.Features(c.spec.Height, c.spec.Width).InputShape(); shape[2] != c.channels {
+				t.Errorf("%s for %+v takes %v", a.Name, c.spec, shape)
+			}
+		}
+	}
 }

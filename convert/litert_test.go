@@ -75,6 +75,9 @@ func TestLiteRT(t *testing.T) {
 		}
 		models[name], models[name+"-pictures"] = c, c
 	}
+	models["labels"] = multiLabelModel(t)
+	models["grey"] = greyModel(t)
+	models["grey-pictures"] = models["grey"]
 	for _, method := range accept.Methods() {
 		models[fmt.Sprint("judging-", method)] = judging(t, method)
 	}

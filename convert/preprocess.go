@@ -79,12 +79,12 @@ func recognised(names []string) (found preprocessing, by string, ok bool) {
 	return found, by, length > 0
 }
 
-// apply makes the preprocessing of pictures of the given size. What a Spec cannot say, the
+// apply makes the preprocessing of pictures of the network's size. What a Spec cannot say, the
 // order of channels, becomes the network's first layer.
 func (p preprocessing) apply(n *nn.Network, filter picture.Filter) picture.Spec {
 	in := n.Layers[0].Shape
-	spec := picture.Spec{Width: in[1], Height: in[0], Filter: filter, Fit: picture.Stretch, Mean: p.mean, Std: p.std}
-	if !p.blueFirst {
+	spec := picture.Spec{Width: in[1], Height: in[0], Filter: filter, Fit: picture.Stretch, Grey: in[2] == 1, Mean: p.mean, Std: p.std}
+	if !p.blueFirst || spec.Grey {
 		return spec
 	}
 	layers := []nn.Layer{n.Layers[0], {Op: nn.OpSelect, Inputs: []int{0}, Channels: []int{2, 1, 0}}}

@@ -131,8 +131,8 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 	if in.Model, in.Tensors, err = garb.NewModel(f.network, o.Classes, spec); err != nil {
 		return nil, err
 	}
-	if f.beforeTemperature {
-		in.Model.Temperature = about.Temperature
+	if f.beforeTemperature { // the network ends in logits
+		in.Model.Temperature, in.Model.MultiLabel = about.Temperature, about.MultiLabel
 	}
 	if err := in.Model.SetGolden(ctx, in.Tensors); err != nil {
 		return nil, err

@@ -44,6 +44,7 @@ type description struct {
 	Classes       []string     `json:"classes"`
 	Preprocessing picture.Spec `json:"preprocessing"`
 	Temperature   float64      `json:"temperature,omitempty"`
+	MultiLabel    bool         `json:"multi_label,omitempty"`
 	// Of a file with an output for acceptance: from where a picture is accepted, and what is
 	// said of one that is not.
 	Threshold *float64 `json:"acceptance_threshold,omitempty"`
@@ -90,7 +91,7 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 	}
 	spec, model := c.Spec(), c.Model()
 	temperature := model.Temperature
-	about := description{Classes: c.Classes(), Preprocessing: spec, Temperature: temperature, Digest: c.Digest(),
+	about := description{Classes: c.Classes(), Preprocessing: spec, Temperature: temperature, MultiLabel: model.MultiLabel, Digest: c.Digest(),
 		Judges: c.Judges(), Prepares: o.Preprocessing && extension == ".keras"}
 	if written.Acceptance {
 		threshold := c.AcceptanceThreshold()
@@ -106,31 +107,32 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 	if o.Int8 && extension != ".onnx" {
 		return Written{}, fmt.Errorf("%s: weights of int8 go into ONNX files alone", path)
 	}
+	mean, std := spec.Mean[:spec.Channels()], spec.Std[:spec.Channels()]
 	var write func(w io.Writer) error
 	switch extension {
 	case ".onnx":
 		options := onnx.Options{
-			Acceptance:  acceptance,
+			Acceptance: acceptance, MultiLabel: model.MultiLabel,
 			Temperature: temperature, Int8: o.Int8, Metadata: metadata, ProducerVersion: garb.Version, Doc: doc,
 		}
 		options.Metadata["classes"] = strings.Join(c.Classes(), "\n")
 		if o.Preprocessing {
-			options.Preprocessing = &onnx.Preprocessing{Mean: spec.Mean, Std: spec.Std}
+			options.Preprocessing = &onnx.Preprocessing{Mean: mean, Std: std}
 		}
 		write = func(w io.Writer) error { return onnx.Write(w, n, options) }
 	case ".keras":
 		options := keras.WriteOptions{
-			Name: c.Name(), Probabilities: true, Temperature: temperature, Metadata: metadata,
+			Name: c.Name(), Probabilities: true, MultiLabel: model.MultiLabel, Temperature: temperature, Metadata: metadata,
 		}
 		if o.Preprocessing {
-			options.Preprocessing = &keras.Preprocessing{Mean: spec.Mean, Std: spec.Std}
+			options.Preprocessing = &keras.Preprocessing{Mean: mean, Std: std}
 		}
 		write = func(w io.Writer) error { return keras.Write(w, n, options) }
 	case ".tflite":
 		options := tflite.Options{
-			Name: c.Name(), Doc: doc, Labels: c.Classes(), Metadata: metadata, Temperature: temperature,
+			Name: c.Name(), Doc: doc, Labels: c.Classes(), Metadata: metadata, MultiLabel: model.MultiLabel, Temperature: temperature,
 			Acceptance:    (*tflite.Acceptance)(acceptance),
-			Preprocessing: &tflite.Preprocessing{Mean: spec.Mean, Std: spec.Std}, Pictures: o.Preprocessing,
+			Preprocessing: &tflite.Preprocessing{Mean: mean, Std: std}, Pictures: o.Preprocessing,
 		}
 		write = func(w io.Writer) error { return tflite.Write(w, n, options) }
 	default:

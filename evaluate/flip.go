@@ -63,7 +63,7 @@ func (f *Flipped) Judge(ctx context.Context, data []byte) (garb.Answer, error) {
 	if _, err := spec.Load(ctx, data, f.classifier.Limits(), b.inputs[:values]); err != nil {
 		return garb.Answer{}, err
 	}
-	mirror(b.inputs[values:], b.inputs[:values], spec.Width)
+	mirror(b.inputs[values:], b.inputs[:values], spec.Width, spec.Channels())
 	if err := f.classifier.Outputs(ctx, b.inputs, b.outputs); err != nil {
 		return garb.Answer{}, err
 	}
@@ -77,11 +77,10 @@ func (f *Flipped) Judge(ctx context.Context, data []byte) (garb.Answer, error) {
 	return a, nil
 }
 
-// mirror writes an input of rows of width pixels with three values each to dst, with left
+// mirror writes an input of rows of width pixels, of so many channels, to dst, with left
 // and right exchanged. Every fit of a picture.Spec but for rounding is symmetric, so these
 // are the values of the mirrored picture.
-func mirror(dst, src []float32, width int) {
-	const channels = 3
+func mirror(dst, src []float32, width, channels int) {
 	row := channels * width
 	for start := 0; start < len(src); start += row {
 		for x := range width {

@@ -135,8 +135,13 @@ func TestFlippedErrors(t *testing.T) {
 func TestMirror(t *testing.T) {
 	src := []float32{1, 2, 3, 4, 5, 6, 7, 8, 9 /* next row */, 11, 12, 13, 14, 15, 16, 17, 18, 19}
 	dst := make([]float32, len(src))
-	mirror(dst, src, 3)
+	mirror(dst, src, 3, 3)
 	if want := []float32{7, 8, 9, 4, 5, 6, 1, 2, 3, 17, 18, 19, 14, 15, 16, 11, 12, 13}; !slices.Equal(dst, want) {
 		t.Errorf("%v", dst)
+	}
+	dst = dst[:6]
+	mirror(dst, src[:6], 3, 1)
+	if want := []float32{3, 2, 1, 6, 5, 4}; !slices.Equal(dst, want) {
+		t.Errorf("grey: %v", dst)
 	}
 }

@@ -68,20 +68,23 @@ func TestGrid(t *testing.T) {
 }
 
 // corner is a model of inputs of such a side that looks at one quarter of them alone.
-type corner int
+type corner struct {
+	side int
+	grey bool
+}
 
 func (c corner) Spec() picture.Spec {
-	return picture.Spec{Width: int(c), Height: int(c), Filter: picture.Nearest, Fit: picture.Stretch, Std: [3]float32{1, 1, 1}}
+	return picture.Spec{Width: c.side, Height: c.side, Filter: picture.Nearest, Fit: picture.Stretch, Grey: c.grey,
+		Std: [3]float32{1, 1, 1}}
 }
 func (corner) Classes() []string { return []string{"a", "b"} }
 func (c corner) Logits(ctx context.Context, inputs, logits []float32) error {
-	side := int(c)
-	size := c.Spec().ValueCount()
+	side, size, channels := c.side, c.Spec().ValueCount(), c.Spec().Channels()
 	for i := range len(inputs) / size {
 		sum := float32(0)
 		for y := range side / 2 {
 			for x := side / 2; x < side; x++ {
-				sum += inputs[i*size+(y*side+x)*3] / 255
+				sum += inputs[i*size+(y*side+x)*channels] / 255
 			}
 		}
 		logits[2*i], logits[2*i+1] = 16*sum/float32(side*side), 0
@@ -98,7 +101,8 @@ func (corner) Predictions(logits []float32) []garb.Prediction {
 }
 
 func TestOcclusion(t *testing.T) {
-	for _, c := range []corner{28, 616} { // of the larger ones, fewer go together
+	// Of the larger ones, fewer go together.
+	for _, c := range []corner{{28, false}, {28, true}, {616, false}} {
 		white := make([]float32, c.Spec().ValueCount())
 		for i := range white {
 			white[i] = 255
@@ -112,10 +116,10 @@ func TestOcclusion(t *testing.T) {
 			row, column := i/occlusionCells, i%occlusionCells
 			inside := row <= 7 && column >= 6
 			if fell := maps[0].Values[i] > 1e-4; fell != inside {
-				t.Errorf("side %d, row %d, column %d: %v", c, row, column, maps[0].Values[i])
+				t.Errorf("side %v, row %d, column %d: %v", c, row, column, maps[0].Values[i])
 			}
 			if d := maps[0].Values[i] + maps[1].Values[i]; d > 1e-5 || d < -1e-5 {
-				t.Errorf("side %d, row %d, column %d: what one class loses the other does not win", c, row, column)
+				t.Errorf("side %v, row %d, column %d: what one class loses the other does not win", c, row, column)
 			}
 		}
 		ctx, cancel := context.WithCancel(context.Background())

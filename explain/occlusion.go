@@ -80,8 +80,8 @@ func cover(input []float32, spec picture.Spec, row, column int) {
 	left, right := bounds(column, spec.Width)
 	for y := top; y < bottom; y++ {
 		for x := left; x < right; x++ {
-			for c := range 3 {
-				input[3*(y*spec.Width+x)+c] = (covered - spec.Mean[c]) / spec.Std[c]
+			for c := range spec.Channels() {
+				input[spec.Channels()*(y*spec.Width+x)+c] = (covered - spec.Mean[c]) / spec.Std[c]
 			}
 		}
 	}

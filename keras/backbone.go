@@ -66,14 +66,6 @@ func (m *Model) Backbone() (*Backbone, error) {
 		Architecture: found.architecture, WithTop: found.withTop, Place: place, Tensors: tensor.Map{},
 	}
 	b.Height, b.Width = inner.inputSize()
-	if inner.Class != "" { // what its layers are called is not all that they are
-		var setting *SettingError
-		if _, _, err := inner.graph(found.height); errors.As(err, &setting) {
-			within := *setting
-			within.Layer = join(place, setting.Layer)
-			return nil, &within
-		}
-	}
 	a, err := backbone.Lookup(found.architecture)
 	if err != nil {
 		return nil, err
@@ -81,6 +73,18 @@ func (m *Model) Backbone() (*Backbone, error) {
 	graph := a.Features(found.height, found.width)
 	if found.withTop {
 		graph = a.WithTop(found.height, found.width)
+	}
+	if inner.Class != "" { // what its layers are called is not all that they are
+		_, _, err := inner.graph(found.height)
+		var setting *SettingError
+		if !errors.As(err, &setting) {
+			setting = found.checkWindows(a.Name, graph)
+		}
+		if setting != nil {
+			within := *setting
+			within.Layer = join(place, setting.Layer)
+			return nil, &within
+		}
 	}
 	used := map[*Layer]bool{}
 	for _, p := range graph.Params() {
@@ -104,6 +108,32 @@ func (m *Model) Backbone() (*Backbone, error) {
 		}
 	}
 	return b, nil
+}
+
+// checkWindows compares how the windows of a model's layers move with how those of an
+// architecture do; nil if they do the same.
+func (f *match) checkWindows(architecture string, graph *nn.Graph) *SettingError {
+	pair := func(height, width int) [2]int { return [2]int{height, width} }
+	for _, l := range graph.Layers() {
+		from, ok := f.sources[l.Name+"/kernel"]
+		if !ok || l.Height == 0 || strings.HasSuffix(l.Name, "/pointwise") {
+			continue
+		}
+		s := settings{from.layer.Name, from.layer.Class, readSettings(from.layer.Config), func(error) int { return 0 }}
+		differs := func(setting string, want any) *SettingError {
+			return &SettingError{s.place, s.class, setting, shown(s.values[setting]), fmt.Sprintf("%v in its %s", want, architecture)}
+		}
+		one := [2]int{1, 1}
+		switch {
+		case pair(s.pair("strides", one)) != pair(l.Strides()):
+			return differs("strides", pair(l.Strides()))
+		case pair(s.pair("dilation_rate", one)) != pair(l.Dilations()):
+			return differs("dilation_rate", pair(l.Dilations()))
+		case s.same() != l.Same && l.Height*l.Width > 1:
+			return differs("padding", map[bool]string{true: "same", false: "valid"}[l.Same])
+		}
+	}
+	return nil
 }
 
 // search looks for a network in m, then in the models nested in it.

@@ -148,15 +148,23 @@ func TestRealModel(t *testing.T) {
 
 // A layer of Xception's name that computes something else is not Xception's.
 func TestSettingsOfBackbones(t *testing.T) {
-	m := open(t, fixture(t, "nested3.keras"))
-	for _, l := range m.Layers[1].Model.Layers {
-		if l.Name == "block2_sepconv1" {
-			l.Config = bytes.Replace(l.Config, []byte(`"dilation_rate": [1, 1]`), []byte(`"dilation_rate": [2, 2]`), 1)
+	for _, test := range []struct{ layer, setting, is, becomes string }{
+		{"block2_sepconv1", "dilation_rate", "[1, 1]", "[2, 2]"},
+		{"block2_sepconv1", "strides", "[1, 1]", "[1, 2]"},
+		{"block1_conv1", "strides", "[2, 2]", "[2, 1]"},
+		{"block1_conv2", "padding", `"valid"`, `"same"`},
+	} {
+		m := open(t, fixture(t, "nested3.keras"))
+		for _, l := range m.Layers[1].Model.Layers {
+			if l.Name == test.layer {
+				was, is := fmt.Sprintf("%q: %s", test.setting, test.is), fmt.Sprintf("%q: %s", test.setting, test.becomes)
+				l.Config = bytes.Replace(l.Config, []byte(was), []byte(is), 1)
+			}
 		}
-	}
-	var setting *SettingError
-	if _, err := m.Backbone(); !errors.As(err, &setting) || setting.Layer != "xception/block2_sepconv1" {
-		t.Errorf("%v", err)
+		var setting *SettingError
+		if _, err := m.Backbone(); !errors.As(err, &setting) || setting.Layer != "xception/"+test.layer || setting.Setting != test.setting {
+			t.Errorf("%s of %s: %v", test.setting, test.layer, err)
+		}
 	}
 }
 

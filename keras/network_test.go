@@ -139,9 +139,16 @@ func layer(class, name, inbound string) string {
 func TestSettingsThatGarbLacks(t *testing.T) {
 	const conv = `"filters":4,"kernel_size":[3,3]`
 	for _, test := range []struct{ class, settings, setting string }{
-		{"Conv2D", conv + `,"dilation_rate":[2,2]`, "dilation_rate"},
-		{"Conv2D", conv + `,"groups":2`, "groups"},
-		{"Conv2D", conv + `,"strides":[1,2]`, "strides"},
+		{"Conv2D", conv + `,"dilation_rate":[2,0]`, "dilation_rate"},
+		{"Conv2D", conv + `,"dilation_rate":[1,-1]`, "dilation_rate"},
+		{"Conv2D", conv + `,"dilation_rate":1e7`, "dilation_rate"},
+		{"Conv2D", conv + `,"groups":0`, "groups"},
+		{"Conv2D", conv + `,"groups":-2`, "groups"},
+		{"Conv2D", conv + `,"groups":1e9`, "groups"},
+		{"Conv2D", conv + `,"groups":[1,3]`, "groups"},
+		{"Conv2D", conv + `,"strides":[1,0]`, "strides"},
+		{"Conv2D", conv + `,"strides":-1`, "strides"},
+		{"Conv2D", conv + `,"strides":1e7`, "strides"},
 		{"Conv2D", conv + `,"padding":"causal"`, "padding"},
 		{"Conv2D", conv + `,"activation":"exponential"`, "activation"},
 		{"Conv2D", conv + `,"activation":{"class_name":"function","config":"exponential"}`, "activation"},
@@ -169,12 +176,15 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 		{"Conv2D", `"filters":4,"kernel_size":[3,3,3]`, "kernel_size"},
 		{"Conv2D", `"filters":4,"kernel_size":[0,3]`, "kernel_size"},
 		{"Conv2D", `"filters":4`, "kernel_size"},
-		{"DepthwiseConv2D", `"kernel_size":3,"depth_multiplier":2`, "depth_multiplier"},
+		{"DepthwiseConv2D", `"kernel_size":3,"depth_multiplier":0`, "depth_multiplier"},
+		{"DepthwiseConv2D", `"kernel_size":3,"depth_multiplier":1.5`, "depth_multiplier"},
+		{"DepthwiseConv2D", `"kernel_size":3,"depth_multiplier":1e7`, "depth_multiplier"},
+		{"DepthwiseConv2D", `"kernel_size":3,"groups":3`, "groups"},
 		{"Dense", `"units":"many"`, "units"},
 		{"BatchNormalization", `"axis":[1]`, "axis"},
 		{"BatchNormalization", `"epsilon":-1`, "epsilon"},
-		{"MaxPooling2D", `"pool_size":[2,3]`, "pool_size"},
-		{"AveragePooling2D", `"pool_size":[2,2],"strides":[2,1]`, "strides"},
+		{"MaxPooling2D", `"pool_size":[2,0]`, "pool_size"},
+		{"AveragePooling2D", `"pool_size":[2,2],"strides":[2,-1]`, "strides"},
 		{"GlobalAveragePooling2D", `"keepdims":"yes"`, "keepdims"},
 		{"ReLU", `"max_value":3`, "max_value"},
 		{"ReLU", `"threshold":1`, "threshold"},
@@ -192,6 +202,20 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 		var setting *SettingError
 		if !errors.As(err, &setting) || setting.Layer != "x" || setting.Class != test.class && setting.Class != "ReLU" || setting.Setting != test.setting {
 			t.Errorf("%s %s: error %v", test.class, test.settings, err)
+		}
+	}
+	// What only together cannot be.
+	for settings, reason := range map[string]string{
+		conv + `,"groups":2`:                                 "2 groups do not divide 3 channels and 4 filters",
+		conv + `,"groups":3`:                                 "3 groups do not divide",
+		conv + `,"dilation_rate":500`:                        "does not fit",
+		conv + `,"dilation_rate":1000000,"padding":"same"`:   "reaches over more than",
+		`"filters":1000000,"kernel_size":1,"groups":1000000`: "1000000 groups do not divide",
+	} {
+		_, err := parse(t, sequential("Conv2D", settings)).Network(0)
+		var format *FormatError
+		if !errors.As(err, &format) || !strings.Contains(err.Error(), `"x"`) || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%s: error %v", settings, err)
 		}
 	}
 	// A model's own settings, and what a call says beside values.
@@ -416,6 +440,7 @@ func FuzzNetwork(f *testing.F) {
 	for class, settings := range map[string]string{
 		"Rescaling": `"scale":[1,2,3]`, "Normalization": `"axis":-1,"mean":[[1,2,3]],"variance":1`, "LeakyReLU": `"alpha":0.1`,
 		"MaxPooling2D": `"pool_size":[2,2],"strides":null`, "GlobalAveragePooling2D": `"keepdims":true`, "ZeroPadding2D": `"padding":[[1,0],[2,3]]`,
+		"Conv2D": `"filters":6,"kernel_size":[3,2],"strides":[1,2],"groups":3`, "DepthwiseConv2D": `"kernel_size":[3,1],"dilation_rate":[2,1],"depth_multiplier":2`,
 		"Reshape": `"target_shape":[-1]`, "Softmax": `"axis":-1`, "SeparableConv2D": `"filters":4,"kernel_size":[3,3],"activation":"swish"`,
 	} {
 		f.Add(sequential(class, settings), 0)

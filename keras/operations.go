@@ -227,9 +227,9 @@ func (a *applied) concatenate(inputs []int) int {
 
 func (a *applied) pool(op nn.Op, x int) int {
 	height, width := a.pair("pool_size", [2]int{2, 2})
-	size := a.equal("pool_size", [2]int{2, 2})
-	stride := a.equal("strides", [2]int{height, width})
-	return a.put(nn.Layer{Op: op, Height: size, Width: size, Stride: stride, Same: a.same()}, x)
+	l := nn.Layer{Op: op, Height: height, Width: width, Same: a.same()}
+	l.SetStrides(a.pair("strides", [2]int{height, width}))
+	return a.put(l, x)
 }
 
 func (a *applied) globalPool(op nn.Op, x int) int {

@@ -37,19 +37,28 @@ func (a *applied) compute(parameterName string, channels int, values func() []fl
 
 // convolution makes all kinds: of a separable one, a depthwise and a pointwise.
 func (a *applied) convolution(x int) int {
-	a.one("dilation_rate")
-	a.one("groups")
 	height, width := a.pair("kernel_size", [2]int{})
 	if a.get("kernel_size") == nil {
 		a.refuse("kernel_size", "one or two whole numbers from 1 on")
 	}
-	l := nn.Layer{Height: height, Width: width, Stride: a.equal("strides", [2]int{1, 1}), Same: a.same()}
+	l := nn.Layer{Height: height, Width: width, Same: a.same()}
+	l.SetStrides(a.pair("strides", [2]int{1, 1}))
+	l.SetDilations(a.pair("dilation_rate", [2]int{1, 1}))
 	if a.class == "Conv2D" {
-		l.Op, l.Units = nn.OpConv, a.count("filters", 1)
+		l.Op, l.Units, l.Groups = nn.OpConv, a.count("filters", 1), 1
+		if a.get("groups") != nil {
+			l.Groups = a.count("groups", 1)
+		}
 		return a.filter(l, "", "kernel", a.flag("use_bias", true), x)
 	}
-	a.one("depth_multiplier")
+	a.one("groups")
 	l.Op = nn.OpDepthwiseConv
+	if a.get("depth_multiplier") != nil {
+		if n := a.count("depth_multiplier", 1); n > 1 { // so many filters for each channel
+			l.Op, l.Groups = nn.OpConv, a.shapes[x][len(a.shapes[x])-1]
+			l.Units = n * l.Groups
+		}
+	}
 	if a.class == "DepthwiseConv2D" {
 		return a.filter(l, "", "depthwise_kernel", a.flag("use_bias", true), x)
 	}
@@ -62,6 +71,11 @@ func (a *applied) convolution(x int) int {
 func (a *applied) filter(l nn.Layer, suffix, kernel string, bias bool, x int) int {
 	l.Name, l.Bias = a.name(a.place+suffix, part{a.layer, suffix}), bias
 	a.take(kernel, l.Name+"/kernel", 0)
+	if p, ok := a.parameters[l.Name+"/kernel"]; ok && kernel == "depthwise_kernel" && l.Op == nn.OpConv && len(p.shape) == 4 {
+		// Keras has the filters of a channel as an axis of their own, the last.
+		p.shape = []int{p.shape[0], p.shape[1], 1, p.shape[2] * p.shape[3]}
+		a.parameters[l.Name+"/kernel"] = p
+	}
 	if bias {
 		a.take("bias", l.Name+"/bias", 0)
 	}

@@ -20,12 +20,12 @@ var preprocessings = map[string]struct {
 	class string
 	Preprocessing
 }{
-	"plain": {"Rescaling", Preprocessing{Std: [3]float32{1, 1, 1}}},
-	"lite":  {"Rescaling", Preprocessing{Mean: [3]float32{127, 127, 127}, Std: [3]float32{128, 128, 128}}},
+	"plain": {"Rescaling", Preprocessing{Std: []float32{1, 1, 1}}},
+	"lite":  {"Rescaling", Preprocessing{Mean: []float32{127, 127, 127}, Std: []float32{128, 128, 128}}},
 	"torch": {"Normalization",
-		Preprocessing{Mean: [3]float32{123.7, 116.3, 103.5}, Std: [3]float32{58.4, 57.1, 57.4}}},
-	"one mean":  {"Normalization", Preprocessing{Mean: [3]float32{127, 127, 127}, Std: [3]float32{58, 57, 57}}},
-	"one scale": {"Normalization", Preprocessing{Mean: [3]float32{124, 117, 104}, Std: [3]float32{1, 1, 1}}},
+		Preprocessing{Mean: []float32{123.7, 116.3, 103.5}, Std: []float32{58.4, 57.1, 57.4}}},
+	"one mean":  {"Normalization", Preprocessing{Mean: []float32{127, 127, 127}, Std: []float32{58, 57, 57}}},
+	"one scale": {"Normalization", Preprocessing{Mean: []float32{124, 117, 104}, Std: []float32{1, 1, 1}}},
 }
 
 // samples are pictures for a network, and the same prepared.

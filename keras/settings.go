@@ -249,15 +249,6 @@ func (s *settings) one(key string) {
 	}
 }
 
-// equal returns a pair of which both must be the same.
-func (s *settings) equal(key string, fallback [2]int) int {
-	h, w := s.pair(key, fallback)
-	if h != w {
-		s.refuse(key, "the same for rows and columns")
-	}
-	return h
-}
-
 func (s *settings) same() bool {
 	padding := s.text("padding", "valid")
 	if padding != "same" && padding != "valid" {

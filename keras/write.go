@@ -24,7 +24,9 @@ type WriteOptions struct {
 	// Probabilities makes the output probabilities: a Softmax is put behind a network that
 	// does not end with one. Otherwise the output is what the network gives.
 	Probabilities bool
-	// Temperature divides the logits before that Softmax; 0 means 1.
+	// MultiLabel puts a Sigmoid there instead.
+	MultiLabel bool
+	// Temperature divides the logits before that; 0 means 1.
 	Temperature float64
 	// Preprocessing makes the input pictures of the network's size, samples from 0 to 255 of
 	// red, green and blue, as float32; nil leaves it the network's own.
@@ -33,8 +35,9 @@ type WriteOptions struct {
 	Metadata map[string]string
 }
 
-// Preprocessing turns a picture's samples into the network's input: (sample − mean)/std.
-type Preprocessing struct{ Mean, Std [3]float32 }
+// Preprocessing turns a picture's samples into the network's input:
+// (sample − mean)/std, with one of both for each channel.
+type Preprocessing struct{ Mean, Std []float32 }
 
 // writtenVersion is the version of Keras that the files are written as and tested with.
 const writtenVersion = "3.15.1"
@@ -47,8 +50,8 @@ const writtenVersion = "3.15.1"
 // Errors are *nn.LayerError and *nn.WeightError about the network, or those of w. Keras
 // has no layer that pads with the lowest number: such a Pad is an error, unless zeros do
 // the same, since it leads to a MaxPool of values that are never below zero. It panics if
-// the temperature is negative or no number, or if Preprocessing meets a network without
-// three channels.
+// the temperature is negative or no number, or if Preprocessing has not as many
+// channels as the network.
 func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 	if !(o.Temperature >= 0) || math.IsInf(o.Temperature, 0) {
 		panic(fmt.Sprintf("keras: temperature %v", o.Temperature))
@@ -58,7 +61,7 @@ func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 		return err
 	}
 	if o.Probabilities {
-		d.probabilities(o.Temperature)
+		d.probabilities(o.Temperature, o.MultiLabel)
 	}
 	layers := d.order()
 	config, err := json.Marshal(d.config(modelName(o.Name), layers))
@@ -172,15 +175,16 @@ func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 
 // prepare puts a layer behind the input that turns samples into what the network takes.
 func (d *draft) prepare(p Preprocessing, shape []int) {
-	if shape[2] != 3 {
-		panic(fmt.Sprintf("keras: preprocessing of 3 channels for a network of %d", shape[2]))
+	if len(p.Mean) != shape[2] || len(p.Std) != shape[2] {
+		panic(fmt.Sprintf("keras: preprocessing of %d and %d channels for a network of %d", len(p.Mean), len(p.Std), shape[2]))
 	}
-	mean, variance := exact(p.Mean[:]), make([]float64, 3)
-	for c, std := range exact(p.Std[:]) {
+	mean, variance, alike := exact(p.Mean), make([]float64, len(p.Std)), true
+	for c, std := range exact(p.Std) {
 		variance[c] = std * std
+		alike = alike && p.Mean[c] == p.Mean[0] && p.Std[c] == p.Std[0]
 	}
-	one := [3]float32{p.Mean[0], p.Mean[0], p.Mean[0]}
-	if scale := 1 / float64(p.Std[0]); p.Mean == one && p.Std == [3]float32{p.Std[0], p.Std[0], p.Std[0]} {
+	if alike {
+		scale := 1 / float64(p.Std[0])
 		d.add("", "Rescaling", object{"scale": scale, "offset": -mean[0] * scale}, nil, []int{0}, shape)
 		return
 	}
@@ -258,8 +262,8 @@ func (d *draft) unique(name string) string {
 	return free
 }
 
-// probabilities ends the model with a Softmax.
-func (d *draft) probabilities(temperature float64) {
+// probabilities ends the model with a Softmax, or a Sigmoid.
+func (d *draft) probabilities(temperature float64, multiLabel bool) {
 	last := len(d.values) - 1
 	if d.values[last].layer.class == "Softmax" {
 		return
@@ -268,6 +272,10 @@ func (d *draft) probabilities(temperature float64) {
 	if temperature != 0 && temperature != 1 {
 		d.add("", "Rescaling", object{"scale": 1 / temperature, "offset": 0}, nil, []int{last}, shape)
 		last++
+	}
+	if multiLabel {
+		d.add("", "Activation", object{"activation": "sigmoid"}, nil, []int{last}, shape)
+		return
 	}
 	d.add("", "Softmax", object{"axis": -1}, nil, []int{last}, shape)
 }
@@ -279,26 +287,50 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	if l.Same {
 		padding = "same"
 	}
-	kernel, strides := []int{l.Height, l.Width}, []int{l.Stride, l.Stride}
+	strideHeight, strideWidth := l.Strides()
+	dilationHeight, dilationWidth := l.Dilations()
+	kernel, strides := []int{l.Height, l.Width}, []int{strideHeight, strideWidth}
+	// What is Keras's own for a new layer is not written.
+	windowed := func(class string, settings object) (string, object, error) {
+		if dilationHeight > 1 || dilationWidth > 1 {
+			settings["dilation_rate"] = []int{dilationHeight, dilationWidth}
+			if class == "Conv2D" && (strideHeight > 1 || strideWidth > 1) {
+				return "", nil, errors.New("it is dilated with strides above 1, which Keras does not allow")
+			}
+		}
+		return class, settings, nil
+	}
 	switch l.Op {
 	case nn.OpInput:
 		return "InputLayer", object{"batch_shape": batched(shape)}, nil
 	case nn.OpConv:
-		return "Conv2D", object{"filters": l.Units, "kernel_size": kernel, "strides": strides, "padding": padding,
-			"use_bias": l.Bias, "data_format": "channels_last"}, nil
+		settings := object{"filters": l.Units, "kernel_size": kernel, "strides": strides, "padding": padding,
+			"use_bias": l.Bias, "data_format": "channels_last"}
+		if l.Groups > 1 && params[0].Shape[2] == 1 { // a channel each
+			delete(settings, "filters")
+			settings["depth_multiplier"] = l.Units / l.Groups
+			params[0] = tensor.FromSlice(params[0].Data, l.Height, l.Width, l.Groups, l.Units/l.Groups)
+			return windowed("DepthwiseConv2D", settings)
+		}
+		if l.Groups > 1 {
+			settings["groups"] = l.Groups
+		}
+		return windowed("Conv2D", settings)
 	case nn.OpDepthwiseConv:
-		return "DepthwiseConv2D", object{"kernel_size": kernel, "strides": strides, "padding": padding,
-			"use_bias": l.Bias, "data_format": "channels_last"}, nil
+		return windowed("DepthwiseConv2D", object{"kernel_size": kernel, "strides": strides, "padding": padding,
+			"use_bias": l.Bias, "data_format": "channels_last"})
 	case nn.OpDense:
 		return "Dense", object{"units": l.Units, "use_bias": l.Bias}, nil
 	case nn.OpBatchNorm:
 		return "BatchNormalization", object{"axis": -1, "epsilon": l.Epsilon, "momentum": cmp.Or(l.Momentum, 0.99)}, nil
 	case nn.OpScale:
 		return "Rescaling", object{"scale": exact(params[0].Data), "offset": exact(params[1].Data)}, nil
-	case nn.OpMaxPool:
-		return "MaxPooling2D", object{"pool_size": kernel, "strides": strides, "padding": padding, "data_format": "channels_last"}, nil
-	case nn.OpAveragePool:
-		return "AveragePooling2D", object{"pool_size": kernel, "strides": strides, "padding": padding, "data_format": "channels_last"}, nil
+	case nn.OpMaxPool, nn.OpAveragePool:
+		if dilationHeight > 1 || dilationWidth > 1 {
+			return "", nil, errors.New("it is dilated, and no pooling of Keras's is")
+		}
+		class := map[nn.Op]string{nn.OpMaxPool: "MaxPooling2D", nn.OpAveragePool: "AveragePooling2D"}[l.Op]
+		return class, object{"pool_size": kernel, "strides": strides, "padding": padding, "data_format": "channels_last"}, nil
 	case nn.OpGlobalAveragePool:
 		return "GlobalAveragePooling2D", object{"data_format": "channels_last"}, nil
 	case nn.OpGlobalMaxPool:

@@ -468,10 +468,11 @@ func TestKerasLoadsWhatIsWritten(t *testing.T) {
 		t.Skip("set GARB_KERAS_PYTHON to a Python with Keras 3 and TensorFlow to run this test (see .ci/run)")
 	}
 	networks := map[string]*nn.Network{
-		"every": everyOperation(t),
-		"lite":  builtIn(t),
-		"small": withWeights(t, architecture(t, "small-cnn").WithTop(150, 150).Layers(), 2),
-		"odds":  everyOperation(t), // as probabilities
+		"every":   everyOperation(t),
+		"windows": everyWindow(t),
+		"lite":    builtIn(t),
+		"small":   withWeights(t, architecture(t, "small-cnn").WithTop(150, 150).Layers(), 2),
+		"odds":    everyOperation(t), // as probabilities
 	}
 	for seed := range uint64(4) {
 		networks[fmt.Sprint("branches", seed)] = branches(t, seed)

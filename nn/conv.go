@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"cmp"
 	"fmt"
 
 	"garb/internal/kernel"
@@ -15,6 +16,17 @@ type ConvOption func(*Layer)
 
 // WithBias adds a bias to each output channel: parameter "bias" [filters].
 func WithBias() ConvOption { return func(l *Layer) { l.Bias = true } }
+
+// WithGroups divides a convolution's channels and filters into groups of adjacent ones, as many
+// of each: a filter sees the channels of its group only. Its kernel is
+// [height width channels/groups filters].
+func WithGroups(groups int) ConvOption { return func(l *Layer) { l.Groups = groups } }
+
+// WithDilation leaves gaps between the taps of a convolution's kernel: adjacent ones are
+// height rows and width columns apart, and kernel[i,j] is applied to in[y·s+i·height, x·s+j·width].
+func WithDilation(height, width int) ConvOption {
+	return func(l *Layer) { l.SetDilations(height, width) }
+}
 
 // weightedLayer adds a layer with a kernel.
 func (b *Builder) weightedLayer(l Layer, x Value, options []ConvOption) Value {
@@ -54,6 +66,9 @@ type conv struct{ windowed }
 func (conv) settings(l Layer) Layer {
 	s := windowed{}.settings(l)
 	s.Units, s.Bias = l.Units, l.Bias
+	if l.Groups > 1 {
+		s.Groups = l.Groups
+	}
 	return s
 }
 
@@ -62,11 +77,27 @@ func (conv) shape(l Layer, in [][]int) ([]int, error) {
 		return nil, fmt.Errorf("it has %d filters", l.Units)
 	}
 	height, width, err := l.slide(in[0])
-	return []int{height, width, l.Units}, err
+	if err != nil {
+		return nil, err
+	}
+	n := l.groups()
+	if in[0][2]%n != 0 || l.Units%n != 0 {
+		return nil, fmt.Errorf("%d groups do not divide %d channels and %d filters", n, in[0][2], l.Units)
+	}
+	if n == in[0][2] { // its input is repeated: see keepDepthwise
+		if err := sound([]int{in[0][0], in[0][1], l.Units}); err != nil {
+			return nil, fmt.Errorf("%d filters for each channel of %d rows and %d columns", l.Units/n, in[0][0], in[0][1])
+		}
+	}
+	return []int{height, width, l.Units}, nil
 }
 
+// groups returns the number of groups of a convolution.
+func (l Layer) groups() int { return cmp.Or(l.Groups, 1) }
+
 func (conv) params(l Layer, in [][]int) []Param {
-	return withBias(l, l.Units, Param{"kernel", []int{l.Height, l.Width, in[0][2], l.Units}, true})
+	kernel := []int{l.Height, l.Width, in[0][2] / l.groups(), l.Units}
+	return withBias(l, l.Units, Param{"kernel", kernel, true})
 }
 
 // withBias lists a layer's kernel, and its bias if it has one.
@@ -78,25 +109,37 @@ func withBias(l Layer, channels int, kernel Param) []Param {
 }
 
 func (conv) multiplyAdds(l Layer, in [][]int, out []int) int {
-	return tensor.Len(out) * l.Height * l.Width * in[0][2]
+	return tensor.Len(out) * l.Height * l.Width * in[0][2] / l.groups()
 }
 
-func (conv) text(l Layer) string { return windowed{}.text(l) + fmt.Sprintf(", %d", l.Units) }
+func (conv) text(l Layer) string {
+	text := windowed{}.text(l) + fmt.Sprintf(", %d", l.Units)
+	if l.Groups > 1 {
+		text += fmt.Sprintf(" in %d groups", l.Groups)
+	}
+	return text
+}
 
 func (conv) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	closing := epilogue{layer: n, takesNorm: true, takesSecond: true}
-	w, filters := n.window(), n.Units
-	if n.Height == 1 && n.Width == 1 && n.Stride == 1 {
+	w, filters, groups := n.window(), n.Units, n.groups()
+	switch {
+	case groups > 1 && groups == w.channels:
+		l.keepDepthwise(i, w, filters/groups)
+	case groups == 1 && n.Height == 1 && n.Width == 1 && w.strideHeight == 1 && w.strideWidth == 1:
 		l.keep(i, &matrixProduct{epilogue: closing, rows: w.outHeight * w.outWidth, depth: w.channels, columns: filters})
-		return
+	case groups == 1 && w.dilationWidth == 1:
+		depth := w.kernelHeight * w.kernelWidth * w.channels
+		l.keep(i, &convolution{epilogue: closing, window: w, depth: depth, columns: filters})
+	default:
+		l.keep(i, newGrouped(closing, w, groups, filters))
 	}
-	depth := w.kernelHeight * w.kernelWidth * w.channels
-	l.keep(i, &convolution{epilogue: closing, window: w, depth: depth, columns: filters})
 }
 
-// convolution is any that is no plain product. Each row of the kernel is one segment of a
-// product; where windows reach over the border, input rows are first copied beside zeros.
+// convolution is one over all channels that is no plain product. Each row of the kernel, which
+// has no gaps, is one segment of a product; where windows reach over the border, input rows are
+// first copied beside zeros.
 type convolution struct {
 	epilogue
 	window
@@ -134,10 +177,10 @@ func (c *convolution) run(b *buffers, p piece) {
 
 func (c *convolution) row(b *buffers, y int) {
 	rowLen := c.width * c.channels
-	top := y*c.stride - c.padTop
+	top := y*c.strideHeight - c.padTop
 	g := kernel.Gemm{
 		Dst: b.out[y*c.outWidth*c.columns:], DstStride: c.columns,
-		AStride:  c.stride * c.channels,
+		AStride:  c.strideWidth * c.channels,
 		Segments: c.kernelHeight, SegmentLen: c.kernelWidth * c.channels,
 		B: c.matrix, Bias: c.shift, Activation: c.activation,
 	}
@@ -145,18 +188,19 @@ func (c *convolution) row(b *buffers, y int) {
 		lineLen := c.lineLen()
 		for i := range c.kernelHeight {
 			line := b.scratch[i*lineLen:][:lineLen]
-			if top+i < 0 || top+i >= c.height {
+			v := top + i*c.dilationHeight
+			if v < 0 || v >= c.height {
 				clear(line)
 				continue
 			}
 			left := min(c.padLeft*c.channels, lineLen)
 			clear(line[:left])
-			n := copy(line[left:], b.in[(top+i)*rowLen:][:rowLen])
+			n := copy(line[left:], b.in[v*rowLen:][:rowLen])
 			clear(line[left+n:])
 		}
 		g.A, g.SegmentStride = b.scratch[:c.kernelHeight*lineLen], lineLen
 	} else {
-		g.A, g.SegmentStride = b.in[top*rowLen:], rowLen
+		g.A, g.SegmentStride = b.in[top*rowLen:], c.dilationHeight*rowLen
 	}
 	if b.second != nil {
 		g.Residual, g.ResidualStride = b.second[y*c.outWidth*c.columns:], c.columns
@@ -190,20 +234,20 @@ func (c *convolution) back(b *backBuffers) {
 	b.clearIn()
 	for y := range c.outHeight {
 		g := b.gradient[y*c.outWidth*c.columns:][:c.outWidth*c.columns]
-		top := y*c.stride - c.padTop
+		top := y*c.strideHeight - c.padTop
 		if byKernel != nil {
 			sums := byShift
 			for i := range c.kernelHeight {
 				line := lines[:lineLen]
 				clear(line)
-				if v := top + i; v >= 0 && v < c.height {
+				if v := top + i*c.dilationHeight; v >= 0 && v < c.height {
 					copy(line[left:][:inside], b.in[v*rowLen:])
 				} else if sums == nil {
 					continue
 				}
 				o := kernel.Outer{
 					Dst: byKernel[i*segment*c.columns:], Sums: sums, Rows: segment, Columns: c.columns,
-					A: line, AStride: c.stride * c.channels, B: g, BStride: c.columns, Scratch: outer,
+					A: line, AStride: c.strideWidth * c.channels, B: g, BStride: c.columns, Scratch: outer,
 				}
 				o.Run(c.outWidth)
 				sums = nil
@@ -214,14 +258,14 @@ func (c *convolution) back(b *backBuffers) {
 		}
 		multiplyTransposed(columns, g, c.transposed, c.outWidth, c.depth, c.columns, false, rest)
 		for i := range c.kernelHeight {
-			v := top + i
+			v := top + i*c.dilationHeight
 			if v < 0 || v >= c.height {
 				continue
 			}
 			line := lines[:lineLen]
 			clear(line)
 			for x := range c.outWidth {
-				kernel.Add(line[x*c.stride*c.channels:][:segment], columns[x*c.depth+i*segment:], kernel.Identity)
+				kernel.Add(line[x*c.strideWidth*c.channels:][:segment], columns[x*c.depth+i*segment:], kernel.Identity)
 			}
 			kernel.Add(b.inGradient[v*rowLen:][:inside], line[left:], kernel.Identity)
 		}

@@ -50,10 +50,33 @@ func (depthwiseConv) multiplyAdds(l Layer, _ [][]int, out []int) int {
 	return tensor.Len(out) * l.Height * l.Width
 }
 
-func (depthwiseConv) lower(l *lowering, i int) {
+func (depthwiseConv) lower(l *lowering, i int) { l.keepDepthwise(i, l.graph.nodes[i].window(), 1) }
+
+// keepDepthwise keeps back node i, a convolution of each channel by itself to so many outputs:
+// if there are several, from a map in which each channel is repeated.
+func (l *lowering) keepDepthwise(i int, w window, outputs int) {
 	n := &l.graph.nodes[i]
-	d := &depthwise{epilogue: epilogue{layer: n, takesNorm: true}, window: n.window()}
-	d.reluInput = l.keepReadingReLU(i, d)
+	closing := epilogue{layer: n, takesNorm: true}
+	repeated := -1
+	if outputs > 1 {
+		r := &repeat{rows: w.height * w.width, columns: w.channels, times: outputs}
+		s := &step{computation: r, in: l.force(n.Inputs[0]), second: -1, at: i}
+		repeated = l.append(s, w.height*w.width*w.channels*outputs, false)
+		w.channels *= outputs
+	}
+	var c computation
+	d := &depthwise{epilogue: closing, window: w}
+	if c = d; !w.dense() {
+		c = &gappedDepthwise{epilogue: closing, window: w}
+	}
+	switch {
+	case repeated >= 0:
+		l.pending[i] = &step{computation: c, in: repeated, second: -1, at: i}
+	case w.dense():
+		d.reluInput = l.keepReadingReLU(i, c)
+	default:
+		l.keep(i, c)
+	}
 }
 
 // depthwise is a depthwise convolution, and, with a 1×1 kernel, what multiplies each channel
@@ -70,7 +93,8 @@ type depthwise struct {
 // perChannel is node i as a depthwise convolution with a 1×1 kernel.
 func perChannel(n *node) *depthwise {
 	d := &depthwise{window: window{
-		height: 1, width: 1, outHeight: 1, outWidth: 1, channels: n.channels(), kernelHeight: 1, kernelWidth: 1, stride: 1,
+		height: 1, width: 1, outHeight: 1, outWidth: 1, channels: n.channels(), kernelHeight: 1, kernelWidth: 1,
+		strideHeight: 1, strideWidth: 1, dilationHeight: 1, dilationWidth: 1,
 	}}
 	if len(n.shape) == 3 {
 		d.height, d.width, d.outHeight, d.outWidth = n.shape[0], n.shape[1], n.shape[0], n.shape[1]
@@ -85,22 +109,22 @@ func (d *depthwise) extent(n int) extent {
 
 func (d *depthwise) scratchLen() int { return 0 }
 
-func (d *depthwise) load(w Weights) error {
-	values, err := d.read(w)
-	if err != nil {
-		return err
+func (d *depthwise) load(w Weights) (err error) {
+	d.taps, err = d.readTaps(w)
+	return err
+}
+
+// readTaps returns W′, [height width channels].
+func (e *epilogue) readTaps(w Weights) ([]float32, error) {
+	values, err := e.read(w)
+	if err != nil || e.layer == nil {
+		return e.scale, err
 	}
-	if d.layer == nil {
-		d.taps = d.scale
-		return nil
+	taps := slices.Clone(values)
+	if e.scale != nil {
+		kernel.MultiplyRows(taps, taps, e.scale)
 	}
-	d.taps = slices.Clone(values)
-	for i := range d.taps {
-		if d.scale != nil {
-			d.taps[i] *= d.scale[i%d.channels]
-		}
-	}
-	return nil
+	return taps, nil
 }
 
 // convolution is that of one image.
@@ -109,7 +133,7 @@ func (d *depthwise) convolution(in, out []float32) kernel.Depthwise {
 		Dst: out, DstHeight: d.outHeight, DstWidth: d.outWidth,
 		Src: in, SrcHeight: d.height, SrcWidth: d.width,
 		Channels: d.channels, KernelHeight: d.kernelHeight, KernelWidth: d.kernelWidth,
-		Stride: d.stride, PadTop: d.padTop, PadLeft: d.padLeft,
+		Stride: d.strideWidth, PadTop: d.padTop, PadLeft: d.padLeft,
 		Kernel: d.taps, Bias: d.shift, ReLUInput: d.reluInput, Activation: d.activation,
 	}
 }

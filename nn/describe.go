@@ -23,8 +23,15 @@ type Layer struct {
 	Height int   `json:"height,omitempty"`
 	Width  int   `json:"width,omitempty"` // of the kernel or window, with Height
 	Stride int   `json:"stride,omitempty"`
-	Same   bool  `json:"same,omitempty"` // padding is Same, not Valid
-	Bias   bool  `json:"bias,omitempty"`
+	// StrideWidth is the stride along a row where that is not Stride; 0: it is. Strides returns both.
+	StrideWidth int `json:"stride_width,omitempty"`
+	// Dilation is the distance between adjacent taps of a kernel or window, 0 for 1, and
+	// DilationWidth that along a row; 0: it is the same. Dilations returns both.
+	Dilation      int  `json:"dilation,omitempty"`
+	DilationWidth int  `json:"dilation_width,omitempty"`
+	Groups        int  `json:"groups,omitempty"` // of Conv: see WithGroups; 0 is 1
+	Same          bool `json:"same,omitempty"`   // padding is Same, not Valid
+	Bias          bool `json:"bias,omitempty"`
 
 	Epsilon float64 `json:"epsilon,omitempty"` // of BatchNorm
 	// Momentum is the share of BatchNorm's stored statistics that a training step on the
@@ -55,7 +62,7 @@ const OpInput Op = "Input"
 const (
 	maxLayers  = 1 << 13
 	maxValues  = 1 << 28
-	maxSetting = 1 << 20 // the largest number of units, side of a window, stride or padding
+	maxSetting = 1 << 20 // the largest number of units or groups, side of a window with its gaps, stride or padding
 )
 
 // Layers describes the graph: NewGraph makes it again. The last layer is the output.

@@ -129,7 +129,19 @@ func TestWrongDescriptions(t *testing.T) {
 		"one to concat":    {[]Layer{input, {Op: OpConcat, Inputs: []int{0}}}, "1 inputs"},
 		"dropout of all":   {[]Layer{input, {Op: OpDropout, Inputs: []int{0}, Rate: 1}}, "Dropout"},
 		"nothing computed": {[]Layer{input, {Op: OpFlatten, Inputs: []int{0}}}, "computes something"},
-		"a window of 2x3":  {[]Layer{input, {Op: OpMaxPool, Inputs: []int{0}, Height: 2, Width: 3, Stride: 1}}, "square"},
+		"negative stride":  {with(func(l *Layer) { l.StrideWidth = -1 }), "a size of"},
+		"huge stride":      {with(func(l *Layer) { l.StrideWidth = 1 << 21 }), "a size of"},
+		"negative gap":     {with(func(l *Layer) { l.Dilation = -2 }), "a size of"},
+		"huge gap":         {with(func(l *Layer) { l.DilationWidth = 1 << 20; l.Same = true }), "reaches over more"},
+		"wide gap":         {with(func(l *Layer) { l.Dilation = 4 }), "window of 9 does not fit"},
+		"negative groups":  {with(func(l *Layer) { l.Groups = -3 }), "a size of"},
+		"groups of a part": {with(func(l *Layer) { l.Groups = 2 }), "2 groups do not divide 3 channels and 4 filters"},
+		"too many groups":  {with(func(l *Layer) { l.Groups = 3 }), "3 groups do not divide 3 channels and 4 filters"},
+		"huge groups":      {with(func(l *Layer) { l.Groups = 1 << 30 }), "a size of"},
+		"many repetitions": {[]Layer{
+			{Op: OpInput, Shape: []int{4096, 4096, 2}},
+			{Op: OpConv, Name: "c", Inputs: []int{0}, Units: 1 << 10, Height: 1, Width: 1, Stride: 4096, Groups: 2}}, "512 filters for each channel"},
+		"dilated same pool": {[]Layer{input, {Op: OpMaxPool, Inputs: []int{0}, Height: 2, Width: 2, Stride: 1, Dilation: 2, Same: true}}, "dilated"},
 	} {
 		_, err := NewGraph(c.layers)
 		if c.says == "" {
@@ -164,6 +176,58 @@ func FuzzNewGraph(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestOldSettingsKeepTheirBytes: a setting that says what its absence says is not written, and
+// what older files hold means what it did.
+func TestOldSettingsKeepTheirBytes(t *testing.T) {
+	const old = `[{"op":"Input","shape":[8,8,4]},` +
+		`{"op":"Conv","name":"c","inputs":[0],"units":4,"height":3,"width":3,"stride":2,"same":true},` +
+		`{"op":"DepthwiseConv","name":"d","inputs":[1],"height":3,"width":3,"stride":1},` +
+		`{"op":"MaxPool","inputs":[2],"height":2,"width":2,"stride":2}]`
+	for name, change := range map[string]func(*Layer){
+		"as they are": func(*Layer) {},
+		"said": func(l *Layer) {
+			l.StrideWidth, l.Dilation, l.DilationWidth, l.Groups = l.Stride, 1, 1, 1
+		},
+	} {
+		var layers []Layer
+		if err := json.Unmarshal([]byte(old), &layers); err != nil {
+			t.Fatal(err)
+		}
+		for i := range layers[1:] {
+			change(&layers[i+1])
+		}
+		g, err := NewGraph(layers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := json.Marshal(g.Layers()); err != nil || string(text) != old {
+			t.Errorf("%s: %s, %v", name, text, err)
+		}
+	}
+}
+
+// TestHugeScratch: a window that reaches far over a map takes no more memory than is given.
+func TestHugeScratch(t *testing.T) {
+	for name, l := range map[string]Layer{
+		"tall":    {Height: 1 << 20, Width: 1, Stride: 1, Same: true},
+		"grouped": {Height: 1 << 11, Width: 1 << 9, Stride: 1, DilationWidth: 2, Same: true},
+	} {
+		l.Op, l.Name, l.Inputs, l.Units = OpConv, "c", []int{0}, 1
+		g, err := NewGraph([]Layer{{Op: OpInput, Shape: []int{2, 1 << 10, 1}}, l})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := randomWeights(g, 1)
+		var wrong *LayerError
+		if _, err := Compile(g, w, Options{}); !errors.As(err, &wrong) || wrong.Layer != 1 {
+			t.Errorf("%s: Compile: %v", name, err)
+		}
+		if _, err := NewTrainer(g, w, TrainerOptions{Loss: BinaryCrossEntropy{}}); !errors.As(err, &wrong) || wrong.Layer != 1 {
+			t.Errorf("%s: NewTrainer: %v", name, err)
+		}
+	}
 }
 
 // TestHugeFeatureMaps: layers that are sound one by one, and together are not.

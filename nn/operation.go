@@ -136,7 +136,10 @@ func lookup(l Layer, inputs int) (operation, error) {
 	if n := op.arity(); n >= 0 && inputs != n || n < 0 && inputs < 2 {
 		return nil, fmt.Errorf("it has %d inputs", inputs)
 	}
-	for _, n := range []int{l.Units, l.Height, l.Width, l.Stride, l.Above, l.Below, l.Left, l.Right} {
+	for _, n := range []int{
+		l.Units, l.Height, l.Width, l.Stride, l.StrideWidth, l.Dilation, l.DilationWidth, l.Groups,
+		l.Above, l.Below, l.Left, l.Right,
+	} {
 		if n < 0 || n > maxSetting {
 			return nil, fmt.Errorf("a size of %d; it is from 0 to %d", n, maxSetting)
 		}

@@ -88,6 +88,10 @@ func addBias(l definedLayer, out []float64) {
 }
 
 var (
+	windows = []Layer{
+		{Height: 3, Width: 3, Stride: 2, Same: true}, {Height: 2, Width: 2, Stride: 1}, {Height: 3, Width: 2, Stride: 1, StrideWidth: 2, Same: true},
+		{Height: 1, Width: 4, Stride: 2, StrideWidth: 1}, {Height: 2, Width: 2, Stride: 1, Dilation: 2}, {Height: 3, Width: 2, Stride: 1, Dilation: 2, DilationWidth: 3},
+	}
 	aMap  = [][]int{{5, 4, 3}}
 	aRow  = [][]int{{7}}
 	three = [][]int{{5, 4, 3}, {5, 4, 3}}
@@ -97,11 +101,13 @@ var (
 var definitions = map[Op]definition{
 	OpConv: {
 		define: func(l definedLayer, out []float64) {
-			channels := l.shapes[0][2]
+			groups, channels := max(l.Groups, 1), l.shapes[0][2]
+			each := channels / groups // channels of a group
 			l.eachTap(func(o, in, tap int) {
-				for c := range channels {
-					for f := range l.Units {
-						out[o*l.Units+f] += l.in[0][in*channels+c] * l.param(0, (tap*channels+c)*l.Units+f)
+				for f := range l.Units {
+					first := f / (l.Units / groups) * each
+					for c := range each {
+						out[o*l.Units+f] += l.in[0][in*channels+first+c] * l.param(0, (tap*each+c)*l.Units+f)
 					}
 				}
 			})
@@ -111,6 +117,15 @@ var definitions = map[Op]definition{
 			{Units: 4, Height: 3, Width: 3, Stride: 1, Same: true, Bias: true}, {Units: 5, Height: 2, Width: 3, Stride: 2},
 			{Units: 6, Height: 1, Width: 1, Stride: 1, Bias: true}, {Units: 2, Height: 1, Width: 1, Stride: 2},
 			{Units: 3, Height: 5, Width: 4, Stride: 3, Same: true},
+			// Strides and dilations, each its own way.
+			{Units: 4, Height: 3, Width: 2, Stride: 1, StrideWidth: 3, Same: true}, {Units: 4, Height: 1, Width: 1, Stride: 1, StrideWidth: 2},
+			{Units: 4, Height: 2, Width: 2, Stride: 2, StrideWidth: 1}, {Units: 2, Height: 2, Width: 3, Stride: 1, Dilation: 2, DilationWidth: 1},
+			{Units: 4, Height: 3, Width: 3, Stride: 1, Dilation: 2, Same: true, Bias: true}, {Units: 4, Height: 2, Width: 2, Stride: 1, Dilation: 3},
+			{Units: 4, Height: 3, Width: 2, Stride: 2, StrideWidth: 1, DilationWidth: 2, Same: true}, {Units: 3, Height: 1, Width: 2, Stride: 1, DilationWidth: 3},
+			{Units: 2, Height: 3, Width: 3, Stride: 1, Dilation: 7, DilationWidth: 5, Same: true},
+			// As many groups as channels.
+			{Units: 3, Height: 3, Width: 3, Stride: 2, Groups: 3, Same: true, Bias: true}, {Units: 6, Height: 2, Width: 3, Stride: 1, Groups: 3, Bias: true},
+			{Units: 9, Height: 2, Width: 2, Stride: 1, Groups: 3, Dilation: 2, Same: true}, {Units: 3, Height: 1, Width: 1, Stride: 1, Groups: 3},
 		},
 		inputs: aMap,
 	},
@@ -127,6 +142,9 @@ var definitions = map[Op]definition{
 		layers: []Layer{
 			{Height: 3, Width: 3, Stride: 1, Same: true, Bias: true}, {Height: 2, Width: 3, Stride: 2},
 			{Height: 1, Width: 1, Stride: 1}, {Height: 4, Width: 4, Stride: 2, Same: true},
+			{Height: 3, Width: 3, Stride: 1, StrideWidth: 2, Same: true, Bias: true}, {Height: 2, Width: 2, Stride: 2, StrideWidth: 1},
+			{Height: 3, Width: 3, Stride: 1, Dilation: 2, Same: true, Bias: true}, {Height: 2, Width: 2, Stride: 1, DilationWidth: 3},
+			{Height: 3, Width: 1, Stride: 2, Dilation: 2}, {Height: 3, Width: 3, Stride: 1, Dilation: 6, DilationWidth: 4, Same: true},
 		},
 		inputs: aMap,
 	},
@@ -156,12 +174,12 @@ var definitions = map[Op]definition{
 	},
 	OpMaxPool: {
 		define: pooled(larger, false),
-		layers: []Layer{{Height: 3, Width: 3, Stride: 2, Same: true}, {Height: 2, Width: 2, Stride: 1}},
+		layers: windows,
 		inputs: aMap,
 	},
 	OpAveragePool: {
 		define: pooled(plus, true),
-		layers: []Layer{{Height: 3, Width: 3, Stride: 2, Same: true}, {Height: 2, Width: 2, Stride: 1}},
+		layers: windows,
 		inputs: aMap,
 	},
 	OpGlobalAveragePool: {define: wholly(pooled(plus, true)), layers: []Layer{{}}, inputs: aMap},
@@ -308,19 +326,29 @@ var definitions = map[Op]definition{
 // eachTap calls f for every output position, with each input position under its
 // window: their indices, and that of the tap.
 func (l definedLayer) eachTap(f func(out, in, tap int)) {
-	in, out, kernelHeight, kernelWidth, stride := l.shapes[0], l.shape, l.Height, l.Width, l.Stride
+	in, out := l.shapes[0], l.shape
+	// What a setting of 0 stands for, as Layer documents it.
+	down, right := l.Stride, l.StrideWidth
+	if right == 0 {
+		right = down
+	}
+	below, beside := max(l.Dilation, 1), l.DilationWidth
+	if beside == 0 {
+		beside = below
+	}
 	top, left := 0, 0
 	if l.Same { // TensorFlow's rule, written as its documentation has it
-		top = max((out[0]-1)*stride+kernelHeight-in[0], 0) / 2
-		left = max((out[1]-1)*stride+kernelWidth-in[1], 0) / 2
+		effectiveHeight, effectiveWidth := (l.Height-1)*below+1, (l.Width-1)*beside+1
+		top = max((out[0]-1)*down+effectiveHeight-in[0], 0) / 2
+		left = max((out[1]-1)*right+effectiveWidth-in[1], 0) / 2
 	}
 	for y := range out[0] {
 		for x := range out[1] {
-			for i := range kernelHeight {
-				for j := range kernelWidth {
-					v, u := y*stride+i-top, x*stride+j-left
+			for i := range l.Height {
+				for j := range l.Width {
+					v, u := y*down+i*below-top, x*right+j*beside-left
 					if v >= 0 && v < in[0] && u >= 0 && u < in[1] {
-						f(y*out[1]+x, v*in[1]+u, i*kernelWidth+j)
+						f(y*out[1]+x, v*in[1]+u, i*l.Width+j)
 					}
 				}
 			}
@@ -397,6 +425,8 @@ func TestOperations(t *testing.T) {
 			l.Op = op
 			inputs := [][][]int{d.inputs}
 			switch op {
+			case OpConv: // a group has several channels if there are more
+				inputs = append(inputs, [][]int{{5, 4, 6}}, [][]int{{4, 5, 12}})
 			case OpMultiply:
 				inputs = append(inputs, [][]int{{5, 4, 3}, {3}}, [][]int{{1, 1, 3}, {5, 4, 3}}, [][]int{{1, 1, 3}, {3}}, [][]int{{7}, {7}})
 			case OpConcat, OpSelect, OpBatchNorm, OpScale, OpSoftmax, OpLeakyReLU, OpTanh, OpPReLU, OpELU, OpMish:

@@ -110,7 +110,7 @@ func (p *Plan) OutputShape() []int { return slices.Clone(p.outputShape) }
 // Compile prepares a graph for answering with the given weights, which are
 // copied. Its errors are *WeightError: a parameter is missing, has another shape
 // or holds a value that is not a finite number (then it wraps ErrNotFinite); or a *LayerError: the graph computes
-// nothing, or its feature maps take more than a gigabyte.
+// nothing, or its feature maps, or what a layer works in, take more than a gigabyte.
 func Compile(g *Graph, w Weights, o Options) (*Plan, error) {
 	p := &Plan{inputShape: g.InputShape(), outputShape: g.OutputShape(), threads: o.Threads, layers: len(g.nodes)}
 	if p.threads <= 0 {
@@ -131,6 +131,9 @@ func Compile(g *Graph, w Weights, o Options) (*Plan, error) {
 	}
 	for i := range p.steps {
 		s := &p.steps[i]
+		if n := s.scratchLen(); n > maxValues {
+			return nil, g.refuse(s.at, "it takes %d MB to work in; at most %d are given", n>>18, maxValues>>18)
+		}
 		p.scratchLen, s.tasks = max(p.scratchLen, s.scratchLen()), s.cut(1, p.threads)
 	}
 	return p, nil

@@ -98,6 +98,22 @@ var networks = map[string]func() *Graph{
 		b := NewBuilder(9, 7, 5)
 		return b.Build(b.Conv("c", b.Input(), 17, 1, 2, Same))
 	},
+	"groups": func() *Graph { // as in ResNeXt, with a squeeze in between
+		b := NewBuilder(13, 10, 32)
+		x := b.ReLU(b.BatchNorm("a/bn", b.Conv("a", b.Input(), 48, 3, 2, Same, WithGroups(4)), 1e-3))
+		x = b.ReLU(b.BatchNorm("b/bn", b.Conv("b", x, 48, 3, 1, Same, WithGroups(6), WithBias()), 1e-3))
+		y := b.BatchNorm("c/bn", b.Conv("c", x, 48, 1, 1, Same, WithGroups(3)), 1e-3)
+		x = b.ReLU6(b.Add(x, y))
+		x = b.ReLU(b.BatchNorm("d/bn", b.Conv("d", x, 96, 3, 1, Same, WithGroups(48)), 1e-3))
+		return b.Build(b.Conv("e", x, 512, 3, 1, Valid, WithGroups(2))) // 4 KiB apart
+	},
+	"gaps": func() *Graph {
+		b := NewBuilder(15, 12, 5)
+		x := b.ReLU(b.Conv("a", b.Input(), 20, 3, 1, Same, WithDilation(2, 2)))
+		x = b.ReLU(b.BatchNorm("b/bn", b.DepthwiseConv("b", x, 3, 1, Same, WithDilation(3, 2)), 1e-3))
+		y := b.BatchNorm("c/bn", b.Conv("c", x, 20, 3, 1, Same, WithGroups(4), WithDilation(1, 2)), 1e-3)
+		return b.Build(b.ReLU(b.Add(x, y)))
+	},
 	"inverted residual": func() *Graph {
 		b := NewBuilder(13, 10, 8)
 		x := b.ReLU6(b.BatchNorm("e/bn", b.Conv("e", b.Input(), 48, 1, 1, Same), 1e-3))
@@ -210,13 +226,26 @@ func TestConvolutionsOfAnyShape(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		size := rapid.IntRange(1, 6)
 		kernelHeight, kernelWidth := size.Draw(rt, "kernel height"), size.Draw(rt, "kernel width")
-		stride := rapid.IntRange(1, 4).Draw(rt, "stride")
-		h := kernelHeight + rapid.IntRange(0, 9).Draw(rt, "more height")
-		w := kernelWidth + rapid.IntRange(0, 9).Draw(rt, "more width")
-		c, f := rapid.IntRange(1, 20).Draw(rt, "channels"), rapid.IntRange(1, 40).Draw(rt, "filters")
-		padding := Padding(rapid.IntRange(0, 1).Draw(rt, "padding"))
-		b := NewBuilder(h, w, c)
-		g := b.Build(b.ReLU(b.ConvRect("c", b.Input(), f, kernelHeight, kernelWidth, stride, padding, WithBias())))
+		one := rapid.IntRange(1, 4)
+		groups := one.Draw(rt, "groups")
+		l := Layer{
+			Op: OpConv, Name: "c", Inputs: []int{0}, Height: kernelHeight, Width: kernelWidth, Groups: groups,
+			Units: groups * rapid.IntRange(1, 40/groups).Draw(rt, "filters"), Same: rapid.Bool().Draw(rt, "same"), Bias: true,
+		}
+		l.SetStrides(one.Draw(rt, "stride"), one.Draw(rt, "stride width"))
+		l.SetDilations(one.Draw(rt, "dilation"), one.Draw(rt, "dilation width"))
+		h, w := l.Reach()
+		h += rapid.IntRange(0, 9).Draw(rt, "more height")
+		w += rapid.IntRange(0, 9).Draw(rt, "more width")
+		c := groups * rapid.IntRange(1, 20/groups).Draw(rt, "channels")
+		if l.Same && rapid.Bool().Draw(rt, "small") {
+			h, w = size.Draw(rt, "height"), size.Draw(rt, "width")
+		}
+		layers := []Layer{{Op: OpInput, Shape: []int{h, w, c}}, l, {Op: OpReLU, Inputs: []int{1}}}
+		g, err := NewGraph(layers)
+		if err != nil {
+			rt.Fatal(err)
+		}
 		weights, input := randomWeights(g, 1), randomValues(h*w*c, 2)
 		got, want := run1(t, compile(t, g, weights, 2), input), naive(g, weights, input)
 		for i := range want {

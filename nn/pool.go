@@ -29,8 +29,8 @@ type pool struct {
 }
 
 func (pool) shape(l Layer, in [][]int) ([]int, error) {
-	if l.Height != l.Width {
-		return nil, fmt.Errorf("a window of %d×%d; it is square", l.Height, l.Width)
+	if down, along := l.Dilations(); l.Same && (down > 1 || along > 1) {
+		return nil, fmt.Errorf("a dilated window with padding Same, of which all taps may lie in the padding")
 	}
 	height, width, err := l.slide(in[0])
 	if err != nil {
@@ -61,19 +61,19 @@ func (p *pooling) run(b *buffers, piece piece) {
 	rowLen := p.width * p.channels
 	column := b.scratch[:rowLen]
 	for y := piece.low; y < piece.high; y++ {
-		top := y*p.stride - p.padTop
-		low, high := max(top, 0), min(top+p.kernelHeight, p.height)
-		copy(column, b.in[low*rowLen:])
+		top := y*p.strideHeight - p.padTop
+		low, high := taps(top, p.kernelHeight, p.dilationHeight, p.height)
+		copy(column, b.in[(top+low*p.dilationHeight)*rowLen:])
 		for i := low + 1; i < high; i++ {
-			p.combine(column, b.in[i*rowLen:][:rowLen])
+			p.combine(column, b.in[(top+i*p.dilationHeight)*rowLen:][:rowLen])
 		}
 		for x := range p.outWidth {
-			left := x*p.stride - p.padLeft
-			first, last := max(left, 0), min(left+p.kernelWidth, p.width)
+			left := x*p.strideWidth - p.padLeft
+			first, last := taps(left, p.kernelWidth, p.dilationWidth, p.width)
 			dst := b.out[(y*p.outWidth+x)*p.channels:][:p.channels]
-			copy(dst, column[first*p.channels:])
+			copy(dst, column[(left+first*p.dilationWidth)*p.channels:])
 			for j := first + 1; j < last; j++ {
-				p.combine(dst, column[j*p.channels:][:p.channels])
+				p.combine(dst, column[(left+j*p.dilationWidth)*p.channels:][:p.channels])
 			}
 			if p.average {
 				kernel.Scale(dst, 1/float32((high-low)*(last-first)))
@@ -96,17 +96,18 @@ func (p *pooling) back(b *backBuffers) {
 	b.clearIn()
 	c := p.channels
 	for y := range p.outHeight {
-		top := y*p.stride - p.padTop
-		low, high := max(top, 0), min(top+p.kernelHeight, p.height)
+		top := y*p.strideHeight - p.padTop
+		low, high := taps(top, p.kernelHeight, p.dilationHeight, p.height)
 		for x := range p.outWidth {
-			left := x*p.stride - p.padLeft
-			first, last := max(left, 0), min(left+p.kernelWidth, p.width)
+			left := x*p.strideWidth - p.padLeft
+			first, last := taps(left, p.kernelWidth, p.dilationWidth, p.width)
 			g := b.gradient[(y*p.outWidth+x)*c:][:c]
 			out := b.out[(y*p.outWidth+x)*c:][:c]
 			share := 1 / float32((high-low)*(last-first))
-			for v := low; v < high; v++ {
-				for u := first; u < last; u++ {
-					in, to := b.in[(v*p.width+u)*c:][:c], b.inGradient[(v*p.width+u)*c:][:c]
+			for i := low; i < high; i++ {
+				for j := first; j < last; j++ {
+					at := (top+i*p.dilationHeight)*p.width + left + j*p.dilationWidth
+					in, to := b.in[at*c:][:c], b.inGradient[at*c:][:c]
 					if p.average {
 						for k := range to {
 							to[k] += g[k] * share

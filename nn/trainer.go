@@ -108,7 +108,8 @@ type workspace struct {
 
 // NewTrainer prepares the training of g from the given weights. A closing sigmoid
 // or softmax of g is left out: losses are computed from logits. Its errors are
-// *WeightError, or a *LayerError about a graph that computes nothing.
+// *WeightError, or a *LayerError about a graph that computes nothing, or has a layer that takes
+// more than a gigabyte to work in.
 func NewTrainer(g *Graph, w Weights, o TrainerOptions) (*Trainer, error) {
 	return newTrainer(g.logits(), w, o, false)
 }
@@ -157,6 +158,11 @@ func newTrainer(g *Graph, w Weights, o TrainerOptions, inputGradient bool) (*Tra
 	l, err := lower(after, p)
 	if err != nil {
 		return nil, err
+	}
+	for _, s := range l.steps {
+		if n := max(s.scratchLen(), s.backScratchLen()); n > maxValues {
+			return nil, after.refuse(s.at, "it takes %d MB to work in; at most %d are given", n>>18, maxValues>>18)
+		}
 	}
 	t.lengths, t.output = l.lengths, l.value[after.output]
 	t.adopt(l.steps)

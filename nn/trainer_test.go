@@ -33,6 +33,24 @@ var everyLayer = map[string]func() *Graph{
 		x = b.SeparableConv("c", b.ReLU(x), 4, 3, 2, Valid)
 		return b.Build(b.GlobalAveragePool(x))
 	},
+	"groups": func() *Graph {
+		b := NewBuilder(7, 8, 4)
+		x := b.ReLU(b.BatchNorm("an", b.Conv("a", b.Input(), 6, 3, 1, Same, WithGroups(2), WithBias()), 1e-3))
+		y := b.BatchNorm("bn", b.Conv("b", x, 6, 3, 1, Same, WithGroups(3)), 1e-3)
+		x = b.ReLU6(b.Add(x, y)) // the sum is part of the convolution
+		x = b.Conv("c", x, 8, 2, 2, Valid, WithGroups(2), WithBias())
+		x = b.ReLU(b.Conv("d", x, 8, 1, 1, Valid, WithGroups(4)))
+		x = b.BatchNorm("en", b.Conv("e", x, 16, 3, 1, Same, WithGroups(8)), 1e-3) // two filters for each channel
+		return b.Build(b.Dense("f", b.GlobalAveragePool(b.Tanh(x)), 4))
+	},
+	"gaps": func() *Graph {
+		b := NewBuilder(9, 8, 3)
+		x := b.ReLU(b.BatchNorm("an", b.Conv("a", b.Input(), 4, 3, 1, Same, WithDilation(2, 1)), 1e-3))
+		x = b.ReLU6(b.BatchNorm("bn", b.Conv("b", x, 4, 3, 1, Same, WithDilation(2, 3), WithBias()), 1e-3))
+		x = b.Conv("c", x, 4, 2, 1, Valid, WithDilation(1, 2), WithGroups(2))
+		x = b.ReLU(b.BatchNorm("dn", b.DepthwiseConv("d", b.ReLU(x), 3, 1, Same, WithDilation(2, 2), WithBias()), 1e-3))
+		return b.Build(b.GlobalAveragePool(x))
+	},
 	"residual": func() *Graph {
 		b := NewBuilder(6, 6, 3)
 		x := b.BatchNorm("an", b.Conv("a", b.Input(), 8, 1, 1, Same), 1e-3)

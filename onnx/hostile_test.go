@@ -72,6 +72,14 @@ func before(nodes ...message) func(*sketch) {
 	}
 }
 
+// beforeConv is before with a convolution of four filters of 3×3.
+func beforeConv(attributes ...message) func(*sketch) {
+	return func(s *sketch) {
+		before(sketchNode("Conv", "x,w", "y", attributes...))(s)
+		s.weights = []message{weight("w", make([]byte, 4*4*3*9), 4, 3, 3, 3)}
+	}
+}
+
 var hostile = []struct {
 	name  string
 	spoil func(*sketch)
@@ -97,8 +105,6 @@ var hostile = []struct {
 		textAttribute("auto_pad", "VALID"))), `auto_pad "VALID" beside pads`},
 	{"rounded up by name", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 3, 3), intsAttribute("strides", 2, 2),
 		intAttribute("ceil_mode", 1), textAttribute("auto_pad", "VALID"))), "ceil_mode"},
-	{"whole map with padding", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 8, 7), textAttribute("auto_pad", "SAME_UPPER"))),
-		"a window of [8 7]"},
 	{"padded by no number", func(s *sketch) {
 		before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 1, 1, 0, 0, 1, 1), floatAttribute("value", math.NaN())))(s)
 	}, "a value of NaN"},
@@ -112,10 +118,24 @@ var hostile = []struct {
 		before(sketchNode("Cast", "w", "v", intAttribute("to", typeBool)), sketchNode("Mul", "x,v", "y"))(s)
 		s.weights = []message{weight("w", []byte{0, 0, 128, 63})}
 	}, "a constant as type 9"},
-	{"dilated", func(s *sketch) {
-		before(sketchNode("Conv", "x,w", "y", intsAttribute("dilations", 2, 2)))(s)
-		s.weights = []message{weight("w", make([]byte, 4*3*9), 1, 3, 3, 3)}
-	}, "dilations [2 2]"},
+	{"dilated beyond the map", beforeConv(intsAttribute("dilations", 2, 4)), "a window of 5 × 9 on a map of 8 × 8"},
+	{"dilation of 0", beforeConv(intsAttribute("dilations", 0, 1)), "dilations [0 1]"},
+	{"dilation below zero", beforeConv(intsAttribute("dilations", 1, -1)), "dilations [1 -1]"},
+	{"huge dilation", beforeConv(intsAttribute("dilations", 1<<40, 1)), "dilations [1099511627776 1]"},
+	{"huge dilation in padding", beforeConv(intsAttribute("dilations", 1, 1<<20), textAttribute("auto_pad", "SAME_UPPER")), "reaches over more than"},
+	{"dilation of an axis", beforeConv(intsAttribute("dilations", 2)), "dilations [2]"},
+	{"stride of 0", beforeConv(intsAttribute("strides", 2, 0)), "strides [2 0]"},
+	{"stride below zero", beforeConv(intsAttribute("strides", -1, 1)), "strides [-1 1]"},
+	{"huge stride", beforeConv(intsAttribute("strides", 1, math.MaxInt64)), "strides [1 9223372036854775807]"},
+	{"strides of three axes", beforeConv(intsAttribute("strides", 1, 1, 1)), "strides [1 1 1]"},
+	{"no group", beforeConv(intAttribute("group", 0)), "in 0 groups for 3 channels"},
+	{"groups below zero", beforeConv(intAttribute("group", -3)), "in -3 groups"},
+	{"groups that do not divide", beforeConv(intAttribute("group", 2)), "in 2 groups for 3 channels"},
+	{"more groups than channels", beforeConv(intAttribute("group", 1<<33)), "in 8589934592 groups"},
+	{"window of nothing", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 0))), "a window of [2 0]"},
+	{"huge window", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 1<<40, 1))), "a window of [1099511627776 1]"},
+	{"means of padding with gaps", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 2, 2),
+		intsAttribute("dilations", 2, 2), intsAttribute("pads", 1, 1, 1, 1))), "its means leave out"},
 	{"old opset", func(s *sketch) { s.opset = 6 }, "opset 6"},
 	{"new opset", func(s *sketch) { s.opset = 99 }, "opset 99"},
 	{"negative opset", func(s *sketch) { s.opset = -1 }, "opset -1"},

@@ -20,6 +20,15 @@ func (a axis) size() int {
 	return n
 }
 
+// spread is the axis with n values, one after another, for each that it has.
+func (a axis) spread(n int) axis {
+	var s axis
+	for _, f := range a {
+		s = append(s, factor{f.size, f.stride * n})
+	}
+	return append(s, factor{n, 1}).simplified()
+}
+
 // simplified leaves out factors of size 1, and joins those that are one run.
 func (a axis) simplified() axis {
 	var s axis

@@ -70,17 +70,17 @@ func (b *writer) network(o Options) error {
 	shape := b.shapes[0]
 	x := inputName
 	if p := o.Preprocessing; p != nil {
-		if shape[2] != 3 {
-			panic(fmt.Sprintf("onnx: preprocessing of 3 channels for a network of %d", shape[2]))
+		if len(p.Mean) != shape[2] || len(p.Std) != shape[2] {
+			panic(fmt.Sprintf("onnx: preprocessing of %d and %d channels for a network of %d", len(p.Mean), len(p.Std), shape[2]))
 		}
 		b.input = valueInfo(pictureName, typeUint8, shape)
 		x = b.node("Cast", "preprocessing/cast", []string{pictureName}, intAttribute("to", typeFloat))
 		for _, step := range []struct {
 			op, name string
-			values   [3]float32
+			values   []float32
 		}{{"Sub", "mean", p.Mean}, {"Div", "std", p.Std}} {
 			name := "preprocessing/" + step.name
-			values := b.constant(initializer{name: name, dims: []int{3}, floats: step.values[:]})
+			values := b.constant(initializer{name: name, dims: []int{len(step.values)}, floats: step.values})
 			x = b.node(step.op, name, []string{x, values})
 		}
 	} else {
@@ -106,7 +106,7 @@ func (b *writer) network(o Options) error {
 	if len(b.shapes[last]) == 3 {
 		logits = b.node("Transpose", "output/nhwc", []string{logits}, intsAttribute("perm", 0, 2, 3, 1))
 	}
-	b.finish(logits, b.shapes[last], o.Temperature)
+	b.finish(logits, b.shapes[last], o)
 	if o.Acceptance != nil {
 		in := layers[last].Inputs[0]
 		b.acceptance(*o.Acceptance, values[in], tensor.Len(b.shapes[in]), b.shapes[last])
@@ -164,8 +164,8 @@ func (b *writer) acceptance(a Acceptance, x string, features int, shape []int) {
 	b.outputs = append(b.outputs, valueInfo(acceptanceName, typeFloat, []int{1}))
 }
 
-// finish gives the outputs their names, and appends the softmax.
-func (b *writer) finish(logits string, shape []int, temperature float64) {
+// finish gives the outputs their names, and appends the softmax, or the sigmoid.
+func (b *writer) finish(logits string, shape []int, o Options) {
 	for i := range b.nodes {
 		n := &b.nodes[i]
 		if n.output == logits {
@@ -178,11 +178,15 @@ func (b *writer) finish(logits string, shape []int, temperature float64) {
 		}
 	}
 	cooled := logitsName
-	if temperature != 0 && temperature != 1 {
-		value := b.constant(initializer{name: "temperature", dims: []int{}, floats: []float32{float32(temperature)}})
+	if o.Temperature != 0 && o.Temperature != 1 {
+		value := b.constant(initializer{name: "temperature", dims: []int{}, floats: []float32{float32(o.Temperature)}})
 		cooled = b.node("Div", "probabilities/cooled", []string{logitsName, value})
 	}
-	b.nodes = append(b.nodes, operation{"Softmax", "probabilities/softmax", []string{cooled}, probabilitiesName, []message{intAttribute("axis", -1)}})
+	last := operation{"Softmax", "probabilities/softmax", []string{cooled}, probabilitiesName, []message{intAttribute("axis", -1)}}
+	if o.MultiLabel {
+		last = operation{"Sigmoid", "probabilities/sigmoid", []string{cooled}, probabilitiesName, nil}
+	}
+	b.nodes = append(b.nodes, last)
 	b.outputs = []message{valueInfo(logitsName, typeFloat, shape), valueInfo(probabilitiesName, typeFloat, shape)}
 }
 
@@ -223,6 +227,10 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 	case nn.OpMaxPool:
 		return b.node("MaxPool", name, in, windowAttributes(l, from)...), nil
 	case nn.OpAveragePool:
+		if down, along := l.Dilations(); down > 1 || along > 1 {
+			return "", &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op,
+				Reason: fmt.Sprintf("it is dilated, and AveragePool of opset %d is not", writtenOpset)}
+		}
 		return b.node("AveragePool", name, in, append(windowAttributes(l, from), intAttribute("count_include_pad", 0))...), nil
 	case nn.OpGlobalAveragePool, nn.OpGlobalMaxPool:
 		x := b.node(string(l.Op), name, in)
@@ -348,7 +356,7 @@ func (b *writer) weighted(i int, l nn.Layer, name, x string) (string, error) {
 		scaled := b.node("Mul", name+"/multiply", []string{x, names[0]})
 		return b.node("Add", name, []string{scaled, names[1]}), nil
 	}
-	group := 1
+	group := max(l.Groups, 1)
 	if l.Op == nn.OpDepthwiseConv {
 		group = from[2]
 	}
@@ -377,11 +385,16 @@ func filtersFirst[T float32 | int8](values []T, shape []int, depthwise bool) (di
 func windowAttributes(l nn.Layer, from []int) []message {
 	var v, h span
 	if l.Same {
-		v, h = same(from[0], l.Height, l.Stride), same(from[1], l.Width, l.Stride)
+		v, h = same(l, from[0], from[1])
 	}
-	return []message{
+	strideHeight, strideWidth := l.Strides()
+	attributes := []message{
 		intsAttribute("kernel_shape", l.Height, l.Width),
-		intsAttribute("strides", l.Stride, l.Stride),
+		intsAttribute("strides", strideHeight, strideWidth),
 		intsAttribute("pads", v.before, h.before, v.after, h.after),
 	}
+	if down, along := l.Dilations(); down > 1 || along > 1 {
+		attributes = append(attributes, intsAttribute("dilations", down, along))
+	}
+	return attributes
 }

@@ -5,10 +5,13 @@ import "garb/nn"
 // span is padding along one axis.
 type span struct{ before, after int }
 
-// same is nn.Same's padding.
-func same(size, kernel, stride int) span {
-	before, after := nn.SamePadding(size, kernel, stride)
-	return span{before, after}
+// same is nn.Same's padding of a map [h w ...] for a layer's window.
+func same(l nn.Layer, h, w int) (vertical, horizontal span) {
+	reachHeight, reachWidth := l.Reach()
+	strideHeight, strideWidth := l.Strides()
+	vertical.before, vertical.after = nn.SamePadding(h, reachHeight, strideHeight)
+	horizontal.before, horizontal.after = nn.SamePadding(w, reachWidth, strideWidth)
+	return vertical, horizontal
 }
 
 // window is what a convolution or pooling makes of an axis.
@@ -17,7 +20,7 @@ type window struct {
 	positions int // 0 if the kernel does not fit
 }
 
-// slide lays a kernel over a padded axis. up counts a last position that is only partly
+// slide lays a kernel, its gaps included, over a padded axis. up counts a last position that is only partly
 // inside, as long as it begins inside: ONNX's ceil_mode.
 func slide(size, kernel, stride int, pad span, up bool) window {
 	free := size + pad.before + pad.after - kernel

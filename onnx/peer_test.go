@@ -80,7 +80,7 @@ func TestEveryLayerInONNXRuntime(t *testing.T) {
 func TestPreprocessingInONNXRuntime(t *testing.T) {
 	n := filled(t, everyLayer(16, 16), 2)
 	o := onnx.Options{Temperature: 1.7, Preprocessing: &onnx.Preprocessing{
-		Mean: [3]float32{123.7, 116.8, 103.9}, Std: [3]float32{58.4, 57.1, 57.4}}}
+		Mean: []float32{123.7, 116.8, 103.9}, Std: []float32{58.4, 57.1, 57.4}}}
 	model := encoded(t, n, o)
 	pictures := make([]byte, 2*16*16*3)
 	input := make([]float32, len(pictures))

@@ -6,31 +6,27 @@ import (
 	"garb/nn"
 )
 
-// stride is that of a window, the same both ways.
-func (c *call) stride() (int, error) {
-	strides := c.list("strides")
-	if err := c.undilated(); err != nil {
-		return 0, err
-	}
-	if strides == nil {
-		return 1, nil
-	}
-	if len(strides) != 2 || strides[0] != strides[1] {
-		return 0, c.lack("strides %v", strides)
-	}
-	if strides[0] < 1 || strides[0] > 1<<20 {
-		return 0, c.damaged("strides %v", strides)
-	}
-	return int(strides[0]), nil
-}
-
-// undilated refuses a window with gaps.
-func (c *call) undilated() error {
-	for _, d := range c.list("dilations") {
-		if d != 1 {
-			return c.lack("dilations %v", c.list("dilations"))
+// steps reads a window's strides and dilations.
+func (c *call) steps(l *nn.Layer) error {
+	both := func(name string) (height, width int, err error) {
+		list := c.list(name)
+		if list == nil {
+			return 1, 1, nil
 		}
+		if len(list) != 2 || min(list[0], list[1]) < 1 || max(list[0], list[1]) > 1<<20 {
+			return 0, 0, c.damaged("%s %v", name, list)
+		}
+		return int(list[0]), int(list[1]), nil
 	}
+	height, width, err := both("strides")
+	if err != nil {
+		return err
+	}
+	l.SetStrides(height, width)
+	if height, width, err = both("dilations"); err != nil {
+		return err
+	}
+	l.SetDilations(height, width)
 	return nil
 }
 
@@ -46,7 +42,7 @@ func (c *call) window(l *nn.Layer, in, h, w int, up bool) (layer, rows, columns 
 		// ONNX has no such thing, or it means one thing here and another there.
 		return 0, 0, 0, c.lack("auto_pad %q beside pads or ceil_mode", mode)
 	case mode == "SAME_UPPER" || mode == "SAME_LOWER":
-		v, u = same(h, l.Height, l.Stride), same(w, l.Width, l.Stride)
+		v, u = same(*l, h, w)
 		if mode == "SAME_LOWER" {
 			v, u = span{v.after, v.before}, span{u.after, u.before}
 		}
@@ -61,18 +57,23 @@ func (c *call) window(l *nn.Layer, in, h, w int, up bool) (layer, rows, columns 
 	default:
 		return 0, 0, 0, c.lack("auto_pad %q and pads %v", mode, pads)
 	}
-	vertical := slide(h, l.Height, l.Stride, v, up)
-	horizontal := slide(w, l.Width, l.Stride, u, up)
+	reachHeight, reachWidth := l.Reach()
+	strideHeight, strideWidth := l.Strides()
+	vertical := slide(h, reachHeight, strideHeight, v, up)
+	horizontal := slide(w, reachWidth, strideWidth, u, up)
 	if vertical.positions == 0 || horizontal.positions == 0 {
-		return 0, 0, 0, c.damaged("a window of %d × %d on a map of %d × %d", l.Height, l.Width, h, w)
+		return 0, 0, 0, c.damaged("a window of %d × %d on a map of %d × %d", reachHeight, reachWidth, h, w)
 	}
 	rows, columns = vertical.positions, horizontal.positions
 	v, u = vertical.span, horizontal.span
 	counted := l.Op == nn.OpAveragePool && c.integer("count_include_pad", 0) != 0
+	sameVertical, sameHorizontal := same(*l, h, w)
+	// Of a pool's window with gaps, all that is left may be padding: nn has none such.
+	gaps := l.Op != nn.OpConv && (l.Dilation > 1 || l.DilationWidth > 1)
 	switch {
 	case v == span{} && u == span{}:
 		return in, rows, columns, nil
-	case !counted && v == same(h, l.Height, l.Stride) && u == same(w, l.Width, l.Stride):
+	case !counted && !gaps && v == sameVertical && u == sameHorizontal:
 		l.Same = true
 		return in, rows, columns, nil
 	case l.Op == nn.OpAveragePool && (!counted || up):
@@ -107,28 +108,11 @@ func (c *call) pool(op nn.Op) (value, error) {
 		return value{}, err
 	}
 	size := c.list("kernel_shape")
-	if len(size) != 2 || size[0] < 1 || size[1] < 1 || size[0] > 1<<20 {
+	if len(size) != 2 || min(size[0], size[1]) < 1 || max(size[0], size[1]) > 1<<20 {
 		return value{}, c.damaged("a window of %v", size)
 	}
-	if size[0] != size[1] {
-		mode := c.text("auto_pad", "NOTSET")
-		isPad := func(p int64) bool { return p != 0 }
-		padded := mode != "NOTSET" && mode != "VALID" || slices.ContainsFunc(c.list("pads"), isPad)
-		if size[0] == int64(h) && size[1] == int64(w) && !padded { // the whole map
-			if err := c.undilated(); err != nil {
-				return value{}, err
-			}
-			c.ignore("strides", "ceil_mode") // it has one place
-			whole := nn.OpGlobalMaxPool
-			if op == nn.OpAveragePool {
-				whole = nn.OpGlobalAveragePool
-			}
-			return c.made(nn.Layer{Op: whole, Inputs: []int{layer}}, []int{channels}, []axis{v.axes[0], nil, nil})
-		}
-		return value{}, c.lack("a window of %v", size)
-	}
 	l := nn.Layer{Op: op, Height: int(size[0]), Width: int(size[1])}
-	if l.Stride, err = c.stride(); err != nil {
+	if err := c.steps(&l); err != nil {
 		return value{}, err
 	}
 	layer, rows, columns, err := c.window(&l, layer, h, w, c.integer("ceil_mode", 0) != 0)

@@ -4,10 +4,12 @@ import (
 	"slices"
 
 	"garb/nn"
+	"garb/tensor"
 )
 
-// conv is a convolution over all channels, or over each by itself. Over groups of several
-// it is one over all, whose weights between groups are zero.
+// conv is a convolution over all channels, over each by itself, or over groups of several. Of
+// groups whose channels lie in another order it is one over all, whose weights between groups
+// are zero.
 func (c *call) conv() (value, error) {
 	k, err := c.weights(1)
 	if err != nil {
@@ -29,13 +31,12 @@ func (c *call) conv() (value, error) {
 	if k.len() == 0 || group < 1 || group > int64(channels) || in*int(group) != channels || filters%int(group) != 0 {
 		return value{}, c.damaged("a kernel %v in %d groups for %d channels", k.dims, group, channels)
 	}
-	depthwise := group > 1 && in == 1 && filters == channels
+	groups, each := int(group), filters/int(group)
 	if shape := c.list("kernel_shape"); shape != nil && !slices.Equal(shape, []int64{int64(kh), int64(kw)}) {
 		return value{}, c.damaged("its kernel is %d × %d, and its kernel_shape %v", kh, kw, shape)
 	}
 	l := nn.Layer{Op: nn.OpConv, Units: filters, Height: kh, Width: kw, Bias: c.has(2)}
-	l.Stride, err = c.stride()
-	if err != nil {
+	if err := c.steps(&l); err != nil {
 		return value{}, err
 	}
 	layer, rows, columns, err := c.window(&l, layer, h, w, false)
@@ -45,41 +46,48 @@ func (c *call) conv() (value, error) {
 	l.Inputs = []int{layer}
 	out := []int{rows, columns, filters}
 	axes := nchw(rows, columns, filters)
-	if depthwise {
-		l.Op, l.Units = nn.OpDepthwiseConv, 0
-		axes[0] = v.axes[0]
+	// What follows says which channels a filter's weights are for, and where the filter is.
+	order := v.axes[0].places()
+	shape := []int{kh, kw, in, filters}
+	from := func(f, i int) int { return i }
+	to := func(f int) int { return f }
+	switch {
+	case groups == 1:
+		from = func(_, i int) int { return place(order, i) }
+	case in == 1:
+		// A filter stays with its channel, wherever that lies.
+		to = func(f int) int { return place(order, f/each)*each + f%each }
+		axes[0] = v.axes[0].spread(each)
+		if l.Groups = groups; each == 1 {
+			l.Op, l.Units, l.Groups = nn.OpDepthwiseConv, 0, 0
+			shape = []int{kh, kw, channels, 1}
+		}
+	case order == nil:
+		l.Groups = groups
+	default:
+		shape[2] = channels
+		from = func(f, i int) int { return place(order, f/each*in+i) }
 	}
 	err = c.parameters(&l, func(name string) error {
-		size := kh * kw * channels * filters
-		if depthwise {
-			size = k.len()
-		}
+		size := tensor.Len(shape)
 		if err := c.budget.take(size); err != nil {
 			return err
 		}
-		kernel, order := make([]float32, size), v.axes[0].places()
+		kernel := make([]float32, size)
 		for f := range filters {
 			for i := range in {
-				from := place(order, f/(filters/int(group))*in+i)
-				for at := range kh * kw {
-					to := (at*channels+from)*filters + f
-					if depthwise {
-						to = at*channels + from
-					}
-					kernel[to] = k.floats[(f*in+i)*kh*kw+at]
+				at := from(f, i)*filters + to(f)
+				for tap := range kh * kw {
+					kernel[tap*size/(kh*kw)+at] = k.floats[(f*in+i)*kh*kw+tap]
 				}
 			}
 		}
-		if depthwise {
-			c.set(name, "kernel", kernel, kh, kw, channels, 1)
-		} else {
-			c.set(name, "kernel", kernel, kh, kw, channels, filters)
-		}
+		c.set(name, "kernel", kernel, shape...)
 		if !l.Bias {
 			return nil
 		}
 		return c.vector(name, "bias", 2, filters, axes[0])
-	}, v.axes[0].simplified())
+	}, groups, v.axes[0].simplified())
 	if err != nil {
 		return value{}, err
 	}

@@ -15,7 +15,9 @@ type Options struct {
 	// Preprocessing makes the input pictures of the network's size; nil leaves it the
 	// network's own, prepared by the caller.
 	Preprocessing *Preprocessing
-	// Temperature divides the logits before their softmax; 0 means 1.
+	// MultiLabel makes the probabilities the sigmoids of the logits, not their softmax.
+	MultiLabel bool
+	// Temperature divides the logits before that; 0 means 1.
 	Temperature float64
 	// Int8 writes the weights as tensor.Int8 stores them: those that it stores as int8 so,
 	// with a DequantizeLinear behind that gives float32; the others in float32, rounded to
@@ -31,8 +33,8 @@ type Options struct {
 }
 
 // Preprocessing turns a picture's samples, 0 to 255, into the network's input:
-// (sample − mean)/std, for red, green and blue.
-type Preprocessing struct{ Mean, Std [3]float32 }
+// (sample − mean)/std, with one of both for each channel.
+type Preprocessing struct{ Mean, Std []float32 }
 
 // Acceptance is how likely a picture shows any of the classes, float32 [batch 1], from 0 to
 // 1: the sigmoid of Slope·score + Offset.

@@ -162,6 +162,8 @@ for path in sys.stdin.read().split("\n"):
     sys.stdout.buffer.write(image.resize((224, 224), Image.BICUBIC).tobytes())
     sys.stdout.buffer.write(image.resize((150, 150), Image.NEAREST).tobytes())
     sys.stdout.buffer.write(image.resize((299, 299), Image.BILINEAR).tobytes())
+    grey = image.convert("L").resize((96, 80), Image.BICUBIC)
+    sys.stdout.buffer.write(Image.merge("RGB", (grey, grey, grey)).tobytes())
 `
 	var chosen []string
 	for i := 0; i < len(photos); i += 7 {
@@ -182,12 +184,55 @@ for path in sys.stdin.read().split("\n"):
 			{Width: 224, Height: 224, Filter: Bicubic, Fit: Stretch},
 			{Width: 150, Height: 150, Filter: Nearest, Fit: Stretch},
 			{Width: 299, Height: 299, Filter: Bilinear, Fit: Stretch},
+			{Width: 96, Height: 80, Filter: Bicubic, Fit: Stretch, Grey: true},
 		} {
-			n := s.ValueCount()
+			n := 3 * s.Width * s.Height
 			if len(all) < n || !bytes.Equal(s.Resize(p).Pix, all[:n]) {
 				t.Fatalf("%s at %d by %s: other pixels than Pillow's", path, s.Width, s.Filter)
 			}
 			all = all[n:]
+		}
+	}
+}
+
+// TestGrey holds levels of grey to Pillow's convert("L"), which comes before the resizing: in
+// the last case that is another level than after it.
+func TestGrey(t *testing.T) {
+	for _, c := range []struct {
+		width     int
+		pix, want []uint8
+	}{
+		{16, []uint8{
+			0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 255, 0, 0, 0, 255, 1, 0, 0, 0, 1, 0, 0, 0, 1, 2, 1, 4, 10, 20, 30, 200, 3, 77,
+			68, 32, 130, 60, 253, 230, 241, 194, 107, 48, 249, 14, 199, 221, 1,
+		}, []uint8{0, 255, 76, 150, 29, 0, 1, 0, 2, 18, 70, 54, 193, 198, 162, 189}},
+		{3, []uint8{
+			41, 248, 133, 18, 0, 74, 240, 191, 163, 11, 139, 250, 101, 211, 48, 98, 135, 45, 217, 171, 47, 185, 209, 128,
+		}, []uint8{112, 142, 163}},
+	} {
+		p := &RGB{len(c.pix) / 3, 1, c.pix}
+		s := Spec{Width: c.width, Height: 1, Filter: Bilinear, Fit: Stretch, Grey: true, Mean: [3]float32{1, 1, 1}, Std: [3]float32{2, 2, 2}}
+		got, want := make([]float32, s.ValueCount()), make([]float32, c.width)
+		for i, level := range c.want {
+			want[i] = (float32(level) - 1) / 2
+		}
+		s.Tensor(p, got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+		part := s.ResizePart(p, 0, 0, p.Width, 1)
+		for i, level := range part.Pix {
+			if level != c.want[i/3] {
+				t.Errorf("value %d of the part is %d, want %d", i, level, c.want[i/3])
+			}
+		}
+	}
+	for _, s := range []Spec{
+		{Width: 4, Height: 4, Filter: Nearest, Fit: Stretch, Grey: true, Mean: [3]float32{1, 2, 1}, Std: [3]float32{2, 2, 2}},
+		{Width: 4, Height: 4, Filter: Nearest, Fit: Stretch, Grey: true, Std: [3]float32{2, 2, 3}},
+	} {
+		if s.Validate() == nil {
+			t.Errorf("%+v is valid", s)
 		}
 	}
 }

@@ -38,6 +38,9 @@ type Spec struct {
 	Fit    Fit    `json:"fit"`
 	// CropRatio is the share of the sides that Crop keeps, in (0, 1]; 0 means 1.
 	CropRatio float64 `json:"crop_ratio,omitempty"`
+	// Grey is for a network of one channel: the levels of grey, as Pillow's mode L has them.
+	// Mean and Std are then alike three times.
+	Grey bool `json:"grey,omitempty"`
 	// A value is (level − Mean) / Std of its channel, with levels from 0 to 255.
 	Mean [3]float32 `json:"mean"`
 	Std  [3]float32 `json:"std"`
@@ -62,14 +65,26 @@ func (s Spec) Validate() error {
 		if m, d := float64(s.Mean[c]), float64(s.Std[c]); math.IsNaN(m) || math.IsInf(m, 0) || !(d > 0) || math.IsInf(d, 0) {
 			return fmt.Errorf("picture spec: mean %v and std %v of a channel; they are numbers, and std is positive", m, d)
 		}
+		if s.Grey && (s.Mean[c] != s.Mean[0] || s.Std[c] != s.Std[0]) {
+			return fmt.Errorf("picture spec: means %v and stds %v for levels of grey, which have one of each", s.Mean, s.Std)
+		}
 	}
 	return nil
 }
 
-// ValueCount returns the number of values of an input: Height × Width × 3.
-func (s Spec) ValueCount() int { return 3 * s.Width * s.Height }
+// Channels returns the number of channels of an input: 3, red, green and blue, or 1 if it
+// is grey.
+func (s Spec) Channels() int {
+	if s.Grey {
+		return 1
+	}
+	return 3
+}
 
-// Tensor resizes p and writes its values to dst, Height × Width × 3 of them in
+// ValueCount returns the number of values of an input: Height × Width × Channels.
+func (s Spec) ValueCount() int { return s.Width * s.Height * s.Channels() }
+
+// Tensor resizes p and writes its values to dst, Height × Width × Channels of them in
 // h, w, c order. It panics if dst has another length.
 func (s Spec) Tensor(p *RGB, dst []float32) {
 	if len(dst) != s.ValueCount() {
@@ -82,6 +97,12 @@ func (s Spec) Tensor(p *RGB, dst []float32) {
 		}
 	}
 	pix := s.Resize(p).Pix
+	if s.Grey {
+		for i := range dst {
+			dst[i] = values[0][pix[3*i]]
+		}
+		return
+	}
 	for i := 0; i+3 <= len(pix); i += 3 {
 		in, out := pix[i:i+3:i+3], dst[i:i+3:i+3]
 		out[0], out[1], out[2] = values[0][in[0]], values[1][in[1]], values[2][in[2]]
@@ -89,8 +110,12 @@ func (s Spec) Tensor(p *RGB, dst []float32) {
 }
 
 // Resize returns p at the input's size: the pixels behind Tensor's values. p is
-// not changed, and returned itself if nothing is to be done.
+// not changed, and returned itself if nothing is to be done. Where the input is grey, all
+// three channels have the level.
 func (s Spec) Resize(p *RGB) *RGB {
+	if s.Grey {
+		p = grey(p)
+	}
 	switch s.Fit {
 	case Crop:
 		return resize(p, s.cropBox(p.Width, p.Height), s.Width, s.Height, s.Filter)
@@ -107,7 +132,22 @@ func (s Spec) ResizePart(p *RGB, left, top, width, height int) *RGB {
 	if left < 0 || top < 0 || width <= 0 || height <= 0 || width > p.Width-left || height > p.Height-top {
 		panic(fmt.Sprintf("picture: a part of %d × %d at (%d, %d) of a picture of %d × %d", width, height, left, top, p.Width, p.Height))
 	}
+	if s.Grey {
+		p = grey(p)
+	}
 	return resize(p, box{left, top, width, height}, s.Width, s.Height, s.Filter)
+}
+
+// grey returns the levels of grey of p in all three channels: ITU-R BT.601's luma in 16 bits,
+// rounded, as Pillow's convert("L") has it (Convert.c, rgb2l).
+func grey(p *RGB) *RGB {
+	out := newRGB(p.Width, p.Height)
+	for i := 0; i+3 <= len(p.Pix); i += 3 {
+		in, to := p.Pix[i:i+3:i+3], out.Pix[i:i+3:i+3]
+		level := uint8((19595*uint32(in[0]) + 38470*uint32(in[1]) + 7471*uint32(in[2]) + 1<<15) >> 16)
+		to[0], to[1], to[2] = level, level, level
+	}
+	return out
 }
 
 // Part is where in a picture the input lies, in the picture's pixels.

@@ -32,6 +32,8 @@ type classification struct {
 	Accepted   *bool    `json:"accepted,omitempty"`
 	Acceptance *float64 `json:"acceptance,omitempty"`
 	Refusal    string   `json:"refusal,omitempty"`
+	// Labels are those above one half, of a multi-label model.
+	Labels *[]string `json:"labels,omitempty"`
 	// Set is that of the classes that hold the right one with the probability asked for.
 	Set   []string      `json:"set,omitempty"`
 	Model modelIdentity `json:"model"`
@@ -129,6 +131,9 @@ func (s *Server) classifyPictures(w http.ResponseWriter, r *http.Request) {
 			Predictions: a.Predictions[:min(asked.top, len(a.Predictions))], Set: a.Set,
 			Model: modelIdentity{v.name, v.Digest()}, Explanation: a.heat,
 			Milliseconds: timings{milliseconds(a.decode), milliseconds(a.wait), milliseconds(a.inference)},
+		}
+		if a.Labels != nil {
+			c.Labels = &a.Labels
 		}
 		if a.Judged {
 			c.Accepted, c.Acceptance = &a.Accepted, &a.Acceptance

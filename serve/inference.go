@@ -90,7 +90,7 @@ type tensorMetadata struct {
 // tensorsOf are what a model takes, one or the other, and what it gives.
 func tensorsOf(v *version) (inputs, outputs []tensorMetadata) {
 	spec, classes := v.Spec(), len(v.Classes())
-	inputs = []tensorMetadata{{"picture", typeBytes, []int{-1}}, {"input", typeFP32, []int{-1, spec.Height, spec.Width, 3}}}
+	inputs = []tensorMetadata{{"picture", typeBytes, []int{-1}}, {"input", typeFP32, []int{-1, spec.Height, spec.Width, spec.Channels()}}}
 	outputs = []tensorMetadata{{outputLogits, typeFP32, []int{-1, classes}}, {outputProbabilities, typeFP32, []int{-1, classes}}, {outputClass, typeBytes, []int{-1}}}
 	if v.judges() {
 		outputs = append(outputs, tensorMetadata{outputAcceptance, typeFP32, []int{-1}})

@@ -55,7 +55,7 @@ func (e expected) count(datatype string, shape []int) (int, error) {
 }
 
 // shape is that of the values of one picture.
-func (e expected) shape() []int { return []int{e.spec.Height, e.spec.Width, 3} }
+func (e expected) shape() []int { return []int{e.spec.Height, e.spec.Width, e.spec.Channels()} }
 
 func (e expected) few(n int) error {
 	if n > e.pictures {

@@ -61,7 +61,7 @@ func (s *Server) modelSignature(w http.ResponseWriter, r *http.Request) error {
 	}
 	alone, pictures := map[string]any{outputProbabilities: probabilities}, info("picture", "DT_STRING", -1)
 	signatures := map[string]any{
-		signatureValues:   signature("input", info("input", "DT_FLOAT", -1, v.Spec().Height, v.Spec().Width, 3), alone),
+		signatureValues:   signature("input", info("input", "DT_FLOAT", -1, v.Spec().Height, v.Spec().Width, v.Spec().Channels()), alone),
 		signaturePictures: signature("picture", pictures, alone),
 	}
 	if v.judges() {

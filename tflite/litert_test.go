@@ -200,7 +200,8 @@ func TestEveryLayerInLiteRT(t *testing.T) {
 		cases = append(cases, litertCase{name: fmt.Sprint("every", seed), network: n, input: noise(n, 1),
 			options: Options{Labels: strings.Split("a b c d e f g h i größe", " "), Temperature: 1.7}})
 	}
-	cases = append(cases, prepared(t))
+	windows := filled(t, everyWindow(), 3)
+	cases = append(cases, prepared(t), litertCase{name: "windows", network: windows, input: noise(windows, 1)})
 	r := run(t, cases)
 	for _, c := range cases {
 		t.Logf("LiteRT %s: %s differs by %.2g, in %d parts by XNNPACK", r.Version, c.name, compare(t, c, r),
@@ -215,7 +216,7 @@ func TestEveryLayerInLiteRT(t *testing.T) {
 func prepared(t *testing.T) litertCase {
 	n := filled(t, everyLayer(16, 20), 5)
 	c := litertCase{name: "pictures", network: n, options: Options{Pictures: true,
-		Preprocessing: &Preprocessing{Mean: [3]float32{123.7, 116.8, 103.9}, Std: [3]float32{58.4, 57.1, 57.4}}}}
+		Preprocessing: &Preprocessing{Mean: []float32{123.7, 116.8, 103.9}, Std: []float32{58.4, 57.1, 57.4}}}}
 	for i := range pictures * tensor.Len(n.Layers[0].Shape) {
 		c.samples = append(c.samples, byte(i*37))
 		c.input = append(c.input,
@@ -249,11 +250,27 @@ func randomNetwork(seed uint64) []nn.Layer {
 		if layer.Width = layer.Height; pick(3) == 0 {
 			layer.Width = 1 + pick(4)
 		}
-		take := func() int { return max(0, len(l)-1-pick(3)*pick(2)) } // the last, most often
+		if pick(3) == 0 {
+			layer.StrideWidth = 1 + pick(3)
+		}
+		if pick(4) == 0 && layer.Op != nn.OpMaxPool && layer.Op != nn.OpAveragePool {
+			layer.SetDilations(1+pick(3), 1+pick(3))
+		}
+		if pick(2) == 0 {
+			layer.Groups = 1 + pick(4)
+			layer.Units *= layer.Groups
+		}
+		beyond := func(at int) int { // of a map with the lowest number, what makes others of it
+			if l[at].Op == nn.OpPad && l[at].Lowest {
+				at++
+			}
+			return at
+		}
+		take := func() int { return beyond(max(0, len(l)-1-pick(3)*pick(2))) } // the last, most often
 		layer.Inputs = []int{take()}
 		switch layer.Op {
 		case nn.OpAdd, nn.OpMultiply:
-			layer.Inputs = append(layer.Inputs, pick(len(l)))
+			layer.Inputs = append(layer.Inputs, beyond(pick(len(l))))
 		case nn.OpConcat:
 			layer.Inputs = append(layer.Inputs, take(), take())
 		case nn.OpReshape:

@@ -83,6 +83,7 @@ type variable struct {
 // node is an operator, its tensors and options.
 type node struct {
 	op      operator
+	version int32 // of the operator that knows all of the options; 0 is 1
 	inputs  []int32
 	output  int32
 	options optionsType
@@ -172,6 +173,11 @@ func (w *writer) layer(i int, described nn.Layer, made []int32) (*layer, error) 
 			Reason: "it has no operator in TensorFlow Lite"}
 	}
 	l := &layer{Layer: described, name: described.Name, shape: w.shapes[i]}
+	pooled := l.Op == nn.OpMaxPool || l.Op == nn.OpAveragePool
+	if pooled && dilations(l) != nil {
+		return nil, &nn.LayerError{Layer: i, Name: described.Name, Op: described.Op,
+			Reason: "it is dilated, and no pooling of TensorFlow Lite is"}
+	}
 	if l.name == "" {
 		l.name = fmt.Sprintf("%s/%d", strings.ToLower(string(l.Op)), i)
 	}
@@ -211,13 +217,30 @@ func window(l *layer) []field {
 	if l.Same {
 		p = paddingSame
 	}
-	return []field{p, integer(l.Stride), integer(l.Stride)}
+	height, width := l.Strides()
+	return []field{p, integer(width), integer(height)}
+}
+
+// dilations are those of a layer with a window, the last options of a convolution; none if
+// they are 1, the schema's default.
+func dilations(l *layer) []field {
+	height, width := l.Dilations()
+	if height == 1 && width == 1 {
+		return nil
+	}
+	return []field{integer(width), integer(height)}
 }
 
 func (w *writer) conv(l *layer) int32 {
 	k := l.params[0]
-	return w.product(l, node{op: opConv2D, options: conv2DOptions, fields: append(window(l), noActivation)},
-		outputsFirst(k), k.Shape[3], k.Shape[0], k.Shape[1], k.Shape[2])
+	if l.Groups > 1 && l.Groups == l.from[0][2] {
+		return w.depthwise(l, l.Units/l.Groups)
+	}
+	n := node{op: opConv2D, options: conv2DOptions, fields: append(append(window(l), noActivation), dilations(l)...)}
+	if l.Groups > 1 {
+		n.version = 6
+	}
+	return w.product(l, n, outputsFirst(k), k.Shape[3], k.Shape[0], k.Shape[1], k.Shape[2])
 }
 
 // outputsFirst puts the last axis of a kernel first.
@@ -233,11 +256,17 @@ func outputsFirst(kernel *tensor.Tensor) []float32 {
 	return turned
 }
 
-func (w *writer) depthwiseConv(l *layer) int32 {
-	k := l.params[0] // [height width channels multiplier], whose order is that of [1 height width outputs]
+func (w *writer) depthwiseConv(l *layer) int32 { return w.depthwise(l, 1) }
+
+// depthwise writes a convolution of each channel by itself to so many outputs. The order of its
+// kernel, [height width channels outputs], is that of [1 height width channels·outputs].
+func (w *writer) depthwise(l *layer, outputs int) int32 {
 	n := node{op: opDepthwiseConv2D, options: depthwiseConv2DOptions, channelsLast: true,
-		fields: append(window(l), integer(k.Shape[3]), noActivation)}
-	return w.product(l, n, slices.Clone(k.Data), 1, k.Shape[0], k.Shape[1], k.Shape[2]*k.Shape[3])
+		fields: append(append(window(l), integer(outputs), noActivation), dilations(l)...)}
+	if dilations(l) != nil {
+		n.version = 2
+	}
+	return w.product(l, n, slices.Clone(l.params[0].Data), 1, l.Height, l.Width, l.shape[2])
 }
 
 func (w *writer) dense(l *layer) int32 {

@@ -22,6 +22,7 @@ const (
 	contentFeature         = 1 // of the union ContentProperties
 	contentImage           = 2
 	colorSpaceRGB          = 1
+	colorSpaceGrey         = 2
 	processNormalization   = 1 // of the union ProcessUnitOptions
 	associatedAxisLabels   = 2 // of AssociatedFileType
 	descriptionInput       = "Prepared pictures."
@@ -69,7 +70,10 @@ func (b builder) inputMetadata(t variable, o Options) flatbuffers.UOffsetT {
 		f[1] = b.CreateString(descriptionInput)
 	}
 	height, width, channels := t.shape[0], t.shape[1], t.shape[2]
-	if channels != 3 {
+	space := int8(colorSpaceRGB)
+	if channels == 1 {
+		space = colorSpaceGrey
+	} else if channels != 3 {
 		f[3] = b.content(contentFeature, b.table(nil, nil))
 		return b.table(f, nil)
 	}
@@ -77,9 +81,9 @@ func (b builder) inputMetadata(t variable, o Options) flatbuffers.UOffsetT {
 		b.PrependUint32Slot(0, uint32(width), 0)
 		b.PrependUint32Slot(1, uint32(height), 0)
 	})
-	f[3] = b.content(contentImage, b.table(slots{1: size}, func() { b.PrependInt8Slot(0, colorSpaceRGB, 0) }))
+	f[3] = b.content(contentImage, b.table(slots{1: size}, func() { b.PrependInt8Slot(0, space, 0) }))
 	if p := o.Preprocessing; p != nil && !o.Pictures {
-		normalization := b.table(slots{0: b.floats(p.Mean[:]), 1: b.floats(p.Std[:])}, nil)
+		normalization := b.table(slots{0: b.floats(p.Mean), 1: b.floats(p.Std)}, nil)
 		f[4] = b.offsets(b.table(slots{1: normalization}, func() { b.PrependByteSlot(0, processNormalization, 0) }))
 	}
 	return b.table(f, nil)

@@ -26,6 +26,7 @@ type parsedTensor struct {
 
 type parsedNode struct {
 	op              operator
+	version         int32
 	inputs, outputs []int32
 	kind            byte
 	options         reader
@@ -154,10 +155,10 @@ func parse(t testing.TB, data []byte) parsed {
 	codes := model.tables(1)
 	for _, r := range subgraph.tables(3) {
 		code := codes[r.int32(0)]
-		if old := code.byte(0); int32(old) != min(code.int32(3), 127) || code.int32(2) != 1 {
-			t.Errorf("operator %d is %d to old readers, version %d", code.int32(3), old, code.int32(2))
+		if old := code.byte(0); int32(old) != min(code.int32(3), 127) {
+			t.Errorf("operator %d is %d to old readers", code.int32(3), old)
 		}
-		p.nodes = append(p.nodes, parsedNode{op: operator(code.int32(3)), inputs: r.integers(1),
+		p.nodes = append(p.nodes, parsedNode{op: operator(code.int32(3)), version: code.int32(2), inputs: r.integers(1),
 			outputs: r.integers(2), kind: r.byte(3), options: r.table(4)})
 	}
 	for _, r := range model.tables(6) {

@@ -104,6 +104,85 @@ func everyLayer(h, w int) []nn.Layer {
 	return l
 }
 
+// everyWindow has convolutions and pools of every geometry that TensorFlow Lite has.
+func everyWindow() []nn.Layer {
+	l := list{{Op: nn.OpInput, Shape: []int{17, 14, 3}}}
+	conv := func(layer nn.Layer) int {
+		layer.Op, layer.Stride = nn.OpConv, max(layer.Stride, 1)
+		return l.add(layer, len(l)-1)
+	}
+	conv(nn.Layer{Name: "strides", Units: 8, Height: 3, Width: 2, StrideWidth: 2, Same: true})
+	conv(nn.Layer{Name: "gaps", Units: 8, Height: 3, Width: 3, Dilation: 2, DilationWidth: 3, Same: true, Bias: true})
+	conv(nn.Layer{Name: "groups", Units: 12, Height: 3, Width: 3, Groups: 4, Same: true})
+	l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "norm", Epsilon: 1e-3}, len(l)-1)
+	l.add(nn.Layer{Op: nn.OpReLU}, len(l)-1)
+	conv(nn.Layer{Name: "groups with gaps", Units: 6, Height: 2, Width: 3, Groups: 3, DilationWidth: 2, Bias: true})
+	conv(nn.Layer{Name: "multiplier", Units: 12, Height: 3, Width: 2, Groups: 6, Same: true, Bias: true})
+	l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "multiplied norm", Epsilon: 1e-3}, len(l)-1)
+	x := l.add(nn.Layer{Op: nn.OpDepthwiseConv, Name: "depthwise", Height: 3, Width: 3, Stride: 2, StrideWidth: 1,
+		Same: true, Bias: true}, len(l)-1)
+	x = l.add(nn.Layer{Op: nn.OpDepthwiseConv, Name: "depthwise with gaps", Height: 3, Width: 2, Stride: 1,
+		DilationWidth: 2, Same: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpMaxPool, Height: 2, Width: 3, Stride: 1, StrideWidth: 2, Same: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpAveragePool, Height: 3, Width: 1, Stride: 2, StrideWidth: 1}, x)
+	l.add(nn.Layer{Op: nn.OpDense, Name: "classifier", Units: 5}, l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x))
+	return l
+}
+
+// TestWindows: strides, dilations, groups and multipliers are where the schema has them, and
+// operators have the versions that know them.
+func TestWindows(t *testing.T) {
+	p := parse(t, encoded(t, filled(t, everyWindow(), 1), Options{}))
+	type written struct {
+		op                        operator
+		version                   int32
+		strideWidth, strideHeight int32
+		multiplier                int32
+		dilationWidth, dilation   int32 // 0 is not written: 1
+		kernel                    [4]int32
+	}
+	var got []written
+	for _, n := range p.nodes {
+		o := n.options
+		w := written{op: n.op, version: n.version}
+		switch n.op {
+		case opConv2D:
+			w.dilationWidth, w.dilation = o.int32(4), o.int32(5)
+		case opDepthwiseConv2D:
+			w.multiplier, w.dilationWidth, w.dilation = o.int32(3), o.int32(5), o.int32(6)
+		case opMaxPool2D, opAveragePool2D:
+			w.kernel = [4]int32{o.int32(4), o.int32(3)}
+		default:
+			continue
+		}
+		w.strideWidth, w.strideHeight = o.int32(1), o.int32(2)
+		if len(n.inputs) > 1 {
+			w.kernel = [4]int32(p.tensors[n.inputs[1]].shape)
+		}
+		got = append(got, w)
+	}
+	want := []written{
+		{opConv2D, 1, 2, 1, 0, 0, 0, [4]int32{8, 3, 2, 3}},
+		{opConv2D, 1, 1, 1, 0, 3, 2, [4]int32{8, 3, 3, 8}},
+		{opConv2D, 6, 1, 1, 0, 0, 0, [4]int32{12, 3, 3, 2}},
+		{opConv2D, 6, 1, 1, 0, 2, 1, [4]int32{6, 2, 3, 4}},
+		{opDepthwiseConv2D, 1, 1, 1, 2, 0, 0, [4]int32{1, 3, 2, 12}},
+		{opDepthwiseConv2D, 1, 1, 2, 1, 0, 0, [4]int32{1, 3, 3, 12}},
+		{opDepthwiseConv2D, 2, 1, 1, 1, 2, 1, [4]int32{1, 3, 2, 12}},
+		{opMaxPool2D, 1, 2, 1, 0, 0, 0, [4]int32{2, 3}},
+		{opAveragePool2D, 1, 1, 2, 0, 0, 0, [4]int32{3, 1}},
+	}
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(written{})); d != "" {
+		t.Error(d)
+	}
+	l := list{{Op: nn.OpInput, Shape: []int{8, 8, 3}}}
+	l.add(nn.Layer{Op: nn.OpMaxPool, Height: 2, Width: 2, Stride: 1, Dilation: 2}, 0)
+	var layer *nn.LayerError
+	if err := Write(io.Discard, filled(t, l, 1), Options{}); !errors.As(err, &layer) || layer.Layer != 1 {
+		t.Errorf("a pool with gaps: %v", err)
+	}
+}
+
 func encoded(t testing.TB, n *nn.Network, o Options) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -172,6 +251,9 @@ func TestEveryLayer(t *testing.T) {
 		made[int32(i)] = made[int32(i)] || v.data != nil
 	}
 	for _, n := range p.nodes {
+		if n.version != 1 {
+			t.Errorf("operator %d is of version %d", n.op, n.version)
+		}
 		for _, in := range n.inputs {
 			if !made[in] {
 				t.Errorf("operator %d takes %s, which comes later", n.op, p.tensors[in].name)
@@ -380,7 +462,7 @@ func TestNotFused(t *testing.T) {
 func TestPreparedTwice(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{2, 2, 3}}}
 	l.add(nn.Layer{Op: nn.OpAdd}, l.add(nn.Layer{Op: nn.OpReLU}, 0), 0)
-	o := Options{Pictures: true, Preprocessing: &Preprocessing{Std: [3]float32{1, 1, 1}}}
+	o := Options{Pictures: true, Preprocessing: &Preprocessing{Std: []float32{1, 1, 1}}}
 	got := parse(t, encoded(t, filled(t, l, 1), o)).operators()
 	if !slices.Equal(got, []operator{opCast, opSub, opDiv, opReLU, opAdd, opSoftmax}) {
 		t.Errorf("operators %v", got)
@@ -413,7 +495,7 @@ func TestMetadata(t *testing.T) {
 	n := filled(t, l, 1)
 	o := Options{Name: "clothes", Doc: "for people", Labels: []string{"hat", "größe 7"},
 		Metadata:      map[string]string{"b": "2", "garb": "{}"},
-		Preprocessing: &Preprocessing{Mean: [3]float32{1, 2, 3}, Std: [3]float32{4, 5, 6}},
+		Preprocessing: &Preprocessing{Mean: []float32{1, 2, 3}, Std: []float32{4, 5, 6}},
 		Acceptance:    &Acceptance{Energy: true}}
 	for _, o.Pictures = range []bool{false, true} {
 		data := encoded(t, n, o)

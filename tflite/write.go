@@ -25,7 +25,9 @@ type Options struct {
 	Preprocessing *Preprocessing
 	// Pictures makes the input pictures of the network's size.
 	Pictures bool
-	// Temperature divides the logits before their softmax; 0 means 1.
+	// MultiLabel makes the probabilities the sigmoids of the logits, not their softmax.
+	MultiLabel bool
+	// Temperature divides the logits before that; 0 means 1.
 	Temperature float64
 	// Acceptance adds the output "acceptance"; nil: none.
 	Acceptance *Acceptance
@@ -36,8 +38,8 @@ type Options struct {
 }
 
 // Preprocessing turns a picture's samples, 0 to 255, into the network's input:
-// (sample − mean)/std, for red, green and blue.
-type Preprocessing struct{ Mean, Std [3]float32 }
+// (sample − mean)/std, with one of both for each channel.
+type Preprocessing struct{ Mean, Std []float32 }
 
 // Acceptance is how likely a picture shows any of the classes, float32 [batch 1], from 0 to
 // 1: the sigmoid of Slope·score + Offset. The score is that of onnx.Acceptance.
@@ -153,7 +155,12 @@ func (w *writer) network(o Options) error {
 		inverse := w.floats("temperature/inverse", []float32{float32(1 / o.Temperature)}, 1)
 		cooled = w.binary(opMul, mulOptions, "probabilities/cooled", shape, logits, inverse)
 	}
-	probabilities := w.softmaxOf("probabilities/softmax", cooled, shape)
+	var probabilities int32
+	if o.MultiLabel {
+		probabilities = w.add("probabilities/sigmoid", shape, node{op: opLogistic, inputs: []int32{cooled}})
+	} else {
+		probabilities = w.softmaxOf("probabilities/softmax", cooled, shape)
+	}
 	w.outputs = []output{{probabilitiesName, probabilities}, {logitsName, logits}}
 	if o.Acceptance != nil {
 		in := layers[last].Inputs[0]
@@ -173,15 +180,15 @@ func (w *writer) begin(o Options) int32 {
 		w.tensors = append(w.tensors, variable{name: inputName, kind: typeFloat32, shape: shape})
 		return inputTensor
 	}
-	if shape[2] != 3 || o.Preprocessing == nil {
+	if o.Preprocessing == nil || len(o.Preprocessing.Mean) != shape[2] || len(o.Preprocessing.Std) != shape[2] {
 		panic(fmt.Sprintf("tflite: preprocessing %v for a network of %d channels", o.Preprocessing, shape[2]))
 	}
 	w.tensors = append(w.tensors, variable{name: pictureName, kind: typeUint8, shape: shape})
 	x := w.add("preprocessing/cast", shape, node{op: opCast, inputs: []int32{inputTensor}, options: castOptions,
 		fields: []field{typeUint8, typeFloat32}})
 	mean, std := o.Preprocessing.Mean, o.Preprocessing.Std
-	x = w.binary(opSub, subOptions, "preprocessing/centred", shape, x, w.floats("preprocessing/mean", mean[:], 3))
-	return w.binary(opDiv, divOptions, "preprocessing/scaled", shape, x, w.floats("preprocessing/std", std[:], 3))
+	x = w.binary(opSub, subOptions, "preprocessing/centred", shape, x, w.floats("preprocessing/mean", mean, len(mean)))
+	return w.binary(opDiv, divOptions, "preprocessing/scaled", shape, x, w.floats("preprocessing/std", std, len(std)))
 }
 
 // acceptance writes the output of acceptance. x, of so many values, is what the last layer
@@ -308,13 +315,18 @@ func (w *writer) encode(o Options) ([]byte, error) {
 		})
 	}
 
-	var codes []operator
+	type code struct {
+		op      operator
+		version int32
+	}
+	var codes []code
 	nodes := make([]flatbuffers.UOffsetT, len(w.nodes))
 	for i, n := range w.nodes {
-		at := slices.Index(codes, n.op)
+		versioned := code{n.op, max(n.version, 1)}
+		at := slices.Index(codes, versioned)
 		if at < 0 {
 			at = len(codes)
-			codes = append(codes, n.op)
+			codes = append(codes, versioned)
 		}
 		offsets := slots{1: b.integers(n.inputs), 2: b.integers([]int32{n.output})} // inputs, outputs
 		if n.options != noOptions {
@@ -330,11 +342,11 @@ func (w *writer) encode(o Options) ([]byte, error) {
 		})
 	}
 	operators := make([]flatbuffers.UOffsetT, len(codes))
-	for i, op := range codes {
+	for i, c := range codes {
 		operators[i] = b.table(nil, func() {
-			b.PrependInt8Slot(0, int8(min(op, 127)), 0) // deprecated_builtin_code, what old readers read
-			b.PrependInt32Slot(2, 1, 0)                 // version, whose default is 1
-			b.PrependInt32Slot(3, int32(op), 0)         // builtin_code
+			b.PrependInt8Slot(0, int8(min(c.op, 127)), 0) // deprecated_builtin_code, what old readers read
+			b.PrependInt32Slot(2, c.version, 0)           // version, whose default is 1
+			b.PrependInt32Slot(3, int32(c.op), 0)         // builtin_code
 		})
 	}
 

@@ -430,10 +430,10 @@ func (c Config) architecture() (backbone.Architecture, error) {
 	if err != nil {
 		return a, err
 	}
-	if err := a.CheckSize(c.viewSpec().Height, c.viewSpec().Width); err != nil {
+	if _, err := a.For(c.viewSpec()); err != nil {
 		return a, err
 	}
-	return a, a.CheckSize(c.Preprocessing.Height, c.Preprocessing.Width)
+	return a.For(c.Preprocessing)
 }
 
 // Differences lists the settings, by their names in config.json, that two configs do

@@ -96,6 +96,9 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 	var opened []*garb.Classifier
 	for _, name := range models {
 		m, err := garb.Open(name, garb.Options{Threads: 1})
+		if err == nil {
+			err = oneOfClasses(m)
+		}
 		if err != nil {
 			return err
 		}

@@ -165,7 +165,8 @@ type pictureAnswer struct {
 	Class       string            `json:"class"`
 	Probability float64           `json:"probability"`
 	Predictions []garb.Prediction `json:"predictions"`
-	Set         []string          `json:"set,omitempty"` // the prediction set, with --coverage
+	Set         []string          `json:"set,omitempty"`    // the prediction set, with --coverage
+	Labels      *[]string         `json:"labels,omitempty"` // those above one half, of a multi-label model
 	// Of a model that judges whether a picture shows any of its classes.
 	Accepted   *bool     `json:"accepted,omitempty"`
 	Acceptance *float64  `json:"acceptance,omitempty"`
@@ -252,6 +253,9 @@ func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFl
 	}
 	var sorting *sorter
 	if f.into != "" {
+		if err := oneOfClasses(classifier); err != nil {
+			return fmt.Errorf("--sort-into: %w", err)
+		}
 		if err := checkSortable(f.action(), all); err != nil {
 			return err
 		}
@@ -368,6 +372,9 @@ func newAnswerPrinter(c *cobra.Command, out io.Writer, model *garb.Classifier, f
 		if model.Judges() {
 			own = append(own, "accepted", "acceptance")
 		}
+		if model.Model().MultiLabel {
+			own = append(own, "labels")
+		}
 		table, err := newPredictionTable(out, model, own...)
 		return csvAnswers{table, c.ErrOrStderr()}, err
 	case f.asJSON:
@@ -386,6 +393,9 @@ func (p csvAnswers) answered(name string, a garb.Answer, s sorted) error {
 	own := []string{name, a.Predictions[0].Class}
 	if a.Judged {
 		own = append(own, strconv.FormatBool(a.Accepted), probabilityText(a.Acceptance))
+	}
+	if a.Labels != nil {
+		own = append(own, strings.Join(a.Labels, "; "))
 	}
 	if s.err != nil {
 		return p.predictionTable.notSorted(s.err, a.Predictions, own...)
@@ -414,6 +424,9 @@ func (p jsonAnswers) answered(name string, a garb.Answer, s sorted) error {
 	}
 	if p.sets {
 		line.Set = a.Set
+	}
+	if a.Labels != nil {
+		line.Labels = &a.Labels
 	}
 	if a.Judged {
 		line.Accepted, line.Acceptance = &a.Accepted, &a.Acceptance
@@ -447,6 +460,13 @@ func (p textAnswers) answered(name string, a garb.Answer, _ sorted) error {
 		return err
 	}
 	err := printAnswer(p.out, name, a.Predictions[:min(p.top, len(a.Predictions))], p.colour)
+	if err == nil && a.Labels != nil {
+		labels := "none is above 50 %"
+		if len(a.Labels) > 0 {
+			labels = "labels: " + printable(strings.Join(a.Labels, ", "))
+		}
+		_, err = fmt.Fprintf(p.out, "  %s\n", labels)
+	}
 	if err == nil && p.sets {
 		_, err = fmt.Fprintf(p.out, "  set: %s\n", printable(strings.Join(a.Set, ", ")))
 	}
@@ -459,6 +479,15 @@ func (p textAnswers) failed(name string, err error) error {
 }
 
 func (textAnswers) flush() error { return nil }
+
+// oneOfClasses reports a model whose classes do not exclude each other, where one of them is
+// needed.
+func oneOfClasses(m *garb.Classifier) error {
+	if m.Model().MultiLabel {
+		return fmt.Errorf("%s is a multi-label model: it says yes or no to each class, and does not choose one of them", m.Name())
+	}
+	return nil
+}
 
 // barWidth is the length of a bar for certainty, in characters.
 const barWidth = 20

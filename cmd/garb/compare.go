@@ -35,6 +35,9 @@ split by default, all pictures of a folder of class folders, or what --split say
 			var models []*garb.Classifier
 			for _, name := range args {
 				model, err := garb.Open(name, garb.Options{Threads: 1})
+				if err == nil {
+					err = oneOfClasses(model)
+				}
 				if err != nil {
 					return err
 				}

@@ -71,6 +71,7 @@ var flagValues = map[string]values{
 	"api-key-file":      anyFile,
 	"background":        folders,
 	"backbone":          {words: backbones, files: true},
+	"channels":          words("1", "3"),
 	"class":             anyText,
 	"features-at":       anyText,
 	"classes":           anyText,

@@ -268,13 +268,17 @@ func (c *conversion) write(out io.Writer, model string) error {
 		return err
 	}
 	s := m.Spec()
-	input := fmt.Sprintf("float32 [n %d %d 3]: (sample − %v) / %v of red, green, blue", s.Height, s.Width, s.Mean, s.Std)
+	shape := fmt.Sprintf("[n %d %d %d]", s.Height, s.Width, s.Channels())
+	input := fmt.Sprintf("float32 %s: (sample − %v) / %v of red, green, blue", shape, s.Mean, s.Std)
+	if s.Grey {
+		input = fmt.Sprintf("float32 %s: (level of grey − %v) / %v", shape, s.Mean[0], s.Std[0])
+	}
 	if c.withPreprocessing {
 		kind := "uint8"
 		if strings.EqualFold(filepath.Ext(c.to), ".keras") {
 			kind = "float32, 0 to 255,"
 		}
-		input = fmt.Sprintf("%s [n %d %d 3]: pictures resized by %v", kind, s.Height, s.Width, s.Filter)
+		input = fmt.Sprintf("%s %s: pictures resized by %v", kind, shape, s.Filter)
 	}
 	fmt.Fprintf(out, "model       %s, %s\n", m.Name(), count(len(m.Classes()), "class"))
 	fmt.Fprintf(out, "input       %s\n", input)

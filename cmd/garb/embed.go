@@ -29,6 +29,7 @@ type backboneFlags struct {
 	backbone, weights string
 	featuresAt        string // a layer of a network that is none of garb's
 	size              int
+	channels          int // 0: those of the backbone
 	resize            string
 	spec              *picture.Spec // preprocessing in place of the backbone's own; nil: its own
 }
@@ -42,6 +43,7 @@ func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
 	c.Flags().StringVar(&b.featuresAt, "features-at", "",
 		"`LAYER` whose output the features are, of a network that is none of garb's (default before its classifier)")
 	c.Flags().IntVar(&b.size, "size", 0, "side of the input, in pixels (default the backbone's)")
+	c.Flags().IntVar(&b.channels, "channels", 0, "channels of the input: 3, or 1 for grey pictures (default the backbone's)")
 	c.Flags().StringVar(&b.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
 }
 
@@ -85,12 +87,23 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 	if b.resize != "" {
 		spec.Filter = picture.Filter(b.resize)
 	}
+	switch b.channels {
+	case 0:
+	case 1:
+		spec.Grey = true
+	case 3:
+		spec.Grey = false
+	default:
+		return a, spec, fmt.Errorf("--channels %d; there are 1, grey, and 3, red, green and blue", b.channels)
+	}
 	if err := a.CheckSize(spec.Height, spec.Width); err != nil && b.size != 0 {
 		return a, spec, fmt.Errorf("--size %d: %w", b.size, err)
-	} else if err != nil {
-		return a, spec, err
 	}
-	return a, spec, spec.Validate()
+	a, err = a.For(spec)
+	if err != nil && b.channels != 0 {
+		return a, spec, fmt.Errorf("--channels %d: %w", b.channels, err)
+	}
+	return a, spec, errors.Join(err, spec.Validate())
 }
 
 func newEmbedCommand() *cobra.Command {
@@ -119,8 +132,8 @@ be read are named on standard error and have no row.`,
 				return errors.New("embed needs a picture or a folder of pictures")
 			case c.Flags().Changed("model") && bare.backbone != "":
 				return errors.New("--model and --backbone exclude each other: a model has its backbone")
-			case bare.backbone == "" && (bare.weights != "" || bare.size != 0 || bare.resize != ""):
-				return errors.New("--weights, --size and --resize go with --backbone: a model brings its own")
+			case bare.backbone == "" && (bare.weights != "" || bare.size != 0 || bare.channels != 0 || bare.resize != ""):
+				return errors.New("--weights, --size, --channels and --resize go with --backbone: a model brings its own")
 			case out != "" && asJSON:
 				return errors.New("--out and --json exclude each other")
 			case bare.backbone != "":

@@ -84,6 +84,9 @@ two answers' probabilities. It takes twice the time.`,
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			classifier, err := garb.Open(reference, garb.Options{Threads: 1, Size: size})
+			if err == nil {
+				err = oneOfClasses(classifier)
+			}
 			if err != nil {
 				return err
 			}

@@ -73,6 +73,7 @@ shows a different picture in each place.`,
 	flags := command.Flags()
 	flags.StringVar(&bare.backbone, "backbone", "efficientnet-lite0", "backbone whose preprocessing is shown")
 	flags.IntVar(&bare.size, "size", 0, "side of the input, in pixels (default the backbone's)")
+	flags.IntVar(&bare.channels, "channels", 0, "channels of the input: 3, or 1 for grey pictures (default the backbone's)")
 	flags.StringVar(&bare.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
 	flags.StringVar(&p.out, "out", "preview.png", "file to write, a .png or .jpg")
 	flags.IntVar(&p.rows, "rows", 6, "rows of the sheet")
@@ -269,12 +270,13 @@ func inParallel(ctx context.Context, count int, do func(i int) error) error {
 // draw draws an input's values at a place of the sheet, as levels again.
 func (p *preview) draw(sheet *image.NRGBA, row, column int, values []float32) {
 	left, top := sheetGap+column*(p.spec.Width+sheetGap), sheetGap+row*(p.spec.Height+sheetGap)
+	channels := p.spec.Channels()
 	level := func(i, channel int) uint8 {
-		v := float64(values[i+channel]*p.spec.Std[channel] + p.spec.Mean[channel])
+		v := float64(values[channels*i+channel%channels]*p.spec.Std[channel] + p.spec.Mean[channel])
 		return uint8(math.Round(min(max(v, 0), 255)))
 	}
 	for i := range p.spec.Width * p.spec.Height {
-		sheet.SetNRGBA(left+i%p.spec.Width, top+i/p.spec.Width, color.NRGBA{level(3*i, 0), level(3*i, 1), level(3*i, 2),
+		sheet.SetNRGBA(left+i%p.spec.Width, top+i/p.spec.Width, color.NRGBA{level(i, 0), level(i, 1), level(i, 2),
 			255})
 	}
 }

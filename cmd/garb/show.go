@@ -189,7 +189,11 @@ func labelChoices(t *garb.Training) (choices [][2]string) {
 
 // preparation says in a line what a network's preprocessing is.
 func preparation(s picture.Spec) string {
-	text := fmt.Sprintf("%d×%d RGB, %v, ", s.Width, s.Height, s.Filter)
+	colours := "RGB"
+	if s.Grey {
+		colours = "grey"
+	}
+	text := fmt.Sprintf("%d×%d %s, %v, ", s.Width, s.Height, colours, s.Filter)
 	switch {
 	case s.Fit == picture.Crop && s.CropRatio != 0:
 		text += fmt.Sprintf("the middle %.3g %%, ", 100*s.CropRatio)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -336,7 +337,8 @@ func (t *trainFlags) resumed(c *cobra.Command, folder string) (train.Config, err
 	}
 	given := rememberFlags(c)
 	t.config = config // the flags' variables now hold the run's settings
-	t.bare = backboneFlags{backbone: config.Backbone, weights: config.Weights, featuresAt: config.FeaturesAt}
+	t.bare = backboneFlags{backbone: config.Backbone, weights: config.Weights, featuresAt: config.FeaturesAt,
+		channels: config.Preprocessing.Channels()}
 	if err := given.restore(); err != nil {
 		return config, err
 	}
@@ -344,7 +346,7 @@ func (t *trainFlags) resumed(c *cobra.Command, folder string) (train.Config, err
 	if c.Flags().Changed("inner") {
 		t.config.Inner = []int{t.inner}
 	}
-	if c.Flags().Changed("size") || c.Flags().Changed("resize") {
+	if slices.ContainsFunc([]string{"size", "resize", "channels"}, c.Flags().Changed) {
 		_, spec, err := t.bare.architecture()
 		if err != nil {
 			return config, err

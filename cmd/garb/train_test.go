@@ -111,7 +111,8 @@ func TestKilled(t *testing.T) {
 	if kernel.ActiveLevel() == kernel.Generic {
 		rounds = 1 // each takes ten times as long
 	}
-	for range rounds {
+	// On a machine that became idle, a run can end before its first kill.
+	for round := 0; round < rounds || kills == 0 && round < 20; round++ {
 		out := filepath.Join(t.TempDir(), "run")
 		for attempt := 0; ; attempt++ {
 			args := quick(data, out)

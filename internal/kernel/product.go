@@ -13,6 +13,11 @@ func AddMultiply(dst, x, y []float32) { binaryOf(addMultiplyBinary, dst, x, y) }
 // shorter than dst.
 func MultiplyRows(dst, x, row []float32) { rowsOf(multiplyBinary, dst, x, row) }
 
+// AddMultiplyRows adds to dst each row of x multiplied by row: dst[r·c+i] += x[r·c+i]·row[i],
+// for c = len(row); with assembly the product is not rounded first. It panics if dst is not
+// made of whole rows or x is shorter than dst.
+func AddMultiplyRows(dst, x, row []float32) { rowsOf(addMultiplyBinary, dst, x, row) }
+
 // PReLU sets dst[r·c+i] = src[r·c+i] above zero and slopes[i]·src[r·c+i] below, for c =
 // len(slopes). dst and src may be the same. It panics if dst is not made of whole rows or
 // src is shorter than dst.

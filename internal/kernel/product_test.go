@@ -137,6 +137,14 @@ func TestProductsWideRows(t *testing.T) {
 						t.Fatalf("%d rows of %d: value %d is %v, want %v", rows, width, i, v, x[i]*row[i%width])
 					}
 				}
+				sums, want := slices.Clone(x), slices.Clone(x)
+				AddMultiplyRows(sums, x, row)
+				for low := 0; low < len(x); low += width {
+					AddMultiply(want[low:][:width], x[low:], row)
+				}
+				if !slices.Equal(sums, want) {
+					t.Fatalf("%d rows of %d: sums %v, want %v", rows, width, sums, want)
+				}
 			}
 		}
 	})

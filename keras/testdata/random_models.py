@@ -78,20 +78,21 @@ class Maker:
             settings["dtype"] = self.one("mixed_float16", "float64", "float16")
         return settings
 
-    def weighted(self):
+    def weighted(self, channels=1):
+        """A convolution, of a map of so many channels if its groups may depend on them."""
         r = self.one
         kernel = r(1, 2, 3, 3, 3, (3, 3), (1, 3), (2, 4))
         shared = dict(padding=r("same", "valid"), activation=self.activation(), use_bias=r(True, True, False))
-        if self.chance(0.05):
-            shared["dilation_rate"] = 2
+        if self.chance(0.2):
+            shared["dilation_rate"] = r(2, 2, (1, 2), (3, 1), (2, 3))
         else:
-            shared["strides"] = r(1, 1, 2, (2, 2), (1, 2) if self.chance(0.2) else 3)
+            shared["strides"] = r(1, 1, 2, (2, 2), (1, 2), (2, 1), 3)
         kind = r("conv", "conv", "depthwise", "separable")
         if kind == "conv":
-            if self.chance(0.05):
-                shared["groups"] = 3
-            return L.Conv2D(r(3, 4, 6), kernel, kernel_regularizer=r(None, "l2"), **shared, **self.named())
-        shared["depth_multiplier"] = 2 if self.chance(0.1) else 1
+            if self.chance(0.4) and channels > 1:
+                shared["groups"] = r(*(g for g in range(1, channels + 1) if channels % g == 0))
+            return L.Conv2D(r(1, 2, 3) * shared.get("groups", 2), kernel, kernel_regularizer=r(None, "l2"), **shared, **self.named())
+        shared["depth_multiplier"] = r(2, 3) if self.chance(0.3) and channels < 9 else 1
         if kind == "depthwise":
             return L.DepthwiseConv2D(kernel, **shared, **self.named())
         return L.SeparableConv2D(r(3, 4, 6), kernel, **shared, **self.named())
@@ -106,8 +107,8 @@ class Maker:
             lambda: L.LeakyReLU(r(0.3, 0.01)), lambda: L.Activation(self.activation(), **self.named()),
             lambda: L.Softmax(axis=r(-1, 3, -1, 1)), lambda: L.Dropout(0.3, seed=3), lambda: L.SpatialDropout2D(0.2),
             lambda: L.GaussianNoise(0.1), lambda: L.GaussianDropout(0.1),
-            lambda: L.MaxPooling2D(r(2, 3, (2, 2), (2, 3)), strides=r(None, 1, 2), padding=r("same", "valid")),
-            lambda: L.AveragePooling2D(r(2, 3), strides=r(None, 1, 2), padding=r("same", "valid")),
+            lambda: L.MaxPooling2D(r(2, 3, (2, 2), (2, 3)), strides=r(None, 1, 2, (1, 2), (3, 1)), padding=r("same", "valid")),
+            lambda: L.AveragePooling2D(r(2, 3, (3, 1)), strides=r(None, 1, 2, (2, 1)), padding=r("same", "valid")),
             lambda: L.ZeroPadding2D(r(1, 2, (1, 2), ((0, 1), (2, 0)))),
             lambda: L.Cropping2D(1), lambda: L.UpSampling2D(2, interpolation=r("nearest", "bilinear")),
             lambda: L.LayerNormalization(), lambda: L.ELU(r(1.0, 0.5)), lambda: L.PReLU(shared_axes=r([1, 2], [1, 2], None)), lambda: L.Permute((2, 1, 3)),
@@ -151,7 +152,7 @@ class Maker:
             what = self.rng.random()
             channels = int(x.shape[-1])
             if what < 0.35:
-                x = self.weighted()(x)
+                x = self.weighted(channels)(x)
             elif what < 0.7 or depth > 2:
                 x = self.plain()(x)
             elif what < 0.76:

@@ -23,7 +23,7 @@ class Graph:
 
     def __init__(self, seed, attempt):
         self.random = numpy.random.default_rng([seed, attempt])
-        self.opset = int(self.random.integers(11, 19))
+        self.opset = int(self.random.integers(11, 20))
         self.nodes, self.weights = [], []
         self.size = int(self.random.integers(7, 13))
 
@@ -56,27 +56,31 @@ class Graph:
 
     def window(self, kernel):
         """Strides and pads of a window, in one of the ways to say them."""
-        a = {"strides": self.one(None, [1, 1], [2, 2], [2, 1] if self.chance(0.2) else [1, 1])}
+        a = {"strides": self.one(None, [1, 1], [2, 2], self.one([2, 1], [1, 3], [1, 2]))}
         if self.chance(0.2):
             a["auto_pad"] = self.one("SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET")
         elif self.chance(0.6):
-            half = kernel // 2
-            a["pads"] = self.one([half] * 4, [0, 0, half, half], [0, half, 0, half], [0] * 4)
+            half, side = kernel[0] // 2, kernel[1] // 2
+            a["pads"] = self.one([half, side] * 2, [0, 0, half, side], [0, side, 0, side], [0] * 4)
         return a
+
+    def gaps(self):
+        return self.one([2, 2], [1, 2], [2, 1], [1, 3], [1, 1])
 
     # Each step takes a map and its channels, and returns such.
 
     def conv(self, x, c):
-        kernel, group = self.one(1, 3, 3, 5, 2), self.one(1, 1, 1, c, 2 if c % 2 == 0 else 1)
-        filters = c if group == c and self.chance(0.8) else 2 * group * int(self.random.integers(1, 3))
-        inputs = [x, self.normal(filters, c // group, kernel, kernel)]
+        kernel = self.one((1, 1), (3, 3), (3, 3), (5, 5), (2, 2), (1, 3), (3, 2))
+        group = self.one(1, 1, 1, c, *(g for g in range(2, c) if c % g == 0))
+        filters = c if group == c and self.chance(0.6) else group * int(self.random.integers(1, 4))
+        inputs = [x, self.normal(filters, c // group, *kernel)]
         if self.chance(0.6):
             inputs.append(self.normal(filters))
         a = self.window(kernel)
-        if self.chance(0.05):
-            a["dilations"] = [2, 2]
+        if self.chance(0.2):
+            a["dilations"] = self.gaps()
         return self.node("Conv", *inputs, group=group if group > 1 or self.chance(0.5) else None,
-                         kernel_shape=[kernel, kernel] if self.chance(0.8) else None, **a), filters
+                         kernel_shape=list(kernel) if self.chance(0.8) else None, **a), filters
 
     def norm(self, x, c):
         positive = self.weight(self.random.uniform(0.5, 1.5, c))
@@ -84,13 +88,15 @@ class Graph:
                          epsilon=self.one(None, 1e-3, 1e-5), momentum=self.one(None, 0.9)), c
 
     def pool(self, x, c):
-        kernel, a = self.one(2, 3), {}
+        kernel = self.one((2, 2), (3, 3), (2, 3), (3, 1))
         a = self.window(kernel)
         if self.chance(0.2):
             a["ceil_mode"] = self.one(0, 1)
+        if self.chance(0.15):
+            a["dilations"] = self.gaps()
         if self.chance(0.5):
-            return self.node("MaxPool", x, kernel_shape=[kernel, kernel], storage_order=self.one(None, 0), **a), c
-        return self.node("AveragePool", x, kernel_shape=[kernel, kernel],
+            return self.node("MaxPool", x, kernel_shape=list(kernel), storage_order=self.one(None, 0), **a), c
+        return self.node("AveragePool", x, kernel_shape=list(kernel),
                          count_include_pad=self.one(None, 0, 1), **a), c
 
     def function(self, x, c):

@@ -117,14 +117,16 @@ class Drawn:
     def conv(self, into=None, stride=1):
         c = self.channels
         kernel = self.one(1, 3, 3, 5)
-        groups = self.one(1, 1, c, self.one(1, 2)) if c % 2 == 0 else self.one(1, 1, c)
-        into = into or groups * self.one(2, 3, 4) * (1 if groups > 1 else 2)
+        groups = self.one(1, 1, c, *(g for g in range(2, c) if c % g == 0))
+        into = into or groups * self.one(1, 2, 3) * (1 if groups > 1 else 2)
         if into % groups:
             groups = 1
-        dilation = 2 if kernel == 3 and not self.plain and self.chance(0.2) else 1
-        padding = "same" if stride == 1 and self.chance(0.15) else dilation * (kernel // 2)
+        dilation = self.one((2, 2), (1, 2), (3, 1)) if kernel == 3 and self.chance(0.2) else (1, 1)
+        padding = "same" if stride == 1 and self.chance(0.15) else tuple(d * (kernel // 2) for d in dilation)
+        if stride == 1 and padding != "same" and self.size > 12 and not into and self.chance(0.1):
+            stride = self.one((1, 2), (2, 1))
         mode = "reflect" if kernel == 3 and not self.plain and self.chance(0.1) else "zeros"
-        self.said("Conv2d" + (" grouped" if groups > 1 else "") + (" dilated" if dilation > 1 else ""), None)
+        self.said("Conv2d" + (" grouped" if groups > 1 else "") + (" dilated" if dilation != (1, 1) else ""), None)
         layer = nn.Conv2d(c, into, kernel, stride, padding, dilation, groups, self.chance(0.5), mode)
         self.channels = into
         return layer

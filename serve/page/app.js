@@ -124,6 +124,13 @@ function percent(p) {
   return `${(100 * p).toFixed(1)}%`;
 }
 
+// verdictOf is the class of an answer, or of a multi-label model all labels above one half.
+function verdictOf(answer) {
+  if (answer.labels) return answer.labels.join(', ') || 'none of the labels';
+  const best = answer.predictions[0];
+  return best.probability < 0.5 ? `${best.class}, perhaps` : best.class;
+}
+
 // refusalText says in words what a model says of a picture that shows none of its classes,
 // "not clothing" or "none of these", and what the picture is closest to.
 function refusalText(refusal, closest) {
@@ -202,7 +209,7 @@ class Card {
   show(answer, took) {
     const best = answer.predictions[0];
     const refused = answer.accepted === false;
-    const text = refused ? refusalText(answer.refusal, best.class) : { verdict: best.probability < 0.5 ? `${best.class}, perhaps` : best.class };
+    const text = refused ? refusalText(answer.refusal, best.class) : { verdict: verdictOf(answer) };
     this.state('done', text.verdict);
     this.element.toggleAttribute('data-refused', refused);
     const closest = this.part('closest');

@@ -1,0 +1,82 @@
+package convert
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	"garb"
+	"garb/nn"
+	"garb/picture"
+	"garb/tensor"
+)
+
+// greyNetwork is a network for pictures of one channel.
+func greyNetwork(t testing.TB) *nn.Network {
+	t.Helper()
+	b := nn.NewBuilder(12, 10, 1)
+	x := b.GlobalAveragePool(b.ReLU(b.Conv("first", b.Input(), 5, 3, 1, nn.Same, nn.WithBias())))
+	g := b.Build(b.Softmax(b.Dense("last", x, 4, nn.WithBias())))
+	n, random := &nn.Network{Layers: g.Layers(), Tensors: tensor.Map{}}, rand.New(rand.NewPCG(1, 2))
+	for _, p := range g.Params() {
+		v := tensor.New(p.Shape...)
+		for i := range v.Data {
+			v.Data[i] = random.Float32() - 0.5
+		}
+		n.Tensors[p.Name] = v
+	}
+	return n
+}
+
+// greyModel is a model of it.
+func greyModel(t testing.TB) *garb.Classifier {
+	t.Helper()
+	p, err := preprocessingOf("mobilenet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := greyNetwork(t)
+	model, tensors, err := garb.NewModel(n, []string{"a", "b", "c", "d"}, p.apply(n, picture.Bilinear))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := model.SetGolden(t.Context(), tensors); err != nil {
+		t.Fatal(err)
+	}
+	return saved(t, &Imported{Model: model, Tensors: tensors})
+}
+
+// TestGrey: a network of one channel is shown grey pictures, whichever file it comes from or
+// goes to, prepared before or inside.
+func TestGrey(t *testing.T) {
+	c := greyModel(t)
+	spec := c.Spec()
+	if !spec.Grey || spec.Channels() != 1 || spec.ValueCount() != 120 {
+		t.Fatalf("%+v", spec)
+	}
+	want := logitsOf(t, c)
+	for _, name := range []string{"m.onnx", "m.keras"} {
+		for _, prepared := range []bool{false, true} {
+			path := filepath.Join(t.TempDir(), name)
+			if _, err := Write(path, c, WriteOptions{Preprocessing: prepared}); err != nil {
+				t.Fatal(err)
+			}
+			in, err := Read(t.Context(), path, Options{})
+			if err != nil {
+				t.Fatalf("%s, prepared %v: %v", name, prepared, err)
+			}
+			again := saved(t, in)
+			if s := again.Spec(); !s.Grey || prepared == (s.Std == spec.Std) {
+				t.Errorf("%s, prepared %v: %+v", name, prepared, s)
+			}
+			near(t, logitsOf(t, again), want, 1e-5)
+		}
+	}
+	p, err := preprocessingOf("resnet50")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.apply(greyNetwork(t), picture.Bilinear).Validate(); err == nil {
+		t.Error("levels of grey are prepared as three colours")
+	}
+}

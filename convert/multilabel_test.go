@@ -1,0 +1,54 @@
+package convert
+
+import (
+	"path/filepath"
+	"testing"
+
+	"garb"
+	"garb/nn"
+)
+
+// multiLabelModel is a model of four sigmoids.
+func multiLabelModel(t testing.TB) *garb.Classifier {
+	t.Helper()
+	n := greyNetwork(t)
+	n.Layers[len(n.Layers)-1].Op = nn.OpSigmoid
+	p, err := preprocessingOf("rescale")
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, tensors, err := garb.NewModel(n, []string{"a", "b", "c", "d"}, p.apply(n, "bilinear"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	model.Temperature = 2
+	if err := model.SetGolden(t.Context(), tensors); err != nil {
+		t.Fatal(err)
+	}
+	return saved(t, &Imported{Model: model, Tensors: tensors})
+}
+
+// TestMultiLabel: sigmoids stay sigmoids in every file that garb reads back.
+func TestMultiLabel(t *testing.T) {
+	c := multiLabelModel(t)
+	want := c.Predictions(logitsOf(t, c))
+	for _, name := range []string{"m.onnx", "m.keras"} {
+		path := filepath.Join(t.TempDir(), name)
+		if _, err := Write(path, c, WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		in, err := Read(t.Context(), path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := saved(t, in)
+		if !again.Model().MultiLabel {
+			t.Errorf("%s chooses one class", name)
+		}
+		for i, p := range again.Predictions(logitsOf(t, again)) {
+			if d := p.Probability - want[i].Probability; p.Class != want[i].Class || d > 1e-6 || d < -1e-6 {
+				t.Errorf("%s: %v, want %v", name, p, want[i])
+			}
+		}
+	}
+}
