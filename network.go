@@ -123,8 +123,9 @@ var ErrNotClassifier = errors.New("the network is no classifier")
 
 // NewModel makes a model of a network that another program made: from an input, as spec
 // prepares it, to what says which class it is. A softmax at the network's end is taken off,
-// as models answer by logits; one sigmoid z becomes the logits 0 and z of two classes,
-// whose softmax it is, and several make a multi-label model. Without classes (nil) the outputs are numbered, and may be a feature
+// as models answer by logits; one sigmoid of z, or a single logit z that two classes
+// are given for, becomes the logits 0 and z of two classes, whose softmax is that sigmoid,
+// and several sigmoids make a multi-label model. Without classes (nil) the outputs are numbered, and may be a feature
 // map, of which the means are taken: then the model is one to train on. The tensors are for
 // Model.Save, once the golden logits are set: SetGolden. An error wraps ErrNotClassifier, or
 // is that of the network's description.
@@ -154,22 +155,17 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 		return nil, nil, fmt.Errorf("%w: it ends in %s", ErrNotClassifier, tensor.ShapeString(shape))
 	}
 	multiLabel := false
-	switch at := lastComputed(layers); layers[at].Op {
-	case nn.OpSoftmax:
+	switch at := lastComputed(layers); {
+	case layers[at].Op == nn.OpSoftmax:
 		layers = without(layers, at)
-	case nn.OpSigmoid:
+	case layers[at].Op == nn.OpSigmoid:
 		if outputs := tensor.Len(shape); outputs != 1 {
 			layers, multiLabel = without(layers, at), !unnamed
 			break
 		}
-		layers = without(layers, at)
-		name := "binary"
-		for tensors[name+"/kernel"] != nil {
-			name += "_"
-		}
-		layers = append(layers, nn.Layer{Op: nn.OpDense, Name: name, Inputs: []int{len(layers) - 1}, Units: 2})
-		tensors[name+"/kernel"] = tensor.FromSlice([]float32{0, 1}, 1, 2)
-		shape = []int{2}
+		layers, shape = twoLogits(without(layers, at), tensors), []int{2}
+	case len(classes) == 2 && tensor.Len(shape) == 1 && isLogit(layers[at].Op):
+		layers, shape = twoLogits(layers, tensors), []int{2}
 	}
 	if unnamed {
 		for i := range tensor.Len(shape) {
@@ -190,6 +186,36 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 		}
 	}
 	return m, used, nil
+}
+
+// twoLogits appends a layer that makes the logits 0 and z of a single one, z.
+func twoLogits(layers []nn.Layer, tensors tensor.Map) []nn.Layer {
+	name := "binary"
+	for tensors[name+"/kernel"] != nil {
+		name += "_"
+	}
+	tensors[name+"/kernel"] = tensor.FromSlice([]float32{0, 1}, 1, 2)
+	return append(layers, nn.Layer{Op: nn.OpDense, Name: name, Inputs: []int{len(layers) - 1}, Units: 2})
+}
+
+// isLogit reports whether a single number that the operation makes may be a logit: it is any
+// number, and not what a function made of one.
+func isLogit(op nn.Op) bool {
+	return op == nn.OpDense || op == nn.OpConv || op == nn.OpGlobalAveragePool
+}
+
+// Outputs returns the number of classes that NewModel takes for a network: 2 for one that
+// ends in a sigmoid or a single logit, otherwise as many as it has outputs.
+func Outputs(n *nn.Network) (int, error) {
+	g, err := nn.NewGraph(n.Layers)
+	if err != nil {
+		return 0, err
+	}
+	layers, outputs := g.Layers(), tensor.Len(g.OutputShape())
+	if last := layers[lastComputed(layers)].Op; outputs == 1 && (last == nn.OpSigmoid || isLogit(last)) {
+		return 2, nil
+	}
+	return outputs, nil
 }
 
 // lastComputed is the last layer that is more than another view of the one before.

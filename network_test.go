@@ -173,11 +173,11 @@ func TestLinearNetworks(t *testing.T) {
 	}
 }
 
-// TestOneSigmoid: a network that says how probable the second of two classes is.
+// TestOneSigmoid: a network that says how probable the second of two classes is, or gives the
+// logit of that.
 func TestOneSigmoid(t *testing.T) {
 	layers := convolutional(nn.Layer{Op: nn.OpDense, Name: "binary", Inputs: []int{3}, Units: 1}, nn.Layer{Op: nn.OpSigmoid, Inputs: []int{4}})
 	n := foreign(t, layers...)
-	model := saved(t, n, []string{"cold", "warm"}, Options{})
 	g, err := nn.NewGraph(layers)
 	if err != nil {
 		t.Fatal(err)
@@ -188,11 +188,31 @@ func TestOneSigmoid(t *testing.T) {
 	}
 	input, want, logits := make([]float32, small.ValueCount()), make([]float32, 1), make([]float32, 2)
 	small.Tensor(GoldenPicture(2), input)
-	if err := errors.Join(plan.Run(t.Context(), input, want), model.Logits(t.Context(), input, logits)); err != nil {
+	if err := plan.Run(t.Context(), input, want); err != nil {
 		t.Fatal(err)
 	}
-	if p := Softmax(logits)[1]; math.Abs(p-float64(want[0])) > 1e-6 || want[0] == 0.5 {
-		t.Errorf("%v, want %v", p, want[0])
+	single := *n
+	single.Layers = layers[:5]
+	reshaped := *n
+	reshaped.Layers = append(layers[:5:5], nn.Layer{Op: nn.OpReshape, Inputs: []int{4}, Shape: []int{1, 1, 1}})
+	for name, n := range map[string]*nn.Network{"sigmoid": n, "logit": &single, "logit, reshaped": &reshaped} {
+		if outputs, err := Outputs(n); outputs != 2 || err != nil {
+			t.Errorf("%s: %d outputs, %v", name, outputs, err)
+		}
+		if err := saved(t, n, []string{"cold", "warm"}, Options{}).Logits(t.Context(), input, logits); err != nil {
+			t.Fatal(err)
+		}
+		if p := Softmax(logits)[1]; math.Abs(p-float64(want[0])) > 1e-6 || want[0] == 0.5 {
+			t.Errorf("%s: %v, want %v", name, p, want[0])
+		}
+	}
+	tanh := *n
+	tanh.Layers = append(layers[:5:5], nn.Layer{Op: nn.OpTanh, Inputs: []int{4}})
+	if _, _, err := NewModel(&tanh, []string{"cold", "warm"}, small); !errors.Is(err, ErrNotClassifier) {
+		t.Errorf("a tanh as logit: %v", err)
+	}
+	if outputs, err := Outputs(&tanh); outputs != 1 || err != nil {
+		t.Errorf("a tanh: %d outputs, %v", outputs, err)
 	}
 }
 

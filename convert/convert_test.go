@@ -148,6 +148,57 @@ func TestRecognised(t *testing.T) {
 	}
 }
 
+// TestNetworkPrepares: a network that prepares its pictures gets them as they are, even if its
+// name is that of one for which garb would prepare them.
+func TestNetworkPrepares(t *testing.T) {
+	text, err := os.ReadFile("../keras/testdata/preparing.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answers map[string][]float32
+	if err := json.Unmarshal(text, &answers); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"caffe3.keras", "tf2.keras", "torch3.keras", "hand2.h5"} {
+		packed, err := os.Open("../keras/testdata/preparing/" + name + ".gz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer packed.Close()
+		r, err := gzip.NewReader(packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in, err := Read(t.Context(), path, Options{Classes: []string{"a", "b", "c"}})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if in.Preprocess != "none" || !strings.Contains(in.Recognised, "itself") {
+			t.Errorf("%s: %s as %s", name, in.Preprocess, in.Recognised)
+		}
+		c := saved(t, in)
+		rgb := &picture.RGB{Width: 7, Height: 8, Pix: make([]uint8, 8*7*3)}
+		for i := range rgb.Pix {
+			rgb.Pix[i] = uint8(37 * i)
+		}
+		input, logits := make([]float32, c.Spec().ValueCount()), make([]float32, 3)
+		c.Spec().Tensor(rgb, input)
+		if err := c.Logits(t.Context(), input, logits); err != nil {
+			t.Fatal(err)
+		}
+		near(t, logits, answers[name], 2e-5)
+	}
+}
+
 // TestBlueFirst: Keras's "caffe" mode, written out, is what the first layer and the Spec do.
 func TestBlueFirst(t *testing.T) {
 	p, err := preprocessingOf("resnet50")

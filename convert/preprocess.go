@@ -6,7 +6,6 @@ import (
 
 	"garb/nn"
 	"garb/picture"
-	"garb/tensor"
 )
 
 // preprocessing is what a family of networks has done to a picture's samples, 0 to 255.
@@ -88,13 +87,7 @@ func (p preprocessing) apply(n *nn.Network, filter picture.Filter) picture.Spec 
 	if !p.blueFirst || spec.Grey {
 		return spec
 	}
-	const name = "preprocess"
-	swap := tensor.New(1, 1, 3, 3)
-	for c := range 3 {
-		swap.Data[(2-c)*3+c] = 1
-	}
-	n.Tensors[name+"/kernel"] = swap
-	layers := []nn.Layer{n.Layers[0], {Op: nn.OpConv, Name: name, Inputs: []int{0}, Units: 3, Height: 1, Width: 1, Stride: 1}}
+	layers := []nn.Layer{n.Layers[0], {Op: nn.OpSelect, Inputs: []int{0}, Channels: []int{2, 1, 0}}}
 	for _, l := range n.Layers[1:] {
 		inputs := make([]int, len(l.Inputs))
 		for i, in := range l.Inputs {

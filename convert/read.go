@@ -94,13 +94,9 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 		o.Classes = about.Classes
 	}
 	if o.Classes == nil && !o.Unnamed {
-		g, err := nn.NewGraph(f.network.Layers)
+		outputs, err := garb.Outputs(f.network)
 		if err != nil {
 			return nil, err
-		}
-		outputs := tensor.Len(g.OutputShape())
-		if last := f.network.Layers[len(f.network.Layers)-1]; outputs == 1 && last.Op == nn.OpSigmoid {
-			outputs = 2
 		}
 		return nil, &ClassesError{outputs}
 	}
@@ -117,13 +113,13 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 	case told:
 		p = preprocessing{name: "of its own", mean: about.Preprocessing.Mean, std: about.Preprocessing.Std}
 		in.Recognised, filter = "the file says", about.Preprocessing.Filter
+	case f.rescales():
+		p, in.Recognised = preprocessings[0], "the network scales its pictures itself"
 	case backboneErr == nil:
 		p = preprocessing{name: a.Name, mean: a.Spec.Mean, std: a.Spec.Std}
 		in.Recognised, filter = a.Name+" has it", a.Spec.Filter
 	case ok:
 		p, in.Recognised = found, by+" has it"
-	case f.rescales():
-		p, in.Recognised = preprocessings[0], "the network scales its pictures itself"
 	default:
 		return nil, &PreprocessError{}
 	}
@@ -238,11 +234,16 @@ func names(m *keras.Model) []string {
 	return all
 }
 
-// rescales reports whether the network begins by scaling its pictures.
+// rescales reports whether the network begins by scaling its pictures, perhaps after picking
+// their channels.
 func (f *file) rescales() bool {
-	for _, l := range f.network.Layers[1:] {
-		if len(l.Inputs) == 1 && l.Inputs[0] == 0 {
-			return l.Op == nn.OpScale
+	at := 0
+	for i, l := range f.network.Layers {
+		if len(l.Inputs) == 1 && l.Inputs[0] == at {
+			if l.Op != nn.OpSelect {
+				return l.Op == nn.OpScale
+			}
+			at = i
 		}
 	}
 	return false

@@ -37,7 +37,7 @@ func (a *applied) activation(x int) int {
 	if described, ok := v.(map[string]any); ok {
 		class, _ := described["class_name"].(string)
 		config, isObject := described["config"].(map[string]any)
-		inner := &applied{a.conversion, settings{a.place, class, settingsOf(config), a.report}, a.layer}
+		inner := &applied{a.conversion, settings{a.place, class, settingsOf(config), a.report}, a.layer, nil, nil}
 		layer := map[string]func(int) int{
 			"ReLU": inner.relu, "LeakyReLU": inner.leakyReLU, "Softmax": inner.softmax,
 		}[class]

@@ -240,7 +240,7 @@ func variableNames(l *Layer) (names []string, known bool) {
 	switch l.Class {
 	case "InputLayer", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Average", "MaxPooling2D", "AveragePooling2D",
 		"GlobalAveragePooling2D", "GlobalMaxPooling2D", "ZeroPadding2D", "Cropping2D", "UpSampling2D", "Rescaling",
-		"Flatten", "Reshape", "Dropout", "Concatenate", "Maximum", "Minimum":
+		"Flatten", "Reshape", "Dropout", "Concatenate", "Maximum", "Minimum", "CustomScaleLayer":
 		return nil, true
 	case "Normalization":
 		if config.Mean != nil {
@@ -267,7 +267,7 @@ func variableNames(l *Layer) (names []string, known bool) {
 		}
 		return names, true
 	default:
-		return nil, identities[l.Class] || l.operator() != 0
+		return nil, identities[l.Class] || resizings[l.Class] || l.operator() != 0 || arrayOperations[l.currentClass()]
 	}
 	if on(config.UseBias) {
 		names = append(names, "bias")

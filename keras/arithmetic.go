@@ -11,29 +11,45 @@ import (
 // Models that scale their pictures as they go, x/127.5 − 1, have a layer for each
 // operator: of the operator's class in Keras 3, a TFOpLambda with TensorFlow's name of the
 // function before.
-var (
-	operatorClasses = map[string]byte{
-		"Add": '+', "Subtract": '-', "Multiply": '*', "Divide": '/', "TrueDivide": '/',
-	}
-	tensorFlowOperators = map[string]byte{
-		"math.add": '+', "__operators__.add": '+', "math.subtract": '-',
-		"math.multiply": '*', "math.divide": '/', "math.truediv": '/',
-	}
-)
+var operatorClasses = map[string]byte{
+	"Add": '+', "BiasAdd": '+', "Subtract": '-', "Multiply": '*', "Divide": '/', "TrueDivide": '/',
+}
 
-// operator returns the operator that a layer is, 0 if it is none.
-func (l *Layer) operator() byte {
-	if l.Class != "TFOpLambda" {
-		return operatorClasses[l.Class]
+// arrayOperations are the operations on arrays, beside operators, that garb has as layers.
+var arrayOperations = map[string]bool{
+	"GetItem": true, "Stack": true, "Take": true, "Flip": true, "Cast": true, "Negative": true,
+}
+
+// tensorFlowFunctions are TensorFlow's names of what Keras 3 has as classes.
+var tensorFlowFunctions = map[string]string{
+	"math.add": "Add", "__operators__.add": "Add", "nn.bias_add": "BiasAdd", "math.subtract": "Subtract",
+	"math.multiply": "Multiply", "math.divide": "Divide", "math.truediv": "TrueDivide", "math.negative": "Negative",
+	"__operators__.getitem": "GetItem", "stack": "Stack", "compat.v1.gather": "Take", "reverse": "Flip", "cast": "Cast",
+}
+
+// function is TensorFlow's name of the function that a layer of the older generation
+// applies, "" if it is another layer.
+func (l *Layer) function() string {
+	if l.Class != "TFOpLambda" && l.Class != "SlicingOpLambda" {
+		return ""
 	}
 	var config struct {
 		Function string `json:"function"`
 	}
-	if json.Unmarshal(l.Config, &config) != nil {
-		return 0
-	}
-	return tensorFlowOperators[config.Function]
+	json.Unmarshal(l.Config, &config) // not an object, then it has none
+	return config.Function
 }
+
+// currentClass is the layer's class, or Keras 3's of the function that it applies.
+func (l *Layer) currentClass() string {
+	if class := tensorFlowFunctions[l.function()]; class != "" {
+		return class
+	}
+	return l.Class
+}
+
+// operator returns the operator that a layer is, 0 if it is none.
+func (l *Layer) operator() byte { return operatorClasses[l.currentClass()] }
 
 // separateOperands reports whether a layer is an operator or a function that is called with
 // two values, and not a layer that is called with a list of them.
@@ -41,73 +57,91 @@ func (l *Layer) separateOperands() bool {
 	return l.Class == "TFOpLambda" || slices.ContainsFunc(l.calls, func(c call) bool { return c.separate })
 }
 
-// operand is a number that an operator takes beside a value.
+// operand is a number for each channel that an operator takes beside a value.
 type operand struct {
-	number float64
-	first  bool // it stands before the operator
+	numbers []float64
+	first   bool // it stands before the operator
 }
 
-// arithmetic applies an operator to a value and a number: it is scale·in + offset.
-func (a *applied) arithmetic(inputs []int, n operand) int {
-	if len(inputs) != 1 {
-		return a.fail(malformed("layer %q, a %s, has %d inputs beside a number", a.place, a.class, len(inputs)))
-	}
-	scale, offset := 1.0, 0.0
-	switch a.layer.operator() {
-	case '+':
-		offset = n.number
-	case '*':
-		scale = n.number
-	case '-':
-		offset = -n.number
-		if n.first {
-			scale, offset = -1, n.number
-		}
-	case '/':
-		if n.first || n.number == 0 {
-			return a.fail(&UnknownLayerError{Layer: a.place, Class: a.class})
-		}
-		scale = 1 / n.number
-	default:
-		return a.fail(&UnknownLayerError{Layer: a.place, Class: a.class})
-	}
-	shape := a.shapes[inputs[0]]
+// arithmetic applies an operator to a value and numbers: it is scale·in + offset.
+func (a *applied) arithmetic(x int) int {
+	shape := a.shapes[x]
 	channels := shape[len(shape)-1]
-	// Another call may take another number.
-	l := nn.Layer{Op: nn.OpScale, Name: a.name(a.place, part{a.layer, fmt.Sprint(n)})}
-	a.compute(l.Name+"/scale", channels, func() []float64 { return slices.Repeat([]float64{scale}, channels) })
-	a.compute(l.Name+"/offset", channels, func() []float64 { return slices.Repeat([]float64{offset}, channels) })
-	return a.put(l, inputs[0])
-}
-
-// numberBeside finds the number among an operator's two operands in the description of a
-// call: {"args": [value, 127.5]} in Keras 3, [name, call, tensor, {"y": 127.5}] before.
-func numberBeside(node any) *operand {
-	switch d := node.(type) {
-	case map[string]any:
-		args, _ := d["args"].([]any)
-		if len(args) != 2 {
-			return nil
-		}
-		for i := range args {
-			if n, ok := args[i].(float64); ok {
-				return &operand{n, i == 0}
-			}
-		}
-	case []any:
-		if len(d) != 4 {
-			return nil
-		}
-		arguments, _ := d[3].(map[string]any)
-		if n, ok := arguments["y"].(float64); ok {
-			return &operand{n, false}
-		}
-		if n, ok := d[2].(float64); ok && d[0] == constantValue {
-			return &operand{n, true}
+	n, ok := a.operand(len(shape)+1, channels)
+	if !ok {
+		return 0
+	}
+	scale, offset := slices.Repeat([]float64{1}, channels), make([]float64, channels)
+	for i, v := range n.numbers {
+		switch operator := a.layer.operator(); {
+		case operator == '+':
+			offset[i] = v
+		case operator == '*':
+			scale[i] = v
+		case operator == '-' && n.first:
+			scale[i], offset[i] = -1, v
+		case operator == '-':
+			offset[i] = -v
+		case n.first || v == 0:
+			return a.fail(&UnknownLayerError{Layer: a.place, Class: a.class})
+		default:
+			scale[i] = 1 / v
 		}
 	}
-	return nil
+	// Another call may take other numbers.
+	l := nn.Layer{Op: nn.OpScale, Name: a.name(a.place, part{a.layer, fmt.Sprint(n)})}
+	a.compute(l.Name+"/scale", channels, func() []float64 { return scale })
+	a.compute(l.Name+"/offset", channels, func() []float64 { return offset })
+	return a.put(l, x)
 }
 
-// constantValue stands where the older generation has a number for a layer's name.
-const constantValue = "_CONSTANT_VALUE"
+// operand returns the numbers that an operator takes beside a value with so many axes, the
+// batch's included, and channels: one for all, or one for each.
+func (a *applied) operand(axes, channels int) (n operand, ok bool) {
+	if a.layer.currentClass() == "BiasAdd" && a.arguments["data_format"] == "NHWC" {
+		a.taken["data_format"] = true
+	}
+	for _, key := range []string{"0", "1", "y", "bias"} {
+		if v := a.argument(key); v != nil {
+			n.first = key == "0"
+			for ; axes > 1; axes-- { // arrays of one row for all rows
+				list, isList := v.([]any)
+				if !isList || len(list) != 1 {
+					break
+				}
+				v = list[0]
+			}
+			if n.numbers, ok = perChannel(v, channels); !ok {
+				a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]), fmt.Sprintf("one number, or one for each of %d channels", channels)})
+			}
+			return n, ok
+		}
+	}
+	a.fail(malformed("layer %q, a %s, has one input and no number", a.place, a.class))
+	return n, false
+}
+
+// perChannel reads a number for each of n channels: one for all, or a list.
+func perChannel(v any, n int) (all []float64, ok bool) {
+	if n > maxListed {
+		return nil, false
+	}
+	list, isList := v.([]any)
+	if !isList {
+		list = []any{v}
+	}
+	if len(list) != 1 && len(list) != n {
+		return nil, false
+	}
+	for _, v := range list {
+		number, isNumber := v.(float64)
+		if !isNumber {
+			return nil, false
+		}
+		all = append(all, number)
+	}
+	if len(all) == 1 {
+		all = slices.Repeat(all, n)
+	}
+	return all, true
+}

@@ -27,7 +27,7 @@ func TestCases(t *testing.T) {
 		{"linear_classifier.keras", ""},
 		{"deep_same_names.h5", ""},
 		{"dict_in.keras", ""},
-		{"preprocess_resnet50.keras", `layer "get_item" is a GetItem, which garb does not have`},
+		{"preprocess_resnet50.keras", ""},
 		{"own_BatchNormalization.keras", `layer "batch_normalization" is a BatchNormalization of the module null, registered as "BatchNormalization"`},
 		{"custom_named_Dense.keras", `layer "dense" is a Dense of the module null, registered as "mine>Dense"`},
 		{"unregistered_fn_swish.keras", `layer "conv2d", a Conv2D, has activation {"class_name":"function"`},
@@ -54,6 +54,40 @@ func TestCases(t *testing.T) {
 		if d := largestDifference(got, answers[test.file]); !(d <= 1e-5) {
 			t.Errorf("%s differs by %g: %v, want %v", test.file, d, got, answers[test.file])
 		}
+	}
+}
+
+// TestPreparing reads models that prepare their pictures themselves (preparing.py): they answer
+// as Keras does, for samples of 0 to 255.
+func TestPreparing(t *testing.T) {
+	text, err := os.ReadFile("testdata/preparing.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answers map[string][]float32
+	if err := json.Unmarshal(text, &answers); err != nil {
+		t.Fatal(err)
+	}
+	largest := 0.0
+	for file, want := range answers {
+		n, err := read(fixture(t, "preparing/"+file))
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		picture := make([]float32, tensor.Len(n.Layers[0].Shape))
+		for i := range picture {
+			picture[i] = float32(37 * i % 256)
+		}
+		got := answer(t, n, picture)
+		d := largestDifference(got, want)
+		if largest = max(largest, d); !(d <= 2e-5) {
+			t.Errorf("%s differs by %g: %v, want %v", file, d, got, want)
+		}
+	}
+	t.Logf("%d files: the answers differ by %.2g", len(answers), largest)
+	if len(answers) < 20 {
+		t.Errorf("%d files", len(answers))
 	}
 }
 
@@ -89,6 +123,7 @@ func TestOwners(t *testing.T) {
 		{keras, `,"module":["keras"]`, true},
 		{keras, `,"module":null`, true},
 		{keras, ``, true},
+		{keras, `,"module":"keras.src.applications.inception_resnet_v2","registered_name":"Custom>ReLU"`, true},
 		{``, ``, false}, // an HDF5 file
 		{``, `,"module":null`, true},
 		{`,"module":null`, ``, true},
@@ -97,6 +132,15 @@ func TestOwners(t *testing.T) {
 		var unknown *UnknownLayerError
 		if refused := errors.As(err, &unknown) && unknown.Owner != ""; refused != test.refused || err != nil && !refused {
 			t.Errorf("root %s, layer %s: %v", test.root, test.layer, err)
+		}
+	}
+	const scaled = `,"module":%q,"registered_name":"Custom>CustomScaleLayer"`
+	for module, own := range map[string]bool{"tf_keras.src.applications.inception_resnet_v2": true, "keras.layers": false,
+		"mine.src.applications.inception_resnet_v2": false} {
+		text := strings.Replace(whole(keras, fmt.Sprintf(scaled, module)), `"ReLU"`, `"CustomScaleLayer"`, 1)
+		var unknown *UnknownLayerError
+		if _, err := parseModel([]byte(text), "", 0, false); errors.As(err, &unknown) == own {
+			t.Errorf("CustomScaleLayer of %s: %v", module, err)
 		}
 	}
 	_, err := parseModel([]byte(strings.Replace(whole("", ""), `"ReLU"`, `"mine>ReLU"`, 1)), "", 0, false)

@@ -3,19 +3,19 @@ package keras
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
+	"strconv"
 )
 
 // call is one use of a layer: Keras has an object for a layer, and a node for each time
 // that it is applied.
 type call struct {
 	inputs []reference
-	number *operand // of an operator, beside its input
+	// arguments are what it is called with beside values, by keyword or by position from 0.
+	arguments map[string]any
 	// separate says that the inputs are arguments of their own, as those of operators are.
 	separate bool
-	// unused is an argument that garb does not know, with its value, "" for none.
-	unused string
-	has    any
 	// training says that the older generation was told to compute it as in training,
 	// whatever is asked of the model.
 	training bool
@@ -34,8 +34,7 @@ func parseCalls(described any) []call {
 	nodes, _ := described.([]any)
 	var calls []call
 	for _, node := range nodes {
-		c := call{inputs: appendReferences(nil, node), number: numberBeside(node), training: asInTraining(node)}
-		c.unused, c.has = unusedArgument(node)
+		c := call{inputs: appendReferences(nil, node), arguments: argumentsOf(node), training: asInTraining(node)}
 		if described, ok := node.(map[string]any); ok {
 			arguments, _ := described["args"].([]any)
 			c.separate = len(arguments) > 1
@@ -96,49 +95,61 @@ func ends(described any) []reference {
 	return all
 }
 
-// unusedArgument finds an argument of a call that is no value, number of an operator or
-// argument without effect. Its name is "" if there is none.
-func unusedArgument(node any) (name string, has any) {
+// constantValue stands where the older generation has an array or number for a layer's name.
+const constantValue = "_CONSTANT_VALUE"
+
+// argumentsOf are the arguments of a call that are no values: {"args": [value, 127.5]} in
+// Keras 3, [name, call, tensor, {"y": 127.5}] before, alone or in a list of such. Those
+// without effect are left out.
+func argumentsOf(node any) map[string]any {
+	all := map[string]any{}
 	switch d := node.(type) {
 	case map[string]any:
 		for key, v := range d {
 			if key != "args" && key != "kwargs" {
-				return key, v
+				all[key] = v
 			}
 		}
 		args, _ := d["args"].([]any)
 		for i, arg := range args {
-			if _, isNumber := arg.(float64); !isNumber && !isValue(arg) {
-				return fmt.Sprint(i), arg
+			if !isValue(arg) {
+				all[strconv.Itoa(i)] = arg
 			}
 		}
-		// What a layer was told of training is asked again when the model answers.
-		return unusedKeyword(d["kwargs"], "training")
-	case []any:
-		if len(d) == 4 && !isList(d[0]) { // an operator's, bare
-			return unusedKeyword(d[3], "y", "name")
+		keywords, _ := d["kwargs"].(map[string]any)
+		for key, v := range keywords {
+			// What a layer was told of training is asked again when the model answers.
+			if v != nil && key != "training" {
+				all[key] = v
+			}
 		}
-		for _, entry := range d {
+	case []any:
+		entries := d
+		if len(d) > 0 && !isList(d[0]) { // an operator's, bare
+			entries = []any{d}
+		}
+		for i, entry := range entries {
 			parts, _ := entry.([]any)
 			if len(parts) < 4 {
 				continue
 			}
-			if name, has = unusedKeyword(parts[3], "training", "y", "name"); name != "" { // training: asInTraining
-				return name, has
+			if parts[0] == constantValue {
+				all["0"] = parts[2]
+			}
+			keywords, _ := parts[3].(map[string]any)
+			for key, v := range keywords {
+				switch earlier, known := all[key]; {
+				case v == nil || key == "name" || key == "training": // training: asInTraining
+				case key == "y" && appendReferences(nil, v) != nil:
+				case known && !reflect.DeepEqual(earlier, v):
+					all[fmt.Sprintf("%s of input %d", key, i)] = v
+				default:
+					all[key] = v
+				}
 			}
 		}
 	}
-	return "", nil
-}
-
-func unusedKeyword(arguments any, used ...string) (name string, has any) {
-	named, _ := arguments.(map[string]any)
-	for _, key := range slices.Sorted(maps.Keys(named)) {
-		if v := named[key]; v != nil && !slices.Contains(used, key) {
-			return key, v
-		}
-	}
-	return "", nil
+	return all
 }
 
 func isList(v any) bool {

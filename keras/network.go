@@ -47,8 +47,12 @@ func (m *Model) graph(side int) (*conversion, *nn.Graph, error) {
 		layers: []nn.Layer{{Op: nn.OpInput, Shape: shape}}, shapes: [][]int{shape}, places: []string{"the input"},
 		generation: generation(m.KerasVersion), halfPixels: halfPixels(m.KerasVersion),
 		settings: map[*Layer]config{}, parameters: map[string]parameter{}, owners: map[string]part{},
+		planes: map[int]plane{},
 	}
 	output := c.model(m, "", 0)
+	if _, isPlane := c.planes[output]; isPlane {
+		c.fail(malformed("its output is %s, without the axis of channels", c.places[output]))
+	}
 	if c.err != nil {
 		return nil, nil, c.err
 	}
@@ -147,7 +151,10 @@ type conversion struct {
 	halfPixels bool            // of a Keras whose resizing takes pixels as squares
 	visited    int
 	computed   int // values of parameters that are not in the file
-	err        error
+	// planes are values that stand for one channel of another without its axis, which garb's
+	// values have: x[..., 0].
+	planes map[int]plane
+	err    error
 }
 
 // parameter is where the values of a parameter come from: a variable of the file, in
@@ -265,9 +272,6 @@ func (w *walk) value(r reference) int {
 	if call.training {
 		return w.fail(&SettingError{at, l.Class, "call argument training", "true", "layers as they are when a model answers"})
 	}
-	if call.unused != "" {
-		return w.fail(&SettingError{at, l.Class, "call argument " + call.unused, shown(call.has), "no such argument"})
-	}
 	if !w.visit(1 + len(call.inputs)) {
 		return 0
 	}
@@ -279,7 +283,7 @@ func (w *walk) value(r reference) int {
 		}
 		inputs[i] = w.value(in)
 	}
-	v := w.apply(l, at, inputs, call.number)
+	v := w.apply(l, at, inputs, call.arguments)
 	w.values[r] = v
 	return v
 }

@@ -240,7 +240,7 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 		{strings.Replace(sequential("ReLU", dense), `"name":"m"`, `"name":"m","turned":1`, 1), "turned"},
 		{functional(layer("ReLU", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},true]}]`)), "call argument 1"},
 		{functional(layer("ReLU", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}}],"kwargs":{"mask":null,"axis":1}}]`)), "call argument axis"},
-		{functional(layer("Add", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},{"class_name":"__tensor__","config":{"value":[1]}}]}]`)), "call argument 1"},
+		{functional(layer("Add", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},{"class_name":"__tensor__","config":{"value":[1,2]}}]}]`)), "call argument 1"},
 		{functional(layer("Concatenate", "x", `[{"args":[[{"config":{"keras_history":["i",0,0]}},[]]]}]`)), "call argument 0"},
 		{functional(layer("ReLU", "x", `[[["i",0,0,{"training":false,"mask":2}]]]`)), "call argument mask"},
 		{functional(layer("ReLU", "x", `[{"arguments":1}]`)), "call argument arguments"},
@@ -285,12 +285,18 @@ func TestHardSigmoid(t *testing.T) {
 	}
 }
 
-// Values that are joined and are no convolution's: a difference and a mean.
+// Values that are joined and are no convolution's: a difference, a mean, and the sum of
+// InceptionResNetV2.
 func TestSubtractAndAverage(t *testing.T) {
-	for class, want := range map[string]float32{"Subtract": -2, "Average": 3} {
+	const both = `[[["r",0,0,{}],["s",0,0,{}]]]`
+	for class, want := range map[string]float32{"Subtract": -2, "Average": 3, "CustomScaleLayer": 3} {
+		last := layer(class, "x", both)
+		if class == "CustomScaleLayer" {
+			last = configured(class, "x", `"scale":0.25`, both)
+		}
 		n, err := parse(t, functional(layer("ReLU", "r", `[[["i",0,0,{}]]]`)+","+
 			`{"class_name":"Rescaling","name":"s","config":{"name":"s","scale":2.0},"inbound_nodes":[[["r",0,0,{}]]]},`+
-			layer(class, "x", `[[["r",0,0,{}],["s",0,0,{}]]]`))).Network(0)
+			last)).Network(0)
 		if err != nil {
 			t.Fatal(err)
 		}

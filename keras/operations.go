@@ -1,9 +1,12 @@
 package keras
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 
 	"garb/nn"
+	"garb/tensor"
 )
 
 // identities are the layers that change nothing when a model answers.
@@ -13,24 +16,37 @@ var identities = map[string]bool{
 	"RandomFlip": true, "RandomRotation": true, "RandomZoom": true, "RandomTranslation": true, "RandomShear": true,
 	"RandomHeight": true, "RandomWidth": true, "RandomContrast": true, "RandomBrightness": true, "RandomHue": true,
 	"RandomSaturation": true, "RandomColorJitter": true, "RandomErasing": true, "RandomPerspective": true,
+	"RandomColorDegeneration": true, "RandomElasticTransform": true, "RandomGaussianBlur": true, "RandomGrayscale": true,
+	"RandomInvert": true, "RandomPosterization": true, "RandomSharpness": true, "Solarization": true,
+	"AugMix": true, "CutMix": true, "MixUp": true, "RandAugment": true,
 }
+
+// resizings are the layers that make pictures of a size.
+var resizings = map[string]bool{"Resizing": true, "CenterCrop": true, "RandomCrop": true}
 
 // applied is a layer that is being applied.
 type applied struct {
 	*conversion
 	settings
 	layer *Layer
+	// arguments are what the layer is called with beside values, and taken those that were
+	// asked for. What is left over is an error.
+	arguments map[string]any
+	taken     map[string]bool
 }
 
-// apply applies a layer to values, and to a number if it is an operator on one, and
-// returns the place of what it gives.
-func (c *conversion) apply(l *Layer, place string, inputs []int, number *operand) int {
+// apply applies a layer to values, with other arguments if it has any, and returns the
+// place of what it gives.
+func (c *conversion) apply(l *Layer, place string, inputs []int, arguments map[string]any) int {
 	if c.err != nil {
 		return 0
 	}
 	if l.Model != nil {
 		if len(inputs) != 1 {
 			return c.fail(malformed("layer %q, a %s, has %d inputs instead of one", place, l.Class, len(inputs)))
+		}
+		for _, key := range slices.Sorted(maps.Keys(arguments)) {
+			return c.fail(&SettingError{place, l.Class, "call argument " + key, shown(arguments[key]), "no such argument"})
 		}
 		return c.model(l.Model, place, inputs[0])
 	}
@@ -39,20 +55,51 @@ func (c *conversion) apply(l *Layer, place string, inputs []int, number *operand
 		described = readSettings(l.Config)
 		c.settings[l] = described
 	}
-	a := &applied{c, settings{place, l.Class, described, c.fail}, l}
+	a := &applied{c, settings{place, l.Class, described, c.fail}, l, arguments, map[string]bool{}}
 	a.precision()
-	v := a.operation(inputs, number)
+	for _, in := range inputs {
+		if _, isPlane := c.planes[in]; isPlane && l.currentClass() != "Stack" {
+			return c.fail(malformed("layer %q, a %s, takes %s, one channel without its axis; garb can stack such, and nothing else", place, l.Class, c.places[in]))
+		}
+	}
+	if l.operator() == 0 && !arrayOperations[l.currentClass()] {
+		a.leftOverArguments() // it takes none
+	}
+	if c.err != nil {
+		return 0
+	}
+	v := a.operation(inputs)
 	if !known && c.err == nil {
 		a.leftOver()
 	}
+	a.leftOverArguments()
 	return v
 }
 
+// leftOverArguments refuses an argument that was not asked for.
+func (a *applied) leftOverArguments() {
+	for _, key := range slices.Sorted(maps.Keys(a.arguments)) {
+		if !a.taken[key] {
+			a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]), "no such argument"})
+		}
+	}
+}
+
+// argument returns what the layer is called with under a keyword or at a position, nil if
+// there is nothing.
+func (a *applied) argument(key string) any {
+	v, ok := a.arguments[key]
+	if ok {
+		a.taken[key] = true
+	}
+	return bare(v)
+}
+
 // operation turns the layer into garb's.
-func (a *applied) operation(inputs []int, number *operand) int {
+func (a *applied) operation(inputs []int) int {
 	l, place, c := a.layer, a.place, a.conversion
 	operator := l.operator()
-	a.used["function"] = operator != 0
+	a.used["function"] = l.function() != ""
 	chosen := map[string]nn.Op{"Maximum": nn.OpMaximum, "Minimum": nn.OpMinimum}[l.Class]
 	merges := operator == '+' || operator == '*' || chosen != "" || l.Class == "Concatenate"
 	switch {
@@ -60,11 +107,15 @@ func (a *applied) operation(inputs []int, number *operand) int {
 		// A layer repeats a flat value over a map; an operator takes its first axis, the
 		// batch's, for one of the map's.
 		return c.fail(malformed("layer %q, a %s, has inputs of different numbers of axes", place, l.Class))
-	case operator != 0 && number != nil:
-		return a.arithmetic(inputs, *number)
+	case operator != 0 && len(inputs) == 1 && len(a.arguments) > 0:
+		return a.arithmetic(inputs[0])
+	case l.currentClass() == "Stack":
+		return a.stack(inputs)
 	case operator == '-' && len(inputs) == 2:
 		return a.put(nn.Layer{Op: nn.OpAdd}, inputs[0], a.scaled("/negative", -1, 0, inputs[1]))
-	case l.Class == "Average" && len(inputs) > 1 && number == nil:
+	case l.Class == "CustomScaleLayer" && len(inputs) == 2:
+		return a.put(nn.Layer{Op: nn.OpAdd}, inputs[0], a.scaled("/scaled", a.number("scale", 1), 0, inputs[1]))
+	case l.Class == "Average" && len(inputs) > 1:
 		return a.scaled("/mean", 1/float64(len(inputs)), 0, a.merge(nn.OpAdd, inputs))
 	case merges && len(inputs) < 2:
 		return c.fail(malformed("layer %q, a %s, has %d inputs instead of two or more", place, l.Class, len(inputs)))
@@ -81,8 +132,6 @@ func (a *applied) operation(inputs []int, number *operand) int {
 	}
 	x := inputs[0]
 	switch {
-	case number != nil:
-		return c.fail(malformed("layer %q, a %s, takes the number %v", place, l.Class, number.number))
 	case l.Class == "InputLayer":
 		for _, key := range []string{"sparse", "ragged"} {
 			if a.flag(key, false) {
@@ -90,13 +139,15 @@ func (a *applied) operation(inputs []int, number *operand) int {
 			}
 		}
 		return x
+	case resizings[l.Class]:
+		return a.resizing(x)
 	case identities[l.Class]:
 		for key := range a.values {
 			a.used[key] = true // whatever they are, it changes nothing
 		}
 		return x
 	}
-	switch l.Class {
+	switch l.currentClass() {
 	case "Conv2D", "DepthwiseConv2D", "SeparableConv2D":
 		return a.activation(a.convolution(x))
 	case "Dense":
@@ -143,8 +194,33 @@ func (a *applied) operation(inputs []int, number *operand) int {
 		return a.reshape(x)
 	case "Dropout":
 		return a.dropout(x)
+	case "GetItem":
+		return a.getItem(x)
+	case "Take":
+		return a.takeChannels(x)
+	case "Flip":
+		return a.flip(x)
+	case "Cast":
+		return a.cast(x)
+	case "Negative":
+		return a.scaled("/negative", -1, 0, x)
 	}
 	return c.fail(&UnknownLayerError{Layer: place, Class: l.Class})
+}
+
+// resizing changes nothing where pictures have the size already. How they are resized
+// otherwise is not garb's way.
+func (a *applied) resizing(x int) int {
+	height, width := a.count("height", 1), a.count("width", 1)
+	shape := a.shapes[x]
+	if len(shape) != 3 || shape[0] != height || shape[1] != width {
+		a.report(&SettingError{a.place, a.class, "height and width", fmt.Sprintf("%d and %d", height, width),
+			fmt.Sprintf("no change of size, and its input is %s", tensor.ShapeString(shape))})
+	}
+	for key := range a.values {
+		a.used[key] = true // of how to resize or cut
+	}
+	return x
 }
 
 // put emits a layer of garb's for the layer.

@@ -109,6 +109,7 @@ func (a *applied) batchNorm(x int) int {
 		a.refuse("renorm", "normalization without it")
 	}
 	l := a.norm(nn.OpBatchNorm, shape[len(shape)-1])
+	l.Momentum = a.momentum()
 	for _, name := range []string{"moving_mean", "moving_variance"} {
 		a.take(name, l.Name+"/"+name, 0)
 	}
@@ -156,6 +157,19 @@ func (a *applied) groupNorm(x int) int {
 		l.Groups = a.count("groups", 1)
 	}
 	return a.put(l, x)
+}
+
+// momentum is that of a batch-norm: 0 for Keras's default, which is garb's.
+func (a *applied) momentum() float64 {
+	switch momentum := a.number("momentum", 0.99); {
+	case !(momentum >= 0 && momentum <= 1):
+		a.refuse("momentum", "a share from 0 to 1")
+	case momentum == 0:
+		return math.SmallestNonzeroFloat64 // keeps as little
+	case momentum != 0.99:
+		return momentum
+	}
+	return 0
 }
 
 // scaled is factor·x + offset of all channels, a part of what the layer computes.

@@ -53,7 +53,6 @@ var withoutEffect = map[string]string{
 	"name":              "what the layer is called",
 	"trainable":         "of training",
 	"seed":              "of training",
-	"momentum":          "of training: how fast the stored statistics follow",
 	"synchronized":      "of training: over which devices",
 	"renorm_momentum":   "of training, and renorm is refused",
 	"renorm_clipping":   "of training, and renorm is refused",

@@ -117,6 +117,7 @@ type draftLayer struct {
 	class, name string
 	settings    object
 	variables   []*tensor.Tensor
+	arguments   []any // of its calls, beside values
 	calls       []value
 }
 
@@ -161,6 +162,9 @@ func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 			inputs[j] = places[in]
 		}
 		d.add(l.Name, class, settings, variables, inputs, shapes[i])
+		if l.Op == nn.OpSelect {
+			d.values[len(d.values)-1].layer.arguments = []any{l.Channels}
+		}
 		if i == 0 && p != nil {
 			d.prepare(*p, shapes[0])
 		}
@@ -318,7 +322,7 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	case nn.OpDense:
 		return "Dense", object{"units": l.Units, "use_bias": l.Bias}, nil
 	case nn.OpBatchNorm:
-		return "BatchNormalization", object{"axis": -1, "epsilon": l.Epsilon}, nil
+		return "BatchNormalization", object{"axis": -1, "epsilon": l.Epsilon, "momentum": cmp.Or(l.Momentum, 0.99)}, nil
 	case nn.OpLayerNorm:
 		return "LayerNormalization", object{"axis": -1, "epsilon": l.Epsilon}, nil
 	case nn.OpGroupNorm:
@@ -370,6 +374,8 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 		return "Minimum", object{}, nil
 	case nn.OpConcat:
 		return "Concatenate", object{"axis": -1}, nil
+	case nn.OpSelect:
+		return "Take", object{"axis": -1}, nil // of the channels: see arguments
 	case nn.OpPad:
 		if l.Border != "" {
 			return "", nil, fmt.Errorf("there is no layer in Keras that pads with a border %q", l.Border)
@@ -425,7 +431,8 @@ func zerosForLowest(layers []nn.Layer) error {
 		case nn.OpReLU, nn.OpReLU6, nn.OpSigmoid, nn.OpHardSigmoid, nn.OpSoftplus, nn.OpSoftmax:
 			neverNegative[i] = true
 		case nn.OpMaxPool, nn.OpAveragePool, nn.OpGlobalMaxPool, nn.OpGlobalAveragePool,
-			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpCrop, nn.OpUpsample, nn.OpFlatten, nn.OpReshape, nn.OpDropout:
+			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpSelect, nn.OpCrop, nn.OpUpsample,
+			nn.OpFlatten, nn.OpReshape, nn.OpDropout:
 			neverNegative[i] = ofAll
 		case nn.OpPad:
 			neverNegative[i] = ofAll // with zeros, or with what zeros do the same as
@@ -507,17 +514,22 @@ func (d *draft) config(name string, layers []*draftLayer) object {
 	described := make([]object, len(layers))
 	for i, l := range layers {
 		settings := object{"name": l.name, "dtype": "float32"}
+		module, registered := "keras.layers", any(nil)
+		if l.class == "Take" { // an operation of Keras, which has no dtype
+			module, registered = "keras.src.ops.numpy", l.class
+			delete(settings, "dtype")
+		}
 		for key, v := range l.settings {
 			settings[key] = v
 		}
 		nodes := []object{}
 		for _, call := range l.calls {
 			if len(call.inputs) > 0 {
-				nodes = append(nodes, object{"args": []any{d.argument(call.inputs)}, "kwargs": object{}})
+				nodes = append(nodes, object{"args": append([]any{d.argument(call.inputs)}, l.arguments...), "kwargs": object{}})
 			}
 		}
 		described[i] = object{
-			"module": "keras.layers", "class_name": l.class, "registered_name": nil,
+			"module": module, "class_name": l.class, "registered_name": registered,
 			"name": l.name, "config": settings, "inbound_nodes": nodes,
 		}
 	}

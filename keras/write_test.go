@@ -64,7 +64,7 @@ func everyOperation(t testing.TB) *nn.Network {
 		{Op: nn.OpScale, Name: "normalize", Inputs: []int{0}},
 		{Op: nn.OpPad, Inputs: []int{1}, Above: 1, Below: 2, Right: 1},
 		{Op: nn.OpConv, Name: "stem/conv", Inputs: []int{2}, Units: 8, Height: 3, Width: 2, Stride: 2, Bias: true},
-		{Op: nn.OpBatchNorm, Name: "stem/bn", Inputs: []int{3}, Epsilon: 1e-3},
+		{Op: nn.OpBatchNorm, Name: "stem/bn", Inputs: []int{3}, Epsilon: 1e-3, Momentum: 0.75},
 		{Op: nn.OpLeakyReLU, Inputs: []int{4}, Slope: 0.125},
 		{Op: nn.OpDepthwiseConv, Name: "stem_conv", Inputs: []int{5}, Height: 3, Width: 3, Stride: 1, Same: true, Bias: true},
 		{Op: nn.OpSwish, Inputs: []int{6}},
@@ -112,7 +112,8 @@ func everyOperation(t testing.TB) *nn.Network {
 		{Op: nn.OpMinimum, Inputs: []int{48, 46}},
 		{Op: nn.OpUpsample, Inputs: []int{49}, Rows: 1, Columns: 2},
 		{Op: nn.OpFlatten, Inputs: []int{50}},
-		{Op: nn.OpDense, Name: "last", Inputs: []int{51}, Units: 5},
+		{Op: nn.OpSelect, Inputs: []int{51}, Channels: []int{4, 0, 4, 1}},
+		{Op: nn.OpDense, Name: "last", Inputs: []int{52}, Units: 5},
 	}, 1)
 }
 

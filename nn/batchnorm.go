@@ -1,6 +1,8 @@
 package nn
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 
 	"garb/internal/kernel"
@@ -18,7 +20,14 @@ func (b *Builder) BatchNorm(name string, x Value, epsilon float64) Value {
 
 type batchNorm struct{ unary }
 
-func (batchNorm) settings(l Layer) Layer { return Layer{Epsilon: l.Epsilon} }
+func (batchNorm) settings(l Layer) Layer { return Layer{Epsilon: l.Epsilon, Momentum: l.Momentum} }
+
+func (b batchNorm) shape(l Layer, in [][]int) ([]int, error) {
+	if !(l.Momentum >= 0 && l.Momentum <= 1) {
+		return nil, fmt.Errorf("a momentum of %v; it is from 0 to 1", l.Momentum)
+	}
+	return b.unary.shape(l, in)
+}
 
 func (batchNorm) params(_ Layer, in [][]int) []Param {
 	c := in[0][len(in[0])-1:]
@@ -57,8 +66,8 @@ type normalization struct {
 	meanGradient, meanProduct []float64
 }
 
-// batchNormMomentum is the share of the stored statistics that a step keeps:
-// Keras's default.
+// batchNormMomentum is the share of the stored statistics that a step keeps where a layer
+// does not say: Keras's default.
 const batchNormMomentum = 0.99
 
 func (s *normalization) extent(int) extent { return single }
@@ -95,6 +104,7 @@ func (s *normalization) measure(t *Trainer, step *trainStep, each eachPart) {
 			}
 		})
 	})[0]
+	momentum := cmp.Or(s.norm.Momentum, batchNormMomentum)
 	s.inverse, s.factor, s.offset = make([]float64, c), make([]float32, c), make([]float32, c)
 	for i := range variance {
 		variance[i] /= count
@@ -103,7 +113,7 @@ func (s *normalization) measure(t *Trainer, step *trainStep, each eachPart) {
 		s.factor[i] = float32(factor)
 		s.offset[i] = float32(float64(s.beta.Value[i]) - s.batchMean[i]*factor)
 		move := func(stored *Variable, now float64) {
-			stored.Value[i] = float32(batchNormMomentum*float64(stored.Value[i]) + (1-batchNormMomentum)*now)
+			stored.Value[i] = float32(momentum*float64(stored.Value[i]) + (1-momentum)*now)
 		}
 		move(s.mean, s.batchMean[i])
 		move(s.variance, variance[i])

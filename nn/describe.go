@@ -34,8 +34,11 @@ type Layer struct {
 	Bias          bool `json:"bias,omitempty"`
 
 	Epsilon float64 `json:"epsilon,omitempty"` // of BatchNorm, LayerNorm, GroupNorm
-	Slope   float64 `json:"slope,omitempty"`   // of LeakyReLU below zero
-	Rate    float64 `json:"rate,omitempty"`    // of Dropout
+	// Momentum is the share of BatchNorm's stored statistics that a training step on the
+	// batch's keeps; 0: 0.99. It changes no answer.
+	Momentum float64 `json:"momentum,omitempty"`
+	Slope    float64 `json:"slope,omitempty"` // of LeakyReLU below zero
+	Rate     float64 `json:"rate,omitempty"`  // of Dropout
 
 	// Of Pad: rows above and below, columns left and right. Border repeats the map's own
 	// values in them; Lowest pads with the lowest number, so that it never wins in a MaxPool;
@@ -55,6 +58,8 @@ type Layer struct {
 	Rows    int  `json:"rows,omitempty"`
 	Columns int  `json:"columns,omitempty"`
 	Linear  bool `json:"linear,omitempty"`
+
+	Channels []int `json:"channels,omitempty"` // of Select, in the order of its output
 }
 
 // Op names an operation. The Builder's method of the same name says what it computes.
@@ -78,7 +83,7 @@ func (g *Graph) Layers() []Layer {
 	layers := make([]Layer, len(g.nodes))
 	for i, n := range g.nodes {
 		layers[i] = n.Layer
-		layers[i].Inputs, layers[i].Shape = slices.Clone(n.Inputs), slices.Clone(n.Shape)
+		layers[i].Inputs, layers[i].Shape, layers[i].Channels = slices.Clone(n.Inputs), slices.Clone(n.Shape), slices.Clone(n.Channels)
 	}
 	return layers
 }

@@ -56,7 +56,8 @@ func init() {
 		OpSigmoid: sigmoid, OpSwish: swish, OpTanh: tanh, OpSoftmax: softmax{},
 		OpLayerNorm: layerNorm{}, OpGroupNorm: groupNorm{},
 		OpAdd: sum, OpMultiply: multiply, OpMaximum: maximum, OpMinimum: minimum, OpConcat: concat{},
-		OpPad: pad{}, OpCrop: crop{}, OpUpsample: upsample{},
+		OpSelect: selectChannels{},
+		OpPad:    pad{}, OpCrop: crop{}, OpUpsample: upsample{},
 		OpFlatten: flatten{}, OpReshape: reshape{}, OpDropout: dropout{},
 	}
 }

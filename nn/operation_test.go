@@ -325,6 +325,16 @@ var definitions = map[Op]definition{
 	OpMultiply: {define: pairs(func(x, y float64) float64 { return x * y }), layers: []Layer{{}}, inputs: three},
 	OpMaximum:  {define: pairs(math.Max), layers: []Layer{{}}, inputs: three},
 	OpMinimum:  {define: pairs(math.Min), layers: []Layer{{}}, inputs: three},
+	OpSelect: {
+		define: func(l definedLayer, out []float64) {
+			in := l.shapes[0][len(l.shapes[0])-1]
+			for i := range out {
+				out[i] = l.in[0][i/len(l.Channels)*in+l.Channels[i%len(l.Channels)]]
+			}
+		},
+		layers: []Layer{{Channels: []int{2, 1, 0}}, {Channels: []int{1}}, {Channels: []int{0, 2, 2, 0}}},
+		inputs: aMap,
+	},
 	OpConcat: {
 		define: func(l definedLayer, out []float64) {
 			offset := 0
@@ -531,7 +541,7 @@ func TestOperations(t *testing.T) {
 				if l.Above+l.Below+l.Left+l.Right == 0 {
 					inputs = append(inputs, [][]int{{7}}, [][]int{{1, 2, 5}})
 				}
-			case OpLayerNorm, OpConcat, OpBatchNorm, OpScale, OpSoftmax, OpLeakyReLU, OpTanh, OpPReLU, OpELU, OpMish:
+			case OpLayerNorm, OpConcat, OpSelect, OpBatchNorm, OpScale, OpSoftmax, OpLeakyReLU, OpTanh, OpPReLU, OpELU, OpMish:
 				flat := [][]int{}
 				for range d.inputs {
 					flat = append(flat, []int{7})

@@ -279,6 +279,8 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 		return b.node("Softmax", name, in, intAttribute("axis", 1)), nil
 	case nn.OpConcat:
 		return b.node("Concat", name, in, intAttribute("axis", 1)), nil
+	case nn.OpSelect:
+		return b.node("Gather", name, []string{in[0], b.integers("channels/", l.Channels...)}, intAttribute("axis", 1)), nil
 	case nn.OpPad:
 		value := float32(0)
 		if l.Lowest {

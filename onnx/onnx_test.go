@@ -104,7 +104,8 @@ func (l *list) add(layer nn.Layer, inputs ...int) int {
 // several layers read included.
 func everyLayer(h, w int) []nn.Layer {
 	l := list{{Op: nn.OpInput, Shape: []int{h, w, 3}}}
-	x := l.add(nn.Layer{Op: nn.OpScale, Name: "rescale"}, 0)
+	x := l.add(nn.Layer{Op: nn.OpSelect, Channels: []int{2, 1, 0, 1}}, 0)
+	x = l.add(nn.Layer{Op: nn.OpScale, Name: "rescale"}, x)
 	x = l.add(nn.Layer{Op: nn.OpConv, Name: "stem/conv", Units: 8, Height: 3, Width: 3, Stride: 2, Same: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "stem/norm", Epsilon: 1e-3}, x)
 	x = l.add(nn.Layer{Op: nn.OpReLU6}, x)
@@ -167,6 +168,7 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpReshape, Shape: []int{1, 3, 4}}, x)
 	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
 	x = l.add(nn.Layer{Op: nn.OpConcat}, x, top)
+	x = l.add(nn.Layer{Op: nn.OpSelect, Channels: []int{3, 11, 0, 5, 5, 1, 2, 7}}, x)
 	x = l.add(nn.Layer{Op: nn.OpScale, Name: "flat scale"}, x)
 	x = l.add(nn.Layer{Op: nn.OpPReLU, Name: "flat slopes"}, x)
 	x = l.add(nn.Layer{Op: nn.OpGroupNorm, Name: "flat groups", Groups: 8, Epsilon: 0.1}, x)

@@ -30,7 +30,7 @@ func init() {
 		"Add": (*call).add, "Sub": (*call).sub, "Mul": (*call).mul, "Div": (*call).div,
 		"Max": (*call).max, "Min": (*call).min, "Pow": (*call).pow,
 		"Concat": (*call).concat, "Pad": (*call).pad, "Dropout": (*call).dropout,
-		"Split": (*call).split, "Slice": (*call).slice, "Resize": (*call).resize, "Upsample": (*call).upsample,
+		"Split": (*call).split, "Slice": (*call).slice, "Gather": (*call).gather, "Resize": (*call).resize, "Upsample": (*call).upsample,
 
 		"Identity": (*call).identity, "Cast": (*call).cast, "Constant": (*call).constantNode,
 		"Transpose": (*call).transpose, "Reshape": (*call).reshape, "Flatten": (*call).flatten,

@@ -243,7 +243,8 @@ func randomNetwork(seed uint64) []nn.Layer {
 		layer := nn.Layer{Op: ops[pick(len(ops))], Units: 1 + pick(8), Height: 1 + pick(4), Stride: 1 + pick(3),
 			Same: pick(2) == 0, Bias: pick(2) == 0, Epsilon: 1e-3, Slope: float64(pick(5)-2) / 4, Rate: 0.5,
 			Above: pick(3), Below: pick(3), Left: pick(3), Right: pick(3), Lowest: pick(4) == 0,
-			Groups: 1 + pick(4), Before: pick(2), After: pick(2), Rows: 1 + pick(3), Columns: 1 + pick(3), Linear: pick(2) == 0}
+			Groups: 1 + pick(4), Before: pick(2), After: pick(2), Rows: 1 + pick(3), Columns: 1 + pick(3), Linear: pick(2) == 0,
+			Channels: []int{pick(4), pick(4)}}
 		if !layer.Lowest && pick(3) == 0 {
 			layer.Border = nn.Reflect
 		}

@@ -43,6 +43,7 @@ var writers = map[nn.Op]func(*writer, *layer) int32{
 	nn.OpMaximum:  choice(opMaximum),
 	nn.OpMinimum:  choice(opMinimum),
 	nn.OpConcat:   (*writer).concat,
+	nn.OpSelect:   (*writer).selectChannels,
 	nn.OpPad:      (*writer).pad,
 	nn.OpCrop:     (*writer).crop,
 	nn.OpUpsample: (*writer).upsample,
@@ -476,6 +477,22 @@ func (w *writer) concat(l *layer) int32 {
 	// The operator takes no activation, though its options have one.
 	return w.add(l.name, l.shape, node{op: opConcatenation, inputs: l.in, options: concatenationOptions,
 		fields: []field{integer(len(l.shape))}})
+}
+
+// selectChannels is a product with ones and zeros, which XNNPACK computes, unlike a GATHER.
+func (w *writer) selectChannels(l *layer) int32 {
+	in := l.from[0][len(l.from[0])-1]
+	kernel := make([]float32, len(l.Channels)*in)
+	for i, c := range l.Channels {
+		kernel[i*in+c] = 1
+	}
+	n := node{op: opFullyConnected, options: fullyConnectedOptions, fields: []field{noActivation}}
+	shape := []int{len(l.Channels), in}
+	if len(l.shape) == 3 {
+		n = node{op: opConv2D, options: conv2DOptions, fields: []field{paddingValid, integer(1), integer(1), noActivation}}
+		shape = []int{len(l.Channels), 1, 1, in}
+	}
+	return w.product(l, n, kernel, shape...)
 }
 
 func (w *writer) pad(l *layer) int32 {

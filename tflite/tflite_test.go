@@ -109,6 +109,10 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
 	x = l.add(nn.Layer{Op: nn.OpConcat}, x, top)
 	x = l.add(nn.Layer{Op: nn.OpScale, Name: "flat scale"}, x)
+	x = l.add(nn.Layer{Op: nn.OpReshape, Shape: []int{1, 6, 6}}, x)
+	x = l.add(nn.Layer{Op: nn.OpSelect, Channels: []int{5, 0, 2}}, x)
+	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
+	x = l.add(nn.Layer{Op: nn.OpSelect, Channels: []int{17, 3, 3, 9, 0}}, x)
 	l.add(nn.Layer{Op: nn.OpDense, Name: "classifier", Units: 10}, x)
 	return l
 }
@@ -243,7 +247,8 @@ func TestEveryLayer(t *testing.T) {
 		opReshape, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opReshape, opMul, opAdd, opConv2D, opMaximum, opReLU,
 		opMean, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opMul, opAdd, opReshape, opMinimum, opAdd,
 		opReshape, opFullyConnected, opReshape, opAveragePool2D,
-		opReshape, opConcatenation, opMul, opAdd, opFullyConnected, opMul, opSoftmax,
+		opReshape, opConcatenation, opMul, opAdd, opReshape, opConv2D, opReshape, opFullyConnected, opFullyConnected,
+		opMul, opSoftmax,
 	}
 	if d := cmp.Diff(want, p.operators()); d != "" {
 		t.Error(d)

@@ -30,6 +30,12 @@ func Replay(t testing.TB, s Steps, g *nn.Graph, pretrained nn.Weights) (wrong []
 		}
 		w[p.Name] = Parameter(p.Name, p.Shape, i+1)
 	}
+	return ReplayFrom(t, s, g, w)
+}
+
+// ReplayFrom is Replay from given weights.
+func ReplayFrom(t testing.TB, s Steps, g *nn.Graph, w nn.Weights) (wrong []string, lossOff, weightOff float64) {
+	t.Helper()
 	side, classes := g.InputShape()[0], tensor.Len(g.OutputShape())
 	var loss nn.Loss = nn.SoftmaxCrossEntropy{LabelSmoothing: s.Smoothing, ClassWeights: s.Weights}
 	if classes == 1 {
@@ -81,7 +87,7 @@ func Replay(t testing.TB, s Steps, g *nn.Graph, pretrained nn.Weights) (wrong []
 		if norm = math.Sqrt(norm); !(math.Abs(norm-want.Norm) <= weightTolerance*(1+want.Norm)) {
 			wrong = append(wrong, fmt.Sprintf("%s has the norm %v, Keras's %v", name, norm, want.Norm))
 		}
-		for i, x := range Sampled(v.Data, len(want.Values) == len(v.Data)) {
+		for i, x := range Sampled(v.Data, len(want.Values)) {
 			off := math.Abs(x - want.Values[i])
 			if weightOff = max(weightOff, off); !(off <= weightTolerance) {
 				wrong = append(wrong, fmt.Sprintf("%s, value %d is %v, Keras's %v", name, i, x, want.Values[i]))

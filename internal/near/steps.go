@@ -14,7 +14,7 @@ import (
 // what they came to.
 type Steps struct {
 	Name       string
-	Network    string // small, binary, lite0
+	Network    string // small, binary, lite0, or of keras.applications
 	Optimizer  string // sgd, adam, adamw
 	Momentum   float64
 	Nesterov   bool
@@ -29,8 +29,11 @@ type Steps struct {
 	Losses     []float64
 	Parameters map[string]struct {
 		Norm   float64   // root of the sum of squares
-		Values []float64 // all, or eight from the first to the last
+		Values []float64 // all, or some from the first to the last
 	}
+	// Off is how far Keras's losses in float32 are from these, where these are of float64,
+	// and WeightsOff the same of weights.
+	Off, WeightsOff float64
 }
 
 // ReadSteps reads the cases, of the file that GARB_KERAS_STEPS names if that is set: CI
@@ -120,17 +123,12 @@ func Labels(n, classes, step int) []int {
 	return labels
 }
 
-// Sampled returns the values that the script keeps of a parameter.
-func Sampled(values []float32, all bool) []float64 {
-	var sampled []float64
-	if all {
-		for _, v := range values {
-			sampled = append(sampled, float64(v))
-		}
-		return sampled
-	}
-	for k := range 8 {
-		sampled = append(sampled, float64(values[k*(len(values)-1)/7]))
+// Sampled returns the values that the script keeps of a parameter: n from the first to the
+// last.
+func Sampled(values []float32, n int) []float64 {
+	sampled := make([]float64, n)
+	for k := range sampled {
+		sampled[k] = float64(values[k*(len(values)-1)/max(n-1, 1)])
 	}
 	return sampled
 }

@@ -30,15 +30,11 @@ EPSILON = 1e-3
 
 def generate(n, salt):
     """n values in [0,1): the upper 24 bits of splitmix64 from the state salt·2³²."""
-    mask = (1 << 64) - 1
-    state, values = salt << 32, np.empty(n)
-    for i in range(n):
-        state = (state + 0x9E3779B97F4A7C15) & mask
-        z = state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-        values[i] = ((z ^ (z >> 31)) >> 40) / (1 << 24)
-    return values
+    with np.errstate(over="ignore"):
+        z = np.uint64(salt << 32) + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return ((z ^ (z >> np.uint64(31))) >> np.uint64(40)) / (1 << 24)
 
 
 def weights_of(name, shape, salt):
@@ -214,4 +210,5 @@ def main():
         f.write("[\n" + ",\n".join(json.dumps(r) for r in results) + "\n]\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+package keras
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"garb/nn"
+)
+
+// of3 describes the call of an operation of Keras 3, with a value and other arguments.
+func of3(layer string, arguments ...string) string {
+	value := fmt.Sprintf(`{"class_name":"__keras_tensor__","config":{"keras_history":[%q,0,0]}}`, layer)
+	return fmt.Sprintf(`[{"args":[%s],"kwargs":{}}]`, strings.Join(append([]string{value}, arguments...), ","))
+}
+
+// configured is a layer with settings.
+func configured(class, name, settings, inbound string) string {
+	return fmt.Sprintf(`{"class_name":%q,"name":%q,"config":{"name":%q,%s},"inbound_nodes":%s}`, class, name, name, settings, inbound)
+}
+
+func function2(name, function, arguments string) string {
+	return configured("TFOpLambda", name, fmt.Sprintf(`"function":%q`, function), fmt.Sprintf(`[["i",0,0,%s]]`, arguments))
+}
+
+const ellipsis = `{"class_name":"__ellipsis__","config":{}}`
+
+func slice3(start, stop, step string) string {
+	return fmt.Sprintf(`{"class_name":"__slice__","config":{"start":%s,"stop":%s,"step":%s}}`, start, stop, step)
+}
+
+// TestPickedChannels: what is written in brackets picks channels as in Python.
+func TestPickedChannels(t *testing.T) {
+	whole := slice3("null", "null", "null")
+	for _, test := range []struct {
+		key  string
+		want []int // nil: no layer
+	}{
+		{"[" + ellipsis + "," + slice3("null", "null", "-1") + "]", []int{2, 1, 0}},
+		{"[" + ellipsis + "," + slice3("1", "null", "null") + "]", []int{1, 2}},
+		{"[" + ellipsis + "," + slice3("-1", "-9", "-2") + "]", []int{2, 0}},
+		{"[" + ellipsis + "," + slice3("null", "9", "2") + "]", []int{0, 2}},
+		{"[" + whole + "," + whole + "," + slice3("0", "8", "1") + "," + slice3("0", "-1", "1") + "]", []int{0, 1}},
+		{"[" + slice3("0", "null", "1") + "," + ellipsis + "," + slice3("2", "3", "null") + "]", []int{2}},
+		{"[" + whole + "," + slice3("-8", "null", "null") + "]", nil},
+		{"[" + ellipsis + "]", nil},
+		{ellipsis, nil},
+		{whole, nil},
+	} {
+		n, err := parse(t, functional(layer("GetItem", "g", of3("i", test.key))+","+layer("ReLU", "x", of3("g")))).Network(0)
+		if err != nil {
+			t.Errorf("%s: %v", test.key, err)
+			continue
+		}
+		var got []int
+		if n.Layers[1].Op == nn.OpSelect {
+			got = n.Layers[1].Channels
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s picks %v, want %v", test.key, got, test.want)
+		}
+	}
+}
+
+// TestPreparingThatIsRefused: what garb would compute otherwise is refused by a name.
+func TestPreparingThatIsRefused(t *testing.T) {
+	whole, last := slice3("null", "null", "null"), "["+ellipsis+",0]"
+	array := func(values string) string {
+		return `{"class_name":"__numpy__","config":{"value":` + values + `,"dtype":"float32"}}`
+	}
+	get := func(key string) string { return layer("GetItem", "x", of3("i", key)) }
+	taken := func(settings, indices string) string { return configured("Take", "x", settings, of3("i", indices)) }
+	plane := layer("GetItem", "g", of3("i", last)) + ","
+	for _, test := range []struct{ layers, reason string }{
+		{get(last), "without the axis"},
+		{plane + layer("ReLU", "x", of3("g")), "one channel without its axis"},
+		{plane + layer("Add", "x", of3("g", "1.0")), "one channel without its axis"},
+		{plane + configured("Stack", "x", `"axis":1`, of3("g")), "Stack, has axis 1"},
+		{plane + configured("Stack", "x", `"axis":null`, of3("g")), "axis null"},
+		{configured("Stack", "x", `"axis":-1`, of3("i")), "is a Stack"},
+		{get("0"), "call argument 1 0"},
+		{get("null"), "call argument 1 null"},
+		{get("[" + whole + ",0]"), "channels of whole maps"},
+		{get("[" + slice3("1", "null", "null") + "]"), "whole maps"},
+		{get("[" + slice3("null", "1", "null") + "]"), "whole maps"},
+		{get("[" + slice3("null", "null", "-1") + "," + ellipsis + "]"), "whole maps"},
+		{get("[" + whole + "," + slice3("null", "null", "2") + "]"), "whole maps"},
+		{get("[" + ellipsis + "," + ellipsis + "]"), "whole maps"},
+		{get("[" + ellipsis + ",null]"), "whole maps"},
+		{get("[" + ellipsis + ",3]"), "whole maps"},
+		{get("[" + ellipsis + ",[2,1,0]]"), "whole maps"},
+		{get("[" + ellipsis + "," + slice3("null", "null", "0") + "]"), "whole maps"},
+		{get("[" + ellipsis + "," + slice3("0.5", "null", "1") + "]"), "whole maps"},
+		{get("[" + strings.Repeat(whole+",", 4) + whole + "]"), "whole maps"},
+		{get("[" + ellipsis + "," + slice3("3", "null", "null") + "]"), "selects 0 channels"},
+		{get(last + "," + last), "call argument 2"},
+		{taken(`"axis":1`, "[0]"), "along the last axis"},
+		{taken(`"axis":-1`, "[3]"), "along the last axis"},
+		{taken(`"axis":-1`, "2"), "along the last axis"},
+		{configured("Flip", "x", `"axis":1`, of3("i")), "Flip, has axis 1"},
+		{configured("Flip", "x", `"axis":null`, of3("i")), "Flip, has axis null"},
+		{configured("Cast", "x", `"dtype":"uint8"`, of3("i")), `dtype "uint8"`},
+		{layer("Cast", "x", of3("i")), "Cast, has dtype null"},
+		{layer("Subtract", "x", of3("i", array("[1.0,2.0]"))), "each of 3 channels"},
+		{layer("Subtract", "x", of3("i", array("[[1.0],[2.0],[3.0]]"))), "each of 3 channels"},
+		{layer("Subtract", "x", of3("i", array("[[[[[1.0,2.0,3.0]]]]]"))), "each of 3 channels"},
+		{layer("Subtract", "x", of3("i", array(`["1",2.0,3.0]`))), "each of 3 channels"},
+		{layer("TrueDivide", "x", of3("i", array("[1.0,0.0,3.0]"))), "is a TrueDivide"},
+		{layer("Subtract", "x", of3("i", "1.0", "2.0")), "call argument 2 2"},
+		{layer("Subtract", "x", `[{"args":[],"kwargs":{}}]`), "0 inputs"},
+		{layer("ReLU", "x", of3("i", "1.0")), "call argument 1 1"},
+		{function2("x", "nn.bias_add", `{"bias":[1,2,3],"data_format":"NCHW"}`), "call argument data_format"},
+		{function2("x", "math.add", `{"y":[1,2,3],"data_format":"NHWC"}`), "call argument data_format"},
+		{function2("x", "cast", `{"dtype":"uint8"}`), `call argument dtype "uint8"`},
+		{function2("x", "reverse", `{"axis":[1]}`), "has axis"},
+		{function2("x", "compat.v1.gather", `{"indices":[0],"axis":-1,"batch_dims":1}`), "call argument batch_dims"},
+		{function2("x", "stack", `{"axis":-1}`), "is a TFOpLambda"},
+		{configured("Resizing", "x", `"height":9,"width":8,"interpolation":"nearest"`, of3("i")), "height and width 9 and 8; garb has no change of size, and its input is [8 8 3]"},
+		{configured("CenterCrop", "x", `"height":8,"width":4`, of3("i")), "height and width 8 and 4"},
+		{configured("RandomCrop", "x", `"height":8`, of3("i")), "has width"},
+	} {
+		m, err := parseModel([]byte(functional(test.layers)), "", 0, false)
+		if err == nil {
+			_, err = m.Network(0)
+		}
+		if err == nil || !strings.Contains(err.Error(), test.reason) {
+			t.Errorf("%s: %v, want %q", test.layers, err, test.reason)
+			continue
+		}
+		checkNetworkError(t, err)
+	}
+}
