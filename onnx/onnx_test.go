@@ -168,7 +168,7 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpReshape, Shape: []int{1, 3, 4}}, x)
 	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
 	x = l.add(nn.Layer{Op: nn.OpConcat}, x, top)
-	x = l.add(nn.Layer{Op: nn.OpSelect, Channels: []int{3, 11, 0, 5, 5, 1, 2, 7}}, x)
+	x = l.add(nn.Layer{Op: nn.OpSelect, Channels: []int{3, 11, 0, 5, 5, 1, 2, 4, 6, 7, 8, 9, 10, 11, 0, 2}}, x)
 	x = l.add(nn.Layer{Op: nn.OpScale, Name: "flat scale"}, x)
 	x = l.add(nn.Layer{Op: nn.OpPReLU, Name: "flat slopes"}, x)
 	x = l.add(nn.Layer{Op: nn.OpGroupNorm, Name: "flat groups", Groups: 8, Epsilon: 0.1}, x)
