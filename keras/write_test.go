@@ -544,8 +544,10 @@ func TestKerasLoadsWhatIsWritten(t *testing.T) {
 		}
 		loaded := report.Models[name]
 		m := open(t, writeKeras(t, n, WriteOptions{Probabilities: name == "odds"}))
-		if got := strings.Join(loaded.Classes, " "); got != classesOf(m) || loaded.Name != name {
-			t.Errorf("%s: Keras has it as %q with the layers\n%s, not\n%s", name, loaded.Name, got, classesOf(m))
+		// Keras does not count operations that are no layers among the layers.
+		layers := strings.ReplaceAll(classesOf(m), " Take ", " ")
+		if got := strings.Join(loaded.Classes, " "); got != layers || loaded.Name != name {
+			t.Errorf("%s: Keras has it as %q with the layers\n%s, not\n%s", name, loaded.Name, got, layers)
 		}
 		variables := 0
 		for _, l := range m.Layers {

@@ -375,6 +375,11 @@ func TestForeignNetworksInLiteRT(t *testing.T) {
 			t.Logf("%s: %v", path, err)
 			return
 		}
+		var refused *nn.LayerError
+		if err := Write(io.Discard, n, Options{}); errors.As(err, &refused) && strings.Contains(err.Error(), "it is dilated") {
+			t.Logf("%s is not written: %v", path, err)
+			return
+		}
 		name := strings.ReplaceAll(strings.TrimLeft(strings.TrimSuffix(path, ".gz"), "./"), "/", "-")
 		cases = append(cases, litertCase{name: name, network: n, input: noise(n, 3)})
 	}
