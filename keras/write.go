@@ -383,7 +383,7 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 		return "ZeroPadding2D", object{"padding": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}}, "data_format": "channels_last"}, nil
 	case nn.OpCrop:
 		if l.Before+l.After > 0 || len(shape) != 3 {
-			return "", nil, errors.New("Keras has no layer that leaves out channels")
+			return "", nil, errors.New("there is no layer of Keras that leaves out channels")
 		}
 		return "Cropping2D", object{"cropping": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}}, "data_format": "channels_last"}, nil
 	case nn.OpUpsample:

@@ -41,7 +41,6 @@ func (groupNorm) lower(l *lowering, i int) {
 
 // groupNormalization normalises groups of columns over all rows of an image.
 type groupNormalization struct {
-	plain
 	channelAffine
 	rows, columns, groups int
 }
