@@ -29,7 +29,7 @@ type Layer struct {
 	// DilationWidth that along a row; 0: it is the same. Dilations returns both.
 	Dilation      int  `json:"dilation,omitempty"`
 	DilationWidth int  `json:"dilation_width,omitempty"`
-	Groups        int  `json:"groups,omitempty"` // of Conv, see WithGroups, where 0 is 1; of GroupNorm
+	Groups        int  `json:"groups,omitempty"` // of GroupNorm, and of Conv, where 0 means 1: see WithGroups
 	Same          bool `json:"same,omitempty"`   // padding is Same, not Valid
 	Bias          bool `json:"bias,omitempty"`
 
@@ -49,8 +49,8 @@ type Layer struct {
 	Right  int    `json:"right,omitempty"`
 	Lowest bool   `json:"lowest,omitempty"`
 	Border Border `json:"border,omitempty"`
-	// Of Crop, beside Above, Below, Left and Right, which it leaves out: channels that it
-	// leaves out before those that it keeps, and after.
+	// Crop leaves out Above, Below, Left and Right, and so many channels before those that it
+	// keeps and after them.
 	Before int `json:"before,omitempty"`
 	After  int `json:"after,omitempty"`
 	// Of Upsample: how many times as many rows and columns it makes, and whether it

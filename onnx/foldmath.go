@@ -397,6 +397,17 @@ func (o mapping) fold(c *call) (*constant, error) {
 	return out, nil
 }
 
+// bothOf reads an operator's two inputs, and gives them one shape.
+func (c *call) bothOf(read func(input int) (*constant, error)) (a, b *constant, err error) {
+	if a, err = read(0); err != nil {
+		return nil, nil, err
+	}
+	if b, err = read(1); err != nil {
+		return nil, nil, err
+	}
+	return c.broadcast(a, b)
+}
+
 // comparison tells how two numbers compare from the sign of their difference.
 type comparison func(sign int) bool
 
@@ -407,15 +418,8 @@ func lessOrEqual(sign int) bool    { return sign <= 0 }
 func greaterOrEqual(sign int) bool { return sign >= 0 }
 
 func (holds comparison) fold(c *call) (*constant, error) {
-	a, err := c.weights(0)
+	a, b, err := c.bothOf(c.weights)
 	if err != nil {
-		return nil, err
-	}
-	b, err := c.weights(1)
-	if err != nil {
-		return nil, err
-	}
-	if a, b, err = c.broadcast(a, b); err != nil {
 		return nil, err
 	}
 	out, err := c.vacantOf(typeBool, a.dims)
@@ -457,15 +461,8 @@ func and(a, b int64) int64 { return a & b }
 func or(a, b int64) int64  { return a | b }
 
 func (f logic) fold(c *call) (*constant, error) {
-	a, err := c.truths(0)
+	a, b, err := c.bothOf(c.truths)
 	if err != nil {
-		return nil, err
-	}
-	b, err := c.truths(1)
-	if err != nil {
-		return nil, err
-	}
-	if a, b, err = c.broadcast(a, b); err != nil {
 		return nil, err
 	}
 	out, err := c.vacant(a, a.dims)
