@@ -162,8 +162,8 @@ func (c Config) validateAcceptance() error {
 			m, accept.Class, accept.Head, accept.Exposure)
 	case len(c.Other) == 0 && trained:
 		return fmt.Errorf("acceptance %s is trained with other pictures, and there are none", m)
-	case len(c.Other) > 0 && len(c.Teachers) > 0:
-		return errors.New("teachers do not go with other pictures, of which they know nothing")
+	case len(c.Other) > 0 && len(c.Teachers) > 0 && m == accept.Exposure:
+		return fmt.Errorf("teachers do not go with acceptance %s, whose targets for other pictures are all classes alike", m)
 	case c.Refusal != "" && m == "":
 		return errors.New("a refusal is named, and acceptance is none: nothing is refused")
 	}

@@ -32,9 +32,11 @@ func (r *run) openTeachers() error {
 }
 
 // teach moves the targets of a step towards what a teacher answers on the very views
-// that the network is shown, mixed or not: (1−w)·target + w·softmax(teacher's logits)
-// (Hinton, Vinyals & Dean 2015, at the temperature 1). Steps take the teachers in
-// turn, so that over the epochs the network learns from their mean at the cost of one.
+// that the network is shown, mixed or not: (1−w)·target + w·m·softmax(teacher's logits)
+// for the classes (Hinton, Vinyals & Dean 2015, at the temperature 1), where m is their
+// share of the target: 1 but for other pictures, of which teachers are not asked. Steps
+// take the teachers in turn, so that over the epochs the network learns from their mean
+// at the cost of one.
 func (r *run) teach(ctx context.Context, inputs, targets []float32) error {
 	if len(r.teachers) == 0 {
 		return nil
@@ -50,9 +52,17 @@ func (r *run) teach(ctx context.Context, inputs, targets []float32) error {
 	for i := range count {
 		answer := garb.Softmax(logits[i*classes:][:classes])
 		row := targets[i*outputs:][:outputs]
-		for j := range row {
-			// A binary network's one output is the second class.
-			row[j] = float32((1-w)*float64(row[j]) + w*answer[classes-outputs+j])
+		if r.Config.Binary {
+			// The one output is that of the second class.
+			row[0] = float32((1-w)*float64(row[0]) + w*answer[1])
+			continue
+		}
+		var share float64
+		for _, target := range row[:classes] {
+			share += float64(target)
+		}
+		for j, p := range answer {
+			row[j] = float32((1-w)*float64(row[j]) + w*share*p)
 		}
 	}
 	return nil

@@ -4,10 +4,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"garb"
+	"garb/accept"
 )
 
 // TestTeach compares the targets of two steps with what each of two teachers answers
@@ -95,5 +97,49 @@ func TestTeacherIsNamedByDigest(t *testing.T) {
 	c.Epochs = 2
 	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), filepath.Base(c.Teachers[0])) || !strings.Contains(err.Error(), "bring them back") {
 		t.Errorf("another teacher: %v", err)
+	}
+}
+
+// TestTeachersAreNotAskedOfOthers: a teacher's answer takes the place of its share of what
+// classes there are, and none of that of other pictures.
+func TestTeachersAreNotAskedOfOthers(t *testing.T) {
+	data := drawn(t)
+	for _, method := range []accept.Method{accept.Class, accept.Head} {
+		c := tiny(t, data)
+		c.FineTune, c.TeacherWeight, c.Acceptance = "1", 0.25, method
+		c.Teachers = []string{trained(t, data, 1)}
+		c.Other = []Source{{Path: coloured(t, 12, 1), Weight: 1}}
+		r, err := newRun(t.Context(), c, Progress{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inputs := make([]float32, 3*r.train.length())
+		targets := []float32{1, 0, 0, 0, 0, 1, 0.1, 0.3, 0.6} // of a class, of none, mixed
+		before := slices.Clone(targets)
+		if err := r.teach(t.Context(), inputs, targets); err != nil {
+			t.Fatal(err)
+		}
+		logits := make([]float32, 2)
+		if err := r.teachers[0].Logits(t.Context(), inputs[:r.train.length()], logits); err != nil {
+			t.Fatal(err)
+		}
+		answer := append(garb.Softmax(logits), 0)
+		for i, share := range []float64{1, 0, 0.4} {
+			for j, got := range targets[3*i:][:3] {
+				want := float64(before[3*i+j])
+				if j < 2 {
+					want = 0.75*want + 0.25*share*answer[j]
+				}
+				if math.Abs(float64(got)-want) > 1e-6 {
+					t.Errorf("%s, row %d: target %v of output %d, want %v", method, i, got, j, want)
+				}
+			}
+		}
+	}
+	c := tiny(t, data)
+	c.FineTune, c.TeacherWeight, c.Teachers, c.Acceptance = "1", 0.25, []string{"a"}, accept.Exposure
+	c.Other = []Source{{Path: "b", Weight: 1}}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "all classes alike") {
+		t.Errorf("a teacher beside exposure: %v", err)
 	}
 }
