@@ -232,7 +232,7 @@ func (a Architecture) For(spec picture.Spec) (Architecture, error) {
 	case own.Grey == spec.Grey:
 	case a.layers != nil:
 		return a, fmt.Errorf("the network takes pictures of %d channels, not of %d", own.Channels(), spec.Channels())
-	case a.repeatsGrey() && (own.Mean != [3]float32{own.Mean[0], own.Mean[0], own.Mean[0]} || own.Std != [3]float32{own.Std[0], own.Std[0], own.Std[0]}):
+	case a.repeatsGrey() && !own.PreparesAlike():
 		return a, fmt.Errorf("%s prepares each colour in its own way, which grey pictures have not; "+
 			"take a backbone that prepares all alike, such as efficientnet-lite0", a.Name)
 	}

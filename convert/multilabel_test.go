@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"bytes"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -36,6 +38,13 @@ func TestMultiLabel(t *testing.T) {
 		path := filepath.Join(t.TempDir(), name)
 		if _, err := Write(path, c, WriteOptions{}); err != nil {
 			t.Fatal(err)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(data, []byte("igmoid")) || bytes.Contains(bytes.ToLower(data), []byte("softmax")) {
+			t.Errorf("%s does not end in sigmoids", name)
 		}
 		in, err := Read(t.Context(), path, Options{})
 		if err != nil {

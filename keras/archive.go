@@ -239,8 +239,8 @@ func variableNames(l *Layer) (names []string, known bool) {
 	on := func(option *bool) bool { return option == nil || *option }
 	switch l.Class {
 	case "InputLayer", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Average", "MaxPooling2D", "AveragePooling2D",
-		"GlobalAveragePooling2D", "GlobalMaxPooling2D", "ZeroPadding2D", "Rescaling", "Flatten", "Reshape",
-		"Dropout", "Concatenate", "CustomScaleLayer":
+		"GlobalAveragePooling2D", "GlobalMaxPooling2D", "ZeroPadding2D", "Cropping2D", "UpSampling2D", "Rescaling",
+		"Flatten", "Reshape", "Dropout", "Concatenate", "Maximum", "Minimum", "CustomScaleLayer":
 		return nil, true
 	case "Normalization":
 		if config.Mean != nil {
@@ -255,14 +255,17 @@ func variableNames(l *Layer) (names []string, known bool) {
 		names = []string{"depthwise_kernel"}
 	case "SeparableConv2D":
 		names = []string{"depthwise_kernel", "pointwise_kernel"}
-	case "BatchNormalization":
+	case "BatchNormalization", "LayerNormalization", "GroupNormalization":
 		if on(config.Scale) {
 			names = append(names, "gamma")
 		}
 		if on(config.Center) {
 			names = append(names, "beta")
 		}
-		return append(names, "moving_mean", "moving_variance"), true
+		if l.Class == "BatchNormalization" {
+			names = append(names, "moving_mean", "moving_variance")
+		}
+		return names, true
 	default:
 		return nil, identities[l.Class] || resizings[l.Class] || l.operator() != 0 || arrayOperations[l.currentClass()]
 	}

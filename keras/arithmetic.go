@@ -51,6 +51,12 @@ func (l *Layer) currentClass() string {
 // operator returns the operator that a layer is, 0 if it is none.
 func (l *Layer) operator() byte { return operatorClasses[l.currentClass()] }
 
+// separateOperands reports whether a layer is an operator or a function that is called with
+// two values, and not a layer that is called with a list of them.
+func (l *Layer) separateOperands() bool {
+	return l.Class == "TFOpLambda" || slices.ContainsFunc(l.calls, func(c call) bool { return c.separate })
+}
+
 // operand is a number for each channel that an operator takes beside a value.
 type operand struct {
 	numbers []float64

@@ -14,6 +14,8 @@ type call struct {
 	inputs []reference
 	// arguments are what it is called with beside values, by keyword or by position from 0.
 	arguments map[string]any
+	// separate says that the inputs are arguments of their own, as those of operators are.
+	separate bool
 	// training says that the older generation was told to compute it as in training,
 	// whatever is asked of the model.
 	training bool
@@ -32,7 +34,12 @@ func parseCalls(described any) []call {
 	nodes, _ := described.([]any)
 	var calls []call
 	for _, node := range nodes {
-		calls = append(calls, call{inputs: appendReferences(nil, node), arguments: argumentsOf(node), training: asInTraining(node)})
+		c := call{inputs: appendReferences(nil, node), arguments: argumentsOf(node), training: asInTraining(node)}
+		if described, ok := node.(map[string]any); ok {
+			arguments, _ := described["args"].([]any)
+			c.separate = len(arguments) > 1
+		}
+		calls = append(calls, c)
 	}
 	return calls
 }

@@ -45,8 +45,8 @@ func (m *Model) graph(side int) (*conversion, *nn.Graph, error) {
 	}
 	c := &conversion{
 		layers: []nn.Layer{{Op: nn.OpInput, Shape: shape}}, shapes: [][]int{shape}, places: []string{"the input"},
-		generation: generation(m.KerasVersion),
-		settings:   map[*Layer]config{}, parameters: map[string]parameter{}, owners: map[string]part{},
+		generation: generation(m.KerasVersion), halfPixels: halfPixels(m.KerasVersion),
+		settings: map[*Layer]config{}, parameters: map[string]parameter{}, owners: map[string]part{},
 		planes: map[int]plane{},
 	}
 	output := c.model(m, "", 0)
@@ -71,6 +71,13 @@ func generation(version string) int {
 		return 0
 	}
 	return n
+}
+
+// halfPixels reports whether a version of Keras interpolates as if pixels were squares that
+// have their values at their centres: since 2.4, and never by the corners.
+func halfPixels(version string) bool {
+	_, rest, _ := strings.Cut(version, ".")
+	return generation(version) > 2 || generation(version) == 2 && generation(rest) >= 4
 }
 
 // inputShape is that of the model's input, [h w c].
@@ -141,6 +148,7 @@ type conversion struct {
 	parameters map[string]parameter
 	owners     map[string]part // whose the names of layers are
 	generation int             // of Keras that wrote the file; 0: it does not say
+	halfPixels bool            // of a Keras whose resizing takes pixels as squares
 	visited    int
 	computed   int // values of parameters that are not in the file
 	// planes are values that stand for one channel of another without its axis, which garb's

@@ -59,7 +59,7 @@ func TestNetwork(t *testing.T) {
 	if err := json.Unmarshal(text, &answers); err != nil {
 		t.Fatal(err)
 	}
-	if len(answers) != 10 {
+	if len(answers) != 12 {
 		t.Errorf("%d models", len(answers))
 	}
 	for name, want := range answers {
@@ -192,6 +192,21 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 		{"LeakyReLU", `"alpha":[0.1]`, "alpha"},
 		{"Softmax", `"axis":1`, "axis"},
 		{"ZeroPadding2D", `"padding":[1,2,3]`, "padding"},
+		{"LayerNormalization", `"axis":[1,2,3]`, "axis"},
+		{"LayerNormalization", `"axis":1`, "axis"},
+		{"LayerNormalization", `"rms_scaling":true`, "rms_scaling"},
+		{"LayerNormalization", `"epsilon":1e300`, "epsilon"},
+		{"GroupNormalization", `"axis":2`, "axis"},
+		{"GroupNormalization", `"groups":0`, "groups"},
+		{"GroupNormalization", `"groups":-2`, "groups"},
+		{"GroupNormalization", `"groups":[3]`, "groups"},
+		{"Cropping2D", `"cropping":[[1,2],[3]],"crop_to_aspect_ratio":true`, "crop_to_aspect_ratio"},
+		{"Cropping2D", `"cropping":[1,2,3]`, "cropping"},
+		{"Cropping2D", `"cropping":[[-1,2],1]`, "cropping"},
+		{"UpSampling2D", `"size":[0,2]`, "size"},
+		{"UpSampling2D", `"size":[1.5,2]`, "size"},
+		{"UpSampling2D", `"interpolation":"bicubic"`, "interpolation"},
+		{"UpSampling2D", `"interpolation":"bilinear"`, "interpolation"}, // of a Keras that the file does not name
 		{"Rescaling", `"scale":[1,2]`, "scale"},
 		{"Normalization", `"axis":-1,"mean":[1,2,3],"variance":[1,1,1],"invert":true`, "invert"},
 		{"Reshape", `"target_shape":[64,3]`, "target_shape"},
@@ -337,6 +352,34 @@ func TestInputOfNetwork(t *testing.T) {
 	}
 }
 
+// TestRepeated: a layer that is called with a list repeats flat values over maps; of the
+// operator of the same name see TestNetworksThatAreNone.
+func TestRepeated(t *testing.T) {
+	for class, op := range map[string]nn.Op{"Add": nn.OpAdd, "Multiply": nn.OpMultiply, "Maximum": nn.OpMaximum, "Minimum": nn.OpMinimum} {
+		for _, called := range []string{
+			`[[["i",0,0],["y",0,0]]]`,
+			`[{"args":[[{"config":{"keras_history":["y",0,0]}},{"config":{"keras_history":["i",0,0]}}]]}]`,
+		} {
+			n, err := parse(t, functional(layer("GlobalMaxPooling2D", "y", `[[["i",0,0]]]`)+","+layer(class, "x", called))).Network(0)
+			if err != nil {
+				t.Errorf("%s: %v", class, err)
+				continue
+			}
+			if last := n.Layers[len(n.Layers)-1]; last.Op != op || len(n.Layers) != 3 {
+				t.Errorf("%s: %v", class, n.Layers)
+			}
+		}
+	}
+}
+
+func TestHalfPixels(t *testing.T) {
+	for version, want := range map[string]bool{"3.15.1": true, "2.4.0": true, "2.21.0": true, "2.3.0-tf": false, "2.2.4-tf": false, "": false, "x": false} {
+		if halfPixels(version) != want {
+			t.Errorf("%q: %v", version, !want)
+		}
+	}
+}
+
 func TestNetworksThatAreNone(t *testing.T) {
 	// Models that each call the one within twice: 2^15 times the last.
 	twice := layer("ReLU", "x", `[[["i",0,0]]]`)
@@ -373,7 +416,13 @@ func TestNetworksThatAreNone(t *testing.T) {
 		{"of another tensor", functional(layer("ReLU", "y", `[[["i",0,0]]]`) + "," + layer("ReLU", "x", `[[["y",0,1]]]`)), "several outputs", 0},
 		{"without input", functional(layer("ReLU", "x", `[[]]`)), "0 inputs", 0},
 		{"sum of one", functional(layer("Add", "x", `[[["i",0,0]]]`)), "1 inputs", 0},
-		{"sum of different", functional(layer("GlobalMaxPooling2D", "y", `[[["i",0,0]]]`) + "," + layer("Add", "x", `[[["i",0,0],["y",0,0]]]`)), `cannot compute layer "x"`, 0},
+		{"sum of different", functional(layer("ZeroPadding2D", "y", `[[["i",0,0]]]`) + "," + layer("Add", "x", `[[["i",0,0],["y",0,0]]]`)), `cannot compute layer "x"`, 0},
+		{"product of an operator and its axes", functional(layer("GlobalMaxPooling2D", "y", `[[["i",0,0]]]`) + "," +
+			layer("Multiply", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},{"config":{"keras_history":["y",0,0]}}]}]`)), "different numbers of axes", 0},
+		{"groups that do not divide", sequential("GroupNormalization", `"groups":2`), "2 groups of 3 channels", 0},
+		{"nothing left", sequential("Cropping2D", `"cropping":4`), "leaves out all of the 8 rows", 0},
+		{"ten thousand times as large", sequential("UpSampling2D", `"size":10000`), "output would be", 0},
+		{"a million times as large", sequential("UpSampling2D", `"size":1000000`), "output would be", 0},
 		{"nested without end", functional(twice), "more than 65536 layers", 0},
 		{"too many layers", functional(chain + "," + layer("ReLU", "x", `[[["l8999",0,0]]]`)), "9002 layers", 0},
 		{"too large a window", sequential("MaxPooling2D", `"pool_size":9`), "does not fit", 0},

@@ -100,8 +100,13 @@ func (a *applied) operation(inputs []int) int {
 	l, place, c := a.layer, a.place, a.conversion
 	operator := l.operator()
 	a.used["function"] = l.function() != ""
-	merges := operator == '+' || operator == '*' || l.Class == "Concatenate"
+	chosen := map[string]nn.Op{"Maximum": nn.OpMaximum, "Minimum": nn.OpMinimum}[l.Class]
+	merges := operator == '+' || operator == '*' || chosen != "" || l.Class == "Concatenate"
 	switch {
+	case l.separateOperands() && !a.sameRank(inputs):
+		// A layer repeats a flat value over a map; an operator takes its first axis, the
+		// batch's, for one of the map's.
+		return c.fail(malformed("layer %q, a %s, has inputs of different numbers of axes", place, l.Class))
 	case operator != 0 && len(inputs) == 1 && len(a.arguments) > 0:
 		return a.arithmetic(inputs[0])
 	case l.currentClass() == "Stack":
@@ -120,6 +125,8 @@ func (a *applied) operation(inputs []int) int {
 		return a.merge(nn.OpAdd, inputs)
 	case operator == '*':
 		return a.merge(nn.OpMultiply, inputs)
+	case chosen != "":
+		return a.merge(chosen, inputs)
 	case l.Class == "Concatenate":
 		return a.concatenate(inputs)
 	}
@@ -147,6 +154,10 @@ func (a *applied) operation(inputs []int) int {
 		return a.activation(a.dense(x))
 	case "BatchNormalization":
 		return a.batchNorm(x)
+	case "LayerNormalization":
+		return a.layerNorm(x)
+	case "GroupNormalization":
+		return a.groupNorm(x)
 	case "Rescaling":
 		return a.rescaling(x)
 	case "Normalization":
@@ -173,6 +184,10 @@ func (a *applied) operation(inputs []int) int {
 		return a.globalPool(nn.OpGlobalMaxPool, x)
 	case "ZeroPadding2D":
 		return a.zeroPadding(x)
+	case "Cropping2D":
+		return a.cropping(x)
+	case "UpSampling2D":
+		return a.upSampling(x)
 	case "Flatten":
 		return a.flatten(x)
 	case "Reshape":
@@ -211,6 +226,11 @@ func (a *applied) resizing(x int) int {
 // put emits a layer of garb's for the layer.
 func (a *applied) put(l nn.Layer, inputs ...int) int { return a.emit(a.place, l, inputs...) }
 
+// sameRank reports whether values have equally many axes.
+func (a *applied) sameRank(inputs []int) bool {
+	return !slices.ContainsFunc(inputs, func(in int) bool { return len(a.shapes[in]) != len(a.shapes[inputs[0]]) })
+}
+
 // merge chains an operation of two values over all inputs.
 func (a *applied) merge(op nn.Op, inputs []int) int {
 	x := inputs[0]
@@ -240,23 +260,47 @@ func (a *applied) globalPool(op nn.Op, x int) int {
 	return x
 }
 
-// zeroPadding is by one number, by one for rows and one for columns, or by a pair for each.
-func (a *applied) zeroPadding(x int) int {
-	padding := a.get("padding")
-	rows, columns := [2]int{1, 1}, [2]int{1, 1}
-	if padding != nil {
-		sides, ok := padding.([]any)
-		if !ok || len(sides) != 2 {
-			sides = []any{padding, padding}
-		}
-		r, okRows := asPair(sides[0], 0)
-		c, okColumns := asPair(sides[1], 0)
-		if !okRows || !okColumns {
-			a.refuse("padding", "whole numbers of rows and columns")
-		}
-		rows, columns = r, c
+// sides reads what lies above and below, left and right: one number for all, one for rows and
+// one for columns, or a pair for each.
+func (a *applied) sides(key string, otherwise int) (rows, columns [2]int) {
+	v := a.get(key)
+	if v == nil {
+		return [2]int{otherwise, otherwise}, [2]int{otherwise, otherwise}
 	}
+	both, ok := v.([]any)
+	if !ok || len(both) != 2 {
+		both = []any{v, v}
+	}
+	rows, okRows := asPair(both[0], 0)
+	columns, okColumns := asPair(both[1], 0)
+	if !okRows || !okColumns {
+		a.refuse(key, "whole numbers of rows and columns")
+	}
+	return rows, columns
+}
+
+func (a *applied) zeroPadding(x int) int {
+	rows, columns := a.sides("padding", 1)
 	return a.put(nn.Layer{Op: nn.OpPad, Above: rows[0], Below: rows[1], Left: columns[0], Right: columns[1]}, x)
+}
+
+func (a *applied) cropping(x int) int {
+	rows, columns := a.sides("cropping", 0)
+	return a.put(nn.Layer{Op: nn.OpCrop, Above: rows[0], Below: rows[1], Left: columns[0], Right: columns[1]}, x)
+}
+
+func (a *applied) upSampling(x int) int {
+	l := nn.Layer{Op: nn.OpUpsample}
+	l.Rows, l.Columns = a.pair("size", [2]int{2, 2})
+	switch interpolation := a.text("interpolation", "nearest"); {
+	case interpolation == "bilinear" && !a.halfPixels:
+		a.refuse("interpolation", "bilinear of a file that Keras 2.4 or a later one wrote: earlier ones had others")
+	case interpolation == "bilinear":
+		l.Linear = true
+	case interpolation != "nearest":
+		a.refuse("interpolation", "nearest and bilinear")
+	}
+	return a.put(l, x)
 }
 
 func (a *applied) flatten(x int) int {

@@ -102,27 +102,59 @@ func (a *applied) dense(x int) int {
 	return a.put(l, x)
 }
 
-// batchNorm has ones for a gamma that was left out, and zeros for a beta.
 func (a *applied) batchNorm(x int) int {
 	shape := a.shapes[x]
 	a.lastAxis(len(shape))
 	if a.flag("renorm", false) {
 		a.refuse("renorm", "normalization without it")
 	}
-	l := nn.Layer{Op: nn.OpBatchNorm, Name: a.name(a.place, part{a.layer, ""}), Epsilon: a.number("epsilon", 1e-3)}
+	l := a.norm(nn.OpBatchNorm, shape[len(shape)-1])
+	l.Momentum = a.momentum()
+	for _, name := range []string{"moving_mean", "moving_variance"} {
+		a.take(name, l.Name+"/"+name, 0)
+	}
+	return a.put(l, x)
+}
+
+// norm is a normalization with its epsilon, its gamma, ones if it was left out, and its beta,
+// then zeros.
+func (a *applied) norm(op nn.Op, channels int) nn.Layer {
+	l := nn.Layer{Op: op, Name: a.name(a.place, part{a.layer, ""}), Epsilon: a.number("epsilon", 1e-3)}
 	if !(l.Epsilon >= 0 && l.Epsilon < 1e6) {
 		a.refuse("epsilon", "0 or more")
 	}
-	l.Momentum = a.momentum()
-	for _, name := range []string{"gamma", "beta", "moving_mean", "moving_variance"} {
+	for _, name := range []string{"gamma", "beta"} {
 		a.take(name, l.Name+"/"+name, 0)
 	}
-	channels := shape[len(shape)-1]
 	if !a.flag("scale", true) {
 		a.compute(l.Name+"/gamma", channels, func() []float64 { return slices.Repeat([]float64{1}, channels) })
 	}
 	if !a.flag("center", true) {
 		a.compute(l.Name+"/beta", channels, func() []float64 { return nil })
+	}
+	return l
+}
+
+func (a *applied) layerNorm(x int) int {
+	shape := a.shapes[x]
+	a.lastAxis(len(shape))
+	if a.flag("rms_scaling", false) {
+		a.refuse("rms_scaling", "false")
+	}
+	return a.put(a.norm(nn.OpLayerNorm, shape[len(shape)-1]), x)
+}
+
+// groupNorm has -1 for as many groups as channels.
+func (a *applied) groupNorm(x int) int {
+	shape := a.shapes[x]
+	a.lastAxis(len(shape))
+	l := a.norm(nn.OpGroupNorm, shape[len(shape)-1])
+	l.Groups = 32
+	switch v := a.get("groups"); {
+	case v == -1.0:
+		l.Groups = shape[len(shape)-1]
+	case v != nil:
+		l.Groups = a.count("groups", 1)
 	}
 	return a.put(l, x)
 }

@@ -20,7 +20,7 @@ var preprocessings = map[string]struct {
 	class string
 	Preprocessing
 }{
-	"plain": {"Rescaling", Preprocessing{Std: []float32{1, 1, 1}}},
+	"plain": {"Rescaling", Preprocessing{Mean: make([]float32, 3), Std: []float32{1, 1, 1}}},
 	"lite":  {"Rescaling", Preprocessing{Mean: []float32{127, 127, 127}, Std: []float32{128, 128, 128}}},
 	"torch": {"Normalization",
 		Preprocessing{Mean: []float32{123.7, 116.3, 103.5}, Std: []float32{58.4, 57.1, 57.4}}},

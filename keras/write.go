@@ -323,6 +323,10 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 		return "Dense", object{"units": l.Units, "use_bias": l.Bias}, nil
 	case nn.OpBatchNorm:
 		return "BatchNormalization", object{"axis": -1, "epsilon": l.Epsilon, "momentum": cmp.Or(l.Momentum, 0.99)}, nil
+	case nn.OpLayerNorm:
+		return "LayerNormalization", object{"axis": -1, "epsilon": l.Epsilon}, nil
+	case nn.OpGroupNorm:
+		return "GroupNormalization", object{"axis": -1, "epsilon": l.Epsilon, "groups": l.Groups}, nil
 	case nn.OpScale:
 		return "Rescaling", object{"scale": exact(params[0].Data), "offset": exact(params[1].Data)}, nil
 	case nn.OpMaxPool, nn.OpAveragePool:
@@ -364,12 +368,30 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 		return "Add", object{}, nil
 	case nn.OpMultiply:
 		return "Multiply", object{}, nil
+	case nn.OpMaximum:
+		return "Maximum", object{}, nil
+	case nn.OpMinimum:
+		return "Minimum", object{}, nil
 	case nn.OpConcat:
 		return "Concatenate", object{"axis": -1}, nil
 	case nn.OpSelect:
 		return "Take", object{"axis": -1}, nil // of the channels: see arguments
 	case nn.OpPad:
+		if l.Border != "" {
+			return "", nil, fmt.Errorf("there is no layer in Keras that pads with a border %q", l.Border)
+		}
 		return "ZeroPadding2D", object{"padding": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}}, "data_format": "channels_last"}, nil
+	case nn.OpCrop:
+		if l.Before+l.After > 0 || len(shape) != 3 {
+			return "", nil, errors.New("there is no layer of Keras that leaves out channels")
+		}
+		return "Cropping2D", object{"cropping": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}}, "data_format": "channels_last"}, nil
+	case nn.OpUpsample:
+		interpolation := "nearest"
+		if l.Linear {
+			interpolation = "bilinear"
+		}
+		return "UpSampling2D", object{"size": [2]int{l.Rows, l.Columns}, "interpolation": interpolation, "data_format": "channels_last"}, nil
 	case nn.OpFlatten:
 		return "Flatten", object{}, nil
 	case nn.OpReshape:
@@ -409,7 +431,8 @@ func zerosForLowest(layers []nn.Layer) error {
 		case nn.OpReLU, nn.OpReLU6, nn.OpSigmoid, nn.OpHardSigmoid, nn.OpSoftplus, nn.OpSoftmax:
 			neverNegative[i] = true
 		case nn.OpMaxPool, nn.OpAveragePool, nn.OpGlobalMaxPool, nn.OpGlobalAveragePool,
-			nn.OpAdd, nn.OpMultiply, nn.OpConcat, nn.OpSelect, nn.OpFlatten, nn.OpReshape, nn.OpDropout:
+			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpSelect, nn.OpCrop, nn.OpUpsample,
+			nn.OpFlatten, nn.OpReshape, nn.OpDropout:
 			neverNegative[i] = ofAll
 		case nn.OpPad:
 			neverNegative[i] = ofAll // with zeros, or with what zeros do the same as

@@ -89,16 +89,10 @@ type backBuffers struct {
 	draw             draw
 }
 
-// handIn gives a gradient to the input as it is, if it needs one, handSecond to the second.
+// handIn gives a gradient to the input as it is, if it needs one.
 func (b *backBuffers) handIn(gradient []float32) {
 	if b.inGradient != nil {
 		hand(b.inGradient, gradient, b.addIn)
-	}
-}
-
-func (b *backBuffers) handSecond(gradient []float32) {
-	if b.secondGradient != nil {
-		hand(b.secondGradient, gradient, b.addSecond)
 	}
 }
 

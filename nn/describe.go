@@ -29,24 +29,35 @@ type Layer struct {
 	// DilationWidth that along a row; 0: it is the same. Dilations returns both.
 	Dilation      int  `json:"dilation,omitempty"`
 	DilationWidth int  `json:"dilation_width,omitempty"`
-	Groups        int  `json:"groups,omitempty"` // of Conv: see WithGroups; 0 is 1
+	Groups        int  `json:"groups,omitempty"` // of GroupNorm, and of Conv, where 0 means 1: see WithGroups
 	Same          bool `json:"same,omitempty"`   // padding is Same, not Valid
 	Bias          bool `json:"bias,omitempty"`
 
-	Epsilon float64 `json:"epsilon,omitempty"` // of BatchNorm
+	Epsilon float64 `json:"epsilon,omitempty"` // of BatchNorm, LayerNorm, GroupNorm
 	// Momentum is the share of BatchNorm's stored statistics that a training step on the
 	// batch's keeps; 0: 0.99. It changes no answer.
 	Momentum float64 `json:"momentum,omitempty"`
 	Slope    float64 `json:"slope,omitempty"` // of LeakyReLU below zero
 	Rate     float64 `json:"rate,omitempty"`  // of Dropout
 
-	// Of Pad: rows above and below, columns left and right; Lowest pads with the lowest
-	// number, so that it never wins in a MaxPool, otherwise zeros.
-	Above  int  `json:"above,omitempty"`
-	Below  int  `json:"below,omitempty"`
-	Left   int  `json:"left,omitempty"`
-	Right  int  `json:"right,omitempty"`
-	Lowest bool `json:"lowest,omitempty"`
+	// Of Pad: rows above and below, columns left and right. Border repeats the map's own
+	// values in them; Lowest pads with the lowest number, so that it never wins in a MaxPool;
+	// otherwise there are zeros.
+	Above  int    `json:"above,omitempty"`
+	Below  int    `json:"below,omitempty"`
+	Left   int    `json:"left,omitempty"`
+	Right  int    `json:"right,omitempty"`
+	Lowest bool   `json:"lowest,omitempty"`
+	Border Border `json:"border,omitempty"`
+	// Crop leaves out Above, Below, Left and Right, and so many channels before those that it
+	// keeps and after them.
+	Before int `json:"before,omitempty"`
+	After  int `json:"after,omitempty"`
+	// Of Upsample: how many times as many rows and columns it makes, and whether it
+	// interpolates instead of repeating.
+	Rows    int  `json:"rows,omitempty"`
+	Columns int  `json:"columns,omitempty"`
+	Linear  bool `json:"linear,omitempty"`
 
 	Channels []int `json:"channels,omitempty"` // of Select, in the order of its output
 }
@@ -60,9 +71,11 @@ const OpInput Op = "Input"
 // maxLayers and maxValues bound what a description may ask for: ten times the layers of the
 // networks here, and for one output, or for all that a run keeps at a time, a gigabyte.
 const (
-	maxLayers  = 1 << 13
-	maxValues  = 1 << 28
-	maxSetting = 1 << 20 // the largest number of units or groups, side of a window with its gaps, stride or padding
+	maxLayers = 1 << 13
+	maxValues = 1 << 28
+	// maxSetting is the largest number of units or groups, side of a window with its gaps,
+	// stride, padding or factor.
+	maxSetting = 1 << 20
 )
 
 // Layers describes the graph: NewGraph makes it again. The last layer is the output.

@@ -54,8 +54,11 @@ func init() {
 		OpELU: elu, OpSELU: selu, OpGELU: gelu, OpGELUTanh: geluTanh, OpErf: erf, OpSoftplus: softplus, OpMish: mish,
 		OpHardSigmoid: hardSigmoid, OpHardSwish: hardSwish,
 		OpSigmoid: sigmoid, OpSwish: swish, OpTanh: tanh, OpSoftmax: softmax{},
-		OpAdd: add{}, OpMultiply: multiply{}, OpConcat: concat{}, OpSelect: selectChannels{},
-		OpPad: pad{}, OpFlatten: flatten{}, OpReshape: reshape{}, OpDropout: dropout{},
+		OpLayerNorm: layerNorm{}, OpGroupNorm: groupNorm{},
+		OpAdd: sum, OpMultiply: multiply, OpMaximum: maximum, OpMinimum: minimum, OpConcat: concat{},
+		OpSelect: selectChannels{},
+		OpPad:    pad{}, OpCrop: crop{}, OpUpsample: upsample{},
+		OpFlatten: flatten{}, OpReshape: reshape{}, OpDropout: dropout{},
 	}
 }
 
@@ -138,7 +141,7 @@ func lookup(l Layer, inputs int) (operation, error) {
 	}
 	for _, n := range []int{
 		l.Units, l.Height, l.Width, l.Stride, l.StrideWidth, l.Dilation, l.DilationWidth, l.Groups,
-		l.Above, l.Below, l.Left, l.Right,
+		l.Above, l.Below, l.Left, l.Right, l.Before, l.After, l.Rows, l.Columns,
 	} {
 		if n < 0 || n > maxSetting {
 			return nil, fmt.Errorf("a size of %d; it is from 0 to %d", n, maxSetting)

@@ -75,6 +75,52 @@ func larger(sum, v float64, first bool) float64 {
 	return sum
 }
 
+// pairs makes each value of those of two inputs, which are repeated along axes of 1.
+func pairs(f func(x, y float64) float64) func(definedLayer, []float64) {
+	return func(l definedLayer, out []float64) {
+		at := func(j, i int) float64 { // of input j, for value i of the output
+			place, stride, step := 0, 1, 1
+			for k := 1; k <= len(l.shape); k++ {
+				n, m := l.shape[len(l.shape)-k], 1
+				if k <= len(l.shapes[j]) {
+					m = l.shapes[j][len(l.shapes[j])-k]
+				}
+				if m > 1 {
+					place += i / step % n * stride
+				}
+				step *= n
+				stride *= m
+			}
+			return l.in[j][place]
+		}
+		for i := range out {
+			out[i] = f(at(0, i), at(1, i))
+		}
+	}
+}
+
+// normalizeAll normalises the values that belong together, and scales and shifts them.
+func (l definedLayer) normalizeAll(out []float64, belongs func(i int) bool) {
+	count, mean, variance := 0.0, 0.0, 0.0
+	for i, v := range l.in[0] {
+		if belongs(i) {
+			mean += v
+			count++
+		}
+	}
+	mean /= count
+	for i, v := range l.in[0] {
+		if belongs(i) {
+			variance += (v - mean) * (v - mean) / count
+		}
+	}
+	for i, v := range l.in[0] {
+		if c := i % l.channels(); belongs(i) {
+			out[i] = l.param(0, c)*(v-mean)/math.Sqrt(variance+l.Epsilon) + l.param(1, c)
+		}
+	}
+}
+
 func plus(sum, v float64, _ bool) float64 { return sum + v }
 
 func logistic(v float64) float64 { return 1 / (1 + math.Exp(-v)) }
@@ -257,24 +303,28 @@ var definitions = map[Op]definition{
 		layers: []Layer{{}},
 		inputs: aMap,
 	},
-	OpAdd: {
+	OpLayerNorm: {
 		define: func(l definedLayer, out []float64) {
-			for i, v := range l.in[0] {
-				out[i] = v + l.in[1][i]
+			for i := 0; i < len(out); i += l.channels() {
+				l.normalizeAll(out, func(j int) bool { return j/l.channels() == i/l.channels() })
 			}
 		},
-		layers: []Layer{{}},
-		inputs: three,
+		layers: []Layer{{Epsilon: 1e-3}, {Epsilon: 0.5}}, inputs: [][]int{{3, 2, 5}},
 	},
-	OpMultiply: {
+	OpGroupNorm: {
 		define: func(l definedLayer, out []float64) {
-			for i := range out { // the smaller is repeated
-				out[i] = l.in[0][i%len(l.in[0])] * l.in[1][i%len(l.in[1])]
+			size := l.channels() / l.Groups
+			for g := range l.Groups {
+				l.normalizeAll(out, func(j int) bool { return j%l.channels()/size == g })
 			}
 		},
-		layers: []Layer{{}},
-		inputs: three,
+		layers: []Layer{{Groups: 1, Epsilon: 1e-3}, {Groups: 3, Epsilon: 1e-5}, {Groups: 6, Epsilon: 0.5}},
+		inputs: [][]int{{5, 2, 6}},
 	},
+	OpAdd:      {define: pairs(func(x, y float64) float64 { return x + y }), layers: []Layer{{}}, inputs: three},
+	OpMultiply: {define: pairs(func(x, y float64) float64 { return x * y }), layers: []Layer{{}}, inputs: three},
+	OpMaximum:  {define: pairs(math.Max), layers: []Layer{{}}, inputs: three},
+	OpMinimum:  {define: pairs(math.Min), layers: []Layer{{}}, inputs: three},
 	OpSelect: {
 		define: func(l definedLayer, out []float64) {
 			in := l.shapes[0][len(l.shapes[0])-1]
@@ -304,6 +354,18 @@ var definitions = map[Op]definition{
 			from, channels := l.shapes[0], l.channels()
 			for i := range out {
 				y, x, c := i/channels/l.shape[1]-l.Above, i/channels%l.shape[1]-l.Left, i%channels
+				// One step at a time, as NumPy's documentation shows it.
+				for _, at := range []struct {
+					i *int
+					n int
+				}{{&y, from[0]}, {&x, from[1]}} {
+					for l.Border != "" && *at.i < 0 {
+						*at.i = map[Border]int{Reflect: -*at.i, Edge: 0, Wrap: *at.i + at.n}[l.Border]
+					}
+					for l.Border != "" && *at.i >= at.n {
+						*at.i = map[Border]int{Reflect: 2*at.n - 2 - *at.i, Edge: at.n - 1, Wrap: *at.i - at.n}[l.Border]
+					}
+				}
 				switch {
 				case y >= 0 && y < from[0] && x >= 0 && x < from[1]:
 					out[i] = l.in[0][(y*from[1]+x)*channels+c]
@@ -312,8 +374,50 @@ var definitions = map[Op]definition{
 				}
 			}
 		},
-		layers: []Layer{{Above: 1, Below: 2, Left: 3}, {Right: 1, Lowest: true}},
+		layers: []Layer{
+			{Above: 1, Below: 2, Left: 3}, {Right: 1, Lowest: true},
+			{Border: Reflect, Above: 4, Below: 3, Left: 1, Right: 2}, {Border: Edge, Above: 6, Below: 1, Right: 5},
+			{Border: Wrap, Above: 5, Below: 2, Left: 4, Right: 1}, {Border: Reflect},
+		},
 		inputs: aMap,
+	},
+	OpCrop: {
+		define: func(l definedLayer, out []float64) {
+			from, to := append([]int{1, 1}, l.shapes[0]...), append([]int{1, 1}, l.shape...)
+			from, to = from[len(from)-3:], to[len(to)-3:] // [1 1 c] for [c]
+			for i := range out {
+				y, x, c := i/to[2]/to[1]+l.Above, i/to[2]%to[1]+l.Left, i%to[2]+l.Before
+				out[i] = l.in[0][(y*from[1]+x)*from[2]+c]
+			}
+		},
+		layers: []Layer{{Above: 1, Below: 2, Left: 1}, {Right: 3, Before: 1}, {Before: 1, After: 1}, {After: 2, Below: 1}, {}},
+		inputs: aMap,
+	},
+	OpUpsample: {
+		define: func(l definedLayer, out []float64) {
+			from, channels := l.shapes[0], l.channels()
+			at := func(y, x, c int) float64 { // beyond the border as at the border
+				y, x = min(max(y, 0), from[0]-1), min(max(x, 0), from[1]-1)
+				return l.in[0][(y*from[1]+x)*channels+c]
+			}
+			for i := range out {
+				y, x, c := i/channels/l.shape[1], i/channels%l.shape[1], i%channels
+				if !l.Linear {
+					out[i] = at(y/l.Rows, x/l.Columns, c)
+					continue
+				}
+				v := (float64(y)+0.5)/float64(l.Rows) - 0.5
+				u := (float64(x)+0.5)/float64(l.Columns) - 0.5
+				top, left := math.Floor(v), math.Floor(u)
+				for _, corner := range [][2]float64{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
+					weight := math.Abs(1-corner[0]-(v-top)) * math.Abs(1-corner[1]-(u-left))
+					out[i] += weight * at(int(top+corner[0]), int(left+corner[1]), c)
+				}
+			}
+		},
+		layers: []Layer{{Rows: 2, Columns: 3}, {Rows: 3, Columns: 1}, {Rows: 2, Columns: 3, Linear: true},
+			{Rows: 1, Columns: 4, Linear: true}, {Rows: 5, Columns: 2, Linear: true}},
+		inputs: [][]int{{3, 4, 2}},
 	},
 	OpFlatten: {define: func(l definedLayer, out []float64) { copy(out, l.in[0]) }, layers: []Layer{{}}, inputs: aMap},
 	OpReshape: {
@@ -427,9 +531,17 @@ func TestOperations(t *testing.T) {
 			switch op {
 			case OpConv: // a group has several channels if there are more
 				inputs = append(inputs, [][]int{{5, 4, 6}}, [][]int{{4, 5, 12}})
-			case OpMultiply:
-				inputs = append(inputs, [][]int{{5, 4, 3}, {3}}, [][]int{{1, 1, 3}, {5, 4, 3}}, [][]int{{1, 1, 3}, {3}}, [][]int{{7}, {7}})
-			case OpConcat, OpSelect, OpBatchNorm, OpScale, OpSoftmax, OpLeakyReLU, OpTanh, OpPReLU, OpELU, OpMish:
+			case OpAdd, OpMultiply, OpMaximum, OpMinimum:
+				inputs = append(inputs, [][]int{{5, 4, 3}, {3}}, [][]int{{1, 1, 3}, {5, 4, 3}}, [][]int{{1, 1, 3}, {3}},
+					[][]int{{7}, {7}}, [][]int{{3, 4, 2}, {3, 4, 1}}, [][]int{{1, 1, 1}, {3, 4, 2}}, [][]int{{3, 1, 2}, {1, 4, 1}},
+					[][]int{{1}, {2, 3, 2}}, [][]int{{2, 1, 2}, {2, 3, 2}}, [][]int{{1, 2, 2}, {4, 2, 2}}, [][]int{{5}, {1}})
+			case OpGroupNorm:
+				inputs = append(inputs, [][]int{{12}})
+			case OpCrop:
+				if l.Above+l.Below+l.Left+l.Right == 0 {
+					inputs = append(inputs, [][]int{{7}}, [][]int{{1, 2, 5}})
+				}
+			case OpLayerNorm, OpConcat, OpSelect, OpBatchNorm, OpScale, OpSoftmax, OpLeakyReLU, OpTanh, OpPReLU, OpELU, OpMish:
 				flat := [][]int{}
 				for range d.inputs {
 					flat = append(flat, []int{7})
@@ -440,6 +552,19 @@ func TestOperations(t *testing.T) {
 				checkOperation(t, operationGraph(t, l, shapes))
 			}
 		}
+	}
+}
+
+// TestSameInputs: a layer may take one value twice.
+func TestSameInputs(t *testing.T) {
+	for _, op := range []Op{OpMultiply, OpAdd, OpConcat} {
+		b := NewBuilder(2, 3, 4)
+		x := b.Conv("in", b.Input(), 3, 1, 1, Same)
+		twice, err := b.add(Layer{Op: op}, []Value{x, x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkOperation(t, b.Build(twice))
 	}
 }
 

@@ -10,6 +10,17 @@ import (
 // OpPad puts a border around a feature map: see Builder.Pad.
 const OpPad Op = "Pad"
 
+// Border says what a Pad puts around a map that is not a number.
+type Border string
+
+// The borders: of [a b c d], with two on each side, Reflect makes [c b a b c d c b], Edge
+// [a a a b c d d d], and Wrap [c d a b c d a b].
+const (
+	Reflect Border = "reflect"
+	Edge    Border = "edge"
+	Wrap    Border = "wrap"
+)
+
 // Pad puts rows and columns around a feature map: zeros, or the lowest number if lowest.
 func (b *Builder) Pad(x Value, above, below, left, right int, lowest bool) Value {
 	return b.layer(Layer{Op: OpPad, Above: above, Below: below, Left: left, Right: right, Lowest: lowest}, x)
@@ -18,29 +29,69 @@ func (b *Builder) Pad(x Value, above, below, left, right int, lowest bool) Value
 type pad struct{ unary }
 
 func (pad) settings(l Layer) Layer {
-	return Layer{Above: l.Above, Below: l.Below, Left: l.Left, Right: l.Right, Lowest: l.Lowest}
+	return Layer{Above: l.Above, Below: l.Below, Left: l.Left, Right: l.Right, Lowest: l.Lowest, Border: l.Border}
 }
 
 func (pad) shape(l Layer, in [][]int) ([]int, error) {
 	if err := isMap(in[0]); err != nil {
 		return nil, err
 	}
-	return []int{in[0][0] + l.Above + l.Below, in[0][1] + l.Left + l.Right, in[0][2]}, nil
+	h, w := in[0][0], in[0][1]
+	most := map[Border][2]int{"": {maxSetting, maxSetting}, Edge: {maxSetting, maxSetting}, Reflect: {h - 1, w - 1}, Wrap: {h, w}}
+	limit, ok := most[l.Border]
+	switch {
+	case !ok || l.Border != "" && l.Lowest:
+		return nil, fmt.Errorf("there is no border %q of this kind", l.Border)
+	case max(l.Above, l.Below) > limit[0] || max(l.Left, l.Right) > limit[1]:
+		return nil, fmt.Errorf("a border %q wider than what it repeats", l.Border)
+	}
+	return []int{h + l.Above + l.Below, w + l.Left + l.Right, in[0][2]}, nil
 }
 
 func (pad) text(l Layer) string {
-	return fmt.Sprintf(" %d,%d,%d,%d", l.Above, l.Below, l.Left, l.Right)
+	text := fmt.Sprintf(" %d,%d,%d,%d", l.Above, l.Below, l.Left, l.Right)
+	if l.Border != "" {
+		text += " " + string(l.Border)
+	}
+	return text
 }
 
 func (pad) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	in := n.inputs[0]
+	if n.Border != "" {
+		c := &copies{rowLen: in[1] * in[2], channels: in[2]}
+		c.rows = n.Border.places(in[0], n.Above, n.Below)
+		c.columns = n.Border.places(in[1], n.Left, n.Right)
+		l.emit(i, c, n.Inputs[0])
+		return
+	}
 	b := &border{rows: in[0], rowLen: in[1] * in[2], outRowLen: n.shape[1] * in[2]}
 	b.first = n.Above*b.outRowLen + n.Left*in[2]
 	if n.Lowest {
 		b.fill = -math.MaxFloat32
 	}
 	l.emit(i, b, n.Inputs[0])
+}
+
+// places tells of which row each row of the output is a copy, or column.
+func (b Border) places(size, before, after int) []int {
+	all := make([]int, before+size+after)
+	for i := range all {
+		at := i - before
+		switch b {
+		case Edge:
+			at = min(max(at, 0), size-1)
+		case Wrap:
+			at = (at + size) % size
+		case Reflect:
+			if at = max(at, -at); at >= size {
+				at = 2*(size-1) - at
+			}
+		}
+		all[i] = at
+	}
+	return all
 }
 
 // border copies a feature map into the middle of a larger one.
@@ -66,5 +117,36 @@ func (p *border) back(b *backBuffers) {
 	b.clearIn()
 	for y := range p.rows {
 		kernel.Add(b.inGradient[y*p.rowLen:][:p.rowLen], b.gradient[p.first+y*p.outRowLen:], kernel.Identity)
+	}
+}
+
+// copies makes each position of a feature map a copy of one of another.
+type copies struct {
+	plain
+	rows, columns    []int // of the input, for each of the output
+	rowLen, channels int
+}
+
+func (p *copies) extent(int) extent { return single }
+
+func (p *copies) run(b *buffers, _ piece) {
+	to := b.out
+	for _, y := range p.rows {
+		row := b.in[y*p.rowLen:][:p.rowLen]
+		for _, x := range p.columns {
+			to = to[copy(to, row[x*p.channels:][:p.channels]):]
+		}
+	}
+}
+
+func (p *copies) back(b *backBuffers) {
+	b.clearIn()
+	from := b.gradient
+	for _, y := range p.rows {
+		row := b.inGradient[y*p.rowLen:][:p.rowLen]
+		for _, x := range p.columns {
+			kernel.Add(row[x*p.channels:][:p.channels], from, kernel.Identity)
+			from = from[p.channels:]
+		}
 	}
 }

@@ -81,6 +81,16 @@ var networks = map[string]func() *Graph{
 		b := NewBuilder(11, 8, 3)
 		return b.Build(b.Conv("c", b.Input(), 20, 3, 2, Same, WithBias()))
 	},
+	"norms of maps": func() *Graph { // large enough that threads share a layer
+		b := NewBuilder(50, 48, 3)
+		x := b.LayerNorm("l", b.Conv("c", b.Input(), 36, 1, 1, Same, WithBias()), 1e-6)
+		x = b.ReLU(b.GroupNorm("g", x, 9, 1e-5))
+		x = b.GroupNorm("i", b.Multiply(x, b.Conv("m", x, 1, 1, 1, Same)), 36, 1e-3)
+		y := b.Upsample(b.Upsample(b.Crop(x, 10, 15, 12, 12), 2, 1, true), 1, 2, false)
+		x = b.Maximum(b.CropChannels(x, 1, 3), b.Minimum(b.CropChannels(y, 4, 0), b.CropChannels(b.GlobalAveragePool(x), 2, 2)))
+		x = b.LayerNorm("f", b.GlobalAveragePool(x), 1e-3)
+		return b.Build(b.GroupNorm("h", x, 4, 1e-3))
+	},
 	"norm after a sum": func() *Graph {
 		b := NewBuilder(5, 6, 4)
 		x := b.Add(b.Input(), b.Conv("c", b.Input(), 4, 3, 1, Same, WithBias()))
@@ -105,7 +115,8 @@ var networks = map[string]func() *Graph{
 		y := b.BatchNorm("c/bn", b.Conv("c", x, 48, 1, 1, Same, WithGroups(3)), 1e-3)
 		x = b.ReLU6(b.Add(x, y))
 		x = b.ReLU(b.BatchNorm("d/bn", b.Conv("d", x, 96, 3, 1, Same, WithGroups(48)), 1e-3))
-		return b.Build(b.Conv("e", x, 512, 3, 1, Valid, WithGroups(2))) // 4 KiB apart
+		x = b.ReLU(b.Conv("e", x, 512, 3, 1, Valid, WithGroups(2)))
+		return b.Build(b.Conv("f", x, 8, 2, 1, Same, WithGroups(4))) // of adjacent windows that are 4 KiB apart
 	},
 	"gaps": func() *Graph {
 		b := NewBuilder(15, 12, 5)
@@ -309,13 +320,15 @@ func TestRunAllocatesNothing(t *testing.T) {
 	}
 	for _, threads := range []int{1, 2} {
 		for _, n := range []int{1, 4} {
-			g := networks["classifier"]()
-			p := compile(t, g, randomWeights(g, 5), threads)
-			input := randomValues(n*tensor.Len(g.InputShape()), 6)
-			output := make([]float32, n*tensor.Len(g.OutputShape()))
-			ctx := context.Background()
-			if a := testing.AllocsPerRun(200, func() { p.Run(ctx, input, output) }); a != 0 {
-				t.Errorf("%d threads, batch of %d: %v allocations a run", threads, n, a)
+			for name, runs := range map[string]int{"classifier": 200, "norms of maps": 20} {
+				g := networks[name]()
+				p := compile(t, g, randomWeights(g, 5), threads)
+				input := randomValues(n*tensor.Len(g.InputShape()), 6)
+				output := make([]float32, n*tensor.Len(g.OutputShape()))
+				ctx := context.Background()
+				if a := testing.AllocsPerRun(runs, func() { p.Run(ctx, input, output) }); a != 0 {
+					t.Errorf("%s: %d threads, batch of %d: %v allocations a run", name, threads, n, a)
+				}
 			}
 		}
 	}

@@ -23,7 +23,8 @@ func TestRandomDescriptions(t *testing.T) {
 		for range 1 + pick(7) {
 			l := Layer{Op: ops[pick(len(ops))], Name: fmt.Sprint("l", pick(20)), Units: pick(9), Height: pick(5), Stride: pick(4), Same: pick(2) == 0,
 				Bias: pick(2) == 0, Epsilon: 1e-3, Slope: float64(pick(3)) - 1, Rate: float64(pick(5)) / 4, Above: pick(3), Below: pick(3),
-				Left: pick(3), Right: pick(3), Lowest: pick(2) == 0, StrideWidth: pick(3) * pick(2), Dilation: pick(3), DilationWidth: pick(3), Groups: pick(5) * pick(2)}
+				Left: pick(3), Right: pick(3), Lowest: pick(2) == 0, StrideWidth: pick(3) * pick(2), Dilation: pick(3), DilationWidth: pick(3),
+				Groups: pick(5) * pick(2), Before: pick(2), After: pick(2), Rows: pick(4), Columns: pick(4), Linear: pick(2) == 0}
 			if l.Width = l.Height; pick(3) == 0 {
 				l.Width = pick(5)
 			}

@@ -23,11 +23,12 @@ type LayerSummary struct {
 // Summary lists the graph's layers, the input first.
 //
 // Along a path the receptive field r and the step j between neighbours, in pixels, grow
-// with each window of k and stride s: r += (k−1)·j, j *= s (Araujo et al., Computing
-// Receptive Fields of Convolutional Neural Networks, 2019).
+// with each window that reaches over k and stride s: r += (k−1)·j, j *= s (Araujo et al.,
+// Computing Receptive Fields of Convolutional Neural Networks, 2019), down and along a row.
 func (g *Graph) Summary() []LayerSummary {
 	all := make([]LayerSummary, len(g.nodes))
-	steps := make([]int, len(g.nodes)) // between neighbours
+	// Rows and columns: of the receptive field, and between neighbours.
+	fields, steps := make([][2]int, len(g.nodes)), make([][2]int, len(g.nodes))
 	layers, known := g.Layers(), map[string]bool{}
 	for i, n := range g.nodes {
 		s := LayerSummary{Layer: layers[i], Shape: slices.Clone(n.shape)}
@@ -37,26 +38,40 @@ func (g *Graph) Summary() []LayerSummary {
 				s.Params += tensor.Len(p.Shape)
 			}
 		}
-		s.ReceptiveField, steps[i] = 1, 1
+		fields[i], steps[i] = [2]int{1, 1}, [2]int{1, 1}
 		whole := false
 		for j, in := range n.Inputs {
-			from := all[in]
 			if j == 0 {
-				s.ReceptiveField, steps[i] = from.ReceptiveField, steps[in]
+				fields[i], steps[i] = fields[in], steps[in]
 			}
-			whole = whole || from.ReceptiveField == 0
-			s.ReceptiveField, steps[i] = max(s.ReceptiveField, from.ReceptiveField), max(steps[i], steps[in])
+			whole = whole || all[in].ReceptiveField == 0
+			for axis := range 2 {
+				fields[i][axis] = max(fields[i][axis], fields[in][axis])
+				steps[i][axis] = max(steps[i][axis], steps[in][axis])
+			}
 		}
 		l := n.Layer
 		op := n.operation()
 		s.MultiplyAdds = op.multiplyAdds(l, n.inputs, n.shape)
 		whole = whole || op.traits().whole
-		if window := max(l.Height, l.Width); window > 0 {
-			s.ReceptiveField += (window - 1) * steps[i]
-			steps[i] *= l.Stride
+		if l.Height > 0 {
+			height, width := l.Reach()
+			down, along := l.Strides()
+			fields[i][0] += (height - 1) * steps[i][0]
+			fields[i][1] += (width - 1) * steps[i][1]
+			steps[i][0] *= down
+			steps[i][1] *= along
 		}
-		if whole {
-			s.ReceptiveField = 0
+		if l.Rows > 0 { // neighbours are closer
+			for axis, factor := range [2]int{l.Rows, l.Columns} {
+				if l.Linear && factor > 1 {
+					fields[i][axis] += steps[i][axis]
+				}
+				steps[i][axis] = max(1, steps[i][axis]/factor)
+			}
+		}
+		if !whole {
+			s.ReceptiveField = max(fields[i][0], fields[i][1])
 		}
 		all[i] = s
 	}

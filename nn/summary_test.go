@@ -35,6 +35,29 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// TestSummaryOfWindows: gaps, groups and strides that differ count as they are.
+func TestSummaryOfWindows(t *testing.T) {
+	g, err := NewGraph([]Layer{
+		{Op: OpInput, Shape: []int{32, 32, 4}},
+		{Op: OpConv, Name: "a", Inputs: []int{0}, Units: 8, Height: 3, Width: 2, Stride: 1, StrideWidth: 2, Groups: 2, Same: true},
+		{Op: OpDepthwiseConv, Name: "b", Inputs: []int{1}, Height: 3, Width: 3, Stride: 1, DilationWidth: 4, Same: true},
+		{Op: OpConv, Name: "c", Inputs: []int{2}, Units: 16, Height: 3, Width: 1, Stride: 1, Dilation: 2, Groups: 8, Same: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []struct{ params, multiplyAdds, field int }{
+		{0, 0, 1}, {96, 32 * 16 * 8 * 12, 3}, // of 3 rows and 2 columns
+		{72, 32 * 16 * 8 * 9, 18},  // 2 + 8·2 columns
+		{48, 32 * 16 * 16 * 3, 18}, // 5 + 4 rows
+	}
+	for i, s := range g.Summary() {
+		if got := (struct{ params, multiplyAdds, field int }{s.Params, s.MultiplyAdds, s.ReceptiveField}); got != want[i] {
+			t.Errorf("layer %d, %s: %v, want %v", i, s.Layer, got, want[i])
+		}
+	}
+}
+
 // TestProfile: each layer that computes something takes time, and those that are parts of
 // others none.
 func TestProfile(t *testing.T) {

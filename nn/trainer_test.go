@@ -40,7 +40,8 @@ var everyLayer = map[string]func() *Graph{
 		x = b.ReLU6(b.Add(x, y)) // the sum is part of the convolution
 		x = b.Conv("c", x, 8, 2, 2, Valid, WithGroups(2), WithBias())
 		x = b.ReLU(b.Conv("d", x, 8, 1, 1, Valid, WithGroups(4)))
-		x = b.BatchNorm("en", b.Conv("e", x, 16, 3, 1, Same, WithGroups(8)), 1e-3) // two filters for each channel
+		z := b.BatchNorm("en", b.Conv("e", x, 16, 3, 1, Same, WithGroups(8)), 1e-3) // two filters for each channel
+		x = b.Concat(z, x)                                                          // whose input is read by another too
 		return b.Build(b.Dense("f", b.GlobalAveragePool(b.Tanh(x)), 4))
 	},
 	"gaps": func() *Graph {
@@ -79,6 +80,17 @@ var everyLayer = map[string]func() *Graph{
 		y := b.PReLU("p", b.Conv("b", x, 4, 1, 1, Valid))
 		x = b.Concat(b.GELU(x), b.HardSwish(y), b.Tanh(b.BatchNorm("n", y, 1e-3)))
 		return b.Build(b.Dense("c", b.ELU(b.GlobalAveragePool(b.Pad(x, 1, 0, 0, 1, false)), 0.7), 4))
+	},
+	"maps": func() *Graph {
+		b := NewBuilder(4, 3, 3)
+		x := b.Conv("a", b.Input(), 6, 2, 1, Same, WithBias())
+		x = b.LayerNorm("l", x, 1e-3)
+		y := b.GroupNorm("g", b.Upsample(b.Crop(x, 0, 1, 1, 0), 2, 3, true), 2, 1e-3)
+		y = b.Crop(y, 1, 1, 2, 1)
+		y = b.Maximum(b.CropChannels(y, 1, 2), b.CropChannels(b.Upsample(b.Crop(x, 1, 2, 1, 1), 4, 3, false), 0, 3))
+		z := b.GroupNorm("i", b.Minimum(y, b.Conv("b", y, 1, 1, 1, Same)), 3, 0.1)
+		z = b.Add(b.Multiply(z, b.GlobalAveragePool(y)), b.Conv("c", z, 1, 1, 1, Same))
+		return b.Build(b.Dense("d", b.LayerNorm("m", b.GlobalAveragePool(z), 0.1), 4))
 	},
 	"shared": func() *Graph {
 		g, err := NewGraph([]Layer{

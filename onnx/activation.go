@@ -138,6 +138,11 @@ func (c *call) clip() (value, error) {
 	if low != low || high != high {
 		return value{}, c.damaged("a bound that is no number")
 	}
+	return c.clamp(v, low, high)
+}
+
+// clamp is min(max(x, low), high), where the largest float32 is no bound.
+func (c *call) clamp(v value, low, high float32) (value, error) {
 	below, above := low > -math.MaxFloat32, high < math.MaxFloat32
 	switch {
 	case !below && !above:

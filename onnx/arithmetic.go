@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"math"
 	"slices"
 	"strconv"
 
@@ -28,13 +29,18 @@ func (c *call) affine(v value, factor, offset float32) (value, error) {
 
 // scale multiplies each channel of a layer by a number and adds another. What follows a
 // convolution or dense layer that has no bias becomes its bias, and what follows another
-// scale becomes part of it, unless somebody else reads them.
+// scale or a layer or group norm becomes part of it, unless somebody else reads them.
 func (c *call) scale(v value, layer int, factors, offsets []float32) (value, error) {
 	n := len(factors)
 	plain := !slices.ContainsFunc(factors, func(f float32) bool { return f != 1 })
 	if plain && !slices.ContainsFunc(offsets, func(f float32) bool { return f != 0 }) {
 		v.layer = layer
 		return v, nil
+	}
+	if layer == v.layer {
+		if v, ok, err := c.gently(v, factors, offsets); ok || err != nil {
+			return v, err
+		}
 	}
 	before := &c.layers[layer]
 	if v.sole && layer == v.layer && c.users[before.Name] == 1 {
@@ -46,10 +52,21 @@ func (c *call) scale(v value, layer int, factors, offsets []float32) (value, err
 				before.Bias = true
 				return v, nil
 			}
-		case nn.OpScale:
-			s, o := c.tensors[before.Name+"/scale"].Data, c.tensors[before.Name+"/offset"].Data
+		case nn.OpScale, nn.OpLayerNorm, nn.OpGroupNorm:
+			factor, offset := "/scale", "/offset"
+			if before.Op != nn.OpScale {
+				factor, offset = "/gamma", "/beta"
+				delete(c.shared, c.keys[before.Name]) // later layers are without this
+			}
+			s, o := c.tensors[before.Name+factor].Data, c.tensors[before.Name+offset].Data
+			nothing := before.Op == nn.OpScale
 			for i := range s {
 				s[i], o[i] = s[i]*factors[i], o[i]*factors[i]+offsets[i]
+				nothing = nothing && near(float64(s[i]), 1) && o[i] == 0
+			}
+			if nothing { // they undo each other, but for rounding
+				v.layer = before.Inputs[0]
+				v.sole = c.inside(v.layer)
 			}
 			return v, nil
 		}
@@ -126,6 +143,8 @@ func (c *call) withConstant(f perNumber) (out value, ok bool, err error) {
 		return value{}, false, c.lack("two constants")
 	case y.constant == nil:
 		return value{}, false, nil
+	case y.constant.integers != nil:
+		return value{}, false, c.damaged("a value of floating point and a constant of %s", typeName(y.constant.kind))
 	}
 	layer, values, err := c.spread(x, y.constant)
 	if err != nil {
@@ -161,15 +180,7 @@ func (c *call) add() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	return c.sum(x, y)
-}
-
-func (c *call) sum(x, y value) (value, error) {
-	if !sameAxes(x.axes, y.axes) {
-		return value{}, c.lack("values of different shapes or orders")
-	}
-	layer := c.shaped(y.layer, c.shapes[x.layer])
-	return c.made(nn.Layer{Op: nn.OpAdd, Inputs: []int{x.layer, layer}}, c.shapeOf(x.layer), x.axes)
+	return c.pair(nn.OpAdd, x, y)
 }
 
 func (c *call) sub() (value, error) {
@@ -189,7 +200,7 @@ func (c *call) sub() (value, error) {
 	if y, err = c.affine(y, -1, 0); err != nil {
 		return value{}, err
 	}
-	return c.sum(x, y)
+	return c.pair(nn.OpAdd, x, y)
 }
 
 func (c *call) div() (value, error) {
@@ -209,7 +220,7 @@ func (c *call) div() (value, error) {
 }
 
 // mul is a product: by a constant, of two values, or of a map and a value for each of its
-// channels. x·sigmoid(x) is a Swish, with a hard one a HardSwish.
+// channels; or the last part of an activation.
 func (c *call) mul() (value, error) {
 	v, ok, err := c.withConstant(func(k float32, _ bool) (float32, float32, error) { return k, 0, nil })
 	if ok || err != nil {
@@ -219,36 +230,34 @@ func (c *call) mul() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	for _, p := range [][2]value{{x, y}, {y, x}} {
-		gate := &c.layers[p[1].layer]
-		whole, isGate := map[nn.Op]nn.Op{nn.OpSigmoid: nn.OpSwish, nn.OpHardSigmoid: nn.OpHardSwish}[gate.Op]
-		if isGate && p[1].sole && gate.Inputs[0] == p[0].layer && sameAxes(p[0].axes, p[1].axes) {
-			gate.Op = whole
-			return p[1], nil
-		}
+	if v, ok, err := c.gated(x, y); ok || err != nil {
+		return v, err
 	}
+	return c.pair(nn.OpMultiply, x, y)
+}
+
+// pair applies an operation to two values, element by element. Where one has a single place
+// along an axis it is repeated.
+func (c *call) pair(op nn.Op, x, y value) (value, error) {
 	if sameAxes(x.axes, y.axes) {
 		layer := c.shaped(y.layer, c.shapes[x.layer])
-		return c.made(nn.Layer{Op: nn.OpMultiply, Inputs: []int{x.layer, layer}}, c.shapeOf(x.layer), x.axes)
-	}
-	if flat(x.axes).size() < flat(y.axes).size() {
-		x, y = y, x
+		return c.made(nn.Layer{Op: op, Inputs: []int{x.layer, layer}}, c.shapeOf(x.layer), x.axes)
 	}
 	if len(x.axes) != len(y.axes) {
 		return value{}, c.lack("values of %d and %d axes", len(x.axes)+1, len(y.axes)+1)
 	}
-	along := -1
+	if flat(x.axes).size() < flat(y.axes).size() {
+		x, y = y, x
+	}
+	along, several := -1, false // the axis of y that has more than one place
 	for j, a := range y.axes {
-		switch {
-		case a.size() == 1:
-		case along >= 0 || !a.equal(x.axes[j]):
-			return value{}, c.lack("values of different shapes or orders")
-		default:
+		if a.size() > 1 {
+			several = several || along >= 0
 			along = j
 		}
 	}
-	if along < 0 {
-		return value{}, c.lack("one number of the picture's for all values")
+	if several || along < 0 || !y.axes[along].equal(x.axes[along]) || !x.axes[along].innermost() {
+		return c.pairMaps(op, x, y)
 	}
 	layer, err := c.channels(x, along)
 	if err != nil {
@@ -258,5 +267,110 @@ func (c *call) mul() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	return c.made(nn.Layer{Op: nn.OpMultiply, Inputs: []int{layer, gate}}, c.shapeOf(layer), x.axes)
+	return c.made(nn.Layer{Op: op, Inputs: []int{layer, gate}}, c.shapeOf(layer), x.axes)
+}
+
+// pairMaps applies an operation to two maps, of which either may be repeated along any axis.
+func (c *call) pairMaps(op nn.Op, x, y value) (value, error) {
+	for i := range x.axes {
+		if n, m := x.axes[i].size(), y.axes[i].size(); n != m && n != 1 && m != 1 {
+			return value{}, c.damaged("axes of %d and %d places", n, m)
+		}
+	}
+	// The maps are [c h w], or both [h w c].
+	order, ok := chw, len(x.axes) == 3
+	if ok && !(x.isMap(order) && y.isMap(order)) {
+		order = hwc
+		ok = x.isMap(order) && y.isMap(order)
+	}
+	if !ok {
+		return value{}, c.lack("values of different shapes or orders")
+	}
+	channels := x.axes[order[0]]
+	if channels.size() == 1 {
+		channels = y.axes[order[0]]
+	} else if other := y.axes[order[0]]; other.size() > 1 && !other.equal(channels) {
+		return value{}, c.lack("values with their channels in different orders")
+	}
+	l, shape := nn.Layer{Op: op}, []int{1, 1, 1}
+	for _, v := range []value{x, y} {
+		own := v.mapShape(order)
+		l.Inputs = append(l.Inputs, c.shaped(v.layer, own))
+		for i, n := range own {
+			shape[i] = max(shape[i], n)
+		}
+	}
+	return c.made(l, shape, ordered(order, shape, channels))
+}
+
+// mapOrder says which axes of a value are channels, rows and columns.
+type mapOrder [3]int
+
+var (
+	chw = mapOrder{0, 1, 2}
+	hwc = mapOrder{2, 0, 1}
+)
+
+// mapShape is the shape of a value as our map.
+func (v value) mapShape(order mapOrder) []int {
+	return []int{v.axes[order[1]].size(), v.axes[order[2]].size(), v.axes[order[0]].size()}
+}
+
+// isMap reports whether a value of three axes is a map whose axes are in the order, though
+// its channels may lie in another order among themselves.
+func (v value) isMap(order mapOrder) bool {
+	shape := v.mapShape(order)
+	plain := nchw(shape[0], shape[1], shape[2])
+	return v.axes[order[0]].innermost() && v.axes[order[1]].equal(plain[1]) && v.axes[order[2]].equal(plain[2])
+}
+
+// ordered are the axes of a map of a shape, in the order, with its channels along an axis.
+func ordered(order mapOrder, shape []int, channels axis) []axis {
+	plain := nchw(shape[0], shape[1], shape[2])
+	plain[0] = channels
+	axes := make([]axis, 3)
+	for i, at := range order {
+		axes[at] = plain[i]
+	}
+	return axes
+}
+
+func (c *call) max() (value, error) { return c.choose(nn.OpMaximum) }
+func (c *call) min() (value, error) { return c.choose(nn.OpMinimum) }
+
+// choose is the largest or smallest of values and single numbers.
+func (c *call) choose(op nn.Op) (value, error) {
+	low, high := float32(-math.MaxFloat32), float32(math.MaxFloat32)
+	var chosen *value
+	for i := range c.inputs {
+		v, err := c.input(i)
+		if err != nil {
+			return value{}, err
+		}
+		if v.constant != nil {
+			k, err := c.number(i)
+			if err != nil {
+				return value{}, err
+			}
+			if math.IsNaN(float64(k)) || math.IsInf(float64(k), 0) {
+				return value{}, c.lack("the bound %v", k)
+			}
+			if op == nn.OpMaximum {
+				low = max(low, k)
+			} else {
+				high = min(high, k)
+			}
+			continue
+		}
+		if chosen != nil {
+			if v, err = c.pair(op, *chosen, v); err != nil {
+				return value{}, err
+			}
+		}
+		chosen = &v
+	}
+	if chosen == nil {
+		return value{}, c.lack("constants alone")
+	}
+	return c.clamp(*chosen, low, high)
 }

@@ -63,20 +63,66 @@ func (c *call) input(i int) (value, error) {
 	}
 	name := c.inputs[i]
 	if v, ok := c.values[name]; ok {
+		if v.repeated != nil && !c.repeats(v.repeated) {
+			return value{}, c.lack("an input %d that an Expand repeats", i)
+		}
 		return v, nil
 	}
 	t := c.model.initializers[name]
 	if t == nil {
 		return value{}, c.damaged("nothing makes its input %q", name)
 	}
-	k, err := t.decode(&c.decoded, c.beside)
+	k, err := c.decode(t)
 	if err != nil {
 		return value{}, err
 	}
-	if c.uses[name] > 1 && k.len() <= maxNumbers { // large ones are as a rule read once
-		c.values[name] = value{constant: k}
-	}
+	c.values[name] = value{constant: k}
 	return value{constant: k}, nil
+}
+
+// repeats tells whether the operator repeats its inputs to such sizes itself, since another
+// of them has these.
+func (c *call) repeats(sizes []int) bool {
+	if !slices.Contains([]string{"Add", "Sub", "Mul", "Div", "Max", "Min"}, c.op) {
+		return false
+	}
+	for _, name := range c.inputs {
+		other, ok := c.values[name]
+		if ok && other.constant == nil && other.repeated == nil && len(other.axes) == len(sizes) &&
+			slices.EqualFunc(other.axes, sizes, func(a axis, n int) bool { return a.size() == n }) {
+			return true
+		}
+	}
+	return false
+}
+
+// decode reads a tensor of the file, once.
+func (c *call) decode(t *storedTensor) (*constant, error) {
+	k, err := t.decode(&c.decoded, c.beside)
+	if err == nil {
+		c.foldable += foldedValues * k.len()
+	}
+	return k, err
+}
+
+// value is the node's first output: computed if it does not depend on the picture, otherwise
+// by its operator.
+func (c *call) value(turn operator) (value, error) {
+	k, ok, err := c.folded()
+	if ok || err != nil {
+		return value{constant: k}, err
+	}
+	if turn != nil {
+		return turn(c)
+	}
+	for i := range c.inputs {
+		if c.has(i) {
+			if _, err := c.input(i); err != nil {
+				return value{}, err
+			}
+		}
+	}
+	return value{}, c.lack("an input that depends on the picture")
 }
 
 // picture is input i, which depends on the picture.

@@ -15,7 +15,9 @@ import (
 // reshape takes.
 type constant struct {
 	dims     []int
+	kind     int64     // of its values, as ONNX numbers types
 	floats   []float32 // of floating point, nil for integers
+	doubles  []float64 // the same values, if their type is float64
 	integers []int64   // of integers; batchSize stands for the size of the batch
 }
 
@@ -61,13 +63,17 @@ func (t *storedTensor) decode(b *budget, beside files) (*constant, error) {
 	if width == 0 {
 		return nil, malformed("a tensor has values of type %d, which garb does not read", t.kind)
 	}
-	c, count := &constant{}, 1
-	for _, d := range t.dims {
-		if d < 0 || d > int64(b.limit) || d > 0 && int64(count) > int64(b.limit)/d {
+	c, count, empty := &constant{kind: t.kind}, 1, false
+	for _, d := range t.dims { // axes of no values are bounded too
+		if d < 0 || d > 0 && int64(count) > int64(b.limit)/d {
 			return nil, malformed("a tensor of %v", t.dims)
 		}
-		count *= int(d)
+		count *= int(max(d, 1))
+		empty = empty || d == 0
 		c.dims = append(c.dims, int(d))
+	}
+	if empty {
+		count = 0
 	}
 	if err := b.take(count); err != nil {
 		return nil, err
@@ -83,7 +89,6 @@ func (t *storedTensor) decode(b *budget, beside files) (*constant, error) {
 	if fromRaw && len(raw) != count*width {
 		return nil, malformed("a tensor of %v has %d bytes", t.dims, len(raw))
 	}
-	floating := t.kind == typeFloat || t.kind == typeFloat16 || t.kind == typeDouble || t.kind == typeBFloat16
 	if !fromRaw {
 		// A value takes a byte at least, so that a short file asks for little memory.
 		bytes := 0
@@ -94,7 +99,7 @@ func (t *storedTensor) decode(b *budget, beside files) (*constant, error) {
 			return nil, malformed("a tensor of %v has %d bytes", t.dims, bytes)
 		}
 	}
-	if floating {
+	if floating(t.kind) {
 		c.floats = make([]float32, 0, count)
 	} else {
 		c.integers = make([]int64, 0, count)
@@ -160,6 +165,7 @@ func (c *constant) add(kind int64, v uint64, raw bool) {
 	case typeFloat:
 		c.floats = append(c.floats, math.Float32frombits(uint32(v)))
 	case typeDouble:
+		c.doubles = append(c.doubles, math.Float64frombits(v))
 		c.floats = append(c.floats, float32(math.Float64frombits(v)))
 	case typeFloat16:
 		c.floats = append(c.floats, kernel.HalfToFloat(uint16(v)))
@@ -169,6 +175,8 @@ func (c *constant) add(kind int64, v uint64, raw bool) {
 		c.integers = append(c.integers, int64(int32(v)))
 	case typeInt8:
 		c.integers = append(c.integers, int64(int8(v)))
+	case typeBool:
+		c.integers = append(c.integers, int64(min(v, 1)))
 	default:
 		number := int64(v)
 		if number == batchSize {

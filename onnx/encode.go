@@ -74,11 +74,13 @@ const (
 	dimName        = 2
 )
 
-// The kinds of an attribute that are written.
+// The kinds of an attribute that are written or read.
 const (
 	kindFloat  = 1
 	kindInt    = 2
 	kindString = 3
+	kindTensor = 4
+	kindFloats = 6
 	kindInts   = 7
 )
 
@@ -135,6 +137,12 @@ func attribute(name string, kind int64) message {
 	return m
 }
 
+func stringAttribute(name, v string) message {
+	m := attribute(name, kindString)
+	m.text(attributeString, v)
+	return m
+}
+
 func intAttribute(name string, v int) message {
 	m := attribute(name, kindInt)
 	m.integer(attributeInt, int64(v))
@@ -144,6 +152,12 @@ func intAttribute(name string, v int) message {
 func floatAttribute(name string, v float64) message {
 	m := attribute(name, kindFloat)
 	m.float(attributeFloat, float32(v))
+	return m
+}
+
+func textAttribute(name, text string) message {
+	m := attribute(name, kindString)
+	m.text(attributeString, text)
 	return m
 }
 

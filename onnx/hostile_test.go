@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
 	"os"
@@ -31,12 +32,6 @@ func soundSketch() sketch {
 // sketchNode is a node named as its output; of several inputs, names have commas between.
 func sketchNode(op, inputs, output string, attributes ...message) message {
 	return operation{op, output, strings.Split(inputs, ","), output, attributes}.message()
-}
-
-func textAttribute(name, text string) message {
-	m := attribute(name, kindString)
-	m.text(attributeString, text)
-	return m
 }
 
 // weight is a tensor of float32 with the given bytes as values.
@@ -80,6 +75,48 @@ func beforeConv(attributes ...message) func(*sketch) {
 	}
 }
 
+// integerWeight is a list of whole numbers.
+func integerWeight(name string, values ...int) message {
+	raw, _ := binary.Append(nil, binary.LittleEndian, int64s(values))
+	var m message
+	m.integers(tensorDims, []int64{int64(len(values))})
+	m.integer(tensorType, typeInt64)
+	m.text(tensorName, name)
+	m.message(tensorRaw, raw)
+	return m
+}
+
+// withIntegers is before for a node that takes the lists n, m and a of one number each, or
+// others of more.
+func withIntegers(node message, n, m, a int) func(*sketch) {
+	return func(s *sketch) {
+		before(node)(s)
+		s.weights = []message{integerWeight("n", n), integerWeight("m", m), integerWeight("a", a),
+			integerWeight("two", 1, 2), integerWeight("sizes", math.MaxInt, 8)}
+	}
+}
+
+// withVectors is before for a node that takes lists of numbers.
+func withVectors(node message) func(*sketch) {
+	return func(s *sketch) {
+		before(node)(s)
+		s.opset = 21
+		endless, none := float32(math.Inf(1)), float32(math.NaN())
+		for name, values := range map[string][]float32{
+			"s": {1, 2, 3}, "four": {1, 2, 3, 4}, "huge": {1, 1, 10000, 10000}, "half": {1, 1, 0.5, 0.5},
+			"none": {1, 1, none, 2}, "double": {1, 1, 2, 2},
+		} {
+			s.weights = append(s.weights, floatWeight(name, values, len(values)))
+		}
+		s.weights = append(s.weights, floatWeight("endless", []float32{endless}))
+	}
+}
+
+func floatWeight(name string, values []float32, dims ...int) message {
+	raw, _ := binary.Append(nil, binary.LittleEndian, values)
+	return weight(name, raw, dims...)
+}
+
 var hostile = []struct {
 	name  string
 	spoil func(*sketch)
@@ -92,6 +129,38 @@ var hostile = []struct {
 	{"attribute of another type", before(sketchNode("LeakyRelu", "x", "y", intAttribute("alpha", 1))), `its attribute "alpha" has a value of another type`},
 	{"input that is not read", before(sketchNode("Relu", "x,x", "y")), "with an input 1"},
 	{"maps one below the other", before(sketchNode("Concat", "x,x", "y", intAttribute("axis", 2))), "axis 2"},
+	{"part without an end", withIntegers(sketchNode("Slice", "x,n", "y"), 1, 5, 2), "no ends"},
+	{"parts of rows that are none", withIntegers(sketchNode("Slice", "x,n,m,a", "y"), 5, 5, 2), "nothing of axis 2"},
+	{"a part of the batch", withIntegers(sketchNode("Slice", "x,n,m,a", "y"), 1, 5, 0), "a part of the batch"},
+	{"part of an axis that is none", withIntegers(sketchNode("Slice", "x,n,m,a", "y"), 1, 5, 9), "axis 9 of 4"},
+	{"ends more than starts", withIntegers(sketchNode("Slice", "x,n,two,a", "y"), 1, 5, 2), "starts [1], ends [1 2]"},
+	{"two in one step", withIntegers(sketchNode("Slice", "x,n,m,a,m", "y"), 1, 5, 2), "steps of 5"},
+	{"parts of too much", withIntegers(sketchNode("Split", "x,m", "y", intAttribute("axis", 1)), 1, 5, 2), "parts [5] of 3"},
+	{"parts of another number", withIntegers(sketchNode("Split", "x,two", "y", intAttribute("axis", 1)), 1, 5, 2), "2 parts as 1 outputs"},
+	{"parts across the batch", withIntegers(sketchNode("Split", "x,n", "y"), 1, 5, 2), "axis 0, the batch's"},
+	{"groups that do not divide", withVectors(sketchNode("GroupNormalization", "x,s,s", "y", intAttribute("num_groups", 2))), "2 groups of its channels"},
+	{"no groups", withVectors(sketchNode("GroupNormalization", "x,s,s", "y", intAttribute("num_groups", 0))), "0 groups of its channels"},
+	{"groups without number", withVectors(sketchNode("GroupNormalization", "x,s,s", "y", intAttribute("num_groups", math.MaxInt))), "of its channels"},
+	{"factors of other channels", withVectors(sketchNode("InstanceNormalization", "x,four,s", "y")), "4 values for 3 channels"},
+	{"an endless epsilon", withVectors(sketchNode("InstanceNormalization", "x,s,s", "y", floatAttribute("epsilon", math.Inf(1)))), "an epsilon of +Inf"},
+	{"an epsilon below zero", withVectors(sketchNode("InstanceNormalization", "x,s,s", "y", floatAttribute("epsilon", -1))), "an epsilon of -1"},
+	{"layers of rows", withVectors(sketchNode("LayerNormalization", "x,s,s", "y", intAttribute("axis", 1))), "of several axes"},
+	{"statistics of another type", withVectors(sketchNode("LayerNormalization", "x,s,s", "y", intAttribute("stash_type", typeFloat16))), "stash_type 10"},
+	{"ten thousand times as large", withVectors(sketchNode("Resize", "x,,huge", "y", textAttribute("mode", "linear"))), "its output would be"},
+	{"half as large", withVectors(sketchNode("Resize", "x,,half", "y", textAttribute("mode", "linear"))), "which are not whole"},
+	{"no number as large", withVectors(sketchNode("Resize", "x,,none", "y", textAttribute("mode", "linear"))), "which are not whole"},
+	{"factors of other axes", withVectors(sketchNode("Resize", "x,,s", "y", textAttribute("mode", "linear"))), "3 factors for 4 axes"},
+	{"by corners", withVectors(sketchNode("Resize", "x,,double", "y", textAttribute("mode", "linear"),
+		textAttribute("coordinate_transformation_mode", "align_corners"))), `"align_corners" with mode "linear"`},
+	{"by a part", withVectors(sketchNode("Resize", "x,s,double", "y", textAttribute("coordinate_transformation_mode", "tf_crop_and_resize"))), "tf_crop_and_resize"},
+	{"smoothed", withVectors(sketchNode("Resize", "x,,double", "y", textAttribute("mode", "linear"), intAttribute("antialias", 1))), "antialias"},
+	{"sizes as large as can be", withIntegers(sketchNode("Resize", "x,,,sizes", "y", textAttribute("mode", "linear"), intsAttribute("axes", 2, 3)), 1, 5, 2), "8 places made"},
+	{"the largest of endless", withVectors(sketchNode("Max", "x,endless", "y")), "the bound +Inf"},
+	{"the largest of several", withVectors(sketchNode("Max", "x,s", "y")), "3 values as input 1"},
+	{"maps that do not fit", func(s *sketch) {
+		before(sketchNode("Slice", "x,n,m,a", "z"), sketchNode("Add", "x,z", "y"))(s)
+		s.weights = []message{integerWeight("n", 1), integerWeight("m", 5), integerWeight("a", 2)}
+	}, "axes of"},
 	{"foreign domain", func(s *sketch) {
 		relu := sketchNode("Relu", "x", "y")
 		relu.text(nodeDomain, "com.mine")
@@ -117,7 +186,7 @@ var hostile = []struct {
 	{"a truth", func(s *sketch) {
 		before(sketchNode("Cast", "w", "v", intAttribute("to", typeBool)), sketchNode("Mul", "x,v", "y"))(s)
 		s.weights = []message{weight("w", []byte{0, 0, 128, 63})}
-	}, "a constant as type 9"},
+	}, "a constant of bool"},
 	{"dilated beyond the map", beforeConv(intsAttribute("dilations", 2, 4)), "a window of 5 × 9 on a map of 8 × 8"},
 	{"dilation of 0", beforeConv(intsAttribute("dilations", 0, 1)), "dilations [0 1]"},
 	{"dilation below zero", beforeConv(intsAttribute("dilations", 1, -1)), "dilations [1 -1]"},
@@ -134,6 +203,8 @@ var hostile = []struct {
 	{"more groups than channels", beforeConv(intAttribute("group", 1<<33)), "in 8589934592 groups"},
 	{"window of nothing", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 0))), "a window of [2 0]"},
 	{"huge window", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 1<<40, 1))), "a window of [1099511627776 1]"},
+	{"padding of gaps by name", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 3), intsAttribute("dilations", 1, 2),
+		textAttribute("auto_pad", "SAME_LOWER"))), `auto_pad "SAME_LOWER" beside dilations [1 2]`},
 	{"means of padding with gaps", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 2, 2),
 		intsAttribute("dilations", 2, 2), intsAttribute("pads", 1, 1, 1, 1))), "its means leave out"},
 	{"old opset", func(s *sketch) { s.opset = 6 }, "opset 6"},
@@ -178,6 +249,44 @@ var hostile = []struct {
 		s.weights = []message{outside("w", "weights.bin", 3, 1, 1)}
 	}, "its weights are in another file"},
 	{"pads", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2), intsAttribute("pads", -1, 0, 0, 0))), "pads [-1 0 0 0]"},
+	{"mirrored more than there is", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 8, 0, 0, 0, 0, 0), textAttribute("mode", "reflect"))),
+		`a border "reflect" wider`},
+	{"wrapped more than there is", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 0, 9, 0, 0, 0, 0), textAttribute("mode", "wrap"))),
+		`a border "wrap" wider`},
+	{"padded in a new way", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 1, 1, 0, 0, 1, 1), textAttribute("mode", "mirror"))), `mode "mirror"`},
+	{"mirrored channels", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 1, 0, 0, 0, 0, 0, 0), textAttribute("mode", "reflect"))), "of channels"},
+	{"edges of a gigabyte", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 1<<20, 1<<20, 0, 0, 0, 0), textAttribute("mode", "edge"))), "its output would be"},
+	{"flattened with the batch", before(sketchNode("Flatten", "x", "y", intAttribute("axis", 0))), "axis 0, which joins"},
+	{"flattened behind rows", before(sketchNode("Flatten", "x", "y", intAttribute("axis", -2))), "axis 2, which joins"},
+	{"flattened beyond", before(sketchNode("Flatten", "x", "y", intAttribute("axis", 5))), "axis 5 of 4"},
+	{"flattened far beyond", before(sketchNode("Flatten", "x", "y", intAttribute("axis", math.MinInt64))), "axis -9223372036854775804 of 4"},
+	{"a root of a map", before(sketchNode("Sqrt", "x", "y")), `node "y" is a Sqrt with an input that depends on the picture`},
+	{"a sum over a map", before(sketchNode("ReduceSum", "x", "y")), "a ReduceSum with an input that depends on the picture"},
+	{"a root of nothing", before(sketchNode("Sqrt", "z", "r"), sketchNode("Add", "x,r", "y")), `nothing makes its input "z"`},
+	{"a power of a half", func(s *sketch) {
+		before(sketchNode("Pow", "x,w", "y"))(s)
+		s.weights = []message{weight("w", []byte{0, 0, 0, 63})}
+	}, "an exponent of 0.5"},
+	{"a power of a map", func(s *sketch) {
+		before(sketchNode("Pow", "w,x", "y"))(s)
+		s.weights = []message{weight("w", []byte{0, 0, 0, 63})}
+	}, "a constant as input 0"},
+	{"repeated to another size", func(s *sketch) {
+		before(sketchNode("Expand", "x,w", "y"))(s)
+		s.weights = []message{integers("w", []int{2}, 8, 16)}
+	}, "a shape [8 16]"},
+	{"repeated and read", func(s *sketch) {
+		before(sketchNode("GlobalAveragePool", "x", "m"), sketchNode("Expand", "m,w", "e"), sketchNode("Relu", "e", "y"))(s)
+		s.weights = []message{integers("w", []int{2}, 8, 8)}
+	}, "an input 0 that an Expand repeats"},
+	{"repeated beyond the other", func(s *sketch) {
+		before(sketchNode("GlobalAveragePool", "x", "m"), sketchNode("Expand", "m,w", "e"), sketchNode("Mul", "e,m", "y"))(s)
+		s.weights = []message{integers("w", []int{2}, 8, 8)}
+	}, "an input 0 that an Expand repeats"},
+	{"repeated as the output", func(s *sketch) {
+		s.nodes = []message{sketchNode("GlobalAveragePool", "x", "m"), sketchNode("Expand", "m,w", "out")}
+		s.weights = []message{integers("w", []int{2}, 8, 8)}
+	}, "values that an Expand repeats"},
 	{"huge pads", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2), intsAttribute("pads", 1<<40, 0, 0, 0))), "pads [1099511627776"},
 	{"much padding", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2), intsAttribute("pads", 1<<19, 1<<19, 1<<19, 1<<19))), "its output would be"},
 	{"window", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 9, 9))), "a window of 9 × 9"},

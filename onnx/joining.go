@@ -8,21 +8,31 @@ import (
 	"garb/tensor"
 )
 
-// pad puts zeros or the lowest number around a map.
+// pad puts zeros, the lowest number or values of the map itself around it.
 func (c *call) pad() (value, error) {
 	v, err := c.picture(0)
 	if err != nil {
 		return value{}, err
 	}
-	if mode := c.text("mode", "constant"); mode != "constant" {
+	var border nn.Border
+	switch mode := c.text("mode", "constant"); mode {
+	case "constant":
+	case "reflect", "edge", "wrap":
+		border = nn.Border(mode)
+		c.ignore("value") // of the other mode
+		c.taken[2] = true
+	default:
 		return value{}, c.lack("mode %q", mode)
 	}
 	pads, _, err := c.listOrInput("pads", 1)
 	if err != nil {
 		return value{}, err
 	}
-	fill := c.float("value", 0)
-	if c.has(2) {
+	fill := float32(0)
+	if border == "" {
+		fill = c.float("value", 0)
+	}
+	if border == "" && c.has(2) {
 		fill, err = c.number(2)
 		if err != nil {
 			return value{}, err
@@ -75,8 +85,11 @@ func (c *call) pad() (value, error) {
 	if batch != (span{}) || depth != (span{}) {
 		return value{}, c.lack("pads %v, of channels", pads)
 	}
-	l := nn.Layer{Op: nn.OpPad, Inputs: []int{layer}, Lowest: fill != 0,
+	l := nn.Layer{Op: nn.OpPad, Inputs: []int{layer}, Lowest: fill != 0, Border: border,
 		Above: vertical.before, Below: vertical.after, Left: horizontal.before, Right: horizontal.after}
+	if _, err := nn.OutputShape(l, [][]int{{h, w, channels}}); err != nil {
+		return value{}, c.lack("%s", err.Error())
+	}
 	h, w = h+l.Above+l.Below, w+l.Left+l.Right
 	axes := nchw(h, w, channels)
 	axes[0] = v.axes[0]
@@ -87,15 +100,12 @@ func (c *call) pad() (value, error) {
 	return c.made(l, []int{h, w, channels}, back)
 }
 
-// concat puts values one after another along their channels, or joins lists of sizes.
+// concat puts values one after another along their channels.
 func (c *call) concat() (value, error) {
 	at := c.integer("axis", 1)
-	first, err := c.input(0)
+	first, err := c.picture(0)
 	if err != nil {
 		return value{}, err
-	}
-	if first.constant != nil {
-		return c.concatConstants()
 	}
 	if len(c.inputs) == 1 {
 		return first, nil

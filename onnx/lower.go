@@ -206,8 +206,21 @@ func (b *writer) param(i, k int) (nn.Param, *tensor.Tensor, error) {
 
 // simple are the operations that are one operator of ONNX's without settings.
 var simple = map[nn.Op]string{
-	nn.OpReLU: "Relu", nn.OpSigmoid: "Sigmoid", nn.OpTanh: "Tanh", nn.OpAdd: "Add", nn.OpSELU: "Selu", nn.OpErf: "Erf",
+	nn.OpReLU: "Relu", nn.OpSigmoid: "Sigmoid", nn.OpTanh: "Tanh", nn.OpSELU: "Selu", nn.OpErf: "Erf",
 	nn.OpSoftplus: "Softplus", nn.OpHardSwish: "HardSwish",
+}
+
+// pairwise are those on two values, of which either may be repeated over the other.
+var pairwise = map[nn.Op]string{nn.OpAdd: "Add", nn.OpMultiply: "Mul", nn.OpMaximum: "Max", nn.OpMinimum: "Min"}
+
+// spread gives flat inputs of a layer, whose output is a map, the axes of a map.
+func (b *writer) spread(name string, l nn.Layer, in []string, shape []int) []string {
+	for j, k := range l.Inputs {
+		if len(b.shapes[k]) < len(shape) {
+			in[j] = b.node("Reshape", name+"/spread", []string{in[j], b.integers("shape/", 0, tensor.Len(b.shapes[k]), 1, 1)})
+		}
+	}
+	return in
 }
 
 // layer appends the nodes of layer i, and returns the name of its value.
@@ -221,8 +234,11 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 	if op, ok := simple[l.Op]; ok {
 		return b.node(op, name, in), nil
 	}
+	if op, ok := pairwise[l.Op]; ok {
+		return b.node(op, name, b.spread(name, l, in, shape)), nil
+	}
 	switch l.Op {
-	case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpPReLU:
+	case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpPReLU, nn.OpLayerNorm, nn.OpGroupNorm:
 		return b.weighted(i, l, name, in[0])
 	case nn.OpMaxPool:
 		return b.node("MaxPool", name, in, windowAttributes(l, from)...), nil
@@ -261,13 +277,6 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 		return b.halfOfOneAnd(name, in[0], b.node("Tanh", name+"/tanh", []string{argument})), nil
 	case nn.OpSoftmax:
 		return b.node("Softmax", name, in, intAttribute("axis", 1)), nil
-	case nn.OpMultiply:
-		for j, k := range l.Inputs { // a value for each channel is spread over the map
-			if len(b.shapes[k]) < len(shape) {
-				in[j] = b.node("Reshape", name+"/spread", []string{in[j], b.integers("shape/", 0, tensor.Len(b.shapes[k]), 1, 1)})
-			}
-		}
-		return b.node("Mul", name, in), nil
 	case nn.OpConcat:
 		return b.node("Concat", name, in, intAttribute("axis", 1)), nil
 	case nn.OpSelect:
@@ -278,7 +287,18 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 			value = -math.MaxFloat32
 		}
 		pads := b.integers("pads/", 0, 0, l.Above, l.Left, 0, 0, l.Below, l.Right)
+		if l.Border == nn.Wrap {
+			return "", &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op,
+				Reason: fmt.Sprintf("ONNX's Pad has no mode %q before opset 19, and opset %d is written", l.Border, writtenOpset)}
+		}
+		if l.Border != "" {
+			return b.node("Pad", name, []string{in[0], pads}, textAttribute("mode", string(l.Border))), nil
+		}
 		return b.node("Pad", name, []string{in[0], pads, b.number(value)}), nil
+	case nn.OpCrop:
+		return b.crop(name, l, in[0], from), nil
+	case nn.OpUpsample:
+		return b.upsample(name, l, in[0]), nil
 	case nn.OpFlatten, nn.OpReshape:
 		return b.reshape(name, in[0], from, shape), nil
 	case nn.OpDropout:
@@ -291,6 +311,29 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 func (b *writer) halfOfOneAnd(name, x, y string) string {
 	y = b.node("Add", name+"/one", []string{y, b.number(1)})
 	return b.node("Mul", name, []string{b.node("Mul", name+"/product", []string{x, y}), b.number(0.5)})
+}
+
+// crop cuts a part out of a map [h w c] or a flat value.
+func (b *writer) crop(name string, l nn.Layer, x string, from []int) string {
+	starts, ends, axes := []int{l.Before}, []int{from[len(from)-1] - l.After}, []int{1}
+	if len(from) == 3 {
+		starts = append(starts, l.Above, l.Left)
+		ends = append(ends, from[0]-l.Below, from[1]-l.Right)
+		axes = append(axes, 2, 3)
+	}
+	return b.node("Slice", name, []string{x, b.integers("starts/", starts...), b.integers("ends/", ends...), b.integers("axes/", axes...)})
+}
+
+// upsample repeats or interpolates.
+func (b *writer) upsample(name string, l nn.Layer, x string) string {
+	factors := []float32{1, 1, float32(l.Rows), float32(l.Columns)}
+	scales := b.constant(initializer{name: fmt.Sprint("scales/", factors), dims: []int{4}, floats: factors})
+	settings := []message{stringAttribute("mode", "nearest"), stringAttribute("coordinate_transformation_mode", "asymmetric"),
+		stringAttribute("nearest_mode", "floor")}
+	if l.Linear {
+		settings = []message{stringAttribute("mode", "linear"), stringAttribute("coordinate_transformation_mode", "half_pixel")}
+	}
+	return b.node("Resize", name, []string{x, "", scales}, settings...)
 }
 
 // reshape gives a value another shape, in our order of its values.
@@ -336,7 +379,7 @@ func (b *writer) weighted(i int, l nn.Layer, name, x string) (string, error) {
 		switch {
 		case len(p.Shape) == 4:
 			t.dims, t.floats = filtersFirst(values.Data, p.Shape, l.Op == nn.OpDepthwiseConv)
-		case (l.Op == nn.OpScale || l.Op == nn.OpPReLU) && len(shape) == 3:
+		case (l.Op == nn.OpScale || l.Op == nn.OpPReLU || l.Op == nn.OpGroupNorm) && len(shape) == 3:
 			t.dims = []int{p.Shape[0], 1, 1}
 		}
 		names[k] = b.constant(t)
@@ -350,6 +393,10 @@ func (b *writer) weighted(i int, l nn.Layer, name, x string) (string, error) {
 		return b.node("Gemm", name, inputs), nil
 	case nn.OpBatchNorm:
 		return b.node("BatchNormalization", name, inputs, floatAttribute("epsilon", l.Epsilon)), nil
+	case nn.OpLayerNorm:
+		return b.layerNorm(name, l, inputs, shape), nil
+	case nn.OpGroupNorm:
+		return b.groupNorm(name, l, inputs, shape), nil
 	case nn.OpPReLU:
 		return b.node("PRelu", name, inputs), nil
 	case nn.OpScale:
@@ -361,6 +408,33 @@ func (b *writer) weighted(i int, l nn.Layer, name, x string) (string, error) {
 		group = from[2]
 	}
 	return b.node("Conv", name, inputs, append(windowAttributes(l, from), intAttribute("group", group))...), nil
+}
+
+// layerNorm normalises the last axis, which the channels of a map are made for it.
+func (b *writer) layerNorm(name string, l nn.Layer, in []string, shape []int) string {
+	epsilon := floatAttribute("epsilon", l.Epsilon)
+	if len(shape) == 1 {
+		return b.node("LayerNormalization", name, in, intAttribute("axis", -1), epsilon)
+	}
+	in[0] = b.node("Transpose", name+"/nhwc", []string{in[0]}, intsAttribute("perm", 0, 2, 3, 1))
+	x := b.node("LayerNormalization", name+"/normalized", in, intAttribute("axis", -1), epsilon)
+	return b.node("Transpose", name, []string{x}, intsAttribute("perm", 0, 3, 1, 2))
+}
+
+// groupNorm is what PyTorch writes for it: an instance normalisation of groups as channels,
+// then a factor and an offset for each channel. A flat value gets an axis for its positions.
+func (b *writer) groupNorm(name string, l nn.Layer, in []string, shape []int) string {
+	ones := b.constant(initializer{name: fmt.Sprint("ones/", l.Groups), dims: []int{l.Groups}, floats: slices.Repeat([]float32{1}, l.Groups)})
+	zeros := b.constant(initializer{name: fmt.Sprint("zeros/", l.Groups), dims: []int{l.Groups}, floats: make([]float32, l.Groups)})
+	x := b.node("Reshape", name+"/groups", []string{in[0], b.integers("shape/", 0, l.Groups, -1)})
+	x = b.node("InstanceNormalization", name, []string{x, ones, zeros}, floatAttribute("epsilon", l.Epsilon))
+	back := []int{0, shape[len(shape)-1]}
+	if len(shape) == 3 {
+		back = append(back, shape[0], shape[1])
+	}
+	x = b.node("Reshape", name+"/channels", []string{x, b.integers("shape/", back...)})
+	x = b.node("Mul", name+"/scaled", []string{x, in[1]})
+	return b.node("Add", name+"/shifted", []string{x, in[2]})
 }
 
 // filtersFirst turns a kernel [kh kw in out] into [out in kh kw], and a depthwise one,

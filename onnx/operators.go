@@ -8,14 +8,16 @@ import (
 // *UnknownOperatorError.
 type operator func(*call) (value, error)
 
-// operators are those that are read.
+// operators are those that are read where an input depends on the picture; folds has those of
+// constants alone.
 var operators map[string]operator
 
 func init() {
 	operators = map[string]operator{
 		"Conv": (*call).conv, "Gemm": (*call).gemm, "MatMul": (*call).matMul,
-		"BatchNormalization": (*call).batchNorm,
-		"MaxPool":            (*call).maxPool, "AveragePool": (*call).averagePool,
+		"BatchNormalization": (*call).batchNorm, "LayerNormalization": (*call).layerNorm,
+		"GroupNormalization": (*call).groupNorm, "InstanceNormalization": (*call).instanceNorm,
+		"MaxPool": (*call).maxPool, "AveragePool": (*call).averagePool,
 		"GlobalAveragePool": global(nn.OpGlobalAveragePool), "GlobalMaxPool": global(nn.OpGlobalMaxPool),
 		"ReduceMean": reduce(nn.OpGlobalAveragePool), "ReduceMax": reduce(nn.OpGlobalMaxPool),
 
@@ -26,13 +28,14 @@ func init() {
 		"HardSigmoid": (*call).hardSigmoid, "HardSwish": function(nn.OpHardSwish), "Softmax": (*call).softmax,
 
 		"Add": (*call).add, "Sub": (*call).sub, "Mul": (*call).mul, "Div": (*call).div,
+		"Max": (*call).max, "Min": (*call).min, "Pow": (*call).pow,
 		"Concat": (*call).concat, "Pad": (*call).pad, "Dropout": (*call).dropout,
+		"Split": (*call).split, "Slice": (*call).slice, "Gather": (*call).gather, "Resize": (*call).resize, "Upsample": (*call).upsample,
 
 		"Identity": (*call).identity, "Cast": (*call).cast, "Constant": (*call).constantNode,
 		"Transpose": (*call).transpose, "Reshape": (*call).reshape, "Flatten": (*call).flatten,
 		"Squeeze": (*call).squeeze, "Unsqueeze": (*call).unsqueeze,
-		"Shape": (*call).shape, "Gather": (*call).gather, "Slice": (*call).slice,
-		"ConstantOfShape": (*call).constantOfShape, "DequantizeLinear": (*call).dequantizeLinear,
+		"Shape": (*call).shape, "Expand": (*call).expand, "DequantizeLinear": (*call).dequantizeLinear,
 	}
 }
 

@@ -35,12 +35,17 @@ func (c *call) steps(l *nn.Layer) error {
 // the rows and columns of the output. up is ONNX's ceil_mode.
 func (c *call) window(l *nn.Layer, in, h, w int, up bool) (layer, rows, columns int, err error) {
 	var v, u span // vertical, horizontal
+	// Of a pool's window with gaps, all that is left may be padding: nn has none such.
+	gaps := l.Op != nn.OpConv && (l.Dilation > 1 || l.DilationWidth > 1)
 	mode := c.text("auto_pad", "NOTSET")
 	pads := c.list("pads")
 	switch {
 	case mode != "NOTSET" && (pads != nil || up):
 		// ONNX has no such thing, or it means one thing here and another there.
 		return 0, 0, 0, c.lack("auto_pad %q beside pads or ceil_mode", mode)
+	case gaps && (mode == "SAME_UPPER" || mode == "SAME_LOWER"):
+		// ONNX Runtime pads as if there were no gaps, ONNX itself does not.
+		return 0, 0, 0, c.lack("auto_pad %q beside dilations %v", mode, c.list("dilations"))
 	case mode == "SAME_UPPER" || mode == "SAME_LOWER":
 		v, u = same(*l, h, w)
 		if mode == "SAME_LOWER" {
@@ -68,8 +73,6 @@ func (c *call) window(l *nn.Layer, in, h, w int, up bool) (layer, rows, columns 
 	v, u = vertical.span, horizontal.span
 	counted := l.Op == nn.OpAveragePool && c.integer("count_include_pad", 0) != 0
 	sameVertical, sameHorizontal := same(*l, h, w)
-	// Of a pool's window with gaps, all that is left may be padding: nn has none such.
-	gaps := l.Op != nn.OpConv && (l.Dilation > 1 || l.DilationWidth > 1)
 	switch {
 	case v == span{} && u == span{}:
 		return in, rows, columns, nil

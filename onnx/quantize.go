@@ -104,5 +104,5 @@ func (c *call) dequantizeLinear() (value, error) {
 		}
 		values[i] = float32(v-zeros[at]) * scales.floats[at]
 	}
-	return value{constant: &constant{dims: k.dims, floats: values}}, nil
+	return value{constant: &constant{kind: typeFloat, dims: k.dims, floats: values}}, nil
 }

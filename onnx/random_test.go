@@ -24,6 +24,7 @@ type randomGraph struct {
 	Seed           int
 	Dynamo         bool // of the newer of PyTorch's exporters
 	File           string
+	Side           int // of its pictures, if the file leaves it open
 	Pixels, Answer []float32
 	Operators      []string
 }
@@ -64,7 +65,9 @@ func TestRandomGraphs(t *testing.T) {
 
 // compare returns why a graph is refused, or how far its answers are from ONNX Runtime's.
 func (g *randomGraph) compare(t *testing.T) (reason string, largest float64) {
-	n, _, err := onnx.ReadFile(g.File, onnx.DefaultLimits())
+	limits := onnx.DefaultLimits()
+	limits.Side = g.Side
+	n, _, err := onnx.ReadFile(g.File, limits)
 	if err != nil {
 		var format *onnx.FormatError
 		var unknown *onnx.UnknownOperatorError

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -113,6 +114,8 @@ type value struct {
 	axes     []axis
 	// sole says that nothing but this value reads the layer.
 	sole bool
+	// repeated are the sizes of the axes to which an Expand repeats the value, nil for none.
+	repeated []int
 }
 
 // reader turns operators into layers.
@@ -125,9 +128,14 @@ type reader struct {
 
 	values map[string]value
 	uses   map[string]int // of the file's values
-	batch  int64          // the size that the file declares, −1: open
+	// pending are the uses by nodes that are still to come: then a value is forgotten.
+	pending map[string]int
+	// foldable is how many more values computing constants may take: more in a file of many.
+	foldable int
+	batch    int64 // the size that the file declares, −1: open
 
 	layers  []nn.Layer
+	public  map[int]bool // layers whose value several nodes take
 	shapes  [][]int
 	tensors tensor.Map
 	names   map[string]int
@@ -138,6 +146,14 @@ type reader struct {
 	users  map[string]int    // of a layer's name
 }
 
+func newReader(m *model, limits Limits, beside files) *reader {
+	return &reader{
+		model: m, beside: beside, budget: budget{limits.MaxValues, limits.MaxValues}, decoded: budget{4 * limits.MaxValues, limits.MaxValues},
+		values: map[string]value{}, uses: map[string]int{}, pending: map[string]int{}, foldable: foldedAtLeast, public: map[int]bool{},
+		tensors: tensor.Map{}, names: map[string]int{}, shared: map[string]string{}, keys: map[string]string{}, users: map[string]int{},
+	}
+}
+
 func read(data []byte, limits Limits, beside files) (*nn.Network, *Info, error) {
 	if int64(len(data)) > limits.MaxBytes {
 		return nil, nil, malformed("it has %d bytes; at most %d are read", len(data), limits.MaxBytes)
@@ -146,11 +162,7 @@ func read(data []byte, limits Limits, beside files) (*nn.Network, *Info, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &reader{
-		model: m, beside: beside, budget: budget{limits.MaxValues, limits.MaxValues}, decoded: budget{4 * limits.MaxValues, limits.MaxValues},
-		values: map[string]value{}, uses: map[string]int{},
-		tensors: tensor.Map{}, names: map[string]int{}, shared: map[string]string{}, keys: map[string]string{}, users: map[string]int{},
-	}
+	r := newReader(m, limits, beside)
 	info := &Info{
 		Producer: m.producer, ProducerVersion: m.producerVersion, Opset: int(m.opset), Doc: m.doc, Metadata: m.metadata,
 	}
@@ -220,6 +232,7 @@ func (r *reader) needed(output string) ([]*node, error) {
 		}
 	}
 	slices.Reverse(nodes)
+	r.pending = maps.Clone(r.uses)
 	return nodes, nil
 }
 
@@ -284,6 +297,7 @@ func (r *reader) input(nodes []*node, side int) (Input, error) {
 		return input, err
 	}
 	r.values[at.name] = value{layer: 0, axes: axes}
+	r.public[0] = true
 	return input, nil
 }
 
@@ -308,14 +322,14 @@ func layoutOf(input *declaration, nodes []*node) Layout {
 // node turns one operator into layers.
 func (r *reader) node(n *node) error {
 	turn := operators[n.op]
-	if turn == nil || n.domain != "" {
+	if turn == nil && folds[n.op] == nil || n.domain != "" {
 		return &UnknownOperatorError{Operator: n.operator(), Node: n.called()}
 	}
 	if len(n.outputs) == 0 || n.outputs[0] == "" {
 		return &FormatError{Node: n.called(), Reason: "its first output has no name"}
 	}
 	c := &call{reader: r, node: n, read: map[string]bool{}, taken: map[int]bool{}}
-	v, err := turn(c)
+	v, err := c.value(turn)
 	if err == nil {
 		err = c.leftOver()
 	}
@@ -327,7 +341,15 @@ func (r *reader) node(n *node) error {
 		return err
 	}
 	v.sole = v.sole && r.uses[n.outputs[0]] == 1
+	if v.constant == nil && !v.sole {
+		r.public[v.layer] = true
+	}
 	r.values[n.outputs[0]] = v
+	for _, name := range n.inputs {
+		if r.pending[name]--; r.pending[name] == 0 {
+			delete(r.values, name)
+		}
+	}
 	return nil
 }
 
@@ -351,6 +373,9 @@ func (r *reader) network(output string) (*nn.Network, error) {
 	v := r.values[output]
 	if v.constant != nil {
 		return nil, malformed("its output %q does not depend on its input", output)
+	}
+	if v.repeated != nil {
+		return nil, malformed("its output %q has values that an Expand repeats", output)
 	}
 	shape := r.shapes[v.layer]
 	channels := shape[len(shape)-1]

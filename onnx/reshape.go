@@ -1,8 +1,9 @@
 package onnx
 
 import (
-	"math"
+	"fmt"
 	"slices"
+	"strings"
 )
 
 // The operators here change how a value is seen, and make no layers.
@@ -11,39 +12,12 @@ func (c *call) identity() (value, error) { return c.input(0) }
 
 // cast changes the type of a value: between kinds of floating point nothing changes here.
 func (c *call) cast() (value, error) {
-	v, err := c.input(0)
+	v, err := c.picture(0)
 	if err != nil {
 		return value{}, err
 	}
-	to := c.integer("to", 0)
-	floating := to == typeFloat || to == typeDouble || to == typeFloat16 || to == typeBFloat16
-	k := v.constant
-	switch {
-	case k == nil && !floating:
+	if to := c.integer("to", 0); !floating(to) {
 		return value{}, c.lack("a value as type %d", to)
-	case floating && (k == nil || k.floats != nil):
-	case floating:
-		floats, err := c.valuesOf(k)
-		if err != nil {
-			return value{}, err
-		}
-		v.constant = &constant{dims: k.dims, floats: floats}
-	case to != typeInt64 && to != typeInt32:
-		return value{}, c.lack("a constant as type %d", to)
-	case k.floats == nil:
-		wide := func(n int64) bool { return n != batchSize && n != int64(int32(n)) }
-		if to == typeInt32 && slices.ContainsFunc(k.integers, wide) {
-			return value{}, c.lack("a value of more than 32 bits")
-		}
-	default:
-		whole := make([]int64, len(k.floats))
-		for i, f := range k.floats {
-			if !(math.Abs(float64(f)) < 1<<31) {
-				return value{}, c.lack("the value %v as a whole number", f)
-			}
-			whole[i] = int64(f)
-		}
-		v.constant = &constant{dims: k.dims, integers: whole}
 	}
 	return v, nil
 }
@@ -59,18 +33,18 @@ func (c *call) constantNode() (value, error) {
 				return value{}, c.damaged("its value is missing")
 			}
 			var err error
-			k, err = s.tensor.decode(&c.decoded, c.beside)
+			k, err = c.decode(s.tensor)
 			if err != nil {
 				return value{}, err
 			}
 		case "value_float":
-			k = &constant{floats: []float32{s.float}}
+			k = &constant{kind: typeFloat, floats: []float32{s.float}}
 		case "value_floats":
-			k = &constant{dims: []int{len(s.floats)}, floats: append([]float32{}, s.floats...)}
+			k = &constant{kind: typeFloat, dims: []int{len(s.floats)}, floats: append([]float32{}, s.floats...)}
 		case "value_int":
-			k = &constant{integers: []int64{s.integer}}
+			k = &constant{kind: typeInt64, integers: []int64{s.integer}}
 		case "value_ints":
-			k = &constant{dims: []int{len(s.integers)}, integers: append([]int64{}, s.integers...)}
+			k = listOf(s.integers)
 		default:
 			return value{}, c.lack("an attribute %q", name)
 		}
@@ -82,33 +56,13 @@ func (c *call) constantNode() (value, error) {
 }
 
 func (c *call) transpose() (value, error) {
-	v, err := c.input(0)
+	v, err := c.picture(0)
 	if err != nil {
 		return value{}, err
 	}
-	rank := len(v.axes) + 1
-	if v.constant != nil {
-		rank = len(v.constant.dims)
-	}
-	perm := c.list("perm")
-	if perm == nil {
-		for i := rank - 1; i >= 0; i-- {
-			perm = append(perm, int64(i))
-		}
-	}
-	seen := make([]bool, rank)
-	for _, p := range perm {
-		if p < 0 || p >= int64(rank) || seen[p] {
-			return value{}, c.damaged("perm %v for %d axes", perm, rank)
-		}
-		seen[p] = true
-	}
-	if len(perm) != rank {
-		return value{}, c.damaged("perm %v for %d axes", perm, rank)
-	}
-	if v.constant != nil {
-		k, err := c.turned(v.constant, perm)
-		return value{constant: k}, err
+	perm, err := c.permutation(len(v.axes) + 1)
+	if err != nil {
+		return value{}, err
 	}
 	if perm[0] != 0 { // a value has the batch's axis at least
 		return value{}, c.lack("perm %v, which moves the batch", perm)
@@ -121,37 +75,29 @@ func (c *call) transpose() (value, error) {
 	return v, nil
 }
 
-// turned transposes a constant.
-func (c *call) turned(k *constant, perm []int64) (*constant, error) {
-	if err := c.decoded.take(k.len()); err != nil {
-		return nil, err
+// permutation is the order of a Transpose's axes: without one they are reversed.
+func (c *call) permutation(rank int) ([]int64, error) {
+	perm := c.list("perm")
+	if perm == nil {
+		for i := rank - 1; i >= 0; i-- {
+			perm = append(perm, int64(i))
+		}
 	}
-	strides := make([]int, len(k.dims))
-	for i, n := len(k.dims)-1, 1; i >= 0; i-- {
-		strides[i] = n
-		n *= k.dims[i]
+	seen := make([]bool, rank)
+	for _, p := range perm {
+		if p < 0 || p >= int64(rank) || seen[p] {
+			return nil, c.damaged("perm %v for %d axes", perm, rank)
+		}
+		seen[p] = true
 	}
-	out := &constant{dims: make([]int, len(perm)), floats: slices.Clone(k.floats), integers: slices.Clone(k.integers)}
-	var all axis
-	for i, p := range perm {
-		out.dims[i] = k.dims[p]
-		all = append(all, factor{k.dims[p], strides[p]})
+	if len(perm) != rank {
+		return nil, c.damaged("perm %v for %d axes", perm, rank)
 	}
-	if k.len() == 0 {
-		return out, nil
-	}
-	order := all.places()
-	for i := range out.floats {
-		out.floats[i] = k.floats[place(order, i)]
-	}
-	for i := range out.integers {
-		out.integers[i] = k.integers[place(order, i)]
-	}
-	return out, nil
+	return perm, nil
 }
 
 func (c *call) reshape() (value, error) {
-	v, err := c.input(0)
+	v, err := c.picture(0)
 	if err != nil {
 		return value{}, err
 	}
@@ -165,10 +111,6 @@ func (c *call) reshape() (value, error) {
 	}
 	if len(to) > maxRank {
 		return value{}, c.lack("%d axes", len(to))
-	}
-	if v.constant != nil {
-		k, err := c.reshaped(v.constant, to)
-		return value{constant: k}, err
 	}
 	if len(to) == 0 {
 		return value{}, c.damaged("no axes")
@@ -188,11 +130,11 @@ func (c *call) reshape() (value, error) {
 	case n == 0 || n == batchSize || n == c.batch && n > 0:
 	case n == -1 && !open:
 	default:
-		return value{}, c.lack("a shape %v, which is not one of batches", to)
+		return value{}, c.lack("a shape %s, which is not one of batches", c.sizesText(to))
 	}
 	axes, ok := whole.split(sizes)
 	if !ok {
-		return value{}, c.lack("a shape %v across the picture's axes", to)
+		return value{}, c.lack("a shape %s across the picture's axes", c.sizesText(to))
 	}
 	v.axes = axes
 	return v, nil
@@ -207,7 +149,7 @@ func (c *call) sizes(list []int64, total int) (sizes []int, open bool, err error
 			at = i
 			n = 1
 		case n < 1 || n > int64(total/product):
-			return nil, false, c.damaged("a shape %v for %d values", list, total)
+			return nil, false, c.damaged("a shape %s for %d values", c.sizesText(list), total)
 		}
 		product *= int(n)
 		sizes = append(sizes, int(n))
@@ -217,59 +159,45 @@ func (c *call) sizes(list []int64, total int) (sizes []int, open bool, err error
 		product *= sizes[at]
 	}
 	if product != total {
-		return nil, false, c.damaged("a shape %v for %d values", list, total)
+		return nil, false, c.damaged("a shape %s for %d values", c.sizesText(list), total)
 	}
 	return sizes, at >= 0, nil
 }
 
-func (c *call) reshaped(k *constant, to []int64) (*constant, error) {
-	for i, n := range to {
-		if n == 0 && i < len(k.dims) {
-			to[i] = int64(k.dims[i])
-		}
-	}
-	if k.len() == 0 {
-		return nil, c.lack("no values")
-	}
-	sizes, _, err := c.sizes(to, k.len())
-	if err != nil {
-		return nil, err
-	}
-	return &constant{dims: sizes, floats: k.floats, integers: k.integers}, nil
-}
-
-// flatten keeps the batch, and makes one axis of the others.
+// flatten makes two axes: of those before one, the batch's among them, and of the others.
 func (c *call) flatten() (value, error) {
 	v, err := c.picture(0)
 	if err != nil {
 		return value{}, err
 	}
-	at := c.integer("axis", 1)
-	if at < 0 {
-		at += int64(len(v.axes)) + 1
+	at, err := c.flattenAxis(len(v.axes) + 1)
+	if err != nil {
+		return value{}, err
 	}
-	if at != 1 {
-		return value{}, c.lack("axis %d", at)
+	if at == 0 || flat(v.axes[:at-1]).size() != 1 {
+		return value{}, c.lack("axis %d, which joins other axes and the batch's", at)
 	}
-	v.axes = []axis{flat(v.axes)}
+	v.axes = []axis{flat(v.axes[at-1:])}
 	return v, nil
 }
 
+// flattenAxis is the axis of a Flatten, which may be as many as there are.
+func (c *call) flattenAxis(rank int) (int, error) {
+	at := c.integer("axis", 1)
+	if at == int64(rank) {
+		return rank, nil
+	}
+	return c.axisAt(at, rank)
+}
+
 func (c *call) squeeze() (value, error) {
-	v, err := c.input(0)
+	v, err := c.picture(0)
 	if err != nil {
 		return value{}, err
 	}
 	list, given, err := c.listOrInput("axes", 1)
 	if err != nil {
 		return value{}, err
-	}
-	if k := v.constant; k != nil {
-		// Of a constant only the number of axes matters: a size, or a list of one.
-		if k.len() != 1 {
-			return value{}, c.lack("%d constants", k.len())
-		}
-		return value{constant: &constant{floats: k.floats, integers: k.integers}}, nil
 	}
 	var gone []int
 	if given {
@@ -297,32 +225,13 @@ func (c *call) squeeze() (value, error) {
 }
 
 func (c *call) unsqueeze() (value, error) {
-	v, err := c.input(0)
+	v, err := c.picture(0)
 	if err != nil {
 		return value{}, err
 	}
 	list, _, err := c.listOrInput("axes", 1)
 	if err != nil {
 		return value{}, err
-	}
-	if k := v.constant; k != nil {
-		dims := slices.Clone(k.dims)
-		rank := len(dims) + len(list)
-		if rank > maxRank {
-			return value{}, c.lack("%d axes", rank)
-		}
-		places, err := c.axesAt(list, rank)
-		if err != nil {
-			return value{}, err
-		}
-		slices.Sort(places)
-		for _, at := range places {
-			if at > len(dims) {
-				return value{}, c.damaged("axes %v", list)
-			}
-			dims = slices.Insert(dims, at, 1)
-		}
-		return value{constant: &constant{dims: dims, floats: k.floats, integers: k.integers}}, nil
 	}
 	rank := len(v.axes) + 1 + len(list)
 	if rank > maxRank {
@@ -343,19 +252,19 @@ func (c *call) unsqueeze() (value, error) {
 
 // shape is a value's sizes, as constants: that of the batch stands for itself.
 func (c *call) shape() (value, error) {
-	v, err := c.input(0)
+	v, err := c.picture(0)
 	if err != nil {
 		return value{}, err
 	}
-	var sizes []int64
-	if v.constant != nil {
-		sizes = int64s(v.constant.dims)
-	} else {
-		sizes = []int64{batchSize}
-		for _, a := range v.axes {
-			sizes = append(sizes, int64(a.size()))
-		}
+	sizes := []int64{batchSize}
+	for _, a := range v.axes {
+		sizes = append(sizes, int64(a.size()))
 	}
+	return value{constant: listOf(c.part(sizes))}, nil
+}
+
+// part is what a Shape's attributes leave of a list of sizes.
+func (c *call) part(sizes []int64) []int64 {
 	bound := func(name string, otherwise int) int {
 		at := c.integer(name, int64(otherwise))
 		if at < 0 {
@@ -364,129 +273,51 @@ func (c *call) shape() (value, error) {
 		return int(min(max(at, 0), int64(len(sizes))))
 	}
 	start, end := bound("start", 0), bound("end", len(sizes))
-	return sizesOf(sizes[min(start, end):end]), nil
+	return sizes[min(start, end):end]
 }
 
-func sizesOf(list []int64) value {
-	return value{constant: &constant{dims: []int{len(list)}, integers: append([]int64{}, list...)}}
-}
-
-// gather picks one or several of a list of sizes.
-func (c *call) gather() (value, error) {
-	if v, err := c.input(0); err == nil && v.constant == nil {
-		return c.selectChannels(v)
-	}
-	list, err := c.integers(0)
+// expand repeats a value along axes of size 1, which garb does only as a part of arithmetic
+// with a value of that shape.
+func (c *call) expand() (value, error) {
+	v, err := c.picture(0)
 	if err != nil {
 		return value{}, err
 	}
-	k, err := c.weights(1)
+	list, err := c.integers(1)
 	if err != nil {
 		return value{}, err
 	}
-	if len(k.dims) > 1 || k.integers == nil || c.integer("axis", 0) != 0 {
-		return value{}, c.lack("indices %v", k.dims)
+	skip := len(v.axes) + 1 - len(list)
+	if skip < 0 {
+		return value{}, c.lack("a shape %s", c.sizesText(list))
 	}
-	picked := &constant{dims: k.dims, integers: []int64{}}
-	for _, at := range k.integers {
-		i, err := c.axisAt(at, len(list))
-		if err != nil {
-			return value{}, err
+	sizes, more := []int{}, false
+	for _, a := range v.axes {
+		sizes = append(sizes, a.size())
+	}
+	for i, n := range list {
+		at := i + skip - 1 // among the axes without the batch's
+		switch {
+		case n == 1, at < 0 && (n == batchSize || n == c.batch), at >= 0 && n == int64(sizes[at]):
+		case at < 0 || sizes[at] != 1 || n < 1 || n > 1<<24:
+			return value{}, c.lack("a shape %s", c.sizesText(list))
+		default:
+			sizes[at], more = int(n), true
 		}
-		picked.integers = append(picked.integers, list[i])
 	}
-	return value{constant: picked}, nil
+	if more {
+		v.repeated = sizes
+	}
+	return v, nil
 }
 
-// slice cuts a list of sizes, or rows of such, forwards or backwards. PyTorch turns its
-// pads into ONNX's so.
-func (c *call) slice() (value, error) {
-	k, err := c.weights(0)
-	if err != nil {
-		return value{}, err
-	}
-	if c.model.opset < 10 {
-		return value{}, c.lack("opset %d", c.model.opset)
-	}
-	if k.integers == nil || len(k.dims) == 0 || k.len() == 0 {
-		return value{}, c.lack("a constant %v", k.dims)
-	}
-	var settings [5]int64 // by the numbers of the inputs: starts, ends, axes, steps
-	for i := 1; i < len(settings); i++ {
-		if i == 4 {
-			settings[i] = 1
-		}
-		if i > 2 && !c.has(i) {
-			continue
-		}
-		list, err := c.integers(i)
-		if err != nil {
-			return value{}, err
-		}
-		if len(list) != 1 {
-			return value{}, c.lack("%d bounds", len(list))
-		}
-		settings[i] = list[0]
-	}
-	step := settings[4]
-	if at := settings[3]; at != 0 && at != int64(-len(k.dims)) || step != 1 && step != -1 {
-		return value{}, c.lack("axis %d and steps of %d", at, step)
-	}
-	rows := int64(k.dims[0])
-	bound := func(at int64) int64 {
-		if at < 0 {
-			at = max(at, -rows-1) + rows
-		}
-		if step > 0 {
-			return min(max(at, 0), rows)
-		}
-		return min(max(at, -1), rows-1)
-	}
-	start, end := bound(settings[1]), bound(settings[2])
-	length := int64(k.len()) / rows
-	cut := &constant{dims: slices.Clone(k.dims), integers: []int64{}}
-	for i := start; i*step < end*step; i += step {
-		cut.integers = append(cut.integers, k.integers[i*length:][:length]...)
-	}
-	cut.dims[0] = len(cut.integers) / int(length)
-	return value{constant: cut}, nil
-}
-
-// constantOfShape is a list of one number again and again.
-func (c *call) constantOfShape() (value, error) {
-	k := &constant{floats: []float32{0}}
-	if s := c.attribute("value"); s != nil && s.tensor != nil {
-		var err error
-		k, err = s.tensor.decode(&c.decoded, c.beside)
-		if err != nil {
-			return value{}, err
+// sizesText writes a list of sizes for an error.
+func (c *call) sizesText(list []int64) string {
+	text := make([]string, len(list))
+	for i, n := range list {
+		if text[i] = fmt.Sprint(n); n == batchSize {
+			text[i] = "batch"
 		}
 	}
-	sizes, err := c.integers(0)
-	if err != nil {
-		return value{}, err
-	}
-	if len(sizes) != 1 || sizes[0] < 0 || sizes[0] > maxNumbers || k.len() != 1 {
-		return value{}, c.lack("a shape %v", sizes)
-	}
-	n := int(sizes[0])
-	if k.integers != nil {
-		return sizesOf(slices.Repeat(k.integers, n)), nil
-	}
-	return value{constant: &constant{dims: []int{n}, floats: slices.Repeat(k.floats, n)}}, nil
-}
-
-func (c *call) concatConstants() (value, error) {
-	var all []int64
-	for i := range c.inputs {
-		list, err := c.integers(i)
-		if err != nil {
-			return value{}, err
-		}
-		all = append(all, list...)
-		if len(all) > maxNumbers {
-			return value{}, c.lack("more than %d sizes", maxNumbers)
-		}
-	}
-	return sizesOf(all), nil
+	return "[" + strings.Join(text, " ") + "]"
 }

@@ -6,8 +6,12 @@ import (
 	"garb/nn"
 )
 
-// selectChannels is a Gather that picks channels of a value, in any order.
-func (c *call) selectChannels(v value) (value, error) {
+// gather picks channels of a value, in any order.
+func (c *call) gather() (value, error) {
+	v, err := c.picture(0)
+	if err != nil {
+		return value{}, err
+	}
 	k, err := c.weights(1)
 	if err != nil {
 		return value{}, err

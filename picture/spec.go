@@ -65,11 +65,17 @@ func (s Spec) Validate() error {
 		if m, d := float64(s.Mean[c]), float64(s.Std[c]); math.IsNaN(m) || math.IsInf(m, 0) || !(d > 0) || math.IsInf(d, 0) {
 			return fmt.Errorf("picture spec: mean %v and std %v of a channel; they are numbers, and std is positive", m, d)
 		}
-		if s.Grey && (s.Mean[c] != s.Mean[0] || s.Std[c] != s.Std[0]) {
-			return fmt.Errorf("picture spec: means %v and stds %v for levels of grey, which have one of each", s.Mean, s.Std)
-		}
+	}
+	if s.Grey && !s.PreparesAlike() {
+		return fmt.Errorf("picture spec: means %v and stds %v for levels of grey, which have one of each", s.Mean, s.Std)
 	}
 	return nil
+}
+
+// PreparesAlike reports whether all channels have the same mean and standard deviation.
+func (s Spec) PreparesAlike() bool {
+	m, d := s.Mean[0], s.Std[0]
+	return s.Mean == [3]float32{m, m, m} && s.Std == [3]float32{d, d, d}
 }
 
 // Channels returns the number of channels of an input: 3, red, green and blue, or 1 if it

@@ -18,6 +18,8 @@ var writers = map[nn.Op]func(*writer, *layer) int32{
 	nn.OpDense:         (*writer).dense,
 	nn.OpBatchNorm:     (*writer).batchNorm,
 	nn.OpScale:         (*writer).scale,
+	nn.OpLayerNorm:     (*writer).layerNorm,
+	nn.OpGroupNorm:     (*writer).groupNorm,
 
 	nn.OpMaxPool:           pool(opMaxPool2D),
 	nn.OpAveragePool:       pool(opAveragePool2D),
@@ -38,9 +40,13 @@ var writers = map[nn.Op]func(*writer, *layer) int32{
 
 	nn.OpAdd:      elementwise(opAdd, addOptions),
 	nn.OpMultiply: elementwise(opMul, mulOptions),
+	nn.OpMaximum:  choice(opMaximum),
+	nn.OpMinimum:  choice(opMinimum),
 	nn.OpConcat:   (*writer).concat,
 	nn.OpSelect:   (*writer).selectChannels,
 	nn.OpPad:      (*writer).pad,
+	nn.OpCrop:     (*writer).crop,
+	nn.OpUpsample: (*writer).upsample,
 	nn.OpFlatten:  (*writer).reshape,
 	nn.OpReshape:  (*writer).reshape,
 	nn.OpDropout:  func(_ *writer, l *layer) int32 { return l.in[0] },
@@ -172,6 +178,10 @@ func (w *writer) layer(i int, described nn.Layer, made []int32) (*layer, error) 
 		return nil, &nn.LayerError{Layer: i, Name: described.Name, Op: described.Op,
 			Reason: "it has no operator in TensorFlow Lite"}
 	}
+	if described.Border != "" && described.Border != nn.Reflect {
+		return nil, &nn.LayerError{Layer: i, Name: described.Name, Op: described.Op,
+			Reason: fmt.Sprintf("TensorFlow Lite has no operator that pads with a border %q", described.Border)}
+	}
 	l := &layer{Layer: described, name: described.Name, shape: w.shapes[i]}
 	pooled := l.Op == nn.OpMaxPool || l.Op == nn.OpAveragePool
 	if pooled && dilations(l) != nil {
@@ -293,6 +303,41 @@ func (w *writer) scale(l *layer) int32 {
 	return w.affine(l, factor, shift)
 }
 
+// layerNorm normalises the last axis.
+func (w *writer) layerNorm(l *layer) int32 {
+	mean := append(slices.Clone(l.shape[:len(l.shape)-1]), 1)
+	x := w.normalized(l, l.in[0], l.shape, mean, int32(len(l.shape)))
+	return w.normAffine(l, x)
+}
+
+// groupNorm normalises groups of channels over all positions: of a map [positions groups
+// channels] both of the other axes.
+func (w *writer) groupNorm(l *layer) int32 {
+	channels := l.shape[len(l.shape)-1]
+	groups := []int{tensor.Len(l.shape) / channels, l.Groups, channels / l.Groups}
+	x := w.reshaped(l.name+"/groups", l.in[0], groups)
+	x = w.normalized(l, x, groups, []int{1, l.Groups, 1}, 1, 3)
+	return w.normAffine(l, w.reshaped(l.name+"/channels", x, l.shape))
+}
+
+// normalized is (x − mean)/√(variance + epsilon) over axes, of which 0 is the batch's; mean is
+// the shape of the means.
+func (w *writer) normalized(l *layer, x int32, shape, mean []int, axes ...int32) int32 {
+	x = w.binary(opSub, subOptions, l.name+"/centred", shape, x, w.reduce(opMean, l.name+"/mean", x, mean, true, axes...))
+	squares := w.binary(opMul, mulOptions, l.name+"/squares", shape, x, x)
+	variance := w.reduce(opMean, l.name+"/variance", squares, mean, true, axes...)
+	variance = w.binary(opAdd, addOptions, l.name+"/above", mean, variance, w.floats(l.name+"/epsilon", []float32{float32(l.Epsilon)}, 1))
+	inverse := w.add(l.name+"/inverse", mean, node{op: opRsqrt, inputs: []int32{variance}})
+	return w.binary(opMul, mulOptions, l.name+"/normalized", shape, x, inverse)
+}
+
+// normAffine multiplies what is normalised by gamma and adds beta.
+func (w *writer) normAffine(l *layer, x int32) int32 {
+	gamma, beta := l.params[0].Data, l.params[1].Data
+	x = w.binary(opMul, mulOptions, l.name+"/scaled", l.shape, x, w.floats(l.name+"/gamma", gamma, len(gamma)))
+	return w.binary(opAdd, addOptions, l.name, l.shape, x, w.floats(l.name+"/beta", beta, len(beta)))
+}
+
 // affine multiplies each channel by a factor and adds a shift: by the kernel and bias of
 // the layer before, if only this layer takes what that gives.
 func (w *writer) affine(l *layer, factor, shift []float64) int32 {
@@ -398,18 +443,30 @@ func (w *writer) softmaxOf(name string, x int32, shape []int) int32 {
 		fields: []field{float(1)}})
 }
 
-// elementwise writes an operator on two values. One without the axes of a map is spread over it.
+// elementwise writes an operator on two values.
 func elementwise(op operator, options optionsType) func(*writer, *layer) int32 {
 	return func(w *writer, l *layer) int32 {
-		in := slices.Clone(l.in)
-		for j, from := range l.from {
-			if missing := len(l.shape) - len(from); missing > 0 {
-				spread := append(slices.Repeat([]int{1}, missing), from...)
-				in[j] = w.reshaped(l.name+"/spread", in[j], spread)
-			}
-		}
+		in := w.spread(l)
 		return w.binary(op, options, l.name, l.shape, in[0], in[1])
 	}
+}
+
+// choice writes the larger or the smaller of two values, whose operator takes no activation.
+func choice(op operator) func(*writer, *layer) int32 {
+	return func(w *writer, l *layer) int32 {
+		return w.add(l.name, l.shape, node{op: op, inputs: w.spread(l), options: maximumMinimumOptions})
+	}
+}
+
+// spread gives flat inputs of a layer, whose output is a map, the axes of a map.
+func (w *writer) spread(l *layer) []int32 {
+	in := slices.Clone(l.in)
+	for j, from := range l.from {
+		if missing := len(l.shape) - len(from); missing > 0 {
+			in[j] = w.reshaped(l.name+"/spread", in[j], append(slices.Repeat([]int{1}, missing), from...))
+		}
+	}
+	return in
 }
 
 func (w *writer) binary(op operator, options optionsType, name string, shape []int, x, y int32) int32 {
@@ -444,6 +501,33 @@ func (w *writer) pad(l *layer) int32 {
 	if l.Lowest {
 		n.op, n.options = opPadV2, padV2Options
 		n.inputs = append(n.inputs, w.floats(l.name+"/value", []float32{-math.MaxFloat32}))
+	}
+	if l.Border == nn.Reflect {
+		n.op, n.options = opMirrorPad, mirrorPadOptions // of the first mode, REFLECT
+	}
+	return w.add(l.name, l.shape, n)
+}
+
+func (w *writer) crop(l *layer) int32 {
+	first, size := []int32{0, int32(l.Before)}, []int32{-1} // the whole batch
+	if len(l.shape) == 3 {
+		first = []int32{0, int32(l.Above), int32(l.Left), int32(l.Before)}
+	}
+	for _, n := range l.shape {
+		size = append(size, int32(n))
+	}
+	return w.add(l.name, l.shape, node{op: opSlice, options: sliceOptions, inputs: []int32{l.in[0],
+		w.integers(l.name+"/first", first, len(first)), w.integers(l.name+"/size", size, len(size))}})
+}
+
+// upsample takes pixels as squares with their values at their centres, whichever the way.
+func (w *writer) upsample(l *layer) int32 {
+	size := w.integers(l.name+"/size", []int32{int32(l.shape[0]), int32(l.shape[1])}, 2)
+	n := node{op: opResizeNearest, options: resizeNearestOptions, inputs: []int32{l.in[0], size},
+		fields: []field{boolean(false), boolean(true)}} // align_corners, half_pixel_centers
+	if l.Linear {
+		n.op, n.options = opResizeBilinear, resizeBilinearOptions
+		n.fields = append([]field{integer(0), integer(0)}, n.fields...) // two that are no more
 	}
 	return w.add(l.name, l.shape, n)
 }

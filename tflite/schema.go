@@ -24,7 +24,10 @@ const (
 	opSoftmax         operator = 25
 	opTanh            operator = 28
 	opPReLU           operator = 54
+	opMaximum         operator = 55
+	opMinimum         operator = 57
 	opHardSwish       operator = 117
+	opResizeBilinear  operator = 23
 	opPad             operator = 34
 	opMean            operator = 40
 	opSub             operator = 41
@@ -33,12 +36,16 @@ const (
 	opCast            operator = 53
 	opArgMax          operator = 56
 	opPadV2           operator = 60
+	opSlice           operator = 65
 	opLog             operator = 73
 	opSum             operator = 74
+	opRsqrt           operator = 76
 	opReduceMax       operator = 82
 	opOneHot          operator = 85
 	opReduceMin       operator = 89
+	opResizeNearest   operator = 97
 	opLeakyReLU       operator = 98
+	opMirrorPad       operator = 100
 )
 
 // tensorType is a TensorType.
@@ -79,6 +86,7 @@ const (
 	softmaxOptions         optionsType = 9
 	concatenationOptions   optionsType = 10
 	addOptions             optionsType = 11
+	resizeBilinearOptions  optionsType = 15
 	reshapeOptions         optionsType = 17
 	mulOptions             optionsType = 21
 	padOptions             optionsType = 22
@@ -88,9 +96,13 @@ const (
 	expOptions             optionsType = 33
 	castOptions            optionsType = 37
 	argMaxOptions          optionsType = 40
+	maximumMinimumOptions  optionsType = 39
 	padV2Options           optionsType = 43
+	sliceOptions           optionsType = 48
 	oneHotOptions          optionsType = 61
+	resizeNearestOptions   optionsType = 74
 	leakyReLUOptions       optionsType = 75
+	mirrorPadOptions       optionsType = 77
 )
 
 // field is a number in a table of options. The schema's defaults of those that are written

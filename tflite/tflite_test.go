@@ -83,10 +83,23 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpMultiply}, g, x)
 	x = l.add(nn.Layer{Op: nn.OpSoftmax}, x)
 	x = l.add(nn.Layer{Op: nn.OpPad, Above: 1, Right: 2}, x)
+	x = l.add(nn.Layer{Op: nn.OpPad, Left: 2, Below: 1, Border: nn.Reflect}, x)
 	x = l.add(nn.Layer{Op: nn.OpPad, Left: 1, Below: 1, Lowest: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpMaxPool, Height: 2, Width: 2, Stride: 1}, x)
 	top := l.add(nn.Layer{Op: nn.OpGlobalMaxPool}, x)
 	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
+	x = l.add(nn.Layer{Op: nn.OpCrop, Above: 1, Left: 1, Before: 2, After: 1}, x)
+	x = l.add(nn.Layer{Op: nn.OpLayerNorm, Name: "layer", Epsilon: 1e-3}, x)
+	x = l.add(nn.Layer{Op: nn.OpUpsample, Rows: 2, Columns: 3, Linear: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpUpsample, Rows: 2, Columns: 1}, x)
+	x = l.add(nn.Layer{Op: nn.OpGroupNorm, Name: "groups", Groups: 7, Epsilon: 1e-3}, x)
+	r = l.add(nn.Layer{Op: nn.OpConv, Name: "where", Units: 1, Height: 1, Width: 1, Stride: 1}, x)
+	x = l.add(nn.Layer{Op: nn.OpMaximum}, x, r)
+	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
+	g = l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x)
+	g = l.add(nn.Layer{Op: nn.OpLayerNorm, Name: "flat layer", Epsilon: 1e-3}, g)
+	x = l.add(nn.Layer{Op: nn.OpMinimum}, x, g)
+	x = l.add(nn.Layer{Op: nn.OpAdd}, r, x)
 	x = l.add(nn.Layer{Op: nn.OpFlatten}, x)
 	x = l.add(nn.Layer{Op: nn.OpDense, Name: "dense", Units: 36, Bias: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpDropout, Rate: 0.25}, x)
@@ -229,7 +242,11 @@ func TestEveryLayer(t *testing.T) {
 		opMul, opAdd, opConv2D, opConv2D, opConv2D, opMul, opAdd, opAdd, opDepthwiseConv2D, opLogistic, opMul,
 		opMaxPool2D, opAveragePool2D, opConcatenation, opLeakyReLU,
 		opMean, opReshape, opConv2D, opTanh, opConv2D, opLogistic, opMul, opLogistic, opReshape, opMul, opSoftmax,
-		opPad, opPadV2, opMaxPool2D, opReduceMax, opReLU, opReshape, opFullyConnected, opReshape, opAveragePool2D,
+		opPad, opMirrorPad, opPadV2, opMaxPool2D, opReduceMax, opReLU,
+		opSlice, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opMul, opAdd, opResizeBilinear, opResizeNearest,
+		opReshape, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opReshape, opMul, opAdd, opConv2D, opMaximum, opReLU,
+		opMean, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opMul, opAdd, opReshape, opMinimum, opAdd,
+		opReshape, opFullyConnected, opReshape, opAveragePool2D,
 		opReshape, opConcatenation, opMul, opAdd, opReshape, opConv2D, opReshape, opFullyConnected, opFullyConnected,
 		opMul, opSoftmax,
 	}
@@ -282,7 +299,8 @@ func TestEveryLayer(t *testing.T) {
 		15: {1, 2},                   // the axes of a mean
 		16: {-1, 1, 1, 24},           // a shape, for any batch
 		26: {0, 0, 1, 0, 0, 2, 0, 0}, // rows above and below, columns left and right
-		27: {0, 0, 0, 1, 1, 0, 0, 0},
+		27: {0, 0, 0, 1, 2, 0, 0, 0}, // of the border that mirrors
+		28: {0, 0, 0, 1, 1, 0, 0, 0},
 	} {
 		if got := p.integers(p.nodes[node].inputs[1]); !slices.Equal(got, want) {
 			t.Errorf("operator %d is given %v, want %v", node, got, want)
@@ -291,7 +309,7 @@ func TestEveryLayer(t *testing.T) {
 	if leaky := p.nodes[14]; leaky.options.float(0) != 0.1 {
 		t.Errorf("a slope of %v", leaky.options.float(0))
 	}
-	if lowest := p.nodes[27]; !slices.Equal(p.floats(lowest.inputs[2]), []float32{-math.MaxFloat32}) {
+	if lowest := p.nodes[28]; !slices.Equal(p.floats(lowest.inputs[2]), []float32{-math.MaxFloat32}) {
 		t.Error("the padding is not the lowest number")
 	}
 	if cooled := p.nodes[len(p.nodes)-2]; !slices.Equal(p.floats(cooled.inputs[1]), []float32{0.5}) {
@@ -462,7 +480,7 @@ func TestNotFused(t *testing.T) {
 func TestPreparedTwice(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{2, 2, 3}}}
 	l.add(nn.Layer{Op: nn.OpAdd}, l.add(nn.Layer{Op: nn.OpReLU}, 0), 0)
-	o := Options{Pictures: true, Preprocessing: &Preprocessing{Std: []float32{1, 1, 1}}}
+	o := Options{Pictures: true, Preprocessing: &Preprocessing{Mean: make([]float32, 3), Std: []float32{1, 1, 1}}}
 	got := parse(t, encoded(t, filled(t, l, 1), o)).operators()
 	if !slices.Equal(got, []operator{opCast, opSub, opDiv, opReLU, opAdd, opSoftmax}) {
 		t.Errorf("operators %v", got)
@@ -572,14 +590,22 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// TestGrey: a network of one channel has pictures of no colours that the metadata could name.
-func TestGrey(t *testing.T) {
-	l := list{{Op: nn.OpInput, Shape: []int{5, 4, 1}}}
-	l.add(nn.Layer{Op: nn.OpDense, Name: "top", Units: 2}, l.add(nn.Layer{Op: nn.OpFlatten}, 0))
-	p := parse(t, encoded(t, filled(t, l, 1), Options{}))
-	input := root(t, p.metadata[metadataEntry], metadataIdentifier).tables(3)[0].tables(2)[0]
-	if input.table(3).byte(0) != contentFeature || !slices.Equal(p.tensors[0].shape, []int32{1, 5, 4, 1}) {
-		t.Errorf("content %d, shape %v", input.table(3).byte(0), p.tensors[0].shape)
+// TestChannels: the metadata names the colours of pictures, grey ones too, and calls an input
+// of other channels no picture.
+func TestChannels(t *testing.T) {
+	for channels, want := range map[int]struct{ content, space byte }{
+		1: {contentImage, colorSpaceGrey}, 2: {contentFeature, 0}, 3: {contentImage, colorSpaceRGB},
+	} {
+		l := list{{Op: nn.OpInput, Shape: []int{5, 4, channels}}}
+		l.add(nn.Layer{Op: nn.OpDense, Name: "top", Units: 2}, l.add(nn.Layer{Op: nn.OpFlatten}, 0))
+		p := parse(t, encoded(t, filled(t, l, 1), Options{}))
+		content := root(t, p.metadata[metadataEntry], metadataIdentifier).tables(3)[0].tables(2)[0].table(3)
+		if content.byte(0) != want.content || !slices.Equal(p.tensors[0].shape, []int32{1, 5, 4, int32(channels)}) {
+			t.Errorf("%d channels: content %d, shape %v", channels, content.byte(0), p.tensors[0].shape)
+		}
+		if want.content == contentImage && content.table(1).byte(0) != want.space {
+			t.Errorf("%d channels: colour space %d", channels, content.table(1).byte(0))
+		}
 	}
 }
 
@@ -608,6 +634,15 @@ func TestWriteErrors(t *testing.T) {
 	if err := Write(io.Discard, &nn.Network{Layers: []nn.Layer{{Op: nn.OpConv}}}, Options{}); !errors.As(err,
 		&layer) {
 		t.Errorf("no network: %v", err)
+	}
+	for _, border := range []nn.Border{nn.Edge, nn.Wrap} {
+		wide := list{{Op: nn.OpInput, Shape: []int{5, 5, 1}}}
+		wide.add(nn.Layer{Op: nn.OpFlatten}, wide.add(nn.Layer{Op: nn.OpPad, Left: 1, Border: border}, 0))
+		wide.add(nn.Layer{Op: nn.OpDense, Name: "a", Units: 4}, 2)
+		if err := Write(io.Discard, filled(t, wide, 1), Options{}); !errors.As(err, &layer) || layer.Layer != 1 ||
+			!strings.Contains(layer.Reason, string(border)) {
+			t.Errorf("a border %s: %v", border, err)
+		}
 	}
 	// As if the format had no tanh.
 	written := writers[nn.OpTanh]

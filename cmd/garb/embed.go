@@ -19,6 +19,7 @@ import (
 
 	"garb"
 	"garb/backbone"
+	"garb/convert"
 	"garb/dataset"
 	"garb/internal/safefile"
 	"garb/picture"
@@ -29,7 +30,8 @@ type backboneFlags struct {
 	backbone, weights string
 	featuresAt        string // a layer of a network that is none of garb's
 	size              int
-	channels          int // 0: those of the backbone
+	channels          int    // 0: those of the backbone
+	preprocess        string // of another program's file that does not say it
 	resize            string
 	spec              *picture.Spec // preprocessing in place of the backbone's own; nil: its own
 }
@@ -37,12 +39,14 @@ type backboneFlags struct {
 func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
 	c.Flags().StringVar(&b.backbone, "backbone", defaultBackbone,
 		"backbone: efficientnet-lite0 to -lite4, xception, mobilenet-v2, resnet18, resnet50, small-cnn, or a model, "+
-			"run or converted file that has one")
+			"run, Keras or ONNX file that has one")
 	c.Flags().StringVar(&b.weights, "weights", "",
 		"the backbone's weights: a safetensors file, or a .pth file of PyTorch (default its own)")
 	c.Flags().StringVar(&b.featuresAt, "features-at", "",
 		"`LAYER` whose output the features are, of a network that is none of garb's (default before its classifier)")
 	c.Flags().IntVar(&b.size, "size", 0, "side of the input, in pixels (default the backbone's)")
+	c.Flags().StringVar(&b.preprocess, "preprocess", "",
+		"how pictures are prepared for a Keras or ONNX file that does not say it: "+strings.Join(convert.Preprocessings(), ", "))
 	c.Flags().IntVar(&b.channels, "channels", 0, "channels of the input: 3, or 1 for grey pictures (default the backbone's)")
 	c.Flags().StringVar(&b.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
 }
@@ -59,6 +63,12 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 		return a, picture.Spec{}, fmt.Errorf("--features-at is for networks that are none of garb's; %s has its features", a.Name)
 	case err == nil:
 	case exists(reference) || garb.IsModel(reference):
+		if isForeign(reference) {
+			if reference, err = converted(context.Background(), reference, convert.Options{Preprocess: b.preprocess, Side: b.size}); err != nil {
+				return a, picture.Spec{}, err
+			}
+			b.preprocess = "" // which is in the file now
+		}
 		base, err := garb.BackboneOf(reference, b.featuresAt)
 		if err != nil {
 			return a, picture.Spec{}, err
@@ -76,6 +86,9 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 			return a, picture.Spec{}, fmt.Errorf("--backbone %q: there is no such backbone; did you mean %s?", b.backbone, name)
 		}
 		return a, picture.Spec{}, err
+	}
+	if b.preprocess != "" {
+		return a, picture.Spec{}, fmt.Errorf("--preprocess is for Keras and ONNX files; %s has its own way to prepare pictures", b.backbone)
 	}
 	spec := a.Spec
 	if b.spec != nil {

@@ -61,7 +61,7 @@ func (q *qualityFlags) add(command *cobra.Command) {
 }
 
 // backboneFlagNames are the flags that backboneFlags add.
-var backboneFlagNames = []string{"backbone", "weights", "size", "channels", "resize"}
+var backboneFlagNames = []string{"backbone", "weights", "preprocess", "size", "channels", "resize"}
 
 // listOrders lists the orders for people.
 func listOrders() string {

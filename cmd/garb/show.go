@@ -200,7 +200,7 @@ func preparation(s picture.Spec) string {
 	case s.Fit != picture.Stretch:
 		text += string(s.Fit) + ", "
 	}
-	if m, d := s.Mean, s.Std; m != [3]float32{m[0], m[0], m[0]} || d != [3]float32{d[0], d[0], d[0]} {
+	if m, d := s.Mean, s.Std; !s.PreparesAlike() {
 		return text + fmt.Sprintf("(x − %.4g %.4g %.4g) / %.4g %.4g %.4g", m[0], m[1], m[2], d[0], d[1], d[2])
 	}
 	return text + fmt.Sprintf("(x − %v) / %v", s.Mean[0], s.Std[0])

@@ -643,9 +643,9 @@ func Seeds(name string, accuracies []Figure) []Figure {
 	// The 97.5 % quantiles of Student's t with 1 to 4 degrees of freedom.
 	quantiles := []float64{12.706, 4.303, 3.182, 2.776}
 	half := quantiles[min(max(len(accuracies)-2, 0), len(quantiles)-1)] * deviation / math.Sqrt(n)
-	return []Figure{
-		{Key: name + ".seeds.mean", Title: "mean over seeds of the test accuracy", Target: "≥ .945", Value: mean, Count: len(accuracies),
-			Interval: [2]float64{mean - half, mean + half}},
-		{Key: name + ".seeds.deviation", Title: "standard deviation between seeds", Value: deviation, Count: len(accuracies)},
-	}
+	return []Figure{{
+		Key: name + ".seeds.mean", Target: "≥ .945", Value: mean, Count: accuracies[0].Count,
+		Title:    fmt.Sprintf("mean of %d seeds, with a standard deviation of %s: accuracy", len(accuracies), Short(deviation)),
+		Interval: [2]float64{mean - half, mean + half},
+	}}
 }

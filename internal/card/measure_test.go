@@ -220,10 +220,10 @@ func TestMeasureErrors(t *testing.T) {
 }
 
 func TestSeeds(t *testing.T) {
-	figures := Seeds("m", []Figure{{Value: 0.93}, {Value: 0.94}, {Value: 0.95}})
+	figures := Seeds("m", []Figure{{Value: 0.93, Count: 372}, {Value: 0.94, Count: 372}, {Value: 0.95, Count: 372}})
 	// By hand: deviation .01, Student's t with 2 degrees of freedom 4.303.
 	half := 4.303 * 0.01 / math.Sqrt(3)
-	if mean, deviation := figures[0], figures[1]; math.Abs(mean.Value-0.94) > 1e-9 || math.Abs(deviation.Value-0.01) > 1e-9 ||
+	if mean := figures[0]; math.Abs(mean.Value-0.94) > 1e-9 || mean.Count != 372 || !strings.Contains(mean.Title, "deviation of .010") ||
 		math.Abs(mean.Interval[1]-0.94-half) > 1e-9 || math.Abs(mean.Interval[0]-0.94+half) > 1e-9 {
 		t.Errorf("got %+v", figures)
 	}

@@ -144,6 +144,28 @@ def stacked(k):
     return m
 
 
+def maps(k):
+    """Normalizations by the picture's own statistics, maps cut and made larger, and values
+    that are repeated over others."""
+    L = k.layers
+    i = L.Input((10, 9, 3))
+    x = L.Conv2D(6, 3, name="conv")(i)
+    x = L.LayerNormalization(epsilon=1e-6, name="layer")(x)
+    y = L.GroupNormalization(3, epsilon=1e-2, name="group")(L.Conv2D(6, 1, name="side")(x))
+    x = L.Maximum()([x, y, L.Conv2D(1, 1, name="where")(y)])
+    x = L.Cropping2D(((1, 0), (2, 1)))(x)
+    y = L.UpSampling2D((2, 3), interpolation="bilinear")(x)
+    y = L.Cropping2D((3, 4))(y)
+    y = L.GroupNormalization(-1, scale=False, name="instance")(y)
+    z = L.UpSampling2D(2)(L.Cropping2D(1)(x))
+    x = L.Minimum()([L.GlobalAveragePooling2D()(z), y])
+    x = L.Subtract()([x, L.GlobalMaxPooling2D(keepdims=True)(z)])
+    x = L.Add()([L.Conv2D(1, 1, name="gate")(x), x])
+    x = L.Multiply()([L.GlobalMaxPooling2D()(y), x])
+    x = L.LayerNormalization(center=False, name="flat")(L.GlobalAveragePooling2D()(x))
+    return k.Model(i, L.Dense(4, name="last")(x))
+
+
 def write(name, path):
     with open(path, "rb") as source, gzip.GzipFile(f"network-{name}.gz", "wb", compresslevel=9, mtime=0) as f:
         f.write(source.read())
@@ -152,7 +174,7 @@ def write(name, path):
 
 answers = {}
 for k, generation in ((keras3, 3), (keras2, 2)):
-    for seed, (make, side) in enumerate(((course, 0), (homework, 0), (zoo, 13), (shared, 0), (stacked, 0))):
+    for seed, (make, side) in enumerate(((course, 0), (homework, 0), (zoo, 13), (shared, 0), (stacked, 0), (maps, 0))):
         k.backend.clear_session()
         m = make(k)
         shape = [n or side for n in m.input_shape[1:]]

@@ -110,12 +110,22 @@ class Maker:
             lambda: L.MaxPooling2D(r(2, 3, (2, 2), (2, 3)), strides=r(None, 1, 2, (1, 2), (3, 1)), padding=r("same", "valid")),
             lambda: L.AveragePooling2D(r(2, 3, (3, 1)), strides=r(None, 1, 2, (2, 1)), padding=r("same", "valid")),
             lambda: L.ZeroPadding2D(r(1, 2, (1, 2), ((0, 1), (2, 0)))),
-            lambda: L.Cropping2D(1), lambda: L.UpSampling2D(2, interpolation=r("nearest", "bilinear")),
-            lambda: L.LayerNormalization(), lambda: L.ELU(r(1.0, 0.5)), lambda: L.PReLU(shared_axes=r([1, 2], [1, 2], None)), lambda: L.Permute((2, 1, 3)),
+            lambda: L.Cropping2D(r(1, (0, 1), ((1, 0), (2, 1)))),
+            lambda: L.UpSampling2D(r(2, (1, 3), (2, 1)), interpolation="bicubic" if self.chance(0.05) else r("nearest", "bilinear")),
+            lambda: self.own_norm(), lambda: L.ELU(r(1.0, 0.5)), lambda: L.PReLU(shared_axes=r([1, 2], [1, 2], None)), lambda: L.Permute((2, 1, 3)),
             lambda: L.Dense(r(2, 5), activation=self.activation(), **self.named()), lambda: L.Identity(),
         ]
-        common = [makers[i] for i in (0, 0, 0, 1, 2, 3, 3, 5, 6, 7, 9, 10, 11, 15, 16, 18)]
+        common = [makers[i] for i in (0, 0, 0, 1, 2, 3, 3, 5, 6, 7, 9, 10, 11, 12, 13, 14, 14, 15, 16, 18)]
         return (r(*makers) if self.chance(0.06) else r(*common))()
+
+    def own_norm(self):
+        """A normalization by the picture's own statistics."""
+        r = self.one
+        settings = dict(epsilon=r(1e-3, 1e-6, 0.1), center=r(True, False), scale=r(True, False))
+        if self.chance(0.6):
+            axis = r([1, 2, 3], 1) if self.chance(0.1) else r(-1, 3, [3])
+            return L.LayerNormalization(axis=axis, **settings, **self.named())
+        return L.GroupNormalization(r(1, 2, 3, -1), axis=1 if self.chance(0.05) else r(-1, 3), **settings, **self.named())
 
     def preparing(self):
         r = self.one
@@ -163,8 +173,15 @@ class Maker:
                 x = self.arithmetic(x)
             elif what < 0.86:  # branches
                 a, b = L.Conv2D(channels, 3, padding="same", **self.named())(x), self.one(lambda: x, lambda: L.Conv2D(channels, 1)(x))()
-                merge = self.one(L.Add, L.Add, L.Multiply, L.Concatenate) if self.chance(0.8) else self.one(L.Subtract, L.Average, L.Maximum)
-                x = merge()([a, b])
+                merge = self.one(L.Add, L.Add, L.Multiply, L.Concatenate) if self.chance(0.7) else self.one(L.Subtract, L.Average, L.Maximum, L.Minimum)
+                if merge is not L.Concatenate and self.chance(0.4):  # one repeated over the other
+                    b = self.one(lambda: L.Conv2D(1, 1)(x), lambda: L.GlobalAveragePooling2D()(x),
+                                 lambda: L.GlobalMaxPooling2D(keepdims=True)(L.Conv2D(1, 1)(x)))()
+                    if self.chance(0.15):
+                        x = a * b  # an operator: the batch's axis may be taken for one of the map's
+                        continue
+                inputs = self.one([a, b], [b, a])
+                x = merge()(inputs + ([L.ReLU()(a)] if merge is not L.Subtract and self.chance(0.2) else []))
             elif what < 0.91:  # squeeze and excite
                 s = L.GlobalAveragePooling2D(keepdims=True)(x)
                 x = L.Multiply()([x, L.Conv2D(channels, 1, activation="sigmoid")(s)])

@@ -146,6 +146,33 @@ def old():
     m.save("old.onnx", x, ["n", 3, "h", "w"], 8, weights_as_inputs=True, ir=3)
 
 
+def maps():
+    """Normalizations by the picture's own statistics, maps cut, parted and made larger, and
+    values that are repeated over others."""
+    m = Model()
+    x = m.node("Conv", "pixels", m.weight("conv.weight", 6, 3, 3, 3), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    x = m.node("Transpose", x, perm=[0, 2, 3, 1])  # as ConvNeXt has it
+    x = m.node("LayerNormalization", x, m.weight("layer.weight", 6), m.weight("layer.bias", 6), axis=-1, epsilon=1e-6)
+    x = m.node("Transpose", x, perm=[0, 3, 1, 2])
+    y = m.node("Reshape", x, m.integers("groups", 0, 3, -1))  # GroupNorm as PyTorch has it
+    y = m.node("InstanceNormalization", y, m.weight("ones", values=[1, 1, 1]), m.weight("zeros", values=[0, 0, 0]), epsilon=1e-3)
+    y = m.node("Reshape", y, m.node("Shape", x))
+    y = m.node("Add", m.node("Mul", y, m.weight("group.weight", 6, 1, 1)), m.weight("group.bias", 6, 1, 1))
+    m.nodes.append(helper.make_node("Split", [y, m.integers("sizes", 2, 4)], ["low", "high"], name="split", axis=1))
+    y = m.node("Concat", "high", m.node("Sigmoid", "low"), axis=1)
+    y = m.node("Max", y, m.node("Conv", x, m.weight("where.weight", 1, 6, 1, 1)), m.weight("least", values=-0.5))
+    z = m.node("Slice", y, m.integers("starts", 1, -7), m.integers("ends", -1, 2**62), m.integers("axes", 2, -1))
+    a = m.node("Resize", z, "", m.weight("scales", values=[1, 1, 2, 3]), mode="linear", coordinate_transformation_mode="half_pixel")
+    b = m.node("Resize", z, "", "", m.integers("enlarged", 2, 6, 14, 21), mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    x = m.node("Min", m.node("Sub", a, m.node("GlobalAveragePool", y)), b)
+    x = m.node("InstanceNormalization", x, m.weight("instance.weight", 6), m.weight("instance.bias", 6))
+    x = m.node("Slice", x, m.integers("first", 1), m.integers("last", 5), m.integers("channels", 1))
+    x = m.node("GroupNormalization", x, m.weight("last.weight", 4), m.weight("last.bias", 4), num_groups=2)
+    x = m.node("Flatten", m.node("GlobalMaxPool", x))
+    x = m.node("Gemm", x, m.weight("fc.weight", 4, 4), transB=1)
+    m.save("maps.onnx", x, [2, 3, 9, 9], 21)
+
+
 def half():
     """Weights of 16 bits, the ends of their range included."""
     m = Model()
@@ -188,7 +215,7 @@ def int8():
 
 if os.path.exists(os.path.join(folder, "external.bin")):
     os.remove(os.path.join(folder, "external.bin"))
-for make in torch, keras, old, half, external, int8:
+for make in torch, keras, old, half, external, int8, maps:
     make()
 # A file on which garb was wrong: the picture, turned twice, is what the dense layer takes.
 pixels = numpy.random.default_rng(1).uniform(-0.25, 0.25, (2, 19, 16, 3)).round(2).astype("float32")

@@ -149,7 +149,7 @@ func seeds(ctx context.Context, o options, measure card.Options) ([]card.Figure,
 			return nil, err
 		}
 		f := figures[0] // the accuracy comes first
-		f.Key, f.Title, f.Target = fmt.Sprintf("%s.seeds.run-%d", measure.Name, len(all)+1), "the recipe with another seed, "+model.Name(), ""
+		f.Key, f.Title, f.Target = fmt.Sprintf("%s.seeds.run-%d", measure.Name, len(all)+1), fmt.Sprintf("seed %d of the recipe: accuracy", len(all)+1), ""
 		accuracies, all = append(accuracies, f), append(all, f)
 	}
 	return append(all, card.Seeds(measure.Name, accuracies)...), nil

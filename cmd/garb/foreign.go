@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"garb/convert"
+	"garb/tensor"
+	"garb/weights"
+)
+
+// foreignExtensions end the names of whole models that other programs wrote.
+var foreignExtensions = []string{".keras", ".h5", ".onnx"}
+
+// isForeign reports whether a file is another program's model, by its name.
+func isForeign(path string) bool {
+	return slices.Contains(foreignExtensions, strings.ToLower(filepath.Ext(path))) &&
+		!strings.HasSuffix(strings.ToLower(path), ".weights.h5")
+}
+
+// converted converts another program's model to a backbone, once: the file is kept in garb's
+// folder under the digest of the model, so that a run finds it again.
+func converted(ctx context.Context, path string, o convert.Options) (string, error) {
+	home, err := weights.Home()
+	if err != nil {
+		return "", err
+	}
+	digest, err := digestOf(path)
+	if err != nil {
+		return "", err
+	}
+	name := fmt.Sprintf("%s-%.16s", strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), digest)
+	if o.Preprocess != "" {
+		name += "-" + o.Preprocess
+	}
+	if o.Side != 0 {
+		name += fmt.Sprintf("-%d", o.Side)
+	}
+	to := filepath.Join(home, "converted", name+".safetensors")
+	if exists(to) {
+		return to, nil
+	}
+	o.Unnamed = true
+	in, err := convert.Read(ctx, path, o)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return "", err
+	}
+	return to, in.Model.Save(to, in.Tensors, tensor.Float32)
+}
+
+// digestOf is the SHA-256 of a file, in hexadecimal.
+func digestOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
+}
