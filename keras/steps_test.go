@@ -16,7 +16,8 @@ import (
 )
 
 // TestApplicationSteps: ten training steps of all layers of networks of keras.applications,
-// with batch-norms on the batch's statistics, come to Keras's losses and weights (steps.py).
+// with batch-norms on stored statistics and on the batch's, come to Keras's losses and weights
+// (steps.py).
 // GARB_KERAS_APPLICATION_STEPS names a file of figures that the script made afresh.
 func TestApplicationSteps(t *testing.T) {
 	path := "testdata/steps.json.gz"
@@ -78,7 +79,7 @@ func firstValues(p nn.Param) *tensor.Tensor {
 	for i, v := range near.Generate(len(t.Data), int(crc32.ChecksumIEEE([]byte(p.Name)))) {
 		switch v = 2*v - 1; {
 		case len(p.Shape) > 1:
-			v *= math.Sqrt(6 / float64(inputs))
+			v *= math.Sqrt(2 / float64(inputs))
 		case strings.HasSuffix(p.Name, "gamma") || strings.HasSuffix(p.Name, "moving_variance"):
 			v = 1 + 0.5*v
 		default:
