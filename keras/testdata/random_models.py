@@ -143,6 +143,10 @@ class Maker:
         return r(*(makers if self.chance(0.12) else makers[:10]))()
 
     def arithmetic(self, x):
+        if self.chance(0.3):
+            a = self.rng.uniform(0.5, 1.5, self.one((x.shape[-1],), (1, 1, x.shape[-1]), (1,))).astype("float32")
+            return self.one(lambda: x - a, lambda: x / a, lambda: x * a + 1.0, lambda: x[..., ::-1], lambda: x[..., ::-1] - a,
+                lambda: x[:, :, :, -2:], lambda: x[..., :1], lambda: -x)()
         return self.one(lambda: x / 2.0, lambda: x * 0.5 - 1.0, lambda: 1.0 - x, lambda: x + 0.25, lambda: 3.0 * x, lambda: x * x, lambda: 0.5 + x / 4.0,
             lambda: self.one(-x, abs(x), x[..., ::-1]) if self.chance(0.2) else x * 2.0)()
 
