@@ -19,7 +19,8 @@ type Base struct {
 	Weights string
 }
 
-// BackboneOf finds the backbone in a file of weights, or in a model as Open takes it. Of a
+// BackboneOf finds the backbone in a file of weights, in a model as Open takes it, or in weights
+// of keras.applications by their name. Of a
 // network that is none of garb's it is the part before the classifier (see Architecture.Name
 // and backbone.OwnName), or, with featuresAt, the part that ends with the layer of that name,
 // which other backbones do not take. Errors are *ModelError.
@@ -43,9 +44,12 @@ func BackboneOf(path, featuresAt string) (Base, error) {
 	case ImageNet:
 		return known(imageNetBackbone, "", false)
 	}
-	file, err := modelFile(path)
-	if err != nil {
-		return refuse(err)
+	file := path
+	if s, ok := weights.Lookup(path); !ok || s.Application == nil {
+		var err error
+		if file, err = modelFile(path); err != nil {
+			return refuse(err)
+		}
 	}
 	f, err := weights.Open(file)
 	if err != nil {

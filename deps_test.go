@@ -49,7 +49,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"accept", "nn", ""},
 	{"conformal", "", ""},
 	{".", "accept tensor picture nn backbone weights conformal", ""},
-	{"convert", "internal/safefile accept tensor picture nn backbone keras onnx tflite .", ""},
+	{"convert", "internal/safefile accept tensor picture nn backbone keras weights onnx tflite .", ""},
 	{"report", "picture", ""},
 	{"dataset", "internal/download picture", ""},
 	{"relabel", "internal/safefile dataset", ""},

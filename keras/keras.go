@@ -151,15 +151,47 @@ func Open(data []byte, limits Limits) (*Model, error) {
 		}
 		return nil, err
 	}
+	return m, m.check(limits)
+}
+
+// check counts a model's weights.
+func (m *Model) check(limits Limits) error {
 	values := 0
 	for _, l := range m.leaves("", nil) {
 		for _, v := range l.layer.Variables {
 			if values += v.dataset.Len(); values > limits.MaxValues {
-				return nil, malformed("it holds more than %d weights", limits.MaxValues)
+				return malformed("it holds more than %d weights", limits.MaxValues)
 			}
 		}
 	}
-	return m, nil
+	return nil
+}
+
+// OpenWeights opens a file of weights alone, of the older generation's layout, as those of a
+// model that is described as Keras's to_json does, by a Keras of the version. Layers with
+// weights are paired in their order, as by Keras's load_weights: names in the file may be
+// others. What does not fit is a *FormatError.
+func OpenWeights(description []byte, version string, data []byte, limits Limits) (*Model, error) {
+	m, err := parseModel(description, "", 0, false)
+	if err != nil {
+		return nil, err
+	}
+	m.KerasVersion = version
+	if !hdf5.IsHDF5(data) {
+		return nil, malformed("it is no HDF5 file, as those of weights are")
+	}
+	root, err := openRoot(data)
+	if err != nil {
+		return nil, &FormatError{"the weights cannot be read", err}
+	}
+	if err := attachInOrder(m, root); err != nil {
+		var format *FormatError
+		if !errors.As(err, &format) {
+			err = &FormatError{"the weights cannot be read", err}
+		}
+		return nil, err
+	}
+	return m, m.check(limits)
 }
 
 // openHDF5 opens a file that is HDF5 as a whole: weights only of either

@@ -2,6 +2,7 @@ package keras
 
 import (
 	"cmp"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -213,6 +214,55 @@ func attachByName(m *Model, g *hdf5.Group) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// attachInOrder gives the layers of m that have variables those of a file of weights, one
+// layer of the file after another.
+func attachInOrder(m *Model, root *hdf5.Group) error {
+	names, err := texts(root, "layer_names")
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return malformed("it has no list of layers: it is no file of weights of the older layout")
+	}
+	var stored []string
+	var datasets [][]namedDataset
+	for _, name := range names {
+		group, err := root.Group(strings.TrimPrefix(name, "/"))
+		if err != nil || group == nil {
+			return unexpected(name, err)
+		}
+		list, err := weightsOf(group)
+		if err != nil {
+			return unexpected(name, err)
+		}
+		if len(list) > 0 {
+			stored, datasets = append(stored, name), append(datasets, list)
+		}
+	}
+	at := 0
+	for _, l := range m.Layers {
+		names, known := variableNames(l)
+		switch {
+		case l.Model != nil:
+			return malformed("layer %q is a model, whose weights have no order that garb knows", l.Name)
+		case !known:
+			return &UnknownLayerError{Layer: l.Name, Class: l.Class}
+		case len(names) == 0:
+			continue
+		case at == len(datasets):
+			return malformed("it has the weights of %d layers; %s has more: those of layer %q are missing", at, m.Name, l.Name)
+		}
+		if l.Variables, err = variables(l.Name, l, datasets[at]); err != nil {
+			return fmt.Errorf("as layer %q: %w", stored[at], err)
+		}
+		at++
+	}
+	if at < len(datasets) {
+		return malformed("it has the weights of %d layers and %s of %d: layer %q is none of its own", len(datasets), m.Name, at, stored[at])
 	}
 	return nil
 }

@@ -48,6 +48,9 @@ func (s Source) checkDigest(origin string, data []byte) error {
 		}
 		return nil
 	}
+	if s.MD5 == "" {
+		return nil
+	}
 	// Keras's makers publish MD5 only. It guards against damage and mistakes, not
 	// against someone who can make two files of one MD5.
 	if got := fmt.Sprintf("%x", md5.Sum(data)); got != s.MD5 {
@@ -56,43 +59,60 @@ func (s Source) checkDigest(origin string, data []byte) error {
 	return nil
 }
 
-// Pull downloads a source's official file, checks its digest, converts it and
-// keeps it at s.Path(), which it returns. The file is in memory until it is
-// checked and converted: a Pull that fails or whose context ends leaves nothing
-// behind. progress, if not nil, is called with the bytes had so far and in all
-// (−1 if unknown). Errors are a *DownloadError, a *DigestError, those of packages
-// keras and torch, or of writing.
-func Pull(ctx context.Context, client *http.Client, s Source, progress func(done, total int64)) (path string, err error) {
+// Download gets a source's official file and checks its digest. progress, if not nil, is
+// called with the bytes had so far and in all (−1 if unknown). Errors are a *DownloadError or
+// a *DigestError.
+func Download(ctx context.Context, client *http.Client, s Source, progress func(done, total int64)) ([]byte, error) {
 	if s.BuiltIn {
-		return "", fmt.Errorf("the weights %q are built into garb; there is nothing to pull", s.Name)
+		return nil, fmt.Errorf("the weights %q are built into garb; there is nothing to pull", s.Name)
 	}
 	data, err := download.Get(ctx, client, s.URL, s.MaxBytes, progress)
 	if err != nil {
 		if ctx.Err() != nil {
-			return "", ctx.Err() // stopped by the user: no advice to give
+			return nil, ctx.Err() // stopped by the user: no advice to give
 		}
-		return "", &DownloadError{s.Name, s.URL, err}
+		return nil, &DownloadError{s.Name, s.URL, err}
 	}
-	return keep(s, s.URL, data)
+	return data, s.checkDigest(s.URL, data)
+}
+
+// ReadCopy is Download from a file that was downloaded otherwise.
+func ReadCopy(s Source, path string) ([]byte, error) {
+	if s.BuiltIn {
+		return nil, fmt.Errorf("the weights %q are built into garb; there is nothing to pull", s.Name)
+	}
+	data, err := safefile.Read(path, s.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	return data, s.checkDigest(path, data)
+}
+
+// Pull downloads a source's official file, checks its digest, converts it and
+// keeps it at s.Path(), which it returns. The file is in memory until it is
+// checked and converted: a Pull that fails or whose context ends leaves nothing
+// behind. Errors are those of Download, of packages keras and torch, or of writing. The
+// networks of an Application are kept by package convert instead.
+func Pull(ctx context.Context, client *http.Client, s Source, progress func(done, total int64)) (path string, err error) {
+	data, err := Download(ctx, client, s, progress)
+	if err != nil {
+		return "", err
+	}
+	return Keep(s, s.URL, data)
 }
 
 // PullFile is Pull from a file that was downloaded otherwise.
 func PullFile(s Source, path string) (string, error) {
-	if s.BuiltIn {
-		return "", fmt.Errorf("the weights %q are built into garb; there is nothing to pull", s.Name)
-	}
-	data, err := safefile.Read(path, s.MaxBytes)
+	data, err := ReadCopy(s, path)
 	if err != nil {
 		return "", err
 	}
-	return keep(s, path, data)
+	return Keep(s, path, data)
 }
 
-// keep checks, converts and stores a source's file that came from origin.
-func keep(s Source, origin string, data []byte) (string, error) {
-	if err := s.checkDigest(origin, data); err != nil {
-		return "", err
-	}
+// Keep converts and stores a source's file, which Download or ReadCopy checked, of a network
+// that package backbone has. origin is where it came from.
+func Keep(s Source, origin string, data []byte) (string, error) {
 	n, err := read(origin, data)
 	if err != nil {
 		return "", err

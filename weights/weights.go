@@ -29,14 +29,17 @@ type Source struct {
 	BuiltIn bool   `json:"built_in"`
 	// URL is where the official file is, and MaxBytes more than its size. MD5 is the digest
 	// that its makers publish, in hexadecimal, or SHA256Prefix the first eight digits of one.
-	// Empty for what is built in.
+	// Empty for what is built in; both digests are where the makers publish none.
 	URL          string `json:"url,omitempty"`
 	MD5          string `json:"md5,omitempty"`
 	SHA256Prefix string `json:"sha256_prefix,omitempty"`
 	MaxBytes     int64  `json:"-"`
+	// Application is the network if it is one of keras.applications, and Architecture is
+	// backbone.OwnName; else it is nil.
+	Application *Application `json:"application,omitempty"`
 }
 
-var sources = []Source{
+var sources = append([]Source{
 	{
 		Name: "efficientnet-lite0", Architecture: "efficientnet-lite0", WithTop: true, BuiltIn: true,
 		Description: "ImageNet, 1000 classes, stored as float16",
@@ -56,7 +59,7 @@ var sources = []Source{
 	torchvision("mobilenet-v2", "mobilenet_v2", "b0353104", 14),
 	torchvision("resnet18", "resnet18", "f37072fd", 45),
 	torchvision("resnet50", "resnet50", "0676ba61", 98),
-}
+}, applications()...)
 
 // torchvision describes weights of torchvision's, of about so many MB: IMAGENET1K_V1 in
 // torchvision/models, whose file has the first eight digits of its SHA-256 in its name. The

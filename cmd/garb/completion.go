@@ -167,6 +167,11 @@ func backbones() []string {
 	for _, a := range backbone.All() {
 		names = append(names, a.Name)
 	}
+	for _, s := range weights.Sources() {
+		if s.Application != nil {
+			names = append(names, s.Name)
+		}
+	}
 	return names
 }
 

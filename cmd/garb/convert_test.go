@@ -148,8 +148,8 @@ func TestModelsList(t *testing.T) {
 	if states["efficientnet-lite0"] != "built in" || states["xception"] != "not pulled" {
 		t.Errorf("states %v", states)
 	}
-	if out, _, err := execute(t, newModelsCommand(), "list"); err != nil || !strings.Contains(out,
-		"xception            weights  xception            not pulled") {
+	if out, _, err := execute(t, newModelsCommand(), "list"); err != nil || !strings.Contains(strings.Join(strings.Fields(out), " "),
+		"xception weights xception not pulled MIT") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

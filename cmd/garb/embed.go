@@ -38,8 +38,8 @@ type backboneFlags struct {
 
 func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
 	c.Flags().StringVar(&b.backbone, "backbone", defaultBackbone,
-		"backbone: efficientnet-lite0 to -lite4, xception, mobilenet-v2, resnet18, resnet50, small-cnn, or a model, "+
-			"run, Keras or ONNX file that has one")
+		"backbone: efficientnet-lite0 to -lite4, xception, mobilenet-v2, resnet18, resnet50, small-cnn, one of "+
+			"keras.applications (garb models list), or a model, run, Keras or ONNX file that has one")
 	c.Flags().StringVar(&b.weights, "weights", "",
 		"the backbone's weights: a safetensors file, or a .pth file of PyTorch (default its own)")
 	c.Flags().StringVar(&b.featuresAt, "features-at", "",
@@ -62,7 +62,7 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 	case err == nil && b.featuresAt != "":
 		return a, picture.Spec{}, fmt.Errorf("--features-at is for networks that are none of garb's; %s has its features", a.Name)
 	case err == nil:
-	case exists(reference) || garb.IsModel(reference):
+	case exists(reference) || garb.IsModel(reference) || isApplication(reference):
 		if isForeign(reference) {
 			if reference, err = converted(context.Background(), reference, convert.Options{Preprocess: b.preprocess, Side: b.size}); err != nil {
 				return a, picture.Spec{}, err
@@ -78,11 +78,7 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 		}
 		a, b.backbone, b.weights = base.Architecture, base.Name, base.Weights
 	default:
-		var names []string
-		for _, known := range backbone.All() {
-			names = append(names, known.Name)
-		}
-		if name := nearest(b.backbone, names); name != "" {
+		if name := nearest(b.backbone, backbones()); name != "" {
 			return a, picture.Spec{}, fmt.Errorf("--backbone %q: there is no such backbone; did you mean %s?", b.backbone, name)
 		}
 		return a, picture.Spec{}, err

@@ -24,6 +24,12 @@ func isForeign(path string) bool {
 		!strings.HasSuffix(strings.ToLower(path), ".weights.h5")
 }
 
+// isApplication reports whether weights of keras.applications have the name.
+func isApplication(name string) bool {
+	s, ok := weights.Lookup(name)
+	return ok && s.Application != nil
+}
+
 // converted converts another program's model to a backbone, once: the file is kept in garb's
 // folder under the digest of the model, so that a run finds it again.
 func converted(ctx context.Context, path string, o convert.Options) (string, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"garb"
 	"garb/backbone"
+	"garb/convert"
 	"garb/internal/download"
 	"garb/picture"
 	"garb/weights"
@@ -63,6 +65,12 @@ type modelState struct {
 // aboutWeights describes the network of a source.
 func aboutWeights(s weights.Source) (modelState, error) {
 	m := modelState{Source: s, Kind: "weights", State: "built in"}
+	if about := s.Application; about != nil {
+		var err error
+		m.Parameters = about.Parameters
+		m.Input, err = convert.ApplicationSpec(*about)
+		return m, err
+	}
 	a, err := backbone.Lookup(s.Architecture)
 	if err != nil {
 		return m, err
@@ -126,7 +134,11 @@ func listModels(out io.Writer, asJSON bool) error {
 		if m.Parameters > 0 {
 			parameters = fmt.Sprintf("%.1f M", float64(m.Parameters)/1e6)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Kind, m.Architecture, m.State, m.Licence, parameters,
+		network := m.Architecture
+		if m.Application != nil {
+			network = m.Application.Keras
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Kind, network, m.State, m.Licence, parameters,
 			preparation(m.Input), m.Description)
 	}
 	return table.Flush()
@@ -158,15 +170,7 @@ HTTPS_PROXY and NO_PROXY are obeyed.`,
 			if url != "" {
 				s.URL = url
 			}
-			var path string
-			var err error
-			if file != "" {
-				path, err = weights.PullFile(s, file)
-			} else {
-				p := newDownloadProgress(progressTo(command), s.Name)
-				path, err = weights.Pull(command.Context(), download.DefaultClient(), s, p.report)
-				p.finish()
-			}
+			path, err := pull(command, s, file)
 			if err != nil {
 				return err
 			}
@@ -178,6 +182,30 @@ HTTPS_PROXY and NO_PROXY are obeyed.`,
 	command.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	command.MarkFlagsMutuallyExclusive("from", "url")
 	return command
+}
+
+// pull gets the file of a source, from its address or a copy of it, and keeps what it holds.
+func pull(command *cobra.Command, s weights.Source, file string) (path string, err error) {
+	var data []byte
+	origin := s.URL
+	if file != "" {
+		origin = file
+		data, err = weights.ReadCopy(s, file)
+	} else {
+		p := newDownloadProgress(progressTo(command), s.Name)
+		data, err = weights.Download(command.Context(), download.DefaultClient(), s, p.report)
+		p.finish()
+	}
+	if err != nil {
+		return "", err
+	}
+	if s.MD5 == "" && s.SHA256Prefix == "" {
+		fmt.Fprintf(command.ErrOrStderr(), "%s: its makers publish no digest to check it by; its SHA-256 is %x\n", origin, sha256.Sum256(data))
+	}
+	if s.Application != nil {
+		return convert.KeepApplication(command.Context(), s, origin, data)
+	}
+	return weights.Keep(s, origin, data)
 }
 
 // pullable returns the names of weights that are not built in.

@@ -101,7 +101,7 @@ type description struct {
 // models; a file or folder is a model if it says so.
 func describe(reference string) (*description, error) {
 	if s, ok := weights.Lookup(reference); ok {
-		d, err := describeWeights(reference)
+		d, err := describeSource(s)
 		if err == nil {
 			d.Licence, d.Origin = s.Licence, s.Origin
 		}
@@ -110,6 +110,30 @@ func describe(reference string) (*description, error) {
 	if info, err := os.Stat(reference); err == nil && !info.IsDir() && !garb.IsModel(reference) {
 		return describeWeights(reference)
 	}
+	return describeModel(reference)
+}
+
+// describeSource describes weights that have a name.
+func describeSource(s weights.Source) (*description, error) {
+	if s.Application == nil {
+		return describeWeights(s.Name)
+	}
+	path, err := s.Path()
+	if err != nil {
+		return nil, err
+	}
+	if !exists(path) {
+		return nil, &weights.MissingError{Name: s.Name, Path: path}
+	}
+	d, err := describeModel(path)
+	if err != nil {
+		return nil, err
+	}
+	d.Name, d.Architecture, d.Classes = s.Name, "keras.applications."+s.Application.Keras, nil
+	return d, nil
+}
+
+func describeModel(reference string) (*description, error) {
 	m, err := garb.Open(reference, garb.Options{})
 	if err != nil {
 		return nil, err
@@ -202,6 +226,9 @@ func preparation(s picture.Spec) string {
 	}
 	if m, d := s.Mean, s.Std; !s.PreparesAlike() {
 		return text + fmt.Sprintf("(x − %.4g %.4g %.4g) / %.4g %.4g %.4g", m[0], m[1], m[2], d[0], d[1], d[2])
+	}
+	if s.Mean[0] == 0 && s.Std[0] == 1 {
+		return text + "samples as they are"
 	}
 	return text + fmt.Sprintf("(x − %v) / %v", s.Mean[0], s.Std[0])
 }

@@ -1,0 +1,58 @@
+package convert
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"garb"
+	"garb/nn"
+	"garb/picture"
+	"garb/tensor"
+	"garb/weights"
+)
+
+// KeepApplication converts the official weights of a network of keras.applications, data from
+// origin, to a model to train on, and keeps it at s.Path(), which it returns. Errors name
+// origin and wrap those of packages keras and garb, or of writing.
+func KeepApplication(ctx context.Context, s weights.Source, origin string, data []byte) (string, error) {
+	k, err := s.Open(origin, data)
+	if err != nil {
+		return "", err
+	}
+	n, err := k.Network(s.Application.Side)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", origin, err)
+	}
+	p, err := preprocessingOf(s.Application.Preprocess)
+	if err != nil {
+		return "", err
+	}
+	m, tensors, err := garb.NewModel(n, nil, p.apply(n, picture.Nearest))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", origin, err)
+	}
+	if err := m.SetGolden(ctx, tensors); err != nil {
+		return "", fmt.Errorf("%s: %w", origin, err)
+	}
+	path, err := s.Path()
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", err
+	}
+	return path, m.Save(path, tensors, tensor.Float32)
+}
+
+// ApplicationSpec returns how the pictures of a network of keras.applications are prepared,
+// but for the order of their channels, which is a layer of the network.
+func ApplicationSpec(a weights.Application) (picture.Spec, error) {
+	p, err := preprocessingOf(a.Preprocess)
+	if err != nil {
+		return picture.Spec{}, err
+	}
+	layers := []nn.Layer{{Op: nn.OpInput, Shape: []int{a.Side, a.Side, 3}}}
+	return p.apply(&nn.Network{Layers: layers}, picture.Nearest), nil
+}
