@@ -2,9 +2,12 @@ package keras
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -105,9 +108,9 @@ func TestOpenWeightsRefuses(t *testing.T) {
 		want              string
 	}{
 		{"a layer less", pairs, changed(func(l []storedLayer) []storedLayer { return l[:3] }), DefaultLimits(),
-			`the weights of 2 layers; pairs has more: those of layer "bn"`},
+			`the weights of 2 layers, and pairs has more; those of layer "bn"`},
 		{"a layer more", pairs, changed(func(l []storedLayer) []storedLayer { return append(l, storedLayer{"top", [][]int{{2, 9}}}) }),
-			DefaultLimits(), `the weights of 4 layers and pairs of 3: layer "top"`},
+			DefaultLimits(), `the weights of 4 layers, and pairs has 3; the first too many is "top"`},
 		{"an array less", pairs, changed(func(l []storedLayer) []storedLayer { l[3].shapes = l[3].shapes[:2]; return l }), DefaultLimits(),
 			`as layer "norm": layer "bn", a BatchNormalization, has 2 arrays of weights instead of 3`},
 		{"another shape", pairs, changed(func(l []storedLayer) []storedLayer { l[2].shapes = [][]int{{1, 1, 2, 3}}; return l }), DefaultLimits(),
@@ -128,5 +131,51 @@ func TestOpenWeightsRefuses(t *testing.T) {
 		if !errors.As(err, &format) && !errors.As(err, &layer) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
+	}
+}
+
+// Every description of package weights is a network that garb computes, with as many
+// parameters as Keras says.
+func TestDescribedApplications(t *testing.T) {
+	table, err := os.ReadFile("../weights/applications.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := strings.Split(strings.TrimSpace(string(table)), "\n")[1:]
+	for _, row := range rows {
+		cells := strings.Split(row, "\t")
+		want, _ := strconv.Atoi(cells[2])
+		side, _ := strconv.Atoi(cells[3])
+		m, err := parseModel(unpacked(t, "../weights/applications/"+cells[0]+".json.gz"), "", 0, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.KerasVersion = "3.15.1"
+		for _, l := range m.Layers {
+			if names, _ := variableNames(l); len(names) > 0 && l.Class == "Normalization" { // which the file of weights tells
+				l.Config = json.RawMessage(strings.Replace(string(l.Config), `"mean":null,"variance":null`, `"mean":[1,2,3],"variance":[1,2,3]`, 1))
+				want -= 2 * 3
+			}
+		}
+		c, g, err := m.graph(0)
+		if err != nil {
+			t.Errorf("%s: %v", cells[0], err)
+			continue
+		}
+		if shape := g.InputShape(); !slices.Equal(shape, []int{side, side, 3}) {
+			t.Errorf("%s takes %v", cells[0], shape)
+		}
+		got := 0
+		for _, p := range g.Params() {
+			if c.parameters[p.Name].values == nil {
+				got += product(p.Shape)
+			}
+		}
+		if got != want {
+			t.Errorf("%s has %d parameters, Keras %d", cells[0], got, want)
+		}
+	}
+	if len(rows) < 34 {
+		t.Errorf("%d networks", len(rows))
 	}
 }

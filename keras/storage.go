@@ -254,7 +254,7 @@ func attachInOrder(m *Model, root *hdf5.Group) error {
 		case len(names) == 0:
 			continue
 		case at == len(datasets):
-			return malformed("it has the weights of %d layers; %s has more: those of layer %q are missing", at, m.Name, l.Name)
+			return malformed("it has the weights of %d layers, and %s has more; those of layer %q are missing", at, m.Name, l.Name)
 		}
 		if l.Variables, err = variables(l.Name, l, datasets[at]); err != nil {
 			return fmt.Errorf("as layer %q: %w", stored[at], err)
@@ -262,7 +262,7 @@ func attachInOrder(m *Model, root *hdf5.Group) error {
 		at++
 	}
 	if at < len(datasets) {
-		return malformed("it has the weights of %d layers and %s of %d: layer %q is none of its own", len(datasets), m.Name, at, stored[at])
+		return malformed("it has the weights of %d layers, and %s has %d; the first too many is %q", len(datasets), m.Name, at, stored[at])
 	}
 	return nil
 }

@@ -21,26 +21,22 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import numpy as np
 
-generation, folder, *given = sys.argv[1:]
-if generation == "3":
-    import keras as k
-else:
-    import tf_keras as k
 CLASSES, SEED = 10, 7
 NETWORKS = ["MobileNet", "MobileNetV2", "ResNet50", "DenseNet121", "EfficientNetB0"]
 # Of other families and sizes, a file each, of Keras 3. Left out as too large for a short CI,
 # and made of the same layers: ResNet101 and 152, ResNet101V2 and 152V2, VGG19, DenseNet169 and
-# 201, EfficientNetB2 to B7, EfficientNetV2B1 to V2L. ConvNeXt has layers that garb lacks
-# (LayerScale).
+# 201, EfficientNetB2 to B7, EfficientNetV2B1 to V2L, NASNetLarge. ConvNeXt has layers that garb
+# lacks (LayerScale).
 FURTHER = ["MobileNetV3Small", "MobileNetV3Large", "EfficientNetB1", "EfficientNetV2B0", "ResNet50V2", "VGG16", "Xception",
-    "InceptionV3", "InceptionResNetV2"]
+    "InceptionV3", "InceptionResNetV2", "NASNetMobile"]
 
 
 def kind(w):
     return w.name.split("/")[-1].split(":")[0]
 
 
-def randomise(model, pictures, rng):
+def randomise(k, model, pictures, rng):
+    """Draws the weights of a model of Keras k, and statistics that the pictures give."""
     norms = [l for l in model.layers if isinstance(l, k.layers.BatchNormalization)]
     for l in model.layers:
         for w in l.weights:
@@ -73,65 +69,73 @@ def randomise(model, pictures, rng):
                 w.assign(np.array(w) * rng.uniform(0.8, 1.25, w.shape))
 
 
-models = []
+def main():
+    generation, folder, *given = sys.argv[1:]
+    if generation == "3":
+        import keras as k
+    else:
+        import tf_keras as k
+    models = []
+
+    def keep(name, path, model, pictures, logits):
+        """Enters the file at path, which model is in."""
+        asked = os.path.join(folder, f"{len(models)}.pictures")
+        pictures.astype("float32").tofile(asked)
+        models.append(
+            {
+                "name": name,
+                "keras": k.__version__,
+                "file": os.path.abspath(path),
+                "pictures": asked,
+                "count": len(pictures),
+                "parameters": int(sum(np.prod(w.shape) for w in model.weights if kind(w) != "count")),
+                "answers": model.predict(pictures, verbose=0).ravel().tolist(),
+                "logits": logits.ravel().tolist(),
+            }
+        )
+
+    for name in NETWORKS + (FURTHER if generation == "3" else []):
+        k.backend.clear_session()
+        k.utils.set_random_seed(SEED)
+        rng = np.random.default_rng(SEED)
+        side = 80 if "ception" in name else 64
+        pictures = rng.uniform(-1, 1, (8, side, side, 3)).astype("float32")
+        if name.startswith(("EfficientNet", "MobileNetV3")):
+            pictures = (pictures + 1) * 127.5  # they scale them themselves
+        make = lambda activation: getattr(k.applications, name)(
+            weights=None, classes=CLASSES, input_shape=(side, side, 3), classifier_activation=activation
+        )
+        model = make(None)
+        randomise(k, model, pictures, rng)
+        pictures = pictures[:2]
+        logits = model.predict(pictures, verbose=0)
+        path = os.path.join(folder, f"{name}-{generation}.keras")
+        model.save(path)
+        keep(name, path, model, pictures, logits)
+        if name in FURTHER:
+            continue
+
+        probabilities = make("softmax")
+        probabilities.set_weights(model.get_weights())
+        for l in probabilities.layers:
+            if isinstance(l, k.layers.Normalization):
+                l.finalize_state()
+        path = os.path.join(folder, f"{name}-{generation}.h5")
+        probabilities.save(path)
+        keep(name, path, probabilities, pictures, logits)
+
+    for path in given:
+        k.backend.clear_session()
+        model = k.models.load_model(path, compile=False)
+        _, height, width, channels = model.input_shape
+        # Coloured squares: on noise, trained networks see nothing.
+        squares = np.random.default_rng(SEED).uniform(-1, 1, (4, 6, 6, channels)).astype("float32")
+        pictures = squares.repeat(-(-height // 6), 1).repeat(-(-width // 6), 2)[:, :height, :width]
+        keep(os.path.basename(path), path, model, pictures, model.predict(pictures, verbose=0))
+
+    with open(os.path.join(folder, "models.json"), "w") as f:
+        json.dump(models, f)
 
 
-def keep(name, path, model, pictures, logits):
-    """Enters the file at path, which model is in."""
-    asked = os.path.join(folder, f"{len(models)}.pictures")
-    pictures.astype("float32").tofile(asked)
-    models.append(
-        {
-            "name": name,
-            "keras": k.__version__,
-            "file": os.path.abspath(path),
-            "pictures": asked,
-            "count": len(pictures),
-            "parameters": int(sum(np.prod(w.shape) for w in model.weights if kind(w) != "count")),
-            "answers": model.predict(pictures, verbose=0).ravel().tolist(),
-            "logits": logits.ravel().tolist(),
-        }
-    )
-
-
-for name in NETWORKS + (FURTHER if generation == "3" else []):
-    k.backend.clear_session()
-    k.utils.set_random_seed(SEED)
-    rng = np.random.default_rng(SEED)
-    side = 80 if "ception" in name else 64
-    pictures = rng.uniform(-1, 1, (8, side, side, 3)).astype("float32")
-    if name.startswith(("EfficientNet", "MobileNetV3")):
-        pictures = (pictures + 1) * 127.5  # they scale them themselves
-    make = lambda activation: getattr(k.applications, name)(
-        weights=None, classes=CLASSES, input_shape=(side, side, 3), classifier_activation=activation
-    )
-    model = make(None)
-    randomise(model, pictures, rng)
-    pictures = pictures[:2]
-    logits = model.predict(pictures, verbose=0)
-    path = os.path.join(folder, f"{name}-{generation}.keras")
-    model.save(path)
-    keep(name, path, model, pictures, logits)
-    if name in FURTHER:
-        continue
-
-    probabilities = make("softmax")
-    probabilities.set_weights(model.get_weights())
-    for l in probabilities.layers:
-        if isinstance(l, k.layers.Normalization):
-            l.finalize_state()
-    path = os.path.join(folder, f"{name}-{generation}.h5")
-    probabilities.save(path)
-    keep(name, path, probabilities, pictures, logits)
-
-for path in given:
-    k.backend.clear_session()
-    model = k.models.load_model(path, compile=False)
-    _, height, width, channels = model.input_shape
-    # Coloured squares: on noise, trained networks see nothing.
-    squares = np.random.default_rng(SEED).uniform(-1, 1, (4, 6, 6, channels)).astype("float32")
-    pictures = squares.repeat(-(-height // 6), 1).repeat(-(-width // 6), 2)[:, :height, :width]
-    keep(os.path.basename(path), path, model, pictures, model.predict(pictures, verbose=0))
-
-with open(os.path.join(folder, "models.json"), "w") as f:
-    json.dump(models, f)
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+package convert_test
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/png"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"garb"
+	"garb/convert"
+	"garb/internal/download"
+	"garb/weights"
+)
+
+// official are the networks that TestApplicationsAsKeras asks, at least one of each family.
+var official = []string{"MobileNet", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "ResNet50", "ResNet50V2",
+	"DenseNet121", "VGG16", "InceptionV3", "InceptionResNetV2", "NASNetMobile"}
+
+// Weights that Keras wrote as the official files were, pulled from a server by name, give a
+// picture the features that Keras gives it with the same file.
+func TestApplicationsAsKeras(t *testing.T) {
+	python := os.Getenv("GARB_KERAS_PYTHON")
+	if python == "" {
+		t.Skip("set GARB_KERAS_PYTHON to a Python with what keras/testdata/requirements.txt lists, and tf_keras")
+	}
+	folder := t.TempDir()
+	t.Setenv("GARB_HOME", filepath.Join(folder, "home"))
+	names := official
+	if some := os.Getenv("GARB_KERAS_NETWORKS"); some != "" {
+		names = strings.Fields(some)
+	}
+	command := exec.CommandContext(t.Context(), python, append([]string{filepath.Join("testdata", "official.py"), folder}, names...)...)
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "official.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answers []struct {
+		Name     string
+		Side     int
+		Features []float32
+	}
+	if err := json.Unmarshal(text, &answers); err != nil || len(answers) != len(names) {
+		t.Fatal(len(answers), err)
+	}
+	server := httptest.NewServer(http.FileServer(http.Dir(folder)))
+	t.Cleanup(server.Close)
+	for _, want := range answers {
+		t.Run(want.Name, func(t *testing.T) {
+			s, ok := weights.Lookup("keras-" + strings.ToLower(want.Name))
+			if !ok || s.Application.Keras != want.Name || s.Application.Side != want.Side {
+				t.Fatalf("%+v", s)
+			}
+			file, err := os.ReadFile(filepath.Join(folder, want.Name+".h5"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.URL, s.MD5 = server.URL+"/"+want.Name+".h5", fmt.Sprintf("%x", md5.Sum(file))
+			data, err := weights.Download(t.Context(), download.DefaultClient(), s, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path, err := convert.KeepApplication(t.Context(), s, s.URL, data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer os.Remove(path)
+			base, err := garb.BackboneOf(s.Name, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, err := garb.OpenBackbone(base.Weights)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := garb.NewExtractor(base.Architecture, w, base.Spec, garb.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := e.Embed(t.Context(), picturePNG(t, filepath.Join(folder, want.Name+".rgb"), want.Side))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != len(want.Features) {
+				t.Fatalf("%d features, Keras has %d", len(got), len(want.Features))
+			}
+			largest, difference := 0.0, 0.0
+			for i, v := range want.Features {
+				largest = max(largest, math.Abs(float64(v)))
+				difference = max(difference, math.Abs(float64(got[i]-v)))
+			}
+			t.Logf("%s: %d features up to %.3g, which differ by %.2g", want.Name, len(got), largest, difference)
+			if !(difference <= 1e-4*max(1, largest)) {
+				t.Errorf("they differ by %g", difference)
+			}
+			n := 0
+			for _, name := range w.Names() {
+				size := 1
+				for _, d := range w.Shape(name) {
+					size *= d
+				}
+				n += size
+			}
+			if n < s.Application.Parameters {
+				t.Errorf("%d parameters, the table says %d", n, s.Application.Parameters)
+			}
+		})
+	}
+}
+
+// picturePNG is a file of three bytes a pixel as PNG.
+func picturePNG(t *testing.T, path string, side int) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil || len(data) != 3*side*side {
+		t.Fatal(len(data), err)
+	}
+	img := image.NewNRGBA(image.Rect(0, 0, side, side))
+	for i := range side * side {
+		copy(img.Pix[4*i:], append(data[3*i:3*i+3:3*i+3], 255))
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
