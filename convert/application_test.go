@@ -137,3 +137,34 @@ func picturePNG(t *testing.T, path string, side int) []byte {
 	}
 	return b.Bytes()
 }
+
+// How pictures are prepared, by family: keras/src/applications/*.py, preprocess_input.
+func TestApplicationSpec(t *testing.T) {
+	asked := 0
+	for _, s := range weights.Sources() {
+		a := s.Application
+		if a == nil {
+			continue
+		}
+		asked++
+		spec, err := convert.ApplicationSpec(*a)
+		if err != nil || spec.Validate() != nil {
+			t.Fatal(s.Name, err, spec.Validate())
+		}
+		mean, std := float32(127.5), float32(127.5) // of red
+		switch name := a.Keras; {
+		case strings.HasPrefix(name, "EfficientNet"), strings.HasPrefix(name, "MobileNetV3"):
+			mean, std = 0, 1
+		case strings.HasPrefix(name, "VGG"), strings.HasPrefix(name, "ResNet") && !strings.HasSuffix(name, "V2"):
+			mean, std = 123.68, 1
+		case strings.HasPrefix(name, "DenseNet"):
+			mean, std = 0.485*255, 0.229*255
+		}
+		if spec.Mean[0] != mean || spec.Std[0] != std || spec.Width != a.Side || spec.Height != a.Side {
+			t.Errorf("%s: %+v", s.Name, spec)
+		}
+	}
+	if asked < 34 {
+		t.Errorf("%d networks", asked)
+	}
+}

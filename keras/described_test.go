@@ -108,9 +108,9 @@ func TestOpenWeightsRefuses(t *testing.T) {
 		want              string
 	}{
 		{"a layer less", pairs, changed(func(l []storedLayer) []storedLayer { return l[:3] }), DefaultLimits(),
-			`the weights of 2 layers, and pairs has more; those of layer "bn"`},
+			`the weights of 2 layers instead of the 3 of pairs; those of layer "bn"`},
 		{"a layer more", pairs, changed(func(l []storedLayer) []storedLayer { return append(l, storedLayer{"top", [][]int{{2, 9}}}) }),
-			DefaultLimits(), `the weights of 4 layers, and pairs has 3; the first too many is "top"`},
+			DefaultLimits(), `more layers than the 3 of pairs; the first too many is "top"`},
 		{"an array less", pairs, changed(func(l []storedLayer) []storedLayer { l[3].shapes = l[3].shapes[:2]; return l }), DefaultLimits(),
 			`as layer "norm": layer "bn", a BatchNormalization, has 2 arrays of weights instead of 3`},
 		{"another shape", pairs, changed(func(l []storedLayer) []storedLayer { l[2].shapes = [][]int{{1, 1, 2, 3}}; return l }), DefaultLimits(),
@@ -178,4 +178,23 @@ func TestDescribedApplications(t *testing.T) {
 	if len(rows) < 34 {
 		t.Errorf("%d networks", len(rows))
 	}
+}
+
+func FuzzOpenWeights(f *testing.F) {
+	f.Add(olderWeights(f, pairsStored()))
+	f.Add(fixture(f, "small2.weights.h5"))
+	limits := Limits{MaxBytes: 1 << 22, MaxConfigBytes: 1 << 20, MaxValues: 1 << 20}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := OpenWeights([]byte(pairs), "3.15.1", data, limits)
+		if err != nil {
+			var format *FormatError
+			if !errors.As(err, &format) {
+				t.Fatalf("%T: %v", err, err)
+			}
+			return
+		}
+		if _, err := m.Network(0); err != nil {
+			checkNetworkError(t, err)
+		}
+	})
 }

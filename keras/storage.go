@@ -221,29 +221,7 @@ func attachByName(m *Model, g *hdf5.Group) error {
 // attachInOrder gives the layers of m that have variables those of a file of weights, one
 // layer of the file after another.
 func attachInOrder(m *Model, root *hdf5.Group) error {
-	names, err := texts(root, "layer_names")
-	if err != nil {
-		return err
-	}
-	if len(names) == 0 {
-		return malformed("it has no list of layers: it is no file of weights of the older layout")
-	}
-	var stored []string
-	var datasets [][]namedDataset
-	for _, name := range names {
-		group, err := root.Group(strings.TrimPrefix(name, "/"))
-		if err != nil || group == nil {
-			return unexpected(name, err)
-		}
-		list, err := weightsOf(group)
-		if err != nil {
-			return unexpected(name, err)
-		}
-		if len(list) > 0 {
-			stored, datasets = append(stored, name), append(datasets, list)
-		}
-	}
-	at := 0
+	var waiting []*Layer
 	for _, l := range m.Layers {
 		names, known := variableNames(l)
 		switch {
@@ -251,18 +229,42 @@ func attachInOrder(m *Model, root *hdf5.Group) error {
 			return malformed("layer %q is a model, whose weights have no order that garb knows", l.Name)
 		case !known:
 			return &UnknownLayerError{Layer: l.Name, Class: l.Class}
-		case len(names) == 0:
-			continue
-		case at == len(datasets):
-			return malformed("it has the weights of %d layers, and %s has more; those of layer %q are missing", at, m.Name, l.Name)
+		case len(names) > 0:
+			waiting = append(waiting, l)
 		}
-		if l.Variables, err = variables(l.Name, l, datasets[at]); err != nil {
-			return fmt.Errorf("as layer %q: %w", stored[at], err)
+	}
+	stored, err := texts(root, "layer_names")
+	if err != nil {
+		return err
+	}
+	if len(stored) == 0 {
+		return malformed("it has no list of layers: it is no file of weights of the older layout")
+	}
+	at := 0
+	for _, name := range stored {
+		group, err := root.Group(strings.TrimPrefix(name, "/"))
+		if err != nil || group == nil {
+			return unexpected(name, err)
+		}
+		datasets, err := weightsOf(group)
+		if err != nil {
+			return unexpected(name, err)
+		}
+		if len(datasets) == 0 {
+			continue
+		}
+		if at == len(waiting) {
+			return malformed("it has the weights of more layers than the %d of %s; the first too many is %q", at, m.Name, name)
+		}
+		l := waiting[at]
+		if l.Variables, err = variables(l.Name, l, datasets); err != nil {
+			return fmt.Errorf("as layer %q: %w", name, err)
 		}
 		at++
 	}
-	if at < len(datasets) {
-		return malformed("it has the weights of %d layers, and %s has %d; the first too many is %q", len(datasets), m.Name, at, stored[at])
+	if at < len(waiting) {
+		return malformed("it has the weights of %d layers instead of the %d of %s; those of layer %q are missing",
+			at, len(waiting), m.Name, waiting[at].Name)
 	}
 	return nil
 }

@@ -152,8 +152,12 @@ func newModelsPullCommand() *cobra.Command {
 		Short: "Get weights from their official source",
 		Long: `Get weights from their official source, check their digest, and keep them in
 garb's folder: GARB_HOME, or garb in the user's cache folder. The proxy variables
-HTTPS_PROXY and NO_PROXY are obeyed.`,
+HTTPS_PROXY and NO_PROXY are obeyed.
+
+Networks of keras.applications have Keras's name in lower case after keras-, such as
+keras-mobilenetv2 and keras-efficientnetb0. They are backbones for train and embed.`,
 		Example: `  garb models pull xception
+  garb models pull keras-efficientnetb0
   garb models pull xception --from xception_weights_tf_dim_ordering_tf_kernels_notop.h5
   garb models pull resnet18 --from resnet18-f37072fd.pth`,
 		Args: func(_ *cobra.Command, args []string) error {
