@@ -73,24 +73,26 @@ func (l *lowering) force(node int) int {
 	case l.value[node] >= 0:
 	case l.pending[node] != nil:
 		l.finish(node, l.pending[node])
-	default:
+	case l.reluOf[node] >= 0:
 		l.emit(node, clamp(kernel.ReLU), l.reluOf[node])
+	default: // a pad, which no window has taken in
+		n := &l.graph.nodes[node]
+		l.emit(node, newBorder(n), n.Inputs[0])
 	}
 	return l.value[node]
 }
 
-// keep keeps the computation of node i, from its input, back.
-func (l *lowering) keep(i int, c computation) {
-	l.pending[i] = &step{computation: c, in: l.force(l.graph.nodes[i].Inputs[0]), second: -1, at: i}
+// keep keeps the computation of node i, from the result of node in, back.
+func (l *lowering) keep(i, in int, c computation) {
+	l.pending[i] = &step{computation: c, in: l.force(in), second: -1, at: i}
 }
 
 // keepReadingReLU is keep for a computation that applies a ReLU as it reads, if there is one
 // that is not computed so far; then it reports true.
-func (l *lowering) keepReadingReLU(i int, c computation) bool {
-	in := l.graph.nodes[i].Inputs[0]
+func (l *lowering) keepReadingReLU(i, in int, c computation) bool {
 	source := l.reluOf[in]
 	if source < 0 || l.value[in] >= 0 {
-		l.keep(i, c)
+		l.keep(i, in, c)
 		return false
 	}
 	l.pending[i] = &step{computation: c, in: l.force(source), second: -1, at: i}
