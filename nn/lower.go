@@ -21,7 +21,8 @@ type lowering struct {
 	value   []int // node → value that holds its result, or -1
 
 	pending []*step // node → step that will produce it
-	reluOf  []int   // node → node whose ReLU it is, not computed so far, or -1
+	joined  map[joint]int
+	reluOf  []int // node → node whose ReLU it is, not computed so far, or -1
 }
 
 // purpose is what the steps are for; the zero value is to answer.
@@ -37,7 +38,7 @@ func lower(g *Graph, p purpose) (*lowering, error) {
 	n := len(g.nodes)
 	l := &lowering{
 		graph: g, purpose: p, consumers: make([]int, n), value: make([]int, n),
-		pending: make([]*step, n), reluOf: make([]int, n),
+		pending: make([]*step, n), reluOf: make([]int, n), joined: map[joint]int{},
 	}
 	for i := range g.nodes {
 		l.value[i], l.reluOf[i] = -1, -1

@@ -175,3 +175,50 @@ func TestGatheredConvolution(t *testing.T) {
 		}
 	}
 }
+
+// TestConcatsShareWhatTheyJoin: a layer that joins all before it does not join them anew, and
+// the gradients of what is shared are those of all who read it.
+func TestConcatsShareWhatTheyJoin(t *testing.T) {
+	build := func(shared bool) *Graph {
+		b := NewBuilder(5, 4, 3)
+		all := []Value{b.Input()}
+		for i := range 3 {
+			joined := all
+			if !shared && i > 0 { // the same values in other names, so that nothing is shared
+				joined = nil
+				for _, v := range all {
+					joined = append(joined, b.Crop(v, 0, 0, 0, 0))
+				}
+			}
+			x := joined[0]
+			if i > 0 {
+				x = b.Concat(joined...)
+			}
+			all = append(all, b.Conv(string(rune('a'+i)), x, 2, 3, 1, Same))
+		}
+		return b.Build(b.Concat(all...))
+	}
+	steps := func(g *Graph) (joins int) {
+		l, err := lower(g, purpose{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range l.steps {
+			if _, ok := s.computation.(*joining); ok {
+				joins++
+			}
+		}
+		return joins
+	}
+	shared, apart := build(true), build(false)
+	if got := steps(shared); got != 3 {
+		t.Errorf("%d joins of 4 values, each layer of all before it; want 3", got)
+	}
+	w := randomWeights(shared, 1)
+	random := rand.New(rand.NewPCG(2, 3))
+	in, direction := values(random, 5*4*3), values(random, tensor.Len(shared.OutputShape()))
+	got, gotBack := forthAndBack(t, shared, w, in, direction)
+	want, wantBack := forthAndBack(t, apart, w, in, direction)
+	same(t, "output", got, want)
+	same(t, "gradient", gotBack, wantBack)
+}
