@@ -222,3 +222,48 @@ func TestConcatsShareWhatTheyJoin(t *testing.T) {
 	same(t, "output", got, want)
 	same(t, "gradient", gotBack, wantBack)
 }
+
+// TestGatheredGradients: the gradients through a convolution with a large kernel are those of
+// the same one row by row, of several images at once.
+func TestGatheredGradients(t *testing.T) {
+	for _, c := range []struct{ side, channels, filters, kernel, stride, dilation int }{
+		{7, 72, 210, 3, 1, 1}, {13, 40, 376, 3, 2, 1}, {9, 48, 310, 3, 1, 2}, {4, 120, 516, 2, 1, 1},
+	} {
+		b := NewBuilder(c.side, c.side, 3)
+		x := b.Conv("first", b.Input(), c.channels, 1, 1, Same)
+		y := b.Conv("c", x, c.filters, c.kernel, c.stride, Same, WithDilation(c.dilation, 1))
+		y = b.Add(b.BatchNorm("bn", y, 1e-3), b.Conv("side", x, c.filters, 1, c.stride, Same))
+		g := b.Build(b.Dense("classifier", b.GlobalAveragePool(b.ReLU(y)), 5, WithBias()))
+		w := randomWeights(g, 4)
+		input, targets := batchOf(g, 9, 5)
+		gradients := func(gathered bool) map[string][]float32 {
+			tr, err := NewTrainer(g, w, TrainerOptions{Loss: SoftmaxCrossEntropy{}, Threads: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for i := range tr.steps {
+				if s, ok := tr.steps[i].computation.(*gatheredConvolution); ok {
+					if found = true; !gathered {
+						tr.steps[i].computation = &s.convolution
+					}
+				}
+			}
+			if !found {
+				t.Fatalf("%+v: the convolution is not gathered", c)
+			}
+			if _, err := tr.Step(t.Context(), input, targets, make([]float32, len(targets))); err != nil {
+				t.Fatal(err)
+			}
+			all := map[string][]float32{}
+			for _, v := range tr.Variables() {
+				all[v.Name] = v.Gradient
+			}
+			return all
+		}
+		got, want := gradients(true), gradients(false)
+		for name, v := range want {
+			same(t, name, got[name], v)
+		}
+	}
+}
