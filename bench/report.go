@@ -49,7 +49,10 @@ type result struct {
 	// within tolerance.
 	Difference float64 `json:"difference,omitempty"`
 	Same       bool    `json:"same"`
-	Skipped    string  `json:"skipped,omitempty"` // why nothing was measured
+	// Trains says that garb took a step of training with the network, of so many Parameters.
+	Trains     bool   `json:"trains,omitempty"`
+	Parameters int    `json:"parameters,omitempty"`
+	Skipped    string `json:"skipped,omitempty"` // why nothing was measured
 }
 
 // series sums up one side's runs.
@@ -137,7 +140,13 @@ func (r *report) print(w io.Writer) error {
 		}
 		fmt.Fprintf(t, "| %s\t|\n", strings.Join(cells, "\t| "))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if mean, count := meanRatio(r.Rows); count > 0 {
+		fmt.Fprintf(w, "\nGeometric mean of the ratios to the faster peer, of %d converted networks, batches and threads: %.2f\n", count, mean)
+	}
+	return nil
 }
 
 // amount formats a figure of the row's series with its unit.
