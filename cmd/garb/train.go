@@ -269,8 +269,8 @@ once and kept, so that another run takes seconds, and a head is trained on them.
 --fine-tune all trains the backbone with the head. Augmentation changes the training
 pictures only.
 
---backbone takes garb's networks by name, and any network that garb convert has read from
-a file of Keras or ONNX, a model or a run. The features of such a network are what its
+--backbone takes garb's networks by name, those of keras.applications (garb models list),
+and any network that garb convert has read from a file of Keras or ONNX, a model or a run. The features of such a network are what its
 classifier takes, or, with --features-at LAYER, the output of that layer.
 
 The run's folder gets config.json, history.csv, report.html, checkpoints/ (each is a
@@ -281,6 +281,7 @@ for TensorBoard too.`,
   garb train --data table.csv --images photos --group-by sender_id --exclude "Not sure,Skip"
   garb train --data pictures.zip --merge polo=t-shirt,hoodie=longsleeve
   garb train --data pictures --backbone converted.safetensors --fine-tune all
+  garb train --data pictures --backbone keras-efficientnetb0
   garb train --data pictures --backbone xception --size 150 --inner 100 --dropout 0.2
   garb train --data pictures --fine-tune all --optimizer adamw --schedule cosine \
       --crop-min 0.65 --horizontal-flip --average 0.995 --epochs 16 --out runs/fine
