@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"garb/backbone"
 	"garb/internal/hdf5"
 )
 
@@ -156,6 +157,14 @@ func TestApplicationByName(t *testing.T) {
 	run("models", "pull", name, "--url", server.URL+"/mobilenet_1_0_224_tf_no_top.h5")
 	if again := embed(); again != first {
 		t.Error("from the server it has other features")
+	}
+	// A folder that is named as networks of their own are inside garb is no other backbone.
+	t.Chdir(folder)
+	if err := os.Mkdir(backbone.OwnName, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if again := embed(); again != first {
+		t.Error("beside a folder it has other features")
 	}
 	var features struct{ Embedding []float32 }
 	if err := json.Unmarshal([]byte(first), &features); err != nil {

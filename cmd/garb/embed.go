@@ -55,7 +55,7 @@ func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
 func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, error) {
 	a, err := backbone.Lookup(b.backbone)
 	reference := b.backbone
-	if reference == backbone.OwnName && !exists(reference) { // resolved before
+	if reference == backbone.OwnName && b.weights != "" { // resolved before
 		reference = b.weights
 	}
 	switch {
