@@ -23,8 +23,8 @@ import (
 )
 
 // official are the networks that TestApplicationsAsKeras asks, at least one of each family.
-var official = []string{"MobileNet", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "ResNet50", "ResNet50V2",
-	"DenseNet121", "VGG16", "InceptionV3", "InceptionResNetV2", "NASNetMobile"}
+var official = []string{"MobileNet", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0",
+	"ResNet50", "ResNet50V2", "DenseNet121", "VGG16", "InceptionV3", "InceptionResNetV2", "NASNetMobile"}
 
 // Weights that Keras wrote as the official files were, pulled from a server by name, give a
 // picture the features that Keras gives it with the same file.
@@ -39,7 +39,8 @@ func TestApplicationsAsKeras(t *testing.T) {
 	if some := os.Getenv("GARB_KERAS_NETWORKS"); some != "" {
 		names = strings.Fields(some)
 	}
-	command := exec.CommandContext(t.Context(), python, append([]string{filepath.Join("testdata", "official.py"), folder}, names...)...)
+	arguments := append([]string{filepath.Join("testdata", "official.py"), folder}, names...)
+	command := exec.CommandContext(t.Context(), python, arguments...)
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}

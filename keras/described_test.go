@@ -2,7 +2,6 @@ package keras
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -61,9 +60,11 @@ func product(shape []int) int {
 // tells which is which.
 const pairs = `{"class_name":"Functional","config":{"name":"pairs","layers":[
 	{"class_name":"InputLayer","name":"in","config":{"name":"in","batch_shape":[null,4,4,2]},"inbound_nodes":[]},
-	{"class_name":"Conv2D","name":"b","config":{"name":"b","filters":2,"kernel_size":[1,1],"use_bias":false},"inbound_nodes":[[["in",0,0,{}]]]},
+	{"class_name":"Conv2D","name":"b","config":{"name":"b","filters":2,"kernel_size":[1,1],"use_bias":false},
+	 "inbound_nodes":[[["in",0,0,{}]]]},
 	{"class_name":"ReLU","name":"relu","config":{"name":"relu"},"inbound_nodes":[[["b",0,0,{}]]]},
-	{"class_name":"Conv2D","name":"a","config":{"name":"a","filters":2,"kernel_size":[1,1],"use_bias":false},"inbound_nodes":[[["relu",0,0,{}]]]},
+	{"class_name":"Conv2D","name":"a","config":{"name":"a","filters":2,"kernel_size":[1,1],"use_bias":false},
+	 "inbound_nodes":[[["relu",0,0,{}]]]},
 	{"class_name":"BatchNormalization","name":"bn","config":{"name":"bn","scale":false},"inbound_nodes":[[["a",0,0,{}]]]}],
 	"input_layers":[["in",0,0]],"output_layers":[["bn",0,0]]}}`
 
@@ -93,7 +94,13 @@ func TestOpenWeights(t *testing.T) {
 }
 
 func TestOpenWeightsRefuses(t *testing.T) {
-	changed := func(change func(l []storedLayer) []storedLayer) []byte { return olderWeights(t, change(pairsStored())) }
+	changed := func(change func(l []storedLayer) []storedLayer) []byte {
+		return olderWeights(t, change(pairsStored()))
+	}
+	less := changed(func(l []storedLayer) []storedLayer { return l[:3] })
+	more := changed(func(l []storedLayer) []storedLayer { return append(l, storedLayer{"top", [][]int{{2, 9}}}) })
+	arrays := changed(func(l []storedLayer) []storedLayer { l[3].shapes = l[3].shapes[:2]; return l })
+	shapes := changed(func(l []storedLayer) []storedLayer { l[2].shapes = [][]int{{1, 1, 2, 3}}; return l })
 	whole := olderWeights(t, pairsStored())
 	empty := olderWeights(t, nil)
 	small := DefaultLimits()
@@ -107,13 +114,13 @@ func TestOpenWeightsRefuses(t *testing.T) {
 		limits            Limits
 		want              string
 	}{
-		{"a layer less", pairs, changed(func(l []storedLayer) []storedLayer { return l[:3] }), DefaultLimits(),
+		{"a layer less", pairs, less, DefaultLimits(),
 			`the weights of 2 layers instead of the 3 of pairs; those of layer "bn"`},
-		{"a layer more", pairs, changed(func(l []storedLayer) []storedLayer { return append(l, storedLayer{"top", [][]int{{2, 9}}}) }),
-			DefaultLimits(), `more layers than the 3 of pairs; the first too many is "top"`},
-		{"an array less", pairs, changed(func(l []storedLayer) []storedLayer { l[3].shapes = l[3].shapes[:2]; return l }), DefaultLimits(),
+		{"a layer more", pairs, more, DefaultLimits(),
+			`more layers than the 3 of pairs; the first too many is "top"`},
+		{"an array less", pairs, arrays, DefaultLimits(),
 			`as layer "norm": layer "bn", a BatchNormalization, has 2 arrays of weights instead of 3`},
-		{"another shape", pairs, changed(func(l []storedLayer) []storedLayer { l[2].shapes = [][]int{{1, 1, 2, 3}}; return l }), DefaultLimits(),
+		{"another shape", pairs, shapes, DefaultLimits(),
 			"a/kernel should be"},
 		{"without a list", pairs, empty, DefaultLimits(), "no list of layers"},
 		{"not HDF5", pairs, []byte("PK\x03\x04"), DefaultLimits(), "no HDF5 file"},
@@ -152,8 +159,10 @@ func TestDescribedApplications(t *testing.T) {
 		}
 		m.KerasVersion = "3.15.1"
 		for _, l := range m.Layers {
-			if names, _ := variableNames(l); len(names) > 0 && l.Class == "Normalization" { // which the file of weights tells
-				l.Config = json.RawMessage(strings.Replace(string(l.Config), `"mean":null,"variance":null`, `"mean":[1,2,3],"variance":[1,2,3]`, 1))
+			if names, _ := variableNames(l); len(names) > 0 && l.Class == "Normalization" {
+				// Its statistics are in the file of weights.
+				l.Config = bytes.Replace(l.Config, []byte(`"mean":null,"variance":null`),
+					[]byte(`"mean":[1,2,3],"variance":[1,2,3]`), 1)
 				want -= 2 * 3
 			}
 		}

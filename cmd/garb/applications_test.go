@@ -176,7 +176,8 @@ func TestApplicationByName(t *testing.T) {
 	if line := listed(); line != name+" weights MobileNet pulled"+about {
 		t.Errorf("%q", line)
 	}
-	if shown := run("models", "show", name); !strings.Contains(shown, "keras.applications.MobileNet") || !strings.Contains(shown, "tensorflow/models") ||
+	shown := run("models", "show", name)
+	if !strings.Contains(shown, "keras.applications.MobileNet") || !strings.Contains(shown, "tensorflow/models") ||
 		strings.Contains(shown, "classes") {
 		t.Errorf("show says %.600q", shown)
 	}

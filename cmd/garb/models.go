@@ -204,7 +204,8 @@ func pull(command *cobra.Command, s weights.Source, file string) (path string, e
 		return "", err
 	}
 	if s.MD5 == "" && s.SHA256Prefix == "" {
-		fmt.Fprintf(command.ErrOrStderr(), "%s: its makers publish no digest to check it by; its SHA-256 is %x\n", origin, sha256.Sum256(data))
+		fmt.Fprintf(command.ErrOrStderr(), "%s: its makers publish no digest to check it by; its SHA-256 is %x\n", origin,
+			sha256.Sum256(data))
 	}
 	if s.Application != nil {
 		return convert.KeepApplication(command.Context(), s, origin, data)

@@ -27,8 +27,8 @@ NETWORKS = ["MobileNet", "MobileNetV2", "ResNet50", "DenseNet121", "EfficientNet
 # and made of the same layers: ResNet101 and 152, ResNet101V2 and 152V2, VGG19, DenseNet169 and
 # 201, EfficientNetB2 to B7, EfficientNetV2B1 to V2L, NASNetLarge. ConvNeXt has layers that garb
 # lacks (LayerScale).
-FURTHER = ["MobileNetV3Small", "MobileNetV3Large", "EfficientNetB1", "EfficientNetV2B0", "ResNet50V2", "VGG16", "Xception",
-    "InceptionV3", "InceptionResNetV2", "NASNetMobile"]
+FURTHER = ["MobileNetV3Small", "MobileNetV3Large", "EfficientNetB1", "EfficientNetV2B0", "ResNet50V2", "VGG16",
+    "Xception", "InceptionV3", "InceptionResNetV2", "NASNetMobile"]
 
 
 def kind(w):
