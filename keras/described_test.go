@@ -85,7 +85,8 @@ func TestOpenWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][]float32{
-		"b/kernel": {1, 2, 3, 4}, "a/kernel": {5, 6, 7, 8}, "bn/beta": {9, 10}, "bn/moving_mean": {11, 12}, "bn/moving_variance": {13, 14},
+		"b/kernel": {1, 2, 3, 4}, "a/kernel": {5, 6, 7, 8},
+		"bn/beta": {9, 10}, "bn/moving_mean": {11, 12}, "bn/moving_variance": {13, 14},
 	} {
 		if got := n.Tensors[name]; got == nil || !slices.Equal(got.Data, want) {
 			t.Errorf("%s is %v, want %v", name, got, want)
