@@ -74,7 +74,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"bench/frozen", "dataset", ""},
 	{"bench/soak", "", ""},
 	{"bench/reduction", "picture . dataset", "golang.org/x/image"},
-	{"bench", "internal/kernel tensor picture nn backbone weights .", "golang.org/x/sys"},
+	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx .", "golang.org/x/sys"},
 }
 
 // testModules are the modules that only tests import.
