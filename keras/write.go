@@ -392,6 +392,12 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 			interpolation = "bilinear"
 		}
 		return "UpSampling2D", object{"size": [2]int{l.Rows, l.Columns}, "interpolation": interpolation, "data_format": "channels_last"}, nil
+	case nn.OpResize:
+		interpolation := "nearest"
+		if l.Linear {
+			interpolation = "bilinear"
+		}
+		return "Resizing", object{"height": l.Rows, "width": l.Columns, "interpolation": interpolation, "data_format": "channels_last"}, nil
 	case nn.OpFlatten:
 		return "Flatten", object{}, nil
 	case nn.OpReshape:
@@ -431,7 +437,7 @@ func zerosForLowest(layers []nn.Layer) error {
 		case nn.OpReLU, nn.OpReLU6, nn.OpSigmoid, nn.OpHardSigmoid, nn.OpSoftplus, nn.OpSoftmax:
 			neverNegative[i] = true
 		case nn.OpMaxPool, nn.OpAveragePool, nn.OpGlobalMaxPool, nn.OpGlobalAveragePool,
-			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpSelect, nn.OpCrop, nn.OpUpsample,
+			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpSelect, nn.OpCrop, nn.OpUpsample, nn.OpResize,
 			nn.OpFlatten, nn.OpReshape, nn.OpDropout:
 			neverNegative[i] = ofAll
 		case nn.OpPad:

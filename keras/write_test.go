@@ -111,9 +111,11 @@ func everyOperation(t testing.TB) *nn.Network {
 		{Op: nn.OpMaximum, Inputs: []int{46, 47}},
 		{Op: nn.OpMinimum, Inputs: []int{48, 46}},
 		{Op: nn.OpUpsample, Inputs: []int{49}, Rows: 1, Columns: 2},
-		{Op: nn.OpFlatten, Inputs: []int{50}},
-		{Op: nn.OpSelect, Inputs: []int{51}, Channels: []int{4, 0, 4, 1}},
-		{Op: nn.OpDense, Name: "last", Inputs: []int{52}, Units: 5},
+		{Op: nn.OpResize, Inputs: []int{50}, Rows: 4, Columns: 3, Linear: true},
+		{Op: nn.OpResize, Inputs: []int{51}, Rows: 2, Columns: 5},
+		{Op: nn.OpFlatten, Inputs: []int{52}},
+		{Op: nn.OpSelect, Inputs: []int{53}, Channels: []int{4, 0, 4, 1}},
+		{Op: nn.OpDense, Name: "last", Inputs: []int{54}, Units: 5},
 	}, 1)
 }
 

@@ -66,6 +66,20 @@ def augmented(k, x):
     return L.Rescaling(1 / 64)(x)
 
 
+def resized(k, x):
+    """Layers that change the size, each way that garb has."""
+    L = k.layers
+    layers = [
+        L.Resizing(5, 9), L.Resizing(11, 3, interpolation="nearest"), L.Resizing(4, 12, crop_to_aspect_ratio=True),
+        L.Resizing(13, 5, interpolation="nearest", crop_to_aspect_ratio=True), L.CenterCrop(5, 4), L.CenterCrop(8, 2),
+        L.CenterCrop(10, 5), L.CenterCrop(3, 9), L.Resizing(24, 21), L.Resizing(1, 1),
+    ]
+    if k is keras3:
+        layers += [L.Resizing(6, 13, pad_to_aspect_ratio=True), L.Resizing(15, 4, interpolation="nearest", pad_to_aspect_ratio=True)]
+    x = L.Concatenate()([L.Resizing(6, 5)(layer(x)) for layer in layers])
+    return L.Rescaling(1 / 64)(x)
+
+
 MODELS = {
     "caffe": lambda k, x: k.applications.resnet50.preprocess_input(x),
     "tf": lambda k, x: k.applications.mobilenet_v2.preprocess_input(x),
@@ -73,6 +87,7 @@ MODELS = {
     "hand": by_hand,
     "picked": picked,
     "augmented": augmented,
+    "resized": resized,
 }
 
 answers = {}
