@@ -342,6 +342,21 @@ func (c *call) channels(v value, j int) (layer int, err error) {
 	return c.shaped(v.layer, shape), nil
 }
 
+// straightened is a value whose axis j, the innermost, has its channels one after another.
+func (c *call) straightened(v value, j int) (value, error) {
+	order := v.axes[j].places()
+	if order == nil {
+		return v, nil
+	}
+	layer, err := c.channels(v, j)
+	if err != nil {
+		return value{}, err
+	}
+	axes := slices.Clone(v.axes)
+	axes[j] = axis{{len(order), 1}}
+	return c.made(nn.Layer{Op: nn.OpSelect, Inputs: []int{layer}, Channels: order}, c.shapeOf(layer), axes)
+}
+
 // row is a value as a flat layer, though perhaps in another order.
 func (c *call) row(v value) (layer int, err error) {
 	if len(v.axes) != 1 {

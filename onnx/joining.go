@@ -125,12 +125,12 @@ func (c *call) concat() (value, error) {
 		if len(v.axes) != len(first.axes) {
 			return value{}, c.damaged("input %d has %d axes", i, len(v.axes)+1)
 		}
+		if v, err = c.straightened(v, j); err != nil {
+			return value{}, err
+		}
 		layer, err := c.channels(v, j)
 		if err != nil {
 			return value{}, err
-		}
-		if !v.axes[j].inOrder() {
-			return value{}, c.lack("channels in another order")
 		}
 		s := c.shapeOf(layer)
 		n := s[len(s)-1]

@@ -27,9 +27,7 @@ func (c *call) gather() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	if !v.axes[j].inOrder() {
-		return value{}, c.lack("channels in another order")
-	}
+	order := v.axes[j].places()
 	before, after := v.axes[j].size(), k.len()
 	l := nn.Layer{Op: nn.OpSelect, Inputs: []int{layer}}
 	for _, at := range k.integers {
@@ -37,7 +35,7 @@ func (c *call) gather() (value, error) {
 		if err != nil {
 			return value{}, err
 		}
-		l.Channels = append(l.Channels, i)
+		l.Channels = append(l.Channels, place(order, i))
 	}
 	axes := slices.Clone(v.axes)
 	for i, a := range v.axes {

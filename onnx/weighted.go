@@ -7,9 +7,8 @@ import (
 	"garb/tensor"
 )
 
-// conv is a convolution over all channels, over each by itself, or over groups of several. Of
-// groups whose channels lie in another order it is one over all, whose weights between groups
-// are zero.
+// conv is a convolution over all channels, over each by itself, or over groups of several,
+// whose channels are put in order for it.
 func (c *call) conv() (value, error) {
 	k, err := c.weights(1)
 	if err != nil {
@@ -32,6 +31,14 @@ func (c *call) conv() (value, error) {
 		return value{}, c.damaged("a kernel %v in %d groups for %d channels", k.dims, group, channels)
 	}
 	groups, each := int(group), filters/int(group)
+	if groups > 1 && in > 1 {
+		if v, err = c.straightened(v, 0); err != nil {
+			return value{}, err
+		}
+		if layer, _, _, _, err = c.image(v); err != nil {
+			return value{}, err
+		}
+	}
 	if shape := c.list("kernel_shape"); shape != nil && !slices.Equal(shape, []int64{int64(kh), int64(kw)}) {
 		return value{}, c.damaged("its kernel is %d × %d, and its kernel_shape %v", kh, kw, shape)
 	}
@@ -62,11 +69,8 @@ func (c *call) conv() (value, error) {
 			l.Op, l.Units, l.Groups = nn.OpDepthwiseConv, 0, 0
 			shape = []int{kh, kw, channels, 1}
 		}
-	case order == nil:
-		l.Groups = groups
 	default:
-		shape[2] = channels
-		from = func(f, i int) int { return place(order, f/each*in+i) }
+		l.Groups = groups
 	}
 	err = c.parameters(&l, func(name string) error {
 		size := tensor.Len(shape)
