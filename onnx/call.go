@@ -66,6 +66,9 @@ func (c *call) input(i int) (value, error) {
 		if v.repeated != nil && !c.repeats(v.repeated) {
 			return value{}, c.lack("an input %d that an Expand repeats", i)
 		}
+		if v.above != nil && (c.op != "Where" || i > 0) {
+			return value{}, c.lack("an input %d that is what a comparison says", i)
+		}
 		return v, nil
 	}
 	t := c.model.initializers[name]
@@ -430,6 +433,9 @@ func (c *call) parameters(l *nn.Layer, fill func(name string) error, how ...any)
 			return err
 		}
 		c.shared[key], c.keys[name] = name, key
+	}
+	for i := range c.inputs {
+		c.taken[i] = c.taken[i] || ok // by the earlier one
 	}
 	l.Name = name
 	c.users[name]++

@@ -88,11 +88,19 @@ func integerWeight(name string, values ...int) message {
 
 // withIntegers is before for a node that takes the lists n, m and a of one number each, or
 // others of more.
-func withIntegers(node message, n, m, a int) func(*sketch) {
+func withIntegers(node message, n, m, a int, more ...message) func(*sketch) {
 	return func(s *sketch) {
-		before(node)(s)
+		before(append([]message{node}, more...)...)(s)
 		s.weights = []message{integerWeight("n", n), integerWeight("m", m), integerWeight("a", a),
 			integerWeight("two", 1, 2), integerWeight("sizes", math.MaxInt, 8)}
+	}
+}
+
+// beforeNumber is before for nodes that take a number k.
+func beforeNumber(k float32, nodes ...message) func(*sketch) {
+	return func(s *sketch) {
+		before(nodes...)(s)
+		s.weights = []message{floatWeight("k", []float32{k})}
 	}
 }
 
@@ -128,7 +136,12 @@ var hostile = []struct {
 	{"unknown attribute", before(sketchNode("Relu", "x", "y", intAttribute("leak", 1))), `node "y" is a Relu with an attribute "leak"`},
 	{"attribute of another type", before(sketchNode("LeakyRelu", "x", "y", intAttribute("alpha", 1))), `its attribute "alpha" has a value of another type`},
 	{"input that is not read", before(sketchNode("Relu", "x,x", "y")), "with an input 1"},
-	{"maps one below the other", before(sketchNode("Concat", "x,x", "y", intAttribute("axis", 2))), "axis 2"},
+	{"maps beside one another of other heights", withIntegers(sketchNode("Slice", "x,n,m,a", "z"), 0, 2, 2, sketchNode("Concat", "x,z", "y", intAttribute("axis", 3))), "parts of"},
+	{"a comparison alone", beforeNumber(2, sketchNode("Greater", "x,k", "g"), sketchNode("Relu", "g", "y")), "what a comparison says"},
+	{"a choice too low", beforeNumber(2, sketchNode("Softplus", "x", "s"), sketchNode("Greater", "x,k", "g"), sketchNode("Where", "g,x,s", "y")), "no Softplus"},
+	{"a choice of another", beforeNumber(20, sketchNode("Softplus", "x", "s"), sketchNode("Greater", "x,k", "g"), sketchNode("Where", "g,s,x", "y")), "no Softplus"},
+	{"a comparison with another", beforeNumber(20, sketchNode("Relu", "x", "r"), sketchNode("Softplus", "x", "s"), sketchNode("Greater", "r,k", "g"),
+		sketchNode("Where", "g,x,s", "y")), "no Softplus"},
 	{"part without an end", withIntegers(sketchNode("Slice", "x,n", "y"), 1, 5, 2), "no ends"},
 	{"parts of rows that are none", withIntegers(sketchNode("Slice", "x,n,m,a", "y"), 5, 5, 2), "nothing of axis 2"},
 	{"a part of the batch", withIntegers(sketchNode("Slice", "x,n,m,a", "y"), 1, 5, 0), "a part of the batch"},

@@ -100,7 +100,7 @@ func (c *call) pad() (value, error) {
 	return c.made(l, []int{h, w, channels}, back)
 }
 
-// concat puts values one after another along their channels.
+// concat puts values one after another along their channels, rows or columns.
 func (c *call) concat() (value, error) {
 	at := c.integer("axis", 1)
 	first, err := c.picture(0)
@@ -113,6 +113,15 @@ func (c *call) concat() (value, error) {
 	j, err := c.innerAxis(at, len(first.axes)+1)
 	if err != nil {
 		return value{}, err
+	}
+	for i := range c.inputs {
+		v, err := c.picture(i)
+		if err != nil {
+			return value{}, err
+		}
+		if len(v.axes) == 3 && len(first.axes) == 3 && !v.axes[j].innermost() {
+			return c.tile(j)
+		}
 	}
 	l := nn.Layer{Op: nn.OpConcat}
 	var shape []int
@@ -160,6 +169,61 @@ func (c *call) concat() (value, error) {
 	axes[j] = axis{{depth, 1}}
 	shape[len(shape)-1] = depth
 	return c.made(l, shape, axes)
+}
+
+// tile puts maps below one another, or side by side: as flat values, or as rows of one
+// position, all that is to lie together in memory are channels.
+func (c *call) tile(j int) (value, error) {
+	order := chw
+	for i := range c.inputs {
+		if v, err := c.picture(i); err != nil {
+			return value{}, err
+		} else if len(v.axes) == 3 && !v.isMap(chw) {
+			order = hwc
+		}
+	}
+	if j == order[0] {
+		return value{}, c.lack("axis %d of a value whose innermost is another", j+1)
+	}
+	l, sum, columns := nn.Layer{Op: nn.OpConcat}, 0, 0
+	var shape []int
+	var channels axis
+	for i := range c.inputs {
+		v, err := c.picture(i)
+		if err != nil {
+			return value{}, err
+		}
+		if len(v.axes) != 3 || !v.isMap(order) {
+			return value{}, c.lack("values in different orders")
+		}
+		s := v.mapShape(order)
+		if i == 0 {
+			shape, columns, channels = slices.Clone(s), s[1], v.axes[order[0]]
+		}
+		for k, n := range s {
+			if order[(k+1)%3] != j && n != shape[k] {
+				return value{}, c.damaged("parts of %s and %s", tensor.ShapeString(shape), tensor.ShapeString(s))
+			}
+		}
+		if !v.axes[order[0]].equal(channels) {
+			return value{}, c.lack("channels in different orders")
+		}
+		flat := []int{s[0], 1, s[1] * s[2]}
+		if j == order[1] {
+			flat = []int{tensor.Len(s)}
+		}
+		l.Inputs = append(l.Inputs, c.shaped(c.shaped(v.layer, s), flat))
+		sum += v.axes[j].size()
+	}
+	flat := []int{shape[0], 1, sum * shape[2]}
+	if shape[1] = sum; j == order[1] {
+		shape[0], shape[1] = sum, columns
+		flat = []int{tensor.Len(shape)}
+	}
+	if err := c.emit(l, flat); err != nil {
+		return value{}, err
+	}
+	return value{layer: c.shaped(len(c.layers)-1, shape), axes: ordered(order, shape, channels), sole: true}, nil
 }
 
 // perPosition is an axis with its strides in positions of a map of the given channels.

@@ -116,6 +116,8 @@ type value struct {
 	sole bool
 	// repeated are the sizes of the axes to which an Expand repeats the value, nil for none.
 	repeated []int
+	// above says that the value is whether the layer's is above this number, nil: the layer's.
+	above *float32
 }
 
 // reader turns operators into layers.
@@ -376,6 +378,9 @@ func (r *reader) network(output string) (*nn.Network, error) {
 	}
 	if v.repeated != nil {
 		return nil, malformed("its output %q has values that an Expand repeats", output)
+	}
+	if v.above != nil {
+		return nil, malformed("its output %q is what a comparison says", output)
 	}
 	shape := r.shapes[v.layer]
 	channels := shape[len(shape)-1]
