@@ -66,6 +66,9 @@ func (c *call) input(i int) (value, error) {
 		if v.repeated != nil && !c.repeats(v.repeated) {
 			return value{}, c.lack("an input %d that an Expand repeats", i)
 		}
+		if c.op != "Gather" && (v.joined || v.numbering != nil) {
+			return value{}, c.lack("an input %d that is of all pictures together", i)
+		}
 		if v.above != nil && (c.op != "Where" || i > 0) {
 			return value{}, c.lack("an input %d that is what a comparison says", i)
 		}
@@ -111,6 +114,9 @@ func (c *call) decode(t *storedTensor) (*constant, error) {
 // value is the node's first output: computed if it does not depend on the picture, otherwise
 // by its operator.
 func (c *call) value(turn operator) (value, error) {
+	if v, ok, err := c.numbered(); ok || err != nil {
+		return v, err
+	}
 	k, ok, err := c.folded()
 	if ok || err != nil {
 		return value{constant: k}, err

@@ -159,16 +159,22 @@ func (c *call) concat() (value, error) {
 		depth += n
 		l.Inputs = append(l.Inputs, layer)
 	}
-	axes := make([]axis, len(first.axes))
-	for k, a := range first.axes {
-		axes[k] = perPosition(a, first.axes[j].size())
-		for i := range axes[k] {
-			axes[k][i].stride *= depth
+	shape[len(shape)-1] = depth
+	return c.made(l, shape, withChannels(first.axes, j, first.axes[j].size(), depth))
+}
+
+// withChannels are axes whose innermost, j, of so many channels, is replaced by one of others,
+// which are in order.
+func withChannels(axes []axis, j, channels, others int) []axis {
+	replaced := make([]axis, len(axes))
+	for k, a := range axes {
+		replaced[k] = perPosition(a, channels)
+		for i := range replaced[k] {
+			replaced[k][i].stride *= others
 		}
 	}
-	axes[j] = axis{{depth, 1}}
-	shape[len(shape)-1] = depth
-	return c.made(l, shape, axes)
+	replaced[j] = axis{{others, 1}}
+	return replaced
 }
 
 // tile puts maps below one another, or side by side: as flat values, or as rows of one

@@ -1,16 +1,15 @@
 package onnx
 
-import (
-	"slices"
-
-	"garb/nn"
-)
+import "garb/nn"
 
 // gather picks channels of a value, in any order.
 func (c *call) gather() (value, error) {
 	v, err := c.picture(0)
 	if err != nil {
 		return value{}, err
+	}
+	if v.joined {
+		return c.gatherJoined(v)
 	}
 	k, err := c.weights(1)
 	if err != nil {
@@ -37,15 +36,7 @@ func (c *call) gather() (value, error) {
 		}
 		l.Channels = append(l.Channels, place(order, i))
 	}
-	axes := slices.Clone(v.axes)
-	for i, a := range v.axes {
-		axes[i] = perPosition(a, before)
-		for f := range axes[i] {
-			axes[i][f].stride *= after
-		}
-	}
-	axes[j] = axis{{after, 1}}
 	shape := c.shapeOf(layer)
 	shape[len(shape)-1] = after
-	return c.made(l, shape, axes)
+	return c.made(l, shape, withChannels(v.axes, j, before, after))
 }

@@ -142,11 +142,19 @@ func (c *call) dense(k *constant, turned bool, alpha, beta float32, bias bool) (
 	if err != nil {
 		return value{}, err
 	}
-	layer, err := c.row(v)
+	last := len(v.axes) - 1
+	onMap := c.op == "MatMul" && last > 0 // which multiplies the last axis, whatever comes before
+	var layer int
+	if onMap {
+		layer, err = c.channels(v, last)
+	} else {
+		layer, err = c.row(v)
+	}
 	if err != nil {
 		return value{}, err
 	}
-	n := c.shapes[layer][0]
+	shape := c.shapeOf(layer)
+	n := shape[len(shape)-1]
 	if len(k.dims) != 2 || k.floats == nil {
 		return value{}, c.lack("weights of %d axes", len(k.dims))
 	}
@@ -157,12 +165,16 @@ func (c *call) dense(k *constant, turned bool, alpha, beta float32, bias bool) (
 	if in != n || units == 0 {
 		return value{}, c.damaged("weights %v for %d values", k.dims, n)
 	}
-	l := nn.Layer{Op: nn.OpDense, Inputs: []int{layer}, Units: units, Bias: bias}
+	l, kernelShape := nn.Layer{Op: nn.OpDense, Inputs: []int{layer}, Units: units, Bias: bias}, []int{in, units}
+	if len(shape) == 3 {
+		l.Op, l.Height, l.Width, l.Stride = nn.OpConv, 1, 1, 1
+		kernelShape = []int{1, 1, in, units}
+	}
 	err = c.parameters(&l, func(name string) error {
 		if err := c.budget.take(k.len()); err != nil {
 			return err
 		}
-		kernel, order := make([]float32, k.len()), v.axes[0].places()
+		kernel, order := make([]float32, k.len()), v.axes[last].places()
 		for i := range in {
 			row := kernel[place(order, i)*units:][:units]
 			for u := range row {
@@ -173,7 +185,7 @@ func (c *call) dense(k *constant, turned bool, alpha, beta float32, bias bool) (
 				}
 			}
 		}
-		c.set(name, "kernel", kernel, in, units)
+		c.set(name, "kernel", kernel, kernelShape...)
 		if bias {
 			b, err := c.weights(2)
 			if err != nil {
@@ -198,11 +210,11 @@ func (c *call) dense(k *constant, turned bool, alpha, beta float32, bias bool) (
 			c.set(name, "bias", values, units)
 		}
 		return nil
-	}, c.op, turned, alpha, beta, v.axes[0].simplified())
+	}, c.op, turned, alpha, beta, v.axes[last].simplified())
 	if err != nil {
 		return value{}, err
 	}
-	return c.made(l, []int{units}, []axis{{{units, 1}}})
+	return c.made(l, append(shape[:len(shape)-1], units), withChannels(v.axes, last, n, units))
 }
 
 func (c *call) batchNorm() (value, error) {
