@@ -646,6 +646,17 @@ func TestWriteErrors(t *testing.T) {
 			t.Errorf("a border %s: %v", border, err)
 		}
 	}
+	for _, pool := range []nn.Layer{
+		{Op: nn.OpMaxPool, Height: 2, Width: 2, Stride: 1, Dilation: 2},
+		{Op: nn.OpAveragePool, Height: 2, Width: 3, Stride: 2, DilationWidth: 2},
+	} {
+		l := list{{Op: nn.OpInput, Shape: []int{8, 8, 3}}}
+		l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, l.add(pool, 0))
+		if err := Write(io.Discard, filled(t, l, 1), Options{}); !errors.As(err, &layer) || layer.Layer != 1 ||
+			layer.Op != pool.Op || layer.Reason != "it is dilated, and no pooling of TensorFlow Lite is" {
+			t.Errorf("%s: %v", pool, err)
+		}
+	}
 	// As if the format had no tanh.
 	written := writers[nn.OpTanh]
 	delete(writers, nn.OpTanh)
