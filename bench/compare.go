@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"embed"
 	"encoding/binary"
@@ -83,7 +84,12 @@ func (b *bench) turns(ctx context.Context, s subject) (result, error) {
 		}
 	} else {
 		tolerance, cores = networkTolerance, s.Threads
-		if s.Weights, err = b.weights(ctx, s.Architecture); err != nil {
+		if s.Network != "" {
+			s.File, err = b.network(ctx, s)
+		} else {
+			s.Weights, err = b.weights(ctx, s.Architecture)
+		}
+		if err != nil {
 			return r, err
 		}
 		if s.Input, err = b.input(s); err != nil {
@@ -153,13 +159,10 @@ func (b *bench) turns(ctx context.Context, s subject) (result, error) {
 	return r, nil
 }
 
-// pythonOf is the Python that has a peer: PyTorch's may be another, as Debian's
-// package belongs to the system's.
+// pythonOf is the Python that has a peer: those of PyTorch and Keras may be others.
 func (b *bench) pythonOf(peer string) string {
-	if python := os.Getenv("GARB_TORCH_PYTHON"); python != "" && peer == "pytorch" {
-		return python
-	}
-	return b.python
+	variable := map[string]string{"pytorch": "GARB_TORCH_PYTHON", "keras": "GARB_KERAS_PYTHON"}[peer]
+	return cmp.Or(os.Getenv(variable), b.python)
 }
 
 // helper runs one request in a worker of its own, so that its memory never

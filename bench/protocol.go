@@ -8,23 +8,30 @@ type request struct {
 	//   prepare  load the subject, and answer with the worker's name and version
 	//   output   run the subject once, and answer with what came out
 	//   time     run the subject Repeats times, and answer with each run's time
+	//   convert  write the network of the Keras file From to File as ONNX
 	//   export   write the weights of Architecture to File as float32 safetensors
 	//   draw     draw the two pictures into the folder File
 	Op           string   `json:"op"`
 	Subject      *subject `json:"subject,omitempty"`
 	Repeats      int      `json:"repeats,omitempty"`
 	Architecture string   `json:"architecture,omitempty"`
+	From         string   `json:"from,omitempty"`
 	File         string   `json:"file,omitempty"`
 }
 
 // subject is what two workers do the same way: run a network on a batch, train it by a
 // step, or make a network's input of an encoded picture.
 type subject struct {
-	Peer string `json:"peer"` // whom garb is compared with: onnxruntime, keras, pytorch, pillow
+	Peer string `json:"peer"` // whom garb is compared with: onnxruntime, openvino, keras, pytorch, pillow
 
 	// Train is a training step of all layers, as peers/training.py says; its output is
 	// the loss before it.
 	Train bool `json:"train,omitempty"`
+
+	// Of a network that peers/networks.py makes, by Library, and its file.
+	Library string `json:"library,omitempty"`
+	Network string `json:"network,omitempty"`
+	File    string `json:"file,omitempty"`
 
 	// Of a network. Threads is the number of cores that it may use.
 	Architecture string `json:"architecture,omitempty"`

@@ -137,7 +137,13 @@ func (r *report) print(w io.Writer) error {
 		}
 		fmt.Fprintf(t, "| %s\t|\n", strings.Join(cells, "\t| "))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if mean, count := meanRatio(r.Rows); count > 0 {
+		fmt.Fprintf(w, "\nGeometric mean of the ratios to the faster peer, of %d converted networks, batches and threads: %.2f\n", count, mean)
+	}
+	return nil
 }
 
 // amount formats a figure of the row's series with its unit.

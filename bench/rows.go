@@ -57,6 +57,7 @@ func rows() []row {
 	}{{"pytorch", 0.6}, {"keras", 0.4}} {
 		all = append(all, row{"train-lite0/" + p.name, p.target, pair(fineTuned(p.name))})
 	}
+	all = append(all, convertedRows()...)
 	return append(all,
 		row{"train-lite0/memory", 2500, fineTuneMemory},    // MB
 		row{"serve/ready", 200, serveReady},                // ms

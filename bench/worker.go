@@ -76,6 +76,8 @@ func obey(r request, loaded *answerer) (reply, error) {
 			seconds[i] = time.Since(start).Seconds()
 		}
 		return reply{Seconds: seconds}, nil
+	case "convert":
+		return reply{}, convertNetwork(r.From, r.File)
 	case "export":
 		return reply{}, export(r.Architecture, r.File)
 	case "draw":
@@ -97,16 +99,23 @@ func network(architecture string, side int) (*nn.Graph, error) {
 	return a.WithTop(side, side), nil
 }
 
+// trainedNetwork is an architecture as it is trained: without dropout, which is each side's own.
+func trainedNetwork(architecture string, side int) (*nn.Graph, error) {
+	a, err := backbone.Lookup(architecture)
+	if err != nil {
+		return nil, err
+	}
+	return a.WithHead(side, side, func(b *nn.Builder, x nn.Value) nn.Value {
+		return b.Dense(backbone.ClassifierName, x, backbone.ImageNetClasses, nn.WithBias())
+	}), nil
+}
+
 func loadNetwork(s subject) (answerer, error) {
-	graph, err := network(s.Architecture, s.Side)
+	graph, weights, err := graphOf(s)
 	if err != nil {
 		return answerer{}, err
 	}
-	file, err := tensor.ReadFile(s.Weights)
-	if err != nil {
-		return answerer{}, err
-	}
-	plan, err := nn.Compile(graph, file, nn.Options{Threads: s.Threads})
+	plan, err := nn.Compile(graph, weights, nn.Options{Threads: s.Threads})
 	if err != nil {
 		return answerer{}, err
 	}
@@ -124,18 +133,11 @@ func loadNetwork(s subject) (answerer, error) {
 // loadTraining prepares training steps with the settings of peers/training.py.
 func loadTraining(s subject) (answerer, error) {
 	const learningRate, weightDecay = 1e-4, 0.01
-	a, err := backbone.Lookup(s.Architecture)
+	graph, weights, err := graphOf(s)
 	if err != nil {
 		return answerer{}, err
 	}
-	graph := a.WithHead(s.Side, s.Side, func(b *nn.Builder, x nn.Value) nn.Value { // no dropout, which is each side's own
-		return b.Dense(backbone.ClassifierName, x, backbone.ImageNetClasses, nn.WithBias())
-	})
-	file, err := tensor.ReadFile(s.Weights)
-	if err != nil {
-		return answerer{}, err
-	}
-	trainer, err := nn.NewTrainer(graph, file, nn.TrainerOptions{Threads: s.Threads, Loss: nn.SoftmaxCrossEntropy{}})
+	trainer, err := nn.NewTrainer(graph, weights, nn.TrainerOptions{Threads: s.Threads, Loss: nn.SoftmaxCrossEntropy{}})
 	if err != nil {
 		return answerer{}, err
 	}

@@ -39,7 +39,7 @@ func (batchNorm) traits() traits { return traits{pointwise: true} }
 func (batchNorm) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	if of := l.purpose.batchStatistics; of != nil && of(n) {
-		l.keep(i, &normalization{epilogue: epilogue{norm: n, masksItself: true}, rows: n.positions(), columns: n.channels()})
+		l.keep(i, n.Inputs[0], &normalization{epilogue: epilogue{norm: n, masksItself: true}, rows: n.positions(), columns: n.channels()})
 		return
 	}
 	if s, e := l.open(n.Inputs[0]); s != nil && e.takesNorm {
@@ -49,7 +49,7 @@ func (batchNorm) lower(l *lowering, i int) {
 	}
 	d := perChannel(n)
 	d.norm = n
-	l.keep(i, d)
+	l.keep(i, n.Inputs[0], d)
 }
 
 // normalization is a batch-norm that normalises by the statistics of the batch, per channel:

@@ -33,21 +33,28 @@ func (concat) shape(_ Layer, in [][]int) ([]int, error) {
 	return shape, nil
 }
 
-// lower joins values two by two.
+// lower joins values two by two. What was joined before is not joined again: a DenseNet
+// that joins all that came before in each layer does so once.
 func (concat) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	together, channels := l.force(n.Inputs[0]), l.graph.nodes[n.Inputs[0]].channels()
-	for j, in := range n.Inputs[1:] {
+	for _, in := range n.Inputs[1:] {
+		j := joint{together, l.force(in)}
 		s := &joining{rows: n.positions(), first: channels, second: l.graph.nodes[in].channels()}
 		channels += s.second
-		step := &step{computation: s, in: together, second: l.force(in), at: i}
-		if j == len(n.Inputs)-2 {
-			l.finish(i, step)
-			return
+		value, ok := l.joined[j]
+		if !ok {
+			step := &step{computation: s, in: j.first, second: j.second, at: i}
+			value = l.append(step, n.positions()*channels, len(n.shape) == 1)
+			l.joined[j] = value
 		}
-		together = l.append(step, n.positions()*channels, len(n.shape) == 1)
+		together = value
 	}
+	l.value[i] = together
 }
+
+// joint is two values, one after the other.
+type joint struct{ first, second int }
 
 // joining puts each row of two values one after the other.
 type joining struct {

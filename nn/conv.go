@@ -123,17 +123,23 @@ func (conv) text(l Layer) string {
 func (conv) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	closing := epilogue{layer: n, takesNorm: true, takesSecond: true}
-	w, filters, groups := n.window(), n.Units, n.groups()
+	w, in := l.windowOf(i, false)
+	filters, groups := n.Units, n.groups()
 	switch {
 	case groups > 1 && groups == w.channels:
-		l.keepDepthwise(i, w, filters/groups)
+		l.keepDepthwise(i, in, w, filters/groups)
 	case groups == 1 && n.Height == 1 && n.Width == 1 && w.strideHeight == 1 && w.strideWidth == 1:
-		l.keep(i, &matrixProduct{epilogue: closing, rows: w.outHeight * w.outWidth, depth: w.channels, columns: filters})
+		l.keep(i, in, &matrixProduct{epilogue: closing, rows: w.outHeight * w.outWidth, depth: w.channels, columns: filters})
 	case groups == 1 && w.dilationWidth == 1:
 		depth := w.kernelHeight * w.kernelWidth * w.channels
-		l.keep(i, &convolution{epilogue: closing, window: w, depth: depth, columns: filters})
+		c := convolution{epilogue: closing, window: w, depth: depth, columns: filters}
+		if c.gathers() {
+			l.keep(i, in, &gatheredConvolution{c})
+			return
+		}
+		l.keep(i, in, &c)
 	default:
-		l.keep(i, newGrouped(closing, w, groups, filters))
+		l.keep(i, in, newGrouped(closing, w, groups, filters))
 	}
 }
 

@@ -50,17 +50,20 @@ func (depthwiseConv) multiplyAdds(l Layer, _ [][]int, out []int) int {
 	return tensor.Len(out) * l.Height * l.Width
 }
 
-func (depthwiseConv) lower(l *lowering, i int) { l.keepDepthwise(i, l.graph.nodes[i].window(), 1) }
+func (depthwiseConv) lower(l *lowering, i int) {
+	w, in := l.windowOf(i, false)
+	l.keepDepthwise(i, in, w, 1)
+}
 
-// keepDepthwise keeps back node i, a convolution of each channel by itself to so many outputs:
-// if there are several, from a map in which each channel is repeated.
-func (l *lowering) keepDepthwise(i int, w window, outputs int) {
+// keepDepthwise keeps back node i, a convolution of each channel of node in by itself to so
+// many outputs: if there are several, from a map in which each channel is repeated.
+func (l *lowering) keepDepthwise(i, in int, w window, outputs int) {
 	n := &l.graph.nodes[i]
 	closing := epilogue{layer: n, takesNorm: true}
 	repeated := -1
 	if outputs > 1 {
 		r := &repeat{rows: w.height * w.width, columns: w.channels, times: outputs}
-		s := &step{computation: r, in: l.force(n.Inputs[0]), second: -1, at: i}
+		s := &step{computation: r, in: l.force(in), second: -1, at: i}
 		repeated = l.append(s, w.height*w.width*w.channels*outputs, false)
 		w.channels *= outputs
 	}
@@ -73,9 +76,9 @@ func (l *lowering) keepDepthwise(i int, w window, outputs int) {
 	case repeated >= 0:
 		l.pending[i] = &step{computation: c, in: repeated, second: -1, at: i}
 	case w.dense():
-		d.reluInput = l.keepReadingReLU(i, c)
+		d.reluInput = l.keepReadingReLU(i, in, c)
 	default:
-		l.keep(i, c)
+		l.keep(i, in, c)
 	}
 }
 

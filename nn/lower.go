@@ -21,7 +21,8 @@ type lowering struct {
 	value   []int // node → value that holds its result, or -1
 
 	pending []*step // node → step that will produce it
-	reluOf  []int   // node → node whose ReLU it is, not computed so far, or -1
+	joined  map[joint]int
+	reluOf  []int // node → node whose ReLU it is, not computed so far, or -1
 }
 
 // purpose is what the steps are for; the zero value is to answer.
@@ -37,7 +38,7 @@ func lower(g *Graph, p purpose) (*lowering, error) {
 	n := len(g.nodes)
 	l := &lowering{
 		graph: g, purpose: p, consumers: make([]int, n), value: make([]int, n),
-		pending: make([]*step, n), reluOf: make([]int, n),
+		pending: make([]*step, n), reluOf: make([]int, n), joined: map[joint]int{},
 	}
 	for i := range g.nodes {
 		l.value[i], l.reluOf[i] = -1, -1
@@ -73,24 +74,26 @@ func (l *lowering) force(node int) int {
 	case l.value[node] >= 0:
 	case l.pending[node] != nil:
 		l.finish(node, l.pending[node])
-	default:
+	case l.reluOf[node] >= 0:
 		l.emit(node, clamp(kernel.ReLU), l.reluOf[node])
+	default: // a pad, which no window has taken in
+		n := &l.graph.nodes[node]
+		l.emit(node, newBorder(n), n.Inputs[0])
 	}
 	return l.value[node]
 }
 
-// keep keeps the computation of node i, from its input, back.
-func (l *lowering) keep(i int, c computation) {
-	l.pending[i] = &step{computation: c, in: l.force(l.graph.nodes[i].Inputs[0]), second: -1, at: i}
+// keep keeps the computation of node i, from the result of node in, back.
+func (l *lowering) keep(i, in int, c computation) {
+	l.pending[i] = &step{computation: c, in: l.force(in), second: -1, at: i}
 }
 
 // keepReadingReLU is keep for a computation that applies a ReLU as it reads, if there is one
 // that is not computed so far; then it reports true.
-func (l *lowering) keepReadingReLU(i int, c computation) bool {
-	in := l.graph.nodes[i].Inputs[0]
+func (l *lowering) keepReadingReLU(i, in int, c computation) bool {
 	source := l.reluOf[in]
 	if source < 0 || l.value[in] >= 0 {
-		l.keep(i, c)
+		l.keep(i, in, c)
 		return false
 	}
 	l.pending[i] = &step{computation: c, in: l.force(source), second: -1, at: i}

@@ -66,12 +66,38 @@ func (pad) lower(l *lowering, i int) {
 		l.emit(i, c, n.Inputs[0])
 		return
 	}
+	// Numbers are put there when somebody asks for them: a window that reads the map may
+	// take the border as its own, see lowering.windowOf.
+}
+
+// newBorder is a pad of numbers as a step of its own.
+func newBorder(n *node) *border {
+	in := n.inputs[0]
 	b := &border{rows: in[0], rowLen: in[1] * in[2], outRowLen: n.shape[1] * in[2]}
 	b.first = n.Above*b.outRowLen + n.Left*in[2]
 	if n.Lowest {
 		b.fill = -math.MaxFloat32
 	}
-	l.emit(i, b, n.Inputs[0])
+	return b
+}
+
+// windowOf returns the window of node i and the node that it reads. That is the one before a
+// Pad if its border is what lies outside of the map to the window in any case: the lowest
+// numbers for a largest value, zeros for a convolution.
+func (l *lowering) windowOf(i int, lowest bool) (w window, in int) {
+	n := &l.graph.nodes[i]
+	w, in = n.window(), n.Inputs[0]
+	p := &l.graph.nodes[in]
+	if p.Op != OpPad || p.Border != "" || p.Lowest != lowest || l.value[in] >= 0 {
+		return w, in
+	}
+	inner := w
+	inner.height, inner.width = p.inputs[0][0], p.inputs[0][1]
+	inner.padTop, inner.padLeft = w.padTop+p.Above, w.padLeft+p.Left
+	if !inner.touches() {
+		return w, in
+	}
+	return inner, p.Inputs[0]
 }
 
 // places tells of which row each row of the output is a copy, or column.

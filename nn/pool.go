@@ -40,7 +40,12 @@ func (pool) shape(l Layer, in [][]int) ([]int, error) {
 }
 
 func (p pool) lower(l *lowering, i int) {
-	l.emit(i, &pooling{window: l.graph.nodes[i].window(), average: p.average}, l.graph.nodes[i].Inputs[0])
+	n := &l.graph.nodes[i]
+	w, in := n.window(), n.Inputs[0]
+	if !p.average && w.dilationHeight == 1 && w.dilationWidth == 1 { // a mean counts the border; of a window with gaps, all taps may lie there
+		w, in = l.windowOf(i, true)
+	}
+	l.emit(i, &pooling{window: w, average: p.average}, in)
 }
 
 // pooling takes the largest value of each window, or the mean over what lies inside.

@@ -23,5 +23,5 @@ func (scale) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	d := perChannel(n)
 	d.layer = n
-	l.keep(i, d)
+	l.keep(i, n.Inputs[0], d)
 }

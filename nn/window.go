@@ -154,6 +154,12 @@ func (n *node) window() window {
 	return w
 }
 
+// touches reports whether the first and the last windows reach into the map.
+func (w *window) touches() bool {
+	return w.padTop <= (w.kernelHeight-1)*w.dilationHeight && (w.outHeight-1)*w.strideHeight-w.padTop < w.height &&
+		w.padLeft <= (w.kernelWidth-1)*w.dilationWidth && (w.outWidth-1)*w.strideWidth-w.padLeft < w.width
+}
+
 // padded reports whether a window reaches over the border.
 func (w *window) padded() bool {
 	return w.padTop > 0 || w.padLeft > 0 ||

@@ -105,9 +105,8 @@ func TestTeacherIsNamedByDigest(t *testing.T) {
 func TestTeachersAreNotAskedOfOthers(t *testing.T) {
 	data := drawn(t)
 	for _, method := range []accept.Method{accept.Class, accept.Head} {
-		c := tiny(t, data)
-		c.FineTune, c.TeacherWeight, c.Acceptance = "1", 0.25, method
-		c.Teachers = []string{trained(t, data, 1)}
+		c := taught(t, data, 0.25)
+		c.FineTune, c.Acceptance = "all", method
 		c.Other = []Source{{Path: coloured(t, 12, 1), Weight: 1}}
 		r, err := newRun(t.Context(), c, Progress{})
 		if err != nil {
@@ -137,7 +136,7 @@ func TestTeachersAreNotAskedOfOthers(t *testing.T) {
 		}
 	}
 	c := tiny(t, data)
-	c.FineTune, c.TeacherWeight, c.Teachers, c.Acceptance = "1", 0.25, []string{"a"}, accept.Exposure
+	c.FineTune, c.TeacherWeight, c.Teachers, c.Acceptance = "all", 0.25, []string{"a"}, accept.Exposure
 	c.Other = []Source{{Path: "b", Weight: 1}}
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "all classes alike") {
 		t.Errorf("a teacher beside exposure: %v", err)

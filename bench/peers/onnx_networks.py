@@ -155,3 +155,14 @@ def build(architecture, weights, side, batch):
     """Returns the serialized ONNX model of a network for batches of one size."""
     g = Graph(weights, side, batch)
     return g.model(NETWORKS[architecture](g)).SerializeToString()
+
+
+def fixed(path, batch):
+    """Returns the serialized model of a file, for batches of one size."""
+    import onnx
+
+    model = onnx.load(path)
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    del model.graph.value_info[:]  # of other sizes
+    return model.SerializeToString()

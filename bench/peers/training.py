@@ -1,4 +1,4 @@
-"""A training step of EfficientNet-Lite0 in PyTorch and in Keras, as garb's Trainer does it.
+"""A training step of EfficientNet-Lite0 in PyTorch and in Keras, and of networks in Keras's files, as garb's Trainer does it.
 
 All layers are trained by AdamW on the softmax cross-entropy of 1000 classes. Batch-norms
 use their stored statistics; gamma and beta are trained. Weights and pictures are garb's;
@@ -133,6 +133,26 @@ def keras(subject, weights, inputs):
     for name, layer in made.items():
         variables = {"bn": ["gamma", "beta", "moving_mean", "moving_variance"], "conv": ["kernel"]}
         layer.set_weights([weights[f"{name}/{v}"] for v in variables.get(name.split("/")[-1], ["kernel", "bias"])])
+
+    return keras_step(model, inputs)
+
+
+def keras_file(subject, inputs):
+    """The same of a network in a file of Keras's own."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(subject["threads"])
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return keras_step(keras.models.load_model(subject["file"]), inputs)
+
+
+def keras_step(model, inputs):
+    import keras
+    import tensorflow as tf
 
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     optimizer = keras.optimizers.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY)

@@ -45,7 +45,7 @@ def onnxruntime_subject(subject):
     try:
         import numpy as np
         import onnxruntime
-        from onnx_networks import build
+        from onnx_networks import build, fixed
     except ImportError as e:
         raise Absent(f"{e}: pip install numpy onnx onnxruntime") from e
 
@@ -53,11 +53,41 @@ def onnxruntime_subject(subject):
     options.intra_op_num_threads = subject["threads"]
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    model = build(subject["architecture"], read_weights(subject["weights"]), subject["side"], subject["batch"])
+    if "file" in subject:
+        model = fixed(subject["file"], subject["batch"])
+    else:
+        model = build(subject["architecture"], read_weights(subject["weights"]), subject["side"], subject["batch"])
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    # The layout that ONNX Runtime wants; to change it is no part of the time.
-    feed = {"input": np.ascontiguousarray(read_input(subject).transpose(0, 3, 1, 2))}
-    return f"ONNX Runtime {onnxruntime.__version__}", lambda: session.run(None, feed)[0]
+    feed = {session.get_inputs()[0].name: as_declared(read_input(subject), session.get_inputs()[0].shape)}
+    return f"ONNX Runtime {onnxruntime.__version__}", lambda: session.run(["logits"] if "file" in subject else None, feed)[0]
+
+
+def as_declared(x, shape):
+    """The pictures [n h w c] in the layout that a network takes; to change it is no part of the time."""
+    import numpy as np
+
+    return x if shape[3] == 3 else np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+
+
+def openvino_subject(subject):
+    try:
+        import openvino
+        from onnx_networks import fixed
+    except ImportError as e:
+        raise Absent(f"{e}: pip install numpy onnx openvino") from e
+
+    core = openvino.Core()
+    settings = {"INFERENCE_NUM_THREADS": subject["threads"], "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    model = core.compile_model(core.read_model(fixed(subject["file"], subject["batch"])), "CPU", settings)
+    run = model.create_infer_request()
+    x = as_declared(read_input(subject), list(model.input(0).shape))
+    run.set_input_tensor(openvino.Tensor(x))
+
+    def answer():
+        run.infer()
+        return run.get_tensor("logits").data
+
+    return f"OpenVINO {openvino.__version__.split('-')[0]}", answer
 
 
 def keras_subject(subject):
@@ -124,13 +154,15 @@ def training_subject(subject):
     try:
         import training
 
+        if "file" in subject:
+            return training.keras_file(subject, read_input(subject))
         return getattr(training, subject["peer"])(subject, read_weights(subject["weights"]), read_input(subject))
     except ImportError as e:
         install = {"keras": "pip install keras tensorflow-cpu", "pytorch": "apt-get install python3-torch, or pip install torch"}
         raise Absent(f"{e}: {install[subject['peer']]}") from e
 
 
-PEERS = {"onnxruntime": onnxruntime_subject, "keras": keras_subject, "pillow": pillow_subject}
+PEERS = {"onnxruntime": onnxruntime_subject, "openvino": openvino_subject, "keras": keras_subject, "pillow": pillow_subject}
 
 
 def main():

@@ -12,6 +12,7 @@ type gemmTile struct {
 	segments, segmentLen      uintptr
 	segmentStep               uintptr // from the end of a segment to the next
 	residualStride            uintptr
+	next                      uintptr // from b to what is to be brought into the second-level cache
 	mask                      uintptr // of the last vector: bits, or the address of one; 0 if it is full
 	low, high                 float32
 }
@@ -78,6 +79,10 @@ func gemmVector(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 							g.copyRows(low, rows)
 						}
 						t.a = unsafe.Pointer(&g.Scratch[0])
+					}
+					// The next panel comes while the last tile of this one is computed.
+					if t.next = 0; tile == max(1, left-block+1) && p+1 < panelHigh {
+						t.next = uintptr(g.B.PanelColumns*g.B.Rows) * value
 					}
 					if level == AVX512 {
 						gemmAVX512(rows, eights, (*byte)(unsafe.Pointer(&t)))

@@ -14,13 +14,13 @@ TEXT ·gemm1x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), BX
 	TESTQ   BX, BX
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (BX), Y0
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), SI
+	MOVQ      96(AX), SI
 	KMOVW     SI, K1
 	VMOVUPS.Z (BX), K1, Y0
 	JMP       begun
@@ -70,7 +70,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -83,8 +83,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y1
-	VBROADCASTSS 100(AX), Z2
+	VBROADCASTSS 104(AX), Y1
+	VBROADCASTSS 108(AX), Z2
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
 	VMOVUPS      Y0, (CX)
@@ -93,7 +93,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -106,8 +106,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y1
-	VBROADCASTSS 100(AX), Z2
+	VBROADCASTSS 104(AX), Y1
+	VBROADCASTSS 108(AX), Z2
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -125,13 +125,13 @@ TEXT ·gemm1x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), BX
 	TESTQ   BX, BX
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (BX), Z0
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), SI
+	MOVQ      96(AX), SI
 	KMOVW     SI, K1
 	VMOVUPS.Z (BX), K1, Z0
 	JMP       begun
@@ -181,7 +181,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -194,8 +194,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z1
-	VBROADCASTSS 100(AX), Z2
+	VBROADCASTSS 104(AX), Z1
+	VBROADCASTSS 108(AX), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
 	VMOVUPS      Z0, (CX)
@@ -204,7 +204,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -217,8 +217,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z1
-	VBROADCASTSS 100(AX), Z2
+	VBROADCASTSS 104(AX), Z1
+	VBROADCASTSS 108(AX), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -236,14 +236,14 @@ TEXT ·gemm1x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), BX
 	TESTQ   BX, BX
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (BX), Z0
 	VMOVUPS 64(BX), Y1
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), SI
+	MOVQ      96(AX), SI
 	KMOVW     SI, K1
 	VMOVUPS   (BX), Z0
 	VMOVUPS.Z 64(BX), K1, Y1
@@ -310,7 +310,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -325,8 +325,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z2
-	VBROADCASTSS 100(AX), Z4
+	VBROADCASTSS 104(AX), Z2
+	VBROADCASTSS 108(AX), Z4
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z4, Z0
 	VMOVUPS      Z0, (CX)
@@ -338,7 +338,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -353,8 +353,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z2
-	VBROADCASTSS 100(AX), Z4
+	VBROADCASTSS 104(AX), Z2
+	VBROADCASTSS 108(AX), Z4
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z4, Z0
 	VMOVUPS      Z0, (CX)
@@ -375,14 +375,14 @@ TEXT ·gemm1x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), BX
 	TESTQ   BX, BX
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (BX), Z0
 	VMOVUPS 64(BX), Z1
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), SI
+	MOVQ      96(AX), SI
 	KMOVW     SI, K1
 	VMOVUPS   (BX), Z0
 	VMOVUPS.Z 64(BX), K1, Z1
@@ -449,7 +449,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -464,8 +464,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z2
-	VBROADCASTSS 100(AX), Z4
+	VBROADCASTSS 104(AX), Z2
+	VBROADCASTSS 108(AX), Z4
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z4, Z0
 	VMOVUPS      Z0, (CX)
@@ -477,7 +477,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -492,8 +492,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z2
-	VBROADCASTSS 100(AX), Z4
+	VBROADCASTSS 104(AX), Z2
+	VBROADCASTSS 108(AX), Z4
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z4, Z0
 	VMOVUPS      Z0, (CX)
@@ -514,14 +514,14 @@ TEXT ·gemm2x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	TESTQ   SI, SI
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (SI), Y0
 	VMOVAPS Y0, Y1
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), DI
+	MOVQ      96(AX), DI
 	KMOVW     DI, K1
 	VMOVUPS.Z (SI), K1, Y0
 	VMOVAPS   Y0, Y1
@@ -578,7 +578,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -594,8 +594,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y2
-	VBROADCASTSS 100(AX), Z3
+	VBROADCASTSS 104(AX), Y2
+	VBROADCASTSS 108(AX), Z3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMOVUPS      Y0, (CX)
@@ -608,7 +608,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -624,8 +624,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y2
-	VBROADCASTSS 100(AX), Z3
+	VBROADCASTSS 104(AX), Y2
+	VBROADCASTSS 108(AX), Z3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -647,14 +647,14 @@ TEXT ·gemm2x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	TESTQ   SI, SI
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (SI), Z0
 	VMOVAPS Z0, Z1
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), DI
+	MOVQ      96(AX), DI
 	KMOVW     DI, K1
 	VMOVUPS.Z (SI), K1, Z0
 	VMOVAPS   Z0, Z1
@@ -711,7 +711,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -727,8 +727,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z2
-	VBROADCASTSS 100(AX), Z3
+	VBROADCASTSS 104(AX), Z2
+	VBROADCASTSS 108(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMOVUPS      Z0, (CX)
@@ -741,7 +741,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -757,8 +757,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z2
-	VBROADCASTSS 100(AX), Z3
+	VBROADCASTSS 104(AX), Z2
+	VBROADCASTSS 108(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -780,7 +780,7 @@ TEXT ·gemm2x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	TESTQ   SI, SI
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (SI), Z0
 	VMOVUPS 64(SI), Y1
@@ -789,7 +789,7 @@ TEXT ·gemm2x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), DI
+	MOVQ      96(AX), DI
 	KMOVW     DI, K1
 	VMOVUPS   (SI), Z0
 	VMOVUPS.Z 64(SI), K1, Y1
@@ -875,7 +875,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -895,8 +895,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z4
-	VBROADCASTSS 100(AX), Z6
+	VBROADCASTSS 104(AX), Z4
+	VBROADCASTSS 108(AX), Z6
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z6, Z0
 	VMOVUPS      Z0, (CX)
@@ -915,7 +915,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -935,8 +935,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z4
-	VBROADCASTSS 100(AX), Z6
+	VBROADCASTSS 104(AX), Z4
+	VBROADCASTSS 108(AX), Z6
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z6, Z0
 	VMOVUPS      Z0, (CX)
@@ -964,7 +964,7 @@ TEXT ·gemm2x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	TESTQ   SI, SI
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (SI), Z0
 	VMOVUPS 64(SI), Z1
@@ -973,7 +973,7 @@ TEXT ·gemm2x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), DI
+	MOVQ      96(AX), DI
 	KMOVW     DI, K1
 	VMOVUPS   (SI), Z0
 	VMOVUPS.Z 64(SI), K1, Z1
@@ -1059,7 +1059,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -1079,8 +1079,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z4
-	VBROADCASTSS 100(AX), Z6
+	VBROADCASTSS 104(AX), Z4
+	VBROADCASTSS 108(AX), Z6
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z6, Z0
 	VMOVUPS      Z0, (CX)
@@ -1099,7 +1099,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -1119,8 +1119,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z4
-	VBROADCASTSS 100(AX), Z6
+	VBROADCASTSS 104(AX), Z4
+	VBROADCASTSS 108(AX), Z6
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z6, Z0
 	VMOVUPS      Z0, (CX)
@@ -1148,7 +1148,7 @@ TEXT ·gemm3x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	TESTQ   SI, SI
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (SI), Y0
 	VMOVAPS Y0, Y1
@@ -1156,7 +1156,7 @@ TEXT ·gemm3x8AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), DI
+	MOVQ      96(AX), DI
 	KMOVW     DI, K1
 	VMOVUPS.Z (SI), K1, Y0
 	VMOVAPS   Y0, Y1
@@ -1220,7 +1220,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -1239,8 +1239,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y3
-	VBROADCASTSS 100(AX), Z4
+	VBROADCASTSS 104(AX), Y3
+	VBROADCASTSS 108(AX), Z4
 	VMAXPS       Y0, Y3, Y0
 	VMINPS       Y0, Y4, Y0
 	VMOVUPS      Y0, (CX)
@@ -1257,7 +1257,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -1276,8 +1276,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y3
-	VBROADCASTSS 100(AX), Z4
+	VBROADCASTSS 104(AX), Y3
+	VBROADCASTSS 108(AX), Z4
 	VMAXPS       Y0, Y3, Y0
 	VMINPS       Y0, Y4, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -1303,7 +1303,7 @@ TEXT ·gemm3x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	TESTQ   SI, SI
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (SI), Z0
 	VMOVAPS Z0, Z1
@@ -1311,7 +1311,7 @@ TEXT ·gemm3x16AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), DI
+	MOVQ      96(AX), DI
 	KMOVW     DI, K1
 	VMOVUPS.Z (SI), K1, Z0
 	VMOVAPS   Z0, Z1
@@ -1375,7 +1375,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -1394,8 +1394,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z3
-	VBROADCASTSS 100(AX), Z4
+	VBROADCASTSS 104(AX), Z3
+	VBROADCASTSS 108(AX), Z4
 	VMAXPS       Z0, Z3, Z0
 	VMINPS       Z0, Z4, Z0
 	VMOVUPS      Z0, (CX)
@@ -1412,7 +1412,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -1431,8 +1431,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z3
-	VBROADCASTSS 100(AX), Z4
+	VBROADCASTSS 104(AX), Z3
+	VBROADCASTSS 108(AX), Z4
 	VMAXPS       Z0, Z3, Z0
 	VMINPS       Z0, Z4, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -1458,7 +1458,7 @@ TEXT ·gemm3x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	TESTQ   SI, SI
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (SI), Z0
 	VMOVUPS 64(SI), Y1
@@ -1469,7 +1469,7 @@ TEXT ·gemm3x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), DI
+	MOVQ      96(AX), DI
 	KMOVW     DI, K1
 	VMOVUPS   (SI), Z0
 	VMOVUPS.Z 64(SI), K1, Y1
@@ -1574,7 +1574,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -1599,8 +1599,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z6
-	VBROADCASTSS 100(AX), Z8
+	VBROADCASTSS 104(AX), Z6
+	VBROADCASTSS 108(AX), Z8
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z8, Z0
 	VMOVUPS      Z0, (CX)
@@ -1626,7 +1626,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -1651,8 +1651,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z6
-	VBROADCASTSS 100(AX), Z8
+	VBROADCASTSS 104(AX), Z6
+	VBROADCASTSS 108(AX), Z8
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z8, Z0
 	VMOVUPS      Z0, (CX)
@@ -1687,7 +1687,7 @@ TEXT ·gemm3x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	TESTQ   SI, SI
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (SI), Z0
 	VMOVUPS 64(SI), Z1
@@ -1698,7 +1698,7 @@ TEXT ·gemm3x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), DI
+	MOVQ      96(AX), DI
 	KMOVW     DI, K1
 	VMOVUPS   (SI), Z0
 	VMOVUPS.Z 64(SI), K1, Z1
@@ -1803,7 +1803,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -1828,8 +1828,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z6
-	VBROADCASTSS 100(AX), Z8
+	VBROADCASTSS 104(AX), Z6
+	VBROADCASTSS 108(AX), Z8
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z8, Z0
 	VMOVUPS      Z0, (CX)
@@ -1855,7 +1855,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -1880,8 +1880,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z6
-	VBROADCASTSS 100(AX), Z8
+	VBROADCASTSS 104(AX), Z6
+	VBROADCASTSS 108(AX), Z8
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z8, Z0
 	VMOVUPS      Z0, (CX)
@@ -1907,28 +1907,29 @@ partNoResidual:
 	RET
 
 // func gemm4x8AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·gemm4x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
 	LEAQ    (CX)(CX*2), DX
 	MOVQ    8(AX), BX
 	MOVQ    16(AX), SI
-	MOVQ    24(AX), DI
-	TESTQ   DI, DI
+	MOVQ    88(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (DI), Y0
+	VMOVUPS (R8), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R8
-	KMOVW     R8, K1
-	VMOVUPS.Z (DI), K1, Y0
+	MOVQ      96(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (R8), K1, Y0
 	VMOVAPS   Y0, Y1
 	VMOVAPS   Y0, Y2
 	VMOVAPS   Y0, Y3
@@ -1941,14 +1942,15 @@ noBias:
 	VPXORD Y3, Y3, Y3
 
 begun:
-	MOVQ 56(AX), DI
+	MOVQ 56(AX), R8
 
 segment:
-	MOVQ 64(AX), R8
-	SUBQ $0x04, R8
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (SI)(DI*1)
 	VMOVUPS          (SI), Y4
 	VFMADD231PS.BCST (BX), Y4, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y4, Y1
@@ -1959,6 +1961,7 @@ unrolled:
 	VFMADD231PS.BCST 4(BX)(CX*1), Y4, Y1
 	VFMADD231PS.BCST 4(BX)(CX*2), Y4, Y2
 	VFMADD231PS.BCST 4(BX)(DX*1), Y4, Y3
+	PREFETCHT1       64(SI)(DI*1)
 	VMOVUPS          64(SI), Y4
 	VFMADD231PS.BCST 8(BX), Y4, Y0
 	VFMADD231PS.BCST 8(BX)(CX*1), Y4, Y1
@@ -1971,14 +1974,15 @@ unrolled:
 	VFMADD231PS.BCST 12(BX)(DX*1), Y4, Y3
 	ADDQ             $0x10, BX
 	ADDQ             $0x00000080, SI
-	SUBQ             $0x04, R8
+	SUBQ             $0x04, R9
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   next
 
 single:
+	PREFETCHT1       (SI)(DI*1)
 	VMOVUPS          (SI), Y4
 	VFMADD231PS.BCST (BX), Y4, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y4, Y1
@@ -1986,18 +1990,18 @@ single:
 	VFMADD231PS.BCST (BX)(DX*1), Y4, Y3
 	ADDQ             $0x04, BX
 	ADDQ             $0x00000020, SI
-	DECQ             R8
+	DECQ             R9
 	JNZ              single
 
 next:
-	DECQ DI
+	DECQ R8
 	JZ   epilogue
-	MOVQ 72(AX), R8
-	ADDQ R8, BX
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -2019,8 +2023,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y4
-	VBROADCASTSS 100(AX), Z5
+	VBROADCASTSS 104(AX), Y4
+	VBROADCASTSS 108(AX), Z5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMOVUPS      Y0, (CX)
@@ -2041,7 +2045,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -2063,8 +2067,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y4
-	VBROADCASTSS 100(AX), Z5
+	VBROADCASTSS 104(AX), Y4
+	VBROADCASTSS 108(AX), Z5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -2085,28 +2089,29 @@ partNoResidual:
 	RET
 
 // func gemm4x16AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm4x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
 	LEAQ    (CX)(CX*2), DX
 	MOVQ    8(AX), BX
 	MOVQ    16(AX), SI
-	MOVQ    24(AX), DI
-	TESTQ   DI, DI
+	MOVQ    88(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (DI), Z0
+	VMOVUPS (R8), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R8
-	KMOVW     R8, K1
-	VMOVUPS.Z (DI), K1, Z0
+	MOVQ      96(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (R8), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -2119,29 +2124,33 @@ noBias:
 	VPXORD Z3, Z3, Z3
 
 begun:
-	MOVQ 56(AX), DI
+	MOVQ 56(AX), R8
 
 segment:
-	MOVQ 64(AX), R8
-	SUBQ $0x04, R8
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (SI)(DI*1)
 	VMOVUPS          (SI), Z4
 	VFMADD231PS.BCST (BX), Z4, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z4, Z1
 	VFMADD231PS.BCST (BX)(CX*2), Z4, Z2
 	VFMADD231PS.BCST (BX)(DX*1), Z4, Z3
+	PREFETCHT1       64(SI)(DI*1)
 	VMOVUPS          64(SI), Z4
 	VFMADD231PS.BCST 4(BX), Z4, Z0
 	VFMADD231PS.BCST 4(BX)(CX*1), Z4, Z1
 	VFMADD231PS.BCST 4(BX)(CX*2), Z4, Z2
 	VFMADD231PS.BCST 4(BX)(DX*1), Z4, Z3
+	PREFETCHT1       128(SI)(DI*1)
 	VMOVUPS          128(SI), Z4
 	VFMADD231PS.BCST 8(BX), Z4, Z0
 	VFMADD231PS.BCST 8(BX)(CX*1), Z4, Z1
 	VFMADD231PS.BCST 8(BX)(CX*2), Z4, Z2
 	VFMADD231PS.BCST 8(BX)(DX*1), Z4, Z3
+	PREFETCHT1       192(SI)(DI*1)
 	VMOVUPS          192(SI), Z4
 	VFMADD231PS.BCST 12(BX), Z4, Z0
 	VFMADD231PS.BCST 12(BX)(CX*1), Z4, Z1
@@ -2149,14 +2158,15 @@ unrolled:
 	VFMADD231PS.BCST 12(BX)(DX*1), Z4, Z3
 	ADDQ             $0x10, BX
 	ADDQ             $0x00000100, SI
-	SUBQ             $0x04, R8
+	SUBQ             $0x04, R9
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   next
 
 single:
+	PREFETCHT1       (SI)(DI*1)
 	VMOVUPS          (SI), Z4
 	VFMADD231PS.BCST (BX), Z4, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z4, Z1
@@ -2164,18 +2174,18 @@ single:
 	VFMADD231PS.BCST (BX)(DX*1), Z4, Z3
 	ADDQ             $0x04, BX
 	ADDQ             $0x00000040, SI
-	DECQ             R8
+	DECQ             R9
 	JNZ              single
 
 next:
-	DECQ DI
+	DECQ R8
 	JZ   epilogue
-	MOVQ 72(AX), R8
-	ADDQ R8, BX
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -2197,8 +2207,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z4
-	VBROADCASTSS 100(AX), Z5
+	VBROADCASTSS 104(AX), Z4
+	VBROADCASTSS 108(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMOVUPS      Z0, (CX)
@@ -2219,7 +2229,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -2241,8 +2251,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z4
-	VBROADCASTSS 100(AX), Z5
+	VBROADCASTSS 104(AX), Z4
+	VBROADCASTSS 108(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -2263,20 +2273,21 @@ partNoResidual:
 	RET
 
 // func gemm4x24AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL, FMA3
+// Requires: AVX, AVX512F, AVX512VL, FMA3, MMX+
 TEXT ·gemm4x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
 	LEAQ    (CX)(CX*2), DX
 	MOVQ    8(AX), BX
 	MOVQ    16(AX), SI
-	MOVQ    24(AX), DI
-	TESTQ   DI, DI
+	MOVQ    88(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (DI), Z0
-	VMOVUPS 64(DI), Y1
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Y1
 	VMOVAPS Z0, Z2
 	VMOVAPS Y1, Y3
 	VMOVAPS Z0, Z4
@@ -2286,10 +2297,10 @@ TEXT ·gemm4x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R8
-	KMOVW     R8, K1
-	VMOVUPS   (DI), Z0
-	VMOVUPS.Z 64(DI), K1, Y1
+	MOVQ      96(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Y1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Y1, Y3
 	VMOVAPS   Z0, Z4
@@ -2309,14 +2320,16 @@ noBias:
 	VPXORD Y7, Y7, Y7
 
 begun:
-	MOVQ 56(AX), DI
+	MOVQ 56(AX), R8
 
 segment:
-	MOVQ 64(AX), R8
-	SUBQ $0x04, R8
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (SI)(DI*1)
+	PREFETCHT1   64(SI)(DI*1)
 	VMOVUPS      (SI), Z8
 	VMOVUPS      64(SI), Y9
 	VBROADCASTSS (BX), Z10
@@ -2331,6 +2344,7 @@ unrolled:
 	VBROADCASTSS (BX)(DX*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   128(SI)(DI*1)
 	VMOVUPS      96(SI), Z8
 	VMOVUPS      160(SI), Y9
 	VBROADCASTSS 4(BX), Z10
@@ -2345,6 +2359,8 @@ unrolled:
 	VBROADCASTSS 4(BX)(DX*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   192(SI)(DI*1)
+	PREFETCHT1   256(SI)(DI*1)
 	VMOVUPS      192(SI), Z8
 	VMOVUPS      256(SI), Y9
 	VBROADCASTSS 8(BX), Z10
@@ -2359,6 +2375,7 @@ unrolled:
 	VBROADCASTSS 8(BX)(DX*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   320(SI)(DI*1)
 	VMOVUPS      288(SI), Z8
 	VMOVUPS      352(SI), Y9
 	VBROADCASTSS 12(BX), Z10
@@ -2375,14 +2392,16 @@ unrolled:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         $0x10, BX
 	ADDQ         $0x00000180, SI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, R9
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   next
 
 single:
+	PREFETCHT1   (SI)(DI*1)
+	PREFETCHT1   64(SI)(DI*1)
 	VMOVUPS      (SI), Z8
 	VMOVUPS      64(SI), Y9
 	VBROADCASTSS (BX), Z10
@@ -2399,18 +2418,18 @@ single:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         $0x04, BX
 	ADDQ         $0x00000060, SI
-	DECQ         R8
+	DECQ         R9
 	JNZ          single
 
 next:
-	DECQ DI
+	DECQ R8
 	JZ   epilogue
-	MOVQ 72(AX), R8
-	ADDQ R8, BX
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -2440,8 +2459,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z8
-	VBROADCASTSS 100(AX), Z10
+	VBROADCASTSS 104(AX), Z8
+	VBROADCASTSS 108(AX), Z10
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z10, Z0
 	VMOVUPS      Z0, (CX)
@@ -2474,7 +2493,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -2504,8 +2523,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z8
-	VBROADCASTSS 100(AX), Z10
+	VBROADCASTSS 104(AX), Z8
+	VBROADCASTSS 108(AX), Z10
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z10, Z0
 	VMOVUPS      Z0, (CX)
@@ -2538,20 +2557,21 @@ partNoResidual:
 	RET
 
 // func gemm4x32AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm4x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
 	LEAQ    (CX)(CX*2), DX
 	MOVQ    8(AX), BX
 	MOVQ    16(AX), SI
-	MOVQ    24(AX), DI
-	TESTQ   DI, DI
+	MOVQ    88(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (DI), Z0
-	VMOVUPS 64(DI), Z1
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z0, Z4
@@ -2561,10 +2581,10 @@ TEXT ·gemm4x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R8
-	KMOVW     R8, K1
-	VMOVUPS   (DI), Z0
-	VMOVUPS.Z 64(DI), K1, Z1
+	MOVQ      96(AX), R9
+	KMOVW     R9, K1
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z0, Z4
@@ -2584,14 +2604,16 @@ noBias:
 	VPXORD Z7, Z7, Z7
 
 begun:
-	MOVQ 56(AX), DI
+	MOVQ 56(AX), R8
 
 segment:
-	MOVQ 64(AX), R8
-	SUBQ $0x04, R8
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (SI)(DI*1)
+	PREFETCHT1   64(SI)(DI*1)
 	VMOVUPS      (SI), Z8
 	VMOVUPS      64(SI), Z9
 	VBROADCASTSS (BX), Z10
@@ -2606,6 +2628,8 @@ unrolled:
 	VBROADCASTSS (BX)(DX*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   128(SI)(DI*1)
+	PREFETCHT1   192(SI)(DI*1)
 	VMOVUPS      128(SI), Z8
 	VMOVUPS      192(SI), Z9
 	VBROADCASTSS 4(BX), Z10
@@ -2620,6 +2644,8 @@ unrolled:
 	VBROADCASTSS 4(BX)(DX*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   256(SI)(DI*1)
+	PREFETCHT1   320(SI)(DI*1)
 	VMOVUPS      256(SI), Z8
 	VMOVUPS      320(SI), Z9
 	VBROADCASTSS 8(BX), Z10
@@ -2634,6 +2660,8 @@ unrolled:
 	VBROADCASTSS 8(BX)(DX*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   384(SI)(DI*1)
+	PREFETCHT1   448(SI)(DI*1)
 	VMOVUPS      384(SI), Z8
 	VMOVUPS      448(SI), Z9
 	VBROADCASTSS 12(BX), Z10
@@ -2650,14 +2678,16 @@ unrolled:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         $0x10, BX
 	ADDQ         $0x00000200, SI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, R9
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   next
 
 single:
+	PREFETCHT1   (SI)(DI*1)
+	PREFETCHT1   64(SI)(DI*1)
 	VMOVUPS      (SI), Z8
 	VMOVUPS      64(SI), Z9
 	VBROADCASTSS (BX), Z10
@@ -2674,18 +2704,18 @@ single:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         $0x04, BX
 	ADDQ         $0x00000080, SI
-	DECQ         R8
+	DECQ         R9
 	JNZ          single
 
 next:
-	DECQ DI
+	DECQ R8
 	JZ   epilogue
-	MOVQ 72(AX), R8
-	ADDQ R8, BX
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -2715,8 +2745,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z8
-	VBROADCASTSS 100(AX), Z10
+	VBROADCASTSS 104(AX), Z8
+	VBROADCASTSS 108(AX), Z10
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z10, Z0
 	VMOVUPS      Z0, (CX)
@@ -2749,7 +2779,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -2779,8 +2809,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z8
-	VBROADCASTSS 100(AX), Z10
+	VBROADCASTSS 104(AX), Z8
+	VBROADCASTSS 108(AX), Z10
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z10, Z0
 	VMOVUPS      Z0, (CX)
@@ -2813,7 +2843,7 @@ partNoResidual:
 	RET
 
 // func gemm5x8AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·gemm5x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -2821,12 +2851,13 @@ TEXT ·gemm5x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Y0
+	VMOVUPS (R9), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -2834,9 +2865,9 @@ TEXT ·gemm5x8AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS.Z (R8), K1, Y0
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Y0
 	VMOVAPS   Y0, Y1
 	VMOVAPS   Y0, Y2
 	VMOVAPS   Y0, Y3
@@ -2851,14 +2882,15 @@ noBias:
 	VPXORD Y4, Y4, Y4
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Y5
 	VFMADD231PS.BCST (BX), Y5, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y5, Y1
@@ -2871,6 +2903,7 @@ unrolled:
 	VFMADD231PS.BCST 4(BX)(CX*2), Y5, Y2
 	VFMADD231PS.BCST 4(BX)(DX*1), Y5, Y3
 	VFMADD231PS.BCST 4(SI), Y5, Y4
+	PREFETCHT1       64(DI)(R8*1)
 	VMOVUPS          64(DI), Y5
 	VFMADD231PS.BCST 8(BX), Y5, Y0
 	VFMADD231PS.BCST 8(BX)(CX*1), Y5, Y1
@@ -2886,14 +2919,15 @@ unrolled:
 	ADDQ             $0x10, BX
 	ADDQ             $0x10, SI
 	ADDQ             $0x00000080, DI
-	SUBQ             $0x04, R9
+	SUBQ             $0x04, R10
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Y5
 	VFMADD231PS.BCST (BX), Y5, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y5, Y1
@@ -2903,19 +2937,19 @@ single:
 	ADDQ             $0x04, BX
 	ADDQ             $0x04, SI
 	ADDQ             $0x00000020, DI
-	DECQ             R9
+	DECQ             R10
 	JNZ              single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -2940,8 +2974,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y5
-	VBROADCASTSS 100(AX), Z6
+	VBROADCASTSS 104(AX), Y5
+	VBROADCASTSS 108(AX), Z6
 	VMAXPS       Y0, Y5, Y0
 	VMINPS       Y0, Y6, Y0
 	VMOVUPS      Y0, (CX)
@@ -2966,7 +3000,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -2991,8 +3025,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y5
-	VBROADCASTSS 100(AX), Z6
+	VBROADCASTSS 104(AX), Y5
+	VBROADCASTSS 108(AX), Z6
 	VMAXPS       Y0, Y5, Y0
 	VMINPS       Y0, Y6, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -3017,7 +3051,7 @@ partNoResidual:
 	RET
 
 // func gemm5x16AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm5x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -3025,12 +3059,13 @@ TEXT ·gemm5x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Z0
+	VMOVUPS (R9), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -3038,9 +3073,9 @@ TEXT ·gemm5x16AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS.Z (R8), K1, Z0
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -3055,32 +3090,36 @@ noBias:
 	VPXORD Z4, Z4, Z4
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Z5
 	VFMADD231PS.BCST (BX), Z5, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z5, Z1
 	VFMADD231PS.BCST (BX)(CX*2), Z5, Z2
 	VFMADD231PS.BCST (BX)(DX*1), Z5, Z3
 	VFMADD231PS.BCST (SI), Z5, Z4
+	PREFETCHT1       64(DI)(R8*1)
 	VMOVUPS          64(DI), Z5
 	VFMADD231PS.BCST 4(BX), Z5, Z0
 	VFMADD231PS.BCST 4(BX)(CX*1), Z5, Z1
 	VFMADD231PS.BCST 4(BX)(CX*2), Z5, Z2
 	VFMADD231PS.BCST 4(BX)(DX*1), Z5, Z3
 	VFMADD231PS.BCST 4(SI), Z5, Z4
+	PREFETCHT1       128(DI)(R8*1)
 	VMOVUPS          128(DI), Z5
 	VFMADD231PS.BCST 8(BX), Z5, Z0
 	VFMADD231PS.BCST 8(BX)(CX*1), Z5, Z1
 	VFMADD231PS.BCST 8(BX)(CX*2), Z5, Z2
 	VFMADD231PS.BCST 8(BX)(DX*1), Z5, Z3
 	VFMADD231PS.BCST 8(SI), Z5, Z4
+	PREFETCHT1       192(DI)(R8*1)
 	VMOVUPS          192(DI), Z5
 	VFMADD231PS.BCST 12(BX), Z5, Z0
 	VFMADD231PS.BCST 12(BX)(CX*1), Z5, Z1
@@ -3090,14 +3129,15 @@ unrolled:
 	ADDQ             $0x10, BX
 	ADDQ             $0x10, SI
 	ADDQ             $0x00000100, DI
-	SUBQ             $0x04, R9
+	SUBQ             $0x04, R10
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Z5
 	VFMADD231PS.BCST (BX), Z5, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z5, Z1
@@ -3107,19 +3147,19 @@ single:
 	ADDQ             $0x04, BX
 	ADDQ             $0x04, SI
 	ADDQ             $0x00000040, DI
-	DECQ             R9
+	DECQ             R10
 	JNZ              single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -3144,8 +3184,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z5
-	VBROADCASTSS 100(AX), Z6
+	VBROADCASTSS 104(AX), Z5
+	VBROADCASTSS 108(AX), Z6
 	VMAXPS       Z0, Z5, Z0
 	VMINPS       Z0, Z6, Z0
 	VMOVUPS      Z0, (CX)
@@ -3170,7 +3210,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -3195,8 +3235,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z5
-	VBROADCASTSS 100(AX), Z6
+	VBROADCASTSS 104(AX), Z5
+	VBROADCASTSS 108(AX), Z6
 	VMAXPS       Z0, Z5, Z0
 	VMINPS       Z0, Z6, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -3221,7 +3261,7 @@ partNoResidual:
 	RET
 
 // func gemm5x24AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL, FMA3
+// Requires: AVX, AVX512F, AVX512VL, FMA3, MMX+
 TEXT ·gemm5x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -3229,13 +3269,14 @@ TEXT ·gemm5x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Y1
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Y1
 	VMOVAPS Z0, Z2
 	VMOVAPS Y1, Y3
 	VMOVAPS Z0, Z4
@@ -3247,10 +3288,10 @@ TEXT ·gemm5x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Y1
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Y1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Y1, Y3
 	VMOVAPS   Z0, Z4
@@ -3274,14 +3315,16 @@ noBias:
 	VPXORD Y9, Y9, Y9
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Y11
 	VBROADCASTSS (BX), Z12
@@ -3299,6 +3342,7 @@ unrolled:
 	VBROADCASTSS (SI), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   128(DI)(R8*1)
 	VMOVUPS      96(DI), Z10
 	VMOVUPS      160(DI), Y11
 	VBROADCASTSS 4(BX), Z12
@@ -3316,6 +3360,8 @@ unrolled:
 	VBROADCASTSS 4(SI), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   192(DI)(R8*1)
+	PREFETCHT1   256(DI)(R8*1)
 	VMOVUPS      192(DI), Z10
 	VMOVUPS      256(DI), Y11
 	VBROADCASTSS 8(BX), Z12
@@ -3333,6 +3379,7 @@ unrolled:
 	VBROADCASTSS 8(SI), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   320(DI)(R8*1)
 	VMOVUPS      288(DI), Z10
 	VMOVUPS      352(DI), Y11
 	VBROADCASTSS 12(BX), Z12
@@ -3353,14 +3400,16 @@ unrolled:
 	ADDQ         $0x10, BX
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000180, DI
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Y11
 	VBROADCASTSS (BX), Z12
@@ -3381,19 +3430,19 @@ single:
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, SI
 	ADDQ         $0x00000060, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -3428,8 +3477,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z10
-	VBROADCASTSS 100(AX), Z12
+	VBROADCASTSS 104(AX), Z10
+	VBROADCASTSS 108(AX), Z12
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z12, Z0
 	VMOVUPS      Z0, (CX)
@@ -3469,7 +3518,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -3504,8 +3553,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z10
-	VBROADCASTSS 100(AX), Z12
+	VBROADCASTSS 104(AX), Z10
+	VBROADCASTSS 108(AX), Z12
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z12, Z0
 	VMOVUPS      Z0, (CX)
@@ -3545,7 +3594,7 @@ partNoResidual:
 	RET
 
 // func gemm5x32AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm5x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -3553,13 +3602,14 @@ TEXT ·gemm5x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z0, Z4
@@ -3571,10 +3621,10 @@ TEXT ·gemm5x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Z1
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z0, Z4
@@ -3598,14 +3648,16 @@ noBias:
 	VPXORD Z9, Z9, Z9
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Z11
 	VBROADCASTSS (BX), Z12
@@ -3623,6 +3675,8 @@ unrolled:
 	VBROADCASTSS (SI), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   128(DI)(R8*1)
+	PREFETCHT1   192(DI)(R8*1)
 	VMOVUPS      128(DI), Z10
 	VMOVUPS      192(DI), Z11
 	VBROADCASTSS 4(BX), Z12
@@ -3640,6 +3694,8 @@ unrolled:
 	VBROADCASTSS 4(SI), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   256(DI)(R8*1)
+	PREFETCHT1   320(DI)(R8*1)
 	VMOVUPS      256(DI), Z10
 	VMOVUPS      320(DI), Z11
 	VBROADCASTSS 8(BX), Z12
@@ -3657,6 +3713,8 @@ unrolled:
 	VBROADCASTSS 8(SI), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   384(DI)(R8*1)
+	PREFETCHT1   448(DI)(R8*1)
 	VMOVUPS      384(DI), Z10
 	VMOVUPS      448(DI), Z11
 	VBROADCASTSS 12(BX), Z12
@@ -3677,14 +3735,16 @@ unrolled:
 	ADDQ         $0x10, BX
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000200, DI
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Z11
 	VBROADCASTSS (BX), Z12
@@ -3705,19 +3765,19 @@ single:
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, SI
 	ADDQ         $0x00000080, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -3752,8 +3812,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z10
-	VBROADCASTSS 100(AX), Z12
+	VBROADCASTSS 104(AX), Z10
+	VBROADCASTSS 108(AX), Z12
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z12, Z0
 	VMOVUPS      Z0, (CX)
@@ -3793,7 +3853,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -3828,8 +3888,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z10
-	VBROADCASTSS 100(AX), Z12
+	VBROADCASTSS 104(AX), Z10
+	VBROADCASTSS 108(AX), Z12
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z12, Z0
 	VMOVUPS      Z0, (CX)
@@ -3869,7 +3929,7 @@ partNoResidual:
 	RET
 
 // func gemm6x8AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·gemm6x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -3877,12 +3937,13 @@ TEXT ·gemm6x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Y0
+	VMOVUPS (R9), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -3891,9 +3952,9 @@ TEXT ·gemm6x8AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS.Z (R8), K1, Y0
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Y0
 	VMOVAPS   Y0, Y1
 	VMOVAPS   Y0, Y2
 	VMOVAPS   Y0, Y3
@@ -3910,14 +3971,15 @@ noBias:
 	VPXORD Y5, Y5, Y5
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Y6
 	VFMADD231PS.BCST (BX), Y6, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y6, Y1
@@ -3932,6 +3994,7 @@ unrolled:
 	VFMADD231PS.BCST 4(BX)(DX*1), Y6, Y3
 	VFMADD231PS.BCST 4(SI), Y6, Y4
 	VFMADD231PS.BCST 4(SI)(CX*1), Y6, Y5
+	PREFETCHT1       64(DI)(R8*1)
 	VMOVUPS          64(DI), Y6
 	VFMADD231PS.BCST 8(BX), Y6, Y0
 	VFMADD231PS.BCST 8(BX)(CX*1), Y6, Y1
@@ -3949,14 +4012,15 @@ unrolled:
 	ADDQ             $0x10, BX
 	ADDQ             $0x10, SI
 	ADDQ             $0x00000080, DI
-	SUBQ             $0x04, R9
+	SUBQ             $0x04, R10
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Y6
 	VFMADD231PS.BCST (BX), Y6, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y6, Y1
@@ -3967,19 +4031,19 @@ single:
 	ADDQ             $0x04, BX
 	ADDQ             $0x04, SI
 	ADDQ             $0x00000020, DI
-	DECQ             R9
+	DECQ             R10
 	JNZ              single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -4007,8 +4071,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y6
-	VBROADCASTSS 100(AX), Z7
+	VBROADCASTSS 104(AX), Y6
+	VBROADCASTSS 108(AX), Z7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMOVUPS      Y0, (CX)
@@ -4037,7 +4101,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -4065,8 +4129,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y6
-	VBROADCASTSS 100(AX), Z7
+	VBROADCASTSS 104(AX), Y6
+	VBROADCASTSS 108(AX), Z7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -4095,7 +4159,7 @@ partNoResidual:
 	RET
 
 // func gemm6x16AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm6x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -4103,12 +4167,13 @@ TEXT ·gemm6x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Z0
+	VMOVUPS (R9), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -4117,9 +4182,9 @@ TEXT ·gemm6x16AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS.Z (R8), K1, Z0
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -4136,14 +4201,15 @@ noBias:
 	VPXORD Z5, Z5, Z5
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Z6
 	VFMADD231PS.BCST (BX), Z6, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z6, Z1
@@ -4151,6 +4217,7 @@ unrolled:
 	VFMADD231PS.BCST (BX)(DX*1), Z6, Z3
 	VFMADD231PS.BCST (SI), Z6, Z4
 	VFMADD231PS.BCST (SI)(CX*1), Z6, Z5
+	PREFETCHT1       64(DI)(R8*1)
 	VMOVUPS          64(DI), Z6
 	VFMADD231PS.BCST 4(BX), Z6, Z0
 	VFMADD231PS.BCST 4(BX)(CX*1), Z6, Z1
@@ -4158,6 +4225,7 @@ unrolled:
 	VFMADD231PS.BCST 4(BX)(DX*1), Z6, Z3
 	VFMADD231PS.BCST 4(SI), Z6, Z4
 	VFMADD231PS.BCST 4(SI)(CX*1), Z6, Z5
+	PREFETCHT1       128(DI)(R8*1)
 	VMOVUPS          128(DI), Z6
 	VFMADD231PS.BCST 8(BX), Z6, Z0
 	VFMADD231PS.BCST 8(BX)(CX*1), Z6, Z1
@@ -4165,6 +4233,7 @@ unrolled:
 	VFMADD231PS.BCST 8(BX)(DX*1), Z6, Z3
 	VFMADD231PS.BCST 8(SI), Z6, Z4
 	VFMADD231PS.BCST 8(SI)(CX*1), Z6, Z5
+	PREFETCHT1       192(DI)(R8*1)
 	VMOVUPS          192(DI), Z6
 	VFMADD231PS.BCST 12(BX), Z6, Z0
 	VFMADD231PS.BCST 12(BX)(CX*1), Z6, Z1
@@ -4175,14 +4244,15 @@ unrolled:
 	ADDQ             $0x10, BX
 	ADDQ             $0x10, SI
 	ADDQ             $0x00000100, DI
-	SUBQ             $0x04, R9
+	SUBQ             $0x04, R10
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Z6
 	VFMADD231PS.BCST (BX), Z6, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z6, Z1
@@ -4193,19 +4263,19 @@ single:
 	ADDQ             $0x04, BX
 	ADDQ             $0x04, SI
 	ADDQ             $0x00000040, DI
-	DECQ             R9
+	DECQ             R10
 	JNZ              single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -4233,8 +4303,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z6
-	VBROADCASTSS 100(AX), Z7
+	VBROADCASTSS 104(AX), Z6
+	VBROADCASTSS 108(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMOVUPS      Z0, (CX)
@@ -4263,7 +4333,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -4291,8 +4361,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z6
-	VBROADCASTSS 100(AX), Z7
+	VBROADCASTSS 104(AX), Z6
+	VBROADCASTSS 108(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -4321,7 +4391,7 @@ partNoResidual:
 	RET
 
 // func gemm6x24AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL, FMA3
+// Requires: AVX, AVX512F, AVX512VL, FMA3, MMX+
 TEXT ·gemm6x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -4329,13 +4399,14 @@ TEXT ·gemm6x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Y1
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Y1
 	VMOVAPS Z0, Z2
 	VMOVAPS Y1, Y3
 	VMOVAPS Z0, Z4
@@ -4349,10 +4420,10 @@ TEXT ·gemm6x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Y1
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Y1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Y1, Y3
 	VMOVAPS   Z0, Z4
@@ -4380,14 +4451,16 @@ noBias:
 	VPXORD Y11, Y11, Y11
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Y13
 	VBROADCASTSS (BX), Z14
@@ -4408,6 +4481,7 @@ unrolled:
 	VBROADCASTSS (SI)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   128(DI)(R8*1)
 	VMOVUPS      96(DI), Z12
 	VMOVUPS      160(DI), Y13
 	VBROADCASTSS 4(BX), Z14
@@ -4428,6 +4502,8 @@ unrolled:
 	VBROADCASTSS 4(SI)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   192(DI)(R8*1)
+	PREFETCHT1   256(DI)(R8*1)
 	VMOVUPS      192(DI), Z12
 	VMOVUPS      256(DI), Y13
 	VBROADCASTSS 8(BX), Z14
@@ -4448,6 +4524,7 @@ unrolled:
 	VBROADCASTSS 8(SI)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   320(DI)(R8*1)
 	VMOVUPS      288(DI), Z12
 	VMOVUPS      352(DI), Y13
 	VBROADCASTSS 12(BX), Z14
@@ -4471,14 +4548,16 @@ unrolled:
 	ADDQ         $0x10, BX
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000180, DI
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Y13
 	VBROADCASTSS (BX), Z14
@@ -4502,19 +4581,19 @@ single:
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, SI
 	ADDQ         $0x00000060, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -4554,8 +4633,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z12
-	VBROADCASTSS 100(AX), Z14
+	VBROADCASTSS 104(AX), Z12
+	VBROADCASTSS 108(AX), Z14
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z14, Z0
 	VMOVUPS      Z0, (CX)
@@ -4602,7 +4681,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -4642,8 +4721,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z12
-	VBROADCASTSS 100(AX), Z14
+	VBROADCASTSS 104(AX), Z12
+	VBROADCASTSS 108(AX), Z14
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z14, Z0
 	VMOVUPS      Z0, (CX)
@@ -4690,7 +4769,7 @@ partNoResidual:
 	RET
 
 // func gemm6x32AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm6x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -4698,13 +4777,14 @@ TEXT ·gemm6x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z0, Z4
@@ -4718,10 +4798,10 @@ TEXT ·gemm6x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Z1
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z0, Z4
@@ -4749,14 +4829,16 @@ noBias:
 	VPXORD Z11, Z11, Z11
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
 	VBROADCASTSS (BX), Z14
@@ -4777,6 +4859,8 @@ unrolled:
 	VBROADCASTSS (SI)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   128(DI)(R8*1)
+	PREFETCHT1   192(DI)(R8*1)
 	VMOVUPS      128(DI), Z12
 	VMOVUPS      192(DI), Z13
 	VBROADCASTSS 4(BX), Z14
@@ -4797,6 +4881,8 @@ unrolled:
 	VBROADCASTSS 4(SI)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   256(DI)(R8*1)
+	PREFETCHT1   320(DI)(R8*1)
 	VMOVUPS      256(DI), Z12
 	VMOVUPS      320(DI), Z13
 	VBROADCASTSS 8(BX), Z14
@@ -4817,6 +4903,8 @@ unrolled:
 	VBROADCASTSS 8(SI)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   384(DI)(R8*1)
+	PREFETCHT1   448(DI)(R8*1)
 	VMOVUPS      384(DI), Z12
 	VMOVUPS      448(DI), Z13
 	VBROADCASTSS 12(BX), Z14
@@ -4840,14 +4928,16 @@ unrolled:
 	ADDQ         $0x10, BX
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000200, DI
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
 	VBROADCASTSS (BX), Z14
@@ -4871,19 +4961,19 @@ single:
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, SI
 	ADDQ         $0x00000080, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -4923,8 +5013,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z12
-	VBROADCASTSS 100(AX), Z14
+	VBROADCASTSS 104(AX), Z12
+	VBROADCASTSS 108(AX), Z14
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z14, Z0
 	VMOVUPS      Z0, (CX)
@@ -4971,7 +5061,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -5011,8 +5101,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z12
-	VBROADCASTSS 100(AX), Z14
+	VBROADCASTSS 104(AX), Z12
+	VBROADCASTSS 108(AX), Z14
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z14, Z0
 	VMOVUPS      Z0, (CX)
@@ -5059,7 +5149,7 @@ partNoResidual:
 	RET
 
 // func gemm7x8AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·gemm7x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -5067,12 +5157,13 @@ TEXT ·gemm7x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Y0
+	VMOVUPS (R9), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -5082,9 +5173,9 @@ TEXT ·gemm7x8AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS.Z (R8), K1, Y0
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Y0
 	VMOVAPS   Y0, Y1
 	VMOVAPS   Y0, Y2
 	VMOVAPS   Y0, Y3
@@ -5103,14 +5194,15 @@ noBias:
 	VPXORD Y6, Y6, Y6
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Y7
 	VFMADD231PS.BCST (BX), Y7, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y7, Y1
@@ -5127,6 +5219,7 @@ unrolled:
 	VFMADD231PS.BCST 4(SI), Y7, Y4
 	VFMADD231PS.BCST 4(SI)(CX*1), Y7, Y5
 	VFMADD231PS.BCST 4(SI)(CX*2), Y7, Y6
+	PREFETCHT1       64(DI)(R8*1)
 	VMOVUPS          64(DI), Y7
 	VFMADD231PS.BCST 8(BX), Y7, Y0
 	VFMADD231PS.BCST 8(BX)(CX*1), Y7, Y1
@@ -5146,14 +5239,15 @@ unrolled:
 	ADDQ             $0x10, BX
 	ADDQ             $0x10, SI
 	ADDQ             $0x00000080, DI
-	SUBQ             $0x04, R9
+	SUBQ             $0x04, R10
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Y7
 	VFMADD231PS.BCST (BX), Y7, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y7, Y1
@@ -5165,19 +5259,19 @@ single:
 	ADDQ             $0x04, BX
 	ADDQ             $0x04, SI
 	ADDQ             $0x00000020, DI
-	DECQ             R9
+	DECQ             R10
 	JNZ              single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -5208,8 +5302,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y7
-	VBROADCASTSS 100(AX), Z8
+	VBROADCASTSS 104(AX), Y7
+	VBROADCASTSS 108(AX), Z8
 	VMAXPS       Y0, Y7, Y0
 	VMINPS       Y0, Y8, Y0
 	VMOVUPS      Y0, (CX)
@@ -5242,7 +5336,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -5273,8 +5367,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y7
-	VBROADCASTSS 100(AX), Z8
+	VBROADCASTSS 104(AX), Y7
+	VBROADCASTSS 108(AX), Z8
 	VMAXPS       Y0, Y7, Y0
 	VMINPS       Y0, Y8, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -5307,7 +5401,7 @@ partNoResidual:
 	RET
 
 // func gemm7x16AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm7x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -5315,12 +5409,13 @@ TEXT ·gemm7x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Z0
+	VMOVUPS (R9), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -5330,9 +5425,9 @@ TEXT ·gemm7x16AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS.Z (R8), K1, Z0
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -5351,14 +5446,15 @@ noBias:
 	VPXORD Z6, Z6, Z6
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Z7
 	VFMADD231PS.BCST (BX), Z7, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z7, Z1
@@ -5367,6 +5463,7 @@ unrolled:
 	VFMADD231PS.BCST (SI), Z7, Z4
 	VFMADD231PS.BCST (SI)(CX*1), Z7, Z5
 	VFMADD231PS.BCST (SI)(CX*2), Z7, Z6
+	PREFETCHT1       64(DI)(R8*1)
 	VMOVUPS          64(DI), Z7
 	VFMADD231PS.BCST 4(BX), Z7, Z0
 	VFMADD231PS.BCST 4(BX)(CX*1), Z7, Z1
@@ -5375,6 +5472,7 @@ unrolled:
 	VFMADD231PS.BCST 4(SI), Z7, Z4
 	VFMADD231PS.BCST 4(SI)(CX*1), Z7, Z5
 	VFMADD231PS.BCST 4(SI)(CX*2), Z7, Z6
+	PREFETCHT1       128(DI)(R8*1)
 	VMOVUPS          128(DI), Z7
 	VFMADD231PS.BCST 8(BX), Z7, Z0
 	VFMADD231PS.BCST 8(BX)(CX*1), Z7, Z1
@@ -5383,6 +5481,7 @@ unrolled:
 	VFMADD231PS.BCST 8(SI), Z7, Z4
 	VFMADD231PS.BCST 8(SI)(CX*1), Z7, Z5
 	VFMADD231PS.BCST 8(SI)(CX*2), Z7, Z6
+	PREFETCHT1       192(DI)(R8*1)
 	VMOVUPS          192(DI), Z7
 	VFMADD231PS.BCST 12(BX), Z7, Z0
 	VFMADD231PS.BCST 12(BX)(CX*1), Z7, Z1
@@ -5394,14 +5493,15 @@ unrolled:
 	ADDQ             $0x10, BX
 	ADDQ             $0x10, SI
 	ADDQ             $0x00000100, DI
-	SUBQ             $0x04, R9
+	SUBQ             $0x04, R10
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Z7
 	VFMADD231PS.BCST (BX), Z7, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z7, Z1
@@ -5413,19 +5513,19 @@ single:
 	ADDQ             $0x04, BX
 	ADDQ             $0x04, SI
 	ADDQ             $0x00000040, DI
-	DECQ             R9
+	DECQ             R10
 	JNZ              single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -5456,8 +5556,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z7
-	VBROADCASTSS 100(AX), Z8
+	VBROADCASTSS 104(AX), Z7
+	VBROADCASTSS 108(AX), Z8
 	VMAXPS       Z0, Z7, Z0
 	VMINPS       Z0, Z8, Z0
 	VMOVUPS      Z0, (CX)
@@ -5490,7 +5590,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -5521,8 +5621,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z7
-	VBROADCASTSS 100(AX), Z8
+	VBROADCASTSS 104(AX), Z7
+	VBROADCASTSS 108(AX), Z8
 	VMAXPS       Z0, Z7, Z0
 	VMINPS       Z0, Z8, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -5555,7 +5655,7 @@ partNoResidual:
 	RET
 
 // func gemm7x24AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL, FMA3
+// Requires: AVX, AVX512F, AVX512VL, FMA3, MMX+
 TEXT ·gemm7x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -5563,13 +5663,14 @@ TEXT ·gemm7x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Y1
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Y1
 	VMOVAPS Z0, Z2
 	VMOVAPS Y1, Y3
 	VMOVAPS Z0, Z4
@@ -5585,10 +5686,10 @@ TEXT ·gemm7x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Y1
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Y1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Y1, Y3
 	VMOVAPS   Z0, Z4
@@ -5620,14 +5721,16 @@ noBias:
 	VPXORD Y13, Y13, Y13
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z14
 	VMOVUPS      64(DI), Y15
 	VBROADCASTSS (BX), Z16
@@ -5651,6 +5754,7 @@ unrolled:
 	VBROADCASTSS (SI)(CX*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Y15, Y16, Y13
+	PREFETCHT1   128(DI)(R8*1)
 	VMOVUPS      96(DI), Z14
 	VMOVUPS      160(DI), Y15
 	VBROADCASTSS 4(BX), Z16
@@ -5674,6 +5778,8 @@ unrolled:
 	VBROADCASTSS 4(SI)(CX*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Y15, Y16, Y13
+	PREFETCHT1   192(DI)(R8*1)
+	PREFETCHT1   256(DI)(R8*1)
 	VMOVUPS      192(DI), Z14
 	VMOVUPS      256(DI), Y15
 	VBROADCASTSS 8(BX), Z16
@@ -5697,6 +5803,7 @@ unrolled:
 	VBROADCASTSS 8(SI)(CX*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Y15, Y16, Y13
+	PREFETCHT1   320(DI)(R8*1)
 	VMOVUPS      288(DI), Z14
 	VMOVUPS      352(DI), Y15
 	VBROADCASTSS 12(BX), Z16
@@ -5723,14 +5830,16 @@ unrolled:
 	ADDQ         $0x10, BX
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000180, DI
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z14
 	VMOVUPS      64(DI), Y15
 	VBROADCASTSS (BX), Z16
@@ -5757,19 +5866,19 @@ single:
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, SI
 	ADDQ         $0x00000060, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -5814,8 +5923,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z14
-	VBROADCASTSS 100(AX), Z16
+	VBROADCASTSS 104(AX), Z14
+	VBROADCASTSS 108(AX), Z16
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z16, Z0
 	VMOVUPS      Z0, (CX)
@@ -5869,7 +5978,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -5914,8 +6023,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z14
-	VBROADCASTSS 100(AX), Z16
+	VBROADCASTSS 104(AX), Z14
+	VBROADCASTSS 108(AX), Z16
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z16, Z0
 	VMOVUPS      Z0, (CX)
@@ -5969,7 +6078,7 @@ partNoResidual:
 	RET
 
 // func gemm7x32AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm7x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -5977,13 +6086,14 @@ TEXT ·gemm7x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z0, Z4
@@ -5999,10 +6109,10 @@ TEXT ·gemm7x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Z1
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z0, Z4
@@ -6034,14 +6144,16 @@ noBias:
 	VPXORD Z13, Z13, Z13
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z14
 	VMOVUPS      64(DI), Z15
 	VBROADCASTSS (BX), Z16
@@ -6065,6 +6177,8 @@ unrolled:
 	VBROADCASTSS (SI)(CX*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   128(DI)(R8*1)
+	PREFETCHT1   192(DI)(R8*1)
 	VMOVUPS      128(DI), Z14
 	VMOVUPS      192(DI), Z15
 	VBROADCASTSS 4(BX), Z16
@@ -6088,6 +6202,8 @@ unrolled:
 	VBROADCASTSS 4(SI)(CX*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   256(DI)(R8*1)
+	PREFETCHT1   320(DI)(R8*1)
 	VMOVUPS      256(DI), Z14
 	VMOVUPS      320(DI), Z15
 	VBROADCASTSS 8(BX), Z16
@@ -6111,6 +6227,8 @@ unrolled:
 	VBROADCASTSS 8(SI)(CX*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   384(DI)(R8*1)
+	PREFETCHT1   448(DI)(R8*1)
 	VMOVUPS      384(DI), Z14
 	VMOVUPS      448(DI), Z15
 	VBROADCASTSS 12(BX), Z16
@@ -6137,14 +6255,16 @@ unrolled:
 	ADDQ         $0x10, BX
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000200, DI
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z14
 	VMOVUPS      64(DI), Z15
 	VBROADCASTSS (BX), Z16
@@ -6171,19 +6291,19 @@ single:
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, SI
 	ADDQ         $0x00000080, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -6228,8 +6348,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z14
-	VBROADCASTSS 100(AX), Z16
+	VBROADCASTSS 104(AX), Z14
+	VBROADCASTSS 108(AX), Z16
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z16, Z0
 	VMOVUPS      Z0, (CX)
@@ -6283,7 +6403,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -6328,8 +6448,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z14
-	VBROADCASTSS 100(AX), Z16
+	VBROADCASTSS 104(AX), Z14
+	VBROADCASTSS 108(AX), Z16
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z16, Z0
 	VMOVUPS      Z0, (CX)
@@ -6383,7 +6503,7 @@ partNoResidual:
 	RET
 
 // func gemm8x8AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·gemm8x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -6391,12 +6511,13 @@ TEXT ·gemm8x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Y0
+	VMOVUPS (R9), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -6407,9 +6528,9 @@ TEXT ·gemm8x8AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS.Z (R8), K1, Y0
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Y0
 	VMOVAPS   Y0, Y1
 	VMOVAPS   Y0, Y2
 	VMOVAPS   Y0, Y3
@@ -6430,14 +6551,15 @@ noBias:
 	VPXORD Y7, Y7, Y7
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Y8
 	VFMADD231PS.BCST (BX), Y8, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y8, Y1
@@ -6456,6 +6578,7 @@ unrolled:
 	VFMADD231PS.BCST 4(SI)(CX*1), Y8, Y5
 	VFMADD231PS.BCST 4(SI)(CX*2), Y8, Y6
 	VFMADD231PS.BCST 4(SI)(DX*1), Y8, Y7
+	PREFETCHT1       64(DI)(R8*1)
 	VMOVUPS          64(DI), Y8
 	VFMADD231PS.BCST 8(BX), Y8, Y0
 	VFMADD231PS.BCST 8(BX)(CX*1), Y8, Y1
@@ -6477,14 +6600,15 @@ unrolled:
 	ADDQ             $0x10, BX
 	ADDQ             $0x10, SI
 	ADDQ             $0x00000080, DI
-	SUBQ             $0x04, R9
+	SUBQ             $0x04, R10
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Y8
 	VFMADD231PS.BCST (BX), Y8, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y8, Y1
@@ -6497,19 +6621,19 @@ single:
 	ADDQ             $0x04, BX
 	ADDQ             $0x04, SI
 	ADDQ             $0x00000020, DI
-	DECQ             R9
+	DECQ             R10
 	JNZ              single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -6543,8 +6667,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y8
-	VBROADCASTSS 100(AX), Z9
+	VBROADCASTSS 104(AX), Y8
+	VBROADCASTSS 108(AX), Z9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMOVUPS      Y0, (CX)
@@ -6581,7 +6705,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -6615,8 +6739,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y8
-	VBROADCASTSS 100(AX), Z9
+	VBROADCASTSS 104(AX), Y8
+	VBROADCASTSS 108(AX), Z9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -6653,7 +6777,7 @@ partNoResidual:
 	RET
 
 // func gemm8x16AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm8x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -6661,12 +6785,13 @@ TEXT ·gemm8x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Z0
+	VMOVUPS (R9), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -6677,9 +6802,9 @@ TEXT ·gemm8x16AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS.Z (R8), K1, Z0
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -6700,14 +6825,15 @@ noBias:
 	VPXORD Z7, Z7, Z7
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Z8
 	VFMADD231PS.BCST (BX), Z8, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z8, Z1
@@ -6717,6 +6843,7 @@ unrolled:
 	VFMADD231PS.BCST (SI)(CX*1), Z8, Z5
 	VFMADD231PS.BCST (SI)(CX*2), Z8, Z6
 	VFMADD231PS.BCST (SI)(DX*1), Z8, Z7
+	PREFETCHT1       64(DI)(R8*1)
 	VMOVUPS          64(DI), Z8
 	VFMADD231PS.BCST 4(BX), Z8, Z0
 	VFMADD231PS.BCST 4(BX)(CX*1), Z8, Z1
@@ -6726,6 +6853,7 @@ unrolled:
 	VFMADD231PS.BCST 4(SI)(CX*1), Z8, Z5
 	VFMADD231PS.BCST 4(SI)(CX*2), Z8, Z6
 	VFMADD231PS.BCST 4(SI)(DX*1), Z8, Z7
+	PREFETCHT1       128(DI)(R8*1)
 	VMOVUPS          128(DI), Z8
 	VFMADD231PS.BCST 8(BX), Z8, Z0
 	VFMADD231PS.BCST 8(BX)(CX*1), Z8, Z1
@@ -6735,6 +6863,7 @@ unrolled:
 	VFMADD231PS.BCST 8(SI)(CX*1), Z8, Z5
 	VFMADD231PS.BCST 8(SI)(CX*2), Z8, Z6
 	VFMADD231PS.BCST 8(SI)(DX*1), Z8, Z7
+	PREFETCHT1       192(DI)(R8*1)
 	VMOVUPS          192(DI), Z8
 	VFMADD231PS.BCST 12(BX), Z8, Z0
 	VFMADD231PS.BCST 12(BX)(CX*1), Z8, Z1
@@ -6747,14 +6876,15 @@ unrolled:
 	ADDQ             $0x10, BX
 	ADDQ             $0x10, SI
 	ADDQ             $0x00000100, DI
-	SUBQ             $0x04, R9
+	SUBQ             $0x04, R10
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1       (DI)(R8*1)
 	VMOVUPS          (DI), Z8
 	VFMADD231PS.BCST (BX), Z8, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z8, Z1
@@ -6767,19 +6897,19 @@ single:
 	ADDQ             $0x04, BX
 	ADDQ             $0x04, SI
 	ADDQ             $0x00000040, DI
-	DECQ             R9
+	DECQ             R10
 	JNZ              single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -6813,8 +6943,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z8
-	VBROADCASTSS 100(AX), Z9
+	VBROADCASTSS 104(AX), Z8
+	VBROADCASTSS 108(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMOVUPS      Z0, (CX)
@@ -6851,7 +6981,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -6885,8 +7015,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z8
-	VBROADCASTSS 100(AX), Z9
+	VBROADCASTSS 104(AX), Z8
+	VBROADCASTSS 108(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -6923,7 +7053,7 @@ partNoResidual:
 	RET
 
 // func gemm8x24AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL, FMA3
+// Requires: AVX, AVX512F, AVX512VL, FMA3, MMX+
 TEXT ·gemm8x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -6931,13 +7061,14 @@ TEXT ·gemm8x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Y1
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Y1
 	VMOVAPS Z0, Z2
 	VMOVAPS Y1, Y3
 	VMOVAPS Z0, Z4
@@ -6955,10 +7086,10 @@ TEXT ·gemm8x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Y1
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Y1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Y1, Y3
 	VMOVAPS   Z0, Z4
@@ -6994,14 +7125,16 @@ noBias:
 	VPXORD Y15, Y15, Y15
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Y17
 	VBROADCASTSS (BX), Z18
@@ -7028,6 +7161,7 @@ unrolled:
 	VBROADCASTSS (SI)(DX*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Y17, Y18, Y15
+	PREFETCHT1   128(DI)(R8*1)
 	VMOVUPS      96(DI), Z16
 	VMOVUPS      160(DI), Y17
 	VBROADCASTSS 4(BX), Z18
@@ -7054,6 +7188,8 @@ unrolled:
 	VBROADCASTSS 4(SI)(DX*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Y17, Y18, Y15
+	PREFETCHT1   192(DI)(R8*1)
+	PREFETCHT1   256(DI)(R8*1)
 	VMOVUPS      192(DI), Z16
 	VMOVUPS      256(DI), Y17
 	VBROADCASTSS 8(BX), Z18
@@ -7080,6 +7216,7 @@ unrolled:
 	VBROADCASTSS 8(SI)(DX*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Y17, Y18, Y15
+	PREFETCHT1   320(DI)(R8*1)
 	VMOVUPS      288(DI), Z16
 	VMOVUPS      352(DI), Y17
 	VBROADCASTSS 12(BX), Z18
@@ -7109,14 +7246,16 @@ unrolled:
 	ADDQ         $0x10, BX
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000180, DI
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Y17
 	VBROADCASTSS (BX), Z18
@@ -7146,19 +7285,19 @@ single:
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, SI
 	ADDQ         $0x00000060, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -7208,8 +7347,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z16
-	VBROADCASTSS 100(AX), Z18
+	VBROADCASTSS 104(AX), Z16
+	VBROADCASTSS 108(AX), Z18
 	VMAXPS       Z0, Z16, Z0
 	VMINPS       Z0, Z18, Z0
 	VMOVUPS      Z0, (CX)
@@ -7270,7 +7409,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -7320,8 +7459,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z16
-	VBROADCASTSS 100(AX), Z18
+	VBROADCASTSS 104(AX), Z16
+	VBROADCASTSS 108(AX), Z18
 	VMAXPS       Z0, Z16, Z0
 	VMINPS       Z0, Z18, Z0
 	VMOVUPS      Z0, (CX)
@@ -7382,7 +7521,7 @@ partNoResidual:
 	RET
 
 // func gemm8x32AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm8x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -7390,13 +7529,14 @@ TEXT ·gemm8x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z0, Z4
@@ -7414,10 +7554,10 @@ TEXT ·gemm8x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R9
-	KMOVW     R9, K1
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Z1
+	MOVQ      96(AX), R10
+	KMOVW     R10, K1
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z0, Z4
@@ -7453,14 +7593,16 @@ noBias:
 	VPXORD Z15, Z15, Z15
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	VBROADCASTSS (BX), Z18
@@ -7487,6 +7629,8 @@ unrolled:
 	VBROADCASTSS (SI)(DX*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   128(DI)(R8*1)
+	PREFETCHT1   192(DI)(R8*1)
 	VMOVUPS      128(DI), Z16
 	VMOVUPS      192(DI), Z17
 	VBROADCASTSS 4(BX), Z18
@@ -7513,6 +7657,8 @@ unrolled:
 	VBROADCASTSS 4(SI)(DX*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   256(DI)(R8*1)
+	PREFETCHT1   320(DI)(R8*1)
 	VMOVUPS      256(DI), Z16
 	VMOVUPS      320(DI), Z17
 	VBROADCASTSS 8(BX), Z18
@@ -7539,6 +7685,8 @@ unrolled:
 	VBROADCASTSS 8(SI)(DX*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   384(DI)(R8*1)
+	PREFETCHT1   448(DI)(R8*1)
 	VMOVUPS      384(DI), Z16
 	VMOVUPS      448(DI), Z17
 	VBROADCASTSS 12(BX), Z18
@@ -7568,14 +7716,16 @@ unrolled:
 	ADDQ         $0x10, BX
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000200, DI
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	VBROADCASTSS (BX), Z18
@@ -7605,19 +7755,19 @@ single:
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, SI
 	ADDQ         $0x00000080, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -7667,8 +7817,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z16
-	VBROADCASTSS 100(AX), Z18
+	VBROADCASTSS 104(AX), Z16
+	VBROADCASTSS 108(AX), Z18
 	VMAXPS       Z0, Z16, Z0
 	VMINPS       Z0, Z18, Z0
 	VMOVUPS      Z0, (CX)
@@ -7729,7 +7879,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -7779,8 +7929,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z16
-	VBROADCASTSS 100(AX), Z18
+	VBROADCASTSS 104(AX), Z16
+	VBROADCASTSS 108(AX), Z18
 	VMAXPS       Z0, Z16, Z0
 	VMINPS       Z0, Z18, Z0
 	VMOVUPS      Z0, (CX)
@@ -7841,7 +7991,7 @@ partNoResidual:
 	RET
 
 // func gemm9x8AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·gemm9x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -7850,12 +8000,13 @@ TEXT ·gemm9x8AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Y0
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -7867,9 +8018,9 @@ TEXT ·gemm9x8AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS.Z (R9), K1, Y0
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (R10), K1, Y0
 	VMOVAPS   Y0, Y1
 	VMOVAPS   Y0, Y2
 	VMOVAPS   Y0, Y3
@@ -7892,14 +8043,15 @@ noBias:
 	VPXORD Y8, Y8, Y8
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Y9
 	VFMADD231PS.BCST (BX), Y9, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y9, Y1
@@ -7920,6 +8072,7 @@ unrolled:
 	VFMADD231PS.BCST 4(SI)(CX*2), Y9, Y6
 	VFMADD231PS.BCST 4(SI)(DX*1), Y9, Y7
 	VFMADD231PS.BCST 4(DI), Y9, Y8
+	PREFETCHT1       64(R8)(R9*1)
 	VMOVUPS          64(R8), Y9
 	VFMADD231PS.BCST 8(BX), Y9, Y0
 	VFMADD231PS.BCST 8(BX)(CX*1), Y9, Y1
@@ -7944,14 +8097,15 @@ unrolled:
 	ADDQ             $0x10, SI
 	ADDQ             $0x10, DI
 	ADDQ             $0x00000080, R8
-	SUBQ             $0x04, R10
+	SUBQ             $0x04, R11
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Y9
 	VFMADD231PS.BCST (BX), Y9, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y9, Y1
@@ -7966,20 +8120,20 @@ single:
 	ADDQ             $0x04, SI
 	ADDQ             $0x04, DI
 	ADDQ             $0x00000020, R8
-	DECQ             R10
+	DECQ             R11
 	JNZ              single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -8016,8 +8170,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y9
-	VBROADCASTSS 100(AX), Z10
+	VBROADCASTSS 104(AX), Y9
+	VBROADCASTSS 108(AX), Z10
 	VMAXPS       Y0, Y9, Y0
 	VMINPS       Y0, Y10, Y0
 	VMOVUPS      Y0, (CX)
@@ -8058,7 +8212,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -8095,8 +8249,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y9
-	VBROADCASTSS 100(AX), Z10
+	VBROADCASTSS 104(AX), Y9
+	VBROADCASTSS 108(AX), Z10
 	VMAXPS       Y0, Y9, Y0
 	VMINPS       Y0, Y10, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -8137,7 +8291,7 @@ partNoResidual:
 	RET
 
 // func gemm9x16AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm9x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -8146,12 +8300,13 @@ TEXT ·gemm9x16AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Z0
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -8163,9 +8318,9 @@ TEXT ·gemm9x16AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS.Z (R9), K1, Z0
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (R10), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -8188,14 +8343,15 @@ noBias:
 	VPXORD Z8, Z8, Z8
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Z9
 	VFMADD231PS.BCST (BX), Z9, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z9, Z1
@@ -8206,6 +8362,7 @@ unrolled:
 	VFMADD231PS.BCST (SI)(CX*2), Z9, Z6
 	VFMADD231PS.BCST (SI)(DX*1), Z9, Z7
 	VFMADD231PS.BCST (DI), Z9, Z8
+	PREFETCHT1       64(R8)(R9*1)
 	VMOVUPS          64(R8), Z9
 	VFMADD231PS.BCST 4(BX), Z9, Z0
 	VFMADD231PS.BCST 4(BX)(CX*1), Z9, Z1
@@ -8216,6 +8373,7 @@ unrolled:
 	VFMADD231PS.BCST 4(SI)(CX*2), Z9, Z6
 	VFMADD231PS.BCST 4(SI)(DX*1), Z9, Z7
 	VFMADD231PS.BCST 4(DI), Z9, Z8
+	PREFETCHT1       128(R8)(R9*1)
 	VMOVUPS          128(R8), Z9
 	VFMADD231PS.BCST 8(BX), Z9, Z0
 	VFMADD231PS.BCST 8(BX)(CX*1), Z9, Z1
@@ -8226,6 +8384,7 @@ unrolled:
 	VFMADD231PS.BCST 8(SI)(CX*2), Z9, Z6
 	VFMADD231PS.BCST 8(SI)(DX*1), Z9, Z7
 	VFMADD231PS.BCST 8(DI), Z9, Z8
+	PREFETCHT1       192(R8)(R9*1)
 	VMOVUPS          192(R8), Z9
 	VFMADD231PS.BCST 12(BX), Z9, Z0
 	VFMADD231PS.BCST 12(BX)(CX*1), Z9, Z1
@@ -8240,14 +8399,15 @@ unrolled:
 	ADDQ             $0x10, SI
 	ADDQ             $0x10, DI
 	ADDQ             $0x00000100, R8
-	SUBQ             $0x04, R10
+	SUBQ             $0x04, R11
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Z9
 	VFMADD231PS.BCST (BX), Z9, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z9, Z1
@@ -8262,20 +8422,20 @@ single:
 	ADDQ             $0x04, SI
 	ADDQ             $0x04, DI
 	ADDQ             $0x00000040, R8
-	DECQ             R10
+	DECQ             R11
 	JNZ              single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -8312,8 +8472,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z9
-	VBROADCASTSS 100(AX), Z10
+	VBROADCASTSS 104(AX), Z9
+	VBROADCASTSS 108(AX), Z10
 	VMAXPS       Z0, Z9, Z0
 	VMINPS       Z0, Z10, Z0
 	VMOVUPS      Z0, (CX)
@@ -8354,7 +8514,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -8391,8 +8551,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z9
-	VBROADCASTSS 100(AX), Z10
+	VBROADCASTSS 104(AX), Z9
+	VBROADCASTSS 108(AX), Z10
 	VMAXPS       Z0, Z9, Z0
 	VMINPS       Z0, Z10, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -8433,7 +8593,7 @@ partNoResidual:
 	RET
 
 // func gemm9x24AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL, FMA3
+// Requires: AVX, AVX512F, AVX512VL, FMA3, MMX+
 TEXT ·gemm9x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -8442,13 +8602,14 @@ TEXT ·gemm9x24AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Z0
-	VMOVUPS 64(R9), Y1
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Y1
 	VMOVAPS Z0, Z2
 	VMOVAPS Y1, Y3
 	VMOVAPS Z0, Z4
@@ -8468,10 +8629,10 @@ TEXT ·gemm9x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS   (R9), Z0
-	VMOVUPS.Z 64(R9), K1, Y1
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Y1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Y1, Y3
 	VMOVAPS   Z0, Z4
@@ -8511,14 +8672,16 @@ noBias:
 	VPXORD Y17, Y17, Y17
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z18
 	VMOVUPS      64(R8), Y19
 	VBROADCASTSS (BX), Z20
@@ -8548,6 +8711,7 @@ unrolled:
 	VBROADCASTSS (DI), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Y19, Y20, Y17
+	PREFETCHT1   128(R8)(R9*1)
 	VMOVUPS      96(R8), Z18
 	VMOVUPS      160(R8), Y19
 	VBROADCASTSS 4(BX), Z20
@@ -8577,6 +8741,8 @@ unrolled:
 	VBROADCASTSS 4(DI), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Y19, Y20, Y17
+	PREFETCHT1   192(R8)(R9*1)
+	PREFETCHT1   256(R8)(R9*1)
 	VMOVUPS      192(R8), Z18
 	VMOVUPS      256(R8), Y19
 	VBROADCASTSS 8(BX), Z20
@@ -8606,6 +8772,7 @@ unrolled:
 	VBROADCASTSS 8(DI), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Y19, Y20, Y17
+	PREFETCHT1   320(R8)(R9*1)
 	VMOVUPS      288(R8), Z18
 	VMOVUPS      352(R8), Y19
 	VBROADCASTSS 12(BX), Z20
@@ -8639,14 +8806,16 @@ unrolled:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, DI
 	ADDQ         $0x00000180, R8
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R11
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z18
 	VMOVUPS      64(R8), Y19
 	VBROADCASTSS (BX), Z20
@@ -8680,20 +8849,20 @@ single:
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, DI
 	ADDQ         $0x00000060, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -8748,8 +8917,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z18
-	VBROADCASTSS 100(AX), Z20
+	VBROADCASTSS 104(AX), Z18
+	VBROADCASTSS 108(AX), Z20
 	VMAXPS       Z0, Z18, Z0
 	VMINPS       Z0, Z20, Z0
 	VMOVUPS      Z0, (CX)
@@ -8817,7 +8986,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -8872,8 +9041,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z18
-	VBROADCASTSS 100(AX), Z20
+	VBROADCASTSS 104(AX), Z18
+	VBROADCASTSS 108(AX), Z20
 	VMAXPS       Z0, Z18, Z0
 	VMINPS       Z0, Z20, Z0
 	VMOVUPS      Z0, (CX)
@@ -8941,7 +9110,7 @@ partNoResidual:
 	RET
 
 // func gemm9x32AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm9x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -8950,13 +9119,14 @@ TEXT ·gemm9x32AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Z0
-	VMOVUPS 64(R9), Z1
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z0, Z4
@@ -8976,10 +9146,10 @@ TEXT ·gemm9x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS   (R9), Z0
-	VMOVUPS.Z 64(R9), K1, Z1
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z0, Z4
@@ -9019,14 +9189,16 @@ noBias:
 	VPXORD Z17, Z17, Z17
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z18
 	VMOVUPS      64(R8), Z19
 	VBROADCASTSS (BX), Z20
@@ -9056,6 +9228,8 @@ unrolled:
 	VBROADCASTSS (DI), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   128(R8)(R9*1)
+	PREFETCHT1   192(R8)(R9*1)
 	VMOVUPS      128(R8), Z18
 	VMOVUPS      192(R8), Z19
 	VBROADCASTSS 4(BX), Z20
@@ -9085,6 +9259,8 @@ unrolled:
 	VBROADCASTSS 4(DI), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   256(R8)(R9*1)
+	PREFETCHT1   320(R8)(R9*1)
 	VMOVUPS      256(R8), Z18
 	VMOVUPS      320(R8), Z19
 	VBROADCASTSS 8(BX), Z20
@@ -9114,6 +9290,8 @@ unrolled:
 	VBROADCASTSS 8(DI), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   384(R8)(R9*1)
+	PREFETCHT1   448(R8)(R9*1)
 	VMOVUPS      384(R8), Z18
 	VMOVUPS      448(R8), Z19
 	VBROADCASTSS 12(BX), Z20
@@ -9147,14 +9325,16 @@ unrolled:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, DI
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R11
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z18
 	VMOVUPS      64(R8), Z19
 	VBROADCASTSS (BX), Z20
@@ -9188,20 +9368,20 @@ single:
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, DI
 	ADDQ         $0x00000080, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -9256,8 +9436,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z18
-	VBROADCASTSS 100(AX), Z20
+	VBROADCASTSS 104(AX), Z18
+	VBROADCASTSS 108(AX), Z20
 	VMAXPS       Z0, Z18, Z0
 	VMINPS       Z0, Z20, Z0
 	VMOVUPS      Z0, (CX)
@@ -9325,7 +9505,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -9380,8 +9560,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z18
-	VBROADCASTSS 100(AX), Z20
+	VBROADCASTSS 104(AX), Z18
+	VBROADCASTSS 108(AX), Z20
 	VMAXPS       Z0, Z18, Z0
 	VMINPS       Z0, Z20, Z0
 	VMOVUPS      Z0, (CX)
@@ -9449,7 +9629,7 @@ partNoResidual:
 	RET
 
 // func gemm10x8AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·gemm10x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -9458,12 +9638,13 @@ TEXT ·gemm10x8AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Y0
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -9476,9 +9657,9 @@ TEXT ·gemm10x8AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS.Z (R9), K1, Y0
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (R10), K1, Y0
 	VMOVAPS   Y0, Y1
 	VMOVAPS   Y0, Y2
 	VMOVAPS   Y0, Y3
@@ -9503,14 +9684,15 @@ noBias:
 	VPXORD Y9, Y9, Y9
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Y10
 	VFMADD231PS.BCST (BX), Y10, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y10, Y1
@@ -9533,6 +9715,7 @@ unrolled:
 	VFMADD231PS.BCST 4(SI)(DX*1), Y10, Y7
 	VFMADD231PS.BCST 4(DI), Y10, Y8
 	VFMADD231PS.BCST 4(DI)(CX*1), Y10, Y9
+	PREFETCHT1       64(R8)(R9*1)
 	VMOVUPS          64(R8), Y10
 	VFMADD231PS.BCST 8(BX), Y10, Y0
 	VFMADD231PS.BCST 8(BX)(CX*1), Y10, Y1
@@ -9559,14 +9742,15 @@ unrolled:
 	ADDQ             $0x10, SI
 	ADDQ             $0x10, DI
 	ADDQ             $0x00000080, R8
-	SUBQ             $0x04, R10
+	SUBQ             $0x04, R11
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Y10
 	VFMADD231PS.BCST (BX), Y10, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y10, Y1
@@ -9582,20 +9766,20 @@ single:
 	ADDQ             $0x04, SI
 	ADDQ             $0x04, DI
 	ADDQ             $0x00000020, R8
-	DECQ             R10
+	DECQ             R11
 	JNZ              single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -9635,8 +9819,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y10
-	VBROADCASTSS 100(AX), Z11
+	VBROADCASTSS 104(AX), Y10
+	VBROADCASTSS 108(AX), Z11
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y11, Y0
 	VMOVUPS      Y0, (CX)
@@ -9681,7 +9865,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -9721,8 +9905,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y10
-	VBROADCASTSS 100(AX), Z11
+	VBROADCASTSS 104(AX), Y10
+	VBROADCASTSS 108(AX), Z11
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y11, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -9767,7 +9951,7 @@ partNoResidual:
 	RET
 
 // func gemm10x16AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm10x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -9776,12 +9960,13 @@ TEXT ·gemm10x16AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Z0
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -9794,9 +9979,9 @@ TEXT ·gemm10x16AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS.Z (R9), K1, Z0
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (R10), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -9821,14 +10006,15 @@ noBias:
 	VPXORD Z9, Z9, Z9
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Z10
 	VFMADD231PS.BCST (BX), Z10, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z10, Z1
@@ -9840,6 +10026,7 @@ unrolled:
 	VFMADD231PS.BCST (SI)(DX*1), Z10, Z7
 	VFMADD231PS.BCST (DI), Z10, Z8
 	VFMADD231PS.BCST (DI)(CX*1), Z10, Z9
+	PREFETCHT1       64(R8)(R9*1)
 	VMOVUPS          64(R8), Z10
 	VFMADD231PS.BCST 4(BX), Z10, Z0
 	VFMADD231PS.BCST 4(BX)(CX*1), Z10, Z1
@@ -9851,6 +10038,7 @@ unrolled:
 	VFMADD231PS.BCST 4(SI)(DX*1), Z10, Z7
 	VFMADD231PS.BCST 4(DI), Z10, Z8
 	VFMADD231PS.BCST 4(DI)(CX*1), Z10, Z9
+	PREFETCHT1       128(R8)(R9*1)
 	VMOVUPS          128(R8), Z10
 	VFMADD231PS.BCST 8(BX), Z10, Z0
 	VFMADD231PS.BCST 8(BX)(CX*1), Z10, Z1
@@ -9862,6 +10050,7 @@ unrolled:
 	VFMADD231PS.BCST 8(SI)(DX*1), Z10, Z7
 	VFMADD231PS.BCST 8(DI), Z10, Z8
 	VFMADD231PS.BCST 8(DI)(CX*1), Z10, Z9
+	PREFETCHT1       192(R8)(R9*1)
 	VMOVUPS          192(R8), Z10
 	VFMADD231PS.BCST 12(BX), Z10, Z0
 	VFMADD231PS.BCST 12(BX)(CX*1), Z10, Z1
@@ -9877,14 +10066,15 @@ unrolled:
 	ADDQ             $0x10, SI
 	ADDQ             $0x10, DI
 	ADDQ             $0x00000100, R8
-	SUBQ             $0x04, R10
+	SUBQ             $0x04, R11
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Z10
 	VFMADD231PS.BCST (BX), Z10, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z10, Z1
@@ -9900,20 +10090,20 @@ single:
 	ADDQ             $0x04, SI
 	ADDQ             $0x04, DI
 	ADDQ             $0x00000040, R8
-	DECQ             R10
+	DECQ             R11
 	JNZ              single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -9953,8 +10143,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z10
-	VBROADCASTSS 100(AX), Z11
+	VBROADCASTSS 104(AX), Z10
+	VBROADCASTSS 108(AX), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMOVUPS      Z0, (CX)
@@ -9999,7 +10189,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -10039,8 +10229,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z10
-	VBROADCASTSS 100(AX), Z11
+	VBROADCASTSS 104(AX), Z10
+	VBROADCASTSS 108(AX), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -10085,7 +10275,7 @@ partNoResidual:
 	RET
 
 // func gemm10x24AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL, FMA3
+// Requires: AVX, AVX512F, AVX512VL, FMA3, MMX+
 TEXT ·gemm10x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -10094,13 +10284,14 @@ TEXT ·gemm10x24AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Z0
-	VMOVUPS 64(R9), Y1
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Y1
 	VMOVAPS Z0, Z2
 	VMOVAPS Y1, Y3
 	VMOVAPS Z0, Z4
@@ -10122,10 +10313,10 @@ TEXT ·gemm10x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS   (R9), Z0
-	VMOVUPS.Z 64(R9), K1, Y1
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Y1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Y1, Y3
 	VMOVAPS   Z0, Z4
@@ -10169,14 +10360,16 @@ noBias:
 	VPXORD Y19, Y19, Y19
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z20
 	VMOVUPS      64(R8), Y21
 	VBROADCASTSS (BX), Z22
@@ -10209,6 +10402,7 @@ unrolled:
 	VBROADCASTSS (DI)(CX*1), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Y21, Y22, Y19
+	PREFETCHT1   128(R8)(R9*1)
 	VMOVUPS      96(R8), Z20
 	VMOVUPS      160(R8), Y21
 	VBROADCASTSS 4(BX), Z22
@@ -10241,6 +10435,8 @@ unrolled:
 	VBROADCASTSS 4(DI)(CX*1), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Y21, Y22, Y19
+	PREFETCHT1   192(R8)(R9*1)
+	PREFETCHT1   256(R8)(R9*1)
 	VMOVUPS      192(R8), Z20
 	VMOVUPS      256(R8), Y21
 	VBROADCASTSS 8(BX), Z22
@@ -10273,6 +10469,7 @@ unrolled:
 	VBROADCASTSS 8(DI)(CX*1), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Y21, Y22, Y19
+	PREFETCHT1   320(R8)(R9*1)
 	VMOVUPS      288(R8), Z20
 	VMOVUPS      352(R8), Y21
 	VBROADCASTSS 12(BX), Z22
@@ -10309,14 +10506,16 @@ unrolled:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, DI
 	ADDQ         $0x00000180, R8
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R11
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z20
 	VMOVUPS      64(R8), Y21
 	VBROADCASTSS (BX), Z22
@@ -10353,20 +10552,20 @@ single:
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, DI
 	ADDQ         $0x00000060, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -10426,8 +10625,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z20
-	VBROADCASTSS 100(AX), Z22
+	VBROADCASTSS 104(AX), Z20
+	VBROADCASTSS 108(AX), Z22
 	VMAXPS       Z0, Z20, Z0
 	VMINPS       Z0, Z22, Z0
 	VMOVUPS      Z0, (CX)
@@ -10502,7 +10701,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -10562,8 +10761,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z20
-	VBROADCASTSS 100(AX), Z22
+	VBROADCASTSS 104(AX), Z20
+	VBROADCASTSS 108(AX), Z22
 	VMAXPS       Z0, Z20, Z0
 	VMINPS       Z0, Z22, Z0
 	VMOVUPS      Z0, (CX)
@@ -10638,7 +10837,7 @@ partNoResidual:
 	RET
 
 // func gemm10x32AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm10x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -10647,13 +10846,14 @@ TEXT ·gemm10x32AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Z0
-	VMOVUPS 64(R9), Z1
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z0, Z4
@@ -10675,10 +10875,10 @@ TEXT ·gemm10x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS   (R9), Z0
-	VMOVUPS.Z 64(R9), K1, Z1
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z0, Z4
@@ -10722,14 +10922,16 @@ noBias:
 	VPXORD Z19, Z19, Z19
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z20
 	VMOVUPS      64(R8), Z21
 	VBROADCASTSS (BX), Z22
@@ -10762,6 +10964,8 @@ unrolled:
 	VBROADCASTSS (DI)(CX*1), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   128(R8)(R9*1)
+	PREFETCHT1   192(R8)(R9*1)
 	VMOVUPS      128(R8), Z20
 	VMOVUPS      192(R8), Z21
 	VBROADCASTSS 4(BX), Z22
@@ -10794,6 +10998,8 @@ unrolled:
 	VBROADCASTSS 4(DI)(CX*1), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   256(R8)(R9*1)
+	PREFETCHT1   320(R8)(R9*1)
 	VMOVUPS      256(R8), Z20
 	VMOVUPS      320(R8), Z21
 	VBROADCASTSS 8(BX), Z22
@@ -10826,6 +11032,8 @@ unrolled:
 	VBROADCASTSS 8(DI)(CX*1), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   384(R8)(R9*1)
+	PREFETCHT1   448(R8)(R9*1)
 	VMOVUPS      384(R8), Z20
 	VMOVUPS      448(R8), Z21
 	VBROADCASTSS 12(BX), Z22
@@ -10862,14 +11070,16 @@ unrolled:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, DI
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R11
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z20
 	VMOVUPS      64(R8), Z21
 	VBROADCASTSS (BX), Z22
@@ -10906,20 +11116,20 @@ single:
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, DI
 	ADDQ         $0x00000080, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -10979,8 +11189,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z20
-	VBROADCASTSS 100(AX), Z22
+	VBROADCASTSS 104(AX), Z20
+	VBROADCASTSS 108(AX), Z22
 	VMAXPS       Z0, Z20, Z0
 	VMINPS       Z0, Z22, Z0
 	VMOVUPS      Z0, (CX)
@@ -11055,7 +11265,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -11115,8 +11325,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z20
-	VBROADCASTSS 100(AX), Z22
+	VBROADCASTSS 104(AX), Z20
+	VBROADCASTSS 108(AX), Z22
 	VMAXPS       Z0, Z20, Z0
 	VMINPS       Z0, Z22, Z0
 	VMOVUPS      Z0, (CX)
@@ -11191,7 +11401,7 @@ partNoResidual:
 	RET
 
 // func gemm11x8AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·gemm11x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -11200,12 +11410,13 @@ TEXT ·gemm11x8AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Y0
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -11219,9 +11430,9 @@ TEXT ·gemm11x8AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS.Z (R9), K1, Y0
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (R10), K1, Y0
 	VMOVAPS   Y0, Y1
 	VMOVAPS   Y0, Y2
 	VMOVAPS   Y0, Y3
@@ -11248,14 +11459,15 @@ noBias:
 	VPXORD Y10, Y10, Y10
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Y11
 	VFMADD231PS.BCST (BX), Y11, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y11, Y1
@@ -11280,6 +11492,7 @@ unrolled:
 	VFMADD231PS.BCST 4(DI), Y11, Y8
 	VFMADD231PS.BCST 4(DI)(CX*1), Y11, Y9
 	VFMADD231PS.BCST 4(DI)(CX*2), Y11, Y10
+	PREFETCHT1       64(R8)(R9*1)
 	VMOVUPS          64(R8), Y11
 	VFMADD231PS.BCST 8(BX), Y11, Y0
 	VFMADD231PS.BCST 8(BX)(CX*1), Y11, Y1
@@ -11308,14 +11521,15 @@ unrolled:
 	ADDQ             $0x10, SI
 	ADDQ             $0x10, DI
 	ADDQ             $0x00000080, R8
-	SUBQ             $0x04, R10
+	SUBQ             $0x04, R11
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Y11
 	VFMADD231PS.BCST (BX), Y11, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y11, Y1
@@ -11332,20 +11546,20 @@ single:
 	ADDQ             $0x04, SI
 	ADDQ             $0x04, DI
 	ADDQ             $0x00000020, R8
-	DECQ             R10
+	DECQ             R11
 	JNZ              single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -11388,8 +11602,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y11
-	VBROADCASTSS 100(AX), Z12
+	VBROADCASTSS 104(AX), Y11
+	VBROADCASTSS 108(AX), Z12
 	VMAXPS       Y0, Y11, Y0
 	VMINPS       Y0, Y12, Y0
 	VMOVUPS      Y0, (CX)
@@ -11438,7 +11652,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -11481,8 +11695,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y11
-	VBROADCASTSS 100(AX), Z12
+	VBROADCASTSS 104(AX), Y11
+	VBROADCASTSS 108(AX), Z12
 	VMAXPS       Y0, Y11, Y0
 	VMINPS       Y0, Y12, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -11531,7 +11745,7 @@ partNoResidual:
 	RET
 
 // func gemm11x16AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm11x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -11540,12 +11754,13 @@ TEXT ·gemm11x16AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Z0
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -11559,9 +11774,9 @@ TEXT ·gemm11x16AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS.Z (R9), K1, Z0
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (R10), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -11588,14 +11803,15 @@ noBias:
 	VPXORD Z10, Z10, Z10
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Z11
 	VFMADD231PS.BCST (BX), Z11, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z11, Z1
@@ -11608,6 +11824,7 @@ unrolled:
 	VFMADD231PS.BCST (DI), Z11, Z8
 	VFMADD231PS.BCST (DI)(CX*1), Z11, Z9
 	VFMADD231PS.BCST (DI)(CX*2), Z11, Z10
+	PREFETCHT1       64(R8)(R9*1)
 	VMOVUPS          64(R8), Z11
 	VFMADD231PS.BCST 4(BX), Z11, Z0
 	VFMADD231PS.BCST 4(BX)(CX*1), Z11, Z1
@@ -11620,6 +11837,7 @@ unrolled:
 	VFMADD231PS.BCST 4(DI), Z11, Z8
 	VFMADD231PS.BCST 4(DI)(CX*1), Z11, Z9
 	VFMADD231PS.BCST 4(DI)(CX*2), Z11, Z10
+	PREFETCHT1       128(R8)(R9*1)
 	VMOVUPS          128(R8), Z11
 	VFMADD231PS.BCST 8(BX), Z11, Z0
 	VFMADD231PS.BCST 8(BX)(CX*1), Z11, Z1
@@ -11632,6 +11850,7 @@ unrolled:
 	VFMADD231PS.BCST 8(DI), Z11, Z8
 	VFMADD231PS.BCST 8(DI)(CX*1), Z11, Z9
 	VFMADD231PS.BCST 8(DI)(CX*2), Z11, Z10
+	PREFETCHT1       192(R8)(R9*1)
 	VMOVUPS          192(R8), Z11
 	VFMADD231PS.BCST 12(BX), Z11, Z0
 	VFMADD231PS.BCST 12(BX)(CX*1), Z11, Z1
@@ -11648,14 +11867,15 @@ unrolled:
 	ADDQ             $0x10, SI
 	ADDQ             $0x10, DI
 	ADDQ             $0x00000100, R8
-	SUBQ             $0x04, R10
+	SUBQ             $0x04, R11
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Z11
 	VFMADD231PS.BCST (BX), Z11, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z11, Z1
@@ -11672,20 +11892,20 @@ single:
 	ADDQ             $0x04, SI
 	ADDQ             $0x04, DI
 	ADDQ             $0x00000040, R8
-	DECQ             R10
+	DECQ             R11
 	JNZ              single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -11728,8 +11948,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z11
-	VBROADCASTSS 100(AX), Z12
+	VBROADCASTSS 104(AX), Z11
+	VBROADCASTSS 108(AX), Z12
 	VMAXPS       Z0, Z11, Z0
 	VMINPS       Z0, Z12, Z0
 	VMOVUPS      Z0, (CX)
@@ -11778,7 +11998,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -11821,8 +12041,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z11
-	VBROADCASTSS 100(AX), Z12
+	VBROADCASTSS 104(AX), Z11
+	VBROADCASTSS 108(AX), Z12
 	VMAXPS       Z0, Z11, Z0
 	VMINPS       Z0, Z12, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -11871,7 +12091,7 @@ partNoResidual:
 	RET
 
 // func gemm11x24AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL, FMA3
+// Requires: AVX, AVX512F, AVX512VL, FMA3, MMX+
 TEXT ·gemm11x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -11880,13 +12100,14 @@ TEXT ·gemm11x24AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Z0
-	VMOVUPS 64(R9), Y1
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Y1
 	VMOVAPS Z0, Z2
 	VMOVAPS Y1, Y3
 	VMOVAPS Z0, Z4
@@ -11910,10 +12131,10 @@ TEXT ·gemm11x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS   (R9), Z0
-	VMOVUPS.Z 64(R9), K1, Y1
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Y1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Y1, Y3
 	VMOVAPS   Z0, Z4
@@ -11961,14 +12182,16 @@ noBias:
 	VPXORD Y21, Y21, Y21
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z22
 	VMOVUPS      64(R8), Y23
 	VBROADCASTSS (BX), Z24
@@ -12004,6 +12227,7 @@ unrolled:
 	VBROADCASTSS (DI)(CX*2), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Y23, Y24, Y21
+	PREFETCHT1   128(R8)(R9*1)
 	VMOVUPS      96(R8), Z22
 	VMOVUPS      160(R8), Y23
 	VBROADCASTSS 4(BX), Z24
@@ -12039,6 +12263,8 @@ unrolled:
 	VBROADCASTSS 4(DI)(CX*2), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Y23, Y24, Y21
+	PREFETCHT1   192(R8)(R9*1)
+	PREFETCHT1   256(R8)(R9*1)
 	VMOVUPS      192(R8), Z22
 	VMOVUPS      256(R8), Y23
 	VBROADCASTSS 8(BX), Z24
@@ -12074,6 +12300,7 @@ unrolled:
 	VBROADCASTSS 8(DI)(CX*2), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Y23, Y24, Y21
+	PREFETCHT1   320(R8)(R9*1)
 	VMOVUPS      288(R8), Z22
 	VMOVUPS      352(R8), Y23
 	VBROADCASTSS 12(BX), Z24
@@ -12113,14 +12340,16 @@ unrolled:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, DI
 	ADDQ         $0x00000180, R8
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R11
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z22
 	VMOVUPS      64(R8), Y23
 	VBROADCASTSS (BX), Z24
@@ -12160,20 +12389,20 @@ single:
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, DI
 	ADDQ         $0x00000060, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -12238,8 +12467,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z22
-	VBROADCASTSS 100(AX), Z24
+	VBROADCASTSS 104(AX), Z22
+	VBROADCASTSS 108(AX), Z24
 	VMAXPS       Z0, Z22, Z0
 	VMINPS       Z0, Z24, Z0
 	VMOVUPS      Z0, (CX)
@@ -12321,7 +12550,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -12386,8 +12615,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z22
-	VBROADCASTSS 100(AX), Z24
+	VBROADCASTSS 104(AX), Z22
+	VBROADCASTSS 108(AX), Z24
 	VMAXPS       Z0, Z22, Z0
 	VMINPS       Z0, Z24, Z0
 	VMOVUPS      Z0, (CX)
@@ -12469,7 +12698,7 @@ partNoResidual:
 	RET
 
 // func gemm11x32AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm11x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -12478,13 +12707,14 @@ TEXT ·gemm11x32AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Z0
-	VMOVUPS 64(R9), Z1
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z0, Z4
@@ -12508,10 +12738,10 @@ TEXT ·gemm11x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS   (R9), Z0
-	VMOVUPS.Z 64(R9), K1, Z1
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z0, Z4
@@ -12559,14 +12789,16 @@ noBias:
 	VPXORD Z21, Z21, Z21
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z22
 	VMOVUPS      64(R8), Z23
 	VBROADCASTSS (BX), Z24
@@ -12602,6 +12834,8 @@ unrolled:
 	VBROADCASTSS (DI)(CX*2), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   128(R8)(R9*1)
+	PREFETCHT1   192(R8)(R9*1)
 	VMOVUPS      128(R8), Z22
 	VMOVUPS      192(R8), Z23
 	VBROADCASTSS 4(BX), Z24
@@ -12637,6 +12871,8 @@ unrolled:
 	VBROADCASTSS 4(DI)(CX*2), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   256(R8)(R9*1)
+	PREFETCHT1   320(R8)(R9*1)
 	VMOVUPS      256(R8), Z22
 	VMOVUPS      320(R8), Z23
 	VBROADCASTSS 8(BX), Z24
@@ -12672,6 +12908,8 @@ unrolled:
 	VBROADCASTSS 8(DI)(CX*2), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   384(R8)(R9*1)
+	PREFETCHT1   448(R8)(R9*1)
 	VMOVUPS      384(R8), Z22
 	VMOVUPS      448(R8), Z23
 	VBROADCASTSS 12(BX), Z24
@@ -12711,14 +12949,16 @@ unrolled:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, DI
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R11
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z22
 	VMOVUPS      64(R8), Z23
 	VBROADCASTSS (BX), Z24
@@ -12758,20 +12998,20 @@ single:
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, DI
 	ADDQ         $0x00000080, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -12836,8 +13076,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z22
-	VBROADCASTSS 100(AX), Z24
+	VBROADCASTSS 104(AX), Z22
+	VBROADCASTSS 108(AX), Z24
 	VMAXPS       Z0, Z22, Z0
 	VMINPS       Z0, Z24, Z0
 	VMOVUPS      Z0, (CX)
@@ -12919,7 +13159,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -12984,8 +13224,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z22
-	VBROADCASTSS 100(AX), Z24
+	VBROADCASTSS 104(AX), Z22
+	VBROADCASTSS 108(AX), Z24
 	VMAXPS       Z0, Z22, Z0
 	VMINPS       Z0, Z24, Z0
 	VMOVUPS      Z0, (CX)
@@ -13067,7 +13307,7 @@ partNoResidual:
 	RET
 
 // func gemm12x8AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·gemm12x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -13076,12 +13316,13 @@ TEXT ·gemm12x8AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Y0
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -13096,9 +13337,9 @@ TEXT ·gemm12x8AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS.Z (R9), K1, Y0
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (R10), K1, Y0
 	VMOVAPS   Y0, Y1
 	VMOVAPS   Y0, Y2
 	VMOVAPS   Y0, Y3
@@ -13127,14 +13368,15 @@ noBias:
 	VPXORD Y11, Y11, Y11
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Y12
 	VFMADD231PS.BCST (BX), Y12, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y12, Y1
@@ -13161,6 +13403,7 @@ unrolled:
 	VFMADD231PS.BCST 4(DI)(CX*1), Y12, Y9
 	VFMADD231PS.BCST 4(DI)(CX*2), Y12, Y10
 	VFMADD231PS.BCST 4(DI)(DX*1), Y12, Y11
+	PREFETCHT1       64(R8)(R9*1)
 	VMOVUPS          64(R8), Y12
 	VFMADD231PS.BCST 8(BX), Y12, Y0
 	VFMADD231PS.BCST 8(BX)(CX*1), Y12, Y1
@@ -13191,14 +13434,15 @@ unrolled:
 	ADDQ             $0x10, SI
 	ADDQ             $0x10, DI
 	ADDQ             $0x00000080, R8
-	SUBQ             $0x04, R10
+	SUBQ             $0x04, R11
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Y12
 	VFMADD231PS.BCST (BX), Y12, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y12, Y1
@@ -13216,20 +13460,20 @@ single:
 	ADDQ             $0x04, SI
 	ADDQ             $0x04, DI
 	ADDQ             $0x00000020, R8
-	DECQ             R10
+	DECQ             R11
 	JNZ              single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -13275,8 +13519,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y12
-	VBROADCASTSS 100(AX), Z13
+	VBROADCASTSS 104(AX), Y12
+	VBROADCASTSS 108(AX), Z13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMOVUPS      Y0, (CX)
@@ -13329,7 +13573,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -13375,8 +13619,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y12
-	VBROADCASTSS 100(AX), Z13
+	VBROADCASTSS 104(AX), Y12
+	VBROADCASTSS 108(AX), Z13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -13429,7 +13673,7 @@ partNoResidual:
 	RET
 
 // func gemm12x16AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm12x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -13438,12 +13682,13 @@ TEXT ·gemm12x16AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Z0
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -13458,9 +13703,9 @@ TEXT ·gemm12x16AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS.Z (R9), K1, Z0
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (R10), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -13489,14 +13734,15 @@ noBias:
 	VPXORD Z11, Z11, Z11
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Z12
 	VFMADD231PS.BCST (BX), Z12, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z12, Z1
@@ -13510,6 +13756,7 @@ unrolled:
 	VFMADD231PS.BCST (DI)(CX*1), Z12, Z9
 	VFMADD231PS.BCST (DI)(CX*2), Z12, Z10
 	VFMADD231PS.BCST (DI)(DX*1), Z12, Z11
+	PREFETCHT1       64(R8)(R9*1)
 	VMOVUPS          64(R8), Z12
 	VFMADD231PS.BCST 4(BX), Z12, Z0
 	VFMADD231PS.BCST 4(BX)(CX*1), Z12, Z1
@@ -13523,6 +13770,7 @@ unrolled:
 	VFMADD231PS.BCST 4(DI)(CX*1), Z12, Z9
 	VFMADD231PS.BCST 4(DI)(CX*2), Z12, Z10
 	VFMADD231PS.BCST 4(DI)(DX*1), Z12, Z11
+	PREFETCHT1       128(R8)(R9*1)
 	VMOVUPS          128(R8), Z12
 	VFMADD231PS.BCST 8(BX), Z12, Z0
 	VFMADD231PS.BCST 8(BX)(CX*1), Z12, Z1
@@ -13536,6 +13784,7 @@ unrolled:
 	VFMADD231PS.BCST 8(DI)(CX*1), Z12, Z9
 	VFMADD231PS.BCST 8(DI)(CX*2), Z12, Z10
 	VFMADD231PS.BCST 8(DI)(DX*1), Z12, Z11
+	PREFETCHT1       192(R8)(R9*1)
 	VMOVUPS          192(R8), Z12
 	VFMADD231PS.BCST 12(BX), Z12, Z0
 	VFMADD231PS.BCST 12(BX)(CX*1), Z12, Z1
@@ -13553,14 +13802,15 @@ unrolled:
 	ADDQ             $0x10, SI
 	ADDQ             $0x10, DI
 	ADDQ             $0x00000100, R8
-	SUBQ             $0x04, R10
+	SUBQ             $0x04, R11
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1       (R8)(R9*1)
 	VMOVUPS          (R8), Z12
 	VFMADD231PS.BCST (BX), Z12, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z12, Z1
@@ -13578,20 +13828,20 @@ single:
 	ADDQ             $0x04, SI
 	ADDQ             $0x04, DI
 	ADDQ             $0x00000040, R8
-	DECQ             R10
+	DECQ             R11
 	JNZ              single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -13637,8 +13887,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z12
-	VBROADCASTSS 100(AX), Z13
+	VBROADCASTSS 104(AX), Z12
+	VBROADCASTSS 108(AX), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMOVUPS      Z0, (CX)
@@ -13691,7 +13941,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -13737,8 +13987,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z12
-	VBROADCASTSS 100(AX), Z13
+	VBROADCASTSS 104(AX), Z12
+	VBROADCASTSS 108(AX), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -13791,7 +14041,7 @@ partNoResidual:
 	RET
 
 // func gemm12x24AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL, FMA3
+// Requires: AVX, AVX512F, AVX512VL, FMA3, MMX+
 TEXT ·gemm12x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -13800,13 +14050,14 @@ TEXT ·gemm12x24AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Z0
-	VMOVUPS 64(R9), Y1
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Y1
 	VMOVAPS Z0, Z2
 	VMOVAPS Y1, Y3
 	VMOVAPS Z0, Z4
@@ -13832,10 +14083,10 @@ TEXT ·gemm12x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS   (R9), Z0
-	VMOVUPS.Z 64(R9), K1, Y1
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Y1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Y1, Y3
 	VMOVAPS   Z0, Z4
@@ -13887,14 +14138,16 @@ noBias:
 	VPXORD Y23, Y23, Y23
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z24
 	VMOVUPS      64(R8), Y25
 	VBROADCASTSS (BX), Z26
@@ -13933,6 +14186,7 @@ unrolled:
 	VBROADCASTSS (DI)(DX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Y25, Y26, Y23
+	PREFETCHT1   128(R8)(R9*1)
 	VMOVUPS      96(R8), Z24
 	VMOVUPS      160(R8), Y25
 	VBROADCASTSS 4(BX), Z26
@@ -13971,6 +14225,8 @@ unrolled:
 	VBROADCASTSS 4(DI)(DX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Y25, Y26, Y23
+	PREFETCHT1   192(R8)(R9*1)
+	PREFETCHT1   256(R8)(R9*1)
 	VMOVUPS      192(R8), Z24
 	VMOVUPS      256(R8), Y25
 	VBROADCASTSS 8(BX), Z26
@@ -14009,6 +14265,7 @@ unrolled:
 	VBROADCASTSS 8(DI)(DX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Y25, Y26, Y23
+	PREFETCHT1   320(R8)(R9*1)
 	VMOVUPS      288(R8), Z24
 	VMOVUPS      352(R8), Y25
 	VBROADCASTSS 12(BX), Z26
@@ -14051,14 +14308,16 @@ unrolled:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, DI
 	ADDQ         $0x00000180, R8
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R11
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z24
 	VMOVUPS      64(R8), Y25
 	VBROADCASTSS (BX), Z26
@@ -14101,20 +14360,20 @@ single:
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, DI
 	ADDQ         $0x00000060, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -14184,8 +14443,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z24
-	VBROADCASTSS 100(AX), Z26
+	VBROADCASTSS 104(AX), Z24
+	VBROADCASTSS 108(AX), Z26
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z26, Z0
 	VMOVUPS      Z0, (CX)
@@ -14274,7 +14533,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -14344,8 +14603,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z24
-	VBROADCASTSS 100(AX), Z26
+	VBROADCASTSS 104(AX), Z24
+	VBROADCASTSS 108(AX), Z26
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z26, Z0
 	VMOVUPS      Z0, (CX)
@@ -14434,7 +14693,7 @@ partNoResidual:
 	RET
 
 // func gemm12x32AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm12x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -14443,13 +14702,14 @@ TEXT ·gemm12x32AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (BX)(CX*4), SI
 	LEAQ    (SI)(CX*4), DI
 	MOVQ    16(AX), R8
-	MOVQ    24(AX), R9
-	TESTQ   R9, R9
+	MOVQ    88(AX), R9
+	MOVQ    24(AX), R10
+	TESTQ   R10, R10
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R9), Z0
-	VMOVUPS 64(R9), Z1
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z0, Z4
@@ -14475,10 +14735,10 @@ TEXT ·gemm12x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R10
-	KMOVW     R10, K1
-	VMOVUPS   (R9), Z0
-	VMOVUPS.Z 64(R9), K1, Z1
+	MOVQ      96(AX), R11
+	KMOVW     R11, K1
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z0, Z4
@@ -14530,14 +14790,16 @@ noBias:
 	VPXORD Z23, Z23, Z23
 
 begun:
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), R10
 
 segment:
-	MOVQ 64(AX), R10
-	SUBQ $0x04, R10
+	MOVQ 64(AX), R11
+	SUBQ $0x04, R11
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z24
 	VMOVUPS      64(R8), Z25
 	VBROADCASTSS (BX), Z26
@@ -14576,6 +14838,8 @@ unrolled:
 	VBROADCASTSS (DI)(DX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   128(R8)(R9*1)
+	PREFETCHT1   192(R8)(R9*1)
 	VMOVUPS      128(R8), Z24
 	VMOVUPS      192(R8), Z25
 	VBROADCASTSS 4(BX), Z26
@@ -14614,6 +14878,8 @@ unrolled:
 	VBROADCASTSS 4(DI)(DX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   256(R8)(R9*1)
+	PREFETCHT1   320(R8)(R9*1)
 	VMOVUPS      256(R8), Z24
 	VMOVUPS      320(R8), Z25
 	VBROADCASTSS 8(BX), Z26
@@ -14652,6 +14918,8 @@ unrolled:
 	VBROADCASTSS 8(DI)(DX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   384(R8)(R9*1)
+	PREFETCHT1   448(R8)(R9*1)
 	VMOVUPS      384(R8), Z24
 	VMOVUPS      448(R8), Z25
 	VBROADCASTSS 12(BX), Z26
@@ -14694,14 +14962,16 @@ unrolled:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, DI
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R11
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   next
 
 single:
+	PREFETCHT1   (R8)(R9*1)
+	PREFETCHT1   64(R8)(R9*1)
 	VMOVUPS      (R8), Z24
 	VMOVUPS      64(R8), Z25
 	VBROADCASTSS (BX), Z26
@@ -14744,20 +15014,20 @@ single:
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, DI
 	ADDQ         $0x00000080, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          single
 
 next:
-	DECQ R9
+	DECQ R10
 	JZ   epilogue
-	MOVQ 72(AX), R10
-	ADDQ R10, BX
-	ADDQ R10, SI
-	ADDQ R10, DI
+	MOVQ 72(AX), R11
+	ADDQ R11, BX
+	ADDQ R11, SI
+	ADDQ R11, DI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -14827,8 +15097,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z24
-	VBROADCASTSS 100(AX), Z26
+	VBROADCASTSS 104(AX), Z24
+	VBROADCASTSS 108(AX), Z26
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z26, Z0
 	VMOVUPS      Z0, (CX)
@@ -14917,7 +15187,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -14987,8 +15257,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z24
-	VBROADCASTSS 100(AX), Z26
+	VBROADCASTSS 104(AX), Z24
+	VBROADCASTSS 108(AX), Z26
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z26, Z0
 	VMOVUPS      Z0, (CX)
@@ -15077,7 +15347,7 @@ partNoResidual:
 	RET
 
 // func gemm13x8AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·gemm13x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -15087,12 +15357,13 @@ TEXT ·gemm13x8AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (SI)(CX*4), DI
 	LEAQ    (DI)(CX*4), R8
 	MOVQ    16(AX), R9
-	MOVQ    24(AX), R10
-	TESTQ   R10, R10
+	MOVQ    88(AX), R10
+	MOVQ    24(AX), R11
+	TESTQ   R11, R11
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R10), Y0
+	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -15108,9 +15379,9 @@ TEXT ·gemm13x8AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R11
-	KMOVW     R11, K1
-	VMOVUPS.Z (R10), K1, Y0
+	MOVQ      96(AX), R12
+	KMOVW     R12, K1
+	VMOVUPS.Z (R11), K1, Y0
 	VMOVAPS   Y0, Y1
 	VMOVAPS   Y0, Y2
 	VMOVAPS   Y0, Y3
@@ -15141,14 +15412,15 @@ noBias:
 	VPXORD Y12, Y12, Y12
 
 begun:
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R11
 
 segment:
-	MOVQ 64(AX), R11
-	SUBQ $0x04, R11
+	MOVQ 64(AX), R12
+	SUBQ $0x04, R12
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (R9)(R10*1)
 	VMOVUPS          (R9), Y13
 	VFMADD231PS.BCST (BX), Y13, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y13, Y1
@@ -15177,6 +15449,7 @@ unrolled:
 	VFMADD231PS.BCST 4(DI)(CX*2), Y13, Y10
 	VFMADD231PS.BCST 4(DI)(DX*1), Y13, Y11
 	VFMADD231PS.BCST 4(R8), Y13, Y12
+	PREFETCHT1       64(R9)(R10*1)
 	VMOVUPS          64(R9), Y13
 	VFMADD231PS.BCST 8(BX), Y13, Y0
 	VFMADD231PS.BCST 8(BX)(CX*1), Y13, Y1
@@ -15210,14 +15483,15 @@ unrolled:
 	ADDQ             $0x10, DI
 	ADDQ             $0x10, R8
 	ADDQ             $0x00000080, R9
-	SUBQ             $0x04, R11
+	SUBQ             $0x04, R12
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R12
 	JZ   next
 
 single:
+	PREFETCHT1       (R9)(R10*1)
 	VMOVUPS          (R9), Y13
 	VFMADD231PS.BCST (BX), Y13, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y13, Y1
@@ -15237,21 +15511,21 @@ single:
 	ADDQ             $0x04, DI
 	ADDQ             $0x04, R8
 	ADDQ             $0x00000020, R9
-	DECQ             R11
+	DECQ             R12
 	JNZ              single
 
 next:
-	DECQ R10
+	DECQ R11
 	JZ   epilogue
-	MOVQ 72(AX), R11
-	ADDQ R11, BX
-	ADDQ R11, SI
-	ADDQ R11, DI
-	ADDQ R11, R8
+	MOVQ 72(AX), R12
+	ADDQ R12, BX
+	ADDQ R12, SI
+	ADDQ R12, DI
+	ADDQ R12, R8
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -15300,8 +15574,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y13
-	VBROADCASTSS 100(AX), Z14
+	VBROADCASTSS 104(AX), Y13
+	VBROADCASTSS 108(AX), Z14
 	VMAXPS       Y0, Y13, Y0
 	VMINPS       Y0, Y14, Y0
 	VMOVUPS      Y0, (CX)
@@ -15358,7 +15632,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -15407,8 +15681,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y13
-	VBROADCASTSS 100(AX), Z14
+	VBROADCASTSS 104(AX), Y13
+	VBROADCASTSS 108(AX), Z14
 	VMAXPS       Y0, Y13, Y0
 	VMINPS       Y0, Y14, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -15465,7 +15739,7 @@ partNoResidual:
 	RET
 
 // func gemm13x16AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm13x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -15475,12 +15749,13 @@ TEXT ·gemm13x16AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (SI)(CX*4), DI
 	LEAQ    (DI)(CX*4), R8
 	MOVQ    16(AX), R9
-	MOVQ    24(AX), R10
-	TESTQ   R10, R10
+	MOVQ    88(AX), R10
+	MOVQ    24(AX), R11
+	TESTQ   R11, R11
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R10), Z0
+	VMOVUPS (R11), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -15496,9 +15771,9 @@ TEXT ·gemm13x16AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R11
-	KMOVW     R11, K1
-	VMOVUPS.Z (R10), K1, Z0
+	MOVQ      96(AX), R12
+	KMOVW     R12, K1
+	VMOVUPS.Z (R11), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -15529,14 +15804,15 @@ noBias:
 	VPXORD Z12, Z12, Z12
 
 begun:
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R11
 
 segment:
-	MOVQ 64(AX), R11
-	SUBQ $0x04, R11
+	MOVQ 64(AX), R12
+	SUBQ $0x04, R12
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (R9)(R10*1)
 	VMOVUPS          (R9), Z13
 	VFMADD231PS.BCST (BX), Z13, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z13, Z1
@@ -15551,6 +15827,7 @@ unrolled:
 	VFMADD231PS.BCST (DI)(CX*2), Z13, Z10
 	VFMADD231PS.BCST (DI)(DX*1), Z13, Z11
 	VFMADD231PS.BCST (R8), Z13, Z12
+	PREFETCHT1       64(R9)(R10*1)
 	VMOVUPS          64(R9), Z13
 	VFMADD231PS.BCST 4(BX), Z13, Z0
 	VFMADD231PS.BCST 4(BX)(CX*1), Z13, Z1
@@ -15565,6 +15842,7 @@ unrolled:
 	VFMADD231PS.BCST 4(DI)(CX*2), Z13, Z10
 	VFMADD231PS.BCST 4(DI)(DX*1), Z13, Z11
 	VFMADD231PS.BCST 4(R8), Z13, Z12
+	PREFETCHT1       128(R9)(R10*1)
 	VMOVUPS          128(R9), Z13
 	VFMADD231PS.BCST 8(BX), Z13, Z0
 	VFMADD231PS.BCST 8(BX)(CX*1), Z13, Z1
@@ -15579,6 +15857,7 @@ unrolled:
 	VFMADD231PS.BCST 8(DI)(CX*2), Z13, Z10
 	VFMADD231PS.BCST 8(DI)(DX*1), Z13, Z11
 	VFMADD231PS.BCST 8(R8), Z13, Z12
+	PREFETCHT1       192(R9)(R10*1)
 	VMOVUPS          192(R9), Z13
 	VFMADD231PS.BCST 12(BX), Z13, Z0
 	VFMADD231PS.BCST 12(BX)(CX*1), Z13, Z1
@@ -15598,14 +15877,15 @@ unrolled:
 	ADDQ             $0x10, DI
 	ADDQ             $0x10, R8
 	ADDQ             $0x00000100, R9
-	SUBQ             $0x04, R11
+	SUBQ             $0x04, R12
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R12
 	JZ   next
 
 single:
+	PREFETCHT1       (R9)(R10*1)
 	VMOVUPS          (R9), Z13
 	VFMADD231PS.BCST (BX), Z13, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z13, Z1
@@ -15625,21 +15905,21 @@ single:
 	ADDQ             $0x04, DI
 	ADDQ             $0x04, R8
 	ADDQ             $0x00000040, R9
-	DECQ             R11
+	DECQ             R12
 	JNZ              single
 
 next:
-	DECQ R10
+	DECQ R11
 	JZ   epilogue
-	MOVQ 72(AX), R11
-	ADDQ R11, BX
-	ADDQ R11, SI
-	ADDQ R11, DI
-	ADDQ R11, R8
+	MOVQ 72(AX), R12
+	ADDQ R12, BX
+	ADDQ R12, SI
+	ADDQ R12, DI
+	ADDQ R12, R8
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -15688,8 +15968,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z13
-	VBROADCASTSS 100(AX), Z14
+	VBROADCASTSS 104(AX), Z13
+	VBROADCASTSS 108(AX), Z14
 	VMAXPS       Z0, Z13, Z0
 	VMINPS       Z0, Z14, Z0
 	VMOVUPS      Z0, (CX)
@@ -15746,7 +16026,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -15795,8 +16075,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z13
-	VBROADCASTSS 100(AX), Z14
+	VBROADCASTSS 104(AX), Z13
+	VBROADCASTSS 108(AX), Z14
 	VMAXPS       Z0, Z13, Z0
 	VMINPS       Z0, Z14, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -15853,7 +16133,7 @@ partNoResidual:
 	RET
 
 // func gemm13x24AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL, FMA3
+// Requires: AVX, AVX512F, AVX512VL, FMA3, MMX+
 TEXT ·gemm13x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -15863,13 +16143,14 @@ TEXT ·gemm13x24AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (SI)(CX*4), DI
 	LEAQ    (DI)(CX*4), R8
 	MOVQ    16(AX), R9
-	MOVQ    24(AX), R10
-	TESTQ   R10, R10
+	MOVQ    88(AX), R10
+	MOVQ    24(AX), R11
+	TESTQ   R11, R11
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Y1
+	VMOVUPS (R11), Z0
+	VMOVUPS 64(R11), Y1
 	VMOVAPS Z0, Z2
 	VMOVAPS Y1, Y3
 	VMOVAPS Z0, Z4
@@ -15897,10 +16178,10 @@ TEXT ·gemm13x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R11
-	KMOVW     R11, K1
-	VMOVUPS   (R10), Z0
-	VMOVUPS.Z 64(R10), K1, Y1
+	MOVQ      96(AX), R12
+	KMOVW     R12, K1
+	VMOVUPS   (R11), Z0
+	VMOVUPS.Z 64(R11), K1, Y1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Y1, Y3
 	VMOVAPS   Z0, Z4
@@ -15956,14 +16237,16 @@ noBias:
 	VPXORD Y25, Y25, Y25
 
 begun:
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R11
 
 segment:
-	MOVQ 64(AX), R11
-	SUBQ $0x04, R11
+	MOVQ 64(AX), R12
+	SUBQ $0x04, R12
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (R9)(R10*1)
+	PREFETCHT1   64(R9)(R10*1)
 	VMOVUPS      (R9), Z26
 	VMOVUPS      64(R9), Y27
 	VBROADCASTSS (BX), Z28
@@ -16005,6 +16288,7 @@ unrolled:
 	VBROADCASTSS (R8), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Y27, Y28, Y25
+	PREFETCHT1   128(R9)(R10*1)
 	VMOVUPS      96(R9), Z26
 	VMOVUPS      160(R9), Y27
 	VBROADCASTSS 4(BX), Z28
@@ -16046,6 +16330,8 @@ unrolled:
 	VBROADCASTSS 4(R8), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Y27, Y28, Y25
+	PREFETCHT1   192(R9)(R10*1)
+	PREFETCHT1   256(R9)(R10*1)
 	VMOVUPS      192(R9), Z26
 	VMOVUPS      256(R9), Y27
 	VBROADCASTSS 8(BX), Z28
@@ -16087,6 +16373,7 @@ unrolled:
 	VBROADCASTSS 8(R8), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Y27, Y28, Y25
+	PREFETCHT1   320(R9)(R10*1)
 	VMOVUPS      288(R9), Z26
 	VMOVUPS      352(R9), Y27
 	VBROADCASTSS 12(BX), Z28
@@ -16133,14 +16420,16 @@ unrolled:
 	ADDQ         $0x10, DI
 	ADDQ         $0x10, R8
 	ADDQ         $0x00000180, R9
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R12
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R12
 	JZ   next
 
 single:
+	PREFETCHT1   (R9)(R10*1)
+	PREFETCHT1   64(R9)(R10*1)
 	VMOVUPS      (R9), Z26
 	VMOVUPS      64(R9), Y27
 	VBROADCASTSS (BX), Z28
@@ -16187,21 +16476,21 @@ single:
 	ADDQ         $0x04, DI
 	ADDQ         $0x04, R8
 	ADDQ         $0x00000060, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          single
 
 next:
-	DECQ R10
+	DECQ R11
 	JZ   epilogue
-	MOVQ 72(AX), R11
-	ADDQ R11, BX
-	ADDQ R11, SI
-	ADDQ R11, DI
-	ADDQ R11, R8
+	MOVQ 72(AX), R12
+	ADDQ R12, BX
+	ADDQ R12, SI
+	ADDQ R12, DI
+	ADDQ R12, R8
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -16276,8 +16565,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z26
-	VBROADCASTSS 100(AX), Z28
+	VBROADCASTSS 104(AX), Z26
+	VBROADCASTSS 108(AX), Z28
 	VMAXPS       Z0, Z26, Z0
 	VMINPS       Z0, Z28, Z0
 	VMOVUPS      Z0, (CX)
@@ -16373,7 +16662,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -16448,8 +16737,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z26
-	VBROADCASTSS 100(AX), Z28
+	VBROADCASTSS 104(AX), Z26
+	VBROADCASTSS 108(AX), Z28
 	VMAXPS       Z0, Z26, Z0
 	VMINPS       Z0, Z28, Z0
 	VMOVUPS      Z0, (CX)
@@ -16545,7 +16834,7 @@ partNoResidual:
 	RET
 
 // func gemm13x32AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm13x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -16555,13 +16844,14 @@ TEXT ·gemm13x32AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (SI)(CX*4), DI
 	LEAQ    (DI)(CX*4), R8
 	MOVQ    16(AX), R9
-	MOVQ    24(AX), R10
-	TESTQ   R10, R10
+	MOVQ    88(AX), R10
+	MOVQ    24(AX), R11
+	TESTQ   R11, R11
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
+	VMOVUPS (R11), Z0
+	VMOVUPS 64(R11), Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z0, Z4
@@ -16589,10 +16879,10 @@ TEXT ·gemm13x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R11
-	KMOVW     R11, K1
-	VMOVUPS   (R10), Z0
-	VMOVUPS.Z 64(R10), K1, Z1
+	MOVQ      96(AX), R12
+	KMOVW     R12, K1
+	VMOVUPS   (R11), Z0
+	VMOVUPS.Z 64(R11), K1, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z0, Z4
@@ -16648,14 +16938,16 @@ noBias:
 	VPXORD Z25, Z25, Z25
 
 begun:
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R11
 
 segment:
-	MOVQ 64(AX), R11
-	SUBQ $0x04, R11
+	MOVQ 64(AX), R12
+	SUBQ $0x04, R12
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (R9)(R10*1)
+	PREFETCHT1   64(R9)(R10*1)
 	VMOVUPS      (R9), Z26
 	VMOVUPS      64(R9), Z27
 	VBROADCASTSS (BX), Z28
@@ -16697,6 +16989,8 @@ unrolled:
 	VBROADCASTSS (R8), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   128(R9)(R10*1)
+	PREFETCHT1   192(R9)(R10*1)
 	VMOVUPS      128(R9), Z26
 	VMOVUPS      192(R9), Z27
 	VBROADCASTSS 4(BX), Z28
@@ -16738,6 +17032,8 @@ unrolled:
 	VBROADCASTSS 4(R8), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   256(R9)(R10*1)
+	PREFETCHT1   320(R9)(R10*1)
 	VMOVUPS      256(R9), Z26
 	VMOVUPS      320(R9), Z27
 	VBROADCASTSS 8(BX), Z28
@@ -16779,6 +17075,8 @@ unrolled:
 	VBROADCASTSS 8(R8), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   384(R9)(R10*1)
+	PREFETCHT1   448(R9)(R10*1)
 	VMOVUPS      384(R9), Z26
 	VMOVUPS      448(R9), Z27
 	VBROADCASTSS 12(BX), Z28
@@ -16825,14 +17123,16 @@ unrolled:
 	ADDQ         $0x10, DI
 	ADDQ         $0x10, R8
 	ADDQ         $0x00000200, R9
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R12
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R12
 	JZ   next
 
 single:
+	PREFETCHT1   (R9)(R10*1)
+	PREFETCHT1   64(R9)(R10*1)
 	VMOVUPS      (R9), Z26
 	VMOVUPS      64(R9), Z27
 	VBROADCASTSS (BX), Z28
@@ -16879,21 +17179,21 @@ single:
 	ADDQ         $0x04, DI
 	ADDQ         $0x04, R8
 	ADDQ         $0x00000080, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          single
 
 next:
-	DECQ R10
+	DECQ R11
 	JZ   epilogue
-	MOVQ 72(AX), R11
-	ADDQ R11, BX
-	ADDQ R11, SI
-	ADDQ R11, DI
-	ADDQ R11, R8
+	MOVQ 72(AX), R12
+	ADDQ R12, BX
+	ADDQ R12, SI
+	ADDQ R12, DI
+	ADDQ R12, R8
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -16968,8 +17268,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z26
-	VBROADCASTSS 100(AX), Z28
+	VBROADCASTSS 104(AX), Z26
+	VBROADCASTSS 108(AX), Z28
 	VMAXPS       Z0, Z26, Z0
 	VMINPS       Z0, Z28, Z0
 	VMOVUPS      Z0, (CX)
@@ -17065,7 +17365,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -17140,8 +17440,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z26
-	VBROADCASTSS 100(AX), Z28
+	VBROADCASTSS 104(AX), Z26
+	VBROADCASTSS 108(AX), Z28
 	VMAXPS       Z0, Z26, Z0
 	VMINPS       Z0, Z28, Z0
 	VMOVUPS      Z0, (CX)
@@ -17237,7 +17537,7 @@ partNoResidual:
 	RET
 
 // func gemm14x8AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·gemm14x8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -17247,12 +17547,13 @@ TEXT ·gemm14x8AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (SI)(CX*4), DI
 	LEAQ    (DI)(CX*4), R8
 	MOVQ    16(AX), R9
-	MOVQ    24(AX), R10
-	TESTQ   R10, R10
+	MOVQ    88(AX), R10
+	MOVQ    24(AX), R11
+	TESTQ   R11, R11
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R10), Y0
+	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -17269,9 +17570,9 @@ TEXT ·gemm14x8AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R11
-	KMOVW     R11, K1
-	VMOVUPS.Z (R10), K1, Y0
+	MOVQ      96(AX), R12
+	KMOVW     R12, K1
+	VMOVUPS.Z (R11), K1, Y0
 	VMOVAPS   Y0, Y1
 	VMOVAPS   Y0, Y2
 	VMOVAPS   Y0, Y3
@@ -17304,14 +17605,15 @@ noBias:
 	VPXORD Y13, Y13, Y13
 
 begun:
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R11
 
 segment:
-	MOVQ 64(AX), R11
-	SUBQ $0x04, R11
+	MOVQ 64(AX), R12
+	SUBQ $0x04, R12
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (R9)(R10*1)
 	VMOVUPS          (R9), Y14
 	VFMADD231PS.BCST (BX), Y14, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y14, Y1
@@ -17342,6 +17644,7 @@ unrolled:
 	VFMADD231PS.BCST 4(DI)(DX*1), Y14, Y11
 	VFMADD231PS.BCST 4(R8), Y14, Y12
 	VFMADD231PS.BCST 4(R8)(CX*1), Y14, Y13
+	PREFETCHT1       64(R9)(R10*1)
 	VMOVUPS          64(R9), Y14
 	VFMADD231PS.BCST 8(BX), Y14, Y0
 	VFMADD231PS.BCST 8(BX)(CX*1), Y14, Y1
@@ -17377,14 +17680,15 @@ unrolled:
 	ADDQ             $0x10, DI
 	ADDQ             $0x10, R8
 	ADDQ             $0x00000080, R9
-	SUBQ             $0x04, R11
+	SUBQ             $0x04, R12
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R12
 	JZ   next
 
 single:
+	PREFETCHT1       (R9)(R10*1)
 	VMOVUPS          (R9), Y14
 	VFMADD231PS.BCST (BX), Y14, Y0
 	VFMADD231PS.BCST (BX)(CX*1), Y14, Y1
@@ -17405,21 +17709,21 @@ single:
 	ADDQ             $0x04, DI
 	ADDQ             $0x04, R8
 	ADDQ             $0x00000020, R9
-	DECQ             R11
+	DECQ             R12
 	JNZ              single
 
 next:
-	DECQ R10
+	DECQ R11
 	JZ   epilogue
-	MOVQ 72(AX), R11
-	ADDQ R11, BX
-	ADDQ R11, SI
-	ADDQ R11, DI
-	ADDQ R11, R8
+	MOVQ 72(AX), R12
+	ADDQ R12, BX
+	ADDQ R12, SI
+	ADDQ R12, DI
+	ADDQ R12, R8
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -17471,8 +17775,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y14
-	VBROADCASTSS 100(AX), Z15
+	VBROADCASTSS 104(AX), Y14
+	VBROADCASTSS 108(AX), Z15
 	VMAXPS       Y0, Y14, Y0
 	VMINPS       Y0, Y15, Y0
 	VMOVUPS      Y0, (CX)
@@ -17533,7 +17837,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -17585,8 +17889,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y14
-	VBROADCASTSS 100(AX), Z15
+	VBROADCASTSS 104(AX), Y14
+	VBROADCASTSS 108(AX), Z15
 	VMAXPS       Y0, Y14, Y0
 	VMINPS       Y0, Y15, Y0
 	VMOVUPS      Y0, K1, (CX)
@@ -17647,7 +17951,7 @@ partNoResidual:
 	RET
 
 // func gemm14x16AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm14x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -17657,12 +17961,13 @@ TEXT ·gemm14x16AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (SI)(CX*4), DI
 	LEAQ    (DI)(CX*4), R8
 	MOVQ    16(AX), R9
-	MOVQ    24(AX), R10
-	TESTQ   R10, R10
+	MOVQ    88(AX), R10
+	MOVQ    24(AX), R11
+	TESTQ   R11, R11
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R10), Z0
+	VMOVUPS (R11), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -17679,9 +17984,9 @@ TEXT ·gemm14x16AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R11
-	KMOVW     R11, K1
-	VMOVUPS.Z (R10), K1, Z0
+	MOVQ      96(AX), R12
+	KMOVW     R12, K1
+	VMOVUPS.Z (R11), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -17714,14 +18019,15 @@ noBias:
 	VPXORD Z13, Z13, Z13
 
 begun:
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R11
 
 segment:
-	MOVQ 64(AX), R11
-	SUBQ $0x04, R11
+	MOVQ 64(AX), R12
+	SUBQ $0x04, R12
 	JLT  rest
 
 unrolled:
+	PREFETCHT1       (R9)(R10*1)
 	VMOVUPS          (R9), Z14
 	VFMADD231PS.BCST (BX), Z14, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z14, Z1
@@ -17737,6 +18043,7 @@ unrolled:
 	VFMADD231PS.BCST (DI)(DX*1), Z14, Z11
 	VFMADD231PS.BCST (R8), Z14, Z12
 	VFMADD231PS.BCST (R8)(CX*1), Z14, Z13
+	PREFETCHT1       64(R9)(R10*1)
 	VMOVUPS          64(R9), Z14
 	VFMADD231PS.BCST 4(BX), Z14, Z0
 	VFMADD231PS.BCST 4(BX)(CX*1), Z14, Z1
@@ -17752,6 +18059,7 @@ unrolled:
 	VFMADD231PS.BCST 4(DI)(DX*1), Z14, Z11
 	VFMADD231PS.BCST 4(R8), Z14, Z12
 	VFMADD231PS.BCST 4(R8)(CX*1), Z14, Z13
+	PREFETCHT1       128(R9)(R10*1)
 	VMOVUPS          128(R9), Z14
 	VFMADD231PS.BCST 8(BX), Z14, Z0
 	VFMADD231PS.BCST 8(BX)(CX*1), Z14, Z1
@@ -17767,6 +18075,7 @@ unrolled:
 	VFMADD231PS.BCST 8(DI)(DX*1), Z14, Z11
 	VFMADD231PS.BCST 8(R8), Z14, Z12
 	VFMADD231PS.BCST 8(R8)(CX*1), Z14, Z13
+	PREFETCHT1       192(R9)(R10*1)
 	VMOVUPS          192(R9), Z14
 	VFMADD231PS.BCST 12(BX), Z14, Z0
 	VFMADD231PS.BCST 12(BX)(CX*1), Z14, Z1
@@ -17787,14 +18096,15 @@ unrolled:
 	ADDQ             $0x10, DI
 	ADDQ             $0x10, R8
 	ADDQ             $0x00000100, R9
-	SUBQ             $0x04, R11
+	SUBQ             $0x04, R12
 	JGE              unrolled
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R12
 	JZ   next
 
 single:
+	PREFETCHT1       (R9)(R10*1)
 	VMOVUPS          (R9), Z14
 	VFMADD231PS.BCST (BX), Z14, Z0
 	VFMADD231PS.BCST (BX)(CX*1), Z14, Z1
@@ -17815,21 +18125,21 @@ single:
 	ADDQ             $0x04, DI
 	ADDQ             $0x04, R8
 	ADDQ             $0x00000040, R9
-	DECQ             R11
+	DECQ             R12
 	JNZ              single
 
 next:
-	DECQ R10
+	DECQ R11
 	JZ   epilogue
-	MOVQ 72(AX), R11
-	ADDQ R11, BX
-	ADDQ R11, SI
-	ADDQ R11, DI
-	ADDQ R11, R8
+	MOVQ 72(AX), R12
+	ADDQ R12, BX
+	ADDQ R12, SI
+	ADDQ R12, DI
+	ADDQ R12, R8
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -17881,8 +18191,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z14
-	VBROADCASTSS 100(AX), Z15
+	VBROADCASTSS 104(AX), Z14
+	VBROADCASTSS 108(AX), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMOVUPS      Z0, (CX)
@@ -17943,7 +18253,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -17995,8 +18305,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z14
-	VBROADCASTSS 100(AX), Z15
+	VBROADCASTSS 104(AX), Z14
+	VBROADCASTSS 108(AX), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -18057,7 +18367,7 @@ partNoResidual:
 	RET
 
 // func gemm14x24AVX512(arguments *byte)
-// Requires: AVX, AVX512F, AVX512VL, FMA3
+// Requires: AVX, AVX512F, AVX512VL, FMA3, MMX+
 TEXT ·gemm14x24AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -18067,13 +18377,14 @@ TEXT ·gemm14x24AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (SI)(CX*4), DI
 	LEAQ    (DI)(CX*4), R8
 	MOVQ    16(AX), R9
-	MOVQ    24(AX), R10
-	TESTQ   R10, R10
+	MOVQ    88(AX), R10
+	MOVQ    24(AX), R11
+	TESTQ   R11, R11
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Y1
+	VMOVUPS (R11), Z0
+	VMOVUPS 64(R11), Y1
 	VMOVAPS Z0, Z2
 	VMOVAPS Y1, Y3
 	VMOVAPS Z0, Z4
@@ -18103,10 +18414,10 @@ TEXT ·gemm14x24AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R11
-	KMOVW     R11, K1
-	VMOVUPS   (R10), Z0
-	VMOVUPS.Z 64(R10), K1, Y1
+	MOVQ      96(AX), R12
+	KMOVW     R12, K1
+	VMOVUPS   (R11), Z0
+	VMOVUPS.Z 64(R11), K1, Y1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Y1, Y3
 	VMOVAPS   Z0, Z4
@@ -18166,14 +18477,16 @@ noBias:
 	VPXORD Y27, Y27, Y27
 
 begun:
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R11
 
 segment:
-	MOVQ 64(AX), R11
-	SUBQ $0x04, R11
+	MOVQ 64(AX), R12
+	SUBQ $0x04, R12
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (R9)(R10*1)
+	PREFETCHT1   64(R9)(R10*1)
 	VMOVUPS      (R9), Z28
 	VMOVUPS      64(R9), Y29
 	VBROADCASTSS (BX), Z30
@@ -18218,6 +18531,7 @@ unrolled:
 	VBROADCASTSS (R8)(CX*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Y29, Y30, Y27
+	PREFETCHT1   128(R9)(R10*1)
 	VMOVUPS      96(R9), Z28
 	VMOVUPS      160(R9), Y29
 	VBROADCASTSS 4(BX), Z30
@@ -18262,6 +18576,8 @@ unrolled:
 	VBROADCASTSS 4(R8)(CX*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Y29, Y30, Y27
+	PREFETCHT1   192(R9)(R10*1)
+	PREFETCHT1   256(R9)(R10*1)
 	VMOVUPS      192(R9), Z28
 	VMOVUPS      256(R9), Y29
 	VBROADCASTSS 8(BX), Z30
@@ -18306,6 +18622,7 @@ unrolled:
 	VBROADCASTSS 8(R8)(CX*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Y29, Y30, Y27
+	PREFETCHT1   320(R9)(R10*1)
 	VMOVUPS      288(R9), Z28
 	VMOVUPS      352(R9), Y29
 	VBROADCASTSS 12(BX), Z30
@@ -18355,14 +18672,16 @@ unrolled:
 	ADDQ         $0x10, DI
 	ADDQ         $0x10, R8
 	ADDQ         $0x00000180, R9
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R12
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R12
 	JZ   next
 
 single:
+	PREFETCHT1   (R9)(R10*1)
+	PREFETCHT1   64(R9)(R10*1)
 	VMOVUPS      (R9), Z28
 	VMOVUPS      64(R9), Y29
 	VBROADCASTSS (BX), Z30
@@ -18412,21 +18731,21 @@ single:
 	ADDQ         $0x04, DI
 	ADDQ         $0x04, R8
 	ADDQ         $0x00000060, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          single
 
 next:
-	DECQ R10
+	DECQ R11
 	JZ   epilogue
-	MOVQ 72(AX), R11
-	ADDQ R11, BX
-	ADDQ R11, SI
-	ADDQ R11, DI
-	ADDQ R11, R8
+	MOVQ 72(AX), R12
+	ADDQ R12, BX
+	ADDQ R12, SI
+	ADDQ R12, DI
+	ADDQ R12, R8
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -18506,8 +18825,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z28
-	VBROADCASTSS 100(AX), Z30
+	VBROADCASTSS 104(AX), Z28
+	VBROADCASTSS 108(AX), Z30
 	VMAXPS       Z0, Z28, Z0
 	VMINPS       Z0, Z30, Z0
 	VMOVUPS      Z0, (CX)
@@ -18610,7 +18929,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -18690,8 +19009,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z28
-	VBROADCASTSS 100(AX), Z30
+	VBROADCASTSS 104(AX), Z28
+	VBROADCASTSS 108(AX), Z30
 	VMAXPS       Z0, Z28, Z0
 	VMINPS       Z0, Z30, Z0
 	VMOVUPS      Z0, (CX)
@@ -18794,7 +19113,7 @@ partNoResidual:
 	RET
 
 // func gemm14x32AVX512(arguments *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemm14x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -18804,13 +19123,14 @@ TEXT ·gemm14x32AVX512(SB), NOSPLIT, $0-8
 	LEAQ    (SI)(CX*4), DI
 	LEAQ    (DI)(CX*4), R8
 	MOVQ    16(AX), R9
-	MOVQ    24(AX), R10
-	TESTQ   R10, R10
+	MOVQ    88(AX), R10
+	MOVQ    24(AX), R11
+	TESTQ   R11, R11
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
+	VMOVUPS (R11), Z0
+	VMOVUPS 64(R11), Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z0, Z4
@@ -18840,10 +19160,10 @@ TEXT ·gemm14x32AVX512(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ      88(AX), R11
-	KMOVW     R11, K1
-	VMOVUPS   (R10), Z0
-	VMOVUPS.Z 64(R10), K1, Z1
+	MOVQ      96(AX), R12
+	KMOVW     R12, K1
+	VMOVUPS   (R11), Z0
+	VMOVUPS.Z 64(R11), K1, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z0, Z4
@@ -18903,14 +19223,16 @@ noBias:
 	VPXORD Z27, Z27, Z27
 
 begun:
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R11
 
 segment:
-	MOVQ 64(AX), R11
-	SUBQ $0x04, R11
+	MOVQ 64(AX), R12
+	SUBQ $0x04, R12
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (R9)(R10*1)
+	PREFETCHT1   64(R9)(R10*1)
 	VMOVUPS      (R9), Z28
 	VMOVUPS      64(R9), Z29
 	VBROADCASTSS (BX), Z30
@@ -18955,6 +19277,8 @@ unrolled:
 	VBROADCASTSS (R8)(CX*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   128(R9)(R10*1)
+	PREFETCHT1   192(R9)(R10*1)
 	VMOVUPS      128(R9), Z28
 	VMOVUPS      192(R9), Z29
 	VBROADCASTSS 4(BX), Z30
@@ -18999,6 +19323,8 @@ unrolled:
 	VBROADCASTSS 4(R8)(CX*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   256(R9)(R10*1)
+	PREFETCHT1   320(R9)(R10*1)
 	VMOVUPS      256(R9), Z28
 	VMOVUPS      320(R9), Z29
 	VBROADCASTSS 8(BX), Z30
@@ -19043,6 +19369,8 @@ unrolled:
 	VBROADCASTSS 8(R8)(CX*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   384(R9)(R10*1)
+	PREFETCHT1   448(R9)(R10*1)
 	VMOVUPS      384(R9), Z28
 	VMOVUPS      448(R9), Z29
 	VBROADCASTSS 12(BX), Z30
@@ -19092,14 +19420,16 @@ unrolled:
 	ADDQ         $0x10, DI
 	ADDQ         $0x10, R8
 	ADDQ         $0x00000200, R9
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R12
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R12
 	JZ   next
 
 single:
+	PREFETCHT1   (R9)(R10*1)
+	PREFETCHT1   64(R9)(R10*1)
 	VMOVUPS      (R9), Z28
 	VMOVUPS      64(R9), Z29
 	VBROADCASTSS (BX), Z30
@@ -19149,21 +19479,21 @@ single:
 	ADDQ         $0x04, DI
 	ADDQ         $0x04, R8
 	ADDQ         $0x00000080, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          single
 
 next:
-	DECQ R10
+	DECQ R11
 	JZ   epilogue
-	MOVQ 72(AX), R11
-	ADDQ R11, BX
-	ADDQ R11, SI
-	ADDQ R11, DI
-	ADDQ R11, R8
+	MOVQ 72(AX), R12
+	ADDQ R12, BX
+	ADDQ R12, SI
+	ADDQ R12, DI
+	ADDQ R12, R8
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -19243,8 +19573,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z28
-	VBROADCASTSS 100(AX), Z30
+	VBROADCASTSS 104(AX), Z28
+	VBROADCASTSS 108(AX), Z30
 	VMAXPS       Z0, Z28, Z0
 	VMINPS       Z0, Z30, Z0
 	VMOVUPS      Z0, (CX)
@@ -19347,7 +19677,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	KMOVW     CX, K1
 	MOVQ      32(AX), CX
 	TESTQ     CX, CX
@@ -19427,8 +19757,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Z28
-	VBROADCASTSS 100(AX), Z30
+	VBROADCASTSS 104(AX), Z28
+	VBROADCASTSS 108(AX), Z30
 	VMAXPS       Z0, Z28, Z0
 	VMINPS       Z0, Z30, Z0
 	VMOVUPS      Z0, (CX)
@@ -31554,13 +31884,13 @@ TEXT ·gemm1x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), BX
 	TESTQ   BX, BX
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (BX), Y0
 	JMP     begun
 
 partBias:
-	MOVQ       88(AX), SI
+	MOVQ       96(AX), SI
 	VMOVUPS    (SI), Y0
 	VMASKMOVPS (BX), Y0, Y0
 	JMP        begun
@@ -31615,7 +31945,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -31628,8 +31958,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y1
-	VBROADCASTSS 100(AX), Y2
+	VBROADCASTSS 104(AX), Y1
+	VBROADCASTSS 108(AX), Y2
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
 	VMOVUPS      Y0, (CX)
@@ -31638,7 +31968,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	VMOVUPS    (CX), Y3
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
@@ -31651,8 +31981,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y1
-	VBROADCASTSS 100(AX), Y2
+	VBROADCASTSS 104(AX), Y1
+	VBROADCASTSS 108(AX), Y2
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
 	VMASKMOVPS   Y0, Y3, (CX)
@@ -31670,14 +32000,14 @@ TEXT ·gemm1x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), BX
 	TESTQ   BX, BX
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	JMP     begun
 
 partBias:
-	MOVQ       88(AX), SI
+	MOVQ       96(AX), SI
 	VMOVUPS    (SI), Y1
 	VMOVUPS    (BX), Y0
 	VMASKMOVPS 32(BX), Y1, Y1
@@ -31744,7 +32074,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -31759,8 +32089,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y2
-	VBROADCASTSS 100(AX), Y4
+	VBROADCASTSS 104(AX), Y2
+	VBROADCASTSS 108(AX), Y4
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y4, Y0
 	VMOVUPS      Y0, (CX)
@@ -31772,7 +32102,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	VMOVUPS    (CX), Y3
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
@@ -31787,8 +32117,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y2
-	VBROADCASTSS 100(AX), Y4
+	VBROADCASTSS 104(AX), Y2
+	VBROADCASTSS 108(AX), Y4
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y4, Y0
 	VMOVUPS      Y0, (CX)
@@ -31809,14 +32139,14 @@ TEXT ·gemm2x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	TESTQ   SI, SI
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (SI), Y0
 	VMOVAPS Y0, Y1
 	JMP     begun
 
 partBias:
-	MOVQ       88(AX), DI
+	MOVQ       96(AX), DI
 	VMOVUPS    (DI), Y0
 	VMASKMOVPS (SI), Y0, Y0
 	VMOVAPS    Y0, Y1
@@ -31883,7 +32213,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -31899,8 +32229,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y2
-	VBROADCASTSS 100(AX), Y3
+	VBROADCASTSS 104(AX), Y2
+	VBROADCASTSS 108(AX), Y3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMOVUPS      Y0, (CX)
@@ -31913,7 +32243,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	VMOVUPS    (CX), Y4
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
@@ -31929,8 +32259,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y2
-	VBROADCASTSS 100(AX), Y3
+	VBROADCASTSS 104(AX), Y2
+	VBROADCASTSS 108(AX), Y3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMASKMOVPS   Y0, Y4, (CX)
@@ -31952,7 +32282,7 @@ TEXT ·gemm2x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	TESTQ   SI, SI
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
@@ -31961,7 +32291,7 @@ TEXT ·gemm2x16AVX2(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ       88(AX), DI
+	MOVQ       96(AX), DI
 	VMOVUPS    (DI), Y1
 	VMOVUPS    (SI), Y0
 	VMASKMOVPS 32(SI), Y1, Y1
@@ -32047,7 +32377,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -32067,8 +32397,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y4
-	VBROADCASTSS 100(AX), Y6
+	VBROADCASTSS 104(AX), Y4
+	VBROADCASTSS 108(AX), Y6
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y6, Y0
 	VMOVUPS      Y0, (CX)
@@ -32087,7 +32417,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	VMOVUPS    (CX), Y5
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
@@ -32107,8 +32437,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y4
-	VBROADCASTSS 100(AX), Y6
+	VBROADCASTSS 104(AX), Y4
+	VBROADCASTSS 108(AX), Y6
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y6, Y0
 	VMOVUPS      Y0, (CX)
@@ -32136,7 +32466,7 @@ TEXT ·gemm3x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	TESTQ   SI, SI
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (SI), Y0
 	VMOVAPS Y0, Y1
@@ -32144,7 +32474,7 @@ TEXT ·gemm3x8AVX2(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ       88(AX), DI
+	MOVQ       96(AX), DI
 	VMOVUPS    (DI), Y0
 	VMASKMOVPS (SI), Y0, Y0
 	VMOVAPS    Y0, Y1
@@ -32223,7 +32553,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -32242,8 +32572,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y3
-	VBROADCASTSS 100(AX), Y4
+	VBROADCASTSS 104(AX), Y3
+	VBROADCASTSS 108(AX), Y4
 	VMAXPS       Y0, Y3, Y0
 	VMINPS       Y0, Y4, Y0
 	VMOVUPS      Y0, (CX)
@@ -32260,7 +32590,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	VMOVUPS    (CX), Y5
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
@@ -32279,8 +32609,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y3
-	VBROADCASTSS 100(AX), Y4
+	VBROADCASTSS 104(AX), Y3
+	VBROADCASTSS 108(AX), Y4
 	VMAXPS       Y0, Y3, Y0
 	VMINPS       Y0, Y4, Y0
 	VMASKMOVPS   Y0, Y5, (CX)
@@ -32306,7 +32636,7 @@ TEXT ·gemm3x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	TESTQ   SI, SI
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
@@ -32317,7 +32647,7 @@ TEXT ·gemm3x16AVX2(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ       88(AX), DI
+	MOVQ       96(AX), DI
 	VMOVUPS    (DI), Y1
 	VMOVUPS    (SI), Y0
 	VMASKMOVPS 32(SI), Y1, Y1
@@ -32422,7 +32752,7 @@ next:
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -32447,8 +32777,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y6
-	VBROADCASTSS 100(AX), Y8
+	VBROADCASTSS 104(AX), Y6
+	VBROADCASTSS 108(AX), Y8
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y8, Y0
 	VMOVUPS      Y0, (CX)
@@ -32474,7 +32804,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	VMOVUPS    (CX), Y7
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
@@ -32499,8 +32829,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y6
-	VBROADCASTSS 100(AX), Y8
+	VBROADCASTSS 104(AX), Y6
+	VBROADCASTSS 108(AX), Y8
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y8, Y0
 	VMOVUPS      Y0, (CX)
@@ -32526,28 +32856,29 @@ partNoResidual:
 	RET
 
 // func gemm4x8AVX2(arguments *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemm4x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
 	LEAQ    (CX)(CX*2), DX
 	MOVQ    8(AX), BX
 	MOVQ    16(AX), SI
-	MOVQ    24(AX), DI
-	TESTQ   DI, DI
+	MOVQ    88(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (DI), Y0
+	VMOVUPS (R8), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
 	JMP     begun
 
 partBias:
-	MOVQ       88(AX), R8
-	VMOVUPS    (R8), Y0
-	VMASKMOVPS (DI), Y0, Y0
+	MOVQ       96(AX), R9
+	VMOVUPS    (R9), Y0
+	VMASKMOVPS (R8), Y0, Y0
 	VMOVAPS    Y0, Y1
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y0, Y3
@@ -32560,14 +32891,15 @@ noBias:
 	VXORPS Y3, Y3, Y3
 
 begun:
-	MOVQ 56(AX), DI
+	MOVQ 56(AX), R8
 
 segment:
-	MOVQ 64(AX), R8
-	SUBQ $0x04, R8
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (SI)(DI*1)
 	VMOVUPS      (SI), Y4
 	VBROADCASTSS (BX), Y5
 	VFMADD231PS  Y4, Y5, Y0
@@ -32586,6 +32918,7 @@ unrolled:
 	VFMADD231PS  Y4, Y5, Y2
 	VBROADCASTSS 4(BX)(DX*1), Y5
 	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT1   64(SI)(DI*1)
 	VMOVUPS      64(SI), Y4
 	VBROADCASTSS 8(BX), Y5
 	VFMADD231PS  Y4, Y5, Y0
@@ -32606,14 +32939,15 @@ unrolled:
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         $0x10, BX
 	ADDQ         $0x00000080, SI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, R9
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   next
 
 single:
+	PREFETCHT1   (SI)(DI*1)
 	VMOVUPS      (SI), Y4
 	VBROADCASTSS (BX), Y5
 	VFMADD231PS  Y4, Y5, Y0
@@ -32625,18 +32959,18 @@ single:
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         $0x04, BX
 	ADDQ         $0x00000020, SI
-	DECQ         R8
+	DECQ         R9
 	JNZ          single
 
 next:
-	DECQ DI
+	DECQ R8
 	JZ   epilogue
-	MOVQ 72(AX), R8
-	ADDQ R8, BX
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -32658,8 +32992,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y4
-	VBROADCASTSS 100(AX), Y5
+	VBROADCASTSS 104(AX), Y4
+	VBROADCASTSS 108(AX), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMOVUPS      Y0, (CX)
@@ -32680,7 +33014,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	VMOVUPS    (CX), Y6
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
@@ -32702,8 +33036,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y4
-	VBROADCASTSS 100(AX), Y5
+	VBROADCASTSS 104(AX), Y4
+	VBROADCASTSS 108(AX), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMASKMOVPS   Y0, Y6, (CX)
@@ -32724,20 +33058,21 @@ partNoResidual:
 	RET
 
 // func gemm4x16AVX2(arguments *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemm4x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
 	LEAQ    (CX)(CX*2), DX
 	MOVQ    8(AX), BX
 	MOVQ    16(AX), SI
-	MOVQ    24(AX), DI
-	TESTQ   DI, DI
+	MOVQ    88(AX), DI
+	MOVQ    24(AX), R8
+	TESTQ   R8, R8
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y1, Y3
 	VMOVAPS Y0, Y4
@@ -32747,10 +33082,10 @@ TEXT ·gemm4x16AVX2(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ       88(AX), R8
-	VMOVUPS    (R8), Y1
-	VMOVUPS    (DI), Y0
-	VMASKMOVPS 32(DI), Y1, Y1
+	MOVQ       96(AX), R9
+	VMOVUPS    (R9), Y1
+	VMOVUPS    (R8), Y0
+	VMASKMOVPS 32(R8), Y1, Y1
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y0, Y4
@@ -32770,14 +33105,15 @@ noBias:
 	VXORPS Y7, Y7, Y7
 
 begun:
-	MOVQ 56(AX), DI
+	MOVQ 56(AX), R8
 
 segment:
-	MOVQ 64(AX), R8
-	SUBQ $0x04, R8
+	MOVQ 64(AX), R9
+	SUBQ $0x04, R9
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (SI)(DI*1)
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
 	VBROADCASTSS (BX), Y10
@@ -32792,6 +33128,7 @@ unrolled:
 	VBROADCASTSS (BX)(DX*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   64(SI)(DI*1)
 	VMOVUPS      64(SI), Y8
 	VMOVUPS      96(SI), Y9
 	VBROADCASTSS 4(BX), Y10
@@ -32806,6 +33143,7 @@ unrolled:
 	VBROADCASTSS 4(BX)(DX*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   128(SI)(DI*1)
 	VMOVUPS      128(SI), Y8
 	VMOVUPS      160(SI), Y9
 	VBROADCASTSS 8(BX), Y10
@@ -32820,6 +33158,7 @@ unrolled:
 	VBROADCASTSS 8(BX)(DX*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   192(SI)(DI*1)
 	VMOVUPS      192(SI), Y8
 	VMOVUPS      224(SI), Y9
 	VBROADCASTSS 12(BX), Y10
@@ -32836,14 +33175,15 @@ unrolled:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         $0x10, BX
 	ADDQ         $0x00000100, SI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, R9
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   next
 
 single:
+	PREFETCHT1   (SI)(DI*1)
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
 	VBROADCASTSS (BX), Y10
@@ -32860,18 +33200,18 @@ single:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         $0x04, BX
 	ADDQ         $0x00000040, SI
-	DECQ         R8
+	DECQ         R9
 	JNZ          single
 
 next:
-	DECQ DI
+	DECQ R8
 	JZ   epilogue
-	MOVQ 72(AX), R8
-	ADDQ R8, BX
+	MOVQ 72(AX), R9
+	ADDQ R9, BX
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -32901,8 +33241,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y8
-	VBROADCASTSS 100(AX), Y10
+	VBROADCASTSS 104(AX), Y8
+	VBROADCASTSS 108(AX), Y10
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y10, Y0
 	VMOVUPS      Y0, (CX)
@@ -32935,7 +33275,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	VMOVUPS    (CX), Y9
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
@@ -32965,8 +33305,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y8
-	VBROADCASTSS 100(AX), Y10
+	VBROADCASTSS 104(AX), Y8
+	VBROADCASTSS 108(AX), Y10
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y10, Y0
 	VMOVUPS      Y0, (CX)
@@ -32999,7 +33339,7 @@ partNoResidual:
 	RET
 
 // func gemm5x8AVX2(arguments *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemm5x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -33007,12 +33347,13 @@ TEXT ·gemm5x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Y0
+	VMOVUPS (R9), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -33020,9 +33361,9 @@ TEXT ·gemm5x8AVX2(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ       88(AX), R9
-	VMOVUPS    (R9), Y0
-	VMASKMOVPS (R8), Y0, Y0
+	MOVQ       96(AX), R10
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS (R9), Y0, Y0
 	VMOVAPS    Y0, Y1
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y0, Y3
@@ -33037,14 +33378,15 @@ noBias:
 	VXORPS Y4, Y4, Y4
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (DI)(R8*1)
 	VMOVUPS      (DI), Y5
 	VBROADCASTSS (BX), Y6
 	VFMADD231PS  Y5, Y6, Y0
@@ -33067,6 +33409,7 @@ unrolled:
 	VFMADD231PS  Y5, Y6, Y3
 	VBROADCASTSS 4(SI), Y6
 	VFMADD231PS  Y5, Y6, Y4
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      64(DI), Y5
 	VBROADCASTSS 8(BX), Y6
 	VFMADD231PS  Y5, Y6, Y0
@@ -33092,14 +33435,15 @@ unrolled:
 	ADDQ         $0x10, BX
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000080, DI
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1   (DI)(R8*1)
 	VMOVUPS      (DI), Y5
 	VBROADCASTSS (BX), Y6
 	VFMADD231PS  Y5, Y6, Y0
@@ -33114,19 +33458,19 @@ single:
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, SI
 	ADDQ         $0x00000020, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -33151,8 +33495,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y5
-	VBROADCASTSS 100(AX), Y6
+	VBROADCASTSS 104(AX), Y5
+	VBROADCASTSS 108(AX), Y6
 	VMAXPS       Y0, Y5, Y0
 	VMINPS       Y0, Y6, Y0
 	VMOVUPS      Y0, (CX)
@@ -33177,7 +33521,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	VMOVUPS    (CX), Y7
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
@@ -33202,8 +33546,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y5
-	VBROADCASTSS 100(AX), Y6
+	VBROADCASTSS 104(AX), Y5
+	VBROADCASTSS 108(AX), Y6
 	VMAXPS       Y0, Y5, Y0
 	VMINPS       Y0, Y6, Y0
 	VMASKMOVPS   Y0, Y7, (CX)
@@ -33228,7 +33572,7 @@ partNoResidual:
 	RET
 
 // func gemm5x16AVX2(arguments *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemm5x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -33236,13 +33580,14 @@ TEXT ·gemm5x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y1, Y3
 	VMOVAPS Y0, Y4
@@ -33254,10 +33599,10 @@ TEXT ·gemm5x16AVX2(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ       88(AX), R9
-	VMOVUPS    (R9), Y1
-	VMOVUPS    (R8), Y0
-	VMASKMOVPS 32(R8), Y1, Y1
+	MOVQ       96(AX), R10
+	VMOVUPS    (R10), Y1
+	VMOVUPS    (R9), Y0
+	VMASKMOVPS 32(R9), Y1, Y1
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y0, Y4
@@ -33281,14 +33626,15 @@ noBias:
 	VXORPS Y9, Y9, Y9
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (DI)(R8*1)
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (BX), Y12
@@ -33306,6 +33652,7 @@ unrolled:
 	VBROADCASTSS (SI), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      64(DI), Y10
 	VMOVUPS      96(DI), Y11
 	VBROADCASTSS 4(BX), Y12
@@ -33323,6 +33670,7 @@ unrolled:
 	VBROADCASTSS 4(SI), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   128(DI)(R8*1)
 	VMOVUPS      128(DI), Y10
 	VMOVUPS      160(DI), Y11
 	VBROADCASTSS 8(BX), Y12
@@ -33340,6 +33688,7 @@ unrolled:
 	VBROADCASTSS 8(SI), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   192(DI)(R8*1)
 	VMOVUPS      192(DI), Y10
 	VMOVUPS      224(DI), Y11
 	VBROADCASTSS 12(BX), Y12
@@ -33360,14 +33709,15 @@ unrolled:
 	ADDQ         $0x10, BX
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1   (DI)(R8*1)
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (BX), Y12
@@ -33388,19 +33738,19 @@ single:
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, SI
 	ADDQ         $0x00000040, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -33435,8 +33785,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y10
-	VBROADCASTSS 100(AX), Y12
+	VBROADCASTSS 104(AX), Y10
+	VBROADCASTSS 108(AX), Y12
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y12, Y0
 	VMOVUPS      Y0, (CX)
@@ -33476,7 +33826,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	VMOVUPS    (CX), Y11
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
@@ -33511,8 +33861,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y10
-	VBROADCASTSS 100(AX), Y12
+	VBROADCASTSS 104(AX), Y10
+	VBROADCASTSS 108(AX), Y12
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y12, Y0
 	VMOVUPS      Y0, (CX)
@@ -33552,7 +33902,7 @@ partNoResidual:
 	RET
 
 // func gemm6x8AVX2(arguments *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemm6x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -33560,12 +33910,13 @@ TEXT ·gemm6x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Y0
+	VMOVUPS (R9), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -33574,9 +33925,9 @@ TEXT ·gemm6x8AVX2(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ       88(AX), R9
-	VMOVUPS    (R9), Y0
-	VMASKMOVPS (R8), Y0, Y0
+	MOVQ       96(AX), R10
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS (R9), Y0, Y0
 	VMOVAPS    Y0, Y1
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y0, Y3
@@ -33593,14 +33944,15 @@ noBias:
 	VXORPS Y5, Y5, Y5
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (DI)(R8*1)
 	VMOVUPS      (DI), Y6
 	VBROADCASTSS (BX), Y7
 	VFMADD231PS  Y6, Y7, Y0
@@ -33627,6 +33979,7 @@ unrolled:
 	VFMADD231PS  Y6, Y7, Y4
 	VBROADCASTSS 4(SI)(CX*1), Y7
 	VFMADD231PS  Y6, Y7, Y5
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      64(DI), Y6
 	VBROADCASTSS 8(BX), Y7
 	VFMADD231PS  Y6, Y7, Y0
@@ -33656,14 +34009,15 @@ unrolled:
 	ADDQ         $0x10, BX
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000080, DI
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1   (DI)(R8*1)
 	VMOVUPS      (DI), Y6
 	VBROADCASTSS (BX), Y7
 	VFMADD231PS  Y6, Y7, Y0
@@ -33680,19 +34034,19 @@ single:
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, SI
 	ADDQ         $0x00000020, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -33720,8 +34074,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y6
-	VBROADCASTSS 100(AX), Y7
+	VBROADCASTSS 104(AX), Y6
+	VBROADCASTSS 108(AX), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMOVUPS      Y0, (CX)
@@ -33750,7 +34104,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	VMOVUPS    (CX), Y8
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
@@ -33778,8 +34132,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y6
-	VBROADCASTSS 100(AX), Y7
+	VBROADCASTSS 104(AX), Y6
+	VBROADCASTSS 108(AX), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMASKMOVPS   Y0, Y8, (CX)
@@ -33808,7 +34162,7 @@ partNoResidual:
 	RET
 
 // func gemm6x16AVX2(arguments *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemm6x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ    arguments+0(FP), AX
 	MOVQ    48(AX), CX
@@ -33816,13 +34170,14 @@ TEXT ·gemm6x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ    8(AX), BX
 	LEAQ    (BX)(CX*4), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	TESTQ   R8, R8
+	MOVQ    88(AX), R8
+	MOVQ    24(AX), R9
+	TESTQ   R9, R9
 	JZ      noBias
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partBias
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y1, Y3
 	VMOVAPS Y0, Y4
@@ -33836,10 +34191,10 @@ TEXT ·gemm6x16AVX2(SB), NOSPLIT, $0-8
 	JMP     begun
 
 partBias:
-	MOVQ       88(AX), R9
-	VMOVUPS    (R9), Y1
-	VMOVUPS    (R8), Y0
-	VMASKMOVPS 32(R8), Y1, Y1
+	MOVQ       96(AX), R10
+	VMOVUPS    (R10), Y1
+	VMOVUPS    (R9), Y0
+	VMASKMOVPS 32(R9), Y1, Y1
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y0, Y4
@@ -33867,14 +34222,15 @@ noBias:
 	VXORPS Y11, Y11, Y11
 
 begun:
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), R9
 
 segment:
-	MOVQ 64(AX), R9
-	SUBQ $0x04, R9
+	MOVQ 64(AX), R10
+	SUBQ $0x04, R10
 	JLT  rest
 
 unrolled:
+	PREFETCHT1   (DI)(R8*1)
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (BX), Y14
@@ -33895,6 +34251,7 @@ unrolled:
 	VBROADCASTSS (SI)(CX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   64(DI)(R8*1)
 	VMOVUPS      64(DI), Y12
 	VMOVUPS      96(DI), Y13
 	VBROADCASTSS 4(BX), Y14
@@ -33915,6 +34272,7 @@ unrolled:
 	VBROADCASTSS 4(SI)(CX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   128(DI)(R8*1)
 	VMOVUPS      128(DI), Y12
 	VMOVUPS      160(DI), Y13
 	VBROADCASTSS 8(BX), Y14
@@ -33935,6 +34293,7 @@ unrolled:
 	VBROADCASTSS 8(SI)(CX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   192(DI)(R8*1)
 	VMOVUPS      192(DI), Y12
 	VMOVUPS      224(DI), Y13
 	VBROADCASTSS 12(BX), Y14
@@ -33958,14 +34317,15 @@ unrolled:
 	ADDQ         $0x10, BX
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JGE          unrolled
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT1   (DI)(R8*1)
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (BX), Y14
@@ -33989,19 +34349,19 @@ single:
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, SI
 	ADDQ         $0x00000040, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          single
 
 next:
-	DECQ R8
+	DECQ R9
 	JZ   epilogue
-	MOVQ 72(AX), R9
-	ADDQ R9, BX
-	ADDQ R9, SI
+	MOVQ 72(AX), R10
+	ADDQ R10, BX
+	ADDQ R10, SI
 	JMP  segment
 
 epilogue:
-	CMPQ    88(AX), $0x00
+	CMPQ    96(AX), $0x00
 	JNE     partial
 	MOVQ    32(AX), CX
 	TESTQ   CX, CX
@@ -34041,8 +34401,8 @@ epilogue:
 fullNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y12
-	VBROADCASTSS 100(AX), Y14
+	VBROADCASTSS 104(AX), Y12
+	VBROADCASTSS 108(AX), Y14
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y14, Y0
 	VMOVUPS      Y0, (CX)
@@ -34089,7 +34449,7 @@ fullNoResidual:
 	RET
 
 partial:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	VMOVUPS    (CX), Y13
 	MOVQ       32(AX), CX
 	TESTQ      CX, CX
@@ -34129,8 +34489,8 @@ partial:
 partNoResidual:
 	MOVQ         (AX), CX
 	MOVQ         40(AX), DX
-	VBROADCASTSS 96(AX), Y12
-	VBROADCASTSS 100(AX), Y14
+	VBROADCASTSS 104(AX), Y12
+	VBROADCASTSS 108(AX), Y14
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y14, Y0
 	VMOVUPS      Y0, (CX)

@@ -21,13 +21,20 @@ const (
 	tileSegmentLen
 	tileSegmentStep
 	tileResidualStride
+	tileNext
 	tileMask // 0: the last vector is full
 	tileLow
 	tileHigh = tileLow + 4
 )
 
-// gemmUnroll is the number of products in a turn of the inner loop.
-const gemmUnroll = 4
+const (
+	// gemmUnroll is the number of products in a turn of the inner loop.
+	gemmUnroll = 4
+	// gemmFetchRows is the least number of a tile's rows for which what comes after is
+	// fetched: with fewer, the sums wait for B in any case, which is read front to back.
+	gemmFetchRows = 4
+	cacheLine     = 64
+)
 
 func gemmName(s isa, rows, eights int) string {
 	return fmt.Sprintf("gemm%dx%d%s", rows, 8*eights, s.name)
@@ -45,6 +52,11 @@ func gemm(s isa, rows, eights int) {
 	}
 	left := newLines(a.load(tileA), rows, stride, stride3)
 	b := a.load(tileB)
+	fetches := rows >= gemmFetchRows
+	var next reg.GPVirtual
+	if fetches {
+		next = a.load(tileNext)
+	}
 	kinds := s.split(eights)
 	vectors := len(kinds)
 	newRow := func() []reg.VecVirtual {
@@ -100,7 +112,12 @@ func gemm(s isa, rows, eights int) {
 	}
 	Label("begun")
 
+	// step is one product; of B, it fetches ahead the lines that begin in its row.
 	step := func(u int) {
+		length := 8 * eights * 4
+		for at := (u*length + cacheLine - 1) / cacheLine * cacheLine; fetches && at < (u+1)*length; at += cacheLine {
+			PREFETCHT1(Mem{Base: b, Index: next, Scale: 1, Disp: at})
+		}
 		for v := range right {
 			VMOVUPS(Mem{Base: b, Disp: u*8*eights*4 + v*s.bytes}, right[v])
 		}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"garb/keras"
+	"garb/nn"
+	"garb/onnx"
+	"garb/tensor"
+)
+
+// convertedRow begins the names of the rows of networks that are read from files of others.
+const convertedRow = "converted/"
+
+// convertedSide is the side of their pictures.
+const convertedSide = 224
+
+// convertedRows are networks of torchvision and keras.applications with random weights, in
+// ONNX files that garb and its peers read: each at most 1.1 times the faster peer's time.
+func convertedRows() []row {
+	var all []row
+	for _, network := range []struct{ library, name string }{
+		{"torchvision", "mobilenet_v2"},
+		{"torchvision", "mobilenet_v3_small"},
+		{"torchvision", "efficientnet_b0"},
+		{"keras", "EfficientNetV2B0"},
+		{"torchvision", "resnet18"},
+		{"torchvision", "resnet50"},
+		{"torchvision", "densenet121"},
+		{"torchvision", "regnet_y_400mf"},
+	} {
+		for _, batch := range []int{1, 32} {
+			for _, threads := range []int{1, 2} {
+				for _, peer := range []string{"onnxruntime", "openvino"} {
+					all = append(all, row{
+						fmt.Sprintf("%s%s/batch=%d/threads=%d/%s", convertedRow, network.name, batch, threads, peer), 1.1,
+						pair(subject{
+							Peer: peer, Library: network.library, Network: network.name,
+							Side: convertedSide, Batch: batch, Threads: threads,
+						}),
+					})
+				}
+			}
+		}
+	}
+	for _, name := range []string{"MobileNetV2", "ResNet50", "EfficientNetB0"} {
+		all = append(all, row{"train/" + name, 0.6, pair(subject{
+			Peer: "keras", Train: true, Library: "keras", Network: name, Side: convertedSide, Batch: 32, Threads: 2,
+		})})
+	}
+	return all
+}
+
+// meanRatio returns the geometric mean, over networks, batches and threads, of garb's time
+// divided by the faster peer's, and of how many; 0 if none was measured.
+func meanRatio(rows []result) (mean float64, count int) {
+	worst := map[string]float64{}
+	for _, r := range rows {
+		if strings.HasPrefix(r.Row, convertedRow) && r.Skipped == "" && r.Same {
+			key := r.Row[:strings.LastIndexByte(r.Row, '/')]
+			worst[key] = max(worst[key], r.Ratio)
+		}
+	}
+	if len(worst) == 0 {
+		return 0, 0
+	}
+	sum := 0.0
+	for _, name := range slices.Sorted(maps.Keys(worst)) {
+		sum += math.Log(worst[name])
+	}
+	return math.Exp(sum / float64(len(worst))), len(worst)
+}
+
+// network returns the file of a subject's network: as ONNX to be run, as Keras's own to be
+// trained. It is made when it is first asked for.
+func (b *bench) network(ctx context.Context, s subject) (string, error) {
+	made := filepath.Join(b.folder, s.Network+map[string]string{"torchvision": ".onnx", "keras": ".keras"}[s.Library])
+	if _, err := os.Stat(made); err != nil {
+		if err := b.make(ctx, s, made); err != nil {
+			return "", err
+		}
+	}
+	if s.Train || s.Library == "torchvision" {
+		return made, nil
+	}
+	path := filepath.Join(b.folder, s.Network+".onnx")
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	return path, b.helper(ctx, request{Op: "convert", From: made, File: path})
+}
+
+// make has a library make a network.
+func (b *bench) make(ctx context.Context, s subject, path string) error {
+	python, install := b.pythonOf("pytorch"), "pip install torch torchvision onnx, and GARB_TORCH_PYTHON names a Python that has them"
+	if s.Library == "keras" {
+		python, install = b.pythonOf("keras"), "pip install keras tensorflow-cpu, and GARB_KERAS_PYTHON names a Python that has them"
+	}
+	command := exec.CommandContext(ctx, python, filepath.Join(b.folder, "peers", "networks.py"), s.Library, s.Network, path)
+	var log bytes.Buffer
+	command.Stderr = &log
+	err := command.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &exit) && exit.ExitCode() == 3:
+		return &absentError{strings.TrimSpace(log.String()) + ": " + install}
+	}
+	return fmt.Errorf("%s of %s: %w\n%s", s.Network, s.Library, err, &log)
+}
+
+// readNetwork reads a network that network made.
+func readNetwork(path string) (*nn.Network, error) {
+	if filepath.Ext(path) == ".onnx" {
+		n, _, err := onnx.ReadFile(path, onnx.DefaultLimits())
+		return n, err
+	}
+	m, err := keras.OpenFile(path, keras.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	return m.Network(0)
+}
+
+// convertNetwork writes a network of Keras's as ONNX.
+func convertNetwork(from, to string) error {
+	n, err := readNetwork(from)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := onnx.Write(&b, n, onnx.Options{}); err != nil {
+		return err
+	}
+	return os.WriteFile(to, b.Bytes(), 0o644)
+}
+
+// graphOf returns the subject's graph and weights.
+func graphOf(s subject) (*nn.Graph, nn.Weights, error) {
+	if s.Network != "" {
+		n, err := readNetwork(s.File)
+		if err != nil {
+			return nil, nil, err
+		}
+		g, err := nn.NewGraph(n.Layers)
+		return g, n.Tensors, err
+	}
+	graph, err := network(s.Architecture, s.Side)
+	if s.Train {
+		graph, err = trainedNetwork(s.Architecture, s.Side)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	file, err := tensor.ReadFile(s.Weights)
+	return graph, file, err
+}
