@@ -2,6 +2,7 @@ package keras
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -142,5 +143,21 @@ func TestPreparingThatIsRefused(t *testing.T) {
 			continue
 		}
 		checkNetworkError(t, err)
+	}
+}
+
+// TestPadToAspect: Keras pads both sides alike, and drops half a row or column.
+func TestPadToAspect(t *testing.T) {
+	for settings, want := range map[string]nn.Layer{
+		`"height":24,"width":7`: {Op: nn.OpPad, Inputs: []int{0}, Above: 9, Below: 9}, // 27 rows of 8
+		`"height":5,"width":7`:  {Op: nn.OpPad, Inputs: []int{0}, Left: 1, Right: 1},  // 11 columns
+		`"height":9,"width":8`:  {Op: nn.OpResize, Inputs: []int{0}, Rows: 9, Columns: 8, Linear: true},
+	} {
+		n, err := parse(t, functional(configured("Resizing", "x", settings+`,"pad_to_aspect_ratio":true,"fill_mode":"constant"`, of3("i")))).Network(0)
+		if err != nil {
+			t.Errorf("%s: %v", settings, err)
+		} else if got := n.Layers[1]; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", settings, got, want)
+		}
 	}
 }

@@ -112,6 +112,7 @@ func withVectors(node message) func(*sketch) {
 		endless, none := float32(math.Inf(1)), float32(math.NaN())
 		for name, values := range map[string][]float32{
 			"s": {1, 2, 3}, "four": {1, 2, 3, 4}, "huge": {1, 1, 10000, 10000}, "half": {1, 1, 0.5, 0.5},
+			"tenths": {1, 1, 0.7, 0.7}, "eighth": {1, 1, 0.125, 0.125},
 			"none": {1, 1, none, 2}, "double": {1, 1, 2, 2},
 		} {
 			s.weights = append(s.weights, floatWeight(name, values, len(values)))
@@ -220,6 +221,20 @@ var hostile = []struct {
 		textAttribute("auto_pad", "SAME_LOWER"))), `auto_pad "SAME_LOWER" beside dilations [1 2]`},
 	{"means of padding with gaps", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 2, 2),
 		intsAttribute("dilations", 2, 2), intsAttribute("pads", 1, 1, 1, 1))), "its means leave out"},
+	{"means of even windows", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 2, 2),
+		intsAttribute("strides", 3, 3), intsAttribute("pads", 1, 1, 1, 1))), "its means leave out"},
+	{"means off the middle", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 3, 3),
+		intsAttribute("strides", 3, 3), intsAttribute("pads", 2, 2, 0, 0))), "its means leave out"},
+	{"sizes with a rest", withVectors(sketchNode("Resize", "x,,tenths", "y", textAttribute("mode", "linear"))), "a factor of 0.7 for 8 places"},
+	{"one place by another rule", withVectors(sketchNode("Resize", "x,,eighth", "y", textAttribute("mode", "linear"),
+		textAttribute("coordinate_transformation_mode", "pytorch_half_pixel"))), `"pytorch_half_pixel" with mode "linear"`},
+	{"maps beside one another of other orders", func(s *sketch) {
+		beforeConv()(s)
+		s.nodes = append([]message{sketchNode("Conv", "x,w", "z"), sketchNode("Reshape", "z,apart", "a"),
+			sketchNode("Transpose", "a", "b", intsAttribute("perm", 0, 2, 1, 3, 4)), sketchNode("Reshape", "b,together", "c"),
+			sketchNode("Concat", "c,z", "y", intAttribute("axis", 2))}, s.nodes[1:]...)
+		s.weights = append(s.weights, integerWeight("apart", 0, 2, 2, 6, 6), integerWeight("together", 0, 4, 6, 6))
+	}, "channels in different orders"},
 	{"old opset", func(s *sketch) { s.opset = 6 }, "opset 6"},
 	{"new opset", func(s *sketch) { s.opset = 99 }, "opset 99"},
 	{"negative opset", func(s *sketch) { s.opset = -1 }, "opset -1"},
