@@ -183,3 +183,62 @@ func TestTableIsComplete(t *testing.T) {
 		t.Error("a broken expression is taken")
 	}
 }
+
+// TestConvertedRows: each network is measured beside both peers, and the mean takes the faster
+// one of each.
+func TestConvertedRows(t *testing.T) {
+	count := 0
+	for _, row := range table {
+		if strings.HasPrefix(row.name, convertedRow) {
+			count++
+		}
+	}
+	if count != 8*2*2*2 {
+		t.Errorf("%d rows of converted networks", count)
+	}
+	of := func(name string, ratio float64) result { return result{Row: convertedRow + name, Ratio: ratio, Same: true} }
+	mean, count := meanRatio([]result{
+		of("a/batch=1/threads=1/onnxruntime", 0.5), of("a/batch=1/threads=1/openvino", 2), of("b/batch=1/threads=1/onnxruntime", 0.5),
+		{Row: convertedRow + "c/batch=1/threads=1/onnxruntime", Ratio: 9}, // not the same work
+		{Row: convertedRow + "d/batch=1/threads=1/onnxruntime", Skipped: "no peer"}, {Row: "other", Ratio: 9, Same: true},
+	})
+	if math.Abs(mean-1) > 1e-12 || count != 2 {
+		t.Errorf("mean %v of %d, want 1 of 2", mean, count)
+	}
+}
+
+func TestWriteModels(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page.md")
+	r := report{Rows: []result{
+		{Row: modelRow + "torchvisiondynamo/a", Ratio: 0.5, Difference: 1e-6, Parameters: 1500000, Trains: true},
+		{Row: modelRow + "keras/b", Skipped: "refused: why"}, {Row: "other", Ratio: 3},
+	}}
+	if err := writeModels(path, &r); err == nil {
+		t.Error("a page that is not there is written")
+	}
+	if err := os.WriteFile(path, []byte("before\n<!-- end -->"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeModels(path, &r); err == nil {
+		t.Error("a page without a place is written")
+	}
+	if err := os.WriteFile(path, []byte("before\n<!-- measured models -->\nold\n<!-- end -->\nafter"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeModels(path, &r); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(data)
+	for _, want := range []string{"before\n", "\nafter", "| a | PyTorch's newer exporter (dynamo) | 1.5 M | 1.0e-06 | 0.50 | yes |", "| b |", "refused: why"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, "old") || strings.Contains(page, "3.00") {
+		t.Errorf("the page has what is none of the table's:\n%s", page)
+	}
+}

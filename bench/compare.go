@@ -111,6 +111,9 @@ func (b *bench) turns(ctx context.Context, s subject) (result, error) {
 	var outputs [2][]float32
 	for i, side := range sides {
 		answer, err := side.ask(request{Op: "prepare", Subject: &s})
+		if err != nil && side == garb && s.Trainable {
+			return result{Skipped: "refused: " + err.Error()}, nil
+		}
 		if err != nil {
 			return r, err
 		}
@@ -126,6 +129,13 @@ func (b *bench) turns(ctx context.Context, s subject) (result, error) {
 		return r, err
 	}
 	r.Same = r.Difference <= tolerance
+	if s.Trainable {
+		answer, err := garb.ask(request{Op: "train", Subject: &s})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "no training:", err)
+		}
+		r.Trains, r.Parameters = err == nil, answer.Parameters
+	}
 
 	repeats := 1
 	for _, side := range sides {

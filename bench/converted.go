@@ -81,10 +81,103 @@ func meanRatio(rows []result) (mean float64, count int) {
 	return math.Exp(sum / float64(len(worst))), len(worst)
 }
 
+// modelRow begins the names of the rows of docs/convert.md's table.
+const modelRow = "models/"
+
+// modelRows are networks of others, each by the programs that write its file.
+func modelRows() []row {
+	var all []row
+	add := func(library, exporter string, side int, names ...string) {
+		for _, name := range names {
+			s := subject{
+				Peer: "onnxruntime", Library: library, Exporter: exporter, Network: name, Side: side, Batch: 1, Threads: 1, Trainable: true,
+			}
+			all = append(all, row{modelRow + library + exporter + "/" + name, 0, pair(s)})
+		}
+	}
+	for _, exporter := range []string{"", "dynamo"} {
+		add("torchvision", exporter, 224, "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_v2_s",
+			"resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "regnet_y_400mf", "regnet_x_400mf", "mnasnet1_0",
+			"shufflenet_v2_x1_0", "squeezenet1_1", "googlenet", "vgg11_bn", "alexnet", "convnext_tiny")
+		add("torchvision", exporter, 299, "inception_v3")
+	}
+	add("keras", "", 224, "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "EfficientNetB0", "EfficientNetV2B0",
+		"ResNet50", "ResNet50V2", "DenseNet121", "VGG16", "NASNetMobile")
+	add("keras", "", 299, "Xception", "InceptionV3", "InceptionResNetV2")
+	return all
+}
+
+// writeModels writes the rows of models as a table into a file, in place of what is between
+// its two marks.
+func writeModels(path string, r *report) error {
+	const begin, end = "<!-- measured models -->\n", "<!-- end -->"
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	before, rest, found := strings.Cut(string(data), begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		return fmt.Errorf("%s has no place for the table: between %q and %q", path, strings.TrimSpace(begin), end)
+	}
+	writers := map[string]string{
+		"torchvision": "PyTorch's older exporter", "torchvisiondynamo": "PyTorch's newer exporter (dynamo)", "keras": "Keras, `.keras`",
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s%s, %s, %d cores, garb's kernels: %s\n\n", begin, r.Date.Format("2006-01-02"), r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel)
+	b.WriteString("| network | written by | parameters | largest difference | time, to ONNX Runtime's | trainable |\n|---|---|---|---|---|---|\n")
+	for _, row := range r.Rows {
+		name, ok := strings.CutPrefix(row.Row, modelRow)
+		if !ok {
+			continue
+		}
+		library, name, _ := strings.Cut(name, "/")
+		if row.Skipped != "" {
+			fmt.Fprintf(&b, "| %s | %s | | | | %s |\n", name, writers[library], row.Skipped)
+			continue
+		}
+		fmt.Fprintf(&b, "| %s | %s | %.1f M | %.1e | %.2f | %s |\n", name, writers[library], float64(row.Parameters)/1e6, row.Difference, row.Ratio,
+			map[bool]string{true: "yes", false: "no"}[row.Trains])
+	}
+	return os.WriteFile(path, []byte(before+b.String()+end+after), 0o644)
+}
+
+// train takes a step with a network, and returns how many parameters it has; an error says
+// why it cannot be trained.
+func train(s subject) (parameters int, err error) {
+	g, w, err := graphOf(s)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range g.Params() {
+		parameters += tensor.Len(p.Shape)
+	}
+	trainer, err := nn.NewTrainer(g, w, nn.TrainerOptions{Threads: s.Threads, Loss: nn.SoftmaxCrossEntropy{}})
+	if err != nil {
+		return parameters, err
+	}
+	input, err := readFloats(s.Input)
+	if err != nil {
+		return parameters, err
+	}
+	targets := make([]float32, tensor.Len(g.OutputShape()))
+	targets[0] = 1
+	loss, err := trainer.Step(context.Background(), input, targets, make([]float32, len(targets)))
+	if err == nil && math.IsNaN(loss) {
+		err = errors.New("its loss is no number")
+	}
+	for _, v := range trainer.Variables() {
+		if v.Trainable && !slices.ContainsFunc(v.Gradient, func(g float32) bool { return g != 0 }) {
+			return parameters, fmt.Errorf("nothing reaches %s", v.Name)
+		}
+	}
+	return parameters, err
+}
+
 // network returns the file of a subject's network: as ONNX to be run, as Keras's own to be
 // trained. It is made when it is first asked for.
 func (b *bench) network(ctx context.Context, s subject) (string, error) {
-	made := filepath.Join(b.folder, s.Network+map[string]string{"torchvision": ".onnx", "keras": ".keras"}[s.Library])
+	made := filepath.Join(b.folder, s.Network+s.Exporter+map[string]string{"torchvision": ".onnx", "keras": ".keras"}[s.Library])
 	if _, err := os.Stat(made); err != nil {
 		if err := b.make(ctx, s, made); err != nil {
 			return "", err
@@ -106,7 +199,11 @@ func (b *bench) make(ctx context.Context, s subject, path string) error {
 	if s.Library == "keras" {
 		python, install = b.pythonOf("keras"), "pip install keras tensorflow-cpu, and GARB_KERAS_PYTHON names a Python that has them"
 	}
-	command := exec.CommandContext(ctx, python, filepath.Join(b.folder, "peers", "networks.py"), s.Library, s.Network, path)
+	arguments := []string{filepath.Join(b.folder, "peers", "networks.py"), s.Library, s.Network, path, fmt.Sprint(s.Side)}
+	if s.Exporter != "" {
+		arguments = append(arguments, s.Exporter)
+	}
+	command := exec.CommandContext(ctx, python, arguments...)
 	var log bytes.Buffer
 	command.Stderr = &log
 	err := command.Run()

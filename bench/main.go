@@ -26,6 +26,7 @@ type config struct {
 	starts int           // cold processes, for each cold row
 	garb   string        // the garb command to start cold
 	python string        // the Python that has the peers
+	models string        // file whose table of models is written anew; empty: none
 	json   string        // file to write the results to; empty: none
 }
 
@@ -60,6 +61,7 @@ func parse(args []string) (config, error) {
 	flags.StringVar(&c.garb, "garb", "bin/garb", "the garb command to start cold")
 	flags.StringVar(&c.python, "python", defaultPython(), "the `command` of a Python that has the peers; GARB_PYTHON if set")
 	flags.StringVar(&c.json, "json", "", "also write the results to this `file`")
+	flags.StringVar(&c.models, "models", "", "write the rows models/ into the table of this `file`, as docs/convert.md has it")
 	flags.Parse(args) // exits on an error
 	var err error
 	if c.rows, err = regexp.Compile(*rows); err != nil {
@@ -104,6 +106,11 @@ func run(ctx context.Context, c config) error {
 	}
 	if err := report.print(os.Stdout); err != nil {
 		return err
+	}
+	if c.models != "" {
+		if err := writeModels(c.models, report); err != nil {
+			return err
+		}
 	}
 	if c.json == "" {
 		return nil

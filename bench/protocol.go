@@ -10,6 +10,7 @@ type request struct {
 	//   time     run the subject Repeats times, and answer with each run's time
 	//   convert  write the network of the Keras file From to File as ONNX
 	//   export   write the weights of Architecture to File as float32 safetensors
+	//   train    take a step of training with the subject, and answer with its Parameters
 	//   draw     draw the two pictures into the folder File
 	Op           string   `json:"op"`
 	Subject      *subject `json:"subject,omitempty"`
@@ -31,7 +32,11 @@ type subject struct {
 	// Of a network that peers/networks.py makes, by Library, and its file.
 	Library string `json:"library,omitempty"`
 	Network string `json:"network,omitempty"`
-	File    string `json:"file,omitempty"`
+	// Exporter is empty, or which of several wrote the file; Trainable asks whether garb can
+	// train it, too.
+	Exporter  string `json:"exporter,omitempty"`
+	Trainable bool   `json:"trainable,omitempty"`
+	File      string `json:"file,omitempty"`
 
 	// Of a network. Threads is the number of cores that it may use.
 	Architecture string `json:"architecture,omitempty"`
@@ -52,6 +57,8 @@ type reply struct {
 	Name    string    `json:"name,omitempty"`
 	Output  []float32 `json:"output,omitempty"` // a network's output, or levels in 0..255
 	Seconds []float64 `json:"seconds,omitempty"`
+
+	Parameters int `json:"parameters,omitempty"`
 
 	// Absent says that what the subject needs is not installed, and how to get it.
 	Absent string `json:"absent,omitempty"`

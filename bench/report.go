@@ -49,7 +49,10 @@ type result struct {
 	// within tolerance.
 	Difference float64 `json:"difference,omitempty"`
 	Same       bool    `json:"same"`
-	Skipped    string  `json:"skipped,omitempty"` // why nothing was measured
+	// Trains says that garb took a step of training with the network, of so many Parameters.
+	Trains     bool   `json:"trains,omitempty"`
+	Parameters int    `json:"parameters,omitempty"`
+	Skipped    string `json:"skipped,omitempty"` // why nothing was measured
 }
 
 // series sums up one side's runs.

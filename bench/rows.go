@@ -58,6 +58,7 @@ func rows() []row {
 		all = append(all, row{"train-lite0/" + p.name, p.target, pair(fineTuned(p.name))})
 	}
 	all = append(all, convertedRows()...)
+	all = append(all, modelRows()...)
 	return append(all,
 		row{"train-lite0/memory", 2500, fineTuneMemory},    // MB
 		row{"serve/ready", 200, serveReady},                // ms

@@ -78,6 +78,9 @@ func obey(r request, loaded *answerer) (reply, error) {
 		return reply{Seconds: seconds}, nil
 	case "convert":
 		return reply{}, convertNetwork(r.From, r.File)
+	case "train":
+		parameters, err := train(*r.Subject)
+		return reply{Parameters: parameters}, err
 	case "export":
 		return reply{}, export(r.Architecture, r.File)
 	case "draw":

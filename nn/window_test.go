@@ -32,6 +32,7 @@ func TestPadsBecomeWindows(t *testing.T) {
 		{"largest", Layer{Op: OpMaxPool, Height: 3, Width: 3, Stride: 2}, [4]int{1, 1, 1, 1}, true, true},
 		{"largest of zeros", Layer{Op: OpMaxPool, Height: 3, Width: 3, Stride: 2}, [4]int{1, 1, 1, 1}, false, false},
 		{"largest with gaps", Layer{Op: OpMaxPool, Height: 3, Width: 3, Stride: 1, Dilation: 2}, [4]int{2, 2, 2, 2}, true, false},
+		{"largest with gaps along a row", Layer{Op: OpMaxPool, Height: 3, Width: 3, Stride: 1, Dilation: 1, DilationWidth: 2}, [4]int{1, 1, 2, 2}, true, false},
 		{"mean", Layer{Op: OpAveragePool, Height: 3, Width: 3, Stride: 2}, [4]int{1, 1, 1, 1}, false, false},
 		{"wider than the window", Layer{Op: OpConv, Units: 5, Height: 3, Width: 3, Stride: 1}, [4]int{3, 0, 0, 0}, false, false},
 		{"nothing but border at the end", Layer{Op: OpConv, Units: 5, Height: 3, Width: 3, Stride: 1}, [4]int{0, 0, 0, 3}, false, false},
