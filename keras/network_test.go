@@ -192,7 +192,7 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 		{"LeakyReLU", `"alpha":[0.1]`, "alpha"},
 		{"Softmax", `"axis":1`, "axis"},
 		{"ZeroPadding2D", `"padding":[1,2,3]`, "padding"},
-		{"LayerNormalization", `"axis":[1,2,3]`, "axis"},
+		{"LayerNormalization", `"axis":[1,2]`, "axis"},
 		{"LayerNormalization", `"axis":1`, "axis"},
 		{"LayerNormalization", `"rms_scaling":true`, "rms_scaling"},
 		{"LayerNormalization", `"epsilon":1e300`, "epsilon"},

@@ -208,19 +208,113 @@ func (a *applied) operation(inputs []int) int {
 	return c.fail(&UnknownLayerError{Layer: place, Class: l.Class})
 }
 
-// resizing changes nothing where pictures have the size already. How they are resized
-// otherwise is not garb's way.
+// resizing makes pictures of a size: Resizing resizes, CenterCrop leaves out a border. A
+// RandomCrop does neither alike in every Keras when a model answers, unless pictures have the
+// size already.
 func (a *applied) resizing(x int) int {
 	height, width := a.count("height", 1), a.count("width", 1)
 	shape := a.shapes[x]
-	if len(shape) != 3 || shape[0] != height || shape[1] != width {
+	if len(shape) != 3 {
+		return a.fail(malformed("layer %q, a %s, takes pictures, not %s", a.place, a.class, tensor.ShapeString(shape)))
+	}
+	for _, key := range []string{"factor", "bounding_box_format"} { // of training, and of boxes
+		a.used[key] = true
+	}
+	if shape[0] == height && shape[1] == width {
+		for key := range a.values {
+			a.used[key] = true // of how to resize or cut
+		}
+		return x
+	}
+	switch {
+	case a.class == "RandomCrop":
 		a.report(&SettingError{a.place, a.class, "height and width", fmt.Sprintf("%d and %d", height, width),
-			fmt.Sprintf("no change of size, and its input is %s", tensor.ShapeString(shape))})
+			fmt.Sprintf("no random crop that changes the size, and its input is %s", tensor.ShapeString(shape))})
+	case a.class == "Resizing":
+		return a.resize(x, height, width)
+	case shape[0] < height || shape[1] < width:
+		return a.put(nn.Layer{Op: nn.OpResize, Rows: height, Columns: width, Linear: true}, a.toAspect(x, height, width))
 	}
-	for key := range a.values {
-		a.used[key] = true // of how to resize or cut
+	return a.centre(x, height, width)
+}
+
+// resize is what Resizing does.
+func (a *applied) resize(x, height, width int) int {
+	l := nn.Layer{Op: nn.OpResize, Rows: height, Columns: width}
+	switch a.text("interpolation", "bilinear") {
+	case "nearest":
+	case "bilinear":
+		l.Linear = true
+	default:
+		a.refuse("interpolation", "nearest and bilinear")
 	}
-	return x
+	if a.flag("antialias", false) {
+		a.refuse("antialias", "no antialiasing")
+	}
+	crop, pad := a.flag("crop_to_aspect_ratio", false), a.flag("pad_to_aspect_ratio", false)
+	fill := a.number("fill_value", 0)
+	if a.used["fill_mode"] = true; pad && a.text("fill_mode", "constant") != "constant" {
+		a.refuse("fill_mode", "constant")
+	}
+	switch {
+	case crop && pad:
+		a.refuse("pad_to_aspect_ratio", "either that or crop_to_aspect_ratio")
+	case crop:
+		x = a.toAspect(x, height, width)
+	case pad:
+		x = a.padToAspect(x, height, width, fill)
+	}
+	return a.put(l, x)
+}
+
+// aspect is the part of x that has the aspect ratio of height and width: as many rows as its
+// columns ask for, and as many columns as its rows ask for, both rounded down. Either may be
+// more than x has.
+func (a *applied) aspect(x, height, width int) (rows, columns int) {
+	shape := a.shapes[x]
+	const exact = 1 << 24 // above, Keras's float32 rounds
+	if shape[1]*height > exact || shape[0]*width > exact {
+		a.report(&SettingError{a.place, a.class, "height and width", fmt.Sprintf("%d and %d", height, width),
+			fmt.Sprintf("aspect ratios of smaller pictures only, and its input is %s", tensor.ShapeString(shape))})
+		return 1, 1
+	}
+	return shape[1] * height / width, shape[0] * width / height
+}
+
+// toAspect leaves out rows or columns on both sides until x has the aspect ratio of height and
+// width.
+func (a *applied) toAspect(x, height, width int) int {
+	rows, columns := a.aspect(x, height, width)
+	shape := a.shapes[x]
+	return a.centre(x, max(min(rows, shape[0]), 1), max(min(columns, shape[1]), 1))
+}
+
+// centre keeps so many rows and columns in the middle of x. Of an odd number, one more is left
+// out below, or on the right.
+func (a *applied) centre(x, rows, columns int) int {
+	shape := a.shapes[x]
+	down, along := shape[0]-rows, shape[1]-columns
+	if down == 0 && along == 0 {
+		return x
+	}
+	l := nn.Layer{Op: nn.OpCrop, Above: down / 2, Left: along / 2}
+	l.Below, l.Right = down-l.Above, along-l.Left
+	return a.put(l, x)
+}
+
+// padToAspect puts as much above as below, and left as right, so that x has about the aspect
+// ratio of height and width: Keras drops half a row or column.
+func (a *applied) padToAspect(x, height, width int, fill float64) int {
+	rows, columns := a.aspect(x, height, width)
+	shape := a.shapes[x]
+	down, along := max(rows-shape[0], 0)/2, max(columns-shape[1], 0)/2
+	if down == 0 && along == 0 {
+		return x
+	}
+	if fill != 0 {
+		a.refuse("fill_value", "a border of zeros")
+	}
+	return a.put(nn.Layer{Op: nn.OpPad, Above: down, Below: down, Left: along, Right: along}, x)
 }
 
 // put emits a layer of garb's for the layer.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"garb/nn"
+	"garb/tensor"
 )
 
 // take enters a variable of the layer as a parameter of garb's, with so many axes of 1
@@ -137,11 +138,40 @@ func (a *applied) norm(op nn.Op, channels int) nn.Layer {
 
 func (a *applied) layerNorm(x int) int {
 	shape := a.shapes[x]
-	a.lastAxis(len(shape))
 	if a.flag("rms_scaling", false) {
 		a.refuse("rms_scaling", "false")
 	}
+	if len(shape) == 3 && a.allAxes() {
+		return a.wholeNorm(x)
+	}
+	a.lastAxis(len(shape))
 	return a.put(a.norm(nn.OpLayerNorm, shape[len(shape)-1]), x)
+}
+
+// allAxes reports whether the axis is all three of a map, in their order.
+func (a *applied) allAxes() bool {
+	list, _ := a.get("axis").([]any)
+	for i, v := range list {
+		if v != float64(i+1) && v != float64(i-3) {
+			return false
+		}
+	}
+	return len(list) == 3
+}
+
+// wholeNorm normalises a map by the mean and variance of all its values, of which each has a
+// gamma and a beta of its own: the values are the channels of a flat one.
+func (a *applied) wholeNorm(x int) int {
+	shape := a.shapes[x]
+	flat := a.put(nn.Layer{Op: nn.OpFlatten}, x)
+	l := a.norm(nn.OpLayerNorm, tensor.Len(shape))
+	for _, name := range []string{l.Name + "/gamma", l.Name + "/beta"} {
+		if p := a.parameters[name]; slices.Equal(p.shape, shape) {
+			p.shape = []int{tensor.Len(shape)}
+			a.parameters[name] = p
+		}
+	}
+	return a.put(nn.Layer{Op: nn.OpReshape, Shape: slices.Clone(shape)}, a.put(l, flat))
 }
 
 // groupNorm has -1 for as many groups as channels.

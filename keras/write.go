@@ -142,6 +142,9 @@ func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 	d := &draft{known: map[string]*draftLayer{}, names: map[string]bool{}}
 	places := make([]int, len(layers)) // of each layer's value in the draft
 	for i, l := range layers {
+		if l.Op == nn.OpCrop && l.Above+l.Below+l.Left+l.Right == 0 {
+			l = kept(l, shapes[l.Inputs[0]])
+		}
 		var variables []*tensor.Tensor
 		for _, p := range graph.LayerParams(i) {
 			t, err := variable(n.Tensors, p)
@@ -171,6 +174,15 @@ func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 		places[i] = len(d.values) - 1
 	}
 	return d, nil
+}
+
+// kept picks the channels that a Crop of channels alone leaves, since Cropping2D cannot.
+func kept(l nn.Layer, from []int) nn.Layer {
+	pick := nn.Layer{Op: nn.OpSelect, Inputs: l.Inputs}
+	for c := l.Before; c < from[len(from)-1]-l.After; c++ {
+		pick.Channels = append(pick.Channels, c)
+	}
+	return pick
 }
 
 // prepare puts a layer behind the input that turns samples into what the network takes.
@@ -383,7 +395,7 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 		return "ZeroPadding2D", object{"padding": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}}, "data_format": "channels_last"}, nil
 	case nn.OpCrop:
 		if l.Before+l.After > 0 || len(shape) != 3 {
-			return "", nil, errors.New("there is no layer of Keras that leaves out channels")
+			return "", nil, errors.New("there is no layer of Keras that leaves out rows and channels at once")
 		}
 		return "Cropping2D", object{"cropping": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}}, "data_format": "channels_last"}, nil
 	case nn.OpUpsample:
@@ -392,6 +404,12 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 			interpolation = "bilinear"
 		}
 		return "UpSampling2D", object{"size": [2]int{l.Rows, l.Columns}, "interpolation": interpolation, "data_format": "channels_last"}, nil
+	case nn.OpResize:
+		interpolation := "nearest"
+		if l.Linear {
+			interpolation = "bilinear"
+		}
+		return "Resizing", object{"height": l.Rows, "width": l.Columns, "interpolation": interpolation, "data_format": "channels_last"}, nil
 	case nn.OpFlatten:
 		return "Flatten", object{}, nil
 	case nn.OpReshape:
@@ -431,7 +449,7 @@ func zerosForLowest(layers []nn.Layer) error {
 		case nn.OpReLU, nn.OpReLU6, nn.OpSigmoid, nn.OpHardSigmoid, nn.OpSoftplus, nn.OpSoftmax:
 			neverNegative[i] = true
 		case nn.OpMaxPool, nn.OpAveragePool, nn.OpGlobalMaxPool, nn.OpGlobalAveragePool,
-			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpSelect, nn.OpCrop, nn.OpUpsample,
+			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpSelect, nn.OpCrop, nn.OpUpsample, nn.OpResize,
 			nn.OpFlatten, nn.OpReshape, nn.OpDropout:
 			neverNegative[i] = ofAll
 		case nn.OpPad:

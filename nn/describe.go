@@ -53,8 +53,8 @@ type Layer struct {
 	// keeps and after them.
 	Before int `json:"before,omitempty"`
 	After  int `json:"after,omitempty"`
-	// Of Upsample: how many times as many rows and columns it makes, and whether it
-	// interpolates instead of repeating.
+	// Of Upsample: how many times as many rows and columns it makes; of Resize: how many.
+	// Linear says that they interpolate instead of repeating.
 	Rows    int  `json:"rows,omitempty"`
 	Columns int  `json:"columns,omitempty"`
 	Linear  bool `json:"linear,omitempty"`

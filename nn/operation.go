@@ -57,7 +57,7 @@ func init() {
 		OpLayerNorm: layerNorm{}, OpGroupNorm: groupNorm{},
 		OpAdd: sum, OpMultiply: multiply, OpMaximum: maximum, OpMinimum: minimum, OpConcat: concat{},
 		OpSelect: selectChannels{},
-		OpPad:    pad{}, OpCrop: crop{}, OpUpsample: upsample{},
+		OpPad:    pad{}, OpCrop: crop{}, OpUpsample: upsample{}, OpResize: resize{},
 		OpFlatten: flatten{}, OpReshape: reshape{}, OpDropout: dropout{},
 	}
 }

@@ -99,6 +99,29 @@ func pairs(f func(x, y float64) float64) func(definedLayer, []float64) {
 	}
 }
 
+// resized is a map of another size, with pixels as squares.
+func resized(l definedLayer, out []float64) {
+	from, channels := l.shapes[0], l.channels()
+	at := func(y, x float64, c int) float64 { // beyond the border as at the border
+		y, x = min(max(y, 0), float64(from[0]-1)), min(max(x, 0), float64(from[1]-1))
+		return l.in[0][(int(y)*from[1]+int(x))*channels+c]
+	}
+	for i := range out {
+		y, x, c := i/channels/l.shape[1], i/channels%l.shape[1], i%channels
+		v := (float64(y) + 0.5) * float64(from[0]) / float64(l.shape[0]) // of the centre
+		u := (float64(x) + 0.5) * float64(from[1]) / float64(l.shape[1])
+		if !l.Linear {
+			out[i] = at(math.Floor(v), math.Floor(u), c)
+			continue
+		}
+		top, left := math.Floor(v-0.5), math.Floor(u-0.5)
+		for _, corner := range [][2]float64{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
+			weight := math.Abs(1-corner[0]-(v-0.5-top)) * math.Abs(1-corner[1]-(u-0.5-left))
+			out[i] += weight * at(top+corner[0], left+corner[1], c)
+		}
+	}
+}
+
 // normalizeAll normalises the values that belong together, and scales and shifts them.
 func (l definedLayer) normalizeAll(out []float64, belongs func(i int) bool) {
 	count, mean, variance := 0.0, 0.0, 0.0
@@ -394,29 +417,15 @@ var definitions = map[Op]definition{
 		inputs: aMap,
 	},
 	OpUpsample: {
-		define: func(l definedLayer, out []float64) {
-			from, channels := l.shapes[0], l.channels()
-			at := func(y, x, c int) float64 { // beyond the border as at the border
-				y, x = min(max(y, 0), from[0]-1), min(max(x, 0), from[1]-1)
-				return l.in[0][(y*from[1]+x)*channels+c]
-			}
-			for i := range out {
-				y, x, c := i/channels/l.shape[1], i/channels%l.shape[1], i%channels
-				if !l.Linear {
-					out[i] = at(y/l.Rows, x/l.Columns, c)
-					continue
-				}
-				v := (float64(y)+0.5)/float64(l.Rows) - 0.5
-				u := (float64(x)+0.5)/float64(l.Columns) - 0.5
-				top, left := math.Floor(v), math.Floor(u)
-				for _, corner := range [][2]float64{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
-					weight := math.Abs(1-corner[0]-(v-top)) * math.Abs(1-corner[1]-(u-left))
-					out[i] += weight * at(int(top+corner[0]), int(left+corner[1]), c)
-				}
-			}
-		},
+		define: resized,
 		layers: []Layer{{Rows: 2, Columns: 3}, {Rows: 3, Columns: 1}, {Rows: 2, Columns: 3, Linear: true},
 			{Rows: 1, Columns: 4, Linear: true}, {Rows: 5, Columns: 2, Linear: true}},
+		inputs: [][]int{{3, 4, 2}},
+	},
+	OpResize: {
+		define: resized,
+		layers: []Layer{{Rows: 2, Columns: 7}, {Rows: 5, Columns: 1}, {Rows: 1, Columns: 9, Linear: true},
+			{Rows: 2, Columns: 3, Linear: true}, {Rows: 7, Columns: 2, Linear: true}, {Rows: 3, Columns: 4, Linear: true}},
 		inputs: [][]int{{3, 4, 2}},
 	},
 	OpFlatten: {define: func(l definedLayer, out []float64) { copy(out, l.in[0]) }, layers: []Layer{{}}, inputs: aMap},

@@ -88,6 +88,7 @@ var networks = map[string]func() *Graph{
 		x = b.GroupNorm("i", b.Multiply(x, b.Conv("m", x, 1, 1, 1, Same)), 36, 1e-3)
 		y := b.Upsample(b.Upsample(b.Crop(x, 10, 15, 12, 12), 2, 1, true), 1, 2, false)
 		x = b.Maximum(b.CropChannels(x, 1, 3), b.Minimum(b.CropChannels(y, 4, 0), b.CropChannels(b.GlobalAveragePool(x), 2, 2)))
+		x = b.Maximum(b.Resize(x, 60, 64, true), b.Resize(x, 60, 64, false))
 		x = b.LayerNorm("f", b.GlobalAveragePool(x), 1e-3)
 		return b.Build(b.GroupNorm("h", x, 4, 1e-3))
 	},

@@ -62,12 +62,13 @@ func (g *Graph) Summary() []LayerSummary {
 			steps[i][0] *= down
 			steps[i][1] *= along
 		}
-		if l.Rows > 0 { // neighbours are closer
-			for axis, factor := range [2]int{l.Rows, l.Columns} {
-				if l.Linear && factor > 1 {
+		if l.Rows > 0 { // a map of another size: neighbours are closer, or farther apart
+			for axis := range 2 {
+				in, out := n.inputs[0][axis], n.shape[axis]
+				if l.Linear && in != out {
 					fields[i][axis] += steps[i][axis]
 				}
-				steps[i][axis] = max(1, steps[i][axis]/factor)
+				steps[i][axis] = max(1, steps[i][axis]*in/out)
 			}
 		}
 		if !whole {

@@ -58,6 +58,24 @@ func TestSummaryOfWindows(t *testing.T) {
 	}
 }
 
+// TestSummaryOfSizes: where a map becomes larger or smaller, neighbours are closer or farther apart.
+func TestSummaryOfSizes(t *testing.T) {
+	b := NewBuilder(32, 32, 1)
+	x := b.Conv("a", b.Input(), 1, 3, 2, Same) // fields of 3, 2 apart
+	x = b.Resize(x, 8, 8, true)                // of 3 + 2, 4 apart
+	x = b.Conv("b", x, 1, 3, 1, Same)          // of 5 + 2·4
+	x = b.Resize(x, 32, 32, false)             // 1 apart
+	x = b.Conv("c", x, 1, 3, 1, Same)
+	x = b.Resize(x, 32, 32, true) // changes nothing
+	x = b.Upsample(x, 2, 2, true)
+	want := []int{1, 3, 5, 13, 13, 15, 15, 16}
+	for i, s := range b.Build(x).Summary() {
+		if s.ReceptiveField != want[i] {
+			t.Errorf("layer %d, %s: %d pixels, want %d", i, s.Layer, s.ReceptiveField, want[i])
+		}
+	}
+}
+
 // TestProfile: each layer that computes something takes time, and those that are parts of
 // others none.
 func TestProfile(t *testing.T) {

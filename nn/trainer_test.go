@@ -88,6 +88,7 @@ var everyLayer = map[string]func() *Graph{
 		y := b.GroupNorm("g", b.Upsample(b.Crop(x, 0, 1, 1, 0), 2, 3, true), 2, 1e-3)
 		y = b.Crop(y, 1, 1, 2, 1)
 		y = b.Maximum(b.CropChannels(y, 1, 2), b.CropChannels(b.Upsample(b.Crop(x, 1, 2, 1, 1), 4, 3, false), 0, 3))
+		y = b.Maximum(b.Resize(y, 5, 2, true), b.Resize(y, 5, 2, false))
 		z := b.GroupNorm("i", b.Minimum(y, b.Conv("b", y, 1, 1, 1, Same)), 3, 0.1)
 		z = b.Add(b.Multiply(z, b.GlobalAveragePool(y)), b.Conv("c", z, 1, 1, 1, Same))
 		return b.Build(b.Dense("d", b.LayerNorm("m", b.GlobalAveragePool(z), 0.1), 4))

@@ -66,6 +66,12 @@ func (c *call) input(i int) (value, error) {
 		if v.repeated != nil && !c.repeats(v.repeated) {
 			return value{}, c.lack("an input %d that an Expand repeats", i)
 		}
+		if c.op != "Gather" && (v.joined || v.numbering != nil) {
+			return value{}, c.lack("an input %d that is of all pictures together", i)
+		}
+		if v.above != nil && (c.op != "Where" || i > 0) {
+			return value{}, c.lack("an input %d that is what a comparison says", i)
+		}
 		return v, nil
 	}
 	t := c.model.initializers[name]
@@ -108,6 +114,9 @@ func (c *call) decode(t *storedTensor) (*constant, error) {
 // value is the node's first output: computed if it does not depend on the picture, otherwise
 // by its operator.
 func (c *call) value(turn operator) (value, error) {
+	if v, ok, err := c.numbered(); ok || err != nil {
+		return v, err
+	}
 	k, ok, err := c.folded()
 	if ok || err != nil {
 		return value{constant: k}, err
@@ -342,6 +351,21 @@ func (c *call) channels(v value, j int) (layer int, err error) {
 	return c.shaped(v.layer, shape), nil
 }
 
+// straightened is a value whose axis j, the innermost, has its channels one after another.
+func (c *call) straightened(v value, j int) (value, error) {
+	order := v.axes[j].places()
+	if order == nil {
+		return v, nil
+	}
+	layer, err := c.channels(v, j)
+	if err != nil {
+		return value{}, err
+	}
+	axes := slices.Clone(v.axes)
+	axes[j] = axis{{len(order), 1}}
+	return c.made(nn.Layer{Op: nn.OpSelect, Inputs: []int{layer}, Channels: order}, c.shapeOf(layer), axes)
+}
+
 // row is a value as a flat layer, though perhaps in another order.
 func (c *call) row(v value) (layer int, err error) {
 	if len(v.axes) != 1 {
@@ -415,6 +439,9 @@ func (c *call) parameters(l *nn.Layer, fill func(name string) error, how ...any)
 			return err
 		}
 		c.shared[key], c.keys[name] = name, key
+	}
+	for i := range c.inputs {
+		c.taken[i] = c.taken[i] || ok // by the earlier one
 	}
 	l.Name = name
 	c.users[name]++

@@ -20,7 +20,7 @@ func TestFixtures(t *testing.T) {
 	if err := json.Unmarshal(data, &all); err != nil {
 		t.Fatal(err)
 	}
-	if len(all) != 8 {
+	if len(all) != 9 {
 		t.Fatalf("%d answers", len(all))
 	}
 	for file, want := range all {

@@ -88,11 +88,19 @@ func integerWeight(name string, values ...int) message {
 
 // withIntegers is before for a node that takes the lists n, m and a of one number each, or
 // others of more.
-func withIntegers(node message, n, m, a int) func(*sketch) {
+func withIntegers(node message, n, m, a int, more ...message) func(*sketch) {
 	return func(s *sketch) {
-		before(node)(s)
+		before(append([]message{node}, more...)...)(s)
 		s.weights = []message{integerWeight("n", n), integerWeight("m", m), integerWeight("a", a),
 			integerWeight("two", 1, 2), integerWeight("sizes", math.MaxInt, 8)}
+	}
+}
+
+// beforeNumber is before for nodes that take a number k.
+func beforeNumber(k float32, nodes ...message) func(*sketch) {
+	return func(s *sketch) {
+		before(nodes...)(s)
+		s.weights = []message{floatWeight("k", []float32{k})}
 	}
 }
 
@@ -104,6 +112,7 @@ func withVectors(node message) func(*sketch) {
 		endless, none := float32(math.Inf(1)), float32(math.NaN())
 		for name, values := range map[string][]float32{
 			"s": {1, 2, 3}, "four": {1, 2, 3, 4}, "huge": {1, 1, 10000, 10000}, "half": {1, 1, 0.5, 0.5},
+			"tenths": {1, 1, 0.7, 0.7}, "eighth": {1, 1, 0.125, 0.125},
 			"none": {1, 1, none, 2}, "double": {1, 1, 2, 2},
 		} {
 			s.weights = append(s.weights, floatWeight(name, values, len(values)))
@@ -128,7 +137,12 @@ var hostile = []struct {
 	{"unknown attribute", before(sketchNode("Relu", "x", "y", intAttribute("leak", 1))), `node "y" is a Relu with an attribute "leak"`},
 	{"attribute of another type", before(sketchNode("LeakyRelu", "x", "y", intAttribute("alpha", 1))), `its attribute "alpha" has a value of another type`},
 	{"input that is not read", before(sketchNode("Relu", "x,x", "y")), "with an input 1"},
-	{"maps one below the other", before(sketchNode("Concat", "x,x", "y", intAttribute("axis", 2))), "axis 2"},
+	{"maps beside one another of other heights", withIntegers(sketchNode("Slice", "x,n,m,a", "z"), 0, 2, 2, sketchNode("Concat", "x,z", "y", intAttribute("axis", 3))), "parts of"},
+	{"a comparison alone", beforeNumber(2, sketchNode("Greater", "x,k", "g"), sketchNode("Relu", "g", "y")), "what a comparison says"},
+	{"a choice too low", beforeNumber(2, sketchNode("Softplus", "x", "s"), sketchNode("Greater", "x,k", "g"), sketchNode("Where", "g,x,s", "y")), "no Softplus"},
+	{"a choice of another", beforeNumber(20, sketchNode("Softplus", "x", "s"), sketchNode("Greater", "x,k", "g"), sketchNode("Where", "g,s,x", "y")), "no Softplus"},
+	{"a comparison with another", beforeNumber(20, sketchNode("Relu", "x", "r"), sketchNode("Softplus", "x", "s"), sketchNode("Greater", "r,k", "g"),
+		sketchNode("Where", "g,x,s", "y")), "no Softplus"},
 	{"part without an end", withIntegers(sketchNode("Slice", "x,n", "y"), 1, 5, 2), "no ends"},
 	{"parts of rows that are none", withIntegers(sketchNode("Slice", "x,n,m,a", "y"), 5, 5, 2), "nothing of axis 2"},
 	{"a part of the batch", withIntegers(sketchNode("Slice", "x,n,m,a", "y"), 1, 5, 0), "a part of the batch"},
@@ -147,8 +161,8 @@ var hostile = []struct {
 	{"layers of rows", withVectors(sketchNode("LayerNormalization", "x,s,s", "y", intAttribute("axis", 1))), "of several axes"},
 	{"statistics of another type", withVectors(sketchNode("LayerNormalization", "x,s,s", "y", intAttribute("stash_type", typeFloat16))), "stash_type 10"},
 	{"ten thousand times as large", withVectors(sketchNode("Resize", "x,,huge", "y", textAttribute("mode", "linear"))), "its output would be"},
-	{"half as large", withVectors(sketchNode("Resize", "x,,half", "y", textAttribute("mode", "linear"))), "which are not whole"},
-	{"no number as large", withVectors(sketchNode("Resize", "x,,none", "y", textAttribute("mode", "linear"))), "which are not whole"},
+	{"half as large, by corners", withVectors(sketchNode("Resize", "x,,half", "y", textAttribute("mode", "linear"), textAttribute("coordinate_transformation_mode", "align_corners"))), "a factor of 0.5"},
+	{"no number as large", withVectors(sketchNode("Resize", "x,,none", "y", textAttribute("mode", "linear"))), "factors [1 1 NaN 2]"},
 	{"factors of other axes", withVectors(sketchNode("Resize", "x,,s", "y", textAttribute("mode", "linear"))), "3 factors for 4 axes"},
 	{"by corners", withVectors(sketchNode("Resize", "x,,double", "y", textAttribute("mode", "linear"),
 		textAttribute("coordinate_transformation_mode", "align_corners"))), `"align_corners" with mode "linear"`},
@@ -207,6 +221,20 @@ var hostile = []struct {
 		textAttribute("auto_pad", "SAME_LOWER"))), `auto_pad "SAME_LOWER" beside dilations [1 2]`},
 	{"means of padding with gaps", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 2, 2),
 		intsAttribute("dilations", 2, 2), intsAttribute("pads", 1, 1, 1, 1))), "its means leave out"},
+	{"means of even windows", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 2, 2),
+		intsAttribute("strides", 3, 3), intsAttribute("pads", 1, 1, 1, 1))), "its means leave out"},
+	{"means off the middle", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 3, 3),
+		intsAttribute("strides", 3, 3), intsAttribute("pads", 2, 2, 0, 0))), "its means leave out"},
+	{"sizes with a rest", withVectors(sketchNode("Resize", "x,,tenths", "y", textAttribute("mode", "linear"))), "a factor of 0.7 for 8 places"},
+	{"one place by another rule", withVectors(sketchNode("Resize", "x,,eighth", "y", textAttribute("mode", "linear"),
+		textAttribute("coordinate_transformation_mode", "pytorch_half_pixel"))), `"pytorch_half_pixel" with mode "linear"`},
+	{"maps beside one another of other orders", func(s *sketch) {
+		beforeConv()(s)
+		s.nodes = append([]message{sketchNode("Conv", "x,w", "z"), sketchNode("Reshape", "z,apart", "a"),
+			sketchNode("Transpose", "a", "b", intsAttribute("perm", 0, 2, 1, 3, 4)), sketchNode("Reshape", "b,together", "c"),
+			sketchNode("Concat", "c,z", "y", intAttribute("axis", 2))}, s.nodes[1:]...)
+		s.weights = append(s.weights, integerWeight("apart", 0, 2, 2, 6, 6), integerWeight("together", 0, 4, 6, 6))
+	}, "channels in different orders"},
 	{"old opset", func(s *sketch) { s.opset = 6 }, "opset 6"},
 	{"new opset", func(s *sketch) { s.opset = 99 }, "opset 99"},
 	{"negative opset", func(s *sketch) { s.opset = -1 }, "opset -1"},

@@ -100,7 +100,7 @@ func (c *call) pad() (value, error) {
 	return c.made(l, []int{h, w, channels}, back)
 }
 
-// concat puts values one after another along their channels.
+// concat puts values one after another along their channels, rows or columns.
 func (c *call) concat() (value, error) {
 	at := c.integer("axis", 1)
 	first, err := c.picture(0)
@@ -114,6 +114,15 @@ func (c *call) concat() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
+	for i := range c.inputs {
+		v, err := c.picture(i)
+		if err != nil {
+			return value{}, err
+		}
+		if len(v.axes) == 3 && len(first.axes) == 3 && !v.axes[j].innermost() {
+			return c.tile(j)
+		}
+	}
 	l := nn.Layer{Op: nn.OpConcat}
 	var shape []int
 	depth := 0
@@ -125,12 +134,12 @@ func (c *call) concat() (value, error) {
 		if len(v.axes) != len(first.axes) {
 			return value{}, c.damaged("input %d has %d axes", i, len(v.axes)+1)
 		}
+		if v, err = c.straightened(v, j); err != nil {
+			return value{}, err
+		}
 		layer, err := c.channels(v, j)
 		if err != nil {
 			return value{}, err
-		}
-		if !v.axes[j].inOrder() {
-			return value{}, c.lack("channels in another order")
 		}
 		s := c.shapeOf(layer)
 		n := s[len(s)-1]
@@ -150,16 +159,77 @@ func (c *call) concat() (value, error) {
 		depth += n
 		l.Inputs = append(l.Inputs, layer)
 	}
-	axes := make([]axis, len(first.axes))
-	for k, a := range first.axes {
-		axes[k] = perPosition(a, first.axes[j].size())
-		for i := range axes[k] {
-			axes[k][i].stride *= depth
+	shape[len(shape)-1] = depth
+	return c.made(l, shape, withChannels(first.axes, j, first.axes[j].size(), depth))
+}
+
+// withChannels are axes whose innermost, j, of so many channels, is replaced by one of others,
+// which are in order.
+func withChannels(axes []axis, j, channels, others int) []axis {
+	replaced := make([]axis, len(axes))
+	for k, a := range axes {
+		replaced[k] = perPosition(a, channels)
+		for i := range replaced[k] {
+			replaced[k][i].stride *= others
 		}
 	}
-	axes[j] = axis{{depth, 1}}
-	shape[len(shape)-1] = depth
-	return c.made(l, shape, axes)
+	replaced[j] = axis{{others, 1}}
+	return replaced
+}
+
+// tile puts maps below one another, or side by side: as flat values, or as rows of one
+// position, all that is to lie together in memory are channels.
+func (c *call) tile(j int) (value, error) {
+	order := chw
+	for i := range c.inputs {
+		if v, err := c.picture(i); err != nil {
+			return value{}, err
+		} else if len(v.axes) == 3 && !v.isMap(chw) {
+			order = hwc
+		}
+	}
+	if j == order[0] {
+		return value{}, c.lack("axis %d of a value whose innermost is another", j+1)
+	}
+	l, sum, columns := nn.Layer{Op: nn.OpConcat}, 0, 0
+	var shape []int
+	var channels axis
+	for i := range c.inputs {
+		v, err := c.picture(i)
+		if err != nil {
+			return value{}, err
+		}
+		if len(v.axes) != 3 || !v.isMap(order) {
+			return value{}, c.lack("values in different orders")
+		}
+		s := v.mapShape(order)
+		if i == 0 {
+			shape, columns, channels = slices.Clone(s), s[1], v.axes[order[0]]
+		}
+		for k, n := range s {
+			if order[(k+1)%3] != j && n != shape[k] {
+				return value{}, c.damaged("parts of %s and %s", tensor.ShapeString(shape), tensor.ShapeString(s))
+			}
+		}
+		if !v.axes[order[0]].equal(channels) {
+			return value{}, c.lack("channels in different orders")
+		}
+		flat := []int{s[0], 1, s[1] * s[2]}
+		if j == order[1] {
+			flat = []int{tensor.Len(s)}
+		}
+		l.Inputs = append(l.Inputs, c.shaped(c.shaped(v.layer, s), flat))
+		sum += v.axes[j].size()
+	}
+	flat := []int{shape[0], 1, sum * shape[2]}
+	if shape[1] = sum; j == order[1] {
+		shape[0], shape[1] = sum, columns
+		flat = []int{tensor.Len(shape)}
+	}
+	if err := c.emit(l, flat); err != nil {
+		return value{}, err
+	}
+	return value{layer: c.shaped(len(c.layers)-1, shape), axes: ordered(order, shape, channels), sole: true}, nil
 }
 
 // perPosition is an axis with its strides in positions of a map of the given channels.

@@ -299,6 +299,8 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 		return b.crop(name, l, in[0], from), nil
 	case nn.OpUpsample:
 		return b.upsample(name, l, in[0]), nil
+	case nn.OpResize:
+		return b.resize(i, name, l, in[0], from)
 	case nn.OpFlatten, nn.OpReshape:
 		return b.reshape(name, in[0], from, shape), nil
 	case nn.OpDropout:
@@ -334,6 +336,43 @@ func (b *writer) upsample(name string, l nn.Layer, x string) string {
 		settings = []message{stringAttribute("mode", "linear"), stringAttribute("coordinate_transformation_mode", "half_pixel")}
 	}
 	return b.node("Resize", name, []string{x, "", scales}, settings...)
+}
+
+// resize makes a map of another size, by scales that say it as exactly as float32 can.
+func (b *writer) resize(i int, name string, l nn.Layer, x string, from []int) (string, error) {
+	scales := []float32{1, 1, 0, 0}
+	for axis, to := range []int{l.Rows, l.Columns} {
+		scale, ok := scaleOf(from[axis], to, l.Linear)
+		if !ok {
+			return "", &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op,
+				Reason: fmt.Sprintf("ONNX has no factor that makes %d rows or columns %d and picks the same ones", from[axis], to)}
+		}
+		scales[2+axis] = scale
+	}
+	factors := b.constant(initializer{name: fmt.Sprint("scales/", scales), dims: []int{4}, floats: scales})
+	settings := []message{stringAttribute("mode", "nearest"), stringAttribute("coordinate_transformation_mode", "half_pixel"),
+		stringAttribute("nearest_mode", "round_prefer_ceil")}
+	if l.Linear {
+		settings = []message{stringAttribute("mode", "linear"), stringAttribute("coordinate_transformation_mode", "half_pixel")}
+	}
+	return b.node("Resize", name, []string{x, "", factors}, settings...), nil
+}
+
+// scaleOf finds a factor that makes an axis of from one of to, and of which the nearest places
+// are garb's: about to/from.
+func scaleOf(from, to int, linear bool) (float32, bool) {
+	scale := float32(to) / float32(from)
+	for _, towards := range []float32{0, math.MaxFloat32} {
+		s := scale
+		for range 4 {
+			r := resampling{s, from, to}
+			if length(from, s) == to && (linear || slices.Equal(r.nearest("half_pixel", "round_prefer_ceil"), nn.Nearest(from, to))) {
+				return s, true
+			}
+			s = math.Nextafter32(s, towards)
+		}
+	}
+	return 0, false
 }
 
 // reshape gives a value another shape, in our order of its values.

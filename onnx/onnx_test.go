@@ -142,6 +142,8 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpLayerNorm, Name: "layer", Epsilon: 1e-5}, x)
 	x = l.add(nn.Layer{Op: nn.OpUpsample, Rows: 2, Columns: 1, Linear: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpUpsample, Rows: 1, Columns: 3}, x)
+	x = l.add(nn.Layer{Op: nn.OpResize, Rows: 7, Columns: 10, Linear: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpResize, Rows: 9, Columns: 13}, x)
 	x = l.add(nn.Layer{Op: nn.OpCrop, Above: 2, Right: 4, Before: 3, After: 1}, x)
 	x = l.add(nn.Layer{Op: nn.OpGroupNorm, Name: "groups", Groups: 5, Epsilon: 1e-5}, x)
 	r = l.add(nn.Layer{Op: nn.OpConv, Name: "where", Units: 1, Height: 1, Width: 1, Stride: 1}, x)

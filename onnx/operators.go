@@ -29,6 +29,7 @@ func init() {
 
 		"Add": (*call).add, "Sub": (*call).sub, "Mul": (*call).mul, "Div": (*call).div,
 		"Max": (*call).max, "Min": (*call).min, "Pow": (*call).pow,
+		"Greater": (*call).greater, "Where": (*call).where,
 		"Concat": (*call).concat, "Pad": (*call).pad, "Dropout": (*call).dropout,
 		"Split": (*call).split, "Slice": (*call).slice, "Gather": (*call).gather, "Resize": (*call).resize, "Upsample": (*call).upsample,
 

@@ -221,3 +221,41 @@ func (c *call) pow() (value, error) {
 	}
 	return power, nil
 }
+
+// greater is whether a value is above a number, which Where alone takes.
+func (c *call) greater() (value, error) {
+	v, err := c.picture(0)
+	if err != nil {
+		return value{}, err
+	}
+	k, err := c.number(1)
+	if err != nil {
+		return value{}, err
+	}
+	v.above, v.sole = &k, false
+	return v, nil
+}
+
+// where takes a value where it is above a number, and its Softplus elsewhere. PyTorch writes
+// Softplus so: in float32 it is the value itself from there on.
+func (c *call) where() (value, error) {
+	condition, err := c.input(0)
+	if err != nil {
+		return value{}, err
+	}
+	x, err := c.picture(1)
+	if err != nil {
+		return value{}, err
+	}
+	y, err := c.picture(2)
+	if err != nil {
+		return value{}, err
+	}
+	const alike = 17 // ln(1 + e¹⁷) rounds to 17
+	l := &c.layers[y.layer]
+	if condition.above == nil || !(*condition.above >= alike) || condition.layer != x.layer || l.Op != nn.OpSoftplus || l.Inputs[0] != x.layer ||
+		!sameAxes(condition.axes, x.axes) || !sameAxes(x.axes, y.axes) {
+		return value{}, c.lack("a choice by values of the picture that is no Softplus")
+	}
+	return y, nil
+}

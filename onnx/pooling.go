@@ -79,6 +79,10 @@ func (c *call) window(l *nn.Layer, in, h, w int, up bool) (layer, rows, columns 
 	case !counted && !gaps && v == sameVertical && u == sameHorizontal:
 		l.Same = true
 		return in, rows, columns, nil
+	case l.Op == nn.OpAveragePool && !gaps && !counted && centred(h, reachHeight, strideHeight, vertical) && centred(w, reachWidth, strideWidth, horizontal):
+		l.Same = true
+		l.SetStrides(1, 1) // pool leaves out the others
+		return in, rows, columns, nil
 	case l.Op == nn.OpAveragePool && (!counted || up):
 		return 0, 0, 0, c.lack("padding by %v that its means leave out", pads)
 	}
@@ -90,6 +94,12 @@ func (c *call) window(l *nn.Layer, in, h, w int, up bool) (layer, rows, columns 
 		return 0, 0, 0, err
 	}
 	return len(c.layers) - 1, rows, columns, nil
+}
+
+// centred tells whether the middle of each window lies inside the axis: then the windows are
+// some of those that Same puts around each position.
+func centred(size, reach, stride int, s window) bool {
+	return reach%2 == 1 && s.before == reach/2 && (s.positions-1)*stride < size
 }
 
 func (c *call) maxPool() (value, error) {
@@ -118,11 +128,19 @@ func (c *call) pool(op nn.Op) (value, error) {
 	if err := c.steps(&l); err != nil {
 		return value{}, err
 	}
+	strideHeight, strideWidth := l.Strides()
 	layer, rows, columns, err := c.window(&l, layer, h, w, c.integer("ceil_mode", 0) != 0)
 	if err != nil {
 		return value{}, err
 	}
 	l.Inputs = []int{layer}
+	if height, width := l.Strides(); height != strideHeight || width != strideWidth {
+		if err := c.emit(l, []int{h, w, channels}); err != nil {
+			return value{}, err
+		}
+		l = nn.Layer{Op: nn.OpMaxPool, Height: 1, Width: 1, Inputs: []int{len(c.layers) - 1}}
+		l.SetStrides(strideHeight, strideWidth)
+	}
 	axes := nchw(rows, columns, channels)
 	axes[0] = v.axes[0]
 	return c.made(l, []int{rows, columns, channels}, axes)

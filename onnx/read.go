@@ -116,6 +116,12 @@ type value struct {
 	sole bool
 	// repeated are the sizes of the axes to which an Expand repeats the value, nil for none.
 	repeated []int
+	// above says that the value is whether the layer's is above this number, nil: the layer's.
+	above *float32
+	// joined says that the batch's axis is one with the only other.
+	joined bool
+	// numbering, if it is not nil, is all that the value is.
+	numbering *numbering
 }
 
 // reader turns operators into layers.
@@ -341,7 +347,7 @@ func (r *reader) node(n *node) error {
 		return err
 	}
 	v.sole = v.sole && r.uses[n.outputs[0]] == 1
-	if v.constant == nil && !v.sole {
+	if v.constant == nil && v.numbering == nil && !v.sole {
 		r.public[v.layer] = true
 	}
 	r.values[n.outputs[0]] = v
@@ -376,6 +382,9 @@ func (r *reader) network(output string) (*nn.Network, error) {
 	}
 	if v.repeated != nil {
 		return nil, malformed("its output %q has values that an Expand repeats", output)
+	}
+	if v.above != nil || v.joined || v.numbering != nil {
+		return nil, malformed("its output %q is no value for each picture", output)
 	}
 	shape := r.shapes[v.layer]
 	channels := shape[len(shape)-1]

@@ -115,6 +115,10 @@ func (c *call) reshape() (value, error) {
 	if len(to) == 0 {
 		return value{}, c.damaged("no axes")
 	}
+	if whole := flat(v.axes); len(to) == 1 && whole.size() > 1 && (to[0] == -1 || c.batch > 0 && to[0] == c.batch*int64(whole.size())) {
+		v.axes, v.joined = []axis{whole}, true
+		return v, nil
+	}
 	for i, n := range to[1:] {
 		if n == 0 && i < len(v.axes) {
 			to[i+1] = int64(v.axes[i].size())

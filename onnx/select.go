@@ -1,16 +1,15 @@
 package onnx
 
-import (
-	"slices"
-
-	"garb/nn"
-)
+import "garb/nn"
 
 // gather picks channels of a value, in any order.
 func (c *call) gather() (value, error) {
 	v, err := c.picture(0)
 	if err != nil {
 		return value{}, err
+	}
+	if v.joined {
+		return c.gatherJoined(v)
 	}
 	k, err := c.weights(1)
 	if err != nil {
@@ -27,9 +26,7 @@ func (c *call) gather() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	if !v.axes[j].inOrder() {
-		return value{}, c.lack("channels in another order")
-	}
+	order := v.axes[j].places()
 	before, after := v.axes[j].size(), k.len()
 	l := nn.Layer{Op: nn.OpSelect, Inputs: []int{layer}}
 	for _, at := range k.integers {
@@ -37,17 +34,9 @@ func (c *call) gather() (value, error) {
 		if err != nil {
 			return value{}, err
 		}
-		l.Channels = append(l.Channels, i)
+		l.Channels = append(l.Channels, place(order, i))
 	}
-	axes := slices.Clone(v.axes)
-	for i, a := range v.axes {
-		axes[i] = perPosition(a, before)
-		for f := range axes[i] {
-			axes[i][f].stride *= after
-		}
-	}
-	axes[j] = axis{{after, 1}}
 	shape := c.shapeOf(layer)
 	shape[len(shape)-1] = after
-	return c.made(l, shape, axes)
+	return c.made(l, shape, withChannels(v.axes, j, before, after))
 }

@@ -83,11 +83,11 @@ func (c *call) cut(v value, cuts []cut) (value, error) {
 		if err != nil {
 			return value{}, err
 		}
-		if !v.axes[0].inOrder() {
-			return value{}, c.lack("a part of values in another order")
-		}
 		n := cuts[0].high - cuts[0].low
 		l := nn.Layer{Op: nn.OpCrop, Inputs: []int{layer}, Before: cuts[0].low, After: v.axes[0].size() - cuts[0].high}
+		if order := v.axes[0].places(); order != nil {
+			l = nn.Layer{Op: nn.OpSelect, Inputs: []int{layer}, Channels: order[cuts[0].low:cuts[0].high]}
+		}
 		return c.made(l, []int{n}, []axis{{{n, 1}}})
 	}
 	if len(v.axes) != 3 {
@@ -110,13 +110,20 @@ func (c *call) cut(v value, cuts []cut) (value, error) {
 	l.Above, l.Below, shape[0] = of(1)
 	l.Left, l.Right, shape[1] = of(2)
 	channels := v.axes[order[0]]
-	if l.Before+l.After > 0 {
-		if !channels.inOrder() {
-			return value{}, c.lack("some of channels that lie in another order")
-		}
-		channels = axis{{shape[2], 1}}
+	if l.Before+l.After == 0 {
+		return c.made(l, shape, ordered(order, shape, channels))
 	}
-	return c.made(l, shape, ordered(order, shape, channels))
+	if places := channels.places(); places != nil { // they are picked one by one
+		pick := nn.Layer{Op: nn.OpSelect, Inputs: l.Inputs, Channels: places[l.Before:][:shape[2]]}
+		if l.Before, l.After = 0, 0; l.Above+l.Below+l.Left+l.Right > 0 {
+			if err := c.emit(l, []int{shape[0], shape[1], channels.size()}); err != nil {
+				return value{}, err
+			}
+			pick.Inputs = []int{len(c.layers) - 1}
+		}
+		l = pick
+	}
+	return c.made(l, shape, ordered(order, shape, axis{{shape[2], 1}}))
 }
 
 // split cuts an axis into parts, each an output.

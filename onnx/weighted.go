@@ -7,9 +7,8 @@ import (
 	"garb/tensor"
 )
 
-// conv is a convolution over all channels, over each by itself, or over groups of several. Of
-// groups whose channels lie in another order it is one over all, whose weights between groups
-// are zero.
+// conv is a convolution over all channels, over each by itself, or over groups of several,
+// whose channels are put in order for it.
 func (c *call) conv() (value, error) {
 	k, err := c.weights(1)
 	if err != nil {
@@ -32,6 +31,14 @@ func (c *call) conv() (value, error) {
 		return value{}, c.damaged("a kernel %v in %d groups for %d channels", k.dims, group, channels)
 	}
 	groups, each := int(group), filters/int(group)
+	if groups > 1 && in > 1 {
+		if v, err = c.straightened(v, 0); err != nil {
+			return value{}, err
+		}
+		if layer, _, _, _, err = c.image(v); err != nil {
+			return value{}, err
+		}
+	}
 	if shape := c.list("kernel_shape"); shape != nil && !slices.Equal(shape, []int64{int64(kh), int64(kw)}) {
 		return value{}, c.damaged("its kernel is %d × %d, and its kernel_shape %v", kh, kw, shape)
 	}
@@ -62,11 +69,8 @@ func (c *call) conv() (value, error) {
 			l.Op, l.Units, l.Groups = nn.OpDepthwiseConv, 0, 0
 			shape = []int{kh, kw, channels, 1}
 		}
-	case order == nil:
-		l.Groups = groups
 	default:
-		shape[2] = channels
-		from = func(f, i int) int { return place(order, f/each*in+i) }
+		l.Groups = groups
 	}
 	err = c.parameters(&l, func(name string) error {
 		size := tensor.Len(shape)
@@ -138,11 +142,19 @@ func (c *call) dense(k *constant, turned bool, alpha, beta float32, bias bool) (
 	if err != nil {
 		return value{}, err
 	}
-	layer, err := c.row(v)
+	last := len(v.axes) - 1
+	onMap := c.op == "MatMul" && last > 0 // which multiplies the last axis, whatever comes before
+	var layer int
+	if onMap {
+		layer, err = c.channels(v, last)
+	} else {
+		layer, err = c.row(v)
+	}
 	if err != nil {
 		return value{}, err
 	}
-	n := c.shapes[layer][0]
+	shape := c.shapeOf(layer)
+	n := shape[len(shape)-1]
 	if len(k.dims) != 2 || k.floats == nil {
 		return value{}, c.lack("weights of %d axes", len(k.dims))
 	}
@@ -153,12 +165,16 @@ func (c *call) dense(k *constant, turned bool, alpha, beta float32, bias bool) (
 	if in != n || units == 0 {
 		return value{}, c.damaged("weights %v for %d values", k.dims, n)
 	}
-	l := nn.Layer{Op: nn.OpDense, Inputs: []int{layer}, Units: units, Bias: bias}
+	l, kernelShape := nn.Layer{Op: nn.OpDense, Inputs: []int{layer}, Units: units, Bias: bias}, []int{in, units}
+	if len(shape) == 3 {
+		l.Op, l.Height, l.Width, l.Stride = nn.OpConv, 1, 1, 1
+		kernelShape = []int{1, 1, in, units}
+	}
 	err = c.parameters(&l, func(name string) error {
 		if err := c.budget.take(k.len()); err != nil {
 			return err
 		}
-		kernel, order := make([]float32, k.len()), v.axes[0].places()
+		kernel, order := make([]float32, k.len()), v.axes[last].places()
 		for i := range in {
 			row := kernel[place(order, i)*units:][:units]
 			for u := range row {
@@ -169,7 +185,7 @@ func (c *call) dense(k *constant, turned bool, alpha, beta float32, bias bool) (
 				}
 			}
 		}
-		c.set(name, "kernel", kernel, in, units)
+		c.set(name, "kernel", kernel, kernelShape...)
 		if bias {
 			b, err := c.weights(2)
 			if err != nil {
@@ -194,11 +210,11 @@ func (c *call) dense(k *constant, turned bool, alpha, beta float32, bias bool) (
 			c.set(name, "bias", values, units)
 		}
 		return nil
-	}, c.op, turned, alpha, beta, v.axes[0].simplified())
+	}, c.op, turned, alpha, beta, v.axes[last].simplified())
 	if err != nil {
 		return value{}, err
 	}
-	return c.made(l, []int{units}, []axis{{{units, 1}}})
+	return c.made(l, append(shape[:len(shape)-1], units), withChannels(v.axes, last, n, units))
 }
 
 func (c *call) batchNorm() (value, error) {

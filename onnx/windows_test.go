@@ -122,7 +122,7 @@ func TestWindowsOfTheFixture(t *testing.T) {
 			convolutions = append(convolutions, l.String())
 		}
 	}
-	if d := cmp.Diff([]string{"Conv 3×2 /1×2, 8", "Conv 3×3, 12 in 4 groups", "Conv 3×3 dilated 2×3, 12", "Conv 1×1, 12",
+	if d := cmp.Diff([]string{"Conv 3×2 /1×2, 8", "Conv 3×3, 12 in 4 groups", "Conv 3×3 dilated 2×3, 12", "Conv 1×1, 12 in 3 groups",
 		"Conv 3×3 dilated 2×1, 24 in 12 groups"}, convolutions); d != "" {
 		t.Error(d)
 	}

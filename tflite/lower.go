@@ -46,7 +46,8 @@ var writers = map[nn.Op]func(*writer, *layer) int32{
 	nn.OpSelect:   (*writer).selectChannels,
 	nn.OpPad:      (*writer).pad,
 	nn.OpCrop:     (*writer).crop,
-	nn.OpUpsample: (*writer).upsample,
+	nn.OpUpsample: (*writer).resize,
+	nn.OpResize:   (*writer).resize,
 	nn.OpFlatten:  (*writer).reshape,
 	nn.OpReshape:  (*writer).reshape,
 	nn.OpDropout:  func(_ *writer, l *layer) int32 { return l.in[0] },
@@ -520,8 +521,8 @@ func (w *writer) crop(l *layer) int32 {
 		w.integers(l.name+"/first", first, len(first)), w.integers(l.name+"/size", size, len(size))}})
 }
 
-// upsample takes pixels as squares with their values at their centres, whichever the way.
-func (w *writer) upsample(l *layer) int32 {
+// resize takes pixels as squares with their values at their centres, whichever the way.
+func (w *writer) resize(l *layer) int32 {
 	size := w.integers(l.name+"/size", []int32{int32(l.shape[0]), int32(l.shape[1])}, 2)
 	n := node{op: opResizeNearest, options: resizeNearestOptions, inputs: []int32{l.in[0], size},
 		fields: []field{boolean(false), boolean(true)}} // align_corners, half_pixel_centers

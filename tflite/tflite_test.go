@@ -92,6 +92,8 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpLayerNorm, Name: "layer", Epsilon: 1e-3}, x)
 	x = l.add(nn.Layer{Op: nn.OpUpsample, Rows: 2, Columns: 3, Linear: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpUpsample, Rows: 2, Columns: 1}, x)
+	x = l.add(nn.Layer{Op: nn.OpResize, Rows: 5, Columns: 13, Linear: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpResize, Rows: 8, Columns: 9}, x)
 	x = l.add(nn.Layer{Op: nn.OpGroupNorm, Name: "groups", Groups: 7, Epsilon: 1e-3}, x)
 	r = l.add(nn.Layer{Op: nn.OpConv, Name: "where", Units: 1, Height: 1, Width: 1, Stride: 1}, x)
 	x = l.add(nn.Layer{Op: nn.OpMaximum}, x, r)
@@ -244,7 +246,7 @@ func TestEveryLayer(t *testing.T) {
 		opMean, opReshape, opConv2D, opTanh, opConv2D, opLogistic, opMul, opLogistic, opReshape, opMul, opSoftmax,
 		opPad, opMirrorPad, opPadV2, opMaxPool2D, opReduceMax, opReLU,
 		opSlice, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opMul, opAdd, opResizeBilinear, opResizeNearest,
-		opReshape, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opReshape, opMul, opAdd, opConv2D, opMaximum, opReLU,
+		opResizeBilinear, opResizeNearest, opReshape, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opReshape, opMul, opAdd, opConv2D, opMaximum, opReLU,
 		opMean, opMean, opSub, opMul, opMean, opAdd, opRsqrt, opMul, opMul, opAdd, opReshape, opMinimum, opAdd,
 		opReshape, opFullyConnected, opReshape, opAveragePool2D,
 		opReshape, opConcatenation, opMul, opAdd, opReshape, opConv2D, opReshape, opFullyConnected, opFullyConnected,
@@ -642,6 +644,17 @@ func TestWriteErrors(t *testing.T) {
 		if err := Write(io.Discard, filled(t, wide, 1), Options{}); !errors.As(err, &layer) || layer.Layer != 1 ||
 			!strings.Contains(layer.Reason, string(border)) {
 			t.Errorf("a border %s: %v", border, err)
+		}
+	}
+	for _, pool := range []nn.Layer{
+		{Op: nn.OpMaxPool, Height: 2, Width: 2, Stride: 1, Dilation: 2},
+		{Op: nn.OpAveragePool, Height: 2, Width: 3, Stride: 2, DilationWidth: 2},
+	} {
+		l := list{{Op: nn.OpInput, Shape: []int{8, 8, 3}}}
+		l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, l.add(pool, 0))
+		if err := Write(io.Discard, filled(t, l, 1), Options{}); !errors.As(err, &layer) || layer.Layer != 1 ||
+			layer.Op != pool.Op || layer.Reason != "it is dilated, and no pooling of TensorFlow Lite is" {
+			t.Errorf("%s: %v", pool, err)
 		}
 	}
 	// As if the format had no tanh.

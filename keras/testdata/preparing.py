@@ -66,6 +66,28 @@ def augmented(k, x):
     return L.Rescaling(1 / 64)(x)
 
 
+def whole(k, x):
+    """Normalizations over rows, columns and channels."""
+    L = k.layers
+    x = L.LayerNormalization(axis=[1, 2, 3], name="axes")(x)
+    y = L.LayerNormalization(axis=[-3, -2, -1], epsilon=0.1, scale=False, name="from_the_end")(L.Cropping2D(1)(x))
+    return L.Concatenate()([L.LayerNormalization(axis=(1, 2, 3), center=False, name="factors")(y), y])
+
+
+def resized(k, x):
+    """Layers that change the size, each way that garb has."""
+    L = k.layers
+    layers = [
+        L.Resizing(5, 9), L.Resizing(11, 3, interpolation="nearest"), L.Resizing(4, 12, crop_to_aspect_ratio=True),
+        L.Resizing(13, 5, interpolation="nearest", crop_to_aspect_ratio=True), L.CenterCrop(5, 4), L.CenterCrop(8, 2),
+        L.CenterCrop(10, 5), L.CenterCrop(3, 9), L.Resizing(24, 21), L.Resizing(1, 1),
+    ]
+    if k is keras3:
+        layers += [L.Resizing(6, 13, pad_to_aspect_ratio=True), L.Resizing(15, 4, interpolation="nearest", pad_to_aspect_ratio=True)]
+    x = L.Concatenate()([L.Resizing(6, 5)(layer(x)) for layer in layers])
+    return L.Rescaling(1 / 64)(x)
+
+
 MODELS = {
     "caffe": lambda k, x: k.applications.resnet50.preprocess_input(x),
     "tf": lambda k, x: k.applications.mobilenet_v2.preprocess_input(x),
@@ -73,6 +95,8 @@ MODELS = {
     "hand": by_hand,
     "picked": picked,
     "augmented": augmented,
+    "resized": resized,
+    "whole": whole,
 }
 
 answers = {}
@@ -90,6 +114,9 @@ for k, generation in (keras3, 3), (keras2, 2):
         for w in model.get_layer("first").weights + model.get_layer("last").weights:
             size = 0.005 if name == "caffe" and len(w.shape) == 4 else 0.2
             w.assign(rng.normal(0, size, w.shape))
+        for layer in model.layers:
+            for w in layer.weights if layer.name in ("axes", "from_the_end", "factors") else ():
+                w.assign(rng.uniform(0.5, 1.5, w.shape))
         picture = np.float32(37 * np.arange(8 * 7 * 3) % 256).reshape(1, 8, 7, 3)
         value = [float(f"{v:.7g}") for v in np.ravel(model.predict(picture, verbose=0))]
         for kind in "keras", "h5":

@@ -213,9 +213,53 @@ def int8():
     m.save("int8.onnx", x, ["n", 3, 5, 5], 13, producer="onnx.quantize", plain=True)
 
 
+def parts():
+    """Channels that are shuffled and then parted, picked, joined or taken in groups, as ShuffleNet does;
+    maps beside and below one another; means without padding; Softplus of two parts; maps of any size."""
+    m = Model()
+
+    def shuffled(x, groups, c, size):
+        x = m.node("Reshape", x, m.integers(f"apart{len(m.nodes)}", 0, groups, c // groups, size, size))
+        x = m.node("Transpose", x, perm=[0, 2, 1, 3, 4])
+        return m.node("Reshape", x, m.integers(f"together{len(m.nodes)}", 0, c, size, size))
+
+    def conv(x, name, c, into, k, **a):
+        return m.node("Conv", x, m.weight(name + ".weight", into, c // a.get("group", 1), k, k), m.weight(name + ".bias", into), **a)
+
+    x = conv("pixels", "stem", 3, 12, 3, pads=[1, 1, 1, 1])
+    x = shuffled(x, 3, 12, 9)
+    name = f"/Split_{len(m.nodes)}"
+    m.nodes.append(helper.make_node("Split", [x, m.integers("halves", 5, 7)], ["low", "high"], name=name, axis=1))
+    cut = m.node("Slice", x, m.integers("starts", 2, 0, 1), m.integers("ends", 7, 7, 8), m.integers("axes", 1, 2, 3))
+    y = m.node("GlobalAveragePool", cut)
+    x = m.node("Concat", m.node("Add", "low", y), m.node("Relu", "high"), axis=1)
+    x = m.node("Concat", shuffled(x, 2, 12, 9), m.node("Gather", shuffled(x, 4, 12, 9), m.integers("picked", 3, 3, -1, 0), axis=1), axis=1)
+    x = conv(shuffled(x, 4, 16, 9), "groups", 16, 8, 1, group=4)
+    first, last = (m.node("Slice", x, *(m.integers(f"{n}{at}", v) for n, v in (("from", low), ("to", high), ("of", 2))), name=f"/rows_{at}")
+                   for at, (low, high) in enumerate(((-1, 9), (0, 2))))
+    x = m.node("Concat", first, x, last, axis=2)  # around a cylinder
+    x = m.node("Concat", x, m.node("Sigmoid", x), axis=-1)
+    x = m.node("AveragePool", x, kernel_shape=[3, 5], strides=[2, 3], pads=[1, 2, 1, 2])
+    gamma, beta = m.weight("gamma", 8), m.weight("beta", 8)
+    for _ in range(2):  # of the same numbers, as one may find them
+        x = m.node("LayerNormalization", m.node("Transpose", x, perm=[0, 2, 3, 1]), gamma, beta, axis=-1)
+        x = m.node("Relu", m.node("Transpose", x, perm=[0, 3, 1, 2]))
+    soft = m.node("Softplus", x)
+    x = m.node("Where", m.node("Greater", x, m.weight("threshold", values=20.0)), x, soft)
+    x = m.node("Mul", x, m.node("Tanh", x))
+    for mode, rows, columns in (("linear", 4, 11), ("nearest", 7, 5)):
+        sizes = m.node("Concat", m.node("Shape", x, end=2), m.integers(f"to {mode}", rows, columns), axis=0)
+        how = {"nearest_mode": "round_prefer_ceil"} if mode == "nearest" else {}
+        x = m.node("Resize", x, "", "", sizes, mode=mode, coordinate_transformation_mode="half_pixel", **how)
+    x = conv(x, "spread", 8, 6, 3, strides=[2, 2])
+    x = m.node("Flatten", x)
+    x = m.node("Gemm", x, m.weight("classifier.weight", 4, 36), m.weight("classifier.bias", 4), transB=1)
+    m.save("parts.onnx", x, ["n", 3, 9, 9], 18, producer="pytorch")
+
+
 if os.path.exists(os.path.join(folder, "external.bin")):
     os.remove(os.path.join(folder, "external.bin"))
-for make in torch, keras, old, half, external, int8, maps:
+for make in torch, keras, old, half, external, int8, maps, parts:
     make()
 # A file on which garb was wrong: the picture, turned twice, is what the dense layer takes.
 pixels = numpy.random.default_rng(1).uniform(-0.25, 0.25, (2, 19, 16, 3)).round(2).astype("float32")

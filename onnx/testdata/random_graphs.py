@@ -283,8 +283,52 @@ class Graph:
         y = self.node("Transpose", y, perm=[0, 2, 1, 3, 4])
         return self.node("Reshape", y, self.weight([self.one(0, -1), c, h, h], "int64")), c
 
+    def parts(self, x, c):
+        """What networks do with channels that were shuffled."""
+        if c % 2:
+            return self.function(x, c)
+        x, c = self.shuffle(x, c)
+        how = self.one("Split", "Slice", "Gather", "Concat", "groups", "last")
+        if how == "Split":
+            low = int(self.random.integers(1, c))
+            name = f"split{len(self.nodes)}"
+            sizes = [self.weight([low, c - low], "int64")] if self.opset >= 13 else []
+            old = {} if sizes else {"split": [low, c - low]}
+            self.nodes.append(helper.make_node("Split", [x, *sizes], [name + "/0", name + "/1"], name=name, axis=self.one(1, -3), **old))
+            return self.node("Concat", *self.one((name + "/1", name + "/0"), (name + "/0", self.node("Relu", name + "/1"))), axis=1), c
+        if how == "Slice":
+            low, high = sorted(self.random.choice(c + 1, 2, replace=False).tolist())
+            starts, ends, axes = ([low, 1], [high, 9], [1, 3]) if self.chance(0.4) else ([low], [high], [1])
+            return self.node("Slice", x, *(self.weight(k, "int64") for k in (starts, ends, axes))), high - low
+        if how == "Gather":
+            picked = self.random.integers(-c, c, int(self.random.integers(1, 6))).tolist()
+            return self.node("Gather", x, self.weight(picked, "int64"), axis=1), len(picked)
+        if how == "Concat":
+            return self.node("Concat", *self.one((x, self.node("Sigmoid", x)), (self.node("Tanh", x), x)), axis=1), 2 * c
+        if how == "groups":
+            group = self.one(*[g for g in range(2, c + 1) if c % g == 0])
+            into = group * self.one(1, 2)
+            return self.node("Conv", x, self.normal(into, c // group, 1, 1), self.normal(into), group=group), into
+        into = self.one(2, 4, 5)
+        y = self.node("MatMul", self.node("Transpose", x, perm=[0, 2, 3, 1]), self.normal(c, into, scale=0.5))
+        y = self.node("Add", y, self.normal(into)) if self.chance(0.5) else y
+        return self.node("Transpose", y, perm=[0, 3, 1, 2]), into
+
+    def cylinder(self, x, c):
+        """Rows or columns of the other end beside each end, as circular padding is written."""
+        axis = self.one(2, 3, -1)
+        ends = [self.node("Slice", x, *(self.weight([v], "int64") for v in (low, high, axis))) for low, high in ((-2, 999), (0, self.one(1, 2)))]
+        return self.node("Concat", ends[0], x, ends[1], axis=axis), c
+
+    def soft(self, x, c):
+        """Softplus as PyTorch writes it."""
+        y = self.node("Softplus", x)
+        above = self.node("Greater", x, self.weight(20.0))
+        y = self.node("Where", above, x, y) if self.chance(0.9) else self.node("Where", above, y, x)
+        return self.node("Mul", x, self.node("Tanh", y)) if self.chance(0.5) else y, c
+
     def larger(self, x, c):
-        mode, factors = self.one("nearest", "nearest", "linear", "linear", "cubic" if self.chance(0.1) else "nearest"), self.one((2, 2), (3, 1), (1, 4), (2, 3), (1.5, 2) if self.chance(0.1) else (4, 4))
+        mode, factors = self.one("nearest", "nearest", "linear", "linear", "cubic" if self.chance(0.1) else "nearest"), self.one((2, 2), (3, 1), (1, 4), (2, 3), (1.5, 2), (0.5, 0.75), (0.7, 1.3))
         a = {"mode": mode, "coordinate_transformation_mode": self.one(None, "half_pixel", "pytorch_half_pixel", "asymmetric", "asymmetric" if mode == "nearest" else "half_pixel",
              self.one("align_corners", "tf_half_pixel_for_nn" if self.opset < 13 else "half_pixel"))}
         if mode == "nearest":
@@ -419,7 +463,7 @@ class Graph:
         for _ in range(int(self.random.integers(2, 8))):
             step = self.one(self.conv, self.conv, self.conv, self.norm, self.pool, self.function, self.function,
                             self.arithmetic, self.pad, self.nothing, self.branch, self.shuffle, self.maps, self.maps,
-                            self.computed, self.same)
+                            self.computed, self.same, self.parts, self.parts, self.one(self.cylinder, self.soft))
             x, c = step(x, c)
         x = self.flat(x)
         features = self.shape(x)[1]

@@ -371,6 +371,31 @@ def write(folder, name, module, size, any_batch, kinds, any_size=False):
     return rows
 
 
+def network(name, side):
+    """A network of torchvision with random weights whose answers depend on the picture: with those
+    of a fresh network alone, most answer the same for all. So batch-norms get the statistics of
+    random pictures, and what scales branches to nothing gets other numbers."""
+    import torchvision
+
+    torch.manual_seed(1)
+    options = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    module = getattr(torchvision.models, name)(num_classes=10, **options)
+    if name.startswith("vgg"):  # whose classifier has nine tenths of all weights
+        module.classifier = nn.Linear(512 * 7 * 7, 10)
+    for at, p in module.named_parameters():
+        if at.endswith("layer_scale"):
+            nn.init.uniform_(p, 0.3, 1)
+    for m in module.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.momentum = None  # the mean of all batches
+            nn.init.uniform_(m.weight, 0.5, 1.5)
+            nn.init.normal_(m.bias, 0, 0.3)
+    module.train()
+    with torch.no_grad():
+        module(torch.randn(24, 3, side, side))
+    return module.eval()
+
+
 def main(folder, first, count, networks):
     rows = []
     for seed in range(first, first + count):
@@ -386,16 +411,8 @@ def main(folder, first, count, networks):
                 print(f"seed {seed}, attempt {attempt}: {type(e).__name__}: {' '.join(str(cause).split())}"[:300])
         else:
             sys.exit(f"seed {seed}: nothing that can be exported was drawn")
-    import torchvision
-
     for name in networks:
-        torch.manual_seed(1)
-        module = getattr(torchvision.models, name)(num_classes=10).eval()
-        for m in module.modules():
-            if isinstance(m, nn.BatchNorm2d):
-                m.running_mean.normal_(0, 0.1)
-                m.running_var.uniform_(0.5, 1.5)
-        rows += write(folder, name, module, 64, True, [name])
+        rows += write(folder, name, network(name, 64), 64, True, [name])
     with open(os.path.join(folder, "modules.json"), "w") as f:
         json.dump(rows, f)
 

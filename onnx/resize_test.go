@@ -1,0 +1,35 @@
+package onnx
+
+import (
+	"slices"
+	"testing"
+
+	"garb/nn"
+)
+
+// TestScaleOf: the factor that is written for an axis makes as many places, and the nearest are
+// garb's: there is one for nearly all sizes, and for all if places are interpolated.
+func TestScaleOf(t *testing.T) {
+	missing, total := 0, 0
+	for from := 1; from <= 120; from++ {
+		for to := 1; to <= 120; to++ {
+			total++
+			if s, ok := scaleOf(from, to, true); !ok || length(from, s) != to {
+				t.Errorf("no factor makes %d of %d", to, from)
+			}
+			s, ok := scaleOf(from, to, false)
+			if !ok {
+				missing++
+				continue
+			}
+			places := resampling{s, from, to}.nearest("half_pixel", "round_prefer_ceil")
+			if length(from, s) != to || !slices.Equal(places, nn.Nearest(from, to)) {
+				t.Errorf("the factor %v makes %v of %d", s, places, from)
+			}
+		}
+	}
+	t.Logf("no factor for %d of %d pairs of sizes", missing, total)
+	if missing > total/30 { // of the others, ONNX rounds the centres between two pixels in another way
+		t.Errorf("no factor for %d of %d pairs of sizes", missing, total)
+	}
+}
