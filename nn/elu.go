@@ -21,9 +21,10 @@ func (b *Builder) ELU(x Value, alpha float64) Value {
 // Klambauer et al. 2017, to which Keras and ONNX round them as we do.
 func (b *Builder) SELU(x Value) Value { return b.layer(Layer{Op: OpSELU}, x) }
 
+// SELU's scale and alpha.
 const (
-	seluScale = 1.05070098735548049342
-	seluAlpha = 1.67326324235437728481
+	SELUScale = 1.05070098735548049342
+	SELUAlpha = 1.67326324235437728481
 )
 
 type eluFunction struct{ function }
@@ -37,7 +38,7 @@ var (
 		back:    func(l Layer, gradient, in []float32) { kernel.ELUGradient(gradient, in, float32(l.Slope), 1) },
 	}}
 	selu = valueFunction(
-		func(dst, src []float32) { kernel.ELU(dst, src, seluAlpha, seluScale) },
-		func(dst, src []float32) { kernel.ELUGradient(dst, src, seluAlpha, seluScale) },
+		func(dst, src []float32) { kernel.ELU(dst, src, SELUAlpha, SELUScale) },
+		func(dst, src []float32) { kernel.ELUGradient(dst, src, SELUAlpha, SELUScale) },
 	)
 )

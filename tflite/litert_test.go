@@ -201,7 +201,17 @@ func TestEveryLayerInLiteRT(t *testing.T) {
 			options: Options{Labels: strings.Split("a b c d e f g h i größe", " "), Temperature: 1.7}})
 	}
 	windows := filled(t, everyWindow(), 3)
-	cases = append(cases, prepared(t), litertCase{name: "windows", network: windows, input: noise(windows, 1)})
+	l := list{{Op: nn.OpInput, Shape: []int{6, 5, 4}}}
+	x := 0
+	for _, layer := range []nn.Layer{
+		{Op: nn.OpELU, Slope: 0.3}, {Op: nn.OpGELU}, {Op: nn.OpSELU}, {Op: nn.OpMish}, {Op: nn.OpGELUTanh}, {Op: nn.OpSoftplus},
+	} { // each of what a convolution makes of both signs
+		x = l.add(nn.Layer{Op: nn.OpConv, Name: string(layer.Op), Units: 4, Height: 3, Width: 3, Stride: 1, Same: true}, x)
+		x = l.add(layer, x)
+	}
+	l.add(nn.Layer{Op: nn.OpDense, Name: "last", Units: 3}, l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x))
+	curves := filled(t, l, 4)
+	cases = append(cases, litertCase{name: "curves", network: curves, input: noise(curves, 1)}, prepared(t), litertCase{name: "windows", network: windows, input: noise(windows, 1)})
 	r := run(t, cases)
 	for _, c := range cases {
 		t.Logf("LiteRT %s: %s differs by %.2g, in %d parts by XNNPACK", r.Version, c.name, compare(t, c, r),

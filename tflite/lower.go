@@ -37,6 +37,12 @@ var writers = map[nn.Op]func(*writer, *layer) int32{
 	nn.OpHardSwish:   unary(opHardSwish),
 	nn.OpHardSigmoid: (*writer).hardSigmoid,
 	nn.OpPReLU:       (*writer).pReLU,
+	nn.OpELU:         func(w *writer, l *layer) int32 { return w.elu(l, l.Slope, 1) },
+	nn.OpSELU:        func(w *writer, l *layer) int32 { return w.elu(l, nn.SELUAlpha, nn.SELUScale) },
+	nn.OpGELU:        gelu(false),
+	nn.OpGELUTanh:    gelu(true),
+	nn.OpSoftplus:    func(w *writer, l *layer) int32 { return w.softplus(l, l.name) },
+	nn.OpMish:        (*writer).mish,
 
 	nn.OpAdd:      elementwise(opAdd, addOptions),
 	nn.OpMultiply: elementwise(opMul, mulOptions),
@@ -425,6 +431,46 @@ func (w *writer) hardSigmoid(l *layer) int32 {
 	x := w.add(l.name+"/shifted", l.shape, node{op: opAdd, options: addOptions, fields: []field{fusedReLU6},
 		inputs: []int32{l.in[0], w.floats(l.name+"/three", []float32{3}, 1)}})
 	return w.binary(opMul, mulOptions, l.name, l.shape, x, w.floats(l.name+"/sixth", []float32{1. / 6}, 1))
+}
+
+// gelu is the operator of that name: it counts with erf, or by the approximation.
+func gelu(approximate bool) func(*writer, *layer) int32 {
+	return func(w *writer, l *layer) int32 {
+		return w.add(l.name, l.shape, node{op: opGELU, inputs: l.in, options: geluOptions, fields: []field{boolean(approximate)}})
+	}
+}
+
+// elu is scale·max(x, 0) + scale·alpha·(e^min(x, 0) − 1); LiteRT's own operator has no alpha.
+func (w *writer) elu(l *layer, alpha, scale float64) int32 {
+	step := func(op operator, options optionsType, name string, x int32, by float64) int32 {
+		return w.binary(op, options, l.name+"/"+name, l.shape, x, w.floats(l.name+"/"+name+"/by", []float32{float32(by)}, 1))
+	}
+	above := w.add(l.name+"/above", l.shape, node{op: opReLU, inputs: l.in})
+	if scale != 1 {
+		above = step(opMul, mulOptions, "scaled", above, scale)
+	}
+	below := w.add(l.name+"/below", l.shape, node{op: opMinimum, options: maximumMinimumOptions,
+		inputs: []int32{l.in[0], w.floats(l.name+"/zero", []float32{0}, 1)}})
+	below = w.add(l.name+"/exp", l.shape, node{op: opExp, options: expOptions, inputs: []int32{below}})
+	below = step(opMul, mulOptions, "curve", step(opSub, subOptions, "less", below, 1), scale*alpha)
+	return w.binary(opAdd, addOptions, l.name, l.shape, above, below)
+}
+
+// softplus is max(x, 0) + ln(1 + e^−|x|), which is ln(1 + e^x) for any x.
+func (w *writer) softplus(l *layer, name string) int32 {
+	above := w.add(name+"/above", l.shape, node{op: opReLU, inputs: l.in})
+	x := w.add(name+"/abs", l.shape, node{op: opAbs, inputs: l.in})
+	x = w.binary(opMul, mulOptions, name+"/minus", l.shape, x, w.floats(name+"/sign", []float32{-1}, 1))
+	x = w.add(name+"/exp", l.shape, node{op: opExp, options: expOptions, inputs: []int32{x}})
+	x = w.binary(opAdd, addOptions, name+"/more", l.shape, x, w.floats(name+"/one", []float32{1}, 1))
+	x = w.add(name+"/log", l.shape, node{op: opLog, inputs: []int32{x}})
+	return w.binary(opAdd, addOptions, name, l.shape, above, x)
+}
+
+// mish is x·tanh(ln(1 + e^x)).
+func (w *writer) mish(l *layer) int32 {
+	gate := w.add(l.name+"/tanh", l.shape, node{op: opTanh, inputs: []int32{w.softplus(l, l.name+"/softplus")}})
+	return w.binary(opMul, mulOptions, l.name, l.shape, l.in[0], gate)
 }
 
 func (w *writer) pReLU(l *layer) int32 {

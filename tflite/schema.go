@@ -46,6 +46,8 @@ const (
 	opResizeNearest   operator = 97
 	opLeakyReLU       operator = 98
 	opMirrorPad       operator = 100
+	opAbs             operator = 101
+	opGELU            operator = 150
 )
 
 // tensorType is a TensorType.
@@ -103,6 +105,7 @@ const (
 	resizeNearestOptions   optionsType = 74
 	leakyReLUOptions       optionsType = 75
 	mirrorPadOptions       optionsType = 77
+	geluOptions            optionsType = 116
 )
 
 // field is a number in a table of options. The schema's defaults of those that are written

@@ -331,6 +331,32 @@ func TestEveryLayer(t *testing.T) {
 	}
 }
 
+// TestWrittenInParts: activations that LiteRT lacks, or has without their setting.
+func TestWrittenInParts(t *testing.T) {
+	for _, c := range []struct {
+		layer nn.Layer
+		want  []operator
+	}{
+		{nn.Layer{Op: nn.OpELU, Slope: 0.5}, []operator{opReLU, opMinimum, opExp, opSub, opMul, opAdd}},
+		{nn.Layer{Op: nn.OpSELU}, []operator{opReLU, opMul, opMinimum, opExp, opSub, opMul, opAdd}},
+		{nn.Layer{Op: nn.OpGELU}, []operator{opGELU}},
+		{nn.Layer{Op: nn.OpGELUTanh}, []operator{opGELU}},
+		{nn.Layer{Op: nn.OpSoftplus}, []operator{opReLU, opAbs, opMul, opExp, opAdd, opLog, opAdd}},
+		{nn.Layer{Op: nn.OpMish}, []operator{opReLU, opAbs, opMul, opExp, opAdd, opLog, opAdd, opTanh, opMul}},
+	} {
+		l := list{{Op: nn.OpInput, Shape: []int{4, 5, 3}}}
+		x := l.add(c.layer, 0)
+		l.add(nn.Layer{Op: nn.OpDense, Name: "last", Units: 2}, l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x))
+		p := parse(t, encoded(t, filled(t, l, 1), Options{}))
+		if got := p.operators(); len(got) < len(c.want) || !slices.Equal(got[:len(c.want)], c.want) {
+			t.Errorf("%s: operators %v, want %v", c.layer.Op, got, c.want)
+		}
+		if c.want[0] == opGELU && (p.nodes[0].options.byte(0) != 0) != (c.layer.Op == nn.OpGELUTanh) {
+			t.Errorf("%s: approximate is %d", c.layer.Op, p.nodes[0].options.byte(0))
+		}
+	}
+}
+
 // TestActivations: what is written of those that are an operator with a constant, or several.
 func TestActivations(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{4, 5, 3}}}
