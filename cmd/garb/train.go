@@ -270,8 +270,8 @@ once and kept, so that another run takes seconds, and a head is trained on them.
 pictures only.
 
 --backbone takes garb's networks by name, those of keras.applications (garb models list),
-and any network that garb convert has read from a file of Keras or ONNX, a model or a run. The features of such a network are what its
-classifier takes, or, with --features-at LAYER, the output of that layer.
+and any network in a file of Keras or ONNX, a model or a run. The features of such a network
+are what its classifier takes, or, with --features-at LAYER, the output of that layer.
 
 The run's folder gets config.json, history.csv, report.html, checkpoints/ (each is a
 model; the best epoch by validation is the newest) and state.safetensors, from which
