@@ -196,7 +196,9 @@ func TestConvertedRows(t *testing.T) {
 	if count != 8*2*2*2 {
 		t.Errorf("%d rows of converted networks", count)
 	}
-	of := func(name string, ratio float64) result { return result{Row: convertedRow + name, Ratio: ratio, Same: true} }
+	of := func(name string, ratio float64) result {
+		return result{Row: convertedRow + name, Ratio: ratio, Same: true}
+	}
 	mean, count := meanRatio([]result{
 		of("a/batch=1/threads=1/onnxruntime", 0.5), of("a/batch=1/threads=1/openvino", 2), of("b/batch=1/threads=1/onnxruntime", 0.5),
 		{Row: convertedRow + "c/batch=1/threads=1/onnxruntime", Ratio: 9}, // not the same work

@@ -84,7 +84,6 @@ func betweens(from, to int) []between {
 
 // interpolating interpolates first down the columns, then along the row.
 type interpolating struct {
-	plain
 	rows, columns     []between
 	rowLen, outRowLen int
 	channels          int
