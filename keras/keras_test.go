@@ -22,7 +22,13 @@ import (
 // fixture returns a file of testdata (see its generate.py), unpacked.
 func fixture(t testing.TB, name string) []byte {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata", name+".gz"))
+	return unpacked(t, filepath.Join("testdata", name+".gz"))
+}
+
+// unpacked returns the content of a .gz file.
+func unpacked(t testing.TB, path string) []byte {
+	t.Helper()
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,8 @@
 package keras
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"hash/crc32"
-	"io"
 	"math"
 	"os"
 	"strings"
@@ -30,7 +28,7 @@ func TestApplicationSteps(t *testing.T) {
 	}
 	for _, s := range all {
 		t.Run(s.Name, func(t *testing.T) {
-			m, err := parseModel(unpacked(t, "testdata/steps/"+s.Network+".json.gz"), "", 0, false)
+			m, err := parseModel(fixture(t, "steps/"+s.Network+".json"), "", 0, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,22 +86,4 @@ func firstValues(p nn.Param) *tensor.Tensor {
 		t.Data[i] = float32(v)
 	}
 	return t
-}
-
-func unpacked(t *testing.T, path string) []byte {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
