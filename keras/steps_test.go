@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"garb/internal/kernel"
 	"garb/internal/near"
 	"garb/nn"
 	"garb/tensor"
@@ -28,6 +29,9 @@ func TestApplicationSteps(t *testing.T) {
 	}
 	for _, s := range all {
 		t.Run(s.Name, func(t *testing.T) {
+			if large := s.Network == "ResNet50" || s.Network == "DenseNet121"; large && (testing.Short() || kernel.ActiveLevel() == kernel.Generic) {
+				t.Skip("minutes without assembly; go test without -short and -tags purego runs it")
+			}
 			m, err := parseModel(fixture(t, "steps/"+s.Network+".json"), "", 0, false)
 			if err != nil {
 				t.Fatal(err)
