@@ -9,12 +9,13 @@ import "garb/internal/kernel"
 type gatheredConvolution struct{ convolution }
 
 const (
-	// gatheredKernel is the number of values from which on a kernel is large: it fills half of
-	// a core's second-level cache (1 MiB on Zen 4).
+	// gatheredKernel is the number of values of the smallest kernel that is large: one that fills
+	// half of a core's second-level cache (1 MiB on Zen 4).
 	gatheredKernel = 128 << 10
-	// gatheredWidth is up to which a map's row is short: two tiles of the micro-kernels.
+	// gatheredWidth is the width of the widest map whose rows are short: two tiles of the
+	// micro-kernels.
 	gatheredWidth = 28
-	// gatheredValues is about how many values are copied at a time.
+	// gatheredValues is about how many values are copied at a time; a window has no more.
 	gatheredValues = 256 << 10
 	// gatheredGap is the number of values between two windows, so that those of a tile lie
 	// in different lines of the first-level cache.
@@ -23,7 +24,7 @@ const (
 
 // gathers reports whether a convolution is computed so.
 func (c *convolution) gathers() bool {
-	return c.depth*c.columns >= gatheredKernel && c.outWidth <= gatheredWidth && c.outHeight > 1
+	return c.depth*c.columns >= gatheredKernel && c.depth <= gatheredValues && c.outWidth <= gatheredWidth && c.outHeight > 1
 }
 
 func (c *gatheredConvolution) together() {}

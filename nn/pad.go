@@ -66,7 +66,7 @@ func (pad) lower(l *lowering, i int) {
 		l.emit(i, c, n.Inputs[0])
 		return
 	}
-	// Numbers are put there when somebody asks for them: a window that reads the map may
+	// The map with the border is made when something else than a window needs it: a window may
 	// take the border as its own, see lowering.windowOf.
 }
 

@@ -224,6 +224,26 @@ func TestConcatsShareWhatTheyJoin(t *testing.T) {
 	same(t, "gradient", gotBack, wantBack)
 }
 
+// TestGathers: only windows of which many fit into memory are gathered, of kernels and maps for
+// which it pays.
+func TestGathers(t *testing.T) {
+	for _, c := range []struct {
+		side, channels, filters, kernel int
+		want                            bool
+	}{
+		{28, 128, 128, 3, true}, {29, 128, 128, 3, false}, {28, 64, 128, 3, false}, {10, 4096, 1, 8, true}, {10, 4096, 1, 9, false},
+	} {
+		b := NewBuilder(c.side, c.side, c.channels)
+		l, err := lower(b.Build(b.Conv("c", b.Input(), c.filters, c.kernel, 1, Same)), purpose{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got := l.steps[0].computation.(*gatheredConvolution); got != c.want {
+			t.Errorf("%+v: gathered is %v", c, got)
+		}
+	}
+}
+
 // TestGatheredGradients: the gradients through a convolution with a large kernel are those of
 // the same one row by row, of several images at once.
 func TestGatheredGradients(t *testing.T) {
