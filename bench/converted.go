@@ -217,7 +217,7 @@ func (b *bench) make(ctx context.Context, s subject, path string) error {
 	return fmt.Errorf("%s of %s: %w\n%s", s.Network, s.Library, err, &log)
 }
 
-// readNetwork reads a network that network made.
+// readNetwork reads the file of a network, as bench.network returns it.
 func readNetwork(path string) (*nn.Network, error) {
 	if filepath.Ext(path) == ".onnx" {
 		n, _, err := onnx.ReadFile(path, onnx.DefaultLimits())
@@ -230,7 +230,7 @@ func readNetwork(path string) (*nn.Network, error) {
 	return m.Network(0)
 }
 
-// convertNetwork writes a network of Keras's as ONNX.
+// convertNetwork writes the network of a Keras file as ONNX.
 func convertNetwork(from, to string) error {
 	n, err := readNetwork(from)
 	if err != nil {
@@ -253,10 +253,11 @@ func graphOf(s subject) (*nn.Graph, nn.Weights, error) {
 		g, err := nn.NewGraph(n.Layers)
 		return g, n.Tensors, err
 	}
-	graph, err := network(s.Architecture, s.Side)
+	build := network
 	if s.Train {
-		graph, err = trainedNetwork(s.Architecture, s.Side)
+		build = trainedNetwork
 	}
+	graph, err := build(s.Architecture, s.Side)
 	if err != nil {
 		return nil, nil, err
 	}

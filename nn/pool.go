@@ -42,7 +42,8 @@ func (pool) shape(l Layer, in [][]int) ([]int, error) {
 func (p pool) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	w, in := n.window(), n.Inputs[0]
-	if !p.average && w.dilationHeight == 1 && w.dilationWidth == 1 { // a mean counts the border; of a window with gaps, all taps may lie there
+	// A mean counts the border; of a window with gaps, all taps may lie there.
+	if !p.average && w.dilationHeight == 1 && w.dilationWidth == 1 {
 		w, in = l.windowOf(i, true)
 	}
 	l.emit(i, &pooling{window: w, average: p.average}, in)

@@ -351,6 +351,13 @@ func TestWrittenInParts(t *testing.T) {
 		if got := p.operators(); len(got) < len(c.want) || !slices.Equal(got[:len(c.want)], c.want) {
 			t.Errorf("%s: operators %v, want %v", c.layer.Op, got, c.want)
 		}
+		for i, n := range p.nodes[:len(c.want)] { // what constants multiply by
+			if factor, ok := map[nn.Op]map[int]float32{
+				nn.OpELU: {4: 0.5}, nn.OpSELU: {1: 1.050701, 5: 1.7580993}, nn.OpSoftplus: {2: -1}, nn.OpMish: {2: -1},
+			}[c.layer.Op][i]; ok && !slices.Equal(p.floats(n.inputs[1]), []float32{factor}) {
+				t.Errorf("%s: operator %d multiplies by %v, want %v", c.layer.Op, i, p.floats(n.inputs[1]), factor)
+			}
+		}
 		if c.want[0] == opGELU && (p.nodes[0].options.byte(0) != 0) != (c.layer.Op == nn.OpGELUTanh) {
 			t.Errorf("%s: approximate is %d", c.layer.Op, p.nodes[0].options.byte(0))
 		}
