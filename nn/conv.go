@@ -133,11 +133,14 @@ func (conv) lower(l *lowering, i int) {
 	case groups == 1 && w.dilationWidth == 1:
 		depth := w.kernelHeight * w.kernelWidth * w.channels
 		c := convolution{epilogue: closing, window: w, depth: depth, columns: filters}
-		if c.gathers() {
+		switch {
+		case winogradFits(w, filters):
+			l.keep(i, in, newWinograd(c))
+		case c.gathers():
 			l.keep(i, in, &gatheredConvolution{c})
-			return
+		default:
+			l.keep(i, in, &c)
 		}
-		l.keep(i, in, &c)
 	default:
 		l.keep(i, in, newGrouped(closing, w, groups, filters))
 	}

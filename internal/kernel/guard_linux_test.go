@@ -85,6 +85,18 @@ func TestFences(t *testing.T) {
 					}
 				}
 			}
+			for _, channels := range []int{1, 9, 16, 40} {
+				for _, rows := range []int{1, 2} {
+					f := fence{t, atEnd}
+					s := winogradCase{channels: channels, rows: rows, positions: 5}
+					w := s.newWinograd(4, 8)
+					w.Map, w.Planes = f.values(w.Map), f.values(w.Planes)
+					w.Input(3)
+					w = s.newWinograd(rows, 5)
+					w.Map, w.Planes = f.values(w.Map), f.values(w.Planes)
+					w.Output(rows, 5, WinogradEpilogue{Bias: f.values(w.Map[:channels]), Residual: f.values(w.Map)})
+				}
+			}
 			for _, n := range lengths[1:] {
 				f := fence{t, atEnd}
 				a, b := operands(n)

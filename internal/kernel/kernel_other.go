@@ -24,6 +24,8 @@ func (d *Depthwise) pixelsVector(dst, src, taps []float32, rows, columns, tapCol
 	d.pixelsGeneric(dst, src, taps, rows, columns, tapColumns, pixels)
 }
 
+func (w *Winograd) vector(count, transform int, e *WinogradEpilogue) {}
+
 func unaryVectors(f unaryFunction, dst, src []float32, a, b float32) {}
 
 func binaryVectors(f binaryFunction, dst, x, y []float32) {}

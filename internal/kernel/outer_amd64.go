@@ -21,8 +21,12 @@ type linesTile struct {
 	mask           uintptr
 }
 
-// outerVector goes through panels of b, each packed once, and in each through
-// tiles of rows of dst.
+// outerValues is how much of a a group of dst's rows may read: half of a core's
+// second-level cache (1 MiB on Zen 4).
+const outerValues = 100000 << 10
+
+// outerVector goes through groups of rows of dst, in each through panels of b, which it
+// packs, and in these through tiles. So a comes from memory once.
 func outerVector(o *Outer, low, count int) {
 	const value = unsafe.Sizeof(float32(0))
 	lanes := 8
@@ -35,26 +39,31 @@ func outerVector(o *Outer, low, count int) {
 	}
 	lines := linesTile{dst: t.b, count: count, stride: uintptr(o.BStride) * value}
 	tiles := (o.Rows + tileRows[level] - 1) / tileRows[level]
-	for column := 0; column < o.Columns; column += 2 * lanes {
-		width := min(2*lanes, o.Columns-column)
-		vectors := (width + lanes - 1) / lanes
-		t.mask = maskOf(level, width%lanes)
-		lines.mask = t.mask
-		lines.src = unsafe.Pointer(&o.B[low*o.BStride+column])
-		lines.sums = unsafe.Pointer(&o.dummySums[0])
-		if o.Sums != nil {
-			lines.sums = unsafe.Pointer(&o.Sums[column])
-		}
-		packLines(vectors, (*byte)(unsafe.Pointer(&lines)))
-		for m, left := 0, tiles; left > 0; left-- {
-			rows := (o.Rows - m + left - 1) / left
-			t.dst, t.a = unsafe.Pointer(&o.Dst[m*o.Columns+column]), unsafe.Pointer(&o.A[low*o.AStride+m])
-			if level == AVX512 {
-				outerAVX512(rows, vectors, (*byte)(unsafe.Pointer(&t)))
-			} else {
-				outerAVX2(rows, vectors, (*byte)(unsafe.Pointer(&t)))
+	group := max(1, outerValues/(count*tileRows[level])) // in tiles
+	for m := 0; tiles > 0; tiles -= group {
+		first := m
+		for column := 0; column < o.Columns; column += 2 * lanes {
+			width := min(2*lanes, o.Columns-column)
+			vectors := (width + lanes - 1) / lanes
+			t.mask = maskOf(level, width%lanes)
+			lines.mask = t.mask
+			lines.src = unsafe.Pointer(&o.B[low*o.BStride+column])
+			lines.sums = unsafe.Pointer(&o.dummySums[0])
+			if o.Sums != nil && first == 0 {
+				lines.sums = unsafe.Pointer(&o.Sums[column])
 			}
-			m += rows
+			packLines(vectors, (*byte)(unsafe.Pointer(&lines)))
+			m = first
+			for left := tiles; left > max(0, tiles-group); left-- {
+				rows := (o.Rows - m + left - 1) / left
+				t.dst, t.a = unsafe.Pointer(&o.Dst[m*o.Columns+column]), unsafe.Pointer(&o.A[low*o.AStride+m])
+				if level == AVX512 {
+					outerAVX512(rows, vectors, (*byte)(unsafe.Pointer(&t)))
+				} else {
+					outerAVX2(rows, vectors, (*byte)(unsafe.Pointer(&t)))
+				}
+				m += rows
+			}
 		}
 	}
 }

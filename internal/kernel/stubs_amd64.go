@@ -644,6 +644,31 @@ func preluGradientAVX512(dst *float32, x *float32, y *float32, vectors int, part
 //go:noescape
 func preluSlopesAVX512(dst *float32, x *float32, y *float32, vectors int, part uintptr)
 
+// winogradInputAVX512 computes the planes of a winogradTile's windows.
+//
+//go:noescape
+func winogradInputAVX512(arguments *byte)
+
+// winogradOutput1x1AVX512 computes 1×1 outputs of each of a winogradTile's tiles.
+//
+//go:noescape
+func winogradOutput1x1AVX512(arguments *byte)
+
+// winogradOutput1x2AVX512 computes 1×2 outputs of each of a winogradTile's tiles.
+//
+//go:noescape
+func winogradOutput1x2AVX512(arguments *byte)
+
+// winogradOutput2x1AVX512 computes 2×1 outputs of each of a winogradTile's tiles.
+//
+//go:noescape
+func winogradOutput2x1AVX512(arguments *byte)
+
+// winogradOutput2x2AVX512 computes 2×2 outputs of each of a winogradTile's tiles.
+//
+//go:noescape
+func winogradOutput2x2AVX512(arguments *byte)
+
 // gemm1x8AVX2 computes a gemmTile of 1 rows and up to 8 columns.
 //
 //go:noescape
@@ -983,6 +1008,31 @@ func preluGradientAVX2(dst *float32, x *float32, y *float32, vectors int, part u
 //
 //go:noescape
 func preluSlopesAVX2(dst *float32, x *float32, y *float32, vectors int, part uintptr)
+
+// winogradInputAVX2 computes the planes of a winogradTile's windows.
+//
+//go:noescape
+func winogradInputAVX2(arguments *byte)
+
+// winogradOutput1x1AVX2 computes 1×1 outputs of each of a winogradTile's tiles.
+//
+//go:noescape
+func winogradOutput1x1AVX2(arguments *byte)
+
+// winogradOutput1x2AVX2 computes 1×2 outputs of each of a winogradTile's tiles.
+//
+//go:noescape
+func winogradOutput1x2AVX2(arguments *byte)
+
+// winogradOutput2x1AVX2 computes 2×1 outputs of each of a winogradTile's tiles.
+//
+//go:noescape
+func winogradOutput2x1AVX2(arguments *byte)
+
+// winogradOutput2x2AVX2 computes 2×2 outputs of each of a winogradTile's tiles.
+//
+//go:noescape
+func winogradOutput2x2AVX2(arguments *byte)
 
 // maxAVX2 sets dst = max(dst, src) for vectors of 8 values.
 //

@@ -36,6 +36,12 @@ func main() {
 			depthwiseTaps(s, width)
 		}
 		nonlinear(s)
+		winogradInput(s)
+		for rows := 1; rows <= 2; rows++ {
+			for columns := 1; columns <= 2; columns++ {
+				winogradOutput(s, rows, columns)
+			}
+		}
 	}
 	elementwise()
 	within()

@@ -1,0 +1,151 @@
+package kernel
+
+// Winograd is a row of tiles of a 3×3 convolution with stride 1, in the minimal form
+// F(2×2, 3×3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR
+// 2016): a tile of 2×2 outputs is
+//
+//	Aᵀ·[U ⊙ V]·A     U = G·kernel·Gᵀ     V = Bᵀ·window·B
+//
+//	     1  0 −1  0           1   0   0           1  1  1  0
+//	Bᵀ = 0  1  1  0      G =  ½   ½   ½      Aᵀ = 0  1 −1 −1
+//	     0 −1  1  0           ½  −½   ½
+//	     0  1  0 −1           0   0   1
+//
+// where window is the 4×4 inputs that the tile's outputs read. For each of the 16 places of
+// U and V, which are called planes, the sum over the channels is a matrix product, of all
+// tiles at once: 16 multiplications for 4 outputs, in place of 36. Plane 4i+j is place i, j;
+// in it a tile is a row of channels.
+//
+// The transforms only add and subtract, in one order: their bits are the same at any level.
+type Winograd struct {
+	Map   []float32 // rows of the feature map, from the first tile's first position on
+	Line  int       // from a row of Map to the next, in values
+	Pixel int       // from a position of Map to the next
+
+	Planes []float32 // of the first tile, and all others
+	Plane  int       // from a plane to the next
+	Pitch  int       // from a tile to the next
+
+	Channels int
+}
+
+// Input computes V of count windows: the first begins at the first position of Map, each
+// further one two positions on. It panics if a slice is too short.
+func (w *Winograd) Input(count int) {
+	w.check(count, 4, 2*count+2)
+	if level != Generic && count > 0 {
+		w.vector(count, winogradInput, &WinogradEpilogue{})
+		return
+	}
+	for tile := range count {
+		for c := range w.Channels {
+			var columns [4][4]float32 // [j]
+			for j := range columns {
+				at := (2*tile+j)*w.Pixel + c
+				columns[j] = winogradInputOf(w.Map[at], w.Map[w.Line+at], w.Map[2*w.Line+at], w.Map[3*w.Line+at])
+			}
+			for i := range 4 {
+				row := winogradInputOf(columns[0][i], columns[1][i], columns[2][i], columns[3][i])
+				for j, v := range row {
+					w.Planes[(4*i+j)*w.Plane+tile*w.Pitch+c] = v
+				}
+			}
+		}
+	}
+}
+
+// winogradInputOf is Bᵀ times a vector.
+func winogradInputOf(a, b, c, d float32) [4]float32 {
+	return [4]float32{a - c, b + c, c - b, b - d}
+}
+
+// winogradOutputOf is Aᵀ times a vector.
+func winogradOutputOf(a, b, c, d float32) [2]float32 {
+	return [2]float32{a + b + c, b - c - d}
+}
+
+// WinogradEpilogue is what Output does to the outputs before it stores them: it adds Bias,
+// then Residual, and applies Activation.
+type WinogradEpilogue struct {
+	Bias       []float32 // one value a channel, or nil
+	Residual   []float32 // laid out as Map, or nil; may be Map itself
+	Activation Activation
+}
+
+// Output computes rows, 1 or 2, rows of so many positions each from the planes U ⊙ V of their
+// tiles. It panics if a slice is too short.
+func (w *Winograd) Output(rows, positions int, e WinogradEpilogue) {
+	tiles := (positions + 1) / 2
+	w.check(tiles, rows, positions)
+	switch {
+	case rows != 1 && rows != 2:
+		panic("kernel: Winograd outputs of other than one or two rows")
+	case e.Bias != nil && len(e.Bias) < w.Channels:
+		panic("kernel: Winograd Bias is too short")
+	case e.Residual != nil && len(e.Residual) < w.mapLen(rows, positions):
+		panic("kernel: Winograd Residual is too short")
+	case positions <= 0:
+		return
+	case level != Generic:
+		if whole := positions / 2; whole > 0 {
+			w.vector(whole, winogradOutput+2*rows, &e)
+		}
+		if positions%2 > 0 {
+			last := *w
+			last.Map, last.Planes = w.Map[(positions-1)*w.Pixel:], w.Planes[(tiles-1)*w.Pitch:]
+			if e.Residual != nil {
+				e.Residual = e.Residual[(positions-1)*w.Pixel:]
+			}
+			last.vector(1, winogradOutput+2*rows-1, &e)
+		}
+		return
+	}
+	low, high := e.Activation.bounds()
+	for tile := range tiles {
+		for c := range w.Channels {
+			var columns [4][2]float32 // [j]
+			for j := range columns {
+				at := func(i int) float32 { return w.Planes[(4*i+j)*w.Plane+tile*w.Pitch+c] }
+				columns[j] = winogradOutputOf(at(0), at(1), at(2), at(3))
+			}
+			for i := range rows {
+				row := winogradOutputOf(columns[0][i], columns[1][i], columns[2][i], columns[3][i])
+				for j, v := range row[:min(2, positions-2*tile)] {
+					at := i*w.Line + (2*tile+j)*w.Pixel + c
+					if e.Bias != nil {
+						v += e.Bias[c]
+					}
+					if e.Residual != nil {
+						v += e.Residual[at]
+					}
+					w.Map[at] = min(max(v, low), high)
+				}
+			}
+		}
+	}
+}
+
+// mapLen is the number of values of Map that so many rows of positions reach over.
+func (w *Winograd) mapLen(rows, positions int) int {
+	return (rows-1)*w.Line + (positions-1)*w.Pixel + w.Channels
+}
+
+// check makes sure that nothing outside the slices is read or written: the assembly does not
+// look.
+func (w *Winograd) check(tiles, rows, positions int) {
+	switch {
+	case w.Channels <= 0 || w.Line < 0 || w.Pixel < w.Channels || w.Plane < 0 || w.Pitch < w.Channels:
+		panic("kernel: Winograd without channels, or with strides that are too short")
+	case tiles > 0 && len(w.Map) < w.mapLen(rows, positions):
+		panic("kernel: Winograd Map is too short")
+	case tiles > 0 && len(w.Planes) < 15*w.Plane+(tiles-1)*w.Pitch+w.Channels:
+		panic("kernel: Winograd Planes are too short")
+	}
+}
+
+// The transforms that have assembly; winogradOutput+2·rows is that of two positions, and the
+// one before it that of one.
+const (
+	winogradInput = iota
+	winogradOutput
+)

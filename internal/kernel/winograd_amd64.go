@@ -1,0 +1,58 @@
+//go:build !purego
+
+package kernel
+
+import "unsafe"
+
+// winogradTile is the argument of the winograd functions; the generator has its layout.
+// Strides are in bytes.
+type winogradTile struct {
+	pixels, residual, planes, bias unsafe.Pointer
+	line, pixel, plane, pitch      uintptr
+	count                          int
+	vectors                        int     // full vectors of channels
+	mask                           uintptr // of the channels left over, as in gemmTile
+	low, high                      float32
+}
+
+// vector transforms count tiles at the level in use, which has assembly.
+func (w *Winograd) vector(count, transform int, e *WinogradEpilogue) {
+	const value = unsafe.Sizeof(float32(0))
+	lanes := lanesOf(level)
+	t := winogradTile{
+		pixels: unsafe.Pointer(&w.Map[0]), planes: unsafe.Pointer(&w.Planes[0]),
+		bias: unsafe.Pointer(unsafe.SliceData(e.Bias)), residual: unsafe.Pointer(unsafe.SliceData(e.Residual)),
+		line: uintptr(w.Line) * value, pixel: uintptr(w.Pixel) * value,
+		plane: uintptr(w.Plane) * value, pitch: uintptr(w.Pitch) * value,
+		count: count, vectors: w.Channels / lanes, mask: maskOf(level, w.Channels%lanes),
+	}
+	t.low, t.high = e.Activation.bounds()
+	argument := (*byte)(unsafe.Pointer(&t))
+	if level == AVX512 {
+		switch transform {
+		case winogradInput:
+			winogradInputAVX512(argument)
+		case winogradOutput + 1:
+			winogradOutput1x1AVX512(argument)
+		case winogradOutput + 2:
+			winogradOutput1x2AVX512(argument)
+		case winogradOutput + 3:
+			winogradOutput2x1AVX512(argument)
+		case winogradOutput + 4:
+			winogradOutput2x2AVX512(argument)
+		}
+		return
+	}
+	switch transform {
+	case winogradInput:
+		winogradInputAVX2(argument)
+	case winogradOutput + 1:
+		winogradOutput1x1AVX2(argument)
+	case winogradOutput + 2:
+		winogradOutput1x2AVX2(argument)
+	case winogradOutput + 3:
+		winogradOutput2x1AVX2(argument)
+	case winogradOutput + 4:
+		winogradOutput2x2AVX2(argument)
+	}
+}

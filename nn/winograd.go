@@ -1,0 +1,307 @@
+package nn
+
+import "garb/internal/kernel"
+
+// winogradConvolution is a 3×3 convolution with stride 1 that is computed by tiles of 2×2
+// outputs: see kernel.Winograd. It takes 16 products of matrices where a convolution takes 36
+// for the same outputs; its sums are in another order.
+type winogradConvolution struct {
+	gatheredConvolution
+	forward  winogradPass
+	backward winogradPass // from the gradient of the output to that of the input
+	spread   []float32    // U of the kernel, plane after plane: channels × columns values each
+}
+
+const (
+	// winogradChannels is the least number of channels and of filters: with fewer the
+	// transforms take what the products save.
+	winogradChannels = 32
+	// winogradValues is how many values of planes are computed at a time: half of a core's
+	// second-level cache (1 MiB on Zen 4).
+	winogradValues = 128 << 10
+	// winogradTiles is the least number of tiles that share a reading of the kernel, if there
+	// are so many.
+	winogradTiles = 28
+	// winogradKernel is the number of values of the largest kernel, as planes, that each
+	// thread reads whole.
+	winogradKernel = 512 << 10
+	// winogradPanels is how many panels of columns threads take at a time, if they share a
+	// kernel: each transforms all windows for them.
+	winogradPanels = 4
+)
+
+// winogradFits reports whether a convolution of all channels is computed so. Where tiles reach
+// far over the map's end nothing is saved.
+func winogradFits(w window, columns int) bool {
+	tiles := (w.outHeight + 1) / 2 * ((w.outWidth + 1) / 2)
+	return w.kernelHeight == 3 && w.kernelWidth == 3 && w.dense() && w.strideHeight == 1 && w.dilationHeight == 1 &&
+		w.padTop <= 2 && w.padLeft <= 2 && w.channels >= winogradChannels && columns >= winogradChannels &&
+		2*4*tiles <= 3*w.outHeight*w.outWidth
+}
+
+func newWinograd(c convolution) *winogradConvolution {
+	w := c.window
+	return &winogradConvolution{
+		gatheredConvolution: gatheredConvolution{c},
+		forward: winogradPass{
+			height: w.height, width: w.width, channels: w.channels,
+			outHeight: w.outHeight, outWidth: w.outWidth, columns: c.columns, padTop: w.padTop, padLeft: w.padLeft,
+		},
+		// The gradient of the input is a convolution of that of the output, with the kernel
+		// turned by half a turn, its channels and columns exchanged.
+		backward: winogradPass{
+			height: w.outHeight, width: w.outWidth, channels: c.columns,
+			outHeight: w.height, outWidth: w.width, columns: w.channels, padTop: 2 - w.padTop, padLeft: 2 - w.padLeft,
+		},
+	}
+}
+
+func (c *winogradConvolution) extent(n int) extent {
+	p := &c.forward
+	work := 16 * n * p.tileRows() * p.tileColumns() * p.channels * p.columns
+	if 16*p.channels*p.columns > winogradKernel {
+		panels := (p.planes[0].Panels() + winogradPanels - 1) / winogradPanels
+		return extent{rows: p.blocks(n * p.tileRows()), panels: panels, work: work}
+	}
+	return extent{rows: n * p.tileRows(), panels: 1, work: work}
+}
+
+func (c *winogradConvolution) scratchLen() int { return c.forward.scratchLen() }
+
+func (c *winogradConvolution) load(w Weights) error {
+	values, err := c.read(w)
+	if err != nil {
+		return err
+	}
+	size := c.channels * c.columns
+	if c.spread == nil {
+		c.spread = make([]float32, 16*size)
+	}
+	spreadKernel(c.spread, values, size)
+	for i := range c.forward.planes {
+		m := &c.forward.planes[i]
+		*m = pack(*m, c.spread[i*size:][:size], c.channels, c.columns, c.scale)
+	}
+	if c.kernel == nil { // it answers, so this was the only time
+		c.spread = nil
+	}
+	return nil
+}
+
+// spreadKernel sets planes to U = G·kernel·Gᵀ of size pairs of a channel and a column.
+func spreadKernel(planes, values []float32, size int) {
+	var taps [9][]float32
+	for i := range taps {
+		taps[i] = values[i*size:][:size]
+	}
+	var to [16][]float32
+	for i := range to {
+		to[i] = planes[i*size:][:size]
+	}
+	for at := range size {
+		var columns [3][4]float64
+		for j := range columns {
+			columns[j] = spreadTaps(float64(taps[j][at]), float64(taps[3+j][at]), float64(taps[6+j][at]))
+		}
+		for i := range 4 {
+			for j, v := range spreadTaps(columns[0][i], columns[1][i], columns[2][i]) {
+				to[4*i+j][at] = float32(v)
+			}
+		}
+	}
+}
+
+// spreadTaps is G times a vector.
+func spreadTaps(a, b, c float64) [4]float64 {
+	return [4]float64{a, (a + b + c) / 2, (a - b + c) / 2, c}
+}
+
+func (c *winogradConvolution) run(b *buffers, p piece) {
+	w := &c.forward
+	epilogue := kernel.WinogradEpilogue{Bias: c.shift, Residual: b.second, Activation: c.activation}
+	columns := [2]int{0, w.columns}
+	if 16*w.channels*w.columns > winogradKernel {
+		p.low, p.high = w.block(p.low, b.n*w.tileRows()), w.block(p.high, b.n*w.tileRows())
+		p.panelLow, p.panelHigh = p.panelLow*winogradPanels, min(p.panelHigh*winogradPanels, w.planes[0].Panels())
+		width := w.planes[0].PanelColumns
+		columns = [2]int{p.panelLow * width, min(p.panelHigh*width, w.columns)}
+	} else {
+		p.panelHigh = w.planes[0].Panels()
+	}
+	w.run(b.out, b.in, p, columns, epilogue, b.scratch)
+}
+
+func (c *winogradConvolution) prepareBack() {
+	size := c.channels * c.columns
+	for i := range c.backward.planes {
+		m := &c.backward.planes[i]
+		// Half a turn exchanges the first and the last row of G·kernel, and columns likewise.
+		from := turnedPlane[i/4]*4 + turnedPlane[i%4]
+		*m = packTransposed(*m, c.spread[from*size:][:size], c.channels, c.columns, c.scale)
+	}
+}
+
+var turnedPlane = [4]int{3, 1, 2, 0}
+
+func (c *winogradConvolution) backScratchLen() int {
+	direct := c.convolution.backScratchLen()
+	if c.gathers() {
+		direct = c.gatheredConvolution.backScratchLen()
+	}
+	return max(direct, c.backward.scratchLen())
+}
+
+// back computes the gradient of the kernel as other convolutions do.
+func (c *winogradConvolution) back(b *backBuffers) {
+	weights := *b
+	weights.inGradient = nil
+	if c.gathers() {
+		c.gatheredConvolution.back(&weights)
+	} else {
+		c.backEach(&weights)
+	}
+	if b.inGradient == nil {
+		return
+	}
+	w := &c.backward
+	var epilogue kernel.WinogradEpilogue
+	if b.addIn {
+		epilogue.Residual = b.inGradient
+	}
+	all := piece{high: b.n * w.tileRows(), panelHigh: w.planes[0].Panels()}
+	w.run(b.inGradient, b.gradient, all, [2]int{0, w.columns}, epilogue, b.scratch)
+}
+
+// backEach goes back through images one by one.
+func (c *winogradConvolution) backEach(b *backBuffers) {
+	inLen, outLen := c.height*c.width*c.channels, c.outHeight*c.outWidth*c.columns
+	for i := range b.n {
+		image := *b
+		image.n = 1
+		image.in, image.out, image.gradient = b.in[i*inLen:][:inLen], b.out[i*outLen:][:outLen], b.gradient[i*outLen:][:outLen]
+		if b.secondGradient != nil {
+			image.secondGradient = b.secondGradient[i*outLen:][:outLen]
+		}
+		c.convolution.back(&image)
+	}
+}
+
+// winogradPass is a way through a 3×3 convolution with stride 1.
+type winogradPass struct {
+	height, width, channels      int
+	outHeight, outWidth, columns int
+	padTop, padLeft              int // may be negative: the first window begins inside the map
+	planes                       [16]*kernel.Matrix
+}
+
+func (w *winogradPass) tileRows() int    { return (w.outHeight + 1) / 2 }
+func (w *winogradPass) tileColumns() int { return (w.outWidth + 1) / 2 }
+
+// pitch is how far tiles lie apart in a plane of so many channels: those of a product's tile
+// must not fall into the same lines of the first-level cache.
+func (w *winogradPass) pitch(channels int) int {
+	if channels%256 == 0 {
+		return channels + gatheredGap
+	}
+	return channels
+}
+
+// plane is how far planes of so many channels lie apart.
+func (w *winogradPass) plane(channels int) int {
+	return w.blockRows()*w.tileColumns()*w.pitch(channels) + gatheredGap
+}
+
+// blockRows is the largest number of rows of tiles that are computed at a time.
+func (w *winogradPass) blockRows() int {
+	tiles := max(winogradValues/(16*(w.channels+w.columns)), winogradTiles)
+	return max(tiles/w.tileColumns(), 1)
+}
+
+// blocks is the number of blocks that so many rows of tiles are divided into, of equal size.
+func (w *winogradPass) blocks(rows int) int { return (rows + w.blockRows() - 1) / w.blockRows() }
+
+// block returns the first row of a block.
+func (w *winogradPass) block(i, rows int) int { return i * rows / w.blocks(rows) }
+
+// lineLen is the number of values of a row with the border that its tiles read.
+func (w *winogradPass) lineLen() int { return (2*w.tileColumns() + 2) * w.channels }
+
+// inside reports whether the windows of a row of tiles, of an image, lie inside of the map.
+func (w *winogradPass) inside(top int) bool {
+	return top >= 0 && top+4 <= w.height && w.padLeft <= 0 && 2*w.tileColumns()+2-w.padLeft <= w.width
+}
+
+func (w *winogradPass) scratchLen() int {
+	return 4*w.lineLen() + 16*(w.plane(w.channels)+w.plane(w.columns))
+}
+
+// run computes rows of tiles, counted through all images, and in them panels of columns.
+func (w *winogradPass) run(out, in []float32, p piece, columns [2]int, e kernel.WinogradEpilogue, scratch []float32) {
+	tiles, rows := w.tileColumns(), p.high-p.low
+	lines := scratch[:4*w.lineLen()]
+	windows := kernel.Winograd{
+		Planes: scratch[len(lines):], Plane: w.plane(w.channels), Pitch: w.pitch(w.channels), Channels: w.channels,
+	}
+	products := kernel.Winograd{
+		Planes: windows.Planes[16*windows.Plane:], Plane: w.plane(w.columns), Pitch: w.pitch(w.columns),
+		Channels: columns[1] - columns[0],
+	}
+	blocks := w.blocks(rows)
+	for block := range blocks {
+		low, high := p.low+block*rows/blocks, p.low+(block+1)*rows/blocks
+		for row := low; row < high; row++ {
+			w.transform(windows, in, lines, row, (row-low)*tiles)
+		}
+		for i, m := range w.planes {
+			g := kernel.Gemm{
+				Dst: products.Planes[i*products.Plane:], DstStride: products.Pitch,
+				A: windows.Planes[i*windows.Plane:], AStride: windows.Pitch, Segments: 1, SegmentLen: w.channels, B: m,
+			}
+			g.Run(0, (high-low)*tiles, p.panelLow, p.panelHigh)
+		}
+		for row := low; row < high; row++ {
+			w.finish(products, out, e, row, (row-low)*tiles, columns[0])
+		}
+	}
+}
+
+// transform transforms the windows of a row of tiles, the first of which is number tile of the
+// planes.
+func (w *winogradPass) transform(to kernel.Winograd, in, lines []float32, row, tile int) {
+	image, top := row/w.tileRows(), row%w.tileRows()*2-w.padTop
+	rowLen, lineLen := w.width*w.channels, w.lineLen()
+	in = in[image*w.height*rowLen:][:w.height*rowLen]
+	to.Planes, to.Pixel = to.Planes[tile*to.Pitch:], w.channels
+	if w.inside(top) {
+		to.Map, to.Line = in[top*rowLen-w.padLeft*w.channels:], rowLen
+	} else {
+		to.Map, to.Line = lines, lineLen
+		left, skipped := max(w.padLeft, 0)*w.channels, max(-w.padLeft, 0)*w.channels
+		for i := range 4 {
+			line := lines[i*lineLen:][:lineLen]
+			if top+i < 0 || top+i >= w.height {
+				clear(line)
+				continue
+			}
+			clear(line[:left])
+			n := copy(line[left:], in[(top+i)*rowLen:][skipped:rowLen])
+			clear(line[left+n:])
+		}
+	}
+	to.Input(w.tileColumns())
+}
+
+// finish computes the outputs of a row of tiles, from column on.
+func (w *winogradPass) finish(from kernel.Winograd, out []float32, e kernel.WinogradEpilogue, row, tile, column int) {
+	image, y := row/w.tileRows(), row%w.tileRows()*2
+	at := (image*w.outHeight+y)*w.outWidth*w.columns + column
+	from.Planes = from.Planes[tile*from.Pitch+column:]
+	from.Map, from.Line, from.Pixel = out[at:], w.outWidth*w.columns, w.columns
+	if e.Bias != nil {
+		e.Bias = e.Bias[column:]
+	}
+	if e.Residual != nil {
+		e.Residual = e.Residual[at:]
+	}
+	from.Output(min(2, w.outHeight-y), w.outWidth, e)
+}

@@ -1,0 +1,188 @@
+package nn
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"garb/tensor"
+)
+
+// winogradNetwork is a 3×3 convolution with all that becomes a part of it, of a map that others
+// read too.
+func winogradNetwork(height, width, channels, filters, border int, padding Padding) *Graph {
+	b := NewBuilder(height, width, 3)
+	x := b.ReLU(b.Conv("first", b.Input(), channels, 1, 1, Same))
+	y := b.Conv("c", b.Pad(x, border, border, border, border, false), filters, 3, 1, padding, WithBias())
+	y = b.BatchNorm("bn", y, 1e-3)
+	side := b.Conv("side", x, filters, 1, 1, Same)
+	if padding == Same && border == 0 {
+		y = b.Add(y, side)
+	}
+	y = b.ReLU6(y)
+	return b.Build(b.Dense("classifier", b.Concat(b.GlobalAveragePool(y), b.GlobalAveragePool(side)), 5, WithBias()))
+}
+
+// withoutWinograd puts the plain convolution in the place of one that is computed in tiles.
+func withoutWinograd(t *testing.T, steps []*step, w Weights) {
+	t.Helper()
+	found := false
+	for _, s := range steps {
+		if c, ok := s.computation.(*winogradConvolution); ok {
+			plain := c.convolution
+			if w != nil {
+				if err := plain.load(w); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.computation, found = &plain, true
+			if w != nil {
+				s.tasks = s.cut(1, 1)
+			}
+		}
+	}
+	if !found {
+		t.Fatal("no convolution is computed in tiles")
+	}
+}
+
+var winogradCases = []struct {
+	height, width, channels, filters, border int
+	padding                                  Padding
+}{
+	{8, 8, 32, 40, 0, Same},
+	{9, 7, 37, 33, 0, Same},
+	{7, 12, 32, 32, 0, Valid},
+	{11, 9, 48, 32, 1, Valid},
+	{6, 7, 33, 47, 2, Valid},  // the first window lies outside but for its corner
+	{7, 7, 180, 200, 0, Same}, // threads share the kernel
+	{30, 30, 64, 64, 0, Same}, // several blocks
+	{29, 31, 32, 64, 0, Same},
+}
+
+// TestWinograd: a convolution in tiles gives what the plain one does, and the same bits however
+// images and rows are divided.
+func TestWinograd(t *testing.T) {
+	for _, c := range winogradCases {
+		g := winogradNetwork(c.height, c.width, c.channels, c.filters, c.border, c.padding)
+		w := randomWeights(g, 4)
+		const n = 5
+		in := values(rand.New(rand.NewPCG(5, 6)), n*c.height*c.width*3)
+		outLen := tensor.Len(g.OutputShape())
+		run := func(p *Plan, images int) []float32 {
+			t.Helper()
+			out := make([]float32, n*outLen)
+			for low := 0; low < n; low += images {
+				high := min(low+images, n)
+				if err := p.Run(t.Context(), in[low*len(in)/n:high*len(in)/n], out[low*outLen:high*outLen]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return out
+		}
+		compile := func(threads int) *Plan {
+			t.Helper()
+			p, err := Compile(g, w, Options{Threads: threads})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		plain := compile(1)
+		var steps []*step
+		for i := range plain.steps {
+			steps = append(steps, &plain.steps[i])
+		}
+		withoutWinograd(t, steps, w)
+		for i := range plain.steps {
+			plain.scratchLen = max(plain.scratchLen, plain.steps[i].scratchLen())
+		}
+		want := run(compile(1), n)
+		same(t, "value", want, run(plain, n))
+		for _, threads := range []int{1, 2, 3} {
+			for _, images := range []int{1, 2, n} {
+				if got := run(compile(threads), images); !slices.Equal(got, want) {
+					t.Errorf("%+v: other bits with %d threads, %d images at a time", c, threads, images)
+				}
+			}
+		}
+	}
+}
+
+// TestWinogradGradients: the gradients through a convolution in tiles are those through the
+// plain one, and have the same bits on any number of threads.
+func TestWinogradGradients(t *testing.T) {
+	for _, c := range winogradCases {
+		g := winogradNetwork(c.height, c.width, c.channels, c.filters, c.border, c.padding)
+		w := randomWeights(g, 4)
+		input, targets := batchOf(g, 9, 5)
+		gradients := func(threads int, winograd bool) map[string][]float32 {
+			tr, err := NewTrainer(g, w, TrainerOptions{Loss: SoftmaxCrossEntropy{}, Threads: threads})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !winograd {
+				var steps []*step
+				for i := range tr.steps {
+					steps = append(steps, &tr.steps[i].step)
+				}
+				withoutWinograd(t, steps, nil)
+				for i := range tr.steps {
+					tr.scratchLen = max(tr.scratchLen, tr.steps[i].scratchLen(), tr.steps[i].backScratchLen())
+				}
+			}
+			for range 2 { // the second with other weights
+				if _, err := tr.Step(t.Context(), input, targets, make([]float32, len(targets))); err != nil {
+					t.Fatal(err)
+				}
+				for _, v := range tr.Variables() {
+					for i := range v.Value {
+						v.Value[i] -= 0.01 * v.Gradient[i]
+					}
+				}
+			}
+			all := map[string][]float32{}
+			for _, v := range tr.Variables() {
+				all[v.Name] = v.Gradient
+			}
+			return all
+		}
+		got, want := gradients(2, true), gradients(1, false)
+		for name, v := range want {
+			same(t, name, got[name], v)
+		}
+		for name, v := range gradients(1, true) {
+			if !slices.Equal(v, got[name]) {
+				t.Errorf("%+v: %s has other bits with one thread", c, name)
+			}
+		}
+	}
+}
+
+// TestWinogradFits: what is computed in tiles, and what is not.
+func TestWinogradFits(t *testing.T) {
+	for _, c := range []struct {
+		side, channels, filters, kernel, stride, dilation, groups int
+		want                                                      bool
+	}{
+		{side: 8, channels: 32, filters: 32, kernel: 3, stride: 1, dilation: 1, want: true},
+		{side: 5, channels: 32, filters: 32, kernel: 3, stride: 1, dilation: 1, want: true},
+		{side: 3, channels: 32, filters: 32, kernel: 3, stride: 1, dilation: 1}, // 4 tiles for 9 outputs
+		{side: 8, channels: 31, filters: 32, kernel: 3, stride: 1, dilation: 1},
+		{side: 8, channels: 32, filters: 31, kernel: 3, stride: 1, dilation: 1},
+		{side: 8, channels: 32, filters: 32, kernel: 5, stride: 1, dilation: 1},
+		{side: 8, channels: 32, filters: 32, kernel: 3, stride: 2, dilation: 1},
+		{side: 8, channels: 32, filters: 32, kernel: 3, stride: 1, dilation: 2},
+		{side: 8, channels: 64, filters: 64, kernel: 3, stride: 1, dilation: 1, groups: 2},
+	} {
+		b := NewBuilder(c.side, c.side, c.channels)
+		x := b.Conv("c", b.Input(), c.filters, c.kernel, c.stride, Same, WithDilation(c.dilation, c.dilation), WithGroups(c.groups))
+		l, err := lower(b.Build(x), purpose{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got := l.steps[0].computation.(*winogradConvolution); got != c.want {
+			t.Errorf("%+v: in tiles is %v", c, got)
+		}
+	}
+}
