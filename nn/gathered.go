@@ -73,7 +73,7 @@ func (c *gatheredConvolution) run(b *buffers, p piece) {
 
 // backRows is the number of windows that are gone back through at a time: the gradient of the
 // kernel comes from memory once for all of them.
-const backRows = 128
+const backRows = 256
 
 func (c *gatheredConvolution) backScratchLen() int {
 	return backRows*c.pitch() + kernel.OuterScratchLen + kernel.ScratchLen(c.columns)
@@ -87,8 +87,8 @@ func (c *gatheredConvolution) back(b *backBuffers) {
 	rest := b.scratch[len(windows)+len(outer):]
 	b.clearIn()
 	rows := b.n * c.positions()
-	for low := 0; low < rows; low += backRows {
-		n := min(backRows, rows-low)
+	for low, blocks := 0, (rows+backRows-1)/backRows; blocks > 0; blocks-- {
+		n := (rows - low + blocks - 1) / blocks
 		g := b.gradient[low*c.columns:][:n*c.columns]
 		if byKernel != nil {
 			for i := range n {
@@ -100,13 +100,13 @@ func (c *gatheredConvolution) back(b *backBuffers) {
 			}
 			o.Run(n)
 		}
-		if b.inGradient == nil {
-			continue
+		if b.inGradient != nil {
+			multiplyTransposed(windows, g, c.transposed, n, c.depth, c.columns, false, rest)
+			for i := range n {
+				c.scatter(b.inGradient, windows[i*c.depth:][:c.depth], low+i)
+			}
 		}
-		multiplyTransposed(windows, g, c.transposed, n, c.depth, c.columns, false, rest)
-		for i := range n {
-			c.scatter(b.inGradient, windows[i*c.depth:][:c.depth], low+i)
-		}
+		low += n
 	}
 }
 

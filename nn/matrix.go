@@ -81,11 +81,11 @@ func (m *matrixProduct) backScratchLen() int {
 // done with it.
 func (m *matrixProduct) back(b *backBuffers) {
 	byKernel, byShift := m.gradients(b.weights)
-	const blockValues, step = 96 << 10, 128 // of three matrices, in the second-level cache
+	const blockValues, step = 96 << 10, 256 // of three matrices, in the second-level cache
 	rows := b.n * m.rows
 	block := max(step, blockValues/(m.depth+m.columns)/step*step)
-	for row := 0; row < rows; row += block {
-		n := min(block, rows-row)
+	for row, blocks := 0, (rows+block-1)/block; blocks > 0; blocks-- {
+		n := (rows - row + blocks - 1) / blocks
 		g := b.gradient[row*m.columns:][:n*m.columns]
 		if !b.masked {
 			kernel.ActivationGradient(g, b.out[row*m.columns:], m.activation)
@@ -105,6 +105,7 @@ func (m *matrixProduct) back(b *backBuffers) {
 			multiplyTransposed(to, g, m.transposed, n, m.depth, m.columns, b.addIn, b.scratch[kernel.OuterScratchLen:])
 			kernel.ActivationGradient(to, b.in[row*m.depth:], b.maskIn)
 		}
+		row += n
 	}
 }
 

@@ -24,11 +24,14 @@ type Outer struct {
 const (
 	// maxLanes is the number of values in the largest vector.
 	maxLanes = 16
-	// outerBlock is the number of products in a pass: a packed panel of b then takes
-	// half of the first-level cache.
-	outerBlock = 128
+	// outerBlock is the number of products in a pass: a packed tile of a then takes a third
+	// of the first-level cache (48 KiB, or half of 32).
+	outerBlock = 256
+	// outerPanelValues is how many values of packed panels of b a pass goes through at a
+	// time: a quarter of a core's second-level cache (1 MiB on Zen 4).
+	outerPanelValues = 64 << 10
 	// OuterScratchLen is the length of an Outer's Scratch.
-	OuterScratchLen = outerBlock * 2 * maxLanes
+	OuterScratchLen = outerPanelValues + outerBlock*maxLanes
 )
 
 // Run adds count products. It allocates nothing. It panics if a slice is too short.
@@ -50,13 +53,14 @@ func (o *Outer) Run(count int) {
 	case len(o.Scratch) < OuterScratchLen:
 		panic("kernel: Outer Scratch is too short")
 	}
-	for low := 0; low < count; low += outerBlock {
-		n := min(outerBlock, count-low)
+	for low, blocks := 0, (count+outerBlock-1)/outerBlock; blocks > 0; blocks-- {
+		n := (count - low + blocks - 1) / blocks
 		if level == Generic {
 			outerGeneric(o, low, n)
 		} else {
 			outerVector(o, low, n)
 		}
+		low += n
 	}
 }
 

@@ -25,47 +25,57 @@ type linesTile struct {
 // second-level cache (1 MiB on Zen 4).
 const outerValues = 100000 << 10
 
-// outerVector goes through groups of rows of dst, in each through panels of b, which it
-// packs, and in these through tiles. So a comes from memory once.
+// outerVector goes through groups of panels of b, which it packs, in each through tiles of
+// rows of dst, whose columns of a it packs, and in these through the panels: so a tile's rows
+// of dst are written from front to back, and what is packed is in a cache near the core.
 func outerVector(o *Outer, low, count int) {
 	const value = unsafe.Sizeof(float32(0))
-	lanes := 8
-	if level == AVX512 {
-		lanes = 16
-	}
+	lanes := lanesOf(level)
+	width := 2 * lanes
+	panels, a := o.Scratch[:outerPanelValues], o.Scratch[outerPanelValues:]
+	group := max(1, outerPanelValues/(count*width)) * width // columns
 	t := outerTile{
-		b: unsafe.Pointer(&o.Scratch[0]), count: count,
-		dstStride: uintptr(o.Columns) * value, aStride: uintptr(o.AStride) * value,
+		a: unsafe.Pointer(&a[0]), count: count,
+		dstStride: uintptr(o.Columns) * value, aStride: uintptr(lanes) * value,
 	}
-	lines := linesTile{dst: t.b, count: count, stride: uintptr(o.BStride) * value}
+	lines := linesTile{count: count}
 	tiles := (o.Rows + tileRows[level] - 1) / tileRows[level]
-	group := max(1, outerValues/(count*tileRows[level])) // in tiles
-	for m := 0; tiles > 0; tiles -= group {
-		first := m
-		for column := 0; column < o.Columns; column += 2 * lanes {
-			width := min(2*lanes, o.Columns-column)
-			vectors := (width + lanes - 1) / lanes
-			t.mask = maskOf(level, width%lanes)
-			lines.mask = t.mask
-			lines.src = unsafe.Pointer(&o.B[low*o.BStride+column])
+	for first := 0; first < o.Columns; first += group {
+		end := min(first+group, o.Columns)
+		lines.stride = uintptr(o.BStride) * value
+		for column := first; column < end; column += width {
+			lines.dst, lines.src = unsafe.Pointer(&panels[(column-first)*count]), unsafe.Pointer(&o.B[low*o.BStride+column])
 			lines.sums = unsafe.Pointer(&o.dummySums[0])
-			if o.Sums != nil && first == 0 {
+			if o.Sums != nil {
 				lines.sums = unsafe.Pointer(&o.Sums[column])
 			}
-			packLines(vectors, (*byte)(unsafe.Pointer(&lines)))
-			m = first
-			for left := tiles; left > max(0, tiles-group); left-- {
-				rows := (o.Rows - m + left - 1) / left
-				t.dst, t.a = unsafe.Pointer(&o.Dst[m*o.Columns+column]), unsafe.Pointer(&o.A[low*o.AStride+m])
+			packColumns(&lines, min(width, o.Columns-column))
+		}
+		lines.dst, lines.stride, lines.sums = t.a, uintptr(o.AStride)*value, unsafe.Pointer(&o.dummySums[0])
+		for m, left := 0, tiles; left > 0; left-- {
+			rows := (o.Rows - m + left - 1) / left
+			lines.src = unsafe.Pointer(&o.A[low*o.AStride+m])
+			packColumns(&lines, rows)
+			for column := first; column < end; column += width {
+				columns := min(width, o.Columns-column)
+				t.mask = maskOf(level, columns%lanes)
+				t.dst, t.b = unsafe.Pointer(&o.Dst[m*o.Columns+column]), unsafe.Pointer(&panels[(column-first)*count])
 				if level == AVX512 {
-					outerAVX512(rows, vectors, (*byte)(unsafe.Pointer(&t)))
+					outerAVX512(rows, (columns+lanes-1)/lanes, (*byte)(unsafe.Pointer(&t)))
 				} else {
-					outerAVX2(rows, vectors, (*byte)(unsafe.Pointer(&t)))
+					outerAVX2(rows, (columns+lanes-1)/lanes, (*byte)(unsafe.Pointer(&t)))
 				}
-				m += rows
 			}
+			m += rows
 		}
 	}
+}
+
+// packColumns copies up to two vectors of columns, filled up with zeros.
+func packColumns(t *linesTile, columns int) {
+	lanes := lanesOf(level)
+	t.mask = maskOf(level, columns%lanes)
+	packLines((columns+lanes-1)/lanes, (*byte)(unsafe.Pointer(t)))
 }
 
 func packLines(vectors int, t *byte) {
