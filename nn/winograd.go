@@ -6,7 +6,7 @@ import "garb/internal/kernel"
 // outputs: see kernel.Winograd. It takes 16 products of matrices where a convolution takes 36
 // for the same outputs; its sums are in another order.
 type winogradConvolution struct {
-	gatheredConvolution
+	convolution
 	forward  winogradPass
 	backward winogradPass // from the gradient of the output to that of the input
 	spread   []float32    // U of the kernel, plane after plane: channels × columns values each
@@ -22,6 +22,9 @@ const (
 	// winogradTiles is the least number of tiles that share a reading of the kernel, if there
 	// are so many.
 	winogradTiles = 28
+	// winogradGradientTiles is that of tiles whose products are added to the gradient of the
+	// kernel at a time, which is read and written once for all of them.
+	winogradGradientTiles = 98
 	// winogradKernel is the number of values of the largest kernel, as planes, that each
 	// thread reads whole.
 	winogradKernel = 512 << 10
@@ -39,10 +42,12 @@ func winogradFits(w window, columns int) bool {
 		2*4*tiles <= 3*w.outHeight*w.outWidth
 }
 
+func (c *winogradConvolution) together() {}
+
 func newWinograd(c convolution) *winogradConvolution {
 	w := c.window
 	return &winogradConvolution{
-		gatheredConvolution: gatheredConvolution{c},
+		convolution: c,
 		forward: winogradPass{
 			height: w.height, width: w.width, channels: w.channels,
 			outHeight: w.outHeight, outWidth: w.outWidth, columns: c.columns, padTop: w.padTop, padLeft: w.padLeft,
@@ -143,22 +148,25 @@ func (c *winogradConvolution) prepareBack() {
 
 var turnedPlane = [4]int{3, 1, 2, 0}
 
-func (c *winogradConvolution) backScratchLen() int {
-	direct := c.convolution.backScratchLen()
-	if c.gathers() {
-		direct = c.gatheredConvolution.backScratchLen()
+func (c *winogradConvolution) adopt(variable func(n *node, param int) *Variable) int {
+	if c.convolution.adopt(variable) == 0 {
+		return 0
 	}
-	return max(direct, c.backward.scratchLen())
+	return 16*c.channels*c.columns + c.columns
 }
 
-// back computes the gradient of the kernel as other convolutions do.
+func (c *winogradConvolution) backScratchLen() int {
+	return max(c.backward.scratchLen(), c.forward.planesLen(c.forward.gradientRows())+2*c.gradientLineLen()+kernel.OuterScratchLen)
+}
+
+// gradientLineLen is the number of values of a row of the output, filled up to whole tiles.
+func (c *winogradConvolution) gradientLineLen() int { return 2 * c.forward.tileColumns() * c.columns }
+
+// back sums the gradient of U, from which collect derives that of the kernel.
 func (c *winogradConvolution) back(b *backBuffers) {
-	weights := *b
-	weights.inGradient = nil
-	if c.gathers() {
-		c.gatheredConvolution.back(&weights)
-	} else {
-		c.backEach(&weights)
+	c.open(b)
+	if b.weights != nil {
+		c.backKernel(b)
 	}
 	if b.inGradient == nil {
 		return
@@ -172,18 +180,90 @@ func (c *winogradConvolution) back(b *backBuffers) {
 	w.run(b.inGradient, b.gradient, all, [2]int{0, w.columns}, epilogue, b.scratch)
 }
 
-// backEach goes back through images one by one.
-func (c *winogradConvolution) backEach(b *backBuffers) {
-	inLen, outLen := c.height*c.width*c.channels, c.outHeight*c.outWidth*c.columns
-	for i := range b.n {
-		image := *b
-		image.n = 1
-		image.in, image.out, image.gradient = b.in[i*inLen:][:inLen], b.out[i*outLen:][:outLen], b.gradient[i*outLen:][:outLen]
-		if b.secondGradient != nil {
-			image.secondGradient = b.secondGradient[i*outLen:][:outLen]
-		}
-		c.convolution.back(&image)
+// backKernel adds to the gradients of U and of what is added to the sums: see
+// kernel.Winograd.Gradient.
+func (c *winogradConvolution) backKernel(b *backBuffers) {
+	w, size := &c.forward, c.channels*c.columns
+	byShift := b.weights[16*size:]
+	tiles, rows := w.tileColumns(), b.n*w.tileRows()
+	lines, windows, scratch := w.windows(b.scratch, w.gradientRows())
+	gradients := kernel.Winograd{
+		Planes: scratch, Plane: w.plane(c.columns, w.gradientRows()), Pitch: w.pitch(c.columns), Channels: c.columns,
 	}
+	gradientLines := scratch[16*gradients.Plane:][:2*c.gradientLineLen()]
+	outer := scratch[16*gradients.Plane+len(gradientLines):]
+	blocks := (rows + w.gradientRows() - 1) / w.gradientRows()
+	for block := range blocks {
+		low, high := block*rows/blocks, (block+1)*rows/blocks
+		for row := low; row < high; row++ {
+			w.transform(windows, b.in, lines, row, (row-low)*tiles)
+			c.transformGradient(gradients, b.gradient, gradientLines, row, (row-low)*tiles)
+		}
+		for i := range 16 {
+			o := kernel.Outer{
+				Dst: b.weights[i*size:][:size], Rows: c.channels, Columns: c.columns,
+				A: windows.Planes[i*windows.Plane:], AStride: windows.Pitch,
+				B: gradients.Planes[i*gradients.Plane:], BStride: gradients.Pitch, Scratch: outer,
+			}
+			if i == 5 {
+				o.Sums = byShift
+			}
+			o.Run((high - low) * tiles)
+		}
+	}
+}
+
+// transformGradient transforms the gradient of the outputs of a row of tiles, the first of
+// which is number tile of the planes.
+func (c *winogradConvolution) transformGradient(to kernel.Winograd, gradient, lines []float32, row, tile int) {
+	w := &c.forward
+	image, y := row/w.tileRows(), row%w.tileRows()*2
+	rowLen := w.outWidth * c.columns
+	at := (image*w.outHeight + y) * rowLen
+	to.Planes, to.Pixel = to.Planes[tile*to.Pitch:], c.columns
+	if y+2 <= w.outHeight && w.outWidth%2 == 0 {
+		to.Map, to.Line = gradient[at:], rowLen
+	} else {
+		to.Map, to.Line = lines, c.gradientLineLen()
+		for i := range 2 {
+			line := lines[i*to.Line:][:to.Line]
+			n := 0
+			if y+i < w.outHeight {
+				n = copy(line, gradient[at+i*rowLen:][:rowLen])
+			}
+			clear(line[n:])
+		}
+	}
+	to.Gradient(w.tileColumns())
+}
+
+// collect derives the gradient of the kernel from that of U, G·kernel·Gᵀ: it is Gᵀ·U's·G.
+func (c *winogradConvolution) collect(sum []float32) {
+	size := c.channels * c.columns
+	var planes [16][]float32
+	for i := range planes {
+		planes[i] = sum[i*size:][:size]
+	}
+	for at := range size {
+		var columns [4][3]float64
+		for j := range columns {
+			columns[j] = gatherTaps(planes[j][at], planes[4+j][at], planes[8+j][at], planes[12+j][at])
+		}
+		for i := range 3 {
+			row := gatherTaps(columns[0][i], columns[1][i], columns[2][i], columns[3][i])
+			for j, v := range row {
+				planes[3*i+j][at] = float32(v)
+			}
+		}
+	}
+	copy(sum[9*size:], sum[16*size:])
+	c.epilogue.collect(sum[:9*size+c.columns])
+}
+
+// gatherTaps is Gᵀ times a vector.
+func gatherTaps[T float32 | float64](a, b, c, d T) [3]float64 {
+	plus, minus := (float64(b)+float64(c))/2, (float64(b)-float64(c))/2
+	return [3]float64{float64(a) + plus, minus, plus + float64(d)}
 }
 
 // winogradPass is a way through a 3×3 convolution with stride 1.
@@ -206,9 +286,9 @@ func (w *winogradPass) pitch(channels int) int {
 	return channels
 }
 
-// plane is how far planes of so many channels lie apart.
-func (w *winogradPass) plane(channels int) int {
-	return w.blockRows()*w.tileColumns()*w.pitch(channels) + gatheredGap
+// plane is how far planes of so many channels lie apart, of rows of tiles.
+func (w *winogradPass) plane(channels, rows int) int {
+	return rows*w.tileColumns()*w.pitch(channels) + gatheredGap
 }
 
 // blockRows is the largest number of rows of tiles that are computed at a time.
@@ -216,6 +296,9 @@ func (w *winogradPass) blockRows() int {
 	tiles := max(winogradValues/(16*(w.channels+w.columns)), winogradTiles)
 	return max(tiles/w.tileColumns(), 1)
 }
+
+// gradientRows is that of rows whose products are added to the gradient of the kernel at a time.
+func (w *winogradPass) gradientRows() int { return max(winogradGradientTiles/w.tileColumns(), 1) }
 
 // blocks is the number of blocks that so many rows of tiles are divided into, of equal size.
 func (w *winogradPass) blocks(rows int) int { return (rows + w.blockRows() - 1) / w.blockRows() }
@@ -232,19 +315,20 @@ func (w *winogradPass) inside(top int) bool {
 }
 
 func (w *winogradPass) scratchLen() int {
-	return 4*w.lineLen() + 16*(w.plane(w.channels)+w.plane(w.columns))
+	return w.planesLen(w.blockRows())
+}
+
+// planesLen is the number of values of what windows takes and of as many planes of columns.
+func (w *winogradPass) planesLen(rows int) int {
+	return 4*w.lineLen() + 16*(w.plane(w.channels, rows)+w.plane(w.columns, rows))
 }
 
 // run computes rows of tiles, counted through all images, and in them panels of columns.
 func (w *winogradPass) run(out, in []float32, p piece, columns [2]int, e kernel.WinogradEpilogue, scratch []float32) {
 	tiles, rows := w.tileColumns(), p.high-p.low
-	lines := scratch[:4*w.lineLen()]
-	windows := kernel.Winograd{
-		Planes: scratch[len(lines):], Plane: w.plane(w.channels), Pitch: w.pitch(w.channels), Channels: w.channels,
-	}
+	lines, windows, scratch := w.windows(scratch, w.blockRows())
 	products := kernel.Winograd{
-		Planes: windows.Planes[16*windows.Plane:], Plane: w.plane(w.columns), Pitch: w.pitch(w.columns),
-		Channels: columns[1] - columns[0],
+		Planes: scratch, Plane: w.plane(w.columns, w.blockRows()), Pitch: w.pitch(w.columns), Channels: columns[1] - columns[0],
 	}
 	blocks := w.blocks(rows)
 	for block := range blocks {
@@ -263,6 +347,15 @@ func (w *winogradPass) run(out, in []float32, p piece, columns [2]int, e kernel.
 			w.finish(products, out, e, row, (row-low)*tiles, columns[0])
 		}
 	}
+}
+
+// windows takes the memory for rows with their border and for the planes of windows from the
+// front of scratch, of rows of tiles, and returns what is left.
+func (w *winogradPass) windows(scratch []float32, rows int) (lines []float32, planes kernel.Winograd, left []float32) {
+	lines, scratch = scratch[:4*w.lineLen()], scratch[4*w.lineLen():]
+	planes = kernel.Winograd{Plane: w.plane(w.channels, rows), Pitch: w.pitch(w.channels), Channels: w.channels}
+	planes.Planes, left = scratch[:16*planes.Plane], scratch[16*planes.Plane:]
+	return lines, planes, left
 }
 
 // transform transforms the windows of a row of tiles, the first of which is number tile of the

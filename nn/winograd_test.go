@@ -128,6 +128,9 @@ func TestWinogradGradients(t *testing.T) {
 				}
 				withoutWinograd(t, steps, nil)
 				for i := range tr.steps {
+					if c, ok := tr.steps[i].computation.(*convolution); ok && c.kernelHeight == 3 {
+						tr.steps[i].gradientLen = c.kernelLen + c.columns
+					}
 					tr.scratchLen = max(tr.scratchLen, tr.steps[i].scratchLen(), tr.steps[i].backScratchLen())
 				}
 			}

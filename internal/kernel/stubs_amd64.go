@@ -649,6 +649,11 @@ func preluSlopesAVX512(dst *float32, x *float32, y *float32, vectors int, part u
 //go:noescape
 func winogradInputAVX512(arguments *byte)
 
+// winogradGradientAVX512 computes the planes of a winogradTile's gradients.
+//
+//go:noescape
+func winogradGradientAVX512(arguments *byte)
+
 // winogradOutput1x1AVX512 computes 1×1 outputs of each of a winogradTile's tiles.
 //
 //go:noescape
@@ -1013,6 +1018,11 @@ func preluSlopesAVX2(dst *float32, x *float32, y *float32, vectors int, part uin
 //
 //go:noescape
 func winogradInputAVX2(arguments *byte)
+
+// winogradGradientAVX2 computes the planes of a winogradTile's gradients.
+//
+//go:noescape
+func winogradGradientAVX2(arguments *byte)
 
 // winogradOutput1x1AVX2 computes 1×1 outputs of each of a winogradTile's tiles.
 //

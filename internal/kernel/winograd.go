@@ -33,30 +33,47 @@ type Winograd struct {
 // further one two positions on. It panics if a slice is too short.
 func (w *Winograd) Input(count int) {
 	w.check(count, 4, 2*count+2)
+	w.spread(count, winogradInput, 4, func(v [4]float32) [4]float32 {
+		return [4]float32{v[0] - v[2], v[1] + v[2], v[2] - v[1], v[1] - v[3]}
+	})
+}
+
+// Gradient computes Z = A·gradient·Aᵀ of count tiles: of the gradients of the tile's 2×2 outputs
+// in Map, where the first begins at the first position and each further one two positions on.
+// The gradient of U is the sum of V ⊙ Z over all tiles, and that of a sum that all outputs of a
+// channel have is the sum of plane 5. It panics if a slice is too short.
+func (w *Winograd) Gradient(count int) {
+	w.check(count, 2, 2*count)
+	w.spread(count, winogradGradient, 2, func(v [4]float32) [4]float32 {
+		return [4]float32{v[0], v[0] + v[1], v[0] - v[1], 0 - v[1]}
+	})
+}
+
+// spread computes planes of size × size positions of Map for each of count tiles. of is the
+// transform of a vector.
+func (w *Winograd) spread(count, transform, size int, of func(v [4]float32) [4]float32) {
 	if level != Generic && count > 0 {
-		w.vector(count, winogradInput, &WinogradEpilogue{})
+		w.vector(count, transform, &WinogradEpilogue{})
 		return
 	}
 	for tile := range count {
 		for c := range w.Channels {
 			var columns [4][4]float32 // [j]
-			for j := range columns {
-				at := (2*tile+j)*w.Pixel + c
-				columns[j] = winogradInputOf(w.Map[at], w.Map[w.Line+at], w.Map[2*w.Line+at], w.Map[3*w.Line+at])
+			for j := range size {
+				var column [4]float32
+				for i := range size {
+					column[i] = w.Map[i*w.Line+(2*tile+j)*w.Pixel+c]
+				}
+				columns[j] = of(column)
 			}
 			for i := range 4 {
-				row := winogradInputOf(columns[0][i], columns[1][i], columns[2][i], columns[3][i])
+				row := of([4]float32{columns[0][i], columns[1][i], columns[2][i], columns[3][i]})
 				for j, v := range row {
 					w.Planes[(4*i+j)*w.Plane+tile*w.Pitch+c] = v
 				}
 			}
 		}
 	}
-}
-
-// winogradInputOf is Bᵀ times a vector.
-func winogradInputOf(a, b, c, d float32) [4]float32 {
-	return [4]float32{a - c, b + c, c - b, b - d}
 }
 
 // winogradOutputOf is Aᵀ times a vector.
@@ -147,5 +164,6 @@ func (w *Winograd) check(tiles, rows, positions int) {
 // one before it that of one.
 const (
 	winogradInput = iota
+	winogradGradient
 	winogradOutput
 )

@@ -32,6 +32,8 @@ func (w *Winograd) vector(count, transform int, e *WinogradEpilogue) {
 		switch transform {
 		case winogradInput:
 			winogradInputAVX512(argument)
+		case winogradGradient:
+			winogradGradientAVX512(argument)
 		case winogradOutput + 1:
 			winogradOutput1x1AVX512(argument)
 		case winogradOutput + 2:
@@ -46,6 +48,8 @@ func (w *Winograd) vector(count, transform int, e *WinogradEpilogue) {
 	switch transform {
 	case winogradInput:
 		winogradInputAVX2(argument)
+	case winogradGradient:
+		winogradGradientAVX2(argument)
 	case winogradOutput + 1:
 		winogradOutput1x1AVX2(argument)
 	case winogradOutput + 2:

@@ -64,17 +64,19 @@ func fill(v []float32) guarded {
 	return g
 }
 
-func (s winogradCase) checkInput(t tester) {
+// checkSpread compares the planes of parts of the map, each m·part·mᵀ.
+func (s winogradCase) checkSpread(t tester, m [][]float64, run func(w *Winograd, count int)) {
 	t.Helper()
-	w := s.newWinograd(4, 2*s.tiles()+2)
+	size := len(m[0])
+	w := s.newWinograd(size, 2*s.tiles()+size-2)
 	planes := fill(w.Planes)
 	w.Planes = planes.values
-	w.Input(s.tiles())
+	run(w, s.tiles())
 	planes.check(t)
 	written := 0
 	for tile := range s.tiles() {
 		for c := range s.channels {
-			want, magnitude := conjugate(winogradB, func(i, j int) float64 {
+			want, magnitude := conjugate(m, func(i, j int) float64 {
 				return float64(w.Map[i*w.Line+(2*tile+j)*w.Pixel+c])
 			})
 			for p := range 16 {
@@ -87,6 +89,17 @@ func (s winogradCase) checkInput(t tester) {
 		}
 	}
 	checkUnwritten(t, w.Planes, written)
+}
+
+// transposed is the transpose of a matrix.
+func transposed(m [][]float64) [][]float64 {
+	to := make([][]float64, len(m[0]))
+	for i := range to {
+		for _, row := range m {
+			to[i] = append(to[i], row[i])
+		}
+	}
+	return to
 }
 
 func (s winogradCase) checkOutput(t tester) {
@@ -156,7 +169,8 @@ func TestWinograd(t *testing.T) {
 				bias: rapid.Bool().Draw(t, "bias"), residual: rapid.Bool().Draw(t, "residual"),
 				activation: Activation(rapid.IntRange(0, 2).Draw(t, "activation")),
 			}
-			s.checkInput(t)
+			s.checkSpread(t, winogradB, (*Winograd).Input)
+			s.checkSpread(t, transposed(winogradA), (*Winograd).Gradient)
 			s.checkOutput(t)
 		})
 	})
@@ -165,18 +179,20 @@ func TestWinograd(t *testing.T) {
 // TestWinogradLevels: the transforms have the same bits at every level, of odd values too, and
 // the residual may be what is written.
 func TestWinogradLevels(t *testing.T) {
-	var want [2][]float32
+	var want [3][]float32
 	eachLevel(t, func(t *testing.T, l Level) {
 		s := winogradCase{channels: 45, rows: 2, positions: 5}
-		in, out := s.newWinograd(4, 8), s.newWinograd(2, 5)
+		in, gradient, out := s.newWinograd(4, 8), s.newWinograd(2, 6), s.newWinograd(2, 5)
 		for i := range in.Map {
 			if i%3 == 0 {
 				in.Map[i] = odd[i/3%len(odd)]
 			}
 		}
+		copy(gradient.Map, in.Map)
 		in.Input(3)
+		gradient.Gradient(3)
 		out.Output(2, 5, WinogradEpilogue{Bias: in.Map, Residual: out.Map, Activation: ReLU6})
-		for i, got := range [][]float32{in.Planes, out.Map} {
+		for i, got := range [][]float32{in.Planes, out.Map, gradient.Planes} {
 			if want[i] == nil {
 				want[i] = got
 			}
@@ -219,14 +235,15 @@ func TestWinogradConvolution(t *testing.T) {
 func TestWinogradPanics(t *testing.T) {
 	s := winogradCase{channels: 3, rows: 2, positions: 4}
 	for name, run := range map[string]func(w *Winograd){
-		"map":      func(w *Winograd) { w.Map = w.Map[1:]; w.Output(2, 4, WinogradEpilogue{}) },
-		"planes":   func(w *Winograd) { w.Planes = w.Planes[1:]; w.Output(2, 4, WinogradEpilogue{}) },
-		"rows":     func(w *Winograd) { w.Output(3, 4, WinogradEpilogue{}) },
-		"bias":     func(w *Winograd) { w.Output(2, 4, WinogradEpilogue{Bias: w.Map[:2]}) },
-		"residual": func(w *Winograd) { w.Output(2, 4, WinogradEpilogue{Residual: w.Map[1:]}) },
-		"windows":  func(w *Winograd) { w.Input(2) },
-		"channels": func(w *Winograd) { w.Channels = 0; w.Output(2, 4, WinogradEpilogue{}) },
-		"pixel":    func(w *Winograd) { w.Pixel = 2; w.Output(2, 4, WinogradEpilogue{}) },
+		"map":       func(w *Winograd) { w.Map = w.Map[1:]; w.Output(2, 4, WinogradEpilogue{}) },
+		"planes":    func(w *Winograd) { w.Planes = w.Planes[1:]; w.Output(2, 4, WinogradEpilogue{}) },
+		"rows":      func(w *Winograd) { w.Output(3, 4, WinogradEpilogue{}) },
+		"bias":      func(w *Winograd) { w.Output(2, 4, WinogradEpilogue{Bias: w.Map[:2]}) },
+		"residual":  func(w *Winograd) { w.Output(2, 4, WinogradEpilogue{Residual: w.Map[1:]}) },
+		"windows":   func(w *Winograd) { w.Input(2) },
+		"gradients": func(w *Winograd) { w.Gradient(3) },
+		"channels":  func(w *Winograd) { w.Channels = 0; w.Output(2, 4, WinogradEpilogue{}) },
+		"pixel":     func(w *Winograd) { w.Pixel = 2; w.Output(2, 4, WinogradEpilogue{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

@@ -37,6 +37,7 @@ func main() {
 		}
 		nonlinear(s)
 		winogradInput(s)
+		winogradGradient(s)
 		for rows := 1; rows <= 2; rows++ {
 			for columns := 1; columns <= 2; columns++ {
 				winogradOutput(s, rows, columns)

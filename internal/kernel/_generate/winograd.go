@@ -88,42 +88,69 @@ func newEmptyLines(n int, stride, stride3 reg.GPVirtual) lines {
 	return l
 }
 
+// winogradTerm is what a place of a transform is of two of a vector: a + b, a − b, or one of
+// them alone if the other is negative: a, or −b.
+type winogradTerm struct {
+	a, b int
+	add  bool
+}
+
 // winogradInput transforms 4×4 windows: planes = Bᵀ·window·B.
 func winogradInput(s isa) {
-	name := "winogradInput" + s.name
-	w := winograd{isa: s, arguments: begin(name, name+" computes the planes of a winogradTile's windows.")}
+	winogradSpread(s, "winogradInput", "windows", 4, [4]winogradTerm{{0, 2, false}, {1, 2, true}, {2, 1, false}, {1, 3, false}})
+}
+
+// winogradGradient transforms gradients of 2×2 outputs: planes = A·gradient·Aᵀ.
+func winogradGradient(s isa) {
+	winogradSpread(s, "winogradGradient", "gradients", 2, [4]winogradTerm{{0, -1, false}, {0, 1, true}, {0, 1, false}, {-1, 1, false}})
+}
+
+// winogradSpread transforms parts of the map, size positions high and wide, to planes.
+func winogradSpread(s isa, name, what string, size int, terms [4]winogradTerm) {
+	name += s.name
+	w := winograd{isa: s, arguments: begin(name, name+" computes the planes of a winogradTile's "+what+".")}
 	plane, pixel := w.load(winogradPlane), w.load(winogradPixel)
 	planes := newEmptyLines(16, plane, triple(plane))
 	pixel3 := triple(pixel)
-	rows := make([]lines, 4)
+	rows := make([]lines, size)
 	for i := range rows {
 		rows[i] = lines{bases: []reg.GPVirtual{GP64()}, stride: pixel, stride3: pixel3}
+	}
+	zero := w.vector()
+	w.zeros(zero)
+	// combine sets to as a term says, of two vectors of which one may be missing.
+	combine := func(t winogradTerm, value func(i int) reg.VecVirtual, to reg.VecVirtual) reg.VecVirtual {
+		switch {
+		case t.b < 0:
+			return value(t.a)
+		case t.a < 0:
+			VSUBPS(value(t.b), zero, to)
+		case t.add:
+			VADDPS(value(t.b), value(t.a), to)
+		default:
+			VSUBPS(value(t.b), value(t.a), to)
+		}
+		return to
 	}
 	w.eachVector(func() {
 		w.setLines(planes, winogradPlanes)
 		w.loadInto(rows[0].bases[0], winogradMap)
-		for i := 1; i < 4; i++ {
+		for i := 1; i < size; i++ {
 			MOVQ(rows[i-1].bases[0], rows[i].bases[0])
 			ADDQ(w.at(winogradLine), rows[i].bases[0])
 		}
 	}, func(part *mask) {
-		// What the four rows of Bᵀ combine.
-		pairs := [4]struct {
-			a, b int
-			add  bool
-		}{{0, 2, false}, {1, 2, true}, {2, 1, false}, {1, 3, false}}
-		for i, down := range pairs {
-			column := make([]reg.VecVirtual, 4)
+		for i, down := range terms {
+			column := make([]reg.VecVirtual, size)
 			for j := range column {
-				column[j] = w.vector()
-				other := w.vector()
-				w.read(rows[down.a].at(j, 0), column[j], part)
-				w.read(rows[down.b].at(j, 0), other, part)
-				addOrSubtract(down.add, other, column[j], column[j])
+				column[j] = combine(down, func(row int) reg.VecVirtual {
+					v := w.vector()
+					w.read(rows[row].at(j, 0), v, part)
+					return v
+				}, w.vector())
 			}
-			for j, along := range pairs {
-				v := w.vector()
-				addOrSubtract(along.add, column[along.b], column[along.a], v)
+			for j, along := range terms {
+				v := combine(along, func(k int) reg.VecVirtual { return column[k] }, w.vector())
 				w.write(v, planes.at(4*i+j, 0), part)
 			}
 		}
@@ -138,15 +165,6 @@ func winogradInput(s isa) {
 		LEAQ(Mem{Base: pixel, Index: pixel, Scale: 1}, two)
 		w.moveArgument(winogradMap, two)
 	})
-}
-
-// addOrSubtract sets to = a + b or a − b.
-func addOrSubtract(add bool, b, a, to reg.VecVirtual) {
-	if add {
-		VADDPS(b, a, to)
-	} else {
-		VSUBPS(b, a, to)
-	}
 }
 
 // winogradOutput transforms planes back: to rows × columns of the 2×2 outputs Aᵀ·planes·A.
