@@ -66,23 +66,35 @@ func (m *Matrix) set(b []float32) {
 	}
 }
 
+// setTransposed goes through eight rows of b at a time, so that what it writes lies together.
 func (m *Matrix) setTransposed(b, scale []float32) {
 	for p := range m.Panels() {
 		column, width, to := m.panel(p)
 		step := m.padded(width)
-		for j := range width {
-			row := b[(column+j)*m.Rows:][:m.Rows]
-			at := j
-			if scale == nil {
-				for _, v := range row {
-					to[at] = v
-					at += step
-				}
-				continue
+		j := 0
+		for ; j+8 <= width; j += 8 {
+			var rows [8][]float32
+			for i := range rows {
+				rows[i] = b[(column+j+i)*m.Rows:][:m.Rows]
 			}
-			for k, v := range row {
-				to[at] = v * scale[k]
-				at += step
+			for k := range m.Rows {
+				eight := (*[8]float32)(to[k*step+j:])
+				for i := range rows {
+					eight[i] = rows[i][k]
+				}
+				if scale != nil {
+					for i := range eight {
+						eight[i] *= scale[k]
+					}
+				}
+			}
+		}
+		for ; j < width; j++ {
+			for k, v := range b[(column+j)*m.Rows:][:m.Rows] {
+				if scale != nil {
+					v *= scale[k]
+				}
+				to[k*step+j] = v
 			}
 		}
 	}
