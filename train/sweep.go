@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"garb/backbone"
 	"garb/evaluate"
 	"garb/internal/safefile"
+	"garb/picture"
 )
 
 // Axis is a setting that a sweep tries several values of.
@@ -32,6 +34,9 @@ type Axis struct {
 type Sweep struct {
 	Base Config `json:"base"` // Out is the sweep's folder
 	Axes []Axis `json:"axes"`
+	// Backbones says what values of the axis "backbone" stand for. Those that it lacks are names
+	// of backbones, with their own preprocessing and weights.
+	Backbones map[string]SweptBackbone `json:"backbones,omitempty"`
 	// Random is the number of points of the grid to try, chosen by the base's seed; 0: all.
 	Random int `json:"random,omitempty"`
 	// Seeds is the number of seeds that each point is trained with, from the base's on.
@@ -39,6 +44,13 @@ type Sweep struct {
 	// Folds is the number of folds of a cross-validation, each of which is the validation
 	// split of a run of each point and seed; 0: all runs have the base's split.
 	Folds int `json:"folds,omitempty"`
+}
+
+// SweptBackbone is the network of some points of a sweep: see Config.
+type SweptBackbone struct {
+	Backbone      string       `json:"backbone"`
+	Weights       string       `json:"weights,omitempty"`
+	Preprocessing picture.Spec `json:"preprocessing"`
 }
 
 // Point is one choice of values, and the runs with them.
@@ -129,10 +141,34 @@ var axes = map[string]func(c *Config, value string) error{
 	},
 	"backbone": func(c *Config, value string) error {
 		a, err := backbone.Lookup(value)
-		c.Backbone, c.Preprocessing = value, a.Spec
+		c.Backbone, c.Weights, c.Preprocessing = value, "", a.Spec
 		return err
 	},
 	"optimizer": func(c *Config, value string) error { c.Optimizer = value; return nil },
+}
+
+// axis returns what a value of an axis changes, and false for a setting that cannot be swept.
+func (s Sweep) axis(name string) (set func(c *Config, value string) error, ok bool) {
+	set, ok = axes[name]
+	if name != "backbone" {
+		return set, ok
+	}
+	return func(c *Config, value string) error {
+		b, ok := s.Backbones[value]
+		if !ok {
+			return set(c, value)
+		}
+		c.Backbone, c.Weights, c.Preprocessing = b.Backbone, b.Weights, b.Preprocessing
+		return nil
+	}, true
+}
+
+// shown is what a value is called in the names of points: of a file its own name.
+func (s Sweep) shown(axis, value string) string {
+	if _, ok := s.Backbones[value]; ok && axis == "backbone" {
+		return filepath.Base(value)
+	}
+	return value
 }
 
 // number reads a value as JSON has it.
@@ -159,7 +195,7 @@ func (s Sweep) Points() ([]*Point, error) {
 	order := slices.Clone(s.Axes)
 	slices.SortStableFunc(order, func(a, b Axis) int { return rank(a.Name) - rank(b.Name) })
 	for _, a := range order {
-		set, ok := axes[a.Name]
+		set, ok := s.axis(a.Name)
 		if !ok {
 			return nil, fmt.Errorf("%s cannot be swept", a.Name)
 		}
@@ -170,11 +206,15 @@ func (s Sweep) Points() ([]*Point, error) {
 			if slices.Contains(a.Values[:i], value) {
 				return nil, fmt.Errorf("%s has the value %s twice", a.Name, value)
 			}
+			sameName := func(v string) bool { return s.shown(a.Name, v) == s.shown(a.Name, value) }
+			if same := slices.IndexFunc(a.Values[:i], sameName); same >= 0 {
+				return nil, fmt.Errorf("%s has two files of the same name, %s and %s: rename one", a.Name, a.Values[same], value)
+			}
 		}
 		var next []*Point
 		for _, p := range points {
 			for _, value := range a.Values {
-				name := strings.TrimSpace(p.Name + " " + a.Name + "=" + value)
+				name := strings.TrimSpace(p.Name + " " + a.Name + "=" + s.shown(a.Name, value))
 				q := &Point{Values: append(slices.Clone(p.Values), value), Name: name}
 				q.changes = append(slices.Clone(p.changes), func(c *Config) error { return set(c, value) })
 				next = append(next, q)
@@ -326,8 +366,13 @@ func (s Sweep) claim() error {
 // them tries several values of: of these the base has any.
 func (s Sweep) changes(old Sweep) ([]string, error) {
 	now, before := s.Base, old.Base
+	known := Sweep{Backbones: maps.Clone(old.Backbones)}
+	if known.Backbones == nil {
+		known.Backbones = map[string]SweptBackbone{}
+	}
+	maps.Copy(known.Backbones, s.Backbones)
 	for _, a := range append(slices.Clone(old.Axes), s.Axes...) {
-		set, ok := axes[a.Name]
+		set, ok := known.axis(a.Name)
 		if !ok || len(a.Values) == 0 {
 			return nil, fmt.Errorf("the setting %q with the values %q cannot be swept", a.Name, a.Values)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,7 +84,8 @@ Student's on the differences of the folds (corrected by Nadeau & Bengio 2003).`,
 		Example: `  garb sweep --data pictures --learning-rate 1e-4,1e-3,1e-2,1e-1
   garb sweep --data pictures --inner 10,100,1000 --dropout 0,.2,.5,.8 --random 6 --seeds 3
   garb sweep --data pictures --learning-rate 1e-3,1e-2 --folds 5
-  garb sweep --data pictures --backbone efficientnet-lite0,xception --size 150,224 --out runs/sizes`,
+  garb sweep --data pictures --backbone efficientnet-lite0,xception --size 150,224 --out runs/sizes
+  garb sweep --data pictures --backbone efficientnet-lite0,my-network.keras,keras-mobilenetv2`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("sweep takes its data set by --data, not %q", args[0])
@@ -92,7 +94,22 @@ Student's on the differences of the folds (corrected by Nadeau & Bengio 2003).`,
 			if split := &t.config.Split; split.Folds > 0 && !c.Flags().Changed("fold") {
 				sweep.Folds, split.Folds = split.Folds, 0 // all of them
 			}
+			several := c.Flags().Lookup("backbone").Value.(*listValue).several
+			asGiven := t.bare
+			switch {
+			case several != nil && asGiven.weights != "":
+				return errors.New("--weights goes with one --backbone; of several each has its own")
+			case several != nil && asGiven.featuresAt != "":
+				return errors.New("--features-at goes with one --backbone")
+			}
+			if i := slices.IndexFunc(several, isForeign); i >= 0 {
+				t.bare.backbone = several[i] // which --preprocess may be for
+			}
 			if err := t.finish(c); err != nil {
+				return err
+			}
+			var err error
+			if sweep.Backbones, err = sweepBackbones(asGiven, several); err != nil {
 				return err
 			}
 			if !named {
@@ -108,7 +125,7 @@ Student's on the differences of the folds (corrected by Nadeau & Bengio 2003).`,
 				return errors.New("sweep needs a setting with several values, such as " +
 					"--learning-rate 1e-4,1e-3,1e-2, or --seeds 2, or --folds 5")
 			}
-			_, err := sweep.Points()
+			_, err = sweep.Points()
 			return err
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -157,6 +174,28 @@ Student's on the differences of the folds (corrected by Nadeau & Bengio 2003).`,
 	command.Flags().IntVar(&sweep.Random, "random", 0, "try N combinations, chosen at random; 0: all")
 	command.Flags().IntVar(&sweep.Seeds, "seeds", sweep.Seeds, "seeds to train each combination with, from --seed on")
 	return command
+}
+
+// sweepBackbones finds the networks of a sweep, if it has several, each with the flags that change
+// how its pictures are prepared.
+func sweepBackbones(flags backboneFlags, names []string) (map[string]train.SweptBackbone, error) {
+	if names == nil {
+		return nil, nil
+	}
+	all := map[string]train.SweptBackbone{}
+	for _, name := range names {
+		b := flags
+		b.backbone = name
+		if !isForeign(name) {
+			b.preprocess = "" // it is for those that do not say it
+		}
+		_, spec, err := b.architecture()
+		if err != nil {
+			return nil, err
+		}
+		all[name] = train.SweptBackbone{Backbone: b.backbone, Weights: b.weights, Preprocessing: spec}
+	}
+	return all, nil
 }
 
 // printRanking writes the points, the best first; once says that each was trained once.

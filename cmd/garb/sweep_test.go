@@ -1,10 +1,15 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"garb/backbone"
+	"garb/picture"
 	"garb/train"
 )
 
@@ -68,5 +73,55 @@ The best is significantly better than the other point.
 `
 	if b.String() != want {
 		t.Errorf("%s", b.String())
+	}
+}
+
+// TestSweepOfBackbones: networks in files stand beside those that have names, each with its own
+// preprocessing, which flags change in all of them.
+func TestSweepOfBackbones(t *testing.T) {
+	folder := t.TempDir()
+	t.Setenv("GARB_HOME", filepath.Join(folder, "home"))
+	data, network := drawn(t), filepath.Join(folder, "colours.onnx")
+	if code, _, errOut := garbRun(t, nil, "convert", labellingModel(t), network); code != exitDone {
+		t.Fatal(errOut)
+	}
+	out := filepath.Join(folder, "sweep")
+	args := []string{"--data", data, "--out", out, "--backbone", network + ",efficientnet-lite0", "--resize", "nearest",
+		"--preprocess", "none", "--epochs", "1", "--batch", "4"}
+	text, _, err := execute(t, newSweepCommand(), args...)
+	if err != nil || !strings.Contains(text, "backbone=colours.onnx ") || !strings.Contains(text, "backbone=efficientnet-lite0") {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for name, mean := range map[string][3]float32{"colours.onnx": {}, "efficientnet-lite0": {127, 127, 127}} {
+		var c train.Config
+		text := readAll(t, filepath.Join(out, "backbone="+name, "seed1", "config.json"))
+		if err := json.Unmarshal(text, &c); err != nil {
+			t.Fatal(err)
+		}
+		if c.Preprocessing.Filter != picture.Nearest || c.Preprocessing.Mean != mean {
+			t.Errorf("%s: pictures are prepared as %+v", name, c.Preprocessing)
+		}
+		if own := c.Backbone == backbone.OwnName; own != (c.Weights != "") || own != (name != "efficientnet-lite0") {
+			t.Errorf("%s: backbone %q, weights %q", name, c.Backbone, c.Weights)
+		}
+	}
+	if again, _, err := execute(t, newSweepCommand(), args...); err != nil || again != text {
+		t.Errorf("done again: %v: %s", err, again)
+	}
+	if err := os.Mkdir(filepath.Join(folder, "other"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "other", "colours.onnx"), readAll(t, network), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for said, bad := range map[string][]string{
+		"--weights goes with one":     {"--weights", network},
+		"--features-at goes with one": {"--features-at", "x"},
+		"two files of the same name":  {"--backbone", network + "," + filepath.Join(folder, "other", "colours.onnx")},
+		"no backbone is named":        {"--backbone", "efficientnet-lite0,missing.onnx"},
+	} {
+		if _, _, err := execute(t, newSweepCommand(), append(slices.Clone(args), bad...)...); err == nil || !strings.Contains(err.Error(), said) {
+			t.Errorf("%s: %v", bad, err)
+		}
 	}
 }
