@@ -372,14 +372,19 @@ def write(folder, name, module, size, any_batch, kinds, any_size=False):
 
 
 def network(name, side):
-    """A network of torchvision with random weights whose answers depend on the picture: with those
+    """A network of torchvision, or of timm as timm.NAME, with random weights whose answers depend on the picture: with those
     of a fresh network alone, most answer the same for all. So batch-norms get the statistics of
     random pictures, and what scales branches to nothing gets other numbers."""
     import torchvision
 
     torch.manual_seed(1)
     options = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
-    module = getattr(torchvision.models, name)(num_classes=10, **options)
+    if name.startswith("timm."):
+        import timm
+
+        module = timm.create_model(name.removeprefix("timm."), num_classes=10)
+    else:
+        module = getattr(torchvision.models, name)(num_classes=10, **options)
     if name.startswith("vgg"):  # whose classifier has nine tenths of all weights
         module.classifier = nn.Linear(512 * 7 * 7, 10)
     for at, p in module.named_parameters():

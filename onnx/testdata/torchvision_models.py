@@ -1,4 +1,4 @@
-"""Exports networks of torchvision with random weights, for TestTorchvisionModels.
+"""Exports networks of torchvision and timm with random weights, for TestTorchvisionModels.
 
     python torchvision_models.py FOLDER script|dynamo NAME:SIDE...
 
