@@ -25,6 +25,9 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"garb"
+	"garb/nn"
+	"garb/picture"
+	tensors "garb/tensor"
 )
 
 // browserTimeout is for one test in a browser on a busy machine.
@@ -184,6 +187,37 @@ func drawn(t testing.TB, path string, c color.Color) string {
 		t.Fatal(err)
 	}
 	if err := errors.Join(png.Encode(f, m), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// labelling writes a model with several labels: which colours a picture has, or, of a grey one,
+// whether it is bright or very bright.
+func labelling(t testing.TB, grey bool) string {
+	t.Helper()
+	spec := picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch, Std: [3]float32{255, 255, 255}, Grey: grey}
+	classes, channels := []string{"red", "green", "blue"}, 3
+	kernel, bias := []float32{9, 0, 0, 0, 8, 0, 0, 0, 7}, []float32{-4.5, -4, -3.5}
+	if grey {
+		classes, channels, kernel, bias = []string{"bright", "very bright"}, 1, []float32{20, 20}, []float32{-10, -19}
+	}
+	b := nn.NewBuilder(8, 8, channels)
+	x := b.ReLU(b.Conv("same", b.Input(), channels, 1, 1, nn.Same))
+	graph := b.Build(b.Sigmoid(b.Dense("top", b.GlobalAveragePool(x), len(classes), nn.WithBias())))
+	identity := make([]float32, channels*channels)
+	for i := range channels {
+		identity[i*channels+i] = 1
+	}
+	model, values, err := garb.NewModel(&nn.Network{Layers: graph.Layers(), Tensors: tensors.Map{
+		"top/kernel": tensors.FromSlice(kernel, channels, len(classes)), "top/bias": tensors.FromSlice(bias, len(classes)),
+		"same/kernel": tensors.FromSlice(identity, 1, 1, channels, channels),
+	}}, classes, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "labels.safetensors")
+	if err := errors.Join(model.SetGolden(context.Background(), values), model.Save(path, values, tensors.Float32)); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -412,6 +446,27 @@ func TestBrowser(t *testing.T) {
 		p.shows(done + ` === 1 && document.querySelector('.card .problem').hidden && document.querySelector('.again').hidden`)
 	})
 
+	t.Run("labels", func(t *testing.T) {
+		for _, grey := range []bool{false, true} {
+			path := labelling(t, grey)
+			url := startWith(t, func(string) (Classifier, error) { return garb.Open(path, garb.Options{}) }, nil).url
+			p := open(t, browser, url, size, light)
+			p.choose(drawn(t, filepath.Join(t.TempDir(), "yellow.png"), color.RGBA{255, 255, 0, 255}),
+				drawn(t, filepath.Join(t.TempDir(), "black.png"), color.RGBA{0, 0, 0, 255}))
+			p.shows(done + ` === 2`)
+			want := []string{"red, green", "none of the labels"}
+			if grey { // of which yellow has much light, and no colour
+				want[0] = "bright"
+			}
+			if verdicts := p.texts(".verdict"); !slices.Equal(verdicts, want) {
+				t.Errorf("grey %v: %q", grey, verdicts)
+			}
+			p.run(chromedp.Click(".look", chromedp.ByQuery))
+			p.shows(`!document.querySelector('.heat').hidden`)
+			p.screenshot(fmt.Sprintf("labels-grey-%v", grey))
+		}
+	})
+
 	t.Run("models", func(t *testing.T) {
 		url := start(t, &fake{}, func(c *Config) { c.Models = []NamedModel{{"second", "x"}, {"another", "x"}} }).url
 		p := open(t, browser, url, size, light)
@@ -466,7 +521,7 @@ func TestBrowser(t *testing.T) {
 		p.screenshot("refused-phone-light")
 
 		// A model of other things than clothes.
-		url = start(t, &fake{judges: true, refusal: "none of these"}, nil).url
+		url = start(t, &fake{judges: true, refusal: "none of the labels"}, nil).url
 		p = open(t, browser, url, size, light)
 		p.choose(light1)
 		p.shows(done + ` === 1`)
