@@ -88,28 +88,6 @@ func ReadCopy(s Source, path string) ([]byte, error) {
 	return data, s.checkDigest(path, data)
 }
 
-// Pull downloads a source's official file, checks its digest, converts it and
-// keeps it at s.Path(), which it returns. The file is in memory until it is
-// checked and converted: a Pull that fails or whose context ends leaves nothing
-// behind. Errors are those of Download, of packages keras and torch, or of writing. The
-// networks of an Application are kept by package convert instead.
-func Pull(ctx context.Context, client *http.Client, s Source, progress func(done, total int64)) (path string, err error) {
-	data, err := Download(ctx, client, s, progress)
-	if err != nil {
-		return "", err
-	}
-	return Keep(s, s.URL, data)
-}
-
-// PullFile is Pull from a file that was downloaded otherwise.
-func PullFile(s Source, path string) (string, error) {
-	data, err := ReadCopy(s, path)
-	if err != nil {
-		return "", err
-	}
-	return Keep(s, path, data)
-}
-
 // Keep converts and stores a source's file, which Download or ReadCopy checked, of a network
 // that package backbone has. origin is where it came from.
 func Keep(s Source, origin string, data []byte) (string, error) {

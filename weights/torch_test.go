@@ -19,7 +19,6 @@ import (
 	"strings"
 	"testing"
 
-	"garb/internal/download"
 	"garb/tensor"
 	"garb/torch"
 )
@@ -196,7 +195,7 @@ func TestPullTorch(t *testing.T) {
 	digest := fmt.Sprintf("%x", sha256.Sum256(data))
 	s.SHA256Prefix = digest[:8]
 	s.URL = serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(data) }) + "/mobile.pth"
-	path, err := Pull(context.Background(), download.DefaultClient(), s, nil)
+	path, err := pull(context.Background(), s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,12 +211,12 @@ func TestPullTorch(t *testing.T) {
 	}
 	other := s
 	other.Architecture = "resnet18"
-	if _, err := PullFile(other, write(t, "mobile.pth", data)); err == nil || !strings.Contains(err.Error(), "holds mobilenet-v2") {
+	if _, err := pullFile(other, write(t, "mobile.pth", data)); err == nil || !strings.Contains(err.Error(), "holds mobilenet-v2") {
 		t.Errorf("another network: %v", err)
 	}
 	s.SHA256Prefix = "b0353104"
 	var wrong *DigestError
-	_, err = Pull(context.Background(), download.DefaultClient(), s, nil)
+	_, err = pull(context.Background(), s, nil)
 	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "its SHA-256 is "+digest+", not b0353104…") {
 		t.Errorf("another file: %v", err)
 	}

@@ -180,7 +180,7 @@ func TestPull(t *testing.T) {
 		w.Write(data)
 	}) + "/weights.h5"
 	var last, total int64
-	path, err := Pull(context.Background(), download.DefaultClient(), s, func(done, all int64) {
+	path, err := pull(context.Background(), s, func(done, all int64) {
 		if done < last {
 			t.Errorf("%d bytes after %d", done, last)
 		}
@@ -241,7 +241,7 @@ func TestFailedPullsLeaveNothing(t *testing.T) {
 		if test.change != nil {
 			test.change(&s)
 		}
-		_, err := Pull(context.Background(), download.DefaultClient(), s, nil)
+		_, err := pull(context.Background(), s, nil)
 		if err == nil || test.as != nil && !errors.As(err, test.as) || !strings.Contains(err.Error(), test.text) {
 			t.Errorf("%s: error %v, want one with %q", test.name, err, test.text)
 		}
@@ -261,7 +261,7 @@ func TestPullOffline(t *testing.T) {
 	s.URL = "http://" + listener.Addr().String()
 	listener.Close() // now nobody listens there
 	var failed *DownloadError
-	if _, err := Pull(context.Background(), download.DefaultClient(), s, nil); !errors.As(err, &failed) || !strings.Contains(err.Error(), "garb models pull stand-in --from FILE") {
+	if _, err := pull(context.Background(), s, nil); !errors.As(err, &failed) || !strings.Contains(err.Error(), "garb models pull stand-in --from FILE") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -276,7 +276,7 @@ func TestPullStops(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	if _, err := Pull(ctx, download.DefaultClient(), s, nil); !errors.Is(err, context.Canceled) {
+	if _, err := pull(ctx, s, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 	if files := contents(); len(files) != 0 {
@@ -291,7 +291,7 @@ func TestPullFile(t *testing.T) {
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	kept, err := PullFile(s, path)
+	kept, err := pullFile(s, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestPullFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var digest *DigestError
-	if _, err := PullFile(s, path); !errors.As(err, &digest) || digest.File != path {
+	if _, err := pullFile(s, path); !errors.As(err, &digest) || digest.File != path {
 		t.Errorf("a changed file gives %v", err)
 	}
 }
@@ -406,4 +406,22 @@ func BenchmarkBuiltIn(b *testing.B) {
 			}
 		}
 	}
+}
+
+// pull gets a source's file from its address and keeps it, as garb models pull does.
+func pull(ctx context.Context, s Source, progress func(done, total int64)) (string, error) {
+	data, err := Download(ctx, download.DefaultClient(), s, progress)
+	if err != nil {
+		return "", err
+	}
+	return Keep(s, s.URL, data)
+}
+
+// pullFile is pull with --from.
+func pullFile(s Source, path string) (string, error) {
+	data, err := ReadCopy(s, path)
+	if err != nil {
+		return "", err
+	}
+	return Keep(s, path, data)
 }
