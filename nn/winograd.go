@@ -28,15 +28,21 @@ const (
 	// winogradKernel is the number of values of the largest kernel, as planes, that each
 	// thread reads whole.
 	winogradKernel = 512 << 10
+	// winogradScratch is the largest number of values of planes that a block may take.
+	winogradScratch = 16 << 20
 	// winogradPanels is how many panels of columns threads take at a time, if they share a
 	// kernel: each transforms all windows for them.
 	winogradPanels = 4
 )
 
 // winogradFits reports whether a convolution of all channels is computed so. Where tiles reach
-// far over the map's end nothing is saved.
+// far over the map's end nothing is saved; and a row of tiles must not take too much memory.
 func winogradFits(w window, columns int) bool {
-	tiles := (w.outHeight + 1) / 2 * ((w.outWidth + 1) / 2)
+	tileColumns := (w.outWidth + 1) / 2
+	tiles := (w.outHeight + 1) / 2 * tileColumns
+	if 16*max(tileColumns, winogradGradientTiles)*(w.channels+columns) > winogradScratch {
+		return false
+	}
 	return w.kernelHeight == 3 && w.kernelWidth == 3 && w.dense() && w.strideHeight == 1 && w.dilationHeight == 1 &&
 		w.padTop <= 2 && w.padLeft <= 2 && w.channels >= winogradChannels && columns >= winogradChannels &&
 		2*4*tiles <= 3*w.outHeight*w.outWidth

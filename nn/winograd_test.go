@@ -164,6 +164,14 @@ func TestWinogradGradients(t *testing.T) {
 
 // TestWinogradFits: what is computed in tiles, and what is not.
 func TestWinogradFits(t *testing.T) {
+	wide := NewBuilder(4, 40000, 32)
+	l, err := lower(wide.Build(wide.Conv("c", wide.Input(), 32, 3, 1, Same)), purpose{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, got := l.steps[0].computation.(*winogradConvolution); got {
+		t.Error("rows of 20,000 tiles are computed at once")
+	}
 	for _, c := range []struct {
 		side, channels, filters, kernel, stride, dilation, groups int
 		want                                                      bool
