@@ -324,3 +324,53 @@ func TestTrainerStopped(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestProductsInBlocks: the gradients through 1×1 convolutions of a map that is gone through in
+// several blocks are what they are by hand, since up to the mean of the map all is linear.
+func TestProductsInBlocks(t *testing.T) {
+	const side, channels, filters = 33, 72, 80
+	b := NewBuilder(side, side, 3)
+	x := b.Conv("first", b.Input(), channels, 1, 1, Same, WithBias())
+	x = b.Conv("second", x, filters, 1, 1, Same, WithBias())
+	g := b.Build(b.Dense("classifier", b.GlobalAveragePool(x), 4))
+	w := randomWeights(g, 3)
+	tr, err := NewTrainer(g, w, TrainerOptions{Loss: SoftmaxCrossEntropy{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	input, targets := batchOf(g, 1, 4)
+	if _, err := tr.Step(t.Context(), input, targets, make([]float32, 4)); err != nil {
+		t.Fatal(err)
+	}
+	values, gradients := map[string][]float32{}, map[string][]float32{}
+	for _, v := range tr.Variables() {
+		values[v.Name], gradients[v.Name] = v.Value, v.Gradient
+	}
+	mean := make([]float64, 3)
+	for i, v := range input {
+		mean[i%3] += float64(v) / (side * side)
+	}
+	outer := func(a, b []float64) (all []float32) {
+		for _, a := range a {
+			for _, b := range b {
+				all = append(all, float32(a*b))
+			}
+		}
+		return all
+	}
+	middle, firstBias, secondBias := make([]float64, channels), make([]float64, channels), make([]float64, filters)
+	for f := range secondBias {
+		secondBias[f] = float64(gradients["second/bias"][f])
+	}
+	for c := range middle {
+		middle[c] = float64(values["first/bias"][c])
+		for i, m := range mean {
+			middle[c] += m * float64(values["first/kernel"][i*channels+c])
+		}
+		for f, v := range secondBias {
+			firstBias[c] += v * float64(values["second/kernel"][c*filters+f])
+		}
+	}
+	same(t, "second/kernel", gradients["second/kernel"], outer(middle, secondBias))
+	same(t, "first/kernel", gradients["first/kernel"], outer(mean, firstBias))
+}

@@ -248,7 +248,7 @@ func TestGathers(t *testing.T) {
 // the same one row by row, of several images at once.
 func TestGatheredGradients(t *testing.T) {
 	for _, c := range []struct{ side, channels, filters, kernel, stride, dilation int }{
-		{7, 36, 210, 5, 1, 1}, {13, 40, 376, 3, 2, 1}, {9, 48, 310, 3, 1, 2}, {4, 120, 516, 2, 1, 1},
+		{7, 36, 210, 5, 1, 1}, {17, 36, 210, 5, 1, 1}, {13, 40, 376, 3, 2, 1}, {9, 48, 310, 3, 1, 2}, {4, 120, 516, 2, 1, 1},
 	} {
 		b := NewBuilder(c.side, c.side, 3)
 		x := b.Conv("first", b.Input(), c.channels, 1, 1, Same)

@@ -43,9 +43,8 @@ func winogradFits(w window, columns int) bool {
 	if 16*max(tileColumns, winogradGradientTiles)*(w.channels+columns) > winogradScratch {
 		return false
 	}
-	return w.kernelHeight == 3 && w.kernelWidth == 3 && w.dense() && w.strideHeight == 1 && w.dilationHeight == 1 &&
-		w.padTop <= 2 && w.padLeft <= 2 && w.channels >= winogradChannels && columns >= winogradChannels &&
-		2*4*tiles <= 3*w.outHeight*w.outWidth
+	return w.kernelHeight == 3 && w.kernelWidth == 3 && w.dense() && w.strideHeight == 1 &&
+		w.channels >= winogradChannels && columns >= winogradChannels && 2*4*tiles <= 3*w.outHeight*w.outWidth
 }
 
 func (c *winogradConvolution) together() {}
@@ -59,7 +58,8 @@ func newWinograd(c convolution) *winogradConvolution {
 			outHeight: w.outHeight, outWidth: w.outWidth, columns: c.columns, padTop: w.padTop, padLeft: w.padLeft,
 		},
 		// The gradient of the input is a convolution of that of the output, with the kernel
-		// turned by half a turn, its channels and columns exchanged.
+		// turned by half a turn, its channels and columns exchanged. A window's border is at most
+		// 2 wide: see window.touches.
 		backward: winogradPass{
 			height: w.outHeight, width: w.outWidth, channels: c.columns,
 			outHeight: w.height, outWidth: w.width, columns: w.channels, padTop: 2 - w.padTop, padLeft: 2 - w.padLeft,
@@ -276,7 +276,7 @@ func gatherTaps[T float32 | float64](a, b, c, d T) [3]float64 {
 type winogradPass struct {
 	height, width, channels      int
 	outHeight, outWidth, columns int
-	padTop, padLeft              int // may be negative: the first window begins inside the map
+	padTop, padLeft              int // from 0 to 2
 	planes                       [16]*kernel.Matrix
 }
 
@@ -315,9 +315,10 @@ func (w *winogradPass) block(i, rows int) int { return i * rows / w.blocks(rows)
 // lineLen is the number of values of a row with the border that its tiles read.
 func (w *winogradPass) lineLen() int { return (2*w.tileColumns() + 2) * w.channels }
 
-// inside reports whether the windows of a row of tiles, of an image, lie inside of the map.
+// inside reports whether the windows of a row of tiles, of an image, lie inside of the map. With
+// a border to the left they reach over the right end: there are width − 2 positions without.
 func (w *winogradPass) inside(top int) bool {
-	return top >= 0 && top+4 <= w.height && w.padLeft <= 0 && 2*w.tileColumns()+2-w.padLeft <= w.width
+	return top >= 0 && top+4 <= w.height && 2*w.tileColumns()+2 <= w.width
 }
 
 func (w *winogradPass) scratchLen() int {
@@ -372,10 +373,10 @@ func (w *winogradPass) transform(to kernel.Winograd, in, lines []float32, row, t
 	in = in[image*w.height*rowLen:][:w.height*rowLen]
 	to.Planes, to.Pixel = to.Planes[tile*to.Pitch:], w.channels
 	if w.inside(top) {
-		to.Map, to.Line = in[top*rowLen-w.padLeft*w.channels:], rowLen
+		to.Map, to.Line = in[top*rowLen:], rowLen
 	} else {
 		to.Map, to.Line = lines, lineLen
-		left, skipped := max(w.padLeft, 0)*w.channels, max(-w.padLeft, 0)*w.channels
+		left := w.padLeft * w.channels
 		for i := range 4 {
 			line := lines[i*lineLen:][:lineLen]
 			if top+i < 0 || top+i >= w.height {
@@ -383,7 +384,7 @@ func (w *winogradPass) transform(to kernel.Winograd, in, lines []float32, row, t
 				continue
 			}
 			clear(line[:left])
-			n := copy(line[left:], in[(top+i)*rowLen:][skipped:rowLen])
+			n := copy(line[left:], in[(top+i)*rowLen:][:rowLen])
 			clear(line[left+n:])
 		}
 	}

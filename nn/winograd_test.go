@@ -10,13 +10,13 @@ import (
 
 // winogradNetwork is a 3×3 convolution with all that becomes a part of it, of a map that others
 // read too.
-func winogradNetwork(height, width, channels, filters, border int, padding Padding) *Graph {
+func winogradNetwork(height, width, channels, filters int, border [4]int, padding Padding) *Graph {
 	b := NewBuilder(height, width, 3)
 	x := b.ReLU(b.Conv("first", b.Input(), channels, 1, 1, Same))
-	y := b.Conv("c", b.Pad(x, border, border, border, border, false), filters, 3, 1, padding, WithBias())
+	y := b.Conv("c", b.Pad(x, border[0], border[1], border[2], border[3], false), filters, 3, 1, padding, WithBias())
 	y = b.BatchNorm("bn", y, 1e-3)
 	side := b.Conv("side", x, filters, 1, 1, Same)
-	if padding == Same && border == 0 {
+	if padding == Same && border == [4]int{} {
 		y = b.Add(y, side)
 	}
 	y = b.ReLU6(y)
@@ -47,17 +47,20 @@ func withoutWinograd(t *testing.T, steps []*step, w Weights) {
 }
 
 var winogradCases = []struct {
-	height, width, channels, filters, border int
-	padding                                  Padding
+	height, width, channels, filters int
+	border                           [4]int // above, below, left, right
+	padding                          Padding
 }{
-	{8, 8, 32, 40, 0, Same},
-	{9, 7, 37, 33, 0, Same},
-	{7, 12, 32, 32, 0, Valid},
-	{11, 9, 48, 32, 1, Valid},
-	{6, 7, 33, 47, 2, Valid},  // the first window lies outside but for its corner
-	{7, 7, 180, 200, 0, Same}, // threads share the kernel
-	{30, 30, 64, 64, 0, Same}, // several blocks
-	{29, 31, 32, 64, 0, Same},
+	{8, 8, 32, 40, [4]int{}, Same},
+	{9, 7, 37, 33, [4]int{}, Same},
+	{7, 12, 32, 32, [4]int{}, Valid},
+	{11, 9, 48, 32, [4]int{1, 1, 1, 1}, Valid},
+	{6, 7, 33, 47, [4]int{2, 2, 2, 2}, Valid}, // the first window lies outside but for its corner
+	{8, 9, 32, 32, [4]int{0, 0, 1, 0}, Valid}, // the last windows end with the map
+	{9, 8, 32, 32, [4]int{1, 0, 0, 2}, Valid},
+	{7, 7, 180, 200, [4]int{}, Same}, // threads share the kernel
+	{30, 30, 64, 64, [4]int{}, Same}, // several blocks
+	{29, 31, 32, 64, [4]int{}, Same},
 }
 
 // TestWinograd: a convolution in tiles gives what the plain one does, and the same bits however

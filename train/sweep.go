@@ -148,8 +148,8 @@ var axes = map[string]func(c *Config, value string) error{
 }
 
 // axis returns what a value of an axis changes, and false for a setting that cannot be swept.
-func (s Sweep) axis(name string) (set func(c *Config, value string) error, ok bool) {
-	set, ok = axes[name]
+func (s Sweep) axis(name string) (func(c *Config, value string) error, bool) {
+	set, ok := axes[name]
 	if name != "backbone" {
 		return set, ok
 	}

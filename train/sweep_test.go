@@ -402,3 +402,28 @@ func TestSweepPoints(t *testing.T) {
 		}
 	}
 }
+
+// TestSweptBackbones: a backbone by name has its own preprocessing and weights, whatever the base
+// has, and another what the sweep says of it.
+func TestSweptBackbones(t *testing.T) {
+	base := Default()
+	base.Data, base.Out, base.Weights = "data", "out", "weights.safetensors"
+	mine := SweptBackbone{Backbone: "xception", Weights: "mine.safetensors", Preprocessing: base.Preprocessing}
+	mine.Preprocessing.Width, mine.Preprocessing.Height = 150, 150
+	s := Sweep{Base: base, Seeds: 1, Axes: []Axis{{"backbone", []string{"folder/mine", "efficientnet-lite1"}}},
+		Backbones: map[string]SweptBackbone{"folder/mine": mine}}
+	points, err := s.Points()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		name, backbone, weights string
+		width                   int
+	}{{"backbone=mine", "xception", "mine.safetensors", 150}, {"backbone=efficientnet-lite1", "efficientnet-lite1", "", 240}} {
+		c, err := s.config(points[i], 0)
+		if err != nil || points[i].Name != want.name || c.Backbone != want.backbone || c.Weights != want.weights ||
+			c.Preprocessing.Width != want.width {
+			t.Errorf("%s: %v, %q of %q with pictures of %d", points[i].Name, err, c.Backbone, c.Weights, c.Preprocessing.Width)
+		}
+	}
+}

@@ -108,6 +108,15 @@ func TestSweepOfBackbones(t *testing.T) {
 	if again, _, err := execute(t, newSweepCommand(), args...); err != nil || again != text {
 		t.Errorf("done again: %v: %s", err, again)
 	}
+	// Another network takes the first one's place.
+	more := filepath.Join(folder, "more.onnx")
+	if err := os.WriteFile(more, readAll(t, network), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	text, _, err = execute(t, newSweepCommand(), append(slices.Clone(args), "--backbone", more+",efficientnet-lite0")...)
+	if err != nil || !strings.Contains(text, "backbone=more.onnx ") {
+		t.Errorf("another network: %v: %s", err, text)
+	}
 	if err := os.Mkdir(filepath.Join(folder, "other"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -74,6 +74,9 @@ func TestOuter(t *testing.T) {
 			}
 		}
 	}
+	// Several groups of panels, and more products than a pass has.
+	testOuter(t, 17, 550, 256, 1, 2, true)
+	testOuter(t, 5, 300, 600, 0, 0, true)
 }
 
 func TestOuterAnyShape(t *testing.T) {
