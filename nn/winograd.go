@@ -162,7 +162,8 @@ func (c *winogradConvolution) adopt(variable func(n *node, param int) *Variable)
 }
 
 func (c *winogradConvolution) backScratchLen() int {
-	return max(c.backward.scratchLen(), c.forward.planesLen(c.forward.gradientRows())+2*c.gradientLineLen()+kernel.OuterScratchLen)
+	planes := c.forward.planesLen(c.forward.gradientRows())
+	return max(c.backward.scratchLen(), planes+2*c.gradientLineLen()+kernel.OuterScratchLen)
 }
 
 // gradientLineLen is the number of values of a row of the output, filled up to whole tiles.
@@ -335,7 +336,8 @@ func (w *winogradPass) run(out, in []float32, p piece, columns [2]int, e kernel.
 	tiles, rows := w.tileColumns(), p.high-p.low
 	lines, windows, scratch := w.windows(scratch, w.blockRows())
 	products := kernel.Winograd{
-		Planes: scratch, Plane: w.plane(w.columns, w.blockRows()), Pitch: w.pitch(w.columns), Channels: columns[1] - columns[0],
+		Planes: scratch, Plane: w.plane(w.columns, w.blockRows()), Pitch: w.pitch(w.columns),
+		Channels: columns[1] - columns[0],
 	}
 	blocks := w.blocks(rows)
 	for block := range blocks {

@@ -190,7 +190,8 @@ func TestWinogradFits(t *testing.T) {
 		{side: 8, channels: 64, filters: 64, kernel: 3, stride: 1, dilation: 1, groups: 2},
 	} {
 		b := NewBuilder(c.side, c.side, c.channels)
-		x := b.Conv("c", b.Input(), c.filters, c.kernel, c.stride, Same, WithDilation(c.dilation, c.dilation), WithGroups(c.groups))
+		options := []ConvOption{WithDilation(c.dilation, c.dilation), WithGroups(c.groups)}
+		x := b.Conv("c", b.Input(), c.filters, c.kernel, c.stride, Same, options...)
 		l, err := lower(b.Build(x), purpose{})
 		if err != nil {
 			t.Fatal(err)

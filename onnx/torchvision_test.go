@@ -20,8 +20,8 @@ var torchvisionModels = []string{
 	"mobilenet_v2:64", "mobilenet_v3_small:64", "mobilenet_v3_large:64", "efficientnet_b0:64", "efficientnet_v2_s:64", "mnasnet1_0:64",
 	"resnet18:64", "resnet50:64", "resnext50_32x4d:64", "regnet_y_400mf:64", "densenet121:64", "shufflenet_v2_x0_5:64", "shufflenet_v2_x1_0:64",
 	"squeezenet1_0:64", "googlenet:64", "inception_v3:128", "vgg11:224", "convnext_tiny:64",
-	"timm.tf_efficientnet_lite0:128", "timm.tf_mobilenetv3_small_100:64", "timm.mobilenetv4_conv_small:64", "timm.ghostnet_100:64",
-	"timm.resnet26d:64", "timm.repvgg_a0:64", "timm.regnetx_002:64", "timm.dla34:64", "timm.rexnet_100:64",
+	"timm.tf_efficientnet_lite0:128", "timm.tf_mobilenetv3_small_100:64", "timm.mobilenetv4_conv_small:64",
+	"timm.ghostnet_100:64", "timm.resnet26d:64", "timm.repvgg_a0:64", "timm.regnetx_002:64", "timm.dla34:64", "timm.rexnet_100:64",
 }
 
 // answering runs ONNX files on the pictures of a list, and prints the answers as JSON.
@@ -105,5 +105,6 @@ func compareTorchvision(t *testing.T, list, runtime string) {
 		report = append(report, fmt.Sprintf("%s %.1e", strings.TrimSuffix(filepath.Base(g.File), filepath.Ext(g.File)), off/size))
 	}
 	slices.Sort(report)
-	t.Logf("%d networks of torchvision and timm: the answers differ by %.1e of the largest, at most: %s", len(report), largest, strings.Join(report, ", "))
+	t.Logf("%d networks of torchvision and timm: the answers differ by %.1e of the largest, at most: %s",
+		len(report), largest, strings.Join(report, ", "))
 }

@@ -196,7 +196,9 @@ func drawn(t testing.TB, path string, c color.Color) string {
 // whether it is bright or very bright.
 func labelling(t testing.TB, grey bool) string {
 	t.Helper()
-	spec := picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch, Std: [3]float32{255, 255, 255}, Grey: grey}
+	spec := picture.Spec{
+		Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch, Std: [3]float32{255, 255, 255}, Grey: grey,
+	}
 	classes, channels := []string{"red", "green", "blue"}, 3
 	kernel, bias := []float32{9, 0, 0, 0, 8, 0, 0, 0, 7}, []float32{-4.5, -4, -3.5}
 	if grey {
@@ -217,7 +219,8 @@ func labelling(t testing.TB, grey bool) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "labels.safetensors")
-	if err := errors.Join(model.SetGolden(context.Background(), values), model.Save(path, values, tensors.Float32)); err != nil {
+	err = errors.Join(model.SetGolden(context.Background(), values), model.Save(path, values, tensors.Float32))
+	if err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -521,7 +524,7 @@ func TestBrowser(t *testing.T) {
 		p.screenshot("refused-phone-light")
 
 		// A model of other things than clothes.
-		url = start(t, &fake{judges: true, refusal: "none of the labels"}, nil).url
+		url = start(t, &fake{judges: true, refusal: "none of these"}, nil).url
 		p = open(t, browser, url, size, light)
 		p.choose(light1)
 		p.shows(done + ` === 1`)

@@ -419,7 +419,10 @@ func TestSweptBackbones(t *testing.T) {
 	for i, want := range []struct {
 		name, backbone, weights string
 		width                   int
-	}{{"backbone=mine", "xception", "mine.safetensors", 150}, {"backbone=efficientnet-lite1", "efficientnet-lite1", "", 240}} {
+	}{
+		{"backbone=mine", "xception", "mine.safetensors", 150},
+		{"backbone=efficientnet-lite1", "efficientnet-lite1", "", 240},
+	} {
 		c, err := s.config(points[i], 0)
 		if err != nil || points[i].Name != want.name || c.Backbone != want.backbone || c.Weights != want.weights ||
 			c.Preprocessing.Width != want.width {

@@ -89,7 +89,8 @@ func TestSweepOfBackbones(t *testing.T) {
 	args := []string{"--data", data, "--out", out, "--backbone", network + ",efficientnet-lite0", "--resize", "nearest",
 		"--preprocess", "none", "--epochs", "1", "--batch", "4"}
 	text, _, err := execute(t, newSweepCommand(), args...)
-	if err != nil || !strings.Contains(text, "backbone=colours.onnx ") || !strings.Contains(text, "backbone=efficientnet-lite0") {
+	if err != nil || !strings.Contains(text, "backbone=colours.onnx ") ||
+		!strings.Contains(text, "backbone=efficientnet-lite0") {
 		t.Fatalf("%v: %s", err, text)
 	}
 	for name, mean := range map[string][3]float32{"colours.onnx": {}, "efficientnet-lite0": {127, 127, 127}} {
@@ -129,7 +130,8 @@ func TestSweepOfBackbones(t *testing.T) {
 		"two files of the same name":  {"--backbone", network + "," + filepath.Join(folder, "other", "colours.onnx")},
 		"no backbone is named":        {"--backbone", "efficientnet-lite0,missing.onnx"},
 	} {
-		if _, _, err := execute(t, newSweepCommand(), append(slices.Clone(args), bad...)...); err == nil || !strings.Contains(err.Error(), said) {
+		_, _, err := execute(t, newSweepCommand(), append(slices.Clone(args), bad...)...)
+		if err == nil || !strings.Contains(err.Error(), said) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}

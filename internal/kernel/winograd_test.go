@@ -40,7 +40,8 @@ type winogradCase struct {
 }
 
 func (s winogradCase) String() string {
-	return fmt.Sprintf("%d channels, %d×%d, gaps %d %d %d %d", s.channels, s.rows, s.positions, s.lineGap, s.pixelGap, s.planeGap, s.gap)
+	return fmt.Sprintf("%d channels, %d×%d, gaps %d %d %d %d", s.channels, s.rows, s.positions,
+		s.lineGap, s.pixelGap, s.planeGap, s.gap)
 }
 
 func (s winogradCase) tiles() int { return (s.positions + 1) / 2 }

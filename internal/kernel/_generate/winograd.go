@@ -97,12 +97,14 @@ type winogradTerm struct {
 
 // winogradInput transforms 4×4 windows: planes = Bᵀ·window·B.
 func winogradInput(s isa) {
-	winogradSpread(s, "winogradInput", "windows", 4, [4]winogradTerm{{0, 2, false}, {1, 2, true}, {2, 1, false}, {1, 3, false}})
+	terms := [4]winogradTerm{{0, 2, false}, {1, 2, true}, {2, 1, false}, {1, 3, false}}
+	winogradSpread(s, "winogradInput", "windows", 4, terms)
 }
 
 // winogradGradient transforms gradients of 2×2 outputs: planes = A·gradient·Aᵀ.
 func winogradGradient(s isa) {
-	winogradSpread(s, "winogradGradient", "gradients", 2, [4]winogradTerm{{0, -1, false}, {0, 1, true}, {0, 1, false}, {-1, 1, false}})
+	terms := [4]winogradTerm{{0, -1, false}, {0, 1, true}, {0, 1, false}, {-1, 1, false}}
+	winogradSpread(s, "winogradGradient", "gradients", 2, terms)
 }
 
 // winogradSpread transforms parts of the map, size positions high and wide, to planes.
@@ -170,7 +172,8 @@ func winogradSpread(s isa, name, what string, size int, terms [4]winogradTerm) {
 // winogradOutput transforms planes back: to rows × columns of the 2×2 outputs Aᵀ·planes·A.
 func winogradOutput(s isa, rows, columns int) {
 	name := fmt.Sprintf("winogradOutput%dx%d%s", rows, columns, s.name)
-	w := winograd{isa: s, arguments: begin(name, fmt.Sprintf("%s computes %d×%d outputs of each of a winogradTile's tiles.", name, rows, columns))}
+	doc := fmt.Sprintf("%s computes %d×%d outputs of each of a winogradTile's tiles.", name, rows, columns)
+	w := winograd{isa: s, arguments: begin(name, doc)}
 	plane := w.load(winogradPlane)
 	planes := newEmptyLines(16, plane, triple(plane))
 	low, high := w.vector(), w.vector()
