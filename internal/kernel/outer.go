@@ -28,7 +28,7 @@ const (
 	// of the first-level cache (48 KiB, or half of 32).
 	outerBlock = 256
 	// outerPanelValues is how many values of packed panels of b a pass goes through at a
-	// time: a quarter of a core's second-level cache (1 MiB on Zen 4).
+	// time: half of a core's second-level cache (1 MiB on Zen 4).
 	outerPanelValues = 128 << 10
 	// OuterScratchLen is the length of an Outer's Scratch.
 	OuterScratchLen = outerPanelValues + outerBlock*maxLanes

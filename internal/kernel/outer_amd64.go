@@ -21,10 +21,6 @@ type linesTile struct {
 	mask           uintptr
 }
 
-// outerValues is how much of a a group of dst's rows may read: half of a core's
-// second-level cache (1 MiB on Zen 4).
-const outerValues = 100000 << 10
-
 // outerVector goes through groups of panels of b, which it packs, in each through tiles of
 // rows of dst, whose columns of a it packs, and in these through the panels: so a tile's rows
 // of dst are written from front to back, and what is packed is in a cache near the core.
