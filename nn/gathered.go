@@ -24,7 +24,8 @@ const (
 
 // gathers reports whether a convolution is computed so.
 func (c *convolution) gathers() bool {
-	return c.depth*c.columns >= gatheredKernel && c.depth <= gatheredValues && c.outWidth <= gatheredWidth && c.outHeight > 1
+	return c.depth*c.columns >= gatheredKernel && c.depth <= gatheredValues &&
+		c.outWidth <= gatheredWidth && c.outHeight > 1
 }
 
 func (c *gatheredConvolution) together() {}

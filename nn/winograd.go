@@ -22,8 +22,8 @@ const (
 	// winogradTiles is the least number of tiles that share a reading of the kernel, if there
 	// are so many.
 	winogradTiles = 28
-	// winogradGradientTiles is that of tiles whose products are added to the gradient of the
-	// kernel at a time, which is read and written once for all of them.
+	// winogradGradientTiles is the number of tiles whose products are added to the gradient of
+	// the kernel at a time, which is read and written once for all of them.
 	winogradGradientTiles = 98
 	// winogradKernel is the number of values of the largest kernel, as planes, that each
 	// thread reads whole.
@@ -70,7 +70,7 @@ func newWinograd(c convolution) *winogradConvolution {
 func (c *winogradConvolution) extent(n int) extent {
 	p := &c.forward
 	work := 16 * n * p.tileRows() * p.tileColumns() * p.channels * p.columns
-	if 16*p.channels*p.columns > winogradKernel {
+	if p.sharesKernel() {
 		panels := (p.planes[0].Panels() + winogradPanels - 1) / winogradPanels
 		return extent{rows: p.blocks(n * p.tileRows()), panels: panels, work: work}
 	}
@@ -88,10 +88,11 @@ func (c *winogradConvolution) load(w Weights) error {
 	if c.spread == nil {
 		c.spread = make([]float32, 16*size)
 	}
-	spreadKernel(c.spread, values, size)
+	planes := cutPlanes(c.spread, size)
+	spreadKernel(planes, values, size)
 	for i := range c.forward.planes {
 		m := &c.forward.planes[i]
-		*m = pack(*m, c.spread[i*size:][:size], c.channels, c.columns, c.scale)
+		*m = pack(*m, planes[i], c.channels, c.columns, c.scale)
 	}
 	if c.kernel == nil { // it answers, so this was the only time
 		c.spread = nil
@@ -99,15 +100,19 @@ func (c *winogradConvolution) load(w Weights) error {
 	return nil
 }
 
+// cutPlanes returns the planes, of size values each, that lie one after another in values.
+func cutPlanes(values []float32, size int) (planes [16][]float32) {
+	for i := range planes {
+		planes[i] = values[i*size:][:size]
+	}
+	return planes
+}
+
 // spreadKernel sets planes to U = G·kernel·Gᵀ of size pairs of a channel and a column.
-func spreadKernel(planes, values []float32, size int) {
+func spreadKernel(planes [16][]float32, values []float32, size int) {
 	var taps [9][]float32
 	for i := range taps {
 		taps[i] = values[i*size:][:size]
-	}
-	var to [16][]float32
-	for i := range to {
-		to[i] = planes[i*size:][:size]
 	}
 	for at := range size {
 		var columns [3][4]float64
@@ -116,7 +121,7 @@ func spreadKernel(planes, values []float32, size int) {
 		}
 		for i := range 4 {
 			for j, v := range spreadTaps(columns[0][i], columns[1][i], columns[2][i]) {
-				to[4*i+j][at] = float32(v)
+				planes[4*i+j][at] = float32(v)
 			}
 		}
 	}
@@ -130,25 +135,22 @@ func spreadTaps(a, b, c float64) [4]float64 {
 func (c *winogradConvolution) run(b *buffers, p piece) {
 	w := &c.forward
 	epilogue := kernel.WinogradEpilogue{Bias: c.shift, Residual: b.second, Activation: c.activation}
-	columns := [2]int{0, w.columns}
-	if 16*w.channels*w.columns > winogradKernel {
+	if w.sharesKernel() {
 		p.low, p.high = w.block(p.low, b.n*w.tileRows()), w.block(p.high, b.n*w.tileRows())
 		p.panelLow, p.panelHigh = p.panelLow*winogradPanels, min(p.panelHigh*winogradPanels, w.planes[0].Panels())
-		width := w.planes[0].PanelColumns
-		columns = [2]int{p.panelLow * width, min(p.panelHigh*width, w.columns)}
 	} else {
 		p.panelHigh = w.planes[0].Panels()
 	}
-	w.run(b.out, b.in, p, columns, epilogue, b.scratch)
+	w.run(b.out, b.in, p, epilogue, b.scratch)
 }
 
 func (c *winogradConvolution) prepareBack() {
-	size := c.channels * c.columns
+	planes := cutPlanes(c.spread, c.channels*c.columns)
 	for i := range c.backward.planes {
 		m := &c.backward.planes[i]
 		// Half a turn exchanges the first and the last row of G·kernel, and columns likewise.
 		from := turnedPlane[i/4]*4 + turnedPlane[i%4]
-		*m = packTransposed(*m, c.spread[from*size:][:size], c.channels, c.columns, c.scale)
+		*m = packTransposed(*m, planes[from], c.channels, c.columns, c.scale)
 	}
 }
 
@@ -184,7 +186,7 @@ func (c *winogradConvolution) back(b *backBuffers) {
 		epilogue.Residual = b.inGradient
 	}
 	all := piece{high: b.n * w.tileRows(), panelHigh: w.planes[0].Panels()}
-	w.run(b.inGradient, b.gradient, all, [2]int{0, w.columns}, epilogue, b.scratch)
+	w.run(b.inGradient, b.gradient, all, epilogue, b.scratch)
 }
 
 // backKernel adds to the gradients of U and of what is added to the sums: see
@@ -244,17 +246,15 @@ func (c *winogradConvolution) transformGradient(to kernel.Winograd, gradient, li
 	to.Gradient(w.tileColumns())
 }
 
-// collect derives the gradient of the kernel from that of U, G·kernel·Gᵀ: it is Gᵀ·U's·G.
+// collect derives the gradient of the kernel, Gᵀ·D·G, from the gradient D of U = G·kernel·Gᵀ.
 func (c *winogradConvolution) collect(sum []float32) {
 	size := c.channels * c.columns
-	var planes [16][]float32
-	for i := range planes {
-		planes[i] = sum[i*size:][:size]
-	}
+	planes := cutPlanes(sum, size)
 	for at := range size {
 		var columns [4][3]float64
 		for j := range columns {
-			columns[j] = gatherTaps(planes[j][at], planes[4+j][at], planes[8+j][at], planes[12+j][at])
+			at := func(i int) float64 { return float64(planes[4*i+j][at]) }
+			columns[j] = gatherTaps(at(0), at(1), at(2), at(3))
 		}
 		for i := range 3 {
 			row := gatherTaps(columns[0][i], columns[1][i], columns[2][i], columns[3][i])
@@ -268,9 +268,9 @@ func (c *winogradConvolution) collect(sum []float32) {
 }
 
 // gatherTaps is Gᵀ times a vector.
-func gatherTaps[T float32 | float64](a, b, c, d T) [3]float64 {
-	plus, minus := (float64(b)+float64(c))/2, (float64(b)-float64(c))/2
-	return [3]float64{float64(a) + plus, minus, plus + float64(d)}
+func gatherTaps(a, b, c, d float64) [3]float64 {
+	plus, minus := (b+c)/2, (b-c)/2
+	return [3]float64{a + plus, minus, plus + d}
 }
 
 // winogradPass is a way through a 3×3 convolution with stride 1.
@@ -280,6 +280,9 @@ type winogradPass struct {
 	padTop, padLeft              int // from 0 to 2
 	planes                       [16]*kernel.Matrix
 }
+
+// sharesKernel reports whether threads divide the columns among them, since the kernel is large.
+func (w *winogradPass) sharesKernel() bool { return 16*w.channels*w.columns > winogradKernel }
 
 func (w *winogradPass) tileRows() int    { return (w.outHeight + 1) / 2 }
 func (w *winogradPass) tileColumns() int { return (w.outWidth + 1) / 2 }
@@ -304,7 +307,8 @@ func (w *winogradPass) blockRows() int {
 	return max(tiles/w.tileColumns(), 1)
 }
 
-// gradientRows is that of rows whose products are added to the gradient of the kernel at a time.
+// gradientRows is the largest number of rows of tiles whose products are added to the gradient of
+// the kernel at a time.
 func (w *winogradPass) gradientRows() int { return max(winogradGradientTiles/w.tileColumns(), 1) }
 
 // blocks is the number of blocks that so many rows of tiles are divided into, of equal size.
@@ -331,13 +335,15 @@ func (w *winogradPass) planesLen(rows int) int {
 	return 4*w.lineLen() + 16*(w.plane(w.channels, rows)+w.plane(w.columns, rows))
 }
 
-// run computes rows of tiles, counted through all images, and in them panels of columns.
-func (w *winogradPass) run(out, in []float32, p piece, columns [2]int, e kernel.WinogradEpilogue, scratch []float32) {
-	tiles, rows := w.tileColumns(), p.high-p.low
+// run computes the rows of tiles from p.low to below p.high, counted through all images, and of
+// each the columns of p's panels.
+func (w *winogradPass) run(out, in []float32, p piece, e kernel.WinogradEpilogue, scratch []float32) {
+	tiles, rows, width := w.tileColumns(), p.high-p.low, w.planes[0].PanelColumns
+	columnLow, columnHigh := p.panelLow*width, min(p.panelHigh*width, w.columns)
 	lines, windows, scratch := w.windows(scratch, w.blockRows())
 	products := kernel.Winograd{
 		Planes: scratch, Plane: w.plane(w.columns, w.blockRows()), Pitch: w.pitch(w.columns),
-		Channels: columns[1] - columns[0],
+		Channels: columnHigh - columnLow,
 	}
 	blocks := w.blocks(rows)
 	for block := range blocks {
@@ -353,7 +359,7 @@ func (w *winogradPass) run(out, in []float32, p piece, columns [2]int, e kernel.
 			g.Run(0, (high-low)*tiles, p.panelLow, p.panelHigh)
 		}
 		for row := low; row < high; row++ {
-			w.finish(products, out, e, row, (row-low)*tiles, columns[0])
+			w.finish(products, out, e, row, (row-low)*tiles, columnLow)
 		}
 	}
 }

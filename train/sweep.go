@@ -34,8 +34,8 @@ type Axis struct {
 type Sweep struct {
 	Base Config `json:"base"` // Out is the sweep's folder
 	Axes []Axis `json:"axes"`
-	// Backbones says what values of the axis "backbone" stand for. Those that it lacks are names
-	// of backbones, with their own preprocessing and weights.
+	// Backbones says what values of the axis "backbone" stand for. A value that it lacks is the
+	// name of a backbone, which is used with that backbone's own preprocessing and weights.
 	Backbones map[string]SweptBackbone `json:"backbones,omitempty"`
 	// Random is the number of points of the grid to try, chosen by the base's seed; 0: all.
 	Random int `json:"random,omitempty"`
@@ -163,7 +163,7 @@ func (s Sweep) axis(name string) (func(c *Config, value string) error, bool) {
 	}, true
 }
 
-// shown is what a value is called in the names of points: of a file its own name.
+// shown returns what a value is called in the names of points: a file by its base name.
 func (s Sweep) shown(axis, value string) string {
 	if _, ok := s.Backbones[value]; ok && axis == "backbone" {
 		return filepath.Base(value)
@@ -366,10 +366,8 @@ func (s Sweep) claim() error {
 // them tries several values of: of these the base has any.
 func (s Sweep) changes(old Sweep) ([]string, error) {
 	now, before := s.Base, old.Base
-	known := Sweep{Backbones: maps.Clone(old.Backbones)}
-	if known.Backbones == nil {
-		known.Backbones = map[string]SweptBackbone{}
-	}
+	known := Sweep{Backbones: map[string]SweptBackbone{}}
+	maps.Copy(known.Backbones, old.Backbones)
 	maps.Copy(known.Backbones, s.Backbones)
 	for _, a := range append(slices.Clone(old.Axes), s.Axes...) {
 		set, ok := known.axis(a.Name)

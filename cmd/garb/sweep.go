@@ -176,18 +176,15 @@ Student's on the differences of the folds (corrected by Nadeau & Bengio 2003).`,
 	return command
 }
 
-// sweepBackbones finds the networks of a sweep, if it has several, each with the flags that change
-// how its pictures are prepared.
+// sweepBackbones finds the networks of a sweep over several, and applies to each the flags that
+// change how its pictures are prepared.
 func sweepBackbones(flags backboneFlags, names []string) (map[string]train.SweptBackbone, error) {
-	if names == nil {
-		return nil, nil
-	}
 	all := map[string]train.SweptBackbone{}
 	for _, name := range names {
 		b := flags
 		b.backbone = name
 		if !isForeign(name) {
-			b.preprocess = "" // it is for those that do not say it
+			b.preprocess = "" // which is for files that do not say it
 		}
 		_, spec, err := b.architecture()
 		if err != nil {

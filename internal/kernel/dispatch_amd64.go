@@ -184,6 +184,24 @@ func outerAVX512(rows, vectors int, t *byte) {
 	}
 }
 
+// winogradAVX512 transforms the tiles of a winogradTile.
+func winogradAVX512(transform int, t *byte) {
+	switch transform {
+	case winogradInput:
+		winogradInputAVX512(t)
+	case winogradGradient:
+		winogradGradientAVX512(t)
+	case winogradOutput + 1:
+		winogradOutput1x1AVX512(t)
+	case winogradOutput + 2:
+		winogradOutput1x2AVX512(t)
+	case winogradOutput + 3:
+		winogradOutput2x1AVX512(t)
+	case winogradOutput + 4:
+		winogradOutput2x2AVX512(t)
+	}
+}
+
 // gemmAVX2 computes a gemmTile of rows rows and up to 8·eights columns.
 func gemmAVX2(rows, eights int, t *byte) {
 	switch rows<<3 | eights {
@@ -241,6 +259,24 @@ func outerAVX2(rows, vectors int, t *byte) {
 		outer6x8AVX2(t)
 	case 6<<2 | 2:
 		outer6x16AVX2(t)
+	}
+}
+
+// winogradAVX2 transforms the tiles of a winogradTile.
+func winogradAVX2(transform int, t *byte) {
+	switch transform {
+	case winogradInput:
+		winogradInputAVX2(t)
+	case winogradGradient:
+		winogradGradientAVX2(t)
+	case winogradOutput + 1:
+		winogradOutput1x1AVX2(t)
+	case winogradOutput + 2:
+		winogradOutput1x2AVX2(t)
+	case winogradOutput + 3:
+		winogradOutput2x1AVX2(t)
+	case winogradOutput + 4:
+		winogradOutput2x2AVX2(t)
 	}
 }
 

@@ -27,36 +27,9 @@ func (w *Winograd) vector(count, transform int, e *WinogradEpilogue) {
 		count: count, vectors: w.Channels / lanes, mask: maskOf(level, w.Channels%lanes),
 	}
 	t.low, t.high = e.Activation.bounds()
-	argument := (*byte)(unsafe.Pointer(&t))
 	if level == AVX512 {
-		switch transform {
-		case winogradInput:
-			winogradInputAVX512(argument)
-		case winogradGradient:
-			winogradGradientAVX512(argument)
-		case winogradOutput + 1:
-			winogradOutput1x1AVX512(argument)
-		case winogradOutput + 2:
-			winogradOutput1x2AVX512(argument)
-		case winogradOutput + 3:
-			winogradOutput2x1AVX512(argument)
-		case winogradOutput + 4:
-			winogradOutput2x2AVX512(argument)
-		}
-		return
-	}
-	switch transform {
-	case winogradInput:
-		winogradInputAVX2(argument)
-	case winogradGradient:
-		winogradGradientAVX2(argument)
-	case winogradOutput + 1:
-		winogradOutput1x1AVX2(argument)
-	case winogradOutput + 2:
-		winogradOutput1x2AVX2(argument)
-	case winogradOutput + 3:
-		winogradOutput2x1AVX2(argument)
-	case winogradOutput + 4:
-		winogradOutput2x2AVX2(argument)
+		winogradAVX512(transform, (*byte)(unsafe.Pointer(&t)))
+	} else {
+		winogradAVX2(transform, (*byte)(unsafe.Pointer(&t)))
 	}
 }

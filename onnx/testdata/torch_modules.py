@@ -372,9 +372,10 @@ def write(folder, name, module, size, any_batch, kinds, any_size=False):
 
 
 def network(name, side):
-    """A network of torchvision, or of timm as timm.NAME, with random weights whose answers depend on the picture: with those
-    of a fresh network alone, most answer the same for all. So batch-norms get the statistics of
-    random pictures, and what scales branches to nothing gets other numbers."""
+    """A network of torchvision, or of timm as timm.NAME, with random weights whose answers depend
+    on the picture: with those of a fresh network alone, most answer the same for all. So
+    batch-norms get the statistics of random pictures, and what scales branches to nothing gets
+    other numbers."""
     import torchvision
 
     torch.manual_seed(1)

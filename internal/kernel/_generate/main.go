@@ -77,6 +77,15 @@ func dispatch() string {
 			}
 		}
 		b.WriteString("\t}\n}\n")
+		fmt.Fprintf(&b, "\n// winograd%s transforms the tiles of a winogradTile.\n", s.name)
+		fmt.Fprintf(&b, "func winograd%s(transform int, t *byte) {\n\tswitch transform {\n", s.name)
+		for _, name := range []string{"winogradInput", "winogradGradient"} {
+			fmt.Fprintf(&b, "\tcase %s:\n\t\t%s%s(t)\n", name, name, s.name)
+		}
+		for i := range 4 {
+			fmt.Fprintf(&b, "\tcase winogradOutput + %d:\n\t\twinogradOutput%dx%d%s(t)\n", i+1, i/2+1, i%2+1, s.name)
+		}
+		b.WriteString("\t}\n}\n")
 	}
 	b.WriteString(dispatchNonlinear())
 	return b.String()

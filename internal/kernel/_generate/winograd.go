@@ -30,7 +30,6 @@ const (
 type winograd struct {
 	isa
 	arguments
-	planes lines // 16 of a tile
 }
 
 // eachVector emits a loop over the tiles, and in it one over the vectors of channels. setUp
@@ -68,7 +67,7 @@ func (w winograd) moveArgument(field int, by Op) {
 	ADDQ(r, w.at(field))
 }
 
-// loadInto is load into a register that is there.
+// loadInto loads a field into an existing register.
 func (w winograd) loadInto(r reg.GPVirtual, field int) { MOVQ(w.at(field), r) }
 
 // setLines points l to n lines from the address in a field on.
@@ -88,8 +87,8 @@ func newEmptyLines(n int, stride, stride3 reg.GPVirtual) lines {
 	return l
 }
 
-// winogradTerm is what a place of a transform is of two of a vector: a + b, a − b, or one of
-// them alone if the other is negative: a, or −b.
+// winogradTerm is a value of a transformed vector, made of its values number a and b: their sum
+// or difference, or, if the other number is negative, value a alone or value b negated.
 type winogradTerm struct {
 	a, b int
 	add  bool
