@@ -44,8 +44,9 @@ func judging(t *testing.T, method accept.Method, change func(*garb.Model)) (stri
 	}
 	model.Acceptance = &garb.Acceptance{
 		Method: method, Calibration: accept.Calibration{Slope: 2, Offset: -1}, Threshold: .5,
-		Validation: accept.Share{Count: 20, Accepted: 19}, Refusal: "none of these", Preprocessing: model.Preprocessing,
-		Others: []garb.OtherShare{{Name: "dogs", Share: accept.Share{Count: 10, Accepted: 1}}},
+		Validation: accept.Share{Count: 20, Accepted: 19}, Refusal: "none of these",
+		Preprocessing: model.Preprocessing,
+		Others:        []garb.OtherShare{{Name: "dogs", Share: accept.Share{Count: 10, Accepted: 1}}},
 	}
 	if err := model.SetGolden(t.Context(), tensors); err != nil {
 		t.Fatal(err)
@@ -176,7 +177,8 @@ func TestAcceptThreshold(t *testing.T) {
 	for _, threshold := range []float64{0, 1e-3, .9999, 1} {
 		c := open(t, path, at(threshold))
 		a, err := c.Judge(t.Context(), data)
-		if err != nil || !a.Judged || a.Accepted != (a.Acceptance >= threshold) || c.AcceptanceThreshold() != threshold {
+		if err != nil || !a.Judged || a.Accepted != (a.Acceptance >= threshold) ||
+			c.AcceptanceThreshold() != threshold {
 			t.Errorf("threshold %v: %+v, %v", threshold, a, err)
 		}
 	}
@@ -214,8 +216,9 @@ func TestAcceptanceAtAnotherSize(t *testing.T) {
 		}
 		tensors := tensor.Map{"top/kernel": kernel, "top/bias": tensor.New(outputs)}
 		model := garb.Model{
-			Format: garb.FormatVersion, Network: b.Build(x).Layers(), Classes: []string{"day", "night"}, Preprocessing: spec,
-			Acceptance: &garb.Acceptance{Method: m, Threshold: .5, Refusal: "neither", Preprocessing: spec},
+			Format: garb.FormatVersion, Network: b.Build(x).Layers(), Classes: []string{"day", "night"},
+			Preprocessing: spec,
+			Acceptance:    &garb.Acceptance{Method: m, Threshold: .5, Refusal: "neither", Preprocessing: spec},
 		}
 		if err := model.SetGolden(t.Context(), tensors); err != nil {
 			t.Fatal(err)
@@ -273,14 +276,17 @@ func TestStoreKeepsAcceptance(t *testing.T) {
 func TestAcceptancesThatAreWrong(t *testing.T) {
 	_, model, tensors := judging(t, accept.Energy, nil)
 	for says, change := range map[string]func(*garb.Acceptance){
-		"no such method":          func(a *garb.Acceptance) { a.Method = "magic" },
-		"golden logits":           func(a *garb.Acceptance) { a.Method = accept.Class }, // needs one more output
-		"threshold":               func(a *garb.Acceptance) { a.Threshold = 1.5 },
-		"threshold is NaN":        func(a *garb.Acceptance) { a.Threshold = math.NaN() },
-		"slope -1":                func(a *garb.Acceptance) { a.Slope = -1 },
-		"offset +Inf":             func(a *garb.Acceptance) { a.Offset = math.Inf(1) },
-		"on validation":           func(a *garb.Acceptance) { a.Validation.Accepted = 21 },
-		`of "dogs"`:               func(a *garb.Acceptance) { a.Others = []garb.OtherShare{{"dogs", accept.Share{Count: 1, Accepted: 2}}} },
+		"no such method":   func(a *garb.Acceptance) { a.Method = "magic" },
+		"golden logits":    func(a *garb.Acceptance) { a.Method = accept.Class }, // needs one more output
+		"threshold":        func(a *garb.Acceptance) { a.Threshold = 1.5 },
+		"threshold is NaN": func(a *garb.Acceptance) { a.Threshold = math.NaN() },
+		"slope -1":         func(a *garb.Acceptance) { a.Slope = -1 },
+		"offset +Inf":      func(a *garb.Acceptance) { a.Offset = math.Inf(1) },
+		"on validation":    func(a *garb.Acceptance) { a.Validation.Accepted = 21 },
+		`of "dogs"`: func(a *garb.Acceptance) {
+			a.Others = []garb.OtherShare{{"dogs",
+				accept.Share{Count: 1, Accepted: 2}}}
+		},
 		`refused picture, ""`:     func(a *garb.Acceptance) { a.Refusal = "" },
 		`refused picture, " a"`:   func(a *garb.Acceptance) { a.Refusal = " a" },
 		`refused picture, "a\nb"`: func(a *garb.Acceptance) { a.Refusal = "a\nb" },
@@ -313,7 +319,8 @@ func TestDetectorTensorsThatAreWrong(t *testing.T) {
 			t.Fatal(err)
 		}
 		var wrong *garb.ModelError
-		if _, err := garb.Open(path, garb.Options{}); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "acceptance") {
+		if _, err := garb.Open(path, garb.Options{}); !errors.As(err, &wrong) ||
+			!strings.Contains(err.Error(), "acceptance") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -325,7 +332,8 @@ func TestNewAcceptance(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := garb.NewAcceptance(accept.Head, a.Spec, garb.NotClothing, []float64{5, 6, 7, 8},
-		garb.OtherScores{Name: "dogs", Scores: []float64{0, 1}}, garb.OtherScores{Name: "cats", Scores: []float64{2, 9}})
+		garb.OtherScores{Name: "dogs", Scores: []float64{0, 1}},
+		garb.OtherScores{Name: "cats", Scores: []float64{2, 9}})
 	if err != nil {
 		t.Fatal(err)
 	}

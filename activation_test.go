@@ -55,11 +55,15 @@ func TestHeadGradients(t *testing.T) {
 	for name, layers := range map[string][]nn.Layer{
 		"one layer":    {dense(classes)},
 		"inner layers": {dense(8), {Op: nn.OpReLU}, dense(5), {Op: nn.OpReLU}, dense(classes)},
-		"functions":    {dense(8), {Op: nn.OpTanh}, dense(7), {Op: nn.OpSwish}, dense(6), {Op: nn.OpSigmoid}, dense(5), {Op: nn.OpLeakyReLU, Slope: 0.3}, dense(5), {Op: nn.OpReLU6}, dense(classes)},
-		"norms":        {{Op: nn.OpBatchNorm, Epsilon: 1e-3}, {Op: nn.OpDropout, Rate: 0.5}, {Op: nn.OpScale}, dense(classes)},
-		"convolutions": {{Op: nn.OpReshape, Shape: []int{1, 1, features}}, {Op: nn.OpConv, Units: classes, Height: 1, Width: 1, Stride: 1}, {Op: nn.OpFlatten}},
+		"functions": {dense(8), {Op: nn.OpTanh}, dense(7), {Op: nn.OpSwish}, dense(6), {Op: nn.OpSigmoid},
+			dense(5), {Op: nn.OpLeakyReLU, Slope: 0.3}, dense(5), {Op: nn.OpReLU6}, dense(classes)},
+		"norms": {{Op: nn.OpBatchNorm, Epsilon: 1e-3}, {Op: nn.OpDropout, Rate: 0.5}, {Op: nn.OpScale},
+			dense(classes)},
+		"convolutions": {{Op: nn.OpReshape, Shape: []int{1, 1, features}},
+			{Op: nn.OpConv, Units: classes, Height: 1, Width: 1, Stride: 1}, {Op: nn.OpFlatten}},
 	} {
-		network := []nn.Layer{{Op: nn.OpInput, Shape: []int{3, 2, features}}, {Op: nn.OpGlobalAveragePool, Inputs: []int{0}}}
+		network := []nn.Layer{{Op: nn.OpInput, Shape: []int{3, 2, features}},
+			{Op: nn.OpGlobalAveragePool, Inputs: []int{0}}}
 		for i, l := range layers {
 			l.Name, l.Inputs = fmt.Sprint("layer", i), []int{len(network) - 1}
 			network = append(network, l)
@@ -134,7 +138,8 @@ func TestActivationMapEnds(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	// A network whose features are no feature map's.
-	g, err := nn.NewGraph([]nn.Layer{{Op: nn.OpInput, Shape: []int{2, 2, 3}}, {Op: nn.OpFlatten, Inputs: []int{0}}, {Op: nn.OpDense, Name: "d", Inputs: []int{1}, Units: 2}})
+	g, err := nn.NewGraph([]nn.Layer{{Op: nn.OpInput, Shape: []int{2, 2, 3}}, {Op: nn.OpFlatten, Inputs: []int{0}},
+		{Op: nn.OpDense, Name: "d", Inputs: []int{1}, Units: 2}})
 	if err != nil {
 		t.Fatal(err)
 	}

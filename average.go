@@ -108,8 +108,9 @@ func AverageBackbones(references ...string) (architecture string, mean tensor.Ma
 		if len(all) == 0 {
 			architecture = name
 		} else if name != architecture {
-			return "", nil, &MismatchError{references[0], reference, fmt.Sprintf("backbone: %s in the first; %s in the second",
-				architecture, name)}
+			return "", nil, &MismatchError{references[0], reference,
+				fmt.Sprintf("backbone: %s in the first; %s in the second",
+					architecture, name)}
 		}
 		all = append(all, f)
 	}
@@ -130,8 +131,9 @@ func AverageBackbones(references ...string) (architecture string, mean tensor.Ma
 				t, sums = tensor.New(one.Shape...), make([]float64, len(one.Data))
 			}
 			if !slices.Equal(one.Shape, t.Shape) {
-				return "", nil, &MismatchError{references[0], references[i], fmt.Sprintf("%s: %s in the first; %s in the second",
-					p.Name, tensor.ShapeString(t.Shape), tensor.ShapeString(one.Shape))}
+				return "", nil, &MismatchError{references[0], references[i],
+					fmt.Sprintf("%s: %s in the first; %s in the second",
+						p.Name, tensor.ShapeString(t.Shape), tensor.ShapeString(one.Shape))}
 			}
 			for j, v := range one.Data {
 				sums[j] += float64(v)
@@ -238,7 +240,8 @@ func difference(a, b *Model) string {
 	case !slices.Equal(a.Classes, b.Classes):
 		for i, name := range a.Classes {
 			if i < len(b.Classes) && b.Classes[i] != name {
-				return fmt.Sprintf("classes: %d and %d, of which number %d is %q and %q", len(a.Classes), len(b.Classes),
+				return fmt.Sprintf("classes: %d and %d, of which number %d is %q and %q", len(a.Classes),
+					len(b.Classes),
 					i+1, name, b.Classes[i])
 			}
 		}

@@ -26,7 +26,8 @@ func averaged(t *testing.T, value float32, outputs int, change func(*Model)) str
 		t.Fatal(err)
 	}
 	m := &Model{Format: FormatVersion, Architecture: a.Name, Classes: []string{"dress", "hat"}, Preprocessing: spec,
-		Temperature: float64(1 + value), Training: &Training{DataDigest: "sha256:1", Epoch: 3, Pictures: [3]int{4, 2, 2}}}
+		Temperature: float64(1 + value),
+		Training:    &Training{DataDigest: "sha256:1", Epoch: 3, Pictures: [3]int{4, 2, 2}}}
 	if outputs > 2 {
 		m.Acceptance = &Acceptance{Method: accept.Class, Refusal: NoneOfThese, Preprocessing: spec, Threshold: 0.5,
 			Calibration: accept.Calibration{Slope: 1}, Validation: accept.Share{Accepted: 1, Count: 1}}
@@ -73,7 +74,8 @@ func TestAverage(t *testing.T) {
 			}
 		}
 	}
-	if math.Abs(m.Temperature-1.3) > 1e-6 || m.Training == nil || m.Training.Epoch != 0 || len(m.Training.Averaged) != 3 {
+	if math.Abs(m.Temperature-1.3) > 1e-6 || m.Training == nil || m.Training.Epoch != 0 ||
+		len(m.Training.Averaged) != 3 {
 		t.Errorf("temperature %v, training %+v", m.Temperature, m.Training)
 	}
 	path := filepath.Join(t.TempDir(), "mean.safetensors")
@@ -83,7 +85,8 @@ func TestAverage(t *testing.T) {
 	if _, err := Open(path, Options{}); err != nil {
 		t.Error(err)
 	}
-	if m, _, err := Average(t.Context(), small, averaged(t, 1, 2, func(m *Model) { m.Training.DataDigest = "sha256:2" })); err != nil ||
+	if m, _, err := Average(t.Context(), small,
+		averaged(t, 1, 2, func(m *Model) { m.Training.DataDigest = "sha256:2" })); err != nil ||
 		m.Training != nil {
 		t.Errorf("of models of different pictures the mean has the record %+v, %v", m.Training, err)
 	}

@@ -28,7 +28,8 @@ func BackboneOf(path, featuresAt string) (Base, error) {
 	refuse := func(err error) (Base, error) { return Base{}, &ModelError{path, err} }
 	known := func(architecture, reference string, grey bool) (Base, error) {
 		if featuresAt != "" {
-			return refuse(fmt.Errorf("its backbone is %s, which has its features; a layer is chosen only of a network that is none of garb's",
+			return refuse(fmt.Errorf("its backbone is %s, which has its features; a layer is chosen only of a "+
+				"network that is none of garb's",
 				architecture))
 		}
 		a, err := backbone.Lookup(architecture)
@@ -99,7 +100,8 @@ func (m *Model) ownBackbone(f *tensor.File, featuresAt string) (backbone.Archite
 	}
 	for _, l := range graph.Layers() {
 		if isHeadName(l.Name) {
-			return none, fmt.Errorf("its layer %q has the name of a layer that a head gets: convert its file again", l.Name)
+			return none, fmt.Errorf("its layer %q has the name of a layer that a head gets: convert its file again",
+				l.Name)
 		}
 	}
 	for _, p := range graph.Params() {

@@ -37,7 +37,8 @@ func TestBuiltInModels(t *testing.T) {
 	}
 	for name, want := range map[string][]string{
 		Clothing: {"dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"},
-		Garments: {"blazer", "blouse", "body", "dress", "hat", "hoodie", "longsleeve", "outwear", "pants", "polo", "shirt",
+		Garments: {"blazer", "blouse", "body", "dress", "hat", "hoodie", "longsleeve", "outwear", "pants", "polo",
+			"shirt",
 			"shoes", "shorts", "skirt", "t-shirt", "top", "undershirt"},
 	} {
 		if c, err := Open(name, Options{}); err != nil || !slices.Equal(c.Classes(), want) {

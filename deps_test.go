@@ -58,7 +58,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"evaluate", "nn picture accept conformal . report dataset", ""},
 	{"internal/changed", "picture", ""},
 	{"internal/card", "picture . dataset evaluate internal/changed internal/drawn", ""},
-	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights . report dataset augment evaluate",
+	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights . report " +
+		"dataset augment evaluate",
 		""},
 	{"explain", "internal/safefile picture nn . report", "golang.org/x/image"},
 	{"project", "", ""},
@@ -67,7 +68,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve", "internal/download accept picture . explain serve/inferencepb",
 		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
 	{"cmd/garb",
-		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone keras weights . convert report dataset relabel crops augment evaluate train explain project mislabel serve",
+		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
+			"keras weights . convert report dataset relabel crops augment evaluate train explain project mislabel serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile . report evaluate train", ""},

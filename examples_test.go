@@ -46,7 +46,8 @@ func TestExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !a.Judged || !a.Accepted || a.Predictions[0].Class != class {
-				t.Errorf("%s: %s is %q, accepted %v (%.3f)", name, class, a.Predictions[0].Class, a.Accepted, a.Acceptance)
+				t.Errorf("%s: %s is %q, accepted %v (%.3f)", name, class, a.Predictions[0].Class, a.Accepted,
+					a.Acceptance)
 			}
 		}
 		data, err := os.ReadFile("examples/cat.jpg")

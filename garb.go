@@ -176,7 +176,9 @@ func BestCheckpoint(run string) (string, error) {
 		}
 	}
 	if best == "" {
-		return "", fmt.Errorf("%w: the folder has no checkpoints/*.safetensors; give a model file or the folder of a finished run", ErrNotModel)
+		return "",
+			fmt.Errorf("%w: the folder has no checkpoints/*.safetensors; give a model file or the folder of a "+
+				"finished run", ErrNotModel)
 	}
 	return best, nil
 }
@@ -188,7 +190,9 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 		return nil, err
 	}
 	if !ok {
-		return nil, fmt.Errorf("%w: the file has weights but no classes; train a model on them with garb train, or use garb embed --weights", ErrNotModel)
+		return nil,
+			fmt.Errorf("%w: the file has weights but no classes; train a model on them with garb train, or use "+
+				"garb embed --weights", ErrNotModel)
 	}
 	if err := m.checkTensors(f); err != nil {
 		return nil, err
@@ -247,7 +251,8 @@ func (m *Model) compile(base, top nn.Weights, o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Classifier{Extractor: e, head: h, judge: j, networks: n, weights: w, mapper: newMapper(n.whole, w, o), model: m}, nil
+	return &Classifier{Extractor: e, head: h, judge: j, networks: n, weights: w, mapper: newMapper(n.whole, w, o),
+		model: m}, nil
 }
 
 // golden returns what the model answers to golden picture n.
@@ -272,7 +277,9 @@ func findBackbone(m *Model) (*tensor.File, error) {
 		return nil, fmt.Errorf("its backbone %s is not at hand: %w", m.Architecture, err)
 	}
 	if digest := weights.Digest(m.Architecture, f); digest != m.BackboneDigest {
-		return nil, fmt.Errorf("its backbone %s has the digest %s, and the one at hand %s: it was trained with other weights", m.Architecture, m.BackboneDigest, digest)
+		return nil,
+			fmt.Errorf("its backbone %s has the digest %s, and the one at hand %s: it was trained with other weights",
+				m.Architecture, m.BackboneDigest, digest)
 	}
 	return f, nil
 }

@@ -91,7 +91,8 @@ func TestSize(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if spec := c.Spec(); spec.Width != 128 || spec.Height != 128 || c.Model().Preprocessing != spec || own.Spec() == spec {
+		if spec := c.Spec(); spec.Width != 128 || spec.Height != 128 || c.Model().Preprocessing != spec ||
+			own.Spec() == spec {
 			t.Errorf("%s: %+v, of its own %+v", name, spec, own.Spec())
 		}
 		at128, err := c.Embed(t.Context(), read(t, example))
@@ -230,15 +231,19 @@ func TestBadModels(t *testing.T) {
 		"class order": func(m *garb.Model, _ tensor.Map) {
 			m.Golden[0].Logits[0], m.Golden[0].Logits[2] = m.Golden[0].Logits[2], m.Golden[0].Logits[0]
 		},
-		"NaN":             func(_ *garb.Model, w tensor.Map) { w["conv1/kernel"].Data[3] = float32(math.NaN()) },
-		"missing tensor":  func(_ *garb.Model, w tensor.Map) { delete(w, "dense1/bias") },
-		"another shape":   func(_ *garb.Model, w tensor.Map) { w["classifier/bias"] = tensor.New(4) },
-		"other backbone":  func(m *garb.Model, _ tensor.Map) { m.Architecture = "xception" },
-		"unknown digest":  func(m *garb.Model, _ tensor.Map) { m.Architecture, m.BackboneDigest = "efficientnet-lite0", "sha256:0" },
+		"NaN":            func(_ *garb.Model, w tensor.Map) { w["conv1/kernel"].Data[3] = float32(math.NaN()) },
+		"missing tensor": func(_ *garb.Model, w tensor.Map) { delete(w, "dense1/bias") },
+		"another shape":  func(_ *garb.Model, w tensor.Map) { w["classifier/bias"] = tensor.New(4) },
+		"other backbone": func(m *garb.Model, _ tensor.Map) { m.Architecture = "xception" },
+		"unknown digest": func(m *garb.Model, _ tensor.Map) {
+			m.Architecture,
+				m.BackboneDigest = "efficientnet-lite0", "sha256:0"
+		},
 		"input too small": func(m *garb.Model, _ tensor.Map) { m.Preprocessing.Width = 1 },
 	} {
 		m, w := model, tensor.Map{}
-		m.Golden = []garb.Golden{{Picture: model.Golden[0].Picture, Logits: append([]float32(nil), model.Golden[0].Logits...)}}
+		m.Golden = []garb.Golden{{Picture: model.Golden[0].Picture,
+			Logits: append([]float32(nil), model.Golden[0].Logits...)}}
 		for k, v := range tensors {
 			w[k] = &tensor.Tensor{Shape: v.Shape, Data: append([]float32(nil), v.Data...)}
 		}
@@ -341,7 +346,8 @@ func TestBestCheckpointIsTheLatest(t *testing.T) {
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"a_b_02_0.900.safetensors", "a_b_10_0.910.safetensors", "a_b_09_0.905.safetensors", "notes.safetensors"} {
+	for _, name := range []string{"a_b_02_0.900.safetensors", "a_b_10_0.910.safetensors", "a_b_09_0.905.safetensors",
+		"notes.safetensors"} {
 		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -127,7 +127,8 @@ func (m *Model) outputs() int {
 // validate reports what makes a model unusable.
 func (m *Model) validate() error {
 	if m.Format != FormatVersion {
-		return fmt.Errorf("its format is version %d, and this garb reads version %d: use the garb that it was made with, or a newer one", m.Format, FormatVersion)
+		return fmt.Errorf("its format is version %d, and this garb reads version %d: use the garb that it was made "+
+			"with, or a newer one", m.Format, FormatVersion)
 	}
 	if m.Network == nil {
 		if _, err := backbone.Lookup(m.Architecture); err != nil {
@@ -142,7 +143,8 @@ func (m *Model) validate() error {
 	if len(m.Classes) == 0 {
 		return errors.New("it has no classes")
 	}
-	if sorted := slices.Sorted(slices.Values(m.Classes)); len(slices.Compact(sorted)) != len(m.Classes) || sorted[0] == "" {
+	if sorted := slices.Sorted(slices.Values(m.Classes)); len(slices.Compact(sorted)) != len(m.Classes) ||
+		sorted[0] == "" {
 		return errors.New("it has a class twice, or one without a name")
 	}
 	if len(m.Golden) == 0 {
@@ -160,7 +162,8 @@ func (m *Model) validate() error {
 		return err
 	}
 	if m.MultiLabel && (m.Coverage != nil || m.Acceptance != nil) {
-		return errors.New("its classes are labels of their own, and it has prediction sets or an acceptance, which are for one of many")
+		return errors.New("its classes are labels of their own, and it has prediction sets or an acceptance, which " +
+			"are for one of many")
 	}
 	if m.Coverage != nil {
 		if err := m.Coverage.validate(); err != nil {
@@ -343,7 +346,8 @@ func (m *Model) checkTensors(f *tensor.File) error {
 func checkGolden(g Golden, logits []float32) error {
 	for i, want := range g.Logits {
 		if d := math.Abs(float64(logits[i] - want)); !(d <= goldenTolerance*(1+math.Abs(float64(want)))) {
-			return fmt.Errorf("its answer to golden picture %d is off: logit %d is %v, not %v; the file is damaged or was made for another version", g.Picture, i, logits[i], want)
+			return fmt.Errorf("its answer to golden picture %d is off: logit %d is %v, not %v; the file is damaged "+
+				"or was made for another version", g.Picture, i, logits[i], want)
 		}
 	}
 	return nil

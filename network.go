@@ -139,8 +139,9 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 		return nil, nil, err
 	}
 	if shape := g.InputShape(); len(shape) != 3 || shape[2] != spec.Channels() {
-		return nil, nil, fmt.Errorf("%w of pictures: its input is %s, and pictures have three channels, or one of grey",
-			ErrNotClassifier, tensor.ShapeString(shape))
+		return nil, nil,
+			fmt.Errorf("%w of pictures: its input is %s, and pictures have three channels, or one of grey",
+				ErrNotClassifier, tensor.ShapeString(shape))
 	}
 	layers = g.Layers() // without those that the output does not need
 	withoutHeadNames(layers, tensors)
@@ -178,7 +179,8 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 	if g, err = nn.NewGraph(layers); err != nil {
 		return nil, nil, err
 	}
-	m := &Model{Format: FormatVersion, Network: g.Layers(), Classes: classes, Preprocessing: spec, Unnamed: unnamed, MultiLabel: multiLabel}
+	m := &Model{Format: FormatVersion, Network: g.Layers(), Classes: classes, Preprocessing: spec, Unnamed: unnamed,
+		MultiLabel: multiLabel}
 	used := tensor.Map{}
 	for _, p := range g.Params() {
 		if t, ok := tensors[p.Name]; ok {
@@ -240,7 +242,8 @@ func without(layers []nn.Layer, at int) []nn.Layer {
 // of that name and a head, as those that garb trains: so that it can be trained further.
 // base are the backbone's weights. ok is false if that is another model: then its head is
 // not made of dense layers, or its answers differ.
-func OnBackbone(ctx context.Context, m *Model, tensors tensor.Map, architecture string, base tensor.Map) (on *Model, all tensor.Map, ok bool) {
+func OnBackbone(ctx context.Context, m *Model, tensors tensor.Map, architecture string, base tensor.Map) (on *Model,
+	all tensor.Map, ok bool) {
 	a, err := backbone.Lookup(architecture)
 	if err != nil || len(m.Golden) == 0 {
 		return nil, nil, false
@@ -248,8 +251,9 @@ func OnBackbone(ctx context.Context, m *Model, tensors tensor.Map, architecture 
 	if a, err = a.For(m.Preprocessing); err != nil {
 		return nil, nil, false
 	}
-	on = &Model{Format: m.Format, Architecture: architecture, Classes: m.Classes, Preprocessing: m.Preprocessing, Temperature: m.Temperature,
-		MultiLabel: m.MultiLabel}
+	on = &Model{Format: m.Format, Architecture: architecture, Classes: m.Classes, Preprocessing: m.Preprocessing,
+		Temperature: m.Temperature,
+		MultiLabel:  m.MultiLabel}
 	all = tensor.Map{}
 	for _, p := range a.Features(m.Preprocessing.Height, m.Preprocessing.Width).Params() {
 		all[p.Name] = base[p.Name]

@@ -43,7 +43,8 @@ func convolutional(last ...nn.Layer) []nn.Layer {
 	}, last...)
 }
 
-var small = picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch, Mean: [3]float32{127, 127, 127}, Std: [3]float32{128, 128, 128}}
+var small = picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch,
+	Mean: [3]float32{127, 127, 127}, Std: [3]float32{128, 128, 128}}
 
 // savedFile is the file of a model of a network.
 func savedFile(t testing.TB, n *nn.Network, classes []string) (path string) {
@@ -81,17 +82,25 @@ func TestNetworksOfOthers(t *testing.T) {
 		layers   []nn.Layer
 		features int
 	}{
-		"softmax":           {convolutional(dense(3), nn.Layer{Op: nn.OpSoftmax, Inputs: []int{4}}), 6},
-		"logits":            {convolutional(dense(3)), 6},
-		"softmax, reshaped": {convolutional(dense(3), nn.Layer{Op: nn.OpSoftmax, Inputs: []int{4}}, nn.Layer{Op: nn.OpReshape, Inputs: []int{5}, Shape: []int{3}}), 6},
+		"softmax": {convolutional(dense(3), nn.Layer{Op: nn.OpSoftmax, Inputs: []int{4}}), 6},
+		"logits":  {convolutional(dense(3)), 6},
+		"softmax, reshaped": {convolutional(dense(3), nn.Layer{Op: nn.OpSoftmax, Inputs: []int{4}},
+			nn.Layer{Op: nn.OpReshape, Inputs: []int{5}, Shape: []int{3}}), 6},
 		"one place": {convolutional(nn.Layer{Op: nn.OpReshape, Inputs: []int{3}, Shape: []int{1, 1, 6}},
-			nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{4}, Units: 3, Height: 1, Width: 1, Stride: 1}, nn.Layer{Op: nn.OpSoftmax, Inputs: []int{5}}), 6},
-		"pooled by a window": {append(convolutional()[:3], nn.Layer{Op: nn.OpAveragePool, Inputs: []int{2}, Height: 6, Width: 6, Stride: 1}, nn.Layer{Op: nn.OpFlatten, Inputs: []int{3}},
+			nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{4}, Units: 3, Height: 1, Width: 1, Stride: 1},
+			nn.Layer{Op: nn.OpSoftmax, Inputs: []int{5}}), 6},
+		"pooled by a window": {append(convolutional()[:3],
+			nn.Layer{Op: nn.OpAveragePool, Inputs: []int{2}, Height: 6, Width: 6, Stride: 1},
+			nn.Layer{Op: nn.OpFlatten, Inputs: []int{3}},
 			nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{4}, Units: 3}), 6},
-		"without a head": {append(convolutional()[:3], nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{2}, Units: 3, Height: 1, Width: 1, Stride: 1},
+		"without a head": {append(convolutional()[:3],
+			nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{2}, Units: 3, Height: 1, Width: 1, Stride: 1},
 			nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{3}}), 3},
-		"without a head, reshaped": {append(convolutional()[:3], nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{2}, Units: 3, Height: 1, Width: 1, Stride: 1},
-			nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{3}}, nn.Layer{Op: nn.OpReshape, Inputs: []int{4}, Shape: []int{1, 1, 3}}, nn.Layer{Op: nn.OpFlatten, Inputs: []int{5}}), 3},
+		"without a head, reshaped": {append(convolutional()[:3],
+			nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{2}, Units: 3, Height: 1, Width: 1, Stride: 1},
+			nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{3}},
+			nn.Layer{Op: nn.OpReshape, Inputs: []int{4}, Shape: []int{1, 1, 3}},
+			nn.Layer{Op: nn.OpFlatten, Inputs: []int{5}}), 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := foreign(t, c.layers...)
@@ -143,9 +152,10 @@ func TestLinearNetworks(t *testing.T) {
 		return nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{from}, Units: 3, Bias: true}
 	}
 	for name, layers := range map[string][]nn.Layer{
-		"flat":     append(first[:2:2], dense(1)),
-		"dropout":  append(first[:2:2], nn.Layer{Op: nn.OpDropout, Inputs: []int{1}, Rate: 0.5}, dense(2)),
-		"reshaped": {first[0], {Op: nn.OpReshape, Inputs: []int{0}, Shape: []int{192}}, dense(1), {Op: nn.OpSoftmax, Inputs: []int{2}}},
+		"flat":    append(first[:2:2], dense(1)),
+		"dropout": append(first[:2:2], nn.Layer{Op: nn.OpDropout, Inputs: []int{1}, Rate: 0.5}, dense(2)),
+		"reshaped": {first[0], {Op: nn.OpReshape, Inputs: []int{0}, Shape: []int{192}}, dense(1),
+			{Op: nn.OpSoftmax, Inputs: []int{2}}},
 	} {
 		n := foreign(t, layers...)
 		model := saved(t, n, []string{"a", "b", "c"}, Options{})
@@ -176,7 +186,8 @@ func TestLinearNetworks(t *testing.T) {
 // TestOneSigmoid: a network that says how probable the second of two classes is, or gives the
 // logit of that.
 func TestOneSigmoid(t *testing.T) {
-	layers := convolutional(nn.Layer{Op: nn.OpDense, Name: "binary", Inputs: []int{3}, Units: 1}, nn.Layer{Op: nn.OpSigmoid, Inputs: []int{4}})
+	layers := convolutional(nn.Layer{Op: nn.OpDense, Name: "binary", Inputs: []int{3}, Units: 1},
+		nn.Layer{Op: nn.OpSigmoid, Inputs: []int{4}})
 	n := foreign(t, layers...)
 	g, err := nn.NewGraph(layers)
 	if err != nil {
@@ -263,10 +274,12 @@ func TestNoClassifiers(t *testing.T) {
 		layers []nn.Layer
 		says   string
 	}{
-		"a feature map":  {convolutional()[:3], "ends in"},
-		"other classes":  {convolutional(), "it has 6"},
-		"two channels":   {append([]nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 2}}}, convolutional()[1:]...), "three channels, or one"},
-		"grey in colour": {append([]nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 1}}}, convolutional()[1:]...), "three channels, or one"},
+		"a feature map": {convolutional()[:3], "ends in"},
+		"other classes": {convolutional(), "it has 6"},
+		"two channels": {append([]nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 2}}}, convolutional()[1:]...),
+			"three channels, or one"},
+		"grey in colour": {append([]nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 1}}}, convolutional()[1:]...),
+			"three channels, or one"},
 	} {
 		_, _, err := NewModel(foreign(t, c.layers...), classes, small)
 		if !errors.Is(err, ErrNotClassifier) || !strings.Contains(err.Error(), c.says) {

@@ -70,7 +70,8 @@ func TestAUROC(t *testing.T) {
 func TestAUROCCountsPairs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		score := rapid.Map(rapid.IntRange(0, 9), func(i int) float64 { return float64(i) })
-		accepted, others := rapid.SliceOfN(score, 1, 20).Draw(t, "accepted"), rapid.SliceOfN(score, 1, 20).Draw(t, "others")
+		accepted, others := rapid.SliceOfN(score, 1, 20).Draw(t, "accepted"),
+			rapid.SliceOfN(score, 1, 20).Draw(t, "others")
 		wins := 0.0
 		for _, a := range accepted {
 			for _, b := range others {
@@ -118,10 +119,12 @@ func TestThresholdOfGroups(t *testing.T) {
 func TestThresholdIsBest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.Map(rapid.IntRange(0, 20), func(i int) float64 { return float64(i) / 20 })
-		accepted, others := rapid.SliceOfN(value, 1, 20).Draw(t, "accepted"), rapid.SliceOfN(value, 1, 20).Draw(t, "others")
+		accepted, others := rapid.SliceOfN(value, 1, 20).Draw(t, "accepted"),
+			rapid.SliceOfN(value, 1, 20).Draw(t, "others")
 		more := rapid.SliceOfN(value, 1, 20).Draw(t, "more")
 		wrong := func(threshold float64) float64 {
-			return 1 - ShareOf(accepted, threshold).Value() + (ShareOf(others, threshold).Value()+ShareOf(more, threshold).Value())/2
+			return 1 - ShareOf(accepted, threshold).Value() +
+				(ShareOf(others, threshold).Value()+ShareOf(more, threshold).Value())/2
 		}
 		got := Threshold(accepted, others, more)
 		if got < 0 || got > 1 {

@@ -69,7 +69,8 @@ func FitDetector(m Method, features [][]float32, labels []int, classes int) (*De
 	}
 	for i, label := range labels {
 		if label < 0 || label >= classes || len(features[i]) != len(features[0]) {
-			return nil, fmt.Errorf("feature vector %d has %d values and label %d of %d", i, len(features[i]), label, classes)
+			return nil, fmt.Errorf("feature vector %d has %d values and label %d of %d", i, len(features[i]), label,
+				classes)
 		}
 	}
 	switch m {

@@ -79,7 +79,8 @@ func TestNeighboursByHand(t *testing.T) {
 	var train [][]float32
 	for _, degrees := range []float64{0, 10, 20, 30, 60, 90} {
 		s, c := math.Sincos(degrees * math.Pi / 180)
-		train = append(train, []float32{float32(5 + 7*c), float32(3 + 7*s)}, []float32{float32(5 - 7*c), float32(3 - 7*s)})
+		train = append(train, []float32{float32(5 + 7*c), float32(3 + 7*s)},
+			[]float32{float32(5 - 7*c), float32(3 - 7*s)})
 	}
 	d := fit(t, Neighbours, train, make([]int, 12), 1)
 	near(t, "score", d.Score([]float32{7, 3}), -2*math.Sin(30*math.Pi/180), 1e-6) // the chord of 60°

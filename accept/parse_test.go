@@ -11,7 +11,8 @@ func TestParseThreshold(t *testing.T) {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "most", "All", "NaN", "Inf", "-Inf", "-0.1", "1.0001", "1e400", "0,5", "50%", " 0.5"} {
+	for _, text := range []string{"", "most", "All", "NaN", "Inf", "-Inf", "-0.1", "1.0001", "1e400", "0,5", "50%",
+		" 0.5"} {
 		if got, err := ParseThreshold(text); !errors.Is(err, ErrThreshold) {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}

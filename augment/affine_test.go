@@ -49,7 +49,8 @@ func TestAffineIsKeras(t *testing.T) {
 	}
 	const side = 24
 	for n, c := range cases {
-		got := newAffine(c.Theta, c.Tx, c.Ty, c.Shear, factor(c.Zx), factor(c.Zy), side, side).resample(drawn(side, side))
+		got := newAffine(c.Theta, c.Tx, c.Ty, c.Shear, factor(c.Zx), factor(c.Zy), side,
+			side).resample(drawn(side, side))
 		if len(c.Levels) != len(got.Pix) {
 			t.Fatal(len(c.Levels))
 		}
@@ -73,13 +74,17 @@ func TestResampleIsBilinear(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		within := func(low, high float64, name string) float64 { return rapid.Float64Range(low, high).Draw(t, name) }
 		p := drawn(rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 40).Draw(t, "height"))
-		a := newAffine(within(-180, 180, "degrees"), within(-50, 50, "across"), within(-50, 50, "down"), within(-60, 60, "shear"),
+		a := newAffine(within(-180, 180, "degrees"), within(-50, 50, "across"), within(-50, 50, "down"),
+			within(-60, 60, "shear"),
 			within(0.1, 2, "zoomAcross"), within(0.1, 2, "zoomDown"), p.Width, p.Height)
 		got := a.resample(p)
 		at := func(x, y float64, c int) float64 {
 			x, y = min(max(x, 0), float64(p.Width-1)), min(max(y, 0), float64(p.Height-1))
 			u, v := int(x), int(y)
-			level := func(u, v int) float64 { return float64(p.Pix[3*(min(v, p.Height-1)*p.Width+min(u, p.Width-1))+c]) }
+			level := func(u, v int) float64 {
+				return float64(p.Pix[3*(min(v, p.Height-1)*p.Width+min(u,
+					p.Width-1))+c])
+			}
 			fx, fy := x-float64(u), y-float64(v)
 			return (1-fy)*((1-fx)*level(u, v)+fx*level(u+1, v)) + fy*((1-fx)*level(u, v+1)+fx*level(u+1, v+1))
 		}
@@ -127,7 +132,8 @@ func TestFlips(t *testing.T) {
 		for y := range p.Height {
 			for x := range p.Width {
 				at := func(q *picture.RGB, x, y int) []uint8 { return q.Pix[3*(y*p.Width+x):][:3] }
-				if !slices.Equal(at(across, x, y), at(p, p.Width-1-x, y)) || !slices.Equal(at(down, x, y), at(p, x, p.Height-1-y)) {
+				if !slices.Equal(at(across, x, y), at(p, p.Width-1-x, y)) ||
+					!slices.Equal(at(down, x, y), at(p, x, p.Height-1-y)) {
 					t.Fatalf("(%d, %d)", x, y)
 				}
 			}

@@ -137,7 +137,8 @@ func (c Config) Validate() error {
 	case c.ZoomOut != 0 && c.ZoomOut < 1:
 		return fmt.Errorf("augmentation: zoom out %v; it is a factor of 1 or more, such as 2", c.ZoomOut)
 	case c.Mixup != 0 && c.Mixup < minAlpha || c.CutMix != 0 && c.CutMix < minAlpha:
-		return fmt.Errorf("augmentation: mixup %v and cutmix %v; each is 0, or from %v to %v", c.Mixup, c.CutMix, minAlpha, maxAlpha)
+		return fmt.Errorf("augmentation: mixup %v and cutmix %v; each is 0, or from %v to %v", c.Mixup, c.CutMix,
+			minAlpha, maxAlpha)
 	case c.CropMin != 0 && c.CropMin < 0.01:
 		return fmt.Errorf("augmentation: smallest crop %v; it is a share of the area from 0.01 to 1", c.CropMin)
 	}
@@ -259,7 +260,8 @@ func (c Config) draw(r *rand.Rand, width, height int) draw {
 	d.part = part{c.CropMin + (1-c.CropMin)*r.Float64(), max(c.CropAspect, 1), r.Float64(), r.Float64(), r.Float64()}
 	d.brightness, d.contrast, d.saturation = 1+within(c.Brightness), 1+within(c.Contrast), 1+within(c.Saturation)
 	d.erase = r.Float64() < c.Erasing
-	d.erased = patch{minErased + (maxErased-minErased)*r.Float64(), math.Exp(within(math.Log(erasedAspect))), r.Float64(), r.Float64(), r}
+	d.erased = patch{minErased + (maxErased-minErased)*r.Float64(), math.Exp(within(math.Log(erasedAspect))),
+		r.Float64(), r.Float64(), r}
 	return d
 }
 

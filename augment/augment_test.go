@@ -26,8 +26,10 @@ import (
 
 // everything has all that changes one picture.
 var everything = Config{
-	RotationRangeDegrees: 30, WidthShift: 10, HeightShift: 0.1, ShearDegrees: 10, Zoom: 0.1, HorizontalFlip: true, VerticalFlip: true,
-	CropMin: 0.5, CropAspect: 4. / 3, Brightness: 0.2, Contrast: 0.2, Saturation: 0.2, Erasing: 0.5, Mixup: 0.2, CutMix: 1,
+	RotationRangeDegrees: 30, WidthShift: 10, HeightShift: 0.1, ShearDegrees: 10, Zoom: 0.1, HorizontalFlip: true,
+	VerticalFlip: true,
+	CropMin:      0.5, CropAspect: 4. / 3, Brightness: 0.2, Contrast: 0.2, Saturation: 0.2, Erasing: 0.5, Mixup: 0.2,
+	CutMix:       1,
 	QuarterTurns: 0.75, ZoomOut: 3, ShrinkMin: 8, BlurMax: 3, Noise: 25,
 }
 
@@ -77,7 +79,8 @@ func load(t testing.TB, v *Views, epoch, index int) []float32 {
 func TestNothingOnIsSpecLoad(t *testing.T) {
 	set := training(t, [2]int{40, 60}, [2]int{700, 500}, [2]int{32, 32})
 	for _, fit := range []picture.Fit{picture.Stretch, picture.Crop, picture.Letterbox} {
-		s := picture.Spec{Width: 32, Height: 24, Filter: picture.Bicubic, Fit: fit, CropRatio: 0.9, Mean: [3]float32{1, 2, 3}, Std: [3]float32{4, 5, 6}}
+		s := picture.Spec{Width: 32, Height: 24, Filter: picture.Bicubic, Fit: fit, CropRatio: 0.9,
+			Mean: [3]float32{1, 2, 3}, Std: [3]float32{4, 5, 6}}
 		for _, c := range []Config{{}, {Mixup: 1}, {CropMin: 1}} {
 			if c.CropMin > 0 && fit != picture.Stretch {
 				continue
@@ -154,12 +157,17 @@ func TestAnyConfigGivesPictures(t *testing.T) {
 		upTo := func(limit float64, name string) float64 { return rapid.Float64Range(0, limit).Draw(t, name) }
 		flag := func(name string) bool { return rapid.Bool().Draw(t, name) }
 		c := Config{
-			RotationRangeDegrees: upTo(maxDegrees, "rotation"), WidthShift: upTo(50, "width shift"), HeightShift: upTo(1, "height shift"),
-			ShearDegrees: upTo(maxShear, "shear"), Zoom: upTo(0.99, "zoom"), HorizontalFlip: flag("horizontal"), VerticalFlip: flag("vertical"),
-			CropMin: rapid.Float64Range(0.01, 1).Draw(t, "crop"), CropAspect: rapid.Float64Range(1, maxAspect).Draw(t, "aspect"),
-			Brightness: upTo(1, "brightness"), Contrast: upTo(1, "contrast"), Saturation: upTo(1, "saturation"), Erasing: upTo(1, "erasing"),
+			RotationRangeDegrees: upTo(maxDegrees, "rotation"), WidthShift: upTo(50, "width shift"),
+			HeightShift:  upTo(1, "height shift"),
+			ShearDegrees: upTo(maxShear, "shear"), Zoom: upTo(0.99, "zoom"), HorizontalFlip: flag("horizontal"),
+			VerticalFlip: flag("vertical"),
+			CropMin:      rapid.Float64Range(0.01, 1).Draw(t, "crop"),
+			CropAspect:   rapid.Float64Range(1, maxAspect).Draw(t, "aspect"),
+			Brightness:   upTo(1, "brightness"), Contrast: upTo(1, "contrast"), Saturation: upTo(1, "saturation"),
+			Erasing:      upTo(1, "erasing"),
 			QuarterTurns: upTo(1, "quarter turns"), ZoomOut: rapid.Float64Range(1, maxZoomOut).Draw(t, "zoom out"),
-			ShrinkMin: rapid.IntRange(0, 50).Draw(t, "shrink"), BlurMax: upTo(maxBlur, "blur"), Noise: upTo(maxNoise, "noise"),
+			ShrinkMin: rapid.IntRange(0, 50).Draw(t, "shrink"), BlurMax: upTo(maxBlur, "blur"),
+			Noise: upTo(maxNoise, "noise"),
 		}
 		if flag("whole") {
 			c.CropMin, c.CropAspect = 0, 0
@@ -171,7 +179,8 @@ func TestAnyConfigGivesPictures(t *testing.T) {
 			t.Fatal(err)
 		}
 		dst := slices.Repeat([]float32{float32(math.NaN())}, s.ValueCount())
-		if err := v.Load(context.Background(), rapid.IntRange(0, 1000).Draw(t, "epoch"), rapid.IntRange(0, 3).Draw(t, "index"), dst); err != nil {
+		if err := v.Load(context.Background(), rapid.IntRange(0, 1000).Draw(t, "epoch"),
+			rapid.IntRange(0, 3).Draw(t, "index"), dst); err != nil {
 			t.Fatal(err)
 		}
 		for i, x := range dst {
@@ -327,14 +336,17 @@ func TestParts(t *testing.T) {
 				least[i], most[i] = min(least[i], v), max(most[i], v)
 			}
 			largeAndOdd = largeAndOdd || w*h > 0.95 && (w/h < 0.9 || w/h > 1.1)
-			for i, at := range []bool{left < 100, top < 100, left+width > test.width-100, top+height > test.height-100} {
+			for i, at := range []bool{left < 100, top < 100, left+width > test.width-100,
+				top+height > test.height-100} {
 				edges[i] = edges[i] || at
 			}
 		}
 		const slack = 0.01 // of rounding to pixels, and of ends that 2000 draws do not reach
 		if least[0] < 0.65-slack || least[0] > 0.66 || most[0] > 1+slack || most[0] < 0.98 ||
-			least[1] < 0.75-slack || least[1] > 0.77 || most[1] > 4./3+slack || most[1] < 1.3 || edges != [4]bool{true, true, true, true} {
-			t.Errorf("%s: areas %.3f to %.3f, aspects %.3f to %.3f, edges %v", test.fit, least[0], most[0], least[1], most[1], edges)
+			least[1] < 0.75-slack || least[1] > 0.77 || most[1] > 4./3+slack || most[1] < 1.3 ||
+			edges != [4]bool{true, true, true, true} {
+			t.Errorf("%s: areas %.3f to %.3f, aspects %.3f to %.3f, edges %v", test.fit, least[0], most[0], least[1],
+				most[1], edges)
 		}
 		if largeAndOdd != (test.fit != picture.Stretch) {
 			t.Errorf("%s: parts of another shape and nearly all of the area: %v", test.fit, largeAndOdd)
@@ -373,7 +385,8 @@ func TestShifts(t *testing.T) {
 		least, most float64
 		whole       bool
 	}{
-		{0.1, 200, -20, 20, false}, {10, 200, -9, 9, true}, {2, 200, -1, 1, true}, {1, 200, -1, 1, false}, {2.5, 200, -2.5, 2.5, false},
+		{0.1, 200, -20, 20, false}, {10, 200, -9, 9, true}, {2, 200, -1, 1, true}, {1, 200, -1, 1, false},
+		{2.5, 200, -2.5, 2.5, false},
 	} {
 		least, most, fraction := math.Inf(1), math.Inf(-1), false
 		counts := map[float64]int{}
@@ -492,11 +505,15 @@ func TestValidate(t *testing.T) {
 		t.Error("Enabled")
 	}
 	for word, c := range map[string]Config{
-		"rotation": {RotationRangeDegrees: 181}, "width": {WidthShift: -1}, "height": {HeightShift: math.Inf(1)}, "shear": {ShearDegrees: 90},
-		"zoom": {Zoom: 1}, "crop": {CropMin: 1.1}, "0.01": {CropMin: 0.001}, "needs": {CropAspect: 1.3}, "factor": {CropMin: 0.5, CropAspect: 0.7},
-		"brightness": {Brightness: math.NaN()}, "contrast": {Contrast: 2}, "saturation": {Saturation: -0.1}, "erasing": {Erasing: 1.5},
-		"quarter": {QuarterTurns: 1.1}, "zoom out": {ZoomOut: 11}, "1 or more": {ZoomOut: 0.5}, "thumbnail": {ShrinkMin: -1},
-		"blur": {BlurMax: 17}, "noise": {Noise: math.NaN()},
+		"rotation": {RotationRangeDegrees: 181}, "width": {WidthShift: -1}, "height": {HeightShift: math.Inf(1)},
+		"shear": {ShearDegrees: 90},
+		"zoom":  {Zoom: 1}, "crop": {CropMin: 1.1}, "0.01": {CropMin: 0.001}, "needs": {CropAspect: 1.3},
+		"factor":     {CropMin: 0.5, CropAspect: 0.7},
+		"brightness": {Brightness: math.NaN()}, "contrast": {Contrast: 2}, "saturation": {Saturation: -0.1},
+		"erasing": {Erasing: 1.5},
+		"quarter": {QuarterTurns: 1.1}, "zoom out": {ZoomOut: 11}, "1 or more": {ZoomOut: 0.5},
+		"thumbnail": {ShrinkMin: -1},
+		"blur":      {BlurMax: 17}, "noise": {Noise: math.NaN()},
 		"mixup": {Mixup: -1}, "cutmix": {CutMix: 1e-9},
 	} {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), word) {
@@ -521,10 +538,12 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 	}
 	v := mustViews(t, everything, unit(4, 4), set, 1)
 	dst := make([]float32, 48)
-	if err := v.Load(t.Context(), 0, 1, dst); !errors.Is(err, picture.ErrNotPicture) || !strings.Contains(err.Error(), set.Samples[1].Path) {
+	if err := v.Load(t.Context(), 0, 1, dst); !errors.Is(err, picture.ErrNotPicture) ||
+		!strings.Contains(err.Error(), set.Samples[1].Path) {
 		t.Error(err)
 	}
-	if err := v.Load(t.Context(), 0, 2, dst); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), set.Samples[2].Path) {
+	if err := v.Load(t.Context(), 0, 2, dst); !errors.Is(err, os.ErrNotExist) ||
+		!strings.Contains(err.Error(), set.Samples[2].Path) {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -540,7 +559,8 @@ func BenchmarkApply(b *testing.B) {
 		c    Config
 	}{
 		{"flip", Config{HorizontalFlip: true}},
-		{"affine", Config{RotationRangeDegrees: 30, WidthShift: 10, HeightShift: 10, ShearDegrees: 10, Zoom: 0.1, HorizontalFlip: true}},
+		{"affine", Config{RotationRangeDegrees: 30, WidthShift: 10, HeightShift: 10, ShearDegrees: 10, Zoom: 0.1,
+			HorizontalFlip: true}},
 		{"colour", Config{Brightness: 0.2, Contrast: 0.2, Saturation: 0.2}},
 		{"erasing", Config{Erasing: 1}},
 		{"everything", everything},
@@ -589,7 +609,8 @@ func ExampleViews_Load() {
 	os.WriteFile(path, b.Bytes(), 0o644)
 
 	train := dataset.Training{Set: &dataset.Set{Classes: []string{"dark"}, Samples: []dataset.Sample{{Path: path}}}}
-	spec := picture.Spec{Width: 32, Height: 32, Filter: picture.Bilinear, Fit: picture.Stretch, Std: [3]float32{255, 255, 255}}
+	spec := picture.Spec{Width: 32, Height: 32, Filter: picture.Bilinear, Fit: picture.Stretch,
+		Std: [3]float32{255, 255, 255}}
 	config := Config{RotationRangeDegrees: 30, HorizontalFlip: true}
 	views, err := New(config, spec, train, 1, picture.DefaultLimits())
 	if err != nil {

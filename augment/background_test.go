@@ -43,7 +43,8 @@ func TestBackgrounds(t *testing.T) {
 	red, blue := color.RGBA{200, 0, 0, 255}, color.RGBA{0, 0, 200, 255}
 	garment, mask, back := plain(t, "a.png", red, red), plain(t, "m.png", white, black), plain(t, "b.png", blue, blue)
 	set := &dataset.Set{Samples: []dataset.Sample{{Path: garment}, {Path: garment}}}
-	spec := picture.Spec{Width: 40, Height: 40, Filter: picture.Bilinear, Fit: picture.Stretch, Std: [3]float32{1, 1, 1}}
+	spec := picture.Spec{Width: 40, Height: 40, Filter: picture.Bilinear, Fit: picture.Stretch,
+		Std: [3]float32{1, 1, 1}}
 	view := func(share float64, index int) []float32 {
 		v, err := New(Config{}, spec, dataset.Training{Set: set}, 1, picture.DefaultLimits())
 		if err != nil {

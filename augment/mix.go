@@ -24,7 +24,8 @@ import (
 func (v *Views) Mix(epoch, step int, inputs, targets []float32, classes int) {
 	size := v.spec.ValueCount()
 	if classes <= 0 || len(targets)%classes != 0 || len(inputs) != len(targets)/classes*size {
-		panic(fmt.Sprintf("augment: %d values and %d targets of %d classes, for pictures of %d values", len(inputs), len(targets), classes, size))
+		panic(fmt.Sprintf("augment: %d values and %d targets of %d classes, for pictures of %d values", len(inputs),
+			len(targets), classes, size))
 	}
 	if v.config.Mixup == 0 && v.config.CutMix == 0 {
 		return

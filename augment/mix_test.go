@@ -14,7 +14,8 @@ import (
 
 // unit is a spec whose values are levels / 255.
 func unit(width, height int) picture.Spec {
-	return picture.Spec{Width: width, Height: height, Filter: picture.Bilinear, Fit: picture.Stretch, Std: [3]float32{255, 255, 255}}
+	return picture.Spec{Width: width, Height: height, Filter: picture.Bilinear, Fit: picture.Stretch,
+		Std: [3]float32{255, 255, 255}}
 }
 
 func mustViews(t testing.TB, c Config, s picture.Spec, train *dataset.Set, seed uint64) *Views {
@@ -39,7 +40,8 @@ func batch(n, size int) (inputs, targets []float32) {
 // TestMixMixesTargetsAsPictures: the mean of a picture's values, each of which is
 // the number of the picture that it is from, must be the mean by its targets.
 func TestMixMixesTargetsAsPictures(t *testing.T) {
-	for name, c := range map[string]Config{"mixup": {Mixup: 0.8}, "cutmix": {CutMix: 1}, "both": {Mixup: 0.2, CutMix: 1}} {
+	for name, c := range map[string]Config{"mixup": {Mixup: 0.8}, "cutmix": {CutMix: 1},
+		"both": {Mixup: 0.2, CutMix: 1}} {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				s := unit(rapid.IntRange(1, 12).Draw(t, "width"), rapid.IntRange(1, 12).Draw(t, "height"))
@@ -65,7 +67,8 @@ func TestMixMixesTargetsAsPictures(t *testing.T) {
 						byValues += float64(value) / float64(size)
 					}
 					if math.Abs(sum-1) > 1e-6 || math.Abs(byTargets-byValues) > 1e-5 {
-						t.Fatalf("picture %d: targets sum to %v and say %v; the values say %v", i, sum, byTargets, byValues)
+						t.Fatalf("picture %d: targets sum to %v and say %v; the values say %v", i, sum, byTargets,
+							byValues)
 					}
 				}
 			})
@@ -79,7 +82,8 @@ func TestMixDoesWhatIsOn(t *testing.T) {
 	for name, test := range map[string]struct {
 		c             Config
 		mixup, cutmix bool
-	}{"mixup": {Config{Mixup: 1}, true, false}, "cutmix": {Config{CutMix: 1}, false, true}, "both": {Config{Mixup: 1, CutMix: 1}, true, true}} {
+	}{"mixup": {Config{Mixup: 1}, true, false}, "cutmix": {Config{CutMix: 1}, false, true},
+		"both": {Config{Mixup: 1, CutMix: 1}, true, true}} {
 		v := mustViews(t, test.c, unit(10, 10), nil, 7)
 		var mixup, cutmix bool
 		for step := range 20 {

@@ -61,7 +61,8 @@ func TestScenesLeaveTheRest(t *testing.T) {
 	plain := everything
 	plain.QuarterTurns, plain.ZoomOut, plain.ShrinkMin, plain.BlurMax, plain.Noise = 0, 0, 0, 0, 0
 	scened := plain
-	scened.QuarterTurns, scened.ZoomOut, scened.ShrinkMin, scened.BlurMax, scened.Noise = 1e-300, 1.0001, 19, 1e-3, 1e-6
+	scened.QuarterTurns, scened.ZoomOut, scened.ShrinkMin, scened.BlurMax, scened.Noise = 1e-300, 1.0001, 19, 1e-3,
+		1e-6
 	want, got := mustViews(t, plain, unit(20, 24), set, 5), mustViews(t, scened, unit(20, 24), set, 5)
 	for epoch := range 40 {
 		if !slices.Equal(load(t, got, epoch, 0), load(t, want, epoch, 0)) {

@@ -200,7 +200,8 @@ var settingTests = map[string]func(*testing.T){
 		changes(t, Config{ZoomOut: 3})
 	},
 	"ShrinkMin": func(t *testing.T) {
-		everyFourth(t, Config{ShrinkMin: 8}, 8, drawnHeight, func(d draw) float64 { return float64(d.scene.thumbnail) })
+		everyFourth(t, Config{ShrinkMin: 8}, 8, drawnHeight,
+			func(d draw) float64 { return float64(d.scene.thumbnail) })
 		for _, size := range []int{0, drawnHeight, 2 * drawnWidth} {
 			if _, most := span(Config{ShrinkMin: size}, func(d draw) float64 { return float64(d.scene.thumbnail) }); most != 0 {
 				t.Errorf("thumbnails of at least %d pixels: one of %v", size, most)

@@ -48,19 +48,20 @@ func BenchmarkRun(b *testing.B) {
 				b.Fatal(err)
 			}
 			for _, batch := range []int{1, 8} {
-				b.Run(fmt.Sprintf("%s/%d/threads=%d/batch=%d", bench.name, bench.size, threads, batch), func(b *testing.B) {
-					input := make([]float32, batch*tensor.Len(plan.InputShape()))
-					for i := range input {
-						input[i] = float32(i%255)/128 - 1
-					}
-					output := make([]float32, batch*tensor.Len(plan.OutputShape()))
-					for b.Loop() {
-						if err := plan.Run(context.Background(), input, output); err != nil {
-							b.Fatal(err)
+				b.Run(fmt.Sprintf("%s/%d/threads=%d/batch=%d", bench.name, bench.size, threads, batch),
+					func(b *testing.B) {
+						input := make([]float32, batch*tensor.Len(plan.InputShape()))
+						for i := range input {
+							input[i] = float32(i%255)/128 - 1
 						}
-					}
-					b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N*batch), "ms/picture")
-				})
+						output := make([]float32, batch*tensor.Len(plan.OutputShape()))
+						for b.Loop() {
+							if err := plan.Run(context.Background(), input, output); err != nil {
+								b.Fatal(err)
+							}
+						}
+						b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N*batch), "ms/picture")
+					})
 			}
 		}
 	}

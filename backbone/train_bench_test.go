@@ -21,7 +21,8 @@ func BenchmarkFineTune(b *testing.B) {
 		for _, statistics := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%s/batchStatistics=%v", name, statistics), func(b *testing.B) {
 				g := a.WithTop(side, side)
-				t, err := nn.NewTrainer(g, noise{g}, nn.TrainerOptions{Loss: nn.SoftmaxCrossEntropy{}, BatchStatistics: statistics})
+				t, err := nn.NewTrainer(g, noise{g},
+					nn.TrainerOptions{Loss: nn.SoftmaxCrossEntropy{}, BatchStatistics: statistics})
 				if err != nil {
 					b.Fatal(err)
 				}

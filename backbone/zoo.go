@@ -181,7 +181,8 @@ func (a Architecture) WithTop(height, width int) *nn.Graph {
 // CheckSize reports pictures that are too small for the network.
 func (a Architecture) CheckSize(height, width int) error {
 	if width < a.MinSide || height < a.MinSide {
-		return fmt.Errorf("%s takes pictures of at least %d × %d pixels, not %d × %d", a.Name, a.MinSide, a.MinSide, width, height)
+		return fmt.Errorf("%s takes pictures of at least %d × %d pixels, not %d × %d", a.Name, a.MinSide, a.MinSide,
+			width, height)
 	}
 	if a.layers == nil {
 		return nil

@@ -55,7 +55,8 @@ func TestFeatureShapes(t *testing.T) {
 		for _, side := range []int{a.MinSide, 150, a.Spec.Height} {
 			shape := a.Features(side, side+1).OutputShape()
 			if len(shape) != 1 || shape[0] != a.FeatureCount {
-				t.Errorf("%s at %d gives features %s, want [%d]", a.Name, side, tensor.ShapeString(shape), a.FeatureCount)
+				t.Errorf("%s at %d gives features %s, want [%d]", a.Name, side, tensor.ShapeString(shape),
+					a.FeatureCount)
 			}
 		}
 	}

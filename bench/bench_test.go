@@ -76,7 +76,8 @@ func TestReport(t *testing.T) {
 		Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Commit: "abc", Machine: machine{CPU: "a CPU", Cores: 2},
 		Rows: []result{
 			{
-				Row: "net", Unit: milliseconds, Garb: series{Min: 8, Median: 9}, Peer: series{Name: "Peer 1", Min: 10, Median: 123},
+				Row: "net", Unit: milliseconds, Garb: series{Min: 8, Median: 9},
+				Peer:  series{Name: "Peer 1", Min: 10, Median: 123},
 				Ratio: 0.9, Target: 1.25, Met: &yes, Difference: 1e-6, Same: true,
 			},
 			{Row: "other", Skipped: "no peer"},
@@ -86,7 +87,8 @@ func TestReport(t *testing.T) {
 	if err := r.print(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"2026-01-02", "| net", "| 8.00 ms", "| 123 ms", "| 0.90", "| ≤ 1.25", "| yes", "| Peer 1", "skipped", "no peer"} {
+	for _, want := range []string{"2026-01-02", "| net", "| 8.00 ms", "| 123 ms", "| 0.90", "| ≤ 1.25", "| yes",
+		"| Peer 1", "skipped", "no peer"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, &text)
 		}
@@ -100,7 +102,8 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	var back report
-	if err := json.Unmarshal(data, &back); err != nil || len(back.Rows) != 2 || back.Rows[0].Ratio != 0.9 || back.Rows[1].Skipped == "" {
+	if err := json.Unmarshal(data, &back); err != nil || len(back.Rows) != 2 || back.Rows[0].Ratio != 0.9 ||
+		back.Rows[1].Skipped == "" {
 		t.Errorf("read back %v, %+v", err, back)
 	}
 }
@@ -172,7 +175,8 @@ func TestTableIsComplete(t *testing.T) {
 	}
 	for _, name := range []string{
 		"cold/time", "cold/memory", "picture/12-megapixel", "picture/400x533",
-		"lite0/batch=1/threads=1", "lite0/batch=32/threads=2", "xception/batch=1/threads=2", "xception/batch=32/threads=1",
+		"lite0/batch=1/threads=1", "lite0/batch=32/threads=2", "xception/batch=1/threads=2",
+		"xception/batch=32/threads=1",
 		"xception-keras/batch=1/threads=1",
 	} {
 		if !seen[name] {
@@ -200,9 +204,11 @@ func TestConvertedRows(t *testing.T) {
 		return result{Row: convertedRow + name, Ratio: ratio, Same: true}
 	}
 	mean, count := meanRatio([]result{
-		of("a/batch=1/threads=1/onnxruntime", 0.5), of("a/batch=1/threads=1/openvino", 2), of("b/batch=1/threads=1/onnxruntime", 0.5),
+		of("a/batch=1/threads=1/onnxruntime", 0.5), of("a/batch=1/threads=1/openvino", 2),
+		of("b/batch=1/threads=1/onnxruntime", 0.5),
 		{Row: convertedRow + "c/batch=1/threads=1/onnxruntime", Ratio: 9}, // not the same work
-		{Row: convertedRow + "d/batch=1/threads=1/onnxruntime", Skipped: "no peer"}, {Row: "other", Ratio: 9, Same: true},
+		{Row: convertedRow + "d/batch=1/threads=1/onnxruntime", Skipped: "no peer"},
+		{Row: "other", Ratio: 9, Same: true},
 	})
 	if math.Abs(mean-1) > 1e-12 || count != 2 {
 		t.Errorf("mean %v of %d, want 1 of 2", mean, count)
@@ -235,7 +241,8 @@ func TestWriteModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := string(data)
-	for _, want := range []string{"before\n", "\nafter", "| a | PyTorch's newer exporter (dynamo) | 1.5 M | 1.0e-06 | 0.50 | yes |", "| b |", "refused: why"} {
+	for _, want := range []string{"before\n", "\nafter",
+		"| a | PyTorch's newer exporter (dynamo) | 1.5 M | 1.0e-06 | 0.50 | yes |", "| b |", "refused: why"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
 		}

@@ -43,7 +43,8 @@ func convertedRows() []row {
 			for _, threads := range []int{1, 2} {
 				for _, peer := range []string{"onnxruntime", "openvino"} {
 					all = append(all, row{
-						fmt.Sprintf("%s%s/batch=%d/threads=%d/%s", convertedRow, network.name, batch, threads, peer), 1.1,
+						fmt.Sprintf("%s%s/batch=%d/threads=%d/%s", convertedRow, network.name, batch, threads, peer),
+						1.1,
 						pair(subject{
 							Peer: peer, Library: network.library, Network: network.name,
 							Side: convertedSide, Batch: batch, Threads: threads,
@@ -90,18 +91,22 @@ func modelRows() []row {
 	add := func(library, exporter string, side int, names ...string) {
 		for _, name := range names {
 			s := subject{
-				Peer: "onnxruntime", Library: library, Exporter: exporter, Network: name, Side: side, Batch: 1, Threads: 1, Trainable: true,
+				Peer: "onnxruntime", Library: library, Exporter: exporter, Network: name, Side: side, Batch: 1,
+				Threads: 1, Trainable: true,
 			}
 			all = append(all, row{modelRow + library + exporter + "/" + name, 0, pair(s)})
 		}
 	}
 	for _, exporter := range []string{"", "dynamo"} {
-		add("torchvision", exporter, 224, "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_v2_s",
-			"resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "regnet_y_400mf", "regnet_x_400mf", "mnasnet1_0",
+		add("torchvision", exporter, 224, "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
+			"efficientnet_b0", "efficientnet_v2_s",
+			"resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "regnet_y_400mf",
+			"regnet_x_400mf", "mnasnet1_0",
 			"shufflenet_v2_x1_0", "squeezenet1_1", "googlenet", "vgg11_bn", "alexnet", "convnext_tiny")
 		add("torchvision", exporter, 299, "inception_v3")
 	}
-	add("keras", "", 224, "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "EfficientNetB0", "EfficientNetV2B0",
+	add("keras", "", 224, "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "EfficientNetB0",
+		"EfficientNetV2B0",
 		"ResNet50", "ResNet50V2", "DenseNet121", "VGG16", "NASNetMobile")
 	add("keras", "", 299, "Xception", "InceptionV3", "InceptionResNetV2")
 	return all
@@ -121,11 +126,14 @@ func writeModels(path string, r *report) error {
 		return fmt.Errorf("%s has no place for the table: between %q and %q", path, strings.TrimSpace(begin), end)
 	}
 	writers := map[string]string{
-		"torchvision": "PyTorch's older exporter", "torchvisiondynamo": "PyTorch's newer exporter (dynamo)", "keras": "Keras, `.keras`",
+		"torchvision": "PyTorch's older exporter", "torchvisiondynamo": "PyTorch's newer exporter (dynamo)",
+		"keras": "Keras, `.keras`",
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s%s, %s, %d cores, garb's kernels: %s\n\n", begin, r.Date.Format("2006-01-02"), r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel)
-	b.WriteString("| network | written by | parameters | largest difference | time, to ONNX Runtime's | trainable |\n|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "%s%s, %s, %d cores, garb's kernels: %s\n\n", begin, r.Date.Format("2006-01-02"), r.Machine.CPU,
+		r.Machine.Cores, r.Machine.Kernel)
+	b.WriteString("| network | written by | parameters | largest difference | time, to ONNX Runtime's | trainable " +
+		"|\n|---|---|---|---|---|---|\n")
 	for _, row := range r.Rows {
 		name, ok := strings.CutPrefix(row.Row, modelRow)
 		if !ok {
@@ -136,7 +144,8 @@ func writeModels(path string, r *report) error {
 			fmt.Fprintf(&b, "| %s | %s | | | | %s |\n", name, writers[library], row.Skipped)
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %s | %.1f M | %.1e | %.2f | %s |\n", name, writers[library], float64(row.Parameters)/1e6, row.Difference, row.Ratio,
+		fmt.Fprintf(&b, "| %s | %s | %.1f M | %.1e | %.2f | %s |\n", name, writers[library],
+			float64(row.Parameters)/1e6, row.Difference, row.Ratio,
 			map[bool]string{true: "yes", false: "no"}[row.Trains])
 	}
 	return os.WriteFile(path, []byte(before+b.String()+end+after), 0o644)
@@ -177,7 +186,8 @@ func train(s subject) (parameters int, err error) {
 // network returns the file of a subject's network: as ONNX to be run, as Keras's own to be
 // trained. It is made when it is first asked for.
 func (b *bench) network(ctx context.Context, s subject) (string, error) {
-	made := filepath.Join(b.folder, s.Network+s.Exporter+map[string]string{"torchvision": ".onnx", "keras": ".keras"}[s.Library])
+	made := filepath.Join(b.folder,
+		s.Network+s.Exporter+map[string]string{"torchvision": ".onnx", "keras": ".keras"}[s.Library])
 	if _, err := os.Stat(made); err != nil {
 		if err := b.make(ctx, s, made); err != nil {
 			return "", err
@@ -195,11 +205,14 @@ func (b *bench) network(ctx context.Context, s subject) (string, error) {
 
 // make has a library make a network.
 func (b *bench) make(ctx context.Context, s subject, path string) error {
-	python, install := b.pythonOf("pytorch"), "pip install torch torchvision onnx, and GARB_TORCH_PYTHON names a Python that has them"
+	python, install := b.pythonOf("pytorch"),
+		"pip install torch torchvision onnx, and GARB_TORCH_PYTHON names a Python that has them"
 	if s.Library == "keras" {
-		python, install = b.pythonOf("keras"), "pip install keras tensorflow-cpu, and GARB_KERAS_PYTHON names a Python that has them"
+		python, install = b.pythonOf("keras"),
+			"pip install keras tensorflow-cpu, and GARB_KERAS_PYTHON names a Python that has them"
 	}
-	arguments := []string{filepath.Join(b.folder, "peers", "networks.py"), s.Library, s.Network, path, fmt.Sprint(s.Side)}
+	arguments := []string{filepath.Join(b.folder, "peers", "networks.py"), s.Library, s.Network, path,
+		fmt.Sprint(s.Side)}
 	if s.Exporter != "" {
 		arguments = append(arguments, s.Exporter)
 	}

@@ -59,9 +59,11 @@ func parse(args []string) (config, error) {
 	flags.DurationVar(&c.turn, "turn", 400*time.Millisecond, "length of one side's turn, at least one run")
 	flags.IntVar(&c.starts, "starts", 20, "cold processes, for each cold row")
 	flags.StringVar(&c.garb, "garb", "bin/garb", "the garb command to start cold")
-	flags.StringVar(&c.python, "python", defaultPython(), "the `command` of a Python that has the peers; GARB_PYTHON if set")
+	flags.StringVar(&c.python, "python", defaultPython(),
+		"the `command` of a Python that has the peers; GARB_PYTHON if set")
 	flags.StringVar(&c.json, "json", "", "also write the results to this `file`")
-	flags.StringVar(&c.models, "models", "", "write the rows models/ into the table of this `file`, as docs/convert.md has it")
+	flags.StringVar(&c.models, "models", "",
+		"write the rows models/ into the table of this `file`, as docs/convert.md has it")
 	flags.Parse(args) // exits on an error
 	var err error
 	if c.rows, err = regexp.Compile(*rows); err != nil {

@@ -38,7 +38,8 @@ func startWorker(ctx context.Context, cores int, name string, args ...string) (*
 	}
 	if err := startOn(command, cores); err != nil {
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-			return nil, &absentError{fmt.Sprintf("there is no %s; GARB_PYTHON or -python names a Python with the peers", name)}
+			return nil,
+				&absentError{fmt.Sprintf("there is no %s; GARB_PYTHON or -python names a Python with the peers", name)}
 		}
 		return nil, err
 	}

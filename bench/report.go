@@ -108,10 +108,12 @@ func newReport() *report {
 }
 
 func (r *report) print(w io.Writer) error {
-	fmt.Fprintf(w, "%s, commit %s, %s, %d cores (load before: %s), garb's kernels: %s, %s\n\n", r.Date.Format(time.DateOnly),
+	fmt.Fprintf(w, "%s, commit %s, %s, %d cores (load before: %s), garb's kernels: %s, %s\n\n",
+		r.Date.Format(time.DateOnly),
 		r.Commit, r.Machine.CPU, r.Machine.Cores, r.Machine.Load, r.Machine.Kernel, r.Machine.Go)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "| row\t| garb min\t| median\t| peer min\t| median\t| ratio\t| target\t| met\t| difference\t| peer\t|")
+	fmt.Fprintln(t,
+		"| row\t| garb min\t| median\t| peer min\t| median\t| ratio\t| target\t| met\t| difference\t| peer\t|")
 	fmt.Fprintln(t, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
 	for _, row := range r.Rows {
 		if row.Skipped != "" {
@@ -144,7 +146,8 @@ func (r *report) print(w io.Writer) error {
 		return err
 	}
 	if mean, count := meanRatio(r.Rows); count > 0 {
-		fmt.Fprintf(w, "\nGeometric mean of the ratios to the faster peer, of %d converted networks, batches and threads: %.2f\n", count, mean)
+		fmt.Fprintf(w, "\nGeometric mean of the ratios to the faster peer, of %d converted networks, batches and "+
+			"threads: %.2f\n", count, mean)
 	}
 	return nil
 }

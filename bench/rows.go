@@ -18,7 +18,8 @@ type row struct {
 	measure func(context.Context, *bench) (result, error)
 }
 
-// table is what is measured. Targets are those of the issues that asked for it. The cold rows come first: a process that Linux starts is
+// table is what is measured. Targets are those of the issues that asked for it. The cold rows come
+// first: a process that Linux starts is
 // charged at least its parent's peak memory, which is small then.
 var table = rows()
 

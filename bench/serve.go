@@ -55,14 +55,16 @@ func (b *bench) startGarb(ctx context.Context) (*service, time.Duration, error) 
 		return nil, 0, err
 	}
 	root := fmt.Sprintf("http://127.0.0.1:%d", port)
-	command := exec.CommandContext(ctx, b.garb, "serve", "--addr", fmt.Sprintf("127.0.0.1:%d", port), "--model", "imagenet")
+	command := exec.CommandContext(ctx, b.garb, "serve", "--addr", fmt.Sprintf("127.0.0.1:%d", port), "--model",
+		"imagenet")
 	return b.startService(ctx, command, root+"/readyz", root+"/v1/classify?top=5", time.Millisecond)
 }
 
 // startPeer starts FastAPI with ONNX Runtime, with further arguments of service.py.
 func (b *bench) startPeer(ctx context.Context, arguments ...string) (*service, error) {
 	if err := exec.CommandContext(ctx, b.python, "-c", "import fastapi, uvicorn, onnxruntime, onnx, PIL").Run(); err != nil {
-		return nil, &absentError{"pip install fastapi uvicorn onnx onnxruntime pillow, for the Python that GARB_PYTHON names"}
+		return nil,
+			&absentError{"pip install fastapi uvicorn onnx onnxruntime pillow, for the Python that GARB_PYTHON names"}
 	}
 	weights, err := b.weights(ctx, "efficientnet-lite0")
 	if err != nil {
@@ -73,14 +75,16 @@ func (b *bench) startPeer(ctx context.Context, arguments ...string) (*service, e
 		return nil, err
 	}
 	root := fmt.Sprintf("http://127.0.0.1:%d", port)
-	arguments = append([]string{filepath.Join(b.folder, "peers", "service.py"), weights, fmt.Sprint(port)}, arguments...)
+	arguments = append([]string{filepath.Join(b.folder, "peers", "service.py"), weights, fmt.Sprint(port)},
+		arguments...)
 	command := exec.CommandContext(ctx, b.python, arguments...)
 	s, _, err := b.startService(ctx, command, root+"/ready", root+"/classify", 50*time.Millisecond)
 	return s, err
 }
 
 // startService starts a server and waits until it is ready, looking every so often.
-func (b *bench) startService(ctx context.Context, command *exec.Cmd, ready, address string, every time.Duration) (*service, time.Duration, error) {
+func (b *bench) startService(ctx context.Context, command *exec.Cmd, ready, address string,
+	every time.Duration) (*service, time.Duration, error) {
 	photo, err := b.picture(ctx, smallPicture)
 	if err != nil {
 		return nil, 0, err
@@ -97,7 +101,8 @@ func (b *bench) startService(ctx context.Context, command *exec.Cmd, ready, addr
 	if err := command.Start(); err != nil {
 		return nil, 0, err
 	}
-	s := &service{command, address, body, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4 * clients}, Timeout: 30 * time.Second}}
+	s := &service{command, address, body,
+		&http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4 * clients}, Timeout: 30 * time.Second}}
 	for {
 		answer, err := s.client.Get(ready)
 		if err == nil {
@@ -252,7 +257,8 @@ func skipped(err error) (result, error) {
 }
 
 // alternate measures a service and its peer in turn, at saturation.
-func (b *bench) alternate(ctx context.Context, s *service, name string, peer func(context.Context) (float64, error), expected float64) (result, error) {
+func (b *bench) alternate(ctx context.Context, s *service, name string, peer func(context.Context) (float64, error),
+	expected float64) (result, error) {
 	r := result{Unit: milliseconds}
 	r.Peer.Name = name
 	got, err := s.best(ctx)

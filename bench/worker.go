@@ -140,7 +140,8 @@ func loadTraining(s subject) (answerer, error) {
 	if err != nil {
 		return answerer{}, err
 	}
-	trainer, err := nn.NewTrainer(graph, weights, nn.TrainerOptions{Threads: s.Threads, Loss: nn.SoftmaxCrossEntropy{}})
+	trainer, err := nn.NewTrainer(graph, weights,
+		nn.TrainerOptions{Threads: s.Threads, Loss: nn.SoftmaxCrossEntropy{}})
 	if err != nil {
 		return answerer{}, err
 	}

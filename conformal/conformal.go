@@ -230,7 +230,8 @@ func (r Rule) Validate() error {
 		return err
 	}
 	finite := func(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }
-	if !finite(r.Threshold) || !finite(r.Penalty) || !finite(r.MeanSize) || r.Free < 1 || r.Pictures < 1 || r.ChosenOn < 0 {
+	if !finite(r.Threshold) || !finite(r.Penalty) || !finite(r.MeanSize) || r.Free < 1 || r.Pictures < 1 ||
+		r.ChosenOn < 0 {
 		return fmt.Errorf("rule of prediction sets: threshold %v, penalty %v after rank %d, fitted on %d pictures after "+
 			"%d, of mean size %v", r.Threshold, r.Penalty, r.Free, r.Pictures, r.ChosenOn, r.MeanSize)
 	}

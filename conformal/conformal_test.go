@@ -73,7 +73,8 @@ func TestCoverage(t *testing.T) {
 			between := k * (n + 1 - k) / ((n + 1) * (n + 1) * (n + 2))
 			slack := 4 * math.Sqrt(between/fits+coverage*(1-coverage)/(fits*fresh))
 			if got < coverage-slack || got > max(coverage+1/(n+1), alone)+slack {
-				t.Errorf("coverage %v, honesty %v: %v of new pictures, %v by the first class; ±%v", coverage, honesty, got,
+				t.Errorf("coverage %v, honesty %v: %v of new pictures, %v by the first class; ±%v", coverage, honesty,
+					got,
 					alone, slack)
 			}
 			if honesty == 0.4 && alone > coverage-0.1 {
@@ -118,7 +119,8 @@ func TestFitIsTheDefinition(t *testing.T) {
 		for i := range order {
 			order[i] = i
 		}
-		rand.New(rand.NewPCG(uint64(len(p)), 0)).Shuffle(len(p), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		rand.New(rand.NewPCG(uint64(len(p)), 0)).Shuffle(len(p),
+			func(i, j int) { order[i], order[j] = order[j], order[i] })
 		calibrated := func(half []int, penalty float64, k int) (threshold, size float64) {
 			var scores []float64
 			for _, i := range half {
@@ -142,8 +144,10 @@ func TestFitIsTheDefinition(t *testing.T) {
 		}
 		threshold, size := calibrated(order[half:], penalty, k)
 		if r.Penalty != penalty || r.Free != k || math.Abs(r.Threshold-threshold) > 1e-9 ||
-			math.Abs(r.MeanSize-size) > 1e-9 || r.Coverage != coverage || r.ChosenOn != half || r.Pictures != len(p)-half {
-			t.Fatalf("trial %d: %+v, want λ %v, k %d, threshold %v, mean size %v", trial, r, penalty, k, threshold, size)
+			math.Abs(r.MeanSize-size) > 1e-9 || r.Coverage != coverage || r.ChosenOn != half ||
+			r.Pictures != len(p)-half {
+			t.Fatalf("trial %d: %+v, want λ %v, k %d, threshold %v, mean size %v", trial, r, penalty, k, threshold,
+				size)
 		}
 		chosen[penalty] = true
 		for _, row := range p {

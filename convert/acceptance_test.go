@@ -32,7 +32,8 @@ func judging(t *testing.T, method accept.Method) *garb.Classifier {
 	}
 	r := rand.New(rand.NewPCG(5, 6))
 	tensors := tensor.Map{}
-	for _, p := range append(a.Features(12, 12).Params(), garb.HeadSpec{}.Graph(a.FeatureCount, outputs, 0).Params()...) {
+	for _, p := range append(a.Features(12, 12).Params(),
+		garb.HeadSpec{}.Graph(a.FeatureCount, outputs, 0).Params()...) {
 		v := tensor.New(p.Shape...)
 		for i := range v.Data {
 			v.Data[i] = float32(r.NormFloat64()) * .1
@@ -61,7 +62,8 @@ func judging(t *testing.T, method accept.Method) *garb.Classifier {
 	if method == accept.Distance {
 		calibration.Slope = .02 // these distances are large
 	}
-	m := garb.Model{Format: garb.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b", "c"}, Preprocessing: spec,
+	m := garb.Model{Format: garb.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b", "c"},
+		Preprocessing: spec,
 		Acceptance: &garb.Acceptance{Method: method, Calibration: calibration, Threshold: .5,
 			Refusal: garb.NoneOfThese, Preprocessing: spec}}
 	if err := m.SetGolden(t.Context(), tensors); err != nil {
@@ -122,7 +124,8 @@ func TestWithoutLast(t *testing.T) {
 	b := nn.NewBuilder(1, 1, 2)
 	graph := b.Build(b.Dense("top", b.Flatten(b.Input()), 3, nn.WithBias()))
 	n := &nn.Network{Layers: graph.Layers(), Tensors: tensor.Map{
-		"top/kernel": tensor.FromSlice([]float32{1, 2, 3, 4, 5, 6}, 2, 3), "top/bias": tensor.FromSlice([]float32{7, 8, 9}, 3),
+		"top/kernel": tensor.FromSlice([]float32{1, 2, 3, 4, 5, 6}, 2, 3),
+		"top/bias":   tensor.FromSlice([]float32{7, 8, 9}, 3),
 	}}
 	got, z, err := withoutLast(n, 2)
 	if err != nil {

@@ -123,15 +123,18 @@ func TestTrainableAgain(t *testing.T) {
 	if err := in.Model.Save(native, in.Tensors, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
-	if base, err := garb.BackboneOf(native, ""); err != nil || base.Name != "efficientnet-lite0" || base.Weights != native {
+	if base, err := garb.BackboneOf(native, ""); err != nil || base.Name != "efficientnet-lite0" ||
+		base.Weights != native {
 		t.Errorf("%q in %q, %v", base.Name, base.Weights, err)
 	}
 }
 
 func TestRecognised(t *testing.T) {
 	for name, want := range map[string]string{
-		"xception": "xception", "mobilenet_1.00_224": "mobilenet", "mobilenetv2_1.00_224": "mobilenet", "MobileNetV3Small": "none",
-		"resnet50": "resnet50", "densenet121": "densenet", "efficientnetb0": "none", "vgg16": "resnet50", "functional_3": "", "": "",
+		"xception": "xception", "mobilenet_1.00_224": "mobilenet", "mobilenetv2_1.00_224": "mobilenet",
+		"MobileNetV3Small": "none",
+		"resnet50":         "resnet50", "densenet121": "densenet", "efficientnetb0": "none", "vgg16": "resnet50",
+		"functional_3": "", "": "",
 	} {
 		p, by, ok := recognised([]string{"model", name})
 		if p.name != want || ok != (want != "") || ok && by != name {
@@ -206,7 +209,8 @@ func TestBlueFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := &nn.Network{Tensors: tensor.Map{}, Layers: []nn.Layer{
-		{Op: nn.OpInput, Shape: []int{2, 2, 3}}, {Op: nn.OpReLU, Inputs: []int{0}}, {Op: nn.OpAdd, Inputs: []int{0, 1}},
+		{Op: nn.OpInput, Shape: []int{2, 2, 3}}, {Op: nn.OpReLU, Inputs: []int{0}},
+		{Op: nn.OpAdd, Inputs: []int{0, 1}},
 	}}
 	spec := p.apply(n, picture.Nearest)
 	g, err := nn.NewGraph(n.Layers[:2]) // the first layer alone
@@ -275,7 +279,8 @@ func TestWhatIsMissing(t *testing.T) {
 	if _, err := Read(t.Context(), path, Options{Classes: c.Classes(), Preprocess: "none", Filter: "lanczos"}); err == nil {
 		t.Error("a filter that there is not")
 	}
-	in, err := Read(t.Context(), path, Options{Classes: c.Classes(), Preprocess: "efficientnet-lite", Filter: picture.Bicubic})
+	in, err := Read(t.Context(), path,
+		Options{Classes: c.Classes(), Preprocess: "efficientnet-lite", Filter: picture.Bicubic})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +337,8 @@ func rounded(t testing.TB, c *garb.Classifier) []float32 {
 // garb's own file of int8.
 func TestInt8(t *testing.T) {
 	c, folder := built(t), t.TempDir()
-	small, large, native := filepath.Join(folder, "c.onnx"), filepath.Join(folder, "large.onnx"), filepath.Join(folder, "c.safetensors")
+	small, large, native := filepath.Join(folder, "c.onnx"), filepath.Join(folder, "large.onnx"),
+		filepath.Join(folder, "c.safetensors")
 	for path, o := range map[string]WriteOptions{small: {Int8: true}, large: {}} {
 		if _, err := Write(path, c, o); err != nil {
 			t.Fatal(err)
@@ -418,7 +424,8 @@ func TestONNXRuntime(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(folder, "input"), data, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			out, err := exec.CommandContext(t.Context(), python, "testdata/run.py", path, filepath.Join(folder, "input")).Output()
+			out, err := exec.CommandContext(t.Context(), python, "testdata/run.py", path,
+				filepath.Join(folder, "input")).Output()
 			if err != nil {
 				var exit *exec.ExitError
 				errors.As(err, &exit)
@@ -459,7 +466,8 @@ func TestLinearModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, classes := range map[string]int{keras: 10, "../onnx/testdata/linear_flatten_gemm.onnx": 4} {
-		in, err := Read(t.Context(), path, Options{Classes: strings.Split("abcdefghij", "")[:classes], Preprocess: "rescale"})
+		in, err := Read(t.Context(), path,
+			Options{Classes: strings.Split("abcdefghij", "")[:classes], Preprocess: "rescale"})
 		if err != nil {
 			t.Fatal(err)
 		}

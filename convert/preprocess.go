@@ -27,19 +27,23 @@ func same(v float32) [3]float32 { return [3]float32{v, v, v} }
 var preprocessings = []preprocessing{
 	{name: "none", std: same(1), models: []string{"efficientnetb", "efficientnetv2", "mobilenetv3", "convnext"}},
 	{name: "rescale", std: same(255)},
-	{name: "efficientnet-lite", mean: same(127), std: same(128), models: []string{"efficientnet-lite", "efficientnet_lite"}},
+	{name: "efficientnet-lite", mean: same(127), std: same(128),
+		models: []string{"efficientnet-lite", "efficientnet_lite"}},
 	{name: "xception", mean: same(127.5), std: same(127.5), models: []string{"xception"}},
-	{name: "mobilenet", mean: same(127.5), std: same(127.5), models: []string{"mobilenet_", "mobilenet", "inception", "nasnet"}},
+	{name: "mobilenet", mean: same(127.5), std: same(127.5),
+		models: []string{"mobilenet_", "mobilenet", "inception", "nasnet"}},
 	{name: "resnet50", mean: [3]float32{123.68, 116.779, 103.939}, std: same(1), blueFirst: true,
 		models: []string{"resnet50", "resnet101", "resnet152", "vgg16", "vgg19"}},
-	{name: "densenet", mean: [3]float32{0.485 * 255, 0.456 * 255, 0.406 * 255}, std: [3]float32{0.229 * 255, 0.224 * 255, 0.225 * 255},
+	{name: "densenet", mean: [3]float32{0.485 * 255, 0.456 * 255, 0.406 * 255},
+		std:    [3]float32{0.229 * 255, 0.224 * 255, 0.225 * 255},
 		models: []string{"densenet"}},
 }
 
 // aliases are other names that people know preprocessings by.
 var aliases = map[string]string{
 	"mobilenetv2": "mobilenet", "vgg16": "resnet50", "vgg19": "resnet50", "caffe": "resnet50", "tf": "xception",
-	"torch": "densenet", "densenet121": "densenet", "efficientnet": "none", "efficientnetb0": "none", "small-cnn": "rescale",
+	"torch": "densenet", "densenet121": "densenet", "efficientnet": "none", "efficientnetb0": "none",
+	"small-cnn": "rescale",
 }
 
 // Preprocessings are the names for Options.Preprocess.
@@ -60,7 +64,8 @@ func preprocessingOf(name string) (preprocessing, error) {
 			return p, nil
 		}
 	}
-	return preprocessing{}, fmt.Errorf("no preprocessing is named %q; there are %s", name, strings.Join(Preprocessings(), ", "))
+	return preprocessing{}, fmt.Errorf("no preprocessing is named %q; there are %s", name,
+		strings.Join(Preprocessings(), ", "))
 }
 
 // recognised finds the preprocessing of a network by the names that it and its parts
@@ -83,7 +88,8 @@ func recognised(names []string) (found preprocessing, by string, ok bool) {
 // order of channels, becomes the network's first layer.
 func (p preprocessing) apply(n *nn.Network, filter picture.Filter) picture.Spec {
 	in := n.Layers[0].Shape
-	spec := picture.Spec{Width: in[1], Height: in[0], Filter: filter, Fit: picture.Stretch, Grey: in[2] == 1, Mean: p.mean, Std: p.std}
+	spec := picture.Spec{Width: in[1], Height: in[0], Filter: filter, Fit: picture.Stretch, Grey: in[2] == 1,
+		Mean: p.mean, Std: p.std}
 	if !p.blueFirst || spec.Grey {
 		return spec
 	}

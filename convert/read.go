@@ -56,14 +56,16 @@ type Imported struct {
 type ClassesError struct{ Outputs int }
 
 func (e *ClassesError) Error() string {
-	return fmt.Sprintf("the file does not name its %d classes: give them in the order of the outputs by --classes a,b,… or, for those of a data set's folder, by --classes-from DIR", e.Outputs)
+	return fmt.Sprintf("the file does not name its %d classes: give them in the order of the outputs by --classes "+
+		"a,b,… or, for those of a data set's folder, by --classes-from DIR", e.Outputs)
 }
 
 // PreprocessError says that nobody knows how a network's pictures are prepared.
 type PreprocessError struct{}
 
 func (e *PreprocessError) Error() string {
-	return "the file does not say how pictures are prepared for its network, and it is none that garb knows: name the way by --preprocess, one of " + strings.Join(Preprocessings(), ", ")
+	return "the file does not say how pictures are prepared for its network, and it is none that garb knows: name " +
+		"the way by --preprocess, one of " + strings.Join(Preprocessings(), ", ")
 }
 
 // metadataKey is where written files have what garb knows of a model, as JSON.
@@ -109,7 +111,8 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 			return nil, err
 		}
 	case f.prepares:
-		p, in.Recognised, filter = preprocessings[0], "the network prepares its pictures itself", cmp.Or(about.Preprocessing.Filter, filter)
+		p, in.Recognised, filter = preprocessings[0], "the network prepares its pictures itself",
+			cmp.Or(about.Preprocessing.Filter, filter)
 	case told:
 		p = preprocessing{name: "of its own", mean: about.Preprocessing.Mean, std: about.Preprocessing.Std}
 		in.Recognised, filter = "the file says", about.Preprocessing.Filter
@@ -164,7 +167,8 @@ type file struct {
 type StateDictError struct{ Path string }
 
 func (e *StateDictError) Error() string {
-	return e.Path + " has weights but no layers, as all state dicts of PyTorch; export the model with torch.onnx.export and convert that"
+	return e.Path + " has weights but no layers, as all state dicts of PyTorch; export the model with " +
+		"torch.onnx.export and convert that"
 }
 
 // open tells files apart by their content.
@@ -176,8 +180,10 @@ func open(path string, side int) (*file, error) {
 		if err != nil {
 			return nil, err
 		}
-		f := &file{network: resized(n, side), metadata: info.Metadata[metadataKey], prepares: info.Input.Picture, beforeTemperature: info.Output == "logits"}
-		f.format = strings.TrimSpace(fmt.Sprintf("ONNX opset %d of %s %s", info.Opset, cmp.Or(info.Producer, "an unknown program"), info.ProducerVersion))
+		f := &file{network: resized(n, side), metadata: info.Metadata[metadataKey], prepares: info.Input.Picture,
+			beforeTemperature: info.Output == "logits"}
+		f.format = strings.TrimSpace(fmt.Sprintf("ONNX opset %d of %s %s", info.Opset,
+			cmp.Or(info.Producer, "an unknown program"), info.ProducerVersion))
 		return f, nil
 	}
 	if extension := strings.ToLower(filepath.Ext(path)); extension == ".pth" || extension == ".pt" {
@@ -191,7 +197,8 @@ func open(path string, side int) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &file{network: n, format: strings.TrimSpace("Keras " + m.KerasVersion), names: names(m), metadata: m.Metadata[metadataKey]}
+	f := &file{network: n, format: strings.TrimSpace("Keras " + m.KerasVersion), names: names(m),
+		metadata: m.Metadata[metadataKey]}
 	about, _ := described(f.metadata)
 	f.prepares = about.Prepares
 	if b, err := m.Backbone(); err == nil {

@@ -91,7 +91,8 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 	}
 	spec, model := c.Spec(), c.Model()
 	temperature := model.Temperature
-	about := description{Classes: c.Classes(), Preprocessing: spec, Temperature: temperature, MultiLabel: model.MultiLabel, Digest: c.Digest(),
+	about := description{Classes: c.Classes(), Preprocessing: spec, Temperature: temperature,
+		MultiLabel: model.MultiLabel, Digest: c.Digest(),
 		Judges: c.Judges(), Prepares: o.Preprocessing && extension == ".keras"}
 	if written.Acceptance {
 		threshold := c.AcceptanceThreshold()
@@ -122,7 +123,8 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 		write = func(w io.Writer) error { return onnx.Write(w, n, options) }
 	case ".keras":
 		options := keras.WriteOptions{
-			Name: c.Name(), Probabilities: true, MultiLabel: model.MultiLabel, Temperature: temperature, Metadata: metadata,
+			Name: c.Name(), Probabilities: true, MultiLabel: model.MultiLabel, Temperature: temperature,
+			Metadata: metadata,
 		}
 		if o.Preprocessing {
 			options.Preprocessing = &keras.Preprocessing{Mean: mean, Std: std}
@@ -130,7 +132,8 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 		write = func(w io.Writer) error { return keras.Write(w, n, options) }
 	case ".tflite":
 		options := tflite.Options{
-			Name: c.Name(), Doc: doc, Labels: c.Classes(), Metadata: metadata, MultiLabel: model.MultiLabel, Temperature: temperature,
+			Name: c.Name(), Doc: doc, Labels: c.Classes(), Metadata: metadata, MultiLabel: model.MultiLabel,
+			Temperature:   temperature,
 			Acceptance:    (*tflite.Acceptance)(acceptance),
 			Preprocessing: &tflite.Preprocessing{Mean: mean, Std: std}, Pictures: o.Preprocessing,
 		}
@@ -191,8 +194,9 @@ func withoutLast(n *nn.Network, classes int) (*nn.Network, unit, error) {
 	last := &layers[len(layers)-1]
 	kernel, bias := n.Tensors[last.Name+"/kernel"], n.Tensors[last.Name+"/bias"]
 	if last.Op != nn.OpDense || last.Units != classes+1 || kernel == nil || last.Bias && bias == nil {
-		return nil, unit{}, errors.New("the network does not end in a dense layer, so its output of acceptance cannot be told " +
-			"from those of the classes")
+		return nil, unit{},
+			errors.New("the network does not end in a dense layer, so its output of acceptance cannot be told " +
+				"from those of the classes")
 	}
 	last.Units = classes
 	tensors := maps.Clone(n.Tensors)

@@ -171,7 +171,8 @@ func NewCutter(names []string, rule Rule) (*Cutter, error) {
 		case i < 0:
 			return nil, unknownName("merge", from, names)
 		case c.kind[i] == ignored:
-			return nil, &RuleError{Field: "merge", Message: fmt.Sprintf("%q is ignored, so it cannot become %q", from, to)}
+			return nil, &RuleError{Field: "merge",
+				Message: fmt.Sprintf("%q is ignored, so it cannot become %q", from, to)}
 		case to == "":
 			return nil, &RuleError{Field: "merge", Message: fmt.Sprintf("%q would have an empty name", from)}
 		default:

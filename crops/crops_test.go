@@ -97,18 +97,21 @@ func TestRules(t *testing.T) {
 		{rule(func(r *Rule) { r.Ignore = []string{"null", " skin ", "255"} }), "", "", "boots hat heels"},
 		{rule(func(r *Rule) { r.Merge = map[string]string{"boots": "shoes", " heels ": " shoes "} }), "", "",
 			"hat null shoes skin"},
-		{rule(func(r *Rule) { r.Merge, r.Classes = map[string]string{"boots": "shoes"}, []string{"shoes", "hat"} }), "", "",
+		{rule(func(r *Rule) { r.Merge, r.Classes = map[string]string{"boots": "shoes"}, []string{"shoes", "hat"} }),
+			"", "",
 			"hat shoes"},
 		{rule(func(r *Rule) { r.Merge = map[string]string{"boot": "shoes"} }), "merge", "boot", ""},
 		{rule(func(r *Rule) { r.Merge = map[string]string{"boots": " "} }), "merge", "", ""},
-		{rule(func(r *Rule) { r.Merge, r.Ignore = map[string]string{"boots": "x"}, []string{"boots"} }), "merge", "", ""},
+		{rule(func(r *Rule) { r.Merge, r.Ignore = map[string]string{"boots": "x"}, []string{"boots"} }), "merge", "",
+			""},
 		{rule(func(r *Rule) { r.Ignore = []string{"hair"} }), "ignore", "hair", ""},
 		{rule(func(r *Rule) { r.Ignore = []string{"4"} }), "ignore", "4", ""},
 		{rule(func(r *Rule) { r.Ignore = []string{"256"} }), "ignore", "256", ""},
 		{rule(func(r *Rule) { r.Ignore = []string{"-1"} }), "ignore", "-1", ""},
 		{rule(func(r *Rule) { r.Ignore = names }), "ignore", "", ""},
 		{rule(func(r *Rule) { r.Classes = []string{"shoes"} }), "classes", "shoes", ""},
-		{rule(func(r *Rule) { r.Classes, r.Merge = []string{"boots"}, map[string]string{"boots": "x"} }), "classes", "boots",
+		{rule(func(r *Rule) { r.Classes, r.Merge = []string{"boots"}, map[string]string{"boots": "x"} }), "classes",
+			"boots",
 			""},
 		{rule(func(r *Rule) { r.Classes, r.Ignore = []string{"hat"}, []string{"hat"} }), "classes", "hat", ""},
 		{rule(func(r *Rule) { r.Margin = -0.1 }), "margin", "", ""},
@@ -175,7 +178,8 @@ func TestFind(t *testing.T) {
 			outcome{Boxes: []string{"coat (40,24)-(110,156) 5000"}}},
 		{"rounding: 0.12 × 38 = 4.56 is 5, 0.12 × 37 = 4.44 is 4", []area{{2, at(50, 50, 88, 87)}},
 			outcome{Boxes: []string{"coat (41,42)-(97,95) 1406"}}},
-		{"clipped at each border", []area{{2, at(0, 0, 200, 200)}}, outcome{Boxes: []string{"coat (0,0)-(200,200) 40000"}}},
+		{"clipped at each border", []area{{2, at(0, 0, 200, 200)}},
+			outcome{Boxes: []string{"coat (0,0)-(200,200) 40000"}}},
 		{"clipped at two", []area{{2, at(160, 3, 200, 43)}}, outcome{Boxes: []string{"coat (151,0)-(200,52) 1600"}}},
 		{"two places are one box", []area{{4, at(10, 100, 30, 120)}, {4, at(60, 115, 80, 135)}},
 			outcome{Boxes: []string{"shoes (0,92)-(92,143) 800"}}},
@@ -196,9 +200,11 @@ func TestFind(t *testing.T) {
 			outcome{Boxes: []string{"coat (0,0)-(200,200) 38976", "sweater (72,72)-(120,120) 600"}}},
 		{"a garment that is not wanted hides", []area{{6, at(0, 0, 100, 100)}, {2, at(0, 0, 40, 10)},
 			{2, at(0, 90, 40, 100)}}, outcome{Hidden: 1}},
-		{"what is no garment does not", []area{{1, at(0, 0, 100, 50)}, {255, at(0, 50, 100, 100)}, {2, at(0, 0, 40, 10)},
-			{2, at(0, 90, 40, 100)}}, outcome{Boxes: []string{"coat (0,0)-(49,116) 800"}}},
-		{"labels of one class have a box each, and hide each other", []area{{4, at(0, 0, 40, 40)}, {5, at(100, 0, 140, 40)}},
+		{"what is no garment does not",
+			[]area{{1, at(0, 0, 100, 50)}, {255, at(0, 50, 100, 100)}, {2, at(0, 0, 40, 10)},
+				{2, at(0, 90, 40, 100)}}, outcome{Boxes: []string{"coat (0,0)-(49,116) 800"}}},
+		{"labels of one class have a box each, and hide each other",
+			[]area{{4, at(0, 0, 40, 40)}, {5, at(100, 0, 140, 40)}},
 			outcome{Boxes: []string{"shoes (0,0)-(49,49) 1600", "shoes (91,0)-(149,49) 1600"}}},
 	} {
 		cutter, err := NewCutter(names, rule)
@@ -349,7 +355,8 @@ func TestMasks(t *testing.T) {
 		{"turned, mask as stored", jpegOf(t, 2, 3, 6), pngOf(t, grey), "as stored, 2 × 3"},
 		{"turned by 180°", jpegOf(t, 2, 3, 3), pngOf(t, grey), "could be of either"},
 		{"mirrored", jpegOf(t, 2, 3, 2), pngOf(t, grey), "could be of either"},
-		{"turned and square", jpegOf(t, 3, 3, 8), pngOf(t, image.NewGray(image.Rect(0, 0, 3, 3))), "could be of either"},
+		{"turned and square", jpegOf(t, 3, 3, 8), pngOf(t, image.NewGray(image.Rect(0, 0, 3, 3))),
+			"could be of either"},
 		{"unknown index", photo, rawPNG(2, 3, 8, []byte{0, 1, 1, 0, 1, 9}),
 			"index 9 in 1 of 6 pixels, and the names end at 1"},
 	} {
@@ -440,7 +447,8 @@ func TestPicture(t *testing.T) {
 
 func TestPairs(t *testing.T) {
 	photos, masks := t.TempDir(), t.TempDir()
-	for _, name := range []string{"b.jpg", "a.jpg", "street/a.webp", "no-mask.jpg", "twice.jpg", "twice.png", "Case.jpg",
+	for _, name := range []string{"b.jpg", "a.jpg", "street/a.webp", "no-mask.jpg", "twice.jpg", "twice.png",
+		"Case.jpg",
 		"notes.txt", "two-masks.jpg"} {
 		save(t, photos, name, []byte(name))
 	}

@@ -41,13 +41,15 @@ func Pairs(ctx context.Context, photos, masks string, tally *dataset.Tally) ([]P
 		switch {
 		case len(found.paths) > 1:
 			for _, path := range found.paths {
-				tally.Add(dataset.ReasonBadMask, path, fmt.Sprintf("%d photos share the name %s", len(found.paths), found.name))
+				tally.Add(dataset.ReasonBadMask, path,
+					fmt.Sprintf("%d photos share the name %s", len(found.paths), found.name))
 			}
 		case len(of.paths) > 1:
 			tally.Add(dataset.ReasonBadMask, found.paths[0], fmt.Sprintf("it has %d masks: %s and %s", len(of.paths),
 				of.paths[0], of.paths[1]))
 		case len(of.paths) == 0:
-			tally.Add(dataset.ReasonNoLabel, found.paths[0], fmt.Sprintf("it has no mask %s.png in %s", found.name, masks))
+			tally.Add(dataset.ReasonNoLabel, found.paths[0],
+				fmt.Sprintf("it has no mask %s.png in %s", found.name, masks))
 		default:
 			pairs = append(pairs, Pair{found.name, found.paths[0], of.paths[0]})
 		}
@@ -204,8 +206,9 @@ func (c *Cutter) Cut(ctx context.Context, p *Photo) (*Cut, error) {
 	extents := p.mask.extents()
 	for index, e := range extents {
 		if e.pixels > 0 && c.kind[index] == unknown {
-			return nil, &MaskError{p.pair.Mask, fmt.Sprintf("the mask has index %d in %d of %d pixels, and the names end at %d",
-				index, e.pixels, len(p.mask.indices), len(c.names)-1), nil}
+			return nil, &MaskError{p.pair.Mask,
+				fmt.Sprintf("the mask has index %d in %d of %d pixels, and the names end at %d",
+					index, e.pixels, len(p.mask.indices), len(c.names)-1), nil}
 		}
 	}
 	cut := &Cut{cutter: c, photo: p}
@@ -245,8 +248,9 @@ func readMask(path string, photo *picture.RGB, info picture.Info, limits picture
 		return nil, &MaskError{path, fmt.Sprintf("the mask is of the photo as stored, %d × %d, which EXIF turns; "+
 			"store both upright", own.Width, own.Height), nil}
 	case own.Width != photo.Width || own.Height != photo.Height:
-		return nil, &MaskError{path, fmt.Sprintf("the mask has %d × %d pixels, its photo %d × %d", own.Width, own.Height,
-			photo.Width, photo.Height), nil}
+		return nil, &MaskError{path,
+			fmt.Sprintf("the mask has %d × %d pixels, its photo %d × %d", own.Width, own.Height,
+				photo.Width, photo.Height), nil}
 	case turned && (info.Orientation < 5 || info.Width == info.Height):
 		return nil, &MaskError{path, "EXIF turns or mirrors the photo, and the mask could be of either; " +
 			"store both upright", nil}
@@ -267,8 +271,9 @@ func readMask(path string, photo *picture.RGB, info picture.Info, limits picture
 		const depthAt = 24 // signature 8, length and name of the header 8, width and height 8
 		levels = uint8(255 / (1<<data[depthAt] - 1))
 	default:
-		return nil, &MaskError{path, fmt.Sprintf("the mask has %s; it must be grey of at most 8 bits, or have a palette",
-			colours(decoded)), nil}
+		return nil, &MaskError{path,
+			fmt.Sprintf("the mask has %s; it must be grey of at most 8 bits, or have a palette",
+				colours(decoded)), nil}
 	}
 	out := &mask{own.Width, own.Height, make([]uint8, 0, own.Width*own.Height)}
 	for y := range own.Height {

@@ -225,11 +225,17 @@ func TestDamagedCache(t *testing.T) {
 	}
 	home := read("first")
 	for what, damage := range map[string]func() error{
-		"a picture is gone":  func() error { return os.Remove(filepath.Join(home, "data", "a", "1.jpg")) },
-		"all data are gone":  func() error { return os.RemoveAll(filepath.Join(home, "data")) },
-		"no list":            func() error { return os.Remove(filepath.Join(home, "unpacked.json")) },
-		"list is cut off":    func() error { return os.WriteFile(filepath.Join(home, "unpacked.json"), []byte("{"), 0o644) },
-		"there is one more":  func() error { return os.WriteFile(filepath.Join(home, "data", "a", "2.jpg"), nil, 0o644) },
+		"a picture is gone": func() error { return os.Remove(filepath.Join(home, "data", "a", "1.jpg")) },
+		"all data are gone": func() error { return os.RemoveAll(filepath.Join(home, "data")) },
+		"no list":           func() error { return os.Remove(filepath.Join(home, "unpacked.json")) },
+		"list is cut off": func() error {
+			return os.WriteFile(filepath.Join(home, "unpacked.json"), []byte("{"),
+				0o644)
+		},
+		"there is one more": func() error {
+			return os.WriteFile(filepath.Join(home, "data", "a", "2.jpg"), nil,
+				0o644)
+		},
 		"an empty folder":    func() error { return errors.Join(os.RemoveAll(home), os.Mkdir(home, 0o755)) },
 		"nothing is damaged": func() error { return nil },
 	} {
@@ -269,8 +275,9 @@ func TestArchiveStops(t *testing.T) {
 // TestArchiveTables: a table in an archive cannot name files outside.
 func TestArchiveTables(t *testing.T) {
 	outside := filepath.Join(lay(t, contents{"x.jpg": ""}), "x.jpg")
-	d, _, err := readArchive(t, t.Context(), zipOf(t, archived{name: "labels.csv", text: "image,label\n1,a\n" + outside +
-		",a\n"}, archived{name: "1.jpg"}), 0)
+	d, _, err := readArchive(t, t.Context(),
+		zipOf(t, archived{name: "labels.csv", text: "image,label\n1,a\n" + outside +
+			",a\n"}, archived{name: "1.jpg"}), 0)
 	if err != nil || described(d) != ": a 1" || d.Tally.Count(ReasonBadRow) != 1 {
 		t.Errorf("%v, %+v", err, d)
 	}
@@ -300,7 +307,8 @@ func TestTally(t *testing.T) {
 		t.Error(got)
 	}
 	tally.Add(ReasonHidden, "h", "")
-	if got := tally.Summary(0); got != "0 pictures used, 0 skipped, 1 ignored (1 hidden file)" || tally.Strict() != nil {
+	if got := tally.Summary(0); got != "0 pictures used, 0 skipped, 1 ignored (1 hidden file)" ||
+		tally.Strict() != nil {
 		t.Error(got)
 	}
 	for i := range 3 {
@@ -321,8 +329,9 @@ func TestTally(t *testing.T) {
 	}
 	var strict *StrictError
 	if err := tally.Strict(); !errors.As(err, &strict) || len(strict.Skips) != 4 ||
-		!strings.HasPrefix(err.Error(), "4 files skipped (3 missing, 1 malformed row), where none may be") || !strings.Contains(err.Error(),
-		"gone 2") || strings.Contains(err.Error(), "and ") {
+		!strings.HasPrefix(err.Error(), "4 files skipped (3 missing, 1 malformed row), where none may be") ||
+		!strings.Contains(err.Error(),
+			"gone 2") || strings.Contains(err.Error(), "and ") {
 		t.Errorf("%v", err)
 	}
 	for i := range 2 * maxListed {
@@ -337,7 +346,8 @@ func TestTally(t *testing.T) {
 	}
 	// Every reason has words.
 	for _, reason := range []Reason{ReasonMissing, ReasonUnreadable, ReasonNotPicture, ReasonNoLabel, ReasonConflict,
-		ReasonOutside, ReasonBadRow, ReasonExcluded, ReasonRepeated, ReasonUnlisted, ReasonOther, ReasonHidden, ReasonEmpty} {
+		ReasonOutside, ReasonBadRow, ReasonExcluded, ReasonRepeated, ReasonUnlisted, ReasonOther, ReasonHidden,
+		ReasonEmpty} {
 		var one Tally
 		one.Add(reason, "", "")
 		if got := one.Summary(0); !strings.Contains(got, "(1 ") {

@@ -437,7 +437,8 @@ func shift(h *Health) *Shift {
 			d := float64(s.Counts[c]) - expected
 			r.ChiSquare += d * d / expected
 			if i > 0 && h.Splits[0].Count > 0 {
-				training, other := float64(h.Splits[0].Counts[c])/float64(h.Splits[0].Count), float64(s.Counts[c])/float64(s.Count)
+				training, other := float64(h.Splits[0].Counts[c])/float64(h.Splits[0].Count),
+					float64(s.Counts[c])/float64(s.Count)
 				if difference := math.Abs(training - other); difference > largest {
 					largest = difference
 					r.Largest, r.Split, r.Training, r.Other = h.Classes[c], s.Name, training, other
@@ -491,7 +492,8 @@ func sizes(all []inspected) Sizes {
 	var widths, heights, shortest []int
 	for _, p := range all {
 		width, height := p.info.Upright()
-		widths, heights, shortest = append(widths, width), append(heights, height), append(shortest, min(width, height))
+		widths, heights, shortest = append(widths, width), append(heights, height),
+			append(shortest, min(width, height))
 		switch {
 		case height > width:
 			s.Portrait += 1 / float64(len(all))

@@ -119,20 +119,23 @@ func TestCheckGoesOn(t *testing.T) {
 	}{
 		"clean": {contents{"train/a/1.png": p(1), "train/b/1.png": p(2), "val/a/1.png": p(3), "val/b/1.png": p(4)},
 			Options{}, "", 4, false},
-		"a class of one": {contents{"a/1.png": p(1), "b/1.png": p(2)}, Options{}, `the class "a" has 1 picture`, 2, true},
+		"a class of one": {contents{"a/1.png": p(1), "b/1.png": p(2)}, Options{}, `the class "a" has 1 picture`, 2,
+			true},
 		"one class": {contents{"a/1.png": p(1), "a/2.png": p(2), "a/3.png": p(3)}, Options{},
 			"all pictures are of one class", 3, true},
 		"unknown column": {contents{"images.csv": "image,label\n1,a\n", "1.png": p(1)}, Options{GroupBy: "nix"},
 			`no column "nix"`, 1, true},
 		"nothing": {contents{"a/": ""}, Options{}, "no labelled pictures", 0, true},
-		"only a warning": {contents{"train/a/1.png": p(1), "train/A/1.png": p(2), "val/a/1.png": p(3), "val/A/1.png": p(4)},
+		"only a warning": {contents{"train/a/1.png": p(1), "train/A/1.png": p(2), "val/a/1.png": p(3),
+			"val/A/1.png": p(4)},
 			Options{}, "differ in case", 4, false},
 		"a missing file": {contents{
 			"images.csv": "image,label,split\n1,a,train\n2,b,train\n1x,a,val\n2x,b,val\n3,a,val\n", "1.png": p(1),
 			"2.png": p(2), "1x.png": p(3), "2x.png": p(4),
 		}, Options{}, "", 4, true},
 		"one that is text": {contents{
-			"train/a/1.png": p(1), "train/b/1.png": p(2), "val/a/1.png": p(3), "val/b/1.png": p(4), "val/b/2.png": "text",
+			"train/a/1.png": p(1), "train/b/1.png": p(2), "val/a/1.png": p(3), "val/b/1.png": p(4),
+			"val/b/2.png": "text",
 		}, Options{}, "", 4, true},
 	} {
 		d, err := Read(t.Context(), lay(t, c.files), c.options)
@@ -176,7 +179,8 @@ func TestCheckGroups(t *testing.T) {
 
 // TestUpperGamma: chi-square's tail at its tabulated 5 % points.
 func TestUpperGamma(t *testing.T) {
-	for freedom, x := range map[float64]float64{1: 3.841459, 2: 5.991465, 9: 16.918978, 18: 28.869299, 100: 124.342113} {
+	for freedom, x := range map[float64]float64{1: 3.841459, 2: 5.991465, 9: 16.918978, 18: 28.869299,
+		100: 124.342113} {
 		if got := upperGamma(freedom/2, x/2); math.Abs(got-0.05) > 1e-7 {
 			t.Errorf("%v degrees of freedom: %v at %v, want 0.05", freedom, got, x)
 		}
@@ -216,7 +220,8 @@ func TestFullClothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := d.Tally.Summary(len(d.All().Samples)); got != "4714 pictures used, 5 skipped (5 missing), 273 ignored (273 of excluded classes)" || len(d.Classes) != 17 {
+	if got := d.Tally.Summary(len(d.All().Samples)); got != "4714 pictures used, 5 skipped (5 missing), 273 ignored (273 of excluded classes)" ||
+		len(d.Classes) != 17 {
 		t.Errorf("%s, %q", got, d.Classes)
 	}
 	splits, err := d.Split(DefaultSplitRule())
@@ -284,7 +289,8 @@ func TestCheckClothing(t *testing.T) {
 // TestShiftOfOneSplit: one split differs from no other.
 func TestShiftOfOneSplit(t *testing.T) {
 	h := &Health{Classes: []string{"a", "b"}, Splits: []SplitHealth{
-		{Name: Train, Counts: []int{0, 0}}, {Name: Validation, Counts: []int{0, 0}}, {Name: Test, Count: 3, Counts: []int{1,
+		{Name: Train, Counts: []int{0, 0}}, {Name: Validation, Counts: []int{0, 0}},
+		{Name: Test, Count: 3, Counts: []int{1,
 			2}},
 	}}
 	if s := shift(h); s != nil {

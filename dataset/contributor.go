@@ -29,7 +29,8 @@ const (
 // contributorWords are parts of names that say whose a picture is.
 var contributorWords = []string{
 	"sender", "user", "contributor", "author", "photographer", "owner", "patient", "subject", "person", "customer",
-	"seller", "uploader", "session", "device", "camera", "video", "scene", "group", "household", "participant", "creator",
+	"seller", "uploader", "session", "device", "camera", "video", "scene", "group", "household", "participant",
+	"creator",
 	"worker",
 }
 

@@ -46,8 +46,9 @@ func (p *division) byGroup(samples []Sample) (places []int, count int, problems 
 		}
 	}
 	if len(groups) < 2 {
-		problems = append(problems, Problem{ProblemDivision, "all pictures are of one group: they cannot be divided", true,
-			ErrTooFew})
+		problems = append(problems,
+			Problem{ProblemDivision, "all pictures are of one group: they cannot be divided", true,
+				ErrTooFew})
 	}
 	a := newAssignment(len(p.classes), shares, groups)
 	a.fill()

@@ -265,7 +265,8 @@ func (r *tableReader) chooseColumns(ctx context.Context) error {
 		}
 	default:
 		if images = t.usual(imageColumns); images == nil {
-			r.refuse(ProblemTable, nil, "table %s: none of its columns %s is known to name pictures; say which does", t.File,
+			r.refuse(ProblemTable, nil, "table %s: none of its columns %s is known to name pictures; say which does",
+				t.File,
 				quoted(t.Columns))
 		}
 	}
@@ -276,8 +277,9 @@ func (r *tableReader) chooseColumns(ctx context.Context) error {
 	case len(labels) > 0:
 		r.columns.Label = labels[0]
 		if len(labels) > 1 {
-			r.note("the labels are those of the column %q; %s could be, too", t.Columns[labels[0]], quoted(columnNames(t,
-				labels[1:])))
+			r.note("the labels are those of the column %q; %s could be, too", t.Columns[labels[0]],
+				quoted(columnNames(t,
+					labels[1:])))
 		}
 	}
 	if o.GroupBy != "" {
@@ -290,7 +292,8 @@ func (r *tableReader) chooseColumns(ctx context.Context) error {
 	r.chooseBase(images, rows)
 	if o.LabelColumn == "" && r.columns.Label < 0 && !r.unlabelled {
 		if r.classes = r.oneHot(rows); r.classes == nil {
-			r.refuse(ProblemTable, nil, "table %s: none of its columns %s is known to have labels; say which has", t.File,
+			r.refuse(ProblemTable, nil, "table %s: none of its columns %s is known to have labels; say which has",
+				t.File,
 				quoted(t.Columns))
 		} else {
 			r.note("table %s has a column for each class: the class is the one with a 1", t.File)
@@ -508,7 +511,8 @@ func (r *tableReader) read(ctx context.Context) ([]found, error) {
 		}
 		if r.columns.Split >= 0 {
 			if f.part = splitOf(row.Fields[r.columns.Split]); f.part == "" {
-				return skip(ReasonBadRow, fmt.Sprintf("line %d: %q is no split", row.Line, row.Fields[r.columns.Split]))
+				return skip(ReasonBadRow,
+					fmt.Sprintf("line %d: %q is no split", row.Line, row.Fields[r.columns.Split]))
 			}
 		}
 		contributors.add(row.Fields, f.label)

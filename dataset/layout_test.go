@@ -117,8 +117,9 @@ func TestLayouts(t *testing.T) {
 		skipped string
 	}{
 		"the course: train, validation, test": {
-			files: pictures(2, "train/hat", "train/shoes", "validation/hat", "validation/shoes", "test/hat", "test/shoes"),
-			want:  "train: hat 2, shoes 2; validation: hat 2, shoes 2; test: hat 2, shoes 2", layout: LayoutSplits,
+			files: pictures(2, "train/hat", "train/shoes", "validation/hat", "validation/shoes", "test/hat",
+				"test/shoes"),
+			want: "train: hat 2, shoes 2; validation: hat 2, shoes 2; test: hat 2, shoes 2", layout: LayoutSplits,
 		},
 		"Ultralytics: train and val, in any letter case": {
 			files: with(pictures(2, "Train/hat", "Train/shoes", "VAL/hat", "VAL/shoes"), contents{"data.yaml": "x",
@@ -144,31 +145,37 @@ func TestLayouts(t *testing.T) {
 				"train/1.jpg":        "", "train/2.jpg": "", "train/3.jpg": "", "train/4.jpg": "",
 				"valid/_classes.csv": "filename, hat, shoes\n5.jpg, 1, 0\n", "valid/5.jpg": "",
 			},
-			want: "train: hat 1, shoes 1; validation: hat 1", layout: LayoutTable, skipped: "conflicting_labels 1, no_label 1",
+			want: "train: hat 1, shoes 1; validation: hat 1", layout: LayoutTable,
+			skipped: "conflicting_labels 1, no_label 1",
 		},
 		"Keras: flow_from_dataframe with filename and class": {
-			files: with(flat(2, 2, "photos/", ".png"), contents{"frame.csv": "filename,class\n" + rows(2, "%s.png,%s", "hat",
-				"shoes")}),
+			files: with(flat(2, 2, "photos/", ".png"),
+				contents{"frame.csv": "filename,class\n" + rows(2, "%s.png,%s", "hat",
+					"shoes")}),
 			want: ": hat 2, shoes 2", layout: LayoutTable,
 		},
 		"Kaggle: labels.csv with id and breed, pictures in train, no labels for test": {
-			files: with(flat(2, 2, "train/", ".jpg"), pictures(2, "test"), contents{"labels.csv": "id,breed\n" + rows(2,
-				"%s,%s", "pug", "boxer"), "sample_submission.csv": "id,label\nx,0\n"}),
+			files: with(flat(2, 2, "train/", ".jpg"), pictures(2, "test"),
+				contents{"labels.csv": "id,breed\n" + rows(2,
+					"%s,%s", "pug", "boxer"), "sample_submission.csv": "id,label\nx,0\n"}),
 			want: ": boxer 2, pug 2", layout: LayoutTable, skipped: "unlisted 2",
 		},
 		"Kaggle: train.csv beside test.csv without labels": {
-			files: with(flat(2, 2, "train_images/", ".jpg"), contents{"train.csv": "image_id,label\n" + rows(2, "%s.jpg,%s",
-				"0", "1"), "test.csv": "image_id\nx.jpg\n", "sample_submission.csv": "image_id,label\nx.jpg,0\n"}),
+			files: with(flat(2, 2, "train_images/", ".jpg"),
+				contents{"train.csv": "image_id,label\n" + rows(2, "%s.jpg,%s",
+					"0", "1"), "test.csv": "image_id\nx.jpg\n", "sample_submission.csv": "image_id,label\nx.jpg,0\n"}),
 			want: ": 0 2, 1 2", layout: LayoutTable,
 		},
 		"the full clothing set: images.csv and two sizes of pictures": {
 			files: with(flat(2, 2, "images_compressed/", ".jpg"), flat(2, 2, "images_original/", ".jpg"),
-				contents{"images.csv": "image,sender_id,label,kids\n" + rows(2, "%s,7,%s,False", "Not sure", "T-Shirt")}),
+				contents{"images.csv": "image,sender_id,label,kids\n" +
+					rows(2, "%s,7,%s,False", "Not sure", "T-Shirt")}),
 			want: ": Not sure 2, T-Shirt 2", layout: LayoutTable, skipped: "unlisted 4",
 		},
 		"Hugging Face: metadata.csv in train": {
-			files: with(flat(1, 2, "train/", ".jpg"), contents{"train/metadata.csv": "file_name,label\n" + rows(1, "%s.jpg,%s",
-				"a", "b")}),
+			files: with(flat(1, 2, "train/", ".jpg"),
+				contents{"train/metadata.csv": "file_name,label\n" + rows(1, "%s.jpg,%s",
+					"a", "b")}),
 			want: "train: a 1, b 1", layout: LayoutTable,
 		},
 		"a table that says the split": {
@@ -182,7 +189,8 @@ func TestLayouts(t *testing.T) {
 			want: ": mel 2, nv 2", layout: LayoutTable,
 		},
 		"train and test alone": {
-			files: pictures(4, "train/a", "train/b", "Testing/a", "Testing/b"), want: "train: a 4, b 4; test: a 4, b 4",
+			files:  pictures(4, "train/a", "train/b", "Testing/a", "Testing/b"),
+			want:   "train: a 4, b 4; test: a 4, b 4",
 			layout: LayoutSplits,
 		},
 		"train alone": {
@@ -196,23 +204,27 @@ func TestLayouts(t *testing.T) {
 			files: pictures(2, "train", "plane", "car"), want: ": car 2, plane 2, train 2", layout: LayoutClasses,
 		},
 		"pictures below class folders": {
-			files: pictures(2, "hat/red/2020", "hat/blue", "hat", "shoes"), want: ": hat 6, shoes 2", layout: LayoutClasses,
+			files: pictures(2, "hat/red/2020", "hat/blue", "hat", "shoes"), want: ": hat 6, shoes 2",
+			layout: LayoutClasses,
 		},
 		"hidden files, system folders, empty folders, other files": {
 			files: with(pictures(2, "hat", "shoes", "hat/.ipynb_checkpoints", "__MACOSX/hat"), contents{
-				"hat/.DS_Store": "", "hat/Thumbs.db": "", "empty/": "", "hat/empty/": "", "hat/notes.txt": "", "loose.jpg": "",
-				"LICENSE": "",
+				"hat/.DS_Store": "", "hat/Thumbs.db": "", "empty/": "", "hat/empty/": "", "hat/notes.txt": "",
+				"loose.jpg": "",
+				"LICENSE":   "",
 			}),
 			want: ": hat 2, shoes 2", layout: LayoutClasses,
 			skipped: "empty_folder 2, hidden 4, not_a_picture 1, outside_classes 1",
 		},
 		"pictures beside the splits": {
 			files: pictures(2, "train/a", "train/b", "val/a", "val/b", "unsup", "test"),
-			want:  "train: a 2, b 2; validation: a 2, b 2", layout: LayoutSplits, skipped: "no_label 2, outside_classes 2",
+			want:  "train: a 2, b 2; validation: a 2, b 2", layout: LayoutSplits,
+			skipped: "no_label 2, outside_classes 2",
 		},
 		"semicolons, a byte order mark, quotes, CRLF, spaces": {
-			files: with(flat(2, 2, "images/", ".JPG"), contents{"images.csv": "\xef\xbb\xbf\"Image\"; \"Label\";note\r\n" +
-				"p0-0.JPG; hat ;\"a;b\"\r\n\"p0-1\";hat;\"two\r\nlines\"\r\np1-0;\"shoes\";\r\n p1-1 ;shoes;x\r\n"}),
+			files: with(flat(2, 2, "images/", ".JPG"),
+				contents{"images.csv": "\xef\xbb\xbf\"Image\"; \"Label\";note\r\n" +
+					"p0-0.JPG; hat ;\"a;b\"\r\n\"p0-1\";hat;\"two\r\nlines\"\r\np1-0;\"shoes\";\r\n p1-1 ;shoes;x\r\n"}),
 			want: ": hat 2, shoes 2", layout: LayoutTable,
 		},
 		"the delimiter in a line of its own": {
@@ -221,30 +233,35 @@ func TestLayouts(t *testing.T) {
 			want: ": a, b, c 1, d, e, f 1", layout: LayoutTable,
 		},
 		"tabs": {
-			files: with(flat(1, 2, "", ".jpg"), contents{"labels.tsv": "file\tcategory\n" + rows(1, "%s.jpg\t%s", "a, b",
-				"c")}),
+			files: with(flat(1, 2, "", ".jpg"),
+				contents{"labels.tsv": "file\tcategory\n" + rows(1, "%s.jpg\t%s", "a, b",
+					"c")}),
 			want: ": a, b 1, c 1", layout: LayoutTable,
 		},
 		"named columns, table and folder": {
-			files: with(flat(1, 2, "deep/er/", ".jpg"), contents{"my/table.txt": "what,kind,label\n" + rows(1, "%s,%s,x", "a",
-				"b")}),
+			files: with(flat(1, 2, "deep/er/", ".jpg"),
+				contents{"my/table.txt": "what,kind,label\n" + rows(1, "%s,%s,x", "a",
+					"b")}),
 			options: Options{Labels: "my/table.txt", Images: "deep/er", ImageColumn: "What", LabelColumn: "kind"},
 			want:    ": a 1, b 1", layout: LayoutTable,
 		},
 		"named columns find the table": {
 			files: with(flat(1, 2, "Fotos/", ".jpg"), contents{
-				"Liste.csv": "\xef\xbb\xbfDatei;Kategorie\n" + rows(1, "%s.jpg;%s ", "a", "b"), "other.csv": "x,y\n1,2\n",
+				"Liste.csv": "\xef\xbb\xbfDatei;Kategorie\n" + rows(1, "%s.jpg;%s ", "a", "b"),
+				"other.csv": "x,y\n1,2\n",
 			}),
 			options: Options{ImageColumn: "Datei", LabelColumn: "Kategorie"}, want: ": a 1, b 1", layout: LayoutTable,
 		},
 		"the table itself": {
-			files: with(flat(1, 2, "images/", ".jpg"), contents{"x.csv": "image,label\n" + rows(1, "images/%s.jpg,%s", "a",
-				"b"), "y.csv": "image,label\nno,no\n"}),
+			files: with(flat(1, 2, "images/", ".jpg"),
+				contents{"x.csv": "image,label\n" + rows(1, "images/%s.jpg,%s", "a",
+					"b"), "y.csv": "image,label\nno,no\n"}),
 			at: "x.csv", want: ": a 1, b 1", layout: LayoutTable,
 		},
 		"Windows' paths": {
-			files: with(flat(1, 2, "images/", ".jpg"), contents{"x.csv": "path,label\n" + rows(1, `images\%s.jpg,%s`, "a",
-				"b")}),
+			files: with(flat(1, 2, "images/", ".jpg"),
+				contents{"x.csv": "path,label\n" + rows(1, `images\%s.jpg,%s`, "a",
+					"b")}),
 			want: ": a 1, b 1", layout: LayoutTable,
 		},
 		"missing files, rows without a label, broken rows, repeats and conflicts": {
@@ -254,21 +271,26 @@ func TestLayouts(t *testing.T) {
 			skipped: "bad_row 4, conflicting_labels 1, missing 1, no_label 1, repeated 1, unreadable 1",
 		},
 		"a spreadsheet's empty lines, which are no rows": {
-			files: with(flat(1, 2, "", ".jpg"), contents{"images.csv": "image;label\r\np0-0;a\r\n;\r\np1-0;b\r\n ; \r\n"}),
-			want:  ": a 1, b 1", layout: LayoutTable,
+			files: with(flat(1, 2, "", ".jpg"),
+				contents{"images.csv": "image;label\r\np0-0;a\r\n;\r\np1-0;b\r\n ; \r\n"}),
+			want: ": a 1, b 1", layout: LayoutTable,
 		},
 		"labels merged, excluded and chosen": {
-			files: with(flat(1, 5, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "Polo", "T-Shirt",
-				"Skip", "Not sure", "Hat")}),
-			options: Options{Merge: map[string]string{"polo": "t-shirt", "T-Shirt": "t-shirt"}, Exclude: []string{"skip",
-				"Not sure"}, Classes: []string{"t-shirt"}},
+			files: with(flat(1, 5, "", ".jpg"),
+				contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "Polo", "T-Shirt",
+					"Skip", "Not sure", "Hat")}),
+			options: Options{Merge: map[string]string{"polo": "t-shirt", "T-Shirt": "t-shirt"},
+				Exclude: []string{"skip",
+					"Not sure"}, Classes: []string{"t-shirt"}},
 			want: ": t-shirt 2", layout: LayoutTable, skipped: "excluded 3",
 		},
 		"labels excluded as they are before and after they are merged": {
-			files: with(flat(1, 4, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "polo", "top",
-				"cap", "hat")}),
-			options: Options{Merge: map[string]string{"polo": "t-shirt", "cap": "hats"}, Exclude: []string{"polo", "hats"}},
-			want:    ": hat 1, top 1", layout: LayoutTable, skipped: "excluded 2",
+			files: with(flat(1, 4, "", ".jpg"),
+				contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "polo", "top",
+					"cap", "hat")}),
+			options: Options{Merge: map[string]string{"polo": "t-shirt", "cap": "hats"},
+				Exclude: []string{"polo", "hats"}},
+			want: ": hat 1, top 1", layout: LayoutTable, skipped: "excluded 2",
 		},
 		"an excluded label that could be two": {
 			files: with(flat(1, 3, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "T-Shirt",
@@ -280,14 +302,16 @@ func TestLayouts(t *testing.T) {
 		},
 		"a missing picture is not taken from another folder": {
 			files: with(flat(4, 1, "test/", ".jpg"), contents{
-				"train/p0-0.jpg": "", "train/p0-1.jpg": "", "train/p0-3.jpg": "", "train.csv": "id,label\n" + rows(4, "%s,%s",
+				"train/p0-0.jpg": "", "train/p0-1.jpg": "", "train/p0-3.jpg": "",
+				"train.csv": "id,label\n" + rows(4, "%s,%s",
 					"a"),
 			}),
 			want: ": a 4", layout: LayoutTable, skipped: "unlisted 3", // all are in test
 		},
 		"a missing picture of one that two folders have is missing": {
 			files: with(flat(4, 1, "test/", ".jpg"), flat(6, 1, "train/", ".jpg"), contents{
-				"train/p0-9.jpg": "", "test/p0-7.jpg": "", "train.csv": "id,label\n" + rows(6, "%s,%s", "a") + "p0-9,a\np0-7,a\n",
+				"train/p0-9.jpg": "", "test/p0-7.jpg": "",
+				"train.csv": "id,label\n" + rows(6, "%s,%s", "a") + "p0-9,a\np0-7,a\n",
 			}),
 			want: ": a 7", layout: LayoutTable, skipped: "missing 1, unlisted 5",
 		},
@@ -304,7 +328,8 @@ func TestLayouts(t *testing.T) {
 			want: "train: a 1; test: a 1", layout: LayoutTable, skipped: "unlisted 1",
 		},
 		"rows of one file that agree once labels are merged": {
-			files:   with(flat(1, 1, "", ".jpg"), contents{"images.csv": "image,label\np0-0,polo\np0-0,t-shirt\np0-0,Skip\n"}),
+			files: with(flat(1, 1, "", ".jpg"),
+				contents{"images.csv": "image,label\np0-0,polo\np0-0,t-shirt\np0-0,Skip\n"}),
 			options: Options{Merge: map[string]string{"polo": "t-shirt"}, Exclude: []string{"Skip"}},
 			want:    ": t-shirt 1", layout: LayoutTable, skipped: "excluded 1, repeated 1",
 		},
@@ -391,7 +416,8 @@ func tarred(t testing.TB, files contents, packed bool) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		h := &tar.Header{Name: "./" + name, Mode: 0o644, Typeflag: tar.TypeReg, Size: int64(len(orName(files[name], name)))}
+		h := &tar.Header{Name: "./" + name, Mode: 0o644, Typeflag: tar.TypeReg,
+			Size: int64(len(orName(files[name], name)))}
 		if strings.HasSuffix(name, "/") {
 			h.Typeflag, h.Size = tar.TypeDir, 0
 		}
@@ -425,8 +451,9 @@ func TestPictureFolders(t *testing.T) {
 		".": with(table, flat(1, 2, "", ".jpg"), flat(1, 2, "images/", ".jpg")),
 		"images": with(table, flat(1, 2, "a/", ".jpg"), flat(1, 2, "images/", ".jpg"), flat(1, 2, "images_large/",
 			".jpg")),
-		"images_compressed": with(table, flat(1, 2, "backup/", ".jpg"), flat(1, 2, "images_compressed/", ".jpg"), flat(1, 2,
-			"images_original/", ".jpg")),
+		"images_compressed": with(table, flat(1, 2, "backup/", ".jpg"), flat(1, 2, "images_compressed/", ".jpg"),
+			flat(1, 2,
+				"images_original/", ".jpg")),
 		"photos": with(table, flat(1, 2, "old/", ".jpg"), flat(1, 2, "photos/", ".jpg")),
 	} {
 		root := lay(t, files)
@@ -448,15 +475,18 @@ func TestTablesElsewhere(t *testing.T) {
 	photos := lay(t, flat(1, 2, "all/", ".jpg"))
 	table := filepath.Join(lay(t, contents{"list.csv": "image,label\n" + rows(1, "%s,%s", "a", "b")}), "list.csv")
 	both := lay(t, with(flat(1, 2, "photos/", ".jpg"), contents{
-		"one.csv": "image,label\n" + rows(1, "%s,%s", "a", "b"), "two.csv": "image,label\n" + rows(1, "%s,%s", "c", "d"),
+		"one.csv": "image,label\n" + rows(1, "%s,%s", "a", "b"),
+		"two.csv": "image,label\n" + rows(1, "%s,%s", "c", "d"),
 	}))
 	for _, c := range []struct {
 		path    string
 		options Options
 		want    string
 	}{
-		{photos, Options{Labels: table}, ": a 1, b 1"}, {filepath.Join(photos, "all"), Options{Labels: table}, ": a 1, b 1"},
-		{both, Options{Labels: "two.csv"}, ": c 1, d 1"}, {both, Options{Labels: "two.csv", Images: "photos"}, ": c 1, d 1"},
+		{photos, Options{Labels: table}, ": a 1, b 1"},
+		{filepath.Join(photos, "all"), Options{Labels: table}, ": a 1, b 1"},
+		{both, Options{Labels: "two.csv"}, ": c 1, d 1"},
+		{both, Options{Labels: "two.csv", Images: "photos"}, ": c 1, d 1"},
 	} {
 		d, err := Read(t.Context(), c.path, c.options)
 		if err != nil || d.Err() != nil || described(d) != c.want {
@@ -482,8 +512,9 @@ func TestDivisionsOfLayouts(t *testing.T) {
 		"folds":                {pictures(8, "a", "b"), folds, 9, 3, 4, "all pictures"},
 		"folds of both": {pictures(8, "train/a", "train/b", "val/a", "val/b", "test/a"), folds, 24, 8, 8,
 			"train and validation"},
-		"folds of train":         {pictures(8, "train/a", "train/b", "test/a", "test/b"), folds, 12, 4, 16, Train},
-		"no test is divided off": {pictures(8, "a", "b"), SplitRule{Validation: 0.5, Seed: 1}, 8, 8, 0, "all pictures"},
+		"folds of train": {pictures(8, "train/a", "train/b", "test/a", "test/b"), folds, 12, 4, 16, Train},
+		"no test is divided off": {pictures(8, "a", "b"), SplitRule{Validation: 0.5, Seed: 1}, 8, 8, 0,
+			"all pictures"},
 		"another share for train": {pictures(10, "a", "b"), SplitRule{Validation: 0.1, Test: 0.3, Seed: 1}, 12, 2, 6,
 			"all pictures"},
 	} {
@@ -502,7 +533,8 @@ func TestDivisionsOfLayouts(t *testing.T) {
 		}
 		if len(s.Train.Samples) != c.train || len(s.Validation.Samples) != c.validation || test != c.test ||
 			pooled != c.pooled {
-			t.Errorf("%s: %d, %d, %d of %q, want %d, %d, %d of %q", name, len(s.Train.Samples), len(s.Validation.Samples), test,
+			t.Errorf("%s: %d, %d, %d of %q, want %d, %d, %d of %q", name, len(s.Train.Samples),
+				len(s.Validation.Samples), test,
 				pooled, c.train, c.validation, c.test, c.pooled)
 		}
 	}
@@ -521,7 +553,8 @@ func TestRefused(t *testing.T) {
 		"only hidden":        {pictures(1, ".a", ".b"), Options{}, "no labelled pictures", ""},
 		"only empty folders": {contents{"a/": "", "b/": ""}, Options{}, "2 empty folders", ""},
 		"loose pictures":     {contents{"1.jpg": "", "2.jpg": ""}, Options{}, "folder for each class", ""},
-		"splits without class folders": {pictures(1, "train", "test"), Options{}, `"test", "train" have no class folders`,
+		"splits without class folders": {pictures(1, "train", "test"), Options{},
+			`"test", "train" have no class folders`,
 			""},
 		"two for validation": {pictures(1, "train/a", "val/a", "valid/a"), Options{}, `"val", "valid"`,
 			"train: a 1; validation: a 2"},
@@ -571,8 +604,9 @@ func TestRefused(t *testing.T) {
 	for name, o := range map[string]Options{
 		"group twice": {GroupBy: "a", GroupPattern: "b"}, "pattern": {GroupPattern: "("}, "no table": {GroupBy: "a"},
 		"no match":         {GroupPattern: "zzz"},
-		"merge to nothing": {Merge: map[string]string{"a": " "}}, "merge of nothing": {Merge: map[string]string{"": "a"}},
-		"class": {Classes: []string{" "}},
+		"merge to nothing": {Merge: map[string]string{"a": " "}},
+		"merge of nothing": {Merge: map[string]string{"": "a"}},
+		"class":            {Classes: []string{" "}},
 	} {
 		var option *OptionsError
 		if _, err := Read(t.Context(), lay(t, pictures(3, "a", "b")), o); !errors.As(err, &option) {
@@ -637,16 +671,18 @@ func TestClassesNamedLikeSplits(t *testing.T) {
 	}{
 		"a competition's": {pictures(1, "seg_train/seg_train", "seg_test/seg_test", "seg_pred"), true},
 		"with years":      {pictures(1, "train2017", "val2017"), true},
-		"splits deeper":   {with(pictures(1, "images/train/a", "images/val/a"), contents{"annotations/x.json": "{}"}), true},
-		"train and test":  {pictures(1, "train", "test", "hat"), true},
-		"vehicles":        {pictures(1, "train", "car", "bus"), false},
-		"toys":            {pictures(1, "train-station", "training", "car"), false},
+		"splits deeper": {with(pictures(1, "images/train/a", "images/val/a"), contents{"annotations/x.json": "{}"}),
+			true},
+		"train and test": {pictures(1, "train", "test", "hat"), true},
+		"vehicles":       {pictures(1, "train", "car", "bus"), false},
+		"toys":           {pictures(1, "train-station", "training", "car"), false},
 	} {
 		d, err := Read(t.Context(), lay(t, c.files), Options{})
 		if err != nil || d.Err() != nil {
 			t.Fatal(name, err, d.Err())
 		}
-		warned := slices.ContainsFunc(d.Problems, func(p Problem) bool { return p.Kind == ProblemLayout && !p.Refused })
+		warned := slices.ContainsFunc(d.Problems,
+			func(p Problem) bool { return p.Kind == ProblemLayout && !p.Refused })
 		if warned != c.warned {
 			t.Errorf("%s: %+v", name, d.Problems)
 		}
@@ -749,7 +785,8 @@ func TestContributors(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("image,sender_id,label,kids,width,brand,category_id,uuid,weather,sku\n")
 	for i := range 600 {
-		fmt.Fprintf(&b, "i%d,%d,%d,%v,%d,b%d,c%d,u%d,w%d,s%d\n", i, i*i%41, i%5, i%9 == 0, 400+i%53, i*7%61, i%5, i, i%3,
+		fmt.Fprintf(&b, "i%d,%d,%d,%v,%d,b%d,c%d,u%d,w%d,s%d\n", i, i*i%41, i%5, i%9 == 0, 400+i%53, i*7%61, i%5, i,
+			i%3,
 			i%50)
 		files[fmt.Sprintf("i%d.jpg", i)] = ""
 	}
@@ -860,7 +897,8 @@ func ExampleRead() {
 	for _, name := range []string{"a.jpg", "b.jpg"} {
 		os.WriteFile(filepath.Join(root, name), nil, 0o644)
 	}
-	d, err := Read(context.Background(), root, Options{LabelColumn: "kind", Merge: map[string]string{"polo": "t-shirt"}})
+	d, err := Read(context.Background(), root,
+		Options{LabelColumn: "kind", Merge: map[string]string{"polo": "t-shirt"}})
 	if err != nil {
 		fmt.Println(err)
 		return

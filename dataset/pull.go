@@ -57,7 +57,8 @@ func LookupSource(name string) (Source, error) {
 type DigestError struct{ Want, Got string }
 
 func (e *DigestError) Error() string {
-	return fmt.Sprintf("the pictures are not those that were expected: their digest is %s, not %s; the archive is damaged, or the data set has changed", e.Got, e.Want)
+	return fmt.Sprintf("the pictures are not those that were expected: their digest is %s, not %s; the archive is "+
+		"damaged, or the data set has changed", e.Got, e.Want)
 }
 
 // Pull downloads a source and unpacks it to a folder, which must not exist, once its
@@ -132,8 +133,9 @@ func onlyFolder(files []*zip.File) string {
 	top := ""
 	for i, f := range files {
 		first, _, inside := strings.Cut(f.Name, "/")
-		if !inside || i > 0 && first+"/" != top || slices.Contains([]string{"train", "validation", "test", "", ".", ".."},
-			first) {
+		if !inside || i > 0 && first+"/" != top ||
+			slices.Contains([]string{"train", "validation", "test", "", ".", ".."},
+				first) {
 			return ""
 		}
 		top = first + "/"

@@ -44,7 +44,8 @@ func archive(t testing.TB, entries ...entry) []byte {
 // good is an archive as a repository's, and what it holds.
 func good(t testing.TB) ([]byte, Source) {
 	t.Helper()
-	entries := []entry{{"set-main/README.md", "read me", 0}, {"set-main/train/a/1", "one", 0}, {"set-main/validation/a/2", "two", 0}}
+	entries := []entry{{"set-main/README.md", "read me", 0}, {"set-main/train/a/1", "one", 0},
+		{"set-main/validation/a/2", "two", 0}}
 	root := t.TempDir()
 	for _, e := range entries {
 		path := filepath.Join(root, strings.TrimPrefix(e.name, "set-main/"))
@@ -94,13 +95,15 @@ func TestPull(t *testing.T) {
 	if text, err := os.ReadFile(filepath.Join(to, "train", "a", "1")); err != nil || string(text) != "one" {
 		t.Errorf("%q, %v", text, err)
 	}
-	if err := Pull(t.Context(), download.DefaultClient(), s, to, nil); err == nil || !strings.Contains(err.Error(), "exists") {
+	if err := Pull(t.Context(), download.DefaultClient(), s, to, nil); err == nil ||
+		!strings.Contains(err.Error(), "exists") {
 		t.Errorf("into a folder that exists: %v", err)
 	}
 	for _, path := range []string{"/cut", "/none"} {
 		folder := t.TempDir()
 		s.URL = server.URL + path
-		if err := Pull(t.Context(), download.DefaultClient(), s, filepath.Join(folder, "set"), nil); err == nil || !strings.Contains(err.Error(), "--from ARCHIVE") {
+		if err := Pull(t.Context(), download.DefaultClient(), s, filepath.Join(folder, "set"), nil); err == nil ||
+			!strings.Contains(err.Error(), "--from ARCHIVE") {
 			t.Errorf("%s: %v", path, err)
 		}
 		if !empty(t, folder) {
@@ -110,7 +113,8 @@ func TestPull(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	folder := t.TempDir()
-	if err := Unpack(ctx, data, s, filepath.Join(folder, "set")); !errors.Is(err, context.Canceled) || !empty(t, folder) {
+	if err := Unpack(ctx, data, s, filepath.Join(folder, "set")); !errors.Is(err, context.Canceled) ||
+		!empty(t, folder) {
 		t.Errorf("stopped: %v", err)
 	}
 }
@@ -126,7 +130,8 @@ func TestUnpackRefuses(t *testing.T) {
 		"link":         archive(t, entry{"train/a", "/etc", os.ModeSymlink}),
 		"twice":        archive(t, entry{"train/a/1", "x", 0}, entry{"train/a/1", "y", 0}),
 		"file, folder": archive(t, entry{"train", "x", 0}, entry{"train/a/1", "y", 0}),
-		"too much":     archive(t, entry{"train/a/1", strings.Repeat("0", 600), 0}, entry{"train/a/2", strings.Repeat("0", 600), 0}),
+		"too much": archive(t, entry{"train/a/1", strings.Repeat("0", 600), 0},
+			entry{"train/a/2", strings.Repeat("0", 600), 0}),
 	} {
 		folder := t.TempDir()
 		if err := Unpack(t.Context(), data, s, filepath.Join(folder, "set")); !errors.Is(err, ErrArchive) {

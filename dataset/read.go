@@ -163,7 +163,8 @@ func read(ctx context.Context, path string, o Options, unlabelled bool) (*Data, 
 		} else {
 			if ending := strings.ToLower(filepath.Ext(path)); !slices.Contains(tableEndings, ending) && ending != ".txt" {
 				return nil,
-					fmt.Errorf("data set %s: it is neither a folder, a table (.csv, .tsv) nor an archive (zip, tar, tar.gz)", path)
+					fmt.Errorf("data set %s: it is neither a folder, a table (.csv, .tsv) nor an archive (zip, "+
+						"tar, tar.gz)", path)
 			}
 			if o.Labels == "" {
 				o.Labels = path
@@ -335,7 +336,8 @@ func (d *Data) find(ctx context.Context, o Options, packed bool) ([]found, error
 		switch table, likely := chooseTable(tables.fit); {
 		case table == "" && len(tables.fit) > 1 && len(names) < 2:
 			d.Layout = LayoutTable
-			d.refuse(ProblemTable, nil, "%s has several tables with pictures and labels: %s; name one of them", d.Folder,
+			d.refuse(ProblemTable, nil, "%s has several tables with pictures and labels: %s; name one of them",
+				d.Folder,
 				quoted(baseNames(tables.fit)))
 			return nil, nil
 		case table != "" && (likely || len(names) < 2 || d.tableFits(ctx, o, table)):
@@ -399,7 +401,8 @@ func (d *Data) findInSplits(ctx context.Context, names []string, splits map[stri
 	for _, s := range splitFolders {
 		folders := splits[s.split]
 		if len(folders) > 1 {
-			d.refuse(ProblemLayout, nil, "%s has the folders %s, all for %s; keep one of them", d.Path, quoted(folders),
+			d.refuse(ProblemLayout, nil, "%s has the folders %s, all for %s; keep one of them", d.Path,
+				quoted(folders),
 				s.split)
 		}
 		for _, name := range folders {
@@ -457,7 +460,8 @@ func (d *Data) findInClasses(ctx context.Context, names []string) ([]found, erro
 	for _, name := range names {
 		folder := filepath.Join(d.Folder, name)
 		if inner, err := subfolders(folder); err == nil && len(splitsIn(folder, inner)) > 1 {
-			d.warn(ProblemLayout, "the folder %q is read as one class, but has splits in it: name %s to read these", name,
+			d.warn(ProblemLayout, "the folder %q is read as one class, but has splits in it: name %s to read these",
+				name,
 				folder)
 		}
 	}

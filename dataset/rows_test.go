@@ -11,7 +11,8 @@ import (
 // and conflicting ones, without those that name no picture.
 func TestRows(t *testing.T) {
 	root := tree(t, "a.jpg", "b.jpg", "c.jpg")
-	const table = "note;image;label\n\"two\nlines\";a.jpg; hat \n;b.jpg;coat\n;a.jpg;hat\n;b.jpg;hat\n;gone.jpg;hat\n;c.jpg;\n;c.jpg;Skip\n"
+	const table = "note;image;label\n\"two\nlines\";a.jpg; hat " +
+		"\n;b.jpg;coat\n;a.jpg;hat\n;b.jpg;hat\n;gone.jpg;hat\n;c.jpg;\n;c.jpg;Skip\n"
 	if err := os.WriteFile(filepath.Join(root, "images.csv"), []byte(table), 0o644); err != nil {
 		t.Fatal(err)
 	}

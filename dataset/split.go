@@ -32,7 +32,8 @@ const maxFolds = 1000
 // Validate reports shares that leave nothing to train on, and folds that are none.
 func (r SplitRule) Validate() error {
 	if !(r.Validation > 0) || !(r.Test >= 0) || !(r.Validation+r.Test < 1) {
-		return fmt.Errorf("shares of %v for validation and %v for test: the first is positive, and both together are below 1", r.Validation, r.Test)
+		return fmt.Errorf("shares of %v for validation and %v for test: the first is positive, and both together "+
+			"are below 1", r.Validation, r.Test)
 	}
 	switch {
 	case r.Folds == 0 && r.Fold == 0:
@@ -43,7 +44,8 @@ func (r SplitRule) Validate() error {
 		return fmt.Errorf("%d %s: a cross-validation has from 2 to %d", r.Folds, plural(r.Folds, "fold"), maxFolds)
 	case r.Fold < 1 || r.Fold > r.Folds:
 		if r.Fold == 0 {
-			return fmt.Errorf("%d folds: give the number of the one that is validation, from 1 to %d", r.Folds, r.Folds)
+			return fmt.Errorf("%d folds: give the number of the one that is validation, from 1 to %d", r.Folds,
+				r.Folds)
 		}
 		return fmt.Errorf("fold %d of %d: folds are numbered from 1", r.Fold, r.Folds)
 	}
@@ -186,8 +188,9 @@ func (d *Data) lacking(s *Splits) []Problem {
 		return missing
 	}
 	if missing := names(s.Train.Set); len(missing) > 0 {
-		problems = append(problems, Problem{ProblemClasses, fmt.Sprintf("train has no pictures of %s", quoted(missing)),
-			true, nil})
+		problems = append(problems,
+			Problem{ProblemClasses, fmt.Sprintf("train has no pictures of %s", quoted(missing)),
+				true, nil})
 	}
 	for _, part := range []struct {
 		name string

@@ -29,8 +29,9 @@ func TestDivide(t *testing.T) {
 		}
 		s.sort()
 		rule := SplitRule{
-			Validation: rapid.Float64Range(0.01, 0.3).Draw(r, "validation"), Test: rapid.Float64Range(0, 0.3).Draw(r, "test"),
-			Seed: rapid.Uint64().Draw(r, "seed"),
+			Validation: rapid.Float64Range(0.01, 0.3).Draw(r, "validation"),
+			Test:       rapid.Float64Range(0, 0.3).Draw(r, "test"),
+			Seed:       rapid.Uint64().Draw(r, "seed"),
 		}
 		splits, err := whole(s).Split(rule)
 		if err != nil {
@@ -74,7 +75,8 @@ func TestDivide(t *testing.T) {
 		if !slices.Equal(again.Train.Samples, splits.Train.Samples) {
 			r.Fatal("another division of the same pictures")
 		}
-		more := &Set{Folder: "f", Classes: s.Classes, Samples: append(slices.Clone(s.Samples), Sample{Path: "f/0/new.jpg"})}
+		more := &Set{Folder: "f", Classes: s.Classes,
+			Samples: append(slices.Clone(s.Samples), Sample{Path: "f/0/new.jpg"})}
 		more.sort()
 		after, err := whole(more).Split(rule)
 		if err != nil {
@@ -229,7 +231,8 @@ func TestGroups(t *testing.T) {
 		for i := range n {
 			s.Samples = append(s.Samples, Sample{
 				Path: fmt.Sprintf("f/%d.jpg", i), Label: rapid.IntRange(0, 2).Draw(r, "class"),
-				Group: rapid.SampledFrom([]string{"", fmt.Sprint(rapid.IntRange(0, groups-1).Draw(r, "group"))}).Draw(r,
+				Group: rapid.SampledFrom([]string{"",
+					fmt.Sprint(rapid.IntRange(0, groups-1).Draw(r, "group"))}).Draw(r,
 					"grouped"),
 			})
 		}
@@ -260,8 +263,9 @@ func TestGroups(t *testing.T) {
 	})
 	s := &Set{Folder: "f", Classes: []string{"a", "b", "rare"}}
 	for i := range 2000 {
-		s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: []int{0, 0, 0, 1, 1, 0, 1, 0, 0,
-			2}[i%10], Group: fmt.Sprint("g", i*i%397)})
+		s.Samples = append(s.Samples,
+			Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: []int{0, 0, 0, 1, 1, 0, 1, 0, 0,
+				2}[i%10], Group: fmt.Sprint("g", i*i%397)})
 	}
 	s.sort()
 	rule := SplitRule{Validation: 0.2, Test: 0.1, Seed: 1}
@@ -295,8 +299,9 @@ func TestGroups(t *testing.T) {
 func TestGroupsImprove(t *testing.T) {
 	s := &Set{Folder: "f", Classes: []string{"a", "b", "c"}}
 	for i := range 600 {
-		s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: i % 7 % 3, Group: fmt.Sprint("g",
-			i*i%61)})
+		s.Samples = append(s.Samples,
+			Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: i % 7 % 3, Group: fmt.Sprint("g",
+				i*i%61)})
 	}
 	p := &division{rule: SplitRule{Validation: 0.2, Test: 0.1, Seed: 4}, classes: s.Classes, wantTest: true}
 	a := newAssignment(3, []float64{0.7, 0.2, 0.1}, p.groups(s.Samples))
@@ -406,7 +411,8 @@ func TestFoldErrors(t *testing.T) {
 	} {
 		r := DefaultSplitRule()
 		r.Folds, r.Fold = c.folds, c.fold
-		if err := r.Validate(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+		if err := r.Validate(); (err == nil) != (c.want == "") ||
+			err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%d of %d: %v, want %q", c.fold, c.folds, err, c.want)
 		}
 	}

@@ -162,7 +162,8 @@ func scanTable(ctx context.Context, path string, from io.Reader, header func(*Ta
 			return fail(line, fmt.Sprintf("it has more than %d rows", maxRows), nil)
 		case isBlank(fields): // as a spreadsheet writes an empty line
 		case len(fields) != len(table.Columns) && !blankTail(fields, len(table.Columns)):
-			bad(line, fmt.Sprintf("line %d has %d %s, where the header has %d", line, len(fields), plural(len(fields), "field"),
+			bad(line, fmt.Sprintf("line %d has %d %s, where the header has %d", line, len(fields),
+				plural(len(fields), "field"),
 				len(table.Columns)))
 		case slices.ContainsFunc(fields, func(s string) bool { return !utf8.ValidString(s) }):
 			bad(line, fmt.Sprintf("line %d is not UTF-8", line))
@@ -273,8 +274,9 @@ func (t *Table) column(name string) (int, error) {
 	for i, column := range t.Columns {
 		if simplified(column) == simplified(name) {
 			if at >= 0 {
-				return 0, &TableError{File: t.File, Message: fmt.Sprintf("the columns %q and %q are both like %q", t.Columns[at],
-					column, name)}
+				return 0, &TableError{File: t.File,
+					Message: fmt.Sprintf("the columns %q and %q are both like %q", t.Columns[at],
+						column, name)}
 			}
 			at = i
 		}

@@ -44,7 +44,8 @@ func ReadUnlabelled(ctx context.Context, path string, rule SplitRule, wantTest b
 		}
 		for _, name := range names {
 			if found && parts[splitOf(name)] == nil {
-				return nil, fmt.Errorf("%s: it has splits, and the folder %q beside them: is it of one of them?", path, name)
+				return nil, fmt.Errorf("%s: it has splits, and the folder %q beside them: is it of one of them?",
+					path, name)
 			}
 		}
 	}

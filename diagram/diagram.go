@@ -104,19 +104,22 @@ func WriteSVG(w io.Writer, g *nn.Graph, title string, times []time.Duration) err
 	left := func(b Box) int { return margin + b.column*(boxWidth+columnGap) }
 
 	var s strings.Builder
-	fmt.Fprintf(&s, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="12">`,
+	fmt.Fprintf(&s,
+		`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="12">`,
 		width, tops[rows]+margin, width, tops[rows]+margin)
 	s.WriteString(`<style>.page{fill:#fff}.text{fill:#1d2530}.faint{fill:#5b6675}.box{fill:#f3f5f8;stroke:#9aa5b4}.heat{fill:#d9480f}.line{fill:none;stroke:#7a8594}` +
 		`@media (prefers-color-scheme:dark){.page{fill:#14181f}.text{fill:#e6eaf0}.faint{fill:#98a3b3}.box{fill:#1e242e;stroke:#4a5667}.line{stroke:#8a96a6}}</style>`)
 	s.WriteString(`<rect class="page" width="100%" height="100%"/>`)
-	fmt.Fprintf(&s, `<text class="text" x="%d" y="%d" font-size="16" font-weight="600">%s</text>`, margin, margin+4, html.EscapeString(title))
+	fmt.Fprintf(&s, `<text class="text" x="%d" y="%d" font-size="16" font-weight="600">%s</text>`, margin, margin+4,
+		html.EscapeString(title))
 	for i, b := range boxes {
 		for _, a := range b.Above {
 			from := boxes[a]
 			x1, y1 := left(from)+boxWidth/2, tops[from.row]+len(texts[a])*lineHeight+2*padding
 			x2, y2 := left(b)+boxWidth/2, tops[b.row]
 			if b.row == from.row+1 {
-				fmt.Fprintf(&s, `<path class="line" d="M%d %dC%d %d %d %d %d %d"/>`, x1, y1, x1, y1+rowGap/2, x2, y2-rowGap/2, x2, y2)
+				fmt.Fprintf(&s, `<path class="line" d="M%d %dC%d %d %d %d %d %d"/>`, x1, y1, x1, y1+rowGap/2, x2,
+					y2-rowGap/2, x2, y2)
 				continue
 			}
 			// Past the boxes between, on their right.
@@ -126,16 +129,19 @@ func WriteSVG(w io.Writer, g *nn.Graph, title string, times []time.Duration) err
 		}
 		fmt.Fprintf(&s, `<g><title>%s</title>`, html.EscapeString(strings.Join(texts[i], "\n")))
 		height := len(texts[i])*lineHeight + 2*padding
-		fmt.Fprintf(&s, `<rect class="box" x="%d" y="%d" width="%d" height="%d" rx="6"/>`, left(b), tops[b.row], boxWidth, height)
+		fmt.Fprintf(&s, `<rect class="box" x="%d" y="%d" width="%d" height="%d" rx="6"/>`, left(b), tops[b.row],
+			boxWidth, height)
 		if share := float64(taken[i]) / float64(longest); share > 0 {
-			fmt.Fprintf(&s, `<rect class="heat" x="%d" y="%d" width="%d" height="%d" rx="6" opacity="%.2f"/>`, left(b), tops[b.row], boxWidth, height, 0.45*share)
+			fmt.Fprintf(&s, `<rect class="heat" x="%d" y="%d" width="%d" height="%d" rx="6" opacity="%.2f"/>`,
+				left(b), tops[b.row], boxWidth, height, 0.45*share)
 		}
 		for j, line := range texts[i] {
 			class, weight := "faint", ""
 			if j == 0 {
 				class, weight = "text", ` font-weight="600"`
 			}
-			fmt.Fprintf(&s, `<text class="%s"%s x="%d" y="%d">%s</text>`, class, weight, left(b)+padding, tops[b.row]+padding+12+j*lineHeight, html.EscapeString(line))
+			fmt.Fprintf(&s, `<text class="%s"%s x="%d" y="%d">%s</text>`, class, weight, left(b)+padding,
+				tops[b.row]+padding+12+j*lineHeight, html.EscapeString(line))
 		}
 		s.WriteString(`</g>`)
 	}

@@ -33,7 +33,8 @@ func TestBoxes(t *testing.T) {
 		t.Fatalf("%d boxes: %v", len(boxes), boxes)
 	}
 	for i, b := range boxes {
-		if !slices.Equal(b.Layers, want[i].layers) || !slices.Equal(b.Above, want[i].above) || b.row != want[i].row || b.column != 0 {
+		if !slices.Equal(b.Layers, want[i].layers) || !slices.Equal(b.Above, want[i].above) || b.row != want[i].row ||
+			b.column != 0 {
 			t.Errorf("box %d is %v, want %v", i, b, want[i])
 		}
 	}
@@ -63,7 +64,8 @@ func TestWriteSVG(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for text, want := range map[string]bool{"a &amp; b": true, "&lt;d&gt;": true, "Conv 3×3 /2, 8": true, "BatchNorm, ReLU": true, "1.500 ms": times != nil, `class="heat"`: times != nil} {
+		for text, want := range map[string]bool{"a &amp; b": true, "&lt;d&gt;": true, "Conv 3×3 /2, 8": true,
+			"BatchNorm, ReLU": true, "1.500 ms": times != nil, `class="heat"`: times != nil} {
 			if got := strings.Contains(s.String(), text); got != want {
 				t.Errorf("%q: %v", text, got)
 			}
@@ -75,7 +77,8 @@ func TestWriteSVG(t *testing.T) {
 }
 
 func TestShort(t *testing.T) {
-	for n, want := range map[int]string{7: "7", 999: "999", 4650: "4.65 k", 4650000: "4.65 M", 1_200_000_000: "1.2 G"} {
+	for n, want := range map[int]string{7: "7", 999: "999", 4650: "4.65 k", 4650000: "4.65 M",
+		1_200_000_000: "1.2 G"} {
 		if got := Short(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}

@@ -175,7 +175,8 @@ func acceptances(answers []Answer) []float64 {
 // judged reports on the acceptance of evaluated pictures by a model with a threshold.
 func judged(answers []Answer, threshold float64) *Acceptance {
 	own := operatingAt(threshold, answers, nil)
-	return &Acceptance{Measure: ByAcceptance, Own: &own, Risk: riskOf(answers, nil), Refused: refused(answers, threshold)}
+	return &Acceptance{Measure: ByAcceptance, Own: &own, Risk: riskOf(answers, nil),
+		Refused: refused(answers, threshold)}
 }
 
 // MeasureOthers classifies pictures of none of the classes, at these paths below folders,

@@ -141,9 +141,11 @@ func TestAcceptanceByHand(t *testing.T) {
 			}
 		}
 	}
-	same("evaluated", a.Risk, Risk{1.0 / 16, []RiskPoint{{0.95, 0.25, 0}, {0.8, 0.5, 0}, {0.5, 0.75, 0}, {0.3, 1, 0.25}}})
+	same("evaluated", a.Risk,
+		Risk{1.0 / 16, []RiskPoint{{0.95, 0.25, 0}, {0.8, 0.5, 0}, {0.5, 0.75, 0}, {0.3, 1, 0.25}}})
 	same("all", a.Other.Risk, Risk{(0 + 1./2 + 1./3 + 1./4 + 2./5 + 3./6 + 4./7) / 7, []RiskPoint{{0.95, 1. / 7, 0},
-		{0.85, 2. / 7, 1. / 2}, {0.8, 3. / 7, 1. / 3}, {0.5, 4. / 7, 1. / 4}, {0.4, 5. / 7, 2. / 5}, {0.3, 6. / 7, 3. / 6},
+		{0.85, 2. / 7, 1. / 2}, {0.8, 3. / 7, 1. / 3}, {0.5, 4. / 7, 1. / 4}, {0.4, 5. / 7, 2. / 5},
+		{0.3, 6. / 7, 3. / 6},
 		{0.1, 1, 4. / 7}}})
 	if want := []Judgement{{data.Samples[1].Path, "hat", "shoes", 0.6, 0.3}}; !slices.Equal(a.Refused, want) {
 		t.Errorf("refused %+v, want %+v", a.Refused, want)
@@ -174,7 +176,8 @@ func TestAcceptanceByProbability(t *testing.T) {
 	}
 	r, _, paths, _ := fourAndFour(t, c)
 	a := r.Acceptance
-	if a.Measure != ByProbability || a.Own != nil || math.Abs(a.At95.Threshold-0.6) > 1e-6 || a.Other.Accepted[0].Picture != paths[3] ||
+	if a.Measure != ByProbability || a.Own != nil || math.Abs(a.At95.Threshold-0.6) > 1e-6 ||
+		a.Other.Accepted[0].Picture != paths[3] ||
 		a.Other.Accepted[0].Acceptance != 0.95 || a.At95.FalseAccepts.Part != 2 {
 		t.Errorf("%+v, other %+v", a, a.Other)
 	}
@@ -279,8 +282,10 @@ func TestAreasAreTheDefinition(t *testing.T) {
 		got := judged(answers, 0.5)
 		got.compare(answers, &Other{Answers: others})
 		all := slices.Concat(answers, others)
-		if !near(got.Other.AUROC, auroc) || !near(got.Risk.Area, area(answers)) || !near(got.Other.Risk.Area, area(all)) {
-			t.Errorf("AUROC %v, areas %v and %v; want %v, %v and %v", got.Other.AUROC, got.Risk.Area, got.Other.Risk.Area,
+		if !near(got.Other.AUROC, auroc) || !near(got.Risk.Area, area(answers)) ||
+			!near(got.Other.Risk.Area, area(all)) {
+			t.Errorf("AUROC %v, areas %v and %v; want %v, %v and %v", got.Other.AUROC, got.Risk.Area,
+				got.Other.Risk.Area,
 				auroc, area(answers), area(all))
 		}
 	}
@@ -292,7 +297,8 @@ func TestThinned(t *testing.T) {
 		curve[i].Coverage = float64(i)
 	}
 	got := thinned(curve)
-	if len(got) != maxRiskPoints || got[0] != curve[0] || got[len(got)-1] != curve[1233] || len(thinned(curve[:200])) != 200 {
+	if len(got) != maxRiskPoints || got[0] != curve[0] || got[len(got)-1] != curve[1233] ||
+		len(thinned(curve[:200])) != 200 {
 		t.Errorf("%d points, from %v to %v", len(got), got[0], got[len(got)-1])
 	}
 }
@@ -403,7 +409,8 @@ func TestPageOfAcceptance(t *testing.T) {
 		if silent {
 			wants = append(wants, "does not judge", "largest probability 0.950")
 		} else {
-			wants = append(wants, "from 0.4000 on", "Most wrongly refused, test", "acceptance 0.850", "0.667</b><span>AUROC")
+			wants = append(wants, "from 0.4000 on", "Most wrongly refused, test", "acceptance 0.850",
+				"0.667</b><span>AUROC")
 		}
 		for _, want := range wants {
 			if !strings.Contains(b.String(), want) {

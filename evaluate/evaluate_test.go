@@ -29,7 +29,8 @@ func (f fake) Classify(_ context.Context, data []byte) ([]garb.Prediction, error
 	predictions := []garb.Prediction{{Class: answer, Probability: 0.75}}
 	for _, class := range f.classes {
 		if class != answer {
-			predictions = append(predictions, garb.Prediction{Class: class, Probability: 0.25 / float64(len(f.classes)-1)})
+			predictions = append(predictions,
+				garb.Prediction{Class: class, Probability: 0.25 / float64(len(f.classes)-1)})
 		}
 	}
 	return predictions, nil

@@ -112,8 +112,9 @@ func TestMapClassesProperty(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.StringMatching(`[aAbB_\- ]{0,4}`)
-		data, model := rapid.SliceOf(name).Draw(t, "data"), rapid.SliceOf(rapid.StringMatching(`[aAbB_\- ]{1,4}`)).Draw(t,
-			"model")
+		data, model := rapid.SliceOf(name).Draw(t, "data"),
+			rapid.SliceOf(rapid.StringMatching(`[aAbB_\- ]{1,4}`)).Draw(t,
+				"model")
 		m, err := MapClasses(data, model)
 		var e *UnknownClassesError
 		if !errors.As(err, &e) {
@@ -139,7 +140,8 @@ func TestMapClassesProperty(t *testing.T) {
 
 func TestApply(t *testing.T) {
 	s := &dataset.Set{Folder: "f", Classes: []string{"Hat", "Not sure", "hat", "shoes"}, Samples: []dataset.Sample{
-		{Path: "1", Label: 0}, {Path: "2", Label: 1}, {Path: "3", Label: 2}, {Path: "4", Label: 1}, {Path: "5", Label: 3},
+		{Path: "1", Label: 0}, {Path: "2", Label: 1}, {Path: "3", Label: 2}, {Path: "4", Label: 1},
+		{Path: "5", Label: 3},
 	}}
 	m, err := MapClasses(s.Classes, []string{"dress", "hat", "shoes"})
 	if err == nil {

@@ -73,7 +73,8 @@ func TestTemperature(t *testing.T) {
 		at := meanLoss(logits, labels, best, soft)
 		for _, other := range []float64{0.06, 0.3, 1, 3, 19, best * 0.9, best * 1.1} {
 			if other >= minTemperature && other <= maxTemperature && meanLoss(logits, labels, other, soft) < at-1e-5 {
-				r.Fatalf("temperature %v has the loss %v, and %v only %v", best, at, other, meanLoss(logits, labels, other, soft))
+				r.Fatalf("temperature %v has the loss %v, and %v only %v", best, at, other,
+					meanLoss(logits, labels, other, soft))
 			}
 		}
 	})
@@ -106,8 +107,9 @@ func TestCalibration(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		var answers []Answer
 		for range rapid.IntRange(1, 50).Draw(r, "n") {
-			answers = append(answers, said(rapid.SampledFrom([]string{"a", "b"}).Draw(r, "class"), rapid.Float64Range(0,
-				1).Draw(r, "p")))
+			answers = append(answers,
+				said(rapid.SampledFrom([]string{"a", "b"}).Draw(r, "class"), rapid.Float64Range(0,
+					1).Draw(r, "p")))
 		}
 		ece, bins := Calibration(answers)
 		total := 0
@@ -143,7 +145,8 @@ func TestWilsonHoldsTheShare(t *testing.T) {
 
 func TestTopK(t *testing.T) {
 	one := func(class string) Answer {
-		return Answer{Class: class, Predictions: []garb.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}}}
+		return Answer{Class: class,
+			Predictions: []garb.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}}}
 	}
 	got := topK([]Answer{one("a"), one("b"), one("c"), one("d")})
 	if len(got) != 3 || got[1] != 0.25 || got[2] != 0.5 || got[3] != 0.75 {
@@ -185,7 +188,8 @@ func TestWritePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	d := Document{Title: "a & b", Parts: []Part{{"test", r}}, Curves: []Curve{{Epoch: 1, Loss: 1}, {Epoch: 2, Loss: 0.5}},
+	d := Document{Title: "a & b", Parts: []Part{{"test", r}},
+		Curves:  []Curve{{Epoch: 1, Loss: 1}, {Epoch: 2, Loss: 0.5}},
 		Skipped: []string{"<gone>"}}
 	d.About.Training = &garb.Training{Settings: []byte(`{"learning_rate":0.001,"data":""}`)}
 	if err := WritePage(t.Context(), &b, d); err != nil {

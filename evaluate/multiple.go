@@ -83,7 +83,8 @@ func ComparePairs(settings [][]Trial) [][]Pair {
 		seeds[i] = measured[i].seeds
 		for _, t := range trials {
 			if n, ok := sizes[t.Pictures]; ok && n != len(t.Right) {
-				panic(fmt.Sprintf("evaluate: trials on the same pictures %q have %d and %d answers", t.Pictures, n, len(t.Right)))
+				panic(fmt.Sprintf("evaluate: trials on the same pictures %q have %d and %d answers", t.Pictures, n,
+					len(t.Right)))
 			}
 			sizes[t.Pictures] = len(t.Right)
 		}

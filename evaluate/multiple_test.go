@@ -406,7 +406,8 @@ func TestHolm(t *testing.T) {
 		adjusted := Holm(values)
 		for i := range values {
 			bonferroni := min(1, values[i]*float64(len(values)))
-			if adjusted[i] < values[i] || adjusted[i] > 1 || values[i] == slices.Min(values) && adjusted[i] != bonferroni {
+			if adjusted[i] < values[i] || adjusted[i] > 1 ||
+				values[i] == slices.Min(values) && adjusted[i] != bonferroni {
 				t.Fatalf("%v becomes %v", values[i], adjusted[i])
 			}
 			for j := range values {

@@ -149,7 +149,8 @@ func TestPageStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var b strings.Builder
-	if err := WritePage(ctx, &b, Document{Parts: []Part{{"test", r}}}); !errors.Is(err, context.Canceled) || b.Len() > 0 {
+	if err := WritePage(ctx, &b, Document{Parts: []Part{{"test", r}}}); !errors.Is(err, context.Canceled) ||
+		b.Len() > 0 {
 		t.Errorf("%v, and %d bytes", err, b.Len())
 	}
 }
@@ -215,7 +216,8 @@ func TestReadCurves(t *testing.T) {
 			}
 			for _, model := range []string{run, checkpoint} {
 				got, err := ReadCurves(model)
-				if len(got) != c.want || (err != nil) != (c.word != "") || err != nil && !strings.Contains(err.Error(), c.word) {
+				if len(got) != c.want || (err != nil) != (c.word != "") ||
+					err != nil && !strings.Contains(err.Error(), c.word) {
 					t.Errorf("%d epochs, %v", len(got), err)
 				}
 			}

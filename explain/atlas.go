@@ -72,7 +72,8 @@ func (a *Atlas) Add(p Point, thumbnail *image.NRGBA) {
 func encoded(sheet *image.NRGBA, tiles int) template.URL {
 	rows := (tiles + tilesAcross - 1) / tilesAcross
 	var b bytes.Buffer
-	err := jpeg.Encode(&b, sheet.SubImage(image.Rect(0, 0, sheet.Rect.Dx(), rows*tileSide)), &jpeg.Options{Quality: 75})
+	err := jpeg.Encode(&b, sheet.SubImage(image.Rect(0, 0, sheet.Rect.Dx(), rows*tileSide)),
+		&jpeg.Options{Quality: 75})
 	if err != nil {
 		panic("explain: " + err.Error()) // a buffer takes everything, and the sheet has a size that JPEG has
 	}
@@ -115,7 +116,8 @@ func (a *Atlas) WritePage(w io.Writer) error {
 		JSON          atlasData
 	}{Atlas: a}
 	byAnswer := !slices.ContainsFunc(a.Points, func(p Point) bool { return p.Class != "" })
-	v.JSON = atlasData{ByAnswer: byAnswer, Judged: a.Judged, Tile: tileSide, Columns: tilesAcross, PerSheet: perSheet, Points: [][9]any{}}
+	v.JSON = atlasData{ByAnswer: byAnswer, Judged: a.Judged, Tile: tileSide, Columns: tilesAcross, PerSheet: perSheet,
+		Points: [][9]any{}}
 	label := func(p Point) string {
 		if byAnswer {
 			return p.Answer
@@ -137,7 +139,8 @@ func (a *Atlas) WritePage(w io.Writer) error {
 			v.Wrong++
 		}
 		v.JSON.Points = append(v.JSON.Points, [9]any{
-			rounded(places[i][0]), rounded(places[i][1]), at, p.Answer, math.Round(1000*p.Probability) / 10, slices.Index(v.Parts, p.Part), p.Path, p.width, p.height,
+			rounded(places[i][0]), rounded(places[i][1]), at, p.Answer, math.Round(1000*p.Probability) / 10,
+			slices.Index(v.Parts, p.Part), p.Path, p.width, p.height,
 		})
 	}
 	v.JSON.Labels = v.Labels

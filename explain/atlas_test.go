@@ -57,16 +57,19 @@ func TestAtlas(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, last := data.Points[0], data.Points[1024]
-	if first[0] != 0.0 || last[0] != 1.0 || first[1] != 0.5 || last[6] != "hat/</script>1024.jpg" || last[4] != 75.0 || last[8] != 40.0 || first[2] != 0.0 || data.Points[1][2] != 1.0 {
+	if first[0] != 0.0 || last[0] != 1.0 || first[1] != 0.5 || last[6] != "hat/</script>1024.jpg" ||
+		last[4] != 75.0 || last[8] != 40.0 || first[2] != 0.0 || data.Points[1][2] != 1.0 {
 		t.Errorf("%v, %v", first, last)
 	}
 	digest := sha256.Sum256([]byte(atlasScript))
-	for _, text := range []string{"sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'", "default-src 'none'", "(512)", "&lt;data&gt;"} {
+	for _, text := range []string{"sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'",
+		"default-src 'none'", "(512)", "&lt;data&gt;"} {
 		if !strings.Contains(html.UnescapeString(page), text) && !strings.Contains(page, text) {
 			t.Errorf("the page lacks %q", text)
 		}
 	}
-	if n := strings.Count(page, `src="data:image/jpeg;base64,`); n != 2 || strings.Count(page, "src=") != n || strings.Count(page, "<script") != 2 {
+	if n := strings.Count(page, `src="data:image/jpeg;base64,`); n != 2 || strings.Count(page, "src=") != n ||
+		strings.Count(page, "<script") != 2 {
 		t.Errorf("%d sheets, %d scripts", n, strings.Count(page, "<script"))
 	}
 	for _, foreign := range []string{"http:", "https:", "href=", "@import", "ZgotmplZ"} {
@@ -76,7 +79,8 @@ func TestAtlas(t *testing.T) {
 	}
 	alone := atlas(1)
 	alone.Points[0].Class, alone.Judged = "", false
-	if page := atlasPageOf(t, alone); !strings.Contains(page, `"byAnswer":true`) || strings.Contains(page, "gets wrong") {
+	if page := atlasPageOf(t, alone); !strings.Contains(page, `"byAnswer":true`) ||
+		strings.Contains(page, "gets wrong") {
 		t.Error("a picture without a class is not labelled by its answer")
 	}
 }
@@ -94,7 +98,8 @@ func TestAtlasInBrowser(t *testing.T) {
 	}
 	timed, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
-	allocator, end := chromedp.NewExecAllocator(timed, chromedp.ExecPath(browser), chromedp.NoFirstRun, chromedp.NoSandbox,
+	allocator, end := chromedp.NewExecAllocator(timed, chromedp.ExecPath(browser), chromedp.NoFirstRun,
+		chromedp.NoSandbox,
 		chromedp.DisableGPU, chromedp.Flag("headless", "new"), chromedp.Flag("disable-dev-shm-usage", true))
 	defer end()
 	ctx, closeTab := chromedp.NewContext(allocator)
@@ -110,7 +115,8 @@ func TestAtlasInBrowser(t *testing.T) {
 	card := func(want ...string) chromedp.Action {
 		return chromedp.ActionFunc(func(ctx context.Context) error {
 			var text string
-			if err := (chromedp.Tasks{chromedp.WaitVisible("#card", chromedp.ByQuery), chromedp.Text("#text", &text, chromedp.ByQuery)}).Do(ctx); err != nil {
+			if err := (chromedp.Tasks{chromedp.WaitVisible("#card", chromedp.ByQuery),
+				chromedp.Text("#text", &text, chromedp.ByQuery)}).Do(ctx); err != nil {
 				return err
 			}
 			for _, w := range want {
@@ -122,7 +128,8 @@ func TestAtlasInBrowser(t *testing.T) {
 		})
 	}
 	var box []float64
-	err := chromedp.Run(ctx, chromedp.EmulateViewport(1000, 900), chromedp.Navigate("file://"+file), chromedp.WaitVisible("#map", chromedp.ByQuery),
+	err := chromedp.Run(ctx, chromedp.EmulateViewport(1000, 900), chromedp.Navigate("file://"+file),
+		chromedp.WaitVisible("#map", chromedp.ByQuery),
 		chromedp.Evaluate(`(() => { const b = document.getElementById('map').getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })()`, &box))
 	if err != nil {
 		t.Fatal(err)

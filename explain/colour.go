@@ -47,5 +47,6 @@ func signed(share float64) color.NRGBA {
 		return colour(min(share, 1))
 	}
 	share = min(-share, 1)
-	return color.NRGBA{R: 30, G: uint8(math.Round(90 + 100*(1-share))), B: 255, A: uint8(math.Round(255 * 0.8 * share))}
+	return color.NRGBA{R: 30, G: uint8(math.Round(90 + 100*(1-share))), B: 255,
+		A: uint8(math.Round(255 * 0.8 * share))}
 }

@@ -31,11 +31,13 @@ func at(m *garb.ActivationMap, x, y float64) float64 {
 	right, bottom := min(left+1, m.Width-1), min(top+1, m.Height-1)
 	fx, fy := x-float64(left), y-float64(top)
 	value := func(x, y int) float64 { return float64(m.Values[y*m.Width+x]) }
-	return (1-fy)*((1-fx)*value(left, top)+fx*value(right, top)) + fy*((1-fx)*value(left, bottom)+fx*value(right, bottom))
+	return (1-fy)*((1-fx)*value(left, top)+fx*value(right, top)) +
+		fy*((1-fx)*value(left, bottom)+fx*value(right, bottom))
 }
 
 // colour is that of a heat from 0 to 1.
 func colour(heat float64) color.NRGBA {
 	const opacity = 0.8 // the picture shows through
-	return color.NRGBA{R: 255, G: uint8(math.Round(220 * (1 - heat))), B: 0, A: uint8(math.Round(255 * opacity * heat))}
+	return color.NRGBA{R: 255, G: uint8(math.Round(220 * (1 - heat))), B: 0,
+		A: uint8(math.Round(255 * opacity * heat))}
 }

@@ -52,7 +52,8 @@ func TestHeat(t *testing.T) {
 	if large.Rect.Dx() != 256 || large.Rect.Dy() != 192 {
 		t.Errorf("a large picture's map is %v", large.Rect)
 	}
-	cold := Heat(&garb.ActivationMap{Height: 1, Width: 1, Values: []float32{-1}}, picture.Spec{Width: 4, Height: 4, Fit: picture.Stretch}, 3, 2)
+	cold := Heat(&garb.ActivationMap{Height: 1, Width: 1, Values: []float32{-1}},
+		picture.Spec{Width: 4, Height: 4, Fit: picture.Stretch}, 3, 2)
 	if c := cold.NRGBAAt(1, 1); c.A != 0 {
 		t.Errorf("where all speaks against the class: %v", c)
 	}

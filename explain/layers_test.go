@@ -21,7 +21,8 @@ import (
 // on all values.
 func seen(t *testing.T, layers ...nn.Layer) *Layers {
 	t.Helper()
-	n := &nn.Network{Layers: append([]nn.Layer{{Op: nn.OpInput, Shape: []int{4, 4, 3}}}, layers...), Tensors: tensor.Map{}}
+	n := &nn.Network{Layers: append([]nn.Layer{{Op: nn.OpInput, Shape: []int{4, 4, 3}}}, layers...),
+		Tensors: tensor.Map{}}
 	g, err := nn.NewGraph(n.Layers)
 	if err != nil {
 		t.Fatal(err)

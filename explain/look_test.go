@@ -37,7 +37,8 @@ func TestOverlay(t *testing.T) {
 		p.Pix[i] = 100
 	}
 	spec := picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch}
-	o := Overlay{Map: &garb.ActivationMap{Height: 2, Width: 1, Values: []float32{1, -2}}, Title: "trousers", Low: "against", High: "for"}
+	o := Overlay{Map: &garb.ActivationMap{Height: 2, Width: 1, Values: []float32{1, -2}}, Title: "trousers",
+		Low: "against", High: "for"}
 	for _, o.Signed = range []bool{false, true} {
 		m := o.Draw(p, spec)
 		x := m.Rect.Dx() / 2
@@ -149,7 +150,8 @@ func TestNearest(t *testing.T) {
 func ExampleNearest() {
 	photo := []float32{1, 2, 0} // embeddings
 	coat, sock := []float32{2, 4, 1}, []float32{0, 1, 9}
-	for _, n := range Nearest([]Neighbour{{"sock.jpg", "sock", Similarity(photo, sock)}, {"coat.jpg", "coat", Similarity(photo, coat)}}, 1) {
+	for _, n := range Nearest([]Neighbour{{"sock.jpg", "sock", Similarity(photo, sock)},
+		{"coat.jpg", "coat", Similarity(photo, coat)}}, 1) {
 		fmt.Printf("%s %.2f\n", n.Class, n.Similarity)
 	}
 	// Output: coat 0.98
@@ -176,7 +178,8 @@ func TestWritePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := page.String()
-	if strings.Count(text, `src="data:image/png;base64,`) != 2 || strings.Contains(text, "http:") || !strings.Contains(text, "stopped") {
+	if strings.Count(text, `src="data:image/png;base64,`) != 2 || strings.Contains(text, "http:") ||
+		!strings.Contains(text, "stopped") {
 		t.Error(text)
 	}
 	for _, no := range []string{"a<i></f", "<b>.jpg", "Grad-CAM weighs"} {

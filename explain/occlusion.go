@@ -35,7 +35,8 @@ const covered = 127.5
 // each place by how much the probability of each of some classes falls (Zeiler and Fergus
 // 2014). So a value above zero means that the class needs what was covered, and one below that
 // it does better without. progress hears of each batch of answers. The error is ctx's.
-func Occlusion(ctx context.Context, m Model, input []float32, classes []int, progress func(n int)) ([]*garb.ActivationMap, error) {
+func Occlusion(ctx context.Context, m Model, input []float32, classes []int,
+	progress func(n int)) ([]*garb.ActivationMap, error) {
 	spec, count := m.Spec(), len(m.Classes())
 	together := max(1, min(occlusionBatch, maxCovered/len(input)))
 	logits := make([]float32, together*count)
@@ -45,7 +46,8 @@ func Occlusion(ctx context.Context, m Model, input []float32, classes []int, pro
 	whole := probabilities(m, logits[:count])
 	maps := make([]*garb.ActivationMap, len(classes))
 	for i := range maps {
-		maps[i] = &garb.ActivationMap{Height: occlusionCells, Width: occlusionCells, Values: make([]float32, Occlusions)}
+		maps[i] = &garb.ActivationMap{Height: occlusionCells, Width: occlusionCells,
+			Values: make([]float32, Occlusions)}
 	}
 	inputs := make([]float32, together*len(input))
 	for from := 0; from < Occlusions; from += together {
@@ -74,7 +76,8 @@ func Occlusion(ctx context.Context, m Model, input []float32, classes []int, pro
 func cover(input []float32, spec picture.Spec, row, column int) {
 	// The square has the cell in its middle, and half a cell on each side.
 	bounds := func(cell, side int) (from, to int) {
-		return max((2*cell-1)*side/(2*occlusionCells), 0), min(((2*cell+3)*side+2*occlusionCells-1)/(2*occlusionCells), side)
+		return max((2*cell-1)*side/(2*occlusionCells), 0),
+			min(((2*cell+3)*side+2*occlusionCells-1)/(2*occlusionCells), side)
 	}
 	top, bottom := bounds(row, spec.Height)
 	left, right := bounds(column, spec.Width)

@@ -69,7 +69,8 @@ func (o Overlay) paint() func(share float64) color.NRGBA {
 
 // lay draws a map as it lies over its picture of width × height pixels, at w × h pixels:
 // each value as a share of the largest, above zero or below if the paint shows both.
-func lay(m *garb.ActivationMap, spec picture.Spec, width, height, w, h int, paint func(float64) color.NRGBA) *image.NRGBA {
+func lay(m *garb.ActivationMap, spec picture.Spec, width, height, w, h int,
+	paint func(float64) color.NRGBA) *image.NRGBA {
 	out := image.NewNRGBA(image.Rect(0, 0, w, h))
 	largest := float32(0)
 	low := paint(-1).A > 0
@@ -101,7 +102,8 @@ func lay(m *garb.ActivationMap, spec picture.Spec, width, height, w, h int, pain
 func Fitted(p *picture.RGB, side int) *image.NRGBA {
 	scale := float64(side) / float64(max(p.Width, p.Height))
 	spec := picture.Spec{
-		Width: max(1, int(math.Round(scale*float64(p.Width)))), Height: max(1, int(math.Round(scale*float64(p.Height)))),
+		Width:  max(1, int(math.Round(scale*float64(p.Width)))),
+		Height: max(1, int(math.Round(scale*float64(p.Height)))),
 		Filter: picture.Bicubic, Fit: picture.Stretch,
 	}
 	return opaque(spec.Resize(p))

@@ -30,7 +30,8 @@ func write(to draw.Image, x, y, width int, text string) {
 			place = int(r - ' ')
 		}
 		at := image.Rect(x, y+1, x+face.Width, y+1+face.Height)
-		draw.DrawMask(to, at, image.NewUniform(front), image.Point{}, face.Mask, image.Pt(0, place*face.Height), draw.Over)
+		draw.DrawMask(to, at, image.NewUniform(front), image.Point{}, face.Mask, image.Pt(0, place*face.Height),
+			draw.Over)
 		x += advance
 	}
 }

@@ -22,13 +22,15 @@ func TestApplications(t *testing.T) {
 	if python == "" {
 		t.Skip("set GARB_KERAS_PYTHON to a Python with what keras/testdata/requirements.txt lists, and tf_keras")
 	}
-	table := []string{fmt.Sprintf("%-8s %-18s %-6s %10s %12s %12s", "keras", "model", "file", "parameters", "logits up to", "difference")}
+	table := []string{fmt.Sprintf("%-8s %-18s %-6s %10s %12s %12s", "keras", "model", "file", "parameters",
+		"logits up to", "difference")}
 	for _, generation := range []string{"3", "2"} {
 		t.Run("Keras "+generation, func(t *testing.T) {
 			for _, m := range makeApplications(t, python, generation) {
 				largest, difference := m.compare(t)
 				table = append(table, fmt.Sprintf("%-8s %-18s %-6s %10d %12.3g %12.2g",
-					m.Keras, strings.TrimSuffix(m.Name, ".keras"), filepath.Ext(m.File), m.Parameters, largest, difference))
+					m.Keras, strings.TrimSuffix(m.Name, ".keras"), filepath.Ext(m.File), m.Parameters, largest,
+					difference))
 			}
 		})
 	}

@@ -72,7 +72,8 @@ func unpack(archive *zip.Reader, name string, maxBytes int64) ([]byte, error) {
 			return nil, malformed("%s would have %d bytes unpacked; at most %d are read", name, size, maxBytes)
 		}
 		if size/maxExpansion > entry.CompressedSize64 {
-			return nil, malformed("%s would have %d bytes unpacked from %d, which cannot be", name, size, entry.CompressedSize64)
+			return nil, malformed("%s would have %d bytes unpacked from %d, which cannot be", name, size,
+				entry.CompressedSize64)
 		}
 		r, err := entry.Open()
 		if err != nil {
@@ -238,7 +239,8 @@ func variableNames(l *Layer) (names []string, known bool) {
 	json.Unmarshal(l.Config, &config)
 	on := func(option *bool) bool { return option == nil || *option }
 	switch l.Class {
-	case "InputLayer", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Average", "MaxPooling2D", "AveragePooling2D",
+	case "InputLayer", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Average", "MaxPooling2D",
+		"AveragePooling2D",
 		"GlobalAveragePooling2D", "GlobalMaxPooling2D", "ZeroPadding2D", "Cropping2D", "UpSampling2D", "Rescaling",
 		"Flatten", "Reshape", "Dropout", "Concatenate", "Maximum", "Minimum", "CustomScaleLayer":
 		return nil, true
@@ -285,7 +287,8 @@ func variables(place string, l *Layer, datasets []namedDataset) ([]Variable, err
 		names = names[:2] // without the count of what was seen
 	}
 	if len(datasets) != len(names) {
-		return nil, malformed("layer %q, a %s, has %d arrays of weights instead of %d", place, l.Class, len(datasets), len(names))
+		return nil, malformed("layer %q, a %s, has %d arrays of weights instead of %d", place, l.Class, len(datasets),
+			len(names))
 	}
 	var list []Variable
 	for i, name := range names {

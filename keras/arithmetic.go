@@ -24,7 +24,8 @@ var arrayOperations = map[string]bool{
 var tensorFlowFunctions = map[string]string{
 	"math.add": "Add", "__operators__.add": "Add", "nn.bias_add": "BiasAdd", "math.subtract": "Subtract",
 	"math.multiply": "Multiply", "math.divide": "Divide", "math.truediv": "TrueDivide", "math.negative": "Negative",
-	"__operators__.getitem": "GetItem", "stack": "Stack", "compat.v1.gather": "Take", "reverse": "Flip", "cast": "Cast",
+	"__operators__.getitem": "GetItem", "stack": "Stack", "compat.v1.gather": "Take", "reverse": "Flip",
+	"cast": "Cast",
 }
 
 // function is TensorFlow's name of the function that a layer of the older generation
@@ -112,7 +113,8 @@ func (a *applied) operand(axes, channels int) (n operand, ok bool) {
 				v = list[0]
 			}
 			if n.numbers, ok = perChannel(v, channels); !ok {
-				a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]), fmt.Sprintf("one number, or one for each of %d channels", channels)})
+				a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]),
+					fmt.Sprintf("one number, or one for each of %d channels", channels)})
 			}
 			return n, ok
 		}

@@ -121,7 +121,8 @@ func (f *match) checkWindows(architecture string, graph *nn.Graph) *SettingError
 		}
 		s := settings{from.layer.Name, from.layer.Class, readSettings(from.layer.Config), func(error) int { return 0 }}
 		differs := func(setting string, want any) *SettingError {
-			return &SettingError{s.place, s.class, setting, shown(s.values[setting]), fmt.Sprintf("%v in its %s", want, architecture)}
+			return &SettingError{s.place, s.class, setting, shown(s.values[setting]),
+				fmt.Sprintf("%v in its %s", want, architecture)}
 		}
 		one := [2]int{1, 1}
 		switch {
@@ -290,7 +291,8 @@ func byOrder(m *Model) (*match, error) {
 			if withTop {
 				graph = a.WithTop(height, width)
 			}
-			found := &match{architecture: name, withTop: withTop, height: height, width: width, sources: map[string]source{}}
+			found := &match{architecture: name, withTop: withTop, height: height, width: width,
+				sources: map[string]source{}}
 			if layers := layersOf(graph); len(layers) == count && found.assignInOrder(layers, byKind) {
 				return found, nil
 			}

@@ -28,7 +28,8 @@ func TestCases(t *testing.T) {
 		{"deep_same_names.h5", ""},
 		{"dict_in.keras", ""},
 		{"preprocess_resnet50.keras", ""},
-		{"own_BatchNormalization.keras", `layer "batch_normalization" is a BatchNormalization of the module null, registered as "BatchNormalization"`},
+		{"own_BatchNormalization.keras",
+			`layer "batch_normalization" is a BatchNormalization of the module null, registered as "BatchNormalization"`},
 		{"custom_named_Dense.keras", `layer "dense" is a Dense of the module null, registered as "mine>Dense"`},
 		{"unregistered_fn_swish.keras", `layer "conv2d", a Conv2D, has activation {"class_name":"function"`},
 	} {
@@ -130,12 +131,14 @@ func TestOwners(t *testing.T) {
 	} {
 		_, err := parseModel([]byte(whole(test.root, test.layer)), "", 0, false)
 		var unknown *UnknownLayerError
-		if refused := errors.As(err, &unknown) && unknown.Owner != ""; refused != test.refused || err != nil && !refused {
+		if refused := errors.As(err, &unknown) && unknown.Owner != ""; refused != test.refused ||
+			err != nil && !refused {
 			t.Errorf("root %s, layer %s: %v", test.root, test.layer, err)
 		}
 	}
 	const scaled = `,"module":%q,"registered_name":"Custom>CustomScaleLayer"`
-	for module, own := range map[string]bool{"tf_keras.src.applications.inception_resnet_v2": true, "keras.layers": false,
+	for module, own := range map[string]bool{"tf_keras.src.applications.inception_resnet_v2": true,
+		"keras.layers": false,
 		"mine.src.applications.inception_resnet_v2": false} {
 		text := strings.Replace(whole(keras, fmt.Sprintf(scaled, module)), `"ReLU"`, `"CustomScaleLayer"`, 1)
 		var unknown *UnknownLayerError
@@ -152,14 +155,16 @@ func TestOwners(t *testing.T) {
 // TestEqualNames: a dataset belongs to the layer whose place is most like its path.
 func TestEqualNames(t *testing.T) {
 	var all []leaf
-	for place, name := range map[string]string{"a/conv": "conv", "b/a/conv": "conv", "conv": "conv", "base/norm": "norm", "base/a/norm": "a/norm",
+	for place, name := range map[string]string{"a/conv": "conv", "b/a/conv": "conv", "conv": "conv",
+		"base/norm": "norm", "base/a/norm": "a/norm",
 		"p/twin": "twin", "q/twin": "twin"} {
 		all = append(all, leaf{place, &Layer{Name: name}})
 	}
 	x := newLeafIndex(all)
 	for dataset, want := range map[string]string{
 		"a/conv/kernel": "a/conv", "conv/kernel:0": "conv", "b/a/conv/bias": "b/a/conv", "c/b/a/conv/bias": "b/a/conv",
-		"norm/gamma": "base/norm", "x/a/norm/gamma": "base/a/norm", "p/twin/kernel": "p/twin", "kernel": "", "other/kernel": "", "twin/kernel": "several",
+		"norm/gamma": "base/norm", "x/a/norm/gamma": "base/a/norm", "p/twin/kernel": "p/twin", "kernel": "",
+		"other/kernel": "", "twin/kernel": "several",
 	} {
 		i, err := x.find(dataset)
 		got := ""

@@ -18,7 +18,8 @@ func (a *applied) getItem(x int) int {
 		v, key = a.argument("slice_spec"), "slice_spec"
 	}
 	refuse := func() int {
-		return a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]), "channels of whole maps"})
+		return a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]),
+			"channels of whole maps"})
 	}
 	items, ok := indexed(v, len(shape)+1)
 	if !ok {
@@ -93,7 +94,8 @@ func (a *applied) takeChannels(x int) int {
 		channels[i] = at
 	}
 	if !isList || axis != -1.0 && axis != float64(len(shape)) {
-		return a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]), "a list of channels, along the last axis"})
+		return a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]),
+			"a list of channels, along the last axis"})
 	}
 	return a.pick(channels, x)
 }
@@ -136,7 +138,8 @@ func (a *applied) pick(channels []int, x int) int {
 		return x
 	}
 	if len(channels) > maxListed {
-		return a.fail(malformed("layer %q, a %s, picks %d channels; that is too many", a.place, a.class, len(channels)))
+		return a.fail(malformed("layer %q, a %s, picks %d channels; that is too many", a.place, a.class,
+			len(channels)))
 	}
 	return a.put(nn.Layer{Op: nn.OpSelect, Channels: channels}, x)
 }

@@ -18,11 +18,13 @@ func of3(layer string, arguments ...string) string {
 
 // configured is a layer with settings.
 func configured(class, name, settings, inbound string) string {
-	return fmt.Sprintf(`{"class_name":%q,"name":%q,"config":{"name":%q,%s},"inbound_nodes":%s}`, class, name, name, settings, inbound)
+	return fmt.Sprintf(`{"class_name":%q,"name":%q,"config":{"name":%q,%s},"inbound_nodes":%s}`, class, name, name,
+		settings, inbound)
 }
 
 func function2(name, function, arguments string) string {
-	return configured("TFOpLambda", name, fmt.Sprintf(`"function":%q`, function), fmt.Sprintf(`[["i",0,0,%s]]`, arguments))
+	return configured("TFOpLambda", name, fmt.Sprintf(`"function":%q`, function),
+		fmt.Sprintf(`[["i",0,0,%s]]`, arguments))
 }
 
 const ellipsis = `{"class_name":"__ellipsis__","config":{}}`
@@ -49,7 +51,8 @@ func TestPickedChannels(t *testing.T) {
 		{ellipsis, nil},
 		{whole, nil},
 	} {
-		n, err := parse(t, functional(layer("GetItem", "g", of3("i", test.key))+","+layer("ReLU", "x", of3("g")))).Network(0)
+		n, err := parse(t, functional(layer("GetItem", "g", of3("i", test.key))+","+layer("ReLU", "x",
+			of3("g")))).Network(0)
 		if err != nil {
 			t.Errorf("%s: %v", test.key, err)
 			continue
@@ -117,21 +120,30 @@ func TestPreparingThatIsRefused(t *testing.T) {
 		{function2("x", "reverse", `{"axis":[1]}`), "has axis"},
 		{function2("x", "compat.v1.gather", `{"indices":[0],"axis":-1,"batch_dims":1}`), "call argument batch_dims"},
 		{function2("x", "stack", `{"axis":-1}`), "is a TFOpLambda"},
-		{configured("Resizing", "x", `"height":9,"width":8,"interpolation":"bicubic"`, of3("i")), `interpolation "bicubic"; garb has nearest and bilinear`},
+		{configured("Resizing", "x", `"height":9,"width":8,"interpolation":"bicubic"`, of3("i")),
+			`interpolation "bicubic"; garb has nearest and bilinear`},
 		{configured("Resizing", "x", `"height":9,"width":8,"interpolation":"area"`, of3("i")), `interpolation "area"`},
-		{configured("Resizing", "x", `"height":9,"width":8,"antialias":true`, of3("i")), "antialias true; garb has no antialiasing"},
-		{configured("Resizing", "x", `"height":24,"width":8,"pad_to_aspect_ratio":true,"fill_value":7`, of3("i")), "fill_value 7"},
-		{configured("Resizing", "x", `"height":9,"width":8,"pad_to_aspect_ratio":true,"fill_mode":"edge"`, of3("i")), `fill_mode "edge"`},
-		{configured("Resizing", "x", `"height":9,"width":8,"pad_to_aspect_ratio":true,"crop_to_aspect_ratio":true`, of3("i")), "pad_to_aspect_ratio true"},
+		{configured("Resizing", "x", `"height":9,"width":8,"antialias":true`, of3("i")),
+			"antialias true; garb has no antialiasing"},
+		{configured("Resizing", "x", `"height":24,"width":8,"pad_to_aspect_ratio":true,"fill_value":7`, of3("i")),
+			"fill_value 7"},
+		{configured("Resizing", "x", `"height":9,"width":8,"pad_to_aspect_ratio":true,"fill_mode":"edge"`, of3("i")),
+			`fill_mode "edge"`},
+		{configured("Resizing", "x", `"height":9,"width":8,"pad_to_aspect_ratio":true,"crop_to_aspect_ratio":true`,
+			of3("i")), "pad_to_aspect_ratio true"},
 		{configured("Resizing", "x", `"height":9,"width":0`, of3("i")), "width 0"},
-		{configured("UpSampling2D", "u", `"size":4`, of3("i")) + "," + configured("Resizing", "x", `"height":1048576,"width":8,"crop_to_aspect_ratio":true`, of3("u")),
+		{configured("UpSampling2D", "u", `"size":4`, of3("i")) + "," +
+			configured("Resizing", "x", `"height":1048576,"width":8,"crop_to_aspect_ratio":true`, of3("u")),
 			"height and width 1048576 and 8; garb has aspect ratios of smaller"},
-		{configured("Resizing", "x", `"height":9,"width":8,"method":1`, of3("i")), "method 1; garb has no such setting"},
+		{configured("Resizing", "x", `"height":9,"width":8,"method":1`, of3("i")),
+			"method 1; garb has no such setting"},
 		{configured("LayerNormalization", "x", `"axis":[2,3]`, of3("i")), "axis [2,3]; garb has the last axis"},
 		{configured("LayerNormalization", "x", `"axis":[3,2,1]`, of3("i")), "axis [3,2,1]"},
 		{configured("LayerNormalization", "x", `"axis":[1,2,3],"rms_scaling":true`, of3("i")), "rms_scaling true"},
-		{configured("CenterCrop", "x", `"height":8,"width":4,"anchor":"left"`, of3("i")), `anchor "left"; garb has no such setting`},
-		{configured("RandomCrop", "x", `"height":8,"width":4`, of3("i")), "height and width 8 and 4; garb has no random crop that changes the size, and its input is [8 8 3]"},
+		{configured("CenterCrop", "x", `"height":8,"width":4,"anchor":"left"`, of3("i")),
+			`anchor "left"; garb has no such setting`},
+		{configured("RandomCrop", "x", `"height":8,"width":4`, of3("i")),
+			"height and width 8 and 4; garb has no random crop that changes the size, and its input is [8 8 3]"},
 		{configured("RandomCrop", "x", `"height":8`, of3("i")), "has width"},
 	} {
 		m, err := parseModel([]byte(functional(test.layers)), "", 0, false)
@@ -153,7 +165,8 @@ func TestPadToAspect(t *testing.T) {
 		`"height":5,"width":7`:  {Op: nn.OpPad, Inputs: []int{0}, Left: 1, Right: 1},  // 11 columns
 		`"height":9,"width":8`:  {Op: nn.OpResize, Inputs: []int{0}, Rows: 9, Columns: 8, Linear: true},
 	} {
-		n, err := parse(t, functional(configured("Resizing", "x", settings+`,"pad_to_aspect_ratio":true,"fill_mode":"constant"`, of3("i")))).Network(0)
+		n, err := parse(t, functional(configured("Resizing", "x",
+			settings+`,"pad_to_aspect_ratio":true,"fill_mode":"constant"`, of3("i")))).Network(0)
 		if err != nil {
 			t.Errorf("%s: %v", settings, err)
 		} else if got := n.Layers[1]; !reflect.DeepEqual(got, want) {

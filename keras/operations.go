@@ -16,8 +16,9 @@ var identities = map[string]bool{
 	"RandomFlip": true, "RandomRotation": true, "RandomZoom": true, "RandomTranslation": true, "RandomShear": true,
 	"RandomHeight": true, "RandomWidth": true, "RandomContrast": true, "RandomBrightness": true, "RandomHue": true,
 	"RandomSaturation": true, "RandomColorJitter": true, "RandomErasing": true, "RandomPerspective": true,
-	"RandomColorDegeneration": true, "RandomElasticTransform": true, "RandomGaussianBlur": true, "RandomGrayscale": true,
-	"RandomInvert": true, "RandomPosterization": true, "RandomSharpness": true, "Solarization": true,
+	"RandomColorDegeneration": true, "RandomElasticTransform": true, "RandomGaussianBlur": true,
+	"RandomGrayscale": true,
+	"RandomInvert":    true, "RandomPosterization": true, "RandomSharpness": true, "Solarization": true,
 	"AugMix": true, "CutMix": true, "MixUp": true, "RandAugment": true,
 }
 
@@ -46,7 +47,8 @@ func (c *conversion) apply(l *Layer, place string, inputs []int, arguments map[s
 			return c.fail(malformed("layer %q, a %s, has %d inputs instead of one", place, l.Class, len(inputs)))
 		}
 		for _, key := range slices.Sorted(maps.Keys(arguments)) {
-			return c.fail(&SettingError{place, l.Class, "call argument " + key, shown(arguments[key]), "no such argument"})
+			return c.fail(&SettingError{place, l.Class, "call argument " + key, shown(arguments[key]),
+				"no such argument"})
 		}
 		return c.model(l.Model, place, inputs[0])
 	}
@@ -59,7 +61,8 @@ func (c *conversion) apply(l *Layer, place string, inputs []int, arguments map[s
 	a.precision()
 	for _, in := range inputs {
 		if _, isPlane := c.planes[in]; isPlane && l.currentClass() != "Stack" {
-			return c.fail(malformed("layer %q, a %s, takes %s, one channel without its axis; garb can stack such, and nothing else", place, l.Class, c.places[in]))
+			return c.fail(malformed("layer %q, a %s, takes %s, one channel without its axis; garb can stack such, "+
+				"and nothing else", place, l.Class, c.places[in]))
 		}
 	}
 	if l.operator() == 0 && !arrayOperations[l.currentClass()] {
@@ -80,7 +83,8 @@ func (c *conversion) apply(l *Layer, place string, inputs []int, arguments map[s
 func (a *applied) leftOverArguments() {
 	for _, key := range slices.Sorted(maps.Keys(a.arguments)) {
 		if !a.taken[key] {
-			a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]), "no such argument"})
+			a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]),
+				"no such argument"})
 		}
 	}
 }
@@ -233,7 +237,8 @@ func (a *applied) resizing(x int) int {
 	case a.class == "Resizing":
 		return a.resize(x, height, width)
 	case shape[0] < height || shape[1] < width:
-		return a.put(nn.Layer{Op: nn.OpResize, Rows: height, Columns: width, Linear: true}, a.toAspect(x, height, width))
+		return a.put(nn.Layer{Op: nn.OpResize, Rows: height, Columns: width, Linear: true},
+			a.toAspect(x, height, width))
 	}
 	return a.centre(x, height, width)
 }

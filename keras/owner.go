@@ -29,7 +29,8 @@ func (o owner) foreign(class string, told bool) string {
 		}
 		var registered string
 		notText := len(o.Registered) > 0 && json.Unmarshal(o.Registered, &registered) != nil
-		if class == "CustomScaleLayer" && strings.HasSuffix(module, ".src.applications.inception_resnet_v2") && registered == "Custom>"+class {
+		if class == "CustomScaleLayer" && strings.HasSuffix(module, ".src.applications.inception_resnet_v2") &&
+			registered == "Custom>"+class {
 			return "" // Keras 2 registered it as people do theirs
 		}
 		if notText || registered != "" && registered != class {

@@ -26,7 +26,8 @@ func (a *applied) compute(parameterName string, channels int, values func() []fl
 		return
 	}
 	if a.computed += channels; channels > maxListed || a.computed > maxComputed {
-		a.fail(malformed("layer %q has %d channels with parameters that are not in the file; that is too many", a.place, channels))
+		a.fail(malformed("layer %q has %d channels with parameters that are not in the file; that is too many",
+			a.place, channels))
 		return
 	}
 	narrow := make([]float32, channels)

@@ -37,7 +37,8 @@ func TestRandomModels(t *testing.T) {
 		t.Run("Keras "+generation, func(t *testing.T) {
 			folder := t.TempDir()
 			script := filepath.Join("testdata", "random_models.py")
-			command := exec.CommandContext(t.Context(), python, script, generation, folder, "0", fmt.Sprint(randomModels))
+			command := exec.CommandContext(t.Context(), python, script, generation, folder, "0",
+				fmt.Sprint(randomModels))
 			if output, err := command.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, output)
 			}

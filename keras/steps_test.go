@@ -56,7 +56,8 @@ func TestApplicationSteps(t *testing.T) {
 				t.Errorf("%d parameters, Keras has %d", len(g.Params()), len(s.Parameters))
 			}
 			wrong, lossOff, weightOff := near.ReplayFrom(t, s, g, w)
-			t.Logf("losses %.3f to %.3f differ by %.1e, in Keras's float32 by %.1e; weights by %.1e, in Keras's float32 by %.1e",
+			t.Logf("losses %.3f to %.3f differ by %.1e, in Keras's float32 by %.1e; weights by %.1e, in Keras's "+
+				"float32 by %.1e",
 				s.Losses[0], s.Losses[len(s.Losses)-1], lossOff, s.Off, weightOff, s.WeightsOff)
 			for i, w := range wrong {
 				if i == 10 {

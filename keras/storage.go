@@ -254,7 +254,8 @@ func attachInOrder(m *Model, root *hdf5.Group) error {
 			continue
 		}
 		if at == len(waiting) {
-			return malformed("it has the weights of more layers than the %d of %s; the first too many is %q", at, m.Name, name)
+			return malformed("it has the weights of more layers than the %d of %s; the first too many is %q", at,
+				m.Name, name)
 		}
 		l := waiting[at]
 		if l.Variables, err = variables(l.Name, l, datasets); err != nil {

@@ -17,16 +17,25 @@ import (
 func everyWindow(t testing.TB) *nn.Network {
 	return withWeights(t, []nn.Layer{
 		{Op: nn.OpInput, Shape: []int{17, 14, 3}},
-		{Op: nn.OpConv, Name: "strides", Inputs: []int{0}, Units: 8, Height: 3, Width: 2, Stride: 1, StrideWidth: 2, Same: true},
-		{Op: nn.OpConv, Name: "gaps", Inputs: []int{1}, Units: 8, Height: 3, Width: 3, Stride: 1, Dilation: 2, DilationWidth: 3, Same: true, Bias: true},
-		{Op: nn.OpConv, Name: "groups", Inputs: []int{2}, Units: 12, Height: 3, Width: 3, Stride: 1, Groups: 4, Same: true},
+		{Op: nn.OpConv, Name: "strides", Inputs: []int{0}, Units: 8, Height: 3, Width: 2, Stride: 1, StrideWidth: 2,
+			Same: true},
+		{Op: nn.OpConv, Name: "gaps", Inputs: []int{1}, Units: 8, Height: 3, Width: 3, Stride: 1, Dilation: 2,
+			DilationWidth: 3, Same: true, Bias: true},
+		{Op: nn.OpConv, Name: "groups", Inputs: []int{2}, Units: 12, Height: 3, Width: 3, Stride: 1, Groups: 4,
+			Same: true},
 		{Op: nn.OpReLU, Inputs: []int{3}},
-		{Op: nn.OpConv, Name: "groups with gaps", Inputs: []int{4}, Units: 6, Height: 2, Width: 3, Stride: 1, Groups: 3, DilationWidth: 2, Bias: true},
-		{Op: nn.OpConv, Name: "multiplier", Inputs: []int{5}, Units: 12, Height: 3, Width: 2, Stride: 1, Groups: 6, Same: true, Bias: true},
-		{Op: nn.OpConv, Name: "twice", Inputs: []int{6}, Units: 12, Height: 3, Width: 3, Stride: 1, Groups: 12, Same: true},
-		{Op: nn.OpConv, Name: "twice", Inputs: []int{7}, Units: 12, Height: 3, Width: 3, Stride: 1, Groups: 12, Same: true},
-		{Op: nn.OpDepthwiseConv, Name: "depthwise", Inputs: []int{8}, Height: 3, Width: 3, Stride: 2, StrideWidth: 1, Same: true, Bias: true},
-		{Op: nn.OpDepthwiseConv, Name: "depthwise with gaps", Inputs: []int{9}, Height: 3, Width: 2, Stride: 1, DilationWidth: 2, Same: true},
+		{Op: nn.OpConv, Name: "groups with gaps", Inputs: []int{4}, Units: 6, Height: 2, Width: 3, Stride: 1,
+			Groups: 3, DilationWidth: 2, Bias: true},
+		{Op: nn.OpConv, Name: "multiplier", Inputs: []int{5}, Units: 12, Height: 3, Width: 2, Stride: 1, Groups: 6,
+			Same: true, Bias: true},
+		{Op: nn.OpConv, Name: "twice", Inputs: []int{6}, Units: 12, Height: 3, Width: 3, Stride: 1, Groups: 12,
+			Same: true},
+		{Op: nn.OpConv, Name: "twice", Inputs: []int{7}, Units: 12, Height: 3, Width: 3, Stride: 1, Groups: 12,
+			Same: true},
+		{Op: nn.OpDepthwiseConv, Name: "depthwise", Inputs: []int{8}, Height: 3, Width: 3, Stride: 2, StrideWidth: 1,
+			Same: true, Bias: true},
+		{Op: nn.OpDepthwiseConv, Name: "depthwise with gaps", Inputs: []int{9}, Height: 3, Width: 2, Stride: 1,
+			DilationWidth: 2, Same: true},
 		{Op: nn.OpMaxPool, Inputs: []int{10}, Height: 2, Width: 3, Stride: 1, StrideWidth: 2, Same: true},
 		{Op: nn.OpAveragePool, Inputs: []int{11}, Height: 3, Width: 1, Stride: 2, StrideWidth: 1},
 		{Op: nn.OpGlobalAveragePool, Inputs: []int{12}},
@@ -60,13 +69,15 @@ func TestWindowsThatKerasLacks(t *testing.T) {
 		layer  nn.Layer
 		reason string
 	}{
-		"strides and gaps": {nn.Layer{Op: nn.OpConv, Name: "c", Units: 2, Height: 2, Width: 2, Stride: 1, StrideWidth: 2, Dilation: 2}, "strides above 1"},
-		"gaps in a pool":   {nn.Layer{Op: nn.OpMaxPool, Height: 2, Width: 2, Stride: 1, DilationWidth: 2}, "dilated"},
+		"strides and gaps": {nn.Layer{Op: nn.OpConv, Name: "c", Units: 2, Height: 2, Width: 2, Stride: 1,
+			StrideWidth: 2, Dilation: 2}, "strides above 1"},
+		"gaps in a pool": {nn.Layer{Op: nn.OpMaxPool, Height: 2, Width: 2, Stride: 1, DilationWidth: 2}, "dilated"},
 	} {
 		test.layer.Inputs = []int{0}
 		n := withWeights(t, []nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 2}}, test.layer}, 1)
 		var refused *nn.LayerError
-		if err := Write(io.Discard, n, WriteOptions{}); !errors.As(err, &refused) || refused.Layer != 1 || !strings.Contains(refused.Reason, test.reason) {
+		if err := Write(io.Discard, n, WriteOptions{}); !errors.As(err, &refused) || refused.Layer != 1 ||
+			!strings.Contains(refused.Reason, test.reason) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

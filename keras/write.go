@@ -188,7 +188,8 @@ func kept(l nn.Layer, from []int) nn.Layer {
 // prepare puts a layer behind the input that turns samples into what the network takes.
 func (d *draft) prepare(p Preprocessing, shape []int) {
 	if len(p.Mean) != shape[2] || len(p.Std) != shape[2] {
-		panic(fmt.Sprintf("keras: preprocessing of %d and %d channels for a network of %d", len(p.Mean), len(p.Std), shape[2]))
+		panic(fmt.Sprintf("keras: preprocessing of %d and %d channels for a network of %d", len(p.Mean), len(p.Std),
+			shape[2]))
 	}
 	mean, variance, alike := exact(p.Mean), make([]float64, len(p.Std)), true
 	for c, std := range exact(p.Std) {
@@ -334,7 +335,8 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	case nn.OpDense:
 		return "Dense", object{"units": l.Units, "use_bias": l.Bias}, nil
 	case nn.OpBatchNorm:
-		return "BatchNormalization", object{"axis": -1, "epsilon": l.Epsilon, "momentum": cmp.Or(l.Momentum, 0.99)}, nil
+		return "BatchNormalization", object{"axis": -1, "epsilon": l.Epsilon, "momentum": cmp.Or(l.Momentum, 0.99)},
+			nil
 	case nn.OpLayerNorm:
 		return "LayerNormalization", object{"axis": -1, "epsilon": l.Epsilon}, nil
 	case nn.OpGroupNorm:
@@ -346,7 +348,8 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 			return "", nil, errors.New("it is dilated, and no pooling of Keras's is")
 		}
 		class := map[nn.Op]string{nn.OpMaxPool: "MaxPooling2D", nn.OpAveragePool: "AveragePooling2D"}[l.Op]
-		return class, object{"pool_size": kernel, "strides": strides, "padding": padding, "data_format": "channels_last"}, nil
+		return class, object{"pool_size": kernel, "strides": strides, "padding": padding,
+			"data_format": "channels_last"}, nil
 	case nn.OpGlobalAveragePool:
 		return "GlobalAveragePooling2D", object{"data_format": "channels_last"}, nil
 	case nn.OpGlobalMaxPool:
@@ -392,24 +395,28 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 		if l.Border != "" {
 			return "", nil, fmt.Errorf("there is no layer in Keras that pads with a border %q", l.Border)
 		}
-		return "ZeroPadding2D", object{"padding": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}}, "data_format": "channels_last"}, nil
+		return "ZeroPadding2D", object{"padding": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}},
+			"data_format": "channels_last"}, nil
 	case nn.OpCrop:
 		if l.Before+l.After > 0 || len(shape) != 3 {
 			return "", nil, errors.New("there is no layer of Keras that leaves out rows and channels at once")
 		}
-		return "Cropping2D", object{"cropping": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}}, "data_format": "channels_last"}, nil
+		return "Cropping2D", object{"cropping": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}},
+			"data_format": "channels_last"}, nil
 	case nn.OpUpsample:
 		interpolation := "nearest"
 		if l.Linear {
 			interpolation = "bilinear"
 		}
-		return "UpSampling2D", object{"size": [2]int{l.Rows, l.Columns}, "interpolation": interpolation, "data_format": "channels_last"}, nil
+		return "UpSampling2D", object{"size": [2]int{l.Rows, l.Columns}, "interpolation": interpolation,
+			"data_format": "channels_last"}, nil
 	case nn.OpResize:
 		interpolation := "nearest"
 		if l.Linear {
 			interpolation = "bilinear"
 		}
-		return "Resizing", object{"height": l.Rows, "width": l.Columns, "interpolation": interpolation, "data_format": "channels_last"}, nil
+		return "Resizing", object{"height": l.Rows, "width": l.Columns, "interpolation": interpolation,
+			"data_format": "channels_last"}, nil
 	case nn.OpFlatten:
 		return "Flatten", object{}, nil
 	case nn.OpReshape:
@@ -449,7 +456,8 @@ func zerosForLowest(layers []nn.Layer) error {
 		case nn.OpReLU, nn.OpReLU6, nn.OpSigmoid, nn.OpHardSigmoid, nn.OpSoftplus, nn.OpSoftmax:
 			neverNegative[i] = true
 		case nn.OpMaxPool, nn.OpAveragePool, nn.OpGlobalMaxPool, nn.OpGlobalAveragePool,
-			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpSelect, nn.OpCrop, nn.OpUpsample, nn.OpResize,
+			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpSelect, nn.OpCrop, nn.OpUpsample,
+			nn.OpResize,
 			nn.OpFlatten, nn.OpReshape, nn.OpDropout:
 			neverNegative[i] = ofAll
 		case nn.OpPad:
@@ -459,7 +467,8 @@ func zerosForLowest(layers []nn.Layer) error {
 			continue
 		}
 		refuse := func(why string) error {
-			return &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op, Reason: "it pads with the lowest number, for which Keras has no layer, and zeros would not do the same: " + why}
+			return &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op,
+				Reason: "it pads with the lowest number, for which Keras has no layer, and zeros would not do the same: " + why}
 		}
 		if !ofAll {
 			return refuse("values before it may be below zero")
@@ -543,7 +552,8 @@ func (d *draft) config(name string, layers []*draftLayer) object {
 		nodes := []object{}
 		for _, call := range l.calls {
 			if len(call.inputs) > 0 {
-				nodes = append(nodes, object{"args": append([]any{d.argument(call.inputs)}, l.arguments...), "kwargs": object{}})
+				nodes = append(nodes, object{"args": append([]any{d.argument(call.inputs)}, l.arguments...),
+					"kwargs": object{}})
 			}
 		}
 		described[i] = object{

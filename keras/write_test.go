@@ -45,7 +45,8 @@ func withWeights(t testing.TB, layers []nn.Layer, seed uint64) *nn.Network {
 			switch {
 			case strings.HasSuffix(p.Name, "kernel"):
 				v.Data[i] = float32(r.NormFloat64() / math.Sqrt(float64(fanIn)))
-			case strings.HasSuffix(p.Name, "variance"), strings.HasSuffix(p.Name, "gamma"), strings.HasSuffix(p.Name, "scale"):
+			case strings.HasSuffix(p.Name, "variance"), strings.HasSuffix(p.Name, "gamma"),
+				strings.HasSuffix(p.Name, "scale"):
 				v.Data[i] = 0.5 + r.Float32()
 			default:
 				v.Data[i] = r.Float32() - 0.5
@@ -66,7 +67,8 @@ func everyOperation(t testing.TB) *nn.Network {
 		{Op: nn.OpConv, Name: "stem/conv", Inputs: []int{2}, Units: 8, Height: 3, Width: 2, Stride: 2, Bias: true},
 		{Op: nn.OpBatchNorm, Name: "stem/bn", Inputs: []int{3}, Epsilon: 1e-3, Momentum: 0.75},
 		{Op: nn.OpLeakyReLU, Inputs: []int{4}, Slope: 0.125},
-		{Op: nn.OpDepthwiseConv, Name: "stem_conv", Inputs: []int{5}, Height: 3, Width: 3, Stride: 1, Same: true, Bias: true},
+		{Op: nn.OpDepthwiseConv, Name: "stem_conv", Inputs: []int{5}, Height: 3, Width: 3, Stride: 1, Same: true,
+			Bias: true},
 		{Op: nn.OpSwish, Inputs: []int{6}},
 		{Op: nn.OpConv, Name: "größe", Inputs: []int{5}, Units: 8, Height: 1, Width: 1, Stride: 1}, // called twice
 		{Op: nn.OpConv, Name: "größe", Inputs: []int{8}, Units: 8, Height: 1, Width: 1, Stride: 1},
@@ -145,7 +147,8 @@ func branches(t testing.TB, seed uint64) *nn.Network {
 		sum := nn.Layer{Op: nn.OpAdd, Inputs: []int{earlier(), earlier()}}
 		switch r.IntN(4) {
 		case 0, 1:
-			l = nn.Layer{Op: nn.OpConv, Name: fmt.Sprint("conv", r.IntN(20)), Inputs: sum.Inputs[:1], Units: 2, Height: 1, Width: 1, Stride: 1, Bias: true}
+			l = nn.Layer{Op: nn.OpConv, Name: fmt.Sprint("conv", r.IntN(20)), Inputs: sum.Inputs[:1], Units: 2,
+				Height: 1, Width: 1, Stride: 1, Bias: true}
 		case 2:
 			l = nn.Layer{Op: nn.OpBatchNorm, Name: fmt.Sprint("bn", i), Inputs: sum.Inputs[:1], Epsilon: 1e-3}
 		default:
@@ -303,7 +306,8 @@ func checkVariables(t *testing.T, m *Model, n *nn.Network) {
 }
 
 func TestWriteIsDeterministic(t *testing.T) {
-	o := WriteOptions{Probabilities: true, Temperature: 1.5, Metadata: map[string]string{"classes": "[]", "a": "b", "c": "d"}}
+	o := WriteOptions{Probabilities: true, Temperature: 1.5,
+		Metadata: map[string]string{"classes": "[]", "a": "b", "c": "d"}}
 	first := writeKeras(t, everyOperation(t), o)
 	for range 5 {
 		if !bytes.Equal(first, writeKeras(t, everyOperation(t), o)) {
@@ -421,13 +425,16 @@ func TestWritePadsWithTheLowest(t *testing.T) {
 		pad           int
 		reason        string // "" if zeros do
 	}{
-		"after ReLU":             {nn.Layer{Op: nn.OpReLU}, pool, 1, ""},
-		"after ReLU6, same":      {nn.Layer{Op: nn.OpReLU6}, same, 1, ""},
-		"before the largest":     {nn.Layer{Op: nn.OpSigmoid}, nn.Layer{Op: nn.OpGlobalMaxPool, Inputs: []int{2}}, 5, ""},
-		"after Tanh":             {nn.Layer{Op: nn.OpTanh}, pool, 1, "values before it may be below zero"},
-		"before a mean":          {nn.Layer{Op: nn.OpReLU}, average, 1, "what follows is AveragePool"},
-		"a window of padding":    {nn.Layer{Op: nn.OpReLU}, pool, 3, "a window of the MaxPool that follows may lie in the padding as a whole"},
-		"the same's own besides": {nn.Layer{Op: nn.OpReLU}, same, 2, "a window of the MaxPool that follows may lie in the padding as a whole"},
+		"after ReLU":        {nn.Layer{Op: nn.OpReLU}, pool, 1, ""},
+		"after ReLU6, same": {nn.Layer{Op: nn.OpReLU6}, same, 1, ""},
+		"before the largest": {nn.Layer{Op: nn.OpSigmoid}, nn.Layer{Op: nn.OpGlobalMaxPool, Inputs: []int{2}}, 5,
+			""},
+		"after Tanh":    {nn.Layer{Op: nn.OpTanh}, pool, 1, "values before it may be below zero"},
+		"before a mean": {nn.Layer{Op: nn.OpReLU}, average, 1, "what follows is AveragePool"},
+		"a window of padding": {nn.Layer{Op: nn.OpReLU}, pool, 3,
+			"a window of the MaxPool that follows may lie in the padding as a whole"},
+		"the same's own besides": {nn.Layer{Op: nn.OpReLU}, same, 2,
+			"a window of the MaxPool that follows may lie in the padding as a whole"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.before.Inputs = []int{0}
@@ -466,7 +473,8 @@ func TestWriteRefuses(t *testing.T) {
 		"no number":        func(n *nn.Network) { n.Tensors["normalize/scale"].Data[1] = float32(math.NaN()) },
 		"no graph":         func(n *nn.Network) { n.Layers[5].Inputs[0] = 7 },
 		"rows and channels": func(n *nn.Network) {
-			n.Layers = []nn.Layer{n.Layers[0], {Op: nn.OpCrop, Inputs: []int{0}, Above: 1, Before: 1}, {Op: nn.OpReLU, Inputs: []int{1}}}
+			n.Layers = []nn.Layer{n.Layers[0], {Op: nn.OpCrop, Inputs: []int{0}, Above: 1, Before: 1},
+				{Op: nn.OpReLU, Inputs: []int{1}}}
 		},
 	} {
 		n := everyOperation(t)
@@ -498,7 +506,8 @@ func TestKerasLoadsWhatIsWritten(t *testing.T) {
 	}
 	folder := t.TempDir()
 	for name, n := range networks {
-		data := writeKeras(t, n, WriteOptions{Name: name, Probabilities: name == "odds", Metadata: map[string]string{"classes": "[]"}})
+		data := writeKeras(t, n, WriteOptions{Name: name, Probabilities: name == "odds",
+			Metadata: map[string]string{"classes": "[]"}})
 		inputs, err := binary.Append(nil, binary.LittleEndian, someInputs(n))
 		if err != nil {
 			t.Fatal(err)
@@ -545,14 +554,16 @@ func TestKerasLoadsWhatIsWritten(t *testing.T) {
 			}
 		}
 		d := largestDifference(got, want)
-		t.Logf("Keras %s, %s: %d layers, largest difference %.2g", report.Keras, name, len(report.Models[name].Classes), d)
+		t.Logf("Keras %s, %s: %d layers, largest difference %.2g", report.Keras, name,
+			len(report.Models[name].Classes), d)
 		if !(d < 1e-4) {
 			t.Errorf("%s: the answers of Keras differ by %g", name, d)
 		}
 		loaded := report.Models[name]
 		m := open(t, writeKeras(t, n, WriteOptions{Probabilities: name == "odds"}))
 		// Keras does not count operations that are no layers among the layers.
-		layers := strings.Join(slices.DeleteFunc(strings.Fields(classesOf(m)), func(class string) bool { return class == "Take" }), " ")
+		layers := strings.Join(slices.DeleteFunc(strings.Fields(classesOf(m)),
+			func(class string) bool { return class == "Take" }), " ")
 		if got := strings.Join(loaded.Classes, " "); got != layers || loaded.Name != name {
 			t.Errorf("%s: Keras has it as %q with the layers\n%s, not\n%s", name, loaded.Name, got, layers)
 		}

@@ -58,7 +58,8 @@ func (t *Trainer) forward(s *trainStep, m *threadMemory, low, high int) {
 	each := s.images(high - low)
 	for image := low; image < high; image += each {
 		b := buffers{
-			n: each, in: t.value(m.workspace, s.in, image, image+each), out: t.value(m.workspace, s.out, image, image+each),
+			n: each, in: t.value(m.workspace, s.in, image, image+each),
+			out:   t.value(m.workspace, s.out, image, image+each),
 			tasks: s.cut(each, 1), scratch: m.scratch, draw: t.draw(s, m.first+image),
 		}
 		if s.second >= 0 {

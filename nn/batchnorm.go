@@ -39,7 +39,8 @@ func (batchNorm) traits() traits { return traits{pointwise: true} }
 func (batchNorm) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	if of := l.purpose.batchStatistics; of != nil && of(n) {
-		l.keep(i, n.Inputs[0], &normalization{epilogue: epilogue{norm: n, masksItself: true}, rows: n.positions(), columns: n.channels()})
+		l.keep(i, n.Inputs[0], &normalization{epilogue: epilogue{norm: n, masksItself: true}, rows: n.positions(),
+			columns: n.channels()})
 		return
 	}
 	if s, e := l.open(n.Inputs[0]); s != nil && e.takesNorm {

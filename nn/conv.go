@@ -86,7 +86,8 @@ func (conv) shape(l Layer, in [][]int) ([]int, error) {
 	}
 	if n == in[0][2] { // its input is repeated: see keepDepthwise
 		if err := sound([]int{in[0][0], in[0][1], l.Units}); err != nil {
-			return nil, fmt.Errorf("%d filters for each channel of %d rows and %d columns", l.Units/n, in[0][0], in[0][1])
+			return nil, fmt.Errorf("%d filters for each channel of %d rows and %d columns", l.Units/n, in[0][0],
+				in[0][1])
 		}
 	}
 	return []int{height, width, l.Units}, nil
@@ -129,7 +130,8 @@ func (conv) lower(l *lowering, i int) {
 	case groups > 1 && groups == w.channels:
 		l.keepDepthwise(i, in, w, filters/groups)
 	case groups == 1 && n.Height == 1 && n.Width == 1 && w.strideHeight == 1 && w.strideWidth == 1:
-		l.keep(i, in, &matrixProduct{epilogue: closing, rows: w.outHeight * w.outWidth, depth: w.channels, columns: filters})
+		l.keep(i, in, &matrixProduct{epilogue: closing, rows: w.outHeight * w.outWidth, depth: w.channels,
+			columns: filters})
 	case groups == 1 && w.dilationWidth == 1:
 		depth := w.kernelHeight * w.kernelWidth * w.channels
 		c := convolution{epilogue: closing, window: w, depth: depth, columns: filters}

@@ -31,7 +31,8 @@ func (crop) shape(l Layer, in [][]int) ([]int, error) {
 	out := []int{whole[0] - l.Above - l.Below, whole[1] - l.Left - l.Right, whole[2] - l.Before - l.After}
 	for i, n := range out {
 		if n < 1 {
-			return nil, fmt.Errorf("it leaves out all of the %d %s", whole[i], [...]string{"rows", "columns", "channels"}[i])
+			return nil, fmt.Errorf("it leaves out all of the %d %s", whole[i],
+				[...]string{"rows", "columns", "channels"}[i])
 		}
 	}
 	return out[3-len(in[0]):], nil

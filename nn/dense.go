@@ -39,6 +39,7 @@ func (dense) traits() traits { return traits{whole: true} }
 func (dense) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	l.keep(i, n.Inputs[0], &matrixProduct{
-		epilogue: epilogue{layer: n, takesNorm: true, takesSecond: true}, rows: 1, depth: n.inputs[0][0], columns: n.Units,
+		epilogue: epilogue{layer: n, takesNorm: true, takesSecond: true}, rows: 1, depth: n.inputs[0][0],
+		columns: n.Units,
 	})
 }

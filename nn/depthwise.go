@@ -22,7 +22,8 @@ func (b *Builder) DepthwiseConvRect(
 	name string, x Value, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption,
 ) Value {
 	return b.weightedLayer(Layer{
-		Op: OpDepthwiseConv, Name: name, Height: kernelHeight, Width: kernelWidth, Stride: stride, Same: padding == Same,
+		Op: OpDepthwiseConv, Name: name, Height: kernelHeight, Width: kernelWidth, Stride: stride,
+		Same: padding == Same,
 	}, x, options)
 }
 

@@ -83,7 +83,8 @@ func (g *Graph) Layers() []Layer {
 	layers := make([]Layer, len(g.nodes))
 	for i, n := range g.nodes {
 		layers[i] = n.Layer
-		layers[i].Inputs, layers[i].Shape, layers[i].Channels = slices.Clone(n.Inputs), slices.Clone(n.Shape), slices.Clone(n.Channels)
+		layers[i].Inputs, layers[i].Shape, layers[i].Channels = slices.Clone(n.Inputs), slices.Clone(n.Shape),
+			slices.Clone(n.Channels)
 	}
 	return layers
 }
@@ -130,7 +131,8 @@ func NewGraph(layers []Layer) (*Graph, error) {
 		return &LayerError{i, layers[i].Name, layers[i].Op, fmt.Sprintf(format, args...)}
 	}
 	if len(layers) == 0 || len(layers) > maxLayers {
-		return nil, &LayerError{Reason: fmt.Sprintf("a network of %d layers; it has from 2 to %d", len(layers), maxLayers)}
+		return nil, &LayerError{Reason: fmt.Sprintf("a network of %d layers; it has from 2 to %d", len(layers),
+			maxLayers)}
 	}
 	if first := layers[0]; first.Op != OpInput || len(first.Shape) != 3 {
 		return nil, refuse(0, "a network begins with an Input of [h w c]")

@@ -125,7 +125,8 @@ func TestWrongDescriptions(t *testing.T) {
 		"dense on a map":   {[]Layer{input, {Op: OpDense, Name: "d", Inputs: []int{0}, Units: 2}}, "flat"},
 		"shapes do not go": {append(with(func(*Layer) {}), Layer{Op: OpAdd, Inputs: []int{0, 1}}), "Add of"},
 		"reshape":          {[]Layer{input, {Op: OpReshape, Inputs: []int{0}, Shape: []int{7}}}, "Reshape"},
-		"huge reshape":     {[]Layer{input, {Op: OpReshape, Inputs: []int{0}, Shape: []int{-1, 1 << 62, 4}}}, "output would be"},
+		"huge reshape": {[]Layer{input, {Op: OpReshape, Inputs: []int{0}, Shape: []int{-1, 1 << 62, 4}}},
+			"output would be"},
 		"one to concat":    {[]Layer{input, {Op: OpConcat, Inputs: []int{0}}}, "1 inputs"},
 		"dropout of all":   {[]Layer{input, {Op: OpDropout, Inputs: []int{0}, Rate: 1}}, "Dropout"},
 		"nothing computed": {[]Layer{input, {Op: OpFlatten, Inputs: []int{0}}}, "computes something"},
@@ -140,8 +141,10 @@ func TestWrongDescriptions(t *testing.T) {
 		"huge groups":      {with(func(l *Layer) { l.Groups = 1 << 30 }), "a size of"},
 		"many repetitions": {[]Layer{
 			{Op: OpInput, Shape: []int{4096, 4096, 2}},
-			{Op: OpConv, Name: "c", Inputs: []int{0}, Units: 1 << 10, Height: 1, Width: 1, Stride: 4096, Groups: 2}}, "512 filters for each channel"},
-		"dilated same pool": {[]Layer{input, {Op: OpMaxPool, Inputs: []int{0}, Height: 2, Width: 2, Stride: 1, Dilation: 2, Same: true}}, "dilated"},
+			{Op: OpConv, Name: "c", Inputs: []int{0}, Units: 1 << 10, Height: 1, Width: 1, Stride: 4096, Groups: 2}},
+			"512 filters for each channel"},
+		"dilated same pool": {[]Layer{input,
+			{Op: OpMaxPool, Inputs: []int{0}, Height: 2, Width: 2, Stride: 1, Dilation: 2, Same: true}}, "dilated"},
 	} {
 		_, err := NewGraph(c.layers)
 		if c.says == "" {
@@ -224,7 +227,8 @@ func TestHugeScratch(t *testing.T) {
 		if _, err := Compile(g, w, Options{}); !errors.As(err, &wrong) || wrong.Layer != 1 {
 			t.Errorf("%s: Compile: %v", name, err)
 		}
-		if _, err := NewTrainer(g, w, TrainerOptions{Loss: BinaryCrossEntropy{}}); !errors.As(err, &wrong) || wrong.Layer != 1 {
+		if _, err := NewTrainer(g, w, TrainerOptions{Loss: BinaryCrossEntropy{}}); !errors.As(err, &wrong) ||
+			wrong.Layer != 1 {
 			t.Errorf("%s: NewTrainer: %v", name, err)
 		}
 	}
@@ -238,7 +242,8 @@ func TestHugeFeatureMaps(t *testing.T) {
 	}
 	layers = append(layers, Layer{Op: OpGlobalMaxPool, Inputs: []int{6}})
 	for i := range 5 { // all maps are needed to the end
-		layers = append(layers, Layer{Op: OpGlobalMaxPool, Inputs: []int{5 - i}}, Layer{Op: OpAdd, Inputs: []int{len(layers) - 1, len(layers)}})
+		layers = append(layers, Layer{Op: OpGlobalMaxPool, Inputs: []int{5 - i}},
+			Layer{Op: OpAdd, Inputs: []int{len(layers) - 1, len(layers)}})
 	}
 	g, err := NewGraph(layers)
 	if err != nil {

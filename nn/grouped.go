@@ -114,7 +114,8 @@ func (c *grouped) run(b *buffers, p piece) {
 	channels, filters := c.channels/c.groups, c.groups*c.columns
 	for y := p.low; y < p.high; y++ {
 		product := kernel.Gemm{
-			DstStride: filters, Segments: c.kernelWidth * c.kernelHeight, SegmentLen: channels, Activation: c.activation,
+			DstStride: filters, Segments: c.kernelWidth * c.kernelHeight, SegmentLen: channels,
+			Activation: c.activation,
 		}
 		a := b.scratch
 		if c.inPlace() {
@@ -199,8 +200,9 @@ func (c *grouped) back(b *backBuffers) {
 					copy(to, b.in[in:])
 				})
 				o := kernel.Outer{
-					Dst: byKernel[g*c.depth*c.columns:], Sums: byShift[g*c.columns:], Rows: c.depth, Columns: c.columns,
-					A: lines, AStride: c.step * column, B: gradient, BStride: filters, Scratch: outer,
+					Dst: byKernel[g*c.depth*c.columns:], Sums: byShift[g*c.columns:], Rows: c.depth,
+					Columns: c.columns,
+					A:       lines, AStride: c.step * column, B: gradient, BStride: filters, Scratch: outer,
 				}
 				o.Run(c.outWidth)
 			}

@@ -42,7 +42,8 @@ func (layerNorm) shape(l Layer, in [][]int) ([]int, error) { return in[0], l.che
 
 func (layerNorm) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
-	l.emit(i, &rowNormalization{channelAffine: channelAffine{node: n}, rows: n.positions(), columns: n.channels()}, n.Inputs[0])
+	l.emit(i, &rowNormalization{channelAffine: channelAffine{node: n}, rows: n.positions(), columns: n.channels()},
+		n.Inputs[0])
 }
 
 // channelAffine is the parameters gamma and beta of a node.
@@ -117,7 +118,8 @@ func moments(row []float32, epsilon float64) (mean, inverse float32) {
 	centre := ((s[0] + s[1]) + (s[2] + s[3])) / n
 	s, rest = [4]float64{}, row
 	for ; len(rest) >= 4; rest = rest[4:] {
-		a, b, c, d := float64(rest[0])-centre, float64(rest[1])-centre, float64(rest[2])-centre, float64(rest[3])-centre
+		a, b, c, d := float64(rest[0])-centre, float64(rest[1])-centre, float64(rest[2])-centre,
+			float64(rest[3])-centre
 		s[0] += a * a
 		s[1] += b * b
 		s[2] += c * c

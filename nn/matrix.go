@@ -96,7 +96,8 @@ func (m *matrixProduct) back(b *backBuffers) {
 		if byKernel != nil {
 			o := kernel.Outer{
 				Dst: byKernel, Sums: byShift, Rows: m.depth, Columns: m.columns,
-				A: b.in[row*m.depth:], AStride: m.depth, B: g, BStride: m.columns, Scratch: b.scratch[:kernel.OuterScratchLen],
+				A: b.in[row*m.depth:], AStride: m.depth, B: g, BStride: m.columns,
+				Scratch: b.scratch[:kernel.OuterScratchLen],
 			}
 			o.Run(n)
 		}

@@ -158,8 +158,10 @@ func addBias(l definedLayer, out []float64) {
 
 var (
 	windows = []Layer{
-		{Height: 3, Width: 3, Stride: 2, Same: true}, {Height: 2, Width: 2, Stride: 1}, {Height: 3, Width: 2, Stride: 1, StrideWidth: 2, Same: true},
-		{Height: 1, Width: 4, Stride: 2, StrideWidth: 1}, {Height: 2, Width: 2, Stride: 1, Dilation: 2}, {Height: 3, Width: 2, Stride: 1, Dilation: 2, DilationWidth: 3},
+		{Height: 3, Width: 3, Stride: 2, Same: true}, {Height: 2, Width: 2, Stride: 1},
+		{Height: 3, Width: 2, Stride: 1, StrideWidth: 2, Same: true},
+		{Height: 1, Width: 4, Stride: 2, StrideWidth: 1}, {Height: 2, Width: 2, Stride: 1, Dilation: 2},
+		{Height: 3, Width: 2, Stride: 1, Dilation: 2, DilationWidth: 3},
 	}
 	aMap  = [][]int{{5, 4, 3}}
 	aRow  = [][]int{{7}}
@@ -183,18 +185,25 @@ var definitions = map[Op]definition{
 			addBias(l, out)
 		},
 		layers: []Layer{
-			{Units: 4, Height: 3, Width: 3, Stride: 1, Same: true, Bias: true}, {Units: 5, Height: 2, Width: 3, Stride: 2},
+			{Units: 4, Height: 3, Width: 3, Stride: 1, Same: true, Bias: true},
+			{Units: 5, Height: 2, Width: 3, Stride: 2},
 			{Units: 6, Height: 1, Width: 1, Stride: 1, Bias: true}, {Units: 2, Height: 1, Width: 1, Stride: 2},
 			{Units: 3, Height: 5, Width: 4, Stride: 3, Same: true},
 			// Strides and dilations, each its own way.
-			{Units: 4, Height: 3, Width: 2, Stride: 1, StrideWidth: 3, Same: true}, {Units: 4, Height: 1, Width: 1, Stride: 1, StrideWidth: 2},
-			{Units: 4, Height: 2, Width: 2, Stride: 2, StrideWidth: 1}, {Units: 2, Height: 2, Width: 3, Stride: 1, Dilation: 2, DilationWidth: 1},
-			{Units: 4, Height: 3, Width: 3, Stride: 1, Dilation: 2, Same: true, Bias: true}, {Units: 4, Height: 2, Width: 2, Stride: 1, Dilation: 3},
-			{Units: 4, Height: 3, Width: 2, Stride: 2, StrideWidth: 1, DilationWidth: 2, Same: true}, {Units: 3, Height: 1, Width: 2, Stride: 1, DilationWidth: 3},
+			{Units: 4, Height: 3, Width: 2, Stride: 1, StrideWidth: 3, Same: true},
+			{Units: 4, Height: 1, Width: 1, Stride: 1, StrideWidth: 2},
+			{Units: 4, Height: 2, Width: 2, Stride: 2, StrideWidth: 1},
+			{Units: 2, Height: 2, Width: 3, Stride: 1, Dilation: 2, DilationWidth: 1},
+			{Units: 4, Height: 3, Width: 3, Stride: 1, Dilation: 2, Same: true, Bias: true},
+			{Units: 4, Height: 2, Width: 2, Stride: 1, Dilation: 3},
+			{Units: 4, Height: 3, Width: 2, Stride: 2, StrideWidth: 1, DilationWidth: 2, Same: true},
+			{Units: 3, Height: 1, Width: 2, Stride: 1, DilationWidth: 3},
 			{Units: 2, Height: 3, Width: 3, Stride: 1, Dilation: 7, DilationWidth: 5, Same: true},
 			// As many groups as channels.
-			{Units: 3, Height: 3, Width: 3, Stride: 2, Groups: 3, Same: true, Bias: true}, {Units: 6, Height: 2, Width: 3, Stride: 1, Groups: 3, Bias: true},
-			{Units: 9, Height: 2, Width: 2, Stride: 1, Groups: 3, Dilation: 2, Same: true}, {Units: 3, Height: 1, Width: 1, Stride: 1, Groups: 3},
+			{Units: 3, Height: 3, Width: 3, Stride: 2, Groups: 3, Same: true, Bias: true},
+			{Units: 6, Height: 2, Width: 3, Stride: 1, Groups: 3, Bias: true},
+			{Units: 9, Height: 2, Width: 2, Stride: 1, Groups: 3, Dilation: 2, Same: true},
+			{Units: 3, Height: 1, Width: 1, Stride: 1, Groups: 3},
 		},
 		inputs: aMap,
 	},
@@ -211,9 +220,12 @@ var definitions = map[Op]definition{
 		layers: []Layer{
 			{Height: 3, Width: 3, Stride: 1, Same: true, Bias: true}, {Height: 2, Width: 3, Stride: 2},
 			{Height: 1, Width: 1, Stride: 1}, {Height: 4, Width: 4, Stride: 2, Same: true},
-			{Height: 3, Width: 3, Stride: 1, StrideWidth: 2, Same: true, Bias: true}, {Height: 2, Width: 2, Stride: 2, StrideWidth: 1},
-			{Height: 3, Width: 3, Stride: 1, Dilation: 2, Same: true, Bias: true}, {Height: 2, Width: 2, Stride: 1, DilationWidth: 3},
-			{Height: 3, Width: 1, Stride: 2, Dilation: 2}, {Height: 3, Width: 3, Stride: 1, Dilation: 6, DilationWidth: 4, Same: true},
+			{Height: 3, Width: 3, Stride: 1, StrideWidth: 2, Same: true, Bias: true},
+			{Height: 2, Width: 2, Stride: 2, StrideWidth: 1},
+			{Height: 3, Width: 3, Stride: 1, Dilation: 2, Same: true, Bias: true},
+			{Height: 2, Width: 2, Stride: 1, DilationWidth: 3},
+			{Height: 3, Width: 1, Stride: 2, Dilation: 2},
+			{Height: 3, Width: 3, Stride: 1, Dilation: 6, DilationWidth: 4, Same: true},
 		},
 		inputs: aMap,
 	},
@@ -254,10 +266,12 @@ var definitions = map[Op]definition{
 	OpGlobalAveragePool: {define: wholly(pooled(plus, true)), layers: []Layer{{}}, inputs: aMap},
 	OpGlobalMaxPool:     {define: wholly(pooled(larger, false)), layers: []Layer{{}}, inputs: aMap},
 	OpReLU: {
-		define: each(func(_ definedLayer, _ int, v float64) float64 { return max(v, 0) }), layers: []Layer{{}}, inputs: aMap,
+		define: each(func(_ definedLayer, _ int, v float64) float64 { return max(v, 0) }), layers: []Layer{{}},
+		inputs: aMap,
 	},
 	OpReLU6: {
-		define: each(func(_ definedLayer, _ int, v float64) float64 { return min(max(v, 0), 6) }), layers: []Layer{{}}, inputs: aMap,
+		define: each(func(_ definedLayer, _ int, v float64) float64 { return min(max(v, 0), 6) }),
+		layers: []Layer{{}}, inputs: aMap,
 	},
 	OpLeakyReLU: {
 		define: each(func(l definedLayer, _ int, v float64) float64 { return max(v, 0) + l.Slope*min(v, 0) }),
@@ -296,8 +310,10 @@ var definitions = map[Op]definition{
 		}),
 		layers: []Layer{{}}, inputs: aMap,
 	},
-	OpErf:      {define: each(func(_ definedLayer, _ int, v float64) float64 { return math.Erf(v) }), layers: []Layer{{}}, inputs: aMap},
-	OpSoftplus: {define: each(func(_ definedLayer, _ int, v float64) float64 { return math.Log1p(math.Exp(v)) }), layers: []Layer{{}}, inputs: aMap},
+	OpErf: {define: each(func(_ definedLayer, _ int, v float64) float64 { return math.Erf(v) }),
+		layers: []Layer{{}}, inputs: aMap},
+	OpSoftplus: {define: each(func(_ definedLayer, _ int, v float64) float64 { return math.Log1p(math.Exp(v)) }),
+		layers: []Layer{{}}, inputs: aMap},
 	OpMish: {
 		define: each(func(_ definedLayer, _ int, v float64) float64 { return v * math.Tanh(math.Log1p(math.Exp(v))) }),
 		layers: []Layer{{}}, inputs: aMap,
@@ -310,9 +326,12 @@ var definitions = map[Op]definition{
 		define: each(func(_ definedLayer, _ int, v float64) float64 { return v * min(max(v/6+0.5, 0), 1) }),
 		layers: []Layer{{}}, inputs: aMap,
 	},
-	OpSigmoid: {define: each(func(_ definedLayer, _ int, v float64) float64 { return logistic(v) }), layers: []Layer{{}}, inputs: aMap},
-	OpSwish:   {define: each(func(_ definedLayer, _ int, v float64) float64 { return v * logistic(v) }), layers: []Layer{{}}, inputs: aMap},
-	OpTanh:    {define: each(func(_ definedLayer, _ int, v float64) float64 { return math.Tanh(v) }), layers: []Layer{{}}, inputs: aMap},
+	OpSigmoid: {define: each(func(_ definedLayer, _ int, v float64) float64 { return logistic(v) }),
+		layers: []Layer{{}}, inputs: aMap},
+	OpSwish: {define: each(func(_ definedLayer, _ int, v float64) float64 { return v * logistic(v) }),
+		layers: []Layer{{}}, inputs: aMap},
+	OpTanh: {define: each(func(_ definedLayer, _ int, v float64) float64 { return math.Tanh(v) }),
+		layers: []Layer{{}}, inputs: aMap},
 	OpSoftmax: {
 		define: func(l definedLayer, out []float64) {
 			for i, v := range l.in[0] {
@@ -386,7 +405,8 @@ var definitions = map[Op]definition{
 						*at.i = map[Border]int{Reflect: -*at.i, Edge: 0, Wrap: *at.i + at.n}[l.Border]
 					}
 					for l.Border != "" && *at.i >= at.n {
-						*at.i = map[Border]int{Reflect: 2*at.n - 2 - *at.i, Edge: at.n - 1, Wrap: *at.i - at.n}[l.Border]
+						*at.i = map[Border]int{Reflect: 2*at.n - 2 - *at.i, Edge: at.n - 1,
+							Wrap: *at.i - at.n}[l.Border]
 					}
 				}
 				switch {
@@ -413,7 +433,8 @@ var definitions = map[Op]definition{
 				out[i] = l.in[0][(y*from[1]+x)*from[2]+c]
 			}
 		},
-		layers: []Layer{{Above: 1, Below: 2, Left: 1}, {Right: 3, Before: 1}, {Before: 1, After: 1}, {After: 2, Below: 1}, {}},
+		layers: []Layer{{Above: 1, Below: 2, Left: 1}, {Right: 3, Before: 1}, {Before: 1, After: 1},
+			{After: 2, Below: 1}, {}},
 		inputs: aMap,
 	},
 	OpUpsample: {
@@ -425,7 +446,8 @@ var definitions = map[Op]definition{
 	OpResize: {
 		define: resized,
 		layers: []Layer{{Rows: 2, Columns: 7}, {Rows: 5, Columns: 1}, {Rows: 1, Columns: 9, Linear: true},
-			{Rows: 2, Columns: 3, Linear: true}, {Rows: 7, Columns: 2, Linear: true}, {Rows: 3, Columns: 4, Linear: true}},
+			{Rows: 2, Columns: 3, Linear: true}, {Rows: 7, Columns: 2, Linear: true},
+			{Rows: 3, Columns: 4, Linear: true}},
 		inputs: [][]int{{3, 4, 2}},
 	},
 	OpFlatten: {define: func(l definedLayer, out []float64) { copy(out, l.in[0]) }, layers: []Layer{{}}, inputs: aMap},
@@ -433,7 +455,8 @@ var definitions = map[Op]definition{
 		define: func(l definedLayer, out []float64) { copy(out, l.in[0]) },
 		layers: []Layer{{Shape: []int{60}}, {Shape: []int{2, 6, 5}}}, inputs: aMap,
 	},
-	OpDropout: {define: func(l definedLayer, out []float64) { copy(out, l.in[0]) }, layers: []Layer{{Rate: 0.5}}, inputs: aMap},
+	OpDropout: {define: func(l definedLayer, out []float64) { copy(out, l.in[0]) }, layers: []Layer{{Rate: 0.5}},
+		inputs: aMap},
 }
 
 // eachTap calls f for every output position, with each input position under its
@@ -541,16 +564,20 @@ func TestOperations(t *testing.T) {
 			case OpConv: // a group has several channels if there are more
 				inputs = append(inputs, [][]int{{5, 4, 6}}, [][]int{{4, 5, 12}})
 			case OpAdd, OpMultiply, OpMaximum, OpMinimum:
-				inputs = append(inputs, [][]int{{5, 4, 3}, {3}}, [][]int{{1, 1, 3}, {5, 4, 3}}, [][]int{{1, 1, 3}, {3}},
-					[][]int{{7}, {7}}, [][]int{{3, 4, 2}, {3, 4, 1}}, [][]int{{1, 1, 1}, {3, 4, 2}}, [][]int{{3, 1, 2}, {1, 4, 1}},
-					[][]int{{1}, {2, 3, 2}}, [][]int{{2, 1, 2}, {2, 3, 2}}, [][]int{{1, 2, 2}, {4, 2, 2}}, [][]int{{5}, {1}})
+				inputs = append(inputs, [][]int{{5, 4, 3}, {3}}, [][]int{{1, 1, 3}, {5, 4, 3}},
+					[][]int{{1, 1, 3}, {3}},
+					[][]int{{7}, {7}}, [][]int{{3, 4, 2}, {3, 4, 1}}, [][]int{{1, 1, 1}, {3, 4, 2}},
+					[][]int{{3, 1, 2}, {1, 4, 1}},
+					[][]int{{1}, {2, 3, 2}}, [][]int{{2, 1, 2}, {2, 3, 2}}, [][]int{{1, 2, 2}, {4, 2, 2}},
+					[][]int{{5}, {1}})
 			case OpGroupNorm:
 				inputs = append(inputs, [][]int{{12}})
 			case OpCrop:
 				if l.Above+l.Below+l.Left+l.Right == 0 {
 					inputs = append(inputs, [][]int{{7}}, [][]int{{1, 2, 5}})
 				}
-			case OpLayerNorm, OpConcat, OpSelect, OpBatchNorm, OpScale, OpSoftmax, OpLeakyReLU, OpTanh, OpPReLU, OpELU, OpMish:
+			case OpLayerNorm, OpConcat, OpSelect, OpBatchNorm, OpScale, OpSoftmax, OpLeakyReLU, OpTanh, OpPReLU,
+				OpELU, OpMish:
 				flat := [][]int{}
 				for range d.inputs {
 					flat = append(flat, []int{7})

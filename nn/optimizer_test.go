@@ -7,7 +7,8 @@ import (
 )
 
 func variable(values ...float32) *Variable {
-	return &Variable{Param: Param{Name: "v", Shape: []int{len(values)}, Trainable: true}, Value: values, Gradient: make([]float32, len(values))}
+	return &Variable{Param: Param{Name: "v", Shape: []int{len(values)}, Trainable: true}, Value: values,
+		Gradient: make([]float32, len(values))}
 }
 
 // TestAdamByHand: two steps from the paper's algorithm 1 with the bias correction in
@@ -52,7 +53,8 @@ func TestClipGlobalNorm(t *testing.T) {
 	if norm := ClipGlobalNorm([]*Variable{a, b}, 10); norm != 5 || a.Gradient[0] != 3 {
 		t.Errorf("norm %v, gradient %v", norm, a.Gradient)
 	}
-	if norm := ClipGlobalNorm([]*Variable{a, b}, 1); norm != 5 || math.Abs(float64(a.Gradient[0])-0.6) > 1e-6 || math.Abs(float64(b.Gradient[0])-0.8) > 1e-6 {
+	if norm := ClipGlobalNorm([]*Variable{a, b}, 1); norm != 5 || math.Abs(float64(a.Gradient[0])-0.6) > 1e-6 ||
+		math.Abs(float64(b.Gradient[0])-0.8) > 1e-6 {
 		t.Errorf("norm %v, gradients %v %v", norm, a.Gradient, b.Gradient)
 	}
 }
@@ -103,7 +105,8 @@ func TestSchedules(t *testing.T) {
 		t.Error("step")
 	}
 	s := Cosine(2, 0.1, 10)
-	if s(0, 110) != 0 || s(5, 110) != 1 || s(10, 110) != 2 || !near(s(60, 110), 2*(0.1+0.9/2)) || !near(s(110, 110), 0.2) || !near(s(500, 110), 0.2) {
+	if s(0, 110) != 0 || s(5, 110) != 1 || s(10, 110) != 2 || !near(s(60, 110), 2*(0.1+0.9/2)) ||
+		!near(s(110, 110), 0.2) || !near(s(500, 110), 0.2) {
 		t.Error("cosine")
 	}
 	s = OneCycle(1)

@@ -37,7 +37,8 @@ func (pad) shape(l Layer, in [][]int) ([]int, error) {
 		return nil, err
 	}
 	h, w := in[0][0], in[0][1]
-	most := map[Border][2]int{"": {maxSetting, maxSetting}, Edge: {maxSetting, maxSetting}, Reflect: {h - 1, w - 1}, Wrap: {h, w}}
+	most := map[Border][2]int{"": {maxSetting, maxSetting}, Edge: {maxSetting, maxSetting}, Reflect: {h - 1, w - 1},
+		Wrap: {h, w}}
 	limit, ok := most[l.Border]
 	switch {
 	case !ok || l.Border != "" && l.Lowest:

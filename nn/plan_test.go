@@ -87,7 +87,8 @@ var networks = map[string]func() *Graph{
 		x = b.ReLU(b.GroupNorm("g", x, 9, 1e-5))
 		x = b.GroupNorm("i", b.Multiply(x, b.Conv("m", x, 1, 1, 1, Same)), 36, 1e-3)
 		y := b.Upsample(b.Upsample(b.Crop(x, 10, 15, 12, 12), 2, 1, true), 1, 2, false)
-		x = b.Maximum(b.CropChannels(x, 1, 3), b.Minimum(b.CropChannels(y, 4, 0), b.CropChannels(b.GlobalAveragePool(x), 2, 2)))
+		x = b.Maximum(b.CropChannels(x, 1, 3),
+			b.Minimum(b.CropChannels(y, 4, 0), b.CropChannels(b.GlobalAveragePool(x), 2, 2)))
 		x = b.Maximum(b.Resize(x, 60, 64, true), b.Resize(x, 60, 64, false))
 		x = b.LayerNorm("f", b.GlobalAveragePool(x), 1e-3)
 		return b.Build(b.GroupNorm("h", x, 4, 1e-3))
@@ -242,7 +243,8 @@ func TestConvolutionsOfAnyShape(t *testing.T) {
 		groups := one.Draw(rt, "groups")
 		l := Layer{
 			Op: OpConv, Name: "c", Inputs: []int{0}, Height: kernelHeight, Width: kernelWidth, Groups: groups,
-			Units: groups * rapid.IntRange(1, 40/groups).Draw(rt, "filters"), Same: rapid.Bool().Draw(rt, "same"), Bias: true,
+			Units: groups * rapid.IntRange(1, 40/groups).Draw(rt, "filters"), Same: rapid.Bool().Draw(rt, "same"),
+			Bias: true,
 		}
 		l.SetStrides(one.Draw(rt, "stride"), one.Draw(rt, "stride width"))
 		l.SetDilations(one.Draw(rt, "dilation"), one.Draw(rt, "dilation width"))
@@ -341,7 +343,8 @@ func TestRunObeysItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, n := range []int{1, 4} {
-		err := p.Run(ctx, randomValues(n*tensor.Len(g.InputShape()), 6), make([]float32, n*tensor.Len(g.OutputShape())))
+		err := p.Run(ctx, randomValues(n*tensor.Len(g.InputShape()), 6),
+			make([]float32, n*tensor.Len(g.OutputShape())))
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("batch of %d: error %v, want %v", n, err, context.Canceled)
 		}
@@ -391,11 +394,14 @@ func TestCompileRefusesBadWeights(t *testing.T) {
 func TestBuilderPanics(t *testing.T) {
 	for name, build := range map[string]func(b *Builder){
 		"window does not fit": func(b *Builder) { b.Conv("c", b.Input(), 4, 9, 1, Valid) },
-		"name taken":          func(b *Builder) { b.Conv("c", b.Input(), 4, 1, 1, Same); b.Conv("c", b.Input(), 4, 1, 1, Same) },
-		"dense on a map":      func(b *Builder) { b.Dense("d", b.Input(), 3) },
-		"add of two shapes":   func(b *Builder) { b.Add(b.Input(), b.Flatten(b.Input())) },
-		"another builder":     func(b *Builder) { b.ReLU(NewBuilder(1, 1, 1).Input()) },
-		"dropout of all":      func(b *Builder) { b.Dropout(b.Input(), 1) },
+		"name taken": func(b *Builder) {
+			b.Conv("c", b.Input(), 4, 1, 1, Same)
+			b.Conv("c", b.Input(), 4, 1, 1, Same)
+		},
+		"dense on a map":    func(b *Builder) { b.Dense("d", b.Input(), 3) },
+		"add of two shapes": func(b *Builder) { b.Add(b.Input(), b.Flatten(b.Input())) },
+		"another builder":   func(b *Builder) { b.ReLU(NewBuilder(1, 1, 1).Input()) },
+		"dropout of all":    func(b *Builder) { b.Dropout(b.Input(), 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

@@ -21,10 +21,14 @@ func TestRandomDescriptions(t *testing.T) {
 		pick := func(n int) int { return random.IntN(n) }
 		layers := []Layer{{Op: OpInput, Shape: []int{1 + pick(9), 1 + pick(9), 1 + pick(4)}}}
 		for range 1 + pick(7) {
-			l := Layer{Op: ops[pick(len(ops))], Name: fmt.Sprint("l", pick(20)), Units: pick(9), Height: pick(5), Stride: pick(4), Same: pick(2) == 0,
-				Bias: pick(2) == 0, Epsilon: 1e-3, Slope: float64(pick(3)) - 1, Rate: float64(pick(5)) / 4, Above: pick(3), Below: pick(3),
-				Left: pick(3), Right: pick(3), Lowest: pick(2) == 0, StrideWidth: pick(3) * pick(2), Dilation: pick(3), DilationWidth: pick(3),
-				Groups: pick(5) * pick(2), Before: pick(2), After: pick(2), Rows: pick(4), Columns: pick(4), Linear: pick(2) == 0}
+			l := Layer{Op: ops[pick(len(ops))], Name: fmt.Sprint("l", pick(20)), Units: pick(9), Height: pick(5),
+				Stride: pick(4), Same: pick(2) == 0,
+				Bias: pick(2) == 0, Epsilon: 1e-3, Slope: float64(pick(3)) - 1, Rate: float64(pick(5)) / 4,
+				Above: pick(3), Below: pick(3),
+				Left: pick(3), Right: pick(3), Lowest: pick(2) == 0, StrideWidth: pick(3) * pick(2),
+				Dilation: pick(3), DilationWidth: pick(3),
+				Groups: pick(5) * pick(2), Before: pick(2), After: pick(2), Rows: pick(4), Columns: pick(4),
+				Linear: pick(2) == 0}
 			if l.Width = l.Height; pick(3) == 0 {
 				l.Width = pick(5)
 			}
@@ -57,7 +61,8 @@ func TestRandomDescriptions(t *testing.T) {
 				checkTyped(t, seed, err)
 				continue
 			}
-			input, output := randomValues(tensor.Len(g.InputShape()), seed), make([]float32, tensor.Len(g.OutputShape()))
+			input, output := randomValues(tensor.Len(g.InputShape()), seed),
+				make([]float32, tensor.Len(g.OutputShape()))
 			if err := plan.Run(t.Context(), input, output); err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +74,8 @@ func TestRandomDescriptions(t *testing.T) {
 		}
 		trained++
 		targets := make([]float32, trainer.outputLen)
-		if _, err := trainer.Step(t.Context(), randomValues(tensor.Len(g.InputShape()), seed), targets, make([]float32, trainer.outputLen)); err != nil {
+		if _, err := trainer.Step(t.Context(), randomValues(tensor.Len(g.InputShape()), seed), targets,
+			make([]float32, trainer.outputLen)); err != nil {
 			t.Fatal(err)
 		}
 	}

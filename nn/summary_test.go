@@ -26,7 +26,8 @@ func TestSummary(t *testing.T) {
 	total := 0
 	for i, s := range all {
 		if s.Params != want[i].params || s.MultiplyAdds != want[i].multiplyAdds || s.ReceptiveField != want[i].field {
-			t.Errorf("layer %d, %s: %d parameters, %d multiply-adds, %d pixels; want %v", i, s.Layer.Op, s.Params, s.MultiplyAdds, s.ReceptiveField, want[i])
+			t.Errorf("layer %d, %s: %d parameters, %d multiply-adds, %d pixels; want %v", i, s.Layer.Op, s.Params,
+				s.MultiplyAdds, s.ReceptiveField, want[i])
 		}
 		total += s.Params
 	}
@@ -39,9 +40,12 @@ func TestSummary(t *testing.T) {
 func TestSummaryOfWindows(t *testing.T) {
 	g, err := NewGraph([]Layer{
 		{Op: OpInput, Shape: []int{32, 32, 4}},
-		{Op: OpConv, Name: "a", Inputs: []int{0}, Units: 8, Height: 3, Width: 2, Stride: 1, StrideWidth: 2, Groups: 2, Same: true},
-		{Op: OpDepthwiseConv, Name: "b", Inputs: []int{1}, Height: 3, Width: 3, Stride: 1, DilationWidth: 4, Same: true},
-		{Op: OpConv, Name: "c", Inputs: []int{2}, Units: 16, Height: 3, Width: 1, Stride: 1, Dilation: 2, Groups: 8, Same: true},
+		{Op: OpConv, Name: "a", Inputs: []int{0}, Units: 8, Height: 3, Width: 2, Stride: 1, StrideWidth: 2, Groups: 2,
+			Same: true},
+		{Op: OpDepthwiseConv, Name: "b", Inputs: []int{1}, Height: 3, Width: 3, Stride: 1, DilationWidth: 4,
+			Same: true},
+		{Op: OpConv, Name: "c", Inputs: []int{2}, Units: 16, Height: 3, Width: 1, Stride: 1, Dilation: 2, Groups: 8,
+			Same: true},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -41,7 +41,8 @@ var everyLayer = map[string]func() *Graph{
 		x = b.Conv("c", x, 8, 2, 2, Valid, WithGroups(2), WithBias())
 		x = b.ReLU(b.Conv("d", x, 8, 1, 1, Valid, WithGroups(4)))
 		z := b.BatchNorm("en", b.Conv("e", x, 16, 3, 1, Same, WithGroups(8)), 1e-3) // two filters for each channel
-		x = b.Concat(z, x)                                                          // whose input is read by another too
+		// whose input is read by another too
+		x = b.Concat(z, x)
 		return b.Build(b.Dense("f", b.GlobalAveragePool(b.Tanh(x)), 4))
 	},
 	"gaps": func() *Graph {
@@ -49,7 +50,8 @@ var everyLayer = map[string]func() *Graph{
 		x := b.ReLU(b.BatchNorm("an", b.Conv("a", b.Input(), 4, 3, 1, Same, WithDilation(2, 1)), 1e-3))
 		x = b.ReLU6(b.BatchNorm("bn", b.Conv("b", x, 4, 3, 1, Same, WithDilation(2, 3), WithBias()), 1e-3))
 		x = b.Conv("c", x, 4, 2, 1, Valid, WithDilation(1, 2), WithGroups(2))
-		x = b.ReLU(b.BatchNorm("dn", b.DepthwiseConv("d", b.ReLU(x), 3, 1, Same, WithDilation(2, 2), WithBias()), 1e-3))
+		x = b.ReLU(b.BatchNorm("dn", b.DepthwiseConv("d", b.ReLU(x), 3, 1, Same, WithDilation(2, 2), WithBias()),
+			1e-3))
 		return b.Build(b.GlobalAveragePool(x))
 	},
 	"residual": func() *Graph {
@@ -96,13 +98,16 @@ var everyLayer = map[string]func() *Graph{
 	"shared": func() *Graph {
 		g, err := NewGraph([]Layer{
 			{Op: OpInput, Shape: []int{4, 4, 3}},
-			{Op: OpConv, Name: "c", Inputs: []int{0}, Units: 3, Height: 3, Width: 3, Stride: 1, Same: true, Bias: true},
+			{Op: OpConv, Name: "c", Inputs: []int{0}, Units: 3, Height: 3, Width: 3, Stride: 1, Same: true,
+				Bias: true},
 			{Op: OpBatchNorm, Name: "n", Inputs: []int{1}, Epsilon: 1e-3},
 			{Op: OpSwish, Inputs: []int{2}},
-			{Op: OpConv, Name: "c", Inputs: []int{3}, Units: 3, Height: 3, Width: 3, Stride: 1, Same: true, Bias: true},
+			{Op: OpConv, Name: "c", Inputs: []int{3}, Units: 3, Height: 3, Width: 3, Stride: 1, Same: true,
+				Bias: true},
 			{Op: OpBatchNorm, Name: "n", Inputs: []int{4}, Epsilon: 1e-3},
 			{Op: OpPReLU, Name: "p", Inputs: []int{5}},
-			{Op: OpConv, Name: "c", Inputs: []int{6}, Units: 3, Height: 3, Width: 3, Stride: 1, Same: true, Bias: true},
+			{Op: OpConv, Name: "c", Inputs: []int{6}, Units: 3, Height: 3, Width: 3, Stride: 1, Same: true,
+				Bias: true},
 			{Op: OpPReLU, Name: "p", Inputs: []int{7}},
 			{Op: OpGlobalAveragePool, Inputs: []int{8}},
 			{Op: OpDense, Name: "d", Inputs: []int{9}, Units: 4},
@@ -196,7 +201,8 @@ func TestGradients(t *testing.T) {
 								continue
 							}
 							if narrow := slope(t, tr, v, 1e-4, direction, input, targets); math.Abs(narrow-want) > tolerance {
-								t.Errorf("%s: slope %v and %v by differences, %v by the gradient (of size %v)", v.Name, wide, narrow, want, math.Sqrt(size))
+								t.Errorf("%s: slope %v and %v by differences, %v by the gradient (of size %v)",
+									v.Name, wide, narrow, want, math.Sqrt(size))
 							}
 						}
 					}
@@ -244,7 +250,8 @@ func TestTrainerThreads(t *testing.T) {
 			var want [][]float32
 			for threads := 1; threads <= 5; threads++ {
 				g := build()
-				tr, err := NewTrainer(g, randomWeights(g, 1), TrainerOptions{Threads: threads, Loss: BinaryCrossEntropy{}, BatchStatistics: batchStatistics})
+				tr, err := NewTrainer(g, randomWeights(g, 1),
+					TrainerOptions{Threads: threads, Loss: BinaryCrossEntropy{}, BatchStatistics: batchStatistics})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -273,7 +280,8 @@ func TestTrainerFrozen(t *testing.T) {
 		g := build()
 		input, targets := batchOf(g, 9, 5)
 		gradients := func(trainable func(Param) bool) (map[string][]float32, *Trainer) {
-			tr, err := NewTrainer(g, randomWeights(g, 1), TrainerOptions{Loss: BinaryCrossEntropy{}, Trainable: trainable})
+			tr, err := NewTrainer(g, randomWeights(g, 1),
+				TrainerOptions{Loss: BinaryCrossEntropy{}, Trainable: trainable})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -303,7 +311,8 @@ func TestTrainerFrozen(t *testing.T) {
 			for n, g := range got {
 				for i := range g {
 					if math.Abs(float64(g[i]-want[n][i])) > 1e-5*(1+math.Abs(float64(want[n][i]))) {
-						t.Fatalf("%s from parameter %d on: gradient %d of %s is %v, want %v", name, first, i, n, g[i], want[n][i])
+						t.Fatalf("%s from parameter %d on: gradient %d of %s is %v, want %v", name, first, i, n, g[i],
+							want[n][i])
 					}
 				}
 			}

@@ -21,25 +21,38 @@ func TestPadsBecomeWindows(t *testing.T) {
 		taken  bool
 	}{
 		{"convolution", Layer{Op: OpConv, Units: 5, Height: 3, Width: 3, Stride: 2}, [4]int{1, 1, 1, 1}, false, true},
-		{"unequal sides", Layer{Op: OpConv, Units: 5, Height: 3, Width: 5, Stride: 1}, [4]int{2, 0, 3, 1}, false, true},
-		{"with padding of its own", Layer{Op: OpConv, Units: 5, Height: 5, Width: 5, Stride: 2, Same: true}, [4]int{1, 2, 2, 1}, false, true},
-		{"dilated", Layer{Op: OpConv, Units: 5, Height: 3, Width: 3, Stride: 1, Dilation: 2}, [4]int{2, 2, 3, 1}, false, true},
-		{"groups", Layer{Op: OpConv, Units: 4, Height: 3, Width: 3, Stride: 2, Groups: 2}, [4]int{1, 1, 1, 1}, false, true},
-		{"a large kernel", Layer{Op: OpConv, Units: 6000, Height: 3, Width: 3, Stride: 2}, [4]int{1, 1, 1, 0}, false, true},
+		{"unequal sides", Layer{Op: OpConv, Units: 5, Height: 3, Width: 5, Stride: 1}, [4]int{2, 0, 3, 1}, false,
+			true},
+		{"with padding of its own", Layer{Op: OpConv, Units: 5, Height: 5, Width: 5, Stride: 2, Same: true},
+			[4]int{1, 2, 2, 1}, false, true},
+		{"dilated", Layer{Op: OpConv, Units: 5, Height: 3, Width: 3, Stride: 1, Dilation: 2}, [4]int{2, 2, 3, 1},
+			false, true},
+		{"groups", Layer{Op: OpConv, Units: 4, Height: 3, Width: 3, Stride: 2, Groups: 2}, [4]int{1, 1, 1, 1}, false,
+			true},
+		{"a large kernel", Layer{Op: OpConv, Units: 6000, Height: 3, Width: 3, Stride: 2}, [4]int{1, 1, 1, 0}, false,
+			true},
 		{"depthwise", Layer{Op: OpDepthwiseConv, Height: 3, Width: 3, Stride: 2}, [4]int{1, 1, 1, 1}, false, true},
-		{"depthwise with gaps", Layer{Op: OpDepthwiseConv, Height: 3, Width: 3, Stride: 1, Dilation: 2}, [4]int{1, 4, 2, 2}, false, true},
-		{"repeated channels", Layer{Op: OpConv, Units: 8, Height: 3, Width: 3, Stride: 2, Groups: 4}, [4]int{1, 1, 1, 1}, false, true},
+		{"depthwise with gaps", Layer{Op: OpDepthwiseConv, Height: 3, Width: 3, Stride: 1, Dilation: 2},
+			[4]int{1, 4, 2, 2}, false, true},
+		{"repeated channels", Layer{Op: OpConv, Units: 8, Height: 3, Width: 3, Stride: 2, Groups: 4},
+			[4]int{1, 1, 1, 1}, false, true},
 		{"largest", Layer{Op: OpMaxPool, Height: 3, Width: 3, Stride: 2}, [4]int{1, 1, 1, 1}, true, true},
 		{"largest of zeros", Layer{Op: OpMaxPool, Height: 3, Width: 3, Stride: 2}, [4]int{1, 1, 1, 1}, false, false},
-		{"largest with gaps", Layer{Op: OpMaxPool, Height: 3, Width: 3, Stride: 1, Dilation: 2}, [4]int{2, 2, 2, 2}, true, false},
-		{"largest with gaps along a row", Layer{Op: OpMaxPool, Height: 3, Width: 3, Stride: 1, Dilation: 1, DilationWidth: 2}, [4]int{1, 1, 2, 2}, true, false},
+		{"largest with gaps", Layer{Op: OpMaxPool, Height: 3, Width: 3, Stride: 1, Dilation: 2}, [4]int{2, 2, 2, 2},
+			true, false},
+		{"largest with gaps along a row",
+			Layer{Op: OpMaxPool, Height: 3, Width: 3, Stride: 1, Dilation: 1, DilationWidth: 2}, [4]int{1, 1, 2, 2},
+			true, false},
 		{"mean", Layer{Op: OpAveragePool, Height: 3, Width: 3, Stride: 2}, [4]int{1, 1, 1, 1}, false, false},
-		{"wider than the window", Layer{Op: OpConv, Units: 5, Height: 3, Width: 3, Stride: 1}, [4]int{3, 0, 0, 0}, false, false},
-		{"nothing but border at the end", Layer{Op: OpConv, Units: 5, Height: 3, Width: 3, Stride: 1}, [4]int{0, 0, 0, 3}, false, false},
+		{"wider than the window", Layer{Op: OpConv, Units: 5, Height: 3, Width: 3, Stride: 1}, [4]int{3, 0, 0, 0},
+			false, false},
+		{"nothing but border at the end", Layer{Op: OpConv, Units: 5, Height: 3, Width: 3, Stride: 1},
+			[4]int{0, 0, 0, 3}, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.layer.Name = "window"
-			p := Layer{Op: OpPad, Inputs: []int{2}, Above: c.pads[0], Below: c.pads[1], Left: c.pads[2], Right: c.pads[3], Lowest: c.lowest}
+			p := Layer{Op: OpPad, Inputs: []int{2}, Above: c.pads[0], Below: c.pads[1], Left: c.pads[2],
+				Right: c.pads[3], Lowest: c.lowest}
 			begin := []Layer{
 				{Op: OpInput, Shape: []int{7, 8, 3}},
 				{Op: OpConv, Name: "first", Inputs: []int{0}, Units: 4, Height: 1, Width: 1, Stride: 1},
@@ -169,7 +182,8 @@ func TestGatheredConvolution(t *testing.T) {
 				}
 				for i := range want {
 					if out[i] != want[i] {
-						t.Fatalf("%+v, %d threads, gathered %v: value %d is %v, want %v", c, threads, gathered, i, out[i], want[i])
+						t.Fatalf("%+v, %d threads, gathered %v: value %d is %v, want %v", c, threads, gathered, i,
+							out[i], want[i])
 					}
 				}
 			}
@@ -249,7 +263,8 @@ func TestGathers(t *testing.T) {
 // the same one row by row, of several images at once.
 func TestGatheredGradients(t *testing.T) {
 	for _, c := range []struct{ side, channels, filters, kernel, stride, dilation int }{
-		{7, 36, 210, 5, 1, 1}, {17, 36, 210, 5, 1, 1}, {13, 40, 376, 3, 2, 1}, {9, 48, 310, 3, 1, 2}, {4, 120, 516, 2, 1, 1},
+		{7, 36, 210, 5, 1, 1}, {17, 36, 210, 5, 1, 1}, {13, 40, 376, 3, 2, 1}, {9, 48, 310, 3, 1, 2},
+		{4, 120, 516, 2, 1, 1},
 	} {
 		b := NewBuilder(c.side, c.side, 3)
 		x := b.Conv("first", b.Input(), c.channels, 1, 1, Same)

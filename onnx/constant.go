@@ -54,7 +54,8 @@ type files func(location string, offset, length int64) ([]byte, error)
 
 // widths are the bytes of a value, as raw_data has it.
 var widths = map[int64]int{
-	typeFloat: 4, typeUint8: 1, typeInt8: 1, typeInt32: 4, typeInt64: 8, typeBool: 1, typeFloat16: 2, typeDouble: 8, typeBFloat16: 2,
+	typeFloat: 4, typeUint8: 1, typeInt8: 1, typeInt32: 4, typeInt64: 8, typeBool: 1, typeFloat16: 2, typeDouble: 8,
+	typeBFloat16: 2,
 }
 
 // decode reads a tensor's values.
@@ -190,7 +191,8 @@ func (c *constant) add(kind int64, v uint64, raw bool) {
 func (t *storedTensor) fetch(length int64, beside files) ([]byte, error) {
 	location := t.external["location"]
 	if beside == nil {
-		return nil, malformed("its weights are in another file, %q: read it by its path, with that file beside it", location)
+		return nil, malformed("its weights are in another file, %q: read it by its path, with that file beside it",
+			location)
 	}
 	offset := int64(0)
 	for key, into := range map[string]*int64{"offset": &offset, "length": nil} {

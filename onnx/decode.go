@@ -357,7 +357,8 @@ func decodeTensor(data []byte) (t *storedTensor, name string, err error) {
 	err = fields(data, func(f field) error {
 		switch f.number {
 		case tensorDims:
-			return numbers(f, protowire.VarintType, maxRank-len(t.dims), func(v uint64) { t.dims = append(t.dims, int64(v)) })
+			return numbers(f, protowire.VarintType, maxRank-len(t.dims),
+				func(v uint64) { t.dims = append(t.dims, int64(v)) })
 		case tensorType:
 			t.kind = int64(f.value)
 		case tensorName:

@@ -27,9 +27,11 @@ func init() {
 		"ReduceSum": reducedSum.fold, "ReduceMean": reducedMean.fold, "ReduceProd": reducedProduct.fold,
 		"ReduceMax": reducedMax.fold, "ReduceMin": reducedMin.fold,
 
-		"Identity": (*call).foldIdentity, "Cast": (*call).foldCast, "Shape": (*call).foldShape, "Size": (*call).foldSize,
+		"Identity": (*call).foldIdentity, "Cast": (*call).foldCast, "Shape": (*call).foldShape,
+		"Size":            (*call).foldSize,
 		"ConstantOfShape": (*call).foldConstantOfShape, "Range": (*call).foldRange,
-		"Gather": (*call).foldGather, "Slice": (*call).foldSlice, "Split": (*call).foldSplit, "Concat": (*call).foldConcat,
+		"Gather": (*call).foldGather, "Slice": (*call).foldSlice, "Split": (*call).foldSplit,
+		"Concat":    (*call).foldConcat,
 		"Transpose": (*call).foldTranspose, "Reshape": (*call).foldReshape, "Flatten": (*call).foldFlatten,
 		"Squeeze": (*call).foldSqueeze, "Unsqueeze": (*call).foldUnsqueeze,
 		"Expand": (*call).foldExpand, "Tile": (*call).foldTile,

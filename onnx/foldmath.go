@@ -31,7 +31,8 @@ func floating(kind int64) bool {
 // typeName is ONNX's name for a type.
 func typeName(kind int64) string {
 	names := map[int64]string{
-		typeFloat: "float32", typeUint8: "uint8", typeInt8: "int8", typeInt32: "int32", typeInt64: "int64", typeBool: "bool",
+		typeFloat: "float32", typeUint8: "uint8", typeInt8: "int8", typeInt32: "int32", typeInt64: "int64",
+		typeBool:    "bool",
 		typeFloat16: "float16", typeDouble: "float64", typeBFloat16: "bfloat16",
 	}
 	return names[kind]

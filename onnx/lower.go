@@ -71,7 +71,8 @@ func (b *writer) network(o Options) error {
 	x := inputName
 	if p := o.Preprocessing; p != nil {
 		if len(p.Mean) != shape[2] || len(p.Std) != shape[2] {
-			panic(fmt.Sprintf("onnx: preprocessing of %d and %d channels for a network of %d", len(p.Mean), len(p.Std), shape[2]))
+			panic(fmt.Sprintf("onnx: preprocessing of %d and %d channels for a network of %d", len(p.Mean),
+				len(p.Std), shape[2]))
 		}
 		b.input = valueInfo(pictureName, typeUint8, shape)
 		x = b.node("Cast", "preprocessing/cast", []string{pictureName}, intAttribute("to", typeFloat))
@@ -117,8 +118,9 @@ func (b *writer) network(o Options) error {
 // acceptance appends the output of acceptance. x, of so many values, is what the last layer
 // takes, and shape that of the logits.
 func (b *writer) acceptance(a Acceptance, x string, features int, shape []int) {
-	if len(shape) != 1 || a.Kernel != nil && len(a.Kernel) != features || len(a.Means)%features != 0 || a.Means != nil &&
-		(len(a.Scale) != features || len(a.Centre) != features || len(a.Spread) != features) {
+	if len(shape) != 1 || a.Kernel != nil && len(a.Kernel) != features || len(a.Means)%features != 0 ||
+		a.Means != nil &&
+			(len(a.Scale) != features || len(a.Centre) != features || len(a.Spread) != features) {
 		panic(fmt.Sprintf("onnx: an acceptance that does not fit %d features", features))
 	}
 	constant := func(name string, values []float32, dims ...int) string {
@@ -130,18 +132,22 @@ func (b *writer) acceptance(a Acceptance, x string, features int, shape []int) {
 	case a.Means != nil:
 		x = b.node("Unsqueeze", "acceptance/features", []string{x, b.integers("axes/", 1)}) // [batch 1 features]
 		squares := func(name string, from, scale []float32) string {
-			y := b.node("Sub", "acceptance/from_"+name, []string{x, constant(name, from, len(from)/features, features)})
+			y := b.node("Sub", "acceptance/from_"+name,
+				[]string{x, constant(name, from, len(from)/features, features)})
 			y = b.node("Mul", "acceptance/scaled", []string{y, constant(name+"_scale", scale, features)})
 			y = b.node("Mul", "acceptance/squares", []string{y, y})
-			return b.node("ReduceMean", "acceptance/distance", []string{y}, intsAttribute("axes", 2), intAttribute("keepdims", 0))
+			return b.node("ReduceMean", "acceptance/distance", []string{y}, intsAttribute("axes", 2),
+				intAttribute("keepdims", 0))
 		}
 		nearest := b.node("ReduceMin", "acceptance/nearest", []string{squares("means", a.Means, a.Scale)}, axis(1)...)
 		score = b.node("Sub", "acceptance/score", []string{squares("centre", a.Centre, a.Spread), nearest})
 	case a.Top:
 		const lowest = -1e30 // adds nothing to a sum of exponentials
 		depth := b.constant(initializer{name: "acceptance/classes", dims: []int{}, integers: []int64{int64(shape[0])}})
-		at := b.node("ArgMax", "acceptance/top", []string{logitsName}, intAttribute("axis", 1), intAttribute("keepdims", 0))
-		masks := b.node("OneHot", "acceptance/mask", []string{at, depth, constant("mask_values", []float32{0, lowest}, 2)})
+		at := b.node("ArgMax", "acceptance/top", []string{logitsName}, intAttribute("axis", 1),
+			intAttribute("keepdims", 0))
+		masks := b.node("OneHot", "acceptance/mask",
+			[]string{at, depth, constant("mask_values", []float32{0, lowest}, 2)})
 		rest := b.node("Add", "acceptance/others", []string{logitsName, masks})
 		rest = b.node("ReduceLogSumExp", "acceptance/energy", []string{rest}, axis(1)...)
 		largest := b.node("ReduceMax", "acceptance/largest", []string{logitsName}, axis(1)...)
@@ -182,7 +188,8 @@ func (b *writer) finish(logits string, shape []int, o Options) {
 		value := b.constant(initializer{name: "temperature", dims: []int{}, floats: []float32{float32(o.Temperature)}})
 		cooled = b.node("Div", "probabilities/cooled", []string{logitsName, value})
 	}
-	last := operation{"Softmax", "probabilities/softmax", []string{cooled}, probabilitiesName, []message{intAttribute("axis", -1)}}
+	last := operation{"Softmax", "probabilities/softmax", []string{cooled}, probabilitiesName,
+		[]message{intAttribute("axis", -1)}}
 	if o.MultiLabel {
 		last = operation{"Sigmoid", "probabilities/sigmoid", []string{cooled}, probabilitiesName, nil}
 	}
@@ -217,7 +224,8 @@ var pairwise = map[nn.Op]string{nn.OpAdd: "Add", nn.OpMultiply: "Mul", nn.OpMaxi
 func (b *writer) spread(name string, l nn.Layer, in []string, shape []int) []string {
 	for j, k := range l.Inputs {
 		if len(b.shapes[k]) < len(shape) {
-			in[j] = b.node("Reshape", name+"/spread", []string{in[j], b.integers("shape/", 0, tensor.Len(b.shapes[k]), 1, 1)})
+			in[j] = b.node("Reshape", name+"/spread",
+				[]string{in[j], b.integers("shape/", 0, tensor.Len(b.shapes[k]), 1, 1)})
 		}
 	}
 	return in
@@ -238,7 +246,8 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 		return b.node(op, name, b.spread(name, l, in, shape)), nil
 	}
 	switch l.Op {
-	case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpPReLU, nn.OpLayerNorm, nn.OpGroupNorm:
+	case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpPReLU, nn.OpLayerNorm,
+		nn.OpGroupNorm:
 		return b.weighted(i, l, name, in[0])
 	case nn.OpMaxPool:
 		return b.node("MaxPool", name, in, windowAttributes(l, from)...), nil
@@ -247,7 +256,8 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 			return "", &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op,
 				Reason: fmt.Sprintf("it is dilated, and AveragePool of opset %d is not", writtenOpset)}
 		}
-		return b.node("AveragePool", name, in, append(windowAttributes(l, from), intAttribute("count_include_pad", 0))...), nil
+		return b.node("AveragePool", name, in,
+			append(windowAttributes(l, from), intAttribute("count_include_pad", 0))...), nil
 	case nn.OpGlobalAveragePool, nn.OpGlobalMaxPool:
 		x := b.node(string(l.Op), name, in)
 		return b.node("Flatten", name+"/flat", []string{x}, intAttribute("axis", 1)), nil
@@ -280,7 +290,8 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 	case nn.OpConcat:
 		return b.node("Concat", name, in, intAttribute("axis", 1)), nil
 	case nn.OpSelect:
-		return b.node("Gather", name, []string{in[0], b.integers("channels/", l.Channels...)}, intAttribute("axis", 1)), nil
+		return b.node("Gather", name, []string{in[0], b.integers("channels/", l.Channels...)},
+			intAttribute("axis", 1)), nil
 	case nn.OpPad:
 		value := float32(0)
 		if l.Lowest {
@@ -289,7 +300,8 @@ func (b *writer) layer(i int, l nn.Layer, in []string) (string, error) {
 		pads := b.integers("pads/", 0, 0, l.Above, l.Left, 0, 0, l.Below, l.Right)
 		if l.Border == nn.Wrap {
 			return "", &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op,
-				Reason: fmt.Sprintf("ONNX's Pad has no mode %q before opset 19, and opset %d is written", l.Border, writtenOpset)}
+				Reason: fmt.Sprintf("ONNX's Pad has no mode %q before opset 19, and opset %d is written", l.Border,
+					writtenOpset)}
 		}
 		if l.Border != "" {
 			return b.node("Pad", name, []string{in[0], pads}, textAttribute("mode", string(l.Border))), nil
@@ -323,17 +335,20 @@ func (b *writer) crop(name string, l nn.Layer, x string, from []int) string {
 		ends = append(ends, from[0]-l.Below, from[1]-l.Right)
 		axes = append(axes, 2, 3)
 	}
-	return b.node("Slice", name, []string{x, b.integers("starts/", starts...), b.integers("ends/", ends...), b.integers("axes/", axes...)})
+	return b.node("Slice", name,
+		[]string{x, b.integers("starts/", starts...), b.integers("ends/", ends...), b.integers("axes/", axes...)})
 }
 
 // upsample repeats or interpolates.
 func (b *writer) upsample(name string, l nn.Layer, x string) string {
 	factors := []float32{1, 1, float32(l.Rows), float32(l.Columns)}
 	scales := b.constant(initializer{name: fmt.Sprint("scales/", factors), dims: []int{4}, floats: factors})
-	settings := []message{stringAttribute("mode", "nearest"), stringAttribute("coordinate_transformation_mode", "asymmetric"),
+	settings := []message{stringAttribute("mode", "nearest"),
+		stringAttribute("coordinate_transformation_mode", "asymmetric"),
 		stringAttribute("nearest_mode", "floor")}
 	if l.Linear {
-		settings = []message{stringAttribute("mode", "linear"), stringAttribute("coordinate_transformation_mode", "half_pixel")}
+		settings = []message{stringAttribute("mode", "linear"),
+			stringAttribute("coordinate_transformation_mode", "half_pixel")}
 	}
 	return b.node("Resize", name, []string{x, "", scales}, settings...)
 }
@@ -345,15 +360,18 @@ func (b *writer) resize(i int, name string, l nn.Layer, x string, from []int) (s
 		scale, ok := scaleOf(from[axis], to, l.Linear)
 		if !ok {
 			return "", &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op,
-				Reason: fmt.Sprintf("ONNX has no factor that makes %d rows or columns %d and picks the same ones", from[axis], to)}
+				Reason: fmt.Sprintf("ONNX has no factor that makes %d rows or columns %d and picks the same ones",
+					from[axis], to)}
 		}
 		scales[2+axis] = scale
 	}
 	factors := b.constant(initializer{name: fmt.Sprint("scales/", scales), dims: []int{4}, floats: scales})
-	settings := []message{stringAttribute("mode", "nearest"), stringAttribute("coordinate_transformation_mode", "half_pixel"),
+	settings := []message{stringAttribute("mode", "nearest"),
+		stringAttribute("coordinate_transformation_mode", "half_pixel"),
 		stringAttribute("nearest_mode", "round_prefer_ceil")}
 	if l.Linear {
-		settings = []message{stringAttribute("mode", "linear"), stringAttribute("coordinate_transformation_mode", "half_pixel")}
+		settings = []message{stringAttribute("mode", "linear"),
+			stringAttribute("coordinate_transformation_mode", "half_pixel")}
 	}
 	return b.node("Resize", name, []string{x, "", factors}, settings...), nil
 }
@@ -366,7 +384,8 @@ func scaleOf(from, to int, linear bool) (float32, bool) {
 		s := scale
 		for range 4 {
 			r := resampling{s, from, to}
-			if length(from, s) == to && (linear || slices.Equal(r.nearest("half_pixel", "round_prefer_ceil"), nn.Nearest(from, to))) {
+			if length(from, s) == to &&
+				(linear || slices.Equal(r.nearest("half_pixel", "round_prefer_ceil"), nn.Nearest(from, to))) {
 				return s, true
 			}
 			s = math.Nextafter32(s, towards)
@@ -463,8 +482,10 @@ func (b *writer) layerNorm(name string, l nn.Layer, in []string, shape []int) st
 // groupNorm is what PyTorch writes for it: an instance normalisation of groups as channels,
 // then a factor and an offset for each channel. A flat value gets an axis for its positions.
 func (b *writer) groupNorm(name string, l nn.Layer, in []string, shape []int) string {
-	ones := b.constant(initializer{name: fmt.Sprint("ones/", l.Groups), dims: []int{l.Groups}, floats: slices.Repeat([]float32{1}, l.Groups)})
-	zeros := b.constant(initializer{name: fmt.Sprint("zeros/", l.Groups), dims: []int{l.Groups}, floats: make([]float32, l.Groups)})
+	ones := b.constant(initializer{name: fmt.Sprint("ones/", l.Groups), dims: []int{l.Groups},
+		floats: slices.Repeat([]float32{1}, l.Groups)})
+	zeros := b.constant(initializer{name: fmt.Sprint("zeros/", l.Groups), dims: []int{l.Groups},
+		floats: make([]float32, l.Groups)})
 	x := b.node("Reshape", name+"/groups", []string{in[0], b.integers("shape/", 0, l.Groups, -1)})
 	x = b.node("InstanceNormalization", name, []string{x, ones, zeros}, floatAttribute("epsilon", l.Epsilon))
 	back := []int{0, shape[len(shape)-1]}

@@ -123,7 +123,8 @@ func (c *call) normalizeGroups(v value, groups, channels, each int) (value, erro
 	if each > 1 || groups == 1 && along.size() != channels {
 		along = nil
 	}
-	l := nn.Layer{Op: nn.OpGroupNorm, Inputs: []int{layer}, Groups: groups, Epsilon: shortest(float64(c.float("epsilon", 1e-5)))}
+	l := nn.Layer{Op: nn.OpGroupNorm, Inputs: []int{layer}, Groups: groups,
+		Epsilon: shortest(float64(c.float("epsilon", 1e-5)))}
 	err := c.parameters(&l, func(name string) error {
 		for i, what := range []string{"gamma", "beta"} {
 			values, err := c.numbers(i + 1)

@@ -34,7 +34,8 @@ func (c *call) numbersPictures() bool {
 // numbered computes with a numbering, which is one of the inputs if ok.
 func (c *call) numbered() (v value, ok bool, err error) {
 	if c.numbersPictures() {
-		return value{numbering: &numbering{&constant{kind: typeInt64, dims: []int{1}, integers: []int64{0}}, 1}}, true, nil
+		return value{numbering: &numbering{&constant{kind: typeInt64, dims: []int{1}, integers: []int64{0}}, 1}},
+			true, nil
 	}
 	at := slices.IndexFunc(c.inputs, func(name string) bool { return c.values[name].numbering != nil })
 	if at < 0 || c.op == "Gather" {
@@ -51,7 +52,8 @@ func (c *call) numbered() (v value, ok bool, err error) {
 		switch {
 		case err != nil:
 			return value{}, true, err
-		case other.kind != typeInt64 || slices.Contains(other.integers, batchSize) || len(other.dims) > len(n.k.dims) ||
+		case other.kind != typeInt64 || slices.Contains(other.integers, batchSize) ||
+			len(other.dims) > len(n.k.dims) ||
 			len(other.dims) == len(n.k.dims) && other.dims[0] != 1 || c.op == "Mul" && other.len() != 1:
 			return value{}, true, c.lack("numbers of pictures and a constant %v", other.dims)
 		case slices.ContainsFunc(other.integers, func(i int64) bool { return i < 0 || i > maxNumber/max(n.each, 1) }):

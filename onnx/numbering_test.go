@@ -29,26 +29,34 @@ func TestNumbering(t *testing.T) {
 	}{
 		{"as PyTorch writes it", list + range0 + viewed, "", 192, sound, 0},
 		{"in another shape", list + range0 + viewed, "", 192, counted([]int{1, 3, 16, 4}, 0, 1), 0},
-		{"numbered on the left", list + range0 + "j = Mul each i; u = Unsqueeze j axes; a = Add k u; y = Gather list a", "", 192, sound, 0},
-		{"of a batch of two", "list = Reshape x minus; y = Gather list k", "", 192, counted([]int{2, 3, 8, 8}, 0, 1), 2},
+		{"numbered on the left", list + range0 +
+			"j = Mul each i; u = Unsqueeze j axes; a = Add k u; y = Gather list a", "", 192, sound, 0},
+		{"of a batch of two", "list = Reshape x minus; y = Gather list k", "", 192, counted([]int{2, 3, 8, 8}, 0, 1),
+			2},
 		{"too far apart", list + range0 + viewed, "other than all of each", 191, sound, 0},
 		{"from one on", list + range0 + viewed, "in another order", 192, counted([]int{1, 3, 8, 8}, 1, 1), 0},
 		{"backwards", list + range0 + viewed, "in another order", 192, counted([]int{1, 3, 8, 8}, 0, 0), 0},
 		{"a part", list + range0 + viewed, "in another order", 192, counted([]int{1, 2, 8, 8}, 0, 1), 0},
-		{"across axes", list + range0 + viewed, "across the picture's axes", 192, counted([]int{1, 2, 96, 1}, 0, 1), 0},
+		{"across axes", list + range0 + viewed, "across the picture's axes", 192, counted([]int{1, 2, 96, 1}, 0, 1),
+			0},
 		{"below zero", list + range0 + viewed, "a constant so large", -192, sound, 0},
 		{"too large", list + range0 + viewed, "a constant so large", 1 << 50, sound, 0},
-		{"from one picture on", list + "s = Shape x; n = Gather s zero; i = Range one n one; " + viewed, "the size of the batch", 192, sound, 0},
-		{"by twos", list + "s = Shape x; n = Gather s zero; i = Range zero n each; " + viewed, "the size of the batch", 2, sound, 0},
-		{"an axis before", list + range0 + "u = Unsqueeze i zero; a = Add u k; y = Gather list a", "before the batch's", 192, sound, 0},
+		{"from one picture on", list + "s = Shape x; n = Gather s zero; i = Range one n one; " + viewed,
+			"the size of the batch", 192, sound, 0},
+		{"by twos", list + "s = Shape x; n = Gather s zero; i = Range zero n each; " + viewed,
+			"the size of the batch", 2, sound, 0},
+		{"an axis before", list + range0 + "u = Unsqueeze i zero; a = Add u k; y = Gather list a",
+			"before the batch's", 192, sound, 0},
 		{"three terms", list + range0 + "j = Mul i each k; y = Gather list j", "3 inputs", 192, sound, 0},
-		{"added to itself", list + range0 + "j = Add i i; y = Gather list j", "of all pictures together", 192, sound, 0},
+		{"added to itself", list + range0 + "j = Add i i; y = Gather list j", "of all pictures together", 192, sound,
+			0},
 		{"of the picture", list + range0 + "y = Add x i", "no constant", 192, sound, 0},
 		{"subtracted", list + range0 + "j = Sub i each; y = Gather list j", "numbers of pictures", 192, sound, 0},
 		{"a list alone", list + "y = Relu list", "of all pictures together", 192, sound, 0},
 		{"a list of floats", list + "y = Gather list x", "other than all of each", 192, sound, 0},
 		{"numbers gathered", range0 + "y = Gather i zero", "axis 0, the batch's", 192, sound, 0},
-		{"of a batch of three", "list = Reshape x minus; y = Gather list k", "other than all of each", 192, counted([]int{3, 3, 8, 8}, 0, 1), 2},
+		{"of a batch of three", "list = Reshape x minus; y = Gather list k", "other than all of each", 192,
+			counted([]int{3, 3, 8, 8}, 0, 1), 2},
 	} {
 		s := soundSketch()
 		var nodes []message
@@ -57,7 +65,8 @@ func TestNumbering(t *testing.T) {
 			nodes = append(nodes, sketchNode(words[2], strings.Join(words[3:], ","), words[0]))
 		}
 		before(nodes...)(&s)
-		s.weights = []message{c.k, given("minus", typeInt64, []int{1}, -1), given("zero", typeInt64, []int{}, 0), given("one", typeInt64, []int{}, 1),
+		s.weights = []message{c.k, given("minus", typeInt64, []int{1}, -1), given("zero", typeInt64, []int{}, 0),
+			given("one", typeInt64, []int{}, 1),
 			given("each", typeInt64, []int{}, c.each), given("axes", typeInt64, []int{3}, 1, 2, 3)}
 		if c.name == "an axis before" {
 			s.weights[2] = given("zero", typeInt64, []int{1}, 0)

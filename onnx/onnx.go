@@ -79,7 +79,8 @@ func (e *UnknownOperatorError) Error() string {
 type OpsetError struct{ Opset int64 }
 
 func (e *OpsetError) Error() string {
-	return fmt.Sprintf("its operators are those of opset %d; garb reads opsets %d to %d: export it again with one of these", e.Opset, minOpset, maxOpset)
+	return fmt.Sprintf("its operators are those of opset %d; garb reads opsets %d to %d: export it again with one "+
+		"of these", e.Opset, minOpset, maxOpset)
 }
 
 // SizeError says that a file leaves the size of its input open, and Limits name none.

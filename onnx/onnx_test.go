@@ -109,8 +109,10 @@ func everyLayer(h, w int) []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpConv, Name: "stem/conv", Units: 8, Height: 3, Width: 3, Stride: 2, Same: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "stem/norm", Epsilon: 1e-3}, x)
 	x = l.add(nn.Layer{Op: nn.OpReLU6}, x)
-	a := l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 8, Height: 3, Width: 1, Stride: 1, Same: true, Bias: true}, x)
-	b := l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 8, Height: 3, Width: 1, Stride: 1, Same: true, Bias: true}, a)
+	a := l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 8, Height: 3, Width: 1, Stride: 1, Same: true,
+		Bias: true}, x)
+	b := l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 8, Height: 3, Width: 1, Stride: 1, Same: true,
+		Bias: true}, a)
 	x = l.add(nn.Layer{Op: nn.OpAdd}, a, b)
 	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
 	x = l.add(nn.Layer{Op: nn.OpDepthwiseConv, Name: "depthwise", Height: 3, Width: 3, Stride: 1, Bias: true}, x)
@@ -127,7 +129,8 @@ func everyLayer(h, w int) []nn.Layer {
 			layer.Slope = 0.7
 		}
 		x = l.add(layer, x)
-		x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "after " + string(op), Epsilon: 1e-3}, x) // keeps the values apart
+		// keeps the values apart
+		x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "after " + string(op), Epsilon: 1e-3}, x)
 	}
 	// Squeeze and excite, both ways of it.
 	s := l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x)
@@ -185,15 +188,19 @@ func everyLayer(h, w int) []nn.Layer {
 func TestRoundTrip(t *testing.T) {
 	for _, size := range [][2]int{{24, 31}, {17, 16}} {
 		want := filled(t, everyLayer(size[0], size[1]), 1)
-		data := encoded(t, want, onnx.Options{Metadata: map[string]string{"b": "2", "a": "1"}, ProducerVersion: "1.0", Doc: "for people"})
-		if !bytes.Equal(data, encoded(t, want, onnx.Options{Metadata: map[string]string{"a": "1", "b": "2"}, ProducerVersion: "1.0", Doc: "for people"})) {
+		data := encoded(t, want, onnx.Options{Metadata: map[string]string{"b": "2", "a": "1"}, ProducerVersion: "1.0",
+			Doc: "for people"})
+		if !bytes.Equal(data, encoded(t, want,
+			onnx.Options{Metadata: map[string]string{"a": "1", "b": "2"}, ProducerVersion: "1.0",
+				Doc: "for people"})) {
 			t.Error("other bytes the second time")
 		}
 		got, info, err := onnx.Read(data, onnx.DefaultLimits())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info.Producer != "garb" || info.Opset != 17 || info.Metadata["b"] != "2" || info.Output != "logits" || info.Input.Layout != onnx.NHWC || info.Doc != "for people" {
+		if info.Producer != "garb" || info.Opset != 17 || info.Metadata["b"] != "2" || info.Output != "logits" ||
+			info.Input.Layout != onnx.NHWC || info.Doc != "for people" {
 			t.Errorf("it says %+v", info)
 		}
 		for name := range want.Tensors {

@@ -31,7 +31,8 @@ func init() {
 		"Max": (*call).max, "Min": (*call).min, "Pow": (*call).pow,
 		"Greater": (*call).greater, "Where": (*call).where,
 		"Concat": (*call).concat, "Pad": (*call).pad, "Dropout": (*call).dropout,
-		"Split": (*call).split, "Slice": (*call).slice, "Gather": (*call).gather, "Resize": (*call).resize, "Upsample": (*call).upsample,
+		"Split": (*call).split, "Slice": (*call).slice, "Gather": (*call).gather, "Resize": (*call).resize,
+		"Upsample": (*call).upsample,
 
 		"Identity": (*call).identity, "Cast": (*call).cast, "Constant": (*call).constantNode,
 		"Transpose": (*call).transpose, "Reshape": (*call).reshape, "Flatten": (*call).flatten,

@@ -253,7 +253,8 @@ func (c *call) where() (value, error) {
 	}
 	const alike = 17 // ln(1 + e¹⁷) rounds to 17
 	l := &c.layers[y.layer]
-	if condition.above == nil || !(*condition.above >= alike) || condition.layer != x.layer || l.Op != nn.OpSoftplus || l.Inputs[0] != x.layer ||
+	if condition.above == nil || !(*condition.above >= alike) || condition.layer != x.layer ||
+		l.Op != nn.OpSoftplus || l.Inputs[0] != x.layer ||
 		!sameAxes(condition.axes, x.axes) || !sameAxes(x.axes, y.axes) {
 		return value{}, c.lack("a choice by values of the picture that is no Softplus")
 	}

@@ -69,39 +69,52 @@ var writtenActivations = []written{
 	{"divided by 2", erfHalf + "m = Mul x a; y = Div m 2", "GELU", gelu},
 	{"times 1/√2", "d = Mul x 0.7071067690849304; e = Erf d; a = Add 1 e; m = Mul x a; y = Mul m 0.5", "GELU", gelu},
 	{"without 0.5", erfHalf + "y = Mul x a", "GELU Scale", func(x float64) float64 { return 2 * gelu(x) }},
-	{"another slope", "d = Div x 1.41; e = Erf d; a = Add e 1; m = Mul x a; y = Mul m 0.5", "Scale Erf Scale Multiply Scale",
+	{"another slope", "d = Div x 1.41; e = Erf d; a = Add e 1; m = Mul x a; y = Mul m 0.5",
+		"Scale Erf Scale Multiply Scale",
 		func(x float64) float64 { return x * (1 + math.Erf(x/1.41)) / 2 }},
-	{"another sum", "d = Div x 1.4142135381698608; e = Erf d; a = Add e 1.1; m = Mul x a; y = Mul m 0.5", "Scale Erf Scale Multiply Scale",
+	{"another sum", "d = Div x 1.4142135381698608; e = Erf d; a = Add e 1.1; m = Mul x a; y = Mul m 0.5",
+		"Scale Erf Scale Multiply Scale",
 		func(x float64) float64 { return x * (1.1 + math.Erf(x/math.Sqrt2)) / 2 }},
 	{"another factor", erfHalf + "r = Relu x; m = Mul r a; y = Mul m 0.5", "Scale Erf Scale ReLU Multiply Scale",
 		func(x float64) float64 { return max(x, 0) * (1 + math.Erf(x/math.Sqrt2)) / 2 }},
 
-	{"tanh", "h = Mul x 0.5; p = Pow x 3; q = Mul p 0.044715; s = Add x q; u = Mul s 0.7978845834732056; t = Tanh u; a = Add t 1; y = Mul h a", "GELUTanh", geluTanh},
-	{"tanh, 0.5 last", "p = Pow x 3; q = Mul 0.044715 p; s = Add q x; u = Mul 0.7978845834732056 s; t = Tanh u; a = Add 1 t; m = Mul x a; y = Mul m 0.5",
+	{"tanh", "h = Mul x 0.5; p = Pow x 3; q = Mul p 0.044715; s = Add x q; u = Mul s 0.7978845834732056; t = Tanh " +
+		"u; a = Add t 1; y = Mul h a", "GELUTanh", geluTanh},
+	{"tanh, 0.5 last", "p = Pow x 3; q = Mul 0.044715 p; s = Add q x; u = Mul 0.7978845834732056 s; t = Tanh u; a " +
+		"= Add 1 t; m = Mul x a; y = Mul m 0.5",
 		"GELUTanh", geluTanh},
-	{"tanh by products", "p = Mul x x; q = Mul p x; r = Mul q 0.044715; s = Add x r; u = Mul s 0.7978845834732056; t = Tanh u; a = Add t 1; m = Mul x a; y = Mul m 0.5",
+	{"tanh by products", "p = Mul x x; q = Mul p x; r = Mul q 0.044715; s = Add x r; u = Mul s 0.7978845834732056; " +
+		"t = Tanh u; a = Add t 1; m = Mul x a; y = Mul m 0.5",
 		"GELUTanh", geluTanh},
-	{"tanh, x outside", "p = Pow x 2; q = Mul p 0.044715; r = Add q 1; s = Mul x 0.7978845834732056; u = Mul r s; t = Tanh u; a = Add t 1; m = Mul x a; y = Mul 0.5 m",
+	{"tanh, x outside", "p = Pow x 2; q = Mul p 0.044715; r = Add q 1; s = Mul x 0.7978845834732056; u = Mul r s; " +
+		"t = Tanh u; a = Add t 1; m = Mul x a; y = Mul 0.5 m",
 		"GELUTanh", geluTanh},
-	{"tanh of another cubic", "p = Pow x 3; q = Mul p 0.05; s = Add x q; u = Mul s 0.7978845834732056; t = Tanh u; a = Add t 1; m = Mul x a; y = Mul m 0.5",
+	{"tanh of another cubic", "p = Pow x 3; q = Mul p 0.05; s = Add x q; u = Mul s 0.7978845834732056; t = Tanh u; " +
+		"a = Add t 1; m = Mul x a; y = Mul m 0.5",
 		"Multiply Multiply Scale Add Scale Tanh Scale Multiply Scale",
 		func(x float64) float64 { return x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.05*x*x*x))) / 2 }},
 
 	{"Swish", "s = Sigmoid x; y = Mul x s", "Swish", swish},
 	{"Swish turned", "s = Sigmoid x; y = Mul s x", "Swish", swish},
-	{"Swish of another slope", "k = Mul x 1.702; s = Sigmoid k; y = Mul s x", "Scale Sigmoid Multiply", func(x float64) float64 { return x / (1 + math.Exp(-1.702*x)) }},
+	{"Swish of another slope", "k = Mul x 1.702; s = Sigmoid k; y = Mul s x", "Scale Sigmoid Multiply",
+		func(x float64) float64 { return x / (1 + math.Exp(-1.702*x)) }},
 	{"HardSwish of an operator", "s = HardSigmoid x alpha=0.16666667; y = Mul s x", "HardSwish", hardSwish},
 	{"HardSwish, 6 last", "s = Add x 3; c = Clip s 0 6; m = Mul x c; y = Div m 6", "HardSwish", hardSwish},
 	{"HardSwish, 6 first", "s = Add x 3; c = Clip s 0 6; d = Div c 6; y = Mul x d", "HardSwish", hardSwish},
-	{"HardSwish by a factor", "s = Add x 3; c = Clip s 0 6; d = Mul c 0.16666667; y = Mul d x", "HardSwish", hardSwish},
+	{"HardSwish by a factor", "s = Add x 3; c = Clip s 0 6; d = Mul c 0.16666667; y = Mul d x", "HardSwish",
+		hardSwish},
 	{"HardSwish from 0 to 1", "k = Div x 6; s = Add k 0.5; c = Clip s 0 1; y = Mul c x", "HardSwish", hardSwish},
-	{"HardSigmoid", "s = Add x 3; c = Clip s 0 6; y = Div c 6", "HardSigmoid", func(x float64) float64 { return min(max(x+3, 0), 6) / 6 }},
+	{"HardSigmoid", "s = Add x 3; c = Clip s 0 6; y = Div c 6", "HardSigmoid",
+		func(x float64) float64 { return min(max(x+3, 0), 6) / 6 }},
 	{"another HardSwish", "s = Add x 2; c = Clip s 0 6; m = Mul x c; y = Div m 6", "Scale ReLU6 Multiply Scale",
 		func(x float64) float64 { return x * min(max(x+2, 0), 6) / 6 }},
-	{"another HardSigmoid", "s = Add x 3; c = Clip s 0 6; y = Div c 5", "Scale ReLU6 Scale", func(x float64) float64 { return min(max(x+3, 0), 6) / 5 }},
+	{"another HardSigmoid", "s = Add x 3; c = Clip s 0 6; y = Div c 5", "Scale ReLU6 Scale",
+		func(x float64) float64 { return min(max(x+3, 0), 6) / 5 }},
 	{"Mish", "s = Softplus x; t = Tanh s; y = Mul x t", "Mish", mish},
-	{"Softplus, itself from 20 on", "s = Softplus x; g = Greater x 20; y = Where g x s", "Softplus", func(x float64) float64 { return math.Log1p(math.Exp(x)) }},
-	{"Mish, itself from 20 on", "s = Softplus x; g = Greater x 20; w = Where g x s; t = Tanh w; y = Mul x t", "Mish", mish},
+	{"Softplus, itself from 20 on", "s = Softplus x; g = Greater x 20; y = Where g x s", "Softplus",
+		func(x float64) float64 { return math.Log1p(math.Exp(x)) }},
+	{"Mish, itself from 20 on", "s = Softplus x; g = Greater x 20; w = Where g x s; t = Tanh w; y = Mul x t", "Mish",
+		mish},
 	{"squared", "y = Pow x 2", "Multiply", func(x float64) float64 { return x * x }},
 	{"cubed", "y = Pow x 3", "Multiply Multiply", func(x float64) float64 { return x * x * x }},
 	{"undone", "h = Mul x 2; y = Mul h 0.5", "", func(x float64) float64 { return x }},
@@ -178,7 +191,8 @@ func TestReadInside(t *testing.T) {
 			s := soundSketch()
 			s.nodes = []message{sketchNode("Identity", "picture", "x")}
 			sketched(&s, strings.ReplaceAll(w.nodes, "y =", "z ="))
-			s.nodes = append(s.nodes, sketchNode("Add", "z,"+name, "y"), sketchNode("GlobalAveragePool", "y", "mean"), sketchNode("Flatten", "mean", "out"))
+			s.nodes = append(s.nodes, sketchNode("Add", "z,"+name, "y"), sketchNode("GlobalAveragePool", "y", "mean"),
+				sketchNode("Flatten", "mean", "out"))
 			s.input = valueInfo("picture", typeFloat, []int{3, 1, 1})
 			n, _, err := Read(s.bytes(), DefaultLimits())
 			if err != nil {
@@ -186,7 +200,8 @@ func TestReadInside(t *testing.T) {
 				continue
 			}
 			// m is the whole but for a factor, and Softplus is a part of itself.
-			if got := operations(n); name != "m" && w.want != "Softplus" && slices.Contains(strings.Fields(got), w.want) {
+			if got := operations(n); name != "m" && w.want != "Softplus" &&
+				slices.Contains(strings.Fields(got), w.want) {
 				t.Errorf("%s with a reader of %s: %s", w.name, name, got)
 			}
 			// The answer is the sum of both.
@@ -195,7 +210,8 @@ func TestReadInside(t *testing.T) {
 				alone := soundSketch()
 				alone.nodes = []message{sketchNode("Identity", "picture", "x")}
 				sketched(&alone, w.nodes[:strings.Index(w.nodes, line)+len(line)])
-				alone.nodes = append(alone.nodes, sketchNode("GlobalAveragePool", name, "mean"), sketchNode("Flatten", "mean", "out"))
+				alone.nodes = append(alone.nodes, sketchNode("GlobalAveragePool", name, "mean"),
+					sketchNode("Flatten", "mean", "out"))
 				alone.input = s.input
 				part, _, err := Read(alone.bytes(), DefaultLimits())
 				if err != nil {

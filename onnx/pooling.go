@@ -79,14 +79,16 @@ func (c *call) window(l *nn.Layer, in, h, w int, up bool) (layer, rows, columns 
 	case !counted && !gaps && v == sameVertical && u == sameHorizontal:
 		l.Same = true
 		return in, rows, columns, nil
-	case l.Op == nn.OpAveragePool && !gaps && !counted && centred(h, reachHeight, strideHeight, vertical) && centred(w, reachWidth, strideWidth, horizontal):
+	case l.Op == nn.OpAveragePool && !gaps && !counted && centred(h, reachHeight, strideHeight, vertical) &&
+		centred(w, reachWidth, strideWidth, horizontal):
 		l.Same = true
 		l.SetStrides(1, 1) // pool leaves out the others
 		return in, rows, columns, nil
 	case l.Op == nn.OpAveragePool && (!counted || up):
 		return 0, 0, 0, c.lack("padding by %v that its means leave out", pads)
 	}
-	pad := nn.Layer{Op: nn.OpPad, Inputs: []int{in}, Above: v.before, Below: v.after, Left: u.before, Right: u.after, Lowest: l.Op == nn.OpMaxPool}
+	pad := nn.Layer{Op: nn.OpPad, Inputs: []int{in}, Above: v.before, Below: v.after, Left: u.before, Right: u.after,
+		Lowest: l.Op == nn.OpMaxPool}
 	shape := c.shapeOf(in)
 	shape[0] += v.before + v.after
 	shape[1] += u.before + u.after

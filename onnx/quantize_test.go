@@ -15,14 +15,17 @@ import (
 // others that stay as they are.
 func forInt8(t *testing.T) *nn.Network {
 	l := list{{Op: nn.OpInput, Shape: []int{12, 12, 3}}}
-	x := l.add(nn.Layer{Op: nn.OpConv, Name: "stem", Units: 32, Height: 3, Width: 3, Stride: 2, Same: true}, 0) // 864 values
+	// 864 values
+	x := l.add(nn.Layer{Op: nn.OpConv, Name: "stem", Units: 32, Height: 3, Width: 3, Stride: 2, Same: true}, 0)
 	x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "norm", Epsilon: 1e-3}, x)
 	for range 2 {
-		x = l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 32, Height: 3, Width: 2, Stride: 1, Same: true, Bias: true}, x)
+		x = l.add(nn.Layer{Op: nn.OpConv, Name: "twice", Units: 32, Height: 3, Width: 2, Stride: 1, Same: true,
+			Bias: true}, x)
 		x = l.add(nn.Layer{Op: nn.OpTanh}, x)
 	}
 	x = l.add(nn.Layer{Op: nn.OpConv, Name: "wide", Units: 480, Height: 1, Width: 1, Stride: 1}, x)
-	x = l.add(nn.Layer{Op: nn.OpDepthwiseConv, Name: "depthwise", Height: 3, Width: 3, Stride: 1, Bias: true}, x) // 4320 values
+	// 4320 values
+	x = l.add(nn.Layer{Op: nn.OpDepthwiseConv, Name: "depthwise", Height: 3, Width: 3, Stride: 1, Bias: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x)
 	x = l.add(nn.Layer{Op: nn.OpDense, Name: "dense", Units: 100, Bias: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
@@ -59,7 +62,8 @@ func TestInt8(t *testing.T) {
 		size += bytes * len(w.Data)
 	}
 	if len(data) > size || len(got.Tensors) != len(want.Tensors) {
-		t.Errorf("%d bytes for %d values, more than %d; %d tensors for %d", len(data), values, size, len(got.Tensors), len(want.Tensors))
+		t.Errorf("%d bytes for %d values, more than %d; %d tensors for %d", len(data), values, size, len(got.Tensors),
+			len(want.Tensors))
 	}
 	input := noise(n, 3)
 	if d := difference(t, answers(t, want, input), answers(t, got, input)); d > 1e-6 {

@@ -89,7 +89,8 @@ func folder(root *os.Root, maxBytes int64) files {
 			return nil, &safefile.NotRegularError{Path: location, Mode: info.Mode()}
 		}
 		if offset > info.Size() || length > info.Size()-offset {
-			return nil, fmt.Errorf("it has %d bytes, and the weights are from %d to %d: %w", info.Size(), offset, offset+length, fs.ErrInvalid)
+			return nil, fmt.Errorf("it has %d bytes, and the weights are from %d to %d: %w", info.Size(), offset,
+				offset+length, fs.ErrInvalid)
 		}
 		if length > maxBytes {
 			return nil, fmt.Errorf("it and the others hold more than is read: %w", fs.ErrInvalid)
@@ -154,9 +155,12 @@ type reader struct {
 
 func newReader(m *model, limits Limits, beside files) *reader {
 	return &reader{
-		model: m, beside: beside, budget: budget{limits.MaxValues, limits.MaxValues}, decoded: budget{4 * limits.MaxValues, limits.MaxValues},
-		values: map[string]value{}, uses: map[string]int{}, pending: map[string]int{}, foldable: foldedAtLeast, public: map[int]bool{},
-		tensors: tensor.Map{}, names: map[string]int{}, shared: map[string]string{}, keys: map[string]string{}, users: map[string]int{},
+		model: m, beside: beside, budget: budget{limits.MaxValues, limits.MaxValues},
+		decoded: budget{4 * limits.MaxValues, limits.MaxValues},
+		values:  map[string]value{}, uses: map[string]int{}, pending: map[string]int{}, foldable: foldedAtLeast,
+		public:  map[int]bool{},
+		tensors: tensor.Map{}, names: map[string]int{}, shared: map[string]string{}, keys: map[string]string{},
+		users: map[string]int{},
 	}
 }
 
@@ -170,7 +174,8 @@ func read(data []byte, limits Limits, beside files) (*nn.Network, *Info, error) 
 	}
 	r := newReader(m, limits, beside)
 	info := &Info{
-		Producer: m.producer, ProducerVersion: m.producerVersion, Opset: int(m.opset), Doc: m.doc, Metadata: m.metadata,
+		Producer: m.producer, ProducerVersion: m.producerVersion, Opset: int(m.opset), Doc: m.doc,
+		Metadata: m.metadata,
 	}
 	for _, output := range m.outputs {
 		info.Outputs = append(info.Outputs, output.name)
@@ -206,7 +211,8 @@ func (r *reader) needed(output string) ([]*node, error) {
 				continue
 			}
 			if _, twice := makers[out]; twice || r.model.initializers[out] != nil {
-				return nil, &FormatError{Node: n.called(), Reason: fmt.Sprintf("it makes %q, which is there already", out)}
+				return nil, &FormatError{Node: n.called(),
+					Reason: fmt.Sprintf("it makes %q, which is there already", out)}
 			}
 			makers[out] = i
 		}
@@ -232,7 +238,8 @@ func (r *reader) needed(output string) ([]*node, error) {
 				continue // an input, a weight, or nothing: the node will say
 			}
 			if maker >= i {
-				return nil, &FormatError{Node: n.called(), Reason: fmt.Sprintf("it takes %q, which a later node makes, or itself in a circle", in)}
+				return nil, &FormatError{Node: n.called(),
+					Reason: fmt.Sprintf("it takes %q, which a later node makes, or itself in a circle", in)}
 			}
 			need[maker] = true
 		}

@@ -60,14 +60,16 @@ func (c *call) resize() (value, error) {
 		return value{}, err
 	}
 	mode := c.text("mode", "nearest")
-	coordinates, rounding := c.text("coordinate_transformation_mode", "half_pixel"), c.text("nearest_mode", "round_prefer_floor")
+	coordinates, rounding := c.text("coordinate_transformation_mode", "half_pixel"),
+		c.text("nearest_mode", "round_prefer_floor")
 	if c.integer("antialias", 0) != 0 {
 		return value{}, c.lack("antialias")
 	}
 	if policy := c.text("keep_aspect_ratio_policy", "stretch"); policy != "stretch" {
 		return value{}, c.lack("keep_aspect_ratio_policy %q", policy)
 	}
-	c.has(1)                                                            // the part that is cut out, which other modes have
+	// the part that is cut out, which other modes have
+	c.has(1)
 	c.ignore("cubic_coeff_a", "exclude_outside", "extrapolation_value") // of other modes
 	if mode != "nearest" && mode != "linear" {
 		return value{}, c.lack("mode %q", mode)
@@ -86,13 +88,17 @@ func (c *call) resize() (value, error) {
 		case whole:
 			ok = repeats(factor, coordinates, rounding)
 		default:
-			ok = slices.Equal(resampling{factor, from, sizes[i]}.nearest(coordinates, rounding), nn.Nearest(from, sizes[i]))
+			ok = slices.Equal(resampling{factor, from, sizes[i]}.nearest(coordinates, rounding),
+				nn.Nearest(from, sizes[i]))
 		}
 		switch {
 		case !ok && mode == "linear":
-			return value{}, c.lack("coordinate_transformation_mode %q with mode %q and a factor of %v for %d places", coordinates, mode, factor, from)
+			return value{}, c.lack("coordinate_transformation_mode %q with mode %q and a factor of %v for %d places",
+				coordinates, mode, factor, from)
 		case !ok:
-			return value{}, c.lack("coordinate_transformation_mode %q with nearest_mode %q and a factor of %v for %d places", coordinates, rounding, factor, from)
+			return value{},
+				c.lack("coordinate_transformation_mode %q with nearest_mode %q and a factor of %v for %d places",
+					coordinates, rounding, factor, from)
 		}
 	}
 	return c.resized(v, sizes, mode == "linear")

@@ -25,7 +25,8 @@ func TestTorchModules(t *testing.T) {
 		t.Skip("set GARB_TORCH_PYTHON to run this test (see .ci/run)")
 	}
 	folder := t.TempDir()
-	arguments := append([]string{filepath.Join("testdata", "torch_modules.py"), folder, "0", fmt.Sprint(torchModules)}, torchNetworks...)
+	arguments := append([]string{filepath.Join("testdata", "torch_modules.py"), folder, "0",
+		fmt.Sprint(torchModules)}, torchNetworks...)
 	output, err := exec.CommandContext(t.Context(), python, arguments...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)

@@ -17,11 +17,14 @@ import (
 // torchvisionModels are networks of torchvision and of timm, with the side of their pictures: the smallest
 // that they take, more or less, so that the test is about the networks and not their size.
 var torchvisionModels = []string{
-	"mobilenet_v2:64", "mobilenet_v3_small:64", "mobilenet_v3_large:64", "efficientnet_b0:64", "efficientnet_v2_s:64", "mnasnet1_0:64",
-	"resnet18:64", "resnet50:64", "resnext50_32x4d:64", "regnet_y_400mf:64", "densenet121:64", "shufflenet_v2_x0_5:64", "shufflenet_v2_x1_0:64",
+	"mobilenet_v2:64", "mobilenet_v3_small:64", "mobilenet_v3_large:64", "efficientnet_b0:64", "efficientnet_v2_s:64",
+	"mnasnet1_0:64",
+	"resnet18:64", "resnet50:64", "resnext50_32x4d:64", "regnet_y_400mf:64", "densenet121:64",
+	"shufflenet_v2_x0_5:64", "shufflenet_v2_x1_0:64",
 	"squeezenet1_0:64", "googlenet:64", "inception_v3:128", "vgg11:224", "convnext_tiny:64",
 	"timm.tf_efficientnet_lite0:128", "timm.tf_mobilenetv3_small_100:64", "timm.mobilenetv4_conv_small:64",
-	"timm.ghostnet_100:64", "timm.resnet26d:64", "timm.repvgg_a0:64", "timm.regnetx_002:64", "timm.dla34:64", "timm.rexnet_100:64",
+	"timm.ghostnet_100:64", "timm.resnet26d:64", "timm.repvgg_a0:64", "timm.regnetx_002:64", "timm.dla34:64",
+	"timm.rexnet_100:64",
 }
 
 // answering runs ONNX files on the pictures of a list, and prints the answers as JSON.
@@ -48,7 +51,8 @@ func TestTorchvisionModels(t *testing.T) {
 			t.Parallel() // each is one thread of Python for the most part
 			folder := t.TempDir()
 			script := filepath.Join("testdata", "torchvision_models.py")
-			command := exec.CommandContext(t.Context(), python, append([]string{script, folder, exporter}, torchvisionModels...)...)
+			command := exec.CommandContext(t.Context(), python,
+				append([]string{script, folder, exporter}, torchvisionModels...)...)
 			if output, err := command.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, output)
 			}
@@ -102,7 +106,8 @@ func compareTorchvision(t *testing.T, list, runtime string) {
 			t.Errorf("%s: the answers for two pictures differ by no more than %.3g of %.3g", g.name(), apart, size)
 		}
 		largest = max(largest, off/size)
-		report = append(report, fmt.Sprintf("%s %.1e", strings.TrimSuffix(filepath.Base(g.File), filepath.Ext(g.File)), off/size))
+		report = append(report, fmt.Sprintf("%s %.1e",
+			strings.TrimSuffix(filepath.Base(g.File), filepath.Ext(g.File)), off/size))
 	}
 	slices.Sort(report)
 	t.Logf("%d networks of torchvision and timm: the answers differ by %.1e of the largest, at most: %s",

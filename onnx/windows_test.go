@@ -21,7 +21,8 @@ func everyWindow() []nn.Layer {
 		return l.add(layer, x)
 	}
 	x := conv(0, nn.Layer{Name: "strides", Units: 8, Height: 3, Width: 2, Stride: 2, StrideWidth: 1, Same: true})
-	x = conv(x, nn.Layer{Name: "gaps", Units: 8, Height: 3, Width: 3, Dilation: 2, DilationWidth: 3, Same: true, Bias: true})
+	x = conv(x, nn.Layer{Name: "gaps", Units: 8, Height: 3, Width: 3, Dilation: 2, DilationWidth: 3, Same: true,
+		Bias: true})
 	x = conv(x, nn.Layer{Name: "rows apart", Units: 12, Height: 2, Width: 3, Dilation: 2, DilationWidth: 1})
 	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
 	a := conv(x, nn.Layer{Name: "groups", Units: 12, Height: 3, Width: 3, Groups: 4, Same: true, Bias: true})
@@ -30,8 +31,10 @@ func everyWindow() []nn.Layer {
 	x = l.add(nn.Layer{Op: nn.OpBatchNorm, Name: "norm", Epsilon: 1e-3}, x)
 	x = conv(x, nn.Layer{Name: "groups with gaps", Units: 6, Height: 2, Width: 3, Groups: 2, DilationWidth: 2})
 	x = conv(x, nn.Layer{Name: "multiplier", Units: 12, Height: 3, Width: 3, Groups: 6, Same: true, Bias: true})
-	x = l.add(nn.Layer{Op: nn.OpDepthwiseConv, Name: "depthwise", Height: 3, Width: 3, Stride: 1, StrideWidth: 2, Same: true, Bias: true}, x)
-	x = l.add(nn.Layer{Op: nn.OpDepthwiseConv, Name: "depthwise with gaps", Height: 3, Width: 2, Stride: 1, Dilation: 2, Same: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpDepthwiseConv, Name: "depthwise", Height: 3, Width: 3, Stride: 1, StrideWidth: 2,
+		Same: true, Bias: true}, x)
+	x = l.add(nn.Layer{Op: nn.OpDepthwiseConv, Name: "depthwise with gaps", Height: 3, Width: 2, Stride: 1,
+		Dilation: 2, Same: true}, x)
 	m := l.add(nn.Layer{Op: nn.OpMaxPool, Height: 2, Width: 3, Stride: 1, StrideWidth: 2, Same: true}, x)
 	v := l.add(nn.Layer{Op: nn.OpAveragePool, Height: 3, Width: 1, Stride: 1, StrideWidth: 2, Same: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpConcat}, m, v)
@@ -122,7 +125,8 @@ func TestWindowsOfTheFixture(t *testing.T) {
 			convolutions = append(convolutions, l.String())
 		}
 	}
-	if d := cmp.Diff([]string{"Conv 3×2 /1×2, 8", "Conv 3×3, 12 in 4 groups", "Conv 3×3 dilated 2×3, 12", "Conv 1×1, 12 in 3 groups",
+	if d := cmp.Diff([]string{"Conv 3×2 /1×2, 8", "Conv 3×3, 12 in 4 groups", "Conv 3×3 dilated 2×3, 12",
+		"Conv 1×1, 12 in 3 groups",
 		"Conv 3×3 dilated 2×1, 24 in 12 groups"}, convolutions); d != "" {
 		t.Error(d)
 	}

@@ -86,7 +86,8 @@ func Write(w io.Writer, n *nn.Network, o Options) error {
 		return err
 	}
 	b := &writer{
-		graph: graph, shapes: graph.Shapes(), weights: n.Tensors, int8: o.Int8, known: map[string]bool{}, constants: map[string]string{},
+		graph: graph, shapes: graph.Shapes(), weights: n.Tensors, int8: o.Int8, known: map[string]bool{},
+		constants: map[string]string{},
 	}
 	for _, name := range []string{inputName, pictureName, logitsName, probabilitiesName, acceptanceName} {
 		b.known[name] = true

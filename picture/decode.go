@@ -150,7 +150,8 @@ func overWhite(ctx context.Context, m image.Image, canvas image.Rectangle) (*RGB
 				out[0], out[1], out[2] = uint8((c.R+rest)>>8), uint8((c.G+rest)>>8), uint8((c.B+rest)>>8)
 			}
 		default:
-			return nil, &Error{Unsupported, "a kind of its format that garb does not decode; save it as an ordinary JPEG or PNG", fmt.Errorf("pixels of type %T", m)}
+			return nil, &Error{Unsupported, "a kind of its format that garb does not decode; save it as an " +
+				"ordinary JPEG or PNG", fmt.Errorf("pixels of type %T", m)}
 		}
 	}
 	return p, nil

@@ -154,8 +154,10 @@ func identifyWebP(data []byte, info Info) (Info, error) {
 // decodeError gives a decoder's error its kind.
 func decodeError(err error) error {
 	switch {
-	case errors.Is(err, jpeg.ErrUnsupported), errors.Is(err, bmp.ErrUnsupported), errors.Is(err, heif.ErrUnsupported), isUnsupportedPNG(err):
-		return &Error{Unsupported, "a kind of its format that garb does not decode; save it as an ordinary JPEG or PNG", err}
+	case errors.Is(err, jpeg.ErrUnsupported), errors.Is(err, bmp.ErrUnsupported), errors.Is(err, heif.ErrUnsupported),
+		isUnsupportedPNG(err):
+		return &Error{Unsupported,
+			"a kind of its format that garb does not decode; save it as an ordinary JPEG or PNG", err}
 	case errors.Is(err, heif.ErrTooLarge):
 		return &Error{TooLarge, "scale it down", err}
 	}

@@ -50,9 +50,13 @@ func (l Limits) check(data []byte) (Info, error) {
 	}
 	switch {
 	case info.Width > l.MaxSide || info.Height > l.MaxSide:
-		return info, &Error{TooLarge, fmt.Sprintf("%d × %d pixels, where a side may have %d; scale it down", info.Width, info.Height, l.MaxSide), nil}
+		return info, &Error{TooLarge,
+			fmt.Sprintf("%d × %d pixels, where a side may have %d; scale it down", info.Width, info.Height,
+				l.MaxSide), nil}
 	case info.Width > l.MaxPixels/info.Height:
-		return info, &Error{TooLarge, fmt.Sprintf("%d × %d pixels, where %.0f megapixels are the limit; scale it down", info.Width, info.Height, float64(l.MaxPixels)/1e6), nil}
+		return info, &Error{TooLarge,
+			fmt.Sprintf("%d × %d pixels, where %.0f megapixels are the limit; scale it down", info.Width, info.Height,
+				float64(l.MaxPixels)/1e6), nil}
 	}
 	return info, nil
 }

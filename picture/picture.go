@@ -95,7 +95,8 @@ func decode(ctx context.Context, data []byte, info Info, reduction, maxPixels in
 	// not expect must cost one answer, not the process.
 	defer func() {
 		if r := recover(); r != nil {
-			p, err = nil, &Error{Corrupt, fmt.Sprintf("the %s data cannot be decoded", info.Format), fmt.Errorf("%v", r)}
+			p, err = nil, &Error{Corrupt, fmt.Sprintf("the %s data cannot be decoded", info.Format),
+				fmt.Errorf("%v", r)}
 		}
 	}()
 	if err := ctx.Err(); err != nil {

@@ -131,7 +131,8 @@ func TestResizeIsPillows(t *testing.T) {
 
 func TestResizePartStaysInside(t *testing.T) {
 	p, s := newRGB(10, 8), Spec{Width: 4, Height: 4, Filter: Bilinear}
-	for _, part := range [][4]int{{-1, 0, 4, 4}, {0, -1, 4, 4}, {0, 0, 0, 4}, {0, 0, 4, 0}, {7, 0, 4, 4}, {0, 5, 4, 4}, {1, 0, math.MaxInt, 4}} {
+	for _, part := range [][4]int{{-1, 0, 4, 4}, {0, -1, 4, 4}, {0, 0, 0, 4}, {0, 0, 4, 0}, {7, 0, 4, 4},
+		{0, 5, 4, 4}, {1, 0, math.MaxInt, 4}} {
 		func() {
 			defer func() {
 				if recover() == nil {
@@ -204,15 +205,18 @@ func TestGrey(t *testing.T) {
 	}{
 		{17, []uint8{
 			255, 255, 198, // on the border between two levels
-			0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 255, 0, 0, 0, 255, 1, 0, 0, 0, 1, 0, 0, 0, 1, 2, 1, 4, 10, 20, 30, 200, 3, 77,
+			0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 255, 0, 0, 0, 255, 1, 0, 0, 0, 1, 0, 0, 0, 1, 2, 1, 4, 10, 20, 30,
+			200, 3, 77,
 			68, 32, 130, 60, 253, 230, 241, 194, 107, 48, 249, 14, 199, 221, 1,
 		}, []uint8{249, 0, 255, 76, 150, 29, 0, 1, 0, 2, 18, 70, 54, 193, 198, 162, 189}},
 		{3, []uint8{
-			41, 248, 133, 18, 0, 74, 240, 191, 163, 11, 139, 250, 101, 211, 48, 98, 135, 45, 217, 171, 47, 185, 209, 128,
+			41, 248, 133, 18, 0, 74, 240, 191, 163, 11, 139, 250, 101, 211, 48, 98, 135, 45, 217, 171, 47, 185, 209,
+			128,
 		}, []uint8{112, 142, 163}},
 	} {
 		p := &RGB{len(c.pix) / 3, 1, c.pix}
-		s := Spec{Width: c.width, Height: 1, Filter: Bilinear, Fit: Stretch, Grey: true, Mean: [3]float32{1, 1, 1}, Std: [3]float32{2, 2, 2}}
+		s := Spec{Width: c.width, Height: 1, Filter: Bilinear, Fit: Stretch, Grey: true, Mean: [3]float32{1, 1, 1},
+			Std: [3]float32{2, 2, 2}}
 		got, want := make([]float32, s.ValueCount()), make([]float32, c.width)
 		for i, level := range c.want {
 			want[i] = (float32(level) - 1) / 2
@@ -229,7 +233,8 @@ func TestGrey(t *testing.T) {
 		}
 	}
 	for _, s := range []Spec{
-		{Width: 4, Height: 4, Filter: Nearest, Fit: Stretch, Grey: true, Mean: [3]float32{1, 2, 1}, Std: [3]float32{2, 2, 2}},
+		{Width: 4, Height: 4, Filter: Nearest, Fit: Stretch, Grey: true, Mean: [3]float32{1, 2, 1},
+			Std: [3]float32{2, 2, 2}},
 		{Width: 4, Height: 4, Filter: Nearest, Fit: Stretch, Grey: true, Std: [3]float32{2, 2, 3}},
 	} {
 		if s.Validate() == nil {
@@ -245,7 +250,8 @@ func unit(width, height int, filter Filter, fit Fit) Spec {
 
 func TestTensorScales(t *testing.T) {
 	p := &RGB{2, 1, []uint8{0, 127, 255, 10, 20, 30}}
-	s := Spec{Width: 2, Height: 1, Filter: Nearest, Fit: Stretch, Mean: [3]float32{127, 0, 127.5}, Std: [3]float32{128, 255, 127.5}}
+	s := Spec{Width: 2, Height: 1, Filter: Nearest, Fit: Stretch, Mean: [3]float32{127, 0, 127.5},
+		Std: [3]float32{128, 255, 127.5}}
 	got := make([]float32, 6)
 	s.Tensor(p, got)
 	want := []float32{-127. / 128, 127. / 255, 1, -117. / 128, 20. / 255, (30 - 127.5) / 127.5}
@@ -268,7 +274,8 @@ func TestFits(t *testing.T) {
 	}
 	s := unit(50, 50, Nearest, Crop)
 	q := s.Resize(p)
-	if first, last := q.Pix[:2], q.Pix[len(q.Pix)-3:][:2]; first[0] != 51 || first[1] != 1 || last[0] != 149 || last[1] != 99 {
+	if first, last := q.Pix[:2], q.Pix[len(q.Pix)-3:][:2]; first[0] != 51 || first[1] != 1 || last[0] != 149 ||
+		last[1] != 99 {
 		t.Errorf("crop goes from %v to %v", first, last)
 	}
 	s.CropRatio = 0.5
@@ -279,8 +286,10 @@ func TestFits(t *testing.T) {
 	s = unit(60, 60, Nearest, Letterbox)
 	s.Mean = [3]float32{7, 8, 9}
 	q = s.Resize(p)
-	if !slices.Equal(q.row(14)[:3], []uint8{7, 8, 9}) || q.row(15)[1] > 3 || q.row(44)[1] < 96 || !slices.Equal(q.row(45)[:3], []uint8{7, 8, 9}) {
-		t.Errorf("letterbox rows 14, 15, 44, 45 begin with %v %v %v %v", q.row(14)[:3], q.row(15)[:3], q.row(44)[:3], q.row(45)[:3])
+	if !slices.Equal(q.row(14)[:3], []uint8{7, 8, 9}) || q.row(15)[1] > 3 || q.row(44)[1] < 96 ||
+		!slices.Equal(q.row(45)[:3], []uint8{7, 8, 9}) {
+		t.Errorf("letterbox rows 14, 15, 44, 45 begin with %v %v %v %v", q.row(14)[:3], q.row(15)[:3], q.row(44)[:3],
+			q.row(45)[:3])
 	}
 }
 
@@ -376,7 +385,8 @@ func pngOf(width, height uint32) []byte {
 // what its extended header claims instead.
 func webpOf(canvas int) []byte {
 	vp8l := []byte{0x2f, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0}
-	body := slices.Concat([]byte("WEBP"), []byte("VP8L"), binary.LittleEndian.AppendUint32(nil, uint32(len(vp8l))), vp8l)
+	body := slices.Concat([]byte("WEBP"), []byte("VP8L"), binary.LittleEndian.AppendUint32(nil, uint32(len(vp8l))),
+		vp8l)
 	if canvas > 0 {
 		extended := []byte{0, 0, 0, 0, byte(canvas - 1), 0, 0, byte(canvas - 1), 0, 0}
 		body = slices.Concat([]byte("WEBPVP8X\x0a\x00\x00\x00"), extended, body[4:])
@@ -433,7 +443,8 @@ func TestBadPictures(t *testing.T) {
 // TestCuts cuts a picture of each format: that is an error of the picture, never a
 // panic, or a picture if what is missing does not count.
 func TestCuts(t *testing.T) {
-	for _, name := range []string{"plain.jpg", "plain.png", "bits16.png", "plain.gif", "plain.bmp", "lossless.webp", "lossy.webp"} {
+	for _, name := range []string{"plain.jpg", "plain.png", "bits16.png", "plain.gif", "plain.bmp", "lossless.webp",
+		"lossy.webp"} {
 		data := read(t, filepath.Join("testdata", name))
 		for cut := range len(data) {
 			_, err := Decode(context.Background(), data[:cut], DefaultLimits())

@@ -59,7 +59,8 @@ func (p plane) scale(across *weights) plane {
 	row := func(p plane, y int) []uint8 { return p.pix[y*p.stride:] }
 	for y := 0; y < p.height; y += 2 {
 		next := min(y+1, p.height-1)
-		scaleRows(row(out, y)[:out.stride], row(out, next)[:out.stride], row(p, y)[:3*p.width], row(p, next)[:3*p.width], across)
+		scaleRows(row(out, y)[:out.stride], row(out, next)[:out.stride], row(p, y)[:3*p.width],
+			row(p, next)[:3*p.width], across)
 	}
 	return out
 }

@@ -53,7 +53,8 @@ const maxInputSide = 4096
 func (s Spec) Validate() error {
 	switch {
 	case s.Width <= 0 || s.Height <= 0 || s.Width > maxInputSide || s.Height > maxInputSide:
-		return fmt.Errorf("picture spec: input of %d × %d pixels; sides are from 1 to %d", s.Width, s.Height, maxInputSide)
+		return fmt.Errorf("picture spec: input of %d × %d pixels; sides are from 1 to %d", s.Width, s.Height,
+			maxInputSide)
 	case s.Filter != Nearest && s.Filter != Bilinear && s.Filter != Bicubic:
 		return fmt.Errorf("picture spec: filter %q; there are nearest, bilinear and bicubic", s.Filter)
 	case s.Fit != Stretch && s.Fit != Crop && s.Fit != Letterbox:
@@ -62,12 +63,15 @@ func (s Spec) Validate() error {
 		return fmt.Errorf("picture spec: crop ratio %v; it is from 0 to 1", s.CropRatio)
 	}
 	for c := range 3 {
-		if m, d := float64(s.Mean[c]), float64(s.Std[c]); math.IsNaN(m) || math.IsInf(m, 0) || !(d > 0) || math.IsInf(d, 0) {
-			return fmt.Errorf("picture spec: mean %v and std %v of a channel; they are numbers, and std is positive", m, d)
+		if m, d := float64(s.Mean[c]), float64(s.Std[c]); math.IsNaN(m) || math.IsInf(m, 0) || !(d > 0) ||
+			math.IsInf(d, 0) {
+			return fmt.Errorf("picture spec: mean %v and std %v of a channel; they are numbers, and std is positive",
+				m, d)
 		}
 	}
 	if s.Grey && !s.PreparesAlike() {
-		return fmt.Errorf("picture spec: means %v and stds %v for levels of grey, which have one of each", s.Mean, s.Std)
+		return fmt.Errorf("picture spec: means %v and stds %v for levels of grey, which have one of each", s.Mean,
+			s.Std)
 	}
 	return nil
 }
@@ -136,7 +140,8 @@ func (s Spec) Resize(p *RGB) *RGB {
 // empty or not inside p.
 func (s Spec) ResizePart(p *RGB, left, top, width, height int) *RGB {
 	if left < 0 || top < 0 || width <= 0 || height <= 0 || width > p.Width-left || height > p.Height-top {
-		panic(fmt.Sprintf("picture: a part of %d × %d at (%d, %d) of a picture of %d × %d", width, height, left, top, p.Width, p.Height))
+		panic(fmt.Sprintf("picture: a part of %d × %d at (%d, %d) of a picture of %d × %d", width, height, left, top,
+			p.Width, p.Height))
 	}
 	if s.Grey {
 		p = grey(p)
@@ -169,7 +174,8 @@ func (s Spec) Part(width, height int) Part {
 	case Letterbox:
 		w, h := s.inner(width, height)
 		x, y := float64(width)/float64(w), float64(height)/float64(h) // picture pixels to one of the input
-		return Part{-x * float64((s.Width-w)/2), -y * float64((s.Height-h)/2), x * float64(s.Width), y * float64(s.Height)}
+		return Part{-x * float64((s.Width-w)/2), -y * float64((s.Height-h)/2), x * float64(s.Width),
+			y * float64(s.Height)}
 	}
 	return Part{0, 0, float64(width), float64(height)}
 }
@@ -221,7 +227,8 @@ func (s Spec) needed(width, height int) (float64, float64) {
 	switch s.Fit {
 	case Crop:
 		b := s.cropBox(width, height)
-		return float64(width) * float64(s.Width) / float64(b.width), float64(height) * float64(s.Height) / float64(b.height)
+		return float64(width) * float64(s.Width) / float64(b.width),
+			float64(height) * float64(s.Height) / float64(b.height)
 	case Letterbox:
 		w, h := s.inner(width, height)
 		return float64(w), float64(h)

@@ -22,7 +22,8 @@ const (
 // such that its largest weight is positive. It takes the rows' covariance, so their length
 // squared is what memory it needs. The error is ctx's. It panics if rows differ in length or
 // count is not positive.
-func PCA(ctx context.Context, rows [][]float32, count int, seed uint64) (projected [][]float64, shares []float64, err error) {
+func PCA(ctx context.Context, rows [][]float32, count int, seed uint64) (projected [][]float64, shares []float64,
+	err error) {
 	if count < 1 {
 		panic(fmt.Sprintf("project: %d components", count))
 	}
@@ -95,7 +96,8 @@ func centred(ctx context.Context, rows [][]float32) ([][]float64, error) {
 
 // eigenvectors finds those of a symmetric matrix with the largest eigenvalues, none of which
 // is negative, by subspace iteration.
-func eigenvectors(ctx context.Context, m [][]float64, count int, seed uint64) (vectors [][]float64, values []float64, err error) {
+func eigenvectors(ctx context.Context, m [][]float64, count int, seed uint64) (vectors [][]float64, values []float64,
+	err error) {
 	width := len(m)
 	random := rand.New(rand.NewPCG(seed, 1))
 	basis := matrix(min(count+spare, width), width)

@@ -22,7 +22,8 @@ func TestPCAByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := [][]float64{{2, 0, 0}, {-2, 0, 0}, {0, -1, 0}, {0, 1, 0}} // v turned, so that its largest weight is positive
+	// v turned, so that its largest weight is positive
+	want := [][]float64{{2, 0, 0}, {-2, 0, 0}, {0, -1, 0}, {0, 1, 0}}
 	for i := range want {
 		for k := range want[i] {
 			if math.Abs(got[i][k]-want[i][k]) > 1e-6 {

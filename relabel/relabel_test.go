@@ -280,7 +280,8 @@ func TestTables(t *testing.T) {
 func TestSeveralTables(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, map[string]string{
-		"train.csv": "image,label\na.jpg,hat\nb.jpg,shoes\na.jpg,hat\na.jpg,shoes\n", "test.csv": "image,label\nc.jpg,hat\n",
+		"train.csv": "image,label\na.jpg,hat\nb.jpg,shoes\na.jpg,hat\na.jpg,shoes\n",
+		"test.csv":  "image,label\nc.jpg,hat\n",
 	}, "a.jpg", "b.jpg", "c.jpg")
 	before := tree(t, root)
 	do(t, root, Options{},
@@ -332,7 +333,8 @@ func TestPrepareRefuses(t *testing.T) {
 			Options{NewClasses: true}, "class folder"},
 		"class with slash": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a/b"},
 			Options{NewClasses: true}, "class folder"},
-		"split as class": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "Test"}, Options{NewClasses: true}, "split"},
+		"split as class": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "Test"}, Options{NewClasses: true},
+			"split"},
 		"hidden class": {Correction{Picture: "hat/b.jpg", Label: "hat", New: ".git"},
 			Options{NewClasses: true}, "class folder"},
 		"control": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a\x1bb"},

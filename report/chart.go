@@ -50,8 +50,9 @@ func (c Chart) SVG() template.HTML {
 // WriteSVG writes the chart as a file of its own, in light colours.
 func (c Chart) WriteSVG(w io.Writer) error {
 	var b strings.Builder
-	c.draw(&b, `<style>svg{--line:#dde1e6;--faint:#6a7077;--c0:#2563a8;--c1:#c2571a;--c2:#2b8a4b;--c3:#8a3fa0;--c4:#b3861a;--c5:#178a94;--c6:#b8324c;--c7:#5c6470;background:#fff}`+
-		`text{fill:#6a7077;font:12px sans-serif}.title{fill:#1c1e21;font-weight:600}</style>`)
+	c.draw(&b,
+		`<style>svg{--line:#dde1e6;--faint:#6a7077;--c0:#2563a8;--c1:#c2571a;--c2:#2b8a4b;--c3:#8a3fa0;--c4:#b3861a;--c5:#178a94;--c6:#b8324c;--c7:#5c6470;background:#fff}`+
+			`text{fill:#6a7077;font:12px sans-serif}.title{fill:#1c1e21;font-weight:600}</style>`)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -65,7 +66,8 @@ func (c Chart) draw(b *strings.Builder, style string) {
 	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s">%s`,
 		chartWidth, height, template.HTMLEscapeString(c.Title), style)
 	text := func(x, y float64, anchor, class, s string) {
-		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="%s" class="%s">%s</text>`, x, y, anchor, class, template.HTMLEscapeString(s))
+		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="%s" class="%s">%s</text>`, x, y, anchor, class,
+			template.HTMLEscapeString(s))
 	}
 	line := func(x1, y1, x2, y2 float64, attributes string) {
 		fmt.Fprintf(b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" %s/>`, x1, y1, x2, y2, attributes)
@@ -106,7 +108,8 @@ func (c Chart) curve(b *strings.Builder, i int, s Series, x, y axis) {
 			}
 		}
 		slices.Reverse(low)
-		fmt.Fprintf(b, `<polygon points="%s" fill="%s" opacity=".15"/>`, strings.Join(append(high, low...), " "), colour)
+		fmt.Fprintf(b, `<polygon points="%s" fill="%s" opacity=".15"/>`, strings.Join(append(high, low...), " "),
+			colour)
 	}
 	dash := ""
 	if s.Dashed {
@@ -126,7 +129,8 @@ func (c Chart) curve(b *strings.Builder, i int, s Series, x, y axis) {
 			fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`, px, py, colour)
 		}
 	}
-	fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.8" stroke-linejoin="round"%s/>`, path.String(), colour, dash)
+	fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.8" stroke-linejoin="round"%s/>`,
+		path.String(), colour, dash)
 }
 
 // legend names the curves, below the drawing.

@@ -31,7 +31,8 @@ func wellFormed(t interface{ Fatalf(string, ...any) }, text string) {
 
 func TestPage(t *testing.T) {
 	var b bytes.Buffer
-	if err := Page(&b, "a <title>", Chart{Title: "x & y", Series: []Series{{Name: "<b>", X: []float64{1, 2}, Y: []float64{3, 4}}}}.SVG()); err != nil {
+	if err := Page(&b, "a <title>",
+		Chart{Title: "x & y", Series: []Series{{Name: "<b>", X: []float64{1, 2}, Y: []float64{3, 4}}}}.SVG()); err != nil {
 		t.Fatal(err)
 	}
 	text := b.String()
@@ -52,22 +53,26 @@ func TestPage(t *testing.T) {
 // that are numbers inside it.
 func TestChartAnyValues(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		value := rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{math.NaN(), math.Inf(1), math.Inf(-1), 0, -1, 1e-300, 1e300}))
+		value := rapid.OneOf(rapid.Float64(),
+			rapid.SampledFrom([]float64{math.NaN(), math.Inf(1), math.Inf(-1), 0, -1, 1e-300, 1e300}))
 		n := rapid.IntRange(0, 5).Draw(r, "points")
 		var s []Series
 		for range rapid.IntRange(0, 4).Draw(r, "curves") {
 			one := Series{
 				Name: rapid.String().Filter(func(s string) bool {
-					return xml.EscapeText(io.Discard, []byte(s)) == nil && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0xfffe || c == 0xffff })
+					return xml.EscapeText(io.Discard, []byte(s)) == nil &&
+						!strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0xfffe || c == 0xffff })
 				}).Draw(r, "name"),
 				X: rapid.SliceOfN(value, n, n).Draw(r, "x"), Y: rapid.SliceOfN(value, n, n).Draw(r, "y"),
 			}
 			if rapid.Bool().Draw(r, "band") {
-				one.Low, one.High = rapid.SliceOfN(value, n, n).Draw(r, "low"), rapid.SliceOfN(value, n, n).Draw(r, "high")
+				one.Low, one.High = rapid.SliceOfN(value, n, n).Draw(r, "low"),
+					rapid.SliceOfN(value, n, n).Draw(r, "high")
 			}
 			s = append(s, one)
 		}
-		text := string(Chart{Title: "t", Series: s, LogX: rapid.Bool().Draw(r, "log"), MarkX: value.Draw(r, "mark"), Points: true}.SVG())
+		text := string(Chart{Title: "t", Series: s, LogX: rapid.Bool().Draw(r, "log"), MarkX: value.Draw(r, "mark"),
+			Points: true}.SVG())
 		wellFormed(r, text)
 		if strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
 			r.Fatalf("a place is no number: %s", text)

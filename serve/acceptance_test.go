@@ -116,12 +116,14 @@ func TestClassifyBadThreshold(t *testing.T) {
 		{judging, "0.5,0.6", range01},
 		{judging, "50%25", range01},
 		{judging, strings.Repeat("9", 1000), range01},
-		{other, "0.3", "accept=0.3 is for models that judge whether a picture shows any of their classes, and m does not: ask without accept"},
+		{other, "0.3", "accept=0.3 is for models that judge whether a picture shows any of their classes, and m " +
+			"does not: ask without accept"},
 		{other, "most", range01},
 	} {
 		answer, text := post(t, c.r.url+"/v1/classify?accept="+c.accept, "", white())
 		var p problem
-		if err := json.Unmarshal(text, &p); err != nil || answer.StatusCode != http.StatusBadRequest || p.Kind != "bad_request" || !strings.Contains(p.Detail, c.detail) || len(p.Detail) > 300 {
+		if err := json.Unmarshal(text, &p); err != nil || answer.StatusCode != http.StatusBadRequest ||
+			p.Kind != "bad_request" || !strings.Contains(p.Detail, c.detail) || len(p.Detail) > 300 {
 			t.Errorf("accept=%.40s: %s %s", c.accept, answer.Status, text)
 		}
 	}
@@ -134,37 +136,47 @@ func TestClassifyBadThreshold(t *testing.T) {
 // TestInferenceAcceptance: the output acceptance of the Open Inference Protocol.
 func TestInferenceAcceptance(t *testing.T) {
 	r := start(t, &fake{judges: true}, nil)
-	input := fmt.Sprintf(`{"name": "x", "datatype": "FP32", "shape": [2, 8, 8, 3], "data": [%s192%s]}`, strings.Repeat("0,", 192), strings.Repeat(",0", 191))
+	input := fmt.Sprintf(`{"name": "x", "datatype": "FP32", "shape": [2, 8, 8, 3], "data": [%s192%s]}`,
+		strings.Repeat("0,", 192), strings.Repeat(",0", 191))
 	acceptances := fmt.Sprintf(`[%v,%v]`, float32(ofBlack), float32(ofWhite))
 	const class = `{"name":"class","datatype":"BYTES","shape":[2],"data":["dark","light"]}`
 	for outputs, want := range map[string]string{
 		`[]`: `{"name":"logits","datatype":"FP32","shape":[2,2],"data":[-0,-1,-1,0]},{"name":"probabilities","datatype":"FP32","shape":[2,2],"data":[0.75,0.25,0.25,0.75]},` +
 			class + `,{"name":"acceptance","datatype":"FP32","shape":[2],"data":` + acceptances + `}`,
-		`[{"name": "acceptance"}, {"name": "class"}]`: `{"name":"acceptance","datatype":"FP32","shape":[2],"data":` + acceptances + `},` + class,
+		`[{"name": "acceptance"}, {"name": "class"}]`: `{"name":"acceptance","datatype":"FP32","shape":[2],"data":` +
+			acceptances + `},` + class,
 	} {
-		_, text := post(t, r.url+"/v2/models/m/infer", "application/json", []byte(`{"inputs": [`+input+`], "outputs": `+outputs+`}`))
+		_, text := post(t, r.url+"/v2/models/m/infer", "application/json",
+			[]byte(`{"inputs": [`+input+`], "outputs": `+outputs+`}`))
 		if want = `{"model_name":"m","model_version":"1","outputs":[` + want + "]}\n"; string(text) != want {
 			t.Errorf("%s: %s\nwant %s", outputs, text, want)
 		}
 	}
 
 	// In binary.
-	answer, body := post(t, r.url+"/v2/models/m/infer", "application/json", []byte(`{"inputs": [`+input+`], "outputs": [{"name": "acceptance", "parameters": {"binary_data": true}}]}`))
+	answer, body := post(t, r.url+"/v2/models/m/infer", "application/json",
+		[]byte(`{"inputs": [`+input+`], "outputs": [{"name": "acceptance", "parameters": {"binary_data": true}}]}`))
 	raw := string(littleEndian([]float32{float32(ofBlack), float32(ofWhite)}))
-	if answer.StatusCode != http.StatusOK || !strings.HasSuffix(string(body), `"shape":[2],"parameters":{"binary_data_size":8}}]}`+raw) {
+	if answer.StatusCode != http.StatusOK ||
+		!strings.HasSuffix(string(body), `"shape":[2],"parameters":{"binary_data_size":8}}]}`+raw) {
 		t.Errorf("%s %q", answer.Status, body)
 	}
 
 	// By gRPC, in both forms, and in the metadata.
-	metadata, err := call[pb.ModelMetadataRequest, pb.ModelMetadataResponse](t, r, "ModelMetadata", &pb.ModelMetadataRequest{Name: "m"})
-	if err != nil || len(metadata.Outputs) != 4 || metadata.Outputs[3].Name != "acceptance" || metadata.Outputs[3].Datatype != typeFP32 || !cmp.Equal(metadata.Outputs[3].Shape, []int64{-1}) {
+	metadata, err := call[pb.ModelMetadataRequest, pb.ModelMetadataResponse](t, r, "ModelMetadata",
+		&pb.ModelMetadataRequest{Name: "m"})
+	if err != nil || len(metadata.Outputs) != 4 || metadata.Outputs[3].Name != "acceptance" ||
+		metadata.Outputs[3].Datatype != typeFP32 || !cmp.Equal(metadata.Outputs[3].Shape, []int64{-1}) {
 		t.Errorf("%v, %v", metadata, err)
 	}
 	q := &pb.ModelInferRequest{
-		ModelName: "m", Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1}, Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}},
+		ModelName: "m", Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1},
+			Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}},
 		Outputs: []*outputMessage{{Name: "acceptance"}},
 	}
-	if a, err := inferGRPC(t, r, q); err != nil || len(a.Outputs) != 1 || !cmp.Equal(a.Outputs[0].Contents.Fp32Contents, []float32{float32(ofWhite)}) || !cmp.Equal(a.Outputs[0].Shape, []int64{1}) {
+	if a, err := inferGRPC(t, r, q); err != nil || len(a.Outputs) != 1 ||
+		!cmp.Equal(a.Outputs[0].Contents.Fp32Contents, []float32{float32(ofWhite)}) ||
+		!cmp.Equal(a.Outputs[0].Shape, []int64{1}) {
 		t.Errorf("%v, %v", a, err)
 	}
 	q.Outputs = nil
@@ -172,7 +184,8 @@ func TestInferenceAcceptance(t *testing.T) {
 		t.Errorf("%v, %v", a, err)
 	}
 	q.Inputs[0].Contents, q.RawInputContents = nil, [][]byte{tensor{texts: []string{string(white())}}.raw()}
-	if a, err := inferGRPC(t, r, q); err != nil || len(a.RawOutputContents) != 4 || string(a.RawOutputContents[3]) != raw[4:] {
+	if a, err := inferGRPC(t, r, q); err != nil || len(a.RawOutputContents) != 4 ||
+		string(a.RawOutputContents[3]) != raw[4:] {
 		t.Errorf("%v, %v", a, err)
 	}
 
@@ -191,19 +204,22 @@ func TestInferenceBadAcceptance(t *testing.T) {
 		r            *running
 		output, says string
 	}{
-		{judging, `{"name": "acceptance", "parameters": {"classification": 1}}`, "classification is a number of classes"},
+		{judging, `{"name": "acceptance", "parameters": {"classification": 1}}`,
+			"classification is a number of classes"},
 		{judging, `{"name": "acceptance"}, {"name": "acceptance"}`, "asks for acceptance twice"},
 		{judging, `{"name": "accepted"}`, "there are logits, probabilities, class, acceptance"},
 		{other, `{"name": "acceptance"}`, "the model does not judge whether a picture shows any of its classes"},
 		{other, `{"name": "accepted"}`, "there are logits, probabilities, class\""},
 	} {
-		answer, text := post(t, c.r.url+"/v2/models/m/infer", "application/json", []byte(`{"inputs": [`+pictureInput(white())+`], "outputs": [`+c.output+`]}`))
+		answer, text := post(t, c.r.url+"/v2/models/m/infer", "application/json",
+			[]byte(`{"inputs": [`+pictureInput(white())+`], "outputs": [`+c.output+`]}`))
 		if answer.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), c.says) {
 			t.Errorf("%s: %s %s", c.output, answer.Status, text)
 		}
 	}
 	q := &pb.ModelInferRequest{
-		ModelName: "m", Inputs: []*inputMessage{{Datatype: typeBytes, Shape: []int64{1}, Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}},
+		ModelName: "m", Inputs: []*inputMessage{{Datatype: typeBytes, Shape: []int64{1},
+			Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}},
 		Outputs: []*outputMessage{{Name: "acceptance"}},
 	}
 	if a, err := inferGRPC(t, other, q); err == nil || !strings.Contains(err.Error(), "does not judge") {
@@ -223,16 +239,19 @@ func TestPredictAcceptance(t *testing.T) {
 	a, b := float32(ofBlack), float32(ofWhite)
 	const rows = `[[0.75,0.25],[0.25,0.75]]`
 	for request, want := range map[string]string{
-		`{"instances": ` + all + `}`:                                          `{"predictions":` + rows + `}`,
-		`{"signature_name": "serving_default", "instances": ` + all + `}`:     `{"predictions":` + rows + `}`,
-		`{"signature_name": "serving_pictures", "inputs": ` + all + `}`:       `{"outputs":` + rows + `}`,
-		`{"signature_name": "serving_acceptance", "inputs": ` + all + `}`:     fmt.Sprintf(`{"outputs":{"acceptance":[%v,%v],"probabilities":%s}}`, a, b, rows),
-		`{"signature_name": "serving_acceptance", "instances": ` + all + `}`:  fmt.Sprintf(`{"predictions":[{"acceptance":%v,"probabilities":[0.75,0.25]},{"acceptance":%v,"probabilities":[0.25,0.75]}]}`, a, b),
+		`{"instances": ` + all + `}`:                                      `{"predictions":` + rows + `}`,
+		`{"signature_name": "serving_default", "instances": ` + all + `}`: `{"predictions":` + rows + `}`,
+		`{"signature_name": "serving_pictures", "inputs": ` + all + `}`:   `{"outputs":` + rows + `}`,
+		`{"signature_name": "serving_acceptance", "inputs": ` + all +
+			`}`: fmt.Sprintf(`{"outputs":{"acceptance":[%v,%v],"probabilities":%s}}`, a, b, rows),
+		`{"signature_name": "serving_acceptance", "instances": ` + all +
+			`}`: fmt.Sprintf(`{"predictions":[{"acceptance":%v,"probabilities":[0.75,0.25]},{"acceptance":%v,"probabilities":[0.25,0.75]}]}`, a, b),
 		`{"signature_name": "serving_acceptances", "instances": ` + all + `}`: "",
 	} {
 		answer, text := post(t, judging.url+"/v1/models/m:predict", "application/json", []byte(request))
 		if want == "" {
-			if answer.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "there are serving_default, serving_pictures, serving_acceptance") {
+			if answer.StatusCode != http.StatusBadRequest ||
+				!strings.Contains(string(text), "there are serving_default, serving_pictures, serving_acceptance") {
 				t.Errorf("%.60s: %s %s", request, answer.Status, text)
 			}
 			continue
@@ -241,8 +260,10 @@ func TestPredictAcceptance(t *testing.T) {
 			t.Errorf("%.60s: %s\nwant %s", request, got, want)
 		}
 	}
-	answer, text := post(t, other.url+"/v1/models/m:predict", "application/json", []byte(`{"signature_name": "serving_acceptance", "instances": `+all+`}`))
-	if answer.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), `there are serving_default, serving_pictures"`) {
+	answer, text := post(t, other.url+"/v1/models/m:predict", "application/json",
+		[]byte(`{"signature_name": "serving_acceptance", "instances": `+all+`}`))
+	if answer.StatusCode != http.StatusBadRequest ||
+		!strings.Contains(string(text), `there are serving_default, serving_pictures"`) {
 		t.Errorf("a model that does not judge: %s %s", answer.Status, text)
 	}
 	for r, want := range map[*running]bool{judging: true, other: false} {
@@ -262,7 +283,8 @@ func TestPredictAcceptance(t *testing.T) {
 			t.Fatal(err)
 		}
 		signatures := m.Metadata.Def.Def
-		if _, ok := signatures["serving_acceptance"]; ok != want || len(signatures["serving_default"].Outputs) != 1 || len(signatures["serving_pictures"].Outputs) != 1 {
+		if _, ok := signatures["serving_acceptance"]; ok != want || len(signatures["serving_default"].Outputs) != 1 ||
+			len(signatures["serving_pictures"].Outputs) != 1 {
 			t.Errorf("%s", text)
 		}
 		if dim := signatures["serving_acceptance"].Outputs["acceptance"].Shape.Dim; want && (len(dim) != 1 || dim[0].Size != "-1") {
@@ -289,9 +311,11 @@ func TestRefusalsAreCounted(t *testing.T) {
 	counts(1)
 	post(t, r.url+"/v1/classify?accept=1", "", black())
 	counts(2)
-	post(t, r.url+"/v2/models/m/infer", "", []byte(`{"inputs": [`+pictureInput(white(), black(), white())+`], "outputs": [{"name": "class"}]}`))
+	post(t, r.url+"/v2/models/m/infer", "",
+		[]byte(`{"inputs": [`+pictureInput(white(), black(), white())+`], "outputs": [{"name": "class"}]}`))
 	counts(4)
-	post(t, r.url+"/v1/models/m:predict", "", []byte(`{"instances": [{"b64": "`+base64.StdEncoding.EncodeToString(white())+`"}]}`))
+	post(t, r.url+"/v1/models/m:predict", "",
+		[]byte(`{"instances": [{"b64": "`+base64.StdEncoding.EncodeToString(white())+`"}]}`))
 	counts(5)
 	if text := metricsOf(t, r); !strings.Contains(text, "\n"+`garb_predictions_total{model="m",class="light"} 5`+"\n") {
 		t.Error("refused pictures are not counted by their class")
@@ -335,10 +359,13 @@ func TestOpenAPIAcceptance(t *testing.T) {
 		{classify, "?accept=2", "image/gif", string(white()), http.StatusBadRequest},
 		{classify, "", form, string(fields), http.StatusOK},
 		{infer, "", "application/json", `{"inputs": [` + input + `]}`, http.StatusOK},
-		{infer, "", "application/json", `{"inputs": [` + input + `], "outputs": [{"name": "acceptance"}]}`, http.StatusOK},
+		{infer, "", "application/json", `{"inputs": [` + input + `], "outputs": [{"name": "acceptance"}]}`,
+			http.StatusOK},
 		{predict, "", "application/json", `{"instances": ` + instance + `}`, http.StatusOK},
-		{predict, "", "application/json", `{"signature_name": "serving_acceptance", "instances": ` + instance + `}`, http.StatusOK},
-		{predict, "", "application/json", `{"signature_name": "serving_acceptance", "inputs": ` + instance + `}`, http.StatusOK},
+		{predict, "", "application/json", `{"signature_name": "serving_acceptance", "instances": ` + instance + `}`,
+			http.StatusOK},
+		{predict, "", "application/json", `{"signature_name": "serving_acceptance", "inputs": ` + instance + `}`,
+			http.StatusOK},
 	} {
 		o := operation{http.MethodPost, c.path, nil, object(at(d, "paths", c.path, "post"))}
 		answer, text := ask(t, r, o.method, filled(c.path)+c.query, c.contentType, []byte(c.body))

@@ -121,10 +121,11 @@ func openCertificate(cert, key string) (*certificate, error) {
 }
 
 func (c *certificate) config() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		if pair := c.pair.get(); pair != nil {
-			return pair, nil
-		}
-		return nil, errors.New("no certificate")
-	}}
+	return &tls.Config{MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if pair := c.pair.get(); pair != nil {
+				return pair, nil
+			}
+			return nil, errors.New("no certificate")
+		}}
 }

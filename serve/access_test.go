@@ -44,7 +44,8 @@ func TestKeys(t *testing.T) {
 		answer, _ := post(t, r.url+"/v1/classify", "", white(), header...)
 		return answer.StatusCode
 	}
-	for key, want := range map[string]int{"first": 200, "second": 200, "# of the shop": 401, "": 401, "third": 401, "firs": 401} {
+	for key, want := range map[string]int{"first": 200, "second": 200, "# of the shop": 401, "": 401, "third": 401,
+		"firs": 401} {
 		if got := status("Authorization", "Bearer "+key); got != want {
 			t.Errorf("Bearer %q: %d, want %d", key, got, want)
 		}
@@ -88,8 +89,10 @@ func writeCertificate(t testing.TB, cert, key string, number int64) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(number), Subject: pkix.Name{CommonName: "garb"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(number), Subject: pkix.Name{CommonName: "garb"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
@@ -118,7 +121,8 @@ func TestTLS(t *testing.T) {
 	if got := serial(); got != 1 {
 		t.Errorf("certificate %d", got)
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		ForceAttemptHTTP2: true}}
 	defer client.CloseIdleConnections()
 	answer, err := client.Get(strings.Replace(r.url, "http", "https", 1) + "/readyz")
 	if err != nil {
@@ -134,16 +138,20 @@ func TestTLS(t *testing.T) {
 
 func TestPublic(t *testing.T) {
 	for _, address := range []string{
-		"127.0.0.1", "127.8.9.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1", "100.127.255.255",
+		"127.0.0.1", "127.8.9.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1",
+		"169.254.169.254", "100.64.0.1", "100.127.255.255",
 		"224.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "240.0.0.1",
-		"::1", "::", "fe80::1", "fc00::1", "fd12::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1",
-		"2002:7f00:1::", "2002:a00:1::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:db8::1", "fec0::1", "fe80::1%eth0",
+		"::1", "::", "fe80::1", "fc00::1", "fd12::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1",
+		"64:ff9b::7f00:1", "64:ff9b::a00:1",
+		"2002:7f00:1::", "2002:a00:1::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:db8::1", "fec0::1",
+		"fe80::1%eth0",
 	} {
 		if public(netip.MustParseAddr(address)) {
 			t.Errorf("%s counts as public", address)
 		}
 	}
-	for _, address := range []string{"1.1.1.1", "8.8.8.8", "93.184.216.34", "100.63.255.255", "172.32.0.1", "2606:4700:4700::1111", "::ffff:8.8.8.8"} {
+	for _, address := range []string{"1.1.1.1", "8.8.8.8", "93.184.216.34", "100.63.255.255", "172.32.0.1",
+		"2606:4700:4700::1111", "::ffff:8.8.8.8"} {
 		if !public(netip.MustParseAddr(address)) {
 			t.Errorf("%s does not count as public", address)
 		}
@@ -158,7 +166,10 @@ func TestFetch(t *testing.T) {
 	mux := http.NewServeMux()
 	pictures := httptest.NewServer(mux)
 	defer pictures.Close()
-	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(white()) }))
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = w.Write(white())
+	}))
 	defer other.Close()
 	mux.HandleFunc("/good/white.gif", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(white()) })
 	mux.HandleFunc("/secret/white.gif", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(white()) })
@@ -167,12 +178,15 @@ func TestFetch(t *testing.T) {
 			_, _ = w.Write(make([]byte, 1<<16))
 		}
 	})
-	mux.HandleFunc("/good/elsewhere", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) })
+	mux.HandleFunc("/good/elsewhere",
+		func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) })
 	mux.HandleFunc("/good/inside", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/secret/white.gif", http.StatusFound)
 	})
-	mux.HandleFunc("/good/here", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/good/white.gif", http.StatusFound) })
-	mux.HandleFunc("/good/round", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/good/round", http.StatusFound) })
+	mux.HandleFunc("/good/here",
+		func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/good/white.gif", http.StatusFound) })
+	mux.HandleFunc("/good/round",
+		func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/good/round", http.StatusFound) })
 	mux.HandleFunc("/good/slow", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 
 	all := newFetcher([]string{pictures.URL + "/good/"}, 1<<20, func(netip.Addr) bool { return true })
@@ -180,7 +194,8 @@ func TestFetch(t *testing.T) {
 	for path, want := range map[string]error{
 		"/good/white.gif": nil, "/good/here": nil, "/good/../good/white.gif": nil,
 		"/good/large": errUnavailable, "/good/missing": errUnavailable, "/good/round": errUnavailable,
-		"/secret/white.gif": errForbidden, "/good/../secret/white.gif": errForbidden, "/good/%2e%2e/secret/white.gif": errForbidden, "/good": errForbidden,
+		"/secret/white.gif": errForbidden, "/good/../secret/white.gif": errForbidden,
+		"/good/%2e%2e/secret/white.gif": errForbidden, "/good": errForbidden,
 		"/good/elsewhere": errForbidden, "/good/inside": errForbidden,
 	} {
 		data, err := all.get(t.Context(), pictures.URL+path)
@@ -188,7 +203,8 @@ func TestFetch(t *testing.T) {
 			t.Errorf("%s: %v, want %v", path, err, want)
 		}
 	}
-	for _, address := range []string{other.URL + "/good/white.gif", "file:///etc/passwd", "://", strings.Replace(pictures.URL, "http://", "http://user@", 1) + "/good/white.gif"} {
+	for _, address := range []string{other.URL + "/good/white.gif", "file:///etc/passwd", "://",
+		strings.Replace(pictures.URL, "http://", "http://user@", 1) + "/good/white.gif"} {
 		if _, err := all.get(t.Context(), address); !errors.Is(err, errForbidden) && !errors.Is(err, errBadRequest) {
 			t.Errorf("%s: %v", address, err)
 		}
@@ -227,7 +243,8 @@ func TestTraces(t *testing.T) {
 	}))
 	defer collector.Close()
 	r := start(t, &fake{}, func(c *Config) { c.TraceEndpoint = collector.URL })
-	post(t, r.url+"/v1/classify", "", white(), "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	post(t, r.url+"/v1/classify", "", white(), "Traceparent",
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +257,8 @@ func TestTraces(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := sent.ResourceSpans[0].ScopeSpans[0].Spans[0]
-	if s.TraceID != "0af7651916cd43dd8448eb211c80319c" || s.ParentID != "b7ad6b7169203331" || len(s.SpanID) != 16 || s.Name != "POST /v1/classify" || s.Start >= s.End {
+	if s.TraceID != "0af7651916cd43dd8448eb211c80319c" || s.ParentID != "b7ad6b7169203331" || len(s.SpanID) != 16 ||
+		s.Name != "POST /v1/classify" || s.Start >= s.End {
 		t.Errorf("%+v", s)
 	}
 

@@ -144,7 +144,8 @@ func (s *Server) bodyError(r *http.Request, err error) error {
 	switch {
 	case errors.As(err, &large):
 		return s.tooLarge()
-	case errors.Is(err, errTooLarge), errors.Is(err, errFull), errors.Is(err, errMediaType), errors.Is(err, errBadRequest):
+	case errors.Is(err, errTooLarge), errors.Is(err, errFull), errors.Is(err, errMediaType),
+		errors.Is(err, errBadRequest):
 		return err
 	case r.Context().Err() != nil:
 		return r.Context().Err()

@@ -75,11 +75,14 @@ func TestCompressedMessages(t *testing.T) {
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
-	client := connect.NewClient[pb.ModelInferRequest, pb.ModelInferResponse](&http.Client{Transport: transport}, r.url+inferenceService+"ModelInfer", connect.WithGRPC(), connect.WithSendGzip())
+	client := connect.NewClient[pb.ModelInferRequest, pb.ModelInferResponse](&http.Client{Transport: transport},
+		r.url+inferenceService+"ModelInfer", connect.WithGRPC(), connect.WithSendGzip())
 	infer := func(picture []byte) (*pb.ModelInferResponse, error) {
-		answer, err := client.CallUnary(t.Context(), connect.NewRequest(&pb.ModelInferRequest{ModelName: "m", Inputs: []*inputMessage{{
-			Name: "picture", Datatype: typeBytes, Shape: []int64{1}, Contents: &pb.InferTensorContents{BytesContents: [][]byte{picture}},
-		}}}))
+		answer, err := client.CallUnary(t.Context(),
+			connect.NewRequest(&pb.ModelInferRequest{ModelName: "m", Inputs: []*inputMessage{{
+				Name: "picture", Datatype: typeBytes, Shape: []int64{1},
+				Contents: &pb.InferTensorContents{BytesContents: [][]byte{picture}},
+			}}}))
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +100,8 @@ func TestCompressedMessages(t *testing.T) {
 		"too short":      {1, 0, 0, 0, 9, 1, 2, 3},
 		"too long":       {1, 0, 0, 0, 1, 1, 2, 3},
 	} {
-		q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+inferenceService+"ModelInfer", bytes.NewReader(frame))
+		q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+inferenceService+"ModelInfer",
+			bytes.NewReader(frame))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -41,11 +41,15 @@ func startBrowser(t *testing.T) context.Context {
 		t.Skip("set GARB_BROWSER to a Chromium to run this test (see .ci/run)")
 	}
 	allocator, end := chromedp.NewExecAllocator(context.Background(), // in a folder of its own, which ends with it
-		chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("headless", "new"),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("headless", "new"),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
 		// Tabs are drawn whether or not another is before them.
-		chromedp.Flag("disable-renderer-backgrounding", true), chromedp.Flag("disable-backgrounding-occluded-windows", true), chromedp.Flag("disable-background-timer-throttling", true),
+		chromedp.Flag("disable-renderer-backgrounding", true),
+		chromedp.Flag("disable-backgrounding-occluded-windows", true),
+		chromedp.Flag("disable-background-timer-throttling", true),
 		chromedp.WSURLReadTimeout(browserTimeout))
 	t.Cleanup(end)
 	browser, _ := chromedp.NewContext(allocator)
@@ -87,7 +91,8 @@ func open(t *testing.T, browser context.Context, url string, before ...chromedp.
 			t.Errorf("the console says: %s", c)
 		}
 		for _, a := range p.addresses {
-			if !strings.HasPrefix(a, url+"/") && !strings.HasPrefix(a, "blob:"+url+"/") && !strings.HasPrefix(a, "data:") {
+			if !strings.HasPrefix(a, url+"/") && !strings.HasPrefix(a, "blob:"+url+"/") &&
+				!strings.HasPrefix(a, "data:") {
 				t.Errorf("the page asked for %s", a)
 			}
 		}
@@ -139,7 +144,8 @@ func (p *tab) shows(condition string) {
 // texts are those of all elements that a selector finds.
 func (p *tab) texts(selector string) (all []string) {
 	p.Helper()
-	p.run(chromedp.Evaluate(fmt.Sprintf(`Array.from(document.querySelectorAll(%q), e => e.textContent)`, selector), &all))
+	p.run(chromedp.Evaluate(fmt.Sprintf(`Array.from(document.querySelectorAll(%q), e => e.textContent)`, selector),
+		&all))
 	return all
 }
 
@@ -212,7 +218,8 @@ func labelling(t testing.TB, grey bool) string {
 		identity[i*channels+i] = 1
 	}
 	model, values, err := garb.NewModel(&nn.Network{Layers: graph.Layers(), Tensors: tensors.Map{
-		"top/kernel": tensors.FromSlice(kernel, channels, len(classes)), "top/bias": tensors.FromSlice(bias, len(classes)),
+		"top/kernel":  tensors.FromSlice(kernel, channels, len(classes)),
+		"top/bias":    tensors.FromSlice(bias, len(classes)),
 		"same/kernel": tensors.FromSlice(identity, 1, 1, channels, channels),
 	}}, classes, spec)
 	if err != nil {
@@ -238,13 +245,16 @@ func TestBrowser(t *testing.T) {
 	browser := startBrowser(t)
 	builtIn := func(string) (Classifier, error) { return garb.Open(garb.Clothing, garb.Options{}) }
 	url := startWith(t, builtIn, nil).url
-	scheme := func(name string) chromedp.Action { // without motion, pictures of the page do not depend on when they are taken
-		return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"}})
+	// without motion, pictures of the page do not depend on when they are taken
+	scheme := func(name string) chromedp.Action {
+		return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme",
+			Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"}})
 	}
 	light, dark := scheme("light"), scheme("dark")
 	size := emulation.SetDeviceMetricsOverride(1280, 900, 1, false)
 	phone := func() []chromedp.Action {
-		return []chromedp.Action{emulation.SetDeviceMetricsOverride(375, 740, 2, true), emulation.SetTouchEmulationEnabled(true)}
+		return []chromedp.Action{emulation.SetDeviceMetricsOverride(375, 740, 2, true),
+			emulation.SetTouchEmulationEnabled(true)}
 	}
 
 	t.Run("choose", func(t *testing.T) {
@@ -254,12 +264,15 @@ func TestBrowser(t *testing.T) {
 			const real = URL[name]; URL[name] = (x) => { const made = real.call(URL, x); held[what](made ?? x); return made; } }`, nil))
 		p.choose(example)
 		p.shows(done + ` === 1`)
-		if verdict, classes := p.texts(".verdict"), p.texts(".class"); verdict[0] != "t-shirt" || len(classes) != 5 || classes[0] != "t-shirt" {
+		if verdict, classes := p.texts(".verdict"), p.texts(".class"); verdict[0] != "t-shirt" || len(classes) != 5 ||
+			classes[0] != "t-shirt" {
 			t.Errorf("%q, %q", verdict, classes)
 		}
 		var widths []float64
-		p.run(chromedp.Evaluate(`Array.from(document.querySelectorAll('.bar i'), e => parseFloat(e.style.width))`, &widths))
-		if len(widths) != 5 || widths[0] < 50 || !slices.IsSortedFunc(widths, func(a, b float64) int { return int(1e6 * (b - a)) }) {
+		p.run(chromedp.Evaluate(`Array.from(document.querySelectorAll('.bar i'), e => parseFloat(e.style.width))`,
+			&widths))
+		if len(widths) != 5 || widths[0] < 50 ||
+			!slices.IsSortedFunc(widths, func(a, b float64) int { return int(1e6 * (b - a)) }) {
 			t.Errorf("bars of %v%%", widths)
 		}
 		if time := p.texts(".time")[0]; !strings.Contains(time, " ms in all: ") {
@@ -272,7 +285,8 @@ func TestBrowser(t *testing.T) {
 		asked := len(p.asked("explain=true"))
 
 		// Where did it look?
-		const look, on, off = ".look", `document.querySelector('.look').ariaPressed === 'true' && document.querySelector('.heat').naturalWidth > 0 && !document.querySelector('.heat').hidden`, `document.querySelector('.heat').hidden`
+		const look, on, off = ".look",
+			`document.querySelector('.look').ariaPressed === 'true' && document.querySelector('.heat').naturalWidth > 0 && !document.querySelector('.heat').hidden`, `document.querySelector('.heat').hidden`
 		p.run(chromedp.Click(look, chromedp.ByQuery))
 		p.shows(on)
 		p.screenshot("heat-light")
@@ -293,9 +307,11 @@ func TestBrowser(t *testing.T) {
 
 	t.Run("paste", func(t *testing.T) {
 		p := open(t, browser, url, size)
-		p.run(chromedp.Evaluate(`(() => {`+fileInPage(t, "image.png")+`document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: transfer, bubbles: true, cancelable: true}))})()`, nil))
+		p.run(chromedp.Evaluate(`(() => {`+fileInPage(t,
+			"image.png")+`document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: transfer, bubbles: true, cancelable: true}))})()`, nil))
 		p.shows(done + ` === 1`)
-		if file, verdict := p.texts(".file"), p.texts(".verdict"); file[0] != "Pasted picture" || verdict[0] != "t-shirt" {
+		if file, verdict := p.texts(".file"), p.texts(".verdict"); file[0] != "Pasted picture" ||
+			verdict[0] != "t-shirt" {
 			t.Errorf("%q, %q", file, verdict)
 		}
 	})
@@ -323,7 +339,8 @@ func TestBrowser(t *testing.T) {
 		}
 		p := open(t, browser, url, size, light)
 		p.choose(append(files, example, "../README.md", "../internal/heif/testdata/drawn-709.heic")...)
-		p.shows(done + ` === 5 && ` + failed + ` === 1 && document.querySelectorAll('[data-thumbnail=none]').length === 2`)
+		p.shows(done + ` === 5 && ` + failed +
+			` === 1 && document.querySelectorAll('[data-thumbnail=none]').length === 2`)
 		if names := p.texts(".file"); !slices.Equal(names, []string{"0.png", "1.png", "2.png", "t-shirt.jpg", "README.md", "drawn-709.heic"}) {
 			t.Errorf("%q", names)
 		}
@@ -409,7 +426,8 @@ func TestBrowser(t *testing.T) {
 		p.choose(example)
 		p.shows(done + ` === 1`)
 		var kept []string
-		p.run(chromedp.Evaluate(`[sessionStorage.getItem('garb-key'), String(localStorage.length), document.cookie]`, &kept))
+		p.run(chromedp.Evaluate(`[sessionStorage.getItem('garb-key'), String(localStorage.length), document.cookie]`,
+			&kept))
 		if !slices.Equal(kept, []string{"sesame", "0", ""}) {
 			t.Errorf("the browser keeps %q", kept)
 		}
@@ -441,12 +459,14 @@ func TestBrowser(t *testing.T) {
 		p.choose(example)
 		p.shows(failed + ` === 1`)
 		said := p.texts(".card .problem")[0]
-		id, ok := strings.CutPrefix(said, "Something went wrong in the service. Try again in a moment. Its log has this as ")
+		id, ok := strings.CutPrefix(said,
+			"Something went wrong in the service. Try again in a moment. Its log has this as ")
 		if !ok || !strings.Contains(s.log.String(), strings.TrimSuffix(id, ".")) {
 			t.Errorf("%q", said)
 		}
 		p.run(chromedp.Click(".again", chromedp.ByQuery))
-		p.shows(done + ` === 1 && document.querySelector('.card .problem').hidden && document.querySelector('.again').hidden`)
+		p.shows(done +
+			` === 1 && document.querySelector('.card .problem').hidden && document.querySelector('.again').hidden`)
 	})
 
 	t.Run("labels", func(t *testing.T) {
@@ -485,7 +505,8 @@ func TestBrowser(t *testing.T) {
 
 	t.Run("refused", func(t *testing.T) {
 		folder := t.TempDir()
-		dark1, light1 := drawn(t, filepath.Join(folder, "coal.png"), color.Black), drawn(t, filepath.Join(folder, "snow.png"), color.White)
+		dark1, light1 := drawn(t, filepath.Join(folder, "coal.png"), color.Black),
+			drawn(t, filepath.Join(folder, "snow.png"), color.White)
 		url := start(t, &fake{judges: true, refusal: "not clothing"}, nil).url
 		p := open(t, browser, url, size, light)
 		p.choose(dark1, light1)
@@ -501,7 +522,9 @@ func TestBrowser(t *testing.T) {
 		if !slices.Equal(seen, []bool{false, true}) {
 			t.Errorf("what it is closest to is seen: %v", seen)
 		}
-		if said := p.texts("#log p"); !slices.Contains(said, "snow.png: This does not look like clothing. If it is, it is closest to: light, 75.0%") || !slices.Contains(said, "coal.png: dark, 75.0%") {
+		if said := p.texts("#log p"); !slices.Contains(said,
+			"snow.png: This does not look like clothing. If it is, it is closest to: light, 75.0%") ||
+			!slices.Contains(said, "coal.png: dark, 75.0%") {
 			t.Errorf("a screen reader says %q", said)
 		}
 		for _, name := range []string{"light", "dark"} {
@@ -545,7 +568,8 @@ func TestBrowser(t *testing.T) {
 		}
 		p.choose(example)
 		p.shows(failed + ` === 2`)
-		if said := p.texts(".card .problem"); !slices.ContainsFunc(said, func(s string) bool { return strings.HasPrefix(s, "The service cannot be reached.") }) ||
+		if said := p.texts(".card .problem"); !slices.ContainsFunc(said,
+			func(s string) bool { return strings.HasPrefix(s, "The service cannot be reached.") }) ||
 			!slices.ContainsFunc(said, func(s string) bool { return strings.HasPrefix(s, "This picture is larger") }) {
 			t.Errorf("%q", said)
 		}

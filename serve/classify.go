@@ -95,13 +95,16 @@ func (s *Server) classifyPictures(w http.ResponseWriter, r *http.Request) {
 	of(r.Context()).model = v.name
 	if name := r.URL.Query().Get("class"); name != "" {
 		if asked.class = slices.Index(v.model.Classes(), name); asked.class < 0 || !asked.explain {
-			writeError(w, r, fmt.Errorf("%w: class=%.40q goes with explain=true, and is one of the model's classes", errBadRequest, name))
+			writeError(w, r, fmt.Errorf("%w: class=%.40q goes with explain=true, and is one of the model's classes",
+				errBadRequest, name))
 			return
 		}
 	}
 	if t := asked.threshold; t != nil && *t > 0 && !v.judges() {
-		writeError(w, r, fmt.Errorf("%w: accept=%.40s is for models that judge whether a picture shows any of their classes, and %s does not: "+
-			"ask without accept", errBadRequest, r.URL.Query().Get("accept"), v.name))
+		writeError(w, r,
+			fmt.Errorf("%w: accept=%.40s is for models that judge whether a picture shows any of their classes, "+
+				"and %s does not: "+
+				"ask without accept", errBadRequest, r.URL.Query().Get("accept"), v.name))
 		return
 	}
 	body, free, err := s.body(w, r)
@@ -192,7 +195,8 @@ func questionOf(r *http.Request) (asked question, err error) {
 // classifyAll classifies pictures, as many at a time as the service has room for. There
 // is an error for each picture that has no answer, and one for all if none was begun or
 // the request has ended.
-func (s *Server) classifyAll(ctx context.Context, v *version, pictures []sent, asked question) ([]*answer, []error, error) {
+func (s *Server) classifyAll(ctx context.Context, v *version, pictures []sent, asked question) ([]*answer, []error,
+	error) {
 	release, err := s.admit(len(pictures))
 	if err != nil {
 		return nil, nil, err
@@ -228,11 +232,13 @@ func (s *Server) picturesOf(r *http.Request, body []byte) ([]sent, error) {
 		return s.partsOf(body, parameters["boundary"])
 	case kind == "application/json":
 		return s.jsonPicture(r.Context(), body)
-	case kind == "" || kind == "application/octet-stream" || kind == "application/x-www-form-urlencoded" || strings.HasPrefix(kind, "image/"):
+	case kind == "" || kind == "application/octet-stream" || kind == "application/x-www-form-urlencoded" ||
+		strings.HasPrefix(kind, "image/"):
 		// The second to last is what curl --data-binary says of anything.
 		return []sent{{"picture", body}}, nil
 	}
-	return nil, fmt.Errorf("%w: %s; send a picture, multipart/form-data with fields named picture, or JSON", errMediaType, kind)
+	return nil, fmt.Errorf("%w: %s; send a picture, multipart/form-data with fields named picture, or JSON",
+		errMediaType, kind)
 }
 
 // partsOf are the fields named picture of a form.
@@ -251,7 +257,8 @@ func (s *Server) partsOf(body []byte, boundary string) ([]sent, error) {
 			return nil, fmt.Errorf("%w: its multipart body is broken", errBadRequest)
 		}
 		if fields >= 2*s.config.MaxPictures || len(all) >= s.config.MaxPictures && part.FormName() == "picture" {
-			return nil, fmt.Errorf("%w: it has more than %d pictures, or fields that are none", errTooLarge, s.config.MaxPictures)
+			return nil, fmt.Errorf("%w: it has more than %d pictures, or fields that are none", errTooLarge,
+				s.config.MaxPictures)
 		}
 		if part.FormName() != "picture" {
 			continue

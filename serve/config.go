@@ -62,9 +62,11 @@ func Default() Config {
 	return Config{
 		Addr: "localhost:8080", ModelsInterval: 2 * time.Second,
 		Queue: 256, MaxBatch: 4,
-		MaxBodyBytes: 32 << 20, BodyBudgetBytes: 256 << 20, MaxPictures: 32, MaxHeaderBytes: 16 << 10, MaxConnections: 1024,
+		MaxBodyBytes: 32 << 20, BodyBudgetBytes: 256 << 20, MaxPictures: 32, MaxHeaderBytes: 16 << 10,
+		MaxConnections: 1024,
 		Limits:         picture.DefaultLimits(),
-		RequestTimeout: 30 * time.Second, HeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, Grace: 15 * time.Second,
+		RequestTimeout: 30 * time.Second, HeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
+		Grace: 15 * time.Second,
 	}
 }
 
@@ -77,7 +79,8 @@ func (c Config) Validate() error {
 	for _, m := range c.Models {
 		switch {
 		case !modelName.MatchString(m.Name):
-			return fmt.Errorf("a model named %q: names are letters, digits, dots, dashes and underscores, at most 64", m.Name)
+			return fmt.Errorf("a model named %q: names are letters, digits, dots, dashes and underscores, at most 64",
+				m.Name)
 		case names[m.Name]:
 			return fmt.Errorf("two models are named %s", m.Name)
 		}
@@ -85,8 +88,10 @@ func (c Config) Validate() error {
 	}
 	for _, p := range c.URLPrefixes {
 		u, err := url.Parse(p)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Path == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return fmt.Errorf("the prefix %q: it is an http or https address with at least a slash after its host, such as https://images.example.org/", p)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Path == "" || u.User != nil ||
+			u.RawQuery != "" || u.Fragment != "" {
+			return fmt.Errorf("the prefix %q: it is an http or https address with at least a slash after its host, "+
+				"such as https://images.example.org/", p)
 		}
 	}
 	switch {
@@ -95,13 +100,18 @@ func (c Config) Validate() error {
 	case c.ModelsInterval <= 0:
 		return fmt.Errorf("an interval of %v between looks at the models' folder: it is positive", c.ModelsInterval)
 	case c.Queue < 1 || c.MaxBatch < 1 || c.Workers < 0 || c.Decoders < 0 || c.MaxPictures < 1 || c.MaxConnections < 1:
-		return fmt.Errorf("queue %d, batch %d, workers %d, decoders %d, pictures %d, connections %d: none is below 1 (workers, decoders: 0)", c.Queue, c.MaxBatch, c.Workers, c.Decoders, c.MaxPictures, c.MaxConnections)
+		return fmt.Errorf("queue %d, batch %d, workers %d, decoders %d, pictures %d, connections %d: none is below "+
+			"1 (workers, decoders: 0)", c.Queue, c.MaxBatch, c.Workers, c.Decoders, c.MaxPictures, c.MaxConnections)
 	case c.MaxPictures > c.Queue:
-		return fmt.Errorf("%d pictures a request never find room in a queue of %d: raise the queue", c.MaxPictures, c.Queue)
+		return fmt.Errorf("%d pictures a request never find room in a queue of %d: raise the queue", c.MaxPictures,
+			c.Queue)
 	case c.MaxBodyBytes < 1 || c.BodyBudgetBytes/(1+messageCopies) < c.MaxBodyBytes || c.MaxHeaderBytes < 1024:
-		return fmt.Errorf("bodies of %d bytes, of all together %d, headers of %d: bodies have 1 at least, all together the %d times of one that gRPC takes, headers 1024", c.MaxBodyBytes, c.BodyBudgetBytes, c.MaxHeaderBytes, 1+messageCopies)
+		return fmt.Errorf("bodies of %d bytes, of all together %d, headers of %d: bodies have 1 at least, all "+
+			"together the %d times of one that gRPC takes, headers 1024", c.MaxBodyBytes, c.BodyBudgetBytes,
+			c.MaxHeaderBytes, 1+messageCopies)
 	case c.RequestTimeout <= 0 || c.HeaderTimeout <= 0 || c.IdleTimeout <= 0 || c.Grace < 0:
-		return fmt.Errorf("request %v, header %v, idle %v, grace %v: times are positive (grace: or 0)", c.RequestTimeout, c.HeaderTimeout, c.IdleTimeout, c.Grace)
+		return fmt.Errorf("request %v, header %v, idle %v, grace %v: times are positive (grace: or 0)",
+			c.RequestTimeout, c.HeaderTimeout, c.IdleTimeout, c.Grace)
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return errors.New("a certificate and its key go together: --tls-cert and --tls-key")
 	}

@@ -44,7 +44,8 @@ func untilClosed(t testing.TB, c net.Conn, began time.Time) (string, time.Durati
 // answered meanwhile.
 func TestSlowClients(t *testing.T) {
 	r := start(t, &fake{}, func(c *Config) {
-		c.HeaderTimeout, c.RequestTimeout, c.IdleTimeout = 200*time.Millisecond, 400*time.Millisecond, 300*time.Millisecond
+		c.HeaderTimeout, c.RequestTimeout, c.IdleTimeout = 200*time.Millisecond, 400*time.Millisecond,
+			300*time.Millisecond
 	})
 	began := time.Now()
 	slowHeader, slowBody, idle := dial(t, r), dial(t, r), dial(t, r)
@@ -197,6 +198,7 @@ func TestStopUnderLoad(t *testing.T) {
 	// Every request that the service took is in its log, as answered or refused.
 	logged := strings.Count(r.log.String(), `"status":200`)
 	if int64(logged) != answered.Load() || broken.Load() > 0 {
-		t.Errorf("%d answered, %d refused, %d unheard, %d broken; the log has %d answers", answered.Load(), refused.Load(), unheard.Load(), broken.Load(), logged)
+		t.Errorf("%d answered, %d refused, %d unheard, %d broken; the log has %d answers", answered.Load(),
+			refused.Load(), unheard.Load(), broken.Load(), logged)
 	}
 }

@@ -59,7 +59,8 @@ func newFetcher(prefixes []string, maxBytes int64, allowed func(netip.Addr) bool
 		Timeout: fetchTimeout,
 		// No proxy: it would resolve the name itself.
 		Transport: &http.Transport{
-			DialContext: dialer.DialContext, TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: 5 * time.Second,
+			DialContext: dialer.DialContext, TLSHandshakeTimeout: 5 * time.Second,
+			ResponseHeaderTimeout:  5 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10, MaxIdleConnsPerHost: 2, IdleConnTimeout: 30 * time.Second,
 		},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
@@ -149,7 +150,8 @@ var notPublic = []netip.Prefix{
 // public reports whether an address is one of the open internet.
 func public(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
-	if !a.IsValid() || a.IsLoopback() || a.IsPrivate() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() ||
+	if !a.IsValid() || a.IsLoopback() || a.IsPrivate() || a.IsUnspecified() || a.IsMulticast() ||
+		a.IsLinkLocalUnicast() ||
 		a.IsLinkLocalMulticast() || a.IsInterfaceLocalMulticast() {
 		return false
 	}

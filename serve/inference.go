@@ -46,7 +46,8 @@ func (s *Server) acquire(ctx context.Context, name, number string) (*version, fu
 	if number != "" {
 		var err error
 		if n, err = strconv.Atoi(number); err != nil || n < 1 {
-			return nil, nil, fmt.Errorf("%w as version %.20q of %.64s: versions are numbers from 1", errNoModel, number, name)
+			return nil, nil, fmt.Errorf("%w as version %.20q of %.64s: versions are numbers from 1", errNoModel,
+				number, name)
 		}
 	}
 	v, release, err := s.models.acquire(name, n)
@@ -76,7 +77,8 @@ func (s *Server) inferenceReady(w http.ResponseWriter, r *http.Request) {
 var extensions = []string{"binary_tensor_data", "classification"}
 
 func (s *Server) serverMetadata(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, "application/json", http.StatusOK, map[string]any{"name": "garb", "version": garb.Version, "extensions": extensions})
+	writeJSON(w, "application/json", http.StatusOK,
+		map[string]any{"name": "garb", "version": garb.Version, "extensions": extensions})
 	return nil
 }
 
@@ -90,8 +92,10 @@ type tensorMetadata struct {
 // tensorsOf are what a model takes, one or the other, and what it gives.
 func tensorsOf(v *version) (inputs, outputs []tensorMetadata) {
 	spec, classes := v.Spec(), len(v.Classes())
-	inputs = []tensorMetadata{{"picture", typeBytes, []int{-1}}, {"input", typeFP32, []int{-1, spec.Height, spec.Width, spec.Channels()}}}
-	outputs = []tensorMetadata{{outputLogits, typeFP32, []int{-1, classes}}, {outputProbabilities, typeFP32, []int{-1, classes}}, {outputClass, typeBytes, []int{-1}}}
+	inputs = []tensorMetadata{{"picture", typeBytes, []int{-1}},
+		{"input", typeFP32, []int{-1, spec.Height, spec.Width, spec.Channels()}}}
+	outputs = []tensorMetadata{{outputLogits, typeFP32, []int{-1, classes}},
+		{outputProbabilities, typeFP32, []int{-1, classes}}, {outputClass, typeBytes, []int{-1}}}
 	if v.judges() {
 		outputs = append(outputs, tensorMetadata{outputAcceptance, typeFP32, []int{-1}})
 	}
@@ -110,7 +114,8 @@ func (s *Server) modelMetadata(w http.ResponseWriter, r *http.Request) error {
 		parameters["threshold"] = v.AcceptanceThreshold()
 	}
 	writeJSON(w, "application/json", http.StatusOK, map[string]any{
-		"name": v.name, "versions": []string{strconv.Itoa(v.number)}, "platform": "garb", "inputs": inputs, "outputs": outputs,
+		"name": v.name, "versions": []string{strconv.Itoa(v.number)}, "platform": "garb", "inputs": inputs,
+		"outputs":    outputs,
 		"parameters": parameters,
 	})
 	return nil
@@ -177,7 +182,8 @@ func (e expected) inferRequest(body []byte, length string) (q inferRequest, err 
 	if length != "" {
 		n, err := strconv.Atoi(length)
 		if err != nil || n < 0 || n > len(body) {
-			return q, fmt.Errorf("%w: %s is %.20q, and its body has %d bytes", errBadRequest, headerLength, length, len(body))
+			return q, fmt.Errorf("%w: %s is %.20q, and its body has %d bytes", errBadRequest, headerLength, length,
+				len(body))
 		}
 		text, tail = body[:n], body[n:]
 	}
@@ -244,7 +250,8 @@ func (e expected) input(v value, tail []byte) (b batch, err error) {
 	size := v.member("parameters").member("binary_data_size")
 	if size != nil {
 		if n, err := size.integer(); err != nil || n != len(tail) || data != nil {
-			return b, fmt.Errorf("%w: binary_data_size %.20s with %d bytes after the JSON; the data are there or in \"data\"", errBadRequest, size, len(tail))
+			return b,
+				fmt.Errorf("%w: binary_data_size %.20s with %d bytes after the JSON; the data are there or in \"data\"", errBadRequest, size, len(tail))
 		}
 		return e.raw(datatype, shape, tail)
 	}

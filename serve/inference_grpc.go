@@ -26,27 +26,31 @@ func (s *Server) inferenceGRPC(mux *http.ServeMux) {
 	remote(s, mux, "ServerLive", true, func(context.Context, *pb.ServerLiveRequest) (*pb.ServerLiveResponse, error) {
 		return &pb.ServerLiveResponse{Live: true}, nil
 	})
-	remote(s, mux, "ServerReady", true, func(context.Context, *pb.ServerReadyRequest) (*pb.ServerReadyResponse, error) {
-		return &pb.ServerReadyResponse{Ready: !s.stopping.Load()}, nil
-	})
-	remote(s, mux, "ServerMetadata", false, func(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
-		return &pb.ServerMetadataResponse{Name: "garb", Version: garb.Version, Extensions: extensions}, nil
-	})
-	remote(s, mux, "ModelReady", false, func(ctx context.Context, q *pb.ModelReadyRequest) (*pb.ModelReadyResponse, error) {
-		_, release, err := s.acquire(ctx, q.Name, q.Version)
-		if err != nil { // clients wait for a model that is still to come
-			return &pb.ModelReadyResponse{}, nil
-		}
-		release()
-		return &pb.ModelReadyResponse{Ready: !s.stopping.Load()}, nil
-	})
+	remote(s, mux, "ServerReady", true,
+		func(context.Context, *pb.ServerReadyRequest) (*pb.ServerReadyResponse, error) {
+			return &pb.ServerReadyResponse{Ready: !s.stopping.Load()}, nil
+		})
+	remote(s, mux, "ServerMetadata", false,
+		func(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
+			return &pb.ServerMetadataResponse{Name: "garb", Version: garb.Version, Extensions: extensions}, nil
+		})
+	remote(s, mux, "ModelReady", false,
+		func(ctx context.Context, q *pb.ModelReadyRequest) (*pb.ModelReadyResponse, error) {
+			_, release, err := s.acquire(ctx, q.Name, q.Version)
+			if err != nil { // clients wait for a model that is still to come
+				return &pb.ModelReadyResponse{}, nil
+			}
+			release()
+			return &pb.ModelReadyResponse{Ready: !s.stopping.Load()}, nil
+		})
 	remote(s, mux, "ModelMetadata", false, s.modelMetadataGRPC)
 	remote(s, mux, "ModelInfer", false, s.inferGRPC)
 }
 
 // remote registers a procedure; open ones need no key. Its body is read and unpacked as every
 // other one is, within the bounds on bodies, before it is decoded.
-func remote[Q, A any](s *Server, mux *http.ServeMux, name string, open bool, answer func(context.Context, *Q) (*A, error)) {
+func remote[Q, A any](s *Server, mux *http.ServeMux, name string, open bool,
+	answer func(context.Context, *Q) (*A, error)) {
 	procedure := connect.NewUnaryHandlerSimple(inferenceService+name, func(ctx context.Context, q *Q) (*A, error) {
 		a, err := answer(ctx, q)
 		if err != nil {
@@ -57,7 +61,8 @@ func remote[Q, A any](s *Server, mux *http.ServeMux, name string, open bool, ans
 	refusal := connect.NewErrorWriter()
 	mux.HandleFunc("POST "+inferenceService+name, func(w http.ResponseWriter, r *http.Request) {
 		// connect also speaks protocols of its own, which nobody needs here.
-		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/grpc" && kind != "application/grpc+proto" {
+		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+			kind != "application/grpc" && kind != "application/grpc+proto" {
 			writeError(w, r, fmt.Errorf("%w: this is gRPC: application/grpc", errMediaType))
 			return
 		}
@@ -163,7 +168,8 @@ func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error
 	return nil
 }
 
-func (s *Server) modelMetadataGRPC(ctx context.Context, q *pb.ModelMetadataRequest) (*pb.ModelMetadataResponse, error) {
+func (s *Server) modelMetadataGRPC(ctx context.Context, q *pb.ModelMetadataRequest) (*pb.ModelMetadataResponse,
+	error) {
 	v, release, err := s.acquire(ctx, q.Name, q.Version)
 	if err != nil {
 		return nil, err
@@ -171,13 +177,15 @@ func (s *Server) modelMetadataGRPC(ctx context.Context, q *pb.ModelMetadataReque
 	defer release()
 	message := func(all []tensorMetadata) (out []*pb.ModelMetadataResponse_TensorMetadata) {
 		for _, t := range all {
-			out = append(out, &pb.ModelMetadataResponse_TensorMetadata{Name: t.Name, Datatype: t.Datatype, Shape: wide(t.Shape)})
+			out = append(out, &pb.ModelMetadataResponse_TensorMetadata{Name: t.Name, Datatype: t.Datatype,
+				Shape: wide(t.Shape)})
 		}
 		return out
 	}
 	inputs, outputs := tensorsOf(v)
 	return &pb.ModelMetadataResponse{
-		Name: v.name, Versions: []string{strconv.Itoa(v.number)}, Platform: "garb", Inputs: message(inputs), Outputs: message(outputs),
+		Name: v.name, Versions: []string{strconv.Itoa(v.number)}, Platform: "garb", Inputs: message(inputs),
+		Outputs: message(outputs),
 	}, nil
 }
 
@@ -238,7 +246,8 @@ func (e expected) message(q *pb.ModelInferRequest) (b batch, err error) {
 	contents := input.Contents
 	if len(q.RawInputContents) > 0 {
 		if len(q.RawInputContents) > 1 || contents != nil {
-			return b, fmt.Errorf("%w: its data are in raw_input_contents, one for its input, or in contents", errBadRequest)
+			return b, fmt.Errorf("%w: its data are in raw_input_contents, one for its input, or in contents",
+				errBadRequest)
 		}
 		return e.raw(input.Datatype, shape, q.RawInputContents[0])
 	}

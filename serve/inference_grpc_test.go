@@ -33,7 +33,8 @@ func callWithin[Q, A any](ctx context.Context, r *running, name string, q *Q, he
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
-	client := connect.NewClient[Q, A](&http.Client{Transport: transport}, r.url+inferenceService+name, connect.WithGRPC())
+	client := connect.NewClient[Q, A](&http.Client{Transport: transport}, r.url+inferenceService+name,
+		connect.WithGRPC())
 	request := connect.NewRequest(q)
 	for i := 0; i+1 < len(header); i += 2 {
 		request.Header().Set(header[i], header[i+1])
@@ -67,10 +68,14 @@ func TestInferenceGRPC(t *testing.T) {
 	shape := []int64{1, int64(model.Spec().Height), int64(model.Spec().Width), 3}
 	shirt := slices.Index(model.Classes(), "t-shirt")
 	for name, q := range map[string]*pb.ModelInferRequest{
-		"picture":      {Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1}, Contents: &pb.InferTensorContents{BytesContents: [][]byte{data}}}}},
-		"picture, raw": {Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1, 1}}}, RawInputContents: [][]byte{tensor{texts: []string{string(data)}}.raw()}},
-		"values":       {Inputs: []*inputMessage{{Name: "input", Datatype: typeFP32, Shape: shape, Contents: &pb.InferTensorContents{Fp32Contents: values}}}},
-		"values, raw":  {Inputs: []*inputMessage{{Name: "input", Datatype: typeFP32, Shape: shape}}, RawInputContents: [][]byte{littleEndian(values)}},
+		"picture": {Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1},
+			Contents: &pb.InferTensorContents{BytesContents: [][]byte{data}}}}},
+		"picture, raw": {Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1, 1}}},
+			RawInputContents: [][]byte{tensor{texts: []string{string(data)}}.raw()}},
+		"values": {Inputs: []*inputMessage{{Name: "input", Datatype: typeFP32, Shape: shape,
+			Contents: &pb.InferTensorContents{Fp32Contents: values}}}},
+		"values, raw": {Inputs: []*inputMessage{{Name: "input", Datatype: typeFP32, Shape: shape}},
+			RawInputContents: [][]byte{littleEndian(values)}},
 	} {
 		q.ModelName, q.ModelVersion, q.Id = "clothing", "1", "a1"
 		a, err := inferGRPC(t, r, q)
@@ -78,7 +83,9 @@ func TestInferenceGRPC(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if a.ModelName != "clothing" || a.ModelVersion != "1" || a.Id != "a1" || len(a.Outputs) != 4 || a.Outputs[3].Name != "acceptance" || a.Outputs[1].Name != "probabilities" || a.Outputs[1].Shape[1] != int64(len(model.Classes())) {
+		if a.ModelName != "clothing" || a.ModelVersion != "1" || a.Id != "a1" || len(a.Outputs) != 4 ||
+			a.Outputs[3].Name != "acceptance" || a.Outputs[1].Name != "probabilities" ||
+			a.Outputs[1].Shape[1] != int64(len(model.Classes())) {
 			t.Fatalf("%s: %v", name, a)
 		}
 		raw := len(q.RawInputContents) > 0
@@ -90,16 +97,19 @@ func TestInferenceGRPC(t *testing.T) {
 			for _, p := range predictions {
 				probabilities[slices.Index(model.Classes(), p.Class)] = float32(p.Probability)
 			}
-			if string(a.RawOutputContents[1]) != string(littleEndian(probabilities)) || string(a.RawOutputContents[2]) != "\x07\x00\x00\x00t-shirt" {
+			if string(a.RawOutputContents[1]) != string(littleEndian(probabilities)) ||
+				string(a.RawOutputContents[2]) != "\x07\x00\x00\x00t-shirt" {
 				t.Errorf("%s: %x", name, a.RawOutputContents[1:])
 			}
 			continue
 		}
-		if p := a.Outputs[1].Contents.Fp32Contents; p[shirt] != float32(predictions[0].Probability) || string(a.Outputs[2].Contents.BytesContents[0]) != "t-shirt" {
+		if p := a.Outputs[1].Contents.Fp32Contents; p[shirt] != float32(predictions[0].Probability) ||
+			string(a.Outputs[2].Contents.BytesContents[0]) != "t-shirt" {
 			t.Errorf("%s: %v", name, a)
 		}
 	}
-	if log := r.log.String(); !strings.Contains(log, `"path":"/inference.GRPCInferenceService/ModelInfer"`) || !strings.Contains(log, `"model":"clothing"`) {
+	if log := r.log.String(); !strings.Contains(log, `"path":"/inference.GRPCInferenceService/ModelInfer"`) ||
+		!strings.Contains(log, `"model":"clothing"`) {
 		t.Errorf("%s", log)
 	}
 }
@@ -113,20 +123,26 @@ func TestInferenceGRPCMetadata(t *testing.T) {
 	if a, err := call[pb.ServerReadyRequest, pb.ServerReadyResponse](t, r, "ServerReady", &pb.ServerReadyRequest{}); err != nil || !a.Ready {
 		t.Errorf("%v, %v", a, err)
 	}
-	if a, err := call[pb.ServerMetadataRequest, pb.ServerMetadataResponse](t, r, "ServerMetadata", &pb.ServerMetadataRequest{}); err != nil || a.Name != "garb" {
+	if a, err := call[pb.ServerMetadataRequest, pb.ServerMetadataResponse](t, r, "ServerMetadata",
+		&pb.ServerMetadataRequest{}); err != nil || a.Name != "garb" {
 		t.Errorf("%v, %v", a, err)
 	}
-	if a, err := call[pb.ModelReadyRequest, pb.ModelReadyResponse](t, r, "ModelReady", &pb.ModelReadyRequest{Name: "m", Version: "1"}); err != nil || !a.Ready {
+	if a, err := call[pb.ModelReadyRequest, pb.ModelReadyResponse](t, r, "ModelReady",
+		&pb.ModelReadyRequest{Name: "m", Version: "1"}); err != nil || !a.Ready {
 		t.Errorf("%v, %v", a, err)
 	}
-	if a, err := call[pb.ModelReadyRequest, pb.ModelReadyResponse](t, r, "ModelReady", &pb.ModelReadyRequest{Name: "n"}); err != nil || a.Ready {
+	if a, err := call[pb.ModelReadyRequest, pb.ModelReadyResponse](t, r, "ModelReady",
+		&pb.ModelReadyRequest{Name: "n"}); err != nil || a.Ready {
 		t.Errorf("%v, %v", a, err)
 	}
-	if _, err := call[pb.ModelMetadataRequest, pb.ModelMetadataResponse](t, r, "ModelMetadata", &pb.ModelMetadataRequest{Name: "m", Version: "2"}); connect.CodeOf(err) != connect.CodeNotFound {
+	if _, err := call[pb.ModelMetadataRequest, pb.ModelMetadataResponse](t, r, "ModelMetadata",
+		&pb.ModelMetadataRequest{Name: "m", Version: "2"}); connect.CodeOf(err) != connect.CodeNotFound {
 		t.Errorf("%v", err)
 	}
-	a, err := call[pb.ModelMetadataRequest, pb.ModelMetadataResponse](t, r, "ModelMetadata", &pb.ModelMetadataRequest{Name: "m"})
-	if err != nil || a.Name != "m" || !slices.Equal(a.Versions, []string{"1"}) || len(a.Inputs) != 2 || !slices.Equal(a.Inputs[1].Shape, []int64{-1, 8, 8, 3}) || len(a.Outputs) != 3 {
+	a, err := call[pb.ModelMetadataRequest, pb.ModelMetadataResponse](t, r, "ModelMetadata",
+		&pb.ModelMetadataRequest{Name: "m"})
+	if err != nil || a.Name != "m" || !slices.Equal(a.Versions, []string{"1"}) || len(a.Inputs) != 2 ||
+		!slices.Equal(a.Inputs[1].Shape, []int64{-1, 8, 8, 3}) || len(a.Outputs) != 3 {
 		t.Errorf("%v, %v", a, err)
 	}
 	// What other servers have beside it is not there, as gRPC says it.
@@ -152,28 +168,45 @@ func TestInferenceGRPCErrors(t *testing.T) {
 		q    *pb.ModelInferRequest
 		code connect.Code
 	}{
-		"another model":     {&pb.ModelInferRequest{ModelName: "n"}, connect.CodeNotFound},
-		"another version":   {&pb.ModelInferRequest{ModelName: "m", ModelVersion: "x"}, connect.CodeNotFound},
-		"no input":          {&pb.ModelInferRequest{}, connect.CodeInvalidArgument},
-		"two inputs":        {&pb.ModelInferRequest{Inputs: append(good, good...)}, connect.CodeInvalidArgument},
-		"no data":           {&pb.ModelInferRequest{Inputs: input(typeBytes, nil, 1)}, connect.CodeInvalidArgument},
-		"too few":           {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white()), 2)}, connect.CodeInvalidArgument},
-		"too many":          {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white(), white()), 1)}, connect.CodeInvalidArgument},
-		"beyond the limit":  {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white(), white(), white(), white()), 4)}, connect.CodeInvalidArgument},
-		"another type":      {&pb.ModelInferRequest{Inputs: input("INT8", contents(white()), 1)}, connect.CodeInvalidArgument},
-		"another shape":     {&pb.ModelInferRequest{Inputs: input(typeFP32, floats(), 1, 8, 8)}, connect.CodeInvalidArgument},
-		"NaN":               {&pb.ModelInferRequest{Inputs: input(typeFP32, floats(float32(math.NaN())), 1, 8, 8, 3)}, connect.CodeInvalidArgument},
-		"infinity":          {&pb.ModelInferRequest{Inputs: input(typeFP32, floats(float32(math.Inf(1))), 1, 8, 8, 3)}, connect.CodeInvalidArgument},
-		"both forms":        {&pb.ModelInferRequest{Inputs: good, RawInputContents: [][]byte{{}}}, connect.CodeInvalidArgument},
-		"two raw":           {&pb.ModelInferRequest{Inputs: input(typeBytes, nil, 1), RawInputContents: [][]byte{{}, {}}}, connect.CodeInvalidArgument},
-		"raw, cut off":      {&pb.ModelInferRequest{Inputs: input(typeBytes, nil, 1), RawInputContents: [][]byte{{9, 0, 0, 0}}}, connect.CodeInvalidArgument},
-		"no picture":        {&pb.ModelInferRequest{Inputs: input(typeBytes, contents([]byte("text")), 1)}, connect.CodeInvalidArgument},
-		"another output":    {&pb.ModelInferRequest{Inputs: good, Outputs: []*outputMessage{{Name: "x"}}}, connect.CodeInvalidArgument},
-		"negative top":      {&pb.ModelInferRequest{Inputs: good, Outputs: []*outputMessage{{Name: "logits", Parameters: map[string]*pb.InferParameter{"classification": {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: -1}}}}}}, connect.CodeInvalidArgument},
-		"too long":          {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(make([]byte, 1<<20)), 1)}, connect.CodeInvalidArgument},
-		"far too many":      {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(make([][]byte, 10_000)...), 1)}, connect.CodeInvalidArgument},
-		"a very long shape": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white()), make([]int64, 10_000)...)}, connect.CodeInvalidArgument},
-		"all well":          {&pb.ModelInferRequest{Inputs: good, Outputs: []*outputMessage{{Name: "class"}}}, 0},
+		"another model":   {&pb.ModelInferRequest{ModelName: "n"}, connect.CodeNotFound},
+		"another version": {&pb.ModelInferRequest{ModelName: "m", ModelVersion: "x"}, connect.CodeNotFound},
+		"no input":        {&pb.ModelInferRequest{}, connect.CodeInvalidArgument},
+		"two inputs":      {&pb.ModelInferRequest{Inputs: append(good, good...)}, connect.CodeInvalidArgument},
+		"no data":         {&pb.ModelInferRequest{Inputs: input(typeBytes, nil, 1)}, connect.CodeInvalidArgument},
+		"too few": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white()), 2)},
+			connect.CodeInvalidArgument},
+		"too many": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white(), white()), 1)},
+			connect.CodeInvalidArgument},
+		"beyond the limit": {&pb.ModelInferRequest{Inputs: input(typeBytes,
+			contents(white(), white(), white(), white()), 4)}, connect.CodeInvalidArgument},
+		"another type": {&pb.ModelInferRequest{Inputs: input("INT8", contents(white()), 1)},
+			connect.CodeInvalidArgument},
+		"another shape": {&pb.ModelInferRequest{Inputs: input(typeFP32, floats(), 1, 8, 8)},
+			connect.CodeInvalidArgument},
+		"NaN": {&pb.ModelInferRequest{Inputs: input(typeFP32, floats(float32(math.NaN())), 1, 8, 8, 3)},
+			connect.CodeInvalidArgument},
+		"infinity": {&pb.ModelInferRequest{Inputs: input(typeFP32, floats(float32(math.Inf(1))), 1, 8, 8,
+			3)}, connect.CodeInvalidArgument},
+		"both forms": {&pb.ModelInferRequest{Inputs: good, RawInputContents: [][]byte{{}}},
+			connect.CodeInvalidArgument},
+		"two raw": {&pb.ModelInferRequest{Inputs: input(typeBytes, nil, 1),
+			RawInputContents: [][]byte{{}, {}}}, connect.CodeInvalidArgument},
+		"raw, cut off": {&pb.ModelInferRequest{Inputs: input(typeBytes, nil, 1),
+			RawInputContents: [][]byte{{9, 0, 0, 0}}}, connect.CodeInvalidArgument},
+		"no picture": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents([]byte("text")), 1)},
+			connect.CodeInvalidArgument},
+		"another output": {&pb.ModelInferRequest{Inputs: good, Outputs: []*outputMessage{{Name: "x"}}},
+			connect.CodeInvalidArgument},
+		"negative top": {&pb.ModelInferRequest{Inputs: good,
+			Outputs: []*outputMessage{{Name: "logits",
+				Parameters: map[string]*pb.InferParameter{"classification": {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: -1}}}}}}, connect.CodeInvalidArgument},
+		"too long": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(make([]byte, 1<<20)), 1)},
+			connect.CodeInvalidArgument},
+		"far too many": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(make([][]byte, 10_000)...), 1)},
+			connect.CodeInvalidArgument},
+		"a very long shape": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white()),
+			make([]int64, 10_000)...)}, connect.CodeInvalidArgument},
+		"all well": {&pb.ModelInferRequest{Inputs: good, Outputs: []*outputMessage{{Name: "class"}}}, 0},
 	} {
 		_, err := inferGRPC(t, r, c.q)
 		if c.code == 0 && err != nil || c.code != 0 && connect.CodeOf(err) != c.code {
@@ -182,7 +215,8 @@ func TestInferenceGRPCErrors(t *testing.T) {
 	}
 	// The log and the metrics tell them from answers, though HTTP does not.
 	for _, status := range []string{"200", "400", "404", "413"} {
-		if line := `garb_requests_total{route="POST ` + inferenceService + `ModelInfer",method="POST",status="` + status + `"} `; !strings.Contains(metricsOf(t, r), line) {
+		if line := `garb_requests_total{route="POST ` + inferenceService + `ModelInfer",method="POST",status="` +
+			status + `"} `; !strings.Contains(metricsOf(t, r), line) {
 			t.Errorf("no %s", line)
 		}
 	}
@@ -195,7 +229,8 @@ func TestInferenceGRPCErrors(t *testing.T) {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{}}
 	defer transport.CloseIdleConnections()
 	for _, options := range [][]connect.ClientOption{{connect.WithProtoJSON()}, {}, {connect.WithGRPCWeb()}} {
-		client := connect.NewClient[pb.ServerLiveRequest, pb.ServerLiveResponse](&http.Client{Transport: transport}, r.url+inferenceService+"ServerLive", options...)
+		client := connect.NewClient[pb.ServerLiveRequest, pb.ServerLiveResponse](&http.Client{Transport: transport},
+			r.url+inferenceService+"ServerLive", options...)
 		if _, err := client.CallUnary(t.Context(), connect.NewRequest(&pb.ServerLiveRequest{})); err == nil {
 			t.Error("another protocol was spoken")
 		}
@@ -212,7 +247,8 @@ func TestInferenceGRPCFull(t *testing.T) {
 	f, entered, open := gate()
 	defer open()
 	r := start(t, f, func(c *Config) { c.Queue, c.MaxPictures, c.APIKeyFile = 1, 1, path })
-	q := &pb.ModelInferRequest{Inputs: []*inputMessage{{Datatype: typeBytes, Shape: []int64{1}, Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}}}
+	q := &pb.ModelInferRequest{Inputs: []*inputMessage{{Datatype: typeBytes, Shape: []int64{1},
+		Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}}}
 	if _, err := inferGRPC(t, r, q); connect.CodeOf(err) != connect.CodeUnauthenticated {
 		t.Errorf("without a key: %v", err)
 	}
@@ -223,7 +259,8 @@ func TestInferenceGRPCFull(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	go func() {
-		_, err := callWithin[pb.ModelInferRequest, pb.ModelInferResponse](ctx, r, "ModelInfer", q, "Authorization", "Bearer secret")
+		_, err := callWithin[pb.ModelInferRequest, pb.ModelInferResponse](ctx, r, "ModelInfer", q, "Authorization",
+			"Bearer secret")
 		first <- err
 	}()
 	<-entered
@@ -243,10 +280,15 @@ func TestInferenceGRPCFull(t *testing.T) {
 
 func FuzzModelInfer(f *testing.F) {
 	for _, q := range []*pb.ModelInferRequest{
-		{ModelName: "m", Id: "a", Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1}, Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}}},
-		{Inputs: []*inputMessage{{Datatype: typeBytes, Shape: []int64{1}}}, RawInputContents: [][]byte{tensor{texts: []string{"a"}}.raw()},
-			Outputs: []*outputMessage{{Name: "logits", Parameters: map[string]*pb.InferParameter{"classification": {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: 2}}}}}},
-		{Inputs: []*inputMessage{{Datatype: typeFP32, Shape: []int64{1, 8, 8, 3}, Contents: &pb.InferTensorContents{Fp32Contents: make([]float32, 192)}}}},
+		{ModelName: "m", Id: "a",
+			Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1},
+				Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}}},
+		{Inputs: []*inputMessage{{Datatype: typeBytes, Shape: []int64{1}}},
+			RawInputContents: [][]byte{tensor{texts: []string{"a"}}.raw()},
+			Outputs: []*outputMessage{{Name: "logits",
+				Parameters: map[string]*pb.InferParameter{"classification": {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: 2}}}}}},
+		{Inputs: []*inputMessage{{Datatype: typeFP32, Shape: []int64{1, 8, 8, 3},
+			Contents: &pb.InferTensorContents{Fp32Contents: make([]float32, 192)}}}},
 	} {
 		data, err := proto.Marshal(q)
 		if err != nil {
@@ -280,7 +322,8 @@ func TestTritonClient(t *testing.T) {
 	writeFile(t, values, littleEndian(valuesOf(t, model.Spec(), read(t, example))))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	command := exec.CommandContext(ctx, python, "testdata/triton_client.py", strings.TrimPrefix(r.url, "http://"), example, values, strings.Join(model.Classes(), ","))
+	command := exec.CommandContext(ctx, python, "testdata/triton_client.py", strings.TrimPrefix(r.url, "http://"),
+		example, values, strings.Join(model.Classes(), ","))
 	out, err := command.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {

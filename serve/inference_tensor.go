@@ -46,10 +46,12 @@ func (e expected) count(datatype string, shape []int) (int, error) {
 	case typeFP32:
 		fits = len(shape) == 4 && slices.Equal(shape[1:], e.shape())
 	default:
-		return 0, fmt.Errorf("%w: a tensor of type %.20q; it is BYTES, of pictures, or FP32, of values", errBadRequest, datatype)
+		return 0, fmt.Errorf("%w: a tensor of type %.20q; it is BYTES, of pictures, or FP32, of values",
+			errBadRequest, datatype)
 	}
 	if !fits || shape[0] < 1 {
-		return 0, fmt.Errorf("%w: %s of shape %v; the model takes BYTES of shape [n] and FP32 of shape [n %d %d 3], n from 1", errBadRequest, datatype, shape, e.spec.Height, e.spec.Width)
+		return 0,
+			fmt.Errorf("%w: %s of shape %v; the model takes BYTES of shape [n] and FP32 of shape [n %d %d 3], n from 1", errBadRequest, datatype, shape, e.spec.Height, e.spec.Width)
 	}
 	return shape[0], e.few(shape[0])
 }
@@ -82,7 +84,9 @@ func (e expected) raw(datatype string, shape []int, data []byte) (b batch, err e
 	}
 	for i := range n {
 		if len(data) < 4 || uint64(len(data)-4) < uint64(binary.LittleEndian.Uint32(data)) {
-			return batch{}, fmt.Errorf("%w: its data end within element %d; before each element are 4 bytes with its length", errBadRequest, i)
+			return batch{},
+				fmt.Errorf("%w: its data end within element %d; before each element are 4 bytes with its length",
+					errBadRequest, i)
 		}
 		end := 4 + int(binary.LittleEndian.Uint32(data))
 		b.pictures, data = append(b.pictures, sent{data: data[4:end]}), data[end:]
@@ -193,13 +197,16 @@ func (e expected) checkWanted(all []wanted) error {
 	for i, o := range all {
 		switch {
 		case o.name == outputAcceptance && !e.judges:
-			return fmt.Errorf("%w: there is no output %s: the model does not judge whether a picture shows any of its classes", errBadRequest, outputAcceptance)
+			return fmt.Errorf("%w: there is no output %s: the model does not judge whether a picture shows any of "+
+				"its classes", errBadRequest, outputAcceptance)
 		case !slices.Contains(outputNames(e.judges), o.name):
-			return fmt.Errorf("%w: there is no output %.40q; there are %s", errBadRequest, o.name, strings.Join(outputNames(e.judges), ", "))
+			return fmt.Errorf("%w: there is no output %.40q; there are %s", errBadRequest, o.name,
+				strings.Join(outputNames(e.judges), ", "))
 		case slices.ContainsFunc(all[:i], func(before wanted) bool { return before.name == o.name }):
 			return fmt.Errorf("%w: it asks for %s twice", errBadRequest, o.name)
 		case o.top < 0 || o.top > 0 && o.name != outputLogits && o.name != outputProbabilities:
-			return fmt.Errorf("%w: classification is a number of classes, of %s or %s", errBadRequest, outputLogits, outputProbabilities)
+			return fmt.Errorf("%w: classification is a number of classes, of %s or %s", errBadRequest, outputLogits,
+				outputProbabilities)
 		}
 	}
 	return nil

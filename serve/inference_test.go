@@ -112,28 +112,33 @@ func TestInferenceClothing(t *testing.T) {
 	}
 	text := base64.StdEncoding.EncodeToString(data)
 	for name, input := range map[string]string{
-		"picture":          `{"name": "picture", "datatype": "BYTES", "shape": [1], "data": ["` + text + `"]}`,
-		"picture, nested":  `{"name": "picture", "datatype": "BYTES", "shape": [1, 1], "data": [["` + text + `"]]}`,
-		"picture, flat":    `{"name": "picture", "datatype": "BYTES", "shape": [1, 1], "data": ["` + text + `"]}`,
-		"values, flat":     fmt.Sprintf(`{"name": "input", "datatype": "FP32", "shape": [1, %d, %d, 3], "data": %s}`, spec.Height, spec.Width, number),
-		"values, nested":   fmt.Sprintf(`{"name": "input_1", "datatype": "FP32", "shape": [1, %d, %d, 3], "data": [%s]}`, spec.Height, spec.Width, rows),
-		"unknown, ignored": `{"parameters": {"x": [{}]}, "more": null, "data": ["` + text + `"], "shape": [1], "name": "a", "datatype": "BYTES"}`,
+		"picture":         `{"name": "picture", "datatype": "BYTES", "shape": [1], "data": ["` + text + `"]}`,
+		"picture, nested": `{"name": "picture", "datatype": "BYTES", "shape": [1, 1], "data": [["` + text + `"]]}`,
+		"picture, flat":   `{"name": "picture", "datatype": "BYTES", "shape": [1, 1], "data": ["` + text + `"]}`,
+		"values, flat": fmt.Sprintf(`{"name": "input", "datatype": "FP32", "shape": [1, %d, %d, 3], "data": %s}`,
+			spec.Height, spec.Width, number),
+		"values, nested": fmt.Sprintf(`{"name": "input_1", "datatype": "FP32", "shape": [1, %d, %d, 3], "data": [%s]}`, spec.Height, spec.Width, rows),
+		"unknown, ignored": `{"parameters": {"x": [{}]}, "more": null, "data": ["` + text +
+			`"], "shape": [1], "name": "a", "datatype": "BYTES"}`,
 	} {
 		a := inferJSON(t, r.url+"/v2/models/clothing/versions/1/infer", `{"id": "a1", "inputs": [`+input+`]}`)
-		if a.ModelName != "clothing" || a.ModelVersion != "1" || a.ID != "a1" || len(a.Outputs) != 4 || a.Outputs[3].Name != "acceptance" {
+		if a.ModelName != "clothing" || a.ModelVersion != "1" || a.ID != "a1" || len(a.Outputs) != 4 ||
+			a.Outputs[3].Name != "acceptance" {
 			t.Errorf("%s: %+v", name, a)
 		}
 		var logits, probabilities []float32
 		var class []string
 		shape := a.data(t, "logits", &logits)
 		a.data(t, "probabilities", &probabilities)
-		if a.data(t, "class", &class); !slices.Equal(class, []string{"t-shirt"}) || !slices.Equal(shape, []int{1, len(model.Classes())}) {
+		if a.data(t, "class", &class); !slices.Equal(class, []string{"t-shirt"}) ||
+			!slices.Equal(shape, []int{1, len(model.Classes())}) {
 			t.Errorf("%s: %v, %v", name, class, shape)
 		}
 		for _, p := range predictions {
 			i := slices.Index(model.Classes(), p.Class)
 			if logits[i] != p.Logit || probabilities[i] != float32(p.Probability) {
-				t.Errorf("%s: %s has %v and %v, want %v and %v", name, p.Class, logits[i], probabilities[i], p.Logit, p.Probability)
+				t.Errorf("%s: %s has %v and %v, want %v and %v", name, p.Class, logits[i], probabilities[i], p.Logit,
+					p.Probability)
 			}
 		}
 	}
@@ -148,14 +153,17 @@ func TestInferenceClothing(t *testing.T) {
 		"values":  {typeFP32, []int{1, spec.Height, spec.Width, 3}, littleEndian(values)},
 	} {
 		text, err := json.Marshal(map[string]any{
-			"inputs":     []any{map[string]any{"name": name, "datatype": c.datatype, "shape": c.shape, "parameters": map[string]int{"binary_data_size": len(c.raw)}}},
-			"outputs":    []any{map[string]any{"name": "probabilities"}, map[string]any{"name": "class", "parameters": map[string]any{"binary_data": false}}},
+			"inputs": []any{map[string]any{"name": name, "datatype": c.datatype, "shape": c.shape,
+				"parameters": map[string]int{"binary_data_size": len(c.raw)}}},
+			"outputs": []any{map[string]any{"name": "probabilities"},
+				map[string]any{"name": "class", "parameters": map[string]any{"binary_data": false}}},
 			"parameters": map[string]any{"binary_data_output": true},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer, body := post(t, r.url+"/v2/models/clothing/infer", "application/octet-stream", append(text, c.raw...), headerLength, strconv.Itoa(len(text)))
+		answer, body := post(t, r.url+"/v2/models/clothing/infer", "application/octet-stream", append(text, c.raw...),
+			headerLength, strconv.Itoa(len(text)))
 		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "application/octet-stream" {
 			t.Fatalf("%s: %s %s", name, answer.Status, body)
 		}
@@ -168,7 +176,8 @@ func TestInferenceClothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		tail, classes := body[length:], model.Classes()
-		if a.Outputs[0].Name != "probabilities" || a.Outputs[0].Parameters["binary_data_size"] != len(tail) || len(tail) != 4*len(classes) || string(a.Outputs[1].Data) != `["t-shirt"]` {
+		if a.Outputs[0].Name != "probabilities" || a.Outputs[0].Parameters["binary_data_size"] != len(tail) ||
+			len(tail) != 4*len(classes) || string(a.Outputs[1].Data) != `["t-shirt"]` {
 			t.Fatalf("%s: %s, and %d bytes", name, body[:length], len(tail))
 		}
 		if p := math.Float32frombits(binary.LittleEndian.Uint32(tail[4*slices.Index(classes, "t-shirt"):])); p != float32(predictions[0].Probability) {
@@ -178,11 +187,15 @@ func TestInferenceClothing(t *testing.T) {
 
 	// As TensorFlow Serving.
 	for request, key := range map[string]string{
-		`{"instances": [{"b64": "` + text + `"}]}`:                                                         "predictions",
-		`{"signature_name": "serving_default", "instances": [{"picture": {"b64": "` + text + `"}}]}`:       "predictions",
-		`{"signature_name": "serving_default", "instances": [` + string(rows) + `]}`:                       "predictions",
-		`{"instances": [{"input_1": ` + string(rows) + `}]}`:                                               "predictions",
-		`{"signature_name": "serving_pictures", "inputs": {"picture": [{"b64": "` + text + `"}]}}`:         "outputs",
+		`{"instances": [{"b64": "` + text +
+			`"}]}`: "predictions",
+		`{"signature_name": "serving_default", "instances": [{"picture": {"b64": "` + text +
+			`"}}]}`: "predictions",
+		`{"signature_name": "serving_default", "instances": [` + string(rows) +
+			`]}`: "predictions",
+		`{"instances": [{"input_1": ` + string(rows) +
+			`}]}`: "predictions",
+		`{"signature_name": "serving_pictures", "inputs": {"picture": [{"b64": "` + text + `"}]}}`: "outputs",
 		`{"inputs": [` + string(rows) + `]}`:                                                               "outputs",
 		`{"inputs": {"input": [` + string(rows) + `]}}`:                                                    "outputs",
 		`{"inputs": [{"b64": "` + strings.TrimRight(base64.URLEncoding.EncodeToString(data), "=") + `"}]}`: "outputs",
@@ -193,7 +206,8 @@ func TestInferenceClothing(t *testing.T) {
 			t.Fatalf("%s: %s", answer.Status, body)
 		}
 		p := got[key]
-		if len(got) != 1 || len(p) != 1 || len(p[0]) != len(model.Classes()) || slices.Index(p[0], slices.Max(p[0])) != slices.Index(model.Classes(), "t-shirt") {
+		if len(got) != 1 || len(p) != 1 || len(p[0]) != len(model.Classes()) ||
+			slices.Index(p[0], slices.Max(p[0])) != slices.Index(model.Classes(), "t-shirt") {
 			t.Errorf("%.60s: %v", request, got)
 		}
 	}
@@ -205,7 +219,8 @@ func pictureInput(pictures ...[]byte) string {
 	for _, p := range pictures {
 		texts = append(texts, `"`+base64.StdEncoding.EncodeToString(p)+`"`)
 	}
-	return fmt.Sprintf(`{"name": "picture", "datatype": "BYTES", "shape": [%d], "data": [%s]}`, len(pictures), strings.Join(texts, ","))
+	return fmt.Sprintf(`{"name": "picture", "datatype": "BYTES", "shape": [%d], "data": [%s]}`, len(pictures),
+		strings.Join(texts, ","))
 }
 
 // TestInferenceGets: what is told of the server and its models.
@@ -242,7 +257,8 @@ func TestInferenceGets(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer.Body.Close()
-		if got := strings.TrimSpace(b.String()); got != want || (answer.StatusCode == http.StatusOK) == strings.Contains(want, "error\":\"") {
+		if got := strings.TrimSpace(b.String()); got != want ||
+			(answer.StatusCode == http.StatusOK) == strings.Contains(want, "error\":\"") {
 			t.Errorf("%s: %s %s\nwant %s", path, answer.Status, got, want)
 		}
 	}
@@ -273,7 +289,8 @@ func TestInferenceGets(t *testing.T) {
 			t.Fatal(err)
 		}
 		signature := got.Metadata.Def.Def["serving_default"]
-		if input := signature.Inputs["input"]; got.Spec["name"] != "m" || got.Spec["version"] != "1" || signature.Method != "tensorflow/serving/predict" ||
+		if input := signature.Inputs["input"]; got.Spec["name"] != "m" || got.Spec["version"] != "1" ||
+			signature.Method != "tensorflow/serving/predict" ||
 			input.Dtype != "DT_FLOAT" || len(input.Shape.Dim) != 4 || input.Shape.Dim[1].Size != "8" {
 			t.Errorf("%s: %+v", path, got)
 		}
@@ -283,7 +300,8 @@ func TestInferenceGets(t *testing.T) {
 // TestInferenceOutputs: what is asked for is what comes.
 func TestInferenceOutputs(t *testing.T) {
 	r := start(t, &fake{}, nil)
-	input := fmt.Sprintf(`{"name": "x", "datatype": "FP32", "shape": [2, 8, 8, 3], "data": [%s192%s]}`, strings.Repeat("0,", 192), strings.Repeat(",0", 191))
+	input := fmt.Sprintf(`{"name": "x", "datatype": "FP32", "shape": [2, 8, 8, 3], "data": [%s192%s]}`,
+		strings.Repeat("0,", 192), strings.Repeat(",0", 191))
 	for outputs, want := range map[string]string{
 		`[]`: `[{"name":"logits","datatype":"FP32","shape":[2,2],"data":[-0,-1,-1,0]},` +
 			`{"name":"probabilities","datatype":"FP32","shape":[2,2],"data":[0.75,0.25,0.25,0.75]},{"name":"class","datatype":"BYTES","shape":[2],"data":["dark","light"]}]`,
@@ -292,12 +310,14 @@ func TestInferenceOutputs(t *testing.T) {
 			`{"name":"probabilities","datatype":"BYTES","shape":[2,1],"data":["0.750000:0:dark","0.750000:1:light"]}]`,
 		`[{"name": "logits", "parameters": {"classification": 9}}]`: `[{"name":"logits","datatype":"BYTES","shape":[2,2],"data":["-0.000000:0:dark","-1.000000:1:light","0.000000:1:light","-1.000000:0:dark"]}]`,
 	} {
-		_, text := post(t, r.url+"/v2/models/m/infer", "application/json", []byte(`{"inputs": [`+input+`], "outputs": `+outputs+`}`))
+		_, text := post(t, r.url+"/v2/models/m/infer", "application/json",
+			[]byte(`{"inputs": [`+input+`], "outputs": `+outputs+`}`))
 		if want = `{"model_name":"m","model_version":"1","outputs":` + want + "}\n"; string(text) != want {
 			t.Errorf("%s: %s\nwant %s", outputs, text, want)
 		}
 	}
-	_, text := post(t, r.url+"/v2/models/m/infer", "", []byte(`{"inputs": [`+pictureInput(white(), white())+`], "outputs": [{"name": "class"}]}`))
+	_, text := post(t, r.url+"/v2/models/m/infer", "",
+		[]byte(`{"inputs": [`+pictureInput(white(), white())+`], "outputs": [{"name": "class"}]}`))
 	if want := `{"model_name":"m","model_version":"1","outputs":[{"name":"class","datatype":"BYTES","shape":[2],"data":["light","light"]}]}` + "\n"; string(text) != want {
 		t.Errorf("%s", text)
 	}
@@ -332,9 +352,12 @@ func TestInferenceErrors(t *testing.T) {
 		{infer, `{"inputs": [` + pictureInput(white()) + `,` + pictureInput(white()) + `]}`, 400, "one input"},
 		{infer, `{"inputs": [` + strings.Repeat("{},", 1000) + `{}]}`, 400, "one input"},
 		{infer, `{"inputs": [` + pictureInput(white()) + `], "outputs": [{"name": "classes"}]}`, 400, "no output"},
-		{infer, `{"inputs": [` + pictureInput(white()) + `], "outputs": [{"name": "class"}, {"name": "class"}]}`, 400, "twice"},
-		{infer, `{"inputs": [` + pictureInput(white()) + `], "outputs": [{"name": "class", "parameters": {"classification": 1}}]}`, 400, "classification"},
-		{infer, `{"inputs": [` + pictureInput(white()) + `], "outputs": [{"name": "logits", "parameters": {"classification": "x"}}]}`, 400, "whole number"},
+		{infer, `{"inputs": [` + pictureInput(white()) + `], "outputs": [{"name": "class"}, {"name": "class"}]}`, 400,
+			"twice"},
+		{infer, `{"inputs": [` + pictureInput(white()) +
+			`], "outputs": [{"name": "class", "parameters": {"classification": 1}}]}`, 400, "classification"},
+		{infer, `{"inputs": [` + pictureInput(white()) +
+			`], "outputs": [{"name": "logits", "parameters": {"classification": "x"}}]}`, 400, "whole number"},
 		{infer, `{"inputs": [` + pictureInput(white(), white(), white(), white()) + `]}`, 413, "more than 3 pictures"},
 		{infer, `{"inputs": [` + pictureInput([]byte("text")) + `]}`, 400, "not a"},
 		{infer, `{"inputs": [` + pictureInput(white(), pngOf(8, 8)) + `]}`, 422, "picture 1: "},
@@ -384,7 +407,8 @@ func TestInferenceErrors(t *testing.T) {
 		{predict, `{"instances": [{"b64": ` + picture + `}, [[[1]]]]}`, 400, "instances"},
 		{predict, `{"instances": [[[[1, 2, 3]]]]}`, 400, "shape [8 8 3]"},
 		{predict, `{"instances": [` + strings.Repeat(`{"b64": `+picture+`},`, 3) + `{}]}`, 413, "more than 3"},
-		{predict, `{"instances": [{"b64": "` + base64.StdEncoding.EncodeToString(pngOf(8, 8)) + `"}]}`, 422, "corrupt"},
+		{predict, `{"instances": [{"b64": "` + base64.StdEncoding.EncodeToString(pngOf(8, 8)) + `"}]}`, 422,
+			"corrupt"},
 	} {
 		answer, text := post(t, r.url+c.path, "application/json", []byte(c.body))
 		var got map[string]any
@@ -392,7 +416,8 @@ func TestInferenceErrors(t *testing.T) {
 			t.Fatalf("%s %.80s: %s", c.path, c.body, text)
 		}
 		says, _ := got["error"].(string)
-		if answer.StatusCode != c.status || !strings.Contains(says, c.says) || c.status != 200 && (len(got) != 1 || says == "") {
+		if answer.StatusCode != c.status || !strings.Contains(says, c.says) ||
+			c.status != 200 && (len(got) != 1 || says == "") {
 			t.Errorf("%s %.80s: %s, %s; want %d, %s", c.path, c.body, answer.Status, text, c.status, c.says)
 		}
 	}
@@ -412,21 +437,22 @@ func TestInferenceErrors(t *testing.T) {
 		tail   []byte
 		length int
 	}{
-		"no data":             {header("BYTES", "[1]", 0), nil, 0},
-		"short length":        {header("BYTES", "[1]", 3), one[:3], 0},
-		"short element":       {header("BYTES", "[1]", 6), one[:6], 0},
-		"long element":        {header("BYTES", "[1]", 4), []byte{255, 255, 255, 255}, 0},
-		"one too many":        {header("BYTES", "[1]", 14), append(one, one...), 0},
-		"one too few":         {header("BYTES", "[2]", 7), one, 0},
-		"another size":        {header("BYTES", "[1]", 8), one, 0},
-		"nobody's bytes":      {`{"inputs": [` + pictureInput(white()) + `]}`, one, 0},
-		"floats, short":       {header("FP32", "[1, 8, 8, 3]", 764), make([]byte, 764), 0},
-		"floats, NaN":         {header("FP32", "[1, 8, 8, 3]", 768), nan, 0},
-		"floats, infinite":    {header("FP32", "[1, 8, 8, 3]", 768), infinite, 0},
-		"header too long":     {header("BYTES", "[1]", 7), one, 1000},
-		"header cuts":         {header("BYTES", "[1]", 7), one, 5},
-		"size is no number":   {strings.Replace(header("BYTES", "[1]", 7), ": 7}", `: "x"}`, 1), one, 0},
-		"data in both places": {strings.Replace(header("BYTES", "[1]", 7), `"name"`, `"data": ["YQ=="], "name"`, 1), one, 0},
+		"no data":           {header("BYTES", "[1]", 0), nil, 0},
+		"short length":      {header("BYTES", "[1]", 3), one[:3], 0},
+		"short element":     {header("BYTES", "[1]", 6), one[:6], 0},
+		"long element":      {header("BYTES", "[1]", 4), []byte{255, 255, 255, 255}, 0},
+		"one too many":      {header("BYTES", "[1]", 14), append(one, one...), 0},
+		"one too few":       {header("BYTES", "[2]", 7), one, 0},
+		"another size":      {header("BYTES", "[1]", 8), one, 0},
+		"nobody's bytes":    {`{"inputs": [` + pictureInput(white()) + `]}`, one, 0},
+		"floats, short":     {header("FP32", "[1, 8, 8, 3]", 764), make([]byte, 764), 0},
+		"floats, NaN":       {header("FP32", "[1, 8, 8, 3]", 768), nan, 0},
+		"floats, infinite":  {header("FP32", "[1, 8, 8, 3]", 768), infinite, 0},
+		"header too long":   {header("BYTES", "[1]", 7), one, 1000},
+		"header cuts":       {header("BYTES", "[1]", 7), one, 5},
+		"size is no number": {strings.Replace(header("BYTES", "[1]", 7), ": 7}", `: "x"}`, 1), one, 0},
+		"data in both places": {strings.Replace(header("BYTES", "[1]", 7), `"name"`, `"data": ["YQ=="], "name"`, 1),
+			one, 0},
 	} {
 		if c.length == 0 {
 			c.length = len(c.json)
@@ -490,7 +516,8 @@ func TestInferenceFull(t *testing.T) {
 	<-entered
 	body := tensor{floats: make([]float32, 2*192)}.raw()
 	text := fmt.Sprintf(`{"inputs": [{"name": "a", "datatype": "FP32", "shape": [2, 8, 8, 3], "parameters": {"binary_data_size": %d}}]}`, len(body))
-	answer, got := post(t, r.url+"/v2/models/m/infer", "", append([]byte(text), body...), headerLength, strconv.Itoa(len(text)))
+	answer, got := post(t, r.url+"/v2/models/m/infer", "", append([]byte(text), body...), headerLength,
+		strconv.Itoa(len(text)))
 	if answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
 		t.Errorf("%s: %s", answer.Status, got)
 	}
@@ -503,7 +530,8 @@ var fakeExpects = expected{spec: fakeSpec, pictures: 3, judges: true}
 
 func checkBatch(t *testing.T, b batch) {
 	t.Helper()
-	if n := len(b.pictures); n > 3 || len(b.values) > 3*192 || len(b.values)%192 != 0 || (n == 0) == (len(b.values) == 0) {
+	if n := len(b.pictures); n > 3 || len(b.values) > 3*192 || len(b.values)%192 != 0 ||
+		(n == 0) == (len(b.values) == 0) {
 		t.Errorf("%d pictures and %d values", n, len(b.values))
 	}
 }
@@ -511,10 +539,12 @@ func checkBatch(t *testing.T, b batch) {
 func FuzzInferRequest(f *testing.F) {
 	f.Add([]byte(`{"id": "é\"", "inputs": [`+pictureInput(white())+`], "outputs": [{"name": "class", "parameters": {"binary_data": true}}]}`), "")
 	f.Add([]byte(`{"inputs": [{"datatype": "BYTES", "shape": [2, 1], "data": [["YQ=="], ["Yg=="]]}], "parameters": {"binary_data_output": true}}`), "")
-	f.Add([]byte(`{"inputs": [{"datatype": "FP32", "shape": [1, 8, 8, 3], "data": [`+strings.Repeat("0,", 191)+`-1e-3]}]}`), "")
+	f.Add([]byte(`{"inputs": [{"datatype": "FP32", "shape": [1, 8, 8, 3], "data": [`+strings.Repeat("0,",
+		191)+`-1e-3]}]}`), "")
 	for _, raw := range [][]byte{tensor{texts: []string{"abc", ""}}.raw(), littleEndian(make([]float32, 192))} {
 		for _, kind := range []string{`"BYTES", "shape": [2]`, `"FP32", "shape": [1, 8, 8, 3]`} {
-			text := fmt.Sprintf(`{"inputs": [{"datatype": %s, "parameters": {"binary_data_size": %d}}]}`, kind, len(raw))
+			text := fmt.Sprintf(`{"inputs": [{"datatype": %s, "parameters": {"binary_data_size": %d}}]}`, kind,
+				len(raw))
 			f.Add(append([]byte(text), raw...), strconv.Itoa(len(text)))
 		}
 	}
@@ -568,7 +598,8 @@ func FuzzTensorJSON(f *testing.F) {
 		numbers, err := v.numbers(2, 3)
 		var flat []float32
 		switch {
-		case json.Unmarshal(text, &want) == nil && len(want) == 2 && len(want[0]) == 3 && len(want[1]) == 3 && !bytes.Contains(text, []byte("null")):
+		case json.Unmarshal(text, &want) == nil && len(want) == 2 && len(want[0]) == 3 && len(want[1]) == 3 &&
+			!bytes.Contains(text, []byte("null")):
 			flat = append(want[0], want[1]...)
 		case json.Unmarshal(text, &flat) == nil && len(flat) == 6 && !bytes.Contains(text, []byte("null")):
 		default:

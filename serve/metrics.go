@@ -32,7 +32,8 @@ var (
 	modelInfo      = family{"garb_model_info", []string{"model", "version", "digest"}}
 	modelRefused   = family{"garb_model_refused_total", []string{"model"}}
 
-	families = []family{requestCount, requestSeconds, stageSeconds, batchSize, queueDepth, predictions, refusals, rejected, panics, logErrors, modelInfo, modelRefused}
+	families = []family{requestCount, requestSeconds, stageSeconds, batchSize, queueDepth, predictions, refusals,
+		rejected, panics, logErrors, modelInfo, modelRefused}
 )
 
 var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)

@@ -122,7 +122,9 @@ func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 		asked, err = time.Duration(min(seconds, 1e6)*float64(time.Second)), nil
 	}
 	if err != nil || asked <= 0 {
-		return s.config.RequestTimeout, fmt.Errorf("%w: X-Request-Timeout %q is no time; it is seconds such as 0.25, or 250ms", errBadRequest, text)
+		return s.config.RequestTimeout,
+			fmt.Errorf("%w: X-Request-Timeout %q is no time; it is seconds such as 0.25, or 250ms", errBadRequest,
+				text)
 	}
 	return min(asked, s.config.RequestTimeout), nil
 }
@@ -133,7 +135,8 @@ func soundID(id string) bool {
 }
 
 // methods are those that metrics name; there is no end to what clients send.
-var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions}
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete,
+	http.MethodOptions}
 
 // done writes what became of a request.
 func (s *Server) done(w *written, r *http.Request, this *request, took time.Duration) {
@@ -152,7 +155,8 @@ func (s *Server) done(w *written, r *http.Request, this *request, took time.Dura
 		level = slog.LevelError
 	}
 	attributes := []slog.Attr{
-		slog.String("request_id", this.id), slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status),
+		slog.String("request_id", this.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.Int("status", status),
 		slog.Float64("seconds", took.Seconds()), slog.Int64("bytes", w.bytes), slog.String("client", r.RemoteAddr),
 	}
 	if this.model != "" {

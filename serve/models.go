@@ -52,7 +52,8 @@ type models struct {
 
 // openModels opens all that the configuration names. Each name has a version then.
 func openModels(c Config, open Opener, m *metrics, log *slog.Logger) (*models, error) {
-	all := &models{config: c, open: open, metrics: m, log: log, current: map[string]*version{}, refused: map[string]string{}}
+	all := &models{config: c, open: open, metrics: m, log: log, current: map[string]*version{},
+		refused: map[string]string{}}
 	for _, named := range c.Models {
 		v, err := all.load(named.Name, 1, named.Path, "")
 		if err != nil {
@@ -65,7 +66,9 @@ func openModels(c Config, open Opener, m *metrics, log *slog.Logger) (*models, e
 			return nil, errors.Join(err, all.close())
 		}
 		if len(all.current) == len(c.Models) {
-			return nil, errors.Join(fmt.Errorf("%s has no model that can be used: it holds NAME/VERSION/ folders, each with a model file, where VERSION is a number", c.ModelsFolder), all.close())
+			return nil,
+				errors.Join(fmt.Errorf("%s has no model that can be used: it holds NAME/VERSION/ folders, each "+
+					"with a model file, where VERSION is a number", c.ModelsFolder), all.close())
 		}
 	}
 	switch {
@@ -160,7 +163,8 @@ func (m *models) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 			if err := m.scan(); err != nil {
-				m.log.Error("the models' folder cannot be read; what is loaded goes on answering", "error", err.Error())
+				m.log.Error("the models' folder cannot be read; what is loaded goes on answering", "error",
+					err.Error())
 			}
 		}
 	}
@@ -191,7 +195,8 @@ func (m *models) scan() error {
 			if now != nil && now.path == c.path && now.signature == c.signature {
 				break
 			}
-			if now != nil && c.number < now.number && slices.ContainsFunc(all, func(c candidate) bool { return c.number == now.number }) {
+			if now != nil && c.number < now.number &&
+				slices.ContainsFunc(all, func(c candidate) bool { return c.number == now.number }) {
 				break
 			}
 			if m.refused[c.path] == c.signature {
@@ -201,7 +206,8 @@ func (m *models) scan() error {
 			if err != nil {
 				m.refused[c.path] = c.signature
 				m.metrics.count(modelRefused, name)
-				m.log.Error("a version was refused; the one before goes on answering", "model", name, "version", c.number, "error", err.Error())
+				m.log.Error("a version was refused; the one before goes on answering", "model", name, "version",
+					c.number, "error", err.Error())
 				continue
 			}
 			delete(m.refused, c.path)

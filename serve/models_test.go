@@ -70,7 +70,8 @@ func TestVersions(t *testing.T) {
 	refused := func(count int) {
 		t.Helper()
 		waitFor(t, fmt.Sprint(count, " are refused"), func() bool {
-			return strings.Contains(metricsOf(t, r), fmt.Sprintf("\ngarb_model_refused_total{model=\"shirts\"} %d\n", count))
+			return strings.Contains(metricsOf(t, r),
+				fmt.Sprintf("\ngarb_model_refused_total{model=\"shirts\"} %d\n", count))
 		})
 	}
 	refused(1)
@@ -92,7 +93,8 @@ func TestVersions(t *testing.T) {
 	publish("12", "twelve")
 	answers("twelve")
 	if text := metricsOf(t, r); !strings.Contains(text,
-		`garb_model_info{model="shirts",version="12",digest="sha256:twelve"} 1`) || strings.Contains(text, "sha256:ten") {
+		`garb_model_info{model="shirts",version="12",digest="sha256:twelve"} 1`) ||
+		strings.Contains(text, "sha256:ten") {
 		t.Errorf("the metrics name another model:\n%s", text)
 	}
 	if err := os.RemoveAll(filepath.Join(root, "shirts", "12")); err != nil { // back

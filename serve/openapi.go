@@ -96,7 +96,8 @@ func docsPage(text []byte) []byte {
 		panic("serve: openapi.json: " + err.Error())
 	}
 	page := template.Must(template.New("docs").Funcs(template.FuncMap{
-		"text": codeText, "type": typeText, "of": api.of, "parameter": api.parameter, "body": api.body, "answer": api.answer, "kinds": api.kinds,
+		"text": codeText, "type": typeText, "of": api.of, "parameter": api.parameter, "body": api.body,
+		"answer": api.answer, "kinds": api.kinds,
 		"anchor": func(name string) string { return strings.ReplaceAll(name, " ", "-") },
 		"indent": func(v json.RawMessage) (string, error) {
 			var b bytes.Buffer
@@ -142,7 +143,8 @@ func (a openAPI) answer(c openAPIContent) (openAPIContent, error) {
 
 // kinds lists the kinds of errors with a status.
 func (a openAPI) kinds(status string) []openAPISchema {
-	return slices.DeleteFunc(slices.Clone(a.Components.Schemas["Kind"].OneOf), func(k openAPISchema) bool { return strconv.Itoa(k.Status) != status })
+	return slices.DeleteFunc(slices.Clone(a.Components.Schemas["Kind"].OneOf),
+		func(k openAPISchema) bool { return strconv.Itoa(k.Status) != status })
 }
 
 // resolve returns what a reference is to, or the value itself if it is none.

@@ -84,7 +84,8 @@ func operations(d map[string]any) []operation {
 // page, too, can be made of it.
 func TestOpenAPIIsSound(t *testing.T) {
 	d := described(t)
-	if version, _ := d["openapi"].(string); !strings.HasPrefix(version, "3.1.") || at(d, "info", "title") == nil || at(d, "info", "version") == nil {
+	if version, _ := d["openapi"].(string); !strings.HasPrefix(version, "3.1.") || at(d, "info", "title") == nil ||
+		at(d, "info", "version") == nil {
 		t.Errorf("openapi %v, info %v", d["openapi"], d["info"])
 	}
 	used := map[string]bool{}
@@ -152,7 +153,8 @@ func TestOpenAPIIsSound(t *testing.T) {
 			}
 		}
 		for status, r := range object(o.value["responses"]) {
-			if n, err := strconv.Atoi(status); err != nil || http.StatusText(n) == "" || resolved(d, r)["description"] == nil {
+			if n, err := strconv.Atoi(status); err != nil || http.StatusText(n) == "" ||
+				resolved(d, r)["description"] == nil {
 				t.Errorf("%v: answer %s", o, status)
 			}
 		}
@@ -338,7 +340,8 @@ func filled(path string) string {
 	return strings.NewReplacer("{model}", "m", "{version}", "1").Replace(path)
 }
 
-func ask(t *testing.T, r *running, method, path, contentType string, body []byte, header ...string) (*http.Response, []byte) {
+func ask(t *testing.T, r *running, method, path, contentType string, body []byte, header ...string) (*http.Response,
+	[]byte) {
 	t.Helper()
 	answer, text, err := try(t.Context(), method, r.url+path, contentType, body, header...)
 	if err != nil {
@@ -403,18 +406,32 @@ func TestOpenAPIAnswers(t *testing.T) {
 		{classify, "", "text/html", "<p>", http.StatusUnsupportedMediaType},
 		{classify, "", "", string(pngOf(60_000, 60_000)), http.StatusRequestEntityTooLarge},
 		{classify, "", "", string(pngOf(8, 8)), http.StatusUnprocessableEntity},
-		{infer, "", "application/json", `{"id": "a", "inputs": [{"name": "picture", "datatype": "BYTES", "shape": [1], "data": ["` + picture + `"]}]}`, http.StatusOK},
-		{infer, "", "application/json", `{"inputs": [{"name": "values", "datatype": "FP32", "shape": [1, 8, 8, 3], "data": [` + values + `]}], "outputs": [{"name": "class"}]}`, http.StatusOK},
-		{infer, "", "application/json", `{"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1], "data": ["` + picture + `"]}], "outputs": [{"name": "probabilities", "parameters": {"classification": 1}}]}`, http.StatusOK},
-		{infer, "", "application/json", `{"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1], "data": ["` + picture + `"]}], "parameters": {"binary_data_output": true}}`, http.StatusOK},
-		{strings.Replace(infer, "/infer", "/versions/{version}/infer", 1), "", "application/json", `{"inputs": [{"name": "picture", "datatype": "BYTES", "shape": [1], "data": ["` + picture + `"]}]}`, http.StatusOK},
+		{infer, "", "application/json",
+			`{"id": "a", "inputs": [{"name": "picture", "datatype": "BYTES", "shape": [1], "data": ["` + picture +
+				`"]}]}`, http.StatusOK},
+		{infer, "", "application/json",
+			`{"inputs": [{"name": "values", "datatype": "FP32", "shape": [1, 8, 8, 3], "data": [` + values +
+				`]}], "outputs": [{"name": "class"}]}`, http.StatusOK},
+		{infer, "", "application/json",
+			`{"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1], "data": ["` + picture +
+				`"]}], "outputs": [{"name": "probabilities", "parameters": {"classification": 1}}]}`, http.StatusOK},
+		{infer, "", "application/json",
+			`{"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1], "data": ["` + picture +
+				`"]}], "parameters": {"binary_data_output": true}}`, http.StatusOK},
+		{strings.Replace(infer, "/infer", "/versions/{version}/infer", 1), "", "application/json",
+			`{"inputs": [{"name": "picture", "datatype": "BYTES", "shape": [1], "data": ["` + picture + `"]}]}`,
+			http.StatusOK},
 		{predict, "", "application/json", `{"instances": [{"b64": "` + picture + `"}]}`, http.StatusOK},
 		{predict, "", "application/json", `{"instances": [` + rows + `]}`, http.StatusOK},
 		{predict, "", "application/json", `{"inputs": [{"b64": "` + picture + `"}]}`, http.StatusOK},
-		{infer, "", "application/json", `{"inputs": [{"name": "x", "datatype": "INT8", "shape": [1], "data": [1]}]}`, http.StatusBadRequest},
-		{predict, "", "application/json", `{"signature_name": "serving_pictures", "inputs": {"picture": [{"b64": "` + picture + `"}]}}`, http.StatusOK},
+		{infer, "", "application/json", `{"inputs": [{"name": "x", "datatype": "INT8", "shape": [1], "data": [1]}]}`,
+			http.StatusBadRequest},
+		{predict, "", "application/json",
+			`{"signature_name": "serving_pictures", "inputs": {"picture": [{"b64": "` + picture + `"}]}}`,
+			http.StatusOK},
 		{predict, "", "application/json", `{`, http.StatusBadRequest},
-		{strings.Replace(predict, ":predict", "/versions/{version}:predict", 1), "", "application/json", `{"instances": [{"b64": "` + picture + `"}]}`, http.StatusOK},
+		{strings.Replace(predict, ":predict", "/versions/{version}:predict", 1), "", "application/json",
+			`{"instances": [{"b64": "` + picture + `"}]}`, http.StatusOK},
 	} {
 		o := operation{http.MethodPost, c.path, nil, object(at(d, "paths", c.path, "post"))}
 		answer, text := ask(t, r, o.method, filled(c.path)+c.query, c.contentType, []byte(c.body))
@@ -423,7 +440,8 @@ func TestOpenAPIAnswers(t *testing.T) {
 		}
 		fits(t, d, o, answer, text)
 		var v any
-		if request := resolved(d, o.value["requestBody"]); c.contentType == "application/json" && c.status == http.StatusOK && json.Unmarshal([]byte(c.body), &v) == nil {
+		if request := resolved(d, o.value["requestBody"]); c.contentType == "application/json" && c.status == http.StatusOK &&
+			json.Unmarshal([]byte(c.body), &v) == nil {
 			if problem := breaks(d, at(request, "content", c.contentType, "schema"), v); problem != "" {
 				t.Errorf("%v: the request: %s", o, problem)
 			}
@@ -460,7 +478,8 @@ func TestDocsPage(t *testing.T) {
 	r := start(t, &fake{}, nil)
 	answer, text := ask(t, r, http.MethodGet, "/docs", "", nil)
 	page := string(text)
-	if policy := answer.Header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'; ") || strings.Contains(policy, "unsafe") {
+	if policy := answer.Header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'; ") ||
+		strings.Contains(policy, "unsafe") {
 		t.Errorf("policy %q", policy)
 	}
 	for _, o := range operations(described(t)) {

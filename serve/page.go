@@ -22,7 +22,8 @@ var pageAssets = []struct{ name, contentType string }{
 
 // pagePolicy lets the page load our own files, show the person's pictures (blob:) and heat
 // maps (data:), and speak with this service, and nothing else.
-const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; " +
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; " +
+	"connect-src 'self'; " +
 	"form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 
 // page registers the page for people. It is open to all, and asks for a key if the

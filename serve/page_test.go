@@ -33,8 +33,10 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s: %d, %d bytes of %s", path, w.Code, w.Body.Len(), w.Header().Get("Content-Type"))
 		}
 		for name, want := range map[string]string{
-			"Cache-Control": "no-cache", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff",
-			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+			"Cache-Control": "no-cache", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
+			"X-Content-Type-Options": "nosniff",
+			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' " +
+				"blob: data:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
 		} {
 			if got := w.Header().Get(name); got != want {
 				t.Errorf("%s has %s %q", path, name, got)
@@ -44,7 +46,8 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s lets a page use the camera by itself", path)
 		}
 		tag := w.Header().Get("ETag")
-		if again := get(h, path, "If-None-Match", tag); len(tag) < 64 || again.Code != http.StatusNotModified || again.Body.Len() > 0 {
+		if again := get(h, path, "If-None-Match", tag); len(tag) < 64 || again.Code != http.StatusNotModified ||
+			again.Body.Len() > 0 {
 			t.Errorf("%s with the tag %s: %d, %d bytes", path, tag, again.Code, again.Body.Len())
 		}
 	}
@@ -100,7 +103,8 @@ func TestPageKnowsEveryKind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{"not_a_picture", "too_large", "unsupported", "corrupt", "full", "stopping", "late", "no_such_model", "internal"} {
+	for _, kind := range []string{"not_a_picture", "too_large", "unsupported", "corrupt", "full", "stopping", "late",
+		"no_such_model", "internal"} {
 		if !regexp.MustCompile(`(?m)^  ` + kind + `: '`).Match(script) {
 			t.Errorf("the page has no sentence for %s", kind)
 		}
@@ -113,4 +117,5 @@ func TestPageKnowsEveryKind(t *testing.T) {
 }
 
 // otherKinds are those that the page cannot meet.
-var otherKinds = map[string]bool{"media_type": true, "bad_request": true, "not_found": true, "method": true, "forbidden": true, "unavailable": true, "gone": true}
+var otherKinds = map[string]bool{"media_type": true, "bad_request": true, "not_found": true, "method": true,
+	"forbidden": true, "unavailable": true, "gone": true}

@@ -100,7 +100,8 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	status, kind := statusOf(err)
 	note(r.Context(), err)
 	hurry(w, status)
-	writeJSON(w, "application/problem+json", status, problem{"about:blank", titleOf(status), status, messageOf(err), kind, requestID(r.Context())})
+	writeJSON(w, "application/problem+json", status,
+		problem{"about:blank", titleOf(status), status, messageOf(err), kind, requestID(r.Context())})
 }
 
 // writeBareError writes an error as the Open Inference Protocol and TensorFlow Serving do.

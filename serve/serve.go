@@ -141,7 +141,8 @@ func (s *Server) stop(end func()) error {
 		last, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = s.http.Shutdown(last)
-		err = errors.Join(fmt.Errorf("serve: requests were still under way after the grace time of %v", s.config.Grace), s.http.Close())
+		err = errors.Join(fmt.Errorf("serve: requests were still under way after the grace time of %v",
+			s.config.Grace), s.http.Close())
 	}
 	return err
 }

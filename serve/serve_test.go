@@ -57,7 +57,8 @@ type fake struct {
 	explained atomic.Int64 // class of the last activation map
 }
 
-var fakeSpec = picture.Spec{Width: 8, Height: 8, Filter: picture.Bilinear, Fit: picture.Stretch, Std: [3]float32{255, 255, 255}}
+var fakeSpec = picture.Spec{Width: 8, Height: 8, Filter: picture.Bilinear, Fit: picture.Stretch,
+	Std: [3]float32{255, 255, 255}}
 
 func (f *fake) Digest() string     { return "sha256:" + f.digest }
 func (f *fake) Classes() []string  { return []string{"dark", "light"} }
@@ -104,7 +105,8 @@ func (f *fake) Answer(row []float32) (a garb.Answer) {
 	if f.predict != nil {
 		f.predict()
 	}
-	p := []garb.Prediction{{Class: "dark", Probability: 0.75, Logit: row[0]}, {Class: "light", Probability: 0.25, Logit: row[1]}}
+	p := []garb.Prediction{{Class: "dark", Probability: 0.75, Logit: row[0]},
+		{Class: "light", Probability: 0.25, Logit: row[1]}}
 	if row[1] > row[0] {
 		p[0].Class, p[1].Class = p[1].Class, p[0].Class
 	}
@@ -202,7 +204,8 @@ func post(t testing.TB, url, contentType string, body []byte, header ...string) 
 	return answer, text
 }
 
-func try(ctx context.Context, method, url, contentType string, body []byte, header ...string) (*http.Response, []byte, error) {
+func try(ctx context.Context, method, url, contentType string, body []byte, header ...string) (*http.Response, []byte,
+	error) {
 	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, nil, err
@@ -257,14 +260,17 @@ func form(t testing.TB, pictures ...[]byte) (contentType string, body []byte) {
 
 // TestClassify asks the real model in every way that there is.
 func TestClassify(t *testing.T) {
-	r := startWith(t, func(path string) (Classifier, error) { return garb.Open(path, garb.Options{}) }, func(c *Config) {
-		c.Models = []NamedModel{{garb.Clothing, garb.Clothing}, {"net", garb.ImageNet}}
-	})
+	r := startWith(t, func(path string) (Classifier, error) { return garb.Open(path, garb.Options{}) },
+		func(c *Config) {
+			c.Models = []NamedModel{{garb.Clothing, garb.Clothing}, {"net", garb.ImageNet}}
+		})
 	data := read(t, example)
 	shirt := func(text []byte) {
 		t.Helper()
 		var c classification
-		if err := json.Unmarshal(text, &c); err != nil || c.Class != "t-shirt" || len(c.Predictions) != 3 || c.Model.Name != garb.Clothing || !strings.HasPrefix(c.Model.Digest, "sha256:") || c.Milliseconds.Inference <= 0 {
+		if err := json.Unmarshal(text, &c); err != nil || c.Class != "t-shirt" || len(c.Predictions) != 3 ||
+			c.Model.Name != garb.Clothing || !strings.HasPrefix(c.Model.Digest, "sha256:") ||
+			c.Milliseconds.Inference <= 0 {
 			t.Errorf("%v: %s", err, text)
 		}
 	}
@@ -331,13 +337,17 @@ func TestStatuses(t *testing.T) {
 		{"good", "", "", white(), 200, "", ""},
 		{"empty", "", "", nil, 400, "not_a_picture", "empty"},
 		{"text", "", "image/jpeg", []byte("hello, this is no picture at all"), 400, "not_a_picture", "JPEG, PNG"},
-		{"huge GIF", "", "", []byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), 413, "too_large", "65535"},
-		{"huge WebP", "", "", []byte("RIFF\x1c\x00\x00\x00WEBPVP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00"), 413, "too_large", "16384"},
+		{"huge GIF", "", "",
+			[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), 413, "too_large", "65535"},
+		{"huge WebP", "", "",
+			[]byte("RIFF\x1c\x00\x00\x00WEBPVP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00"), 413,
+			"too_large", "16384"},
 		{"bomb", "", "", pngOf(60_000, 60_000), 413, "too_large", "60000"},
 		{"cut PNG", "", "", pngOf(100, 100), 422, "corrupt", "copy"},
 		{"broken JPEG", "", "", []byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00"), 422, "corrupt", "cut off"},
 		{"TIFF", "", "image/tiff", []byte("II*\x00\x08\x00\x00\x00"), 400, "not_a_picture", ""},
-		{"arithmetic JPEG", "", "", []byte("\xff\xd8\xff\xc9\x00\x0b\x08\x00\x10\x00\x10\x01\x01\x11\x00\xff\xd9"), 415, "unsupported", ""},
+		{"arithmetic JPEG", "", "", []byte("\xff\xd8\xff\xc9\x00\x0b\x08\x00\x10\x00\x10\x01\x01\x11\x00\xff\xd9"),
+			415, "unsupported", ""},
 		{"large picture", "", big, bigBody, 413, "too_large", "bytes"},
 		{"large body", "", "", make([]byte, 65<<10), 413, "too_large", "body"},
 		{"video", "", "video/mp4", white(), 415, "media_type", "video/mp4"},
@@ -347,10 +357,12 @@ func TestStatuses(t *testing.T) {
 		{"JSON of both", "", "application/json", []byte(`{"picture":"","url":""}`), 400, "bad_request", "either"},
 		{"JSON of another kind", "", "application/json", []byte(`[1,2]`), 400, "bad_request", "JSON"},
 		{"wrong base64", "", "application/json", []byte(`{"picture":"!!!"}`), 400, "bad_request", "base64"},
-		{"address", "", "application/json", []byte(`{"url":"http://127.0.0.1/x.jpg"}`), 403, "forbidden", "fetches no pictures"},
+		{"address", "", "application/json", []byte(`{"url":"http://127.0.0.1/x.jpg"}`), 403, "forbidden",
+			"fetches no pictures"},
 		{"no boundary", "", "multipart/form-data", white(), 400, "bad_request", "boundary"},
 		{"broken form", "", four, fourBody[:len(fourBody)/2], 400, "bad_request", "broken"},
-		{"form of nothing", "", w.FormDataContentType(), []byte("--" + w.Boundary() + "--\r\n"), 400, "bad_request", "picture"},
+		{"form of nothing", "", w.FormDataContentType(), []byte("--" + w.Boundary() + "--\r\n"), 400, "bad_request",
+			"picture"},
 		{"four pictures", "", four, fourBody, 413, "too_large", "3 pictures"},
 		{"no model", "?model=nix", "", white(), 404, "no_such_model", "nix"},
 		{"no number", "?top=many", "", white(), 400, "bad_request", "many"},
@@ -366,7 +378,9 @@ func TestStatuses(t *testing.T) {
 				return
 			}
 			var p problem
-			if err := json.Unmarshal(text, &p); err != nil || p.Kind != c.kind || !strings.Contains(p.Detail, c.detail) || p.Status != c.status || p.RequestID != answer.Header.Get("X-Request-Id") ||
+			if err := json.Unmarshal(text, &p); err != nil || p.Kind != c.kind ||
+				!strings.Contains(p.Detail, c.detail) || p.Status != c.status ||
+				p.RequestID != answer.Header.Get("X-Request-Id") ||
 				answer.Header.Get("Content-Type") != "application/problem+json" {
 				t.Errorf("%v\n%s", err, text)
 			}
@@ -378,7 +392,8 @@ func TestStatuses(t *testing.T) {
 			t.Errorf("%s\n%s", answer.Status, text)
 		}
 	})
-	for path, status := range map[string]int{"/nix": 404, "/v1/classify": 405, "/healthz": 200, "/readyz": 200, "/metrics": 200} {
+	for path, status := range map[string]int{"/nix": 404, "/v1/classify": 405, "/healthz": 200, "/readyz": 200,
+		"/metrics": 200} {
 		answer, err := http.Get(r.url + path)
 		if err != nil {
 			t.Fatal(err)
@@ -482,7 +497,8 @@ func TestFull(t *testing.T) {
 	waitFor(t, "two are under way", func() bool { return r.depth.Load() == 2 })
 	began := time.Now()
 	answer, text := post(t, r.url+"/v1/classify", "", white())
-	if answer.StatusCode != 429 || answer.Header.Get("Retry-After") != "1" || !strings.Contains(string(text), `"kind":"full"`) || time.Since(began) > time.Second {
+	if answer.StatusCode != 429 || answer.Header.Get("Retry-After") != "1" ||
+		!strings.Contains(string(text), `"kind":"full"`) || time.Since(began) > time.Second {
 		t.Errorf("%s after %v: %s", answer.Status, time.Since(began), text)
 	}
 	open()
@@ -580,13 +596,15 @@ func TestPanics(t *testing.T) {
 			spoil(f, &calls)
 			r := start(t, f, nil)
 			answer, text := post(t, r.url+"/v1/classify", "", white())
-			if answer.StatusCode != 500 || strings.Contains(string(text), "boom") || !strings.Contains(string(text), `"kind":"internal"`) {
+			if answer.StatusCode != 500 || strings.Contains(string(text), "boom") ||
+				!strings.Contains(string(text), `"kind":"internal"`) {
 				t.Errorf("%s: %s", answer.Status, text)
 			}
 			if answer, _ := post(t, r.url+"/v1/classify", "", white()); answer.StatusCode != 200 {
 				t.Errorf("the next: %s", answer.Status)
 			}
-			if !strings.Contains(metricsOf(t, r), "\ngarb_panics_total 1\n") || !strings.Contains(r.log.String(), "boom") {
+			if !strings.Contains(metricsOf(t, r), "\ngarb_panics_total 1\n") ||
+				!strings.Contains(r.log.String(), "boom") {
 				t.Error("it is neither counted nor logged")
 			}
 		})
@@ -616,7 +634,8 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 func TestLogOnFullDisk(t *testing.T) {
 	c := Default()
 	c.Models = []NamedModel{{"m", "somewhere"}}
-	s, err := New(c, func(string) (Classifier, error) { return &fake{}, nil }, slog.New(slog.NewJSONHandler(fullDisk{}, nil)))
+	s, err := New(c, func(string) (Classifier, error) { return &fake{}, nil },
+		slog.New(slog.NewJSONHandler(fullDisk{}, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -638,7 +657,8 @@ func TestLogOnFullDisk(t *testing.T) {
 // TestMetricsAndLog: what a request leaves behind.
 func TestMetricsAndLog(t *testing.T) {
 	r := start(t, &fake{digest: "abc"}, nil)
-	answer, _ := post(t, r.url+"/v1/classify", "", white(), "X-Request-Id", "my-id.1", "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	answer, _ := post(t, r.url+"/v1/classify", "", white(), "X-Request-Id", "my-id.1", "Traceparent",
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	if got := answer.Header.Get("X-Request-Id"); got != "my-id.1" {
 		t.Errorf("the request's id became %q", got)
 	}
@@ -650,7 +670,8 @@ func TestMetricsAndLog(t *testing.T) {
 	for _, line := range []string{
 		`garb_requests_total{route="POST /v1/classify",method="POST",status="200"} 1`,
 		`garb_requests_total{route="POST /v1/classify",method="POST",status="400"} 1`,
-		`garb_stage_seconds_count{stage="decode"} 1`, `garb_stage_seconds_count{stage="queue"} 1`, `garb_stage_seconds_count{stage="inference"} 1`,
+		`garb_stage_seconds_count{stage="decode"} 1`, `garb_stage_seconds_count{stage="queue"} 1`,
+		`garb_stage_seconds_count{stage="inference"} 1`,
 		`garb_batch_size_count{model="m"} 2`, // one of them the warming
 		`garb_predictions_total{model="m",class="light"} 1`,
 		`garb_model_info{model="m",version="1",digest="sha256:abc"} 1`,
@@ -664,7 +685,8 @@ func TestMetricsAndLog(t *testing.T) {
 	if err := json.Unmarshal([]byte(strings.SplitN(r.log.String(), "\n", 2)[0]), &record); err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]any{"msg": "request", "request_id": "my-id.1", "method": "POST", "path": "/v1/classify", "status": 200.0, "model": "m", "trace_id": "0af7651916cd43dd8448eb211c80319c"} {
+	for key, want := range map[string]any{"msg": "request", "request_id": "my-id.1", "method": "POST",
+		"path": "/v1/classify", "status": 200.0, "model": "m", "trace_id": "0af7651916cd43dd8448eb211c80319c"} {
 		if record[key] != want {
 			t.Errorf("the log says %v of %s, want %v", record[key], key, want)
 		}
@@ -734,7 +756,8 @@ func TestExplainedClass(t *testing.T) {
 	} {
 		f.explained.Store(-1)
 		answer, text := post(t, r.url+"/v1/classify"+c.query, "", white())
-		if got := f.explained.Load(); answer.StatusCode != c.status || got != c.class || bytes.Contains(text, []byte(`"explanation":"data:image/png`)) != (c.class >= 0) {
+		if got := f.explained.Load(); answer.StatusCode != c.status || got != c.class ||
+			bytes.Contains(text, []byte(`"explanation":"data:image/png`)) != (c.class >= 0) {
 			t.Errorf("%s: %s, class %d, %.80s", c.query, answer.Status, got, text)
 		}
 	}

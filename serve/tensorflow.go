@@ -28,7 +28,8 @@ func (s *Server) modelStatus(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer release()
 	writeJSON(w, "application/json", http.StatusOK, map[string]any{"model_version_status": []any{map[string]any{
-		"version": strconv.Itoa(v.number), "state": "AVAILABLE", "status": map[string]string{"error_code": "OK", "error_message": ""},
+		"version": strconv.Itoa(v.number), "state": "AVAILABLE",
+		"status": map[string]string{"error_code": "OK", "error_message": ""},
 	}}})
 	return nil
 }
@@ -53,19 +54,23 @@ func (s *Server) modelSignature(w http.ResponseWriter, r *http.Request) error {
 		for _, n := range shape {
 			dim = append(dim, map[string]string{"size": strconv.Itoa(n), "name": ""})
 		}
-		return map[string]any{"dtype": dtype, "name": name + ":0", "tensor_shape": map[string]any{"dim": dim, "unknown_rank": false}}
+		return map[string]any{"dtype": dtype, "name": name + ":0",
+			"tensor_shape": map[string]any{"dim": dim, "unknown_rank": false}}
 	}
 	probabilities := info(outputProbabilities, "DT_FLOAT", -1, len(v.Classes()))
 	signature := func(name string, input, outputs map[string]any) map[string]any {
-		return map[string]any{"inputs": map[string]any{name: input}, "outputs": outputs, "method_name": "tensorflow/serving/predict", "defaults": map[string]any{}}
+		return map[string]any{"inputs": map[string]any{name: input}, "outputs": outputs,
+			"method_name": "tensorflow/serving/predict", "defaults": map[string]any{}}
 	}
 	alone, pictures := map[string]any{outputProbabilities: probabilities}, info("picture", "DT_STRING", -1)
 	signatures := map[string]any{
-		signatureValues:   signature("input", info("input", "DT_FLOAT", -1, v.Spec().Height, v.Spec().Width, v.Spec().Channels()), alone),
+		signatureValues: signature("input",
+			info("input", "DT_FLOAT", -1, v.Spec().Height, v.Spec().Width, v.Spec().Channels()), alone),
 		signaturePictures: signature("picture", pictures, alone),
 	}
 	if v.judges() {
-		both := map[string]any{outputProbabilities: probabilities, outputAcceptance: info(outputAcceptance, "DT_FLOAT", -1)}
+		both := map[string]any{outputProbabilities: probabilities,
+			outputAcceptance: info(outputAcceptance, "DT_FLOAT", -1)}
 		signatures[signatureAcceptance] = signature("picture", pictures, both)
 	}
 	writeJSON(w, "application/json", http.StatusOK, map[string]any{
@@ -110,14 +115,16 @@ type predictRequest struct {
 // answer is what a request is answered. With two outputs, rows are objects that have a value
 // of each, and columns are an object that has all values of each.
 func (q predictRequest) answer(answers []*answer) map[string]any {
-	probabilities, acceptances, rows := make([][]float32, len(answers)), make([]float32, len(answers)), make([]map[string]any, len(answers))
+	probabilities, acceptances, rows := make([][]float32, len(answers)), make([]float32, len(answers)),
+		make([]map[string]any, len(answers))
 	for i, a := range answers {
 		probabilities[i], acceptances[i] = a.probabilities(), float32(a.Acceptance)
 		rows[i] = map[string]any{outputProbabilities: probabilities[i], outputAcceptance: acceptances[i]}
 	}
 	switch {
 	case q.acceptance && q.columns:
-		return map[string]any{"outputs": map[string]any{outputProbabilities: probabilities, outputAcceptance: acceptances}}
+		return map[string]any{"outputs": map[string]any{outputProbabilities: probabilities,
+			outputAcceptance: acceptances}}
 	case q.acceptance:
 		return map[string]any{"predictions": rows}
 	case q.columns:
@@ -145,7 +152,8 @@ func (e expected) predictRequest(body []byte) (q predictRequest, err error) {
 	}
 	name := v.member("signature_name").text()
 	if name != "" && !slices.Contains(e.signatures(), name) {
-		return q, fmt.Errorf("%w: there is no signature %.40q; there are %s", errBadRequest, name, strings.Join(e.signatures(), ", "))
+		return q, fmt.Errorf("%w: there is no signature %.40q; there are %s", errBadRequest, name,
+			strings.Join(e.signatures(), ", "))
 	}
 	q.acceptance = name == signatureAcceptance
 	all, columns := v.member("instances"), v.member("inputs")

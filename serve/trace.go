@@ -104,7 +104,8 @@ func newTracer(endpoint string, log *slog.Logger) (*tracer, error) {
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/v1/traces"
 	}
-	t := &tracer{endpoint: u.String(), client: &http.Client{Timeout: spanTimeout}, log: log, spans: make(chan span, spanQueue)}
+	t := &tracer{endpoint: u.String(), client: &http.Client{Timeout: spanTimeout}, log: log,
+		spans: make(chan span, spanQueue)}
 	t.done.Go(t.run)
 	return t, nil
 }
@@ -167,7 +168,8 @@ func (t *tracer) send(batch []span) {
 		return
 	}
 	text, err := json.Marshal(map[string]any{"resourceSpans": []any{map[string]any{
-		"resource":   map[string]any{"attributes": []attribute{{"service.name", map[string]any{"stringValue": "garb"}}, {"service.version", map[string]any{"stringValue": garb.Version}}}},
+		"resource": map[string]any{"attributes": []attribute{{"service.name",
+			map[string]any{"stringValue": "garb"}}, {"service.version", map[string]any{"stringValue": garb.Version}}}},
 		"scopeSpans": []any{map[string]any{"scope": map[string]string{"name": "garb/serve"}, "spans": batch}},
 	}}})
 	if err != nil {

@@ -37,7 +37,8 @@ func TestInt8(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(f.Names(), []string{"a/bias", "a/kernel"}) || f.DType("a/kernel") != Int8 || f.DType("a/bias") != Float16 {
+		if !slices.Equal(f.Names(), []string{"a/bias", "a/kernel"}) || f.DType("a/kernel") != Int8 ||
+			f.DType("a/bias") != Float16 {
 			t.Fatalf("names %v, types %s and %s", f.Names(), f.DType("a/kernel"), f.DType("a/bias"))
 		}
 		largest := make([]float64, outputs)
@@ -56,7 +57,8 @@ func TestInt8(t *testing.T) {
 		for i, v := range got["a/kernel"].Data {
 			// Half a step, and what rounding the scale up adds.
 			if limit := largest[i%outputs] / 127 * 0.5001; math.Abs(float64(v-m["a/kernel"].Data[i])) > limit {
-				t.Fatalf("%d outputs: value %d is %v, was %v: more than %v off", outputs, i, v, m["a/kernel"].Data[i], limit)
+				t.Fatalf("%d outputs: value %d is %v, was %v: more than %v off", outputs, i, v, m["a/kernel"].Data[i],
+					limit)
 			}
 		}
 		for i, v := range got["a/bias"].Data {

@@ -203,8 +203,10 @@ func (f *File) takeScales() error {
 			continue
 		}
 		scales, ok := f.entries[name+scaleSuffix]
-		if axes := len(e.shape); !ok || scales.dtype != Float32 || axes == 0 || len(scales.shape) != 1 || scales.shape[0] != e.shape[axes-1] {
-			return malformed("tensor %q: beside int8 values there is no %q of float32 with a scale for each place on its last axis", name, name+scaleSuffix)
+		if axes := len(e.shape); !ok || scales.dtype != Float32 || axes == 0 || len(scales.shape) != 1 ||
+			scales.shape[0] != e.shape[axes-1] {
+			return malformed("tensor %q: beside int8 values there is no %q of float32 with a scale for each place "+
+				"on its last axis", name, name+scaleSuffix)
 		}
 		e.scales = scales.floats()
 		f.entries[name] = e
@@ -425,7 +427,8 @@ func parts(tensors Map, dtype DType) ([]part, error) {
 	for _, name := range tensors.Names() {
 		t := tensors[name]
 		if len(t.Data) != Len(t.Shape) {
-			panic(fmt.Sprintf("tensor: %s has %d values, not those of its shape %s", name, len(t.Data), ShapeString(t.Shape)))
+			panic(fmt.Sprintf("tensor: %s has %d values, not those of its shape %s", name, len(t.Data),
+				ShapeString(t.Shape)))
 		}
 		p := part{name: name, dtype: dtype, shape: t.Shape, values: t.Data}
 		if dtype == Int8 && !fitsInt8(t) {
@@ -438,9 +441,11 @@ func parts(tensors Map, dtype DType) ([]part, error) {
 				return nil, fmt.Errorf("%s cannot be stored as int8: %w; store it as float32", name, err)
 			}
 			if _, taken := tensors[name+scaleSuffix]; taken {
-				return nil, fmt.Errorf("%s cannot be stored as int8: there is a tensor of the name of its scales", name)
+				return nil, fmt.Errorf("%s cannot be stored as int8: there is a tensor of the name of its scales",
+					name)
 			}
-			all = append(all, part{name: name + scaleSuffix, dtype: Float32, shape: []int{len(scales)}, values: scales})
+			all = append(all, part{name: name + scaleSuffix, dtype: Float32, shape: []int{len(scales)},
+				values: scales})
 		}
 		all = append(all, p)
 	}
@@ -529,7 +534,8 @@ func encodeHeader(metadata map[string]string, all []part) ([]byte, error) {
 		header = append(header, ' ')
 	}
 	if len(header)-8 > maxHeaderBytes {
-		return nil, fmt.Errorf("the names and metadata take %d bytes; a file has at most %d", len(header)-8, maxHeaderBytes)
+		return nil, fmt.Errorf("the names and metadata take %d bytes; a file has at most %d", len(header)-8,
+			maxHeaderBytes)
 	}
 	binary.LittleEndian.PutUint64(header, uint64(len(header)-8))
 	return header, nil

@@ -86,9 +86,12 @@ func TestMalformedFiles(t *testing.T) {
 		{"turned round", `{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`, "before it begins", 4},
 		{"beyond the end", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, "ends 4 bytes before", 4},
 		{"wrong length", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, "needs 8 bytes", 4},
-		{"overflow", `{"a":{"dtype":"F32","shape":[2147483647,2147483647,2147483647],"data_offsets":[0,4]}}`, "overflows", 4},
-		{"overflow to 0", `{"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0]}}`, "dimension 0", 0},
-		{"huge and 0", `{"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}}`, "dimension 1", 0},
+		{"overflow", `{"a":{"dtype":"F32","shape":[2147483647,2147483647,2147483647],"data_offsets":[0,4]}}`,
+			"overflows", 4},
+		{"overflow to 0", `{"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0]}}`, "dimension 0",
+			0},
+		{"huge and 0", `{"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}}`, "dimension 1",
+			0},
 		{"repeated tensor", `{` + a + `,` + a + `}`, "twice", 4},
 		{"repeated metadata key", `{"__metadata__":{"k":"v","k":"w"}}`, "twice", 0},
 		{"repeated metadata", `{"__metadata__":{},"__metadata__":{}}`, "two sets", 0},
@@ -132,7 +135,8 @@ func TestOtherProgramsTypes(t *testing.T) {
 	// −1.5 as bfloat16 is 0xbfc0, 0.1 as binary64 0x3fb999999999999a, 1e300 0x7e37e43c8800759c.
 	f, err := Decode(assemble(`{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"F64","shape":[1],"data_offsets":[2,10]},`+
 		`"c":{"dtype":"F64","shape":[1],"data_offsets":[10,18]},"d":{"dtype":"I64","shape":[1],"data_offsets":[18,26]}}`,
-		0xc0, 0xbf, 0x9a, 0x99, 0x99, 0x99, 0x99, 0x99, 0xb9, 0x3f, 0x9c, 0x75, 0, 0x88, 0x3c, 0xe4, 0x37, 0x7e, 1, 0, 0, 0, 0, 0, 0, 0))
+		0xc0, 0xbf, 0x9a, 0x99, 0x99, 0x99, 0x99, 0x99, 0xb9, 0x3f, 0x9c, 0x75, 0, 0x88, 0x3c, 0xe4, 0x37, 0x7e, 1, 0,
+		0, 0, 0, 0, 0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +158,8 @@ func TestRoundTrip(t *testing.T) {
 		dtype := rapid.SampledFrom([]DType{Float32, Float16}).Draw(t, "dtype")
 		metadata := rapid.MapOf(rapid.String(), rapid.String()).Draw(t, "metadata")
 		tensors := Map{}
-		for _, name := range rapid.SliceOfDistinct(rapid.String(), func(s string) string { return s }).Draw(t, "names") {
+		for _, name := range rapid.SliceOfDistinct(rapid.String(), func(s string) string { return s }).Draw(t,
+			"names") {
 			if name == metadataKey {
 				continue
 			}
@@ -208,7 +213,8 @@ func TestWriteRefusesWhatFloat16CannotHold(t *testing.T) {
 	for _, test := range []struct {
 		value float32
 		ok    bool
-	}{{65504, true}, {65519, true}, {65520, false}, {-1e9, false}, {float32(math.Inf(1)), true}, {float32(math.NaN()), true}} {
+	}{{65504, true}, {65519, true}, {65520, false}, {-1e9, false}, {float32(math.Inf(1)), true},
+		{float32(math.NaN()), true}} {
 		err := Write(&bytes.Buffer{}, nil, Map{"a": FromSlice([]float32{test.value}, 1)}, Float16)
 		if (err == nil) != test.ok {
 			t.Errorf("writing %g: %v", test.value, err)
@@ -229,7 +235,8 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := Decode(encode(t, nil, small(), Float32))
-	if err != nil || f.Digest() != again.Digest() || !strings.HasPrefix(f.Digest(), "sha256:") || f.Size() != again.Size() {
+	if err != nil || f.Digest() != again.Digest() || !strings.HasPrefix(f.Digest(), "sha256:") ||
+		f.Size() != again.Size() {
 		t.Errorf("digest %s, want %s (%v)", f.Digest(), again.Digest(), err)
 	}
 	if err := os.WriteFile(path, nil, 0o644); err != nil {

@@ -204,14 +204,17 @@ func TestEveryLayerInLiteRT(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{6, 5, 4}}}
 	x := 0
 	for _, layer := range []nn.Layer{
-		{Op: nn.OpELU, Slope: 0.3}, {Op: nn.OpGELU}, {Op: nn.OpSELU}, {Op: nn.OpMish}, {Op: nn.OpGELUTanh}, {Op: nn.OpSoftplus},
+		{Op: nn.OpELU, Slope: 0.3}, {Op: nn.OpGELU}, {Op: nn.OpSELU}, {Op: nn.OpMish}, {Op: nn.OpGELUTanh},
+		{Op: nn.OpSoftplus},
 	} { // each of what a convolution makes of both signs
-		x = l.add(nn.Layer{Op: nn.OpConv, Name: string(layer.Op), Units: 4, Height: 3, Width: 3, Stride: 1, Same: true}, x)
+		x = l.add(nn.Layer{Op: nn.OpConv, Name: string(layer.Op), Units: 4, Height: 3, Width: 3, Stride: 1,
+			Same: true}, x)
 		x = l.add(layer, x)
 	}
 	l.add(nn.Layer{Op: nn.OpDense, Name: "last", Units: 3}, l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x))
 	curves := filled(t, l, 4)
-	cases = append(cases, litertCase{name: "curves", network: curves, input: noise(curves, 1)}, prepared(t), litertCase{name: "windows", network: windows, input: noise(windows, 1)})
+	cases = append(cases, litertCase{name: "curves", network: curves, input: noise(curves, 1)}, prepared(t),
+		litertCase{name: "windows", network: windows, input: noise(windows, 1)})
 	r := run(t, cases)
 	for _, c := range cases {
 		t.Logf("LiteRT %s: %s differs by %.2g, in %d parts by XNNPACK", r.Version, c.name, compare(t, c, r),
@@ -253,7 +256,8 @@ func randomNetwork(seed uint64) []nn.Layer {
 		layer := nn.Layer{Op: ops[pick(len(ops))], Units: 1 + pick(8), Height: 1 + pick(4), Stride: 1 + pick(3),
 			Same: pick(2) == 0, Bias: pick(2) == 0, Epsilon: 1e-3, Slope: float64(pick(5)-2) / 4, Rate: 0.5,
 			Above: pick(3), Below: pick(3), Left: pick(3), Right: pick(3), Lowest: pick(4) == 0,
-			Groups: 1 + pick(4), Before: pick(2), After: pick(2), Rows: 1 + pick(3), Columns: 1 + pick(3), Linear: pick(2) == 0,
+			Groups: 1 + pick(4), Before: pick(2), After: pick(2), Rows: 1 + pick(3), Columns: 1 + pick(3),
+			Linear:   pick(2) == 0,
 			Channels: []int{pick(4), pick(4)}}
 		if !layer.Lowest && pick(3) == 0 {
 			layer.Border = nn.Reflect

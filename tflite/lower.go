@@ -330,10 +330,12 @@ func (w *writer) groupNorm(l *layer) int32 {
 // normalized is (x − mean)/√(variance + epsilon) over axes, of which 0 is the batch's; mean is
 // the shape of the means.
 func (w *writer) normalized(l *layer, x int32, shape, mean []int, axes ...int32) int32 {
-	x = w.binary(opSub, subOptions, l.name+"/centred", shape, x, w.reduce(opMean, l.name+"/mean", x, mean, true, axes...))
+	x = w.binary(opSub, subOptions, l.name+"/centred", shape, x,
+		w.reduce(opMean, l.name+"/mean", x, mean, true, axes...))
 	squares := w.binary(opMul, mulOptions, l.name+"/squares", shape, x, x)
 	variance := w.reduce(opMean, l.name+"/variance", squares, mean, true, axes...)
-	variance = w.binary(opAdd, addOptions, l.name+"/above", mean, variance, w.floats(l.name+"/epsilon", []float32{float32(l.Epsilon)}, 1))
+	variance = w.binary(opAdd, addOptions, l.name+"/above", mean, variance,
+		w.floats(l.name+"/epsilon", []float32{float32(l.Epsilon)}, 1))
 	inverse := w.add(l.name+"/inverse", mean, node{op: opRsqrt, inputs: []int32{variance}})
 	return w.binary(opMul, mulOptions, l.name+"/normalized", shape, x, inverse)
 }
@@ -436,14 +438,16 @@ func (w *writer) hardSigmoid(l *layer) int32 {
 // gelu is the operator of that name: it counts with erf, or by the approximation.
 func gelu(approximate bool) func(*writer, *layer) int32 {
 	return func(w *writer, l *layer) int32 {
-		return w.add(l.name, l.shape, node{op: opGELU, inputs: l.in, options: geluOptions, fields: []field{boolean(approximate)}})
+		return w.add(l.name, l.shape,
+			node{op: opGELU, inputs: l.in, options: geluOptions, fields: []field{boolean(approximate)}})
 	}
 }
 
 // elu is scale·max(x, 0) + scale·alpha·(e^min(x, 0) − 1); LiteRT's own operator has no alpha.
 func (w *writer) elu(l *layer, alpha, scale float64) int32 {
 	step := func(op operator, options optionsType, name string, x int32, by float64) int32 {
-		return w.binary(op, options, l.name+"/"+name, l.shape, x, w.floats(l.name+"/"+name+"/by", []float32{float32(by)}, 1))
+		return w.binary(op, options, l.name+"/"+name, l.shape, x,
+			w.floats(l.name+"/"+name+"/by", []float32{float32(by)}, 1))
 	}
 	above := w.add(l.name+"/above", l.shape, node{op: opReLU, inputs: l.in})
 	if scale != 1 {
@@ -536,7 +540,8 @@ func (w *writer) selectChannels(l *layer) int32 {
 	n := node{op: opFullyConnected, options: fullyConnectedOptions, fields: []field{noActivation}}
 	shape := []int{len(l.Channels), in}
 	if len(l.shape) == 3 {
-		n = node{op: opConv2D, options: conv2DOptions, fields: []field{paddingValid, integer(1), integer(1), noActivation}}
+		n = node{op: opConv2D, options: conv2DOptions,
+			fields: []field{paddingValid, integer(1), integer(1), noActivation}}
 		shape = []int{len(l.Channels), 1, 1, in}
 	}
 	return w.product(l, n, kernel, shape...)

@@ -158,8 +158,9 @@ func parse(t testing.TB, data []byte) parsed {
 		if old := code.byte(0); int32(old) != min(code.int32(3), 127) {
 			t.Errorf("operator %d is %d to old readers", code.int32(3), old)
 		}
-		p.nodes = append(p.nodes, parsedNode{op: operator(code.int32(3)), version: code.int32(2), inputs: r.integers(1),
-			outputs: r.integers(2), kind: r.byte(3), options: r.table(4)})
+		p.nodes = append(p.nodes,
+			parsedNode{op: operator(code.int32(3)), version: code.int32(2), inputs: r.integers(1),
+				outputs: r.integers(2), kind: r.byte(3), options: r.table(4)})
 	}
 	for _, r := range model.tables(6) {
 		b, at := content(r.int32(1))

@@ -516,7 +516,8 @@ func (m *machine) persistent() error {
 	s := &storage{kind: kind, key: key, count: int(count)}
 	if before, ok := m.storages[key]; ok {
 		if before.kind != s.kind || before.count != s.count {
-			return malformed("storage %q is both %d × %s and %d × %s", key, before.count, before.kind.name, s.count, s.kind.name)
+			return malformed("storage %q is both %d × %s and %d × %s", key, before.count, before.kind.name, s.count,
+				s.kind.name)
 		}
 		m.push(before)
 		return nil

@@ -49,7 +49,8 @@ const maxRank = 8
 // newView checks that a tensor lies within its storage.
 func newView(s *storage, offset int64, size, stride []int64) (*view, error) {
 	if len(size) != len(stride) || len(size) > maxRank {
-		return nil, malformed("a tensor has %d sizes and %d strides; there are at most %d", len(size), len(stride), maxRank)
+		return nil, malformed("a tensor has %d sizes and %d strides; there are at most %d", len(size), len(stride),
+			maxRank)
 	}
 	v := &view{storage: s, consecutive: true}
 	count := int64(1)
@@ -81,7 +82,8 @@ func newView(s *storage, offset int64, size, stride []int64) (*view, error) {
 			return nil, malformed("a tensor has a stride of %d", stride[i])
 		}
 		if at += (n - 1) * stride[i]; at >= int64(s.count) {
-			return nil, malformed("a tensor of shape %v with strides %v is larger than its storage of %d values", size, stride,
+			return nil, malformed("a tensor of shape %v with strides %v is larger than its storage of %d values",
+				size, stride,
 				s.count)
 		}
 		v.consecutive = v.consecutive && stride[i] == step

@@ -34,7 +34,8 @@ func (e *FormatError) Unwrap() error { return e.Err }
 type CallError struct{ Name string } // "posix.system"
 
 func (e *CallError) Error() string {
-	return fmt.Sprintf("the pickle calls %q; garb runs nothing from a file: save the model's state_dict() instead", e.Name)
+	return fmt.Sprintf("the pickle calls %q; garb runs nothing from a file: save the model's state_dict() instead",
+		e.Name)
 }
 
 // UnsupportedError says that a file uses a part of PyTorch's format that garb does not
@@ -72,13 +73,15 @@ const parallelPrefix = "module."
 // Is reports whether data begins like a file of torch.save: with a pickle, or as a zip
 // archive that holds one.
 func Is(data []byte) bool {
-	return isPickle(data) || bytes.HasPrefix(data, []byte("PK\x03\x04")) && bytes.Contains(data, []byte("/"+pickleEntry))
+	return isPickle(data) || bytes.HasPrefix(data, []byte("PK\x03\x04")) &&
+		bytes.Contains(data, []byte("/"+pickleEntry))
 }
 
 // isPickle tells a pickle by its first instruction. A safetensors file may begin with the
 // same two bytes, since its first eight are a length: but then the last four of these are 0.
 func isPickle(data []byte) bool {
-	return len(data) >= 8 && data[0] == byte(opProto) && data[1] <= maxProtocol && binary.LittleEndian.Uint32(data[4:]) != 0
+	return len(data) >= 8 && data[0] == byte(opProto) && data[1] <= maxProtocol &&
+		binary.LittleEndian.Uint32(data[4:]) != 0
 }
 
 // Decode reads a state dict from the bytes of a file. A checkpoint that holds one under

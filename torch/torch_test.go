@@ -70,7 +70,8 @@ func TestDecode(t *testing.T) {
 
 func TestIntegersAreNamed(t *testing.T) {
 	for name, want := range map[string][]string{
-		"zip.pth": {"1.num_batches_tracked"}, "parallel.pth": {"1.num_batches_tracked"}, "kinds.pth": {"bool", "int", "long"},
+		"zip.pth": {"1.num_batches_tracked"}, "parallel.pth": {"1.num_batches_tracked"},
+		"kinds.pth": {"bool", "int", "long"},
 	} {
 		s, err := Decode(file(t, name))
 		if err != nil {
@@ -225,7 +226,8 @@ func TestViewsStayInsideTheirStorage(t *testing.T) {
 		s, err := decodePickle(t, begin+text("w")+viewOf(test.offset, test.size, test.stride)+end)
 		checkError(t, err)
 		switch {
-		case test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+		case test.want == "" && err != nil ||
+			test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
 			t.Errorf("offset %d, size %v, stride %v: %v, want %q", test.offset, test.size, test.stride, err, test.want)
 		case err == nil && len(s.Tensors["w"].Data) > 0 && s.Tensors["w"].Data[0] == 0:
 			t.Errorf("offset %d: the first value is 0", test.offset)
@@ -237,36 +239,43 @@ func TestHostilePickles(t *testing.T) {
 	one := viewOf(0, []int64{1}, []int64{1})
 	self := "\x80\x02}q\x00(" + text("w") + "h\x00u."
 	for name, test := range map[string]struct{ pickle, want string }{
-		"no dict":             {"\x80\x02K\x01.", "an int instead of a dict"},
-		"an empty dict":       {"\x80\x02}.", "no tensors"},
-		"a dict in itself":    {self, "a dict instead of a tensor"},
-		"a number":            {begin + text("epoch") + "K\x01" + end, `entry epoch is an int`},
-		"a name twice":        {begin + text("w") + one + text("w") + one + end, "twice"},
-		"an unknown call":     {begin + text("w") + "cbuiltins\neval\n(" + text("1") + "tR" + end, `calls "builtins.eval"`},
-		"a named function":    {begin + text("w") + "cnt\nsystem\n" + end, `calls "nt.system"`},
-		"INST":                {"\x80\x02(ios\nsystem\n.", `calls "os.system"`},
-		"a class of storage":  {begin + text("w") + "ctorch\nFloatStorage\n(K\x05tR" + end, `calls "torch.FloatStorage"`},
-		"OBJ":                 {"\x80\x02(o.", "instruction OBJ"},
-		"NEWOBJ":              {"\x80\x02ccollections\nOrderedDict\n)\x81.", "instruction NEWOBJ"},
-		"no instruction":      {"\x80\x02\xff", "no instruction 0xff"},
-		"protocol":            {"\x80\x06.", "protocol 6"},
-		"an empty stack":      {"\x80\x02.", "stack is empty"},
-		"below the mark":      {"\x80\x02}(s.", "stack is empty"},
-		"no mark":             {"\x80\x02t.", "mark is missing"},
-		"not in the memo":     {"\x80\x02h\x07.", "recalls"},
-		"calls a number":      {"\x80\x02K\x01)R.", "it calls an int"},
-		"changes a tensor":    {begin + text("w") + one + "}b" + end, "it changes a tensor"},
-		"an attribute":        {"\x80\x02}}(" + text("__class__") + "K\x01ub.", "attribute __class__"},
-		"an unhashable key":   {"\x80\x02}}K\x01s.", "a dict as the key"},
-		"a list as key":       {"\x80\x02}]K\x01s.", "a list as the key"},
-		"an odd number":       {"\x80\x02}(K\x01u.", "sets 1 values"},
-		"a long text":         {begin + text(strings.Repeat("w", 5000)) + one + end, "text of 5000 bytes"},
-		"a huge text":         {"\x80\x02X\xff\xff\xff\xff.", "text of 4294967295 bytes"},
-		"another storage":     {begin + text("w") + strings.Replace(one, "\x000X", "\x001X", 1) + end, "no entry m/data/1"},
-		"a path":              {begin + text("w") + strings.Replace(one, "X\x01\x00\x00\x000X", text("../0")+"X", 1) + end, "no entry m/data/../0"},
-		"a large storage":     {begin + text("w") + strings.Replace(one, "K\x0a", "K\x0b", 1) + end, "has 40 bytes, not 11 × 4"},
-		"two kinds":           {begin + text("w") + one + text("v") + strings.Replace(one, "Float", "Half", 1) + end, "is both"},
-		"hooks":               {begin + text("w") + strings.Replace(one, ")R", ")R("+text("a")+"K\x01u", 1) + end, "other arguments"},
+		"no dict":          {"\x80\x02K\x01.", "an int instead of a dict"},
+		"an empty dict":    {"\x80\x02}.", "no tensors"},
+		"a dict in itself": {self, "a dict instead of a tensor"},
+		"a number":         {begin + text("epoch") + "K\x01" + end, `entry epoch is an int`},
+		"a name twice":     {begin + text("w") + one + text("w") + one + end, "twice"},
+		"an unknown call": {begin + text("w") + "cbuiltins\neval\n(" + text("1") + "tR" + end,
+			`calls "builtins.eval"`},
+		"a named function": {begin + text("w") + "cnt\nsystem\n" + end, `calls "nt.system"`},
+		"INST":             {"\x80\x02(ios\nsystem\n.", `calls "os.system"`},
+		"a class of storage": {begin + text("w") + "ctorch\nFloatStorage\n(K\x05tR" + end,
+			`calls "torch.FloatStorage"`},
+		"OBJ":               {"\x80\x02(o.", "instruction OBJ"},
+		"NEWOBJ":            {"\x80\x02ccollections\nOrderedDict\n)\x81.", "instruction NEWOBJ"},
+		"no instruction":    {"\x80\x02\xff", "no instruction 0xff"},
+		"protocol":          {"\x80\x06.", "protocol 6"},
+		"an empty stack":    {"\x80\x02.", "stack is empty"},
+		"below the mark":    {"\x80\x02}(s.", "stack is empty"},
+		"no mark":           {"\x80\x02t.", "mark is missing"},
+		"not in the memo":   {"\x80\x02h\x07.", "recalls"},
+		"calls a number":    {"\x80\x02K\x01)R.", "it calls an int"},
+		"changes a tensor":  {begin + text("w") + one + "}b" + end, "it changes a tensor"},
+		"an attribute":      {"\x80\x02}}(" + text("__class__") + "K\x01ub.", "attribute __class__"},
+		"an unhashable key": {"\x80\x02}}K\x01s.", "a dict as the key"},
+		"a list as key":     {"\x80\x02}]K\x01s.", "a list as the key"},
+		"an odd number":     {"\x80\x02}(K\x01u.", "sets 1 values"},
+		"a long text":       {begin + text(strings.Repeat("w", 5000)) + one + end, "text of 5000 bytes"},
+		"a huge text":       {"\x80\x02X\xff\xff\xff\xff.", "text of 4294967295 bytes"},
+		"another storage": {begin + text("w") + strings.Replace(one, "\x000X", "\x001X", 1) + end,
+			"no entry m/data/1"},
+		"a path": {begin + text("w") + strings.Replace(one, "X\x01\x00\x00\x000X", text("../0")+"X", 1) +
+			end, "no entry m/data/../0"},
+		"a large storage": {begin + text("w") + strings.Replace(one, "K\x0a", "K\x0b", 1) + end,
+			"has 40 bytes, not 11 × 4"},
+		"two kinds": {begin + text("w") + one + text("v") + strings.Replace(one, "Float", "Half", 1) + end,
+			"is both"},
+		"hooks": {begin + text("w") + strings.Replace(one, ")R", ")R("+text("a")+"K\x01u", 1) + end,
+			"other arguments"},
 		"two sets of weights": {begin + text("model") + "}" + text("state_dict") + "}" + end, "both"},
 	} {
 		_, err := decodePickle(t, test.pickle)
@@ -310,7 +319,8 @@ func TestEntriesThatOverlap(t *testing.T) {
 	pickle.WriteString(begin)
 	for i := range copies {
 		key := fmt.Sprintf("%02d", i)
-		pickle.WriteString(text(key) + rebuild + "((" + text("storage") + "ctorch\nByteStorage\n" + text(key) + text("cpu") +
+		pickle.WriteString(text(key) + rebuild + "((" + text("storage") + "ctorch\nByteStorage\n" + text(key) +
+			text("cpu") +
 			number(4000) + "tQ" + number(0) + numbers(1) + numbers(1) + noHooks + "tR")
 	}
 	pickle.WriteString(end)
@@ -403,7 +413,8 @@ func FuzzDecode(f *testing.F) {
 
 // FuzzPickle fuzzes the machine, whose pickles an archive's checksum hides from FuzzDecode.
 func FuzzPickle(f *testing.F) {
-	for _, name := range []string{"zip.pth", "kinds.pth", "checkpoint.pth", "protocol4.pth", "calls4.pth", "module.pth"} {
+	for _, name := range []string{"zip.pth", "kinds.pth", "checkpoint.pth", "protocol4.pth", "calls4.pth",
+		"module.pth"} {
 		z, err := zip.NewReader(bytes.NewReader(file(f, name)), int64(len(file(f, name))))
 		if err != nil {
 			f.Fatal(err)

@@ -142,7 +142,8 @@ func (s *StateDict) as(v vision) (*Backbone, error) {
 			sources[p.Name] = from
 			delete(left, name)
 		case !inTop:
-			return nil, &NotABackboneError{fmt.Sprintf("tensor %q has the shape %s, which does not make %s of %s", name,
+			return nil, &NotABackboneError{fmt.Sprintf("tensor %q has the shape %s, which does not make %s of %s",
+				name,
 				tensor.ShapeString(from.Shape), tensor.ShapeString(p.Shape), a.Name)}
 		}
 	}

@@ -181,14 +181,20 @@ func TestOtherNetworks(t *testing.T) {
 		change func(s *StateDict)
 		want   string
 	}{
-		"a tensor is missing": {func(s *StateDict) { delete(s.Tensors, "layer2.0.downsample.1.running_var") }, `"layer2.0.downsample.1.running_var"`},
-		"ResNet34":            {func(s *StateDict) { s.Tensors["layer1.2.conv1.weight"] = tensor.New(64, 64, 3, 3) }, `"layer1.2.conv1.weight"`},
-		"wider":               {func(s *StateDict) { s.Tensors["layer1.0.conv1.weight"] = tensor.New(128, 64, 3, 3) }, `"layer1.0.conv1.weight" has the shape [128 64 3 3]`},
-		"grouped":             {func(s *StateDict) { s.Tensors["layer1.0.conv1.weight"] = tensor.New(64, 1, 3, 3) }, `"layer1.0.conv1.weight" has the shape [64 1 3 3]`},
-		"other kernels":       {func(s *StateDict) { s.Tensors["conv1.weight"] = tensor.New(64, 3, 3, 3) }, `"conv1.weight" has the shape`},
-		"other integers":      {func(s *StateDict) { s.Integers = append(s.Integers, "index") }, `"index"`},
-		"a bias":              {func(s *StateDict) { s.Tensors["conv1.bias"] = tensor.New(64) }, `"conv1.bias"`},
-		"nothing known":       {func(s *StateDict) { s.Tensors = tensor.Map{"weight": tensor.New(1)} }, "none of the names"},
+		"a tensor is missing": {func(s *StateDict) { delete(s.Tensors, "layer2.0.downsample.1.running_var") },
+			`"layer2.0.downsample.1.running_var"`},
+		"ResNet34": {func(s *StateDict) { s.Tensors["layer1.2.conv1.weight"] = tensor.New(64, 64, 3, 3) },
+			`"layer1.2.conv1.weight"`},
+		"wider": {func(s *StateDict) { s.Tensors["layer1.0.conv1.weight"] = tensor.New(128, 64, 3, 3) },
+			`"layer1.0.conv1.weight" has the shape [128 64 3 3]`},
+		"grouped": {func(s *StateDict) { s.Tensors["layer1.0.conv1.weight"] = tensor.New(64, 1, 3, 3) },
+			`"layer1.0.conv1.weight" has the shape [64 1 3 3]`},
+		"other kernels": {func(s *StateDict) { s.Tensors["conv1.weight"] = tensor.New(64, 3, 3, 3) },
+			`"conv1.weight" has the shape`},
+		"other integers": {func(s *StateDict) { s.Integers = append(s.Integers, "index") }, `"index"`},
+		"a bias":         {func(s *StateDict) { s.Tensors["conv1.bias"] = tensor.New(64) }, `"conv1.bias"`},
+		"nothing known": {func(s *StateDict) { s.Tensors = tensor.Map{"weight": tensor.New(1)} },
+			"none of the names"},
 	} {
 		s := &StateDict{Tensors: maps.Clone(resNet18.Tensors), Integers: slices.Clone(resNet18.Integers)}
 		test.change(s)
@@ -204,12 +210,16 @@ func TestOtherNetworks(t *testing.T) {
 		leftOut []string
 		withTop bool
 	}{
-		"ImageNet's":      {tensor.Map{"fc.weight": tensor.New(1000, 512), "fc.bias": tensor.New(1000)}, []string{counters}, true},
-		"ten classes":     {tensor.Map{"fc.weight": tensor.New(10, 512), "fc.bias": tensor.New(10)}, []string{"fc.bias", "fc.weight", counters}, false},
-		"without bias":    {tensor.Map{"fc.weight": tensor.New(1000, 512)}, []string{"fc.weight", counters}, false},
-		"none":            {tensor.Map{}, []string{counters}, false},
-		"several layers":  {tensor.Map{"fc.0.weight": tensor.New(9, 512), "fc.2.weight": tensor.New(1000, 9)}, []string{"fc.0.weight", "fc.2.weight", counters}, false},
-		"one more beside": {tensor.Map{"fc.weight": tensor.New(1000, 512), "fc.bias": tensor.New(1000), "fc.2.weight": tensor.New(1)}, []string{"fc.2.weight", counters}, true},
+		"ImageNet's": {tensor.Map{"fc.weight": tensor.New(1000, 512), "fc.bias": tensor.New(1000)},
+			[]string{counters}, true},
+		"ten classes": {tensor.Map{"fc.weight": tensor.New(10, 512), "fc.bias": tensor.New(10)},
+			[]string{"fc.bias", "fc.weight", counters}, false},
+		"without bias": {tensor.Map{"fc.weight": tensor.New(1000, 512)}, []string{"fc.weight", counters}, false},
+		"none":         {tensor.Map{}, []string{counters}, false},
+		"several layers": {tensor.Map{"fc.0.weight": tensor.New(9, 512), "fc.2.weight": tensor.New(1000, 9)},
+			[]string{"fc.0.weight", "fc.2.weight", counters}, false},
+		"one more beside": {tensor.Map{"fc.weight": tensor.New(1000, 512), "fc.bias": tensor.New(1000),
+			"fc.2.weight": tensor.New(1)}, []string{"fc.2.weight", counters}, true},
 	} {
 		s := &StateDict{Tensors: maps.Clone(resNet18.Tensors), Integers: resNet18.Integers}
 		delete(s.Tensors, "fc.weight")

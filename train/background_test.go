@@ -90,7 +90,8 @@ func TestBackgroundsSayWhatIsWrong(t *testing.T) {
 	c := pastingConfig(t, data)
 	c.Masks = masked(t, 3, 40, 30)
 	var size *MaskSizeError
-	if err := fails(c); !errors.As(err, &size) || size.MaskSize != [2]int{40, 30} || size.PictureSize != [2]int{40, 40} {
+	if err := fails(c); !errors.As(err, &size) || size.MaskSize != [2]int{40, 30} ||
+		size.PictureSize != [2]int{40, 40} {
 		t.Errorf("another size: %v", err)
 	}
 	c.Masks = t.TempDir()

@@ -30,8 +30,9 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) er
 		Training: &garb.Training{
 			Garb: garb.Version, DataDigest: r.Data,
 			Pictures: [3]int{len(r.train.set.Samples), len(r.validation.set.Samples), r.testCount()},
-			Epoch:    e.Epoch, Accuracy: e.Accuracy, Validation: e.ValidationAccuracy, ValidationLoss: e.ValidationLoss,
-			Settings: r.settings(),
+			Epoch:    e.Epoch, Accuracy: e.Accuracy, Validation: e.ValidationAccuracy,
+			ValidationLoss: e.ValidationLoss,
+			Settings:       r.settings(),
 		},
 	}
 	r.describeOwn(&m)

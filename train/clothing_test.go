@@ -31,7 +31,8 @@ func TestClothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("validation %.4f in epoch %d, test %.4f of %d", result.Best.ValidationAccuracy, result.Best.Epoch, result.Test,
+	t.Logf("validation %.4f in epoch %d, test %.4f of %d", result.Best.ValidationAccuracy, result.Best.Epoch,
+		result.Test,
 		result.TestCount)
 	if result.Test < 0.85 || result.TestCount != 372 || result.Tally.Skipped() > 0 {
 		t.Errorf("test accuracy %.4f of %d pictures, skipped %v", result.Test, result.TestCount, result.Tally.Skips())

@@ -214,10 +214,12 @@ func (c Config) Validate() error {
 	case c.Batch <= 0 || c.Batch > 4096:
 		return fmt.Errorf("batches of %d: they have from 1 to 4096 pictures", c.Batch)
 	case !share(c.Dropout) || !share(c.Momentum) || !share(c.Average) || !share(c.LabelSmoothing):
-		return fmt.Errorf("dropout %v, momentum %v, average %v, label smoothing %v: each is from 0 to below 1", c.Dropout,
+		return fmt.Errorf("dropout %v, momentum %v, average %v, label smoothing %v: each is from 0 to below 1",
+			c.Dropout,
 			c.Momentum, c.Average, c.LabelSmoothing)
 	case !(c.WeightDecay >= 0) || !(c.ClipNorm >= 0) || !(c.WarmUpEpochs >= 0):
-		return fmt.Errorf("weight decay %v, clip norm %v, warm-up of %v epochs: none is negative", c.WeightDecay, c.ClipNorm,
+		return fmt.Errorf("weight decay %v, clip norm %v, warm-up of %v epochs: none is negative", c.WeightDecay,
+			c.ClipNorm,
 			c.WarmUpEpochs)
 	case c.Schedule == "step" && !(c.StepEpochs > 0 && c.StepFactor > 0):
 		return fmt.Errorf("a step of factor %v after %v epochs: both are positive", c.StepFactor, c.StepEpochs)
@@ -235,9 +237,11 @@ func (c Config) Validate() error {
 	case c.Patience < 0 || c.CachedViews < 0:
 		return fmt.Errorf("patience %d, cached views %d: neither is negative", c.Patience, c.CachedViews)
 	case c.CachedViews > 0 && (!c.Augment.Enabled() || c.FineTune != "none"):
-		return errors.New("cached views are of augmented pictures before a frozen backbone: they go with augmentation and without fine-tuning")
+		return errors.New("cached views are of augmented pictures before a frozen backbone: they go with " +
+			"augmentation and without fine-tuning")
 	case c.CachedViews > 0 && (c.Augment.Mixup > 0 || c.Augment.CutMix > 0):
-		return errors.New("views of single pictures are cached: they do not go with mixup and cutmix, which mix those of a batch")
+		return errors.New("views of single pictures are cached: they do not go with mixup and cutmix, which mix " +
+			"those of a batch")
 	case c.scratch() && c.FineTune != "all":
 		return fmt.Errorf("%s has no pretrained weights: it is trained as a whole, with fine-tune all", c.Backbone)
 	case c.TrainSize < 0:
@@ -317,8 +321,10 @@ func (c Config) trainedLayers(features *nn.Graph) ([]string, error) {
 		return layers[at:], nil
 	}
 	const most = 4
-	return nil, fmt.Errorf("fine-tune %q: it is none, all, the number of the last layers to train, or the first of them by name; the last of %d are %s",
-		c.FineTune, len(layers), strings.Join(layers[max(0, len(layers)-most):], ", "))
+	return nil,
+		fmt.Errorf("fine-tune %q: it is none, all, the number of the last layers to train, or the first of them by "+
+			"name; the last of %d are %s",
+			c.FineTune, len(layers), strings.Join(layers[max(0, len(layers)-most):], ", "))
 }
 
 // checkFineTune reports layers to train that there are not.

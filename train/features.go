@@ -89,7 +89,8 @@ func (c *cache) save() error {
 		digests = append(digests, d)
 	}
 	c.changed = false
-	return tensor.WriteFile(c.path, map[string]string{"digests": strings.Join(digests, " ")}, tensor.Map{"features": all},
+	return tensor.WriteFile(c.path, map[string]string{"digests": strings.Join(digests, " ")},
+		tensor.Map{"features": all},
 		tensor.Float32)
 }
 

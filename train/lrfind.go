@@ -29,7 +29,8 @@ func (s Search) Validate() error {
 	const leastSteps = 10
 	switch {
 	case !(s.Low > 0 && s.High > s.Low) || math.IsInf(s.High, 0):
-		return fmt.Errorf("a search from the learning rate %g to %g: the first must be positive, and the last larger", s.Low,
+		return fmt.Errorf("a search from the learning rate %g to %g: the first must be positive, and the last larger",
+			s.Low,
 			s.High)
 	case s.Steps < leastSteps:
 		return fmt.Errorf("a search of %d steps: it takes at least %d", s.Steps, leastSteps)

@@ -44,7 +44,8 @@ func (o *pools) addOther(ctx context.Context, c Config, options dataset.Options)
 		}
 	}
 	if len(c.Other) > 0 && len(o.otherValidation.set.Samples) == 0 {
-		return fmt.Errorf("other pictures: %w", errors.New("none are left for validation, by which the threshold is chosen; give more"))
+		return fmt.Errorf("other pictures: %w",
+			errors.New("none are left for validation, by which the threshold is chosen; give more"))
 	}
 	return nil
 }
@@ -265,7 +266,8 @@ func (r *run) checkOther() error {
 	for _, s := range []*split{&r.train, &r.otherValidation, &r.otherTest} {
 		collect(s, func(digest string, sample dataset.Sample) {
 			if twin, ok := classes[digest]; ok && sample.Label == len(r.classes) {
-				both = append(both, fmt.Sprintf("%s is %s, a picture of %q", sample.Path, twin.Path, r.classes[twin.Label]))
+				both = append(both, fmt.Sprintf("%s is %s, a picture of %q", sample.Path, twin.Path,
+					r.classes[twin.Label]))
 			}
 		})
 	}

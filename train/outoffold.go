@@ -232,7 +232,8 @@ func (s standardised) load(to []float32, pictures []int) {
 // answer trains on the pictures seen, and adds the probabilities of those held out, divided
 // by the number of repeats.
 func (o OutOfFold) answer(
-	ctx context.Context, random *rand.Rand, x standardised, labels []int, classes int, seen, held []int, to [][]float64,
+	ctx context.Context, random *rand.Rand, x standardised, labels []int, classes int, seen, held []int,
+	to [][]float64,
 ) error {
 	count := len(x.mean)
 	graph := garb.HeadSpec{}.Graph(count, classes, 0)

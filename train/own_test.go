@@ -198,7 +198,8 @@ func TestOwnBackboneSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Epochs = 2
-	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), "is not the file that") {
+	if _, err := Resume(t.Context(), c, Progress{}); err == nil ||
+		!strings.Contains(err.Error(), "is not the file that") {
 		t.Errorf("%v", err)
 	}
 }

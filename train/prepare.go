@@ -147,10 +147,11 @@ func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 			v, part.to.set, found, err = compute(ctx, extractor, cached, part.from.set, r.tally, done)
 			part.to.source = v
 		} else {
-			part.to.set, found, err = scanned(ctx, part.from.set, limits, r.tally, done, func(data []byte, _ string) error {
-				_, err := picture.Decode(ctx, data, limits)
-				return err
-			})
+			part.to.set, found, err = scanned(ctx, part.from.set, limits, r.tally, done,
+				func(data []byte, _ string) error {
+					_, err := picture.Decode(ctx, data, limits)
+					return err
+				})
 			part.to.source = pictures{part.to.set, spec, limits}
 		}
 		if err != nil {
@@ -216,11 +217,13 @@ func (r *run) className(label int) string {
 // build prepares the network and what trains it.
 func (r *run) build() error {
 	c := r.Config
-	w := nn.Overlay{Top: initial(c.head().Graph(r.architecture.FeatureCount, r.outputs(), 0), c.Seed), Below: r.weights}
+	w := nn.Overlay{Top: initial(c.head().Graph(r.architecture.FeatureCount, r.outputs(), 0), c.Seed),
+		Below: r.weights}
 	r.graph = r.network(c.Preprocessing, r.outputs(), 0)
 	graph := r.network(c.viewSpec(), r.outputs(), c.Dropout)
 	if !reflect.DeepEqual(graph.Params(), r.graph.Params()) {
-		return fmt.Errorf("the weights of %s depend on the size of its pictures: leave the train size away", c.Backbone)
+		return fmt.Errorf("the weights of %s depend on the size of its pictures: leave the train size away",
+			c.Backbone)
 	}
 	var trainable func(nn.Param) bool
 	var err error

@@ -134,7 +134,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 			c.Preprocessing = picture.Spec{Width: 16, Height: 12, Filter: picture.Bilinear, Fit: fit,
 				Mean: [3]float32{9, 8, 7}, Std: [3]float32{20, 30, 40}}
 			r := begun(t, c)
-			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": &r.test} {
+			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation,
+				"test": &r.test} {
 				got, want := make([]float32, part.length()), make([]float32, c.Preprocessing.ValueCount())
 				if err := part.load(t.Context(), 1, 0, []int{1}, got, make([]float32, 2)); err != nil {
 					t.Fatal(err)
@@ -214,7 +215,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 						slope += math.Abs(float64(v.Gradient[j]))
 					}
 					if got := moved / slope / 0.1; slope == 0 || math.Abs(got-want[i]) > 0.01 {
-						t.Errorf("decay %s: %s/%s moves by %.4f of the rate, want %v", decay, layer, part, got, want[i])
+						t.Errorf("decay %s: %s/%s moves by %.4f of the rate, want %v", decay, layer, part, got,
+							want[i])
 					}
 				}
 			}
@@ -255,8 +257,10 @@ var settingTests = map[string]func(t *testing.T, data string){
 			if epoch >= 2 {
 				want, rate = 7, 0.002*math.Pow(0.5, float64(epoch-2))
 			}
-			if e := state.History[len(state.History)-1]; changed != want || e.LearningRate != rate || e.Epoch != epoch+1 {
-				t.Errorf("epoch %d (%d): layers %03b changed at the rate %v, want %03b at %v", epoch+1, e.Epoch, changed,
+			if e := state.History[len(state.History)-1]; changed != want || e.LearningRate != rate ||
+				e.Epoch != epoch+1 {
+				t.Errorf("epoch %d (%d): layers %03b changed at the rate %v, want %03b at %v", epoch+1, e.Epoch,
+					changed,
 					e.LearningRate, want, rate)
 			}
 			if epoch == 3 && (len(state.History) < 3 || len(r.probe) != 2) {
@@ -640,7 +644,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, err := outputsOf(t.Context(), plan, &r.validation); err != nil || !slices.Equal(m.logits, again) {
+			if again, err := outputsOf(t.Context(), plan, &r.validation); err != nil ||
+				!slices.Equal(m.logits, again) {
 				t.Errorf("decay %v: other weights are measured than are kept, %v", decay, err)
 			}
 		}
@@ -933,7 +938,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 		}
 		got := model.Model().Coverage
 		// Answers of one picture differ by rounding from those of a batch.
-		if got == nil || got.Coverage != 0.85 || got.Pictures != len(samples)-len(samples)/2 || got.Penalty != want.Penalty ||
+		if got == nil || got.Coverage != 0.85 || got.Pictures != len(samples)-len(samples)/2 ||
+			got.Penalty != want.Penalty ||
 			math.Abs(got.Threshold-want.Threshold) > 1e-3 {
 			t.Fatalf("rule %+v, want %+v", got, want)
 		}
@@ -943,7 +949,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 		few := tiny(t, data) // 6 pictures for validation
 		few.Coverage = 0.85
 		var tooFew *conformal.TooFewError
-		if _, err := prepare(t.Context(), few, Progress{}); !errors.As(err, &tooFew) || tooFew.Have != 6 || tooFew.Need != 12 {
+		if _, err := prepare(t.Context(), few, Progress{}); !errors.As(err, &tooFew) || tooFew.Have != 6 ||
+			tooFew.Need != 12 {
 			t.Errorf("%v", err)
 		}
 		for _, coverage := range []float64{-0.5, 1, 1.5, math.NaN()} {
@@ -1061,7 +1068,8 @@ var dataOptionTests = map[string]func(t *testing.T, c Config){
 			c.DataOptions = options
 			r := labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
 			splits := map[int]map[string]bool{}
-			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation, "test": &r.test} {
+			for name, part := range map[string]*split{"train": &r.train, "validation": &r.validation,
+				"test": &r.test} {
 				for _, s := range part.set.Samples {
 					var number int
 					if _, err := fmt.Sscanf(filepath.Base(s.Path), "%d.png", &number); err != nil {

@@ -185,7 +185,8 @@ func readSource(ctx context.Context, s Source, options dataset.Options, alone bo
 		if err != nil {
 			return nil, err
 		}
-		options.Classes = slices.DeleteFunc(slices.Clone(options.Classes), func(name string) bool { return !d.HasClass(name) })
+		options.Classes = slices.DeleteFunc(slices.Clone(options.Classes),
+			func(name string) bool { return !d.HasClass(name) })
 		if len(options.Classes) == 0 {
 			return nil, fmt.Errorf("%s has none of the classes that were asked for: it has %s", d.Path,
 				strings.Join(d.Classes, ", "))

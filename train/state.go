@@ -106,13 +106,16 @@ func (r *run) moving() []*nn.Variable {
 // restore takes up the run where its state left it.
 func (r *run) restore(f *tensor.File, p position) error {
 	if p.Data != r.Data {
-		return fmt.Errorf("the pictures in %s are not those that the run was begun with; bring them back, or begin another run", r.Config.Data)
+		return fmt.Errorf("the pictures in %s are not those that the run was begun with; bring them back, or begin "+
+			"another run", r.Config.Data)
 	}
 	if !slices.Equal(p.Teachers, r.Teachers) {
-		return fmt.Errorf("the teachers %v are not the models that the run was begun with; bring them back, or begin another run", r.Config.Teachers)
+		return fmt.Errorf("the teachers %v are not the models that the run was begun with; bring them back, or "+
+			"begin another run", r.Config.Teachers)
 	}
 	if p.OwnDigest != r.OwnDigest {
-		return fmt.Errorf("%s is not the file that the run was begun with; bring it back, or begin another run", r.Config.Weights)
+		return fmt.Errorf("%s is not the file that the run was begun with; bring it back, or begin another run",
+			r.Config.Weights)
 	}
 	if err := r.resumeAfterProbe(f, p); err != nil {
 		return err

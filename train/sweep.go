@@ -117,7 +117,8 @@ type MixedError struct {
 
 // Error implements error.
 func (e *MixedError) Error() string {
-	return fmt.Sprintf("%s does not belong to this sweep, which differs in: %s", e.Folder, strings.Join(e.Changed, ", "))
+	return fmt.Sprintf("%s does not belong to this sweep, which differs in: %s", e.Folder,
+		strings.Join(e.Changed, ", "))
 }
 
 // axes are the settings that can be swept.
@@ -208,7 +209,8 @@ func (s Sweep) Points() ([]*Point, error) {
 			}
 			sameName := func(v string) bool { return s.shown(a.Name, v) == s.shown(a.Name, value) }
 			if same := slices.IndexFunc(a.Values[:i], sameName); same >= 0 {
-				return nil, fmt.Errorf("%s has two files of the same name, %s and %s: rename one", a.Name, a.Values[same], value)
+				return nil, fmt.Errorf("%s has two files of the same name, %s and %s: rename one", a.Name,
+					a.Values[same], value)
 			}
 		}
 		var next []*Point

@@ -165,7 +165,8 @@ func TestWordsOfARanking(t *testing.T) {
 	run := []RunOf{measured(0, "1")}
 	best := &Point{Runs: run, Noise: true, PValue: 1}
 	noise := &Point{Runs: run, Noise: true, PValue: 0.371, Difference: -0.01}
-	worse, far := &Point{Runs: run, PValue: 0.0123, Difference: -0.1}, &Point{Runs: run, PValue: 1e-9, Difference: -0.5}
+	worse, far := &Point{Runs: run, PValue: 0.0123, Difference: -0.1},
+		&Point{Runs: run, PValue: 1e-9, Difference: -0.5}
 	failed := &Point{Failed: "diverged", Noise: true}
 	for p, want := range map[*Point]string{
 		best: "equal (p = 1)", noise: "within noise (p = 0.37)", worse: "worse (p = 0.012)", far: "worse (p < 0.001)",
@@ -226,7 +227,8 @@ func TestSweepGoesOn(t *testing.T) {
 		}
 		return string(text)
 	}
-	if p := page(); !strings.Contains(p, "was trained once, for at most 2 epochs") || strings.Contains(p, "<th>spread") {
+	if p := page(); !strings.Contains(p, "was trained once, for at most 2 epochs") ||
+		strings.Contains(p, "<th>spread") {
 		t.Error(p)
 	}
 	s.Axes[0].Values = append(s.Axes[0].Values, "0.1")
@@ -352,7 +354,8 @@ func TestSweepOutlivesAPoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	failed := points[1].Failed
-	if !strings.HasPrefix(failed, "seed 1: ") || !strings.Contains(failed, "not a number") || len(points[0].Runs) != 2 {
+	if !strings.HasPrefix(failed, "seed 1: ") || !strings.Contains(failed, "not a number") ||
+		len(points[0].Runs) != 2 {
 		t.Errorf("%+v\n%+v", points[0], points[1])
 	}
 	if !slices.Equal(numbers, []int{1, 3, 4}) {
@@ -426,7 +429,8 @@ func TestSweptBackbones(t *testing.T) {
 		c, err := s.config(points[i], 0)
 		if err != nil || points[i].Name != want.name || c.Backbone != want.backbone || c.Weights != want.weights ||
 			c.Preprocessing.Width != want.width {
-			t.Errorf("%s: %v, %q of %q with pictures of %d", points[i].Name, err, c.Backbone, c.Weights, c.Preprocessing.Width)
+			t.Errorf("%s: %v, %q of %q with pictures of %d", points[i].Name, err, c.Backbone, c.Weights,
+				c.Preprocessing.Width)
 		}
 	}
 }

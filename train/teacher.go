@@ -21,7 +21,8 @@ func (r *run) openTeachers() error {
 		case t.Model().MultiLabel:
 			return fmt.Errorf("the teacher %s is a multi-label model, which does not choose one class", name)
 		case !slices.Equal(t.Classes(), r.classes):
-			return fmt.Errorf("the teacher %s knows the classes %v, and %s has %v", name, t.Classes(), r.Config.Data, r.classes)
+			return fmt.Errorf("the teacher %s knows the classes %v, and %s has %v", name, t.Classes(), r.Config.Data,
+				r.classes)
 		case got != want:
 			return fmt.Errorf("the teacher %s sees pictures as %+v, and this run as %+v: a view is made once, for all", name, got, want)
 		}

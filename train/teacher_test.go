@@ -56,7 +56,8 @@ func TestTeach(t *testing.T) {
 						stripes += 0.75
 					}
 					got := b.targets[i*r.outputs():][:r.outputs()]
-					if math.Abs(float64(got[len(got)-1])-stripes) > 1e-6 || !binary && math.Abs(float64(got[0])+stripes-1) > 1e-6 {
+					if math.Abs(float64(got[len(got)-1])-stripes) > 1e-6 ||
+						!binary && math.Abs(float64(got[0])+stripes-1) > 1e-6 {
 						t.Errorf("step %d, %s: targets %v, want %.6f for stripes", step, sample.Path, got, stripes)
 					}
 				}
@@ -95,7 +96,9 @@ func TestTeacherIsNamedByDigest(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Epochs = 2
-	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), filepath.Base(c.Teachers[0])) || !strings.Contains(err.Error(), "bring them back") {
+	if _, err := Resume(t.Context(), c, Progress{}); err == nil ||
+		!strings.Contains(err.Error(), filepath.Base(c.Teachers[0])) ||
+		!strings.Contains(err.Error(), "bring them back") {
 		t.Errorf("another teacher: %v", err)
 	}
 }

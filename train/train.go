@@ -101,7 +101,8 @@ func (e *DivergedError) Error() string {
 	if e.Checkpoint != "" {
 		kept = "the best model so far is " + e.Checkpoint
 	}
-	return fmt.Sprintf("training: the loss of epoch %d, step %d is not a number, at the learning rate %v: use a smaller one, or --clip-norm 1; %s",
+	return fmt.Sprintf("training: the loss of epoch %d, step %d is not a number, at the learning rate %v: use a "+
+		"smaller one, or --clip-norm 1; %s",
 		e.Epoch, e.Step, e.LearningRate, kept)
 }
 
@@ -111,11 +112,13 @@ func (e *DivergedError) Error() string {
 func Run(ctx context.Context, c Config, p Progress) (*Result, error) {
 	if _, err := os.Stat(filepath.Join(c.Out, stateFile)); err == nil {
 		return nil,
-			fmt.Errorf("%s holds another run; go on with it by --resume, choose another folder with --out, or remove it", c.Out)
+			fmt.Errorf("%s holds another run; go on with it by --resume, choose another folder with --out, or "+
+				"remove it", c.Out)
 	}
 	if _, err := garb.BestCheckpoint(c.Out); err == nil {
-		return nil, fmt.Errorf("%s holds the checkpoints of another run; choose another folder with --out, or remove it",
-			c.Out)
+		return nil,
+			fmt.Errorf("%s holds the checkpoints of another run; choose another folder with --out, or remove it",
+				c.Out)
 	}
 	r, err := newRun(ctx, c, p)
 	if err != nil {
@@ -144,7 +147,8 @@ func Resume(ctx context.Context, c Config, p Progress) (*Result, error) {
 	if ok {
 		state.Config.Epochs = c.Epochs
 		if state.done() {
-			return nil, fmt.Errorf("the run in %s has done its %d epochs; raise --epochs to go on", c.Out, len(state.History))
+			return nil, fmt.Errorf("the run in %s has done its %d epochs; raise --epochs to go on", c.Out,
+				len(state.History))
 		}
 	}
 	r, err := newRun(ctx, c, p)

@@ -428,7 +428,8 @@ func TestResumeSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	wide.Epochs = 9
-	if _, err := Resume(t.Context(), wide, Progress{}); err == nil || !strings.Contains(err.Error(), "another network") {
+	if _, err := Resume(t.Context(), wide, Progress{}); err == nil ||
+		!strings.Contains(err.Error(), "another network") {
 		t.Errorf("a state of another network: %v", err)
 	}
 }
@@ -528,7 +529,8 @@ func answersAsTrained(t *testing.T, model *garb.Classifier, c Config, result *Re
 	}
 	report, err := evaluate.Run(t.Context(), model, set, model.Limits(), nil)
 	if err != nil || report.Accuracy != result.Best.ValidationAccuracy {
-		t.Errorf("the model's accuracy is %v, in training it was %v, %v", report.Accuracy, result.Best.ValidationAccuracy,
+		t.Errorf("the model's accuracy is %v, in training it was %v, %v", report.Accuracy,
+			result.Best.ValidationAccuracy,
 			err)
 	}
 }
@@ -579,7 +581,10 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		"frozen, taught":  func(c *Config) { c.Teachers, c.TeacherWeight = []string{teacher}, 0.5 },
 		"no weight":       func(c *Config) { c.FineTune, c.Teachers = "1", []string{teacher} },
 		"no such teacher": func(c *Config) { c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{"nix"}, 0.5 },
-		"other classes":   func(c *Config) { c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{garb.Clothing}, 0.5 },
+		"other classes": func(c *Config) {
+			c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{garb.Clothing},
+				0.5
+		},
 		"other pixels": func(c *Config) {
 			c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{teacher}, 0.5
 			c.Preprocessing.Filter = picture.Nearest

@@ -77,7 +77,8 @@ func (s Source) Open(origin string, data []byte) (*keras.Model, error) {
 	}
 	m, err := keras.OpenWeights(description, applicationsKeras, data, keras.DefaultLimits())
 	if err != nil {
-		return nil, fmt.Errorf("%s does not hold the weights of %s without its top: %w", origin, s.Application.Keras, err)
+		return nil, fmt.Errorf("%s does not hold the weights of %s without its top: %w", origin, s.Application.Keras,
+			err)
 	}
 	return m, nil
 }

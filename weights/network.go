@@ -150,7 +150,8 @@ func readSafetensors(path string, data []byte) (*Network, error) {
 	if !ok {
 		return nil, &NotANetworkError{path}
 	}
-	n := &Network{Architecture: architecture, WithTop: withTop, Tensors: tensor.Map{}, Metadata: metadata, Format: "safetensors"}
+	n := &Network{Architecture: architecture, WithTop: withTop, Tensors: tensor.Map{}, Metadata: metadata,
+		Format: "safetensors"}
 	for _, name := range f.Names() {
 		if n.Tensors[name], err = f.Tensor(name); err != nil {
 			return nil, err

@@ -23,7 +23,8 @@ type DownloadError struct {
 }
 
 func (e *DownloadError) Error() string {
-	return fmt.Sprintf("could not get %s: %v; download it elsewhere and run: garb models pull %s --from FILE", e.URL, e.Err, e.Name)
+	return fmt.Sprintf("could not get %s: %v; download it elsewhere and run: garb models pull %s --from FILE", e.URL,
+		e.Err, e.Name)
 }
 
 // Unwrap returns the cause.
@@ -37,7 +38,8 @@ type DigestError struct {
 }
 
 func (e *DigestError) Error() string {
-	return fmt.Sprintf("%s is not the official file: its %s is %s, not %s; it is damaged or another version", e.File, e.Kind, e.Got, e.Want)
+	return fmt.Sprintf("%s is not the official file: its %s is %s, not %s; it is damaged or another version", e.File,
+		e.Kind, e.Got, e.Want)
 }
 
 // checkDigest checks that data, which came from origin, is the source's official file.
@@ -96,7 +98,8 @@ func Keep(s Source, origin string, data []byte) (string, error) {
 		return "", err
 	}
 	if n.Architecture != s.Architecture || n.WithTop != s.WithTop {
-		return "", fmt.Errorf("%s holds %s (with top: %v) instead of %s", origin, n.Architecture, n.WithTop, s.Architecture)
+		return "", fmt.Errorf("%s holds %s (with top: %v) instead of %s", origin, n.Architecture, n.WithTop,
+			s.Architecture)
 	}
 	path, err := s.Path()
 	if err != nil {

@@ -85,8 +85,10 @@ func pth(t *testing.T, shapes map[string][]int) []byte {
 			step /= n
 			size, stride = size+number(n), stride+number(step)
 		}
-		pickle.WriteString(text(name) + "ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") + "ctorch\n" + kind + "Storage\n" +
-			text(fmt.Sprint(i)) + text("cpu") + number(count) + "tQ" + number(0) + size + "t" + stride + "t\x89ccollections\nOrderedDict\n)RtR")
+		pickle.WriteString(text(name) + "ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") + "ctorch\n" +
+			kind + "Storage\n" +
+			text(fmt.Sprint(i)) + text("cpu") + number(count) + "tQ" + number(0) + size + "t" + stride +
+			"t\x89ccollections\nOrderedDict\n)RtR")
 	}
 	pickle.WriteString("u.")
 	add("archive/data.pkl", pickle.Bytes())
@@ -104,7 +106,8 @@ func torchSafetensors(t *testing.T, shapes map[string][]int) []byte {
 		kind, _, data := torchBytes(name, shapes[name])
 		dtype := map[string]string{"Float": "F32", "Long": "I64"}[kind]
 		shape := append([]int{}, shapes[name]...)
-		header[name] = map[string]any{"dtype": dtype, "shape": shape, "data_offsets": []int{len(body), len(body) + len(data)}}
+		header[name] = map[string]any{"dtype": dtype, "shape": shape,
+			"data_offsets": []int{len(body), len(body) + len(data)}}
 		body = append(body, data...)
 	}
 	text, err := json.Marshal(header)
@@ -126,22 +129,28 @@ func write(t *testing.T, name string, data []byte) string {
 // TestTorchFiles: a state dict of PyTorch is weights as any, in either of its formats.
 func TestTorchFiles(t *testing.T) {
 	shapes := torchShapes(t)
-	for name, data := range map[string][]byte{"mobile.pth": pth(t, shapes), "mobile.safetensors": torchSafetensors(t, shapes)} {
+	for name, data := range map[string][]byte{"mobile.pth": pth(t, shapes),
+		"mobile.safetensors": torchSafetensors(t, shapes)} {
 		path := write(t, name, data)
 		n, err := Read(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n.Architecture != "mobilenet-v2" || !n.WithTop || !slices.Equal(n.LeftOut, []string{"num_batches_tracked of 52 batch-norms"}) ||
-			n.ParameterCount() != 3_504_872+34_112 || n.Metadata[KeySourceDigest] != fmt.Sprintf("sha256:%x", sha256.Sum256(data)) {
-			t.Errorf("%s: %s, top %v, left out %q, %d parameters, %v", name, n.Architecture, n.WithTop, n.LeftOut, n.ParameterCount(), n.Metadata)
+		if n.Architecture != "mobilenet-v2" || !n.WithTop ||
+			!slices.Equal(n.LeftOut, []string{"num_batches_tracked of 52 batch-norms"}) ||
+			n.ParameterCount() != 3_504_872+34_112 ||
+			n.Metadata[KeySourceDigest] != fmt.Sprintf("sha256:%x", sha256.Sum256(data)) {
+			t.Errorf("%s: %s, top %v, left out %q, %d parameters, %v", name, n.Architecture, n.WithTop, n.LeftOut,
+				n.ParameterCount(), n.Metadata)
 		}
 		f, err := Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if architecture, withTop, ok := Recognise(f); architecture != "mobilenet-v2" || !withTop || !ok || f.Metadata[KeySource] != name {
-			t.Errorf("%s is recognised as %q, top %v, %v, from %q", name, architecture, withTop, ok, f.Metadata[KeySource])
+		if architecture, withTop, ok := Recognise(f); architecture != "mobilenet-v2" || !withTop || !ok ||
+			f.Metadata[KeySource] != name {
+			t.Errorf("%s is recognised as %q, top %v, %v, from %q", name, architecture, withTop, ok,
+				f.Metadata[KeySource])
 		}
 		kernel, err := f.Tensor("stem/conv/kernel")
 		if err != nil {
@@ -167,7 +176,8 @@ func TestOtherTorchFiles(t *testing.T) {
 		func() error { _, err := Read(path); return err }, func() error { _, err := Open(path); return err },
 	} {
 		var none *torch.NotABackboneError
-		if err := open(); !errors.As(err, &none) || !strings.Contains(err.Error(), `"features.3.conv.2.weight"`) || !strings.Contains(err.Error(), path) {
+		if err := open(); !errors.As(err, &none) || !strings.Contains(err.Error(), `"features.3.conv.2.weight"`) ||
+			!strings.Contains(err.Error(), path) {
 			t.Error(err)
 		}
 	}
@@ -203,7 +213,8 @@ func TestPullTorch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if architecture, withTop, ok := Recognise(f); architecture != "mobilenet-v2" || !withTop || !ok || f.Metadata[KeySourceDigest] != "sha256:"+digest {
+	if architecture, withTop, ok := Recognise(f); architecture != "mobilenet-v2" || !withTop || !ok ||
+		f.Metadata[KeySourceDigest] != "sha256:"+digest {
 		t.Errorf("recognised as %q, top %v, %v, from %q", architecture, withTop, ok, f.Metadata[KeySourceDigest])
 	}
 	if err := os.Remove(path); err != nil {
@@ -211,7 +222,8 @@ func TestPullTorch(t *testing.T) {
 	}
 	other := s
 	other.Architecture = "resnet18"
-	if _, err := pullFile(other, write(t, "mobile.pth", data)); err == nil || !strings.Contains(err.Error(), "holds mobilenet-v2") {
+	if _, err := pullFile(other, write(t, "mobile.pth", data)); err == nil ||
+		!strings.Contains(err.Error(), "holds mobilenet-v2") {
 		t.Errorf("another network: %v", err)
 	}
 	s.SHA256Prefix = "b0353104"

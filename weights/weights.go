@@ -203,7 +203,8 @@ func openFile(path string) (*tensor.File, error) {
 		return nil, fmt.Errorf("%s is a file of Keras; convert it first: garb convert %s OUT.safetensors", path, path)
 	}
 	if os.IsNotExist(err) && !strings.ContainsAny(path, `/\.`) {
-		return nil, fmt.Errorf("no weights are named %q (there are %s) and no file is: %w", path, names(), fs.ErrNotExist)
+		return nil, fmt.Errorf("no weights are named %q (there are %s) and no file is: %w", path, names(),
+			fs.ErrNotExist)
 	}
 	return nil, err
 }

@@ -43,7 +43,8 @@ func TestBuiltIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, v := range x.Data {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) || strings.HasSuffix(name, "moving_variance") && v < 0 {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) ||
+				strings.HasSuffix(name, "moving_variance") && v < 0 {
 				t.Fatalf("%s holds %g", name, v)
 			}
 		}
@@ -202,7 +203,8 @@ func TestPull(t *testing.T) {
 	if architecture, withTop, ok := Recognise(f); architecture != "small-cnn" || !withTop || !ok {
 		t.Errorf("recognised as %q, top %v, %v", architecture, withTop, ok)
 	}
-	if f.Metadata[KeySource] != s.URL || f.Metadata[KeySourceDigest] != "md5:"+s.MD5 || f.Metadata["licence"] != s.Licence {
+	if f.Metadata[KeySource] != s.URL || f.Metadata[KeySourceDigest] != "md5:"+s.MD5 ||
+		f.Metadata["licence"] != s.Licence {
 		t.Errorf("metadata %v", f.Metadata)
 	}
 }
@@ -220,7 +222,8 @@ func TestFailedPullsLeaveNothing(t *testing.T) {
 		text    string
 	}{
 		{"not found", http.NotFound, nil, &failed, "404"},
-		{"another file", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }, nil, &digest, "not the official file"},
+		{"another file", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }, nil, &digest,
+			"not the official file"},
 		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
 			w.Write(data[:1000])
@@ -261,7 +264,8 @@ func TestPullOffline(t *testing.T) {
 	s.URL = "http://" + listener.Addr().String()
 	listener.Close() // now nobody listens there
 	var failed *DownloadError
-	if _, err := pull(context.Background(), s, nil); !errors.As(err, &failed) || !strings.Contains(err.Error(), "garb models pull stand-in --from FILE") {
+	if _, err := pull(context.Background(), s, nil); !errors.As(err, &failed) ||
+		!strings.Contains(err.Error(), "garb models pull stand-in --from FILE") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -314,10 +318,12 @@ func TestOpen(t *testing.T) {
 		t.Error(err)
 	}
 	var missing *MissingError
-	if _, err := Open("xception"); !errors.As(err, &missing) || !strings.Contains(err.Error(), "garb models pull xception") {
+	if _, err := Open("xception"); !errors.As(err, &missing) ||
+		!strings.Contains(err.Error(), "garb models pull xception") {
 		t.Errorf("weights that were not pulled give %v", err)
 	}
-	if _, err := Open("resnet"); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "efficientnet-lite0, xception") {
+	if _, err := Open("resnet"); !errors.Is(err, os.ErrNotExist) ||
+		!strings.Contains(err.Error(), "efficientnet-lite0, xception") {
 		t.Errorf("an unknown name gives %v", err)
 	}
 	folder := t.TempDir()
@@ -347,7 +353,8 @@ func TestRead(t *testing.T) {
 	}
 	// Keras's count of the homework's network for 6×6 pixels, without Keras: 896 for
 	// the convolution, 128·64+64 and 64+1 for the dense layers.
-	if n.Architecture != s.Architecture || !n.WithTop || n.ParameterCount() != 896+128*64+64+65 || n.Format != "Keras 2.21.0, weights only" {
+	if n.Architecture != s.Architecture || !n.WithTop || n.ParameterCount() != 896+128*64+64+65 ||
+		n.Format != "Keras 2.21.0, weights only" {
 		t.Errorf("%s, top %v, %d parameters, %s", n.Architecture, n.WithTop, n.ParameterCount(), n.Format)
 	}
 	// What was read can be written and read again, and says where it is from.
@@ -361,7 +368,8 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Architecture != n.Architecture || m.Metadata[KeySource] != "a.h5" || m.Metadata[KeyConverted] != "from Keras 2.21.0, weights only, rounded to float16" {
+	if m.Architecture != n.Architecture || m.Metadata[KeySource] != "a.h5" ||
+		m.Metadata[KeyConverted] != "from Keras 2.21.0, weights only, rounded to float16" {
 		t.Errorf("%s, metadata %v", m.Architecture, m.Metadata)
 	}
 

@@ -55,7 +55,8 @@ func main() {
 			Step           float64 `json:"step"`
 			ValidationStep float64 `json:"validation_step"`
 		}
-		args := []string{filepath.Join("bench", "peers", "frozen.py"), data, weights, fmt.Sprint(peerSteps), fmt.Sprint(peerValidation)}
+		args := []string{filepath.Join("bench", "peers", "frozen.py"), data, weights, fmt.Sprint(peerSteps),
+			fmt.Sprint(peerValidation)}
 		if augmented {
 			args = append(args, "--augment")
 		}
@@ -73,7 +74,8 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("augmented %-5v  garb %.0f s, %s %.0f s (%.0f ms a step): ratio %.2f\n", augmented, ours, peer.Name, theirs, 1000*peer.Step, ours/theirs)
+		fmt.Printf("augmented %-5v  garb %.0f s, %s %.0f s (%.0f ms a step): ratio %.2f\n", augmented, ours,
+			peer.Name, theirs, 1000*peer.Step, ours/theirs)
 	}
 }
 

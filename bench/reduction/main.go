@@ -90,7 +90,8 @@ func main() {
 
 // both classifies a sample's photo at reduced and at full scale. The latter gets
 // the photo's pixels as a bitmap, which is always decoded whole.
-func both(c *garb.Classifier, s dataset.Sample, l picture.Limits) (reduced, full []garb.Prediction, reduction int, err error) {
+func both(c *garb.Classifier, s dataset.Sample, l picture.Limits) (reduced, full []garb.Prediction, reduction int,
+	err error) {
 	ctx := context.Background()
 	data, err := s.Read(l)
 	if err != nil {

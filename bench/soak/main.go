@@ -100,7 +100,8 @@ func run(ctx context.Context, binary, model string, duration time.Duration, clie
 		return false, err
 	}
 	defer logFile.Close()
-	command := exec.Command(binary, "serve", "--addr", s.host, "--models", s.folder, "--models-interval", "500ms", "--queue", "64", "--header-timeout", "2s", "--timeout", "5s")
+	command := exec.Command(binary, "serve", "--addr", s.host, "--models", s.folder, "--models-interval", "500ms",
+		"--queue", "64", "--header-timeout", "2s", "--timeout", "5s")
 	command.Stderr = logFile
 	if err := command.Start(); err != nil {
 		return false, err
@@ -120,7 +121,8 @@ func run(ctx context.Context, binary, model string, duration time.Duration, clie
 	for range clients {
 		wait.Go(func() { s.load(work, client) })
 	}
-	for _, fault := range []func(context.Context, *http.Client, *rand.Rand){s.corrupt, s.leave, s.late, s.slowHeader, s.halfBody} {
+	for _, fault := range []func(context.Context, *http.Client, *rand.Rand){s.corrupt, s.leave, s.late, s.slowHeader,
+		s.halfBody} {
 		wait.Go(func() {
 			random := rand.New(rand.NewPCG(1, uint64(len(s.root))))
 			for work.Err() == nil {
@@ -153,7 +155,8 @@ func run(ctx context.Context, binary, model string, duration time.Duration, clie
 			continue
 		}
 		count, p99 := s.progress()
-		fmt.Printf("%8s %8.1fMB %8.1fMB %12d %10.0f %6.1fms\n", time.Since(began).Round(time.Second), m.resident/1e6, m.heap/1e6, m.goroutines,
+		fmt.Printf("%8s %8.1fMB %8.1fMB %12d %10.0f %6.1fms\n", time.Since(began).Round(time.Second), m.resident/1e6,
+			m.heap/1e6, m.goroutines,
 			float64(count-before)/time.Since(beforeAt).Seconds(), p99)
 		before, beforeAt = count, time.Now()
 	}
@@ -226,7 +229,8 @@ func (s *soak) waitReady(ctx context.Context) error {
 }
 
 // send posts a body and remembers what became of it; wants are the statuses that may.
-func (s *soak) send(ctx context.Context, client *http.Client, what string, body []byte, header map[string]string, wants ...int) {
+func (s *soak) send(ctx context.Context, client *http.Client, what string, body []byte, header map[string]string,
+	wants ...int) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.root+"/v1/classify", bytes.NewReader(body))
 	if err != nil {
 		return
@@ -246,7 +250,8 @@ func (s *soak) send(ctx context.Context, client *http.Client, what string, body 
 		s.saw(what, "half an answer", ctx.Err() == nil && wants[0] != 0, err.Error())
 		return
 	}
-	bad := !slices.Contains(wants, answer.StatusCode) || answer.StatusCode == http.StatusOK && !strings.Contains(string(text), `"class":"`+s.class+`"`)
+	bad := !slices.Contains(wants, answer.StatusCode) ||
+		answer.StatusCode == http.StatusOK && !strings.Contains(string(text), `"class":"`+s.class+`"`)
 	s.saw(what, strconv.Itoa(answer.StatusCode), bad, string(text))
 	if answer.StatusCode == http.StatusOK {
 		s.mu.Lock()
@@ -276,7 +281,8 @@ func (s *soak) corrupt(ctx context.Context, client *http.Client, random *rand.Ra
 	cut := s.photo[:2+random.IntN(len(s.photo)-2)]
 	s.send(ctx, client, "cut photo", cut, nil, 200, 400, 422, 429)
 	s.send(ctx, client, "text", []byte("no picture"), nil, 400, 429)
-	s.send(ctx, client, "form of nothing", []byte("--x--"), map[string]string{"Content-Type": "multipart/form-data; boundary=x"}, 400, 429)
+	s.send(ctx, client, "form of nothing", []byte("--x--"),
+		map[string]string{"Content-Type": "multipart/form-data; boundary=x"}, 400, 429)
 }
 
 // leave asks and does not wait.
@@ -305,7 +311,8 @@ func (s *soak) slowHeader(ctx context.Context, _ *http.Client, _ *rand.Rand) {
 		}
 		pause(ctx, 50*time.Millisecond)
 	}
-	s.saw("slow header", "cut off", time.Since(began) > 10*time.Second, "it was let go on for "+time.Since(began).String())
+	s.saw("slow header", "cut off", time.Since(began) > 10*time.Second,
+		"it was let go on for "+time.Since(began).String())
 }
 
 // halfBody announces more than it sends, and closes its side.
@@ -450,14 +457,16 @@ func (s *soak) report(memory []sample, stopping *soak, exit error) bool {
 			lost = append(lost, w)
 		}
 	}
-	check(len(lost) == 0 && exit == nil, "stopped under load: nothing that was taken was lost, and it ended by itself (%v) %v", exit, lost)
+	check(len(lost) == 0 && exit == nil,
+		"stopped under load: nothing that was taken was lost, and it ended by itself (%v) %v", exit, lost)
 	if len(memory) >= 8 {
 		// The first quarter warms up. Medians, since collections come when they like.
 		part := memory[len(memory)/4:]
 		half := len(part) / 2
 		first, second := medianOf(part[:half]), medianOf(part[half:])
 		growth := second/first - 1
-		check(growth <= 0.05 && growth >= -0.05, "resident memory: %.1f MB in the first half, %.1f MB in the second (%+.1f %%)", first/1e6, second/1e6, 100*growth)
+		check(growth <= 0.05 && growth >= -0.05, "resident memory: %.1f MB in the first half, %.1f MB in the "+
+			"second (%+.1f %%)", first/1e6, second/1e6, 100*growth)
 		least, most := memory[0].goroutines, memory[0].goroutines
 		for _, m := range part {
 			least, most = min(least, m.goroutines), max(most, m.goroutines)

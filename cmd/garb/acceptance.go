@@ -74,7 +74,8 @@ func acceptanceRows(a *garb.Acceptance) [][2]string {
 			100*s.Low(), 100*s.High())
 	}
 	rows := [][2]string{
-		{"refuses", fmt.Sprintf("as %q below an acceptance of %.3f, by %s (%s)", printable(a.Refusal), a.Threshold, methodNames[a.Method], a.Method)},
+		{"refuses", fmt.Sprintf("as %q below an acceptance of %.3f, by %s (%s)", printable(a.Refusal), a.Threshold,
+			methodNames[a.Method], a.Method)},
 		{"accepts", "of validation " + share(a.Validation)},
 	}
 	for _, o := range a.Others {

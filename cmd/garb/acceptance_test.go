@@ -35,7 +35,8 @@ func judgingModel(t *testing.T) string {
 	model := garb.Model{
 		Format: garb.FormatVersion, Network: graph.Layers(), Classes: []string{"day", "night"}, Preprocessing: spec,
 		Acceptance: &garb.Acceptance{
-			Method: accept.Head, Calibration: accept.Calibration{Slope: 20, Offset: -10}, Threshold: .5, Refusal: "no light",
+			Method: accept.Head, Calibration: accept.Calibration{Slope: 20, Offset: -10}, Threshold: .5,
+			Refusal:    "no light",
 			Validation: accept.Share{Count: 20, Accepted: 19}, Preprocessing: spec,
 			Others: []garb.OtherShare{{Name: "caves", Share: accept.Share{Count: 50, Accepted: 1}}},
 		},
@@ -78,7 +79,8 @@ func TestClassifyRefuses(t *testing.T) {
 		return out, errOut
 	}
 	out, errOut := run(bright, dark)
-	if !strings.Contains(out, "dark.png\n  no light   (closest: night 95 %)\n") || strings.Count(out, "no light") != 1 ||
+	if !strings.Contains(out, "dark.png\n  no light   (closest: night 95 %)\n") ||
+		strings.Count(out, "no light") != 1 ||
 		!strings.Contains(out, "day     95.3 %") || !strings.Contains(errOut, "1 of 2 pictures: no light") {
 		t.Errorf("%s%s", out, errOut)
 	}
@@ -100,7 +102,8 @@ func TestClassifyRefuses(t *testing.T) {
 		lines = append(lines, line)
 	}
 	if len(lines) != 2 || !*lines[0].Accepted || *lines[0].Acceptance < .99 || lines[0].Refusal != "" ||
-		*lines[1].Accepted || *lines[1].Acceptance > .01 || lines[1].Refusal != "no light" || lines[1].Class != "night" {
+		*lines[1].Accepted || *lines[1].Acceptance > .01 || lines[1].Refusal != "no light" ||
+		lines[1].Class != "night" {
 		t.Errorf("--json: %s", out)
 	}
 
@@ -169,7 +172,8 @@ func TestSortRefused(t *testing.T) {
 
 // A class that is named like the refusal keeps its folder.
 func TestSortRefusedBesideAClassOfThatName(t *testing.T) {
-	s, err := openSorter(t.TempDir(), sortCopy, []modelClass{{garb.Prediction{Class: "no light"}, "no light"}}, "no light")
+	s, err := openSorter(t.TempDir(), sortCopy, []modelClass{{garb.Prediction{Class: "no light"}, "no light"}},
+		"no light")
 	if err != nil {
 		t.Fatal(err)
 	}

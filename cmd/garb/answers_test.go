@@ -73,7 +73,8 @@ func TestClassifyCSV(t *testing.T) {
 	if code != exitFailed || len(rows) != 3 || !strings.Contains(errOut, "bad.jpg") {
 		t.Fatalf("%d\n%s%s", code, out, errOut)
 	}
-	want := []string{"picture", "class", "accepted", "acceptance", "probability", "dress", "hat", "longsleeve", "outwear", "pants", "shirt",
+	want := []string{"picture", "class", "accepted", "acceptance", "probability", "dress", "hat", "longsleeve",
+		"outwear", "pants", "shirt",
 		"shoes", "shorts", "skirt", "t-shirt", "error"}
 	if !slices.Equal(header, want) {
 		t.Errorf("header %q", header)
@@ -141,7 +142,8 @@ func TestStrangeNames(t *testing.T) {
 	}
 	_, out, _ = garbRun(t, nil, append([]string{"classify", "--json", "--"}, paths...)...)
 	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
-		if got, want := object(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance", "model")["picture"],
+		if got, want := object(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance",
+			"model")["picture"],
 			strings.ToValidUTF8(paths[i], "\ufffd"); got != want {
 			t.Errorf("%q became %q", want, got)
 		}
@@ -154,7 +156,8 @@ func TestStrangeNames(t *testing.T) {
 				t.Errorf("%s shows %q", command, r)
 			}
 		}
-		for _, want := range []string{`a\nb.jpg"`, `\x1b[2J.jpg"`, `\xff.jpg"`, `bad\x1b[31m.jpg"`, `a\u202egpj.exe.jpg"`,
+		for _, want := range []string{`a\nb.jpg"`, `\x1b[2J.jpg"`, `\xff.jpg"`, `bad\x1b[31m.jpg"`,
+			`a\u202egpj.exe.jpg"`,
 			"ü.jpg", "a b.jpg"} {
 			if !strings.Contains(out+errOut, want) {
 				t.Errorf("%s lacks %s:\n%s%s", command, want, out, errOut)
@@ -227,7 +230,8 @@ func TestAnswerTimed(t *testing.T) {
 
 func TestClassifyWrongUse(t *testing.T) {
 	for _, args := range [][]string{
-		{"--csv", "--json", example}, {"--csv", "--top", "2", example}, {"--link", example}, {"--move", example}, {"--copy",
+		{"--csv", "--json", example}, {"--csv", "--top", "2", example}, {"--link", example}, {"--move", example},
+		{"--copy",
 			example},
 		{"--sort-into", "x", "--link", "--move", example}, {"--sort-into", "x", "--copy", "--move", example},
 		{"--sort-into", "x", "-"},
@@ -245,8 +249,9 @@ func TestClassifyWrongUse(t *testing.T) {
 func TestEmbedNames(t *testing.T) {
 	folder := t.TempDir()
 	bad, other := write(t, folder, "bad.jpg", nil), write(t, folder, "a,\n\"b.jpg", readFile(t, example))
-	for _, c := range []struct{ out, names string }{{"f.npy", "f.csv"}, {"F.NPY", "F.csv"}, {"f.dat", "f.dat.csv"}, {"f",
-		"f.csv"}} {
+	for _, c := range []struct{ out, names string }{{"f.npy", "f.csv"}, {"F.NPY", "F.csv"}, {"f.dat", "f.dat.csv"},
+		{"f",
+			"f.csv"}} {
 		names := filepath.Join(folder, c.names)
 		if err := os.RemoveAll(names); err != nil {
 			t.Fatal(err)
@@ -287,7 +292,8 @@ func TestEvaluateMapsClasses(t *testing.T) {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	page, predictions := filepath.Join(root, "report.html"), filepath.Join(t.TempDir(), "p.csv")
-	code, out, errOut = garbRun(t, nil, "evaluate", "--data", root, "--ignore-unknown-classes", "--json", "--html", page,
+	code, out, errOut = garbRun(t, nil, "evaluate", "--data", root, "--ignore-unknown-classes", "--json", "--html",
+		page,
 		"--predictions", predictions)
 	if code != exitDone {
 		t.Fatalf("%d %s%s", code, out, errOut)
@@ -298,10 +304,12 @@ func TestEvaluateMapsClasses(t *testing.T) {
 			t.Errorf("%q is said %d times", want, strings.Count(errOut, want))
 		}
 	}
-	o := object(t, out, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece", "calibration",
+	o := object(t, out, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece",
+		"calibration",
 		"classes", "per_class", "confusion", "skipped", "wrong", "mapping", "acceptance", "data_digest", "seconds")
 	if got := fmt.Sprint(o["mapping"]); o["count"] != 2.0 ||
-		got != "map[ignored:[map[class:Hats pictures:1] map[class:Not sure pictures:2]] renamed:[map[class:T Shirt to:t-shirt]]]" {
+		got != "map[ignored:[map[class:Hats pictures:1] map[class:Not sure pictures:2]] renamed:[map[class:T Shirt "+
+			"to:t-shirt]]]" {
 		t.Errorf("%v pictures, %s", o["count"], got)
 	}
 	wrong := o["wrong"].([]any)[0].(map[string]any)
@@ -340,8 +348,9 @@ func TestEvaluateMapsClasses(t *testing.T) {
 
 // A picture that cannot be read has a row in its place.
 func TestPredictionsOfSkippedPictures(t *testing.T) {
-	root := classFolders(t, t.TempDir(), map[string][]byte{"t-shirt/a.jpg": []byte("text"), "t-shirt/b.jpg": readFile(t,
-		example), "t-shirt/c.jpg": nil})
+	root := classFolders(t, t.TempDir(),
+		map[string][]byte{"t-shirt/a.jpg": []byte("text"), "t-shirt/b.jpg": readFile(t,
+			example), "t-shirt/c.jpg": nil})
 	predictions := filepath.Join(t.TempDir(), "p.csv")
 	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--predictions", predictions); code != exitDone ||
 		!strings.Contains(errOut, predictions) {

@@ -73,7 +73,8 @@ heads on (garb train --backbone FILE): then the models may have other classes.`,
 		RunE: func(c *cobra.Command, args []string) error { return s.run(c, args) },
 	}
 	s.pictures.addFlags(command)
-	command.Flags().Lookup("split").Usage = "pictures to choose and to fit by: validation, test or all (default validation)"
+	command.Flags().Lookup("split").Usage = "pictures to choose and to fit by: validation, test or all (default " +
+		"validation)"
 	s.unknown.addFlags(command)
 	command.Flags().StringVar(&s.out, "out", "", "file to write, a .safetensors")
 	command.Flags().BoolVar(&s.bare, "backbones", false, "average the backbones alone, as weights to train on")
@@ -125,7 +126,8 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 		return err
 	}
 	if len(dropped) > 0 {
-		say(c, "the acceptance of %s is not kept: whether a picture shows any of the classes was not measured of the mean",
+		say(c, "the acceptance of %s is not kept: whether a picture shows any of the classes was not measured of "+
+			"the mean",
 			strings.Join(dropped, ", "))
 	}
 	if len(sets) > 0 {
@@ -147,7 +149,8 @@ func (s *soup) writeBackbone(models []string) error {
 	if err := tensor.WriteFile(s.out, map[string]string{}, mean, tensor.Float32); err != nil {
 		return err
 	}
-	fmt.Fprintf(textOut(s.command), "mean      of the backbones of %s: %s\nwrote     %s\n", count(len(models), "model"),
+	fmt.Fprintf(textOut(s.command), "mean      of the backbones of %s: %s\nwrote     %s\n",
+		count(len(models), "model"),
 		architecture, s.out)
 	return nil
 }
@@ -267,7 +270,8 @@ func (s *soup) write(models []string) error {
 		fitTemperature(m, r)
 		tallySkipped(s.tally, r.Skipped)
 		s.used = r.Count
-		fmt.Fprintf(out, "accuracy   %.3f of %s (95 %% interval %.3f to %.3f)\n", r.Accuracy, count(r.Count, "picture"),
+		fmt.Fprintf(out, "accuracy   %.3f of %s (95 %% interval %.3f to %.3f)\n", r.Accuracy,
+			count(r.Count, "picture"),
 			r.Interval[0], r.Interval[1])
 	}
 	if err := m.Save(s.out, tensors, tensor.Float32); err != nil {

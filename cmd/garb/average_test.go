@@ -17,7 +17,8 @@ func TestAverageCommand(t *testing.T) {
 	var runs []string
 	for _, seed := range []string{"1", "2", "3"} {
 		run := filepath.Join(home, "run"+seed)
-		code, _, errOut := garbRun(t, nil, "train", "--data", data, "--backbone", "small-cnn", "--size", "32", "--epochs", "2",
+		code, _, errOut := garbRun(t, nil, "train", "--data", data, "--backbone", "small-cnn", "--size", "32",
+			"--epochs", "2",
 			"--seed", seed, "--out", run)
 		if code != exitDone {
 			t.Fatal(errOut)
@@ -52,7 +53,8 @@ func TestAverageCommand(t *testing.T) {
 	if code != exitDone || !strings.Contains(text, "backbones of 2 models: small-cnn") {
 		t.Fatalf("%d %s %s", code, text, errOut)
 	}
-	code, _, errOut = garbRun(t, nil, "train", "--data", data, "--backbone", bone, "--size", "32", "--epochs", "1", "--out",
+	code, _, errOut = garbRun(t, nil, "train", "--data", data, "--backbone", bone, "--size", "32", "--epochs", "1",
+		"--out",
 		filepath.Join(home, "head"))
 	if code != exitDone {
 		t.Errorf("a head on the mean of backbones: %d %s", code, errOut)
@@ -82,7 +84,8 @@ func TestAverageCommand(t *testing.T) {
 
 	// With itself nothing becomes worse, so all are added.
 	greedy := filepath.Join(home, "greedy.safetensors")
-	code, text, errOut = garbRun(t, nil, "average", runs[0], runs[0], runs[0], "--data", data, "--greedy", "--out", greedy)
+	code, text, errOut = garbRun(t, nil, "average", runs[0], runs[0], runs[0], "--data", data, "--greedy", "--out",
+		greedy)
 	if code != exitDone || strings.Count(text, ": added") != 2 || !strings.Contains(text, "the mean of 3 models") {
 		t.Errorf("%d %s %s", code, text, errOut)
 	}

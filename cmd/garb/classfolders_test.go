@@ -14,10 +14,12 @@ func TestFolderName(t *testing.T) {
 		"t-shirt": "t-shirt", "été": "été", "T Shirt": "T Shirt", "v1.5": "v1.5", "console": "console", "com": "com",
 		"../x": "%2E.%2Fx", "..": "%2E%2E", ".": "%2E", ".hidden": "%2Ehidden", "a/b": "a%2Fb", `a\b`: "a%5Cb",
 		"/etc": "%2Fetc",
-		"C:":   "C%3A", "a.": "a%2E", "a ": "a%20", " a": "%20a", "CON": "%43ON", "con.txt": "%63on.txt", "COM1": "%43OM1",
+		"C:":   "C%3A", "a.": "a%2E", "a ": "a%20", " a": "%20a", "CON": "%43ON", "con.txt": "%63on.txt",
+		"COM1": "%43OM1",
 		"lpt¹": "%6Cpt¹",
-		"50 %": "50 %25", "a\nb": "a%0Ab", "\x1b[2J": "%1B[2J", "\xff": "%FF", "\x00": "%00", "a\u202eb": "a%E2%80%AEb",
-		"": "%~",
+		"50 %": "50 %25", "a\nb": "a%0Ab", "\x1b[2J": "%1B[2J", "\xff": "%FF", "\x00": "%00",
+		"a\u202eb": "a%E2%80%AEb",
+		"":         "%~",
 	} {
 		if got := folderName(class); got != want {
 			t.Errorf("%q: %q, want %q", class, got, want)

@@ -112,7 +112,8 @@ func (f classifyFlags) validate(c *cobra.Command, args []string) error {
 	}
 	switch {
 	case f.undo != "":
-		for _, name := range []string{"model", "top", "json", "csv", "coverage", "sort-into", "link", "copy", "move", "accept"} {
+		for _, name := range []string{"model", "top", "json", "csv", "coverage", "sort-into", "link", "copy", "move",
+			"accept"} {
 			if c.Flags().Changed(name) {
 				return fmt.Errorf("--undo-sort and --%s exclude each other", name)
 			}
@@ -137,7 +138,8 @@ func (f classifyFlags) validate(c *cobra.Command, args []string) error {
 	case actions > 1:
 		return errors.New("--copy, --link and --move exclude each other")
 	case f.into != "" && slices.Contains(args, standardInput):
-		return errors.New("--sort-into cannot sort standard input, which is no file: save the picture, and give its path")
+		return errors.New("--sort-into cannot sort standard input, which is no file: save the picture, and give " +
+			"its path")
 	}
 	return nil
 }

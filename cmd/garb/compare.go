@@ -97,7 +97,8 @@ func printComparison(w io.Writer, names []string, c *evaluate.Comparison) error 
 	var b strings.Builder
 	for i, s := range []evaluate.Side{c.A, c.B} {
 		fmt.Fprintf(&b, "%c  %s\n   accuracy %.1f %% of %s (95 %% interval %.1f to %.1f), log loss %.3f, ECE %.3f\n",
-			'A'+i, names[i], 100*s.Accuracy, count(c.Count, "picture"), 100*s.Interval[0], 100*s.Interval[1], s.LogLoss, s.ECE)
+			'A'+i, names[i], 100*s.Accuracy, count(c.Count, "picture"), 100*s.Interval[0], 100*s.Interval[1],
+			s.LogLoss, s.ECE)
 	}
 	fmt.Fprintf(&b, "\nboth right %d, only A %d, only B %d, neither %d\n", c.Both, c.OnlyA, c.OnlyB, c.Neither)
 	better := "A"

@@ -68,7 +68,8 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		if code, out, _ := garbRun(t, nil, "completion", shell); code != exitDone || !strings.Contains(out, "__complete") {
+		if code, out, _ := garbRun(t, nil, "completion", shell); code != exitDone ||
+			!strings.Contains(out, "__complete") {
 			t.Errorf("%s: %d", shell, code)
 		}
 	}

@@ -44,18 +44,21 @@ func TestConfigPrecedence(t *testing.T) {
 			[]string{"--batch", "8"}}, // though 10 epochs are the default
 		"a flag back to its default": {file("c.yaml",
 			"data: pictures\nbinary: true\ninner: [100]\nteachers: [clothing]\nfine_tune: all\n"),
-			[]string{"--binary=false", "--inner", "0", "--fine-tune", "2"}, []string{"--teacher", "clothing", "--fine-tune",
+			[]string{"--binary=false", "--inner", "0", "--fine-tune", "2"},
+			[]string{"--teacher", "clothing", "--fine-tune",
 				"2"}},
 		"a list is replaced": {file("d.yaml",
 			"data: pictures\nfine_tune: all\nteachers: [clothing, imagenet]\nteacher_weight: 0.3\n"),
-			[]string{"--teacher", "imagenet"}, []string{"--fine-tune", "all", "--teacher", "imagenet", "--teacher-weight",
+			[]string{"--teacher", "imagenet"},
+			[]string{"--fine-tune", "all", "--teacher", "imagenet", "--teacher-weight",
 				"0.3"}},
 		"a backbone brings its preprocessing": {file("e.yaml", "data: pictures\nbackbone: xception\n"), nil,
 			[]string{"--backbone", "xception"}},
 		"a part of the preprocessing": {file("f.yaml",
 			"data: pictures\nbackbone: xception\npreprocessing: {width: 150, height: 150}\n"), nil,
 			[]string{"--backbone", "xception", "--size", "150"}},
-		"a size for the file's": {file("g.yaml", "data: pictures\nbackbone: xception\npreprocessing: {filter: bicubic}\n"),
+		"a size for the file's": {file("g.yaml",
+			"data: pictures\nbackbone: xception\npreprocessing: {filter: bicubic}\n"),
 			[]string{"--size", "150"},
 			[]string{"--backbone", "xception", "--size", "150", "--resize", "bicubic"}},
 		"another backbone": {file("h.yaml",
@@ -64,12 +67,14 @@ func TestConfigPrecedence(t *testing.T) {
 		"defaults of fine-tuning": {file("i.yaml", "data: pictures\nfine_tune: all\n"), nil, []string{"--fine-tune",
 			"all"}},
 		"own rate with fine-tuning": {file("j.yaml",
-			"data: pictures\nfine_tune: all\nlearning_rate: 0.001\nschedule: constant\n"), nil, []string{"--fine-tune", "all",
-			"--learning-rate", "0.001", "--schedule", "constant"}},
+			"data: pictures\nfine_tune: all\nlearning_rate: 0.001\nschedule: constant\n"), nil,
+			[]string{"--fine-tune", "all",
+				"--learning-rate", "0.001", "--schedule", "constant"}},
 		"a large seed": {file("k.json", `{"data": "pictures", "seed": 18446744073709551615}`), nil,
 			[]string{"--seed", "18446744073709551615"}},
-		"a large seed as YAML": {file("k.yaml", "data: pictures\nseed: 18446744073709551615\n"), nil, []string{"--seed",
-			"18446744073709551615"}},
+		"a large seed as YAML": {file("k.yaml", "data: pictures\nseed: 18446744073709551615\n"), nil,
+			[]string{"--seed",
+				"18446744073709551615"}},
 		"its folder is not taken": {file("l.yaml", "data: pictures\nout: taken\n"), nil, nil},
 	} {
 		got, err := configured(t, append([]string{"--config", c.file, "--out", "o"}, c.flags...)...)
@@ -137,7 +142,8 @@ func TestConfigOfARun(t *testing.T) {
 	folder := t.TempDir()
 	want, err := configured(t, "--data", "pictures", "--out", filepath.Join(folder, "run"), "--backbone", "xception",
 		"--size", "150", "--momentum", "0",
-		"--warm-up", "0", "--validation-share", "0.3", "--test-share", "0", "--split-seed", "0", "--seed", "0", "--inner",
+		"--warm-up", "0", "--validation-share", "0.3", "--test-share", "0", "--split-seed", "0", "--seed", "0",
+		"--inner",
 		"5", "--tensorboard", "--zoom", "0.1", "--epochs", "3")
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +197,8 @@ func TestConfigKeepsZeros(t *testing.T) {
 			f, tag := v.Type().Field(i), v.Type().Field(i).Tag.Get("json")
 			if f.Type.Kind() == reflect.Struct {
 				check(name+f.Name+".", v.Field(i))
-			} else if !v.Field(i).IsZero() && (strings.Contains(tag, "omitempty") || strings.Contains(tag, "omitzero")) {
+			} else if !v.Field(i).IsZero() &&
+				(strings.Contains(tag, "omitempty") || strings.Contains(tag, "omitzero")) {
 				t.Errorf("%s%s is not written when it is zero, and its default is %v", name, f.Name, v.Field(i))
 			}
 		}

@@ -81,7 +81,8 @@ computed in float32 in any case.`,
   garb convert --dtype float16 runs/mine small.safetensors`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return fmt.Errorf("convert needs a file to read and one to write, not %s", count(len(args), "argument"))
+				return fmt.Errorf("convert needs a file to read and one to write, not %s",
+					count(len(args), "argument"))
 			}
 			return c.check(args[0], args[1])
 		},
@@ -99,8 +100,9 @@ computed in float32 in any case.`,
 	flags.BoolVar(&c.force, "force", false, "overwrite the file to write")
 	flags.StringSliceVar(&c.classes, "classes", nil, "names of the outputs, in order, comma-separated")
 	flags.StringVar(&c.classesFrom, "classes-from", "", "take the names from the folders of a data set's `DIR`")
-	flags.StringVar(&c.preprocess, "preprocess", "", "how pictures are prepared: "+strings.Join(convert.Preprocessings(),
-		", "))
+	flags.StringVar(&c.preprocess, "preprocess", "",
+		"how pictures are prepared: "+strings.Join(convert.Preprocessings(),
+			", "))
 	flags.IntVar(&c.side, "size", 0, "side of the pictures, in pixels; 0: what the file says")
 	flags.StringVar(&c.filter, "resize", "",
 		"how pictures are resized: nearest, bilinear or bicubic; Keras's own way is nearest")
@@ -172,7 +174,8 @@ func (c *conversion) run(ctx context.Context, out io.Writer) error {
 // onlyForFiles refuses flags about what a model of garb's says itself.
 func (c *conversion) onlyForFiles() error {
 	if c.classes != nil || c.classesFrom != "" || c.preprocess != "" || c.side != 0 || c.filter != "" {
-		return errors.New("--classes, --classes-from, --preprocess, --size and --resize are for whole models of other programs' files")
+		return errors.New("--classes, --classes-from, --preprocess, --size and --resize are for whole models of " +
+			"other programs' files")
 	}
 	return nil
 }
@@ -211,7 +214,8 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "pictures    %d × %d, %v, preprocessing %s, as %s\n", s.Width, s.Height, s.Filter, in.Preprocess,
 		because)
 	if m.Unnamed {
-		fmt.Fprintf(out, "classes     none named (--classes names them): train on it by garb train --backbone %s\n", c.to)
+		fmt.Fprintf(out, "classes     none named (--classes names them): train on it by garb train --backbone %s\n",
+			c.to)
 	} else {
 		fmt.Fprintf(out, "classes     %s\n", listed(m.Classes))
 	}
@@ -284,7 +288,8 @@ func (c *conversion) write(out io.Writer, model string) error {
 	fmt.Fprintf(out, "input       %s\n", input)
 	switch {
 	case written.Acceptance:
-		fmt.Fprintf(out, "acceptance  output \"acceptance\", 0 to 1; below %.3f a picture is %q\n", m.AcceptanceThreshold(),
+		fmt.Fprintf(out, "acceptance  output \"acceptance\", 0 to 1; below %.3f a picture is %q\n",
+			m.AcceptanceThreshold(),
 			printable(m.Model().Acceptance.Refusal))
 	case written.WithoutAcceptance != "":
 		fmt.Fprintf(out, "acceptance  dropped: %s. The file answers for every picture\n", written.WithoutAcceptance)

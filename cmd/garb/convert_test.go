@@ -79,7 +79,8 @@ digest      %s
 		t.Errorf("printed\n%swant\n%s", out, want)
 	}
 
-	if _, _, err := execute(t, newConvertCommand(), from, to); err == nil || !strings.Contains(err.Error(), "--force") {
+	if _, _, err := execute(t, newConvertCommand(), from, to); err == nil ||
+		!strings.Contains(err.Error(), "--force") {
 		t.Errorf("writing over a file: %v", err)
 	}
 	if again, err := tensor.ReadFile(to); err != nil || again.Digest() != f.Digest() {
@@ -148,8 +149,9 @@ func TestModelsList(t *testing.T) {
 	if states["efficientnet-lite0"] != "built in" || states["xception"] != "not pulled" {
 		t.Errorf("states %v", states)
 	}
-	if out, _, err := execute(t, newModelsCommand(), "list"); err != nil || !strings.Contains(strings.Join(strings.Fields(out), " "),
-		"xception weights xception not pulled MIT") {
+	if out, _, err := execute(t, newModelsCommand(), "list"); err != nil ||
+		!strings.Contains(strings.Join(strings.Fields(out), " "),
+			"xception weights xception not pulled MIT") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -272,7 +274,8 @@ func TestConvertOut(t *testing.T) {
 		{[]string{exported, back}, "dress, hat, longsleeve"},
 		{[]string{back, filepath.Join(folder, "c.keras")}, "c, 10 classes"},
 		{[]string{exported, filepath.Join(folder, "again.keras")}, "wrote"},
-		{[]string{filepath.Join(folder, "again.keras"), filepath.Join(folder, "again.safetensors")}, "as the file says"},
+		{[]string{filepath.Join(folder, "again.keras"), filepath.Join(folder, "again.safetensors")},
+			"as the file says"},
 		{[]string{"clothing", filepath.Join(folder, "c.tflite")}, "output \"acceptance\""},
 		{[]string{"clothing", filepath.Join(folder, "p.tflite"), "--with-preprocessing"},
 			"uint8 [n 224 224 3]: pictures resized by bicubic"},
@@ -281,9 +284,11 @@ func TestConvertOut(t *testing.T) {
 		{[]string{filepath.Join(folder, "p.keras"), filepath.Join(folder, "p.safetensors")},
 			"as the network prepares its pictures itself"},
 		{[]string{exported, filepath.Join(folder, "again.tflite")}, "wrote"},
-		{[]string{homework, filepath.Join(folder, "h.safetensors"), "--classes", "cold,warm", "--preprocess", "rescale"},
+		{[]string{homework, filepath.Join(folder, "h.safetensors"), "--classes", "cold,warm", "--preprocess",
+			"rescale"},
 			"cold, warm"},
-		{[]string{homework, filepath.Join(folder, "h.onnx"), "--classes", "cold,warm", "--preprocess", "rescale", "--resize",
+		{[]string{homework, filepath.Join(folder, "h.onnx"), "--classes", "cold,warm", "--preprocess", "rescale",
+			"--resize",
 			"bilinear"}, "preprocessing rescale, as asked for"},
 	} {
 		out, _, err := execute(t, newConvertCommand(), c.args...)
@@ -302,7 +307,8 @@ func TestConvertOut(t *testing.T) {
 		{[]string{"clothing", filepath.Join(folder, "x.tflite"), "--dtype", "int8"}, "for .safetensors"},
 		{[]string{"clothing", filepath.Join(folder, "c.tflite")}, "--force"},
 		{[]string{"clothing", filepath.Join(folder, "none", "x.tflite")}, "no such file"},
-		{[]string{filepath.Join(folder, "c.tflite"), filepath.Join(folder, "x.onnx"), "--classes", "a"}, "does not read them"},
+		{[]string{filepath.Join(folder, "c.tflite"), filepath.Join(folder, "x.onnx"), "--classes", "a"},
+			"does not read them"},
 		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--dtype", "int8"}, "for .safetensors"},
 		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--quantize", "int4"}, "it is int8"},
 		{[]string{"clothing", filepath.Join(folder, "x.keras"), "--quantize", "int8"}, "for .onnx"},
@@ -316,7 +322,8 @@ func TestConvertOut(t *testing.T) {
 		{[]string{exported, filepath.Join(folder, "x.safetensors"), "--preprocess", "alexnet"}, "densenet"},
 		{[]string{exported, filepath.Join(folder, "x.safetensors"), "--classes-from", folder}, "no folders"},
 	} {
-		if _, _, err := execute(t, newConvertCommand(), c.args...); err == nil || !strings.Contains(err.Error(), c.says) {
+		if _, _, err := execute(t, newConvertCommand(), c.args...); err == nil ||
+			!strings.Contains(err.Error(), c.says) {
 			t.Errorf("%v: %v, want %q", c.args, err, c.says)
 		}
 	}

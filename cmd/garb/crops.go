@@ -99,7 +99,8 @@ Both folders have a ` + cropsTable + ` too; in that of --negatives, label is the
 				{"photos", f.photos}, {"labels", f.labels}, {"names", f.names}, {"out", f.out},
 			} {
 				if needed.value == "" {
-					return fmt.Errorf("crops needs --photos, --labels, --names and --out; --%s is missing", needed.flag)
+					return fmt.Errorf("crops needs --photos, --labels, --names and --out; --%s is missing",
+						needed.flag)
 				}
 			}
 			switch given := c.Flags().Changed; {
@@ -248,7 +249,8 @@ func (f *cropsFlags) run(c *cobra.Command) error {
 	if f.rule.Whole > 0 {
 		noun, why = "classes", fmt.Sprintf("below %v of the largest", f.rule.Whole)
 	}
-	noCrop := fmt.Sprintf("no crop of %s with fewer than %d pixels: %d; in a box with a side below %d: %d; %s: %d", noun,
+	noCrop := fmt.Sprintf("no crop of %s with fewer than %d pixels: %d; in a box with a side below %d: %d; %s: %d",
+		noun,
 		f.rule.MinPixels, few, f.rule.MinSide, small, why, hidden)
 	if f.strict {
 		if err := tally.Strict(); err != nil {
@@ -372,7 +374,8 @@ func (f *cropsFlags) cutAll(c *cobra.Command, cutter *crops.Cutter, names []stri
 		}
 		for n, part := range cut.Negatives(f.negatives) {
 			row := cropsRow{fmt.Sprintf("%s-%d.jpg", photoName, n+1), part.Label, pairs[i].Name, part.Box, part.Pixels}
-			if write(negativesFlag, row.image, func(w io.Writer) error { return encodeCrop(w, cut.Picture(part.Box)) }) {
+			if write(negativesFlag, row.image,
+				func(w io.Writer) error { return encodeCrop(w, cut.Picture(part.Box)) }) {
 				p.negatives = append(p.negatives, row)
 			}
 		}
@@ -443,7 +446,8 @@ func apart(folders []cropsFolder, path func(cropsFolder) (string, error)) error 
 				return err
 			}
 			if relative, err := filepath.Rel(outer, inner); err == nil && filepath.IsLocal(relative) {
-				return fmt.Errorf("--%s %s is in --%s %s, but each is replaced as a whole; name another folder", a.flag, a.name,
+				return fmt.Errorf("--%s %s is in --%s %s, but each is replaced as a whole; name another folder",
+					a.flag, a.name,
 					b.flag, b.name)
 			}
 		}

@@ -71,7 +71,8 @@ func addWorn(t testing.TB, root, name string, maskWidth, maskHeight int, coat ui
 func cropsRun(t testing.TB, root string, args ...string) (code int, out, errOut string) {
 	t.Helper()
 	return garbRun(t, nil, append([]string{"data", "crops", "--photos", filepath.Join(root, "photos"), "--labels",
-		filepath.Join(root, "masks"), "--names", filepath.Join(root, "labels.txt"), "--ignore", "null,skin"}, args...)...)
+		filepath.Join(root, "masks"), "--names", filepath.Join(root, "labels.txt"), "--ignore", "null,skin"},
+		args...)...)
 }
 
 // filesBelow are the files below a folder, and what they hold.
@@ -143,7 +144,8 @@ func TestCrops(t *testing.T) {
 			t.Fatal(err, data.Err())
 		}
 		all := data.All()
-		if !slices.Equal(all.Classes, []string{"coat", "shoes"}) || len(all.Samples) != 4 || data.Tally.Skipped() != 0 {
+		if !slices.Equal(all.Classes, []string{"coat", "shoes"}) || len(all.Samples) != 4 ||
+			data.Tally.Skipped() != 0 {
 			t.Errorf("%v, %+v", all.Classes, all.Samples)
 		}
 		for _, s := range all.Samples {
@@ -160,7 +162,8 @@ func TestCropsClassesMarginsAndLeastSizes(t *testing.T) {
 		args []string
 		want string // rows, by a bar
 	}{
-		{[]string{"--classes", "coat"}, "coat/1-coat.jpg,coat,1,0,10,70,70,2500|coat/2-coat.jpg,coat,2,0,10,70,70,2500"},
+		{[]string{"--classes", "coat"},
+			"coat/1-coat.jpg,coat,1,0,10,70,70,2500|coat/2-coat.jpg,coat,2,0,10,70,70,2500"},
 		{[]string{"--classes", "coat", "--margin", "0", "--margin-pixels", "0"},
 			"coat/1-coat.jpg,coat,1,10,20,50,50,2500|coat/2-coat.jpg,coat,2,10,20,50,50,2500"},
 		{[]string{"--classes", "coat", "--margin", "0.5", "--margin-pixels", "1"},
@@ -332,13 +335,15 @@ func TestCropsOfWholePhotos(t *testing.T) {
 		want  int // crops: boots have 1600 pixels, coats 2500
 	}{{"0.65", 2}, {"0.64", 4}} {
 		out, masks := filepath.Join(root, fmt.Sprint("out", i)), filepath.Join(root, fmt.Sprint("masks", i))
-		code, text, errOut := cropsRun(t, root, "--merge", "boots=rubber-boots", "--whole", c.share, "--out", out, "--masks",
+		code, text, errOut := cropsRun(t, root, "--merge", "boots=rubber-boots", "--whole", c.share, "--out", out,
+			"--masks",
 			masks)
 		if code != exitDone || !strings.Contains(text, fmt.Sprintf("below %s of the largest: %d", c.share, 4-c.want)) {
 			t.Fatalf("%d\n%s%s", code, text, errOut)
 		}
 		files := filesBelow(t, out)
-		if len(files) != c.want+1 || !strings.Contains(files[cropsTable], "coat/1-whole-coat.jpg,coat,1,0,0,120,100,2500\n") {
+		if len(files) != c.want+1 ||
+			!strings.Contains(files[cropsTable], "coat/1-whole-coat.jpg,coat,1,0,0,120,100,2500\n") {
 			t.Errorf("%s", files[cropsTable])
 		}
 		if name := "rubber-boots/2-whole-rubber_boots.jpg"; (files[name] != "") != (c.want == 4) {
@@ -378,7 +383,8 @@ func TestCropsMisused(t *testing.T) {
 		{[]string{"--out", out, "--masks", out}, exitFailed, "but each is replaced as a whole"},
 		{[]string{"--out", out, "--masks", filepath.Join(out, "m")}, exitFailed, "--masks " + out},
 		{[]string{"--out", filepath.Join(out, "o"), "--negatives", out}, exitFailed, "is in --negatives"},
-		{[]string{"--out", out, "--negatives", filepath.Join(root, "masks", "n")}, exitFailed, "would be taken for input"},
+		{[]string{"--out", out, "--negatives", filepath.Join(root, "masks", "n")}, exitFailed,
+			"would be taken for input"},
 		{[]string{"--out", out, "--masks", full}, exitFailed, "--masks " + full + ": the folder has files"},
 		{[]string{"--out", out, "--masks", root}, exitFailed, "is in --masks"},
 		{[]string{"--out", out, "--negatives", out + "n", "--ignore", "t-shirt"}, exitFailed, "is without garments"},
@@ -435,7 +441,8 @@ func TestCropsInterrupted(t *testing.T) {
 	cancel()
 	var out, errOut bytes.Buffer
 	code := run(ctx, []string{"data", "crops", "--photos", filepath.Join(root, "photos"), "--labels",
-		filepath.Join(root, "masks"), "--names", filepath.Join(root, "labels.txt"), "--out", filepath.Join(root, "out")},
+		filepath.Join(root, "masks"), "--names", filepath.Join(root, "labels.txt"), "--out",
+		filepath.Join(root, "out")},
 		strings.NewReader(""), &out, &errOut)
 	if code != exitStopped {
 		t.Errorf("%d %s", code, errOut.String())

@@ -180,7 +180,8 @@ func printHealth(w io.Writer, h *dataset.Health) {
 	fmt.Fprintln(w)
 	if z := h.Sizes; z.Width.Max > 0 {
 		fmt.Fprintf(w,
-			"sizes       width %d to %d, height %d to %d, shortest side %d to %d pixels (median %d); %.0f %% portrait, %.0f %% landscape; %.1f MB%s\n",
+			"sizes       width %d to %d, height %d to %d, shortest side %d to %d pixels (median %d); %.0f %% "+
+				"portrait, %.0f %% landscape; %.1f MB%s\n",
 			z.Width.Min, z.Width.Max, z.Height.Min, z.Height.Max, z.Shortest.Min, z.Shortest.Max, z.Shortest.Median,
 			100*z.Portrait, 100*z.Landscape, float64(z.Bytes)/1e6, formatsText(z.Formats))
 	}
@@ -220,12 +221,14 @@ func printProblems(w io.Writer, h *dataset.Health) {
 	}
 	if g := h.Groups; g != nil {
 		fmt.Fprintf(w, "groups      %s of %d to %s (median %d), %d in several splits; %s without a group\n",
-			count(g.Count, "group"), g.Sizes.Min, count(g.Sizes.Max, "picture"), g.Sizes.Median, g.Leaks, count(g.Without,
+			count(g.Count, "group"), g.Sizes.Min, count(g.Sizes.Max, "picture"), g.Sizes.Median, g.Leaks,
+			count(g.Without,
 				"picture"))
 	}
 	for _, c := range h.Contributors {
 		if h.Groups == nil {
-			fmt.Fprintf(w, "contributor %q has %s of %.1f pictures on average: keep each in one split by  --group-by %s\n",
+			fmt.Fprintf(w,
+				"contributor %q has %s of %.1f pictures on average: keep each in one split by  --group-by %s\n",
 				c.Column, count(c.Groups, "value"), c.Mean, c.Column)
 		}
 	}
@@ -268,7 +271,8 @@ func shiftText(s *dataset.Shift) string {
 	default:
 		verdict += fmt.Sprintf(" (p = %.2f)", s.PValue)
 	}
-	return fmt.Sprintf("classes differ between splits %s: chi-square %.1f, %s of freedom; the largest difference is %s, %.1f %% of train and %.1f %% of %s",
+	return fmt.Sprintf("classes differ between splits %s: chi-square %.1f, %s of freedom; the largest difference "+
+		"is %s, %.1f %% of train and %.1f %% of %s",
 		verdict, s.ChiSquare, count(s.Freedom, "degree"), printable(s.Largest), 100*s.Training, 100*s.Other, s.Split)
 }
 

@@ -25,7 +25,8 @@ func TestDataCheckCommand(t *testing.T) {
 	}
 	// Pictures that do not look alike.
 	data := t.TempDir()
-	for i, name := range []string{"train/hat/a.png", "train/shoes/a.png", "validation/hat/a.png", "validation/shoes/a.png"} {
+	for i, name := range []string{"train/hat/a.png", "train/shoes/a.png", "validation/hat/a.png",
+		"validation/shoes/a.png"} {
 		m := image.NewNRGBA(image.Rect(0, 0, 64, 64))
 		for p := range 64 * 64 {
 			x, y := p%64/8, p/64/8
@@ -44,10 +45,12 @@ func TestDataCheckCommand(t *testing.T) {
 		write(t, folder, filepath.Base(name), b.Bytes())
 	}
 	code, out, errOut := check(data, "--html", page)
-	if code != exitDone || !strings.HasSuffix(errOut, "pictures used, 0 skipped\n") || !strings.Contains(out, "pictures    ") {
+	if code != exitDone || !strings.HasSuffix(errOut, "pictures used, 0 skipped\n") ||
+		!strings.Contains(out, "pictures    ") {
 		t.Errorf("clean: %d\n%s%s", code, out, errOut)
 	}
-	if text := string(readFile(t, page)); !strings.Contains(text, "<h1>Check of ") || strings.Contains(text, "Division") {
+	if text := string(readFile(t, page)); !strings.Contains(text, "<h1>Check of ") ||
+		strings.Contains(text, "Division") {
 		t.Error("the page of a data set with splits")
 	}
 	if code, _, _ := check(data, "--strict"); code != exitDone {
@@ -55,7 +58,8 @@ func TestDataCheckCommand(t *testing.T) {
 	}
 	hat := readFile(t, filepath.Join(data, "train", "hat", "a.png"))
 	write(t, filepath.Join(data, "validation", "hat"), "leak.png", hat)
-	if code, out, _ := check(data); code != exitDone || !strings.Contains(out, "same bytes  1 group, 1 across splits") {
+	if code, out, _ := check(data); code != exitDone ||
+		!strings.Contains(out, "same bytes  1 group, 1 across splits") {
 		t.Errorf("a leak: %d\n%s", code, out)
 	}
 	if code, _, _ := check(data, "--strict"); code != exitFailed {
@@ -107,7 +111,8 @@ func TestDataCheckTable(t *testing.T) {
 		}
 	}
 	code, out, _ = garbRun(t, nil, append(flags, "--group-by", "user")...)
-	if code != exitFailed || !strings.Contains(out, "12 groups kept together") || !strings.Contains(out, "0 in several splits") ||
+	if code != exitFailed || !strings.Contains(out, "12 groups kept together") ||
+		!strings.Contains(out, "0 in several splits") ||
 		!strings.Contains(out, "  hat  ") || strings.Contains(out, `contributor "user"`) {
 		t.Errorf("grouped: %d\n%s", code, out)
 	}
@@ -117,7 +122,8 @@ func TestDataCheckTable(t *testing.T) {
 	if err := os.Remove(filepath.Join(root, "list.csv")); err != nil {
 		t.Fatal(err)
 	}
-	if code, out, _ := garbRun(t, nil, "data", "check", root); code != exitFailed || !strings.Contains(out, "no labelled pictures") {
+	if code, out, _ := garbRun(t, nil, "data", "check", root); code != exitFailed ||
+		!strings.Contains(out, "no labelled pictures") {
 		t.Errorf("without the table: %d\n%s", code, out)
 	}
 }

@@ -43,7 +43,8 @@ func (d *dataFlags) add(command *cobra.Command) {
 		"`COLUMN` of the table with the labels (default label, class, category, target, ...)")
 	flags.Var(&mergeValue{names: &o.Merge}, "merge",
 		"rename labels `OLD=NEW,...`, and so merge them, such as polo=t-shirt,hoodie=longsleeve")
-	flags.StringSliceVar(&o.Exclude, "exclude", nil, "leave out the pictures labelled `A,B,...`, such as \"Not sure,Skip\"")
+	flags.StringSliceVar(&o.Exclude, "exclude", nil,
+		"leave out the pictures labelled `A,B,...`, such as \"Not sure,Skip\"")
 	flags.StringSliceVar(&o.Classes, "classes", nil, "keep only the pictures of the classes `A,B,...`")
 	flags.BoolVar(d.strict, strictFlag, false, "fail if any picture has to be skipped")
 }
@@ -251,7 +252,8 @@ func problemHint(p dataset.Problem) string {
 	case dataset.ProblemAlike:
 		return " (--merge OLD=NEW)"
 	case dataset.ProblemTable:
-		return " (--labels FILE names the table, --image-column, --label-column and --group-by its columns, --images the folder of pictures)"
+		return " (--labels FILE names the table, --image-column, --label-column and --group-by its columns, " +
+			"--images the folder of pictures)"
 	case dataset.ProblemDivision:
 		return " (--exclude or --merge the class, or change --validation-share and --test-share)"
 	}

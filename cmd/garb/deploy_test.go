@@ -31,7 +31,8 @@ func TestDeployWaitsLongEnough(t *testing.T) {
 	if wait := numberIn(t, "garb.service", `(?m)^TimeoutStopSec=(\d+)$`); wait <= grace {
 		t.Errorf("systemd waits %d s", wait)
 	}
-	wait, hold := numberIn(t, "kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`), numberIn(t, "kubernetes.yaml", `sleep: \{ seconds: (\d+) \}`)
+	wait, hold := numberIn(t, "kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`),
+		numberIn(t, "kubernetes.yaml", `sleep: \{ seconds: (\d+) \}`)
 	if wait <= grace+hold {
 		t.Errorf("Kubernetes waits %d s, of which %d are held back", wait, hold)
 	}
@@ -47,8 +48,10 @@ func TestDeployYAML(t *testing.T) {
 		for i, line := range strings.Split(string(readFile(t, filepath.Join("../../deploy", file))), "\n") {
 			text, _, _ := strings.Cut(line, "#")
 			indent := len(text) - len(strings.TrimLeft(text, " "))
-			if strings.Contains(text, "\t") || indent%2 != 0 && strings.TrimSpace(text) != "" || strings.Count(text, `"`)%2 != 0 ||
-				strings.Count(text, "{") != strings.Count(text, "}") || strings.Count(text, "[") != strings.Count(text, "]") {
+			if strings.Contains(text, "\t") || indent%2 != 0 && strings.TrimSpace(text) != "" ||
+				strings.Count(text, `"`)%2 != 0 ||
+				strings.Count(text, "{") != strings.Count(text, "}") ||
+				strings.Count(text, "[") != strings.Count(text, "]") {
 				t.Errorf("%s:%d: %s", file, i+1, line)
 			}
 		}
@@ -58,7 +61,8 @@ func TestDeployYAML(t *testing.T) {
 // TestDeployImage: the image runs as nobody, and its check is a command that there is.
 func TestDeployImage(t *testing.T) {
 	text := string(readFile(t, "../../deploy/Dockerfile"))
-	for _, line := range []string{"FROM scratch", "USER 65532:65532", "CGO_ENABLED=0 go build", `ENTRYPOINT ["/garb"]`, `CMD ["serve"]`, `CMD ["/garb", "health"]`} {
+	for _, line := range []string{"FROM scratch", "USER 65532:65532", "CGO_ENABLED=0 go build",
+		`ENTRYPOINT ["/garb"]`, `CMD ["serve"]`, `CMD ["/garb", "health"]`} {
 		if !strings.Contains(text, line) {
 			t.Errorf("no %s", line)
 		}

@@ -47,8 +47,10 @@ func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
 	c.Flags().IntVar(&b.size, "size", 0, "side of the input, in pixels (default the backbone's)")
 	c.Flags().StringVar(&b.preprocess, "preprocess", "",
 		"how pictures are prepared for a Keras or ONNX file that does not say it: "+strings.Join(convert.Preprocessings(), ", "))
-	c.Flags().IntVar(&b.channels, "channels", 0, "channels of the input: 3, or 1 for grey pictures (default the backbone's)")
-	c.Flags().StringVar(&b.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
+	c.Flags().IntVar(&b.channels, "channels", 0,
+		"channels of the input: 3, or 1 for grey pictures (default the backbone's)")
+	c.Flags().StringVar(&b.resize, "resize", "",
+		"resize filter: nearest, bilinear or bicubic (default the backbone's)")
 }
 
 // architecture returns the backbone and its preprocessing with the flags applied.
@@ -60,11 +62,13 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 	}
 	switch {
 	case err == nil && b.featuresAt != "":
-		return a, picture.Spec{}, fmt.Errorf("--features-at is for networks that are none of garb's; %s has its features", a.Name)
+		return a, picture.Spec{},
+			fmt.Errorf("--features-at is for networks that are none of garb's; %s has its features", a.Name)
 	case err == nil:
 	case exists(reference) || garb.IsModel(reference) || isApplication(reference):
 		if isForeign(reference) {
-			if reference, err = converted(context.Background(), reference, convert.Options{Preprocess: b.preprocess, Side: b.size}); err != nil {
+			if reference, err = converted(context.Background(), reference,
+				convert.Options{Preprocess: b.preprocess, Side: b.size}); err != nil {
 				return a, picture.Spec{}, err
 			}
 			b.preprocess = "" // which is in the file now
@@ -79,12 +83,14 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 		a, b.backbone, b.weights = base.Architecture, base.Name, base.Weights
 	default:
 		if name := nearest(b.backbone, backbones()); name != "" {
-			return a, picture.Spec{}, fmt.Errorf("--backbone %q: there is no such backbone; did you mean %s?", b.backbone, name)
+			return a, picture.Spec{},
+				fmt.Errorf("--backbone %q: there is no such backbone; did you mean %s?", b.backbone, name)
 		}
 		return a, picture.Spec{}, err
 	}
 	if b.preprocess != "" {
-		return a, picture.Spec{}, fmt.Errorf("--preprocess is for Keras and ONNX files; %s has its own way to prepare pictures", b.backbone)
+		return a, picture.Spec{},
+			fmt.Errorf("--preprocess is for Keras and ONNX files; %s has its own way to prepare pictures", b.backbone)
 	}
 	spec := a.Spec
 	if b.spec != nil {
@@ -141,7 +147,8 @@ be read are named on standard error and have no row.`,
 				return errors.New("embed needs a picture or a folder of pictures")
 			case c.Flags().Changed("model") && bare.backbone != "":
 				return errors.New("--model and --backbone exclude each other: a model has its backbone")
-			case bare.backbone == "" && (bare.weights != "" || bare.size != 0 || bare.channels != 0 || bare.resize != ""):
+			case bare.backbone == "" &&
+				(bare.weights != "" || bare.size != 0 || bare.channels != 0 || bare.resize != ""):
 				return errors.New("--weights, --size, --channels and --resize go with --backbone: a model brings its own")
 			case out != "" && asJSON:
 				return errors.New("--out and --json exclude each other")
@@ -171,7 +178,8 @@ be read are named on standard error and have no row.`,
 			return embed(c, e, all, tally, asJSON)
 		},
 	}
-	command.Flags().StringVar(&model, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
+	command.Flags().StringVar(&model, "model", garb.Clothing,
+		"model: a file, a run's folder, clothing, garments or imagenet")
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line, with the whole vector")
 	command.Flags().StringVar(&out, "out", "",
 		"write the vectors to this .npy file, and the pictures' names to a .csv file beside it")
@@ -312,7 +320,8 @@ func checkNamesFile(path string) error {
 	defer f.Close()
 	head := make([]byte, len(namesHeader))
 	if n, err := io.ReadFull(f, head); err != nil || string(head[:n]) != namesHeader {
-		return fmt.Errorf("--out: the names of the pictures would be written to %s, where another file is; name another --out", path)
+		return fmt.Errorf("--out: the names of the pictures would be written to %s, where another file is; name "+
+			"another --out", path)
 	}
 	return nil
 }

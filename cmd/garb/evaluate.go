@@ -143,9 +143,11 @@ two answers' probabilities. It takes twice the time.`,
 			return pictures.close(c, report.Count, tally)
 		},
 	}
-	command.Flags().StringVar(&reference, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
+	command.Flags().StringVar(&reference, "model", garb.Clothing,
+		"model: a file, a run's folder, clothing, garments or imagenet")
 	pictures.addFlags(command)
-	command.Flags().IntVar(&size, "size", 0, "side of the pictures that the model is shown, in pixels (default its own)")
+	command.Flags().IntVar(&size, "size", 0,
+		"side of the pictures that the model is shown, in pixels (default its own)")
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
 	command.Flags().StringVar(&page, "html", "", "write a page with the results to this file")
 	command.Flags().StringVar(&table, "predictions", "",
@@ -154,7 +156,8 @@ two answers' probabilities. It takes twice the time.`,
 	command.Flags().StringSliceVar(&others, "other", nil,
 		"pictures of none of the classes: `DIR,...` to measure how well the model tells them apart")
 	command.Flags().Float64Var(&coverage, "coverage", 0,
-		"fit prediction sets of this `PROBABILITY` on validation pictures, and measure them (default the model's own sets)")
+		"fit prediction sets of this `PROBABILITY` on validation pictures, and measure them (default the model's "+
+			"own sets)")
 	unknown.addFlags(command)
 	return command
 }
@@ -275,7 +278,8 @@ func printReport(w io.Writer, r *evaluate.Report) error {
 	pad := func(s string) string { return printable(s) + strings.Repeat(" ", width-len([]rune(printable(s)))) }
 	fmt.Fprintf(&b, "\n%s  precision  recall     F1  pictures\n", pad("class"))
 	for _, c := range r.PerClass {
-		fmt.Fprintf(&b, "%s  %7.1f %%  %4.1f %%  %.3f  %8d\n", pad(c.Class), 100*c.Precision, 100*c.Recall, c.F1, c.Count)
+		fmt.Fprintf(&b, "%s  %7.1f %%  %4.1f %%  %.3f  %8d\n", pad(c.Class), 100*c.Precision, 100*c.Recall, c.F1,
+			c.Count)
 	}
 	printConfusion(&b, r, pad)
 	printAcceptance(&b, r)

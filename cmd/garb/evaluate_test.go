@@ -85,7 +85,8 @@ func TestEvaluateParts(t *testing.T) {
 func dividedModel(t *testing.T, data, seed string, flags ...string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "seed"+seed)
-	args := append([]string{"train", "--data", data, "--size", "32", "--epochs", "1", "--split-seed", seed, "--out", out},
+	args := append([]string{"train", "--data", data, "--size", "32", "--epochs", "1", "--split-seed", seed, "--out",
+		out},
 		flags...)
 	if code, printed, errOut := garbRun(t, nil, args...); code != exitDone {
 		t.Fatalf("%d\n%s%s", code, printed, errOut)
@@ -157,7 +158,8 @@ func TestEvaluateDivides(t *testing.T) {
 		t.Errorf("two divisions: %d %s", code, errOut)
 	}
 	code, out, errOut := garbRun(t, nil, "compare", one, one, "--data", root, "--split", "validation")
-	if code != exitDone || !strings.Contains(out, "equally often right") || strings.Contains(out, "only one got right") {
+	if code != exitDone || !strings.Contains(out, "equally often right") ||
+		strings.Contains(out, "only one got right") {
 		t.Errorf("with itself: %d\n%s%s", code, out, errOut)
 	}
 }
@@ -186,7 +188,8 @@ func TestCompare(t *testing.T) {
 	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", root)
 	if code != exitDone || !strings.Contains(out, "accuracy 100.0 % of 25 pictures") || !strings.Contains(out,
 		"accuracy 0.0 % of 25 pictures") ||
-		!strings.Contains(out, "both right 0, only A 25, only B 0, neither 0") || !strings.Contains(out, "A is better") {
+		!strings.Contains(out, "both right 0, only A 25, only B 0, neither 0") ||
+		!strings.Contains(out, "A is better") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
 	if !strings.Contains(out, "20 of 25, --json has all") || strings.Count(out,
@@ -196,14 +199,16 @@ func TestCompare(t *testing.T) {
 	code, out, _ = garbRun(t, nil, "compare", wrong, garb.Clothing, "--data", root, "--json")
 	o := object(t, out, "a", "b", "count", "both", "only_a", "only_b", "neither", "p_value", "differ")
 	// 2·(1/2)²⁵
-	if code != exitDone || o["only_b"] != 25.0 || len(o["differ"].([]any)) != copies || o["p_value"].(float64) > 6e-8 ||
+	if code != exitDone || o["only_b"] != 25.0 || len(o["differ"].([]any)) != copies ||
+		o["p_value"].(float64) > 6e-8 ||
 		o["p_value"].(float64) < 5.9e-8 {
 		t.Errorf("%d\n%s", code, out)
 	}
 	// A class that only one of them knows is left out for both.
 	more := classFolders(t, t.TempDir(), map[string][]byte{"T-Shirt/1": shirt, "hat/1": shirt, "hat/2": plain})
 	if code, _, errOut := garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", more); code != exitFailed ||
-		!strings.Contains(errOut, `the model does not know 1 class of the data set: "hat"; it knows "dress", "t-shirt"`) {
+		!strings.Contains(errOut,
+			`the model does not know 1 class of the data set: "hat"; it knows "dress", "t-shirt"`) {
 		t.Errorf("%d %s", code, errOut)
 	}
 	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", more, "--ignore-unknown-classes")

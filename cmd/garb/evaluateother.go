@@ -113,8 +113,10 @@ func fitPictures(m *measured, model *garb.Classifier, measuredOn string, coverag
 		return nil, nil
 	}
 	if measuredOn != dataset.Test {
-		return nil, fmt.Errorf("--coverage %v fits prediction sets on the data set's validation pictures, and so cannot measure "+
-			"them on these: give --split test", coverage)
+		return nil,
+			fmt.Errorf("--coverage %v fits prediction sets on the data set's validation pictures, and so cannot "+
+				"measure "+
+				"them on these: give --split test", coverage)
 	}
 	record, err := recordOf(model)
 	if err != nil {
@@ -185,13 +187,15 @@ func printAcceptance(b *strings.Builder, r *evaluate.Report) {
 			return
 		}
 		fmt.Fprintf(b, "%s, from %.4f on\n", name, p.Threshold)
-		fmt.Fprintf(b, "  accepted          %.1f %% of %s (%s)\n", 100*p.Accepted.Share, count(p.Accepted.Of, "picture"),
+		fmt.Fprintf(b, "  accepted          %.1f %% of %s (%s)\n", 100*p.Accepted.Share,
+			count(p.Accepted.Of, "picture"),
 			percentOf(p.Accepted.Interval))
 		if f := p.FalseAccepts; f != nil {
 			fmt.Fprintf(b, "  wrongly accepted  %.1f %% of %s (%s)\n", 100*f.Share, count(f.Of, "other picture"),
 				percentOf(f.Interval))
 		}
-		fmt.Fprintf(b, "  of those accepted %.1f %% right (%s), ECE %.3f\n", 100*p.Accuracy, percentOf(p.AccuracyInterval),
+		fmt.Fprintf(b, "  of those accepted %.1f %% right (%s), ECE %.3f\n", 100*p.Accuracy,
+			percentOf(p.AccuracyInterval),
 			p.ECE)
 	}
 	point("at the model's threshold", a.Own)
@@ -211,16 +215,19 @@ func printSets(b *strings.Builder, r *evaluate.Report, pad func(string) string) 
 	}
 	fmt.Fprintf(b, "\nprediction sets of coverage %v, fitted on %s\n", s.Rule.Coverage, s.FittedOn)
 	fmt.Fprintf(b, "coverage   %.1f %% of %s (%s)\n", 100*s.Coverage, count(s.Count, "picture"), percentOf(s.Interval))
-	fmt.Fprintf(b, "mean size  %.2f classes (95 %% interval %.2f to %.2f)\n\n", s.MeanSize, s.SizeInterval[0], s.SizeInterval[1])
+	fmt.Fprintf(b, "mean size  %.2f classes (95 %% interval %.2f to %.2f)\n\n", s.MeanSize, s.SizeInterval[0],
+		s.SizeInterval[1])
 	fmt.Fprintf(b, "%s  coverage      95 %% interval  mean size  pictures\n", pad("class"))
 	for _, c := range s.PerClass {
-		fmt.Fprintf(b, "%s  %6.1f %%  %5.1f to %5.1f %%  %9.2f  %8d\n", pad(c.Class), 100*c.Coverage, 100*c.Interval[0],
+		fmt.Fprintf(b, "%s  %6.1f %%  %5.1f to %5.1f %%  %9.2f  %8d\n", pad(c.Class), 100*c.Coverage,
+			100*c.Interval[0],
 			100*c.Interval[1], c.MeanSize, c.Count)
 	}
 }
 
 // errNoSets says that a model has no rule for prediction sets.
 func errNoSets(model *garb.Classifier) error {
-	return fmt.Errorf("model %s has no prediction sets: train it with --coverage, at least %d validation pictures for 0.95",
+	return fmt.Errorf("model %s has no prediction sets: train it with --coverage, at least %d validation pictures "+
+		"for 0.95",
 		model.Name(), conformal.Needed(0.95))
 }

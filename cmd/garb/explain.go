@@ -77,7 +77,8 @@ Ctrl-C keeps what is drawn by then.`,
 		"data set, such as the training data, or any folder to find the nearest pictures in")
 	f.dataFlags.add(command)
 	flags.BoolVar(&f.page, "html", false, "write a page with everything, index.html")
-	flags.BoolVar(&f.force, "force", false, "write into a folder that has files, replacing those of an earlier explain")
+	flags.BoolVar(&f.force, "force", false,
+		"write into a folder that has files, replacing those of an earlier explain")
 	return command
 }
 
@@ -187,7 +188,8 @@ func (l *look) chooseClasses(logits []float32) error {
 			if len(ranking) > maxListed {
 				more = fmt.Sprintf(" (the most probable of %d)", len(ranking))
 			}
-			return fmt.Errorf("--class %q: the model has no such class; there are %s%s", name, strings.Join(known, ", "), more)
+			return fmt.Errorf("--class %q: the model has no such class; there are %s%s", name,
+				strings.Join(known, ", "), more)
 		}
 		if !slices.Contains(l.classes, ranking[at]) {
 			l.classes = append(l.classes, ranking[at])
@@ -260,7 +262,8 @@ func (l *look) drawOcclusion(ctx context.Context) error {
 	}
 	for i, class := range l.classes {
 		most := max(slices.Max(maps[i].Values), -slices.Min(maps[i].Values))
-		o := explain.Overlay{Signed: true, Low: fmt.Sprintf("+%.1f %%", 100*most), High: fmt.Sprintf("-%.1f %%", 100*most)}
+		o := explain.Overlay{Signed: true, Low: fmt.Sprintf("+%.1f %%", 100*most),
+			High: fmt.Sprintf("-%.1f %%", 100*most)}
 		if err := l.drawMap(explain.KindOcclusion, class, maps[i], o); err != nil {
 			return err
 		}

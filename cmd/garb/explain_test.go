@@ -24,16 +24,20 @@ func findings(t *testing.T, folder string) explain.Findings {
 
 func TestExplain(t *testing.T) {
 	folder, data := filepath.Join(t.TempDir(), "look"), splitPictures(t)
-	code, out, errOut := garbRun(t, nil, "explain", example, "--out", folder, "--top", "2", "--html", "--neighbours", data)
-	if code != exitDone || !strings.Contains(out, "t-shirt") || !strings.Contains(out, "index.html") || !strings.Contains(errOut, "neighbours: 8 of 8") {
+	code, out, errOut := garbRun(t, nil, "explain", example, "--out", folder, "--top", "2", "--html", "--neighbours",
+		data)
+	if code != exitDone || !strings.Contains(out, "t-shirt") || !strings.Contains(out, "index.html") ||
+		!strings.Contains(errOut, "neighbours: 8 of 8") {
 		t.Fatalf("%d\n%s%s", code, out, errOut)
 	}
 	f := findings(t, folder)
-	if len(f.Predictions) != 2 || f.Predictions[0].Class != "t-shirt" || len(f.Maps) != 6 || len(f.Layers) < 4 || f.Filters == nil || f.Stopped {
+	if len(f.Predictions) != 2 || f.Predictions[0].Class != "t-shirt" || len(f.Maps) != 6 || len(f.Layers) < 4 ||
+		f.Filters == nil || f.Stopped {
 		t.Errorf("%+v", f)
 	}
 	// Only training pictures are compared with.
-	if n := f.Neighbours; n == nil || n.Compared != 8 || len(n.Nearest) != 8 || !strings.Contains(n.Nearest[0].Path, "train") {
+	if n := f.Neighbours; n == nil || n.Compared != 8 || len(n.Nearest) != 8 ||
+		!strings.Contains(n.Nearest[0].Path, "train") {
 		t.Errorf("%+v", f.Neighbours)
 	}
 	names := []string{f.Filters.File, f.Neighbours.File}
@@ -69,7 +73,8 @@ func TestExplainAgain(t *testing.T) {
 	for _, name := range []string{"notes.txt", "cam-old.png", "camera.png"} {
 		write(t, folder, name, []byte("x"))
 	}
-	args := []string{"explain", example, "--out", folder, "--class", "dress", "--class", "hat", "--layer", "stem/conv", "--layer", "3"}
+	args := []string{"explain", example, "--out", folder, "--class", "dress", "--class", "hat", "--layer",
+		"stem/conv", "--layer", "3"}
 	code, _, errOut := garbRun(t, nil, args...)
 	if code != exitFailed || !strings.Contains(errOut, "--force") {
 		t.Errorf("%d %s", code, errOut)
@@ -132,7 +137,8 @@ func TestExplainStopped(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "look")
 	ctx, cancel := context.WithCancel(context.Background())
 	var out strings.Builder
-	code := run(ctx, []string{"explain", example, "--out", folder, "--html", "--top", "1"}, strings.NewReader(""), &out, stopper{cancel})
+	code := run(ctx, []string{"explain", example, "--out", folder, "--html", "--top", "1"}, strings.NewReader(""),
+		&out, stopper{cancel})
 	f := findings(t, folder)
 	if code != exitStopped || !f.Stopped || len(f.Maps) != 2 || len(f.Layers) == 0 {
 		t.Errorf("%d: %+v", code, f)

@@ -50,7 +50,8 @@ func TestForeignBackbone(t *testing.T) {
 	if after, err := os.Stat(kept[0]); err != nil || !after.ModTime().Equal(before.ModTime()) || len(files()) != 1 {
 		t.Errorf("it was converted again: %v, %v", files(), err)
 	}
-	if other := embed("--preprocess", "none"); !strings.Contains(other, "255.0000 255.0000 0.0000") || len(files()) != 2 {
+	if other := embed("--preprocess", "none"); !strings.Contains(other, "255.0000 255.0000 0.0000") ||
+		len(files()) != 2 {
 		t.Errorf("with samples as they are %q, %v", other, files())
 	}
 	code, _, errOut := garbRun(t, nil, "embed", "--backbone", "efficientnet-lite0", "--preprocess", "none", yellow)

@@ -41,8 +41,10 @@ func TestHealth(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewServer(answers[c.name])
 			defer server.Close()
-			code, out, errOut := garbRun(t, nil, "health", "--addr", server.Listener.Addr().String(), "--timeout", "300ms")
-			if text := out + errOut; code != c.code || !strings.Contains(text, c.say) || strings.Count(text, "\n") != 1 {
+			code, out, errOut := garbRun(t, nil, "health", "--addr", server.Listener.Addr().String(), "--timeout",
+				"300ms")
+			if text := out + errOut; code != c.code || !strings.Contains(text, c.say) ||
+				strings.Count(text, "\n") != 1 {
 				t.Errorf("exit %d, %q", code, text)
 			}
 		})
@@ -59,17 +61,22 @@ func TestHealthOfNobody(t *testing.T) {
 	began := time.Now()
 	t.Setenv("GARB_ADDR", l.Addr().String())
 	code, _, errOut := garbRun(t, nil, "health")
-	if code != exitFailed || !strings.Contains(errOut, l.Addr().String()+" does not answer") || time.Since(began) > 10*time.Second {
+	if code != exitFailed || !strings.Contains(errOut, l.Addr().String()+" does not answer") ||
+		time.Since(began) > 10*time.Second {
 		t.Errorf("exit %d, %q", code, errOut)
 	}
 }
 
 func TestHealthOverTLS(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"status":"ready"}`) }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		fmt.Fprint(w, `{"status":"ready"}`)
+	}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of the certificate that is not taken
 	server.StartTLS()
 	defer server.Close()
-	if code, _, errOut := garbRun(t, nil, "health", "--url", server.URL); code != exitFailed || !strings.Contains(errOut, "certificate") {
+	if code, _, errOut := garbRun(t, nil, "health", "--url", server.URL); code != exitFailed ||
+		!strings.Contains(errOut, "certificate") {
 		t.Errorf("a certificate of nobody: exit %d, %q", code, errOut)
 	}
 	if code, _, errOut := garbRun(t, nil, "health", "--url", server.URL, "--insecure"); code != exitDone {
@@ -78,7 +85,8 @@ func TestHealthOverTLS(t *testing.T) {
 }
 
 func TestHealthMisused(t *testing.T) {
-	for _, args := range [][]string{{"--addr", "localhost"}, {"now"}, {"--timeout", "soon"}, {"--url", "garb.example.org"}} {
+	for _, args := range [][]string{{"--addr", "localhost"}, {"now"}, {"--timeout", "soon"},
+		{"--url", "garb.example.org"}} {
 		if code, _, _ := garbRun(t, nil, append([]string{"health"}, args...)...); code != exitMisused {
 			t.Errorf("%v: exit %d", args, code)
 		}

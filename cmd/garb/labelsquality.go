@@ -167,7 +167,8 @@ func (q *qualityFlags) run(
 	}
 	for _, class := range found.Classes {
 		if class.OneGroup {
-			say(c, "all pictures of %s are in one group: no classifier could learn it from others, so its labels cannot be judged",
+			say(c, "all pictures of %s are in one group: no classifier could learn it from others, so its labels "+
+				"cannot be judged",
 				class.Class)
 		}
 	}

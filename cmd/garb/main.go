@@ -100,7 +100,8 @@ your own folders of pictures, evaluate, look inside, convert from and to Keras a
 		return nil
 	}
 	root.AddCommand(newClassifyCommand(), newEmbedCommand(), newExplainCommand(), newMapCommand(),
-		newEvaluateCommand(), newCompareCommand(), newAverageCommand(), newTrainCommand(), newSweepCommand(), newLRFindCommand(),
+		newEvaluateCommand(), newCompareCommand(), newAverageCommand(), newTrainCommand(), newSweepCommand(),
+		newLRFindCommand(),
 		newServeCommand(), newHealthCommand(),
 		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand())
 	checkHelpTopics(root)

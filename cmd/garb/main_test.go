@@ -153,7 +153,8 @@ func TestOneBadPictureDoesNotStopTheOthers(t *testing.T) {
 		}
 	}
 	for _, line := range []string{lines[0], lines[len(lines)-1]} {
-		if object(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance", "model")["class"] != "t-shirt" {
+		if object(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance",
+			"model")["class"] != "t-shirt" {
 			t.Error(line)
 		}
 	}
@@ -205,19 +206,23 @@ func TestFolders(t *testing.T) {
 
 func TestWrongUse(t *testing.T) {
 	for _, args := range [][]string{
-		{"classify"}, {"classify", "--top", "0", example}, {"classify", "--nix", example}, {"classify", "--top", "many",
+		{"classify"}, {"classify", "--top", "0", example}, {"classify", "--nix", example},
+		{"classify", "--top", "many",
 			example},
 		{"frobnicate"}, {"embed"}, {"embed", "--size", "150", example}, {"embed", "--model", "clothing", "--backbone",
 			"xception", example},
 		{"embed", "--json", "--out", "x.npy", example}, {"evaluate"}, {"evaluate", "pictures"}, {"train"}, {"train",
 			"pictures"},
-		{"train", "--data", "x", "--epochs", "0"}, {"train", "--data", "x", "--resize", "lanczos"}, {"version", "please"},
+		{"train", "--data", "x", "--epochs", "0"}, {"train", "--data", "x", "--resize", "lanczos"},
+		{"version", "please"},
 		{"train", "--data", "x", "--backbone", "resnet"}, {"train", "--data", "x", "--size", "8"},
-		{"embed", "--backbone", "resnet", example}, {"embed", "--backbone", "xception", "--resize", "lanczos", example},
+		{"embed", "--backbone", "resnet", example},
+		{"embed", "--backbone", "xception", "--resize", "lanczos", example},
 		{"embed", "--backbone", "xception", "--size", "-1", example},
 	} {
 		code, out, errOut := garbRun(t, nil, args...)
-		if code != exitMisused || out != "" || !strings.HasPrefix(errOut, "garb: ") || !strings.Contains(errOut, "--help") {
+		if code != exitMisused || out != "" || !strings.HasPrefix(errOut, "garb: ") ||
+			!strings.Contains(errOut, "--help") {
 			t.Errorf("%v: %d %q %q", args, code, out, errOut)
 		}
 	}
@@ -234,7 +239,8 @@ func TestBadModels(t *testing.T) {
 	}
 	w := tensor.Map{"classifier/kernel": tensor.New(1280, 2), "classifier/bias": tensor.New(2)}
 	w["classifier/bias"].Data[0] = float32(math.NaN())
-	m := garb.Model{Format: garb.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b"}, Preprocessing: a.Spec,
+	m := garb.Model{Format: garb.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b"},
+		Preprocessing:  a.Spec,
 		BackboneDigest: "sha256:131b3dbc9e8d2a8cab25db21f6b41b3d3ddfac641a9c33ab098681635fed3291"}
 	m.Golden = []garb.Golden{{Logits: make([]float32, 2)}}
 	nan := filepath.Join(folder, "nan.safetensors")
@@ -267,7 +273,8 @@ func TestEmbed(t *testing.T) {
 		t.Errorf("%d %s", code, out)
 	}
 	path := filepath.Join(t.TempDir(), "features.npy")
-	code, out, errOut := garbRun(t, nil, "embed", "--out", path, example, write(t, t.TempDir(), "bad.jpg", nil), example)
+	code, out, errOut := garbRun(t, nil, "embed", "--out", path, example, write(t, t.TempDir(), "bad.jpg", nil),
+		example)
 	if code != exitFailed || !strings.Contains(out, "2 × 1280") || !strings.Contains(errOut, "bad.jpg") {
 		t.Errorf("%d %q %q", code, out, errOut)
 	}
@@ -301,18 +308,21 @@ func TestTrainEvaluateClassify(t *testing.T) {
 		}
 	}
 	out := filepath.Join(t.TempDir(), "runs", "mine")
-	code, printed, errOut := garbRun(t, nil, "train", "--data", root, "--size", "64", "--epochs", "3", "--learning-rate",
+	code, printed, errOut := garbRun(t, nil, "train", "--data", root, "--size", "64", "--epochs", "3",
+		"--learning-rate",
 		"0.01", "--out", out)
 	if code != exitDone || !strings.Contains(printed, "test      accuracy 1.000 of 2 pictures") {
 		t.Fatalf("%d\n%s%s", code, printed, errOut)
 	}
-	code, printed, errOut = garbRun(t, nil, "evaluate", "--model", out, "--data", filepath.Join(root, "test"), "--json")
+	code, printed, errOut = garbRun(t, nil, "evaluate", "--model", out, "--data", filepath.Join(root, "test"),
+		"--json")
 	if code != exitDone {
 		t.Fatalf("%d\n%s%s", code, printed, errOut)
 	}
 	r := object(t, printed, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece",
 		"calibration", "classes", "per_class", "confusion", "skipped", "wrong", "acceptance", "data_digest", "seconds")
-	if r["accuracy"] != 1.0 || r["count"] != 2.0 || len(r["interval"].([]any)) != 2 || len(r["confusion"].([]any)) != 2 {
+	if r["accuracy"] != 1.0 || r["count"] != 2.0 || len(r["interval"].([]any)) != 2 ||
+		len(r["confusion"].([]any)) != 2 {
 		t.Errorf("%v", r)
 	}
 	code, printed, _ = garbRun(t, nil, "evaluate", "--model", out, "--data", filepath.Join(root, "test"))

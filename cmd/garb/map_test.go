@@ -18,8 +18,10 @@ func TestMap(t *testing.T) {
 		var pages [2][]byte
 		for i := range pages {
 			file := filepath.Join(folder, "map.html")
-			code, out, errOut := garbRun(t, nil, "map", "--data", data, "--method", method, "--out", file, "--seed", "7")
-			if code != exitDone || !strings.Contains(out, "16 pictures") || !strings.Contains(errOut, "pictures: 16 of 16") {
+			code, out, errOut := garbRun(t, nil, "map", "--data", data, "--method", method, "--out", file, "--seed",
+				"7")
+			if code != exitDone || !strings.Contains(out, "16 pictures") ||
+				!strings.Contains(errOut, "pictures: 16 of 16") {
 				t.Fatalf("%d\n%s%s", code, out, errOut)
 			}
 			pages[i] = readFile(t, file)

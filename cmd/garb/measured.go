@@ -100,7 +100,8 @@ func warnOfTraining(c *cobra.Command, d *dataset.Data, models []*garb.Classifier
 		}
 		found := [3]int{len(splits.Train.Set.Samples), len(splits.Validation.Samples), len(splits.Test.Samples)}
 		if areAsMany(t.Pictures, found) {
-			say(c, "warning: %s was trained on as many pictures in as many classes. If it was on these, its figures are too good: "+
+			say(c, "warning: %s was trained on as many pictures in as many classes. If it was on these, its "+
+				"figures are too good: "+
 				"--split %s measures on those that it has not seen", model.Name(), split)
 		}
 	}
@@ -129,8 +130,9 @@ func (m *measured) part(d *dataset.Data, name string, records []dataRecord) (*da
 	}
 	for _, r := range records[1:] {
 		if !reflect.DeepEqual(r, records[0]) {
-			return nil, errors.New("the models were trained on different divisions or labels of a data set, so what one " +
-				"has not seen the other may have: give pictures that are new to both, with --split all")
+			return nil,
+				errors.New("the models were trained on different divisions or labels of a data set, so what one " +
+					"has not seen the other may have: give pictures that are new to both, with --split all")
 		}
 	}
 	splits, err := d.Split(records[0].Split)
@@ -189,7 +191,8 @@ func recordOf(c *garb.Classifier) (dataRecord, error) {
 	}
 	if t := c.Model().Training; t != nil && len(t.Settings) > 0 {
 		if err := json.Unmarshal(t.Settings, &record); err != nil {
-			return record, fmt.Errorf("model %s: its training record does not say how it divided its pictures: %w", c.Name(),
+			return record, fmt.Errorf("model %s: its training record does not say how it divided its pictures: %w",
+				c.Name(),
 				err)
 		}
 	}

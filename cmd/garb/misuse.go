@@ -67,7 +67,8 @@ func explainFlagError(c *cobra.Command, err error) error {
 		if letters := missing.GetSpecifiedShortnames(); letters != "" { // such as -top for --top
 			word, dashes = letters, "-"
 		}
-		text := fmt.Sprintf("%s has no flag %s%s", strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "), dashes, word)
+		text := fmt.Sprintf("%s has no flag %s%s", strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "), dashes,
+			word)
 		if name := nearest(word, names); name != "" {
 			text += fmt.Sprintf("; did you mean --%s?", name)
 		}

@@ -60,7 +60,8 @@ func TestFlagValues(t *testing.T) {
 		{[]string{"train", "--seed", "-1"}, `--seed "-1": it must be a whole number, not negative`},
 		{[]string{"train", "--dropout", "x"}, `--dropout "x": it must be a number`},
 		{[]string{"train", "--binary=maybe"}, `--binary "maybe": it must be true or false`},
-		{[]string{"serve", "--accept", "most"}, `--accept "most": a threshold of acceptance is a number from 0 to 1, or all`},
+		{[]string{"serve", "--accept", "most"},
+			`--accept "most": a threshold of acceptance is a number from 0 to 1, or all`},
 		{[]string{"serve", "--accept", "NaN"}, `--accept "NaN": a threshold of acceptance is a number`},
 		{[]string{"serve", "--accept", "1.5"}, `--accept "1.5": a threshold of acceptance is a number`},
 		{[]string{"serve", "--timeout", "soon"}, `--timeout "soon": it must be a time such as`},
@@ -90,8 +91,9 @@ func TestDistance(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"a", "", 1}, {"chek", "check", 1}, {"adma", "adam", 1}, {"kitten", "sitting", 3}, {"größe", "grösse",
-		2}} {
+	}{{"", "", 0}, {"a", "", 1}, {"chek", "check", 1}, {"adma", "adam", 1}, {"kitten", "sitting", 3},
+		{"größe", "grösse",
+			2}} {
 		if got := distance(c.a, c.b); got != c.want {
 			t.Errorf("%q, %q: %d, want %d", c.a, c.b, got, c.want)
 		}
@@ -114,7 +116,8 @@ func TestDistance(t *testing.T) {
 // probably meant, or with all there are.
 func TestBackboneMeant(t *testing.T) {
 	for name, want := range map[string]string{
-		"efficientnet-lit0": "did you mean efficientnet-lite0?", "Xceptoin": "did you mean xception?", "vgg16": "there are efficientnet-lite0, ",
+		"efficientnet-lit0": "did you mean efficientnet-lite0?", "Xceptoin": "did you mean xception?",
+		"vgg16": "there are efficientnet-lite0, ",
 	} {
 		code, _, errOut := garbRun(t, nil, "embed", "--backbone", name, example)
 		if code != exitMisused || !strings.Contains(errOut, want) {

@@ -165,7 +165,8 @@ keras-mobilenetv2 and keras-efficientnetb0. They are backbones for train and emb
 				return fmt.Errorf("pull needs the name of weights: %s", strings.Join(pullable(), ", "))
 			}
 			if !slices.Contains(pullable(), args[0]) {
-				return fmt.Errorf("no weights to pull are named %q; %s", args[0], suggestion(args[0], pullable(), "there are: "))
+				return fmt.Errorf("no weights to pull are named %q; %s", args[0],
+					suggestion(args[0], pullable(), "there are: "))
 			}
 			return nil
 		},
@@ -204,7 +205,8 @@ func pull(command *cobra.Command, s weights.Source, file string) (path string, e
 		return "", err
 	}
 	if s.MD5 == "" && s.SHA256Prefix == "" {
-		fmt.Fprintf(command.ErrOrStderr(), "%s: its makers publish no digest to check it by; its SHA-256 is %x\n", origin,
+		fmt.Fprintf(command.ErrOrStderr(), "%s: its makers publish no digest to check it by; its SHA-256 is %x\n",
+			origin,
 			sha256.Sum256(data))
 	}
 	if s.Application != nil {

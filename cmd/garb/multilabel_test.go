@@ -52,7 +52,8 @@ func TestMultiLabel(t *testing.T) {
 		{[]string{"--json"}, []string{`"labels":["red","green"]`, `"labels":[]`}},
 		{[]string{"--csv"}, []string{"picture,class,labels,", "yellow.png,red,red; green,", "black.png,blue,,"}},
 	} {
-		code, out, errOut := garbRun(t, nil, append([]string{"classify", "--model", model, yellow, black}, c.args...)...)
+		code, out, errOut := garbRun(t, nil,
+			append([]string{"classify", "--model", model, yellow, black}, c.args...)...)
 		if code != exitDone {
 			t.Fatalf("%v: %d, %s", c.args, code, errOut)
 		}

@@ -28,7 +28,8 @@ func (l *look) drawNeighbours(ctx context.Context) error {
 		return err
 	}
 	if len(near) == 0 {
-		l.found.LeftOut = append(l.found.LeftOut, "Neighbours: "+l.neighbours+" has no other picture that can be read.")
+		l.found.LeftOut = append(l.found.LeftOut,
+			"Neighbours: "+l.neighbours+" has no other picture that can be read.")
 		return nil
 	}
 	found := &explain.NeighboursFile{Folder: l.neighbours, Compared: len(near), Nearest: explain.Nearest(near,
@@ -79,8 +80,9 @@ func (l *look) compare(ctx context.Context) ([]explain.Neighbour, error) {
 				return nil
 			}
 			l.compared++
-			near = append(near, explain.Neighbour{Path: a.source.name, Class: l.all[i].class, Similarity: explain.Similarity(own,
-				a.value)})
+			near = append(near, explain.Neighbour{Path: a.source.name, Class: l.all[i].class,
+				Similarity: explain.Similarity(own,
+					a.value)})
 			return nil
 		})
 	return near, err

@@ -16,7 +16,8 @@ func TestCount(t *testing.T) {
 	}{
 		{0, "picture", "0 pictures"}, {1, "picture", "1 picture"}, {2, "picture", "2 pictures"},
 		{0, "class", "0 classes"}, {1, "class", "1 class"}, {2, "class", "2 classes"},
-		{2, "epoch", "2 epochs"}, {2, "batch", "2 batches"}, {2, "entry", "2 entries"}, {2, "day", "2 days"}, {2, "key",
+		{2, "epoch", "2 epochs"}, {2, "batch", "2 batches"}, {2, "entry", "2 entries"}, {2, "day", "2 days"},
+		{2, "key",
 			"2 keys"},
 		{1, "box", "1 box"}, {2, "box", "2 boxes"},
 	} {

@@ -37,7 +37,9 @@ func openOutFolder(path string, force bool) (outFolder, error) {
 		return f, fmt.Errorf("--out: %w", err)
 	}
 	if len(files) > 0 && !force {
-		return f, fmt.Errorf("--out %s: the folder has files; name another, or give --force to replace what an earlier explain wrote", path)
+		return f,
+			fmt.Errorf("--out %s: the folder has files; name another, or give --force to replace what an earlier "+
+				"explain wrote", path)
 	}
 	for _, file := range files {
 		if file.Type().IsRegular() && ownFiles.MatchString(file.Name()) {

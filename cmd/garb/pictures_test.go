@@ -64,7 +64,8 @@ func TestPatternsInCommands(t *testing.T) {
 	pattern, none := filepath.Join(root, "*.jpg"), filepath.Join(root, "*.gif")
 	for _, command := range []string{"classify", "embed"} {
 		code, out, errOut := garbRun(t, nil, command, "--json", pattern)
-		if code != exitDone || strings.Count(out, "\n") != 2 || strings.Index(out, "a.jpg") > strings.Index(out, "b.jpg") {
+		if code != exitDone || strings.Count(out, "\n") != 2 ||
+			strings.Index(out, "a.jpg") > strings.Index(out, "b.jpg") {
 			t.Errorf("%s: %d %s%s", command, code, out, errOut)
 		}
 		code, out, _ = garbRun(t, nil, command, "--json", none)

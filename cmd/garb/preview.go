@@ -73,7 +73,8 @@ shows a different picture in each place.`,
 	flags := command.Flags()
 	flags.StringVar(&bare.backbone, "backbone", "efficientnet-lite0", "backbone whose preprocessing is shown")
 	flags.IntVar(&bare.size, "size", 0, "side of the input, in pixels (default the backbone's)")
-	flags.IntVar(&bare.channels, "channels", 0, "channels of the input: 3, or 1 for grey pictures (default the backbone's)")
+	flags.IntVar(&bare.channels, "channels", 0,
+		"channels of the input: 3, or 1 for grey pictures (default the backbone's)")
 	flags.StringVar(&bare.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
 	flags.StringVar(&p.out, "out", "preview.png", "file to write, a .png or .jpg")
 	flags.IntVar(&p.rows, "rows", 6, "rows of the sheet")
@@ -93,7 +94,8 @@ func (p *preview) validate() error {
 		least = 2 // the picture as it is, and a view of it
 	}
 	if p.rows < 1 || p.columns < least {
-		return fmt.Errorf("--rows %d --columns %d: a sheet has at least 1 row and %d columns", p.rows, p.columns, least)
+		return fmt.Errorf("--rows %d --columns %d: a sheet has at least 1 row and %d columns", p.rows, p.columns,
+			least)
 	}
 	if p.rows > maxSheetSide || p.columns > maxSheetSide {
 		return p.tooLarge()
@@ -109,7 +111,8 @@ func (p *preview) validate() error {
 }
 
 func (p *preview) tooLarge() error {
-	return fmt.Errorf("--rows %d --columns %d: with pictures of %d × %d pixels the sheet is too large; it may have %d megapixels and sides of %d",
+	return fmt.Errorf("--rows %d --columns %d: with pictures of %d × %d pixels the sheet is too large; it may have "+
+		"%d megapixels and sides of %d",
 		p.rows, p.columns, p.spec.Width, p.spec.Height, maxSheetPixels/1_000_000, maxSheetSide)
 }
 

@@ -111,8 +111,9 @@ func TestPreview(t *testing.T) {
 	if code, _, errOut := previewRun(t, args...); code != exitDone || !bytes.Equal(readFile(t, out), before) {
 		t.Errorf("the same seed draws another sheet: %d %s", code, errOut)
 	}
-	if code, _, errOut := previewRun(t, append(args, "--seed", "2")...); code != exitDone || bytes.Equal(readFile(t, out),
-		before) {
+	if code, _, errOut := previewRun(t, append(args, "--seed", "2")...); code != exitDone ||
+		bytes.Equal(readFile(t, out),
+			before) {
 		t.Errorf("another seed draws the same sheet: %d %s", code, errOut)
 	}
 }
@@ -160,7 +161,8 @@ func TestPreviewWrongUse(t *testing.T) {
 		args string
 		word string
 	}{
-		{"", "one data set"}, {"DIR DIR", "one data set"}, {"DIR --out sheet.gif", ".png"}, {"DIR --rows 0", "at least 1"},
+		{"", "one data set"}, {"DIR DIR", "one data set"}, {"DIR --out sheet.gif", ".png"},
+		{"DIR --rows 0", "at least 1"},
 		{"DIR --columns 1 --zoom 0.1", "2 columns"},
 		{"DIR --rows 9000000000000000000", "too large"}, {"DIR --rows 60 --columns 60", "too large"}, {"DIR --zoom 2",
 			"zoom"},

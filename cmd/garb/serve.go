@@ -77,7 +77,8 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: logLevel(c)}))
 			listener, err := net.Listen("tcp", config.Addr)
 			if err != nil {
-				return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", config.Addr, errors.Unwrap(err))
+				return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", config.Addr,
+					errors.Unwrap(err))
 			}
 			s, err := serve.New(config, func(path string) (serve.Classifier, error) {
 				return garb.Open(path, garb.Options{Threads: 1, Accept: accept.threshold})
@@ -95,7 +96,8 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 			fmt.Fprintf(c.OutOrStdout(), "garb answers on %s://%s (Ctrl-C stops)\n", scheme, listener.Addr())
 			if s.OpenToAll(listener) {
 				fmt.Fprintln(c.ErrOrStderr(),
-					"garb: anybody who reaches this port may use it; --api-key-file asks for keys, --addr localhost:8080 keeps it to this machine")
+					"garb: anybody who reaches this port may use it; --api-key-file asks for keys, --addr "+
+						"localhost:8080 keeps it to this machine")
 			}
 			return s.Serve(c.Context(), listener)
 		},
@@ -108,14 +110,16 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 	flags.StringVar(&config.ModelsFolder, "models", "",
 		"folder with NAME/VERSION/ folders of models, watched: the highest good version answers")
 	addAcceptFlag(flags, &accept)
-	flags.DurationVar(&config.ModelsInterval, "models-interval", config.ModelsInterval, "time between looks at --models")
+	flags.DurationVar(&config.ModelsInterval, "models-interval", config.ModelsInterval,
+		"time between looks at --models")
 	flags.IntVar(&config.Queue, "queue", config.Queue, "pictures under way at most; one more is refused with 429")
 	flags.IntVar(&config.MaxBatch, "max-batch", config.MaxBatch, "waiting pictures computed together at most")
 	flags.IntVar(&config.Workers, "workers", config.Workers,
 		"batches that a model computes at a time, each on one core (0: one for each core)")
 	flags.IntVar(&config.Decoders, "decoders", config.Decoders, "pictures decoded at a time (0: one for each core)")
 	flags.Int64Var(&config.MaxBodyBytes, "max-body", config.MaxBodyBytes, "bytes of a request's body at most")
-	flags.Int64Var(&config.BodyBudgetBytes, "max-bodies", config.BodyBudgetBytes, "bytes of all bodies together at most")
+	flags.Int64Var(&config.BodyBudgetBytes, "max-bodies", config.BodyBudgetBytes,
+		"bytes of all bodies together at most")
 	flags.IntVar(&config.MaxPictures, "max-pictures", config.MaxPictures, "pictures of a request at most")
 	flags.IntVar(&config.MaxHeaderBytes, "max-header", config.MaxHeaderBytes, "bytes of a request's header at most")
 	flags.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "connections at a time")

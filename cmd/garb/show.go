@@ -168,7 +168,8 @@ func describeWeights(reference string) (*description, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &description{Name: reference, Tensors: len(f.Names()), Bytes: f.Size(), Digest: f.Digest(), Metadata: f.Metadata}
+	d := &description{Name: reference, Tensors: len(f.Names()), Bytes: f.Size(), Digest: f.Digest(),
+		Metadata: f.Metadata}
 	for _, n := range f.Names() {
 		d.Parameters += tensor.Len(f.Shape(n))
 		if stored := dtypeNames[f.DType(n)]; !slices.Contains(d.Stored, stored) {
@@ -272,7 +273,8 @@ func (d *description) print(out io.Writer) error {
 		}
 	}
 	if len(d.Stored) > 0 {
-		row("stored", "%s, %s, %.1f MB", count(d.Tensors, "tensor"), strings.Join(d.Stored, " and "), float64(d.Bytes)/1e6)
+		row("stored", "%s, %s, %.1f MB", count(d.Tensors, "tensor"), strings.Join(d.Stored, " and "),
+			float64(d.Bytes)/1e6)
 	}
 	row("digest", "%s", d.Digest)
 	if d.Licence != "" {
@@ -348,9 +350,11 @@ func printLayers(out io.Writer, rows []layerRow) error {
 			sees = fmt.Sprintf("%d", r.ReceptiveField)
 		}
 		if r.Milliseconds > 0 {
-			took = fmt.Sprintf("%.3f %s", r.Milliseconds, strings.Repeat("▪", int(math.Round(60*r.Milliseconds/total))))
+			took = fmt.Sprintf("%.3f %s", r.Milliseconds,
+				strings.Repeat("▪", int(math.Round(60*r.Milliseconds/total))))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, r.Does, tensor.ShapeString(r.Shape), orDot(r.Parameters),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, r.Does, tensor.ShapeString(r.Shape),
+			orDot(r.Parameters),
 			orDot(r.MultiplyAdds), sees, took)
 	}
 	fmt.Fprintf(table, "together\t%s\t\t%s\t%s\t\t%.3f\n", count(len(rows)-1, "layer"), grouped(params), grouped(work),

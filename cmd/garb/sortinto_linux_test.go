@@ -41,7 +41,8 @@ func TestMoveThatFails(t *testing.T) {
 				return err
 			}
 			write(t, locked, "from", []byte("x"))
-			err := errors.Join(os.Chmod(filepath.Join(locked, "from"), 0o666), os.Chmod(locked, 0o555), os.Chmod(open, 0o777))
+			err := errors.Join(os.Chmod(filepath.Join(locked, "from"), 0o666), os.Chmod(locked, 0o555),
+				os.Chmod(open, 0o777))
 			for folder := filepath.Dir(open); len(folder) > len(os.TempDir()); folder = filepath.Dir(folder) {
 				err = errors.Join(err, os.Chmod(folder, 0o755))
 			}

@@ -100,7 +100,8 @@ func TestSortAndUndo(t *testing.T) {
 					continue
 				}
 				relative, _ := filepath.Rel(root, a.Picture)
-				if string(readFile(t, a.Sorted)) != before[relative] || filepath.Dir(a.Sorted) != filepath.Join(into, "t-shirt") {
+				if string(readFile(t, a.Sorted)) != before[relative] ||
+					filepath.Dir(a.Sorted) != filepath.Join(into, "t-shirt") {
 					t.Errorf("%s was sorted to %s", a.Picture, a.Sorted)
 				}
 				info, err := os.Lstat(a.Sorted)
@@ -158,7 +159,8 @@ func TestSortedLinks(t *testing.T) {
 		}
 		link := filepath.Join(c.into, "t-shirt", filepath.Base(c.picture))
 		text, err := os.Readlink(link)
-		if err != nil || filepath.IsAbs(text) == c.relative || string(readFile(t, link)) != string(readFile(t, c.picture)) {
+		if err != nil || filepath.IsAbs(text) == c.relative ||
+			string(readFile(t, link)) != string(readFile(t, c.picture)) {
 			t.Errorf("%s in %s: %q, %v", c.picture, c.into, text, err)
 		}
 	}
@@ -398,7 +400,8 @@ func TestSortStrangeNames(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%q into %q: %v", name, class, err)
 			}
-			if filepath.Dir(filepath.Dir(to)) != into || filepath.Base(to) != name || string(readFile(t, to)) != before[name] {
+			if filepath.Dir(filepath.Dir(to)) != into || filepath.Base(to) != name ||
+				string(readFile(t, to)) != before[name] {
 				t.Errorf("%q of %q is at %q", name, class, to)
 			}
 			folders[strings.ToLower(filepath.Dir(to))] = true
@@ -500,7 +503,8 @@ func TestSortGoesOnToTheNextName(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	to, err := s.put(picture, classKey{class: "c"})
-	if err != nil || filepath.Base(to) != "a-2.jpg" || string(readFile(t, filepath.Join(into, "c", "a.jpg"))) != "mine" {
+	if err != nil || filepath.Base(to) != "a-2.jpg" ||
+		string(readFile(t, filepath.Join(into, "c", "a.jpg"))) != "mine" {
 		t.Errorf("%s, %v", to, err)
 	}
 	history, err := readSortLog(filepath.Join(into, sortLogName))
@@ -550,11 +554,13 @@ func TestUndoAfterACrash(t *testing.T) {
 		"move, somebody's": {sortRecord{Action: sortMove}, map[string]string{from: "picture", to: "other"},
 			map[string]string{from: "picture", to: "other"}, 1},
 		"move, both gone": {sortRecord{Action: sortMove}, map[string]string{}, map[string]string{}, 1},
-		"moved link, both": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"}, map[string]string{from: "-> x",
-			to: "-> ../../in/x"}, map[string]string{from: "-> x"}, 0},
+		"moved link, both": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"},
+			map[string]string{from: "-> x",
+				to: "-> ../../in/x"}, map[string]string{from: "-> x"}, 0},
 		"moved link, done": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"},
 			map[string]string{to: "-> ../../in/x"}, map[string]string{from: "-> x"}, 0},
-		"moved link, replaced": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"}, map[string]string{to: "other"},
+		"moved link, replaced": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"},
+			map[string]string{to: "other"},
 			map[string]string{to: "other"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -582,7 +588,8 @@ func TestUndoAfterACrash(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.record.Op, c.record.ID, c.record.To, c.record.From = "begin", "1", "c/a.jpg", filePath(filepath.Join(root, from))
+			c.record.Op, c.record.ID, c.record.To, c.record.From = "begin", "1", "c/a.jpg",
+				filePath(filepath.Join(root, from))
 			if err := errors.Join(log.append(c.record, false), log.close()); err != nil {
 				t.Fatal(err)
 			}
@@ -701,7 +708,8 @@ func TestBadLogs(t *testing.T) {
 	for name, text := range map[string]string{
 		"leads up": fmt.Sprintf(`{"op":"begin","id":"1","action":"move","from":%s,"to":"../victim"}`+"\n",
 			quoted),
-		"absolute":         fmt.Sprintf(`{"op":"begin","id":"1","action":"move","from":%s,"to":%s}`+"\n", quoted, quoted),
+		"absolute": fmt.Sprintf(`{"op":"begin","id":"1","action":"move","from":%s,"to":%s}`+"\n", quoted,
+			quoted),
 		"from is relative": `{"op":"begin","id":"1","action":"move","from":"victim","to":"c/a.jpg"}` + "\n",
 		"folder leads up":  `{"op":"folder","to":"../x"}` + "\n",
 		"unknown action": fmt.Sprintf(`{"op":"begin","id":"1","action":"delete","from":%s,"to":"c/a.jpg"}`+"\n",
@@ -717,7 +725,8 @@ func TestBadLogs(t *testing.T) {
 		into := t.TempDir()
 		log := write(t, into, sortLogName, []byte(text))
 		code, out, errOut := garbRun(t, nil, "classify", "--undo-sort", into)
-		if code != exitFailed || out != "" || !strings.Contains(errOut, "damaged") || !strings.Contains(errOut, "line ") ||
+		if code != exitFailed || out != "" || !strings.Contains(errOut, "damaged") ||
+			!strings.Contains(errOut, "line ") ||
 			string(readFile(t, victim)) != "x" {
 			t.Errorf("%s: %d %s%s", name, code, out, errOut)
 		}
@@ -764,7 +773,8 @@ func TestMoveALink(t *testing.T) {
 			t.Fatalf("%d %s", code, errOut)
 		}
 		moved := filepath.Join(into, "t-shirt", name)
-		if info, err := os.Lstat(moved); err != nil || info.Mode()&fs.ModeSymlink == 0 || exists(filepath.Join(in, name)) {
+		if info, err := os.Lstat(moved); err != nil || info.Mode()&fs.ModeSymlink == 0 ||
+			exists(filepath.Join(in, name)) {
 			t.Errorf("%v", err)
 		}
 		if string(readFile(t, moved)) != before[filepath.Join("in", "deep", "b.jpg")] {
@@ -795,7 +805,8 @@ func TestCopyFileKeepsTimes(t *testing.T) {
 		!got.ModTime().Equal(info.ModTime()) || got.Mode().Perm() != 0o400 {
 		t.Errorf("%s %v %v", digest, got, err)
 	}
-	if _, err := copyFile(folder, filepath.Join(folder, "x"), false); err == nil || exists(filepath.Join(folder, "x")) {
+	if _, err := copyFile(folder, filepath.Join(folder, "x"), false); err == nil ||
+		exists(filepath.Join(folder, "x")) {
 		t.Errorf("a folder was copied: %v", err)
 	}
 }

@@ -241,7 +241,8 @@ func logOf(path string) (log, folder string, err error) {
 	}
 	log = filepath.Join(path, sortLogName)
 	if _, err := os.Lstat(log); errors.Is(err, fs.ErrNotExist) {
-		return "", "", fmt.Errorf("%s has no %s: nothing was sorted into it, or all of it was undone", path, sortLogName)
+		return "", "", fmt.Errorf("%s has no %s: nothing was sorted into it, or all of it was undone", path,
+			sortLogName)
 	}
 	return log, path, nil
 }

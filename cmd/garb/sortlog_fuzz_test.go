@@ -37,8 +37,9 @@ func FuzzSortLog(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		record := sortRecord{Op: "begin", ID: "one that no log has: \xff", Action: sortCopy, From: filePath(path + "\xff"),
-			To: "c/a"}
+		record := sortRecord{Op: "begin", ID: "one that no log has: \xff", Action: sortCopy,
+			From: filePath(path + "\xff"),
+			To:   "c/a"}
 		if err := log.append(record, false); err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +47,8 @@ func FuzzSortLog(f *testing.F) {
 			t.Fatal(err)
 		}
 		again, err := readSortLog(path)
-		if err != nil || len(again.pictures) != len(h.pictures)+1 || again.pictures[len(h.pictures)].From != record.From {
+		if err != nil || len(again.pictures) != len(h.pictures)+1 ||
+			again.pictures[len(h.pictures)].From != record.From {
 			t.Errorf("%v, %d pictures after %d", err, len(again.pictures), len(h.pictures))
 		}
 	})

@@ -147,7 +147,8 @@ Student's on the differences of the folds (corrected by Nadeau & Bengio 2003).`,
 			}
 			if err != nil {
 				if errors.Is(err, context.Canceled) {
-					say(c, "garb: finished runs are kept; to go on, give the same command with --out %s", sweep.Base.Out)
+					say(c, "garb: finished runs are kept; to go on, give the same command with --out %s",
+						sweep.Base.Out)
 				}
 				if mixed := (*train.MixedError)(nil); errors.As(err, &mixed) {
 					return fmt.Errorf("%w; choose another folder with --out", err)

@@ -86,7 +86,8 @@ func TestSweepOfBackbones(t *testing.T) {
 		t.Fatal(errOut)
 	}
 	out := filepath.Join(folder, "sweep")
-	args := []string{"--data", data, "--out", out, "--backbone", network + ",efficientnet-lite0", "--resize", "nearest",
+	args := []string{"--data", data, "--out", out, "--backbone", network + ",efficientnet-lite0", "--resize",
+		"nearest",
 		"--preprocess", "none", "--epochs", "1", "--batch", "4"}
 	text, _, err := execute(t, newSweepCommand(), args...)
 	if err != nil || !strings.Contains(text, "backbone=colours.onnx ") ||
@@ -114,7 +115,8 @@ func TestSweepOfBackbones(t *testing.T) {
 	if err := os.WriteFile(more, readAll(t, network), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	text, _, err = execute(t, newSweepCommand(), append(slices.Clone(args), "--backbone", more+",efficientnet-lite0")...)
+	text, _, err = execute(t, newSweepCommand(),
+		append(slices.Clone(args), "--backbone", more+",efficientnet-lite0")...)
 	if err != nil || !strings.Contains(text, "backbone=more.onnx ") {
 		t.Errorf("another network: %v: %s", err, text)
 	}

@@ -100,7 +100,8 @@ func TestTerminals(t *testing.T) {
 				t.Errorf("%s: exit code %d", name, code)
 			}
 		})
-		if coloured := strings.Contains(shown, "\x1b[1m"); coloured != c.colour || !strings.Contains(shown, "t-shirt") {
+		if coloured := strings.Contains(shown, "\x1b[1m"); coloured != c.colour ||
+			!strings.Contains(shown, "t-shirt") {
 			t.Errorf("%s: coloured %v: %q", name, coloured, shown)
 		}
 	}

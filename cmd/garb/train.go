@@ -35,8 +35,9 @@ func newTrainFlags() *trainFlags { return &trainFlags{config: train.Default()} }
 
 func (t *trainFlags) add(command *cobra.Command) {
 	c, flags := &t.config, command.Flags()
-	flags.Var(dataSources(c), "data", "data set: a folder, a table or an archive; give the flag again for a further one, "+
-		"and :WEIGHT for how often an epoch shows each of its pictures, such as more:0.5")
+	flags.Var(dataSources(c), "data",
+		"data set: a folder, a table or an archive; give the flag again for a further one, "+
+			"and :WEIGHT for how often an epoch shows each of its pictures, such as more:0.5")
 	flags.Var(trainSources(c), "train-data",
 		"further data set whose pictures are all for training, none for validation or test; WEIGHT as for --data")
 	flags.Var(otherSources(c), "other",
@@ -53,7 +54,8 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.StringVar(&c.Refusal, "refusal", "", `what the model calls a picture that it refuses (default "`+
 		garb.NoneOfThese+`")`)
 	flags.Float64Var(&c.BalanceSampling, "balance-sampling", 0,
-		"show pictures of a data set's rare classes more often: from 0, as many as there are, to 1, each class equally often")
+		"show pictures of a data set's rare classes more often: from 0, as many as there are, to 1, each class "+
+			"equally often")
 	flags.Float64Var(&c.BalanceSources, "balance-sources", 0,
 		"show pictures of small data sets more often: from 0 to 1, each data set equally often")
 	flags.StringVar(&c.Out, "out", "", "folder of the run (default runs/DATA-TIME)")
@@ -67,7 +69,8 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.Float64Var(&c.StartWeight, "start-weight", 0,
 		"share of the weights before fine-tuning in the model, such as 0.3 (WiSE-FT); with --fine-tune")
 	flags.Float64Var(&c.LayerDecay, "layer-decay", 0,
-		"learning rate of a layer as a share of the next one's, such as 0.95; 0 or 1: all have the same; with --fine-tune")
+		"learning rate of a layer as a share of the next one's, such as 0.95; 0 or 1: all have the same; with "+
+			"--fine-tune")
 	flags.BoolVar(&c.BatchStatistics, "batch-statistics", false,
 		"batch-norms that are trained use the batch's statistics, not the stored ones")
 	flags.IntVar(&t.inner, "inner", 0, "units of an inner layer of the head; 0: none")
@@ -82,8 +85,10 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.Float64Var(&c.WeightDecay, "weight-decay", 0, "weight decay, of adamw")
 	flags.StringVar(&c.Schedule, "schedule", c.Schedule,
 		"learning rate over the run: constant, step, cosine or one-cycle; with --fine-tune the default is cosine")
-	flags.Float64Var(&c.WarmUpEpochs, "warm-up", c.WarmUpEpochs, "epochs over which the learning rate rises, of cosine")
-	flags.Float64Var(&c.StepEpochs, "step-epochs", c.StepEpochs, "epochs after which the learning rate changes, of step")
+	flags.Float64Var(&c.WarmUpEpochs, "warm-up", c.WarmUpEpochs,
+		"epochs over which the learning rate rises, of cosine")
+	flags.Float64Var(&c.StepEpochs, "step-epochs", c.StepEpochs,
+		"epochs after which the learning rate changes, of step")
 	flags.Float64Var(&c.StepFactor, "step-factor", c.StepFactor, "factor by which it changes, of step")
 	flags.Float64Var(&c.ClipNorm, "clip-norm", 0, "largest norm of the gradient; 0: no limit")
 	flags.Float64Var(&c.Average, "average", 0, "decay of a moving average of the weights, such as 0.995; 0: none")
@@ -515,7 +520,8 @@ func (d *trainDisplay) sayLookalikes(all []train.Lookalike) {
 	if len(all) == 0 {
 		return
 	}
-	say(d.command, "garb: accepted %s of --other; look whether they show one of the classes:", count(len(all), "picture"))
+	say(d.command, "garb: accepted %s of --other; look whether they show one of the classes:",
+		count(len(all), "picture"))
 	for i, l := range all {
 		if i == shownSkips && !isSet(d.command, verboseFlag) {
 			say(d.command, "garb:   and %d more; --verbose names them", len(all)-i)

@@ -73,9 +73,11 @@ func drawn(t *testing.T) string {
 
 // quick are the flags of a run of about a second.
 func quick(data, out string) []string {
-	return []string{"train", "--data", data, "--out", out, "--size", "32", "--fine-tune", "3", "--epochs", "6", "--batch",
+	return []string{"train", "--data", data, "--out", out, "--size", "32", "--fine-tune", "3", "--epochs", "6",
+		"--batch",
 		"4",
-		"--horizontal-flip", "--zoom", "0.1", "--average", "0.9", "--optimizer", "adamw", "--schedule", "cosine", "--seed",
+		"--horizontal-flip", "--zoom", "0.1", "--average", "0.9", "--optimizer", "adamw", "--schedule", "cosine",
+		"--seed",
 		"7"}
 }
 
@@ -206,7 +208,8 @@ func TestTrainCommand(t *testing.T) {
 		"a small picture":  {[]string{"--data", data, "--size", "8"}, "at least 32"},
 		"views of nothing": {[]string{"--data", data, "--cached-views", "2"}, "cached views"},
 	} {
-		if _, _, err := execute(t, newTrainCommand(), c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := execute(t, newTrainCommand(), c.args...); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}

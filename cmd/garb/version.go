@@ -104,7 +104,8 @@ built-in models. A build outside a repository does not know its commit.`,
   garb --version`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			v := versionReport{build: thisBuild(), Kernels: kernel.ActiveLevel().String(), Threads: runtime.GOMAXPROCS(0)}
+			v := versionReport{build: thisBuild(), Kernels: kernel.ActiveLevel().String(),
+				Threads: runtime.GOMAXPROCS(0)}
 			for _, name := range garb.BuiltInModels() {
 				m, err := garb.Open(name, garb.Options{})
 				if err != nil {

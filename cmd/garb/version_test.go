@@ -14,8 +14,9 @@ func TestBuildOf(t *testing.T) {
 	setting := func(key, value string) debug.BuildSetting { return debug.BuildSetting{Key: key, Value: value} }
 	commit := []debug.BuildSetting{setting("vcs.revision", "0123456789abcdef0123"), setting("vcs.time",
 		"2026-07-01T12:00:00Z")}
-	clean, changed := append(commit[:2:2], setting("vcs.modified", "false")), append(commit[:2:2], setting("vcs.modified",
-		"true"))
+	clean, changed := append(commit[:2:2], setting("vcs.modified", "false")),
+		append(commit[:2:2], setting("vcs.modified",
+			"true"))
 	for name, c := range map[string]struct {
 		info *debug.BuildInfo
 		want string
@@ -25,7 +26,8 @@ func TestBuildOf(t *testing.T) {
 			`"commit":"unknown","commit_date":"unknown","dirty":null`},
 		"no commit": {&debug.BuildInfo{}, "(commit unknown, date unknown, " + runtime.Version() + ")",
 			`"commit":"unknown","commit_date":"unknown","dirty":null`},
-		"clean": {&debug.BuildInfo{Settings: clean}, "(commit 0123456789ab, date 2026-07-01, " + runtime.Version() + ")",
+		"clean": {&debug.BuildInfo{Settings: clean},
+			"(commit 0123456789ab, date 2026-07-01, " + runtime.Version() + ")",
 			`"commit":"0123456789abcdef0123","commit_date":"2026-07-01T12:00:00Z","dirty":false`},
 		"changed": {&debug.BuildInfo{Settings: changed}, "(commit 0123456789ab with changes, date 2026-07-01, " +
 			runtime.Version() + ")", `"dirty":true`},
@@ -54,7 +56,8 @@ func TestVersion(t *testing.T) {
 		t.Errorf("%d %q %q", code, out, errOut)
 	}
 	code, out, _ = garbRun(t, nil, "version", "--json")
-	o := object(t, out, "version", "commit", "commit_date", "dirty", "go", "os", "arch", "kernels", "threads", "models")
+	o := object(t, out, "version", "commit", "commit_date", "dirty", "go", "os", "arch", "kernels", "threads",
+		"models")
 	if code != exitDone || o["version"] != garb.Version || o["os"] != runtime.GOOS ||
 		o["threads"] != float64(runtime.GOMAXPROCS(0)) {
 		t.Errorf("%d %v", code, o)

@@ -116,7 +116,8 @@ func (m Measured) table(prefixes []string) (string, error) {
 			if f.Share {
 				count = fmt.Sprintf("%d of %d", f.Right, f.Count)
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s to %s | %s | %s |\n", f.Title, Short(f.Value), Short(f.Interval[0]), Short(f.Interval[1]),
+			fmt.Fprintf(&b, "| %s | %s | %s to %s | %s | %s |\n", f.Title, Short(f.Value), Short(f.Interval[0]),
+				Short(f.Interval[1]),
 				count, f.Target)
 		}
 		if !found {

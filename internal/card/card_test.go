@@ -60,19 +60,23 @@ func TestModelCard(t *testing.T) {
 
 func TestFill(t *testing.T) {
 	m := Measured{Figures: []Figure{
-		{Key: "a.test.accuracy", Title: "test", Value: 0.9444, Right: 17, Count: 18, Share: true, Interval: [2]float64{0.7424, 0.9901}, Target: "≥ .9"},
+		{Key: "a.test.accuracy", Title: "test", Value: 0.9444, Right: 17, Count: 18, Share: true,
+			Interval: [2]float64{0.7424, 0.9901}, Target: "≥ .9"},
 		{Key: "a.test.ece", Title: "ECE", Value: 0.0314, Count: 18, Interval: [2]float64{0, 0.05}},
 		{Key: "a.d", Title: "difference", Value: -0.012, Count: 3, Interval: [2]float64{-1, 1}},
 	}}
 	for _, c := range []struct{ name, text, want, fault string }{
 		{name: "no marks", text: "one\ntwo", want: "one\ntwo"},
-		{name: "a value", text: "x <!-- measured a.test.ece -->old<!-- end --> y", want: "x <!-- measured a.test.ece -->.031<!-- end --> y"},
+		{name: "a value", text: "x <!-- measured a.test.ece -->old<!-- end --> y",
+			want: "x <!-- measured a.test.ece -->.031<!-- end --> y"},
 		{name: "counts", text: "<!-- measured a.test.accuracy counts --><!-- end -->",
 			want: "<!-- measured a.test.accuracy counts -->.944 (17 of 18, .742 to .990)<!-- end -->"},
 		{name: "counts of no share", text: "<!-- measured a.test.ece counts --><!-- end -->",
 			want: "<!-- measured a.test.ece counts -->.031 (18 pictures, .000 to .050)<!-- end -->"},
-		{name: "percent", text: "<!-- measured a.test.accuracy percent -->5 %<!-- end -->!", want: "<!-- measured a.test.accuracy percent -->94.4 %<!-- end -->!"},
-		{name: "two, one below zero", text: "<!-- measured a.d -->1<!-- end --><!-- measured a.test.ece -->2<!-- end -->",
+		{name: "percent", text: "<!-- measured a.test.accuracy percent -->5 %<!-- end -->!",
+			want: "<!-- measured a.test.accuracy percent -->94.4 %<!-- end -->!"},
+		{name: "two, one below zero",
+			text: "<!-- measured a.d -->1<!-- end --><!-- measured a.test.ece -->2<!-- end -->",
 			want: "<!-- measured a.d -->−.012<!-- end --><!-- measured a.test.ece -->.031<!-- end -->"},
 		{name: "a table", text: "<!-- measured table a.test. a.d -->\nold\n<!-- end -->", want: `<!-- measured table a.test. a.d -->
 | what | measured | 95 % interval | pictures | target |
@@ -86,7 +90,8 @@ func TestFill(t *testing.T) {
 		{name: "unknown format", text: "<!-- measured a.d roman --><!-- end -->", fault: "roman"},
 		{name: "nothing", text: "<!-- measured  --><!-- end -->", fault: "marks nothing"},
 		{name: "no end", text: "<!-- measured a.d -->1", fault: "has no"},
-		{name: "the next one's end", text: "<!-- measured a.d -->1 <!-- measured a.d -->1<!-- end -->", fault: "has no"},
+		{name: "the next one's end", text: "<!-- measured a.d -->1 <!-- measured a.d -->1<!-- end -->",
+			fault: "has no"},
 	} {
 		got, err := m.Fill(c.text)
 		if c.fault != "" {
@@ -105,7 +110,8 @@ func TestFill(t *testing.T) {
 }
 
 func TestShort(t *testing.T) {
-	for v, want := range map[float64]string{0: ".000", 1: "1.000", 0.9996: "1.000", 0.5: ".500", -0.25: "−.250", -1: "−1.000", -0.0001: ".000", 10.5: "10.500"} {
+	for v, want := range map[float64]string{0: ".000", 1: "1.000", 0.9996: "1.000", 0.5: ".500", -0.25: "−.250",
+		-1: "−1.000", -0.0001: ".000", 10.5: "10.500"} {
 		if got := Short(v); got != want {
 			t.Errorf("Short(%v) is %q, want %q", v, got, want)
 		}

@@ -92,9 +92,11 @@ func Measure(ctx context.Context, model Classifier, o Options) ([]Figure, error)
 type folders struct{ test, full, worn, street, garments, other, empty, named string }
 
 var (
-	aside = folders{"aside/test", "aside/full", "aside/worn", "aside/street", "aside/street.csv", "aside/other", "aside/empty",
+	aside = folders{"aside/test", "aside/full", "aside/worn", "aside/street", "aside/street.csv", "aside/other",
+		"aside/empty",
 		"aside/named"}
-	validation = folders{"full/validation", "full/validation", "worn/validation", "street/validation", "street-validation.csv",
+	validation = folders{"full/validation", "full/validation", "worn/validation", "street/validation",
+		"street-validation.csv",
 		"other/validation", "empty/validation", "named/validation"}
 )
 
@@ -165,7 +167,8 @@ func (m *measurement) all(ctx context.Context) error {
 		return err
 	}
 	for i, change := range changed.All() {
-		answers, err := m.answers(ctx, change.Title, tests, func(p *picture.RGB, n int) *picture.RGB { return change.Apply(p, uint64(n)) })
+		answers, err := m.answers(ctx, change.Title, tests,
+			func(p *picture.RGB, n int) *picture.RGB { return change.Apply(p, uint64(n)) })
 		if err != nil {
 			return err
 		}
@@ -290,7 +293,8 @@ func (m *measurement) classes() []string {
 const batch = 32
 
 // answers shows pictures to the model, as they are or changed.
-func (m *measurement) answers(ctx context.Context, folder string, samples []sample, change func(*picture.RGB, int) *picture.RGB) ([]answer,
+func (m *measurement) answers(ctx context.Context, folder string, samples []sample,
+	change func(*picture.RGB, int) *picture.RGB) ([]answer,
 	error) {
 	if m.Progress != nil {
 		m.Progress(fmt.Sprintf("%s: %s, %d pictures", m.Name, folder, len(samples)))
@@ -322,7 +326,8 @@ func (m *measurement) answers(ctx context.Context, folder string, samples []samp
 
 // load writes the values of picture n: of a photo as garb classify has them, of a
 // changed one from all of its pixels.
-func (m *measurement) load(ctx context.Context, folder string, s sample, n int, change func(*picture.RGB, int) *picture.RGB, dst []float32) error {
+func (m *measurement) load(ctx context.Context, folder string, s sample, n int,
+	change func(*picture.RGB, int) *picture.RGB, dst []float32) error {
 	if s.drawn != nil {
 		m.model.Spec().Tensor(s.drawn, dst)
 		return nil
@@ -402,8 +407,9 @@ func (m *measurement) share(key, title, target string, answers []answer, what fu
 }
 
 func (m *measurement) counted(key, title, target string, right, count int) {
-	m.figures = append(m.figures, Figure{Key: m.Name + "." + key, Title: title, Target: target, Value: float64(right) / float64(max(count, 1)),
-		Right: right, Count: count, Share: true, Interval: evaluate.Wilson(right, count)})
+	m.figures = append(m.figures,
+		Figure{Key: m.Name + "." + key, Title: title, Target: target, Value: float64(right) / float64(max(count, 1)),
+			Right: right, Count: count, Share: true, Interval: evaluate.Wilson(right, count)})
 }
 
 // accuracy adds accuracy and, if asked, macro recall.
@@ -479,7 +485,8 @@ func (m *measurement) bootstrap(key, title, target string, answers []answer, wha
 			values[i] = what(drawn)
 		}
 		slices.Sort(values)
-		f.Interval = [2]float64{max(0, 2*f.Value-values[resamples*975/1000]), min(1, 2*f.Value-values[resamples*25/1000])}
+		f.Interval = [2]float64{max(0, 2*f.Value-values[resamples*975/1000]),
+			min(1, 2*f.Value-values[resamples*25/1000])}
 	}
 	m.figures = append(m.figures, f)
 }
@@ -534,10 +541,11 @@ func (m *measurement) street(ctx context.Context, folder, table string) error {
 	if err != nil {
 		return err
 	}
-	m.share("street.worn", "street photos: the answer is one of the garments worn", "≥ .85", answers, func(a answer) bool {
-		class := a.Predictions[0].Class
-		return slices.Contains(worn[a.file], class) || slices.Contains(worn[a.file], asTen[class])
-	})
+	m.share("street.worn", "street photos: the answer is one of the garments worn", "≥ .85", answers,
+		func(a answer) bool {
+			class := a.Predictions[0].Class
+			return slices.Contains(worn[a.file], class) || slices.Contains(worn[a.file], asTen[class])
+		})
 	m.share("street.accepted", "street photos: accepted", "", answers, accepted)
 	return nil
 }
@@ -574,11 +582,20 @@ func (m *measurement) named(ctx context.Context, folder string, threshold float6
 	}
 	m.accepts("named", "other pictures that show clothes", "≥ .75", answers, threshold)
 	known := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool {
+<<<<<<< HEAD
 		return !slices.ContainsFunc(classes[a.file], func(class string) bool { return slices.Contains(m.classes(), class) })
 	})
 	m.share("named.right", "other pictures that show clothes of a known class: right", "≥ .75", known, func(a answer) bool {
 		return slices.Contains(classes[a.file], a.Predictions[0].Class)
+=======
+		return !slices.ContainsFunc(classes[a.file],
+			func(class string) bool { return slices.Contains(m.classes(), class) })
+>>>>>>> main
 	})
+	m.share("named.right", "other pictures that show clothes which there is a class for: right", "≥ .75", known,
+		func(a answer) bool {
+			return slices.Contains(classes[a.file], a.Predictions[0].Class)
+		})
 	return nil
 }
 
@@ -623,8 +640,15 @@ func (m *measurement) kids(answers []answer) error {
 	below := math.Hypot(one.Value-one.Interval[0], other.Interval[1]-other.Value)
 	above := math.Hypot(one.Interval[1]-one.Value, other.Value-other.Interval[0])
 	d := one.Value - other.Value
+<<<<<<< HEAD
 	m.figures = append(m.figures, Figure{Key: m.Name + ".kids.difference", Title: "accuracy on children's clothes minus adults'", Target: "within .03", Value: d,
 		Count: len(answers), Interval: [2]float64{d - below, d + above}})
+=======
+	m.figures = append(m.figures,
+		Figure{Key: m.Name + ".kids.difference", Title: "children's clothes less adults'", Target: "within .03",
+			Value: d,
+			Count: len(answers), Interval: [2]float64{d - below, d + above}})
+>>>>>>> main
 	return nil
 }
 
@@ -645,7 +669,8 @@ func Seeds(name string, accuracies []Figure) []Figure {
 	half := quantiles[min(max(len(accuracies)-2, 0), len(quantiles)-1)] * deviation / math.Sqrt(n)
 	return []Figure{{
 		Key: name + ".seeds.mean", Target: "≥ .945", Value: mean, Count: accuracies[0].Count,
-		Title:    fmt.Sprintf("mean of %d seeds, with a standard deviation of %s: accuracy", len(accuracies), Short(deviation)),
+		Title: fmt.Sprintf("mean of %d seeds, with a standard deviation of %s: accuracy", len(accuracies),
+			Short(deviation)),
 		Interval: [2]float64{mean - half, mean + half},
 	}}
 }

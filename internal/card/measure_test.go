@@ -87,14 +87,16 @@ func putText(t *testing.T, root, name, text string) {
 // modelData is a small MODELDATA; classes are by number: 0 hat, 1 shoes, 2 blazer, 3 other.
 func modelData(t *testing.T) string {
 	root := t.TempDir()
-	for _, set := range []string{"aside/test", "aside/full", "aside/worn10", "aside/worn", "full/validation", "worn/validation"} {
+	for _, set := range []string{"aside/test", "aside/full", "aside/worn10", "aside/worn", "full/validation",
+		"worn/validation"} {
 		put(t, root, set+"/hat/a.png", 0, 200)
 		put(t, root, set+"/hat/b.png", 0, 200)
 		put(t, root, set+"/hat/c.png", 1, 100) // wrong and refused
 		put(t, root, set+"/shoes/d.png", 1, 200)
 		put(t, root, set+"/blazer/e.png", 2, 200) // none of the ten
 	}
-	putText(t, root, "aside/kids.csv", "image,class,kids\nhat/a.png,hat,True\nhat/b.png,hat,False\nhat/c.png,hat,True\nshoes/d.png,shoes,False\nblazer/e.png,blazer,False\n")
+	putText(t, root, "aside/kids.csv",
+		"image,class,kids\nhat/a.png,hat,True\nhat/b.png,hat,False\nhat/c.png,hat,True\nshoes/d.png,shoes,False\nblazer/e.png,blazer,False\n")
 	put(t, root, "aside/street/1.png", 1, 200)
 	put(t, root, "aside/street/2.png", 0, 200)
 	put(t, root, "aside/street/3.png", 2, 200) // a blazer, worn as outwear
@@ -126,22 +128,30 @@ func TestMeasure(t *testing.T) {
 		want  map[string][2]int // right and count
 	}{
 		{"ten classes, set aside", all, func(*Options) {}, map[string][2]int{
-			"test.accuracy": {3, 4}, "test.accepted": {3, 4}, "full.accuracy": {3, 4}, "worn.accuracy": {3, 4}, "worn.accepted": {3, 4},
-			"worn.accepted-at-95": {4, 4}, "worn-class.hat": {2, 3}, "street.worn": {1, 3}, "named.accepted": {2, 3}, "named.right": {1, 2},
-			"other.accepted": {1, 3}, "other.accepted-at-95": {1, 3}, "empty.accepted": {1, 3}, "kids.accuracy": {1, 2}, "adults.accuracy": {2, 2},
+			"test.accuracy": {3, 4}, "test.accepted": {3, 4}, "full.accuracy": {3, 4}, "worn.accuracy": {3, 4},
+			"worn.accepted":       {3, 4},
+			"worn.accepted-at-95": {4, 4}, "worn-class.hat": {2, 3}, "street.worn": {1, 3}, "named.accepted": {2, 3},
+			"named.right":    {1, 2},
+			"other.accepted": {1, 3}, "other.accepted-at-95": {1, 3}, "empty.accepted": {1, 3},
+			"kids.accuracy": {1, 2}, "adults.accuracy": {2, 2},
 			"changed.turned-90.accuracy": {3, 4}, "changed.small.accuracy": {3, 4}, "changed.middle.accepted": {3, 4},
 		}},
 		{"all kinds, set aside", all, func(o *Options) { o.Ten = false }, map[string][2]int{
-			"test.accuracy": {4, 5}, "full.accuracy": {4, 5}, "worn.accuracy": {4, 5}, "street.worn": {2, 3}, "adults.accuracy": {3, 3},
+			"test.accuracy": {4, 5}, "full.accuracy": {4, 5}, "worn.accuracy": {4, 5}, "street.worn": {2, 3},
+			"adults.accuracy": {3, 3},
 		}},
 		{"validation", all, func(o *Options) { o.Validation = true }, map[string][2]int{
-			"test.accuracy": {3, 4}, "worn.accuracy": {3, 4}, "street.worn": {1, 2}, "named.right": {1, 1}, "other.accepted": {1, 3},
+			"test.accuracy": {3, 4}, "worn.accuracy": {3, 4}, "street.worn": {1, 2}, "named.right": {1, 1},
+			"other.accepted": {1, 3},
 		}},
-		{"a class for other pictures", fake{[]string{"hat", "shoes", "blazer", "none"}, false}, func(o *Options) { o.Other = "none" },
-			map[string][2]int{"test.accuracy": {3, 4}, "test.accepted": {4, 4}, "other.accepted": {2, 3}, "named.accepted": {3, 3}}},
+		{"a class for other pictures", fake{[]string{"hat", "shoes", "blazer", "none"}, false},
+			func(o *Options) { o.Other = "none" },
+			map[string][2]int{"test.accuracy": {3, 4}, "test.accepted": {4, 4}, "other.accepted": {2, 3},
+				"named.accepted": {3, 3}}},
 		{"no acceptance", fake{[]string{"hat", "shoes", "blazer"}, false}, func(*Options) {},
 			map[string][2]int{"other.accepted": {3, 3}, "nothing.accepted": {2, 2}, "other.accepted-at-95": {2, 3}}},
-		{"the test pictures alone", all, func(o *Options) { o.TestOnly = true }, map[string][2]int{"test.accuracy": {3, 4}}},
+		{"the test pictures alone", all, func(o *Options) { o.TestOnly = true },
+			map[string][2]int{"test.accuracy": {3, 4}}},
 	} {
 		o := Options{Folder: root, Name: "m", Ten: true, DrawnSeed: 1, Drawn: 2}
 		c.set(&o)
@@ -176,7 +186,8 @@ func TestMeasure(t *testing.T) {
 			if taken, _ := m.Find("m.test.ece-accepted"); math.Abs(taken.Value-(1-p)) > 1e-6 || taken.Count != 3 {
 				t.Errorf("ECE of accepted answers %v of %d, want %v of 3", taken.Value, taken.Count, 1-p)
 			}
-			if d, _ := m.Find("m.kids.difference"); d.Value != -0.5 || d.Interval[0] >= d.Value || d.Interval[1] <= d.Value {
+			if d, _ := m.Find("m.kids.difference"); d.Value != -0.5 || d.Interval[0] >= d.Value ||
+				d.Interval[1] <= d.Value {
 				t.Errorf("children's less adults' %v, %v", d.Value, d.Interval)
 			}
 		}
@@ -192,7 +203,9 @@ func TestMeasureErrors(t *testing.T) {
 		want  string
 	}{
 		{name: "no such class", other: "rest", want: `no class "rest"`},
-		{name: "no pictures of a kind", spoil: func(root string) error { return os.RemoveAll(filepath.Join(root, "aside/worn10")) }, want: "worn10"},
+		{name: "no pictures of a kind",
+			spoil: func(root string) error { return os.RemoveAll(filepath.Join(root, "aside/worn10")) },
+			want:  "worn10"},
 		{name: "a broken picture", spoil: func(root string) error {
 			return os.WriteFile(filepath.Join(root, "aside/other/1.png"), []byte("no"), 0o644)
 		}, want: "1.png"},
@@ -223,7 +236,8 @@ func TestSeeds(t *testing.T) {
 	figures := Seeds("m", []Figure{{Value: 0.93, Count: 372}, {Value: 0.94, Count: 372}, {Value: 0.95, Count: 372}})
 	// By hand: deviation .01, Student's t with 2 degrees of freedom 4.303.
 	half := 4.303 * 0.01 / math.Sqrt(3)
-	if mean := figures[0]; math.Abs(mean.Value-0.94) > 1e-9 || mean.Count != 372 || !strings.Contains(mean.Title, "deviation of .010") ||
+	if mean := figures[0]; math.Abs(mean.Value-0.94) > 1e-9 || mean.Count != 372 ||
+		!strings.Contains(mean.Title, "deviation of .010") ||
 		math.Abs(mean.Interval[1]-0.94-half) > 1e-9 || math.Abs(mean.Interval[0]-0.94+half) > 1e-9 {
 		t.Errorf("got %+v", figures)
 	}

@@ -15,14 +15,16 @@ import (
 // digests of each change of golden picture 1: the same on every machine.
 var digests = map[string]string{
 	"turned-90": "1d52b7c620018657", "turned-180": "7a019e06fec93d00", "turned-20": "c5b1e2b01351800a",
-	"half": "578e9b794891d289", "middle": "7cc99d8bd0991f62", "small": "1c91004f2db52218", "blurred": "df4ef9c40a65f372",
-	"noisy": "f014cd05e440d2b1",
+	"half": "578e9b794891d289", "middle": "7cc99d8bd0991f62", "small": "1c91004f2db52218",
+	"blurred": "df4ef9c40a65f372",
+	"noisy":   "f014cd05e440d2b1",
 }
 
 func TestAll(t *testing.T) {
 	sizes := map[string][2]int{
-		"turned-90": {200, 160}, "turned-180": {160, 200}, "turned-20": {160, 200}, "half": {160, 200}, "middle": {96, 120},
-		"small": {48, 60}, "blurred": {160, 200}, "noisy": {160, 200},
+		"turned-90": {200, 160}, "turned-180": {160, 200}, "turned-20": {160, 200}, "half": {160, 200},
+		"middle": {96, 120},
+		"small":  {48, 60}, "blurred": {160, 200}, "noisy": {160, 200},
 	}
 	for _, change := range changed.All() {
 		p := garb.GoldenPicture(1)
@@ -95,7 +97,8 @@ func TestHalf(t *testing.T) {
 }
 
 func TestMiddle(t *testing.T) {
-	if got := changed.Middle(numbered(), 50); got.Width != 2 || got.Height != 1 || got.Pix[0] != 50 || got.Pix[3] != 60 {
+	if got := changed.Middle(numbered(), 50); got.Width != 2 || got.Height != 1 || got.Pix[0] != 50 ||
+		got.Pix[3] != 60 {
 		t.Errorf("got %d × %d: %v", got.Width, got.Height, got.Pix)
 	}
 }

@@ -28,7 +28,8 @@ func DefaultClient() *http.Client {
 // Get returns what is at an http or https address: at most maxBytes. progress, if not
 // nil, is called with the bytes had so far and in all (−1 if unknown). Its errors do
 // not repeat the address.
-func Get(ctx context.Context, client *http.Client, address string, maxBytes int64, progress func(done, total int64)) ([]byte, error) {
+func Get(ctx context.Context, client *http.Client, address string, maxBytes int64,
+	progress func(done, total int64)) ([]byte, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, err

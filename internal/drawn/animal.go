@@ -2,7 +2,8 @@ package drawn
 
 // animals draw one animal each, in a pose, with a coat and a second colour.
 var animals = []func(r source, k *canvas, o pose, coat, mark paint, ink colour){
-	drawFish, drawCatFace, drawBird, drawSnail, drawDog, drawCat, drawRabbit, drawButterfly, drawTurtle, drawSnake, drawHorse, drawOwl,
+	drawFish, drawCatFace, drawBird, drawSnail, drawDog, drawCat, drawRabbit, drawButterfly, drawTurtle, drawSnake,
+	drawHorse, drawOwl,
 }
 
 // drawAnimal draws one animal or a few of a kind, filled with random colours and
@@ -22,8 +23,10 @@ func drawAnimal(r source) *canvas {
 	}
 	behind := back(w/2, h/2)
 	for i := range count {
-		o := pose{centre: point{(w/2 + r.between(-w/12, w/12)) * one, (h/2 + r.between(-h/12, h/12)) * one}, size: side * one,
-			degrees: pick(r, 0, r.between(-15, 15), r.between(-40, 40)), mirrored: r.chance(50), wide: r.between(80, 125)}
+		o := pose{centre: point{(w/2 + r.between(-w/12, w/12)) * one, (h/2 + r.between(-h/12, h/12)) * one},
+			size:    side * one,
+			degrees: pick(r, 0, r.between(-15, 15), r.between(-40, 40)), mirrored: r.chance(50),
+			wide: r.between(80, 125)}
 		if i > 0 {
 			o.centre = point{r.IntN(w) * one, r.IntN(h) * one}
 		}
@@ -155,7 +158,8 @@ func fourLegged(r source, k *canvas, o pose, coat, far paint, leg int) {
 		if i < 2 {
 			p = far
 		}
-		k.stroke(p, o.length(r.between(60, 95)), bend(o.place(x, 60, x+swing/2, 60+leg/2, x+swing, 60+leg, x+swing+40, 60+leg), 1)...)
+		k.stroke(p, o.length(r.between(60, 95)),
+			bend(o.place(x, 60, x+swing/2, 60+leg/2, x+swing, 60+leg, x+swing+40, 60+leg), 1)...)
 	}
 	k.fill(coat, smooth(o.place(-370, -130, 240, -150, 330, 40, 230, 160, -300, 150, -400, 40), 3))
 }
@@ -264,7 +268,8 @@ func drawHorse(r source, k *canvas, o pose, coat, mark paint, ink colour) {
 	fourLegged(r, k, o, coat, mark, r.between(300, 400))
 	k.stroke(coat, o.length(150), o.place(240, -60, 330, -340)...)
 	k.stroke(mark, o.length(60), o.place(190, -120, 280, -420)...)
-	k.fill(coat, smooth(o.place(280, -460, 390, -440, 500, -250, 470, -190, 400, -210, 310, -290), 2), o.place(300, -420, 310, -500, 350, -430))
+	k.fill(coat, smooth(o.place(280, -460, 390, -440, 500, -250, 470, -190, 400, -210, 310, -290), 2),
+		o.place(300, -420, 310, -500, 350, -430))
 	eye(k, o, 370, -370, 22, ink)
 	k.fill(solid(ink), o.ellipse(470, -235, 12, 16, 0))
 }

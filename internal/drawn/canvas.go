@@ -34,7 +34,8 @@ type crossing struct{ x, direction int }
 
 // newCanvas returns a canvas of width × height pixels, painted by p.
 func newCanvas(width, height int, p paint) *canvas {
-	c := &canvas{RGB: &picture.RGB{Width: width, Height: height, Pix: make([]uint8, 3*width*height)}, cover: make([]int, width)}
+	c := &canvas{RGB: &picture.RGB{Width: width, Height: height, Pix: make([]uint8, 3*width*height)},
+		cover: make([]int, width)}
 	c.rectangle(0, 0, width, height, p)
 	return c
 }
@@ -163,7 +164,8 @@ func (c *canvas) stroke(p paint, width int, line ...point) {
 			continue
 		}
 		nx, ny := -dy*width/(2*length), dx*width/(2*length)
-		parts = append(parts, []point{{a.x + nx, a.y + ny}, {b.x + nx, b.y + ny}, {b.x - nx, b.y - ny}, {a.x - nx, a.y - ny}})
+		parts = append(parts, []point{{a.x + nx, a.y + ny}, {b.x + nx, b.y + ny}, {b.x - nx, b.y - ny},
+			{a.x - nx, a.y - ny}})
 	}
 	c.fill(p, parts...)
 }
@@ -191,10 +193,12 @@ func rounded(left, top, right, bottom, radius int) []point {
 	radius = min(radius, (right-left)/2, (bottom-top)/2)
 	var polygon []point
 	for i, centre := range []point{
-		{right - radius, bottom - radius}, {left + radius, bottom - radius}, {left + radius, top + radius}, {right - radius, top + radius},
+		{right - radius, bottom - radius}, {left + radius, bottom - radius}, {left + radius, top + radius},
+		{right - radius, top + radius},
 	} {
 		for degrees := 90 * i; degrees <= 90*i+90; degrees += 15 {
-			polygon = append(polygon, point{centre.x + scale(radius, cosine(degrees)), centre.y + scale(radius, sine(degrees))})
+			polygon = append(polygon,
+				point{centre.x + scale(radius, cosine(degrees)), centre.y + scale(radius, sine(degrees))})
 		}
 	}
 	return polygon

@@ -22,7 +22,8 @@ func drawChart(r source) *canvas {
 	if r.chance(70) {
 		k.label(left+w/20, h/30, dot*pick(r, 1, 2), r.line(w/(16*dot)), solid(ink))
 	}
-	draws := []func(source, *canvas, [4]int, colour, colour){drawBars, drawBars, drawLines, drawLines, drawPie, drawPoints, drawTable,
+	draws := []func(source, *canvas, [4]int, colour, colour){drawBars, drawBars, drawLines, drawLines, drawPie,
+		drawPoints, drawTable,
 		drawHeat}
 	n := r.IntN(len(draws))
 	if n < 4 || n == 5 { // with axes
@@ -102,7 +103,8 @@ func drawLines(r source, k *canvas, at [4]int, paper, _ colour) {
 			line = bend(line, 2)
 		}
 		if filled {
-			k.fill(solid(c.clear(120)), append([]point{{left * one, bottom * one}}, append(line, point{right * one, bottom * one})...))
+			k.fill(solid(c.clear(120)),
+				append([]point{{left * one, bottom * one}}, append(line, point{right * one, bottom * one})...))
 		}
 		k.stroke(solid(c), r.between(12, 60), line...)
 	}
@@ -140,7 +142,8 @@ func drawPoints(r source, k *canvas, at [4]int, paper, _ colour) {
 		for range r.between(5, 120) {
 			d := r.normal(20)
 			x, y := min(max(x0+d, 0), 100), min(max(y0+d*slope/100+r.normal(spread), 0), 100)
-			k.fill(solid(c), ellipse(point{(left + (right-left)*x/100) * one, (top + (bottom-top)*y/100) * one}, size, size))
+			k.fill(solid(c), ellipse(point{(left + (right-left)*x/100) * one, (top + (bottom-top)*y/100) * one}, size,
+				size))
 		}
 	}
 }
@@ -178,7 +181,8 @@ func drawHeat(r source, k *canvas, at [4]int, paper, _ colour) {
 	for i := range n {
 		for j := range n {
 			x, y := at[0]+(at[2]-at[0])*i/n, at[1]+(at[3]-at[1])*j/n
-			k.rectangle(x, y, at[0]+(at[2]-at[0])*(i+1)/n, at[1]+(at[3]-at[1])*(j+1)/n, solid(mix(low, high, f.at(i, j), 255)))
+			k.rectangle(x, y, at[0]+(at[2]-at[0])*(i+1)/n, at[1]+(at[3]-at[1])*(j+1)/n,
+				solid(mix(low, high, f.at(i, j), 255)))
 		}
 	}
 }

@@ -154,7 +154,8 @@ func mix(a, b colour, n, whole int) colour {
 
 // lit returns a colour at so many percent of its brightness.
 func (c colour) lit(percent int) colour {
-	return colour{clamp(int(c.r) * percent / 100), clamp(int(c.g) * percent / 100), clamp(int(c.b) * percent / 100), c.a}
+	return colour{clamp(int(c.r) * percent / 100), clamp(int(c.g) * percent / 100), clamp(int(c.b) * percent / 100),
+		c.a}
 }
 
 // clear returns a colour with another opacity.

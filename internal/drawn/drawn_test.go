@@ -97,7 +97,8 @@ func TestFill(t *testing.T) {
 	}{
 		{"square on pixels", [][]point{box(2*one, 2*one, 6*one, 5*one)}, 12},
 		{"square between pixels", [][]point{box(2*one+8, 2*one+8, 4*one+8, 4*one+8)}, 4},
-		{"anticlockwise", [][]point{{{2 * one, 2 * one}, {2 * one, 5 * one}, {6 * one, 5 * one}, {6 * one, 2 * one}}}, 12},
+		{"anticlockwise", [][]point{{{2 * one, 2 * one}, {2 * one, 5 * one}, {6 * one, 5 * one}, {6 * one, 2 * one}}},
+			12},
 		{"two that overlap, in both directions", [][]point{box(2*one, 2*one, 6*one, 5*one),
 			{{4 * one, 2 * one}, {4 * one, 5 * one}, {8 * one, 5 * one}, {8 * one, 2 * one}}}, 18},
 		{"triangle", [][]point{{{0, 0}, {16 * one, 0}, {0, 16 * one}}}, 128},
@@ -119,7 +120,8 @@ func TestFill(t *testing.T) {
 }
 
 func TestArithmetic(t *testing.T) {
-	for degrees, want := range map[int]int{0: 0, 30: 8192, 90: 16384, 180: 0, 270: -16384, -90: -16384, 390: 8192, 45: 11585} {
+	for degrees, want := range map[int]int{0: 0, 30: 8192, 90: 16384, 180: 0, 270: -16384, -90: -16384, 390: 8192,
+		45: 11585} {
 		if got := sine(degrees); got < want-30 || got > want+30 {
 			t.Errorf("sine(%d) is %d, want %d", degrees, got, want)
 		}
@@ -133,8 +135,10 @@ func TestArithmetic(t *testing.T) {
 		h, s, v int
 		want    colour
 	}{
-		{0, 255, 255, colour{255, 0, 0, 255}}, {120, 255, 255, colour{0, 255, 0, 255}}, {240, 255, 255, colour{0, 0, 255, 255}},
-		{60, 255, 200, colour{200, 200, 0, 255}}, {300, 255, 255, colour{255, 0, 255, 255}}, {77, 0, 90, colour{90, 90, 90, 255}},
+		{0, 255, 255, colour{255, 0, 0, 255}}, {120, 255, 255, colour{0, 255, 0, 255}},
+		{240, 255, 255, colour{0, 0, 255, 255}},
+		{60, 255, 200, colour{200, 200, 0, 255}}, {300, 255, 255, colour{255, 0, 255, 255}},
+		{77, 0, 90, colour{90, 90, 90, 255}},
 	} {
 		if got := hue(c.h, c.s, c.v); got != c.want {
 			t.Errorf("hue(%d, %d, %d) is %v, want %v", c.h, c.s, c.v, got, c.want)

@@ -10,7 +10,8 @@ import (
 
 // garments draw one garment each, of a cloth, in a pose.
 var garments = map[string]func(r source, k *canvas, o pose, cloth fabric){
-	"t-shirt": drawTShirt, "longsleeve": drawLongsleeve, "pants": drawPants, "dress": drawDress, "shoes": drawShoes, "hat": drawHat,
+	"t-shirt": drawTShirt, "longsleeve": drawLongsleeve, "pants": drawPants, "dress": drawDress, "shoes": drawShoes,
+	"hat":   drawHat,
 	"skirt": drawSkirt, "shorts": drawShorts, "shirt": drawShirt, "outwear": drawCoat,
 }
 
@@ -35,8 +36,10 @@ func Garment(class string, seed uint64) (*picture.RGB, error) {
 	const width, height = 400, 533
 	r := newSource(seed, uint64(slices.Index(Garments(), class)))
 	back, light := r.floor(width), r.between(-12, 12)
-	k := newCanvas(width, height, func(x, y int) colour { return back(x, y).lit(104 + light*(x-width/2)/width - 8*y/height) })
-	o := pose{centre: point{(width/2 + r.between(-10, 10)) * one, (height/2 + r.between(-12, 12)) * one}, size: 370 * one,
+	k := newCanvas(width, height,
+		func(x, y int) colour { return back(x, y).lit(104 + light*(x-width/2)/width - 8*y/height) })
+	o := pose{centre: point{(width/2 + r.between(-10, 10)) * one, (height/2 + r.between(-12, 12)) * one},
+		size:    370 * one,
 		degrees: r.between(-6, 6), wide: r.between(92, 108)}
 	draw(r, k, o, r.fabric(back(width/2, height/2), o))
 	k.grain(r, 3)
@@ -136,13 +139,16 @@ func both(xy ...int) []int {
 
 // collar draws the opening of the neck: the back of the cloth, and a rib around it.
 func (f fabric) collar(k *canvas, o pose, wide, deep int) {
-	k.fill(solid(f.base.lit(50)), smooth(o.place(-wide, -560, wide, -560, wide*3/4, -560+deep, 0, -545+deep, -wide*3/4, -560+deep), 2))
-	k.stroke(f.trim, o.length(30), bend(o.place(-wide, -560, -wide*3/4, -560+deep, 0, -540+deep, wide*3/4, -560+deep, wide, -560), 2)...)
+	k.fill(solid(f.base.lit(50)),
+		smooth(o.place(-wide, -560, wide, -560, wide*3/4, -560+deep, 0, -545+deep, -wide*3/4, -560+deep), 2))
+	k.stroke(f.trim, o.length(30),
+		bend(o.place(-wide, -560, -wide*3/4, -560+deep, 0, -540+deep, wide*3/4, -560+deep, wide, -560), 2)...)
 }
 
 func drawTShirt(r source, k *canvas, o pose, f fabric) {
 	wide, hem := r.between(290, 340), r.between(460, 600)
-	f.lay(k, o, smooth(o.place(both(-60, -565, -160, -560, -330, -480, -520, -190, -370, -100, -wide+10, -220, -wide, 100, -wide-10, hem, 0, hem+20)...), 1))
+	f.lay(k, o, smooth(o.place(both(-60, -565, -160, -560, -330, -480, -520, -190, -370, -100, -wide+10, -220, -wide,
+		100, -wide-10, hem, 0, hem+20)...), 1))
 	f.collar(k, o, 140, r.between(70, 130))
 	for _, s := range []int{-1, 1} {
 		f.sew(k, o, 8, s*330, -470, s*290, -330, s*(wide-10), -200)
@@ -158,7 +164,8 @@ func drawTShirt(r source, k *canvas, o pose, f fabric) {
 
 func drawLongsleeve(r source, k *canvas, o pose, f fabric) {
 	wide, hem := r.between(280, 330), r.between(430, 540)
-	f.lay(k, o, smooth(o.place(both(-60, -565, -160, -560, -320, -490, -420, -250, -500, 120, -530, 430, -420, 450, -360, 100, -wide+20, -180,
+	f.lay(k, o, smooth(o.place(both(-60, -565, -160, -560, -320, -490, -420, -250, -500, 120, -530, 430, -420, 450,
+		-360, 100, -wide+20, -180,
 		-wide, 100, -wide, hem, 0, hem+15)...), 1))
 	f.collar(k, o, 130, r.between(50, 100))
 	for _, s := range []int{-1, 1} {
@@ -173,7 +180,8 @@ func drawLongsleeve(r source, k *canvas, o pose, f fabric) {
 
 func drawShirt(r source, k *canvas, o pose, f fabric) {
 	drawLongsleeve(r, k, o, f)
-	k.fill(f.trim, o.place(-150, -590, 0, -470, -90, -400, -190, -530), o.place(150, -590, 0, -470, 90, -400, 190, -530))
+	k.fill(f.trim, o.place(-150, -590, 0, -470, -90, -400, -190, -530),
+		o.place(150, -590, 0, -470, 90, -400, 190, -530))
 	f.sew(k, o, 8, -150, -590, -190, -530, -90, -400, 0, -470)
 	f.sew(k, o, 8, 150, -590, 190, -530, 90, -400, 0, -470)
 	f.sew(k, o, 6, -34, -440, -34, 460)
@@ -189,8 +197,9 @@ func drawCoat(r source, k *canvas, o pose, f fabric) {
 	drawLongsleeve(r, k, o, f)
 	lining := solid(f.base.lit(45))
 	k.fill(lining, o.place(-130, -580, 130, -580, 0, -120))
-	k.fill(f.trim, o.place(-160, -590, -60, -585, 0, -110, -150, -280, -120, -340, -210, -400), o.place(160, -590, 60, -585, 0, -110, 150, -280, 120, -340,
-		210, -400))
+	k.fill(f.trim, o.place(-160, -590, -60, -585, 0, -110, -150, -280, -120, -340, -210, -400),
+		o.place(160, -590, 60, -585, 0, -110, 150, -280, 120, -340,
+			210, -400))
 	f.sew(k, o, 14, 0, -110, 0, 450)
 	button := r.against(f.base)
 	for y := -60; y < 400; y += 130 {
@@ -203,7 +212,8 @@ func drawCoat(r source, k *canvas, o pose, f fabric) {
 
 func drawPants(r source, k *canvas, o pose, f fabric) {
 	leg, out := r.between(560, 640), r.between(40, 110)
-	f.lay(k, o, o.place(both(0, -610, -210, -600, -235, -420, -260-out/3, 0, -240-out, leg, -90-out/2, leg+10, -40, -60, 0, -230)...))
+	f.lay(k, o, o.place(both(0, -610, -210, -600, -235, -420, -260-out/3, 0, -240-out, leg, -90-out/2, leg+10, -40,
+		-60, 0, -230)...))
 	k.fill(f.trim, o.place(-212, -612, 212, -612, 218, -545, -218, -545))
 	f.sew(k, o, 8, -214, -545, 0, -540, 214, -545)
 	f.sew(k, o, 9, 0, -540, 4, -380, 0, -235)
@@ -234,9 +244,11 @@ func drawShorts(r source, k *canvas, o pose, f fabric) {
 
 func drawDress(r source, k *canvas, o pose, f fabric) {
 	waist, hem, sleeve := r.between(130, 180), r.between(300, 440), r.chance(40)
-	outline := both(-70, -560, -110, -655, -165, -650, -190, -470, -230, -400, -waist, -160, -220, 80, -hem, 610, 0, 650)
+	outline := both(-70, -560, -110, -655, -165, -650, -190, -470, -230, -400, -waist, -160, -220, 80, -hem, 610, 0,
+		650)
 	if sleeve {
-		outline = both(-60, -620, -170, -640, -340, -430, -250, -360, -210, -400, -waist, -160, -220, 80, -hem, 610, 0, 650)
+		outline = both(-60, -620, -170, -640, -340, -430, -250, -360, -210, -400, -waist, -160, -220, 80, -hem, 610,
+			0, 650)
 	}
 	f.lay(k, o, smooth(o.place(outline...), 1))
 	k.fill(solid(f.base.lit(50)), smooth(o.place(-75, -600, 75, -600, 60, -520, 0, -490, -60, -520), 1))
@@ -249,7 +261,8 @@ func drawDress(r source, k *canvas, o pose, f fabric) {
 
 func drawSkirt(r source, k *canvas, o pose, f fabric) {
 	waist, hem, long := r.between(180, 230), r.between(330, 470), r.between(250, 420)
-	f.lay(k, o, smooth(o.place(both(0, -400, -waist, -400, -waist-60, -260, -hem, long, -hem/2, long+45, 0, long+55)...), 1))
+	f.lay(k, o, smooth(o.place(both(0, -400, -waist, -400, -waist-60, -260, -hem, long, -hem/2, long+45, 0,
+		long+55)...), 1))
 	k.fill(f.trim, o.place(-waist, -410, waist, -410, waist+12, -335, -waist-12, -335))
 	f.sew(k, o, 9, -waist-12, -335, 0, -325, waist+12, -335)
 	for i := -4; i <= 4; i++ {
@@ -271,7 +284,8 @@ func drawHat(r source, k *canvas, o pose, f fabric) {
 	}
 	f.lay(k, o, o.ellipse(0, 140, brim, 150, 0))
 	k.fill(solid(f.base.lit(45).clear(90)), o.ellipse(0, 125, 270, 80, 0))
-	f.lay(k, o, smooth(o.place(-255, 110, -240, -crown+60, -120, -crown-30, 0, -crown+10, 120, -crown-30, 240, -crown+60, 255, 110, 0, 180), 2))
+	f.lay(k, o, smooth(o.place(-255, 110, -240, -crown+60, -120, -crown-30, 0, -crown+10, 120, -crown-30, 240,
+		-crown+60, 255, 110, 0, 180), 2))
 	k.fill(solid(r.against(f.base)), smooth(o.place(-250, 20, 0, 90, 250, 20, 252, 100, 0, 170, -252, 100), 1))
 	f.fold(k, o, -80, -crown+30, 0, -crown+120, 80, -crown+30)
 }
@@ -281,7 +295,8 @@ func drawShoes(r source, k *canvas, o pose, f fabric) {
 	for i, y := range []int{-230, 210} { // a pair, from the side
 		p := o
 		p.centre = o.at(30-60*i, y)
-		f.lay(k, p, smooth(p.place(-460, -160, -420, -210, -190, -190, -60, -110, 130, -20, 400, 20, 480, 90, 470, 160, -450, 160, -480, 20), 2))
+		f.lay(k, p, smooth(p.place(-460, -160, -420, -210, -190, -190, -60, -110, 130, -20, 400, 20, 480, 90, 470,
+			160, -450, 160, -480, 20), 2))
 		k.fill(solid(sole), smooth(p.place(-480, 120, 480, 110, 500, 150, 470, 200, -460, 200, -490, 170), 1))
 		k.fill(f.trim, smooth(p.place(300, 20, 480, 60, 490, 130, 260, 125), 2))
 		k.fill(solid(f.base.lit(45)), smooth(p.place(-430, -185, -200, -175, -150, -140, -400, -140), 2))

@@ -127,7 +127,8 @@ func drawPattern(r source) *canvas {
 	step, degrees := r.between(3, 80), pick(r, 0, 90, 45, r.IntN(360))
 	turned := func(x, y int) (int, int) {
 		x, y = x-w/2, y-h/2
-		return scale(x, cosine(degrees)) - scale(y, sine(degrees)) + 1<<14, scale(x, sine(degrees)) + scale(y, cosine(degrees)) + 1<<14
+		return scale(x, cosine(degrees)) - scale(y, sine(degrees)) + 1<<14,
+			scale(x, sine(degrees)) + scale(y, cosine(degrees)) + 1<<14
 	}
 	third := r.colour()
 	var choose func(x, y int) int
@@ -151,7 +152,10 @@ func drawPattern(r source) *canvas {
 			return root(int64(x*x+y*y)) / step % 2
 		}
 	case 5: // bricks
-		choose = func(x, y int) int { return bit(y%step < max(step/8, 1) || (x+y/step%2*step)%(2*step) < max(step/8, 1)) }
+		choose = func(x, y int) int {
+			return bit(y%step < max(step/8, 1) ||
+				(x+y/step%2*step)%(2*step) < max(step/8, 1))
+		}
 	default: // three stripes in turn
 		choose = func(x, _ int) int { return x / step % 3 }
 	}
@@ -194,7 +198,8 @@ func drawShapes(r source) *canvas {
 	k := newCanvas(w, h, r.ground(w, h))
 	side := min(w, h)
 	for range r.between(1, pick(r, 1, 4, 40)) {
-		o := pose{point{r.IntN(w) * one, r.IntN(h) * one}, r.between(side/12+1, side*3/4+2) * one, r.IntN(360), false, r.between(40, 160)}
+		o := pose{point{r.IntN(w) * one, r.IntN(h) * one}, r.between(side/12+1, side*3/4+2) * one, r.IntN(360), false,
+			r.between(40, 160)}
 		c := r.colour()
 		if r.chance(30) {
 			c = c.clear(r.between(80, 220))
@@ -214,7 +219,8 @@ func drawShapes(r source) *canvas {
 			}
 			k.fill(solid(c), star)
 		case 4:
-			k.stroke(solid(c), o.length(r.between(5, 80)), o.place(-400, r.between(-300, 300), 0, r.between(-300, 300), 400, 0)...)
+			k.stroke(solid(c), o.length(r.between(5, 80)),
+				o.place(-400, r.between(-300, 300), 0, r.between(-300, 300), 400, 0)...)
 		default:
 			ring := o.ellipse(0, 0, 400, 400, 0)
 			k.stroke(solid(c), o.length(r.between(20, 120)), append(ring, ring[0])...)

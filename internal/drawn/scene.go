@@ -10,7 +10,8 @@ func drawMap(r source) *canvas {
 	var k *canvas
 	switch r.IntN(3) {
 	case 0: // heights
-		levels := []colour{hue(210, 160, 200), hue(200, 100, 230), hue(50, 80, 230), hue(90, 120, 190), hue(40, 120, 160), {240, 240, 240, 255}}
+		levels := []colour{hue(210, 160, 200), hue(200, 100, 230), hue(50, 80, 230), hue(90, 120, 190),
+			hue(40, 120, 160), {240, 240, 240, 255}}
 		if r.chance(30) {
 			for i := range levels {
 				levels[i] = r.colour()
@@ -70,7 +71,8 @@ func drawMap(r source) *canvas {
 			k.stroke(solid(street), wide, o.at(-w-h, d), o.at(w+h, d+r.between(-20, 20)))
 		}
 		for range r.between(1, 4) { // trunk roads, railways
-			line := bend([]point{{0, r.IntN(h) * one}, {w / 3 * one, r.IntN(h) * one}, {w * 2 / 3 * one, r.IntN(h) * one}, {w * one, r.IntN(h) * one}}, 3)
+			line := bend([]point{{0, r.IntN(h) * one}, {w / 3 * one, r.IntN(h) * one},
+				{w * 2 / 3 * one, r.IntN(h) * one}, {w * one, r.IntN(h) * one}}, 3)
 			c := pick(r, hue(40, 200, 240), hue(20, 200, 230), colour{120, 120, 120, 255})
 			k.stroke(solid(c.lit(75)), 9*one, line...)
 			k.stroke(solid(c), 6*one, line...)
@@ -82,7 +84,8 @@ func drawMap(r source) *canvas {
 	}
 	for range r.between(0, 3) { // pins
 		o := pose{centre: point{r.IntN(w) * one, r.IntN(h) * one}, size: min(w, h) * one / 8}
-		k.fill(solid(hue(r.IntN(360), 220, 220)), smooth(o.place(0, 600, -350, -100, -300, -500, 0, -600, 300, -500, 350, -100), 2))
+		k.fill(solid(hue(r.IntN(360), 220, 220)),
+			smooth(o.place(0, 600, -350, -100, -300, -500, 0, -600, 300, -500, 350, -100), 2))
 		k.fill(solid(colour{255, 255, 255, 255}), o.ellipse(0, -230, 120, 120, 0))
 	}
 	return r.photographed(k)
@@ -96,7 +99,8 @@ func drawCode(r source) *canvas {
 	back := r.pale()
 	k := newCanvas(w, h, r.ground(w, h))
 	dark := pick(r, colour{0, 0, 0, 255}, r.against(back))
-	o := pose{centre: point{w / 2 * one, h / 2 * one}, size: min(w, h) * one * r.between(60, 105) / 100, degrees: pick(r, 0, 0, r.between(-30, 30))}
+	o := pose{centre: point{w / 2 * one, h / 2 * one}, size: min(w, h) * one * r.between(60, 105) / 100,
+		degrees: pick(r, 0, 0, r.between(-30, 30))}
 	k.fill(solid(back), o.place(-500, -500, 500, -500, 500, 500, -500, 500))
 	square := func(n, x, y, wide int, c colour) {
 		at := func(v int) int { return -440 + 880*v/n }
@@ -141,7 +145,8 @@ func drawCode(r source) *canvas {
 				if !r.chance(25) {
 					at := o.at(-440+880*x/n+440/n, -440+880*y/n+440/n)
 					half := o.length(400 / n)
-					k.fill(solid(back), pose{centre: at, size: 1000, degrees: o.degrees}.place(-half, -half, half, -half, half, half, -half, half))
+					k.fill(solid(back), pose{centre: at, size: 1000, degrees: o.degrees}.place(-half, -half, half,
+						-half, half, half, -half, half))
 					if r.chance(50) {
 						letter := pose{centre: at, size: 1000, degrees: o.degrees}
 						dot := max(half/5, 1)
@@ -162,7 +167,8 @@ func drawFace(r source) *canvas {
 	side := max(min(w, h)/n, 8)
 	for y := side / 2; y < h; y += side {
 		for x := side / 2; x < w; x += side {
-			o := pose{centre: point{x * one, y * one}, size: side * one * 95 / 100, degrees: pick(r, 0, r.between(-25, 25))}
+			o := pose{centre: point{x * one, y * one}, size: side * one * 95 / 100,
+				degrees: pick(r, 0, r.between(-25, 25))}
 			drawOneFace(r, k, o)
 		}
 	}
@@ -215,12 +221,14 @@ func drawThing(r source) *canvas {
 	if r.chance(40) {
 		k.rectangle(0, h*r.between(50, 85)/100, w, h, r.ground(w, h))
 	}
-	things := []func(source, *canvas, pose){drawHouse, drawTree, drawCar, drawFlower, drawCup, drawBottle, drawClock, drawChair, drawFruit, drawHills,
+	things := []func(source, *canvas, pose){drawHouse, drawTree, drawCar, drawFlower, drawCup, drawBottle, drawClock,
+		drawChair, drawFruit, drawHills,
 		drawPlate, drawBall}
 	draw := pick(r, things...)
 	side := min(w, h)
 	for range pick(r, 1, 1, 1, 3) {
-		o := pose{centre: point{(w/2 + r.between(-w/8, w/8)) * one, (h/2 + r.between(-h/8, h/8)) * one}, size: max(side*r.between(50, 100)/100, 4) * one,
+		o := pose{centre: point{(w/2 + r.between(-w/8, w/8)) * one, (h/2 + r.between(-h/8, h/8)) * one},
+			size:    max(side*r.between(50, 100)/100, 4) * one,
 			degrees: pick(r, 0, 0, r.between(-20, 20)), mirrored: r.chance(50), wide: r.between(80, 120)}
 		draw(r, k, o)
 	}
@@ -248,14 +256,17 @@ func drawTree(r source, k *canvas, o pose) {
 		return
 	}
 	for range 14 {
-		k.fill(solid(leaves.lit(r.between(75, 115))), o.ellipse(r.between(-230, 230), r.between(-330, 60), r.between(90, 180), r.between(80, 160), 0))
+		k.fill(solid(leaves.lit(r.between(75, 115))),
+			o.ellipse(r.between(-230, 230), r.between(-330, 60), r.between(90, 180), r.between(80, 160), 0))
 	}
 }
 
 func drawCar(r source, k *canvas, o pose) {
 	body := r.colour()
-	k.fill(r.coat(body, o), smooth(o.place(-470, 60, -440, -40, -260, -60, -150, -240, 160, -240, 280, -60, 450, -20, 470, 160, -470, 160), 1))
-	k.fill(solid(hue(200, 60, r.between(150, 240))), o.place(-220, -70, -130, -210, -10, -210, -10, -70), o.place(20, -70, 20, -210, 140, -210, 230, -70))
+	k.fill(r.coat(body, o), smooth(o.place(-470, 60, -440, -40, -260, -60, -150, -240, 160, -240, 280, -60, 450, -20,
+		470, 160, -470, 160), 1))
+	k.fill(solid(hue(200, 60, r.between(150, 240))), o.place(-220, -70, -130, -210, -10, -210, -10, -70),
+		o.place(20, -70, 20, -210, 140, -210, 230, -70))
 	for _, x := range []int{-270, 280} {
 		k.fill(solid(colour{25, 25, 25, 255}), o.ellipse(x, 160, 110, 110, 0))
 		k.fill(solid(colour{190, 190, 195, 255}), o.ellipse(x, 160, 50, 50, 0))
@@ -287,7 +298,8 @@ func drawCup(r source, k *canvas, o pose) {
 
 func drawBottle(r source, k *canvas, o pose) {
 	c := r.colour().clear(r.between(180, 255))
-	k.fill(solid(c), smooth(o.place(-60, -400, 60, -400, 60, -220, 150, -100, 150, 450, -150, 450, -150, -100, -60, -220), 1))
+	k.fill(solid(c), smooth(o.place(-60, -400, 60, -400, 60, -220, 150, -100, 150, 450, -150, 450, -150, -100, -60,
+		-220), 1))
 	k.fill(solid(r.colour()), o.place(-66, -480, 66, -480, 66, -390, -66, -390))
 	k.fill(solid(r.pale()), o.place(-148, 30, 148, 30, 148, 280, -148, 280))
 	k.write(o, -110, 110, o.length(9), r.line(4), solid(colour{30, 30, 30, 255}))
@@ -299,7 +311,8 @@ func drawClock(r source, k *canvas, o pose) {
 	k.fill(solid(face), o.ellipse(0, 0, 395, 395, 0))
 	ink := r.against(face)
 	for d := 0; d < 360; d += 30 {
-		k.stroke(solid(ink), o.length(22), o.at(scale(350, cosine(d)), scale(350, sine(d))), o.at(scale(310, cosine(d)), scale(310, sine(d))))
+		k.stroke(solid(ink), o.length(22), o.at(scale(350, cosine(d)), scale(350, sine(d))),
+			o.at(scale(310, cosine(d)), scale(310, sine(d))))
 	}
 	for _, reach := range []int{180, 290} {
 		d := r.IntN(360)
@@ -313,7 +326,8 @@ func drawChair(r source, k *canvas, o pose) {
 	for _, x := range []int{-200, 290} {
 		k.stroke(far, o.length(44), o.place(x, 60, x, 380)...)
 	}
-	k.fill(p, o.place(-290, -470, 210, -470, 210, -420, -290, -420), o.place(-290, -470, -240, -470, -240, 60, -290, 60),
+	k.fill(p, o.place(-290, -470, 210, -470, 210, -420, -290, -420),
+		o.place(-290, -470, -240, -470, -240, 60, -290, 60),
 		o.place(160, -470, 210, -470, 210, 60, 160, 60), o.place(-290, -250, 210, -250, 210, -190, -290, -190))
 	k.fill(p, o.place(-300, 30, 220, 30, 330, 110, -260, 110))
 	for _, x := range []int{-260, 290} {
@@ -322,12 +336,16 @@ func drawChair(r source, k *canvas, o pose) {
 }
 
 func drawFruit(r source, k *canvas, o pose) {
-	c := hue(pick(r, r.between(0, 60), r.between(60, 130), r.between(270, 359)), r.between(170, 255), r.between(150, 250))
+	c := hue(pick(r, r.between(0, 60), r.between(60, 130), r.between(270, 359)), r.between(170, 255),
+		r.between(150, 250))
 	if r.chance(30) { // a banana
-		k.fill(r.coat(hue(52, 200, 240), o), smooth(o.place(-450, -160, -300, 130, 60, 260, 430, 60, 460, -40, 340, 20, 40, 80, -220, -20, -400, -260), 2))
+		k.fill(r.coat(hue(52, 200, 240), o),
+			smooth(o.place(-450, -160, -300, 130, 60, 260, 430, 60, 460, -40, 340, 20, 40, 80, -220, -20, -400, -260),
+				2))
 		return
 	}
-	k.fill(r.coat(c, o), smooth(o.place(-60, -250, 60, -250, 340, -300, 430, 20, 240, 400, 0, 370, -240, 400, -430, 20, -340, -300), 2))
+	k.fill(r.coat(c, o), smooth(o.place(-60, -250, 60, -250, 340, -300, 430, 20, 240, 400, 0, 370, -240, 400, -430,
+		20, -340, -300), 2))
 	k.fill(solid(colour{255, 255, 255, 90}), o.ellipse(-190, -110, 60, 110, 30))
 	k.stroke(solid(hue(25, 160, 90)), o.length(36), bend(o.place(0, -240, 20, -340, 70, -440), 1)...)
 	k.fill(solid(hue(110, 190, 150)), smooth(o.place(40, -350, 180, -460, 320, -420, 180, -320), 1))
@@ -341,7 +359,8 @@ func drawHills(r source, k *canvas, _ pose) {
 	for range r.between(0, 5) {
 		x, y := r.IntN(w), r.IntN(h/3+1)
 		for range 5 {
-			k.fill(solid(colour{255, 255, 255, 220}), ellipse(point{(x + r.between(-w/12, w/12)) * one, y * one}, w*one/16, h*one/28))
+			k.fill(solid(colour{255, 255, 255, 220}),
+				ellipse(point{(x + r.between(-w/12, w/12)) * one, y * one}, w*one/16, h*one/28))
 		}
 	}
 	n := r.between(2, 5)
@@ -367,7 +386,8 @@ func drawPlate(r source, k *canvas, o pose) {
 	for range r.between(3, 25) {
 		d, reach := r.IntN(360), r.IntN(230)
 		k.fill(r.coat(hue(r.between(0, 130), r.between(120, 255), r.between(90, 240)), o),
-			o.ellipse(scale(reach, cosine(d)), scale(reach, sine(d)), r.between(25, 120), r.between(25, 80), r.IntN(180)))
+			o.ellipse(scale(reach, cosine(d)), scale(reach, sine(d)), r.between(25, 120), r.between(25, 80),
+				r.IntN(180)))
 	}
 }
 
@@ -386,7 +406,8 @@ func drawBall(r source, k *canvas, o pose) {
 			d, reach := r.IntN(360), r.IntN(280)
 			var spot []point
 			for i := range 5 {
-				spot = append(spot, o.at(scale(reach, cosine(d))+scale(80, cosine(72*i)), scale(reach, sine(d))+scale(80, sine(72*i))))
+				spot = append(spot, o.at(scale(reach, cosine(d))+scale(80, cosine(72*i)),
+					scale(reach, sine(d))+scale(80, sine(72*i))))
 			}
 			k.fill(solid(other), spot)
 		}

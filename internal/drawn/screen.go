@@ -150,7 +150,8 @@ func drawPhone(r source) *canvas {
 		}
 	}
 	if r.chance(40) { // in its frame
-		k.stroke(solid(colour{10, 10, 10, 255}), 14*one, box(0, 0, w*one, h*one)[0], point{w * one, 0}, point{w * one, h * one},
+		k.stroke(solid(colour{10, 10, 10, 255}), 14*one, box(0, 0, w*one, h*one)[0], point{w * one, 0},
+			point{w * one, h * one},
 			point{0, h * one}, point{})
 	}
 	return r.photographed(k)
@@ -285,7 +286,8 @@ func drawIcon(r source, k *canvas, o pose, c, face colour) {
 		k.fill(p, teeth)
 		k.fill(solid(face), o.ellipse(0, 0, 130, 130, 0))
 	case 5: // bell
-		k.fill(p, smooth(o.place(0, -420, 220, -350, 260, 100, 380, 260, -380, 260, -260, 100, -220, -350), 2), o.ellipse(0, 320, 90, 90, 0))
+		k.fill(p, smooth(o.place(0, -420, 220, -350, 260, 100, 380, 260, -380, 260, -260, 100, -220, -350), 2),
+			o.ellipse(0, 320, 90, 90, 0))
 	case 6: // heart
 		k.fill(p, smooth(o.place(0, 420, -420, 0, -420, -320, -160, -420, 0, -220, 160, -420, 420, -320, 420, 0), 2))
 	case 7: // three lines
@@ -295,7 +297,8 @@ func drawIcon(r source, k *canvas, o pose, c, face colour) {
 	case 8: // tick or cross
 		k.stroke(p, thick, o.place(-350, 30, -80, 300, 380, -280)...)
 	case 9: // camera
-		k.fill(p, rounded(o.at(-420, 0).x, o.at(0, -240).y, o.at(420, 0).x, o.at(0, 320).y, o.length(100)), o.place(-140, -240, -90, -340, 90, -340, 140, -240))
+		k.fill(p, rounded(o.at(-420, 0).x, o.at(0, -240).y, o.at(420, 0).x, o.at(0, 320).y, o.length(100)),
+			o.place(-140, -240, -90, -340, 90, -340, 140, -240))
 		k.fill(solid(face), o.ellipse(0, 40, 190, 190, 0))
 		k.fill(p, o.ellipse(0, 40, 120, 120, 0))
 	case 10: // waves
@@ -308,6 +311,7 @@ func drawIcon(r source, k *canvas, o pose, c, face colour) {
 		}
 		k.fill(p, o.ellipse(0, 250, 70, 70, 0))
 	default: // a bin
-		k.fill(p, o.place(-280, -200, 280, -200, 230, 400, -230, 400), o.place(-380, -320, 380, -320, 380, -240, -380, -240))
+		k.fill(p, o.place(-280, -200, 280, -200, 230, 400, -230, 400),
+			o.place(-380, -320, 380, -320, 380, -240, -380, -240))
 	}
 }

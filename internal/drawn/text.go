@@ -163,7 +163,8 @@ func drawWords(r source, w, h int) *canvas {
 	dot := max(w*one/(letters*6+2), 8)
 	turn := pick(r, 0, 0, r.between(-20, 20), 90)
 	for y := r.between(0, h/4) * one; y < h*one; y += dot * r.between(8, 12) {
-		k.write(pose{centre: point{r.between(0, w/8) * one, y}, size: one, degrees: turn}, 0, 0, dot, r.line(letters), solid(ink))
+		k.write(pose{centre: point{r.between(0, w/8) * one, y}, size: one, degrees: turn}, 0, 0, dot, r.line(letters),
+			solid(ink))
 		if r.chance(25) {
 			ink = r.against(back(w/2, h/2))
 		}
@@ -203,7 +204,8 @@ func drawPage(r source, w, h int) *canvas {
 				size = 2 * dot
 			case r.chance(4): // a picture in the text
 				high := r.between(20, 60) * h / 300
-				k.fill(r.ground(w, h), o.place(x, y, x+wide*9/10, y, x+wide*9/10, min(y+high, bottom), x, min(y+high, bottom)))
+				k.fill(r.ground(w, h), o.place(x, y, x+wide*9/10, y, x+wide*9/10, min(y+high, bottom), x,
+					min(y+high, bottom)))
 				y += high + 4
 				continue
 			case r.chance(8): // between paragraphs
@@ -254,7 +256,8 @@ func drawSign(r source, w, h int) *canvas {
 	side := min(w, h)
 	o := pose{centre: point{w / 2 * one, h / 2 * one}, size: side * one, degrees: r.between(-12, 12)}
 	shapes := [][]point{
-		o.ellipse(0, 0, 420, 420, 0), o.place(-450, -250, 450, -250, 450, 250, -450, 250), o.place(0, -450, 450, 380, -450, 380),
+		o.ellipse(0, 0, 420, 420, 0), o.place(-450, -250, 450, -250, 450, 250, -450, 250),
+		o.place(0, -450, 450, 380, -450, 380),
 		o.place(0, -450, 450, 0, 0, 450, -450, 0), o.ellipse(0, 0, 480, 300, 0),
 		o.place(-180, -440, 180, -440, 440, -180, 440, 180, 180, 440, -180, 440, -440, 180, -440, -180),
 	}

@@ -213,18 +213,21 @@ func (d *Dataset) chunked(c *cursor, size uint64) ([]byte, error) {
 		return nil, err
 	}
 	if len(chunks) != wanted {
-		return nil, &FormatError{d.layout.offset, fmt.Sprintf("%s has %d of its %d chunks", d.path, len(chunks), wanted)}
+		return nil, &FormatError{d.layout.offset,
+			fmt.Sprintf("%s has %d of its %d chunks", d.path, len(chunks), wanted)}
 	}
 	// Both the array and a chunk are allocated below: neither can be larger than
 	// what the stored bytes could expand to.
 	if size > maxExpansion*stored || chunkBytes > maxExpansion*stored {
-		return nil, &FormatError{d.layout.offset, fmt.Sprintf("%s has %d bytes stored for %d", d.path, stored, max(size, chunkBytes))}
+		return nil, &FormatError{d.layout.offset,
+			fmt.Sprintf("%s has %d bytes stored for %d", d.path, stored, max(size, chunkBytes))}
 	}
 	raw := make([]byte, size)
 	for _, next := range chunks {
 		values, err := unfilter(next, filters, chunkBytes, d.datatype.bytes)
 		if err != nil {
-			return nil, &FormatError{d.layout.offset, fmt.Sprintf("%s has a chunk that cannot be unpacked: %v", d.path, err)}
+			return nil, &FormatError{d.layout.offset,
+				fmt.Sprintf("%s has a chunk that cannot be unpacked: %v", d.path, err)}
 		}
 		d.place(raw, values, next.origin, box)
 	}

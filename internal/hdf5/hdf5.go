@@ -95,7 +95,8 @@ func Open(data []byte) (*File, error) {
 		return nil, &UnsupportedError{fmt.Sprintf("addresses of %d and lengths of %d bytes", sizes[0], sizes[1])}
 	}
 	if c.err == nil && end > uint64(len(data)) {
-		return nil, &FormatError{uint64(len(data)), fmt.Sprintf("it ends before its %d bytes are complete; copy or download it again", end)}
+		return nil, &FormatError{uint64(len(data)),
+			fmt.Sprintf("it ends before its %d bytes are complete; copy or download it again", end)}
 	}
 	return f, c.err
 }
@@ -331,7 +332,8 @@ func (f *File) walkTree(address uint64, kind uint8, keyBytes int, leaf func(key 
 
 // walkNode walks a node that must be of the given level, any for -1. Levels
 // fall, so that a tree that leads back into itself ends.
-func (f *File) walkNode(address uint64, kind uint8, level, keyBytes int, leaf func(key *cursor, address uint64) error) error {
+func (f *File) walkNode(address uint64, kind uint8, level, keyBytes int,
+	leaf func(key *cursor, address uint64) error) error {
 	if err := f.visit(address); err != nil {
 		return err
 	}

@@ -119,7 +119,8 @@ func TestAttributes(t *testing.T) {
 		}
 		got, found, err := g.Attribute(test.name)
 		if err != nil || !found || !cmp.Equal(got, test.want) {
-			t.Errorf("attribute %s of %s is %.60q, %v, %v; want %.60q", test.name, test.file, got, found, err, test.want)
+			t.Errorf("attribute %s of %s is %.60q, %v, %v; want %.60q", test.name, test.file, got, found, err,
+				test.want)
 		}
 		if _, found, err := g.Attribute("none"); found || err != nil {
 			t.Errorf("a missing attribute gives %v, %v", found, err)
@@ -129,7 +130,8 @@ func TestAttributes(t *testing.T) {
 
 func TestWhatIsNotReadIsNamed(t *testing.T) {
 	var unsupported *UnsupportedError
-	for path, what := range map[string]string{"lzf": "filter 32000", "big_endian": "numbers of class 1", "integer": "numbers of class 0"} {
+	for path, what := range map[string]string{"lzf": "filter 32000", "big_endian": "numbers of class 1",
+		"integer": "numbers of class 0"} {
 		d, err := open(t, "older.h5").Dataset(path)
 		if err != nil {
 			t.Fatal(err)

@@ -125,7 +125,8 @@ func (f *File) header2(address uint64) ([]message, error) {
 }
 
 // appendMessage reads a message's data; a continuation becomes a further block.
-func (f *File) appendMessage(all []message, blocks []block, c *cursor, kind uint16, size uint64, flags uint8) ([]message, []block, error) {
+func (f *File) appendMessage(all []message, blocks []block, c *cursor, kind uint16, size uint64,
+	flags uint8) ([]message, []block, error) {
 	offset := c.base + c.at
 	m := message{kind: kind, shared: flags&0x02 != 0, offset: offset, data: c.take(size)}
 	if c.err != nil {

@@ -193,8 +193,9 @@ func dataspace(shape []int) []byte {
 // where in it sign, exponent and mantissa are, by IEEE 754.
 var (
 	float32Type = []byte{0x10 | byte(classFloat), 0x20, 31, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0}
-	float64Type = []byte{0x10 | byte(classFloat), 0x20, 63, 0, 8, 0, 0, 0, 0, 0, 64, 0, 52, 11, 0, 52, 0xff, 0x03, 0, 0}
-	int64Type   = []byte{0x10 | byte(classInteger), 0x08, 0, 0, 8, 0, 0, 0, 0, 0, 64, 0}
+	float64Type = []byte{0x10 | byte(classFloat), 0x20, 63, 0, 8, 0, 0, 0, 0, 0, 64, 0, 52, 11, 0, 52, 0xff, 0x03, 0,
+		0}
+	int64Type = []byte{0x10 | byte(classInteger), 0x08, 0, 0, 8, 0, 0, 0, 0, 0, 64, 0}
 )
 
 // numbers returns the datatype of values and their size.

@@ -77,7 +77,8 @@ func compare(want *Node, got Object) error {
 		default:
 			return fmt.Errorf("%s is a dataset", got.Path())
 		}
-		if len(got.Shape()) != len(want.Shape) || !cmp.Equal(append([]int{}, got.Shape()...), append([]int{}, want.Shape...)) {
+		if len(got.Shape()) != len(want.Shape) ||
+			!cmp.Equal(append([]int{}, got.Shape()...), append([]int{}, want.Shape...)) {
 			return fmt.Errorf("%s has shape %v, want %v", got.Path(), got.Shape(), want.Shape)
 		}
 		for i, v := range values {
@@ -159,13 +160,14 @@ func TestWritePanics(t *testing.T) {
 		"another shape":            {Members: map[string]*Node{"x": {Values: []float32{1}, Shape: []int{2}}}},
 		"a negative shape":         {Members: map[string]*Node{"x": {Values: []float32{1}, Shape: []int{-1, -1}}}},
 		"other values":             {Members: map[string]*Node{"x": {Values: []int{1}}}},
-		"members of a dataset":     {Members: map[string]*Node{"x": {Values: []float32{1}, Members: map[string]*Node{"y": {}}}}},
-		"a slash":                  {Members: map[string]*Node{"x/y": {}}},
-		"a dot":                    {Members: map[string]*Node{".": {}}},
-		"no name":                  {Members: map[string]*Node{"": {}}},
-		"a zero byte":              {Attributes: map[string]string{"x": "\x00"}},
-		"too many members":         {Members: many(1 << 16)},
-		"a long text":              {Attributes: map[string]string{"x": strings.Repeat("x", 1<<16)}},
+		"members of a dataset": {Members: map[string]*Node{"x": {Values: []float32{1},
+			Members: map[string]*Node{"y": {}}}}},
+		"a slash":          {Members: map[string]*Node{"x/y": {}}},
+		"a dot":            {Members: map[string]*Node{".": {}}},
+		"no name":          {Members: map[string]*Node{"": {}}},
+		"a zero byte":      {Attributes: map[string]string{"x": "\x00"}},
+		"too many members": {Members: many(1 << 16)},
+		"a long text":      {Attributes: map[string]string{"x": strings.Repeat("x", 1<<16)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

@@ -26,9 +26,11 @@ func decodeAVIF(ctx context.Context, data []byte, p *picture) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	width, height, depth, count, duration := uint64(numbers), uint64(numbers+4), uint64(numbers+8), uint64(numbers+12), uint64(numbers+16)
+	width, height, depth, count, duration := uint64(numbers), uint64(numbers+4), uint64(numbers+8),
+		uint64(numbers+12), uint64(numbers+16)
 	decode := func(sizesOnly, pixels uint64) error {
-		done, err := m.call("decode", uint64(file), uint64(len(data)), sizesOnly, 0, width, height, depth, count, duration, pixels)
+		done, err := m.call("decode", uint64(file), uint64(len(data)), sizesOnly, 0, width, height, depth, count,
+			duration, pixels)
 		if err == nil && done == 0 {
 			err = m.failed("decoding", nil)
 		}
@@ -42,7 +44,8 @@ func decodeAVIF(ctx context.Context, data []byte, p *picture) ([]byte, error) {
 		return nil, err
 	}
 	if int(sizes[0]) != p.codedWidth || int(sizes[1]) != p.codedHeight {
-		return nil, corrupt("its boxes contradict each other: %d × %d and %d × %d pixels", p.codedWidth, p.codedHeight, sizes[0], sizes[1])
+		return nil, corrupt("its boxes contradict each other: %d × %d and %d × %d pixels", p.codedWidth,
+			p.codedHeight, sizes[0], sizes[1])
 	}
 	area := p.codedWidth * p.codedHeight
 	sampleBytes := 1

@@ -341,7 +341,8 @@ func (c *container) locations(data []byte, body, contents payload) error {
 	r := c.in(data, body)
 	version, _ := r.fullBox()
 	sizes := r.uint(2)
-	offsetBytes, lengthBytes, baseBytes, indexBytes := int(sizes>>12&15), int(sizes>>8&15), int(sizes>>4&15), int(sizes&15)
+	offsetBytes, lengthBytes, baseBytes, indexBytes := int(sizes>>12&15), int(sizes>>8&15), int(sizes>>4&15),
+		int(sizes&15)
 	if version == 0 {
 		indexBytes = 0
 	}
@@ -471,7 +472,8 @@ func (c *container) alpha(data []byte, of uint32) uint32 {
 }
 
 func isAlpha(auxC []byte) bool {
-	for _, name := range []string{"urn:mpeg:hevc:2015:auxid:1\x00", "urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\x00"} {
+	for _, name := range []string{"urn:mpeg:hevc:2015:auxid:1\x00",
+		"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\x00"} {
 		if len(auxC) >= 4 && bytes.HasPrefix(auxC[4:], []byte(name)) {
 			return true
 		}

@@ -103,7 +103,8 @@ func decodeItem(ctx context.Context, data []byte, p *picture) ([]byte, error) {
 		return nil, err
 	}
 	if int(told[0]) != p.width || int(told[1]) != p.height {
-		return nil, corrupt("its boxes contradict each other: %d × %d and %d × %d pixels", p.width, p.height, told[0], told[1])
+		return nil, corrupt("its boxes contradict each other: %d × %d and %d × %d pixels", p.width, p.height, told[0],
+			told[1])
 	}
 	planes := planes{width: p.width, height: p.height, yStride: stride(p.width, 1)}
 	size := 0

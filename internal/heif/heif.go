@@ -75,12 +75,14 @@ const maxTiles = 4096
 
 // picture finds the picture that the file is about.
 func (c *container) picture(data []byte) (p picture, err error) {
-	sequence := c.trackWidth > 0 && (len(c.brands) > 0 && c.brands[0] == "avis" || !c.hasMeta || c.items[c.primary] == nil)
+	sequence := c.trackWidth > 0 &&
+		(len(c.brands) > 0 && c.brands[0] == "avis" || !c.hasMeta || c.items[c.primary] == nil)
 	if sequence {
 		if !slices.Contains(c.brands, "avis") {
 			return p, unsupported("it is a HEIC sequence without a still picture; save one frame as JPEG or PNG")
 		}
-		p = picture{format: formatAVIF, codedWidth: c.trackWidth, codedHeight: c.trackHeight, width: c.trackWidth, height: c.trackHeight}
+		p = picture{format: formatAVIF, codedWidth: c.trackWidth, codedHeight: c.trackHeight, width: c.trackWidth,
+			height: c.trackHeight}
 		return p, p.check()
 	}
 	if err := c.present(c.primary); err != nil {
@@ -94,7 +96,8 @@ func (c *container) picture(data []byte) (p picture, err error) {
 			return p, corrupt("its picture is made of others, but names none")
 		}
 		if len(it.tiles) > maxTiles {
-			return p, unsupported("its picture is made of %d others, where %d are the limit; save it as JPEG or PNG", len(it.tiles), maxTiles)
+			return p, unsupported("its picture is made of %d others, where %d are the limit; save it as JPEG or PNG",
+				len(it.tiles), maxTiles)
 		}
 		tiles = it.tiles
 	default:
@@ -154,7 +157,8 @@ func (c *container) checkHEVC(data []byte, id uint32, to *colour) error {
 		case !ok:
 			err = corrupt("picture item %d has no readable HEVC header", id)
 		case s.width != width || s.height != height:
-			err = corrupt("picture item %d is coded with %d × %d pixels and said to have %d × %d", id, s.width, s.height, width, height)
+			err = corrupt("picture item %d is coded with %d × %d pixels and said to have %d × %d", id, s.width,
+				s.height, width, height)
 		default:
 			*to = s.colour
 		}
@@ -168,7 +172,8 @@ func (c *container) checkHEVC(data []byte, id uint32, to *colour) error {
 // check reports sizes that no decoder takes.
 func (p *picture) check() error {
 	if p.codedWidth > maxSide || p.codedHeight > maxSide {
-		return fmt.Errorf("%w: %d × %d pixels, where a side may have %d", ErrTooLarge, p.codedWidth, p.codedHeight, maxSide)
+		return fmt.Errorf("%w: %d × %d pixels, where a side may have %d", ErrTooLarge, p.codedWidth, p.codedHeight,
+			maxSide)
 	}
 	return nil
 }
@@ -211,7 +216,8 @@ func Decode(ctx context.Context, data []byte, maxPixels int) (pixels []byte, wid
 		return nil, 0, 0, err
 	}
 	if p.codedWidth > maxPixels/p.codedHeight {
-		return nil, 0, 0, fmt.Errorf("%w: %d × %d pixels, where %d are allowed", ErrTooLarge, p.codedWidth, p.codedHeight, maxPixels)
+		return nil, 0, 0, fmt.Errorf("%w: %d × %d pixels, where %d are allowed", ErrTooLarge, p.codedWidth,
+			p.codedHeight, maxPixels)
 	}
 	if p.format == formatAVIF {
 		pixels, err = decodeAVIF(ctx, data, &p)

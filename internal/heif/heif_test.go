@@ -44,7 +44,8 @@ func TestPicturesAgreeWithPillow(t *testing.T) {
 			data := read(t, name)
 			format, width, height, ok, err := Identify(data)
 			if err != nil || !ok || format != filepath.Ext(name)[1:] || width != want.Width || height != want.Height {
-				t.Fatalf("Identify = %q, %d × %d, %v, %v; want %d × %d", format, width, height, ok, err, want.Width, want.Height)
+				t.Fatalf("Identify = %q, %d × %d, %v, %v; want %d × %d", format, width, height, ok, err, want.Width,
+					want.Height)
 			}
 			pixels, width, height, err := Decode(context.Background(), data, width*height*2)
 			if err != nil || width != want.Width || height != want.Height || len(pixels) != 3*width*height {
@@ -72,7 +73,8 @@ func TestPicturesAgreeWithPillow(t *testing.T) {
 // quarters gives the mean colour of each quarter's middle: 1/4 of its sides in from each
 // edge, as testdata/make.py does.
 func quarters(pixels []byte, width, height int) (means [4][3]float64) {
-	for q, box := range [4][4]int{{0, 0, width / 2, height / 2}, {width / 2, 0, width, height / 2}, {0, height / 2, width / 2, height}, {width / 2, height / 2, width, height}} {
+	for q, box := range [4][4]int{{0, 0, width / 2, height / 2}, {width / 2, 0, width, height / 2},
+		{0, height / 2, width / 2, height}, {width / 2, height / 2, width, height}} {
 		inX, inY := (box[2]-box[0])/4, (box[3]-box[1])/4
 		count := 0.0
 		for y := box[1] + inY; y < box[3]-inY; y++ {
@@ -91,7 +93,8 @@ func quarters(pixels []byte, width, height int) (means [4][3]float64) {
 }
 
 func TestOtherDataAreNotIdentified(t *testing.T) {
-	for _, data := range []string{"", "ftyp", "GIF89a..........", "\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isommp42", "\x00\x00\x00\x18ftyp"} {
+	for _, data := range []string{"", "ftyp", "GIF89a..........", "\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isommp42",
+		"\x00\x00\x00\x18ftyp"} {
 		if format, _, _, ok, err := Identify([]byte(data)); ok || err != nil || format != "" {
 			t.Errorf("Identify(%q) = %q, %v, %v", data, format, ok, err)
 		}
@@ -230,7 +233,8 @@ func TestBytesOfTheModulesAreTheNamedOnes(t *testing.T) {
 	}
 	for name, data := range map[string][]byte{"wasm/avif.wasm.gz": avifModule, "wasm/heic.wasm.gz": heicModule} {
 		sum := sha256.Sum256(data)
-		if !slices.Contains(strings.Split(string(sums), "\n"), fmt.Sprintf("%s  %s", hex.EncodeToString(sum[:]), name)) {
+		if !slices.Contains(strings.Split(string(sums), "\n"),
+			fmt.Sprintf("%s  %s", hex.EncodeToString(sum[:]), name)) {
 			t.Errorf("%s isn't the file of SHA256SUMS", name)
 		}
 	}

@@ -16,7 +16,8 @@ const maxSteps = 8
 
 // geometry follows an item's properties: the size that is coded (ispe), the steps in
 // their order, and the size after them.
-func (c *container) geometry(data []byte, id uint32) (codedWidth, codedHeight int, steps []step, width, height int, err error) {
+func (c *container) geometry(data []byte, id uint32) (codedWidth, codedHeight int, steps []step, width, height int,
+	err error) {
 	c.find(data, id, func(kind string, body []byte) {
 		if kind == "ispe" && len(body) >= 12 && codedWidth == 0 {
 			codedWidth, codedHeight = int(binary.BigEndian.Uint32(body[4:])), int(binary.BigEndian.Uint32(body[8:]))

@@ -100,7 +100,8 @@ func (d *decoder) start(ctx context.Context, memoryBytes int64) (*machine, error
 	}
 	compiled, err := m.runtime.CompileModule(ctx, d.module)
 	if err == nil {
-		m.module, err = m.runtime.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithStartFunctions("_initialize"))
+		m.module, err = m.runtime.InstantiateModule(ctx, compiled,
+			wazero.NewModuleConfig().WithStartFunctions("_initialize"))
 	}
 	if err != nil {
 		err = m.failed("starting", err)

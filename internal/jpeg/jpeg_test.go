@@ -155,28 +155,34 @@ func TestBrokenFiles(t *testing.T) {
 		data        []byte
 		unsupported bool
 	}{
-		"empty":                   {nil, false},
-		"only a start":            {start, false},
-		"no picture":              {cat(start, end), false},
-		"scan before frame":       {cat(start, scan, end), false},
-		"two frames":              {cat(start, frame, frame), false},
-		"a side of 0":             {cat(start, segment(markerSOF0, 8, 0, 0, 0, 8, 1, 1, 0x11, 0)), false},
-		"no tables":               {cat(start, frame, scan, end), false},
-		"no quantization":         {cat(start, frame, table, segment(markerDHT, append([]byte{0x10}, table[5:]...)...), scan, end), false},
-		"sampling factor 0":       {cat(start, segment(markerSOF0, 8, 0, 8, 0, 8, 1, 1, 0x01, 0)), false},
-		"component twice":         {cat(start, segment(markerSOF0, 8, 0, 8, 0, 8, 3, 1, 0x11, 0, 1, 0x11, 0, 2, 0x11, 0)), false},
-		"too many codes":          {cat(start, segment(markerDHT, append(append([]byte{0}, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), 1, 2, 3)...)), false},
-		"table cut":               {cat(start, segment(markerDHT, 0, 1)), false},
-		"quantization cut":        {cat(start, segment(markerDQT, 0, 1, 2)), false},
-		"unknown component":       {cat(start, frame, table, segment(markerSOS, 1, 9, 0, 0, 63, 0)), false},
-		"two components of one":   {cat(start, frame, segment(markerSOS, 2, 1, 0, 1, 0, 0, 63, 0)), false},
-		"segment past the end":    {cat(start, []byte{0xff, markerDQT, 0xff, 0xff, 1}), false},
-		"segment of length 1":     {cat(start, []byte{0xff, markerDQT, 0, 1}), false},
-		"arithmetic coding":       {cat(start, segment(0xc9, 8, 0, 8, 0, 8, 1, 1, 0x11, 0)), true},
-		"12 bits":                 {cat(start, segment(markerSOF1, 12, 0, 8, 0, 8, 1, 1, 0x11, 0)), true},
-		"two components":          {cat(start, segment(markerSOF0, 8, 0, 8, 0, 8, 2, 1, 0x11, 0, 2, 0x11, 0)), true},
-		"factors do not divide":   {cat(start, segment(markerSOF0, 8, 0, 8, 0, 8, 3, 1, 0x31, 0, 2, 0x21, 0, 3, 0x11, 0)), true},
-		"impossible progression":  {cat(start, segment(markerSOF2, 8, 0, 8, 0, 8, 1, 1, 0x11, 0), segment(markerSOS, 1, 1, 0, 5, 70, 0)), false},
+		"empty":             {nil, false},
+		"only a start":      {start, false},
+		"no picture":        {cat(start, end), false},
+		"scan before frame": {cat(start, scan, end), false},
+		"two frames":        {cat(start, frame, frame), false},
+		"a side of 0":       {cat(start, segment(markerSOF0, 8, 0, 0, 0, 8, 1, 1, 0x11, 0)), false},
+		"no tables":         {cat(start, frame, scan, end), false},
+		"no quantization": {cat(start, frame, table,
+			segment(markerDHT, append([]byte{0x10}, table[5:]...)...), scan, end), false},
+		"sampling factor 0": {cat(start, segment(markerSOF0, 8, 0, 8, 0, 8, 1, 1, 0x01, 0)), false},
+		"component twice": {cat(start,
+			segment(markerSOF0, 8, 0, 8, 0, 8, 3, 1, 0x11, 0, 1, 0x11, 0, 2, 0x11, 0)), false},
+		"too many codes": {cat(start,
+			segment(markerDHT, append(append([]byte{0}, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), 1, 2,
+				3)...)), false},
+		"table cut":             {cat(start, segment(markerDHT, 0, 1)), false},
+		"quantization cut":      {cat(start, segment(markerDQT, 0, 1, 2)), false},
+		"unknown component":     {cat(start, frame, table, segment(markerSOS, 1, 9, 0, 0, 63, 0)), false},
+		"two components of one": {cat(start, frame, segment(markerSOS, 2, 1, 0, 1, 0, 0, 63, 0)), false},
+		"segment past the end":  {cat(start, []byte{0xff, markerDQT, 0xff, 0xff, 1}), false},
+		"segment of length 1":   {cat(start, []byte{0xff, markerDQT, 0, 1}), false},
+		"arithmetic coding":     {cat(start, segment(0xc9, 8, 0, 8, 0, 8, 1, 1, 0x11, 0)), true},
+		"12 bits":               {cat(start, segment(markerSOF1, 12, 0, 8, 0, 8, 1, 1, 0x11, 0)), true},
+		"two components":        {cat(start, segment(markerSOF0, 8, 0, 8, 0, 8, 2, 1, 0x11, 0, 2, 0x11, 0)), true},
+		"factors do not divide": {cat(start,
+			segment(markerSOF0, 8, 0, 8, 0, 8, 3, 1, 0x31, 0, 2, 0x21, 0, 3, 0x11, 0)), true},
+		"impossible progression": {cat(start, segment(markerSOF2, 8, 0, 8, 0, 8, 1, 1, 0x11, 0),
+			segment(markerSOS, 1, 1, 0, 5, 70, 0)), false},
 		"restart interval length": {cat(start, segment(markerDRI, 1)), false},
 	} {
 		_, _, _, err := Decode(context.Background(), test.data, 1)
@@ -321,7 +327,8 @@ func FuzzDecode(f *testing.F) {
 		}
 		denominator := 1 << (scale % 4)
 		pixels, width, height, err := Decode(context.Background(), data, denominator)
-		if err == nil && (len(pixels) != 3*width*height || width != ceilDiv(h.Width, denominator) || height != ceilDiv(h.Height, denominator)) {
+		if err == nil && (len(pixels) != 3*width*height || width != ceilDiv(h.Width, denominator) ||
+			height != ceilDiv(h.Height, denominator)) {
 			t.Errorf("%d bytes for %d × %d of %+v at 1/%d", len(pixels), width, height, h, denominator)
 		}
 	})

@@ -32,10 +32,12 @@ func (d *decoder) scan(body []byte) error {
 		}
 		chosen[i].dc, chosen[i].ac = d.dc[tables>>4], d.ac[tables&15]
 	}
-	p := progression{first: int(body[1+2*n]), last: int(body[2+2*n]), high: int(body[3+2*n] >> 4), low: int(body[3+2*n] & 15)}
+	p := progression{first: int(body[1+2*n]), last: int(body[2+2*n]), high: int(body[3+2*n] >> 4),
+		low: int(body[3+2*n] & 15)}
 	if !d.progressive {
 		p = progression{first: 0, last: 63}
-	} else if p.first > p.last || p.last > 63 || p.first == 0 && p.last != 0 || p.first > 0 && n > 1 || p.low > 13 || p.high > 13 || p.high != 0 && p.high != p.low+1 {
+	} else if p.first > p.last || p.last > 63 || p.first == 0 && p.last != 0 || p.first > 0 && n > 1 || p.low > 13 ||
+		p.high > 13 || p.high != 0 && p.high != p.low+1 {
 		return FormatError("a scan has an impossible progression")
 	}
 	for _, c := range chosen {

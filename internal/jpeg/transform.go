@@ -87,7 +87,8 @@ func transform8(block *[64]int16, q *[64]int32, out []byte, stride int) {
 			continue
 		}
 		o := butterfly(c0, int32(block[8+i])*q[8+i], int32(block[16+i])*q[16+i], int32(block[24+i])*q[24+i],
-			int32(block[32+i])*q[32+i], int32(block[40+i])*q[40+i], int32(block[48+i])*q[48+i], int32(block[56+i])*q[56+i])
+			int32(block[32+i])*q[32+i], int32(block[40+i])*q[40+i], int32(block[48+i])*q[48+i],
+			int32(block[56+i])*q[56+i])
 		for j := range 8 {
 			ws[8*j+i] = descale(o[j], constBits-passBits)
 		}

@@ -47,7 +47,8 @@ func (d *Depthwise) check(rowLow, rowHigh int) {
 	}
 	switch {
 	case d.Stride <= 0 || d.Channels <= 0 || d.KernelHeight <= 0 || d.KernelWidth <= 0 ||
-		!inside(d.DstHeight, d.SrcHeight, d.KernelHeight, d.PadTop) || !inside(d.DstWidth, d.SrcWidth, d.KernelWidth, d.PadLeft):
+		!inside(d.DstHeight, d.SrcHeight, d.KernelHeight, d.PadTop) ||
+		!inside(d.DstWidth, d.SrcWidth, d.KernelWidth, d.PadLeft):
 		panic("kernel: Depthwise windows lie outside src")
 	case rowLow < 0 || rowHigh > d.DstHeight:
 		panic("kernel: Depthwise rows outside dst")

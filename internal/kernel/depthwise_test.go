@@ -25,7 +25,8 @@ func same(height, width, channels, kernel, stride int) window {
 		all := max(0, ((size+stride-1)/stride-1)*stride+kernel-size)
 		return all / 2, all - all/2
 	}
-	w := window{height: height, width: width, channels: channels, kernelHeight: kernel, kernelWidth: kernel, stride: stride, bias: true}
+	w := window{height: height, width: width, channels: channels, kernelHeight: kernel, kernelWidth: kernel,
+		stride: stride, bias: true}
 	w.padTop, w.padEnd = pads(height)
 	w.padLeft, w.padLast = pads(width)
 	return w
@@ -137,8 +138,9 @@ func TestDepthwiseAnyShape(t *testing.T) {
 		draw := func(name string, low, high int) int { return rapid.IntRange(low, high).Draw(r, name) }
 		w := window{
 			height: draw("height", 1, 12), width: draw("width", 1, 20), channels: draw("channels", 1, 70),
-			kernelHeight: draw("kernelHeight", 1, 6), kernelWidth: draw("kernelWidth", 1, 6), stride: draw("stride", 1, 4),
-			bias: rapid.Bool().Draw(r, "bias"), relu: rapid.Bool().Draw(r, "relu"),
+			kernelHeight: draw("kernelHeight", 1, 6), kernelWidth: draw("kernelWidth", 1, 6),
+			stride: draw("stride", 1, 4),
+			bias:   rapid.Bool().Draw(r, "bias"), relu: rapid.Bool().Draw(r, "relu"),
 			activation: rapid.SampledFrom([]Activation{Identity, ReLU, ReLU6}).Draw(r, "activation"),
 		}
 		w.padTop, w.padEnd = draw("padTop", 0, w.kernelHeight-1), draw("padEnd", 0, w.kernelHeight-1)
@@ -241,7 +243,8 @@ func TestDepthwiseNotFinite(t *testing.T) {
 						expect = want
 					}
 					if v != expect && (v == v || expect == expect) {
-						t.Fatalf("%v, relu %v, activation %d: dst[%d,%d,%d] = %v, want %v", c.value, c.relu, a, y, x, ch, v, expect)
+						t.Fatalf("%v, relu %v, activation %d: dst[%d,%d,%d] = %v, want %v", c.value, c.relu, a, y, x,
+							ch, v, expect)
 					}
 				}
 			}

@@ -26,7 +26,8 @@ func (d *Depthwise) tapsVector(into, sums, ignored, line, out []float32) {
 	const value = int(unsafe.Sizeof(float32(0)))
 	c := d.Channels
 	t := tapsTile{
-		dst: unsafe.Pointer(&into[0]), src: unsafe.Pointer(&line[0]), out: unsafe.Pointer(&out[0]), sums: unsafe.Pointer(&sums[0]),
+		dst: unsafe.Pointer(&into[0]), src: unsafe.Pointer(&line[0]), out: unsafe.Pointer(&out[0]),
+		sums:  unsafe.Pointer(&sums[0]),
 		count: d.DstWidth, pixel: uintptr(c * value), step: uintptr(d.Stride * c * value),
 	}
 	t.vectors, t.mask = vectorsOf(c)

@@ -64,7 +64,8 @@ func TestElementwise(t *testing.T) {
 				}
 				return max(a, b)
 			}), func(dst []float32) { Max(dst, b) })
-			run("Scale", each(a, b, func(a, _ float32) float32 { return a * 0.3 }), func(dst []float32) { Scale(dst, 0.3) })
+			run("Scale", each(a, b, func(a, _ float32) float32 { return a * 0.3 }),
+				func(dst []float32) { Scale(dst, 0.3) })
 			for _, activation := range []Activation{Identity, ReLU, ReLU6} {
 				name := fmt.Sprintf(" with activation %d", activation)
 				run("Add"+name, each(a, b, func(a, b float32) float32 { return act(a+b, activation) }),

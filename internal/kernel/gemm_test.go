@@ -169,7 +169,8 @@ func TestGemmAnyShape(t *testing.T) {
 // a part writes nothing else.
 func TestGemmRanges(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
-		p := newProduct(shape{rows: 31, columns: 75, segments: 1, segmentLen: 21, aStride: 21, bias: true, residual: true})
+		p := newProduct(shape{rows: 31, columns: 75, segments: 1, segmentLen: 21, aStride: 21, bias: true,
+			residual: true})
 		whole := p.run(t, l)
 		panels := p.B.Panels()
 		for rowLow := 0; rowLow <= p.rows; rowLow += 5 {
@@ -202,7 +203,8 @@ func TestGemmRanges(t *testing.T) {
 
 func TestGemmResidualMayBeDst(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
-		p := newProduct(shape{rows: 17, columns: 41, segments: 1, segmentLen: 12, aStride: 12, bias: true, activation: ReLU})
+		p := newProduct(shape{rows: 17, columns: 41, segments: 1, segmentLen: 12, aStride: 12, bias: true,
+			activation: ReLU})
 		p.ResidualStride = p.DstStride
 		p.Residual = random(newRand(7), len(p.Dst))
 		want := p.run(t, l)
@@ -252,7 +254,8 @@ func TestGemmNotFinite(t *testing.T) {
 			{-inf, map[Activation]float32{Identity: -inf, ReLU: 0, ReLU6: 0}},
 		} {
 			for a, want := range c.want {
-				p := newProduct(shape{rows: 16, columns: 50, segments: 1, segmentLen: 11, aStride: 11, bias: true, residual: true, activation: a})
+				p := newProduct(shape{rows: 16, columns: 50, segments: 1, segmentLen: 11, aStride: 11, bias: true,
+					residual: true, activation: a})
 				for i, v := range p.b {
 					p.b[i] = max(float32(math.Abs(float64(v))), 0.1)
 				}
@@ -294,7 +297,8 @@ func TestPackKeepsNothing(t *testing.T) {
 
 func TestGemmAllocatesNothing(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
-		p := newProduct(shape{rows: 33, columns: 50, segments: 1, segmentLen: 1024, aStride: 1024, bias: true, residual: true})
+		p := newProduct(shape{rows: 33, columns: 50, segments: 1, segmentLen: 1024, aStride: 1024, bias: true,
+			residual: true})
 		p.run(t, l)
 		p.Scratch = make([]float32, ScratchLen(1024))
 		if n := testing.AllocsPerRun(10, func() {
@@ -308,7 +312,8 @@ func TestGemmAllocatesNothing(t *testing.T) {
 
 func TestGemmPanics(t *testing.T) {
 	good := func() *product {
-		p := newProduct(shape{rows: 9, columns: 40, segments: 2, segmentLen: 6, aStride: 12, bias: true, residual: true})
+		p := newProduct(shape{rows: 9, columns: 40, segments: 2, segmentLen: 6, aStride: 12, bias: true,
+			residual: true})
 		p.B = Pack(p.b, 12, 40, nil)
 		return p
 	}
@@ -374,7 +379,8 @@ var gemmShapes = [][3]int{
 	{784, 144, 40}, {784, 40, 240}, {784, 240, 40}, {196, 240, 80}, {196, 80, 480},
 	{196, 480, 80}, {196, 480, 112}, {196, 112, 672}, {196, 672, 112}, {49, 672, 192},
 	{49, 192, 1152}, {49, 1152, 192}, {49, 1152, 320}, {49, 320, 1280}, {1, 1280, 1000},
-	{21609, 64, 128}, {21609, 128, 128}, {5476, 256, 256}, {1369, 728, 728}, {361, 728, 728}, {100, 728, 1024}, {100, 1024, 1536}, {100, 1536, 2048},
+	{21609, 64, 128}, {21609, 128, 128}, {5476, 256, 256}, {1369, 728, 728}, {361, 728, 728}, {100, 728, 1024},
+	{100, 1024, 1536}, {100, 1536, 2048},
 }
 
 func BenchmarkGemm(b *testing.B) {
@@ -413,7 +419,8 @@ func BenchmarkGemmConvolution(b *testing.B) {
 			g := Gemm{
 				Dst: make([]float32, c.out*c.columns), DstStride: c.columns,
 				AStride: c.stride * c.channels, Segments: 3, SegmentLen: 3 * c.channels, SegmentStride: line,
-				B: Pack(random(r, depth*c.columns), depth, c.columns, nil), Bias: random(r, c.columns), Activation: ReLU6,
+				B: Pack(random(r, depth*c.columns), depth, c.columns, nil), Bias: random(r, c.columns),
+				Activation: ReLU6,
 			}
 			for b.Loop() {
 				for y := range c.out {

@@ -186,8 +186,9 @@ func TestDepthwiseGradientAnyShape(t *testing.T) {
 		draw := func(name string, low, high int) int { return rapid.IntRange(low, high).Draw(r, name) }
 		w := window{
 			height: draw("height", 1, 12), width: draw("width", 1, 20), channels: draw("channels", 1, 70),
-			kernelHeight: draw("kernelHeight", 1, 6), kernelWidth: draw("kernelWidth", 1, 6), stride: draw("stride", 1, 4),
-			bias: true, relu: rapid.Bool().Draw(r, "relu"),
+			kernelHeight: draw("kernelHeight", 1, 6), kernelWidth: draw("kernelWidth", 1, 6),
+			stride: draw("stride", 1, 4),
+			bias:   true, relu: rapid.Bool().Draw(r, "relu"),
 		}
 		w.padTop, w.padEnd = draw("padTop", 0, w.kernelHeight-1), draw("padEnd", 0, w.kernelHeight-1)
 		w.padLeft, w.padLast = draw("padLeft", 0, w.kernelWidth-1), draw("padLast", 0, w.kernelWidth-1)
@@ -219,7 +220,8 @@ func TestActivationGradient(t *testing.T) {
 // BenchmarkOuter: the gradients of weights of EfficientNet-Lite0, four pictures.
 func BenchmarkOuter(b *testing.B) {
 	for _, s := range []struct{ positions, in, out int }{
-		{12544, 16, 96}, {3136, 96, 24}, {3136, 24, 144}, {784, 40, 240}, {196, 480, 80}, {196, 112, 672}, {49, 1152, 192}, {49, 320, 1280},
+		{12544, 16, 96}, {3136, 96, 24}, {3136, 24, 144}, {784, 40, 240}, {196, 480, 80}, {196, 112, 672},
+		{49, 1152, 192}, {49, 320, 1280},
 	} {
 		count := 4 * s.positions
 		o := Outer{

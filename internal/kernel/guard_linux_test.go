@@ -19,7 +19,8 @@ func (f fence) bytes(n int) []byte {
 	f.t.Helper()
 	page := syscall.Getpagesize()
 	body := (n + page - 1) / page * page
-	all, err := syscall.Mmap(-1, 0, page+body+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	all, err := syscall.Mmap(-1, 0, page+body+page, syscall.PROT_READ|syscall.PROT_WRITE,
+		syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -61,7 +62,8 @@ func TestFences(t *testing.T) {
 					f := fence{t, atEnd}
 					p := newProduct(s)
 					p.guards.values = f.values(p.Dst)
-					p.Dst, p.A, p.Bias, p.Residual = p.guards.values, f.values(p.A), f.values(p.Bias), f.values(p.Residual)
+					p.Dst, p.A, p.Bias, p.Residual = p.guards.values, f.values(p.A), f.values(p.Bias),
+						f.values(p.Residual)
 					p.B = newMatrix(s.segments*s.segmentLen, s.columns, l)
 					p.B.Set(p.b, nil)
 					p.B.data = f.values(p.B.data)
@@ -78,7 +80,8 @@ func TestFences(t *testing.T) {
 						for _, channels := range []int{1, 9, 16, 24, 33} {
 							f := fence{t, atEnd}
 							d, _ := newDepthwise(same(4, width, channels, kernel, stride))
-							d.Dst, d.Src, d.Kernel, d.Bias = f.values(d.Dst), f.values(d.Src), f.values(d.Kernel), f.values(d.Bias)
+							d.Dst, d.Src, d.Kernel, d.Bias = f.values(d.Dst), f.values(d.Src), f.values(d.Kernel),
+								f.values(d.Bias)
 							d.Run(0, d.DstHeight)
 							checkDepthwise(t, d)
 						}

@@ -45,7 +45,8 @@ func choose(name string, best Level) (Level, error) {
 			continue
 		}
 		if l > best {
-			return best, fmt.Errorf("GARB_CPU=%s: this machine offers at most %s; unset it or choose a lower level", name, best)
+			return best, fmt.Errorf("GARB_CPU=%s: this machine offers at most %s; unset it or choose a lower level",
+				name, best)
 		}
 		return l, nil
 	}

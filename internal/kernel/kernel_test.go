@@ -162,7 +162,8 @@ func TestChoose(t *testing.T) {
 		if got != c.want || (err == nil) != (c.error == "") {
 			t.Errorf("choose(%q, %v) = %v, %v", c.name, c.best, got, err)
 		}
-		if err != nil && (!strings.Contains(err.Error(), c.error) || !strings.Contains(err.Error(), "GARB_CPU="+c.name)) {
+		if err != nil && (!strings.Contains(err.Error(), c.error) ||
+			!strings.Contains(err.Error(), "GARB_CPU="+c.name)) {
 			t.Errorf("choose(%q, %v): message %q", c.name, c.best, err)
 		}
 	}

@@ -40,7 +40,8 @@ func outerVector(o *Outer, low, count int) {
 		end := min(first+group, o.Columns)
 		lines.stride = uintptr(o.BStride) * value
 		for column := first; column < end; column += width {
-			lines.dst, lines.src = unsafe.Pointer(&panels[(column-first)*count]), unsafe.Pointer(&o.B[low*o.BStride+column])
+			lines.dst, lines.src = unsafe.Pointer(&panels[(column-first)*count]),
+				unsafe.Pointer(&o.B[low*o.BStride+column])
 			lines.sums = unsafe.Pointer(&o.dummySums[0])
 			if o.Sums != nil {
 				lines.sums = unsafe.Pointer(&o.Sums[column])

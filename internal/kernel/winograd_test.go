@@ -136,7 +136,8 @@ func (s winogradCase) checkOutput(t tester) {
 				}
 				got := w.Map[at]
 				if !(math.Abs(float64(got)-activated(want, s.activation)) <= sumError(9, magnitude)) {
-					t.Fatalf("%v: output %d,%d, channel %d: %v, want %v", s, y, x, c, got, activated(want, s.activation))
+					t.Fatalf("%v: output %d,%d, channel %d: %v, want %v", s, y, x, c, got,
+						activated(want, s.activation))
 				}
 				written++
 			}

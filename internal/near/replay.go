@@ -68,7 +68,8 @@ func ReplayFrom(t testing.TB, s Steps, g *nn.Graph, w nn.Weights) (wrong []strin
 				targets[i*classes+label] = 1
 			}
 		}
-		got, err := trainer.Step(t.Context(), PictureBatch(s.Batch, side, step), targets, make([]float32, len(targets)))
+		got, err := trainer.Step(t.Context(), PictureBatch(s.Batch, side, step), targets,
+			make([]float32, len(targets)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,7 +45,8 @@ func (y *Tally) Report(t *testing.T) {
 	for _, n := range y.refused {
 		all += n
 	}
-	report := []string{fmt.Sprintf("%d models: %d converted (they differ by %.2g at most, relative), %d refused for what garb lacks",
+	report := []string{fmt.Sprintf("%d models: %d converted (they differ by %.2g at most, relative), %d refused "+
+		"for what garb lacks",
 		all, y.converted, y.largest, all-y.converted)}
 	often := func(a, b string) int { return cmp.Or(y.refused[b]-y.refused[a], strings.Compare(a, b)) }
 	for _, reason := range slices.SortedFunc(maps.Keys(y.refused), often) {

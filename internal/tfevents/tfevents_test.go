@@ -54,8 +54,9 @@ func TestFormat(t *testing.T) {
 func events(steps ...int64) []Event {
 	var all []Event
 	for _, s := range steps {
-		all = append(all, Event{Step: s, Time: time.UnixMicro(1_700_000_000_123_456 + s), Scalars: []Scalar{{"loss/train",
-			1 / float64(s)}, {"learning_rate", math.Inf(1)}}})
+		all = append(all, Event{Step: s, Time: time.UnixMicro(1_700_000_000_123_456 + s),
+			Scalars: []Scalar{{"loss/train",
+				1 / float64(s)}, {"learning_rate", math.Inf(1)}}})
 	}
 	return all
 }
@@ -152,9 +153,11 @@ func TestNoFile(t *testing.T) {
 
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		e := Event{Step: rapid.Int64Min(0).Draw(t, "step"), Time: time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "time"))}
+		e := Event{Step: rapid.Int64Min(0).Draw(t, "step"),
+			Time: time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "time"))}
 		for range rapid.IntRange(0, 4).Draw(t, "scalars") {
-			e.Scalars = append(e.Scalars, Scalar{rapid.String().Draw(t, "tag"), float64(rapid.Float32().Draw(t, "value"))})
+			e.Scalars = append(e.Scalars,
+				Scalar{rapid.String().Draw(t, "tag"), float64(rapid.Float32().Draw(t, "value"))})
 		}
 		got, version, err := decode(e.encode())
 		if diff := cmp.Diff(e, got); err != nil || version != "" || diff != "" {

@@ -32,7 +32,8 @@ func half() reg.VecVirtual {
 
 // scalePixel computes the pixels of two rows, one in each half of a vector.
 func scalePixel() {
-	TEXT("scaleRowsAVX2", NOSPLIT, "func(dst0, dst1, src0, src1 *byte, first, count *int, values *int32, size, pixels int)")
+	TEXT("scaleRowsAVX2", NOSPLIT,
+		"func(dst0, dst1, src0, src1 *byte, first, count *int, values *int32, size, pixels int)")
 	Pragma("noescape")
 	Doc("scaleRowsAVX2 scales two rows across. It reads 4 bytes for each pixel of src and",
 		"writes 4 for each of dst.")

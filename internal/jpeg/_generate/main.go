@@ -47,7 +47,8 @@ func (c constants) of(v int32) Mem {
 
 // transform is transform8 on vectors: eight columns at once, then eight rows.
 func transform() {
-	c := newConstants("transformConstants", 4433, 15137, 6270, 9633, 2446, 16819, 25172, 12299, -7373, -20995, -16069, -3196, 1<<10, 1<<17+128<<18)
+	c := newConstants("transformConstants", 4433, 15137, 6270, 9633, 2446, 16819, 25172, 12299, -7373, -20995, -16069,
+		-3196, 1<<10, 1<<17+128<<18)
 	TEXT("transformAVX2", NOSPLIT, "func(block *int16, quantization *int32, out *byte, stride int)")
 	Pragma("noescape")
 	Doc("transformAVX2 turns a block of coefficients into 8 × 8 samples.")

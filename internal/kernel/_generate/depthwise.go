@@ -128,7 +128,8 @@ func (c channels) loop(body func(label string, part *mask)) {
 // their sums come out wrong and are not stored.
 func depthwise(s isa, width, stride int, relu bool) {
 	c := beginChannels(s, fmt.Sprintf("depthwise%ds%d", width, stride),
-		fmt.Sprintf("computes the outputs of a depthwiseTile with kernels %d wide and stride %d.", width, stride), relu)
+		fmt.Sprintf("computes the outputs of a depthwiseTile with kernels %d wide and stride %d.", width, stride),
+		relu)
 	pixel := c.arguments.load(tapsPixel)
 	pixel3 := triple(pixel)
 	inside := c.arguments.load(tapsInside)

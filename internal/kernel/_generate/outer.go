@@ -26,7 +26,8 @@ func outerName(s isa, rows, vectors int) string {
 // outer adds count outer products to a tile of dst, which stays in registers.
 func outer(s isa, rows, vectors int) {
 	name := outerName(s, rows, vectors)
-	a := begin(name, fmt.Sprintf("%s computes an outerTile of %d rows and up to %d columns.", name, rows, vectors*s.bytes/4))
+	a := begin(name, fmt.Sprintf("%s computes an outerTile of %d rows and up to %d columns.", name, rows,
+		vectors*s.bytes/4))
 	sums := make([][]reg.VecVirtual, rows)
 	for i := range sums {
 		for range vectors {
@@ -105,7 +106,9 @@ const (
 // packLines copies a panel of columns to lie without gaps, and sums each column.
 func packLines(s isa, vectors int) {
 	name := fmt.Sprintf("packLines%d%s", vectors*s.bytes/4, s.name)
-	a := begin(name, fmt.Sprintf("%s copies a linesTile of up to %d columns, filled up with zeros, and adds its rows to the sums.", name, vectors*s.bytes/4))
+	a := begin(name,
+		fmt.Sprintf("%s copies a linesTile of up to %d columns, filled up with zeros, and adds its rows to the sums.",
+			name, vectors*s.bytes/4))
 	dst, stride := a.load(linesDst), a.load(linesStride)
 	body := func(label string, part *mask) {
 		of := func(v int) *mask {
