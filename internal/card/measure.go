@@ -582,17 +582,10 @@ func (m *measurement) named(ctx context.Context, folder string, threshold float6
 	}
 	m.accepts("named", "other pictures that show clothes", "≥ .75", answers, threshold)
 	known := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool {
-<<<<<<< HEAD
-		return !slices.ContainsFunc(classes[a.file], func(class string) bool { return slices.Contains(m.classes(), class) })
-	})
-	m.share("named.right", "other pictures that show clothes of a known class: right", "≥ .75", known, func(a answer) bool {
-		return slices.Contains(classes[a.file], a.Predictions[0].Class)
-=======
 		return !slices.ContainsFunc(classes[a.file],
 			func(class string) bool { return slices.Contains(m.classes(), class) })
->>>>>>> main
 	})
-	m.share("named.right", "other pictures that show clothes which there is a class for: right", "≥ .75", known,
+	m.share("named.right", "other pictures that show clothes of a known class: right", "≥ .75", known,
 		func(a answer) bool {
 			return slices.Contains(classes[a.file], a.Predictions[0].Class)
 		})
@@ -640,15 +633,10 @@ func (m *measurement) kids(answers []answer) error {
 	below := math.Hypot(one.Value-one.Interval[0], other.Interval[1]-other.Value)
 	above := math.Hypot(one.Interval[1]-one.Value, other.Value-other.Interval[0])
 	d := one.Value - other.Value
-<<<<<<< HEAD
-	m.figures = append(m.figures, Figure{Key: m.Name + ".kids.difference", Title: "accuracy on children's clothes minus adults'", Target: "within .03", Value: d,
-		Count: len(answers), Interval: [2]float64{d - below, d + above}})
-=======
 	m.figures = append(m.figures,
-		Figure{Key: m.Name + ".kids.difference", Title: "children's clothes less adults'", Target: "within .03",
-			Value: d,
+		Figure{Key: m.Name + ".kids.difference", Title: "accuracy on children's clothes minus adults'",
+			Target: "within .03", Value: d,
 			Count: len(answers), Interval: [2]float64{d - below, d + above}})
->>>>>>> main
 	return nil
 }
 
