@@ -51,20 +51,20 @@ var rows = []row{
 	{name: "rate-1e-4", title: "… learning rate 0.0001", args: xception150 + "--epochs 10 --learning-rate 1e-4", course: "validation .78"},
 	{name: "rate-1e-2", title: "… learning rate 0.01", args: xception150 + "--epochs 10 --learning-rate 1e-2", course: "validation .83 at its peak"},
 	{name: "rate-1e-1", title: "… learning rate 0.1", args: xception150 + "--epochs 10 --learning-rate 1e-1", course: "validation .77"},
-	{name: "inner", title: "Inner layers of 10, 100, 1000", args: xception150 + "--epochs 10 --inner 10,100,1000 --seeds 3", sweep: true, course: "no figure at hand"},
-	{name: "dropout", title: "Dropout 0, .2, .5, .8 after an inner layer of 100", args: xception150 + "--epochs 30 --inner 100 --dropout 0,.2,.5,.8 --seeds 3", sweep: true, course: "no figure at hand"},
+	{name: "inner", title: "Inner layers of 10, 100, 1000", args: xception150 + "--epochs 10 --inner 10,100,1000 --seeds 3", sweep: true, course: "not recorded"},
+	{name: "dropout", title: "Dropout 0, .2, .5, .8 after an inner layer of 100", args: xception150 + "--epochs 30 --inner 100 --dropout 0,.2,.5,.8 --seeds 3", sweep: true, course: "not recorded"},
 	{name: "inner-dropout", title: "Inner layer of 100, dropout .2, 50 epochs", args: xception150 + "--epochs 50 --inner 100 --dropout 0.2", course: "validation .853, test .798"},
 	{name: "augmented", title: "… with shear, zoom and flip, 10 epochs", args: xception150 + "--epochs 10 --inner 100 --dropout 0.2 --shear 10 --zoom 0.1 --horizontal-flip",
-		course: "no figure at hand"},
+		course: "not recorded"},
 	{name: "larger", title: "Xception 299, inner layer of 100, dropout .2, learning rate 0.0005, augmented", args: "--backbone xception --size 299 --epochs 30 --inner 100 --dropout 0.2 --learning-rate 0.0005 --shear 10 --zoom 0.1 --horizontal-flip --cached-views 3",
-		course: "validation .894–.903, test .898–.903", note: "three views of each picture, kept; the course's validation was of augmented pictures"},
-	{name: "homework", title: "Homework: a small network from nothing, shoes against hats", data: "shoes-or-hats",
-		args: "--binary --backbone small-cnn --optimizer sgd --learning-rate 0.002 --momentum 0.8 --batch 20 --epochs 10", course: "other pictures there"},
+		course: "validation .894–.903, test .898–.903", note: "three cached views of each picture; the course validated on augmented pictures"},
+	{name: "homework", title: "Homework: a small network from scratch, shoes against hats", data: "shoes-or-hats",
+		args: "--binary --backbone small-cnn --optimizer sgd --learning-rate 0.002 --momentum 0.8 --batch 20 --epochs 10", course: "on other pictures"},
 	{name: "homework-augmented", title: "… with augmentation", data: "shoes-or-hats",
 		args:   "--binary --backbone small-cnn --optimizer sgd --learning-rate 0.002 --momentum 0.8 --batch 20 --epochs 20 --rotation-range 40 --width-shift 0.2 --height-shift 0.2 --shear 0.2 --zoom 0.2 --horizontal-flip",
-		course: "other pictures there"},
-	{name: "full-by-picture", title: "Divided picture by picture", full: true, args: "--exclude Not~sure,Other,Skip --epochs 10"},
-	{name: "full-by-sender", title: "Divided by contributor", full: true, args: "--exclude Not~sure,Other,Skip --epochs 10 --group-by sender_id"},
+		course: "on other pictures"},
+	{name: "full-by-picture", title: "By picture", full: true, args: "--exclude Not~sure,Other,Skip --epochs 10"},
+	{name: "full-by-sender", title: "By contributor", full: true, args: "--exclude Not~sure,Other,Skip --epochs 10 --group-by sender_id"},
 }
 
 func main() {
@@ -228,7 +228,7 @@ func (r row) figure(out, data string) (string, error) {
 		for i, p := range points {
 			s := fmt.Sprintf("%s: %s (%s to %s)", p.Name, short(p.Mean), short(p.Interval[0]), short(p.Interval[1]))
 			if i > 0 && p.Noise {
-				s += ", as good within noise"
+				s += ", within noise of the best"
 			} else if i > 0 {
 				s += fmt.Sprintf(", worse (p = %.3f)", p.PValue)
 			}
@@ -256,28 +256,31 @@ func short(v float64) string { return strings.TrimPrefix(fmt.Sprintf("%.3f", v),
 
 const head = `# The course, reproduced
 
-What the course does in its notebook, as garb commands: one row, one command. Written by
-` + "`make course DATA=… FULL=…`" + ` from the runs themselves. The course's figures are from its notebook (Keras, on a rented GPU);
-garb's have 95 % intervals (Wilson), validation and test are never augmented, and of the epochs the best by validation is taken.
-Times are wall times on two cores, with other work beside; the features of a frozen backbone are computed once, by the first row that needs
-them, and kept.
+This page repeats the course's notebook with garb: each row is one command.
+` + "`make course DATA=… FULL=…`" + ` writes the page from the runs. The course's figures are those of its
+notebook (Keras, on a rented GPU). garb's figures have 95 % intervals (Wilson). garb never augments
+validation and test pictures, and uses the epoch with the best validation accuracy. The times are wall
+times on two cores of a busy machine. The features of a frozen backbone are computed once, by the
+first row that needs them, and cached.
 
-| what | command | the course | garb | took |
+| what | command | the course | garb | time |
 |---|---|---|---|---|
 `
 
 const fullHead = `
-## The same pictures, divided honestly
+## Splitting by contributor
 
-The full clothing set has 4,987 pictures by 348 contributors. Divided picture by picture, nearly every contributor of a test picture
-has pictures in train, too, and figures are too good for pictures by others. ` + "`garb data check FULL`" + ` finds the column:
-` + "`contributor \"sender_id\" has 348 values of 14.3 pictures on average`" + `. ` + "`--group-by sender_id`" + ` keeps each contributor in one split. The
-17 labels that name a garment, EfficientNet-Lite0, frozen:
+The full clothing set has 4,987 pictures by 348 contributors. In a split by picture, nearly every
+contributor of a test picture also has pictures in train, so the test accuracy is too high for pictures
+by other people. ` + "`garb data check FULL`" + ` finds the column:
+` + "`contributor \"sender_id\" has 348 values of 14.3 pictures on average`" + `.
+` + "`--group-by sender_id`" + ` keeps all pictures of a contributor in one split. These runs use a frozen
+EfficientNet-Lite0 and the 17 labels that name a garment:
 
-| division | command | garb | took |
+| split | command | garb | time |
 |---|---|---|---|`
 
 const foot = `
-The intervals are wide because the splits are small: 341 and 372 pictures of the small set, about 700 each of the full one. A difference of .02 between two rows is noise as a rule;
-` + "`garb compare`" + ` tells.
+The intervals are wide because the splits are small: 341 and 372 pictures of the small set, about 700
+each of the full one. A difference of .02 between two rows is usually noise; ` + "`garb compare`" + ` tests it.
 `
