@@ -31,7 +31,7 @@ var drawings = map[string]func(io.Writer) error{
 func drawTransfer(w io.Writer) error {
 	return drawRuns(w, report.Chart{Title: "T-shirt or shirt: accuracy on validation pictures", YLabel: "accuracy"}, []curve{
 		{run: "sigmoid", name: "one unit on the pretrained network's embedding", of: validationAccuracy},
-		{run: "scratch", name: "a small network from nothing", of: validationAccuracy},
+		{run: "scratch", name: "a small network from scratch", of: validationAccuracy},
 	})
 }
 
