@@ -1,13 +1,13 @@
-// Command course runs what the course does in its notebook, as garb commands, and
-// writes docs/course.md: a row for each command with the course's figure and garb's.
+// Command course repeats the course's notebook with garb commands and writes docs/course.md: a
+// row for each command, with the course's figure and garb's.
 //
 //	go run ./docs/_make/course DATA FULL
 //
 // DATA is the small clothing data set, FULL the full one: a folder with images.csv and
-// images. It needs bin/garb (make build) and Xception's
-// weights: pulled (garb models pull xception), or in the Keras file that GARB_KERAS_FILE
-// names. Runs are kept in runs/course and taken up, so that it can be stopped and
-// started again; remove the folder to measure anew.
+// images. The program needs bin/garb (make build) and Xception's weights: pulled
+// (garb models pull xception), or in the Keras file that GARB_KERAS_FILE names. It keeps and
+// resumes runs in runs/course, so you can stop it and start it again; remove that folder to
+// repeat the measurements.
 package main
 
 import (
@@ -30,18 +30,18 @@ const (
 	weights = folder + "/xception.safetensors"
 )
 
-// row is one command with what the course got from it.
+// row is one command, and the course's result.
 type row struct {
 	name, title string
 	args        string // after `garb train --data DATA`, or of sweep
 	sweep       bool
-	data        string // below folder; "" for DATA
-	full        bool   // of the full set, and in a table of its own
+	data        string // relative to folder; "" for DATA
+	full        bool   // uses the full set, and is in the second table
 	course      string // the course's figures
 	note        string
 }
 
-// nbsp stands for a space within an argument.
+// nbsp stands for a space inside an argument.
 const nbsp = "~"
 
 const xception150 = "--backbone xception --size 150 "
@@ -99,23 +99,23 @@ func main() {
 	}
 }
 
-// write writes the page with the rows so far, and names those to come.
+// write writes the page with the rows that are done, and names the others.
 func write(lines []string, left []row) error {
 	text := head + strings.Join(lines, "\n") + "\n"
 	if len(left) > 0 {
-		text += "\nNot run so far: "
+		text += "\nNot run yet: "
 		for i, r := range left {
 			if i > 0 {
 				text += ", "
 			}
 			text += "`" + r.name + "`"
 		}
-		text += ". Give `make course` again.\n"
+		text += ". Run `make course` again.\n"
 	}
 	return os.WriteFile(page, []byte(text+foot), 0o644)
 }
 
-// prepare makes the subset of two classes and, if need be, Xception's weights.
+// prepare makes the subset of two classes and, if necessary, Xception's weights.
 func prepare(data string) error {
 	for _, split := range []string{"train", "validation", "test"} {
 		for _, class := range []string{"shoes", "hat"} {
@@ -139,7 +139,7 @@ func prepare(data string) error {
 	return exec.Command(garb, "convert", file, weights).Run()
 }
 
-// run does what is left of the command, and returns its line of the table.
+// run runs or resumes the command, and returns its row of the table.
 func (r row) run(data string) (string, error) {
 	if r.data != "" {
 		data = filepath.Join(folder, r.data)
@@ -178,7 +178,7 @@ func (r row) run(data string) (string, error) {
 	return fmt.Sprintf("| %s | `garb %s --data DATA %s` | %s | %s | %s |", r.title, verb, strings.Join(shown, " "), r.course, figure, took.Round(time.Second)), nil
 }
 
-// command runs garb, unless the run is done, and returns the time that it took in all.
+// command runs garb, unless the run is done, and returns its total time.
 func (r row) command(out string, args []string) (time.Duration, error) {
 	note := out + ".took"
 	var before time.Duration
@@ -202,12 +202,13 @@ func (r row) command(out string, args []string) (time.Duration, error) {
 	return took, errors.Join(err, os.WriteFile(note, []byte(took.String()), 0o644))
 }
 
-// evaluation is what garb evaluate --json says.
+// evaluation is the part of garb evaluate --json that the page shows.
 type evaluation struct {
 	Accuracy float64    `json:"accuracy"`
 	Interval [2]float64 `json:"interval"`
 }
 
+// figure returns the accuracies of a run or sweep, for the table.
 func (r row) figure(out, data string) (string, error) {
 	if r.sweep {
 		var points []struct {
@@ -251,7 +252,7 @@ func (r row) figure(out, data string) (string, error) {
 	return strings.Join(parts, ", "), nil
 }
 
-// short writes an accuracy as .877.
+// short formats an accuracy as .877.
 func short(v float64) string { return strings.TrimPrefix(fmt.Sprintf("%.3f", v), "0") }
 
 const head = `# The course, reproduced
