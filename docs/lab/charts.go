@@ -29,7 +29,8 @@ var drawings = map[string]func(io.Writer) error{
 }
 
 func drawTransfer(w io.Writer) error {
-	return drawRuns(w, report.Chart{Title: "T-shirt or shirt: accuracy on validation pictures", YLabel: "accuracy"}, []curve{
+	chart := report.Chart{Title: "T-shirt or shirt: accuracy on validation pictures", YLabel: "accuracy"}
+	return drawRuns(w, chart, []curve{
 		{run: "sigmoid", name: "one unit on the pretrained network's embedding", figure: validationAccuracy},
 		{run: "scratch", name: "a small network from scratch", figure: validationAccuracy},
 	})
@@ -49,7 +50,8 @@ func drawRates(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c := report.Chart{Title: "Loss on training pictures, by learning rate", XLabel: "epoch", YLabel: "cross-entropy", YMin: 0, YMax: 2.5}
+	c := report.Chart{Title: "Loss on training pictures, by learning rate",
+		XLabel: "epoch", YLabel: "cross-entropy", YMin: 0, YMax: 2.5}
 	for _, p := range points {
 		c.Series = append(c.Series, average(p, p.Values[0], false, func(e train.Epoch) float64 { return e.Loss }))
 	}
@@ -61,7 +63,8 @@ func drawInner(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c := report.Chart{Title: "Accuracy on validation pictures, by inner layer (mean of three runs)", XLabel: "epoch", YLabel: "accuracy", YMin: 0.7, YMax: 0.92}
+	c := report.Chart{Title: "Accuracy on validation pictures, by inner layer (mean of three runs)",
+		XLabel: "epoch", YLabel: "accuracy", YMin: 0.7, YMax: 0.92}
 	for _, p := range points {
 		name := p.Values[0] + " units"
 		if p.Values[0] == "0" {
@@ -77,11 +80,13 @@ func drawDropout(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c := report.Chart{Title: "Loss, with least and most dropout (mean of three runs)", XLabel: "epoch", YLabel: "cross-entropy", YMin: 0, YMax: 1}
+	c := report.Chart{Title: "Loss, with least and most dropout (mean of three runs)",
+		XLabel: "epoch", YLabel: "cross-entropy", YMin: 0, YMax: 1}
 	for _, p := range []*train.Point{points[0], points[len(points)-1]} { // more would hide each other
+		name := "dropout " + p.Values[0]
 		c.Series = append(c.Series,
-			average(p, "dropout "+p.Values[0]+", on training pictures", false, func(e train.Epoch) float64 { return e.Loss }),
-			average(p, "dropout "+p.Values[0]+", on validation pictures", true, func(e train.Epoch) float64 { return e.ValidationLoss }))
+			average(p, name+", on training pictures", false, func(e train.Epoch) float64 { return e.Loss }),
+			average(p, name+", on validation pictures", true, func(e train.Epoch) float64 { return e.ValidationLoss }))
 	}
 	return c.WriteSVG(w)
 }
@@ -96,7 +101,8 @@ func drawSizes(w io.Writer) error {
 		s.X, s.Y = append(s.X, parseValue(p)), append(s.Y, p.Mean)
 		s.Low, s.High = append(s.Low, p.Interval[0]), append(s.High, p.Interval[1])
 	}
-	c := report.Chart{Title: "Accuracy on validation pictures, by their size", XLabel: "side of the input, pixels", YLabel: "accuracy", Points: true, Series: []report.Series{s}}
+	c := report.Chart{Title: "Accuracy on validation pictures, by their size", XLabel: "side of the input, pixels",
+		YLabel: "accuracy", Points: true, Series: []report.Series{s}}
 	return c.WriteSVG(w)
 }
 

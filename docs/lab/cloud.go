@@ -61,7 +61,8 @@ func drawSigmoid(w io.Writer) error {
 			s.Y = append(s.Y, sigmoid(z))
 		}
 	}
-	c := report.Chart{Title: "Validation pictures on the sigmoid's curve", XLabel: "z", YLabel: "probability of a T-shirt",
+	c := report.Chart{Title: "Validation pictures on the sigmoid's curve", XLabel: "z",
+		YLabel: "probability of a T-shirt",
 		Series: []report.Series{shirts, tshirts}, Points: true}
 	return c.WriteSVG(w)
 }
@@ -75,9 +76,11 @@ func drawMap(w io.Writer) error {
 		return err
 	}
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %[1]d" role="img" aria-label="map of the embeddings">`+
+	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %[1]d" role="img" `+
+		`aria-label="map of the embeddings">`+
 		`<style>svg{background:#fff}path{fill:none;stroke-linecap:round;stroke-width:%gpx;opacity:.7}`+
-		`text{fill:#1c1e21;font:600 16px sans-serif;text-anchor:middle;paint-order:stroke;stroke:#fff;stroke-width:4px}</style>`+"\n", side, 2*radius)
+		`text{fill:#1c1e21;font:600 16px sans-serif;text-anchor:middle;paint-order:stroke;`+
+		`stroke:#fff;stroke-width:4px}</style>`+"\n", side, 2*radius)
 	place := func(v float64) float64 { return margin + v*(side-2*margin) }
 	var names strings.Builder
 	for label, name := range data.Labels {
@@ -96,7 +99,8 @@ func drawMap(w io.Writer) error {
 		if len(xs) > 0 { // at the median, on top of the points
 			slices.Sort(xs)
 			slices.Sort(ys)
-			fmt.Fprintf(&names, `<text x="%.0f" y="%.0f">%s</text>`+"\n", xs[len(xs)/2], ys[len(ys)/2]+5, html.EscapeString(name))
+			fmt.Fprintf(&names, `<text x="%.0f" y="%.0f">%s</text>`+"\n",
+				xs[len(xs)/2], ys[len(ys)/2]+5, html.EscapeString(name))
 		}
 	}
 	b.WriteString(names.String() + "</svg>\n")

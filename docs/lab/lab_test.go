@@ -116,7 +116,8 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 			used[strings.Join(path, " ")] = true
 		}
 	}
-	for _, command := range []string{"explain", "map", "train", "sweep", "lr-find", "data preview", "evaluate", "models show", "classify", "serve", "convert"} {
+	for _, command := range []string{"explain", "map", "train", "sweep", "lr-find", "data preview",
+		"evaluate", "models show", "classify", "serve", "convert"} {
 		if !used[command] {
 			t.Errorf("no page uses garb %s", command)
 		}
@@ -205,9 +206,11 @@ func TestPagesAreFilled(t *testing.T) {
 
 func TestFill(t *testing.T) {
 	const page = "# A page\n\n```console\n$ one \\\n> --more\nold\n> not a command\n$ two\n```\n\n" +
-		"![x](pictures/x.png) <!-- runs/x.png -->\n<!-- course: a | b -->\nold\n<!-- course end -->\n\n```sh\n$ untouched\n```\n"
+		"![x](pictures/x.png) <!-- runs/x.png -->\n<!-- course: a | b -->\nold\n<!-- course end -->\n\n" +
+		"```sh\n$ untouched\n```\n"
 	const want = "# A page\n\n```console\n$ one \\\n> --more\n1\n$ two\n```\n\n" +
-		"![x](pictures/x.png) <!-- runs/x.png -->\n<!-- course: a | b -->\n\ntable of a | b\n<!-- course end -->\n\n```sh\n$ untouched\n```\n"
+		"![x](pictures/x.png) <!-- runs/x.png -->\n<!-- course: a | b -->\n\ntable of a | b\n<!-- course end -->\n\n" +
+		"```sh\n$ untouched\n```\n"
 	var commands []string
 	run := func(c []string) ([]string, error) {
 		commands = append(commands, c...)
@@ -316,7 +319,8 @@ func TestDrawMap(t *testing.T) {
 
 func TestAddSize(t *testing.T) {
 	for _, c := range []struct{ svg, want string }{
-		{`<svg xmlns="x" viewBox="0 0 52 30" role="img">`, `<svg xmlns="x" viewBox="0 0 52 30" width="52" height="30" role="img">`},
+		{`<svg xmlns="x" viewBox="0 0 52 30" role="img">`,
+			`<svg xmlns="x" viewBox="0 0 52 30" width="52" height="30" role="img">`},
 		{`<svg xmlns="x" width="5" viewBox="0 0 52 30">`, `<svg xmlns="x" width="5" viewBox="0 0 52 30">`},
 		{`<p>`, `<p>`},
 	} {

@@ -52,7 +52,8 @@ func run(ctx context.Context, data string) error {
 		if err != nil {
 			return err
 		}
-		filled, err := fill(string(text), func(commands []string) ([]string, error) { return shell.run(ctx, commands) }, selectCourseRows)
+		run := func(commands []string) ([]string, error) { return shell.run(ctx, commands) }
+		filled, err := fill(string(text), run, selectCourseRows)
 		if err != nil {
 			return fmt.Errorf("%s: %w", page, err)
 		}

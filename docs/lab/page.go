@@ -24,7 +24,11 @@ const (
 
 // fill puts the output of its commands and the rows of docs/course.md into a page. run runs
 // the commands of one block.
-func fill(text string, run func(commands []string) (printed []string, err error), rows func(words string) (string, error)) (string, error) {
+func fill(
+	text string,
+	run func(commands []string) (printed []string, err error),
+	rows func(words string) (string, error),
+) (string, error) {
 	var b strings.Builder
 	lines := strings.SplitAfter(text, "\n")
 	for i := 0; i < len(lines); i++ {

@@ -57,10 +57,13 @@ type options struct {
 
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("card", flag.ContinueOnError)
-	flags.StringVar(&o.clothing, "clothing", garb.Clothing, "model of the ten classes: a built-in name, a run's folder or a file; \"\" for none")
+	flags.StringVar(&o.clothing, "clothing", garb.Clothing,
+		"model of the ten classes: a built-in name, a run's folder or a file; \"\" for none")
 	flags.StringVar(&o.garments, "garments", "garments", "model of all kinds, likewise")
-	flags.StringVar(&o.seeds, "seeds", "", "comma-separated runs with the recipe of --clothing and other seeds, for the spread of the test accuracy")
-	flags.StringVar(&o.other, "other-class", "", "class of the models that means \"none of the others\": acceptance is 1 less its probability")
+	flags.StringVar(&o.seeds, "seeds", "",
+		"comma-separated runs with the recipe of --clothing and other seeds, for the spread of the test accuracy")
+	flags.StringVar(&o.other, "other-class", "",
+		"class of the models that means \"none of the others\": the acceptance is 1 minus its probability")
 	flags.BoolVar(&o.validation, "validation", false, "measure on the validation parts instead of on what is set aside")
 	flags.Uint64Var(&o.drawnSeed, "drawn-seed", 2026, "seed of the drawn pictures of nothing: another than training's")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the network; 0: one for each core")
@@ -149,7 +152,8 @@ func seeds(ctx context.Context, o options, measure card.Options) ([]card.Figure,
 			return nil, err
 		}
 		f := figures[0] // the accuracy comes first
-		f.Key, f.Title, f.Target = fmt.Sprintf("%s.seeds.run-%d", measure.Name, len(all)+1), fmt.Sprintf("seed %d of the recipe: accuracy", len(all)+1), ""
+		f.Key = fmt.Sprintf("%s.seeds.run-%d", measure.Name, len(all)+1)
+		f.Title, f.Target = fmt.Sprintf("seed %d of the recipe: accuracy", len(all)+1), ""
 		accuracies, all = append(accuracies, f), append(all, f)
 	}
 	return append(all, card.Seeds(measure.Name, accuracies)...), nil

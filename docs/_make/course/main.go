@@ -46,25 +46,41 @@ const nbsp = "~"
 
 const xception150 = "--backbone xception --size 150 "
 
+const homework = "--binary --backbone small-cnn --optimizer sgd --learning-rate 0.002 --momentum 0.8 --batch 20 "
+
 var rows = []row{
-	{name: "frozen", title: "Frozen Xception 150, one dense layer, 10 epochs", args: xception150 + "--epochs 10", course: "validation .830–.836"},
-	{name: "rate-1e-4", title: "… learning rate 0.0001", args: xception150 + "--epochs 10 --learning-rate 1e-4", course: "validation .78"},
-	{name: "rate-1e-2", title: "… learning rate 0.01", args: xception150 + "--epochs 10 --learning-rate 1e-2", course: "validation .83 at its peak"},
-	{name: "rate-1e-1", title: "… learning rate 0.1", args: xception150 + "--epochs 10 --learning-rate 1e-1", course: "validation .77"},
-	{name: "inner", title: "Inner layers of 10, 100, 1000", args: xception150 + "--epochs 10 --inner 10,100,1000 --seeds 3", sweep: true, course: "not recorded"},
-	{name: "dropout", title: "Dropout 0, .2, .5, .8 after an inner layer of 100", args: xception150 + "--epochs 30 --inner 100 --dropout 0,.2,.5,.8 --seeds 3", sweep: true, course: "not recorded"},
-	{name: "inner-dropout", title: "Inner layer of 100, dropout .2, 50 epochs", args: xception150 + "--epochs 50 --inner 100 --dropout 0.2", course: "validation .853, test .798"},
-	{name: "augmented", title: "… with shear, zoom and flip, 10 epochs", args: xception150 + "--epochs 10 --inner 100 --dropout 0.2 --shear 10 --zoom 0.1 --horizontal-flip",
+	{name: "frozen", title: "Frozen Xception 150, one dense layer, 10 epochs",
+		args: xception150 + "--epochs 10", course: "validation .830–.836"},
+	{name: "rate-1e-4", title: "… learning rate 0.0001",
+		args: xception150 + "--epochs 10 --learning-rate 1e-4", course: "validation .78"},
+	{name: "rate-1e-2", title: "… learning rate 0.01",
+		args: xception150 + "--epochs 10 --learning-rate 1e-2", course: "validation .83 at its peak"},
+	{name: "rate-1e-1", title: "… learning rate 0.1",
+		args: xception150 + "--epochs 10 --learning-rate 1e-1", course: "validation .77"},
+	{name: "inner", title: "Inner layers of 10, 100, 1000",
+		args: xception150 + "--epochs 10 --inner 10,100,1000 --seeds 3", sweep: true, course: "not recorded"},
+	{name: "dropout", title: "Dropout 0, .2, .5, .8 after an inner layer of 100",
+		args: xception150 + "--epochs 30 --inner 100 --dropout 0,.2,.5,.8 --seeds 3", sweep: true, course: "not recorded"},
+	{name: "inner-dropout", title: "Inner layer of 100, dropout .2, 50 epochs",
+		args: xception150 + "--epochs 50 --inner 100 --dropout 0.2", course: "validation .853, test .798"},
+	{name: "augmented", title: "… with shear, zoom and flip, 10 epochs",
+		args:   xception150 + "--epochs 10 --inner 100 --dropout 0.2 --shear 10 --zoom 0.1 --horizontal-flip",
 		course: "not recorded"},
-	{name: "larger", title: "Xception 299, inner layer of 100, dropout .2, learning rate 0.0005, augmented", args: "--backbone xception --size 299 --epochs 30 --inner 100 --dropout 0.2 --learning-rate 0.0005 --shear 10 --zoom 0.1 --horizontal-flip --cached-views 3",
-		course: "validation .894–.903, test .898–.903", note: "three cached views of each picture; the course validated on augmented pictures"},
+	{name: "larger", title: "Xception 299, inner layer of 100, dropout .2, learning rate 0.0005, augmented",
+		args: "--backbone xception --size 299 --epochs 30 --inner 100 --dropout 0.2 --learning-rate 0.0005 " +
+			"--shear 10 --zoom 0.1 --horizontal-flip --cached-views 3",
+		course: "validation .894–.903, test .898–.903",
+		note:   "three cached views of each picture; the course validated on augmented pictures"},
 	{name: "homework", title: "Homework: a small network from scratch, shoes against hats", data: "shoes-or-hats",
-		args: "--binary --backbone small-cnn --optimizer sgd --learning-rate 0.002 --momentum 0.8 --batch 20 --epochs 10", course: "on other pictures"},
+		args: homework + "--epochs 10", course: "on other pictures"},
 	{name: "homework-augmented", title: "… with augmentation", data: "shoes-or-hats",
-		args:   "--binary --backbone small-cnn --optimizer sgd --learning-rate 0.002 --momentum 0.8 --batch 20 --epochs 20 --rotation-range 40 --width-shift 0.2 --height-shift 0.2 --shear 0.2 --zoom 0.2 --horizontal-flip",
+		args: homework + "--epochs 20 --rotation-range 40 --width-shift 0.2 --height-shift 0.2 --shear 0.2 " +
+			"--zoom 0.2 --horizontal-flip",
 		course: "on other pictures"},
-	{name: "full-by-picture", title: "By picture", full: true, args: "--exclude Not~sure,Other,Skip --epochs 10"},
-	{name: "full-by-sender", title: "By contributor", full: true, args: "--exclude Not~sure,Other,Skip --epochs 10 --group-by sender_id"},
+	{name: "full-by-picture", title: "By picture", full: true,
+		args: "--exclude Not~sure,Other,Skip --epochs 10"},
+	{name: "full-by-sender", title: "By contributor", full: true,
+		args: "--exclude Not~sure,Other,Skip --epochs 10 --group-by sender_id"},
 }
 
 func main() {
@@ -173,9 +189,11 @@ func (r row) run(data string) (string, error) {
 		figure += " (" + r.note + ")"
 	}
 	if r.full {
-		return fmt.Sprintf("| %s | `garb %s --data FULL %s` | %s | %s |", r.title, verb, strings.Join(shown, " "), figure, took.Round(time.Second)), nil
+		return fmt.Sprintf("| %s | `garb %s --data FULL %s` | %s | %s |",
+			r.title, verb, strings.Join(shown, " "), figure, took.Round(time.Second)), nil
 	}
-	return fmt.Sprintf("| %s | `garb %s --data DATA %s` | %s | %s | %s |", r.title, verb, strings.Join(shown, " "), r.course, figure, took.Round(time.Second)), nil
+	return fmt.Sprintf("| %s | `garb %s --data DATA %s` | %s | %s | %s |",
+		r.title, verb, strings.Join(shown, " "), r.course, figure, took.Round(time.Second)), nil
 }
 
 // command runs garb, unless the run is done, and returns its total time.
@@ -247,7 +265,8 @@ func (r row) figure(out, data string) (string, error) {
 		if err := json.Unmarshal(text, &e); err != nil {
 			return "", err
 		}
-		parts = append(parts, fmt.Sprintf("%s %s (%s to %s)", split, short(e.Accuracy), short(e.Interval[0]), short(e.Interval[1])))
+		parts = append(parts, fmt.Sprintf("%s %s (%s to %s)",
+			split, short(e.Accuracy), short(e.Interval[0]), short(e.Interval[1])))
 	}
 	return strings.Join(parts, ", "), nil
 }

@@ -80,7 +80,8 @@ func smallData(t *testing.T) string {
 		save(t, root, fmt.Sprintf("clothing-worn/photos/%04d.jpg", i), p.Bytes())
 		save(t, root, fmt.Sprintf("clothing-worn/labels/%04d.png", i), m.Bytes())
 	}
-	for i, name := range []string{"tench", "bonnet", "suit", "sock", "mitten", "hen", "shoe_shop", "vacuum", "tub", "cup"} {
+	for i, name := range []string{"tench", "bonnet", "suit", "sock", "mitten", "hen", "shoe_shop",
+		"vacuum", "tub", "cup"} {
 		save(t, root, fmt.Sprintf("other-pictures/n%08d_%s.jpg", i, name), []byte(name))
 	}
 	return root

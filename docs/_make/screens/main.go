@@ -108,7 +108,8 @@ func takeReport(ctx context.Context, data string) error {
 		return err
 	}
 	if _, err := os.Stat(report); err != nil {
-		training := exec.CommandContext(ctx, garb, "train", "--data", data, "--inner", "100", "--dropout", "0.2", "--out", run)
+		training := exec.CommandContext(ctx, garb, "train", "--data", data,
+			"--inner", "100", "--dropout", "0.2", "--out", run)
 		training.Stdout, training.Stderr = os.Stdout, os.Stderr
 		if err := training.Run(); err != nil {
 			return err
@@ -132,7 +133,8 @@ func take(ctx context.Context, path string, width int64, bottom string, actions 
 	}, actions...)
 	var height float64
 	var encoded []byte
-	actions = append(actions, chromedp.Evaluate(bottom, &height), chromedp.ActionFunc(func(ctx context.Context) (err error) {
+	actions = append(actions, chromedp.Evaluate(bottom, &height))
+	actions = append(actions, chromedp.ActionFunc(func(ctx context.Context) (err error) {
 		clip := page.Viewport{Width: float64(width), Height: height, Scale: 1}
 		encoded, err = page.CaptureScreenshot().WithCaptureBeyondViewport(true).WithClip(&clip).Do(ctx)
 		return err
