@@ -6,7 +6,7 @@ SHELL = bash
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VALE = github.com/vale-cli/vale/v3/cmd/vale@v3.21.0
 # Packages where goroutines share memory.
-RACE = . ./nn ./picture ./dataset ./augment ./train ./serve ./cmd/garb
+RACE = . ./model ./nn ./picture ./dataset ./augment ./train ./serve ./cmd/garb
 FUZZTIME ?= 30s
 # For course, lab and screens: the small clothing data set. For model: the folder of all data sets.
 data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder))
@@ -94,8 +94,8 @@ model: build ## the built-in models, an hour or two: make model DATA=folder; the
 	@$(call trained,$(HOME_RUN),$(HOME_RECIPE))
 	@$(call trained,$(SCENES_RUN),--backbone $(HOME_RUN) $(SCENES_RECIPE))
 	@$(call trained,$(GARMENTS_RUN),--backbone $(SCENES_RUN) $(HEAD_RECIPE) --epochs 20)
-	bin/garb convert --force --dtype int8 $(GARMENTS_RUN) garments.safetensors
-	@echo "write the digest above to garmentsDigest in builtin.go, then: make head"
+	bin/garb convert --force --dtype int8 $(GARMENTS_RUN) model/garments.safetensors
+	@echo "write the digest above to garmentsDigest in model/builtin.go, then: make head"
 
 # How the second network is trained, without its data, for .ci/run.
 scenes-settings: ## print the settings of the second network
@@ -104,7 +104,7 @@ scenes-settings: ## print the settings of the second network
 # The head of clothing, on the garments that are built in.
 head: build ## the head of clothing, on the built-in garments
 	@$(call trained,$(CLOTHING_RUN),--backbone garments $(HEAD_RECIPE) $(TEN) --epochs 20)
-	bin/garb convert --force --dtype float16 $(CLOTHING_RUN) clothing.safetensors
+	bin/garb convert --force --dtype float16 $(CLOTHING_RUN) model/clothing.safetensors
 
 # The whole recipe with another seed, for the spread between seeds: make seed SEED=12.
 seed: build ## the whole recipe with another seed: make seed SEED=12
@@ -184,7 +184,7 @@ test-purego: ## all tests without assembly (slow)
 # The kernels' own tests run every level; these are answers at one that is not the
 # best here.
 test-avx2: ## answers at a kernel level that is not the best here
-	GARB_CPU=avx2 go test -timeout 40m -count=1 . ./nn ./cmd/garb
+	GARB_CPU=avx2 go test -timeout 40m -count=1 . ./model ./nn ./cmd/garb
 	GARB_CPU=generic go test -timeout 40m -count=1 ./internal/jpeg ./picture
 
 test-race: ## tests with the race detector

@@ -13,8 +13,8 @@ import (
 	"os/signal"
 	"strings"
 
-	"garb"
 	"garb/internal/card"
+	"garb/model"
 )
 
 const usage = `Usage: card [flags] MODELDATA
@@ -57,14 +57,14 @@ type options struct {
 
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("card", flag.ContinueOnError)
-	flags.StringVar(&o.clothing, "clothing", garb.Clothing,
+	flags.StringVar(&o.clothing, "clothing", model.Clothing,
 		"model of the ten classes: a built-in name, a run's folder or a file; \"\" for none")
 	flags.StringVar(&o.garments, "garments", "garments", "model of all kinds, likewise")
 	flags.StringVar(&o.seeds, "seeds", "",
 		"comma-separated runs with the recipe of --clothing and other seeds, for the spread of the test accuracy")
 	flags.StringVar(&o.other, "other-class", "",
 		"class of the models that means \"none of the others\": the acceptance is 1 minus its probability")
-	flags.BoolVar(&o.validation, "validation", false, "measure on the validation parts instead of on what is set aside")
+	flags.BoolVar(&o.validation, "validation", false, "measure on the validation parts instead of the held-out pictures")
 	flags.Uint64Var(&o.drawnSeed, "drawn-seed", 2026, "seed of the drawn pictures of nothing: another than training's")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the network; 0: one for each core")
 	flags.StringVar(&o.out, "out", "", "file for the figures as JSON (default "+measured+", with --validation none)")
@@ -113,7 +113,7 @@ func run(ctx context.Context, args []string) error {
 		if which.reference == "" {
 			continue
 		}
-		model, err := garb.Open(which.reference, garb.Options{Threads: o.threads})
+		model, err := model.Open(which.reference, model.Options{Threads: o.threads})
 		if err != nil {
 			return err
 		}
@@ -143,7 +143,7 @@ func seeds(ctx context.Context, o options, measure card.Options) ([]card.Figure,
 	var accuracies, all []card.Figure
 	measure.TestOnly = true
 	for _, reference := range strings.Split(o.seeds, ",") {
-		model, err := garb.Open(reference, garb.Options{Threads: o.threads})
+		model, err := model.Open(reference, model.Options{Threads: o.threads})
 		if err != nil {
 			return nil, err
 		}
