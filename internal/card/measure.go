@@ -495,7 +495,7 @@ func (m *measurement) bootstrap(key, title, target string, answers []answer, wha
 // 95 % of the test split.
 func (m *measurement) accepts(key, title, target string, answers []answer, threshold float64) {
 	m.share(key+".accepted", title+": accepted", target, answers, accepted)
-	m.share(key+".accepted-at-95", title+": accepted, at 95 % of the test pictures", target, answers,
+	m.share(key+".accepted-at-95", title+": accepted at the 95 % threshold", target, answers,
 		func(a answer) bool { return a.acceptance >= threshold })
 }
 
@@ -585,7 +585,7 @@ func (m *measurement) named(ctx context.Context, folder string, threshold float6
 		return !slices.ContainsFunc(classes[a.file],
 			func(class string) bool { return slices.Contains(m.classes(), class) })
 	})
-	m.share("named.right", "other pictures that show clothes which there is a class for: right", "≥ .75", known,
+	m.share("named.right", "other pictures that show clothes of a known class: right", "≥ .75", known,
 		func(a answer) bool {
 			return slices.Contains(classes[a.file], a.Predictions[0].Class)
 		})
@@ -634,8 +634,8 @@ func (m *measurement) kids(answers []answer) error {
 	above := math.Hypot(one.Interval[1]-one.Value, other.Value-other.Interval[0])
 	d := one.Value - other.Value
 	m.figures = append(m.figures,
-		Figure{Key: m.Name + ".kids.difference", Title: "children's clothes less adults'", Target: "within .03",
-			Value: d,
+		Figure{Key: m.Name + ".kids.difference", Title: "accuracy on children's clothes minus adults'",
+			Target: "within .03", Value: d,
 			Count: len(answers), Interval: [2]float64{d - below, d + above}})
 	return nil
 }
