@@ -27,7 +27,7 @@ func (m *Model) networks(spec picture.Spec) (networks, error) {
 		if err != nil {
 			return networks{}, err
 		}
-		if a, err = a.For(spec); err != nil {
+		if a, err = a.Adapt(spec); err != nil {
 			return networks{}, err
 		}
 		return networks{
@@ -248,7 +248,7 @@ func OnBackbone(ctx context.Context, m *Model, tensors tensor.Map, architecture 
 	if err != nil || len(m.Golden) == 0 {
 		return nil, nil, false
 	}
-	if a, err = a.For(m.Preprocessing); err != nil {
+	if a, err = a.Adapt(m.Preprocessing); err != nil {
 		return nil, nil, false
 	}
 	on = &Model{Format: m.Format, Architecture: architecture, Classes: m.Classes, Preprocessing: m.Preprocessing,
