@@ -3,7 +3,7 @@
 SHELL = bash
 .SHELLFLAGS = -o pipefail -c
 
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VALE = github.com/vale-cli/vale/v3/cmd/vale@v3.21.0
 # Packages where goroutines share memory.
 RACE = . ./model ./nn ./picture ./dataset ./augment ./train ./serve ./cmd/garb
@@ -14,9 +14,9 @@ data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder)
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check help build bench soak fuzz model scenes-settings head seed card course lab generate format vet staticcheck prose prose-help screens modules generated layout test test-purego test-avx2 test-race
+.PHONY: check help build bench soak fuzz model scenes-settings head seed card course lab generate format vet lint prose prose-help screens modules generated layout test test-purego test-avx2 test-race
 
-check: format vet staticcheck prose modules generated layout test test-purego test-avx2 test-race ## everything that a change must pass
+check: format vet lint prose modules generated layout test test-purego test-avx2 test-race ## everything that a change must pass
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -147,8 +147,8 @@ vet: ## go vet, also of folders that ./... leaves out and with purego
 	go vet $(UNDERSCORED)
 	go vet -tags purego ./...
 
-staticcheck: ## staticcheck
-	go run $(STATICCHECK) ./...
+lint: ## golangci-lint, as .golangci.yml says
+	go run $(GOLANGCI) run ./... $(UNDERSCORED)
 
 # The documentation's spelling, terms and sentences, by the rules in styles/garb.
 prose: ## check the prose of the documentation

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -172,19 +174,42 @@ func TestPicturesAreThereAndUsed(t *testing.T) {
 	}
 }
 
-var link = regexp.MustCompile(`\]\(([^)\s#:]+)(?:#[^)]*)?\)`)
+var link = regexp.MustCompile(`\]\(([^)\s#:]+)(?:#[^)]*)?\)|<img src="([^"]+)"`)
 
-func TestLinksLeadSomewhere(t *testing.T) {
+func TestEveryPageIsListed(t *testing.T) {
 	pages := pagesHere(t)
-	for page, text := range pages {
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			if _, err := os.Stat(m[1]); err != nil {
-				t.Errorf("%s: %v", page, err)
-			}
-		}
+	for page := range pages {
 		if page != "README.md" && !strings.Contains(pages["README.md"], "]("+page+")") {
 			t.Errorf("README.md does not lead to %s", page)
 		}
+	}
+}
+
+// TestLinks checks the links between all pages of the project, and the pictures on them.
+func TestLinks(t *testing.T) {
+	const root = "../.."
+	err := filepath.WalkDir(root, func(page string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && slices.Contains([]string{"bin", "runs", "testdata", ".git"}, entry.Name()):
+			return fs.SkipDir
+		case entry.IsDir() || filepath.Ext(page) != ".md":
+			return nil
+		}
+		text, err := os.ReadFile(page)
+		if err != nil {
+			return err
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), cmp.Or(m[1], m[2]))); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
