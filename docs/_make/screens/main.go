@@ -115,8 +115,8 @@ func takeReport(ctx context.Context, data string) error {
 			return err
 		}
 	}
-	return take(ctx, "docs/report.png", 1000, // down to the photos, which are not ours to show
-		`Array.from(document.querySelectorAll('h2')).find(e => e.textContent.startsWith('Most wrong')).offsetTop - 24`,
+	return take(ctx, "docs/report.png", 1180, // without the photos of the data set, which are further down
+		`document.querySelectorAll('h2')[2].offsetTop - 24`,
 		chromedp.Navigate("file://"+report))
 }
 
