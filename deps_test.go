@@ -38,7 +38,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/drawn", "picture", ""},
 	{"internal/drawn/make", "picture internal/drawn", ""},
 	{"nn", "internal/kernel tensor", ""},
-	{"internal/near", "tensor nn", ""},
+	{"internal/peertest", "tensor nn", ""},
 	{"diagram", "tensor nn", ""},
 	{"backbone", "picture nn", ""},
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
