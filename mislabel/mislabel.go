@@ -133,7 +133,7 @@ func checkInput(probabilities [][]float64, labels []int) error {
 	}
 	k := len(probabilities[0])
 	if k < 2 {
-		return fmt.Errorf("%w: a label can be wrong only if there are at least 2 classes, and there are %d", ErrInput, k)
+		return fmt.Errorf("%w: a label can be wrong only if there are at least 2 classes; there are %d", ErrInput, k)
 	}
 	for i, row := range probabilities {
 		if len(row) != k {
