@@ -1,0 +1,103 @@
+// The mutate command does mutation testing: it makes small changes (mutants) to the
+// source of a package, one at a time, and runs the package's tests on each. A change
+// that no test notices is printed: it is a missing test, dead code, or makes no
+// difference.
+//
+//	go run ./internal/mutate -sample 50 -seed 1 ./nn
+//
+// The source tree is left alone: the go command reads changed files from elsewhere
+// (its flag -overlay). A mutant that does not compile does not count, and one whose
+// tests do not end in time is killed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+)
+
+// options are what the command's flags set.
+type options struct {
+	sample    int           // mutants of each package; 0 takes all
+	seed      uint64        // chooses the sample
+	parallel  int           // mutants tested at a time
+	timeout   time.Duration // of the tests of one mutant; 0 takes a multiple of the clean run
+	minimum   float64       // percent of mutants that tests must kill
+	tests     []string      // packages whose tests run, beside the mutated one's
+	testFlags []string      // flags of the test binaries
+}
+
+var errUsage = errors.New("usage: mutate [flags] package...")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	switch err := run(ctx, os.Args[1:], os.Stdout); {
+	case errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "mutate:", err)
+		os.Exit(1)
+	}
+}
+
+// run tests the mutants of the packages that args name, and prints survivors and scores.
+func run(ctx context.Context, args []string, out io.Writer) error {
+	var o options
+	flags := flag.NewFlagSet("mutate", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.Usage = func() {
+		fmt.Fprintln(out, errUsage)
+		flags.PrintDefaults()
+	}
+	flags.IntVar(&o.sample, "sample", 0, "test `N` mutants of each package, chosen at random (0 tests all)")
+	flags.Uint64Var(&o.seed, "seed", 1, "choose the sample by this `number`")
+	flags.IntVar(&o.parallel, "parallel", 1, "test `N` mutants at a time")
+	flags.DurationVar(&o.timeout, "timeout", 0,
+		"stop the tests of a mutant after this `time` (0: ten seconds and five times the tests of the clean package)")
+	flags.Float64Var(&o.minimum, "min", 0, "fail if the tests of a package kill less than this `percentage`")
+	tests := flags.String("tests", "", "run the tests of these `packages` too, separated by commas")
+	runOnly := flags.String("run", "", "run only tests whose names match this `pattern`")
+	skip := flags.String("skip", "", "skip tests whose names match this `pattern`")
+	short := flags.Bool("short", false, "run the tests with -short")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return err
+	} else if err != nil {
+		return errUsage
+	}
+	if flags.NArg() == 0 {
+		flags.Usage()
+		return errUsage
+	}
+	if *tests != "" {
+		o.tests = strings.Split(*tests, ",")
+	}
+	o.testFlags = []string{"-test.failfast", "-test.run=" + *runOnly, "-test.skip=" + *skip, fmt.Sprint("-test.short=", *short)}
+
+	packages, err := list(ctx, flags.Args()...)
+	if err != nil {
+		return err
+	}
+	var failed []string
+	for _, p := range packages {
+		s, err := testMutants(ctx, p, o, out)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.ImportPath, err)
+		}
+		fmt.Fprintf(out, "%s: %s\n", p.ImportPath, s)
+		if s.percent() < o.minimum {
+			failed = append(failed, p.ImportPath)
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("less than %g %% killed: %s", o.minimum, strings.Join(failed, ", "))
+	}
+	return nil
+}
