@@ -1,0 +1,172 @@
+package evaluate
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"garb"
+)
+
+// TestHintsAreBounded: a name is close to others in which few letters differ, one and one
+// more for every five, or which contain it.
+func TestHintsAreBounded(t *testing.T) {
+	long := strings.Repeat("x", 40)
+	for _, test := range []struct {
+		name  string
+		known []string
+		want  []string
+	}{
+		{"abcd", []string{"abce", "abef"}, []string{"abce"}},
+		{"abcde", []string{"abxye", "xyzde"}, []string{"abxye"}},
+		{"abcdefghij", []string{"abcdefgxyz", "abcdefwxyz"}, []string{"abcdefgxyz"}},
+		{"suit", []string{"swimsuits of silk", "sui", "su"}, []string{"sui", "swimsuits of silk"}},
+		{"su", []string{"suits"}, nil},
+		{"a", []string{"b", "c", "d", "e"}, []string{"b", "c", "d"}},
+		{"hat", []string{"hats", "hat x", "hats"}, []string{"hats", "hat x"}},
+		{"--", []string{"--"}, nil},
+		{"hat", []string{"--"}, nil},
+		{long, []string{long + "!"}, []string{long + "!"}},
+		{long + "x", []string{long}, nil},
+		{long, []string{long + "x"}, nil},
+	} {
+		if have := closest(test.name, test.known); !slices.Equal(have, test.want) {
+			t.Errorf("close to %q are %q, want %q", test.name, have, test.want)
+		}
+	}
+	var data []string
+	for i := range hintedClasses + 1 {
+		data = append(data, fmt.Sprintf("hats%d", i))
+	}
+	for name, err := range map[string]error{
+		"MapClasses": func() error { _, err := MapClasses(data, []string{"hats"}); return err }(),
+		"checkKnown": checkKnown(data, []string{"hats"}),
+	} {
+		var e *UnknownClassesError
+		if !errors.As(err, &e) || len(e.Unknown) != len(data) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for i, u := range e.Unknown {
+			if hinted := len(u.Closest) > 0; hinted != (i < hintedClasses) {
+				t.Errorf("%s: unknown class %d has the hints %q", name, i, u.Closest)
+			}
+		}
+	}
+}
+
+// TestAmbiguousClassesHaveNoHints: the candidates say enough.
+func TestAmbiguousClassesHaveNoHints(t *testing.T) {
+	_, err := MapClasses([]string{"HAT"}, []string{"hat", "Hat"})
+	var e *UnknownClassesError
+	if !errors.As(err, &e) || len(e.Unknown) != 1 || !slices.Equal(e.Unknown[0].Ambiguous, []string{"hat", "Hat"}) ||
+		e.Unknown[0].Closest != nil {
+		t.Errorf("%+v", err)
+	}
+}
+
+func TestEditDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "abd", 1}, {"abc", "xabc", 1},
+		{"abc", "ac", 1}, {"kitten", "sitting", 3}, {"ab", "ba", 2}, {"flaw", "lawn", 2},
+	} {
+		if have := editDistance([]rune(test.a), []rune(test.b)); have != test.want {
+			t.Errorf("from %q to %q: %d, want %d", test.a, test.b, have, test.want)
+		}
+	}
+}
+
+// TestMatrixCells: a cell is as deep as its share of the row, 0.12 + 0.6·√share, in another
+// colour where the class is right.
+func TestMatrixCells(t *testing.T) {
+	rows := matrix(&Report{Classes: []string{"hat", "shoes"}, Confusion: [][]int{{3, 1}, {0, 0}}})
+	want := []matrixRow{
+		{"hat", []cell{{3, "background:rgba(var(--good),0.64)"}, {1, "background:rgba(var(--bad),0.42)"}}},
+		{"shoes", []cell{{}, {}}},
+	}
+	if fmt.Sprint(rows) != fmt.Sprint(want) {
+		t.Errorf("%v, want %v", rows, want)
+	}
+}
+
+// TestHistogram reads the steps of a histogram back from its drawing: their sides follow one
+// another, and their heights are the shares.
+func TestHistogram(t *testing.T) {
+	answers := func(accepted ...float64) (all []Answer) {
+		for _, a := range accepted {
+			all = append(all, Answer{Judged: true, Acceptance: a})
+		}
+		return all
+	}
+	// Columns are 0.04 wide.
+	r := &Report{Count: 4, Answers: answers(0, 0.039, 0.5, 1), Acceptance: &Acceptance{Own: &Operating{}}}
+	drawing := string(histogram(Part{"test", r}))
+	path := regexp.MustCompile(`<path d="M([^"]*)"`).FindStringSubmatch(drawing)
+	if path == nil {
+		t.Fatal(drawing)
+	}
+	points := strings.Split(path[1], "L")
+	if len(points) != 2*histogramBins {
+		t.Fatalf("%d points", len(points))
+	}
+	var left, right, bottom, high float64
+	for i, point := range points {
+		var x, y float64
+		if _, err := fmt.Sscan(point, &x, &y); err != nil {
+			t.Fatal(err)
+		}
+		switch i {
+		case 0:
+			left, high = x, y
+		case 2:
+			bottom = y
+		case len(points) - 1:
+			right = x
+		}
+	}
+	for i, point := range points {
+		var x, y float64
+		if _, err := fmt.Sscan(point, &x, &y); err != nil {
+			t.Fatal(err)
+		}
+		share := map[int]float64{0: 0.5, 12: 0.25, 24: 0.25}[i/2]
+		wantX := left + (right-left)*float64((i+1)/2)/histogramBins
+		wantY := bottom + (high-bottom)*share/0.5
+		// The drawing has tenths.
+		if math.Abs(x-wantX) > 0.11 || math.Abs(y-wantY) > 0.11 {
+			t.Errorf("point %d is at (%v, %v), want (%v, %v)", i, x, y, wantX, wantY)
+		}
+	}
+}
+
+// TestFlippedJudges: the acceptance is the mean of the picture's and its mirror image's.
+func TestFlippedJudges(t *testing.T) {
+	c, err := garb.Open(garb.Clothing, garb.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, mirrored := lopsided(t, c.Spec().Width)
+	judge := func(j Judge, data []byte) garb.Answer {
+		a, err := j.Judge(t.Context(), data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	f := NewFlipped(c)
+	a, b, both := judge(c, plain), judge(c, mirrored), judge(f, plain)
+	if !f.Judges() || !both.Judged || math.Abs(both.Acceptance-(a.Acceptance+b.Acceptance)/2) > 1e-12 ||
+		a.Acceptance == b.Acceptance {
+		t.Errorf("acceptances %v and %v, and %v by both", a.Acceptance, b.Acceptance, both.Acceptance)
+	}
+	threshold := c.AcceptanceThreshold()
+	if f.AcceptanceThreshold() != threshold || both.Accepted != (both.Acceptance >= threshold) {
+		t.Errorf("accepted is %v with %v, from %v on", both.Accepted, both.Acceptance, f.AcceptanceThreshold())
+	}
+}
