@@ -39,8 +39,9 @@ func (s score) percent() float64 {
 }
 
 func (s score) String() string {
-	return fmt.Sprintf("%d of %d mutants killed, %.1f %% (%d by the timeout; %d survivors are in code that no test runs)",
-		s[killed]+s[timedOut], s.counted(), s.percent(), s[timedOut], s[uncovered])
+	return fmt.Sprintf("%d of %d mutants killed, %.1f %% (%d by the timeout); "+
+		"no test runs the code of %d; %d others do not compile",
+		s[killed]+s[timedOut], s.counted(), s.percent(), s[timedOut], s[uncovered], s[invalid])
 }
 
 // testMutants tests a sample of a package's mutants and prints each that survives.

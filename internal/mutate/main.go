@@ -79,7 +79,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if *tests != "" {
 		o.tests = strings.Split(*tests, ",")
 	}
-	o.testFlags = []string{"-test.failfast", "-test.run=" + *runOnly, "-test.skip=" + *skip, fmt.Sprint("-test.short=", *short)}
+	o.testFlags = []string{
+		"-test.failfast", "-test.run=" + *runOnly, "-test.skip=" + *skip, fmt.Sprint("-test.short=", *short),
+	}
 
 	packages, err := list(ctx, flags.Args()...)
 	if err != nil {

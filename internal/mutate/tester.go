@@ -100,7 +100,8 @@ func (t *tester) build(ctx context.Context, folder string, flags ...string) erro
 
 // runSuite runs the tests of a package, built in a folder, and returns what they print.
 func (t *tester) runSuite(ctx context.Context, folder string, suite goPackage, flags ...string) ([]byte, error) {
-	c := exec.CommandContext(ctx, filepath.Join(folder, path.Base(suite.ImportPath)+".test"), append(flags, t.testFlags...)...)
+	program := filepath.Join(folder, path.Base(suite.ImportPath)+".test")
+	c := exec.CommandContext(ctx, program, append(flags, t.testFlags...)...)
 	c.Dir = suite.Dir
 	c.Env = append(os.Environ(), "TMPDIR="+folder)
 	c.WaitDelay = time.Second // for what the tests started and did not end
