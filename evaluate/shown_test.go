@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"garb"
+	"garb/report"
 )
 
 // TestHintsAreBounded: a name is close to others in which few letters differ, one and one
@@ -168,5 +169,80 @@ func TestFlippedJudges(t *testing.T) {
 	threshold := c.AcceptanceThreshold()
 	if f.AcceptanceThreshold() != threshold || both.Accepted != (both.Acceptance >= threshold) {
 		t.Errorf("accepted is %v with %v, from %v on", both.Accepted, both.Acceptance, f.AcceptanceThreshold())
+	}
+}
+
+// TestCharts: a curve for each kind of figure, and the learning rate's if it changes.
+func TestCharts(t *testing.T) {
+	curves := []Curve{
+		{Epoch: 1, Accuracy: 0.1, ValidationAccuracy: 0.2, Loss: 3, ValidationLoss: 4, LearningRate: 0.5},
+		{Epoch: 2, Accuracy: 0.3, ValidationAccuracy: 0.4, Loss: 1, ValidationLoss: 2, LearningRate: 0.5},
+	}
+	check := func(name string, s report.Series, dashed bool, y ...float64) {
+		t.Helper()
+		if !slices.Equal(s.X, []float64{1, 2}) || !slices.Equal(s.Y, y) || s.Dashed != dashed {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+	all := Charts(curves)
+	if len(all) != 2 || len(all["accuracy"].Series) != 2 || len(all["loss"].Series) != 2 || !all["loss"].Points {
+		t.Fatalf("%+v", all)
+	}
+	check("accuracy", all["accuracy"].Series[0], true, 0.1, 0.3)
+	check("validation accuracy", all["accuracy"].Series[1], false, 0.2, 0.4)
+	check("loss", all["loss"].Series[0], true, 3, 1)
+	check("validation loss", all["loss"].Series[1], false, 4, 2)
+	curves[1].LearningRate = 0.25
+	all = Charts(curves)
+	if len(all) != 3 || len(all["rate"].Series) != 1 {
+		t.Fatalf("%+v", all)
+	}
+	check("learning rate", all["rate"].Series[0], false, 0.5, 0.25)
+	if Charts(nil) != nil {
+		t.Error("charts of nothing")
+	}
+	if !Charts(make([]Curve, 29))["loss"].Points || Charts(make([]Curve, 30))["loss"].Points {
+		t.Error("points are not for curves of fewer than 30 epochs")
+	}
+
+	var b strings.Builder
+	if err := WritePage(t.Context(), &b, Document{Curves: curves}); err != nil {
+		t.Fatal(err)
+	}
+	for _, title := range []string{"Accuracy", "Loss", "Learning rate"} {
+		if strings.Count(b.String(), `aria-label="`+title+`"`) != 1 {
+			t.Errorf("the page has no chart of %s", title)
+		}
+	}
+}
+
+// TestPageOfManyClasses: a page holds a confusion matrix of up to 40 classes, and lists wrong
+// answers beyond those that it shows.
+func TestPageOfManyClasses(t *testing.T) {
+	for _, n := range []int{maxTableSide, maxTableSide + 1} {
+		r := &Report{}
+		for i := range n {
+			r.Classes = append(r.Classes, fmt.Sprintf("class%d", i))
+			r.Confusion = append(r.Confusion, make([]int, n))
+			r.PerClass = append(r.PerClass, Class{Class: r.Classes[i]})
+		}
+		r.Confusion[0][1] = 12345
+		for i := range shownPictures + 2 {
+			r.Answers = append(r.Answers, said("class0", 0.9-float64(i)/1000))
+			r.Answers[i].Class = "class1"
+			r.Answers[i].Sample.Path = fmt.Sprintf("wrong%02d", i)
+		}
+		var b strings.Builder
+		if err := WritePage(t.Context(), &b, Document{Parts: []Part{{"test", r}}}); err != nil {
+			t.Fatal(err)
+		}
+		if have := strings.Contains(b.String(), "12345"); have != (n <= maxTableSide) {
+			t.Errorf("%d classes: the page has their matrix: %v", n, have)
+		}
+		for i := range shownPictures + 2 {
+			if !strings.Contains(b.String(), fmt.Sprintf("wrong%02d", i)) {
+				t.Errorf("%d classes: wrong answer %d is not on the page", n, i)
+			}
+		}
 	}
 }
