@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -46,6 +47,7 @@ func (s score) String() string {
 
 // testMutants tests a sample of a package's mutants and prints each that survives.
 func testMutants(ctx context.Context, p goPackage, o options, out io.Writer) (score, error) {
+	p.GoFiles = slices.DeleteFunc(p.GoFiles, func(name string) bool { return !o.files.MatchString(name) })
 	all, err := packageMutants(p)
 	if err != nil {
 		return score{}, err

@@ -18,19 +18,21 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"time"
 )
 
 // options are what the command's flags set.
 type options struct {
-	sample    int           // mutants of each package; 0 takes all
-	seed      uint64        // chooses the sample
-	parallel  int           // mutants tested at a time
-	timeout   time.Duration // of the tests of one mutant; 0 takes a multiple of the clean run
-	minimum   float64       // percent of mutants that tests must kill
-	tests     []string      // packages whose tests run, beside the mutated one's
-	testFlags []string      // flags of the test binaries
+	files     *regexp.Regexp // names of the files to mutate; nil takes all
+	sample    int            // mutants of each package; 0 takes all
+	seed      uint64         // chooses the sample
+	parallel  int            // mutants tested at a time
+	timeout   time.Duration  // of the tests of one mutant; 0 takes a multiple of the clean run
+	minimum   float64        // percent of mutants that tests must kill
+	tests     []string       // packages whose tests run, beside the mutated one's
+	testFlags []string       // flags of the test binaries
 }
 
 var errUsage = errors.New("usage: mutate [flags] package...")
@@ -63,6 +65,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.DurationVar(&o.timeout, "timeout", 0,
 		"stop the tests of a mutant after this `time` (0: ten seconds and five times the tests of the clean package)")
 	flags.Float64Var(&o.minimum, "min", 0, "fail if the tests of a package kill less than this `percentage`")
+	files := flags.String("files", "", "change only files whose names match this `pattern`")
 	tests := flags.String("tests", "", "run the tests of these `packages` too, separated by commas")
 	runOnly := flags.String("run", "", "run only tests whose names match this `pattern`")
 	skip := flags.String("skip", "", "skip tests whose names match this `pattern`")
@@ -75,6 +78,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if flags.NArg() == 0 {
 		flags.Usage()
 		return errUsage
+	}
+	var err error
+	if o.files, err = regexp.Compile(*files); err != nil {
+		return err
 	}
 	if *tests != "" {
 		o.tests = strings.Split(*tests, ",")

@@ -91,6 +91,14 @@ func TestMutantIsKilledByTestsOfOtherPackages(t *testing.T) {
 	}
 }
 
+func TestFiles(t *testing.T) {
+	want := []string{"garb/internal/mutate/testdata/numbers: 0 of 0 mutants killed, 100.0 % (0 by the timeout); " +
+		"no test runs the code of 0; 0 others do not compile"}
+	if diff := cmp.Diff(want, output(t, "-files other ./testdata/numbers")); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	tester, m := prepare(t, "./testdata/forever", options{}, "for may")
 	if tester.timeout < 10*time.Second {
@@ -112,6 +120,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		{"-sample 1 -min 100 -run None ./testdata/numbers", "less than 100 % killed: garb/internal"},
 		{"./testdata/failing", "the tests of garb/internal/mutate/testdata/failing fail without any change"},
 		{"./testdata/none", "testdata/none"},
+		{"-files ( ./testdata/numbers", "missing closing )"},
 		{"-tests ./testdata/failing ./testdata/numbers", "the tests of garb/internal/mutate/testdata/failing fail"},
 	} {
 		err := run(t.Context(), strings.Fields(test.args), &bytes.Buffer{})
