@@ -1,8 +1,10 @@
 package nn
 
 import (
+	"errors"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -162,6 +164,31 @@ func TestTargetsThatSumToLess(t *testing.T) {
 		}
 		if want := (at(h) - at(-h)) / (2 * h); math.Abs(float64(gradient[c])-want) > 1e-4 {
 			t.Errorf("derivative %d is %v, %v by differences", c, gradient[c], want)
+		}
+	}
+}
+
+// TestInputShapes: a network's input has height, width and channels, and no more values than
+// fit.
+func TestInputShapes(t *testing.T) {
+	for _, test := range []struct {
+		shape []int
+		ok    bool
+	}{
+		{[]int{1, 1, 1}, true}, {[]int{0, 1, 1}, false}, {[]int{1, -1, 1}, false}, {[]int{1, 1, 0}, false},
+		{[]int{4, 4}, false}, {[]int{1, 1, 1, 1}, false}, {[]int{maxValues, 1, 1}, true},
+		{[]int{maxValues, 2, 1}, false}, {[]int{maxValues + 1, 1, 1}, false},
+	} {
+		// A pool over everything leaves one value.
+		_, err := NewGraph([]Layer{{Op: OpInput, Shape: test.shape}, {Op: OpGlobalAveragePool, Inputs: []int{0}}})
+		var wrong *LayerError
+		if (err == nil) != test.ok || err != nil && (!errors.As(err, &wrong) || wrong.Layer != 0) {
+			t.Errorf("%v: %v", test.shape, err)
+		}
+	}
+	for _, layers := range [][]Layer{nil, make([]Layer, maxLayers+1)} {
+		if _, err := NewGraph(layers); err == nil || !strings.Contains(err.Error(), "layers") {
+			t.Errorf("%d layers: %v", len(layers), err)
 		}
 	}
 }
