@@ -5,7 +5,7 @@ SHELL = bash
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Packages where goroutines share memory.
-RACE = . ./nn ./picture ./dataset ./augment ./train ./serve ./cmd/garb
+RACE = . ./model ./nn ./picture ./dataset ./augment ./train ./serve ./cmd/garb
 FUZZTIME ?= 30s
 # Of course and lab the small clothing data set, of model the folder of all data sets.
 data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder))
@@ -98,8 +98,8 @@ model: build
 	@$(call trained,$(HOME_RUN),$(HOME_RECIPE))
 	@$(call trained,$(SCENES_RUN),--backbone $(HOME_RUN) $(SCENES_RECIPE))
 	@$(call trained,$(GARMENTS_RUN),--backbone $(SCENES_RUN) $(HEAD_RECIPE) --epochs 20)
-	bin/garb convert --force --dtype int8 $(GARMENTS_RUN) garments.safetensors
-	@echo "write the digest above to garmentsDigest in builtin.go, then: make head"
+	bin/garb convert --force --dtype int8 $(GARMENTS_RUN) model/garments.safetensors
+	@echo "write the digest above to garmentsDigest in model/builtin.go, then: make head"
 
 # How the second network is trained, without its data, for .ci/run.
 scenes-settings:
@@ -108,7 +108,7 @@ scenes-settings:
 # The head of clothing, on the garments that are built in.
 head: build
 	@$(call trained,$(CLOTHING_RUN),--backbone garments $(HEAD_RECIPE) $(TEN) --epochs 20)
-	bin/garb convert --force --dtype float16 $(CLOTHING_RUN) clothing.safetensors
+	bin/garb convert --force --dtype float16 $(CLOTHING_RUN) model/clothing.safetensors
 
 # The whole recipe with another seed, for the spread between seeds: make seed SEED=12.
 seed: build
@@ -176,7 +176,7 @@ test-purego:
 # The kernels' own tests run every level; these are answers at one that is not the
 # best here.
 test-avx2:
-	GARB_CPU=avx2 go test -timeout 40m -count=1 . ./nn ./cmd/garb
+	GARB_CPU=avx2 go test -timeout 40m -count=1 . ./model ./nn ./cmd/garb
 	GARB_CPU=generic go test -timeout 40m -count=1 ./internal/jpeg ./picture
 
 test-race:

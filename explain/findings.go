@@ -8,21 +8,21 @@ import (
 	"path/filepath"
 	"strings"
 
-	"garb"
 	"garb/internal/safefile"
+	"garb/model"
 	"garb/report"
 )
 
 // Findings say what a look inside a network found, and in which files of a folder it is
 // drawn. What was not looked at is empty.
 type Findings struct {
-	Picture     string            `json:"picture"`
-	Width       int               `json:"width"` // of the picture, upright
-	Height      int               `json:"height"`
-	Model       string            `json:"model"`
-	Digest      string            `json:"digest"`
-	Input       [2]int            `json:"input"` // width and height that the network sees
-	Predictions []garb.Prediction `json:"predictions"`
+	Picture     string                   `json:"picture"`
+	Width       int                      `json:"width"` // of the picture, upright
+	Height      int                      `json:"height"`
+	Model       string                   `json:"model"`
+	Digest      string                   `json:"digest"`
+	Input       [2]int                   `json:"input"` // width and height that the network sees
+	Predictions []model.ListedPrediction `json:"predictions"`
 	// Refused is what the model says of the picture if it accepts it for none of its
 	// classes: "not clothing".
 	Refused    string          `json:"refused,omitempty"`

@@ -6,7 +6,7 @@ import (
 	"image/color"
 	"math"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -18,14 +18,14 @@ const maxHeatSide = 256
 // height pixels and prepared by spec: transparent where nothing speaks for the class,
 // then yellow, and red where most does. It has the picture's shape, at 256 pixels on the
 // longer side at most.
-func Heat(m *garb.ActivationMap, spec picture.Spec, width, height int) *image.NRGBA {
+func Heat(m *model.ActivationMap, spec picture.Spec, width, height int) *image.NRGBA {
 	scale := min(1, maxHeatSide/float64(max(width, height)))
 	w, h := max(1, int(math.Round(scale*float64(width)))), max(1, int(math.Round(scale*float64(height))))
 	return lay(m, spec, width, height, w, h, func(share float64) color.NRGBA { return colour(max(share, 0)) })
 }
 
 // at is a map between its positions, bilinearly; beyond the outer ones as at these.
-func at(m *garb.ActivationMap, x, y float64) float64 {
+func at(m *model.ActivationMap, x, y float64) float64 {
 	x, y = min(max(x, 0), float64(m.Width-1)), min(max(y, 0), float64(m.Height-1))
 	left, top := int(x), int(y)
 	right, bottom := min(left+1, m.Width-1), min(top+1, m.Height-1)

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/backbone"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -145,9 +145,9 @@ func TestFeatureMap(t *testing.T) {
 }
 
 // photo is the example of the built-in classifier, as it sees it.
-func photo(t *testing.T) (*garb.Classifier, *picture.RGB, []float32) {
+func photo(t *testing.T) (*model.Classifier, *picture.RGB, []float32) {
 	t.Helper()
-	c, err := garb.Default(garb.Options{})
+	c, err := model.Default(model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,16 +3,16 @@ package explain
 import (
 	"context"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
-// Model is a classifier as this package needs one; *garb.Classifier is.
+// Model is a classifier as this package needs one; *model.Classifier is.
 type Model interface {
 	Spec() picture.Spec
 	Classes() []string
 	Logits(ctx context.Context, inputs, logits []float32) error
-	Predictions(logits []float32) []garb.Prediction
+	Predictions(logits []float32) []model.Prediction
 }
 
 // Occlusion's grid: so many places across, a square of two of them covered at a time.
@@ -36,7 +36,7 @@ const covered = 127.5
 // 2014). So a value above zero means that the class needs what was covered, and one below that
 // it does better without. progress hears of each batch of answers. The error is ctx's.
 func Occlusion(ctx context.Context, m Model, input []float32, classes []int,
-	progress func(n int)) ([]*garb.ActivationMap, error) {
+	progress func(n int)) ([]*model.ActivationMap, error) {
 	spec, count := m.Spec(), len(m.Classes())
 	together := max(1, min(occlusionBatch, maxCovered/len(input)))
 	logits := make([]float32, together*count)
@@ -44,9 +44,9 @@ func Occlusion(ctx context.Context, m Model, input []float32, classes []int,
 		return nil, err
 	}
 	whole := probabilities(m, logits[:count])
-	maps := make([]*garb.ActivationMap, len(classes))
+	maps := make([]*model.ActivationMap, len(classes))
 	for i := range maps {
-		maps[i] = &garb.ActivationMap{Height: occlusionCells, Width: occlusionCells,
+		maps[i] = &model.ActivationMap{Height: occlusionCells, Width: occlusionCells,
 			Values: make([]float32, Occlusions)}
 	}
 	inputs := make([]float32, together*len(input))
@@ -94,7 +94,7 @@ func cover(input []float32, spec picture.Spec, row, column int) {
 func probabilities(m Model, logits []float32) []float64 {
 	all := make([]float64, len(logits))
 	predictions := m.Predictions(logits)
-	for i, class := range garb.Ranking(logits) {
+	for i, class := range model.Ranking(logits) {
 		all[class] = predictions[i].Probability
 	}
 	return all

@@ -6,7 +6,7 @@ import (
 	"image/draw"
 	"math"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -15,7 +15,7 @@ const overlaySide = 400
 
 // Overlay is a map laid over the picture that it is of.
 type Overlay struct {
-	Map *garb.ActivationMap
+	Map *model.ActivationMap
 	// Signed shows in blue what is below zero; otherwise only what is above shows.
 	Signed    bool
 	Title     string // a line below the picture
@@ -69,7 +69,7 @@ func (o Overlay) paint() func(share float64) color.NRGBA {
 
 // lay draws a map as it lies over its picture of width × height pixels, at w × h pixels:
 // each value as a share of the largest, above zero or below if the paint shows both.
-func lay(m *garb.ActivationMap, spec picture.Spec, width, height, w, h int,
+func lay(m *model.ActivationMap, spec picture.Spec, width, height, w, h int,
 	paint func(float64) color.NRGBA) *image.NRGBA {
 	out := image.NewNRGBA(image.Rect(0, 0, w, h))
 	largest := float32(0)

@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"garb"
+	"garb/model"
 	"garb/report"
 )
 
@@ -32,8 +32,8 @@ func drawSigmoid(w io.Writer) error {
 	answers := json.NewDecoder(file)
 	for {
 		var a struct {
-			Picture     string            `json:"picture"`
-			Predictions []garb.Prediction `json:"predictions"`
+			Picture     string             `json:"picture"`
+			Predictions []model.Prediction `json:"predictions"`
 		}
 		if err := answers.Decode(&a); errors.Is(err, io.EOF) {
 			break

@@ -38,18 +38,19 @@ func run(ctx context.Context, w io.Writer, data, picture, out string) error {
 	}}); err != nil {
 		return err
 	}
-	classifier, err := garb.Open(out, garb.Options{})
+	classifier, err := garb.Open(out)
 	if err != nil {
 		return err
 	}
-	photo, err := os.ReadFile(picture)
+	photo, err := os.Open(picture)
 	if err != nil {
 		return err
 	}
-	predictions, err := classifier.Classify(ctx, photo)
+	defer photo.Close()
+	answer, err := classifier.Classify(ctx, garb.FromReader(photo))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s: %s, %.0f %%\n", picture, predictions[0].Class, 100*predictions[0].Probability)
+	fmt.Fprintf(w, "%s: %s, %.0f %%\n", picture, answer.Class, 100*answer.Probability)
 	return nil
 }

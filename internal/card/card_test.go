@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
+	"garb/model"
 )
 
 // TestModelCard holds what MODEL_CARD.md and README.md say between marks to the figures
@@ -45,14 +45,14 @@ func TestModelCard(t *testing.T) {
 		}
 	}
 	for name, digest := range m.Digests {
-		model, err := garb.Open(name, garb.Options{Threads: 1})
+		classifier, err := model.Open(name, model.Options{Threads: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(card, digest) {
 			t.Errorf("MODEL_CARD.md does not say the digest of %s, %s", name, digest)
 		}
-		if model.Digest() != digest {
+		if classifier.Digest() != digest {
 			t.Errorf("the figures are of another %s than the one that is built in: run go run ./docs/_make/card again", name)
 		}
 	}

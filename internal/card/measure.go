@@ -13,11 +13,11 @@ import (
 	"slices"
 	"strings"
 
-	"garb"
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/internal/changed"
 	"garb/internal/drawn"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -27,7 +27,7 @@ var Ten = []string{"dress", "hat", "longsleeve", "outwear", "pants", "shirt", "s
 // asTen are kinds that one of the ten classes stands for in street photos.
 var asTen = map[string]string{"blouse": "shirt", "blazer": "outwear"}
 
-// Classifier is what is measured: a *garb.Classifier or, in tests, less.
+// Classifier is what is measured: a *model.Classifier or, in tests, less.
 type Classifier interface {
 	Classes() []string
 	Digest() string
@@ -35,7 +35,7 @@ type Classifier interface {
 	Limits() picture.Limits
 	OutputCount() int
 	Outputs(ctx context.Context, inputs, rows []float32) error
-	Answer(row []float32) garb.Answer
+	Answer(row []float32) model.Answer
 }
 
 // Options say what is measured and how.
@@ -358,7 +358,7 @@ func (m *measurement) load(ctx context.Context, folder string, s sample, n int,
 }
 
 // judge turns the model's answer into one about the classes that are measured.
-func (m *measurement) judge(from garb.Answer) answer {
+func (m *measurement) judge(from model.Answer) answer {
 	a := answer{acceptance: from.Acceptance, accepted: from.Accepted}
 	if !from.Judged { // the largest probability is what there is
 		a.acceptance = from.Predictions[0].Probability

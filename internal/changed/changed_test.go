@@ -7,8 +7,8 @@ import (
 	"math"
 	"testing"
 
-	"garb"
 	"garb/internal/changed"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -27,7 +27,7 @@ func TestAll(t *testing.T) {
 		"small":  {48, 60}, "blurred": {160, 200}, "noisy": {160, 200},
 	}
 	for _, change := range changed.All() {
-		p := garb.GoldenPicture(1)
+		p := model.DrawGoldenPicture(1)
 		before := bytes.Clone(p.Pix)
 		out := change.Apply(p, 7)
 		if !bytes.Equal(p.Pix, before) {
@@ -71,7 +71,7 @@ func TestTurn(t *testing.T) {
 	if got := changed.Turn(p, 0); !bytes.Equal(got.Pix, p.Pix) {
 		t.Errorf("turned by 0°: %v", got.Pix)
 	}
-	square := garb.GoldenPicture(0)
+	square := model.DrawGoldenPicture(0)
 	square = changed.Middle(square, 60)
 	square.Height = square.Width
 	square.Pix = square.Pix[:3*square.Width*square.Height]

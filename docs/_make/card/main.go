@@ -13,8 +13,8 @@ import (
 	"os/signal"
 	"strings"
 
-	"garb"
 	"garb/internal/card"
+	"garb/model"
 )
 
 const usage = `Usage: card [flags] MODELDATA
@@ -57,7 +57,7 @@ type options struct {
 
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("card", flag.ContinueOnError)
-	flags.StringVar(&o.clothing, "clothing", garb.Clothing, "model of the ten classes: a built-in name, a run's folder or a file; \"\" for none")
+	flags.StringVar(&o.clothing, "clothing", model.Clothing, "model of the ten classes: a built-in name, a run's folder or a file; \"\" for none")
 	flags.StringVar(&o.garments, "garments", "garments", "model of all kinds, likewise")
 	flags.StringVar(&o.seeds, "seeds", "", "comma-separated runs with the recipe of --clothing and other seeds, for the spread of the test accuracy")
 	flags.StringVar(&o.other, "other-class", "", "class of the models that means \"none of the others\": acceptance is 1 less its probability")
@@ -110,7 +110,7 @@ func run(ctx context.Context, args []string) error {
 		if which.reference == "" {
 			continue
 		}
-		model, err := garb.Open(which.reference, garb.Options{Threads: o.threads})
+		model, err := model.Open(which.reference, model.Options{Threads: o.threads})
 		if err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func seeds(ctx context.Context, o options, measure card.Options) ([]card.Figure,
 	var accuracies, all []card.Figure
 	measure.TestOnly = true
 	for _, reference := range strings.Split(o.seeds, ",") {
-		model, err := garb.Open(reference, garb.Options{Threads: o.threads})
+		model, err := model.Open(reference, model.Options{Threads: o.threads})
 		if err != nil {
 			return nil, err
 		}

@@ -1,4 +1,4 @@
-package garb_test
+package model_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	_ "embed"
@@ -17,11 +17,11 @@ const (
 	ImageNet = "imagenet"
 )
 
-// DefaultModel is the model that answers if none is named.
-const DefaultModel = Clothing
+// DefaultName is the model that answers if none is named.
+const DefaultName = Clothing
 
-// BuiltInModels returns the names of the built-in models, for Open.
-func BuiltInModels() []string { return []string{Clothing, Garments, ImageNet} }
+// BuiltInNames returns the names of the built-in models, for Open.
+func BuiltInNames() []string { return []string{Clothing, Garments, ImageNet} }
 
 // `make model` makes both files; their training records say how. Clothing's has a head
 // alone, on the features of Garments.
@@ -47,9 +47,9 @@ func builtInFile(name string) (data []byte, ok bool) {
 	return nil, false
 }
 
-// BuiltInBackbone reports whether every garb of this version has the backbone weights with
+// HasBuiltInBackbone reports whether every garb of this version has the backbone weights with
 // this digest, so that a model's file may refer to them.
-func BuiltInBackbone(architecture, digest string) bool {
+func HasBuiltInBackbone(architecture, digest string) bool {
 	if digest == garmentsDigest {
 		return architecture == imageNetBackbone
 	}

@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"bytes"
@@ -69,13 +69,13 @@ func (c *Coverage) validate() error {
 }
 
 // PredictionSet returns the classes that hold the right one with the probability that
-// Model.Coverage states, the most probable first, by predictions as Predictions gives
+// Description.Coverage states, the most probable first, by predictions as Predictions gives
 // them. It is nil if the model has no rule for such sets.
 func (c *Classifier) PredictionSet(predictions []Prediction) []string {
-	if c.model.Coverage == nil {
+	if c.description.Coverage == nil {
 		return nil
 	}
-	return SetBy(c.model.Coverage.Rule, predictions)
+	return SetBy(c.description.Coverage.Rule, predictions)
 }
 
 // SetBy returns the classes in the set that a rule makes of predictions, the most probable

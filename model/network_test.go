@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"errors"
@@ -49,15 +49,15 @@ var small = picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: pict
 // savedFile is the file of a model of a network.
 func savedFile(t testing.TB, n *nn.Network, classes []string) (path string) {
 	t.Helper()
-	m, tensors, err := NewModel(n, classes, small)
+	m, err := FromNetwork(n, classes, small)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.SetGolden(t.Context(), tensors); err != nil {
+	if err := m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	path = filepath.Join(t.TempDir(), "m.safetensors")
-	if err := m.Save(path, tensors, tensor.Float32); err != nil {
+	if err := m.Save(path, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -114,7 +114,7 @@ func TestNetworksOfOthers(t *testing.T) {
 				t.Fatal(err)
 			}
 			input, want, logits := make([]float32, small.ValueCount()), make([]float32, 3), make([]float32, 3)
-			small.Tensor(GoldenPicture(1), input)
+			small.Tensor(DrawGoldenPicture(1), input)
 			if err := plan.Run(t.Context(), input, want); err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +160,7 @@ func TestLinearNetworks(t *testing.T) {
 		n := foreign(t, layers...)
 		model := saved(t, n, []string{"a", "b", "c"}, Options{})
 		input, logits := make([]float32, small.ValueCount()), make([]float32, 3)
-		small.Tensor(GoldenPicture(1), input)
+		small.Tensor(DrawGoldenPicture(1), input)
 		if err := model.Logits(t.Context(), input, logits); err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +198,7 @@ func TestOneSigmoid(t *testing.T) {
 		t.Fatal(err)
 	}
 	input, want, logits := make([]float32, small.ValueCount()), make([]float32, 1), make([]float32, 2)
-	small.Tensor(GoldenPicture(2), input)
+	small.Tensor(DrawGoldenPicture(2), input)
 	if err := plan.Run(t.Context(), input, want); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestOneSigmoid(t *testing.T) {
 	reshaped := *n
 	reshaped.Layers = append(layers[:5:5], nn.Layer{Op: nn.OpReshape, Inputs: []int{4}, Shape: []int{1, 1, 1}})
 	for name, n := range map[string]*nn.Network{"sigmoid": n, "logit": &single, "logit, reshaped": &reshaped} {
-		if outputs, err := Outputs(n); outputs != 2 || err != nil {
+		if outputs, err := CountClasses(n); outputs != 2 || err != nil {
 			t.Errorf("%s: %d outputs, %v", name, outputs, err)
 		}
 		if err := saved(t, n, []string{"cold", "warm"}, Options{}).Logits(t.Context(), input, logits); err != nil {
@@ -219,10 +219,10 @@ func TestOneSigmoid(t *testing.T) {
 	}
 	tanh := *n
 	tanh.Layers = append(layers[:5:5], nn.Layer{Op: nn.OpTanh, Inputs: []int{4}})
-	if _, _, err := NewModel(&tanh, []string{"cold", "warm"}, small); !errors.Is(err, ErrNotClassifier) {
+	if _, err := FromNetwork(&tanh, []string{"cold", "warm"}, small); !errors.Is(err, ErrNotClassifier) {
 		t.Errorf("a tanh as logit: %v", err)
 	}
-	if outputs, err := Outputs(&tanh); outputs != 1 || err != nil {
+	if outputs, err := CountClasses(&tanh); outputs != 1 || err != nil {
 		t.Errorf("a tanh: %d outputs, %v", outputs, err)
 	}
 }
@@ -232,7 +232,7 @@ func TestSeveralSigmoids(t *testing.T) {
 	n := foreign(t, convolutional(nn.Layer{Op: nn.OpSigmoid, Inputs: []int{3}})...)
 	classes := []string{"a", "b", "c", "d", "e", "f"}
 	model := saved(t, n, classes, Options{})
-	if !model.Model().MultiLabel {
+	if !model.Description().MultiLabel {
 		t.Fatal("it is no multi-label model")
 	}
 	for _, row := range [][]float32{{-1, 2, 0, 0.1, -3, 1}, {-1, -2, 0, -0.5, -3, -1}} {
@@ -254,7 +254,7 @@ func TestSeveralSigmoids(t *testing.T) {
 	if a := saved(t, foreign(t, convolutional()...), classes, Options{}).Answer(make([]float32, 6)); a.Labels != nil {
 		t.Errorf("a model that chooses has the labels %v", a.Labels)
 	}
-	m, _, err := NewModel(n, nil, small)
+	m, err := FromNetwork(n, nil, small)
 	if err != nil || m.MultiLabel {
 		t.Errorf("without classes: %v, multi-label %v", err, m.MultiLabel)
 	}
@@ -281,21 +281,21 @@ func TestNoClassifiers(t *testing.T) {
 		"grey in colour": {append([]nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 1}}}, convolutional()[1:]...),
 			"three channels, or one"},
 	} {
-		_, _, err := NewModel(foreign(t, c.layers...), classes, small)
+		_, err := FromNetwork(foreign(t, c.layers...), classes, small)
 		if !errors.Is(err, ErrNotClassifier) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %q", name, err, c.says)
 		}
 	}
 	var wrong *nn.LayerError
-	if _, _, err := NewModel(&nn.Network{}, classes, small); !errors.As(err, &wrong) {
+	if _, err := FromNetwork(&nn.Network{}, classes, small); !errors.As(err, &wrong) {
 		t.Errorf("no layers: %v", err)
 	}
 }
 
-func TestBackboneOfNetworks(t *testing.T) {
+func TestFindBackboneNetworks(t *testing.T) {
 	n := foreign(t, convolutional(nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{3}, Units: 2})...)
 	path := savedFile(t, n, []string{"a", "b"})
-	base, err := BackboneOf(path, "")
+	base, err := FindBackbone(path, "")
 	if err != nil || base.Name != backbone.OwnName || base.Weights != path {
 		t.Errorf("%+v, %v", base, err)
 	}

@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"cmp"
@@ -18,7 +18,7 @@ import (
 type networks struct{ whole, features, head *nn.Graph }
 
 // networks builds a model's for pictures prepared by spec.
-func (m *Model) networks(spec picture.Spec) (networks, error) {
+func (m *Description) networks(spec picture.Spec) (networks, error) {
 	if err := spec.Validate(); err != nil {
 		return networks{}, err
 	}
@@ -48,15 +48,15 @@ func (m *Model) networks(spec picture.Spec) (networks, error) {
 		return networks{}, fmt.Errorf("its network ends in %s, and it has %d classes, which need %d outputs",
 			tensor.ShapeString(shape), len(m.Classes), m.outputs())
 	}
-	at := cmp.Or(m.FeaturesAt, featuresOf(whole))
-	head, err := headOf(whole, at)
+	at := cmp.Or(m.FeaturesAt, findFeatures(whole))
+	head, err := cutHead(whole, at)
 	return networks{whole, whole.Upto(at), head}, err
 }
 
-// featuresOf finds a network's features: the output of the last layer that looks at
+// findFeatures finds a network's features: the output of the last layer that looks at
 // several places of the picture. What follows is the head, one layer after another. If
 // that computes nothing, the features are the network's output.
-func featuresOf(g *nn.Graph) int {
+func findFeatures(g *nn.Graph) int {
 	layers := g.Layers()
 	if at := lastPlural(layers, g.Shapes()); at != lastComputed(layers) {
 		return at
@@ -82,9 +82,9 @@ func lastPlural(layers []nn.Layer, shapes [][]int) int {
 	}
 }
 
-// headOf is the part of a network after layer at, as a network of its own whose input is
+// cutHead returns the part of a network after layer at, as a network of its own whose input is
 // [1 1 features]; nil if there is none. Its error says that the part is no chain of layers.
-func headOf(g *nn.Graph, at int) (*nn.Graph, error) {
+func cutHead(g *nn.Graph, at int) (*nn.Graph, error) {
 	layers, shape := g.Layers(), g.Shapes()[at]
 	if at == len(layers)-1 {
 		return nil, nil
@@ -110,7 +110,7 @@ func (c *Classifier) Network() (*nn.Network, error) {
 	for _, p := range c.networks.whole.Params() {
 		t, err := c.weights.Tensor(p.Name)
 		if err != nil {
-			return nil, &ModelError{c.name, err}
+			return nil, &Error{c.name, err}
 		}
 		n.Tensors[p.Name] = t
 	}
@@ -121,25 +121,25 @@ func (c *Classifier) Network() (*nn.Network, error) {
 // each class.
 var ErrNotClassifier = errors.New("the network is no classifier")
 
-// NewModel makes a model of a network that another program made: from an input, as spec
-// prepares it, to what says which class it is. A softmax at the network's end is taken off,
-// as models answer by logits; one sigmoid of z, or a single logit z that two classes
-// are given for, becomes the logits 0 and z of two classes, whose softmax is that sigmoid,
-// and several sigmoids make a multi-label model. Without classes (nil) the outputs are numbered, and may be a feature
-// map, of which the means are taken: then the model is one to train on. The tensors are for
-// Model.Save, once the golden logits are set: SetGolden. An error wraps ErrNotClassifier, or
-// is that of the network's description.
-func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tensor.Map, error) {
+// FromNetwork makes a model of a network that another program made, which turns an input, as
+// spec prepares it, into scores of the classes. A softmax at the network's end is removed,
+// since models answer by logits. One sigmoid of z, or a single logit z where there are two
+// classes, becomes the logits 0 and z of two classes, whose softmax is that sigmoid. Several
+// sigmoids make a multi-label model. Without classes (nil) the outputs are numbered and may be
+// a feature map, which is averaged over its positions: such a model is a backbone to train on.
+// Before it is saved it needs golden logits: see Model.SetGolden. An error wraps
+// ErrNotClassifier, or is nn.NewGraph's.
+func FromNetwork(n *nn.Network, classes []string, spec picture.Spec) (*Model, error) {
 	layers, tensors := slices.Clone(n.Layers), tensor.Map{}
 	for name, t := range n.Tensors {
 		tensors[name] = t
 	}
 	g, err := nn.NewGraph(layers)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if shape := g.InputShape(); len(shape) != 3 || shape[2] != spec.Channels() {
-		return nil, nil,
+		return nil,
 			fmt.Errorf("%w of pictures: its input is %s, and pictures have three channels, or one of grey",
 				ErrNotClassifier, tensor.ShapeString(shape))
 	}
@@ -153,7 +153,7 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 	if outputs := tensor.Len(shape); len(shape) == 3 && shape[0] == 1 && shape[1] == 1 {
 		layers = append(layers, nn.Layer{Op: nn.OpReshape, Inputs: []int{len(layers) - 1}, Shape: []int{outputs}})
 	} else if len(shape) != 1 {
-		return nil, nil, fmt.Errorf("%w: it ends in %s", ErrNotClassifier, tensor.ShapeString(shape))
+		return nil, fmt.Errorf("%w: it ends in %s", ErrNotClassifier, tensor.ShapeString(shape))
 	}
 	multiLabel := false
 	switch at := lastComputed(layers); {
@@ -174,20 +174,19 @@ func NewModel(n *nn.Network, classes []string, spec picture.Spec) (*Model, tenso
 		}
 	}
 	if outputs := tensor.Len(shape); outputs != len(classes) {
-		return nil, nil, fmt.Errorf("%w of %d classes: it has %d", ErrNotClassifier, len(classes), outputs)
+		return nil, fmt.Errorf("%w of %d classes: it has %d", ErrNotClassifier, len(classes), outputs)
 	}
 	if g, err = nn.NewGraph(layers); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	m := &Model{Format: FormatVersion, Network: g.Layers(), Classes: classes, Preprocessing: spec, Unnamed: unnamed,
-		MultiLabel: multiLabel}
-	used := tensor.Map{}
+	m := &Model{Description{Format: FormatVersion, Network: g.Layers(), Classes: classes, Preprocessing: spec,
+		Unnamed: unnamed, MultiLabel: multiLabel}, tensor.Map{}}
 	for _, p := range g.Params() {
 		if t, ok := tensors[p.Name]; ok {
-			used[p.Name] = t
+			m.Tensors[p.Name] = t
 		}
 	}
-	return m, used, nil
+	return m, nil
 }
 
 // twoLogits appends a layer that makes the logits 0 and z of a single one, z.
@@ -206,9 +205,9 @@ func isLogit(op nn.Op) bool {
 	return op == nn.OpDense || op == nn.OpConv || op == nn.OpGlobalAveragePool
 }
 
-// Outputs returns the number of classes that NewModel takes for a network: 2 for one that
+// CountClasses returns the number of classes that FromNetwork takes for a network: 2 for one that
 // ends in a sigmoid or a single logit, otherwise as many as it has outputs.
-func Outputs(n *nn.Network) (int, error) {
+func CountClasses(n *nn.Network) (int, error) {
 	g, err := nn.NewGraph(n.Layers)
 	if err != nil {
 		return 0, err
@@ -238,51 +237,56 @@ func without(layers []nn.Layer, at int) []nn.Layer {
 	return layers
 }
 
-// OnBackbone makes a converted model, whose golden logits are set, one of garb's backbone
-// of that name and a head, as those that garb trains: so that it can be trained further.
-// base are the backbone's weights. ok is false if that is another model: then its head is
-// not made of dense layers, or its answers differ.
-func OnBackbone(ctx context.Context, m *Model, tensors tensor.Map, architecture string, base tensor.Map) (on *Model,
-	all tensor.Map, ok bool) {
+// OnBackbone rebuilds a converted model, whose golden logits are set, as one of garb's
+// backbones of that name and a head, the form of models that garb trains. base are the
+// backbone's weights. ok is false if it is another model: its head is not made of dense layers
+// alone, or its answers differ.
+func (m *Model) OnBackbone(ctx context.Context, architecture string, base tensor.Map) (on *Model, ok bool) {
 	a, err := backbone.Lookup(architecture)
 	if err != nil || len(m.Golden) == 0 {
-		return nil, nil, false
+		return nil, false
 	}
 	if a, err = a.For(m.Preprocessing); err != nil {
-		return nil, nil, false
-	}
-	on = &Model{Format: m.Format, Architecture: architecture, Classes: m.Classes, Preprocessing: m.Preprocessing,
-		Temperature: m.Temperature,
-		MultiLabel:  m.MultiLabel}
-	all = tensor.Map{}
-	for _, p := range a.Features(m.Preprocessing.Height, m.Preprocessing.Width).Params() {
-		all[p.Name] = base[p.Name]
+		return nil, false
 	}
 	whole, err := nn.NewGraph(m.Network)
 	if err != nil {
-		return nil, nil, false
+		return nil, false
 	}
+	on = &Model{Description{Format: m.Format, Architecture: architecture, Classes: m.Classes,
+		Preprocessing: m.Preprocessing, Temperature: m.Temperature, MultiLabel: m.MultiLabel}, tensor.Map{}}
+	for _, p := range a.Features(m.Preprocessing.Height, m.Preprocessing.Width).Params() {
+		on.Tensors[p.Name] = base[p.Name]
+	}
+	if !on.takeHead(m, m.Network[findFeatures(whole)+1:]) || on.SetGolden(ctx, nil) != nil {
+		return nil, false
+	}
+	return on, checkGolden(m.Golden[0], on.Golden[0].Logits) == nil
+}
+
+// takeHead gives the model the head that the layers of another are. It reports whether they
+// are dense layers, with what may be between these.
+func (m *Model) takeHead(from *Model, layers []nn.Layer) bool {
 	var dense []nn.Layer
-	for _, l := range m.Network[featuresOf(whole)+1:] {
-		if l.Op == nn.OpDense {
+	for _, l := range layers {
+		switch l.Op {
+		case nn.OpDense:
 			dense = append(dense, l)
-		} else if l.Op != nn.OpDropout && l.Op != nn.OpReLU { // which layers before the last have; the answers tell
-			return nil, nil, false
+		case nn.OpDropout, nn.OpReLU: // which layers have a ReLU is not looked at; the golden logits tell
+		default:
+			return false
 		}
 	}
 	for i, l := range dense {
 		name := backbone.ClassifierName
 		if i < len(dense)-1 {
-			on.Head.Inner = append(on.Head.Inner, l.Units)
+			m.Head.Inner = append(m.Head.Inner, l.Units)
 			name = innerName(i)
 		}
-		all[name+"/kernel"], all[name+"/bias"] = tensors[l.Name+"/kernel"], tensors[l.Name+"/bias"]
+		m.Tensors[name+"/kernel"], m.Tensors[name+"/bias"] = from.Tensors[l.Name+"/kernel"], from.Tensors[l.Name+"/bias"]
 		if !l.Bias {
-			all[name+"/bias"] = tensor.New(l.Units)
+			m.Tensors[name+"/bias"] = tensor.New(l.Units)
 		}
 	}
-	if len(dense) == 0 || on.SetGolden(ctx, all) != nil {
-		return nil, nil, false
-	}
-	return on, all, checkGolden(m.Golden[0], on.Golden[0].Logits) == nil
+	return len(dense) > 0
 }

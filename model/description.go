@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"context"
@@ -21,13 +21,19 @@ import (
 // FormatVersion is the version of model files that this code writes and reads.
 const FormatVersion = 1
 
-// metadataKey is where a safetensors file has the Model, as JSON.
+// metadataKey is where a safetensors file has the Description, as JSON.
 const metadataKey = "garb"
 
-// Model is everything that an answer depends on, but the weights: what a model
-// file says of itself. Its file is one safetensors file with the head's tensors (see
-// HeadSpec.Graph) and, unless BackboneDigest is set, those of the backbone.
+// Model is a model that is about to be saved: its description and its tensors. These are the
+// head's (see Head.Graph) and, unless BackboneDigest is set, those of the backbone.
 type Model struct {
+	Description
+	Tensors tensor.Map
+}
+
+// Description is everything that an answer depends on, but the weights: what a model's file,
+// a safetensors file, says of itself.
+type Description struct {
 	Format       int    `json:"format"`
 	Architecture string `json:"architecture,omitempty"` // of the backbone
 	// Network is the whole network, from a picture to logits, of a model that is not made
@@ -48,7 +54,7 @@ type Model struct {
 	BackboneDigest string       `json:"backbone_digest,omitempty"`
 	Classes        []string     `json:"classes"` // in the order of the logits
 	Preprocessing  picture.Spec `json:"preprocessing"`
-	Head           HeadSpec     `json:"head,omitzero"`
+	Head           Head         `json:"head,omitzero"`
 	// Temperature divides the logits before their softmax, so that probabilities are
 	// as often right as they say (Guo et al. 2017); 0 means 1.
 	Temperature float64 `json:"temperature,omitempty"`
@@ -60,7 +66,7 @@ type Model struct {
 	// it does not. For the methods accept.Class and accept.Head the network has one more
 	// output than there are classes, the last.
 	Acceptance *Acceptance `json:"acceptance,omitempty"`
-	// TensorsDigest is the digest of the file's tensors: see digestOf.
+	// TensorsDigest is the digest of the file's tensors: see digestTensors.
 	TensorsDigest string `json:"tensors_digest"`
 	// Golden are outputs that the network must give, on the CPU at hand, to be used.
 	Golden []Golden `json:"golden,omitempty"`
@@ -83,7 +89,7 @@ type Training struct {
 	Settings json.RawMessage `json:"settings,omitempty"`
 }
 
-// Golden is a drawn picture, by its number (see GoldenPicture), and its logits: all
+// Golden is a drawn picture, by its number (see DrawGoldenPicture), and its logits: all
 // outputs of the network.
 type Golden struct {
 	Picture int       `json:"picture"`
@@ -96,9 +102,9 @@ type Golden struct {
 // than 1e-2.
 const goldenTolerance = 1e-3
 
-// GoldenPicture draws picture n: colours, edges and fine texture that touch every
+// DrawGoldenPicture draws picture n: colours, edges and fine texture that touch every
 // part of the preprocessing, the same on every machine.
-func GoldenPicture(n int) *picture.RGB {
+func DrawGoldenPicture(n int) *picture.RGB {
 	const width, height = 160, 200
 	p := &picture.RGB{Width: width, Height: height, Pix: make([]uint8, 0, 3*width*height)}
 	for y := range height {
@@ -117,7 +123,7 @@ func GoldenPicture(n int) *picture.RGB {
 }
 
 // outputs is how many outputs the model's network has.
-func (m *Model) outputs() int {
+func (m *Description) outputs() int {
 	if m.Acceptance != nil && m.Acceptance.Method.HasOutput() {
 		return len(m.Classes) + 1
 	}
@@ -125,7 +131,7 @@ func (m *Model) outputs() int {
 }
 
 // validate reports what makes a model unusable.
-func (m *Model) validate() error {
+func (m *Description) validate() error {
 	if m.Format != FormatVersion {
 		return fmt.Errorf("its format is version %d, and this garb reads version %d: use the garb that it was made "+
 			"with, or a newer one", m.Format, FormatVersion)
@@ -180,7 +186,7 @@ func (m *Model) validate() error {
 
 // Probabilities returns the softmax of the logits over the temperature, or of a multi-label
 // model the sigmoid of each.
-func (m *Model) Probabilities(logits []float32) []float64 {
+func (m *Description) Probabilities(logits []float32) []float64 {
 	if m.Temperature != 0 {
 		cooled := make([]float32, len(logits))
 		for i, v := range logits {
@@ -198,14 +204,14 @@ func (m *Model) Probabilities(logits []float32) []float64 {
 	return probabilities
 }
 
-// decodeModel reads the Model out of a file's metadata. ok is false if there is
+// decodeDescription reads the Description out of a file's metadata. ok is false if there is
 // none: then it is a file of weights.
-func decodeModel(f *tensor.File) (m *Model, ok bool, err error) {
+func decodeDescription(f *tensor.File) (m *Description, ok bool, err error) {
 	text, ok := f.Metadata[metadataKey]
 	if !ok {
 		return nil, false, nil
 	}
-	m = &Model{}
+	m = &Description{}
 	if err := json.Unmarshal([]byte(text), m); err != nil {
 		return nil, true, fmt.Errorf("its description cannot be read: %w", err)
 	}
@@ -215,11 +221,17 @@ func decodeModel(f *tensor.File) (m *Model, ok bool, err error) {
 // goldenPicture is the picture whose logits SetGolden takes.
 const goldenPicture = 0
 
-// SetGolden computes the golden logits of the model with weights that are to be
-// saved: those of the backbone and of the head.
-func (m *Model) SetGolden(ctx context.Context, w nn.Weights) error { return m.setGolden(ctx, w, w) }
+// SetGolden computes the golden logits of the model as it is to be saved. backbone are the
+// weights that its tensors leave out, since BackboneDigest names them; nil if there are none.
+func (m *Model) SetGolden(ctx context.Context, backbone nn.Weights) error {
+	var w nn.Weights = m.Tensors
+	if backbone != nil {
+		w = nn.Overlay{Top: m.Tensors, Below: backbone}
+	}
+	return m.setGolden(ctx, w, w)
+}
 
-func (m *Model) setGolden(ctx context.Context, base, top nn.Weights) error {
+func (m *Description) setGolden(ctx context.Context, base, top nn.Weights) error {
 	c, err := m.compile(base, top, Options{})
 	if err != nil {
 		return err
@@ -232,7 +244,7 @@ func (m *Model) setGolden(ctx context.Context, base, top nn.Weights) error {
 // IsModel reports whether a reference is a model's: a built-in name, a run's folder, or a
 // file that says so, sound or not.
 func IsModel(reference string) bool {
-	if slices.Contains(BuiltInModels(), reference) {
+	if slices.Contains(BuiltInNames(), reference) {
 		return true
 	}
 	if info, err := os.Stat(reference); err == nil && info.IsDir() {
@@ -244,60 +256,58 @@ func IsModel(reference string) bool {
 
 // Store writes a model to another file with its values stored as dtype: rounded to
 // float16, a model takes half the space, and its golden logits are those of the
-// rounded weights. model is as for Open.
-func Store(model, path string, dtype tensor.DType) (*Model, error) {
-	c, err := Open(model, Options{}) // checked as any that answers
+// rounded weights. name is as for Open.
+func Store(name, path string, dtype tensor.DType) (*Description, error) {
+	c, err := Open(name, Options{}) // checked as any that answers
 	if err != nil {
 		return nil, err
 	}
-	m, params := *c.model, c.networks.whole.Params()
+	m, params := Model{*c.description, tensor.Map{}}, c.networks.whole.Params()
 	if m.BackboneDigest != "" {
 		params = c.networks.head.Params()
 	}
-	all := tensor.Map{}
+	var names []string
 	for _, p := range params {
-		if all[p.Name], err = c.weights.Tensor(p.Name); err != nil {
-			return nil, &ModelError{model, err}
-		}
+		names = append(names, p.Name)
 	}
 	if a := m.Acceptance; a != nil {
-		for _, name := range accept.TensorNames(a.Method) {
-			name = tensorPrefix + name
-			if all[name], err = c.weights.Tensor(name); err != nil {
-				return nil, &ModelError{model, err}
-			}
+		for _, tensorName := range accept.TensorNames(a.Method) {
+			names = append(names, tensorPrefix+tensorName)
 		}
 	}
-	all = all.As(dtype)
-	m.Classes = distinct(c.classes)
-	if err := m.setGolden(context.Background(), nn.Overlay{Top: all, Below: c.weights}, all); err != nil {
-		return nil, &ModelError{model, err}
+	for _, tensorName := range names {
+		if m.Tensors[tensorName], err = c.weights.Tensor(tensorName); err != nil {
+			return nil, &Error{name, err}
+		}
 	}
-	return &m, m.Save(path, all, dtype)
+	m.Tensors = m.Tensors.As(dtype)
+	m.Classes = c.DistinctClasses()
+	if err := m.setGolden(context.Background(), nn.Overlay{Top: m.Tensors, Below: c.weights}, m.Tensors); err != nil {
+		return nil, &Error{name, err}
+	}
+	return &m.Description, m.Save(path, dtype)
 }
 
-// distinct are the names of classes; ImageNet has some of one name, which then say which
-// they are.
-func distinct(classes []Prediction) []string {
+// DistinctClasses returns the classes in the order of the logits, each with a name of its own:
+// those of ImageNet's that share one have their WordNet identifier behind it.
+func (c *Classifier) DistinctClasses() []string {
 	count := map[string]int{}
-	for _, c := range classes {
-		count[c.Class]++
+	for _, class := range c.description.Classes {
+		count[class]++
 	}
-	names := make([]string, len(classes))
-	for i, c := range classes {
-		if names[i] = c.Class; count[c.Class] > 1 {
-			names[i] += " (" + c.WNID + ")"
+	names := make([]string, len(c.description.Classes))
+	for i, class := range c.description.Classes {
+		if names[i] = class; count[class] > 1 {
+			names[i] += " (" + c.WNID(i) + ")"
 		}
 	}
 	return names
 }
 
-// Save writes a model file, all or nothing, with values stored as dtype: they must
-// be such as it can hold, see tensor.Map.As. tensors are the head's, and the
-// backbone's if m.BackboneDigest is empty. The golden logits must be there: see
-// SetGolden.
-func (m *Model) Save(path string, tensors tensor.Map, dtype tensor.DType) error {
-	digest, err := digestOf(tensors.Names(), tensors)
+// Save writes a model file, all or nothing, with values stored as dtype: they must be such
+// as it can hold, see tensor.Map.As. The golden logits must be there: see SetGolden.
+func (m *Model) Save(path string, dtype tensor.DType) error {
+	digest, err := digestTensors(m.Tensors.Names(), m.Tensors)
 	if err != nil {
 		return fmt.Errorf("model not saved: %w", err)
 	}
@@ -305,16 +315,16 @@ func (m *Model) Save(path string, tensors tensor.Map, dtype tensor.DType) error 
 	if err := m.validate(); err != nil {
 		return fmt.Errorf("model not saved: %w", err)
 	}
-	text, err := json.Marshal(m)
+	text, err := json.Marshal(m.Description)
 	if err != nil {
 		return fmt.Errorf("model not saved: %w", err)
 	}
-	return tensor.WriteFile(path, map[string]string{metadataKey: string(text)}, tensors, dtype)
+	return tensor.WriteFile(path, map[string]string{metadataKey: string(text)}, m.Tensors, dtype)
 }
 
-// digestOf returns the digest of tensors: of the name, shape and values, as
+// digestTensors returns the digest of tensors: of the name, shape and values, as
 // little-endian float32, of each in the given order.
-func digestOf(names []string, w nn.Weights) (string, error) {
+func digestTensors(names []string, w nn.Weights) (string, error) {
 	hash := sha256.New()
 	for _, name := range names {
 		t, err := w.Tensor(name)
@@ -331,8 +341,8 @@ func digestOf(names []string, w nn.Weights) (string, error) {
 
 // checkTensors compares the digest of a file's tensors with the one that its
 // description states: golden logits cannot see a weight whose feature is zero.
-func (m *Model) checkTensors(f *tensor.File) error {
-	digest, err := digestOf(f.Names(), f)
+func (m *Description) checkTensors(f *tensor.File) error {
+	digest, err := digestTensors(f.Names(), f)
 	if err != nil {
 		return err
 	}

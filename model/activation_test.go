@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"context"
@@ -25,7 +25,7 @@ func TestActivationMap(t *testing.T) {
 		const class = 3
 		for i := range means {
 			input := make([]float32, c.Spec().ValueCount())
-			c.Spec().Tensor(GoldenPicture(i), input)
+			c.Spec().Tensor(DrawGoldenPicture(i), input)
 			logits[i] = make([]float32, len(c.Classes()))
 			if err := c.Logits(t.Context(), input, logits[i]); err != nil {
 				t.Fatal(err)
@@ -158,7 +158,7 @@ func TestActivationMapOfAllValues(t *testing.T) {
 		nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{2}, Units: 3})
 	c := saved(t, n, []string{"a", "b", "c"}, Options{})
 	input := make([]float32, small.ValueCount())
-	small.Tensor(GoldenPicture(1), input)
+	small.Tensor(DrawGoldenPicture(1), input)
 	g, err := nn.NewGraph(n.Layers[:2])
 	if err != nil {
 		t.Fatal(err)

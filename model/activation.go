@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"context"
@@ -87,8 +87,8 @@ func restOf(g *nn.Graph, at int) (*nn.Graph, error) {
 // over positions, its mean over them (Selvaraju et al. 2017).
 // Errors are ErrNoActivationMap, or ctx's. It panics if there is no such class.
 func (c *Classifier) ActivationMap(ctx context.Context, input []float32, class int) (*ActivationMap, error) {
-	if class < 0 || class >= len(c.classes) {
-		panic(fmt.Sprintf("garb: class %d of %d", class, len(c.classes)))
+	if class < 0 || class >= len(c.description.Classes) {
+		panic(fmt.Sprintf("model: class %d of %d", class, len(c.description.Classes)))
 	}
 	mapper, err := c.mapper()
 	if err != nil {

@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func (e *MismatchError) Error() string {
 const maxAveraged = 100
 
 // Average returns the model whose weights are the mean of those of the given models, each
-// as for Open, and its tensors for Model.Save (Wortsman et al. 2022: model soups):
+// as for Open (Wortsman et al. 2022: model soups):
 //
 //	w = (w₁ + … + wₙ)/n  for each parameter and each moving statistic
 //
@@ -37,29 +37,29 @@ const maxAveraged = 100
 // single one does not hold of the mean: it has no acceptance, no prediction sets and no figures
 // of training. If all were trained on the same pictures, it has the first model's record of
 // training, else none.
-func Average(ctx context.Context, models ...string) (*Model, tensor.Map, error) {
+func Average(ctx context.Context, models ...string) (*Model, error) {
 	if len(models) < 2 || len(models) > maxAveraged {
-		return nil, nil, fmt.Errorf("the mean of %d models; it is of 2 to %d", len(models), maxAveraged)
+		return nil, fmt.Errorf("the mean of %d models; it is of 2 to %d", len(models), maxAveraged)
 	}
 	var all []*Classifier
 	for _, name := range models {
 		c, err := Open(name, Options{})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if len(all) > 0 {
-			if d := difference(all[0].model, c.model); d != "" {
-				return nil, nil, &MismatchError{models[0], name, d}
+			if d := difference(all[0].description, c.description); d != "" {
+				return nil, &MismatchError{models[0], name, d}
 			}
 		}
 		all = append(all, c)
 	}
-	first := all[0].model
-	m := &Model{Format: FormatVersion, Architecture: first.Architecture, Network: first.Network,
-		BackboneDigest: first.BackboneDigest, Classes: distinct(all[0].classes), Preprocessing: first.Preprocessing,
-		Head: first.Head}
+	first := all[0].description
+	m := &Model{Description{Format: FormatVersion, Architecture: first.Architecture, Network: first.Network,
+		BackboneDigest: first.BackboneDigest, Classes: all[0].DistinctClasses(), Preprocessing: first.Preprocessing,
+		Head: first.Head}, tensor.Map{}}
 	for _, c := range all {
-		if c.model.BackboneDigest != m.BackboneDigest {
+		if c.description.BackboneDigest != m.BackboneDigest {
 			m.BackboneDigest = "" // one of them has a backbone of its own, and so has the mean
 		}
 		m.Temperature += c.temperature() / float64(len(all))
@@ -69,19 +69,18 @@ func Average(ctx context.Context, models ...string) (*Model, tensor.Map, error) 
 	if m.BackboneDigest != "" {
 		params = all[0].networks.head.Params()
 	}
-	mean := tensor.Map{}
 	for _, p := range params {
-		t, err := meanOf(all, p)
+		t, err := averageParameter(all, p)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		mean[p.Name] = t
+		m.Tensors[p.Name] = t
 	}
-	return m, mean, m.SetGolden(ctx, nn.Overlay{Top: mean, Below: all[0].weights})
+	return m, m.SetGolden(ctx, all[0].weights)
 }
 
 // AverageBackbones returns the mean of the backbones of the given models or files of weights,
-// each as for BackboneOf, as weights to train heads on: classes and preprocessing may
+// each as for FindBackbone, as weights to train heads on: classes and preprocessing may
 // differ, the architecture may not. An error says which one does not fit.
 func AverageBackbones(references ...string) (architecture string, mean tensor.Map, err error) {
 	if len(references) < 2 || len(references) > maxAveraged {
@@ -89,13 +88,13 @@ func AverageBackbones(references ...string) (architecture string, mean tensor.Ma
 	}
 	var all []*tensor.File
 	for _, reference := range references {
-		base, err := BackboneOf(reference, "")
+		base, err := FindBackbone(reference, "")
 		if err != nil {
 			return "", nil, err
 		}
 		name, file := base.Name, base.Weights
 		if name == backbone.OwnName {
-			return "", nil, &ModelError{reference,
+			return "", nil, &Error{reference,
 				errors.New("its network is none of garb's backbones; average the models as a whole")}
 		}
 		if file == "" {
@@ -125,7 +124,7 @@ func AverageBackbones(references ...string) (architecture string, mean tensor.Ma
 		for i, f := range all {
 			one, err := f.Tensor(p.Name)
 			if err != nil {
-				return "", nil, &ModelError{references[i], err}
+				return "", nil, &Error{references[i], err}
 			}
 			if t == nil {
 				t, sums = tensor.New(one.Shape...), make([]float64, len(one.Data))
@@ -147,24 +146,24 @@ func AverageBackbones(references ...string) (architecture string, mean tensor.Ma
 	return architecture, mean, nil
 }
 
-// meanOf returns the mean of a parameter over models. Of the last layer it has the classes'
+// averageParameter returns the mean of a parameter over models. Of the last layer it has the classes'
 // outputs only.
-func meanOf(all []*Classifier, p nn.Param) (*tensor.Tensor, error) {
+func averageParameter(all []*Classifier, p nn.Param) (*tensor.Tensor, error) {
 	var sums []float64
 	var mean *tensor.Tensor
 	for _, c := range all {
 		t, err := c.weights.Tensor(p.Name)
 		if err != nil {
-			return nil, &ModelError{c.name, err}
+			return nil, &Error{c.name, err}
 		}
-		if strings.HasPrefix(p.Name, backbone.ClassifierName+"/") && c.model.outputs() > len(c.model.Classes) {
-			t = columns(t, len(c.model.Classes))
+		if strings.HasPrefix(p.Name, backbone.ClassifierName+"/") && c.description.outputs() > len(c.description.Classes) {
+			t = columns(t, len(c.description.Classes))
 		}
 		if mean == nil {
 			mean, sums = tensor.New(t.Shape...), make([]float64, len(t.Data))
 		}
 		if !slices.Equal(t.Shape, mean.Shape) {
-			return nil, &ModelError{c.name, fmt.Errorf("%s has the shape %s, not %s", p.Name,
+			return nil, &Error{c.name, fmt.Errorf("%s has the shape %s, not %s", p.Name,
 				tensor.ShapeString(t.Shape), tensor.ShapeString(mean.Shape))}
 		}
 		for i, v := range t.Data {
@@ -191,22 +190,22 @@ func columns(t *tensor.Tensor, n int) *tensor.Tensor {
 
 // temperature is what the logits are divided by.
 func (c *Classifier) temperature() float64 {
-	if c.model.Temperature == 0 {
+	if c.description.Temperature == 0 {
 		return 1
 	}
-	return c.model.Temperature
+	return c.description.Temperature
 }
 
 // commonTraining is the record of a mean of models; nil if they were trained on different
 // pictures or one does not say.
 func commonTraining(all []*Classifier) *Training {
-	first := all[0].model.Training
+	first := all[0].description.Training
 	if first == nil {
 		return nil
 	}
 	t := &Training{Garb: Version, DataDigest: first.DataDigest, Pictures: first.Pictures, Settings: first.Settings}
 	for _, c := range all {
-		if o := c.model.Training; o == nil || o.DataDigest != t.DataDigest {
+		if o := c.description.Training; o == nil || o.DataDigest != t.DataDigest {
 			return nil
 		}
 		t.Averaged = append(t.Averaged, c.digest)
@@ -216,15 +215,15 @@ func commonTraining(all []*Classifier) *Training {
 
 // difference says in what two models differ that must be the same for a mean of their
 // weights, or "".
-func difference(a, b *Model) string {
+func difference(a, b *Description) string {
 	text := func(v any) string {
 		t, err := json.Marshal(v)
 		if err != nil {
-			panic("garb: " + err.Error()) // plain values only
+			panic("model: " + err.Error()) // plain values only
 		}
 		return string(t)
 	}
-	network := func(m *Model) string {
+	network := func(m *Description) string {
 		if m.Network != nil {
 			return fmt.Sprintf("a network of its own of %d layers", len(m.Network))
 		}

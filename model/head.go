@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 	"garb/nn"
 )
 
-// HeadSpec is the shape of a head, the layers between the features and the logits.
-type HeadSpec struct {
+// Head is the shape of a head, the layers between the features and the logits.
+type Head struct {
 	// Inner are the units of the dense layers with ReLU before the last; nil: none.
 	Inner []int `json:"inner,omitempty"`
 }
 
 // Validate reports a head that cannot be.
-func (h HeadSpec) Validate() error {
+func (h Head) Validate() error {
 	const maxUnits, maxLayers = 1 << 16, 8
 	if len(h.Inner) > maxLayers {
 		return fmt.Errorf("%d inner layers; there are at most %d", len(h.Inner), maxLayers)
@@ -35,7 +35,7 @@ func innerName(i int) string { return fmt.Sprintf("inner%d", i+1) }
 
 // layers adds the head to features. In training dropout at this rate comes before
 // the last layer.
-func (h HeadSpec) layers(b *nn.Builder, x nn.Value, classes int, dropout float64) nn.Value {
+func (h Head) layers(b *nn.Builder, x nn.Value, classes int, dropout float64) nn.Value {
 	for i, units := range h.Inner {
 		x = b.ReLU(b.Dense(innerName(i), x, units, nn.WithBias()))
 	}
@@ -45,14 +45,14 @@ func (h HeadSpec) layers(b *nn.Builder, x nn.Value, classes int, dropout float64
 // Graph is the head as a network from so many features to logits. Its parameters
 // are "inner1/kernel" [features units], "inner1/bias" [units] and so on for each
 // inner layer, and "classifier/kernel" and "classifier/bias" [classes].
-func (h HeadSpec) Graph(features, classes int, dropout float64) *nn.Graph {
+func (h Head) Graph(features, classes int, dropout float64) *nn.Graph {
 	b := nn.NewBuilder(1, 1, features)
 	return b.Build(h.layers(b, b.Flatten(b.Input()), classes, dropout))
 }
 
 // NetworkGraph is a backbone with the head as one network, from [height width 3] to
 // logits, to be trained as a whole.
-func (h HeadSpec) NetworkGraph(a backbone.Architecture, height, width, classes int, dropout float64) *nn.Graph {
+func (h Head) NetworkGraph(a backbone.Architecture, height, width, classes int, dropout float64) *nn.Graph {
 	return a.WithHead(height, width, func(b *nn.Builder, features nn.Value) nn.Value {
 		return h.layers(b, features, classes, dropout)
 	})

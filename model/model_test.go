@@ -1,4 +1,4 @@
-package garb_test
+package model_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 	"garb/tensor"
 )
@@ -32,25 +32,25 @@ func TestDescriptionsThatAreWrong(t *testing.T) {
 		if err := tensor.WriteFile(path, map[string]string{"garb": c.description}, tensors, tensor.Float32); err != nil {
 			t.Fatal(err)
 		}
-		_, err := garb.Open(path, garb.Options{})
-		var wrong *garb.ModelError
+		_, err := model.Open(path, model.Options{})
+		var wrong *model.Error
 		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v; want a *ModelError with the path that says %q", name, err, c.says)
+			t.Errorf("%s: %v; want a *Error with the path that says %q", name, err, c.says)
 		}
 	}
 }
 
 // A run's folder may have letters that mean something in patterns.
 func TestOpenRunWithAnOddName(t *testing.T) {
-	_, model, tensors := small(t)
+	_, description, _ := small(t)
 	run := filepath.Join(t.TempDir(), "odd [1] {a}*")
 	if err := os.MkdirAll(filepath.Join(run, "checkpoints"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := model.Save(filepath.Join(run, "checkpoints", "odd_10_0.600.safetensors"), tensors, tensor.Float32); err != nil {
+	if err := description.Save(filepath.Join(run, "checkpoints", "odd_10_0.600.safetensors"), tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
-	c, err := garb.Open(run, garb.Options{})
+	c, err := model.Open(run, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestOpenRunWithAnOddName(t *testing.T) {
 func TestClassifyErrors(t *testing.T) {
 	path, _, _ := small(t)
 	data := read(t, example)
-	c, err := garb.Open(path, garb.Options{})
+	c, err := model.Open(path, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,13 +76,13 @@ func TestClassifyErrors(t *testing.T) {
 	}
 	l := picture.DefaultLimits()
 	l.MaxPixels = 100
-	if c, err = garb.Open(path, garb.Options{Limits: l}); err != nil {
+	if c, err = model.Open(path, model.Options{Limits: l}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Classify(t.Context(), data); !errors.Is(err, picture.ErrTooLarge) {
 		t.Error(err)
 	}
-	if _, err := garb.Open(path, garb.Options{Limits: picture.Limits{MaxPixels: -1}}); err == nil {
+	if _, err := model.Open(path, model.Options{Limits: picture.Limits{MaxPixels: -1}}); err == nil {
 		t.Error("limits that are none were taken")
 	}
 }
@@ -93,14 +93,14 @@ func TestStore(t *testing.T) {
 	path, _, _ := small(t)
 	for _, dtype := range []tensor.DType{tensor.Float32, tensor.Float16, tensor.Int8} {
 		to := filepath.Join(t.TempDir(), "stored.safetensors")
-		if _, err := garb.Store(path, to, dtype); err != nil {
+		if _, err := model.Store(path, to, dtype); err != nil {
 			t.Fatal(err)
 		}
-		before, err := garb.Open(path, garb.Options{})
+		before, err := model.Open(path, model.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, err := garb.Open(to, garb.Options{})
+		after, err := model.Open(to, model.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,11 +118,11 @@ func TestStore(t *testing.T) {
 				t.Errorf("%s: logit %v, before %v", dtype, q[i].Logit, p[i].Logit)
 			}
 		}
-		if !garb.IsModel(to) || garb.IsModel(example) {
+		if !model.IsModel(to) || model.IsModel(example) {
 			t.Error("IsModel")
 		}
 	}
-	if _, err := garb.Store(example, filepath.Join(t.TempDir(), "x"), tensor.Float32); err == nil {
+	if _, err := model.Store(example, filepath.Join(t.TempDir(), "x"), tensor.Float32); err == nil {
 		t.Error("a picture was stored as a model")
 	}
 }
@@ -137,7 +137,7 @@ func TestSoftmax(t *testing.T) {
 		{[]float32{3e38, -3e38}, []float64{1, 0}}, // no overflow
 		{nil, nil},
 	} {
-		got := garb.Softmax(c.logits)
+		got := model.Softmax(c.logits)
 		for i := range c.want {
 			if math.Abs(got[i]-c.want[i]) > 1e-7 {
 				t.Errorf("Softmax(%v) = %v, want %v", c.logits, got, c.want)

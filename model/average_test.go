@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 // averaged writes a small model whose weights are all of one kind of value, and returns its
 // path. change may change it before it is saved; with outputs above two there is an
 // acceptance with an output of its own.
-func averaged(t *testing.T, value float32, outputs int, change func(*Model)) string {
+func averaged(t *testing.T, value float32, outputs int, change func(*Description)) string {
 	t.Helper()
 	spec := picture.Spec{Width: 16, Height: 16, Filter: picture.Bilinear, Fit: picture.Stretch,
 		Std: [3]float32{255, 255, 255}}
@@ -25,29 +25,30 @@ func averaged(t *testing.T, value float32, outputs int, change func(*Model)) str
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &Model{Format: FormatVersion, Architecture: a.Name, Classes: []string{"dress", "hat"}, Preprocessing: spec,
+	d := &Description{Format: FormatVersion, Architecture: a.Name, Classes: []string{"dress", "hat"}, Preprocessing: spec,
 		Temperature: float64(1 + value),
 		Training:    &Training{DataDigest: "sha256:1", Epoch: 3, Pictures: [3]int{4, 2, 2}}}
 	if outputs > 2 {
-		m.Acceptance = &Acceptance{Method: accept.Class, Refusal: NoneOfThese, Preprocessing: spec, Threshold: 0.5,
+		d.Acceptance = &Acceptance{Method: accept.Class, Refusal: NoneOfThese, Preprocessing: spec, Threshold: 0.5,
 			Calibration: accept.Calibration{Slope: 1}, Validation: accept.Share{Accepted: 1, Count: 1}}
 	}
 	if change != nil {
-		change(m)
+		change(d)
 	}
 	all := tensor.Map{}
-	for _, p := range m.Head.NetworkGraph(a, 16, 16, outputs, 0).Params() {
+	for _, p := range d.Head.NetworkGraph(a, 16, 16, outputs, 0).Params() {
 		x := tensor.New(p.Shape...)
 		for i := range x.Data {
 			x.Data[i] = value * float32(math.Sin(float64(i+len(p.Name))))
 		}
 		all[p.Name] = x
 	}
-	if err := m.SetGolden(t.Context(), all); err != nil {
+	m := &Model{*d, all}
+	if err := m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "model.safetensors")
-	if err := m.Save(path, all, tensor.Float32); err != nil {
+	if err := m.Save(path, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -55,7 +56,7 @@ func averaged(t *testing.T, value float32, outputs int, change func(*Model)) str
 
 func TestAverage(t *testing.T) {
 	small, large := averaged(t, 0.1, 2, nil), averaged(t, 0.4, 2, nil)
-	m, mean, err := Average(t.Context(), small, large, large)
+	m, err := Average(t.Context(), small, large, large)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func TestAverage(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, v := range one.Data {
-			if got := mean[p.Name].Data[i]; math.Abs(float64(got-3*v)) > 1e-6 {
+			if got := m.Tensors[p.Name].Data[i]; math.Abs(float64(got-3*v)) > 1e-6 {
 				t.Fatalf("%s is %v, want three times %v", p.Name, got, v)
 			}
 		}
@@ -79,14 +80,14 @@ func TestAverage(t *testing.T) {
 		t.Errorf("temperature %v, training %+v", m.Temperature, m.Training)
 	}
 	path := filepath.Join(t.TempDir(), "mean.safetensors")
-	if err := m.Save(path, mean, tensor.Float32); err != nil {
+	if err := m.Save(path, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(path, Options{}); err != nil {
 		t.Error(err)
 	}
-	if m, _, err := Average(t.Context(), small,
-		averaged(t, 1, 2, func(m *Model) { m.Training.DataDigest = "sha256:2" })); err != nil ||
+	if m, err := Average(t.Context(), small,
+		averaged(t, 1, 2, func(m *Description) { m.Training.DataDigest = "sha256:2" })); err != nil ||
 		m.Training != nil {
 		t.Errorf("of models of different pictures the mean has the record %+v, %v", m.Training, err)
 	}
@@ -97,11 +98,11 @@ func TestAverage(t *testing.T) {
 func TestAverageDropsAcceptance(t *testing.T) {
 	plain, judging := averaged(t, 0.2, 2, nil), averaged(t, 0.3, 3, nil)
 	for _, models := range [][]string{{judging, judging}, {judging, plain}, {plain, judging}} {
-		m, mean, err := Average(t.Context(), models...)
+		m, err := Average(t.Context(), models...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		kernel := mean[backbone.ClassifierName+"/kernel"]
+		kernel := m.Tensors[backbone.ClassifierName+"/kernel"]
 		if m.Acceptance != nil || kernel.Shape[1] != 2 || len(m.Golden[0].Logits) != 2 {
 			t.Errorf("acceptance %+v, kernel of %v", m.Acceptance, kernel.Shape)
 		}
@@ -126,25 +127,25 @@ func TestAverageDropsAcceptance(t *testing.T) {
 
 func TestAverageSaysWhatDiffers(t *testing.T) {
 	plain := averaged(t, 0.2, 2, nil)
-	for word, change := range map[string]func(*Model){
-		"classes":       func(m *Model) { m.Classes = []string{"hat", "dress"} },
-		"preprocessing": func(m *Model) { m.Preprocessing.Mean[1] = 7 },
-		"inner":         func(m *Model) { m.Head.Inner = []int{4} },
+	for word, change := range map[string]func(*Description){
+		"classes":       func(m *Description) { m.Classes = []string{"hat", "dress"} },
+		"preprocessing": func(m *Description) { m.Preprocessing.Mean[1] = 7 },
+		"inner":         func(m *Description) { m.Head.Inner = []int{4} },
 	} {
-		_, _, err := Average(t.Context(), plain, averaged(t, 0.2, 2, change))
+		_, err := Average(t.Context(), plain, averaged(t, 0.2, 2, change))
 		var e *MismatchError
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), word) {
 			t.Errorf("%s: %v", word, err)
 		}
 	}
-	_, _, err := Average(t.Context(), plain, Clothing)
+	_, err := Average(t.Context(), plain, Clothing)
 	if e := (*MismatchError)(nil); !errors.As(err, &e) || !strings.Contains(err.Error(), "efficientnet-lite0") {
 		t.Error(err)
 	}
-	if _, _, err := Average(t.Context(), plain); err == nil {
+	if _, err := Average(t.Context(), plain); err == nil {
 		t.Error("a mean of one")
 	}
-	if _, _, err := Average(t.Context(), plain, filepath.Join(t.TempDir(), "none")); err == nil {
+	if _, err := Average(t.Context(), plain, filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("a mean with a model that is not there")
 	}
 }
@@ -152,7 +153,7 @@ func TestAverageSaysWhatDiffers(t *testing.T) {
 // The mean of backbones is that of each parameter, whatever the classes.
 func TestAverageBackbones(t *testing.T) {
 	small := averaged(t, 0.1, 2, nil)
-	large := averaged(t, 0.4, 2, func(m *Model) { m.Classes = []string{"cat", "dog"} })
+	large := averaged(t, 0.4, 2, func(m *Description) { m.Classes = []string{"cat", "dog"} })
 	architecture, mean, err := AverageBackbones(small, large)
 	if err != nil || architecture != "small-cnn" {
 		t.Fatal(architecture, err)

@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"context"

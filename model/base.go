@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"errors"
@@ -19,13 +19,13 @@ type Base struct {
 	Weights string
 }
 
-// BackboneOf finds the backbone in a file of weights, in a model as Open takes it, or in weights
+// FindBackbone finds the backbone in a file of weights, in a model as Open takes it, or in weights
 // of keras.applications by their name. Of a
 // network that is none of garb's it is the part before the classifier (see Architecture.Name
 // and backbone.OwnName), or, with featuresAt, the part that ends with the layer of that name,
-// which other backbones do not take. Errors are *ModelError.
-func BackboneOf(path, featuresAt string) (Base, error) {
-	refuse := func(err error) (Base, error) { return Base{}, &ModelError{path, err} }
+// which other backbones do not take. Errors are *Error.
+func FindBackbone(path, featuresAt string) (Base, error) {
+	refuse := func(err error) (Base, error) { return Base{}, &Error{path, err} }
 	known := func(architecture, reference string, grey bool) (Base, error) {
 		if featuresAt != "" {
 			return refuse(fmt.Errorf("its backbone is %s, which has its features; a layer is chosen only of a "+
@@ -48,7 +48,7 @@ func BackboneOf(path, featuresAt string) (Base, error) {
 	file := path
 	if s, ok := weights.Lookup(path); !ok || s.Application == nil {
 		var err error
-		if file, err = modelFile(path); err != nil {
+		if file, err = findFile(path); err != nil {
 			return refuse(err)
 		}
 	}
@@ -56,7 +56,7 @@ func BackboneOf(path, featuresAt string) (Base, error) {
 	if err != nil {
 		return refuse(err)
 	}
-	m, isModel, err := decodeModel(f)
+	m, isModel, err := decodeDescription(f)
 	switch {
 	case err != nil:
 		return refuse(err)
@@ -81,7 +81,7 @@ func BackboneOf(path, featuresAt string) (Base, error) {
 }
 
 // ownBackbone is the part of the model's own network that gives features.
-func (m *Model) ownBackbone(f *tensor.File, featuresAt string) (backbone.Architecture, error) {
+func (m *Description) ownBackbone(f *tensor.File, featuresAt string) (backbone.Architecture, error) {
 	var none backbone.Architecture
 	whole, err := nn.NewGraph(m.Network)
 	if err != nil {
@@ -115,7 +115,7 @@ func (m *Model) ownBackbone(f *tensor.File, featuresAt string) (backbone.Archite
 // beforeClassifier finds the layer whose output the classifier takes, which is the last layer
 // with a kernel if it looks at one place. Of a network without names for its outputs, which
 // may be features already, it is the last layer if there is no such classifier.
-func (m *Model) beforeClassifier(g *nn.Graph) int {
+func (m *Description) beforeClassifier(g *nn.Graph) int {
 	if m.FeaturesAt > 0 {
 		return m.FeaturesAt
 	}

@@ -1,25 +1,25 @@
-package garb_test
+package model_test
 
 import (
 	"math"
 	"path/filepath"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/tensor"
 )
 
 // TestTemperatureDividesLogits: a model's probabilities are the softmax of its logits
 // divided by its temperature. The order of the classes, and the logits, stay as they are.
 func TestTemperatureDividesLogits(t *testing.T) {
-	_, model, tensors := small(t)
+	_, description, _ := small(t)
 	for _, temperature := range []float64{0, 0.5, 1, 4} { // 0, in older files, is 1
-		model.Temperature = temperature
+		description.Temperature = temperature
 		path := filepath.Join(t.TempDir(), "model.safetensors")
-		if err := model.Save(path, tensors, tensor.Float32); err != nil {
+		if err := description.Save(path, tensor.Float32); err != nil {
 			t.Fatal(err)
 		}
-		c, err := garb.Open(path, garb.Options{})
+		c, err := model.Open(path, model.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

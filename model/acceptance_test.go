@@ -1,4 +1,4 @@
-package garb_test
+package model_test
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/accept"
 	"garb/backbone"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -18,9 +18,9 @@ import (
 
 // judging saves a model of three classes that judges by a method, with a threshold of .5,
 // as change leaves it, and returns its path.
-func judging(t *testing.T, method accept.Method, change func(*garb.Model)) (string, garb.Model, tensor.Map) {
+func judging(t *testing.T, method accept.Method, change func(*model.Model)) (string, model.Model, tensor.Map) {
 	t.Helper()
-	_, model, tensors := small(t)
+	_, description, tensors := small(t)
 	if method.HasOutput() {
 		for _, name := range []string{"classifier/kernel", "classifier/bias"} {
 			old := tensors[name]
@@ -38,27 +38,27 @@ func judging(t *testing.T, method accept.Method, change func(*garb.Model)) (stri
 	}
 	if method.NeedsFeatures() {
 		d := detector(t, method, len(tensors["classifier/kernel"].Data)/3)
-		for name, v := range garb.AcceptanceTensors(d) {
+		for name, v := range model.AcceptanceTensors(d) {
 			tensors[name] = v
 		}
 	}
-	model.Acceptance = &garb.Acceptance{
+	description.Acceptance = &model.Acceptance{
 		Method: method, Calibration: accept.Calibration{Slope: 2, Offset: -1}, Threshold: .5,
 		Validation: accept.Share{Count: 20, Accepted: 19}, Refusal: "none of these",
-		Preprocessing: model.Preprocessing,
-		Others:        []garb.OtherShare{{Name: "dogs", Share: accept.Share{Count: 10, Accepted: 1}}},
+		Preprocessing: description.Preprocessing,
+		Others:        []model.OtherShare{{Name: "dogs", Share: accept.Share{Count: 10, Accepted: 1}}},
 	}
-	if err := model.SetGolden(t.Context(), tensors); err != nil {
+	if err := description.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if change != nil {
-		change(&model)
+		change(&description)
 	}
 	path := filepath.Join(t.TempDir(), "judging.safetensors")
-	if err := model.Save(path, tensors, tensor.Float32); err != nil {
+	if err := description.Save(path, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
-	return path, model, tensors
+	return path, description, tensors
 }
 
 func detector(t *testing.T, m accept.Method, features int) *accept.Detector {
@@ -79,9 +79,9 @@ func detector(t *testing.T, m accept.Method, features int) *accept.Detector {
 	return d
 }
 
-func open(t *testing.T, path string, o garb.Options) *garb.Classifier {
+func open(t *testing.T, path string, o model.Options) *model.Classifier {
 	t.Helper()
-	c, err := garb.Open(path, o)
+	c, err := model.Open(path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func open(t *testing.T, path string, o garb.Options) *garb.Classifier {
 func TestJudge(t *testing.T) {
 	data := read(t, example)
 	plainPath, _, _ := small(t)
-	plain := open(t, plainPath, garb.Options{})
+	plain := open(t, plainPath, model.Options{})
 	want, err := plain.Judge(t.Context(), data)
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestJudge(t *testing.T) {
 	}
 	for _, m := range accept.Methods() {
 		path, _, tensors := judging(t, m, nil)
-		c := open(t, path, garb.Options{})
+		c := open(t, path, model.Options{})
 		a, err := c.Judge(t.Context(), data)
 		if err != nil {
 			t.Fatal(err)
@@ -148,11 +148,11 @@ func TestJudge(t *testing.T) {
 func TestOutputs(t *testing.T) {
 	for _, m := range []accept.Method{accept.Class, accept.Energy, accept.Distance} {
 		path, _, _ := judging(t, m, nil)
-		c := open(t, path, garb.Options{})
+		c := open(t, path, model.Options{})
 		n, width := c.Spec().ValueCount(), c.OutputCount()
 		inputs := make([]float32, 3*n)
 		for i := range 3 {
-			c.Spec().Tensor(garb.GoldenPicture(i), inputs[i*n:][:n])
+			c.Spec().Tensor(model.DrawGoldenPicture(i), inputs[i*n:][:n])
 		}
 		rows, logits := make([]float32, 3*width), make([]float32, 3*3)
 		if err := errors.Join(c.Outputs(t.Context(), inputs, rows), c.Logits(t.Context(), inputs, logits)); err != nil {
@@ -173,7 +173,7 @@ func TestOutputs(t *testing.T) {
 func TestAcceptThreshold(t *testing.T) {
 	data := read(t, example)
 	path, _, _ := judging(t, accept.Energy, nil)
-	at := func(v float64) garb.Options { return garb.Options{Accept: &v} }
+	at := func(v float64) model.Options { return model.Options{Accept: &v} }
 	for _, threshold := range []float64{0, 1e-3, .9999, 1} {
 		c := open(t, path, at(threshold))
 		a, err := c.Judge(t.Context(), data)
@@ -183,18 +183,18 @@ func TestAcceptThreshold(t *testing.T) {
 		}
 	}
 	for _, bad := range []float64{-.1, 1.1, math.NaN()} {
-		if _, err := garb.Open(path, at(bad)); err == nil {
+		if _, err := model.Open(path, at(bad)); err == nil {
 			t.Errorf("threshold %v is taken", bad)
 		}
 	}
 	// Models that do not judge: every picture may be accepted, and no other threshold set.
 	plain, _, _ := small(t)
-	for _, model := range []string{plain, garb.ImageNet} {
-		if _, err := garb.Open(model, at(.5)); !errors.Is(err, garb.ErrNoAcceptance) {
-			t.Errorf("%s: %v", model, err)
+	for _, name := range []string{plain, model.ImageNet} {
+		if _, err := model.Open(name, at(.5)); !errors.Is(err, model.ErrNoAcceptance) {
+			t.Errorf("%s: %v", name, err)
 		}
-		if c := open(t, model, at(0)); c.Judges() {
-			t.Errorf("%s judges", model)
+		if c := open(t, name, at(0)); c.Judges() {
+			t.Errorf("%s judges", name)
 		}
 	}
 }
@@ -215,26 +215,26 @@ func TestAcceptanceAtAnotherSize(t *testing.T) {
 			kernel.Data[i] = float32(i) / 1000
 		}
 		tensors := tensor.Map{"top/kernel": kernel, "top/bias": tensor.New(outputs)}
-		model := garb.Model{
-			Format: garb.FormatVersion, Network: b.Build(x).Layers(), Classes: []string{"day", "night"},
+		description := model.Model{Description: model.Description{
+			Format: model.FormatVersion, Network: b.Build(x).Layers(), Classes: []string{"day", "night"},
 			Preprocessing: spec,
-			Acceptance:    &garb.Acceptance{Method: m, Threshold: .5, Refusal: "neither", Preprocessing: spec},
-		}
-		if err := model.SetGolden(t.Context(), tensors); err != nil {
+			Acceptance:    &model.Acceptance{Method: m, Threshold: .5, Refusal: "neither", Preprocessing: spec},
+		}, Tensors: tensors}
+		if err := description.SetGolden(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		path := filepath.Join(t.TempDir(), "m.safetensors")
-		if err := model.Save(path, tensors, tensor.Float32); err != nil {
+		if err := description.Save(path, tensor.Float32); err != nil {
 			t.Fatal(err)
 		}
 		half, all := .5, 0.0
-		if _, err := garb.Open(path, garb.Options{Size: 16, Accept: &half}); !errors.Is(err, garb.ErrNoAcceptance) {
+		if _, err := model.Open(path, model.Options{Size: 16, Accept: &half}); !errors.Is(err, model.ErrNoAcceptance) {
 			t.Error(err)
 		}
-		if c := open(t, path, garb.Options{Size: 12}); !c.Judges() {
+		if c := open(t, path, model.Options{Size: 12}); !c.Judges() {
 			t.Error("at its own size the model does not judge")
 		}
-		for _, o := range []garb.Options{{Size: 16}, {Size: 16, Accept: &all}} {
+		for _, o := range []model.Options{{Size: 16}, {Size: 16, Accept: &all}} {
 			c := open(t, path, o)
 			a, err := c.Judge(t.Context(), read(t, example))
 			if err != nil || a.Judged || !a.Accepted || len(a.Predictions) != 2 || c.OutputCount() != 2 {
@@ -248,23 +248,23 @@ func TestAcceptanceAtAnotherSize(t *testing.T) {
 func TestStoreKeepsAcceptance(t *testing.T) {
 	data := read(t, example)
 	for _, m := range accept.Methods() {
-		path, model, _ := judging(t, m, nil)
-		want, err := open(t, path, garb.Options{}).Judge(t.Context(), data)
+		path, description, _ := judging(t, m, nil)
+		want, err := open(t, path, model.Options{}).Judge(t.Context(), data)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, dtype := range []tensor.DType{tensor.Float32, tensor.Float16, tensor.Int8} {
 			to := filepath.Join(t.TempDir(), "stored.safetensors")
-			if _, err := garb.Store(path, to, dtype); err != nil {
+			if _, err := model.Store(path, to, dtype); err != nil {
 				t.Fatalf("%s as %s: %v", m, dtype, err)
 			}
-			c := open(t, to, garb.Options{})
+			c := open(t, to, model.Options{})
 			got, err := c.Judge(t.Context(), data)
 			if err != nil || math.Abs(got.Acceptance-want.Acceptance) > .02 || !got.Judged {
 				t.Errorf("%s as %s: acceptance %v, before %v: %v", m, dtype, got.Acceptance, want.Acceptance, err)
 			}
-			if a := c.Model().Acceptance; a.Threshold != model.Acceptance.Threshold || len(a.Others) != 1 ||
-				a.Others[0] != model.Acceptance.Others[0] || a.Validation != model.Acceptance.Validation {
+			if a := c.Description().Acceptance; a.Threshold != description.Acceptance.Threshold || len(a.Others) != 1 ||
+				a.Others[0] != description.Acceptance.Others[0] || a.Validation != description.Acceptance.Validation {
 				t.Errorf("%s as %s: %+v", m, dtype, a)
 			}
 		}
@@ -274,29 +274,29 @@ func TestStoreKeepsAcceptance(t *testing.T) {
 // TestAcceptancesThatAreWrong: a model is refused whose acceptance cannot be, or does not
 // belong to it.
 func TestAcceptancesThatAreWrong(t *testing.T) {
-	_, model, tensors := judging(t, accept.Energy, nil)
-	for says, change := range map[string]func(*garb.Acceptance){
-		"no such method":   func(a *garb.Acceptance) { a.Method = "magic" },
-		"golden logits":    func(a *garb.Acceptance) { a.Method = accept.Class }, // needs one more output
-		"threshold":        func(a *garb.Acceptance) { a.Threshold = 1.5 },
-		"threshold is NaN": func(a *garb.Acceptance) { a.Threshold = math.NaN() },
-		"slope -1":         func(a *garb.Acceptance) { a.Slope = -1 },
-		"offset +Inf":      func(a *garb.Acceptance) { a.Offset = math.Inf(1) },
-		"on validation":    func(a *garb.Acceptance) { a.Validation.Accepted = 21 },
-		`of "dogs"`: func(a *garb.Acceptance) {
-			a.Others = []garb.OtherShare{{"dogs",
+	_, description, _ := judging(t, accept.Energy, nil)
+	for says, change := range map[string]func(*model.Acceptance){
+		"no such method":   func(a *model.Acceptance) { a.Method = "magic" },
+		"golden logits":    func(a *model.Acceptance) { a.Method = accept.Class }, // needs one more output
+		"threshold":        func(a *model.Acceptance) { a.Threshold = 1.5 },
+		"threshold is NaN": func(a *model.Acceptance) { a.Threshold = math.NaN() },
+		"slope -1":         func(a *model.Acceptance) { a.Slope = -1 },
+		"offset +Inf":      func(a *model.Acceptance) { a.Offset = math.Inf(1) },
+		"on validation":    func(a *model.Acceptance) { a.Validation.Accepted = 21 },
+		`of "dogs"`: func(a *model.Acceptance) {
+			a.Others = []model.OtherShare{{"dogs",
 				accept.Share{Count: 1, Accepted: 2}}}
 		},
-		`refused picture, ""`:     func(a *garb.Acceptance) { a.Refusal = "" },
-		`refused picture, " a"`:   func(a *garb.Acceptance) { a.Refusal = " a" },
-		`refused picture, "a\nb"`: func(a *garb.Acceptance) { a.Refusal = "a\nb" },
-		`refused picture, "\xff"`: func(a *garb.Acceptance) { a.Refusal = "\xff" },
-		"another preprocessing":   func(a *garb.Acceptance) { a.Preprocessing.Width++ },
+		`refused picture, ""`:     func(a *model.Acceptance) { a.Refusal = "" },
+		`refused picture, " a"`:   func(a *model.Acceptance) { a.Refusal = " a" },
+		`refused picture, "a\nb"`: func(a *model.Acceptance) { a.Refusal = "a\nb" },
+		`refused picture, "\xff"`: func(a *model.Acceptance) { a.Refusal = "\xff" },
+		"another preprocessing":   func(a *model.Acceptance) { a.Preprocessing.Width++ },
 	} {
-		a, m := *model.Acceptance, model
+		a, m := *description.Acceptance, description
 		change(&a)
 		m.Acceptance = &a
-		err := m.Save(filepath.Join(t.TempDir(), "wrong.safetensors"), tensors, tensor.Float32)
+		err := m.Save(filepath.Join(t.TempDir(), "wrong.safetensors"), tensor.Float32)
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v; want an error that says %q", err, says)
 		}
@@ -312,14 +312,14 @@ func TestDetectorTensorsThatAreWrong(t *testing.T) {
 		"no number":    func(m tensor.Map) { m["acceptance/means"].Data[0] = float32(math.NaN()) },
 		"two of scale": func(m tensor.Map) { m["acceptance/scale"] = tensor.New(2, m["acceptance/scale"].Shape[1]) },
 	} {
-		_, model, tensors := judging(t, accept.Distance, nil)
+		_, description, tensors := judging(t, accept.Distance, nil)
 		change(tensors)
 		path := filepath.Join(t.TempDir(), "wrong.safetensors")
-		if err := model.Save(path, tensors, tensor.Float32); err != nil {
+		if err := description.Save(path, tensor.Float32); err != nil {
 			t.Fatal(err)
 		}
-		var wrong *garb.ModelError
-		if _, err := garb.Open(path, garb.Options{}); !errors.As(err, &wrong) ||
+		var wrong *model.Error
+		if _, err := model.Open(path, model.Options{}); !errors.As(err, &wrong) ||
 			!strings.Contains(err.Error(), "acceptance") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -331,25 +331,25 @@ func TestNewAcceptance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := garb.NewAcceptance(accept.Head, a.Spec, garb.NotClothing, []float64{5, 6, 7, 8},
-		garb.OtherScores{Name: "dogs", Scores: []float64{0, 1}},
-		garb.OtherScores{Name: "cats", Scores: []float64{2, 9}})
+	got, err := model.NewAcceptance(accept.Head, a.Spec, model.NotClothing, []float64{5, 6, 7, 8},
+		model.OtherScores{Name: "dogs", Scores: []float64{0, 1}},
+		model.OtherScores{Name: "cats", Scores: []float64{2, 9}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !got.Measured() || got.Validation != (accept.Share{Count: 4, Accepted: 4}) || len(got.Others) != 2 ||
-		got.Others[1] != (garb.OtherShare{Name: "cats", Share: accept.Share{Count: 2, Accepted: 1}}) ||
-		got.Preprocessing != a.Spec || got.Refusal != garb.NotClothing || got.Method != accept.Head {
+		got.Others[1] != (model.OtherShare{Name: "cats", Share: accept.Share{Count: 2, Accepted: 1}}) ||
+		got.Preprocessing != a.Spec || got.Refusal != model.NotClothing || got.Method != accept.Head {
 		t.Errorf("%+v", got)
 	}
-	alone, err := garb.NewAcceptance(accept.Energy, a.Spec, garb.NoneOfThese, []float64{5, 6, 7, 8})
+	alone, err := model.NewAcceptance(accept.Energy, a.Spec, model.NoneOfThese, []float64{5, 6, 7, 8})
 	if err != nil || alone.Measured() {
 		t.Errorf("%+v, %v", alone, err)
 	}
-	if _, err := garb.NewAcceptance(accept.Energy, a.Spec, garb.NoneOfThese, nil); err == nil {
+	if _, err := model.NewAcceptance(accept.Energy, a.Spec, model.NoneOfThese, nil); err == nil {
 		t.Error("fitted to nothing")
 	}
-	if _, err := garb.NewAcceptance("magic", a.Spec, garb.NoneOfThese, []float64{1}); !errors.Is(err, accept.ErrMethod) {
+	if _, err := model.NewAcceptance("magic", a.Spec, model.NoneOfThese, []float64{1}); !errors.Is(err, accept.ErrMethod) {
 		t.Error(err)
 	}
 }

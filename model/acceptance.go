@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"context"
@@ -136,7 +136,7 @@ type judge struct {
 
 // newJudge makes the judge of a model, whose network's features are so many; nil if it has
 // no acceptance.
-func (m *Model) newJudge(w nn.Weights, features int) (*judge, error) {
+func (m *Description) newJudge(w nn.Weights, features int) (*judge, error) {
 	if m.Acceptance == nil {
 		return nil, nil
 	}
@@ -181,7 +181,7 @@ func (c *Classifier) setThreshold(threshold *float64, resized bool) error {
 	}
 	switch {
 	case threshold == nil || *threshold == 0 && c.judge == nil:
-	case c.judge == nil && resized && c.model.Acceptance != nil:
+	case c.judge == nil && resized && c.description.Acceptance != nil:
 		return fmt.Errorf("%w at another size than its own, on which it was measured", ErrNoAcceptance)
 	case c.judge == nil:
 		return ErrNoAcceptance
@@ -203,7 +203,7 @@ type Answer struct {
 	// Labels are the classes that a multi-label model says yes to, with a probability above
 	// one half, the most probable first: none, one or more. It is nil for other models.
 	Labels []string
-	// Set has the classes that hold the right one with the probability of Model.Coverage, the
+	// Set has the classes that hold the right one with the probability of Description.Coverage, the
 	// most probable first; nil if the model has no rule for such sets.
 	Set []string
 }
@@ -233,9 +233,9 @@ func (c *Classifier) AcceptanceThreshold() float64 {
 // if the model judges.
 func (c *Classifier) OutputCount() int {
 	if c.judge == nil {
-		return len(c.classes)
+		return len(c.description.Classes)
 	}
-	return len(c.classes) + 1
+	return len(c.description.Classes) + 1
 }
 
 // Outputs writes, for each of the inputs, as Spec().Tensor gives them one after another, a
@@ -253,7 +253,7 @@ func (c *Classifier) Outputs(ctx context.Context, inputs, rows []float32) error 
 // HeadOutputs writes the rows of feature vectors, as Features gives them one after
 // another. See Outputs.
 func (c *Classifier) HeadOutputs(ctx context.Context, features, rows []float32) error {
-	classes, width, outputs := len(c.classes), c.OutputCount(), c.head.outputs
+	classes, width, outputs := len(c.description.Classes), c.OutputCount(), c.head.outputs
 	if width == classes {
 		return c.HeadLogits(ctx, features, rows)
 	}
@@ -272,10 +272,10 @@ func (c *Classifier) HeadOutputs(ctx context.Context, features, rows []float32) 
 
 // Answer returns what the model says of a picture with this row of Outputs.
 func (c *Classifier) Answer(row []float32) Answer {
-	classes := len(c.classes)
+	classes := len(c.description.Classes)
 	a := Answer{Predictions: c.Predictions(row[:classes]), Accepted: true, Acceptance: 1}
 	a.Set = c.PredictionSet(a.Predictions)
-	if c.model.MultiLabel {
+	if c.description.MultiLabel {
 		a.Labels = []string{}
 		for _, p := range a.Predictions {
 			if p.Probability > 0.5 {

@@ -1,4 +1,4 @@
-package garb
+package model
 
 import (
 	"slices"
@@ -19,8 +19,8 @@ func TestGarmentsDigest(t *testing.T) {
 	}
 }
 
-func TestBuiltInModels(t *testing.T) {
-	for _, name := range BuiltInModels() {
+func TestBuiltInNames(t *testing.T) {
+	for _, name := range BuiltInNames() {
 		c, err := Open(name, Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -28,7 +28,7 @@ func TestBuiltInModels(t *testing.T) {
 		if c.Name() != name || !IsModel(name) {
 			t.Errorf("%s is named %s, and is a model: %v", name, c.Name(), IsModel(name))
 		}
-		base, err := BackboneOf(name, "")
+		base, err := FindBackbone(name, "")
 		if reference := base.Weights; err != nil || base.Name != imageNetBackbone {
 			t.Errorf("the backbone of %s is %s, %s, %v", name, base.Name, reference, err)
 		} else if _, err := OpenBackbone(reference); reference != "" && err != nil {
@@ -47,10 +47,10 @@ func TestBuiltInModels(t *testing.T) {
 	}
 }
 
-func TestBuiltInBackbone(t *testing.T) {
+func TestHasBuiltInBackbone(t *testing.T) {
 	f, _ := weights.BuiltIn(imageNetBackbone)
 	for digest, want := range map[string]bool{garmentsDigest: true, f.Digest(): true, "sha256:other": false} {
-		if BuiltInBackbone(imageNetBackbone, digest) != want || BuiltInBackbone("xception", digest) {
+		if HasBuiltInBackbone(imageNetBackbone, digest) != want || HasBuiltInBackbone("xception", digest) {
 			t.Errorf("%s: not %v", digest, want)
 		}
 	}
