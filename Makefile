@@ -52,7 +52,7 @@ fuzz:
 # Mutation testing: a sample of changes to each package's source, and which of them its tests
 # do not notice (one to thirty minutes a package). Another SEED draws another sample. A change
 # may use up memory: ulimit ends it.
-MUTATED ?= ./augment ./picture ./evaluate ./weights ./nn ./serve ./train .
+MUTATED ?= ./augment ./picture ./evaluate ./weights ./nn ./serve ./train ./model .
 mutate:
 	ulimit -v 16000000; go run ./internal/mutate -sample 50 -seed $(SEED) -min 80 -short \
 		-skip '^Test(Packages|Sources|Binary|Examples)' $(MUTATED)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/report"
 )
 
@@ -148,12 +148,12 @@ func TestHistogram(t *testing.T) {
 
 // TestFlippedJudges: the acceptance is the mean of the picture's and its mirror image's.
 func TestFlippedJudges(t *testing.T) {
-	c, err := garb.Open(garb.Clothing, garb.Options{Threads: 1})
+	c, err := model.Open(model.Clothing, model.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	plain, mirrored := lopsided(t, c.Spec().Width)
-	judge := func(j Judge, data []byte) garb.Answer {
+	judge := func(j Judge, data []byte) model.Answer {
 		a, err := j.Judge(t.Context(), data)
 		if err != nil {
 			t.Fatal(err)
