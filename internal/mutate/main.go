@@ -25,14 +25,16 @@ import (
 
 // options are what the command's flags set.
 type options struct {
-	files     *regexp.Regexp // names of the files to mutate; nil takes all
-	sample    int            // mutants of each package; 0 takes all
-	seed      uint64         // chooses the sample
-	parallel  int            // mutants tested at a time
-	timeout   time.Duration  // of the tests of one mutant; 0 takes a multiple of the clean run
-	minimum   float64        // percent of mutants that tests must kill
-	tests     []string       // packages whose tests run, beside the mutated one's
-	testFlags []string       // flags of the test binaries
+	files    *regexp.Regexp // names of the files to mutate
+	sample   int            // mutants of each package; 0 takes all
+	seed     uint64         // chooses the sample
+	parallel int            // mutants tested at a time
+	timeout  time.Duration  // of tests of one mutant; 0 takes a multiple of their time without a change
+	minimum  float64        // percent of mutants that tests must kill
+	packages []string       // whose tests run, beside the mutated one's
+	pattern  *regexp.Regexp // names of the tests that run
+	skipped  *regexp.Regexp // names of those that do not; nil for none
+	short    bool
 }
 
 var errUsage = errors.New("usage: mutate [flags] package...")
@@ -63,13 +65,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.Uint64Var(&o.seed, "seed", 1, "choose the sample by this `number`")
 	flags.IntVar(&o.parallel, "parallel", 1, "test `N` mutants at a time")
 	flags.DurationVar(&o.timeout, "timeout", 0,
-		"stop the tests of a mutant after this `time` (0: ten seconds and five times the tests of the clean package)")
+		"stop the tests of a mutant after this `time` (0: ten seconds and five times what they take without a change)")
 	flags.Float64Var(&o.minimum, "min", 0, "fail if the tests of a package kill less than this `percentage`")
 	files := flags.String("files", "", "change only files whose names match this `pattern`")
 	tests := flags.String("tests", "", "run the tests of these `packages` too, separated by commas")
 	runOnly := flags.String("run", "", "run only tests whose names match this `pattern`")
 	skip := flags.String("skip", "", "skip tests whose names match this `pattern`")
-	short := flags.Bool("short", false, "run the tests with -short")
+	flags.BoolVar(&o.short, "short", false, "run the tests with -short")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return err
 	} else if err != nil {
@@ -79,15 +81,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		flags.Usage()
 		return errUsage
 	}
-	var err error
-	if o.files, err = regexp.Compile(*files); err != nil {
-		return err
-	}
 	if *tests != "" {
-		o.tests = strings.Split(*tests, ",")
+		o.packages = strings.Split(*tests, ",")
 	}
-	o.testFlags = []string{
-		"-test.failfast", "-test.run=" + *runOnly, "-test.skip=" + *skip, fmt.Sprint("-test.short=", *short),
+	var errs [3]error
+	o.files, errs[0] = regexp.Compile(*files)
+	o.pattern, errs[1] = regexp.Compile(*runOnly)
+	if *skip != "" {
+		o.skipped, errs[2] = regexp.Compile(*skip)
+	}
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
 	}
 
 	packages, err := list(ctx, flags.Args()...)

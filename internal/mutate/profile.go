@@ -14,12 +14,13 @@ type block struct {
 	startLine, startColumn, endLine, endColumn int
 }
 
-// readProfile adds the blocks of a coverage profile to those known: whether a test runs them.
-func readProfile(name string, known map[block]bool) error {
+// readProfile returns the blocks of a coverage profile: whether a test runs them.
+func readProfile(name string) (map[block]bool, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	blocks := map[block]bool{}
 	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n")[1:] { // the first is the mode
 		var b block
 		var statements, count int
@@ -27,11 +28,11 @@ func readProfile(name string, known map[block]bool) error {
 		b.file = path.Base(file)
 		if _, err := fmt.Sscanf(rest, "%d.%d,%d.%d %d %d",
 			&b.startLine, &b.startColumn, &b.endLine, &b.endColumn, &statements, &count); err != nil {
-			return fmt.Errorf("%s: line %q: %w", name, line, err)
+			return nil, fmt.Errorf("%s: line %q: %w", name, line, err)
 		}
-		known[b] = known[b] || count > 0
+		blocks[b] = blocks[b] || count > 0
 	}
-	return nil
+	return blocks, nil
 }
 
 // inside tells whether a mutant begins in one of the blocks that run, or do not run.

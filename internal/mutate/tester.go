@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -52,41 +55,62 @@ func goCommand(ctx context.Context, args ...string) ([]byte, error) {
 // tester runs tests on the mutants of a package.
 type tester struct {
 	options
-	folder string         // for what is built
-	suites []goPackage    // the packages whose tests run
-	blocks map[block]bool // blocks of the package's code: whether a test runs them
+	folder string // for what is built
+	suites []goPackage
+	tests  []testCase // the quickest first
 }
 
-// newTester runs the tests on the package as it is, which must pass. Their time sets the
-// timeout, unless the options do.
+// testCase is a test of the package or of another, and what it does without any change.
+type testCase struct {
+	suite  goPackage
+	name   string
+	took   time.Duration
+	blocks map[block]bool // blocks of the mutated package's code: whether the test runs them
+}
+
+// newTester runs each test on the package as it is, which must pass.
 func newTester(ctx context.Context, p goPackage, o options, folder string) (*tester, error) {
-	suites, err := list(ctx, append([]string{p.ImportPath}, o.tests...)...)
+	suites, err := list(ctx, append([]string{p.ImportPath}, o.packages...)...)
 	if err != nil {
 		return nil, err
 	}
-	t := &tester{options: o, folder: folder, suites: suites, blocks: map[block]bool{}}
+	t := &tester{options: o, folder: folder, suites: suites}
 	clean, err := os.MkdirTemp(folder, "clean")
 	if err != nil {
 		return nil, err
 	}
+	defer os.RemoveAll(clean)
 	if err := t.build(ctx, clean, "-cover", "-coverpkg="+p.ImportPath); err != nil {
 		return nil, err
 	}
-	began := time.Now()
+	profile := filepath.Join(clean, "profile")
 	for _, suite := range suites {
-		profile := filepath.Join(clean, "profile")
-		if out, err := t.runSuite(ctx, clean, suite, "-test.coverprofile="+profile); err != nil {
-			return nil, fmt.Errorf("the tests of %s fail without any change: %w\n%s", suite.ImportPath, err, out)
+		names, err := t.run(ctx, clean, suite, "-test.list=^(Test|Fuzz|Example)")
+		if err != nil {
+			return nil, fmt.Errorf("%s has no tests: %w", suite.ImportPath, err)
 		}
-		if err := readProfile(profile, t.blocks); err != nil {
-			return nil, err
+		for name := range strings.Lines(string(names)) {
+			name = strings.TrimSpace(name)
+			if !o.pattern.MatchString(name) || o.skipped != nil && o.skipped.MatchString(name) {
+				continue
+			}
+			began := time.Now()
+			if out, err := t.run(ctx, clean, suite, only(name), "-test.coverprofile="+profile); err != nil {
+				return nil, fmt.Errorf("%s of %s fails without any change: %w\n%s", name, suite.ImportPath, err, out)
+			}
+			test := testCase{suite: suite, name: name, took: time.Since(began)}
+			if test.blocks, err = readProfile(profile); err != nil {
+				return nil, err
+			}
+			t.tests = append(t.tests, test)
 		}
 	}
-	if t.timeout == 0 {
-		t.timeout = 10*time.Second + 5*time.Since(began)
-	}
+	slices.SortStableFunc(t.tests, func(a, b testCase) int { return cmp.Compare(a.took, b.took) })
 	return t, nil
 }
+
+// only is the flag of a test binary that runs the tests of these names.
+func only(names ...string) string { return "-test.run=^(" + strings.Join(names, "|") + ")$" }
 
 // build builds the tests of all suites into a folder.
 func (t *tester) build(ctx context.Context, folder string, flags ...string) error {
@@ -98,10 +122,10 @@ func (t *tester) build(ctx context.Context, folder string, flags ...string) erro
 	return err
 }
 
-// runSuite runs the tests of a package, built in a folder, and returns what they print.
-func (t *tester) runSuite(ctx context.Context, folder string, suite goPackage, flags ...string) ([]byte, error) {
+// run runs the test binary of a suite, built in a folder, and returns what it prints.
+func (t *tester) run(ctx context.Context, folder string, suite goPackage, flags ...string) ([]byte, error) {
 	program := filepath.Join(folder, path.Base(suite.ImportPath)+".test")
-	c := exec.CommandContext(ctx, program, append(flags, t.testFlags...)...)
+	c := exec.CommandContext(ctx, program, append(flags, "-test.failfast", fmt.Sprint("-test.short=", t.short))...)
 	c.Dir = suite.Dir
 	c.Env = append(os.Environ(), "TMPDIR="+folder)
 	c.WaitDelay = time.Second // for what the tests started and did not end
@@ -129,18 +153,59 @@ func (t *tester) test(ctx context.Context, m mutant) (verdict, error) {
 	if err := t.build(ctx, folder, "-overlay="+filepath.Join(folder, "overlay.json")); err != nil {
 		return invalid, ctx.Err()
 	}
-	if m.inside(t.blocks, false) && !m.inside(t.blocks, true) {
+	groups := t.groups(m)
+	if len(groups) == 0 {
 		return uncovered, nil
 	}
-	limited, cancel := context.WithTimeout(ctx, t.timeout)
-	defer cancel()
-	for _, suite := range t.suites {
-		if _, err := t.runSuite(limited, folder, suite); err != nil {
-			if limited.Err() != nil {
-				return timedOut, ctx.Err()
-			}
-			return killed, nil
+	for _, g := range groups {
+		if v, err := t.runGroup(ctx, folder, g); v != survived || err != nil {
+			return v, err
 		}
 	}
 	return survived, nil
+}
+
+// group is some tests of a suite that run together.
+type group struct {
+	suite goPackage
+	names []string
+	took  time.Duration
+}
+
+// groups returns the tests that run what a mutant changes, or all tests if that is in no
+// block of code: the quick ones of each suite together, then the slow ones one by one.
+func (t *tester) groups(m mutant) []group {
+	const quick = time.Second
+	var groups []group
+	for _, test := range t.tests {
+		if m.inside(test.blocks, false) && !m.inside(test.blocks, true) {
+			continue
+		}
+		i := -1
+		if test.took < quick {
+			i = slices.IndexFunc(groups, func(g group) bool { return g.suite.ImportPath == test.suite.ImportPath })
+		}
+		if i < 0 {
+			i, groups = len(groups), append(groups, group{suite: test.suite})
+		}
+		groups[i].names, groups[i].took = append(groups[i].names, test.name), groups[i].took+test.took
+	}
+	return groups
+}
+
+// runGroup tells what becomes of a mutant, built in a folder, by some tests.
+func (t *tester) runGroup(ctx context.Context, folder string, g group) (verdict, error) {
+	timeout := t.timeout
+	if timeout == 0 {
+		timeout = 10*time.Second + 5*g.took
+	}
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	switch _, err := t.run(limited, folder, g.suite, only(g.names...)); {
+	case err == nil:
+		return survived, nil
+	case limited.Err() != nil:
+		return timedOut, ctx.Err()
+	}
+	return killed, nil
 }
