@@ -39,6 +39,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/drawn/make", "picture internal/drawn", ""},
 	{"nn", "internal/kernel tensor", ""},
 	{"internal/peertest", "tensor nn", ""},
+	{"internal/mutate", "", ""},
 	{"diagram", "tensor nn", ""},
 	{"backbone", "picture nn", ""},
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
