@@ -14,7 +14,7 @@ data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder)
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check help build bench soak fuzz model scenes-settings head seed card course lab generate format vet lint prose prose-help screens modules generated layout test test-purego test-avx2 test-race
+.PHONY: check help build bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help screens modules generated layout test test-purego test-avx2 test-race
 
 check: format vet lint prose modules generated layout test test-purego test-avx2 test-race ## everything that a change must pass
 
@@ -52,6 +52,14 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 		echo "$$name found nothing, but ended too late; once more"; \
 		fuzz || exit 1; \
 	done
+
+# Mutation testing: a sample of changes to each package's source, and which of them its tests
+# do not notice (one to thirty minutes a package). Another SEED draws another sample. A change
+# may use up memory: ulimit ends it.
+MUTATED ?= ./augment ./picture ./evaluate ./weights ./nn ./serve ./train ./model .
+mutate: ## mutation testing of the core, with SEED
+	ulimit -v 16000000; go run ./internal/mutate -sample 50 -seed $(SEED) -min 80 -short \
+		-skip '^Test(Packages|Sources|Binary|Examples)' $(MUTATED)
 
 # The models to build in, from the folder of data sets that MODEL_CARD.md lists: the same
 # bytes on every CPU with AVX2 or AVX-512. It takes an hour or two on two cores, and can be

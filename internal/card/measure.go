@@ -15,8 +15,8 @@ import (
 
 	"garb/dataset"
 	"garb/evaluate"
-	"garb/internal/changed"
 	"garb/internal/drawn"
+	"garb/internal/perturb"
 	"garb/model"
 	"garb/picture"
 )
@@ -166,7 +166,7 @@ func (m *measurement) all(ctx context.Context) error {
 	if err := m.nothing(ctx, threshold); err != nil {
 		return err
 	}
-	for i, change := range changed.All() {
+	for i, change := range perturb.All() {
 		answers, err := m.answers(ctx, change.Title, tests,
 			func(p *picture.RGB, n int) *picture.RGB { return change.Apply(p, uint64(n)) })
 		if err != nil {
@@ -184,7 +184,7 @@ func (m *measurement) all(ctx context.Context) error {
 	return nil
 }
 
-// changeTargets are the accuracies to reach, in the order of changed.All.
+// changeTargets are the accuracies to reach, in the order of perturb.All.
 var changeTargets = []string{"≥ .85", "≥ .85", "≥ .91", "≥ .86", "≥ .89", "≥ .87", "≥ .89", "≥ .91"}
 
 // title names a folder for people.
