@@ -73,7 +73,7 @@ func takePage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := service.Start(); err != nil {
+	if err = service.Start(); err != nil {
 		return err
 	}
 	defer func() {
@@ -98,7 +98,8 @@ func takePage(ctx context.Context) error {
 		chromedp.Navigate(address), chromedp.WaitVisible("#choose"),
 		chromedp.SetUploadFiles("#files", files, chromedp.ByID),
 		chromedp.Poll(`document.querySelectorAll('[data-state=done]').length === 2`, nil),
-		chromedp.Click(".look", chromedp.ByQuery), chromedp.Poll(`document.querySelector('.heat').naturalWidth > 0`, nil))
+		chromedp.Click(".look", chromedp.ByQuery),
+		chromedp.Poll(`document.querySelector('.heat').naturalWidth > 0`, nil))
 }
 
 // takeReport trains a head on frozen features, and opens the report.
