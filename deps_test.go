@@ -44,7 +44,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"backbone", "picture nn", ""},
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
 	{"torch", "internal/kernel tensor backbone", ""},
-	{"weights", "internal/safefile internal/download tensor backbone keras torch", ""},
+	{"weights", "internal/safefile internal/download tensor nn backbone keras torch", ""},
 	{"onnx", "internal/safefile internal/kernel tensor nn", "google.golang.org/protobuf"},
 	{"tflite", "tensor nn", "github.com/google/flatbuffers"},
 	{"accept", "nn", ""},
