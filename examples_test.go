@@ -5,7 +5,6 @@ import (
 	"image"
 	"image/png"
 	"math/rand/v2"
-	"os"
 	"testing"
 
 	"garb"
