@@ -71,8 +71,8 @@ var layout = []struct{ pkg, ours, modules string }{
 		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
-			"keras weights model convert report dataset relabel crops augment evaluate train explain project mislabel " +
-			"serve",
+			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
+			"mislabel serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
