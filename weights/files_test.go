@@ -264,7 +264,7 @@ func TestApplications(t *testing.T) {
 		t.Errorf("%d networks", count)
 	}
 	_, err := Source{Name: "none"}.Open("a file", other)
-	if err == nil || !strings.Contains(err.Error(), "none is no network") {
+	if err == nil || !strings.Contains(err.Error(), "none is not a network of keras.applications") {
 		t.Errorf("an unknown network: %v", err)
 	}
 }
