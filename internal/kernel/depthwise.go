@@ -31,7 +31,7 @@ type Depthwise struct {
 // same time. It allocates nothing. It panics if a slice does not have the length
 // that the shape says.
 func (d *Depthwise) Run(rowLow, rowHigh int) {
-	d.check(rowLow, rowHigh)
+	d.checkLengths(rowLow, rowHigh)
 	if level == Generic {
 		depthwiseGeneric(d, rowLow, rowHigh)
 	} else {
@@ -39,9 +39,9 @@ func (d *Depthwise) Run(rowLow, rowHigh int) {
 	}
 }
 
-// check makes sure that nothing outside the slices is read or written: the
+// checkLengths makes sure that nothing outside the slices is read or written: the
 // assembly does not look. Every window must reach into src.
-func (d *Depthwise) check(rowLow, rowHigh int) {
+func (d *Depthwise) checkLengths(rowLow, rowHigh int) {
 	inside := func(size, src, kernel, pad int) bool {
 		return pad >= 0 && pad < kernel && size > 0 && (size-1)*d.Stride-pad < src
 	}

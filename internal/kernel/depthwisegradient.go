@@ -13,7 +13,7 @@ package kernel
 // Each value is one chain, over rows of src and in them from left to right. Scratch
 // has KernelGradientScratch values. It allocates nothing.
 func (d *Depthwise) AddKernelGradient(kernelGradient, biasGradient, gradient, scratch []float32, rowLow, rowHigh int) {
-	d.check(0, d.DstHeight)
+	d.checkLengths(0, d.DstHeight)
 	c := d.Channels
 	if len(kernelGradient) < d.KernelHeight*d.KernelWidth*c || len(gradient) < d.DstHeight*d.DstWidth*c ||
 		biasGradient != nil && len(biasGradient) < c || len(scratch) < d.KernelGradientScratch() ||
@@ -45,16 +45,16 @@ func (d *Depthwise) AddKernelGradient(kernelGradient, biasGradient, gradient, sc
 				clear(line[left+n:])
 				ready = true
 			}
-			into := kernelGradient[i*d.KernelWidth*c:][:d.KernelWidth*c]
+			kernelRow := kernelGradient[i*d.KernelWidth*c:][:d.KernelWidth*c]
 			out := gradient[y/d.Stride*d.DstWidth*c:][:d.DstWidth*c]
 			sums := ignored
 			if i == d.PadTop && biasGradient != nil {
 				sums = biasGradient[:c]
 			}
 			if level == Generic {
-				d.tapsGeneric(into, sums, line, out)
+				d.addTapsGeneric(kernelRow, sums, line, out)
 			} else {
-				d.tapsVector(into, sums, ignored, line, out)
+				d.addTapsVector(kernelRow, sums, ignored, line, out)
 			}
 		}
 	}
@@ -72,9 +72,9 @@ func (d *Depthwise) KernelGradientScratch() int {
 	return ((d.DstWidth-1)*d.Stride + d.KernelWidth + 1) * d.Channels
 }
 
-// tapsGeneric adds what one output row contributes to one kernel row, and the row
+// addTapsGeneric adds what one output row contributes to one kernel row, and the row
 // itself to sums.
-func (d *Depthwise) tapsGeneric(into, sums, line, out []float32) {
+func (d *Depthwise) addTapsGeneric(kernelRow, sums, line, out []float32) {
 	c := d.Channels
 	for x := range d.DstWidth {
 		g := out[x*c:][:c]
@@ -82,7 +82,7 @@ func (d *Depthwise) tapsGeneric(into, sums, line, out []float32) {
 			sums[k] += v
 		}
 		for j := range d.KernelWidth {
-			src, dst := line[(x*d.Stride+j)*c:][:len(g)], into[j*c:][:len(g)]
+			src, dst := line[(x*d.Stride+j)*c:][:len(g)], kernelRow[j*c:][:len(g)]
 			for k, v := range g {
 				dst[k] += v * src[k]
 			}
@@ -111,13 +111,13 @@ func (d *Depthwise) FlippedTaps(dst []float32) {
 func (d *Depthwise) eachPhase(do func(rows, columns []int)) {
 	for py := range d.Stride {
 		for px := range d.Stride {
-			do(phase(d.KernelHeight, d.Stride, py), phase(d.KernelWidth, d.Stride, px))
+			do(listTaps(d.KernelHeight, d.Stride, py), listTaps(d.KernelWidth, d.Stride, px))
 		}
 	}
 }
 
-// phase lists the taps i with i ≡ remainder modulo stride, from last to first.
-func phase(size, stride, remainder int) []int {
+// listTaps lists the taps i with i ≡ remainder modulo stride, from last to first.
+func listTaps(size, stride, remainder int) []int {
 	var taps []int
 	for i := size - 1; i >= 0; i-- {
 		if i%stride == remainder {
@@ -153,15 +153,15 @@ func (d *Depthwise) InputGradient(srcGradient, gradient, flipped []float32, rowL
 		return
 	}
 	for v := rowLow; v < rowHigh; v++ {
-		rows := d.meeting(v, d.PadTop, d.KernelHeight)
-		firstRow, rowCount := rows.inside(d.DstHeight)
+		rows := d.findOverlap(v, d.PadTop, d.KernelHeight)
+		firstRow, rowCount := rows.clip(d.DstHeight)
 		for start := range min(d.Stride, d.SrcWidth) {
 			// Columns that are a stride apart meet the same taps.
-			columns := d.meeting(start, d.PadLeft, d.KernelWidth)
-			taps := flipped[d.phaseStart(rows.remainder, columns.remainder)*c:]
+			columns := d.findOverlap(start, d.PadLeft, d.KernelWidth)
+			taps := flipped[d.countTapsBefore(rows.remainder, columns.remainder)*c:]
 			for u := start; u < d.SrcWidth; {
 				run := 1
-				firstColumn, columnCount := columns.inside(d.DstWidth)
+				firstColumn, columnCount := columns.clip(d.DstWidth)
 				if columnCount == columns.count {
 					run = min((d.SrcWidth-1-u)/d.Stride, d.DstWidth-firstColumn-columnCount) + 1
 				}
@@ -171,12 +171,12 @@ func (d *Depthwise) InputGradient(srcGradient, gradient, flipped []float32, rowL
 						clear(dst[i*d.Stride*c:][:c])
 					}
 				} else {
-					from := taps[((firstRow-rows.low)*columns.count+firstColumn-columns.low)*c:]
+					tapsFrom := taps[((firstRow-rows.low)*columns.count+firstColumn-columns.low)*c:]
 					src := gradient[(firstRow*d.DstWidth+firstColumn)*c:]
 					if level == Generic {
-						d.pixelsGeneric(dst, src, from, rowCount, columnCount, columns.count, run)
+						d.sumTapsGeneric(dst, src, tapsFrom, rowCount, columnCount, columns.count, run)
 					} else {
-						d.pixelsVector(dst, src, from, rowCount, columnCount, columns.count, run)
+						d.sumTapsVector(dst, src, tapsFrom, rowCount, columnCount, columns.count, run)
 					}
 				}
 				u += run * d.Stride
@@ -186,45 +186,45 @@ func (d *Depthwise) InputGradient(srcGradient, gradient, flipped []float32, rowL
 	}
 }
 
-// meeting is which outputs an input position is part of, along one axis.
-type meeting struct {
+// overlap is which outputs an input position is part of, along one axis.
+type overlap struct {
 	remainder  int // of the taps that meet it, by the stride
 	low, count int // outputs, also those that there are not
 }
 
-func (d *Depthwise) meeting(position, pad, size int) meeting {
+func (d *Depthwise) findOverlap(position, pad, size int) overlap {
 	p := position + pad
-	m := meeting{remainder: p % d.Stride}
+	m := overlap{remainder: p % d.Stride}
 	m.count = max((size-m.remainder+d.Stride-1)/d.Stride, 0)
 	last := m.remainder + (m.count-1)*d.Stride // the tap that comes first when flipped
 	m.low = (p - last) / d.Stride              // exact, and may be negative
 	return m
 }
 
-// inside is the meeting's part among the outputs that there are.
-func (m meeting) inside(outputs int) (first, count int) {
+// clip is the meeting's part among the outputs that there are.
+func (m overlap) clip(outputs int) (first, count int) {
 	first = max(m.low, 0)
 	return first, max(min(m.low+m.count, outputs)-first, 0)
 }
 
-// phaseStart is the number of taps in the phases before one.
-func (d *Depthwise) phaseStart(py, px int) int {
-	of := func(size, remainder int) int { return (size - remainder + d.Stride - 1) / d.Stride }
+// countTapsBefore is the number of taps in the phases before one.
+func (d *Depthwise) countTapsBefore(py, px int) int {
+	count := func(size, remainder int) int { return (size - remainder + d.Stride - 1) / d.Stride }
 	before := 0
 	for y := range d.Stride {
 		for x := range d.Stride {
 			if y == py && x == px {
 				return before
 			}
-			before += max(of(d.KernelHeight, y), 0) * max(of(d.KernelWidth, x), 0)
+			before += max(count(d.KernelHeight, y), 0) * max(count(d.KernelWidth, x), 0)
 		}
 	}
 	return before
 }
 
-// pixelsGeneric sums rows × columns taps for each of so many input pixels that are
+// sumTapsGeneric sums rows × columns taps for each of so many input pixels that are
 // a stride apart.
-func (d *Depthwise) pixelsGeneric(dst, src, taps []float32, rows, columns, tapColumns, pixels int) {
+func (d *Depthwise) sumTapsGeneric(dst, src, taps []float32, rows, columns, tapColumns, pixels int) {
 	c := d.Channels
 	for pixel := range pixels {
 		to := dst[pixel*d.Stride*c:][:c]

@@ -29,7 +29,7 @@ func Activate(dst, src []float32, a Activation) {
 }
 
 // Scale sets dst[i] *= factor.
-func Scale(dst []float32, factor float32) { unaryOf(scaleUnary, dst, dst, float64(factor), 0) }
+func Scale(dst []float32, factor float32) { applyUnary(scaleUnary, dst, dst, float64(factor), 0) }
 
 // ActivationGradient sets dst[i] = 0 where an activation is flat, as its result
 // out[i] shows: dst becomes the gradient by what went into the activation. It
@@ -40,7 +40,7 @@ func ActivationGradient(dst, out []float32, a Activation) {
 	}
 	out = out[:len(dst)]
 	low, high := a.bounds()
-	done := withinVector(dst, out, low, high)
+	done := zeroOutsideVector(dst, out, low, high)
 	for i, v := range out[done:] {
 		if !(v > low && v < high) {
 			dst[done+i] = 0

@@ -39,12 +39,12 @@ type Matrix struct {
 }
 
 // Panels returns the number of panels.
-func (b *Matrix) Panels() int { return (b.Columns + b.PanelColumns - 1) / b.PanelColumns }
+func (m *Matrix) Panels() int { return (m.Columns + m.PanelColumns - 1) / m.PanelColumns }
 
 // panel returns panel p: its first column, its number of columns, and its rows.
-func (b *Matrix) panel(p int) (column, columns int, data []float32) {
-	column = p * b.PanelColumns
-	return column, min(b.PanelColumns, b.Columns-column), b.data[column*b.Rows:]
+func (m *Matrix) panel(p int) (column, columns int, data []float32) {
+	column = p * m.PanelColumns
+	return column, min(m.PanelColumns, m.Columns-column), m.data[column*m.Rows:]
 }
 
 // panelColumns is the number of columns in a panel of each level: the micro-kernels
@@ -53,7 +53,7 @@ var panelColumns = [...]int{Generic: 16, AVX2: 16, AVX512: 32}
 
 func newMatrix(rows, columns int, level Level) *Matrix {
 	m := &Matrix{Rows: rows, Columns: columns, PanelColumns: panelColumns[level], level: level}
-	m.data = make([]float32, rows*m.padded(columns)) // a full panel has no padding
+	m.data = make([]float32, rows*m.paddedColumns(columns)) // a full panel has no padding
 	return m
 }
 
@@ -61,7 +61,7 @@ func (m *Matrix) set(b []float32) {
 	for p := range m.Panels() {
 		column, width, to := m.panel(p)
 		for k := range m.Rows {
-			copy(to[k*m.padded(width):], b[k*m.Columns+column:][:width])
+			copy(to[k*m.paddedColumns(width):], b[k*m.Columns+column:][:width])
 		}
 	}
 }
@@ -70,7 +70,7 @@ func (m *Matrix) set(b []float32) {
 func (m *Matrix) setTransposed(b, scale []float32) {
 	for p := range m.Panels() {
 		column, width, to := m.panel(p)
-		step := m.padded(width)
+		step := m.paddedColumns(width)
 		j := 0
 		for ; j+8 <= width; j += 8 {
 			var rows [8][]float32
@@ -100,23 +100,23 @@ func (m *Matrix) setTransposed(b, scale []float32) {
 	}
 }
 
-// padded returns the length of a panel's row of the given columns.
-func (b *Matrix) padded(columns int) int {
-	if b.level == Generic {
+// paddedColumns returns the length of a panel's row of the given columns.
+func (m *Matrix) paddedColumns(columns int) int {
+	if m.level == Generic {
 		return columns
 	}
 	return (columns + 7) / 8 * 8
 }
 
 // scaleColumns multiplies each column by its factor; nil is 1 for all.
-func (b *Matrix) scaleColumns(scale []float32) {
+func (m *Matrix) scaleColumns(scale []float32) {
 	if scale == nil {
 		return
 	}
-	for p := range b.Panels() {
-		column, width, rows := b.panel(p)
-		for k := range b.Rows {
-			row := rows[k*b.padded(width):][:width]
+	for p := range m.Panels() {
+		column, width, rows := m.panel(p)
+		for k := range m.Rows {
+			row := rows[k*m.paddedColumns(width):][:width]
 			for j, s := range scale[column:][:width] {
 				row[j] *= s
 			}
@@ -187,7 +187,7 @@ func (g *Gemm) Run(rowLow, rowHigh, panelLow, panelHigh int) {
 	if rowLow >= rowHigh || panelLow >= panelHigh {
 		return
 	}
-	g.check(rowLow, rowHigh, panelLow, panelHigh)
+	g.checkLengths(rowLow, rowHigh, panelLow, panelHigh)
 	if g.B.level == Generic {
 		gemmGeneric(g, rowLow, rowHigh, panelLow, panelHigh)
 	} else {
@@ -195,9 +195,9 @@ func (g *Gemm) Run(rowLow, rowHigh, panelLow, panelHigh int) {
 	}
 }
 
-// check makes sure that nothing outside the slices is read or written: the
+// checkLengths makes sure that nothing outside the slices is read or written: the
 // assembly does not look.
-func (g *Gemm) check(rowLow, rowHigh, panelLow, panelHigh int) {
+func (g *Gemm) checkLengths(rowLow, rowHigh, panelLow, panelHigh int) {
 	columns := min(panelHigh*g.B.PanelColumns, g.B.Columns)
 	last := rowHigh - 1
 	switch {

@@ -27,7 +27,7 @@ const (
 func (l Level) String() string { return [...]string{"generic", "avx2", "avx512"}[l] }
 
 // level is the level in use, levelErr what was wrong with GARB_CPU.
-var level, levelErr = choose(os.Getenv("GARB_CPU"), best())
+var level, levelErr = chooseLevel(os.Getenv("GARB_CPU"), detectLevel())
 
 // ActiveLevel returns the level in use.
 func ActiveLevel() Level { return level }
@@ -36,7 +36,7 @@ func ActiveLevel() Level { return level }
 // unknown, or the CPU or this build lacks it. The best level is used instead.
 func LevelError() error { return levelErr }
 
-func choose(name string, best Level) (Level, error) {
+func chooseLevel(name string, best Level) (Level, error) {
 	if name == "" {
 		return best, nil
 	}

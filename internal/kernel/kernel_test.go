@@ -13,7 +13,7 @@ import (
 // levels returns the levels that this machine and build offer.
 func levels() []Level {
 	var all []Level
-	for l := Generic; l <= best(); l++ {
+	for l := Generic; l <= detectLevel(); l++ {
 		all = append(all, l)
 	}
 	return all
@@ -158,7 +158,7 @@ func TestChoose(t *testing.T) {
 		{"AVX2", AVX512, AVX512, "generic, avx2 and avx512"},
 		{"sse9", AVX2, AVX2, "generic, avx2 and avx512"},
 	} {
-		got, err := choose(c.name, c.best)
+		got, err := chooseLevel(c.name, c.best)
 		if got != c.want || (err == nil) != (c.error == "") {
 			t.Errorf("choose(%q, %v) = %v, %v", c.name, c.best, got, err)
 		}
@@ -180,7 +180,7 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range append(levels(), 99) {
-		name, want := "nonsense", fmt.Sprintf("level=%v error=GARB_CPU=nonsense", best())
+		name, want := "nonsense", fmt.Sprintf("level=%v error=GARB_CPU=nonsense", detectLevel())
 		if l <= AVX512 {
 			name, want = l.String(), fmt.Sprintf("level=%v error=<nil>", l)
 		}

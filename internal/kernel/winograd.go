@@ -32,8 +32,8 @@ type Winograd struct {
 // Input computes V of count windows: the first begins at the first position of Map, each
 // further one two positions on. It panics if a slice is too short.
 func (w *Winograd) Input(count int) {
-	w.check(count, 4, 2*count+2)
-	w.spread(count, winogradInput, 4, func(v [4]float32) [4]float32 {
+	w.checkLengths(count, 4, 2*count+2)
+	w.transformMap(count, winogradInput, 4, func(v [4]float32) [4]float32 {
 		return [4]float32{v[0] - v[2], v[1] + v[2], v[2] - v[1], v[1] - v[3]}
 	})
 }
@@ -43,17 +43,17 @@ func (w *Winograd) Input(count int) {
 // The gradient of U is the sum of V ⊙ Z over all tiles, and that of a sum that all outputs of a
 // channel have is the sum of plane 5. It panics if a slice is too short.
 func (w *Winograd) Gradient(count int) {
-	w.check(count, 2, 2*count)
-	w.spread(count, winogradGradient, 2, func(v [4]float32) [4]float32 {
+	w.checkLengths(count, 2, 2*count)
+	w.transformMap(count, winogradGradient, 2, func(v [4]float32) [4]float32 {
 		return [4]float32{v[0], v[0] + v[1], v[0] - v[1], 0 - v[1]}
 	})
 }
 
-// spread computes planes of size × size positions of Map for each of count tiles. of is the
+// transformMap computes planes of size × size positions of Map for each of count tiles. of is the
 // transform of a vector.
-func (w *Winograd) spread(count, transform, size int, of func(v [4]float32) [4]float32) {
+func (w *Winograd) transformMap(count, transform, size int, of func(v [4]float32) [4]float32) {
 	if level != Generic && count > 0 {
-		w.vector(count, transform, &WinogradEpilogue{})
+		w.transformVector(count, transform, &WinogradEpilogue{})
 		return
 	}
 	for tile := range count {
@@ -76,8 +76,8 @@ func (w *Winograd) spread(count, transform, size int, of func(v [4]float32) [4]f
 	}
 }
 
-// winogradOutputOf is Aᵀ times a vector.
-func winogradOutputOf(a, b, c, d float32) [2]float32 {
+// transformOutput is Aᵀ times a vector.
+func transformOutput(a, b, c, d float32) [2]float32 {
 	return [2]float32{a + b + c, b - c - d}
 }
 
@@ -93,19 +93,19 @@ type WinogradEpilogue struct {
 // tiles. It panics if a slice is too short.
 func (w *Winograd) Output(rows, positions int, e WinogradEpilogue) {
 	tiles := (positions + 1) / 2
-	w.check(tiles, rows, positions)
+	w.checkLengths(tiles, rows, positions)
 	switch {
 	case rows != 1 && rows != 2:
 		panic("kernel: Winograd outputs of other than one or two rows")
 	case e.Bias != nil && len(e.Bias) < w.Channels:
 		panic("kernel: Winograd Bias is too short")
-	case e.Residual != nil && len(e.Residual) < w.mapLen(rows, positions):
+	case e.Residual != nil && len(e.Residual) < w.mapLength(rows, positions):
 		panic("kernel: Winograd Residual is too short")
 	case positions <= 0:
 		return
 	case level != Generic:
 		if whole := positions / 2; whole > 0 {
-			w.vector(whole, winogradOutput+2*rows, &e)
+			w.transformVector(whole, winogradOutput+2*rows-1, &e)
 		}
 		if positions%2 > 0 {
 			last := *w
@@ -113,7 +113,7 @@ func (w *Winograd) Output(rows, positions int, e WinogradEpilogue) {
 			if e.Residual != nil {
 				e.Residual = e.Residual[(positions-1)*w.Pixel:]
 			}
-			last.vector(1, winogradOutput+2*rows-1, &e)
+			last.transformVector(1, winogradOutput+2*rows-2, &e)
 		}
 		return
 	}
@@ -123,10 +123,10 @@ func (w *Winograd) Output(rows, positions int, e WinogradEpilogue) {
 			var columns [4][2]float32 // [j]
 			for j := range columns {
 				at := func(i int) float32 { return w.Planes[(4*i+j)*w.Plane+tile*w.Pitch+c] }
-				columns[j] = winogradOutputOf(at(0), at(1), at(2), at(3))
+				columns[j] = transformOutput(at(0), at(1), at(2), at(3))
 			}
 			for i := range rows {
-				row := winogradOutputOf(columns[0][i], columns[1][i], columns[2][i], columns[3][i])
+				row := transformOutput(columns[0][i], columns[1][i], columns[2][i], columns[3][i])
 				for j, v := range row[:min(2, positions-2*tile)] {
 					at := i*w.Line + (2*tile+j)*w.Pixel + c
 					if e.Bias != nil {
@@ -142,28 +142,29 @@ func (w *Winograd) Output(rows, positions int, e WinogradEpilogue) {
 	}
 }
 
-// mapLen is the number of values of Map that so many rows of positions reach over.
-func (w *Winograd) mapLen(rows, positions int) int {
+// mapLength is the number of values of Map that so many rows of positions reach over.
+func (w *Winograd) mapLength(rows, positions int) int {
 	return (rows-1)*w.Line + (positions-1)*w.Pixel + w.Channels
 }
 
-// check makes sure that nothing outside the slices is read or written: the assembly does not
+// checkLengths makes sure that nothing outside the slices is read or written: the assembly does not
 // look.
-func (w *Winograd) check(tiles, rows, positions int) {
+func (w *Winograd) checkLengths(tiles, rows, positions int) {
 	switch {
 	case w.Channels <= 0 || w.Line < 0 || w.Pixel < w.Channels || w.Plane < 0 || w.Pitch < w.Channels:
 		panic("kernel: Winograd without channels, or with strides that are too short")
-	case tiles > 0 && len(w.Map) < w.mapLen(rows, positions):
+	case tiles > 0 && len(w.Map) < w.mapLength(rows, positions):
 		panic("kernel: Winograd Map is too short")
 	case tiles > 0 && len(w.Planes) < 15*w.Plane+(tiles-1)*w.Pitch+w.Channels:
 		panic("kernel: Winograd Planes are too short")
 	}
 }
 
-// The transforms that have assembly; winogradOutput+2·rows is that of two positions, and the
-// one before it that of one.
+// The transforms that have assembly. Those of outputs are in the order of rows and columns:
+// winogradOutput + 2·(rows−1) + columns−1.
 const (
 	winogradInput = iota
 	winogradGradient
 	winogradOutput
+	winogradTransforms = winogradOutput + 4
 )

@@ -15,21 +15,17 @@ type winogradTile struct {
 	low, high                      float32
 }
 
-// vector transforms count tiles at the level in use, which has assembly.
-func (w *Winograd) vector(count, transform int, e *WinogradEpilogue) {
+// transformVector transforms count tiles at the level in use, which has assembly.
+func (w *Winograd) transformVector(count, transform int, e *WinogradEpilogue) {
 	const value = unsafe.Sizeof(float32(0))
-	lanes := lanesOf(level)
+	lanes := level.lanes()
 	t := winogradTile{
 		pixels: unsafe.Pointer(&w.Map[0]), planes: unsafe.Pointer(&w.Planes[0]),
 		bias: unsafe.Pointer(unsafe.SliceData(e.Bias)), residual: unsafe.Pointer(unsafe.SliceData(e.Residual)),
 		line: uintptr(w.Line) * value, pixel: uintptr(w.Pixel) * value,
 		plane: uintptr(w.Plane) * value, pitch: uintptr(w.Pitch) * value,
-		count: count, vectors: w.Channels / lanes, mask: maskOf(level, w.Channels%lanes),
+		count: count, vectors: w.Channels / lanes, mask: makeMask(level, w.Channels%lanes),
 	}
 	t.low, t.high = e.Activation.bounds()
-	if level == AVX512 {
-		winogradAVX512(transform, (*byte)(unsafe.Pointer(&t)))
-	} else {
-		winogradAVX2(transform, (*byte)(unsafe.Pointer(&t)))
-	}
+	winogradKernels[level][transform](noescape((*byte)(unsafe.Pointer(&t))))
 }
