@@ -4,12 +4,12 @@ package kernel
 
 import "unsafe"
 
-// depthwiseTile is the argument of the depthwise functions; the generator has its
-// layout. Strides are in bytes.
+// depthwiseTile is the argument of the depthwise functions. The generator has the same layout.
+// Strides are in bytes.
 type depthwiseTile struct {
 	dst, src      unsafe.Pointer
-	left          int  // bytes from src to the first column; it may lie outside the picture
-	inside        uint // bit q: column q lies inside the picture and an output needs it
+	left          int  // bytes from src to the first column, which may be outside the picture
+	inside        uint // bit q: column q is inside the picture and an output needs it
 	outputs       int
 	kernel, bias  unsafe.Pointer
 	srcRow        uintptr // between rows of src
@@ -17,7 +17,7 @@ type depthwiseTile struct {
 	kernelRow     uintptr // between rows of the kernel
 	rows, columns int     // of the kernel that lie inside the picture
 	vectors       int     // full vectors of channels
-	mask          uintptr // of the channels left over, as in gemmTile
+	mask          uintptr // of the remaining channels, as in gemmTile
 	low, high     float32
 }
 

@@ -4,8 +4,7 @@ package kernel
 
 import "unsafe"
 
-// tapsTile is the argument of the depthwiseTaps functions; the generator has its
-// layout.
+// tapsTile is the argument of the depthwiseTaps functions. The generator has the same layout.
 type tapsTile struct {
 	dst, src, out, sums unsafe.Pointer
 	count               int     // outputs

@@ -4,16 +4,16 @@ package kernel
 
 import "unsafe"
 
-// gemmTile is the argument of the micro-kernels; the generator has its layout.
-// Strides are in bytes.
+// gemmTile is the argument of the micro-kernels. The generator has the same layout. Strides are in
+// bytes.
 type gemmTile struct {
 	dst, a, b, bias, residual unsafe.Pointer
 	dstStride, aStride        uintptr
 	segments, segmentLen      uintptr
 	segmentStep               uintptr // from the end of a segment to the next
 	residualStride            uintptr
-	next                      uintptr // from b to what is to be brought into the second-level cache
-	mask                      uintptr // of the last vector: bits, or the address of one; 0 if it is full
+	next                      uintptr // from b to what to prefetch into the second-level cache
+	mask                      uintptr // of the last vector: bits or an address; 0 if it is full
 	low, high                 float32
 }
 
@@ -21,11 +21,11 @@ type gemmTile struct {
 var tileRows = [...]int{AVX2: 6, AVX512: maxTileRows}
 
 const (
-	// groupValues is how much of B a group of panels may hold: half of a core's
-	// second-level cache (1 MiB on Zen 4).
+	// groupValues limits the values of B in a group of panels to half of a core's second-level
+	// cache (1 MiB on Zen 4).
 	groupValues = 128 << 10
-	// blockValues is how much of A a block of rows may hold: the larger part of the
-	// first-level cache (32 KiB).
+	// blockValues limits the values of A in a block of rows to the larger part of the first-level
+	// cache (32 KiB).
 	blockValues = 5 << 10
 )
 
@@ -117,8 +117,7 @@ func (g *Gemm) copyRows(low, rows int) {
 	}
 }
 
-// partMasks are eight ones and eight zeros: the mask of the first n of 8 values
-// begins at 8−n.
+// partMasks has eight ones and eight zeros: the mask of the first n of 8 values begins at 8−n.
 var partMasks = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
 
 // makeMask returns the mask of the first n values of a vector, 0 for n = 0.

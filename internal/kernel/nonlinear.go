@@ -4,20 +4,20 @@ import "math"
 
 // The functions in this file apply a nonlinear function f to each value of a slice,
 // dst[i] = f(src[i]), or multiply a gradient by its derivative, dst[i] *= f'(src[i]):
-// if dst was the gradient by f's result, it becomes the gradient by f's argument src.
+// then dst turns from the gradient by f's result into the gradient by its argument.
 //
-// All of them panic if src is shorter than dst; what src has beyond is ignored. The
+// All of them panic if src is shorter than dst, and ignore further values of src. The
 // slices may be the same, but must not overlap otherwise. They allocate nothing.
 //
-// They hold for every float32: NaN stays NaN, and at ±Inf a function has its limit, so
-// Swish(−Inf) is −0. A derivative at a bend is the one of the lower side for ELU and
-// LeakyReLU, and the one outside for HardSigmoid and HardSwish.
+// They are defined for every float32: NaN stays NaN, and at ±Inf a function has its
+// limit, so Swish(−Inf) is −0. At a bend the derivative is that of the lower side for
+// ELU and LeakyReLU, and that outside for HardSigmoid and HardSwish.
 //
 // With assembly each result differs from the exact one by at most 2.5 units in the last
-// place (ulp), denormal results included: 4.5 for GELU and Mish, 2.75 for Tanh. So does
-// each factor f'(src[i]), by at most 5 ulp, 7 for Mish; near a root, where its terms
+// place (ulp), denormal results included; 4.5 for GELU and Mish, 2.75 for Tanh. Each
+// factor f'(src[i]) differs by at most 5 ulp, 7 for Mish; near a root, where its terms
 // cancel, by 2⁻²³. The portable level computes in float64 and rounds once. A value's
-// result does not depend on its place, and has the same bits with AVX2 and AVX-512.
+// result does not depend on its position, and has the same bits with AVX2 and AVX-512.
 
 // Exp sets dst[i] = e^src[i]: +Inf above 88.72, 0 below −103.97.
 func Exp(dst, src []float32) { applyUnary(expUnary, dst, src, 0, 0) }
@@ -28,7 +28,7 @@ func Sigmoid(dst, src []float32) { applyUnary(sigmoidUnary, dst, src, 0, 0) }
 // SigmoidGradient sets dst[i] *= σ'(src[i]).
 func SigmoidGradient(dst, src []float32) { applyUnary(sigmoidGradientUnary, dst, src, 0, 0) }
 
-// Swish, also called SiLU, sets dst[i] = src[i]·σ(src[i]).
+// Swish sets dst[i] = src[i]·σ(src[i]), a function also called SiLU.
 func Swish(dst, src []float32) { applyUnary(swishUnary, dst, src, 0, 0) }
 
 // SwishGradient sets dst[i] *= swish'(src[i]).
@@ -52,11 +52,11 @@ func GELU(dst, src []float32) { applyUnary(geluUnary, dst, src, 0, 0) }
 // GELUGradient sets dst[i] *= Φ(src[i]) + src[i]·φ(src[i]), with φ = Φ'.
 func GELUGradient(dst, src []float32) { applyUnary(geluGradientUnary, dst, src, 0, 0) }
 
-// GELUTanh sets dst[i] = x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))/2 for x = src[i]: the
-// approximation of GELU of Hendrycks & Gimpel 2016.
+// GELUTanh sets dst[i] = x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))/2 for x = src[i], the
+// approximation of GELU by Hendrycks & Gimpel 2016.
 func GELUTanh(dst, src []float32) { applyUnary(geluTanhUnary, dst, src, 0, 0) }
 
-// GELUTanhGradient multiplies dst by the derivative of what GELUTanh computes.
+// GELUTanhGradient multiplies dst by the derivative of GELUTanh.
 func GELUTanhGradient(dst, src []float32) { applyUnary(geluTanhGradientUnary, dst, src, 0, 0) }
 
 // Tanh sets dst[i] = tanh(src[i]).
@@ -129,7 +129,7 @@ const (
 	unaryFunctions // the number of functions
 )
 
-// definition is what the portable level computes, in float64, for every float32 x.
+// definition is a function as the portable level computes it, in float64, for every float32 x.
 type definition struct {
 	gradient bool // multiplies dst
 	f        func(x, a, b float64) float64
@@ -180,8 +180,8 @@ func applyUnary(f unaryFunction, dst, src []float32, a, b float64) {
 	}
 }
 
-// far is beyond where the functions below have reached their limits, but finite: so no
-// product of zero and infinity comes up.
+// far is beyond the range where the functions below reach their limits, but finite, so that no
+// product of zero and infinity occurs.
 const far = 1000
 
 func limitBelow(x float64) float64 { return max(x, -far) }

@@ -4,8 +4,8 @@ package kernel
 
 import "unsafe"
 
-// outerTile is the argument of the outer functions; the generator has its layout.
-// Strides are in bytes. b is packed: a row takes the tile's whole vectors.
+// outerTile is the argument of the outer functions. The generator has the same layout. Strides are
+// in bytes. b is packed: a row has whole vectors.
 type outerTile struct {
 	dst, a, b          unsafe.Pointer
 	count              int
@@ -21,9 +21,9 @@ type linesTile struct {
 	mask           uintptr
 }
 
-// outerVector goes through groups of panels of b, which it packs, in each through tiles of
-// rows of dst, whose columns of a it packs, and in these through the panels: so a tile's rows
-// of dst are written from front to back, and what is packed is in a cache near the core.
+// outerVector goes through groups of panels of b, which it packs, in each through tiles of rows of
+// dst, whose columns of a it packs, and in these through the panels. So a tile's rows of dst are
+// written from front to back, and packed values stay in a near cache.
 func outerVector(o *Outer, low, count int) {
 	const value = unsafe.Sizeof(float32(0))
 	lanes := level.lanes()

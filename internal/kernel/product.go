@@ -27,8 +27,8 @@ func PReLU(dst, src, slopes []float32) { applyRows(preluBinary, dst, src, slopes
 // elsewhere. It panics as PReLU does.
 func PReLUGradient(dst, src, slopes []float32) { applyRows(preluGradientBinary, dst, src, slopes) }
 
-// PReLUSlopesGradient adds to sums the gradient by PReLU's slopes, for the gradient by its
-// result: sums[i] += Σ_r gradient[r·c+i]·min(src[r·c+i], 0), in the order of r, for c =
+// PReLUSlopesGradient adds to sums the gradient by PReLU's slopes, where gradient is that by
+// its result: sums[i] += Σ_r gradient[r·c+i]·min(src[r·c+i], 0), in the order of r, for c =
 // len(sums). It panics if gradient is not made of whole rows or src is shorter.
 func PReLUSlopesGradient(sums, gradient, src []float32) {
 	if len(gradient) > 0 && (len(sums) == 0 || len(gradient)%len(sums) != 0) {
@@ -90,8 +90,8 @@ func applyBinary(f binaryFunction, dst, x, y []float32) {
 	}
 }
 
-// applyRows computes f of each row of x and row. Short rows are taken several at a time,
-// with as many copies of row.
+// applyRows computes f of each row of x and row. Short rows are processed several at a time, with
+// as many copies of row.
 func applyRows(f binaryFunction, dst, x, row []float32) {
 	switch {
 	case len(row) == 0 && len(dst) == 0:

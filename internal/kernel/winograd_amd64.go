@@ -4,14 +4,14 @@ package kernel
 
 import "unsafe"
 
-// winogradTile is the argument of the winograd functions; the generator has its layout.
+// winogradTile is the argument of the winograd functions. The generator has the same layout.
 // Strides are in bytes.
 type winogradTile struct {
 	pixels, residual, planes, bias unsafe.Pointer
 	line, pixel, plane, pitch      uintptr
 	count                          int
 	vectors                        int     // full vectors of channels
-	mask                           uintptr // of the channels left over, as in gemmTile
+	mask                           uintptr // of the remaining channels, as in gemmTile
 	low, high                      float32
 }
 
