@@ -42,11 +42,7 @@ func (d *Depthwise) AddKernelGradient(kernelGradient, biasGradient, gradient, sc
 			if i == d.PadTop && biasGradient != nil {
 				sums = biasGradient[:c]
 			}
-			if level == Generic {
-				d.addTapsGeneric(kernelRow, sums, line, out)
-			} else {
-				d.addTapsVector(kernelRow, sums, ignored, line, out)
-			}
+			d.addTaps(kernelRow, sums, ignored, line, out)
 		}
 	}
 	if rowHigh == d.SrcHeight && biasGradient != nil { // rows of dst whose windows begin below src
@@ -54,6 +50,16 @@ func (d *Depthwise) AddKernelGradient(kernelGradient, biasGradient, gradient, sc
 		for pixel := first * d.DstWidth; pixel < d.DstHeight*d.DstWidth; pixel++ {
 			Add(biasGradient[:c], gradient[pixel*c:], Identity)
 		}
+	}
+}
+
+// addTaps adds what one output row contributes to one kernel row, and the row itself to
+// sums. ignored is a place for sums that are not needed.
+func (d *Depthwise) addTaps(kernelRow, sums, ignored, line, out []float32) {
+	if level == Generic {
+		d.addTapsGeneric(kernelRow, sums, line, out)
+	} else {
+		d.addTapsVector(kernelRow, sums, ignored, line, out)
 	}
 }
 
@@ -76,8 +82,7 @@ func (d *Depthwise) KernelGradientScratch() int {
 	return ((d.DstWidth-1)*d.Stride + d.KernelWidth + 1) * d.Channels
 }
 
-// addTapsGeneric adds what one output row contributes to one kernel row, and the row itself to
-// sums.
+// addTapsGeneric is addTaps in portable Go.
 func (d *Depthwise) addTapsGeneric(kernelRow, sums, line, out []float32) {
 	c := d.Channels
 	for x := range d.DstWidth {

@@ -77,14 +77,14 @@ func gemmVector(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 // computeBlock computes the rows from low on of a block of one panel and returns the row
 // behind it. left is the number of tiles up to rowHigh.
 func (r *gemmRun) computeBlock(p, low, left int, copyRows bool) int {
-	level, t := r.B.level, &r.tile
+	t := &r.tile
 	column, width, panel := r.B.panel(p)
 	eights := (width + 7) / 8
 	last := 8 // values in the last vector
-	if level == AVX512 && eights%2 == 0 {
+	if r.B.level == AVX512 && eights%2 == 0 {
 		last = 16
 	}
-	t.b, t.mask = unsafe.Pointer(&panel[0]), makeMask(level, width%last)
+	t.b, t.mask = unsafe.Pointer(&panel[0]), makeMask(r.B.level, width%last)
 	if r.Bias != nil {
 		t.bias = unsafe.Pointer(&r.Bias[column])
 	}
@@ -104,7 +104,7 @@ func (r *gemmRun) computeBlock(p, low, left int, copyRows bool) int {
 		if t.next = 0; tile == max(1, left-r.block+1) && p+1 < r.panelHigh {
 			t.next = uintptr(r.B.PanelColumns*r.B.Rows) * unsafe.Sizeof(float32(0))
 		}
-		gemmKernels[level][rows][eights](noescape((*byte)(unsafe.Pointer(t))))
+		gemmKernels[r.B.level][rows][eights](noescape((*byte)(unsafe.Pointer(t))))
 		low += rows
 	}
 	return low
