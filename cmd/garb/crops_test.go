@@ -222,7 +222,7 @@ func TestCropsCountsWhatItSkips(t *testing.T) {
 	}
 	for _, word := range []string{"size.png: the mask has 119 × 100 pixels, its photo 120 × 100",
 		"index.png: the mask has index 77 in 2500 of 12000 pixels, and the names end at 4",
-		"alone.jpg: it has no mask alone.png",
+		"alone.jpg: the photo has no mask alone.png",
 		"gone.png: the photo of this mask is not in", "cut.jpg: "} {
 		if !strings.Contains(errOut, word) {
 			t.Errorf("%q is not in\n%s", word, errOut)
