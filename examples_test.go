@@ -32,7 +32,7 @@ func encoded(t *testing.T, p *picture.RGB) []byte {
 // swapped, or a threshold that was lost, would show here.
 func TestExamples(t *testing.T) {
 	for _, name := range []string{garb.Clothing, garb.Garments} {
-		c, err := garb.Open(name, garb.Options{})
+		c, err := garb.Open(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,12 +41,12 @@ func TestExamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a, err := c.Judge(t.Context(), data)
+			a, err := c.Classify(t.Context(), garb.FromBytes(data))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !a.Judged || !a.Accepted || a.Predictions[0].Class != class {
-				t.Errorf("%s: %s is %q, accepted %v (%.3f)", name, class, a.Predictions[0].Class, a.Accepted,
+			if !a.Accepted || a.Class != class {
+				t.Errorf("%s: %s is %q, accepted %v (%.3f)", name, class, a.Class, a.Accepted,
 					a.Acceptance)
 			}
 		}
@@ -54,7 +54,7 @@ func TestExamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a, err := c.Judge(t.Context(), data); err != nil || a.Accepted || a.Refusal != garb.NotClothing {
+		if a, err := c.Classify(t.Context(), garb.FromBytes(data)); err != nil || a.Accepted || a.Refusal != "not clothing" {
 			t.Errorf("%s: the cat is accepted (%.3f), %v", name, a.Acceptance, err)
 		}
 	}
@@ -67,14 +67,14 @@ func TestNothingIsRefused(t *testing.T) {
 		count = 20 // every kind once
 	}
 	for _, name := range []string{garb.Clothing, garb.Garments} {
-		c, err := garb.Open(name, garb.Options{})
+		c, err := garb.Open(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		refuse := func(what string, p *picture.RGB) {
 			t.Helper()
-			if a, err := c.Judge(t.Context(), encoded(t, p)); err != nil || a.Accepted {
-				t.Errorf("%s: %s is %s (%.3f), %v", name, what, a.Predictions[0].Class, a.Acceptance, err)
+			if a, err := c.Classify(t.Context(), garb.FromBytes(encoded(t, p))); err != nil || a.Accepted {
+				t.Errorf("%s: %s is %s (%.3f), %v", name, what, a.Class, a.Acceptance, err)
 			}
 		}
 		for n := range count {

@@ -10,14 +10,14 @@ import (
 	"os"
 	"slices"
 
-	"garb"
 	"garb/accept"
 	"garb/dataset"
+	"garb/model"
 	"garb/picture"
 )
 
 // Judge is a Classifier that may also judge whether a picture shows any of its classes, as
-// *garb.Classifier.
+// *model.Classifier.
 type Judge interface {
 	Classifier
 	// Judges reports whether it does.
@@ -25,7 +25,7 @@ type Judge interface {
 	// AcceptanceThreshold returns the acceptance from which a picture is accepted.
 	AcceptanceThreshold() float64
 	// Judge returns the answer to an encoded picture, with its acceptance.
-	Judge(ctx context.Context, data []byte) (garb.Answer, error)
+	Judge(ctx context.Context, data []byte) (model.Answer, error)
 }
 
 // judgeOf returns c as a Judge; nil if it does not judge.

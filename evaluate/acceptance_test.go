@@ -15,10 +15,10 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/accept"
 	"garb/conformal"
 	"garb/dataset"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -33,29 +33,29 @@ func (f fakeJudge) Classes() []string            { return f.classes }
 func (f fakeJudge) Judges() bool                 { return !f.silent }
 func (f fakeJudge) AcceptanceThreshold() float64 { return f.threshold }
 
-func (f fakeJudge) Classify(ctx context.Context, data []byte) ([]garb.Prediction, error) {
+func (f fakeJudge) Classify(ctx context.Context, data []byte) ([]model.Prediction, error) {
 	a, err := f.Judge(ctx, data)
 	return a.Predictions, err
 }
 
-func (f fakeJudge) Judge(_ context.Context, data []byte) (garb.Answer, error) {
+func (f fakeJudge) Judge(_ context.Context, data []byte) (model.Answer, error) {
 	words := strings.Fields(string(data))
 	if len(words) < 3 {
-		return garb.Answer{}, errors.New("broken")
+		return model.Answer{}, errors.New("broken")
 	}
 	var values [2]float64
 	for i := range values {
 		v, err := strconv.ParseFloat(words[i+1], 64)
 		if err != nil {
-			return garb.Answer{}, err
+			return model.Answer{}, err
 		}
 		values[i] = v
 	}
-	a := garb.Answer{Judged: true, Acceptance: values[1], Accepted: values[1] >= f.threshold,
-		Predictions: []garb.Prediction{{Class: words[0], Probability: values[0]}}}
+	a := model.Answer{Judged: true, Acceptance: values[1], Accepted: values[1] >= f.threshold,
+		Predictions: []model.Prediction{{Class: words[0], Probability: values[0]}}}
 	for _, class := range f.classes {
 		if class != words[0] {
-			a.Predictions = append(a.Predictions, garb.Prediction{Class: class,
+			a.Predictions = append(a.Predictions, model.Prediction{Class: class,
 				Probability: (1 - values[0]) / float64(len(f.classes)-1)})
 		}
 	}
@@ -307,7 +307,7 @@ func TestThinned(t *testing.T) {
 // probability is at most that a second class.
 func setsReport() *Report {
 	answer := func(class, digest string, p float64, first, second string) Answer {
-		return Answer{Class: class, digest: digest, Predictions: []garb.Prediction{{Class: first, Probability: p},
+		return Answer{Class: class, digest: digest, Predictions: []model.Prediction{{Class: first, Probability: p},
 			{Class: second, Probability: (1 - p) * 0.9}, {Class: "dress", Probability: (1 - p) * 0.1}}}
 	}
 	return &Report{Classes: []string{"dress", "hat", "shoes"}, Answers: []Answer{
@@ -322,7 +322,7 @@ func setsReport() *Report {
 func TestSetsByHand(t *testing.T) {
 	r := setsReport()
 	rule := conformal.Rule{Coverage: 0.9, Threshold: 0.75, Free: 1, Pictures: 20, ChosenOn: 20, MeanSize: 1.5}
-	c, err := garb.NewCoverage(rule, []string{r.Answers[4].digest})
+	c, err := model.NewCoverage(rule, []string{r.Answers[4].digest})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +356,7 @@ func TestSetsByHand(t *testing.T) {
 	if round(s) != round(want) {
 		t.Errorf("%s, want\n%s", round(s), round(want))
 	}
-	c, _ = garb.NewCoverage(rule, []string{r.Answers[0].digest, r.Answers[1].digest, r.Answers[2].digest,
+	c, _ = model.NewCoverage(rule, []string{r.Answers[0].digest, r.Answers[1].digest, r.Answers[2].digest,
 		r.Answers[3].digest, r.Answers[4].digest})
 	if s := MeasureSets(r, c, ""); s.Count != 0 || s.LeftOut != 5 || s.Coverage != 0 {
 		t.Errorf("%+v of pictures that the rule was fitted on", s)
@@ -398,7 +398,7 @@ func TestPageOfAcceptance(t *testing.T) {
 		c := fakeJudge{classes: []string{"hat", "shoes"}, threshold: 0.4, silent: silent}
 		r, _, _, _ := fourAndFour(t, c)
 		rule := conformal.Rule{Coverage: 0.9, Threshold: 0.75, Free: 1, Pictures: 20, ChosenOn: 21, MeanSize: 1.5}
-		r.Sets = MeasureSets(r, &garb.Coverage{Rule: rule}, "other photos")
+		r.Sets = MeasureSets(r, &model.Coverage{Rule: rule}, "other photos")
 		var b strings.Builder
 		if err := WritePage(t.Context(), &b, Document{Title: "x", Parts: []Part{{"test", r}}}); err != nil {
 			t.Fatal(err)

@@ -3,7 +3,7 @@ package evaluate
 import (
 	"slices"
 
-	"garb"
+	"garb/model"
 )
 
 // Bin is a range of probabilities, with the answers whose first probability is in it.
@@ -65,7 +65,7 @@ func topK(answers []Answer) map[int]float64 {
 		}
 		hits := 0
 		for _, a := range answers {
-			place := slices.IndexFunc(a.Predictions, func(p garb.Prediction) bool { return p.Class == a.Class })
+			place := slices.IndexFunc(a.Predictions, func(p model.Prediction) bool { return p.Class == a.Class })
 			if place >= 0 && place < k {
 				hits++
 			}

@@ -8,8 +8,8 @@ import (
 	"math"
 	"time"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -18,7 +18,7 @@ type Classifier interface {
 	// Classes returns the classes that it knows.
 	Classes() []string
 	// Classify returns its predictions for an encoded picture, the best first.
-	Classify(ctx context.Context, data []byte) ([]garb.Prediction, error)
+	Classify(ctx context.Context, data []byte) ([]model.Prediction, error)
 }
 
 // Report is how a classifier did.
@@ -67,7 +67,7 @@ type Report struct {
 type Answer struct {
 	Sample      dataset.Sample
 	Class       string // that it is of
-	Predictions []garb.Prediction
+	Predictions []model.Prediction
 	// Judged says whether the classifier judged if the picture shows any of its classes, and
 	// Acceptance, from 0 to 1, how sure it is of that.
 	Judged     bool
@@ -173,7 +173,7 @@ func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits, 
 
 // Of reports on answers that are known: of each picture of a set its SHA-256, in
 // hexadecimal, and predictions of a classifier that knows these classes.
-func Of(known []string, set *dataset.Set, digests []string, predictions [][]garb.Prediction) *Report {
+func Of(known []string, set *dataset.Set, digests []string, predictions [][]model.Prediction) *Report {
 	answers := make([]Answer, len(set.Samples))
 	for i, s := range set.Samples {
 		answers[i] = Answer{Sample: s, Class: set.Classes[s.Label], Predictions: predictions[i], digest: digests[i]}
@@ -191,7 +191,7 @@ func ask(ctx context.Context, c Classifier, s dataset.Sample, class string, l pi
 	}
 	a.digest = digestOf(data)
 	if j := judgeOf(c); j != nil {
-		var answer garb.Answer
+		var answer model.Answer
 		answer, err = j.Judge(ctx, data)
 		a.Predictions, a.Judged, a.Acceptance = answer.Predictions, true, answer.Acceptance
 	} else {

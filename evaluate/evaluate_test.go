@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -21,16 +21,16 @@ type fake struct{ classes []string }
 
 func (f fake) Classes() []string { return f.classes }
 
-func (f fake) Classify(_ context.Context, data []byte) ([]garb.Prediction, error) {
+func (f fake) Classify(_ context.Context, data []byte) ([]model.Prediction, error) {
 	if string(data) == "error" {
 		return nil, errors.New("broken")
 	}
 	answer := string(data)
-	predictions := []garb.Prediction{{Class: answer, Probability: 0.75}}
+	predictions := []model.Prediction{{Class: answer, Probability: 0.75}}
 	for _, class := range f.classes {
 		if class != answer {
 			predictions = append(predictions,
-				garb.Prediction{Class: class, Probability: 0.25 / float64(len(f.classes)-1)})
+				model.Prediction{Class: class, Probability: 0.25 / float64(len(f.classes)-1)})
 		}
 	}
 	return predictions, nil
@@ -146,7 +146,7 @@ func TestBuiltInModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := garb.Open(garb.Clothing, garb.Options{Threads: 1})
+	c, err := model.Open(model.Clothing, model.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync"
 
-	"garb"
+	"garb/model"
 )
 
 // FlipTTA is what Report.TTA says of answers by Flipped.
@@ -20,7 +20,7 @@ const FlipTTA = "flip"
 // set both got 92.96 % right, 92.38 without the mirror image, with a log loss of 0.2115 from
 // probabilities and 0.2134 from logits.
 type Flipped struct {
-	classifier *garb.Classifier
+	classifier *model.Classifier
 	buffers    sync.Pool // of *flipBuffers
 }
 
@@ -28,7 +28,7 @@ type Flipped struct {
 type flipBuffers struct{ inputs, outputs []float32 }
 
 // NewFlipped returns the classifier that shows c each picture twice.
-func NewFlipped(c *garb.Classifier) *Flipped {
+func NewFlipped(c *model.Classifier) *Flipped {
 	values, outputs := c.Spec().ValueCount(), c.OutputCount()
 	f := &Flipped{classifier: c}
 	f.buffers.New = func() any {
@@ -48,24 +48,24 @@ func (f *Flipped) AcceptanceThreshold() float64 { return f.classifier.Acceptance
 
 // Classify answers what is in an encoded picture: all classes, the most probable first.
 // Its errors are *picture.Error, or ctx's.
-func (f *Flipped) Classify(ctx context.Context, data []byte) ([]garb.Prediction, error) {
+func (f *Flipped) Classify(ctx context.Context, data []byte) ([]model.Prediction, error) {
 	a, err := f.Judge(ctx, data)
 	return a.Predictions, err
 }
 
 // Judge answers what is in an encoded picture, and whether it shows any of the classes: the
 // acceptance is the mean of two. Its errors are *picture.Error, or ctx's.
-func (f *Flipped) Judge(ctx context.Context, data []byte) (garb.Answer, error) {
+func (f *Flipped) Judge(ctx context.Context, data []byte) (model.Answer, error) {
 	b := f.buffers.Get().(*flipBuffers)
 	defer f.buffers.Put(b)
 	spec := f.classifier.Spec()
 	values, outputs := spec.ValueCount(), len(b.outputs)/2
 	if _, err := spec.Load(ctx, data, f.classifier.Limits(), b.inputs[:values]); err != nil {
-		return garb.Answer{}, err
+		return model.Answer{}, err
 	}
 	mirror(b.inputs[values:], b.inputs[:values], spec.Width, spec.Channels())
 	if err := f.classifier.Outputs(ctx, b.inputs, b.outputs); err != nil {
-		return garb.Answer{}, err
+		return model.Answer{}, err
 	}
 	a, mirrored := f.classifier.Answer(b.outputs[:outputs]), f.classifier.Answer(b.outputs[outputs:])
 	a.Predictions = meanPredictions(a.Predictions, mirrored.Predictions)
@@ -92,19 +92,18 @@ func mirror(dst, src []float32, width, channels int) {
 
 // meanPredictions returns the mean of two answers of one classifier, the most probable
 // class first and equal ones in the order of a.
-func meanPredictions(a, b []garb.Prediction) []garb.Prediction {
-	type key struct{ class, wnid string } // ImageNet has two classes of one name
-	other := make(map[key]garb.Prediction, len(b))
+func meanPredictions(a, b []model.Prediction) []model.Prediction {
+	other := make([]model.Prediction, len(b))
 	for _, p := range b {
-		other[key{p.Class, p.WNID}] = p
+		other[p.Index] = p
 	}
 	mean := slices.Clone(a)
 	for i := range mean {
-		p := other[key{mean[i].Class, mean[i].WNID}]
+		p := other[mean[i].Index]
 		mean[i].Probability = (mean[i].Probability + p.Probability) / 2
 		mean[i].Logit = (mean[i].Logit + p.Logit) / 2
 	}
-	slices.SortStableFunc(mean, func(x, y garb.Prediction) int {
+	slices.SortStableFunc(mean, func(x, y model.Prediction) int {
 		return cmp.Compare(y.Probability, x.Probability)
 	})
 	return mean

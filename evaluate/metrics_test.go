@@ -8,8 +8,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -82,7 +82,7 @@ func TestTemperature(t *testing.T) {
 
 // said makes an answer of the class "a" with the given first prediction.
 func said(class string, probability float64) Answer {
-	return Answer{Class: "a", Predictions: []garb.Prediction{{Class: class, Probability: probability}, {Class: "z",
+	return Answer{Class: "a", Predictions: []model.Prediction{{Class: class, Probability: probability}, {Class: "z",
 		Probability: 1 - probability}}}
 }
 
@@ -146,7 +146,7 @@ func TestWilsonHoldsTheShare(t *testing.T) {
 func TestTopK(t *testing.T) {
 	one := func(class string) Answer {
 		return Answer{Class: class,
-			Predictions: []garb.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}}}
+			Predictions: []model.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}}}
 	}
 	got := topK([]Answer{one("a"), one("b"), one("c"), one("d")})
 	if len(got) != 3 || got[1] != 0.25 || got[2] != 0.5 || got[3] != 0.75 {
@@ -191,7 +191,7 @@ func TestWritePage(t *testing.T) {
 	d := Document{Title: "a & b", Parts: []Part{{"test", r}},
 		Curves:  []Curve{{Epoch: 1, Loss: 1}, {Epoch: 2, Loss: 0.5}},
 		Skipped: []string{"<gone>"}}
-	d.About.Training = &garb.Training{Settings: []byte(`{"learning_rate":0.001,"data":""}`)}
+	d.About.Training = &model.Training{Settings: []byte(`{"learning_rate":0.001,"data":""}`)}
 	if err := WritePage(t.Context(), &b, d); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"strconv"
 	"strings"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 	"garb/report"
 )
@@ -28,7 +28,7 @@ import (
 type Document struct {
 	Title string
 	Model string // its file
-	About garb.Model
+	About model.Description
 	// Parts are reports on parts of the data set, by name, such as "test".
 	Parts   []Part
 	Curves  []Curve // of the training run
@@ -393,9 +393,9 @@ func linkTo(folder, path string) string {
 
 // shownPredictions are the first, of which the last gives way to the right class if
 // that is not among them.
-func shownPredictions(a Answer) []garb.Prediction {
+func shownPredictions(a Answer) []model.Prediction {
 	all := slices.Clone(a.Predictions[:min(len(a.Predictions), shownClasses)])
-	place := slices.IndexFunc(a.Predictions, func(p garb.Prediction) bool { return p.Class == a.Class })
+	place := slices.IndexFunc(a.Predictions, func(p model.Prediction) bool { return p.Class == a.Class })
 	if place >= len(all) {
 		all[len(all)-1] = a.Predictions[place]
 	}

@@ -17,8 +17,8 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -69,15 +69,15 @@ type byBrightness struct{}
 
 func (byBrightness) Classes() []string { return []string{"dress", "hat", "shirt", "shoes"} }
 
-func (byBrightness) Classify(ctx context.Context, data []byte) ([]garb.Prediction, error) {
+func (byBrightness) Classify(ctx context.Context, data []byte) ([]model.Prediction, error) {
 	p, err := picture.Decode(ctx, data, picture.DefaultLimits())
 	if err != nil {
 		return nil, err
 	}
 	dark := 1 - float64(p.Pix[0])/255
-	all := []garb.Prediction{{Class: "hat", Probability: 0.9 * dark}, {Class: "shoes", Probability: 0.9 * (1 - dark)},
+	all := []model.Prediction{{Class: "hat", Probability: 0.9 * dark}, {Class: "shoes", Probability: 0.9 * (1 - dark)},
 		{Class: "dress", Probability: 0.06}, {Class: "shirt", Probability: 0.04}}
-	slices.SortFunc(all, func(a, b garb.Prediction) int { return int(math.Copysign(1, b.Probability-a.Probability)) })
+	slices.SortFunc(all, func(a, b model.Prediction) int { return int(math.Copysign(1, b.Probability-a.Probability)) })
 	return all, nil
 }
 
@@ -115,7 +115,7 @@ func TestPageWithPictures(t *testing.T) {
 		Title: `"><script>`, Parts: []Part{{"validation", r}, {"test", r}}, Skipped: []string{"<i>gone"},
 		Curves: []Curve{{Epoch: 1, Loss: math.NaN(), LearningRate: 1}, {Epoch: 2, Loss: 0.5, LearningRate: 2}},
 	}
-	d.About.Training = &garb.Training{Settings: []byte(`{"learning_rate":0.001,"split":{"seed":1}}`)}
+	d.About.Training = &model.Training{Settings: []byte(`{"learning_rate":0.001,"split":{"seed":1}}`)}
 	var b strings.Builder
 	if err := WritePage(t.Context(), &b, d); err != nil {
 		t.Fatal(err)
@@ -169,10 +169,10 @@ func TestSettings(t *testing.T) {
 }
 
 func TestShownPredictions(t *testing.T) {
-	all := []garb.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}, {Class: "e"}}
+	all := []model.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}, {Class: "e"}}
 	for _, c := range []struct {
 		class, want string
-		predictions []garb.Prediction
+		predictions []model.Prediction
 	}{
 		{"a", "abc", all}, {"c", "abc", all}, {"d", "abd", all}, {"e", "abe", all},
 		{"b", "ab", all[:2]}, {"unknown", "abc", all},

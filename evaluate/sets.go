@@ -4,8 +4,8 @@ import (
 	"math"
 	"slices"
 
-	"garb"
 	"garb/conformal"
+	"garb/model"
 )
 
 // Sets is how the prediction sets of a rule did; see package conformal.
@@ -40,7 +40,7 @@ type ClassSets struct {
 
 // MeasureSets measures the sets that a model's rule makes of a report's answers. Pictures
 // that the rule was fitted on are left out. fittedOn names these in words.
-func MeasureSets(r *Report, c *garb.Coverage, fittedOn string) *Sets {
+func MeasureSets(r *Report, c *model.Coverage, fittedOn string) *Sets {
 	s := &Sets{Rule: c.Rule, FittedOn: fittedOn}
 	all := &setCounts{}
 	byClass := map[string]*setCounts{}
@@ -49,7 +49,7 @@ func MeasureSets(r *Report, c *garb.Coverage, fittedOn string) *Sets {
 			s.LeftOut++
 			continue
 		}
-		set := garb.SetBy(c.Rule, a.Predictions)
+		set := model.SetBy(c.Rule, a.Predictions)
 		for len(s.Sizes) <= len(set) {
 			s.Sizes = append(s.Sizes, 0)
 		}
@@ -101,7 +101,7 @@ func (c *setCounts) figures() SetFigures {
 // FitSets fits a rule of prediction sets to the answers of one report, to be measured on
 // those of another. Pictures that both have, to the byte, are left out of the fit: what is
 // measured has no part in the rule. Its errors are conformal.Fit's.
-func FitSets(fit, measured *Report, coverage float64) (*garb.Coverage, error) {
+func FitSets(fit, measured *Report, coverage float64) (*model.Coverage, error) {
 	known := map[string]bool{}
 	for _, a := range measured.Answers {
 		known[a.digest] = true
@@ -126,5 +126,5 @@ func FitSets(fit, measured *Report, coverage float64) (*garb.Coverage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return garb.NewCoverage(rule, digests)
+	return model.NewCoverage(rule, digests)
 }

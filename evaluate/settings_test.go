@@ -14,8 +14,8 @@ import (
 	"slices"
 	"testing"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -242,7 +242,7 @@ func TestReportKeepsTheAnswers(t *testing.T) {
 	// Of takes the same answers and comes to the same report.
 	kept := &dataset.Set{Folder: s.Folder, Classes: s.Classes}
 	var digests []string
-	var predictions [][]garb.Prediction
+	var predictions [][]model.Prediction
 	for _, a := range r.Answers {
 		kept.Samples = append(kept.Samples, a.Sample)
 		digests, predictions = append(digests, a.digest), append(predictions, a.Predictions)
@@ -258,7 +258,7 @@ func TestReportKeepsTheAnswers(t *testing.T) {
 // one such answer does not make the mean infinite.
 func TestLogLossIsBounded(t *testing.T) {
 	s := &dataset.Set{Classes: []string{"hat", "shoes"}, Samples: []dataset.Sample{{Label: 0}}}
-	r := Of(s.Classes, s, []string{""}, [][]garb.Prediction{{{Class: "shoes", Probability: 1}, {Class: "hat"}}})
+	r := Of(s.Classes, s, []string{""}, [][]model.Prediction{{{Class: "shoes", Probability: 1}, {Class: "hat"}}})
 	if want := -math.Log(1e-15); math.Abs(r.LogLoss-want) > 1e-9 {
 		t.Errorf("log loss %v, want %v", r.LogLoss, want)
 	}
@@ -300,7 +300,7 @@ func TestTopKIsExact(t *testing.T) {
 				if i >= hits {
 					class = "d"
 				}
-				all := []garb.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}}
+				all := []model.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}}
 				answers = append(answers, Answer{Class: class, Predictions: all})
 			}
 			got := topK(answers)

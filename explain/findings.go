@@ -9,21 +9,21 @@ import (
 	"path/filepath"
 	"strings"
 
-	"garb"
 	"garb/internal/safefile"
+	"garb/model"
 	"garb/report"
 )
 
 // Findings say what an explanation found, and which files of its folder show it. Fields of
 // what was not asked for are empty.
 type Findings struct {
-	Picture     string            `json:"picture"`
-	Width       int               `json:"width"` // of the picture, upright
-	Height      int               `json:"height"`
-	Model       string            `json:"model"`
-	Digest      string            `json:"digest"`
-	Input       [2]int            `json:"input"` // the network's width and height
-	Predictions []garb.Prediction `json:"predictions"`
+	Picture     string                   `json:"picture"`
+	Width       int                      `json:"width"` // of the picture, upright
+	Height      int                      `json:"height"`
+	Model       string                   `json:"model"`
+	Digest      string                   `json:"digest"`
+	Input       [2]int                   `json:"input"` // the network's width and height
+	Predictions []model.ListedPrediction `json:"predictions"`
 	// Refused is the model's name for other pictures, such as "not clothing", if it refuses
 	// this one.
 	Refused    string          `json:"refused,omitempty"`

@@ -6,7 +6,7 @@ import (
 	"image/color"
 	"math"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -18,7 +18,7 @@ const maxHeatSide = 256
 // pixels and was prepared by spec. It is transparent where nothing speaks for the class, then
 // yellow, and red where most does. It has the picture's shape and a longer side of at most 256
 // pixels.
-func DrawHeat(m *garb.ActivationMap, spec picture.Spec, width, height int) *image.NRGBA {
+func DrawHeat(m *model.ActivationMap, spec picture.Spec, width, height int) *image.NRGBA {
 	scale := min(1, maxHeatSide/float64(max(width, height)))
 	w, h := max(1, int(math.Round(scale*float64(width)))), max(1, int(math.Round(scale*float64(height))))
 	return drawMap(m, spec, width, height, w, h, func(share float64) color.NRGBA { return heatColour(max(share, 0)) })
@@ -26,7 +26,7 @@ func DrawHeat(m *garb.ActivationMap, spec picture.Spec, width, height int) *imag
 
 // interpolate returns the value of a map at (x, y), interpolated bilinearly between its
 // positions. Beyond the outer positions it repeats their values.
-func interpolate(m *garb.ActivationMap, x, y float64) float64 {
+func interpolate(m *model.ActivationMap, x, y float64) float64 {
 	x, y = min(max(x, 0), float64(m.Width-1)), min(max(y, 0), float64(m.Height-1))
 	left, top := int(x), int(y)
 	right, bottom := min(left+1, m.Width-1), min(top+1, m.Height-1)

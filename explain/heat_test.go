@@ -4,7 +4,7 @@ import (
 	"image"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -24,7 +24,7 @@ func hottest(m *image.NRGBA) (best image.Point) {
 // each way to fit the picture into the input.
 func TestDrawHeat(t *testing.T) {
 	// 4 × 4 positions; one in the second row and third column speaks for the class.
-	m := &garb.ActivationMap{Height: 4, Width: 4, Values: make([]float32, 16)}
+	m := &model.ActivationMap{Height: 4, Width: 4, Values: make([]float32, 16)}
 	m.Values[0] = -5
 	m.Values[1*4+2] = 2
 	for fit, want := range map[picture.Fit]image.Point{
@@ -52,7 +52,7 @@ func TestDrawHeat(t *testing.T) {
 	if large.Rect.Dx() != 256 || large.Rect.Dy() != 192 {
 		t.Errorf("a large picture's map is %v", large.Rect)
 	}
-	cold := DrawHeat(&garb.ActivationMap{Height: 1, Width: 1, Values: []float32{-1}},
+	cold := DrawHeat(&model.ActivationMap{Height: 1, Width: 1, Values: []float32{-1}},
 		picture.Spec{Width: 4, Height: 4, Fit: picture.Stretch}, 3, 2)
 	if c := cold.NRGBAAt(1, 1); c.A != 0 {
 		t.Errorf("where all speaks against the class: %v", c)

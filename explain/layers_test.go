@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/backbone"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -144,9 +144,9 @@ func TestComputeMap(t *testing.T) {
 }
 
 // photo returns the built-in classifier, the example picture, and the picture prepared for it.
-func photo(t *testing.T) (*garb.Classifier, *picture.RGB, []float32) {
+func photo(t *testing.T) (*model.Classifier, *picture.RGB, []float32) {
 	t.Helper()
-	c, err := garb.Default(garb.Options{})
+	c, err := model.Default(model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -37,7 +37,7 @@ func TestOverlay(t *testing.T) {
 		p.Pix[i] = 100
 	}
 	spec := picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch}
-	o := Overlay{Map: &garb.ActivationMap{Height: 2, Width: 1, Values: []float32{1, -2}}, Title: "trousers",
+	o := Overlay{Map: &model.ActivationMap{Height: 2, Width: 1, Values: []float32{1, -2}}, Title: "trousers",
 		Low: "against", High: "for"}
 	for _, o.Signed = range []bool{false, true} {
 		m := o.Draw(p, spec)
@@ -92,9 +92,9 @@ func (c corner) Logits(ctx context.Context, inputs, logits []float32) error {
 	}
 	return ctx.Err()
 }
-func (corner) Predictions(logits []float32) []garb.Prediction {
-	m := garb.Ranking(logits)
-	all := make([]garb.Prediction, 2)
+func (corner) Predictions(logits []float32) []model.Prediction {
+	m := model.Ranking(logits)
+	all := make([]model.Prediction, 2)
 	for i, class := range m {
 		all[i].Probability = 0.5 + float64(logits[class]-logits[1-class])/10
 	}
@@ -169,7 +169,7 @@ func TestWritePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := &Findings{
-		Picture: "x/<b>.jpg", Model: "m", Predictions: []garb.Prediction{{Class: "a<i>", Probability: 0.5}},
+		Picture: "x/<b>.jpg", Model: "m", Predictions: []model.ListedPrediction{{Prediction: model.Prediction{Class: "a<i>", Probability: 0.5}}},
 		Maps:    []MapFile{{File: "cam-a.png", Kind: KindCAM, Class: "a<i>", Height: 7, Width: 7}},
 		Filters: &FiltersFile{File: "cam-a.png", Layer: "stem", Shape: []int{3, 3, 3, 8}}, Stopped: true,
 	}

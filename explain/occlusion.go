@@ -3,7 +3,7 @@ package explain
 import (
 	"context"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -12,7 +12,7 @@ type Model interface {
 	Spec() picture.Spec
 	Classes() []string
 	Logits(ctx context.Context, inputs, logits []float32) error
-	Predictions(logits []float32) []garb.Prediction
+	Predictions(logits []float32) []model.Prediction
 }
 
 // occlusionCells is the number of cells along each side of Occlusion's grid. The square that
@@ -38,7 +38,7 @@ const coverLevel = 127.5
 // it is more probable without. Occlusion calls progress after each batch with its size. Errors
 // are ctx's or m's.
 func Occlusion(ctx context.Context, m Model, input []float32, classes []int,
-	progress func(n int)) ([]*garb.ActivationMap, error) {
+	progress func(n int)) ([]*model.ActivationMap, error) {
 	spec, count := m.Spec(), len(m.Classes())
 	together := max(1, min(occlusionBatch, maxCovered/len(input)))
 	logits := make([]float32, together*count)
@@ -46,9 +46,9 @@ func Occlusion(ctx context.Context, m Model, input []float32, classes []int,
 		return nil, err
 	}
 	whole := probabilities(m, logits[:count])
-	maps := make([]*garb.ActivationMap, len(classes))
+	maps := make([]*model.ActivationMap, len(classes))
 	for i := range maps {
-		maps[i] = &garb.ActivationMap{Height: occlusionCells, Width: occlusionCells,
+		maps[i] = &model.ActivationMap{Height: occlusionCells, Width: occlusionCells,
 			Values: make([]float32, Occlusions)}
 	}
 	inputs := make([]float32, together*len(input))
@@ -96,7 +96,7 @@ func cover(input []float32, spec picture.Spec, row, column int) {
 func probabilities(m Model, logits []float32) []float64 {
 	all := make([]float64, len(logits))
 	predictions := m.Predictions(logits)
-	for i, class := range garb.Ranking(logits) {
+	for i, class := range model.Ranking(logits) {
 		all[class] = predictions[i].Probability
 	}
 	return all

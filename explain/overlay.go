@@ -6,7 +6,7 @@ import (
 	"image/draw"
 	"math"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -15,7 +15,7 @@ const overlaySide = 400
 
 // Overlay is a map laid over its picture.
 type Overlay struct {
-	Map *garb.ActivationMap
+	Map *model.ActivationMap
 	// Signed shows negative values in blue; otherwise they do not show.
 	Signed    bool
 	Title     string // a line below the picture
@@ -70,7 +70,7 @@ func (o Overlay) colours() func(share float64) color.NRGBA {
 // drawMap draws a map at w × h pixels, to be laid over its picture of width × height pixels.
 // colourOf gets each value as a share of the largest. If it shows negative values, the largest
 // is that of the absolute values.
-func drawMap(m *garb.ActivationMap, spec picture.Spec, width, height, w, h int,
+func drawMap(m *model.ActivationMap, spec picture.Spec, width, height, w, h int,
 	colourOf func(float64) color.NRGBA) *image.NRGBA {
 	out := image.NewNRGBA(image.Rect(0, 0, w, h))
 	largest := float32(0)

@@ -26,8 +26,8 @@ type randomModel struct {
 	Layers []string
 }
 
-// TestRandomModels: whatever Keras of both generations saves answers here as when Keras
-// loads it again, or is refused with a typed error that says why.
+// TestRandomModels compares random models that either generation of Keras saved with Keras itself;
+// those that are refused give a typed error with the reason.
 func TestRandomModels(t *testing.T) {
 	python := os.Getenv("GARB_KERAS_PYTHON")
 	if python == "" {

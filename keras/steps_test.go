@@ -14,10 +14,8 @@ import (
 	"garb/tensor"
 )
 
-// TestApplicationSteps: ten training steps of all layers of networks of keras.applications,
-// with batch-norms on stored statistics and on the batch's, come to Keras's losses and weights
-// (steps.py).
-// GARB_KERAS_APPLICATION_STEPS names a file of figures that the script made afresh.
+// TestApplicationSteps compares the losses and weights of ten training steps of all layers of
+// networks of keras.applications with Keras's (steps.py), with stored and with batch statistics.
 func TestApplicationSteps(t *testing.T) {
 	path := "testdata/steps.json.gz"
 	if fresh := os.Getenv("GARB_KERAS_APPLICATION_STEPS"); fresh != "" {

@@ -34,8 +34,8 @@ func (g *randomGraph) name() string {
 	return strings.TrimSuffix(filepath.Base(g.File), ".onnx")
 }
 
-// TestRandomGraphs: a graph answers here as in ONNX Runtime, or is refused with a typed
-// error that says why.
+// TestRandomGraphs compares random graphs with ONNX Runtime; those that are refused give a typed
+// error with the reason.
 func TestRandomGraphs(t *testing.T) {
 	python := os.Getenv("GARB_PYTHON")
 	if python == "" {

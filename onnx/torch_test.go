@@ -17,8 +17,8 @@ const torchModules = 30
 // torchNetworks are networks of torchvision that are exported beside them.
 var torchNetworks = []string{"squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5"}
 
-// TestTorchModules: a module that PyTorch exported, by either of its exporters, answers here
-// as in PyTorch, or is refused with a typed error that says why.
+// TestTorchModules compares modules that PyTorch exported, with either of its exporters, with
+// PyTorch; those that are refused give a typed error with the reason.
 func TestTorchModules(t *testing.T) {
 	python := os.Getenv("GARB_TORCH_PYTHON")
 	if python == "" {

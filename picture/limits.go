@@ -48,17 +48,21 @@ func (l Limits) check(data []byte) (Info, error) {
 	if err != nil {
 		return info, err
 	}
+	return info, l.checkSize(info.Width, info.Height)
+}
+
+// checkSize holds a picture's width and height against the limits.
+func (l Limits) checkSize(width, height int) error {
 	switch {
-	case info.Width > l.MaxSide || info.Height > l.MaxSide:
-		return info, &Error{TooLarge,
-			fmt.Sprintf("%d × %d pixels, where a side may have %d; scale it down", info.Width, info.Height,
-				l.MaxSide), nil}
-	case info.Width > l.MaxPixels/info.Height:
-		return info, &Error{TooLarge,
-			fmt.Sprintf("%d × %d pixels, where %.0f megapixels are the limit; scale it down", info.Width, info.Height,
+	case width > l.MaxSide || height > l.MaxSide:
+		return &Error{TooLarge,
+			fmt.Sprintf("%d × %d pixels, where a side may have %d; scale it down", width, height, l.MaxSide), nil}
+	case width > l.MaxPixels/height:
+		return &Error{TooLarge,
+			fmt.Sprintf("%d × %d pixels, where %.0f megapixels are the limit; scale it down", width, height,
 				float64(l.MaxPixels)/1e6), nil}
 	}
-	return info, nil
+	return nil
 }
 
 func (l Limits) tooManyBytes() error {

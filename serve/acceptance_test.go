@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"garb"
+	"garb/model"
 	pb "garb/serve/inferencepb"
 )
 
@@ -389,8 +389,8 @@ func TestOpenAPIAcceptance(t *testing.T) {
 // start that says so.
 func TestModelWithoutAcceptance(t *testing.T) {
 	threshold := 0.3
-	_, err := garb.Open(garb.ImageNet, garb.Options{Accept: &threshold})
-	if !errors.Is(err, garb.ErrNoAcceptance) {
+	_, err := model.Open(model.ImageNet, model.Options{Accept: &threshold})
+	if !errors.Is(err, model.ErrNoAcceptance) {
 		t.Errorf("%v", err)
 	}
 }

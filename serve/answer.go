@@ -7,14 +7,14 @@ import (
 	"image/png"
 	"time"
 
-	"garb"
 	"garb/explain"
+	"garb/model"
 	"garb/picture"
 )
 
 // answer is what became of a picture.
 type answer struct {
-	garb.Answer
+	model.Answer
 	outputs []float32 // the model's row: the classes' logits, and what is behind them
 	logits  []float32 // of the classes
 	heat    string    // a data URL, "" if none was asked for or there is none
@@ -85,7 +85,7 @@ func (s *Server) compute(v *version, j *job, threshold *float64, a *answer) erro
 func (a *answer) refused() bool { return a.Judged && !a.Accepted }
 
 // dataURL is a heat map as an address that holds it.
-func dataURL(m *garb.ActivationMap, spec picture.Spec, width, height int) (string, error) {
+func dataURL(m *model.ActivationMap, spec picture.Spec, width, height int) (string, error) {
 	var b bytes.Buffer
 	b.WriteString("data:image/png;base64,")
 	to := base64.NewEncoder(base64.StdEncoding, &b)

@@ -24,7 +24,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"garb"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	tensors "garb/tensor"
@@ -217,7 +217,7 @@ func labelling(t testing.TB, grey bool) string {
 	for i := range channels {
 		identity[i*channels+i] = 1
 	}
-	model, values, err := garb.NewModel(&nn.Network{Layers: graph.Layers(), Tensors: tensors.Map{
+	m, err := model.FromNetwork(&nn.Network{Layers: graph.Layers(), Tensors: tensors.Map{
 		"top/kernel":  tensors.FromSlice(kernel, channels, len(classes)),
 		"top/bias":    tensors.FromSlice(bias, len(classes)),
 		"same/kernel": tensors.FromSlice(identity, 1, 1, channels, channels),
@@ -226,7 +226,7 @@ func labelling(t testing.TB, grey bool) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "labels.safetensors")
-	err = errors.Join(model.SetGolden(context.Background(), values), model.Save(path, values, tensors.Float32))
+	err = errors.Join(m.SetGolden(context.Background(), nil), m.Save(path, tensors.Float32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func fileInPage(t testing.TB, name string) string {
 // TestBrowser: what a person does with the page, in a real browser, with the built-in model.
 func TestBrowser(t *testing.T) {
 	browser := startBrowser(t)
-	builtIn := func(string) (Classifier, error) { return garb.Open(garb.Clothing, garb.Options{}) }
+	builtIn := func(string) (Classifier, error) { return model.Open(model.Clothing, model.Options{}) }
 	url := startWith(t, builtIn, nil).url
 	// without motion, pictures of the page do not depend on when they are taken
 	scheme := func(name string) chromedp.Action {
@@ -472,7 +472,7 @@ func TestBrowser(t *testing.T) {
 	t.Run("labels", func(t *testing.T) {
 		for _, grey := range []bool{false, true} {
 			path := labelling(t, grey)
-			url := startWith(t, func(string) (Classifier, error) { return garb.Open(path, garb.Options{}) }, nil).url
+			url := startWith(t, func(string) (Classifier, error) { return model.Open(path, model.Options{}) }, nil).url
 			p := open(t, browser, url, size, light)
 			p.choose(drawn(t, filepath.Join(t.TempDir(), "yellow.png"), color.RGBA{255, 255, 0, 255}),
 				drawn(t, filepath.Join(t.TempDir(), "black.png"), color.RGBA{0, 0, 0, 255}))

@@ -17,17 +17,17 @@ import (
 	"sync"
 	"time"
 
-	"garb"
 	"garb/accept"
+	"garb/model"
 	"garb/picture"
 )
 
 // classification is the answer about a picture, in the form of garb classify --json.
 type classification struct {
-	Picture     string            `json:"picture"`
-	Class       string            `json:"class"`
-	Probability float64           `json:"probability"`
-	Predictions []garb.Prediction `json:"predictions"`
+	Picture     string                   `json:"picture"`
+	Class       string                   `json:"class"`
+	Probability float64                  `json:"probability"`
+	Predictions []model.ListedPrediction `json:"predictions"`
 	// Of models that judge whether a picture shows any of their classes.
 	Accepted   *bool    `json:"accepted,omitempty"`
 	Acceptance *float64 `json:"acceptance,omitempty"`
@@ -131,7 +131,7 @@ func (s *Server) classifyPictures(w http.ResponseWriter, r *http.Request) {
 		a := answers[i]
 		c := classification{
 			Picture: pictures[i].name, Class: a.Predictions[0].Class, Probability: a.Predictions[0].Probability,
-			Predictions: a.Predictions[:min(asked.top, len(a.Predictions))], Set: a.Set,
+			Predictions: v.List(a.Predictions[:min(asked.top, len(a.Predictions))]), Set: a.Set,
 			Model: modelIdentity{v.name, v.Digest()}, Explanation: a.heat,
 			Milliseconds: timings{milliseconds(a.decode), milliseconds(a.wait), milliseconds(a.inference)},
 		}

@@ -8,11 +8,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
-// Classifier is what the service asks of a model; a *garb.Classifier is one.
+// Classifier is what the service asks of a model; a *model.Classifier is one.
 type Classifier interface {
 	Digest() string
 	Classes() []string
@@ -26,8 +26,10 @@ type Classifier interface {
 	// AcceptanceThreshold is the acceptance from which a picture is accepted, from 0 to 1.
 	AcceptanceThreshold() float64
 	// Answer returns what the model says of a picture with this row of outputs.
-	Answer(row []float32) garb.Answer
-	ActivationMap(ctx context.Context, input []float32, class int) (*garb.ActivationMap, error)
+	Answer(row []float32) model.Answer
+	// List returns predictions with what identifies ImageNet's classes.
+	List(predictions []model.Prediction) []model.ListedPrediction
+	ActivationMap(ctx context.Context, input []float32, class int) (*model.ActivationMap, error)
 }
 
 // engine computes the inputs of one model. Each of its workers takes its share of what is
@@ -54,7 +56,7 @@ type job struct {
 	input   []float32
 	outputs []float32 // a row of the model's
 	explanation
-	heat *garb.ActivationMap
+	heat *model.ActivationMap
 
 	queued    time.Time
 	wait      time.Duration // in the queue
@@ -196,7 +198,7 @@ func (e *engine) explain(j *job) {
 	_ = e.guarded(func() (err error) {
 		class := j.class
 		if class < 0 {
-			class = garb.Ranking(j.outputs[:e.classes])[0]
+			class = model.Ranking(j.outputs[:e.classes])[0]
 		}
 		j.heat, err = e.model.ActivationMap(j.ctx, j.input, class)
 		return err

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strconv"
 
-	"garb"
+	"garb/model"
 )
 
 // inference registers the Open Inference Protocol (KServe v2), which Triton and others
@@ -78,7 +78,7 @@ var extensions = []string{"binary_tensor_data", "classification"}
 
 func (s *Server) serverMetadata(w http.ResponseWriter, _ *http.Request) error {
 	writeJSON(w, "application/json", http.StatusOK,
-		map[string]any{"name": "garb", "version": garb.Version, "extensions": extensions})
+		map[string]any{"name": "garb", "version": model.Version, "extensions": extensions})
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"garb"
+	"garb/model"
 	pb "garb/serve/inferencepb"
 )
 
@@ -32,7 +32,7 @@ func (s *Server) inferenceGRPC(mux *http.ServeMux) {
 		})
 	remote(s, mux, "ServerMetadata", false,
 		func(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
-			return &pb.ServerMetadataResponse{Name: "garb", Version: garb.Version, Extensions: extensions}, nil
+			return &pb.ServerMetadataResponse{Name: "garb", Version: model.Version, Extensions: extensions}, nil
 		})
 	remote(s, mux, "ModelReady", false,
 		func(ctx context.Context, q *pb.ModelReadyRequest) (*pb.ModelReadyResponse, error) {

@@ -17,18 +17,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
 // clothing serves the built-in classifier as "clothing".
-func clothing(t testing.TB) (*running, *garb.Classifier) {
+func clothing(t testing.TB) (*running, *model.Classifier) {
 	t.Helper()
-	model, err := garb.Open(garb.Clothing, garb.Options{})
+	classifier, err := model.Open(model.Clothing, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return start(t, model, func(c *Config) { c.Models = []NamedModel{{"clothing", garb.Clothing}} }), model
+	return start(t, classifier, func(c *Config) { c.Models = []NamedModel{{"clothing", model.Clothing}} }), classifier
 }
 
 // valuesOf are those of a picture.
@@ -85,16 +85,16 @@ func inferJSON(t testing.TB, url string, body string) (a inferAnswer) {
 // TestInferenceClothing asks the built-in model in every form; each gets the answer of
 // Classify.
 func TestInferenceClothing(t *testing.T) {
-	r, model := clothing(t)
+	r, classifier := clothing(t)
 	data := read(t, example)
-	predictions, err := model.Classify(t.Context(), data)
+	predictions, err := classifier.Classify(t.Context(), data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if predictions[0].Class != "t-shirt" {
 		t.Fatalf("it is a %s", predictions[0].Class)
 	}
-	spec := model.Spec()
+	spec := classifier.Spec()
 	values := valuesOf(t, spec, data)
 	number, err := json.Marshal(values)
 	if err != nil {
@@ -131,11 +131,11 @@ func TestInferenceClothing(t *testing.T) {
 		shape := a.data(t, "logits", &logits)
 		a.data(t, "probabilities", &probabilities)
 		if a.data(t, "class", &class); !slices.Equal(class, []string{"t-shirt"}) ||
-			!slices.Equal(shape, []int{1, len(model.Classes())}) {
+			!slices.Equal(shape, []int{1, len(classifier.Classes())}) {
 			t.Errorf("%s: %v, %v", name, class, shape)
 		}
 		for _, p := range predictions {
-			i := slices.Index(model.Classes(), p.Class)
+			i := slices.Index(classifier.Classes(), p.Class)
 			if logits[i] != p.Logit || probabilities[i] != float32(p.Probability) {
 				t.Errorf("%s: %s has %v and %v, want %v and %v", name, p.Class, logits[i], probabilities[i], p.Logit,
 					p.Probability)
@@ -175,7 +175,7 @@ func TestInferenceClothing(t *testing.T) {
 		if err := json.Unmarshal(body[:length], &a); err != nil {
 			t.Fatal(err)
 		}
-		tail, classes := body[length:], model.Classes()
+		tail, classes := body[length:], classifier.Classes()
 		if a.Outputs[0].Name != "probabilities" || a.Outputs[0].Parameters["binary_data_size"] != len(tail) ||
 			len(tail) != 4*len(classes) || string(a.Outputs[1].Data) != `["t-shirt"]` {
 			t.Fatalf("%s: %s, and %d bytes", name, body[:length], len(tail))
@@ -206,8 +206,8 @@ func TestInferenceClothing(t *testing.T) {
 			t.Fatalf("%s: %s", answer.Status, body)
 		}
 		p := got[key]
-		if len(got) != 1 || len(p) != 1 || len(p[0]) != len(model.Classes()) ||
-			slices.Index(p[0], slices.Max(p[0])) != slices.Index(model.Classes(), "t-shirt") {
+		if len(got) != 1 || len(p) != 1 || len(p[0]) != len(classifier.Classes()) ||
+			slices.Index(p[0], slices.Max(p[0])) != slices.Index(classifier.Classes(), "t-shirt") {
 			t.Errorf("%.60s: %v", request, got)
 		}
 	}
@@ -231,7 +231,7 @@ func TestInferenceGets(t *testing.T) {
 		`"parameters":{"classes":["dark","light"]},"platform":"garb","versions":["1"]}`
 	const status = `{"model_version_status":[{"state":"AVAILABLE","status":{"error_code":"OK","error_message":""},"version":"1"}]}`
 	for path, want := range map[string]string{
-		"/v2":                              `{"extensions":["binary_tensor_data","classification"],"name":"garb","version":"` + garb.Version + `"}`,
+		"/v2":                              `{"extensions":["binary_tensor_data","classification"],"name":"garb","version":"` + model.Version + `"}`,
 		"/v2/health/live":                  `{"live":true}`,
 		"/v2/health/ready":                 `{"ready":true}`,
 		"/v2/models/m":                     metadata,

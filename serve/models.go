@@ -16,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"garb"
+	"garb/model"
 )
 
 // Opener opens the model at a path, and checks it: its file, and its golden logits.
@@ -82,16 +82,16 @@ func openModels(c Config, open Opener, m *metrics, log *slog.Logger) (*models, e
 
 // load opens a model and lets it answer once, so that the first request finds it warm.
 func (m *models) load(name string, number int, path, signature string) (*version, error) {
-	model, err := m.open(path)
+	classifier, err := m.open(path)
 	if err != nil {
 		return nil, err
 	}
 	v := &version{
-		name: name, number: number, path: path, Classifier: model, signature: signature, loaded: time.Now(),
-		engine: newEngine(name, model, m.config, m.metrics),
+		name: name, number: number, path: path, Classifier: classifier, signature: signature, loaded: time.Now(),
+		engine: newEngine(name, classifier, m.config, m.metrics),
 	}
-	input := make([]float32, model.Spec().ValueCount())
-	model.Spec().Tensor(garb.GoldenPicture(0), input)
+	input := make([]float32, classifier.Spec().ValueCount())
+	classifier.Spec().Tensor(model.DrawGoldenPicture(0), input)
 	if err := v.infer(&job{ctx: context.Background(), input: input}); err != nil {
 		v.retire()
 		return nil, fmt.Errorf("it does not answer: %w", err)

@@ -25,7 +25,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -101,11 +101,19 @@ func (f *fake) Outputs(ctx context.Context, inputs, rows []float32) error {
 
 func (f *fake) AcceptanceThreshold() float64 { return 0.5 }
 
-func (f *fake) Answer(row []float32) (a garb.Answer) {
+func (f *fake) List(predictions []model.Prediction) []model.ListedPrediction {
+	listed := make([]model.ListedPrediction, len(predictions))
+	for i, p := range predictions {
+		listed[i].Prediction = p
+	}
+	return listed
+}
+
+func (f *fake) Answer(row []float32) (a model.Answer) {
 	if f.predict != nil {
 		f.predict()
 	}
-	p := []garb.Prediction{{Class: "dark", Probability: 0.75, Logit: row[0]},
+	p := []model.Prediction{{Class: "dark", Probability: 0.75, Logit: row[0]},
 		{Class: "light", Probability: 0.25, Logit: row[1]}}
 	if row[1] > row[0] {
 		p[0].Class, p[1].Class = p[1].Class, p[0].Class
@@ -118,9 +126,9 @@ func (f *fake) Answer(row []float32) (a garb.Answer) {
 	return a
 }
 
-func (f *fake) ActivationMap(_ context.Context, _ []float32, class int) (*garb.ActivationMap, error) {
+func (f *fake) ActivationMap(_ context.Context, _ []float32, class int) (*model.ActivationMap, error) {
 	f.explained.Store(int64(class))
-	return &garb.ActivationMap{Height: 1, Width: 1, Values: []float32{1}}, nil
+	return &model.ActivationMap{Height: 1, Width: 1, Values: []float32{1}}, nil
 }
 
 // sizes are those of the batches so far, without that of the warming.
@@ -260,16 +268,16 @@ func form(t testing.TB, pictures ...[]byte) (contentType string, body []byte) {
 
 // TestClassify asks the real model in every way that there is.
 func TestClassify(t *testing.T) {
-	r := startWith(t, func(path string) (Classifier, error) { return garb.Open(path, garb.Options{}) },
+	r := startWith(t, func(path string) (Classifier, error) { return model.Open(path, model.Options{}) },
 		func(c *Config) {
-			c.Models = []NamedModel{{garb.Clothing, garb.Clothing}, {"net", garb.ImageNet}}
+			c.Models = []NamedModel{{model.Clothing, model.Clothing}, {"net", model.ImageNet}}
 		})
 	data := read(t, example)
 	shirt := func(text []byte) {
 		t.Helper()
 		var c classification
 		if err := json.Unmarshal(text, &c); err != nil || c.Class != "t-shirt" || len(c.Predictions) != 3 ||
-			c.Model.Name != garb.Clothing || !strings.HasPrefix(c.Model.Digest, "sha256:") ||
+			c.Model.Name != model.Clothing || !strings.HasPrefix(c.Model.Digest, "sha256:") ||
 			c.Milliseconds.Inference <= 0 {
 			t.Errorf("%v: %s", err, text)
 		}

@@ -16,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"garb"
+	"garb/model"
 )
 
 // traceparent is the W3C's header of that name, "00-TRACE-SPAN-FLAGS": whose work a
@@ -169,7 +169,7 @@ func (t *tracer) send(batch []span) {
 	}
 	text, err := json.Marshal(map[string]any{"resourceSpans": []any{map[string]any{
 		"resource": map[string]any{"attributes": []attribute{{"service.name",
-			map[string]any{"stringValue": "garb"}}, {"service.version", map[string]any{"stringValue": garb.Version}}}},
+			map[string]any{"stringValue": "garb"}}, {"service.version", map[string]any{"stringValue": model.Version}}}},
 		"scopeSpans": []any{map[string]any{"scope": map[string]string{"name": "garb/serve"}, "spans": batch}},
 	}}})
 	if err != nil {

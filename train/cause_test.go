@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/nn"
 	"garb/tensor"
 )
@@ -62,7 +62,7 @@ func TestOnlyWeightsThatAreNotFiniteDiverge(t *testing.T) {
 
 	// A network that does not fit the weights, as a mistake in the code would make it.
 	r := begin()
-	r.graph = garb.HeadSpec{}.Graph(5, 2, 0)
+	r.graph = model.Head{}.Graph(5, 2, 0)
 	_, err := r.fit(t.Context(), Progress{})
 	var weights *nn.WeightError
 	if errors.As(err, &diverged) || !errors.As(err, &weights) || weights.Name != "classifier/kernel" ||
@@ -70,7 +70,7 @@ func TestOnlyWeightsThatAreNotFiniteDiverge(t *testing.T) {
 		t.Errorf("weights of another shape: %v", err)
 	}
 	r = begin()
-	r.graph = garb.HeadSpec{Inner: []int{3}}.Graph(64, 2, 0)
+	r.graph = model.Head{Inner: []int{3}}.Graph(64, 2, 0)
 	if _, err = r.fit(t.Context(), Progress{}); errors.As(err, &diverged) || !errors.As(err, &weights) ||
 		weights.Err == nil || weights.Name != "inner1/kernel" {
 		t.Errorf("weights that are missing: %v", err)

@@ -6,9 +6,9 @@ import (
 	"maps"
 	"path/filepath"
 
-	"garb"
 	"garb/backbone"
 	"garb/evaluate"
+	"garb/model"
 	"garb/nn"
 	"garb/tensor"
 )
@@ -22,21 +22,21 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) er
 		return err
 	}
 	logits := rows(validation.logits, len(r.classes))
-	m := garb.Model{
-		Format: garb.FormatVersion, Architecture: c.Backbone, BackboneDigest: r.digest, Classes: r.classes,
+	description := model.Description{
+		Format: model.FormatVersion, Architecture: c.Backbone, BackboneDigest: r.digest, Classes: r.classes,
 		Preprocessing: c.Preprocessing, Head: c.head(),
 		Temperature: evaluate.Temperature(logits, labels(r.validation)),
 		Acceptance:  acceptance,
-		Training: &garb.Training{
-			Garb: garb.Version, DataDigest: r.Data,
+		Training: &model.Training{
+			Garb: model.Version, DataDigest: r.Data,
 			Pictures: [3]int{len(r.train.set.Samples), len(r.validation.set.Samples), r.testCount()},
 			Epoch:    e.Epoch, Accuracy: e.Accuracy, Validation: e.ValidationAccuracy,
 			ValidationLoss: e.ValidationLoss,
 			Settings:       r.settings(),
 		},
 	}
-	r.describeOwn(&m)
-	if err := r.fitCoverage(&m, logits); err != nil {
+	r.describeOwn(&description)
+	if err := r.fitCoverage(&description, logits); err != nil {
 		return err
 	}
 	tensors, err := r.tensors()
@@ -44,15 +44,16 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) er
 		return err
 	}
 	maps.Copy(tensors, detector)
-	if err := m.SetGolden(ctx, nn.Overlay{Top: tensors, Below: r.weights}); err != nil {
+	m := model.Model{Description: description, Tensors: tensors}
+	if err := m.SetGolden(ctx, r.weights); err != nil {
 		return err
 	}
 	name := fmt.Sprintf("%s_%02d_%.3f.safetensors", filepath.Base(c.Out), e.Epoch, e.ValidationAccuracy)
-	return m.Save(filepath.Join(c.Out, "checkpoints", name), tensors, tensor.Float32)
+	return m.Save(filepath.Join(c.Out, "checkpoints", name), tensor.Float32)
 }
 
 // describeOwn gives a model on a backbone that is none of garb's its network.
-func (r *run) describeOwn(m *garb.Model) {
+func (r *run) describeOwn(m *model.Description) {
 	if r.architecture.Name != backbone.OwnName {
 		return
 	}
@@ -62,7 +63,7 @@ func (r *run) describeOwn(m *garb.Model) {
 	}
 	m.FeaturesAt = len(r.architecture.Features(spec.Height, spec.Width).Layers()) - 1
 	m.Network = m.Head.NetworkGraph(r.architecture, spec.Height, spec.Width, outputs, 0).Layers()
-	m.Architecture, m.Head = "", garb.HeadSpec{}
+	m.Architecture, m.Head = "", model.Head{}
 }
 
 func (r *run) testCount() int {

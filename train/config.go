@@ -11,12 +11,12 @@ import (
 	"strconv"
 	"strings"
 
-	"garb"
 	"garb/accept"
 	"garb/augment"
 	"garb/backbone"
 	"garb/conformal"
 	"garb/dataset"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 )
@@ -40,7 +40,7 @@ type Config struct {
 	// Class with Other, and DefaultDetector without; a binary network has none.
 	Acceptance accept.Method `json:"acceptance,omitempty"`
 	// Refusal is what the model calls a picture that it does not accept, in a few words;
-	// "" is garb.NoneOfThese.
+	// "" is model.NoneOfThese.
 	Refusal string `json:"refusal,omitempty"`
 	// BalanceSampling and BalanceSources, from 0 to 1, show pictures of the rare classes of
 	// each data set, and of small data sets, more often: with 1 each class of a data set,
@@ -116,7 +116,7 @@ type Config struct {
 	LabelSmoothing float64 `json:"label_smoothing,omitempty"`
 	// BalanceClasses weighs each class by how rare it is: pictures/(classes·its own).
 	BalanceClasses bool `json:"balance_classes,omitempty"`
-	// Teachers are models (for garb.Open) whose answers on a training view are learned
+	// Teachers are models (for model.Open) whose answers on a training view are learned
 	// with its label, in turn; TeacherWeight, above 0 and up to 1, is their share of a
 	// target. They know the same classes, and see the very views.
 	Teachers      []string `json:"teachers,omitempty"`
@@ -297,7 +297,7 @@ func (c Config) scratch() bool {
 	return err == nil && !a.Pretrained() && c.Weights == ""
 }
 
-func (c Config) head() garb.HeadSpec { return garb.HeadSpec{Inner: c.Inner} }
+func (c Config) head() model.Head { return model.Head{Inner: c.Inner} }
 
 // trainedLayers returns the names of the backbone's layers with weights that are trained, in
 // order. They are chosen by FineTune: none, all, the number of the last ones, or the first of
@@ -426,7 +426,7 @@ func (c Config) backbone() (backbone.Architecture, error) {
 	if c.Backbone != backbone.OwnName {
 		return backbone.Lookup(c.Backbone)
 	}
-	base, err := garb.BackboneOf(c.Weights, c.FeaturesAt)
+	base, err := model.FindBackbone(c.Weights, c.FeaturesAt)
 	return base.Architecture, err
 }
 
@@ -436,10 +436,10 @@ func (c Config) architecture() (backbone.Architecture, error) {
 	if err != nil {
 		return a, err
 	}
-	if _, err := a.For(c.viewSpec()); err != nil {
+	if _, err := a.Adapt(c.viewSpec()); err != nil {
 		return a, err
 	}
-	return a.For(c.Preprocessing)
+	return a.Adapt(c.Preprocessing)
 }
 
 // Differences lists the settings, by their names in config.json, that two configs do

@@ -3,8 +3,8 @@ package train
 import (
 	"fmt"
 
-	"garb"
 	"garb/conformal"
+	"garb/model"
 )
 
 // checkCoverage reports a validation split that is too small for the prediction sets that
@@ -20,7 +20,7 @@ func (r *run) checkCoverage() error {
 
 // fitCoverage gives a model the rule of its prediction sets, if the run asks for one, by
 // the logits of the validation pictures. The model has its temperature already.
-func (r *run) fitCoverage(m *garb.Model, logits [][]float32) error {
+func (r *run) fitCoverage(m *model.Description, logits [][]float32) error {
 	if r.Config.Coverage == 0 {
 		return nil
 	}
@@ -32,6 +32,6 @@ func (r *run) fitCoverage(m *garb.Model, logits [][]float32) error {
 	if err != nil {
 		return fmt.Errorf("prediction sets: %w", err)
 	}
-	m.Coverage, err = garb.NewCoverage(rule, r.validation.digests)
+	m.Coverage, err = model.NewCoverage(rule, r.validation.digests)
 	return err
 }

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"sync"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 	"garb/tensor"
 	"garb/weights"
 )
@@ -30,7 +30,7 @@ type cache struct {
 
 // openCache opens the cache of a backbone and preprocessing. A file that cannot be
 // read is no loss: the features are computed again.
-func openCache(e *garb.Extractor, weightsDigest string) (*cache, error) {
+func openCache(e *model.Extractor, weightsDigest string) (*cache, error) {
 	home, err := weights.Home()
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (c *cache) save() error {
 }
 
 // of returns the feature vector of an encoded picture.
-func (c *cache) of(ctx context.Context, e *garb.Extractor, data []byte, digest string) ([]float32, error) {
+func (c *cache) of(ctx context.Context, e *model.Extractor, data []byte, digest string) ([]float32, error) {
 	if vector, ok := c.get(digest); ok {
 		return vector, nil
 	}
@@ -108,7 +108,7 @@ func (c *cache) of(ctx context.Context, e *garb.Extractor, data []byte, digest s
 
 // compute returns the feature vectors of the pictures of a set that can be read, on
 // all cores, with that set. done is called for each picture.
-func compute(ctx context.Context, e *garb.Extractor, c *cache, set *dataset.Set, tally *dataset.Tally,
+func compute(ctx context.Context, e *model.Extractor, c *cache, set *dataset.Set, tally *dataset.Tally,
 	done func()) (vectors, *dataset.Set, scan, error) {
 	kept, s, err := scanned(ctx, set, e.Limits(), tally, done, func(data []byte, digest string) error {
 		_, err := c.of(ctx, e, data, digest)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 )
 
 // FeatureSet is the pictures of a set that can be read, with their features.
@@ -37,7 +37,7 @@ func Features(
 		return nil, err
 	}
 	// One thread each: there are many pictures.
-	e, err := garb.NewExtractor(r.architecture, r.weights, c.Preprocessing, garb.Options{Threads: 1})
+	e, err := model.NewExtractor(r.architecture, r.weights, c.Preprocessing, model.Options{Threads: 1})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Backbone, err)
 	}

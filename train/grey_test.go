@@ -4,8 +4,8 @@ import (
 	"math"
 	"testing"
 
-	"garb"
 	"garb/backbone"
+	"garb/model"
 	"garb/picture"
 	"garb/weights"
 )
@@ -35,15 +35,15 @@ func TestGrey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			model, err := garb.Open(result.Checkpoint, garb.Options{})
+			classifier, err := model.Open(result.Checkpoint, model.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n, err := model.Network(); err != nil || n.Layers[0].Shape[2] != 1 || !model.Spec().Grey {
+			if n, err := classifier.Network(); err != nil || n.Layers[0].Shape[2] != 1 || !classifier.Spec().Grey {
 				t.Errorf("%v, input %v", err, n.Layers[0])
 			}
-			answersAsTrained(t, model, config, result)
-			base, err := garb.BackboneOf(result.Checkpoint, "")
+			answersAsTrained(t, classifier, config, result)
+			base, err := model.FindBackbone(result.Checkpoint, "")
 			if err != nil || !base.Spec.Grey {
 				t.Errorf("as a backbone it is for %+v, %v", base.Spec, err)
 			}
@@ -65,10 +65,10 @@ func TestGreyFeatures(t *testing.T) {
 	spec.Width, spec.Height = 64, 64
 	grey := spec
 	grey.Grey = true
-	p := garb.GoldenPicture(3)
+	p := model.DrawGoldenPicture(3)
 	var features [2][]float32
 	for i, s := range []picture.Spec{spec, grey} {
-		e, err := garb.NewExtractor(a, w, s, garb.Options{})
+		e, err := model.NewExtractor(a, w, s, model.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"math"
 
-	"garb"
 	"garb/accept"
+	"garb/model"
 	"garb/nn"
 	"garb/tensor"
 )
@@ -58,7 +58,7 @@ func (r *run) measure(ctx context.Context) (*validated, error) {
 	for i, s := range r.validation.set.Samples {
 		row := m.logits[i*m.classes:][:m.classes]
 		f := &figures[r.validation.from[i]]
-		f.Loss -= math.Log(max(garb.Softmax(row)[s.Label], 1e-15)) / float64(f.Count)
+		f.Loss -= math.Log(max(model.Softmax(row)[s.Label], 1e-15)) / float64(f.Count)
 		ones[i] = '0'
 		if largest(row) == s.Label {
 			ones[i] = '1'

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"garb"
 	"garb/accept"
 	"garb/dataset"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -183,7 +183,7 @@ func (m *validated) scores(method accept.Method, outputs []float32) []float64 {
 // acceptance fits how the model judges whether a picture shows any of its classes: to the
 // validation pictures and, if there are any, to other ones. tensors are those of a detector
 // of the model's own features.
-func (r *run) acceptance(ctx context.Context, m *validated) (a *garb.Acceptance, tensors tensor.Map, err error) {
+func (r *run) acceptance(ctx context.Context, m *validated) (a *model.Acceptance, tensors tensor.Map, err error) {
 	c, method := r.Config, r.Config.method()
 	if method == "" {
 		return nil, nil, nil
@@ -204,22 +204,22 @@ func (r *run) acceptance(ctx context.Context, m *validated) (a *garb.Acceptance,
 		for _, f := range features {
 			scores = append(scores, detector.Score(f))
 		}
-		tensors = garb.AcceptanceTensors(detector)
+		tensors = model.AcceptanceTensors(detector)
 	} else {
 		scores = m.scores(method, m.outputs)
 	}
-	var others []garb.OtherScores
+	var others []model.OtherScores
 	if len(c.Other) > 0 {
 		for _, name := range sourceNames(c.Other) {
-			others = append(others, garb.OtherScores{Name: name})
+			others = append(others, model.OtherScores{Name: name})
 		}
 		for i, score := range m.scores(method, m.other) {
 			group := &others[r.otherValidation.from[i]-len(c.sources())]
 			group.Scores = append(group.Scores, score)
 		}
-		others = slices.DeleteFunc(others, func(o garb.OtherScores) bool { return len(o.Scores) == 0 })
+		others = slices.DeleteFunc(others, func(o model.OtherScores) bool { return len(o.Scores) == 0 })
 	}
-	a, err = garb.NewAcceptance(method, c.Preprocessing, cmp.Or(c.Refusal, garb.NoneOfThese), scores, others...)
+	a, err = model.NewAcceptance(method, c.Preprocessing, cmp.Or(c.Refusal, model.NoneOfThese), scores, others...)
 	return a, tensors, err
 }
 
@@ -300,8 +300,8 @@ type Lookalike struct {
 
 // lookalikes returns the other pictures, of training and validation, that the model
 // accepts, those with the largest acceptance first. plan computes the model's outputs.
-func (r *run) lookalikes(ctx context.Context, plan *nn.Plan, model *garb.Classifier) ([]Lookalike, error) {
-	a := model.Model().Acceptance
+func (r *run) lookalikes(ctx context.Context, plan *nn.Plan, classifier *model.Classifier) ([]Lookalike, error) {
+	a := classifier.Description().Acceptance
 	if len(r.Config.Other) == 0 || a == nil {
 		return nil, nil
 	}
@@ -333,7 +333,7 @@ func (r *run) lookalikes(ctx context.Context, plan *nn.Plan, model *garb.Classif
 		for i, row := range rows(outputs, tensor.Len(plan.OutputShape())) {
 			acceptance := a.Calibration.Acceptance(accept.Score(a.Method, row, len(r.classes)))
 			if acceptance >= a.Threshold {
-				top := model.Predictions(row[:len(r.classes)])[0]
+				top := classifier.Predictions(row[:len(r.classes)])[0]
 				found = append(found, Lookalike{s.set.Samples[i].Path, top.Class, top.Probability, acceptance})
 			}
 		}

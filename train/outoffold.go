@@ -8,7 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"garb"
+	"garb/model"
 	"garb/nn"
 	"garb/tensor"
 )
@@ -236,7 +236,7 @@ func (o OutOfFold) answer(
 	to [][]float64,
 ) error {
 	count := len(x.mean)
-	graph := garb.HeadSpec{}.Graph(count, classes, 0)
+	graph := model.Head{}.Graph(count, classes, 0)
 	zero := tensor.Map{} // a convex problem needs no random start
 	for _, p := range graph.Params() {
 		zero[p.Name] = tensor.New(p.Shape...)
@@ -288,7 +288,7 @@ func (o OutOfFold) answer(
 			return err
 		}
 		for r, i := range batch {
-			for j, p := range garb.Softmax(logits[r*classes:][:classes]) {
+			for j, p := range model.Softmax(logits[r*classes:][:classes]) {
 				to[i][j] += p / float64(o.Repeats)
 			}
 		}

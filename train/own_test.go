@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/backbone"
 	"garb/dataset"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -21,7 +21,7 @@ import (
 func useOwn(t testing.TB, c *Config) {
 	t.Helper()
 	c.Backbone, c.Weights = backbone.OwnName, ownFile(t, 1)
-	base, err := garb.BackboneOf(c.Weights, c.FeaturesAt)
+	base, err := model.FindBackbone(c.Weights, c.FeaturesAt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,15 +68,15 @@ func ownFile(t testing.TB, seed uint64) string {
 		Width: 20, Height: 24, Filter: picture.Bilinear, Fit: picture.Stretch,
 		Mean: [3]float32{127, 127, 127}, Std: [3]float32{128, 128, 128},
 	}
-	m, tensors, err := garb.NewModel(&nn.Network{Layers: g.Layers(), Tensors: tensors}, nil, spec)
+	m, err := model.FromNetwork(&nn.Network{Layers: g.Layers(), Tensors: tensors}, nil, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.SetGolden(t.Context(), tensors); err != nil {
+	if err := m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "own.safetensors")
-	if err := m.Save(path, tensors, tensor.Float32); err != nil {
+	if err := m.Save(path, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -108,15 +108,15 @@ func TestOwnBackbone(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			model, err := garb.Open(result.Checkpoint, garb.Options{})
+			classifier, err := model.Open(result.Checkpoint, model.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			answersAsTrained(t, model, config, result)
-			if model.FeatureCount() != c.features {
-				t.Errorf("%d features, want %d", model.FeatureCount(), c.features)
+			answersAsTrained(t, classifier, config, result)
+			if classifier.FeatureCount() != c.features {
+				t.Errorf("%d features, want %d", classifier.FeatureCount(), c.features)
 			}
-			n, err := model.Network()
+			n, err := classifier.Network()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +136,7 @@ func TestOwnBackbone(t *testing.T) {
 					t.Errorf("layer %s is changed: %v", layer, changed[layer])
 				}
 			}
-			again, err := garb.BackboneOf(result.Checkpoint, "")
+			again, err := model.FindBackbone(result.Checkpoint, "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"reflect"
 
-	"garb"
 	"garb/augment"
 	"garb/backbone"
 	"garb/dataset"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -77,14 +77,14 @@ func (r *run) openWeights() error {
 	if reference == "" {
 		reference = c.Backbone
 	}
-	f, err := garb.OpenBackbone(reference)
+	f, err := model.OpenBackbone(reference)
 	if err != nil {
 		return err
 	}
 	if r.architecture.Name == backbone.OwnName {
 		r.OwnDigest = f.Digest()
 	}
-	if digest := f.Digest(); r.frozen && garb.BuiltInBackbone(c.Backbone, digest) {
+	if digest := f.Digest(); r.frozen && model.HasBuiltInBackbone(c.Backbone, digest) {
 		r.digest = digest
 	}
 	r.weights = f
@@ -120,7 +120,7 @@ func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 	}
 	limits := picture.DefaultLimits()
 	spec, viewed := r.Config.Preprocessing, r.Config.viewSpec()
-	var extractor *garb.Extractor
+	var extractor *model.Extractor
 	var cached *cache
 	if r.frozen {
 		threads := 1 // pictures are many
@@ -128,7 +128,7 @@ func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 			threads = 0 // batches come one at a time
 		}
 		var err error
-		if extractor, err = garb.NewExtractor(r.architecture, r.weights, spec, garb.Options{Threads: threads}); err != nil {
+		if extractor, err = model.NewExtractor(r.architecture, r.weights, spec, model.Options{Threads: threads}); err != nil {
 			return fmt.Errorf("%s: %w", r.Config.Backbone, err)
 		}
 		if cached, err = openCache(extractor, r.backboneDigest()); err != nil {

@@ -17,13 +17,13 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/augment"
 	"garb/backbone"
 	"garb/conformal"
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/internal/tfevents"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -904,12 +904,12 @@ var settingTests = map[string]func(t *testing.T, data string){
 	"Coverage": func(t *testing.T, data string) {
 		c := tiny(t, noise(t)) // 16 pictures for validation, which nobody can tell apart
 		ran(t, c)
-		if rule := opened(t, c.Out).Model().Coverage; rule != nil {
+		if rule := opened(t, c.Out).Description().Coverage; rule != nil {
 			t.Errorf("nobody asked for prediction sets: %+v", rule)
 		}
 		c.Out, c.Coverage = filepath.Join(t.TempDir(), "covered"), 0.85
 		ran(t, c)
-		model := opened(t, c.Out)
+		classifier := opened(t, c.Out)
 		splits, err := dataset.OpenSplits(c.Data, c.Split)
 		if err != nil {
 			t.Fatal(err)
@@ -918,17 +918,17 @@ var settingTests = map[string]func(t *testing.T, data string){
 		var labels []int
 		size, samples := 0, splits.Validation.Samples
 		for _, s := range samples {
-			predictions, err := model.Classify(t.Context(), file(t, s.Path))
+			predictions, err := classifier.Classify(t.Context(), file(t, s.Path))
 			if err != nil {
 				t.Fatal(err)
 			}
 			row := make([]float64, 2)
 			for _, p := range predictions {
-				row[slices.Index(model.Classes(), p.Class)] = p.Probability
+				row[slices.Index(classifier.Classes(), p.Class)] = p.Probability
 			}
 			probabilities, labels = append(probabilities, row), append(labels, s.Label)
-			size += len(model.PredictionSet(predictions))
-			if digest := fmt.Sprintf("%x", sha256.Sum256(file(t, s.Path))); !model.Model().Coverage.WasFittedOn(digest) {
+			size += len(classifier.PredictionSet(predictions))
+			if digest := fmt.Sprintf("%x", sha256.Sum256(file(t, s.Path))); !classifier.Description().Coverage.WasFittedOn(digest) {
 				t.Errorf("the model does not know that its sets were fitted on %s", s.Path)
 			}
 		}
@@ -936,7 +936,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := model.Model().Coverage
+		got := classifier.Description().Coverage
 		// Answers of one picture differ by rounding from those of a batch.
 		if got == nil || got.Coverage != 0.85 || got.Pictures != len(samples)-len(samples)/2 ||
 			got.Penalty != want.Penalty ||
@@ -1262,7 +1262,7 @@ func TestSweepSpread(t *testing.T) {
 func TestTemperatureIsOfTheKeptEpoch(t *testing.T) {
 	c := tiny(t, noise(t))
 	ran(t, c)
-	model := opened(t, c.Out)
+	classifier := opened(t, c.Out)
 	splits, err := dataset.OpenSplits(c.Data, c.Split)
 	if err != nil {
 		t.Fatal(err)
@@ -1270,17 +1270,17 @@ func TestTemperatureIsOfTheKeptEpoch(t *testing.T) {
 	var logits [][]float32
 	var labels []int
 	for _, s := range splits.Validation.Samples {
-		predictions, err := model.Classify(t.Context(), file(t, s.Path))
+		predictions, err := classifier.Classify(t.Context(), file(t, s.Path))
 		if err != nil {
 			t.Fatal(err)
 		}
 		row := make([]float32, 2)
 		for _, p := range predictions {
-			row[slices.Index(model.Classes(), p.Class)] = p.Logit
+			row[slices.Index(classifier.Classes(), p.Class)] = p.Logit
 		}
 		logits, labels = append(logits, row), append(labels, s.Label)
 	}
-	if got, want := model.Model().Temperature, evaluate.Temperature(logits, labels); math.Abs(got/want-1) > 0.01 {
+	if got, want := classifier.Description().Temperature, evaluate.Temperature(logits, labels); math.Abs(got/want-1) > 0.01 {
 		t.Errorf("temperature %v, want %v", got, want)
 	}
 }
@@ -1320,13 +1320,13 @@ func ran(t *testing.T, c Config) *Result {
 	return result
 }
 
-func opened(t *testing.T, path string) *garb.Classifier {
+func opened(t *testing.T, path string) *model.Classifier {
 	t.Helper()
-	model, err := garb.Open(path, garb.Options{})
+	classifier, err := model.Open(path, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return model
+	return classifier
 }
 
 // stepped does the first step of an epoch.
@@ -1460,7 +1460,7 @@ func oneRule(t *testing.T, c Config, result *Result) {
 		t.Errorf("monitor %s: the best is epoch %d, in the state %d, want %d", c.Monitor, result.Best.Epoch,
 			state.Best.Epoch, want.Epoch)
 	}
-	if m := opened(t, c.Out).Model(); m.Training.Epoch != want.Epoch ||
+	if m := opened(t, c.Out).Description(); m.Training.Epoch != want.Epoch ||
 		m.Training.ValidationLoss != want.ValidationLoss {
 		t.Errorf("monitor %s: the model kept is of epoch %d, want %d", c.Monitor, m.Training.Epoch, want.Epoch)
 	}
@@ -1500,17 +1500,17 @@ func taught(t *testing.T, data string, weight float64) Config {
 }
 
 // answers are a model's probabilities of the two classes, at the temperature 1.
-func answers(t *testing.T, r *run, model *garb.Classifier, samples []int) [][]float64 {
+func answers(t *testing.T, r *run, classifier *model.Classifier, samples []int) [][]float64 {
 	t.Helper()
 	var all [][]float64
 	for _, s := range samples {
-		predictions, err := model.Classify(t.Context(), file(t, r.train.set.Samples[s].Path))
+		predictions, err := classifier.Classify(t.Context(), file(t, r.train.set.Samples[s].Path))
 		if err != nil {
 			t.Fatal(err)
 		}
 		logits := make([]float64, 2)
 		for _, p := range predictions {
-			logits[slices.Index(model.Classes(), p.Class)] = float64(p.Logit)
+			logits[slices.Index(classifier.Classes(), p.Class)] = float64(p.Logit)
 		}
 		second := 1 / (1 + math.Exp(logits[0]-logits[1]))
 		all = append(all, []float64{1 - second, second})

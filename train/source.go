@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"slices"
 
-	"garb"
 	"garb/augment"
 	"garb/dataset"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -139,7 +139,7 @@ func (v vectors) load(_ context.Context, _, _ int, samples []int, inputs, _ []fl
 // views of each picture kept and taken in turn.
 type viewFeatures struct {
 	views
-	extractor *garb.Extractor
+	extractor *model.Extractor
 	kept      [][][]float32 // view, sample; nil where it is not computed so far
 	inputs    []float32
 }

@@ -17,9 +17,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"garb"
 	"garb/accept"
 	"garb/dataset"
+	"garb/model"
 	"garb/nn"
 )
 
@@ -75,7 +75,7 @@ func init() {
 			if method == accept.Class || method == accept.Head || method == accept.Exposure {
 				c.Other = []Source{{Path: coloured(t, 12, 1), Weight: 1}}
 			}
-			a := opened(t, ran(t, c).Checkpoint).Model().Acceptance
+			a := opened(t, ran(t, c).Checkpoint).Description().Acceptance
 			switch {
 			case method == noAcceptance:
 				if a != nil {
@@ -87,10 +87,10 @@ func init() {
 		}
 	}
 	settingTests["Refusal"] = func(t *testing.T, data string) {
-		for name, want := range map[string]string{"": garb.NoneOfThese, "no pattern": "no pattern"} {
+		for name, want := range map[string]string{"": model.NoneOfThese, "no pattern": "no pattern"} {
 			c := tiny(t, data)
 			c.Refusal = name
-			if a := opened(t, ran(t, c).Checkpoint).Model().Acceptance; a.Refusal != want {
+			if a := opened(t, ran(t, c).Checkpoint).Description().Acceptance; a.Refusal != want {
 				t.Errorf("%q became %q", name, a.Refusal)
 			}
 		}
@@ -394,8 +394,8 @@ func TestOtherIsLearned(t *testing.T) {
 		if result.Best.OtherAUROC < 0.8 {
 			t.Errorf("%s: AUROC %v on validation", method, result.Best.OtherAUROC)
 		}
-		model := opened(t, result.Checkpoint)
-		a := model.Model().Acceptance
+		classifier := opened(t, result.Checkpoint)
+		a := classifier.Description().Acceptance
 		if len(a.Others) != 1 || a.Others[0].Count != 4 {
 			t.Errorf("%s: measured on %+v", method, a.Others)
 		}

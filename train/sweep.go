@@ -17,10 +17,10 @@ import (
 	"strconv"
 	"strings"
 
-	"garb"
 	"garb/backbone"
 	"garb/evaluate"
 	"garb/internal/safefile"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -420,7 +420,7 @@ func one(ctx context.Context, c Config, progress Progress) (RunOf, error) {
 }
 
 func hasCheckpoint(folder string) bool {
-	_, err := garb.BestCheckpoint(folder)
+	_, err := model.BestCheckpoint(folder)
 	return err == nil
 }
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"garb"
+	"garb/model"
 )
 
 // openTeachers opens the models that the network learns from, which must answer the
@@ -13,12 +13,12 @@ import (
 func (r *run) openTeachers() error {
 	for _, name := range r.Config.Teachers {
 		want := r.Config.viewSpec()
-		t, err := garb.Open(name, garb.Options{Size: want.Width})
+		t, err := model.Open(name, model.Options{Size: want.Width})
 		if err != nil {
 			return err
 		}
 		switch got := t.Spec(); {
-		case t.Model().MultiLabel:
+		case t.Description().MultiLabel:
 			return fmt.Errorf("the teacher %s is a multi-label model, which does not choose one class", name)
 		case !slices.Equal(t.Classes(), r.classes):
 			return fmt.Errorf("the teacher %s knows the classes %v, and %s has %v", name, t.Classes(), r.Config.Data,
@@ -51,7 +51,7 @@ func (r *run) teach(ctx context.Context, inputs, targets []float32) error {
 	}
 	w := r.Config.TeacherWeight
 	for i := range count {
-		answer := garb.Softmax(logits[i*classes:][:classes])
+		answer := model.Softmax(logits[i*classes:][:classes])
 		row := targets[i*outputs:][:outputs]
 		if r.Config.Binary {
 			// The one output is that of the second class.

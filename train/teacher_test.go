@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/accept"
+	"garb/model"
 )
 
 // TestTeach compares the targets of two steps with what each of two teachers answers
@@ -27,7 +27,7 @@ func TestTeach(t *testing.T) {
 			}
 			for step, name := range c.Teachers {
 				r.Step = step
-				teacher, err := garb.Open(name, garb.Options{})
+				teacher, err := model.Open(name, model.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -77,15 +77,15 @@ func TestTeacherIsNamedByDigest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, err := garb.Open(result.Checkpoint, garb.Options{})
+	classifier, err := model.Open(result.Checkpoint, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	teacher, err := garb.Open(c.Teachers[0], garb.Options{})
+	teacher, err := model.Open(c.Teachers[0], model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := string(model.Model().Training.Settings)
+	settings := string(classifier.Description().Training.Settings)
 	if !strings.Contains(settings, teacher.Digest()) || strings.Contains(settings, c.Teachers[0]) {
 		t.Errorf("settings %s", settings)
 	}
@@ -125,7 +125,7 @@ func TestTeachersAreNotAskedOfOthers(t *testing.T) {
 		if err := r.teachers[0].Logits(t.Context(), inputs[:r.train.length()], logits); err != nil {
 			t.Fatal(err)
 		}
-		answer := append(garb.Softmax(logits), 0)
+		answer := append(model.Softmax(logits), 0)
 		for i, share := range []float64{1, 0, 0.4} {
 			for j, got := range targets[3*i:][:3] {
 				want := float64(before[3*i+j])

@@ -14,11 +14,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"garb"
 	"garb/backbone"
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/internal/safefile"
+	"garb/model"
 	"garb/nn"
 	"garb/tensor"
 )
@@ -66,7 +66,7 @@ type Result struct {
 	Tally   *dataset.Tally // what gave no picture
 	// Acceptance is how the model judges whether a picture shows any of its classes; nil if
 	// it does not.
-	Acceptance *garb.Acceptance
+	Acceptance *model.Acceptance
 	// Lookalikes are the other pictures that the model accepts.
 	Lookalikes []Lookalike
 	Stopped    bool // by its patience
@@ -115,7 +115,7 @@ func Run(ctx context.Context, c Config, p Progress) (*Result, error) {
 			fmt.Errorf("%s holds another run; go on with it by --resume, choose another folder with --out, or "+
 				"remove it", c.Out)
 	}
-	if _, err := garb.BestCheckpoint(c.Out); err == nil {
+	if _, err := model.BestCheckpoint(c.Out); err == nil {
 		return nil,
 			fmt.Errorf("%s holds the checkpoints of another run; choose another folder with --out, or remove it",
 				c.Out)
@@ -189,7 +189,7 @@ type run struct {
 	sampling                   []float64 // see shares
 	tally                      *dataset.Tally
 	used                       int // pictures
-	teachers                   []*garb.Classifier
+	teachers                   []*model.Classifier
 	probe                      tensor.Map // the head that the probe came to, once it has ended
 
 	graph     *nn.Graph // what is trained, as it answers
@@ -262,7 +262,7 @@ func (c Config) prefers(a, b Epoch) bool {
 
 // best is the path of the best checkpoint, "" if there is none.
 func (r *run) best() string {
-	path, err := garb.BestCheckpoint(r.Config.Out)
+	path, err := model.BestCheckpoint(r.Config.Out)
 	if err != nil {
 		return ""
 	}
@@ -310,11 +310,11 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if r.Config.Candidate {
 		return result, nil
 	}
-	model, err := garb.Open(result.Checkpoint, garb.Options{Threads: 1})
+	classifier, err := model.Open(result.Checkpoint, model.Options{Threads: 1})
 	if err != nil {
 		return nil, err
 	}
-	result.Acceptance = model.Model().Acceptance
+	result.Acceptance = classifier.Description().Acceptance
 	f, err := tensor.ReadFile(result.Checkpoint)
 	if err != nil {
 		return nil, err
@@ -326,7 +326,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	d := evaluate.Document{Folder: r.Config.Out, Title: filepath.Base(r.Config.Out),
-		Model: filepath.Base(result.Checkpoint), About: model.Model()}
+		Model: filepath.Base(result.Checkpoint), About: classifier.Description()}
 	names := sourceNames(r.Config.sources())
 	for _, part := range []struct {
 		name string
@@ -341,9 +341,9 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 			return nil, err
 		}
 		logits := rows(classLogits(outputs, tensor.Len(plan.OutputShape()), len(r.classes)), len(r.classes))
-		var predictions [][]garb.Prediction
+		var predictions [][]model.Prediction
 		for _, row := range logits {
-			predictions = append(predictions, model.Predictions(row))
+			predictions = append(predictions, classifier.Predictions(row))
 		}
 		p := evaluate.Of(r.classes, part.set, part.digests, predictions)
 		p.Seconds = time.Since(began).Seconds()
@@ -355,7 +355,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 		for source, name := range names {
 			one := &dataset.Set{Folder: part.set.Folder, Classes: part.set.Classes}
 			var digests []string
-			var predicted [][]garb.Prediction
+			var predicted [][]model.Prediction
 			for i, from := range part.from {
 				if from == source {
 					one.Samples, digests = append(one.Samples, part.set.Samples[i]), append(digests, part.digests[i])
@@ -373,7 +373,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 			}
 		}
 	}
-	if result.Lookalikes, err = r.lookalikes(ctx, plan, model); err != nil {
+	if result.Lookalikes, err = r.lookalikes(ctx, plan, classifier); err != nil {
 		return nil, err
 	}
 	if d.Curves, err = evaluate.ReadCurves(r.Config.Out); err != nil {

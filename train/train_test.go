@@ -18,11 +18,11 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"garb"
 	"garb/backbone"
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/internal/kernel"
+	"garb/model"
 	"garb/picture"
 	"garb/tensor"
 	"garb/weights"
@@ -119,14 +119,14 @@ func TestRun(t *testing.T) {
 	}
 
 	// The checkpoint is a model, alone and through the run's folder.
-	model, err := garb.Open(c.Out, garb.Options{})
+	classifier, err := model.Open(c.Out, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(model.Classes(), []string{"spots", "stripes"}) {
-		t.Errorf("classes %v", model.Classes())
+	if !slices.Equal(classifier.Classes(), []string{"spots", "stripes"}) {
+		t.Errorf("classes %v", classifier.Classes())
 	}
-	m := model.Model()
+	m := classifier.Description()
 	if m.Training.Pictures != [3]int{12, 6, 6} || m.Training.Epoch != result.Best.Epoch || m.BackboneDigest == "" {
 		t.Errorf("%+v", m.Training)
 	}
@@ -228,7 +228,7 @@ func TestKeptFeaturesAreUsed(t *testing.T) {
 }
 
 // extractor opens a config's backbone, and returns the digest of its weights too.
-func extractor(t testing.TB, c Config) (*garb.Extractor, string) {
+func extractor(t testing.TB, c Config) (*model.Extractor, string) {
 	t.Helper()
 	a, err := backbone.Lookup(c.Backbone)
 	if err != nil {
@@ -238,7 +238,7 @@ func extractor(t testing.TB, c Config) (*garb.Extractor, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := garb.NewExtractor(a, f, c.Preprocessing, garb.Options{Threads: 1})
+	e, err := model.NewExtractor(a, f, c.Preprocessing, model.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -445,7 +445,7 @@ func TestDivergence(t *testing.T) {
 	if diverged.Epoch < 3 || diverged.Step < 1 || diverged.Checkpoint == "" {
 		t.Errorf("%+v", diverged)
 	}
-	if _, err := garb.Open(diverged.Checkpoint, garb.Options{}); err != nil {
+	if _, err := model.Open(diverged.Checkpoint, model.Options{}); err != nil {
 		t.Errorf("the last good checkpoint: %v", err)
 	}
 }
@@ -510,24 +510,24 @@ func TestFineTune(t *testing.T) {
 			t.Errorf("%s changed with stored statistics", name)
 		}
 	}
-	model, err := garb.Open(c.Out, garb.Options{})
+	classifier, err := model.Open(c.Out, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := model.Model(); m.BackboneDigest != "" || m.Temperature <= 0 {
+	if m := classifier.Description(); m.BackboneDigest != "" || m.Temperature <= 0 {
 		t.Errorf("%+v", m)
 	}
-	answersAsTrained(t, model, c, result)
+	answersAsTrained(t, classifier, c, result)
 }
 
 // answersAsTrained checks that a model is as often right on validation as the run says.
-func answersAsTrained(t *testing.T, model *garb.Classifier, c Config, result *Result) {
+func answersAsTrained(t *testing.T, classifier *model.Classifier, c Config, result *Result) {
 	t.Helper()
 	set, err := dataset.Open(filepath.Join(c.Data, "validation"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := evaluate.Run(t.Context(), model, set, model.Limits(), nil)
+	report, err := evaluate.Run(t.Context(), classifier, set, classifier.Limits(), nil)
 	if err != nil || report.Accuracy != result.Best.ValidationAccuracy {
 		t.Errorf("the model's accuracy is %v, in training it was %v, %v", report.Accuracy,
 			result.Best.ValidationAccuracy,
@@ -543,15 +543,15 @@ func TestBinary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, err := garb.Open(c.Out, garb.Options{})
+	classifier, err := model.Open(c.Out, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := model.Classify(t.Context(), file(t, filepath.Join(c.Data, "test", "stripes", "0")))
+	answer, err := classifier.Classify(t.Context(), file(t, filepath.Join(c.Data, "test", "stripes", "0")))
 	if err != nil || len(answer) != 2 || math.Abs(answer[0].Probability+answer[1].Probability-1) > 1e-9 {
 		t.Errorf("%+v, %v", answer, err)
 	}
-	answersAsTrained(t, model, c, result)
+	answersAsTrained(t, classifier, c, result)
 }
 
 func TestRunSaysWhatIsWrong(t *testing.T) {
@@ -582,7 +582,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		"no weight":       func(c *Config) { c.FineTune, c.Teachers = "1", []string{teacher} },
 		"no such teacher": func(c *Config) { c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{"nix"}, 0.5 },
 		"other classes": func(c *Config) {
-			c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{garb.Clothing},
+			c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{model.Clothing},
 				0.5
 		},
 		"other pixels": func(c *Config) {
@@ -627,18 +627,18 @@ func TestTrainSize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, err := garb.Open(c.Out, garb.Options{})
+	classifier, err := model.Open(c.Out, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if model.Spec().Width != 64 {
-		t.Errorf("it answers on %+v", model.Spec())
+	if classifier.Spec().Width != 64 {
+		t.Errorf("it answers on %+v", classifier.Spec())
 	}
 	splits, err := dataset.OpenSplits(c.Data, c.Split)
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := evaluate.Run(t.Context(), model, splits.Validation, model.Limits(), nil)
+	report, err := evaluate.Run(t.Context(), classifier, splits.Validation, classifier.Limits(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

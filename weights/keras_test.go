@@ -9,8 +9,8 @@ import (
 	"garb/weights"
 )
 
-// TestKerasSteps: ten training steps of all layers of EfficientNet-Lite0 come to
-// Keras's losses and weights.
+// TestKerasSteps compares the losses and weights of ten training steps of all layers of
+// EfficientNet-Lite0 with Keras's.
 func TestKerasSteps(t *testing.T) {
 	all, err := peertest.ReadSteps("../internal/peertest/testdata/keras_steps.json")
 	if err != nil {

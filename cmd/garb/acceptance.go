@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"garb"
 	"garb/accept"
+	"garb/model"
 )
 
 // acceptFlag is --accept: a threshold, or all. Unset, it is the model's own.
@@ -41,16 +41,16 @@ func (f *acceptFlag) Set(text string) error {
 
 func (f *acceptFlag) Type() string { return "threshold" }
 
-// hint adds to an error of garb.Open what to do about the flag.
+// hint adds to an error of model.Open what to do about the flag.
 func (f *acceptFlag) hint(err error) error {
-	if errors.Is(err, garb.ErrNoAcceptance) {
+	if errors.Is(err, model.ErrNoAcceptance) {
 		return fmt.Errorf("%w: omit --accept, or give --accept all", err)
 	}
 	return err
 }
 
 // refusalText says in a line that a picture is refused, and what it is closest to.
-func refusalText(a garb.Answer) string {
+func refusalText(a model.Answer) string {
 	closest := a.Predictions[0]
 	return fmt.Sprintf("%s   (closest: %s %.0f %%)", printable(a.Refusal), printable(closest.Class),
 		100*closest.Probability)
@@ -68,7 +68,7 @@ var methodNames = map[accept.Method]string{
 
 // acceptanceRows are the lines of `models show` about a model's acceptance: pairs of a word
 // and text.
-func acceptanceRows(a *garb.Acceptance) [][2]string {
+func acceptanceRows(a *model.Acceptance) [][2]string {
 	share := func(s accept.Share) string {
 		return fmt.Sprintf("%.1f %% of %s (95 %% interval %.1f to %.1f)", 100*s.Value(), count(s.Count, "picture"),
 			100*s.Low(), 100*s.High())

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/accept"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -32,20 +32,20 @@ func judgingModel(t *testing.T) string {
 		// From red, green, blue to day, night, and the output of acceptance.
 		"top/kernel": tensor.FromSlice([]float32{0, 0, 1, 3, 0, 0, 0, 3, 0}, 3, 3), "top/bias": tensor.New(3),
 	}
-	model := garb.Model{
-		Format: garb.FormatVersion, Network: graph.Layers(), Classes: []string{"day", "night"}, Preprocessing: spec,
-		Acceptance: &garb.Acceptance{
+	m := model.Model{Description: model.Description{
+		Format: model.FormatVersion, Network: graph.Layers(), Classes: []string{"day", "night"}, Preprocessing: spec,
+		Acceptance: &model.Acceptance{
 			Method: accept.Head, Calibration: accept.Calibration{Slope: 20, Offset: -10}, Threshold: .5,
 			Refusal:    "no light",
 			Validation: accept.Share{Count: 20, Accepted: 19}, Preprocessing: spec,
-			Others: []garb.OtherShare{{Name: "caves", Share: accept.Share{Count: 50, Accepted: 1}}},
+			Others: []model.OtherShare{{Name: "caves", Share: accept.Share{Count: 50, Accepted: 1}}},
 		},
-	}
-	if err := model.SetGolden(t.Context(), tensors); err != nil {
+	}, Tensors: tensors}
+	if err := m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "light.safetensors")
-	if err := model.Save(path, tensors, tensor.Float32); err != nil {
+	if err := m.Save(path, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -67,12 +67,12 @@ func plainPicture(t *testing.T, path string, c color.RGBA) string {
 }
 
 func TestClassifyRefuses(t *testing.T) {
-	model, folder := judgingModel(t), t.TempDir()
+	reference, folder := judgingModel(t), t.TempDir()
 	bright := plainPicture(t, filepath.Join(folder, "bright.png"), color.RGBA{255, 255, 0, 255})
 	dark := plainPicture(t, filepath.Join(folder, "dark.png"), color.RGBA{0, 0, 255, 255})
 	run := func(args ...string) (out, errOut string) {
 		t.Helper()
-		code, out, errOut := garbRun(t, nil, append([]string{"classify", "--model", model}, args...)...)
+		code, out, errOut := garbRun(t, nil, append([]string{"classify", "--model", reference}, args...)...)
 		if code != exitDone {
 			t.Fatalf("%v: exit code %d, %s", args, code, errOut)
 		}
@@ -119,15 +119,15 @@ func TestClassifyRefuses(t *testing.T) {
 
 // A model that does not judge says nothing of acceptance, and takes no threshold.
 func TestClassifyWithoutAcceptance(t *testing.T) {
-	_, out, _ := garbRun(t, nil, "classify", "--model", garb.ImageNet, "--json", example)
+	_, out, _ := garbRun(t, nil, "classify", "--model", model.ImageNet, "--json", example)
 	if strings.Contains(out, "accept") || !strings.Contains(out, `"class"`) {
 		t.Error(out)
 	}
-	code, _, errOut := garbRun(t, nil, "classify", "--model", garb.ImageNet, "--accept", ".5", example)
+	code, _, errOut := garbRun(t, nil, "classify", "--model", model.ImageNet, "--accept", ".5", example)
 	if code == exitDone || !strings.Contains(errOut, "does not judge") || !strings.Contains(errOut, "omit --accept") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut = garbRun(t, nil, "classify", "--model", garb.ImageNet, "--accept", "all", example); code != exitDone {
+	if code, _, errOut = garbRun(t, nil, "classify", "--model", model.ImageNet, "--accept", "all", example); code != exitDone {
 		t.Error(errOut)
 	}
 	for _, wrong := range []string{"2", "-1", "none", "NaN"} {
@@ -141,12 +141,12 @@ func TestClassifyWithoutAcceptance(t *testing.T) {
 // Refused pictures are sorted into a folder of their own, which the next run leaves alone
 // and undo empties.
 func TestSortRefused(t *testing.T) {
-	model, folder := judgingModel(t), t.TempDir()
+	reference, folder := judgingModel(t), t.TempDir()
 	bright := plainPicture(t, filepath.Join(folder, "bright.png"), color.RGBA{255, 255, 0, 255})
 	dark := plainPicture(t, filepath.Join(folder, "dark.png"), color.RGBA{0, 0, 255, 255})
 	into := filepath.Join(folder, "sorted")
 	sort := func() (int, string) {
-		code, _, errOut := garbRun(t, nil, "classify", "--model", model, "--sort-into", into, "--move", folder)
+		code, _, errOut := garbRun(t, nil, "classify", "--model", reference, "--sort-into", into, "--move", folder)
 		return code, errOut
 	}
 	if code, errOut := sort(); code != exitDone {
@@ -172,20 +172,20 @@ func TestSortRefused(t *testing.T) {
 
 // A class that is named like the refusal keeps its folder.
 func TestSortRefusedBesideAClassOfThatName(t *testing.T) {
-	s, err := openSorter(t.TempDir(), sortCopy, []modelClass{{garb.Prediction{Class: "no light"}, "no light"}},
+	s, err := openSorter(t.TempDir(), sortCopy, []string{"no light"},
 		"no light")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.close()
-	if a, b := s.folders[classKey{class: "no light"}], s.folders[refusedKey]; a != "no light" || a == b || b == "" {
+	if a, b := s.folders[0], s.folders[refused]; a != "no light" || a == b || b == "" {
 		t.Errorf("folders %q and %q", a, b)
 	}
 }
 
 func TestShowAcceptance(t *testing.T) {
-	model := judgingModel(t)
-	code, out, errOut := garbRun(t, nil, "models", "show", model)
+	reference := judgingModel(t)
+	code, out, errOut := garbRun(t, nil, "models", "show", reference)
 	if code != exitDone {
 		t.Fatal(errOut)
 	}
@@ -198,21 +198,21 @@ func TestShowAcceptance(t *testing.T) {
 	if strings.Contains(out, "not measured") {
 		t.Error("models show says that the model was not measured")
 	}
-	rows := acceptanceRows(&garb.Acceptance{Method: accept.Energy, Refusal: garb.NoneOfThese})
+	rows := acceptanceRows(&model.Acceptance{Method: accept.Energy, Refusal: model.NoneOfThese})
 	if last := rows[len(rows)-1][1]; last != "not measured against other pictures" {
 		t.Errorf("models show ends with %q", last)
 	}
-	_, out, _ = garbRun(t, nil, "models", "show", "--json", model)
-	var d struct{ Acceptance garb.Acceptance }
+	_, out, _ = garbRun(t, nil, "models", "show", "--json", reference)
+	var d struct{ Acceptance model.Acceptance }
 	if err := json.Unmarshal([]byte(out), &d); err != nil || d.Acceptance.Slope != 20 || d.Acceptance.Threshold != .5 {
 		t.Errorf("%+v, %v", d.Acceptance, err)
 	}
 }
 
 func TestExplainSaysRefused(t *testing.T) {
-	model, folder := judgingModel(t), t.TempDir()
+	reference, folder := judgingModel(t), t.TempDir()
 	dark := plainPicture(t, filepath.Join(folder, "dark.png"), color.RGBA{0, 0, 255, 255})
-	code, out, errOut := garbRun(t, nil, "explain", "--model", model, "--out", filepath.Join(folder, "out"), dark)
+	code, out, errOut := garbRun(t, nil, "explain", "--model", reference, "--out", filepath.Join(folder, "out"), dark)
 	if code != exitDone || !strings.Contains(out, `refused as "no light"`) {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}

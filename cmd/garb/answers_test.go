@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"garb"
+	"garb/model"
 )
 
 // strangeNames are names that files can have and that terminals or tables can stumble on.
@@ -212,8 +212,8 @@ func TestClassifySpeed(t *testing.T) {
 
 // Measured in two halves, an answer is Judge's to the bit.
 func TestAnswerTimed(t *testing.T) {
-	for _, model := range []string{garb.Clothing, garb.ImageNet} {
-		c, err := garb.Open(model, garb.Options{Threads: 1})
+	for _, reference := range []string{model.Clothing, model.ImageNet} {
+		c, err := model.Open(reference, model.Options{Threads: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +223,7 @@ func TestAnswerTimed(t *testing.T) {
 		}
 		got, err := answerTimed(c)(t.Context(), readFile(t, example))
 		if err != nil || !reflect.DeepEqual(got.Answer, want) || got.decoding <= 0 || got.inference <= 0 {
-			t.Errorf("%s: %v, %v and %v", model, err, got.decoding, got.inference)
+			t.Errorf("%s: %v, %v and %v", reference, err, got.decoding, got.inference)
 		}
 	}
 }
@@ -335,12 +335,12 @@ func TestEvaluateMapsClasses(t *testing.T) {
 		!strings.Contains(errOut, "none of the data set's 1 class") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, garb.Clothing, "--data", root,
+	code, out, errOut = garbRun(t, nil, "compare", model.Clothing, model.Clothing, "--data", root,
 		"--ignore-unknown-classes")
 	if code != exitDone || !strings.Contains(out, "of 2 pictures") || strings.Count(errOut, "is the model's") != 1 {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "compare", garb.Clothing, garb.Clothing, "--data", root); code != exitFailed ||
+	if code, _, errOut := garbRun(t, nil, "compare", model.Clothing, model.Clothing, "--data", root); code != exitFailed ||
 		!strings.Contains(errOut, `"Not sure"`) {
 		t.Errorf("%d %s", code, errOut)
 	}

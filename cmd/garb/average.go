@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/dataset"
 	"garb/evaluate"
+	"garb/model"
 	"garb/tensor"
 )
 
@@ -90,23 +90,23 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 	if s.bare {
 		return s.writeBackbone(models)
 	}
-	if _, _, err := garb.Average(c.Context(), models...); err != nil { // before anything takes long
+	if _, err := model.Average(c.Context(), models...); err != nil { // before anything takes long
 		return err
 	}
 	var dropped, sets []string
-	var opened []*garb.Classifier
+	var opened []*model.Classifier
 	for _, name := range models {
-		m, err := garb.Open(name, garb.Options{Threads: 1})
+		m, err := model.Open(name, model.Options{Threads: 1})
 		if err == nil {
 			err = oneOfClasses(m)
 		}
 		if err != nil {
 			return err
 		}
-		if m.Model().Acceptance != nil {
+		if m.Description().Acceptance != nil {
 			dropped = append(dropped, name)
 		}
-		if m.Model().Coverage != nil {
+		if m.Description().Coverage != nil {
 			sets = append(sets, name)
 		}
 		opened = append(opened, m)
@@ -142,7 +142,7 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 
 // writeBackbone writes the mean of the models' backbones.
 func (s *soup) writeBackbone(models []string) error {
-	architecture, mean, err := garb.AverageBackbones(models...)
+	architecture, mean, err := model.AverageBackbones(models...)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (s *soup) writeBackbone(models []string) error {
 }
 
 // openData reads the pictures to choose and to fit by.
-func (s *soup) openData(models []*garb.Classifier) error {
+func (s *soup) openData(models []*model.Classifier) error {
 	if s.pictures.split == "" {
 		s.pictures.split = dataset.Validation
 	}
@@ -174,9 +174,9 @@ func (s *soup) openData(models []*garb.Classifier) error {
 }
 
 // measure answers the pictures of s.set.
-func (s *soup) measure(model *garb.Classifier) (*evaluate.Report, error) {
+func (s *soup) measure(classifier *model.Classifier) (*evaluate.Report, error) {
 	bar := newCounter(s.command, "pictures", len(s.set.Samples))
-	r, err := evaluate.Run(s.command.Context(), model, s.set, model.Limits(), bar.add)
+	r, err := evaluate.Run(s.command.Context(), classifier, s.set, classifier.Limits(), bar.add)
 	bar.finish()
 	if err == nil && r.Count == 0 {
 		err = fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", s.pictures.data)
@@ -186,7 +186,7 @@ func (s *soup) measure(model *garb.Classifier) (*evaluate.Report, error) {
 
 // choose returns the models of the greedy soup (Wortsman et al. 2022, recipe 1), the best
 // one first.
-func (s *soup) choose(models []string, opened []*garb.Classifier) ([]string, error) {
+func (s *soup) choose(models []string, opened []*model.Classifier) ([]string, error) {
 	type candidate struct {
 		name     string
 		accuracy float64
@@ -227,29 +227,29 @@ func (s *soup) choose(models []string, opened []*garb.Classifier) ([]string, err
 
 // try measures the mean of some models.
 func (s *soup) try(models []string) (*evaluate.Report, error) {
-	m, tensors, err := garb.Average(s.command.Context(), models...)
+	m, err := model.Average(s.command.Context(), models...)
 	if err != nil {
 		return nil, err
 	}
-	return s.saved(m, tensors)
+	return s.saved(m)
 }
 
 // saved measures a model as anybody would open it, from a file that it removes again.
-func (s *soup) saved(m *garb.Model, tensors tensor.Map) (*evaluate.Report, error) {
+func (s *soup) saved(m *model.Model) (*evaluate.Report, error) {
 	folder, err := os.MkdirTemp(filepath.Dir(s.out), ".garb-average-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "mean.safetensors")
-	if err := m.Save(path, tensors, tensor.Float32); err != nil {
+	if err := m.Save(path, tensor.Float32); err != nil {
 		return nil, err
 	}
-	model, err := garb.Open(path, garb.Options{Threads: 1})
+	classifier, err := model.Open(path, model.Options{Threads: 1})
 	if err != nil {
 		return nil, err
 	}
-	return s.measure(model)
+	return s.measure(classifier)
 }
 
 // write writes the mean of some models, fitted if there is something to fit it by.
@@ -258,12 +258,12 @@ func (s *soup) write(models []string) error {
 	if len(models) == 1 {
 		return fmt.Errorf("no mean is as good on %s as %s alone: use that", s.pictures.data, models[0])
 	}
-	m, tensors, err := garb.Average(s.command.Context(), models...)
+	m, err := model.Average(s.command.Context(), models...)
 	if err != nil {
 		return err
 	}
 	if s.set != nil {
-		r, err := s.saved(m, tensors)
+		r, err := s.saved(m)
 		if err != nil {
 			return err
 		}
@@ -274,7 +274,7 @@ func (s *soup) write(models []string) error {
 			count(r.Count, "picture"),
 			r.Interval[0], r.Interval[1])
 	}
-	if err := m.Save(s.out, tensors, tensor.Float32); err != nil {
+	if err := m.Save(s.out, tensor.Float32); err != nil {
 		return err
 	}
 	fitted := "the mean of theirs, not fitted: --data does that"
@@ -287,7 +287,7 @@ func (s *soup) write(models []string) error {
 }
 
 // fitTemperature fits a model's temperature to what it said of pictures.
-func fitTemperature(m *garb.Model, r *evaluate.Report) {
+func fitTemperature(m *model.Model, r *evaluate.Report) {
 	var logits [][]float32
 	var labels []int
 	for _, a := range r.Answers {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
+	"garb/model"
 )
 
 // TestAverageCommand trains three small networks and averages them: with the pictures to
@@ -30,15 +30,15 @@ func TestAverageCommand(t *testing.T) {
 	if code != exitDone || !strings.Contains(text, "the mean of 2 models") || !strings.Contains(text, "not fitted") {
 		t.Fatalf("%d %s %s", code, text, errOut)
 	}
-	m, err := garb.Open(out, garb.Options{})
+	m, err := model.Open(out, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := m.Model().Training; got == nil || len(got.Averaged) != 2 {
+	if got := m.Description().Training; got == nil || len(got.Averaged) != 2 {
 		t.Errorf("its record is %+v", got)
 	}
-	if m.Model().Acceptance != nil || !strings.Contains(errOut, "acceptance of "+runs[0]) {
-		t.Errorf("acceptance %+v; said %q", m.Model().Acceptance, errOut)
+	if m.Description().Acceptance != nil || !strings.Contains(errOut, "acceptance of "+runs[0]) {
+		t.Errorf("acceptance %+v; said %q", m.Description().Acceptance, errOut)
 	}
 	if _, shown, _ := garbRun(t, nil, "models", "show", out); !strings.Contains(shown, "the mean of 2 models") {
 		t.Errorf("models show: %s", shown)
@@ -70,15 +70,15 @@ func TestAverageCommand(t *testing.T) {
 		t.Fatalf("%d %s %s", code, text, errOut)
 	}
 	// The mean of a model with itself is that model: its temperature was fitted by training.
-	one, err := garb.Open(runs[0], garb.Options{})
+	one, err := model.Open(runs[0], model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	twice, err := garb.Open(fitted, garb.Options{})
+	twice, err := model.Open(fitted, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, b := one.Model().Temperature, twice.Model().Temperature; a/b < 0.99 || a/b > 1.01 {
+	if a, b := one.Description().Temperature, twice.Description().Temperature; a/b < 0.99 || a/b > 1.01 {
 		t.Errorf("temperature %v, and of its mean with itself %v", a, b)
 	}
 

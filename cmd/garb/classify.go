@@ -16,8 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 )
 
 // classifyFlags are the flags of classify.
@@ -86,7 +86,7 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
+	flags.StringVar(&f.model, "model", model.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
 	flags.IntVar(&f.top, "top", 3, "how many classes to show")
 	flags.BoolVar(&f.asJSON, "json", false, "one JSON object a line")
 	flags.BoolVar(&f.coverage, "coverage", false,
@@ -163,12 +163,12 @@ type modelName struct {
 
 // pictureAnswer is a line of classify --json.
 type pictureAnswer struct {
-	Picture     string            `json:"picture"`
-	Class       string            `json:"class"`
-	Probability float64           `json:"probability"`
-	Predictions []garb.Prediction `json:"predictions"`
-	Set         []string          `json:"set,omitempty"`    // the prediction set, with --coverage
-	Labels      *[]string         `json:"labels,omitempty"` // those above one half, of a multi-label model
+	Picture     string                   `json:"picture"`
+	Class       string                   `json:"class"`
+	Probability float64                  `json:"probability"`
+	Predictions []model.ListedPrediction `json:"predictions"`
+	Set         []string                 `json:"set,omitempty"`    // the prediction set, with --coverage
+	Labels      *[]string                `json:"labels,omitempty"` // those above one half, of a multi-label model
 	// Of a model that judges whether a picture shows any of its classes.
 	Accepted   *bool     `json:"accepted,omitempty"`
 	Acceptance *float64  `json:"acceptance,omitempty"`
@@ -187,13 +187,13 @@ type pictureError struct {
 
 // answer is what a model says of a picture, and what it took.
 type answer struct {
-	garb.Answer
+	model.Answer
 	decoding, inference time.Duration
 }
 
 // answerTimed returns a function that answers an encoded picture as classifier.Judge
 // does, and measures the two halves of it.
-func answerTimed(classifier *garb.Classifier) func(context.Context, []byte) (answer, error) {
+func answerTimed(classifier *model.Classifier) func(context.Context, []byte) (answer, error) {
 	type buffers struct{ input, row []float32 }
 	spec := classifier.Spec()
 	pool := sync.Pool{New: func() any {
@@ -246,11 +246,11 @@ func (t *tally) speed(elapsed time.Duration) string {
 }
 
 func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFlags) error {
-	classifier, err := garb.Open(f.model, garb.Options{Threads: threadsFor(all), Accept: f.accept.threshold})
+	classifier, err := model.Open(f.model, model.Options{Threads: threadsFor(all), Accept: f.accept.threshold})
 	if err != nil {
 		return f.accept.hint(err)
 	}
-	if f.coverage && classifier.Model().Coverage == nil {
+	if f.coverage && classifier.Description().Coverage == nil {
 		return errNoSets(classifier)
 	}
 	var sorting *sorter
@@ -261,7 +261,7 @@ func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFl
 		if err := checkSortable(f.action(), all); err != nil {
 			return err
 		}
-		if sorting, err = openSorter(f.into, f.action(), classesInOrder(classifier), refusalOf(classifier)); err != nil {
+		if sorting, err = openSorter(f.into, f.action(), classifier.DistinctClasses(), refusalOf(classifier)); err != nil {
 			return fmt.Errorf("--sort-into %s: %w", f.into, err)
 		}
 		if all, err = unsorted(c, sorting, all); err != nil {
@@ -315,7 +315,7 @@ func saySorted(c *cobra.Command, s *sorter) {
 
 // classifyAll answers on all sources, sorts them if sorting is not nil, and prints. Each
 // picture is sorted and logged before the next, so that it can be stopped at any.
-func classifyAll(c *cobra.Command, classifier *garb.Classifier, sorting *sorter, all []source,
+func classifyAll(c *cobra.Command, classifier *model.Classifier, sorting *sorter, all []source,
 	f classifyFlags, t *tally) error {
 	out := bufio.NewWriter(c.OutOrStdout())
 	p, err := newAnswerPrinter(c, out, classifier, f)
@@ -333,12 +333,11 @@ func classifyAll(c *cobra.Command, classifier *garb.Classifier, sorting *sorter,
 			t.add(a)
 			var s sorted
 			if sorting != nil {
-				best := a.value.Predictions[0]
-				key := classKey{best.Class, best.WNID}
+				class := a.value.Predictions[0].Index
 				if !a.value.Accepted {
-					key = refusedKey
+					class = refused
 				}
-				s.path, s.err = sorting.put(a.source.name, key)
+				s.path, s.err = sorting.put(a.source.name, class)
 				var unlogged *sortLogError
 				if errors.As(s.err, &unlogged) {
 					return s.err
@@ -361,26 +360,27 @@ type sorted struct {
 
 // answerPrinter writes answers in one of the forms of classify.
 type answerPrinter interface {
-	answered(name string, a garb.Answer, s sorted) error
+	answered(name string, a model.Answer, s sorted) error
 	failed(name string, err error) error
 	flush() error
 }
 
-func newAnswerPrinter(c *cobra.Command, out io.Writer, model *garb.Classifier, f classifyFlags) (
+func newAnswerPrinter(c *cobra.Command, out io.Writer, classifier *model.Classifier, f classifyFlags) (
 	answerPrinter, error) {
 	switch {
 	case f.asCSV:
 		own := []string{"picture", "class"}
-		if model.Judges() {
+		if classifier.Judges() {
 			own = append(own, "accepted", "acceptance")
 		}
-		if model.Model().MultiLabel {
+		if classifier.Description().MultiLabel {
 			own = append(own, "labels")
 		}
-		table, err := newPredictionTable(out, model, own...)
+		table, err := newPredictionTable(out, classifier, own...)
 		return csvAnswers{table, c.ErrOrStderr()}, err
 	case f.asJSON:
-		return jsonAnswers{json.NewEncoder(out), f.top, modelName{model.Name(), model.Digest()}, f.coverage}, nil
+		return jsonAnswers{json.NewEncoder(out), f.top, modelName{classifier.Name(), classifier.Digest()},
+			classifier.List, f.coverage}, nil
 	}
 	return textAnswers{out, c.ErrOrStderr(), f.top, coloured(c.OutOrStdout()), f.coverage}, nil
 }
@@ -391,7 +391,7 @@ type csvAnswers struct {
 	errOut io.Writer
 }
 
-func (p csvAnswers) answered(name string, a garb.Answer, s sorted) error {
+func (p csvAnswers) answered(name string, a model.Answer, s sorted) error {
 	own := []string{name, a.Predictions[0].Class}
 	if a.Judged {
 		own = append(own, strconv.FormatBool(a.Accepted), probabilityText(a.Acceptance))
@@ -415,14 +415,15 @@ type jsonAnswers struct {
 	lines *json.Encoder
 	top   int
 	model modelName
+	list  func([]model.Prediction) []model.ListedPrediction
 	sets  bool // show prediction sets
 }
 
-func (p jsonAnswers) answered(name string, a garb.Answer, s sorted) error {
+func (p jsonAnswers) answered(name string, a model.Answer, s sorted) error {
 	best := a.Predictions[0]
 	line := pictureAnswer{
 		Picture: name, Class: best.Class, Probability: best.Probability,
-		Predictions: a.Predictions[:min(p.top, len(a.Predictions))], Model: p.model, Sorted: s.path,
+		Predictions: p.list(a.Predictions[:min(p.top, len(a.Predictions))]), Model: p.model, Sorted: s.path,
 	}
 	if p.sets {
 		line.Set = a.Set
@@ -456,7 +457,7 @@ type textAnswers struct {
 	sets        bool // show prediction sets
 }
 
-func (p textAnswers) answered(name string, a garb.Answer, _ sorted) error {
+func (p textAnswers) answered(name string, a model.Answer, _ sorted) error {
 	if !a.Accepted {
 		_, err := fmt.Fprintf(p.out, "%s\n  %s\n", printable(name), bold(refusalText(a), p.colour))
 		return err
@@ -484,8 +485,8 @@ func (textAnswers) flush() error { return nil }
 
 // oneOfClasses reports a model whose classes do not exclude each other, where one of them is
 // needed.
-func oneOfClasses(m *garb.Classifier) error {
-	if m.Model().MultiLabel {
+func oneOfClasses(m *model.Classifier) error {
+	if m.Description().MultiLabel {
 		return fmt.Errorf("%s is a multi-label model: it says yes or no to each class, and does not choose one of them", m.Name())
 	}
 	return nil
@@ -503,7 +504,7 @@ func bold(line string, wanted bool) string {
 }
 
 // printAnswer writes a picture's name and a line for each class with a bar.
-func printAnswer(w io.Writer, name string, shown []garb.Prediction, colour bool) error {
+func printAnswer(w io.Writer, name string, shown []model.Prediction, colour bool) error {
 	width := 0
 	for _, p := range shown {
 		width = max(width, len([]rune(printable(p.Class))))

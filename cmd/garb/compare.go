@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/evaluate"
+	"garb/model"
 )
 
 func newCompareCommand() *cobra.Command {
@@ -32,16 +32,16 @@ split by default, all pictures of a folder of class folders, or what --split say
 			return pictures.validate("compare")
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			var models []*garb.Classifier
+			var models []*model.Classifier
 			for _, name := range args {
-				model, err := garb.Open(name, garb.Options{Threads: 1})
+				classifier, err := model.Open(name, model.Options{Threads: 1})
 				if err == nil {
-					err = oneOfClasses(model)
+					err = oneOfClasses(classifier)
 				}
 				if err != nil {
 					return err
 				}
-				models = append(models, model)
+				models = append(models, classifier)
 			}
 			set, _, tally, err := pictures.open(c, models...)
 			if err != nil {
@@ -53,9 +53,9 @@ split by default, all pictures of a folder of class folders, or what --split say
 			}
 			tallyIgnored(tally, set, mappings[0])
 			var reports [2]*evaluate.Report
-			for i, model := range models {
+			for i, classifier := range models {
 				bar := newCounter(c, "pictures", len(sets[i].Samples))
-				reports[i], err = evaluate.Run(c.Context(), model, sets[i], model.Limits(), bar.add)
+				reports[i], err = evaluate.Run(c.Context(), classifier, sets[i], classifier.Limits(), bar.add)
 				bar.finish()
 				if err != nil {
 					return fmt.Errorf("%s: %w", args[i], err)

@@ -9,13 +9,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"garb"
 	"garb/accept"
 	"garb/backbone"
 	"garb/convert"
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/mislabel"
+	"garb/model"
 	"garb/picture"
 	"garb/train"
 	"garb/weights"
@@ -48,7 +48,7 @@ var (
 	filters = oneOf(string(picture.Nearest), string(picture.Bilinear), string(picture.Bicubic))
 	tables  = filesOf("csv", "tsv")
 	dataSet = filesOf("csv", "tsv", "zip", "tar", "gz", "tgz") // shells propose folders too
-	models  = values{words: garb.BuiltInModels, files: true}
+	models  = values{words: model.BuiltInNames, files: true}
 	weighed = values{words: knownNames, files: true}
 	shots   = filesOf("jpg", "jpeg", "png", "gif", "webp", "bmp", "avif", "heic", "heif")
 )
@@ -191,7 +191,7 @@ func sides() []string {
 
 // knownNames are the names of models and weights.
 func knownNames() []string {
-	names := garb.BuiltInModels()
+	names := model.BuiltInNames()
 	for _, s := range weights.Sources() {
 		names = append(names, s.Name)
 	}

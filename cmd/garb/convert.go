@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/convert"
 	"garb/keras"
+	"garb/model"
 	"garb/picture"
 	"garb/tensor"
 	"garb/weights"
@@ -140,7 +140,7 @@ func (c *conversion) check(from, to string) error {
 }
 
 func (c *conversion) run(ctx context.Context, out io.Writer) error {
-	isModel, native := garb.IsModel(c.from), strings.EqualFold(filepath.Ext(c.to), ".safetensors")
+	isModel, native := model.IsModel(c.from), strings.EqualFold(filepath.Ext(c.to), ".safetensors")
 	if isModel {
 		if err := c.onlyForFiles(); err != nil {
 			return err
@@ -148,7 +148,7 @@ func (c *conversion) run(ctx context.Context, out io.Writer) error {
 	}
 	if !isModel && !exists(c.from) {
 		return fmt.Errorf("%s: there is no such file or run, and the built-in models are %s: %w", c.from,
-			strings.Join(garb.BuiltInModels(), ", "), fs.ErrNotExist)
+			strings.Join(model.BuiltInNames(), ", "), fs.ErrNotExist)
 	}
 	switch {
 	case isModel && native:
@@ -201,11 +201,11 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 		network = m.Architecture + " with a head: its weights can be trained on"
 	}
 	values := 0
-	for _, t := range in.Tensors {
+	for _, t := range m.Tensors {
 		values += tensor.Len(t.Shape)
 	}
 	fmt.Fprintf(out, "network     %s\n", network)
-	fmt.Fprintf(out, "parameters  %s in %s\n", grouped(values), count(len(in.Tensors), "tensor"))
+	fmt.Fprintf(out, "parameters  %s in %s\n", grouped(values), count(len(m.Tensors), "tensor"))
 	because := "asked for"
 	if in.Recognised != "" {
 		because = in.Recognised + "; --preprocess, --size and --resize choose another"
@@ -231,14 +231,13 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 		defer os.RemoveAll(folder)
 		native = filepath.Join(folder, strings.TrimSuffix(filepath.Base(c.to), filepath.Ext(c.to))+".safetensors")
 	}
-	tensors := in.Tensors
 	if tensor.DType(c.dtype) != tensor.Float32 {
-		tensors = tensors.As(tensor.DType(c.dtype))
-		if err := m.SetGolden(ctx, tensors); err != nil { // rounded weights answer otherwise
+		m.Tensors = m.Tensors.As(tensor.DType(c.dtype))
+		if err := m.SetGolden(ctx, nil); err != nil { // rounded weights answer otherwise
 			return err
 		}
 	}
-	if err := m.Save(native, tensors, tensor.DType(c.dtype)); err != nil {
+	if err := m.Save(native, tensor.DType(c.dtype)); err != nil {
 		return err
 	}
 	if native != c.to {
@@ -257,8 +256,8 @@ func listed(classes []string) string {
 }
 
 // write writes a model for other programs.
-func (c *conversion) write(out io.Writer, model string) error {
-	m, err := garb.Open(model, garb.Options{})
+func (c *conversion) write(out io.Writer, reference string) error {
+	m, err := model.Open(reference, model.Options{})
 	if err != nil {
 		return err
 	}
@@ -290,7 +289,7 @@ func (c *conversion) write(out io.Writer, model string) error {
 	case written.Acceptance:
 		fmt.Fprintf(out, "acceptance  output \"acceptance\", 0 to 1; below %.3f a picture is %q\n",
 			m.AcceptanceThreshold(),
-			printable(m.Model().Acceptance.Refusal))
+			printable(m.Description().Acceptance.Refusal))
 	case written.WithoutAcceptance != "":
 		fmt.Fprintf(out, "acceptance  dropped: %s. The file answers for every picture\n", written.WithoutAcceptance)
 	}
@@ -336,7 +335,7 @@ func convertWeights(out io.Writer, from, to string, dtype tensor.DType) error {
 
 // storeModel writes a model of garb's with its values stored as dtype.
 func storeModel(out io.Writer, from, to string, dtype tensor.DType) error {
-	m, err := garb.Store(from, to, dtype)
+	m, err := model.Store(from, to, dtype)
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 )
 
 // TestDivisionIsSaid: a division says how near the classes came to their shares, and
@@ -83,7 +83,7 @@ func TestShowLabelChoices(t *testing.T) {
 		`{}`: "", ``: "", `[]`: "",
 	} {
 		var got []string
-		for _, choice := range labelChoices(&garb.Training{Settings: []byte(settings)}) {
+		for _, choice := range labelChoices(&model.Training{Settings: []byte(settings)}) {
 			got = append(got, choice[0]+" "+choice[1])
 		}
 		if text := strings.Join(got, "; "); text != want {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/csv"
@@ -17,11 +18,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/backbone"
 	"garb/convert"
 	"garb/dataset"
 	"garb/internal/safefile"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -65,7 +66,7 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 		return a, picture.Spec{},
 			fmt.Errorf("--features-at is for networks that are none of garb's; %s has its features", a.Name)
 	case err == nil:
-	case exists(reference) || garb.IsModel(reference) || isApplication(reference):
+	case exists(reference) || model.IsModel(reference) || isApplication(reference):
 		if isForeign(reference) {
 			if reference, err = converted(context.Background(), reference,
 				convert.Options{Preprocess: b.preprocess, Side: b.size}); err != nil {
@@ -73,7 +74,7 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 			}
 			b.preprocess = "" // which is in the file now
 		}
-		base, err := garb.BackboneOf(reference, b.featuresAt)
+		base, err := model.FindBackbone(reference, b.featuresAt)
 		if err != nil {
 			return a, picture.Spec{}, err
 		}
@@ -114,7 +115,7 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 	if err := a.CheckSize(spec.Height, spec.Width); err != nil && b.size != 0 {
 		return a, spec, fmt.Errorf("--size %d: %w", b.size, err)
 	}
-	a, err = a.For(spec)
+	a, err = a.Adapt(spec)
 	if err != nil && b.channels != 0 {
 		return a, spec, fmt.Errorf("--channels %d: %w", b.channels, err)
 	}
@@ -123,10 +124,10 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 
 func newEmbedCommand() *cobra.Command {
 	var (
-		model  string
-		bare   backboneFlags
-		asJSON bool
-		out    string
+		reference string
+		bare      backboneFlags
+		asJSON    bool
+		out       string
 	)
 	command := &cobra.Command{
 		Use:   "embed [flags] PICTURE|DIR ...",
@@ -168,7 +169,7 @@ be read are named on standard error and have no row.`,
 			if err != nil {
 				return err
 			}
-			e, err := openExtractor(model, bare, garb.Options{Threads: threadsFor(all)})
+			e, err := openExtractor(reference, bare, model.Options{Threads: threadsFor(all)})
 			if err != nil {
 				return err
 			}
@@ -178,7 +179,7 @@ be read are named on standard error and have no row.`,
 			return embed(c, e, all, tally, asJSON)
 		},
 	}
-	command.Flags().StringVar(&model, "model", garb.Clothing,
+	command.Flags().StringVar(&reference, "model", model.Clothing,
 		"model: a file, a run's folder, clothing, garments or imagenet")
 	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line, with the whole vector")
 	command.Flags().StringVar(&out, "out", "",
@@ -188,9 +189,9 @@ be read are named on standard error and have no row.`,
 	return command
 }
 
-func openExtractor(model string, bare backboneFlags, o garb.Options) (*garb.Extractor, error) {
+func openExtractor(reference string, bare backboneFlags, o model.Options) (*model.Extractor, error) {
 	if bare.backbone == "" {
-		c, err := garb.Open(model, o)
+		c, err := model.Open(reference, o)
 		if err != nil {
 			return nil, err
 		}
@@ -200,17 +201,14 @@ func openExtractor(model string, bare backboneFlags, o garb.Options) (*garb.Extr
 	if err != nil {
 		return nil, err
 	}
-	reference := bare.weights
-	if reference == "" {
-		reference = a.Name
-	}
-	f, err := garb.OpenBackbone(reference)
+	weights := cmp.Or(bare.weights, a.Name)
+	f, err := model.OpenBackbone(weights)
 	if err != nil {
 		return nil, err
 	}
-	e, err := garb.NewExtractor(a, f, spec, o)
+	e, err := model.NewExtractor(a, f, spec, o)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", reference, err)
+		return nil, fmt.Errorf("%s: %w", weights, err)
 	}
 	return e, nil
 }
@@ -224,7 +222,7 @@ type pictureEmbedding struct {
 // shownValues is how many values of a vector people are shown.
 const shownValues = 6
 
-func embed(c *cobra.Command, e *garb.Extractor, all []source, tally *dataset.Tally, asJSON bool) error {
+func embed(c *cobra.Command, e *model.Extractor, all []source, tally *dataset.Tally, asJSON bool) error {
 	out := bufio.NewWriter(c.OutOrStdout())
 	lines := json.NewEncoder(out)
 	failures := 0
@@ -254,14 +252,14 @@ func embed(c *cobra.Command, e *garb.Extractor, all []source, tally *dataset.Tal
 	return closeSources(c, all, failures, tally)
 }
 
-func eachEmbedding(c *cobra.Command, e *garb.Extractor, all []source, use func(answered[[]float32]) error) error {
+func eachEmbedding(c *cobra.Command, e *model.Extractor, all []source, use func(answered[[]float32]) error) error {
 	return each(c.Context(), all, c.InOrStdin(), e.Limits(),
 		func(ctx context.Context, data []byte) ([]float32, error) { return e.Embed(ctx, data) }, use)
 }
 
 // embedToFile writes the vectors as an array, and the pictures' names in the same order.
 // Pictures that cannot be read are named and have no row.
-func embedToFile(c *cobra.Command, e *garb.Extractor, all []source, tally *dataset.Tally, path string) error {
+func embedToFile(c *cobra.Command, e *model.Extractor, all []source, tally *dataset.Tally, path string) error {
 	var rows [][]float32
 	var names []string
 	failures := 0

@@ -11,11 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/conformal"
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/internal/safefile"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -83,7 +83,7 @@ two answers' probabilities. It takes twice the time.`,
 			return pictures.validate("evaluate")
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			classifier, err := garb.Open(reference, garb.Options{Threads: 1, Size: size})
+			classifier, err := model.Open(reference, model.Options{Threads: 1, Size: size})
 			if err == nil {
 				err = oneOfClasses(classifier)
 			}
@@ -143,7 +143,7 @@ two answers' probabilities. It takes twice the time.`,
 			return pictures.close(c, report.Count, tally)
 		},
 	}
-	command.Flags().StringVar(&reference, "model", garb.Clothing,
+	command.Flags().StringVar(&reference, "model", model.Clothing,
 		"model: a file, a run's folder, clothing, garments or imagenet")
 	pictures.addFlags(command)
 	command.Flags().IntVar(&size, "size", 0,
@@ -172,15 +172,15 @@ func runCounted(c *cobra.Command, what string, model evaluate.Classifier, set *d
 
 // shownAs is a model as it is shown pictures: with test-time augmentation, or, without
 // its name, as they are.
-func shownAs(model *garb.Classifier, tta string) evaluate.Classifier {
+func shownAs(classifier *model.Classifier, tta string) evaluate.Classifier {
 	if tta == evaluate.FlipTTA {
-		return evaluate.NewFlipped(model)
+		return evaluate.NewFlipped(classifier)
 	}
-	return model
+	return classifier
 }
 
-func writeTable(c *cobra.Command, path string, model *garb.Classifier, r *evaluate.Report, set *dataset.Set) error {
-	err := safefile.Write(path, func(w io.Writer) error { return writePredictions(w, model, r, set) })
+func writeTable(c *cobra.Command, path string, classifier *model.Classifier, r *evaluate.Report, set *dataset.Set) error {
+	err := safefile.Write(path, func(w io.Writer) error { return writePredictions(w, classifier, r, set) })
 	if err != nil {
 		return fmt.Errorf("%s cannot be written: %w", path, err)
 	}
@@ -188,14 +188,14 @@ func writeTable(c *cobra.Command, path string, model *garb.Classifier, r *evalua
 	return nil
 }
 
-func writePage(c *cobra.Command, path, model, name string, classifier *garb.Classifier, r *evaluate.Report) error {
+func writePage(c *cobra.Command, path, reference, name string, classifier *model.Classifier, r *evaluate.Report) error {
 	d := evaluate.Document{
-		Title: classifier.Name() + " on " + name, Model: model, About: classifier.Model(),
+		Title: classifier.Name() + " on " + name, Model: reference, About: classifier.Description(),
 		Parts: []evaluate.Part{{Name: name, Report: r}}, Folder: filepath.Dir(path),
 	}
-	if !slices.Contains(garb.BuiltInModels(), model) { // which are no runs, whatever lies about
+	if !slices.Contains(model.BuiltInNames(), reference) { // which are no runs, whatever lies about
 		var err error
-		if d.Curves, err = evaluate.ReadCurves(model); err != nil {
+		if d.Curves, err = evaluate.ReadCurves(reference); err != nil {
 			return err
 		}
 	}

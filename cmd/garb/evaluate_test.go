@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
+	"garb/model"
 )
 
 // classFolders makes folders of classes, each with pictures of its own.
@@ -185,7 +185,7 @@ func TestCompare(t *testing.T) {
 		files[fmt.Sprintf("t-shirt/%02d", i)] = shirt
 	}
 	root := classFolders(t, t.TempDir(), files)
-	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", root)
+	code, out, errOut = garbRun(t, nil, "compare", model.Clothing, wrong, "--data", root)
 	if code != exitDone || !strings.Contains(out, "accuracy 100.0 % of 25 pictures") || !strings.Contains(out,
 		"accuracy 0.0 % of 25 pictures") ||
 		!strings.Contains(out, "both right 0, only A 25, only B 0, neither 0") ||
@@ -196,7 +196,7 @@ func TestCompare(t *testing.T) {
 		"t-shirt, which B took for dress") != shownDiffering {
 		t.Errorf("the pictures:\n%s", out)
 	}
-	code, out, _ = garbRun(t, nil, "compare", wrong, garb.Clothing, "--data", root, "--json")
+	code, out, _ = garbRun(t, nil, "compare", wrong, model.Clothing, "--data", root, "--json")
 	o := object(t, out, "a", "b", "count", "both", "only_a", "only_b", "neither", "p_value", "differ")
 	// 2·(1/2)²⁵
 	if code != exitDone || o["only_b"] != 25.0 || len(o["differ"].([]any)) != copies ||
@@ -206,12 +206,12 @@ func TestCompare(t *testing.T) {
 	}
 	// A class that only one of them knows is left out for both.
 	more := classFolders(t, t.TempDir(), map[string][]byte{"T-Shirt/1": shirt, "hat/1": shirt, "hat/2": plain})
-	if code, _, errOut := garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", more); code != exitFailed ||
+	if code, _, errOut := garbRun(t, nil, "compare", model.Clothing, wrong, "--data", more); code != exitFailed ||
 		!strings.Contains(errOut,
 			`the model does not know 1 class of the data set: "hat"; it knows "dress", "t-shirt"`) {
 		t.Errorf("%d %s", code, errOut)
 	}
-	code, out, errOut = garbRun(t, nil, "compare", garb.Clothing, wrong, "--data", more, "--ignore-unknown-classes")
+	code, out, errOut = garbRun(t, nil, "compare", model.Clothing, wrong, "--data", more, "--ignore-unknown-classes")
 	if code != exitDone || !strings.Contains(out, "of 1 picture") || strings.Count(errOut, `"hat" (2)`) != 1 {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}

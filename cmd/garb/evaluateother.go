@@ -9,10 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/conformal"
 	"garb/dataset"
 	"garb/evaluate"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -108,7 +108,7 @@ func (o *others) tallySkipped(tally *dataset.Tally, r *evaluate.Report) {
 
 // fitPictures returns the pictures that --coverage fits prediction sets on: the data set's
 // validation split, of which nothing is measured; nil if the flag was not given.
-func fitPictures(m *measured, model *garb.Classifier, measuredOn string, coverage float64) (*dataset.Set, error) {
+func fitPictures(m *measured, classifier *model.Classifier, measuredOn string, coverage float64) (*dataset.Set, error) {
 	if coverage == 0 {
 		return nil, nil
 	}
@@ -118,7 +118,7 @@ func fitPictures(m *measured, model *garb.Classifier, measuredOn string, coverag
 				"measure "+
 				"them on these: give --split test", coverage)
 	}
-	record, err := recordOf(model)
+	record, err := recordOf(classifier)
 	if err != nil {
 		return nil, err
 	}
@@ -132,15 +132,15 @@ func fitPictures(m *measured, model *garb.Classifier, measuredOn string, coverag
 // measureSets measures prediction sets: by a rule that is fitted on other pictures of the
 // data set, or, without these, by the model's own; nil if it has none, or if all of the
 // report's pictures are those that it was fitted on.
-func measureSets(c *cobra.Command, shown evaluate.Classifier, model *garb.Classifier, r *evaluate.Report,
+func measureSets(c *cobra.Command, shown evaluate.Classifier, classifier *model.Classifier, r *evaluate.Report,
 	fit *dataset.Set, unknown unknownClasses, coverage float64) (*evaluate.Sets, error) {
-	rule, fittedOn := model.Model().Coverage, "the model's validation pictures"
+	rule, fittedOn := classifier.Description().Coverage, "the model's validation pictures"
 	if fit != nil {
-		sets, _, err := unknown.mapFor(c, fit, model)
+		sets, _, err := unknown.mapFor(c, fit, classifier)
 		if err != nil {
 			return nil, err
 		}
-		answers, err := runCounted(c, "validation pictures", shown, sets[0], model.Limits())
+		answers, err := runCounted(c, "validation pictures", shown, sets[0], classifier.Limits())
 		if err != nil {
 			return nil, err
 		}
@@ -226,8 +226,8 @@ func printSets(b *strings.Builder, r *evaluate.Report, pad func(string) string) 
 }
 
 // errNoSets says that a model has no rule for prediction sets.
-func errNoSets(model *garb.Classifier) error {
+func errNoSets(classifier *model.Classifier) error {
 	return fmt.Errorf("model %s has no prediction sets: train it with --coverage, at least %d validation pictures "+
 		"for 0.95",
-		model.Name(), conformal.Needed(0.95))
+		classifier.Name(), conformal.Needed(0.95))
 }

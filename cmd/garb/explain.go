@@ -14,9 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/dataset"
 	"garb/explain"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -67,7 +67,7 @@ Ctrl-C keeps what is drawn by then.`,
 		RunE: func(c *cobra.Command, args []string) error { return runExplain(c, args[0], f) },
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
+	flags.StringVar(&f.model, "model", model.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
 	flags.StringVar(&f.out, "out", "", "folder to write to")
 	flags.StringArrayVar(&f.classes, "class", nil, "class to look at, again for more (default the most probable)")
 	flags.IntVar(&f.top, "top", 3, "how many of the most probable classes to look at")
@@ -86,7 +86,7 @@ Ctrl-C keeps what is drawn by then.`,
 type look struct {
 	*cobra.Command
 	explainFlags
-	classifier *garb.Classifier
+	classifier *model.Classifier
 	layers     *explain.Layers
 	picture    *picture.RGB
 	input      []float32
@@ -123,7 +123,7 @@ func (l *look) prepare(path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %s", path, message(err))
 	}
-	if l.classifier, err = garb.Open(l.model, garb.Options{}); err != nil {
+	if l.classifier, err = model.Open(l.model, model.Options{}); err != nil {
 		return err
 	}
 	spec := l.classifier.Spec()
@@ -158,7 +158,7 @@ func (l *look) prepare(path string) error {
 	l.found = explain.Findings{
 		Picture: path, Width: l.picture.Width, Height: l.picture.Height,
 		Model: l.classifier.Name(), Digest: l.classifier.Digest(), Input: [2]int{spec.Width, spec.Height},
-		Predictions: answer.Predictions[:min(max(l.top, len(l.classes)), len(logits))],
+		Predictions: l.classifier.List(answer.Predictions[:min(max(l.top, len(l.classes)), len(logits))]),
 		Maps:        []explain.MapFile{}, Layers: []explain.LayerFile{},
 	}
 	if !answer.Accepted {
@@ -172,7 +172,7 @@ func (l *look) prepare(path string) error {
 const maxListed = 40
 
 func (l *look) chooseClasses(logits []float32) error {
-	ranking, names := garb.Ranking(logits), l.classifier.Classes()
+	ranking, names := model.Ranking(logits), l.classifier.Classes()
 	if len(l.explainFlags.classes) == 0 {
 		l.classes = ranking[:min(l.top, len(ranking))]
 		return nil
@@ -234,7 +234,7 @@ func (l *look) draw(ctx context.Context) error {
 func (l *look) drawCAM(ctx context.Context) error {
 	for _, class := range l.classes {
 		m, err := l.classifier.ActivationMap(ctx, l.input, class)
-		if errors.Is(err, garb.ErrNoActivationMap) {
+		if errors.Is(err, model.ErrNoActivationMap) {
 			l.found.LeftOut = append(l.found.LeftOut, "Class activation maps: "+err.Error()+".")
 			return nil
 		}
@@ -277,7 +277,7 @@ var mapTitles = map[string]string{
 }
 
 // drawMap lays a map over the picture.
-func (l *look) drawMap(kind string, class int, m *garb.ActivationMap, o explain.Overlay) error {
+func (l *look) drawMap(kind string, class int, m *model.ActivationMap, o explain.Overlay) error {
 	name := l.classifier.Classes()[class]
 	o.Map, o.Title = m, name+": "+mapTitles[kind]
 	file, err := l.folder.draw(kind, name, o.Draw(l.picture, l.classifier.Spec()))

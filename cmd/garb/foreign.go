@@ -60,7 +60,7 @@ func converted(ctx context.Context, path string, o convert.Options) (string, err
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return "", err
 	}
-	return to, in.Model.Save(to, in.Tensors, tensor.Float32)
+	return to, in.Model.Save(to, tensor.Float32)
 }
 
 // digestOf is the SHA-256 of a file, in hexadecimal.

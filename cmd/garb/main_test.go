@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/backbone"
+	"garb/model"
 	"garb/tensor"
 )
 
@@ -230,7 +230,7 @@ func TestWrongUse(t *testing.T) {
 
 func TestBadModels(t *testing.T) {
 	folder := t.TempDir()
-	whole := readFile(t, "../../clothing.safetensors")
+	whole := readFile(t, "../../model/clothing.safetensors")
 	flipped := bytes.Clone(whole)
 	flipped[len(flipped)-7] ^= 1
 	a, err := backbone.Lookup("efficientnet-lite0")
@@ -239,12 +239,12 @@ func TestBadModels(t *testing.T) {
 	}
 	w := tensor.Map{"classifier/kernel": tensor.New(1280, 2), "classifier/bias": tensor.New(2)}
 	w["classifier/bias"].Data[0] = float32(math.NaN())
-	m := garb.Model{Format: garb.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b"},
+	m := model.Model{Description: model.Description{Format: model.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b"},
 		Preprocessing:  a.Spec,
-		BackboneDigest: "sha256:131b3dbc9e8d2a8cab25db21f6b41b3d3ddfac641a9c33ab098681635fed3291"}
-	m.Golden = []garb.Golden{{Logits: make([]float32, 2)}}
+		BackboneDigest: "sha256:131b3dbc9e8d2a8cab25db21f6b41b3d3ddfac641a9c33ab098681635fed3291"}, Tensors: w}
+	m.Golden = []model.Golden{{Logits: make([]float32, 2)}}
 	nan := filepath.Join(folder, "nan.safetensors")
-	if err := m.Save(nan, w, tensor.Float32); err != nil {
+	if err := m.Save(nan, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	for path, word := range map[string]string{

@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/dataset"
 	"garb/explain"
 	"garb/internal/safefile"
+	"garb/model"
 	"garb/project"
 )
 
@@ -67,7 +67,7 @@ shows the two directions in which the embeddings differ most. The same seed give
 		RunE: func(c *cobra.Command, _ []string) error { return runMap(c, f) },
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.model, "model", garb.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
+	flags.StringVar(&f.model, "model", model.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
 	flags.StringVar(&f.data, "data", "", "data set (a folder, a table or an archive), or any folder of pictures")
 	f.dataFlags.add(command)
 	flags.StringVar(&f.out, "out", "map.html", "page to write")
@@ -89,7 +89,7 @@ func runMap(c *cobra.Command, f mapFlags) error {
 		say(c, "%d of %s, at random; --limit 0 takes all", f.limit, count(len(all), "picture"))
 		all = sampled(all, f.limit, f.layout.Seed)
 	}
-	classifier, err := garb.Open(f.model, garb.Options{Threads: 1})
+	classifier, err := model.Open(f.model, model.Options{Threads: 1})
 	if err != nil {
 		return err
 	}
@@ -128,13 +128,13 @@ func sampled(all []labelled, count int, seed uint64) []labelled {
 // seen is what a network makes of a picture.
 type seen struct {
 	embedding  []float32
-	prediction garb.Prediction
+	prediction model.Prediction
 	thumbnail  *image.NRGBA
 }
 
 // embedAll fills an atlas, and gives the embedding of each of its pictures. What cannot be
 // read is counted and left out.
-func embedAll(c *cobra.Command, classifier *garb.Classifier, all []labelled, root string, atlas *explain.Atlas,
+func embedAll(c *cobra.Command, classifier *model.Classifier, all []labelled, root string, atlas *explain.Atlas,
 	tally *dataset.Tally) ([][]float32, error) {
 	bar := newCounter(c, "pictures", len(all))
 	defer bar.finish()
@@ -159,7 +159,7 @@ func embedAll(c *cobra.Command, classifier *garb.Classifier, all []labelled, roo
 	return embeddings, err
 }
 
-func see(ctx context.Context, classifier *garb.Classifier, data []byte) (seen, error) {
+func see(ctx context.Context, classifier *model.Classifier, data []byte) (seen, error) {
 	spec := classifier.Spec()
 	p, _, err := spec.Decode(ctx, data, classifier.Limits())
 	if err != nil {

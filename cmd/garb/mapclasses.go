@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/dataset"
 	"garb/evaluate"
+	"garb/model"
 )
 
 // unknownClasses is how evaluate and compare treat classes that a model does not know.
@@ -21,12 +21,12 @@ func (u *unknownClasses) addFlags(command *cobra.Command) {
 
 // mapFor names a set's classes as each of the models does, and says what it mapped. The
 // sets hold the same pictures, in one order: those of classes that all models know.
-func (u unknownClasses) mapFor(c *cobra.Command, set *dataset.Set, models ...*garb.Classifier) (
+func (u unknownClasses) mapFor(c *cobra.Command, set *dataset.Set, models ...*model.Classifier) (
 	[]*dataset.Set, []*evaluate.Mapping, error) {
 	mappings := make([]*evaluate.Mapping, len(models))
 	var unknown []string
-	for i, model := range models {
-		mapping, err := evaluate.MapClasses(set.Classes, model.Classes())
+	for i, classifier := range models {
+		mapping, err := evaluate.MapClasses(set.Classes, classifier.Classes())
 		var e *evaluate.UnknownClassesError
 		switch {
 		case errors.As(err, &e) && u.ignore:
@@ -36,7 +36,7 @@ func (u unknownClasses) mapFor(c *cobra.Command, set *dataset.Set, models ...*ga
 		case errors.As(err, &e):
 			return nil, nil,
 				fmt.Errorf("%s: %w; --exclude or --merge them, or give --ignore-unknown-classes to measure the rest",
-					model.Name(), err)
+					classifier.Name(), err)
 		case err != nil:
 			return nil, nil, err
 		}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 )
 
 // measured says which pictures to measure on.
@@ -48,11 +48,11 @@ func (m *measured) validate(command string) error {
 // open opens the pictures, names them and says which they are: all of a folder of
 // classes, or one split. A split that the data set does not have is the one that the
 // training of the models divided off. The tally has what of the data set gave no picture.
-func (m *measured) open(c *cobra.Command, models ...*garb.Classifier) (set *dataset.Set, name string,
+func (m *measured) open(c *cobra.Command, models ...*model.Classifier) (set *dataset.Set, name string,
 	tally *dataset.Tally, err error) {
 	var records []dataRecord
-	for _, model := range models {
-		record, err := recordOf(model)
+	for _, classifier := range models {
+		record, err := recordOf(classifier)
 		if err != nil {
 			return nil, "", nil, err
 		}
@@ -84,10 +84,10 @@ func (m *measured) open(c *cobra.Command, models ...*garb.Classifier) (set *data
 
 // warnOfTraining says that all pictures of a data set are too easy for a model, if they
 // are as many in each split as those that its training divided: then most are its own.
-func warnOfTraining(c *cobra.Command, d *dataset.Data, models []*garb.Classifier, records []dataRecord) {
-	for i, model := range models {
-		t := model.Model().Training
-		if t == nil || !slices.Equal(model.Classes(), d.Classes) || d.Part("") == nil {
+func warnOfTraining(c *cobra.Command, d *dataset.Data, models []*model.Classifier, records []dataRecord) {
+	for i, classifier := range models {
+		t := classifier.Description().Training
+		if t == nil || !slices.Equal(classifier.Classes(), d.Classes) || d.Part("") == nil {
 			continue
 		}
 		splits, err := d.Split(records[i].Split)
@@ -102,7 +102,7 @@ func warnOfTraining(c *cobra.Command, d *dataset.Data, models []*garb.Classifier
 		if areAsMany(t.Pictures, found) {
 			say(c, "warning: %s was trained on as many pictures in as many classes. If it was on these, its "+
 				"figures are too good: "+
-				"--split %s measures on those that it has not seen", model.Name(), split)
+				"--split %s measures on those that it has not seen", classifier.Name(), split)
 		}
 	}
 }
@@ -184,12 +184,12 @@ type dataRecord struct {
 // recordOf returns how a model's training read its data set, and garb's own rule for
 // models whose record does not say, and for those that are built in: their data sets are
 // not anybody's own.
-func recordOf(c *garb.Classifier) (dataRecord, error) {
+func recordOf(c *model.Classifier) (dataRecord, error) {
 	record := dataRecord{Split: dataset.DefaultSplitRule()}
-	if slices.Contains(garb.BuiltInModels(), c.Name()) {
+	if slices.Contains(model.BuiltInNames(), c.Name()) {
 		return record, nil
 	}
-	if t := c.Model().Training; t != nil && len(t.Settings) > 0 {
+	if t := c.Description().Training; t != nil && len(t.Settings) > 0 {
 		if err := json.Unmarshal(t.Settings, &record); err != nil {
 			return record, fmt.Errorf("model %s: its training record does not say how it divided its pictures: %w",
 				c.Name(),

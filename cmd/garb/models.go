@@ -14,10 +14,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/backbone"
 	"garb/convert"
 	"garb/internal/download"
+	"garb/model"
 	"garb/picture"
 	"garb/weights"
 )
@@ -85,18 +85,18 @@ func aboutWeights(s weights.Source) (modelState, error) {
 
 // builtInModels are the models in the binary, as sources of their own.
 var builtInModels = []weights.Source{
-	{Name: garb.Clothing, Architecture: "efficientnet-lite0", BuiltIn: true, Licence: "Apache-2.0",
+	{Name: model.Clothing, Architecture: "efficientnet-lite0", BuiltIn: true, Licence: "Apache-2.0",
 		Description: "garments, 10 classes", Origin: "garb train"},
-	{Name: garb.Garments, Architecture: "efficientnet-lite0", BuiltIn: true, Licence: "Apache-2.0",
+	{Name: model.Garments, Architecture: "efficientnet-lite0", BuiltIn: true, Licence: "Apache-2.0",
 		Description: "garments, 17 classes", Origin: "garb train"},
-	{Name: garb.ImageNet, Architecture: "efficientnet-lite0", BuiltIn: true, WithTop: true, Licence: "Apache-2.0",
+	{Name: model.ImageNet, Architecture: "efficientnet-lite0", BuiltIn: true, WithTop: true, Licence: "Apache-2.0",
 		Description: "ImageNet, 1000 classes", Origin: "the weights efficientnet-lite0"},
 }
 
 func listModels(out io.Writer, asJSON bool) error {
 	var all []modelState
 	for _, s := range builtInModels {
-		m, err := garb.Open(s.Name, garb.Options{})
+		m, err := model.Open(s.Name, model.Options{})
 		if err != nil {
 			return err
 		}

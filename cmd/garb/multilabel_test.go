@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -24,15 +24,15 @@ func labellingModel(t *testing.T) string {
 		"top/kernel": tensor.FromSlice([]float32{9, 0, 0, 0, 8, 0, 0, 0, 7}, 3, 3),
 		"top/bias":   tensor.FromSlice([]float32{-4.5, -4, -3.5}, 3),
 	}}
-	model, tensors, err := garb.NewModel(n, []string{"red", "green", "blue"}, spec)
+	m, err := model.FromNetwork(n, []string{"red", "green", "blue"}, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := model.SetGolden(t.Context(), tensors); err != nil {
+	if err := m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "colours.safetensors")
-	if err := model.Save(path, tensors, tensor.Float32); err != nil {
+	if err := m.Save(path, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -41,7 +41,7 @@ func labellingModel(t *testing.T) string {
 // TestMultiLabel: answers list the labels above one half, and what needs one class of many
 // refuses such a model.
 func TestMultiLabel(t *testing.T) {
-	model, folder := labellingModel(t), t.TempDir()
+	reference, folder := labellingModel(t), t.TempDir()
 	yellow := plainPicture(t, filepath.Join(folder, "yellow.png"), color.RGBA{255, 255, 0, 255})
 	black := plainPicture(t, filepath.Join(folder, "black.png"), color.RGBA{0, 0, 0, 255})
 	for _, c := range []struct {
@@ -53,7 +53,7 @@ func TestMultiLabel(t *testing.T) {
 		{[]string{"--csv"}, []string{"picture,class,labels,", "yellow.png,red,red; green,", "black.png,blue,,"}},
 	} {
 		code, out, errOut := garbRun(t, nil,
-			append([]string{"classify", "--model", model, yellow, black}, c.args...)...)
+			append([]string{"classify", "--model", reference, yellow, black}, c.args...)...)
 		if code != exitDone {
 			t.Fatalf("%v: %d, %s", c.args, code, errOut)
 		}
@@ -65,10 +65,10 @@ func TestMultiLabel(t *testing.T) {
 	}
 	data := splitPictures(t)
 	for _, args := range [][]string{
-		{"classify", "--model", model, "--sort-into", filepath.Join(folder, "sorted"), "--copy", yellow},
-		{"evaluate", "--model", model, "--data", data},
-		{"compare", "--data", data, model, garb.Clothing},
-		{"average", model, model, "--out", filepath.Join(folder, "mean.safetensors")},
+		{"classify", "--model", reference, "--sort-into", filepath.Join(folder, "sorted"), "--copy", yellow},
+		{"evaluate", "--model", reference, "--data", data},
+		{"compare", "--data", data, reference, model.Clothing},
+		{"average", reference, reference, "--out", filepath.Join(folder, "mean.safetensors")},
 	} {
 		code, _, errOut := garbRun(t, nil, args...)
 		if code == exitDone || !strings.Contains(errOut, "is a multi-label model") {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 
-	"garb"
 	"garb/dataset"
 	"garb/explain"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -55,7 +55,7 @@ func (l *look) drawNeighbours(ctx context.Context) error {
 
 // compare gives the similarity of every picture of the folder but the picture itself.
 func (l *look) compare(ctx context.Context) ([]explain.Neighbour, error) {
-	classifier, err := garb.Open(l.model, garb.Options{Threads: 1})
+	classifier, err := model.Open(l.model, model.Options{Threads: 1})
 	if err != nil {
 		return nil, err
 	}

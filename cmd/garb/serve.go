@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"garb"
+	"garb/model"
 	"garb/serve"
 )
 
@@ -48,11 +48,11 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 				return err
 			}
 			if len(models) == 0 && config.ModelsFolder == "" {
-				models = []string{garb.Clothing}
+				models = []string{model.Clothing}
 			}
 			for _, m := range models {
 				name, path, ok := strings.Cut(m, "=")
-				if !ok && !slices.Contains(garb.BuiltInModels(), m) {
+				if !ok && !slices.Contains(model.BuiltInNames(), m) {
 					return fmt.Errorf("--model %s: it is NAME=PATH, such as clothing=runs/mine", m)
 				}
 				if !ok {
@@ -81,9 +81,9 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 					errors.Unwrap(err))
 			}
 			s, err := serve.New(config, func(path string) (serve.Classifier, error) {
-				return garb.Open(path, garb.Options{Threads: 1, Accept: accept.threshold})
+				return model.Open(path, model.Options{Threads: 1, Accept: accept.threshold})
 			}, log)
-			if errors.Is(err, garb.ErrNoAcceptance) {
+			if errors.Is(err, model.ErrNoAcceptance) {
 				err = fmt.Errorf("%w; omit --accept: requests can set a threshold each, by ?accept=", err)
 			}
 			if err != nil {

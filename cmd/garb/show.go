@@ -16,10 +16,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/backbone"
 	"garb/diagram"
 	"garb/internal/safefile"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -85,8 +85,8 @@ type description struct {
 	Licence      string            `json:"licence,omitempty"`
 	Origin       string            `json:"origin,omitempty"`
 	Classes      []string          `json:"classes,omitempty"` // of a model
-	Training     *garb.Training    `json:"training,omitempty"`
-	Acceptance   *garb.Acceptance  `json:"acceptance,omitempty"`
+	Training     *model.Training   `json:"training,omitempty"`
+	Acceptance   *model.Acceptance `json:"acceptance,omitempty"`
 	Tensors      int               `json:"tensors,omitempty"` // of a file of weights
 	Stored       []string          `json:"stored,omitempty"`  // float32, float16
 	Bytes        int               `json:"bytes,omitempty"`
@@ -107,7 +107,7 @@ func describe(reference string) (*description, error) {
 		}
 		return d, err
 	}
-	if info, err := os.Stat(reference); err == nil && !info.IsDir() && !garb.IsModel(reference) {
+	if info, err := os.Stat(reference); err == nil && !info.IsDir() && !model.IsModel(reference) {
 		return describeWeights(reference)
 	}
 	return describeModel(reference)
@@ -134,11 +134,11 @@ func describeSource(s weights.Source) (*description, error) {
 }
 
 func describeModel(reference string) (*description, error) {
-	m, err := garb.Open(reference, garb.Options{})
+	m, err := model.Open(reference, model.Options{})
 	if err != nil {
 		return nil, err
 	}
-	about := m.Model()
+	about := m.Description()
 	n, err := m.Network()
 	if err != nil {
 		return nil, err
@@ -194,7 +194,7 @@ func describeWeights(reference string) (*description, error) {
 // labelChoices says how a training changed and chose the labels of its data set, and
 // grouped the pictures: pairs of a word and names. A model whose record does not say has
 // none.
-func labelChoices(t *garb.Training) (choices [][2]string) {
+func labelChoices(t *model.Training) (choices [][2]string) {
 	var record dataRecord
 	if json.Unmarshal(t.Settings, &record) != nil {
 		return nil

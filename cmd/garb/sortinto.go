@@ -10,11 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
-	"garb"
 	"garb/internal/safefile"
+	"garb/model"
 	"garb/weights"
 )
 
@@ -24,8 +25,9 @@ type sorter struct {
 	action  sortAction
 	into    string // as it was named
 	root    string // the same, absolute and without links
-	folders map[classKey]string
-	refusal string // the model's words for pictures that it refuses; "": it refuses none
+	classes []string
+	folders map[int]string // of the classes, by their places, and of refused
+	refusal string         // the model's words for pictures that it refuses; "": it refuses none
 	log     *sortLog
 	run     string // begins the identifiers of this run
 	begun   int
@@ -33,21 +35,21 @@ type sorter struct {
 	sorted  int
 }
 
-// refusedKey stands for pictures that the model refuses; no class has an empty name.
-var refusedKey = classKey{}
+// refused stands for the class of pictures that the model refuses.
+const refused = -1
 
 // refusalOf returns what a model says of pictures that it refuses, "" if it does not judge.
-func refusalOf(model *garb.Classifier) string {
-	if !model.Judges() {
+func refusalOf(classifier *model.Classifier) string {
+	if !classifier.Judges() {
 		return ""
 	}
-	return model.Model().Acceptance.Refusal
+	return classifier.Description().Acceptance.Refusal
 }
 
 // openSorter makes the folder if need be, and opens its log. Pictures that the model
 // refuses go to a folder named after the refusal; "" means that there are none.
-func openSorter(into string, action sortAction, classes []modelClass, refusal string) (*sorter, error) {
-	s := &sorter{action: action, into: into, refusal: refusal, folders: map[classKey]string{}, next: map[string]int{}}
+func openSorter(into string, action sortAction, classes []string, refusal string) (*sorter, error) {
+	s := &sorter{action: action, into: into, refusal: refusal, classes: classes, folders: map[int]string{}, next: map[string]int{}}
 	_, err := os.Lstat(into)
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if err := os.MkdirAll(into, 0o777); err != nil {
@@ -56,19 +58,15 @@ func openSorter(into string, action sortAction, classes []modelClass, refusal st
 	if s.root, err = physical(into); err != nil {
 		return nil, err
 	}
-	names := make([]string, len(classes))
-	for i, c := range classes {
-		names[i] = c.unique
-	}
+	names := slices.Clone(classes)
 	if refusal != "" {
 		names = append(names, refusal) // last, so that the classes' folders are what they are without
 	}
 	for i, folder := range classFolderNames(names) {
 		if i == len(classes) {
-			s.folders[refusedKey] = folder
-			continue
+			i = refused
 		}
-		s.folders[classKey{classes[i].Class, classes[i].WNID}] = folder
+		s.folders[i] = folder
 	}
 	var id [6]byte
 	if _, err := rand.Read(id[:]); err != nil {
@@ -149,7 +147,7 @@ func checkSortable(action sortAction, all []source) error {
 
 // put puts a picture into a class's folder, and returns its new path. A *sortLogError is
 // the end of it; with any other error the picture is where it was, and nowhere else.
-func (s *sorter) put(from string, class classKey) (string, error) {
+func (s *sorter) put(from string, class int) (string, error) {
 	from, err := filepath.Abs(from)
 	if err != nil {
 		return "", err
@@ -167,14 +165,14 @@ func (s *sorter) put(from string, class classKey) (string, error) {
 	}
 	folder, ok := s.folders[class]
 	if !ok {
-		panic("sort: the model has no class " + class.class)
+		panic(fmt.Sprintf("sort: the model has no class %d", class))
 	}
 	if err := s.makeFolder(folder); err != nil {
 		return "", err
 	}
-	record := sortRecord{Action: s.action, Class: class.class, From: filePath(from)}
-	if class == refusedKey {
-		record.Class = s.refusal
+	record := sortRecord{Action: s.action, Class: s.refusal, From: filePath(from)}
+	if class != refused {
+		record.Class = s.classes[class]
 	}
 	switch {
 	case s.action == sortLink:

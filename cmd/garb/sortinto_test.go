@@ -15,8 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"garb"
 )
 
 // tree is what is in a folder: of each file its content, of each link its text, of each
@@ -346,11 +344,7 @@ func TestSortLeavesTheCacheAlone(t *testing.T) {
 // testSorter is a sorter with classes of these names.
 func testSorter(t *testing.T, into string, action sortAction, classes ...string) *sorter {
 	t.Helper()
-	var all []modelClass
-	for _, c := range classes {
-		all = append(all, modelClass{garb.Prediction{Class: c}, c})
-	}
-	s, err := openSorter(into, action, all, "")
+	s, err := openSorter(into, action, classes, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,7 +390,7 @@ func TestSortStrangeNames(t *testing.T) {
 		folders := map[string]bool{}
 		for i, name := range strangeNames {
 			class := classes[i%len(classes)]
-			to, err := s.put(filepath.Join(folder, name), classKey{class: class})
+			to, err := s.put(filepath.Join(folder, name), i%len(classes))
 			if err != nil {
 				t.Fatalf("%q into %q: %v", name, class, err)
 			}
@@ -502,7 +496,7 @@ func TestSortGoesOnToTheNextName(t *testing.T) {
 	if !errors.Is(err, fs.ErrExist) {
 		t.Errorf("%v", err)
 	}
-	to, err := s.put(picture, classKey{class: "c"})
+	to, err := s.put(picture, 0)
 	if err != nil || filepath.Base(to) != "a-2.jpg" ||
 		string(readFile(t, filepath.Join(into, "c", "a.jpg"))) != "mine" {
 		t.Errorf("%s, %v", to, err)
@@ -664,7 +658,7 @@ func TestSortWithoutALog(t *testing.T) {
 		t.Fatal(err)
 	}
 	var unlogged *sortLogError
-	if _, err := s.put(picture, classKey{class: "c"}); !errors.As(err, &unlogged) || !exists(picture) {
+	if _, err := s.put(picture, 0); !errors.As(err, &unlogged) || !exists(picture) {
 		t.Errorf("%v", err)
 	}
 	if err := os.MkdirAll(filepath.Join(root, "x", sortLogName), 0o755); err != nil {

@@ -14,10 +14,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/backbone"
 	"garb/dataset"
 	"garb/evaluate"
+	"garb/model"
 	"garb/train"
 )
 
@@ -52,7 +52,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 		"how the model judges whether a picture shows any of the classes: with --other class, head or exposure, "+
 			"without it energy, distance or neighbours; none: it does not (default class or energy)")
 	flags.StringVar(&c.Refusal, "refusal", "", `what the model calls a picture that it refuses (default "`+
-		garb.NoneOfThese+`")`)
+		model.NoneOfThese+`")`)
 	flags.Float64Var(&c.BalanceSampling, "balance-sampling", 0,
 		"show pictures of a data set's rare classes more often: from 0, as many as there are, to 1, each class "+
 			"equally often")
@@ -503,7 +503,7 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 }
 
 // sayAcceptance says what a model accepts.
-func (d *trainDisplay) sayAcceptance(a *garb.Acceptance) {
+func (d *trainDisplay) sayAcceptance(a *model.Acceptance) {
 	fmt.Fprintf(d.out, "accepts   %.1f %% of validation, by %s\n", 100*a.Validation.Value(), a.Method)
 	for _, o := range a.Others {
 		fmt.Fprintf(d.out, "          %.1f %% of %s of %s (95 %% interval %.1f to %.1f %%)\n", 100*o.Value(),

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"garb"
 	"garb/internal/kernel"
+	"garb/model"
 	"garb/tensor"
 )
 
@@ -232,7 +232,7 @@ func TestTrainOnAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	tensors := func(run string) *tensor.File {
-		path, err := garb.BestCheckpoint(run)
+		path, err := model.BestCheckpoint(run)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"garb"
 	"garb/internal/kernel"
+	"garb/model"
 )
 
 // unknown stands for what the go command did not record: it records the commit when it
@@ -37,7 +37,7 @@ func thisBuild() build {
 // buildOf describes a program by what the go command recorded in it; info may be nil.
 func buildOf(info *debug.BuildInfo) build {
 	b := build{
-		Version: garb.Version, Commit: unknown, CommitDate: unknown,
+		Version: model.Version, Commit: unknown, CommitDate: unknown,
 		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
 	}
 	if info == nil {
@@ -106,8 +106,8 @@ built-in models. A build outside a repository does not know its commit.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			v := versionReport{build: thisBuild(), Kernels: kernel.ActiveLevel().String(),
 				Threads: runtime.GOMAXPROCS(0)}
-			for _, name := range garb.BuiltInModels() {
-				m, err := garb.Open(name, garb.Options{})
+			for _, name := range model.BuiltInNames() {
+				m, err := model.Open(name, model.Options{})
 				if err != nil {
 					return err
 				}

@@ -1,5 +1,5 @@
-// Command _make draws docs/classify.svg: drawn pictures beside what garb really prints for
-// them. Run it in the project's root: go run ./docs/_make/main.go
+// Command _make draws docs/classify.svg: drawn pictures, and what garb prints for them. Run it
+// in the project's root: go run ./docs/_make/main.go
 package main
 
 import (

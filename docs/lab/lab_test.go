@@ -50,7 +50,7 @@ func invocations(text string) [][]string {
 		}
 	}
 	for _, m := range console.FindAllStringSubmatch(text, -1) {
-		for _, command := range commandsOf(strings.SplitAfter(m[1], "\n")) {
+		for _, command := range parseCommands(strings.SplitAfter(m[1], "\n")) {
 			add(command)
 		}
 	}
@@ -116,7 +116,8 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 			used[strings.Join(path, " ")] = true
 		}
 	}
-	for _, command := range []string{"explain", "map", "train", "sweep", "lr-find", "data preview", "evaluate", "models show", "classify", "serve", "convert"} {
+	for _, command := range []string{"explain", "map", "train", "sweep", "lr-find", "data preview",
+		"evaluate", "models show", "classify", "serve", "convert"} {
 		if !used[command] {
 			t.Errorf("no page uses garb %s", command)
 		}
@@ -127,7 +128,7 @@ func TestPicturesAreThereAndUsed(t *testing.T) {
 	const largest = 3_000_000 // bytes of all together
 	used, drawn := map[string]bool{}, map[string]bool{}
 	for page, text := range pagesHere(t) {
-		for _, p := range pictures(text) {
+		for _, p := range findPictures(text) {
 			if _, err := os.Stat(p.file); err != nil {
 				t.Errorf("%s: %v", page, err)
 			}
@@ -205,9 +206,11 @@ func TestPagesAreFilled(t *testing.T) {
 
 func TestFill(t *testing.T) {
 	const page = "# A page\n\n```console\n$ one \\\n> --more\nold\n> not a command\n$ two\n```\n\n" +
-		"![x](pictures/x.png) <!-- runs/x.png -->\n<!-- course: a | b -->\nold\n<!-- course end -->\n\n```sh\n$ untouched\n```\n"
+		"![x](pictures/x.png) <!-- runs/x.png -->\n<!-- course: a | b -->\nold\n<!-- course end -->\n\n" +
+		"```sh\n$ untouched\n```\n"
 	const want = "# A page\n\n```console\n$ one \\\n> --more\n1\n$ two\n```\n\n" +
-		"![x](pictures/x.png) <!-- runs/x.png -->\n<!-- course: a | b -->\n\ntable of a | b\n<!-- course end -->\n\n```sh\n$ untouched\n```\n"
+		"![x](pictures/x.png) <!-- runs/x.png -->\n<!-- course: a | b -->\n\ntable of a | b\n<!-- course end -->\n\n" +
+		"```sh\n$ untouched\n```\n"
 	var commands []string
 	run := func(c []string) ([]string, error) {
 		commands = append(commands, c...)
@@ -224,7 +227,7 @@ func TestFill(t *testing.T) {
 	if again, err := fill(got, run, rows); err != nil || again != got {
 		t.Errorf("filled again: %v\n%s", err, again)
 	}
-	if p := pictures(got); len(p) != 1 || p[0] != (picture{"pictures/x.png", "runs/x.png"}) {
+	if p := findPictures(got); len(p) != 1 || p[0] != (picture{"pictures/x.png", "runs/x.png"}) {
 		t.Errorf("pictures %+v", p)
 	}
 	for _, broken := range []string{"```console\n$ one\n", "<!-- course: a -->\n"} {
@@ -276,11 +279,11 @@ func TestShellRunsOnce(t *testing.T) {
 
 func TestCourseRows(t *testing.T) {
 	t.Chdir("../..")
-	table, err := courseRows("--size 299")
+	table, err := selectCourseRows("--size 299")
 	if err != nil || strings.Count(table, "\n") != 3 || !strings.Contains(table, "--backbone xception --size 299") {
 		t.Errorf("%v\n%s", err, table)
 	}
-	if _, err := courseRows("--size 1000000"); err == nil {
+	if _, err := selectCourseRows("--size 1000000"); err == nil {
 		t.Error("rows that there are not are no error")
 	}
 }
@@ -314,13 +317,14 @@ func TestDrawMap(t *testing.T) {
 	}
 }
 
-func TestSized(t *testing.T) {
+func TestAddSize(t *testing.T) {
 	for _, c := range []struct{ svg, want string }{
-		{`<svg xmlns="x" viewBox="0 0 52 30" role="img">`, `<svg xmlns="x" viewBox="0 0 52 30" width="52" height="30" role="img">`},
+		{`<svg xmlns="x" viewBox="0 0 52 30" role="img">`,
+			`<svg xmlns="x" viewBox="0 0 52 30" width="52" height="30" role="img">`},
 		{`<svg xmlns="x" width="5" viewBox="0 0 52 30">`, `<svg xmlns="x" width="5" viewBox="0 0 52 30">`},
 		{`<p>`, `<p>`},
 	} {
-		if got := string(sized([]byte(c.svg))); got != c.want {
+		if got := string(addSize([]byte(c.svg))); got != c.want {
 			t.Errorf("%s became %s", c.svg, got)
 		}
 	}

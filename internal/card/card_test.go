@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
+	"garb/model"
 )
 
 // TestModelCard holds what MODEL_CARD.md and README.md say between marks to the figures
@@ -45,14 +45,14 @@ func TestModelCard(t *testing.T) {
 		}
 	}
 	for name, digest := range m.Digests {
-		model, err := garb.Open(name, garb.Options{Threads: 1})
+		classifier, err := model.Open(name, model.Options{Threads: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(card, digest) {
 			t.Errorf("MODEL_CARD.md does not say the digest of %s, %s", name, digest)
 		}
-		if model.Digest() != digest {
+		if classifier.Digest() != digest {
 			t.Errorf("the figures are of another %s than the one that is built in: run go run ./docs/_make/card again", name)
 		}
 	}
@@ -79,7 +79,7 @@ func TestFill(t *testing.T) {
 			text: "<!-- measured a.d -->1<!-- end --><!-- measured a.test.ece -->2<!-- end -->",
 			want: "<!-- measured a.d -->−.012<!-- end --><!-- measured a.test.ece -->.031<!-- end -->"},
 		{name: "a table", text: "<!-- measured table a.test. a.d -->\nold\n<!-- end -->", want: `<!-- measured table a.test. a.d -->
-| what | measured | 95 % interval | pictures | to reach |
+| what | measured | 95 % interval | pictures | target |
 |---|---|---|---|---|
 | test | .944 | .742 to .990 | 17 of 18 | ≥ .9 |
 | ECE | .031 | .000 to .050 | 18 |  |

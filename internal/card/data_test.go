@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"garb"
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/internal/kernel"
+	"garb/model"
 )
 
 // TestTestSplit measures the built-in model on the test split again: the figures that
@@ -31,7 +31,7 @@ func TestTestSplit(t *testing.T) {
 	if err := json.Unmarshal(text, &m); err != nil {
 		t.Fatal(err)
 	}
-	model, err := garb.Open(garb.Clothing, garb.Options{Threads: 1})
+	classifier, err := model.Open(model.Clothing, model.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestTestSplit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := evaluate.Run(t.Context(), model, set, model.Limits(), nil)
+	r, err := evaluate.Run(t.Context(), classifier, set, classifier.Limits(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,11 +13,11 @@ import (
 	"slices"
 	"strings"
 
-	"garb"
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/internal/drawn"
 	"garb/internal/perturb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -27,7 +27,7 @@ var Ten = []string{"dress", "hat", "longsleeve", "outwear", "pants", "shirt", "s
 // asTen are kinds that one of the ten classes stands for in street photos.
 var asTen = map[string]string{"blouse": "shirt", "blazer": "outwear"}
 
-// Classifier is what is measured: a *garb.Classifier or, in tests, less.
+// Classifier is what is measured: a *model.Classifier or, in tests, less.
 type Classifier interface {
 	Classes() []string
 	Digest() string
@@ -35,7 +35,7 @@ type Classifier interface {
 	Limits() picture.Limits
 	OutputCount() int
 	Outputs(ctx context.Context, inputs, rows []float32) error
-	Answer(row []float32) garb.Answer
+	Answer(row []float32) model.Answer
 }
 
 // Options say what is measured and how.
@@ -358,7 +358,7 @@ func (m *measurement) load(ctx context.Context, folder string, s sample, n int,
 }
 
 // judge turns the model's answer into one about the classes that are measured.
-func (m *measurement) judge(from garb.Answer) answer {
+func (m *measurement) judge(from model.Answer) answer {
 	a := answer{acceptance: from.Acceptance, accepted: from.Accepted}
 	if !from.Judged { // the largest probability is what there is
 		a.acceptance = from.Predictions[0].Probability
@@ -495,7 +495,7 @@ func (m *measurement) bootstrap(key, title, target string, answers []answer, wha
 // 95 % of the test split.
 func (m *measurement) accepts(key, title, target string, answers []answer, threshold float64) {
 	m.share(key+".accepted", title+": accepted", target, answers, accepted)
-	m.share(key+".accepted-at-95", title+": accepted, at 95 % of the test pictures", target, answers,
+	m.share(key+".accepted-at-95", title+": accepted at the 95 % threshold", target, answers,
 		func(a answer) bool { return a.acceptance >= threshold })
 }
 
@@ -585,7 +585,7 @@ func (m *measurement) named(ctx context.Context, folder string, threshold float6
 		return !slices.ContainsFunc(classes[a.file],
 			func(class string) bool { return slices.Contains(m.classes(), class) })
 	})
-	m.share("named.right", "other pictures that show clothes which there is a class for: right", "≥ .75", known,
+	m.share("named.right", "other pictures that show clothes of a known class: right", "≥ .75", known,
 		func(a answer) bool {
 			return slices.Contains(classes[a.file], a.Predictions[0].Class)
 		})
@@ -634,8 +634,8 @@ func (m *measurement) kids(answers []answer) error {
 	above := math.Hypot(one.Interval[1]-one.Value, other.Value-other.Interval[0])
 	d := one.Value - other.Value
 	m.figures = append(m.figures,
-		Figure{Key: m.Name + ".kids.difference", Title: "children's clothes less adults'", Target: "within .03",
-			Value: d,
+		Figure{Key: m.Name + ".kids.difference", Title: "accuracy on children's clothes minus adults'",
+			Target: "within .03", Value: d,
 			Count: len(answers), Interval: [2]float64{d - below, d + above}})
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -43,11 +43,11 @@ func (f fake) Outputs(_ context.Context, inputs, rows []float32) error {
 	return nil
 }
 
-func (f fake) Answer(row []float32) garb.Answer {
-	a := garb.Answer{Judged: f.judges, Accepted: true, Acceptance: 1}
-	probabilities := garb.Softmax(row[:len(f.classes)])
-	for _, c := range garb.Ranking(row[:len(f.classes)]) {
-		a.Predictions = append(a.Predictions, garb.Prediction{Class: f.classes[c], Probability: probabilities[c]})
+func (f fake) Answer(row []float32) model.Answer {
+	a := model.Answer{Judged: f.judges, Accepted: true, Acceptance: 1}
+	probabilities := model.Softmax(row[:len(f.classes)])
+	for _, c := range model.Ranking(row[:len(f.classes)]) {
+		a.Predictions = append(a.Predictions, model.Prediction{Class: f.classes[c], Probability: probabilities[c]})
 	}
 	if f.judges {
 		a.Acceptance = float64(row[len(f.classes)]) / 255

@@ -7,8 +7,8 @@ import (
 	"math"
 	"testing"
 
-	"garb"
 	"garb/internal/perturb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -25,7 +25,7 @@ func TestAll(t *testing.T) {
 		"middle": {96, 120}, "small": {48, 60}, "blurred": {160, 200}, "noisy": {160, 200},
 	}
 	for _, change := range perturb.All() {
-		p := garb.GoldenPicture(1)
+		p := model.DrawGoldenPicture(1)
 		before := bytes.Clone(p.Pix)
 		out := change.Apply(p, 7)
 		if !bytes.Equal(p.Pix, before) {
@@ -69,7 +69,7 @@ func TestRotate(t *testing.T) {
 	if got := perturb.Rotate(p, 0); !bytes.Equal(got.Pix, p.Pix) {
 		t.Errorf("rotated by 0°: %v", got.Pix)
 	}
-	square := garb.GoldenPicture(0)
+	square := model.DrawGoldenPicture(0)
 	square = perturb.CropMiddle(square, 60)
 	square.Height = square.Width
 	square.Pix = square.Pix[:3*square.Width*square.Height]

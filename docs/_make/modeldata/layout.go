@@ -22,38 +22,38 @@ import (
 
 const (
 	jpegQuality = 95 // of crops, as garb data crops writes them
-	every       = 5  // every fifth worn photo and other picture is set aside
-	// validationShare is that of worn photos and other pictures, and kindShare that of
-	// each kind of the full set.
+	every       = 5  // every fifth worn photo and other picture is held out
+	// validationShare is the share of worn photos and other pictures, and kindShare the share
+	// of each kind of the full set.
 	validationShare = 0.15
 	kindShare       = 0.1
-	// giants is the number of contributors with the most pictures, whom train keeps: each
-	// has more than all of validation should have of some kinds.
+	// giants is the number of contributors with the most pictures. They stay in train: each has
+	// more pictures of some kinds than all of validation should have.
 	giants = 4
-	// wholeShare is the least share of the largest class's pixels with which a class may
-	// name a whole street photo.
+	// wholeShare is the smallest share of the largest class's pixels that a class needs to name
+	// a whole street photo.
 	wholeShare = 0.05
 	seed       = 1 // of the pictures without a garment
 )
 
 // file is one file of the layout.
 type file struct {
-	name   string // below OUT, with slashes
-	source string // below DATA, with slashes; of tables ""
-	kind   bool   // its folder is named for its kind
+	name   string // relative to OUT, with slashes
+	source string // relative to DATA, with slashes; "" for tables
+	kind   bool   // its folder is named after its kind
 }
 
-// layout is a folder in the making:
+// layout is a folder under construction:
 //
 //	full, worn, street, named   {train,validation}/KIND/
 //	empty, other                {train,validation}/
-//	worn-masks                  where the garment is in each picture of worn/train
-//	clothes-unnamed, people     pictures that may be accepted, without a kind
+//	worn-masks                  the mask of the garment in each picture of worn/train
+//	clothes-unnamed, people     acceptable pictures without a kind
 //	aside/test/CLASS            the small set's test split
 //	aside/full/KIND             all pictures by the test split's contributors; kids.csv
-//	street-validation.csv       what is worn in each photo of street/validation
-//	aside/worn, worn10, street, empty   of every fifth photo; street.csv: what is worn
-//	aside/other, people         every fifth of each by its place among all other pictures
+//	street-validation.csv       the garments worn in each photo of street/validation
+//	aside/worn, worn10, street, empty   every fifth photo; street.csv: garments worn
+//	aside/other, people         every fifth of each, by position among all other pictures
 //	aside/named                 half of the pictures that show clothes; named.csv: classes
 type layout struct {
 	data, out string
@@ -149,9 +149,9 @@ func (l *layout) layOutFull(ctx context.Context) error {
 	return nil
 }
 
-// readFull reads the full set's pictures that have a kind, in the order of images.csv,
-// and the contributors of the small set's test split, which it lays out. The small set's
-// folder is a picture's kind where the two disagree: it has been corrected.
+// readFull returns the full set's pictures that have a kind, in the order of images.csv, and the
+// contributors of the small set's test split, which it lays out. If the two sets disagree, the
+// small set's folder is the kind, because it has been corrected.
 func (l *layout) readFull(ctx context.Context) ([]entry, map[string]bool, error) {
 	const small, extra = "clothing-dataset-small", "clothing-dataset-full/extra"
 	rows, err := readTable(filepath.Join(l.data, "clothing-dataset-full", "images.csv"))
@@ -219,10 +219,9 @@ func (l *layout) readFull(ctx context.Context) ([]entry, map[string]bool, error)
 	return entries, testers, nil
 }
 
-// divide chooses the contributors whose pictures are for validation, so that each kind has
-// about kindShare of its pictures there: at random until adding one brings the shares no
-// nearer to that, in squares; then whichever change of one contributor brings them
-// nearest, until none does.
+// divide chooses the contributors of validation, so that each kind has about kindShare of its
+// pictures there. It adds random contributors until this no longer reduces the sum of squared
+// deviations. Then it moves the contributor that reduces the sum most, until none does.
 func divide(entries []entry) map[string]bool {
 	total, pictures := map[string]int{}, map[string]int{}
 	per := map[string]map[string]int{} // by contributor and kind
@@ -247,9 +246,9 @@ func divide(entries []entry) map[string]bool {
 		}
 		return 1
 	}
-	// gain returns by how much the sum of squares falls if a contributor changes sides.
+	// gain returns the reduction of the sum of squares if a contributor moves.
 	gain := func(sender string) (sum float64) {
-		for _, kind := range allKinds { // in a fixed order, for the sum's rounding
+		for _, kind := range allKinds { // in a fixed order, so that the sum always rounds alike
 			if n := sign(sender) * per[sender][kind]; n != 0 {
 				goal := kindShare * float64(total[kind])
 				before := (float64(taken[kind]) - goal) / goal
@@ -271,7 +270,7 @@ func divide(entries []entry) map[string]bool {
 		}
 	}
 	for {
-		best, most := "", 1e-9 // above what rounding can gain, so that it ends
+		best, most := "", 1e-9 // above the rounding error, so that the loop ends
 		for _, sender := range senders {
 			if g := gain(sender); g > most {
 				best, most = sender, g
@@ -284,7 +283,7 @@ func divide(entries []entry) map[string]bool {
 	}
 }
 
-// layOutWorn lays out what the worn set's photos show.
+// layOutWorn lays out the crops, whole photos and negatives of the worn set.
 func (l *layout) layOutWorn(ctx context.Context) error {
 	const folder = "clothing-worn"
 	text, err := os.ReadFile(filepath.Join(l.data, folder, "labels.txt"))
@@ -313,7 +312,7 @@ func (l *layout) layOutWorn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// All that is worn: garments as the ten classes call them, however few their pixels.
+	// All garments worn, by the names of the ten classes, however few their pixels.
 	seen := crops.Rule{Merge: maps.Clone(wornMerge), Ignore: wornIgnored, Classes: tenClasses, MinPixels: 1, MinSide: 1,
 		Whole: 1e-9}
 	maps.Copy(seen.Merge, asTen)
@@ -341,7 +340,7 @@ func (l *layout) layOutWorn(ctx context.Context) error {
 	}
 	negatives := crops.DefaultNegatives()
 	negatives.Seed = seed
-	// What is worn in photos that are set aside, and in those to choose by.
+	// The garments worn in held-out photos and in validation photos.
 	worn, chosen := [][]string{{"photo", "garments"}}, [][]string{{"photo", "garments"}}
 	for i, pair := range pairs {
 		photo, err := crops.Read(ctx, pair, picture.DefaultLimits())
@@ -411,7 +410,7 @@ func (l *layout) layOutWorn(ctx context.Context) error {
 	return l.addTable("aside/street.csv", worn)
 }
 
-// wornPhoto is a photo of the worn set on its way to the layout.
+// wornPhoto is a photo of the worn set before it is laid out.
 type wornPhoto struct {
 	*layout
 	ctx    context.Context
@@ -420,8 +419,7 @@ type wornPhoto struct {
 	source string
 }
 
-// addCrops adds the crops of a photo to a set, and their masks to a folder unless it is
-// "".
+// addCrops adds the crops of a photo to a set, and their masks to a folder, unless that is "".
 func (w *wornPhoto) addCrops(cutter *crops.Cutter, set, masks string) error {
 	cut, err := cutter.Cut(w.ctx, w.photo)
 	if err != nil {
@@ -448,15 +446,15 @@ func (w *wornPhoto) addCrops(cutter *crops.Cutter, set, masks string) error {
 	return nil
 }
 
-// addWhole links the whole photo into the folder of each of its garments, and returns the
-// names below set.
+// addWhole links the whole photo into the folder of each of its garments, and returns the names
+// relative to set.
 func (w *wornPhoto) addWhole(cutter *crops.Cutter, set string) (names []string, err error) {
 	cut, err := cutter.Cut(w.ctx, w.photo)
 	if err != nil {
 		return nil, err
 	}
 	for _, crop := range cut.Crops {
-		// Of another name than the crop: masks go by names.
+		// The name differs from the crop's, because masks are found by name.
 		name := fmt.Sprintf("%s/%s-whole.jpg", crop.Class, w.name)
 		if err := w.add(set+"/"+name, w.source, true); err != nil {
 			return nil, err
@@ -466,7 +464,7 @@ func (w *wornPhoto) addWhole(cutter *crops.Cutter, set string) (names []string, 
 	return names, nil
 }
 
-// addNegatives adds pictures of no garment.
+// addNegatives adds parts of a photo without a garment.
 func (w *wornPhoto) addNegatives(cutter *crops.Cutter, set string, negatives crops.Negatives) error {
 	cut, err := cutter.Cut(w.ctx, w.photo)
 	if err != nil {
@@ -520,7 +518,7 @@ func (l *layout) layOutOther(ctx context.Context) error {
 			unnamed++
 		case clothes:
 			split, kind = "train", true
-			if named%8 == 6 { // every fourth of those to learn from
+			if named%8 == 6 { // every fourth of the training pictures
 				split = "validation"
 			}
 			best, _, _ := strings.Cut(kinds, "|")
@@ -549,7 +547,7 @@ func (l *layout) layOutOther(ctx context.Context) error {
 	return l.addTable("aside/named.csv", answers)
 }
 
-// tenOf returns which of the ten classes kinds may be called.
+// tenOf returns those of the ten classes that are acceptable for the kinds.
 func tenOf(kinds string) string {
 	var ten []string
 	for _, kind := range strings.Split(kinds, "|") {
@@ -563,8 +561,8 @@ func tenOf(kinds string) string {
 	return strings.Join(ten, "|")
 }
 
-// pictures lists the pictures below a folder of DATA, as sources in the order of their
-// paths. One that cannot be a picture is an error.
+// pictures lists the pictures below a folder of DATA as sources, sorted by path. A file that
+// cannot be a picture is an error.
 func (l *layout) pictures(ctx context.Context, folder string) ([]string, error) {
 	var tally dataset.Tally
 	paths, err := dataset.Pictures(ctx, filepath.Join(l.data, filepath.FromSlash(folder)), &tally)
@@ -586,17 +584,17 @@ func (l *layout) pictures(ctx context.Context, folder string) ([]string, error) 
 	return sources, nil
 }
 
-// stem returns a file's name without ending.
+// stem returns the name of a file without its extension.
 func stem(source string) string {
 	base := filepath.Base(source)
 	return strings.TrimSuffix(base, filepath.Ext(base))
 }
 
-// hash returns a number from 0 to 1 for a name, always the same for the same name.
+// hash returns a number from 0 to 1 that depends only on the name.
 func hash(name string) float64 {
 	h := fnv.New64a()
 	h.Write([]byte(name))
-	x := h.Sum64() // whose high bits hardly depend on the last letters
+	x := h.Sum64() // its high bits hardly depend on the last letters
 	x ^= x >> 32
 	x *= 0xd6e8feb86659fd93
 	x ^= x >> 32

@@ -1,12 +1,12 @@
-// Command modeldata lays out the pictures that the built-in models are trained, chosen
-// and measured on.
+// Command modeldata lays out the pictures for training, choosing and measuring the built-in
+// models.
 //
 //	go run ./docs/_make/modeldata DATA OUT
 //
 // DATA has the folders clothing-dataset-small, clothing-dataset-full (images.csv and
-// extra), clothing-worn and other-pictures. What is set aside goes to OUT/aside and is in
-// no other folder, by contributor and by photo; see layout. The same data give the same
-// files. OUT must be new, empty, or made by this program.
+// extra), clothing-worn and other-pictures. Held-out pictures go to OUT/aside. No contributor
+// and no photo of theirs is in another folder: see layout. The same data give the same files.
+// OUT must be new, empty, or made by this program.
 package main
 
 import (
@@ -45,7 +45,7 @@ func main() {
 	}
 }
 
-// run makes the folder out and prints its counts. The folder appears when it is done.
+// run makes the folder out and prints its counts. The folder appears only when it is complete.
 func run(ctx context.Context, data, out string, print io.Writer) (err error) {
 	if err := replaceable(out); err != nil {
 		return err
@@ -112,7 +112,7 @@ func replaceable(out string) error {
 	})
 }
 
-// readTable reads a CSV file with at least a head.
+// readTable reads a CSV file that has at least a header.
 func readTable(name string) ([][]string, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -138,8 +138,8 @@ func writeTable(name string, rows [][]string) (err error) {
 	return csv.NewWriter(f).WriteAll(rows)
 }
 
-// printCounts prints the number of pictures of each set and kind: a row for each kind,
-// and a block of columns for each source.
+// printCounts prints the number of pictures of each set and kind: a row for each kind, and a
+// block of columns for each source.
 func printCounts(out io.Writer, files []file) error {
 	counts, kinds := map[string]map[string]int{}, map[string]int{}
 	var sets []string

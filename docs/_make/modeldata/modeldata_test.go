@@ -29,7 +29,8 @@ func save(t *testing.T, root, name string, data []byte) {
 	}
 }
 
-// smallData draws a set of each sort. Pictures of the full set are bytes that name them.
+// smallData makes a small data set of each kind. The pictures of the full set are bytes that name
+// them.
 func smallData(t *testing.T) string {
 	root := t.TempDir()
 	rows := "image,sender_id,label,kids\n"
@@ -79,13 +80,14 @@ func smallData(t *testing.T) string {
 		save(t, root, fmt.Sprintf("clothing-worn/photos/%04d.jpg", i), p.Bytes())
 		save(t, root, fmt.Sprintf("clothing-worn/labels/%04d.png", i), m.Bytes())
 	}
-	for i, name := range []string{"tench", "bonnet", "suit", "sock", "mitten", "hen", "shoe_shop", "vacuum", "tub", "cup"} {
+	for i, name := range []string{"tench", "bonnet", "suit", "sock", "mitten", "hen", "shoe_shop",
+		"vacuum", "tub", "cup"} {
 		save(t, root, fmt.Sprintf("other-pictures/n%08d_%s.jpg", i, name), []byte(name))
 	}
 	return root
 }
 
-// mergedLabels are the labels of the worn set that are no kinds.
+// mergedLabels are the labels of the worn set that are renamed to a kind.
 func mergedLabels() []string {
 	var labels []string
 	for label := range wornMerge {
@@ -153,7 +155,7 @@ func TestLayout(t *testing.T) {
 		}
 	}
 
-	// Nothing that is set aside is anywhere else, nor in two splits.
+	// No held-out picture is anywhere else, and none is in two splits.
 	rows, err := readTable(filepath.Join(out, list))
 	if err != nil {
 		t.Fatal(err)
@@ -212,8 +214,8 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-// TestDivide holds that the contributors with the most pictures stay in train, and that
-// kinds come near their share.
+// TestDivide checks that the contributors with the most pictures stay in train, and that kinds
+// come close to their share.
 func TestDivide(t *testing.T) {
 	var entries []entry
 	for sender := range 100 {
@@ -242,8 +244,8 @@ func TestDivide(t *testing.T) {
 	}
 }
 
-// TestDivideKeepsGiants has contributors of whom one giant alone would be just right, under
-// many names, as the order depends on them.
+// TestDivideKeepsGiants has contributors of whom one giant alone would be the right share. It
+// repeats this with many names, because the order depends on them.
 func TestDivideKeepsGiants(t *testing.T) {
 	for name := range 20 {
 		var entries []entry
