@@ -391,7 +391,7 @@ func TestCropsMisused(t *testing.T) {
 		{[]string{"--out", out, "--merge", "boot=shoes"}, exitFailed, `did you mean "boots"? (--merge)`},
 		{[]string{"--out", out, "--classes", "zebra"}, exitFailed, "there are boots, coat, t-shirt (--classes)"},
 		{[]string{"--out", out, "--ignore", "hair"}, exitFailed, "(--ignore)"},
-		{[]string{"--out", out, "--names", blank}, exitFailed, "line 2: it is blank"},
+		{[]string{"--out", out, "--names", blank}, exitFailed, "line 2: the line is blank"},
 		{[]string{"--out", out, "--names", root}, exitFailed, "is a folder"},
 		{[]string{"--out", out, "--photos", filepath.Join(root, "none")}, exitFailed, "--photos"},
 		{[]string{"--out", filepath.Join(root, "photos", "out")}, exitFailed, "would be taken for input"},
