@@ -268,3 +268,14 @@ func TestApplications(t *testing.T) {
 		t.Errorf("an unknown network: %v", err)
 	}
 }
+
+// TestHugeFilesAreNotRead: the bound is 2 GB. The file takes no space: it has no contents.
+func TestHugeFilesAreNotRead(t *testing.T) {
+	path := write(t, "huge", nil)
+	if err := os.Truncate(path, 2<<30+1); err != nil {
+		t.Skip("this file system has no files without contents:", err)
+	}
+	if _, err := Read(path); err == nil || !strings.Contains(err.Error(), "2147483648") {
+		t.Errorf("error %v", err)
+	}
+}
