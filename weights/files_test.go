@@ -279,3 +279,18 @@ func TestHugeFilesAreNotRead(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestReadBrokenValues: a network with values of a type that garb does not read.
+func TestReadBrokenValues(t *testing.T) {
+	var b bytes.Buffer
+	if err := tensor.Write(&b, nil, smallNetwork(t), tensor.Float32); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b.Bytes(), []byte(`"F32"`)) {
+		t.Fatal("the file has no types")
+	}
+	path := write(t, "a.safetensors", bytes.Replace(b.Bytes(), []byte(`"F32"`), []byte(`"U32"`), 1))
+	if n, err := Read(path); err == nil {
+		t.Errorf("it is read: %v", n.Architecture)
+	}
+}
