@@ -255,6 +255,9 @@ func TestApplications(t *testing.T) {
 		if s.Application.Side < 96 || values < 5e5 || s.MaxBytes < 4*values+8<<20 || s.MaxBytes > 5*values+8<<20 {
 			t.Errorf("%s: %+v, at most %d bytes", s.Name, s.Application, s.MaxBytes)
 		}
+		if !strings.Contains(strings.ToLower(s.Origin), "keras") || strings.Contains(s.Licence, "eras") {
+			t.Errorf("%s: licence %s, origin %s", s.Name, s.Licence, s.Origin)
+		}
 		if _, err := s.Open("a file", other); err == nil ||
 			!strings.Contains(err.Error(), "a file does not hold the weights of "+s.Application.Keras) {
 			t.Errorf("%s: weights of another network: %v", s.Name, err)
