@@ -344,3 +344,94 @@ func TestBudget(t *testing.T) {
 		}
 	}
 }
+
+// TestPanicsAreAnswered: a handler that fails before it answers makes an error, and one that
+// fails afterwards adds nothing to its answer.
+func TestPanicsAreAnswered(t *testing.T) {
+	s := start(t, &fake{}, nil)
+	for name, test := range map[string]struct {
+		handler http.HandlerFunc
+		status  int
+		body    string
+	}{
+		"before": {func(http.ResponseWriter, *http.Request) { panic("x") }, 500, "problem"},
+		"after a status": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(202)
+			panic("x")
+		}, 202, ""},
+		"after a part": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte("part"))
+			panic("x")
+		}, 200, "part"},
+	} {
+		w := httptest.NewRecorder()
+		s.observed(test.handler).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		body := w.Body.String()
+		if test.body == "problem" {
+			if w.Code != 500 || !strings.Contains(body, `"kind":"internal"`) || strings.Contains(body, `"x"`) {
+				t.Errorf("%s: %d, %s", name, w.Code, body)
+			}
+		} else if w.Code != test.status || body != test.body {
+			t.Errorf("%s: %d, %q", name, w.Code, body)
+		}
+	}
+}
+
+// TestNamesOfInstances: TensorFlow's clients may name the input, but it is one.
+func TestNamesOfInstances(t *testing.T) {
+	r := start(t, &fake{}, nil)
+	picture := `{"b64":"` + base64.StdEncoding.EncodeToString(white()) + `"}`
+	for instance, want := range map[string]int{
+		picture: 200, `{"x":` + picture + `}`: 200, `{"x":` + picture + `,"y":` + picture + `}`: 400, `{}`: 400,
+		`{"x":` + picture + `,"y":` + picture + `,"z":1}`: 400, `{"x":{"y":` + picture + `}}`: 400,
+	} {
+		answer, text := post(t, r.url+"/v1/models/m:predict", "application/json", []byte(`{"instances":[`+instance+`]}`))
+		if answer.StatusCode != want {
+			t.Errorf("%s: %d, %s", instance, answer.StatusCode, text)
+		}
+	}
+}
+
+// TestHistograms: the bounds of the histograms are those that dashboards were made for.
+func TestHistograms(t *testing.T) {
+	r := start(t, &fake{}, nil)
+	post(t, r.url+"/v1/classify", "", white())
+	bounds := map[string][]string{}
+	for line := range strings.Lines(metricsOf(t, r)) {
+		name, rest, _ := strings.Cut(line, "_bucket{")
+		if _, bound, ok := strings.Cut(rest, `le="`); ok && !strings.Contains(line, `stage="decode"`) &&
+			!strings.Contains(line, `stage="queue"`) && !strings.Contains(line, "/metrics") {
+			bounds[name] = append(bounds[name], bound[:strings.IndexByte(bound, '"')])
+		}
+	}
+	seconds := strings.Fields("0.001 0.0025 0.005 0.0075 0.01 0.015 0.02 0.03 0.05 0.075 0.1 0.25 0.5 1 2.5 5 10 30 " +
+		"+Inf")
+	for name, want := range map[string][]string{
+		"garb_batch_size": strings.Fields("1 2 4 8 16 32 64 +Inf"), "garb_stage_seconds": seconds,
+		"garb_request_seconds": seconds,
+	} {
+		if !slices.Equal(bounds[name], want) {
+			t.Errorf("%s has the bounds %v, not %v", name, bounds[name], want)
+		}
+	}
+}
+
+// TestFirstModel: requests that name no model go to the first of those that were named, or
+// else to the first in the alphabet.
+func TestFirstModel(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{"b", "a", "c"} {
+		writeFile(t, filepath.Join(folder, name, "1", "m.safetensors"), []byte("x"))
+	}
+	for want, named := range map[string][]NamedModel{"a": nil, "z": {{"z", "p"}}, "y": {{"y", "p"}, {"x", "p"}}} {
+		r := start(t, &fake{}, func(c *Config) { c.Models, c.ModelsFolder = named, folder })
+		v, release, err := r.models.acquire("", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.name != want {
+			t.Errorf("the first of %v is %s, not %s", named, v.name, want)
+		}
+		release()
+	}
+}

@@ -297,3 +297,16 @@ func TestReadBrokenValues(t *testing.T) {
 		t.Errorf("it is read: %v", n.Architecture)
 	}
 }
+
+// TestOpenNames: what cannot be a path is a name, and the error lists those that there are.
+func TestOpenNames(t *testing.T) {
+	folder := t.TempDir()
+	for reference, name := range map[string]bool{
+		"none": true, "none.safetensors": false, filepath.Join(folder, "none"): false, `a\b`: false, folder: false,
+	} {
+		_, err := Open(reference)
+		if err == nil || strings.Contains(err.Error(), "no weights are named") != name {
+			t.Errorf("%s: %v", reference, err)
+		}
+	}
+}
