@@ -172,3 +172,22 @@ func TestThresholdAtAnotherSize(t *testing.T) {
 		t.Errorf("a model that does not: %v", err)
 	}
 }
+
+// TestSaveRefuses models that would not open.
+func TestSaveRefuses(t *testing.T) {
+	_, m, _ := small(t)
+	for name, spoil := range map[string]func(m *model.Model){
+		"no golden logits": func(m *model.Model) { m.Golden = nil },
+		"no classes":       func(m *model.Model) { m.Classes = nil },
+	} {
+		spoiled := m
+		spoil(&spoiled)
+		path := filepath.Join(t.TempDir(), "m.safetensors")
+		if err := spoiled.Save(path, tensor.Float32); err == nil || !strings.Contains(err.Error(), "not saved") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := model.Open(path, model.Options{}); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: there is a file: %v", name, err)
+		}
+	}
+}
