@@ -74,16 +74,16 @@ func TestValidateBounds(t *testing.T) {
 // picture, with the narrowest as high.
 func TestPartsOfExtremeShapes(t *testing.T) {
 	for _, fit := range []picture.Fit{picture.Stretch, picture.Crop, picture.Letterbox} {
-		s := unit(30, 20)
+		s := unitSpec(30, 20)
 		s.Fit = fit
 		for _, size := range [][2]int{{400, 100}, {100, 400}, {300, 200}} {
 			for _, area := range []float64{0.5, 0.9, 1} {
-				wide := part{area: area, maxAspect: 1000, aspect: 1}
-				if _, _, width, height := wide.of(size[0], size[1], s); width != size[0] {
+				wide := crop{area: area, maxAspect: 1000, aspect: 1}
+				if _, _, width, height := wide.bounds(size[0], size[1], s); width != size[0] {
 					t.Errorf("%s, %v, area %v: the widest part is %d × %d", fit, size, area, width, height)
 				}
-				high := part{area: area, maxAspect: 1000, aspect: 0}
-				if _, _, width, height := high.of(size[0], size[1], s); height != size[1] {
+				high := crop{area: area, maxAspect: 1000, aspect: 0}
+				if _, _, width, height := high.bounds(size[0], size[1], s); height != size[1] {
 					t.Errorf("%s, %v, area %v: the highest part is %d × %d", fit, size, area, width, height)
 				}
 			}

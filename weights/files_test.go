@@ -134,7 +134,7 @@ func TestRecogniseComparesNamesAndShapes(t *testing.T) {
 // TestReadBrokenTorchValues: a state dict in safetensors whose values have a type that garb
 // does not read.
 func TestReadBrokenTorchValues(t *testing.T) {
-	data := torchSafetensors(t, map[string][]int{"a.running_mean": {2}})
+	data := encodeSafetensors(t, map[string][]int{"a.running_mean": {2}})
 	path := write(t, "a.safetensors", bytes.Replace(data, []byte(`"F32"`), []byte(`"U32"`), 1))
 	if _, err := Read(path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("error %v", err)
@@ -267,7 +267,7 @@ func TestApplications(t *testing.T) {
 		t.Errorf("%d networks", count)
 	}
 	_, err := Source{Name: "none"}.Open("a file", other)
-	if err == nil || !strings.Contains(err.Error(), "none is no network") {
+	if err == nil || !strings.Contains(err.Error(), "none is not a network of keras.applications") {
 		t.Errorf("an unknown network: %v", err)
 	}
 }

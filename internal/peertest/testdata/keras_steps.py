@@ -1,11 +1,11 @@
-"""Writes keras_steps.json: ten training steps of networks in Keras, which garb's must equal.
+"""Writes keras_steps.json: the results of ten training steps in Keras, which garb must repeat.
 
-    python internal/near/testdata/keras_steps.py LITE0.safetensors [OUT.json]
+    python internal/peertest/testdata/keras_steps.py LITE0.safetensors [OUT.json]
 
-LITE0 is the file of EfficientNet-Lite0's ImageNet weights; garb keeps them as float16, so
-they are rounded to that. All other weights, pictures and labels come from generate(), which
-package near has too, so that nothing but results is stored. Made with Keras 3.15.1
-on TensorFlow 2.21.0.
+LITE0 is the file of EfficientNet-Lite0's ImageNet weights. garb stores them as float16, so the
+script rounds them to float16. All other weights, pictures and labels come from generate(), which
+package peertest has too; so the file holds nothing but results. Made with Keras 3.15.1 on
+TensorFlow 2.21.0.
 
 Batch-norms that use their stored statistics are called through model(x, training=False): in
 Keras 3 a model's own training argument overrides that of its layers' calls.

@@ -1,5 +1,6 @@
-// Package near has what tests of several packages compare with.
-package near
+// Package peertest helps tests to compare garb with its peers: it repeats training steps
+// that Keras did, and counts the random models whose answers a peer computed too.
+package peertest
 
 import (
 	"encoding/json"
@@ -10,11 +11,10 @@ import (
 	"garb/tensor"
 )
 
-// Steps is a case of testdata/keras_steps.json: some training steps in Keras, and
-// what they came to.
+// Steps is a case of testdata/keras_steps.json: training steps in Keras and their results.
 type Steps struct {
 	Name       string
-	Network    string // small, binary, lite0, or of keras.applications
+	Network    string // small, binary, lite0, or a name of keras.applications
 	Optimizer  string // sgd, adam, adamw
 	Momentum   float64
 	Nesterov   bool
@@ -22,22 +22,22 @@ type Steps struct {
 	Decay      float64
 	Clip       float64
 	Smoothing  float64
-	Weights    []float64 // of the classes
-	Statistics bool      // batch-norms use the batch's
-	Head       bool      // only inner1 and classifier are trained
+	Weights    []float64 // one per class
+	Statistics bool      // batch-norms use the statistics of the batch
+	Head       bool      // train only inner1 and classifier
 	Batch      int
 	Losses     []float64
 	Parameters map[string]struct {
-		Norm   float64   // root of the sum of squares
-		Values []float64 // all, or some from the first to the last
+		Norm   float64   // Euclidean
+		Values []float64 // all, or some, equally far apart
 	}
-	// Off is how far Keras's losses in float32 are from these, where these are of float64,
-	// and WeightsOff the same of weights.
+	// Off is the largest difference between Keras's losses in float32 and Losses, which are
+	// in float64 then; WeightsOff is the same for weights. Both are 0 if Losses are in float32.
 	Off, WeightsOff float64
 }
 
-// ReadSteps reads the cases, of the file that GARB_KERAS_STEPS names if that is set: CI
-// makes one afresh.
+// ReadSteps reads the cases from the file at path. GARB_KERAS_STEPS names another file to
+// read instead; CI sets it to one that it has just made.
 func ReadSteps(path string) ([]Steps, error) {
 	if fresh := os.Getenv("GARB_KERAS_STEPS"); fresh != "" {
 		path = fresh
@@ -56,8 +56,8 @@ func ReadSteps(path string) ([]Steps, error) {
 	return all, err
 }
 
-// Generate returns n values in [0,1): the upper 24 bits of splitmix64 from the state
-// salt·2³², as keras_steps.py has it.
+// Generate returns n values in [0,1): the upper 24 bits of splitmix64 that starts at the
+// state salt·2³², as generate in keras_steps.py does.
 func Generate(n, salt int) []float64 {
 	state := uint64(salt) << 32
 	values := make([]float64, n)
@@ -71,8 +71,9 @@ func Generate(n, salt int) []float64 {
 	return values
 }
 
-// Parameter returns the first values of a parameter, as the script's weights_of does.
-func Parameter(name string, shape []int, salt int) *tensor.Tensor {
+// generateWeights returns a parameter's values before the first step, as the script's
+// weights_of does.
+func generateWeights(name string, shape []int, salt int) *tensor.Tensor {
 	t := tensor.New(shape...)
 	inputs := 1
 	for _, n := range shape[:len(shape)-1] {
@@ -95,9 +96,8 @@ func Parameter(name string, shape []int, salt int) *tensor.Tensor {
 	return t
 }
 
-// PictureBatch returns step's pictures: a coarse grid of 8 × 8 values, each over a
-// square.
-func PictureBatch(n, side, step int) []float32 {
+// generatePictures returns the pictures of a step: coarse grids of 8 × 8 coloured squares.
+func generatePictures(n, side, step int) []float32 {
 	grid := Generate(n*8*8*3, 1000+step)
 	values := make([]float32, 0, n*side*side*3)
 	cell := side / 8
@@ -114,8 +114,8 @@ func PictureBatch(n, side, step int) []float32 {
 	return values
 }
 
-// Labels returns step's labels for n pictures.
-func Labels(n, classes, step int) []int {
+// generateLabels returns the labels of a step's n pictures.
+func generateLabels(n, classes, step int) []int {
 	labels := make([]int, n)
 	for i, v := range Generate(n, 2000+step) {
 		labels[i] = int(v * float64(max(classes, 2)))
@@ -123,9 +123,9 @@ func Labels(n, classes, step int) []int {
 	return labels
 }
 
-// Sampled returns the values that the script keeps of a parameter: n from the first to the
-// last.
-func Sampled(values []float32, n int) []float64 {
+// sample returns the values that the script keeps of a parameter: n values, equally far
+// apart, from the first to the last.
+func sample(values []float32, n int) []float64 {
 	sampled := make([]float64, n)
 	for k := range sampled {
 		sampled[k] = float64(values[k*(len(values)-1)/max(n-1, 1)])

@@ -1,14 +1,14 @@
-package near_test
+package peertest_test
 
 import (
 	"testing"
 
-	"garb/internal/near"
+	"garb/internal/peertest"
 	"garb/nn"
 )
 
-// small and binary are the networks of testdata/keras_steps.py.
-func small() *nn.Graph {
+// buildSmall and buildBinary build the networks small and binary of testdata/keras_steps.py.
+func buildSmall() *nn.Graph {
 	b := nn.NewBuilder(16, 16, 3)
 	norm := func(name string, x nn.Value) nn.Value { return b.BatchNorm(name, x, 1e-3) }
 	x := b.ReLU(norm("bn1", b.Conv("conv1", b.Input(), 8, 3, 1, nn.Same)))
@@ -20,30 +20,30 @@ func small() *nn.Graph {
 	return b.Build(b.Dense("classifier", x, 5, nn.WithBias()))
 }
 
-func binary() *nn.Graph {
+func buildBinary() *nn.Graph {
 	b := nn.NewBuilder(16, 16, 3)
 	x := b.ReLU(b.BatchNorm("bn1", b.Conv("conv1", b.Input(), 8, 3, 1, nn.Same), 1e-3))
 	x = b.Flatten(b.AveragePool(x, 4, 4, nn.Valid))
 	return b.Build(b.Sigmoid(b.Dense("classifier", x, 1, nn.WithBias())))
 }
 
-// TestKerasSteps: ten steps from the same weights and batches come to Keras's losses
+// TestKerasSteps checks that ten steps with the same weights and batches give Keras's losses
 // and weights, for each loss, optimiser and kind of batch-norm.
 func TestKerasSteps(t *testing.T) {
-	all, err := near.ReadSteps("testdata/keras_steps.json")
+	all, err := peertest.ReadSteps("testdata/keras_steps.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range all {
-		graph := map[string]func() *nn.Graph{"small": small, "binary": binary}[s.Network]
+		graph := map[string]func() *nn.Graph{"small": buildSmall, "binary": buildBinary}[s.Network]
 		if graph == nil {
-			continue // Lite0 is tested where its weights are
+			continue // package weights tests Lite0, whose weights it has
 		}
 		t.Run(s.Name, func(t *testing.T) {
-			wrong, lossOff, weightOff := near.Replay(t, s, graph(), nil)
+			mismatches, lossOff, weightOff := peertest.Replay(t, s, graph(), nil)
 			t.Logf("largest difference of a loss %.1e, of a weight %.1e", lossOff, weightOff)
-			for _, w := range wrong {
-				t.Error(w)
+			for _, m := range mismatches {
+				t.Error(m)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package changed_test
+package perturb_test
 
 import (
 	"bytes"
@@ -7,26 +7,24 @@ import (
 	"math"
 	"testing"
 
-	"garb/internal/changed"
+	"garb/internal/perturb"
 	"garb/model"
 	"garb/picture"
 )
 
-// digests of each change of golden picture 1: the same on every machine.
+// digests are those of golden picture 1 after each change; they are the same on every machine.
 var digests = map[string]string{
 	"turned-90": "1d52b7c620018657", "turned-180": "7a019e06fec93d00", "turned-20": "c5b1e2b01351800a",
 	"half": "578e9b794891d289", "middle": "7cc99d8bd0991f62", "small": "1c91004f2db52218",
-	"blurred": "df4ef9c40a65f372",
-	"noisy":   "f014cd05e440d2b1",
+	"blurred": "df4ef9c40a65f372", "noisy": "f014cd05e440d2b1",
 }
 
 func TestAll(t *testing.T) {
 	sizes := map[string][2]int{
 		"turned-90": {200, 160}, "turned-180": {160, 200}, "turned-20": {160, 200}, "half": {160, 200},
-		"middle": {96, 120},
-		"small":  {48, 60}, "blurred": {160, 200}, "noisy": {160, 200},
+		"middle": {96, 120}, "small": {48, 60}, "blurred": {160, 200}, "noisy": {160, 200},
 	}
-	for _, change := range changed.All() {
+	for _, change := range perturb.All() {
 		p := model.DrawGoldenPicture(1)
 		before := bytes.Clone(p.Pix)
 		out := change.Apply(p, 7)
@@ -45,7 +43,7 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// numbered is a picture of 4 × 3 pixels whose values say where they are.
+// numbered returns a picture of 4 × 3 pixels, each of whose values is different.
 func numbered() *picture.RGB {
 	p := &picture.RGB{Width: 4, Height: 3}
 	for i := range 12 {
@@ -54,38 +52,38 @@ func numbered() *picture.RGB {
 	return p
 }
 
-func TestQuarter(t *testing.T) {
+func TestRotateQuarter(t *testing.T) {
 	p := numbered()
-	q := changed.Quarter(p)
-	// The lower left corner comes to the upper left.
+	q := perturb.RotateQuarter(p)
+	// The lower left corner moves to the upper left.
 	if q.Width != 3 || q.Height != 4 || q.Pix[0] != 80 || q.Pix[3] != 40 || q.Pix[3*11] != 30 {
 		t.Errorf("got %d × %d: %v", q.Width, q.Height, q.Pix)
 	}
-	if back := changed.Quarter(changed.Quarter(changed.Quarter(q))); !bytes.Equal(back.Pix, p.Pix) {
-		t.Error("four quarter turns do not give the picture back")
+	if back := perturb.RotateQuarter(perturb.RotateQuarter(perturb.RotateQuarter(q))); !bytes.Equal(back.Pix, p.Pix) {
+		t.Error("four quarter turns do not restore the picture")
 	}
 }
 
-func TestTurn(t *testing.T) {
+func TestRotate(t *testing.T) {
 	p := numbered()
-	if got := changed.Turn(p, 0); !bytes.Equal(got.Pix, p.Pix) {
-		t.Errorf("turned by 0°: %v", got.Pix)
+	if got := perturb.Rotate(p, 0); !bytes.Equal(got.Pix, p.Pix) {
+		t.Errorf("rotated by 0°: %v", got.Pix)
 	}
 	square := model.DrawGoldenPicture(0)
-	square = changed.Middle(square, 60)
+	square = perturb.CropMiddle(square, 60)
 	square.Height = square.Width
 	square.Pix = square.Pix[:3*square.Width*square.Height]
-	if !bytes.Equal(changed.Turn(square, 90).Pix, changed.Quarter(square).Pix) {
-		t.Error("Turn by 90° is not Quarter: the directions differ")
+	if !bytes.Equal(perturb.Rotate(square, 90).Pix, perturb.RotateQuarter(square).Pix) {
+		t.Error("Rotate by 90° and RotateQuarter differ: do they rotate the same way?")
 	}
-	if corner := changed.Turn(square, 45).Pix[:3]; !bytes.Equal(corner, []uint8{128, 128, 128}) {
+	if corner := perturb.Rotate(square, 45).Pix[:3]; !bytes.Equal(corner, []uint8{128, 128, 128}) {
 		t.Errorf("a corner from outside is %v, want grey", corner)
 	}
 }
 
-func TestHalf(t *testing.T) {
+func TestShrink(t *testing.T) {
 	p := &picture.RGB{Width: 8, Height: 8, Pix: bytes.Repeat([]byte{200}, 3*64)}
-	for i, v := range changed.Half(p).Pix {
+	for i, v := range perturb.Shrink(p).Pix {
 		x, y, want := i/3%8, i/3/8, uint8(128)
 		if x >= 2 && x < 6 && y >= 2 && y < 6 {
 			want = 200
@@ -96,24 +94,24 @@ func TestHalf(t *testing.T) {
 	}
 }
 
-func TestMiddle(t *testing.T) {
-	if got := changed.Middle(numbered(), 50); got.Width != 2 || got.Height != 1 || got.Pix[0] != 50 ||
+func TestCropMiddle(t *testing.T) {
+	if got := perturb.CropMiddle(numbered(), 50); got.Width != 2 || got.Height != 1 || got.Pix[0] != 50 ||
 		got.Pix[3] != 60 {
 		t.Errorf("got %d × %d: %v", got.Width, got.Height, got.Pix)
 	}
 }
 
-// TestBlur: a point becomes a spot of the deviation asked for, and nothing is lost.
+// TestBlur checks that a bar spreads by the given deviation, and that the sum of the values stays.
 func TestBlur(t *testing.T) {
 	const side, pixels = 400, 4
 	p := &picture.RGB{Width: side, Height: side, Pix: make([]uint8, 3*side*side)}
-	const bar = 40 // a bar, since a single pixel would round to nothing
+	const bar = 40 // pixels wide, since a single pixel would round to nothing
 	for y := range side {
 		for x := side/2 - bar/2; x < side/2+bar/2; x++ {
 			p.Pix[3*(y*side+x)] = 240
 		}
 	}
-	out := changed.Blur(p, pixels)
+	out := perturb.Blur(p, pixels)
 	var sum, square float64
 	for x := range side {
 		v, d := float64(out.Pix[3*(side/2*side+x)]), float64(x)-side/2+0.5
@@ -125,9 +123,9 @@ func TestBlur(t *testing.T) {
 	}
 }
 
-func TestNoise(t *testing.T) {
+func TestAddNoise(t *testing.T) {
 	p := &picture.RGB{Width: 100, Height: 100, Pix: bytes.Repeat([]byte{128}, 3*100*100)}
-	out := changed.Noise(p, 25, 1)
+	out := perturb.AddNoise(p, 25, 1)
 	var sum, square float64
 	for _, v := range out.Pix {
 		d := float64(v) - 128
@@ -137,7 +135,7 @@ func TestNoise(t *testing.T) {
 	if mean, deviation := sum/n, math.Sqrt(square/n); math.Abs(mean) > 0.5 || math.Abs(deviation-25) > 0.5 {
 		t.Errorf("noise has mean %.2f and deviation %.2f, want 0 and 25", mean, deviation)
 	}
-	if bytes.Equal(out.Pix, changed.Noise(p, 25, 2).Pix) {
+	if bytes.Equal(out.Pix, perturb.AddNoise(p, 25, 2).Pix) {
 		t.Error("two seeds give the same noise")
 	}
 }
