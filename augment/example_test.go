@@ -84,7 +84,7 @@ func ExampleConfig() {
 	fmt.Println(augment.Config{Erasing: 1.5}.Validate())
 	// Output:
 	// false true
-	// augmentation: erasing 1.5; it is from 0 to 1
+	// augmentation: the erasing is 1.5; it must be between 0 and 1
 }
 
 // Backgrounds put the garment of a picture, which a mask marks, somewhere else: here a blue one
