@@ -108,8 +108,8 @@ func parseModel(data []byte, place string, depth int, owned bool) (*Model, error
 	if err := json.Unmarshal(data, &described); err != nil {
 		return nil, &FormatError{"the description of the layers is not the JSON that it should be", err}
 	}
-	owned = owned || described.told()
-	if whose := described.foreign(described.Class, owned); whose != "" {
+	owned = owned || described.isKnown()
+	if whose := described.findForeign(described.Class, owned); whose != "" {
 		return nil, &UnknownLayerError{place, described.Class, whose}
 	}
 	if !modelClasses[described.Class] {
@@ -130,9 +130,9 @@ func parseModel(data []byte, place string, depth int, owned bool) (*Model, error
 		}
 	}
 	m.Name = config.Name
-	m.inputs, m.outputs = ends(config.Inputs), ends(config.Outputs)
-	m.unused, m.has = unusedModelSetting(described.Config)
-	m.builtFor = dimensions(config.Built)
+	m.inputs, m.outputs = parseEnds(config.Inputs), parseEnds(config.Outputs)
+	m.unused, m.has = findUnusedModelSetting(described.Config)
+	m.builtFor = parseDimensions(config.Built)
 	names := map[string]bool{}
 	for _, raw := range config.Layers {
 		l, err := parseLayer(raw, place, depth, owned)
@@ -140,7 +140,7 @@ func parseModel(data []byte, place string, depth int, owned bool) (*Model, error
 			return nil, err
 		}
 		if names[l.Name] {
-			return nil, malformed("two layers are named %q", join(place, l.Name))
+			return nil, malformed("two layers are named %q", joinPath(place, l.Name))
 		}
 		names[l.Name] = true
 		if m.Class == "Sequential" && len(m.Layers) > 0 {
@@ -181,8 +181,8 @@ func parseLayer(raw json.RawMessage, place string, depth int, owned bool) (*Laye
 	if l.Name == "" {
 		l.Name = config.Name
 	}
-	at := join(place, l.Name)
-	if whose := described.foreign(l.Class, owned); whose != "" {
+	at := joinPath(place, l.Name)
+	if whose := described.findForeign(l.Class, owned); whose != "" {
 		return nil, &UnknownLayerError{at, l.Class, whose}
 	}
 	switch config.DataFormat {
@@ -209,15 +209,15 @@ func parseLayer(raw json.RawMessage, place string, depth int, owned bool) (*Laye
 	return l, nil
 }
 
-// dimensions reads a shape of which some axes are null, nil if it is none.
-func dimensions(v any) []*int {
+// parseDimensions reads a shape of which some axes are null, nil if it is none.
+func parseDimensions(v any) []*int {
 	list, ok := v.([]any)
 	if !ok || len(list) > 8 {
 		return nil
 	}
 	shape := make([]*int, len(list))
 	for i := range list {
-		if n, ok := whole(list[i], 1); ok {
+		if n, ok := toWhole(list[i], 1); ok {
 			shape[i] = &n
 		} else if list[i] != nil {
 			return nil
@@ -277,8 +277,8 @@ func variableNames(l *Layer) (names []string, known bool) {
 	return names, true
 }
 
-// variables pairs the datasets of a layer with their names.
-func variables(place string, l *Layer, datasets []namedDataset) ([]Variable, error) {
+// pairVariables pairs the datasets of a layer with their names.
+func pairVariables(place string, l *Layer, datasets []namedDataset) ([]Variable, error) {
 	names, _ := variableNames(l)
 	if len(names) == 0 {
 		return nil, nil // or the state of a random generator
@@ -297,13 +297,13 @@ func variables(place string, l *Layer, datasets []namedDataset) ([]Variable, err
 	return list, nil
 }
 
-func missing(place string) error {
+func errMissing(place string) error {
 	return malformed("the weights of layer %q are missing", place)
 }
 
-func unexpected(place string, err error) error {
+func errUnexpected(place string, err error) error {
 	if err == nil {
-		return missing(place)
+		return errMissing(place)
 	}
 	return fmt.Errorf("layer %q: %w", place, err)
 }

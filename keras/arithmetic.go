@@ -28,9 +28,9 @@ var tensorFlowFunctions = map[string]string{
 	"cast": "Cast",
 }
 
-// function is TensorFlow's name of the function that a layer of the older generation
+// functionName is TensorFlow's name of the function that a layer of the older generation
 // applies, "" if it is another layer.
-func (l *Layer) function() string {
+func (l *Layer) functionName() string {
 	if l.Class != "TFOpLambda" && l.Class != "SlicingOpLambda" {
 		return ""
 	}
@@ -43,7 +43,7 @@ func (l *Layer) function() string {
 
 // currentClass is the layer's class, or Keras 3's of the function that it applies.
 func (l *Layer) currentClass() string {
-	if class := tensorFlowFunctions[l.function()]; class != "" {
+	if class := tensorFlowFunctions[l.functionName()]; class != "" {
 		return class
 	}
 	return l.Class
@@ -64,11 +64,11 @@ type operand struct {
 	first   bool // it stands before the operator
 }
 
-// arithmetic applies an operator to a value and numbers: it is scale·in + offset.
-func (a *applied) arithmetic(x int) int {
+// applyArithmetic applies an operator to a value and numbers: it is scale·in + offset.
+func (a *application) applyArithmetic(x int) int {
 	shape := a.shapes[x]
 	channels := shape[len(shape)-1]
-	n, ok := a.operand(len(shape)+1, channels)
+	n, ok := a.takeOperand(len(shape)+1, channels)
 	if !ok {
 		return 0
 	}
@@ -90,20 +90,20 @@ func (a *applied) arithmetic(x int) int {
 		}
 	}
 	// Another call may take other numbers.
-	l := nn.Layer{Op: nn.OpScale, Name: a.name(a.place, part{a.layer, fmt.Sprint(n)})}
-	a.compute(l.Name+"/scale", channels, func() []float64 { return scale })
-	a.compute(l.Name+"/offset", channels, func() []float64 { return offset })
+	l := nn.Layer{Op: nn.OpScale, Name: a.reserveName(a.place, part{a.layer, fmt.Sprint(n)})}
+	a.setComputed(l.Name+"/scale", channels, func() []float64 { return scale })
+	a.setComputed(l.Name+"/offset", channels, func() []float64 { return offset })
 	return a.put(l, x)
 }
 
-// operand returns the numbers that an operator takes beside a value with so many axes, the
+// takeOperand returns the numbers that an operator takes beside a value with so many axes, the
 // batch's included, and channels: one for all, or one for each.
-func (a *applied) operand(axes, channels int) (n operand, ok bool) {
+func (a *application) takeOperand(axes, channels int) (n operand, ok bool) {
 	if a.layer.currentClass() == "BiasAdd" && a.arguments["data_format"] == "NHWC" {
 		a.taken["data_format"] = true
 	}
 	for _, key := range []string{"0", "1", "y", "bias"} {
-		if v := a.argument(key); v != nil {
+		if v := a.takeArgument(key); v != nil {
 			n.first = key == "0"
 			for ; axes > 1; axes-- { // arrays of one row for all rows
 				list, isList := v.([]any)
@@ -112,8 +112,8 @@ func (a *applied) operand(axes, channels int) (n operand, ok bool) {
 				}
 				v = list[0]
 			}
-			if n.numbers, ok = perChannel(v, channels); !ok {
-				a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]),
+			if n.numbers, ok = toPerChannel(v, channels); !ok {
+				a.fail(&SettingError{a.place, a.class, "call argument " + key, formatValue(a.arguments[key]),
 					fmt.Sprintf("one number, or one for each of %d channels", channels)})
 			}
 			return n, ok
@@ -123,8 +123,8 @@ func (a *applied) operand(axes, channels int) (n operand, ok bool) {
 	return n, false
 }
 
-// perChannel reads a number for each of n channels: one for all, or a list.
-func perChannel(v any, n int) (all []float64, ok bool) {
+// toPerChannel reads a number for each of n channels: one for all, or a list.
+func toPerChannel(v any, n int) (all []float64, ok bool) {
 	if n > maxListed {
 		return nil, false
 	}

@@ -60,7 +60,7 @@ func (m *Model) Backbone() (*Backbone, error) {
 	}
 	if found == nil {
 		return nil, &NotABackboneError{fmt.Sprintf("no network that garb has is in it; garb has Keras's Xception "+
-			"and the network Conv2D(32), MaxPooling2D, Flatten, Dense(64), Dense(1); this has %s", m.summary())}
+			"and the network Conv2D(32), MaxPooling2D, Flatten, Dense(64), Dense(1); this has %s", m.summarize())}
 	}
 	b := &Backbone{
 		Architecture: found.architecture, WithTop: found.withTop, Place: place, Tensors: tensor.Map{},
@@ -75,14 +75,14 @@ func (m *Model) Backbone() (*Backbone, error) {
 		graph = a.WithTop(found.height, found.width)
 	}
 	if inner.Class != "" { // what its layers are called is not all that they are
-		_, _, err := inner.graph(found.height)
+		_, _, err = inner.graph(found.height)
 		var setting *SettingError
 		if !errors.As(err, &setting) {
 			setting = found.checkWindows(a.Name, graph)
 		}
 		if setting != nil {
 			within := *setting
-			within.Layer = join(place, setting.Layer)
+			within.Layer = joinPath(place, setting.Layer)
 			return nil, &within
 		}
 	}
@@ -119,18 +119,18 @@ func (f *match) checkWindows(architecture string, graph *nn.Graph) *SettingError
 		if !ok || l.Height == 0 || strings.HasSuffix(l.Name, "/pointwise") {
 			continue
 		}
-		s := settings{from.layer.Name, from.layer.Class, readSettings(from.layer.Config), func(error) int { return 0 }}
+		s := settings{from.layer.Name, from.layer.Class, parseConfig(from.layer.Config), func(error) int { return 0 }}
 		differs := func(setting string, want any) *SettingError {
-			return &SettingError{s.place, s.class, setting, shown(s.values[setting]),
+			return &SettingError{s.place, s.class, setting, formatValue(s.values[setting]),
 				fmt.Sprintf("%v in its %s", want, architecture)}
 		}
 		one := [2]int{1, 1}
 		switch {
-		case pair(s.pair("strides", one)) != pair(l.Strides()):
+		case pair(s.getPair("strides", one)) != pair(l.Strides()):
 			return differs("strides", pair(l.Strides()))
-		case pair(s.pair("dilation_rate", one)) != pair(l.Dilations()):
+		case pair(s.getPair("dilation_rate", one)) != pair(l.Dilations()):
 			return differs("dilation_rate", pair(l.Dilations()))
-		case s.same() != l.Same && l.Height*l.Width > 1:
+		case s.getSamePadding() != l.Same && l.Height*l.Width > 1:
 			return differs("padding", map[bool]string{true: "same", false: "valid"}[l.Same])
 		}
 	}
@@ -139,7 +139,7 @@ func (f *match) checkWindows(architecture string, graph *nn.Graph) *SettingError
 
 // search looks for a network in m, then in the models nested in it.
 func (m *Model) search(place string) (string, *Model, *match, error) {
-	for _, recognise := range []func(*Model) (*match, error){xceptionByName, smallCNNByLayers, byOrder} {
+	for _, recognise := range []func(*Model) (*match, error){matchXception, matchSmallCNN, matchByOrder} {
 		if found, err := recognise(m); found != nil || err != nil {
 			return place, m, found, err
 		}
@@ -148,15 +148,15 @@ func (m *Model) search(place string) (string, *Model, *match, error) {
 		if l.Model == nil {
 			continue
 		}
-		if at, inner, found, err := l.Model.search(join(place, l.Name)); found != nil || err != nil {
+		if at, inner, found, err := l.Model.search(joinPath(place, l.Name)); found != nil || err != nil {
 			return at, inner, found, err
 		}
 	}
 	return "", nil, nil, nil
 }
 
-// summary lists a model's layers for a message, the first ten of them.
-func (m *Model) summary() string {
+// summarize lists a model's layers for a message, the first ten of them.
+func (m *Model) summarize() string {
 	var names []string
 	for _, l := range m.leaves("", nil) {
 		if len(names) == 10 {
@@ -213,7 +213,7 @@ var parameterNames = map[kind][]string{
 	dense:         {"kernel", "bias"},
 }
 
-func kindOf(shapes [][]int) kind {
+func classify(shapes [][]int) kind {
 	ranks := ""
 	for _, s := range shapes {
 		ranks += fmt.Sprint(len(s))
@@ -236,7 +236,7 @@ func (l *Layer) kind() kind {
 	for _, v := range l.Variables {
 		shapes = append(shapes, v.Shape())
 	}
-	return kindOf(shapes)
+	return classify(shapes)
 }
 
 // assign enters a layer's variables under a name of garb's.
@@ -255,11 +255,11 @@ func (f *match) assign(name string, l *Layer) error {
 	return nil
 }
 
-// byOrder recognises weights without a description: of each kind of layer, the
+// matchByOrder recognises weights without a description: of each kind of layer, the
 // model has as many as an architecture, of the same shapes in the same order.
 // Keras stores them in the order of the model, either over all layers or class
 // by class.
-func byOrder(m *Model) (*match, error) {
+func matchByOrder(m *Model) (*match, error) {
 	if m.Class != "" {
 		return nil, nil
 	}
@@ -293,7 +293,7 @@ func byOrder(m *Model) (*match, error) {
 			}
 			found := &match{architecture: name, withTop: withTop, height: height, width: width,
 				sources: map[string]source{}}
-			if layers := layersOf(graph); len(layers) == count && found.assignInOrder(layers, byKind) {
+			if layers := listLayers(graph); len(layers) == count && found.assignInOrder(layers, byKind) {
 				return found, nil
 			}
 		}
@@ -310,7 +310,7 @@ type graphLayer struct {
 	shapes [][]int
 }
 
-func layersOf(g *nn.Graph) []graphLayer {
+func listLayers(g *nn.Graph) []graphLayer {
 	var all []graphLayer
 	for _, p := range g.Params() {
 		name := p.Name[:strings.LastIndexByte(p.Name, '/')]
@@ -327,7 +327,7 @@ func layersOf(g *nn.Graph) []graphLayer {
 func (f *match) assignInOrder(layers []graphLayer, byKind map[kind][]*Layer) bool {
 	next := map[kind]int{}
 	for _, want := range layers {
-		k := kindOf(want.shapes)
+		k := classify(want.shapes)
 		if next[k] >= len(byKind[k]) {
 			return false
 		}

@@ -201,11 +201,11 @@ func openHDF5(data []byte, limits Limits) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	version, err := text(root, "keras_version")
+	version, err := readText(root, "keras_version")
 	if err != nil {
 		return nil, err
 	}
-	description, err := text(root, "model_config")
+	description, err := readText(root, "model_config")
 	if err != nil {
 		return nil, err
 	}
@@ -251,8 +251,8 @@ func openRoot(data []byte) (*hdf5.Group, error) {
 	return file.Root()
 }
 
-// text returns a scalar attribute, "" when there is none.
-func text(o hdf5.Object, name string) (string, error) {
+// readText returns a scalar attribute, "" when there is none.
+func readText(o hdf5.Object, name string) (string, error) {
 	values, _, err := o.Attribute(name)
 	if err != nil || len(values) == 0 {
 		return "", err
@@ -269,7 +269,7 @@ type leaf struct {
 // leaves appends all layers that are no models, in order, nested ones included.
 func (m *Model) leaves(place string, all []leaf) []leaf {
 	for _, l := range m.Layers {
-		at := join(place, l.Name)
+		at := joinPath(place, l.Name)
 		if l.Model != nil {
 			all = l.Model.leaves(at, all)
 			continue
@@ -279,7 +279,7 @@ func (m *Model) leaves(place string, all []leaf) []leaf {
 	return all
 }
 
-func join(place, name string) string {
+func joinPath(place, name string) string {
 	if place == "" {
 		return name
 	}

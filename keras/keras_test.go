@@ -449,7 +449,7 @@ func FuzzConfig(f *testing.F) {
 			return
 		}
 		m.inputSize()
-		m.summary()
+		m.summarize()
 		for _, l := range m.leaves("", nil) {
 			variableNames(l.layer)
 		}

@@ -32,7 +32,7 @@ func (m *Model) Network(side int) (*nn.Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	tensors, err := c.tensors(graph)
+	tensors, err := c.readTensors(graph)
 	if err != nil {
 		return nil, err
 	}
@@ -47,11 +47,11 @@ func (m *Model) graph(side int) (*conversion, *nn.Graph, error) {
 	}
 	c := &conversion{
 		layers: []nn.Layer{{Op: nn.OpInput, Shape: shape}}, shapes: [][]int{shape}, places: []string{"the input"},
-		generation: generation(m.KerasVersion), halfPixels: halfPixels(m.KerasVersion),
+		generation: parseGeneration(m.KerasVersion), halfPixels: usesHalfPixels(m.KerasVersion),
 		settings: map[*Layer]config{}, parameters: map[string]parameter{}, owners: map[string]part{},
 		planes: map[int]plane{},
 	}
-	output := c.model(m, "", 0)
+	output := c.applyModel(m, "", 0)
 	if _, isPlane := c.planes[output]; isPlane {
 		c.fail(malformed("its output is %s, without the axis of channels", c.places[output]))
 	}
@@ -65,8 +65,8 @@ func (m *Model) graph(side int) (*conversion, *nn.Graph, error) {
 	return c, graph, nil
 }
 
-// generation is the number before a version's first dot; 0 if there is none.
-func generation(version string) int {
+// parseGeneration is the number before a version's first dot; 0 if there is none.
+func parseGeneration(version string) int {
 	first, _, _ := strings.Cut(version, ".")
 	n, err := strconv.Atoi(first)
 	if err != nil {
@@ -75,11 +75,11 @@ func generation(version string) int {
 	return n
 }
 
-// halfPixels reports whether a version of Keras interpolates as if pixels were squares that
+// usesHalfPixels reports whether a version of Keras interpolates as if pixels were squares that
 // have their values at their centres: since 2.4, and never by the corners.
-func halfPixels(version string) bool {
+func usesHalfPixels(version string) bool {
 	_, rest, _ := strings.Cut(version, ".")
-	return generation(version) > 2 || generation(version) == 2 && generation(rest) >= 4
+	return parseGeneration(version) > 2 || parseGeneration(version) == 2 && parseGeneration(rest) >= 4
 }
 
 // inputShape is that of the model's input, [h w c].
@@ -187,17 +187,17 @@ func (c *conversion) visit(n int) bool {
 	return c.err == nil
 }
 
-// model applies a model to a value and returns the place of its output.
-func (c *conversion) model(m *Model, place string, input int) int {
+// applyModel applies a model to a value and returns the place of its output.
+func (c *conversion) applyModel(m *Model, place string, input int) int {
 	if !c.visit(len(m.Layers)) {
 		return 0
 	}
 	if m.unused != "" {
-		return c.fail(&SettingError{place, m.Class, m.unused, shown(m.has), "no such setting"})
+		return c.fail(&SettingError{place, m.Class, m.unused, formatValue(m.has), "no such setting"})
 	}
 	if m.Class == "Sequential" {
 		for _, l := range m.Layers {
-			input = c.apply(l, join(place, l.Name), []int{input}, nil)
+			input = c.apply(l, joinPath(place, l.Name), []int{input}, nil)
 		}
 		return input
 	}
@@ -209,7 +209,7 @@ func (c *conversion) model(m *Model, place string, input int) int {
 		return c.fail(malformed("%s has %d inputs and %d outputs; garb's networks have one of each", what,
 			len(m.inputs), len(m.outputs)))
 	}
-	w := walk{
+	w := traversal{
 		conversion: c, model: m, place: place, input: input,
 		byName: map[string]*Layer{}, firstCall: map[string]int{}, values: map[reference]int{},
 	}
@@ -228,11 +228,11 @@ func (c *conversion) model(m *Model, place string, input int) int {
 		// Of several calls the last is the output, since the others lead to it.
 		output.call = len(l.calls) - 1
 	}
-	return w.value(output)
+	return w.convert(output)
 }
 
-// walk goes from a functional model's output to its input.
-type walk struct {
+// traversal goes from a functional model's output to its input.
+type traversal struct {
 	*conversion
 	model  *Model
 	place  string
@@ -244,17 +244,17 @@ type walk struct {
 	values    map[reference]int
 }
 
-// underway marks values that are waited for.
-const underway = -1
+// pending marks values that are waited for.
+const pending = -1
 
-// value returns the place of a value, for which it applies the layers that lead to it.
-func (w *walk) value(r reference) int {
+// convert returns the place of a value, for which it applies the layers that lead to it.
+func (w *traversal) convert(r reference) int {
 	if w.err != nil {
 		return 0
 	}
-	at := join(w.place, r.layer)
+	at := joinPath(w.place, r.layer)
 	if v, ok := w.values[r]; ok {
-		if v == underway {
+		if v == pending {
 			return w.fail(malformed("layer %q takes what is made of its own output", at))
 		}
 		return v
@@ -281,13 +281,13 @@ func (w *walk) value(r reference) int {
 	if !w.visit(1 + len(call.inputs)) {
 		return 0
 	}
-	w.values[r] = underway
+	w.values[r] = pending
 	inputs := make([]int, len(call.inputs))
 	for i, in := range call.inputs {
 		if source := w.byName[in.layer]; source != nil && source.Model != nil {
 			in.call -= w.firstCall[in.layer]
 		}
-		inputs[i] = w.value(in)
+		inputs[i] = w.convert(in)
 	}
 	v := w.apply(l, at, inputs, call.arguments)
 	w.values[r] = v
@@ -321,9 +321,9 @@ func (c *conversion) explain(err error) error {
 	return &FormatError{"garb cannot compute the model", err}
 }
 
-// name returns a name for the parameters of a layer: its path, unless another layer's is
+// reserveName returns a name for the parameters of a layer: its path, unless another layer's is
 // written alike. Whoever comes again with the same owner gets the same name.
-func (c *conversion) name(path string, owner part) string {
+func (c *conversion) reserveName(path string, owner part) string {
 	name := path
 	for n := 2; ; n++ {
 		if other, taken := c.owners[name]; !taken || other == owner {
@@ -337,34 +337,43 @@ func (c *conversion) name(path string, owner part) string {
 // maxComputed bounds the values of all parameters that are not in the file.
 const maxComputed = 1 << 22
 
-// tensors reads the parameters of the graph, each checked for its shape before.
-func (c *conversion) tensors(graph *nn.Graph) (tensor.Map, error) {
+// readTensors reads the parameters of the graph, each checked for its shape before.
+func (c *conversion) readTensors(graph *nn.Graph) (tensor.Map, error) {
 	all := tensor.Map{}
 	for i := range graph.Layers() {
 		for _, p := range graph.LayerParams(i) {
 			if all[p.Name] != nil && slices.Equal(all[p.Name].Shape, p.Shape) {
 				continue
 			}
-			from, ok := c.parameters[p.Name]
-			if !ok || !slices.Equal(from.shape, p.Shape) {
-				return nil, malformed("%s should be %s by the model's layers, but is %s in the file",
-					p.Name, tensor.ShapeString(p.Shape), tensor.ShapeString(from.shape))
-			}
-			values := from.values
-			if values == nil {
-				t, err := from.variable.Tensor()
-				if err != nil {
-					return nil, fmt.Errorf("%s: %w", p.Name, err)
-				}
-				values = t.Data
-			}
-			for _, v := range values {
-				if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-					return nil, malformed("%s holds a value that is no finite number", p.Name)
-				}
+			values, err := c.readValues(p)
+			if err != nil {
+				return nil, err
 			}
 			all[p.Name] = tensor.FromSlice(values, p.Shape...)
 		}
 	}
 	return all, nil
+}
+
+// readValues reads or computes the values of a parameter.
+func (c *conversion) readValues(p nn.Param) ([]float32, error) {
+	source, ok := c.parameters[p.Name]
+	if !ok || !slices.Equal(source.shape, p.Shape) {
+		return nil, malformed("%s should be %s by the model's layers, but is %s in the file",
+			p.Name, tensor.ShapeString(p.Shape), tensor.ShapeString(source.shape))
+	}
+	values := source.values
+	if values == nil {
+		t, err := source.variable.Tensor()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.Name, err)
+		}
+		values = t.Data
+	}
+	for _, v := range values {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return nil, malformed("%s has a value that is not finite", p.Name)
+		}
+	}
+	return values, nil
 }

@@ -399,7 +399,7 @@ func TestRepeated(t *testing.T) {
 func TestHalfPixels(t *testing.T) {
 	for version, want := range map[string]bool{"3.15.1": true, "2.4.0": true, "2.21.0": true, "2.3.0-tf": false,
 		"2.2.4-tf": false, "": false, "x": false} {
-		if halfPixels(version) != want {
+		if usesHalfPixels(version) != want {
 			t.Errorf("%q: %v", version, !want)
 		}
 	}
@@ -516,7 +516,7 @@ func FuzzNetwork(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		config, err := text(root, "model_config")
+		config, err := readText(root, "model_config")
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -15,16 +15,16 @@ type owner struct {
 	Registered json.RawMessage `json:"registered_name"`
 }
 
-// told reports whether the file says anything.
-func (o owner) told() bool { return o.Module != nil }
+// isKnown reports whether the file says anything.
+func (o owner) isKnown() bool { return o.Module != nil }
 
-// foreign names whose a class is, "" if it is Keras's own: a class of one of Keras's modules
+// findForeign names whose a class is, "" if it is Keras's own: a class of one of Keras's modules
 // that was registered by nobody else. told says that the file tells it of all classes.
-func (o owner) foreign(class string, told bool) string {
-	if told || o.told() {
+func (o owner) findForeign(class string, told bool) string {
+	if told || o.isKnown() {
 		var module string
 		json.Unmarshal(o.Module, &module) // null is of no module
-		if !kerasModule(module) {
+		if !isKerasModule(module) {
 			return fmt.Sprintf("the module %s, registered as %s", orNull(o.Module), orNull(o.Registered))
 		}
 		var registered string
@@ -50,17 +50,17 @@ func orNull(text json.RawMessage) string {
 	return string(text)
 }
 
-// kerasModule reports whether a module is Keras's: keras, keras.layers,
+// isKerasModule reports whether a module is Keras's: keras, keras.layers,
 // keras.src.ops.numpy, and tf_keras's of the older generation.
-func kerasModule(module string) bool {
+func isKerasModule(module string) bool {
 	root, _, _ := strings.Cut(module, ".")
 	return root == "keras" || root == "tf_keras"
 }
 
-// foreignObject is foreign for a class or function among a layer's settings.
-func foreignObject(described map[string]any) bool {
+// isForeign is foreign for a class or function among a layer's settings.
+func isForeign(described map[string]any) bool {
 	module, _ := described["module"].(string)
 	class, _ := described["class_name"].(string)
 	registered, _ := described["registered_name"].(string)
-	return !kerasModule(module) || described["registered_name"] != nil && registered != class
+	return !isKerasModule(module) || described["registered_name"] != nil && registered != class
 }

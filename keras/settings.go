@@ -39,13 +39,13 @@ type config struct {
 // maxSetting bounds sizes, strides and numbers of filters.
 const maxSetting = 1 << 20
 
-func readSettings(described json.RawMessage) config {
+func parseConfig(described json.RawMessage) config {
 	var values map[string]any
 	json.Unmarshal(described, &values) // not an object, then nothing is set
-	return settingsOf(values)
+	return newConfig(values)
 }
 
-func settingsOf(values map[string]any) config { return config{values, map[string]bool{}} }
+func newConfig(values map[string]any) config { return config{values, map[string]bool{}} }
 
 // withoutEffect are the settings that change no answer, with the reason. To these come the
 // initializers, regularizers and constraints of weights: the weights are in the file.
@@ -68,8 +68,8 @@ func hasNoEffect(key string) bool {
 		strings.HasSuffix(key, "_regularizer") || strings.HasSuffix(key, "_constraint")
 }
 
-// leftOver refuses a setting that was not asked for. What is null is not set.
-func (s *settings) leftOver() {
+// checkUnused refuses a setting that was not asked for. What is null is not set.
+func (s *settings) checkUnused() {
 	for _, key := range slices.Sorted(maps.Keys(s.values)) {
 		if !s.used[key] && s.values[key] != nil && !hasNoEffect(key) {
 			s.refuse(key, "no such setting")
@@ -78,8 +78,8 @@ func (s *settings) leftOver() {
 	}
 }
 
-// precision demands that a layer computes in float32.
-func (s *settings) precision() {
+// checkPrecision demands that a layer computes in float32.
+func (s *settings) checkPrecision() {
 	switch v := s.get("dtype").(type) {
 	case nil:
 		return
@@ -97,8 +97,8 @@ func (s *settings) precision() {
 	s.refuse("dtype", "float32")
 }
 
-// unusedModelSetting finds a setting of a model that garb does not know; "" if there is none.
-func unusedModelSetting(described json.RawMessage) (key string, has any) {
+// findUnusedModelSetting finds a setting of a model that garb does not know; "" if there is none.
+func findUnusedModelSetting(described json.RawMessage) (key string, has any) {
 	var values map[string]json.RawMessage
 	json.Unmarshal(described, &values) // a bare list has none
 	for _, key := range slices.Sorted(maps.Keys(values)) {
@@ -108,10 +108,10 @@ func unusedModelSetting(described json.RawMessage) (key string, has any) {
 		}
 		var v any
 		json.Unmarshal(values[key], &v)
-		s := settings{config: settingsOf(map[string]any{key: v})}
+		s := settings{config: newConfig(map[string]any{key: v})}
 		refused := false
 		s.report = func(error) int { refused = true; return 0 }
-		if s.precision(); !s.used[key] {
+		if s.checkPrecision(); !s.used[key] {
 			refused = refused || v != nil && !hasNoEffect(key)
 		}
 		if refused {
@@ -123,11 +123,11 @@ func unusedModelSetting(described json.RawMessage) (key string, has any) {
 
 // refuse says that a setting's value is not what garb can.
 func (s *settings) refuse(key, can string) {
-	s.report(&SettingError{s.place, s.class, key, shown(s.values[key]), can})
+	s.report(&SettingError{s.place, s.class, key, formatValue(s.values[key]), can})
 }
 
-// shown is a value as JSON, cut off if it is long.
-func shown(v any) string {
+// formatValue is a value as JSON, cut off if it is long.
+func formatValue(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return "?"
@@ -144,11 +144,11 @@ func (s *settings) get(key string) any {
 	if _, ok := s.values[key]; ok {
 		s.used[key] = true
 	}
-	return bare(s.values[key])
+	return unwrapArray(s.values[key])
 }
 
-// bare takes an array out of {"class_name": "__numpy__", "config": {"value": ...}}.
-func bare(v any) any {
+// unwrapArray takes an array out of {"class_name": "__numpy__", "config": {"value": ...}}.
+func unwrapArray(v any) any {
 	if wrapped, ok := v.(map[string]any); ok {
 		switch wrapped["class_name"] {
 		case "__numpy__", "__ndarray__", "__tensor__":
@@ -159,7 +159,7 @@ func bare(v any) any {
 	return v
 }
 
-func (s *settings) number(key string, fallback float64) float64 {
+func (s *settings) getNumber(key string, fallback float64) float64 {
 	switch v := s.get(key).(type) {
 	case nil:
 		return fallback
@@ -170,7 +170,7 @@ func (s *settings) number(key string, fallback float64) float64 {
 	return fallback
 }
 
-func (s *settings) text(key, fallback string) string {
+func (s *settings) getText(key, fallback string) string {
 	switch v := s.get(key).(type) {
 	case nil:
 		return fallback
@@ -181,7 +181,7 @@ func (s *settings) text(key, fallback string) string {
 	return fallback
 }
 
-func (s *settings) flag(key string, fallback bool) bool {
+func (s *settings) getFlag(key string, fallback bool) bool {
 	switch v := s.get(key).(type) {
 	case nil:
 		return fallback
@@ -192,16 +192,16 @@ func (s *settings) flag(key string, fallback bool) bool {
 	return fallback
 }
 
-// count returns a whole number from low on.
-func (s *settings) count(key string, low int) int {
-	if n, ok := whole(s.get(key), low); ok {
+// getCount returns a positive integer.
+func (s *settings) getCount(key string) int {
+	if n, ok := toWhole(s.get(key), 1); ok {
 		return n
 	}
-	s.refuse(key, fmt.Sprintf("whole numbers from %d on", low))
+	s.refuse(key, "positive integers")
 	return 1
 }
 
-func whole(v any, low int) (int, bool) {
+func toWhole(v any, low int) (int, bool) {
 	n, ok := v.(float64)
 	if !ok || n != float64(int(n)) || n < float64(low) || n > maxSetting {
 		return 0, false
@@ -209,21 +209,21 @@ func whole(v any, low int) (int, bool) {
 	return int(n), true
 }
 
-// pair returns a value for height and width, which may be one number for both. Nothing
+// getPair returns a value for height and width, which may be one number for both. Nothing
 // stands for the fallback.
-func (s *settings) pair(key string, fallback [2]int) (height, width int) {
+func (s *settings) getPair(key string, fallback [2]int) (height, width int) {
 	v := s.get(key)
 	if v == nil {
 		return fallback[0], fallback[1]
 	}
-	if pair, ok := asPair(v, 1); ok {
+	if pair, ok := toPair(v, 1); ok {
 		return pair[0], pair[1]
 	}
 	s.refuse(key, "one or two whole numbers from 1 on")
 	return 1, 1
 }
 
-func asPair(v any, low int) (pair [2]int, ok bool) {
+func toPair(v any, low int) (pair [2]int, ok bool) {
 	list, isList := v.([]any)
 	if !isList {
 		list = []any{v}
@@ -235,31 +235,31 @@ func asPair(v any, low int) (pair [2]int, ok bool) {
 		return pair, false
 	}
 	for i := range pair {
-		if pair[i], ok = whole(list[i], low); !ok {
+		if pair[i], ok = toWhole(list[i], low); !ok {
 			return pair, false
 		}
 	}
 	return pair, true
 }
 
-// one demands that a setting, if it is there, is 1 in both directions.
-func (s *settings) one(key string) {
-	if h, w := s.pair(key, [2]int{1, 1}); h != 1 || w != 1 {
+// checkOne demands that a setting, if it is there, is 1 in both directions.
+func (s *settings) checkOne(key string) {
+	if h, w := s.getPair(key, [2]int{1, 1}); h != 1 || w != 1 {
 		s.refuse(key, "1")
 	}
 }
 
-func (s *settings) same() bool {
-	padding := s.text("padding", "valid")
+func (s *settings) getSamePadding() bool {
+	padding := s.getText("padding", "valid")
 	if padding != "same" && padding != "valid" {
 		s.refuse("padding", "same and valid")
 	}
 	return padding == "same"
 }
 
-// lastAxis demands that the axis is the last, the channels, of a value with so many axes
+// checkLastAxis demands that the axis is the last, the channels, of a value with so many axes
 // beside the batch's.
-func (s *settings) lastAxis(axes int) {
+func (s *settings) checkLastAxis(axes int) {
 	v := s.get("axis")
 	if list, ok := v.([]any); ok && len(list) == 1 {
 		v = list[0]
@@ -272,13 +272,13 @@ func (s *settings) lastAxis(axes int) {
 // maxListed bounds a list of numbers in a setting, one for each channel.
 const maxListed = 1 << 16
 
-// channels returns a number for each of n channels: one for all, or a list of n, within
+// getPerChannel returns a number for each of n channels: one for all, or a list of n, within
 // lists of one or not.
-func (s *settings) channels(key string, fallback float64, n int) []float64 {
+func (s *settings) getPerChannel(key string, fallback float64, n int) []float64 {
 	v := s.get(key)
 	for range 4 {
 		if list, ok := v.([]any); ok && len(list) == 1 {
-			v = bare(list[0])
+			v = unwrapArray(list[0])
 		}
 	}
 	all := make([]float64, n)

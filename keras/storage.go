@@ -25,7 +25,7 @@ func attachByNumber(m *Model, g *hdf5.Group, place string) error {
 	}
 	used := map[string]int{}
 	for _, l := range m.Layers {
-		at := join(place, l.Name)
+		at := joinPath(place, l.Name)
 		stored := snakeCase(l.Class)
 		used[stored]++
 		if n := used[stored]; n > 1 {
@@ -36,23 +36,23 @@ func attachByNumber(m *Model, g *hdf5.Group, place string) error {
 			continue
 		}
 		if folder == nil {
-			return missing(at)
+			return errMissing(at)
 		}
 		group, err := folder.Group(stored)
 		if err != nil || group == nil {
-			return unexpected(at, err)
+			return errUnexpected(at, err)
 		}
 		if l.Model != nil {
-			if err := attachByNumber(l.Model, group, at); err != nil {
+			if err = attachByNumber(l.Model, group, at); err != nil {
 				return err
 			}
 			continue
 		}
-		datasets, err := numbered(group)
+		datasets, err := listNumbered(group)
 		if err != nil {
-			return unexpected(at, err)
+			return errUnexpected(at, err)
 		}
-		if l.Variables, err = variables(at, l, datasets); err != nil {
+		if l.Variables, err = pairVariables(at, l, datasets); err != nil {
 			return err
 		}
 	}
@@ -74,8 +74,8 @@ type namedDataset struct {
 	dataset *hdf5.Dataset
 }
 
-// numbered returns the datasets vars/0, vars/1, ... of a layer's group.
-func numbered(g *hdf5.Group) ([]namedDataset, error) {
+// listNumbered returns the datasets vars/0, vars/1, ... of a layer's group.
+func listNumbered(g *hdf5.Group) ([]namedDataset, error) {
 	vars, err := g.Group("vars")
 	if err != nil || vars == nil {
 		return nil, err
@@ -145,7 +145,7 @@ func listGroup(g *hdf5.Group, depth int) (*Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		datasets, err := numbered(group)
+		datasets, err := listNumbered(group)
 		if err != nil {
 			return nil, err
 		}
@@ -184,35 +184,44 @@ func attachByName(m *Model, g *hdf5.Group) error {
 	for _, l := range m.Layers {
 		group, err := g.Group(strings.TrimPrefix(l.Name, "/"))
 		if err != nil {
-			return unexpected(l.Name, err)
+			return errUnexpected(l.Name, err)
 		}
 		var datasets []namedDataset
 		if group != nil {
-			if datasets, err = weightsOf(group); err != nil {
-				return unexpected(l.Name, err)
+			if datasets, err = readWeights(group); err != nil {
+				return errUnexpected(l.Name, err)
 			}
 		}
-		if l.Model == nil {
-			if l.Variables, err = variables(l.Name, l, datasets); err != nil {
-				return err
-			}
-			continue
+		if l.Model != nil {
+			err = attachToLeaves(l, datasets)
+		} else {
+			l.Variables, err = pairVariables(l.Name, l, datasets)
 		}
-		leaves := newLeafIndex(l.Model.leaves("", nil))
-		byLeaf := make([][]namedDataset, len(leaves.all))
-		for _, d := range datasets {
-			at, err := leaves.find(d.name)
-			if err != nil {
-				return unexpected(l.Name, err)
-			}
-			if at >= 0 {
-				byLeaf[at] = append(byLeaf[at], d)
-			}
+		if err != nil {
+			return err
 		}
-		for i, leaf := range leaves.all {
-			if leaf.layer.Variables, err = variables(join(l.Name, leaf.place), leaf.layer, byLeaf[i]); err != nil {
-				return err
-			}
+	}
+	return nil
+}
+
+// attachToLeaves distributes the datasets of a layer that is a model to the layers in it.
+func attachToLeaves(l *Layer, datasets []namedDataset) error {
+	leaves := newLeafIndex(l.Model.leaves("", nil))
+	byLeaf := make([][]namedDataset, len(leaves.all))
+	for _, d := range datasets {
+		at, err := leaves.find(d.name)
+		if err != nil {
+			return errUnexpected(l.Name, err)
+		}
+		if at >= 0 {
+			byLeaf[at] = append(byLeaf[at], d)
+		}
+	}
+	for i, leaf := range leaves.all {
+		var err error
+		leaf.layer.Variables, err = pairVariables(joinPath(l.Name, leaf.place), leaf.layer, byLeaf[i])
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -233,7 +242,7 @@ func attachInOrder(m *Model, root *hdf5.Group) error {
 			waiting = append(waiting, l)
 		}
 	}
-	stored, err := texts(root, "layer_names")
+	stored, err := readTexts(root, "layer_names")
 	if err != nil {
 		return err
 	}
@@ -244,11 +253,11 @@ func attachInOrder(m *Model, root *hdf5.Group) error {
 	for _, name := range stored {
 		group, err := root.Group(strings.TrimPrefix(name, "/"))
 		if err != nil || group == nil {
-			return unexpected(name, err)
+			return errUnexpected(name, err)
 		}
-		datasets, err := weightsOf(group)
+		datasets, err := readWeights(group)
 		if err != nil {
-			return unexpected(name, err)
+			return errUnexpected(name, err)
 		}
 		if len(datasets) == 0 {
 			continue
@@ -258,7 +267,7 @@ func attachInOrder(m *Model, root *hdf5.Group) error {
 				m.Name, name)
 		}
 		l := waiting[at]
-		if l.Variables, err = variables(l.Name, l, datasets); err != nil {
+		if l.Variables, err = pairVariables(l.Name, l, datasets); err != nil {
 			return fmt.Errorf("as layer %q: %w", name, err)
 		}
 		at++
@@ -344,9 +353,9 @@ func (d namedDataset) layer() string {
 	return parts[max(0, len(parts)-2)]
 }
 
-// weightsOf returns the datasets that a layer's group lists.
-func weightsOf(g *hdf5.Group) ([]namedDataset, error) {
-	names, err := texts(g, "weight_names")
+// readWeights returns the datasets that a layer's group lists.
+func readWeights(g *hdf5.Group) ([]namedDataset, error) {
+	names, err := readTexts(g, "weight_names")
 	if err != nil {
 		return nil, err
 	}
@@ -364,9 +373,9 @@ func weightsOf(g *hdf5.Group) ([]namedDataset, error) {
 	return list, nil
 }
 
-// texts returns an attribute that is a list. Keras splits one of more than 64 kB
+// readTexts returns an attribute that is a list. Keras splits one of more than 64 kB
 // over name0, name1, ...
-func texts(o hdf5.Object, name string) ([]string, error) {
+func readTexts(o hdf5.Object, name string) ([]string, error) {
 	values, found, err := o.Attribute(name)
 	if err != nil || found {
 		return values, err
@@ -384,7 +393,7 @@ func texts(o hdf5.Object, name string) ([]string, error) {
 // listByName lists what a file of weights of the older generation holds, in the
 // order of the model.
 func listByName(root *hdf5.Group) (*Model, error) {
-	names, err := texts(root, "layer_names")
+	names, err := readTexts(root, "layer_names")
 	if err != nil {
 		return nil, err
 	}
@@ -392,11 +401,11 @@ func listByName(root *hdf5.Group) (*Model, error) {
 	for _, name := range names {
 		group, err := root.Group(strings.TrimPrefix(name, "/"))
 		if err != nil || group == nil {
-			return nil, unexpected(name, err)
+			return nil, errUnexpected(name, err)
 		}
-		datasets, err := weightsOf(group)
+		datasets, err := readWeights(group)
 		if err != nil {
-			return nil, unexpected(name, err)
+			return nil, errUnexpected(name, err)
 		}
 		if len(datasets) == 0 {
 			continue

@@ -61,10 +61,10 @@ func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 		return err
 	}
 	if o.Probabilities {
-		d.probabilities(o.Temperature, o.MultiLabel)
+		d.addProbabilities(o.Temperature, o.MultiLabel)
 	}
-	layers := d.order()
-	config, err := json.Marshal(d.config(modelName(o.Name), layers))
+	layers := d.sortLayers()
+	config, err := json.Marshal(d.describe(modelName(o.Name), layers))
 	if err != nil {
 		return err
 	}
@@ -136,24 +136,24 @@ func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 		return nil, err
 	}
 	layers, shapes := graph.Layers(), graph.Shapes()
-	if err := zerosForLowest(layers); err != nil {
+	if err := checkLowestPads(layers); err != nil {
 		return nil, err
 	}
 	d := &draft{known: map[string]*draftLayer{}, names: map[string]bool{}}
 	places := make([]int, len(layers)) // of each layer's value in the draft
 	for i, l := range layers {
 		if l.Op == nn.OpCrop && l.Above+l.Below+l.Left+l.Right == 0 {
-			l = kept(l, shapes[l.Inputs[0]])
+			l = keepChannels(l, shapes[l.Inputs[0]])
 		}
 		var variables []*tensor.Tensor
 		for _, p := range graph.LayerParams(i) {
-			t, err := variable(n.Tensors, p)
+			t, err := readParameter(n.Tensors, p)
 			if err != nil {
 				return nil, err
 			}
 			variables = append(variables, t)
 		}
-		class, settings, err := inKeras(l, shapes[i], variables)
+		class, settings, err := describeLayer(l, shapes[i], variables)
 		if err != nil {
 			return nil, &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op, Reason: err.Error()}
 		}
@@ -169,15 +169,15 @@ func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 			d.values[len(d.values)-1].layer.arguments = []any{l.Channels}
 		}
 		if i == 0 && p != nil {
-			d.prepare(*p, shapes[0])
+			d.addPreprocessing(*p, shapes[0])
 		}
 		places[i] = len(d.values) - 1
 	}
 	return d, nil
 }
 
-// kept picks the channels that a Crop of channels alone leaves, since Cropping2D cannot.
-func kept(l nn.Layer, from []int) nn.Layer {
+// keepChannels picks the channels that a Crop of channels alone leaves, since Cropping2D cannot.
+func keepChannels(l nn.Layer, from []int) nn.Layer {
 	pick := nn.Layer{Op: nn.OpSelect, Inputs: l.Inputs}
 	for c := l.Before; c < from[len(from)-1]-l.After; c++ {
 		pick.Channels = append(pick.Channels, c)
@@ -185,14 +185,14 @@ func kept(l nn.Layer, from []int) nn.Layer {
 	return pick
 }
 
-// prepare puts a layer behind the input that turns samples into what the network takes.
-func (d *draft) prepare(p Preprocessing, shape []int) {
+// addPreprocessing puts a layer behind the input that turns samples into what the network takes.
+func (d *draft) addPreprocessing(p Preprocessing, shape []int) {
 	if len(p.Mean) != shape[2] || len(p.Std) != shape[2] {
 		panic(fmt.Sprintf("keras: preprocessing of %d and %d channels for a network of %d", len(p.Mean), len(p.Std),
 			shape[2]))
 	}
-	mean, variance, alike := exact(p.Mean), make([]float64, len(p.Std)), true
-	for c, std := range exact(p.Std) {
+	mean, variance, alike := toFloat64(p.Mean), make([]float64, len(p.Std)), true
+	for c, std := range toFloat64(p.Std) {
 		variance[c] = std * std
 		alike = alike && p.Mean[c] == p.Mean[0] && p.Std[c] == p.Std[0]
 	}
@@ -204,8 +204,8 @@ func (d *draft) prepare(p Preprocessing, shape []int) {
 	d.add("", "Normalization", object{"axis": []int{-1}, "mean": mean, "variance": variance}, nil, []int{0}, shape)
 }
 
-// variable returns a parameter's values.
-func variable(tensors tensor.Map, p nn.Param) (*tensor.Tensor, error) {
+// readParameter returns a parameter's values.
+func readParameter(tensors tensor.Map, p nn.Param) (*tensor.Tensor, error) {
 	t, err := tensors.Tensor(p.Name)
 	if err != nil {
 		return nil, &nn.WeightError{Name: p.Name, Detail: "cannot be read", Err: err}
@@ -239,7 +239,7 @@ func (d *draft) add(parameters, class string, settings object, variables []*tens
 		if parameters == "" {
 			parameters = snakeCase(class)
 		}
-		l.name = d.unique(layerName(parameters))
+		l.name = d.reserveName(layerName(parameters))
 	}
 	v := value{l, len(l.calls), inputs, shape}
 	l.calls = append(l.calls, v)
@@ -265,8 +265,8 @@ func modelName(name string) string {
 	return layerName(name)
 }
 
-// unique is a name that no other layer has.
-func (d *draft) unique(name string) string {
+// reserveName is a name that no other layer has.
+func (d *draft) reserveName(name string) string {
 	free := name
 	for i := 1; d.names[free]; i++ {
 		free = name + "_" + strconv.Itoa(i)
@@ -275,8 +275,8 @@ func (d *draft) unique(name string) string {
 	return free
 }
 
-// probabilities ends the model with a Softmax, or a Sigmoid.
-func (d *draft) probabilities(temperature float64, multiLabel bool) {
+// addProbabilities ends the model with a Softmax, or a Sigmoid.
+func (d *draft) addProbabilities(temperature float64, multiLabel bool) {
 	last := len(d.values) - 1
 	if d.values[last].layer.class == "Softmax" {
 		return
@@ -293,9 +293,11 @@ func (d *draft) probabilities(temperature float64, multiLabel bool) {
 	d.add("", "Softmax", object{"axis": -1}, nil, []int{last}, shape)
 }
 
-// inKeras returns the class and the settings of the Keras layer that computes what a layer
+// describeLayer returns the class and the settings of the Keras layer that computes what a layer
 // does. Settings that are left out are Keras's own for a new layer.
-func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, settings object, err error) {
+//
+//nolint:gocognit // a table of operations
+func describeLayer(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, settings object, err error) {
 	padding := "valid"
 	if l.Same {
 		padding = "same"
@@ -315,11 +317,13 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	}
 	switch l.Op {
 	case nn.OpInput:
-		return "InputLayer", object{"batch_shape": batched(shape)}, nil
+		return "InputLayer", object{"batch_shape": addBatchAxis(shape)}, nil
 	case nn.OpConv:
-		settings := object{"filters": l.Units, "kernel_size": kernel, "strides": strides, "padding": padding,
-			"use_bias": l.Bias, "data_format": "channels_last"}
-		if l.Groups > 1 && params[0].Shape[2] == 1 { // a channel each
+		settings := object{
+			"filters": l.Units, "kernel_size": kernel, "strides": strides, "padding": padding,
+			"use_bias": l.Bias, "data_format": "channels_last",
+		}
+		if l.Groups > 1 && params[0].Shape[2] == 1 { // one channel per group
 			delete(settings, "filters")
 			settings["depth_multiplier"] = l.Units / l.Groups
 			params[0] = tensor.FromSlice(params[0].Data, l.Height, l.Width, l.Groups, l.Units/l.Groups)
@@ -342,10 +346,10 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	case nn.OpGroupNorm:
 		return "GroupNormalization", object{"axis": -1, "epsilon": l.Epsilon, "groups": l.Groups}, nil
 	case nn.OpScale:
-		return "Rescaling", object{"scale": exact(params[0].Data), "offset": exact(params[1].Data)}, nil
+		return "Rescaling", object{"scale": toFloat64(params[0].Data), "offset": toFloat64(params[1].Data)}, nil
 	case nn.OpMaxPool, nn.OpAveragePool:
 		if dilationHeight > 1 || dilationWidth > 1 {
-			return "", nil, errors.New("it is dilated, and no pooling of Keras's is")
+			return "", nil, errors.New("it is dilated; Keras has no dilated pooling")
 		}
 		class := map[nn.Op]string{nn.OpMaxPool: "MaxPooling2D", nn.OpAveragePool: "AveragePooling2D"}[l.Op]
 		return class, object{"pool_size": kernel, "strides": strides, "padding": padding,
@@ -393,13 +397,13 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 		return "Take", object{"axis": -1}, nil // of the channels: see arguments
 	case nn.OpPad:
 		if l.Border != "" {
-			return "", nil, fmt.Errorf("there is no layer in Keras that pads with a border %q", l.Border)
+			return "", nil, fmt.Errorf("Keras has no layer that pads with a border %q", l.Border)
 		}
 		return "ZeroPadding2D", object{"padding": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}},
 			"data_format": "channels_last"}, nil
 	case nn.OpCrop:
 		if l.Before+l.After > 0 || len(shape) != 3 {
-			return "", nil, errors.New("there is no layer of Keras that leaves out rows and channels at once")
+			return "", nil, errors.New("Keras has no layer that crops rows and channels at once")
 		}
 		return "Cropping2D", object{"cropping": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}},
 			"data_format": "channels_last"}, nil
@@ -424,7 +428,7 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	case nn.OpDropout:
 		return "Dropout", object{"rate": l.Rate}, nil
 	}
-	return "", nil, errors.New("there is no such layer in Keras")
+	return "", nil, errors.New("Keras has no such layer")
 }
 
 // kerasFunctions are Keras's names of functions.
@@ -433,8 +437,8 @@ var kerasFunctions = map[nn.Op]string{
 	nn.OpHardSigmoid: "hard_sigmoid", nn.OpHardSwish: "hard_silu",
 }
 
-// exact are the numbers whose decimals say exactly what values are.
-func exact(values []float32) []float64 {
+// toFloat64 are the numbers whose decimals say exactly what values are.
+func toFloat64(values []float32) []float64 {
 	exact := make([]float64, len(values))
 	for i, v := range values {
 		exact[i] = float64(v)
@@ -442,64 +446,69 @@ func exact(values []float32) []float64 {
 	return exact
 }
 
-// zerosForLowest refuses each Pad with the lowest number for which zeros would not do the
+// checkLowestPads refuses each Pad with the lowest number for which zeros would not do the
 // same. They do before a MaxPool of values that are never below zero: of each window, one
 // value at least lies inside, so that the largest is that of the inside.
-func zerosForLowest(layers []nn.Layer) error {
+func checkLowestPads(layers []nn.Layer) error {
 	neverNegative := make([]bool, len(layers))
 	for i, l := range layers {
-		ofAll := len(l.Inputs) > 0 // whether it follows from all inputs
+		inputsNeverNegative := len(l.Inputs) > 0
 		for _, in := range l.Inputs {
-			ofAll = ofAll && neverNegative[in]
+			inputsNeverNegative = inputsNeverNegative && neverNegative[in]
 		}
 		switch l.Op {
 		case nn.OpReLU, nn.OpReLU6, nn.OpSigmoid, nn.OpHardSigmoid, nn.OpSoftplus, nn.OpSoftmax:
 			neverNegative[i] = true
 		case nn.OpMaxPool, nn.OpAveragePool, nn.OpGlobalMaxPool, nn.OpGlobalAveragePool,
-			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpSelect, nn.OpCrop, nn.OpUpsample,
-			nn.OpResize,
-			nn.OpFlatten, nn.OpReshape, nn.OpDropout:
-			neverNegative[i] = ofAll
-		case nn.OpPad:
-			neverNegative[i] = ofAll // with zeros, or with what zeros do the same as
+			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpSelect,
+			nn.OpPad, nn.OpCrop, nn.OpUpsample, nn.OpResize, nn.OpFlatten, nn.OpReshape, nn.OpDropout:
+			neverNegative[i] = inputsNeverNegative
 		}
 		if l.Op != nn.OpPad || !l.Lowest {
 			continue
 		}
-		refuse := func(why string) error {
-			return &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op,
-				Reason: "it pads with the lowest number, for which Keras has no layer, and zeros would not do the same: " + why}
+		reason := "values before it may be below zero"
+		if inputsNeverNegative {
+			reason = findOtherReader(layers, i)
 		}
-		if !ofAll {
-			return refuse("values before it may be below zero")
-		}
-		if i == len(layers)-1 {
-			return refuse("it is the output")
-		}
-		for _, next := range layers[i+1:] {
-			if !slices.Contains(next.Inputs, i) || next.Op == nn.OpGlobalMaxPool {
-				continue
-			}
-			if next.Op != nn.OpMaxPool {
-				return refuse(fmt.Sprintf("what follows is %s", next.Op))
-			}
-			height, width := next.Height, next.Width
-			if next.Same { // its own padding is up to half of it
-				height, width = height-height/2, width-width/2
-			}
-			if max(l.Above, l.Below) >= height || max(l.Left, l.Right) >= width {
-				return refuse("a window of the MaxPool that follows may lie in the padding as a whole")
-			}
+		if reason != "" {
+			return &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op, Reason: "it pads with the lowest number, " +
+				"for which Keras has no layer, and zeros would not do the same: " + reason}
 		}
 	}
 	return nil
 }
 
-// order returns the layers in Keras's order, which counts the layers of a class and so
+// findOtherReader describes why zeros in place of the lowest number could change what reads
+// layer i, a Pad of values that are never negative. It returns "" if they could not.
+func findOtherReader(layers []nn.Layer, i int) string {
+	if i == len(layers)-1 {
+		return "it is the output"
+	}
+	l := layers[i]
+	for _, next := range layers[i+1:] {
+		if !slices.Contains(next.Inputs, i) || next.Op == nn.OpGlobalMaxPool {
+			continue
+		}
+		if next.Op != nn.OpMaxPool {
+			return fmt.Sprintf("the next layer is %s", next.Op)
+		}
+		height, width := next.Height, next.Width
+		if next.Same { // its own padding is up to half of the window
+			height, width = height-height/2, width-width/2
+		}
+		if max(l.Above, l.Below) >= height || max(l.Left, l.Right) >= width {
+			return "a window of the next MaxPool may be entirely in the padding"
+		}
+	}
+	return ""
+}
+
+// sortLayers returns the layers in Keras's order, which counts the layers of a class and so
 // names the places of their variables: those first that are farthest from the output, by
 // the longest way; of equally far ones, those first that are met first on the way from the
 // output to the input. A layer is as far as the farthest of its calls.
-func (d *draft) order() []*draftLayer {
+func (d *draft) sortLayers() []*draftLayer {
 	met := map[*draftLayer]int{}
 	var layers []*draftLayer
 	seen := make([]bool, len(d.values))
@@ -536,8 +545,8 @@ func (d *draft) order() []*draftLayer {
 	return layers
 }
 
-// config describes the model in Keras's words.
-func (d *draft) config(name string, layers []*draftLayer) object {
+// describe describes the model in Keras's words.
+func (d *draft) describe(name string, layers []*draftLayer) object {
 	described := make([]object, len(layers))
 	for i, l := range layers {
 		settings := object{"name": l.name, "dtype": "float32"}
@@ -552,7 +561,7 @@ func (d *draft) config(name string, layers []*draftLayer) object {
 		nodes := []object{}
 		for _, call := range l.calls {
 			if len(call.inputs) > 0 {
-				nodes = append(nodes, object{"args": append([]any{d.argument(call.inputs)}, l.arguments...),
+				nodes = append(nodes, object{"args": append([]any{d.describeInputs(call.inputs)}, l.arguments...),
 					"kwargs": object{}})
 			}
 		}
@@ -565,17 +574,17 @@ func (d *draft) config(name string, layers []*draftLayer) object {
 		"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional",
 		"config": object{
 			"name": name, "trainable": true, "layers": described,
-			"input_layers": d.history(0), "output_layers": d.history(len(d.values) - 1),
+			"input_layers": d.describeHistory(0), "output_layers": d.describeHistory(len(d.values) - 1),
 		},
 	}
 }
 
-// argument describes what a layer is called with: a value, or a list of several.
-func (d *draft) argument(inputs []int) any {
+// describeInputs describes what a layer is called with: a value, or a list of several.
+func (d *draft) describeInputs(inputs []int) any {
 	list := make([]any, len(inputs))
 	for i, in := range inputs {
 		list[i] = object{"class_name": "__keras_tensor__", "config": object{
-			"shape": batched(d.values[in].shape), "dtype": "float32", "keras_history": d.history(in),
+			"shape": addBatchAxis(d.values[in].shape), "dtype": "float32", "keras_history": d.describeHistory(in),
 		}}
 	}
 	if len(list) == 1 {
@@ -584,13 +593,13 @@ func (d *draft) argument(inputs []int) any {
 	return list
 }
 
-// history names a value: the layer, which of its calls, which of its outputs.
-func (d *draft) history(v int) []any {
+// describeHistory names a value: the layer, which of its calls, which of its outputs.
+func (d *draft) describeHistory(v int) []any {
 	return []any{d.values[v].layer.name, d.values[v].call, 0}
 }
 
-// batched is a shape with the batch axis, of any size.
-func batched(shape []int) []any {
+// addBatchAxis is a shape with the batch axis, of any size.
+func addBatchAxis(shape []int) []any {
 	all := []any{nil}
 	for _, n := range shape {
 		all = append(all, n)
