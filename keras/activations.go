@@ -9,7 +9,7 @@ import (
 	"garb/tensor"
 )
 
-// activations are Keras's functions by its names; linear changes nothing.
+// activations has Keras's functions by name; linear is the identity.
 var activations = map[string]nn.Layer{
 	"relu":         {Op: nn.OpReLU},
 	"relu6":        {Op: nn.OpReLU6},
@@ -20,18 +20,18 @@ var activations = map[string]nn.Layer{
 	"tanh":         {Op: nn.OpTanh},
 	"elu":          {Op: nn.OpELU, Slope: 1},
 	"selu":         {Op: nn.OpSELU},
-	"gelu":         {Op: nn.OpGELU}, // of the layer; the function's approximate is false by default
+	"gelu":         {Op: nn.OpGELU}, // approximate, false by default, is an argument of the function
 	"mish":         {Op: nn.OpMish},
 	"softplus":     {Op: nn.OpSoftplus},
-	"hard_sigmoid": {Op: nn.OpHardSigmoid}, // of Keras 3: see activation
+	"hard_sigmoid": {Op: nn.OpHardSigmoid}, // in Keras 3: see applyActivation
 	"hard_silu":    {Op: nn.OpHardSwish},
 	"hard_swish":   {Op: nn.OpHardSwish},
-	// The slope of the function; that of the layer is another.
+	// The function's slope differs from the layer's.
 	"leaky_relu": {Op: nn.OpLeakyReLU, Slope: 0.2},
 }
 
 // applyActivation applies the function that the setting "activation" names: a word, Keras 3's
-// {"class_name": "function", "config": word}, or a layer of its own.
+// {"class_name": "function", "config": word}, or a layer.
 func (a *application) applyActivation(x int) int {
 	v := a.get("activation")
 	if described, ok := v.(map[string]any); ok {
@@ -74,7 +74,7 @@ func (a *application) applyActivation(x int) int {
 	return x
 }
 
-// applyReLU is Keras's with all that it may have: a slope below zero or an upper bound of 6.
+// applyReLU applies Keras's ReLU with all its settings: a slope below zero or an upper bound of 6.
 func (a *application) applyReLU(x int) int {
 	if a.getNumber("threshold", 0) != 0 {
 		a.refuse("threshold", "0")
@@ -97,7 +97,8 @@ func (a *application) applyReLU(x int) int {
 	return x
 }
 
-// applyLeakyReLU has the slope that Keras 3 calls negative_slope and Keras 2 alpha.
+// applyLeakyReLU applies a LeakyReLU, whose slope is negative_slope in Keras 3 and alpha in Keras
+// 2.
 func (a *application) applyLeakyReLU(x int) int {
 	if a.get("negative_slope") == nil && a.get("alpha") != nil {
 		return a.putLeakyReLU("alpha", a.getNumber("alpha", 0), x)
@@ -112,7 +113,7 @@ func (a *application) putLeakyReLU(key string, slope float64, x int) int {
 	return a.put(nn.Layer{Op: nn.OpLeakyReLU, Slope: slope}, x)
 }
 
-// applyELU has its alpha as a setting.
+// applyELU applies an ELU, whose alpha is a setting.
 func (a *application) applyELU(x int) int {
 	alpha := a.getNumber("alpha", 1)
 	if !(alpha > -1e6 && alpha < 1e6) {
@@ -121,7 +122,7 @@ func (a *application) applyELU(x int) int {
 	return a.put(nn.Layer{Op: nn.OpELU, Slope: alpha}, x)
 }
 
-// applyPReLU has a slope for each channel, which all places of a feature map share.
+// applyPReLU applies a PReLU with one slope per channel, shared by all positions of a feature map.
 func (a *application) applyPReLU(x int) int {
 	shape := a.shapes[x]
 	axes, _ := a.get("shared_axes").([]any)

@@ -8,28 +8,28 @@ import (
 	"strconv"
 )
 
-// call is one use of a layer: Keras has an object for a layer, and a node for each time
-// that it is applied.
+// call is one use of a layer: Keras has an object per layer, and a node each time that it is
+// called.
 type call struct {
 	inputs []reference
-	// arguments are what it is called with beside values, by keyword or by position from 0.
+	// arguments has the call's other arguments than values, by keyword or by position from 0.
 	arguments map[string]any
-	// separate says that the inputs are arguments of their own, as those of operators are.
+	// separate says that the inputs are separate arguments, like an operator's operands.
 	separate bool
-	// training says that the older generation was told to compute it as in training,
-	// whatever is asked of the model.
+	// training says that the older generation was told to compute the layer as in training,
+	// whatever the model's mode is.
 	training bool
 }
 
-// reference names a value within a model: what a layer gave when it was called.
+// reference names a value within a model: an output of a call of a layer.
 type reference struct {
 	layer  string
 	call   int // which of the layer's calls, from 0
 	tensor int // which of its outputs
 }
 
-// parseCalls reads a layer's inbound_nodes: {"args": [...], "kwargs": {...}} for each call
-// in Keras 3, a list of [name, call, tensor, kwargs] for each before.
+// parseCalls parses a layer's inbound_nodes: {"args": [...], "kwargs": {...}} per call in Keras 3,
+// a list of [name, call, tensor, kwargs] per call before.
 func parseCalls(described any) []call {
 	nodes, _ := described.([]any)
 	var calls []call
@@ -44,16 +44,15 @@ func parseCalls(described any) []call {
 	return calls
 }
 
-// appendReferences finds the values in the description of a layer's inputs:
-// {"keras_history": [name, call, tensor]} somewhere in it for Keras 3, a list that begins
-// so before.
+// appendReferences finds the values in the description of a layer's inputs: {"keras_history":
+// [name, call, tensor]} somewhere in it in Keras 3, lists that begin like that before.
 func appendReferences(all []reference, described any) []reference {
 	switch d := described.(type) {
 	case map[string]any:
 		if history, ok := d["keras_history"]; ok {
 			return appendReferences(all, history)
 		}
-		for _, key := range []string{"args", "config"} { // kwargs hold masks
+		for _, key := range []string{"args", "config"} { // kwargs have masks
 			all = appendReferences(all, d[key])
 		}
 	case []any:
@@ -90,7 +89,7 @@ func parseReference(list []any) (r reference, ok bool) {
 	return r, true
 }
 
-// parseEnds are a model's inputs or outputs: one value, a list, or values by name.
+// parseEnds parses a model's inputs or outputs: one value, a list, or values by name.
 func parseEnds(described any) []reference {
 	named, ok := described.(map[string]any)
 	if !ok {
@@ -103,12 +102,13 @@ func parseEnds(described any) []reference {
 	return all
 }
 
-// constantValue stands where the older generation has an array or number for a layer's name.
+// constantValue is the older generation's placeholder for a layer's name where there is an array or
+// number.
 const constantValue = "_CONSTANT_VALUE"
 
-// parseArguments are the arguments of a call that are no values: {"args": [value, 127.5]} in
-// Keras 3, [name, call, tensor, {"y": 127.5}] before, alone or in a list of such. Those
-// without effect are left out.
+// parseArguments returns the arguments of a call that are not values: {"args": [value, 127.5]} in
+// Keras 3, [name, call, tensor, {"y": 127.5}] or a list of these before. Arguments without effect
+// are ignored.
 func parseArguments(node any) map[string]any {
 	switch d := node.(type) {
 	case map[string]any:
@@ -176,7 +176,7 @@ func isList(v any) bool {
 	return ok
 }
 
-// isValue reports whether an argument of Keras 3 is a layer's output, or a list of such.
+// isValue reports whether an argument of Keras 3 is a layer's output, or a list of outputs.
 func isValue(arg any) bool {
 	switch d := arg.(type) {
 	case map[string]any:
@@ -188,7 +188,7 @@ func isValue(arg any) bool {
 	return false
 }
 
-// toIndex is a number that counts calls or tensors, -1 if it cannot be one.
+// toIndex returns a number of a call or tensor, −1 if it is not valid.
 func toIndex(v any) int {
 	n, ok := v.(float64)
 	if !ok || n < 0 || n > 1<<20 {
@@ -197,8 +197,8 @@ func toIndex(v any) int {
 	return int(n)
 }
 
-// hasTraining tells whether a node of the older generation has training=True among its
-// arguments. Keras 3 writes it too, but then asks again what the model was asked.
+// hasTraining reports whether a node of the older generation has training=True among its arguments.
+// Keras 3 also writes it, but then follows the model's mode.
 func hasTraining(node any) bool {
 	entries, _ := node.([]any)
 	for _, entry := range entries {

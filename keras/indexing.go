@@ -9,8 +9,8 @@ import (
 // plane is one channel of a value.
 type plane struct{ source, channel int }
 
-// applyGetItem picks channels, as x[..., ::-1] and x[..., 0:2] do, or one of them without its
-// axis: x[..., 0].
+// applyGetItem selects channels, as x[..., ::-1] and x[..., 0:2] do, or one without its axis:
+// x[..., 0].
 func (a *application) applyGetItem(x int) int {
 	shape := a.shapes[x]
 	v, key := a.takeArgument("1"), "1"
@@ -48,7 +48,7 @@ func (a *application) applyGetItem(x int) int {
 	return picked
 }
 
-// applyStack puts channels that were picked one by one next to each other.
+// applyStack concatenates channels that were selected one by one.
 func (a *application) applyStack(inputs []int) int {
 	v := a.get("axis")
 	if a.layer.functionName() != "" {
@@ -74,7 +74,7 @@ func (a *application) applyStack(inputs []int) int {
 	return a.put(nn.Layer{Op: nn.OpConcat}, inputs...)
 }
 
-// applyTake picks channels by a list.
+// applyTake selects channels by a list.
 func (a *application) applyTake(x int) int {
 	shape := a.shapes[x]
 	older := a.layer.functionName() != ""
@@ -100,7 +100,7 @@ func (a *application) applyTake(x int) int {
 	return a.pick(channels, x)
 }
 
-// applyFlip turns the order of the channels round.
+// applyFlip reverses the order of the channels.
 func (a *application) applyFlip(x int) int {
 	shape := a.shapes[x]
 	axis := a.get("axis")
@@ -117,7 +117,7 @@ func (a *application) applyFlip(x int) int {
 	return a.pick(slice{step: -1}.indices(shape[len(shape)-1]), x)
 }
 
-// applyCast to float32 changes nothing, as values are that.
+// applyCast ignores a cast to float32, which all values are.
 func (a *application) applyCast(x int) int {
 	if a.layer.functionName() != "" {
 		if to := a.takeArgument("dtype"); to != "float32" {
@@ -128,7 +128,7 @@ func (a *application) applyCast(x int) int {
 	if a.get("dtype") == nil {
 		a.refuse("dtype", "float32")
 	}
-	return x // precision has refused others
+	return x // checkPrecision refuses others
 }
 
 // pick selects channels of a value.
@@ -138,13 +138,13 @@ func (a *application) pick(channels []int, x int) int {
 		return x
 	}
 	if len(channels) > maxListed {
-		return a.fail(malformed("layer %q, a %s, picks %d channels; that is too many", a.place, a.class,
+		return a.fail(malformed("layer %q, a %s, selects too many channels, %d", a.place, a.class,
 			len(channels)))
 	}
 	return a.put(nn.Layer{Op: nn.OpSelect, Channels: channels}, x)
 }
 
-// parseIndices reads what stands in brackets behind an array of so many axes: an entry for each.
+// parseIndices parses the indices in brackets behind an array of so many axes: one entry per axis.
 func parseIndices(v any, axes int) (entries []any, ok bool) {
 	list, isList := v.([]any)
 	if !isList {
@@ -174,14 +174,14 @@ func parseIndices(v any, axes int) (entries []any, ok bool) {
 	return entries, len(entries) == axes
 }
 
-// slice is Python's: start:stop:step, of which start and stop may be left out.
+// slice is Python's start:stop:step, in which start and stop may be missing.
 type slice struct {
 	start, stop *int
 	step        int
 }
 
-// parseSlice reads {"class_name": "__slice__", "config": {"start", "stop", "step"}} of Keras 3,
-// or what is in it, as before.
+// parseSlice parses {"class_name": "__slice__", "config": {"start", "stop", "step"}} of Keras 3, or
+// only the config, as before.
 func parseSlice(v any) (s slice, ok bool) {
 	described, isObject := v.(map[string]any)
 	if !isObject {
@@ -213,13 +213,13 @@ func parseSlice(v any) (s slice, ok bool) {
 	return s, true
 }
 
-// coversAll reports whether the slice is all of so many, in order.
+// coversAll reports whether the slice is all indices of an axis in order.
 func (s slice) coversAll(size int) bool {
 	low, high := s.bounds(size)
 	return s.step == 1 && low == 0 && high == size
 }
 
-// bounds are the first index and the one that is no more part of the slice, of size.
+// bounds returns the first index and the one behind the last.
 func (s slice) bounds(size int) (first, end int) {
 	first, end, low, high := 0, size, 0, size
 	if s.step < 0 {
@@ -238,7 +238,7 @@ func (s slice) bounds(size int) (first, end int) {
 	return place(s.start, first), place(s.stop, end)
 }
 
-// indices lists the slice's, of size.
+// indices lists the slice's indices on an axis of so many.
 func (s slice) indices(size int) (all []int) {
 	first, end := s.bounds(size)
 	for i := first; s.step > 0 && i < end || s.step < 0 && i > end; i += s.step {
@@ -247,7 +247,7 @@ func (s slice) indices(size int) (all []int) {
 	return all
 }
 
-// indexBelow reads an index of n, which may be counted from the end.
+// indexBelow parses an index of n, which may be counted from the end.
 func indexBelow(v any, n int) (int, bool) {
 	number, ok := v.(float64)
 	if !ok || number != float64(int32(number)) {

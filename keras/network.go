@@ -13,13 +13,13 @@ import (
 	"garb/tensor"
 )
 
-// Network turns a whole model into garb's layers and tensors. Its last layer is the
-// model's output as it is, a final Softmax or Sigmoid included. Parameters are named by
-// their layer's path in the model, "base/block1_conv/kernel"; a layer that is called twice
-// has its parameters once.
+// Network converts a whole model into garb's layers and tensors. The last layer is the
+// model's output, including a final Softmax or Sigmoid. Parameters are named by their
+// layer's path in the model, "base/block1_conv/kernel"; a layer that is called twice has
+// its parameters once.
 //
-// The input is side×side pixels, or what the file says if side is 0. What is identity when
-// a model answers (noise, augmentation, Dropout of whole channels) is left out.
+// The input is side×side pixels, or the size that the file gives if side is 0. Layers that
+// do nothing in inference (noise, augmentation, dropout of whole channels) are dropped.
 //
 // An error is a *FormatError, an *UnknownLayerError or a *SettingError.
 func (m *Model) Network(side int) (*nn.Network, error) {
@@ -39,7 +39,7 @@ func (m *Model) Network(side int) (*nn.Network, error) {
 	return &nn.Network{Layers: graph.Layers(), Tensors: tensors}, nil
 }
 
-// graph turns a model's layers into garb's, without their weights.
+// graph converts a model's layers without their weights.
 func (m *Model) graph(side int) (*conversion, *nn.Graph, error) {
 	shape, err := m.inputShape(side)
 	if err != nil {
@@ -65,7 +65,7 @@ func (m *Model) graph(side int) (*conversion, *nn.Graph, error) {
 	return c, graph, nil
 }
 
-// parseGeneration is the number before a version's first dot; 0 if there is none.
+// parseGeneration returns the number before a version's first dot, 0 if there is none.
 func parseGeneration(version string) int {
 	first, _, _ := strings.Cut(version, ".")
 	n, err := strconv.Atoi(first)
@@ -75,27 +75,27 @@ func parseGeneration(version string) int {
 	return n
 }
 
-// usesHalfPixels reports whether a version of Keras interpolates as if pixels were squares that
-// have their values at their centres: since 2.4, and never by the corners.
+// usesHalfPixels reports whether a version of Keras interpolates with pixels as squares with their
+// values at their centres: since 2.4.
 func usesHalfPixels(version string) bool {
 	_, rest, _ := strings.Cut(version, ".")
 	return parseGeneration(version) > 2 || parseGeneration(version) == 2 && parseGeneration(rest) >= 4
 }
 
-// inputShape is that of the model's input, [h w c].
+// inputShape returns the shape of the model's input, [h w c].
 func (m *Model) inputShape(side int) ([]int, error) {
 	if side < 0 || side > maxSide {
-		return nil, malformed("an input of %d pixels a side; it may have up to %d", side, maxSide)
+		return nil, malformed("an input of %d pixels per side; the limit is %d", side, maxSide)
 	}
 	declared := m.declaredInput()
 	if declared == nil {
-		return nil, malformed("the file does not say what its input is; it may never have been built")
+		return nil, malformed("the file does not say what its input is; the model may never have been built")
 	}
 	if len(declared) != 4 {
-		return nil, malformed("its input has %d axes beside the batch's; a picture has 3", len(declared)-1)
+		return nil, malformed("its input has %d axes without the batch's; a picture has 3", len(declared)-1)
 	}
 	if declared[3] == nil {
-		return nil, malformed("its input has any number of channels; garb's networks have as many as their pictures")
+		return nil, malformed("its input has no fixed number of channels")
 	}
 	shape := []int{side, side, *declared[3]}
 	if side == 0 {
@@ -112,8 +112,8 @@ func (m *Model) inputShape(side int) ([]int, error) {
 	return shape, nil
 }
 
-// declaredInput is the shape that the file gives the model's input, batch first, with nil
-// for what may be anything. It is nil if the file gives none.
+// declaredInput returns the shape of the model's input in the file, batch first, with nil for
+// variable dimensions. It is nil if the file gives none.
 func (m *Model) declaredInput() []*int {
 	for i, l := range m.Layers {
 		if m.Class == "Sequential" && i > 0 ||
@@ -140,13 +140,13 @@ func (m *Model) declaredInput() []*int {
 	return m.builtFor
 }
 
-// conversion is a network that is being made. The first error is kept; what follows it
-// does nothing.
+// conversion is a network under construction. It keeps the first error; after that, its methods do
+// nothing.
 type conversion struct {
 	layers []nn.Layer
 	shapes [][]int  // of the layers' outputs
-	places []string // of the Keras layers that they are made of
-	// settings are the configs of layers that were met, parsed.
+	places []string // paths of the Keras layers that they come from
+	// settings has the parsed configs of layers.
 	settings   map[*Layer]config
 	parameters map[string]parameter
 	owners     map[string]part // whose the names of layers are
@@ -154,14 +154,13 @@ type conversion struct {
 	halfPixels bool            // of a Keras whose resizing takes pixels as squares
 	visited    int
 	computed   int // values of parameters that are not in the file
-	// planes are values that stand for one channel of another without its axis, which garb's
-	// values have: x[..., 0].
+	// planes has the values that are one channel of another without its axis, x[..., 0].
 	planes map[int]plane
 	err    error
 }
 
-// parameter is where the values of a parameter come from: a variable of the file, in
-// another shape of as many values, or numbers that are worked out.
+// parameter is the source of a parameter's values: a variable of the file, possibly in another
+// shape, or computed numbers.
 type parameter struct {
 	variable Variable
 	values   []float32
@@ -175,19 +174,19 @@ func (c *conversion) fail(err error) int {
 	return 0
 }
 
-// maxVisits bounds the layers met on the way, each time that they are: models that call
-// others twice, which call others twice, are small in a file.
+// maxVisits limits the layers that are converted, counting each call: models that call others
+// twice, which call others twice, are small in a file.
 const maxVisits = 1 << 16
 
 func (c *conversion) visit(n int) bool {
 	if c.visited += n; c.visited > maxVisits {
-		c.fail(malformed("it is a network of more than %d layers, those counted twice that are called twice",
+		c.fail(malformed("it is a network of more than %d layers, counting every call",
 			maxVisits))
 	}
 	return c.err == nil
 }
 
-// applyModel applies a model to a value and returns the place of its output.
+// applyModel applies a model to a value and returns the index of its output.
 func (c *conversion) applyModel(m *Model, place string, input int) int {
 	if !c.visit(len(m.Layers)) {
 		return 0
@@ -225,7 +224,7 @@ func (c *conversion) applyModel(m *Model, place string, input int) int {
 	}
 	output := m.outputs[0]
 	if l := w.byName[output.layer]; l != nil && l.Model != nil {
-		// Of several calls the last is the output, since the others lead to it.
+		// The output is that of the last call.
 		output.call = len(l.calls) - 1
 	}
 	return w.convert(output)
@@ -238,16 +237,16 @@ type traversal struct {
 	place  string
 	input  int
 	byName map[string]*Layer
-	// firstCall is the lowest number by which a layer's calls are named. Keras 2 counts
-	// those of models from 1, since a model was first called when it was made; Keras 3 from 0.
+	// firstCall is the lowest number of a layer's calls. Keras 2 counts those of models from 1,
+	// since a model is first called when it is built; Keras 3 counts from 0.
 	firstCall map[string]int
 	values    map[reference]int
 }
 
-// pending marks values that are waited for.
+// pending marks values whose inputs are being converted.
 const pending = -1
 
-// convert returns the place of a value, for which it applies the layers that lead to it.
+// convert returns the index of a value after converting the layers that lead to it.
 func (w *traversal) convert(r reference) int {
 	if w.err != nil {
 		return 0
@@ -255,7 +254,7 @@ func (w *traversal) convert(r reference) int {
 	at := joinPath(w.place, r.layer)
 	if v, ok := w.values[r]; ok {
 		if v == pending {
-			return w.fail(malformed("layer %q takes what is made of its own output", at))
+			return w.fail(malformed("layer %q depends on its own output", at))
 		}
 		return v
 	}
@@ -264,10 +263,10 @@ func (w *traversal) convert(r reference) int {
 	case l == nil:
 		return w.fail(malformed("%q is the input of a layer, but there is no such layer", at))
 	case r.tensor != 0:
-		return w.fail(malformed("layer %q has several outputs; garb's layers have one", at))
+		return w.fail(malformed("layer %q has several outputs; garb supports one", at))
 	case l.Class == "InputLayer":
 		if l.Name != w.model.inputs[0].layer {
-			return w.fail(malformed("layer %q is a second input; garb's networks have one", at))
+			return w.fail(malformed("layer %q is a second input; garb supports one", at))
 		}
 		return w.apply(l, at, []int{w.input}, nil)
 	case r.call < 0 || r.call >= len(l.calls):
@@ -294,7 +293,7 @@ func (w *traversal) convert(r reference) int {
 	return v
 }
 
-// emit appends a layer of garb's that a Keras layer is made into.
+// emit appends a layer for a Keras layer.
 func (c *conversion) emit(place string, l nn.Layer, inputs ...int) int {
 	if c.err != nil {
 		return 0
@@ -312,7 +311,7 @@ func (c *conversion) emit(place string, l nn.Layer, inputs ...int) int {
 	return len(c.layers) - 1
 }
 
-// explain tells in Keras's words where a graph is none.
+// explain translates an error about a graph to the Keras layer.
 func (c *conversion) explain(err error) error {
 	var wrong *nn.LayerError
 	if errors.As(err, &wrong) && wrong.Layer > 0 && wrong.Layer < len(c.places) {
@@ -321,8 +320,8 @@ func (c *conversion) explain(err error) error {
 	return &FormatError{"garb cannot compute the model", err}
 }
 
-// reserveName returns a name for the parameters of a layer: its path, unless another layer's is
-// written alike. Whoever comes again with the same owner gets the same name.
+// reserveName returns a name for the parameters of a layer: its path, unless another layer has the
+// same one. The same owner always gets the same name.
 func (c *conversion) reserveName(path string, owner part) string {
 	name := path
 	for n := 2; ; n++ {
@@ -334,10 +333,10 @@ func (c *conversion) reserveName(path string, owner part) string {
 	}
 }
 
-// maxComputed bounds the values of all parameters that are not in the file.
+// maxComputed limits the values of all parameters that are not in the file.
 const maxComputed = 1 << 22
 
-// readTensors reads the parameters of the graph, each checked for its shape before.
+// readTensors reads the parameters of the graph.
 func (c *conversion) readTensors(graph *nn.Graph) (tensor.Map, error) {
 	all := tensor.Map{}
 	for i := range graph.Layers() {

@@ -9,7 +9,7 @@ import (
 	"garb/tensor"
 )
 
-// identities are the layers that change nothing when a model answers.
+// identities has the layers that do nothing in inference.
 var identities = map[string]bool{
 	"Identity": true, "ActivityRegularization": true,
 	"SpatialDropout2D": true, "GaussianNoise": true, "GaussianDropout": true, "AlphaDropout": true,
@@ -22,7 +22,7 @@ var identities = map[string]bool{
 	"AugMix": true, "CutMix": true, "MixUp": true, "RandAugment": true,
 }
 
-// resizings are the layers that make pictures of a size.
+// resizings has the layers that resize or crop pictures.
 var resizings = map[string]bool{"Resizing": true, "CenterCrop": true, "RandomCrop": true}
 
 // application is a layer that is being applied.
@@ -30,14 +30,14 @@ type application struct {
 	*conversion
 	settings
 	layer *Layer
-	// arguments are what the layer is called with beside values, and taken those that were
-	// asked for. What is left over is an error.
+	// arguments has the call's other arguments than values; taken has those that were read. An
+	// argument that was not read is an error.
 	arguments map[string]any
 	taken     map[string]bool
 }
 
-// apply applies a layer to values, with other arguments if it has any, and returns the
-// place of what it gives.
+// apply applies a layer to values, with the call's other arguments, and returns the index of its
+// output.
 func (c *conversion) apply(l *Layer, place string, inputs []int, arguments map[string]any) int {
 	if c.err != nil {
 		return 0
@@ -61,8 +61,8 @@ func (c *conversion) apply(l *Layer, place string, inputs []int, arguments map[s
 	a.checkPrecision()
 	for _, in := range inputs {
 		if _, isPlane := c.planes[in]; isPlane && l.currentClass() != "Stack" {
-			return c.fail(malformed("layer %q, a %s, takes %s, one channel without its axis; garb can stack such, "+
-				"and nothing else", place, l.Class, c.places[in]))
+			return c.fail(malformed("layer %q, a %s, takes %s, one channel without its axis, which garb can only "+
+				"stack", place, l.Class, c.places[in]))
 		}
 	}
 	if l.operator() == 0 && !arrayOperations[l.currentClass()] {
@@ -79,7 +79,7 @@ func (c *conversion) apply(l *Layer, place string, inputs []int, arguments map[s
 	return v
 }
 
-// checkUnusedArguments refuses an argument that was not asked for.
+// checkUnusedArguments refuses an argument that was not read.
 func (a *application) checkUnusedArguments() {
 	for _, key := range slices.Sorted(maps.Keys(a.arguments)) {
 		if !a.taken[key] {
@@ -89,8 +89,7 @@ func (a *application) checkUnusedArguments() {
 	}
 }
 
-// takeArgument returns what the layer is called with under a keyword or at a position, nil if
-// there is nothing.
+// takeArgument returns an argument by keyword or position, nil if there is none.
 func (a *application) takeArgument(key string) any {
 	v, ok := a.arguments[key]
 	if ok {
@@ -214,9 +213,8 @@ func (a *application) applyOperation(inputs []int) int {
 	return c.fail(&UnknownLayerError{Layer: place, Class: l.Class})
 }
 
-// applyResizing makes pictures of a size: Resizing resizes, CenterCrop leaves out a border. A
-// RandomCrop does neither alike in every Keras when a model answers, unless pictures have the
-// size already.
+// applyResizing applies a layer that resizes or crops. A RandomCrop is supported only if pictures
+// have the size already, since versions of Keras differ in inference.
 func (a *application) applyResizing(x int) int {
 	height, width := a.getCount("height"), a.getCount("width")
 	shape := a.shapes[x]
@@ -228,7 +226,7 @@ func (a *application) applyResizing(x int) int {
 	}
 	if shape[0] == height && shape[1] == width {
 		for key := range a.values {
-			a.used[key] = true // of how to resize or cut
+			a.used[key] = true // how to resize or crop
 		}
 		return x
 	}
@@ -245,7 +243,7 @@ func (a *application) applyResizing(x int) int {
 	return a.cropToCentre(x, height, width)
 }
 
-// putResize is what Resizing does.
+// putResize resizes like the layer Resizing.
 func (a *application) putResize(x, height, width int) int {
 	l := nn.Layer{Op: nn.OpResize, Rows: height, Columns: width}
 	switch a.getText("interpolation", "bilinear") {
@@ -274,9 +272,9 @@ func (a *application) putResize(x, height, width int) int {
 	return a.put(l, x)
 }
 
-// fitAspect is the part of x that has the aspect ratio of height and width: as many rows as its
-// columns ask for, and as many columns as its rows ask for, both rounded down. Either may be
-// more than x has.
+// fitAspect returns the numbers of rows and columns of x that give the aspect ratio of height and
+// width: the rows for all its columns, and the columns for all its rows, both rounded down. Either
+// may be more than x has.
 func (a *application) fitAspect(x, height, width int) (rows, columns int) {
 	shape := a.shapes[x]
 	const exact = 1 << 24 // above, Keras's float32 rounds
@@ -288,7 +286,7 @@ func (a *application) fitAspect(x, height, width int) (rows, columns int) {
 	return shape[1] * height / width, shape[0] * width / height
 }
 
-// cropToAspect leaves out rows or columns on both sides until x has the aspect ratio of height and
+// cropToAspect crops rows or columns on both sides so that x has the aspect ratio of height and
 // width.
 func (a *application) cropToAspect(x, height, width int) int {
 	rows, columns := a.fitAspect(x, height, width)
@@ -296,8 +294,8 @@ func (a *application) cropToAspect(x, height, width int) int {
 	return a.cropToCentre(x, max(min(rows, shape[0]), 1), max(min(columns, shape[1]), 1))
 }
 
-// cropToCentre keeps so many rows and columns in the middle of x. Of an odd number, one more is left
-// out below, or on the right.
+// cropToCentre keeps so many rows and columns in the middle of x. Of an odd number, one more is
+// cropped below or on the right.
 func (a *application) cropToCentre(x, rows, columns int) int {
 	shape := a.shapes[x]
 	down, along := shape[0]-rows, shape[1]-columns
@@ -309,7 +307,7 @@ func (a *application) cropToCentre(x, rows, columns int) int {
 	return a.put(l, x)
 }
 
-// padToAspect puts as much above as below, and left as right, so that x has about the aspect
+// padToAspect pads equally above and below, and left and right, so that x has about the aspect
 // ratio of height and width: Keras drops half a row or column.
 func (a *application) padToAspect(x, height, width int, fill float64) int {
 	rows, columns := a.fitAspect(x, height, width)
@@ -327,12 +325,12 @@ func (a *application) padToAspect(x, height, width int, fill float64) int {
 // put emits a layer of garb's for the layer.
 func (a *application) put(l nn.Layer, inputs ...int) int { return a.emit(a.place, l, inputs...) }
 
-// haveSameRank reports whether values have equally many axes.
+// haveSameRank reports whether values have the same number of axes.
 func (a *application) haveSameRank(inputs []int) bool {
 	return !slices.ContainsFunc(inputs, func(in int) bool { return len(a.shapes[in]) != len(a.shapes[inputs[0]]) })
 }
 
-// merge chains an operation of two values over all inputs.
+// merge chains an operation on two values over all inputs.
 func (a *application) merge(op nn.Op, inputs []int) int {
 	x := inputs[0]
 	for _, y := range inputs[1:] {
@@ -361,8 +359,8 @@ func (a *application) applyGlobalPool(op nn.Op, x int) int {
 	return x
 }
 
-// getSides reads what lies above and below, left and right: one number for all, one for rows and
-// one for columns, or a pair for each.
+// getSides returns the padding or cropping above and below, left and right: from one number for
+// all, one for rows and one for columns, or a pair for each.
 func (a *application) getSides(key string, otherwise int) (rows, columns [2]int) {
 	v := a.get(key)
 	if v == nil {
@@ -395,7 +393,7 @@ func (a *application) applyUpSampling(x int) int {
 	l.Rows, l.Columns = a.getPair("size", [2]int{2, 2})
 	switch interpolation := a.getText("interpolation", "nearest"); {
 	case interpolation == "bilinear" && !a.halfPixels:
-		a.refuse("interpolation", "bilinear of a file that Keras 2.4 or a later one wrote: earlier ones had others")
+		a.refuse("interpolation", "bilinear only in files of Keras 2.4 or later, since earlier versions interpolate differently")
 	case interpolation == "bilinear":
 		l.Linear = true
 	case interpolation != "nearest":

@@ -9,8 +9,7 @@ import (
 	"garb/tensor"
 )
 
-// takeVariable enters a variable of the layer as a parameter of garb's, with so many axes of 1
-// before its own.
+// takeVariable uses a variable of the layer as a parameter, with so many axes of 1 before its own.
 func (a *application) takeVariable(variable, parameterName string, axes int) {
 	for _, v := range a.layer.Variables {
 		if v.Name == variable {
@@ -20,7 +19,7 @@ func (a *application) takeVariable(variable, parameterName string, axes int) {
 	}
 }
 
-// setComputed enters a parameter that has a number for each channel, unless it is there.
+// setComputed sets a parameter with one number per channel, unless it exists.
 func (a *application) setComputed(parameterName string, channels int, values func() []float64) {
 	if _, known := a.parameters[parameterName]; known || a.err != nil {
 		return
@@ -37,7 +36,8 @@ func (a *application) setComputed(parameterName string, channels int, values fun
 	a.parameters[parameterName] = parameter{values: narrow, shape: []int{channels}}
 }
 
-// applyConvolution makes all kinds: of a separable one, a depthwise and a pointwise.
+// applyConvolution applies convolutions of all kinds. A separable one becomes a depthwise and a
+// pointwise one.
 func (a *application) applyConvolution(x int) int {
 	height, width := a.getPair("kernel_size", [2]int{})
 	if a.get("kernel_size") == nil {
@@ -56,7 +56,7 @@ func (a *application) applyConvolution(x int) int {
 	a.checkOne("groups")
 	l.Op = nn.OpDepthwiseConv
 	if a.get("depth_multiplier") != nil {
-		if n := a.getCount("depth_multiplier"); n > 1 { // so many filters for each channel
+		if n := a.getCount("depth_multiplier"); n > 1 { // filters per channel
 			l.Op, l.Groups = nn.OpConv, a.shapes[x][len(a.shapes[x])-1]
 			l.Units = n * l.Groups
 		}
@@ -69,7 +69,7 @@ func (a *application) applyConvolution(x int) int {
 	return a.putConvolution(l, "/pointwise", "pointwise_kernel", a.getFlag("use_bias", true), x)
 }
 
-// putConvolution puts one convolution, named after the layer and its part in it.
+// putConvolution emits one convolution, named after the layer and its part.
 func (a *application) putConvolution(l nn.Layer, suffix, kernel string, bias bool, x int) int {
 	l.Name, l.Bias = a.reserveName(a.place+suffix, part{a.layer, suffix}), bias
 	a.takeVariable(kernel, l.Name+"/kernel", 0)
@@ -85,20 +85,20 @@ func (a *application) putConvolution(l nn.Layer, suffix, kernel string, bias boo
 	return a.put(l, x)
 }
 
-// part owns a name: a layer may be made of several.
+// part is the owner of a name: a layer may consist of several parts.
 type part struct {
 	layer *Layer
 	part  string
 }
 
-// applyDense works on the last axis: on a feature map it is a convolution of 1×1.
+// applyDense multiplies the last axis. On a feature map it is a 1×1 convolution.
 func (a *application) applyDense(x int) int {
 	l := nn.Layer{Op: nn.OpDense, Units: a.getCount("units"), Bias: a.getFlag("use_bias", true)}
 	axes := 0
 	if len(a.shapes[x]) == 3 {
 		l.Op, l.Height, l.Width, l.Stride, axes = nn.OpConv, 1, 1, 1, 2
 	}
-	// One that is called on both has its kernel in two shapes.
+	// A layer that is called on both has its kernel in two shapes.
 	l.Name = a.reserveName(a.place, part{a.layer, string(l.Op)})
 	a.takeVariable("kernel", l.Name+"/kernel", axes)
 	a.takeVariable("bias", l.Name+"/bias", 0)
@@ -119,8 +119,8 @@ func (a *application) applyBatchNorm(x int) int {
 	return a.put(l, x)
 }
 
-// newNorm is a normalization with its epsilon, its gamma, ones if it was left out, and its beta,
-// then zeros.
+// newNorm returns a normalization with its epsilon, gamma and beta; a missing gamma is ones, a
+// missing beta zeros.
 func (a *application) newNorm(op nn.Op, channels int) nn.Layer {
 	l := nn.Layer{Op: op, Name: a.reserveName(a.place, part{a.layer, ""}), Epsilon: a.getNumber("epsilon", 1e-3)}
 	if !(l.Epsilon >= 0 && l.Epsilon < 1e6) {
@@ -150,7 +150,7 @@ func (a *application) applyLayerNorm(x int) int {
 	return a.put(a.newNorm(nn.OpLayerNorm, shape[len(shape)-1]), x)
 }
 
-// coversAllAxes reports whether the axis is all three of a map, in their order.
+// coversAllAxes reports whether the axis is all three axes of a map in order.
 func (a *application) coversAllAxes() bool {
 	list, _ := a.get("axis").([]any)
 	for i, v := range list {
@@ -161,8 +161,8 @@ func (a *application) coversAllAxes() bool {
 	return len(list) == 3
 }
 
-// applyWholeNorm normalises a map by the mean and variance of all its values, of which each has a
-// gamma and a beta of its own: the values are the channels of a flat one.
+// applyWholeNorm normalizes a map by the mean and variance of all its values, each with its own
+// gamma and beta: the values become the channels of a flat one.
 func (a *application) applyWholeNorm(x int) int {
 	shape := a.shapes[x]
 	flat := a.put(nn.Layer{Op: nn.OpFlatten}, x)
@@ -176,7 +176,7 @@ func (a *application) applyWholeNorm(x int) int {
 	return a.put(nn.Layer{Op: nn.OpReshape, Shape: slices.Clone(shape)}, a.put(l, flat))
 }
 
-// applyGroupNorm has -1 for as many groups as channels.
+// applyGroupNorm applies a GroupNormalization; −1 groups means as many as channels.
 func (a *application) applyGroupNorm(x int) int {
 	shape := a.shapes[x]
 	a.checkLastAxis(len(shape))
@@ -191,24 +191,24 @@ func (a *application) applyGroupNorm(x int) int {
 	return a.put(l, x)
 }
 
-// getMomentum is that of a batch-norm: 0 for Keras's default, which is garb's.
+// getMomentum returns the momentum of a batch-norm, 0 for Keras's default, which is garb's.
 func (a *application) getMomentum() float64 {
 	switch momentum := a.getNumber("momentum", 0.99); {
 	case !(momentum >= 0 && momentum <= 1):
 		a.refuse("momentum", "a share from 0 to 1")
 	case momentum == 0:
-		return math.SmallestNonzeroFloat64 // keeps as little
+		return math.SmallestNonzeroFloat64 // since 0 would mean the default
 	case momentum != 0.99:
 		return momentum
 	}
 	return 0
 }
 
-// putScale is factor·x + offset of all channels, a part of what the layer computes.
+// putScale emits factor·x + offset for all channels, as a part of the layer.
 func (a *application) putScale(suffix string, factor, offset float64, x int) int {
 	shape := a.shapes[x]
 	channels := shape[len(shape)-1]
-	// One layer that is called on values of several widths has as many of these.
+	// A layer that is called on values with several numbers of channels has several of these.
 	suffix = fmt.Sprintf("%s%d", suffix, channels)
 	l := nn.Layer{Op: nn.OpScale, Name: a.reserveName(a.place+suffix, part{a.layer, suffix})}
 	a.setComputed(l.Name+"/scale", channels, func() []float64 { return slices.Repeat([]float64{factor}, channels) })
@@ -216,7 +216,7 @@ func (a *application) putScale(suffix string, factor, offset float64, x int) int
 	return a.put(l, x)
 }
 
-// applyRescaling is scale·in + offset.
+// applyRescaling applies scale·in + offset.
 func (a *application) applyRescaling(x int) int {
 	l := nn.Layer{Op: nn.OpScale, Name: a.reserveName(a.place, part{a.layer, ""})}
 	channels := a.shapes[x][len(a.shapes[x])-1]
@@ -225,8 +225,8 @@ func (a *application) applyRescaling(x int) int {
 	return a.put(l, x)
 }
 
-// applyNormalization is (in − mean)/√variance, of statistics in the settings or adapted, which
-// are variables. Keras keeps the root from being less than 1e-7.
+// applyNormalization applies (in − mean)/√variance, with statistics from the settings or adapted
+// ones, which are variables. Keras limits the root to at least 1e-7.
 func (a *application) applyNormalization(x int) int {
 	shape := a.shapes[x]
 	channels := shape[len(shape)-1]
@@ -275,6 +275,6 @@ func (a *application) getStatistic(name string, channels int) []float64 {
 		}
 		return all
 	}
-	a.fail(malformed("layer %q has no %s, neither among its settings nor its weights", a.place, name))
+	a.fail(malformed("layer %q has no %s in its settings or weights", a.place, name))
 	return all
 }

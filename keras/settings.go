@@ -8,59 +8,59 @@ import (
 	"strings"
 )
 
-// SettingError names a setting of a layer that garb has in another way only.
+// SettingError says that garb does not support a layer's setting.
 type SettingError struct {
-	Layer   string // its place: the names of the models around it and its own, with slashes
+	Layer   string // its path: the names of the models around it and its own, with slashes
 	Class   string // Keras's: "Conv2D"
-	Setting string // Keras's name of it: "dilation_rate"
+	Setting string // in Keras: "dilation_rate"
 	Has     string // its value in the file, as JSON
-	Can     string // what garb has instead
+	Can     string // what garb supports
 }
 
 func (e *SettingError) Error() string {
-	return fmt.Sprintf("layer %q, a %s, has %s %s; garb has %s", e.Layer, e.Class, e.Setting, e.Has, e.Can)
+	return fmt.Sprintf("layer %q, a %s, has %s %s; garb supports %s", e.Layer, e.Class, e.Setting, e.Has, e.Can)
 }
 
-// settings reads what a layer's config says. A setting that garb lacks is reported, and
-// what is returned for it means nothing.
+// settings reads a layer's config. It reports a setting that garb does not support, and then
+// returns a meaningless value.
 type settings struct {
 	place, class string
 	config
 	report func(error) int
 }
 
-// config is a layer's, and what of it was asked for. What is left over is an error, unless
-// it has no effect: it could change the answer.
+// config is a layer's config and which of its settings were read. An unread setting that could
+// change the answer is an error.
 type config struct {
 	values map[string]any
 	used   map[string]bool
 }
 
-// maxSetting bounds sizes, strides and numbers of filters.
+// maxSetting limits sizes, strides and numbers of filters.
 const maxSetting = 1 << 20
 
 func parseConfig(described json.RawMessage) config {
 	var values map[string]any
-	json.Unmarshal(described, &values) // not an object, then nothing is set
+	json.Unmarshal(described, &values) // if it is not an object, nothing is set
 	return newConfig(values)
 }
 
 func newConfig(values map[string]any) config { return config{values, map[string]bool{}} }
 
-// withoutEffect are the settings that change no answer, with the reason. To these come the
-// initializers, regularizers and constraints of weights: the weights are in the file.
+// withoutEffect has the settings that change no answer, with the reason. Initializers, regularizers
+// and constraints have none either, since the weights are in the file.
 var withoutEffect = map[string]string{
-	"name":              "what the layer is called",
+	"name":              "a name",
 	"trainable":         "of training",
 	"seed":              "of training",
 	"synchronized":      "of training: over which devices",
-	"renorm_momentum":   "of training, and renorm is refused",
-	"renorm_clipping":   "of training, and renorm is refused",
+	"renorm_momentum":   "of training; renorm is refused",
+	"renorm_clipping":   "of training; renorm is refused",
 	"fused":             "how it is computed",
 	"batch_shape":       "read as the shape of the model's input",
 	"batch_input_shape": "read as the shape of the model's input",
-	"optional":          "whether the input may be left out",
-	"data_format":       "channels_last: parseLayer has refused others",
+	"optional":          "whether the input may be missing",
+	"data_format":       "channels_last: parseLayer refuses others",
 }
 
 func hasNoEffect(key string) bool {
@@ -68,7 +68,7 @@ func hasNoEffect(key string) bool {
 		strings.HasSuffix(key, "_regularizer") || strings.HasSuffix(key, "_constraint")
 }
 
-// checkUnused refuses a setting that was not asked for. What is null is not set.
+// checkUnused refuses a setting that was not read, unless it is null.
 func (s *settings) checkUnused() {
 	for _, key := range slices.Sorted(maps.Keys(s.values)) {
 		if !s.used[key] && s.values[key] != nil && !hasNoEffect(key) {
@@ -78,7 +78,7 @@ func (s *settings) checkUnused() {
 	}
 }
 
-// checkPrecision demands that a layer computes in float32.
+// checkPrecision requires that a layer computes in float32.
 func (s *settings) checkPrecision() {
 	switch v := s.get("dtype").(type) {
 	case nil:
@@ -97,7 +97,7 @@ func (s *settings) checkPrecision() {
 	s.refuse("dtype", "float32")
 }
 
-// findUnusedModelSetting finds a setting of a model that garb does not know; "" if there is none.
+// findUnusedModelSetting returns a setting of a model that garb does not know; "" if there is none.
 func findUnusedModelSetting(described json.RawMessage) (key string, has any) {
 	var values map[string]json.RawMessage
 	json.Unmarshal(described, &values) // a bare list has none
@@ -121,12 +121,12 @@ func findUnusedModelSetting(described json.RawMessage) (key string, has any) {
 	return "", nil
 }
 
-// refuse says that a setting's value is not what garb can.
+// refuse reports that garb supports other values of a setting.
 func (s *settings) refuse(key, can string) {
 	s.report(&SettingError{s.place, s.class, key, formatValue(s.values[key]), can})
 }
 
-// formatValue is a value as JSON, cut off if it is long.
+// formatValue formats a value as JSON and cuts it off if it is long.
 func formatValue(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -139,7 +139,7 @@ func formatValue(v any) string {
 	return has
 }
 
-// get returns a value, nil if it is not there or null. Arrays that Keras wraps are bare.
+// get returns a value, nil if it is missing or null. Wrapped arrays are unwrapped.
 func (s *settings) get(key string) any {
 	if _, ok := s.values[key]; ok {
 		s.used[key] = true
@@ -147,7 +147,8 @@ func (s *settings) get(key string) any {
 	return unwrapArray(s.values[key])
 }
 
-// unwrapArray takes an array out of {"class_name": "__numpy__", "config": {"value": ...}}.
+// unwrapArray returns the array in {"class_name": "__numpy__", "config": {"value": ...}}, and other
+// values unchanged.
 func unwrapArray(v any) any {
 	if wrapped, ok := v.(map[string]any); ok {
 		switch wrapped["class_name"] {
@@ -166,7 +167,7 @@ func (s *settings) getNumber(key string, fallback float64) float64 {
 	case float64:
 		return v
 	}
-	s.refuse(key, "a number there")
+	s.refuse(key, "a number")
 	return fallback
 }
 
@@ -177,7 +178,7 @@ func (s *settings) getText(key, fallback string) string {
 	case string:
 		return v
 	}
-	s.refuse(key, "a word there")
+	s.refuse(key, "a word")
 	return fallback
 }
 
@@ -188,7 +189,7 @@ func (s *settings) getFlag(key string, fallback bool) bool {
 	case bool:
 		return v
 	}
-	s.refuse(key, "true or false there")
+	s.refuse(key, "true or false")
 	return fallback
 }
 
@@ -209,8 +210,8 @@ func toWhole(v any, low int) (int, bool) {
 	return int(n), true
 }
 
-// getPair returns a value for height and width, which may be one number for both. Nothing
-// stands for the fallback.
+// getPair returns a value for height and width, from two numbers or one for both. If it is missing,
+// it returns the fallback.
 func (s *settings) getPair(key string, fallback [2]int) (height, width int) {
 	v := s.get(key)
 	if v == nil {
@@ -219,7 +220,7 @@ func (s *settings) getPair(key string, fallback [2]int) (height, width int) {
 	if pair, ok := toPair(v, 1); ok {
 		return pair[0], pair[1]
 	}
-	s.refuse(key, "one or two whole numbers from 1 on")
+	s.refuse(key, "one or two positive integers")
 	return 1, 1
 }
 
@@ -242,7 +243,7 @@ func toPair(v any, low int) (pair [2]int, ok bool) {
 	return pair, true
 }
 
-// checkOne demands that a setting, if it is there, is 1 in both directions.
+// checkOne requires that a setting, unless missing, is 1 in both directions.
 func (s *settings) checkOne(key string) {
 	if h, w := s.getPair(key, [2]int{1, 1}); h != 1 || w != 1 {
 		s.refuse(key, "1")
@@ -257,8 +258,8 @@ func (s *settings) getSamePadding() bool {
 	return padding == "same"
 }
 
-// checkLastAxis demands that the axis is the last, the channels, of a value with so many axes
-// beside the batch's.
+// checkLastAxis requires that the axis is the last one, the channels, of a value with so many axes
+// in addition to the batch.
 func (s *settings) checkLastAxis(axes int) {
 	v := s.get("axis")
 	if list, ok := v.([]any); ok && len(list) == 1 {
@@ -269,11 +270,11 @@ func (s *settings) checkLastAxis(axes int) {
 	}
 }
 
-// maxListed bounds a list of numbers in a setting, one for each channel.
+// maxListed limits a list of numbers in a setting, one per channel.
 const maxListed = 1 << 16
 
-// getPerChannel returns a number for each of n channels: one for all, or a list of n, within
-// lists of one or not.
+// getPerChannel returns a number for each of n channels, from one for all or a list of n, possibly
+// within lists of one.
 func (s *settings) getPerChannel(key string, fallback float64, n int) []float64 {
 	v := s.get(key)
 	for range 4 {

@@ -13,7 +13,7 @@ import (
 
 // The newer generation stores a layer's variables by number: layers/CLASS_N/vars/I,
 // where CLASS is the class in snake case and N counts the layers of that class.
-// The name of the folder has changed within Keras 2.
+// The name of the group changed within Keras 2.
 var layerFolders = []string{"layers", "_layer_checkpoint_dependencies"}
 
 // attachByNumber gives each layer of m its variables from a group of the newer
@@ -99,21 +99,20 @@ var (
 	wordEnd   = regexp.MustCompile(`([a-z])([A-Z])`)
 )
 
-// snakeCase turns a class into the name it is stored under, as Keras does:
-// SeparableConv2D into separable_conv2d.
+// snakeCase returns a class's name in storage, as in Keras: SeparableConv2D is separable_conv2d.
 func snakeCase(class string) string {
 	return strings.ToLower(wordEnd.ReplaceAllString(wordStart.ReplaceAllString(class, "${1}_${2}"), "${1}_${2}"))
 }
 
-// listByNumber lists what a file of weights of the newer generation holds, class
-// by class, each in the order of the model.
+// listByNumber lists the layers in a file of weights of the newer generation, class by class, each
+// in the order of the model.
 func listByNumber(root *hdf5.Group) (*Model, error) {
 	m, err := listGroup(root, 0)
 	if err != nil {
 		return nil, err
 	}
 	if m == nil || len(m.Layers) == 0 {
-		return nil, malformed("it is an HDF5 file, but not of Keras: it has no layers")
+		return nil, malformed("it is an HDF5 file without Keras layers")
 	}
 	return m, nil
 }
@@ -227,15 +226,14 @@ func attachToLeaves(l *Layer, datasets []namedDataset) error {
 	return nil
 }
 
-// attachInOrder gives the layers of m that have variables those of a file of weights, one
-// layer of the file after another.
+// attachInOrder gives the layers of m that have variables those in a file of weights, in order.
 func attachInOrder(m *Model, root *hdf5.Group) error {
 	var waiting []*Layer
 	for _, l := range m.Layers {
 		names, known := variableNames(l)
 		switch {
 		case l.Model != nil:
-			return malformed("layer %q is a model, whose weights have no order that garb knows", l.Name)
+			return malformed("layer %q is a model, the order of whose weights garb does not know", l.Name)
 		case !known:
 			return &UnknownLayerError{Layer: l.Name, Class: l.Class}
 		case len(names) > 0:
@@ -247,7 +245,7 @@ func attachInOrder(m *Model, root *hdf5.Group) error {
 		return err
 	}
 	if len(stored) == 0 {
-		return malformed("it has no list of layers: it is no file of weights of the older layout")
+		return malformed("it has no list of layers, so it is not a file of weights of the older layout")
 	}
 	at := 0
 	for _, name := range stored {
@@ -282,7 +280,7 @@ func attachInOrder(m *Model, root *hdf5.Group) error {
 // leafIndex finds layers by the names of their datasets.
 type leafIndex struct {
 	all    []leaf
-	byLast map[string][]int // by the last part of their names
+	byLast map[string][]int // indices by the last part of the name
 	looked int
 }
 
@@ -295,21 +293,21 @@ func newLeafIndex(all []leaf) *leafIndex {
 	return x
 }
 
-// maxLooked bounds the layers that are compared with names of datasets.
+// maxLooked limits the layers that are compared with names of datasets.
 const maxLooked = 1 << 22
 
-// find returns the layer that a dataset belongs to, -1 if none does: "block/conv/kernel:0"
-// is conv's, or block/conv's if that is a layer's name. Of several of one name it is the one
-// whose place has more of the path, from its end on; a path that is a place decides.
+// find returns the layer of a dataset, −1 if there is none: "block/conv/kernel:0" belongs to conv,
+// or to block/conv if that is a layer's name. If several layers have the name, it is the one whose
+// path agrees in more parts from the end on; a path that agrees completely decides.
 func (x *leafIndex) find(dataset string) (int, error) {
 	end := strings.LastIndexByte(dataset, '/')
-	if end < 0 || end > 1000 { // no name that Keras makes
+	if end < 0 || end > 1000 { // not a name of Keras's
 		return -1, nil
 	}
 	path := dataset[:end]
 	candidates := x.byLast[path[strings.LastIndexByte(path, '/')+1:]]
 	if x.looked += len(candidates); x.looked > maxLooked {
-		return -1, malformed("too many layers have one name")
+		return -1, malformed("too many layers have the same name")
 	}
 	best, most, several := -1, 0, false
 	for _, i := range candidates {
@@ -333,7 +331,7 @@ func (x *leafIndex) find(dataset string) (int, error) {
 	return best, nil
 }
 
-// commonTail counts the parts in which two paths agree, from their ends on.
+// commonTail counts the parts in which two paths agree from the end on.
 func commonTail(a, b string) int {
 	for n := 0; ; n++ {
 		i, j := strings.LastIndexByte(a, '/'), strings.LastIndexByte(b, '/')
@@ -347,7 +345,7 @@ func commonTail(a, b string) int {
 	}
 }
 
-// layer returns the layer's name in a dataset's: "bn" of "base/bn/gamma:0".
+// layer returns the layer's name in a dataset's: "bn" in "base/bn/gamma:0".
 func (d namedDataset) layer() string {
 	parts := strings.Split(d.name, "/")
 	return parts[max(0, len(parts)-2)]
@@ -373,8 +371,8 @@ func readWeights(g *hdf5.Group) ([]namedDataset, error) {
 	return list, nil
 }
 
-// readTexts returns an attribute that is a list. Keras splits one of more than 64 kB
-// over name0, name1, ...
+// readTexts returns an attribute that is a list. Keras splits one of more than 64 kB over name0,
+// name1, ...
 func readTexts(o hdf5.Object, name string) ([]string, error) {
 	values, found, err := o.Attribute(name)
 	if err != nil || found {
@@ -390,8 +388,8 @@ func readTexts(o hdf5.Object, name string) ([]string, error) {
 	}
 }
 
-// listByName lists what a file of weights of the older generation holds, in the
-// order of the model.
+// listByName lists the layers in a file of weights of the older generation, in the order of the
+// model.
 func listByName(root *hdf5.Group) (*Model, error) {
 	names, err := readTexts(root, "layer_names")
 	if err != nil {
@@ -430,7 +428,7 @@ func listByName(root *hdf5.Group) (*Model, error) {
 		m.Layers = append(m.Layers, l)
 	}
 	if len(m.Layers) == 0 {
-		return nil, malformed("it is of Keras, but holds no weights")
+		return nil, malformed("it is a Keras file without weights")
 	}
 	return m, nil
 }

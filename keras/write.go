@@ -18,40 +18,41 @@ import (
 	"garb/tensor"
 )
 
-// WriteOptions of Write.
+// WriteOptions configures Write.
 type WriteOptions struct {
-	Name string // the model's, "garb" if it is ""
-	// Probabilities makes the output probabilities: a Softmax is put behind a network that
-	// does not end with one. Otherwise the output is what the network gives.
+	Name string // of the model; "" means "garb"
+	// Probabilities makes the output probabilities: it adds a Softmax unless the network ends with
+	// one. Otherwise the output is the network's.
 	Probabilities bool
-	// MultiLabel puts a Sigmoid there instead.
+	// MultiLabel adds a Sigmoid instead.
 	MultiLabel bool
-	// Temperature divides the logits before that; 0 means 1.
+	// Temperature divides the logits before; 0 means 1.
 	Temperature float64
-	// Preprocessing makes the input pictures of the network's size, samples from 0 to 255 of
-	// red, green and blue, as float32; nil leaves it the network's own.
+	// Preprocessing makes the model take pictures of the network's size, with samples from 0 to 255
+	// as float32; nil leaves the network's own input.
 	Preprocessing *Preprocessing
-	// Metadata is for garb and people: Keras leaves it unread.
+	// Metadata is for garb and people. Keras ignores it.
 	Metadata map[string]string
 }
 
-// Preprocessing turns a picture's samples into the network's input:
-// (sample − mean)/std, with one of both for each channel.
+// Preprocessing computes the network's input from a picture's samples: (sample − mean)/std, with
+// one mean and std per channel.
 type Preprocessing struct{ Mean, Std []float32 }
 
-// writtenVersion is the version of Keras that the files are written as and tested with.
+// writtenVersion is the version of Keras whose format is written and tested.
 const writtenVersion = "3.15.1"
 
-// Write writes a network as a .keras archive that Keras loads from 3.4 on (tried with 3.4.1
-// and 3.6.0 on JAX, and 3.15.1 on TensorFlow): a functional model of Keras's own layers in
-// float32, with an input [batch h w c] as the network has it. Layers that share parameters
-// are one Keras layer, called several times. The same network gives the same bytes.
+// Write writes a network as a .keras archive, which Keras loads from 3.4 on (tested with
+// 3.4.1 and 3.6.0 on JAX, and 3.15.1 on TensorFlow): a functional model of Keras's own
+// layers in float32 with the network's input, [batch h w c]. Layers that share parameters
+// become one Keras layer that is called several times. The same network always gives the
+// same bytes.
 //
 // Errors are *nn.LayerError and *nn.WeightError about the network, or those of w. Keras
-// has no layer that pads with the lowest number: such a Pad is an error, unless zeros do
-// the same, since it leads to a MaxPool of values that are never below zero. It panics if
-// the temperature is negative or no number, or if Preprocessing has not as many
-// channels as the network.
+// has no layer that pads with the lowest number: such a Pad is an error unless zeros do
+// the same, before a MaxPool of values that are never negative. Write panics if the
+// temperature is negative or not finite, or if Preprocessing does not have the network's
+// number of channels.
 func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 	if !(o.Temperature >= 0) || math.IsInf(o.Temperature, 0) {
 		panic(fmt.Sprintf("keras: temperature %v", o.Temperature))
@@ -85,7 +86,7 @@ func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 		{"config.json", func(w io.Writer) error { _, err := w.Write(config); return err }},
 		{"model.weights.h5", func(w io.Writer) error { return hdf5.Write(w, weightGroups(layers)) }},
 	} {
-		// Stored as it is: weights hardly get smaller, and Keras stores them so.
+		// Uncompressed, as in Keras's files: weights hardly get smaller.
 		to, err := archive.CreateHeader(&zip.FileHeader{Name: entry.name, Method: zip.Store, Modified: archiveTime})
 		if err != nil {
 			return err
@@ -97,32 +98,32 @@ func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 	return archive.Close()
 }
 
-// archiveTime is that of all entries, so that a file's bytes do not depend on when it was
-// written: zip's first day.
+// archiveTime is the time of all entries, zip's first day, so that a file's bytes do not depend on
+// when it was written.
 var archiveTime = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// object is a JSON object; its keys are written in alphabetical order.
+// object is a JSON object. Its keys are written in alphabetical order.
 type object = map[string]any
 
-// draft is a Keras model that is being made.
+// draft is a Keras model under construction.
 type draft struct {
-	values []value // those of the network's layers, by their place, and what is added
+	values []value // of the network's layers by index, and those that are added
 	known  map[string]*draftLayer
 	names  map[string]bool // of layers
 }
 
-// draftLayer is a Keras layer: its settings, its variables in Keras's order, and how often
-// it is called.
+// draftLayer is a Keras layer: its settings, its variables in Keras's order, and the number of its
+// calls.
 type draftLayer struct {
 	class, name string
 	settings    object
 	variables   []*tensor.Tensor
-	arguments   []any // of its calls, beside values
+	arguments   []any // of its calls, other than values
 	calls       []value
 }
 
-// value is what a layer gives when it is called with others, which are named by their
-// place in the draft.
+// value is the output of a call of a layer with other values, which are given by their indices in
+// the draft.
 type value struct {
 	layer  *draftLayer
 	call   int
@@ -140,7 +141,7 @@ func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 		return nil, err
 	}
 	d := &draft{known: map[string]*draftLayer{}, names: map[string]bool{}}
-	places := make([]int, len(layers)) // of each layer's value in the draft
+	places := make([]int, len(layers)) // the index of each layer's value in the draft
 	for i, l := range layers {
 		if l.Op == nn.OpCrop && l.Above+l.Below+l.Left+l.Right == 0 {
 			l = keepChannels(l, shapes[l.Inputs[0]])
@@ -158,7 +159,7 @@ func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 			return nil, &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op, Reason: err.Error()}
 		}
 		if class == "Rescaling" {
-			variables = nil // they are settings
+			variables = nil // they are in the settings
 		}
 		inputs := make([]int, len(l.Inputs))
 		for j, in := range l.Inputs {
@@ -176,7 +177,8 @@ func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 	return d, nil
 }
 
-// keepChannels picks the channels that a Crop of channels alone leaves, since Cropping2D cannot.
+// keepChannels returns a Select of the channels that a Crop of only channels keeps, which
+// Cropping2D cannot do.
 func keepChannels(l nn.Layer, from []int) nn.Layer {
 	pick := nn.Layer{Op: nn.OpSelect, Inputs: l.Inputs}
 	for c := l.Before; c < from[len(from)-1]-l.After; c++ {
@@ -185,7 +187,7 @@ func keepChannels(l nn.Layer, from []int) nn.Layer {
 	return pick
 }
 
-// addPreprocessing puts a layer behind the input that turns samples into what the network takes.
+// addPreprocessing adds a layer behind the input that computes the network's input from samples.
 func (d *draft) addPreprocessing(p Preprocessing, shape []int) {
 	if len(p.Mean) != shape[2] || len(p.Std) != shape[2] {
 		panic(fmt.Sprintf("keras: preprocessing of %d and %d channels for a network of %d", len(p.Mean), len(p.Std),
@@ -222,12 +224,12 @@ func readParameter(tensors tensor.Map, p nn.Param) (*tensor.Tensor, error) {
 	return t, nil
 }
 
-// add appends a call of a layer: of the one that is there, if it has the same parameters
-// and settings, else of a new one.
+// add adds a call of a layer: of an existing one with the same parameters and settings, or else of
+// a new one.
 func (d *draft) add(parameters, class string, settings object, variables []*tensor.Tensor, inputs, shape []int) {
 	l := &draftLayer{class: class, settings: settings, variables: variables}
 	if parameters != "" {
-		// What is marshalled are numbers, texts and lists of them, all finite.
+		// Finite numbers, texts and lists of these always marshal.
 		text, _ := json.Marshal(settings)
 		key := parameters + "\x00" + class + string(text)
 		if d.known[key] == nil {
@@ -246,10 +248,10 @@ func (d *draft) add(parameters, class string, settings object, variables []*tens
 	d.values = append(d.values, v)
 }
 
-// notInNames are characters that TensorFlow does not have in its names.
+// notInNames matches characters that TensorFlow does not allow in names.
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
 
-// layerName is a name that Keras can give a layer: block1_conv for block1/conv.
+// layerName returns a layer's name in Keras: block1_conv for block1/conv.
 func layerName(name string) string {
 	name = notInNames.ReplaceAllString(name, "_")
 	if first := name[0]; first == '_' || first == '-' {
@@ -265,7 +267,7 @@ func modelName(name string) string {
 	return layerName(name)
 }
 
-// reserveName is a name that no other layer has.
+// reserveName returns a name that no other layer has, and reserves it.
 func (d *draft) reserveName(name string) string {
 	free := name
 	for i := 1; d.names[free]; i++ {
@@ -275,7 +277,7 @@ func (d *draft) reserveName(name string) string {
 	return free
 }
 
-// addProbabilities ends the model with a Softmax, or a Sigmoid.
+// addProbabilities adds a Softmax or a Sigmoid at the end of the model.
 func (d *draft) addProbabilities(temperature float64, multiLabel bool) {
 	last := len(d.values) - 1
 	if d.values[last].layer.class == "Softmax" {
@@ -294,9 +296,7 @@ func (d *draft) addProbabilities(temperature float64, multiLabel bool) {
 }
 
 // describeLayer returns the class and the settings of the Keras layer that computes what a layer
-// does. Settings that are left out are Keras's own for a new layer.
-//
-//nolint:gocognit // a table of operations
+// does. Settings with Keras's default are not written.
 func describeLayer(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, settings object, err error) {
 	padding := "valid"
 	if l.Same {
@@ -305,7 +305,7 @@ func describeLayer(l nn.Layer, shape []int, params []*tensor.Tensor) (class stri
 	strideHeight, strideWidth := l.Strides()
 	dilationHeight, dilationWidth := l.Dilations()
 	kernel, strides := []int{l.Height, l.Width}, []int{strideHeight, strideWidth}
-	// What is Keras's own for a new layer is not written.
+	// Defaults are not written.
 	windowed := func(class string, settings object) (string, object, error) {
 		if dilationHeight > 1 || dilationWidth > 1 {
 			settings["dilation_rate"] = []int{dilationHeight, dilationWidth}
@@ -397,13 +397,13 @@ func describeLayer(l nn.Layer, shape []int, params []*tensor.Tensor) (class stri
 		return "Take", object{"axis": -1}, nil // of the channels: see arguments
 	case nn.OpPad:
 		if l.Border != "" {
-			return "", nil, fmt.Errorf("Keras has no layer that pads with a border %q", l.Border)
+			return "", nil, fmt.Errorf("no layer of Keras pads with a border %q", l.Border)
 		}
 		return "ZeroPadding2D", object{"padding": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}},
 			"data_format": "channels_last"}, nil
 	case nn.OpCrop:
 		if l.Before+l.After > 0 || len(shape) != 3 {
-			return "", nil, errors.New("Keras has no layer that crops rows and channels at once")
+			return "", nil, errors.New("no layer of Keras crops rows and channels at once")
 		}
 		return "Cropping2D", object{"cropping": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}},
 			"data_format": "channels_last"}, nil
@@ -428,16 +428,16 @@ func describeLayer(l nn.Layer, shape []int, params []*tensor.Tensor) (class stri
 	case nn.OpDropout:
 		return "Dropout", object{"rate": l.Rate}, nil
 	}
-	return "", nil, errors.New("Keras has no such layer")
+	return "", nil, errors.New("no layer of Keras computes it")
 }
 
-// kerasFunctions are Keras's names of functions.
+// kerasFunctions has Keras's names of functions.
 var kerasFunctions = map[nn.Op]string{
 	nn.OpSELU: "selu", nn.OpGELU: "gelu", nn.OpSoftplus: "softplus", nn.OpMish: "mish",
 	nn.OpHardSigmoid: "hard_sigmoid", nn.OpHardSwish: "hard_silu",
 }
 
-// toFloat64 are the numbers whose decimals say exactly what values are.
+// toFloat64 converts values exactly.
 func toFloat64(values []float32) []float64 {
 	exact := make([]float64, len(values))
 	for i, v := range values {
@@ -446,9 +446,9 @@ func toFloat64(values []float32) []float64 {
 	return exact
 }
 
-// checkLowestPads refuses each Pad with the lowest number for which zeros would not do the
-// same. They do before a MaxPool of values that are never below zero: of each window, one
-// value at least lies inside, so that the largest is that of the inside.
+// checkLowestPads refuses each Pad with the lowest number for which zeros would not do the same.
+// They do before a MaxPool of values that are never negative: at least one value of each window is
+// inside the map, so the maximum is that of the inside.
 func checkLowestPads(layers []nn.Layer) error {
 	neverNegative := make([]bool, len(layers))
 	for i, l := range layers {
@@ -504,15 +504,15 @@ func findOtherReader(layers []nn.Layer, i int) string {
 	return ""
 }
 
-// sortLayers returns the layers in Keras's order, which counts the layers of a class and so
-// names the places of their variables: those first that are farthest from the output, by
-// the longest way; of equally far ones, those first that are met first on the way from the
-// output to the input. A layer is as far as the farthest of its calls.
+// sortLayers returns the layers in Keras's order, which determines the numbers of the layers of a
+// class and so the paths of their variables. Layers that are farther from the output, by the
+// longest path, come first; at equal distance, those that are reached first from the output. The
+// distance of a layer is that of its farthest call.
 func (d *draft) sortLayers() []*draftLayer {
 	met := map[*draftLayer]int{}
 	var layers []*draftLayer
 	seen := make([]bool, len(d.values))
-	var sorted []int // values, each after its inputs
+	var sorted []int // values, each behind its inputs
 	var visit func(v int)
 	visit = func(v int) {
 		if seen[v] {
@@ -545,13 +545,13 @@ func (d *draft) sortLayers() []*draftLayer {
 	return layers
 }
 
-// describe describes the model in Keras's words.
+// describe describes the model as Keras does.
 func (d *draft) describe(name string, layers []*draftLayer) object {
 	described := make([]object, len(layers))
 	for i, l := range layers {
 		settings := object{"name": l.name, "dtype": "float32"}
 		module, registered := "keras.layers", any(nil)
-		if l.class == "Take" { // an operation of Keras, which has no dtype
+		if l.class == "Take" { // operations have no dtype
 			module, registered = "keras.src.ops.numpy", l.class
 			delete(settings, "dtype")
 		}
@@ -579,7 +579,7 @@ func (d *draft) describe(name string, layers []*draftLayer) object {
 	}
 }
 
-// describeInputs describes what a layer is called with: a value, or a list of several.
+// describeInputs describes the inputs of a call: a value, or a list of several.
 func (d *draft) describeInputs(inputs []int) any {
 	list := make([]any, len(inputs))
 	for i, in := range inputs {
@@ -593,12 +593,12 @@ func (d *draft) describeInputs(inputs []int) any {
 	return list
 }
 
-// describeHistory names a value: the layer, which of its calls, which of its outputs.
+// describeHistory describes a value: the layer, the number of its call and of its output.
 func (d *draft) describeHistory(v int) []any {
 	return []any{d.values[v].layer.name, d.values[v].call, 0}
 }
 
-// addBatchAxis is a shape with the batch axis, of any size.
+// addBatchAxis returns a shape with a batch axis of any size.
 func addBatchAxis(shape []int) []any {
 	all := []any{nil}
 	for _, n := range shape {
@@ -607,8 +607,8 @@ func addBatchAxis(shape []int) []any {
 	return all
 }
 
-// weightGroups holds the variables where Keras looks for them: see attachByNumber. Layers
-// without any, and the model itself, have an empty group, as Keras's own files do.
+// weightGroups returns the variables where Keras expects them: see attachByNumber. Layers without
+// any, and the model itself, have an empty group, as in Keras's own files.
 func weightGroups(layers []*draftLayer) *hdf5.Node {
 	groups, used := map[string]*hdf5.Node{}, map[string]int{}
 	for _, l := range layers {

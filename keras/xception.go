@@ -8,14 +8,13 @@ import (
 	"garb/backbone"
 )
 
-// blockLayer matches the names that Keras gives Xception's layers:
-// block5_sepconv1 and block5_sepconv1_bn.
+// blockLayer matches Keras's names of Xception's layers: block5_sepconv1 and block5_sepconv1_bn.
 var blockLayer = regexp.MustCompile(`^(block[0-9]+)_((?:sep)?conv[0-9])(_bn)?$`)
 
-// matchXception recognises Keras's Xception by the names of its layers. The
-// strided convolutions beside blocks 2, 3, 4 and 13, and their batch-norms, have
-// no names of their own (conv2d_1, batch_normalization_7). Where the graph is
-// known they are found through it; elsewhere by their shapes, which differ.
+// matchXception recognizes Keras's Xception by the names of its layers. The strided convolutions
+// beside blocks 2, 3, 4 and 13, and their batch-norms, have only numbers (conv2d_1,
+// batch_normalization_7). They are found by the graph if it is known, and otherwise by their
+// shapes, which differ.
 func matchXception(m *Model) (*match, error) {
 	byName := map[string]*Layer{}
 	for _, l := range m.Layers {
@@ -76,7 +75,7 @@ func nameXceptionLayer(m *Model, l *Layer, consumers map[string][]*Layer) string
 	return block + "/shortcut" + suffix
 }
 
-// nameShortcut names an unnamed layer of Xception by its number of outputs.
+// nameShortcut returns garb's name of an unnamed layer of Xception by its number of outputs.
 func nameShortcut(l *Layer) string {
 	suffix := "/shortcut"
 	switch l.kind() {
@@ -100,8 +99,8 @@ func nameShortcut(l *Layer) string {
 	return ""
 }
 
-// findShortcut returns the block, "block2", that a layer is the side branch of: the
-// branch ends in an Add whose other input is the block's last layer, block2_pool.
+// findShortcut returns the block, "block2", that a layer is the side branch of: the branch ends in
+// an Add whose other input is the block's last layer, block2_pool.
 func findShortcut(l *Layer, consumers map[string][]*Layer) string {
 	// A convolution leads to its batch-norm, a batch-norm to the Add.
 	for range 2 {
@@ -125,7 +124,7 @@ func findShortcut(l *Layer, consumers map[string][]*Layer) string {
 
 var blockPool = regexp.MustCompile(`^(block[0-9]+)_pool$`)
 
-// consumers lists, for each layer, the layers that take its output.
+// consumers lists the layers that take each layer's output.
 func (m *Model) consumers() map[string][]*Layer {
 	all := map[string][]*Layer{}
 	for _, l := range m.Layers {
@@ -136,8 +135,8 @@ func (m *Model) consumers() map[string][]*Layer {
 	return all
 }
 
-// checkEpsilon refuses a batch-norm whose epsilon is not 0.001, Keras's default:
-// garb's networks have it built in.
+// checkEpsilon refuses a batch-norm whose epsilon is not 0.001, Keras's default, which garb's
+// Xception has.
 func checkEpsilon(l *Layer) error {
 	var config struct {
 		Epsilon *float64 `json:"epsilon"`
