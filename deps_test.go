@@ -53,7 +53,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{".", "picture model", "golang.org/x/sync"},
 	{"convert", "internal/safefile accept tensor picture nn backbone keras weights onnx tflite model", ""},
 	{"report", "picture", ""},
-	{"dataset", "internal/download picture", ""},
+	{"dataset", "internal/download picture", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"relabel", "internal/safefile dataset", ""},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
