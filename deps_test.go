@@ -57,7 +57,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"relabel", "internal/safefile dataset", ""},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
-	{"evaluate", "nn picture accept conformal model report dataset", ""},
+	{"evaluate", "nn picture accept conformal model report dataset", "gonum.org/v1/gonum"},
 	{"internal/perturb", "picture", ""},
 	{"internal/card", "picture model dataset evaluate internal/perturb internal/drawn", ""},
 	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights model report " +
