@@ -345,7 +345,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 		for _, row := range logits {
 			predictions = append(predictions, classifier.Predictions(row))
 		}
-		p := evaluate.Of(r.classes, part.set, part.digests, predictions)
+		p := evaluate.Summarize(r.classes, part.set, part.digests, predictions)
 		p.Seconds = time.Since(began).Seconds()
 		d.Parts = append(d.Parts, evaluate.Part{Name: part.name, Report: p})
 		if part.name == "test" {
@@ -365,7 +365,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 			if len(names) == 1 || len(one.Samples) == 0 {
 				continue
 			}
-			p := evaluate.Of(r.classes, one, digests, predicted)
+			p := evaluate.Summarize(r.classes, one, digests, predicted)
 			d.Parts = append(d.Parts, evaluate.Part{Name: part.name + " of " + name, Report: p})
 			if part.name == "test" {
 				result.Sources = append(result.Sources, SourceFigures{Name: name, Count: p.Count, Loss: p.LogLoss,

@@ -77,7 +77,7 @@ two answers' probabilities. It takes twice the time.`,
 			}
 			if c.Flags().Changed("coverage") {
 				if err := conformal.CheckCoverage(coverage); err != nil {
-					return fmt.Errorf("--%w", err)
+					return fmt.Errorf("--coverage: %w", err)
 				}
 			}
 			return pictures.validate("evaluate")
