@@ -44,7 +44,7 @@ func ExampleAUROC() {
 func ExampleThresholdFor() {
 	acceptances := []float64{0.2, 0.7, 0.8, 0.9, 0.95, 0.96, 0.97, 0.98, 0.99, 1}
 	threshold := accept.ThresholdFor(acceptances, 0.9)
-	share := accept.ShareOf(acceptances, threshold)
+	share := accept.CountAccepted(acceptances, threshold)
 	fmt.Printf("from %.2f on, %d of %d are accepted\n", threshold, share.Accepted, share.Count)
 	// Output: from 0.45 on, 9 of 10 are accepted
 }

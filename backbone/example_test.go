@@ -53,8 +53,8 @@ func ExampleArchitecture_WithHead() {
 	// Output: [160 160 3] to [5]
 }
 
-// For adapts a network to other pictures, here to grey ones of another size.
-func ExampleArchitecture_For() {
+// Adapt makes a network for other pictures, here to grey ones of another size.
+func ExampleArchitecture_Adapt() {
 	a, err := backbone.Lookup("efficientnet-lite0")
 	if err != nil {
 		fmt.Println(err)
@@ -62,7 +62,7 @@ func ExampleArchitecture_For() {
 	}
 	spec := a.Spec
 	spec.Width, spec.Height, spec.Grey = 128, 128, true
-	grey, err := a.For(spec)
+	grey, err := a.Adapt(spec)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -71,8 +71,8 @@ func ExampleArchitecture_For() {
 	// Output: [128 128 1]
 }
 
-// Of makes a backbone of any network: here one that another program described.
-func ExampleOf() {
+// FromLayers makes a backbone of any network: here one that another program described.
+func ExampleFromLayers() {
 	layers := []nn.Layer{
 		{Op: nn.OpInput, Shape: []int{32, 32, 3}},
 		{Op: nn.OpConv, Name: "conv", Inputs: []int{0}, Units: 16, Height: 3, Width: 3, Stride: 2, Same: true},
@@ -82,7 +82,7 @@ func ExampleOf() {
 		Width: 32, Height: 32, Filter: picture.Bilinear, Fit: picture.Stretch,
 		Mean: [3]float32{127.5, 127.5, 127.5}, Std: [3]float32{127.5, 127.5, 127.5},
 	}
-	a, err := backbone.Of(layers, spec)
+	a, err := backbone.FromLayers(layers, spec)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -35,8 +35,10 @@ func photoAndMask(folder string) {
 	for name, m := range map[string]image.Image{"photos/street.png": photo, "masks/street.png": mask} {
 		var b bytes.Buffer
 		path := filepath.Join(folder, filepath.FromSlash(name))
-		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), png.Encode(&b, m), os.WriteFile(path, b.Bytes(), 0o644))
-		if err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), png.Encode(&b, m)); err != nil {
+			log.Fatal(err)
+		}
+		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -288,7 +288,7 @@ func operatingAt(threshold float64, answers, others []Answer) Operating {
 	}
 	o.ECE, _ = Calibration(kept)
 	if others != nil {
-		share := newShare(accept.ShareOf(acceptances(others), threshold).Accepted, len(others))
+		share := newShare(accept.CountAccepted(acceptances(others), threshold).Accepted, len(others))
 		o.FalseAccepts = &share
 	}
 	return o

@@ -109,7 +109,8 @@ func answers(classes []string, n, wrong int) (*dataset.Set, []string, [][]model.
 			if i >= n-wrong {
 				first = (label + 1) % len(classes)
 			}
-			set.Samples = append(set.Samples, dataset.Sample{Path: fmt.Sprintf("%s-%d.jpg", classes[label], i), Label: label})
+			path := fmt.Sprintf("%s-%d.jpg", classes[label], i)
+			set.Samples = append(set.Samples, dataset.Sample{Path: path, Label: label})
 			digests = append(digests, fmt.Sprintf("%064x", len(digests)))
 			predictions := []model.Prediction{{Class: classes[first], Probability: 0.8, Index: first}}
 			for c := range classes {

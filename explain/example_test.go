@@ -50,7 +50,7 @@ func ExampleOverlay() {
 	input := make([]float32, spec.ValueCount())
 	spec.Tensor(p, input)
 	logits := make([]float32, len(classifier.Classes()))
-	if err := classifier.Logits(ctx, input, logits); err != nil {
+	if err = classifier.Logits(ctx, input, logits); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -152,7 +152,7 @@ func ExampleLayers() {
 		return
 	}
 	for _, i := range layers.Spread()[:3] { // from the first convolution on
-		m, err := layers.FeatureMap(ctx, i, input)
+		m, err := layers.ComputeMap(ctx, i, input)
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -176,7 +176,7 @@ func ExampleFeatureMap() {
 	}
 	low, high := m.Range()
 	fmt.Println(m.Strongest(), low, high)
-	grid := m.Grid(m.Strongest())
+	grid := m.DrawGrid(m.Strongest())
 	fmt.Println(grid.Bounds().Dx() > 0)
 	// Output:
 	// [1 2 0] -5 5
@@ -184,12 +184,13 @@ func ExampleFeatureMap() {
 }
 
 // A grid shows pictures side by side, with lines of text below each.
-func ExampleGrid() {
+func ExampleDrawGrid() {
 	tile := func(class string) explain.Tile {
 		return explain.Tile{Picture: image.NewGray(image.Rect(0, 0, 64, 64)), Lines: []string{class, "0.98"}}
 	}
-	one := explain.Grid("Nearest pictures", []explain.Tile{tile("hat")}, 2)
-	four := explain.Grid("Nearest pictures", []explain.Tile{tile("hat"), tile("dress"), tile("skirt"), tile("pants")}, 2)
+	tiles := []explain.Tile{tile("hat"), tile("dress"), tile("skirt"), tile("pants")}
+	one := explain.DrawGrid("Nearest pictures", tiles[:1], 2)
+	four := explain.DrawGrid("Nearest pictures", tiles, 2)
 	fmt.Println("taller:", four.Bounds().Dy() > one.Bounds().Dy())
 	// Output: taller: true
 }
@@ -209,7 +210,7 @@ func ExampleAtlas() {
 			return
 		}
 		point := explain.Point{X: float64(i), Class: class, Path: class + ".jpg", Answer: class, Probability: 0.9}
-		atlas.Add(point, explain.Fitted(p, explain.ThumbnailSide))
+		atlas.Add(point, explain.Fit(p, explain.ThumbnailSide))
 	}
 	var page bytes.Buffer
 	if err := atlas.WritePage(&page); err != nil {

@@ -139,12 +139,12 @@ func ExampleActivationMap() {
 	}
 	ctx, spec := context.Background(), classifier.Spec()
 	input := make([]float32, spec.ValueCount())
-	if _, err := spec.Load(ctx, data, classifier.Limits(), input); err != nil {
+	if _, err = spec.Load(ctx, data, classifier.Limits(), input); err != nil {
 		fmt.Println(err)
 		return
 	}
 	logits := make([]float32, len(classifier.Classes()))
-	if err := classifier.Logits(ctx, input, logits); err != nil {
+	if err = classifier.Logits(ctx, input, logits); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -216,7 +216,7 @@ func ExampleStore() {
 		return
 	}
 	defer os.RemoveAll(folder)
-	if _, err := model.Store(model.Clothing, filepath.Join(folder, "small.safetensors"), tensor.Int8); err != nil {
+	if _, err = model.Store(model.Clothing, filepath.Join(folder, "small.safetensors"), tensor.Int8); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -258,7 +258,7 @@ func ExampleFromNetwork() {
 		fmt.Println(err)
 		return
 	}
-	if err := m.SetGolden(context.Background(), nil); err != nil {
+	if err = m.SetGolden(context.Background(), nil); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -269,7 +269,7 @@ func ExampleFromNetwork() {
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "colours.safetensors")
-	if err := m.Save(path, tensor.Float32); err != nil {
+	if err = m.Save(path, tensor.Float32); err != nil {
 		fmt.Println(err)
 		return
 	}

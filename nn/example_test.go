@@ -254,7 +254,7 @@ func ExampleTrainerOptions() {
 
 // The learning rate rises during the warm-up and then falls along half a cosine.
 func ExampleSchedule() {
-	var schedule nn.Schedule = nn.Cosine(0.1, 0, 10)
+	schedule := nn.Cosine(0.1, 0, 10)
 	for _, step := range []int{0, 5, 10, 55, 100} {
 		fmt.Printf("step %d: %.3f\n", step, schedule(step, 100))
 	}

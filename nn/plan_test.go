@@ -217,7 +217,7 @@ func TestPlanComputesTheDefinition(t *testing.T) {
 	}
 }
 
-// TestBatches: a picture's values do not depend on those computed with it.
+// TestBatches checks that a picture's values do not depend on the others in its batch.
 func TestBatches(t *testing.T) {
 	for name, network := range networks {
 		g := network()

@@ -48,7 +48,7 @@ func ExampleFile() {
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "head.safetensors")
 	weights := tensor.Map{"inner/kernel": tensor.New(64, 32), "inner/bias": tensor.New(32)}
-	if err := tensor.WriteFile(path, nil, weights, tensor.Float32); err != nil {
+	if err = tensor.WriteFile(path, nil, weights, tensor.Float32); err != nil {
 		fmt.Println(err)
 		return
 	}

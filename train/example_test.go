@@ -53,7 +53,8 @@ func small() (c train.Config, remove func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	drawPictures(filepath.Join(folder, "data"), map[string]color.RGBA{"red": {R: 255, A: 255}, "blue": {B: 255, A: 255}})
+	colours := map[string]color.RGBA{"red": {R: 255, A: 255}, "blue": {B: 255, A: 255}}
+	drawPictures(filepath.Join(folder, "data"), colours)
 	a, err := backbone.Lookup("small-cnn")
 	if err != nil {
 		log.Fatal(err)
@@ -163,7 +164,7 @@ func ExampleSource() {
 	config.Other = []train.Source{{Path: other, Weight: 1}}
 	config.Acceptance, config.Refusal, config.Epochs = "class", "neither red nor blue", 5
 	ctx := context.Background()
-	if _, err := train.Run(ctx, config, train.Progress{}); err != nil {
+	if _, err = train.Run(ctx, config, train.Progress{}); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -115,7 +115,7 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 	if err := a.CheckSize(spec.Height, spec.Width); err != nil && b.size != 0 {
 		return a, spec, fmt.Errorf("--size %d: %w", b.size, err)
 	}
-	a, err = a.For(spec)
+	a, err = a.Adapt(spec)
 	if err != nil && b.channels != 0 {
 		return a, spec, fmt.Errorf("--channels %d: %w", b.channels, err)
 	}

@@ -143,8 +143,8 @@ func TestExplainStopped(t *testing.T) {
 	if code != exitStopped || !f.Stopped || len(f.Maps) != 2 || len(f.Layers) == 0 {
 		t.Errorf("%d: %+v", code, f)
 	}
-	if page := string(readFile(t, filepath.Join(folder, "index.html"))); !strings.Contains(page, "stopped before its end") {
-		t.Error("the page does not say that it is not all")
+	if page := string(readFile(t, filepath.Join(folder, "index.html"))); !strings.Contains(page, "garb was stopped") {
+		t.Error("the page does not say that it is incomplete")
 	}
 }
 
@@ -153,7 +153,7 @@ func TestFileNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tile := explain.Grid("", []explain.Tile{{Picture: explain.Grid("x", []explain.Tile{{Picture: png1()}}, 1)}}, 1)
+	tile := explain.DrawGrid("", []explain.Tile{{Picture: explain.DrawGrid("x", []explain.Tile{{Picture: png1()}}, 1)}}, 1)
 	for label, want := range map[string]string{
 		"": "cam.png", "Größe 9": "cam-Größe-9.png", "../../etc/x": "cam-..-..-etc-x.png",
 	} {

@@ -168,7 +168,7 @@ func see(ctx context.Context, classifier *model.Classifier, data []byte) (seen, 
 	input := make([]float32, spec.ValueCount())
 	spec.Tensor(p, input)
 	s := seen{embedding: make([]float32, classifier.FeatureCount()),
-		thumbnail: explain.Fitted(p, explain.ThumbnailSide)}
+		thumbnail: explain.Fit(p, explain.ThumbnailSide)}
 	if err := classifier.Features(ctx, input, s.embedding); err != nil {
 		return seen{}, err
 	}

@@ -34,19 +34,19 @@ func (l *look) drawNeighbours(ctx context.Context) error {
 	}
 	found := &explain.NeighboursFile{Folder: l.neighbours, Compared: len(near), Nearest: explain.Nearest(near,
 		shownNeighbours)}
-	tiles := []explain.Tile{{Picture: explain.Fitted(l.picture, neighbourSide), Lines: []string{"this picture",
+	tiles := []explain.Tile{{Picture: explain.Fit(l.picture, neighbourSide), Lines: []string{"this picture",
 		l.found.Predictions[0].Class + "?"}}}
 	for _, n := range found.Nearest {
 		p, err := readPicture(ctx, n.Path, l.classifier.Limits())
 		if err != nil {
 			return err
 		}
-		tiles = append(tiles, explain.Tile{Picture: explain.Fitted(p, neighbourSide), Lines: []string{n.Class,
+		tiles = append(tiles, explain.Tile{Picture: explain.Fit(p, neighbourSide), Lines: []string{n.Class,
 			fmt.Sprintf("%.3f", n.Similarity)}})
 	}
 	title := fmt.Sprintf("the nearest of %s, with their class and the cosine of the embeddings", count(len(near),
 		"picture"))
-	if found.File, err = l.folder.draw("neighbours", "", explain.Grid(title, tiles, neighbourColumns)); err != nil {
+	if found.File, err = l.folder.draw("neighbours", "", explain.DrawGrid(title, tiles, neighbourColumns)); err != nil {
 		return err
 	}
 	l.found.Neighbours = found

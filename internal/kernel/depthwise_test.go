@@ -152,8 +152,8 @@ func TestDepthwiseAnyShape(t *testing.T) {
 	})
 }
 
-// TestDepthwiseRows: a row has the same bits in whatever part it is computed, and
-// a part writes nothing else.
+// TestDepthwiseRows checks that a row has the same bits in whatever part it is computed, and that a
+// part writes nothing else.
 func TestDepthwiseRows(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		d, guards := newDepthwise(same(9, 11, 40, 5, 2))
@@ -181,9 +181,9 @@ func TestDepthwiseRows(t *testing.T) {
 	})
 }
 
-// TestDepthwisePosition: where the windows lie inside the picture, a constant
-// picture gives one value everywhere, to the bit: the border's kernels and those
-// in the middle sum in one order.
+// TestDepthwisePosition checks that a constant picture gives one value, to the bit, wherever the
+// window lies inside the picture: the kernels of the border and of the middle sum in the same
+// order.
 func TestDepthwisePosition(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		for _, kernel := range []int{3, 5} {
@@ -209,8 +209,8 @@ func TestDepthwisePosition(t *testing.T) {
 	})
 }
 
-// TestDepthwiseNotFinite: NaN and infinities in one position reach the windows
-// that cover it and no others, and weights outside the picture are not met.
+// TestDepthwiseNotFinite checks that NaN and infinities in one position reach the windows that
+// cover it and no others, and that weights outside the picture are not used.
 func TestDepthwiseNotFinite(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	eachLevel(t, func(t *testing.T, l Level) {

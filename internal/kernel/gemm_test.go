@@ -165,8 +165,8 @@ func TestGemmAnyShape(t *testing.T) {
 	})
 }
 
-// TestGemmRanges: a value has the same bits in whatever part it is computed, and
-// a part writes nothing else.
+// TestGemmRanges checks that a value has the same bits in whatever part it is computed, and that a
+// part writes nothing else.
 func TestGemmRanges(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		p := newProduct(shape{rows: 31, columns: 75, segments: 1, segmentLen: 21, aStride: 21, bias: true,
@@ -240,8 +240,8 @@ func TestGemmScratch(t *testing.T) {
 	})
 }
 
-// TestGemmNotFinite: NaN and infinities go where the definition says, and nowhere
-// else.
+// TestGemmNotFinite checks that NaN and infinities reach the values that the definition says, and
+// no others.
 func TestGemmNotFinite(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	eachLevel(t, func(t *testing.T, l Level) {
@@ -277,8 +277,8 @@ func TestGemmNotFinite(t *testing.T) {
 	})
 }
 
-// TestPackKeepsNothing: the matrix does not change with the slice it was made
-// from, and stays with the level it was packed for.
+// TestPackKeepsNothing checks that a matrix does not change with the slice that it was packed from,
+// and keeps the level that it was packed for.
 func TestPackKeepsNothing(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		p := newProduct(shape{rows: 5, columns: 40, segments: 1, segmentLen: 6, aStride: 6})

@@ -217,7 +217,7 @@ func TestActivationGradient(t *testing.T) {
 	})
 }
 
-// BenchmarkOuter: the gradients of weights of EfficientNet-Lite0, four pictures.
+// BenchmarkOuter measures the gradients of EfficientNet-Lite0's weights with four pictures.
 func BenchmarkOuter(b *testing.B) {
 	for _, s := range []struct{ positions, in, out int }{
 		{12544, 16, 96}, {3136, 96, 24}, {3136, 24, 144}, {784, 40, 240}, {196, 480, 80}, {196, 112, 672},

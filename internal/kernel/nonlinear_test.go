@@ -163,8 +163,8 @@ func TestNonlinearGolden(t *testing.T) {
 	}
 }
 
-// TestNonlinearPlace: the result for a value depends neither on its place nor on the
-// slice's length, nothing beside the slice is written, and the source is not changed.
+// TestNonlinearPlace checks that the result for a value depends neither on its position nor on the
+// slice's length, that nothing beside the slice is written, and that the source does not change.
 func TestNonlinearPlace(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		rapid.Check(t, func(r *rapid.T) {
@@ -196,8 +196,8 @@ func TestNonlinearPlace(t *testing.T) {
 	})
 }
 
-// TestNonlinearGradient: the gradient functions multiply what is there, by what they make
-// of ones.
+// TestNonlinearGradient checks that the gradient functions multiply the gradient by the derivative
+// that they give for ones.
 func TestNonlinearGradient(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		src, gradient := operands(100)
