@@ -183,7 +183,7 @@ func ExampleOverlay() {
 	// Output: [60]
 }
 
-// A training step computes the loss and its gradient; an optimiser then changes the weights. Here
+// A training step computes the loss and its gradient; an optimizer then changes the weights. Here
 // a network with one inner layer learns whether the signs of its two inputs differ.
 func ExampleTrainer() {
 	b := nn.NewBuilder(1, 1, 2)
@@ -203,7 +203,7 @@ func ExampleTrainer() {
 	inputs := []float32{1, 1, -1, -1, 1, -1, -1, 1}
 	targets := []float32{1, 0, 1, 0, 0, 1, 0, 1} // class 0: signs are equal; class 1: they differ
 	logits := make([]float32, 4*2)
-	optimiser := &nn.Adam{}
+	optimizer := &nn.Adam{}
 	for step := range 101 {
 		loss, err := trainer.Step(context.Background(), inputs, targets, logits)
 		if err != nil {
@@ -213,7 +213,7 @@ func ExampleTrainer() {
 		if step%100 == 0 {
 			fmt.Printf("step %d: loss %.1f\n", step, loss)
 		}
-		optimiser.Update(trainer.Variables(), 0.05)
+		optimizer.Update(trainer.Variables(), 0.05)
 	}
 	for i := range 4 {
 		fmt.Println(inputs[2*i:2*i+2], "differ:", logits[2*i+1] > logits[2*i])
@@ -294,9 +294,9 @@ func ExampleOneCycle() {
 // Momentum carries on in the direction of earlier steps.
 func ExampleSGD() {
 	weight := &nn.Variable{Value: []float32{1}, Gradient: []float32{0.5}}
-	optimiser := &nn.SGD{Momentum: 0.5}
+	optimizer := &nn.SGD{Momentum: 0.5}
 	for range 3 {
-		optimiser.Update([]*nn.Variable{weight}, 0.1)
+		optimizer.Update([]*nn.Variable{weight}, 0.1)
 		fmt.Printf("%.4f\n", weight.Value[0])
 	}
 	// Output:
@@ -312,16 +312,16 @@ func ExampleAdam() {
 		Param: nn.Param{Name: "classifier/kernel"}, Value: []float32{1, 1}, Gradient: []float32{1000, 0.001},
 	}
 	bias := &nn.Variable{Param: nn.Param{Name: "classifier/bias"}, Value: []float32{1}, Gradient: []float32{0}}
-	optimiser := &nn.Adam{
+	optimizer := &nn.Adam{
 		WeightDecay: 0.5,
 		Decays:      func(v *nn.Variable) bool { return v.Name != "classifier/bias" },
 	}
-	optimiser.Update([]*nn.Variable{kernel, bias}, 0.01)
+	optimizer.Update([]*nn.Variable{kernel, bias}, 0.01)
 	fmt.Printf("%.3f %.3f\n", kernel.Value, bias.Value)
 	// Output: [0.985 0.985] [1.000]
 }
 
-// An optimiser's state is stored with the weights, so that an interrupted training can go on.
+// An optimizer's state is stored with the weights, so that an interrupted training can go on.
 func ExampleOptimizer() {
 	weight := &nn.Variable{
 		Param: nn.Param{Name: "classifier/kernel", Shape: []int{1}}, Value: []float32{1}, Gradient: []float32{1},

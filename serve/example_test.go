@@ -151,7 +151,7 @@ func ExampleServer() {
 	// Output: 400 Bad Request not_a_picture
 }
 
-// Serve answers on a listener until its context ends, and lets requests under way finish.
+// Serve answers on a listener until its context ends, and lets requests that are in flight finish.
 func ExampleServer_Serve() {
 	config := serve.Default()
 	config.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}

@@ -16,7 +16,6 @@ import (
 
 	"garb/backbone"
 	"garb/dataset"
-	"garb/mislabel"
 	"garb/model"
 	"garb/train"
 )
@@ -329,15 +328,12 @@ func ExampleOutOfFold() {
 		fmt.Println(err)
 		return
 	}
-	report, err := mislabel.Find(probabilities, labels, mislabel.SelfConfidence)
-	if err != nil {
-		fmt.Println(err)
-		return
+	for i, p := range probabilities {
+		if p[labels[i]] < 0.5 {
+			fmt.Println("picture", i, "is hardly of class", labels[i])
+		}
 	}
-	for _, f := range report.Findings[:report.Candidates()] {
-		fmt.Println("picture", f.Index, "is likely of class", f.Proposed)
-	}
-	// Output: picture 17 is likely of class 1
+	// Output: picture 17 is hardly of class 0
 }
 
 // Pictures of one group, such as copies of one picture, are in one fold.
