@@ -362,3 +362,25 @@ func ExampleCharts() {
 	// training [0.6 0.8]
 	// validation [0.5 0.7]
 }
+
+// Pictures of classes that a model does not know are left out and counted.
+func ExampleMapping() {
+	set := &dataset.Set{
+		Classes: []string{"Dress", "kilt"},
+		Samples: []dataset.Sample{{Path: "1.jpg", Label: 0}, {Path: "2.jpg", Label: 1}, {Path: "3.jpg", Label: 1}},
+	}
+	m, err := evaluate.MapClasses(set.Classes, []string{"dress", "pants"})
+	var unknown *evaluate.UnknownClassesError
+	if err != nil && !errors.As(err, &unknown) {
+		fmt.Println(err)
+		return
+	}
+	known := m.Apply(set)
+	fmt.Println(len(known.Samples), "picture left")
+	for _, i := range m.Ignored {
+		fmt.Println(i.Class, i.Pictures, "left out")
+	}
+	// Output:
+	// 1 picture left
+	// kilt 2 left out
+}

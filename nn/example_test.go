@@ -418,3 +418,60 @@ func ExampleLogSumExp() {
 	fmt.Printf("%.3f\n", nn.LogSumExp([]float32{1000, 1000}, 1))
 	// Output: 1000.693
 }
+
+// squared is the mean squared error, for outputs that are numbers and no classes.
+type squared struct{}
+
+func (squared) Gradient(gradient, outputs, targets []float32) (loss float64) {
+	n := float32(len(outputs))
+	for i, v := range outputs {
+		d := v - targets[i]
+		gradient[i] = 2 * d / n
+		loss += float64(d * d / n)
+	}
+	return loss
+}
+
+// Any loss with a gradient trains a network: here the squared error fits a line, y = 3x + 1.
+func ExampleLoss() {
+	b := nn.NewBuilder(1, 1, 1)
+	g := b.Build(b.Dense("line", b.Flatten(b.Input()), 1, nn.WithBias()))
+	weights := tensor.Map{"line/kernel": tensor.New(1, 1), "line/bias": tensor.New(1)}
+	trainer, err := nn.NewTrainer(g, weights, nn.TrainerOptions{Loss: squared{}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	x, y := []float32{-1, 0, 1, 2}, []float32{-2, 1, 4, 7}
+	outputs := make([]float32, 4)
+	optimizer := &nn.SGD{}
+	for range 500 {
+		if _, err := trainer.Step(context.Background(), x, y, outputs); err != nil {
+			fmt.Println(err)
+			return
+		}
+		optimizer.Update(trainer.Variables(), 0.1)
+	}
+	for _, v := range trainer.Variables() {
+		fmt.Printf("%s %.2f\n", v.Name, v.Value)
+	}
+	// Output:
+	// line/kernel [3.00]
+	// line/bias [1.00]
+}
+
+// Options change a convolution: groups make it cheaper, gaps between its taps let it see farther.
+func ExampleConvOption() {
+	b := nn.NewBuilder(32, 32, 16)
+	plain := b.Conv("plain", b.Input(), 16, 3, 1, nn.Same)
+	grouped := b.Conv("grouped", plain, 16, 3, 1, nn.Same, nn.WithGroups(4))
+	dilated := b.Conv("dilated", grouped, 16, 3, 1, nn.Same, nn.WithDilation(2, 2))
+	for _, l := range b.Build(dilated).Summary() {
+		fmt.Println(l.Layer, l.Params, "parameters, sees", l.ReceptiveField)
+	}
+	// Output:
+	// Input 0 parameters, sees 1
+	// Conv 3×3, 16 2304 parameters, sees 3
+	// Conv 3×3, 16 in 4 groups 576 parameters, sees 5
+	// Conv 3×3 dilated 2, 16 2304 parameters, sees 9
+}

@@ -137,3 +137,21 @@ func ExampleRGB() {
 	fmt.Printf("%d × %d, first row %d\n", large.Width, large.Height, large.Pix[:12])
 	// Output: 4 × 2, first row [255 0 0 255 0 0 0 255 0 0 255 0]
 }
+
+// Nearest picks single pixels, the other filters weigh all that a pixel of the result covers: of
+// fine stripes the first sees the light ones alone, the second a grey.
+func ExampleFilter() {
+	stripes := &picture.RGB{Width: 8, Height: 8, Pix: make([]uint8, 8*8*3)}
+	for i := range stripes.Pix {
+		if i/3%2 == 0 {
+			stripes.Pix[i] = 200
+		}
+	}
+	for _, filter := range []picture.Filter{picture.Nearest, picture.Bilinear} {
+		s := picture.Spec{Width: 2, Height: 2, Filter: filter, Fit: picture.Stretch}
+		fmt.Println(filter, s.Resize(stripes).Pix[0])
+	}
+	// Output:
+	// nearest 200
+	// bilinear 107
+}

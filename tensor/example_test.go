@@ -118,3 +118,20 @@ func ExampleFormatError() {
 	fmt.Println(errors.As(err, &format))
 	// Output: true
 }
+
+// What a file takes by the type of its values: int8 keeps a scale for each output besides.
+func ExampleDType() {
+	weights := tensor.Map{"classifier/kernel": tensor.New(1280, 1000)}
+	for _, dtype := range []tensor.DType{tensor.Float32, tensor.Float16, tensor.Int8} {
+		var file bytes.Buffer
+		if err := tensor.Write(&file, nil, weights, dtype); err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%s: %.1f MB\n", dtype, float64(file.Len())/1e6)
+	}
+	// Output:
+	// F32: 5.1 MB
+	// F16: 2.6 MB
+	// I8: 1.3 MB
+}

@@ -16,6 +16,7 @@ import (
 
 	"garb/backbone"
 	"garb/dataset"
+	"garb/evaluate"
 	"garb/model"
 	"garb/train"
 )
@@ -356,4 +357,59 @@ func ExampleChoices() {
 	// Output:
 	// [adam adamw sgd]
 	// [constant step cosine one-cycle]
+}
+
+// With BalanceSampling the pictures of a rare class are shown as often as those of a common one.
+func ExampleConfig() {
+	config, remove := small()
+	defer remove()
+	for i := range 14 { // of 20 blue pictures six are left
+		if err := os.Remove(filepath.Join(config.Data, "blue", fmt.Sprintf("%02d.png", i))); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	config.BalanceSampling = 1
+	result, err := train.Run(context.Background(), config, train.Progress{
+		Data: func(d *dataset.Data, s *dataset.Splits) {
+			counts := make([]int, len(d.Classes))
+			for _, sample := range s.Train.Samples {
+				counts[sample.Label]++
+			}
+			fmt.Println(d.Classes, counts)
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(result.TestRight, "of", result.TestCount, "test pictures are right")
+	// Output:
+	// [blue red] [4 14]
+	// 4 of 4 test pictures are right
+}
+
+// A run keeps its history, its best checkpoint and a page that shows how the model does.
+func ExampleResult() {
+	config, remove := small()
+	defer remove()
+	result, err := train.Run(context.Background(), config, train.Progress{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	curves, err := evaluate.ReadCurves(config.Out)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(len(curves), "epochs, the loss falls:", curves[2].Loss < curves[0].Loss)
+	for _, path := range []string{result.Checkpoint, result.Report} {
+		_, err := os.Stat(path)
+		fmt.Println(filepath.Ext(path), err == nil)
+	}
+	// Output:
+	// 3 epochs, the loss falls: true
+	// .safetensors true
+	// .html true
 }
