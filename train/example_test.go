@@ -46,38 +46,39 @@ func drawPictures(folder string, colours map[string]color.RGBA) {
 	}
 }
 
-// small returns settings of a training of a second: a small network on small pictures of red and
-// blue, in a temporary folder.
-func small() (c train.Config, remove func()) {
+// drawings makes a temporary folder with 20 red and 20 blue pictures in data, and garb's cache in
+// home until it is removed.
+func drawings() (folder string, remove func()) {
 	folder, err := os.MkdirTemp("", "train")
 	if err != nil {
 		log.Fatal(err)
 	}
 	colours := map[string]color.RGBA{"red": {R: 255, A: 255}, "blue": {B: 255, A: 255}}
 	drawPictures(filepath.Join(folder, "data"), colours)
-	a, err := backbone.Lookup("small-cnn")
-	if err != nil {
-		log.Fatal(err)
-	}
-	c = train.Default()
-	c.Data, c.Out = filepath.Join(folder, "data"), filepath.Join(folder, "run")
-	c.Backbone, c.FineTune, c.Preprocessing = a.Name, "all", a.Spec
-	c.Preprocessing.Width, c.Preprocessing.Height = 24, 24
-	c.Epochs, c.Batch = 3, 4
-	c.Acceptance = "none"
 	home := os.Getenv("GARB_HOME")
 	os.Setenv("GARB_HOME", filepath.Join(folder, "home"))
-	return c, func() {
+	return folder, func() {
 		os.Setenv("GARB_HOME", home)
 		os.RemoveAll(folder)
 	}
 }
 
 // A run trains a classifier on a folder of pictures and keeps its best epoch, which answers like
-// any other model.
+// any other model. Here a small network learns to tell red pictures from blue ones.
 func ExampleRun() {
-	config, remove := small() // a small network, red and blue pictures
+	folder, remove := drawings()
 	defer remove()
+	network, err := backbone.Lookup("small-cnn")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	config := train.Default()
+	config.Data, config.Out = filepath.Join(folder, "data"), filepath.Join(folder, "run")
+	config.Backbone, config.FineTune = network.Name, "all" // it is not pretrained
+	config.Preprocessing = network.Spec
+	config.Preprocessing.Width, config.Preprocessing.Height = 24, 24
+	config.Epochs, config.Batch = 3, 4
 	ctx := context.Background()
 	result, err := train.Run(ctx, config, train.Progress{})
 	if err != nil {
@@ -100,6 +101,21 @@ func ExampleRun() {
 	// Output:
 	// 3 epochs, 6 of 6 test pictures are right
 	// blue
+}
+
+// small returns the settings of ExampleRun, without an acceptance.
+func small() (c train.Config, remove func()) {
+	folder, remove := drawings()
+	network, err := backbone.Lookup("small-cnn")
+	if err != nil {
+		log.Fatal(err)
+	}
+	c = train.Default()
+	c.Data, c.Out = filepath.Join(folder, "data"), filepath.Join(folder, "run")
+	c.Backbone, c.FineTune, c.Preprocessing = network.Name, "all", network.Spec
+	c.Preprocessing.Width, c.Preprocessing.Height = 24, 24
+	c.Epochs, c.Batch, c.Acceptance = 3, 4, "none"
+	return c, remove
 }
 
 // A program watches a run by functions that are called as it goes.
