@@ -28,7 +28,7 @@ const module = "garb"
 var layout = []struct{ pkg, ours, modules string }{
 	{"internal/safefile", "", ""},
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
-	{"internal/download", "", ""},
+	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
 	{"internal/kernel", "", "golang.org/x/sys"},
 	{"internal/jpeg", "internal/kernel", ""},
 	{"internal/heif", "", "github.com/tetratelabs/wazero"},
@@ -60,12 +60,12 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"evaluate", "nn picture accept conformal model report dataset", ""},
 	{"internal/perturb", "picture", ""},
 	{"internal/card", "picture model dataset evaluate internal/perturb internal/drawn", ""},
+	{"mislabel", "", ""},
 	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights model report " +
 		"dataset augment evaluate",
 		""},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
-	{"mislabel", "", ""},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve", "internal/download accept picture model explain serve/inferencepb",
 		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},

@@ -65,7 +65,7 @@ func ExampleCutter_Cut() {
 	}
 	ctx := context.Background()
 	var tally dataset.Tally
-	pairs, err := crops.Pairs(ctx, filepath.Join(folder, "photos"), filepath.Join(folder, "masks"), &tally)
+	pairs, err := crops.FindPairs(ctx, filepath.Join(folder, "photos"), filepath.Join(folder, "masks"), &tally)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -123,7 +123,7 @@ func ExampleNegatives() {
 	}
 	negatives := crops.DefaultNegatives()
 	negatives.MinSide = 40
-	for _, n := range cut.Negatives(negatives) {
+	for _, n := range cut.FindNegatives(negatives) {
 		fmt.Printf("around %q: %d pixels of garments\n", n.Label, n.Pixels)
 	}
 	// Output:

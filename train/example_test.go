@@ -17,6 +17,7 @@ import (
 	"garb/backbone"
 	"garb/dataset"
 	"garb/evaluate"
+	"garb/mislabel"
 	"garb/model"
 	"garb/train"
 )
@@ -345,12 +346,15 @@ func ExampleOutOfFold() {
 		fmt.Println(err)
 		return
 	}
-	for i, p := range probabilities {
-		if p[labels[i]] < 0.5 {
-			fmt.Println("picture", i, "is hardly of class", labels[i])
-		}
+	report, err := mislabel.Find(probabilities, labels, mislabel.SelfConfidence)
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	// Output: picture 17 is hardly of class 0
+	for _, f := range report.Findings[:report.Candidates()] {
+		fmt.Println("picture", f.Index, "is likely of class", f.Proposed)
+	}
+	// Output: picture 17 is likely of class 1
 }
 
 // Pictures of one group, such as copies of one picture, are in one fold.
