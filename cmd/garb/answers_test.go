@@ -142,9 +142,8 @@ func TestStrangeNames(t *testing.T) {
 	}
 	_, out, _ = runGarb(t, nil, append([]string{"classify", "--json", "--"}, paths...)...)
 	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
-		if got, want := decodeObject(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance",
-			"model")["picture"],
-			strings.ToValidUTF8(paths[i], "\ufffd"); got != want {
+		o := decodeObject(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance", "model")
+		if got, want := o["picture"], strings.ToValidUTF8(paths[i], "\ufffd"); got != want {
 			t.Errorf("%q became %q", want, got)
 		}
 	}
@@ -183,7 +182,9 @@ func makeParentWithClass(t *testing.T, folder string) string {
 
 // Many pictures end with a line of speed; one, or none that was answered, does not.
 func TestClassifySpeed(t *testing.T) {
-	speed := regexp.MustCompile(`(?m)^2 pictures in \d+\.\d s: \d+ pictures/s; a picture took \d+\.\d ms to read and decode and \d+\.\d ms of inference\n2 pictures used, \d skipped.*\n\z`)
+	speed := regexp.MustCompile(`(?m)^2 pictures in \d+\.\d s: \d+ pictures/s; ` +
+		`mean time per picture: \d+\.\d ms to read and decode, \d+\.\d ms for inference\n` +
+		`2 pictures used, \d skipped.*\n\z`)
 	bad := write(t, t.TempDir(), "bad.jpg", nil)
 	for _, c := range []struct {
 		args []string
@@ -204,8 +205,9 @@ func TestClassifySpeed(t *testing.T) {
 		a.value.decoding, a.value.inference = 2*time.Millisecond, 9*time.Millisecond
 		sum.add(a)
 	}
-	if got, want := sum.speed(2*time.Second),
-		"4 pictures in 2.0 s: 2 pictures/s; a picture took 5.0 ms to read and decode and 9.0 ms of inference"; got != want {
+	want := "4 pictures in 2.0 s: 2 pictures/s; " +
+		"mean time per picture: 5.0 ms to read and decode, 9.0 ms for inference"
+	if got := sum.speed(2 * time.Second); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
@@ -292,9 +294,8 @@ func TestEvaluateMapsClasses(t *testing.T) {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	page, predictions := filepath.Join(root, "report.html"), filepath.Join(t.TempDir(), "p.csv")
-	code, out, errOut = runGarb(t, nil, "evaluate", "--data", root, "--ignore-unknown-classes", "--json", "--html",
-		page,
-		"--predictions", predictions)
+	code, out, errOut = runGarb(t, nil, "evaluate", "--data", root, "--ignore-unknown-classes", "--json",
+		"--html", page, "--predictions", predictions)
 	if code != exitDone {
 		t.Fatalf("%d %s%s", code, out, errOut)
 	}
@@ -305,8 +306,8 @@ func TestEvaluateMapsClasses(t *testing.T) {
 		}
 	}
 	o := decodeObject(t, out, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece",
-		"calibration",
-		"classes", "per_class", "confusion", "skipped", "wrong", "mapping", "acceptance", "data_digest", "seconds")
+		"calibration", "classes", "per_class", "confusion", "skipped", "wrong", "mapping", "acceptance", "data_digest",
+		"seconds")
 	if got := fmt.Sprint(o["mapping"]); o["count"] != 2.0 ||
 		got != "map[ignored:[map[class:Hats pictures:1] map[class:Not sure pictures:2]] renamed:[map[class:T Shirt "+
 			"to:t-shirt]]]" {
@@ -331,17 +332,17 @@ func TestEvaluateMapsClasses(t *testing.T) {
 		t.Errorf("%v, want %v", values, wrong)
 	}
 	alien := writeClassFolders(t, t.TempDir(), map[string][]byte{"cat/1": shirt})
-	if code, _, errOut := runGarb(t, nil, "evaluate", "--data", alien, "--ignore-unknown-classes"); code != exitFailed ||
-		!strings.Contains(errOut, "none of the data set's 1 class") {
+	code, _, errOut = runGarb(t, nil, "evaluate", "--data", alien, "--ignore-unknown-classes")
+	if code != exitFailed || !strings.Contains(errOut, "none of the data set's 1 class") {
 		t.Errorf("%d %s", code, errOut)
 	}
 	code, out, errOut = runGarb(t, nil, "compare", model.Clothing, model.Clothing, "--data", root,
 		"--ignore-unknown-classes")
-	if code != exitDone || !strings.Contains(out, "of 2 pictures") || strings.Count(errOut, "is the model's") != 1 {
+	if code != exitDone || !strings.Contains(out, "on 2 pictures") || strings.Count(errOut, "is the model's") != 1 {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	if code, _, errOut := runGarb(t, nil, "compare", model.Clothing, model.Clothing, "--data", root); code != exitFailed ||
-		!strings.Contains(errOut, `"Not sure"`) {
+	code, _, errOut = runGarb(t, nil, "compare", model.Clothing, model.Clothing, "--data", root)
+	if code != exitFailed || !strings.Contains(errOut, `"Not sure"`) {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
@@ -400,7 +401,7 @@ func TestEvaluateTTA(t *testing.T) {
 		t.Error("the page does not say that pictures were flipped")
 	}
 	if _, out, _ := runGarb(t, nil, "evaluate", "--data", root, "--tta", "flip"); !strings.Contains(out,
-		"each with its mirror image") {
+		"averaged with mirror images") {
 		t.Errorf("%s", out)
 	}
 	if code, _, errOut := runGarb(t, nil, "evaluate", "--data", root, "--tta", "rotate"); code != exitMisused ||

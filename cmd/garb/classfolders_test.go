@@ -26,7 +26,8 @@ func TestFolderName(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("é", 300)
-	if a, b := escapeFolderName(long), escapeFolderName(long+"x"); a == b || len(a) > 200 || !strings.HasPrefix(a, "éé") {
+	a, b := escapeFolderName(long), escapeFolderName(long+"x")
+	if a == b || len(a) > 200 || !strings.HasPrefix(a, "éé") {
 		t.Errorf("long names: %q, %q", a, b)
 	}
 }

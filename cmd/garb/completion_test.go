@@ -61,7 +61,10 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%v: %s, want %s", c.args, lines[len(lines)-1], c.directive)
 		}
 	}
-	// Commands are still proposed, also by help, and the scripts are there.
+}
+
+// TestCompletionOfCommands: commands are still suggested, also by help, and the scripts exist.
+func TestCompletionOfCommands(t *testing.T) {
 	for _, args := range [][]string{{"__complete", "cla"}, {"__complete", "help", "cla"}} {
 		if _, out, _ := runGarb(t, nil, args...); !strings.HasPrefix(out, "classify") {
 			t.Errorf("%v: %s", args, out)

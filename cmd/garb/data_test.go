@@ -53,16 +53,16 @@ func TestDataCheckCommand(t *testing.T) {
 		strings.Contains(text, "Division") {
 		t.Error("the page of a data set with splits")
 	}
-	if code, _, _ := check(data, "--strict"); code != exitDone {
+	if code, _, _ = check(data, "--strict"); code != exitDone {
 		t.Errorf("strict and clean: %d", code)
 	}
 	hat := readFile(t, filepath.Join(data, "train", "hat", "a.png"))
 	write(t, filepath.Join(data, "validation", "hat"), "leak.png", hat)
-	if code, out, _ := check(data); code != exitDone ||
+	if code, out, _ = check(data); code != exitDone ||
 		!strings.Contains(out, "same bytes  1 group, 1 across splits") {
 		t.Errorf("a leak: %d\n%s", code, out)
 	}
-	if code, _, _ := check(data, "--strict"); code != exitFailed {
+	if code, _, _ = check(data, "--strict"); code != exitFailed {
 		t.Errorf("a leak with --strict: %d", code)
 	}
 	write(t, filepath.Join(data, "train", "hat"), "broken.png", []byte("text"))

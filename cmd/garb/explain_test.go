@@ -61,7 +61,8 @@ func TestExplain(t *testing.T) {
 		}
 		file.Close()
 	}
-	if page := string(readFile(t, filepath.Join(folder, "index.html"))); strings.Count(page, `src="data:image/png;base64,`) != len(names) {
+	page := string(readFile(t, filepath.Join(folder, "index.html")))
+	if strings.Count(page, `src="data:image/png;base64,`) != len(names) {
 		t.Error("the page lacks pictures")
 	}
 }
@@ -143,7 +144,8 @@ func TestExplainStopped(t *testing.T) {
 	if code != exitStopped || !f.Stopped || len(f.Maps) != 2 || len(f.Layers) == 0 {
 		t.Errorf("%d: %+v", code, f)
 	}
-	if page := string(readFile(t, filepath.Join(folder, "index.html"))); !strings.Contains(page, "stopped before its end") {
+	page := string(readFile(t, filepath.Join(folder, "index.html")))
+	if !strings.Contains(page, "stopped before its end") {
 		t.Error("the page does not say that it is not all")
 	}
 }
@@ -153,7 +155,8 @@ func TestFileNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tile := explain.Grid("", []explain.Tile{{Picture: explain.Grid("x", []explain.Tile{{Picture: makeEmptyPicture()}}, 1)}}, 1)
+	inner := explain.Grid("x", []explain.Tile{{Picture: makeEmptyPicture()}}, 1)
+	tile := explain.Grid("", []explain.Tile{{Picture: inner}}, 1)
 	for label, want := range map[string]string{
 		"": "cam.png", "Größe 9": "cam-Größe-9.png", "../../etc/x": "cam-..-..-etc-x.png",
 	} {

@@ -55,7 +55,7 @@ func TestForeignBackbone(t *testing.T) {
 		t.Errorf("with samples as they are %q, %v", other, files())
 	}
 	code, _, errOut := runGarb(t, nil, "embed", "--backbone", "efficientnet-lite0", "--preprocess", "none", yellow)
-	if code == exitDone || !strings.Contains(errOut, "--preprocess is for Keras and ONNX files") {
+	if code == exitDone || !strings.Contains(errOut, "--preprocess is only for Keras and ONNX files") {
 		t.Errorf("%d, %s", code, errOut)
 	}
 }

@@ -40,7 +40,8 @@ var badPictures = map[string]struct {
 }{
 	"empty.jpg": {nil, "not_a_picture", "empty"},
 	"text.jpg":  {[]byte("hello, this is no picture at all"), "not_a_picture", "JPEG, PNG"},
-	"huge.gif":  {[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), "too_large", "65535"},
+	"huge.gif": {[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff," +
+		"\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), "too_large", "65535"},
 	"huge.webp": {[]byte("RIFF\x1c\x00\x00\x00WEBPVP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00"),
 		"too_large", "16384"},
 	"bomb.png":   {claimPNG(60_000, 60_000), "too_large", "60000"},
@@ -239,9 +240,10 @@ func TestBadModels(t *testing.T) {
 	}
 	w := tensor.Map{"classifier/kernel": tensor.New(1280, 2), "classifier/bias": tensor.New(2)}
 	w["classifier/bias"].Data[0] = float32(math.NaN())
-	m := model.Model{Description: model.Description{Format: model.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b"},
-		Preprocessing:  a.Spec,
-		BackboneDigest: "sha256:131b3dbc9e8d2a8cab25db21f6b41b3d3ddfac641a9c33ab098681635fed3291"}, Tensors: w}
+	m := model.Model{Description: model.Description{
+		Format: model.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b"}, Preprocessing: a.Spec,
+		BackboneDigest: "sha256:131b3dbc9e8d2a8cab25db21f6b41b3d3ddfac641a9c33ab098681635fed3291",
+	}, Tensors: w}
 	m.Golden = []model.Golden{{Logits: make([]float32, 2)}}
 	nan := filepath.Join(folder, "nan.safetensors")
 	if err := m.Save(nan, tensor.Float32); err != nil {

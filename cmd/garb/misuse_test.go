@@ -15,14 +15,14 @@ func TestDidYouMean(t *testing.T) {
 		want string // in the error; "" for no proposal
 	}{
 		{[]string{"clasify", example}, `did you mean "garb classify"?`},
-		{[]string{"clas"}, `did you mean "garb classify"?`},
+		{[]string{"classif"}, `did you mean "garb classify"?`},
 		{[]string{"data", "chek"}, `did you mean "garb data check"?`},
 		{[]string{"models", "shw"}, `did you mean "garb models show"?`},
 		{[]string{"train", "--lerning-rate", "3"}, "train has no flag --lerning-rate; did you mean --learning-rate?"},
 		{[]string{"train", "--learning_rate", "3"}, "did you mean --learning-rate?"},
 		{[]string{"data", "check", "--jsn"}, "data check has no flag --jsn; did you mean --json?"},
 		{[]string{"classify", "-top", "3"}, "classify has no flag -top; did you mean --top?"},
-		{[]string{"--versoin"}, "garb has no flag --versoin; did you mean --version?"},
+		{[]string{"--vesion"}, "garb has no flag --vesion; did you mean --version?"},
 		{[]string{"classify", "--quite", example}, "did you mean --quiet?"},
 		{[]string{"models", "pull", "xceptoin"}, "did you mean xception?"},
 		{[]string{"help", "clasify"}, `did you mean "garb classify"?`},
@@ -44,8 +44,8 @@ func TestDidYouMean(t *testing.T) {
 		"garb data check DATA") {
 		t.Errorf("help: %d %s", code, out)
 	}
-	if _, _, errOut := runGarb(t, nil, "data", "frobnicate"); !strings.Contains(errOut, "check, crops, preview, pull") ||
-		!strings.Contains(errOut, "garb data --help") {
+	_, _, errOut := runGarb(t, nil, "data", "frobnicate")
+	if !strings.Contains(errOut, "check, crops, preview, pull") || !strings.Contains(errOut, "garb data --help") {
 		t.Error(errOut)
 	}
 }
@@ -64,7 +64,7 @@ func TestFlagValues(t *testing.T) {
 			`--accept "most": a threshold of acceptance is a number from 0 to 1, or all`},
 		{[]string{"serve", "--accept", "NaN"}, `--accept "NaN": a threshold of acceptance is a number`},
 		{[]string{"serve", "--accept", "1.5"}, `--accept "1.5": a threshold of acceptance is a number`},
-		{[]string{"serve", "--timeout", "soon"}, `--timeout "soon": it must be a time such as`},
+		{[]string{"serve", "--timeout", "soon"}, `--timeout "soon": it must be a duration such as`},
 	} {
 		code, _, errOut := runGarb(t, nil, c.args...)
 		if code != exitMisused || !strings.Contains(errOut, c.want) {

@@ -48,7 +48,7 @@ func TestMultiLabel(t *testing.T) {
 		args  []string
 		wants []string
 	}{
-		{nil, []string{"  labels: red, green\n", "  none is above 50 %\n", "  red     98.9 %"}},
+		{nil, []string{"  labels: red, green\n", "  no label above 50 %\n", "  red     98.9 %"}},
 		{[]string{"--json"}, []string{`"labels":["red","green"]`, `"labels":[]`}},
 		{[]string{"--csv"}, []string{"picture,class,labels,", "yellow.png,red,red; green,", "black.png,blue,,"}},
 	} {

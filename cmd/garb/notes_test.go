@@ -17,9 +17,7 @@ func TestCount(t *testing.T) {
 		{0, "picture", "0 pictures"}, {1, "picture", "1 picture"}, {2, "picture", "2 pictures"},
 		{0, "class", "0 classes"}, {1, "class", "1 class"}, {2, "class", "2 classes"},
 		{2, "epoch", "2 epochs"}, {2, "batch", "2 batches"}, {2, "entry", "2 entries"}, {2, "day", "2 days"},
-		{2, "key",
-			"2 keys"},
-		{1, "box", "1 box"}, {2, "box", "2 boxes"},
+		{2, "key", "2 keys"}, {1, "box", "1 box"}, {2, "box", "2 boxes"},
 	} {
 		if got := count(c.n, c.thing); got != c.want {
 			t.Errorf("%d %s: %q, want %q", c.n, c.thing, got, c.want)
@@ -100,7 +98,7 @@ func TestTrainQuietAndVerbose(t *testing.T) {
 		t.Errorf("--quiet: %s", errOut)
 	}
 	errOut := train("--verbose")
-	for _, want := range []string{"pictures: ", "to train: head and last 3 layers", "32 × 32",
+	for _, want := range []string{"pictures: ", "trains head and last 3 layers", "32 × 32",
 		"adamw, learning rate 0.0003, schedule cosine", "1 epoch, batches of 4, seed 7"} {
 		if !strings.Contains(errOut, want) {
 			t.Errorf("--verbose: no %q in %s", want, errOut)

@@ -19,7 +19,8 @@ func readOperatePage(t *testing.T) string {
 // serve, its variable and its default, and no other.
 func TestOperateSettings(t *testing.T) {
 	rows := map[string][]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| `(\\w+)` \\| (.*?) \\|").FindAllStringSubmatch(readOperatePage(t), -1) {
+	pattern := regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| `(\\w+)` \\| (.*?) \\|")
+	for _, row := range pattern.FindAllStringSubmatch(readOperatePage(t), -1) {
 		rows[row[1]] = row[2:]
 	}
 	newServeCommand().Flags().VisitAll(func(f *pflag.Flag) {

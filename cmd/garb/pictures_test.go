@@ -37,7 +37,7 @@ func TestPatterns(t *testing.T) {
 		{"-", []string{"-"}, ""},
 		{"pics/*.gif", nil, "no file matches"},
 		{"nix/*", nil, "no file matches"},
-		{"pics/[a", nil, "neither a file nor a pattern"},
+		{"pics/[a", nil, "neither a file nor a valid pattern"},
 	} {
 		var got []string
 		for _, s := range expand([]string{c.arg}) {

@@ -150,7 +150,7 @@ func TestPreviewLeavesOutWhatCannotBeRead(t *testing.T) {
 			write(t, filepath.Join(data, "train", class), name, []byte("no picture"))
 		}
 	}
-	if code, text, errOut := preview(); code != exitFailed || !strings.Contains(errOut, "none of the pictures") {
+	if code, text, errOut := preview(); code != exitFailed || !strings.Contains(errOut, "no picture could be read") {
 		t.Errorf("%d\n%s%s", code, text, errOut)
 	}
 }

@@ -71,6 +71,37 @@ func needLinks(t *testing.T) {
 	}
 }
 
+// readSorted reads the answers of classify --json, except that of the bad picture.
+func readSorted(t *testing.T, out string) []pictureAnswer {
+	t.Helper()
+	var all []pictureAnswer
+	for line := range strings.Lines(out) {
+		var a pictureAnswer
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(a.Picture, "bad.jpg") {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// checkSorted checks the file of a picture that was sorted.
+func checkSorted(t *testing.T, a pictureAnswer, content, action string) {
+	t.Helper()
+	if string(readFile(t, a.Sorted)) != content {
+		t.Errorf("%s has another content than %s", a.Sorted, a.Picture)
+	}
+	info, err := os.Lstat(a.Sorted)
+	if isLink := err == nil && info.Mode()&fs.ModeSymlink != 0; isLink != (action == "--link") {
+		t.Errorf("%s: %v, %v", a.Sorted, info.Mode(), err)
+	}
+	if exists(a.Picture) == (action == "--move") {
+		t.Errorf("%s is there: %v", a.Picture, exists(a.Picture))
+	}
+}
+
 // Each way to sort puts each picture into its class's folder under a name of its own, and
 // can be undone to what was there before.
 func TestSortAndUndo(t *testing.T) {
@@ -89,30 +120,16 @@ func TestSortAndUndo(t *testing.T) {
 				t.Fatalf("%d\n%s%s", code, out, errOut)
 			}
 			names := map[string]bool{}
-			for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
-				var a pictureAnswer
-				if err := json.Unmarshal([]byte(line), &a); err != nil {
-					t.Fatal(err)
-				}
-				if strings.HasSuffix(a.Picture, "bad.jpg") {
-					continue
-				}
+			for _, a := range readSorted(t, out) {
 				relative, _ := filepath.Rel(root, a.Picture)
-				if string(readFile(t, a.Sorted)) != before[relative] ||
-					filepath.Dir(a.Sorted) != filepath.Join(into, "t-shirt") {
+				if filepath.Dir(a.Sorted) != filepath.Join(into, "t-shirt") {
 					t.Errorf("%s was sorted to %s", a.Picture, a.Sorted)
 				}
-				info, err := os.Lstat(a.Sorted)
-				if isLink := err == nil && info.Mode()&fs.ModeSymlink != 0; isLink != (action == "--link") {
-					t.Errorf("%s: %v, %v", a.Sorted, info.Mode(), err)
-				}
-				if exists(a.Picture) == (action == "--move") {
-					t.Errorf("%s is there: %v", a.Picture, exists(a.Picture))
-				}
+				checkSorted(t, a, before[relative], action)
 				names[strings.ToLower(filepath.Base(a.Sorted))] = true
 			}
-			if want := map[string]bool{"a.jpg": true, "a-2.jpg": true, "a-3.jpg": true, "b.jpg": true}; !maps.Equal(names,
-				want) {
+			want := map[string]bool{"a.jpg": true, "a-2.jpg": true, "a-3.jpg": true, "b.jpg": true}
+			if !maps.Equal(names, want) {
 				t.Errorf("%v", names)
 			}
 			code, out, errOut = runGarb(t, nil, "classify", "--undo-sort", into)
@@ -152,7 +169,8 @@ func TestSortedLinks(t *testing.T) {
 			filepath.Join(in, "a.jpg"), false},
 		{filepath.Join(near, "classes"), filepath.Join(in, "deep", "b.jpg"), false},
 	} {
-		if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", c.into, "--link", c.picture); code != exitDone {
+		code, _, errOut := runGarb(t, nil, "classify", "--sort-into", c.into, "--link", c.picture)
+		if code != exitDone {
 			t.Fatalf("%d %s", code, errOut)
 		}
 		link := filepath.Join(c.into, "t-shirt", filepath.Base(c.picture))
@@ -190,7 +208,8 @@ func TestSortReplacesNothing(t *testing.T) {
 		}
 		after := listTree(t, into)
 		for name, content := range before {
-			if relative, ok := strings.CutPrefix(name, "out"+string(filepath.Separator)); ok && after[relative] != content {
+			relative, ok := strings.CutPrefix(name, "out"+string(filepath.Separator))
+			if ok && after[relative] != content {
 				t.Errorf("%s: %s became %q", action, name, after[relative])
 			}
 		}
@@ -212,13 +231,13 @@ func TestMoveTwice(t *testing.T) {
 	in, into := copyShirts(t, root), filepath.Join(root, "out")
 	before := listTree(t, root)
 	a := filepath.Join(in, "a.jpg")
-	code, _, errOut := runGarb(t, nil, "classify", "--sort-into", into, "--move", a, a, filepath.Join(in, "deep",
-		"b.jpg"))
+	code, _, errOut := runGarb(t, nil, "classify", "--sort-into", into, "--move", a, a,
+		filepath.Join(in, "deep", "b.jpg"))
 	if code != exitFailed || strings.Count(errOut, "garb: "+a) != 1 || !strings.Contains(errOut, "moved 2 pictures") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, out, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into,
-		sortLogName)); code != exitDone || out != "2 pictures moved back\n" {
+	code, out, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into, sortLogName))
+	if code != exitDone || out != "2 pictures moved back\n" {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	checkTree(t, "undone", root, before)
@@ -233,7 +252,7 @@ func TestSortInPlace(t *testing.T) {
 		runGarb(t, nil, "classify", "--sort-into", in, action, in)
 		once := listTree(t, in)
 		code, _, errOut := runGarb(t, nil, "classify", "--sort-into", in, "--move", in)
-		if !strings.Contains(errOut, "4 pictures in folders of classes in "+in+" ignored") {
+		if !strings.Contains(errOut, "ignored 4 pictures already sorted into the class folders of "+in) {
 			t.Errorf("%s: %d %s", action, code, errOut)
 		}
 		if action == "--move" { // only the bad one was left
@@ -250,8 +269,8 @@ func TestSortInPlace(t *testing.T) {
 		checkTree(t, action, root, before)
 	}
 	root := t.TempDir()
-	only := filepath.Join(writeClassFolders(t, root, map[string][]byte{"t-shirt/a.jpg": readFile(t, example)}), "t-shirt",
-		"a.jpg")
+	folder := writeClassFolders(t, root, map[string][]byte{"t-shirt/a.jpg": readFile(t, example)})
+	only := filepath.Join(folder, "t-shirt", "a.jpg")
 	if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", root, only); code != exitFailed ||
 		!strings.Contains(errOut, "already") {
 		t.Errorf("%d %s", code, errOut)
@@ -302,7 +321,8 @@ func TestUndoLeavesWhatChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, action := range []string{"--copy", "--link", "--move"} {
-		if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into, action)); code != exitDone {
+		code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into, action))
+		if code != exitDone {
 			t.Errorf("%s: %d %s", action, code, errOut)
 		}
 	}
@@ -507,84 +527,98 @@ func TestSortGoesOnToTheNextName(t *testing.T) {
 	}
 }
 
+// writeTree writes files to the folders in and out/c, in the form of listTree; "= NAME" is a
+// second name of a file.
+func writeTree(t *testing.T, root string, files map[string]string) {
+	t.Helper()
+	for _, folder := range []string{"in", "out/c"} {
+		if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		path, content := filepath.Join(root, file), files[file]
+		var err error
+		if text, ok := strings.CutPrefix(content, "-> "); ok {
+			err = os.Symlink(text, path)
+		} else if other, ok := strings.CutPrefix(content, "= "); ok {
+			err = os.Link(filepath.Join(root, other), path)
+		} else {
+			err = os.WriteFile(path, []byte(content), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// crash is the state of a log and of a picture after garb was stopped.
+type crash struct {
+	record        sortRecord
+	before, after crashFiles // before and after undoing
+	problems      int
+}
+
+// crashFiles are the contents of a picture at its old and at its new path, "" if it is not there.
+type crashFiles struct{ old, new string }
+
+// tree returns the files in the form of listTree.
+func (f crashFiles) tree() map[string]string {
+	files := map[string]string{crashOld: f.old, crashNew: f.new}
+	maps.DeleteFunc(files, func(_, content string) bool { return content == "" })
+	return files
+}
+
+// The paths of the picture, and the text of a link from the new one to the old one.
+const (
+	crashOld  = "in/a.jpg"
+	crashNew  = "out/c/a.jpg"
+	crashLink = "../../in/a.jpg"
+)
+
+var (
+	crashedCopy     = sortRecord{Action: sortCopy}
+	crashedLink     = sortRecord{Action: sortLink, Link: crashLink}
+	crashedMove     = sortRecord{Action: sortMove}
+	crashedLinkMove = sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"}
+)
+
+var crashes = map[string]crash{
+	"copy, not begun":      {crashedCopy, crashFiles{"picture", ""}, crashFiles{"picture", ""}, 0},
+	"copy, cut off":        {crashedCopy, crashFiles{"picture", "pic"}, crashFiles{"picture", ""}, 0},
+	"copy, whole":          {crashedCopy, crashFiles{"picture", "picture"}, crashFiles{"picture", ""}, 0},
+	"copy, somebody's":     {crashedCopy, crashFiles{"picture", "other"}, crashFiles{"picture", "other"}, 1},
+	"copy, longer":         {crashedCopy, crashFiles{"pic", "picture"}, crashFiles{"pic", "picture"}, 1},
+	"copy, original gone":  {crashedCopy, crashFiles{"", "picture"}, crashFiles{"", "picture"}, 1},
+	"link, not begun":      {crashedLink, crashFiles{"picture", ""}, crashFiles{"picture", ""}, 0},
+	"link, made":           {crashedLink, crashFiles{"picture", "-> " + crashLink}, crashFiles{"picture", ""}, 0},
+	"link, another":        {crashedLink, crashFiles{"picture", "-> x"}, crashFiles{"picture", "-> x"}, 1},
+	"move, not begun":      {crashedMove, crashFiles{"picture", ""}, crashFiles{"picture", ""}, 0},
+	"move, both names":     {crashedMove, crashFiles{"picture", "= " + crashOld}, crashFiles{"picture", ""}, 0},
+	"move, cut off copy":   {crashedMove, crashFiles{"picture", "pi"}, crashFiles{"picture", ""}, 0},
+	"move, done":           {crashedMove, crashFiles{"", "picture"}, crashFiles{"picture", ""}, 0},
+	"move, somebody's":     {crashedMove, crashFiles{"picture", "other"}, crashFiles{"picture", "other"}, 1},
+	"move, both gone":      {crashedMove, crashFiles{}, crashFiles{}, 1},
+	"moved link, both":     {crashedLinkMove, crashFiles{"-> x", "-> ../../in/x"}, crashFiles{"-> x", ""}, 0},
+	"moved link, done":     {crashedLinkMove, crashFiles{"", "-> ../../in/x"}, crashFiles{"-> x", ""}, 0},
+	"moved link, replaced": {crashedLinkMove, crashFiles{"", "other"}, crashFiles{"", "other"}, 1},
+}
+
 // Stopped anywhere, the log has what may have been done, and undoing restores it: here
 // garb ended after it wrote the beginning, or did part of the work.
 func TestUndoAfterACrash(t *testing.T) {
 	needLinks(t)
-	const from, to = "in/a.jpg", "out/c/a.jpg"
-	link := "-> " + filepath.Join("..", "..", "in", "a.jpg")
-	for name, c := range map[string]struct {
-		record   sortRecord
-		before   map[string]string // the files
-		after    map[string]string
-		problems int
-	}{
-		"copy, not begun": {sortRecord{Action: sortCopy}, map[string]string{from: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"copy, cut off": {sortRecord{Action: sortCopy}, map[string]string{from: "picture", to: "pic"},
-			map[string]string{from: "picture"}, 0},
-		"copy, whole": {sortRecord{Action: sortCopy}, map[string]string{from: "picture", to: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"copy, somebody's": {sortRecord{Action: sortCopy}, map[string]string{from: "picture", to: "other"},
-			map[string]string{from: "picture", to: "other"}, 1},
-		"copy, longer": {sortRecord{Action: sortCopy}, map[string]string{from: "pic", to: "picture"},
-			map[string]string{from: "pic", to: "picture"}, 1},
-		"copy, original gone": {sortRecord{Action: sortCopy}, map[string]string{to: "picture"},
-			map[string]string{to: "picture"}, 1},
-		"link, not begun": {sortRecord{Action: sortLink, Link: filePath(link[3:])}, map[string]string{from: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"link, made": {sortRecord{Action: sortLink, Link: filePath(link[3:])}, map[string]string{from: "picture",
-			to: link}, map[string]string{from: "picture"}, 0},
-		"link, another": {sortRecord{Action: sortLink, Link: "x"}, map[string]string{from: "picture", to: link},
-			map[string]string{from: "picture", to: link}, 1},
-		"move, not begun": {sortRecord{Action: sortMove}, map[string]string{from: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"move, both names": {sortRecord{Action: sortMove}, map[string]string{from: "picture", to: "= " + from},
-			map[string]string{from: "picture"}, 0},
-		"move, cut off copy": {sortRecord{Action: sortMove}, map[string]string{from: "picture", to: "pi"},
-			map[string]string{from: "picture"}, 0},
-		"move, done": {sortRecord{Action: sortMove}, map[string]string{to: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"move, somebody's": {sortRecord{Action: sortMove}, map[string]string{from: "picture", to: "other"},
-			map[string]string{from: "picture", to: "other"}, 1},
-		"move, both gone": {sortRecord{Action: sortMove}, map[string]string{}, map[string]string{}, 1},
-		"moved link, both": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"},
-			map[string]string{from: "-> x",
-				to: "-> ../../in/x"}, map[string]string{from: "-> x"}, 0},
-		"moved link, done": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"},
-			map[string]string{to: "-> ../../in/x"}, map[string]string{from: "-> x"}, 0},
-		"moved link, replaced": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"},
-			map[string]string{to: "other"},
-			map[string]string{to: "other"}, 1},
-	} {
+	for name, c := range crashes {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			for _, folder := range []string{"in", "out/c"} {
-				if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for _, file := range slices.Sorted(maps.Keys(c.before)) {
-				path, content := filepath.Join(root, file), c.before[file]
-				var err error
-				if text, ok := strings.CutPrefix(content, "-> "); ok {
-					err = os.Symlink(text, path)
-				} else if other, ok := strings.CutPrefix(content, "= "); ok {
-					err = os.Link(filepath.Join(root, other), path)
-				} else {
-					err = os.WriteFile(path, []byte(content), 0o644)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
+			writeTree(t, root, c.before.tree())
 			log, err := openSortLog(filepath.Join(root, "out", sortLogName))
 			if err != nil {
 				t.Fatal(err)
 			}
 			c.record.Op, c.record.ID, c.record.To, c.record.From = "begin", "1", "c/a.jpg",
-				filePath(filepath.Join(root, from))
-			if err := errors.Join(log.append(c.record, false), log.close()); err != nil {
+				filePath(filepath.Join(root, crashOld))
+			if err = errors.Join(log.append(c.record, false), log.close()); err != nil {
 				t.Fatal(err)
 			}
 			if problems := undoQuietly(t, filepath.Join(root, "out")); len(problems) != c.problems {
@@ -592,11 +626,10 @@ func TestUndoAfterACrash(t *testing.T) {
 			}
 			got := listTree(t, root)
 			maps.DeleteFunc(got, func(name, content string) bool {
-				return content == "/" ||
-					strings.HasSuffix(name, sortLogName)
+				return content == "/" || strings.HasSuffix(name, sortLogName)
 			})
-			if !maps.Equal(got, c.after) {
-				t.Errorf("%q, want %q", got, c.after)
+			if !maps.Equal(got, c.after.tree()) {
+				t.Errorf("%q, want %q", got, c.after.tree())
 			}
 			if again := undoQuietly(t, filepath.Join(root, "out")); len(again) != c.problems {
 				t.Errorf("the second time: %v", again)
@@ -789,7 +822,7 @@ func TestCopyFileKeepsTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Chtimes(from, info.ModTime(), info.ModTime()), os.Chmod(from, 0o400)); err != nil {
+	if err = errors.Join(os.Chtimes(from, info.ModTime(), info.ModTime()), os.Chmod(from, 0o400)); err != nil {
 		t.Fatal(err)
 	}
 	to := filepath.Join(folder, "to")

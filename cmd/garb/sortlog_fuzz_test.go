@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -37,13 +38,10 @@ func FuzzSortLog(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		record := sortRecord{Op: "begin", ID: "one that no log has: \xff", Action: sortCopy,
-			From: filePath(path + "\xff"),
-			To:   "c/a"}
-		if err := log.append(record, false); err != nil {
-			t.Fatal(err)
+		record := sortRecord{
+			Op: "begin", ID: "one that no log has: \xff", Action: sortCopy, From: filePath(path + "\xff"), To: "c/a",
 		}
-		if err := log.close(); err != nil {
+		if err = errors.Join(log.append(record, false), log.close()); err != nil {
 			t.Fatal(err)
 		}
 		again, err := readSortLog(path)

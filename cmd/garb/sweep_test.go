@@ -86,9 +86,8 @@ func TestSweepOfBackbones(t *testing.T) {
 		t.Fatal(errOut)
 	}
 	out := filepath.Join(folder, "sweep")
-	args := []string{"--data", data, "--out", out, "--backbone", network + ",efficientnet-lite0", "--resize",
-		"nearest",
-		"--preprocess", "none", "--epochs", "1", "--batch", "4"}
+	args := []string{"--data", data, "--out", out, "--backbone", network + ",efficientnet-lite0",
+		"--resize", "nearest", "--preprocess", "none", "--epochs", "1", "--batch", "4"}
 	text, _, err := runCommand(t, newSweepCommand(), args...)
 	if err != nil || !strings.Contains(text, "backbone=colours.onnx ") ||
 		!strings.Contains(text, "backbone=efficientnet-lite0") {
@@ -96,8 +95,8 @@ func TestSweepOfBackbones(t *testing.T) {
 	}
 	for name, mean := range map[string][3]float32{"colours.onnx": {}, "efficientnet-lite0": {127, 127, 127}} {
 		var c train.Config
-		text := readFile(t, filepath.Join(out, "backbone="+name, "seed1", "config.json"))
-		if err := json.Unmarshal(text, &c); err != nil {
+		config := readFile(t, filepath.Join(out, "backbone="+name, "seed1", "config.json"))
+		if err = json.Unmarshal(config, &c); err != nil {
 			t.Fatal(err)
 		}
 		if c.Preprocessing.Filter != picture.Nearest || c.Preprocessing.Mean != mean {
@@ -107,12 +106,13 @@ func TestSweepOfBackbones(t *testing.T) {
 			t.Errorf("%s: backbone %q, weights %q", name, c.Backbone, c.Weights)
 		}
 	}
-	if again, _, err := runCommand(t, newSweepCommand(), args...); err != nil || again != text {
+	again, _, err := runCommand(t, newSweepCommand(), args...)
+	if err != nil || again != text {
 		t.Errorf("done again: %v: %s", err, again)
 	}
 	// Another network takes the first one's place.
 	more := filepath.Join(folder, "more.onnx")
-	if err := os.WriteFile(more, readFile(t, network), 0o644); err != nil {
+	if err = os.WriteFile(more, readFile(t, network), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	text, _, err = runCommand(t, newSweepCommand(),
@@ -127,10 +127,11 @@ func TestSweepOfBackbones(t *testing.T) {
 		t.Fatal(err)
 	}
 	for said, bad := range map[string][]string{
-		"--weights goes with one":     {"--weights", network},
-		"--features-at goes with one": {"--features-at", "x"},
-		"two files of the same name":  {"--backbone", network + "," + filepath.Join(folder, "other", "colours.onnx")},
-		"no backbone is named":        {"--backbone", "efficientnet-lite0,missing.onnx"},
+		"--weights requires a single":     {"--weights", network},
+		"--features-at requires a single": {"--features-at", "x"},
+		"two files of the same name": {"--backbone",
+			network + "," + filepath.Join(folder, "other", "colours.onnx")},
+		"no backbone is named": {"--backbone", "efficientnet-lite0,missing.onnx"},
 	} {
 		_, _, err := runCommand(t, newSweepCommand(), append(slices.Clone(args), bad...)...)
 		if err == nil || !strings.Contains(err.Error(), said) {
