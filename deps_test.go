@@ -28,7 +28,7 @@ const module = "garb"
 var layout = []struct{ pkg, ours, modules string }{
 	{"internal/safefile", "", ""},
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
-	{"internal/download", "", ""},
+	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
 	{"internal/kernel", "", "golang.org/x/sys"},
 	{"internal/jpeg", "internal/kernel", ""},
 	{"internal/heif", "", "github.com/tetratelabs/wazero"},
@@ -38,12 +38,13 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/drawn", "picture", ""},
 	{"internal/drawn/make", "picture internal/drawn", ""},
 	{"nn", "internal/kernel tensor", ""},
-	{"internal/near", "tensor nn", ""},
+	{"internal/peertest", "tensor nn", ""},
+	{"internal/mutate", "", ""},
 	{"diagram", "tensor nn", ""},
 	{"backbone", "picture nn", ""},
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
 	{"torch", "internal/kernel tensor backbone", ""},
-	{"weights", "internal/safefile internal/download tensor backbone keras torch", ""},
+	{"weights", "internal/safefile internal/download tensor nn backbone keras torch", ""},
 	{"onnx", "internal/safefile internal/kernel tensor nn", "google.golang.org/protobuf"},
 	{"tflite", "tensor nn", "github.com/google/flatbuffers"},
 	{"accept", "nn", ""},
@@ -57,20 +58,21 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "nn picture accept conformal model report dataset", ""},
-	{"internal/changed", "picture", ""},
-	{"internal/card", "picture model dataset evaluate internal/changed internal/drawn", ""},
+	{"internal/perturb", "picture", ""},
+	{"internal/card", "picture model dataset evaluate internal/perturb internal/drawn", ""},
+	{"mislabel", "", ""},
 	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights model report " +
 		"dataset augment evaluate",
 		""},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
-	{"project", "", ""},
-	{"mislabel", "", ""},
+	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve", "internal/download accept picture model explain serve/inferencepb",
 		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
-			"keras weights model convert report dataset relabel crops augment evaluate train explain project mislabel serve",
+			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
+			"mislabel serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
@@ -252,8 +254,8 @@ func TestSourcesNameNoRegistryAndNoMachine(t *testing.T) {
 		if entry.Name() == ".git" { // of a work tree: it says where the repository is
 			return nil
 		}
-		if info, err := entry.Info(); err != nil || !info.Mode().IsRegular() || info.Size() > largest {
-			return err
+		if info, infoErr := entry.Info(); infoErr != nil || !info.Mode().IsRegular() || info.Size() > largest {
+			return infoErr
 		}
 		text, err := os.ReadFile(file)
 		if err != nil || bytes.IndexByte(text, 0) >= 0 {

@@ -1,7 +1,6 @@
 package backbone
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -10,8 +9,8 @@ import (
 	"garb/tensor"
 )
 
-// noise gives every parameter small random values: speed does not depend on
-// them as long as none is subnormal.
+// noise gives every parameter small random values. Speed does not depend on them unless they are
+// subnormal.
 type noise struct{ graph *nn.Graph }
 
 func (n noise) Tensor(name string) (*tensor.Tensor, error) {
@@ -48,21 +47,30 @@ func BenchmarkRun(b *testing.B) {
 				b.Fatal(err)
 			}
 			for _, batch := range []int{1, 8} {
-				b.Run(fmt.Sprintf("%s/%d/threads=%d/batch=%d", bench.name, bench.size, threads, batch),
-					func(b *testing.B) {
-						input := make([]float32, batch*tensor.Len(plan.InputShape()))
-						for i := range input {
-							input[i] = float32(i%255)/128 - 1
-						}
-						output := make([]float32, batch*tensor.Len(plan.OutputShape()))
-						for b.Loop() {
-							if err := plan.Run(context.Background(), input, output); err != nil {
-								b.Fatal(err)
-							}
-						}
-						b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N*batch), "ms/picture")
-					})
+				name := fmt.Sprintf("%s/%d/threads=%d/batch=%d", bench.name, bench.size, threads, batch)
+				b.Run(name, func(b *testing.B) { runPlan(b, plan, batch) })
 			}
 		}
 	}
+}
+
+// runPlan measures a plan with batches of pictures.
+func runPlan(b *testing.B, plan *nn.Plan, batch int) {
+	input := makeInput(batch * tensor.Len(plan.InputShape()))
+	output := make([]float32, batch*tensor.Len(plan.OutputShape()))
+	for b.Loop() {
+		if err := plan.Run(b.Context(), input, output); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N*batch), "ms/picture")
+}
+
+// makeInput returns n values between −1 and 1.
+func makeInput(n int) []float32 {
+	input := make([]float32, n)
+	for i := range input {
+		input[i] = float32(i%255)/128 - 1
+	}
+	return input
 }

@@ -7,12 +7,12 @@ import (
 	"garb/nn"
 )
 
-// liteStage is one row of EfficientNet's table: blocks of one shape.
+// liteStage is one row of EfficientNet's table: a number of equal blocks.
 type liteStage struct{ repeat, kernel, stride, expand, channels int }
 
-// EfficientNet-B0's table (Tan & Le 2019, table 1). Lite keeps it and replaces
-// swish by ReLU6 and drops squeeze-and-excitation, for small devices
-// (tensorflow/tpu, efficientnet/lite).
+// liteStages is EfficientNet-B0's table (Tan & Le 2019, table 1). For small devices, Lite
+// replaces swish by ReLU6 and drops squeeze-and-excitation (tensorflow/tpu,
+// efficientnet/lite).
 var liteStages = []liteStage{
 	{repeat: 1, kernel: 3, stride: 1, expand: 1, channels: 16},
 	{repeat: 2, kernel: 3, stride: 2, expand: 6, channels: 24},
@@ -23,15 +23,16 @@ var liteStages = []liteStage{
 	{repeat: 1, kernel: 3, stride: 1, expand: 6, channels: 320},
 }
 
-// liteVariant scales the table. Lite leaves the stem, the head and the repeats
-// of the first and last stage as they are.
+// liteVariant scales the table. Lite does not scale the stem, the head and the repeats of the first
+// and last stage.
 type liteVariant struct {
 	width, depth float64
 	size         int // side of the square input, in pixels
 	dropout      float64
 }
 
-// Coefficients of the five variants (tensorflow/tpu, efficientnet_lite_builder.py).
+// liteVariants holds the coefficients of the five variants (tensorflow/tpu,
+// efficientnet_lite_builder.py).
 var liteVariants = []liteVariant{
 	{width: 1.0, depth: 1.0, size: 224, dropout: 0.2},
 	{width: 1.0, depth: 1.1, size: 240, dropout: 0.2},
@@ -43,11 +44,11 @@ var liteVariants = []liteVariant{
 const (
 	liteStem         = 32
 	liteHead         = 1280
-	batchNormEpsilon = 1e-3 // of both EfficientNet-Lite and Xception, as Keras has it
+	batchNormEpsilon = 1e-3 // of EfficientNet-Lite and Xception in Keras
 )
 
-// channels scales a number of channels by the width coefficient, to a multiple
-// of 8 that is not more than a tenth below the exact figure.
+// channels scales a number of channels by the width coefficient, to a multiple of 8 that is at most
+// a tenth below the exact number.
 func (v liteVariant) channels(n int) int {
 	exact := v.width * float64(n)
 	rounded := max(8, int(exact+4)/8*8)
@@ -57,8 +58,7 @@ func (v liteVariant) channels(n int) int {
 	return rounded
 }
 
-// featureMap is the network up to its last feature map: [h w 3] to
-// [⌈h/32⌉ ⌈w/32⌉ 1280].
+// featureMap builds the network up to its last feature map: [h w 3] to [⌈h/32⌉ ⌈w/32⌉ 1280].
 func (v liteVariant) featureMap(b *nn.Builder, x nn.Value) nn.Value {
 	conv := func(name string, x nn.Value, filters, size, stride int) nn.Value {
 		x = b.Conv(name+"/conv", x, filters, size, stride, nn.Same)

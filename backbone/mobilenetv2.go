@@ -6,10 +6,10 @@ import (
 	"garb/nn"
 )
 
-// bottleneck is one row of MobileNetV2's table: inverted residuals of one shape.
+// bottleneck is one row of MobileNetV2's table: a number of equal inverted residuals.
 type bottleneck struct{ expand, channels, repeat, stride int }
 
-// Sandler et al. 2018, table 2.
+// bottlenecks is table 2 of Sandler et al. 2018.
 var bottlenecks = []bottleneck{
 	{expand: 1, channels: 16, repeat: 1, stride: 1},
 	{expand: 6, channels: 24, repeat: 2, stride: 2},
@@ -26,12 +26,11 @@ const (
 	mobileNetV2Dropout  = 0.2
 )
 
-// mobileNetV2FeatureMap is torchvision's MobileNetV2 up to its last feature map: [h w 3] to
-// [⌈h/32⌉ ⌈w/32⌉ 1280]. Its padding is PyTorch's; that of Keras's network of this name
-// differs.
+// mobileNetV2FeatureMap builds torchvision's MobileNetV2 up to its last feature map: [h w 3] to
+// [⌈h/32⌉ ⌈w/32⌉ 1280]. Keras's network of this name pads differently.
 func mobileNetV2FeatureMap(b *nn.Builder, x nn.Value) nn.Value {
 	conv := func(name string, x nn.Value, filters, size, stride int) nn.Value {
-		x, padding := padded(b, x, size, stride)
+		x, padding := pad(b, x, size, stride)
 		return b.BatchNorm(name+"/bn", b.Conv(name+"/conv", x, filters, size, stride, padding), torchEpsilon)
 	}
 	x = b.ReLU6(conv("stem", x, mobileNetV2Stem, 3, 2))
@@ -48,7 +47,7 @@ func mobileNetV2FeatureMap(b *nn.Builder, x nn.Value) nn.Value {
 			if row.expand != 1 {
 				inner = b.ReLU6(conv(name+"/expand", x, row.expand*x.Channels(), 1, 1))
 			}
-			inner, padding := padded(b, inner, 3, stride)
+			inner, padding := pad(b, inner, 3, stride)
 			inner = b.DepthwiseConv(name+"/depthwise/conv", inner, 3, stride, padding)
 			inner = b.ReLU6(b.BatchNorm(name+"/depthwise/bn", inner, torchEpsilon))
 			inner = conv(name+"/project", inner, row.channels, 1, 1)

@@ -6,11 +6,11 @@ import (
 	"garb/nn"
 )
 
-// resNet is a residual network as torchvision has it (He et al. 2015, table 1).
+// resNet is a residual network of torchvision (He et al. 2015, table 1).
 type resNet struct {
-	blocks [4]int // of each group
-	// bottleneck says that a block is 1×1, 3×3 and 1×1, the last with four times the
-	// channels, and not two of 3×3.
+	blocks [4]int // in each group
+	// bottleneck selects blocks of a 1×1, a 3×3 and a 1×1 convolution, the last with four times the
+	// channels, instead of two 3×3 convolutions.
 	bottleneck bool
 }
 
@@ -21,30 +21,30 @@ var (
 
 const resNetStem = 64
 
-// features is the number of channels of the last feature map.
-func (r resNet) features() int { return resNetStem << 3 * r.widening() }
+// features returns the number of channels of the last feature map.
+func (r resNet) features() int { return resNetStem << 3 * r.expansion() }
 
-// widening is by how much a block's outputs outnumber its inner channels.
-func (r resNet) widening() int {
+// expansion returns the ratio of a block's outputs to its inner channels.
+func (r resNet) expansion() int {
 	if r.bottleneck {
 		return 4
 	}
 	return 1
 }
 
-// featureMap is the network up to its last feature map: [h w 3] to [⌈h/32⌉ ⌈w/32⌉ …]. In a
-// bottleneck the 3×3 convolution has the stride, as in torchvision ("version 1.5"), not the
-// first as in the paper and in Keras.
+// featureMap builds the network up to its last feature map: [h w 3] to [⌈h/32⌉ ⌈w/32⌉ …]. In a
+// bottleneck the 3×3 convolution has the stride, as in torchvision ("version 1.5"), not the first
+// one as in the paper and in Keras.
 func (r resNet) featureMap(b *nn.Builder, x nn.Value) nn.Value {
 	conv := func(name string, x nn.Value, filters, size, stride int) nn.Value {
-		x, padding := padded(b, x, size, stride)
+		x, padding := pad(b, x, size, stride)
 		return b.BatchNorm(name+"/bn", b.Conv(name+"/conv", x, filters, size, stride, padding), torchEpsilon)
 	}
 	x = b.ReLU(conv("stem", x, resNetStem, 7, 2))
 	x = b.MaxPool(b.Pad(x, 1, 1, 1, 1, true), 3, 2, nn.Valid)
 	for group, repeat := range r.blocks {
 		inside := resNetStem << group
-		outside := inside * r.widening()
+		outside := inside * r.expansion()
 		for i := range repeat {
 			name := fmt.Sprintf("group%d/%d", group+1, i)
 			stride := 1
@@ -70,13 +70,13 @@ func (r resNet) featureMap(b *nn.Builder, x nn.Value) nn.Value {
 	return x
 }
 
-// torchEpsilon is that of PyTorch's batch-norms.
+// torchEpsilon is the epsilon of PyTorch's batch-norms.
 const torchEpsilon = 1e-5
 
-// padded puts zeros around a feature map as PyTorch's networks do, size/2 on each side, for a
-// convolution with the padding that it returns. nn.Same alone does so only without a stride:
-// with one, it puts fewer in front.
-func padded(b *nn.Builder, x nn.Value, size, stride int) (nn.Value, nn.Padding) {
+// pad puts size/2 zeros on each side of a feature map, as PyTorch's networks do, and returns the
+// padding for the convolution that follows. nn.Same alone pads so only without a stride: with one,
+// it puts fewer zeros in front.
+func pad(b *nn.Builder, x nn.Value, size, stride int) (nn.Value, nn.Padding) {
 	if stride == 1 || size == 1 {
 		return x, nn.Same
 	}

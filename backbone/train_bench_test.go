@@ -5,9 +5,10 @@ import (
 	"testing"
 
 	"garb/nn"
+	"garb/tensor"
 )
 
-// BenchmarkFineTune is a step with all layers, of 32 pictures.
+// BenchmarkFineTune measures a training step of all layers with 32 pictures.
 func BenchmarkFineTune(b *testing.B) {
 	for _, name := range []string{"efficientnet-lite0", "xception", "small-cnn"} {
 		a, err := Lookup(name)
@@ -20,30 +21,30 @@ func BenchmarkFineTune(b *testing.B) {
 		}
 		for _, statistics := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%s/batchStatistics=%v", name, statistics), func(b *testing.B) {
-				g := a.WithTop(side, side)
-				t, err := nn.NewTrainer(g, noise{g},
-					nn.TrainerOptions{Loss: nn.SoftmaxCrossEntropy{}, BatchStatistics: statistics})
-				if err != nil {
-					b.Fatal(err)
-				}
-				const batch = 32
-				input := make([]float32, batch*side*side*3)
-				for i := range input {
-					input[i] = float32(i%255)/128 - 1
-				}
-				out := g.OutputShape()[0]
-				targets, logits := make([]float32, batch*out), make([]float32, batch*out)
-				for i := range batch {
-					targets[i*out+i%out] = 1
-				}
-				o := &nn.Adam{WeightDecay: 0.01}
-				for b.Loop() {
-					if _, err := t.Step(b.Context(), input, targets, logits); err != nil {
-						b.Fatal(err)
-					}
-					o.Update(t.Variables(), 1e-4)
-				}
+				trainSteps(b, a.WithTop(side, side), statistics)
 			})
 		}
+	}
+}
+
+func trainSteps(b *testing.B, g *nn.Graph, statistics bool) {
+	t, err := nn.NewTrainer(g, noise{g},
+		nn.TrainerOptions{Loss: nn.SoftmaxCrossEntropy{}, BatchStatistics: statistics})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const batch = 32
+	input := makeInput(batch * tensor.Len(g.InputShape()))
+	out := g.OutputShape()[0]
+	targets, logits := make([]float32, batch*out), make([]float32, batch*out)
+	for i := range batch {
+		targets[i*out+i%out] = 1
+	}
+	o := &nn.Adam{WeightDecay: 0.01}
+	for b.Loop() {
+		if _, err := t.Step(b.Context(), input, targets, logits); err != nil {
+			b.Fatal(err)
+		}
+		o.Update(t.Variables(), 1e-4)
 	}
 }

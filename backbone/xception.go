@@ -8,12 +8,12 @@ import (
 
 const (
 	xceptionFeatures = 2048
-	// xceptionMinSide is the smallest input that Keras accepts for Xception.
+	// xceptionMinSide is the smallest side that Keras accepts for Xception.
 	xceptionMinSide = 71
 )
 
-// xceptionFeatureMap is Xception up to its last feature map (Chollet 2017,
-// figure 5): [h w 3] to about [h/32 w/32 2048].
+// xceptionFeatureMap builds Xception up to its last feature map (Chollet 2017, figure 5): [h w 3]
+// to about [h/32 w/32 2048].
 func xceptionFeatureMap(b *nn.Builder, x nn.Value) nn.Value {
 	norm := func(name string, x nn.Value) nn.Value {
 		return b.BatchNorm(name+"/bn", x, batchNormEpsilon)
@@ -28,8 +28,8 @@ func xceptionFeatureMap(b *nn.Builder, x nn.Value) nn.Value {
 	x = b.ReLU(conv("block1/conv1", x, 32, 3, 2, nn.Valid))
 	x = b.ReLU(conv("block1/conv2", x, 64, 3, 1, nn.Valid))
 
-	// A block that halves the picture: two separable convolutions and a pooling,
-	// beside a strided 1×1 convolution.
+	// down builds a block that halves the picture: two separable convolutions and a pooling, beside
+	// a strided 1×1 convolution.
 	down := func(block, first, second int, x nn.Value, reluFirst bool) nn.Value {
 		name := fmt.Sprintf("block%d", block)
 		inner := x

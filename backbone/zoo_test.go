@@ -11,8 +11,8 @@ import (
 
 func TestParameterCounts(t *testing.T) {
 	// Lite0 and Xception: Keras, moving statistics included. small-cnn: Keras's
-	// summary of the homework's network. torchvision's: num_params of its weights' metadata,
-	// and two statistics for each channel of a batch-norm.
+	// summary. torchvision's: num_params in the weights' metadata, plus two
+	// statistics per channel of a batch-norm.
 	for _, test := range []struct {
 		name                string
 		size, without, with int
@@ -77,21 +77,11 @@ func lookup(t *testing.T, name string) Architecture {
 	return a
 }
 
-func ExampleArchitecture_Features() {
-	a, err := Lookup("efficientnet-lite0")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	g := a.Features(a.Spec.Height, a.Spec.Width)
-	fmt.Println(g.InputShape(), g.OutputShape(), g.ParamCount())
-	// Output: [224 224 3] [1280] 3413024
-}
-
-// TestFor: networks take the channels that they have layers for, or that can be repeated.
-func TestFor(t *testing.T) {
+// TestAdapt checks that networks take the numbers of channels that they have layers for or that can
+// be repeated.
+func TestAdapt(t *testing.T) {
 	grey := func(s picture.Spec) picture.Spec { s.Grey = true; return s }
-	own, err := Of([]nn.Layer{
+	own, err := FromLayers([]nn.Layer{
 		{Op: nn.OpInput, Shape: []int{8, 8, 1}}, {Op: nn.OpReLU, Inputs: []int{0}},
 	}, grey(stretch(8, picture.Nearest, 0, 255)))
 	if err != nil {
@@ -100,7 +90,7 @@ func TestFor(t *testing.T) {
 	for _, c := range []struct {
 		a        Architecture
 		spec     picture.Spec
-		channels int // of its input; 0: it is refused
+		channels int // of its input; 0: an error
 	}{
 		{lookup(t, "efficientnet-lite0"), grey(lookup(t, "efficientnet-lite0").Spec), 1},
 		{lookup(t, "efficientnet-lite0"), lookup(t, "efficientnet-lite0").Spec, 3},
@@ -110,7 +100,7 @@ func TestFor(t *testing.T) {
 		{own, own.Spec, 1},
 		{own, stretch(8, picture.Nearest, 0, 255), 0},
 	} {
-		a, err := c.a.For(c.spec)
+		a, err := c.a.Adapt(c.spec)
 		if (err == nil) != (c.channels > 0) {
 			t.Errorf("%s for %+v: %v", c.a.Name, c.spec, err)
 		} else if err == nil {

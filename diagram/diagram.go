@@ -1,8 +1,9 @@
-// Package diagram draws networks: boxes for layers, from the picture above to the answer
-// below, with what each gives, costs and takes.
+// Package diagram draws networks as boxes of layers, from the picture at the top to the
+// answer at the bottom, with each box's output shape, parameters, multiply-adds and time.
 package diagram
 
 import (
+	_ "embed"
 	"fmt"
 	"html"
 	"io"
@@ -13,18 +14,18 @@ import (
 	"garb/tensor"
 )
 
-// Box is what is drawn as one: a layer with those that follow it alone and only change its
-// values, such as a batch-norm and an activation.
+// Box groups a layer with the layers behind it that have no other input and work value by
+// value, such as a batch-norm and an activation.
 type Box struct {
-	// Layers are those in the box, by their place in the graph.
+	// Layers holds indices into the graph's layers.
 	Layers []int
-	// Above are the boxes whose outputs it takes.
+	// Above holds the indices of the boxes whose outputs this one takes.
 	Above []int
 
 	row, column int
 }
 
-// Boxes puts a graph's layers into boxes, in an order in which those above come first.
+// Boxes groups a graph's layers into boxes. Every box follows those that it takes its input from.
 func Boxes(g *nn.Graph) []Box {
 	layers := g.Layers()
 	readers := make([]int, len(layers))
@@ -34,29 +35,30 @@ func Boxes(g *nn.Graph) []Box {
 		}
 	}
 	var boxes []Box
-	of := make([]int, len(layers)) // layer → its box
+	boxIndex := make([]int, len(layers)) // by layer
 	for i, l := range layers {
-		if len(l.Inputs) == 1 {
-			if above := l.Inputs[0]; above > 0 && readers[above] == 1 && (l.Op.Pointwise() || l.Op == nn.OpSoftmax) {
-				of[i] = of[above]
-				boxes[of[i]].Layers = append(boxes[of[i]].Layers, i)
+		if len(l.Inputs) == 1 && (l.Op.Pointwise() || l.Op == nn.OpSoftmax) {
+			if above := l.Inputs[0]; above > 0 && readers[above] == 1 {
+				boxIndex[i] = boxIndex[above]
+				boxes[boxIndex[i]].Layers = append(boxes[boxIndex[i]].Layers, i)
 				continue
 			}
 		}
 		b := Box{Layers: []int{i}}
 		for _, in := range l.Inputs {
-			b.Above = append(b.Above, of[in])
+			b.Above = append(b.Above, boxIndex[in])
 		}
-		of[i] = len(boxes)
+		boxIndex[i] = len(boxes)
 		boxes = append(boxes, b)
 	}
 	place(boxes)
 	return boxes
 }
 
-// place gives boxes their rows, below all that they take, and columns.
+// place puts each box in the row below the lowest box that it takes its input from, and in
+// the first free column of that row.
 func place(boxes []Box) {
-	count := map[int]int{} // of boxes in a row
+	count := map[int]int{} // boxes by row
 	for i := range boxes {
 		for _, a := range boxes[i].Above {
 			boxes[i].row = max(boxes[i].row, boxes[a].row+1)
@@ -66,113 +68,142 @@ func place(boxes []Box) {
 	}
 }
 
-// The size of things, in pixels.
+// Sizes in pixels.
 const (
 	boxWidth, lineHeight = 250, 17
 	padding              = 8
 	columnGap, rowGap    = 40, 26
 	margin               = 30
-	bow                  = 26 // of a line that passes boxes by
+	bow                  = 26 // how far a line swings out to pass boxes
 )
 
-// WriteSVG draws a graph as one SVG. times are those of its layers, from Plan.Profile; nil
-// leaves them out. The darker a box, the more time it takes.
-func WriteSVG(w io.Writer, g *nn.Graph, title string, times []time.Duration) error {
-	boxes, summary := Boxes(g), g.Summary()
-	longest, columns, rows := time.Duration(1), 0, 0
-	taken := make([]time.Duration, len(boxes))
-	for i, b := range boxes {
-		for _, l := range b.Layers {
-			if times != nil {
-				taken[i] += times[l]
-			}
-		}
-		longest = max(longest, taken[i])
-		columns, rows = max(columns, b.column+1), max(rows, b.row+1)
-	}
-	texts, tall := make([][]string, len(boxes)), make([]int, rows)
-	for i, b := range boxes {
-		texts[i] = lines(b, summary, taken[i])
-		tall[b.row] = max(tall[b.row], len(texts[i])*lineHeight+2*padding)
-	}
-	tops := make([]int, rows+1)
-	tops[0] = margin + 2*lineHeight
-	for r, h := range tall {
-		tops[r+1] = tops[r] + h + rowGap
-	}
-	width := 2*margin + columns*boxWidth + (columns-1)*columnGap + 2*bow
-	left := func(b Box) int { return margin + b.column*(boxWidth+columnGap) }
+//go:embed style.css
+var style string
 
-	var s strings.Builder
-	fmt.Fprintf(&s,
-		`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="12">`,
-		width, tops[rows]+margin, width, tops[rows]+margin)
-	s.WriteString(`<style>.page{fill:#fff}.text{fill:#1d2530}.faint{fill:#5b6675}.box{fill:#f3f5f8;stroke:#9aa5b4}.heat{fill:#d9480f}.line{fill:none;stroke:#7a8594}` +
-		`@media (prefers-color-scheme:dark){.page{fill:#14181f}.text{fill:#e6eaf0}.faint{fill:#98a3b3}.box{fill:#1e242e;stroke:#4a5667}.line{stroke:#8a96a6}}</style>`)
-	s.WriteString(`<rect class="page" width="100%" height="100%"/>`)
-	fmt.Fprintf(&s, `<text class="text" x="%d" y="%d" font-size="16" font-weight="600">%s</text>`, margin, margin+4,
-		html.EscapeString(title))
-	for i, b := range boxes {
-		for _, a := range b.Above {
-			from := boxes[a]
-			x1, y1 := left(from)+boxWidth/2, tops[from.row]+len(texts[a])*lineHeight+2*padding
-			x2, y2 := left(b)+boxWidth/2, tops[b.row]
-			if b.row == from.row+1 {
-				fmt.Fprintf(&s, `<path class="line" d="M%d %dC%d %d %d %d %d %d"/>`, x1, y1, x1, y1+rowGap/2, x2,
-					y2-rowGap/2, x2, y2)
-				continue
-			}
-			// Past the boxes between, on their right.
-			side := max(left(from), left(b)) + boxWidth + bow
-			fmt.Fprintf(&s, `<path class="line" d="M%d %dC%d %d %d %d %d %dL%d %dC%d %d %d %d %d %d"/>`,
-				x1, y1, side, y1, side, y1, side, y1+rowGap, side, y2-rowGap, side, y2, side, y2, x2, y2)
+// drawing is an SVG in the making.
+type drawing struct {
+	strings.Builder
+	boxes   []Box
+	texts   [][]string      // of each box
+	times   []time.Duration // of each box
+	longest time.Duration
+	tops    []int // of each row, and where the next one would begin
+	columns int
+}
+
+// WriteSVG draws a graph as one SVG. times holds the time of each layer, from Plan.Profile,
+// or is nil. The more time a box takes, the darker it is.
+func WriteSVG(w io.Writer, g *nn.Graph, title string, times []time.Duration) error {
+	d := newDrawing(g, times)
+	width, height := 2*margin+d.columns*boxWidth+(d.columns-1)*columnGap+2*bow, d.tops[len(d.tops)-1]+margin
+	fmt.Fprintf(d, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" `+
+		`font-family="system-ui, sans-serif" font-size="12">`, width, height, width, height)
+	fmt.Fprintf(d, `<style>%s</style>`, strings.ReplaceAll(style, "\n", ""))
+	fmt.Fprint(d, `<rect class="page" width="100%" height="100%"/>`)
+	fmt.Fprintf(d, `<text class="text" x="%d" y="%d" font-size="16" font-weight="600">%s</text>`,
+		margin, margin+4, html.EscapeString(title))
+	for i, b := range d.boxes {
+		for _, above := range b.Above {
+			d.drawLine(above, i)
 		}
-		fmt.Fprintf(&s, `<g><title>%s</title>`, html.EscapeString(strings.Join(texts[i], "\n")))
-		height := len(texts[i])*lineHeight + 2*padding
-		fmt.Fprintf(&s, `<rect class="box" x="%d" y="%d" width="%d" height="%d" rx="6"/>`, left(b), tops[b.row],
-			boxWidth, height)
-		if share := float64(taken[i]) / float64(longest); share > 0 {
-			fmt.Fprintf(&s, `<rect class="heat" x="%d" y="%d" width="%d" height="%d" rx="6" opacity="%.2f"/>`,
-				left(b), tops[b.row], boxWidth, height, 0.45*share)
-		}
-		for j, line := range texts[i] {
-			class, weight := "faint", ""
-			if j == 0 {
-				class, weight = "text", ` font-weight="600"`
-			}
-			fmt.Fprintf(&s, `<text class="%s"%s x="%d" y="%d">%s</text>`, class, weight, left(b)+padding,
-				tops[b.row]+padding+12+j*lineHeight, html.EscapeString(line))
-		}
-		s.WriteString(`</g>`)
+		d.drawBox(i)
 	}
-	s.WriteString("</svg>\n")
-	_, err := io.WriteString(w, s.String())
+	fmt.Fprintln(d, "</svg>")
+	_, err := io.WriteString(w, d.String())
 	return err
 }
 
-// lines are what a box says: what it does, its place, and what it gives, costs and takes.
-func lines(b Box, summary []nn.LayerSummary, took time.Duration) []string {
-	var does []string
+// newDrawing lays out a graph's boxes.
+func newDrawing(g *nn.Graph, times []time.Duration) *drawing {
+	boxes, summary := Boxes(g), g.Summary()
+	d := &drawing{boxes: boxes, texts: make([][]string, len(boxes)), times: make([]time.Duration, len(boxes))}
+	d.longest = 1
+	var heights []int // of each row
+	for i, b := range boxes {
+		if times != nil {
+			for _, l := range b.Layers {
+				d.times[i] += times[l]
+			}
+		}
+		d.longest = max(d.longest, d.times[i])
+		d.columns = max(d.columns, b.column+1)
+		d.texts[i] = describe(b, summary, d.times[i])
+		if b.row == len(heights) {
+			heights = append(heights, 0)
+		}
+		heights[b.row] = max(heights[b.row], d.height(i))
+	}
+	d.tops = []int{margin + 2*lineHeight}
+	for row, height := range heights {
+		d.tops = append(d.tops, d.tops[row]+height+rowGap)
+	}
+	return d
+}
+
+func (d *drawing) height(box int) int { return len(d.texts[box])*lineHeight + 2*padding }
+
+func (d *drawing) left(box int) int { return margin + d.boxes[box].column*(boxWidth+columnGap) }
+
+func (d *drawing) top(box int) int { return d.tops[d.boxes[box].row] }
+
+// drawLine draws a line from the bottom of one box to the top of another. If there are rows
+// between, the line passes them on the right.
+func (d *drawing) drawLine(from, to int) {
+	x1, y1 := d.left(from)+boxWidth/2, d.top(from)+d.height(from)
+	x2, y2 := d.left(to)+boxWidth/2, d.top(to)
+	if d.boxes[to].row == d.boxes[from].row+1 {
+		fmt.Fprintf(d, `<path class="line" d="M%d %dC%d %d %d %d %d %d"/>`,
+			x1, y1, x1, y1+rowGap/2, x2, y2-rowGap/2, x2, y2)
+		return
+	}
+	side := max(d.left(from), d.left(to)) + boxWidth + bow
+	fmt.Fprintf(d, `<path class="line" d="M%d %dC%d %d %d %d %d %dL%d %dC%d %d %d %d %d %d"/>`,
+		x1, y1, side, y1, side, y1, side, y1+rowGap, side, y2-rowGap, side, y2, side, y2, x2, y2)
+}
+
+func (d *drawing) drawBox(box int) {
+	left, top, height := d.left(box), d.top(box), d.height(box)
+	fmt.Fprintf(d, `<g><title>%s</title>`, html.EscapeString(strings.Join(d.texts[box], "\n")))
+	fmt.Fprintf(d, `<rect class="box" x="%d" y="%d" width="%d" height="%d" rx="6"/>`, left, top, boxWidth, height)
+	if share := float64(d.times[box]) / float64(d.longest); share > 0 {
+		fmt.Fprintf(d, `<rect class="heat" x="%d" y="%d" width="%d" height="%d" rx="6" opacity="%.2f"/>`,
+			left, top, boxWidth, height, 0.45*share)
+	}
+	for i, line := range d.texts[box] {
+		class, weight := "faint", ""
+		if i == 0 {
+			class, weight = "text", ` font-weight="600"`
+		}
+		fmt.Fprintf(d, `<text class="%s"%s x="%d" y="%d">%s</text>`,
+			class, weight, left+padding, top+padding+12+i*lineHeight, html.EscapeString(line))
+	}
+	fmt.Fprint(d, `</g>`)
+}
+
+// describe returns a box's lines of text: its layers, their name, the output's shape and
+// the parameters, multiply-adds and time.
+func describe(b Box, summary []nn.LayerSummary, took time.Duration) []string {
+	var operations []string
 	name, params, work := "", 0, 0
 	for _, l := range b.Layers {
-		does = append(does, summary[l].Layer.String())
+		operations = append(operations, summary[l].Layer.String())
 		if name == "" {
 			name = summary[l].Layer.Name
 		}
 		params, work = params+summary[l].Params, work+summary[l].MultiplyAdds
 	}
-	text := []string{does[0]}
-	if rest := strings.Join(does[1:], ", "); rest != "" {
+	text := []string{operations[0]}
+	if rest := strings.Join(operations[1:], ", "); rest != "" {
 		text = append(text, rest)
 	}
 	if name != "" {
 		text = append(text, name)
 	}
-	gives := tensor.ShapeString(summary[b.Layers[len(b.Layers)-1]].Shape)
+	output := tensor.ShapeString(summary[b.Layers[len(b.Layers)-1]].Shape)
 	if params > 0 {
-		gives += fmt.Sprintf(", %s parameters", Short(params))
+		output += fmt.Sprintf(", %s parameters", Short(params))
 	}
-	text = append(text, gives)
+	text = append(text, output)
 	switch {
 	case work > 0 && took > 0:
 		text = append(text, fmt.Sprintf("%s multiply-adds, %s", Short(work), Time(took)))
@@ -182,7 +213,7 @@ func lines(b Box, summary []nn.LayerSummary, took time.Duration) []string {
 	return text
 }
 
-// Short writes a count in three digits or so: 4.65 M.
+// Short formats a count with three significant digits: 4.65 M.
 func Short(n int) string {
 	for _, unit := range []struct {
 		size float64
@@ -195,5 +226,5 @@ func Short(n int) string {
 	return fmt.Sprint(n)
 }
 
-// Time writes a layer's time in milliseconds.
+// Time formats a duration in milliseconds.
 func Time(d time.Duration) string { return fmt.Sprintf("%.3f ms", float64(d.Nanoseconds())/1e6) }

@@ -33,8 +33,8 @@ func TestBoxes(t *testing.T) {
 		t.Fatalf("%d boxes: %v", len(boxes), boxes)
 	}
 	for i, b := range boxes {
-		if !slices.Equal(b.Layers, want[i].layers) || !slices.Equal(b.Above, want[i].above) || b.row != want[i].row ||
-			b.column != 0 {
+		if !slices.Equal(b.Layers, want[i].layers) || !slices.Equal(b.Above, want[i].above) ||
+			b.row != want[i].row || b.column != 0 {
 			t.Errorf("box %d is %v, want %v", i, b, want[i])
 		}
 	}
@@ -64,8 +64,10 @@ func TestWriteSVG(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for text, want := range map[string]bool{"a &amp; b": true, "&lt;d&gt;": true, "Conv 3×3 /2, 8": true,
-			"BatchNorm, ReLU": true, "1.500 ms": times != nil, `class="heat"`: times != nil} {
+		for text, want := range map[string]bool{
+			"a &amp; b": true, "&lt;d&gt;": true, "Conv 3×3 /2, 8": true, "BatchNorm, ReLU": true,
+			"1.500 ms": times != nil, `class="heat"`: times != nil,
+		} {
 			if got := strings.Contains(s.String(), text); got != want {
 				t.Errorf("%q: %v", text, got)
 			}
@@ -77,8 +79,9 @@ func TestWriteSVG(t *testing.T) {
 }
 
 func TestShort(t *testing.T) {
-	for n, want := range map[int]string{7: "7", 999: "999", 4650: "4.65 k", 4650000: "4.65 M",
-		1_200_000_000: "1.2 G"} {
+	for n, want := range map[int]string{
+		7: "7", 999: "999", 4650: "4.65 k", 4_650_000: "4.65 M", 1_200_000_000: "1.2 G",
+	} {
 		if got := Short(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}

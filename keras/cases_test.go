@@ -100,8 +100,8 @@ func read(data []byte) (*nn.Network, error) {
 	return m.Network(0)
 }
 
-// TestOwners: a class is Keras's if the file says so, or, where it says it of none, if
-// nobody has registered it.
+// TestOwners checks that a class is Keras's if the file says so or, if the file gives no owner at
+// all, if nobody has registered it.
 func TestOwners(t *testing.T) {
 	const relu = `{"class_name":"ReLU","config":{"name":"x"}%s}`
 	whole := func(root, layer string) string {
@@ -152,7 +152,8 @@ func TestOwners(t *testing.T) {
 	}
 }
 
-// TestEqualNames: a dataset belongs to the layer whose place is most like its path.
+// TestEqualNames checks that a dataset belongs to the layer whose place is most similar to its
+// path.
 func TestEqualNames(t *testing.T) {
 	var all []leaf
 	for place, name := range map[string]string{"a/conv": "conv", "b/a/conv": "conv", "conv": "conv",

@@ -33,7 +33,7 @@ func slice3(start, stop, step string) string {
 	return fmt.Sprintf(`{"class_name":"__slice__","config":{"start":%s,"stop":%s,"step":%s}}`, start, stop, step)
 }
 
-// TestPickedChannels: what is written in brackets picks channels as in Python.
+// TestPickedChannels checks that indexing with brackets selects channels as in Python.
 func TestPickedChannels(t *testing.T) {
 	whole := slice3("null", "null", "null")
 	for _, test := range []struct {
@@ -67,7 +67,8 @@ func TestPickedChannels(t *testing.T) {
 	}
 }
 
-// TestPreparingThatIsRefused: what garb would compute otherwise is refused by a name.
+// TestPreparingThatIsRefused checks that preprocessing that garb would compute differently is
+// refused by name.
 func TestPreparingThatIsRefused(t *testing.T) {
 	whole, last := slice3("null", "null", "null"), "["+ellipsis+",0]"
 	array := func(values string) string {
@@ -158,7 +159,7 @@ func TestPreparingThatIsRefused(t *testing.T) {
 	}
 }
 
-// TestPadToAspect: Keras pads both sides alike, and drops half a row or column.
+// TestPadToAspect checks that Keras pads both sides equally, and drops half a row or column.
 func TestPadToAspect(t *testing.T) {
 	for settings, want := range map[string]nn.Layer{
 		`"height":24,"width":7`: {Op: nn.OpPad, Inputs: []int{0}, Above: 9, Below: 9}, // 27 rows of 8

@@ -278,7 +278,8 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 	}
 }
 
-// TestHardSigmoid: Keras 3 and those before it mean another function by one name.
+// TestHardSigmoid checks the two different functions that Keras 3 and older versions call
+// hard_sigmoid.
 func TestHardSigmoid(t *testing.T) {
 	for version, want := range map[string]float64{"3.3.3": 1./6*1.5 + 0.5, "2.15.0": 0.2*1.5 + 0.5, "": math.NaN()} {
 		m := parse(t, sequential("Activation", `"activation":"hard_sigmoid"`))
@@ -373,8 +374,8 @@ func TestInputOfNetwork(t *testing.T) {
 	}
 }
 
-// TestRepeated: a layer that is called with a list repeats flat values over maps; of the
-// operator of the same name see TestNetworksThatAreNone.
+// TestRepeated checks a layer that is called with a list and repeats flat values over maps;
+// TestNetworksThatAreNone has the operator of the same name.
 func TestRepeated(t *testing.T) {
 	for class, op := range map[string]nn.Op{"Add": nn.OpAdd, "Multiply": nn.OpMultiply, "Maximum": nn.OpMaximum,
 		"Minimum": nn.OpMinimum} {

@@ -37,8 +37,8 @@ func samples(n *nn.Network, p Preprocessing) (raw, prepared []float32) {
 	return raw, prepared
 }
 
-// TestWritePreprocessing: a file that takes pictures answers for samples as the network for
-// what they are prepared to.
+// TestWritePreprocessing checks that a file that takes pictures gives for samples the answers that
+// the network gives for the prepared ones.
 func TestWritePreprocessing(t *testing.T) {
 	n := everyOperation(t)
 	for name, p := range preprocessings {
@@ -57,7 +57,8 @@ func TestWritePreprocessing(t *testing.T) {
 	}
 }
 
-// TestKerasPreparesPictures: real Keras loads such files without knowing garb, and answers so.
+// TestKerasPreparesPictures checks that Keras loads such files without garb's code and gives the
+// same answers.
 func TestKerasPreparesPictures(t *testing.T) {
 	python := os.Getenv("GARB_KERAS_PYTHON")
 	if python == "" {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb/internal/near"
+	"garb/internal/peertest"
 	"garb/tensor"
 )
 
@@ -26,8 +26,8 @@ type randomModel struct {
 	Layers []string
 }
 
-// TestRandomModels: whatever Keras of both generations saves answers here as when Keras
-// loads it again, or is refused with a typed error that says why.
+// TestRandomModels compares random models that either generation of Keras saved with Keras itself;
+// those that are refused give a typed error with the reason.
 func TestRandomModels(t *testing.T) {
 	python := os.Getenv("GARB_KERAS_PYTHON")
 	if python == "" {
@@ -59,7 +59,7 @@ func compareRandomModels(t *testing.T, folder string) {
 	if len(all) < 2*randomModels*9/10 { // Keras itself cannot save some as .h5
 		t.Errorf("%d files", len(all))
 	}
-	var tally near.Tally
+	var tally peertest.Tally
 	for _, m := range all {
 		reason, difference := m.compare(t)
 		tally.Add(reason, difference, m.Layers)

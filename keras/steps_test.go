@@ -9,21 +9,19 @@ import (
 	"testing"
 
 	"garb/internal/kernel"
-	"garb/internal/near"
+	"garb/internal/peertest"
 	"garb/nn"
 	"garb/tensor"
 )
 
-// TestApplicationSteps: ten training steps of all layers of networks of keras.applications,
-// with batch-norms on stored statistics and on the batch's, come to Keras's losses and weights
-// (steps.py).
-// GARB_KERAS_APPLICATION_STEPS names a file of figures that the script made afresh.
+// TestApplicationSteps compares the losses and weights of ten training steps of all layers of
+// networks of keras.applications with Keras's (steps.py), with stored and with batch statistics.
 func TestApplicationSteps(t *testing.T) {
 	path := "testdata/steps.json.gz"
 	if fresh := os.Getenv("GARB_KERAS_APPLICATION_STEPS"); fresh != "" {
 		path = fresh
 	}
-	var all []near.Steps
+	var all []peertest.Steps
 	if err := json.Unmarshal(unpacked(t, path), &all); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +53,7 @@ func TestApplicationSteps(t *testing.T) {
 			if len(g.Params()) < len(s.Parameters) {
 				t.Errorf("%d parameters, Keras has %d", len(g.Params()), len(s.Parameters))
 			}
-			wrong, lossOff, weightOff := near.ReplayFrom(t, s, g, w)
+			wrong, lossOff, weightOff := peertest.ReplayFrom(t, s, g, w)
 			t.Logf("losses %.3f to %.3f differ by %.1e, in Keras's float32 by %.1e; weights by %.1e, in Keras's "+
 				"float32 by %.1e",
 				s.Losses[0], s.Losses[len(s.Losses)-1], lossOff, s.Off, weightOff, s.WeightsOff)
@@ -79,7 +77,7 @@ func firstValues(p nn.Param) *tensor.Tensor {
 	if len(p.Shape) == 4 && p.Shape[3] == 1 {
 		inputs = p.Shape[0] * p.Shape[1]
 	}
-	for i, v := range near.Generate(len(t.Data), int(crc32.ChecksumIEEE([]byte(p.Name)))) {
+	for i, v := range peertest.Generate(len(t.Data), int(crc32.ChecksumIEEE([]byte(p.Name)))) {
 		switch v = 2*v - 1; {
 		case len(p.Shape) > 1:
 			v *= math.Sqrt(2 / float64(inputs))

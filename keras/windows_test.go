@@ -43,8 +43,8 @@ func everyWindow(t testing.TB) *nn.Network {
 	}, 1)
 }
 
-// TestWindowsReadBack: settings of windows come back as they were, but for a convolution with
-// a group for each channel and one filter in it, which is a depthwise one.
+// TestWindowsReadBack checks that the settings of windows are read back as they were written, but
+// for a convolution with one group and one filter per channel, which becomes a depthwise one.
 func TestWindowsReadBack(t *testing.T) {
 	n := everyWindow(t)
 	back, err := open(t, writeKeras(t, n, WriteOptions{})).Network(0)
@@ -63,7 +63,7 @@ func TestWindowsReadBack(t *testing.T) {
 	}
 }
 
-// TestWindowsThatKerasLacks: what Keras does not load is not written.
+// TestWindowsThatKerasLacks checks that windows that Keras does not load are refused.
 func TestWindowsThatKerasLacks(t *testing.T) {
 	for name, test := range map[string]struct {
 		layer  nn.Layer
@@ -83,7 +83,7 @@ func TestWindowsThatKerasLacks(t *testing.T) {
 	}
 }
 
-// TestOldSettingsAreWrittenAsBefore: nothing is said of gaps and groups that are not there.
+// TestOldSettingsAreWrittenAsBefore checks that default dilations and groups are not written.
 func TestOldSettingsAreWrittenAsBefore(t *testing.T) {
 	m := open(t, writeKeras(t, everyOperation(t), WriteOptions{}))
 	for _, l := range m.Layers {
@@ -95,8 +95,8 @@ func TestOldSettingsAreWrittenAsBefore(t *testing.T) {
 	}
 }
 
-// TestMultiplierOfTheFile: of a depthwise kernel [h w channels filters], filter j of channel c
-// is output c·filters + j.
+// TestMultiplierOfTheFile checks that filter j of channel c of a depthwise kernel [h w channels
+// filters] is output c·filters + j.
 func TestMultiplierOfTheFile(t *testing.T) {
 	n := withWeights(t, []nn.Layer{
 		{Op: nn.OpInput, Shape: []int{1, 1, 3}},
@@ -118,7 +118,7 @@ func TestMultiplierOfTheFile(t *testing.T) {
 	}
 }
 
-// TestWindowsOfTheFixtures: files that both generations of Keras wrote answer as there
+// TestWindowsOfTheFixtures compares files that both generations of Keras wrote with Keras's answers
 // (testdata/windows.py).
 func TestWindowsOfTheFixtures(t *testing.T) {
 	text, err := os.ReadFile("testdata/windows.json")

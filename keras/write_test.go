@@ -123,7 +123,8 @@ func everyOperation(t testing.TB) *nn.Network {
 	}, 1)
 }
 
-// TestEveryOperationIsWritten: nothing is left out of everyOperation but what Keras lacks as a layer.
+// TestEveryOperationIsWritten checks that everyOperation contains all operations that Keras has as
+// layers.
 func TestEveryOperationIsWritten(t *testing.T) {
 	shown := map[nn.Op]bool{nn.OpErf: true, nn.OpGELUTanh: true} // which are functions of Keras's, and no layers
 	for _, l := range everyOperation(t).Layers {

@@ -109,7 +109,7 @@ func (m *Description) ownBackbone(f *tensor.File, featuresAt string) (backbone.A
 			return none, &nn.WeightError{Name: p.Name, Detail: "is not in the file as the network needs it"}
 		}
 	}
-	return backbone.Of(graph.Layers(), m.Preprocessing)
+	return backbone.FromLayers(graph.Layers(), m.Preprocessing)
 }
 
 // beforeClassifier finds the layer whose output the classifier takes, which is the last layer

@@ -26,7 +26,7 @@ func NewExtractor(a backbone.Architecture, w nn.Weights, spec picture.Spec, o Op
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	a, err := a.For(spec)
+	a, err := a.Adapt(spec)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (m *Description) networks(spec picture.Spec) (networks, error) {
 		if err != nil {
 			return networks{}, err
 		}
-		if a, err = a.For(spec); err != nil {
+		if a, err = a.Adapt(spec); err != nil {
 			return networks{}, err
 		}
 		return networks{
@@ -246,7 +246,7 @@ func (m *Model) OnBackbone(ctx context.Context, architecture string, base tensor
 	if err != nil || len(m.Golden) == 0 {
 		return nil, false
 	}
-	if a, err = a.For(m.Preprocessing); err != nil {
+	if a, err = a.Adapt(m.Preprocessing); err != nil {
 		return nil, false
 	}
 	whole, err := nn.NewGraph(m.Network)

@@ -181,8 +181,8 @@ func FuzzNewGraph(f *testing.F) {
 	})
 }
 
-// TestOldSettingsKeepTheirBytes: a setting that says what its absence says is not written, and
-// what older files hold means what it did.
+// TestOldSettingsKeepTheirBytes checks that default settings are not written, and that older files
+// keep their meaning.
 func TestOldSettingsKeepTheirBytes(t *testing.T) {
 	const old = `[{"op":"Input","shape":[8,8,4]},` +
 		`{"op":"Conv","name":"c","inputs":[0],"units":4,"height":3,"width":3,"stride":2,"same":true},` +
@@ -211,7 +211,8 @@ func TestOldSettingsKeepTheirBytes(t *testing.T) {
 	}
 }
 
-// TestHugeScratch: a window that reaches far over a map takes no more memory than is given.
+// TestHugeScratch checks that a window that reaches far over a map takes no more memory than the
+// limit.
 func TestHugeScratch(t *testing.T) {
 	for name, l := range map[string]Layer{
 		"tall":    {Height: 1 << 20, Width: 1, Stride: 1, Same: true},
@@ -234,7 +235,7 @@ func TestHugeScratch(t *testing.T) {
 	}
 }
 
-// TestHugeFeatureMaps: layers that are sound one by one, and together are not.
+// TestHugeFeatureMaps checks layers that are valid one by one but too large together.
 func TestHugeFeatureMaps(t *testing.T) {
 	layers := []Layer{{Op: OpInput, Shape: []int{4096, 4096, 3}}}
 	for i := range 6 {

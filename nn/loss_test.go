@@ -8,7 +8,7 @@ import (
 	"garb/tensor"
 )
 
-// TestSoftmaxCrossEntropyByHand: the definition, term by term, with each setting alone and
+// TestSoftmaxCrossEntropyByHand checks the definition term by term, with each setting alone and
 // with all of them, for a hard target and for a mixture.
 func TestSoftmaxCrossEntropyByHand(t *testing.T) {
 	logits := []float32{0.5, -1, 2}
@@ -98,8 +98,8 @@ func TestAverageByHand(t *testing.T) {
 	}
 }
 
-// TestDecayByHand: decoupled weight decay takes rate·decay of a weight, before Adam's step,
-// of the variables that it is for.
+// TestDecayByHand checks that decoupled weight decay subtracts rate·decay of a weight before Adam's
+// step, only from the variables that it is meant for.
 func TestDecayByHand(t *testing.T) {
 	for name, c := range map[string]struct {
 		decays func(*Variable) bool
@@ -118,7 +118,7 @@ func TestDecayByHand(t *testing.T) {
 	}
 }
 
-// TestPlainSGD: without momentum a step is the rate times the gradient, each time.
+// TestPlainSGD checks that without momentum a step is the rate times the gradient.
 func TestPlainSGD(t *testing.T) {
 	v := variable(1, 2)
 	o := &SGD{}

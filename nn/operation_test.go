@@ -591,7 +591,7 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// TestSameInputs: a layer may take one value twice.
+// TestSameInputs checks that a layer can take one value twice.
 func TestSameInputs(t *testing.T) {
 	for _, op := range []Op{OpMultiply, OpAdd, OpConcat} {
 		b := NewBuilder(2, 3, 4)

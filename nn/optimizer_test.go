@@ -11,8 +11,8 @@ func variable(values ...float32) *Variable {
 		Gradient: make([]float32, len(values))}
 }
 
-// TestAdamByHand: two steps from the paper's algorithm 1 with the bias correction in
-// the rate, as Keras has it.
+// TestAdamByHand checks two steps against algorithm 1 of the paper, with the bias correction in the
+// rate as in Keras.
 func TestAdamByHand(t *testing.T) {
 	v := variable(1)
 	o := &Adam{}
@@ -31,7 +31,7 @@ func TestAdamByHand(t *testing.T) {
 	}
 }
 
-// TestSGDByHand: velocity −0.2, then −0.1−0.2·0.5.
+// TestSGDByHand checks two steps: the velocity is −0.2, then −0.1−0.2·0.5.
 func TestSGDByHand(t *testing.T) {
 	for nesterov, want := range map[bool][2]float64{false: {0.8, 0.8 - 0.2}, true: {1 - 0.1 - 0.2, 0.7 - 0.1 - 0.1}} {
 		v := variable(1)
@@ -59,7 +59,7 @@ func TestClipGlobalNorm(t *testing.T) {
 	}
 }
 
-// TestStateRestores: what State gives, Restore takes, of large variables too.
+// TestStateRestores checks that Restore takes what State returns, also for large variables.
 func TestStateRestores(t *testing.T) {
 	const n = 1<<18 + 3 // in pieces
 	for name, build := range map[string]func() Optimizer{
@@ -129,8 +129,8 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
-// TestRateFactor: a factor is as if the learning rate were so much larger, weight decay
-// included; 0 and 1 leave it to the bit.
+// TestRateFactor checks that a factor acts like a larger learning rate, also on weight decay, and
+// that 0 and 1 change no bit.
 func TestRateFactor(t *testing.T) {
 	for name, make := range map[string]func() Optimizer{
 		"sgd":   func() Optimizer { return &SGD{Momentum: 0.9, Nesterov: true} },

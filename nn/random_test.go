@@ -10,8 +10,8 @@ import (
 	"garb/tensor"
 )
 
-// TestRandomDescriptions: whatever a file describes, building it, compiling it, running it
-// and training it end in an answer or a typed error.
+// TestRandomDescriptions checks that building, compiling, running and training any description of a
+// network ends in a result or a typed error.
 func TestRandomDescriptions(t *testing.T) {
 	ops := Operations()
 	ops = slices.DeleteFunc(ops, func(o Op) bool { return o == OpInput })

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestNearest: centres between two pixels fall to the one that TensorFlow 2.21 takes
-// (tf.image.resize), which is not always the later.
+// TestNearest checks that centres between two pixels are rounded as in TensorFlow 2.21
+// (tf.image.resize), which does not always take the later pixel.
 func TestNearest(t *testing.T) {
 	for _, c := range []struct {
 		from int

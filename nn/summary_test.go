@@ -36,7 +36,8 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// TestSummaryOfWindows: gaps, groups and strides that differ count as they are.
+// TestSummaryOfWindows checks that dilations, groups and strides are counted separately for height
+// and width.
 func TestSummaryOfWindows(t *testing.T) {
 	g, err := NewGraph([]Layer{
 		{Op: OpInput, Shape: []int{32, 32, 4}},
@@ -62,7 +63,7 @@ func TestSummaryOfWindows(t *testing.T) {
 	}
 }
 
-// TestSummaryOfSizes: where a map becomes larger or smaller, neighbours are closer or farther apart.
+// TestSummaryOfSizes checks the receptive field behind layers that enlarge or shrink a map.
 func TestSummaryOfSizes(t *testing.T) {
 	b := NewBuilder(32, 32, 1)
 	x := b.Conv("a", b.Input(), 1, 3, 2, Same) // fields of 3, 2 apart
@@ -80,8 +81,7 @@ func TestSummaryOfSizes(t *testing.T) {
 	}
 }
 
-// TestProfile: each layer that computes something takes time, and those that are parts of
-// others none.
+// TestProfile checks that each layer that computes something takes time, and fused layers none.
 func TestProfile(t *testing.T) {
 	for name, network := range networks {
 		g := network()

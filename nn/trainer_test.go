@@ -212,8 +212,8 @@ func TestGradients(t *testing.T) {
 	}
 }
 
-// TestTrainerForwardIsPlan: with stored statistics and nothing to drop, a step
-// computes what a Plan answers.
+// TestTrainerForwardIsPlan checks that with stored statistics and without dropout a training step
+// computes what a Plan does.
 func TestTrainerForwardIsPlan(t *testing.T) {
 	for name, build := range everyLayer {
 		if name == "dropout" {
@@ -243,7 +243,7 @@ func TestTrainerForwardIsPlan(t *testing.T) {
 	}
 }
 
-// TestTrainerThreads: any number of threads gives the same bits.
+// TestTrainerThreads checks that any number of threads gives the same bits.
 func TestTrainerThreads(t *testing.T) {
 	for name, build := range everyLayer {
 		for _, batchStatistics := range []bool{false, true} {
@@ -273,8 +273,8 @@ func TestTrainerThreads(t *testing.T) {
 	}
 }
 
-// TestTrainerFrozen: with only the last layers trained, their gradients are those of
-// training all, and what lies below runs as a Plan.
+// TestTrainerFrozen checks that with only the last layers trained their gradients are those of
+// training all, and that the layers below run as a Plan.
 func TestTrainerFrozen(t *testing.T) {
 	for name, build := range everyLayer {
 		g := build()
@@ -334,8 +334,8 @@ func TestTrainerStopped(t *testing.T) {
 	}
 }
 
-// TestProductsInBlocks: the gradients through 1×1 convolutions of a map that is gone through in
-// several blocks are what they are by hand, since up to the mean of the map all is linear.
+// TestProductsInBlocks compares the gradients of 1×1 convolutions over a map of several blocks with
+// those computed by hand, which is possible because all layers up to the mean are linear.
 func TestProductsInBlocks(t *testing.T) {
 	const side, channels, filters = 33, 72, 80
 	b := NewBuilder(side, side, 3)

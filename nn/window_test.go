@@ -8,9 +8,9 @@ import (
 	"garb/tensor"
 )
 
-// TestPadsBecomeWindows: a window that takes the border before it as its own computes what it
-// does on the map with the border, forward and back. The other map has a ReLU between them,
-// which changes nothing, since no value is below zero.
+// TestPadsBecomeWindows checks that a window that takes over the padding before it computes the
+// same, forward and backward. The network to compare with has a ReLU between them, which changes
+// nothing, since no value is below zero.
 func TestPadsBecomeWindows(t *testing.T) {
 	window := func(l Layer) Layer { l.Inputs = []int{3}; return l }
 	for _, c := range []struct {
@@ -136,8 +136,8 @@ func same(t *testing.T, what string, got, want []float32) {
 	}
 }
 
-// TestGatheredConvolution: a convolution with a large kernel gives the bits of the same one
-// row by row, however it is divided among threads, with all that becomes a part of it.
+// TestGatheredConvolution checks that a convolution with a large kernel has the bits of the same
+// one computed row by row, with all layers fused into it, on any number of threads.
 func TestGatheredConvolution(t *testing.T) {
 	for _, c := range []struct{ height, width, channels, filters, kernelHeight, kernelWidth, stride, dilation int }{
 		{7, 7, 36, 210, 5, 4, 1, 1},
@@ -191,8 +191,8 @@ func TestGatheredConvolution(t *testing.T) {
 	}
 }
 
-// TestConcatsShareWhatTheyJoin: a layer that joins all before it does not join them anew, and
-// the gradients of what is shared are those of all who read it.
+// TestConcatsShareWhatTheyJoin checks that a chain of concatenations copies no value twice, and
+// that the gradients of shared values sum over all readers.
 func TestConcatsShareWhatTheyJoin(t *testing.T) {
 	build := func(shared bool) *Graph {
 		b := NewBuilder(5, 4, 3)
@@ -238,8 +238,8 @@ func TestConcatsShareWhatTheyJoin(t *testing.T) {
 	same(t, "gradient", gotBack, wantBack)
 }
 
-// TestGathers: only windows of which many fit into memory are gathered, of kernels and maps for
-// which it pays.
+// TestGathers checks that windows are gathered only if many fit into memory and the kernel and map
+// are large enough.
 func TestGathers(t *testing.T) {
 	for _, c := range []struct {
 		side, channels, filters, kernel int
@@ -259,8 +259,8 @@ func TestGathers(t *testing.T) {
 	}
 }
 
-// TestGatheredGradients: the gradients through a convolution with a large kernel are those of
-// the same one row by row, of several images at once.
+// TestGatheredGradients checks that the gradients of a convolution with a large kernel are those of
+// the same one computed row by row, for several images at once.
 func TestGatheredGradients(t *testing.T) {
 	for _, c := range []struct{ side, channels, filters, kernel, stride, dilation int }{
 		{7, 36, 210, 5, 1, 1}, {17, 36, 210, 5, 1, 1}, {13, 40, 376, 3, 2, 1}, {9, 48, 310, 3, 1, 2},

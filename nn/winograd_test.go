@@ -63,8 +63,8 @@ var winogradCases = []struct {
 	{29, 31, 32, 64, [4]int{}, Same},
 }
 
-// TestWinograd: a convolution in tiles gives what the plain one does, and the same bits however
-// images and rows are divided.
+// TestWinograd checks that a convolution in tiles gives the values of the plain one, and the same
+// bits however images and rows are divided.
 func TestWinograd(t *testing.T) {
 	for _, c := range winogradCases {
 		g := winogradNetwork(c.height, c.width, c.channels, c.filters, c.border, c.padding)
@@ -112,8 +112,8 @@ func TestWinograd(t *testing.T) {
 	}
 }
 
-// TestWinogradGradients: the gradients through a convolution in tiles are those through the
-// plain one, and have the same bits on any number of threads.
+// TestWinogradGradients checks that the gradients of a convolution in tiles are those of the plain
+// one, with the same bits on any number of threads.
 func TestWinogradGradients(t *testing.T) {
 	for _, c := range winogradCases {
 		g := winogradNetwork(c.height, c.width, c.channels, c.filters, c.border, c.padding)
@@ -165,7 +165,7 @@ func TestWinogradGradients(t *testing.T) {
 	}
 }
 
-// TestWinogradFits: what is computed in tiles, and what is not.
+// TestWinogradFits checks which convolutions are computed in tiles.
 func TestWinogradFits(t *testing.T) {
 	wide := NewBuilder(4, 40000, 32)
 	l, err := lower(wide.Build(wide.Conv("c", wide.Input(), 32, 3, 1, Same)), purpose{})

@@ -226,7 +226,7 @@ var foldings = []struct {
 	{"Tile", []any{list{1, 2}, list{0}}, nil, "int64[0] "},
 }
 
-// TestFold: what follows from constants is computed as ONNX says.
+// TestFold checks that constants are folded as ONNX defines.
 func TestFold(t *testing.T) {
 	met := map[string]bool{"Split": true}
 	for _, f := range foldings {
@@ -246,7 +246,7 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// TestFoldOld: older versions have axes and bounds as attributes.
+// TestFoldOld checks older versions of operators, which have axes and bounds as attributes.
 func TestFoldOld(t *testing.T) {
 	for _, f := range []struct {
 		op         string
@@ -270,7 +270,7 @@ func TestFoldOld(t *testing.T) {
 	}
 }
 
-// TestFoldSplit: all outputs are kept.
+// TestFoldSplit checks that all outputs are kept.
 func TestFoldSplit(t *testing.T) {
 	for _, f := range []struct {
 		inputs     []any
@@ -297,7 +297,8 @@ func TestFoldSplit(t *testing.T) {
 	}
 }
 
-// TestFoldRefuses: what has no result, or a huge one, is an error of the package's.
+// TestFoldRefuses checks that results that are undefined or huge give an error of one of the
+// package's types.
 func TestFoldRefuses(t *testing.T) {
 	const tera = 1_000_000_000_000
 	for _, f := range []struct {
@@ -384,7 +385,7 @@ func TestFoldRefuses(t *testing.T) {
 	}
 }
 
-// TestFoldTogether: the nodes of a file have one budget, that grows with its weights.
+// TestFoldTogether checks that the nodes of a file share one budget, which grows with its weights.
 func TestFoldTogether(t *testing.T) {
 	s := soundSketch()
 	s.weights = []message{given("n", typeInt64, []int{1}, 1<<16)}
@@ -405,7 +406,8 @@ func TestFoldTogether(t *testing.T) {
 	}
 }
 
-// TestBatchFolded: the batch's size is moved as a constant is, and not computed with.
+// TestBatchFolded checks that the batch's size can be moved like a constant, but not be computed
+// with.
 func TestBatchFolded(t *testing.T) {
 	sizes := sketchNode("Shape", "x", "sizes")
 	for _, c := range []struct {

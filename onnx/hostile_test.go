@@ -450,7 +450,7 @@ func outside(name, location string, dims ...int) message {
 	return m
 }
 
-// TestHardSigmoid: its slope and height are the file's.
+// TestHardSigmoid checks that the slope and offset are the file's.
 func TestHardSigmoid(t *testing.T) {
 	for want, attributes := range map[nn.Op][]message{
 		nn.OpReLU6:       nil,
@@ -473,7 +473,7 @@ func TestHardSigmoid(t *testing.T) {
 	}
 }
 
-// TestHostile: each thing that is wrong has its error, of one of the package's types.
+// TestHostile checks that each defect gives an error of one of the package's types.
 func TestHostile(t *testing.T) {
 	if _, _, err := Read(soundSketch().bytes(), DefaultLimits()); err != nil {
 		t.Fatal(err)
@@ -501,7 +501,8 @@ func checkError(t *testing.T, name string, err error) {
 	}
 }
 
-// TestLimits: what a file may hold is bounded, and an open size is the caller's.
+// TestLimits checks the limits on a file, and that the caller sets dimensions that the file leaves
+// open.
 func TestLimits(t *testing.T) {
 	data := soundSketch().bytes()
 	few := DefaultLimits()
@@ -526,8 +527,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestWeightsBeside: only files below the model's folder are read, and only as far as
-// they reach.
+// TestWeightsBeside checks that only files below the model's folder are read, and only as far as
+// tensors need.
 func TestWeightsBeside(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	folder := t.TempDir()
@@ -584,8 +585,8 @@ func TestWeightsBeside(t *testing.T) {
 	}
 }
 
-// FuzzRead: whatever the bytes are, they are a network that compiles up to its weights'
-// values, or an error.
+// FuzzRead checks that any data gives an error or a network that compiles, apart from its weights'
+// values.
 func FuzzRead(f *testing.F) {
 	files, err := filepath.Glob(filepath.Join("testdata", "*.onnx"))
 	if err != nil || len(files) == 0 {
@@ -623,7 +624,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// TestMeanings: a file cannot say anew what ONNX's operators are, or of which version.
+// TestMeanings checks that a file cannot redefine ONNX's operators or their version.
 func TestMeanings(t *testing.T) {
 	for name, c := range map[string]struct {
 		add  func(model *message)

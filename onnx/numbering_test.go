@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestNumbering: a view of all pictures' values is read if it has each picture's in their order.
+// TestNumbering checks that a reshape of the whole batch is read if it keeps each picture's values
+// in order.
 func TestNumbering(t *testing.T) {
 	counted := func(dims []int, first, by float64) message {
 		values := make([]float64, 1)

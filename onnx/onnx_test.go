@@ -183,8 +183,8 @@ func everyLayer(h, w int) []nn.Layer {
 	return l
 }
 
-// TestRoundTrip: what was written is read as a network of the same answers, whose weights
-// have the same names.
+// TestRoundTrip checks that a written file is read as a network with the same answers and the same
+// names of weights.
 func TestRoundTrip(t *testing.T) {
 	for _, size := range [][2]int{{24, 31}, {17, 16}} {
 		want := filled(t, everyLayer(size[0], size[1]), 1)
@@ -219,7 +219,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestComposed: operations that opset 17 lacks are written as several, and answer the same.
+// TestComposed checks that operations that opset 17 lacks are written as several nodes that compute
+// the same.
 func TestComposed(t *testing.T) {
 	written := map[nn.Op]bool{}
 	for _, l := range everyLayer(24, 31) {
@@ -247,7 +248,7 @@ func TestComposed(t *testing.T) {
 	}
 }
 
-// TestSoftmaxAtTheEnd: a network's own softmax is what the probabilities are.
+// TestSoftmaxAtTheEnd checks that a network's own softmax is the output of probabilities.
 func TestSoftmaxAtTheEnd(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{6, 6, 3}}}
 	x := l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, 0)
@@ -263,7 +264,7 @@ func TestSoftmaxAtTheEnd(t *testing.T) {
 	}
 }
 
-// TestFeatureMaps: an output that is a map has our order of axes.
+// TestFeatureMaps checks that an output that is a feature map has garb's order of axes.
 func TestFeatureMaps(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{6, 5, 3}}}
 	l.add(nn.Layer{Op: nn.OpConv, Name: "conv", Units: 4, Height: 3, Width: 3, Stride: 1}, 0)
@@ -277,7 +278,7 @@ func TestFeatureMaps(t *testing.T) {
 	}
 }
 
-// TestWriteErrors: what cannot be written, and why.
+// TestWriteErrors checks the errors about what cannot be written.
 func TestWriteErrors(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{1, 1, 1 << 13}}}
 	x := l.add(nn.Layer{Op: nn.OpFlatten}, 0)

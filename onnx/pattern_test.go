@@ -146,8 +146,8 @@ func sketched(s *sketch, text string) {
 	}
 }
 
-// TestWrittenActivations: an activation that is written in parts is one layer, and computes
-// what its parts do, to rounding: the mean of one pixel is itself.
+// TestWrittenActivations checks that an activation that is written as several nodes is read as one
+// layer, and computes the same up to rounding.
 func TestWrittenActivations(t *testing.T) {
 	for _, w := range writtenActivations {
 		s := soundSketch()
@@ -177,7 +177,8 @@ func TestWrittenActivations(t *testing.T) {
 	}
 }
 
-// TestReadInside: where a value inside an activation has another reader, its parts stay.
+// TestReadInside checks that an activation's nodes stay separate if another node reads a value
+// between them.
 func TestReadInside(t *testing.T) {
 	for _, w := range writtenActivations {
 		if w.want == "" || strings.Contains(w.want, " ") || w.name == "squared" {
@@ -226,8 +227,8 @@ func TestReadInside(t *testing.T) {
 	}
 }
 
-// TestUndoneOfShared: a bias behind factors that undo each other is not given to the
-// convolution before them, which another node reads.
+// TestUndoneOfShared checks that a bias behind factors that cancel out is not moved to a
+// convolution that another node reads as well.
 func TestUndoneOfShared(t *testing.T) {
 	s := soundSketch()
 	before(sketchNode("Conv", "x,w", "v"))(&s)

@@ -76,7 +76,8 @@ func TestEveryLayerInONNXRuntime(t *testing.T) {
 	}
 }
 
-// TestPreprocessingInONNXRuntime: bytes go in, and probabilities at a temperature come out.
+// TestPreprocessingInONNXRuntime checks a model that takes bytes and returns probabilities at a
+// temperature.
 func TestPreprocessingInONNXRuntime(t *testing.T) {
 	n := filled(t, everyLayer(16, 16), 2)
 	o := onnx.Options{Temperature: 1.7, Preprocessing: &onnx.Preprocessing{

@@ -33,8 +33,8 @@ func forInt8(t *testing.T) *nn.Network {
 	return filled(t, l, 5)
 }
 
-// TestInt8: a model of int8 is read back with exactly the weights that garb's int8 files
-// have, and its float32 is where int8 does not go.
+// TestInt8 checks that an int8 model is read back with exactly the weights of garb's int8 files,
+// and that the other weights are float32.
 func TestInt8(t *testing.T) {
 	n := forInt8(t)
 	n.Tensors["norm/moving_variance"].Data[3] = 1e6 // beyond float16
@@ -76,7 +76,8 @@ func TestInt8(t *testing.T) {
 	}
 }
 
-// TestInt8InONNXRuntime: it answers there as the network of rounded weights does here.
+// TestInt8InONNXRuntime compares ONNX Runtime's answers with those of garb's network of rounded
+// weights.
 func TestInt8InONNXRuntime(t *testing.T) {
 	n := forInt8(t)
 	input := noise(n, 3)

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb/internal/near"
+	"garb/internal/peertest"
 	"garb/onnx"
 )
 
@@ -34,8 +34,8 @@ func (g *randomGraph) name() string {
 	return strings.TrimSuffix(filepath.Base(g.File), ".onnx")
 }
 
-// TestRandomGraphs: a graph answers here as in ONNX Runtime, or is refused with a typed
-// error that says why.
+// TestRandomGraphs compares random graphs with ONNX Runtime; those that are refused give a typed
+// error with the reason.
 func TestRandomGraphs(t *testing.T) {
 	python := os.Getenv("GARB_PYTHON")
 	if python == "" {
@@ -55,7 +55,7 @@ func TestRandomGraphs(t *testing.T) {
 	if err := json.Unmarshal(text, &all); err != nil || len(all) != randomGraphs {
 		t.Fatalf("%d graphs, %v", len(all), err)
 	}
-	var tally near.Tally
+	var tally peertest.Tally
 	for _, g := range all {
 		reason, difference := g.compare(t)
 		tally.Add(reason, difference, g.Operators)

@@ -7,8 +7,8 @@ import (
 	"garb/nn"
 )
 
-// TestScaleOf: the factor that is written for an axis makes as many places, and the nearest are
-// garb's: there is one for nearly all sizes, and for all if places are interpolated.
+// TestScaleOf checks that the written factor of an axis gives the wanted size, and garb's nearest
+// pixels: there is such a factor for nearly all sizes, and for all with interpolation.
 func TestScaleOf(t *testing.T) {
 	missing, total := 0, 0
 	for from := 1; from <= 120; from++ {

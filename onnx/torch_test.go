@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"garb/internal/near"
+	"garb/internal/peertest"
 )
 
 // torchModules is how many modules are drawn, from the seeds 0 on.
@@ -17,8 +17,8 @@ const torchModules = 30
 // torchNetworks are networks of torchvision that are exported beside them.
 var torchNetworks = []string{"squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5"}
 
-// TestTorchModules: a module that PyTorch exported, by either of its exporters, answers here
-// as in PyTorch, or is refused with a typed error that says why.
+// TestTorchModules compares modules that PyTorch exported, with either of its exporters, with
+// PyTorch; those that are refused give a typed error with the reason.
 func TestTorchModules(t *testing.T) {
 	python := os.Getenv("GARB_TORCH_PYTHON")
 	if python == "" {
@@ -39,7 +39,7 @@ func TestTorchModules(t *testing.T) {
 	if err := json.Unmarshal(text, &all); err != nil || len(all) != 2*(torchModules+len(torchNetworks)) {
 		t.Fatalf("%d files, %v\n%s", len(all), err, output)
 	}
-	tallies := map[bool]*near.Tally{false: {}, true: {}}
+	tallies := map[bool]*peertest.Tally{false: {}, true: {}}
 	for _, g := range all {
 		reason, difference := g.compare(t)
 		if difference > 1e-4 {

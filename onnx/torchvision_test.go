@@ -39,8 +39,8 @@ for row in json.load(open(sys.argv[1])):
 print(json.dumps(all))
 `
 
-// TestTorchvisionModels: whole networks of torchvision and timm that PyTorch exported, by either of its
-// exporters, answer here as in ONNX Runtime.
+// TestTorchvisionModels compares whole networks of torchvision and timm that PyTorch exported, with
+// either of its exporters, with ONNX Runtime.
 func TestTorchvisionModels(t *testing.T) {
 	python, runtime := os.Getenv("GARB_TORCH_PYTHON"), os.Getenv("GARB_PYTHON")
 	if python == "" || runtime == "" {

@@ -44,7 +44,7 @@ func everyWindow() []nn.Layer {
 	return l
 }
 
-// TestWindowsRoundTrip: settings of windows come back as they were, groups as groups.
+// TestWindowsRoundTrip checks that the settings of windows are read back as they were written.
 func TestWindowsRoundTrip(t *testing.T) {
 	want := filled(t, everyWindow(), 1)
 	for name, o := range map[string]onnx.Options{"float32": {}, "int8": {Int8: true}} {
@@ -89,7 +89,8 @@ func TestWindowsInONNXRuntime(t *testing.T) {
 	}
 }
 
-// TestWindowsThatONNXLacks: a mean over a window with gaps came with opset 19.
+// TestWindowsThatONNXLacks checks that a dilated average pooling, which came with opset 19, is
+// refused.
 func TestWindowsThatONNXLacks(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{6, 6, 3}}}
 	x := l.add(nn.Layer{Op: nn.OpAveragePool, Height: 2, Width: 2, Stride: 1, DilationWidth: 2}, 0)
@@ -100,8 +101,8 @@ func TestWindowsThatONNXLacks(t *testing.T) {
 	}
 }
 
-// TestWindowsOfTheFixture: windows.onnx answers as in ONNX Runtime (windows.py), and its groups
-// are groups, but for those of channels that lie in another order.
+// TestWindowsOfTheFixture compares windows.onnx with ONNX Runtime (windows.py), and checks that
+// groups are read as groups unless their channels are in another order.
 func TestWindowsOfTheFixture(t *testing.T) {
 	data, err := os.ReadFile("testdata/windows.json")
 	if err != nil {

@@ -101,7 +101,7 @@ func TestClassifySet(t *testing.T) {
 // TestClassifyBadThreshold: what is wrong with a threshold, and what it is told.
 func TestClassifyBadThreshold(t *testing.T) {
 	judging, other := start(t, &fake{judges: true}, nil), start(t, &fake{}, nil)
-	const range01 = "a threshold of acceptance is a number from 0 to 1, or all to accept every picture"
+	const range01 = "an acceptance threshold is a number from 0 to 1, or all to accept every picture"
 	for _, c := range []struct {
 		r      *running
 		accept string

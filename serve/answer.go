@@ -89,7 +89,7 @@ func dataURL(m *model.ActivationMap, spec picture.Spec, width, height int) (stri
 	var b bytes.Buffer
 	b.WriteString("data:image/png;base64,")
 	to := base64.NewEncoder(base64.StdEncoding, &b)
-	if err := png.Encode(to, explain.Heat(m, spec, width, height)); err != nil {
+	if err := png.Encode(to, explain.DrawHeat(m, spec, width, height)); err != nil {
 		return "", err
 	}
 	err := to.Close()

@@ -5,25 +5,26 @@ import (
 	"math"
 )
 
-// scaleSuffix ends the name of the tensor that holds the scales of one stored as int8.
+// scaleSuffix ends the name of the tensor that holds an int8 tensor's scales.
 const scaleSuffix = ".scale"
 
-// minInt8Values is the number of values from which Int8 stores a tensor so: below, the
-// scales and the loss are not worth it. Depthwise kernels, which bear it badly, have one
-// value on their last axis.
+// minInt8Values is the number of values below which int8 saves too little to be worth its
+// error.
 const minInt8Values = 4096
 
-// fitsInt8 reports whether Int8 stores a tensor as int8: a matrix or kernel with a
-// column for each output. All others are stored as float16.
+// fitsInt8 reports whether a file of type Int8 stores a tensor as int8: a large matrix or
+// kernel with more than one output. The others are stored as float16, among them depthwise
+// kernels, which have a last axis of 1 and lose too much precision.
 func fitsInt8(t *Tensor) bool {
 	axes := len(t.Shape)
 	return axes >= 2 && t.Shape[axes-1] > 1 && len(t.Data) >= minInt8Values
 }
 
-// Quantize returns how Int8 stores a tensor: integers from −127 to 127, in the order of its
-// values, and a scale for each place on its last axis, so that value ≈ integer · scale.
-// Both are nil for a tensor that Int8 stores as Float16. The values that Map.As(Int8) gives
-// are such products, and come back as they were. It fails if a value is not finite.
+// Quantize quantizes a tensor as a file of type Int8 does: to integers from −127 to 127, in
+// the order of its values, with one scale per place on its last axis, so that
+// value ≈ integer · scale. It returns nil for a tensor that such a file stores as Float16.
+// The values that Map.As(Int8) returns are quantized without error. Quantize fails if a
+// value is not finite.
 func Quantize(t *Tensor) (integers []int8, scales []float32, err error) {
 	if !fitsInt8(t) {
 		return nil, nil, nil
@@ -31,9 +32,7 @@ func Quantize(t *Tensor) (integers []int8, scales []float32, err error) {
 	return quantize(t)
 }
 
-// quantize returns integers and a scale for each place on the last axis, so that
-// value ≈ integer · scale with integers from −127 to 127. Values that are such products
-// with its scales come back as they were. It fails if a value is not finite.
+// quantize is Quantize for a tensor of any size.
 func quantize(t *Tensor) (integers []int8, scales []float32, err error) {
 	channels := t.Shape[len(t.Shape)-1]
 	scales = make([]float32, channels)
@@ -44,7 +43,7 @@ func quantize(t *Tensor) (integers []int8, scales []float32, err error) {
 		scales[i%channels] = max(scales[i%channels], float32(math.Abs(float64(v))))
 	}
 	for c, largest := range scales {
-		scales[c] = scaleOf(largest)
+		scales[c] = chooseScale(largest)
 	}
 	integers = make([]int8, len(t.Data))
 	for i, v := range t.Data {
@@ -53,10 +52,10 @@ func quantize(t *Tensor) (integers []int8, scales []float32, err error) {
 	return integers, scales, nil
 }
 
-// scaleOf is largest/127, rounded up to 16 bits of precision: so all products with
-// integers are exact, and to store what was stored changes nothing.
-func scaleOf(largest float32) float32 {
-	const smallest = 1e-30 // below it everything is zero
+// chooseScale returns largest/127, rounded up to 16 bits of precision: the products with
+// integers are then exact, and quantizing them again changes nothing.
+func chooseScale(largest float32) float32 {
+	const smallest = 1e-30 // smaller values become zero
 	if largest < smallest {
 		return 1
 	}
@@ -67,12 +66,12 @@ func scaleOf(largest float32) float32 {
 	return math.Float32frombits(bits)
 }
 
-// dequantize sets values to integer · scale, with the integers as a file has them.
+// dequantize sets values to integer · scale. integers are a file's bytes.
 func dequantize(values []float32, integers []byte, scales []float32) {
 	for low := 0; low < len(values); low += len(scales) {
-		row, from := values[low:][:len(scales)], integers[low:][:len(scales)]
+		row, quantized := values[low:][:len(scales)], integers[low:][:len(scales)]
 		for c, scale := range scales {
-			row[c] = float32(int8(from[c])) * scale
+			row[c] = float32(int8(quantized[c])) * scale
 		}
 	}
 }

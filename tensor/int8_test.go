@@ -12,9 +12,9 @@ import (
 	"garb/internal/kernel"
 )
 
-// forInt8 is a kernel whose outputs are of very different size, one of them zero, and a
-// bias.
-func forInt8(outputs int) Map {
+// kernelAndBias returns a bias and a kernel whose outputs differ much in size; one of them is
+// zero.
+func kernelAndBias(outputs int) Map {
 	k, bias := New((minInt8Values+outputs-1)/outputs, outputs), New(outputs)
 	for i := range k.Data {
 		if c := i % outputs; c != 1 {
@@ -27,11 +27,11 @@ func forInt8(outputs int) Map {
 	return Map{"a/kernel": k, "a/bias": bias}
 }
 
-// TestInt8: values come back within half a step of their output's scale, small tensors as
-// float16, and what was stored once is not changed by storing it again.
+// TestInt8 checks that int8 values are within half a quantization step of the originals, that
+// small tensors are stored as float16, and that storing the values again changes nothing.
 func TestInt8(t *testing.T) {
 	for outputs := 2; outputs < 40; outputs++ {
-		m := forInt8(outputs)
+		m := kernelAndBias(outputs)
 		data := encode(t, nil, m, Int8)
 		f, err := Decode(data)
 		if err != nil {
@@ -41,45 +41,50 @@ func TestInt8(t *testing.T) {
 			f.DType("a/bias") != Float16 {
 			t.Fatalf("names %v, types %s and %s", f.Names(), f.DType("a/kernel"), f.DType("a/bias"))
 		}
-		largest := make([]float64, outputs)
-		for i, v := range m["a/kernel"].Data {
-			largest[i%outputs] = max(largest[i%outputs], math.Abs(float64(v)))
-		}
 		rounded, got := m.As(Int8), Map{}
 		for _, name := range f.Names() {
 			if got[name], err = f.Tensor(name); err != nil {
 				t.Fatal(err)
 			}
 			if !slices.Equal(got[name].Data, rounded[name].Data) || !slices.Equal(got[name].Shape, m[name].Shape) {
-				t.Fatalf("%d outputs: %s is read otherwise than As says", outputs, name)
+				t.Fatalf("%d outputs: the values of %s in the file differ from As", outputs, name)
 			}
 		}
-		for i, v := range got["a/kernel"].Data {
-			// Half a step, and what rounding the scale up adds.
-			if limit := largest[i%outputs] / 127 * 0.5001; math.Abs(float64(v-m["a/kernel"].Data[i])) > limit {
-				t.Fatalf("%d outputs: value %d is %v, was %v: more than %v off", outputs, i, v, m["a/kernel"].Data[i],
-					limit)
-			}
-		}
+		checkQuantized(t, m["a/kernel"].Data, got["a/kernel"].Data, outputs)
 		for i, v := range got["a/bias"].Data {
 			if want := kernel.HalfToFloat(kernel.FloatToHalf(m["a/bias"].Data[i])); v != want {
 				t.Fatalf("bias %d is %v, want %v", i, v, want)
 			}
 		}
 		if again := encode(t, nil, got, Int8); !bytes.Equal(again, data) {
-			t.Fatalf("%d outputs: stored again, the file is another", outputs)
+			t.Fatalf("%d outputs: storing the values again gives another file", outputs)
 		}
 	}
 }
 
-// TestInt8Refuses: what cannot be stored so, and files that lie about it.
+// checkQuantized checks that values differ from the originals by at most half a step of
+// their output's scale, and the little that rounding the scale up adds.
+func checkQuantized(t *testing.T, originals, values []float32, outputs int) {
+	t.Helper()
+	largest := make([]float64, outputs)
+	for i, v := range originals {
+		largest[i%outputs] = max(largest[i%outputs], math.Abs(float64(v)))
+	}
+	for i, v := range values {
+		if limit := largest[i%outputs] / 127 * 0.5001; math.Abs(float64(v-originals[i])) > limit {
+			t.Fatalf("%d outputs: value %d is %v, was %v: more than %v off", outputs, i, v, originals[i], limit)
+		}
+	}
+}
+
+// TestInt8Refuses checks values that cannot be stored as int8, and files with wrong scales.
 func TestInt8Refuses(t *testing.T) {
 	for name, spoil := range map[string]func(Map){
 		"NaN":      func(m Map) { m["a/kernel"].Data[7] = float32(math.NaN()) },
 		"infinity": func(m Map) { m["a/kernel"].Data[7] = float32(math.Inf(1)) },
 		"a name":   func(m Map) { m["a/kernel.scale"] = New(3) },
 	} {
-		m := forInt8(8)
+		m := kernelAndBias(8)
 		spoil(m)
 		if err := Write(&bytes.Buffer{}, nil, m, Int8); err == nil || !strings.Contains(err.Error(), "a/kernel") {
 			t.Errorf("%s: %v", name, err)
@@ -111,10 +116,10 @@ func TestInt8Refuses(t *testing.T) {
 	}
 }
 
-// TestQuantize: a large tensor's integers and scales are the products that As gives, a small
-// one has none.
+// TestQuantize checks that a large tensor's integers times its scales are the values of As,
+// and that a small one has no integers.
 func TestQuantize(t *testing.T) {
-	m := forInt8(12)
+	m := kernelAndBias(12)
 	integers, scales, err := Quantize(m["a/kernel"])
 	if err != nil || len(integers) != len(m["a/kernel"].Data) || len(scales) != 12 {
 		t.Fatalf("%d integers, %d scales, %v", len(integers), len(scales), err)

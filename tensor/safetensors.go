@@ -18,24 +18,28 @@ import (
 	"garb/internal/safefile"
 )
 
-// DType is how a file stores a tensor's values.
+// DType is the type of a tensor's values in a file.
 type DType string
 
+// Types that garb reads and writes.
 const (
 	Float32 DType = "F32"
 	Float16 DType = "F16" // IEEE 754 binary16: 11 bits of precision, at most 65504
-	// Int8 is a byte for each value, with a float32 scale for each place on the last axis
-	// (that of a kernel's outputs), in a tensor beside it with ".scale" after its name. Only
-	// large tensors are stored so, the rest of the file as Float16.
+	// Int8 stores large tensors as int8 and the others as Float16. An int8 tensor has one
+	// float32 scale per place on its last axis (a kernel's output channels), in a second
+	// tensor whose name ends in ".scale".
 	Int8 DType = "I8"
-	// The others are read from files of other programs, and never written.
-	BFloat16 DType = "BF16" // the upper half of a float32
-	Float64  DType = "F64"
-	Int64    DType = "I64" // of tensors that are no weights; Tensor does not return them
 )
 
-// bytes is the size of one value, 0 for a dtype that is not known.
-func (d DType) bytes() int {
+// Types that garb reads from the files of other programs and never writes.
+const (
+	BFloat16 DType = "BF16" // the upper half of a float32
+	Float64  DType = "F64"
+	Int64    DType = "I64" // never weights: Tensor does not return them
+)
+
+// size returns the bytes that one value takes, 0 for an unknown type.
+func (d DType) size() int {
 	switch d {
 	case Float32:
 		return 4
@@ -57,13 +61,13 @@ const (
 	// networks needs 0.1 MB; other writers allow 100 MB.
 	maxHeaderBytes = 16 << 20
 	metadataKey    = "__metadata__"
-	alignment      = 8 // of the tensors' bytes within the file
+	alignment      = 8 // the tensors' bytes begin at a multiple of it
 )
 
-// ErrMissing is what errors.Is finds when a file or map has no tensor of a name.
+// ErrMissing says that a file or map has no tensor of the requested name.
 var ErrMissing = errors.New("no such tensor")
 
-// FormatError says why bytes are not a safetensors file.
+// FormatError says why data is not a safetensors file.
 type FormatError struct {
 	Path   string // "" when the bytes did not come from a file
 	Reason string
@@ -80,25 +84,24 @@ func malformed(format string, args ...any) error {
 	return &FormatError{Reason: fmt.Sprintf(format, args...)}
 }
 
-// File is a safetensors file in memory. It is immutable and shared by goroutines.
+// File is a safetensors file in memory. It is immutable and safe for concurrent use.
 type File struct {
-	// Metadata is the file's text by key; it must not be changed.
+	// Metadata holds the file's key-value pairs. It must not be changed.
 	Metadata map[string]string
 
 	data    []byte // the whole file
 	entries map[string]entry
 }
 
-// entry is one tensor in a file; data is part of the file's bytes.
+// entry is one tensor in a file; data is a part of the file's bytes.
 type entry struct {
-	dtype DType
-	shape []int
-	data  []byte
-	// scales are those of Int8.
-	scales []float32
+	dtype  DType
+	shape  []int
+	data   []byte
+	scales []float32 // for Int8
 }
 
-// floats are the values of a Float32.
+// floats returns the values of a Float32 entry.
 func (e entry) floats() []float32 {
 	values := make([]float32, len(e.data)/4)
 	for i := range values {
@@ -107,18 +110,18 @@ func (e entry) floats() []float32 {
 	return values
 }
 
-// Decode reads a safetensors file: 8 bytes with the header's length, the JSON
-// header, the tensors' bytes. It keeps data, which must not change any more, and
-// copies no values. Every tensor's place is checked: its length is its shape's,
-// and all tensors together cover the file without holes or overlaps. What fails
-// is a *FormatError.
+// Decode decodes a safetensors file: 8 bytes with the header's length, the JSON
+// header and the tensors' bytes. It keeps data, which must not change afterwards,
+// and copies no values. It checks that every tensor has as many bytes as its shape
+// needs, and that the tensors cover the file without gaps or overlaps. Its error is
+// a *FormatError.
 func Decode(data []byte) (*File, error) {
 	if len(data) < 8 {
-		return nil, malformed("it has %d bytes, too few for a header; copy or download it again", len(data))
+		return nil, malformed("it has only %d bytes, too few for a header; copy or download it again", len(data))
 	}
 	length := binary.LittleEndian.Uint64(data)
 	if length > maxHeaderBytes {
-		return nil, malformed("its header would have %d bytes; at most %d are read", length, maxHeaderBytes)
+		return nil, malformed("its header has %d bytes; the limit is %d", length, maxHeaderBytes)
 	}
 	if length > uint64(len(data)-8) {
 		return nil, malformed("it ends within its header of %d bytes; copy or download it again", length)
@@ -130,8 +133,8 @@ func Decode(data []byte) (*File, error) {
 	return f, nil
 }
 
-// ReadFile reads and decodes the safetensors file at path, of at most 2 GiB. Its
-// errors are those of Decode, with the path, and of opening a file.
+// ReadFile reads and decodes the safetensors file at path. The limit is 2 GiB. A
+// *FormatError has the path; other errors come from reading the file.
 func ReadFile(path string) (*File, error) {
 	data, err := safefile.Read(path, maxFileBytes)
 	if err != nil {
@@ -145,26 +148,14 @@ func ReadFile(path string) (*File, error) {
 	return f, err
 }
 
-// decodeHeader fills metadata and entries. body is what follows the header.
+// decodeHeader sets the metadata and the entries. body is the part behind the header.
 func (f *File) decodeHeader(header, body []byte) error {
 	f.entries = map[string]entry{}
-	var places []place
+	var extents []extent
 	d := json.NewDecoder(bytes.NewReader(header))
 	err := decodeObject(d, func(key string) error {
 		if key == metadataKey {
-			if f.Metadata != nil {
-				return malformed("it has two sets of metadata")
-			}
-			f.Metadata = map[string]string{}
-			return decodeObject(d, func(key string) error {
-				if _, taken := f.Metadata[key]; taken {
-					return malformed("metadata %q appears twice", key)
-				}
-				var value string
-				err := d.Decode(&value)
-				f.Metadata[key] = value
-				return err
-			})
+			return f.decodeMetadata(d)
 		}
 		if _, taken := f.entries[key]; taken {
 			return malformed("tensor %q appears twice", key)
@@ -173,9 +164,9 @@ func (f *File) decodeHeader(header, body []byte) error {
 		if err := d.Decode(&stored); err != nil {
 			return err
 		}
-		e, place, err := stored.check(key, body)
+		e, x, err := stored.resolve(key, body)
 		f.entries[key] = e
-		places = append(places, place)
+		extents = append(extents, x)
 		return err
 	})
 	if err == nil {
@@ -188,16 +179,33 @@ func (f *File) decodeHeader(header, body []byte) error {
 	case errors.As(err, &format):
 		return err
 	case err != nil:
-		return malformed("its header is not the JSON that it should be (%v); copy or download it again", err)
+		return malformed("its header is not valid JSON of safetensors (%v); copy or download it again", err)
 	}
-	if err := checkCover(places, uint64(len(body))); err != nil {
+	if err := checkCover(extents, uint64(len(body))); err != nil {
 		return err
 	}
-	return f.takeScales()
+	return f.attachScales()
 }
 
-// takeScales gives the tensors stored as int8 their scales.
-func (f *File) takeScales() error {
+// decodeMetadata decodes the header's object of key-value pairs.
+func (f *File) decodeMetadata(d *json.Decoder) error {
+	if f.Metadata != nil {
+		return malformed("it has two sets of metadata")
+	}
+	f.Metadata = map[string]string{}
+	return decodeObject(d, func(key string) error {
+		if _, taken := f.Metadata[key]; taken {
+			return malformed("metadata %q appears twice", key)
+		}
+		var value string
+		err := d.Decode(&value)
+		f.Metadata[key] = value
+		return err
+	})
+}
+
+// attachScales moves the scales of int8 tensors into their entries.
+func (f *File) attachScales() error {
 	for name, e := range f.entries {
 		if e.dtype != Int8 {
 			continue
@@ -205,8 +213,8 @@ func (f *File) takeScales() error {
 		scales, ok := f.entries[name+scaleSuffix]
 		if axes := len(e.shape); !ok || scales.dtype != Float32 || axes == 0 || len(scales.shape) != 1 ||
 			scales.shape[0] != e.shape[axes-1] {
-			return malformed("tensor %q: beside int8 values there is no %q of float32 with a scale for each place "+
-				"on its last axis", name, name+scaleSuffix)
+			return malformed("tensor %q is int8, but there is no float32 tensor %q with one scale per place on its "+
+				"last axis", name, name+scaleSuffix)
 		}
 		e.scales = scales.floats()
 		f.entries[name] = e
@@ -215,21 +223,20 @@ func (f *File) takeScales() error {
 	return nil
 }
 
-// decodeObject reads a JSON object, calling member after each key to read the
-// key's value. It exists because decoding into a map hides repeated keys.
+// decodeObject decodes a JSON object and calls member after each key to decode the
+// value. Decoding into a map would hide repeated keys.
 func decodeObject(d *json.Decoder, member func(key string) error) error {
 	if open, err := d.Token(); err != nil {
 		return err
 	} else if open != json.Delim('{') {
-		return fmt.Errorf("%v where an object should begin", open)
+		return fmt.Errorf("%v instead of an object", open)
 	}
 	for d.More() {
 		key, err := d.Token()
 		if err != nil {
 			return err
 		}
-		// The decoder lets only strings be keys.
-		if err := member(key.(string)); err != nil {
+		if err := member(key.(string)); err != nil { // the decoder accepts only strings as keys
 			return err
 		}
 	}
@@ -237,24 +244,25 @@ func decodeObject(d *json.Decoder, member func(key string) error) error {
 	return err
 }
 
-// storedEntry is a tensor as the header describes it.
+// storedEntry is a tensor's description in the header.
 type storedEntry struct {
 	DType   DType     `json:"dtype"`
 	Shape   []uint64  `json:"shape"`
 	Offsets [2]uint64 `json:"data_offsets"`
 }
 
-// place is where a tensor's bytes are, counted from the header's end.
-type place struct {
+// extent is the range of a tensor's bytes, counted from the header's end.
+type extent struct {
 	name       string
 	begin, end uint64
 }
 
-func (s storedEntry) check(name string, body []byte) (entry, place, error) {
-	fail := func(format string, args ...any) (entry, place, error) {
-		return entry{}, place{}, malformed("tensor %q: %s", name, fmt.Sprintf(format, args...))
+// resolve checks a description and returns the tensor that it describes.
+func (s storedEntry) resolve(name string, body []byte) (entry, extent, error) {
+	fail := func(format string, args ...any) (entry, extent, error) {
+		return entry{}, extent{}, malformed("tensor %q: %s", name, fmt.Sprintf(format, args...))
 	}
-	if s.DType.bytes() == 0 {
+	if s.DType.size() == 0 {
 		return fail("its dtype is %q; garb reads F32, F16, BF16, F64, I64 and I8", string(s.DType))
 	}
 	begin, end := s.Offsets[0], s.Offsets[1]
@@ -262,10 +270,10 @@ func (s storedEntry) check(name string, body []byte) (entry, place, error) {
 		return fail("it ends at byte %d before it begins at %d", end, begin)
 	}
 	if end > uint64(len(body)) {
-		return fail("the file ends %d bytes before it does; copy or download it again", end-uint64(len(body)))
+		return fail("its last %d bytes are missing; copy or download the file again", end-uint64(len(body)))
 	}
 	// Every dimension is checked, so that a zero cannot hide a huge one.
-	size, shape := uint64(s.DType.bytes()), make([]int, len(s.Shape))
+	size, shape := uint64(s.DType.size()), make([]int, len(s.Shape))
 	for i, dimension := range s.Shape {
 		if dimension > math.MaxInt32 {
 			return fail("dimension %d is %d", i, dimension)
@@ -279,23 +287,23 @@ func (s storedEntry) check(name string, body []byte) (entry, place, error) {
 	if size != end-begin {
 		return fail("shape %s of %s needs %d bytes, not %d", ShapeString(shape), s.DType, size, end-begin)
 	}
-	return entry{dtype: s.DType, shape: shape, data: body[begin:end]}, place{name, begin, end}, nil
+	return entry{dtype: s.DType, shape: shape, data: body[begin:end]}, extent{name, begin, end}, nil
 }
 
-// checkCover checks that the places lie one after another over size bytes.
-func checkCover(places []place, size uint64) error {
-	slices.SortFunc(places, func(a, b place) int {
+// checkCover checks that the extents cover size bytes without gaps or overlaps.
+func checkCover(extents []extent, size uint64) error {
+	slices.SortFunc(extents, func(a, b extent) int {
 		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end))
 	})
 	at := uint64(0)
-	for _, p := range places {
-		if p.begin < at {
-			return malformed("tensor %q overlaps the one before it", p.name)
+	for _, x := range extents {
+		if x.begin < at {
+			return malformed("tensor %q overlaps the one before it", x.name)
 		}
-		if p.begin > at {
-			return malformed("%d bytes before tensor %q belong to no tensor", p.begin-at, p.name)
+		if x.begin > at {
+			return malformed("%d bytes before tensor %q belong to no tensor", x.begin-at, x.name)
 		}
-		at = p.end
+		at = x.end
 	}
 	if at != size {
 		return malformed("%d bytes at its end belong to no tensor", size-at)
@@ -306,21 +314,21 @@ func checkCover(places []place, size uint64) error {
 // Names returns the names of all tensors, sorted.
 func (f *File) Names() []string { return sortedKeys(f.entries) }
 
-// Has tells whether there is a tensor of that name.
+// Has reports whether there is a tensor of that name.
 func (f *File) Has(name string) bool {
 	_, ok := f.entries[name]
 	return ok
 }
 
-// Shape returns a tensor's shape, nil if there is none of that name.
+// Shape returns a tensor's shape, nil if there is no tensor of that name.
 func (f *File) Shape(name string) []int { return slices.Clone(f.entries[name].shape) }
 
-// DType returns how a tensor is stored, "" if there is none of that name.
+// DType returns the type in which a tensor is stored, "" if there is no tensor of that name.
 func (f *File) DType(name string) DType { return f.entries[name].dtype }
 
-// Tensor returns a fresh float32 copy of a tensor. The error is ErrMissing if
-// there is none of that name, and a *FormatError if its values are no floating-point
-// numbers, or too large for float32.
+// Tensor returns a new float32 copy of a tensor. The error is ErrMissing if there is no
+// tensor of that name, and a *FormatError if its values are integers or too large for
+// float32.
 func (f *File) Tensor(name string) (*Tensor, error) {
 	e, ok := f.entries[name]
 	if !ok {
@@ -352,8 +360,8 @@ func (f *File) Tensor(name string) (*Tensor, error) {
 	return t, nil
 }
 
-// Digest returns the SHA-256 of the whole file, computed at each call, as
-// "sha256:" and 64 hexadecimal digits.
+// Digest computes the SHA-256 of the whole file and returns "sha256:" and 64
+// hexadecimal digits.
 func (f *File) Digest() string { return fmt.Sprintf("sha256:%x", sha256.Sum256(f.data)) }
 
 // Size returns the file's length in bytes.
@@ -362,8 +370,9 @@ func (f *File) Size() int { return len(f.data) }
 // Map is a set of named tensors in memory.
 type Map map[string]*Tensor
 
-// As returns the values as a file of this dtype holds them: m itself for Float32,
-// else rounded copies. What cannot be stored, such as infinities as Int8, stays what it is.
+// As rounds the values to what a file of this type would hold. For Float32 it returns m
+// itself, otherwise copies. Tensors that cannot be stored, such as infinities as Int8, are
+// not rounded.
 func (m Map) As(dtype DType) Map {
 	if dtype == Float32 {
 		return m
@@ -393,8 +402,8 @@ func (m Map) As(dtype DType) Map {
 // Names returns the names of all tensors, sorted.
 func (m Map) Names() []string { return sortedKeys(m) }
 
-// Tensor returns the map's own tensor of a name, not a copy. The error is
-// ErrMissing if there is none of that name.
+// Tensor returns the map's own tensor, not a copy. The error is ErrMissing if there is no
+// tensor of that name.
 func (m Map) Tensor(name string) (*Tensor, error) {
 	t, ok := m[name]
 	if !ok {
@@ -412,22 +421,22 @@ func sortedKeys[V any](m map[string]V) []string {
 	return names
 }
 
-// part is a tensor as a file has it: of one dtype, under a name.
+// part is a tensor ready to be written.
 type part struct {
 	name     string
 	dtype    DType
 	shape    []int
 	values   []float32
-	integers []int8 // of Int8, in place of values
+	integers []int8 // instead of values, for Int8
 }
 
-// parts are what is written of the tensors, in the order of their names.
-func parts(tensors Map, dtype DType) ([]part, error) {
+// makeParts returns the tensors to be written, with the scales of Int8, sorted by name.
+func makeParts(tensors Map, dtype DType) ([]part, error) {
 	var all []part
 	for _, name := range tensors.Names() {
 		t := tensors[name]
 		if len(t.Data) != Len(t.Shape) {
-			panic(fmt.Sprintf("tensor: %s has %d values, not those of its shape %s", name, len(t.Data),
+			panic(fmt.Sprintf("tensor: %s has %d values, which do not fill its shape %s", name, len(t.Data),
 				ShapeString(t.Shape)))
 		}
 		p := part{name: name, dtype: dtype, shape: t.Shape, values: t.Data}
@@ -437,15 +446,15 @@ func parts(tensors Map, dtype DType) ([]part, error) {
 		if p.dtype == Int8 {
 			var scales []float32
 			var err error
+			p.values = nil
 			if p.integers, scales, err = quantize(t); err != nil {
 				return nil, fmt.Errorf("%s cannot be stored as int8: %w; store it as float32", name, err)
 			}
 			if _, taken := tensors[name+scaleSuffix]; taken {
-				return nil, fmt.Errorf("%s cannot be stored as int8: there is a tensor of the name of its scales",
-					name)
+				return nil, fmt.Errorf("%s cannot be stored as int8: another tensor has the name of its scales", name)
 			}
-			all = append(all, part{name: name + scaleSuffix, dtype: Float32, shape: []int{len(scales)},
-				values: scales})
+			all = append(all,
+				part{name: name + scaleSuffix, dtype: Float32, shape: []int{len(scales)}, values: scales})
 		}
 		all = append(all, p)
 	}
@@ -453,16 +462,15 @@ func parts(tensors Map, dtype DType) ([]part, error) {
 	return all, nil
 }
 
-// Write writes a safetensors file with every value stored as dtype, rounded to
-// the nearest. Tensors are in the order of their names, so equal contents give
-// equal bytes. A finite value that dtype cannot hold is an error, as is a tensor
-// named "__metadata__". It panics if dtype is none of the three or a tensor's data does
-// not fill its shape.
+// Write writes a safetensors file with every value rounded to the nearest of type dtype.
+// Tensors are sorted by name, so equal contents give equal bytes. It fails if a finite
+// value is beyond dtype's range or a tensor is named "__metadata__". It panics if dtype is
+// not Float32, Float16 or Int8, or if a tensor's data does not fill its shape.
 func Write(w io.Writer, metadata map[string]string, tensors Map, dtype DType) error {
-	if dtype.bytes() == 0 {
+	if dtype != Float32 && dtype != Float16 && dtype != Int8 {
 		panic(fmt.Sprintf("tensor: cannot write dtype %q", string(dtype)))
 	}
-	all, err := parts(tensors, dtype)
+	all, err := makeParts(tensors, dtype)
 	if err != nil {
 		return err
 	}
@@ -475,41 +483,46 @@ func Write(w io.Writer, metadata map[string]string, tensors Map, dtype DType) er
 	}
 	buffer := make([]byte, 0, 1<<16)
 	for _, p := range all {
-		for integers := range slices.Chunk(p.integers, cap(buffer)) {
-			buffer = buffer[:0]
-			for _, v := range integers {
-				buffer = append(buffer, byte(v))
-			}
-			if _, err := w.Write(buffer); err != nil {
-				return err
-			}
-		}
-		if p.dtype == Int8 {
-			continue
-		}
-		for values := range slices.Chunk(p.values, cap(buffer)/p.dtype.bytes()) {
-			buffer = buffer[:0]
-			for _, v := range values {
-				if p.dtype == Float32 {
-					buffer = binary.LittleEndian.AppendUint32(buffer, math.Float32bits(v))
-					continue
-				}
-				h := kernel.FloatToHalf(v)
-				if h&0x7fff == 0x7c00 && !math.IsInf(float64(v), 0) {
-					return fmt.Errorf("%s holds %g, beyond the range of float16; store it as float32", p.name, v)
-				}
-				buffer = binary.LittleEndian.AppendUint16(buffer, h)
-			}
-			if _, err := w.Write(buffer); err != nil {
-				return err
-			}
+		if err := p.write(w, buffer); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// encodeHeader returns the file's bytes up to the first tensor: the header is
-// padded with spaces so that tensors begin at a multiple of 8.
+// write writes the values by way of buffer, which is empty and has room for a few.
+func (p part) write(w io.Writer, buffer []byte) error {
+	for integers := range slices.Chunk(p.integers, cap(buffer)) {
+		buffer = buffer[:0]
+		for _, v := range integers {
+			buffer = append(buffer, byte(v))
+		}
+		if _, err := w.Write(buffer); err != nil {
+			return err
+		}
+	}
+	for values := range slices.Chunk(p.values, cap(buffer)/p.dtype.size()) {
+		buffer = buffer[:0]
+		for _, v := range values {
+			if p.dtype == Float32 {
+				buffer = binary.LittleEndian.AppendUint32(buffer, math.Float32bits(v))
+				continue
+			}
+			h := kernel.FloatToHalf(v)
+			if h&0x7fff == 0x7c00 && !math.IsInf(float64(v), 0) {
+				return fmt.Errorf("%s holds %g, beyond the range of float16; store it as float32", p.name, v)
+			}
+			buffer = binary.LittleEndian.AppendUint16(buffer, h)
+		}
+		if _, err := w.Write(buffer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encodeHeader returns the file's bytes up to the first tensor. It pads the header
+// with spaces so that the tensors begin at a multiple of 8.
 func encodeHeader(metadata map[string]string, all []part) ([]byte, error) {
 	header := append(make([]byte, 8), '{')
 	if len(metadata) > 0 {
@@ -525,7 +538,7 @@ func encodeHeader(metadata map[string]string, all []part) ([]byte, error) {
 			stored.Shape[i] = uint64(dimension)
 		}
 		stored.Offsets[0] = at
-		at += uint64(Len(p.shape) * p.dtype.bytes())
+		at += uint64(Len(p.shape) * p.dtype.size())
 		stored.Offsets[1] = at
 		header = appendMember(header, p.name, stored)
 	}
@@ -534,7 +547,7 @@ func encodeHeader(metadata map[string]string, all []part) ([]byte, error) {
 		header = append(header, ' ')
 	}
 	if len(header)-8 > maxHeaderBytes {
-		return nil, fmt.Errorf("the names and metadata take %d bytes; a file has at most %d", len(header)-8,
+		return nil, fmt.Errorf("the header of names and metadata has %d bytes; the limit is %d", len(header)-8,
 			maxHeaderBytes)
 	}
 	binary.LittleEndian.PutUint64(header, uint64(len(header)-8))
@@ -560,8 +573,8 @@ func appendMember(object []byte, key string, value any) []byte {
 	return append(object, text(value)...)
 }
 
-// WriteFile writes what Write writes to the file at path, all of it or nothing:
-// what was there stays until the new file is complete.
+// WriteFile writes a safetensors file, as Write does, to path. A file that was there is
+// replaced once the new one is complete, and kept if writing fails.
 func WriteFile(path string, metadata map[string]string, tensors Map, dtype DType) error {
 	return safefile.Write(path, func(w io.Writer) error { return Write(w, metadata, tensors, dtype) })
 }

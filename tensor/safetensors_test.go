@@ -41,8 +41,9 @@ func small() Map {
 
 func TestDecodeByHand(t *testing.T) {
 	// 1.5 as binary16 is 0x3e00, as binary32 0x3fc00000 (IEEE 754).
-	f, err := Decode(assemble(`{"b":{"data_offsets":[4,6],"shape":[1],"dtype":"F16"}, "__metadata__":{"made by":"hand"},`+
-		` "a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}   `, 0, 0, 0xc0, 0x3f, 0, 0x3e))
+	f, err := Decode(assemble(`{"b":{"data_offsets":[4,6],"shape":[1],"dtype":"F16"}, `+
+		`"__metadata__":{"made by":"hand"}, "a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}   `,
+		0, 0, 0xc0, 0x3f, 0, 0x3e))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,14 +85,14 @@ func TestMalformedFiles(t *testing.T) {
 		{"negative dimension", `{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}`, "JSON", 4},
 		{"fraction", `{"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}}`, "JSON", 4},
 		{"turned round", `{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`, "before it begins", 4},
-		{"beyond the end", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, "ends 4 bytes before", 4},
+		{"beyond the end", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, "last 4 bytes are missing", 4},
 		{"wrong length", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, "needs 8 bytes", 4},
 		{"overflow", `{"a":{"dtype":"F32","shape":[2147483647,2147483647,2147483647],"data_offsets":[0,4]}}`,
 			"overflows", 4},
-		{"overflow to 0", `{"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0]}}`, "dimension 0",
-			0},
-		{"huge and 0", `{"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}}`, "dimension 1",
-			0},
+		{"overflow to 0", `{"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0]}}`,
+			"dimension 0", 0},
+		{"huge and 0", `{"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}}`,
+			"dimension 1", 0},
 		{"repeated tensor", `{` + a + `,` + a + `}`, "twice", 4},
 		{"repeated metadata key", `{"__metadata__":{"k":"v","k":"w"}}`, "twice", 0},
 		{"repeated metadata", `{"__metadata__":{},"__metadata__":{}}`, "two sets", 0},
@@ -130,13 +131,17 @@ func TestEveryCutIsAFormatError(t *testing.T) {
 	}
 }
 
-// TestOtherProgramsTypes: values of types that garb does not write.
+// TestOtherProgramsTypes checks types that garb reads and does not write.
 func TestOtherProgramsTypes(t *testing.T) {
 	// −1.5 as bfloat16 is 0xbfc0, 0.1 as binary64 0x3fb999999999999a, 1e300 0x7e37e43c8800759c.
-	f, err := Decode(assemble(`{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"F64","shape":[1],"data_offsets":[2,10]},`+
-		`"c":{"dtype":"F64","shape":[1],"data_offsets":[10,18]},"d":{"dtype":"I64","shape":[1],"data_offsets":[18,26]}}`,
-		0xc0, 0xbf, 0x9a, 0x99, 0x99, 0x99, 0x99, 0x99, 0xb9, 0x3f, 0x9c, 0x75, 0, 0x88, 0x3c, 0xe4, 0x37, 0x7e, 1, 0,
-		0, 0, 0, 0, 0, 0))
+	f, err := Decode(assemble(`{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]},`+
+		`"b":{"dtype":"F64","shape":[1],"data_offsets":[2,10]},`+
+		`"c":{"dtype":"F64","shape":[1],"data_offsets":[10,18]},`+
+		`"d":{"dtype":"I64","shape":[1],"data_offsets":[18,26]}}`,
+		0xc0, 0xbf,
+		0x9a, 0x99, 0x99, 0x99, 0x99, 0x99, 0xb9, 0x3f,
+		0x9c, 0x75, 0, 0x88, 0x3c, 0xe4, 0x37, 0x7e,
+		1, 0, 0, 0, 0, 0, 0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,16 +162,7 @@ func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dtype := rapid.SampledFrom([]DType{Float32, Float16}).Draw(t, "dtype")
 		metadata := rapid.MapOf(rapid.String(), rapid.String()).Draw(t, "metadata")
-		tensors := Map{}
-		for _, name := range rapid.SliceOfDistinct(rapid.String(), func(s string) string { return s }).Draw(t,
-			"names") {
-			if name == metadataKey {
-				continue
-			}
-			shape := rapid.SliceOfN(rapid.IntRange(0, 4), 0, 4).Draw(t, "shape")
-			value := rapid.Float32Range(-60000, 60000)
-			tensors[name] = FromSlice(rapid.SliceOfN(value, Len(shape), Len(shape)).Draw(t, "values"), shape...)
-		}
+		tensors := drawTensors(t)
 		var first, second bytes.Buffer
 		if err := Write(&first, metadata, tensors, dtype); err != nil {
 			t.Fatal(err)
@@ -188,40 +184,60 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("names %q, want %q", f.Names(), tensors.Names())
 		}
 		for name, want := range tensors {
-			got, err := f.Tensor(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !slices.Equal(f.Shape(name), want.Shape) || !slices.Equal(got.Shape, want.Shape) {
-				t.Errorf("shape %v, want %v", got.Shape, want.Shape)
-			}
-			for i, v := range want.Data {
-				// binary16 keeps 11 bits; below 2⁻¹⁴ it has steps of 2⁻²⁴.
-				tolerance := float64(0)
-				if dtype == Float16 {
-					tolerance = max(math.Abs(float64(v))/2048, 1.0/(1<<25))
-				}
-				if math.Abs(float64(got.Data[i]-v)) > tolerance {
-					t.Errorf("%s of %g gives %g", dtype, v, got.Data[i])
-				}
-			}
+			checkStored(t, f, name, want, dtype)
 		}
 	})
+}
+
+// drawTensors draws a few small tensors.
+func drawTensors(t *rapid.T) Map {
+	tensors := Map{}
+	for _, name := range rapid.SliceOfDistinct(rapid.String(), rapid.ID).Draw(t, "names") {
+		if name == metadataKey {
+			continue
+		}
+		shape := rapid.SliceOfN(rapid.IntRange(0, 4), 0, 4).Draw(t, "shape")
+		value := rapid.Float32Range(-60000, 60000)
+		tensors[name] = FromSlice(rapid.SliceOfN(value, Len(shape), Len(shape)).Draw(t, "values"), shape...)
+	}
+	return tensors
+}
+
+// checkStored compares a file's tensor with the one that was written as dtype.
+func checkStored(t *rapid.T, f *File, name string, want *Tensor, dtype DType) {
+	got, err := f.Tensor(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(f.Shape(name), want.Shape) || !slices.Equal(got.Shape, want.Shape) {
+		t.Errorf("shape %v, want %v", got.Shape, want.Shape)
+	}
+	for i, v := range want.Data {
+		tolerance := float64(0)
+		if dtype == Float16 { // binary16 keeps 11 bits; below 2⁻¹⁴ it has steps of 2⁻²⁴
+			tolerance = max(math.Abs(float64(v))/2048, 1.0/(1<<25))
+		}
+		if math.Abs(float64(got.Data[i]-v)) > tolerance {
+			t.Errorf("%s of %g gives %g", dtype, v, got.Data[i])
+		}
+	}
 }
 
 func TestWriteRefusesWhatFloat16CannotHold(t *testing.T) {
 	for _, test := range []struct {
 		value float32
 		ok    bool
-	}{{65504, true}, {65519, true}, {65520, false}, {-1e9, false}, {float32(math.Inf(1)), true},
-		{float32(math.NaN()), true}} {
+	}{
+		{65504, true}, {65519, true}, {65520, false}, {-1e9, false},
+		{float32(math.Inf(1)), true}, {float32(math.NaN()), true},
+	} {
 		err := Write(&bytes.Buffer{}, nil, Map{"a": FromSlice([]float32{test.value}, 1)}, Float16)
 		if (err == nil) != test.ok {
 			t.Errorf("writing %g: %v", test.value, err)
 		}
 	}
 	if err := Write(&bytes.Buffer{}, nil, Map{metadataKey: New(1)}, Float32); err == nil {
-		t.Error("a tensor may be named like the metadata")
+		t.Error("a tensor with the name of the metadata is written")
 	}
 }
 
@@ -251,7 +267,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// Figures of the file that is the project's pretrained network (FACTS.md).
+// TestPretrainedNetwork counts the values of the project's pretrained network.
 func TestPretrainedNetwork(t *testing.T) {
 	shared := os.Getenv("GARB_SHARED")
 	if shared == "" {
@@ -273,7 +289,7 @@ func TestPretrainedNetwork(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(encode(f, map[string]string{"k": "v"}, small(), Float32))
 	f.Add(encode(f, nil, small(), Float16))
-	f.Add(encode(f, nil, forInt8(2), Int8))
+	f.Add(encode(f, nil, kernelAndBias(2), Int8))
 	f.Add(assemble(`{"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}}`))
 	f.Add(assemble(`{"__metadata__":{"k":"v","k":"w"}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -331,21 +347,4 @@ func BenchmarkDecode(b *testing.B) {
 			}
 		})
 	}
-}
-
-func ExampleWrite() {
-	var b bytes.Buffer
-	weights := Map{"classifier/bias": FromSlice([]float32{0.5, -1}, 2)}
-	if err := Write(&b, map[string]string{"made by": "example"}, weights, Float16); err != nil {
-		fmt.Println(err)
-		return
-	}
-	f, err := Decode(b.Bytes())
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	bias, err := f.Tensor("classifier/bias")
-	fmt.Println(f.Names(), bias.Shape, bias.Data, err)
-	// Output: [classifier/bias] [2] [0.5 -1] <nil>
 }

@@ -1,8 +1,8 @@
-// Package tensor holds dense float32 tensors and the safetensors files they are
-// stored in.
+// Package tensor has dense float32 tensors and reads and writes them as safetensors
+// files.
 //
-// Axes of feature maps are always n, h, w, c (batch, row, column, channel) in
-// that order; convolution kernels are h, w, in, out.
+// The axes of feature maps are always n, h, w, c (batch, row, column, channel);
+// those of convolution kernels are h, w, in, out.
 package tensor
 
 import (
@@ -11,7 +11,7 @@ import (
 )
 
 // Tensor is a dense tensor of float32 values in row-major order: the last axis
-// is contiguous. Data belongs to the tensor unless its maker says otherwise.
+// is contiguous.
 type Tensor struct {
 	Shape []int
 	Data  []float32
@@ -22,8 +22,8 @@ func New(shape ...int) *Tensor {
 	return &Tensor{Shape: append([]int(nil), shape...), Data: make([]float32, Len(shape))}
 }
 
-// FromSlice returns a tensor over data, which it does not copy. It panics if
-// data does not hold exactly the shape's number of values.
+// FromSlice returns a tensor that shares data. It panics if data does not fill the
+// shape exactly.
 func FromSlice(data []float32, shape ...int) *Tensor {
 	if len(data) != Len(shape) {
 		panic(fmt.Sprintf("tensor: %d values do not fill shape %s", len(data), ShapeString(shape)))
@@ -44,7 +44,7 @@ func Len(shape []int) int {
 	return n
 }
 
-// ShapeString formats a shape the way the project prints it: [1 224 224 3].
+// ShapeString formats a shape: [1 224 224 3].
 func ShapeString(shape []int) string {
 	return strings.TrimSpace(fmt.Sprint(shape))
 }

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb/internal/near"
+	"garb/internal/peertest"
 	"garb/keras"
 	"garb/nn"
 	"garb/onnx"
@@ -191,8 +191,8 @@ func noise(n *nn.Network, seed uint64) []float32 {
 	return v
 }
 
-// TestEveryLayerInLiteRT: a network of every operation answers as here, all but what XNNPACK
-// lacks computed by it.
+// TestEveryLayerInLiteRT compares a network of every operation with LiteRT, and checks that XNNPACK
+// computes all operators that it has.
 func TestEveryLayerInLiteRT(t *testing.T) {
 	var cases []litertCase
 	for seed, size := range [][2]int{{24, 31}, {17, 16}} {
@@ -241,8 +241,8 @@ func prepared(t *testing.T) litertCase {
 // randomNetworks is how many networks are drawn, from the seeds 0 on.
 const randomNetworks = 200
 
-// randomNetwork draws layers of any operation and settings that fit together. What it draws
-// may only change by seed, so that a failure can be found again.
+// randomNetwork draws layers of any operation and settings that fit together. A seed always draws
+// the same network, so that a failure can be reproduced.
 func randomNetwork(seed uint64) []nn.Layer {
 	random := rand.New(rand.NewPCG(seed, 17))
 	pick := func(n int) int { return random.IntN(n) }
@@ -253,33 +253,7 @@ func randomNetwork(seed uint64) []nn.Layer {
 		if len(l) > wanted {
 			break
 		}
-		layer := nn.Layer{Op: ops[pick(len(ops))], Units: 1 + pick(8), Height: 1 + pick(4), Stride: 1 + pick(3),
-			Same: pick(2) == 0, Bias: pick(2) == 0, Epsilon: 1e-3, Slope: float64(pick(5)-2) / 4, Rate: 0.5,
-			Above: pick(3), Below: pick(3), Left: pick(3), Right: pick(3), Lowest: pick(4) == 0,
-			Groups: 1 + pick(4), Before: pick(2), After: pick(2), Rows: 1 + pick(3), Columns: 1 + pick(3),
-			Linear:   pick(2) == 0,
-			Channels: []int{pick(4), pick(4)}}
-		if !layer.Lowest && pick(3) == 0 {
-			layer.Border = nn.Reflect
-		}
-		switch layer.Op {
-		case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpPReLU,
-			nn.OpLayerNorm, nn.OpGroupNorm:
-			layer.Name = fmt.Sprint("l", len(l)-pick(2)) // sometimes that of the layer before
-		}
-		if layer.Width = layer.Height; pick(3) == 0 {
-			layer.Width = 1 + pick(4)
-		}
-		if pick(3) == 0 {
-			layer.StrideWidth = 1 + pick(3)
-		}
-		if pick(4) == 0 && layer.Op != nn.OpMaxPool && layer.Op != nn.OpAveragePool {
-			layer.SetDilations(1+pick(3), 1+pick(3))
-		}
-		if pick(2) == 0 {
-			layer.Groups = 1 + pick(4)
-			layer.Units *= layer.Groups
-		}
+		layer := randomLayer(pick, ops[pick(len(ops))], len(l))
 		beyond := func(at int) int { // of a map with the lowest number, what makes others of it
 			if l[at].Op == nn.OpPad && l[at].Lowest {
 				at++
@@ -325,6 +299,39 @@ func randomNetwork(seed uint64) []nn.Layer {
 	return l
 }
 
+// randomLayer draws the settings of a layer. at is its index in the network.
+func randomLayer(pick func(int) int, op nn.Op, at int) nn.Layer {
+	layer := nn.Layer{
+		Op: op, Units: 1 + pick(8), Height: 1 + pick(4), Stride: 1 + pick(3),
+		Same: pick(2) == 0, Bias: pick(2) == 0, Epsilon: 1e-3, Slope: float64(pick(5)-2) / 4, Rate: 0.5,
+		Above: pick(3), Below: pick(3), Left: pick(3), Right: pick(3), Lowest: pick(4) == 0,
+		Groups: 1 + pick(4), Before: pick(2), After: pick(2), Rows: 1 + pick(3), Columns: 1 + pick(3),
+		Linear: pick(2) == 0, Channels: []int{pick(4), pick(4)},
+	}
+	if !layer.Lowest && pick(3) == 0 {
+		layer.Border = nn.Reflect
+	}
+	switch layer.Op {
+	case nn.OpConv, nn.OpDepthwiseConv, nn.OpDense, nn.OpBatchNorm, nn.OpScale, nn.OpPReLU,
+		nn.OpLayerNorm, nn.OpGroupNorm:
+		layer.Name = fmt.Sprint("l", at-pick(2)) // sometimes that of the layer before
+	}
+	if layer.Width = layer.Height; pick(3) == 0 {
+		layer.Width = 1 + pick(4)
+	}
+	if pick(3) == 0 {
+		layer.StrideWidth = 1 + pick(3)
+	}
+	if pick(4) == 0 && layer.Op != nn.OpMaxPool && layer.Op != nn.OpAveragePool {
+		layer.SetDilations(1+pick(3), 1+pick(3))
+	}
+	if pick(2) == 0 {
+		layer.Groups = 1 + pick(4)
+		layer.Units *= layer.Groups
+	}
+	return layer
+}
+
 // sharesWhole reports whether layers of one name have parameters of one shape.
 func sharesWhole(g *nn.Graph) bool {
 	shapes := map[string][]int{}
@@ -339,7 +346,7 @@ func sharesWhole(g *nn.Graph) bool {
 	return true
 }
 
-// TestRandomNetworksInLiteRT: whatever network is written, LiteRT answers as garb.
+// TestRandomNetworksInLiteRT compares random networks with LiteRT.
 func TestRandomNetworksInLiteRT(t *testing.T) {
 	if os.Getenv("GARB_LITERT_PYTHON") == "" {
 		t.Skip("set GARB_LITERT_PYTHON to a Python with what tflite/testdata/requirements.txt lists")
@@ -354,7 +361,7 @@ func TestRandomNetworksInLiteRT(t *testing.T) {
 		cases = append(cases, c)
 	}
 	r := run(t, cases)
-	var tally near.Tally
+	var tally peertest.Tally
 	used := map[string]bool{}
 	delegated := 0
 	for _, c := range cases {
@@ -378,7 +385,7 @@ func TestRandomNetworksInLiteRT(t *testing.T) {
 	}
 }
 
-// TestForeignNetworksInLiteRT: what came in from Keras and ONNX files goes out again.
+// TestForeignNetworksInLiteRT writes networks that come from Keras and ONNX files.
 func TestForeignNetworksInLiteRT(t *testing.T) {
 	if os.Getenv("GARB_LITERT_PYTHON") == "" {
 		t.Skip("set GARB_LITERT_PYTHON to a Python with what tflite/testdata/requirements.txt lists")
@@ -390,7 +397,8 @@ func TestForeignNetworksInLiteRT(t *testing.T) {
 			return
 		}
 		var refused *nn.LayerError
-		if err := Write(io.Discard, n, Options{}); errors.As(err, &refused) && strings.Contains(err.Error(), "it is dilated") {
+		err = Write(io.Discard, n, Options{})
+		if errors.As(err, &refused) && strings.Contains(err.Error(), "it is dilated") {
 			t.Logf("%s is not written: %v", path, err)
 			return
 		}

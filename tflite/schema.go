@@ -2,8 +2,9 @@ package tflite
 
 import flatbuffers "github.com/google/flatbuffers/go"
 
-// What follows are numbers of TensorFlow Lite's schema (tensorflow/compiler/mlir/lite/schema/schema.fbs).
-// A field's slot is its place in its table there; those that are written are named where they are.
+// The constants are those of TensorFlow Lite's schema
+// (tensorflow/compiler/mlir/lite/schema/schema.fbs).
+// A field's slot is its position in its table there; comments at each use name it.
 
 // operator is a BuiltinOperator.
 type operator int32
@@ -59,7 +60,7 @@ const (
 	typeUint8   tensorType = 3
 )
 
-// activation is an ActivationFunctionType: what an operator does to its results.
+// activation is an ActivationFunctionType: the function that an operator applies to its results.
 type activation int8
 
 const (
@@ -76,7 +77,7 @@ const (
 	paddingValid padding = 1
 )
 
-// optionsType is a place in the union BuiltinOptions.
+// optionsType is a member of the union BuiltinOptions.
 type optionsType byte
 
 const (
@@ -108,8 +109,7 @@ const (
 	geluOptions            optionsType = 116
 )
 
-// field is a number in a table of options. The schema's defaults of those that are written
-// are zero.
+// field is a number in a table of options. The schema's defaults of all fields used here are zero.
 type field interface {
 	put(b *flatbuffers.Builder, slot int)
 }
@@ -127,17 +127,17 @@ func (v activation) put(b *flatbuffers.Builder, slot int) { b.PrependInt8Slot(sl
 func (v padding) put(b *flatbuffers.Builder, slot int)    { b.PrependInt8Slot(slot, int8(v), 0) }
 func (v tensorType) put(b *flatbuffers.Builder, slot int) { b.PrependInt8Slot(slot, int8(v), 0) }
 
-// builder adds to a flatbuffer what the files are made of.
+// builder adds tables and vectors to a flatbuffer.
 type builder struct{ *flatbuffers.Builder }
 
-// slots are the offsets in a table; 0: left out.
+// slots has the offsets in a table by slot; 0: absent.
 type slots map[int]flatbuffers.UOffsetT
 
-// table writes a table of offsets, and of what numbers adds.
-func (b builder) table(offsets slots, numbers func()) flatbuffers.UOffsetT {
-	const most = 16 // slots of a table here
-	b.StartObject(most)
-	for slot := range most {
+// addTable adds a table of offsets. numbers, if not nil, adds the other fields.
+func (b builder) addTable(offsets slots, numbers func()) flatbuffers.UOffsetT {
+	const maxSlots = 16
+	b.StartObject(maxSlots)
+	for slot := range maxSlots {
 		b.PrependUOffsetTSlot(slot, offsets[slot], 0)
 	}
 	if numbers != nil {
@@ -146,11 +146,11 @@ func (b builder) table(offsets slots, numbers func()) flatbuffers.UOffsetT {
 	return b.EndObject()
 }
 
-func (b builder) offsets(v ...flatbuffers.UOffsetT) flatbuffers.UOffsetT {
+func (b builder) addOffsets(v ...flatbuffers.UOffsetT) flatbuffers.UOffsetT {
 	return b.CreateVectorOfTables(v)
 }
 
-func (b builder) integers(v []int32) flatbuffers.UOffsetT {
+func (b builder) addIntegers(v []int32) flatbuffers.UOffsetT {
 	b.StartVector(4, len(v), 4)
 	for i := len(v) - 1; i >= 0; i-- {
 		b.PrependInt32(v[i])
@@ -158,7 +158,7 @@ func (b builder) integers(v []int32) flatbuffers.UOffsetT {
 	return b.EndVector(len(v))
 }
 
-func (b builder) floats(v []float32) flatbuffers.UOffsetT {
+func (b builder) addFloats(v []float32) flatbuffers.UOffsetT {
 	b.StartVector(4, len(v), 4)
 	for i := len(v) - 1; i >= 0; i-- {
 		b.PrependFloat32(v[i])
@@ -166,12 +166,12 @@ func (b builder) floats(v []float32) flatbuffers.UOffsetT {
 	return b.EndVector(len(v))
 }
 
-// constantAlignment is that of a constant's bytes in the file, which are used where they
-// are mapped.
+// constantAlignment is the alignment of constants in the file, which are used where they are
+// mapped.
 const constantAlignment = 16
 
-// bytes writes a vector of ubyte, aligned as constants have to be, that holds values.
-func (b builder) bytes(v values) flatbuffers.UOffsetT {
+// addBytes adds a vector of ubyte, aligned for constants, that holds values.
+func (b builder) addBytes(v values) flatbuffers.UOffsetT {
 	b.StartVector(1, v.length(), constantAlignment)
 	for i := len(v.text) - 1; i >= 0; i-- {
 		b.PlaceByte(v.text[i])
@@ -185,7 +185,7 @@ func (b builder) bytes(v values) flatbuffers.UOffsetT {
 	return b.EndVector(v.length())
 }
 
-// values are what a buffer of the file holds: one of these.
+// values is the contents of a buffer: one of these.
 type values struct {
 	floats   []float32
 	integers []int32

@@ -52,6 +52,8 @@ func (l *list) add(layer nn.Layer, inputs ...int) int {
 
 // everyLayer has each operation, parameters that two layers share, and values that several
 // layers take, so that nothing after them may become part of them.
+//
+//nolint:funlen // one line per layer
 func everyLayer(h, w int) []nn.Layer {
 	l := list{{Op: nn.OpInput, Shape: []int{h, w, 3}}}
 	x := l.add(nn.Layer{Op: nn.OpScale, Name: "rescale"}, 0)
@@ -122,9 +124,9 @@ func everyLayer(h, w int) []nn.Layer {
 // everyWindow has convolutions and pools of every geometry that TensorFlow Lite has.
 func everyWindow() []nn.Layer {
 	l := list{{Op: nn.OpInput, Shape: []int{17, 14, 3}}}
-	conv := func(layer nn.Layer) int {
+	conv := func(layer nn.Layer) {
 		layer.Op, layer.Stride = nn.OpConv, max(layer.Stride, 1)
-		return l.add(layer, len(l)-1)
+		l.add(layer, len(l)-1)
 	}
 	conv(nn.Layer{Name: "strides", Units: 8, Height: 3, Width: 2, StrideWidth: 2, Same: true})
 	conv(nn.Layer{Name: "gaps", Units: 8, Height: 3, Width: 3, Dilation: 2, DilationWidth: 3, Same: true, Bias: true})
@@ -144,8 +146,8 @@ func everyWindow() []nn.Layer {
 	return l
 }
 
-// TestWindows: strides, dilations, groups and multipliers are where the schema has them, and
-// operators have the versions that know them.
+// TestWindows checks where strides, dilations, groups and multipliers are in the file, and the
+// versions of operators that have them.
 func TestWindows(t *testing.T) {
 	p := parse(t, encoded(t, filled(t, everyWindow(), 1), Options{}))
 	type written struct {
@@ -225,7 +227,7 @@ func (p parsed) floats(i int32) []float32 {
 	return v
 }
 
-// integers are the values of a constant.
+// integers returns the values of a constant.
 func (p parsed) integers(i int32) []int32 {
 	v := make([]int32, len(p.tensors[i].data)/4)
 	for j := range v {
@@ -234,8 +236,8 @@ func (p parsed) integers(i int32) []int32 {
 	return v
 }
 
-// TestEveryLayer: the file has the operators that are expected, in an order in which inputs
-// come first, with tensors of the network's shapes and constants that are aligned.
+// TestEveryLayer checks the operators, that inputs come before the operators that take them, and
+// that tensors have the network's shapes and constants are aligned.
 func TestEveryLayer(t *testing.T) {
 	n := filled(t, everyLayer(24, 31), 1)
 	data := encoded(t, n, Options{Temperature: 2})
@@ -256,6 +258,13 @@ func TestEveryLayer(t *testing.T) {
 	if d := cmp.Diff(want, p.operators()); d != "" {
 		t.Error(d)
 	}
+	checkTensors(t, p)
+	checkOptions(t, n, data, p)
+}
+
+// checkTensors checks tensors' shapes, constants' places and the order of operators.
+func checkTensors(t *testing.T, p parsed) {
+	t.Helper()
 	made := map[int32]bool{p.inputs[0]: true}
 	for i, v := range p.tensors {
 		size := 1
@@ -281,6 +290,11 @@ func TestEveryLayer(t *testing.T) {
 		}
 		made[n.outputs[0]] = true
 	}
+}
+
+// checkOptions checks the options of some operators of everyLayer.
+func checkOptions(t *testing.T, n *nn.Network, data []byte, p parsed) {
+	t.Helper()
 	if stem := p.nodes[2]; stem.kind != byte(conv2DOptions) || stem.options.byte(0) != byte(paddingSame) ||
 		stem.options.int32(1) != 2 || stem.options.int32(2) != 2 || stem.options.byte(3) != byte(fusedReLU6) {
 		t.Errorf("the stem is %+v", stem)
@@ -332,7 +346,7 @@ func TestEveryLayer(t *testing.T) {
 	}
 }
 
-// TestWrittenInParts: activations that LiteRT lacks, or has without their setting.
+// TestWrittenInParts checks activations that LiteRT lacks, or has without their setting.
 func TestWrittenInParts(t *testing.T) {
 	for _, c := range []struct {
 		layer nn.Layer
@@ -365,7 +379,8 @@ func TestWrittenInParts(t *testing.T) {
 	}
 }
 
-// TestActivations: what is written of those that are an operator with a constant, or several.
+// TestActivations checks activations that are written as an operator with a constant, or as several
+// operators.
 func TestActivations(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{4, 5, 3}}}
 	x := l.add(nn.Layer{Op: nn.OpHardSigmoid}, 0)
@@ -392,7 +407,8 @@ func TestActivations(t *testing.T) {
 	}
 }
 
-// TestSharedConstants: what two layers share is once in the file, if neither changes it.
+// TestSharedConstants checks that weights of two layers are once in the file if neither layer
+// changes them.
 func TestSharedConstants(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{8, 8, 16}}}
 	x := 0
@@ -417,8 +433,8 @@ func TestSharedConstants(t *testing.T) {
 	}
 }
 
-// TestFolded: the kernel and bias are those of the layer and the batch-norm together, and the
-// network's own stay as they are.
+// TestFolded checks that a batch-norm is folded into kernel and bias, and that the network's own
+// weights do not change.
 func TestFolded(t *testing.T) {
 	norm := nn.Layer{Op: nn.OpBatchNorm, Name: "norm", Epsilon: 0.5}
 	statistics := tensor.Map{"norm/gamma": tensor.FromSlice([]float32{2, 3}, 2),
@@ -470,7 +486,8 @@ func TestFolded(t *testing.T) {
 	}
 }
 
-// TestNotFused: nothing becomes part of an operator whose result is taken as it is.
+// TestNotFused checks that nothing is fused into an operator whose result another layer takes as
+// well.
 func TestNotFused(t *testing.T) {
 	conv := nn.Layer{Op: nn.OpConv, Name: "conv", Units: 2, Height: 1, Width: 1, Stride: 1}
 	norm := nn.Layer{Op: nn.OpBatchNorm, Name: "norm", Epsilon: 1e-3}
@@ -512,7 +529,7 @@ func TestNotFused(t *testing.T) {
 	}
 }
 
-// TestPreparedTwice: what prepares pictures stays as it is where two layers take it.
+// TestPreparedTwice checks that the preprocessing is not changed where two layers take it.
 func TestPreparedTwice(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{2, 2, 3}}}
 	l.add(nn.Layer{Op: nn.OpAdd}, l.add(nn.Layer{Op: nn.OpReLU}, 0), 0)
@@ -523,8 +540,8 @@ func TestPreparedTwice(t *testing.T) {
 	}
 }
 
-// TestSoftmaxAtTheEnd: a network's own softmax is what the probabilities are, and what only
-// passes the input on to it becomes an operator nevertheless.
+// TestSoftmaxAtTheEnd checks that a network's own softmax is the output of probabilities, and that
+// an input that is passed on to it becomes an operator.
 func TestSoftmaxAtTheEnd(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{6, 6, 3}}}
 	l.add(nn.Layer{Op: nn.OpSoftmax}, l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, 0))
@@ -541,8 +558,8 @@ func TestSoftmaxAtTheEnd(t *testing.T) {
 	}
 }
 
-// TestMetadata: readers of TensorFlow Lite's metadata find what pictures and outputs are,
-// and the labels in an archive behind the model.
+// TestMetadata checks the descriptions of pictures and outputs, and the archive of labels behind
+// the model.
 func TestMetadata(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{5, 4, 3}}}
 	l.add(nn.Layer{Op: nn.OpDense, Name: "top", Units: 2}, l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, 0))
@@ -563,28 +580,7 @@ func TestMetadata(t *testing.T) {
 			t.Errorf("the metadata is of %q, %q, parsers from %q on", about.text(0), about.text(1), about.text(7))
 		}
 		subgraph := about.tables(3)[0]
-		input := subgraph.tables(2)[0]
-		if size := input.table(3).table(1).table(1); input.table(3).byte(0) != contentImage || size.int32(0) != 4 ||
-			size.int32(1) != 5 {
-			t.Errorf("pictures of %d × %d", size.int32(0), size.int32(1))
-		}
-		picture := p.tensors[p.inputs[0]]
-		if o.Pictures {
-			if len(input.tables(4)) != 0 || input.text(0) != pictureName || picture.kind != int8(typeUint8) {
-				t.Error("pictures are prepared twice, or no uint8")
-			}
-			if mean, std := p.floats(p.nodes[1].inputs[1]),
-				p.floats(p.nodes[2].inputs[1]); !slices.Equal(p.operators()[:3],
-				[]operator{opCast, opSub, opDiv}) || !slices.Equal(mean, o.Preprocessing.Mean[:]) ||
-				!slices.Equal(std, o.Preprocessing.Std[:]) {
-				t.Errorf("pictures are prepared by %v, %v and %v", p.operators(), mean, std)
-			}
-		} else if unit := input.tables(4)[0]; unit.byte(0) != processNormalization ||
-			picture.kind != int8(typeFloat32) ||
-			!slices.Equal(unit.table(1).floats(0), []float32{1, 2, 3}) || !slices.Equal(unit.table(1).floats(1),
-			[]float32{4, 5, 6}) {
-			t.Errorf("normalised by %v and %v", unit.table(1).floats(0), unit.table(1).floats(1))
-		}
+		checkInput(t, p, subgraph.tables(2)[0], o)
 		outputs := subgraph.tables(3)
 		for i, name := range []string{probabilitiesName, logitsName, acceptanceName} {
 			files := outputs[i].tables(6)
@@ -596,28 +592,7 @@ func TestMetadata(t *testing.T) {
 				t.Errorf("%s has %d files", name, len(files))
 			}
 		}
-		archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := archive.File[0]
-		in, err := f.Open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(in)
-		if err != nil || len(archive.File) != 1 || f.Name != labelsFile || string(text) != "hat\ngröße 7\n" {
-			t.Errorf("%s holds %q, %v", f.Name, text, err)
-		}
-		// Its places count from the start of the file, that of the directory in the last line too.
-		if at := binary.LittleEndian.Uint32(data[len(data)-6:]); !bytes.HasPrefix(data[at:], []byte("PK\x01\x02")) {
-			t.Errorf("there is no directory of the archive at %d", at)
-		}
-		// Readers map it: stored, with its size in front.
-		if at, err := f.DataOffset(); err != nil || f.Method != zip.Store || f.Flags&8 != 0 ||
-			!bytes.HasPrefix(data[at:], text) {
-			t.Errorf("at %d, %v, %+v", at, err, f.FileHeader)
-		}
+		checkLabelFile(t, data)
 	}
 	o = Options{}
 	if p := parse(t, encoded(t, n, o)); len(root(t, p.metadata[metadataEntry],
@@ -626,8 +601,62 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// TestChannels: the metadata names the colours of pictures, grey ones too, and calls an input
-// of other channels no picture.
+// checkInput checks the metadata of TestMetadata's input.
+func checkInput(t *testing.T, p parsed, input reader, o Options) {
+	t.Helper()
+	if size := input.table(3).table(1).table(1); input.table(3).byte(0) != contentImage ||
+		size.int32(0) != 4 || size.int32(1) != 5 {
+		t.Errorf("pictures of %d × %d", size.int32(0), size.int32(1))
+	}
+	picture, want := p.tensors[p.inputs[0]], o.Preprocessing
+	if !o.Pictures {
+		unit := input.tables(4)[0]
+		mean, std := unit.table(1).floats(0), unit.table(1).floats(1)
+		if unit.byte(0) != processNormalization || picture.kind != int8(typeFloat32) ||
+			!slices.Equal(mean, want.Mean) || !slices.Equal(std, want.Std) {
+			t.Errorf("normalized by %v and %v", mean, std)
+		}
+		return
+	}
+	if len(input.tables(4)) != 0 || input.text(0) != pictureName || picture.kind != int8(typeUint8) {
+		t.Error("pictures are normalized twice, or not uint8")
+	}
+	mean, std := p.floats(p.nodes[1].inputs[1]), p.floats(p.nodes[2].inputs[1])
+	if !slices.Equal(p.operators()[:3], []operator{opCast, opSub, opDiv}) ||
+		!slices.Equal(mean, want.Mean) || !slices.Equal(std, want.Std) {
+		t.Errorf("pictures are normalized by %v, %v and %v", p.operators(), mean, std)
+	}
+}
+
+// checkLabelFile checks the archive of TestMetadata's labels.
+func checkLabelFile(t *testing.T, data []byte) {
+	t.Helper()
+	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := archive.File[0]
+	in, err := f.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(in)
+	if err != nil || len(archive.File) != 1 || f.Name != labelsFile || string(text) != "hat\ngröße 7\n" {
+		t.Errorf("%s holds %q, %v", f.Name, text, err)
+	}
+	// Its offsets count from the start of the file, also that of the directory at the end.
+	if at := binary.LittleEndian.Uint32(data[len(data)-6:]); !bytes.HasPrefix(data[at:], []byte("PK\x01\x02")) {
+		t.Errorf("there is no directory of the archive at %d", at)
+	}
+	// Readers map it, so it is stored uncompressed, with its size in front.
+	if at, err := f.DataOffset(); err != nil || f.Method != zip.Store || f.Flags&8 != 0 ||
+		!bytes.HasPrefix(data[at:], text) {
+		t.Errorf("at %d, %v, %+v", at, err, f.FileHeader)
+	}
+}
+
+// TestChannels checks the colour space of pictures in the metadata, and that an input with other
+// numbers of channels is not called a picture.
 func TestChannels(t *testing.T) {
 	for channels, want := range map[int]struct{ content, space byte }{
 		1: {contentImage, colorSpaceGrey}, 2: {contentFeature, 0}, 3: {contentImage, colorSpaceRGB},
@@ -645,7 +674,7 @@ func TestChannels(t *testing.T) {
 	}
 }
 
-// TestWriteErrors: what cannot be written, and why.
+// TestWriteErrors checks the errors about what cannot be written.
 func TestWriteErrors(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{1, 1, 1 << 13}}}
 	x := l.add(nn.Layer{Op: nn.OpFlatten}, 0)
@@ -687,7 +716,7 @@ func TestWriteErrors(t *testing.T) {
 		l := list{{Op: nn.OpInput, Shape: []int{8, 8, 3}}}
 		l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, l.add(pool, 0))
 		if err := Write(io.Discard, filled(t, l, 1), Options{}); !errors.As(err, &layer) || layer.Layer != 1 ||
-			layer.Op != pool.Op || layer.Reason != "it is dilated, and no pooling of TensorFlow Lite is" {
+			layer.Op != pool.Op || layer.Reason != "it is dilated; TensorFlow Lite has no dilated pooling" {
 			t.Errorf("%s: %v", pool, err)
 		}
 	}
@@ -711,7 +740,7 @@ type full struct{ err error }
 
 func (f full) Write([]byte) (int, error) { return 0, f.err }
 
-// TestTooLarge: a model that a flatbuffer cannot hold is refused before it is made.
+// TestTooLarge checks that a model that a flatbuffer cannot hold is refused before it is built.
 func TestTooLarge(t *testing.T) {
 	w := &writer{}
 	w.tensors = []variable{{shape: []int{1, 1, 3}}}
@@ -725,7 +754,8 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// TestSizeIsBounded: the flatbuffer never has to grow, which it could not beyond a gigabyte.
+// TestSizeIsBounded checks that the flatbuffer never has to grow, which it could not beyond a
+// gigabyte.
 func TestSizeIsBounded(t *testing.T) {
 	for seed := range uint64(20) {
 		n := filled(t, randomNetwork(seed), seed)
@@ -733,13 +763,13 @@ func TestSizeIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &writer{graph: g, shapes: g.Shapes(), weights: n.Tensors, made: map[int32]int{},
+		w := &writer{graph: g, shapes: g.Shapes(), weights: n.Tensors, makers: map[int32]int{},
 			readers: map[int32]int{}, names: map[string]bool{}}
 		o := Options{Doc: strings.Repeat("d", 1<<16), Metadata: map[string]string{"garb": strings.Repeat("m", 1<<17)}}
-		if err := w.network(o); err != nil {
+		if err := w.writeNetwork(o); err != nil {
 			t.Fatal(err)
 		}
-		bound := w.bound(o, w.metadata(o))
+		bound := w.estimateSize(o, w.encodeMetadata(o))
 		if data, err := w.encode(o); err != nil || int64(len(data)) > bound-1<<10 ||
 			bound > 2*int64(len(data))+1<<17 {
 			t.Errorf("%d bytes, at most %d, %v", len(data), bound, err)

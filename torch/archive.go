@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	// pickleEntry is the entry of an archive that holds the pickle; the storages are data/0
-	// and so on beside it.
+	// pickleEntry is the name of the archive's entry with the pickle. The storages are the entries
+	// data/0, data/1 and so on beside it.
 	pickleEntry = "data.pkl"
-	// maxEntries bounds the entries of an archive: a network has a storage for each tensor.
+	// maxEntries limits an archive's entries. A network has one per tensor.
 	maxEntries = 1 << 16
 )
 
-// archive is a file that torch.save has written since PyTorch 1.6.
+// archive is a file in the format of torch.save since PyTorch 1.6.
 type archive struct {
 	data    []byte
 	entries map[string]*zip.File
-	folder  string // of the pickle
-	left    int    // bytes that may still be read: entries do not overlap
+	folder  string // that holds the pickle
+	left    int    // bytes that may still be read, so that entries cannot overlap
 }
 
-// readArchive returns the value of the pickle in a zip archive. Its tensors' storages have
-// their values.
+// readArchive interprets the pickle in a zip archive and returns its value, with the values
+// of all storages.
 func readArchive(data []byte) (any, error) {
-	// Each entry has such a signature. A directory of millions would take much memory.
+	// Each entry has this signature. A directory of millions would take much memory.
 	if n := bytes.Count(data, []byte("PK\x01\x02")); n > maxEntries {
-		return nil, malformed("the archive has %d entries; at most %d are read", n, maxEntries)
+		return nil, malformed("the archive has %d entries; the limit is %d", n, maxEntries)
 	}
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -56,9 +56,11 @@ func readArchive(data []byte) (any, error) {
 		return nil, unsupported("a program of TorchScript; save the model's state_dict() instead")
 	}
 	if f, ok := a.entries[a.folder+"byteorder"]; ok {
-		if order, err := a.bytes(f); err != nil {
-			return nil, err
-		} else if string(order) != "little" {
+		order, readErr := a.bytes(f)
+		if readErr != nil {
+			return nil, readErr
+		}
+		if string(order) != "little" {
 			return nil, unsupported("values in the byte order %q", order)
 		}
 	}
@@ -67,13 +69,13 @@ func readArchive(data []byte) (any, error) {
 		return nil, err
 	}
 	if len(pickle) > maxPickleBytes {
-		return nil, malformed("its pickle has %d bytes; at most %d are read", len(pickle), maxPickleBytes)
+		return nil, malformed("its pickle has %d bytes; the limit is %d", len(pickle), maxPickleBytes)
 	}
-	m := machine{data: pickle, storages: map[string]*storage{}, find: a.find}
-	return m.run()
+	m := machine{data: pickle, storages: map[string]*storage{}, load: a.load}
+	return m.interpret()
 }
 
-// bytes returns an entry's bytes, which are a part of the file: torch.save compresses none.
+// bytes returns an entry's bytes without copying them: torch.save does not compress entries.
 func (a *archive) bytes(f *zip.File) ([]byte, error) {
 	if f.Method != zip.Store || f.CompressedSize64 != f.UncompressedSize64 {
 		return nil, unsupported("the compressed entry %s", f.Name)
@@ -83,7 +85,7 @@ func (a *archive) bytes(f *zip.File) ([]byte, error) {
 		return nil, &FormatError{"entry " + f.Name + " is damaged", err}
 	}
 	if start < 0 || start > int64(len(a.data)) || f.UncompressedSize64 > uint64(len(a.data))-uint64(start) {
-		return nil, malformed("the file ends before its entry %s does; copy or download it again", f.Name)
+		return nil, malformed("entry %s is cut off; copy or download the file again", f.Name)
 	}
 	b := a.data[start:][:f.UncompressedSize64]
 	if a.left -= len(b); a.left < 0 {
@@ -95,8 +97,8 @@ func (a *archive) bytes(f *zip.File) ([]byte, error) {
 	return b, nil
 }
 
-// find gives a storage its values.
-func (a *archive) find(s *storage) error {
+// load sets a storage's data.
+func (a *archive) load(s *storage) error {
 	name := a.folder + "data/" + s.key
 	f, ok := a.entries[name]
 	if !ok {
@@ -113,27 +115,27 @@ func (a *archive) find(s *storage) error {
 	return nil
 }
 
-// What the first two pickles of a file before PyTorch 1.6 hold (torch/serialization.py:
-// MAGIC_NUMBER, little-endian, and PROTOCOL_VERSION).
+// The first two pickles of a file from before PyTorch 1.6 hold these constants
+// (torch/serialization.py: MAGIC_NUMBER, little-endian, and PROTOCOL_VERSION).
 const (
 	legacyMagic   = bigInt("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19")
 	legacyVersion = int64(1001)
 )
 
-// readLegacy returns the value of the fourth of the pickles that torch.save wrote one after
-// another before PyTorch 1.6: magic number, version, system, value, the storages' keys. The
-// storages' values follow.
+// readLegacy reads the format of torch.save before PyTorch 1.6: five pickles with a magic number, a
+// version, the system, the value and the storages' keys, and then the storages' values. It returns
+// the value.
 func readLegacy(data []byte) (any, error) {
 	m := machine{data: data[:min(len(data), maxPickleBytes)], storages: map[string]*storage{}}
-	m.find = func(*storage) error { return nil } // they come later
+	m.load = func(*storage) error { return nil } // the values follow the pickles
 	var values [5]any
 	for i := range values {
 		var err error
-		if values[i], err = m.run(); err != nil {
+		if values[i], err = m.interpret(); err != nil {
 			return nil, err
 		}
 		if i == 0 && values[0] != legacyMagic {
-			return nil, malformed("it is a pickle, but none that torch.save wrote")
+			return nil, malformed("it is a pickle, but not one of torch.save")
 		}
 	}
 	if values[1] != legacyVersion {
@@ -151,10 +153,10 @@ func readLegacy(data []byte) (any, error) {
 		name, _ := key.(string)
 		s := m.storages[name]
 		if s == nil || s.data != nil {
-			return nil, malformed("its list of storages has %v, which is none, or has it twice", key)
+			return nil, malformed("its list of storages has the key %v, which is unknown or repeated", key)
 		}
 		if len(rest) < 8 {
-			return nil, malformed("the file ends before its storages do; copy or download it again")
+			return nil, malformed("its storages are cut off; copy or download the file again")
 		}
 		count, size := binary.LittleEndian.Uint64(rest), s.count*s.kind.bytes
 		rest = rest[8:]
@@ -162,7 +164,7 @@ func readLegacy(data []byte) (any, error) {
 			return nil, malformed("storage %q has %d values, not %d", name, min(count, math.MaxInt64), s.count)
 		}
 		if size > len(rest) {
-			return nil, malformed("the file ends before its storages do; copy or download it again")
+			return nil, malformed("its storages are cut off; copy or download the file again")
 		}
 		s.data = rest[:size:size]
 		rest = rest[size:]

@@ -50,7 +50,7 @@ const (
 	opFrame           opcode = 0x95
 )
 
-// refused are the names of the instructions that no state dict needs.
+// refused has the names of the instructions that no state dict needs.
 var refused = map[opcode]string{
 	'0': "POP", '1': "POP_MARK", '2': "DUP", 'F': "FLOAT", 'I': "INT", 'L': "LONG", 'P': "PERSID", 'S': "STRING",
 	'T': "BINSTRING", 'U': "SHORT_BINSTRING", 'V': "UNICODE", 'd': "DICT", 'g': "GET", 'l': "LIST", 'o': "OBJ",
@@ -61,15 +61,15 @@ var refused = map[opcode]string{
 
 const (
 	maxProtocol = 5
-	// maxPickleBytes bounds the pickle: a tensor takes about 150 bytes of it, and a byte of
-	// it at most about 100 bytes of memory.
+	// maxPickleBytes limits the pickle. A tensor takes about 150 bytes of it; a byte of it takes at
+	// most about 100 bytes of memory.
 	maxPickleBytes = 1 << 20
-	// maxStringBytes bounds a name, since a pickle can use a string again and again.
+	// maxStringBytes limits strings, because a pickle can use one many times.
 	maxStringBytes = 4096
 )
 
-// The values of a pickle are nil, bool, int64, float64, string, and these. Values refer to
-// each other, possibly in circles, so nothing walks through them without an end.
+// A value of a pickle is nil, a bool, int64, float64, string, or one of these. Values may
+// refer to each other in cycles, so no function descends into them without a limit.
 type (
 	bigInt string // the bytes of an int that does not fit into an int64
 	tuple  struct{ items []any }
@@ -77,9 +77,9 @@ type (
 	item   struct{ key, value any }
 	dict   struct {
 		items []item
-		index map[any]int // from key, a string or int64, to place in items
+		index map[any]int // from a key, which is a string or int64, to the index in items
 	}
-	// class is a function or class that a pickle may name: "collections.OrderedDict".
+	// class is the name of a function or class that a pickle may use: "collections.OrderedDict".
 	class string
 )
 
@@ -100,7 +100,7 @@ func (d *dict) set(key, value any) error {
 	switch key.(type) {
 	case string, int64:
 	default:
-		return unsupported("%s as the key of a dict", kindOf(key))
+		return unsupported("%s as the key of a dict", describe(key))
 	}
 	if _, taken := d.index[key]; taken {
 		return malformed("a dict has the key %v twice", key)
@@ -118,38 +118,38 @@ type machine struct {
 	data  []byte
 	at    int
 	stack []any
-	marks []int // places in stack
+	marks []int // indices in stack
 	memo  map[uint32]any
-	// storages are those that the pickle names, by key; find gives a new one its values, if
-	// they are known already.
+	// storages holds the storages that the pickle names, by key. load sets the data of a new one if
+	// it is known already.
 	storages map[string]*storage
-	find     func(*storage) error
+	load     func(*storage) error
 }
 
-// errShort says that a pickle ends too early.
-func (m *machine) errShort() error {
-	return malformed("its pickle is cut off; copy or download it again")
+// errCutOff returns the error for a pickle that ends too early.
+func errCutOff() error {
+	return malformed("its pickle is cut off; copy or download the file again")
 }
 
 // take returns the next n bytes.
 func (m *machine) take(n int) ([]byte, error) {
 	if n > len(m.data)-m.at {
-		return nil, m.errShort()
+		return nil, errCutOff()
 	}
 	m.at += n
 	return m.data[m.at-n : m.at], nil
 }
 
-// line returns the bytes up to the end of the line.
-func (m *machine) line() (string, error) {
+// takeLine returns the bytes up to the end of the line.
+func (m *machine) takeLine() (string, error) {
 	end := m.at
 	for end < len(m.data) && m.data[end] != '\n' {
 		if end++; end-m.at > maxStringBytes {
-			return "", malformed("its pickle has a name of more than %d bytes", maxStringBytes)
+			return "", malformed("its pickle has a name longer than %d bytes", maxStringBytes)
 		}
 	}
 	if end == len(m.data) {
-		return "", m.errShort()
+		return "", errCutOff()
 	}
 	text := string(m.data[m.at:end])
 	m.at = end + 1
@@ -158,10 +158,10 @@ func (m *machine) line() (string, error) {
 
 func (m *machine) push(v any) { m.stack = append(m.stack, v) }
 
-// errEmpty says that an instruction takes more from the stack than is there.
-func errEmpty() error { return malformed("its pickle is damaged: the stack is empty") }
+// errEmptyStack returns the error for an instruction that takes more values than the stack has.
+func errEmptyStack() error { return malformed("its pickle is damaged: the stack is empty") }
 
-// floor is the place in the stack that the instructions since the last mark leave alone.
+// floor returns the start of the part of the stack that instructions may change: the last mark.
 func (m *machine) floor() int {
 	if len(m.marks) == 0 {
 		return 0
@@ -169,19 +169,19 @@ func (m *machine) floor() int {
 	return m.marks[len(m.marks)-1]
 }
 
-// pop takes the last n values off the stack, in their order. The slice is valid until the
+// pop removes and returns the last n values of the stack, in order. The slice is valid until the
 // next push.
 func (m *machine) pop(n int) ([]any, error) {
 	start := len(m.stack) - n
 	if start < m.floor() {
-		return nil, errEmpty()
+		return nil, errEmptyStack()
 	}
 	values := m.stack[start:]
 	m.stack = m.stack[:start]
 	return values, nil
 }
 
-// popMark takes the values since the last mark off the stack.
+// popMark removes and returns the values since the last mark.
 func (m *machine) popMark() ([]any, error) {
 	if len(m.marks) == 0 {
 		return nil, malformed("its pickle is damaged: a mark is missing")
@@ -195,13 +195,13 @@ func (m *machine) popMark() ([]any, error) {
 // top returns the last value of the stack.
 func (m *machine) top() (any, error) {
 	if len(m.stack) == m.floor() {
-		return nil, errEmpty()
+		return nil, errEmptyStack()
 	}
 	return m.stack[len(m.stack)-1], nil
 }
 
-// run interprets a pickle up to its end and returns its value.
-func (m *machine) run() (any, error) {
+// interpret executes a pickle up to its end and returns its value.
+func (m *machine) interpret() (any, error) {
 	m.stack, m.marks, m.memo = nil, nil, map[uint32]any{}
 	for {
 		b, err := m.take(1)
@@ -209,24 +209,24 @@ func (m *machine) run() (any, error) {
 			return nil, err
 		}
 		if opcode(b[0]) == opStop {
-			values, err := m.pop(1)
-			if err != nil {
+			var values []any
+			if values, err = m.pop(1); err != nil {
 				return nil, err
 			}
 			return values[0], nil
 		}
-		if err := m.step(opcode(b[0])); err != nil {
+		if err = m.execute(opcode(b[0])); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// step carries out one instruction.
-func (m *machine) step(op opcode) error {
+// execute executes one instruction.
+func (m *machine) execute(op opcode) error {
 	switch op {
 	case opProto:
-		return m.protocol()
-	case opFrame: // the length of what follows
+		return m.checkProtocol()
+	case opFrame: // the length of the next part, which nothing needs
 		_, err := m.take(8)
 		return err
 	case opMark:
@@ -236,13 +236,13 @@ func (m *machine) step(op opcode) error {
 		m.push(constant(op))
 		return nil
 	case opBinInt, opBinInt1, opBinInt2, opLong1, opBinFloat:
-		return m.number(op)
+		return m.pushNumber(op)
 	case opBinUnicode, opShortBinUnicode:
-		return m.text(op)
+		return m.pushText(op)
 	case opTuple, opTuple1, opTuple2, opTuple3:
-		return m.tuple(op)
+		return m.pushTuple(op)
 	case opBinPut, opLongBinPut, opMemoize:
-		return m.put(op)
+		return m.memoize(op)
 	case opBinGet, opLongBinGet:
 		return m.recall(op)
 	case opAppend, opAppends:
@@ -250,13 +250,13 @@ func (m *machine) step(op opcode) error {
 	case opSetItem, opSetItems:
 		return m.setItems(op)
 	case opGlobal, opInst, opStackGlobal:
-		return m.name(op)
+		return m.pushClass(op)
 	case opBinPersID:
-		return m.persistent()
+		return m.pushStorage()
 	case opReduce:
 		return m.call()
 	case opBuild:
-		return m.build()
+		return m.skipAttributes()
 	}
 	if name, ok := refused[op]; ok {
 		return unsupported("the pickle instruction %s", name)
@@ -264,7 +264,7 @@ func (m *machine) step(op opcode) error {
 	return malformed("its pickle is damaged: there is no instruction %#02x", byte(op))
 }
 
-func (m *machine) protocol() error {
+func (m *machine) checkProtocol() error {
 	b, err := m.take(1)
 	if err == nil && b[0] > maxProtocol {
 		err = unsupported("pickles of protocol %d", b[0])
@@ -286,7 +286,7 @@ func constant(op opcode) any {
 	return nil
 }
 
-func (m *machine) number(op opcode) error {
+func (m *machine) pushNumber(op opcode) error {
 	size := map[opcode]int{opBinInt: 4, opBinInt1: 1, opBinInt2: 2, opLong1: 1, opBinFloat: 8}[op]
 	b, err := m.take(size)
 	if err != nil {
@@ -301,7 +301,7 @@ func (m *machine) number(op opcode) error {
 		m.push(int64(binary.LittleEndian.Uint16(b)))
 	case opBinFloat:
 		m.push(math.Float64frombits(binary.BigEndian.Uint64(b)))
-	case opLong1: // two's complement, of as many bytes as the first says
+	case opLong1: // two's complement; the first byte is the length
 		if b, err = m.take(int(b[0])); err != nil {
 			return err
 		}
@@ -322,12 +322,12 @@ func (m *machine) number(op opcode) error {
 	return nil
 }
 
-func (m *machine) text(op opcode) error {
+func (m *machine) pushText(op opcode) error {
 	size := 1
 	if op == opBinUnicode {
 		size = 4
 	}
-	n, err := m.unsigned(size)
+	n, err := m.takeUnsigned(size)
 	if err != nil {
 		return err
 	}
@@ -345,8 +345,8 @@ func (m *machine) text(op opcode) error {
 	return nil
 }
 
-// unsigned returns a little-endian number of 1 or 4 bytes.
-func (m *machine) unsigned(size int) (uint32, error) {
+// takeUnsigned returns a little-endian number of 1 or 4 bytes.
+func (m *machine) takeUnsigned(size int) (uint32, error) {
 	b, err := m.take(size)
 	if err != nil {
 		return 0, err
@@ -357,7 +357,7 @@ func (m *machine) unsigned(size int) (uint32, error) {
 	return binary.LittleEndian.Uint32(b), nil
 }
 
-func (m *machine) tuple(op opcode) error {
+func (m *machine) pushTuple(op opcode) error {
 	var values []any
 	var err error
 	if op == opTuple {
@@ -372,7 +372,7 @@ func (m *machine) tuple(op opcode) error {
 	return nil
 }
 
-func (m *machine) put(op opcode) error {
+func (m *machine) memoize(op opcode) error {
 	v, err := m.top()
 	if err != nil {
 		return err
@@ -380,9 +380,9 @@ func (m *machine) put(op opcode) error {
 	place := uint32(len(m.memo))
 	switch op {
 	case opBinPut:
-		place, err = m.unsigned(1)
+		place, err = m.takeUnsigned(1)
 	case opLongBinPut:
-		place, err = m.unsigned(4)
+		place, err = m.takeUnsigned(4)
 	}
 	if err == nil {
 		m.memo[place] = v
@@ -395,21 +395,21 @@ func (m *machine) recall(op opcode) error {
 	if op == opLongBinGet {
 		size = 4
 	}
-	place, err := m.unsigned(size)
+	place, err := m.takeUnsigned(size)
 	if err != nil {
 		return err
 	}
 	v, ok := m.memo[place]
 	if !ok {
-		return malformed("its pickle is damaged: it recalls what it did not keep")
+		return malformed("its pickle is damaged: it recalls a value that it did not store")
 	}
 	m.push(v)
 	return nil
 }
 
-// since returns the value that an instruction works on with what was pushed after it: one
-// value, n, or with all those since the mark.
-func (m *machine) since(single bool, n int) (values []any, on any, err error) {
+// popOperands removes the operands of an instruction, the last n values or those since the
+// last mark, and returns them with the value below, which the instruction changes.
+func (m *machine) popOperands(single bool, n int) (values []any, target any, err error) {
 	if single {
 		values, err = m.pop(n)
 	} else {
@@ -418,31 +418,31 @@ func (m *machine) since(single bool, n int) (values []any, on any, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	on, err = m.top()
-	return values, on, err
+	target, err = m.top()
+	return values, target, err
 }
 
 func (m *machine) appendItems(op opcode) error {
-	values, on, err := m.since(op == opAppend, 1)
+	values, target, err := m.popOperands(op == opAppend, 1)
 	if err != nil {
 		return err
 	}
-	l, ok := on.(*list)
+	l, ok := target.(*list)
 	if !ok {
-		return malformed("its pickle is damaged: it appends to %s", kindOf(on))
+		return malformed("its pickle is damaged: it appends to %s", describe(target))
 	}
 	l.items = append(l.items, values...)
 	return nil
 }
 
 func (m *machine) setItems(op opcode) error {
-	values, on, err := m.since(op == opSetItem, 2)
+	values, target, err := m.popOperands(op == opSetItem, 2)
 	if err != nil {
 		return err
 	}
-	d, ok := on.(*dict)
+	d, ok := target.(*dict)
 	if !ok || len(values)%2 != 0 {
-		return malformed("its pickle is damaged: it sets %d values in %s", len(values), kindOf(on))
+		return malformed("its pickle is damaged: it sets %d values in %s", len(values), describe(target))
 	}
 	for i := 0; i < len(values); i += 2 {
 		if err := d.set(values[i], values[i+1]); err != nil {
@@ -452,24 +452,24 @@ func (m *machine) setItems(op opcode) error {
 	return nil
 }
 
-// name pushes the function or class of a name, if it is one that a state dict needs.
-func (m *machine) name(op opcode) error {
+// pushClass pushes the named function or class if it is one that a state dict needs.
+func (m *machine) pushClass(op opcode) error {
 	var module, name string
 	var err error
 	if op == opStackGlobal {
-		values, err := m.pop(2)
-		if err != nil {
+		var values []any
+		if values, err = m.pop(2); err != nil {
 			return err
 		}
 		var ok, isText bool
 		module, ok = values[0].(string)
 		name, isText = values[1].(string)
 		if !ok || !isText {
-			return malformed("its pickle is damaged: a name is %s", kindOf(values[1]))
+			return malformed("its pickle is damaged: a name is %s", describe(values[1]))
 		}
-	} else if module, err = m.line(); err != nil {
+	} else if module, err = m.takeLine(); err != nil {
 		return err
-	} else if name, err = m.line(); err != nil {
+	} else if name, err = m.takeLine(); err != nil {
 		return err
 	}
 	full := module + "." + name
@@ -490,39 +490,39 @@ func (m *machine) name(op opcode) error {
 	return &CallError{full}
 }
 
-// persistent replaces ("storage", kind, key, device, count) by the storage. Files before the
-// zip archive have the part of another storage that it is as a sixth, which is None since
-// version 0.4.
-func (m *machine) persistent() error {
+// pushStorage replaces ("storage", kind, key, device, count) by the storage. In files from before
+// the zip archive there is a sixth item, the part of another storage that it is; since version 0.4
+// it is None.
+func (m *machine) pushStorage() error {
 	values, err := m.pop(1)
 	if err != nil {
 		return err
 	}
 	id, ok := values[0].(*tuple)
 	if !ok || len(id.items) != 5 && len(id.items) != 6 || id.items[0] != "storage" {
-		return malformed("its pickle is damaged: it refers to what is no storage")
+		return malformed("its pickle is damaged: it refers to a storage without describing it")
 	}
 	kind, isKind := id.items[1].(*storageKind)
 	key, isText := id.items[2].(string)
 	count, isInt := id.items[4].(int64)
 	switch {
 	case !isKind || !isText || !isInt:
-		return malformed("its pickle is damaged: a storage of %s values", kindOf(id.items[4]))
+		return malformed("its pickle is damaged: the size of a storage is %s", describe(id.items[4]))
 	case count < 0 || count > math.MaxInt32:
-		return malformed("storage %q would have %d values", key, count)
+		return malformed("storage %q has %d values", key, count)
 	case len(id.items) == 6 && id.items[5] != nil:
 		return unsupported("a storage that is a part of another")
 	}
 	s := &storage{kind: kind, key: key, count: int(count)}
 	if before, ok := m.storages[key]; ok {
 		if before.kind != s.kind || before.count != s.count {
-			return malformed("storage %q is both %d × %s and %d × %s", key, before.count, before.kind.name, s.count,
-				s.kind.name)
+			return malformed("storage %q is both %d × %s and %d × %s",
+				key, before.count, before.kind.name, s.count, s.kind.name)
 		}
 		m.push(before)
 		return nil
 	}
-	if err := m.find(s); err != nil {
+	if err := m.load(s); err != nil {
 		return err
 	}
 	m.storages[key] = s
@@ -530,7 +530,7 @@ func (m *machine) persistent() error {
 	return nil
 }
 
-// call carries out the three calls that a state dict needs.
+// call performs the calls that a state dict needs.
 func (m *machine) call() error {
 	values, err := m.pop(2)
 	if err != nil {
@@ -538,7 +538,7 @@ func (m *machine) call() error {
 	}
 	args, ok := values[1].(*tuple)
 	if !ok {
-		return malformed("its pickle is damaged: it calls with %s", kindOf(values[1]))
+		return malformed("its pickle is damaged: it calls with %s", describe(values[1]))
 	}
 	var result any
 	switch f := values[0].(type) {
@@ -547,18 +547,19 @@ func (m *machine) call() error {
 	case *storageKind:
 		err = &CallError{"torch." + f.name}
 	default:
-		err = malformed("its pickle is damaged: it calls %s", kindOf(f))
+		err = malformed("its pickle is damaged: it calls %s", describe(f))
 	}
 	m.push(result)
 	return err
 }
 
+// call returns the result of calling f.
 func call(f class, args []any) (any, error) {
-	damaged := func() error { return malformed("its pickle is damaged: %s has other arguments", f) }
+	damaged := func() error { return malformed("its pickle is damaged: it calls %s with wrong arguments", f) }
 	switch f {
 	case classOrderedDict:
 		if len(args) != 0 {
-			return nil, unsupported("a collections.OrderedDict made of %s", kindOf(args[0]))
+			return nil, unsupported("a collections.OrderedDict made of %s", describe(args[0]))
 		}
 		return &dict{}, nil
 	case classRebuildParameter: // tensor, requires_grad, hooks
@@ -571,14 +572,14 @@ func call(f class, args []any) (any, error) {
 		}
 		return v, nil
 	}
-	// storage, offset, size, stride, requires_grad, hooks; newer ones, metadata too
+	// storage, offset, size, stride, requires_grad, hooks and, in newer files, metadata
 	if len(args) != 6 && len(args) != 7 || !isEmpty(args[5]) || len(args) == 7 && !isEmpty(args[6]) {
 		return nil, damaged()
 	}
 	s, isStorage := args[0].(*storage)
 	offset, isInt := args[1].(int64)
-	size, sizeErr := ints(args[2])
-	stride, strideErr := ints(args[3])
+	size, sizeErr := toInts(args[2])
+	stride, strideErr := toInts(args[3])
 	if !isStorage || !isInt || sizeErr != nil || strideErr != nil {
 		return nil, damaged()
 	}
@@ -595,31 +596,31 @@ func isEmpty(v any) bool {
 	return v == nil || ok && len(d.items) == 0
 }
 
-// ints returns the ints of a tuple, as many as a tensor can have axes.
-func ints(v any) ([]int64, error) {
+// toInts returns the integers of a tuple, at most maxRank.
+func toInts(v any) ([]int64, error) {
 	t, ok := v.(*tuple)
 	if !ok || len(t.items) > maxRank {
-		return nil, fmt.Errorf("%s for a shape", kindOf(v))
+		return nil, fmt.Errorf("%s for a shape", describe(v))
 	}
 	all := make([]int64, len(t.items))
 	for i, v := range t.items {
 		if all[i], ok = v.(int64); !ok {
-			return nil, fmt.Errorf("%s for a dimension", kindOf(v))
+			return nil, fmt.Errorf("%s for a dimension", describe(v))
 		}
 	}
 	return all, nil
 }
 
-// build passes over the attributes of an OrderedDict: state_dict() gives it one, with the
-// version of each module.
-func (m *machine) build() error {
-	values, on, err := m.since(true, 1)
+// skipAttributes ignores the attribute that state_dict() gives an OrderedDict: the version of each
+// module. It refuses others.
+func (m *machine) skipAttributes() error {
+	values, target, err := m.popOperands(true, 1)
 	if err != nil {
 		return err
 	}
 	state, ok := values[0].(*dict)
-	if _, isDict := on.(*dict); !ok || !isDict {
-		return malformed("its pickle is damaged: it changes %s", kindOf(on))
+	if _, isDict := target.(*dict); !ok || !isDict {
+		return malformed("its pickle is damaged: it changes %s", describe(target))
 	}
 	for _, i := range state.items {
 		if i.key != "_metadata" {

@@ -10,49 +10,49 @@ import (
 	"garb/tensor"
 )
 
-// storageKind is what the values of a storage are.
+// storageKind is the type of a storage's values.
 type storageKind struct {
 	name    string // of the class in module torch
 	bytes   int    // of one value
 	integer bool
 }
 
-// storageKinds are the classes of storages that a pickle may name.
+// storageKinds lists the classes of storages that a pickle may name.
 var storageKinds = []*storageKind{
 	{"FloatStorage", 4, false}, {"HalfStorage", 2, false}, {"BFloat16Storage", 2, false}, {"DoubleStorage", 8, false},
 	{"LongStorage", 8, true}, {"IntStorage", 4, true}, {"ShortStorage", 2, true}, {"CharStorage", 1, true},
 	{"ByteStorage", 1, true}, {"BoolStorage", 1, true},
 }
 
-// storage is a run of values, which tensors are views of.
+// storage is an array of values. Tensors are views of it.
 type storage struct {
 	kind  *storageKind
 	key   string
 	count int
-	data  []byte // count values; nil until they are found
+	data  []byte // count values; nil until they are loaded
 }
 
-// view is a tensor: some values of a storage in some order.
+// view is a tensor: the values of a storage at an offset and strides.
 type view struct {
-	storage     *storage
-	offset      int
-	size        []int
-	stride      []int
-	count       int // of values
-	last        int // the highest place in the storage, −1 without values
-	consecutive bool
+	storage    *storage
+	offset     int
+	size       []int
+	stride     []int
+	count      int // of values
+	last       int // the highest index in the storage, −1 without values
+	contiguous bool
 }
 
-// maxRank bounds the number of axes of a tensor.
+// maxRank limits the number of axes of a tensor.
 const maxRank = 8
 
-// newView checks that a tensor lies within its storage.
+// newView returns a view after checking that it lies within its storage.
 func newView(s *storage, offset int64, size, stride []int64) (*view, error) {
 	if len(size) != len(stride) || len(size) > maxRank {
-		return nil, malformed("a tensor has %d sizes and %d strides; there are at most %d", len(size), len(stride),
-			maxRank)
+		return nil, malformed("a tensor has %d dimensions and %d strides; the limit is %d",
+			len(size), len(stride), maxRank)
 	}
-	v := &view{storage: s, consecutive: true}
+	v := &view{storage: s, contiguous: true}
 	count := int64(1)
 	for _, n := range size {
 		if n < 0 || n > math.MaxInt32 {
@@ -83,10 +83,9 @@ func newView(s *storage, offset int64, size, stride []int64) (*view, error) {
 		}
 		if at += (n - 1) * stride[i]; at >= int64(s.count) {
 			return nil, malformed("a tensor of shape %v with strides %v is larger than its storage of %d values",
-				size, stride,
-				s.count)
+				size, stride, s.count)
 		}
-		v.consecutive = v.consecutive && stride[i] == step
+		v.contiguous = v.contiguous && stride[i] == step
 		v.stride = append(v.stride, int(stride[i]))
 	}
 	v.last = int(at)
@@ -104,7 +103,7 @@ func (v *view) decode() (*tensor.Tensor, error) {
 		return nil, errors.New("its storage has no values")
 	}
 	data := v.storage.data[v.offset*width:]
-	if v.consecutive {
+	if v.contiguous {
 		data = data[:v.count*width]
 	} else {
 		data = v.gather(data)
@@ -112,8 +111,8 @@ func (v *view) decode() (*tensor.Tensor, error) {
 	return t, toFloats(t.Data, v.storage.kind, data)
 }
 
-// gather returns the values at a view's strides one after another. data begins with the
-// first.
+// gather copies the values at a view's strides into a contiguous array. data begins with the first
+// value.
 func (v *view) gather(data []byte) []byte {
 	width := v.storage.kind.bytes
 	all := make([]byte, 0, v.count*width)
@@ -136,7 +135,7 @@ func (v *view) gather(data []byte) []byte {
 	}
 }
 
-// toFloats sets dst to the little-endian values of a kind in data.
+// toFloats converts the little-endian values of a kind in data.
 func toFloats(dst []float32, kind *storageKind, data []byte) error {
 	switch kind.name {
 	case "FloatStorage":

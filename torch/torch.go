@@ -1,7 +1,7 @@
-// Package torch reads the weights that PyTorch saves: what torch.save writes of a
-// model's state_dict(), as a zip archive or in the format before it. A .pth file holds a
-// pickle, which is a program; this package interprets the few instructions that a state
-// dict needs and refuses all others, so nothing in a file is ever run.
+// Package torch reads state dicts of PyTorch: what torch.save writes of a model's
+// state_dict(), as a zip archive or in the older format. A .pth file holds a pickle,
+// which is a program. This package interprets only the few instructions that a state
+// dict needs, so no code of a file ever runs.
 package torch
 
 import (
@@ -14,7 +14,7 @@ import (
 	"garb/tensor"
 )
 
-// FormatError says why bytes are not a state dict that torch.save wrote.
+// FormatError says why data is not a state dict of torch.save.
 type FormatError struct {
 	Reason string
 	Err    error // the cause, or nil
@@ -30,20 +30,19 @@ func (e *FormatError) Error() string {
 // Unwrap returns the cause.
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// CallError says that a file's pickle wants a function or class that no state dict needs.
+// CallError says that a pickle uses a function or class that no state dict needs.
 type CallError struct{ Name string } // "posix.system"
 
 func (e *CallError) Error() string {
-	return fmt.Sprintf("the pickle calls %q; garb runs nothing from a file: save the model's state_dict() instead",
-		e.Name)
+	return fmt.Sprintf("the pickle calls %q, and garb never runs code from a file; "+
+		"save the model's state_dict() instead", e.Name)
 }
 
-// UnsupportedError says that a file uses a part of PyTorch's format that garb does not
-// read.
+// UnsupportedError says that a file uses a part of PyTorch's format that garb does not read.
 type UnsupportedError struct{ What string }
 
 func (e *UnsupportedError) Error() string {
-	return "garb does not read " + e.What + " in a file of PyTorch"
+	return "garb does not read " + e.What + " in PyTorch files"
 }
 
 func malformed(format string, args ...any) error {
@@ -54,40 +53,41 @@ func unsupported(format string, args ...any) error {
 	return &UnsupportedError{fmt.Sprintf(format, args...)}
 }
 
-// StateDict is a model's parameters and buffers by PyTorch's names.
+// StateDict holds a model's parameters and buffers under PyTorch's names.
 type StateDict struct {
-	// Tensors are the floating-point ones, as float32.
+	// Tensors holds the floating-point tensors, as float32.
 	Tensors tensor.Map
-	// Integers names the tensors of integers, whose values are left out, sorted: the
-	// num_batches_tracked of batch-norms.
+	// Integers lists the names of the integer tensors, sorted. Their values are ignored: they are
+	// the num_batches_tracked of batch-norms.
 	Integers []string
 }
 
-// wrappers are the keys that training scripts keep a state dict under, beside the
-// epoch and the optimiser's state.
+// wrappers lists the keys under which training scripts save a state dict, beside the epoch and the
+// optimizer's state.
 var wrappers = []string{"state_dict", "model_state_dict", "model"}
 
-// parallelPrefix is what torch.nn.DataParallel puts before each name.
+// parallelPrefix is the prefix that torch.nn.DataParallel adds to each name.
 const parallelPrefix = "module."
 
-// Is reports whether data begins like a file of torch.save: with a pickle, or as a zip
-// archive that holds one.
+// Is reports whether data begins like a file of torch.save: as a pickle, or as a zip archive with
+// one.
 func Is(data []byte) bool {
 	return isPickle(data) || bytes.HasPrefix(data, []byte("PK\x03\x04")) &&
 		bytes.Contains(data, []byte("/"+pickleEntry))
 }
 
-// isPickle tells a pickle by its first instruction. A safetensors file may begin with the
-// same two bytes, since its first eight are a length: but then the last four of these are 0.
+// isPickle reports whether data begins with a pickle's first instruction. A safetensors file can
+// begin with the same two bytes, since its first eight are a length; but then the last four of
+// these are 0.
 func isPickle(data []byte) bool {
 	return len(data) >= 8 && data[0] == byte(opProto) && data[1] <= maxProtocol &&
 		binary.LittleEndian.Uint32(data[4:]) != 0
 }
 
-// Decode reads a state dict from the bytes of a file. A checkpoint that holds one under
-// "state_dict", "model_state_dict" or "model" is unwrapped, and the prefix "module." of
-// torch.nn.DataParallel is removed. No tensor of the result shares memory with data. The
-// error is a *CallError, an *UnsupportedError or a *FormatError.
+// Decode decodes a state dict from a file's data. It unwraps a checkpoint that holds the state dict
+// under "state_dict", "model_state_dict" or "model", and removes the prefix "module." of
+// torch.nn.DataParallel. No tensor of the result shares memory with data. The error is a
+// *CallError, an *UnsupportedError or a *FormatError.
 func Decode(data []byte) (*StateDict, error) {
 	read := readLegacy
 	if !isPickle(data) {
@@ -99,25 +99,25 @@ func Decode(data []byte) (*StateDict, error) {
 	}
 	top, ok := root.(*dict)
 	if !ok {
-		return nil, malformed("the pickle holds %s instead of a dict", kindOf(root))
+		return nil, malformed("the pickle holds %s instead of a dict", describe(root))
 	}
-	if top, err = unwrapped(top); err != nil {
+	if top, err = unwrap(top); err != nil {
 		return nil, err
 	}
 	return decodeDict(top, len(data))
 }
 
-// unwrapped returns the state dict in a checkpoint, or top itself if it is one.
-func unwrapped(top *dict) (*dict, error) {
+// unwrap returns the state dict in a checkpoint, or top itself if it is one.
+func unwrap(top *dict) (*dict, error) {
 	var inner *dict
-	var under string
+	var innerKey string
 	for _, key := range wrappers {
 		d, ok := top.get(key).(*dict)
 		if ok && inner != nil {
-			return nil, malformed("it has both %q and %q, and does not say which are the weights", under, key)
+			return nil, malformed("it has both %q and %q, and does not say which one holds the weights", innerKey, key)
 		}
 		if ok {
-			inner, under = d, key
+			inner, innerKey = d, key
 		}
 	}
 	if inner != nil {
@@ -126,7 +126,7 @@ func unwrapped(top *dict) (*dict, error) {
 	return top, nil
 }
 
-// decodeDict decodes the tensors of a state dict from a file of size bytes.
+// decodeDict decodes the tensors of a state dict. size is the length of its file.
 func decodeDict(d *dict, size int) (*StateDict, error) {
 	if len(d.items) == 0 {
 		return nil, malformed("it holds no tensors")
@@ -135,15 +135,14 @@ func decodeDict(d *dict, size int) (*StateDict, error) {
 		name, ok := i.key.(string)
 		return !ok || !strings.HasPrefix(name, parallelPrefix)
 	})
-	// Tensors may share values, as tied weights do, but not so that a small file fills the
-	// memory.
+	// Tied weights share values; without this limit a small file could fill the memory.
 	left := size
 	s := &StateDict{Tensors: tensor.Map{}}
 	for _, i := range d.items {
 		name, ok := i.key.(string)
 		v, isTensor := i.value.(*view)
 		if !ok || !isTensor {
-			return nil, malformed("its entry %v is %s instead of a tensor", i.key, kindOf(i.value))
+			return nil, malformed("its entry %v is %s instead of a tensor", i.key, describe(i.value))
 		}
 		if parallel {
 			name = strings.TrimPrefix(name, parallelPrefix)
@@ -153,7 +152,7 @@ func decodeDict(d *dict, size int) (*StateDict, error) {
 			continue
 		}
 		if left -= v.count; left < 0 {
-			return nil, malformed("its tensors would have more values than the file has bytes")
+			return nil, malformed("its tensors have more values than the file has bytes")
 		}
 		t, err := v.decode()
 		if err != nil {
@@ -165,8 +164,8 @@ func decodeDict(d *dict, size int) (*StateDict, error) {
 	return s, nil
 }
 
-// kindOf names the type of a value of the pickle, for messages.
-func kindOf(v any) string {
+// describe names the type of a pickle's value in messages.
+func describe(v any) string {
 	switch v.(type) {
 	case nil:
 		return "None"

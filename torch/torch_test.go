@@ -17,13 +17,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// answer is a tensor as PyTorch reads it.
+// answer is a tensor as PyTorch read it.
 type answer struct {
 	Shape  []int
 	Values []float64
 }
 
-func answers(t *testing.T) map[string]map[string]answer {
+func readAnswers(t *testing.T) map[string]map[string]answer {
 	t.Helper()
 	var all map[string]map[string]answer
 	if err := json.Unmarshal(file(t, "answers.json"), &all); err != nil {
@@ -41,9 +41,9 @@ func file(t testing.TB, name string) []byte {
 	return data
 }
 
-// TestDecode: every file of torch.save holds what PyTorch finds in it.
+// TestDecode compares the tensors of every file of torch.save with what PyTorch finds in it.
 func TestDecode(t *testing.T) {
-	for name, want := range answers(t) {
+	for name, want := range readAnswers(t) {
 		s, err := Decode(file(t, name))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -83,7 +83,7 @@ func TestIntegersAreNamed(t *testing.T) {
 	}
 }
 
-// TestRefuses: what is no state dict is refused by a typed error that says what is wrong.
+// TestRefuses checks that files that are not state dicts give an error of the right type and words.
 func TestRefuses(t *testing.T) {
 	for name, want := range map[string]error{
 		"calls.pth":        &CallError{"posix.system"},
@@ -99,7 +99,7 @@ func TestRefuses(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"plain.pth": "none that torch.save wrote", "script.pth": "TorchScript", "deflated.pth": "compressed entry",
+		"plain.pth": "not one of torch.save", "script.pth": "TorchScript", "deflated.pth": "compressed entry",
 	} {
 		if _, err := Decode(file(t, name)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", name, err, want)
@@ -107,7 +107,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// TestCutOff: a file that ends early is refused, wherever it ends.
+// TestCutOff cuts a file off at every length and wants an error.
 func TestCutOff(t *testing.T) {
 	for _, name := range []string{"zip.pth", "legacy.pth"} {
 		whole := file(t, name)
@@ -138,8 +138,8 @@ type entry struct {
 	data []byte
 }
 
-// archived makes an archive as torch.save does.
-func archived(t testing.TB, entries ...entry) []byte {
+// archiveEntries returns an archive as torch.save writes it.
+func archiveEntries(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
@@ -184,8 +184,8 @@ func numbers(all ...int64) string {
 	return s + "t"
 }
 
-// viewOf is a tensor of a storage of ten values.
-func viewOf(offset int64, size, stride []int64) string {
+// viewCall returns the instructions that make a tensor from a storage of ten values.
+func viewCall(offset int64, size, stride []int64) string {
 	return rebuild + "(" + storage10 + number(offset) + numbers(size...) + numbers(stride...) + noHooks + "tR"
 }
 
@@ -195,7 +195,7 @@ func decodePickle(t testing.TB, pickle string) (*StateDict, error) {
 	for i := range 10 {
 		copy(values[4*i:], []byte{0, 0, 0x80, byte(0x3f + i)})
 	}
-	return Decode(archived(t, entry{"m/data.pkl", []byte(pickle)}, entry{"m/data/0", values}))
+	return Decode(archiveEntries(t, entry{"m/data.pkl", []byte(pickle)}, entry{"m/data/0", values}))
 }
 
 func TestViewsStayInsideTheirStorage(t *testing.T) {
@@ -220,10 +220,10 @@ func TestViewsStayInsideTheirStorage(t *testing.T) {
 		{0, []int64{1 << 40}, []int64{0}, "dimension of"},
 		{0, []int64{1 << 30, 1 << 30, 1 << 30}, []int64{0, 0, 0}, "shape"},
 		{0, []int64{1 << 30}, []int64{0}, "more values than the file has bytes"},
-		{0, []int64{1, 1}, []int64{1}, "2 sizes and 1 strides"},
-		{0, []int64{1, 1, 1, 1, 1, 1, 1, 1, 1}, []int64{1, 1, 1, 1, 1, 1, 1, 1, 1}, "other arguments"},
+		{0, []int64{1, 1}, []int64{1}, "2 dimensions and 1 strides"},
+		{0, []int64{1, 1, 1, 1, 1, 1, 1, 1, 1}, []int64{1, 1, 1, 1, 1, 1, 1, 1, 1}, "wrong arguments"},
 	} {
-		s, err := decodePickle(t, begin+text("w")+viewOf(test.offset, test.size, test.stride)+end)
+		s, err := decodePickle(t, begin+text("w")+viewCall(test.offset, test.size, test.stride)+end)
 		checkError(t, err)
 		switch {
 		case test.want == "" && err != nil ||
@@ -236,7 +236,7 @@ func TestViewsStayInsideTheirStorage(t *testing.T) {
 }
 
 func TestHostilePickles(t *testing.T) {
-	one := viewOf(0, []int64{1}, []int64{1})
+	one := viewCall(0, []int64{1}, []int64{1})
 	self := "\x80\x02}q\x00(" + text("w") + "h\x00u."
 	for name, test := range map[string]struct{ pickle, want string }{
 		"no dict":          {"\x80\x02K\x01.", "an int instead of a dict"},
@@ -275,7 +275,7 @@ func TestHostilePickles(t *testing.T) {
 		"two kinds": {begin + text("w") + one + text("v") + strings.Replace(one, "Float", "Half", 1) + end,
 			"is both"},
 		"hooks": {begin + text("w") + strings.Replace(one, ")R", ")R("+text("a")+"K\x01u", 1) + end,
-			"other arguments"},
+			"wrong arguments"},
 		"two sets of weights": {begin + text("model") + "}" + text("state_dict") + "}" + end, "both"},
 	} {
 		_, err := decodePickle(t, test.pickle)
@@ -287,20 +287,20 @@ func TestHostilePickles(t *testing.T) {
 }
 
 func TestHostileArchives(t *testing.T) {
-	pickle := entry{"m/data.pkl", []byte(begin + text("w") + viewOf(0, []int64{1}, []int64{1}) + end)}
+	pickle := entry{"m/data.pkl", []byte(begin + text("w") + viewCall(0, []int64{1}, []int64{1}) + end)}
 	values := entry{"m/data/0", make([]byte, 40)}
-	damaged := archived(t, pickle, values)
+	damaged := archiveEntries(t, pickle, values)
 	damaged[bytes.Index(damaged, values.data)] ^= 1
 	for name, test := range map[string]struct {
 		data []byte
 		want string
 	}{
 		"a wrong checksum": {damaged, "checksum"},
-		"no pickle":        {archived(t, values), "0 entries data.pkl"},
-		"two pickles":      {archived(t, pickle, values, entry{"n/data.pkl", nil}), "2 entries data.pkl"},
-		"an entry twice":   {archived(t, pickle, values, values), "twice"},
-		"big-endian":       {archived(t, pickle, values, entry{"m/byteorder", []byte("big")}), `byte order "big"`},
-		"a long pickle":    {archived(t, entry{"m/data.pkl", make([]byte, maxPickleBytes+1)}), "bytes; at most"},
+		"no pickle":        {archiveEntries(t, values), "0 entries data.pkl"},
+		"two pickles":      {archiveEntries(t, pickle, values, entry{"n/data.pkl", nil}), "2 entries data.pkl"},
+		"an entry twice":   {archiveEntries(t, pickle, values, values), "twice"},
+		"big-endian":       {archiveEntries(t, pickle, values, entry{"m/byteorder", []byte("big")}), `byte order "big"`},
+		"a long pickle":    {archiveEntries(t, entry{"m/data.pkl", make([]byte, maxPickleBytes+1)}), "bytes; the limit is"},
 		"many entries":     {bytes.Repeat([]byte("PK\x01\x02"), maxEntries+1), "65537 entries"},
 	} {
 		_, err := Decode(test.data)
@@ -311,8 +311,8 @@ func TestHostileArchives(t *testing.T) {
 	}
 }
 
-// TestEntriesThatOverlap: a directory that names the same bytes again and again costs no more
-// than a file of its size.
+// TestEntriesThatOverlap checks that a directory that names the same bytes many times takes no more
+// memory than a file of its size.
 func TestEntriesThatOverlap(t *testing.T) {
 	const copies = 50
 	var pickle strings.Builder
@@ -328,7 +328,7 @@ func TestEntriesThatOverlap(t *testing.T) {
 	for i := range copies {
 		entries = append(entries, entry{fmt.Sprintf("m/data/%02d", i), make([]byte, 4000)})
 	}
-	whole := archived(t, entries...)
+	whole := archiveEntries(t, entries...)
 	if _, err := Decode(whole); err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +365,8 @@ func TestEntriesThatOverlap(t *testing.T) {
 	}
 }
 
-// A pickle of the greatest length, of the instruction that costs most memory.
+// TestLongestPickle reads a pickle of the greatest length, made of the instruction that takes most
+// memory.
 func TestLongestPickle(t *testing.T) {
 	_, err := decodePickle(t, "\x80\x02("+strings.Repeat("}", maxPickleBytes-4)+".")
 	checkError(t, err)
@@ -374,7 +375,7 @@ func TestLongestPickle(t *testing.T) {
 	}
 }
 
-// TestSafetensorsAreNoPickle: a header of 640 bytes has a length that begins as a pickle.
+// TestSafetensorsAreNoPickle uses a header of 640 bytes, whose length begins like a pickle.
 func TestSafetensorsAreNoPickle(t *testing.T) {
 	for length := range 70_000 {
 		header := append(binary.LittleEndian.AppendUint64(nil, uint64(length)), "{}"...)
@@ -432,34 +433,16 @@ func FuzzPickle(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, pickle []byte) {
 		m := machine{data: pickle, storages: map[string]*storage{}}
-		m.find = func(s *storage) error {
+		m.load = func(s *storage) error {
 			s.data = make([]byte, 1<<12)
 			s.count = min(s.count, len(s.data)/s.kind.bytes)
 			return nil
 		}
-		v, err := m.run()
+		v, err := m.interpret()
 		checkError(t, err)
 		if d, ok := v.(*dict); ok && err == nil {
 			_, err = decodeDict(d, 1<<16)
 			checkError(t, err)
 		}
 	})
-}
-
-func ExampleDecode() {
-	data, err := os.ReadFile(filepath.Join("testdata", "zip.pth"))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	s, err := Decode(data)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(s.Tensors.Names(), s.Tensors["0.weight"].Shape)
-	fmt.Println("left out:", s.Integers)
-	// Output:
-	// [0.weight 1.bias 1.running_mean 1.running_var 1.weight 3.bias 3.weight] [4 3 3 3]
-	// left out: [1.num_batches_tracked]
 }

@@ -11,38 +11,38 @@ import (
 	"garb/tensor"
 )
 
-// Backbone is one of torchvision's networks under garb's names and in garb's layouts.
+// Backbone is one of torchvision's networks with garb's names and layouts.
 type Backbone struct {
 	Architecture string // in package backbone
-	WithTop      bool   // the tensors are those of the graph WithTop, else of Features
+	WithTop      bool   // the tensors include the classification layer
 	Tensors      tensor.Map
-	// LeftOut names what of the file is not part of the network, for people.
+	// LeftOut describes the parts of the file that the network does not have.
 	LeftOut []string
 }
 
-// NotABackboneError says that a state dict is that of no network that garb has.
+// NotABackboneError says that a state dict fits none of garb's networks.
 type NotABackboneError struct{ Reason string }
 
 func (e *NotABackboneError) Error() string {
 	return "not the weights of torchvision's MobileNetV2, ResNet18 or ResNet50: " + e.Reason
 }
 
-// vision is how torchvision names the layers of an architecture.
+// vision describes the names of an architecture in torchvision.
 type vision struct {
 	architecture string
-	layer        func(name string) string // garb's name of a layer to torchvision's
-	top          string                   // the last layer, "fc"; a new one may have any layers below that name
-	sign         string                   // a tensor that tells that a file is meant for this network
+	layer        func(name string) string // translates garb's name of a layer
+	top          string                   // the last layer, "fc"; a new one may be a module of several layers
+	sign         string                   // a tensor that only this network has
 }
 
 var visions = []vision{
-	{"mobilenet-v2", mobileNetLayer, "classifier", "features.18.0.weight"},
-	{"resnet18", resNetLayer, "fc", "layer1.0.conv2.weight"},
-	{"resnet50", resNetLayer, "fc", "layer1.0.conv3.weight"},
+	{"mobilenet-v2", nameMobileNetLayer, "classifier", "features.18.0.weight"},
+	{"resnet18", nameResNetLayer, "fc", "layer1.0.conv2.weight"},
+	{"resnet50", nameResNetLayer, "fc", "layer1.0.conv3.weight"},
 }
 
-// resNetLayer is torchvision's name of a layer of garb's ResNets.
-func resNetLayer(name string) string {
+// nameResNetLayer returns torchvision's name of a layer of garb's ResNets.
+func nameResNetLayer(name string) string {
 	parts := strings.Split(name, "/")
 	switch {
 	case name == backbone.ClassifierName:
@@ -57,8 +57,8 @@ func resNetLayer(name string) string {
 	return block + "." + parts[3] + strings.TrimPrefix(parts[2], "conv")
 }
 
-// mobileNetLayer is torchvision's name of a layer of garb's MobileNetV2.
-func mobileNetLayer(name string) string {
+// nameMobileNetLayer returns torchvision's name of a layer of garb's MobileNetV2.
+func nameMobileNetLayer(name string) string {
 	parts := strings.Split(name, "/")
 	place := map[string]string{"conv": "0", "bn": "1"}[parts[len(parts)-1]]
 	switch parts[0] {
@@ -74,7 +74,7 @@ func mobileNetLayer(name string) string {
 		panic("torch: MobileNetV2 has a layer " + name)
 	}
 	depthwise := 1
-	if number == 0 { // it expands nothing
+	if number == 0 { // the first block has no expansion
 		depthwise = 0
 	}
 	block := fmt.Sprintf("features.%d.conv.", number+1)
@@ -90,23 +90,22 @@ func mobileNetLayer(name string) string {
 	return fmt.Sprintf("%s%d", block, depthwise+2)
 }
 
-// parameters are PyTorch's names of the parameters of a layer.
+// parameters has PyTorch's names of a layer's parameters.
 var parameters = map[string]string{
 	"kernel": "weight", "bias": "bias", // of a convolution or dense layer
 	"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var",
 }
 
-// Backbone finds torchvision's network of which this is the state dict: MobileNetV2,
-// ResNet18 or ResNet50. A top for other classes than ImageNet's is left out. Each other
-// tensor has to be there with its shape, and no more; else the error is a
-// *NotABackboneError that names one.
+// Backbone finds the network of torchvision that the state dict is of: MobileNetV2, ResNet18 or
+// ResNet50. A top for other classes than ImageNet's is left out. All other tensors must be there
+// with their shapes, and no more; otherwise the error is a *NotABackboneError that names one.
 func (s *StateDict) Backbone() (*Backbone, error) {
-	reason := "none of the names is theirs"
+	reason := "none of its names are theirs"
 	for _, v := range visions {
 		if s.Tensors[v.sign] == nil {
 			continue
 		}
-		b, err := s.as(v)
+		b, err := s.extract(v)
 		var other *NotABackboneError
 		if !errors.As(err, &other) {
 			return b, err
@@ -116,8 +115,8 @@ func (s *StateDict) Backbone() (*Backbone, error) {
 	return nil, &NotABackboneError{reason}
 }
 
-// as takes the network v out of a state dict.
-func (s *StateDict) as(v vision) (*Backbone, error) {
+// extract returns a state dict's tensors as the network v.
+func (s *StateDict) extract(v vision) (*Backbone, error) {
 	a, err := backbone.Lookup(v.architecture)
 	if err != nil {
 		return nil, err
@@ -142,9 +141,8 @@ func (s *StateDict) as(v vision) (*Backbone, error) {
 			sources[p.Name] = from
 			delete(left, name)
 		case !inTop:
-			return nil, &NotABackboneError{fmt.Sprintf("tensor %q has the shape %s, which does not make %s of %s",
-				name,
-				tensor.ShapeString(from.Shape), tensor.ShapeString(p.Shape), a.Name)}
+			return nil, &NotABackboneError{fmt.Sprintf("tensor %q has the shape %s, which does not fit %s of %s",
+				name, tensor.ShapeString(from.Shape), tensor.ShapeString(p.Shape), a.Name)}
 		}
 	}
 	kernel, bias := backbone.ClassifierName+"/kernel", backbone.ClassifierName+"/bias"
@@ -173,15 +171,15 @@ func (s *StateDict) as(v vision) (*Backbone, error) {
 	}
 	for _, p := range params {
 		if from := sources[p.Name]; from != nil {
-			b.Tensors[p.Name] = arranged(from, p.Shape)
+			b.Tensors[p.Name] = transpose(from, p.Shape)
 		}
 	}
 	return b, nil
 }
 
-// fits reports whether a tensor of PyTorch is one of garb's shape in PyTorch's layout. A
-// kernel [out in h w] becomes [h w in out], a depthwise one [c 1 h w] becomes [h w c 1], and
-// a dense one [out in] becomes [in out].
+// fits reports whether a tensor has, in PyTorch's layout, a shape of garb's. A kernel [out in h w]
+// becomes [h w in out], a depthwise one [c 1 h w] becomes [h w c 1], and a dense one [out in]
+// becomes [in out].
 func fits(s, shape []int) bool {
 	if len(s) != len(shape) {
 		return false
@@ -201,15 +199,15 @@ func fits(s, shape []int) bool {
 	return false
 }
 
-// isDepthwise tells the shape of a depthwise kernel of garb's. No other kernel of these
+// isDepthwise reports whether a shape of garb's is a depthwise kernel's. No other kernel of these
 // networks has a single output.
 func isDepthwise(shape []int) bool { return len(shape) == 4 && shape[3] == 1 }
 
-// arranged returns a copy of a tensor of PyTorch in garb's layout.
-func arranged(t *tensor.Tensor, shape []int) *tensor.Tensor {
+// transpose returns a copy of a PyTorch tensor in garb's layout.
+func transpose(t *tensor.Tensor, shape []int) *tensor.Tensor {
 	to := tensor.New(shape...)
 	outputs := t.Shape[0]
-	inputs, window := 1, len(t.Data)/outputs // of a vector, dense or depthwise: a transposition
+	inputs, window := 1, len(t.Data)/outputs // a vector, or a dense or depthwise kernel
 	if len(shape) == 4 && !isDepthwise(shape) {
 		inputs, window = shape[2], shape[0]*shape[1]
 	}
@@ -224,9 +222,8 @@ func arranged(t *tensor.Tensor, shape []int) *tensor.Tensor {
 	return to
 }
 
-// FromSafetensors returns the state dict in a safetensors file: its tensors, whatever names
-// they have. The prefix "module." of torch.nn.DataParallel is removed. Errors are those of
-// package tensor.
+// FromSafetensors returns a safetensors file's tensors as a state dict, whatever their names. It
+// removes the prefix "module." of torch.nn.DataParallel. Errors are those of package tensor.
 func FromSafetensors(f *tensor.File) (*StateDict, error) {
 	names := f.Names()
 	parallel := len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool {

@@ -17,7 +17,7 @@ import (
 	"garb/tensor"
 )
 
-// visionAnswers is what vision.py writes.
+// visionAnswers is the output of vision.py.
 type visionAnswers struct {
 	Height, Width int
 	Networks      []visionNetwork
@@ -42,7 +42,7 @@ func readVision(t *testing.T, path string) visionAnswers {
 	return v
 }
 
-// noise is that of vision.py.
+// noise returns the values that vision.py gives a tensor.
 func noise(name string, shape []int) *tensor.Tensor {
 	seed := uint64(0xcbf29ce484222325)
 	for _, b := range []byte(name) {
@@ -59,7 +59,7 @@ func noise(name string, shape []int) *tensor.Tensor {
 	return t
 }
 
-// stateDict is the one that vision.py gives a network.
+// stateDict returns the state dict that vision.py gives a network.
 func (n visionNetwork) stateDict() *StateDict {
 	s := &StateDict{Tensors: tensor.Map{}}
 	for name, shape := range n.Shapes {
@@ -98,7 +98,8 @@ func run(t *testing.T, g *nn.Graph, w nn.Weights, input []float32) []float32 {
 	return output
 }
 
-// difference is the largest between two networks' answers, over the largest answer.
+// difference returns the largest difference between two networks' answers, divided by the largest
+// answer.
 func difference(t *testing.T, want, got []float32) float64 {
 	t.Helper()
 	if len(want) != len(got) || len(want) == 0 {
@@ -112,7 +113,7 @@ func difference(t *testing.T, want, got []float32) float64 {
 	return largest / size
 }
 
-// compare holds a network's features and logits to torchvision's.
+// compare compares a network's features and logits with torchvision's.
 func (n visionNetwork) compare(t *testing.T, v visionAnswers, s *StateDict) {
 	t.Helper()
 	b, err := s.Backbone()
@@ -135,7 +136,7 @@ func (n visionNetwork) compare(t *testing.T, v visionAnswers, s *StateDict) {
 	}
 }
 
-// TestVision: garb's networks answer what torchvision's did, with the same weights.
+// TestVision compares garb's networks with torchvision's recorded answers, with the same weights.
 func TestVision(t *testing.T) {
 	v := readVision(t, filepath.Join("testdata", "vision.json"))
 	for _, n := range v.Networks {
@@ -143,8 +144,8 @@ func TestVision(t *testing.T) {
 	}
 }
 
-// TestTorchvision: they answer what torchvision's do here, with weights from the files that
-// torch.save writes.
+// TestTorchvision does the same with torchvision on this machine and the files that torch.save
+// writes.
 func TestTorchvision(t *testing.T) {
 	python := os.Getenv("GARB_TORCH_PYTHON")
 	if python == "" {
@@ -169,14 +170,9 @@ func TestTorchvision(t *testing.T) {
 	}
 }
 
-// TestOtherNetworks: what is nearly one of the networks is refused, and the message names a
-// tensor; another top is left out.
+// TestOtherNetworks checks that the error about what is nearly one of the networks names a tensor.
 func TestOtherNetworks(t *testing.T) {
-	resNet18 := func() *StateDict {
-		v := readVision(t, filepath.Join("testdata", "vision.json"))
-		i := slices.IndexFunc(v.Networks, func(n visionNetwork) bool { return n.Name == "resnet18" })
-		return v.Networks[i].stateDict()
-	}()
+	resNet18 := resNet18(t)
 	for name, test := range map[string]struct {
 		change func(s *StateDict)
 		want   string
@@ -194,7 +190,7 @@ func TestOtherNetworks(t *testing.T) {
 		"other integers": {func(s *StateDict) { s.Integers = append(s.Integers, "index") }, `"index"`},
 		"a bias":         {func(s *StateDict) { s.Tensors["conv1.bias"] = tensor.New(64) }, `"conv1.bias"`},
 		"nothing known": {func(s *StateDict) { s.Tensors = tensor.Map{"weight": tensor.New(1)} },
-			"none of the names"},
+			"none of its names"},
 	} {
 		s := &StateDict{Tensors: maps.Clone(resNet18.Tensors), Integers: slices.Clone(resNet18.Integers)}
 		test.change(s)
@@ -204,6 +200,19 @@ func TestOtherNetworks(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
 	}
+}
+
+// resNet18 returns the state dict that vision.py gives ResNet18.
+func resNet18(t *testing.T) *StateDict {
+	t.Helper()
+	v := readVision(t, filepath.Join("testdata", "vision.json"))
+	i := slices.IndexFunc(v.Networks, func(n visionNetwork) bool { return n.Name == "resnet18" })
+	return v.Networks[i].stateDict()
+}
+
+// TestOtherTops checks that a top for other classes than ImageNet's is left out.
+func TestOtherTops(t *testing.T) {
+	resNet18 := resNet18(t)
 	counters := "num_batches_tracked of 20 batch-norms"
 	for name, test := range map[string]struct {
 		top     tensor.Map

@@ -436,10 +436,10 @@ func (c Config) architecture() (backbone.Architecture, error) {
 	if err != nil {
 		return a, err
 	}
-	if _, err := a.For(c.viewSpec()); err != nil {
+	if _, err := a.Adapt(c.viewSpec()); err != nil {
 		return a, err
 	}
-	return a.For(c.Preprocessing)
+	return a.Adapt(c.Preprocessing)
 }
 
 // Differences lists the settings, by their names in config.json, that two configs do

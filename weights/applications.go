@@ -13,7 +13,7 @@ import (
 	"garb/keras"
 )
 
-// applications.py made the table and the descriptions from Keras's source.
+// applications.py wrote the table and the descriptions from Keras's source.
 var (
 	//go:embed applications.tsv
 	applicationTable string
@@ -21,20 +21,21 @@ var (
 	applicationNetworks embed.FS
 )
 
-// applicationsKeras is the version of the Keras that described the networks.
+// applicationsKeras is the version of Keras that the networks were described with.
 const applicationsKeras = "3.15.1"
 
-// Application describes a network of keras.applications, which garb has as Keras's layers.
+// Application describes a network of keras.applications, which garb runs layer by layer as Keras
+// describes it.
 type Application struct {
-	Keras      string `json:"keras"` // its name there: "MobileNetV2"
+	Keras      string `json:"keras"` // Keras's name: "MobileNetV2"
 	Parameters int    `json:"-"`
-	Side       int    `json:"-"` // of its pictures, in pixels
-	// Preprocess names what its preprocess_input does, for convert.Options.
+	Side       int    `json:"-"` // of the input, in pixels
+	// Preprocess names its preprocess_input as convert.Options does.
 	Preprocess string `json:"-"`
 }
 
-// applications returns the sources of the table.
-func applications() []Source {
+// parseApplications returns a source for each row of the table.
+func parseApplications() []Source {
 	rows := strings.Split(strings.TrimSpace(applicationTable), "\n")
 	var all []Source
 	for _, row := range rows[1:] {
@@ -52,20 +53,19 @@ func applications() []Source {
 		all = append(all, Source{
 			Name: cells[0], Architecture: backbone.OwnName, Description: "ImageNet, without top",
 			URL: cells[5], MD5: cells[6], Licence: cells[7], Origin: cells[8], Application: a,
-			// Values are float32; the names of layers and arrays take a part of the rest.
+			// float32 values, and room for the names of layers and arrays.
 			MaxBytes: int64(4*a.Parameters) + int64(a.Parameters)/2 + 8<<20,
 		})
 	}
 	return all
 }
 
-// Open reads a file of weights into the network that the source describes; origin is
-// where the file is from, for errors, which wrap those of package keras. The source is of
-// an Application.
+// Open reads a file of weights into the network of keras.applications that the source describes.
+// origin says in errors where the file is from. Its errors wrap those of package keras.
 func (s Source) Open(origin string, data []byte) (*keras.Model, error) {
 	packed, err := applicationNetworks.ReadFile("applications/" + s.Name + ".json.gz")
 	if err != nil {
-		return nil, fmt.Errorf("%s is no network of keras.applications: %w", s.Name, err)
+		return nil, fmt.Errorf("%s is not a network of keras.applications: %w", s.Name, err)
 	}
 	r, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {

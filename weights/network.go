@@ -15,29 +15,29 @@ import (
 	"garb/backbone"
 	"garb/internal/safefile"
 	"garb/keras"
+	"garb/nn"
 	"garb/tensor"
 	"garb/torch"
 )
 
-// Network is the weights of a known architecture under garb's names.
+// Network holds the weights of a known architecture under garb's names.
 type Network struct {
-	Architecture string // in package backbone
-	WithTop      bool   // the tensors are those of the graph WithTop, else of Features
+	Architecture string // its name in package backbone
+	WithTop      bool   // the tensors include the classification layer
 	Tensors      tensor.Map
-	// Metadata is the file's own, and what it was made from.
+	// Metadata holds the file's own metadata and where the weights come from.
 	Metadata map[string]string
-	// Format is what the file is, for people: "Keras 3.3.3, model xception".
+	// Format describes the file's format to people: "Keras 3.3.3, model xception".
 	Format string
-	// LeftOut names layers of the file that are not part of the network.
+	// LeftOut names layers of the file that the network does not have.
 	LeftOut []string
 }
 
-// NotANetworkError says that the tensors of a file are those of no architecture
-// that garb has.
+// NotANetworkError says that a file's tensors fit none of garb's architectures.
 type NotANetworkError struct{ Path string }
 
 func (e *NotANetworkError) Error() string {
-	return e.Path + " holds the weights of none of garb's backbones (garb models list names them)"
+	return e.Path + " holds the weights of none of garb's backbones"
 }
 
 // ParameterCount returns the number of values in all tensors.
@@ -49,7 +49,7 @@ func (n *Network) ParameterCount() int {
 	return count
 }
 
-// NoteStep adds a step of the conversion to the metadata, once.
+// NoteStep adds a step of the conversion to the metadata unless it is already the last one.
 func (n *Network) NoteStep(step string) {
 	switch before := n.Metadata[KeyConverted]; {
 	case before == "":
@@ -59,26 +59,26 @@ func (n *Network) NoteStep(step string) {
 	}
 }
 
-// Keys of a file's metadata.
+// Keys of the metadata.
 const (
 	KeyArchitecture = "architecture"  // the name in package backbone
 	KeySource       = "source"        // where the weights come from, for people
-	KeySourceDigest = "source_digest" // of the file that they were converted from
+	KeySourceDigest = "source_digest" // of the file that was converted
 	KeyConverted    = "converted"     // how, for people
 )
 
 const maxFileBytes = 2 << 30
 
-// Read reads a file of Keras, PyTorch or safetensors, told apart by their content, and
-// finds the network in it. Every parameter of the architecture is there with its
-// shape, and nothing else. Errors name the path; they wrap those of packages
-// keras, torch and tensor, or are a *NotANetworkError.
+// Read reads a Keras, PyTorch or safetensors file, recognised by its content, and finds the network
+// in it. The network is complete: every parameter of the architecture has its shape, and there are
+// no others. Errors name the path; they wrap those of packages keras, torch and tensor, or are a
+// *NotANetworkError.
 func Read(path string) (*Network, error) {
 	data, err := safefile.Read(path, maxFileBytes)
 	if err != nil {
 		return nil, err
 	}
-	n, err := read(path, data)
+	n, err := decode(path, data)
 	if err != nil {
 		return nil, err
 	}
@@ -90,16 +90,17 @@ func Read(path string) (*Network, error) {
 	return n, nil
 }
 
-func read(path string, data []byte) (*Network, error) {
+// decode finds the network in a file's data. path names the file in errors.
+func decode(path string, data []byte) (*Network, error) {
 	switch {
 	case torch.Is(data):
 		s, err := torch.Decode(data)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		return fromTorch(path, s, "PyTorch", map[string]string{})
+		return networkFromTorch(path, s, "PyTorch", map[string]string{})
 	case !looksLikeKeras(data):
-		return readSafetensors(path, data)
+		return decodeSafetensors(path, data)
 	}
 	m, err := keras.Open(data, keras.DefaultLimits())
 	if err != nil {
@@ -126,7 +127,7 @@ func read(path string, data []byte) (*Network, error) {
 	return n, nil
 }
 
-func readSafetensors(path string, data []byte) (*Network, error) {
+func decodeSafetensors(path string, data []byte) (*Network, error) {
 	f, err := tensor.Decode(data)
 	var format *tensor.FormatError
 	if errors.As(err, &format) {
@@ -139,19 +140,21 @@ func readSafetensors(path string, data []byte) (*Network, error) {
 	if metadata == nil {
 		metadata = map[string]string{}
 	}
-	if torchNames(f) {
-		s, err := torch.FromSafetensors(f)
-		if err != nil {
+	if hasTorchNames(f) {
+		var s *torch.StateDict
+		if s, err = torch.FromSafetensors(f); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		return fromTorch(path, s, "safetensors of PyTorch", metadata)
+		return networkFromTorch(path, s, "safetensors of PyTorch", metadata)
 	}
 	architecture, withTop, ok := Recognise(f)
 	if !ok {
 		return nil, &NotANetworkError{path}
 	}
-	n := &Network{Architecture: architecture, WithTop: withTop, Tensors: tensor.Map{}, Metadata: metadata,
-		Format: "safetensors"}
+	n := &Network{
+		Architecture: architecture, WithTop: withTop, Tensors: tensor.Map{},
+		Metadata: metadata, Format: "safetensors",
+	}
 	for _, name := range f.Names() {
 		if n.Tensors[name], err = f.Tensor(name); err != nil {
 			return nil, err
@@ -160,26 +163,28 @@ func readSafetensors(path string, data []byte) (*Network, error) {
 	return n, nil
 }
 
-// torchNames reports whether the tensors of a file have names of PyTorch's: those of the
-// statistics of a batch-norm are unlike any of garb's.
-func torchNames(f *tensor.File) bool {
+// hasTorchNames reports whether a file's tensors have PyTorch's names: garb has none that end in
+// running_mean.
+func hasTorchNames(f *tensor.File) bool {
 	return slices.ContainsFunc(f.Names(), func(n string) bool { return strings.HasSuffix(n, ".running_mean") })
 }
 
-// fromTorch finds the network in a state dict.
-func fromTorch(path string, s *torch.StateDict, format string, metadata map[string]string) (*Network, error) {
+// networkFromTorch finds the network in a state dict.
+func networkFromTorch(path string, s *torch.StateDict, format string, metadata map[string]string) (*Network, error) {
 	b, err := s.Backbone()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	n := &Network{Architecture: b.Architecture, WithTop: b.WithTop, Tensors: b.Tensors, LeftOut: b.LeftOut,
-		Metadata: metadata, Format: format}
+	n := &Network{
+		Architecture: b.Architecture, WithTop: b.WithTop, Tensors: b.Tensors, LeftOut: b.LeftOut,
+		Metadata: metadata, Format: format,
+	}
 	n.NoteStep("from " + format)
 	return n, nil
 }
 
-// file returns the network as a safetensors file in memory.
-func (n *Network) file() (*tensor.File, error) {
+// toFile returns the network as a safetensors file in memory.
+func (n *Network) toFile() (*tensor.File, error) {
 	var b bytes.Buffer
 	if err := tensor.Write(&b, n.Metadata, n.Tensors, tensor.Float32); err != nil {
 		return nil, err
@@ -187,46 +192,48 @@ func (n *Network) file() (*tensor.File, error) {
 	return tensor.Decode(b.Bytes())
 }
 
-// Recognise tells which architecture's parameters a file holds, all of them and
-// no others, and whether with its top.
+// Recognise returns the architecture whose parameters a file holds, all of them and no
+// others, and whether they include the classification layer.
 func Recognise(f *tensor.File) (architecture string, withTop, ok bool) {
 	for _, a := range backbone.All() {
-		for _, withTop := range []bool{false, true} {
-			graph := a.Features(a.MinSide, a.MinSide)
-			if withTop {
-				graph = a.WithTop(a.MinSide, a.MinSide)
-			}
-			params := graph.Params()
-			if len(params) != len(f.Names()) {
-				continue
-			}
-			same := true
-			for _, p := range params {
-				shape := f.Shape(p.Name)
-				if a.Name == "small-cnn" && p.Name == "dense1/kernel" && len(shape) == 2 {
-					shape[0] = p.Shape[0] // follows from the size of the input
-				}
-				same = same && f.Has(p.Name) && slices.Equal(shape, p.Shape)
-			}
-			if same {
-				return a.Name, withTop, true
-			}
+		switch {
+		case holds(f, a, a.Features(a.MinSide, a.MinSide).Params()):
+			return a.Name, false, true
+		case holds(f, a, a.WithTop(a.MinSide, a.MinSide).Params()):
+			return a.Name, true, true
 		}
 	}
 	return "", false, false
 }
 
-// looksLikeKeras tells a zip archive or an HDF5 file by its first bytes.
+// holds reports whether a file's tensors are these parameters of an architecture.
+func holds(f *tensor.File, a backbone.Architecture, params []nn.Param) bool {
+	if len(params) != len(f.Names()) {
+		return false
+	}
+	for _, p := range params {
+		shape := f.Shape(p.Name)
+		if a.Name == "small-cnn" && p.Name == "dense1/kernel" && len(shape) == 2 {
+			shape[0] = p.Shape[0] // depends on the size of the input
+		}
+		if !f.Has(p.Name) || !slices.Equal(shape, p.Shape) {
+			return false
+		}
+	}
+	return true
+}
+
+// looksLikeKeras reports whether data begins like a zip archive or an HDF5 file.
 func looksLikeKeras(data []byte) bool {
 	return bytes.HasPrefix(data, []byte("PK\x03\x04")) || bytes.HasPrefix(data, []byte("\x89HDF\r\n\x1a\n"))
 }
 
-func isKeras(path string) bool { return looksLikeKeras(beginning(path)) }
+func isKeras(path string) bool { return looksLikeKeras(readBeginning(path)) }
 
-// isTorch reports whether a file begins as those of torch.save, of PyTorch's own or of the
-// zip archives that they share with Keras.
+// isTorch reports whether a file is one of torch.save: PyTorch's old format, or a zip archive with
+// a pickle.
 func isTorch(path string) bool {
-	start := beginning(path)
+	start := readBeginning(path)
 	if !bytes.HasPrefix(start, []byte("PK")) {
 		return torch.Is(start)
 	}
@@ -234,10 +241,10 @@ func isTorch(path string) bool {
 	return err == nil && torch.Is(data)
 }
 
-// beginning returns the first bytes of a file, none if it cannot be read.
-func beginning(path string) []byte {
+// readBeginning returns a file's first 8 bytes, nothing if it cannot be read.
+func readBeginning(path string) []byte {
 	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() { // opening a pipe could wait forever
+	if err != nil || !info.Mode().IsRegular() { // opening a pipe can block forever
 		return nil
 	}
 	f, err := os.Open(path)

@@ -23,8 +23,8 @@ import (
 	"garb/torch"
 )
 
-// torchShapes are the names and shapes of torchvision's MobileNetV2.
-func torchShapes(t *testing.T) map[string][]int {
+// readTorchShapes returns the names and shapes of torchvision's MobileNetV2.
+func readTorchShapes(t *testing.T) map[string][]int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "torch", "testdata", "vision.json"))
 	if err != nil {
@@ -42,10 +42,10 @@ func torchShapes(t *testing.T) map[string][]int {
 	return all.Networks[0].Shapes
 }
 
-// torchValue is value i of the tensor of that name.
+// torchValue returns value i of the tensor with that name.
 func torchValue(name string, i int) float32 { return float32(len(name)) + float32(i%1000)/1000 }
 
-func torchBytes(name string, shape []int) (kind string, count int, data []byte) {
+func encodeTensor(name string, shape []int) (kind string, count int, data []byte) {
 	count = tensor.Len(shape)
 	if strings.HasSuffix(name, "num_batches_tracked") {
 		return "Long", count, make([]byte, 8*count)
@@ -56,8 +56,8 @@ func torchBytes(name string, shape []int) (kind string, count int, data []byte) 
 	return "Float", count, data
 }
 
-// pth is a state dict as torch.save writes it.
-func pth(t *testing.T, shapes map[string][]int) []byte {
+// encodePTH encodes a state dict as torch.save does.
+func encodePTH(t *testing.T, shapes map[string][]int) []byte {
 	t.Helper()
 	var out, pickle bytes.Buffer
 	z := zip.NewWriter(&out)
@@ -78,7 +78,7 @@ func pth(t *testing.T, shapes map[string][]int) []byte {
 	pickle.WriteString("\x80\x02ccollections\nOrderedDict\n)R(")
 	for i, name := range slices.Sorted(maps.Keys(shapes)) {
 		shape := shapes[name]
-		kind, count, data := torchBytes(name, shape)
+		kind, count, data := encodeTensor(name, shape)
 		add(fmt.Sprintf("archive/data/%d", i), data)
 		size, stride, step := "(", "(", count
 		for _, n := range shape {
@@ -98,12 +98,12 @@ func pth(t *testing.T, shapes map[string][]int) []byte {
 	return out.Bytes()
 }
 
-// torchSafetensors is a state dict as the Python package safetensors writes it.
-func torchSafetensors(t *testing.T, shapes map[string][]int) []byte {
+// encodeSafetensors encodes a state dict as the Python package safetensors does.
+func encodeSafetensors(t *testing.T, shapes map[string][]int) []byte {
 	t.Helper()
 	header, body := map[string]any{"__metadata__": map[string]string{"format": "pt"}}, []byte(nil)
 	for _, name := range slices.Sorted(maps.Keys(shapes)) {
-		kind, _, data := torchBytes(name, shapes[name])
+		kind, _, data := encodeTensor(name, shapes[name])
 		dtype := map[string]string{"Float": "F32", "Long": "I64"}[kind]
 		shape := append([]int{}, shapes[name]...)
 		header[name] = map[string]any{"dtype": dtype, "shape": shape,
@@ -126,11 +126,12 @@ func write(t *testing.T, name string, data []byte) string {
 	return path
 }
 
-// TestTorchFiles: a state dict of PyTorch is weights as any, in either of its formats.
+// TestTorchFiles checks that PyTorch state dicts are read in both formats.
 func TestTorchFiles(t *testing.T) {
-	shapes := torchShapes(t)
-	for name, data := range map[string][]byte{"mobile.pth": pth(t, shapes),
-		"mobile.safetensors": torchSafetensors(t, shapes)} {
+	shapes := readTorchShapes(t)
+	for name, data := range map[string][]byte{
+		"mobile.pth": encodePTH(t, shapes), "mobile.safetensors": encodeSafetensors(t, shapes),
+	} {
 		path := write(t, name, data)
 		n, err := Read(path)
 		if err != nil {
@@ -157,7 +158,8 @@ func TestTorchFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		// [32 3 3 3] to [3 3 3 32]: output 5, input 1, row 2, column 0.
-		if got, want := kernel.Data[((2*3+0)*3+1)*32+5], torchValue("features.0.0.weight", ((5*3+1)*3+2)*3+0); got != want {
+		got, want := kernel.Data[((2*3+0)*3+1)*32+5], torchValue("features.0.0.weight", ((5*3+1)*3+2)*3+0)
+		if got != want {
 			t.Errorf("%s: a weight is %g, want %g", name, got, want)
 		}
 		again, err := Open(path)
@@ -167,11 +169,12 @@ func TestTorchFiles(t *testing.T) {
 	}
 }
 
-// TestOtherTorchFiles: a file that is nearly a backbone's names what is wrong.
+// TestOtherTorchFiles checks that the error about a file that is nearly a backbone's names the
+// difference.
 func TestOtherTorchFiles(t *testing.T) {
-	shapes := torchShapes(t)
+	shapes := readTorchShapes(t)
 	shapes["features.3.conv.2.weight"] = []int{12, 144, 1, 1}
-	path := write(t, "other.pth", pth(t, shapes))
+	path := write(t, "other.pth", encodePTH(t, shapes))
 	for _, open := range []func() error{
 		func() error { _, err := Read(path); return err }, func() error { _, err := Open(path); return err },
 	} {
@@ -181,7 +184,7 @@ func TestOtherTorchFiles(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	path = write(t, "other.safetensors", torchSafetensors(t, shapes))
+	path = write(t, "other.safetensors", encodeSafetensors(t, shapes))
 	if _, err := Read(path); err == nil {
 		t.Error("it is read")
 	}
@@ -197,7 +200,7 @@ func TestOtherTorchFiles(t *testing.T) {
 
 func TestPullTorch(t *testing.T) {
 	contents := home(t)
-	data := pth(t, torchShapes(t))
+	data := encodePTH(t, readTorchShapes(t))
 	s, ok := Lookup("mobilenet-v2")
 	if !ok {
 		t.Fatal("there is no mobilenet-v2")
@@ -205,7 +208,7 @@ func TestPullTorch(t *testing.T) {
 	digest := fmt.Sprintf("%x", sha256.Sum256(data))
 	s.SHA256Prefix = digest[:8]
 	s.URL = serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(data) }) + "/mobile.pth"
-	path, err := pull(context.Background(), s, nil)
+	pulled, err := pull(context.Background(), s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,12 +220,12 @@ func TestPullTorch(t *testing.T) {
 		f.Metadata[KeySourceDigest] != "sha256:"+digest {
 		t.Errorf("recognised as %q, top %v, %v, from %q", architecture, withTop, ok, f.Metadata[KeySourceDigest])
 	}
-	if err := os.Remove(path); err != nil {
+	if err = os.Remove(pulled); err != nil {
 		t.Fatal(err)
 	}
 	other := s
 	other.Architecture = "resnet18"
-	if _, err := pullFile(other, write(t, "mobile.pth", data)); err == nil ||
+	if _, err = pullFile(other, write(t, "mobile.pth", data)); err == nil ||
 		!strings.Contains(err.Error(), "holds mobilenet-v2") {
 		t.Errorf("another network: %v", err)
 	}

@@ -1,6 +1,5 @@
-// Package weights says where pretrained weights come from: the network that is
-// built into the binary, those that are pulled from their official sources, and
-// files that people have.
+// Package weights provides pretrained weights: those built into the binary, those
+// downloaded from their official sources, and those in the user's files.
 package weights
 
 import (
@@ -17,25 +16,26 @@ import (
 	"garb/torch"
 )
 
-// Source is a set of pretrained weights that garb knows by name.
+// Source describes pretrained weights that garb knows by name.
 type Source struct {
 	Name         string `json:"name"`
 	Architecture string `json:"architecture"` // in package backbone
 	Description  string `json:"description"`
-	// WithTop says that the weights are the network's with its own top.
+	// WithTop says that the weights include the network's own classification layer.
 	WithTop bool   `json:"with_top"`
 	Licence string `json:"licence"`
 	Origin  string `json:"origin"` // who made them
 	BuiltIn bool   `json:"built_in"`
-	// URL is where the official file is, and MaxBytes more than its size. MD5 is the digest
-	// that its makers publish, in hexadecimal, or SHA256Prefix the first eight digits of one.
-	// Empty for what is built in; both digests are where the makers publish none.
+	// URL is the address of the official file; MaxBytes is more than its size. MD5 is the digest
+	// that its makers publish, in hexadecimal; SHA256Prefix is the first eight digits of a SHA-256.
+	// URL and digests are empty for built-in weights; both digests are empty if the makers publish
+	// none.
 	URL          string `json:"url,omitempty"`
 	MD5          string `json:"md5,omitempty"`
 	SHA256Prefix string `json:"sha256_prefix,omitempty"`
 	MaxBytes     int64  `json:"-"`
-	// Application is the network if it is one of keras.applications, and Architecture is
-	// backbone.OwnName; else it is nil.
+	// Application describes a network of keras.applications, whose Architecture is
+	// backbone.OwnName. It is nil for the others.
 	Application *Application `json:"application,omitempty"`
 }
 
@@ -52,19 +52,21 @@ var sources = append([]Source{
 		Licence:     "MIT",
 		Origin:      "François Chollet, keras-applications",
 		// URL and digest: keras/src/applications/xception.py of Keras 3.
-		URL:      "https://storage.googleapis.com/tensorflow/keras-applications/xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
+		URL: "https://storage.googleapis.com/tensorflow/keras-applications/xception/" +
+			"xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
 		MD5:      "b0042744bf5b25fce3cb969f33bebb97",
 		MaxBytes: 100 << 20, // 20,861,480 float32 values are 83.4 MB
 	},
-	torchvision("mobilenet-v2", "mobilenet_v2", "b0353104", 14),
-	torchvision("resnet18", "resnet18", "f37072fd", 45),
-	torchvision("resnet50", "resnet50", "0676ba61", 98),
-}, applications()...)
+	torchvisionSource("mobilenet-v2", "mobilenet_v2", "b0353104", 14),
+	torchvisionSource("resnet18", "resnet18", "f37072fd", 45),
+	torchvisionSource("resnet50", "resnet50", "0676ba61", 98),
+}, parseApplications()...)
 
-// torchvision describes weights of torchvision's, of about so many MB: IMAGENET1K_V1 in
-// torchvision/models, whose file has the first eight digits of its SHA-256 in its name. The
-// later IMAGENET1K_V2 have better answers, and features that are worse to train a head on.
-func torchvision(name, file, digest string, megabytes int64) Source {
+// torchvisionSource describes weights of torchvision: IMAGENET1K_V1 in torchvision/models,
+// about as large as megabytes. The file's name contains the first eight digits of its
+// SHA-256. The later IMAGENET1K_V2 classify better, but a head learns worse from their
+// features.
+func torchvisionSource(name, file, digest string, megabytes int64) Source {
 	return Source{
 		Name: name, Architecture: name, WithTop: true,
 		Description:  "ImageNet, 1000 classes",
@@ -75,10 +77,10 @@ func torchvision(name, file, digest string, megabytes int64) Source {
 	}
 }
 
-// Sources returns the weights that garb knows, in a fixed order.
+// Sources returns all sources in a fixed order.
 func Sources() []Source { return append([]Source(nil), sources...) }
 
-// Lookup returns the source of a name.
+// Lookup returns the source with the given name.
 func Lookup(name string) (Source, bool) {
 	for _, s := range sources {
 		if s.Name == name {
@@ -88,14 +90,14 @@ func Lookup(name string) (Source, bool) {
 	return Source{}, false
 }
 
-// The packed file was made from the float32 file of that name by
-// `garb convert --dtype float16`, and _generate/main.go; its metadata tells the rest.
+// The packed file was made from the float32 file of that name by `garb convert --dtype float16` and
+// _generate/main.go. Its metadata names the origin.
 //
 //go:embed efficientnet-lite0-imagenet.safetensors.packed
 var packedLite []byte
 
-// liteFile unpacks it when it is first asked for.
-var liteFile = sync.OnceValues(func() (*tensor.File, error) {
+// openLite unpacks the built-in file at its first call.
+var openLite = sync.OnceValues(func() (*tensor.File, error) {
 	data, err := unpack(packedLite)
 	if err != nil {
 		return nil, err
@@ -105,21 +107,21 @@ var liteFile = sync.OnceValues(func() (*tensor.File, error) {
 
 const builtInName = "efficientnet-lite0"
 
-// BuiltIn returns the weights that the binary holds under a name. Values are
-// decoded when they are asked for.
+// BuiltIn returns the weights that are built into the binary under a name. Tensors are decoded one
+// by one on request.
 func BuiltIn(name string) (*tensor.File, bool) {
 	if name != builtInName {
 		return nil, false
 	}
-	f, err := liteFile()
+	f, err := openLite()
 	if err != nil {
-		panic("weights: the built-in file: " + err.Error()) // the binary is broken
+		panic("weights: the built-in file: " + err.Error()) // the binary is damaged
 	}
 	return f, true
 }
 
-// builtInDigest is the Digest of the built-in file, which a test holds: to compute
-// it would be a tenth of the time to a first answer.
+// builtInDigest is the Digest of the built-in file, which a test verifies. Computing it would take
+// a tenth of the time to a first answer.
 const builtInDigest = "sha256:131b3dbc9e8d2a8cab25db21f6b41b3d3ddfac641a9c33ab098681635fed3291"
 
 // Digest returns the digest of the weights that Open returned for a reference.
@@ -130,30 +132,38 @@ func Digest(reference string, f *tensor.File) string {
 	return f.Digest()
 }
 
-// MissingError says that weights with a known name have not been pulled.
+// MissingError says that the weights of a known name have not been downloaded.
 type MissingError struct {
 	Name string
-	Path string // where they would be
+	Path string // where they are looked for
 }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("the weights %q are not on this machine; run: garb models pull %s", e.Name, e.Name)
+	return fmt.Sprintf("the weights %q are not on this machine", e.Name)
 }
 
-// Home returns the folder of what garb keeps between runs: GARB_HOME, or garb in
-// the user's cache folder.
+// KerasFileError says that a file of weights is in Keras's format, which Open does not
+// convert. Read does.
+type KerasFileError struct{ Path string }
+
+func (e *KerasFileError) Error() string {
+	return e.Path + " is a Keras file, not a safetensors file"
+}
+
+// Home returns the folder in which garb keeps files between runs: GARB_HOME, or garb in the user's
+// cache folder.
 func Home() (string, error) {
 	if home := os.Getenv("GARB_HOME"); home != "" {
 		return home, nil
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("no folder to keep weights in: %w; set GARB_HOME to one", err)
+		return "", fmt.Errorf("there is no folder for garb's files: %w; set GARB_HOME to one", err)
 	}
 	return filepath.Join(cache, "garb"), nil
 }
 
-// Path returns where a source's weights are once they are pulled.
+// Path returns where a source's weights are stored once they are downloaded.
 func (s Source) Path() (string, error) {
 	home, err := Home()
 	if err != nil {
@@ -162,9 +172,10 @@ func (s Source) Path() (string, error) {
 	return filepath.Join(home, "weights", s.Name+".safetensors"), nil
 }
 
-// Open returns weights by reference: a known name (built in, or pulled) or the path of a
-// safetensors file, or of a state dict of PyTorch, which is converted in memory. A name that
-// is not here is a *MissingError; a file of Keras is an error that says how to convert it.
+// Open returns weights by reference: a known name (built in or downloaded), the path of a
+// safetensors file, or that of a PyTorch state dict, which it converts in memory. Its error is a
+// *MissingError if the weights of a known name have not been downloaded, and a *KerasFileError for
+// a Keras file.
 func Open(reference string) (*tensor.File, error) {
 	if f, ok := BuiltIn(reference); ok {
 		return f, nil
@@ -185,31 +196,31 @@ func Open(reference string) (*tensor.File, error) {
 
 func openFile(path string) (*tensor.File, error) {
 	f, err := tensor.ReadFile(path)
-	if err == nil && !torchNames(f) {
+	if err == nil && !hasTorchNames(f) {
 		return f, nil
 	}
 	if err == nil || isTorch(path) {
 		n, networkErr := Read(path)
-		var none *torch.NotABackboneError
-		if err == nil && errors.As(networkErr, &none) {
-			return f, nil // of a network of its own
+		var notABackbone *torch.NotABackboneError
+		if err == nil && errors.As(networkErr, &notABackbone) {
+			return f, nil // the user's own network
 		}
 		if networkErr != nil {
 			return nil, networkErr
 		}
-		return n.file()
+		return n.toFile()
 	}
 	if isKeras(path) {
-		return nil, fmt.Errorf("%s is a file of Keras; convert it first: garb convert %s OUT.safetensors", path, path)
+		return nil, &KerasFileError{path}
 	}
 	if os.IsNotExist(err) && !strings.ContainsAny(path, `/\.`) {
-		return nil, fmt.Errorf("no weights are named %q (there are %s) and no file is: %w", path, names(),
-			fs.ErrNotExist)
+		return nil, fmt.Errorf("no weights and no file are named %q; the known weights are %s: %w",
+			path, listNames(), fs.ErrNotExist)
 	}
 	return nil, err
 }
 
-func names() string {
+func listNames() string {
 	var list []string
 	for _, s := range sources {
 		list = append(list, s.Name)

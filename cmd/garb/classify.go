@@ -354,7 +354,7 @@ func classifyAll(c *cobra.Command, classifier *model.Classifier, sorting *sorter
 	use := func(a outcome[answer]) error {
 		if a.err != nil {
 			t.failed++
-			t.skips.Add(dataset.ReasonOf(a.err), a.source.name, explainError(a.err))
+			t.skips.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
 			return p.printFailure(a.source.name, a.err)
 		}
 		t.add(a)

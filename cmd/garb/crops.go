@@ -197,7 +197,7 @@ func (f *cropsFlags) run(c *cobra.Command) error {
 		return err
 	}
 	var tally dataset.Tally
-	pairs, err := crops.Pairs(c.Context(), f.photos, f.labels, &tally)
+	pairs, err := crops.FindPairs(c.Context(), f.photos, f.labels, &tally)
 	if err != nil {
 		return err
 	}
@@ -264,7 +264,7 @@ func sumCrops(photos []photoCrops, pairs []crops.Pair, tally *dataset.Tally) cro
 	total := cropsTotal{tables: map[string][]cropsRow{}, perClass: map[string]int{}}
 	for i, p := range photos {
 		if p.err != nil {
-			tally.Add(crops.ReasonOf(p.err), pairs[i].Photo, p.err.Error())
+			tally.Add(crops.FindReason(p.err), pairs[i].Photo, p.err.Error())
 			continue
 		}
 		total.photos++
@@ -438,7 +438,7 @@ func (w *cropsWriter) writePhoto(p *photoCrops, name string, cut *crops.Cut) err
 	if w.flags.negativesOut == "" {
 		return nil
 	}
-	for n, part := range cut.Negatives(w.flags.negatives) {
+	for n, part := range cut.FindNegatives(w.flags.negatives) {
 		row := cropsRow{fmt.Sprintf("%s-%d.jpg", fileName, n+1), part.Label, name, part.Box, part.Pixels}
 		encode := func(out io.Writer) error { return encodeCrop(out, cut.Picture(part.Box)) }
 		if err := w.write(negativesFlag, &p.negatives, row, encode); err != nil {

@@ -90,7 +90,7 @@ func (b *backboneFlags) resolve() (backbone.Architecture, picture.Spec, error) {
 	if err = a.CheckSize(spec.Height, spec.Width); err != nil && b.size != 0 {
 		return a, spec, fmt.Errorf("--size %d: %w", b.size, err)
 	}
-	a, err = a.For(spec)
+	a, err = a.Adapt(spec)
 	if err != nil && b.channels != 0 {
 		return a, spec, fmt.Errorf("--channels %d: %w", b.channels, err)
 	}
@@ -250,7 +250,7 @@ func embed(c *cobra.Command, e *model.Extractor, all []source, tally *dataset.Ta
 	err := eachEmbedding(c, e, all, func(a outcome[[]float32]) (err error) {
 		defer func() { err = errors.Join(err, out.Flush()) }()
 		if a.err != nil {
-			tally.Add(dataset.ReasonOf(a.err), a.source.name, explainError(a.err))
+			tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
 		}
 		switch {
 		case a.err != nil && asJSON:
@@ -287,7 +287,7 @@ func embedToFile(c *cobra.Command, e *model.Extractor, all []source, tally *data
 	err := eachEmbedding(c, e, all, func(a outcome[[]float32]) error {
 		if a.err != nil {
 			failures++
-			tally.Add(dataset.ReasonOf(a.err), a.source.name, explainError(a.err))
+			tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
 			reportError(c.ErrOrStderr(), a.source.name, a.err)
 			return nil
 		}

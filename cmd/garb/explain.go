@@ -307,12 +307,12 @@ func (l *explanation) drawMap(kind string, class int, m *model.ActivationMap, o 
 
 func (l *explanation) drawLayers(ctx context.Context) error {
 	for _, i := range l.maps {
-		m, err := l.layers.FeatureMap(ctx, i, l.input)
+		m, err := l.layers.ComputeMap(ctx, i, l.input)
 		if err != nil {
 			return err
 		}
 		channels := m.Strongest()
-		file, err := l.folder.draw("features", m.Layer, m.Grid(channels))
+		file, err := l.folder.draw("features", m.Layer, m.DrawGrid(channels))
 		if err != nil {
 			return err
 		}
@@ -326,7 +326,7 @@ func (l *explanation) drawLayers(ctx context.Context) error {
 }
 
 func (l *explanation) drawFilters(context.Context) error {
-	m, layer, shape := l.layers.Filters()
+	m, layer, shape := l.layers.DrawFilters()
 	if m == nil {
 		l.found.LeftOut = append(l.found.LeftOut, "Filters: the first layer is not a convolution over colours.")
 		return nil

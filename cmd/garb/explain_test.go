@@ -145,7 +145,7 @@ func TestExplainStopped(t *testing.T) {
 		t.Errorf("%d: %+v", code, f)
 	}
 	page := string(readFile(t, filepath.Join(folder, "index.html")))
-	if !strings.Contains(page, "stopped before its end") {
+	if !strings.Contains(page, "garb was stopped") {
 		t.Error("the page does not say that it is not all")
 	}
 }
@@ -155,8 +155,8 @@ func TestFileNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inner := explain.Grid("x", []explain.Tile{{Picture: makeEmptyPicture()}}, 1)
-	tile := explain.Grid("", []explain.Tile{{Picture: inner}}, 1)
+	inner := explain.DrawGrid("x", []explain.Tile{{Picture: makeEmptyPicture()}}, 1)
+	tile := explain.DrawGrid("", []explain.Tile{{Picture: inner}}, 1)
 	for label, want := range map[string]string{
 		"": "cam.png", "Größe 9": "cam-Größe-9.png", "../../etc/x": "cam-..-..-etc-x.png",
 	} {

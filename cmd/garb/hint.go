@@ -38,6 +38,12 @@ var hints = []func(error) string{
 	hintAt(func(e *weights.DownloadError) string {
 		return fmt.Sprintf("download it elsewhere and run: garb models pull %s --from FILE", e.Name)
 	}),
+	hintAt(func(e *weights.KerasFileError) string {
+		return fmt.Sprintf("convert it first: garb convert %s OUT.safetensors", e.Path)
+	}),
+	hintAt(func(e *dataset.DownloadError) string {
+		return fmt.Sprintf("download the archive elsewhere and run: garb data pull %s --from ARCHIVE", e.Name)
+	}),
 	hintAt(func(e *weights.NotANetworkError) string { return "see garb models list for the known networks" }),
 }
 

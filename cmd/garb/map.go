@@ -147,7 +147,7 @@ func embedAll(c *cobra.Command, classifier *model.Classifier, all []labelledPict
 			i++
 			bar.add(1)
 			if a.err != nil {
-				tally.Add(dataset.ReasonOf(a.err), a.source.name, explainError(a.err))
+				tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
 				return nil
 			}
 			atlas.Add(explain.Point{
@@ -169,7 +169,7 @@ func examine(ctx context.Context, classifier *model.Classifier, data []byte) (ex
 	input := make([]float32, spec.ValueCount())
 	spec.Tensor(p, input)
 	s := examined{embedding: make([]float32, classifier.FeatureCount()),
-		thumbnail: explain.Fitted(p, explain.ThumbnailSide)}
+		thumbnail: explain.Fit(p, explain.ThumbnailSide)}
 	if err := classifier.Features(ctx, input, s.embedding); err != nil {
 		return examined{}, err
 	}

@@ -61,9 +61,9 @@ func TestFlagValues(t *testing.T) {
 		{[]string{"train", "--dropout", "x"}, `--dropout "x": it must be a number`},
 		{[]string{"train", "--binary=maybe"}, `--binary "maybe": it must be true or false`},
 		{[]string{"serve", "--accept", "most"},
-			`--accept "most": a threshold of acceptance is a number from 0 to 1, or all`},
-		{[]string{"serve", "--accept", "NaN"}, `--accept "NaN": a threshold of acceptance is a number`},
-		{[]string{"serve", "--accept", "1.5"}, `--accept "1.5": a threshold of acceptance is a number`},
+			`--accept "most": an acceptance threshold is a number from 0 to 1, or all`},
+		{[]string{"serve", "--accept", "NaN"}, `--accept "NaN": an acceptance threshold is a number`},
+		{[]string{"serve", "--accept", "1.5"}, `--accept "1.5": an acceptance threshold is a number`},
 		{[]string{"serve", "--timeout", "soon"}, `--timeout "soon": it must be a duration such as`},
 	} {
 		code, _, errOut := runGarb(t, nil, c.args...)

@@ -36,7 +36,7 @@ func (l *explanation) drawNeighbours(ctx context.Context) error {
 		Folder: l.neighbours, Compared: len(near), Nearest: explain.Nearest(near, shownNeighbours),
 	}
 	tiles := []explain.Tile{{
-		Picture: explain.Fitted(l.picture, neighbourSide),
+		Picture: explain.Fit(l.picture, neighbourSide),
 		Lines:   []string{"this picture", l.found.Predictions[0].Class + "?"},
 	}}
 	for _, n := range found.Nearest {
@@ -45,12 +45,12 @@ func (l *explanation) drawNeighbours(ctx context.Context) error {
 			return err
 		}
 		tiles = append(tiles, explain.Tile{
-			Picture: explain.Fitted(p, neighbourSide), Lines: []string{n.Class, fmt.Sprintf("%.3f", n.Similarity)},
+			Picture: explain.Fit(p, neighbourSide), Lines: []string{n.Class, fmt.Sprintf("%.3f", n.Similarity)},
 		})
 	}
 	title := fmt.Sprintf("nearest of %s, with their class and the cosine similarity of the embeddings",
 		count(len(near), "picture"))
-	if found.File, err = l.folder.draw("neighbours", "", explain.Grid(title, tiles, neighbourColumns)); err != nil {
+	if found.File, err = l.folder.draw("neighbours", "", explain.DrawGrid(title, tiles, neighbourColumns)); err != nil {
 		return err
 	}
 	l.found.Neighbours = found
@@ -77,7 +77,7 @@ func (l *explanation) compare(ctx context.Context) ([]explain.Neighbour, error) 
 			i++
 			bar.add(1)
 			if a.err != nil {
-				l.tally.Add(dataset.ReasonOf(a.err), a.source.name, explainError(a.err))
+				l.tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
 				return nil
 			}
 			if info, statErr := os.Stat(a.source.name); statErr == nil && self != nil && os.SameFile(info, self) {

@@ -104,7 +104,7 @@ func (m Measured) filled(what []string) (string, error) {
 // table returns a table of the figures whose keys begin with one of the prefixes.
 func (m Measured) table(prefixes []string) (string, error) {
 	var b strings.Builder
-	b.WriteString("\n| what | measured | 95 % interval | pictures | to reach |\n|---|---|---|---|---|\n")
+	b.WriteString("\n| what | measured | 95 % interval | pictures | target |\n|---|---|---|---|---|\n")
 	for _, prefix := range prefixes {
 		found := false
 		for _, f := range m.Figures {

@@ -79,7 +79,7 @@ func TestFill(t *testing.T) {
 			text: "<!-- measured a.d -->1<!-- end --><!-- measured a.test.ece -->2<!-- end -->",
 			want: "<!-- measured a.d -->−.012<!-- end --><!-- measured a.test.ece -->.031<!-- end -->"},
 		{name: "a table", text: "<!-- measured table a.test. a.d -->\nold\n<!-- end -->", want: `<!-- measured table a.test. a.d -->
-| what | measured | 95 % interval | pictures | to reach |
+| what | measured | 95 % interval | pictures | target |
 |---|---|---|---|---|
 | test | .944 | .742 to .990 | 17 of 18 | ≥ .9 |
 | ECE | .031 | .000 to .050 | 18 |  |

@@ -15,8 +15,8 @@ import (
 
 	"garb/dataset"
 	"garb/evaluate"
-	"garb/internal/changed"
 	"garb/internal/drawn"
+	"garb/internal/perturb"
 	"garb/model"
 	"garb/picture"
 )
@@ -166,7 +166,7 @@ func (m *measurement) all(ctx context.Context) error {
 	if err := m.nothing(ctx, threshold); err != nil {
 		return err
 	}
-	for i, change := range changed.All() {
+	for i, change := range perturb.All() {
 		answers, err := m.answers(ctx, change.Title, tests,
 			func(p *picture.RGB, n int) *picture.RGB { return change.Apply(p, uint64(n)) })
 		if err != nil {
@@ -184,7 +184,7 @@ func (m *measurement) all(ctx context.Context) error {
 	return nil
 }
 
-// changeTargets are the accuracies to reach, in the order of changed.All.
+// changeTargets are the accuracies to reach, in the order of perturb.All.
 var changeTargets = []string{"≥ .85", "≥ .85", "≥ .91", "≥ .86", "≥ .89", "≥ .87", "≥ .89", "≥ .91"}
 
 // title names a folder for people.
@@ -495,7 +495,7 @@ func (m *measurement) bootstrap(key, title, target string, answers []answer, wha
 // 95 % of the test split.
 func (m *measurement) accepts(key, title, target string, answers []answer, threshold float64) {
 	m.share(key+".accepted", title+": accepted", target, answers, accepted)
-	m.share(key+".accepted-at-95", title+": accepted, at 95 % of the test pictures", target, answers,
+	m.share(key+".accepted-at-95", title+": accepted at the 95 % threshold", target, answers,
 		func(a answer) bool { return a.acceptance >= threshold })
 }
 
@@ -585,7 +585,7 @@ func (m *measurement) named(ctx context.Context, folder string, threshold float6
 		return !slices.ContainsFunc(classes[a.file],
 			func(class string) bool { return slices.Contains(m.classes(), class) })
 	})
-	m.share("named.right", "other pictures that show clothes which there is a class for: right", "≥ .75", known,
+	m.share("named.right", "other pictures that show clothes of a known class: right", "≥ .75", known,
 		func(a answer) bool {
 			return slices.Contains(classes[a.file], a.Predictions[0].Class)
 		})
@@ -634,8 +634,8 @@ func (m *measurement) kids(answers []answer) error {
 	above := math.Hypot(one.Interval[1]-one.Value, other.Value-other.Interval[0])
 	d := one.Value - other.Value
 	m.figures = append(m.figures,
-		Figure{Key: m.Name + ".kids.difference", Title: "children's clothes less adults'", Target: "within .03",
-			Value: d,
+		Figure{Key: m.Name + ".kids.difference", Title: "accuracy on children's clothes minus adults'",
+			Target: "within .03", Value: d,
 			Count: len(answers), Interval: [2]float64{d - below, d + above}})
 	return nil
 }

@@ -19,37 +19,37 @@ type Dataset struct {
 	layout   message
 }
 
-// maxValues bounds a dataset: 4 GiB of float32, far beyond any network here and
-// small enough that no product of sizes overflows.
+// maxValues limits a dataset: 4 GiB of float32, far beyond any network of garb and small enough
+// that no product of sizes overflows.
 const maxValues = 1 << 30
 
-func (f *File) dataset(path string, header []message) (*Dataset, error) {
+func (f *File) openDataset(path string, header []message) (*Dataset, error) {
 	d := &Dataset{object: object{f, path, header}}
-	space, err := d.find(messageDataspace, "dataspace")
+	space, err := d.findMessage(messageDataspace, "dataspace")
 	if err != nil {
 		return nil, err
 	}
-	shape, err := f.dataspace(space)
+	shape, err := f.decodeDataspace(space)
 	if err != nil {
 		return nil, err
 	}
-	kind, err := d.find(messageDatatype, "datatype")
+	kind, err := d.findMessage(messageDatatype, "datatype")
 	if err != nil {
 		return nil, err
 	}
-	if d.datatype, err = f.datatype(kind); err != nil {
+	if d.datatype, err = f.decodeDatatype(kind); err != nil {
 		return nil, err
 	}
-	if d.layout, err = d.find(messageLayout, "layout"); err != nil {
+	if d.layout, err = d.findMessage(messageLayout, "layout"); err != nil {
 		return nil, err
 	}
-	if _, ok := count(shape, maxValues); !ok {
-		return nil, &FormatError{space.offset, fmt.Sprintf("%s would have %d values", path, shape)}
+	if _, ok := countValues(shape, maxValues); !ok {
+		return nil, &FormatError{space.offset, fmt.Sprintf("%s has the shape %d", path, shape)}
 	}
 	d.shape = make([]int, len(shape))
 	for i, n := range shape {
 		if n > math.MaxInt32 {
-			return nil, &FormatError{space.offset, fmt.Sprintf("%s would have %d values", path, shape)}
+			return nil, &FormatError{space.offset, fmt.Sprintf("%s has the shape %d", path, shape)}
 		}
 		d.shape[i] = int(n)
 	}
@@ -68,14 +68,14 @@ func (d *Dataset) Len() int {
 	return n
 }
 
-// Floats reads all values in row-major order into fresh memory. Numbers of 2, 4
-// and 8 bytes are read; 8 are rounded to float32.
+// Floats reads all values in row-major order into new memory. It reads floating-point numbers of 2,
+// 4 and 8 bytes; those of 8 are rounded to float32.
 func (d *Dataset) Floats() ([]float32, error) {
 	t := d.datatype
 	if t.class != classFloat || t.bigEndian || t.bytes != 2 && t.bytes != 4 && t.bytes != 8 {
-		return nil, &UnsupportedError{fmt.Sprintf("%s in numbers of class %d and %d bytes", d.path, t.class, t.bytes)}
+		return nil, &UnsupportedError{fmt.Sprintf("%s of class %d and %d bytes per value", d.path, t.class, t.bytes)}
 	}
-	raw, err := d.raw(uint64(d.Len()) * t.bytes)
+	raw, err := d.read(uint64(d.Len()) * t.bytes)
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +95,8 @@ func (d *Dataset) Floats() ([]float32, error) {
 	return values, nil
 }
 
-// raw returns the dataset's bytes, of the given number; they may be part of the file.
-func (d *Dataset) raw(size uint64) ([]byte, error) {
+// read returns the dataset's bytes, of the given number. They may be part of the file.
+func (d *Dataset) read(size uint64) ([]byte, error) {
 	c := d.file.cursorOver(d.layout)
 	version, class := c.u8(), c.u8()
 	if c.err == nil && version != 3 && version != 4 {
@@ -108,7 +108,7 @@ func (d *Dataset) raw(size uint64) ([]byte, error) {
 	switch class {
 	case 0: // compact: in the header itself
 		raw := c.take(uint64(c.u16()))
-		return d.exactly(raw, c.err, size)
+		return d.checkLength(raw, c.err, size)
 	case 1: // contiguous
 		address, length := c.u64(), c.u64()
 		if c.err == nil && address == undefinedAddress {
@@ -117,18 +117,19 @@ func (d *Dataset) raw(size uint64) ([]byte, error) {
 		if c.err != nil {
 			return nil, c.err
 		}
-		raw, err := d.file.bytes(address, length)
-		return d.exactly(raw, err, size)
+		raw, err := d.file.slice(address, length)
+		return d.checkLength(raw, err, size)
 	case 2:
 		if version != 3 {
 			return nil, &UnsupportedError{fmt.Sprintf("chunks of layout version %d in %s", version, d.path)}
 		}
-		return d.chunked(c, size)
+		return d.readChunks(c, size)
 	}
 	return nil, &UnsupportedError{fmt.Sprintf("layout class %d of %s", class, d.path)}
 }
 
-func (d *Dataset) exactly(raw []byte, err error, size uint64) ([]byte, error) {
+// checkLength passes raw and err on, with an error if raw does not have size bytes.
+func (d *Dataset) checkLength(raw []byte, err error, size uint64) ([]byte, error) {
 	if err == nil && uint64(len(raw)) != size {
 		err = &FormatError{d.layout.offset, fmt.Sprintf("%s has %d bytes instead of %d", d.path, len(raw), size)}
 	}
@@ -137,106 +138,129 @@ func (d *Dataset) exactly(raw []byte, err error, size uint64) ([]byte, error) {
 
 // chunk is a stored box of a dataset.
 type chunk struct {
-	origin     []int // of its first value
+	origin     []int // index of its first value
 	stored     []byte
-	filterMask uint32 // a set bit leaves that filter out
+	filterMask uint32 // a set bit turns that filter off
 }
 
-// maxExpansion is deflate's: one bit can stand for 258 bytes in two symbols of
-// a bit each, a ratio of 1032 (RFC 1951).
+// maxExpansion is the highest ratio of deflate: two symbols of one bit each stand
+// for 258 bytes (RFC 1951).
 const maxExpansion = 1032
 
-// Chunks at a dataset's edges hold more than lies inside it. Those of h5py are
-// not larger than the dataset along any axis, so that they waste at most a
-// factor of 2 for each axis.
+// The chunks at a dataset's edges reach beyond it. Those of h5py are not larger
+// than the dataset along any axis, so that they waste at most a factor of 2 per
+// axis.
 const (
 	maxPadding = 16
 	minPadding = 1 << 20
 )
 
-func (d *Dataset) chunked(c *cursor, size uint64) ([]byte, error) {
-	axes := int(c.u8()) - 1 // the last is the value's bytes
-	tree := c.u64()
-	if c.err == nil && (axes != len(d.shape) || axes == 0) {
-		return nil, &FormatError{d.layout.offset, d.path + " has chunks of another number of axes"}
-	}
-	box := make([]int, max(axes, 0))
-	chunkBytes, wanted := d.datatype.bytes, 1
-	for i := range box {
-		n := c.u32()
-		if c.err != nil {
-			return nil, c.err
-		}
-		if n == 0 || uint64(n) > maxValues || chunkBytes > 8*maxValues/uint64(n) {
-			return nil, &FormatError{d.layout.offset, d.path + " has chunks of no or a huge size"}
-		}
-		box[i] = int(n)
-		chunkBytes *= uint64(n)
-		wanted *= (d.shape[i] + box[i] - 1) / box[i]
-	}
-	if uint64(wanted)*chunkBytes > maxPadding*size+minPadding {
-		return nil, &FormatError{d.layout.offset, d.path + " has chunks far larger than itself"}
-	}
-	filters, err := d.filters()
+// chunkLayout describes how a dataset is divided into chunks.
+type chunkLayout struct {
+	box   []int  // shape of a chunk
+	bytes uint64 // of a chunk
+	count int    // number of chunks
+	tree  uint64 // address of their index
+}
+
+// readChunks reads a dataset of size bytes that is stored in chunks.
+func (d *Dataset) readChunks(c *cursor, size uint64) ([]byte, error) {
+	layout, err := d.readChunkLayout(c, size)
 	if err != nil {
 		return nil, err
 	}
+	filters, err := d.filterNumbers()
+	if err != nil {
+		return nil, err
+	}
+	chunks, stored, err := d.findChunks(layout)
+	if err != nil {
+		return nil, err
+	}
+	// The array and a chunk are allocated below: neither may be larger than the
+	// stored bytes can expand to.
+	if size > maxExpansion*stored || layout.bytes > maxExpansion*stored {
+		return nil, &FormatError{d.layout.offset,
+			fmt.Sprintf("%s has %d bytes stored for %d", d.path, stored, max(size, layout.bytes))}
+	}
+	raw := make([]byte, size)
+	for _, next := range chunks {
+		values, err := unfilter(next, filters, layout.bytes, d.datatype.bytes)
+		if err != nil {
+			return nil, &FormatError{d.layout.offset,
+				fmt.Sprintf("%s has a chunk that cannot be unpacked: %v", d.path, err)}
+		}
+		d.copyChunk(raw, values, next.origin, layout.box)
+	}
+	return raw, nil
+}
+
+// readChunkLayout reads the layout and checks that the chunks are not much larger than the
+// dataset's size bytes.
+func (d *Dataset) readChunkLayout(c *cursor, size uint64) (chunkLayout, error) {
+	axes := int(c.u8()) - 1 // the last is the value's bytes
+	layout := chunkLayout{tree: c.u64(), bytes: d.datatype.bytes, count: 1}
+	if c.err == nil && (axes != len(d.shape) || axes == 0) {
+		return layout, &FormatError{d.layout.offset, d.path + " has chunks of another number of axes"}
+	}
+	layout.box = make([]int, max(axes, 0))
+	for i := range layout.box {
+		n := c.u32()
+		if c.err != nil {
+			return layout, c.err
+		}
+		if n == 0 || uint64(n) > maxValues || layout.bytes > 8*maxValues/uint64(n) {
+			return layout, &FormatError{d.layout.offset, d.path + " has chunks of no or a huge size"}
+		}
+		layout.box[i] = int(n)
+		layout.bytes *= uint64(n)
+		layout.count *= (d.shape[i] + layout.box[i] - 1) / layout.box[i]
+	}
+	if uint64(layout.count)*layout.bytes > maxPadding*size+minPadding {
+		return layout, &FormatError{d.layout.offset, d.path + " has chunks far larger than itself"}
+	}
+	return layout, nil
+}
+
+// findChunks returns all chunks and the number of stored bytes.
+func (d *Dataset) findChunks(layout chunkLayout) ([]chunk, uint64, error) {
 	var chunks []chunk
 	stored := uint64(0)
 	seen := map[int]bool{} // by number in row-major order
-	err = d.file.walkTree(tree, chunkTree, 8+8*(axes+1), func(key *cursor, address uint64) error {
+	err := d.file.walkTree(layout.tree, chunkTree, 8+8*(len(layout.box)+1), func(key *cursor, address uint64) error {
 		length := uint64(key.u32())
-		next := chunk{filterMask: key.u32(), origin: make([]int, axes)}
+		next := chunk{filterMask: key.u32(), origin: make([]int, len(layout.box))}
 		number := 0
-		for i := range next.origin {
+		for i, side := range layout.box {
 			at := key.u64()
 			if key.err != nil {
 				return key.err
 			}
-			if at >= uint64(d.shape[i]) || at%uint64(box[i]) != 0 {
+			if at >= uint64(d.shape[i]) || at%uint64(side) != 0 {
 				return &FormatError{key.base, d.path + " has a chunk outside its shape"}
 			}
 			next.origin[i] = int(at)
-			number = number*((d.shape[i]+box[i]-1)/box[i]) + int(at)/box[i]
+			number = number*((d.shape[i]+side-1)/side) + int(at)/side
 		}
 		if seen[number] {
 			return &FormatError{key.base, d.path + " has a chunk twice"}
 		}
 		seen[number] = true
-		var err error
-		next.stored, err = d.file.bytes(address, length)
+		data, err := d.file.slice(address, length)
+		next.stored = data
 		stored += length
 		chunks = append(chunks, next)
 		return err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil && len(chunks) != layout.count {
+		err = &FormatError{d.layout.offset,
+			fmt.Sprintf("%s has %d of its %d chunks", d.path, len(chunks), layout.count)}
 	}
-	if len(chunks) != wanted {
-		return nil, &FormatError{d.layout.offset,
-			fmt.Sprintf("%s has %d of its %d chunks", d.path, len(chunks), wanted)}
-	}
-	// Both the array and a chunk are allocated below: neither can be larger than
-	// what the stored bytes could expand to.
-	if size > maxExpansion*stored || chunkBytes > maxExpansion*stored {
-		return nil, &FormatError{d.layout.offset,
-			fmt.Sprintf("%s has %d bytes stored for %d", d.path, stored, max(size, chunkBytes))}
-	}
-	raw := make([]byte, size)
-	for _, next := range chunks {
-		values, err := unfilter(next, filters, chunkBytes, d.datatype.bytes)
-		if err != nil {
-			return nil, &FormatError{d.layout.offset,
-				fmt.Sprintf("%s has a chunk that cannot be unpacked: %v", d.path, err)}
-		}
-		d.place(raw, values, next.origin, box)
-	}
-	return raw, nil
+	return chunks, stored, err
 }
 
-// place copies a chunk's rows to their places; what lies outside the shape is
-// left out.
-func (d *Dataset) place(dst, src []byte, origin, box []int) {
+// copyChunk copies a chunk's rows to their places. Rows outside the shape are ignored.
+func (d *Dataset) copyChunk(dst, src []byte, origin, box []int) {
 	valueBytes := int(d.datatype.bytes)
 	last := len(box) - 1
 	row := min(box[last], d.shape[last]-origin[last]) * valueBytes
@@ -274,8 +298,8 @@ const (
 	filterFletcher32 = 3
 )
 
-// filters returns the numbers of the filters in the order of writing.
-func (d *Dataset) filters() ([]uint16, error) {
+// filterNumbers returns the numbers of the filters in the order of writing.
+func (d *Dataset) filterNumbers() ([]uint16, error) {
 	var list []uint16
 	for _, m := range d.header {
 		if m.kind != messageFilters {
@@ -306,7 +330,7 @@ func (d *Dataset) filters() ([]uint16, error) {
 				return nil, c.err
 			}
 			if number != filterDeflate && number != filterShuffle && number != filterFletcher32 {
-				return nil, &UnsupportedError{fmt.Sprintf("%s packed by filter %d", d.path, number)}
+				return nil, &UnsupportedError{fmt.Sprintf("%s with filter %d", d.path, number)}
 			}
 			list = append(list, number)
 		}
@@ -314,7 +338,7 @@ func (d *Dataset) filters() ([]uint16, error) {
 	return list, nil
 }
 
-// unfilter unpacks a chunk to exactly size bytes.
+// unfilter undoes a chunk's filters, which must give exactly size bytes.
 func unfilter(c chunk, filters []uint16, size, valueBytes uint64) ([]byte, error) {
 	data := c.stored
 	for i := len(filters) - 1; i >= 0; i-- {
@@ -332,7 +356,7 @@ func unfilter(c chunk, filters []uint16, size, valueBytes uint64) ([]byte, error
 			if err != nil {
 				return nil, err
 			}
-			// With fletcher32 before deflate, 4 bytes of checksum are inside.
+			// With fletcher32 before deflate, 4 bytes of checksum follow the values.
 			data, err = io.ReadAll(io.LimitReader(r, int64(size)+5))
 			if err != nil {
 				return nil, err
@@ -347,8 +371,8 @@ func unfilter(c chunk, filters []uint16, size, valueBytes uint64) ([]byte, error
 	return data, nil
 }
 
-// unshuffle undoes the filter that stores all first bytes of values, then all
-// second bytes, and so on.
+// unshuffle undoes the filter that stores the first bytes of all values, then the second bytes, and
+// so on.
 func unshuffle(src []byte, valueBytes int) []byte {
 	dst := make([]byte, len(src))
 	n := len(src) / valueBytes

@@ -1,17 +1,17 @@
 // Package hdf5 reads the HDF5 files that Keras and h5py write: groups, text
 // attributes, and datasets of floating-point numbers, from bytes in memory.
 //
-// It holds the part of the format (The HDF Group, "HDF5 File Format
+// It supports the part of the format (The HDF Group, "HDF5 File Format
 // Specification", version 3.0) that such files use: superblocks 0 to 3, object
 // headers 1 and 2, groups as symbol tables or as links in their header, compact,
-// contiguous and chunked data (indexed by a version 1 B-tree), the filters
-// deflate, shuffle and fletcher32. What it lacks is an *UnsupportedError. Of what it
-// reads, Write makes the simplest kind.
+// contiguous and chunked data (indexed by a version 1 B-tree), and the filters
+// deflate, shuffle and fletcher32. Everything else is an *UnsupportedError. Write
+// uses the simplest of these variants.
 //
-// Files come from strangers. Nothing is followed until it is asked for, each
-// address is checked against the file's end, and a budget bounds the structures
-// that are visited: no file, however it is knotted, can make a reader loop,
-// recurse without end, or allocate much more than the file could hold.
+// Files are not trusted. Objects are read only on request, each address is checked
+// against the file's end, and a budget limits the structures that are visited: no
+// file can make a reader loop, recurse without end, or allocate much more than the
+// file could hold.
 package hdf5
 
 import (
@@ -24,7 +24,7 @@ import (
 
 // FormatError says where a file breaks the format.
 type FormatError struct {
-	Offset uint64 // of the structure in question, in bytes
+	Offset uint64 // of the damaged structure, in bytes
 	Reason string
 }
 
@@ -42,32 +42,31 @@ func (e *UnsupportedError) Error() string {
 const (
 	signature        = "\x89HDF\r\n\x1a\n"
 	undefinedAddress = ^uint64(0)
-	// minStructureBytes is less than the size of any structure that the budget
-	// counts, so that an honest file, which uses each once or twice, never
-	// exhausts it.
+	// minStructureBytes is less than the size of any structure that the budget counts, so that a
+	// valid file, which uses each once or twice, never exhausts it.
 	minStructureBytes = 8
 	minBudget         = 10_000
 )
 
-// File is an HDF5 file in memory. It is not for use by several goroutines at once.
+// File is an HDF5 file in memory. It must not be used by several goroutines at once.
 type File struct {
 	data   []byte
 	root   uint64 // address of the root group's object header
 	budget int    // structures that may still be visited
 }
 
-// IsHDF5 tells whether data begins like an HDF5 file.
+// IsHDF5 reports whether data begins like an HDF5 file.
 func IsHDF5(data []byte) bool {
 	return len(data) >= len(signature) && string(data[:len(signature)]) == signature
 }
 
-// Open reads the superblock. It keeps data, which must not change any more.
+// Open reads the superblock. It keeps data, which must not change afterwards.
 func Open(data []byte) (*File, error) {
 	if !IsHDF5(data) {
 		return nil, &FormatError{0, "it does not begin like an HDF5 file"}
 	}
 	f := &File{data: data, budget: minBudget + len(data)/minStructureBytes}
-	c := f.cursor(8)
+	c := f.cursorAt(8)
 	version := c.u8()
 	var sizes [2]uint8 // of addresses and of lengths
 	var end uint64
@@ -81,7 +80,7 @@ func Open(data []byte) (*File, error) {
 		}
 		c.skip(2 * 8) // base and free space
 		end = c.u64()
-		c.skip(2 * 8) // driver; the root's name
+		c.skip(2 * 8) // driver, the root's name
 		f.root = c.u64()
 	case 2, 3:
 		sizes = [2]uint8{c.u8(), c.u8()}
@@ -96,35 +95,35 @@ func Open(data []byte) (*File, error) {
 	}
 	if c.err == nil && end > uint64(len(data)) {
 		return nil, &FormatError{uint64(len(data)),
-			fmt.Sprintf("it ends before its %d bytes are complete; copy or download it again", end)}
+			fmt.Sprintf("it has %d bytes less than it should; copy or download it again", end-uint64(len(data)))}
 	}
 	return f, c.err
 }
 
-// Root returns the group that all others are in.
+// Root returns the root group.
 func (f *File) Root() (*Group, error) {
-	h, err := f.header(f.root)
+	h, err := f.readHeader(f.root)
 	if err != nil {
 		return nil, err
 	}
-	return f.group("/", h)
+	return f.openGroup("/", h)
 }
 
-// visit takes one structure off the budget.
-func (f *File) visit(offset uint64) error {
+// spend takes one structure off the budget.
+func (f *File) spend(offset uint64) error {
 	f.budget--
 	if f.budget < 0 {
-		return &FormatError{offset, "its structures refer to each other without end"}
+		return &FormatError{offset, "its structures refer to each other in cycles"}
 	}
 	return nil
 }
 
 // Object is a *Group or a *Dataset.
 type Object interface {
-	// Path is the object's place in the file, from the root: "/layers/dense".
+	// Path returns the object's path from the root: "/layers/dense".
 	Path() string
-	// Attribute returns the text values of an attribute (one for a scalar), and
-	// false if there is none of that name.
+	// Attribute returns an attribute's text values (one for a scalar), and false if there is no
+	// attribute of that name.
 	Attribute(name string) ([]string, bool, error)
 }
 
@@ -139,7 +138,7 @@ func (o *object) Path() string { return o.path }
 // Group is a folder of objects.
 type Group struct {
 	object
-	links map[string]uint64 // child's object header by name
+	links map[string]uint64 // addresses of the members' object headers
 }
 
 // Names returns the names of the group's members, sorted.
@@ -152,8 +151,7 @@ func (g *Group) Names() []string {
 	return names
 }
 
-// Open returns the object at a path below the group, "a/b/c", or nil and no
-// error when there is none.
+// Open returns the object at a path below the group, "a/b/c", or nil and no error if there is none.
 func (g *Group) Open(path string) (Object, error) {
 	for {
 		name, rest, more := strings.Cut(path, "/")
@@ -161,7 +159,7 @@ func (g *Group) Open(path string) (Object, error) {
 		if !ok {
 			return nil, nil
 		}
-		child, err := g.file.object(strings.TrimSuffix(g.path, "/")+"/"+name, address)
+		child, err := g.file.open(strings.TrimSuffix(g.path, "/")+"/"+name, address)
 		if err != nil || !more {
 			return child, err
 		}
@@ -173,44 +171,42 @@ func (g *Group) Open(path string) (Object, error) {
 	}
 }
 
-// Group returns the group at a path below g, or nil when there is none.
+// Group returns the group at a path below g, or nil if there is none.
 func (g *Group) Group(path string) (*Group, error) {
 	child, err := g.Open(path)
 	group, _ := child.(*Group)
 	return group, err
 }
 
-// Dataset returns the dataset at a path below g, or nil when there is none.
+// Dataset returns the dataset at a path below g, or nil if there is none.
 func (g *Group) Dataset(path string) (*Dataset, error) {
 	child, err := g.Open(path)
 	dataset, _ := child.(*Dataset)
 	return dataset, err
 }
 
-// object opens what the header at address describes.
-func (f *File) object(path string, address uint64) (Object, error) {
-	h, err := f.header(address)
+// open opens the object whose header is at address.
+func (f *File) open(path string, address uint64) (Object, error) {
+	h, err := f.readHeader(address)
 	if err != nil {
 		return nil, err
 	}
-	// Not one return for both: a nil *Dataset in an Object is not nil.
-	for _, m := range h {
-		if m.kind == messageLayout {
-			d, err := f.dataset(path, h)
-			if err != nil {
-				return nil, err
-			}
-			return d, nil
+	isDataset := slices.ContainsFunc(h, func(m message) bool { return m.kind == messageLayout })
+	if isDataset {
+		var d *Dataset
+		if d, err = f.openDataset(path, h); err != nil {
+			return nil, err // not d, which in an Object would not be nil
 		}
+		return d, nil
 	}
-	g, err := f.group(path, h)
+	g, err := f.openGroup(path, h)
 	if err != nil {
 		return nil, err
 	}
 	return g, nil
 }
 
-func (f *File) group(path string, header []message) (*Group, error) {
+func (f *File) openGroup(path string, header []message) (*Group, error) {
 	g := &Group{object{f, path, header}, map[string]uint64{}}
 	for _, m := range header {
 		var err error
@@ -229,15 +225,15 @@ func (f *File) group(path string, header []message) (*Group, error) {
 	return g, nil
 }
 
-// readSymbolTable reads a group of the older kind: a B-tree of symbol table
-// nodes, names in a heap.
+// readSymbolTable reads a group of the older kind: a B-tree of symbol table nodes, with names in a
+// heap.
 func (g *Group) readSymbolTable(m message) error {
 	c := g.file.cursorOver(m)
 	tree, heapHeader := c.u64(), c.u64()
 	if c.err != nil {
 		return c.err
 	}
-	h := g.file.cursor(heapHeader)
+	h := g.file.cursorAt(heapHeader)
 	h.expect("HEAP")
 	h.skip(4)
 	size := h.u64()
@@ -246,16 +242,16 @@ func (g *Group) readSymbolTable(m message) error {
 	if h.err != nil {
 		return h.err
 	}
-	heap, err := g.file.bytes(address, size)
+	heap, err := g.file.slice(address, size)
 	if err != nil {
 		return err
 	}
 	return g.file.walkTree(tree, groupTree, 8, func(_ *cursor, node uint64) error {
-		c := g.file.cursor(node)
+		c := g.file.cursorAt(node)
 		c.expect("SNOD")
 		c.skip(2)
 		for range int(c.u16()) {
-			if err := g.file.visit(node); err != nil {
+			if err := g.file.spend(node); err != nil {
 				return err
 			}
 			nameAt, header := c.u64(), c.u64()
@@ -265,9 +261,9 @@ func (g *Group) readSymbolTable(m message) error {
 				return c.err
 			}
 			if kind == 2 {
-				continue // a symbolic link: Keras writes none, and its target has a name of its own
+				continue // a symbolic link, which Keras does not write
 			}
-			name, ok := textAt(heap, nameAt)
+			name, ok := cutText(heap, nameAt)
 			if !ok {
 				return &FormatError{node, "a name lies outside its heap"}
 			}
@@ -291,22 +287,21 @@ func (g *Group) readLink(m message) error {
 	if flags&0x10 != 0 {
 		c.skip(1) // character set
 	}
-	name := string(c.take(c.uint(1 << (flags & 3))))
+	name := string(c.take(c.takeUint(1 << (flags & 3))))
 	if c.err != nil {
 		return c.err
 	}
 	if version != 1 {
 		return &UnsupportedError{fmt.Sprintf("link version %d", version)}
 	}
-	if kind == 0 { // others are symbolic or lead out of the file
+	if kind == 0 { // the others are symbolic or external links
 		g.links[name] = c.u64()
 	}
 	return c.err
 }
 
-// readLinkInfo refuses groups whose members are stored in a fractal heap: HDF5
-// does that for more than 8 members in files written for version 1.8 and later
-// only, which Keras does not ask for.
+// readLinkInfo refuses groups whose members are in a fractal heap. HDF5 uses one for more than 8
+// members, only in files for version 1.8 and later, which Keras does not write.
 func (g *Group) readLinkInfo(m message) error {
 	c := g.file.cursorOver(m)
 	c.skip(1)
@@ -324,25 +319,25 @@ const (
 	chunkTree = 1
 )
 
-// walkTree calls leaf for each entry of a version 1 B-tree's lowest level. The
-// cursor is at the entry's key of keyBytes; address is the entry's child.
+// walkTree calls leaf for each entry on the lowest level of a version 1 B-tree, with a cursor at
+// the entry's key of keyBytes and the address of the entry's child.
 func (f *File) walkTree(address uint64, kind uint8, keyBytes int, leaf func(key *cursor, address uint64) error) error {
 	return f.walkNode(address, kind, -1, keyBytes, leaf)
 }
 
-// walkNode walks a node that must be of the given level, any for -1. Levels
-// fall, so that a tree that leads back into itself ends.
+// walkNode walks a node of the given level, or any for −1. Levels must decrease, so that cycles
+// end.
 func (f *File) walkNode(address uint64, kind uint8, level, keyBytes int,
 	leaf func(key *cursor, address uint64) error) error {
-	if err := f.visit(address); err != nil {
+	if err := f.spend(address); err != nil {
 		return err
 	}
-	c := f.cursor(address)
+	c := f.cursorAt(address)
 	c.expect("TREE")
 	nodeKind, nodeLevel, entries := c.u8(), int(c.u8()), int(c.u16())
 	c.skip(16) // siblings
 	if c.err == nil && (nodeKind != kind || level >= 0 && nodeLevel != level) {
-		return &FormatError{address, "a B-tree leads to a node that is not its own"}
+		return &FormatError{address, "a B-tree has a node of another kind or level"}
 	}
 	for range entries {
 		key := *c
@@ -354,7 +349,7 @@ func (f *File) walkNode(address uint64, kind uint8, level, keyBytes int,
 		var err error
 		if nodeLevel > 0 {
 			err = f.walkNode(child, kind, nodeLevel-1, keyBytes, leaf)
-		} else if err = f.visit(child); err == nil {
+		} else if err = f.spend(child); err == nil {
 			err = leaf(&key, child)
 		}
 		if err != nil {
@@ -364,16 +359,16 @@ func (f *File) walkNode(address uint64, kind uint8, level, keyBytes int,
 	return c.err
 }
 
-// bytes returns n bytes of the file.
-func (f *File) bytes(offset, n uint64) ([]byte, error) {
+// slice returns n bytes of the file.
+func (f *File) slice(offset, n uint64) ([]byte, error) {
 	if offset > uint64(len(f.data)) || n > uint64(len(f.data))-offset {
-		return nil, &FormatError{offset, fmt.Sprintf("it ends before the %d bytes that should be there", n)}
+		return nil, &FormatError{offset, fmt.Sprintf("%d bytes are missing", n)}
 	}
 	return f.data[offset : offset+n], nil
 }
 
-// textAt returns the text from an offset to the next zero byte.
-func textAt(data []byte, offset uint64) (string, bool) {
+// cutText returns the text from an offset to the next zero byte.
+func cutText(data []byte, offset uint64) (string, bool) {
 	if offset > uint64(len(data)) {
 		return "", false
 	}
@@ -385,11 +380,11 @@ func textAt(data []byte, offset uint64) (string, bool) {
 	return string(data[:end]), true
 }
 
-// maxNameBytes bounds a member's name; Keras's are below 100.
+// maxNameBytes limits a member's name; Keras's are shorter than 100 bytes.
 const maxNameBytes = 4096
 
-// cursor reads little-endian numbers one after another. After a first failure
-// it returns zeros; err says what failed.
+// cursor reads little-endian numbers one after another. After the first failure it returns zeros;
+// err is that failure.
 type cursor struct {
 	file *File
 	data []byte
@@ -398,8 +393,8 @@ type cursor struct {
 	err  error
 }
 
-// cursor returns a cursor from offset to the file's end.
-func (f *File) cursor(offset uint64) *cursor {
+// cursorAt returns a cursor from offset to the file's end.
+func (f *File) cursorAt(offset uint64) *cursor {
 	c := &cursor{file: f, base: offset}
 	if offset > uint64(len(f.data)) {
 		c.err = &FormatError{offset, "an address lies beyond its end"}
@@ -413,10 +408,10 @@ func (f *File) cursorOver(m message) *cursor {
 	return &cursor{file: f, data: m.data, base: m.offset}
 }
 
-func (c *cursor) left() uint64 { return uint64(len(c.data)) - c.at }
+func (c *cursor) remaining() uint64 { return uint64(len(c.data)) - c.at }
 
 func (c *cursor) take(n uint64) []byte {
-	if c.err == nil && n > c.left() {
+	if c.err == nil && n > c.remaining() {
 		c.err = &FormatError{c.base + c.at, "a structure is cut off"}
 	}
 	if c.err != nil {
@@ -430,12 +425,12 @@ func (c *cursor) skip(n uint64) { c.take(n) }
 
 func (c *cursor) expect(mark string) {
 	if at, got := c.base+c.at, c.take(uint64(len(mark))); c.err == nil && string(got) != mark {
-		c.err = &FormatError{at, fmt.Sprintf("%q should be there", mark)}
+		c.err = &FormatError{at, fmt.Sprintf("%q is missing", mark)}
 	}
 }
 
-// uint reads a number of 1, 2, 4 or 8 bytes.
-func (c *cursor) uint(size int) uint64 {
+// takeUint reads a number of 1, 2, 4 or 8 bytes.
+func (c *cursor) takeUint(size int) uint64 {
 	b := c.take(uint64(size))
 	if b == nil {
 		return 0
@@ -451,10 +446,10 @@ func (c *cursor) uint(size int) uint64 {
 	return binary.LittleEndian.Uint64(b)
 }
 
-func (c *cursor) u8() uint8   { return uint8(c.uint(1)) }
-func (c *cursor) u16() uint16 { return uint16(c.uint(2)) }
-func (c *cursor) u32() uint32 { return uint32(c.uint(4)) }
-func (c *cursor) u64() uint64 { return c.uint(8) }
+func (c *cursor) u8() uint8   { return uint8(c.takeUint(1)) }
+func (c *cursor) u16() uint16 { return uint16(c.takeUint(2)) }
+func (c *cursor) u32() uint32 { return uint32(c.takeUint(4)) }
+func (c *cursor) u64() uint64 { return c.takeUint(8) }
 
 // align moves to the next multiple of n from the cursor's start.
 func (c *cursor) align(n uint64) {

@@ -16,32 +16,32 @@ const (
 	messageAttributes   = 0x15
 )
 
-// message is one part of an object's description; data is part of the file.
+// message is one part of an object's description. data is part of the file.
 type message struct {
 	kind   uint16
-	shared bool // data only says where the message is
+	shared bool // data is only a reference to the message
 	offset uint64
 	data   []byte
 }
 
-// header returns the messages of the object header at address.
-func (f *File) header(address uint64) ([]message, error) {
-	if err := f.visit(address); err != nil {
+// readHeader returns the messages of the object header at address.
+func (f *File) readHeader(address uint64) ([]message, error) {
+	if err := f.spend(address); err != nil {
 		return nil, err
 	}
-	if mark, err := f.bytes(address, 4); err != nil {
+	if mark, err := f.slice(address, 4); err != nil {
 		return nil, err
 	} else if string(mark) == "OHDR" {
-		return f.header2(address)
+		return f.readHeader2(address)
 	}
-	return f.header1(address)
+	return f.readHeader1(address)
 }
 
-// block is a stretch of the file that holds messages.
+// block is a part of the file that holds messages.
 type block struct{ offset, bytes uint64 }
 
-func (f *File) header1(address uint64) ([]message, error) {
-	c := f.cursor(address)
+func (f *File) readHeader1(address uint64) ([]message, error) {
+	c := f.cursorAt(address)
 	version := c.u8()
 	c.skip(7) // reserved, number of messages, references
 	size := c.u32()
@@ -57,12 +57,12 @@ func (f *File) header1(address uint64) ([]message, error) {
 	for len(blocks) > 0 {
 		b := blocks[0]
 		blocks = blocks[1:]
-		data, err := f.bytes(b.offset, b.bytes)
+		data, err := f.slice(b.offset, b.bytes)
 		if err != nil {
 			return nil, err
 		}
 		c := &cursor{file: f, data: data, base: b.offset}
-		for c.left() >= 8 {
+		for c.remaining() >= 8 {
 			kind, size, flags := c.u16(), c.u16(), c.u8()
 			c.skip(3)
 			all, blocks, err = f.appendMessage(all, blocks, c, kind, uint64(size), flags)
@@ -74,8 +74,8 @@ func (f *File) header1(address uint64) ([]message, error) {
 	return all, nil
 }
 
-func (f *File) header2(address uint64) ([]message, error) {
-	c := f.cursor(address)
+func (f *File) readHeader2(address uint64) ([]message, error) {
+	c := f.cursorAt(address)
 	c.expect("OHDR")
 	version, flags := c.u8(), c.u8()
 	if c.err == nil && version != 2 {
@@ -87,11 +87,11 @@ func (f *File) header2(address uint64) ([]message, error) {
 	if flags&0x10 != 0 {
 		c.skip(4) // when attributes move to dense storage
 	}
-	size := c.uint(1 << (flags & 3))
+	size := c.takeUint(1 << (flags & 3))
 	if c.err != nil {
 		return nil, c.err
 	}
-	prefix := uint64(4) // of a message
+	prefix := uint64(4) // bytes before a message's data
 	if flags&0x04 != 0 {
 		prefix += 2 // creation order
 	}
@@ -100,19 +100,19 @@ func (f *File) header2(address uint64) ([]message, error) {
 	for first := true; len(blocks) > 0; first = false {
 		b := blocks[0]
 		blocks = blocks[1:]
-		data, err := f.bytes(b.offset, b.bytes)
+		data, err := f.slice(b.offset, b.bytes)
 		if err != nil {
 			return nil, err
 		}
 		c := &cursor{file: f, data: data, base: b.offset}
-		if !first { // a continuation has a mark and a checksum of its own
+		if !first { // a continuation has its own mark and checksum
 			c.expect("OCHK")
-			if c.err != nil || c.left() < 4 {
+			if c.err != nil || c.remaining() < 4 {
 				return nil, &FormatError{b.offset, "a continued object header is cut off"}
 			}
 			c.data = c.data[:len(c.data)-4]
 		}
-		for c.left() >= prefix {
+		for c.remaining() >= prefix {
 			kind, size, messageFlags := uint16(c.u8()), c.u16(), c.u8()
 			c.skip(prefix - 4)
 			all, blocks, err = f.appendMessage(all, blocks, c, kind, uint64(size), messageFlags)
@@ -124,15 +124,16 @@ func (f *File) header2(address uint64) ([]message, error) {
 	return all, nil
 }
 
-// appendMessage reads a message's data; a continuation becomes a further block.
-func (f *File) appendMessage(all []message, blocks []block, c *cursor, kind uint16, size uint64,
-	flags uint8) ([]message, []block, error) {
+// appendMessage reads a message's data. A continuation adds a block.
+func (f *File) appendMessage(
+	all []message, blocks []block, c *cursor, kind uint16, size uint64, flags uint8,
+) ([]message, []block, error) {
 	offset := c.base + c.at
 	m := message{kind: kind, shared: flags&0x02 != 0, offset: offset, data: c.take(size)}
 	if c.err != nil {
 		return nil, nil, c.err
 	}
-	if err := f.visit(offset); err != nil {
+	if err := f.spend(offset); err != nil {
 		return nil, nil, err
 	}
 	if kind != messageContinuation {
@@ -146,8 +147,8 @@ func (f *File) appendMessage(all []message, blocks []block, c *cursor, kind uint
 	return all, blocks, next.err
 }
 
-// find returns the only message of a kind.
-func (o *object) find(kind uint16, what string) (message, error) {
+// findMessage returns the only message of a kind.
+func (o *object) findMessage(kind uint16, what string) (message, error) {
 	for _, m := range o.header {
 		if m.kind != kind {
 			continue
@@ -160,8 +161,8 @@ func (o *object) find(kind uint16, what string) (message, error) {
 	return message{}, &FormatError{0, o.path + " has no " + what}
 }
 
-// dataspace returns the dimensions of a dataset or attribute, none for a scalar.
-func (f *File) dataspace(m message) ([]uint64, error) {
+// decodeDataspace returns the dimensions of a dataset or attribute, none for a scalar.
+func (f *File) decodeDataspace(m message) ([]uint64, error) {
 	c := f.cursorOver(m)
 	version, rank := c.u8(), int(c.u8())
 	switch version {
@@ -170,7 +171,7 @@ func (f *File) dataspace(m message) ([]uint64, error) {
 	case 2:
 		c.skip(1)
 		if kind := c.u8(); c.err == nil && kind == 2 {
-			return []uint64{0}, nil // holds nothing
+			return []uint64{0}, nil // no values
 		}
 	default:
 		return nil, &UnsupportedError{fmt.Sprintf("dataspace version %d", version)}
@@ -182,8 +183,8 @@ func (f *File) dataspace(m message) ([]uint64, error) {
 	return shape, c.err
 }
 
-// count is the number of values of a shape, or false beyond limit.
-func count(shape []uint64, limit uint64) (uint64, bool) {
+// countValues returns the number of values of a shape, or false if it exceeds limit.
+func countValues(shape []uint64, limit uint64) (uint64, bool) {
 	n := uint64(1)
 	for _, d := range shape {
 		if d == 0 {
@@ -207,7 +208,7 @@ const (
 	classVariable class = 9
 )
 
-// datatype is how one value is stored.
+// datatype describes how one value is stored.
 type datatype struct {
 	class     class
 	bytes     uint64
@@ -215,7 +216,7 @@ type datatype struct {
 	text      bool // of variable length
 }
 
-func (f *File) datatype(m message) (datatype, error) {
+func (f *File) decodeDatatype(m message) (datatype, error) {
 	c := f.cursorOver(m)
 	first := c.u8()
 	bits := uint32(c.u8()) | uint32(c.u8())<<8 | uint32(c.u8())<<16
@@ -276,12 +277,12 @@ func (o *object) readAttribute(m message, name string) (bool, []string, error) {
 	}
 	part := func(n uint64) message {
 		p := message{offset: c.base + c.at, data: c.take(n)}
-		if c.left() > 0 {
+		if c.remaining() > 0 {
 			c.align(pad)
 		}
 		return p
 	}
-	got, ended := textAt(part(nameBytes).data, 0)
+	got, ended := cutText(part(nameBytes).data, 0)
 	if c.err != nil || !ended {
 		return false, nil, &FormatError{m.offset, "an attribute's name is cut off"}
 	}
@@ -295,26 +296,25 @@ func (o *object) readAttribute(m message, name string) (bool, []string, error) {
 	if flags&3 != 0 {
 		return true, nil, &UnsupportedError{"a shared datatype of attribute " + name}
 	}
-	t, err := o.file.datatype(kind)
+	t, err := o.file.decodeDatatype(kind)
 	if err != nil {
 		return true, nil, err
 	}
-	shape, err := o.file.dataspace(space)
+	shape, err := o.file.decodeDataspace(space)
 	if err != nil {
 		return true, nil, err
 	}
-	// An empty list has the type of numbers in h5py's files; it is no text, but
-	// no value either.
-	n, ok := count(shape, c.left())
+	// h5py gives an empty list a numeric type. Without values that does not matter.
+	n, ok := countValues(shape, c.remaining())
 	if !ok {
 		return true, nil, &FormatError{m.offset, "attribute " + name + " has more values than bytes"}
 	}
-	values, err := o.file.texts(c, t, n)
+	values, err := o.file.readTexts(c, t, n)
 	return true, values, err
 }
 
-// texts reads n texts, of fixed length or in the global heap.
-func (f *File) texts(c *cursor, t datatype, n uint64) ([]string, error) {
+// readTexts reads n texts, of fixed length or in the global heap.
+func (f *File) readTexts(c *cursor, t datatype, n uint64) ([]string, error) {
 	values := make([]string, 0, n)
 	for range n {
 		switch {
@@ -334,16 +334,16 @@ func (f *File) texts(c *cursor, t datatype, n uint64) ([]string, error) {
 				values = append(values, "")
 				continue
 			}
-			raw, err := f.heapObject(collection, index)
+			raw, err := f.findHeapObject(collection, index)
 			if err != nil {
 				return nil, err
 			}
 			if uint64(len(raw)) < length {
-				return nil, &FormatError{collection, "a text is longer than its place"}
+				return nil, &FormatError{collection, "a text is longer than its object in the heap"}
 			}
 			values = append(values, string(raw[:length]))
 		default:
-			return nil, &UnsupportedError{fmt.Sprintf("an attribute of class %d where text should be", t.class)}
+			return nil, &UnsupportedError{fmt.Sprintf("an attribute of class %d instead of text", t.class)}
 		}
 		if c.err != nil {
 			return nil, c.err
@@ -352,22 +352,22 @@ func (f *File) texts(c *cursor, t datatype, n uint64) ([]string, error) {
 	return values, nil
 }
 
-// heapObject returns an object of the global heap.
-func (f *File) heapObject(collection uint64, index uint32) ([]byte, error) {
-	c := f.cursor(collection)
+// findHeapObject returns an object of the global heap.
+func (f *File) findHeapObject(collection uint64, index uint32) ([]byte, error) {
+	c := f.cursorAt(collection)
 	c.expect("GCOL")
 	c.skip(4)
 	size := c.u64()
 	if c.err != nil {
 		return nil, c.err
 	}
-	data, err := f.bytes(collection, size)
+	data, err := f.slice(collection, size)
 	if err != nil {
 		return nil, err
 	}
 	c = &cursor{file: f, data: data, base: collection, at: min(16, size)}
-	for c.left() >= 16 {
-		if err := f.visit(collection); err != nil {
+	for c.remaining() >= 16 {
+		if err := f.spend(collection); err != nil {
 			return nil, err
 		}
 		got := c.u16()
@@ -380,12 +380,12 @@ func (f *File) heapObject(collection uint64, index uint32) ([]byte, error) {
 		if c.err == nil && uint32(got) == index {
 			return object, nil
 		}
-		if c.left() > 0 {
+		if c.remaining() > 0 {
 			c.align(8)
 		}
 		if c.err != nil {
 			return nil, c.err
 		}
 	}
-	return nil, &FormatError{collection, "a text is missing in its heap"}
+	return nil, &FormatError{collection, "a text is missing in the heap"}
 }

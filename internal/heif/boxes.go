@@ -6,31 +6,31 @@ import (
 	"fmt"
 )
 
-// container is what the boxes of a file say, as far as a decoder's caller needs it.
-// The boxes are those of ISO/IEC 14496-12 (file format) and 23008-12 (pictures).
+// container holds what the boxes of a file say, as far as a decoder needs it. The boxes are those
+// of ISO/IEC 14496-12 (file format) and 23008-12 (pictures).
 type container struct {
 	brands     []string // major brand first
 	majorBrand int      // offset of the major brand in the file
 
 	hasMeta     bool
 	primary     uint32
-	primaryBox  payload // of pitm, so that another item can be made the primary one
+	primaryBox  payload // the item number in pitm, so that another item can be made the primary one
 	items       map[uint32]*item
-	properties  []property // of ipco; associations count from 1
-	trackWidth  int        // of the first video track, 0 if there is none
+	properties  []property // in ipco; associations count from 1
+	trackWidth  int        // of the first video track; 0: none
 	trackHeight int
 }
 
-// payload is a box's content: data[start:end] of the file.
+// payload is the extent of a box's content in the file: data[start:end].
 type payload struct{ start, end int }
 
 // item is a picture, a tile of one, or an auxiliary plane.
 type item struct {
 	kind       string // "av01", "hvc1", "grid", ...
 	flagsAt    int    // offset of the low byte of infe's flags, whose bit 0 hides the item
-	properties []int  // indices into container.properties, in their order of application
+	properties []int  // indices into container.properties, in the order of application
 	tiles      []uint32
-	extents    []payload // in the file; nil if the item's bytes lie elsewhere
+	extents    []payload // in the file; nil if the item's bytes are not in it
 	auxOf      uint32    // the item that this one is an auxiliary plane of, or 0
 }
 
@@ -39,14 +39,14 @@ type property struct {
 	body payload
 }
 
-// reader takes big-endian numbers from a box; past the end it reports fail.
+// reader reads big-endian numbers from a box. Past its end it returns zeros and sets overread.
 type reader struct {
 	data     []byte
 	at, end  int
 	overread bool
 }
 
-func (r *reader) uint(bytes int) uint64 {
+func (r *reader) takeUint(bytes int) uint64 {
 	if bytes < 0 || r.end-r.at < bytes {
 		r.overread = true
 		r.at = r.end
@@ -60,7 +60,7 @@ func (r *reader) uint(bytes int) uint64 {
 	return v
 }
 
-func (r *reader) text(bytes int) string {
+func (r *reader) takeText(bytes int) string {
 	if r.end-r.at < bytes {
 		r.overread = true
 		r.at = r.end
@@ -71,8 +71,8 @@ func (r *reader) text(bytes int) string {
 	return s
 }
 
-// box takes the next box. A box that runs past the end is cut there, and short is true.
-func (r *reader) box() (kind string, body payload, short, ok bool) {
+// takeBox takes the next box. A box that runs past the end is cut off there, and short is true.
+func (r *reader) takeBox() (kind string, body payload, short, ok bool) {
 	start := r.at
 	if r.end-start < 8 {
 		return "", payload{}, false, false
@@ -103,23 +103,23 @@ func (r *reader) box() (kind string, body payload, short, ok bool) {
 	return kind, payload{start + header, end}, short, true
 }
 
-func (c *container) in(data []byte, p payload) *reader {
+func newReader(data []byte, p payload) *reader {
 	return &reader{data: data, at: p.start, end: p.end}
 }
 
-// fullBox takes the version and flags that most boxes begin with.
-func (r *reader) fullBox() (version byte, flags uint32) {
-	v := r.uint(4)
+// takeFullBoxHeader takes the version and flags that most boxes begin with.
+func (r *reader) takeFullBoxHeader() (version byte, flags uint32) {
+	v := r.takeUint(4)
 	return byte(v >> 24), uint32(v) & 0xffffff
 }
 
-// isPicture tells whether data begin as a file of boxes with one of our brands.
+// isPicture reports whether data begins with a file type box of one of the known brands.
 func isPicture(data []byte) bool {
 	if len(data) < 12 || string(data[4:8]) != "ftyp" {
 		return false
 	}
 	r := &reader{data: data, end: len(data)}
-	_, body, _, ok := r.box()
+	_, body, _, ok := r.takeBox()
 	if !ok || body.end-body.start < 4 {
 		return false
 	}
@@ -135,52 +135,51 @@ func isPicture(data []byte) bool {
 	return false
 }
 
-// parse reads the boxes of data, which isPicture has let through.
+// parse reads the boxes of data, for which isPicture is true.
 func parse(data []byte) (*container, error) {
 	c := &container{items: map[uint32]*item{}}
 	top := &reader{data: data, end: len(data)}
 	for top.at < top.end {
-		kind, body, short, ok := top.box()
+		kind, body, short, ok := top.takeBox()
 		if !ok {
-			break // trailing bytes; what is missing shows below
+			break // trailing bytes
 		}
 		var err error
-		switch kind {
-		case "ftyp":
+		switch {
+		case kind == "ftyp":
 			if short || c.brands != nil {
 				return nil, corrupt("the file type box is cut short or comes twice")
 			}
-			c.majorBrand = body.start
-			for at := body.start; at+4 <= body.end; at += 4 {
-				if at != body.start+4 {
-					c.brands = append(c.brands, string(data[at:at+4]))
-				}
-			}
-		case "meta":
-			if short {
-				return nil, corrupt("the file ends inside its description")
-			}
-			if !c.hasMeta {
-				err = c.meta(data, body)
-				c.hasMeta = true
-			}
-		case "moov":
-			if short {
-				return nil, corrupt("the file ends inside its description")
-			}
-			err = c.moov(data, body)
+			c.parseBrands(data, body)
+		case short && (kind == "meta" || kind == "moov"):
+			return nil, corrupt("the file ends inside its description")
+		case kind == "meta" && !c.hasMeta:
+			err = c.parseMeta(data, body)
+			c.hasMeta = true
+		case kind == "moov":
+			err = c.parseMovie(data, body)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	if !c.hasMeta && c.trackWidth == 0 {
-		return nil, corrupt("it has no description of a picture (cut short?)")
+		return nil, corrupt("it has no description of a picture; it may be cut short")
 	}
 	return c, nil
 }
 
-func (c *container) item(id uint32) *item {
+func (c *container) parseBrands(data []byte, body payload) {
+	c.majorBrand = body.start
+	for at := body.start; at+4 <= body.end; at += 4 {
+		if at != body.start+4 { // the minor version
+			c.brands = append(c.brands, string(data[at:at+4]))
+		}
+	}
+}
+
+// reserveItem returns the item of a number, a new one if it has not been named before.
+func (c *container) reserveItem(id uint32) *item {
 	it := c.items[id]
 	if it == nil {
 		it = &item{}
@@ -189,29 +188,29 @@ func (c *container) item(id uint32) *item {
 	return it
 }
 
-func (c *container) meta(data []byte, body payload) error {
-	r := c.in(data, body)
-	r.fullBox()
+func (c *container) parseMeta(data []byte, body payload) error {
+	r := newReader(data, body)
+	r.takeFullBoxHeader()
 	var locations, contents payload
 	for r.at < r.end {
-		kind, body, short, ok := r.box()
+		kind, body, short, ok := r.takeBox()
 		if !ok || short {
 			return corrupt("a box runs past the end of the one that holds it")
 		}
 		var err error
 		switch kind {
 		case "pitm":
-			p := c.in(data, body)
-			version, _ := p.fullBox()
+			p := newReader(data, body)
+			version, _ := p.takeFullBoxHeader()
 			c.primaryBox = payload{p.at, p.at + idBytes(version > 0)}
-			c.primary = uint32(p.uint(idBytes(version > 0)))
-			err = p.failed("pitm")
+			c.primary = uint32(p.takeUint(idBytes(version > 0)))
+			err = p.checkComplete("pitm")
 		case "iinf":
-			err = c.infos(data, body)
+			err = c.parseItemInfos(data, body)
 		case "iref":
-			err = c.references(data, body)
+			err = c.parseReferences(data, body)
 		case "iprp":
-			err = c.itemProperties(data, body)
+			err = c.parseProperties(data, body)
 		case "iloc":
 			locations = body
 		case "idat":
@@ -222,11 +221,12 @@ func (c *container) meta(data []byte, body payload) error {
 		}
 	}
 	if locations.end > 0 {
-		return c.locations(data, locations, contents)
+		return c.parseLocations(data, locations, contents)
 	}
 	return nil
 }
 
+// idBytes returns the size of an item number.
 func idBytes(long bool) int {
 	if long {
 		return 4
@@ -234,136 +234,153 @@ func idBytes(long bool) int {
 	return 2
 }
 
-func (r *reader) failed(box string) error {
+// checkComplete returns an error if more was read than the box has.
+func (r *reader) checkComplete(box string) error {
 	if r.overread {
 		return corrupt("its %s box is cut short", box)
 	}
 	return nil
 }
 
-func (c *container) infos(data []byte, body payload) error {
-	r := c.in(data, body)
-	version, _ := r.fullBox()
-	r.uint(idBytes(version > 0)) // the count; the boxes themselves are counted
+func (c *container) parseItemInfos(data []byte, body payload) error {
+	r := newReader(data, body)
+	version, _ := r.takeFullBoxHeader()
+	r.takeUint(idBytes(version > 0)) // the number of boxes, which is not needed
 	if r.overread {
-		return r.failed("iinf")
+		return r.checkComplete("iinf")
 	}
 	for r.at < r.end {
-		kind, body, short, ok := r.box()
+		kind, body, short, ok := r.takeBox()
 		if !ok || short {
 			return corrupt("its iinf box is cut short")
 		}
 		if kind != "infe" {
 			continue
 		}
-		e := c.in(data, body)
-		version, _ := e.fullBox()
+		e := newReader(data, body)
+		version, _ := e.takeFullBoxHeader()
 		if version < 2 {
-			continue // names a file, not a picture
+			continue // an item of another kind than pictures
 		}
-		id := uint32(e.uint(idBytes(version > 2)))
-		e.uint(2) // protection
-		kind = e.text(4)
-		if err := e.failed("infe"); err != nil {
+		id := uint32(e.takeUint(idBytes(version > 2)))
+		e.takeUint(2) // protection
+		kind = e.takeText(4)
+		if err := e.checkComplete("infe"); err != nil {
 			return err
 		}
-		it := c.item(id)
+		it := c.reserveItem(id)
 		it.kind, it.flagsAt = kind, body.start+3
 	}
 	return nil
 }
 
-func (c *container) references(data []byte, body payload) error {
-	r := c.in(data, body)
-	version, _ := r.fullBox()
+func (c *container) parseReferences(data []byte, body payload) error {
+	r := newReader(data, body)
+	version, _ := r.takeFullBoxHeader()
 	for r.at < r.end {
-		kind, body, short, ok := r.box()
+		kind, body, short, ok := r.takeBox()
 		if !ok || short {
 			return corrupt("its iref box is cut short")
 		}
-		e := c.in(data, body)
-		from := uint32(e.uint(idBytes(version > 0)))
-		for range e.uint(2) {
-			to := uint32(e.uint(idBytes(version > 0)))
+		e := newReader(data, body)
+		from := uint32(e.takeUint(idBytes(version > 0)))
+		for range e.takeUint(2) {
+			to := uint32(e.takeUint(idBytes(version > 0)))
 			if e.overread {
-				return e.failed("iref")
+				return e.checkComplete("iref")
 			}
 			switch kind {
 			case "dimg":
-				it := c.item(from)
+				it := c.reserveItem(from)
 				it.tiles = append(it.tiles, to)
 			case "auxl":
-				c.item(from).auxOf = to
+				c.reserveItem(from).auxOf = to
 			}
 		}
 	}
-	return r.failed("iref")
+	return r.checkComplete("iref")
 }
 
-func (c *container) itemProperties(data []byte, body payload) error {
-	r := c.in(data, body)
+func (c *container) parseProperties(data []byte, body payload) error {
+	r := newReader(data, body)
 	for r.at < r.end {
-		kind, body, short, ok := r.box()
+		kind, body, short, ok := r.takeBox()
 		if !ok || short {
 			return corrupt("its iprp box is cut short")
 		}
-		p := c.in(data, body)
+		var err error
 		switch kind {
 		case "ipco":
-			for p.at < p.end {
-				kind, body, short, ok := p.box()
-				if !ok || short {
-					return corrupt("its ipco box is cut short")
-				}
-				c.properties = append(c.properties, property{kind, body})
-			}
+			err = c.parsePropertyList(data, body)
 		case "ipma":
-			version, flags := p.fullBox()
-			for range p.uint(4) {
-				it := c.item(uint32(p.uint(idBytes(version > 0))))
-				for range p.uint(1) {
-					index := int(p.uint(1)) & 0x7f
-					if flags&1 != 0 {
-						index = index<<8 | int(p.uint(1))
-					}
-					it.properties = append(it.properties, index-1)
-				}
-				if p.overread {
-					return p.failed("ipma")
-				}
-			}
+			err = c.parseAssociations(data, body)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (c *container) locations(data []byte, body, contents payload) error {
-	r := c.in(data, body)
-	version, _ := r.fullBox()
-	sizes := r.uint(2)
-	offsetBytes, lengthBytes, baseBytes, indexBytes := int(sizes>>12&15), int(sizes>>8&15), int(sizes>>4&15),
-		int(sizes&15)
+func (c *container) parsePropertyList(data []byte, body payload) error {
+	r := newReader(data, body)
+	for r.at < r.end {
+		kind, body, short, ok := r.takeBox()
+		if !ok || short {
+			return corrupt("its ipco box is cut short")
+		}
+		c.properties = append(c.properties, property{kind, body})
+	}
+	return nil
+}
+
+// parseAssociations reads which properties each item has.
+func (c *container) parseAssociations(data []byte, body payload) error {
+	r := newReader(data, body)
+	version, flags := r.takeFullBoxHeader()
+	for range r.takeUint(4) {
+		it := c.reserveItem(uint32(r.takeUint(idBytes(version > 0))))
+		for range r.takeUint(1) {
+			index := int(r.takeUint(1)) & 0x7f
+			if flags&1 != 0 {
+				index = index<<8 | int(r.takeUint(1))
+			}
+			it.properties = append(it.properties, index-1)
+		}
+		if r.overread {
+			return r.checkComplete("ipma")
+		}
+	}
+	return nil
+}
+
+func (c *container) parseLocations(data []byte, body, contents payload) error {
+	r := newReader(data, body)
+	version, _ := r.takeFullBoxHeader()
+	sizes := r.takeUint(2)
+	offsetBytes, lengthBytes := int(sizes>>12&15), int(sizes>>8&15)
+	baseBytes, indexBytes := int(sizes>>4&15), int(sizes&15)
 	if version == 0 {
 		indexBytes = 0
 	}
 	for _, n := range []int{offsetBytes, lengthBytes, baseBytes, indexBytes} {
 		if n > 8 {
-			return corrupt("its iloc box has impossible sizes")
+			return corrupt("its iloc box has invalid sizes")
 		}
 	}
-	for range r.uint(idBytes(version > 1)) {
-		it := c.item(uint32(r.uint(idBytes(version > 1))))
+	for range r.takeUint(idBytes(version > 1)) {
+		it := c.reserveItem(uint32(r.takeUint(idBytes(version > 1))))
 		method := uint64(0)
 		if version > 0 {
-			method = r.uint(2) & 15
+			method = r.takeUint(2) & 15
 		}
-		r.uint(2) // which file: this one
-		base := r.uint(baseBytes)
-		for range r.uint(2) {
-			r.uint(indexBytes)
-			offset, length := base+r.uint(offsetBytes), r.uint(lengthBytes)
+		r.takeUint(2) // number of the file; 0 is this one
+		base := r.takeUint(baseBytes)
+		for range r.takeUint(2) {
+			r.takeUint(indexBytes)
+			offset, length := base+r.takeUint(offsetBytes), r.takeUint(lengthBytes)
 			if r.overread {
-				return r.failed("iloc")
+				return r.checkComplete("iloc")
 			}
 			within := payload{0, len(data)}
 			if method == 1 {
@@ -383,14 +400,14 @@ func (c *container) locations(data []byte, body, contents payload) error {
 			it.extents = append(it.extents, payload{start, start + int(length)})
 		}
 		if r.overread {
-			return r.failed("iloc")
+			return r.checkComplete("iloc")
 		}
 	}
 	return nil
 }
 
-// present reports an item whose bytes the file does not have.
-func (c *container) present(id uint32) error {
+// checkPresent returns an error if the file does not have an item's bytes.
+func (c *container) checkPresent(id uint32) error {
 	it := c.items[id]
 	if it == nil || it.kind == "" {
 		return corrupt("picture item %d is not described", id)
@@ -403,46 +420,54 @@ func (c *container) present(id uint32) error {
 	return nil
 }
 
-func (c *container) moov(data []byte, body payload) error {
-	r := c.in(data, body)
+func (c *container) parseMovie(data []byte, body payload) error {
+	r := newReader(data, body)
 	for r.at < r.end {
-		kind, body, short, ok := r.box()
+		kind, body, short, ok := r.takeBox()
 		if !ok || short {
 			return corrupt("its moov box is cut short")
 		}
 		if kind != "trak" {
 			continue
 		}
-		t := c.in(data, body)
-		for t.at < t.end {
-			kind, body, short, ok := t.box()
-			if !ok || short {
-				return corrupt("its trak box is cut short")
-			}
-			if kind != "tkhd" || c.trackWidth > 0 {
-				continue
-			}
-			h := c.in(data, body)
-			version, _ := h.fullBox()
-			times := 20
-			if version == 1 {
-				times = 32
-			}
-			h.text(times + 16 + 36) // times and duration; layer to volume; matrix
-			width, height := int(h.uint(4)>>16), int(h.uint(4)>>16)
-			if err := h.failed("tkhd"); err != nil {
-				return err
-			}
-			if width > 0 && height > 0 {
-				c.trackWidth, c.trackHeight = width, height
-			}
+		if err := c.parseTrack(data, body); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// find calls f with the bytes of each property of an item, in order.
-func (c *container) find(data []byte, id uint32, f func(kind string, body []byte)) {
+// parseTrack takes the size of a track's pictures, unless an earlier track has one.
+func (c *container) parseTrack(data []byte, body payload) error {
+	r := newReader(data, body)
+	for r.at < r.end {
+		kind, body, short, ok := r.takeBox()
+		if !ok || short {
+			return corrupt("its trak box is cut short")
+		}
+		if kind != "tkhd" || c.trackWidth > 0 {
+			continue
+		}
+		h := newReader(data, body)
+		version, _ := h.takeFullBoxHeader()
+		times := 20
+		if version == 1 {
+			times = 32
+		}
+		h.takeText(times + 16 + 36) // times and duration; layer to volume; matrix
+		width, height := int(h.takeUint(4)>>16), int(h.takeUint(4)>>16)
+		if err := h.checkComplete("tkhd"); err != nil {
+			return err
+		}
+		if width > 0 && height > 0 {
+			c.trackWidth, c.trackHeight = width, height
+		}
+	}
+	return nil
+}
+
+// eachProperty calls f with the bytes of each property of an item, in order.
+func (c *container) eachProperty(data []byte, id uint32, f func(kind string, body []byte)) {
 	it := c.items[id]
 	if it == nil {
 		return
@@ -455,14 +480,14 @@ func (c *container) find(data []byte, id uint32, f func(kind string, body []byte
 	}
 }
 
-// alpha finds the item that is the alpha plane of another, or 0.
-func (c *container) alpha(data []byte, of uint32) uint32 {
+// findAlpha returns the alpha plane of an item, or 0.
+func (c *container) findAlpha(data []byte, picture uint32) uint32 {
 	var found uint32
 	for id, it := range c.items {
-		if it.auxOf != of || of == 0 {
+		if it.auxOf != picture || picture == 0 {
 			continue
 		}
-		c.find(data, id, func(kind string, body []byte) {
+		c.eachProperty(data, id, func(kind string, body []byte) {
 			if kind == "auxC" && isAlpha(body) && (found == 0 || id < found) {
 				found = id
 			}
@@ -472,8 +497,9 @@ func (c *container) alpha(data []byte, of uint32) uint32 {
 }
 
 func isAlpha(auxC []byte) bool {
-	for _, name := range []string{"urn:mpeg:hevc:2015:auxid:1\x00",
-		"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\x00"} {
+	for _, name := range []string{
+		"urn:mpeg:hevc:2015:auxid:1\x00", "urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\x00",
+	} {
 		if len(auxC) >= 4 && bytes.HasPrefix(auxC[4:], []byte(name)) {
 			return true
 		}

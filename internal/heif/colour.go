@@ -2,8 +2,8 @@ package heif
 
 import "math"
 
-// colour tells how to come from Y'CbCr to RGB: MatrixCoefficients and
-// VideoFullRangeFlag of ITU-T H.273.
+// colour has the MatrixCoefficients and VideoFullRangeFlag of ITU-T H.273, which define the
+// conversion from Y'CbCr to RGB.
 type colour struct {
 	matrix    int
 	fullRange bool
@@ -14,9 +14,9 @@ const (
 	unspecified = 2
 )
 
-// luma gives the weights of red and blue in Y' (H.273, table 4). An unspecified matrix
-// is taken for BT.601's, as by libheif.
-func (c colour) luma() (kr, kb float64, err error) {
+// lumaWeights returns the weights of red and blue in Y' (H.273, table 4). An unspecified matrix is
+// taken for BT.601's, as by libheif.
+func (c colour) lumaWeights() (kr, kb float64, err error) {
 	switch c.matrix {
 	case 1:
 		return 0.2126, 0.0722, nil
@@ -32,8 +32,8 @@ func (c colour) luma() (kr, kb float64, err error) {
 	return 0, 0, unsupported("its colours use matrix %d; save it as JPEG or PNG", c.matrix)
 }
 
-// planes is a picture of 8-bit samples in planes. yStride and cStride are the distances
-// between rows, in bytes.
+// planes is a picture of 8-bit samples in planes. yStride and cStride are the distances between
+// rows in bytes.
 type planes struct {
 	width, height             int
 	subX, subY                int // log2 of the chroma's subsampling
@@ -42,17 +42,17 @@ type planes struct {
 	yStride, cStride, cHeight int
 }
 
-// rgb converts to 3 bytes a pixel. Pixels that share a chroma sample get the same, as in
-// libheif's own conversion to 8-bit RGB (it is what Pillow shows of a HEIC picture).
-func (p *planes) rgb(c colour) ([]byte, error) {
+// toRGB converts to 3 bytes per pixel. Pixels that share a chroma sample use the same one, as in
+// libheif's own conversion to 8-bit RGB, which Pillow uses for HEIC.
+func (p *planes) toRGB(c colour) ([]byte, error) {
 	out := make([]byte, 3*p.width*p.height)
 	yScale, yOffset, cScale := 1.0, 0.0, 1.0
 	if !c.fullRange {
 		yScale, yOffset, cScale = 255.0/219, 16, 255.0/224
 	}
-	var luma [256]int32 // 16.16 fixed point, and half for rounding
+	var luma [256]int32 // 16.16 fixed point, plus one half for rounding
 	for i := range luma {
-		luma[i] = fixed((float64(i)-yOffset)*yScale) + 1<<15
+		luma[i] = toFixed((float64(i)-yOffset)*yScale) + 1<<15
 	}
 	if p.grey {
 		for y := range p.height {
@@ -68,17 +68,17 @@ func (p *planes) rgb(c colour) ([]byte, error) {
 	plain := c.matrix == identity && p.subX == 0 && p.subY == 0
 	var toR, toGb, toGr, toB [256]int32
 	if !plain {
-		kr, kb, err := c.luma()
+		kr, kb, err := c.lumaWeights()
 		if err != nil {
 			return nil, err
 		}
 		kg := 1 - kr - kb
 		for i := range 256 {
 			v := float64(i-128) * cScale
-			toR[i] = fixed(2 * (1 - kr) * v)
-			toB[i] = fixed(2 * (1 - kb) * v)
-			toGb[i] = -fixed(2 * kb * (1 - kb) / kg * v)
-			toGr[i] = -fixed(2 * kr * (1 - kr) / kg * v)
+			toR[i] = toFixed(2 * (1 - kr) * v)
+			toB[i] = toFixed(2 * (1 - kb) * v)
+			toGb[i] = -toFixed(2 * kb * (1 - kb) / kg * v)
+			toGr[i] = -toFixed(2 * kr * (1 - kr) / kg * v)
 		}
 	}
 	for y := range p.height {
@@ -101,7 +101,7 @@ func (p *planes) rgb(c colour) ([]byte, error) {
 	return out, nil
 }
 
-func fixed(v float64) int32 { return int32(math.Round(v * (1 << 16))) }
+func toFixed(v float64) int32 { return int32(math.Round(v * (1 << 16))) }
 
 func clamp(v int32) byte {
 	v >>= 16

@@ -1,10 +1,10 @@
 // Package heif decodes AVIF and HEIC pictures.
 //
-// The boxes around the picture are read in Go, so that a file's claims are checked
-// before anything is decoded. The picture itself is decoded by libavif with libaom, and
-// by libheif with libde265, as WebAssembly: each picture in an instance of its own, with
-// a bounded memory, no files, no clock and no network, stopped when the context ends.
-// wasm/README.md says where they come from.
+// It reads the boxes around the picture in Go and checks them before it decodes. The
+// picture itself is decoded by libavif with libaom or by libheif with libde265, as
+// WebAssembly. Each picture has an instance of its own, with limited memory and without
+// files, clock and network, which stops when the context ends. wasm/README.md says where
+// the modules come from.
 package heif
 
 import (
@@ -14,13 +14,13 @@ import (
 	"slices"
 )
 
-// Errors that those of Identify and Decode wrap.
+// Errors that the errors of Identify and Decode wrap.
 var (
-	// ErrCorrupt: the file is cut short or contradicts itself, or its decoder failed.
+	// ErrCorrupt says that the file is cut short or contradicts itself, or that its decoder failed.
 	ErrCorrupt = errors.New("corrupt")
-	// ErrUnsupported: the file is sound for all that is known, but of a kind that isn't read.
+	// ErrUnsupported says that the file is of a kind that is not read.
 	ErrUnsupported = errors.New("unsupported")
-	// ErrTooLarge: more pixels or more memory than allowed.
+	// ErrTooLarge says that the picture has more pixels or takes more memory than allowed.
 	ErrTooLarge = errors.New("too large")
 )
 
@@ -29,63 +29,64 @@ const (
 	formatHEIC = "heic"
 )
 
-// Identify reads the boxes of data, and none of the picture's bits. format is "avif" or
-// "heic"; width and height are in pixels, after the file's rotation and cropping, as
-// Decode gives them. ok is false if data are neither, whatever else they are; then err
-// is nil. For broken files ok is true, and err wraps ErrCorrupt or ErrUnsupported.
+// Identify reads the boxes of data and does not decode the picture. format is "avif" or "heic";
+// width and height are in pixels, after the file's rotation and cropping, as Decode returns them.
+// ok is false, without an error, if data is of another format. For broken files ok is true, and err
+// wraps ErrCorrupt or ErrUnsupported.
 func Identify(data []byte) (format string, width, height int, ok bool, err error) {
 	if !isPicture(data) {
 		return "", 0, 0, false, nil
 	}
 	c, err := parse(data)
 	if err != nil {
-		return guess(data), 0, 0, true, err
+		return guessFormat(data), 0, 0, true, err
 	}
-	p, err := c.picture(data)
+	p, err := c.findPicture(data)
 	if err != nil {
-		return guess(data), 0, 0, true, err
+		return guessFormat(data), 0, 0, true, err
 	}
 	return p.format, p.width, p.height, true, nil
 }
 
-// guess names the format of a broken file by its major brand.
-func guess(data []byte) string {
+// guessFormat returns the format of a broken file by its major brand.
+func guessFormat(data []byte) string {
 	if string(data[8:10]) == "av" {
 		return formatAVIF
 	}
 	return formatHEIC
 }
 
-// picture is what is known of the picture to decode, before it is.
+// picture describes the picture before it is decoded.
 type picture struct {
 	format                  string
 	id                      uint32 // of the primary item; 0 for a sequence's first frame
 	codedWidth, codedHeight int
-	steps                   []step
+	transformations         []transformation
 	width, height           int
 	colour                  colour
 }
 
-// maxSide bounds each side in pixels, so that products of them don't overflow. libheif
-// has the same bound.
+// maxSide limits each side in pixels, so that products do not overflow. libheif has the same limit.
 const maxSide = 32768
 
-// maxTiles bounds the tiles of a picture: 4,096 of 128 × 128 pixels are 67 megapixels.
+// maxTiles limits the tiles of a picture: 4,096 of 128 × 128 pixels are 67 megapixels.
 const maxTiles = 4096
 
-// picture finds the picture that the file is about.
-func (c *container) picture(data []byte) (p picture, err error) {
+// findPicture returns the file's main picture.
+func (c *container) findPicture(data []byte) (p picture, err error) {
 	sequence := c.trackWidth > 0 &&
 		(len(c.brands) > 0 && c.brands[0] == "avis" || !c.hasMeta || c.items[c.primary] == nil)
 	if sequence {
 		if !slices.Contains(c.brands, "avis") {
 			return p, unsupported("it is a HEIC sequence without a still picture; save one frame as JPEG or PNG")
 		}
-		p = picture{format: formatAVIF, codedWidth: c.trackWidth, codedHeight: c.trackHeight, width: c.trackWidth,
-			height: c.trackHeight}
-		return p, p.check()
+		p = picture{
+			format: formatAVIF, codedWidth: c.trackWidth, codedHeight: c.trackHeight,
+			width: c.trackWidth, height: c.trackHeight,
+		}
+		return p, p.checkSize()
 	}
-	if err := c.present(c.primary); err != nil {
+	if err = c.checkPresent(c.primary); err != nil {
 		return p, err
 	}
 	p.id = c.primary
@@ -93,61 +94,68 @@ func (c *container) picture(data []byte) (p picture, err error) {
 	switch it := c.items[c.primary]; it.kind {
 	case "grid", "iovl", "iden":
 		if len(it.tiles) == 0 {
-			return p, corrupt("its picture is made of others, but names none")
+			return p, corrupt("its picture is made of other pictures, but names none")
 		}
 		if len(it.tiles) > maxTiles {
-			return p, unsupported("its picture is made of %d others, where %d are the limit; save it as JPEG or PNG",
+			return p, unsupported("its picture is made of %d others; the limit is %d; save it as JPEG or PNG",
 				len(it.tiles), maxTiles)
 		}
 		tiles = it.tiles
 	default:
 		tiles = []uint32{c.primary}
 	}
-	p.codedWidth, p.codedHeight, p.steps, p.width, p.height, err = c.geometry(data, c.primary)
+	p.codedWidth, p.codedHeight, p.transformations, p.width, p.height, err = c.readGeometry(data, c.primary)
 	if err != nil {
 		return p, err
 	}
 	p.colour = colour{matrix: unspecified}
 	for _, id := range tiles {
-		if err := c.present(id); err != nil {
+		if err = c.checkTile(data, id, &p); err != nil {
 			return p, err
 		}
-		format := ""
-		switch kind := c.items[id].kind; kind {
-		case "av01":
-			format = formatAVIF
-		case "hvc1":
-			format = formatHEIC
-		default:
-			return p, unsupported("its picture is coded as %q; save it as JPEG or PNG", kind)
-		}
-		if p.format != "" && p.format != format {
-			return p, unsupported("it mixes AV1 and HEVC")
-		}
-		p.format = format
-		if format == formatHEIC {
-			if err := c.checkHEVC(data, id, &p.colour); err != nil {
-				return p, err
-			}
-		}
 	}
-	c.find(data, c.primary, func(kind string, body []byte) {
+	c.eachProperty(data, c.primary, func(kind string, body []byte) {
 		if kind == "colr" && len(body) >= 11 && string(body[:4]) == "nclx" {
 			p.colour = colour{matrix: int(body[8])<<8 | int(body[9]), fullRange: body[10]&0x80 != 0}
 		}
 	})
-	return p, p.check()
+	return p, p.checkSize()
 }
 
-// checkHEVC holds an HEVC item's claimed size against the one in its bit stream's
-// header, and takes the header's colours.
+// checkTile checks one of the items that a picture is made of, and sets the picture's format
+// and colours.
+func (c *container) checkTile(data []byte, id uint32, p *picture) error {
+	if err := c.checkPresent(id); err != nil {
+		return err
+	}
+	format := ""
+	switch kind := c.items[id].kind; kind {
+	case "av01":
+		format = formatAVIF
+	case "hvc1":
+		format = formatHEIC
+	default:
+		return unsupported("its picture is coded as %q; save it as JPEG or PNG", kind)
+	}
+	if p.format != "" && p.format != format {
+		return unsupported("it mixes AV1 and HEVC")
+	}
+	p.format = format
+	if format == formatHEIC {
+		return c.checkHEVC(data, id, &p.colour)
+	}
+	return nil
+}
+
+// checkHEVC compares an HEVC item's size with the one in its bit stream's header, and sets
+// the header's colours.
 func (c *container) checkHEVC(data []byte, id uint32, to *colour) error {
-	width, height, _, _, _, err := c.geometry(data, id)
+	width, height, _, _, _, err := c.readGeometry(data, id)
 	if err != nil {
 		return err
 	}
 	found := false
-	c.find(data, id, func(kind string, body []byte) {
+	c.eachProperty(data, id, func(kind string, body []byte) {
 		if kind != "hvcC" || found || err != nil {
 			return
 		}
@@ -157,8 +165,8 @@ func (c *container) checkHEVC(data []byte, id uint32, to *colour) error {
 		case !ok:
 			err = corrupt("picture item %d has no readable HEVC header", id)
 		case s.width != width || s.height != height:
-			err = corrupt("picture item %d is coded with %d × %d pixels and said to have %d × %d", id, s.width,
-				s.height, width, height)
+			err = corrupt("picture item %d is coded with %d × %d pixels and described with %d × %d",
+				id, s.width, s.height, width, height)
 		default:
 			*to = s.colour
 		}
@@ -169,39 +177,39 @@ func (c *container) checkHEVC(data []byte, id uint32, to *colour) error {
 	return err
 }
 
-// check reports sizes that no decoder takes.
-func (p *picture) check() error {
+// checkSize returns an error for sizes that no decoder takes.
+func (p *picture) checkSize() error {
 	if p.codedWidth > maxSide || p.codedHeight > maxSide {
-		return fmt.Errorf("%w: %d × %d pixels, where a side may have %d", ErrTooLarge, p.codedWidth, p.codedHeight,
-			maxSide)
+		return fmt.Errorf("%w: %d × %d pixels; the limit of a side is %d",
+			ErrTooLarge, p.codedWidth, p.codedHeight, maxSide)
 	}
 	return nil
 }
 
-// Memory that one picture's decoder may take, in bytes: twice what was measured of
-// pictures of 12 megapixels (HEIC 7 bytes a pixel, AVIF 23), since more than 8 bits take
+// The memory limit of one picture's decoder, in bytes, is twice what was measured for
+// pictures of 12 megapixels (HEIC 7 bytes per pixel, AVIF 23), since more than 8 bits take
 // twice as much.
 const (
 	memoryBase     = 64 << 20
 	memoryPerPixel = 48
 )
 
-// Decode decodes the primary picture, or the first frame of a sequence, to 3 bytes a
+// Decode decodes the primary picture, or the first frame of a sequence, to 3 bytes per
 // pixel (red, green, blue; rows from the top), width · height · 3 bytes in all, which
-// the caller owns. Rotation, mirroring and cropping are done as the file says; alpha is
-// composited over white; colours are those of the file's own RGB space, of which ICC
-// profiles are ignored; more than 8 bits are rounded to 8.
+// the caller owns. It rotates, mirrors and crops as the file says and composites alpha
+// over white. Colours are in the file's own RGB space; ICC profiles are ignored. More
+// than 8 bits are rounded to 8.
 //
 // A picture of more than maxPixels pixels is refused before it is decoded. The decoder's
-// memory is bounded by 64 MiB + 48 bytes a pixel + twice the file. The first call for
+// memory is limited to 64 MiB + 48 bytes per pixel + twice the file. The first call for
 // each format compiles its decoder (0.4 s); a megapixel takes 0.6 s (HEIC) to 1.2 s
-// (AVIF) on one core. Errors wrap ErrCorrupt, ErrUnsupported or
-// ErrTooLarge, or are ctx's. Decode panics if maxPixels isn't positive.
+// (AVIF) on one core. Errors wrap ErrCorrupt, ErrUnsupported or ErrTooLarge, or are those
+// of ctx. Decode panics if maxPixels is not positive.
 func Decode(ctx context.Context, data []byte, maxPixels int) (pixels []byte, width, height int, err error) {
 	if maxPixels <= 0 {
 		panic("heif: maxPixels must be positive")
 	}
-	if err := ctx.Err(); err != nil {
+	if err = ctx.Err(); err != nil {
 		return nil, 0, 0, err
 	}
 	if !isPicture(data) {
@@ -211,20 +219,20 @@ func Decode(ctx context.Context, data []byte, maxPixels int) (pixels []byte, wid
 	if err != nil {
 		return nil, 0, 0, err
 	}
-	p, err := c.picture(data)
+	p, err := c.findPicture(data)
 	if err != nil {
 		return nil, 0, 0, err
 	}
 	if p.codedWidth > maxPixels/p.codedHeight {
-		return nil, 0, 0, fmt.Errorf("%w: %d × %d pixels, where %d are allowed", ErrTooLarge, p.codedWidth,
-			p.codedHeight, maxPixels)
+		return nil, 0, 0, fmt.Errorf("%w: %d × %d pixels; the limit is %d",
+			ErrTooLarge, p.codedWidth, p.codedHeight, maxPixels)
 	}
 	if p.format == formatAVIF {
 		pixels, err = decodeAVIF(ctx, data, &p)
 		if err != nil {
 			return nil, 0, 0, err
 		}
-		pixels, width, height = apply(pixels, p.codedWidth, p.codedHeight, p.steps)
+		pixels, width, height = applyTransformations(pixels, p.codedWidth, p.codedHeight, p.transformations)
 		return pixels, width, height, nil
 	}
 	pixels, err = decodeHEIC(ctx, data, c, &p)
@@ -234,7 +242,7 @@ func Decode(ctx context.Context, data []byte, maxPixels int) (pixels []byte, wid
 	return pixels, p.width, p.height, nil
 }
 
-// memory is the bound for one picture's decoder, in bytes.
-func (p *picture) memory(data []byte) int64 {
+// memoryLimit returns the memory that the picture's decoder may take, in bytes.
+func (p *picture) memoryLimit(data []byte) int64 {
 	return memoryBase + memoryPerPixel*int64(p.codedWidth)*int64(p.codedHeight) + 2*int64(len(data))
 }

@@ -167,7 +167,8 @@ func TestHugeClaimsAreRefusedUndecoded(t *testing.T) {
 		t.Errorf("one pixel too many: %v", err)
 	}
 	// A size that the bit stream doesn't have.
-	if _, _, _, err := Decode(context.Background(), withSize(read(t, "drawn-444.heic"), 16, 16), 1<<20); !errors.Is(err, ErrCorrupt) {
+	resized := withSize(read(t, "drawn-444.heic"), 16, 16)
+	if _, _, _, err := Decode(context.Background(), resized, 1<<20); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a wrong size: %v", err)
 	}
 }
@@ -178,10 +179,10 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.close()
-	if _, err := m.block(16<<20, nil); err != nil {
+	if _, err := m.allocate(16<<20, nil); err != nil {
 		t.Errorf("a block within the limit: %v", err)
 	}
-	if _, err := m.block(17<<20, nil); !errors.Is(err, ErrTooLarge) {
+	if _, err := m.allocate(17<<20, nil); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("a block beyond the limit: %v", err)
 	}
 	if size := m.module.Memory().Size(); size > 32<<20 {
@@ -252,19 +253,19 @@ func TestApply(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name  string
-		steps []step
+		steps []transformation
 		want  string
 		width int
 	}{
-		{"90° anticlockwise", []step{{kind: 'r', turns: 1}}, "cfbead", 2},
-		{"180°", []step{{kind: 'r', turns: 2}}, "fedcba", 3},
-		{"90° clockwise", []step{{kind: 'r', turns: 3}}, "daebfc", 2},
-		{"upside down", []step{{kind: 'm', upsetDown: true}}, "defabc", 3},
-		{"left to right", []step{{kind: 'm'}}, "cbafed", 3},
-		{"crop", []step{{kind: 'c', left: 1, top: 1, w: 2, h: 1}}, "ef", 2},
-		{"crop, then turn", []step{{kind: 'c', left: 1, top: 0, w: 2, h: 2}, {kind: 'r', turns: 1}}, "cfbe", 2},
+		{"90° anticlockwise", []transformation{{kind: 'r', turns: 1}}, "cfbead", 2},
+		{"180°", []transformation{{kind: 'r', turns: 2}}, "fedcba", 3},
+		{"90° clockwise", []transformation{{kind: 'r', turns: 3}}, "daebfc", 2},
+		{"upside down", []transformation{{kind: 'm', vertical: true}}, "defabc", 3},
+		{"left to right", []transformation{{kind: 'm'}}, "cbafed", 3},
+		{"crop", []transformation{{kind: 'c', left: 1, top: 1, w: 2, h: 1}}, "ef", 2},
+		{"crop, then turn", []transformation{{kind: 'c', left: 1, w: 2, h: 2}, {kind: 'r', turns: 1}}, "cfbe", 2},
 	} {
-		got, width, height := apply(source(), 3, 2, c.steps)
+		got, width, height := applyTransformations(source(), 3, 2, c.steps)
 		letters := ""
 		for i := 0; i < len(got); i += 3 {
 			letters += string(got[i])

@@ -1,20 +1,20 @@
 package heif
 
-// sps is what the sequence parameter set of an HEVC picture (ITU-T H.265, 7.3.2.2)
-// says about its size and its colours.
+// sps has the size and colours in the sequence parameter set of an HEVC picture (ITU-T H.265,
+// 7.3.2.2).
 type sps struct {
 	width, height int // inside the conformance window
 	colour        colour
 }
 
-// bits reads bit fields of a NAL unit, without its emulation-prevention bytes.
+// bits reads bit fields of a NAL unit without emulation-prevention bytes.
 type bits struct {
 	data     []byte
 	at       int // in bits
 	overread bool
 }
 
-func (b *bits) u(n int) uint32 {
+func (b *bits) take(n int) uint32 {
 	var v uint32
 	for range n {
 		if b.at>>3 >= len(b.data) {
@@ -29,35 +29,35 @@ func (b *bits) u(n int) uint32 {
 
 func (b *bits) skip(n int) { b.at += n }
 
-func (b *bits) flag() bool { return b.u(1) == 1 }
+func (b *bits) takeFlag() bool { return b.take(1) == 1 }
 
-// ue reads an Exp-Golomb number.
-func (b *bits) ue() uint32 {
+// takeGolomb reads an Exp-Golomb number.
+func (b *bits) takeGolomb() uint32 {
 	zeros := 0
-	for !b.flag() {
+	for !b.takeFlag() {
 		zeros++
 		if zeros > 31 || b.overread {
 			b.overread = true
 			return 0
 		}
 	}
-	return 1<<zeros - 1 + b.u(zeros)
+	return 1<<zeros - 1 + b.take(zeros)
 }
 
-// maxHVCC bounds a decoder configuration, in bytes: a few hundred are usual.
+// maxHVCC limits a decoder configuration, in bytes; a few hundred are usual.
 const maxHVCC = 64 << 10
 
-// parseHVCC finds the sequence parameter set in a decoder configuration (hvcC) and
-// reads it. ok is false if there is none or it can't be read.
+// parseHVCC finds and parses the sequence parameter set in a decoder configuration (hvcC). ok is
+// false if there is none or it cannot be read.
 func parseHVCC(body []byte) (s sps, ok bool) {
 	r := &reader{data: body, at: 22, end: len(body)}
 	if len(body) < 23 || len(body) > maxHVCC {
 		return
 	}
-	for range r.uint(1) {
-		kind := r.uint(1) & 63
-		for range r.uint(2) {
-			nal := r.text(int(r.uint(2)))
+	for range r.takeUint(1) {
+		kind := r.takeUint(1) & 63
+		for range r.takeUint(2) {
+			nal := r.takeText(int(r.takeUint(2)))
 			if r.overread {
 				return
 			}
@@ -69,8 +69,49 @@ func parseHVCC(body []byte) (s sps, ok bool) {
 	return
 }
 
+// parseSPS parses the NAL unit of a sequence parameter set, whose fields it reads in order.
 func parseSPS(nal []byte) (s sps, ok bool) {
-	b := &bits{}
+	b := &bits{data: removeEmulationPrevention(nal)}
+	b.skip(4)
+	subLayers := int(b.take(3))
+	b.skip(1)
+	skipProfileTierLevel(b, subLayers)
+	b.takeGolomb()
+	if s.width, s.height, ok = takeSize(b); !ok {
+		return s, false
+	}
+	b.takeGolomb()
+	b.takeGolomb()
+	orderBits := int(b.takeGolomb()) + 4
+	firstLayer := subLayers
+	if b.takeFlag() {
+		firstLayer = 0
+	}
+	for range 3*(subLayers-firstLayer+1) + 6 {
+		b.takeGolomb()
+	}
+	if used := b.takeFlag(); used && b.takeFlag() { // scaling lists are present, not the default ones
+		skipScalingLists(b)
+	}
+	b.skip(2)
+	if b.takeFlag() {
+		b.skip(8)
+		b.takeGolomb()
+		b.takeGolomb()
+		b.skip(1)
+	}
+	if !skipReferenceSets(b) || orderBits > 16 || !skipLongTermReferences(b, orderBits) {
+		return s, false
+	}
+	b.skip(2)
+	s.colour = takeColour(b)
+	return s, !b.overread
+}
+
+// removeEmulationPrevention returns the bytes of a NAL unit behind its header, without the
+// bytes that prevent start codes.
+func removeEmulationPrevention(nal []byte) []byte {
+	var data []byte
 	zeros := 0
 	for i, v := range nal {
 		if zeros >= 2 && v == 3 {
@@ -82,21 +123,21 @@ func parseSPS(nal []byte) (s sps, ok bool) {
 		} else {
 			zeros = 0
 		}
-		if i >= 2 { // past the NAL header
-			b.data = append(b.data, v)
+		if i >= 2 {
+			data = append(data, v)
 		}
 	}
-	b.skip(4)
-	subLayers := int(b.u(3))
-	b.skip(1)
-	profileTierLevel(b, subLayers)
-	b.ue()
-	chroma := b.ue()
+	return data
+}
+
+// takeSize reads the size inside the conformance window.
+func takeSize(b *bits) (int, int, bool) {
+	chroma := b.takeGolomb()
 	if chroma == 3 {
-		b.skip(1) // whether the planes are coded apart: they aren't subsampled either way
+		b.skip(1) // whether the planes are coded separately; they are not subsampled either way
 	}
-	width, height := int64(b.ue()), int64(b.ue())
-	if b.flag() {
+	width, height := int64(b.takeGolomb()), int64(b.takeGolomb())
+	if b.takeFlag() {
 		unitX, unitY := int64(1), int64(1)
 		if chroma == 1 || chroma == 2 {
 			unitX = 2
@@ -104,78 +145,55 @@ func parseSPS(nal []byte) (s sps, ok bool) {
 		if chroma == 1 {
 			unitY = 2
 		}
-		left, right, top, bottom := int64(b.ue()), int64(b.ue()), int64(b.ue()), int64(b.ue())
-		width -= unitX * (left + right)
-		height -= unitY * (top + bottom)
+		width -= unitX * (int64(b.takeGolomb()) + int64(b.takeGolomb()))  // left and right
+		height -= unitY * (int64(b.takeGolomb()) + int64(b.takeGolomb())) // top and bottom
 	}
-	if b.overread || width <= 0 || height <= 0 {
-		return
-	}
-	s.width, s.height = int(width), int(height)
-	s.colour = colour{matrix: unspecified}
-	b.ue()
-	b.ue()
-	orderBits := int(b.ue()) + 4
-	from := subLayers
-	if b.flag() {
-		from = 0
-	}
-	for range subLayers - from + 1 {
-		b.ue()
-		b.ue()
-		b.ue()
-	}
-	for range 6 {
-		b.ue()
-	}
-	if b.flag() { // scaling lists are in use
-		if b.flag() { // and given here
-			scalingLists(b)
-		}
-	}
-	b.skip(2)
-	if b.flag() {
-		b.skip(8)
-		b.ue()
-		b.ue()
-		b.skip(1)
-	}
-	if !referenceSets(b) || orderBits > 16 {
-		return s, false
-	}
-	if b.flag() {
-		for range b.ue() {
-			b.skip(orderBits + 1)
-			if b.overread || b.at>>3 > len(b.data) {
-				return s, false
-			}
-		}
-	}
-	b.skip(2)
-	if b.flag() { // video usability information
-		if b.flag() && b.u(8) == 255 {
-			b.skip(32)
-		}
-		if b.flag() {
-			b.skip(1)
-		}
-		if b.flag() {
-			b.skip(3)
-			s.colour.fullRange = b.flag()
-			if b.flag() {
-				b.skip(16)
-				s.colour.matrix = int(b.u(8))
-			}
-		}
-	}
-	return s, !b.overread
+	return int(width), int(height), !b.overread && width > 0 && height > 0
 }
 
-func profileTierLevel(b *bits, subLayers int) {
+// takeColour reads the colours in the video usability information.
+func takeColour(b *bits) colour {
+	c := colour{matrix: unspecified}
+	if !b.takeFlag() { // no such information
+		return c
+	}
+	if b.takeFlag() && b.take(8) == 255 {
+		b.skip(32)
+	}
+	if b.takeFlag() {
+		b.skip(1)
+	}
+	if b.takeFlag() {
+		b.skip(3)
+		c.fullRange = b.takeFlag()
+		if b.takeFlag() {
+			b.skip(16)
+			c.matrix = int(b.take(8))
+		}
+	}
+	return c
+}
+
+// skipLongTermReferences skips the long-term reference pictures, with picture order counts
+// of so many bits.
+func skipLongTermReferences(b *bits, orderBits int) bool {
+	if !b.takeFlag() {
+		return true
+	}
+	for range b.takeGolomb() {
+		b.skip(orderBits + 1)
+		if b.overread || b.at>>3 > len(b.data) {
+			return false
+		}
+	}
+	return true
+}
+
+func skipProfileTierLevel(b *bits, subLayers int) {
 	b.skip(96)
 	var profile, level [8]bool
 	for i := range subLayers {
-		profile[i], level[i] = b.flag(), b.flag()
+		profile[i], level[i] = b.takeFlag(), b.takeFlag()
 	}
 	if subLayers > 0 {
 		b.skip(2 * (8 - subLayers))
@@ -190,63 +208,69 @@ func profileTierLevel(b *bits, subLayers int) {
 	}
 }
 
-func scalingLists(b *bits) {
+func skipScalingLists(b *bits) {
 	for size := range 4 {
 		step := 1
 		if size == 3 {
 			step = 3
 		}
 		for m := 0; m < 6; m += step {
-			if !b.flag() {
-				b.ue()
+			if !b.takeFlag() {
+				b.takeGolomb()
 				continue
 			}
 			if size > 1 {
-				b.ue()
+				b.takeGolomb()
 			}
 			for range min(64, 16<<(2*size)) {
-				b.ue()
+				b.takeGolomb()
 			}
 		}
 	}
 }
 
-// referenceSets passes over the short-term reference picture sets.
-func referenceSets(b *bits) bool {
-	count := b.ue()
+// skipReferenceSets skips the short-term reference picture sets.
+func skipReferenceSets(b *bits) bool {
+	count := b.takeGolomb()
 	if count > 64 {
 		return false
 	}
-	deltas := uint32(0) // of the set before
+	deltas := uint32(0) // of the previous set
 	for set := range count {
-		if set > 0 && b.flag() {
-			b.skip(1)
-			b.ue()
-			n := uint32(0)
-			for range deltas + 1 {
-				kept := b.flag() // used by this picture
-				if !kept {
-					kept = b.flag() // or by a later one
-				}
-				if kept {
-					n++
-				}
-			}
-			deltas = n
-		} else {
-			negative, positive := b.ue(), b.ue()
-			if negative > 16 || positive > 16 {
-				return false
-			}
-			deltas = negative + positive
-			for range deltas {
-				b.ue()
-				b.skip(1)
-			}
+		if set > 0 && b.takeFlag() {
+			deltas = skipPredictedSet(b, deltas)
+			continue
 		}
-		if b.overread {
+		negative, positive := b.takeGolomb(), b.takeGolomb()
+		if negative > 16 || positive > 16 {
 			return false
 		}
+		deltas = negative + positive
+		for range deltas {
+			b.takeGolomb()
+			b.skip(1)
+		}
 	}
-	return true
+	return !b.overread
+}
+
+// skipPredictedSet skips a set that is coded as changes to the previous one, with so many
+// deltas, and returns its number of deltas.
+func skipPredictedSet(b *bits, deltas uint32) uint32 {
+	b.skip(1)
+	b.takeGolomb()
+	n := uint32(0)
+	for range deltas + 1 {
+		used := b.takeFlag() // by this picture
+		if !used {
+			used = b.takeFlag() // by a later one
+		}
+		if used {
+			n++
+		}
+		if b.overread {
+			break
+		}
+	}
+	return n
 }

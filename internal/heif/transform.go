@@ -2,23 +2,25 @@ package heif
 
 import "encoding/binary"
 
-// step is one transformation that a file asks for after decoding.
-type step struct {
+// transformation is one change to the picture after decoding.
+type transformation struct {
 	kind      byte // 'c' crop, 'r' rotate, 'm' mirror
 	turns     int  // 'r': quarter turns anticlockwise
-	upsetDown bool // 'm': top and bottom change places; otherwise left and right
+	vertical  bool // 'm': swaps top and bottom; otherwise left and right
 	left, top int  // 'c'
 	w, h      int  // 'c'
 }
 
-// maxSteps bounds the steps of one picture. A sane file has one of each kind.
-const maxSteps = 8
+// maxTransformations limits the transformations of one picture. Real files have at most one of each
+// kind.
+const maxTransformations = 8
 
-// geometry follows an item's properties: the size that is coded (ispe), the steps in
-// their order, and the size after them.
-func (c *container) geometry(data []byte, id uint32) (codedWidth, codedHeight int, steps []step, width, height int,
-	err error) {
-	c.find(data, id, func(kind string, body []byte) {
+// readGeometry reads an item's properties: the coded size (ispe), the transformations in their
+// order, and the size after them.
+func (c *container) readGeometry(data []byte, id uint32) (
+	codedWidth, codedHeight int, changes []transformation, width, height int, err error,
+) {
+	c.eachProperty(data, id, func(kind string, body []byte) {
 		if kind == "ispe" && len(body) >= 12 && codedWidth == 0 {
 			codedWidth, codedHeight = int(binary.BigEndian.Uint32(body[4:])), int(binary.BigEndian.Uint32(body[8:]))
 		}
@@ -27,7 +29,7 @@ func (c *container) geometry(data []byte, id uint32) (codedWidth, codedHeight in
 		return 0, 0, nil, 0, 0, corrupt("picture item %d has no size", id)
 	}
 	width, height = codedWidth, codedHeight
-	c.find(data, id, func(kind string, body []byte) {
+	c.eachProperty(data, id, func(kind string, body []byte) {
 		switch {
 		case kind == "irot" && len(body) > 0:
 			turns := int(body[0] & 3)
@@ -35,31 +37,31 @@ func (c *container) geometry(data []byte, id uint32) (codedWidth, codedHeight in
 				width, height = height, width
 			}
 			if turns != 0 {
-				steps = append(steps, step{kind: 'r', turns: turns})
+				changes = append(changes, transformation{kind: 'r', turns: turns})
 			}
 		case kind == "imir" && len(body) > 0:
-			steps = append(steps, step{kind: 'm', upsetDown: body[0]&1 == 0})
+			changes = append(changes, transformation{kind: 'm', vertical: body[0]&1 == 0})
 		case kind == "clap" && len(body) >= 32:
-			left, top, w, h, ok := aperture(body, width, height)
+			left, top, w, h, ok := parseAperture(body, width, height)
 			if !ok {
 				err = corrupt("picture item %d is cropped to nothing", id)
 				return
 			}
 			if w != width || h != height {
-				steps = append(steps, step{kind: 'c', left: left, top: top, w: w, h: h})
+				changes = append(changes, transformation{kind: 'c', left: left, top: top, w: w, h: h})
 			}
 			width, height = w, h
 		}
 	})
-	if len(steps) > maxSteps && err == nil {
-		err = corrupt("picture item %d is turned, mirrored and cropped %d times", id, len(steps))
+	if len(changes) > maxTransformations && err == nil {
+		err = corrupt("picture item %d is turned, mirrored and cropped %d times", id, len(changes))
 	}
-	return codedWidth, codedHeight, steps, width, height, err
+	return codedWidth, codedHeight, changes, width, height, err
 }
 
-// aperture reads a clean-aperture property: size and offset of its centre from the
-// picture's centre, each a fraction of 32-bit numbers. Its size must be whole.
-func aperture(body []byte, width, height int) (left, top, w, h int, ok bool) {
+// parseAperture reads a clean-aperture property: the size and the offset of its centre from the
+// picture's centre, each a fraction of 32-bit numbers. The size must be whole.
+func parseAperture(body []byte, width, height int) (left, top, w, h int, ok bool) {
 	var n, d [4]int64
 	for i := range 4 {
 		numerator, denominator := binary.BigEndian.Uint32(body[8*i:]), binary.BigEndian.Uint32(body[8*i+4:])
@@ -72,7 +74,7 @@ func aperture(body []byte, width, height int) (left, top, w, h int, ok bool) {
 	if w <= 0 || h <= 0 || w > width || h > height {
 		return
 	}
-	// left = (width-1)/2 + offset - (w-1)/2, down to a whole pixel
+	// left = (width-1)/2 + offset - (w-1)/2, rounded down to a whole pixel
 	left = int(floorDiv(int64(width-w)*d[2]+2*n[2], 2*d[2]))
 	top = int(floorDiv(int64(height-h)*d[3]+2*n[3], 2*d[3]))
 	ok = left >= 0 && top >= 0 && left+w <= width && top+h <= height
@@ -87,9 +89,9 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
-// apply carries out the steps on RGB pixels.
-func apply(pixels []byte, width, height int, steps []step) ([]byte, int, int) {
-	for _, s := range steps {
+// applyTransformations applies the transformations to RGB pixels.
+func applyTransformations(pixels []byte, width, height int, changes []transformation) ([]byte, int, int) {
+	for _, s := range changes {
 		// (x, y) of the result comes from source[start + x·dx + y·dy].
 		w, h := width, height
 		var start, dx, dy int
@@ -97,7 +99,7 @@ func apply(pixels []byte, width, height int, steps []step) ([]byte, int, int) {
 		case s.kind == 'c':
 			w, h = s.w, s.h
 			start, dx, dy = s.top*width+s.left, 1, width
-		case s.kind == 'm' && s.upsetDown:
+		case s.kind == 'm' && s.vertical:
 			start, dx, dy = (height-1)*width, 1, -width
 		case s.kind == 'm':
 			start, dx, dy = width-1, -1, width

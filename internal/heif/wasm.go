@@ -27,8 +27,8 @@ var (
 	heicDecoder = &decoder{packed: heicModule}
 )
 
-// decoder is a WebAssembly module, compiled to machine code when it is first needed
-// and kept for the life of the process.
+// decoder is a WebAssembly module. It is compiled to machine code on first use and kept for the
+// life of the process.
 type decoder struct {
 	packed []byte
 
@@ -39,8 +39,8 @@ type decoder struct {
 	err      error
 }
 
-// compile waits until the module is compiled or ctx ends, in which case compiling goes
-// on for the next picture's benefit.
+// compile waits until the module is compiled or ctx ends. In the latter case compiling goes on for
+// the next picture.
 func (d *decoder) compile(ctx context.Context) error {
 	d.once.Do(func() {
 		d.compiled = make(chan struct{})
@@ -55,10 +55,9 @@ func (d *decoder) compile(ctx context.Context) error {
 				return
 			}
 			d.cache = wazero.NewCompilationCache()
-			ctx := context.Background()
-			r := wazero.NewRuntimeWithConfig(ctx, d.config(1<<16))
-			_, d.err = r.CompileModule(ctx, d.module)
-			// r stays open, unused: to close it would drop the code from the cache.
+			// The runtime is never closed, since that would drop the code from the cache.
+			r := wazero.NewRuntimeWithConfig(context.Background(), d.config(1<<16))
+			_, d.err = r.CompileModule(context.Background(), d.module)
 		}()
 	})
 	select {
@@ -79,16 +78,16 @@ func (d *decoder) config(pages uint32) wazero.RuntimeConfig {
 // pageBytes is the unit in which WebAssembly's memory grows.
 const pageBytes = 65536
 
-// machine is one instance of a decoder, with a memory of its own; it decodes one
-// picture. Nothing that the picture makes the decoder do can reach outside of it.
+// machine is one instance of a decoder with its own memory, for one picture. Nothing that a picture
+// makes the decoder do can reach outside it.
 type machine struct {
 	ctx     context.Context
 	runtime wazero.Runtime
 	module  api.Module
-	limit   uint32 // of the memory, in bytes
+	limit   uint32 // memory limit in bytes
 }
 
-// start makes an instance that can hold at most memoryBytes, code's own data included.
+// start returns an instance with at most memoryBytes, including the module's own data.
 func (d *decoder) start(ctx context.Context, memoryBytes int64) (*machine, error) {
 	if err := d.compile(ctx); err != nil {
 		return nil, err
@@ -96,7 +95,7 @@ func (d *decoder) start(ctx context.Context, memoryBytes int64) (*machine, error
 	pages := uint32(min((memoryBytes+pageBytes-1)/pageBytes, 1<<16-1))
 	m := &machine{ctx: ctx, runtime: wazero.NewRuntimeWithConfig(ctx, d.config(pages)), limit: pages * pageBytes}
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.runtime); err != nil {
-		return nil, m.failed("starting", err)
+		return nil, m.explain("starting", err)
 	}
 	compiled, err := m.runtime.CompileModule(ctx, d.module)
 	if err == nil {
@@ -104,7 +103,7 @@ func (d *decoder) start(ctx context.Context, memoryBytes int64) (*machine, error
 			wazero.NewModuleConfig().WithStartFunctions("_initialize"))
 	}
 	if err != nil {
-		err = m.failed("starting", err)
+		err = m.explain("starting", err)
 		m.close()
 		return nil, err
 	}
@@ -113,14 +112,14 @@ func (d *decoder) start(ctx context.Context, memoryBytes int64) (*machine, error
 
 func (m *machine) close() { m.runtime.Close(context.Background()) }
 
-// failed tells why the machine stopped: the context's end, its memory's limit, or else
+// explain returns why the machine stopped: the context ended, the memory limit was reached, or else
 // a trap, which is the picture's fault.
-func (m *machine) failed(doing string, err error) error {
+func (m *machine) explain(doing string, err error) error {
 	if m.ctx.Err() != nil {
 		return m.ctx.Err()
 	}
-	if m.full() {
-		return fmt.Errorf("%w: decoding it takes more than %d MiB of memory", ErrTooLarge, m.limit>>20)
+	if m.isFull() {
+		return fmt.Errorf("%w: decoding takes more than %d MiB of memory", ErrTooLarge, m.limit>>20)
 	}
 	if err == nil {
 		return corrupt("%s failed", doing)
@@ -128,59 +127,59 @@ func (m *machine) failed(doing string, err error) error {
 	return corrupt("%s failed: the decoder stopped", doing)
 }
 
-// full tells whether the memory has grown to within an eighth of its limit, so that
-// another large block doesn't fit.
-func (m *machine) full() bool {
+// isFull reports whether the memory has grown to within an eighth of its limit, so that another
+// large block does not fit.
+func (m *machine) isFull() bool {
 	return m.module != nil && m.module.Memory() != nil && m.module.Memory().Size() > m.limit-m.limit/8
 }
 
 // call runs an exported function that returns one number.
 func (m *machine) call(name string, args ...uint64) (result uint32, err error) {
 	defer func() {
-		if p := recover(); p != nil { // wazero itself
-			err = m.failed("decoding", fmt.Errorf("%v", p))
+		if p := recover(); p != nil { // in wazero
+			err = m.explain("decoding", fmt.Errorf("%v", p))
 		}
 	}()
 	results, err := m.module.ExportedFunction(name).Call(m.ctx, args...)
 	if err != nil {
-		return 0, m.failed("decoding", err)
+		return 0, m.explain("decoding", err)
 	}
 	return uint32(results[0]), nil
 }
 
-// block reserves bytes of the machine's memory and fills them, if data isn't nil.
-func (m *machine) block(size int, data []byte) (at uint32, err error) {
+// allocate reserves bytes of the machine's memory and copies data into them, unless nil.
+func (m *machine) allocate(size int, data []byte) (at uint32, err error) {
 	at, err = m.call("malloc", uint64(size))
 	if err != nil {
 		return 0, err
 	}
 	if at == 0 {
-		return 0, fmt.Errorf("%w: decoding it takes more than %d MiB of memory", ErrTooLarge, m.limit>>20)
+		return 0, fmt.Errorf("%w: decoding takes more than %d MiB of memory", ErrTooLarge, m.limit>>20)
 	}
 	if data != nil && !m.module.Memory().Write(at, data) {
-		return 0, m.failed("decoding", nil)
+		return 0, m.explain("decoding", nil)
 	}
 	return at, nil
 }
 
-// numbers reads count 32-bit numbers.
-func (m *machine) numbers(at uint32, count int) ([]uint32, error) {
+// readNumbers reads count 32-bit numbers.
+func (m *machine) readNumbers(at uint32, count int) ([]uint32, error) {
 	out := make([]uint32, count)
 	for i := range out {
 		v, ok := m.module.Memory().ReadUint32Le(at + 4*uint32(i))
 		if !ok {
-			return nil, m.failed("decoding", nil)
+			return nil, m.explain("decoding", nil)
 		}
 		out[i] = v
 	}
 	return out, nil
 }
 
-// bytes gives a view of the memory, valid until the next call.
-func (m *machine) bytes(at uint32, size int) ([]byte, error) {
+// view returns a part of the memory, valid until the next call.
+func (m *machine) view(at uint32, size int) ([]byte, error) {
 	b, ok := m.module.Memory().Read(at, uint32(size))
 	if !ok {
-		return nil, m.failed("decoding", nil)
+		return nil, m.explain("decoding", nil)
 	}
 	return b, nil
 }

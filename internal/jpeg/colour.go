@@ -1,29 +1,29 @@
 package jpeg
 
-// pixels puts the planes together.
-func (d *decoder) pixels(width, height int) []byte {
+// assemble upsamples the planes and converts them to RGB.
+func (d *decoder) assemble(width, height int) []byte {
 	out := make([]byte, 3*width*height)
 	rows := make([]upsampler, len(d.components))
 	for i := range rows {
 		rows[i] = newUpsampler(d, &d.components[i])
 	}
-	convert := d.conversion()
+	convert := d.chooseConversion()
 	var row [4][]byte
 	for y := range height {
 		for i := range rows {
-			row[i] = rows[i].row(y)
+			row[i] = rows[i].upsample(y)
 		}
 		convert(out[3*width*y:][:3*width], row[0], row[1], row[2], row[3])
 	}
 	return out
 }
 
-// conversion tells the colour space as libjpeg does: from the JFIF and Adobe
-// segments, otherwise from the components' names.
-func (d *decoder) conversion() func(out, a, b, c, e []byte) {
+// chooseConversion chooses the colour space as libjpeg does: from the JFIF and Adobe segments,
+// otherwise from the components' names.
+func (d *decoder) chooseConversion() func(out, a, b, c, e []byte) {
 	switch len(d.components) {
 	case 1:
-		return grey
+		return expandGrey
 	case 3:
 		ids := [3]byte{d.components[0].id, d.components[1].id, d.components[2].id}
 		rgb := false
@@ -45,7 +45,7 @@ func (d *decoder) conversion() func(out, a, b, c, e []byte) {
 	return cmykToRGB
 }
 
-func grey(out, a, _, _, _ []byte) {
+func expandGrey(out, a, _, _, _ []byte) {
 	for i := range len(out) / 3 {
 		v := a[i]
 		o := out[3*i:][:3]
@@ -82,36 +82,36 @@ func yccToRGB(out, y, cb, cr, _ []byte) {
 	}
 }
 
-// cmykToRGB takes inverted CMYK: each value is the light that the ink lets through.
+// cmykToRGB converts inverted CMYK: each value is the light that the ink lets through.
 func cmykToRGB(out, c, m, y, k []byte) {
 	for i := range len(out) / 3 {
 		o := out[3*i:][:3]
 		light := int32(k[i])
-		o[0], o[1], o[2] = inked(c[i], light), inked(m[i], light), inked(y[i], light)
+		o[0], o[1], o[2] = absorb(c[i], light), absorb(m[i], light), absorb(y[i], light)
 	}
 }
 
-// ycckToRGB is cmykToRGB after YCC to inverted CMY, which libjpeg turns into CMY
-// by 255 − RGB.
+// ycckToRGB converts YCC to inverted CMY, which libjpeg turns into CMY by 255 − RGB, and then to
+// RGB.
 func ycckToRGB(out, y, cb, cr, k []byte) {
 	yccToRGB(out, y, cb, cr, nil)
 	for i := range len(out) / 3 {
 		o := out[3*i:][:3]
 		light := int32(k[i])
-		o[0], o[1], o[2] = inked(255-o[0], light), inked(255-o[1], light), inked(255-o[2], light)
+		o[0], o[1], o[2] = absorb(255-o[0], light), absorb(255-o[1], light), absorb(255-o[2], light)
 	}
 }
 
-// inked is what ink leaves of the light: light − (255−through)·light/255, rounded.
-func inked(through byte, light int32) byte {
+// absorb returns the light that ink lets through: light − (255−through)·light/255, rounded.
+func absorb(through byte, light int32) byte {
 	t := (255-int32(through))*light + 128
 	return clampByte(light - (t>>8+t)>>8)
 }
 
-// upsampler gives the rows of a component at the picture's resolution.
+// upsampler returns the rows of a component at the picture's resolution.
 type upsampler struct {
 	c          *component
-	wide, high int  // samples of the picture for one of the component
+	wide, high int  // samples of the picture per sample of the component
 	fancy      bool // triangle filter; otherwise samples are repeated
 	sums       []int16
 	out        []byte
@@ -119,8 +119,8 @@ type upsampler struct {
 
 func newUpsampler(d *decoder, c *component) upsampler {
 	u := upsampler{c: c, wide: d.maxH * (8 / d.scale) / (c.h * c.size), high: d.maxV * (8 / d.scale) / (c.v * c.size)}
-	// libjpeg filters where a component is halved in width, in height, or in both,
-	// but not in pictures of one sample a block, nor in planes of one or two columns.
+	// libjpeg filters if a component is halved in width, in height, or in both, but not in pictures
+	// of one sample per block, nor in planes of one or two columns.
 	u.fancy = d.scale < 8 && (u.wide == 2 && u.high <= 2 && c.width > 2 || u.wide == 1 && u.high == 2)
 	if u.wide > 1 || u.high > 1 {
 		whole := (c.width + vectorSamples - 1) / vectorSamples * vectorSamples
@@ -130,20 +130,20 @@ func newUpsampler(d *decoder, c *component) upsampler {
 	return u
 }
 
-// vectorSamples is the number of samples that the assembly works on at once:
-// buffers have room for whole vectors.
+// vectorSamples is the number of samples that the assembly processes at once. Buffers have room for
+// whole vectors.
 const vectorSamples = 16
 
-// plane returns a row of the component's samples; beyond the picture the last row
-// goes on.
-func (u *upsampler) plane(y int) []byte {
+// planeRow returns a row of the component's samples. Rows outside the picture repeat its first or
+// last one.
+func (u *upsampler) planeRow(y int) []byte {
 	y = min(max(y, 0), u.c.height-1)
 	return u.c.plane[y*u.c.stride:][:u.c.width]
 }
 
-// row returns row y of the picture.
-func (u *upsampler) row(y int) []byte {
-	near := u.plane(y / u.high)
+// upsample returns row y of the picture.
+func (u *upsampler) upsample(y int) []byte {
+	near := u.planeRow(y / u.high)
 	switch {
 	case u.wide == 1 && u.high == 1:
 		return near
@@ -157,9 +157,9 @@ func (u *upsampler) row(y int) []byte {
 		for i, v := range near {
 			u.sums[1+i] = int16(v)
 		}
-		u.expand(len(near), 1, 2, 2)
+		u.expandRow(len(near), 1, 2, 2)
 	default:
-		far := u.plane(y/2 - 1 + y%2*2)
+		far := u.planeRow(y/2 - 1 + y%2*2)
 		if u.wide == 1 {
 			bias := int32(1 + y%2)
 			for i, v := range near {
@@ -168,17 +168,16 @@ func (u *upsampler) row(y int) []byte {
 			return u.out
 		}
 		addRows(u.sums[1:], near, far)
-		u.expand(len(near), 8, 7, 4)
+		u.expandRow(len(near), 8, 7, 4)
 	}
 	return u.out
 }
 
-// expand applies the horizontal half of the filter to the n sums; beyond the
-// ends they go on:
+// expandRow applies the horizontal half of the filter to n sums, repeating those at the ends:
 //
 //	out[2i] = (3·sums[i] + sums[i−1] + evenBias) >> shift
 //	out[2i+1] = (3·sums[i] + sums[i+1] + oddBias) >> shift
-func (u *upsampler) expand(n int, evenBias, oddBias int16, shift uint) {
+func (u *upsampler) expandRow(n int, evenBias, oddBias int16, shift uint) {
 	u.sums[0], u.sums[n+1] = u.sums[1], u.sums[n]
 	expand(u.out, u.sums, n, evenBias, oddBias, shift)
 }

@@ -2,29 +2,29 @@ package jpeg
 
 import "encoding/binary"
 
-// lookupBits is the length of codes that one look decodes.
+// lookupBits is the length of codes that one table lookup decodes.
 const lookupBits = 9
 
 const (
-	// skipBits is the length of codes that one look passes over.
+	// skipBits is the length of codes that one table lookup skips.
 	skipBits = 11
 	blockEnd = 1 << 31
 )
 
 // huffman is a code table.
 type huffman struct {
-	// fast has, for the next lookupBits bits, the code's length << 8 | its symbol,
-	// or 0 if the code is longer.
+	// fast has, by the next lookupBits bits, the code's length << 8 | its symbol, or 0 if the code
+	// is longer.
 	fast [1 << lookupBits]uint16
-	// whole has, for the next lookupBits bits, a whole AC coefficient if code and
-	// value lie within them: value << 16 | run << 8 | bits used; otherwise 0.
+	// whole has, by the next lookupBits bits, an AC coefficient if its code and value fit into
+	// them: value << 16 | run << 8 | bits used; otherwise 0.
 	whole [1 << lookupBits]int32
 
-	// skip has, for the next skipBits bits, what the AC symbols that begin in them
-	// come to: blockEnd if one of them ends the block | places they pass << 8 | their
-	// bits, with those of the last value, which may lie beyond; 0 if there is none.
-	skip  [1 << skipBits]uint32
-	skips bool // skip is filled in
+	// skip has, by the next skipBits bits, the sum of the AC symbols that begin in them: blockEnd
+	// if one of them ends the block | places they pass << 8 | their bits, including those of the
+	// last value, which may lie beyond; 0 if there is none.
+	skip    [1 << skipBits]uint32
+	hasSkip bool
 
 	// For longer codes: maxCode[n] is the largest code of n bits, as 16 bits, + 1.
 	maxCode [18]int32
@@ -32,14 +32,14 @@ type huffman struct {
 	symbols [256]uint8
 }
 
-func (d *decoder) huffmanTables(body []byte) error {
+func (d *decoder) readHuffmanTables(body []byte) error {
 	for len(body) > 0 {
 		if len(body) < 17 {
 			return FormatError("a Huffman table is too short")
 		}
 		class, number := body[0]>>4, body[0]&15
 		if class > 1 || number > 3 {
-			return FormatError("a Huffman table has an impossible number")
+			return FormatError("a Huffman table has an invalid number")
 		}
 		total := 0
 		for _, n := range body[1:17] {
@@ -62,8 +62,8 @@ func (d *decoder) huffmanTables(body []byte) error {
 	return nil
 }
 
-// newHuffman makes a table from the number of codes of each length from 1 to 16
-// and their symbols.
+// newHuffman returns a table with these numbers of codes of each length from 1 to 16 and these
+// symbols.
 func newHuffman(counts, symbols []byte) (*huffman, error) {
 	h := &huffman{}
 	copy(h.symbols[:], symbols)
@@ -102,7 +102,7 @@ func newHuffman(counts, symbols []byte) (*huffman, error) {
 	return h, nil
 }
 
-// prepareSkip fills in skip. Only decoding at 1/8 needs it.
+// prepareSkip computes skip, which only decoding at 1/8 needs.
 func (h *huffman) prepareSkip() {
 	for i := range h.skip {
 		bits, places, end := 0, 0, uint32(0)
@@ -122,22 +122,21 @@ func (h *huffman) prepareSkip() {
 		}
 		h.skip[i] = end | uint32(places)<<8 | uint32(bits)
 	}
-	h.skips = true
+	h.hasSkip = true
 }
 
-// bitReader reads the entropy-coded data of a scan. Past their end it gives
-// zeros and counts them.
+// bitReader reads the entropy-coded data of a scan. Past the end it returns zeros and counts them.
 type bitReader struct {
 	data []byte
 	at   int
 	// acc holds n bits, at its upper end.
 	acc uint64
 	n   int
-	// missing counts the bits that were made up.
+	// missing counts the zero bits that were added.
 	missing int
 }
 
-// fill makes sure that at least 48 bits are there.
+// fill makes at least 48 bits available.
 func (b *bitReader) fill() {
 	if b.at+8 <= len(b.data) {
 		v := binary.BigEndian.Uint64(b.data[b.at:])
@@ -169,24 +168,24 @@ func (b *bitReader) fill() {
 	}
 }
 
-// overrun reports whether bits that were made up have been used.
-func (b *bitReader) overrun() bool { return b.missing > b.n }
+// isOverrun reports whether added bits have been used.
+func (b *bitReader) isOverrun() bool { return b.missing > b.n }
 
 func (b *bitReader) skip(n int) {
 	b.acc <<= n
 	b.n -= n
 }
 
-// take returns the next n bits, at most 16, that fill has made sure of.
+// take returns the next n bits, at most 16, which fill has made available.
 func (b *bitReader) take(n int) int32 {
 	v := int32(b.acc >> 32 >> (32 - n))
 	b.skip(n)
 	return v
 }
 
-// signed returns the next n bits as the format codes differences: the lower half
-// of the values is negative.
-func (b *bitReader) signed(n int) int32 {
+// takeSigned returns the next n bits as a signed difference: the lower half of the values is
+// negative.
+func (b *bitReader) takeSigned(n int) int32 {
 	if n == 0 {
 		return 0
 	}
@@ -197,8 +196,8 @@ func (b *bitReader) signed(n int) int32 {
 	return v
 }
 
-// symbol decodes one symbol. It needs 16 bits.
-func (b *bitReader) symbol(h *huffman) uint8 {
+// takeSymbol decodes one symbol, which takes at most 16 bits.
+func (b *bitReader) takeSymbol(h *huffman) uint8 {
 	if f := h.fast[b.acc>>(64-lookupBits)]; f != 0 {
 		b.skip(int(f >> 8))
 		return uint8(f)
@@ -208,7 +207,7 @@ func (b *bitReader) symbol(h *huffman) uint8 {
 	for next >= h.maxCode[n] {
 		n++
 	}
-	if n > 16 { // no such code: the caller's check of the data comes to the same
+	if n > 16 { // no such code: isOverrun reports it
 		b.skip(16)
 		b.missing += 1 << 20
 		return 0
@@ -217,8 +216,8 @@ func (b *bitReader) symbol(h *huffman) uint8 {
 	return h.symbols[(next>>(16-n)+h.offset[n])&255]
 }
 
-// restart begins anew at a byte boundary behind a restart marker.
-func (b *bitReader) restart() error {
+// skipRestartMarker continues at the byte boundary behind the next restart marker.
+func (b *bitReader) skipRestartMarker() error {
 	b.acc, b.n, b.missing = 0, 0, 0
 	for ; b.at+1 < len(b.data); b.at++ {
 		if b.data[b.at] != 0xff {

@@ -1,10 +1,10 @@
-// Package jpeg decodes JPEG pictures to the pixels that libjpeg-turbo gives,
-// which Pillow, TensorFlow and so the training of most networks see: its accurate
-// integer transform (and, at reduced scale, its 4×4, 2×2 and 1×1 ones), its
-// triangle-filtered chroma upsampling and its fixed-point colour conversion.
+// Package jpeg decodes JPEG pictures to exactly the pixels of libjpeg-turbo, which
+// Pillow and TensorFlow use and with which most networks are trained. It has the
+// same accurate integer transform (and, at reduced scale, the 4×4, 2×2 and 1×1
+// ones), triangle-filtered chroma upsampling and fixed-point colour conversion.
 //
-// Baseline, extended sequential and progressive pictures of 8 bits with Huffman
-// coding are decoded: grey, YCbCr, RGB, CMYK and YCCK, with any sampling factors.
+// It decodes baseline, extended sequential and progressive pictures of 8 bits with
+// Huffman coding: grey, YCbCr, RGB, CMYK and YCCK, with any sampling factors.
 package jpeg
 
 import (
@@ -15,58 +15,55 @@ import (
 
 //go:generate sh -c "cd _generate && go run . -out ../jpeg_amd64.s -stubs ../stubs_amd64.go -pkg jpeg"
 
-// ErrUnsupported is wrapped by errors about valid files of a kind that is not
-// decoded: arithmetic coding, 12 bits, lossless, hierarchical.
+// ErrUnsupported is wrapped by errors about valid files that this package does not
+// decode: arithmetic coding, 12 bits, lossless, hierarchical.
 var ErrUnsupported = errors.New("unsupported JPEG")
 
-// FormatError says how the data break the format.
+// FormatError says why data is not a valid JPEG file.
 type FormatError string
 
 func (e FormatError) Error() string { return "invalid JPEG: " + string(e) }
 
-// errTruncated is the format error of data that end too early.
-const errTruncated = FormatError("the data end in the middle of the picture")
+// errTruncated says that the data ends too early.
+const errTruncated = FormatError("the data ends in the middle of the picture")
 
-// Header is what the frame header says.
+// Header is the content of the frame header.
 type Header struct {
 	Width, Height int // in pixels, at full scale
 	Components    int // 1, 3 or 4
 	Progressive   bool
 }
 
-// Limits of one decoding.
-const (
-	// maxScans bounds the work that a progressive file can ask for: each scan goes
-	// over the whole picture. Encoders write about 10.
-	maxScans = 200
-)
+// maxScans limits the work for a progressive file: each scan covers the whole
+// picture. Encoders write about 10.
+const maxScans = 200
 
-// ReadHeader reads up to the frame header.
+// ReadHeader reads the frame header and what comes before it.
 func ReadHeader(data []byte) (Header, error) {
 	d := decoder{data: data}
-	if err := d.segments(true); err != nil {
+	if err := d.readSegments(true); err != nil {
 		return Header{}, err
 	}
 	return Header{d.width, d.height, len(d.components), d.progressive}, nil
 }
 
-// Decode decodes a picture at 1/scale of its size, where scale is 1, 2, 4 or 8:
-// sides are rounded up. The result has 3 bytes a pixel, R, G, B, without padding.
-// CMYK is taken as Adobe writes it, inverted, and turned into RGB as Pillow does.
+// Decode decodes a picture at 1/scale of its size, where scale is 1, 2, 4 or 8;
+// sides are rounded up. The result has 3 bytes per pixel, R, G, B, without padding.
+// CMYK is taken as inverted, as Adobe writes it, and converted to RGB as Pillow does.
 //
-// It allocates at most 3 bytes for each pixel of the result, 4 for each sample,
-// and for progressive pictures 2 for each coefficient. It panics if scale is
-// another number. It returns ctx's error soon after ctx ends.
+// Decode allocates at most 3 bytes per pixel of the result, 4 per sample, and for
+// progressive pictures 2 per coefficient. It panics for other scales. It returns
+// ctx's error soon after ctx ends.
 func Decode(ctx context.Context, data []byte, scale int) (pixels []byte, width, height int, err error) {
 	if scale != 1 && scale != 2 && scale != 4 && scale != 8 {
 		panic(fmt.Sprintf("jpeg: scale of 1/%d", scale))
 	}
 	d := decoder{ctx: ctx, data: data, scale: scale}
-	if err := d.segments(false); err != nil {
+	if err = d.readSegments(false); err != nil {
 		return nil, 0, 0, err
 	}
 	width, height = ceilDiv(d.width, scale), ceilDiv(d.height, scale)
-	return d.pixels(width, height), width, height, nil
+	return d.assemble(width, height), width, height, nil
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
@@ -77,18 +74,18 @@ type component struct {
 	h, v         int // sampling factors
 	quantization int // table
 
-	// size is the side of a block in the plane: 8 at full scale.
+	// size is the side of a block in the plane, 8 at full scale.
 	size int
-	// blocksWide and blocksHigh count the blocks that hold picture; stride blocks
-	// fill whole minimum coded units.
+	// blocksWide and blocksHigh count the blocks that hold a part of the picture; strideBlocks and
+	// heightBlocks those of whole minimum coded units.
 	blocksWide, blocksHigh     int
 	strideBlocks, heightBlocks int
-	// width and height count the samples that hold picture.
+	// width and height count the samples that belong to the picture.
 	width, height int
 	plane         []byte
 	stride        int // of the plane
 
-	coefficients []int16 // of all blocks, in progressive pictures
+	coefficients []int16 // of all blocks of a progressive picture
 
 	dc, ac     *huffman
 	prediction int32
@@ -135,9 +132,9 @@ const (
 	markerAPPE = 0xee
 )
 
-// segments reads marker segments until the picture is complete or, with
-// headerOnly, the frame header is read.
-func (d *decoder) segments(headerOnly bool) error {
+// readSegments reads marker segments up to the end of the picture or, with headerOnly, of the frame
+// header.
+func (d *decoder) readSegments(headerOnly bool) error {
 	if len(d.data) < 2 || d.data[0] != 0xff || d.data[1] != markerSOI {
 		return FormatError("it does not begin with the start marker")
 	}
@@ -152,63 +149,72 @@ func (d *decoder) segments(headerOnly bool) error {
 			if d.scans == 0 {
 				return FormatError("it has no picture")
 			}
-			return d.finish()
+			return d.transformAll()
 		case marker >= markerRST0 && marker <= markerRST7, marker == 0x01:
-			continue // stray restart markers carry nothing
+			continue // markers without a segment
 		}
-		if d.at+2 > len(d.data) {
-			return errTruncated
-		}
-		length := int(d.data[d.at])<<8 | int(d.data[d.at+1])
-		if length < 2 {
-			return FormatError("a segment is shorter than its length")
-		}
-		if d.at+length > len(d.data) {
-			return errTruncated
-		}
-		body := d.data[d.at+2 : d.at+length]
-		d.at += length
-		switch {
-		case marker == markerSOF0 || marker == markerSOF1 || marker == markerSOF2:
-			if err := d.frame(body, marker == markerSOF2); err != nil {
-				return err
-			}
-			if headerOnly {
-				return nil
-			}
-		case marker == markerDHT:
-			err = d.huffmanTables(body)
-		case marker > markerSOF2 && marker <= 0xcf && marker != 0xc8:
-			return fmt.Errorf("%w: coding process %d", ErrUnsupported, marker-markerSOF0)
-		case marker == markerDQT:
-			err = d.quantizationTables(body)
-		case marker == markerDRI:
-			if len(body) != 2 {
-				return FormatError("the restart interval has another length")
-			}
-			d.restartInterval = int(body[0])<<8 | int(body[1])
-		case marker == markerSOS:
-			if err := d.scan(body); err != nil {
-				return err
-			}
-			if d.complete() {
-				return d.finish()
-			}
-		case marker == markerAPP0:
-			d.jfif = d.jfif || len(body) >= 5 && string(body[:5]) == "JFIF\x00"
-		case marker == markerAPPE:
-			if len(body) >= 12 && string(body[:5]) == "Adobe" {
-				d.adobe, d.adobeTransform = true, body[11]
-			}
-		}
+		body, err := d.takeSegment()
 		if err != nil {
 			return err
+		}
+		if err := d.readSegment(marker, body); err != nil {
+			return err
+		}
+		if headerOnly && d.components != nil {
+			return nil
+		}
+		if marker == markerSOS && d.isComplete() {
+			return d.transformAll()
 		}
 	}
 }
 
-// nextMarker finds the next marker. Bytes before it are passed over, as libjpeg
-// does.
+// takeSegment returns the body of the segment behind a marker.
+func (d *decoder) takeSegment() ([]byte, error) {
+	if d.at+2 > len(d.data) {
+		return nil, errTruncated
+	}
+	length := int(d.data[d.at])<<8 | int(d.data[d.at+1])
+	if length < 2 {
+		return nil, FormatError("a segment has a length below 2")
+	}
+	if d.at+length > len(d.data) {
+		return nil, errTruncated
+	}
+	d.at += length
+	return d.data[d.at-length+2 : d.at], nil
+}
+
+// readSegment reads a segment and, if it is the header of a scan, the scan.
+func (d *decoder) readSegment(marker byte, body []byte) error {
+	switch {
+	case marker == markerSOF0 || marker == markerSOF1 || marker == markerSOF2:
+		return d.readFrameHeader(body, marker == markerSOF2)
+	case marker == markerDHT:
+		return d.readHuffmanTables(body)
+	case marker > markerSOF2 && marker <= 0xcf && marker != 0xc8:
+		return fmt.Errorf("%w: coding process %d", ErrUnsupported, marker-markerSOF0)
+	case marker == markerDQT:
+		return d.readQuantizationTables(body)
+	case marker == markerDRI:
+		if len(body) != 2 {
+			return FormatError("the segment of the restart interval has the wrong length")
+		}
+		d.restartInterval = int(body[0])<<8 | int(body[1])
+	case marker == markerSOS:
+		return d.readScan(body)
+	case marker == markerAPP0:
+		d.jfif = d.jfif || len(body) >= 5 && string(body[:5]) == "JFIF\x00"
+	case marker == markerAPPE:
+		if len(body) >= 12 && string(body[:5]) == "Adobe" {
+			d.adobe, d.adobeTransform = true, body[11]
+		}
+	}
+	return nil
+}
+
+// nextMarker skips to the next marker and returns it. Like libjpeg it ignores bytes
+// between segments.
 func (d *decoder) nextMarker() (byte, error) {
 	for ; d.at+1 < len(d.data); d.at++ {
 		if d.data[d.at] == 0xff && d.data[d.at+1] != 0 && d.data[d.at+1] != 0xff {
@@ -219,9 +225,9 @@ func (d *decoder) nextMarker() (byte, error) {
 	return 0, errTruncated
 }
 
-// complete reports whether a sequential picture has all its components: nothing
-// more needs to be read. A progressive one is read to its end.
-func (d *decoder) complete() bool {
+// isComplete reports whether all components of a sequential picture have been read.
+// A progressive picture is read to its end.
+func (d *decoder) isComplete() bool {
 	if d.progressive {
 		return false
 	}
@@ -233,7 +239,8 @@ func (d *decoder) complete() bool {
 	return true
 }
 
-func (d *decoder) frame(body []byte, progressive bool) error {
+// readFrameHeader reads the size and the components, and lays out their planes.
+func (d *decoder) readFrameHeader(body []byte, progressive bool) error {
 	if d.components != nil {
 		return FormatError("it has two frames")
 	}
@@ -241,7 +248,7 @@ func (d *decoder) frame(body []byte, progressive bool) error {
 		return FormatError("the frame header is too short")
 	}
 	if body[0] != 8 {
-		return fmt.Errorf("%w: %d bits a sample", ErrUnsupported, body[0])
+		return fmt.Errorf("%w: %d bits per sample", ErrUnsupported, body[0])
 	}
 	d.progressive = progressive
 	d.height, d.width = int(body[1])<<8|int(body[2]), int(body[3])<<8|int(body[4])
@@ -253,38 +260,49 @@ func (d *decoder) frame(body []byte, progressive bool) error {
 		return fmt.Errorf("%w: %d components", ErrUnsupported, n)
 	}
 	if len(body) != 6+3*n {
-		return FormatError("the frame header has another length")
+		return FormatError("the frame header has the wrong length")
 	}
-	components := make([]component, n)
-	for i := range components {
-		c := &components[i]
-		spec := body[6+3*i:]
+	if err := d.readComponents(body[6:]); err != nil {
+		return err
+	}
+	if d.scale == 0 {
+		return nil
+	}
+	return d.layOut()
+}
+
+func (d *decoder) readComponents(specs []byte) error {
+	d.components = make([]component, len(specs)/3)
+	for i := range d.components {
+		c := &d.components[i]
+		spec := specs[3*i:]
 		c.id, c.h, c.v, c.quantization = spec[0], int(spec[1]>>4), int(spec[1]&15), int(spec[2])
 		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.quantization > 3 {
-			return FormatError("a component has impossible sampling factors or tables")
+			return FormatError("a component has invalid sampling factors or tables")
 		}
-		for _, other := range components[:i] {
+		for _, other := range d.components[:i] {
 			if other.id == c.id {
-				return FormatError("two components have one name")
+				return FormatError("two components have the same name")
 			}
 		}
 		d.maxH, d.maxV = max(d.maxH, c.h), max(d.maxV, c.v)
 	}
-	if n == 1 { // sampling factors of a single component mean nothing
-		components[0].h, components[0].v, d.maxH, d.maxV = 1, 1, 1, 1
+	if len(d.components) == 1 { // sampling factors of a single component mean nothing
+		d.components[0].h, d.components[0].v, d.maxH, d.maxV = 1, 1, 1, 1
 	}
-	d.components = components
-	if d.scale == 0 {
-		return nil
-	}
+	return nil
+}
+
+// layOut computes the sizes of the components' planes.
+func (d *decoder) layOut() error {
 	least := 8 / d.scale
 	unitsWide, unitsHigh := ceilDiv(d.width, 8*d.maxH), ceilDiv(d.height, 8*d.maxV)
-	for i := range components {
-		c := &components[i]
+	for i := range d.components {
+		c := &d.components[i]
 		if d.maxH%c.h != 0 || d.maxV%c.v != 0 {
 			return fmt.Errorf("%w: sampling factors that do not divide", ErrUnsupported)
 		}
-		// At reduced scale subsampled components are reduced less, as libjpeg does.
+		// At reduced scale subsampled components are reduced less, as in libjpeg.
 		c.size = least
 		for c.size < 8 && d.maxH*least%(c.h*c.size*2) == 0 && d.maxV*least%(c.v*c.size*2) == 0 {
 			c.size *= 2
@@ -298,7 +316,7 @@ func (d *decoder) frame(body []byte, progressive bool) error {
 	return nil
 }
 
-func (d *decoder) quantizationTables(body []byte) error {
+func (d *decoder) readQuantizationTables(body []byte) error {
 	for len(body) > 0 {
 		precision, table := body[0]>>4, body[0]&15
 		body = body[1:]
@@ -319,7 +337,7 @@ func (d *decoder) quantizationTables(body []byte) error {
 	return nil
 }
 
-// zigzag is the place of the i-th coefficient in the order of the file.
+// zigzag has the place in a block of the i-th coefficient in the file.
 var zigzag = [64 + 16]uint8{
 	0, 1, 8, 16, 9, 2, 3, 10,
 	17, 24, 32, 25, 18, 11, 4, 5,
@@ -329,6 +347,6 @@ var zigzag = [64 + 16]uint8{
 	29, 22, 15, 23, 30, 37, 44, 51,
 	58, 59, 52, 45, 38, 31, 39, 46,
 	53, 60, 61, 54, 47, 55, 62, 63,
-	// Runs that lead past the block end here.
+	// Runs past the block's end stop here.
 	63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63,
 }

@@ -52,16 +52,10 @@ func TestPixelsAreThoseOfPillow(t *testing.T) {
 				continue
 			}
 			if left+width > m.Bounds().Dx() {
-				continue // Pillow did not go so far
+				continue // Pillow does not have this scale
 			}
-			for y := range height {
-				for x := range width {
-					r, g, b, _ := m.At(left+x, y).RGBA()
-					want := [3]byte{byte(r >> 8), byte(g >> 8), byte(b >> 8)}
-					if got := [3]byte(pixels[3*(y*width+x):]); got != want {
-						t.Fatalf("%s at 1/%d: pixel (%d, %d) is %v, want %v", path, scale, x, y, got, want)
-					}
-				}
+			if d := findDifference(pixels, width, height, m, left); d != "" {
+				t.Fatalf("%s at 1/%d: %s", path, scale, d)
 			}
 			left += width
 			compared++
@@ -72,7 +66,21 @@ func TestPixelsAreThoseOfPillow(t *testing.T) {
 	}
 }
 
-// TestPixelsAreThoseOfPillowOnPhotos does so for photos, with the peer itself.
+// findDifference describes the first pixel that differs from m, whose columns begin at left.
+func findDifference(pixels []byte, width, height int, m image.Image, left int) string {
+	for y := range height {
+		for x := range width {
+			r, g, b, _ := m.At(left+x, y).RGBA()
+			want := [3]byte{byte(r >> 8), byte(g >> 8), byte(b >> 8)}
+			if got := [3]byte(pixels[3*(y*width+x):]); got != want {
+				return fmt.Sprintf("pixel (%d, %d) is %v, want %v", x, y, got, want)
+			}
+		}
+	}
+	return ""
+}
+
+// TestPixelsAreThoseOfPillowOnPhotos compares photos with Pillow on this machine.
 func TestPixelsAreThoseOfPillowOnPhotos(t *testing.T) {
 	python, folder := os.Getenv("GARB_PYTHON"), os.Getenv("GARB_DATA")
 	if python == "" || folder == "" {

@@ -1,9 +1,12 @@
 package jpeg
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
-// scan reads one scan: its header is body, its data follow at d.at.
-func (d *decoder) scan(body []byte) error {
+// readScan reads one scan. body is its header; its data follows at d.at.
+func (d *decoder) readScan(body []byte) error {
 	if d.components == nil {
 		return FormatError("a scan comes before the frame header")
 	}
@@ -11,65 +14,84 @@ func (d *decoder) scan(body []byte) error {
 		return fmt.Errorf("%w: more than %d scans", ErrUnsupported, maxScans)
 	}
 	if len(body) < 1 || len(body) != 4+2*int(body[0]) || body[0] < 1 || int(body[0]) > len(d.components) {
-		return FormatError("a scan header has another length")
+		return FormatError("a scan header has the wrong length")
 	}
 	n := int(body[0])
-	chosen := make([]*component, n)
-	for i := range chosen {
-		for j := range d.components {
-			if d.components[j].id == body[1+2*i] {
-				chosen[i] = &d.components[j]
-			}
-		}
-		tables := body[2+2*i]
-		if chosen[i] == nil || tables>>4 > 3 || tables&15 > 3 {
-			return FormatError("a scan names a component or table that is not there")
-		}
-		for _, other := range chosen[:i] {
-			if other == chosen[i] {
-				return FormatError("a scan has a component twice")
-			}
-		}
-		chosen[i].dc, chosen[i].ac = d.dc[tables>>4], d.ac[tables&15]
+	selected, err := d.selectComponents(body[1:][:2*n])
+	if err != nil {
+		return err
 	}
-	p := progression{first: int(body[1+2*n]), last: int(body[2+2*n]), high: int(body[3+2*n] >> 4),
-		low: int(body[3+2*n] & 15)}
-	if !d.progressive {
-		p = progression{first: 0, last: 63}
-	} else if p.first > p.last || p.last > 63 || p.first == 0 && p.last != 0 || p.first > 0 && n > 1 || p.low > 13 ||
-		p.high > 13 || p.high != 0 && p.high != p.low+1 {
-		return FormatError("a scan has an impossible progression")
+	p := progression{first: 0, last: 63}
+	if d.progressive {
+		end := body[1+2*n:]
+		p = progression{first: int(end[0]), last: int(end[1]), high: int(end[2] >> 4), low: int(end[2] & 15)}
+		if !p.isValid(n) {
+			return FormatError("a scan has an invalid progression")
+		}
 	}
-	for _, c := range chosen {
+	for _, c := range selected {
 		needsDC := p.first == 0 && p.high == 0
 		needsAC := p.last > 0
 		if needsDC && c.dc == nil || needsAC && c.ac == nil {
-			return FormatError("a scan needs a Huffman table that is not there")
+			return FormatError("a scan needs a Huffman table that is missing")
 		}
-		if err := d.allocate(c); err != nil {
+		if err = d.allocate(c); err != nil {
 			return err
 		}
-		if needsAC && c.size == 1 && !c.ac.skips {
+		if needsAC && c.size == 1 && !c.ac.hasSkip {
 			c.ac.prepareSkip()
 		}
 	}
 	d.bits = bitReader{data: d.data, at: d.at}
-	err := d.units(chosen, p)
+	err = d.readUnits(selected, p)
 	d.at = d.bits.at
 	return err
 }
 
-// progression is the part of the coefficients that a scan holds: those from first
-// to last, and of each the bits from low; high is 0 in the first scan of them.
+// selectComponents returns the components that a scan header names, with their tables set.
+func (d *decoder) selectComponents(specs []byte) ([]*component, error) {
+	selected := make([]*component, len(specs)/2)
+	for i := range selected {
+		id, tables := specs[2*i], specs[2*i+1]
+		for j := range d.components {
+			if d.components[j].id == id {
+				selected[i] = &d.components[j]
+			}
+		}
+		if selected[i] == nil || tables>>4 > 3 || tables&15 > 3 {
+			return nil, FormatError("a scan names a component or table that does not exist")
+		}
+		if slices.Contains(selected[:i], selected[i]) {
+			return nil, FormatError("a scan has a component twice")
+		}
+		selected[i].dc, selected[i].ac = d.dc[tables>>4], d.ac[tables&15]
+	}
+	return selected, nil
+}
+
+// progression is the part of the coefficients that a scan contains: those from first
+// to last, and of each the bits from low. high is 0 in their first scan.
 type progression struct{ first, last, high, low int }
 
-// allocate makes a component's plane, and coefficients if need be.
+// isValid reports whether a scan of n components can have the progression.
+func (p progression) isValid(n int) bool {
+	switch {
+	case p.first > p.last, p.last > 63:
+		return false
+	case p.first == 0 && p.last != 0, p.first > 0 && n > 1: // AC coefficients have scans of their own
+		return false
+	}
+	return p.low <= 13 && p.high <= 13 && (p.high == 0 || p.high == p.low+1)
+}
+
+// allocate allocates a component's plane and, for a progressive picture, its
+// coefficients.
 func (d *decoder) allocate(c *component) error {
 	if c.plane == nil {
 		if !d.hasQuantization[c.quantization] {
-			return FormatError("a quantization table is not there")
+			return FormatError("a quantization table is missing")
 		}
-		// Vectors may read past the last row.
+		// The assembly may read past the last row.
 		c.plane = make([]byte, c.stride*c.heightBlocks*c.size+vectorSamples)
 		if d.progressive {
 			c.coefficients = make([]int16, 64*c.strideBlocks*c.heightBlocks)
@@ -78,68 +100,76 @@ func (d *decoder) allocate(c *component) error {
 	return nil
 }
 
-// units reads the minimum coded units of a scan: one block of a lone component,
-// or h × v blocks of each of several.
-func (d *decoder) units(chosen []*component, p progression) error {
+// readUnits reads the minimum coded units of a scan: one block of a lone component, or h × v blocks
+// of each of several.
+func (d *decoder) readUnits(selected []*component, p progression) error {
 	wide, high := ceilDiv(d.width, 8*d.maxH), ceilDiv(d.height, 8*d.maxV)
-	lone := len(chosen) == 1
+	lone := len(selected) == 1
 	if lone {
-		wide, high = chosen[0].blocksWide, chosen[0].blocksHigh
+		wide, high = selected[0].blocksWide, selected[0].blocksHigh
 	}
-	d.begin(chosen)
+	d.resetPredictions(selected)
 	untilRestart := d.restartInterval
 	for y := range high {
 		if err := d.ctx.Err(); err != nil {
 			return err
 		}
 		for x := range wide {
-			if d.restartInterval > 0 {
-				if untilRestart == 0 {
-					if d.bits.overrun() {
-						return errTruncated
-					}
-					if err := d.bits.restart(); err != nil {
-						return err
-					}
-					d.begin(chosen)
-					untilRestart = d.restartInterval
+			if d.restartInterval > 0 && untilRestart == 0 {
+				if err := d.restart(selected); err != nil {
+					return err
 				}
-				untilRestart--
+				untilRestart = d.restartInterval
 			}
+			untilRestart--
 			if lone {
-				d.block(chosen[0], x, y, p)
-				continue
-			}
-			for _, c := range chosen {
-				for v := range c.v {
-					for h := range c.h {
-						d.block(c, x*c.h+h, y*c.v+v, p)
-					}
-				}
+				d.readBlock(selected[0], x, y, p)
+			} else {
+				d.readUnit(selected, x, y, p)
 			}
 		}
-		if d.bits.overrun() {
+		if d.bits.isOverrun() {
 			return errTruncated
 		}
 	}
 	return nil
 }
 
-func (d *decoder) begin(chosen []*component) {
+// readUnit reads the blocks of a minimum coded unit of several components.
+func (d *decoder) readUnit(selected []*component, x, y int, p progression) {
+	for _, c := range selected {
+		for v := range c.v {
+			for h := range c.h {
+				d.readBlock(c, x*c.h+h, y*c.v+v, p)
+			}
+		}
+	}
+}
+
+// restart continues behind a restart marker.
+func (d *decoder) restart(selected []*component) error {
+	if d.bits.isOverrun() {
+		return errTruncated
+	}
+	d.resetPredictions(selected)
+	return d.bits.skipRestartMarker()
+}
+
+func (d *decoder) resetPredictions(selected []*component) {
 	d.eobRun = 0
-	for _, c := range chosen {
+	for _, c := range selected {
 		c.prediction = 0
 	}
 }
 
-// block reads one block.
-func (d *decoder) block(c *component, x, y int, p progression) {
+// readBlock reads one block.
+func (d *decoder) readBlock(c *component, x, y int, p progression) {
 	if d.progressive {
 		coefficients := (*[64]int16)(c.coefficients[64*(y*c.strideBlocks+x):])
 		switch {
 		case p.first == 0 && p.high == 0:
 			d.bits.fill()
-			c.prediction += d.bits.signed(int(d.bits.symbol(c.dc) & 15))
+			c.prediction += d.bits.takeSigned(int(d.bits.takeSymbol(c.dc) & 15))
 			coefficients[0] = int16(c.prediction << p.low)
 		case p.first == 0:
 			d.bits.fill()
@@ -147,7 +177,7 @@ func (d *decoder) block(c *component, x, y int, p progression) {
 				coefficients[0] |= 1 << p.low
 			}
 		case p.high == 0:
-			d.firstAC(coefficients, c.ac, p)
+			d.readFirstAC(coefficients, c.ac, p)
 		default:
 			d.refineAC(coefficients, c.ac, p)
 		}
@@ -155,7 +185,7 @@ func (d *decoder) block(c *component, x, y int, p progression) {
 	}
 	b := &d.bits
 	b.fill()
-	c.prediction += b.signed(int(b.symbol(c.dc) & 15))
+	c.prediction += b.takeSigned(int(b.takeSymbol(c.dc) & 15))
 	out := c.plane[y*c.size*c.stride+x*c.size:]
 	quantization := &d.quantization[c.quantization]
 	if c.size == 1 {
@@ -169,7 +199,7 @@ func (d *decoder) block(c *component, x, y int, p progression) {
 		transform(block, quantization, out, c.stride, c.size)
 		*block = [64]int16{}
 	} else {
-		flat(out, c.stride, c.size, c.prediction*quantization[0])
+		fillBlock(out, c.stride, c.size, c.prediction*quantization[0])
 	}
 }
 
@@ -192,7 +222,7 @@ func readAC(b *bitReader, h *huffman, block *[64]int16) (any bool) {
 			continue
 		}
 		b.acc, b.n = acc, n
-		s := b.symbol(h)
+		s := b.takeSymbol(h)
 		run, size := int(s>>4), int(s&15)
 		if size == 0 {
 			if run != 15 {
@@ -203,7 +233,7 @@ func readAC(b *bitReader, h *huffman, block *[64]int16) (any bool) {
 			continue
 		}
 		k += run
-		block[zigzag[k]] = int16(b.signed(size))
+		block[zigzag[k]] = int16(b.takeSigned(size))
 		any = true
 		acc, n = b.acc, b.n
 	}
@@ -211,7 +241,7 @@ func readAC(b *bitReader, h *huffman, block *[64]int16) (any bool) {
 	return any
 }
 
-// skipAC passes over the coefficients after the first.
+// skipAC skips the coefficients after the first.
 func skipAC(b *bitReader, h *huffman) {
 	acc, n := b.acc, b.n
 	for k := 1; k < 64; {
@@ -221,7 +251,7 @@ func skipAC(b *bitReader, h *huffman) {
 			acc, n = b.acc, b.n
 		}
 		s := h.skip[acc>>(64-skipBits)]
-		// Near the block's end the symbols may be those of the next block.
+		// Near the block's end the symbols may belong to the next block.
 		if places := int(s >> 8 & 0xff); s != 0 && k+places < 64 {
 			acc <<= s & 0xff
 			n -= int(s & 0xff)
@@ -232,7 +262,7 @@ func skipAC(b *bitReader, h *huffman) {
 			continue
 		}
 		b.acc, b.n = acc, n
-		symbol := b.symbol(h)
+		symbol := b.takeSymbol(h)
 		run, size := int(symbol>>4), int(symbol&15)
 		if size == 0 && run != 15 {
 			return
@@ -244,8 +274,8 @@ func skipAC(b *bitReader, h *huffman) {
 	b.acc, b.n = acc, n
 }
 
-// firstAC reads the upper bits of a block's coefficients from p.first to p.last.
-func (d *decoder) firstAC(block *[64]int16, h *huffman, p progression) {
+// readFirstAC reads the upper bits of a block's coefficients from p.first to p.last.
+func (d *decoder) readFirstAC(block *[64]int16, h *huffman, p progression) {
 	if d.eobRun > 0 {
 		d.eobRun--
 		return
@@ -253,7 +283,7 @@ func (d *decoder) firstAC(block *[64]int16, h *huffman, p progression) {
 	b := &d.bits
 	for k := p.first; k <= p.last; k++ {
 		b.fill()
-		s := b.symbol(h)
+		s := b.takeSymbol(h)
 		run, size := int(s>>4), int(s&15)
 		if size == 0 {
 			if run != 15 {
@@ -267,7 +297,7 @@ func (d *decoder) firstAC(block *[64]int16, h *huffman, p progression) {
 			continue
 		}
 		k += run
-		block[zigzag[k]] = int16(b.signed(size) << p.low)
+		block[zigzag[k]] = int16(b.takeSigned(size) << p.low)
 	}
 }
 
@@ -275,7 +305,49 @@ func (d *decoder) firstAC(block *[64]int16, h *huffman, p progression) {
 func (d *decoder) refineAC(block *[64]int16, h *huffman, p progression) {
 	b := &d.bits
 	bit := int16(1) << p.low
-	refine := func(c *int16) {
+	k := p.first
+	for d.eobRun == 0 && k <= p.last {
+		b.fill()
+		s := b.takeSymbol(h)
+		run, size := int(s>>4), int(s&15)
+		if size == 0 && run != 15 {
+			d.eobRun = 1 << run
+			if run > 0 {
+				d.eobRun += b.take(run)
+			}
+			break
+		}
+		var value int16
+		if size != 0 { // a new coefficient, which has one bit
+			value = -bit
+			if b.take(1) != 0 {
+				value = bit
+			}
+		}
+		k = b.refineNonzero(block, k, p.last, run, bit)
+		if value != 0 && k <= p.last {
+			block[zigzag[k]] = value
+		}
+		k++
+	}
+	if d.eobRun > 0 {
+		b.refineNonzero(block, k, p.last, len(block), bit)
+		d.eobRun--
+	}
+}
+
+// refineNonzero reads one more bit of the nonzero coefficients from k to last. It stops at
+// the zero after so many others, and returns its index.
+func (b *bitReader) refineNonzero(block *[64]int16, k, last, zeros int, bit int16) int {
+	for ; k <= last; k++ {
+		c := &block[zigzag[k]]
+		if *c == 0 {
+			if zeros == 0 {
+				break
+			}
+			zeros--
+			continue
+		}
 		if b.n == 0 {
 			b.fill()
 		}
@@ -287,54 +359,11 @@ func (d *decoder) refineAC(block *[64]int16, h *huffman, p progression) {
 			}
 		}
 	}
-	k := p.first
-	if d.eobRun == 0 {
-		for ; k <= p.last; k++ {
-			b.fill()
-			s := b.symbol(h)
-			run, size := int(s>>4), int(s&15)
-			var value int16
-			if size == 0 {
-				if run != 15 {
-					d.eobRun = 1 << run
-					if run > 0 {
-						d.eobRun += b.take(run)
-					}
-					break
-				}
-			} else if b.take(1) != 0 { // a new coefficient has one bit
-				value = bit
-			} else {
-				value = -bit
-			}
-			// Pass over run coefficients that are zero so far, refining the others.
-			for ; k <= p.last; k++ {
-				c := &block[zigzag[k]]
-				if *c != 0 {
-					refine(c)
-				} else if run == 0 {
-					break
-				} else {
-					run--
-				}
-			}
-			if value != 0 && k <= p.last {
-				block[zigzag[k]] = value
-			}
-		}
-	}
-	if d.eobRun > 0 {
-		for ; k <= p.last; k++ {
-			if c := &block[zigzag[k]]; *c != 0 {
-				refine(c)
-			}
-		}
-		d.eobRun--
-	}
+	return k
 }
 
-// finish transforms the coefficients of a progressive picture.
-func (d *decoder) finish() error {
+// transformAll transforms the coefficients of a progressive picture.
+func (d *decoder) transformAll() error {
 	for i := range d.components {
 		c := &d.components[i]
 		if c.plane == nil {

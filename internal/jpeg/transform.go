@@ -45,8 +45,8 @@ func clampByte(v int32) byte {
 // descale divides by 2ⁿ, rounding halves up.
 func descale(v int32, n uint) int32 { return (v + 1<<(n-1)) >> n }
 
-// flat fills a block that has only its first coefficient.
-func flat(out []byte, stride, size int, dc int32) {
+// fillBlock fills a block that has only its first coefficient.
+func fillBlock(out []byte, stride, size int, dc int32) {
 	v := clampByte(descale(dc, 3) + 128)
 	for y := range size {
 		row := out[y*stride:][:size]
@@ -74,7 +74,7 @@ func transform(block *[64]int16, quantization *[64]int32, out []byte, stride, si
 	}
 }
 
-// transform8 gives 8 × 8 samples: columns first, then rows.
+// transform8 computes 8 × 8 samples: columns first, then rows.
 func transform8(block *[64]int16, q *[64]int32, out []byte, stride int) {
 	var ws [64]int32
 	for i := range 8 {
@@ -103,7 +103,7 @@ func transform8(block *[64]int16, q *[64]int32, out []byte, stride int) {
 	}
 }
 
-// butterfly is the one-dimensional transform of 8 values, times 2¹³.
+// butterfly computes the one-dimensional transform of 8 values, times 2¹³.
 func butterfly(x0, x1, x2, x3, x4, x5, x6, x7 int32) [8]int32 {
 	z1 := (x2 + x6) * fix0541196100
 	t2 := z1 - x6*fix1847759065
@@ -128,7 +128,7 @@ func butterfly(x0, x1, x2, x3, x4, x5, x6, x7 int32) [8]int32 {
 	return [8]int32{t10 + o3, t11 + o2, t12 + o1, t13 + o0, t13 - o0, t12 - o1, t11 - o2, t10 - o3}
 }
 
-// transform4 gives 4 × 4 samples; the fifth row and column do not count.
+// transform4 computes 4 × 4 samples; the fifth row and column do not count.
 func transform4(block *[64]int16, q *[64]int32, out []byte, stride int) {
 	var ws [32]int32
 	four := func(x0, x1, x2, x3, x5, x6, x7 int32) (int32, int32, int32, int32) {
@@ -158,8 +158,8 @@ func transform4(block *[64]int16, q *[64]int32, out []byte, stride int) {
 	}
 }
 
-// transform2 gives 2 × 2 samples; of rows and columns after the first only the
-// odd ones count.
+// transform2 computes 2 × 2 samples; of the rows and columns after the first only the odd ones
+// count.
 func transform2(block *[64]int16, q *[64]int32, out []byte, stride int) {
 	var ws [16]int32
 	two := func(x0, x1, x3, x5, x7 int32) (int32, int32) {

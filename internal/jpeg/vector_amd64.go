@@ -4,7 +4,7 @@ package jpeg
 
 import "garb/internal/kernel"
 
-// vector says whether the assembly is in use: GARB_CPU governs it too.
+// vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel.
 var vector = kernel.ActiveLevel() >= kernel.AVX2
 
 func transformVector(block *[64]int16, quantization *[64]int32, out []byte, stride int) {
@@ -24,7 +24,7 @@ func addRows(sums []int16, near, far []byte) {
 	sumsAVX2(&sums[0], &near[0], &far[0], vectors)
 }
 
-// expand is described at the method of this name; n sums begin at sums[1].
+// expand computes what the method expandRow says; n sums begin at sums[1].
 func expand(out []byte, sums []int16, n int, evenBias, oddBias int16, shift uint) {
 	vectors := n / vectorSamples
 	if !vector || vectors == 0 {
@@ -37,7 +37,7 @@ func expand(out []byte, sums []int16, n int, evenBias, oddBias int16, shift uint
 	expandGeneric(out[2*done:], sums[done:], n-done, evenBias, oddBias, shift)
 }
 
-// convert does whole vectors of pixels, and returns how many that is.
+// convert converts whole vectors of pixels and returns their number.
 func convert(out, y, cb, cr []byte) int {
 	vectors := len(y) / vectorSamples
 	if !vector || vectors == 0 {

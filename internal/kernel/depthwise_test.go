@@ -152,8 +152,8 @@ func TestDepthwiseAnyShape(t *testing.T) {
 	})
 }
 
-// TestDepthwiseRows: a row has the same bits in whatever part it is computed, and
-// a part writes nothing else.
+// TestDepthwiseRows checks that a row has the same bits in whatever part it is computed, and that a
+// part writes nothing else.
 func TestDepthwiseRows(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		d, guards := newDepthwise(same(9, 11, 40, 5, 2))
@@ -181,9 +181,9 @@ func TestDepthwiseRows(t *testing.T) {
 	})
 }
 
-// TestDepthwisePosition: where the windows lie inside the picture, a constant
-// picture gives one value everywhere, to the bit: the border's kernels and those
-// in the middle sum in one order.
+// TestDepthwisePosition checks that a constant picture gives one value, to the bit, wherever the
+// window lies inside the picture: the kernels of the border and of the middle sum in the same
+// order.
 func TestDepthwisePosition(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		for _, kernel := range []int{3, 5} {
@@ -209,8 +209,32 @@ func TestDepthwisePosition(t *testing.T) {
 	})
 }
 
-// TestDepthwiseNotFinite: NaN and infinities in one position reach the windows
-// that cover it and no others, and weights outside the picture are not met.
+// testDepthwiseNotFinite puts value into channel 17 of position (5, 3) of a 3×3 convolution with
+// positive weights, which gives want in its windows.
+func testDepthwiseNotFinite(t *testing.T, w window, value, want float32) {
+	t.Helper()
+	d, _ := newDepthwise(w)
+	for i, v := range d.Kernel {
+		d.Kernel[i] = max(float32(math.Abs(float64(v))), 0.1)
+	}
+	d.Run(0, d.DstHeight)
+	finite := slices.Clone(d.Dst)
+	d.Src[(3*d.SrcWidth+5)*d.Channels+17] = value
+	d.Run(0, d.DstHeight)
+	for at, v := range d.Dst {
+		ch, x, y := at%d.Channels, at/d.Channels%d.DstWidth, at/d.Channels/d.DstWidth
+		expect := finite[at]
+		if ch == 17 && y >= 2 && y <= 4 && x >= 4 && x <= 6 {
+			expect = want
+		}
+		if v != expect && (v == v || expect == expect) {
+			t.Fatalf("%v, %+v: dst[%d,%d,%d] = %v, want %v", value, w, y, x, ch, v, expect)
+		}
+	}
+}
+
+// TestDepthwiseNotFinite checks that NaN and infinities in one position reach the windows that
+// cover it and no others, and that weights outside the picture are not used.
 func TestDepthwiseNotFinite(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	eachLevel(t, func(t *testing.T, l Level) {
@@ -228,25 +252,7 @@ func TestDepthwiseNotFinite(t *testing.T) {
 			for a, want := range c.want {
 				w := same(7, 12, 20, 3, 1)
 				w.relu, w.activation = c.relu, a
-				d, _ := newDepthwise(w)
-				for i, v := range d.Kernel {
-					d.Kernel[i] = max(float32(math.Abs(float64(v))), 0.1)
-				}
-				d.Run(0, d.DstHeight)
-				finite := slices.Clone(d.Dst)
-				d.Src[(3*d.SrcWidth+5)*d.Channels+17] = c.value
-				d.Run(0, d.DstHeight)
-				for at, v := range d.Dst {
-					ch, x, y := at%d.Channels, at/d.Channels%d.DstWidth, at/d.Channels/d.DstWidth
-					expect := finite[at]
-					if ch == 17 && y >= 2 && y <= 4 && x >= 4 && x <= 6 {
-						expect = want
-					}
-					if v != expect && (v == v || expect == expect) {
-						t.Fatalf("%v, relu %v, activation %d: dst[%d,%d,%d] = %v, want %v", c.value, c.relu, a, y, x,
-							ch, v, expect)
-					}
-				}
+				testDepthwiseNotFinite(t, w, c.value, want)
 			}
 		}
 		// The first row of the kernel lies above a picture of one row.

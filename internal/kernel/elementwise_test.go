@@ -82,7 +82,8 @@ func TestElementwise(t *testing.T) {
 	})
 }
 
-// TestElementwiseShortSource: the source may be longer, not shorter.
+// TestElementwiseShortSource checks that the source may be longer than the destination, but not
+// shorter.
 func TestElementwiseShortSource(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		dst := make([]float32, 9)

@@ -165,8 +165,8 @@ func TestGemmAnyShape(t *testing.T) {
 	})
 }
 
-// TestGemmRanges: a value has the same bits in whatever part it is computed, and
-// a part writes nothing else.
+// TestGemmRanges checks that a value has the same bits in whatever part it is computed, and that a
+// part writes nothing else.
 func TestGemmRanges(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		p := newProduct(shape{rows: 31, columns: 75, segments: 1, segmentLen: 21, aStride: 21, bias: true,
@@ -182,23 +182,28 @@ func TestGemmRanges(t *testing.T) {
 					}
 					p.Run(rowLow, rowHigh, panelLow, panelHigh)
 					p.guards.check(t)
-					for at, v := range p.Dst {
-						i, j := at/p.DstStride, at%p.DstStride
-						inside := i >= rowLow && i < rowHigh && j < p.B.Columns &&
-							j >= panelLow*p.B.PanelColumns && j < panelHigh*p.B.PanelColumns
-						want := float32(guard)
-						if inside {
-							want = whole[at]
-						}
-						if math.Float32bits(v) != math.Float32bits(want) {
-							t.Fatalf("rows [%d,%d) panels [%d,%d): dst[%d,%d] = %v, want %v",
-								rowLow, rowHigh, panelLow, panelHigh, i, j, v, want)
-						}
-					}
+					p.checkRange(t, whole, rowLow, rowHigh, panelLow, panelHigh)
 				}
 			}
 		}
 	})
+}
+
+// checkRange checks that Dst has the values of whole inside the ranges, and guards outside.
+func (p *product) checkRange(t *testing.T, whole []float32, rowLow, rowHigh, panelLow, panelHigh int) {
+	t.Helper()
+	for at, v := range p.Dst {
+		i, j := at/p.DstStride, at%p.DstStride
+		want := float32(guard)
+		if i >= rowLow && i < rowHigh && j < p.B.Columns &&
+			j >= panelLow*p.B.PanelColumns && j < panelHigh*p.B.PanelColumns {
+			want = whole[at]
+		}
+		if math.Float32bits(v) != math.Float32bits(want) {
+			t.Fatalf("rows [%d,%d) panels [%d,%d): dst[%d,%d] = %v, want %v",
+				rowLow, rowHigh, panelLow, panelHigh, i, j, v, want)
+		}
+	}
 }
 
 func TestGemmResidualMayBeDst(t *testing.T) {
@@ -240,8 +245,8 @@ func TestGemmScratch(t *testing.T) {
 	})
 }
 
-// TestGemmNotFinite: NaN and infinities go where the definition says, and nowhere
-// else.
+// TestGemmNotFinite checks that NaN and infinities reach the values that the definition says, and
+// no others.
 func TestGemmNotFinite(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	eachLevel(t, func(t *testing.T, l Level) {
@@ -254,31 +259,37 @@ func TestGemmNotFinite(t *testing.T) {
 			{-inf, map[Activation]float32{Identity: -inf, ReLU: 0, ReLU6: 0}},
 		} {
 			for a, want := range c.want {
-				p := newProduct(shape{rows: 16, columns: 50, segments: 1, segmentLen: 11, aStride: 11, bias: true,
-					residual: true, activation: a})
-				for i, v := range p.b {
-					p.b[i] = max(float32(math.Abs(float64(v))), 0.1)
-				}
-				finite := p.run(t, l)
-				p.A[9*p.AStride+5] = c.value
-				got := p.run(t, l)
-				for at, v := range got {
-					i, j := at/p.DstStride, at%p.DstStride
-					expect := finite[at]
-					if i == 9 && j < p.B.Columns {
-						expect = want
-					}
-					if v != expect && (v == v || expect == expect) {
-						t.Fatalf("%v with activation %d: dst[%d,%d] = %v, want %v", c.value, a, i, j, v, expect)
-					}
-				}
+				testGemmNotFinite(t, l, a, c.value, want)
 			}
 		}
 	})
 }
 
-// TestPackKeepsNothing: the matrix does not change with the slice it was made
-// from, and stays with the level it was packed for.
+// testGemmNotFinite puts value into row 9 of A and positive values into B, which gives want in
+// row 9 of Dst.
+func testGemmNotFinite(t *testing.T, l Level, a Activation, value, want float32) {
+	t.Helper()
+	p := newProduct(shape{rows: 16, columns: 50, segments: 1, segmentLen: 11, aStride: 11, bias: true,
+		residual: true, activation: a})
+	for i, v := range p.b {
+		p.b[i] = max(float32(math.Abs(float64(v))), 0.1)
+	}
+	finite := p.run(t, l)
+	p.A[9*p.AStride+5] = value
+	for at, v := range p.run(t, l) {
+		i, j := at/p.DstStride, at%p.DstStride
+		expect := finite[at]
+		if i == 9 && j < p.B.Columns {
+			expect = want
+		}
+		if v != expect && (v == v || expect == expect) {
+			t.Fatalf("%v with activation %d: dst[%d,%d] = %v, want %v", value, a, i, j, v, expect)
+		}
+	}
+}
+
+// TestPackKeepsNothing checks that a matrix does not change with the slice that it was packed from,
+// and keeps the level that it was packed for.
 func TestPackKeepsNothing(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		p := newProduct(shape{rows: 5, columns: 40, segments: 1, segmentLen: 6, aStride: 6})

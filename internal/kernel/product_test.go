@@ -122,7 +122,7 @@ func TestPReLUSlopesGradient(t *testing.T) {
 	mustPanic(t, "shorter", func() { PReLUSlopesGradient(of(4), of(12), of(11)) })
 }
 
-// TestProductsWideRows: rows that are copied for several at once, and those that are not.
+// TestProductsWideRows checks rows that are copied for several at once, and those that are not.
 func TestProductsWideRows(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		for _, width := range []int{1, 127, 128, 129, 256, 257, 1000} {

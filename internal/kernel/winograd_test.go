@@ -178,8 +178,8 @@ func TestWinograd(t *testing.T) {
 	})
 }
 
-// TestWinogradLevels: the transforms have the same bits at every level, of odd values too, and
-// the residual may be what is written.
+// TestWinogradLevels checks that the transforms have the same bits at every level, also for special
+// values, and that the residual may be the destination.
 func TestWinogradLevels(t *testing.T) {
 	var want [3][]float32
 	eachLevel(t, func(t *testing.T, l Level) {
@@ -205,7 +205,7 @@ func TestWinogradLevels(t *testing.T) {
 	})
 }
 
-// TestWinogradConvolution: kernel, transforms and sums together are a convolution.
+// TestWinogradConvolution checks that kernel, transforms and sums together compute a convolution.
 func TestWinogradConvolution(t *testing.T) {
 	r := newRand(3)
 	s := winogradCase{channels: 1, rows: 2, positions: 2}
