@@ -51,7 +51,7 @@ func makeJudgingModel(t *testing.T) string {
 	return path
 }
 
-// plain draws a picture of one colour.
+// drawPlainPicture draws a picture of one colour.
 func drawPlainPicture(t *testing.T, path string, c color.RGBA) string {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, 40, 40))
@@ -118,7 +118,8 @@ func TestClassifyRefuses(t *testing.T) {
 	}
 }
 
-// A model that does not judge says nothing of acceptance, and takes no threshold.
+// TestClassifyWithoutAcceptance: a model without an acceptance prints none, and takes no
+// threshold.
 func TestClassifyWithoutAcceptance(t *testing.T) {
 	_, out, _ := runGarb(t, nil, "classify", "--model", model.ImageNet, "--json", example)
 	if strings.Contains(out, "accept") || !strings.Contains(out, `"class"`) {
@@ -140,8 +141,8 @@ func TestClassifyWithoutAcceptance(t *testing.T) {
 	}
 }
 
-// Refused pictures are sorted into a folder of their own, which the next run leaves alone
-// and undo empties.
+// TestSortRefused: refused pictures are sorted into a folder of their own. The next run
+// ignores it, and undo empties it.
 func TestSortRefused(t *testing.T) {
 	reference, folder := makeJudgingModel(t), t.TempDir()
 	bright := drawPlainPicture(t, filepath.Join(folder, "bright.png"), color.RGBA{255, 255, 0, 255})
@@ -172,7 +173,8 @@ func TestSortRefused(t *testing.T) {
 	}
 }
 
-// A class that is named like the refusal keeps its folder.
+// TestSortRefusedBesideAClassOfThatName: a class with the same name as the refusal keeps its
+// folder.
 func TestSortRefusedBesideAClassOfThatName(t *testing.T) {
 	s, err := openSorter(t.TempDir(), sortCopy, []string{"no light"},
 		"no light")
@@ -220,7 +222,7 @@ func TestExplainSaysRefused(t *testing.T) {
 	}
 }
 
-// Methods that have no words would be shown as blank.
+// TestEveryMethodHasWords: every acceptance method has a description.
 func TestEveryMethodHasWords(t *testing.T) {
 	for _, m := range accept.Methods() {
 		if methodNames[m] == "" {

@@ -47,9 +47,9 @@ func readMobileNetLayers(t *testing.T) []kerasLayer {
 	return network.Config.Layers
 }
 
-// writeMobileNetWeights returns a file like the official one of Keras's MobileNet, of random weights:
-// the network is a chain, so that its description tells the shape of each array. layers, if
-// not 0, is the number of the file's layers.
+// writeMobileNetWeights returns a file like the official one of Keras's MobileNet, with random
+// weights. The network is a chain, so its description determines the shape of each array. If
+// layers is not 0, the file has only that many layers.
 func writeMobileNetWeights(t *testing.T, layers int) []byte {
 	t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))

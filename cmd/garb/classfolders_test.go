@@ -32,7 +32,8 @@ func TestFolderName(t *testing.T) {
 	}
 }
 
-// Whatever classes are called, their folders differ, are made and lie in the one folder.
+// TestClassFoldersProperty: whatever the names of classes, their folders are distinct, can be
+// created, and are in the same folder.
 func TestClassFoldersProperty(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		class := rapid.OneOf(rapid.String(), rapid.StringMatching(`[aA./%\\ ~2]{0,4}`),

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// TestCompletion asks what a shell asks.
+// TestCompletion runs the queries of a shell.
 func TestCompletion(t *testing.T) {
 	for _, c := range []struct {
 		args      []string
@@ -78,8 +78,8 @@ func TestCompletionOfCommands(t *testing.T) {
 	}
 }
 
-// TestEveryFlagHasValues: each flag that takes text is in flagValues, and nothing else
-// is. A new flag needs a row there.
+// TestEveryFlagHasValues: flagValues has exactly the flags that take text. A new flag needs a
+// row there.
 func TestEveryFlagHasValues(t *testing.T) {
 	used := map[string]bool{}
 	arguments := map[string]bool{}
@@ -121,8 +121,8 @@ func TestEveryFlagHasValues(t *testing.T) {
 	}
 }
 
-// TestChoices: a value that is none of a flag's is refused before anything is done, with
-// what was probably meant.
+// TestChoices: an invalid value is refused before anything is done, and the error suggests the
+// value that was probably meant.
 func TestChoices(t *testing.T) {
 	for _, c := range []struct {
 		args []string

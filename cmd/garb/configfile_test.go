@@ -136,8 +136,8 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// TestConfigOfARun: the config.json that a run wrote gives the settings of that run,
-// whatever they are, in train, sweep and lr-find.
+// TestConfigOfARun: the config.json of a run gives the same settings to train, sweep and
+// lr-find.
 func TestConfigOfARun(t *testing.T) {
 	folder := t.TempDir()
 	want, err := parseConfig(t, "--data", "pictures", "--out", filepath.Join(folder, "run"), "--backbone", "xception",
@@ -187,8 +187,8 @@ func TestConfigOfARun(t *testing.T) {
 	}
 }
 
-// TestConfigKeepsZeros: a setting whose default is not zero is written when it is zero;
-// else a file that was read over the defaults would say the default.
+// TestConfigKeepsZeros: a setting with a nonzero default is written even if it is zero.
+// Otherwise reading the file would give the default.
 func TestConfigKeepsZeros(t *testing.T) {
 	var check func(name string, v reflect.Value)
 	check = func(name string, v reflect.Value) {
@@ -205,8 +205,8 @@ func TestConfigKeepsZeros(t *testing.T) {
 	check("", reflect.ValueOf(train.Default()))
 }
 
-// TestFlagsAreRemembered: each flag's value can be set again, which --config and
-// --resume rely on.
+// TestFlagsAreRemembered: the value of each flag can be set again, as --config and --resume
+// do.
 func TestFlagsAreRemembered(t *testing.T) {
 	for _, command := range []*cobra.Command{newTrainCommand(), newSweepCommand(), newLRFindCommand()} {
 		command.Flags().VisitAll(func(f *pflag.Flag) {

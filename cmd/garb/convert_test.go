@@ -31,7 +31,7 @@ func runCommand(t *testing.T, command *cobra.Command, args ...string) (stdout, s
 	return out.String(), errOut.String(), addHint(err)
 }
 
-// unpackKerasFile unpacks a file of keras/testdata into a folder of the test's.
+// unpackKerasFile unpacks a file of keras/testdata into a temporary folder.
 func unpackKerasFile(t *testing.T, name string) string {
 	t.Helper()
 	packed, err := os.Open(filepath.Join("..", "..", "keras", "testdata", name+".gz"))
@@ -156,8 +156,8 @@ func TestModelsList(t *testing.T) {
 	}
 }
 
-// The official file of Xception is not here, so these end in its digest's check;
-// package weights tests the rest.
+// TestModelsPull has no official file of Xception, so its cases end with the check of the
+// digest. Package weights tests the rest.
 func TestModelsPull(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	path := unpackKerasFile(t, "xception2.weights.h5")

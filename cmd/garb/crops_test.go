@@ -20,8 +20,8 @@ import (
 	"garb/picture"
 )
 
-// makeWornFolder is a small segmentation data set: photos 1 and 2 of 120 × 100 pixels, with a
-// red coat at (10,20)-(60,70), blue boots at (70,50)-(110,90) and skin.
+// makeWornFolder makes a small segmentation data set: photos 1 and 2 of 120 × 100 pixels, with
+// a red coat at (10,20)-(60,70), blue boots at (70,50)-(110,90) and skin.
 func makeWornFolder(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
@@ -36,8 +36,8 @@ func makeWornFolder(t testing.TB) string {
 	return root
 }
 
-// addWorn adds a photo of 120 × 100 pixels and its mask, perhaps of another width, on which the
-// coat has any index.
+// addWorn adds a photo of 120 × 100 pixels and its mask, whose width may differ. coat is the
+// index of the coat.
 func addWorn(t testing.TB, root, name string, maskWidth int, coat uint8) {
 	t.Helper()
 	photo := image.NewRGBA(image.Rect(0, 0, 120, 100))
@@ -75,7 +75,7 @@ func runCrops(t testing.TB, root string, args ...string) (code int, out, errOut 
 		args...)...)
 }
 
-// readTree are the files below a folder, and what they hold.
+// readTree returns the content of all files below a folder, by path.
 func readTree(t testing.TB, folder string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -442,7 +442,7 @@ func TestCropsReplacesOnlyItsOwn(t *testing.T) {
 	}
 	write(t, filepath.Join(out, "coat"), "mine.jpg", []byte("mine"))
 	code, _, errOut := runCrops(t, root, "--out", out, "--force")
-	if code != exitFailed || !strings.Contains(errOut, "mine.jpg is in it") || len(readTree(t, out)) != 4 {
+	if code != exitFailed || !strings.Contains(errOut, "did not write coat/mine.jpg") || len(readTree(t, out)) != 4 {
 		t.Errorf("%d %s", code, errOut)
 	}
 	checkEntries(t, root, "labels.txt", "masks", "out", "photos")
@@ -463,8 +463,8 @@ func TestCropsInterrupted(t *testing.T) {
 	checkEntries(t, root, "labels.txt", "masks", "photos")
 }
 
-// TestCropsOfWornSet makes the crops that the built-in classifier was measured on, by
-// the command in docs/data.md.
+// TestCropsOfWornSet makes the crops that the built-in classifier was evaluated on, with the
+// command in docs/data.md.
 func TestCropsOfWornSet(t *testing.T) {
 	shared := os.Getenv("GARB_SHARED")
 	if shared == "" {
@@ -506,7 +506,8 @@ func TestCropsOfWornSet(t *testing.T) {
 	}
 }
 
-// findDocCommand returns the command of docs/data.md that begins so, with its further lines.
+// findDocCommand returns the command in docs/data.md that starts with a text, including its
+// continuation lines.
 func findDocCommand(t testing.TB, begins string) string {
 	t.Helper()
 	text := string(readFile(t, filepath.Join("..", "..", "docs", "data.md")))

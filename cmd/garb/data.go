@@ -123,7 +123,7 @@ func (d *dataCheck) run(c *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	if d.quality.wanted {
+	if d.quality.enabled {
 		return d.quality.run(c, path, found, d)
 	}
 	bar := newCounter(c, "pictures", len(found.All().Samples))
@@ -250,7 +250,7 @@ func printProblems(w io.Writer, h *dataset.Health) {
 // printDivision prints how pictures were split, with the shares of each class.
 func printDivision(w io.Writer, h *dataset.Health) {
 	d := h.Division
-	fmt.Fprintf(w, "%s; the target share of each class is %s\n", formatPool(d), formatWanted(d.Wanted))
+	fmt.Fprintf(w, "%s; the target share of each class is %s\n", formatPool(d), formatTargets(d.Wanted))
 	if text := formatFarthest(d); text != "" {
 		fmt.Fprintln(w, text)
 	}
@@ -269,19 +269,19 @@ func formatFormats(formats map[string]int) string {
 	return b.String()
 }
 
+// formatShift says whether the label shift between splits is significant, and where it is
+// largest.
 func formatShift(s *dataset.Shift) string {
-	verdict := "no significant label shift"
+	verdict := fmt.Sprintf("not significant (p = %.2f)", s.PValue)
 	switch {
 	case s.PValue < 1e-6:
-		verdict = "significant label shift (p < 0.000001)"
+		verdict = "significant (p < 0.000001)"
 	case s.PValue < significant:
-		verdict = fmt.Sprintf("significant label shift (p = %.2g)", s.PValue)
-	default:
-		verdict += fmt.Sprintf(" (p = %.2f)", s.PValue)
+		verdict = fmt.Sprintf("significant (p = %.2g)", s.PValue)
 	}
-	return fmt.Sprintf("%s between splits: chi-square %.1f, %s of freedom; the largest difference is %s, with %.1f %% "+
-		"of train and %.1f %% of %s", verdict, s.ChiSquare, count(s.Freedom, "degree"), escape(s.Largest),
-		100*s.Training, 100*s.Other, s.Split)
+	return fmt.Sprintf("%s: chi-square %.1f, %s of freedom; the largest difference is %s, with %.1f %% of train and "+
+		"%.1f %% of %s", verdict, s.ChiSquare, count(s.Freedom, "degree"), escape(s.Largest), 100*s.Training,
+		100*s.Other, s.Split)
 }
 
 func printGroups(w io.Writer, name string, groups []dataset.Group) {

@@ -185,7 +185,7 @@ func sayDivision(c *cobra.Command, s *dataset.Splits) {
 		shares = append(shares, fmt.Sprintf("%s %s", escape(class.Class), formatShare(class.Share, d.Wanted)))
 	}
 	if d.Groups > 0 {
-		say(c, "shares of %s by class: %s", formatWanted(d.Wanted), strings.Join(shares, ", "))
+		say(c, "shares of %s by class: %s", formatTargets(d.Wanted), strings.Join(shares, ", "))
 	}
 }
 
@@ -225,25 +225,25 @@ func formatFarthest(d *dataset.Division) string {
 	if len(d.Classes) == 0 {
 		return ""
 	}
-	class, split, got, wanted := d.Farthest()
-	if math.Abs(got-wanted) < shown {
+	class, split, got, target := d.Farthest()
+	if math.Abs(got-target) < shown {
 		return "every class has its target share"
 	}
 	return fmt.Sprintf("farthest from its target share: %s, with %.1f %% instead of %.1f %% in %s",
-		escape(class.Class), 100*got, 100*wanted, split)
+		escape(class.Class), 100*got, 100*target, split)
 }
 
-func formatWanted(wanted [2]float64) string {
-	text := fmt.Sprintf("validation (%.1f %%)", 100*wanted[0])
-	if wanted[1] > 0 {
-		text += fmt.Sprintf(" / test (%.1f %%)", 100*wanted[1])
+func formatTargets(targets [2]float64) string {
+	text := fmt.Sprintf("validation (%.1f %%)", 100*targets[0])
+	if targets[1] > 0 {
+		text += fmt.Sprintf(" / test (%.1f %%)", 100*targets[1])
 	}
 	return text
 }
 
-func formatShare(share, wanted [2]float64) string {
+func formatShare(share, targets [2]float64) string {
 	text := fmt.Sprintf("%.1f", 100*share[0])
-	if wanted[1] > 0 {
+	if targets[1] > 0 {
 		text += fmt.Sprintf("/%.1f", 100*share[1])
 	}
 	return text

@@ -8,8 +8,8 @@ import (
 	"garb/model"
 )
 
-// TestDivisionIsSaid: a division says how near the classes came to their shares, and
-// names none as farthest where each has its share.
+// TestDivisionIsSaid: data check prints the class that is farthest from its target share, and
+// none if every class has its share.
 func TestDivisionIsSaid(t *testing.T) {
 	for name, c := range map[string]struct {
 		share  [2]float64
@@ -34,7 +34,7 @@ func TestDivisionIsSaid(t *testing.T) {
 	}
 }
 
-// TestCheckSaysOne: where there is one of a thing, its noun is singular.
+// TestCheckSaysOne: a count of one has a singular noun.
 func TestCheckSaysOne(t *testing.T) {
 	var b strings.Builder
 	printHealth(&b, &dataset.Health{
@@ -54,7 +54,7 @@ func TestCheckSaysOne(t *testing.T) {
 	}
 }
 
-// TestCheckIsPrintable: names from a data set cannot send a terminal escapes.
+// TestCheckIsPrintable: names from a data set cannot send escape sequences to a terminal.
 func TestCheckIsPrintable(t *testing.T) {
 	const name = "a\x1b[31m"
 	place := dataset.Place{Path: name + ".jpg", Split: "train", Class: name}
@@ -74,7 +74,7 @@ func TestCheckIsPrintable(t *testing.T) {
 	}
 }
 
-// TestShowLabelChoices: models show says how the training chose its labels.
+// TestShowLabelChoices: models show prints how the training merged and chose labels.
 func TestShowLabelChoices(t *testing.T) {
 	for settings, want := range map[string]string{
 		`{"data_options":{"merge":{"polo":"t-shirt","a":"b"},"exclude":["Skip","Not sure"],` +

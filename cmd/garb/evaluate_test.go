@@ -11,7 +11,7 @@ import (
 	"garb/model"
 )
 
-// writeClassFolders makes folders of classes, each with pictures of its own.
+// writeClassFolders writes files to the folders of their classes.
 func writeClassFolders(t *testing.T, root string, files map[string][]byte) string {
 	t.Helper()
 	for name, data := range files {
@@ -36,7 +36,7 @@ func TestEvaluateWrongUse(t *testing.T) {
 	}
 }
 
-// The built-in classifier, which knows the t-shirt, on parts that differ.
+// TestEvaluateParts evaluates the built-in classifier on splits that differ.
 func TestEvaluateParts(t *testing.T) {
 	shirt := readFile(t, example)
 	root := writeClassFolders(t, t.TempDir(), map[string][]byte{
@@ -45,8 +45,8 @@ func TestEvaluateParts(t *testing.T) {
 	})
 	page := filepath.Join(t.TempDir(), "report.html")
 	for _, c := range []struct {
-		args      []string
-		out, told string
+		args         []string
+		out, message string
 	}{
 		{[]string{"--data", root}, "accuracy  0.0 % on 1 picture", "on the test split of "},
 		{[]string{"--data", root, "--split", "test"}, "accuracy  0.0 % on 1 picture", "on the test split of "},
@@ -55,8 +55,8 @@ func TestEvaluateParts(t *testing.T) {
 		{[]string{"--data", filepath.Join(root, "validation")}, "accuracy  100.0 % on 2 pictures", ""},
 	} {
 		code, out, errOut := runGarb(t, nil, append([]string{"evaluate"}, c.args...)...)
-		if code != exitDone || !strings.HasPrefix(out, c.out) || !strings.Contains(errOut, c.told) ||
-			(c.told == "") == strings.Contains(errOut, "split of ") {
+		if code != exitDone || !strings.HasPrefix(out, c.out) || !strings.Contains(errOut, c.message) ||
+			(c.message == "") == strings.Contains(errOut, "split of ") {
 			t.Errorf("%v: %d\n%s%s", c.args, code, out, errOut)
 		}
 	}
@@ -81,7 +81,7 @@ func TestEvaluateParts(t *testing.T) {
 	}
 }
 
-// trainDividedModel trains on a folder without parts, which is divided by the seed.
+// trainDividedModel trains on a folder without splits, which the seed splits.
 func trainDividedModel(t *testing.T, data, seed string, flags ...string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "seed"+seed)
@@ -93,8 +93,8 @@ func trainDividedModel(t *testing.T, data, seed string, flags ...string) string 
 	return out
 }
 
-// TestEvaluateDivides: of a folder without parts a model is measured on the pictures
-// that its own training set apart, whatever its seed was.
+// TestEvaluateDivides: for a folder without splits, a model is evaluated on the pictures that
+// its own training held out, whatever the seed.
 func TestEvaluateDivides(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	shirt, plain := readFile(t, example), readFile(t, "../../picture/testdata/plain.png")
@@ -160,8 +160,8 @@ func TestEvaluateDivides(t *testing.T) {
 	}
 }
 
-// The built-in classifier is right about the t-shirt, and a model of two classes that
-// was taught wrong is not.
+// TestCompare compares the built-in classifier, which recognizes the t-shirt, with a model
+// that was trained on wrong labels.
 func TestCompare(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	shirt, plain := readFile(t, example), readFile(t, "../../picture/testdata/plain.png")

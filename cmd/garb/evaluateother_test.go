@@ -13,8 +13,8 @@ import (
 	"garb/evaluate"
 )
 
-// TestEvaluateOther measures the built-in classifier against other pictures, one of which
-// the data set has and one of which is broken.
+// TestEvaluateOther evaluates the built-in classifier against other pictures. One of them is
+// in the data set too, and one is broken.
 func TestEvaluateOther(t *testing.T) {
 	data, folder := t.TempDir(), t.TempDir()
 	writeClassFolders(t, data, map[string][]byte{
@@ -70,7 +70,7 @@ func TestEvaluateOther(t *testing.T) {
 	}
 }
 
-// drawPNG is a picture with colours of its own for each n.
+// drawPNG draws a picture with different colours for each n.
 func drawPNG(t *testing.T, n int) []byte {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, 24, 24))

@@ -67,8 +67,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestExplainAgain: a folder with files is not written to unless it is asked for, and
-// what an earlier run drew goes, and nothing else.
+// TestExplainAgain: explain writes to a folder with files only with --force, and then replaces
+// only the files of an earlier explain.
 func TestExplainAgain(t *testing.T) {
 	folder := t.TempDir()
 	for _, name := range []string{"notes.txt", "cam-old.png", "camera.png"} {
@@ -128,12 +128,12 @@ func TestExplainRefuses(t *testing.T) {
 	}
 }
 
-// stopper is an output that ends the work when it is written to.
+// stopper is an output that cancels the work when it is written to.
 type stopper struct{ stop func() }
 
 func (s stopper) Write(p []byte) (int, error) { s.stop(); return len(p), nil }
 
-// TestExplainStopped: what was drawn before an interrupt stays, and is described.
+// TestExplainStopped: what was drawn before an interrupt is kept and described.
 func TestExplainStopped(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "look")
 	ctx, cancel := context.WithCancel(context.Background())

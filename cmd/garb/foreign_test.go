@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestForeignBackbone: another program's file is a backbone as it is, and is converted once.
+// TestForeignBackbone: another program's file can be used as a backbone directly, and is
+// converted once.
 func TestForeignBackbone(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("GARB_HOME", filepath.Join(folder, "home"))

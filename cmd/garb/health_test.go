@@ -51,7 +51,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// One that is not there is told from one that is, and soon.
+// TestHealthOfNobody: a service that does not exist is reported, and quickly.
 func TestHealthOfNobody(t *testing.T) {
 	l, err := net.Listen("tcp", "localhost:0")
 	if err != nil {

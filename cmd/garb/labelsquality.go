@@ -28,7 +28,7 @@ import (
 
 // qualityFlags holds the flags of data check that find wrong labels.
 type qualityFlags struct {
-	wanted  bool
+	enabled bool
 	csv     string
 	order   string
 	folds   int
@@ -46,7 +46,7 @@ another label into the column proposed), then run garb data relabel.`
 
 func (q *qualityFlags) add(command *cobra.Command) {
 	flags := command.Flags()
-	flags.BoolVar(&q.wanted, "labels-quality", false, "find labels that are likely wrong")
+	flags.BoolVar(&q.enabled, "labels-quality", false, "find labels that are likely wrong")
 	flags.StringVar(&q.csv, "labels-csv", "",
 		"with --labels-quality: write the whole list to `FILE`, for garb data relabel")
 	flags.StringVar(&q.order, "labels-order", string(mislabel.Orders()[0]),
@@ -65,7 +65,7 @@ var backboneFlagNames = []string{"backbone", "weights", "preprocess", "size", "c
 
 // validate reports flags that do not go together.
 func (q *qualityFlags) validate(c *cobra.Command) error {
-	if !q.wanted {
+	if !q.enabled {
 		for _, name := range append([]string{"labels-csv", "labels-order", "labels-folds"}, backboneFlagNames...) {
 			if c.Flags().Changed(name) {
 				return fmt.Errorf("--%s requires --labels-quality", name)

@@ -39,7 +39,7 @@ func drawStripes(t testing.TB, upright bool, seed int) []byte {
 	return b.Bytes()
 }
 
-// makeMislabelled is a data set of two classes in two splits, with one picture in the wrong
+// makeMislabelled makes a data set of two classes in two splits, with one picture in the wrong
 // class folder.
 func makeMislabelled(t testing.TB) (root, wrong string) {
 	t.Helper()
@@ -72,8 +72,8 @@ func readRows(t testing.TB, path string) [][]string {
 	return rows
 }
 
-// The planted error comes first, in every form of the list; accepted, it is corrected; and
-// the correction is undone.
+// TestLabelsQualityAndRelabel: the wrong label comes first in every form of the list. Once
+// accepted it is corrected, and the correction can be undone.
 func TestLabelsQualityAndRelabel(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	root, wrong := makeMislabelled(t)
@@ -196,7 +196,8 @@ func TestLabelsQualityRefuses(t *testing.T) {
 	}
 }
 
-// All pictures of a class in one group: its labels cannot be judged, and the command says so.
+// TestLabelsQualityOfGroups: if all pictures of a class are in one group, the command says
+// that its labels cannot be judged.
 func TestLabelsQualityOfGroups(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	root := t.TempDir()

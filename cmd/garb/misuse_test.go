@@ -7,8 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestDidYouMean: what was nearly right is answered with what was probably meant, at
-// every level.
+// TestDidYouMean: errors about unknown names suggest what was probably meant, at every level.
 func TestDidYouMean(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -50,7 +49,7 @@ func TestDidYouMean(t *testing.T) {
 	}
 }
 
-// TestFlagValues: an error about a value names the flag and says what it should be.
+// TestFlagValues: an error about a value names the flag and says what the value must be.
 func TestFlagValues(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -86,7 +85,7 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// TestDistance: it is a metric of single edits, whatever the letters.
+// TestDistance: countEdits is a metric, and counts single edits as one.
 func TestDistance(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
@@ -112,8 +111,8 @@ func TestDistance(t *testing.T) {
 	}
 }
 
-// TestBackboneMeant: a backbone that does not exist is answered with the one that was
-// probably meant, or with all there are.
+// TestBackboneMeant: the error about an unknown backbone suggests the one that was probably
+// meant, or lists all.
 func TestBackboneMeant(t *testing.T) {
 	for name, want := range map[string]string{
 		"efficientnet-lit0": "did you mean efficientnet-lite0?", "Xceptoin": "did you mean xception?",

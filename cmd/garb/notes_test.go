@@ -25,7 +25,8 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// runCaptured is garb's root with one command, which says everything there is to say.
+// runCaptured runs a command that prints through all functions of notes.go, and returns its
+// standard error.
 func runCaptured(t *testing.T, args ...string) string {
 	t.Helper()
 	root := &cobra.Command{Use: "garb", SilenceUsage: true, SilenceErrors: true}
@@ -81,8 +82,8 @@ func TestQuietAndVerbose(t *testing.T) {
 	}
 }
 
-// TestTrainQuietAndVerbose: a quiet training says nothing beside its result, and a
-// verbose one what was decided.
+// TestTrainQuietAndVerbose: a quiet training prints only its result, and a verbose one its
+// settings too.
 func TestTrainQuietAndVerbose(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	data := drawDataSet(t)

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestPatterns: patterns are expanded where the shell did not, names that exist are not.
+// TestPatterns: patterns are expanded if the shell did not, but names of existing files are
+// not.
 func TestPatterns(t *testing.T) {
 	root := t.TempDir()
 	t.Chdir(root)

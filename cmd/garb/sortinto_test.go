@@ -17,8 +17,8 @@ import (
 	"testing"
 )
 
-// listTree is what is in a folder: of each file its content, of each link its text, of each
-// folder "/".
+// listTree returns the entries of a folder: the content of each file, the text of each link,
+// and "/" for each folder.
 func listTree(t *testing.T, root string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -52,8 +52,8 @@ func checkTree(t *testing.T, what, root string, want map[string]string) {
 	}
 }
 
-// copyShirts makes a folder with pictures that the classifier takes for t-shirts, each with a
-// content of its own, and one that cannot be read.
+// copyShirts makes a folder with pictures that are classified as t-shirts, each with a
+// different content, and one that cannot be read.
 func copyShirts(t *testing.T, root string) string {
 	t.Helper()
 	shirt := readFile(t, example)
@@ -102,8 +102,8 @@ func checkSorted(t *testing.T, a pictureAnswer, content, action string) {
 	}
 }
 
-// Each way to sort puts each picture into its class's folder under a name of its own, and
-// can be undone to what was there before.
+// TestSortAndUndo: every way to sort gives each picture a unique name in its class's folder,
+// and undo restores the original state.
 func TestSortAndUndo(t *testing.T) {
 	needLinks(t)
 	for _, action := range []string{"", "--copy", "--link", "--move"} {
@@ -141,8 +141,8 @@ func TestSortAndUndo(t *testing.T) {
 	}
 }
 
-// A link leads to its picture after the folder that has both was moved; one to a picture
-// elsewhere has its whole path. A folder that is reached by a link is no trap.
+// TestSortedLinks: a relative link still leads to its picture after their common folder was
+// moved; a link to a picture elsewhere is absolute. Links to folders do no harm.
 func TestSortedLinks(t *testing.T) {
 	needLinks(t)
 	root := t.TempDir()
@@ -187,7 +187,7 @@ func TestSortedLinks(t *testing.T) {
 	readFile(t, filepath.Join(moved, "out", "t-shirt", "a.jpg"))
 }
 
-// What has a picture's name already stays, whatever it is.
+// TestSortReplacesNothing: whatever has the name of a picture is not overwritten.
 func TestSortReplacesNothing(t *testing.T) {
 	needLinks(t)
 	for _, action := range []string{"--copy", "--link", "--move"} {
@@ -225,7 +225,7 @@ func TestSortReplacesNothing(t *testing.T) {
 	}
 }
 
-// A picture that is named twice can be moved once.
+// TestMoveTwice: a picture that is named twice is moved once.
 func TestMoveTwice(t *testing.T) {
 	root := t.TempDir()
 	in, into := copyShirts(t, root), filepath.Join(root, "out")
@@ -243,7 +243,7 @@ func TestMoveTwice(t *testing.T) {
 	checkTree(t, "undone", root, before)
 }
 
-// Sorted pictures are no input, also where the folder is the one that is sorted.
+// TestSortInPlace: sorted pictures are ignored, even if the folder is sorted into itself.
 func TestSortInPlace(t *testing.T) {
 	for _, action := range []string{"--copy", "--move"} {
 		root := t.TempDir()
@@ -277,8 +277,8 @@ func TestSortInPlace(t *testing.T) {
 	}
 }
 
-// An undo takes nothing away that somebody has made since, names it, and goes on when it
-// is gone.
+// TestUndoLeavesWhatChanged: undo removes nothing that somebody has changed since. It lists
+// such files, and continues once they are gone.
 func TestUndoLeavesWhatChanged(t *testing.T) {
 	needLinks(t)
 	root := t.TempDir()
@@ -336,8 +336,8 @@ func TestUndoLeavesWhatChanged(t *testing.T) {
 	}
 }
 
-// What garb keeps for itself, such as the pictures of an archive, is neither moved nor
-// linked.
+// TestSortLeavesTheCacheAlone: files in garb's cache folder, such as those of an archive, are
+// neither moved nor linked.
 func TestSortLeavesTheCacheAlone(t *testing.T) {
 	home, root := t.TempDir(), t.TempDir()
 	t.Setenv("GARB_HOME", home)
@@ -361,7 +361,7 @@ func TestSortLeavesTheCacheAlone(t *testing.T) {
 	}
 }
 
-// openTestSorter is a sorter with classes of these names.
+// openTestSorter opens a sorter for classes.
 func openTestSorter(t *testing.T, into string, action sortAction, classes ...string) *sorter {
 	t.Helper()
 	s, err := openSorter(into, action, classes, "")
@@ -372,7 +372,7 @@ func openTestSorter(t *testing.T, into string, action sortAction, classes ...str
 	return s
 }
 
-// undoQuietly undoes what the log in a folder has; it returns what could not be undone.
+// undoQuietly undoes what the log in a folder lists, and returns the errors of pictures.
 func undoQuietly(t *testing.T, into string) []error {
 	t.Helper()
 	path := filepath.Join(into, sortLogName)
@@ -397,8 +397,8 @@ func undoQuietly(t *testing.T, into string) []error {
 	return problems
 }
 
-// Classes of any name stay inside the folder and apart, and names of files are kept and
-// restored to the byte.
+// TestSortStrangeNames: folders of classes with any name stay inside the folder and distinct,
+// and file names are kept and restored byte for byte.
 func TestSortStrangeNames(t *testing.T) {
 	classes := []string{"../x", "..", ".", "/etc", "a/b", "CON", "Hat", "hat", "x.", "new\nline", "\xff", "50 %"}
 	for _, action := range []sortAction{sortCopy, sortMove, sortLink} {
@@ -433,7 +433,8 @@ func TestSortStrangeNames(t *testing.T) {
 	}
 }
 
-// Long names keep their ending when they get a number, and letters are not cut in two.
+// TestFreeName: long names keep their extension when they get a number, and no character is
+// cut in half.
 func TestFreeName(t *testing.T) {
 	into := t.TempDir()
 	s := openTestSorter(t, into, sortCopy, "c")
@@ -455,7 +456,8 @@ func TestFreeName(t *testing.T) {
 	}
 }
 
-// Many who want one name: one gets it, and every other has its file where it was.
+// TestNoRaceReplacesAFile: if several files are moved to one name at the same time, one gets
+// it and the others stay where they were.
 func TestNoRaceReplacesAFile(t *testing.T) {
 	for name, do := range map[string]func(from, to string) error{
 		"copy": func(from, to string) error { _, err := copyFile(from, to, false); return err },
@@ -501,7 +503,7 @@ func TestNoRaceReplacesAFile(t *testing.T) {
 	}
 }
 
-// A sorter whose names are taken under its hands goes on to the next.
+// TestSortGoesOnToTheNextName: a sorter tries the next name if another process takes one.
 func TestSortGoesOnToTheNextName(t *testing.T) {
 	root := t.TempDir()
 	into := filepath.Join(root, "out")
@@ -604,8 +606,8 @@ var crashes = map[string]crash{
 	"moved link, replaced": {crashedLinkMove, crashFiles{"", "other"}, crashFiles{"", "other"}, 1},
 }
 
-// Stopped anywhere, the log has what may have been done, and undoing restores it: here
-// garb ended after it wrote the beginning, or did part of the work.
+// TestUndoAfterACrash: wherever garb is stopped, the log lists what may have happened, and
+// undo restores the original state.
 func TestUndoAfterACrash(t *testing.T) {
 	needLinks(t)
 	for name, c := range crashes {
@@ -638,7 +640,7 @@ func TestUndoAfterACrash(t *testing.T) {
 	}
 }
 
-// stopAfter is a writer that cancels after some lines: Ctrl-C in the middle.
+// stopAfter is a writer that cancels after some lines, like Ctrl-C.
 type stopAfter struct {
 	lines  int
 	cancel context.CancelFunc
@@ -677,8 +679,8 @@ func TestSortInterrupted(t *testing.T) {
 	checkTree(t, "undone", root, before)
 }
 
-// A log that cannot be written to ends the sorting before anything is done that it would
-// lack.
+// TestSortWithoutALog: if the log cannot be written, sorting stops before the change that it
+// would lack.
 func TestSortWithoutALog(t *testing.T) {
 	root := t.TempDir()
 	into := filepath.Join(root, "out")
@@ -707,7 +709,8 @@ func TestSortWithoutALog(t *testing.T) {
 	}
 }
 
-// A class's folder that is a file stops only the pictures of that class.
+// TestSortWhereAClassIsAFile: a file with the name of a class's folder stops only the pictures
+// of that class.
 func TestSortWhereAClassIsAFile(t *testing.T) {
 	root := t.TempDir()
 	into := filepath.Join(root, "out")
@@ -725,7 +728,7 @@ func TestSortWhereAClassIsAFile(t *testing.T) {
 	}
 }
 
-// A log that somebody else wrote cannot lead out of its folder, and a damaged one undoes
+// TestBadLogs: a manipulated log cannot lead out of its folder, and a damaged one undoes
 // nothing.
 func TestBadLogs(t *testing.T) {
 	root := t.TempDir()
@@ -782,7 +785,7 @@ func TestBadLogs(t *testing.T) {
 	}
 }
 
-// A picture that is a link is moved as a link, which still leads to its file.
+// TestMoveALink: a picture that is a link is moved as a link, which still leads to its file.
 func TestMoveALink(t *testing.T) {
 	needLinks(t)
 	root := t.TempDir()
@@ -814,7 +817,7 @@ func TestMoveALink(t *testing.T) {
 	checkTree(t, "undone", root, before)
 }
 
-// Times and permissions are the picture's.
+// TestCopyFileKeepsTimes: a copy has the time and permissions of the original.
 func TestCopyFileKeepsTimes(t *testing.T) {
 	folder := t.TempDir()
 	from := write(t, folder, "from", []byte("x"))

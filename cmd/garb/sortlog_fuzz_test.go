@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzSortLog: whatever is in a log, what it tells to undo lies in its folder, and it can
-// be appended to.
+// FuzzSortLog: whatever a log holds, undo stays inside its folder, and lines can be appended.
 func FuzzSortLog(f *testing.F) {
 	f.Add([]byte(`{"op":"folder","to":"."}` + "\n" +
 		`{"op":"begin","id":"1","action":"move","from":"/a","to":"c/a","was":"x","link":"y"}` + "\n"))

@@ -13,8 +13,8 @@ import (
 	"garb/train"
 )
 
-// TestSweepSaysWhatItKnows: the ranking's words for one seed and for several, and the way
-// out when the folder holds another sweep.
+// TestSweepSaysWhatItKnows: the text of the ranking for one seed and for several, and the hint
+// if the folder holds another sweep.
 func TestSweepSaysWhatItKnows(t *testing.T) {
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
@@ -76,8 +76,8 @@ The best is significantly better than the other point.
 	}
 }
 
-// TestSweepOfBackbones: networks in files stand beside those that have names, each with its own
-// preprocessing, which flags change in all of them.
+// TestSweepOfBackbones sweeps over networks in files and networks with names. Each has its own
+// preprocessing, and flags change all of them.
 func TestSweepOfBackbones(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("GARB_HOME", filepath.Join(folder, "home"))

@@ -16,7 +16,7 @@ import (
 	"garb/train"
 )
 
-// runOnTerminal runs f with a terminal to write to, and returns what it wrote.
+// runOnTerminal runs f with a terminal to write to, and returns what f wrote.
 func runOnTerminal(t *testing.T, f func(screen *os.File)) string {
 	t.Helper()
 	keeper, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -67,8 +67,8 @@ func showProgress(screen *os.File, quiet bool) {
 	download.finish()
 }
 
-// TestTerminals: bars are redrawn on terminals that can, and nowhere else; colours need
-// a terminal that has them and no NO_COLOR; --quiet silences everything.
+// TestTerminals: bars are redrawn only on terminals that can do so. Colours need a terminal
+// that supports them, and no NO_COLOR. --quiet silences everything.
 func TestTerminals(t *testing.T) {
 	for _, c := range []struct {
 		term, noColour  string

@@ -21,7 +21,7 @@ import (
 	"garb/tensor"
 )
 
-// TestMain lets the test's own program be garb, for tests that end its process.
+// TestMain runs garb itself for tests that need a process of their own.
 func TestMain(m *testing.M) {
 	if os.Getenv("GARB_TEST_IS_GARB") != "" {
 		main()
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// newGarbProcess is garb as another process.
+// newGarbProcess returns a command that runs garb as another process.
 func newGarbProcess(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	program, err := os.Executable()
@@ -71,7 +71,7 @@ func drawDataSet(t *testing.T) string {
 	return root
 }
 
-// makeQuickArgs are the flags of a run of about a second.
+// makeQuickArgs returns the arguments of a training that takes about a second.
 func makeQuickArgs(data, out string) []string {
 	return []string{
 		"train", "--data", data, "--out", out, "--size", "32", "--fine-tune", "3", "--epochs", "6", "--batch", "4",
@@ -153,7 +153,7 @@ func trainWithKills(t *testing.T, data, out string, wait func() time.Duration) i
 	}
 }
 
-// TestTrainInterrupted: Ctrl-C saves, says how to go on, and exits 130.
+// TestTrainInterrupted: Ctrl-C saves the run, prints how to resume it, and exits with 130.
 func TestTrainInterrupted(t *testing.T) {
 	data, out := drawDataSet(t), filepath.Join(t.TempDir(), "run")
 	c := newGarbProcess(t, append(makeQuickArgs(data, out), "--epochs", "100000")...)
@@ -217,7 +217,7 @@ func TestTrainCommand(t *testing.T) {
 	}
 }
 
-// TestTrainOnAFile: the backbone of a run, trained further, is the one of the next.
+// TestTrainOnAFile: the backbone of a run can be trained further in the next run.
 func TestTrainOnAFile(t *testing.T) {
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
@@ -264,8 +264,8 @@ func TestTrainOnAFile(t *testing.T) {
 	}
 }
 
-// TestTrainDiskFull: a full disk ends the run with an error that says so, and what was
-// there can still be used.
+// TestTrainDiskFull: a full disk ends the run with an error that says so, and files from
+// before can still be used.
 func TestTrainDiskFull(t *testing.T) {
 	data, folder := drawDataSet(t), t.TempDir()
 	t.Setenv("GARB_HOME", t.TempDir())
@@ -298,7 +298,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// TestSweepCommand: a grid of two by two, stopped and gone on with.
+// TestSweepCommand runs a grid of two by two, stops it and continues it.
 func TestSweepCommand(t *testing.T) {
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
