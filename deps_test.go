@@ -61,7 +61,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/card", "picture model dataset evaluate internal/changed internal/drawn", ""},
 	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights model report " +
 		"dataset augment evaluate",
-		""},
+		"github.com/gofrs/flock"},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", ""},
 	{"mislabel", "", ""},

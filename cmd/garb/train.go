@@ -8,7 +8,6 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +29,15 @@ type trainFlags struct {
 	defaults train.Config // before flags are read
 	file     *configFile  // nil without --config
 }
+
+// fineTuneFlag is the flag of a train.FineTune, in its text form.
+type fineTuneFlag struct{ *train.FineTune }
+
+// Set parses the text form.
+func (f fineTuneFlag) Set(text string) error { return f.UnmarshalText([]byte(text)) }
+
+// Type returns the name that the help shows for the value.
+func (f fineTuneFlag) Type() string { return "string" }
 
 func newTrainFlags() *trainFlags { return &trainFlags{config: train.Default()} }
 
@@ -61,7 +69,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.StringVar(&c.Out, "out", "", "folder of the run (default runs/DATA-TIME)")
 	t.bare.add(command, c.Backbone)
 	flags.IntVar(&c.TrainSize, "train-size", 0, "side of the training views, if it is not --size; with --fine-tune")
-	flags.StringVar(&c.FineTune, "fine-tune", c.FineTune,
+	flags.Var(fineTuneFlag{&c.FineTune}, "fine-tune",
 		"layers of the backbone to train: none, all, the number of the last ones, or the first of them by name")
 	flags.IntVar(&c.ProbeEpochs, "probe-epochs", 0,
 		"the first epochs train the head alone (a linear probe); with --fine-tune")
@@ -77,13 +85,13 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.Float64Var(&c.Dropout, "dropout", 0, "share of the values before the last layer that training drops")
 	flags.BoolVar(&c.Binary, "binary", false, "two classes, by one unit with a sigmoid")
 
-	flags.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "adam, adamw or sgd")
+	flags.StringVar((*string)(&c.Optimizer), "optimizer", string(c.Optimizer), "adam, adamw or sgd")
 	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate,
 		"learning rate; with --fine-tune the default is 0.0003")
 	flags.Float64Var(&c.Momentum, "momentum", c.Momentum, "momentum of sgd")
 	flags.BoolVar(&c.Nesterov, "nesterov", false, "Nesterov's momentum, of sgd")
 	flags.Float64Var(&c.WeightDecay, "weight-decay", 0, "weight decay, of adamw")
-	flags.StringVar(&c.Schedule, "schedule", c.Schedule,
+	flags.StringVar((*string)(&c.Schedule), "schedule", string(c.Schedule),
 		"learning rate over the run: constant, step, cosine or one-cycle; with --fine-tune the default is cosine")
 	flags.Float64Var(&c.WarmUpEpochs, "warm-up", c.WarmUpEpochs,
 		"epochs over which the learning rate rises, of cosine")
@@ -102,7 +110,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.IntVar(&c.Epochs, "epochs", c.Epochs, "times to go over the training pictures")
 	flags.IntVar(&c.Batch, "batch", c.Batch, "pictures in a step")
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "seed of all that is random; the same seed gives the same model")
-	flags.StringVar(&c.Monitor, "monitor", c.Monitor,
+	flags.StringVar((*string)(&c.Monitor), "monitor", string(c.Monitor),
 		"choose the best epoch by its validation accuracy or loss; ties are broken by the other")
 	flags.IntVar(&c.Patience, "patience", 0, "stop after N epochs without improvement (0 disables)")
 	flags.Float64Var(&c.Coverage, "coverage", 0,
@@ -173,13 +181,14 @@ func (t *trainFlags) describe(command *cobra.Command) {
 	for _, s := range otherSources(c).GetSlice() {
 		detail(command, "other      %s", s)
 	}
-	trained := "head and all layers"
-	if n, err := strconv.Atoi(c.FineTune); err == nil {
-		trained = "head and last " + count(n, "layer")
-	} else if c.FineTune == "none" {
-		trained = "head"
-	} else if c.FineTune != "all" {
-		trained = "head and the layers from " + c.FineTune
+	trained := "head"
+	switch f := c.FineTune; {
+	case f.All:
+		trained = "head and all layers"
+	case f.Last > 0:
+		trained = "head and last " + count(f.Last, "layer")
+	case f.From != "":
+		trained = "head and the layers from " + f.From
 	}
 	if c.ProbeEpochs > 0 {
 		trained += fmt.Sprintf(", after %s of the head alone", count(c.ProbeEpochs, "epoch"))
@@ -222,15 +231,15 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 	}
 	c.Backbone, c.Weights, c.FeaturesAt, c.Preprocessing = t.bare.backbone, t.bare.weights, t.bare.featuresAt, spec
 	switch pretrained := a.Pretrained() || c.Weights != ""; {
-	case !pretrained && c.FineTune == "none":
-		c.FineTune = "all" // there is nothing to freeze
-	case pretrained && c.FineTune != "none":
+	case !pretrained && !c.FineTune.Enabled():
+		c.FineTune = train.FineTune{All: true} // there is nothing to freeze
+	case pretrained && c.FineTune.Enabled():
 		// What the network knows is lost by large steps at the start.
 		if !command.Flags().Changed("learning-rate") && !t.file.has("learning_rate") {
 			c.LearningRate = fineTuneRate
 		}
 		if !command.Flags().Changed("schedule") && !t.file.has("schedule") {
-			c.Schedule = "cosine"
+			c.Schedule = train.ScheduleCosine
 		}
 	}
 	if len(c.Teachers) == 0 {

@@ -136,7 +136,7 @@ func TestKilled(t *testing.T) {
 				break
 			}
 			kills++
-			if attempt >= 6 && strings.Contains(said.String(), "has done its 6 epochs") { // killed at the very end
+			if attempt >= 6 && strings.Contains(said.String(), "has finished its 6 epochs") { // killed at the very end
 				break
 			}
 			if attempt >= 6 {
@@ -192,7 +192,7 @@ func TestTrainCommand(t *testing.T) {
 		args []string
 		want string
 	}{
-		"finished": {[]string{"--resume", out}, "raise --epochs"},
+		"finished": {[]string{"--resume", out}, "has finished its"},
 		"other settings": {[]string{"--resume", out, "--epochs", "8", "--learning-rate", "0.5", "--dropout", "0.2"},
 			"learning_rate (0.5, not 0.0003)"},
 		"other network":    {[]string{"--resume", out, "--epochs", "8", "--inner", "5"}, "inner ([5], not [])"},
@@ -203,8 +203,8 @@ func TestTrainCommand(t *testing.T) {
 		"no data":          {[]string{"--out", "x"}, "needs --data"},
 		"no such data":     {[]string{"--data", filepath.Join(data, "nix"), "--out", "x"}, "nix"},
 		"argument":         {[]string{data}, "takes its data set by --data"},
-		"unknown word":     {[]string{"--data", data, "--optimizer", "adagrad"}, "there are adam, adamw, sgd"},
-		"out of range":     {[]string{"--data", data, "--dropout", "1"}, "from 0 to below 1"},
+		"unknown word":     {[]string{"--data", data, "--optimizer", "adagrad"}, "must be one of adam, adamw, sgd"},
+		"out of range":     {[]string{"--data", data, "--dropout", "1"}, "at least 0 and below 1"},
 		"a small picture":  {[]string{"--data", data, "--size", "8"}, "at least 32"},
 		"views of nothing": {[]string{"--data", data, "--cached-views", "2"}, "cached views"},
 	} {
