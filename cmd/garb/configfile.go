@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -153,8 +154,12 @@ func explainTypeError(err error) error {
 	if !errors.As(err, &wrong) || wrong.Field == "" {
 		return err
 	}
+	kind := wrong.Type.Kind()
+	if reflect.PointerTo(wrong.Type).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		kind = reflect.String
+	}
 	must := "be an object"
-	switch wrong.Type.Kind() {
+	switch kind {
 	case reflect.Int, reflect.Int64, reflect.Uint64:
 		must = "be a whole number"
 	case reflect.Float32, reflect.Float64:

@@ -50,15 +50,15 @@ func TestSweepSaysWhatItKnows(t *testing.T) {
 }
 
 func TestPrintRanking(t *testing.T) {
-	run := func(epoch int) train.RunOf { return train.RunOf{Best: train.Epoch{Epoch: epoch}} }
+	run := func(epoch int) train.SweepRun { return train.SweepRun{Best: train.Epoch{Epoch: epoch}} }
 	var b strings.Builder
 	printRanking(&b, []*train.Point{
 		{
-			Name: "dropout=0", Runs: []train.RunOf{run(3), run(12)}, Mean: 0.9, Spread: 0.01,
+			Name: "dropout=0", Runs: []train.SweepRun{run(3), run(12)}, Mean: 0.9, Spread: 0.01,
 			Interval: [2]float64{0.85, 0.94}, PValue: 1, Noise: true,
 		},
 		{
-			Name: "dropout=0.5", Runs: []train.RunOf{run(9)}, Mean: 0.8,
+			Name: "dropout=0.5", Runs: []train.SweepRun{run(9)}, Mean: 0.8,
 			Interval: [2]float64{0.74, 0.86}, Difference: -0.1, PValue: 0.004,
 		},
 		{Name: "dropout=0.9", Failed: "seed 1: the loss is not a number", Noise: true},

@@ -145,7 +145,7 @@ func trainWithKills(t *testing.T, data, out string, wait func() time.Duration) i
 		case err == nil:
 			return kills
 		case kills < most:
-		case strings.Contains(said.String(), "has done its 6 epochs"): // killed at the very end
+		case strings.Contains(said.String(), "has finished its 6 epochs"): // killed at the very end
 			return kills
 		default:
 			t.Fatalf("after %d kills: %v: %s", kills, err, said.String())
@@ -201,8 +201,8 @@ func TestTrainCommand(t *testing.T) {
 		"no data":          {[]string{"--out", "x"}, "needs --data"},
 		"no such data":     {[]string{"--data", filepath.Join(data, "nix"), "--out", "x"}, "nix"},
 		"argument":         {[]string{data}, "takes its data set as --data"},
-		"unknown word":     {[]string{"--data", data, "--optimizer", "adagrad"}, "there are adam, adamw, sgd"},
-		"out of range":     {[]string{"--data", data, "--dropout", "1"}, "from 0 to below 1"},
+		"unknown word":     {[]string{"--data", data, "--optimizer", "adagrad"}, "must be one of adam, adamw, sgd"},
+		"out of range":     {[]string{"--data", data, "--dropout", "1"}, "at least 0 and below 1"},
 		"a small picture":  {[]string{"--data", data, "--size", "8"}, "at least 32"},
 		"views of nothing": {[]string{"--data", data, "--cached-views", "2"}, "cached views"},
 	} {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +23,15 @@ type trainFlags struct {
 	defaults train.Config // the settings before flags are parsed
 	file     *configFile  // nil without --config
 }
+
+// fineTuneFlag is the value of --fine-tune, in its text form.
+type fineTuneFlag struct{ *train.FineTune }
+
+// Set implements pflag.Value.
+func (f fineTuneFlag) Set(text string) error { return f.UnmarshalText([]byte(text)) }
+
+// Type implements pflag.Value.
+func (f fineTuneFlag) Type() string { return "string" }
 
 func newTrainFlags() *trainFlags { return &trainFlags{config: train.Default()} }
 
@@ -86,7 +94,7 @@ func (t *trainFlags) addNetwork(command *cobra.Command) {
 	t.network.add(command, c.Backbone)
 	flags.IntVar(&c.TrainSize, "train-size", 0,
 		"input size during training, in pixels (default --size); requires --fine-tune")
-	flags.StringVar(&c.FineTune, "fine-tune", c.FineTune,
+	flags.Var(fineTuneFlag{&c.FineTune}, "fine-tune",
 		"backbone layers to train: none, all, the last N, or all from the named layer on")
 	flags.IntVar(&c.ProbeEpochs, "probe-epochs", 0,
 		"train only the head for the first N epochs (linear probing); requires --fine-tune")
@@ -108,13 +116,13 @@ func (t *trainFlags) addNetwork(command *cobra.Command) {
 // addOptimizer adds the flags of the optimizer, its learning rate and the loss.
 func (t *trainFlags) addOptimizer(command *cobra.Command) {
 	c, flags := &t.config, command.Flags()
-	flags.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "optimizer: adam, adamw or sgd")
+	flags.StringVar((*string)(&c.Optimizer), "optimizer", string(c.Optimizer), "optimizer: adam, adamw or sgd")
 	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate,
 		"learning rate; with --fine-tune the default is 0.0003")
 	flags.Float64Var(&c.Momentum, "momentum", c.Momentum, "momentum for sgd")
 	flags.BoolVar(&c.Nesterov, "nesterov", false, "Nesterov momentum for sgd")
 	flags.Float64Var(&c.WeightDecay, "weight-decay", 0, "weight decay for adamw")
-	flags.StringVar(&c.Schedule, "schedule", c.Schedule,
+	flags.StringVar((*string)(&c.Schedule), "schedule", string(c.Schedule),
 		"learning rate schedule: constant, step, cosine or one-cycle; with --fine-tune the default is cosine")
 	flags.Float64Var(&c.WarmUpEpochs, "warm-up", c.WarmUpEpochs, "warm-up epochs of the cosine schedule")
 	flags.Float64Var(&c.StepEpochs, "step-epochs", c.StepEpochs, "epochs between changes in the step schedule")
@@ -137,7 +145,7 @@ func (t *trainFlags) addRun(command *cobra.Command) {
 	flags.IntVar(&c.Epochs, "epochs", c.Epochs, "number of epochs")
 	flags.IntVar(&c.Batch, "batch", c.Batch, "batch size")
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "random seed; the same seed gives the same model")
-	flags.StringVar(&c.Monitor, "monitor", c.Monitor,
+	flags.StringVar((*string)(&c.Monitor), "monitor", string(c.Monitor),
 		"validation metric that chooses the best epoch: accuracy or loss; the other one breaks ties")
 	flags.IntVar(&c.Patience, "patience", 0, "early stopping: stop after N epochs without improvement (0 disables)")
 	flags.IntVar(&c.CachedViews, "cached-views", 0,
@@ -210,13 +218,14 @@ func (t *trainFlags) describe(command *cobra.Command) {
 
 // describeTrainedLayers says which layers a run trains.
 func describeTrainedLayers(c *train.Config) string {
-	text := "head and the layers from " + c.FineTune + " on"
-	if n, err := strconv.Atoi(c.FineTune); err == nil {
-		text = "head and last " + count(n, "layer")
-	} else if c.FineTune == "none" {
-		text = "head"
-	} else if c.FineTune == "all" {
+	text := "head"
+	switch f := c.FineTune; {
+	case f.All:
 		text = "head and all layers"
+	case f.Last > 0:
+		text = "head and last " + count(f.Last, "layer")
+	case f.From != "":
+		text = "head and the layers from " + f.From + " on"
 	}
 	if c.ProbeEpochs > 0 {
 		text += fmt.Sprintf(", after %s of the head alone", count(c.ProbeEpochs, "epoch"))
@@ -273,15 +282,15 @@ func (t *trainFlags) applyBackbone(command *cobra.Command) error {
 	c.Backbone, c.Weights, c.FeaturesAt = t.network.backbone, t.network.weights, t.network.featuresAt
 	c.Preprocessing = spec
 	switch pretrained := a.Pretrained() || c.Weights != ""; {
-	case !pretrained && c.FineTune == "none":
-		c.FineTune = "all" // there is nothing to freeze
-	case pretrained && c.FineTune != "none":
+	case !pretrained && !c.FineTune.Enabled():
+		c.FineTune = train.FineTune{All: true} // there is nothing to freeze
+	case pretrained && c.FineTune.Enabled():
 		// Large steps at the start would destroy the pretrained weights.
 		if !command.Flags().Changed("learning-rate") && !t.file.has("learning_rate") {
 			c.LearningRate = fineTuneRate
 		}
 		if !command.Flags().Changed("schedule") && !t.file.has("schedule") {
-			c.Schedule = "cosine"
+			c.Schedule = train.ScheduleCosine
 		}
 	}
 	return nil
