@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"garb/convert"
 	"garb/crops"
 	"garb/dataset"
 	"garb/evaluate"
@@ -33,7 +34,21 @@ var hints = []func(error) string{
 		return ""
 	}),
 	hintIs(model.ErrNoAcceptance, "omit --accept, or use --accept all"),
+	hintAt(func(e *train.RunExistsError) string {
+		if e.Resumable {
+			return "continue it with --resume, choose another folder with --out, or remove it"
+		}
+		return "choose another folder with --out, or remove it"
+	}),
+	hintAt(func(e *train.RunFinishedError) string { return "raise --epochs to continue" }),
+	hintAt(func(e *train.LockedError) string { return "wait for it, or choose another folder with --out" }),
+	hintAt(func(e *train.BinaryClassesError) string { return "omit --binary" }),
+	hintAt(func(e *train.DivergedError) string { return "try a smaller --learning-rate, or --clip-norm 1" }),
 	hintAt(func(e *train.MixedError) string { return "choose another folder with --out" }),
+	hintAt(func(e *convert.ClassesError) string {
+		return "use --classes A,B,... in the order of the outputs, or --classes-from DIR for the folders of a data set"
+	}),
+	hintAt(func(e *convert.PreprocessError) string { return "use --preprocess" }),
 	hintAt(func(e *weights.MissingError) string { return "run: garb models pull " + e.Name }),
 	hintAt(func(e *weights.DownloadError) string {
 		return fmt.Sprintf("download it elsewhere and run: garb models pull %s --from FILE", e.Name)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"garb/convert"
 	"garb/crops"
 	"garb/dataset"
 	"garb/evaluate"
@@ -43,7 +44,17 @@ func TestHints(t *testing.T) {
 			"use --new-classes to allow labels that no picture has yet"},
 		{&relabel.ProblemsError{Problems: []relabel.Problem{{}}}, ""},
 		{model.ErrNoAcceptance, "omit --accept, or use --accept all"},
+		{&train.RunExistsError{Folder: "f", Resumable: true},
+			"continue it with --resume, choose another folder with --out, or remove it"},
+		{&train.RunExistsError{Folder: "f"}, "choose another folder with --out, or remove it"},
+		{&train.RunFinishedError{Folder: "f", Epochs: 3}, "raise --epochs to continue"},
+		{&train.LockedError{Folder: "f"}, "wait for it, or choose another folder with --out"},
+		{&train.BinaryClassesError{Data: "d", Classes: 3}, "omit --binary"},
+		{&train.DivergedError{LearningRate: 1}, "try a smaller --learning-rate, or --clip-norm 1"},
 		{&train.MixedError{Folder: "f"}, "choose another folder with --out"},
+		{&convert.ClassesError{Outputs: 3},
+			"use --classes A,B,... in the order of the outputs, or --classes-from DIR for the folders of a data set"},
+		{&convert.PreprocessError{}, "use --preprocess"},
 		{&weights.MissingError{Name: "xception"}, "run: garb models pull xception"},
 		{&weights.DownloadError{Name: "xception", Err: errors.New("x")},
 			"download it elsewhere and run: garb models pull xception --from FILE"},
