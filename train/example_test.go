@@ -76,7 +76,7 @@ func ExampleRun() {
 	}
 	config := train.Default()
 	config.Data, config.Out = filepath.Join(folder, "data"), filepath.Join(folder, "run")
-	config.Backbone, config.FineTune = network.Name, "all" // it is not pretrained
+	config.Backbone, config.FineTune = network.Name, train.FineTune{All: true} // it is not pretrained
 	config.Preprocessing = network.Spec
 	config.Preprocessing.Width, config.Preprocessing.Height = 24, 24
 	config.Epochs, config.Batch = 3, 4
@@ -113,7 +113,7 @@ func small() (c train.Config, remove func()) {
 	}
 	c = train.Default()
 	c.Data, c.Out = filepath.Join(folder, "data"), filepath.Join(folder, "run")
-	c.Backbone, c.FineTune, c.Preprocessing = network.Name, "all", network.Spec
+	c.Backbone, c.FineTune, c.Preprocessing = network.Name, train.FineTune{All: true}, network.Spec
 	c.Preprocessing.Width, c.Preprocessing.Height = 24, 24
 	c.Epochs, c.Batch, c.Acceptance = 3, 4, "none"
 	return c, remove

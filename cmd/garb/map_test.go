@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// makeEmptyPicture is a picture of one pixel.
+// makeEmptyPicture returns a picture of one pixel.
 func makeEmptyPicture() image.Image { return image.NewNRGBA(image.Rect(0, 0, 1, 1)) }
 
 func TestMap(t *testing.T) {
@@ -37,8 +37,8 @@ func TestMap(t *testing.T) {
 	}
 }
 
-// TestMapOfATree: any folders will do, broken pictures are left out and named, and a limit
-// is kept to.
+// TestMapOfATree: any tree of folders can be mapped, broken pictures are skipped and listed,
+// and --limit is respected.
 func TestMapOfATree(t *testing.T) {
 	data := makeSplitPictures(t)
 	tree := filepath.Join(data, "train")
@@ -53,8 +53,8 @@ func TestMapOfATree(t *testing.T) {
 		!strings.Contains(errOut, "8 pictures used, 1 skipped (1 unreadable)") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
-	if code, _, errOut := runGarb(t, nil, "map", "--data", link, "--out", file, "--strict"); code != exitFailed ||
-		!strings.Contains(errOut, "1 file skipped (1 unreadable), but none may be") {
+	code, _, errOut = runGarb(t, nil, "map", "--data", link, "--out", file, "--strict")
+	if code != exitFailed || !strings.Contains(errOut, "1 file skipped (1 unreadable), but none may be") {
 		t.Errorf("strict: %d\n%s", code, errOut)
 	}
 	code, out, errOut = runGarb(t, nil, "map", "--data", data, "--out", file, "--limit", "3")
