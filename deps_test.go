@@ -28,7 +28,7 @@ const module = "garb"
 var layout = []struct{ pkg, ours, modules string }{
 	{"internal/safefile", "", ""},
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
-	{"internal/download", "", ""},
+	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
 	{"internal/kernel", "", "golang.org/x/sys"},
 	{"internal/jpeg", "internal/kernel", ""},
 	{"internal/heif", "", "github.com/tetratelabs/wazero"},

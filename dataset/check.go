@@ -203,7 +203,7 @@ func Check(ctx context.Context, d *Data, rule SplitRule, l picture.Limits, progr
 			for _, f := range found {
 				if f.err != nil {
 					h.Corrupt = append(h.Corrupt, Unreadable{f.place, f.err.Error()})
-					tally.Add(ReasonOf(f.err), f.place.Path, f.err.Error())
+					tally.Add(FindReason(f.err), f.place.Path, f.err.Error())
 					continue
 				}
 				health.Count++
@@ -261,8 +261,8 @@ func groupsOf(s *Splits) *GroupHealth {
 	return h
 }
 
-// ReasonOf says why a picture was skipped, of the error of reading or decoding it.
-func ReasonOf(err error) Reason {
+// FindReason says why a picture was skipped, of the error of reading or decoding it.
+func FindReason(err error) Reason {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return ReasonMissing

@@ -280,7 +280,7 @@ func TestCheckClothing(t *testing.T) {
 		float64(h.Splits[2].Counts[shirts])/372; math.Abs(train-0.259) > 5e-4 || math.Abs(test-0.140) > 5e-4 {
 		t.Errorf("t-shirts: %v of train, %v of test", train, test)
 	}
-	digest, err := TreeDigest(data)
+	digest, err := ComputeDigest(data)
 	if err != nil || digest != Sources()[0].Digest {
 		t.Errorf("digest %s, %v", digest, err)
 	}

@@ -230,7 +230,7 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 	digest := sha256.New()
 	for _, a := range answers {
 		if a.err != nil {
-			r.Skipped = append(r.Skipped, Skipped{a.Sample.Path, dataset.ReasonOf(a.err), a.err.Error()})
+			r.Skipped = append(r.Skipped, Skipped{a.Sample.Path, dataset.FindReason(a.err), a.err.Error()})
 			continue
 		}
 		r.Answers = append(r.Answers, a)

@@ -430,7 +430,7 @@ func TestRunKeepsTheCauseOfASkip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Skipped) != 2 || r.Skipped[0].Reason != dataset.ReasonOf(a.err) ||
+	if len(r.Skipped) != 2 || r.Skipped[0].Reason != dataset.FindReason(a.err) ||
 		r.Skipped[1].Reason != dataset.ReasonMissing {
 		t.Errorf("skipped %+v", r.Skipped)
 	}

@@ -59,7 +59,7 @@ func scanned(ctx context.Context, set *dataset.Set, l picture.Limits, tally *dat
 	for i, r := range results {
 		if r.err != nil {
 			first = cmp.Or(first, r.err)
-			tally.Add(dataset.ReasonOf(r.err), set.Samples[i].Path, r.err.Error())
+			tally.Add(dataset.FindReason(r.err), set.Samples[i].Path, r.err.Error())
 			continue
 		}
 		kept.Samples = append(kept.Samples, set.Samples[i])

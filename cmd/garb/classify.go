@@ -327,7 +327,7 @@ func classifyAll(c *cobra.Command, classifier *model.Classifier, sorting *sorter
 			defer func() { err = errors.Join(err, p.flush(), out.Flush()) }()
 			if a.err != nil {
 				t.failed++
-				t.skips.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
+				t.skips.Add(dataset.FindReason(a.err), a.source.name, message(a.err))
 				return p.failed(a.source.name, a.err)
 			}
 			t.add(a)

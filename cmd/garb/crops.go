@@ -207,7 +207,7 @@ func (f *cropsFlags) run(c *cobra.Command) error {
 		return err
 	}
 	var tally dataset.Tally
-	pairs, err := crops.Pairs(c.Context(), f.photos, f.labels, &tally)
+	pairs, err := crops.FindPairs(c.Context(), f.photos, f.labels, &tally)
 	if err != nil {
 		return err
 	}
@@ -231,7 +231,7 @@ func (f *cropsFlags) run(c *cobra.Command) error {
 	perClass, withCrops := map[string]int{}, 0
 	for i, p := range photos {
 		if p.err != nil {
-			tally.Add(crops.ReasonOf(p.err), pairs[i].Photo, p.err.Error())
+			tally.Add(crops.FindReason(p.err), pairs[i].Photo, p.err.Error())
 			continue
 		}
 		used++
@@ -372,7 +372,7 @@ func (f *cropsFlags) cutAll(c *cobra.Command, cutter *crops.Cutter, names []stri
 		if f.negativesOut == "" {
 			return
 		}
-		for n, part := range cut.Negatives(f.negatives) {
+		for n, part := range cut.FindNegatives(f.negatives) {
 			row := cropsRow{fmt.Sprintf("%s-%d.jpg", photoName, n+1), part.Label, pairs[i].Name, part.Box, part.Pixels}
 			if write(negativesFlag, row.image,
 				func(w io.Writer) error { return encodeCrop(w, cut.Picture(part.Box)) }) {

@@ -222,7 +222,7 @@ func TestCropsCountsWhatItSkips(t *testing.T) {
 	}
 	for _, word := range []string{"size.png: the mask has 119 × 100 pixels, its photo 120 × 100",
 		"index.png: the mask has index 77 in 2500 of 12000 pixels, and the names end at 4",
-		"alone.jpg: it has no mask alone.png",
+		"alone.jpg: the photo has no mask alone.png",
 		"gone.png: the photo of this mask is not in", "cut.jpg: "} {
 		if !strings.Contains(errOut, word) {
 			t.Errorf("%q is not in\n%s", word, errOut)
@@ -391,7 +391,7 @@ func TestCropsMisused(t *testing.T) {
 		{[]string{"--out", out, "--merge", "boot=shoes"}, exitFailed, `did you mean "boots"? (--merge)`},
 		{[]string{"--out", out, "--classes", "zebra"}, exitFailed, "there are boots, coat, t-shirt (--classes)"},
 		{[]string{"--out", out, "--ignore", "hair"}, exitFailed, "(--ignore)"},
-		{[]string{"--out", out, "--names", blank}, exitFailed, "line 2: it is blank"},
+		{[]string{"--out", out, "--names", blank}, exitFailed, "line 2: the line is blank"},
 		{[]string{"--out", out, "--names", root}, exitFailed, "is a folder"},
 		{[]string{"--out", out, "--photos", filepath.Join(root, "none")}, exitFailed, "--photos"},
 		{[]string{"--out", filepath.Join(root, "photos", "out")}, exitFailed, "would be taken for input"},

@@ -229,7 +229,7 @@ func embed(c *cobra.Command, e *model.Extractor, all []source, tally *dataset.Ta
 	err := eachEmbedding(c, e, all, func(a answered[[]float32]) (err error) {
 		defer func() { err = errors.Join(err, out.Flush()) }()
 		if a.err != nil {
-			tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
+			tally.Add(dataset.FindReason(a.err), a.source.name, message(a.err))
 		}
 		switch {
 		case a.err != nil && asJSON:
@@ -266,7 +266,7 @@ func embedToFile(c *cobra.Command, e *model.Extractor, all []source, tally *data
 	err := eachEmbedding(c, e, all, func(a answered[[]float32]) error {
 		if a.err != nil {
 			failures++
-			tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
+			tally.Add(dataset.FindReason(a.err), a.source.name, message(a.err))
 			complain(c.ErrOrStderr(), a.source.name, a.err)
 			return nil
 		}

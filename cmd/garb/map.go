@@ -146,7 +146,7 @@ func embedAll(c *cobra.Command, classifier *model.Classifier, all []labelled, ro
 			i++
 			bar.add(1)
 			if a.err != nil {
-				tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
+				tally.Add(dataset.FindReason(a.err), a.source.name, message(a.err))
 				return nil
 			}
 			atlas.Add(explain.Point{

@@ -73,7 +73,7 @@ func (l *look) compare(ctx context.Context) ([]explain.Neighbour, error) {
 			i++
 			bar.add(1)
 			if a.err != nil {
-				l.tally.Add(dataset.ReasonOf(a.err), a.source.name, message(a.err))
+				l.tally.Add(dataset.FindReason(a.err), a.source.name, message(a.err))
 				return nil
 			}
 			if info, err := os.Stat(a.source.name); err == nil && self != nil && os.SameFile(info, self) {

@@ -235,7 +235,7 @@ func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augmen
 	var all []shown
 	for _, at := range places {
 		for i, err := range at.errs {
-			tally.Add(dataset.ReasonOf(err), train.Samples[at.unread[i]].Path, err.Error())
+			tally.Add(dataset.FindReason(err), train.Samples[at.unread[i]].Path, err.Error())
 		}
 		if at.values != nil {
 			all = append(all, at.shown)

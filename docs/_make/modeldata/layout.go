@@ -348,7 +348,7 @@ func (l *layout) layOutWorn(ctx context.Context) error {
 		return err
 	}
 	var tally dataset.Tally
-	pairs, err := crops.Pairs(ctx, filepath.Join(root, "photos"), filepath.Join(root, "labels"), &tally)
+	pairs, err := crops.FindPairs(ctx, filepath.Join(root, "photos"), filepath.Join(root, "labels"), &tally)
 	if err == nil {
 		err = tally.Strict()
 	}
@@ -508,7 +508,7 @@ func (w *wornPhoto) addNegatives(cutter *crops.Cutter, set string) error {
 	if err != nil {
 		return err
 	}
-	for i, n := range cut.Negatives(negatives) {
+	for i, n := range cut.FindNegatives(negatives) {
 		to := fmt.Sprintf("%s/%s-%d.jpg", set, w.name, i+1)
 		if err := w.addJPEG(to, false, cut.Picture(n.Box)); err != nil {
 			return err
