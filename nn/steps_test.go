@@ -157,3 +157,29 @@ func TestSplitIsLate(t *testing.T) {
 		}
 	}
 }
+
+// TestRowsOfTiles: a block has one row of tiles at least, however wide that is.
+func TestRowsOfTiles(t *testing.T) {
+	for _, test := range []struct{ width, block, gradient int }{{8, 7, 24}, {56, 1, 3}, {60, 1, 3}, {400, 1, 1}} {
+		w := &winogradPass{channels: 160, columns: 160, outWidth: test.width}
+		if block, gradient := w.blockRows(), w.gradientRows(); block != test.block || gradient != test.gradient {
+			t.Errorf("width %d: %d rows, %d for a gradient", test.width, block, gradient)
+		}
+	}
+}
+
+// TestBatchNormsAreFolded: a batch-norm after a convolution is no step of its own.
+func TestBatchNormsAreFolded(t *testing.T) {
+	steps := func(norm bool) int {
+		b := NewBuilder(6, 6, 3)
+		x := b.Conv("c", b.Input(), 4, 3, 1, Same)
+		if norm {
+			x = b.BatchNorm("n", x, 1e-3)
+		}
+		g := b.Build(b.GlobalAveragePool(b.ReLU(x)))
+		return len(compile(t, g, randomWeights(g, 1), 1).steps)
+	}
+	if with, without := steps(true), steps(false); with != without {
+		t.Errorf("%d steps with a batch-norm, %d without", with, without)
+	}
+}
