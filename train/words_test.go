@@ -98,3 +98,30 @@ func TestOneStep(t *testing.T) {
 		t.Errorf("accuracy %v", a)
 	}
 }
+
+// TestHeadLossByHand: the classes' loss counts as far as the picture is of a class, and the last
+// output says how far it is.
+func TestHeadLossByHand(t *testing.T) {
+	logits := []float32{0.5, -1, 2}
+	softmax := []float64{1 / (1 + math.Exp(-1.5)), 1 / (1 + math.Exp(1.5))} // of the first two
+	sigmoid := 1 / (1 + math.Exp(-2))
+	for _, targets := range [][]float32{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {0.2, 0.5, 0.3}} {
+		share := 1 - float64(targets[2])
+		want := -share*math.Log(sigmoid) - (1-share)*math.Log(1-sigmoid)
+		gradients := []float64{0, 0, sigmoid - share}
+		for c, p := range softmax {
+			want -= float64(targets[c]) * math.Log(p)
+			gradients[c] = share*p - float64(targets[c])
+		}
+		have := make([]float32, 3)
+		loss := headLoss{classes: nn.SoftmaxCrossEntropy{}}.Gradient(have, logits, targets)
+		if math.Abs(loss-want) > 1e-6 {
+			t.Errorf("targets %v: loss %v, want %v", targets, loss, want)
+		}
+		for c, g := range gradients {
+			if math.Abs(float64(have[c])-g) > 1e-6 {
+				t.Errorf("targets %v: derivative %d is %v, want %v", targets, c, have[c], g)
+			}
+		}
+	}
+}
