@@ -54,7 +54,7 @@ func judging(t *testing.T, method accept.Method) *model.Classifier {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, v := range model.AcceptanceTensors(d) {
+		for name, v := range model.EncodeDetector(d) {
 			tensors[name] = v
 		}
 	}

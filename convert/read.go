@@ -140,7 +140,7 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 		return nil, err
 	}
 	if f.architecture != "" {
-		if m, ok := in.Model.OnBackbone(ctx, f.architecture, f.backbone); ok {
+		if m, ok := in.Model.RebuildOn(ctx, f.architecture, f.backbone); ok {
 			in.Model = m
 		}
 	}

@@ -204,7 +204,7 @@ func (r *run) acceptance(ctx context.Context, m *validated) (a *model.Acceptance
 		for _, f := range features {
 			scores = append(scores, detector.Score(f))
 		}
-		tensors = model.AcceptanceTensors(detector)
+		tensors = model.EncodeDetector(detector)
 	} else {
 		scores = m.scores(method, m.outputs)
 	}
@@ -219,7 +219,7 @@ func (r *run) acceptance(ctx context.Context, m *validated) (a *model.Acceptance
 		}
 		others = slices.DeleteFunc(others, func(o model.OtherScores) bool { return len(o.Scores) == 0 })
 	}
-	a, err = model.NewAcceptance(method, c.Preprocessing, cmp.Or(c.Refusal, model.NoneOfThese), scores, others...)
+	a, err = model.FitAcceptance(method, c.Preprocessing, cmp.Or(c.Refusal, model.NoneOfThese), scores, others...)
 	return a, tensors, err
 }
 

@@ -172,7 +172,7 @@ func (l *look) prepare(path string) error {
 const maxListed = 40
 
 func (l *look) chooseClasses(logits []float32) error {
-	ranking, names := model.Ranking(logits), l.classifier.Classes()
+	ranking, names := model.Rank(logits), l.classifier.Classes()
 	if len(l.explainFlags.classes) == 0 {
 		l.classes = ranking[:min(l.top, len(ranking))]
 		return nil
