@@ -186,7 +186,7 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 		Unnamed: strings.EqualFold(filepath.Ext(c.to), ".safetensors")}
 	if c.classesFrom != "" {
 		var err error
-		if o.Classes, err = convert.ClassesFrom(c.classesFrom); err != nil {
+		if o.Classes, err = convert.ReadClasses(c.classesFrom); err != nil {
 			return err
 		}
 	}
@@ -207,8 +207,8 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "network     %s\n", network)
 	fmt.Fprintf(out, "parameters  %s in %s\n", grouped(values), count(len(m.Tensors), "tensor"))
 	because := "asked for"
-	if in.Recognised != "" {
-		because = in.Recognised + "; --preprocess, --size and --resize choose another"
+	if in.Reason != "" {
+		because = in.Reason + "; --preprocess, --size and --resize choose another"
 	}
 	s := m.Preprocessing
 	fmt.Fprintf(out, "pictures    %d × %d, %v, preprocessing %s, as %s\n", s.Width, s.Height, s.Filter, in.Preprocess,
@@ -290,8 +290,8 @@ func (c *conversion) write(out io.Writer, reference string) error {
 		fmt.Fprintf(out, "acceptance  output \"acceptance\", 0 to 1; below %.3f a picture is %q\n",
 			m.AcceptanceThreshold(),
 			printable(m.Description().Acceptance.Refusal))
-	case written.WithoutAcceptance != "":
-		fmt.Fprintf(out, "acceptance  dropped: %s. The file answers for every picture\n", written.WithoutAcceptance)
+	case written.DropReason != "":
+		fmt.Fprintf(out, "acceptance  dropped: %s. The file answers for every picture\n", written.DropReason)
 	}
 	if c.quantize != "" {
 		fmt.Fprintf(out, "weights     %s, with a scale for each output; depthwise kernels and small tensors float32\n",
