@@ -20,14 +20,14 @@ func TestPatchesReachTheEdges(t *testing.T) {
 	const width, height = 60, 40
 	last := math.Nextafter(1, 0)
 	for _, test := range []struct {
-		patch                   patch
+		patch                   rectangle
 		left, top, wide, height int
 	}{
-		{patch{area: 0.1, aspect: 0.6}, 0, 0, 20, 12},
-		{patch{area: 0.1, aspect: 0.6, left: last, top: last}, 40, 28, 20, 12},
-		{patch{area: 0.1, aspect: 0.6, left: 0.5, top: 0.5}, 20, 14, 20, 12},
-		{patch{area: 0.1, aspect: 1e-9, left: last}, 0, 0, 60, 1},
-		{patch{area: 0.1, aspect: 1e9, top: last}, 0, 0, 1, 40},
+		{rectangle{area: 0.1, aspect: 0.6}, 0, 0, 20, 12},
+		{rectangle{area: 0.1, aspect: 0.6, left: last, top: last}, 40, 28, 20, 12},
+		{rectangle{area: 0.1, aspect: 0.6, left: 0.5, top: 0.5}, 20, 14, 20, 12},
+		{rectangle{area: 0.1, aspect: 1e-9, left: last}, 0, 0, 60, 1},
+		{rectangle{area: 0.1, aspect: 1e9, top: last}, 0, 0, 1, 40},
 	} {
 		p := &picture.RGB{Width: width, Height: height, Pix: make([]uint8, 3*width*height)}
 		test.patch.noise = rand.New(rand.NewPCG(1, 2))
@@ -56,7 +56,7 @@ func TestPatchesReachTheEdges(t *testing.T) {
 // anywhere; what lies outside is cut off.
 func TestExchangedRectangles(t *testing.T) {
 	const side = 100
-	s := unit(side, side)
+	s := unitSpec(side, side)
 	r := rand.New(rand.NewPCG(1, 2))
 	whole, lefts, rights := 0, map[int]bool{}, map[int]bool{}
 	for range 2000 {
@@ -115,7 +115,7 @@ func TestMasksAreBlended(t *testing.T) {
 	}
 	garment := save("garment.png", func(_, _ int) uint8 { return 252 })
 	back := save("back.png", func(_, _ int) uint8 { return 0 })
-	spec := unit(side, side)
+	spec := unitSpec(side, side)
 	for name, masked := range map[string]func(x, y int) bool{
 		"left":          func(x, _ int) bool { return x < 4 },
 		"right":         func(x, _ int) bool { return x >= 4 },

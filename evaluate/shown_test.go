@@ -35,7 +35,7 @@ func TestHintsAreBounded(t *testing.T) {
 		{long + "x", []string{long}, nil},
 		{long, []string{long + "x"}, nil},
 	} {
-		if have := closest(test.name, test.known); !slices.Equal(have, test.want) {
+		if have := findClosest(test.name, test.known); !slices.Equal(have, test.want) {
 			t.Errorf("close to %q are %q, want %q", test.name, have, test.want)
 		}
 	}
@@ -86,7 +86,7 @@ func TestEditDistance(t *testing.T) {
 // TestMatrixCells: a cell is as deep as its share of the row, 0.12 + 0.6·√share, in another
 // colour where the class is right.
 func TestMatrixCells(t *testing.T) {
-	rows := matrix(&Report{Classes: []string{"hat", "shoes"}, Confusion: [][]int{{3, 1}, {0, 0}}})
+	rows := newMatrix(&Report{Classes: []string{"hat", "shoes"}, Confusion: [][]int{{3, 1}, {0, 0}}})
 	want := []matrixRow{
 		{"hat", []cell{{3, "background:rgba(var(--good),0.64)"}, {1, "background:rgba(var(--bad),0.42)"}}},
 		{"shoes", []cell{{}, {}}},
@@ -107,7 +107,7 @@ func TestHistogram(t *testing.T) {
 	}
 	// Columns are 0.04 wide.
 	r := &Report{Count: 4, Answers: answers(0, 0.039, 0.5, 1), Acceptance: &Acceptance{Own: &Operating{}}}
-	drawing := string(histogram(Part{"test", r}))
+	drawing := string(drawHistogram(Part{"test", r}))
 	path := regexp.MustCompile(`<path d="M([^"]*)"`).FindStringSubmatch(drawing)
 	if path == nil {
 		t.Fatal(drawing)

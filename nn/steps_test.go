@@ -55,8 +55,8 @@ func TestLargeMapsOfSeveralPictures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tr.imageSteps == 0 || tr.imageSteps == len(tr.steps) {
-		t.Fatalf("%d of %d steps go picture by picture", tr.imageSteps, len(tr.steps))
+	if tr.imageStages == 0 || tr.imageStages == len(tr.stages) {
+		t.Fatalf("%d of %d steps go picture by picture", tr.imageStages, len(tr.stages))
 	}
 	const n = 17 // more than two for some of the parts
 	input, targets := batchOf(g, n, 5)
