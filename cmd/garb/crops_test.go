@@ -230,7 +230,7 @@ func TestCropsCountsWhatItSkips(t *testing.T) {
 		t.Errorf("%d\n%s%s", code, text, errOut)
 	}
 	for _, word := range []string{"size.png: the mask has 119 × 100 pixels, its photo 120 × 100",
-		"index.png: the mask has index 77 in 2500 of 12000 pixels, and the names end at 4",
+		"index.png: the mask has index 77 in 2500 of 12000 pixels, but the names end at 4",
 		"alone.jpg: the photo has no mask alone.png",
 		"gone.png: the photo of this mask is not in", "cut.jpg: "} {
 		if !strings.Contains(errOut, word) {
