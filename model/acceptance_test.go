@@ -276,13 +276,13 @@ func TestStoreKeepsAcceptance(t *testing.T) {
 func TestAcceptancesThatAreWrong(t *testing.T) {
 	_, description, _ := judging(t, accept.Energy, nil)
 	for says, change := range map[string]func(*model.Acceptance){
-		"no such method":   func(a *model.Acceptance) { a.Method = "magic" },
-		"golden logits":    func(a *model.Acceptance) { a.Method = accept.Class }, // needs one more output
-		"threshold":        func(a *model.Acceptance) { a.Threshold = 1.5 },
-		"threshold is NaN": func(a *model.Acceptance) { a.Threshold = math.NaN() },
-		"slope -1":         func(a *model.Acceptance) { a.Slope = -1 },
-		"offset +Inf":      func(a *model.Acceptance) { a.Offset = math.Inf(1) },
-		"on validation":    func(a *model.Acceptance) { a.Validation.Accepted = 21 },
+		"unknown acceptance method": func(a *model.Acceptance) { a.Method = "magic" },
+		"golden logits":             func(a *model.Acceptance) { a.Method = accept.Class }, // needs one more output
+		"threshold":                 func(a *model.Acceptance) { a.Threshold = 1.5 },
+		"threshold is NaN":          func(a *model.Acceptance) { a.Threshold = math.NaN() },
+		"slope -1":                  func(a *model.Acceptance) { a.Slope = -1 },
+		"offset +Inf":               func(a *model.Acceptance) { a.Offset = math.Inf(1) },
+		"on validation":             func(a *model.Acceptance) { a.Validation.Accepted = 21 },
 		`of "dogs"`: func(a *model.Acceptance) {
 			a.Others = []model.OtherShare{{"dogs",
 				accept.Share{Count: 1, Accepted: 2}}}

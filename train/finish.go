@@ -81,7 +81,7 @@ func (r *run) evaluate(
 	for _, row := range cutRows(logits, len(r.classes)) {
 		predictions = append(predictions, classifier.Predictions(row))
 	}
-	whole := evaluate.Of(r.classes, s.set, s.digests, predictions)
+	whole := evaluate.Summarize(r.classes, s.set, s.digests, predictions)
 	whole.Seconds = time.Since(began).Seconds()
 	parts = []evaluate.Part{{Name: name, Report: whole}}
 	names := sourceNames(r.Config.sources())
@@ -101,7 +101,7 @@ func (r *run) evaluate(
 		if len(set.Samples) == 0 {
 			continue
 		}
-		p := evaluate.Of(r.classes, set, digests, predicted)
+		p := evaluate.Summarize(r.classes, set, digests, predicted)
 		parts = append(parts, evaluate.Part{Name: name + " of " + sourceName, Report: p})
 		figures = append(figures, SourceFigures{sourceName, p.Count, p.LogLoss, p.Accuracy})
 	}

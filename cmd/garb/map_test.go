@@ -54,7 +54,7 @@ func TestMapOfATree(t *testing.T) {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
 	code, _, errOut = runGarb(t, nil, "map", "--data", link, "--out", file, "--strict")
-	if code != exitFailed || !strings.Contains(errOut, "1 file skipped (1 unreadable), where none may be") {
+	if code != exitFailed || !strings.Contains(errOut, "1 file skipped (1 unreadable), but none may be") {
 		t.Errorf("strict: %d\n%s", code, errOut)
 	}
 	code, out, errOut = runGarb(t, nil, "map", "--data", data, "--out", file, "--limit", "3")
