@@ -13,6 +13,7 @@ import (
 	"garb/evaluate"
 	"garb/model"
 	"garb/relabel"
+	"garb/serve"
 	"garb/train"
 	"garb/weights"
 )
@@ -34,6 +35,7 @@ var hints = []func(error) string{
 		return ""
 	}),
 	hintIs(model.ErrNoAcceptance, "omit --accept, or use --accept all"),
+	hintIs(serve.ErrTLSPair, "use both --tls-cert and --tls-key"),
 	hintAt(func(e *train.RunExistsError) string {
 		if e.Resumable {
 			return "continue it with --resume, choose another folder with --out, or remove it"
