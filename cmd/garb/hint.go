@@ -21,7 +21,7 @@ import (
 // hints maps errors of library packages, by type, to what the person at the terminal can do
 // about them. The libraries know nothing of commands and flags.
 var hints = []func(error) string{
-	hintAt(func(e *dataset.OptionsError) string { return "see --" + flagName(e.Option) }),
+	hintAt(func(e *dataset.OptionsError) string { return "see --" + nameFlag(e.Option) }),
 	listProblemHints,
 	hintAt(func(e *crops.NamesError) string { return "see --names" }),
 	hintAt(hintCropsRule),
@@ -95,12 +95,12 @@ func hintIs(target error, hint string) func(error) string {
 	}
 }
 
-// flagName returns the flag for a setting that a library names as in JSON.
-func flagName(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
+// nameFlag returns the flag for a setting that a library names as in JSON.
+func nameFlag(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
 
 // hintCropsRule names the flag of a rule, and the label that was probably meant.
 func hintCropsRule(e *crops.RuleError) string {
-	flag := flagName(e.Field)
+	flag := nameFlag(e.Field)
 	if e.Name == "" {
 		return "see --" + flag
 	}
