@@ -14,7 +14,7 @@ data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder)
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check help build bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help screens modules generated layout test test-purego test-avx2 test-race
+.PHONY: check help build bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout test test-purego test-avx2 test-race
 
 check: format vet lint prose modules generated layout test test-purego test-avx2 test-race ## everything that a change must pass
 
@@ -165,6 +165,9 @@ prose: ## check the prose of the documentation
 prose-help: build ## check the prose of the help texts
 	styles/help bin/garb >bin/help.md
 	go run $(VALE) bin/help.md
+
+prose-code: ## check the phrases and terms in the code's comments
+	git ls-files -z '*.go' | xargs -0r go run $(VALE)
 
 # go.mod names what the code imports, and no more.
 modules: ## check that go.mod names what the code imports

@@ -122,7 +122,8 @@ func describe(path string, object types.Object) []string {
 	contract, isInterface := name.Type().Underlying().(*types.Interface)
 	switch {
 	case name.IsAlias():
-		return []string{fmt.Sprintf("%s: type %s = %s", path, name.Name(), types.TypeString(types.Unalias(name.Type()), qualify))}
+		target := types.TypeString(types.Unalias(name.Type()), qualify)
+		return []string{fmt.Sprintf("%s: type %s = %s", path, name.Name(), target)}
 	case isStruct:
 		kind = "struct"
 	case isInterface:

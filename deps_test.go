@@ -44,7 +44,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"backbone", "picture nn", ""},
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
 	{"torch", "internal/kernel tensor backbone", ""},
-	{"weights", "internal/safefile internal/download tensor backbone keras torch", ""},
+	{"weights", "internal/safefile internal/download tensor nn backbone keras torch", ""},
 	{"onnx", "internal/safefile internal/kernel tensor nn", "google.golang.org/protobuf"},
 	{"tflite", "tensor nn", "github.com/google/flatbuffers"},
 	{"accept", "nn", ""},
@@ -60,18 +60,19 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"evaluate", "nn picture accept conformal model report dataset", "gonum.org/v1/gonum"},
 	{"internal/perturb", "picture", ""},
 	{"internal/card", "picture model dataset evaluate internal/perturb internal/drawn", ""},
+	{"mislabel", "", ""},
 	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights model report " +
 		"dataset augment evaluate",
 		""},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
-	{"mislabel", "", ""},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve", "internal/download accept picture model explain serve/inferencepb",
 		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
-			"keras weights model convert report dataset relabel crops augment evaluate train explain project mislabel serve",
+			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
+			"mislabel serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
@@ -253,8 +254,8 @@ func TestSourcesNameNoRegistryAndNoMachine(t *testing.T) {
 		if entry.Name() == ".git" { // of a work tree: it says where the repository is
 			return nil
 		}
-		if info, err := entry.Info(); err != nil || !info.Mode().IsRegular() || info.Size() > largest {
-			return err
+		if info, infoErr := entry.Info(); infoErr != nil || !info.Mode().IsRegular() || info.Size() > largest {
+			return infoErr
 		}
 		text, err := os.ReadFile(file)
 		if err != nil || bytes.IndexByte(text, 0) >= 0 {

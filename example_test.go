@@ -122,9 +122,9 @@ func ExampleClassifier_ClassifyBatch() {
 		log.Fatal(err)
 	}
 	var pictures []garb.Picture
-	for _, name := range []string{"pants", "skirt"} {
-		photo, err := os.ReadFile("examples/" + name + ".jpg")
-		if err != nil {
+	for _, name := range []string{"examples/pants.jpg", "examples/skirt.jpg"} {
+		var photo []byte
+		if photo, err = os.ReadFile(name); err != nil {
 			log.Fatal(err)
 		}
 		pictures = append(pictures, garb.FromBytes(photo))
@@ -147,10 +147,10 @@ func ExampleClassifier() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler := func(w http.ResponseWriter, r *http.Request) {
-		answer, err := classifier.Classify(r.Context(), garb.FromReader(r.Body))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+	handle := func(w http.ResponseWriter, r *http.Request) {
+		answer, wrong := classifier.Classify(r.Context(), garb.FromReader(r.Body))
+		if wrong != nil {
+			http.Error(w, wrong.Error(), http.StatusUnprocessableEntity)
 			return
 		}
 		fmt.Fprintln(w, answer.Class)
@@ -161,7 +161,7 @@ func ExampleClassifier() {
 	}
 	defer photo.Close()
 	response := httptest.NewRecorder()
-	handler(response, httptest.NewRequest(http.MethodPost, "/", photo))
+	handle(response, httptest.NewRequest(http.MethodPost, "/", photo))
 	fmt.Print(response.Body)
 	// Output: pants
 }

@@ -77,12 +77,14 @@ func TestOpen(t *testing.T) {
 	photo := garb.FromBytes(read(t, shirt))
 	want := classify(t, open(t), photo)
 	for name, open := range map[string]func() (*garb.Classifier, error){
-		"clothing":                 func() (*garb.Classifier, error) { return garb.Open(garb.Clothing) },
-		"clothing.safetensors":     func() (*garb.Classifier, error) { return garb.Open("model/clothing.safetensors") },
-		"bytes":                    func() (*garb.Classifier, error) { return garb.OpenBytes(data) },
-		"clothing.safetensors, FS": func() (*garb.Classifier, error) { return garb.OpenFS(files, "model/clothing.safetensors") },
-		"run_11_0.900":             func() (*garb.Classifier, error) { return garb.Open(run) },
-		"run_11_0.900, FS":         func() (*garb.Classifier, error) { return garb.OpenFS(folder, "run") },
+		"clothing":             func() (*garb.Classifier, error) { return garb.Open(garb.Clothing) },
+		"clothing.safetensors": func() (*garb.Classifier, error) { return garb.Open("model/clothing.safetensors") },
+		"bytes":                func() (*garb.Classifier, error) { return garb.OpenBytes(data) },
+		"clothing.safetensors, FS": func() (*garb.Classifier, error) {
+			return garb.OpenFS(files, "model/clothing.safetensors")
+		},
+		"run_11_0.900":     func() (*garb.Classifier, error) { return garb.Open(run) },
+		"run_11_0.900, FS": func() (*garb.Classifier, error) { return garb.OpenFS(folder, "run") },
 	} {
 		c, err := open()
 		if err != nil {
@@ -209,47 +211,45 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// A model with a rule for sets of classes, or with several labels, has them in its answers.
-func TestSetsAndLabels(t *testing.T) {
-	described := func(change func(map[string]any)) *garb.Classifier {
-		f, err := tensor.ReadFile("model/clothing.safetensors")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var description map[string]any
-		if err := json.Unmarshal([]byte(f.Metadata["garb"]), &description); err != nil {
-			t.Fatal(err)
-		}
-		change(description)
-		text, err := json.Marshal(description)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tensors := tensor.Map{}
-		for _, name := range f.Names() {
-			if tensors[name], err = f.Tensor(name); err != nil {
-				t.Fatal(err)
-			}
-		}
-		path := filepath.Join(t.TempDir(), "changed.safetensors")
-		err = tensor.WriteFile(path, map[string]string{"garb": string(text)}, tensors, tensor.Float32)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := garb.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
+// A model that was fitted to give sets of classes has them in its answers.
+func TestSets(t *testing.T) {
+	f, err := tensor.ReadFile("model/clothing.safetensors")
+	if err != nil {
+		t.Fatal(err)
 	}
-	photo := garb.FromBytes(read(t, shirt))
-	sets := described(func(d map[string]any) {
-		d["coverage"] = map[string]any{"coverage": 0.9, "threshold": 0.9999, "pictures": 100, "chosen_on": 10,
-			"free": 1, "mean_size": 2}
-	})
-	if a := classify(t, sets, photo); len(a.Set) < 2 || a.Set[0] != a.Class {
+	var description map[string]any
+	err = json.Unmarshal([]byte(f.Metadata["garb"]), &description)
+	if err != nil {
+		t.Fatal(err)
+	}
+	description["coverage"] = map[string]any{"coverage": 0.9, "threshold": 0.9999, "pictures": 100, "chosen_on": 10,
+		"free": 1, "mean_size": 2}
+	text, err := json.Marshal(description)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors := tensor.Map{}
+	for _, name := range f.Names() {
+		if tensors[name], err = f.Tensor(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "changed.safetensors")
+	err = tensor.WriteFile(path, map[string]string{"garb": string(text)}, tensors, tensor.Float32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := garb.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := classify(t, c, garb.FromBytes(read(t, shirt))); len(a.Set) < 2 || a.Set[0] != a.Class {
 		t.Errorf("the set is %v", a.Set)
 	}
+}
+
+// A multi-label model has its labels in its answers.
+func TestLabels(t *testing.T) {
 	// A network that sees red, green and blue.
 	b := nn.NewBuilder(8, 8, 3)
 	graph := b.Build(b.Sigmoid(b.Dense("top", b.GlobalAveragePool(b.Input()), 3, nn.WithBias())))
@@ -264,7 +264,8 @@ func TestSetsAndLabels(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "colours.safetensors")
-	if err := errors.Join(m.SetGolden(t.Context(), nil), m.Save(path, tensor.Float32)); err != nil {
+	err = errors.Join(m.SetGolden(t.Context(), nil), m.Save(path, tensor.Float32))
+	if err != nil {
 		t.Fatal(err)
 	}
 	labels, err := garb.Open(path)
@@ -289,14 +290,16 @@ func TestSetsAndLabels(t *testing.T) {
 func TestPictures(t *testing.T) {
 	c, data := open(t), read(t, shirt)
 	want := classify(t, c, garb.FromBytes(data))
-	if a := classify(t, c, garb.FromReader(iotest.OneByteReader(bytes.NewReader(data)))); a.Probability != want.Probability {
+	reader := iotest.OneByteReader(bytes.NewReader(data))
+	if a := classify(t, c, garb.FromReader(reader)); a.Probability != want.Probability {
 		t.Errorf("from a reader: %v; want %v", a, want)
 	}
 	m, err := jpeg.Decode(bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := classify(t, c, garb.FromImage(m)); a.Class != want.Class || math.Abs(a.Probability-want.Probability) > 0.02 {
+	a := classify(t, c, garb.FromImage(m))
+	if a.Class != want.Class || math.Abs(a.Probability-want.Probability) > 0.02 {
 		t.Errorf("decoded by image/jpeg: %v; want %v", a, want)
 	}
 	// The same pixels as other types of image.
@@ -351,7 +354,8 @@ func TestPictureErrors(t *testing.T) {
 		}
 	}
 	for name, p := range map[string]garb.Picture{
-		"zero": {}, "nil bytes": garb.FromBytes(nil), "nil reader": garb.FromReader(nil), "nil image": garb.FromImage(nil),
+		"zero": {}, "nil bytes": garb.FromBytes(nil),
+		"nil reader": garb.FromReader(nil), "nil image": garb.FromImage(nil),
 	} {
 		if _, err := c.Classify(t.Context(), p); err == nil {
 			t.Errorf("%s has an answer", name)
@@ -411,7 +415,7 @@ func TestClassifyBatch(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write testdata/answers.json")
+var update = flag.Bool("update", false, "write the golden files in testdata instead of comparing with them")
 
 // goldenAnswer is what a built-in model says of a picture that the project draws.
 type goldenAnswer struct {
@@ -423,72 +427,68 @@ type goldenAnswer struct {
 	Probabilities  []float64 // in the order of the classes
 }
 
-// TestGoldenAnswers holds the built-in models' answers to pictures that the project draws: a
-// wrong temperature, order of classes, threshold or preprocessing would show here. The
-// answers were computed with AVX-512; kernels differ by 1e-5 or so.
+// goldenAnswers is the file of golden answers.
+const goldenAnswers = "testdata/answers.json"
+
+// TestGoldenAnswers compares the built-in models' answers to pictures that the project draws
+// with golden ones. It fails for a wrong temperature, order of classes, threshold or
+// preprocessing. The golden answers were computed with AVX-512; kernels differ by about 1e-5.
 func TestGoldenAnswers(t *testing.T) {
-	const path, tolerance = "testdata/answers.json", 2e-4
-	var golden []goldenAnswer
-	if !*update {
-		if err := json.Unmarshal(read(t, path), &golden); err != nil {
-			t.Fatal(err)
-		}
-	} else {
-		for _, name := range []string{garb.Clothing, garb.Garments} {
-			golden = append(golden, goldenAnswer{Model: name, Seed: 3})
-			for _, garment := range drawn.Garments() {
-				golden = append(golden, goldenAnswer{Model: name, Garment: garment, Seed: 1})
-			}
-		}
+	if *update {
+		writeGoldenAnswers(t)
+		return
 	}
-	models, classes := map[string]*garb.Classifier{}, map[string]bool{}
-	refused := 0
-	for i, want := range golden {
-		if models[want.Model] == nil {
-			c, err := garb.Open(want.Model)
-			if err != nil {
-				t.Fatal(err)
-			}
-			models[want.Model] = c
-		}
-		got := answerDrawn(t, models[want.Model], want)
-		if *update {
-			golden[i] = got
-			continue
-		}
-		classes[want.Class] = classes[want.Class] || want.Accepted
-		if !want.Accepted {
-			refused++
-		}
-		same := got.Class == want.Class && got.Accepted == want.Accepted &&
-			math.Abs(got.Acceptance-want.Acceptance) < tolerance && len(got.Probabilities) == len(want.Probabilities)
-		for k := range want.Probabilities {
-			same = same && math.Abs(got.Probabilities[k]-want.Probabilities[k]) < tolerance
-		}
-		if !same {
+	var golden []goldenAnswer
+	if err := json.Unmarshal(read(t, goldenAnswers), &golden); err != nil {
+		t.Fatal(err)
+	}
+	const tolerance = 2e-4
+	near := func(a, b float64) bool { return math.Abs(a-b) < tolerance }
+	classes, refused := map[string]bool{}, 0
+	for _, want := range golden {
+		got := answerDrawn(t, want)
+		if got.Class != want.Class || got.Accepted != want.Accepted || !near(got.Acceptance, want.Acceptance) ||
+			!slices.EqualFunc(got.Probabilities, want.Probabilities, near) {
 			t.Errorf("%s of %s: %+v\nwant %+v", want.Model, want.Garment, got, want)
 		}
-	}
-	if *update {
-		text, err := json.MarshalIndent(golden, "", "\t")
-		if err != nil {
-			t.Fatal(err)
+		if want.Accepted {
+			classes[want.Class] = true
+		} else {
+			refused++
 		}
-		if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
 	}
 	if len(classes) < 4 || refused == 0 {
 		t.Errorf("the golden answers are of the classes %v, and %d refusals", classes, refused)
 	}
 }
 
-func answerDrawn(t *testing.T, c *garb.Classifier, what goldenAnswer) goldenAnswer {
+func writeGoldenAnswers(t *testing.T) {
 	t.Helper()
+	var golden []goldenAnswer
+	for _, name := range []string{garb.Clothing, garb.Garments} {
+		golden = append(golden, answerDrawn(t, goldenAnswer{Model: name, Seed: 3}))
+		for _, garment := range drawn.Garments() {
+			golden = append(golden, answerDrawn(t, goldenAnswer{Model: name, Garment: garment, Seed: 1}))
+		}
+	}
+	text, err := json.MarshalIndent(golden, "", "\t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(goldenAnswers, append(text, '\n'), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answerDrawn returns what a model says of the picture that a golden answer names.
+func answerDrawn(t *testing.T, what goldenAnswer) goldenAnswer {
+	t.Helper()
+	c, err := garb.Open(what.Model)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p, _ := drawn.Nothing(what.Seed, int(what.Seed))
 	if what.Garment != "" {
-		var err error
 		if p, err = drawn.Garment(what.Garment, what.Seed); err != nil {
 			t.Fatal(err)
 		}

@@ -606,30 +606,3 @@ func BenchmarkLoad(b *testing.B) {
 		})
 	}
 }
-
-func ExampleViews_Load() {
-	folder, err := os.MkdirTemp("", "pictures")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer os.RemoveAll(folder)
-	path := filepath.Join(folder, "1.png")
-	var b bytes.Buffer
-	png.Encode(&b, image.NewGray(image.Rect(0, 0, 60, 80)))
-	os.WriteFile(path, b.Bytes(), 0o644)
-
-	train := dataset.Training{Set: &dataset.Set{Classes: []string{"dark"}, Samples: []dataset.Sample{{Path: path}}}}
-	spec := picture.Spec{Width: 32, Height: 32, Filter: picture.Bilinear, Fit: picture.Stretch,
-		Std: [3]float32{255, 255, 255}}
-	config := Config{RotationRangeDegrees: 30, HorizontalFlip: true}
-	views, err := New(config, spec, train, 1, picture.DefaultLimits())
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	values := make([]float32, spec.ValueCount())
-	err = views.Load(context.Background(), 1, 0, values)
-	fmt.Println(len(values), values[0], err)
-	// Output: 3072 0 <nil>
-}

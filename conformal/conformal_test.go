@@ -3,7 +3,6 @@ package conformal
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -313,20 +312,4 @@ func TestRuleAsJSON(t *testing.T) {
 			t.Errorf("%+v is accepted", b)
 		}
 	}
-}
-
-func ExampleFit() {
-	// Of forty pictures, a tenth are of the second class.
-	var probabilities [][]float64
-	var labels []int
-	for i := range 40 {
-		probabilities, labels = append(probabilities, []float64{0.7, 0.2, 0.1}), append(labels, max(0, i%10-8))
-	}
-	rule, err := Fit(probabilities, labels, 0.95)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(rule.Set([]float64{0.7, 0.2, 0.1}), rule.Set([]float64{0.02, 0.02, 0.96}))
-	// Output: [0 1] [2]
 }

@@ -483,19 +483,3 @@ func TestFindPairs(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func ExampleCutter() {
-	names, err := ParseNames([]byte("null\nskin\nsneakers\n"))
-	if err != nil {
-		panic(err)
-	}
-	rule := DefaultRule()
-	rule.Ignore = []string{"null", "skin"}
-	rule.Merge = map[string]string{"sneakers": "shoes"}
-	cutter, err := NewCutter(names, rule)
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(cutter.Classes())
-	// Output: [shoes]
-}

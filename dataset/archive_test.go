@@ -354,11 +354,3 @@ func TestTally(t *testing.T) {
 		}
 	}
 }
-
-func ExampleTally() {
-	var tally Tally
-	tally.Add(ReasonMissing, "a.jpg", "there is no such file")
-	tally.Add(ReasonHidden, ".DS_Store", "hidden")
-	fmt.Println(tally.Summary(41))
-	// Output: 41 pictures used, 1 skipped (1 missing), 1 ignored (1 hidden file)
-}

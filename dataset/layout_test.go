@@ -5,7 +5,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -895,27 +894,6 @@ func TestPicturesIn(t *testing.T) {
 			t.Errorf("%s: %q, %v, %v", path, paths, tally.Counts(), err)
 		}
 	}
-}
-
-func ExampleRead() {
-	root, err := os.MkdirTemp("", "pictures")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer os.RemoveAll(root)
-	os.WriteFile(filepath.Join(root, "labels.csv"), []byte("file;kind\na.jpg;polo\nb;t-shirt\nc;hat\n"), 0o644)
-	for _, name := range []string{"a.jpg", "b.jpg"} {
-		os.WriteFile(filepath.Join(root, name), nil, 0o644)
-	}
-	d, err := Read(context.Background(), root,
-		Options{LabelColumn: "kind", Merge: map[string]string{"polo": "t-shirt"}})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(d.Classes, d.Tally.Summary(len(d.All().Samples)))
-	// Output: [t-shirt] 2 pictures used, 1 skipped (1 missing)
 }
 
 // TestRowWithoutName: a row that names no picture is said to be the table's, not that of

@@ -3,7 +3,6 @@ package evaluate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -157,10 +156,4 @@ func TestBuiltInModel(t *testing.T) {
 	if r.Accuracy < 0.85 || r.Count != 372 {
 		t.Errorf("accuracy %.4f of %d pictures", r.Accuracy, r.Count)
 	}
-}
-
-func ExampleWilson() {
-	interval := Wilson(324, 372)
-	fmt.Printf("%.3f to %.3f\n", interval[0], interval[1])
-	// Output: 0.833 to 0.901
 }

@@ -3,7 +3,6 @@ package explain
 import (
 	"context"
 	"errors"
-	"fmt"
 	"image"
 	"image/png"
 	"io/fs"
@@ -145,16 +144,6 @@ func TestNearest(t *testing.T) {
 	if len(got) != 3 || got[0].Path != "b" || got[1].Path != "c" || got[2].Path != "d" {
 		t.Errorf("%v", got)
 	}
-}
-
-func ExampleNearest() {
-	photo := []float32{1, 2, 0} // embeddings
-	coat, sock := []float32{2, 4, 1}, []float32{0, 1, 9}
-	for _, n := range Nearest([]Neighbour{{"sock.jpg", "sock", Similarity(photo, sock)},
-		{"coat.jpg", "coat", Similarity(photo, coat)}}, 1) {
-		fmt.Printf("%s %.2f\n", n.Class, n.Similarity)
-	}
-	// Output: coat 0.98
 }
 
 // TestWritePage checks that the page holds its pictures and refers to nothing outside.

@@ -334,17 +334,3 @@ func indices(n int) []int {
 	}
 	return all
 }
-
-func ExampleFind() {
-	probabilities := [][]float64{{.9, .1}, {.8, .2}, {.1, .9}, {.05, .95}}
-	labels := []int{0, 0, 1, 0} // the last is likely 1
-	r, err := Find(probabilities, labels, SelfConfidence)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, f := range r.Findings[:r.Candidates()] {
-		fmt.Printf("picture %d is labelled %d, and likely %d\n", f.Index, f.Label, f.Proposed)
-	}
-	// Output: picture 3 is labelled 0, and likely 1
-}

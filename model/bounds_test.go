@@ -102,6 +102,8 @@ func TestDescriptionBounds(t *testing.T) {
 		{"its head", own, func(m *Description) { own(m); m.Head.Inner = []int{2} }},
 		{"features at 0", func(m *Description) { own(m); m.FeaturesAt = 0 }, func(m *Description) { m.FeaturesAt = -1 }},
 		{"features at the end", own, func(m *Description) { own(m); m.FeaturesAt = 3 }},
+		{"features of two layers", func(m *Description) { own(m); m.Network, m.FeaturesAt = layers(2), 0 },
+			func(m *Description) { own(m); m.Network, m.FeaturesAt = layers(2), 1 }},
 		{"classes", func(m *Description) {}, func(m *Description) { m.Classes, m.Golden[0].Logits = nil, nil }},
 		{"class twice", func(m *Description) {}, func(m *Description) { m.Classes[1] = m.Classes[0] }},
 		{"class without a name", func(m *Description) {}, func(m *Description) { m.Classes[1] = "" }},

@@ -3,7 +3,6 @@ package model_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math"
 	"math/rand/v2"
@@ -356,26 +355,6 @@ func TestBestCheckpointIsTheLatest(t *testing.T) {
 	if got, err := model.BestCheckpoint(run); err != nil || filepath.Base(got) != "a_b_10_0.910.safetensors" {
 		t.Errorf("%s, %v", got, err)
 	}
-}
-
-func ExampleClassifier_Classify() {
-	classifier, err := model.Default(model.Options{})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	data, err := os.ReadFile("../examples/t-shirt.jpg")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	predictions, err := classifier.Classify(context.Background(), data)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(predictions[0].Class)
-	// Output: t-shirt
 }
 
 func BenchmarkOpen(b *testing.B) {

@@ -192,3 +192,19 @@ func TestInputShapes(t *testing.T) {
 		}
 	}
 }
+
+// TestEqualValuesChooseTheFirst: of two equal values the first gets the gradient, as in
+// TensorFlow.
+func TestEqualValuesChooseTheFirst(t *testing.T) {
+	for name, op := range map[string]pairwise{"maximum": maximum, "minimum": minimum} {
+		dx, dy := []float32{1, 1, 1}, []float32{1, 1, 1}
+		op.back(dx, dy, []float32{5, 6, 7}, []float32{2, 1, 3}, []float32{2, 3, 1})
+		wantX, wantY := []float32{6, 1, 8}, []float32{1, 7, 1}
+		if name == "minimum" {
+			wantX, wantY = []float32{6, 7, 1}, []float32{1, 1, 8}
+		}
+		if !slices.Equal(dx, wantX) || !slices.Equal(dy, wantY) {
+			t.Errorf("%s: gradients %v and %v, want %v and %v", name, dx, dy, wantX, wantY)
+		}
+	}
+}

@@ -213,7 +213,7 @@ func TestResizeOrder(t *testing.T) {
 		across, down := newWeights(p.Width, test.width, Bicubic), newWeights(p.Height, test.height, Bicubic)
 		orders := map[bool][]uint8{}
 		for heightFirst, scaled := range map[bool]plane{
-			false: whole.scale(across).mix(down), true: whole.mix(down).scale(across),
+			false: whole.scaleWidth(across).scaleHeight(down), true: whole.scaleHeight(down).scaleWidth(across),
 		} {
 			for y := range test.height {
 				orders[heightFirst] = append(orders[heightFirst], scaled.pix[y*scaled.stride:][:3*test.width]...)

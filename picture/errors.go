@@ -5,9 +5,10 @@ import "errors"
 // Kind says what is wrong with a picture.
 type Kind string
 
+// Kinds of errors.
 const (
-	NotPicture  Kind = "not_a_picture" // none of the formats
-	Unsupported Kind = "unsupported"   // a kind of a format that is not decoded
+	NotPicture  Kind = "not_a_picture" // of no known format
+	Unsupported Kind = "unsupported"   // a variant of a format that garb does not decode
 	TooLarge    Kind = "too_large"     // beyond the limits
 	Corrupt     Kind = "corrupt"       // broken or cut off
 )
@@ -24,10 +25,10 @@ var sentinels = map[Kind]error{
 	NotPicture: ErrNotPicture, Unsupported: ErrUnsupported, TooLarge: ErrTooLarge, Corrupt: ErrCorrupt,
 }
 
-// Error says why a picture cannot be had.
+// Error says why a picture cannot be decoded.
 type Error struct {
 	Kind   Kind
-	Detail string // a clause for people, with what to do
+	Detail string // the reason and what to do, for people
 	Err    error  // the decoder's error, or nil
 }
 

@@ -2,12 +2,12 @@ package picture
 
 import "encoding/binary"
 
-// orientationTag is EXIF's tag of the orientation, a SHORT (Exif 2.32, table 4).
+// orientationTag is EXIF's tag for the orientation, a SHORT (Exif 2.32, table 4).
 const orientationTag = 0x0112
 
-// orientation reads the orientation out of an EXIF block, a TIFF file. Whatever
-// cannot be read is upright: a broken note about a picture is no broken picture.
-func orientation(exif []byte) int {
+// readOrientation reads the orientation from an EXIF block, a TIFF file. If it cannot be read, the
+// picture is taken as upright.
+func readOrientation(exif []byte) int {
 	const upright = 1
 	if len(exif) >= 6 && string(exif[:6]) == "Exif\x00\x00" {
 		exif = exif[6:]
@@ -45,8 +45,8 @@ func orientation(exif []byte) int {
 	return upright
 }
 
-// jpegEXIF returns the body of a JPEG's first EXIF segment, nil if there is none.
-func jpegEXIF(data []byte) []byte {
+// findJPEGEXIF returns the body of a JPEG's first EXIF segment, nil if there is none.
+func findJPEGEXIF(data []byte) []byte {
 	for at := 2; at+4 <= len(data) && data[at] == 0xff; {
 		marker := data[at+1]
 		if marker == 0xff { // padding
@@ -65,8 +65,8 @@ func jpegEXIF(data []byte) []byte {
 	return nil
 }
 
-// pngEXIF returns the body of a PNG's eXIf chunk, nil if there is none.
-func pngEXIF(data []byte) []byte {
+// findPNGEXIF returns the body of a PNG's eXIf chunk, nil if there is none.
+func findPNGEXIF(data []byte) []byte {
 	for rest := data[8:]; len(rest) >= 12; {
 		size := int64(binary.BigEndian.Uint32(rest))
 		if 12+size > int64(len(rest)) {
@@ -80,10 +80,9 @@ func pngEXIF(data []byte) []byte {
 	return nil
 }
 
-// upright returns the picture as its orientation means it to be seen.
-func (p *RGB) upright(orientation int) *RGB {
-	// Where the upright picture's pixel (x, y) is stored: at the start, plus x and y
-	// steps.
+// turnUpright returns the picture rotated and mirrored so that it is upright.
+func (p *RGB) turnUpright(orientation int) *RGB {
+	// Pixel (x, y) of the upright picture is stored at start + x·stepX + y·stepY.
 	w, h := p.Width, p.Height
 	right, down := 1, w
 	var start, stepX, stepY int

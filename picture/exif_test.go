@@ -2,9 +2,7 @@ package picture
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
-	"errors"
 	"image"
 	"image/color"
 	"image/gif"
@@ -59,7 +57,7 @@ func TestOrientation(t *testing.T) {
 		"a directory far away":  {[]byte("II*\x00\xff\xff\xff\xff\x00\x00"), 1},
 		"an entry cut off":      {block[:21], 1},
 	} {
-		if have := orientation(test.exif); have != test.want {
+		if have := readOrientation(test.exif); have != test.want {
 			t.Errorf("%s: %d, want %d", name, have, test.want)
 		}
 	}
@@ -88,7 +86,7 @@ func TestJPEGEXIF(t *testing.T) {
 		"the first is long": {segment(0xe0, string(make([]byte, 70000)))[:50], nil},
 		"nothing":           {nil, nil},
 	} {
-		if have := jpegEXIF(append([]byte(start), test.data...)); !bytes.Equal(have, test.want) {
+		if have := findJPEGEXIF(append([]byte(start), test.data...)); !bytes.Equal(have, test.want) {
 			t.Errorf("%s: %q, want %q", name, have, test.want)
 		}
 	}
@@ -110,7 +108,7 @@ func TestPNGEXIF(t *testing.T) {
 		"cut off":      {chunk("eXIf", "body")[:15], ""},
 		"nothing":      {nil, ""},
 	} {
-		if have := pngEXIF(append([]byte(start), test.data...)); string(have) != test.want {
+		if have := findPNGEXIF(append([]byte(start), test.data...)); string(have) != test.want {
 			t.Errorf("%s: %q, want %q", name, have, test.want)
 		}
 	}
@@ -157,53 +155,5 @@ func TestSmallFrame(t *testing.T) {
 		if level != want {
 			t.Errorf("level %d of pixel %d is %d, want %d", i%3, i/3, level, want)
 		}
-	}
-}
-
-// TestFromImage: an image has the pixels that its own methods give, over white, wherever it
-// begins.
-func TestFromImage(t *testing.T) {
-	bounds := image.Rect(-1, 2, 2, 4)
-	rgba, alpha := image.NewRGBA(bounds), image.NewNRGBA(bounds)
-	grey, long := image.NewGray(bounds), image.NewNRGBA64(bounds)
-	var want, overWhite, levels []uint8
-	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
-		for x := bounds.Min.X; x < bounds.Max.X; x++ {
-			c := color.NRGBA{uint8(50 * (x + 1)), uint8(60 * y), uint8(10*x + 20*y), 255}
-			rgba.Set(x, y, c)
-			long.Set(x, y, c)
-			want = append(want, c.R, c.G, c.B)
-			grey.SetGray(x, y, color.Gray{c.R})
-			levels = append(levels, c.R, c.R, c.R)
-			c.A = 0
-			alpha.SetNRGBA(x, y, c)
-			overWhite = append(overWhite, 255, 255, 255)
-		}
-	}
-	for name, test := range map[string]struct {
-		m    image.Image
-		want []uint8
-	}{
-		"RGBA": {rgba, want}, "NRGBA64": {long, want}, "no pixel formats": {struct{ image.Image }{long}, want},
-		"grey": {grey, levels}, "transparent": {alpha, overWhite},
-	} {
-		p, err := FromImage(t.Context(), test.m, DefaultLimits())
-		if err != nil || p.Width != 3 || p.Height != 2 || !bytes.Equal(p.Pix, test.want) {
-			t.Errorf("%s: %+v, %v; want %v", name, p, err, test.want)
-		}
-	}
-	empty := image.NewGray(image.Rect(0, 0, 3, 0))
-	if _, err := FromImage(t.Context(), empty, DefaultLimits()); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("no pixels: %v", err)
-	}
-	l := DefaultLimits()
-	l.MaxSide = 2
-	if _, err := FromImage(t.Context(), rgba, l); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("too wide: %v", err)
-	}
-	ended, end := context.WithCancel(t.Context())
-	end()
-	if _, err := FromImage(ended, rgba, DefaultLimits()); !errors.Is(err, context.Canceled) {
-		t.Errorf("after the end: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 // Format is a picture's encoding.
 type Format string
 
+// Formats that garb decodes.
 const (
 	JPEG Format = "jpeg"
 	PNG  Format = "png"
@@ -28,12 +29,11 @@ const (
 	HEIC Format = "heic"
 )
 
-// Info is what a picture's header says.
+// Info is the content of a picture's header.
 type Info struct {
 	Format        Format
 	Width, Height int // in pixels, as stored
-	// Orientation is EXIF's: 1 for upright, 2 to 8 for the ways of being turned and
-	// mirrored.
+	// Orientation is EXIF's: 1 for upright, 2 to 8 if the picture is stored rotated or mirrored.
 	Orientation int
 }
 
@@ -45,14 +45,17 @@ func (i Info) Upright() (width, height int) {
 	return i.Width, i.Height
 }
 
-// known is the end of a sentence about data of no format.
-const known = "garb reads JPEG, PNG, GIF, WebP, BMP, AVIF and HEIC; convert it to one of them"
+// advice is the end of a sentence about data of no format.
+const advice = "garb reads JPEG, PNG, GIF, WebP, BMP, AVIF and HEIC; convert it to one of them"
 
-// Identify reads a picture's header: format by content, size, orientation. Its
+// unknownKind describes pictures that no decoder supports.
+const unknownKind = "garb does not decode this variant of the format; save it as an ordinary JPEG or PNG"
+
+// Identify reads a picture's header and determines the format by its content. Its
 // errors are *Error.
 func Identify(data []byte) (info Info, err error) {
 	defer func() {
-		if r := recover(); r != nil { // as in decode
+		if r := recover(); r != nil { // see decode
 			err = &Error{Corrupt, "the header cannot be read", fmt.Errorf("%v", r)}
 		}
 		if err == nil && (info.Width <= 0 || info.Height <= 0) {
@@ -68,51 +71,51 @@ func Identify(data []byte) (info Info, err error) {
 		info.Format = JPEG
 		h, err := jpeg.ReadHeader(data)
 		if err != nil {
-			return info, decodeError(err)
+			return info, classify(err)
 		}
 		info.Width, info.Height = h.Width, h.Height
-		info.Orientation = orientation(jpegEXIF(data))
+		info.Orientation = readOrientation(findJPEGEXIF(data))
 	case starts("\x89PNG\r\n\x1a\n"):
 		info.Format = PNG
 		c, err := png.DecodeConfig(bytes.NewReader(data))
 		if err != nil {
-			return info, decodeError(err)
+			return info, classify(err)
 		}
 		info.Width, info.Height = c.Width, c.Height
-		info.Orientation = orientation(pngEXIF(data))
+		info.Orientation = readOrientation(findPNGEXIF(data))
 	case starts("GIF87a"), starts("GIF89a"):
 		info.Format = GIF
 		c, err := gif.DecodeConfig(bytes.NewReader(data))
 		if err != nil {
-			return info, decodeError(err)
+			return info, classify(err)
 		}
 		info.Width, info.Height = c.Width, c.Height
 	case starts("RIFF") && len(data) >= 12 && string(data[8:12]) == "WEBP":
 		info.Format = WebP
 		return identifyWebP(data, info)
-	case starts("BM") && len(data) >= 18 && bmpHeader(binary.LittleEndian.Uint32(data[14:])):
+	case starts("BM") && len(data) >= 18 && isBMPHeader(binary.LittleEndian.Uint32(data[14:])):
 		info.Format = BMP
 		c, err := bmp.DecodeConfig(bytes.NewReader(data))
 		if err != nil {
-			return info, decodeError(err)
+			return info, classify(err)
 		}
 		info.Width, info.Height = c.Width, c.Height
 	default:
 		format, width, height, ok, err := heif.Identify(data)
 		if !ok {
-			return info, &Error{NotPicture, known, nil}
+			return info, &Error{NotPicture, advice, nil}
 		}
 		info.Format, info.Width, info.Height = Format(format), width, height
 		if err != nil {
-			return info, decodeError(err)
+			return info, classify(err)
 		}
 	}
 	return info, nil
 }
 
-// bmpHeader reports whether there is a BMP header of this size: "BM" alone begins
-// many a text. Those of OS/2 (12, 16, 64) and of 52 and 56 bytes are not decoded.
-func bmpHeader(size uint32) bool {
+// isBMPHeader reports whether a BMP header can have this size; "BM" alone also begins texts.
+// Headers of OS/2 (12, 16, 64) and of 52 and 56 bytes are not decoded.
+func isBMPHeader(size uint32) bool {
 	switch size {
 	case 12, 16, 40, 52, 56, 64, 108, 124:
 		return true
@@ -120,12 +123,12 @@ func bmpHeader(size uint32) bool {
 	return false
 }
 
-// identifyWebP reads the sizes of the canvas and of the picture in it, which a
-// file may state differently, and takes the larger of each.
+// identifyWebP reads the sizes of the canvas and of the picture in it, which may differ, and takes
+// the larger of each.
 func identifyWebP(data []byte, info Info) (Info, error) {
 	c, err := webp.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
-		return info, decodeError(err)
+		return info, classify(err)
 	}
 	info.Width, info.Height = c.Width, c.Height
 	for rest := data[12:]; len(rest) >= 8; {
@@ -143,7 +146,7 @@ func identifyWebP(data []byte, info Info) (Info, error) {
 			bits := binary.LittleEndian.Uint32(body[1:])
 			width, height = int(bits&0x3fff)+1, int(bits>>14&0x3fff)+1
 		case name == "EXIF":
-			info.Orientation = orientation(body)
+			info.Orientation = readOrientation(body)
 		}
 		info.Width, info.Height = max(info.Width, width), max(info.Height, height)
 		rest = rest[min(8+size+size%2, int64(len(rest))):]
@@ -151,13 +154,12 @@ func identifyWebP(data []byte, info Info) (Info, error) {
 	return info, nil
 }
 
-// decodeError gives a decoder's error its kind.
-func decodeError(err error) error {
+// classify wraps a decoder's error in an Error of its kind.
+func classify(err error) error {
 	switch {
 	case errors.Is(err, jpeg.ErrUnsupported), errors.Is(err, bmp.ErrUnsupported), errors.Is(err, heif.ErrUnsupported),
 		isUnsupportedPNG(err):
-		return &Error{Unsupported,
-			"a kind of its format that garb does not decode; save it as an ordinary JPEG or PNG", err}
+		return &Error{Unsupported, unknownKind, err}
 	case errors.Is(err, heif.ErrTooLarge):
 		return &Error{TooLarge, "scale it down", err}
 	}

@@ -8,9 +8,9 @@ import (
 
 // FromImage returns the pixels of a decoded image, over white where it is transparent. Its
 // errors are *Error, of kind TooLarge or, for an image without pixels, Corrupt, or the
-// context's. It calls m's methods from one goroutine and keeps nothing of m.
+// context's. It calls m's methods from one goroutine and does not keep m.
 func FromImage(ctx context.Context, m image.Image, l Limits) (*RGB, error) {
-	ctx, cancel := l.deadline(ctx)
+	ctx, cancel := l.withDeadline(ctx)
 	defer cancel()
 	bounds := m.Bounds()
 	if bounds.Empty() {
@@ -20,15 +20,16 @@ func FromImage(ctx context.Context, m image.Image, l Limits) (*RGB, error) {
 		return nil, err
 	}
 	switch m.(type) {
-	case *image.Gray, *image.NRGBA, *image.RGBA, *image.Paletted:
+	case *image.Gray, *image.NRGBA, *image.RGBA:
 	default:
 		m = exactImage{m}
 	}
-	return overWhite(ctx, m, bounds)
+	return blendOverWhite(ctx, m, bounds)
 }
 
-// exactImage gives an image's colours as its own methods compute them: overWhite would take
-// a *image.YCbCr for one of WebP's, whose range of levels is another.
+// exactImage returns an image's colours as its own methods compute them: blendOverWhite would
+// take a *image.YCbCr for one of WebP's, whose levels have another range, and allows palettes of
+// up to 256 colours.
 type exactImage struct{ image.Image }
 
 // RGBA64At returns the colour of a pixel.

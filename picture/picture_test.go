@@ -47,7 +47,7 @@ func pixels(t testing.TB, path string) *RGB {
 	return p
 }
 
-// difference is the largest difference of a level, 256 if the sizes differ.
+// difference returns the largest difference of a level, 256 if the sizes differ.
 func difference(a, b *RGB) int {
 	if a.Width != b.Width || a.Height != b.Height {
 		return 256
@@ -144,8 +144,8 @@ func TestResizePartStaysInside(t *testing.T) {
 	}
 }
 
-// TestPhotosAreThoseOfPillow compares photos with the peer itself: decoded,
-// resized as the two networks have it.
+// TestPhotosAreThoseOfPillow compares photos, decoded and resized for the two networks, with Pillow
+// on this machine.
 func TestPhotosAreThoseOfPillow(t *testing.T) {
 	python, folder := os.Getenv("GARB_PYTHON"), os.Getenv("GARB_DATA")
 	if python == "" || folder == "" {
@@ -196,8 +196,8 @@ for path in sys.stdin.read().split("\n"):
 	}
 }
 
-// TestGrey holds levels of grey to Pillow's convert("L"), which comes before the resizing: in
-// the last case that is another level than after it.
+// TestGrey compares levels of grey with Pillow's convert("L") before resizing. In the last case the
+// level would be another after it.
 func TestGrey(t *testing.T) {
 	for _, c := range []struct {
 		width     int
@@ -243,7 +243,7 @@ func TestGrey(t *testing.T) {
 	}
 }
 
-// unit is a Spec whose values are the levels.
+// unit returns a Spec whose values are the levels.
 func unit(width, height int, filter Filter, fit Fit) Spec {
 	return Spec{Width: width, Height: height, Filter: filter, Fit: fit, Std: [3]float32{1, 1, 1}}
 }
@@ -339,7 +339,7 @@ func TestReducedIsCloseToWhole(t *testing.T) {
 		t.Fatal(s.Reduction(info), err)
 	}
 	reduced := make([]float32, s.ValueCount())
-	if _, err := s.Load(context.Background(), data, DefaultLimits(), reduced); err != nil {
+	if _, err = s.Load(context.Background(), data, DefaultLimits(), reduced); err != nil {
 		t.Fatal(err)
 	}
 	whole, err := Decode(context.Background(), data, DefaultLimits())
@@ -367,8 +367,8 @@ func encodeJPEG(t testing.TB, p *RGB) []byte {
 	return b.Bytes()
 }
 
-// pngOf is a PNG that claims a size and holds hardly anything.
-func pngOf(width, height uint32) []byte {
+// makePNG returns a PNG that claims a size and holds hardly any data.
+func makePNG(width, height uint32) []byte {
 	b := []byte("\x89PNG\r\n\x1a\n")
 	chunk := func(name string, body []byte) {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
@@ -381,9 +381,9 @@ func pngOf(width, height uint32) []byte {
 	return b
 }
 
-// webpOf is a lossless WebP that claims 16,384 pixels a side; canvas, if not 0, is
-// what its extended header claims instead.
-func webpOf(canvas int) []byte {
+// makeWebP returns a lossless WebP that claims 16,384 pixels per side; canvas, if not 0, is the claim
+// of its extended header.
+func makeWebP(canvas int) []byte {
 	vp8l := []byte{0x2f, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0}
 	body := slices.Concat([]byte("WEBP"), []byte("VP8L"), binary.LittleEndian.AppendUint32(nil, uint32(len(vp8l))),
 		vp8l)
@@ -411,17 +411,18 @@ func TestBadPictures(t *testing.T) {
 		data []byte
 		want error
 	}{
-		"empty":              {nil, ErrNotPicture},
-		"text":               {[]byte("BM, said the text, is how it begins"), ErrNotPicture},
-		"one byte":           {[]byte{0xff}, ErrNotPicture},
-		"cut JPEG":           {photo[:len(photo)/2], ErrCorrupt},
-		"gigapixel GIF":      {[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), ErrTooLarge},
-		"gigapixel WebP":     {webpOf(0), ErrTooLarge},
-		"WebP that lies":     {webpOf(10), ErrTooLarge},
-		"gigapixel PNG":      {pngOf(60_000, 60_000), ErrTooLarge},
-		"PNG of 16k × 16k":   {pngOf(16_000, 16_000), ErrTooLarge},
+		"empty":    {nil, ErrNotPicture},
+		"text":     {[]byte("BM, said the text, is how it begins"), ErrNotPicture},
+		"one byte": {[]byte{0xff}, ErrNotPicture},
+		"cut JPEG": {photo[:len(photo)/2], ErrCorrupt},
+		"gigapixel GIF": {[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff," +
+			"\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), ErrTooLarge},
+		"gigapixel WebP":     {makeWebP(0), ErrTooLarge},
+		"WebP that lies":     {makeWebP(10), ErrTooLarge},
+		"gigapixel PNG":      {makePNG(60_000, 60_000), ErrTooLarge},
+		"PNG of 16k × 16k":   {makePNG(16_000, 16_000), ErrTooLarge},
 		"gigapixel BMP":      {bmpOf(60_000), ErrTooLarge},
-		"PNG without pixels": {pngOf(100, 100), ErrCorrupt},
+		"PNG without pixels": {makePNG(100, 100), ErrCorrupt},
 		"animated WebP":      {read(t, "testdata/animated.webp"), ErrUnsupported},
 		"too many bytes":     {make([]byte, limits.MaxBytes+1), ErrTooLarge},
 	} {
@@ -440,8 +441,8 @@ func TestBadPictures(t *testing.T) {
 	}
 }
 
-// TestCuts cuts a picture of each format: that is an error of the picture, never a
-// panic, or a picture if what is missing does not count.
+// TestCuts cuts off a picture of each format at every length. The result is a typed error or a
+// picture, never a panic.
 func TestCuts(t *testing.T) {
 	for _, name := range []string{"plain.jpg", "plain.png", "bits16.png", "plain.gif", "plain.bmp", "lossless.webp",
 		"lossy.webp"} {
@@ -470,7 +471,8 @@ func TestLimits(t *testing.T) {
 		if _, err := Decode(context.Background(), data, l); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := (unit(8, 8, Nearest, Stretch)).Load(context.Background(), data, l, make([]float32, 192)); !errors.Is(err, ErrTooLarge) {
+		s := unit(8, 8, Nearest, Stretch)
+		if _, err := s.Load(context.Background(), data, l, make([]float32, 192)); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("Load, %s: %v", name, err)
 		}
 	}
@@ -488,13 +490,15 @@ func TestContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, name := range []string{"plain.jpg", "plain.png", "plain.gif", "lossless.webp", "plain.bmp"} {
-		if _, err := Decode(ctx, read(t, filepath.Join("testdata", name)), DefaultLimits()); !errors.Is(err, context.Canceled) {
+		_, err := Decode(ctx, read(t, filepath.Join("testdata", name)), DefaultLimits())
+		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	l := DefaultLimits()
 	l.Timeout = time.Nanosecond
-	if _, err := Decode(context.Background(), read(t, "testdata/plain.jpg"), l); !errors.Is(err, context.DeadlineExceeded) {
+	_, err := Decode(context.Background(), read(t, "testdata/plain.jpg"), l)
+	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 }
@@ -548,7 +552,7 @@ func TestVectorsAreTheGenericCode(t *testing.T) {
 		if !bytes.Equal(other[:3*out], want) {
 			t.Fatalf("%d to %d across, second row: %v, want %v", in, out, other, want)
 		}
-		k, stride := w.of(0), random.IntN(100)+1
+		k, stride := w.at(0), random.IntN(100)+1
 		tall := make([]uint8, stride*len(k))
 		for i := range tall {
 			tall[i] = uint8(random.Uint32())
@@ -563,12 +567,12 @@ func TestVectorsAreTheGenericCode(t *testing.T) {
 }
 
 func TestOrientationOfBrokenEXIF(t *testing.T) {
-	whole := jpegEXIF(read(t, "testdata/orientation6.jpg"))
-	if orientation(whole) != 6 {
+	whole := findJPEGEXIF(read(t, "testdata/orientation6.jpg"))
+	if readOrientation(whole) != 6 {
 		t.Fatal("the fixture has no orientation")
 	}
 	for cut := range len(whole) - 1 {
-		if v := orientation(whole[:cut]); v != 1 && v != 6 {
+		if v := readOrientation(whole[:cut]); v != 1 && v != 6 {
 			t.Errorf("cut to %d bytes: %d", cut, v)
 		}
 	}
@@ -582,8 +586,8 @@ func seeds(f *testing.F) {
 	for _, path := range all {
 		f.Add(read(f, strings.TrimSuffix(path, ".png")))
 	}
-	f.Add(webpOf(10))
-	f.Add(pngOf(100, 100))
+	f.Add(makeWebP(10))
+	f.Add(makePNG(100, 100))
 	f.Add(bmpOf(10))
 }
 
@@ -612,9 +616,9 @@ func FuzzIdentify(f *testing.F) {
 }
 
 func FuzzOrientation(f *testing.F) {
-	f.Add(jpegEXIF(read(f, "testdata/orientation6.jpg")))
+	f.Add(findJPEGEXIF(read(f, "testdata/orientation6.jpg")))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if v := orientation(data); v < 1 || v > 8 {
+		if v := readOrientation(data); v < 1 || v > 8 {
 			t.Errorf("orientation %d", v)
 		}
 	})
@@ -645,23 +649,7 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-func ExampleSpec_Load() {
-	data, err := os.ReadFile("testdata/plain.jpg")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	s := Spec{
-		Width: 32, Height: 32, Filter: Bicubic, Fit: Stretch,
-		Mean: [3]float32{127, 127, 127}, Std: [3]float32{128, 128, 128},
-	}
-	values := make([]float32, s.ValueCount())
-	info, err := s.Load(context.Background(), data, DefaultLimits(), values)
-	fmt.Println(info.Format, info.Width, info.Height, err)
-	// Output: jpeg 40 30 <nil>
-}
-
-// TestCroppedHEIC: a picture of odd sides is coded with even ones, and cropped.
+// TestCroppedHEIC checks a picture with odd sides, which is coded with even ones and cropped.
 func TestCroppedHEIC(t *testing.T) {
 	data := read(t, "../internal/heif/testdata/drawn-odd.heic")
 	info, err := Identify(data)

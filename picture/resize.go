@@ -4,24 +4,24 @@ import "math"
 
 //go:generate sh -c "cd _generate && go run . -out ../picture_amd64.s -stubs ../stubs_amd64.go -pkg picture"
 
-// resize scales a part of p. It computes what Pillow's Image.resize does, to the
-// bit: weights in fixed point, rounded to 8 bits after each direction (Pillow
-// 13.0.0, src/libImaging/Resample.c and, for nearest, Geometry.c).
+// resize scales a part of p as Pillow's Image.resize does, to the bit: with weights in fixed point,
+// rounding to 8 bits after each direction (Pillow 13.0.0, src/libImaging/Resample.c and, for
+// nearest, Geometry.c).
 func resize(p *RGB, b box, width, height int, filter Filter) *RGB {
 	if b == (box{0, 0, width, height}) && p.Width == width && p.Height == height {
 		return p
 	}
 	if filter == Nearest {
-		return nearest(p, b, width, height)
+		return resizeNearest(p, b, width, height)
 	}
 	from := plane{p.Pix[3*(b.top*p.Width+b.left):], 3 * p.Width, b.width, b.height}
 	across := newWeights(b.width, width, filter)
 	down := newWeights(b.height, height, filter)
 	var to plane
-	// Like Pillow since 13.0: across first, unless the height shrinks by more than
-	// twice what the width does.
+	// Like Pillow since 13.0, scale the width first, unless the height shrinks by more than twice
+	// as many pixels.
 	if shrunk := b.height - height; shrunk > 0 && shrunk > 2*(b.width-width) {
-		to = from.mix(down).scale(across)
+		to = from.scaleHeight(down).scaleWidth(across)
 	} else {
 		// Rows that no output row needs are not scaled.
 		first, last := down.first[0], down.first[height-1]+down.count[height-1]
@@ -29,7 +29,7 @@ func resize(p *RGB, b box, width, height int, filter Filter) *RGB {
 		for i := range down.first {
 			down.first[i] -= first
 		}
-		to = from.scale(across).mix(down)
+		to = from.scaleWidth(across).scaleHeight(down)
 	}
 	out := newRGB(width, height)
 	for y := range height {
@@ -38,7 +38,7 @@ func resize(p *RGB, b box, width, height int, filter Filter) *RGB {
 	return out
 }
 
-// plane is a picture whose rows lie stride bytes apart.
+// plane is a picture whose rows are stride bytes apart.
 type plane struct {
 	pix                   []uint8
 	stride, width, height int
@@ -49,12 +49,11 @@ func newPlane(width, height int) plane {
 	return plane{make([]uint8, stride*height), stride, width, height}
 }
 
-// rowSlack is how far scaleRows may write beyond a row: its last pixel is stored
-// as 4 bytes.
+// rowSlack is how far scaleRows may write beyond a row: it stores the last pixel as 4 bytes.
 const rowSlack = 1
 
-// scale scales rows, two at a time; the last of an odd number twice.
-func (p plane) scale(across *weights) plane {
+// scaleWidth scales rows, two at a time; the last of an odd number is scaled twice.
+func (p plane) scaleWidth(across *weights) plane {
 	out := newPlane(len(across.first), p.height)
 	row := func(p plane, y int) []uint8 { return p.pix[y*p.stride:] }
 	for y := 0; y < p.height; y += 2 {
@@ -65,33 +64,33 @@ func (p plane) scale(across *weights) plane {
 	return out
 }
 
-// mix scales columns.
-func (p plane) mix(down *weights) plane {
+// scaleHeight scales columns.
+func (p plane) scaleHeight(down *weights) plane {
 	out := newPlane(p.width, len(down.first))
 	for y, first := range down.first {
-		mixRows(out.pix[y*out.stride:][:3*p.width], p.pix[first*p.stride:], p.stride, down.of(y))
+		mixRows(out.pix[y*out.stride:][:3*p.width], p.pix[first*p.stride:], p.stride, down.at(y))
 	}
 	return out
 }
 
-// weights says how each output pixel is made: of count[i] input pixels from
-// first[i] on.
+// weights has the weights of each output pixel: of count[i] input pixels from first[i] on.
 type weights struct {
 	first, count []int
-	size         int     // weights for each pixel
+	size         int     // weights per output pixel
 	values       []int32 // with precisionBits bits after the point
 }
 
-func (w *weights) of(i int) []int32 { return w.values[i*w.size:][:w.count[i]] }
+// at returns the weights of output pixel i.
+func (w *weights) at(i int) []int32 { return w.values[i*w.size:][:w.count[i]] }
 
-// precisionBits is 32 bits less 8 for the level and 2 for the weights' sum, which
-// may exceed 1 on the way.
+// precisionBits is 32 bits minus 8 for the level and 2 for the sum of weights, which can exceed 1
+// in between.
 const precisionBits = 32 - 8 - 2
 
 func newWeights(in, out int, filter Filter) *weights {
-	weigh, support := triangle, 1.0
+	weigh, support := triangleWeight, 1.0
 	if filter == Bicubic {
-		weigh, support = cubic, 2.0
+		weigh, support = cubicWeight, 2.0
 	}
 	scale := float64(in) / float64(out)
 	stretch := max(scale, 1)
@@ -110,16 +109,16 @@ func newWeights(in, out int, filter Filter) *weights {
 		}
 		w.first[i], w.count[i] = low, high-low
 		for x := range high - low {
-			// Rounded half away from zero.
+			// Halves are rounded away from zero.
 			w.values[i*w.size+x] = int32(math.Round(exact[x] / sum * (1 << precisionBits)))
 		}
 	}
 	return w
 }
 
-func triangle(x float64) float64 { return max(0, 1-math.Abs(x)) }
+func triangleWeight(x float64) float64 { return max(0, 1-math.Abs(x)) }
 
-func cubic(x float64) float64 {
+func cubicWeight(x float64) float64 {
 	const a = -0.5
 	x = math.Abs(x)
 	switch {
@@ -131,23 +130,23 @@ func cubic(x float64) float64 {
 	return 0
 }
 
-// level rounds a weighted sum to a level.
-func level(sum int32) uint8 { return uint8(min(max(sum>>precisionBits, 0), 255)) }
+// roundToLevel rounds a weighted sum to a level.
+func roundToLevel(sum int32) uint8 { return uint8(min(max(sum>>precisionBits, 0), 255)) }
 
 const halfLevel = 1 << (precisionBits - 1)
 
-// scaleRowGeneric scales one row across.
+// scaleRowGeneric scales the width of one row.
 func scaleRowGeneric(dst, src []uint8, w *weights) {
 	for i, first := range w.first {
 		r, g, b := int32(halfLevel), int32(halfLevel), int32(halfLevel)
 		in := src[3*first:]
-		for _, k := range w.of(i) {
+		for _, k := range w.at(i) {
 			r += k * int32(in[0])
 			g += k * int32(in[1])
 			b += k * int32(in[2])
 			in = in[3:]
 		}
-		dst[3*i], dst[3*i+1], dst[3*i+2] = level(r), level(g), level(b)
+		dst[3*i], dst[3*i+1], dst[3*i+2] = roundToLevel(r), roundToLevel(g), roundToLevel(b)
 	}
 }
 
@@ -158,14 +157,13 @@ func mixRowsGeneric(dst, rows []uint8, stride int, k []int32) {
 		for j, v := range k {
 			sum += v * int32(rows[j*stride+i])
 		}
-		dst[i] = level(sum)
+		dst[i] = roundToLevel(sum)
 	}
 }
 
-// nearest takes for each output pixel the input pixel under its centre. The
-// positions are summed up as Pillow does: where a centre falls between two
-// pixels, rounding decides.
-func nearest(p *RGB, b box, width, height int) *RGB {
+// resizeNearest takes for each output pixel the input pixel under its centre. Positions are summed
+// up as in Pillow: if a centre falls between two pixels, rounding decides.
+func resizeNearest(p *RGB, b box, width, height int) *RGB {
 	positions := func(in, out int) []int {
 		step := float64(in) / float64(out)
 		at := step * 0.5

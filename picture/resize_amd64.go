@@ -4,13 +4,13 @@ package picture
 
 import "garb/internal/kernel"
 
-// vector says whether the assembly is in use: GARB_CPU governs it too.
+// vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel.
 var vector = kernel.ActiveLevel() >= kernel.AVX2
 
-// scaleRows scales two rows across. The dsts are rowSlack longer than the rows.
+// scaleRows scales the width of two rows. The dsts are rowSlack longer than the rows.
 func scaleRows(dst0, dst1, src0, src1 []uint8, w *weights) {
-	// The assembly reads a byte beyond the last pixel that is needed, which the
-	// row's end may lack: then the last pixels are left to Go.
+	// The assembly reads a byte beyond the last pixel that it needs. If the row ends there, Go
+	// computes the last pixels.
 	n := len(w.first)
 	if vector {
 		for n > 0 && 3*(w.first[n-1]+w.count[n-1])+1 > min(len(src0), len(src1)) {
@@ -39,5 +39,5 @@ func mixRows(dst, rows []uint8, stride int, k []int32) {
 	mixRowsGeneric(dst[done:], rows[done:], stride, k)
 }
 
-// rowVector is the number of bytes that the assembly mixes at once.
+// rowVector is the number of bytes that the assembly processes at once.
 const rowVector = 32

@@ -2,7 +2,7 @@
 
 package picture
 
-// scaleRows scales two rows across.
+// scaleRows scales the width of two rows.
 func scaleRows(dst0, dst1, src0, src1 []uint8, w *weights) {
 	scaleRowGeneric(dst0, src0, w)
 	scaleRowGeneric(dst1, src1, w)

@@ -2,9 +2,9 @@ package picture
 
 import "image"
 
-// vp8Rows gives the rows of a lossy WebP as libwebp does: chroma by its "fancy"
-// upsampling, colours by its fixed-point conversion from BT.601's limited range
-// (libwebp, src/dsp/upsampling.c and yuv.h). The decoder gives the planes.
+// vp8Rows converts the rows of a lossy WebP as libwebp does: with its "fancy"
+// chroma upsampling and its fixed-point conversion from BT.601's limited range
+// (libwebp, src/dsp/upsampling.c and yuv.h).
 type vp8Rows struct {
 	m      *image.YCbCr
 	cb, cr []uint8 // a row of chroma at full width
@@ -14,8 +14,8 @@ func newVP8Rows(m *image.YCbCr) *vp8Rows {
 	return &vp8Rows{m, make([]uint8, m.Rect.Dx()), make([]uint8, m.Rect.Dx())}
 }
 
-// row writes row y, counted from the picture's top, to out.
-func (v *vp8Rows) row(y int, out []uint8) {
+// writeRow writes row y, counted from the picture's top, to out.
+func (v *vp8Rows) writeRow(y int, out []uint8) {
 	m := v.m
 	width, height := m.Rect.Dx(), m.Rect.Dy()
 	chromaWidth, chromaHeight := (width+1)/2, (height+1)/2
@@ -33,12 +33,11 @@ func (v *vp8Rows) row(y int, out []uint8) {
 	}
 }
 
-// vp8Level takes a level with 6 bits after the point.
+// vp8Level rounds a level with 6 bits after the point.
 func vp8Level(v int32) uint8 { return uint8(min(max(v>>6, 0), 255)) }
 
-// upsample doubles a row of chroma in width: each sample weighs 9/16 where it is
-// nearest, those beside, above and across it 3/16, 3/16 and 1/16, in libwebp's
-// order of rounding.
+// upsample doubles the width of a row of chroma. The nearest sample has the weight 9/16, those
+// beside, above and diagonal 3/16, 3/16 and 1/16, rounded in libwebp's order.
 func upsample(to, near, far []uint8) {
 	last := len(near) - 1
 	for x := range to {

@@ -3,7 +3,6 @@ package project
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -240,11 +239,4 @@ func TestStops(t *testing.T) {
 			t.Errorf("%+v is accepted", s)
 		}
 	}
-}
-
-func ExamplePCA() {
-	rows := [][]float32{{1, 1}, {2, 2}, {3, 3}}
-	_, shares, _ := PCA(context.Background(), rows, 2, 1)
-	fmt.Printf("%.2f\n", shares) // all points lie on a line
-	// Output: [1.00 0.00]
 }

@@ -8,7 +8,6 @@ import (
 	"image/jpeg"
 	"io"
 	"math"
-	"os"
 	"strings"
 	"testing"
 
@@ -121,14 +120,4 @@ func TestThumbnail(t *testing.T) {
 	if r, g, _, _ := m.At(30, 10).RGBA(); r>>8 < 190 || g>>8 > 30 {
 		t.Errorf("its red and green are %d and %d", r>>8, g>>8)
 	}
-}
-
-func ExampleChart_WriteSVG() {
-	c := Chart{Title: "loss", Series: []Series{{Name: "train", X: []float64{1, 2, 3}, Y: []float64{1, 0.5, 0.3}}}}
-	var b bytes.Buffer
-	if err := c.WriteSVG(&b); err != nil {
-		panic(err)
-	}
-	os.Stdout.WriteString(b.String()[:4])
-	// Output: <svg
 }

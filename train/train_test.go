@@ -605,12 +605,6 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func ExampleConfig_Validate() {
-	c := Default()
-	fmt.Println(c.Validate())
-	// Output: no data set is named
-}
-
 // TestTrainSize: views are smaller than the pictures that the model answers on, and it
 // is judged and calibrated on those.
 func TestTrainSize(t *testing.T) {

@@ -255,6 +255,9 @@ func TestApplications(t *testing.T) {
 		if s.Application.Side < 96 || values < 5e5 || s.MaxBytes < 4*values+8<<20 || s.MaxBytes > 5*values+8<<20 {
 			t.Errorf("%s: %+v, at most %d bytes", s.Name, s.Application, s.MaxBytes)
 		}
+		if !strings.Contains(strings.ToLower(s.Origin), "keras") || strings.Contains(s.Licence, "eras") {
+			t.Errorf("%s: licence %s, origin %s", s.Name, s.Licence, s.Origin)
+		}
 		if _, err := s.Open("a file", other); err == nil ||
 			!strings.Contains(err.Error(), "a file does not hold the weights of "+s.Application.Keras) {
 			t.Errorf("%s: weights of another network: %v", s.Name, err)
@@ -264,7 +267,46 @@ func TestApplications(t *testing.T) {
 		t.Errorf("%d networks", count)
 	}
 	_, err := Source{Name: "none"}.Open("a file", other)
-	if err == nil || !strings.Contains(err.Error(), "none is no network") {
+	if err == nil || !strings.Contains(err.Error(), "none is not a network of keras.applications") {
 		t.Errorf("an unknown network: %v", err)
+	}
+}
+
+// TestHugeFilesAreNotRead: the bound is 2 GB. The file takes no space: it has no contents.
+func TestHugeFilesAreNotRead(t *testing.T) {
+	path := write(t, "huge", nil)
+	if err := os.Truncate(path, 2<<30+1); err != nil {
+		t.Skip("this file system has no files without contents:", err)
+	}
+	if _, err := Read(path); err == nil || !strings.Contains(err.Error(), "2147483648") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestReadBrokenValues: a network with values of a type that garb does not read.
+func TestReadBrokenValues(t *testing.T) {
+	var b bytes.Buffer
+	if err := tensor.Write(&b, nil, smallNetwork(t), tensor.Float32); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b.Bytes(), []byte(`"F32"`)) {
+		t.Fatal("the file has no types")
+	}
+	path := write(t, "a.safetensors", bytes.Replace(b.Bytes(), []byte(`"F32"`), []byte(`"U32"`), 1))
+	if n, err := Read(path); err == nil {
+		t.Errorf("it is read: %v", n.Architecture)
+	}
+}
+
+// TestOpenNames: what cannot be a path is a name, and the error lists those that there are.
+func TestOpenNames(t *testing.T) {
+	folder := t.TempDir()
+	for reference, name := range map[string]bool{
+		"none": true, "none.safetensors": false, filepath.Join(folder, "none"): false, `a\b`: false, folder: false,
+	} {
+		_, err := Open(reference)
+		if err == nil || strings.Contains(err.Error(), "no weights are named") != name {
+			t.Errorf("%s: %v", reference, err)
+		}
 	}
 }

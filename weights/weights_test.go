@@ -392,15 +392,6 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func ExampleBuiltIn() {
-	f, ok := BuiltIn("efficientnet-lite0")
-	if !ok {
-		return
-	}
-	fmt.Println(len(f.Names()), f.Shape("classifier/kernel"), f.DType("classifier/kernel"))
-	// Output: 247 [1280 1000] F16
-}
-
 func BenchmarkBuiltIn(b *testing.B) {
 	for b.Loop() {
 		f, _ := BuiltIn("efficientnet-lite0")

@@ -49,10 +49,10 @@ func (f *acceptFlag) hint(err error) error {
 	return err
 }
 
-// refusalText says in a line that a picture is refused, and what it is closest to.
-func refusalText(a model.Answer) string {
+// formatRefusal says in a line that a picture is refused, and what it is closest to.
+func formatRefusal(a model.Answer) string {
 	closest := a.Predictions[0]
-	return fmt.Sprintf("%s   (closest: %s %.0f %%)", printable(a.Refusal), printable(closest.Class),
+	return fmt.Sprintf("%s   (closest: %s %.0f %%)", escape(a.Refusal), escape(closest.Class),
 		100*closest.Probability)
 }
 
@@ -66,20 +66,20 @@ var methodNames = map[accept.Method]string{
 	accept.Neighbours: "distance of the features to the nearest training pictures",
 }
 
-// acceptanceRows are the lines of `models show` about a model's acceptance: pairs of a word
+// formatAcceptance are the lines of `models show` about a model's acceptance: pairs of a word
 // and text.
-func acceptanceRows(a *model.Acceptance) [][2]string {
+func formatAcceptance(a *model.Acceptance) [][2]string {
 	share := func(s accept.Share) string {
 		return fmt.Sprintf("%.1f %% of %s (95 %% interval %.1f to %.1f)", 100*s.Value(), count(s.Count, "picture"),
 			100*s.Low(), 100*s.High())
 	}
 	rows := [][2]string{
-		{"refuses", fmt.Sprintf("as %q below an acceptance of %.3f, by %s (%s)", printable(a.Refusal), a.Threshold,
+		{"refuses", fmt.Sprintf("as %q below an acceptance of %.3f, by %s (%s)", escape(a.Refusal), a.Threshold,
 			methodNames[a.Method], a.Method)},
 		{"accepts", "of validation " + share(a.Validation)},
 	}
 	for _, o := range a.Others {
-		rows = append(rows, [2]string{"", fmt.Sprintf("of %s %s", printable(o.Name), share(o.Share))})
+		rows = append(rows, [2]string{"", fmt.Sprintf("of %s %s", escape(o.Name), share(o.Share))})
 	}
 	if !a.Measured() {
 		rows = append(rows, [2]string{"", "not measured against other pictures"})

@@ -19,10 +19,10 @@ import (
 	"garb/internal/hdf5"
 )
 
-// mobileNetWeights is a file like the official one of Keras's MobileNet, of random weights:
+// writeMobileNetWeights is a file like the official one of Keras's MobileNet, of random weights:
 // the network is a chain, so that its description tells the shape of each array. layers, if
 // not 0, is the number of the file's layers.
-func mobileNetWeights(t *testing.T, layers int) []byte {
+func writeMobileNetWeights(t *testing.T, layers int) []byte {
 	t.Helper()
 	packed, err := os.ReadFile(filepath.Join("..", "..", "weights", "applications", "keras-mobilenet.json.gz"))
 	if err != nil {
@@ -97,7 +97,7 @@ func TestApplicationByName(t *testing.T) {
 	t.Setenv("GARB_HOME", filepath.Join(folder, "home"))
 	run := func(args ...string) string {
 		t.Helper()
-		code, out, errOut := garbRun(t, nil, args...)
+		code, out, errOut := runGarb(t, nil, args...)
 		if code != exitDone {
 			t.Fatalf("%s: %s", strings.Join(args, " "), errOut)
 		}
@@ -105,7 +105,7 @@ func TestApplicationByName(t *testing.T) {
 	}
 	refused := func(want string, args ...string) {
 		t.Helper()
-		code, _, errOut := garbRun(t, nil, args...)
+		code, _, errOut := runGarb(t, nil, args...)
 		if code == exitDone || !strings.Contains(errOut, want) {
 			t.Errorf("%s: %d, %q, want %q", strings.Join(args, " "), code, errOut, want)
 		}
@@ -123,15 +123,15 @@ func TestApplicationByName(t *testing.T) {
 	if line := listed(); line != name+" weights MobileNet not pulled"+about {
 		t.Errorf("%q", line)
 	}
-	yellow := plainPicture(t, filepath.Join(folder, "yellow.png"), color.RGBA{255, 255, 0, 255})
+	yellow := drawPlainPicture(t, filepath.Join(folder, "yellow.png"), color.RGBA{255, 255, 0, 255})
 	refused("run: garb models pull "+name, "embed", "--backbone", name, yellow)
 	refused("did you mean keras-mobilenet?", "embed", "--backbone", "keras-mobilnet", yellow)
 	refused("run: garb models pull "+name, "models", "show", name)
 
-	data := mobileNetWeights(t, 0)
+	data := writeMobileNetWeights(t, 0)
 	file := filepath.Join(folder, "mobilenet_1_0_224_tf_no_top.h5")
 	less := filepath.Join(folder, "less.h5")
-	for path, content := range map[string][]byte{file: data, less: mobileNetWeights(t, 50)} {
+	for path, content := range map[string][]byte{file: data, less: writeMobileNetWeights(t, 50)} {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}

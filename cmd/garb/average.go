@@ -18,19 +18,19 @@ import (
 
 // soup is the work of garb average.
 type soup struct {
-	command  *cobra.Command
-	pictures measured
-	unknown  unknownClasses
-	out      string
-	greedy   bool
-	bare     bool         // the backbones alone
-	set      *dataset.Set // validation; nil without --data
-	tally    *dataset.Tally
-	used     int
+	command       *cobra.Command
+	pictures      evaluationData
+	unknown       unknownClasses
+	out           string
+	greedy        bool
+	backbonesOnly bool         // the backbones alone
+	set           *dataset.Set // validation; nil without --data
+	tally         *dataset.Tally
+	used          int
 }
 
 func newAverageCommand() *cobra.Command {
-	s := &soup{pictures: newMeasured()}
+	s := &soup{pictures: newEvaluationData()}
 	command := &cobra.Command{
 		Use:   "average MODEL MODEL... --out FILE [flags]",
 		Short: "Make one model of several: the mean of their weights",
@@ -59,7 +59,7 @@ heads on (garb train --backbone FILE): then the models may have other classes.`,
 				return fmt.Errorf("average needs at least two models, not %d", len(args))
 			case s.out == "":
 				return errors.New("average needs --out: the file to write")
-			case s.bare && (s.greedy || s.pictures.data != ""):
+			case s.backbonesOnly && (s.greedy || s.pictures.data != ""):
 				return errors.New("--backbones makes no model that could be measured: omit --data and --greedy")
 			case s.greedy && s.pictures.data == "":
 				return errors.New("--greedy chooses by validation pictures: give --data")
@@ -77,7 +77,7 @@ heads on (garb train --backbone FILE): then the models may have other classes.`,
 		"validation)"
 	s.unknown.addFlags(command)
 	command.Flags().StringVar(&s.out, "out", "", "file to write, a .safetensors")
-	command.Flags().BoolVar(&s.bare, "backbones", false, "average the backbones alone, as weights to train on")
+	command.Flags().BoolVar(&s.backbonesOnly, "backbones", false, "average the backbones alone, as weights to train on")
 	command.Flags().BoolVar(&s.greedy, "greedy", false, "leave out models that make the mean worse on validation")
 	return command
 }
@@ -87,7 +87,7 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 	if _, err := os.Stat(s.out); err == nil {
 		return fmt.Errorf("%s exists: remove it, or choose another file with --out", s.out)
 	}
-	if s.bare {
+	if s.backbonesOnly {
 		return s.writeBackbone(models)
 	}
 	if _, err := model.Average(c.Context(), models...); err != nil { // before anything takes long
@@ -98,7 +98,7 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 	for _, name := range models {
 		m, err := model.Open(name, model.Options{Threads: 1})
 		if err == nil {
-			err = oneOfClasses(m)
+			err = requireSingleLabel(m)
 		}
 		if err != nil {
 			return err
@@ -149,7 +149,7 @@ func (s *soup) writeBackbone(models []string) error {
 	if err := tensor.WriteFile(s.out, map[string]string{}, mean, tensor.Float32); err != nil {
 		return err
 	}
-	fmt.Fprintf(textOut(s.command), "mean      of the backbones of %s: %s\nwrote     %s\n",
+	fmt.Fprintf(openTextOut(s.command), "mean      of the backbones of %s: %s\nwrote     %s\n",
 		count(len(models), "model"),
 		architecture, s.out)
 	return nil
@@ -164,7 +164,7 @@ func (s *soup) openData(models []*model.Classifier) error {
 	if err != nil {
 		return err
 	}
-	sets, mappings, err := s.unknown.mapFor(s.command, set, models[0])
+	sets, mappings, err := s.unknown.mapClasses(s.command, set, models[0])
 	if err != nil {
 		return err
 	}
@@ -208,11 +208,11 @@ func (s *soup) choose(models []string, opened []*model.Classifier) ([]string, er
 		}
 		return 0
 	})
-	out := textOut(s.command)
+	out := openTextOut(s.command)
 	chosen, best := []string{all[0].name}, all[0].accuracy
 	fmt.Fprintf(out, "%.4f  %s\n", best, all[0].name)
 	for _, c := range all[1:] {
-		r, err := s.try(append(slices.Clone(chosen), c.name))
+		r, err := s.tryAverage(append(slices.Clone(chosen), c.name))
 		if err != nil {
 			return nil, err
 		}
@@ -225,17 +225,17 @@ func (s *soup) choose(models []string, opened []*model.Classifier) ([]string, er
 	return chosen, nil
 }
 
-// try measures the mean of some models.
-func (s *soup) try(models []string) (*evaluate.Report, error) {
+// tryAverage measures the mean of some models.
+func (s *soup) tryAverage(models []string) (*evaluate.Report, error) {
 	m, err := model.Average(s.command.Context(), models...)
 	if err != nil {
 		return nil, err
 	}
-	return s.saved(m)
+	return s.measureSaved(m)
 }
 
-// saved measures a model as anybody would open it, from a file that it removes again.
-func (s *soup) saved(m *model.Model) (*evaluate.Report, error) {
+// measureSaved measures a model as anybody would open it, from a file that it removes again.
+func (s *soup) measureSaved(m *model.Model) (*evaluate.Report, error) {
 	folder, err := os.MkdirTemp(filepath.Dir(s.out), ".garb-average-")
 	if err != nil {
 		return nil, err
@@ -254,7 +254,7 @@ func (s *soup) saved(m *model.Model) (*evaluate.Report, error) {
 
 // write writes the mean of some models, fitted if there is something to fit it by.
 func (s *soup) write(models []string) error {
-	out := textOut(s.command)
+	out := openTextOut(s.command)
 	if len(models) == 1 {
 		return fmt.Errorf("no mean is as good on %s as %s alone: use that", s.pictures.data, models[0])
 	}
@@ -263,7 +263,7 @@ func (s *soup) write(models []string) error {
 		return err
 	}
 	if s.set != nil {
-		r, err := s.saved(m)
+		r, err := s.measureSaved(m)
 		if err != nil {
 			return err
 		}

@@ -13,11 +13,11 @@ import (
 // TestAverageCommand trains three small networks and averages them: with the pictures to
 // choose by, the greedy mean is at least as good as the best of them.
 func TestAverageCommand(t *testing.T) {
-	data, home := drawn(t), t.TempDir()
+	data, home := drawDataSet(t), t.TempDir()
 	var runs []string
 	for _, seed := range []string{"1", "2", "3"} {
 		run := filepath.Join(home, "run"+seed)
-		code, _, errOut := garbRun(t, nil, "train", "--data", data, "--backbone", "small-cnn", "--size", "32",
+		code, _, errOut := runGarb(t, nil, "train", "--data", data, "--backbone", "small-cnn", "--size", "32",
 			"--epochs", "2",
 			"--seed", seed, "--out", run)
 		if code != exitDone {
@@ -26,7 +26,7 @@ func TestAverageCommand(t *testing.T) {
 		runs = append(runs, run)
 	}
 	out := filepath.Join(home, "mean.safetensors")
-	code, text, errOut := garbRun(t, nil, "average", runs[0], runs[1], "--out", out)
+	code, text, errOut := runGarb(t, nil, "average", runs[0], runs[1], "--out", out)
 	if code != exitDone || !strings.Contains(text, "the mean of 2 models") || !strings.Contains(text, "not fitted") {
 		t.Fatalf("%d %s %s", code, text, errOut)
 	}
@@ -40,32 +40,32 @@ func TestAverageCommand(t *testing.T) {
 	if m.Description().Acceptance != nil || !strings.Contains(errOut, "acceptance of "+runs[0]) {
 		t.Errorf("acceptance %+v; said %q", m.Description().Acceptance, errOut)
 	}
-	if _, shown, _ := garbRun(t, nil, "models", "show", out); !strings.Contains(shown, "the mean of 2 models") {
+	if _, shown, _ := runGarb(t, nil, "models", "show", out); !strings.Contains(shown, "the mean of 2 models") {
 		t.Errorf("models show: %s", shown)
 	}
-	code, _, errOut = garbRun(t, nil, "average", runs[0], runs[1], "--out", out)
+	code, _, errOut = runGarb(t, nil, "average", runs[0], runs[1], "--out", out)
 	if code != exitFailed || !strings.Contains(errOut, "exists") {
 		t.Errorf("a file that exists: %d %s", code, errOut)
 	}
 
 	bone := filepath.Join(home, "backbone.safetensors")
-	code, text, errOut = garbRun(t, nil, "average", runs[0], runs[1], "--backbones", "--out", bone)
+	code, text, errOut = runGarb(t, nil, "average", runs[0], runs[1], "--backbones", "--out", bone)
 	if code != exitDone || !strings.Contains(text, "backbones of 2 models: small-cnn") {
 		t.Fatalf("%d %s %s", code, text, errOut)
 	}
-	code, _, errOut = garbRun(t, nil, "train", "--data", data, "--backbone", bone, "--size", "32", "--epochs", "1",
+	code, _, errOut = runGarb(t, nil, "train", "--data", data, "--backbone", bone, "--size", "32", "--epochs", "1",
 		"--out",
 		filepath.Join(home, "head"))
 	if code != exitDone {
 		t.Errorf("a head on the mean of backbones: %d %s", code, errOut)
 	}
-	code, _, errOut = garbRun(t, nil, "average", runs[0], runs[1], "--backbones", "--data", data, "--out", bone+"2")
+	code, _, errOut = runGarb(t, nil, "average", runs[0], runs[1], "--backbones", "--data", data, "--out", bone+"2")
 	if code != exitMisused || !strings.Contains(errOut, "omit --data") {
 		t.Errorf("backbones with data: %d %s", code, errOut)
 	}
 
 	fitted := filepath.Join(home, "fitted.safetensors")
-	code, text, errOut = garbRun(t, nil, "average", runs[0], runs[0], "--data", data, "--out", fitted)
+	code, text, errOut = runGarb(t, nil, "average", runs[0], runs[0], "--data", data, "--out", fitted)
 	if code != exitDone || !strings.Contains(text, "(fitted)") || !strings.Contains(text, "accuracy") {
 		t.Fatalf("%d %s %s", code, text, errOut)
 	}
@@ -84,13 +84,13 @@ func TestAverageCommand(t *testing.T) {
 
 	// With itself nothing becomes worse, so all are added.
 	greedy := filepath.Join(home, "greedy.safetensors")
-	code, text, errOut = garbRun(t, nil, "average", runs[0], runs[0], runs[0], "--data", data, "--greedy", "--out",
+	code, text, errOut = runGarb(t, nil, "average", runs[0], runs[0], runs[0], "--data", data, "--greedy", "--out",
 		greedy)
 	if code != exitDone || strings.Count(text, ": added") != 2 || !strings.Contains(text, "the mean of 3 models") {
 		t.Errorf("%d %s %s", code, text, errOut)
 	}
 	greedy += "2"
-	code, text, errOut = garbRun(t, nil, append(append([]string{"average"}, runs...), "--data", data, "--greedy",
+	code, text, errOut = runGarb(t, nil, append(append([]string{"average"}, runs...), "--data", data, "--greedy",
 		"--out", greedy)...)
 	steps := regexp.MustCompile(`(?m)^[01]\.\d+  .*$`).FindAllString(text, -1)
 	if len(steps) != 3 {
@@ -122,7 +122,7 @@ func TestAverageRefuses(t *testing.T) {
 		"have no mean": {"clothing", "imagenet", "--out", out},
 		"no such file": {"clothing", "nowhere", "--out", out},
 	} {
-		code, _, errOut := garbRun(t, nil, append([]string{"average"}, args...)...)
+		code, _, errOut := runGarb(t, nil, append([]string{"average"}, args...)...)
 		if code == exitDone || !strings.Contains(errOut, word) || len(errOut) > 400 {
 			t.Errorf("%v: %d %s", args, code, errOut)
 		}

@@ -22,7 +22,7 @@ type bar struct {
 // newBar begins a bar. It returns nil if out cannot redraw a line: then the caller
 // writes lines now and then.
 func newBar(out io.Writer, draw func() string) *bar {
-	screen := terminalOf(out)
+	screen := detectTerminal(out)
 	if !screen.redraws {
 		return nil
 	}
@@ -31,7 +31,7 @@ func newBar(out io.Writer, draw func() string) *bar {
 		tick := time.NewTicker(refresh)
 		defer tick.Stop()
 		for {
-			fmt.Fprintf(out, "\r%s\x1b[K", cut(b.draw(), screen.columns()-1))
+			fmt.Fprintf(out, "\r%s\x1b[K", truncate(b.draw(), screen.columns()-1))
 			select {
 			case <-tick.C:
 			case <-b.ended:
@@ -53,8 +53,8 @@ func (b *bar) end(leave bool) {
 	fmt.Fprint(b.out, "\r\x1b[K")
 }
 
-// filled draws a bar of width characters, of which share, from 0 to 1, is done.
-func filled(share float64, width int) string {
+// drawBar draws a bar of width characters, of which share, from 0 to 1, is done.
+func drawBar(share float64, width int) string {
 	done := int(min(max(share, 0), 1) * float64(width))
 	if done == width {
 		return "[" + strings.Repeat("=", width) + "]"
@@ -62,14 +62,14 @@ func filled(share float64, width int) string {
 	return "[" + strings.Repeat("=", done) + ">" + strings.Repeat("-", width-done-1) + "]"
 }
 
-// remaining estimates the time that is left of something that began at a time, from the
+// estimateRemaining estimates the time that is left of something that began at a time, from the
 // share that is done, above 0.
-func remaining(began time.Time, share float64) time.Duration {
+func estimateRemaining(began time.Time, share float64) time.Duration {
 	return time.Duration(float64(time.Since(began)) * (1 - share) / share).Round(time.Second)
 }
 
-// cut shortens a line to a number of characters, if that is above 0.
-func cut(line string, columns int) string {
+// truncate shortens a line to a number of characters, if that is above 0.
+func truncate(line string, columns int) string {
 	if runes := []rune(line); columns > 0 && len(runes) > columns {
 		return string(runes[:columns])
 	}

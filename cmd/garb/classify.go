@@ -78,7 +78,7 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
 			if f.undo != "" {
 				return undoSort(c, f.undo)
 			}
-			all, skips, err := sources(c, args)
+			all, skips, err := findSources(c, args)
 			if err != nil {
 				return err
 			}
@@ -181,8 +181,8 @@ type pictureAnswer struct {
 
 // pictureError is a line of --json about a picture without an answer.
 type pictureError struct {
-	Picture string `json:"picture"`
-	Error   failed `json:"error"`
+	Picture string         `json:"picture"`
+	Error   pictureFailure `json:"error"`
 }
 
 // answer is what a model says of a picture, and what it took.
@@ -191,9 +191,9 @@ type answer struct {
 	decoding, inference time.Duration
 }
 
-// answerTimed returns a function that answers an encoded picture as classifier.Judge
+// newTimedAnswerer returns a function that answers an encoded picture as classifier.Judge
 // does, and measures the two halves of it.
-func answerTimed(classifier *model.Classifier) func(context.Context, []byte) (answer, error) {
+func newTimedAnswerer(classifier *model.Classifier) func(context.Context, []byte) (answer, error) {
 	type buffers struct{ input, row []float32 }
 	spec := classifier.Spec()
 	pool := sync.Pool{New: func() any {
@@ -226,7 +226,7 @@ type tally struct {
 	skips              *dataset.Tally
 }
 
-func (t *tally) add(a answered[answer]) {
+func (t *tally) add(a outcome[answer]) {
 	t.answered++
 	if !a.value.Accepted {
 		t.refused++
@@ -246,25 +246,25 @@ func (t *tally) speed(elapsed time.Duration) string {
 }
 
 func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFlags) error {
-	classifier, err := model.Open(f.model, model.Options{Threads: threadsFor(all), Accept: f.accept.threshold})
+	classifier, err := model.Open(f.model, model.Options{Threads: chooseThreads(all), Accept: f.accept.threshold})
 	if err != nil {
 		return f.accept.hint(err)
 	}
 	if f.coverage && classifier.Description().Coverage == nil {
-		return errNoSets(classifier)
+		return newNoSetsError(classifier)
 	}
 	var sorting *sorter
 	if f.into != "" {
-		if err := oneOfClasses(classifier); err != nil {
+		if err := requireSingleLabel(classifier); err != nil {
 			return fmt.Errorf("--sort-into: %w", err)
 		}
 		if err := checkSortable(f.action(), all); err != nil {
 			return err
 		}
-		if sorting, err = openSorter(f.into, f.action(), classifier.DistinctClasses(), refusalOf(classifier)); err != nil {
+		if sorting, err = openSorter(f.into, f.action(), classifier.DistinctClasses(), findRefusal(classifier)); err != nil {
 			return fmt.Errorf("--sort-into %s: %w", f.into, err)
 		}
-		if all, err = unsorted(c, sorting, all); err != nil {
+		if all, err = dropSorted(c, sorting, all); err != nil {
 			return errors.Join(err, sorting.close())
 		}
 	}
@@ -279,25 +279,25 @@ func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFl
 	if err != nil {
 		return err
 	}
-	sayClosing(c, &t)
+	sayTotals(c, &t)
 	return closeSources(c, all, t.failed, skips)
 }
 
-// sayClosing ends classify with what a person wants to know of many pictures.
-func sayClosing(c *cobra.Command, t *tally) {
+// sayTotals ends classify with what a person wants to know of many pictures.
+func sayTotals(c *cobra.Command, t *tally) {
 	if t.answered > 1 {
 		if t.refused > 0 {
-			say(c, "%d of %s: %s", t.refused, count(t.answered, "picture"), printable(t.refusal))
+			say(c, "%d of %s: %s", t.refused, count(t.answered, "picture"), escape(t.refusal))
 		}
 		say(c, "%s", t.speed(time.Since(t.began)))
 	}
 }
 
-// unsorted leaves out the sources that are sorted already, and says so.
-func unsorted(c *cobra.Command, s *sorter, all []source) ([]source, error) {
-	rest, leftOut := s.without(all)
+// dropSorted leaves out the sources that are sorted already, and says so.
+func dropSorted(c *cobra.Command, s *sorter, all []source) ([]source, error) {
+	rest, leftOut := s.dropSorted(all)
 	if leftOut > 0 {
-		say(c, "%s in folders of classes in %s ignored: sorted already", count(leftOut, "picture"), printable(s.into))
+		say(c, "%s in folders of classes in %s ignored: sorted already", count(leftOut, "picture"), escape(s.into))
 	}
 	if len(rest) == 0 {
 		return nil, fmt.Errorf("all pictures are in folders of classes in %s already", s.into)
@@ -308,7 +308,7 @@ func unsorted(c *cobra.Command, s *sorter, all []source) ([]source, error) {
 // saySorted says what was sorted, and how to undo it.
 func saySorted(c *cobra.Command, s *sorter) {
 	verb := map[sortAction]string{sortCopy: "copied", sortLink: "linked", sortMove: "moved"}[s.action]
-	into := printable(s.into)
+	into := escape(s.into)
 	pictures := count(s.sorted, "picture")
 	say(c, "%s %s into folders of %s; garb classify --undo-sort %s undoes it", verb, pictures, into, into)
 }
@@ -322,16 +322,16 @@ func classifyAll(c *cobra.Command, classifier *model.Classifier, sorting *sorter
 	if err != nil {
 		return err
 	}
-	return each(c.Context(), all, c.InOrStdin(), classifier.Limits(), answerTimed(classifier),
-		func(a answered[answer]) (err error) {
+	return each(c.Context(), all, c.InOrStdin(), classifier.Limits(), newTimedAnswerer(classifier),
+		func(a outcome[answer]) (err error) {
 			defer func() { err = errors.Join(err, p.flush(), out.Flush()) }()
 			if a.err != nil {
 				t.failed++
-				t.skips.Add(dataset.FindReason(a.err), a.source.name, message(a.err))
-				return p.failed(a.source.name, a.err)
+				t.skips.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
+				return p.printFailure(a.source.name, a.err)
 			}
 			t.add(a)
-			var s sorted
+			var s placement
 			if sorting != nil {
 				class := a.value.Predictions[0].Index
 				if !a.value.Accepted {
@@ -345,23 +345,23 @@ func classifyAll(c *cobra.Command, classifier *model.Classifier, sorting *sorter
 				if s.err != nil {
 					t.failed++
 					t.skips.Add(dataset.ReasonUnreadable, a.source.name, s.err.Error())
-					fmt.Fprintf(c.ErrOrStderr(), "garb: %s: not sorted: %v\n", printable(a.source.name), s.err)
+					fmt.Fprintf(c.ErrOrStderr(), "garb: %s: not sorted: %v\n", escape(a.source.name), s.err)
 				}
 			}
-			return p.answered(a.source.name, a.value.Answer, s)
+			return p.printAnswer(a.source.name, a.value.Answer, s)
 		})
 }
 
-// sorted is what became of a picture that was to be sorted.
-type sorted struct {
+// placement is what became of a picture that was to be sorted.
+type placement struct {
 	path string
 	err  error
 }
 
 // answerPrinter writes answers in one of the forms of classify.
 type answerPrinter interface {
-	answered(name string, a model.Answer, s sorted) error
-	failed(name string, err error) error
+	printAnswer(name string, a model.Answer, s placement) error
+	printFailure(name string, err error) error
 	flush() error
 }
 
@@ -382,7 +382,7 @@ func newAnswerPrinter(c *cobra.Command, out io.Writer, classifier *model.Classif
 		return jsonAnswers{json.NewEncoder(out), f.top, modelName{classifier.Name(), classifier.Digest()},
 			classifier.List, f.coverage}, nil
 	}
-	return textAnswers{out, c.ErrOrStderr(), f.top, coloured(c.OutOrStdout()), f.coverage}, nil
+	return textAnswers{out, c.ErrOrStderr(), f.top, supportsColour(c.OutOrStdout()), f.coverage}, nil
 }
 
 // csvAnswers writes a table; what has no answer is told to people too.
@@ -391,23 +391,23 @@ type csvAnswers struct {
 	errOut io.Writer
 }
 
-func (p csvAnswers) answered(name string, a model.Answer, s sorted) error {
+func (p csvAnswers) printAnswer(name string, a model.Answer, s placement) error {
 	own := []string{name, a.Predictions[0].Class}
 	if a.Judged {
-		own = append(own, strconv.FormatBool(a.Accepted), probabilityText(a.Acceptance))
+		own = append(own, strconv.FormatBool(a.Accepted), formatProbability(a.Acceptance))
 	}
 	if a.Labels != nil {
 		own = append(own, strings.Join(a.Labels, "; "))
 	}
 	if s.err != nil {
-		return p.predictionTable.notSorted(s.err, a.Predictions, own...)
+		return p.predictionTable.writeUnsorted(s.err, a.Predictions, own...)
 	}
-	return p.predictionTable.answered(a.Predictions, own...)
+	return p.predictionTable.writeAnswer(a.Predictions, own...)
 }
 
-func (p csvAnswers) failed(name string, err error) error {
-	complain(p.errOut, name, err)
-	return p.predictionTable.failed(message(err), name, "")
+func (p csvAnswers) printFailure(name string, err error) error {
+	reportError(p.errOut, name, err)
+	return p.predictionTable.writeFailure(explainError(err), name, "")
 }
 
 // jsonAnswers writes a line for each picture, those without an answer too.
@@ -419,7 +419,7 @@ type jsonAnswers struct {
 	sets  bool // show prediction sets
 }
 
-func (p jsonAnswers) answered(name string, a model.Answer, s sorted) error {
+func (p jsonAnswers) printAnswer(name string, a model.Answer, s placement) error {
 	best := a.Predictions[0]
 	line := pictureAnswer{
 		Picture: name, Class: best.Class, Probability: best.Probability,
@@ -443,8 +443,8 @@ func (p jsonAnswers) answered(name string, a model.Answer, s sorted) error {
 	return p.lines.Encode(line)
 }
 
-func (p jsonAnswers) failed(name string, err error) error {
-	return p.lines.Encode(pictureError{name, failedBy(err)})
+func (p jsonAnswers) printFailure(name string, err error) error {
+	return p.lines.Encode(pictureError{name, describeFailure(err)})
 }
 
 func (jsonAnswers) flush() error { return nil }
@@ -457,35 +457,35 @@ type textAnswers struct {
 	sets        bool // show prediction sets
 }
 
-func (p textAnswers) answered(name string, a model.Answer, _ sorted) error {
+func (p textAnswers) printAnswer(name string, a model.Answer, _ placement) error {
 	if !a.Accepted {
-		_, err := fmt.Fprintf(p.out, "%s\n  %s\n", printable(name), bold(refusalText(a), p.colour))
+		_, err := fmt.Fprintf(p.out, "%s\n  %s\n", escape(name), makeBold(formatRefusal(a), p.colour))
 		return err
 	}
-	err := printAnswer(p.out, name, a.Predictions[:min(p.top, len(a.Predictions))], p.colour)
+	err := writeAnswer(p.out, name, a.Predictions[:min(p.top, len(a.Predictions))], p.colour)
 	if err == nil && a.Labels != nil {
 		labels := "none is above 50 %"
 		if len(a.Labels) > 0 {
-			labels = "labels: " + printable(strings.Join(a.Labels, ", "))
+			labels = "labels: " + escape(strings.Join(a.Labels, ", "))
 		}
 		_, err = fmt.Fprintf(p.out, "  %s\n", labels)
 	}
 	if err == nil && p.sets {
-		_, err = fmt.Fprintf(p.out, "  set: %s\n", printable(strings.Join(a.Set, ", ")))
+		_, err = fmt.Fprintf(p.out, "  set: %s\n", escape(strings.Join(a.Set, ", ")))
 	}
 	return err
 }
 
-func (p textAnswers) failed(name string, err error) error {
-	complain(p.errOut, name, err)
+func (p textAnswers) printFailure(name string, err error) error {
+	reportError(p.errOut, name, err)
 	return nil
 }
 
 func (textAnswers) flush() error { return nil }
 
-// oneOfClasses reports a model whose classes do not exclude each other, where one of them is
+// requireSingleLabel reports a model whose classes do not exclude each other, where one of them is
 // needed.
-func oneOfClasses(m *model.Classifier) error {
+func requireSingleLabel(m *model.Classifier) error {
 	if m.Description().MultiLabel {
 		return fmt.Errorf("%s is a multi-label model: it says yes or no to each class, and does not choose one of them", m.Name())
 	}
@@ -495,28 +495,28 @@ func oneOfClasses(m *model.Classifier) error {
 // barWidth is the length of a bar for certainty, in characters.
 const barWidth = 20
 
-// bold makes a line bold on a terminal, if wanted.
-func bold(line string, wanted bool) string {
+// makeBold makes a line bold on a terminal, if wanted.
+func makeBold(line string, wanted bool) string {
 	if !wanted {
 		return line
 	}
 	return "\x1b[1m" + line + "\x1b[0m"
 }
 
-// printAnswer writes a picture's name and a line for each class with a bar.
-func printAnswer(w io.Writer, name string, shown []model.Prediction, colour bool) error {
+// writeAnswer writes a picture's name and a line for each class with a bar.
+func writeAnswer(w io.Writer, name string, shown []model.Prediction, colour bool) error {
 	width := 0
 	for _, p := range shown {
-		width = max(width, len([]rune(printable(p.Class))))
+		width = max(width, len([]rune(escape(p.Class))))
 	}
-	fmt.Fprintln(w, printable(name))
+	fmt.Fprintln(w, escape(name))
 	for i, p := range shown {
 		full := int(math.Round(p.Probability * barWidth))
 		bar := strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
-		class := printable(p.Class)
+		class := escape(p.Class)
 		class += strings.Repeat(" ", width-len([]rune(class)))
 		line := fmt.Sprintf("  %s  %5.1f %%  %s", class, 100*p.Probability, bar)
-		if _, err := fmt.Fprintln(w, bold(line, colour && i == 0)); err != nil {
+		if _, err := fmt.Fprintln(w, makeBold(line, colour && i == 0)); err != nil {
 			return err
 		}
 	}

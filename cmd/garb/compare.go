@@ -13,7 +13,7 @@ import (
 )
 
 func newCompareCommand() *cobra.Command {
-	pictures := newMeasured()
+	pictures := newEvaluationData()
 	var unknown unknownClasses
 	var asJSON bool
 	command := &cobra.Command{
@@ -36,7 +36,7 @@ split by default, all pictures of a folder of class folders, or what --split say
 			for _, name := range args {
 				classifier, err := model.Open(name, model.Options{Threads: 1})
 				if err == nil {
-					err = oneOfClasses(classifier)
+					err = requireSingleLabel(classifier)
 				}
 				if err != nil {
 					return err
@@ -47,7 +47,7 @@ split by default, all pictures of a folder of class folders, or what --split say
 			if err != nil {
 				return err
 			}
-			sets, mappings, err := unknown.mapFor(c, set, models...)
+			sets, mappings, err := unknown.mapClasses(c, set, models...)
 			if err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ split by default, all pictures of a folder of class folders, or what --split say
 			if asJSON {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(comparison)
 			} else {
-				err = printComparison(textOut(c), args, comparison)
+				err = printComparison(openTextOut(c), args, comparison)
 			}
 			if err != nil {
 				return err

@@ -21,9 +21,9 @@ import (
 	"garb/weights"
 )
 
-// values are what a flag or an argument takes: what a shell proposes for it, and
+// valueRule are what a flag or an argument takes: what a shell proposes for it, and
 // whether anything else is refused.
-type values struct {
+type valueRule struct {
 	words   func() []string // proposed
 	only    bool            // anything but the words is refused
 	files   bool            // files are proposed if no word fits
@@ -31,29 +31,29 @@ type values struct {
 	folders bool            // folders are proposed, and no files
 }
 
-func words(list ...string) values { return values{words: func() []string { return list }} }
+func suggestWords(list ...string) valueRule { return valueRule{words: func() []string { return list }} }
 
-func oneOf(list ...string) values {
-	v := words(list...)
+func allowOnly(list ...string) valueRule {
+	v := suggestWords(list...)
 	v.only = true
 	return v
 }
 
-func filesOf(endings ...string) values { return values{files: true, endings: endings} }
+func suggestFiles(endings ...string) valueRule { return valueRule{files: true, endings: endings} }
 
 var (
-	anyText = values{} // nothing to propose
-	anyFile = values{files: true}
-	folders = values{folders: true}
-	filters = oneOf(string(picture.Nearest), string(picture.Bilinear), string(picture.Bicubic))
-	tables  = filesOf("csv", "tsv")
-	dataSet = filesOf("csv", "tsv", "zip", "tar", "gz", "tgz") // shells propose folders too
-	models  = values{words: model.BuiltInNames, files: true}
-	weighed = values{words: knownNames, files: true}
-	shots   = filesOf("jpg", "jpeg", "png", "gif", "webp", "bmp", "avif", "heic", "heif")
+	noRule           = valueRule{} // nothing to propose
+	anyFiles         = valueRule{files: true}
+	folders          = valueRule{folders: true}
+	filters          = allowOnly(string(picture.Nearest), string(picture.Bilinear), string(picture.Bicubic))
+	tables           = suggestFiles("csv", "tsv")
+	dataSet          = suggestFiles("csv", "tsv", "zip", "tar", "gz", "tgz") // shells propose folders too
+	models           = valueRule{words: model.BuiltInNames, files: true}
+	modelsAndWeights = valueRule{words: listModelNames, files: true}
+	pictureFiles     = suggestFiles("jpg", "jpeg", "png", "gif", "webp", "bmp", "avif", "heic", "heif")
 )
 
-func acceptanceMethods() []string {
+func listAcceptanceMethods() []string {
 	var names []string
 	for _, m := range train.AcceptanceMethods() {
 		names = append(names, string(m))
@@ -63,98 +63,98 @@ func acceptanceMethods() []string {
 
 // flagValues has what flags take, by name, or by command and name where a name means
 // different things. Numbers are not in it unless some of them are worth a proposal.
-var flagValues = map[string]values{
-	"acceptance":        oneOf(acceptanceMethods()...),
-	"accept":            words(accept.All),
-	"addr":              anyText,
-	"allow-url-prefix":  anyText,
-	"api-key-file":      anyFile,
+var flagValues = map[string]valueRule{
+	"acceptance":        allowOnly(listAcceptanceMethods()...),
+	"accept":            suggestWords(accept.All),
+	"addr":              noRule,
+	"allow-url-prefix":  noRule,
+	"api-key-file":      anyFiles,
 	"background":        folders,
-	"backbone":          {words: backbones, files: true},
-	"channels":          words("1", "3"),
-	"class":             anyText,
-	"features-at":       anyText,
-	"classes":           anyText,
+	"backbone":          {words: listBackbones, files: true},
+	"channels":          suggestWords("1", "3"),
+	"class":             noRule,
+	"features-at":       noRule,
+	"classes":           noRule,
 	"classes-from":      folders,
-	"config":            filesOf("json", "yaml", "yml"),
+	"config":            suggestFiles("json", "yaml", "yml"),
 	"data":              dataSet,
-	"digest":            anyText,
+	"digest":            noRule,
 	"train-data":        dataSet,
 	"other":             folders,
-	"refusal":           anyText,
-	"dtype":             oneOf(slices.Sorted(maps.Values(dtypeNames))...),
-	"exclude":           anyText,
-	"fine-tune":         words("none", "all"),
-	"from":              anyFile,
+	"refusal":           noRule,
+	"dtype":             allowOnly(slices.Sorted(maps.Values(dtypeNames))...),
+	"exclude":           noRule,
+	"fine-tune":         suggestWords("none", "all"),
+	"from":              anyFiles,
 	"data relabel from": tables,
-	"group-by":          anyText,
-	"group-pattern":     anyText,
-	"html":              filesOf("html"),
-	"ignore":            anyText,
-	"image-column":      anyText,
+	"group-by":          noRule,
+	"group-pattern":     noRule,
+	"html":              suggestFiles("html"),
+	"ignore":            noRule,
+	"image-column":      noRule,
 	"images":            folders,
-	"label-column":      anyText,
+	"label-column":      noRule,
 	"labels":            tables,
 	"data crops labels": folders,
 	"labels-csv":        tables,
-	"labels-order":      {words: labelOrders, only: true},
-	"layer":             anyText,
+	"labels-order":      {words: listLabelOrders, only: true},
+	"layer":             noRule,
 	"masks":             folders,
-	"merge":             anyText,
-	"method":            oneOf(methodTSNE, methodPCA),
+	"merge":             noRule,
+	"method":            allowOnly(methodTSNE, methodPCA),
 	"model":             models,
 	"models":            folders,
-	"monitor":           oneOf(train.Choices("monitor")...),
-	"names":             filesOf("txt"),
+	"monitor":           allowOnly(train.Choices("monitor")...),
+	"names":             suggestFiles("txt"),
 	"negatives":         folders,
 	"neighbours":        dataSet,
-	"optimizer":         oneOf(train.Choices("optimizer")...),
+	"optimizer":         allowOnly(train.Choices("optimizer")...),
 	"out":               folders,
 	"photos":            folders,
-	"plot":              filesOf("svg"),
-	"predictions":       filesOf("csv"),
+	"plot":              suggestFiles("svg"),
+	"predictions":       suggestFiles("csv"),
 	"preprocess":        {words: convert.Preprocessings}, // which has aliases
-	"quantize":          oneOf("int8"),
+	"quantize":          allowOnly("int8"),
 	"resize":            filters,
 	"resume":            folders,
-	"schedule":          oneOf(train.Choices("schedule")...),
-	"size":              {words: sides},
+	"schedule":          allowOnly(train.Choices("schedule")...),
+	"size":              {words: listSizes},
 	"sort-into":         folders,
-	"split":             oneOf(dataset.Validation, dataset.Test, wholeSet),
-	"svg":               filesOf("svg"),
+	"split":             allowOnly(dataset.Validation, dataset.Test, wholeSet),
+	"svg":               suggestFiles("svg"),
 	"teacher":           models,
-	"tls-cert":          filesOf("pem", "crt", "cer"),
-	"tls-key":           filesOf("pem", "key"),
-	"trace-endpoint":    anyText,
-	"tta":               oneOf(evaluate.FlipTTA),
+	"tls-cert":          suggestFiles("pem", "crt", "cer"),
+	"tls-key":           suggestFiles("pem", "key"),
+	"trace-endpoint":    noRule,
+	"tta":               allowOnly(evaluate.FlipTTA),
 	"undo-sort":         folders,
-	"url":               anyText,
-	"weights":           filesOf("safetensors", "pth", "pt"),
-	"average out":       filesOf("safetensors"),
-	"data preview out":  filesOf("png", "jpg", "jpeg"),
-	"embed out":         filesOf("npy"),
-	"map out":           filesOf("html"),
-	"serve model":       anyText, // NAME=PATH
+	"url":               noRule,
+	"weights":           suggestFiles("safetensors", "pth", "pt"),
+	"average out":       suggestFiles("safetensors"),
+	"data preview out":  suggestFiles("png", "jpg", "jpeg"),
+	"embed out":         suggestFiles("npy"),
+	"map out":           suggestFiles("html"),
+	"serve model":       noRule, // NAME=PATH
 }
 
 // argumentValues has what the arguments of commands are. Of the others nothing is
 // proposed.
-var argumentValues = map[string]values{
+var argumentValues = map[string]valueRule{
 	"average":      models,
-	"classify":     shots,
+	"classify":     pictureFiles,
 	"compare":      models,
 	"convert":      models,
 	"data check":   dataSet,
 	"data preview": dataSet,
-	"data pull":    {words: dataSetNames},
+	"data pull":    {words: listDataSets},
 	"data relabel": dataSet,
-	"embed":        shots,
-	"explain":      shots,
-	"models pull":  {words: pullable},
-	"models show":  weighed,
+	"embed":        pictureFiles,
+	"explain":      pictureFiles,
+	"models pull":  {words: listPullable},
+	"models show":  modelsAndWeights,
 }
 
-func labelOrders() []string {
+func listLabelOrders() []string {
 	var names []string
 	for _, order := range mislabel.Orders() {
 		names = append(names, string(order))
@@ -162,7 +162,7 @@ func labelOrders() []string {
 	return names
 }
 
-func backbones() []string {
+func listBackbones() []string {
 	var names []string
 	for _, a := range backbone.All() {
 		names = append(names, a.Name)
@@ -175,8 +175,8 @@ func backbones() []string {
 	return names
 }
 
-// sides are the sizes of the pictures that backbones were made for.
-func sides() []string {
+// listSizes are the sizes of the pictures that backbones were made for.
+func listSizes() []string {
 	var all []int
 	for _, a := range backbone.All() {
 		all = append(all, a.Spec.Width)
@@ -189,8 +189,8 @@ func sides() []string {
 	return text
 }
 
-// knownNames are the names of models and weights.
-func knownNames() []string {
+// listModelNames are the names of models and weights.
+func listModelNames() []string {
 	names := model.BuiltInNames()
 	for _, s := range weights.Sources() {
 		names = append(names, s.Name)
@@ -198,7 +198,7 @@ func knownNames() []string {
 	return names
 }
 
-func dataSetNames() []string {
+func listDataSets() []string {
 	var names []string
 	for _, s := range dataset.Sources() {
 		names = append(names, s.Name)
@@ -214,7 +214,7 @@ func addValues(c *cobra.Command) {
 		if f.Value.Type() == "bool" {
 			return
 		}
-		v := valuesOf(name, f.Name)
+		v := lookUpValues(name, f.Name)
 		list, _ := f.Value.(*listValue)
 		switch {
 		case v.only && list != nil:
@@ -239,8 +239,8 @@ func addValues(c *cobra.Command) {
 	}
 }
 
-// valuesOf returns what a flag of a command takes.
-func valuesOf(command, flag string) values {
+// lookUpValues returns what a flag of a command takes.
+func lookUpValues(command, flag string) valueRule {
 	if v, ok := flagValues[command+" "+flag]; ok {
 		return v
 	}
@@ -250,7 +250,7 @@ func valuesOf(command, flag string) values {
 // propose gives a shell the words that what is typed so far may become, and says
 // whether files or folders may follow. Of a list, the last of the values with commas
 // between is proposed.
-func (v values) propose(begun string, list bool) ([]string, cobra.ShellCompDirective) {
+func (v valueRule) propose(begun string, list bool) ([]string, cobra.ShellCompDirective) {
 	switch {
 	case v.folders:
 		return nil, cobra.ShellCompDirectiveFilterDirs
@@ -292,7 +292,7 @@ func (c *choice) Set(text string) error {
 	if at := strings.LastIndex(must, ", "); at >= 0 {
 		must = must[:at] + " or " + must[at+2:]
 	}
-	if name := nearest(text, c.words); name != "" {
+	if name := findNearest(text, c.words); name != "" {
 		return fmt.Errorf("it must be %s; did you mean %s?", must, name)
 	}
 	return fmt.Errorf("it must be %s", must)

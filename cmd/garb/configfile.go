@@ -116,13 +116,13 @@ func (f *configFile) apply(c *train.Config) error {
 // checkKeys finds the first key, in the alphabet's order, that a type's JSON does not
 // have. path is where the keys are, such as "augment.", or "".
 func checkKeys(keys map[string]any, t reflect.Type, path string) error {
-	known := jsonFields(t)
+	known := listJSONFields(t)
 	names := slices.Sorted(maps.Keys(known))
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		field, ok := known[key]
 		if !ok {
 			text := fmt.Sprintf("unknown key %q", path+key)
-			if name := nearest(key, names); name != "" {
+			if name := findNearest(key, names); name != "" {
 				text += fmt.Sprintf("; did you mean %q?", path+name)
 			}
 			return errors.New(text)
@@ -137,8 +137,8 @@ func checkKeys(keys map[string]any, t reflect.Type, path string) error {
 	return nil
 }
 
-// jsonFields are the types of a struct's fields by their names in JSON.
-func jsonFields(t reflect.Type) map[string]reflect.Type {
+// listJSONFields are the types of a struct's fields by their names in JSON.
+func listJSONFields(t reflect.Type) map[string]reflect.Type {
 	fields := map[string]reflect.Type{}
 	for _, f := range reflect.VisibleFields(t) { // with those of embedded structs
 		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "-" && name != "" {

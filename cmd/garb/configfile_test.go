@@ -15,13 +15,13 @@ import (
 	"garb/train"
 )
 
-// configured returns the settings that garb train would run with.
-func configured(t *testing.T, args ...string) (train.Config, error) {
+// parseConfig returns the settings that garb train would run with.
+func parseConfig(t *testing.T, args ...string) (train.Config, error) {
 	t.Helper()
 	flags := newTrainFlags()
 	command := &cobra.Command{Use: "train", RunE: func(c *cobra.Command, _ []string) error { return flags.finish(c) }}
 	flags.add(command)
-	_, _, err := execute(t, command, args...)
+	_, _, err := runCommand(t, command, args...)
 	return flags.config, err
 }
 
@@ -77,12 +77,12 @@ func TestConfigPrecedence(t *testing.T) {
 				"18446744073709551615"}},
 		"its folder is not taken": {file("l.yaml", "data: pictures\nout: taken\n"), nil, nil},
 	} {
-		got, err := configured(t, append([]string{"--config", c.file, "--out", "o"}, c.flags...)...)
+		got, err := parseConfig(t, append([]string{"--config", c.file, "--out", "o"}, c.flags...)...)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		want, err := configured(t, append(base, c.same...)...)
+		want, err := parseConfig(t, append(base, c.same...)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestConfigPrecedence(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	got, err := configured(t, "--config", file("out.yaml", "data: pictures\nout: taken\n"))
+	got, err := parseConfig(t, "--config", file("out.yaml", "data: pictures\nout: taken\n"))
 	if err != nil || !strings.HasPrefix(got.Out, filepath.Join("runs", "pictures-")) {
 		t.Errorf("folder %q, %v", got.Out, err)
 	}
@@ -122,15 +122,15 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		"large.json": {strings.Repeat(" ", maxConfigBytes+1), "large"},
 	} {
 		path := write(t, folder, name, []byte(c.text))
-		_, err := configured(t, "--data", "pictures", "--config", path)
+		_, err := parseConfig(t, "--data", "pictures", "--config", path)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
-	if _, err := configured(t, "--config", filepath.Join(folder, "nix.json")); err == nil {
+	if _, err := parseConfig(t, "--config", filepath.Join(folder, "nix.json")); err == nil {
 		t.Error("no file, no error")
 	}
-	if _, err := configured(t, "--config", write(t, folder, "data.yaml", []byte("epochs: 3\n"))); err == nil ||
+	if _, err := parseConfig(t, "--config", write(t, folder, "data.yaml", []byte("epochs: 3\n"))); err == nil ||
 		!strings.Contains(err.Error(), "--data") {
 		t.Errorf("no data: %v", err)
 	}
@@ -140,7 +140,7 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 // whatever they are, in train, sweep and lr-find.
 func TestConfigOfARun(t *testing.T) {
 	folder := t.TempDir()
-	want, err := configured(t, "--data", "pictures", "--out", filepath.Join(folder, "run"), "--backbone", "xception",
+	want, err := parseConfig(t, "--data", "pictures", "--out", filepath.Join(folder, "run"), "--backbone", "xception",
 		"--size", "150", "--momentum", "0",
 		"--warm-up", "0", "--validation-share", "0.3", "--test-share", "0", "--split-seed", "0", "--seed", "0",
 		"--inner",
@@ -157,7 +157,7 @@ func TestConfigOfARun(t *testing.T) {
 	}
 	path := write(t, want.Out, "config.json", text)
 	for _, named := range []string{path, want.Out} {
-		got, err := configured(t, "--config", named, "--out", want.Out)
+		got, err := parseConfig(t, "--config", named, "--out", want.Out)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,16 +165,16 @@ func TestConfigOfARun(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	data := drawn(t)
+	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	small := write(t, folder, "small.yaml",
 		[]byte("data: "+data+"\nbatch: 4\nepochs: 1\npreprocessing: {width: 32, height: 32}\n"))
-	if out, _, err := execute(t, newLRFindCommand(), "--config", small, "--steps", "10", "--json"); err != nil ||
+	if out, _, err := runCommand(t, newLRFindCommand(), "--config", small, "--steps", "10", "--json"); err != nil ||
 		!strings.Contains(out, "proposed") {
 		t.Errorf("lr-find: %v %s", err, out)
 	}
 	sweep := filepath.Join(folder, "sweep")
-	if out, _, err := execute(t, newSweepCommand(), "--config", small, "--learning-rate", "1e-3,1e-2", "--out", sweep,
+	if out, _, err := runCommand(t, newSweepCommand(), "--config", small, "--learning-rate", "1e-3,1e-2", "--out", sweep,
 		"--tensorboard"); err != nil || strings.Count(out, "learning-rate=") != 2 {
 		t.Errorf("sweep: %v %s", err, out)
 	}
@@ -182,7 +182,7 @@ func TestConfigOfARun(t *testing.T) {
 	if err != nil || len(events) != 2 {
 		t.Errorf("event files: %v, %v", events, err)
 	}
-	if _, _, err := execute(t, newTrainCommand(), "--resume", want.Out, "--config", path); err == nil ||
+	if _, _, err := runCommand(t, newTrainCommand(), "--resume", want.Out, "--config", path); err == nil ||
 		!strings.Contains(err.Error(), "exclude each other") {
 		t.Errorf("resume: %v", err)
 	}

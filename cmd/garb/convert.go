@@ -142,7 +142,7 @@ func (c *conversion) check(from, to string) error {
 func (c *conversion) run(ctx context.Context, out io.Writer) error {
 	isModel, native := model.IsModel(c.from), strings.EqualFold(filepath.Ext(c.to), ".safetensors")
 	if isModel {
-		if err := c.onlyForFiles(); err != nil {
+		if err := c.refuseFileFlags(); err != nil {
 			return err
 		}
 	}
@@ -160,7 +160,7 @@ func (c *conversion) run(ctx context.Context, out io.Writer) error {
 	if whole {
 		return c.takeModel(ctx, out)
 	}
-	if err := c.onlyForFiles(); err != nil {
+	if err := c.refuseFileFlags(); err != nil {
 		return err
 	}
 	err := convertWeights(out, c.from, c.to, tensor.DType(c.dtype))
@@ -171,8 +171,8 @@ func (c *conversion) run(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-// onlyForFiles refuses flags about what a model of garb's says itself.
-func (c *conversion) onlyForFiles() error {
+// refuseFileFlags refuses flags about what a model of garb's says itself.
+func (c *conversion) refuseFileFlags() error {
 	if c.classes != nil || c.classesFrom != "" || c.preprocess != "" || c.side != 0 || c.filter != "" {
 		return errors.New("--classes, --classes-from, --preprocess, --size and --resize are for whole models of " +
 			"other programs' files")
@@ -205,7 +205,7 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 		values += tensor.Len(t.Shape)
 	}
 	fmt.Fprintf(out, "network     %s\n", network)
-	fmt.Fprintf(out, "parameters  %s in %s\n", grouped(values), count(len(m.Tensors), "tensor"))
+	fmt.Fprintf(out, "parameters  %s in %s\n", groupDigits(values), count(len(m.Tensors), "tensor"))
 	because := "asked for"
 	if in.Recognised != "" {
 		because = in.Recognised + "; --preprocess, --size and --resize choose another"
@@ -217,7 +217,7 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 		fmt.Fprintf(out, "classes     none named (--classes names them): train on it by garb train --backbone %s\n",
 			c.to)
 	} else {
-		fmt.Fprintf(out, "classes     %s\n", listed(m.Classes))
+		fmt.Fprintf(out, "classes     %s\n", listClasses(m.Classes))
 	}
 	if in.Judged {
 		fmt.Fprintln(out, "acceptance  dropped: garb does not read it back, so this model answers for every picture")
@@ -243,11 +243,11 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 	if native != c.to {
 		return c.write(out, native)
 	}
-	return wrote(out, c.to, c.dtype)
+	return reportFile(out, c.to, c.dtype)
 }
 
-// listed names classes, some of them if there are many.
-func listed(classes []string) string {
+// listClasses names classes, some of them if there are many.
+func listClasses(classes []string) string {
 	const most = 12
 	if n := len(classes); n > most {
 		return fmt.Sprintf("%s and %d more", strings.Join(classes[:most], ", "), n-most)
@@ -289,7 +289,7 @@ func (c *conversion) write(out io.Writer, reference string) error {
 	case written.Acceptance:
 		fmt.Fprintf(out, "acceptance  output \"acceptance\", 0 to 1; below %.3f a picture is %q\n",
 			m.AcceptanceThreshold(),
-			printable(m.Description().Acceptance.Refusal))
+			escape(m.Description().Acceptance.Refusal))
 	case written.WithoutAcceptance != "":
 		fmt.Fprintf(out, "acceptance  dropped: %s. The file answers for every picture\n", written.WithoutAcceptance)
 	}
@@ -301,8 +301,8 @@ func (c *conversion) write(out io.Writer, reference string) error {
 	return nil
 }
 
-// wrote says what a file of garb's is.
-func wrote(out io.Writer, path string, dtype dtypeFlag) error {
+// reportFile says what a file of garb's is.
+func reportFile(out io.Writer, path string, dtype dtypeFlag) error {
 	f, err := tensor.ReadFile(path)
 	if err != nil {
 		return err
@@ -325,12 +325,12 @@ func convertWeights(out io.Writer, from, to string, dtype tensor.DType) error {
 		return fmt.Errorf("%s: %w", to, err)
 	}
 	fmt.Fprintf(out, "read        %s: %s\n", from, n.Format)
-	fmt.Fprintf(out, "network     %s\n", networkText(n.Architecture, n.WithTop))
-	fmt.Fprintf(out, "parameters  %s in %s\n", grouped(n.ParameterCount()), count(len(n.Tensors), "tensor"))
+	fmt.Fprintf(out, "network     %s\n", describeNetwork(n.Architecture, n.WithTop))
+	fmt.Fprintf(out, "parameters  %s in %s\n", groupDigits(n.ParameterCount()), count(len(n.Tensors), "tensor"))
 	if len(n.LeftOut) > 0 {
 		fmt.Fprintf(out, "left out    %s\n", strings.Join(n.LeftOut, ", "))
 	}
-	return wrote(out, to, dtypeFlag(dtype))
+	return reportFile(out, to, dtypeFlag(dtype))
 }
 
 // storeModel writes a model of garb's with its values stored as dtype.
@@ -341,18 +341,18 @@ func storeModel(out io.Writer, from, to string, dtype tensor.DType) error {
 	}
 	network := cmp.Or(m.Architecture, "a network of its own")
 	fmt.Fprintf(out, "read        %s: a model of %s, %s\n", from, network, count(len(m.Classes), "class"))
-	return wrote(out, to, dtypeFlag(dtype))
+	return reportFile(out, to, dtypeFlag(dtype))
 }
 
-func networkText(architecture string, withTop bool) string {
+func describeNetwork(architecture string, withTop bool) string {
 	if withTop {
 		return architecture + " with its top"
 	}
 	return architecture + " without top"
 }
 
-// grouped writes a count with commas: 20,861,480.
-func grouped(n int) string {
+// groupDigits writes a count with commas: 20,861,480.
+func groupDigits(n int) string {
 	digits := fmt.Sprint(n)
 	for at := len(digits) - 3; at > 0; at -= 3 {
 		digits = digits[:at] + "," + digits[at:]

@@ -57,9 +57,9 @@ func (c *counter) line() string {
 	done := c.done
 	c.mu.Unlock()
 	share := float64(done) / float64(max(c.total, 1))
-	text := fmt.Sprintf("%s %d / %d %s", c.name, done, c.total, filled(share, 48))
+	text := fmt.Sprintf("%s %d / %d %s", c.name, done, c.total, drawBar(share, 48))
 	if done == 0 {
 		return text
 	}
-	return text + fmt.Sprintf(" %.0f/s %v", float64(done)/time.Since(c.began).Seconds(), remaining(c.began, share))
+	return text + fmt.Sprintf(" %.0f/s %v", float64(done)/time.Since(c.began).Seconds(), estimateRemaining(c.began, share))
 }

@@ -92,7 +92,7 @@ Both folders have a ` + cropsTable + ` too; in that of --negatives, label is the
   garb data check worn --group-by photo
   garb train --data worn --labels worn/crops.csv --group-by photo`,
 		Args: func(c *cobra.Command, args []string) error {
-			if err := noArguments(c, args); err != nil {
+			if err := refuseArguments(c, args); err != nil {
 				return err
 			}
 			for _, needed := range []struct{ flag, value string }{
@@ -160,7 +160,7 @@ func withCropsHint(err error) error {
 	if rule.Name == "" {
 		return fmt.Errorf("%w (--%s)", err, flag)
 	}
-	if name := nearest(rule.Name, rule.Known); name != "" {
+	if name := findNearest(rule.Name, rule.Known); name != "" {
 		return fmt.Errorf("%w; did you mean %q? (--%s)", err, name, flag)
 	}
 	return fmt.Errorf("%w; there are %s (--%s)", err, strings.Join(rule.Known, ", "), flag)
@@ -202,7 +202,7 @@ func (f *cropsFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return withCropsHint(err)
 	}
-	folders, err := f.folders()
+	folders, err := f.checkFolders()
 	if err != nil {
 		return err
 	}
@@ -279,7 +279,7 @@ func (f *cropsFlags) run(c *cobra.Command) error {
 			return err
 		}
 	}
-	out := textOut(c)
+	out := openTextOut(c)
 	for _, class := range cutter.Classes() {
 		fmt.Fprintf(out, "%6d  %s\n", perClass[class], class)
 	}
@@ -302,7 +302,7 @@ func (f *cropsFlags) cutAll(c *cobra.Command, cutter *crops.Cutter, names []stri
 	folders map[string]cropsFolder) ([]photoCrops, error) {
 	classes := cutter.Classes()
 	classFolders := map[string]string{}
-	for i, name := range classFolderNames(classes) {
+	for i, name := range nameClassFolders(classes) {
 		classFolders[classes[i]] = name
 		if err := os.Mkdir(filepath.Join(folders[cropsFlag].path, name), 0o755); err != nil {
 			return nil, err
@@ -318,7 +318,7 @@ func (f *cropsFlags) cutAll(c *cobra.Command, cutter *crops.Cutter, names []stri
 	for _, name := range labels {
 		plain = append(plain, strings.ReplaceAll(name, "-", "_"))
 	}
-	files := classFolderNames(plain)
+	files := nameClassFolders(plain)
 	parts := map[string]string{}
 	for i, name := range labels {
 		parts[name] = files[i]
@@ -342,7 +342,7 @@ func (f *cropsFlags) cutAll(c *cobra.Command, cutter *crops.Cutter, names []stri
 		}
 		p := &photos[i]
 		p.few, p.small, p.hidden = cut.Few, cut.Small, cut.Hidden
-		photoName := folderName(pairs[i].Name)
+		photoName := escapeFolderName(pairs[i].Name)
 		write := func(flag, name string, write func(io.Writer) error) bool {
 			folder, ok := folders[flag]
 			if !ok {
@@ -422,16 +422,16 @@ func writeCropsTable(path string, rows []cropsRow) error {
 	})
 }
 
-// made lists the folders to make, with the flags that name them.
-func (f *cropsFlags) made() []cropsFolder {
+// listOutputs lists the folders to make, with the flags that name them.
+func (f *cropsFlags) listOutputs() []cropsFolder {
 	folders := []cropsFolder{{flag: cropsFlag, name: f.out}, {flag: masksFlag, name: f.masksOut},
 		{flag: negativesFlag, name: f.negativesOut}}
 	return slices.DeleteFunc(folders, func(folder cropsFolder) bool { return folder.name == "" })
 }
 
-// apart returns an error if one folder to make is another or in it. Links are not
+// checkSeparate returns an error if one folder to make is another or in it. Links are not
 // followed.
-func apart(folders []cropsFolder, path func(cropsFolder) (string, error)) error {
+func checkSeparate(folders []cropsFolder, path func(cropsFolder) (string, error)) error {
 	for i, a := range folders {
 		for j, b := range folders {
 			if i == j {
@@ -455,27 +455,27 @@ func apart(folders []cropsFolder, path func(cropsFolder) (string, error)) error 
 	return nil
 }
 
-// folders returns the folders to make, by flag, once it is sure that nothing is lost by
+// checkFolders returns the folders to make, by flag, once it is sure that nothing is lost by
 // making them and that none is in another or in a folder that is read.
-func (f *cropsFlags) folders() (map[string]cropsFolder, error) {
+func (f *cropsFlags) checkFolders() (map[string]cropsFolder, error) {
 	sources := []struct{ flag, folder string }{{"photos", f.photos}, {"labels", f.labels}}
 	var found []string
 	for _, source := range sources {
-		folder, err := physical(source.folder)
+		folder, err := resolvePath(source.folder)
 		if err != nil {
 			return nil, fmt.Errorf("--%s: %w", source.flag, err)
 		}
 		found = append(found, folder)
 	}
-	made := f.made()
-	if err := apart(made, func(folder cropsFolder) (string, error) { return filepath.Abs(folder.name) }); err != nil {
+	made := f.listOutputs()
+	if err := checkSeparate(made, func(folder cropsFolder) (string, error) { return filepath.Abs(folder.name) }); err != nil {
 		return nil, err
 	}
 	folders := map[string]cropsFolder{}
 	for i := range made {
 		folder := &made[i]
 		var err error
-		if folder.target, err = f.target(folder.flag, folder.name); err != nil {
+		if folder.target, err = f.checkTarget(folder.flag, folder.name); err != nil {
 			return nil, err
 		}
 		for i, source := range sources {
@@ -487,13 +487,13 @@ func (f *cropsFlags) folders() (map[string]cropsFolder, error) {
 		folders[folder.flag] = *folder
 	}
 	// Links are followed by now.
-	return folders, apart(made, func(folder cropsFolder) (string, error) { return folder.target, nil })
+	return folders, checkSeparate(made, func(folder cropsFolder) (string, error) { return folder.target, nil })
 }
 
-// target returns a folder's path, absolute and without links, once it is sure that nothing
+// checkTarget returns a folder's path, absolute and without links, once it is sure that nothing
 // is lost by making it: it does not exist, is empty, or with --force has only what an
 // earlier data crops wrote.
-func (f *cropsFlags) target(flag, folder string) (string, error) {
+func (f *cropsFlags) checkTarget(flag, folder string) (string, error) {
 	path, err := filepath.Abs(folder)
 	if err != nil {
 		return "", err
@@ -501,7 +501,7 @@ func (f *cropsFlags) target(flag, folder string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", fmt.Errorf("--%s: %w", flag, err)
 	}
-	parent, err := physical(filepath.Dir(path))
+	parent, err := resolvePath(filepath.Dir(path))
 	if err != nil {
 		return "", err
 	}
@@ -513,22 +513,22 @@ func (f *cropsFlags) target(flag, folder string) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("--%s: %w", flag, err)
 	}
-	if path, err = physical(path); err != nil {
+	if path, err = resolvePath(path); err != nil {
 		return "", err
 	}
 	if len(entries) > 0 && !f.force {
 		return "", fmt.Errorf("--%s %s: the folder has files; name another, or give --force to replace earlier crops",
 			flag, folder)
 	}
-	if err := onlyCrops(path, entries); err != nil {
+	if err := checkOnlyCrops(path, entries); err != nil {
 		return "", fmt.Errorf("--%s %s: %w", flag, folder, err)
 	}
 	return path, nil
 }
 
-// onlyCrops returns an error about the first file of a folder that its table of crops
+// checkOnlyCrops returns an error about the first file of a folder that its table of crops
 // does not list.
-func onlyCrops(folder string, entries []fs.DirEntry) error {
+func checkOnlyCrops(folder string, entries []fs.DirEntry) error {
 	if len(entries) == 0 {
 		return nil
 	}

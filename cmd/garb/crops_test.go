@@ -20,9 +20,9 @@ import (
 	"garb/picture"
 )
 
-// wornFolder is a small segmentation data set: photos 1 and 2 of 120 × 100 pixels, with a
+// makeWornFolder is a small segmentation data set: photos 1 and 2 of 120 × 100 pixels, with a
 // red coat at (10,20)-(60,70), blue boots at (70,50)-(110,90) and skin.
-func wornFolder(t testing.TB) string {
+func makeWornFolder(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
 	for _, folder := range []string{"photos", "masks"} {
@@ -68,15 +68,15 @@ func addWorn(t testing.TB, root, name string, maskWidth, maskHeight int, coat ui
 	write(t, filepath.Join(root, "masks"), name+".png", m.Bytes())
 }
 
-func cropsRun(t testing.TB, root string, args ...string) (code int, out, errOut string) {
+func runCrops(t testing.TB, root string, args ...string) (code int, out, errOut string) {
 	t.Helper()
-	return garbRun(t, nil, append([]string{"data", "crops", "--photos", filepath.Join(root, "photos"), "--labels",
+	return runGarb(t, nil, append([]string{"data", "crops", "--photos", filepath.Join(root, "photos"), "--labels",
 		filepath.Join(root, "masks"), "--names", filepath.Join(root, "labels.txt"), "--ignore", "null,skin"},
 		args...)...)
 }
 
-// filesBelow are the files below a folder, and what they hold.
-func filesBelow(t testing.TB, folder string) map[string]string {
+// readTree are the files below a folder, and what they hold.
+func readTree(t testing.TB, folder string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
 	err := filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
@@ -93,15 +93,15 @@ func filesBelow(t testing.TB, folder string) map[string]string {
 }
 
 func TestCrops(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	out := filepath.Join(root, "new", "worn")
 	args := []string{"--merge", "boots=shoes", "--out", out}
-	code, text, errOut := cropsRun(t, root, args...)
+	code, text, errOut := runCrops(t, root, args...)
 	if code != exitDone || !strings.HasSuffix(errOut, "2 pictures used, 0 skipped\n") ||
 		!strings.Contains(text, "4 crops of 2 photos in "+out) {
 		t.Fatalf("%d\n%s%s", code, text, errOut)
 	}
-	files := filesBelow(t, out)
+	files := readTree(t, out)
 	const table = "image,label,photo,left,top,width,height,pixels\n" +
 		"shoes/1-boots.jpg,shoes,1,61,41,58,58,1600\ncoat/1-coat.jpg,coat,1,0,10,70,70,2500\n" +
 		"shoes/2-boots.jpg,shoes,2,61,41,58,58,1600\ncoat/2-coat.jpg,coat,2,0,10,70,70,2500\n"
@@ -128,10 +128,10 @@ func TestCrops(t *testing.T) {
 	near(66, 66, [3]int{255, 255, 255})
 
 	again := filepath.Join(root, "again")
-	if code, _, errOut := cropsRun(t, root, "--merge", "boots=shoes", "--out", again); code != exitDone {
+	if code, _, errOut := runCrops(t, root, "--merge", "boots=shoes", "--out", again); code != exitDone {
 		t.Fatal(errOut)
 	}
-	for name, data := range filesBelow(t, again) {
+	for name, data := range readTree(t, again) {
 		if data != files[name] {
 			t.Errorf("%s differs between two runs", name)
 		}
@@ -157,7 +157,7 @@ func TestCrops(t *testing.T) {
 }
 
 func TestCropsClassesMarginsAndLeastSizes(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	for i, c := range []struct {
 		args []string
 		want string // rows, by a bar
@@ -176,7 +176,7 @@ func TestCropsClassesMarginsAndLeastSizes(t *testing.T) {
 			"%2E.%2Fup%3Ax/1-coat.jpg,../up:x,1,6,16,58,58,2500|%2E.%2Fup%3Ax/2-coat.jpg,../up:x,2,6,16,58,58,2500"},
 	} {
 		out := filepath.Join(root, fmt.Sprint(i))
-		if code, _, errOut := cropsRun(t, root, append(c.args, "--out", out)...); code != exitDone {
+		if code, _, errOut := runCrops(t, root, append(c.args, "--out", out)...); code != exitDone {
 			t.Errorf("%v: %s", c.args, errOut)
 			continue
 		}
@@ -189,18 +189,18 @@ func TestCropsClassesMarginsAndLeastSizes(t *testing.T) {
 
 // TestCropsOfDashedNames has photo x with label a-b beside photo x-a with label b.
 func TestCropsOfDashedNames(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	write(t, root, "labels.txt", []byte("null\nskin\nx\na-boots\nboots\n"))
 	addWorn(t, root, "1-a", 120, 100, 4)
 	out := filepath.Join(root, "out")
-	code, _, errOut := cropsRun(t, root, "--merge", "a-boots=shoes,boots=shoes", "--out", out)
-	if files := filesBelow(t, out); code != exitDone || len(files) != 7 {
+	code, _, errOut := runCrops(t, root, "--merge", "a-boots=shoes,boots=shoes", "--out", out)
+	if files := readTree(t, out); code != exitDone || len(files) != 7 {
 		t.Errorf("%d %s %d files", code, errOut, len(files))
 	}
 }
 
 func TestCropsCountsWhatItSkips(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	addWorn(t, root, "size", 119, 100, 4)
 	addWorn(t, root, "index", 120, 100, 77)
 	addWorn(t, root, "alone", 120, 100, 4)
@@ -214,7 +214,7 @@ func TestCropsCountsWhatItSkips(t *testing.T) {
 	write(t, filepath.Join(root, "photos"), "cut.jpg", readFile(t, filepath.Join(root, "photos", "cut.jpg"))[:300])
 	write(t, filepath.Join(root, "photos"), ".hidden", nil)
 	out := filepath.Join(root, "out")
-	code, text, errOut := cropsRun(t, root, "--out", out)
+	code, text, errOut := runCrops(t, root, "--out", out)
 	const summary = "2 pictures used, 5 skipped (1 missing, 1 unreadable, 1 without a label, " +
 		"2 with an unusable mask), 1 ignored (1 hidden file)\n"
 	if code != exitDone || !strings.HasSuffix(errOut, summary) || !strings.Contains(text, "4 crops of 2 photos") {
@@ -230,20 +230,20 @@ func TestCropsCountsWhatItSkips(t *testing.T) {
 	}
 
 	strict := filepath.Join(root, "strict")
-	code, text, errOut = cropsRun(t, root, "--out", strict, "--strict")
+	code, text, errOut = runCrops(t, root, "--out", strict, "--strict")
 	if code != exitFailed || text != "" || !strings.Contains(errOut, "5 files skipped") {
 		t.Errorf("--strict: %d\n%s%s", code, text, errOut)
 	}
-	if code, _, errOut := cropsRun(t, root, "--out", filepath.Join(root, "ignored"), "--ignore", "77"); code !=
+	if code, _, errOut := runCrops(t, root, "--out", filepath.Join(root, "ignored"), "--ignore", "77"); code !=
 		exitDone ||
 		!strings.Contains(errOut, "3 pictures used, 4 skipped") {
 		t.Errorf("--ignore 77: %d\n%s", code, errOut)
 	}
-	leavesOnly(t, root, "ignored", "labels.txt", "masks", "out", "photos")
+	checkEntries(t, root, "ignored", "labels.txt", "masks", "out", "photos")
 }
 
-// leavesOnly fails if a folder has other entries than these.
-func leavesOnly(t testing.TB, folder string, want ...string) {
+// checkEntries fails if a folder has other entries than these.
+func checkEntries(t testing.TB, folder string, want ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -260,7 +260,7 @@ func leavesOnly(t testing.TB, folder string, want ...string) {
 
 // TestCropsMasksAndNegatives makes all three folders, twice.
 func TestCropsMasksAndNegatives(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	bag := image.NewGray(image.Rect(0, 0, 200, 200))
 	photo := image.NewRGBA(bag.Rect)
 	for y := range 200 {
@@ -284,12 +284,12 @@ func TestCropsMasksAndNegatives(t *testing.T) {
 	out, masks, none := filepath.Join(root, "out"), filepath.Join(root, "m"), filepath.Join(root, "n")
 	args := []string{"--merge", "boots=shoes", "--out", out, "--masks", masks, "--negatives", none, "--seed", "7",
 		"--negatives-per-photo", "1"}
-	code, text, errOut := cropsRun(t, root, args...)
+	code, text, errOut := runCrops(t, root, args...)
 	if code != exitDone || !strings.Contains(text, "5 masks in "+masks) ||
 		!strings.Contains(text, "1 picture without a garment in "+none) {
 		t.Fatalf("%d\n%s%s", code, text, errOut)
 	}
-	files, negatives := filesBelow(t, masks), filesBelow(t, none)
+	files, negatives := readTree(t, masks), readTree(t, none)
 	const table = "image,label,photo,left,top,width,height,pixels\n"
 	if want := table + "1-boots.png,shoes,1,61,41,58,58,1600\n1-coat.png,coat,1,0,10,70,70,2500\n" +
 		"2-boots.png,shoes,2,61,41,58,58,1600\n2-coat.png,coat,2,0,10,70,70,2500\n" +
@@ -314,34 +314,34 @@ func TestCropsMasksAndNegatives(t *testing.T) {
 		t.Errorf("%T %v", mask, mask.Bounds())
 	}
 	// Each folder is replaced as a whole, with only its own files in it.
-	if code, _, errOut := cropsRun(t, root, append(args, "--force", "--classes", "coat")...); code != exitDone {
+	if code, _, errOut := runCrops(t, root, append(args, "--force", "--classes", "coat")...); code != exitDone {
 		t.Fatal(errOut)
 	}
-	if again := filesBelow(t, none); again["3-1.jpg"] != negatives["3-1.jpg"] || len(filesBelow(t, masks)) != 4 {
+	if again := readTree(t, none); again["3-1.jpg"] != negatives["3-1.jpg"] || len(readTree(t, masks)) != 4 {
 		t.Errorf("%d", len(again))
 	}
 	write(t, masks, "mine.png", nil)
-	if code, _, errOut := cropsRun(t, root, append(args, "--force")...); code != exitFailed ||
+	if code, _, errOut := runCrops(t, root, append(args, "--force")...); code != exitFailed ||
 		!strings.Contains(errOut, "mine.png is in it") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	leavesOnly(t, root, "labels.txt", "m", "masks", "n", "out", "photos")
+	checkEntries(t, root, "labels.txt", "m", "masks", "n", "out", "photos")
 }
 
 func TestCropsOfWholePhotos(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	for i, c := range []struct {
 		share string
 		want  int // crops: boots have 1600 pixels, coats 2500
 	}{{"0.65", 2}, {"0.64", 4}} {
 		out, masks := filepath.Join(root, fmt.Sprint("out", i)), filepath.Join(root, fmt.Sprint("masks", i))
-		code, text, errOut := cropsRun(t, root, "--merge", "boots=rubber-boots", "--whole", c.share, "--out", out,
+		code, text, errOut := runCrops(t, root, "--merge", "boots=rubber-boots", "--whole", c.share, "--out", out,
 			"--masks",
 			masks)
 		if code != exitDone || !strings.Contains(text, fmt.Sprintf("below %s of the largest: %d", c.share, 4-c.want)) {
 			t.Fatalf("%d\n%s%s", code, text, errOut)
 		}
-		files := filesBelow(t, out)
+		files := readTree(t, out)
 		if len(files) != c.want+1 ||
 			!strings.Contains(files[cropsTable], "coat/1-whole-coat.jpg,coat,1,0,0,120,100,2500\n") {
 			t.Errorf("%s", files[cropsTable])
@@ -349,14 +349,14 @@ func TestCropsOfWholePhotos(t *testing.T) {
 		if name := "rubber-boots/2-whole-rubber_boots.jpg"; (files[name] != "") != (c.want == 4) {
 			t.Errorf("%s: %s", c.share, files[cropsTable])
 		}
-		if files := filesBelow(t, masks); len(files) != c.want+1 || files["2-whole-coat.png"] == "" {
+		if files := readTree(t, masks); len(files) != c.want+1 || files["2-whole-coat.png"] == "" {
 			t.Errorf("%d masks", len(files))
 		}
 	}
 }
 
 func TestCropsMisused(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	out := filepath.Join(root, "out")
 	blank := write(t, root, "blank.txt", []byte("null\n\nskin\n"))
 	full := t.TempDir()
@@ -400,43 +400,43 @@ func TestCropsMisused(t *testing.T) {
 		{[]string{"--out", blank}, exitFailed, "--out"},
 		{[]string{"--out", out, "--min-pixels", "9999"}, exitFailed, "there are no crops"},
 	} {
-		code, text, errOut := cropsRun(t, root, c.args...)
+		code, text, errOut := runCrops(t, root, c.args...)
 		if code != c.code || !strings.Contains(errOut, c.word) || text != "" {
 			t.Errorf("%v: %d, want %d\n%s%s", c.args, code, c.code, text, errOut)
 		}
 	}
-	leavesOnly(t, root, "blank.txt", "labels.txt", "masks", "photos")
+	checkEntries(t, root, "blank.txt", "labels.txt", "masks", "photos")
 }
 
 func TestCropsReplacesOnlyItsOwn(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	out := filepath.Join(root, "out")
 	if err := os.Mkdir(out, 0o755); err != nil { // an empty folder needs no --force
 		t.Fatal(err)
 	}
-	if code, _, errOut := cropsRun(t, root, "--out", out); code != exitDone {
+	if code, _, errOut := runCrops(t, root, "--out", out); code != exitDone {
 		t.Fatal(errOut)
 	}
-	first := filesBelow(t, out)
-	if code, _, errOut := cropsRun(t, root, "--out", out); code != exitFailed || !strings.Contains(errOut, "--force") {
+	first := readTree(t, out)
+	if code, _, errOut := runCrops(t, root, "--out", out); code != exitFailed || !strings.Contains(errOut, "--force") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := cropsRun(t, root, "--out", out, "--force", "--classes", "coat"); code != exitDone {
+	if code, _, errOut := runCrops(t, root, "--out", out, "--force", "--classes", "coat"); code != exitDone {
 		t.Fatal(errOut)
 	}
-	if files := filesBelow(t, out); len(first) != 5 || len(files) != 3 || files["boots/1-boots.jpg"] != "" {
+	if files := readTree(t, out); len(first) != 5 || len(files) != 3 || files["boots/1-boots.jpg"] != "" {
 		t.Errorf("%d and %d files", len(first), len(files))
 	}
 	write(t, filepath.Join(out, "coat"), "mine.jpg", []byte("mine"))
-	code, _, errOut := cropsRun(t, root, "--out", out, "--force")
-	if code != exitFailed || !strings.Contains(errOut, "mine.jpg is in it") || len(filesBelow(t, out)) != 4 {
+	code, _, errOut := runCrops(t, root, "--out", out, "--force")
+	if code != exitFailed || !strings.Contains(errOut, "mine.jpg is in it") || len(readTree(t, out)) != 4 {
 		t.Errorf("%d %s", code, errOut)
 	}
-	leavesOnly(t, root, "labels.txt", "masks", "out", "photos")
+	checkEntries(t, root, "labels.txt", "masks", "out", "photos")
 }
 
 func TestCropsInterrupted(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errOut bytes.Buffer
@@ -447,7 +447,7 @@ func TestCropsInterrupted(t *testing.T) {
 	if code != exitStopped {
 		t.Errorf("%d %s", code, errOut.String())
 	}
-	leavesOnly(t, root, "labels.txt", "masks", "photos")
+	checkEntries(t, root, "labels.txt", "masks", "photos")
 }
 
 // TestCropsOfWornSet makes the crops that the built-in classifier was measured on, by
@@ -459,14 +459,14 @@ func TestCropsOfWornSet(t *testing.T) {
 	}
 	worn, out := filepath.Join(shared, "data", "clothing-worn"), filepath.Join(t.TempDir(), "worn")
 	var args []string
-	for _, word := range strings.Fields(strings.ReplaceAll(docCommand(t, "garb data crops"), "\\\n", " "))[1:] {
+	for _, word := range strings.Fields(strings.ReplaceAll(findDocCommand(t, "garb data crops"), "\\\n", " "))[1:] {
 		word = strings.Replace(word, "clothing-worn", worn, 1)
 		if word == "worn" {
 			word = out
 		}
 		args = append(args, word)
 	}
-	code, text, errOut := garbRun(t, nil, args...)
+	code, text, errOut := runGarb(t, nil, args...)
 	if code != exitDone || !strings.HasSuffix(errOut, "753 pictures used, 0 skipped\n") {
 		t.Fatalf("%d %s", code, errOut)
 	}
@@ -493,8 +493,8 @@ func TestCropsOfWornSet(t *testing.T) {
 	}
 }
 
-// docCommand returns the command of docs/data.md that begins so, with its further lines.
-func docCommand(t testing.TB, begins string) string {
+// findDocCommand returns the command of docs/data.md that begins so, with its further lines.
+func findDocCommand(t testing.TB, begins string) string {
 	t.Helper()
 	text := string(readFile(t, filepath.Join("..", "..", "docs", "data.md")))
 	at := strings.Index(text, "    "+begins+" ")

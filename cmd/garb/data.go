@@ -32,7 +32,7 @@ func newDataCommand() *cobra.Command {
   garb data relabel clothing-small --from labels.csv --dry-run
   garb data preview clothing-small --rotation-range 30 --horizontal-flip
   garb data crops --photos photos --labels masks --names labels.txt --ignore background,skin --out worn`,
-		Args: noArguments,
+		Args: refuseArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	command.AddCommand(newDataCheckCommand(), newRelabelCommand(), newPreviewCommand(), newCropsCommand(),
@@ -93,7 +93,7 @@ refuse it or skip pictures; with --strict, also if there are leaks.
 			return errors.Join(rule.Validate(), data.options.Validate(), quality.validate(c))
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			options, err := cached(*data.options)
+			options, err := addCacheFolder(*data.options)
 			if err != nil {
 				return err
 			}
@@ -121,7 +121,7 @@ refuse it or skip pictures; with --strict, also if there are leaks.
 					return err
 				}
 			} else {
-				printHealth(textOut(c), h)
+				printHealth(openTextOut(c), h)
 			}
 			say(c, "%s", h.Summary)
 			if h.Failing() || *data.strict && (h.Leaks() > 0 || h.Groups != nil && h.Groups.Leaks > 0) {
@@ -150,16 +150,16 @@ const (
 
 func printHealth(w io.Writer, h *dataset.Health) {
 	for _, note := range h.Notes {
-		fmt.Fprintln(w, printable(note))
+		fmt.Fprintln(w, escape(note))
 	}
 	if h.Division != nil {
 		printDivision(w, h)
 	}
 	width := len("class")
 	for _, class := range h.Classes {
-		width = max(width, len([]rune(printable(class))))
+		width = max(width, len([]rune(escape(class))))
 	}
-	pad := func(s string) string { return printable(s) + strings.Repeat(" ", width-len([]rune(printable(s)))) }
+	pad := func(s string) string { return escape(s) + strings.Repeat(" ", width-len([]rune(escape(s)))) }
 	fmt.Fprint(w, pad("class"))
 	for _, s := range h.Splits {
 		fmt.Fprintf(w, "  %16s", s.Name)
@@ -183,16 +183,16 @@ func printHealth(w io.Writer, h *dataset.Health) {
 			"sizes       width %d to %d, height %d to %d, shortest side %d to %d pixels (median %d); %.0f %% "+
 				"portrait, %.0f %% landscape; %.1f MB%s\n",
 			z.Width.Min, z.Width.Max, z.Height.Min, z.Height.Max, z.Shortest.Min, z.Shortest.Max, z.Shortest.Median,
-			100*z.Portrait, 100*z.Landscape, float64(z.Bytes)/1e6, formatsText(z.Formats))
+			100*z.Portrait, 100*z.Landscape, float64(z.Bytes)/1e6, formatFormats(z.Formats))
 	}
 	printProblems(w, h)
 	printGroups(w, "same bytes ", h.Exact)
 	printGroups(w, "look alike ", h.Near)
 	if s := h.Shift; s != nil && s.Freedom > 0 {
-		fmt.Fprintf(w, "shift       %s\n", shiftText(s))
+		fmt.Fprintf(w, "shift       %s\n", formatShift(s))
 	}
 	for _, f := range h.Few {
-		fmt.Fprintf(w, "few         %s has %s; below %d every one counts\n", printable(f.Class), count(f.Count,
+		fmt.Fprintf(w, "few         %s has %s; below %d every one counts\n", escape(f.Class), count(f.Count,
 			"training picture"), dataset.FewPictures)
 	}
 }
@@ -204,7 +204,7 @@ func printProblems(w io.Writer, h *dataset.Health) {
 		if p.Refused {
 			kind = "problem    "
 		}
-		fmt.Fprintf(w, "%s %s%s\n", kind, printable(p.Message), problemHint(p))
+		fmt.Fprintf(w, "%s %s%s\n", kind, escape(p.Message), hintForProblem(p))
 	}
 	fmt.Fprintf(w, "pictures    %s\n", h.Summary)
 	shown := 0
@@ -213,7 +213,7 @@ func printProblems(w io.Writer, h *dataset.Health) {
 			continue
 		}
 		if shown++; shown <= shownFindings {
-			fmt.Fprintf(w, "  %s\n", skipText(s))
+			fmt.Fprintf(w, "  %s\n", formatSkip(s))
 		}
 	}
 	if shown > shownFindings {
@@ -237,18 +237,18 @@ func printProblems(w io.Writer, h *dataset.Health) {
 // printDivision writes how pictures were divided, with each class's shares.
 func printDivision(w io.Writer, h *dataset.Health) {
 	d := h.Division
-	fmt.Fprintf(w, "%s; the share of each class should be: %s\n", pooledText(d), wantedText(d.Wanted))
-	if nearness := farthestText(d); nearness != "" {
+	fmt.Fprintf(w, "%s; the share of each class should be: %s\n", formatPool(d), formatWanted(d.Wanted))
+	if nearness := formatFarthest(d); nearness != "" {
 		fmt.Fprintln(w, nearness)
 	}
 	if d.Groups > 0 {
 		for _, class := range d.Classes {
-			fmt.Fprintf(w, "  %s  %s %%\n", printable(class.Class), shareText(class.Share, d.Wanted))
+			fmt.Fprintf(w, "  %s  %s %%\n", escape(class.Class), formatShare(class.Share, d.Wanted))
 		}
 	}
 }
 
-func formatsText(formats map[string]int) string {
+func formatFormats(formats map[string]int) string {
 	var b strings.Builder
 	var names []string
 	for name := range formats {
@@ -261,7 +261,7 @@ func formatsText(formats map[string]int) string {
 	return b.String()
 }
 
-func shiftText(s *dataset.Shift) string {
+func formatShift(s *dataset.Shift) string {
 	verdict := "no more than chance"
 	switch {
 	case s.PValue < 1e-6:
@@ -273,7 +273,7 @@ func shiftText(s *dataset.Shift) string {
 	}
 	return fmt.Sprintf("classes differ between splits %s: chi-square %.1f, %s of freedom; the largest difference "+
 		"is %s, %.1f %% of train and %.1f %% of %s",
-		verdict, s.ChiSquare, count(s.Freedom, "degree"), printable(s.Largest), 100*s.Training, 100*s.Other, s.Split)
+		verdict, s.ChiSquare, count(s.Freedom, "degree"), escape(s.Largest), 100*s.Training, 100*s.Other, s.Split)
 }
 
 func printGroups(w io.Writer, name string, groups []dataset.Group) {
@@ -297,7 +297,7 @@ func printGroups(w io.Writer, name string, groups []dataset.Group) {
 			shown++
 			var names []string
 			for _, p := range g.Pictures[:min(len(g.Pictures), shownOfGroup)] {
-				names = append(names, printable(p.Split+"/"+p.Class+"/"+filepath.Base(p.Path)))
+				names = append(names, escape(p.Split+"/"+p.Class+"/"+filepath.Base(p.Path)))
 			}
 			if more := len(g.Pictures) - len(names); more > 0 {
 				names = append(names, fmt.Sprintf("… and %d more", more))
@@ -316,7 +316,7 @@ var checkHTML string
 var healthPage = template.Must(template.New("health").Funcs(template.FuncMap{
 	"share":   func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
 	"percent": func(a, b int) string { return fmt.Sprintf("%.1f %%", 100*float64(a)/float64(max(b, 1))) },
-	"shift":   shiftText,
+	"shift":   formatShift,
 	"base":    filepath.Base,
 	"count":   count,
 }).Parse(checkHTML))
@@ -347,7 +347,7 @@ func writeHealthPage(ctx context.Context, path, folder string, h *dataset.Health
 	var skips []string
 	for _, s := range h.Skips {
 		if !s.Reason.Ignored() && len(skips) < shownSkips {
-			skips = append(skips, skipText(s))
+			skips = append(skips, formatSkip(s))
 		}
 	}
 	err := healthPage.Execute(&body, struct {

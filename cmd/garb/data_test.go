@@ -21,7 +21,7 @@ import (
 func TestDataCheckCommand(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "check.html")
 	check := func(data string, flags ...string) (int, string, string) {
-		return garbRun(t, nil, append([]string{"data", "check", data}, flags...)...)
+		return runGarb(t, nil, append([]string{"data", "check", data}, flags...)...)
 	}
 	// Pictures that do not look alike.
 	data := t.TempDir()
@@ -95,7 +95,7 @@ func TestDataCheckTable(t *testing.T) {
 	write(t, root, "list.csv", []byte(b.String()))
 	page := filepath.Join(t.TempDir(), "check.html")
 	flags := []string{"data", "check", root, "--label-column", "kind", "--html", page}
-	code, out, errOut := garbRun(t, nil, flags...)
+	code, out, errOut := runGarb(t, nil, flags...)
 	for _, want := range []string{`contributor "user"`, "--group-by user", "gone"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the text lacks %q:\n%s", want, out)
@@ -110,7 +110,7 @@ func TestDataCheckTable(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	code, out, _ = garbRun(t, nil, append(flags, "--group-by", "user")...)
+	code, out, _ = runGarb(t, nil, append(flags, "--group-by", "user")...)
 	if code != exitFailed || !strings.Contains(out, "12 groups kept together") ||
 		!strings.Contains(out, "0 in several splits") ||
 		!strings.Contains(out, "  hat  ") || strings.Contains(out, `contributor "user"`) {
@@ -122,7 +122,7 @@ func TestDataCheckTable(t *testing.T) {
 	if err := os.Remove(filepath.Join(root, "list.csv")); err != nil {
 		t.Fatal(err)
 	}
-	if code, out, _ := garbRun(t, nil, "data", "check", root); code != exitFailed ||
+	if code, out, _ := runGarb(t, nil, "data", "check", root); code != exitFailed ||
 		!strings.Contains(out, "no labelled pictures") {
 		t.Errorf("without the table: %d\n%s", code, out)
 	}

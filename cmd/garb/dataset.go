@@ -136,7 +136,7 @@ func (m *mergeValue) String() string {
 
 // read reads a data set, and says how.
 func (d *dataFlags) read(c *cobra.Command, path string) (*dataset.Data, error) {
-	options, err := cached(*d.options)
+	options, err := addCacheFolder(*d.options)
 	if err != nil {
 		return nil, err
 	}
@@ -148,8 +148,8 @@ func (d *dataFlags) read(c *cobra.Command, path string) (*dataset.Data, error) {
 	return data, nil
 }
 
-// cached gives options the folder to unpack archives to.
-func cached(o dataset.Options) (dataset.Options, error) {
+// addCacheFolder gives options the folder to unpack archives to.
+func addCacheFolder(o dataset.Options) (dataset.Options, error) {
 	home, err := weights.Home()
 	if err != nil {
 		return o, err
@@ -161,11 +161,11 @@ func cached(o dataset.Options) (dataset.Options, error) {
 // sayNotes tells how a data set was read, and warns of what is odd about it.
 func sayNotes(c *cobra.Command, d *dataset.Data) {
 	for _, note := range d.Notes {
-		say(c, "%s", printable(note))
+		say(c, "%s", escape(note))
 	}
 	for _, p := range d.Problems {
 		if !p.Refused {
-			say(c, "warning: %s%s", printable(p.Message), problemHint(p))
+			say(c, "warning: %s%s", escape(p.Message), hintForProblem(p))
 		}
 	}
 }
@@ -176,18 +176,18 @@ func sayDivision(c *cobra.Command, s *dataset.Splits) {
 	if d == nil {
 		return
 	}
-	say(c, "%s", divisionText(s))
+	say(c, "%s", formatDivision(s))
 	var shares []string
 	for _, class := range d.Classes {
-		shares = append(shares, fmt.Sprintf("%s %s", printable(class.Class), shareText(class.Share, d.Wanted)))
+		shares = append(shares, fmt.Sprintf("%s %s", escape(class.Class), formatShare(class.Share, d.Wanted)))
 	}
 	if d.Groups > 0 {
-		say(c, "share of %s by class: %s", wantedText(d.Wanted), strings.Join(shares, ", "))
+		say(c, "share of %s by class: %s", formatWanted(d.Wanted), strings.Join(shares, ", "))
 	}
 }
 
-// divisionText says in a line what was divided, by what, and how well.
-func divisionText(s *dataset.Splits) string {
+// formatDivision says in a line what was divided, by what, and how well.
+func formatDivision(s *dataset.Splits) string {
 	d := s.Division
 	var parts []string
 	for _, p := range []struct {
@@ -198,26 +198,26 @@ func divisionText(s *dataset.Splits) string {
 			parts = append(parts, fmt.Sprintf("%d %s", len(p.set.Samples), p.name))
 		}
 	}
-	text := pooledText(d) + ": " + strings.Join(parts, ", ")
+	text := formatPool(d) + ": " + strings.Join(parts, ", ")
 	if d.Rule.Folds > 0 {
 		text += fmt.Sprintf(" (fold %d of %d)", d.Rule.Fold, d.Rule.Folds)
 	}
-	if nearness := farthestText(d); nearness != "" {
+	if nearness := formatFarthest(d); nearness != "" {
 		text += "; " + nearness
 	}
 	return text
 }
 
-// pooledText says which pictures were divided, and whether groups were kept together.
-func pooledText(d *dataset.Division) string {
+// formatPool says which pictures were divided, and whether groups were kept together.
+func formatPool(d *dataset.Division) string {
 	if d.Groups > 0 {
 		return fmt.Sprintf("%s divided, %s kept together", d.Pooled, count(d.Groups, "group"))
 	}
 	return d.Pooled + " divided"
 }
 
-// farthestText says how near the classes came to their shares.
-func farthestText(d *dataset.Division) string {
+// formatFarthest says how near the classes came to their shares.
+func formatFarthest(d *dataset.Division) string {
 	const shown = 0.0005 // a smaller difference is none in the figures that are printed
 	if len(d.Classes) == 0 {
 		return ""
@@ -227,10 +227,10 @@ func farthestText(d *dataset.Division) string {
 		return "each class has its share"
 	}
 	return fmt.Sprintf("farthest from its share: %s, %.1f %% instead of %.1f %% in %s",
-		printable(class.Class), 100*got, 100*wanted, split)
+		escape(class.Class), 100*got, 100*wanted, split)
 }
 
-func wantedText(wanted [2]float64) string {
+func formatWanted(wanted [2]float64) string {
 	text := fmt.Sprintf("validation (%.1f %%)", 100*wanted[0])
 	if wanted[1] > 0 {
 		text += fmt.Sprintf(" / test (%.1f %%)", 100*wanted[1])
@@ -238,7 +238,7 @@ func wantedText(wanted [2]float64) string {
 	return text
 }
 
-func shareText(share, wanted [2]float64) string {
+func formatShare(share, wanted [2]float64) string {
 	text := fmt.Sprintf("%.1f", 100*share[0])
 	if wanted[1] > 0 {
 		text += fmt.Sprintf("/%.1f", 100*share[1])
@@ -246,8 +246,8 @@ func shareText(share, wanted [2]float64) string {
 	return text
 }
 
-// problemHint names the flag that helps with a problem, "" if none does.
-func problemHint(p dataset.Problem) string {
+// hintForProblem names the flag that helps with a problem, "" if none does.
+func hintForProblem(p dataset.Problem) string {
 	switch p.Kind {
 	case dataset.ProblemAlike:
 		return " (--merge OLD=NEW)"
@@ -267,8 +267,8 @@ func withDataHint(err error) error {
 		return fmt.Errorf("%w (--%s)", err, strings.ReplaceAll(option.Option, "_", "-"))
 	}
 	hints := map[string]bool{}
-	for _, p := range problemsIn(err) {
-		if hint := problemHint(p); hint != "" {
+	for _, p := range listProblems(err) {
+		if hint := hintForProblem(p); hint != "" {
 			hints[hint] = true
 		}
 	}
@@ -278,13 +278,13 @@ func withDataHint(err error) error {
 	return fmt.Errorf("%w%s", err, strings.Join(slices.Sorted(maps.Keys(hints)), ""))
 }
 
-// problemsIn lists the problems that an error joins.
-func problemsIn(err error) []dataset.Problem {
+// listProblems lists the problems that an error joins.
+func listProblems(err error) []dataset.Problem {
 	var p dataset.Problem
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []dataset.Problem
 		for _, e := range joined.Unwrap() {
-			all = append(all, problemsIn(e)...)
+			all = append(all, listProblems(e)...)
 		}
 		return all
 	}
@@ -312,11 +312,11 @@ func printSkips(c *cobra.Command, tally *dataset.Tally) {
 	errOut, shown := c.ErrOrStderr(), 0
 	for _, s := range tally.Skips() {
 		if s.Reason.Ignored() {
-			detail(c, "ignored: %s: %s", printable(s.Path), printable(s.Message))
+			detail(c, "ignored: %s: %s", escape(s.Path), escape(s.Message))
 			continue
 		}
 		if shown++; shown <= shownSkips || isSet(c, verboseFlag) {
-			fmt.Fprintf(errOut, "garb: skipped: %s\n", skipText(s))
+			fmt.Fprintf(errOut, "garb: skipped: %s\n", formatSkip(s))
 		}
 	}
 	if more := shown - shownSkips; more > 0 && !isSet(c, verboseFlag) {
@@ -324,5 +324,5 @@ func printSkips(c *cobra.Command, tally *dataset.Tally) {
 	}
 }
 
-// skipText is a skip as a terminal may show it.
-func skipText(s dataset.Skip) string { return printable(s.String()) }
+// formatSkip is a skip as a terminal may show it.
+func formatSkip(s dataset.Skip) string { return escape(s.String()) }

@@ -11,8 +11,8 @@ import (
 	"garb/serve"
 )
 
-// numberIn is the number that the pattern's group finds in a file of deploy/.
-func numberIn(t *testing.T, file, pattern string) int {
+// findNumber is the number that the pattern's group finds in a file of deploy/.
+func findNumber(t *testing.T, file, pattern string) int {
 	t.Helper()
 	m := regexp.MustCompile(pattern).FindSubmatch(readFile(t, filepath.Join("../../deploy", file)))
 	if m == nil {
@@ -28,15 +28,15 @@ func numberIn(t *testing.T, file, pattern string) int {
 // TestDeployWaitsLongEnough: what stops garb waits longer than garb gives its requests.
 func TestDeployWaitsLongEnough(t *testing.T) {
 	grace := int(serve.Default().Grace / time.Second)
-	if wait := numberIn(t, "garb.service", `(?m)^TimeoutStopSec=(\d+)$`); wait <= grace {
+	if wait := findNumber(t, "garb.service", `(?m)^TimeoutStopSec=(\d+)$`); wait <= grace {
 		t.Errorf("systemd waits %d s", wait)
 	}
-	wait, hold := numberIn(t, "kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`),
-		numberIn(t, "kubernetes.yaml", `sleep: \{ seconds: (\d+) \}`)
+	wait, hold := findNumber(t, "kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`),
+		findNumber(t, "kubernetes.yaml", `sleep: \{ seconds: (\d+) \}`)
 	if wait <= grace+hold {
 		t.Errorf("Kubernetes waits %d s, of which %d are held back", wait, hold)
 	}
-	if wait := numberIn(t, "kserve.yaml", `terminationGracePeriodSeconds: (\d+)`); wait <= grace {
+	if wait := findNumber(t, "kserve.yaml", `terminationGracePeriodSeconds: (\d+)`); wait <= grace {
 		t.Errorf("KServe waits %d s", wait)
 	}
 }

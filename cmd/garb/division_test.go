@@ -83,7 +83,7 @@ func TestShowLabelChoices(t *testing.T) {
 		`{}`: "", ``: "", `[]`: "",
 	} {
 		var got []string
-		for _, choice := range labelChoices(&model.Training{Settings: []byte(settings)}) {
+		for _, choice := range listLabelChoices(&model.Training{Settings: []byte(settings)}) {
 			got = append(got, choice[0]+" "+choice[1])
 		}
 		if text := strings.Join(got, "; "); text != want {

@@ -54,8 +54,8 @@ func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
 		"resize filter: nearest, bilinear or bicubic (default the backbone's)")
 }
 
-// architecture returns the backbone and its preprocessing with the flags applied.
-func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, error) {
+// resolve returns the backbone and its preprocessing with the flags applied.
+func (b *backboneFlags) resolve() (backbone.Architecture, picture.Spec, error) {
 	a, err := backbone.Lookup(b.backbone)
 	reference := b.backbone
 	if reference == backbone.OwnName && b.weights != "" { // resolved before
@@ -68,7 +68,7 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 	case err == nil:
 	case exists(reference) || model.IsModel(reference) || isApplication(reference):
 		if isForeign(reference) {
-			if reference, err = converted(context.Background(), reference,
+			if reference, err = convertOnce(context.Background(), reference,
 				convert.Options{Preprocess: b.preprocess, Side: b.size}); err != nil {
 				return a, picture.Spec{}, err
 			}
@@ -83,7 +83,7 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 		}
 		a, b.backbone, b.weights = base.Architecture, base.Name, base.Weights
 	default:
-		if name := nearest(b.backbone, backbones()); name != "" {
+		if name := findNearest(b.backbone, listBackbones()); name != "" {
 			return a, picture.Spec{},
 				fmt.Errorf("--backbone %q: there is no such backbone; did you mean %s?", b.backbone, name)
 		}
@@ -125,7 +125,7 @@ func (b *backboneFlags) architecture() (backbone.Architecture, picture.Spec, err
 func newEmbedCommand() *cobra.Command {
 	var (
 		reference string
-		bare      backboneFlags
+		network   backboneFlags
 		asJSON    bool
 		out       string
 	)
@@ -146,30 +146,30 @@ be read are named on standard error and have no row.`,
 			switch {
 			case len(args) == 0:
 				return errors.New("embed needs a picture or a folder of pictures")
-			case c.Flags().Changed("model") && bare.backbone != "":
+			case c.Flags().Changed("model") && network.backbone != "":
 				return errors.New("--model and --backbone exclude each other: a model has its backbone")
-			case bare.backbone == "" &&
-				(bare.weights != "" || bare.size != 0 || bare.channels != 0 || bare.resize != ""):
+			case network.backbone == "" &&
+				(network.weights != "" || network.size != 0 || network.channels != 0 || network.resize != ""):
 				return errors.New("--weights, --size, --channels and --resize go with --backbone: a model brings its own")
 			case out != "" && asJSON:
 				return errors.New("--out and --json exclude each other")
-			case bare.backbone != "":
-				_, _, err := bare.architecture()
+			case network.backbone != "":
+				_, _, err := network.resolve()
 				return err
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if out != "" {
-				if err := checkNamesFile(namesFile(out)); err != nil {
+				if err := checkNamesFile(namePicturesFile(out)); err != nil {
 					return err
 				}
 			}
-			all, tally, err := sources(c, args)
+			all, tally, err := findSources(c, args)
 			if err != nil {
 				return err
 			}
-			e, err := openExtractor(reference, bare, model.Options{Threads: threadsFor(all)})
+			e, err := openExtractor(reference, network, model.Options{Threads: chooseThreads(all)})
 			if err != nil {
 				return err
 			}
@@ -185,23 +185,23 @@ be read are named on standard error and have no row.`,
 	command.Flags().StringVar(&out, "out", "",
 		"write the vectors to this .npy file, and the pictures' names to a .csv file beside it")
 	addStrictFlag(command)
-	bare.add(command, "")
+	network.add(command, "")
 	return command
 }
 
-func openExtractor(reference string, bare backboneFlags, o model.Options) (*model.Extractor, error) {
-	if bare.backbone == "" {
+func openExtractor(reference string, network backboneFlags, o model.Options) (*model.Extractor, error) {
+	if network.backbone == "" {
 		c, err := model.Open(reference, o)
 		if err != nil {
 			return nil, err
 		}
 		return c.Extractor, nil
 	}
-	a, spec, err := bare.architecture()
+	a, spec, err := network.resolve()
 	if err != nil {
 		return nil, err
 	}
-	weights := cmp.Or(bare.weights, a.Name)
+	weights := cmp.Or(network.weights, a.Name)
 	f, err := model.OpenBackbone(weights)
 	if err != nil {
 		return nil, err
@@ -226,23 +226,23 @@ func embed(c *cobra.Command, e *model.Extractor, all []source, tally *dataset.Ta
 	out := bufio.NewWriter(c.OutOrStdout())
 	lines := json.NewEncoder(out)
 	failures := 0
-	err := eachEmbedding(c, e, all, func(a answered[[]float32]) (err error) {
+	err := eachEmbedding(c, e, all, func(a outcome[[]float32]) (err error) {
 		defer func() { err = errors.Join(err, out.Flush()) }()
 		if a.err != nil {
-			tally.Add(dataset.FindReason(a.err), a.source.name, message(a.err))
+			tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
 		}
 		switch {
 		case a.err != nil && asJSON:
 			failures++
-			return lines.Encode(pictureError{a.source.name, failedBy(a.err)})
+			return lines.Encode(pictureError{a.source.name, describeFailure(a.err)})
 		case a.err != nil:
 			failures++
-			complain(c.ErrOrStderr(), a.source.name, a.err)
+			reportError(c.ErrOrStderr(), a.source.name, a.err)
 			return nil
 		case asJSON:
 			return lines.Encode(pictureEmbedding{a.source.name, a.value})
 		}
-		_, err = fmt.Fprintf(out, "%s: %d values, %.4f …\n", printable(a.source.name), len(a.value),
+		_, err = fmt.Fprintf(out, "%s: %d values, %.4f …\n", escape(a.source.name), len(a.value),
 			a.value[:min(shownValues, len(a.value))])
 		return err
 	})
@@ -252,7 +252,7 @@ func embed(c *cobra.Command, e *model.Extractor, all []source, tally *dataset.Ta
 	return closeSources(c, all, failures, tally)
 }
 
-func eachEmbedding(c *cobra.Command, e *model.Extractor, all []source, use func(answered[[]float32]) error) error {
+func eachEmbedding(c *cobra.Command, e *model.Extractor, all []source, use func(outcome[[]float32]) error) error {
 	return each(c.Context(), all, c.InOrStdin(), e.Limits(),
 		func(ctx context.Context, data []byte) ([]float32, error) { return e.Embed(ctx, data) }, use)
 }
@@ -263,11 +263,11 @@ func embedToFile(c *cobra.Command, e *model.Extractor, all []source, tally *data
 	var rows [][]float32
 	var names []string
 	failures := 0
-	err := eachEmbedding(c, e, all, func(a answered[[]float32]) error {
+	err := eachEmbedding(c, e, all, func(a outcome[[]float32]) error {
 		if a.err != nil {
 			failures++
-			tally.Add(dataset.FindReason(a.err), a.source.name, message(a.err))
-			complain(c.ErrOrStderr(), a.source.name, a.err)
+			tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
+			reportError(c.ErrOrStderr(), a.source.name, a.err)
 			return nil
 		}
 		rows, names = append(rows, a.value), append(names, a.source.name)
@@ -281,21 +281,21 @@ func embedToFile(c *cobra.Command, e *model.Extractor, all []source, tally *data
 		return fmt.Errorf("%s is not written: no picture could be read", path)
 	}
 	// The names first: an array without names is worse than names without an array.
-	if err := safefile.Write(namesFile(path), func(w io.Writer) error { return writeNames(w, names) }); err != nil {
+	if err := safefile.Write(namePicturesFile(path), func(w io.Writer) error { return writeNames(w, names) }); err != nil {
 		return err
 	}
 	err = safefile.Write(path, func(w io.Writer) error { return writeNPY(w, rows, e.FeatureCount()) })
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(textOut(c), "wrote %s: %d × %d, and %s: the pictures' names\n", path, len(rows), e.FeatureCount(),
-		namesFile(path))
+	fmt.Fprintf(openTextOut(c), "wrote %s: %d × %d, and %s: the pictures' names\n", path, len(rows), e.FeatureCount(),
+		namePicturesFile(path))
 	return closeSources(c, all, failures, tally)
 }
 
-// namesFile is the file with the names of an array's rows: beside it, with the ending
+// namePicturesFile is the file with the names of an array's rows: beside it, with the ending
 // .csv in place of .npy, or after any other.
-func namesFile(array string) string {
+func namePicturesFile(array string) string {
 	if extension := filepath.Ext(array); strings.EqualFold(extension, ".npy") {
 		array = strings.TrimSuffix(array, extension)
 	}

@@ -22,7 +22,7 @@ import (
 func newEvaluateCommand() *cobra.Command {
 	var (
 		reference, page, table, tta string
-		pictures                    = newMeasured()
+		pictures                    = newEvaluationData()
 		unknown                     unknownClasses
 		asJSON                      bool
 		size                        int
@@ -85,7 +85,7 @@ two answers' probabilities. It takes twice the time.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			classifier, err := model.Open(reference, model.Options{Threads: 1, Size: size})
 			if err == nil {
-				err = oneOfClasses(classifier)
+				err = requireSingleLabel(classifier)
 			}
 			if err != nil {
 				return err
@@ -94,22 +94,22 @@ two answers' probabilities. It takes twice the time.`,
 			if err != nil {
 				return err
 			}
-			sets, mappings, err := unknown.mapFor(c, set, classifier)
+			sets, mappings, err := unknown.mapClasses(c, set, classifier)
 			if err != nil {
 				return err
 			}
 			tallyIgnored(tally, set, mappings[0])
 			set = sets[0]
-			fit, err := fitPictures(&pictures, classifier, name, coverage)
+			fit, err := openFitSet(&pictures, classifier, name, coverage)
 			if err != nil {
 				return err
 			}
-			other, err := otherPictures(c, others, pictures.whole)
+			other, err := openOtherPictures(c, others, pictures.whole)
 			if err != nil {
 				return err
 			}
-			model := shownAs(classifier, tta)
-			report, err := runCounted(c, "pictures", model, set, classifier.Limits())
+			model := addTTA(classifier, tta)
+			report, err := evaluateWithProgress(c, "pictures", model, set, classifier.Limits())
 			if err != nil {
 				return err
 			}
@@ -162,17 +162,17 @@ two answers' probabilities. It takes twice the time.`,
 	return command
 }
 
-// runCounted evaluates a model on a set while a counter shows how far it is.
-func runCounted(c *cobra.Command, what string, model evaluate.Classifier, set *dataset.Set,
+// evaluateWithProgress evaluates a model on a set while a counter shows how far it is.
+func evaluateWithProgress(c *cobra.Command, what string, model evaluate.Classifier, set *dataset.Set,
 	l picture.Limits) (*evaluate.Report, error) {
 	bar := newCounter(c, what, len(set.Samples))
 	defer bar.finish()
 	return evaluate.Run(c.Context(), model, set, l, bar.add)
 }
 
-// shownAs is a model as it is shown pictures: with test-time augmentation, or, without
+// addTTA is a model as it is shown pictures: with test-time augmentation, or, without
 // its name, as they are.
-func shownAs(classifier *model.Classifier, tta string) evaluate.Classifier {
+func addTTA(classifier *model.Classifier, tta string) evaluate.Classifier {
 	if tta == evaluate.FlipTTA {
 		return evaluate.NewFlipped(classifier)
 	}
@@ -235,7 +235,7 @@ func printConfusion(b *strings.Builder, r *evaluate.Report, pad func(string) str
 	const columnWidth = 6
 	fmt.Fprintf(b, "\nwhat it is (rows) and what it was taken for (columns)\n%s", pad(""))
 	for _, class := range r.Classes {
-		short := []rune(printable(class))
+		short := []rune(escape(class))
 		fmt.Fprintf(b, " %*s", columnWidth, string(short[:min(len(short), columnWidth)]))
 	}
 	b.WriteByte('\n')
@@ -273,9 +273,9 @@ func printReport(w io.Writer, r *evaluate.Report) error {
 	fmt.Fprintf(&b, "ECE       %.3f\n", r.ECE)
 	width := len("class")
 	for _, class := range r.Classes {
-		width = max(width, len([]rune(printable(class))))
+		width = max(width, len([]rune(escape(class))))
 	}
-	pad := func(s string) string { return printable(s) + strings.Repeat(" ", width-len([]rune(printable(s)))) }
+	pad := func(s string) string { return escape(s) + strings.Repeat(" ", width-len([]rune(escape(s)))) }
 	fmt.Fprintf(&b, "\n%s  precision  recall     F1  pictures\n", pad("class"))
 	for _, c := range r.PerClass {
 		fmt.Fprintf(&b, "%s  %7.1f %%  %4.1f %%  %.3f  %8d\n", pad(c.Class), 100*c.Precision, 100*c.Recall, c.F1,

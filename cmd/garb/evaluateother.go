@@ -16,27 +16,27 @@ import (
 	"garb/picture"
 )
 
-// others are pictures of none of the classes, for evaluate --other.
-type others struct {
+// otherPictures are pictures of none of the classes, for evaluate --other.
+type otherPictures struct {
 	folders, paths []string
 	whole          *dataset.Set // of the data set
 	tally          *dataset.Tally
 }
 
-// otherPictures lists the pictures of --other. It refuses those that hold pictures of the
+// openOtherPictures lists the pictures of --other. It refuses those that hold pictures of the
 // data set; nil if the flag was not given.
-func otherPictures(c *cobra.Command, folders []string, data *dataset.Data) (*others, error) {
+func openOtherPictures(c *cobra.Command, folders []string, data *dataset.Data) (*otherPictures, error) {
 	if len(folders) == 0 {
 		return nil, nil
 	}
-	o := &others{folders: folders, whole: data.All(), tally: &dataset.Tally{}}
-	options, err := cached(dataset.Options{})
+	o := &otherPictures{folders: folders, whole: data.All(), tally: &dataset.Tally{}}
+	options, err := addCacheFolder(dataset.Options{})
 	if err != nil {
 		return nil, err
 	}
 	own := map[string]bool{}
 	for _, s := range o.whole.Samples {
-		own[withoutLinks(s.Path)] = true
+		own[resolveLinks(s.Path)] = true
 	}
 	seen := map[string]bool{}
 	for _, folder := range folders {
@@ -52,7 +52,7 @@ func otherPictures(c *cobra.Command, folders []string, data *dataset.Data) (*oth
 			return nil, fmt.Errorf("--other %s: it holds no pictures", folder)
 		}
 		for _, path := range paths {
-			switch plain := withoutLinks(path); {
+			switch plain := resolveLinks(path); {
 			case own[plain]:
 				return nil, fmt.Errorf("--other %s: it holds pictures of the data set %s, such as %s; "+
 					"give pictures that show none of its classes", folder, data.Path, path)
@@ -65,8 +65,8 @@ func otherPictures(c *cobra.Command, folders []string, data *dataset.Data) (*oth
 	return o, nil
 }
 
-// withoutLinks returns a path that is the same for all ways to name a file.
-func withoutLinks(path string) string {
+// resolveLinks returns a path that is the same for all ways to name a file.
+func resolveLinks(path string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
 	}
@@ -77,7 +77,7 @@ func withoutLinks(path string) string {
 }
 
 // measure adds what the model makes of the other pictures to a report, if there are any.
-func (o *others) measure(c *cobra.Command, model evaluate.Classifier, r *evaluate.Report, l picture.Limits) error {
+func (o *otherPictures) measure(c *cobra.Command, model evaluate.Classifier, r *evaluate.Report, l picture.Limits) error {
 	if o == nil || r.Count == 0 { // of which evaluate says that nothing was measured
 		return nil
 	}
@@ -92,13 +92,13 @@ func (o *others) measure(c *cobra.Command, model evaluate.Classifier, r *evaluat
 			"acceptance is measured by its largest probability")
 	}
 	for _, same := range r.Acceptance.Other.Repeated {
-		say(c, "warning: %s is left out: the data set has it as %s", printable(same.Picture), printable(same.Same))
+		say(c, "warning: %s is left out: the data set has it as %s", escape(same.Picture), escape(same.Same))
 	}
 	return nil
 }
 
 // tallySkipped adds the other pictures that could not be measured.
-func (o *others) tallySkipped(tally *dataset.Tally, r *evaluate.Report) {
+func (o *otherPictures) tallySkipped(tally *dataset.Tally, r *evaluate.Report) {
 	if o == nil || r.Acceptance == nil || r.Acceptance.Other == nil {
 		return
 	}
@@ -106,9 +106,9 @@ func (o *others) tallySkipped(tally *dataset.Tally, r *evaluate.Report) {
 	tallySkipped(tally, r.Acceptance.Other.Skipped)
 }
 
-// fitPictures returns the pictures that --coverage fits prediction sets on: the data set's
+// openFitSet returns the pictures that --coverage fits prediction sets on: the data set's
 // validation split, of which nothing is measured; nil if the flag was not given.
-func fitPictures(m *measured, classifier *model.Classifier, measuredOn string, coverage float64) (*dataset.Set, error) {
+func openFitSet(m *evaluationData, classifier *model.Classifier, measuredOn string, coverage float64) (*dataset.Set, error) {
 	if coverage == 0 {
 		return nil, nil
 	}
@@ -118,11 +118,11 @@ func fitPictures(m *measured, classifier *model.Classifier, measuredOn string, c
 				"measure "+
 				"them on these: give --split test", coverage)
 	}
-	record, err := recordOf(classifier)
+	record, err := readDataRecord(classifier)
 	if err != nil {
 		return nil, err
 	}
-	set, err := m.part(m.whole, dataset.Validation, []dataRecord{record})
+	set, err := m.selectSplit(m.whole, dataset.Validation, []dataRecord{record})
 	if err != nil {
 		return nil, fmt.Errorf("--coverage %v needs validation pictures to fit on: %w", coverage, withDataHint(err))
 	}
@@ -136,11 +136,11 @@ func measureSets(c *cobra.Command, shown evaluate.Classifier, classifier *model.
 	fit *dataset.Set, unknown unknownClasses, coverage float64) (*evaluate.Sets, error) {
 	rule, fittedOn := classifier.Description().Coverage, "the model's validation pictures"
 	if fit != nil {
-		sets, _, err := unknown.mapFor(c, fit, classifier)
+		sets, _, err := unknown.mapClasses(c, fit, classifier)
 		if err != nil {
 			return nil, err
 		}
-		answers, err := runCounted(c, "validation pictures", shown, sets[0], classifier.Limits())
+		answers, err := evaluateWithProgress(c, "validation pictures", shown, sets[0], classifier.Limits())
 		if err != nil {
 			return nil, err
 		}
@@ -163,7 +163,7 @@ func measureSets(c *cobra.Command, shown evaluate.Classifier, classifier *model.
 	return sets, nil
 }
 
-func percentOf(interval [2]float64) string {
+func formatInterval(interval [2]float64) string {
 	return fmt.Sprintf("95 %% interval %.1f to %.1f", 100*interval[0], 100*interval[1])
 }
 
@@ -189,13 +189,13 @@ func printAcceptance(b *strings.Builder, r *evaluate.Report) {
 		fmt.Fprintf(b, "%s, from %.4f on\n", name, p.Threshold)
 		fmt.Fprintf(b, "  accepted          %.1f %% of %s (%s)\n", 100*p.Accepted.Share,
 			count(p.Accepted.Of, "picture"),
-			percentOf(p.Accepted.Interval))
+			formatInterval(p.Accepted.Interval))
 		if f := p.FalseAccepts; f != nil {
 			fmt.Fprintf(b, "  wrongly accepted  %.1f %% of %s (%s)\n", 100*f.Share, count(f.Of, "other picture"),
-				percentOf(f.Interval))
+				formatInterval(f.Interval))
 		}
 		fmt.Fprintf(b, "  of those accepted %.1f %% right (%s), ECE %.3f\n", 100*p.Accuracy,
-			percentOf(p.AccuracyInterval),
+			formatInterval(p.AccuracyInterval),
 			p.ECE)
 	}
 	point("at the model's threshold", a.Own)
@@ -214,7 +214,7 @@ func printSets(b *strings.Builder, r *evaluate.Report, pad func(string) string) 
 		return
 	}
 	fmt.Fprintf(b, "\nprediction sets of coverage %v, fitted on %s\n", s.Rule.Coverage, s.FittedOn)
-	fmt.Fprintf(b, "coverage   %.1f %% of %s (%s)\n", 100*s.Coverage, count(s.Count, "picture"), percentOf(s.Interval))
+	fmt.Fprintf(b, "coverage   %.1f %% of %s (%s)\n", 100*s.Coverage, count(s.Count, "picture"), formatInterval(s.Interval))
 	fmt.Fprintf(b, "mean size  %.2f classes (95 %% interval %.2f to %.2f)\n\n", s.MeanSize, s.SizeInterval[0],
 		s.SizeInterval[1])
 	fmt.Fprintf(b, "%s  coverage      95 %% interval  mean size  pictures\n", pad("class"))
@@ -225,8 +225,8 @@ func printSets(b *strings.Builder, r *evaluate.Report, pad func(string) string) 
 	}
 }
 
-// errNoSets says that a model has no rule for prediction sets.
-func errNoSets(classifier *model.Classifier) error {
+// newNoSetsError says that a model has no rule for prediction sets.
+func newNoSetsError(classifier *model.Classifier) error {
 	return fmt.Errorf("model %s has no prediction sets: train it with --coverage, at least %d validation pictures "+
 		"for 0.95",
 		classifier.Name(), conformal.Needed(0.95))

@@ -27,14 +27,14 @@ func TestEvaluateOther(t *testing.T) {
 		}
 	}
 	for i := range 3 {
-		write(filepath.Join(data, []string{"hat", "shirt"}[i%2], string(rune('a'+i))+".png"), drawnPNG(t, i))
+		write(filepath.Join(data, []string{"hat", "shirt"}[i%2], string(rune('a'+i))+".png"), drawPNG(t, i))
 	}
-	write(filepath.Join(folder, "new.png"), drawnPNG(t, 7))
-	write(filepath.Join(folder, "same.png"), drawnPNG(t, 1))
+	write(filepath.Join(folder, "new.png"), drawPNG(t, 7))
+	write(filepath.Join(folder, "same.png"), drawPNG(t, 1))
 	write(filepath.Join(folder, "broken.png"), []byte("\x89PNG\r\n\x1a\n broken"))
 
 	page := filepath.Join(t.TempDir(), "page.html")
-	code, out, errOut := garbRun(t, nil, "evaluate", "--data", data, "--other", folder, "--json", "--html", page)
+	code, out, errOut := runGarb(t, nil, "evaluate", "--data", data, "--other", folder, "--json", "--html", page)
 	var r evaluate.Report
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 {
 		t.Fatalf("code %d, %v: %s", code, err, errOut)
@@ -52,7 +52,7 @@ func TestEvaluateOther(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), "Risk against coverage") {
 		t.Errorf("%v: no curve on the page", err)
 	}
-	code, out, errOut = garbRun(t, nil, "evaluate", "--data", data, "--other", folder)
+	code, out, errOut = runGarb(t, nil, "evaluate", "--data", data, "--other", folder)
 	if code != 0 || !strings.Contains(out, "AUROC ") || !strings.Contains(out, "wrongly accepted") {
 		t.Errorf("code %d: %s%s", code, out, errOut)
 	}
@@ -68,19 +68,19 @@ func TestEvaluateOther(t *testing.T) {
 		"all":         {"--split test", []string{"--coverage", "0.9"}},
 		"no coverage": {"the coverage is 1.5", []string{"--coverage", "1.5"}},
 	} {
-		code, _, errOut := garbRun(t, nil, append([]string{"evaluate", "--data", data}, test.args...)...)
+		code, _, errOut := runGarb(t, nil, append([]string{"evaluate", "--data", data}, test.args...)...)
 		if code == 0 || !strings.Contains(errOut, test.want) {
 			t.Errorf("%s: code %d: %s", name, code, errOut)
 		}
 	}
-	code, _, errOut = garbRun(t, nil, "classify", "--coverage", filepath.Join(folder, "new.png"))
+	code, _, errOut = runGarb(t, nil, "classify", "--coverage", filepath.Join(folder, "new.png"))
 	if code == 0 || !strings.Contains(errOut, "train it with --coverage") {
 		t.Errorf("code %d: %s", code, errOut)
 	}
 }
 
-// drawnPNG is a picture with colours of its own for each n.
-func drawnPNG(t *testing.T, n int) []byte {
+// drawPNG is a picture with colours of its own for each n.
+func drawPNG(t *testing.T, n int) []byte {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, 24, 24))
 	for i := range m.Pix {

@@ -82,8 +82,8 @@ Ctrl-C keeps what is drawn by then.`,
 	return command
 }
 
-// look is a picture being looked at.
-type look struct {
+// explanation is a picture being looked at.
+type explanation struct {
 	*cobra.Command
 	explainFlags
 	classifier *model.Classifier
@@ -91,16 +91,16 @@ type look struct {
 	picture    *picture.RGB
 	input      []float32
 	classes    []int
-	maps       []int          // layers
-	all        []labelled     // to find neighbours in
-	tally      *dataset.Tally // what gave none; nil without neighbours
-	compared   int            // pictures that could be
+	maps       []int             // layers
+	all        []labelledPicture // to find neighbours in
+	tally      *dataset.Tally    // what gave none; nil without neighbours
+	compared   int               // pictures that could be
 	folder     outFolder
 	found      explain.Findings
 }
 
 func runExplain(c *cobra.Command, path string, f explainFlags) error {
-	l := &look{Command: c, explainFlags: f}
+	l := &explanation{Command: c, explainFlags: f}
 	if err := l.prepare(path); err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func runExplain(c *cobra.Command, path string, f explainFlags) error {
 }
 
 // prepare finds out all that can be wrong before anything is written.
-func (l *look) prepare(path string) error {
+func (l *explanation) prepare(path string) error {
 	files := expand([]string{path})
 	if len(files) > 1 {
 		return fmt.Errorf("%s matches %s; explain takes one picture", path, count(len(files), "file"))
@@ -121,7 +121,7 @@ func (l *look) prepare(path string) error {
 	path = files[0].name
 	data, err := files[0].read(l.InOrStdin(), picture.DefaultLimits())
 	if err != nil {
-		return fmt.Errorf("%s: %s", path, message(err))
+		return fmt.Errorf("%s: %s", path, explainError(err))
 	}
 	if l.classifier, err = model.Open(l.model, model.Options{}); err != nil {
 		return err
@@ -171,7 +171,7 @@ func (l *look) prepare(path string) error {
 // maxListed is the number of classes that an error lists.
 const maxListed = 40
 
-func (l *look) chooseClasses(logits []float32) error {
+func (l *explanation) chooseClasses(logits []float32) error {
 	ranking, names := model.Ranking(logits), l.classifier.Classes()
 	if len(l.explainFlags.classes) == 0 {
 		l.classes = ranking[:min(l.top, len(ranking))]
@@ -198,7 +198,7 @@ func (l *look) chooseClasses(logits []float32) error {
 	return nil
 }
 
-func (l *look) chooseLayers() error {
+func (l *explanation) chooseLayers() error {
 	if len(l.explainFlags.layers) == 0 {
 		l.maps = l.layers.Spread()
 		return nil
@@ -216,7 +216,7 @@ func (l *look) chooseLayers() error {
 }
 
 // draw draws everything, what is quick first.
-func (l *look) draw(ctx context.Context) error {
+func (l *explanation) draw(ctx context.Context) error {
 	for _, part := range []func(context.Context) error{l.drawCAM, l.drawLayers, l.drawFilters, l.drawOcclusion,
 		l.drawNeighbours} {
 		if err := ctx.Err(); err != nil {
@@ -231,7 +231,7 @@ func (l *look) draw(ctx context.Context) error {
 
 // drawCAM draws what speaks for a class and against it, and Grad-CAM, which shows the
 // former alone.
-func (l *look) drawCAM(ctx context.Context) error {
+func (l *explanation) drawCAM(ctx context.Context) error {
 	for _, class := range l.classes {
 		m, err := l.classifier.ActivationMap(ctx, l.input, class)
 		if errors.Is(err, model.ErrNoActivationMap) {
@@ -253,7 +253,7 @@ func (l *look) drawCAM(ctx context.Context) error {
 	return nil
 }
 
-func (l *look) drawOcclusion(ctx context.Context) error {
+func (l *explanation) drawOcclusion(ctx context.Context) error {
 	bar := newCounter(l.Command, "covered", explain.Occlusions)
 	maps, err := explain.Occlusion(ctx, l.classifier, l.input, l.classes, bar.add)
 	bar.finish()
@@ -277,7 +277,7 @@ var mapTitles = map[string]string{
 }
 
 // drawMap lays a map over the picture.
-func (l *look) drawMap(kind string, class int, m *model.ActivationMap, o explain.Overlay) error {
+func (l *explanation) drawMap(kind string, class int, m *model.ActivationMap, o explain.Overlay) error {
 	name := l.classifier.Classes()[class]
 	o.Map, o.Title = m, name+": "+mapTitles[kind]
 	file, err := l.folder.draw(kind, name, o.Draw(l.picture, l.classifier.Spec()))
@@ -291,7 +291,7 @@ func (l *look) drawMap(kind string, class int, m *model.ActivationMap, o explain
 	return nil
 }
 
-func (l *look) drawLayers(ctx context.Context) error {
+func (l *explanation) drawLayers(ctx context.Context) error {
 	for _, i := range l.maps {
 		m, err := l.layers.ComputeMap(ctx, i, l.input)
 		if err != nil {
@@ -311,7 +311,7 @@ func (l *look) drawLayers(ctx context.Context) error {
 	return nil
 }
 
-func (l *look) drawFilters(context.Context) error {
+func (l *explanation) drawFilters(context.Context) error {
 	m, layer, shape := l.layers.DrawFilters()
 	if m == nil {
 		l.found.LeftOut = append(l.found.LeftOut, "Filters: the network begins with no convolution that sees colours.")
@@ -323,7 +323,7 @@ func (l *look) drawFilters(context.Context) error {
 }
 
 // finish writes the findings, and says what there is.
-func (l *look) finish() error {
+func (l *explanation) finish() error {
 	err := l.folder.write("explain.json", func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", " ")
@@ -343,15 +343,15 @@ func (l *look) finish() error {
 		}
 	}
 	if l.found.Refused != "" {
-		fmt.Fprintf(textOut(l.Command), "refused as %q; closest to:\n", printable(l.found.Refused))
+		fmt.Fprintf(openTextOut(l.Command), "refused as %q; closest to:\n", escape(l.found.Refused))
 	}
 	for _, p := range l.found.Predictions {
-		fmt.Fprintf(textOut(l.Command), "%5.1f %%  %s\n", 100*p.Probability, p.Class)
+		fmt.Fprintf(openTextOut(l.Command), "%5.1f %%  %s\n", 100*p.Probability, p.Class)
 	}
 	for _, text := range l.found.LeftOut {
-		fmt.Fprintln(textOut(l.Command), text)
+		fmt.Fprintln(openTextOut(l.Command), text)
 	}
-	fmt.Fprintf(textOut(l.Command), "wrote %s: %s; see %s\n", l.out, count(l.folder.pictures, "picture"),
+	fmt.Fprintf(openTextOut(l.Command), "wrote %s: %s; see %s\n", l.out, count(l.folder.pictures, "picture"),
 		filepath.Join(l.out, open))
 	if l.tally == nil {
 		return nil

@@ -30,14 +30,14 @@ func isApplication(name string) bool {
 	return ok && s.Application != nil
 }
 
-// converted converts another program's model to a backbone, once: the file is kept in garb's
+// convertOnce converts another program's model to a backbone, once: the file is kept in garb's
 // folder under the digest of the model, so that a run finds it again.
-func converted(ctx context.Context, path string, o convert.Options) (string, error) {
+func convertOnce(ctx context.Context, path string, o convert.Options) (string, error) {
 	home, err := weights.Home()
 	if err != nil {
 		return "", err
 	}
-	digest, err := digestOf(path)
+	digest, err := hashFile(path)
 	if err != nil {
 		return "", err
 	}
@@ -63,8 +63,8 @@ func converted(ctx context.Context, path string, o convert.Options) (string, err
 	return to, in.Model.Save(to, tensor.Float32)
 }
 
-// digestOf is the SHA-256 of a file, in hexadecimal.
-func digestOf(path string) (string, error) {
+// hashFile is the SHA-256 of a file, in hexadecimal.
+func hashFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err

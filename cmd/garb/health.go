@@ -32,11 +32,11 @@ address, as for serve.`,
 		Example: `  garb health
   garb health --url https://localhost:8443 --insecure`,
 		Args: func(c *cobra.Command, args []string) error {
-			if err := noArguments(c, args); err != nil {
+			if err := refuseArguments(c, args); err != nil {
 				return err
 			}
 			// No other variable: GARB_TIMEOUT, for one, is how long requests may take.
-			err := fromEnvironment(c.Flags(), func(name string) (string, bool) {
+			err := readEnvironment(c.Flags(), func(name string) (string, bool) {
 				value, ok := os.LookupEnv(name)
 				return value, ok && name == "GARB_ADDR"
 			})
@@ -44,7 +44,7 @@ address, as for serve.`,
 				return err
 			}
 			if address == "" {
-				address, err = urlOf(addr)
+				address, err = makeURL(addr)
 			}
 			if err != nil {
 				return err
@@ -59,7 +59,7 @@ address, as for serve.`,
 			// No proxy, whatever the environment says: one would answer for the service.
 			client := &http.Client{Timeout: timeout,
 				Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: insecure}}}
-			text, err := ready(c.Context(), client, base)
+			text, err := checkReady(c.Context(), client, base)
 			if err != nil {
 				return err
 			}
@@ -76,9 +76,9 @@ address, as for serve.`,
 	return command
 }
 
-// urlOf is where to ask a service that listens on addr: one that listens everywhere is
+// makeURL is where to ask a service that listens on addr: one that listens everywhere is
 // asked on this machine.
-func urlOf(addr string) (string, error) {
+func makeURL(addr string) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return "", fmt.Errorf("--addr %q: it is HOST:PORT, such as localhost:8080", addr)
@@ -89,8 +89,8 @@ func urlOf(addr string) (string, error) {
 	return "http://" + net.JoinHostPort(host, port), nil
 }
 
-// ready asks the service at an address, and returns what it says when it is ready.
-func ready(ctx context.Context, client *http.Client, base *url.URL) (string, error) {
+// checkReady asks the service at an address, and returns what it says when it is ready.
+func checkReady(ctx context.Context, client *http.Client, base *url.URL) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base.JoinPath("readyz").String(), nil)
 	if err != nil {
 		return "", err

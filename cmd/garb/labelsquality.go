@@ -28,11 +28,11 @@ import (
 
 // qualityFlags are the flags of data check that look for wrong labels.
 type qualityFlags struct {
-	wanted bool
-	csv    string
-	order  string
-	folds  int
-	bare   backboneFlags
+	wanted  bool
+	csv     string
+	order   string
+	folds   int
+	network backboneFlags
 }
 
 // qualityHelp is what the help of data check says about them.
@@ -53,7 +53,7 @@ func (q *qualityFlags) add(command *cobra.Command) {
 		"with --labels-quality: what to rank by: "+listOrders())
 	flags.IntVar(&q.folds, "labels-folds", train.DefaultOutOfFold().Folds,
 		"with --labels-quality: number of folds of the cross-validation")
-	q.bare.add(command, train.Default().Backbone)
+	q.network.add(command, train.Default().Backbone)
 	for _, name := range backboneFlagNames {
 		f := flags.Lookup(name)
 		f.Usage = "with --labels-quality: " + f.Usage
@@ -88,7 +88,7 @@ func (q *qualityFlags) validate(c *cobra.Command) error {
 	if err := q.configure(0).Validate(); err != nil {
 		return fmt.Errorf("--labels-folds: %w", err)
 	}
-	_, _, err := q.bare.architecture()
+	_, _, err := q.network.resolve()
 	return err
 }
 
@@ -154,7 +154,7 @@ func (q *qualityFlags) run(
 	sayNotes(c, data)
 	for _, p := range data.Problems {
 		if p.Refused {
-			say(c, "problem: %s%s", p.Message, problemHint(p))
+			say(c, "problem: %s%s", p.Message, hintForProblem(p))
 		}
 	}
 	if len(data.Classes) < 2 {
@@ -187,7 +187,7 @@ func (q *qualityFlags) run(
 	if asJSON {
 		err = json.NewEncoder(c.OutOrStdout()).Encode(found)
 	} else {
-		err = found.print(textOut(c))
+		err = found.print(openTextOut(c))
 	}
 	say(c, "%s", data.Tally.Summary(found.Count))
 	if err == nil && strict {
@@ -199,13 +199,13 @@ func (q *qualityFlags) run(
 // measure computes features and probabilities, and ranks the pictures.
 func (q *qualityFlags) measure(c *cobra.Command, path string, data *dataset.Data,
 	rule dataset.SplitRule) (*labelsQuality, error) {
-	_, spec, err := q.bare.architecture()
+	_, spec, err := q.network.resolve()
 	if err != nil {
 		return nil, err
 	}
 	config := train.Default()
-	config.Backbone, config.Weights, config.Preprocessing = q.bare.backbone, q.bare.weights, spec
-	config.FeaturesAt = q.bare.featuresAt
+	config.Backbone, config.Weights, config.Preprocessing = q.network.backbone, q.network.weights, spec
+	config.FeaturesAt = q.network.featuresAt
 	if a, err := backbone.Lookup(config.Backbone); err == nil && !a.Pretrained() && config.Weights == "" {
 		return nil, fmt.Errorf("--backbone %s has no pretrained weights: its features say nothing about pictures",
 			config.Backbone)
@@ -317,7 +317,7 @@ func (l *labelsQuality) print(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "%4d %s   %s  %5.1f %%  %s  %5.1f %%  %s\n", f.Rank, mark, pad(f.Label, label),
 			100*f.LabelProbability,
-			pad(f.Proposed, proposed), 100*f.ProposedProbability, fitOnLine(f.Picture))
+			pad(f.Proposed, proposed), 100*f.ProposedProbability, escapeLine(f.Picture))
 	}
 	fmt.Fprintf(&b, "\n* likely wrong: %s of %s (%.1f %%); the classifiers agree with %.1f %% of the labels\n",
 		count(l.Candidates, "candidate"), count(l.Count,
@@ -329,8 +329,8 @@ func (l *labelsQuality) print(w io.Writer) error {
 	return err
 }
 
-// fitOnLine returns a name as a terminal can show it on one line.
-func fitOnLine(name string) string { return strings.ReplaceAll(printable(name), "\n", `\n`) }
+// escapeLine returns a name as a terminal can show it on one line.
+func escapeLine(name string) string { return strings.ReplaceAll(escape(name), "\n", `\n`) }
 
 // labelsHeader are the columns of the list as CSV.
 var labelsHeader = []string{

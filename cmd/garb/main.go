@@ -65,10 +65,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		fmt.Fprintln(errOut, "garb: stopped")
 		return exitStopped
 	case errors.As(err, &failed):
-		fmt.Fprintln(visibleWriter{errOut}, "garb:", err)
+		fmt.Fprintln(escapingWriter{errOut}, "garb:", err)
 		return exitFailed
 	}
-	fmt.Fprintf(visibleWriter{errOut}, "garb: %v\nSee %s --help.\n", err, c.CommandPath())
+	fmt.Fprintf(escapingWriter{errOut}, "garb: %v\nSee %s --help.\n", err, c.CommandPath())
 	return exitMisused
 }
 
@@ -84,10 +84,10 @@ your own folders of pictures, evaluate, look inside, convert from and to Keras a
   garb evaluate --model runs/mine --data pictures/test`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          noArguments,
+		Args:          refuseArguments,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.Version = thisBuild().line()
+	root.Version = readBuild().line()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.Flags().Bool("version", false, "show version, commit and Go version in one line")
 	root.SetFlagErrorFunc(explainFlagError)

@@ -87,7 +87,7 @@ func runMap(c *cobra.Command, f mapFlags) error {
 	}
 	if f.limit > 0 && len(all) > f.limit {
 		say(c, "%d of %s, at random; --limit 0 takes all", f.limit, count(len(all), "picture"))
-		all = sampled(all, f.limit, f.layout.Seed)
+		all = sample(all, f.limit, f.layout.Seed)
 	}
 	classifier, err := model.Open(f.model, model.Options{Threads: 1})
 	if err != nil {
@@ -102,31 +102,31 @@ func runMap(c *cobra.Command, f mapFlags) error {
 	if len(embeddings) == 0 {
 		return fmt.Errorf("%s: none of the pictures could be read, so there is nothing to draw", f.data)
 	}
-	atlas.Judged = judged(atlas.Points, classifier.Classes())
+	atlas.Judged = haveClasses(atlas.Points, classifier.Classes())
 	if err := f.place(c, embeddings, atlas); err != nil {
 		return err
 	}
 	if err := safefile.Write(f.out, atlas.WritePage); err != nil {
 		return fmt.Errorf("%s cannot be written: %w", f.out, err)
 	}
-	fmt.Fprintf(textOut(c), "wrote %s: %s, by %s\n", f.out, count(len(atlas.Points), "picture"), atlas.Method)
+	fmt.Fprintf(openTextOut(c), "wrote %s: %s, by %s\n", f.out, count(len(atlas.Points), "picture"), atlas.Method)
 	printSkips(c, tally)
 	return f.close(c, len(embeddings), tally)
 }
 
-// sampled takes some pictures at random, in the order in which they are.
-func sampled(all []labelled, count int, seed uint64) []labelled {
+// sample takes some pictures at random, in the order in which they are.
+func sample(all []labelledPicture, count int, seed uint64) []labelledPicture {
 	chosen := rand.New(rand.NewPCG(seed, 0)).Perm(len(all))[:count]
 	slices.Sort(chosen)
-	some := make([]labelled, count)
+	some := make([]labelledPicture, count)
 	for i, at := range chosen {
 		some[i] = all[at]
 	}
 	return some
 }
 
-// seen is what a network makes of a picture.
-type seen struct {
+// examined is what a network makes of a picture.
+type examined struct {
 	embedding  []float32
 	prediction model.Prediction
 	thumbnail  *image.NRGBA
@@ -134,19 +134,19 @@ type seen struct {
 
 // embedAll fills an atlas, and gives the embedding of each of its pictures. What cannot be
 // read is counted and left out.
-func embedAll(c *cobra.Command, classifier *model.Classifier, all []labelled, root string, atlas *explain.Atlas,
+func embedAll(c *cobra.Command, classifier *model.Classifier, all []labelledPicture, root string, atlas *explain.Atlas,
 	tally *dataset.Tally) ([][]float32, error) {
 	bar := newCounter(c, "pictures", len(all))
 	defer bar.finish()
 	var embeddings [][]float32
 	i := -1
-	err := each(c.Context(), sourcesOf(all), c.InOrStdin(), classifier.Limits(),
-		func(ctx context.Context, data []byte) (seen, error) { return see(ctx, classifier, data) },
-		func(a answered[seen]) error {
+	err := each(c.Context(), listSources(all), c.InOrStdin(), classifier.Limits(),
+		func(ctx context.Context, data []byte) (examined, error) { return examine(ctx, classifier, data) },
+		func(a outcome[examined]) error {
 			i++
 			bar.add(1)
 			if a.err != nil {
-				tally.Add(dataset.FindReason(a.err), a.source.name, message(a.err))
+				tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
 				return nil
 			}
 			atlas.Add(explain.Point{
@@ -159,29 +159,29 @@ func embedAll(c *cobra.Command, classifier *model.Classifier, all []labelled, ro
 	return embeddings, err
 }
 
-func see(ctx context.Context, classifier *model.Classifier, data []byte) (seen, error) {
+func examine(ctx context.Context, classifier *model.Classifier, data []byte) (examined, error) {
 	spec := classifier.Spec()
 	p, _, err := spec.Decode(ctx, data, classifier.Limits())
 	if err != nil {
-		return seen{}, err
+		return examined{}, err
 	}
 	input := make([]float32, spec.ValueCount())
 	spec.Tensor(p, input)
-	s := seen{embedding: make([]float32, classifier.FeatureCount()),
+	s := examined{embedding: make([]float32, classifier.FeatureCount()),
 		thumbnail: explain.Fit(p, explain.ThumbnailSide)}
 	if err := classifier.Features(ctx, input, s.embedding); err != nil {
-		return seen{}, err
+		return examined{}, err
 	}
 	logits := make([]float32, len(classifier.Classes()))
 	if err := classifier.HeadLogits(ctx, s.embedding, logits); err != nil {
-		return seen{}, err
+		return examined{}, err
 	}
 	s.prediction = classifier.Predictions(logits)[0]
 	return s, nil
 }
 
-// judged tells whether all pictures are in folders of the model's classes.
-func judged(points []explain.Point, classes []string) bool {
+// haveClasses tells whether all pictures are in folders of the model's classes.
+func haveClasses(points []explain.Point, classes []string) bool {
 	return !slices.ContainsFunc(points, func(p explain.Point) bool { return !slices.Contains(classes, p.Class) })
 }
 

@@ -19,9 +19,9 @@ func (u *unknownClasses) addFlags(command *cobra.Command) {
 		"leave out pictures of classes that the model does not know")
 }
 
-// mapFor names a set's classes as each of the models does, and says what it mapped. The
+// mapClasses names a set's classes as each of the models does, and says what it mapped. The
 // sets hold the same pictures, in one order: those of classes that all models know.
-func (u unknownClasses) mapFor(c *cobra.Command, set *dataset.Set, models ...*model.Classifier) (
+func (u unknownClasses) mapClasses(c *cobra.Command, set *dataset.Set, models ...*model.Classifier) (
 	[]*dataset.Set, []*evaluate.Mapping, error) {
 	mappings := make([]*evaluate.Mapping, len(models))
 	var unknown []string

@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// noArguments is for commands that take no arguments. Of a command that has others
+// refuseArguments is for commands that take no arguments. Of a command that has others
 // below it, an argument is a command that does not exist.
-func noArguments(c *cobra.Command, args []string) error {
+func refuseArguments(c *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
 		return nil
@@ -26,7 +26,7 @@ func noArguments(c *cobra.Command, args []string) error {
 		}
 	}
 	text := fmt.Sprintf("there is no command \"%s %s\"", c.CommandPath(), args[0])
-	if name := nearest(args[0], names); name != "" {
+	if name := findNearest(args[0], names); name != "" {
 		return fmt.Errorf("%s; did you mean \"%s %s\"?", text, c.CommandPath(), name)
 	}
 	return fmt.Errorf("%s; the commands of %s are %s", text, c.Name(), strings.Join(names, ", "))
@@ -44,7 +44,7 @@ func checkHelpTopics(root *cobra.Command) {
 				if err != nil || !found.HasSubCommands() {
 					return err
 				}
-				return noArguments(found, rest)
+				return refuseArguments(found, rest)
 			}
 		}
 	}
@@ -69,7 +69,7 @@ func explainFlagError(c *cobra.Command, err error) error {
 		}
 		text := fmt.Sprintf("%s has no flag %s%s", strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "), dashes,
 			word)
-		if name := nearest(word, names); name != "" {
+		if name := findNearest(word, names); name != "" {
 			text += fmt.Sprintf("; did you mean --%s?", name)
 		}
 		return errors.New(text)
@@ -97,25 +97,25 @@ func explainValueError(e *pflag.InvalidValueError) error {
 	return e.Unwrap()
 }
 
-// suggestion asks whether the nearest of some names was meant; if none is near, it
+// suggest asks whether the nearest of some names was meant; if none is near, it
 // lists them all after a phrase.
-func suggestion(word string, names []string, phrase string) string {
-	if name := nearest(word, names); name != "" {
+func suggest(word string, names []string, phrase string) string {
+	if name := findNearest(word, names); name != "" {
 		return fmt.Sprintf("did you mean %s?", name)
 	}
 	return phrase + strings.Join(names, ", ")
 }
 
-// nearest returns the name that a word was probably meant to be: the one at the
+// findNearest returns the name that a word was probably meant to be: the one at the
 // smallest distance, of at most a third of the word's letters, or else the only one
 // that the word begins. It returns "" if there is none.
-func nearest(word string, names []string) string {
+func findNearest(word string, names []string) string {
 	word = strings.ToLower(strings.ReplaceAll(word, "_", "-"))
 	best, least := "", max(1, len(word)/3)+1
 	var begun []string
 	for _, name := range names {
 		plain := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-		if d := distance(word, plain); d < least {
+		if d := countEdits(word, plain); d < least {
 			best, least = name, d
 		}
 		if len(word) > 1 && strings.HasPrefix(plain, word) {
@@ -128,15 +128,15 @@ func nearest(word string, names []string) string {
 	return best
 }
 
-// longestWord bounds the work of distance, in letters: no name of garb's has more.
-const longestWord = 64
+// maxWordLength bounds the work of distance, in letters: no name of garb's has more.
+const maxWordLength = 64
 
-// distance is the number of letters to insert, delete, replace or swap with their
+// countEdits is the number of letters to insert, delete, replace or swap with their
 // neighbour to turn a into b (optimal string alignment). A word that is longer than
 // longestWord counts as far from all others.
-func distance(a, b string) int {
+func countEdits(a, b string) int {
 	x, y := []rune(a), []rune(b)
-	if len(x) > longestWord || len(y) > longestWord {
+	if len(x) > maxWordLength || len(y) > maxWordLength {
 		return max(len(x), len(y))
 	}
 	rows := make([][]int, len(x)+1)

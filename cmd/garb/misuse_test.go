@@ -32,7 +32,7 @@ func TestDidYouMean(t *testing.T) {
 		{[]string{"data", "frobnicate"}, ""},
 		{[]string{"train", "--frobnicate"}, ""},
 	} {
-		code, out, errOut := garbRun(t, nil, c.args...)
+		code, out, errOut := runGarb(t, nil, c.args...)
 		if code != exitMisused || out != "" {
 			t.Errorf("%v: %d %q", c.args, code, out)
 		}
@@ -40,11 +40,11 @@ func TestDidYouMean(t *testing.T) {
 			t.Errorf("%v: %q, want %q", c.args, errOut, c.want)
 		}
 	}
-	if code, out, _ := garbRun(t, nil, "help", "data", "check"); code != exitDone || !strings.Contains(out,
+	if code, out, _ := runGarb(t, nil, "help", "data", "check"); code != exitDone || !strings.Contains(out,
 		"garb data check DATA") {
 		t.Errorf("help: %d %s", code, out)
 	}
-	if _, _, errOut := garbRun(t, nil, "data", "frobnicate"); !strings.Contains(errOut, "check, crops, preview, pull") ||
+	if _, _, errOut := runGarb(t, nil, "data", "frobnicate"); !strings.Contains(errOut, "check, crops, preview, pull") ||
 		!strings.Contains(errOut, "garb data --help") {
 		t.Error(errOut)
 	}
@@ -66,7 +66,7 @@ func TestFlagValues(t *testing.T) {
 		{[]string{"serve", "--accept", "1.5"}, `--accept "1.5": an acceptance threshold is a number`},
 		{[]string{"serve", "--timeout", "soon"}, `--timeout "soon": it must be a time such as`},
 	} {
-		code, _, errOut := garbRun(t, nil, c.args...)
+		code, _, errOut := runGarb(t, nil, c.args...)
 		if code != exitMisused || !strings.Contains(errOut, c.want) {
 			t.Errorf("%v: %d %q, want %q", c.args, code, errOut, c.want)
 		}
@@ -77,11 +77,11 @@ func TestNearest(t *testing.T) {
 	names := []string{"adam", "adamw", "sgd"}
 	for word, want := range map[string]string{"adma": "adam", "Adam": "adam", "adamww": "adamw", "sdg": "sgd",
 		"sgd_": "sgd", "rmsprop": "", "": "", "x": ""} {
-		if got := nearest(word, names); got != want {
+		if got := findNearest(word, names); got != want {
 			t.Errorf("%q: %q, want %q", word, got, want)
 		}
 	}
-	if got := nearest("val", []string{"validation", "values"}); got != "" {
+	if got := findNearest("val", []string{"validation", "values"}); got != "" {
 		t.Errorf("two names begin so, but it is %q", got)
 	}
 }
@@ -94,7 +94,7 @@ func TestDistance(t *testing.T) {
 	}{{"", "", 0}, {"a", "", 1}, {"chek", "check", 1}, {"adma", "adam", 1}, {"kitten", "sitting", 3},
 		{"größe", "grösse",
 			2}} {
-		if got := distance(c.a, c.b); got != c.want {
+		if got := countEdits(c.a, c.b); got != c.want {
 			t.Errorf("%q, %q: %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
@@ -102,12 +102,12 @@ func TestDistance(t *testing.T) {
 		letters := rapid.StringOfN(rapid.RuneFrom([]rune("abü")), 0, 8, -1)
 		a, b := letters.Draw(t, "a"), letters.Draw(t, "b")
 		x, y := len([]rune(a)), len([]rune(b))
-		d := distance(a, b)
-		if (d == 0) != (a == b) || d != distance(b, a) || d > max(x, y) || d < max(x-y, y-x) {
+		d := countEdits(a, b)
+		if (d == 0) != (a == b) || d != countEdits(b, a) || d > max(x, y) || d < max(x-y, y-x) {
 			t.Errorf("%q, %q: %d", a, b, d)
 		}
 	})
-	if long := strings.Repeat("a", 1<<20); distance(long, "a") != 1<<20 {
+	if long := strings.Repeat("a", 1<<20); countEdits(long, "a") != 1<<20 {
 		t.Error("a long word was compared")
 	}
 }
@@ -119,7 +119,7 @@ func TestBackboneMeant(t *testing.T) {
 		"efficientnet-lit0": "did you mean efficientnet-lite0?", "Xceptoin": "did you mean xception?",
 		"vgg16": "there are efficientnet-lite0, ",
 	} {
-		code, _, errOut := garbRun(t, nil, "embed", "--backbone", name, example)
+		code, _, errOut := runGarb(t, nil, "embed", "--backbone", name, example)
 		if code != exitMisused || !strings.Contains(errOut, want) {
 			t.Errorf("%s: %d %s", name, code, errOut)
 		}

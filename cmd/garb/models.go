@@ -30,7 +30,7 @@ func newModelsCommand() *cobra.Command {
 		Example: `  garb models list
   garb models pull xception
   garb models show xception`,
-		Args: noArguments,
+		Args: refuseArguments,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newModelsListCommand(), newModelsPullCommand(), newModelsShowCommand())
@@ -43,7 +43,7 @@ func newModelsListCommand() *cobra.Command {
 		Use:     "list",
 		Short:   "List the weights that garb knows",
 		Example: `  garb models list --json`,
-		Args:    noArguments,
+		Args:    refuseArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return listModels(command.OutOrStdout(), asJSON)
 		},
@@ -62,8 +62,8 @@ type modelState struct {
 	Parameters int          `json:"parameters,omitempty"` // of weights
 }
 
-// aboutWeights describes the network of a source.
-func aboutWeights(s weights.Source) (modelState, error) {
+// describeSourceState describes the network of a source.
+func describeSourceState(s weights.Source) (modelState, error) {
 	m := modelState{Source: s, Kind: "weights", State: "built in"}
 	if about := s.Application; about != nil {
 		var err error
@@ -103,7 +103,7 @@ func listModels(out io.Writer, asJSON bool) error {
 		all = append(all, modelState{Source: s, Kind: "model", State: "built in", Input: m.Spec()})
 	}
 	for _, s := range weights.Sources() {
-		m, err := aboutWeights(s)
+		m, err := describeSourceState(s)
 		if err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func listModels(out io.Writer, asJSON bool) error {
 			network = m.Application.Keras
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Kind, network, m.State, m.Licence, parameters,
-			preparation(m.Input), m.Description)
+			describePreprocessing(m.Input), m.Description)
 	}
 	return table.Flush()
 }
@@ -162,11 +162,11 @@ keras-mobilenetv2 and keras-efficientnetb0. They are backbones for train and emb
   garb models pull resnet18 --from resnet18-f37072fd.pth`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return fmt.Errorf("pull needs the name of weights: %s", strings.Join(pullable(), ", "))
+				return fmt.Errorf("pull needs the name of weights: %s", strings.Join(listPullable(), ", "))
 			}
-			if !slices.Contains(pullable(), args[0]) {
+			if !slices.Contains(listPullable(), args[0]) {
 				return fmt.Errorf("no weights to pull are named %q; %s", args[0],
-					suggestion(args[0], pullable(), "there are: "))
+					suggest(args[0], listPullable(), "there are: "))
 			}
 			return nil
 		},
@@ -215,8 +215,8 @@ func pull(command *cobra.Command, s weights.Source, file string) (path string, e
 	return weights.Keep(s, origin, data)
 }
 
-// pullable returns the names of weights that are not built in.
-func pullable() []string {
+// listPullable returns the names of weights that are not built in.
+func listPullable() []string {
 	var names []string
 	for _, s := range weights.Sources() {
 		if !s.BuiltIn {
@@ -234,7 +234,7 @@ func showPulled(out io.Writer, s weights.Source, path string, asJSON bool) error
 	if asJSON {
 		return json.NewEncoder(out).Encode(d)
 	}
-	fmt.Fprintf(out, "%s is in %s: %s parameters, %s\n", s.Name, path, grouped(d.Parameters), d.Digest)
+	fmt.Fprintf(out, "%s is in %s: %s parameters, %s\n", s.Name, path, groupDigits(d.Parameters), d.Digest)
 	return nil
 }
 
@@ -276,7 +276,7 @@ func (p *downloadProgress) line() string {
 		return text
 	}
 	share := float64(done) / float64(total)
-	return text + fmt.Sprintf(" / %.1f MB %s %v", float64(total)/1e6, filled(share, 48), remaining(p.began, share))
+	return text + fmt.Sprintf(" / %.1f MB %s %v", float64(total)/1e6, drawBar(share, 48), estimateRemaining(p.began, share))
 }
 
 // finish ends the bar, complete or not.

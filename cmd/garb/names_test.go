@@ -17,7 +17,7 @@ func TestVisible(t *testing.T) {
 		"\ufffd":                     "\ufffd",
 		"hat\u200b \u202eabc\u0085":  `hat\u200b \u202eabc\u0085`,
 	} {
-		if got := visible(text); got != want {
+		if got := escapeLines(text); got != want {
 			t.Errorf("%q is %q, not %q", text, got, want)
 		}
 	}
@@ -67,7 +67,7 @@ func TestNamesAreNotObeyed(t *testing.T) {
 		{"--verbose", "data", "check", "none" + evil},
 		{evil},
 	} {
-		_, out, errOut := garbRun(t, nil, args...)
+		_, out, errOut := runGarb(t, nil, args...)
 		if strings.ContainsAny(out+errOut, "\x1b\x07") {
 			t.Errorf("%q: %q %q", args, out, errOut)
 		}

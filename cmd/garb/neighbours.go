@@ -19,7 +19,7 @@ const (
 )
 
 // drawNeighbours compares the picture with all of a folder.
-func (l *look) drawNeighbours(ctx context.Context) error {
+func (l *explanation) drawNeighbours(ctx context.Context) error {
 	if len(l.all) == 0 {
 		return nil
 	}
@@ -54,7 +54,7 @@ func (l *look) drawNeighbours(ctx context.Context) error {
 }
 
 // compare gives the similarity of every picture of the folder but the picture itself.
-func (l *look) compare(ctx context.Context) ([]explain.Neighbour, error) {
+func (l *explanation) compare(ctx context.Context) ([]explain.Neighbour, error) {
 	classifier, err := model.Open(l.model, model.Options{Threads: 1})
 	if err != nil {
 		return nil, err
@@ -68,12 +68,12 @@ func (l *look) compare(ctx context.Context) ([]explain.Neighbour, error) {
 	bar := newCounter(l.Command, "neighbours", len(l.all))
 	defer bar.finish()
 	i := -1
-	err = each(ctx, sourcesOf(l.all), l.InOrStdin(), classifier.Limits(), classifier.Embed,
-		func(a answered[[]float32]) error {
+	err = each(ctx, listSources(l.all), l.InOrStdin(), classifier.Limits(), classifier.Embed,
+		func(a outcome[[]float32]) error {
 			i++
 			bar.add(1)
 			if a.err != nil {
-				l.tally.Add(dataset.FindReason(a.err), a.source.name, message(a.err))
+				l.tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
 				return nil
 			}
 			if info, err := os.Stat(a.source.name); err == nil && self != nil && os.SameFile(info, self) {

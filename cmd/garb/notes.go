@@ -54,20 +54,20 @@ func isSet(c *cobra.Command, name string) bool {
 // say writes a line of information to standard error, unless --quiet was given. The
 // line break is added.
 func say(c *cobra.Command, format string, values ...any) {
-	fmt.Fprintf(visibleWriter{progressTo(c)}, format+"\n", values...)
+	fmt.Fprintf(escapingWriter{progressTo(c)}, format+"\n", values...)
 }
 
 // detail writes a line to standard error if --verbose was given. The line break is
 // added.
 func detail(c *cobra.Command, format string, values ...any) {
 	if isSet(c, verboseFlag) && !isSet(c, quietFlag) {
-		fmt.Fprintf(visibleWriter{c.ErrOrStderr()}, format+"\n", values...)
+		fmt.Fprintf(escapingWriter{c.ErrOrStderr()}, format+"\n", values...)
 	}
 }
 
 // describeMachine shows with --verbose what runs here, and where it keeps things.
 func describeMachine(c *cobra.Command) {
-	detail(c, "program    %s", thisBuild().line())
+	detail(c, "program    %s", readBuild().line())
 	threads := count(runtime.GOMAXPROCS(0), "thread")
 	detail(c, "machine    %s/%s, kernels %s, %s", runtime.GOOS, runtime.GOARCH, kernel.ActiveLevel(), threads)
 	home, err := weights.Home()

@@ -27,8 +27,8 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// speaking is garb's root with one command, which says everything there is to say.
-func speaking(t *testing.T, args ...string) string {
+// runCaptured is garb's root with one command, which says everything there is to say.
+func runCaptured(t *testing.T, args ...string) string {
 	t.Helper()
 	root := &cobra.Command{Use: "garb", SilenceUsage: true, SilenceErrors: true}
 	addNoteFlags(root)
@@ -38,7 +38,7 @@ func speaking(t *testing.T, args ...string) string {
 		bar := newCounter(c, "counted", 4)
 		bar.add(4)
 		bar.finish()
-		complain(c.ErrOrStderr(), "a.jpg", errQuietAndVerbose)
+		reportError(c.ErrOrStderr(), "a.jpg", errQuietAndVerbose)
 		return nil
 	}})
 	var errOut strings.Builder
@@ -59,7 +59,7 @@ func TestQuietAndVerbose(t *testing.T) {
 		{"--verbose", "said 1\ndetail 2\ncounted: 4 of 4\n" + complaint},
 		{"-v", "said 1\ndetail 2\ncounted: 4 of 4\n" + complaint},
 	} {
-		if got := speaking(t, c.flag); got != c.want {
+		if got := runCaptured(t, c.flag); got != c.want {
 			t.Errorf("%s: %q, want %q", c.flag, got, c.want)
 		}
 	}
@@ -67,7 +67,7 @@ func TestQuietAndVerbose(t *testing.T) {
 		flag string
 		want []string
 	}{{"--verbose", []string{"program ", "kernels", "cache ", "took "}}, {"--quiet", nil}, {"--quiet=false", nil}} {
-		code, out, errOut := garbRun(t, nil, "classify", c.flag, example)
+		code, out, errOut := runGarb(t, nil, "classify", c.flag, example)
 		if code != exitDone || !strings.Contains(out, "t-shirt") || c.want == nil && errOut != "" {
 			t.Errorf("%s: %d %q %q", c.flag, code, out, errOut)
 		}
@@ -77,7 +77,7 @@ func TestQuietAndVerbose(t *testing.T) {
 			}
 		}
 	}
-	code, out, errOut := garbRun(t, nil, "classify", "--quiet", "--verbose", example)
+	code, out, errOut := runGarb(t, nil, "classify", "--quiet", "--verbose", example)
 	if code != exitMisused || out != "" || !strings.Contains(errOut, "exclude each other") {
 		t.Errorf("both: %d %q %q", code, out, errOut)
 	}
@@ -87,10 +87,10 @@ func TestQuietAndVerbose(t *testing.T) {
 // verbose one what was decided.
 func TestTrainQuietAndVerbose(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
-	data := drawn(t)
+	data := drawDataSet(t)
 	train := func(flag string) string {
-		args := append(quick(data, filepath.Join(t.TempDir(), "run")), "--epochs", "1", flag)
-		code, out, errOut := garbRun(t, nil, args...)
+		args := append(makeQuickArgs(data, filepath.Join(t.TempDir(), "run")), "--epochs", "1", flag)
+		code, out, errOut := runGarb(t, nil, args...)
 		if code != exitDone || !strings.Contains(out, "test      accuracy") {
 			t.Errorf("%s: %d %s%s", flag, code, out, errOut)
 		}
@@ -116,7 +116,7 @@ func TestLogLevel(t *testing.T) {
 		if err := command.ParseFlags([]string{flag}); err != nil {
 			t.Fatal(err)
 		}
-		if got := logLevel(command); got != want {
+		if got := chooseLogLevel(command); got != want {
 			t.Errorf("%s: %v, want %v", flag, got, want)
 		}
 	}

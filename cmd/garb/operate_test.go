@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-func operatePage(t *testing.T) string {
+func readOperatePage(t *testing.T) string {
 	t.Helper()
 	return string(readFile(t, "../../docs/operate.md"))
 }
@@ -19,7 +19,7 @@ func operatePage(t *testing.T) string {
 // serve, its variable and its default, and no other.
 func TestOperateSettings(t *testing.T) {
 	rows := map[string][]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| `(\\w+)` \\| (.*?) \\|").FindAllStringSubmatch(operatePage(t), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| `(\\w+)` \\| (.*?) \\|").FindAllStringSubmatch(readOperatePage(t), -1) {
 		rows[row[1]] = row[2:]
 	}
 	newServeCommand().Flags().VisitAll(func(f *pflag.Flag) {
@@ -29,7 +29,7 @@ func TestOperateSettings(t *testing.T) {
 			return
 		}
 		delete(rows, f.Name)
-		if want := variableOf(f.Name); row[0] != want {
+		if want := nameVariable(f.Name); row[0] != want {
 			t.Errorf("--%s: variable %s, not %s", f.Name, row[0], want)
 		}
 		want := "`" + f.DefValue + "`"
@@ -48,8 +48,8 @@ func TestOperateSettings(t *testing.T) {
 	}
 }
 
-// variableOf is fromEnvironment's rule.
-func variableOf(flag string) string {
+// nameVariable is fromEnvironment's rule.
+func nameVariable(flag string) string {
 	return "GARB_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
@@ -61,7 +61,7 @@ var foreign = map[string]bool{"data-binary": true, "rm": true, "read-only": true
 // name are those of garb serve and garb health.
 func TestOperateFlags(t *testing.T) {
 	flags, variables := map[string]bool{}, map[string]bool{"GARB_CPU": true, "GARB_NAME": true}
-	add := func(f *pflag.Flag) { flags[f.Name], variables[variableOf(f.Name)] = true, true }
+	add := func(f *pflag.Flag) { flags[f.Name], variables[nameVariable(f.Name)] = true, true }
 	for _, c := range []*cobra.Command{newServeCommand(), newHealthCommand()} {
 		c.Flags().VisitAll(add)
 	}

@@ -72,12 +72,12 @@ func hiddenFrom(pattern, path string) bool {
 	return false
 }
 
-// sources lists the pictures that arguments name, in their order: files, standard
+// findSources lists the pictures that arguments name, in their order: files, standard
 // input, and by path the pictures of folders, archives and tables. The tally has what
 // of these gave no picture; a file that is named is always one.
-func sources(c *cobra.Command, args []string) ([]source, *dataset.Tally, error) {
+func findSources(c *cobra.Command, args []string) ([]source, *dataset.Tally, error) {
 	tally := &dataset.Tally{}
-	options, err := cached(dataset.Options{})
+	options, err := addCacheFolder(dataset.Options{})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -164,8 +164,8 @@ func (s source) read(in io.Reader, l picture.Limits) ([]byte, error) {
 	return picture.Read(f, l)
 }
 
-// answered is a source with what a function made of it.
-type answered[T any] struct {
+// outcome is a source with what a function made of it.
+type outcome[T any] struct {
 	source  source
 	value   T
 	err     error
@@ -175,12 +175,12 @@ type answered[T any] struct {
 // each calls answer for every source, several at a time, and hands the results on
 // in order. Few are under way or waiting at a time, so memory is bounded.
 func each[T any](ctx context.Context, all []source, in io.Reader, l picture.Limits,
-	answer func(context.Context, []byte) (T, error), use func(answered[T]) error) error {
+	answer func(context.Context, []byte) (T, error), use func(outcome[T]) error) error {
 	workers := min(runtime.GOMAXPROCS(0), len(all))
 	ctx, cancel := context.WithCancel(ctx)
 	type job struct {
 		source source
-		result chan answered[T]
+		result chan outcome[T]
 	}
 	jobs, order := make(chan job), make(chan job, 4*workers)
 	var wait sync.WaitGroup
@@ -191,7 +191,7 @@ func each[T any](ctx context.Context, all []source, in io.Reader, l picture.Limi
 		go func() {
 			defer wait.Done()
 			for j := range jobs {
-				a := answered[T]{source: j.source}
+				a := outcome[T]{source: j.source}
 				began := time.Now()
 				data, err := j.source.readUntil(ctx, in, l)
 				a.reading = time.Since(began)
@@ -209,7 +209,7 @@ func each[T any](ctx context.Context, all []source, in io.Reader, l picture.Limi
 		defer close(order)
 		defer close(jobs)
 		for _, s := range all {
-			j := job{s, make(chan answered[T], 1)}
+			j := job{s, make(chan outcome[T], 1)}
 			select {
 			case order <- j:
 			case <-ctx.Done():
@@ -238,15 +238,15 @@ func each[T any](ctx context.Context, all []source, in io.Reader, l picture.Limi
 	return ctx.Err()
 }
 
-// failed is an error as scripts see it.
-type failed struct {
+// pictureFailure is an error as scripts see it.
+type pictureFailure struct {
 	Kind    string `json:"kind"`
 	Message string `json:"message"`
 }
 
-// failedBy gives an error its kind: that of package picture, or not_found,
+// describeFailure gives an error its kind: that of package picture, or not_found,
 // unreadable, timeout.
-func failedBy(err error) failed {
+func describeFailure(err error) pictureFailure {
 	kind := picture.KindOf(err)
 	switch {
 	case kind != "":
@@ -257,11 +257,11 @@ func failedBy(err error) failed {
 	default:
 		kind = "unreadable"
 	}
-	return failed{kind, message(err)}
+	return pictureFailure{kind, explainError(err)}
 }
 
-// message is an error's text without the path that the sentence around it names.
-func message(err error) string {
+// explainError is an error's text without the path that the sentence around it names.
+func explainError(err error) string {
 	var path *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -276,14 +276,14 @@ func message(err error) string {
 	return err.Error()
 }
 
-// complain tells a person about a picture that could not be answered.
-func complain(errOut io.Writer, name string, err error) {
-	fmt.Fprintf(errOut, "garb: %s: %s\n", printable(name), message(err))
+// reportError tells a person about a picture that could not be answered.
+func reportError(errOut io.Writer, name string, err error) {
+	fmt.Fprintf(errOut, "garb: %s: %s\n", escape(name), explainError(err))
 }
 
-// threadsFor is the number of cores that one answer may use: all for a single
+// chooseThreads is the number of cores that one answer may use: all for a single
 // picture, one where several are answered at a time.
-func threadsFor(all []source) int {
+func chooseThreads(all []source) int {
 	if len(all) == 1 {
 		return 0
 	}

@@ -43,8 +43,8 @@ const (
 
 func newPreviewCommand() *cobra.Command {
 	var (
-		p    = preview{dataFlags: newDataFlags(), rule: dataset.DefaultSplitRule()}
-		bare backboneFlags
+		p       = preview{dataFlags: newDataFlags(), rule: dataset.DefaultSplitRule()}
+		network backboneFlags
 	)
 	command := &cobra.Command{
 		Use:   "preview DATA [flags]",
@@ -63,7 +63,7 @@ shows a different picture in each place.`,
 			}
 			p.data = args[0]
 			var err error
-			if _, p.spec, err = bare.architecture(); err != nil {
+			if _, p.spec, err = network.resolve(); err != nil {
 				return err
 			}
 			return errors.Join(p.validate(), p.rule.Validate(), p.options.Validate())
@@ -71,11 +71,11 @@ shows a different picture in each place.`,
 		RunE: func(c *cobra.Command, _ []string) error { return p.run(c) },
 	}
 	flags := command.Flags()
-	flags.StringVar(&bare.backbone, "backbone", "efficientnet-lite0", "backbone whose preprocessing is shown")
-	flags.IntVar(&bare.size, "size", 0, "side of the input, in pixels (default the backbone's)")
-	flags.IntVar(&bare.channels, "channels", 0,
+	flags.StringVar(&network.backbone, "backbone", "efficientnet-lite0", "backbone whose preprocessing is shown")
+	flags.IntVar(&network.size, "size", 0, "side of the input, in pixels (default the backbone's)")
+	flags.IntVar(&network.channels, "channels", 0,
 		"channels of the input: 3, or 1 for grey pictures (default the backbone's)")
-	flags.StringVar(&bare.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
+	flags.StringVar(&network.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
 	flags.StringVar(&p.out, "out", "preview.png", "file to write, a .png or .jpg")
 	flags.IntVar(&p.rows, "rows", 6, "rows of the sheet")
 	flags.IntVar(&p.columns, "columns", 8, "pictures in a row")
@@ -184,16 +184,16 @@ func (p *preview) run(c *cobra.Command) error {
 	}
 	for i, s := range chosen {
 		sample := train.Samples[s.index]
-		fmt.Fprintf(textOut(c), "row %d, column %d: %s, %s\n", i/perRow+1, i%perRow+1, train.Classes[sample.Label],
-			printable(sample.Path))
+		fmt.Fprintf(openTextOut(c), "row %d, column %d: %s, %s\n", i/perRow+1, i%perRow+1, train.Classes[sample.Label],
+			escape(sample.Path))
 	}
-	fmt.Fprintf(textOut(c), "sheet     %s (%d × %d pixels)\n", p.out, width, height)
+	fmt.Fprintf(openTextOut(c), "sheet     %s (%d × %d pixels)\n", p.out, width, height)
 	printSkips(c, &data.Tally)
 	return p.close(c, len(chosen), &data.Tally)
 }
 
-// shown is a sample of the sheet, by its index, and its picture's values.
-type shown struct {
+// sheetPicture is a sample of the sheet, by its index, and its picture's values.
+type sheetPicture struct {
 	index  int
 	values []float32
 }
@@ -203,9 +203,9 @@ type shown struct {
 // share. A picture that cannot be read is counted, and the next of its
 // stretch taken; a stretch without any is left out.
 func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augment.Views, count int,
-	tally *dataset.Tally) ([]shown, error) {
+	tally *dataset.Tally) ([]sheetPicture, error) {
 	type place struct {
-		shown
+		sheetPicture
 		unread []int
 		errs   []error
 	}
@@ -220,7 +220,7 @@ func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augmen
 			err := plain.Load(c.Context(), 0, index, values)
 			switch {
 			case err == nil:
-				at.shown = shown{index, values}
+				at.sheetPicture = sheetPicture{index, values}
 				return nil
 			case c.Context().Err() != nil:
 				return c.Context().Err()
@@ -232,13 +232,13 @@ func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augmen
 	if err != nil {
 		return nil, err
 	}
-	var all []shown
+	var all []sheetPicture
 	for _, at := range places {
 		for i, err := range at.errs {
 			tally.Add(dataset.FindReason(err), train.Samples[at.unread[i]].Path, err.Error())
 		}
 		if at.values != nil {
-			all = append(all, at.shown)
+			all = append(all, at.sheetPicture)
 		}
 	}
 	if len(all) == 0 {
@@ -248,7 +248,7 @@ func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augmen
 }
 
 // load writes the views of an epoch to inputs, one after another.
-func (p *preview) load(ctx context.Context, views *augment.Views, epoch int, chosen []shown, inputs []float32) error {
+func (p *preview) load(ctx context.Context, views *augment.Views, epoch int, chosen []sheetPicture, inputs []float32) error {
 	size := p.spec.ValueCount()
 	return inParallel(ctx, len(chosen), func(i int) error {
 		return views.Load(ctx, epoch, chosen[i].index, inputs[i*size:][:size])

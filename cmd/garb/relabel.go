@@ -80,10 +80,10 @@ func (f *relabelFlags) run(c *cobra.Command, path string) error {
 		return err
 	}
 	if len(corrections) == 0 {
-		fmt.Fprintf(textOut(c), "nothing to change: of %s in %s none is accepted\n", count(rows, "row"), f.from)
+		fmt.Fprintf(openTextOut(c), "nothing to change: of %s in %s none is accepted\n", count(rows, "row"), f.from)
 		return nil
 	}
-	options, err := cached(f.options)
+	options, err := addCacheFolder(f.options)
 	if err != nil {
 		return err
 	}
@@ -96,9 +96,9 @@ func (f *relabelFlags) run(c *cobra.Command, path string) error {
 	if err != nil {
 		return withRelabelHint(err, f)
 	}
-	out := textOut(c)
+	out := openTextOut(c)
 	for _, s := range plan.Steps {
-		fmt.Fprintln(out, fitOnLine(s.String()))
+		fmt.Fprintln(out, escapeLine(s.String()))
 	}
 	if f.dryRun {
 		fmt.Fprintf(out, "%s would change, %d already right; nothing was changed (--dry-run)\n",
@@ -159,7 +159,7 @@ func (f *relabelFlags) runUndo(c *cobra.Command, path string) error {
 		}
 		return err
 	}
-	out := textOut(c)
+	out := openTextOut(c)
 	text := fmt.Sprintf("%s moved back", count(u.Moved, "picture"))
 	if u.Rows > 0 {
 		text = fmt.Sprintf("%s of a table restored", count(u.Rows, "label"))

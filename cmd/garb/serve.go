@@ -44,7 +44,7 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 			if len(args) > 0 {
 				return fmt.Errorf("serve takes its models by --model, not %q", args[0])
 			}
-			if err := fromEnvironment(c.Flags(), os.LookupEnv); err != nil {
+			if err := readEnvironment(c.Flags(), os.LookupEnv); err != nil {
 				return err
 			}
 			if len(models) == 0 && config.ModelsFolder == "" {
@@ -74,7 +74,7 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 					*n = cores
 				}
 			}
-			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: logLevel(c)}))
+			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: chooseLogLevel(c)}))
 			listener, err := net.Listen("tcp", config.Addr)
 			if err != nil {
 				return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", config.Addr,
@@ -140,9 +140,9 @@ SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
 	return command
 }
 
-// logLevel is the least level of what is logged: with --quiet warnings and errors only,
+// chooseLogLevel is the least level of what is logged: with --quiet warnings and errors only,
 // with --verbose what clients did wrong too.
-func logLevel(c *cobra.Command) slog.Level {
+func chooseLogLevel(c *cobra.Command) slog.Level {
 	switch {
 	case isSet(c, quietFlag):
 		return slog.LevelWarn
@@ -152,9 +152,9 @@ func logLevel(c *cobra.Command) slog.Level {
 	return slog.LevelInfo
 }
 
-// fromEnvironment sets the flags that were not given from variables: --max-batch from
+// readEnvironment sets the flags that were not given from variables: --max-batch from
 // GARB_MAX_BATCH. The values of a flag that can be repeated are separated by commas.
-func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
+func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "GARB_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))

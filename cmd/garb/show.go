@@ -60,12 +60,12 @@ that has no time is computed as a part of the layer before it.`,
 				return drawNetwork(command.OutOrStdout(), svg, d.Name, g, times)
 			}
 			if g != nil {
-				d.Layers = layerRows(g, times)
+				d.Layers = makeLayerRows(g, times)
 			}
 			if asJSON {
 				return json.NewEncoder(command.OutOrStdout()).Encode(d)
 			}
-			return d.print(textOut(command))
+			return d.print(openTextOut(command))
 		},
 	}
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -191,10 +191,10 @@ func describeWeights(reference string) (*description, error) {
 	return d, nil
 }
 
-// labelChoices says how a training changed and chose the labels of its data set, and
+// listLabelChoices says how a training changed and chose the labels of its data set, and
 // grouped the pictures: pairs of a word and names. A model whose record does not say has
 // none.
-func labelChoices(t *model.Training) (choices [][2]string) {
+func listLabelChoices(t *model.Training) (choices [][2]string) {
 	var record dataRecord
 	if json.Unmarshal(t.Settings, &record) != nil {
 		return nil
@@ -212,8 +212,8 @@ func labelChoices(t *model.Training) (choices [][2]string) {
 	return choices
 }
 
-// preparation says in a line what a network's preprocessing is.
-func preparation(s picture.Spec) string {
+// describePreprocessing says in a line what a network's preprocessing is.
+func describePreprocessing(s picture.Spec) string {
 	colours := "RGB"
 	if s.Grey {
 		colours = "grey"
@@ -244,12 +244,12 @@ func (d *description) print(out io.Writer) error {
 	case d.Classes != nil:
 		row("network", "%s", d.Architecture)
 	case d.Architecture != "":
-		row("network", "%s", networkText(d.Architecture, d.WithTop))
+		row("network", "%s", describeNetwork(d.Architecture, d.WithTop))
 	}
 	if i := d.Input; i != nil {
-		row("input", "%s", preparation(*i))
+		row("input", "%s", describePreprocessing(*i))
 	}
-	row("parameters", "%s", grouped(d.Parameters))
+	row("parameters", "%s", groupDigits(d.Parameters))
 	switch n := len(d.Classes); {
 	case n > 20:
 		row("classes", "%d", n)
@@ -263,12 +263,12 @@ func (d *description) print(out io.Writer) error {
 			row("trained", "by garb %s on %s, epoch %d", t.Garb, count(t.Pictures[0], "picture"), t.Epoch)
 			row("accuracy", "%.3f on %s", t.Validation, count(t.Pictures[1], "validation picture"))
 		}
-		for _, choice := range labelChoices(t) {
-			row(choice[0], "%s", printable(choice[1]))
+		for _, choice := range listLabelChoices(t) {
+			row(choice[0], "%s", escape(choice[1]))
 		}
 	}
 	if d.Acceptance != nil {
-		for _, r := range acceptanceRows(d.Acceptance) {
+		for _, r := range formatAcceptance(d.Acceptance) {
 			row(r[0], "%s", r[1])
 		}
 	}
@@ -319,7 +319,7 @@ type layerRow struct {
 	Milliseconds   float64 `json:"milliseconds"`
 }
 
-func layerRows(g *nn.Graph, times []time.Duration) []layerRow {
+func makeLayerRows(g *nn.Graph, times []time.Duration) []layerRow {
 	var rows []layerRow
 	for i, s := range g.Summary() {
 		rows = append(rows, layerRow{
@@ -342,7 +342,7 @@ func printLayers(out io.Writer, rows []layerRow) error {
 		if n == 0 {
 			return "·"
 		}
-		return grouped(n)
+		return groupDigits(n)
 	}
 	for _, r := range rows {
 		sees, took := "all", "·"
@@ -357,7 +357,7 @@ func printLayers(out io.Writer, rows []layerRow) error {
 			orDot(r.Parameters),
 			orDot(r.MultiplyAdds), sees, took)
 	}
-	fmt.Fprintf(table, "together\t%s\t\t%s\t%s\t\t%.3f\n", count(len(rows)-1, "layer"), grouped(params), grouped(work),
+	fmt.Fprintf(table, "together\t%s\t\t%s\t%s\t\t%.3f\n", count(len(rows)-1, "layer"), groupDigits(params), groupDigits(work),
 		total)
 	return table.Flush()
 }

@@ -38,8 +38,8 @@ type sorter struct {
 // refused stands for the class of pictures that the model refuses.
 const refused = -1
 
-// refusalOf returns what a model says of pictures that it refuses, "" if it does not judge.
-func refusalOf(classifier *model.Classifier) string {
+// findRefusal returns what a model says of pictures that it refuses, "" if it does not judge.
+func findRefusal(classifier *model.Classifier) string {
 	if !classifier.Judges() {
 		return ""
 	}
@@ -55,14 +55,14 @@ func openSorter(into string, action sortAction, classes []string, refusal string
 	if err := os.MkdirAll(into, 0o777); err != nil {
 		return nil, err
 	}
-	if s.root, err = physical(into); err != nil {
+	if s.root, err = resolvePath(into); err != nil {
 		return nil, err
 	}
 	names := slices.Clone(classes)
 	if refusal != "" {
 		names = append(names, refusal) // last, so that the classes' folders are what they are without
 	}
-	for i, folder := range classFolderNames(names) {
+	for i, folder := range nameClassFolders(names) {
 		if i == len(classes) {
 			i = refused
 		}
@@ -84,8 +84,8 @@ func openSorter(into string, action sortAction, classes []string, refusal string
 	return s, nil
 }
 
-// physical returns a path that is absolute and has no links.
-func physical(path string) (string, error) {
+// resolvePath returns a path that is absolute and has no links.
+func resolvePath(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
@@ -93,22 +93,22 @@ func physical(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// without leaves out sources that lie in the folders of classes already: those that were
+// dropSorted leaves out sources that lie in the folders of classes already: those that were
 // sorted before are no input.
-func (s *sorter) without(all []source) (rest []source, leftOut int) {
+func (s *sorter) dropSorted(all []source) (rest []source, leftOut int) {
 	own := map[string]bool{}
 	for _, folder := range s.folders {
-		own[caseless(folder)] = true
+		own[foldCase(folder)] = true
 	}
 	resolved := map[string]string{} // folders of pictures
 	for _, source := range all {
 		folder := filepath.Dir(source.name)
 		if _, ok := resolved[folder]; !ok {
-			resolved[folder], _ = physical(folder) // what cannot be resolved is not there
+			resolved[folder], _ = resolvePath(folder) // what cannot be resolved is not there
 		}
 		relative, err := filepath.Rel(s.root, resolved[folder])
 		first, _, _ := strings.Cut(filepath.ToSlash(relative), "/")
-		if source.err == nil && err == nil && own[caseless(first)] {
+		if source.err == nil && err == nil && own[foldCase(first)] {
 			leftOut++
 			continue
 		}
@@ -128,13 +128,13 @@ func checkSortable(action sortAction, all []source) error {
 	}
 	home, err := weights.Home()
 	if err == nil {
-		home, err = physical(home)
+		home, err = resolvePath(home)
 	}
 	if err != nil {
 		return nil // there is no such folder, so no picture is in it
 	}
 	for _, source := range all {
-		folder, err := physical(filepath.Dir(source.name))
+		folder, err := resolvePath(filepath.Dir(source.name))
 		if err != nil {
 			continue
 		}
@@ -229,12 +229,12 @@ func (s *sorter) makeFolder(name string) error {
 // from there, if it lies beside the sorted folder and so will be moved with it; otherwise
 // its path.
 func (s *sorter) linkText(folder, file string) string {
-	parent, err := physical(filepath.Dir(file))
+	parent, err := resolvePath(filepath.Dir(file))
 	if err != nil {
 		return file
 	}
 	file = filepath.Join(parent, filepath.Base(file))
-	link, err := physical(filepath.Join(s.root, folder)) // may be a link itself
+	link, err := resolvePath(filepath.Join(s.root, folder)) // may be a link itself
 	if err != nil {
 		return file
 	}
@@ -265,7 +265,7 @@ func (s *sorter) freeName(folder, name string) string {
 	if stem == "" { // a hidden file without an ending
 		stem, extension = name, ""
 	}
-	key := filepath.Join(folder, caseless(name))
+	key := filepath.Join(folder, foldCase(name))
 	for n := s.next[key] + 1; ; n++ {
 		candidate := name
 		if n > 1 {

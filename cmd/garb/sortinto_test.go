@@ -17,9 +17,9 @@ import (
 	"testing"
 )
 
-// tree is what is in a folder: of each file its content, of each link its text, of each
+// listTree is what is in a folder: of each file its content, of each link its text, of each
 // folder "/".
-func tree(t *testing.T, root string) map[string]string {
+func listTree(t *testing.T, root string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
@@ -45,23 +45,23 @@ func tree(t *testing.T, root string) map[string]string {
 	return all
 }
 
-func sameTree(t *testing.T, what, root string, want map[string]string) {
+func checkTree(t *testing.T, what, root string, want map[string]string) {
 	t.Helper()
-	if got := tree(t, root); !maps.Equal(got, want) {
+	if got := listTree(t, root); !maps.Equal(got, want) {
 		t.Errorf("%s: %q, want %q", what, slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 	}
 }
 
-// shirts makes a folder with pictures that the classifier takes for t-shirts, each with a
+// copyShirts makes a folder with pictures that the classifier takes for t-shirts, each with a
 // content of its own, and one that cannot be read.
-func shirts(t *testing.T, root string) string {
+func copyShirts(t *testing.T, root string) string {
 	t.Helper()
 	shirt := readFile(t, example)
 	files := map[string][]byte{"in/bad.jpg": []byte("text")}
 	for i, name := range []string{"a.jpg", "deep/a.jpg", "deep/A.JPG", "deep/b.jpg"} {
 		files["in/"+name] = append(bytes.Clone(shirt), byte(i)) // after the picture's end
 	}
-	return filepath.Join(classFolders(t, root, files), "in")
+	return filepath.Join(writeClassFolders(t, root, files), "in")
 }
 
 func needLinks(t *testing.T) {
@@ -78,13 +78,13 @@ func TestSortAndUndo(t *testing.T) {
 	for _, action := range []string{"", "--copy", "--link", "--move"} {
 		t.Run(action, func(t *testing.T) {
 			root := t.TempDir()
-			in, into := shirts(t, root), filepath.Join(root, "out")
-			before := tree(t, root)
+			in, into := copyShirts(t, root), filepath.Join(root, "out")
+			before := listTree(t, root)
 			args := []string{"classify", "--json", "--sort-into", into, in}
 			if action != "" {
 				args = append(args, action)
 			}
-			code, out, errOut := garbRun(t, nil, args...)
+			code, out, errOut := runGarb(t, nil, args...)
 			if code != exitFailed || strings.Count(out, "\n") != 5 || !strings.Contains(errOut, "--undo-sort "+into) {
 				t.Fatalf("%d\n%s%s", code, out, errOut)
 			}
@@ -115,11 +115,11 @@ func TestSortAndUndo(t *testing.T) {
 				want) {
 				t.Errorf("%v", names)
 			}
-			code, out, errOut = garbRun(t, nil, "classify", "--undo-sort", into)
+			code, out, errOut = runGarb(t, nil, "classify", "--undo-sort", into)
 			if code != exitDone || !strings.HasPrefix(out, "4 ") {
 				t.Errorf("%d %s%s", code, out, errOut)
 			}
-			sameTree(t, "undone", root, before)
+			checkTree(t, "undone", root, before)
 		})
 	}
 }
@@ -130,7 +130,7 @@ func TestSortedLinks(t *testing.T) {
 	needLinks(t)
 	root := t.TempDir()
 	near, far := filepath.Join(root, "near"), t.TempDir()
-	in := shirts(t, near)
+	in := copyShirts(t, near)
 	other := write(t, far, "far.jpg", readFile(t, example))
 	if err := os.MkdirAll(filepath.Join(root, "elsewhere", "deep", "out"), 0o755); err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestSortedLinks(t *testing.T) {
 			filepath.Join(in, "a.jpg"), false},
 		{filepath.Join(near, "classes"), filepath.Join(in, "deep", "b.jpg"), false},
 	} {
-		if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", c.into, "--link", c.picture); code != exitDone {
+		if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", c.into, "--link", c.picture); code != exitDone {
 			t.Fatalf("%d %s", code, errOut)
 		}
 		link := filepath.Join(c.into, "t-shirt", filepath.Base(c.picture))
@@ -174,7 +174,7 @@ func TestSortReplacesNothing(t *testing.T) {
 	needLinks(t)
 	for _, action := range []string{"--copy", "--link", "--move"} {
 		root := t.TempDir()
-		in, into := shirts(t, root), filepath.Join(root, "out")
+		in, into := copyShirts(t, root), filepath.Join(root, "out")
 		class := filepath.Join(into, "t-shirt")
 		if err := os.MkdirAll(filepath.Join(class, "b.jpg"), 0o755); err != nil { // a folder
 			t.Fatal(err)
@@ -183,12 +183,12 @@ func TestSortReplacesNothing(t *testing.T) {
 		if err := os.Symlink("nowhere", filepath.Join(class, "a-2.jpg")); err != nil {
 			t.Fatal(err)
 		}
-		before := tree(t, root)
-		if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", into, action, in); code != exitFailed ||
+		before := listTree(t, root)
+		if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", into, action, in); code != exitFailed ||
 			strings.Contains(errOut, "not sorted") {
 			t.Fatalf("%d %s", code, errOut)
 		}
-		after := tree(t, into)
+		after := listTree(t, into)
 		for name, content := range before {
 			if relative, ok := strings.CutPrefix(name, "out"+string(filepath.Separator)); ok && after[relative] != content {
 				t.Errorf("%s: %s became %q", action, name, after[relative])
@@ -199,60 +199,60 @@ func TestSortReplacesNothing(t *testing.T) {
 				t.Errorf("%s: there is no %s in %q", action, name, slices.Sorted(maps.Keys(after)))
 			}
 		}
-		if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone {
+		if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", into); code != exitDone {
 			t.Errorf("%s: %d %s", action, code, errOut)
 		}
-		sameTree(t, action+" undone", root, before)
+		checkTree(t, action+" undone", root, before)
 	}
 }
 
 // A picture that is named twice can be moved once.
 func TestMoveTwice(t *testing.T) {
 	root := t.TempDir()
-	in, into := shirts(t, root), filepath.Join(root, "out")
-	before := tree(t, root)
+	in, into := copyShirts(t, root), filepath.Join(root, "out")
+	before := listTree(t, root)
 	a := filepath.Join(in, "a.jpg")
-	code, _, errOut := garbRun(t, nil, "classify", "--sort-into", into, "--move", a, a, filepath.Join(in, "deep",
+	code, _, errOut := runGarb(t, nil, "classify", "--sort-into", into, "--move", a, a, filepath.Join(in, "deep",
 		"b.jpg"))
 	if code != exitFailed || strings.Count(errOut, "garb: "+a) != 1 || !strings.Contains(errOut, "moved 2 pictures") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, out, errOut := garbRun(t, nil, "classify", "--undo-sort", filepath.Join(into,
+	if code, out, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into,
 		sortLogName)); code != exitDone || out != "2 pictures moved back\n" {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	sameTree(t, "undone", root, before)
+	checkTree(t, "undone", root, before)
 }
 
 // Sorted pictures are no input, also where the folder is the one that is sorted.
 func TestSortInPlace(t *testing.T) {
 	for _, action := range []string{"--copy", "--move"} {
 		root := t.TempDir()
-		in := shirts(t, root)
-		before := tree(t, root)
-		garbRun(t, nil, "classify", "--sort-into", in, action, in)
-		once := tree(t, in)
-		code, _, errOut := garbRun(t, nil, "classify", "--sort-into", in, "--move", in)
+		in := copyShirts(t, root)
+		before := listTree(t, root)
+		runGarb(t, nil, "classify", "--sort-into", in, action, in)
+		once := listTree(t, in)
+		code, _, errOut := runGarb(t, nil, "classify", "--sort-into", in, "--move", in)
 		if !strings.Contains(errOut, "4 pictures in folders of classes in "+in+" ignored") {
 			t.Errorf("%s: %d %s", action, code, errOut)
 		}
 		if action == "--move" { // only the bad one was left
 			delete(once, sortLogName)
-			after := tree(t, in)
+			after := listTree(t, in)
 			delete(after, sortLogName)
 			if !maps.Equal(once, after) {
 				t.Errorf("sorted twice: %q", slices.Sorted(maps.Keys(after)))
 			}
 		}
-		if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", in); code != exitDone {
+		if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", in); code != exitDone {
 			t.Errorf("%s: %d %s", action, code, errOut)
 		}
-		sameTree(t, action, root, before)
+		checkTree(t, action, root, before)
 	}
 	root := t.TempDir()
-	only := filepath.Join(classFolders(t, root, map[string][]byte{"t-shirt/a.jpg": readFile(t, example)}), "t-shirt",
+	only := filepath.Join(writeClassFolders(t, root, map[string][]byte{"t-shirt/a.jpg": readFile(t, example)}), "t-shirt",
 		"a.jpg")
-	if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", root, only); code != exitFailed ||
+	if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", root, only); code != exitFailed ||
 		!strings.Contains(errOut, "already") {
 		t.Errorf("%d %s", code, errOut)
 	}
@@ -263,12 +263,12 @@ func TestSortInPlace(t *testing.T) {
 func TestUndoLeavesWhatChanged(t *testing.T) {
 	needLinks(t)
 	root := t.TempDir()
-	in, into := shirts(t, root), filepath.Join(root, "out")
-	before := tree(t, root)
+	in, into := copyShirts(t, root), filepath.Join(root, "out")
+	before := listTree(t, root)
 	copied, linked, moved := filepath.Join(in, "a.jpg"), filepath.Join(in, "deep", "a.jpg"), filepath.Join(in, "deep",
 		"b.jpg")
 	for action, path := range map[string]string{"--copy": copied, "--link": linked, "--move": moved} {
-		if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", filepath.Join(into, action), action,
+		if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", filepath.Join(into, action), action,
 			path); code != exitDone {
 			t.Fatalf("%d %s", code, errOut)
 		}
@@ -288,29 +288,29 @@ func TestUndoLeavesWhatChanged(t *testing.T) {
 	}
 	write(t, filepath.Dir(replaced), "a.jpg", []byte("mine"))
 	write(t, filepath.Dir(moved), "b.jpg", []byte("mine"))
-	changed := tree(t, root)
+	changed := listTree(t, root)
 	for _, action := range []string{"--copy", "--link", "--move"} {
-		code, out, errOut := garbRun(t, nil, "classify", "--undo-sort", filepath.Join(into, action))
+		code, out, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into, action))
 		if code != exitFailed || out != "nothing was left to undo\n" ||
 			!strings.Contains(errOut, "1 picture could not be undone") {
 			t.Errorf("%s: %d %s%s", action, code, out, errOut)
 		}
 	}
-	sameTree(t, "what was in the way", root, changed)
+	checkTree(t, "what was in the way", root, changed)
 	write(t, filepath.Dir(edited), "a.jpg", original)
 	if err := errors.Join(os.Remove(replaced), os.Symlink(text, replaced), os.Remove(moved)); err != nil {
 		t.Fatal(err)
 	}
 	for _, action := range []string{"--copy", "--link", "--move"} {
-		if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", filepath.Join(into, action)); code != exitDone {
+		if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into, action)); code != exitDone {
 			t.Errorf("%s: %d %s", action, code, errOut)
 		}
 	}
 	if err := os.Remove(into); err != nil { // it was made for a folder in it
 		t.Fatal(err)
 	}
-	sameTree(t, "undone", root, before)
-	if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", in); code != exitFailed ||
+	checkTree(t, "undone", root, before)
+	if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", in); code != exitFailed ||
 		!strings.Contains(errOut, "nothing was sorted into it") {
 		t.Errorf("%d %s", code, errOut)
 	}
@@ -321,28 +321,28 @@ func TestUndoLeavesWhatChanged(t *testing.T) {
 func TestSortLeavesTheCacheAlone(t *testing.T) {
 	home, root := t.TempDir(), t.TempDir()
 	t.Setenv("GARB_HOME", home)
-	picture := filepath.Join(classFolders(t, home, map[string][]byte{"datasets/x/a.jpg": readFile(t, example)}),
+	picture := filepath.Join(writeClassFolders(t, home, map[string][]byte{"datasets/x/a.jpg": readFile(t, example)}),
 		"datasets", "x", "a.jpg")
 	into := filepath.Join(root, "out")
 	for _, action := range []string{"--move", "--link"} {
-		code, out, errOut := garbRun(t, nil, "classify", "--sort-into", into, action, example, picture)
+		code, out, errOut := runGarb(t, nil, "classify", "--sort-into", into, action, example, picture)
 		if code != exitFailed || out != "" || !strings.Contains(errOut, "can only be copied") || !exists(picture) ||
 			!exists(example) ||
 			exists(into) {
 			t.Fatalf("%s: %d %s%s", action, code, out, errOut)
 		}
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", into, picture); code != exitDone ||
+	if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", into, picture); code != exitDone ||
 		!exists(picture) {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone || exists(into) {
+	if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", into); code != exitDone || exists(into) {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
 
-// testSorter is a sorter with classes of these names.
-func testSorter(t *testing.T, into string, action sortAction, classes ...string) *sorter {
+// openTestSorter is a sorter with classes of these names.
+func openTestSorter(t *testing.T, into string, action sortAction, classes ...string) *sorter {
 	t.Helper()
 	s, err := openSorter(into, action, classes, "")
 	if err != nil {
@@ -382,11 +382,11 @@ func undoQuietly(t *testing.T, into string) []error {
 func TestSortStrangeNames(t *testing.T) {
 	classes := []string{"../x", "..", ".", "/etc", "a/b", "CON", "Hat", "hat", "x.", "new\nline", "\xff", "50 %"}
 	for _, action := range []sortAction{sortCopy, sortMove, sortLink} {
-		folder := strangePictures(t)
-		before := tree(t, folder)
+		folder := writeStrangePictures(t)
+		before := listTree(t, folder)
 		root := t.TempDir()
 		into := filepath.Join(root, "out")
-		s := testSorter(t, into, action, classes...)
+		s := openTestSorter(t, into, action, classes...)
 		folders := map[string]bool{}
 		for i, name := range strangeNames {
 			class := classes[i%len(classes)]
@@ -406,17 +406,17 @@ func TestSortStrangeNames(t *testing.T) {
 		if entries, err := os.ReadDir(root); err != nil || len(entries) != 1 {
 			t.Errorf("beside the folder: %v, %v", entries, err)
 		}
-		if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone || exists(into) {
+		if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", into); code != exitDone || exists(into) {
 			t.Errorf("%d %s", code, errOut)
 		}
-		sameTree(t, string(action), folder, before)
+		checkTree(t, string(action), folder, before)
 	}
 }
 
 // Long names keep their ending when they get a number, and letters are not cut in two.
 func TestFreeName(t *testing.T) {
 	into := t.TempDir()
-	s := testSorter(t, into, sortCopy, "c")
+	s := openTestSorter(t, into, sortCopy, "c")
 	if err := os.Mkdir(filepath.Join(into, "c"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -485,7 +485,7 @@ func TestNoRaceReplacesAFile(t *testing.T) {
 func TestSortGoesOnToTheNextName(t *testing.T) {
 	root := t.TempDir()
 	into := filepath.Join(root, "out")
-	s := testSorter(t, into, sortCopy, "c")
+	s := openTestSorter(t, into, sortCopy, "c")
 	picture := write(t, root, "a.jpg", []byte("new"))
 	if err := s.makeFolder("c"); err != nil {
 		t.Fatal(err)
@@ -590,7 +590,7 @@ func TestUndoAfterACrash(t *testing.T) {
 			if problems := undoQuietly(t, filepath.Join(root, "out")); len(problems) != c.problems {
 				t.Errorf("problems %v", problems)
 			}
-			got := tree(t, root)
+			got := listTree(t, root)
 			maps.DeleteFunc(got, func(name, content string) bool {
 				return content == "/" ||
 					strings.HasSuffix(name, sortLogName)
@@ -624,8 +624,8 @@ func TestSortInterrupted(t *testing.T) {
 	for i := range 12 {
 		files[fmt.Sprintf("in/%02d.jpg", i)] = append(bytes.Clone(readFile(t, example)), byte(i))
 	}
-	in, into := filepath.Join(classFolders(t, root, files), "in"), filepath.Join(root, "out")
-	before := tree(t, root)
+	in, into := filepath.Join(writeClassFolders(t, root, files), "in"), filepath.Join(root, "out")
+	before := listTree(t, root)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var errOut bytes.Buffer
@@ -638,10 +638,10 @@ func TestSortInterrupted(t *testing.T) {
 	if err != nil || len(history.pictures) < 3 || len(history.pictures) == len(files) {
 		t.Errorf("%d pictures, %v", len(history.pictures), err)
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone {
+	if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", into); code != exitDone {
 		t.Errorf("%d %s", code, errOut)
 	}
-	sameTree(t, "undone", root, before)
+	checkTree(t, "undone", root, before)
 }
 
 // A log that cannot be written to ends the sorting before anything is done that it would
@@ -649,7 +649,7 @@ func TestSortInterrupted(t *testing.T) {
 func TestSortWithoutALog(t *testing.T) {
 	root := t.TempDir()
 	into := filepath.Join(root, "out")
-	s := testSorter(t, into, sortMove, "c")
+	s := openTestSorter(t, into, sortMove, "c")
 	if err := s.makeFolder("c"); err != nil {
 		t.Fatal(err)
 	}
@@ -664,11 +664,11 @@ func TestSortWithoutALog(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(root, "x", sortLogName), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", filepath.Join(root, "x"),
+	if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", filepath.Join(root, "x"),
 		example); code != exitFailed || !strings.Contains(errOut, sortLogName) {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", picture, example); code != exitFailed ||
+	if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", picture, example); code != exitFailed ||
 		!strings.Contains(errOut, picture) {
 		t.Errorf("into a file: %d %s", code, errOut)
 	}
@@ -678,15 +678,15 @@ func TestSortWithoutALog(t *testing.T) {
 func TestSortWhereAClassIsAFile(t *testing.T) {
 	root := t.TempDir()
 	into := filepath.Join(root, "out")
-	classFolders(t, into, map[string][]byte{"x/y": nil})
+	writeClassFolders(t, into, map[string][]byte{"x/y": nil})
 	write(t, into, "t-shirt", []byte("mine"))
-	code, out, errOut := garbRun(t, nil, "classify", "--json", "--sort-into", into, example)
+	code, out, errOut := runGarb(t, nil, "classify", "--json", "--sort-into", into, example)
 	if code != exitFailed || !strings.Contains(errOut, "not sorted") || !strings.Contains(out, `"sort_error"`) ||
 		string(readFile(t, filepath.Join(into, "t-shirt"))) != "mine" {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	code, out, _ = garbRun(t, nil, "classify", "--csv", "--sort-into", into, example)
-	if _, rows := table(t, out); code != exitFailed || rows[0][1] != "t-shirt" ||
+	code, out, _ = runGarb(t, nil, "classify", "--csv", "--sort-into", into, example)
+	if _, rows := parseTable(t, out); code != exitFailed || rows[0][1] != "t-shirt" ||
 		!strings.HasPrefix(rows[0][15], "not sorted: ") {
 		t.Errorf("%d %s", code, out)
 	}
@@ -718,7 +718,7 @@ func TestBadLogs(t *testing.T) {
 	} {
 		into := t.TempDir()
 		log := write(t, into, sortLogName, []byte(text))
-		code, out, errOut := garbRun(t, nil, "classify", "--undo-sort", into)
+		code, out, errOut := runGarb(t, nil, "classify", "--undo-sort", into)
 		if code != exitFailed || out != "" || !strings.Contains(errOut, "damaged") ||
 			!strings.Contains(errOut, "line ") ||
 			string(readFile(t, victim)) != "x" {
@@ -753,16 +753,16 @@ func TestBadLogs(t *testing.T) {
 func TestMoveALink(t *testing.T) {
 	needLinks(t)
 	root := t.TempDir()
-	in, into := shirts(t, root), filepath.Join(root, "out")
+	in, into := copyShirts(t, root), filepath.Join(root, "out")
 	for name, text := range map[string]string{"relative.jpg": filepath.Join("deep", "b.jpg"),
 		"absolute.jpg": filepath.Join(in, "deep", "b.jpg")} {
 		if err := os.Symlink(text, filepath.Join(in, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	before := tree(t, root)
+	before := listTree(t, root)
 	for _, name := range []string{"relative.jpg", "absolute.jpg"} {
-		if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", into, "--move", filepath.Join(in,
+		if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", into, "--move", filepath.Join(in,
 			name)); code != exitDone {
 			t.Fatalf("%d %s", code, errOut)
 		}
@@ -775,10 +775,10 @@ func TestMoveALink(t *testing.T) {
 			t.Errorf("%s leads to another file", moved)
 		}
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone {
+	if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", into); code != exitDone {
 		t.Errorf("%d %s", code, errOut)
 	}
-	sameTree(t, "undone", root, before)
+	checkTree(t, "undone", root, before)
 }
 
 // Times and permissions are the picture's.

@@ -230,11 +230,11 @@ func (r sortRecord) valid() bool {
 	return known && r.ID != "" && filepath.IsAbs(string(r.From)) && filepath.IsLocal(filepath.FromSlash(string(r.To)))
 }
 
-// logOf returns the log and the folder that --undo-sort names by either.
-func logOf(path string) (log, folder string, err error) {
+// findSortLog returns the log and the folder that --undo-sort names by either.
+func findSortLog(path string) (log, folder string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", "", fmt.Errorf("%s: %s", path, message(err))
+		return "", "", fmt.Errorf("%s: %s", path, explainError(err))
 	}
 	if !info.IsDir() {
 		return path, filepath.Dir(path), nil

@@ -9,9 +9,9 @@ import (
 	"garb/train"
 )
 
-// sourceText reads PATH or PATH:WEIGHT. A path that exists as it is written has no weight,
+// parseSource reads PATH or PATH:WEIGHT. A path that exists as it is written has no weight,
 // whatever follows a colon in it.
-func sourceText(text string) (train.Source, error) {
+func parseSource(text string) (train.Source, error) {
 	if text == "" {
 		return train.Source{}, fmt.Errorf("a data set without a path")
 	}
@@ -30,8 +30,8 @@ func sourceText(text string) (train.Source, error) {
 	return train.Source{Path: text[:at], Weight: weight}, nil
 }
 
-// textOf is what sourceText reads a source from.
-func textOf(s train.Source) string {
+// formatSource is what sourceText reads a source from.
+func formatSource(s train.Source) string {
 	if s.Weight == 1 {
 		return s.Path
 	}
@@ -48,7 +48,7 @@ type sourcesFlag struct {
 
 // Set implements pflag.Value.
 func (f *sourcesFlag) Set(text string) error {
-	s, err := sourceText(text)
+	s, err := parseSource(text)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (f *sourcesFlag) Replace(texts []string) error {
 func (f *sourcesFlag) GetSlice() []string {
 	var all []string
 	for _, s := range f.get() {
-		all = append(all, textOf(s))
+		all = append(all, formatSource(s))
 	}
 	return all
 }
@@ -96,9 +96,9 @@ func (f *sourcesFlag) String() string {
 	return strings.Join(f.GetSlice(), ",")
 }
 
-// dataSources is the flag --data of training: the first data set is Config.Data, and those
+// newDataSourcesFlag is the flag --data of training: the first data set is Config.Data, and those
 // of further flags are Config.Sources.
-func dataSources(c *train.Config) *sourcesFlag {
+func newDataSourcesFlag(c *train.Config) *sourcesFlag {
 	return &sourcesFlag{
 		kind: "DATA[:WEIGHT]",
 		get: func() []train.Source {
@@ -109,11 +109,11 @@ func dataSources(c *train.Config) *sourcesFlag {
 			if first.Weight == 0 {
 				first.Weight = 1
 			}
-			return append([]train.Source{first}, withTrainOnly(c.Sources, false)...)
+			return append([]train.Source{first}, filterTrainOnly(c.Sources, false)...)
 		},
 		set: func(all []train.Source) {
 			c.Data, c.DataWeight = "", 0
-			extra := withTrainOnly(c.Sources, true)
+			extra := filterTrainOnly(c.Sources, true)
 			c.Sources = nil
 			if len(all) > 0 {
 				c.Data = all[0].Path
@@ -127,22 +127,22 @@ func dataSources(c *train.Config) *sourcesFlag {
 	}
 }
 
-// trainSources is the flag --train-data: sources that are for training only.
-func trainSources(c *train.Config) *sourcesFlag {
+// newTrainSourcesFlag is the flag --train-data: sources that are for training only.
+func newTrainSourcesFlag(c *train.Config) *sourcesFlag {
 	return &sourcesFlag{
 		kind: "DATA[:WEIGHT]",
-		get:  func() []train.Source { return withTrainOnly(c.Sources, true) },
+		get:  func() []train.Source { return filterTrainOnly(c.Sources, true) },
 		set: func(all []train.Source) {
 			for i := range all {
 				all[i].TrainOnly = true
 			}
-			c.Sources = append(withTrainOnly(c.Sources, false), all...)
+			c.Sources = append(filterTrainOnly(c.Sources, false), all...)
 		},
 	}
 }
 
-// otherSources is the flag --other: pictures of none of the classes.
-func otherSources(c *train.Config) *sourcesFlag {
+// newOtherSourcesFlag is the flag --other: pictures of none of the classes.
+func newOtherSourcesFlag(c *train.Config) *sourcesFlag {
 	return &sourcesFlag{
 		kind: "DIR[:WEIGHT]",
 		get:  func() []train.Source { return c.Other },
@@ -150,8 +150,8 @@ func otherSources(c *train.Config) *sourcesFlag {
 	}
 }
 
-// withTrainOnly returns the sources that are for training only, or those that are not.
-func withTrainOnly(all []train.Source, only bool) []train.Source {
+// filterTrainOnly returns the sources that are for training only, or those that are not.
+func filterTrainOnly(all []train.Source, only bool) []train.Source {
 	var kept []train.Source
 	for _, s := range all {
 		if s.TrainOnly == only {

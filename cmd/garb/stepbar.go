@@ -35,12 +35,12 @@ func newStepBar(command *cobra.Command, first train.Step) *stepBar {
 	b.bar = newBar(b.out, func() string {
 		s := b.last.Load()
 		return fmt.Sprintf("epoch %d/%d %d / %d %s %s", s.Epoch, s.Epochs, s.Step, s.Steps,
-			filled(float64(s.Step)/float64(max(s.Steps, 1)), 30), stepText(*s))
+			drawBar(float64(s.Step)/float64(max(s.Steps, 1)), 30), formatStep(*s))
 	})
 	return b
 }
 
-func stepText(s train.Step) string {
+func formatStep(s train.Step) string {
 	return fmt.Sprintf("loss %.4f  accuracy %.4f  %.0f pictures/s  %v left", s.Loss, s.Accuracy, s.PicturesPerSecond,
 		s.Remaining.Round(time.Second))
 }
@@ -52,7 +52,7 @@ func (b *stepBar) show(s train.Step) {
 	}
 	if now := time.Now(); now.After(b.next) {
 		b.next = now.Add(lineInterval)
-		fmt.Fprintf(b.out, "epoch %d/%d  step %d/%d  %s\n", s.Epoch, s.Epochs, s.Step, s.Steps, stepText(s))
+		fmt.Fprintf(b.out, "epoch %d/%d  step %d/%d  %s\n", s.Epoch, s.Epochs, s.Step, s.Steps, formatStep(s))
 	}
 }
 

@@ -95,7 +95,7 @@ Student's on the differences of the folds (corrected by Nadeau & Bengio 2003).`,
 				sweep.Folds, split.Folds = split.Folds, 0 // all of them
 			}
 			several := c.Flags().Lookup("backbone").Value.(*listValue).several
-			asGiven := t.bare
+			asGiven := t.network
 			switch {
 			case several != nil && asGiven.weights != "":
 				return errors.New("--weights goes with one --backbone; of several each has its own")
@@ -103,7 +103,7 @@ Student's on the differences of the folds (corrected by Nadeau & Bengio 2003).`,
 				return errors.New("--features-at goes with one --backbone")
 			}
 			if i := slices.IndexFunc(several, isForeign); i >= 0 {
-				t.bare.backbone = several[i] // which --preprocess may be for
+				t.network.backbone = several[i] // which --preprocess may be for
 			}
 			if err := t.finish(c); err != nil {
 				return err
@@ -187,7 +187,7 @@ func sweepBackbones(flags backboneFlags, names []string) (map[string]train.Swept
 		if !isForeign(name) {
 			b.preprocess = "" // which is for files that do not say it
 		}
-		_, spec, err := b.architecture()
+		_, spec, err := b.resolve()
 		if err != nil {
 			return nil, err
 		}

@@ -15,10 +15,10 @@ type terminal struct {
 	colours bool // and have colours and weights
 }
 
-// terminalOf tells what w can show. A file, a pipe, a terminal of TERM=dumb and a
+// detectTerminal tells what w can show. A file, a pipe, a terminal of TERM=dumb and a
 // Windows console without escape sequences get plain lines; NO_COLOR turns colours off
 // (no-color.org).
-func terminalOf(w io.Writer) terminal {
+func detectTerminal(w io.Writer) terminal {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" || !enableEscapes(f) {
 		return terminal{}
@@ -35,5 +35,5 @@ func (t terminal) columns() int {
 	return columns
 }
 
-// coloured reports whether a writer is a terminal that shows colours.
-func coloured(w io.Writer) bool { return terminalOf(w).colours }
+// supportsColour reports whether a writer is a terminal that shows colours.
+func supportsColour(w io.Writer) bool { return detectTerminal(w).colours }

@@ -16,8 +16,8 @@ import (
 	"garb/train"
 )
 
-// onTerminal runs f with a terminal to write to, and returns what it wrote.
-func onTerminal(t *testing.T, f func(screen *os.File)) string {
+// runOnTerminal runs f with a terminal to write to, and returns what it wrote.
+func runOnTerminal(t *testing.T, f func(screen *os.File)) string {
 	t.Helper()
 	keeper, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
@@ -64,7 +64,7 @@ func TestTerminals(t *testing.T) {
 		t.Setenv("NO_COLOR", c.noColour)
 		name := fmt.Sprintf("TERM=%s NO_COLOR=%s", c.term, c.noColour)
 		for _, quiet := range []bool{false, true} {
-			shown := onTerminal(t, func(screen *os.File) {
+			shown := runOnTerminal(t, func(screen *os.File) {
 				command := &cobra.Command{}
 				addNoteFlags(command)
 				command.SetErr(screen)
@@ -94,7 +94,7 @@ func TestTerminals(t *testing.T) {
 				t.Errorf("%s: no full bar: %q", name, shown)
 			}
 		}
-		shown := onTerminal(t, func(screen *os.File) {
+		shown := runOnTerminal(t, func(screen *os.File) {
 			if code := run(context.Background(), []string{"classify", example}, strings.NewReader(""), screen,
 				screen); code != exitDone {
 				t.Errorf("%s: exit code %d", name, code)
@@ -111,7 +111,7 @@ func TestTerminals(t *testing.T) {
 	}
 	defer file.Close()
 	t.Setenv("TERM", "xterm")
-	if terminalOf(file).redraws || terminalOf(io.Discard).redraws {
+	if detectTerminal(file).redraws || detectTerminal(io.Discard).redraws {
 		t.Error("a file is taken for a terminal")
 	}
 }

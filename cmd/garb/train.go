@@ -24,7 +24,7 @@ import (
 // trainFlags are the settings of a run as flags: those of train, sweep and lr-find.
 type trainFlags struct {
 	config   train.Config
-	bare     backboneFlags
+	network  backboneFlags
 	inner    int
 	path     string       // of --config
 	defaults train.Config // before flags are read
@@ -35,12 +35,12 @@ func newTrainFlags() *trainFlags { return &trainFlags{config: train.Default()} }
 
 func (t *trainFlags) add(command *cobra.Command) {
 	c, flags := &t.config, command.Flags()
-	flags.Var(dataSources(c), "data",
+	flags.Var(newDataSourcesFlag(c), "data",
 		"data set: a folder, a table or an archive; give the flag again for a further one, "+
 			"and :WEIGHT for how often an epoch shows each of its pictures, such as more:0.5")
-	flags.Var(trainSources(c), "train-data",
+	flags.Var(newTrainSourcesFlag(c), "train-data",
 		"further data set whose pictures are all for training, none for validation or test; WEIGHT as for --data")
-	flags.Var(otherSources(c), "other",
+	flags.Var(newOtherSourcesFlag(c), "other",
 		"folder of pictures of none of the classes, to learn what to refuse; several flags, WEIGHT as for --data")
 	flags.StringVar(&c.Background, "background", "",
 		"folder of pictures to put garments on, in training; with --masks")
@@ -59,7 +59,7 @@ func (t *trainFlags) add(command *cobra.Command) {
 	flags.Float64Var(&c.BalanceSources, "balance-sources", 0,
 		"show pictures of small data sets more often: from 0 to 1, each data set equally often")
 	flags.StringVar(&c.Out, "out", "", "folder of the run (default runs/DATA-TIME)")
-	t.bare.add(command, c.Backbone)
+	t.network.add(command, c.Backbone)
 	flags.IntVar(&c.TrainSize, "train-size", 0, "side of the training views, if it is not --size; with --fine-tune")
 	flags.StringVar(&c.FineTune, "fine-tune", c.FineTune,
 		"layers of the backbone to train: none, all, the number of the last ones, or the first of them by name")
@@ -136,8 +136,8 @@ func (t *trainFlags) readConfig(command *cobra.Command) error {
 	}
 	if !command.Flags().Changed("backbone") {
 		// Its preprocessing, where the file has none of its own or not all of it, is the backbone's.
-		bare := backboneFlags{backbone: config.Backbone, weights: config.Weights, featuresAt: config.FeaturesAt}
-		_, spec, err := bare.architecture()
+		network := backboneFlags{backbone: config.Backbone, weights: config.Weights, featuresAt: config.FeaturesAt}
+		_, spec, err := network.resolve()
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.path, err)
 		}
@@ -145,10 +145,10 @@ func (t *trainFlags) readConfig(command *cobra.Command) error {
 		if err := file.apply(&config); err != nil {
 			return err
 		}
-		t.bare = bare
-		t.bare.spec = &config.Preprocessing
+		t.network = network
+		t.network.spec = &config.Preprocessing
 	} else {
-		t.bare.weights = "" // which are the other backbone's
+		t.network.weights = "" // which are the other backbone's
 	}
 	config.Out = ""
 	t.config, t.file = config, file
@@ -164,13 +164,13 @@ func (t *trainFlags) describe(command *cobra.Command) {
 	if t.file != nil {
 		detail(command, "settings   of %s, except those given as flags; \"out\" is ignored", t.file.path)
 	}
-	for _, s := range dataSources(c).GetSlice() {
+	for _, s := range newDataSourcesFlag(c).GetSlice() {
 		detail(command, "data       %s", s)
 	}
-	for _, s := range trainSources(c).GetSlice() {
+	for _, s := range newTrainSourcesFlag(c).GetSlice() {
 		detail(command, "training   %s, for training only", s)
 	}
-	for _, s := range otherSources(c).GetSlice() {
+	for _, s := range newOtherSourcesFlag(c).GetSlice() {
 		detail(command, "other      %s", s)
 	}
 	trained := "head and all layers"
@@ -216,11 +216,11 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 			c.Inner = []int{t.inner}
 		}
 	}
-	a, spec, err := t.bare.architecture()
+	a, spec, err := t.network.resolve()
 	if err != nil {
 		return err
 	}
-	c.Backbone, c.Weights, c.FeaturesAt, c.Preprocessing = t.bare.backbone, t.bare.weights, t.bare.featuresAt, spec
+	c.Backbone, c.Weights, c.FeaturesAt, c.Preprocessing = t.network.backbone, t.network.weights, t.network.featuresAt, spec
 	switch pretrained := a.Pretrained() || c.Weights != ""; {
 	case !pretrained && c.FineTune == "none":
 		c.FineTune = "all" // there is nothing to freeze
@@ -316,7 +316,7 @@ for TensorBoard too.`,
 				result, err := train.Run(c.Context(), t.config, display.progress())
 				return display.end(t.config.Out, result, withDataHint(err))
 			}
-			config, err := t.resumed(c, resume)
+			config, err := t.readRun(c, resume)
 			if err != nil {
 				return err
 			}
@@ -331,9 +331,9 @@ for TensorBoard too.`,
 	return command
 }
 
-// resumed returns the settings of a run to go on with: its own, with the flags that
+// readRun returns the settings of a run to go on with: its own, with the flags that
 // were given. Those that may not change are found by train.Resume.
-func (t *trainFlags) resumed(c *cobra.Command, folder string) (train.Config, error) {
+func (t *trainFlags) readRun(c *cobra.Command, folder string) (train.Config, error) {
 	config, err := train.ReadConfig(folder)
 	if err != nil {
 		return config, err
@@ -343,17 +343,17 @@ func (t *trainFlags) resumed(c *cobra.Command, folder string) (train.Config, err
 	}
 	given := rememberFlags(c)
 	t.config = config // the flags' variables now hold the run's settings
-	t.bare = backboneFlags{backbone: config.Backbone, weights: config.Weights, featuresAt: config.FeaturesAt,
+	t.network = backboneFlags{backbone: config.Backbone, weights: config.Weights, featuresAt: config.FeaturesAt,
 		channels: config.Preprocessing.Channels()}
 	if err := given.restore(); err != nil {
 		return config, err
 	}
-	t.config.Backbone, t.config.Weights, t.config.FeaturesAt = t.bare.backbone, t.bare.weights, t.bare.featuresAt
+	t.config.Backbone, t.config.Weights, t.config.FeaturesAt = t.network.backbone, t.network.weights, t.network.featuresAt
 	if c.Flags().Changed("inner") {
 		t.config.Inner = []int{t.inner}
 	}
 	if slices.ContainsFunc([]string{"size", "resize", "channels"}, c.Flags().Changed) {
-		_, spec, err := t.bare.architecture()
+		_, spec, err := t.network.resolve()
 		if err != nil {
 			return config, err
 		}
@@ -406,14 +406,14 @@ func (d *trainDisplay) progress() train.Progress {
 			}
 			if !d.head {
 				d.head = true
-				fmt.Fprintln(d.out, "epoch    loss  accuracy  val loss  val accuracy   seconds"+sourcesHead(e))
+				fmt.Fprintln(d.out, "epoch    loss  accuracy  val loss  val accuracy   seconds"+formatSourceHeads(e))
 			}
 			mark := ""
 			if e.Best {
 				mark = "  best so far"
 			}
 			fmt.Fprintf(d.out, "%5d  %6.4f    %.4f    %6.4f        %.4f  %8.1f%s%s\n", e.Epoch, e.Loss, e.Accuracy,
-				e.ValidationLoss, e.ValidationAccuracy, e.Duration.Seconds(), sourcesCells(e), mark)
+				e.ValidationLoss, e.ValidationAccuracy, e.Duration.Seconds(), formatSourceCells(e), mark)
 		},
 	}
 }
@@ -421,11 +421,11 @@ func (d *trainDisplay) progress() train.Progress {
 // columnWidth is the largest width of a data set's column.
 const columnWidth = 16
 
-// sourcesHead are the heads of the columns that sourcesCells fills.
-func sourcesHead(e train.Epoch) string {
+// formatSourceHeads are the heads of the columns that sourcesCells fills.
+func formatSourceHeads(e train.Epoch) string {
 	var b strings.Builder
 	for _, f := range e.Sources {
-		name := []rune(printable(f.Name))
+		name := []rune(escape(f.Name))
 		if len(name) > columnWidth {
 			name = append([]rune("…"), name[len(name)-columnWidth+1:]...)
 		}
@@ -437,12 +437,12 @@ func sourcesHead(e train.Epoch) string {
 	return b.String()
 }
 
-// sourcesCells are the validation accuracies of each data set of several, and how well
+// formatSourceCells are the validation accuracies of each data set of several, and how well
 // other pictures are told apart.
-func sourcesCells(e train.Epoch) string {
+func formatSourceCells(e train.Epoch) string {
 	var b strings.Builder
 	for _, f := range e.Sources {
-		fmt.Fprintf(&b, "  %*.4f", min(max(6, len([]rune(printable(f.Name)))), columnWidth), f.Accuracy)
+		fmt.Fprintf(&b, "  %*.4f", min(max(6, len([]rune(escape(f.Name)))), columnWidth), f.Accuracy)
 	}
 	if e.OtherAUROC > 0 {
 		fmt.Fprintf(&b, "  %11.4f", e.OtherAUROC)
@@ -488,7 +488,7 @@ func (d *trainDisplay) end(folder string, result *train.Result, err error) error
 	}
 	for _, f := range result.Sources {
 		interval := evaluate.Wilson(int(math.Round(f.Accuracy*float64(f.Count))), f.Count)
-		fmt.Fprintf(d.out, "          %s: accuracy %.3f of %s (%.3f to %.3f)\n", printable(f.Name), f.Accuracy,
+		fmt.Fprintf(d.out, "          %s: accuracy %.3f of %s (%.3f to %.3f)\n", escape(f.Name), f.Accuracy,
 			count(f.Count, "picture"), interval[0], interval[1])
 	}
 	if a := result.Acceptance; a != nil {
@@ -507,7 +507,7 @@ func (d *trainDisplay) sayAcceptance(a *model.Acceptance) {
 	fmt.Fprintf(d.out, "accepts   %.1f %% of validation, by %s\n", 100*a.Validation.Value(), a.Method)
 	for _, o := range a.Others {
 		fmt.Fprintf(d.out, "          %.1f %% of %s of %s (95 %% interval %.1f to %.1f %%)\n", 100*o.Value(),
-			count(o.Count, "picture"), printable(o.Name), 100*o.Low(), 100*o.High())
+			count(o.Count, "picture"), escape(o.Name), 100*o.Low(), 100*o.High())
 	}
 	if !a.Measured() {
 		fmt.Fprintln(d.out, "          not measured against other pictures; --other names some")
@@ -527,7 +527,7 @@ func (d *trainDisplay) sayLookalikes(all []train.Lookalike) {
 			say(d.command, "garb:   and %d more; --verbose names them", len(all)-i)
 			break
 		}
-		say(d.command, "garb:   %s: %s %.0f %%", printable(l.Path), printable(l.Class), 100*l.Probability)
+		say(d.command, "garb:   %s: %s %.0f %%", escape(l.Path), escape(l.Class), 100*l.Probability)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 // last first. It replaces nothing and removes nothing that has changed since; what it
 // leaves for that reason it names, and keeps in the log.
 func undoSort(c *cobra.Command, path string) error {
-	logPath, folder, err := logOf(path)
+	logPath, folder, err := findSortLog(path)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func undoSort(c *cobra.Command, path string) error {
 		}
 		problems++
 		file := filepath.Join(folder, filepath.FromSlash(string(p.To)))
-		fmt.Fprintf(c.ErrOrStderr(), "garb: %s: %v\n", printable(file), err)
+		fmt.Fprintf(c.ErrOrStderr(), "garb: %s: %v\n", escape(file), err)
 	})
 	if err = errors.Join(err, log.close()); err != nil {
 		return err
@@ -63,7 +63,7 @@ func undoSort(c *cobra.Command, path string) error {
 	if len(done) == 0 {
 		done = []string{"nothing was left to undo"}
 	}
-	if _, err := fmt.Fprintln(textOut(c), strings.Join(done, ", ")); err != nil {
+	if _, err := fmt.Fprintln(openTextOut(c), strings.Join(done, ", ")); err != nil {
 		return err
 	}
 	if problems > 0 {

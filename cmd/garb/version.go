@@ -28,14 +28,14 @@ type build struct {
 	Arch       string `json:"arch"`
 }
 
-// thisBuild describes the running program.
-func thisBuild() build {
+// readBuild describes the running program.
+func readBuild() build {
 	info, _ := debug.ReadBuildInfo()
-	return buildOf(info)
+	return describeBuild(info)
 }
 
-// buildOf describes a program by what the go command recorded in it; info may be nil.
-func buildOf(info *debug.BuildInfo) build {
+// describeBuild describes a program by what the go command recorded in it; info may be nil.
+func describeBuild(info *debug.BuildInfo) build {
 	b := build{
 		Version: model.Version, Commit: unknown, CommitDate: unknown,
 		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
@@ -102,9 +102,9 @@ built-in models. A build outside a repository does not know its commit.`,
 		Example: `  garb version
   garb version --json | jq -r .commit
   garb --version`,
-		Args: noArguments,
+		Args: refuseArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			v := versionReport{build: thisBuild(), Kernels: kernel.ActiveLevel().String(),
+			v := versionReport{build: readBuild(), Kernels: kernel.ActiveLevel().String(),
 				Threads: runtime.GOMAXPROCS(0)}
 			for _, name := range model.BuiltInNames() {
 				m, err := model.Open(name, model.Options{})

@@ -70,7 +70,8 @@ func drawInner(w io.Writer) error {
 		if p.Values[0] == "0" {
 			name = "no inner layer"
 		}
-		c.Series = append(c.Series, average(p, name, false, func(e train.Epoch) float64 { return e.ValidationAccuracy }))
+		accuracy := func(e train.Epoch) float64 { return e.ValidationAccuracy }
+		c.Series = append(c.Series, average(p, name, false, accuracy))
 	}
 	return c.WriteSVG(w)
 }

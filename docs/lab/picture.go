@@ -39,10 +39,7 @@ func (p picture) create() error {
 	if filepath.Ext(to) == ".svg" {
 		text = addSize(text)
 	}
-	return safefile.Write(to, func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return safefile.Write(to, func(w io.Writer) error { return write(w, text) })
 }
 
 var viewBox = regexp.MustCompile(`^<svg [^>]*viewBox="0 0 (\d+) (\d+)"`)

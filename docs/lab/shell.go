@@ -58,10 +58,7 @@ func (s *shell) run(ctx context.Context, commands []string) ([]string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		text, err = s.bash(ctx, script.String(), commands)
 		if err == nil {
-			err = safefile.Write(record, func(w io.Writer) error {
-				_, err := w.Write(text)
-				return err
-			})
+			err = safefile.Write(record, func(w io.Writer) error { return write(w, text) })
 		}
 	}
 	if err != nil {
@@ -95,4 +92,10 @@ func (s *shell) bash(ctx context.Context, script string, commands []string) ([]b
 	}
 	// Pages must not name a folder of this machine.
 	return []byte(strings.ReplaceAll(string(text), s.data, "$DATA")), nil
+}
+
+// write writes all of the text.
+func write(w io.Writer, text []byte) error {
+	_, err := w.Write(text)
+	return err
 }

@@ -4,10 +4,10 @@ package kernel
 //
 //	dst[y,x,c] = act(bias[c] + Σ_i Σ_j in(src[y·Stride+i−PadTop, x·Stride+j−PadLeft, c]) · kernel[i,j,c])
 //
-// where positions outside src count as zero, and in is max(v,0) if ReLUInput is
-// set and v otherwise. The sum runs over i and j in that order, starting from
-// the bias or zero. Padding is skipped, never read. As in Gemm a
-// value's bits depend only on the level being the portable one or not.
+// where positions outside src count as zero, and in(v) is max(v,0) if ReLUInput is
+// set and v otherwise. The sum runs over i and j in that order, starting from the
+// bias or zero. Padding is skipped, never read. As in Gemm, AVX2 and AVX-512 give
+// the same bits.
 type Depthwise struct {
 	Dst                 []float32
 	DstHeight, DstWidth int
@@ -27,11 +27,10 @@ type Depthwise struct {
 	Activation Activation
 }
 
-// Run computes the output rows [rowLow,rowHigh). Disjoint ranges may run at the
-// same time. It allocates nothing. It panics if a slice does not have the length
-// that the shape says.
+// Run computes the output rows [rowLow,rowHigh). Disjoint ranges may run at the same time. It
+// allocates nothing. It panics if a slice does not have the length of its shape.
 func (d *Depthwise) Run(rowLow, rowHigh int) {
-	d.check(rowLow, rowHigh)
+	d.checkLengths(rowLow, rowHigh)
 	if level == Generic {
 		depthwiseGeneric(d, rowLow, rowHigh)
 	} else {
@@ -39,9 +38,9 @@ func (d *Depthwise) Run(rowLow, rowHigh int) {
 	}
 }
 
-// check makes sure that nothing outside the slices is read or written: the
-// assembly does not look. Every window must reach into src.
-func (d *Depthwise) check(rowLow, rowHigh int) {
+// checkLengths panics if something outside the slices would be read or written, which the assembly
+// does not check, or if a window does not reach into src.
+func (d *Depthwise) checkLengths(rowLow, rowHigh int) {
 	inside := func(size, src, kernel, pad int) bool {
 		return pad >= 0 && pad < kernel && size > 0 && (size-1)*d.Stride-pad < src
 	}
@@ -65,35 +64,35 @@ func (d *Depthwise) check(rowLow, rowHigh int) {
 
 // depthwiseGeneric is the reference: the definition above.
 func depthwiseGeneric(d *Depthwise, rowLow, rowHigh int) {
-	c := d.Channels
 	for y := rowLow; y < rowHigh; y++ {
-		top := y*d.Stride - d.PadTop
-		iLow, iHigh := max(0, -top), min(d.KernelHeight, d.SrcHeight-top)
-		for x := 0; x < d.DstWidth; x++ {
-			left := x*d.Stride - d.PadLeft
-			jLow, jHigh := max(0, -left), min(d.KernelWidth, d.SrcWidth-left)
-			dst := d.Dst[(y*d.DstWidth+x)*c:][:c]
-			if d.Bias != nil {
-				copy(dst, d.Bias)
-			} else {
-				clear(dst)
-			}
-			for i := iLow; i < iHigh; i++ {
-				for j := jLow; j < jHigh; j++ {
-					src := d.Src[((top+i)*d.SrcWidth+left+j)*c:][:len(dst)]
-					w := d.Kernel[(i*d.KernelWidth+j)*c:][:len(dst)]
-					if d.ReLUInput {
-						for k := range dst {
-							dst[k] += max(src[k], 0) * w[k]
-						}
-					} else {
-						for k := range dst {
-							dst[k] += src[k] * w[k]
-						}
-					}
-				}
-			}
-			activate(dst, dst, d.Activation)
+		for x := range d.DstWidth {
+			depthwiseOutputGeneric(d, y, x)
 		}
 	}
+}
+
+func depthwiseOutputGeneric(d *Depthwise, y, x int) {
+	c, top, left := d.Channels, y*d.Stride-d.PadTop, x*d.Stride-d.PadLeft
+	dst := d.Dst[(y*d.DstWidth+x)*c:][:c]
+	if d.Bias != nil {
+		copy(dst, d.Bias)
+	} else {
+		clear(dst)
+	}
+	for i := max(0, -top); i < min(d.KernelHeight, d.SrcHeight-top); i++ {
+		for j := max(0, -left); j < min(d.KernelWidth, d.SrcWidth-left); j++ {
+			src := d.Src[((top+i)*d.SrcWidth+left+j)*c:][:len(dst)]
+			w := d.Kernel[(i*d.KernelWidth+j)*c:][:len(dst)]
+			if d.ReLUInput {
+				for k := range dst {
+					dst[k] += max(src[k], 0) * w[k]
+				}
+			} else {
+				for k := range dst {
+					dst[k] += src[k] * w[k]
+				}
+			}
+		}
+	}
+	activate(dst, dst, d.Activation)
 }

@@ -4,12 +4,12 @@ package kernel
 
 import "unsafe"
 
-// depthwiseTile is the argument of the depthwise functions; the generator has its
-// layout. Strides are in bytes.
+// depthwiseTile is the argument of the depthwise functions. The generator has the same layout.
+// Strides are in bytes.
 type depthwiseTile struct {
 	dst, src      unsafe.Pointer
-	left          int  // bytes from src to the first column; it may lie outside the picture
-	inside        uint // bit q: column q lies inside the picture and an output needs it
+	left          int  // bytes from src to the first column, which may be outside the picture
+	inside        uint // bit q: column q is inside the picture and an output needs it
 	outputs       int
 	kernel, bias  unsafe.Pointer
 	srcRow        uintptr // between rows of src
@@ -17,7 +17,7 @@ type depthwiseTile struct {
 	kernelRow     uintptr // between rows of the kernel
 	rows, columns int     // of the kernel that lie inside the picture
 	vectors       int     // full vectors of channels
-	mask          uintptr // of the channels left over, as in gemmTile
+	mask          uintptr // of the remaining channels, as in gemmTile
 	low, high     float32
 }
 
@@ -28,25 +28,27 @@ const depthwiseOutputs = 8
 func depthwiseVector(d *Depthwise, rowLow, rowHigh int, level Level) {
 	const value = int(unsafe.Sizeof(float32(0)))
 	c := d.Channels
-	vector := 8 // values
-	if level == AVX512 {
-		vector = 16
-	}
+	lanes := level.lanes()
 	t := depthwiseTile{
 		srcRow:    uintptr(d.SrcWidth * c * value),
 		pixel:     uintptr(c * value),
 		kernelRow: uintptr(d.KernelWidth * c * value),
-		vectors:   c / vector,
-		mask:      maskOf(level, c%vector),
+		vectors:   c / lanes,
+		mask:      makeMask(level, c%lanes),
 	}
 	t.low, t.high = d.Activation.bounds()
 	if d.Bias != nil {
 		t.bias = unsafe.Pointer(&d.Bias[0])
 	}
-	width, blocks := 0, d.DstWidth // one output at a time
+	// One output at a time, unless the generator has a function for the width and stride.
+	width, stride, relu, blocks := 0, 0, 0, d.DstWidth
 	if (d.KernelWidth == 3 || d.KernelWidth == 5) && d.Stride <= 2 {
-		width, blocks = d.KernelWidth, (d.DstWidth+depthwiseOutputs-1)/depthwiseOutputs
+		width, stride, blocks = d.KernelWidth, d.Stride, (d.DstWidth+depthwiseOutputs-1)/depthwiseOutputs
 	}
+	if d.ReLUInput {
+		relu = 1
+	}
+	run := depthwiseKernels[level][width][stride][relu]
 	for y := rowLow; y < rowHigh; y++ {
 		top := y*d.Stride - d.PadTop
 		i := max(0, -top)
@@ -66,66 +68,8 @@ func depthwiseVector(d *Depthwise, rowLow, rowHigh int, level Level) {
 				t.kernel = unsafe.Add(t.kernel, columnLow*c*value)
 				t.columns = columnHigh - columnLow
 			}
-			if level == AVX512 {
-				depthwiseAVX512(width, d.Stride, d.ReLUInput, (*byte)(unsafe.Pointer(&t)))
-			} else {
-				depthwiseAVX2(width, d.Stride, d.ReLUInput, (*byte)(unsafe.Pointer(&t)))
-			}
+			run(noescape((*byte)(unsafe.Pointer(&t))))
 			x += t.outputs
 		}
-	}
-}
-
-// depthwiseAVX512 calls the function for a kernel's width, 0 for one output at a
-// time. The calls are direct, so that the tile stays on the stack.
-func depthwiseAVX512(width, stride int, relu bool, t *byte) {
-	switch {
-	case width == 0 && relu:
-		depthwiseOneReLUAVX512(t)
-	case width == 0:
-		depthwiseOneAVX512(t)
-	case width == 3 && stride == 1 && relu:
-		depthwise3s1ReLUAVX512(t)
-	case width == 3 && stride == 1:
-		depthwise3s1AVX512(t)
-	case width == 3 && stride == 2 && relu:
-		depthwise3s2ReLUAVX512(t)
-	case width == 3 && stride == 2:
-		depthwise3s2AVX512(t)
-	case width == 5 && stride == 1 && relu:
-		depthwise5s1ReLUAVX512(t)
-	case width == 5 && stride == 1:
-		depthwise5s1AVX512(t)
-	case width == 5 && stride == 2 && relu:
-		depthwise5s2ReLUAVX512(t)
-	case width == 5 && stride == 2:
-		depthwise5s2AVX512(t)
-	}
-}
-
-// depthwiseAVX2 calls the function for a kernel's width, 0 for one output at a
-// time. The calls are direct, so that the tile stays on the stack.
-func depthwiseAVX2(width, stride int, relu bool, t *byte) {
-	switch {
-	case width == 0 && relu:
-		depthwiseOneReLUAVX2(t)
-	case width == 0:
-		depthwiseOneAVX2(t)
-	case width == 3 && stride == 1 && relu:
-		depthwise3s1ReLUAVX2(t)
-	case width == 3 && stride == 1:
-		depthwise3s1AVX2(t)
-	case width == 3 && stride == 2 && relu:
-		depthwise3s2ReLUAVX2(t)
-	case width == 3 && stride == 2:
-		depthwise3s2AVX2(t)
-	case width == 5 && stride == 1 && relu:
-		depthwise5s1ReLUAVX2(t)
-	case width == 5 && stride == 1:
-		depthwise5s1AVX2(t)
-	case width == 5 && stride == 2 && relu:
-		depthwise5s2ReLUAVX2(t)
-	case width == 5 && stride == 2:
-		depthwise5s2AVX2(t)
 	}
 }

@@ -209,6 +209,30 @@ func TestDepthwisePosition(t *testing.T) {
 	})
 }
 
+// testDepthwiseNotFinite puts value into channel 17 of position (5, 3) of a 3×3 convolution with
+// positive weights, which gives want in its windows.
+func testDepthwiseNotFinite(t *testing.T, w window, value, want float32) {
+	t.Helper()
+	d, _ := newDepthwise(w)
+	for i, v := range d.Kernel {
+		d.Kernel[i] = max(float32(math.Abs(float64(v))), 0.1)
+	}
+	d.Run(0, d.DstHeight)
+	finite := slices.Clone(d.Dst)
+	d.Src[(3*d.SrcWidth+5)*d.Channels+17] = value
+	d.Run(0, d.DstHeight)
+	for at, v := range d.Dst {
+		ch, x, y := at%d.Channels, at/d.Channels%d.DstWidth, at/d.Channels/d.DstWidth
+		expect := finite[at]
+		if ch == 17 && y >= 2 && y <= 4 && x >= 4 && x <= 6 {
+			expect = want
+		}
+		if v != expect && (v == v || expect == expect) {
+			t.Fatalf("%v, %+v: dst[%d,%d,%d] = %v, want %v", value, w, y, x, ch, v, expect)
+		}
+	}
+}
+
 // TestDepthwiseNotFinite checks that NaN and infinities in one position reach the windows that
 // cover it and no others, and that weights outside the picture are not used.
 func TestDepthwiseNotFinite(t *testing.T) {
@@ -228,25 +252,7 @@ func TestDepthwiseNotFinite(t *testing.T) {
 			for a, want := range c.want {
 				w := same(7, 12, 20, 3, 1)
 				w.relu, w.activation = c.relu, a
-				d, _ := newDepthwise(w)
-				for i, v := range d.Kernel {
-					d.Kernel[i] = max(float32(math.Abs(float64(v))), 0.1)
-				}
-				d.Run(0, d.DstHeight)
-				finite := slices.Clone(d.Dst)
-				d.Src[(3*d.SrcWidth+5)*d.Channels+17] = c.value
-				d.Run(0, d.DstHeight)
-				for at, v := range d.Dst {
-					ch, x, y := at%d.Channels, at/d.Channels%d.DstWidth, at/d.Channels/d.DstWidth
-					expect := finite[at]
-					if ch == 17 && y >= 2 && y <= 4 && x >= 4 && x <= 6 {
-						expect = want
-					}
-					if v != expect && (v == v || expect == expect) {
-						t.Fatalf("%v, relu %v, activation %d: dst[%d,%d,%d] = %v, want %v", c.value, c.relu, a, y, x,
-							ch, v, expect)
-					}
-				}
+				testDepthwiseNotFinite(t, w, c.value, want)
 			}
 		}
 		// The first row of the kernel lies above a picture of one row.

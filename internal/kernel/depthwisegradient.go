@@ -1,64 +1,51 @@
 package kernel
 
-// The gradients of a Depthwise without its activation: of a loss whose gradient by
-// dst is known. gradient has the shape of Dst.
+// The functions in this file compute gradients of a Depthwise without its activation.
+// gradient is the loss's gradient by dst and has the shape of Dst.
 
-// AddKernelGradient adds to the gradient of the kernel what src's rows
-// [rowLow,rowHigh) contribute and, if biasGradient is not nil, to that of the bias
-// what dst's rows y do that have y·Stride there. Over all rows:
+// AddKernelGradient adds to the kernel's gradient what src's rows [rowLow,rowHigh)
+// contribute and, unless biasGradient is nil, to the bias's gradient what the rows y of
+// dst do whose y·Stride is among them. Over all rows:
 //
 //	kernelGradient[i,j,c] += Σ_yx gradient[y,x,c] · in(src[y·Stride+i−PadTop, x·Stride+j−PadLeft, c])
 //	biasGradient[c]       += Σ_yx gradient[y,x,c]
 //
-// Each value is one chain, over rows of src and in them from left to right. Scratch
-// has KernelGradientScratch values. It allocates nothing.
+// Each value is one chain of additions over the rows of src, from left to right in each.
+// Scratch has KernelGradientScratch values. It allocates nothing.
 func (d *Depthwise) AddKernelGradient(kernelGradient, biasGradient, gradient, scratch []float32, rowLow, rowHigh int) {
-	d.check(0, d.DstHeight)
+	d.checkLengths(0, d.DstHeight)
 	c := d.Channels
 	if len(kernelGradient) < d.KernelHeight*d.KernelWidth*c || len(gradient) < d.DstHeight*d.DstWidth*c ||
 		biasGradient != nil && len(biasGradient) < c || len(scratch) < d.KernelGradientScratch() ||
 		rowLow < 0 || rowHigh > d.SrcHeight {
 		panic("kernel: Depthwise gradient of another shape")
 	}
-	// A row of src is copied beside zeros once, for all rows of the kernel that meet
-	// it: then every output has all its taps. A row of dst is added to the bias's
-	// gradient as it meets row y·Stride of src.
+	// A row of src is copied between zeros once, for all rows of the kernel that meet it:
+	// then every output has all its taps. A row of dst is added to the bias's gradient when
+	// it meets row y·Stride of src.
 	ignored, line := scratch[:c], scratch[c:d.KernelGradientScratch()]
 	clear(ignored)
-	left := d.PadLeft * c
 	for v := rowLow; v < rowHigh; v++ {
-		row := d.Src[v*d.SrcWidth*c:][:d.SrcWidth*c]
-		ready := false
+		padded := false
 		for i := range d.KernelHeight {
 			y := v + d.PadTop - i
 			if y < 0 || y%d.Stride != 0 || y/d.Stride >= d.DstHeight {
 				continue
 			}
-			if !ready {
-				clear(line[:left])
-				n := min(len(row), len(line)-left)
-				if d.ReLUInput {
-					Activate(line[left:][:n], row, ReLU)
-				} else {
-					copy(line[left:], row[:n])
-				}
-				clear(line[left+n:])
-				ready = true
+			if !padded {
+				d.padRow(line, d.Src[v*d.SrcWidth*c:][:d.SrcWidth*c])
+				padded = true
 			}
-			into := kernelGradient[i*d.KernelWidth*c:][:d.KernelWidth*c]
+			kernelRow := kernelGradient[i*d.KernelWidth*c:][:d.KernelWidth*c]
 			out := gradient[y/d.Stride*d.DstWidth*c:][:d.DstWidth*c]
 			sums := ignored
 			if i == d.PadTop && biasGradient != nil {
 				sums = biasGradient[:c]
 			}
-			if level == Generic {
-				d.tapsGeneric(into, sums, line, out)
-			} else {
-				d.tapsVector(into, sums, ignored, line, out)
-			}
+			d.addTaps(kernelRow, sums, ignored, line, out)
 		}
 	}
-	if rowHigh == d.SrcHeight && biasGradient != nil { // rows of dst that begin below src
+	if rowHigh == d.SrcHeight && biasGradient != nil { // rows of dst whose windows begin below src
 		first := (d.SrcHeight + d.Stride - 1) / d.Stride
 		for pixel := first * d.DstWidth; pixel < d.DstHeight*d.DstWidth; pixel++ {
 			Add(biasGradient[:c], gradient[pixel*c:], Identity)
@@ -66,15 +53,37 @@ func (d *Depthwise) AddKernelGradient(kernelGradient, biasGradient, gradient, sc
 	}
 }
 
+// addTaps adds what one output row contributes to one kernel row, and the row itself to
+// sums. ignored is a place for sums that are not needed.
+func (d *Depthwise) addTaps(kernelRow, sums, ignored, line, out []float32) {
+	if level == Generic {
+		d.addTapsGeneric(kernelRow, sums, line, out)
+	} else {
+		d.addTapsVector(kernelRow, sums, ignored, line, out)
+	}
+}
+
+// padRow sets line to a row of src, as the convolution reads it, between zeros.
+func (d *Depthwise) padRow(line, row []float32) {
+	left := d.PadLeft * d.Channels
+	clear(line[:left])
+	n := min(len(row), len(line)-left)
+	if d.ReLUInput {
+		Activate(line[left:][:n], row, ReLU)
+	} else {
+		copy(line[left:], row[:n])
+	}
+	clear(line[left+n:])
+}
+
 // KernelGradientScratch returns the length of AddKernelGradient's scratch: an input
-// row with its padding, and a value for each channel.
+// row with its padding, and one value per channel.
 func (d *Depthwise) KernelGradientScratch() int {
 	return ((d.DstWidth-1)*d.Stride + d.KernelWidth + 1) * d.Channels
 }
 
-// tapsGeneric adds what one output row contributes to one kernel row, and the row
-// itself to sums.
-func (d *Depthwise) tapsGeneric(into, sums, line, out []float32) {
+// addTapsGeneric is addTaps in portable Go.
+func (d *Depthwise) addTapsGeneric(kernelRow, sums, line, out []float32) {
 	c := d.Channels
 	for x := range d.DstWidth {
 		g := out[x*c:][:c]
@@ -82,7 +91,7 @@ func (d *Depthwise) tapsGeneric(into, sums, line, out []float32) {
 			sums[k] += v
 		}
 		for j := range d.KernelWidth {
-			src, dst := line[(x*d.Stride+j)*c:][:len(g)], into[j*c:][:len(g)]
+			src, dst := line[(x*d.Stride+j)*c:][:len(g)], kernelRow[j*c:][:len(g)]
 			for k, v := range g {
 				dst[k] += v * src[k]
 			}
@@ -90,9 +99,9 @@ func (d *Depthwise) tapsGeneric(into, sums, line, out []float32) {
 	}
 }
 
-// FlippedTaps writes to dst, of the kernel's length, the kernel as InputGradient
-// takes it: rows and columns from last to first, and with a stride above 1 those
-// that meet one input position together.
+// FlippedTaps writes to dst, of the kernel's length, the kernel in the order of
+// InputGradient: rows and columns from last to first, and with a stride above 1 those
+// together that meet the same input position.
 func (d *Depthwise) FlippedTaps(dst []float32) {
 	c := d.Channels
 	at := 0
@@ -106,18 +115,18 @@ func (d *Depthwise) FlippedTaps(dst []float32) {
 	})
 }
 
-// eachPhase calls do with the rows and columns of the kernel, from last to first,
-// that meet input positions of each remainder by the stride.
-func (d *Depthwise) eachPhase(do func(rows, columns []int)) {
+// eachPhase calls f with the rows and columns of the kernel, from last to first, that
+// meet input positions of each remainder modulo the stride.
+func (d *Depthwise) eachPhase(f func(rows, columns []int)) {
 	for py := range d.Stride {
 		for px := range d.Stride {
-			do(phase(d.KernelHeight, d.Stride, py), phase(d.KernelWidth, d.Stride, px))
+			f(listTaps(d.KernelHeight, d.Stride, py), listTaps(d.KernelWidth, d.Stride, px))
 		}
 	}
 }
 
-// phase lists the taps i with i ≡ remainder modulo stride, from last to first.
-func phase(size, stride, remainder int) []int {
+// listTaps lists the taps i with i ≡ remainder modulo stride, from last to first.
+func listTaps(size, stride, remainder int) []int {
 	var taps []int
 	for i := size - 1; i >= 0; i-- {
 		if i%stride == remainder {
@@ -131,8 +140,8 @@ func phase(size, stride, remainder int) []int {
 //
 //	srcGradient[v,u,c] = Σ_ij gradient[(v+PadTop−i)/Stride, (u+PadLeft−j)/Stride, c] · kernel[i,j,c]
 //
-// over the positions that are whole and inside. flipped is what FlippedTaps wrote.
-// A ReLUInput is not taken into account. It allocates nothing.
+// over the positions that are integers and inside. flipped is from FlippedTaps.
+// ReLUInput is ignored. It allocates nothing.
 func (d *Depthwise) InputGradient(srcGradient, gradient, flipped []float32, rowLow, rowHigh int) {
 	c := d.Channels
 	if len(srcGradient) < d.SrcHeight*d.SrcWidth*c || len(gradient) < d.DstHeight*d.DstWidth*c ||
@@ -146,85 +155,90 @@ func (d *Depthwise) InputGradient(srcGradient, gradient, flipped []float32, rowL
 		PadTop: d.KernelHeight - 1 - d.PadTop, PadLeft: d.KernelWidth - 1 - d.PadLeft,
 		Kernel: flipped,
 	}
-	// With stride 1 it is itself a depthwise convolution, if every window reaches
-	// into the gradient: inputs that no output met do not.
+	// With stride 1 it is itself a depthwise convolution if every window reaches into the
+	// gradient, that is if every input position is part of an output.
 	if d.Stride == 1 && d.SrcHeight-back.PadTop <= d.DstHeight && d.SrcWidth-back.PadLeft <= d.DstWidth {
 		back.Run(rowLow, rowHigh)
 		return
 	}
 	for v := rowLow; v < rowHigh; v++ {
-		rows := d.meeting(v, d.PadTop, d.KernelHeight)
-		firstRow, rowCount := rows.inside(d.DstHeight)
+		rows := d.findOverlap(v, d.PadTop, d.KernelHeight)
 		for start := range min(d.Stride, d.SrcWidth) {
-			// Columns that are a stride apart meet the same taps.
-			columns := d.meeting(start, d.PadLeft, d.KernelWidth)
-			taps := flipped[d.phaseStart(rows.remainder, columns.remainder)*c:]
-			for u := start; u < d.SrcWidth; {
-				run := 1
-				firstColumn, columnCount := columns.inside(d.DstWidth)
-				if columnCount == columns.count {
-					run = min((d.SrcWidth-1-u)/d.Stride, d.DstWidth-firstColumn-columnCount) + 1
-				}
-				dst := srcGradient[(v*d.SrcWidth+u)*c:]
-				if rowCount == 0 || columnCount == 0 {
-					for i := range run {
-						clear(dst[i*d.Stride*c:][:c])
-					}
-				} else {
-					from := taps[((firstRow-rows.low)*columns.count+firstColumn-columns.low)*c:]
-					src := gradient[(firstRow*d.DstWidth+firstColumn)*c:]
-					if level == Generic {
-						d.pixelsGeneric(dst, src, from, rowCount, columnCount, columns.count, run)
-					} else {
-						d.pixelsVector(dst, src, from, rowCount, columnCount, columns.count, run)
-					}
-				}
-				u += run * d.Stride
-				columns.low += run
-			}
+			d.inputGradientPhase(srcGradient, gradient, flipped, v, start, rows)
 		}
 	}
 }
 
-// meeting is which outputs an input position is part of, along one axis.
-type meeting struct {
-	remainder  int // of the taps that meet it, by the stride
-	low, count int // outputs, also those that there are not
+// inputGradientPhase writes the gradient of row v of src in the columns from start on that are
+// a stride apart, which meet the same taps.
+func (d *Depthwise) inputGradientPhase(srcGradient, gradient, flipped []float32, v, start int, rows overlap) {
+	c := d.Channels
+	firstRow, rowCount := rows.clip(d.DstHeight)
+	columns := d.findOverlap(start, d.PadLeft, d.KernelWidth)
+	taps := flipped[d.countTapsBefore(rows.remainder, columns.remainder)*c:]
+	for u := start; u < d.SrcWidth; {
+		pixels := 1
+		firstColumn, columnCount := columns.clip(d.DstWidth)
+		if columnCount == columns.count {
+			pixels = min((d.SrcWidth-1-u)/d.Stride, d.DstWidth-firstColumn-columnCount) + 1
+		}
+		dst := srcGradient[(v*d.SrcWidth+u)*c:]
+		if rowCount == 0 || columnCount == 0 {
+			for i := range pixels {
+				clear(dst[i*d.Stride*c:][:c])
+			}
+		} else {
+			first := taps[((firstRow-rows.low)*columns.count+firstColumn-columns.low)*c:]
+			src := gradient[(firstRow*d.DstWidth+firstColumn)*c:]
+			if level == Generic {
+				d.sumTapsGeneric(dst, src, first, rowCount, columnCount, columns.count, pixels)
+			} else {
+				d.sumTapsVector(dst, src, first, rowCount, columnCount, columns.count, pixels)
+			}
+		}
+		u += pixels * d.Stride
+		columns.low += pixels
+	}
 }
 
-func (d *Depthwise) meeting(position, pad, size int) meeting {
+// overlap describes the outputs that an input position is part of, along one axis.
+type overlap struct {
+	remainder  int // of the taps that meet it, modulo the stride
+	low, count int // outputs, including those outside dst
+}
+
+func (d *Depthwise) findOverlap(position, pad, size int) overlap {
 	p := position + pad
-	m := meeting{remainder: p % d.Stride}
+	m := overlap{remainder: p % d.Stride}
 	m.count = max((size-m.remainder+d.Stride-1)/d.Stride, 0)
 	last := m.remainder + (m.count-1)*d.Stride // the tap that comes first when flipped
 	m.low = (p - last) / d.Stride              // exact, and may be negative
 	return m
 }
 
-// inside is the meeting's part among the outputs that there are.
-func (m meeting) inside(outputs int) (first, count int) {
+// clip returns the overlap's outputs that are inside dst.
+func (m overlap) clip(outputs int) (first, count int) {
 	first = max(m.low, 0)
 	return first, max(min(m.low+m.count, outputs)-first, 0)
 }
 
-// phaseStart is the number of taps in the phases before one.
-func (d *Depthwise) phaseStart(py, px int) int {
-	of := func(size, remainder int) int { return (size - remainder + d.Stride - 1) / d.Stride }
+// countTapsBefore returns the number of taps in the phases before one.
+func (d *Depthwise) countTapsBefore(py, px int) int {
+	count := func(size, remainder int) int { return (size - remainder + d.Stride - 1) / d.Stride }
 	before := 0
 	for y := range d.Stride {
 		for x := range d.Stride {
 			if y == py && x == px {
 				return before
 			}
-			before += max(of(d.KernelHeight, y), 0) * max(of(d.KernelWidth, x), 0)
+			before += max(count(d.KernelHeight, y), 0) * max(count(d.KernelWidth, x), 0)
 		}
 	}
 	return before
 }
 
-// pixelsGeneric sums rows × columns taps for each of so many input pixels that are
-// a stride apart.
-func (d *Depthwise) pixelsGeneric(dst, src, taps []float32, rows, columns, tapColumns, pixels int) {
+// sumTapsGeneric sums rows × columns taps for each of so many input pixels that are a stride apart.
+func (d *Depthwise) sumTapsGeneric(dst, src, taps []float32, rows, columns, tapColumns, pixels int) {
 	c := d.Channels
 	for pixel := range pixels {
 		to := dst[pixel*d.Stride*c:][:c]

@@ -4,416 +4,193 @@
 
 package kernel
 
-// gemmAVX512 computes a gemmTile of rows rows and up to 8·eights columns.
-func gemmAVX512(rows, eights int, t *byte) {
-	switch rows<<3 | eights {
-	case 1<<3 | 1:
-		gemm1x8AVX512(t)
-	case 1<<3 | 2:
-		gemm1x16AVX512(t)
-	case 1<<3 | 3:
-		gemm1x24AVX512(t)
-	case 1<<3 | 4:
-		gemm1x32AVX512(t)
-	case 2<<3 | 1:
-		gemm2x8AVX512(t)
-	case 2<<3 | 2:
-		gemm2x16AVX512(t)
-	case 2<<3 | 3:
-		gemm2x24AVX512(t)
-	case 2<<3 | 4:
-		gemm2x32AVX512(t)
-	case 3<<3 | 1:
-		gemm3x8AVX512(t)
-	case 3<<3 | 2:
-		gemm3x16AVX512(t)
-	case 3<<3 | 3:
-		gemm3x24AVX512(t)
-	case 3<<3 | 4:
-		gemm3x32AVX512(t)
-	case 4<<3 | 1:
-		gemm4x8AVX512(t)
-	case 4<<3 | 2:
-		gemm4x16AVX512(t)
-	case 4<<3 | 3:
-		gemm4x24AVX512(t)
-	case 4<<3 | 4:
-		gemm4x32AVX512(t)
-	case 5<<3 | 1:
-		gemm5x8AVX512(t)
-	case 5<<3 | 2:
-		gemm5x16AVX512(t)
-	case 5<<3 | 3:
-		gemm5x24AVX512(t)
-	case 5<<3 | 4:
-		gemm5x32AVX512(t)
-	case 6<<3 | 1:
-		gemm6x8AVX512(t)
-	case 6<<3 | 2:
-		gemm6x16AVX512(t)
-	case 6<<3 | 3:
-		gemm6x24AVX512(t)
-	case 6<<3 | 4:
-		gemm6x32AVX512(t)
-	case 7<<3 | 1:
-		gemm7x8AVX512(t)
-	case 7<<3 | 2:
-		gemm7x16AVX512(t)
-	case 7<<3 | 3:
-		gemm7x24AVX512(t)
-	case 7<<3 | 4:
-		gemm7x32AVX512(t)
-	case 8<<3 | 1:
-		gemm8x8AVX512(t)
-	case 8<<3 | 2:
-		gemm8x16AVX512(t)
-	case 8<<3 | 3:
-		gemm8x24AVX512(t)
-	case 8<<3 | 4:
-		gemm8x32AVX512(t)
-	case 9<<3 | 1:
-		gemm9x8AVX512(t)
-	case 9<<3 | 2:
-		gemm9x16AVX512(t)
-	case 9<<3 | 3:
-		gemm9x24AVX512(t)
-	case 9<<3 | 4:
-		gemm9x32AVX512(t)
-	case 10<<3 | 1:
-		gemm10x8AVX512(t)
-	case 10<<3 | 2:
-		gemm10x16AVX512(t)
-	case 10<<3 | 3:
-		gemm10x24AVX512(t)
-	case 10<<3 | 4:
-		gemm10x32AVX512(t)
-	case 11<<3 | 1:
-		gemm11x8AVX512(t)
-	case 11<<3 | 2:
-		gemm11x16AVX512(t)
-	case 11<<3 | 3:
-		gemm11x24AVX512(t)
-	case 11<<3 | 4:
-		gemm11x32AVX512(t)
-	case 12<<3 | 1:
-		gemm12x8AVX512(t)
-	case 12<<3 | 2:
-		gemm12x16AVX512(t)
-	case 12<<3 | 3:
-		gemm12x24AVX512(t)
-	case 12<<3 | 4:
-		gemm12x32AVX512(t)
-	case 13<<3 | 1:
-		gemm13x8AVX512(t)
-	case 13<<3 | 2:
-		gemm13x16AVX512(t)
-	case 13<<3 | 3:
-		gemm13x24AVX512(t)
-	case 13<<3 | 4:
-		gemm13x32AVX512(t)
-	case 14<<3 | 1:
-		gemm14x8AVX512(t)
-	case 14<<3 | 2:
-		gemm14x16AVX512(t)
-	case 14<<3 | 3:
-		gemm14x24AVX512(t)
-	case 14<<3 | 4:
-		gemm14x32AVX512(t)
-	}
+// gemmKernels has the functions for a gemmTile, by rows and columns/8.
+var gemmKernels = [AVX512 + 1][maxTileRows + 1][5]func(t *byte){
+	AVX2: {
+		1: {1: gemm1x8AVX2, 2: gemm1x16AVX2},
+		2: {1: gemm2x8AVX2, 2: gemm2x16AVX2},
+		3: {1: gemm3x8AVX2, 2: gemm3x16AVX2},
+		4: {1: gemm4x8AVX2, 2: gemm4x16AVX2},
+		5: {1: gemm5x8AVX2, 2: gemm5x16AVX2},
+		6: {1: gemm6x8AVX2, 2: gemm6x16AVX2},
+	},
+	AVX512: {
+		1:  {1: gemm1x8AVX512, 2: gemm1x16AVX512, 3: gemm1x24AVX512, 4: gemm1x32AVX512},
+		2:  {1: gemm2x8AVX512, 2: gemm2x16AVX512, 3: gemm2x24AVX512, 4: gemm2x32AVX512},
+		3:  {1: gemm3x8AVX512, 2: gemm3x16AVX512, 3: gemm3x24AVX512, 4: gemm3x32AVX512},
+		4:  {1: gemm4x8AVX512, 2: gemm4x16AVX512, 3: gemm4x24AVX512, 4: gemm4x32AVX512},
+		5:  {1: gemm5x8AVX512, 2: gemm5x16AVX512, 3: gemm5x24AVX512, 4: gemm5x32AVX512},
+		6:  {1: gemm6x8AVX512, 2: gemm6x16AVX512, 3: gemm6x24AVX512, 4: gemm6x32AVX512},
+		7:  {1: gemm7x8AVX512, 2: gemm7x16AVX512, 3: gemm7x24AVX512, 4: gemm7x32AVX512},
+		8:  {1: gemm8x8AVX512, 2: gemm8x16AVX512, 3: gemm8x24AVX512, 4: gemm8x32AVX512},
+		9:  {1: gemm9x8AVX512, 2: gemm9x16AVX512, 3: gemm9x24AVX512, 4: gemm9x32AVX512},
+		10: {1: gemm10x8AVX512, 2: gemm10x16AVX512, 3: gemm10x24AVX512, 4: gemm10x32AVX512},
+		11: {1: gemm11x8AVX512, 2: gemm11x16AVX512, 3: gemm11x24AVX512, 4: gemm11x32AVX512},
+		12: {1: gemm12x8AVX512, 2: gemm12x16AVX512, 3: gemm12x24AVX512, 4: gemm12x32AVX512},
+		13: {1: gemm13x8AVX512, 2: gemm13x16AVX512, 3: gemm13x24AVX512, 4: gemm13x32AVX512},
+		14: {1: gemm14x8AVX512, 2: gemm14x16AVX512, 3: gemm14x24AVX512, 4: gemm14x32AVX512},
+	},
 }
 
-// outerAVX512 computes an outerTile of rows rows and up to vectors vectors of columns.
-func outerAVX512(rows, vectors int, t *byte) {
-	switch rows<<2 | vectors {
-	case 1<<2 | 1:
-		outer1x16AVX512(t)
-	case 1<<2 | 2:
-		outer1x32AVX512(t)
-	case 2<<2 | 1:
-		outer2x16AVX512(t)
-	case 2<<2 | 2:
-		outer2x32AVX512(t)
-	case 3<<2 | 1:
-		outer3x16AVX512(t)
-	case 3<<2 | 2:
-		outer3x32AVX512(t)
-	case 4<<2 | 1:
-		outer4x16AVX512(t)
-	case 4<<2 | 2:
-		outer4x32AVX512(t)
-	case 5<<2 | 1:
-		outer5x16AVX512(t)
-	case 5<<2 | 2:
-		outer5x32AVX512(t)
-	case 6<<2 | 1:
-		outer6x16AVX512(t)
-	case 6<<2 | 2:
-		outer6x32AVX512(t)
-	case 7<<2 | 1:
-		outer7x16AVX512(t)
-	case 7<<2 | 2:
-		outer7x32AVX512(t)
-	case 8<<2 | 1:
-		outer8x16AVX512(t)
-	case 8<<2 | 2:
-		outer8x32AVX512(t)
-	case 9<<2 | 1:
-		outer9x16AVX512(t)
-	case 9<<2 | 2:
-		outer9x32AVX512(t)
-	case 10<<2 | 1:
-		outer10x16AVX512(t)
-	case 10<<2 | 2:
-		outer10x32AVX512(t)
-	case 11<<2 | 1:
-		outer11x16AVX512(t)
-	case 11<<2 | 2:
-		outer11x32AVX512(t)
-	case 12<<2 | 1:
-		outer12x16AVX512(t)
-	case 12<<2 | 2:
-		outer12x32AVX512(t)
-	case 13<<2 | 1:
-		outer13x16AVX512(t)
-	case 13<<2 | 2:
-		outer13x32AVX512(t)
-	case 14<<2 | 1:
-		outer14x16AVX512(t)
-	case 14<<2 | 2:
-		outer14x32AVX512(t)
-	}
+// outerKernels has the functions for an outerTile, by rows and vectors of columns.
+var outerKernels = [AVX512 + 1][maxTileRows + 1][3]func(t *byte){
+	AVX2: {
+		1: {1: outer1x8AVX2, 2: outer1x16AVX2},
+		2: {1: outer2x8AVX2, 2: outer2x16AVX2},
+		3: {1: outer3x8AVX2, 2: outer3x16AVX2},
+		4: {1: outer4x8AVX2, 2: outer4x16AVX2},
+		5: {1: outer5x8AVX2, 2: outer5x16AVX2},
+		6: {1: outer6x8AVX2, 2: outer6x16AVX2},
+	},
+	AVX512: {
+		1:  {1: outer1x16AVX512, 2: outer1x32AVX512},
+		2:  {1: outer2x16AVX512, 2: outer2x32AVX512},
+		3:  {1: outer3x16AVX512, 2: outer3x32AVX512},
+		4:  {1: outer4x16AVX512, 2: outer4x32AVX512},
+		5:  {1: outer5x16AVX512, 2: outer5x32AVX512},
+		6:  {1: outer6x16AVX512, 2: outer6x32AVX512},
+		7:  {1: outer7x16AVX512, 2: outer7x32AVX512},
+		8:  {1: outer8x16AVX512, 2: outer8x32AVX512},
+		9:  {1: outer9x16AVX512, 2: outer9x32AVX512},
+		10: {1: outer10x16AVX512, 2: outer10x32AVX512},
+		11: {1: outer11x16AVX512, 2: outer11x32AVX512},
+		12: {1: outer12x16AVX512, 2: outer12x32AVX512},
+		13: {1: outer13x16AVX512, 2: outer13x32AVX512},
+		14: {1: outer14x16AVX512, 2: outer14x32AVX512},
+	},
 }
 
-// winogradAVX512 transforms the tiles of a winogradTile.
-func winogradAVX512(transform int, t *byte) {
-	switch transform {
-	case winogradInput:
-		winogradInputAVX512(t)
-	case winogradGradient:
-		winogradGradientAVX512(t)
-	case winogradOutput + 1:
-		winogradOutput1x1AVX512(t)
-	case winogradOutput + 2:
-		winogradOutput1x2AVX512(t)
-	case winogradOutput + 3:
-		winogradOutput2x1AVX512(t)
-	case winogradOutput + 4:
-		winogradOutput2x2AVX512(t)
-	}
+// packKernels has the functions for a linesTile, by vectors of columns.
+var packKernels = [AVX512 + 1][3]func(t *byte){
+	AVX2: {
+		1: packLines8AVX2,
+		2: packLines16AVX2,
+	},
+	AVX512: {
+		1: packLines16AVX512,
+		2: packLines32AVX512,
+	},
 }
 
-// gemmAVX2 computes a gemmTile of rows rows and up to 8·eights columns.
-func gemmAVX2(rows, eights int, t *byte) {
-	switch rows<<3 | eights {
-	case 1<<3 | 1:
-		gemm1x8AVX2(t)
-	case 1<<3 | 2:
-		gemm1x16AVX2(t)
-	case 2<<3 | 1:
-		gemm2x8AVX2(t)
-	case 2<<3 | 2:
-		gemm2x16AVX2(t)
-	case 3<<3 | 1:
-		gemm3x8AVX2(t)
-	case 3<<3 | 2:
-		gemm3x16AVX2(t)
-	case 4<<3 | 1:
-		gemm4x8AVX2(t)
-	case 4<<3 | 2:
-		gemm4x16AVX2(t)
-	case 5<<3 | 1:
-		gemm5x8AVX2(t)
-	case 5<<3 | 2:
-		gemm5x16AVX2(t)
-	case 6<<3 | 1:
-		gemm6x8AVX2(t)
-	case 6<<3 | 2:
-		gemm6x16AVX2(t)
-	}
+// depthwiseKernels has the functions for a depthwiseTile, by the kernel's width, the stride and
+// whether there is a ReLU before; width and stride are 0 for one output at a time.
+var depthwiseKernels = [AVX512 + 1][6][3][2]func(t *byte){
+	AVX2: {
+		0: {0: {depthwiseOneAVX2, depthwiseOneReLUAVX2}},
+		3: {1: {depthwise3s1AVX2, depthwise3s1ReLUAVX2}, 2: {depthwise3s2AVX2, depthwise3s2ReLUAVX2}},
+		5: {1: {depthwise5s1AVX2, depthwise5s1ReLUAVX2}, 2: {depthwise5s2AVX2, depthwise5s2ReLUAVX2}},
+	},
+	AVX512: {
+		0: {0: {depthwiseOneAVX512, depthwiseOneReLUAVX512}},
+		3: {1: {depthwise3s1AVX512, depthwise3s1ReLUAVX512}, 2: {depthwise3s2AVX512, depthwise3s2ReLUAVX512}},
+		5: {1: {depthwise5s1AVX512, depthwise5s1ReLUAVX512}, 2: {depthwise5s2AVX512, depthwise5s2ReLUAVX512}},
+	},
 }
 
-// outerAVX2 computes an outerTile of rows rows and up to vectors vectors of columns.
-func outerAVX2(rows, vectors int, t *byte) {
-	switch rows<<2 | vectors {
-	case 1<<2 | 1:
-		outer1x8AVX2(t)
-	case 1<<2 | 2:
-		outer1x16AVX2(t)
-	case 2<<2 | 1:
-		outer2x8AVX2(t)
-	case 2<<2 | 2:
-		outer2x16AVX2(t)
-	case 3<<2 | 1:
-		outer3x8AVX2(t)
-	case 3<<2 | 2:
-		outer3x16AVX2(t)
-	case 4<<2 | 1:
-		outer4x8AVX2(t)
-	case 4<<2 | 2:
-		outer4x16AVX2(t)
-	case 5<<2 | 1:
-		outer5x8AVX2(t)
-	case 5<<2 | 2:
-		outer5x16AVX2(t)
-	case 6<<2 | 1:
-		outer6x8AVX2(t)
-	case 6<<2 | 2:
-		outer6x16AVX2(t)
-	}
+// tapsKernels has the functions for a tapsTile, by the kernel's width.
+var tapsKernels = [AVX512 + 1][6]func(t *byte){
+	AVX2: {
+		1: depthwiseTaps1AVX2,
+		3: depthwiseTaps3AVX2,
+		5: depthwiseTaps5AVX2,
+	},
+	AVX512: {
+		1: depthwiseTaps1AVX512,
+		3: depthwiseTaps3AVX512,
+		5: depthwiseTaps5AVX512,
+	},
 }
 
-// winogradAVX2 transforms the tiles of a winogradTile.
-func winogradAVX2(transform int, t *byte) {
-	switch transform {
-	case winogradInput:
-		winogradInputAVX2(t)
-	case winogradGradient:
-		winogradGradientAVX2(t)
-	case winogradOutput + 1:
-		winogradOutput1x1AVX2(t)
-	case winogradOutput + 2:
-		winogradOutput1x2AVX2(t)
-	case winogradOutput + 3:
-		winogradOutput2x1AVX2(t)
-	case winogradOutput + 4:
-		winogradOutput2x2AVX2(t)
-	}
+// winogradKernels has the functions for a winogradTile, by transform.
+var winogradKernels = [AVX512 + 1][winogradTransforms]func(t *byte){
+	AVX2: {
+		winogradInput:      winogradInputAVX2,
+		winogradGradient:   winogradGradientAVX2,
+		winogradOutput + 0: winogradOutput1x1AVX2,
+		winogradOutput + 1: winogradOutput1x2AVX2,
+		winogradOutput + 2: winogradOutput2x1AVX2,
+		winogradOutput + 3: winogradOutput2x2AVX2,
+	},
+	AVX512: {
+		winogradInput:      winogradInputAVX512,
+		winogradGradient:   winogradGradientAVX512,
+		winogradOutput + 0: winogradOutput1x1AVX512,
+		winogradOutput + 1: winogradOutput1x2AVX512,
+		winogradOutput + 2: winogradOutput2x1AVX512,
+		winogradOutput + 3: winogradOutput2x2AVX512,
+	},
 }
 
-// unaryVector computes f at the level in use, which has assembly.
-func unaryVector(f unaryFunction, dst, src *float32, vectors int, part uintptr, a, b float32) {
-	if level == AVX512 {
-		switch f {
-		case expUnary:
-			expAVX512(dst, src, vectors, part, a, b)
-		case sigmoidUnary:
-			sigmoidAVX512(dst, src, vectors, part, a, b)
-		case sigmoidGradientUnary:
-			sigmoidGradientAVX512(dst, src, vectors, part, a, b)
-		case swishUnary:
-			swishAVX512(dst, src, vectors, part, a, b)
-		case swishGradientUnary:
-			swishGradientAVX512(dst, src, vectors, part, a, b)
-		case hardSigmoidUnary:
-			hardSigmoidAVX512(dst, src, vectors, part, a, b)
-		case hardSigmoidGradientUnary:
-			hardSigmoidGradientAVX512(dst, src, vectors, part, a, b)
-		case hardSwishUnary:
-			hardSwishAVX512(dst, src, vectors, part, a, b)
-		case hardSwishGradientUnary:
-			hardSwishGradientAVX512(dst, src, vectors, part, a, b)
-		case geluUnary:
-			geluAVX512(dst, src, vectors, part, a, b)
-		case geluGradientUnary:
-			geluGradientAVX512(dst, src, vectors, part, a, b)
-		case geluTanhUnary:
-			geluTanhAVX512(dst, src, vectors, part, a, b)
-		case geluTanhGradientUnary:
-			geluTanhGradientAVX512(dst, src, vectors, part, a, b)
-		case tanhUnary:
-			tanhAVX512(dst, src, vectors, part, a, b)
-		case tanhGradientUnary:
-			tanhGradientAVX512(dst, src, vectors, part, a, b)
-		case eluUnary:
-			eluAVX512(dst, src, vectors, part, a, b)
-		case eluGradientUnary:
-			eluGradientAVX512(dst, src, vectors, part, a, b)
-		case softplusUnary:
-			softplusAVX512(dst, src, vectors, part, a, b)
-		case softplusGradientUnary:
-			softplusGradientAVX512(dst, src, vectors, part, a, b)
-		case mishUnary:
-			mishAVX512(dst, src, vectors, part, a, b)
-		case mishGradientUnary:
-			mishGradientAVX512(dst, src, vectors, part, a, b)
-		case leakyReLUUnary:
-			leakyReLUAVX512(dst, src, vectors, part, a, b)
-		case leakyReLUGradientUnary:
-			leakyReLUGradientAVX512(dst, src, vectors, part, a, b)
-		case scaleUnary:
-			scaleAVX512(dst, src, vectors, part, a, b)
-		}
-		return
-	}
-	switch f {
-	case expUnary:
-		expAVX2(dst, src, vectors, part, a, b)
-	case sigmoidUnary:
-		sigmoidAVX2(dst, src, vectors, part, a, b)
-	case sigmoidGradientUnary:
-		sigmoidGradientAVX2(dst, src, vectors, part, a, b)
-	case swishUnary:
-		swishAVX2(dst, src, vectors, part, a, b)
-	case swishGradientUnary:
-		swishGradientAVX2(dst, src, vectors, part, a, b)
-	case hardSigmoidUnary:
-		hardSigmoidAVX2(dst, src, vectors, part, a, b)
-	case hardSigmoidGradientUnary:
-		hardSigmoidGradientAVX2(dst, src, vectors, part, a, b)
-	case hardSwishUnary:
-		hardSwishAVX2(dst, src, vectors, part, a, b)
-	case hardSwishGradientUnary:
-		hardSwishGradientAVX2(dst, src, vectors, part, a, b)
-	case geluUnary:
-		geluAVX2(dst, src, vectors, part, a, b)
-	case geluGradientUnary:
-		geluGradientAVX2(dst, src, vectors, part, a, b)
-	case geluTanhUnary:
-		geluTanhAVX2(dst, src, vectors, part, a, b)
-	case geluTanhGradientUnary:
-		geluTanhGradientAVX2(dst, src, vectors, part, a, b)
-	case tanhUnary:
-		tanhAVX2(dst, src, vectors, part, a, b)
-	case tanhGradientUnary:
-		tanhGradientAVX2(dst, src, vectors, part, a, b)
-	case eluUnary:
-		eluAVX2(dst, src, vectors, part, a, b)
-	case eluGradientUnary:
-		eluGradientAVX2(dst, src, vectors, part, a, b)
-	case softplusUnary:
-		softplusAVX2(dst, src, vectors, part, a, b)
-	case softplusGradientUnary:
-		softplusGradientAVX2(dst, src, vectors, part, a, b)
-	case mishUnary:
-		mishAVX2(dst, src, vectors, part, a, b)
-	case mishGradientUnary:
-		mishGradientAVX2(dst, src, vectors, part, a, b)
-	case leakyReLUUnary:
-		leakyReLUAVX2(dst, src, vectors, part, a, b)
-	case leakyReLUGradientUnary:
-		leakyReLUGradientAVX2(dst, src, vectors, part, a, b)
-	case scaleUnary:
-		scaleAVX2(dst, src, vectors, part, a, b)
-	}
+// unaryKernels has the functions of one slice.
+var unaryKernels = [AVX512 + 1][unaryFunctions]func(dst, src *float32, vectors int, part uintptr, a, b float32){
+	AVX2: {
+		expUnary:                 expAVX2,
+		sigmoidUnary:             sigmoidAVX2,
+		sigmoidGradientUnary:     sigmoidGradientAVX2,
+		swishUnary:               swishAVX2,
+		swishGradientUnary:       swishGradientAVX2,
+		hardSigmoidUnary:         hardSigmoidAVX2,
+		hardSigmoidGradientUnary: hardSigmoidGradientAVX2,
+		hardSwishUnary:           hardSwishAVX2,
+		hardSwishGradientUnary:   hardSwishGradientAVX2,
+		geluUnary:                geluAVX2,
+		geluGradientUnary:        geluGradientAVX2,
+		geluTanhUnary:            geluTanhAVX2,
+		geluTanhGradientUnary:    geluTanhGradientAVX2,
+		tanhUnary:                tanhAVX2,
+		tanhGradientUnary:        tanhGradientAVX2,
+		eluUnary:                 eluAVX2,
+		eluGradientUnary:         eluGradientAVX2,
+		softplusUnary:            softplusAVX2,
+		softplusGradientUnary:    softplusGradientAVX2,
+		mishUnary:                mishAVX2,
+		mishGradientUnary:        mishGradientAVX2,
+		leakyReLUUnary:           leakyReLUAVX2,
+		leakyReLUGradientUnary:   leakyReLUGradientAVX2,
+		scaleUnary:               scaleAVX2,
+	},
+	AVX512: {
+		expUnary:                 expAVX512,
+		sigmoidUnary:             sigmoidAVX512,
+		sigmoidGradientUnary:     sigmoidGradientAVX512,
+		swishUnary:               swishAVX512,
+		swishGradientUnary:       swishGradientAVX512,
+		hardSigmoidUnary:         hardSigmoidAVX512,
+		hardSigmoidGradientUnary: hardSigmoidGradientAVX512,
+		hardSwishUnary:           hardSwishAVX512,
+		hardSwishGradientUnary:   hardSwishGradientAVX512,
+		geluUnary:                geluAVX512,
+		geluGradientUnary:        geluGradientAVX512,
+		geluTanhUnary:            geluTanhAVX512,
+		geluTanhGradientUnary:    geluTanhGradientAVX512,
+		tanhUnary:                tanhAVX512,
+		tanhGradientUnary:        tanhGradientAVX512,
+		eluUnary:                 eluAVX512,
+		eluGradientUnary:         eluGradientAVX512,
+		softplusUnary:            softplusAVX512,
+		softplusGradientUnary:    softplusGradientAVX512,
+		mishUnary:                mishAVX512,
+		mishGradientUnary:        mishGradientAVX512,
+		leakyReLUUnary:           leakyReLUAVX512,
+		leakyReLUGradientUnary:   leakyReLUGradientAVX512,
+		scaleUnary:               scaleAVX512,
+	},
 }
 
-// binaryVector computes f at the level in use, which has assembly.
-func binaryVector(f binaryFunction, dst, x, y *float32, vectors int, part uintptr) {
-	if level == AVX512 {
-		switch f {
-		case multiplyBinary:
-			multiplyAVX512(dst, x, y, vectors, part)
-		case addMultiplyBinary:
-			addMultiplyAVX512(dst, x, y, vectors, part)
-		case preluBinary:
-			preluAVX512(dst, x, y, vectors, part)
-		case preluGradientBinary:
-			preluGradientAVX512(dst, x, y, vectors, part)
-		case preluSlopesBinary:
-			preluSlopesAVX512(dst, x, y, vectors, part)
-		}
-		return
-	}
-	switch f {
-	case multiplyBinary:
-		multiplyAVX2(dst, x, y, vectors, part)
-	case addMultiplyBinary:
-		addMultiplyAVX2(dst, x, y, vectors, part)
-	case preluBinary:
-		preluAVX2(dst, x, y, vectors, part)
-	case preluGradientBinary:
-		preluGradientAVX2(dst, x, y, vectors, part)
-	case preluSlopesBinary:
-		preluSlopesAVX2(dst, x, y, vectors, part)
-	}
+// binaryKernels has the functions of two slices.
+var binaryKernels = [AVX512 + 1][binaryFunctions]func(dst, x, y *float32, vectors int, part uintptr){
+	AVX2: {
+		multiplyBinary:      multiplyAVX2,
+		addMultiplyBinary:   addMultiplyAVX2,
+		preluBinary:         preluAVX2,
+		preluGradientBinary: preluGradientAVX2,
+		preluSlopesBinary:   preluSlopesAVX2,
+	},
+	AVX512: {
+		multiplyBinary:      multiplyAVX512,
+		addMultiplyBinary:   addMultiplyAVX512,
+		preluBinary:         preluAVX512,
+		preluGradientBinary: preluGradientAVX512,
+		preluSlopesBinary:   preluSlopesAVX512,
+	},
 }

@@ -29,10 +29,10 @@ func Activate(dst, src []float32, a Activation) {
 }
 
 // Scale sets dst[i] *= factor.
-func Scale(dst []float32, factor float32) { unaryOf(scaleUnary, dst, dst, float64(factor), 0) }
+func Scale(dst []float32, factor float32) { applyUnary(scaleUnary, dst, dst, float64(factor), 0) }
 
-// ActivationGradient sets dst[i] = 0 where an activation is flat, as its result
-// out[i] shows: dst becomes the gradient by what went into the activation. It
+// ActivationGradient turns dst from the gradient by an activation's result out into
+// the gradient by its argument: it sets dst[i] = 0 where the activation is flat. It
 // panics if out is shorter than dst.
 func ActivationGradient(dst, out []float32, a Activation) {
 	if a == Identity {
@@ -40,7 +40,7 @@ func ActivationGradient(dst, out []float32, a Activation) {
 	}
 	out = out[:len(dst)]
 	low, high := a.bounds()
-	done := withinVector(dst, out, low, high)
+	done := zeroOutsideVector(dst, out, low, high)
 	for i, v := range out[done:] {
 		if !(v > low && v < high) {
 			dst[done+i] = 0

@@ -2,17 +2,18 @@ package kernel
 
 import "math"
 
-// Activation is the non-linearity applied when a result is written. NaN passes
-// through.
+// Activation is the nonlinear function applied when a result is written. NaN stays
+// NaN.
 type Activation uint8
 
+// Activations.
 const (
 	Identity Activation = iota
 	ReLU                // max(v, 0)
 	ReLU6               // min(max(v, 0), 6)
 )
 
-// bounds returns low and high such that the activation is min(max(v, low), high).
+// bounds returns low and high so that the activation is min(max(v, low), high).
 func (a Activation) bounds() (low, high float32) {
 	switch a {
 	case ReLU:
@@ -23,37 +24,36 @@ func (a Activation) bounds() (low, high float32) {
 	return float32(math.Inf(-1)), float32(math.Inf(1))
 }
 
-// Matrix is a right-hand side of Gemm: rows × columns values, packed once into
-// panels of adjacent columns so that the micro-kernel reads it front to back.
-// Between calls of Set it may be shared. It is packed for one level and stays with
-// that level's kernels.
+// Matrix is a right-hand side of Gemm: rows × columns values, packed into panels of adjacent
+// columns so that the micro-kernel reads it from front to back. Between calls of Set it may be
+// shared. It is packed for one level and always used with that level's kernels.
 type Matrix struct {
 	Rows, Columns int
 	// PanelColumns is the number of columns in every panel but the last.
 	PanelColumns int
 
 	level Level
-	// data holds panel after panel, each row by row. The last panel is filled with
-	// zeros to a multiple of 8 columns if the level is not Generic.
+	// data holds the panels one after another, each row by row. Unless the level is Generic, the
+	// last panel is filled up with zeros to a multiple of 8 columns.
 	data []float32
 }
 
 // Panels returns the number of panels.
-func (b *Matrix) Panels() int { return (b.Columns + b.PanelColumns - 1) / b.PanelColumns }
+func (m *Matrix) Panels() int { return (m.Columns + m.PanelColumns - 1) / m.PanelColumns }
 
 // panel returns panel p: its first column, its number of columns, and its rows.
-func (b *Matrix) panel(p int) (column, columns int, data []float32) {
-	column = p * b.PanelColumns
-	return column, min(b.PanelColumns, b.Columns-column), b.data[column*b.Rows:]
+func (m *Matrix) panel(p int) (column, columns int, data []float32) {
+	column = p * m.PanelColumns
+	return column, min(m.PanelColumns, m.Columns-column), m.data[column*m.Rows:]
 }
 
-// panelColumns is the number of columns in a panel of each level: the micro-kernels
-// take two vectors.
+// panelColumns is the number of columns in a panel of each level: micro-kernels process two
+// vectors.
 var panelColumns = [...]int{Generic: 16, AVX2: 16, AVX512: 32}
 
 func newMatrix(rows, columns int, level Level) *Matrix {
 	m := &Matrix{Rows: rows, Columns: columns, PanelColumns: panelColumns[level], level: level}
-	m.data = make([]float32, rows*m.padded(columns)) // a full panel has no padding
+	m.data = make([]float32, rows*m.paddedColumns(columns)) // a full panel has no padding
 	return m
 }
 
@@ -61,62 +61,67 @@ func (m *Matrix) set(b []float32) {
 	for p := range m.Panels() {
 		column, width, to := m.panel(p)
 		for k := range m.Rows {
-			copy(to[k*m.padded(width):], b[k*m.Columns+column:][:width])
+			copy(to[k*m.paddedColumns(width):], b[k*m.Columns+column:][:width])
 		}
 	}
 }
 
-// setTransposed goes through eight rows of b at a time, so that what it writes lies together.
 func (m *Matrix) setTransposed(b, scale []float32) {
 	for p := range m.Panels() {
-		column, width, to := m.panel(p)
-		step := m.padded(width)
+		column, width, dst := m.panel(p)
+		stride := m.paddedColumns(width)
 		j := 0
 		for ; j+8 <= width; j += 8 {
-			var rows [8][]float32
-			for i := range rows {
-				rows[i] = b[(column+j+i)*m.Rows:][:m.Rows]
-			}
-			for k := range m.Rows {
-				eight := (*[8]float32)(to[k*step+j:])
-				for i := range rows {
-					eight[i] = rows[i][k]
-				}
-				if scale != nil {
-					for i := range eight {
-						eight[i] *= scale[k]
-					}
-				}
-			}
+			m.setEightColumns(dst[j:], stride, b[(column+j)*m.Rows:], scale)
 		}
 		for ; j < width; j++ {
 			for k, v := range b[(column+j)*m.Rows:][:m.Rows] {
 				if scale != nil {
 					v *= scale[k]
 				}
-				to[k*step+j] = v
+				dst[k*stride+j] = v
 			}
 		}
 	}
 }
 
-// padded returns the length of a panel's row of the given columns.
-func (b *Matrix) padded(columns int) int {
-	if b.level == Generic {
+// setEightColumns sets eight columns of a panel to the first eight rows of b at once, so
+// that adjacent values are written together.
+func (m *Matrix) setEightColumns(dst []float32, stride int, b, scale []float32) {
+	var rows [8][]float32
+	for i := range rows {
+		rows[i] = b[i*m.Rows:][:m.Rows]
+	}
+	for k := range m.Rows {
+		eight := (*[8]float32)(dst[k*stride:])
+		for i := range rows {
+			eight[i] = rows[i][k]
+		}
+		if scale != nil {
+			for i := range eight {
+				eight[i] *= scale[k]
+			}
+		}
+	}
+}
+
+// paddedColumns returns the length of a panel's row with padding.
+func (m *Matrix) paddedColumns(columns int) int {
+	if m.level == Generic {
 		return columns
 	}
 	return (columns + 7) / 8 * 8
 }
 
-// scaleColumns multiplies each column by its factor; nil is 1 for all.
-func (b *Matrix) scaleColumns(scale []float32) {
+// scaleColumns multiplies each column by its factor; nil means 1 for all.
+func (m *Matrix) scaleColumns(scale []float32) {
 	if scale == nil {
 		return
 	}
-	for p := range b.Panels() {
-		column, width, rows := b.panel(p)
-		for k := range b.Rows {
-			row := rows[k*b.padded(width):][:width]
+	for p := range m.Panels() {
+		column, width, rows := m.panel(p)
+		for k := range m.Rows {
+			row := rows[k*m.paddedColumns(width):][:width]
 			for j, s := range scale[column:][:width] {
 				row[j] *= s
 			}
@@ -128,15 +133,15 @@ func (b *Matrix) scaleColumns(scale []float32) {
 //
 //	dst[i,j] = act(bias[j] + Σ_s Σ_k a[i·AStride + s·SegmentStride + k] · B[s·SegmentLen+k, j] + residual[i,j])
 //
-// for s in [0,Segments), k in [0,SegmentLen). One segment is a plain product;
-// a convolution has one segment for each kernel row: row i is output column i,
-// AStride the stride times the input channels, SegmentLen the kernel's width
-// times the input channels, and SegmentStride the length of one input row.
+// for s in [0,Segments), k in [0,SegmentLen). With one segment it is a plain product.
+// A convolution has one segment per kernel row: row i is output column i, AStride the
+// stride times the input channels, SegmentLen the kernel's width times the input
+// channels, and SegmentStride the length of one input row.
 //
-// The sum runs over s and k in that order, starting from the bias or zero; then
-// the residual is added. The assembly adds each product without rounding it first.
-// So a value's bits depend on neither the tile nor the thread that computed it,
-// and AVX2 and AVX-512 give the same bits.
+// The sum runs over s and k in that order, starting from the bias or zero; the
+// residual is added last. The assembly adds each product without rounding it first.
+// So a value's bits do not depend on the tile or the thread that computed it, and
+// AVX2 and AVX-512 give the same bits.
 type Gemm struct {
 	Dst       []float32
 	DstStride int // between rows of dst, in values
@@ -148,21 +153,21 @@ type Gemm struct {
 	SegmentStride int
 
 	B    *Matrix   // Rows = Segments·SegmentLen
-	Bias []float32 // one value a column, or nil
+	Bias []float32 // one value per column, or nil
 
 	Residual       []float32 // nil, or added before the activation; may be Dst itself
 	ResidualStride int
 
 	Activation Activation
 
-	// Scratch is nil, or ScratchLen values that Run may use: it is then faster.
+	// Scratch is nil, or ScratchLen values that make Run faster.
 	Scratch []float32
 }
 
 // ScratchLen returns the length of Scratch that helps with rows of A of the given
-// stride. Rows a multiple of 4 KiB apart fall into the same few lines of the
-// first-level cache, so that a tile's rows drive each other out; there a tile is
-// copied to rows that lie otherwise. Elsewhere it is 0.
+// stride. Rows a multiple of 4 KiB apart map to the same few lines of the first-level
+// cache, so that a tile's rows evict each other; such a tile is copied to rows with
+// another stride. For other strides ScratchLen returns 0.
 func ScratchLen(aStride int) int {
 	if aStride%cacheWay != 0 {
 		return 0
@@ -174,7 +179,7 @@ const (
 	// cacheWay is the number of values in one way of the first-level data cache,
 	// 4 KiB on amd64.
 	cacheWay = 1024
-	// scratchPad moves each row on by a cache line.
+	// scratchPad moves each row by one cache line.
 	scratchPad = 16
 	// maxTileRows is the number of rows of the largest micro-kernel.
 	maxTileRows = 14
@@ -187,7 +192,7 @@ func (g *Gemm) Run(rowLow, rowHigh, panelLow, panelHigh int) {
 	if rowLow >= rowHigh || panelLow >= panelHigh {
 		return
 	}
-	g.check(rowLow, rowHigh, panelLow, panelHigh)
+	g.checkLengths(rowLow, rowHigh, panelLow, panelHigh)
 	if g.B.level == Generic {
 		gemmGeneric(g, rowLow, rowHigh, panelLow, panelHigh)
 	} else {
@@ -195,9 +200,9 @@ func (g *Gemm) Run(rowLow, rowHigh, panelLow, panelHigh int) {
 	}
 }
 
-// check makes sure that nothing outside the slices is read or written: the
-// assembly does not look.
-func (g *Gemm) check(rowLow, rowHigh, panelLow, panelHigh int) {
+// checkLengths panics if something outside the slices would be read or written, which the assembly
+// does not check.
+func (g *Gemm) checkLengths(rowLow, rowHigh, panelLow, panelHigh int) {
 	columns := min(panelHigh*g.B.PanelColumns, g.B.Columns)
 	last := rowHigh - 1
 	switch {
@@ -216,36 +221,38 @@ func (g *Gemm) check(rowLow, rowHigh, panelLow, panelHigh int) {
 	}
 }
 
-// gemmGeneric is the reference: the definition above, one dst row at a time.
+// gemmGeneric is the reference: the definition above, one row of a panel at a time.
 func gemmGeneric(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
-	var sums [16]float32 // a panel's columns
 	for p := panelLow; p < panelHigh; p++ {
 		column, width, panel := g.B.panel(p)
 		for i := rowLow; i < rowHigh; i++ {
-			acc := sums[:width]
-			if g.Bias != nil {
-				copy(acc, g.Bias[column:])
-			} else {
-				clear(acc)
-			}
-			k := 0
-			for s := range g.Segments {
-				for _, v := range g.A[i*g.AStride+s*g.SegmentStride:][:g.SegmentLen] {
-					row := panel[k*width:][:len(acc)]
-					for j := range acc {
-						acc[j] += v * row[j]
-					}
-					k++
-				}
-			}
-			if g.Residual != nil {
-				for j, v := range g.Residual[i*g.ResidualStride+column:][:width] {
-					acc[j] += v
-				}
-			}
-			activate(g.Dst[i*g.DstStride+column:][:width], acc, g.Activation)
+			gemmRowGeneric(g, i, column, width, panel)
 		}
 	}
+}
+
+func gemmRowGeneric(g *Gemm, i, column, width int, panel []float32) {
+	var sums [16]float32 // a panel's columns
+	acc := sums[:width]
+	if g.Bias != nil {
+		copy(acc, g.Bias[column:])
+	}
+	k := 0
+	for s := range g.Segments {
+		for _, v := range g.A[i*g.AStride+s*g.SegmentStride:][:g.SegmentLen] {
+			row := panel[k*width:][:len(acc)]
+			for j := range acc {
+				acc[j] += v * row[j]
+			}
+			k++
+		}
+	}
+	if g.Residual != nil {
+		for j, v := range g.Residual[i*g.ResidualStride+column:][:width] {
+			acc[j] += v
+		}
+	}
+	activate(g.Dst[i*g.DstStride+column:][:width], acc, g.Activation)
 }
 
 // activate writes act(src) to dst; they may be the same slice.

@@ -4,16 +4,16 @@ package kernel
 
 import "unsafe"
 
-// gemmTile is the argument of the micro-kernels; the generator has its layout.
-// Strides are in bytes.
+// gemmTile is the argument of the micro-kernels. The generator has the same layout. Strides are in
+// bytes.
 type gemmTile struct {
 	dst, a, b, bias, residual unsafe.Pointer
 	dstStride, aStride        uintptr
 	segments, segmentLen      uintptr
 	segmentStep               uintptr // from the end of a segment to the next
 	residualStride            uintptr
-	next                      uintptr // from b to what is to be brought into the second-level cache
-	mask                      uintptr // of the last vector: bits, or the address of one; 0 if it is full
+	next                      uintptr // from b to what to prefetch into the second-level cache
+	mask                      uintptr // of the last vector: bits or an address; 0 if it is full
 	low, high                 float32
 }
 
@@ -21,81 +21,93 @@ type gemmTile struct {
 var tileRows = [...]int{AVX2: 6, AVX512: maxTileRows}
 
 const (
-	// groupValues is how much of B a group of panels may hold: half of a core's
-	// second-level cache (1 MiB on Zen 4).
+	// groupValues limits the values of B in a group of panels to half of a core's second-level
+	// cache (1 MiB on Zen 4).
 	groupValues = 128 << 10
-	// blockValues is how much of A a block of rows may hold: the larger part of the
-	// first-level cache (32 KiB).
+	// blockValues limits the values of A in a block of rows to the larger part of the first-level
+	// cache (32 KiB).
 	blockValues = 5 << 10
 )
 
+// gemmRun is what gemmVector keeps from tile to tile.
+type gemmRun struct {
+	*Gemm
+	tile      gemmTile
+	copied    bool // a tile's rows are in Scratch
+	block     int  // tiles in a block of rows
+	rowHigh   int
+	panelHigh int
+}
+
 // gemmVector goes through groups of panels of B, in each through blocks of rows of
-// A, and in these through panels and tiles. So a block comes from memory once a
+// A, and in these through panels and tiles. So a block is loaded from memory once per
 // group, and dst is written from front to back.
 func gemmVector(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 	const value = unsafe.Sizeof(float32(0))
-	t := gemmTile{
+	r := gemmRun{Gemm: g, rowHigh: rowHigh, panelHigh: panelHigh, tile: gemmTile{
 		dstStride:      uintptr(g.DstStride) * value,
 		aStride:        uintptr(g.AStride) * value,
 		segments:       uintptr(g.Segments),
 		segmentLen:     uintptr(g.SegmentLen),
 		segmentStep:    uintptr(g.SegmentStride-g.SegmentLen) * value,
 		residualStride: uintptr(g.ResidualStride) * value,
-	}
-	t.low, t.high = g.Activation.bounds()
-	level := g.B.level
-	needed := ScratchLen(g.AStride)
-	copied := g.Segments == 1 && needed > 0 && len(g.Scratch) >= needed
+	}}
+	r.tile.low, r.tile.high = g.Activation.bounds()
+	largest := tileRows[g.B.level]
 	group := max(1, groupValues/(g.B.PanelColumns*g.B.Rows))
-	block := max(1, blockValues/(tileRows[level]*g.B.Rows)) // in tiles
-	if copied {                                             // a tile for all panels of a group
-		t.aStride = uintptr(g.AStride+scratchPad) * value
-		block = 1
+	r.block = max(1, blockValues/(largest*g.B.Rows))
+	needed := ScratchLen(g.AStride)
+	r.copied = g.Segments == 1 && needed > 0 && len(g.Scratch) >= needed
+	if r.copied { // one tile for all panels of a group
+		r.tile.aStride = uintptr(g.AStride+scratchPad) * value
+		r.block = 1
 	}
-	tiles := (rowHigh - rowLow + tileRows[level] - 1) / tileRows[level]
+	tiles := (rowHigh - rowLow + largest - 1) / largest
 	for first := panelLow; first < panelHigh; first += group {
-		for blockLow, left := rowLow, tiles; left > 0; left -= block {
-			blockHigh := blockLow
+		for low, left := rowLow, tiles; left > 0; left -= r.block {
+			high := low
 			for p := first; p < min(first+group, panelHigh); p++ {
-				column, width, panel := g.B.panel(p)
-				eights := (width + 7) / 8
-				last := 8 // values in the last vector
-				if level == AVX512 && eights%2 == 0 {
-					last = 16
-				}
-				t.b, t.mask = unsafe.Pointer(&panel[0]), maskOf(level, width%last)
-				if g.Bias != nil {
-					t.bias = unsafe.Pointer(&g.Bias[column])
-				}
-				low := blockLow
-				for tile := left; tile > max(0, left-block); tile-- {
-					rows := (rowHigh - low + tile - 1) / tile
-					t.dst, t.a = unsafe.Pointer(&g.Dst[low*g.DstStride+column]), unsafe.Pointer(&g.A[low*g.AStride])
-					if g.Residual != nil {
-						t.residual = unsafe.Pointer(&g.Residual[low*g.ResidualStride+column])
-					}
-					if copied {
-						if p == first {
-							g.copyRows(low, rows)
-						}
-						t.a = unsafe.Pointer(&g.Scratch[0])
-					}
-					// The next panel comes while the last tile of this one is computed.
-					if t.next = 0; tile == max(1, left-block+1) && p+1 < panelHigh {
-						t.next = uintptr(g.B.PanelColumns*g.B.Rows) * value
-					}
-					if level == AVX512 {
-						gemmAVX512(rows, eights, (*byte)(unsafe.Pointer(&t)))
-					} else {
-						gemmAVX2(rows, eights, (*byte)(unsafe.Pointer(&t)))
-					}
-					low += rows
-				}
-				blockHigh = low
+				high = r.computeBlock(p, low, left, p == first)
 			}
-			blockLow = blockHigh
+			low = high
 		}
 	}
+}
+
+// computeBlock computes the rows from low on of a block of one panel and returns the row
+// behind it. left is the number of tiles up to rowHigh.
+func (r *gemmRun) computeBlock(p, low, left int, copyRows bool) int {
+	t := &r.tile
+	column, width, panel := r.B.panel(p)
+	eights := (width + 7) / 8
+	last := 8 // values in the last vector
+	if r.B.level == AVX512 && eights%2 == 0 {
+		last = 16
+	}
+	t.b, t.mask = unsafe.Pointer(&panel[0]), makeMask(r.B.level, width%last)
+	if r.Bias != nil {
+		t.bias = unsafe.Pointer(&r.Bias[column])
+	}
+	for tile := left; tile > max(0, left-r.block); tile-- {
+		rows := (r.rowHigh - low + tile - 1) / tile
+		t.dst, t.a = unsafe.Pointer(&r.Dst[low*r.DstStride+column]), unsafe.Pointer(&r.A[low*r.AStride])
+		if r.Residual != nil {
+			t.residual = unsafe.Pointer(&r.Residual[low*r.ResidualStride+column])
+		}
+		if r.copied {
+			if copyRows {
+				r.copyRows(low, rows)
+			}
+			t.a = unsafe.Pointer(&r.Scratch[0])
+		}
+		// The next panel is prefetched while the last tile of this one is computed.
+		if t.next = 0; tile == max(1, left-r.block+1) && p+1 < r.panelHigh {
+			t.next = uintptr(r.B.PanelColumns*r.B.Rows) * unsafe.Sizeof(float32(0))
+		}
+		gemmKernels[r.B.level][rows][eights](noescape((*byte)(unsafe.Pointer(t))))
+		low += rows
+	}
+	return low
 }
 
 // copyRows copies a tile's rows of A to Scratch.
@@ -105,12 +117,11 @@ func (g *Gemm) copyRows(low, rows int) {
 	}
 }
 
-// partMasks are eight ones and eight zeros: the mask of the first n of 8 values
-// begins at 8−n.
+// partMasks has eight ones and eight zeros: the mask of the first n of 8 values begins at 8−n.
 var partMasks = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
 
-// maskOf returns the mask of the first n values of a vector, 0 for n = 0.
-func maskOf(level Level, n int) uintptr {
+// makeMask returns the mask of the first n values of a vector, 0 for n = 0.
+func makeMask(level Level, n int) uintptr {
 	switch {
 	case n == 0:
 		return 0

@@ -182,23 +182,28 @@ func TestGemmRanges(t *testing.T) {
 					}
 					p.Run(rowLow, rowHigh, panelLow, panelHigh)
 					p.guards.check(t)
-					for at, v := range p.Dst {
-						i, j := at/p.DstStride, at%p.DstStride
-						inside := i >= rowLow && i < rowHigh && j < p.B.Columns &&
-							j >= panelLow*p.B.PanelColumns && j < panelHigh*p.B.PanelColumns
-						want := float32(guard)
-						if inside {
-							want = whole[at]
-						}
-						if math.Float32bits(v) != math.Float32bits(want) {
-							t.Fatalf("rows [%d,%d) panels [%d,%d): dst[%d,%d] = %v, want %v",
-								rowLow, rowHigh, panelLow, panelHigh, i, j, v, want)
-						}
-					}
+					p.checkRange(t, whole, rowLow, rowHigh, panelLow, panelHigh)
 				}
 			}
 		}
 	})
+}
+
+// checkRange checks that Dst has the values of whole inside the ranges, and guards outside.
+func (p *product) checkRange(t *testing.T, whole []float32, rowLow, rowHigh, panelLow, panelHigh int) {
+	t.Helper()
+	for at, v := range p.Dst {
+		i, j := at/p.DstStride, at%p.DstStride
+		want := float32(guard)
+		if i >= rowLow && i < rowHigh && j < p.B.Columns &&
+			j >= panelLow*p.B.PanelColumns && j < panelHigh*p.B.PanelColumns {
+			want = whole[at]
+		}
+		if math.Float32bits(v) != math.Float32bits(want) {
+			t.Fatalf("rows [%d,%d) panels [%d,%d): dst[%d,%d] = %v, want %v",
+				rowLow, rowHigh, panelLow, panelHigh, i, j, v, want)
+		}
+	}
 }
 
 func TestGemmResidualMayBeDst(t *testing.T) {
@@ -254,27 +259,33 @@ func TestGemmNotFinite(t *testing.T) {
 			{-inf, map[Activation]float32{Identity: -inf, ReLU: 0, ReLU6: 0}},
 		} {
 			for a, want := range c.want {
-				p := newProduct(shape{rows: 16, columns: 50, segments: 1, segmentLen: 11, aStride: 11, bias: true,
-					residual: true, activation: a})
-				for i, v := range p.b {
-					p.b[i] = max(float32(math.Abs(float64(v))), 0.1)
-				}
-				finite := p.run(t, l)
-				p.A[9*p.AStride+5] = c.value
-				got := p.run(t, l)
-				for at, v := range got {
-					i, j := at/p.DstStride, at%p.DstStride
-					expect := finite[at]
-					if i == 9 && j < p.B.Columns {
-						expect = want
-					}
-					if v != expect && (v == v || expect == expect) {
-						t.Fatalf("%v with activation %d: dst[%d,%d] = %v, want %v", c.value, a, i, j, v, expect)
-					}
-				}
+				testGemmNotFinite(t, l, a, c.value, want)
 			}
 		}
 	})
+}
+
+// testGemmNotFinite puts value into row 9 of A and positive values into B, which gives want in
+// row 9 of Dst.
+func testGemmNotFinite(t *testing.T, l Level, a Activation, value, want float32) {
+	t.Helper()
+	p := newProduct(shape{rows: 16, columns: 50, segments: 1, segmentLen: 11, aStride: 11, bias: true,
+		residual: true, activation: a})
+	for i, v := range p.b {
+		p.b[i] = max(float32(math.Abs(float64(v))), 0.1)
+	}
+	finite := p.run(t, l)
+	p.A[9*p.AStride+5] = value
+	for at, v := range p.run(t, l) {
+		i, j := at/p.DstStride, at%p.DstStride
+		expect := finite[at]
+		if i == 9 && j < p.B.Columns {
+			expect = want
+		}
+		if v != expect && (v == v || expect == expect) {
+			t.Fatalf("%v with activation %d: dst[%d,%d] = %v, want %v", value, a, i, j, v, expect)
+		}
+	}
 }
 
 // TestPackKeepsNothing checks that a matrix does not change with the slice that it was packed from,

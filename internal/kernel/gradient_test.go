@@ -33,26 +33,14 @@ func testOuter(t tester, rows, columns, count, padA, padB int, sums bool) {
 		dst.check(t)
 		total.check(t)
 		for n := range columns {
-			sum, magnitude := float64(sumsBefore[n]), math.Abs(float64(sumsBefore[n]))
-			for k := range count {
-				if sums {
-					v := float64(b[k*o.BStride+n])
-					sum, magnitude = sum+v, magnitude+math.Abs(v)
-				}
+			term := func(k int) float64 { return float64(b[k*o.BStride+n]) }
+			if !sums {
+				term = func(int) float64 { return 0 }
 			}
-			if got := float64(total.values[n]); !(math.Abs(got-sum) <= sumError(count, magnitude)) {
-				t.Fatalf("%v: sum %d is %v, want %v", level, n, got, sum)
-			}
+			checkSum(t, fmt.Sprintf("sum %d", n), total.values[n], sumsBefore[n], count, term)
 			for m := range rows {
-				want := float64(before[m*columns+n])
-				magnitude := math.Abs(want)
-				for k := range count {
-					v := float64(a[k*o.AStride+m]) * float64(b[k*o.BStride+n])
-					want, magnitude = want+v, magnitude+math.Abs(v)
-				}
-				if got := float64(dst.values[m*columns+n]); !(math.Abs(got-want) <= sumError(count, magnitude)) {
-					t.Fatalf("%v: dst[%d,%d] is %v, want %v", level, m, n, got, want)
-				}
+				checkSum(t, fmt.Sprintf("dst[%d,%d]", m, n), dst.values[m*columns+n], before[m*columns+n], count,
+					func(k int) float64 { return float64(a[k*o.AStride+m]) * float64(b[k*o.BStride+n]) })
 			}
 		}
 		if level == Generic {
@@ -63,6 +51,19 @@ func testOuter(t tester, rows, columns, count, padA, padB int, sums bool) {
 		} else if err := sameBits(append(vector, vectorSums...), append(dst.values, total.values...)); err != nil {
 			t.Fatalf("AVX2 and %v: %v", level, err)
 		}
+	}
+}
+
+// checkSum compares a value with what it was before plus count terms.
+func checkSum(t tester, name string, got, before float32, count int, term func(k int) float64) {
+	t.Helper()
+	want, magnitude := float64(before), math.Abs(float64(before))
+	for k := range count {
+		v := term(k)
+		want, magnitude = want+v, magnitude+math.Abs(v)
+	}
+	if !(math.Abs(float64(got)-want) <= sumError(count, magnitude)) {
+		t.Fatalf("%v: %s is %v, want %v", level, name, got, want)
 	}
 }
 
@@ -87,26 +88,23 @@ func TestOuterAnyShape(t *testing.T) {
 	})
 }
 
-// testDepthwiseGradient checks both gradients at all levels against sums over the
-// definition of the convolution.
-func testDepthwiseGradient(t tester, w window) {
-	t.Helper()
-	d, _ := newDepthwise(w)
-	r := newRand(w.height, w.width, w.channels, 3)
-	gradient := random(r, len(d.Dst))
-	kernelBefore, biasBefore := random(r, len(d.Kernel)), random(r, d.Channels)
-	type exact struct{ sum, magnitude float64 }
-	add := func(e *exact, v float64) { e.sum += v; e.magnitude += math.Abs(v) }
-	kernelWant, srcWant, biasWant := make([]exact, len(d.Kernel)), make([]exact, len(d.Src)), make([]exact, d.Channels)
+// exact is a sum in float64, and that of the terms' magnitudes.
+type exact struct{ sum, magnitude float64 }
+
+func (e *exact) add(v float64) { e.sum += v; e.magnitude += math.Abs(v) }
+
+// exactGradients sums the gradients by the definition of the convolution.
+func exactGradients(d *Depthwise, gradient, kernelBefore, biasBefore []float32) (kernel, bias, input []exact) {
+	kernel, input, bias = make([]exact, len(d.Kernel)), make([]exact, len(d.Src)), make([]exact, d.Channels)
 	for i, v := range kernelBefore {
-		add(&kernelWant[i], float64(v))
+		kernel[i].add(float64(v))
 	}
 	for i, v := range biasBefore {
-		add(&biasWant[i], float64(v))
+		bias[i].add(float64(v))
 	}
 	for at, g := range gradient {
 		c, x, y := at%d.Channels, at/d.Channels%d.DstWidth, at/d.Channels/d.DstWidth
-		add(&biasWant[c], float64(g))
+		bias[c].add(float64(g))
 		for i := range d.KernelHeight {
 			for j := range d.KernelWidth {
 				v, u := y*d.Stride+i-d.PadTop, x*d.Stride+j-d.PadLeft
@@ -118,11 +116,23 @@ func testDepthwiseGradient(t tester, w window) {
 				if d.ReLUInput {
 					in = max(in, 0)
 				}
-				add(&kernelWant[tap], float64(g)*float64(in))
-				add(&srcWant[src], float64(g)*float64(d.Kernel[tap]))
+				kernel[tap].add(float64(g) * float64(in))
+				input[src].add(float64(g) * float64(d.Kernel[tap]))
 			}
 		}
 	}
+	return kernel, bias, input
+}
+
+// testDepthwiseGradient checks both gradients at all levels against sums over the
+// definition of the convolution.
+func testDepthwiseGradient(t tester, w window) {
+	t.Helper()
+	d, _ := newDepthwise(w)
+	r := newRand(w.height, w.width, w.channels, 3)
+	gradient := random(r, len(d.Dst))
+	kernelBefore, biasBefore := random(r, len(d.Kernel)), random(r, d.Channels)
+	kernelWant, biasWant, srcWant := exactGradients(d, gradient, kernelBefore, biasBefore)
 	compare := func(what string, got []float32, want []exact, count int) {
 		t.Helper()
 		for i, v := range got {

@@ -17,8 +17,8 @@ func HalfToFloat(h uint16) float32 {
 	return math.Float32frombits(sign | (exponent+112)<<23 | fraction<<13)
 }
 
-// FloatToHalf returns the nearest binary16 number, ties to even; values from
-// 65520 on become infinite.
+// FloatToHalf returns the nearest binary16 number, ties to even. Values from 65520 on become
+// infinite.
 func FloatToHalf(f float32) uint16 {
 	bits := math.Float32bits(f)
 	sign := uint16(bits>>16) & 0x8000
@@ -37,7 +37,7 @@ func FloatToHalf(f float32) uint16 {
 }
 
 // FromHalf sets dst[i] to the IEEE 754 binary16 value stored little-endian at
-// src[2i]. It panics if src does not hold exactly two bytes a value.
+// src[2i]. It panics if src does not have exactly two bytes per value.
 func FromHalf(dst []float32, src []byte) {
 	if len(src) != 2*len(dst) {
 		panic("kernel: half-precision source and destination lengths do not match")

@@ -1,10 +1,10 @@
 // Package kernel computes on slices of float32: matrix products, depthwise
-// convolutions, element-wise operations. It knows no tensors and no layers.
+// convolutions, element-wise operations. It does not know tensors or layers.
 //
-// Each operation has a portable Go implementation, always compiled, that is the
-// reference, and assembly for amd64 (AVX2 with FMA, AVX-512) chosen once at
-// start-up. The environment variable GARB_CPU (generic, avx2, avx512) forces a
-// level.
+// Each operation has a portable implementation in Go, which is the reference and
+// always compiled, and assembly for amd64 (AVX2 with FMA, AVX-512). The level is
+// chosen once at start-up; the environment variable GARB_CPU (generic, avx2,
+// avx512) forces one.
 package kernel
 
 import (
@@ -14,29 +14,30 @@ import (
 
 //go:generate sh -c "cd _generate && go run . -out ../kernel_amd64.s -stubs ../stubs_amd64.go -pkg kernel"
 
-// Level is the kind of instructions that the kernels use.
+// Level is the instruction set that the kernels use.
 type Level uint8
 
+// Levels.
 const (
 	Generic Level = iota // portable Go
 	AVX2                 // 256-bit vectors, with FMA and F16C
 	AVX512               // 512-bit vectors: F, BW, DQ, VL
 )
 
-// String is the level's name as GARB_CPU has it.
+// String returns the level's name in GARB_CPU.
 func (l Level) String() string { return [...]string{"generic", "avx2", "avx512"}[l] }
 
-// level is the level in use, levelErr what was wrong with GARB_CPU.
-var level, levelErr = choose(os.Getenv("GARB_CPU"), best())
+// level is the level in use; levelErr says what is wrong with GARB_CPU.
+var level, levelErr = chooseLevel(os.Getenv("GARB_CPU"), detectLevel())
 
 // ActiveLevel returns the level in use.
 func ActiveLevel() Level { return level }
 
-// LevelError says why the level that GARB_CPU asks for is not in use: it is
-// unknown, or the CPU or this build lacks it. The best level is used instead.
+// LevelError says why the level in GARB_CPU is not in use: it is unknown, or the CPU or this build
+// does not support it. Then the best level is used instead.
 func LevelError() error { return levelErr }
 
-func choose(name string, best Level) (Level, error) {
+func chooseLevel(name string, best Level) (Level, error) {
 	if name == "" {
 		return best, nil
 	}
@@ -45,7 +46,7 @@ func choose(name string, best Level) (Level, error) {
 			continue
 		}
 		if l > best {
-			return best, fmt.Errorf("GARB_CPU=%s: this machine offers at most %s; unset it or choose a lower level",
+			return best, fmt.Errorf("GARB_CPU=%s: this machine supports at most %s; unset it or choose a lower level",
 				name, best)
 		}
 		return l, nil
@@ -53,43 +54,41 @@ func choose(name string, best Level) (Level, error) {
 	return best, fmt.Errorf("GARB_CPU=%s: the levels are generic, avx2 and avx512", name)
 }
 
-// Pack lays out b, a rows × columns matrix in row-major order, for Gemm. Column j
-// is multiplied by scale[j], unless scale is nil. b is not kept. It panics if the
-// lengths do not fit.
+// Pack packs b, a rows × columns matrix in row-major order, for Gemm. Column j is multiplied by
+// scale[j], unless scale is nil. b is not kept. It panics if the lengths do not fit.
 func Pack(b []float32, rows, columns int, scale []float32) *Matrix {
 	m := newMatrix(rows, columns, level)
 	m.Set(b, scale)
 	return m
 }
 
-// PackTransposed is Pack of the transpose of b: b has the shape columns × rows, and
-// its column j, now row j, is multiplied by scale[j].
+// PackTransposed packs the transpose of b: b has the shape columns × rows, and its column j, now
+// row j, is multiplied by scale[j].
 func PackTransposed(b []float32, rows, columns int, scale []float32) *Matrix {
 	m := newMatrix(rows, columns, level)
 	m.SetTransposed(b, scale)
 	return m
 }
 
-// Set packs other values into m, as Pack does. Nobody may use m meanwhile.
+// Set packs other values into m, as Pack does. Nothing may use m meanwhile.
 func (m *Matrix) Set(b []float32, scale []float32) {
 	if len(b) != m.Rows*m.Columns {
 		panic("kernel: matrix to pack does not have rows × columns values")
 	}
 	if scale != nil && len(scale) != m.Columns {
-		panic("kernel: matrix to pack does not have one scale a column")
+		panic("kernel: matrix to pack does not have one scale per column")
 	}
 	m.set(b)
 	m.scaleColumns(scale)
 }
 
-// SetTransposed packs other values into m, as PackTransposed does. Nobody may use m
-// meanwhile.
+// SetTransposed packs other values into m, as PackTransposed does. Nothing may use m meanwhile.
 func (m *Matrix) SetTransposed(b []float32, scale []float32) {
 	if len(b) != m.Rows*m.Columns {
 		panic("kernel: matrix to pack does not have rows × columns values")
 	}
 	if scale != nil && len(scale) != m.Rows {
-		panic("kernel: matrix to pack does not have one scale a column")
+		panic("kernel: matrix to pack does not have one scale per column")
 	}
 	m.setTransposed(b, scale)
 }

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-func best() Level {
+// detectLevel returns the best level of this CPU.
+func detectLevel() Level {
 	x := &cpu.X86
 	switch {
 	case !x.HasAVX2 || !x.HasFMA || !x.HasF16C:
@@ -19,8 +20,8 @@ func best() Level {
 	return AVX2
 }
 
-// The functions below do as much as whole vectors of 8 values hold and return how
-// many values that is.
+// The functions below process whole vectors of 8 values and return the number of values
+// that they processed.
 
 func maxVector(dst, src []float32) int {
 	n := len(dst) &^ 7
@@ -49,12 +50,12 @@ func activateVector(dst, src []float32, low, high float32) int {
 	return n
 }
 
-func withinVector(dst, src []float32, low, high float32) int {
+func zeroOutsideVector(dst, src []float32, low, high float32) int {
 	n := len(dst) &^ 7
 	if n == 0 || level == Generic {
 		return 0
 	}
-	withinAVX2(&dst[0], &src[0], n/8, low, high)
+	zeroOutsideAVX2(&dst[0], &src[0], n/8, low, high)
 	return n
 }
 
@@ -69,24 +70,32 @@ func fromHalfVector(dst []float32, src []byte) int {
 
 // unaryVectors computes f at the level in use, which has assembly.
 func unaryVectors(f unaryFunction, dst, src []float32, a, b float32) {
-	lanes := lanesOf(level)
-	unaryVector(f, unsafe.SliceData(dst), unsafe.SliceData(src), len(dst)/lanes, maskOf(level, len(dst)%lanes), a, b)
+	lanes := level.lanes()
+	unaryKernels[level][f](noescape(unsafe.SliceData(dst)), noescape(unsafe.SliceData(src)),
+		len(dst)/lanes, makeMask(level, len(dst)%lanes), a, b)
 }
 
 // binaryVectors computes f at the level in use, which has assembly.
 func binaryVectors(f binaryFunction, dst, x, y []float32) {
-	lanes := lanesOf(level)
-	binaryVector(f, unsafe.SliceData(dst), unsafe.SliceData(x), unsafe.SliceData(y),
-		len(dst)/lanes, maskOf(level, len(dst)%lanes))
+	lanes := level.lanes()
+	binaryKernels[level][f](noescape(unsafe.SliceData(dst)), noescape(unsafe.SliceData(x)),
+		noescape(unsafe.SliceData(y)), len(dst)/lanes, makeMask(level, len(dst)%lanes))
 }
 
-// lanesOf returns the number of values in a vector.
-func lanesOf(l Level) int {
+// noescape hides a pointer from escape analysis, so that a tile that is passed to a function
+// in a table stays on the stack. The assembly keeps no pointer.
+func noescape[T any](p *T) *T {
+	address := uintptr(unsafe.Pointer(p))
+	return *(**T)(unsafe.Pointer(&address))
+}
+
+// lanes returns the number of values in a vector.
+func (l Level) lanes() int {
 	if l == AVX512 {
 		return 16
 	}
 	return 8
 }
 
-// Pause waits a moment, some ten nanoseconds a turn, and tells the core so.
+// Pause waits about ten nanoseconds per turn and tells the core that it spins.
 func Pause(turns int) { pauseAMD64(turns) }

@@ -44652,9 +44652,9 @@ end:
 	VZEROUPPER
 	RET
 
-// func withinAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
+// func zeroOutsideAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
 // Requires: AVX
-TEXT ·withinAVX2(SB), NOSPLIT, $0-32
+TEXT ·zeroOutsideAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	VBROADCASTSS low+24(FP), Y0

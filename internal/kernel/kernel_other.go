@@ -2,7 +2,7 @@
 
 package kernel
 
-func best() Level { return Generic }
+func detectLevel() Level { return Generic }
 
 // Without assembly the level is Generic, so nothing calls these.
 
@@ -16,29 +16,29 @@ func depthwiseVector(d *Depthwise, rowLow, rowHigh int, _ Level) {
 
 func outerVector(o *Outer, low, count int) { outerGeneric(o, low, count) }
 
-func (d *Depthwise) tapsVector(into, sums, _, line, out []float32) {
-	d.tapsGeneric(into, sums, line, out)
+func (d *Depthwise) addTapsVector(into, sums, _, line, out []float32) {
+	d.addTapsGeneric(into, sums, line, out)
 }
 
-func (d *Depthwise) pixelsVector(dst, src, taps []float32, rows, columns, tapColumns, pixels int) {
-	d.pixelsGeneric(dst, src, taps, rows, columns, tapColumns, pixels)
+func (d *Depthwise) sumTapsVector(dst, src, taps []float32, rows, columns, tapColumns, pixels int) {
+	d.sumTapsGeneric(dst, src, taps, rows, columns, tapColumns, pixels)
 }
 
-func (w *Winograd) vector(count, transform int, e *WinogradEpilogue) {}
+func (w *Winograd) transformVector(count, transform int, e *WinogradEpilogue) {}
 
 func unaryVectors(f unaryFunction, dst, src []float32, a, b float32) {}
 
 func binaryVectors(f binaryFunction, dst, x, y []float32) {}
 
-// The functions below would do a part and return how many values that is.
+// The functions below would return the number of values that they processed.
 
-func maxVector(dst, src []float32) int                         { return 0 }
-func addVector(dst, src []float32, low, high float32) int      { return 0 }
-func activateVector(dst, src []float32, low, high float32) int { return 0 }
-func withinVector(dst, src []float32, low, high float32) int   { return 0 }
-func fromHalfVector(dst []float32, src []byte) int             { return 0 }
+func maxVector(dst, src []float32) int                            { return 0 }
+func addVector(dst, src []float32, low, high float32) int         { return 0 }
+func activateVector(dst, src []float32, low, high float32) int    { return 0 }
+func zeroOutsideVector(dst, src []float32, low, high float32) int { return 0 }
+func fromHalfVector(dst []float32, src []byte) int                { return 0 }
 
-// Pause waits a moment.
+// Pause spins for so many turns.
 func Pause(turns int) {
 	for range turns {
 	}

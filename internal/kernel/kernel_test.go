@@ -13,7 +13,7 @@ import (
 // levels returns the levels that this machine and build offer.
 func levels() []Level {
 	var all []Level
-	for l := Generic; l <= best(); l++ {
+	for l := Generic; l <= detectLevel(); l++ {
 		all = append(all, l)
 	}
 	return all
@@ -153,18 +153,18 @@ func TestChoose(t *testing.T) {
 		{"avx2", AVX512, AVX2, ""},
 		{"avx2", AVX2, AVX2, ""},
 		{"avx512", AVX512, AVX512, ""},
-		{"avx512", AVX2, AVX2, "offers at most avx2"},
-		{"avx2", Generic, Generic, "offers at most generic"},
+		{"avx512", AVX2, AVX2, "supports at most avx2"},
+		{"avx2", Generic, Generic, "supports at most generic"},
 		{"AVX2", AVX512, AVX512, "generic, avx2 and avx512"},
 		{"sse9", AVX2, AVX2, "generic, avx2 and avx512"},
 	} {
-		got, err := choose(c.name, c.best)
+		got, err := chooseLevel(c.name, c.best)
 		if got != c.want || (err == nil) != (c.error == "") {
-			t.Errorf("choose(%q, %v) = %v, %v", c.name, c.best, got, err)
+			t.Errorf("chooseLevel(%q, %v) = %v, %v", c.name, c.best, got, err)
 		}
 		if err != nil && (!strings.Contains(err.Error(), c.error) ||
 			!strings.Contains(err.Error(), "GARB_CPU="+c.name)) {
-			t.Errorf("choose(%q, %v): message %q", c.name, c.best, err)
+			t.Errorf("chooseLevel(%q, %v): message %q", c.name, c.best, err)
 		}
 	}
 }
@@ -180,7 +180,7 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range append(levels(), 99) {
-		name, want := "nonsense", fmt.Sprintf("level=%v error=GARB_CPU=nonsense", best())
+		name, want := "nonsense", fmt.Sprintf("level=%v error=GARB_CPU=nonsense", detectLevel())
 		if l <= AVX512 {
 			name, want = l.String(), fmt.Sprintf("level=%v error=<nil>", l)
 		}

@@ -14,7 +14,7 @@ import (
 const seluAlpha, seluScale = 1.6732632423543772, 1.0507009873554805
 
 // nonlinearities are the functions of one slice, with their parameters.
-var nonlinearities = []struct {
+type nonlinearity struct {
 	name     string
 	run      func(dst, src []float32)
 	f        unaryFunction
@@ -22,7 +22,9 @@ var nonlinearities = []struct {
 	ulps     float64 // the largest error
 	cancels  bool    // has a root, where its terms cancel
 	gradient bool
-}{
+}
+
+var nonlinearities = []nonlinearity{
 	{"Exp", Exp, expUnary, 0, 0, 1.5, false, false},
 	{"Sigmoid", Sigmoid, sigmoidUnary, 0, 0, 2.5, false, false},
 	{"SigmoidGradient", SigmoidGradient, sigmoidGradientUnary, 0, 0, 5, false, true},
@@ -60,8 +62,8 @@ var nonlinearities = []struct {
 
 func single(x float64) float64 { return float64(float32(x)) }
 
-// ulpOf returns the distance of float32 numbers near x.
-func ulpOf(x float64) float64 {
+// ulpAt returns the distance of float32 numbers near x.
+func ulpAt(x float64) float64 {
 	_, e := math.Frexp(x)
 	return math.Ldexp(1, max(e-24, -149))
 }
@@ -87,6 +89,26 @@ func sweep() []float32 {
 	return all
 }
 
+// findWorst returns the largest error in units in the last place, and where it is.
+func (f nonlinearity) findWorst(t *testing.T, all, got []float32, want []float64) (worst float64, at float32) {
+	t.Helper()
+	for i, w := range want {
+		x, g := all[i], got[i]
+		switch {
+		case x != x || math.IsInf(float64(x), 0) || math.IsInf(single(w), 0):
+			if g != float32(w) && (x == x || g == g) {
+				t.Fatalf("%v: %s(%v) = %v, want %v", level, f.name, x, g, float32(w))
+			}
+		case f.cancels && x < 0 && x > -4 && math.Abs(float64(g)-w) <= 0x1p-23:
+		default:
+			if off := math.Abs(float64(g)-w) / ulpAt(w); !(off <= worst) {
+				worst, at = off, x
+			}
+		}
+	}
+	return worst, at
+}
+
 // TestNonlinearAccuracy compares each function with its definition in float64, and the
 // levels with assembly with one another.
 func TestNonlinearAccuracy(t *testing.T) {
@@ -105,27 +127,13 @@ func TestNonlinearAccuracy(t *testing.T) {
 			}
 			f.run(got, all)
 			results[l] = got
-			worst, at := 0.0, float32(0)
-			for i, w := range want {
-				x, g := all[i], got[i]
-				switch {
-				case x != x || math.IsInf(float64(x), 0) || math.IsInf(single(w), 0):
-					if g != float32(w) && (x == x || g == g) {
-						t.Fatalf("%v: %s(%v) = %v, want %v", l, f.name, x, g, float32(w))
-					}
-				case f.cancels && x < 0 && x > -4 && math.Abs(float64(g)-w) <= 0x1p-23:
-				default:
-					if off := math.Abs(float64(g)-w) / ulpOf(w); !(off <= worst) {
-						worst, at = off, x
-					}
-				}
-			}
+			worst, at := f.findWorst(t, all, got, want)
 			t.Logf("%v: %s is at most %.2f ulp off, at %v", l, f.name, worst, at)
 			if limit := map[bool]float64{true: 0.501, false: f.ulps}[l == Generic]; !(worst <= limit) {
 				t.Errorf("%v: %s is %.2f ulp off at %v, want at most %v", l, f.name, worst, at, limit)
 			}
 		}
-		if best() == AVX512 {
+		if detectLevel() == AVX512 {
 			for i, g := range results[AVX2] {
 				if wide := results[AVX512][i]; math.Float32bits(g) != math.Float32bits(wide) {
 					t.Fatalf("%s(%v) is %v with AVX2 and %v with AVX-512", f.name, all[i], g, wide)

@@ -4,10 +4,10 @@ package kernel
 //
 //	dst[m,n] += Σ_k a[k,m] · b[k,n]       sums[n] += Σ_k b[k,n]
 //
-// which is dst += aᵀ·b: of a layer's input and the gradient of its output, the
-// gradient of its weights and bias. Each value is one chain over k from what it
-// was; the assembly adds each product without rounding it first, so its bits do
-// not depend on the level being AVX2 or AVX-512, nor on how k is cut into calls.
+// which is dst += aᵀ·b. With a layer's input a and the gradient b of its output, dst is
+// the gradient of its weights and sums that of its bias. Each value is one chain of
+// additions over k; the assembly adds each product without rounding it first. So its bits
+// are the same with AVX2 and AVX-512, and do not depend on how k is divided into calls.
 type Outer struct {
 	Dst       []float32 // [Rows Columns]
 	Sums      []float32 // [Columns], or nil
@@ -24,11 +24,11 @@ type Outer struct {
 const (
 	// maxLanes is the number of values in the largest vector.
 	maxLanes = 16
-	// outerBlock is the number of products in a pass: a packed tile of a then takes a third
-	// of the first-level cache (48 KiB, or half of 32).
+	// outerBlock is the number of products in a pass. A packed tile of a then takes a third of the
+	// first-level cache (48 KiB, or half of 32).
 	outerBlock = 256
-	// outerPanelValues is how many values of packed panels of b a pass goes through at a
-	// time: half of a core's second-level cache (1 MiB on Zen 4).
+	// outerPanelValues is the number of values of packed panels of b in a group: half of a core's
+	// second-level cache (1 MiB on Zen 4).
 	outerPanelValues = 128 << 10
 	// OuterScratchLen is the length of an Outer's Scratch.
 	OuterScratchLen = outerPanelValues + outerBlock*maxLanes

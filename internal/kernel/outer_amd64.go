@@ -4,8 +4,8 @@ package kernel
 
 import "unsafe"
 
-// outerTile is the argument of the outer functions; the generator has its layout.
-// Strides are in bytes. b is packed: a row takes the tile's whole vectors.
+// outerTile is the argument of the outer functions. The generator has the same layout. Strides are
+// in bytes. b is packed: a row has whole vectors.
 type outerTile struct {
 	dst, a, b          unsafe.Pointer
 	count              int
@@ -21,12 +21,12 @@ type linesTile struct {
 	mask           uintptr
 }
 
-// outerVector goes through groups of panels of b, which it packs, in each through tiles of
-// rows of dst, whose columns of a it packs, and in these through the panels: so a tile's rows
-// of dst are written from front to back, and what is packed is in a cache near the core.
+// outerVector goes through groups of panels of b, which it packs, in each through tiles of rows of
+// dst, whose columns of a it packs, and in these through the panels. So a tile's rows of dst are
+// written from front to back, and packed values stay in a near cache.
 func outerVector(o *Outer, low, count int) {
 	const value = unsafe.Sizeof(float32(0))
-	lanes := lanesOf(level)
+	lanes := level.lanes()
 	width := 2 * lanes
 	panels, a := o.Scratch[:outerPanelValues], o.Scratch[outerPanelValues:]
 	group := max(1, outerPanelValues/(count*width)) * width // columns
@@ -40,8 +40,8 @@ func outerVector(o *Outer, low, count int) {
 		end := min(first+group, o.Columns)
 		lines.stride = uintptr(o.BStride) * value
 		for column := first; column < end; column += width {
-			lines.dst, lines.src = unsafe.Pointer(&panels[(column-first)*count]),
-				unsafe.Pointer(&o.B[low*o.BStride+column])
+			lines.dst = unsafe.Pointer(&panels[(column-first)*count])
+			lines.src = unsafe.Pointer(&o.B[low*o.BStride+column])
 			lines.sums = unsafe.Pointer(&o.dummySums[0])
 			if o.Sums != nil {
 				lines.sums = unsafe.Pointer(&o.Sums[column])
@@ -55,35 +55,18 @@ func outerVector(o *Outer, low, count int) {
 			packColumns(&lines, rows)
 			for column := first; column < end; column += width {
 				columns := min(width, o.Columns-column)
-				t.mask = maskOf(level, columns%lanes)
+				t.mask = makeMask(level, columns%lanes)
 				t.dst, t.b = unsafe.Pointer(&o.Dst[m*o.Columns+column]), unsafe.Pointer(&panels[(column-first)*count])
-				if level == AVX512 {
-					outerAVX512(rows, (columns+lanes-1)/lanes, (*byte)(unsafe.Pointer(&t)))
-				} else {
-					outerAVX2(rows, (columns+lanes-1)/lanes, (*byte)(unsafe.Pointer(&t)))
-				}
+				outerKernels[level][rows][(columns+lanes-1)/lanes](noescape((*byte)(unsafe.Pointer(&t))))
 			}
 			m += rows
 		}
 	}
 }
 
-// packColumns copies up to two vectors of columns, filled up with zeros.
+// packColumns copies up to two vectors of columns and fills the last one up with zeros.
 func packColumns(t *linesTile, columns int) {
-	lanes := lanesOf(level)
-	t.mask = maskOf(level, columns%lanes)
-	packLines((columns+lanes-1)/lanes, (*byte)(unsafe.Pointer(t)))
-}
-
-func packLines(vectors int, t *byte) {
-	switch {
-	case level == AVX512 && vectors == 1:
-		packLines16AVX512(t)
-	case level == AVX512:
-		packLines32AVX512(t)
-	case vectors == 1:
-		packLines8AVX2(t)
-	default:
-		packLines16AVX2(t)
-	}
+	lanes := level.lanes()
+	t.mask = makeMask(level, columns%lanes)
+	packKernels[level][(columns+lanes-1)/lanes](noescape((*byte)(unsafe.Pointer(t))))
 }

@@ -1059,10 +1059,10 @@ func addAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
 //go:noescape
 func activateAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
 
-// withinAVX2 sets dst to 0 where src is not between low and high, for vectors of 8 values.
+// zeroOutsideAVX2 sets dst to 0 where src is not between low and high, for vectors of 8 values.
 //
 //go:noescape
-func withinAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
+func zeroOutsideAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
 
 // fromHalfAVX2 converts vectors of 8 half-precision values.
 //

@@ -12,48 +12,49 @@ package kernel
 //	     0  1  0 −1           0   0   1
 //
 // where window is the 4×4 inputs that the tile's outputs read. For each of the 16 places of
-// U and V, which are called planes, the sum over the channels is a matrix product, of all
-// tiles at once: 16 multiplications for 4 outputs, in place of 36. Plane 4i+j is place i, j;
-// in it a tile is a row of channels.
+// U and V, called planes, the sum over the channels is a matrix product of all tiles at once:
+// 16 multiplications for 4 outputs instead of 36. Plane 4i+j is place i, j; in it a tile is a
+// row of channels.
 //
-// The transforms only add and subtract, in one order: their bits are the same at any level.
+// The transforms only add and subtract, in a fixed order, so their bits are the same at any
+// level.
 type Winograd struct {
-	Map   []float32 // rows of the feature map, from the first tile's first position on
+	Map   []float32 // rows of the feature map, beginning at the first tile
 	Line  int       // from a row of Map to the next, in values
 	Pixel int       // from a position of Map to the next
 
-	Planes []float32 // of the first tile, and all others
+	Planes []float32 // beginning at the first tile
 	Plane  int       // from a plane to the next
 	Pitch  int       // from a tile to the next
 
 	Channels int
 }
 
-// Input computes V of count windows: the first begins at the first position of Map, each
-// further one two positions on. It panics if a slice is too short.
+// Input computes V of count windows. The first begins at the first position of Map, each further
+// one two positions later. It panics if a slice is too short.
 func (w *Winograd) Input(count int) {
-	w.check(count, 4, 2*count+2)
-	w.spread(count, winogradInput, 4, func(v [4]float32) [4]float32 {
+	w.checkLengths(count, 4, 2*count+2)
+	w.transformMap(count, winogradInput, 4, func(v [4]float32) [4]float32 {
 		return [4]float32{v[0] - v[2], v[1] + v[2], v[2] - v[1], v[1] - v[3]}
 	})
 }
 
-// Gradient computes Z = A·gradient·Aᵀ of count tiles: of the gradients of the tile's 2×2 outputs
-// in Map, where the first begins at the first position and each further one two positions on.
-// The gradient of U is the sum of V ⊙ Z over all tiles, and that of a sum that all outputs of a
-// channel have is the sum of plane 5. It panics if a slice is too short.
+// Gradient computes Z = A·gradient·Aᵀ of count tiles from the gradients of their 2×2 outputs in
+// Map. The first begins at the first position, each further one two positions later. The gradient
+// of U is the sum of V ⊙ Z over all tiles; that of a bias is the sum of plane 5. It panics if a
+// slice is too short.
 func (w *Winograd) Gradient(count int) {
-	w.check(count, 2, 2*count)
-	w.spread(count, winogradGradient, 2, func(v [4]float32) [4]float32 {
+	w.checkLengths(count, 2, 2*count)
+	w.transformMap(count, winogradGradient, 2, func(v [4]float32) [4]float32 {
 		return [4]float32{v[0], v[0] + v[1], v[0] - v[1], 0 - v[1]}
 	})
 }
 
-// spread computes planes of size × size positions of Map for each of count tiles. of is the
-// transform of a vector.
-func (w *Winograd) spread(count, transform, size int, of func(v [4]float32) [4]float32) {
+// transformMap computes the planes of size × size positions of Map for each of count tiles. apply
+// transforms a vector.
+func (w *Winograd) transformMap(count, transform, size int, apply func(v [4]float32) [4]float32) {
 	if level != Generic && count > 0 {
-		w.vector(count, transform, &WinogradEpilogue{})
+		w.transformVector(count, transform, &WinogradEpilogue{})
 		return
 	}
 	for tile := range count {
@@ -64,10 +65,10 @@ func (w *Winograd) spread(count, transform, size int, of func(v [4]float32) [4]f
 				for i := range size {
 					column[i] = w.Map[i*w.Line+(2*tile+j)*w.Pixel+c]
 				}
-				columns[j] = of(column)
+				columns[j] = apply(column)
 			}
 			for i := range 4 {
-				row := of([4]float32{columns[0][i], columns[1][i], columns[2][i], columns[3][i]})
+				row := apply([4]float32{columns[0][i], columns[1][i], columns[2][i], columns[3][i]})
 				for j, v := range row {
 					w.Planes[(4*i+j)*w.Plane+tile*w.Pitch+c] = v
 				}
@@ -76,36 +77,36 @@ func (w *Winograd) spread(count, transform, size int, of func(v [4]float32) [4]f
 	}
 }
 
-// winogradOutputOf is Aᵀ times a vector.
-func winogradOutputOf(a, b, c, d float32) [2]float32 {
+// transformOutput multiplies a vector by Aᵀ.
+func transformOutput(a, b, c, d float32) [2]float32 {
 	return [2]float32{a + b + c, b - c - d}
 }
 
-// WinogradEpilogue is what Output does to the outputs before it stores them: it adds Bias,
-// then Residual, and applies Activation.
+// WinogradEpilogue is what Output does with the outputs before it stores them: it adds Bias, then
+// Residual, and applies Activation.
 type WinogradEpilogue struct {
-	Bias       []float32 // one value a channel, or nil
-	Residual   []float32 // laid out as Map, or nil; may be Map itself
+	Bias       []float32 // one value per channel, or nil
+	Residual   []float32 // in the layout of Map, or nil; may be Map itself
 	Activation Activation
 }
 
-// Output computes rows, 1 or 2, rows of so many positions each from the planes U ⊙ V of their
-// tiles. It panics if a slice is too short.
+// Output computes 1 or 2 rows of positions from the planes U ⊙ V of their tiles. It panics if a
+// slice is too short.
 func (w *Winograd) Output(rows, positions int, e WinogradEpilogue) {
 	tiles := (positions + 1) / 2
-	w.check(tiles, rows, positions)
+	w.checkLengths(tiles, rows, positions)
 	switch {
 	case rows != 1 && rows != 2:
 		panic("kernel: Winograd outputs of other than one or two rows")
 	case e.Bias != nil && len(e.Bias) < w.Channels:
 		panic("kernel: Winograd Bias is too short")
-	case e.Residual != nil && len(e.Residual) < w.mapLen(rows, positions):
+	case e.Residual != nil && len(e.Residual) < w.mapLength(rows, positions):
 		panic("kernel: Winograd Residual is too short")
 	case positions <= 0:
 		return
 	case level != Generic:
 		if whole := positions / 2; whole > 0 {
-			w.vector(whole, winogradOutput+2*rows, &e)
+			w.transformVector(whole, winogradOutput+2*rows-1, &e)
 		}
 		if positions%2 > 0 {
 			last := *w
@@ -113,57 +114,63 @@ func (w *Winograd) Output(rows, positions int, e WinogradEpilogue) {
 			if e.Residual != nil {
 				e.Residual = e.Residual[(positions-1)*w.Pixel:]
 			}
-			last.vector(1, winogradOutput+2*rows-1, &e)
+			last.transformVector(1, winogradOutput+2*rows-2, &e)
 		}
 		return
 	}
-	low, high := e.Activation.bounds()
 	for tile := range tiles {
 		for c := range w.Channels {
-			var columns [4][2]float32 // [j]
-			for j := range columns {
-				at := func(i int) float32 { return w.Planes[(4*i+j)*w.Plane+tile*w.Pitch+c] }
-				columns[j] = winogradOutputOf(at(0), at(1), at(2), at(3))
-			}
-			for i := range rows {
-				row := winogradOutputOf(columns[0][i], columns[1][i], columns[2][i], columns[3][i])
-				for j, v := range row[:min(2, positions-2*tile)] {
-					at := i*w.Line + (2*tile+j)*w.Pixel + c
-					if e.Bias != nil {
-						v += e.Bias[c]
-					}
-					if e.Residual != nil {
-						v += e.Residual[at]
-					}
-					w.Map[at] = min(max(v, low), high)
-				}
-			}
+			w.outputGeneric(tile, c, rows, min(2, positions-2*tile), e)
 		}
 	}
 }
 
-// mapLen is the number of values of Map that so many rows of positions reach over.
-func (w *Winograd) mapLen(rows, positions int) int {
+// outputGeneric computes rows × columns outputs of one channel of a tile.
+func (w *Winograd) outputGeneric(tile, c, rows, columns int, e WinogradEpilogue) {
+	low, high := e.Activation.bounds()
+	var sums [4][2]float32 // [j]
+	for j := range sums {
+		at := func(i int) float32 { return w.Planes[(4*i+j)*w.Plane+tile*w.Pitch+c] }
+		sums[j] = transformOutput(at(0), at(1), at(2), at(3))
+	}
+	for i := range rows {
+		row := transformOutput(sums[0][i], sums[1][i], sums[2][i], sums[3][i])
+		for j, v := range row[:columns] {
+			at := i*w.Line + (2*tile+j)*w.Pixel + c
+			if e.Bias != nil {
+				v += e.Bias[c]
+			}
+			if e.Residual != nil {
+				v += e.Residual[at]
+			}
+			w.Map[at] = min(max(v, low), high)
+		}
+	}
+}
+
+// mapLength returns the number of values of Map that rows of so many positions cover.
+func (w *Winograd) mapLength(rows, positions int) int {
 	return (rows-1)*w.Line + (positions-1)*w.Pixel + w.Channels
 }
 
-// check makes sure that nothing outside the slices is read or written: the assembly does not
-// look.
-func (w *Winograd) check(tiles, rows, positions int) {
+// checkLengths panics if something outside the slices would be read or written, which the assembly
+// does not check.
+func (w *Winograd) checkLengths(tiles, rows, positions int) {
 	switch {
 	case w.Channels <= 0 || w.Line < 0 || w.Pixel < w.Channels || w.Plane < 0 || w.Pitch < w.Channels:
 		panic("kernel: Winograd without channels, or with strides that are too short")
-	case tiles > 0 && len(w.Map) < w.mapLen(rows, positions):
+	case tiles > 0 && len(w.Map) < w.mapLength(rows, positions):
 		panic("kernel: Winograd Map is too short")
 	case tiles > 0 && len(w.Planes) < 15*w.Plane+(tiles-1)*w.Pitch+w.Channels:
 		panic("kernel: Winograd Planes are too short")
 	}
 }
 
-// The transforms that have assembly; winogradOutput+2·rows is that of two positions, and the
-// one before it that of one.
+// The transforms that have assembly. Those of outputs are in the order of rows and columns:
+// winogradOutput + 2·(rows−1) + columns−1.
 const (
 	winogradInput = iota
 	winogradGradient
 	winogradOutput
+	winogradTransforms = winogradOutput + 4
 )

@@ -64,7 +64,8 @@ func parse(args []string) (o options, err error) {
 		"comma-separated runs with the recipe of --clothing and other seeds, for the spread of the test accuracy")
 	flags.StringVar(&o.other, "other-class", "",
 		"class of the models that means \"none of the others\": the acceptance is 1 minus its probability")
-	flags.BoolVar(&o.validation, "validation", false, "measure on the validation parts instead of on what is set aside")
+	flags.BoolVar(&o.validation, "validation", false,
+		"measure on the validation parts instead of the held-out pictures")
 	flags.Uint64Var(&o.drawnSeed, "drawn-seed", 2026, "seed of the drawn pictures of nothing: another than training's")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the network; 0: one for each core")
 	flags.StringVar(&o.out, "out", "", "file for the figures as JSON (default "+measured+", with --validation none)")
@@ -117,7 +118,8 @@ func run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		measure := card.Options{Folder: o.folder, Name: which.name, Ten: which.ten, Validation: o.validation, Other: o.other,
+		measure := card.Options{Folder: o.folder, Name: which.name, Ten: which.ten, Validation: o.validation,
+			Other:     o.other,
 			DrawnSeed: o.drawnSeed, Drawn: drawnCount, Progress: func(what string) { log.Print(what) }}
 		figures, err := card.Measure(ctx, model, measure)
 		if err != nil {

@@ -47,11 +47,11 @@ func main() {
 
 // run makes the folder out and prints its counts. The folder appears only when it is complete.
 func run(ctx context.Context, data, out string, print io.Writer) (err error) {
-	if err := replaceable(out); err != nil {
+	if err = replaceable(out); err != nil {
 		return err
 	}
 	out = filepath.Clean(out)
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+	if err = os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return err
 	}
 	folder, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".*.tmp")
@@ -59,11 +59,11 @@ func run(ctx context.Context, data, out string, print io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	if err := os.Chmod(folder, 0o755); err != nil {
+	if err = os.Chmod(folder, 0o755); err != nil {
 		return err
 	}
 	l := &layout{data: data, out: folder}
-	if err := l.layOut(ctx); err != nil {
+	if err = l.layOut(ctx); err != nil {
 		return err
 	}
 	slices.SortFunc(l.files, func(a, b file) int { return strings.Compare(a.name, b.name) })
@@ -71,13 +71,13 @@ func run(ctx context.Context, data, out string, print io.Writer) (err error) {
 	for _, f := range l.files {
 		rows = append(rows, []string{f.name, f.source})
 	}
-	if err := writeTable(filepath.Join(folder, list), rows); err != nil {
+	if err = writeTable(filepath.Join(folder, list), rows); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(out); err != nil {
+	if err = os.RemoveAll(out); err != nil {
 		return err
 	}
-	if err := os.Rename(folder, out); err != nil {
+	if err = os.Rename(folder, out); err != nil {
 		return err
 	}
 	return printCounts(print, l.files)

@@ -73,7 +73,7 @@ func takePage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := service.Start(); err != nil {
+	if err = service.Start(); err != nil {
 		return err
 	}
 	defer func() {
@@ -98,7 +98,8 @@ func takePage(ctx context.Context) error {
 		chromedp.Navigate(address), chromedp.WaitVisible("#choose"),
 		chromedp.SetUploadFiles("#files", files, chromedp.ByID),
 		chromedp.Poll(`document.querySelectorAll('[data-state=done]').length === 2`, nil),
-		chromedp.Click(".look", chromedp.ByQuery), chromedp.Poll(`document.querySelector('.heat').naturalWidth > 0`, nil))
+		chromedp.Click(".look", chromedp.ByQuery),
+		chromedp.Poll(`document.querySelector('.heat').naturalWidth > 0`, nil))
 }
 
 // takeReport trains a head on frozen features, and opens the report.
@@ -115,8 +116,8 @@ func takeReport(ctx context.Context, data string) error {
 			return err
 		}
 	}
-	return take(ctx, "docs/report.png", 1000, // down to the photos, which are not ours to show
-		`Array.from(document.querySelectorAll('h2')).find(e => e.textContent.startsWith('Most wrong')).offsetTop - 24`,
+	return take(ctx, "docs/report.png", 1180, // without the photos of the data set, which are further down
+		`document.querySelectorAll('h2')[2].offsetTop - 24`,
 		chromedp.Navigate("file://"+report))
 }
 

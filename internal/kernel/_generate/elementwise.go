@@ -79,11 +79,11 @@ func byTwo(vectors reg.GPVirtual, body func(n int)) {
 	RET()
 }
 
-// within makes the gradient of an activation.
-func within() {
-	TEXT("withinAVX2", NOSPLIT, "func(dst, src *float32, vectors int, low, high float32)")
+// zeroOutside makes the gradient of an activation.
+func zeroOutside() {
+	TEXT("zeroOutsideAVX2", NOSPLIT, "func(dst, src *float32, vectors int, low, high float32)")
 	Pragma("noescape")
-	Doc("withinAVX2 sets dst to 0 where src is not between low and high, for vectors of 8 values.")
+	Doc("zeroOutsideAVX2 sets dst to 0 where src is not between low and high, for vectors of 8 values.")
 	dst, src := parameter("dst"), parameter("src")
 	low, high := YMM(), YMM()
 	lowAt, _ := Param("low").Resolve()

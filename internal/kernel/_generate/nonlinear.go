@@ -492,40 +492,20 @@ func leakyReLUDerivative(s isa, x values, p parameters) values {
 
 func scale(s isa, x values, p parameters) values { return s.multiply(x, p[0]) }
 
-// dispatchNonlinear is the Go source that calls the functions above.
-func dispatchNonlinear() string {
-	var b strings.Builder
-	functions := func(kind, parameters, arguments string, names []string) {
-		fmt.Fprintf(&b, "\n// %sVector computes f at the level in use, which has assembly.\n", kind)
-		fmt.Fprintf(&b, "func %sVector(f %sFunction, %s) {\n\tif level == AVX512 {\n", kind, kind, parameters)
-		for _, s := range []isa{avx512, avx2} {
-			indent := "\t"
-			if s.wide {
-				indent = "\t\t"
+// dispatchNonlinear writes the tables of the functions above.
+func dispatchNonlinear(b *strings.Builder) {
+	table(b, "unaryKernels has the functions of one slice.",
+		"unaryKernels", "[unaryFunctions]func(dst, src *float32, vectors int, part uintptr, a, b float32)",
+		func(s isa) {
+			for _, f := range unary {
+				fmt.Fprintf(b, "\t\t%sUnary: %s%s,\n", f.name, f.name, s.name)
 			}
-			fmt.Fprintf(&b, "%sswitch f {\n", indent)
-			for _, name := range names {
-				suffix := strings.ToUpper(kind[:1]) + kind[1:]
-				fmt.Fprintf(&b, "%scase %s%s:\n", indent, name, suffix)
-				fmt.Fprintf(&b, "%s\t%s%s(%s)\n", indent, name, s.name, arguments)
+		})
+	table(b, "binaryKernels has the functions of two slices.",
+		"binaryKernels", "[binaryFunctions]func(dst, x, y *float32, vectors int, part uintptr)",
+		func(s isa) {
+			for _, f := range binary {
+				fmt.Fprintf(b, "\t\t%sBinary: %s%s,\n", f.name, f.name, s.name)
 			}
-			fmt.Fprintf(&b, "%s}\n", indent)
-			if s.wide {
-				b.WriteString("\t\treturn\n\t}\n")
-			}
-		}
-		b.WriteString("}\n")
-	}
-	var names []string
-	for _, f := range unary {
-		names = append(names, f.name)
-	}
-	functions("unary", "dst, src *float32, vectors int, part uintptr, a, b float32",
-		"dst, src, vectors, part, a, b", names)
-	names = nil
-	for _, f := range binary {
-		names = append(names, f.name)
-	}
-	functions("binary", "dst, x, y *float32, vectors int, part uintptr", "dst, x, y, vectors, part", names)
-	return b.String()
+		})
 }

@@ -10,8 +10,8 @@ import (
 	"garb/dataset"
 )
 
-// labelled is a picture with what its place says of it.
-type labelled struct {
+// labelledPicture is a picture with what its place says of it.
+type labelledPicture struct {
 	source
 	class string // "" if it has none
 	part  string // of a data set: train, validation, test; otherwise ""
@@ -19,15 +19,15 @@ type labelled struct {
 
 // labelledPictures lists the pictures of a data set, or of any tree of folders, and
 // returns the tally of what gave none. Finding no picture is an error.
-func labelledPictures(c *cobra.Command, d dataFlags, root string) ([]labelled, *dataset.Tally, error) {
+func labelledPictures(c *cobra.Command, d dataFlags, root string) ([]labelledPicture, *dataset.Tally, error) {
 	data, err := d.read(c, root)
 	if err != nil {
 		return nil, nil, err
 	}
-	var all []labelled
+	var all []labelledPicture
 	for _, part := range data.Parts {
 		for _, s := range part.Set.Samples {
-			all = append(all, labelled{source{name: s.Path}, data.Classes[s.Label], part.Name})
+			all = append(all, labelledPicture{source{name: s.Path}, data.Classes[s.Label], part.Name})
 		}
 	}
 	switch err := data.Err(); {
@@ -46,18 +46,18 @@ func labelledPictures(c *cobra.Command, d dataFlags, root string) ([]labelled, *
 		return nil, nil, fmt.Errorf("%s: the folder holds no pictures; name one that does", root)
 	}
 	for _, path := range paths {
-		all = append(all, labelled{source: source{name: path}})
+		all = append(all, labelledPicture{source: source{name: path}})
 	}
 	return all, tally, nil
 }
 
 // trainingPictures lists the training pictures of a data set, and of another folder all.
-func trainingPictures(c *cobra.Command, d dataFlags, root string) ([]labelled, *dataset.Tally, error) {
+func trainingPictures(c *cobra.Command, d dataFlags, root string) ([]labelledPicture, *dataset.Tally, error) {
 	all, tally, err := labelledPictures(c, d, root)
 	if err != nil {
 		return nil, nil, err
 	}
-	var some []labelled
+	var some []labelledPicture
 	for _, p := range all {
 		if p.part == dataset.Train || p.part == "" {
 			some = append(some, p)
@@ -66,8 +66,8 @@ func trainingPictures(c *cobra.Command, d dataFlags, root string) ([]labelled, *
 	return some, tally, nil
 }
 
-// sourcesOf are the pictures without what is known of them.
-func sourcesOf(all []labelled) []source {
+// listSources are the pictures without what is known of them.
+func listSources(all []labelledPicture) []source {
 	sources := make([]source, len(all))
 	for i, p := range all {
 		sources[i] = p.source

@@ -15,26 +15,26 @@ import (
 	"garb/model"
 )
 
-// measured says which pictures to measure on.
-type measured struct {
+// evaluationData says which pictures to measure on.
+type evaluationData struct {
 	data, split string
 	whole       *dataset.Data // that open read
 	dataFlags
 }
 
-func newMeasured() measured { return measured{dataFlags: newDataFlags()} }
+func newEvaluationData() evaluationData { return evaluationData{dataFlags: newDataFlags()} }
 
 // wholeSet is the value of --split that stands for all pictures.
 const wholeSet = "all"
 
-func (m *measured) addFlags(command *cobra.Command) {
+func (m *evaluationData) addFlags(command *cobra.Command) {
 	command.Flags().StringVar(&m.data, "data", "", "data set: a folder, a table or an archive")
 	command.Flags().StringVar(&m.split, "split", "",
 		"pictures to measure on: validation, test or all (default test, and all of a folder of classes)")
 	m.dataFlags.add(command)
 }
 
-func (m *measured) validate(command string) error {
+func (m *evaluationData) validate(command string) error {
 	if m.data == "" {
 		return fmt.Errorf("%s needs --data: a folder with a folder for each class, a table or an archive", command)
 	}
@@ -48,11 +48,11 @@ func (m *measured) validate(command string) error {
 // open opens the pictures, names them and says which they are: all of a folder of
 // classes, or one split. A split that the data set does not have is the one that the
 // training of the models divided off. The tally has what of the data set gave no picture.
-func (m *measured) open(c *cobra.Command, models ...*model.Classifier) (set *dataset.Set, name string,
+func (m *evaluationData) open(c *cobra.Command, models ...*model.Classifier) (set *dataset.Set, name string,
 	tally *dataset.Tally, err error) {
 	var records []dataRecord
 	for _, classifier := range models {
-		record, err := recordOf(classifier)
+		record, err := readDataRecord(classifier)
 		if err != nil {
 			return nil, "", nil, err
 		}
@@ -75,7 +75,7 @@ func (m *measured) open(c *cobra.Command, models ...*model.Classifier) (set *dat
 	case name == "":
 		name = dataset.Test
 	}
-	if set, err = m.part(d, name, records); err != nil {
+	if set, err = m.selectSplit(d, name, records); err != nil {
 		return nil, "", nil, withDataHint(err)
 	}
 	say(c, "%s: its %s pictures, %d", m.data, name, len(set.Samples))
@@ -118,9 +118,9 @@ func areAsMany(had, found [3]int) bool {
 	return true
 }
 
-// part returns a split of a data set: as it lies, or as the training of the models
+// selectSplit returns a split of a data set: as it lies, or as the training of the models
 // divided it.
-func (m *measured) part(d *dataset.Data, name string, records []dataRecord) (*dataset.Set, error) {
+func (m *evaluationData) selectSplit(d *dataset.Data, name string, records []dataRecord) (*dataset.Set, error) {
 	folds := slices.ContainsFunc(records, func(r dataRecord) bool { return r.Split.Folds > 0 })
 	if set := d.Part(name); set != nil && (name == dataset.Test || !folds) {
 		return set, nil
@@ -151,7 +151,7 @@ func (m *measured) part(d *dataset.Data, name string, records []dataRecord) (*da
 
 // readAs reads the data set with the labels and groups that the training of all models
 // chose, unless flags choose others.
-func (m *measured) readAs(c *cobra.Command, records []dataRecord) (*dataset.Data, error) {
+func (m *evaluationData) readAs(c *cobra.Command, records []dataRecord) (*dataset.Data, error) {
 	flags, o := c.Flags(), records[0].Options
 	for _, r := range records[1:] {
 		if !reflect.DeepEqual(r.Options, o) {
@@ -181,10 +181,10 @@ type dataRecord struct {
 	Options dataset.Options   `json:"data_options"`
 }
 
-// recordOf returns how a model's training read its data set, and garb's own rule for
+// readDataRecord returns how a model's training read its data set, and garb's own rule for
 // models whose record does not say, and for those that are built in: their data sets are
 // not anybody's own.
-func recordOf(c *model.Classifier) (dataRecord, error) {
+func readDataRecord(c *model.Classifier) (dataRecord, error) {
 	record := dataRecord{Split: dataset.DefaultSplitRule()}
 	if slices.Contains(model.BuiltInNames(), c.Name()) {
 		return record, nil
