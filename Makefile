@@ -3,40 +3,44 @@
 SHELL = bash
 .SHELLFLAGS = -o pipefail -c
 
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+VALE = github.com/vale-cli/vale/v3/cmd/vale@v3.21.0
 # Packages where goroutines share memory.
-RACE = . ./nn ./picture ./dataset ./augment ./train ./serve ./cmd/garb
+RACE = . ./model ./nn ./picture ./dataset ./augment ./train ./serve ./cmd/garb
 FUZZTIME ?= 30s
-# Of course and lab the small clothing data set, of model the folder of all data sets.
+# For course, lab and screens: the small clothing data set. For model: the folder of all data sets.
 data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder))
 # Of bench: a regular expression over the names of rows, and turns of each side.
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check build bench soak fuzz model scenes-settings head seed card course lab generate format vet staticcheck modules generated layout test test-purego test-avx2 test-race
+.PHONY: check help build bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout test test-purego test-avx2 test-race
 
-check: format vet staticcheck modules generated layout test test-purego test-avx2 test-race
+check: format vet lint prose modules generated layout test test-purego test-avx2 test-race ## everything that a change must pass
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # One static binary, which knows its commit (garb version) if git does.
-build:
+build: ## bin/garb, one static binary
 	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/garb ./cmd/garb
 	@ls -l bin/garb | awk '{ printf "bin/garb: %.1f MB\n", $$5 / 1e6 }'
 
 # garb beside its peers; needs a Python with numpy, onnx, onnxruntime and pillow
 # (GARB_PYTHON names it). bench/README.md tells what is measured.
-bench: build
+bench: build ## garb beside its peers: make bench ROWS=lite0 ROUNDS=15
 	@mkdir -p bin
 	go build -o bin/bench ./bench
 	bin/bench -rows '$(ROWS)' -rounds $(ROUNDS) -json bin/bench.json
 
 # The service under load for minutes, with faults all the while; docs/operate.md has figures.
-soak: build
+soak: build ## the service under load and faults for DURATION (5m)
 	go run ./bench/soak -duration $(or $(DURATION),5m)
 
 # Every fuzz target in turn, each for FUZZTIME. Go 1.26 may take the end of that time for a
 # failure (golang.org/issue/75804, mended in 1.27): then nothing was found, and the target
 # runs once more.
-fuzz:
+fuzz: ## every fuzz target for FUZZTIME (30s)
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	go test -run '^$$' -list '^Fuzz' ./... | \
 	awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { count = split(names, n); for (i = 1; i <= count; i++) print $$2, n[i]; names = "" }' | \
@@ -48,6 +52,14 @@ fuzz:
 		echo "$$name found nothing, but ended too late; once more"; \
 		fuzz || exit 1; \
 	done
+
+# Mutation testing: a sample of changes to each package's source, and which of them its tests
+# do not notice (one to thirty minutes a package). Another SEED draws another sample. A change
+# may use up memory: ulimit ends it.
+MUTATED ?= ./augment ./picture ./evaluate ./weights ./nn ./serve ./train ./model .
+mutate: ## mutation testing of the core, with SEED
+	ulimit -v 16000000; go run ./internal/mutate -sample 50 -seed $(SEED) -min 80 -short \
+		-skip '^Test(Packages|Sources|Binary|Examples)' $(MUTATED)
 
 # The models to build in, from the folder of data sets that MODEL_CARD.md lists: the same
 # bytes on every CPU with AVX2 or AVX-512. It takes an hour or two on two cores, and can be
@@ -83,27 +95,27 @@ trained = if [ -f $(1)/report.html ]; then echo "$(1) is done"; \
 	elif [ -f $(1)/state.safetensors ]; then bin/garb train --resume $(1); \
 	else bin/garb train $(2) --seed $(SEED) --out $(1); fi
 
-model: build
+model: build ## the built-in models, an hour or two: make model DATA=folder; then make head
 	go run ./docs/_make/modeldata $(data) $(MODEL_DATA)
 	@[ -d runs/model/drawn ] || go run ./internal/drawn/make --seed 1 --count 400 runs/model/drawn
 	@[ -d runs/model/drawn-more ] || go run ./internal/drawn/make --seed 2 --count 1600 runs/model/drawn-more
 	@$(call trained,$(HOME_RUN),$(HOME_RECIPE))
 	@$(call trained,$(SCENES_RUN),--backbone $(HOME_RUN) $(SCENES_RECIPE))
 	@$(call trained,$(GARMENTS_RUN),--backbone $(SCENES_RUN) $(HEAD_RECIPE) --epochs 20)
-	bin/garb convert --force --dtype int8 $(GARMENTS_RUN) garments.safetensors
-	@echo "write the digest above to garmentsDigest in builtin.go, then: make head"
+	bin/garb convert --force --dtype int8 $(GARMENTS_RUN) model/garments.safetensors
+	@echo "write the digest above to garmentsDigest in model/builtin.go, then: make head"
 
 # How the second network is trained, without its data, for .ci/run.
-scenes-settings:
+scenes-settings: ## print the settings of the second network
 	@echo '$(SCENES_SETTINGS)'
 
 # The head of clothing, on the garments that are built in.
-head: build
+head: build ## the head of clothing, on the built-in garments
 	@$(call trained,$(CLOTHING_RUN),--backbone garments $(HEAD_RECIPE) $(TEN) --epochs 20)
-	bin/garb convert --force --dtype float16 $(CLOTHING_RUN) clothing.safetensors
+	bin/garb convert --force --dtype float16 $(CLOTHING_RUN) model/clothing.safetensors
 
 # The whole recipe with another seed, for the spread between seeds: make seed SEED=12.
-seed: build
+seed: build ## the whole recipe with another seed: make seed SEED=12
 	@$(call trained,$(HOME_RUN),$(HOME_RECIPE))
 	@$(call trained,$(SCENES_RUN),--backbone $(HOME_RUN) $(SCENES_RECIPE))
 	@$(call trained,$(GARMENTS_RUN),--backbone $(SCENES_RUN) $(HEAD_RECIPE) --epochs 20)
@@ -111,65 +123,80 @@ seed: build
 	@$(call trained,$(CLOTHING_RUN),--backbone $(GARMENTS_RUN)/garments.safetensors $(HEAD_RECIPE) $(TEN) --epochs 20)
 
 # MODEL_CARD.md, from what the built-in models do on what is set aside, and those of make seed.
-card:
+card: ## measure the figures of MODEL_CARD.md
 	go run ./docs/_make/card $(MODEL_DATA) --seeds clothing,runs/model/clothing-seed12,runs/model/clothing-seed13
 
 # docs/course.md, from the runs that it tells of: hours from nothing, seconds once
 # runs/course has them.
-course: build
+course: build ## docs/course.md: make course DATA=folder FULL=folder
 	go run ./docs/_make/course $(data) $(or $(FULL),$(error name the full data set, too: make $@ FULL=folder))
 
 # docs/lab: what its pages' commands print and draw. Ten minutes from nothing, seconds once
 # runs/lab has it.
-lab: build
+lab: build ## the output in docs/lab: make lab DATA=folder
 	go run ./docs/lab $(data)
 
+# The screenshots in README.md.
+screens: build ## docs/page.png and docs/report.png: make screens DATA=folder
+	go run ./docs/_make/screens $(data)
+
 # Assembly and tables that programs write.
-generate:
+generate: ## assembly and tables that programs write
 	go generate ./...
 
-format:
+format: ## check the formatting
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on:" $$unformatted; exit 1; fi
 
 # ./... leaves folders out that begin with an underscore.
-UNDERSCORED = ./docs/_make ./docs/_make/card ./docs/_make/course ./docs/_make/modeldata ./examples/_make
+UNDERSCORED = ./docs/_make ./docs/_make/card ./docs/_make/course ./docs/_make/modeldata ./docs/_make/screens ./examples/_make
 
-vet:
+vet: ## go vet, also of folders that ./... leaves out and with purego
 	go vet ./...
 	go vet $(UNDERSCORED)
 	go vet -tags purego ./...
 
-staticcheck:
-	go run $(STATICCHECK) ./...
+lint: ## golangci-lint, as .golangci.yml says
+	go run $(GOLANGCI) run ./... $(UNDERSCORED)
+
+# The documentation's spelling, terms and sentences, by the rules in styles/garb.
+prose: ## check the prose of the documentation
+	git ls-files -z '*.md' | xargs -0r go run $(VALE)
+
+prose-help: build ## check the prose of the help texts
+	styles/help bin/garb >bin/help.md
+	go run $(VALE) bin/help.md
+
+prose-code: ## check the phrases and terms in the code's comments
+	git ls-files -z '*.go' | xargs -0r go run $(VALE)
 
 # go.mod names what the code imports, and no more.
-modules:
+modules: ## check that go.mod names what the code imports
 	go mod tidy -diff
 
 # What programs wrote is what they write now.
-generated:
+generated: ## check that generated files are current
 	@sums() { grep -rlZ --include='*.go' --include='*.s' --exclude-dir=.git '^// Code generated' . | sort -z | xargs -0r sha256sum; }; \
 	before=$$(sums); $(MAKE) --no-print-directory generate && after=$$(sums) && \
 	if [ "$$before" != "$$after" ]; then echo "generated files were stale; commit what make generate wrote"; exit 1; fi
 
 # The layout, the sources' hygiene and the binary's form; the binary is built
 # anew, which the test cache cannot see.
-layout:
+layout: ## check the packages' imports, the sources and the binary
 	go test -count=1 -run '^Test(Packages|Sources|Binary)' .
 
-test:
+test: ## all tests
 	go test ./...
 	go test ./docs/_make/modeldata
 
 # The portable kernels take twenty times as long.
-test-purego:
+test-purego: ## all tests without assembly (slow)
 	go test -timeout 40m -tags purego ./...
 
 # The kernels' own tests run every level; these are answers at one that is not the
 # best here.
-test-avx2:
-	GARB_CPU=avx2 go test -timeout 40m -count=1 . ./nn ./cmd/garb
+test-avx2: ## answers at a kernel level that is not the best here
+	GARB_CPU=avx2 go test -timeout 40m -count=1 . ./model ./nn ./cmd/garb
 	GARB_CPU=generic go test -timeout 40m -count=1 ./internal/jpeg ./picture
 
-test-race:
+test-race: ## tests with the race detector
 	go test -timeout 40m -race -short $(RACE)

@@ -28,7 +28,7 @@ const module = "garb"
 var layout = []struct{ pkg, ours, modules string }{
 	{"internal/safefile", "", ""},
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
-	{"internal/download", "", ""},
+	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
 	{"internal/kernel", "", "golang.org/x/sys"},
 	{"internal/jpeg", "internal/kernel", ""},
 	{"internal/heif", "", "github.com/tetratelabs/wazero"},
@@ -38,45 +38,48 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/drawn", "picture", ""},
 	{"internal/drawn/make", "picture internal/drawn", ""},
 	{"nn", "internal/kernel tensor", ""},
-	{"internal/near", "tensor nn", ""},
+	{"internal/peertest", "tensor nn", ""},
+	{"internal/mutate", "", ""},
 	{"diagram", "tensor nn", ""},
 	{"backbone", "picture nn", ""},
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
 	{"torch", "internal/kernel tensor backbone", ""},
-	{"weights", "internal/safefile internal/download tensor backbone keras torch", ""},
+	{"weights", "internal/safefile internal/download tensor nn backbone keras torch", ""},
 	{"onnx", "internal/safefile internal/kernel tensor nn", "google.golang.org/protobuf"},
 	{"tflite", "tensor nn", "github.com/google/flatbuffers"},
 	{"accept", "nn", ""},
 	{"conformal", "", ""},
-	{".", "accept tensor picture nn backbone weights conformal", ""},
-	{"convert", "internal/safefile accept tensor picture nn backbone keras weights onnx tflite .", ""},
+	{"model", "accept tensor picture nn backbone weights conformal", ""},
+	{".", "picture model", "golang.org/x/sync"},
+	{"convert", "internal/safefile accept tensor picture nn backbone keras weights onnx tflite model", ""},
 	{"report", "picture", ""},
-	{"dataset", "internal/download picture", ""},
+	{"dataset", "internal/download picture", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"relabel", "internal/safefile dataset", ""},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
-	{"evaluate", "nn picture accept conformal . report dataset", ""},
-	{"internal/changed", "picture", ""},
-	{"internal/card", "picture . dataset evaluate internal/changed internal/drawn", ""},
-	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights . report " +
-		"dataset augment evaluate",
-		""},
-	{"explain", "internal/safefile picture nn . report", "golang.org/x/image"},
-	{"project", "", ""},
+	{"evaluate", "nn picture accept conformal model report dataset", "gonum.org/v1/gonum"},
+	{"internal/perturb", "picture", ""},
+	{"internal/card", "picture model dataset evaluate internal/perturb internal/drawn", ""},
 	{"mislabel", "", ""},
+	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights model report " +
+		"dataset augment evaluate",
+		"github.com/gofrs/flock"},
+	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
+	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
-	{"serve", "internal/download accept picture . explain serve/inferencepb",
+	{"serve", "internal/download accept picture model explain serve/inferencepb",
 		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
-			"keras weights . convert report dataset relabel crops augment evaluate train explain project mislabel serve",
+			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
+			"mislabel serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
-	{"docs/lab", "internal/safefile . report evaluate train", ""},
+	{"docs/lab", "internal/safefile model report evaluate train", ""},
 	{"bench/frozen", "dataset", ""},
 	{"bench/soak", "", ""},
-	{"bench/reduction", "picture . dataset", "golang.org/x/image"},
-	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx .", "golang.org/x/sys"},
+	{"bench/reduction", "picture model dataset", "golang.org/x/image"},
+	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx model", "golang.org/x/sys"},
 }
 
 // testModules are the modules that only tests import.
@@ -251,8 +254,8 @@ func TestSourcesNameNoRegistryAndNoMachine(t *testing.T) {
 		if entry.Name() == ".git" { // of a work tree: it says where the repository is
 			return nil
 		}
-		if info, err := entry.Info(); err != nil || !info.Mode().IsRegular() || info.Size() > largest {
-			return err
+		if info, infoErr := entry.Info(); infoErr != nil || !info.Mode().IsRegular() || info.Size() > largest {
+			return infoErr
 		}
 		text, err := os.ReadFile(file)
 		if err != nil || bytes.IndexByte(text, 0) >= 0 {

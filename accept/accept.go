@@ -1,6 +1,7 @@
-// Package accept says whether a picture shows any of a model's classes at all. A score,
-// computed from the network's outputs or features, is larger for pictures of the classes;
-// a calibration turns it into an acceptance from 0 to 1, and a threshold decides.
+// Package accept decides whether a picture shows any of a model's classes at all
+// (out-of-distribution detection). A score, computed from the network's outputs or features,
+// is larger for pictures of the classes. A calibration turns it into an acceptance from 0 to
+// 1, and a threshold decides.
 package accept
 
 import (
@@ -24,44 +25,45 @@ const (
 	// Head is a network with one more output, z[K+1], trained as the logit of "one of the
 	// classes". It is the score.
 	Head Method = "head"
-	// Exposure is a network of K outputs that learned to answer other pictures with equal
-	// probabilities (Hendrycks et al. 2019). The score is log p/(1−p), with p the largest
-	// probability. Its targets say nothing of log Σ e^z[c], which no softmax depends on.
+	// Exposure is a network of K outputs that was trained to give equal probabilities for
+	// other pictures (outlier exposure, Hendrycks et al. 2019). The score is log p/(1−p), with
+	// p the largest probability. Such training does not constrain log Σ e^z[c], since a
+	// softmax does not depend on it.
 	Exposure Method = "exposure"
 	// Energy is the score log Σ e^z[c] of a network that was trained without other pictures
 	// (Liu et al. 2020, temperature 1).
 	Energy Method = "energy"
-	// Distance is how much nearer a picture's features are to those of a class than to those
-	// of pictures in general: see Detector.
+	// Distance is how much closer a picture's features are to those of a class than to those
+	// of pictures in general: see FitDetector.
 	Distance Method = "distance"
 	// Neighbours is the similarity of a picture's features to those of training pictures:
-	// see Detector.
+	// see FitDetector.
 	Neighbours Method = "neighbours"
 )
 
-// Methods returns all methods: first those that are trained with other pictures.
+// Methods returns all methods, first those whose networks are trained with other pictures.
 func Methods() []Method { return []Method{Class, Head, Exposure, Energy, Distance, Neighbours} }
 
-// ErrMethod is wrapped by errors about methods that do not exist.
-var ErrMethod = errors.New("no such method of acceptance")
+// ErrMethod is wrapped by errors about unknown methods.
+var ErrMethod = errors.New("unknown acceptance method")
 
-// Validate reports a method that does not exist.
+// Validate returns an error if the method is unknown.
 func (m Method) Validate() error {
 	if !slices.Contains(Methods(), m) {
-		return fmt.Errorf("%w: %q; there are %q", ErrMethod, string(m), Methods())
+		return fmt.Errorf("%w %q; the methods are %q", ErrMethod, string(m), Methods())
 	}
 	return nil
 }
 
-// HasOutput reports whether the network has an output of its own for the method, behind
-// those of the classes.
+// HasOutput reports whether the network has an additional output for the method, after those
+// of the classes.
 func (m Method) HasOutput() bool { return m == Class || m == Head }
 
-// NeedsFeatures reports whether the score is computed from features, by a Detector, and
-// not from the network's outputs.
+// NeedsFeatures reports whether a Detector computes the score from features, instead of Score
+// from the network's outputs.
 func (m Method) NeedsFeatures() bool { return m == Distance || m == Neighbours }
 
-// Score returns the score of a picture by a method that needs the network's outputs alone:
+// Score returns the score of a picture by a method that needs only the network's outputs:
 // those of the classes and, if HasOutput, one more. It panics for Distance and Neighbours,
 // and if there are too few outputs.
 func Score(m Method, outputs []float32, classes int) float64 {
@@ -71,15 +73,15 @@ func Score(m Method, outputs []float32, classes int) float64 {
 	case Head:
 		return float64(outputs[classes])
 	case Exposure:
-		return topLogit(outputs[:classes])
+		return computeTopLogit(outputs[:classes])
 	case Energy:
 		return nn.LogSumExp(outputs[:classes], 1)
 	}
-	panic(fmt.Sprintf("accept: method %q has no score of outputs", string(m)))
+	panic(fmt.Sprintf("accept: method %q does not score outputs", string(m)))
 }
 
-// topLogit returns log(p/(1−p)) of the largest probability p of the softmax.
-func topLogit(z []float32) float64 {
+// computeTopLogit returns log(p/(1−p)) for the largest probability p of the softmax.
+func computeTopLogit(z []float32) float64 {
 	top := 0
 	for i, v := range z {
 		if v > z[top] {
@@ -93,9 +95,9 @@ func topLogit(z []float32) float64 {
 	return float64(z[top]) - nn.LogSumExp(rest, 1)
 }
 
-// AUROC returns the probability that a picture of the classes has a larger score than
-// another picture, where equal scores count half: the area under the receiver operating
-// characteristic. It is NaN if either is empty.
+// AUROC returns the area under the receiver operating characteristic: the probability that a
+// picture of the classes has a larger score than another picture, where equal scores count
+// half. It is NaN if accepted or others is empty.
 func AUROC(accepted, others []float64) float64 {
 	type scored struct {
 		score    float64
@@ -126,46 +128,45 @@ func AUROC(accepted, others []float64) float64 {
 	return wins / (float64(len(accepted)) * float64(len(others)))
 }
 
-// Threshold returns the value between those of accepted and others that tells them best
-// apart: pictures of at least this value are accepted, and the share of accepted that is
-// refused plus the share of others that is accepted is least. Others may come in several
-// groups: their share is the mean over the groups, so that many easy pictures of one kind
-// do not hide those of another. Where several values are equally good it is the middle of
-// the first, lowest gap. It is 0 if that is to accept all. The values are acceptances, from
-// 0 to 1; accepted and each group have at least one.
-func Threshold(accepted []float64, others ...[]float64) float64 {
+// FindThreshold returns the acceptance that best separates accepted from others. Pictures that
+// reach it are accepted; the share of accepted that is refused plus the share of others that is
+// accepted is smallest. Others may come in several groups, whose shares are averaged, so that
+// many easy pictures of one kind do not hide those of another. Of equally good values
+// FindThreshold takes the middle of the lowest gap, or 0 if it is best to accept all. The
+// values are acceptances, from 0 to 1. Neither accepted nor any group may be empty.
+func FindThreshold(accepted []float64, others ...[]float64) float64 {
 	ours := slices.Sorted(slices.Values(accepted))
 	theirs := make([][]float64, len(others))
 	for i, group := range others {
 		theirs[i] = slices.Sorted(slices.Values(group))
 	}
 	values := slices.Compact(slices.Sorted(slices.Values(slices.Concat(append(theirs, ours)...))))
-	best, threshold := 1.0, 0.0 // accepts all: no picture is refused, and all others are accepted
+	best, threshold := 1.0, 0.0 // accepting all refuses no picture and accepts all others
 	for i := 1; i < len(values); i++ {
-		refused, _ := slices.BinarySearch(ours, values[i]) // those below
+		refused, _ := slices.BinarySearch(ours, values[i])
 		wrong := float64(refused) / float64(len(ours))
 		for _, group := range theirs {
-			refused, _ := slices.BinarySearch(group, values[i])
-			wrong += (1 - float64(refused)/float64(len(group))) / float64(len(theirs))
+			below, _ := slices.BinarySearch(group, values[i])
+			wrong += (1 - float64(below)/float64(len(group))) / float64(len(theirs))
 		}
 		if wrong < best-1e-12 {
-			best, threshold = wrong, between(values[i-1], values[i])
+			best, threshold = wrong, middle(values[i-1], values[i])
 		}
 	}
 	return threshold
 }
 
-// ThresholdFor returns the largest threshold, half way between two values where it can be,
-// that accepts at least this share of accepted: acceptances, from 0 to 1, of which there
-// must be one.
+// ThresholdFor returns the largest threshold that accepts at least the given share of accepted,
+// or half way from there to the next smaller value. The values are acceptances, from 0 to 1;
+// accepted must not be empty.
 func ThresholdFor(accepted []float64, share float64) float64 {
 	sorted := slices.Sorted(slices.Values(accepted))
 	lowest := quantile(sorted, share)
 	below, _ := slices.BinarySearch(sorted, lowest)
 	if below == 0 {
-		return lowest * (1 - 1e-6) // what is rounded to float32 still reaches it
+		return lowest * (1 - 1e-6) // so that the value still reaches it when rounded to float32
 	}
-	return between(sorted[below-1], lowest)
+	return middle(sorted[below-1], lowest)
 }
 
 // quantile returns the largest of the sorted values that at least this share of them reach.
@@ -174,22 +175,22 @@ func quantile(sorted []float64, share float64) float64 {
 	return sorted[max(0, min(refused, len(sorted)-1))]
 }
 
-// between returns the middle of two values, low < high, above low whatever the rounding.
-func between(low, high float64) float64 {
-	if middle := low + (high-low)/2; middle > low {
-		return middle
+// middle returns the middle of two values, low < high; it is above low however it is rounded.
+func middle(low, high float64) float64 {
+	if m := low + (high-low)/2; m > low {
+		return m
 	}
 	return high
 }
 
-// Share counts pictures, and which of them are accepted.
+// Share counts pictures, and how many of them are accepted.
 type Share struct {
 	Count    int `json:"count"`
 	Accepted int `json:"accepted"`
 }
 
-// ShareOf counts the acceptances that reach a threshold.
-func ShareOf(acceptances []float64, threshold float64) Share {
+// CountAccepted counts the acceptances that reach a threshold.
+func CountAccepted(acceptances []float64, threshold float64) Share {
 	s := Share{Count: len(acceptances)}
 	for _, a := range acceptances {
 		if a >= threshold {
@@ -199,7 +200,7 @@ func ShareOf(acceptances []float64, threshold float64) Share {
 	return s
 }
 
-// Value returns the accepted share, from 0 to 1; 0 of no pictures.
+// Value returns the accepted share, from 0 to 1, or 0 if there are no pictures.
 func (s Share) Value() float64 { return float64(s.Accepted) / float64(max(s.Count, 1)) }
 
 // Low returns the lower end of Wilson's 95 % interval of the share.
@@ -208,19 +209,19 @@ func (s Share) Low() float64 { low, _ := s.interval(); return low }
 // High returns the upper end of Wilson's 95 % interval of the share.
 func (s Share) High() float64 { _, high := s.interval(); return high }
 
-// interval is Wilson's score interval (Wilson 1927).
+// interval returns Wilson's score interval (Wilson 1927).
 func (s Share) interval() (low, high float64) {
 	if s.Count <= 0 {
 		return 0, 1
 	}
-	const z = 1.959963984540054 // of the standard normal distribution, at .975
+	const z = 1.959963984540054 // the standard normal distribution's quantile .975
 	n, p := float64(s.Count), s.Value()
-	middle := (p + z*z/(2*n)) / (1 + z*z/n)
+	centre := (p + z*z/(2*n)) / (1 + z*z/n)
 	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
-	return max(0, middle-half), min(1, middle+half)
+	return max(0, centre-half), min(1, centre+half)
 }
 
-// Validate reports counts that cannot be.
+// Validate returns an error if the counts are impossible.
 func (s Share) Validate() error {
 	if s.Count < 0 || s.Accepted < 0 || s.Accepted > s.Count {
 		return fmt.Errorf("%d of %d pictures accepted", s.Accepted, s.Count)

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func near(t *testing.T, what string, got, want, tolerance float64) {
+func checkClose(t *testing.T, what string, got, want, tolerance float64) {
 	t.Helper()
 	if !(math.Abs(got-want) <= tolerance) {
 		t.Errorf("%s is %v, want %v", what, got, want)
@@ -21,17 +21,18 @@ func TestScore(t *testing.T) {
 	outputs := []float32{1, 3, 2.5}
 	sum := math.Log(math.E + math.Exp(3))
 	for m, want := range map[Method]float64{Class: sum - 2.5, Head: 2.5, Exposure: 3 - 1, Energy: sum} {
-		near(t, string(m), Score(m, outputs, 2), want, 1e-12)
+		checkClose(t, string(m), Score(m, outputs, 2), want, 1e-12)
 	}
 	// Large logits do not overflow.
-	near(t, "energy", Score(Energy, []float32{2000, 2000}, 2), 2000+math.Ln2, 1e-9)
+	checkClose(t, "energy", Score(Energy, []float32{2000, 2000}, 2), 2000+math.Ln2, 1e-9)
 }
 
-// The score of Class is the logit of the softmax's "one of the classes".
-func TestClassScoreIsTheLogitOfItsProbability(t *testing.T) {
+// TestClassScore checks that the score of Class is the logit of the sum of the classes'
+// probabilities.
+func TestClassScore(t *testing.T) {
 	z := []float32{.3, -1, 2}
 	other := math.Exp(2) / (math.Exp(.3) + math.Exp(-1) + math.Exp(2))
-	near(t, "probability", Logistic(Score(Class, z, 2)), 1-other, 1e-6)
+	checkClose(t, "probability", Logistic(Score(Class, z, 2)), 1-other, 1e-6)
 }
 
 func TestMethods(t *testing.T) {
@@ -59,14 +60,14 @@ func TestAUROC(t *testing.T) {
 		{[]float64{1, 2, 3}, []float64{2}, .5},
 		{[]float64{2, 3}, []float64{1, 2}, 3.5 / 4},
 	} {
-		near(t, "AUROC", AUROC(c.accepted, c.others), c.want, 1e-12)
+		checkClose(t, "AUROC", AUROC(c.accepted, c.others), c.want, 1e-12)
 	}
 	if v := AUROC(nil, []float64{1}); !math.IsNaN(v) {
 		t.Errorf("AUROC of nothing is %v", v)
 	}
 }
 
-// AUROC equals the share of pairs in the right order.
+// TestAUROCCountsPairs checks that AUROC is the share of pairs in the right order.
 func TestAUROCCountsPairs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		score := rapid.Map(rapid.IntRange(0, 9), func(i int) float64 { return float64(i) })
@@ -89,7 +90,7 @@ func TestAUROCCountsPairs(t *testing.T) {
 	})
 }
 
-func TestThreshold(t *testing.T) {
+func TestFindThreshold(t *testing.T) {
 	for _, c := range []struct {
 		accepted, others []float64
 		want             float64
@@ -103,30 +104,31 @@ func TestThreshold(t *testing.T) {
 		{[]float64{1, 1, 1}, []float64{0, 0, 1e-17}, .5},    // saturated
 		{[]float64{.3, .3, .3}, []float64{.3, .1, .2}, .25}, // ties
 	} {
-		near(t, "threshold", Threshold(c.accepted, c.others), c.want, 1e-12)
+		checkClose(t, "threshold", FindThreshold(c.accepted, c.others), c.want, 1e-12)
 	}
 }
 
-// TestThresholdOfGroups: twenty easy pictures of one kind do not outweigh two of another.
-func TestThresholdOfGroups(t *testing.T) {
+// TestFindThresholdByGroups checks that twenty easy pictures of one kind do not outweigh two of
+// another.
+func TestFindThresholdByGroups(t *testing.T) {
 	accepted := []float64{.4, .7, .8, .9}
 	easy, hard := slices.Repeat([]float64{.1}, 20), []float64{.5, .6}
-	near(t, "threshold", Threshold(accepted, slices.Concat(easy, hard)), .25, 1e-12)
-	near(t, "threshold", Threshold(accepted, easy, hard), .65, 1e-12)
+	checkClose(t, "threshold", FindThreshold(accepted, slices.Concat(easy, hard)), .25, 1e-12)
+	checkClose(t, "threshold", FindThreshold(accepted, easy, hard), .65, 1e-12)
 }
 
-// No other threshold is better than Threshold's.
-func TestThresholdIsBest(t *testing.T) {
+// TestFindThresholdIsBest checks that no other threshold is better.
+func TestFindThresholdIsBest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.Map(rapid.IntRange(0, 20), func(i int) float64 { return float64(i) / 20 })
 		accepted, others := rapid.SliceOfN(value, 1, 20).Draw(t, "accepted"),
 			rapid.SliceOfN(value, 1, 20).Draw(t, "others")
 		more := rapid.SliceOfN(value, 1, 20).Draw(t, "more")
 		wrong := func(threshold float64) float64 {
-			return 1 - ShareOf(accepted, threshold).Value() +
-				(ShareOf(others, threshold).Value()+ShareOf(more, threshold).Value())/2
+			return 1 - CountAccepted(accepted, threshold).Value() +
+				(CountAccepted(others, threshold).Value()+CountAccepted(more, threshold).Value())/2
 		}
-		got := Threshold(accepted, others, more)
+		got := FindThreshold(accepted, others, more)
 		if got < 0 || got > 1 {
 			t.Fatalf("threshold %v", got)
 		}
@@ -147,17 +149,17 @@ func TestThresholdFor(t *testing.T) {
 		share float64
 		count int
 	}{{.95, 95}, {1, 100}, {.5, 50}, {.951, 96}, {0, 1}} {
-		if s := ShareOf(values, ThresholdFor(values, c.share)); s.Accepted != c.count {
+		if s := CountAccepted(values, ThresholdFor(values, c.share)); s.Accepted != c.count {
 			t.Errorf("share %v: %d accepted", c.share, s.Accepted)
 		}
 	}
-	if s := ShareOf([]float64{.5, .5, .5}, ThresholdFor([]float64{.5, .5, .5}, .6)); s.Accepted != 3 {
+	if s := CountAccepted([]float64{.5, .5, .5}, ThresholdFor([]float64{.5, .5, .5}, .6)); s.Accepted != 3 {
 		t.Errorf("of equal values %d are accepted", s.Accepted)
 	}
-	near(t, "threshold", ThresholdFor([]float64{.2, .4, .6, .8}, .75), .3, 1e-12)
+	checkClose(t, "threshold", ThresholdFor([]float64{.2, .4, .6, .8}, .75), .3, 1e-12)
 }
 
-// Fit finds the slope and offset that scores were drawn with.
+// TestFit checks that Fit finds the slope and offset that the scores were drawn with.
 func TestFit(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	const slope, offset = 2.5, -20
@@ -171,12 +173,12 @@ func TestFit(t *testing.T) {
 		}
 	}
 	c := Fit(accepted, others)
-	near(t, "slope", c.Slope, slope, .03)
-	near(t, "offset", c.Offset, offset, .25)
+	checkClose(t, "slope", c.Slope, slope, .03)
+	checkClose(t, "offset", c.Offset, offset, .25)
 }
 
-// Of groups of different size each counts as much: where both have the same density the
-// acceptance is .5.
+// TestFitWeighsGroupsEqually checks that groups of different size count equally: the acceptance
+// is .5 where both have the same density.
 func TestFitWeighsGroupsEqually(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	var accepted, others []float64
@@ -186,17 +188,17 @@ func TestFitWeighsGroupsEqually(t *testing.T) {
 	for range 20000 {
 		others = append(others, -1+r.NormFloat64())
 	}
-	near(t, "acceptance in the middle", Fit(accepted, others).Acceptance(0), .5, .05)
+	checkClose(t, "acceptance in the middle", Fit(accepted, others).Acceptance(0), .5, .05)
 }
 
-// Groups that a score tells apart have a finite calibration, and those that it does not a
-// flat one.
-func TestFitOfExtremes(t *testing.T) {
+// TestFitExtremes checks that separated groups get a finite calibration, and groups in the wrong
+// order a flat one.
+func TestFitExtremes(t *testing.T) {
 	c := Fit([]float64{10, 11}, []float64{0, 1})
 	if err := c.Validate(); err != nil || !(c.Acceptance(10) > .6) || !(c.Acceptance(1) < .4) {
 		t.Errorf("%+v: %v %v %v", c, err, c.Acceptance(10), c.Acceptance(1))
 	}
-	near(t, "middle", c.Acceptance(5.5), .5, 1e-6)
+	checkClose(t, "middle", c.Acceptance(5.5), .5, 1e-6)
 	for _, c := range []Calibration{Fit([]float64{0, 1}, []float64{10, 11}), Fit([]float64{3, 3}, []float64{3})} {
 		if c != (Calibration{}) || c.Acceptance(7) != .5 {
 			t.Errorf("%+v", c)
@@ -214,12 +216,12 @@ func TestFitAlone(t *testing.T) {
 		scores = append(scores, -7+float64(i)/100)
 	}
 	f := FitAll(scores)
-	near(t, "acceptance at 5 %", f.Acceptance(scores[50]), .5, 1e-9)
-	near(t, "acceptance at 50 %", f.Acceptance(scores[500]), .95, 1e-9)
+	checkClose(t, "acceptance at 5 %", f.Acceptance(scores[50]), .5, 1e-9)
+	checkClose(t, "acceptance at 50 %", f.Acceptance(scores[500]), .95, 1e-9)
 	if f.Validation != (Share{1000, 950}) || f.Others != nil {
 		t.Errorf("%+v", f)
 	}
-	near(t, "threshold", f.Threshold, .5, .01)
+	checkClose(t, "threshold", f.Threshold, .5, .01)
 	for _, same := range [][]float64{{4, 4, 4}, {4}} {
 		if f := FitAll(same); f.Validate() != nil || f.Validation.Accepted != len(same) {
 			t.Errorf("of equal scores: %+v", f)
@@ -234,23 +236,23 @@ func TestFitAll(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	if at := f.Acceptance(3.5); math.Abs(at-f.Threshold) > .1 {
-		t.Errorf("the threshold is %v, and between the groups it is %v", f.Threshold, at)
+		t.Errorf("the threshold is %v; averaged over the groups it is %v", f.Threshold, at)
 	}
 }
 
-// The interval is Wilson's: figures of R's binom.confint(method = "wilson").
+// TestShare compares the interval with figures of R's binom.confint(method = "wilson").
 func TestShare(t *testing.T) {
 	s := Share{Count: 10, Accepted: 3}
-	near(t, "share", s.Value(), .3, 1e-12)
-	near(t, "low", s.Low(), .1077913, 1e-6)
-	near(t, "high", s.High(), .6032219, 1e-6)
-	near(t, "high of none", Share{Count: 200}.High(), .0188457, 1e-6)
+	checkClose(t, "share", s.Value(), .3, 1e-12)
+	checkClose(t, "low", s.Low(), .1077913, 1e-6)
+	checkClose(t, "high", s.High(), .6032219, 1e-6)
+	checkClose(t, "high of none", Share{Count: 200}.High(), .0188457, 1e-6)
 	if low, high := (Share{}).interval(); low != 0 || high != 1 || (Share{}).Value() != 0 {
 		t.Errorf("no pictures: %v to %v", low, high)
 	}
 	for _, bad := range []Share{{-1, 0}, {1, 2}, {1, -1}} {
 		if bad.Validate() == nil {
-			t.Errorf("%+v is taken", bad)
+			t.Errorf("%+v is accepted", bad)
 		}
 	}
 }
@@ -258,7 +260,7 @@ func TestShare(t *testing.T) {
 func TestCalibrationValidate(t *testing.T) {
 	for _, bad := range []Calibration{{math.NaN(), 0}, {-1, 0}, {math.Inf(1), 0}, {1, math.Inf(-1)}, {1, math.NaN()}} {
 		if bad.Validate() == nil {
-			t.Errorf("%+v is taken", bad)
+			t.Errorf("%+v is accepted", bad)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Calibration turns a score into an acceptance: 1/(1+e^−(Slope·score+Offset)).
+// Calibration maps a score to an acceptance: 1/(1+e^−(Slope·score+Offset)).
 type Calibration struct {
 	Slope  float64 `json:"slope"`
 	Offset float64 `json:"offset"`
@@ -30,48 +30,57 @@ func (c Calibration) Acceptances(scores []float64) []float64 {
 // Logistic returns 1/(1+e^−v).
 func Logistic(v float64) float64 { return 1 / (1 + math.Exp(-v)) }
 
-// Validate reports a calibration that cannot be: its numbers are finite, and a larger
-// score is no less accepted.
+// Validate returns an error unless both numbers are finite and the slope is not negative.
 func (c Calibration) Validate() error {
 	if !(c.Slope >= 0) || math.IsInf(c.Slope, 0) || math.IsNaN(c.Offset) || math.IsInf(c.Offset, 0) {
-		return fmt.Errorf("a calibration with slope %v and offset %v", c.Slope, c.Offset)
+		return fmt.Errorf("invalid calibration: slope %v, offset %v", c.Slope, c.Offset)
 	}
 	return nil
 }
 
-// Fit returns the calibration by logistic regression of accepted against others on the
-// score (Platt 1999), with the targets (n+1)/(n+2) and 1/(n+2) of Lin, Lin and Weng 2007,
-// which keep it finite when a score tells all apart. Both groups have the same weight in
-// all, so an acceptance of .5 is as likely of either. The slope is 0, and each acceptance
-// .5, if the scores of accepted are no larger than those of others. Neither may be empty.
+// Fit returns the calibration by logistic regression of accepted against others on the score
+// (Platt 1999), with the targets (n+1)/(n+2) and 1/(n+2) of Lin, Lin and Weng 2007, which keep
+// it finite when the scores separate the groups. Both groups have the same total weight, so a
+// picture with an acceptance of .5 is as likely from one as from the other. If the scores of
+// accepted are not larger than those of others, the slope is 0 and each acceptance .5. Neither
+// group may be empty.
 func Fit(accepted, others []float64) Calibration {
 	center, spread := moments(slices.Concat(accepted, others))
-	type example struct{ score, target, weight float64 }
-	var all []example
-	add := func(scores []float64, sign float64) {
-		n := float64(len(scores))
-		target := 1 / (n + 2)
-		if sign > 0 {
-			target = (n + 1) / (n + 2)
-		}
+	var all examples
+	add := func(scores []float64, target float64) {
 		for _, s := range scores {
-			all = append(all, example{(s - center) / spread, target, 1 / (2 * n)})
+			all = append(all, example{(s - center) / spread, target, 1 / (2 * float64(len(scores)))})
 		}
 	}
-	add(accepted, 1)
-	add(others, -1)
-	// The loss Σ w·(log(1+e^v) − t·v), v = a·s+b, is convex.
-	loss := func(a, b float64) float64 {
-		sum := 0.0
-		for _, e := range all {
-			v := a*e.score + b
-			sum += e.weight * (max(v, 0) + math.Log1p(math.Exp(-math.Abs(v))) - e.target*v)
-		}
-		return sum
+	n, m := float64(len(accepted)), float64(len(others))
+	add(accepted, (n+1)/(n+2))
+	add(others, 1/(m+2))
+	a, b := all.regress()
+	if !(a > 0) {
+		return Calibration{}
 	}
-	a, b := 0.0, 0.0
-	for range 200 { // Newton's method; it converges in some ten steps
-		const ridge = 1e-12 // lets the equations be solved where all scores are equal
+	return Calibration{Slope: a / spread, Offset: b - a*center/spread}
+}
+
+// example is a picture of a logistic regression.
+type example struct{ score, target, weight float64 }
+
+type examples []example
+
+// loss returns Σ w·(log(1+e^v) − t·v) with v = a·s+b, which is convex.
+func (all examples) loss(a, b float64) float64 {
+	sum := 0.0
+	for _, e := range all {
+		v := a*e.score + b
+		sum += e.weight * (max(v, 0) + math.Log1p(math.Exp(-math.Abs(v))) - e.target*v)
+	}
+	return sum
+}
+
+// regress returns the a and b of the smallest loss.
+func (all examples) regress() (a, b float64) {
+	for range 200 { // Newton's method, which converges in about ten steps
+		const ridge = 1e-12 // makes the equations solvable if all scores are equal
 		ga, gb, haa, hab, hbb := 0.0, 0.0, ridge, 0.0, ridge
 		for _, e := range all {
 			p := Logistic(a*e.score + b)
@@ -84,8 +93,8 @@ func Fit(accepted, others []float64) Calibration {
 		}
 		determinant := haa*hbb - hab*hab
 		da, db := -(hbb*ga-hab*gb)/determinant, -(haa*gb-hab*ga)/determinant
-		step, before := 1.0, loss(a, b)
-		for step > 1e-10 && !(loss(a+step*da, b+step*db) <= before) {
+		step, before := 1.0, all.loss(a, b)
+		for step > 1e-10 && !(all.loss(a+step*da, b+step*db) <= before) {
 			step /= 2
 		}
 		if step <= 1e-10 {
@@ -93,21 +102,19 @@ func Fit(accepted, others []float64) Calibration {
 		}
 		a, b = a+step*da, b+step*db
 	}
-	if !(a > 0) {
-		return Calibration{}
-	}
-	return Calibration{Slope: a / spread, Offset: b - a*center/spread}
+	return a, b
 }
 
-// The shares that FitAlone fits: it accepts the first, with .5, and gives the second .95.
+// FitAlone gives shareAlone of the pictures an acceptance of at least .5, and halfAlone of them
+// at least .95.
 const (
 	shareAlone = 0.95
 	halfAlone  = 0.5
 )
 
-// FitAlone returns a calibration where there are no other pictures to compare with: 95 %
-// of accepted get at least .5, and half of them at least .95. What it says is how usual a
-// picture is among those of the classes; it is no probability. accepted must not be empty.
+// FitAlone returns a calibration fitted without other pictures: 95 % of accepted get an
+// acceptance of at least .5, and half of them at least .95. Such an acceptance is not a
+// probability: it says how typical a picture is of the classes. accepted must not be empty.
 func FitAlone(accepted []float64) Calibration {
 	sorted := slices.Sorted(slices.Values(accepted))
 	low, half := quantile(sorted, shareAlone), quantile(sorted, halfAlone)
@@ -116,7 +123,7 @@ func FitAlone(accepted []float64) Calibration {
 	return Calibration{Slope: slope, Offset: -slope * low}
 }
 
-// moments returns the mean and the standard deviation, 1 if that is 0.
+// moments returns the mean and the standard deviation of values; a deviation of 0 becomes 1.
 func moments(values []float64) (mean, deviation float64) {
 	for _, v := range values {
 		mean += v / float64(len(values))

@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// Detector scores pictures by their features, for Distance and Neighbours. It keeps what
-// it needs of the training pictures: its size is bounded, whatever their number.
+// Detector scores pictures by their features, for Distance and Neighbours. Its size is bounded,
+// however many training pictures it was fitted to.
 type Detector struct {
 	Method Method
-	// Tensors are its values by name, row by row: see FitDetector.
+	// Tensors are the fitted values by name: see FitDetector.
 	Tensors map[string]Matrix
 }
 
@@ -24,18 +24,18 @@ func (m Matrix) row(i int) []float32 { return m.Values[i*m.Columns:][:m.Columns]
 
 // The names of a Detector's tensors.
 const (
-	meansTensor  = "means"  // Distance: [classes features], of each class with pictures
-	scaleTensor  = "scale"  // Distance: [1 features], one over a standard deviation
-	centreTensor = "centre" // [1 features], of all pictures
-	spreadTensor = "spread" // Distance: [1 features], one over a standard deviation from the centre
-	storedTensor = "stored" // Neighbours: [vectors features], from the centre, of length 1
+	meansTensor  = "means"  // Distance: [classes features], the mean of each class with pictures
+	scaleTensor  = "scale"  // Distance: [1 features], 1/σ within the classes
+	centreTensor = "centre" // [1 features], the mean of all pictures
+	spreadTensor = "spread" // Distance: [1 features], 1/s around the centre
+	storedTensor = "stored" // Neighbours: [vectors features], from the centre, scaled to length 1
 )
 
 const (
-	// neighbour is which of the nearest stored vectors counts, as in Sun et al. 2022 for a
-	// share of about 1 % of the vectors.
+	// neighbour is the rank of the nearest stored vector that counts: about 1 % of the vectors,
+	// as in Sun et al. 2022.
 	neighbour = 5
-	// maxStored bounds the vectors that Neighbours keeps.
+	// maxStored is the largest number of vectors that Neighbours keeps.
 	maxStored = 512
 )
 
@@ -50,27 +50,27 @@ func TensorNames(m Method) []string {
 	return nil
 }
 
-// FitDetector fits a Detector to the features of training pictures with their labels, from
-// 0 to classes−1.
+// FitDetector fits a Detector to the features of training pictures and their labels, from 0 to
+// classes−1.
 //
-// Distance keeps each class's mean μ_k and the variance σ² within the classes, and the mean
-// m and variance s² of all pictures; the variances are those of each feature, and half way
-// to their mean. The score, mean_j (x_j−m_j)²/s_j² − min_k mean_j (x_j−μ_kj)²/σ_j², is how
-// much nearer the features are to a class than to pictures in general: a relative
-// Mahalanobis distance (Ren et al. 2021) with diagonal covariances. With one class it is
-// the second term alone.
+// Distance keeps each class's mean μ_k and the variance σ² within the classes, and the mean m
+// and variance s² of all pictures. The variances are those of each feature, shrunk half way to
+// their mean. The score, mean_j (x_j−m_j)²/s_j² − min_k mean_j (x_j−μ_kj)²/σ_j², says how much
+// closer the features are to a class than to pictures in general: a relative Mahalanobis
+// distance (Ren et al. 2021) with diagonal covariances. With one class it is the second term
+// alone.
 //
-// Neighbours keeps up to 512 training vectors, evenly from all classes, less the mean of
-// all and scaled to length 1. The score is the negative distance to the fifth nearest of
-// them (Sun et al. 2022, who do not subtract the mean).
+// Neighbours keeps up to 512 training vectors, evenly from all classes, with the mean of all
+// subtracted and scaled to length 1. The score is the negative distance to the fifth nearest
+// of them (Sun et al. 2022, who do not subtract the mean).
 func FitDetector(m Method, features [][]float32, labels []int, classes int) (*Detector, error) {
 	if len(features) == 0 || len(features) != len(labels) {
-		return nil, fmt.Errorf("a detector of %d feature vectors with %d labels", len(features), len(labels))
+		return nil, fmt.Errorf("cannot fit a detector to %d feature vectors with %d labels", len(features), len(labels))
 	}
 	for i, label := range labels {
 		if label < 0 || label >= classes || len(features[i]) != len(features[0]) {
-			return nil, fmt.Errorf("feature vector %d has %d values and label %d of %d", i, len(features[i]), label,
-				classes)
+			return nil, fmt.Errorf("feature vector %d has %d values and label %d of %d classes", i,
+				len(features[i]), label, classes)
 		}
 	}
 	switch m {
@@ -79,7 +79,7 @@ func FitDetector(m Method, features [][]float32, labels []int, classes int) (*De
 	case Neighbours:
 		return fitNeighbours(features, labels, classes), nil
 	}
-	return nil, fmt.Errorf("%w of features: %q", ErrMethod, string(m))
+	return nil, fmt.Errorf("%w %q of features", ErrMethod, string(m))
 }
 
 func fitDistance(features [][]float32, labels []int, classes int) *Detector {
@@ -91,10 +91,10 @@ func fitDistance(features [][]float32, labels []int, classes int) *Detector {
 			sums[labels[i]*width+j] += float64(v)
 		}
 	}
-	means, row := Matrix{Columns: width}, make([]int, classes) // where a class's mean is
+	means, row := Matrix{Columns: width}, make([]int, classes) // row has the row of each class
 	for class, n := range counts {
 		if n == 0 {
-			continue // a class without pictures is near to none
+			continue // no picture is close to a class without pictures
 		}
 		row[class] = means.Rows
 		means.Rows++
@@ -102,19 +102,19 @@ func fitDistance(features [][]float32, labels []int, classes int) *Detector {
 			means.Values = append(means.Values, float32(sum/n))
 		}
 	}
-	centre := meanOf(features)
+	centre := computeMean(features)
 	spread := Matrix{1, width, make([]float32, width)}
 	if means.Rows > 1 {
-		spread = scaleOf(features, func(int) []float32 { return centre.Values })
+		spread = computeScale(features, func(int) []float32 { return centre.Values })
 	}
 	return &Detector{Distance, map[string]Matrix{
 		meansTensor: means, centreTensor: centre, spreadTensor: spread,
-		scaleTensor: scaleOf(features, func(i int) []float32 { return means.row(row[labels[i]]) }),
+		scaleTensor: computeScale(features, func(i int) []float32 { return means.row(row[labels[i]]) }),
 	}}
 }
 
-// meanOf returns the mean of feature vectors.
-func meanOf(features [][]float32) Matrix {
+// computeMean returns the mean of feature vectors.
+func computeMean(features [][]float32) Matrix {
 	width := len(features[0])
 	sums, mean := make([]float64, width), Matrix{1, width, make([]float32, width)}
 	for _, x := range features {
@@ -128,13 +128,13 @@ func meanOf(features [][]float32) Matrix {
 	return mean
 }
 
-// scaleOf returns one over the standard deviation of each feature from what from gives for
-// each vector, with variances half way to their mean.
-func scaleOf(features [][]float32, from func(i int) []float32) Matrix {
+// computeScale returns 1/σ for each feature, where σ² is the variance around the mean of each
+// vector, shrunk half way to the mean variance.
+func computeScale(features [][]float32, meanOf func(i int) []float32) Matrix {
 	width := len(features[0])
 	variance, mean := make([]float64, width), 0.0
 	for i, x := range features {
-		m := from(i)
+		m := meanOf(i)
 		for j, v := range x {
 			d := float64(v - m[j])
 			variance[j] += d * d / float64(len(features))
@@ -157,22 +157,22 @@ func fitNeighbours(features [][]float32, labels []int, classes int) *Detector {
 	}
 	var chosen []int
 	share := max(1, maxStored/classes)
-	for _, of := range byLabel {
-		n := min(share, len(of))
+	for _, pictures := range byLabel {
+		n := min(share, len(pictures))
 		for i := range n { // evenly spaced
-			chosen = append(chosen, of[i*len(of)/n])
+			chosen = append(chosen, pictures[i*len(pictures)/n])
 		}
 	}
 	chosen = chosen[:min(len(chosen), maxStored)]
-	stored, centre := Matrix{Rows: len(chosen), Columns: len(features[0])}, meanOf(features)
+	stored, centre := Matrix{Rows: len(chosen), Columns: len(features[0])}, computeMean(features)
 	for _, i := range chosen {
-		stored.Values = append(stored.Values, direction(features[i], centre.Values)...)
+		stored.Values = append(stored.Values, normalize(features[i], centre.Values)...)
 	}
 	return &Detector{Neighbours, map[string]Matrix{storedTensor: stored, centreTensor: centre}}
 }
 
-// direction returns the vector of length 1 from a centre to x; zero if they are the same.
-func direction(x, centre []float32) []float32 {
+// normalize returns the vector from centre to x, scaled to length 1, or zero if they are equal.
+func normalize(x, centre []float32) []float32 {
 	sum := 0.0
 	y := make([]float32, len(x))
 	for i, v := range x {
@@ -188,8 +188,8 @@ func direction(x, centre []float32) []float32 {
 	return y
 }
 
-// squares returns mean_j ((x_j − from_j)·scale_j)².
-func squares(x, from, scale []float32) float64 {
+// scaledDistance returns mean_j ((x_j − from_j)·scale_j)².
+func scaledDistance(x, from, scale []float32) float64 {
 	sum := 0.0
 	for j, v := range x {
 		d := float64((v - from[j]) * scale[j])
@@ -198,37 +198,37 @@ func squares(x, from, scale []float32) float64 {
 	return sum / float64(len(x))
 }
 
-// Validate reports a detector that cannot score vectors of so many features.
+// Validate returns an error unless the detector can score vectors of so many features.
 func (d *Detector) Validate(features int) error {
 	names := TensorNames(d.Method)
 	if names == nil {
-		return fmt.Errorf("%w of features: %q", ErrMethod, string(d.Method))
+		return fmt.Errorf("%w %q of features", ErrMethod, string(d.Method))
 	}
 	for _, name := range names {
 		m := d.Tensors[name]
 		if m.Columns != features || m.Rows < 1 || len(m.Values) != m.Rows*m.Columns ||
 			m.Rows != 1 && name != meansTensor && name != storedTensor {
-			return fmt.Errorf("%s is a table of %d × %d for %d features", name, m.Rows, m.Columns, features)
+			return fmt.Errorf("tensor %s has %d × %d values for %d features", name, m.Rows, m.Columns, features)
 		}
 		for _, v := range m.Values {
 			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
-				return fmt.Errorf("%s holds %v", name, v)
+				return fmt.Errorf("tensor %s has the value %v", name, v)
 			}
 		}
 	}
 	return nil
 }
 
-// Distances returns what Distance scores by, see FitDetector: the classes' means and one over
-// σ, and the mean of all and one over s.
+// Distances returns the tensors of Distance: the classes' means and 1/σ, and the mean of all
+// pictures and 1/s (see FitDetector).
 func (d *Detector) Distances() (means, scale, centre, spread Matrix) {
 	return d.Tensors[meansTensor], d.Tensors[scaleTensor], d.Tensors[centreTensor], d.Tensors[spreadTensor]
 }
 
-// Score returns the score of a feature vector. It panics if its length does not fit.
+// Score returns the score of a feature vector. It panics if the vector's length is wrong.
 func (d *Detector) Score(features []float32) float64 {
 	if d.Method == Neighbours {
-		stored, x := d.Tensors[storedTensor], direction(features, d.Tensors[centreTensor].Values)
+		stored, x := d.Tensors[storedTensor], normalize(features, d.Tensors[centreTensor].Values)
 		similarities := make([]float64, stored.Rows)
 		for i := range similarities {
 			for j, v := range stored.row(i) {
@@ -242,7 +242,7 @@ func (d *Detector) Score(features []float32) float64 {
 	means, scale, centre, spread := d.Distances()
 	least := math.Inf(1)
 	for k := range means.Rows {
-		least = min(least, squares(features, means.row(k), scale.Values))
+		least = min(least, scaledDistance(features, means.row(k), scale.Values))
 	}
-	return squares(features, centre.Values, spread.Values) - least
+	return scaledDistance(features, centre.Values, spread.Values) - least
 }

@@ -2,20 +2,19 @@ package accept
 
 import "slices"
 
-// Fitted is what FitAll finds.
+// Fitted is the result of FitAll.
 type Fitted struct {
 	Calibration
-	// Threshold is the acceptance from which a picture is accepted.
+	// Threshold is the smallest acceptance of an accepted picture.
 	Threshold  float64
 	Validation Share   // of pictures of the classes
 	Others     []Share // of each group of other pictures
 }
 
-// FitAll fits the calibration and the threshold to the scores of validation pictures of
-// the classes, of which there must be some, and of groups of other pictures. With others,
-// the calibration is that of Fit and the threshold that of Threshold, with every picture
-// of all groups counted once. Without any, it is that of FitAlone, and the threshold
-// accepts 95 % of the validation pictures.
+// FitAll fits the calibration and the threshold to the scores of validation pictures of the
+// classes, of which there must be some, and of groups of other pictures. With other pictures
+// it uses Fit, which counts every picture of all groups once, and FindThreshold. Without any it
+// uses FitAlone, and the threshold accepts 95 % of the validation pictures.
 func FitAll(validation []float64, others ...[]float64) Fitted {
 	pooled := slices.Concat(others...)
 	var f Fitted
@@ -30,11 +29,11 @@ func FitAll(validation []float64, others ...[]float64) Fitted {
 				groups = append(groups, f.Acceptances(group))
 			}
 		}
-		f.Threshold = Threshold(f.Acceptances(validation), groups...)
+		f.Threshold = FindThreshold(f.Acceptances(validation), groups...)
 	}
-	f.Validation = ShareOf(f.Acceptances(validation), f.Threshold)
+	f.Validation = CountAccepted(f.Acceptances(validation), f.Threshold)
 	for _, group := range others {
-		f.Others = append(f.Others, ShareOf(f.Acceptances(group), f.Threshold))
+		f.Others = append(f.Others, CountAccepted(f.Acceptances(group), f.Threshold))
 	}
 	return f
 }

@@ -6,14 +6,14 @@ import (
 	"strconv"
 )
 
-// All is the text that asks for the threshold that accepts every picture.
+// All is the text for the threshold 0, which accepts every picture.
 const All = "all"
 
-// ErrThreshold is wrapped by errors about texts that are no threshold.
-var ErrThreshold = errors.New("a threshold of acceptance is a number from 0 to 1")
+// ErrThreshold is wrapped by errors about texts that are not thresholds.
+var ErrThreshold = errors.New("an acceptance threshold is a number from 0 to 1")
 
-// ParseThreshold reads a threshold of acceptance, at which pictures are accepted: a number
-// from 0 to 1, or All, which is 0. Errors are ErrThreshold.
+// ParseThreshold parses an acceptance threshold: a number from 0 to 1, or All, which is 0. Its
+// errors wrap ErrThreshold.
 func ParseThreshold(text string) (float64, error) {
 	if text == All {
 		return 0, nil

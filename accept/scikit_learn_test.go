@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestScikitLearn compares with the figures that testdata/scikit_learn.py made.
+// TestScikitLearn compares with figures that testdata/scikit_learn.py computed.
 func TestScikitLearn(t *testing.T) {
 	text, err := os.ReadFile("testdata/scikit_learn.json")
 	if err != nil {

@@ -6,22 +6,20 @@ import (
 	"garb/picture"
 )
 
-// affine maps a pixel (x, y) of the result to the point of the source that it
-// shows: (xx·x + xy·y + x0, yx·x + yy·y + y0), in pixels, with (0, 0) the centre of
-// the first.
+// affine maps a pixel (x, y) of the result to the point of the source that it shows:
+// (xx·x + xy·y + x0, yx·x + yy·y + y0), in pixels. (0, 0) is the centre of the first pixel.
 type affine struct{ xx, xy, x0, yx, yy, y0 float64 }
 
 var identity = affine{xx: 1, yy: 1}
 
-// newAffine composes rotation · shift · shear · zoom about the centre of a picture
-// of width × height, which is what Keras's apply_affine_transform composes: a
-// point of the result is first zoomed, then sheared, shifted and turned. Shear
-// moves x by −sin(shear)·y and shrinks y by cos(shear).
+// newAffine composes rotation · shift · shear · zoom about the centre of a picture of
+// width × height, as Keras's apply_affine_transform does: it first zooms a point of the
+// result, then shears, shifts and rotates it. Shear moves x by −sin(shear)·y and multiplies y
+// by cos(shear).
 //
-// Keras exchanges the two axes' centres and shifts: it takes half the height for
-// the centre across, and draws the shift across from height_shift_range. For
-// square pictures and equal shifts the results are the same; here width means
-// width.
+// Keras swaps the two axes' centres and shifts: its centre across is half the height, and its
+// shift across comes from height_shift_range. newAffine does not. For square pictures and
+// equal shifts the results are the same.
 func newAffine(degrees, across, down, shearDegrees, zoomAcross, zoomDown float64, width, height int) affine {
 	sin, cos := math.Sincos(degrees * math.Pi / 180)
 	shearSin, shearCos := math.Sincos(shearDegrees * math.Pi / 180)
@@ -35,19 +33,18 @@ func newAffine(degrees, across, down, shearDegrees, zoomAcross, zoomDown float64
 	return a
 }
 
-// Positions are in fixed point. With 32 bits after the point an error of half the
-// last, summed over the 4096 pixels of the longest row, is 2⁻²¹ pixels.
+// positionBits is the number of fractional bits of a position in fixed point. An error of half
+// a unit, summed over the 4096 pixels of the longest row, is 2⁻²¹ pixels.
 const positionBits = 32
 
-// Weights have 11 bits: products of two and a level stay within 30.
+// weightBits is the number of bits of a weight: the product of two weights and a level has 30.
 const weightBits = 11
 
-// halfWeight, added to a position, makes the cut of its weight a rounding.
+// halfWeight is added to a position so that truncating it to weightBits rounds it.
 const halfWeight = 1 << (positionBits - weightBits - 1)
 
-// resample returns a picture of p's size. Between pixels it interpolates
-// bilinearly; outside, the nearest pixel counts. Levels are rounded to the
-// nearest.
+// resample returns the transformed picture at p's size. It interpolates bilinearly between
+// pixels, repeats the nearest pixel outside p, and rounds levels to the nearest.
 func (a affine) resample(p *picture.RGB) *picture.RGB {
 	width, height := p.Width, p.Height
 	out := &picture.RGB{Width: width, Height: height, Pix: make([]uint8, len(p.Pix))}
@@ -66,24 +63,24 @@ func (a affine) resample(p *picture.RGB) *picture.RGB {
 			if uint(u) < uint(width-1) && uint(v) < uint(height-1) {
 				at := v*stride + 3*u
 				top, bottom = p.Pix[at:at+6], p.Pix[at+stride:at+stride+6]
-				row[0] = mix(top[0], top[3], bottom[0], bottom[3], fx, fy)
-				row[1] = mix(top[1], top[4], bottom[1], bottom[4], fx, fy)
-				row[2] = mix(top[2], top[5], bottom[2], bottom[5], fx, fy)
+				row[0] = interpolate(top[0], top[3], bottom[0], bottom[3], fx, fy)
+				row[1] = interpolate(top[1], top[4], bottom[1], bottom[4], fx, fy)
+				row[2] = interpolate(top[2], top[5], bottom[2], bottom[5], fx, fy)
 				continue
 			}
 			left, right := 3*min(max(u, 0), width-1), 3*min(max(u+1, 0), width-1)
 			top = p.Pix[min(max(v, 0), height-1)*stride:][:stride]
 			bottom = p.Pix[min(max(v+1, 0), height-1)*stride:][:stride]
 			for c := range 3 {
-				row[c] = mix(top[left+c], top[right+c], bottom[left+c], bottom[right+c], fx, fy)
+				row[c] = interpolate(top[left+c], top[right+c], bottom[left+c], bottom[right+c], fx, fy)
 			}
 		}
 	}
 	return out
 }
 
-// mix interpolates between four levels: fx of one to the right, fy of one down.
-func mix(topLeft, topRight, bottomLeft, bottomRight uint8, fx, fy int32) uint8 {
+// interpolate interpolates between four levels, at fx of the way to the right and fy down.
+func interpolate(topLeft, topRight, bottomLeft, bottomRight uint8, fx, fy int32) uint8 {
 	top := int32(topLeft)<<weightBits + fx*(int32(topRight)-int32(topLeft))
 	bottom := int32(bottomLeft)<<weightBits + fx*(int32(bottomRight)-int32(bottomLeft))
 	return uint8((top<<weightBits + fy*(bottom-top) + 1<<(2*weightBits-1)) >> (2 * weightBits))

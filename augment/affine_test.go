@@ -12,8 +12,8 @@ import (
 	"garb/picture"
 )
 
-// drawn is the picture of testdata/make.py, in any size.
-func drawn(width, height int) *picture.RGB {
+// drawPattern draws the picture of testdata/make.py, in any size.
+func drawPattern(width, height int) *picture.RGB {
 	p := &picture.RGB{Width: width, Height: height}
 	for y := range height {
 		for x := range width {
@@ -49,8 +49,8 @@ func TestAffineIsKeras(t *testing.T) {
 	}
 	const side = 24
 	for n, c := range cases {
-		got := newAffine(c.Theta, c.Tx, c.Ty, c.Shear, factor(c.Zx), factor(c.Zy), side,
-			side).resample(drawn(side, side))
+		a := newAffine(c.Theta, c.Tx, c.Ty, c.Shear, factor(c.Zx), factor(c.Zy), side, side)
+		got := a.resample(drawPattern(side, side))
 		if len(c.Levels) != len(got.Pix) {
 			t.Fatal(len(c.Levels))
 		}
@@ -73,7 +73,7 @@ func TestAffineIsKeras(t *testing.T) {
 func TestResampleIsBilinear(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		within := func(low, high float64, name string) float64 { return rapid.Float64Range(low, high).Draw(t, name) }
-		p := drawn(rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 40).Draw(t, "height"))
+		p := drawPattern(rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 40).Draw(t, "height"))
 		a := newAffine(within(-180, 180, "degrees"), within(-50, 50, "across"), within(-50, 50, "down"),
 			within(-60, 60, "shear"),
 			within(0.1, 2, "zoomAcross"), within(0.1, 2, "zoomDown"), p.Width, p.Height)
@@ -82,8 +82,7 @@ func TestResampleIsBilinear(t *testing.T) {
 			x, y = min(max(x, 0), float64(p.Width-1)), min(max(y, 0), float64(p.Height-1))
 			u, v := int(x), int(y)
 			level := func(u, v int) float64 {
-				return float64(p.Pix[3*(min(v, p.Height-1)*p.Width+min(u,
-					p.Width-1))+c])
+				return float64(p.Pix[3*(min(v, p.Height-1)*p.Width+min(u, p.Width-1))+c])
 			}
 			fx, fy := x-float64(u), y-float64(v)
 			return (1-fy)*((1-fx)*level(u, v)+fx*level(u+1, v)) + fy*((1-fx)*level(u, v+1)+fx*level(u+1, v+1))
@@ -109,7 +108,7 @@ func TestAffineKeepsTheCentre(t *testing.T) {
 
 func TestWholeShiftsMovePixels(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := drawn(rapid.IntRange(1, 30).Draw(t, "width"), rapid.IntRange(1, 30).Draw(t, "height"))
+		p := drawPattern(rapid.IntRange(1, 30).Draw(t, "width"), rapid.IntRange(1, 30).Draw(t, "height"))
 		across, down := rapid.IntRange(-35, 35).Draw(t, "across"), rapid.IntRange(-35, 35).Draw(t, "down")
 		got := newAffine(0, float64(across), float64(down), 0, 1, 1, p.Width, p.Height).resample(p)
 		for y := range p.Height {
@@ -125,7 +124,7 @@ func TestWholeShiftsMovePixels(t *testing.T) {
 
 func TestFlips(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := drawn(rapid.IntRange(1, 20).Draw(t, "width"), rapid.IntRange(1, 20).Draw(t, "height"))
+		p := drawPattern(rapid.IntRange(1, 20).Draw(t, "width"), rapid.IntRange(1, 20).Draw(t, "height"))
 		across, down := clone(p), clone(p)
 		flipAcross(across)
 		flipDown(down)
@@ -147,7 +146,7 @@ func TestFlips(t *testing.T) {
 }
 
 func BenchmarkResample(b *testing.B) {
-	p := drawn(224, 224)
+	p := drawPattern(224, 224)
 	for _, degrees := range []float64{0, 20} {
 		b.Run(fmt.Sprintf("224x224/%v degrees", degrees), func(b *testing.B) {
 			a := newAffine(degrees, 5.3, -3.1, 0, 0.95, 1.05, 224, 224)

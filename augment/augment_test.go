@@ -24,16 +24,15 @@ import (
 	"garb/picture"
 )
 
-// everything has all that changes one picture.
+// everything turns on every change.
 var everything = Config{
-	RotationRangeDegrees: 30, WidthShift: 10, HeightShift: 0.1, ShearDegrees: 10, Zoom: 0.1, HorizontalFlip: true,
-	VerticalFlip: true,
-	CropMin:      0.5, CropAspect: 4. / 3, Brightness: 0.2, Contrast: 0.2, Saturation: 0.2, Erasing: 0.5, Mixup: 0.2,
-	CutMix:       1,
+	RotationRangeDegrees: 30, WidthShift: 10, HeightShift: 0.1, ShearDegrees: 10, Zoom: 0.1,
+	HorizontalFlip: true, VerticalFlip: true, CropMin: 0.5, CropAspect: 4. / 3,
+	Brightness: 0.2, Contrast: 0.2, Saturation: 0.2, Erasing: 0.5, Mixup: 0.2, CutMix: 1,
 	QuarterTurns: 0.75, ZoomOut: 3, ShrinkMin: 8, BlurMax: 3, Noise: 25,
 }
 
-// asImage is a picture for the encoders.
+// asImage converts a picture for the encoders.
 func asImage(p *picture.RGB) image.Image {
 	m := image.NewNRGBA(image.Rect(0, 0, p.Width, p.Height))
 	for i := 0; i < len(p.Pix); i += 3 {
@@ -42,12 +41,12 @@ func asImage(p *picture.RGB) image.Image {
 	return m
 }
 
-// training is a set of pictures drawn in different sizes, PNGs and JPEGs.
-func training(t testing.TB, sizes ...[2]int) *dataset.Set {
+// writeTraining writes a training set of pictures of the given sizes, as PNGs and JPEGs.
+func writeTraining(t testing.TB, sizes ...[2]int) *dataset.Set {
 	t.Helper()
 	s := &dataset.Set{Folder: t.TempDir(), Classes: []string{"all"}}
 	for i, size := range sizes {
-		p, path := drawn(size[0], size[1]), filepath.Join(s.Folder, fmt.Sprint(i))
+		p, path := drawPattern(size[0], size[1]), filepath.Join(s.Folder, fmt.Sprint(i))
 		var b bytes.Buffer
 		err := png.Encode(&b, asImage(p))
 		if i%2 == 1 {
@@ -74,10 +73,10 @@ func load(t testing.TB, v *Views, epoch, index int) []float32 {
 	return dst
 }
 
-// TestNothingOnIsSpecLoad: without changes a view is what the network is judged
-// by, to the bit; and so it is with the whole picture for its smallest part.
+// TestNothingOnIsSpecLoad checks that without changes a view has the same bits as Spec.Load
+// gives, and so it has if the smallest crop is the whole picture.
 func TestNothingOnIsSpecLoad(t *testing.T) {
-	set := training(t, [2]int{40, 60}, [2]int{700, 500}, [2]int{32, 32})
+	set := writeTraining(t, [2]int{40, 60}, [2]int{700, 500}, [2]int{32, 32})
 	for _, fit := range []picture.Fit{picture.Stretch, picture.Crop, picture.Letterbox} {
 		s := picture.Spec{Width: 32, Height: 24, Filter: picture.Bicubic, Fit: fit, CropRatio: 0.9,
 			Mean: [3]float32{1, 2, 3}, Std: [3]float32{4, 5, 6}}
@@ -103,76 +102,76 @@ func TestNothingOnIsSpecLoad(t *testing.T) {
 	}
 }
 
-// TestViewsAreSeeded: the same seed gives the same bits for any number of workers
-// and order of work; another seed, epoch or picture gives others.
+// TestViewsAreSeeded checks that the same seed gives the same bits for any number of workers
+// and order of work, and that another seed, epoch or picture gives other bits.
 func TestViewsAreSeeded(t *testing.T) {
 	sizes := slices.Repeat([][2]int{{50, 40}}, 12)
-	set := training(t, sizes...)
-	all := func(seed uint64, workers int) [][]float32 {
-		v := mustViews(t, everything, unit(20, 24), set, seed)
-		views, next := make([][]float32, 2*len(sizes)), make(chan int)
-		var wait sync.WaitGroup
-		for range workers {
-			wait.Go(func() {
-				for i := range next {
-					views[i] = make([]float32, v.spec.ValueCount())
-					if err := v.Load(context.Background(), 1+i%2, i/2, views[i]); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-		}
-		for i := range views {
-			if workers%2 == 0 {
-				i = len(views) - 1 - i
-			}
-			next <- i
-		}
-		close(next)
-		wait.Wait()
-		return views
-	}
-	want := all(5, 1)
+	set := writeTraining(t, sizes...)
+	want := loadInParallel(t, mustViews(t, everything, unitSpec(20, 24), set, 5), 1)
 	for workers := 2; workers <= 4; workers++ {
-		for i, view := range all(5, workers) {
+		views := loadInParallel(t, mustViews(t, everything, unitSpec(20, 24), set, 5), workers)
+		for i, view := range views {
 			if !slices.Equal(view, want[i]) {
 				t.Errorf("%d workers: view %d differs", workers, i)
 			}
 		}
 	}
-	everyone := append(want, all(6, 1)...)
-	for i, a := range everyone {
-		for j, b := range everyone[:i] {
-			// Samples of odd and of even numbers hold the same picture in two formats.
-			if slices.Equal(a, b) {
-				t.Errorf("views %d and %d are the same", i, j)
-			}
+	all := append(want, loadInParallel(t, mustViews(t, everything, unitSpec(20, 24), set, 6), 1)...)
+	for i, a := range all {
+		// Samples with odd and with even indices hold the same picture in two formats.
+		if slices.ContainsFunc(all[:i], func(b []float32) bool { return slices.Equal(a, b) }) {
+			t.Errorf("view %d is the same as an earlier one", i)
 		}
 	}
 }
 
+// loadInParallel loads each sample in epochs 1 and 2 by several goroutines. An even number of
+// them works backwards.
+func loadInParallel(t *testing.T, v *Views, workers int) [][]float32 {
+	views, next := make([][]float32, 2*len(v.set.Samples)), make(chan int)
+	var wait sync.WaitGroup
+	for range workers {
+		wait.Go(func() {
+			for i := range next {
+				views[i] = make([]float32, v.spec.ValueCount())
+				if err := v.Load(context.Background(), 1+i%2, i/2, views[i]); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range views {
+		if workers%2 == 0 {
+			i = len(views) - 1 - i
+		}
+		next <- i
+	}
+	close(next)
+	wait.Wait()
+	return views
+}
+
 func TestAnyConfigGivesPictures(t *testing.T) {
-	set := training(t, [2]int{50, 40}, [2]int{1, 1}, [2]int{3, 200}, [2]int{900, 20})
+	set := writeTraining(t, [2]int{50, 40}, [2]int{1, 1}, [2]int{3, 200}, [2]int{900, 20})
 	rapid.Check(t, func(t *rapid.T) {
 		upTo := func(limit float64, name string) float64 { return rapid.Float64Range(0, limit).Draw(t, name) }
 		flag := func(name string) bool { return rapid.Bool().Draw(t, name) }
 		c := Config{
-			RotationRangeDegrees: upTo(maxDegrees, "rotation"), WidthShift: upTo(50, "width shift"),
-			HeightShift:  upTo(1, "height shift"),
-			ShearDegrees: upTo(maxShear, "shear"), Zoom: upTo(0.99, "zoom"), HorizontalFlip: flag("horizontal"),
-			VerticalFlip: flag("vertical"),
-			CropMin:      rapid.Float64Range(0.01, 1).Draw(t, "crop"),
-			CropAspect:   rapid.Float64Range(1, maxAspect).Draw(t, "aspect"),
-			Brightness:   upTo(1, "brightness"), Contrast: upTo(1, "contrast"), Saturation: upTo(1, "saturation"),
-			Erasing:      upTo(1, "erasing"),
-			QuarterTurns: upTo(1, "quarter turns"), ZoomOut: rapid.Float64Range(1, maxZoomOut).Draw(t, "zoom out"),
+			RotationRangeDegrees: upTo(maxDegrees, "rotation"), ShearDegrees: upTo(maxShear, "shear"),
+			WidthShift: upTo(50, "width shift"), HeightShift: upTo(1, "height shift"), Zoom: upTo(0.99, "zoom"),
+			HorizontalFlip: flag("horizontal"), VerticalFlip: flag("vertical"),
+			CropMin:    rapid.Float64Range(0.01, 1).Draw(t, "crop"),
+			CropAspect: rapid.Float64Range(1, maxAspect).Draw(t, "aspect"),
+			Brightness: upTo(1, "brightness"), Contrast: upTo(1, "contrast"), Saturation: upTo(1, "saturation"),
+			Erasing: upTo(1, "erasing"), QuarterTurns: upTo(1, "quarter turns"),
+			ZoomOut:   rapid.Float64Range(1, maxZoomOut).Draw(t, "zoom out"),
 			ShrinkMin: rapid.IntRange(0, 50).Draw(t, "shrink"), BlurMax: upTo(maxBlur, "blur"),
 			Noise: upTo(maxNoise, "noise"),
 		}
 		if flag("whole") {
 			c.CropMin, c.CropAspect = 0, 0
 		}
-		s := unit(rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 40).Draw(t, "height"))
+		s := unitSpec(rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 40).Draw(t, "height"))
 		s.Fit = rapid.SampledFrom([]picture.Fit{picture.Stretch, picture.Crop, picture.Letterbox}).Draw(t, "fit")
 		v, err := New(c, s, dataset.Training{Set: set}, rapid.Uint64().Draw(t, "seed"), picture.DefaultLimits())
 		if err != nil {
@@ -191,111 +190,123 @@ func TestAnyConfigGivesPictures(t *testing.T) {
 	})
 }
 
-// TestEachChange turns on one change at a time and looks at forty views of a
-// picture that already has the input's size.
-func TestEachChange(t *testing.T) {
-	set := training(t, [2]int{24, 20})
-	p := drawn(24, 20)
-	pixel := func(x, y int) []uint8 {
+// mapPixels returns the levels of p after each pixel is replaced by the one at from(x, y), or
+// by the nearest pixel inside p.
+func mapPixels(p *picture.RGB, from func(x, y int) (int, int)) []uint8 {
+	var pix []uint8
+	for i := range p.Width * p.Height {
+		x, y := from(i%p.Width, i/p.Width)
 		x, y = min(max(x, 0), p.Width-1), min(max(y, 0), p.Height-1)
-		return p.Pix[3*(y*p.Width+x):][:3]
+		pix = append(pix, p.Pix[3*(y*p.Width+x):][:3]...)
 	}
-	// moved is p with a pixel from elsewhere at each place.
-	moved := func(from func(x, y int) (int, int)) []uint8 {
-		var pix []uint8
-		for i := range p.Width * p.Height {
-			pix = append(pix, pixel(from(i%p.Width, i/p.Width))...)
-		}
-		return pix
-	}
-	across := moved(func(x, y int) (int, int) { return p.Width - 1 - x, y })
-	down := moved(func(x, y int) (int, int) { return x, p.Height - 1 - y })
+	return pix
+}
+
+// TestMovedPixels turns on one change at a time that only moves pixels, and checks that forty
+// views of a picture of the input's size show all possible results and nothing else.
+func TestMovedPixels(t *testing.T) {
+	set := writeTraining(t, [2]int{24, 20})
+	p := drawPattern(24, 20)
+	across := mapPixels(p, func(x, y int) (int, int) { return p.Width - 1 - x, y })
+	down := mapPixels(p, func(x, y int) (int, int) { return x, p.Height - 1 - y })
 	shifted := func(stepX, stepY int) (all [][]uint8) {
 		for n := -2; n <= 2; n++ {
-			all = append(all, moved(func(x, y int) (int, int) { return x + n*stepX, y + n*stepY }))
+			all = append(all, mapPixels(p, func(x, y int) (int, int) { return x + n*stepX, y + n*stepY }))
 		}
 		return all
 	}
 	for name, test := range map[string]struct {
 		c    Config
-		want [][]uint8 // all of these must come, and nothing else
+		want [][]uint8
 	}{
 		"horizontal flip": {Config{HorizontalFlip: true}, [][]uint8{p.Pix, across}},
 		"vertical flip":   {Config{VerticalFlip: true}, [][]uint8{p.Pix, down}},
 		"width shift":     {Config{WidthShift: 3}, shifted(1, 0)},
 		"height shift":    {Config{HeightShift: 3}, shifted(0, 1)},
 	} {
-		came := map[int]bool{}
-		for _, view := range levels(t, test.c, set, 40) {
+		found := map[int]bool{}
+		for _, view := range loadLevels(t, test.c, set, 40) {
 			i := slices.IndexFunc(test.want, func(w []uint8) bool { return slices.Equal(w, view) })
-			came[i] = true
+			found[i] = true
 		}
-		if came[-1] || len(came) != len(test.want) {
-			t.Errorf("%s: of the %d views that there may be came %v (-1 is another)", name, len(test.want), came)
+		if found[-1] || len(found) != len(test.want) {
+			t.Errorf("%s: of %d possible views found %v (-1 is another)", name, len(test.want), found)
 		}
 	}
+}
 
+func TestErasingIsRandom(t *testing.T) {
+	set := writeTraining(t, [2]int{24, 20})
+	p := drawPattern(24, 20)
 	same := 0
-	for _, view := range levels(t, Config{Erasing: 0.5}, set, 200) {
+	for _, view := range loadLevels(t, Config{Erasing: 0.5}, set, 200) {
 		if slices.Equal(view, p.Pix) {
 			same++
 		}
 	}
 	if same < 72 || same > 128 { // four standard deviations
-		t.Errorf("of 200 pictures that are erased by chance, %d are whole", same)
+		t.Errorf("with erasing at 0.5, %d of 200 views are whole", same)
 	}
+}
 
-	// Of the affine changes, what the matrix may be.
+// TestAffineChanges checks the matrix of each affine change, and that it and the colours' factors
+// nearly reach their limits and never exceed them.
+func TestAffineChanges(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	near := func(x, y float64) bool { return math.Abs(x-y) < 1e-9 }
-	largest := map[string]float64{}
+	largest := map[string]float64{} // as a share of the limit
 	for range 1000 {
-		a := Config{RotationRangeDegrees: 30}.draw(r, 24, 20).affine
+		a := Config{RotationRangeDegrees: 30}.drawChanges(r, 24, 20).affine
 		if !near(a.xx, a.yy) || !near(a.xy, -a.yx) || !near(a.xx*a.xx+a.yx*a.yx, 1) {
 			t.Fatalf("rotation: %+v", a)
 		}
 		largest["rotation"] = max(largest["rotation"], math.Abs(math.Asin(a.yx))*180/math.Pi/30)
-		a = Config{ShearDegrees: 20}.draw(r, 24, 20).affine
+		a = Config{ShearDegrees: 20}.drawChanges(r, 24, 20).affine
 		if !near(a.xx, 1) || !near(a.yx, 0) || !near(a.xy*a.xy+a.yy*a.yy, 1) {
 			t.Fatalf("shear: %+v", a)
 		}
 		largest["shear"] = max(largest["shear"], math.Abs(math.Asin(a.xy))*180/math.Pi/20)
-		a = Config{Zoom: 0.2}.draw(r, 24, 20).affine
+		a = Config{Zoom: 0.2}.drawChanges(r, 24, 20).affine
 		if a.xy != 0 || a.yx != 0 || near(a.xx, a.yy) {
 			t.Fatalf("zoom: %+v", a)
 		}
 		largest["zoom across"] = max(largest["zoom across"], math.Abs(a.xx-1)/0.2)
 		largest["zoom down"] = max(largest["zoom down"], math.Abs(a.yy-1)/0.2)
-		d := Config{Brightness: 0.2}.draw(r, 24, 20)
+		d := Config{Brightness: 0.2}.drawChanges(r, 24, 20)
 		largest["brightness"] = max(largest["brightness"], math.Abs(d.brightness-1)/0.2)
-		d = Config{Contrast: 0.3}.draw(r, 24, 20)
+		d = Config{Contrast: 0.3}.drawChanges(r, 24, 20)
 		largest["contrast"] = max(largest["contrast"], math.Abs(d.contrast-1)/0.3)
-		d = Config{Saturation: 0.4}.draw(r, 24, 20)
+		d = Config{Saturation: 0.4}.drawChanges(r, 24, 20)
 		largest["saturation"] = max(largest["saturation"], math.Abs(d.saturation-1)/0.4)
 	}
 	for name, v := range largest {
 		if v > 1+1e-9 || v < 0.99 {
-			t.Errorf("%s reaches %.3f of what was asked for", name, v)
+			t.Errorf("%s reaches %.3f of its limit", name, v)
 		}
 	}
-	// And that they and the colours reach the picture.
+}
+
+// TestChangesReachThePicture checks that affine changes and colours make each view different.
+func TestChangesReachThePicture(t *testing.T) {
+	set := writeTraining(t, [2]int{24, 20})
+	p := drawPattern(24, 20)
 	for name, c := range map[string]Config{
 		"rotation": {RotationRangeDegrees: 30}, "shear": {ShearDegrees: 20}, "zoom": {Zoom: 0.2},
 		"brightness": {Brightness: 0.2}, "contrast": {Contrast: 0.3}, "saturation": {Saturation: 0.4},
 	} {
-		views := levels(t, c, set, 10)
+		views := loadLevels(t, c, set, 10)
 		for i, view := range views {
 			if slices.Equal(view, p.Pix) || slices.Equal(view, views[(i+1)%len(views)]) {
-				t.Errorf("%s: view %d is nothing new", name, i)
+				t.Errorf("%s: view %d is not new", name, i)
 			}
 		}
 	}
 }
 
-// levels are views of the first picture in epochs 0 to count−1, at 24 × 20.
-func levels(t *testing.T, c Config, set *dataset.Set, count int) [][]uint8 {
+// loadLevels returns views of the first picture, at 24 × 20, in epochs 0 to count−1.
+func loadLevels(t *testing.T, c Config, set *dataset.Set, count int) [][]uint8 {
 	t.Helper()
-	v := mustViews(t, c, unit(24, 20), set, 1)
+	v := mustViews(t, c, unitSpec(24, 20), set, 1)
 	views := make([][]uint8, count)
 	for epoch := range views {
 		for _, x := range load(t, v, epoch, 0) {
@@ -305,9 +316,9 @@ func levels(t *testing.T, c Config, set *dataset.Set, count int) [][]uint8 {
 	return views
 }
 
-// TestParts: random parts lie in the picture, have the area and the shape that
-// were asked for, and reach every edge.
-func TestParts(t *testing.T) {
+// TestCrops checks that random crops lie in the picture, have areas and aspect ratios within
+// the limits, and reach every edge.
+func TestCrops(t *testing.T) {
 	for _, test := range []struct {
 		fit           picture.Fit
 		width, height int
@@ -318,16 +329,18 @@ func TestParts(t *testing.T) {
 		{picture.Crop, 4000, 5330, 4000, 4000},
 		{picture.Letterbox, 5330, 4000, 4000, 4000},
 	} {
-		s := unit(224, 224)
+		s := unitSpec(224, 224)
 		s.Fit = test.fit
 		c := Config{CropMin: 0.65, CropAspect: 4. / 3}
 		r := rand.New(rand.NewPCG(1, 2))
 		least, most := [2]float64{1, 2}, [2]float64{0, 0} // of area and aspect
 		var edges [4]bool
-		largeAndOdd := false // possible where the picture has more room one way than the largest part of its shape
+		// A crop can have nearly all of the area and another aspect ratio if the picture is wider
+		// or higher than the largest crop.
+		largeAndOdd := false
 		for range 2000 {
-			d := c.draw(r, 224, 224)
-			left, top, width, height := d.part.of(test.width, test.height, s)
+			d := c.drawChanges(r, 224, 224)
+			left, top, width, height := d.crop.bounds(test.width, test.height, s)
 			if left < 0 || top < 0 || left+width > test.width || top+height > test.height {
 				t.Fatalf("%s: %d × %d at (%d, %d)", test.fit, width, height, left, top)
 			}
@@ -354,10 +367,10 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// TestPartsHavePixels: a large JPEG is decoded large enough for the smallest part.
-func TestPartsHavePixels(t *testing.T) {
-	set := training(t, [2]int{1, 1}, [2]int{1600, 1200})
-	v := mustViews(t, Config{CropMin: 0.1}, unit(50, 50), set, 1)
+// TestCropsHavePixels checks that a large JPEG is decoded large enough for the smallest crop.
+func TestCropsHavePixels(t *testing.T) {
+	set := writeTraining(t, [2]int{1, 1}, [2]int{1600, 1200})
+	v := mustViews(t, Config{CropMin: 0.1}, unitSpec(50, 50), set, 1)
 	data, err := set.Samples[1].Read(picture.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
@@ -366,7 +379,7 @@ func TestPartsHavePixels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, _, err := v.roomy.Decode(t.Context(), data, v.limits)
+	p, _, err := v.decoding.Decode(t.Context(), data, v.limits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +390,7 @@ func TestPartsHavePixels(t *testing.T) {
 	}
 }
 
-// TestShifts holds shifts to Keras's meanings.
+// TestShifts checks that limits mean the same as in Keras.
 func TestShifts(t *testing.T) {
 	for _, test := range []struct {
 		limit       float64
@@ -391,7 +404,7 @@ func TestShifts(t *testing.T) {
 		least, most, fraction := math.Inf(1), math.Inf(-1), false
 		counts := map[float64]int{}
 		for i := range 1000 {
-			v := shift(test.limit, test.side, (float64(i)+0.5)/1000)
+			v := drawShift(test.limit, test.side, (float64(i)+0.5)/1000)
 			least, most = min(least, v), max(most, v)
 			fraction = fraction || v != math.Trunc(v)
 			counts[v]++
@@ -399,21 +412,21 @@ func TestShifts(t *testing.T) {
 		if math.Abs(least-test.least) > 0.05 || math.Abs(most-test.most) > 0.05 || fraction == test.whole {
 			t.Errorf("%v: from %v to %v", test.limit, least, most)
 		}
-		// Of a whole number n, 0 has both signs' share.
+		// With a whole number as limit, 0 is drawn with both signs.
 		if test.limit == 10 && (counts[0] != 100 || counts[-9] != 50 || counts[4] != 50) {
 			t.Errorf("%v", counts)
 		}
 	}
 }
 
-// TestStreamsAreUnrelated: numbers at one place of neighbouring streams are as
-// uniform and as unrelated as those of one stream.
+// TestStreamsAreUnrelated checks that the numbers at one place of neighbouring streams are as
+// uniform and uncorrelated as those of one stream.
 func TestStreamsAreUnrelated(t *testing.T) {
-	v := mustViews(t, Config{}, unit(4, 4), nil, 3)
+	v := mustViews(t, Config{}, unitSpec(4, 4), nil, 3)
 	for name, stream := range map[string]func(i int) *rand.Rand{
-		"pictures": func(i int) *rand.Rand { return v.stream(ofPictures, 1, i) },
-		"epochs":   func(i int) *rand.Rand { return v.stream(ofPictures, i, 1) },
-		"batches":  func(i int) *rand.Rand { return v.stream(ofBatches, 1, i) },
+		"pictures": func(i int) *rand.Rand { return v.stream(forPictures, 1, i) },
+		"epochs":   func(i int) *rand.Rand { return v.stream(forPictures, i, 1) },
+		"batches":  func(i int) *rand.Rand { return v.stream(forBatches, 1, i) },
 	} {
 		const n = 4000
 		for place := range 3 {
@@ -436,11 +449,11 @@ func TestStreamsAreUnrelated(t *testing.T) {
 
 func TestColour(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := drawn(rapid.IntRange(1, 9).Draw(t, "width"), rapid.IntRange(1, 9).Draw(t, "height"))
+		p := drawPattern(rapid.IntRange(1, 9).Draw(t, "width"), rapid.IntRange(1, 9).Draw(t, "height"))
 		factor := func(name string) float64 { return rapid.Float64Range(0, 2).Draw(t, name) }
 		b, c, s := factor("brightness"), factor("contrast"), factor("saturation")
 		got := clone(p)
-		colour(got, b, c, s)
+		changeColours(got, b, c, s)
 		// One after the other, in float64 and without rounding.
 		lumaOf := func(v []float64) float64 { return 0.299*v[0] + 0.587*v[1] + 0.114*v[2] }
 		mean, levels := 0.0, make([]float64, len(p.Pix))
@@ -470,7 +483,7 @@ func TestErase(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	least, most := 1.0, 0.0
 	for range 300 {
-		d := Config{Erasing: 1}.draw(r, side, side)
+		d := Config{Erasing: 1}.drawChanges(r, side, side)
 		if !d.erase {
 			t.Fatal("nothing is erased")
 		}
@@ -506,20 +519,18 @@ func TestValidate(t *testing.T) {
 	}
 	for word, c := range map[string]Config{
 		"rotation": {RotationRangeDegrees: 181}, "width": {WidthShift: -1}, "height": {HeightShift: math.Inf(1)},
-		"shear": {ShearDegrees: 90},
-		"zoom":  {Zoom: 1}, "crop": {CropMin: 1.1}, "0.01": {CropMin: 0.001}, "needs": {CropAspect: 1.3},
-		"factor":     {CropMin: 0.5, CropAspect: 0.7},
-		"brightness": {Brightness: math.NaN()}, "contrast": {Contrast: 2}, "saturation": {Saturation: -0.1},
-		"erasing": {Erasing: 1.5},
+		"shear": {ShearDegrees: 90}, "zoom": {Zoom: 1},
+		"crop": {CropMin: 1.1}, "0.01": {CropMin: 0.001}, "needs": {CropAspect: 1.3},
+		"crop aspect": {CropMin: 0.5, CropAspect: 0.7},
+		"brightness":  {Brightness: math.NaN()}, "contrast": {Contrast: 2}, "saturation": {Saturation: -0.1},
+		"erasing": {Erasing: 1.5}, "mixup": {Mixup: -1}, "cutmix": {CutMix: 1e-9},
 		"quarter": {QuarterTurns: 1.1}, "zoom out": {ZoomOut: 11}, "1 or more": {ZoomOut: 0.5},
-		"thumbnail": {ShrinkMin: -1},
-		"blur":      {BlurMax: 17}, "noise": {Noise: math.NaN()},
-		"mixup": {Mixup: -1}, "cutmix": {CutMix: 1e-9},
+		"thumbnail": {ShrinkMin: -1}, "blur": {BlurMax: 17}, "noise": {Noise: math.NaN()},
 	} {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("%+v: %v", c, err)
 		}
-		if _, err := New(c, unit(4, 4), dataset.Training{}, 1, picture.DefaultLimits()); err == nil {
+		if _, err := New(c, unitSpec(4, 4), dataset.Training{}, 1, picture.DefaultLimits()); err == nil {
 			t.Errorf("%+v: New gave no error", c)
 		}
 	}
@@ -529,14 +540,14 @@ func TestValidate(t *testing.T) {
 }
 
 func TestLoadSaysWhatIsWrong(t *testing.T) {
-	set := training(t, [2]int{5, 5}, [2]int{5, 5}, [2]int{5, 5})
+	set := writeTraining(t, [2]int{5, 5}, [2]int{5, 5}, [2]int{5, 5})
 	if err := os.WriteFile(set.Samples[1].Path, []byte("no picture"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(set.Samples[2].Path); err != nil {
 		t.Fatal(err)
 	}
-	v := mustViews(t, everything, unit(4, 4), set, 1)
+	v := mustViews(t, everything, unitSpec(4, 4), set, 1)
 	dst := make([]float32, 48)
 	if err := v.Load(t.Context(), 0, 1, dst); !errors.Is(err, picture.ErrNotPicture) ||
 		!strings.Contains(err.Error(), set.Samples[1].Path) {
@@ -566,9 +577,9 @@ func BenchmarkApply(b *testing.B) {
 		{"everything", everything},
 	} {
 		b.Run(test.name, func(b *testing.B) {
-			p, r := drawn(224, 224), rand.New(rand.NewPCG(1, 2))
+			p, r := drawPattern(224, 224), rand.New(rand.NewPCG(1, 2))
 			for b.Loop() {
-				d := test.c.draw(r, 224, 224)
+				d := test.c.drawChanges(r, 224, 224)
 				d.apply(p, picture.Bilinear)
 			}
 		})
@@ -577,8 +588,8 @@ func BenchmarkApply(b *testing.B) {
 
 // BenchmarkLoad is the whole way of a picture of the data set's size.
 func BenchmarkLoad(b *testing.B) {
-	set := training(b, [2]int{1, 1}, [2]int{400, 533})
-	s := unit(224, 224)
+	set := writeTraining(b, [2]int{1, 1}, [2]int{400, 533})
+	s := unitSpec(224, 224)
 	s.Filter = picture.Bicubic
 	for _, test := range []struct {
 		name string
@@ -594,31 +605,4 @@ func BenchmarkLoad(b *testing.B) {
 			}
 		})
 	}
-}
-
-func ExampleViews_Load() {
-	folder, err := os.MkdirTemp("", "pictures")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer os.RemoveAll(folder)
-	path := filepath.Join(folder, "1.png")
-	var b bytes.Buffer
-	png.Encode(&b, image.NewGray(image.Rect(0, 0, 60, 80)))
-	os.WriteFile(path, b.Bytes(), 0o644)
-
-	train := dataset.Training{Set: &dataset.Set{Classes: []string{"dark"}, Samples: []dataset.Sample{{Path: path}}}}
-	spec := picture.Spec{Width: 32, Height: 32, Filter: picture.Bilinear, Fit: picture.Stretch,
-		Std: [3]float32{255, 255, 255}}
-	config := Config{RotationRangeDegrees: 30, HorizontalFlip: true}
-	views, err := New(config, spec, train, 1, picture.DefaultLimits())
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	values := make([]float32, spec.ValueCount())
-	err = views.Load(context.Background(), 1, 0, values)
-	fmt.Println(len(values), values[0], err)
-	// Output: 3072 0 <nil>
 }

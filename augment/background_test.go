@@ -14,9 +14,8 @@ import (
 	"garb/picture"
 )
 
-// plain writes a PNG file of one colour, but for the columns from half on, which have
-// another.
-func plain(t *testing.T, name string, left, right color.RGBA) string {
+// writePNG writes a PNG file whose left and right halves have one colour each.
+func writePNG(t *testing.T, name string, left, right color.RGBA) string {
 	t.Helper()
 	const side = 40
 	p := image.NewRGBA(image.Rect(0, 0, side, side))
@@ -41,7 +40,8 @@ func plain(t *testing.T, name string, left, right color.RGBA) string {
 func TestBackgrounds(t *testing.T) {
 	white, black := color.RGBA{255, 255, 255, 255}, color.RGBA{0, 0, 0, 255}
 	red, blue := color.RGBA{200, 0, 0, 255}, color.RGBA{0, 0, 200, 255}
-	garment, mask, back := plain(t, "a.png", red, red), plain(t, "m.png", white, black), plain(t, "b.png", blue, blue)
+	garment, mask := writePNG(t, "a.png", red, red), writePNG(t, "m.png", white, black)
+	back := writePNG(t, "b.png", blue, blue)
 	set := &dataset.Set{Samples: []dataset.Sample{{Path: garment}, {Path: garment}}}
 	spec := picture.Spec{Width: 40, Height: 40, Filter: picture.Bilinear, Fit: picture.Stretch,
 		Std: [3]float32{1, 1, 1}}
@@ -71,9 +71,9 @@ func TestBackgrounds(t *testing.T) {
 		}
 	}
 	if !slices.Equal(pasted, view(1, 0)) {
-		t.Error("the same view is another")
+		t.Error("the same view differs")
 	}
-	// A third of the showings, each drawn for itself.
+	// A third of the views, each drawn independently.
 	count := 0
 	for index := range 300 {
 		if v := view(1.0/3, 2*index); pixel(v, 35) == [3]float32{0, 0, 200} {

@@ -8,29 +8,28 @@ import (
 	"garb/picture"
 )
 
-// Mix makes mixtures of the pictures of one batch, in place, if Mixup or CutMix is
-// on, and does nothing if not. inputs are n pictures [n Height Width 3], each as
-// Load gives it; targets are the probabilities of their classes [n classes], which
-// become mixtures in the same shares: rows keep their sums.
+// Mix mixes the pictures of one batch in place if Mixup or CutMix is on; otherwise it does
+// nothing. inputs are n pictures [n Height Width Channels], as Load writes them; targets are
+// the probabilities of their classes [n classes], which are mixed in the same shares, so that
+// rows keep their sums.
 //
-// The batch falls at random into pairs, and each pair draws a share λ from
-// Beta(α, α). Mixup leaves each picture λ of itself and 1−λ of its partner. CutMix
-// exchanges a rectangle between the two, of 1−λ of the area around a random pixel
-// and cut off at the picture's edge; λ is then what is left. Of an odd number one
-// picture stays as it is.
+// Mix divides the batch at random into pairs, and draws a share λ from Beta(α, α) for each.
+// Mixup makes each picture λ of itself plus 1−λ of its partner. CutMix exchanges a rectangle
+// between the two: 1−λ of the area, around a random pixel, and cut off at the picture's
+// edge; λ becomes the share that remains. In a batch of odd size one picture stays as it is.
 //
-// The mixtures depend on the seed, the epoch and the step alone. Mix panics if the
-// lengths do not fit together.
+// The result depends only on the seed, the epoch and the step. Mix panics if the lengths do
+// not match.
 func (v *Views) Mix(epoch, step int, inputs, targets []float32, classes int) {
 	size := v.spec.ValueCount()
 	if classes <= 0 || len(targets)%classes != 0 || len(inputs) != len(targets)/classes*size {
-		panic(fmt.Sprintf("augment: %d values and %d targets of %d classes, for pictures of %d values", len(inputs),
+		panic(fmt.Sprintf("augment: %d values and %d targets for %d classes, with pictures of %d values", len(inputs),
 			len(targets), classes, size))
 	}
 	if v.config.Mixup == 0 && v.config.CutMix == 0 {
 		return
 	}
-	r := v.stream(ofBatches, epoch, step)
+	r := v.stream(forBatches, epoch, step)
 	cut := r.Float64() < 0.5
 	if v.config.Mixup == 0 || v.config.CutMix == 0 {
 		cut = v.config.Mixup == 0
@@ -40,16 +39,16 @@ func (v *Views) Mix(epoch, step int, inputs, targets []float32, classes int) {
 		a, b := inputs[order[0]*size:][:size], inputs[order[1]*size:][:size]
 		var own float64
 		if cut {
-			own = exchange(a, b, v.spec, beta(r, v.config.CutMix), r)
+			own = exchange(a, b, v.spec, drawBeta(r, v.config.CutMix), r)
 		} else {
-			own = beta(r, v.config.Mixup)
+			own = drawBeta(r, v.config.Mixup)
 			blend(a, b, float32(own))
 		}
 		blend(targets[order[0]*classes:][:classes], targets[order[1]*classes:][:classes], float32(own))
 	}
 }
 
-// blend gives a and b each the share own of itself and the rest of the other.
+// blend makes a and b each a mixture of the share own of itself and the rest of the other.
 func blend(a, b []float32, own float32) {
 	for i, x := range a {
 		y := b[i]
@@ -57,8 +56,8 @@ func blend(a, b []float32, own float32) {
 	}
 }
 
-// exchange exchanges a rectangle of 1−own of the area, less what lies outside,
-// between two inputs of a spec, and returns the share of each that remains.
+// exchange exchanges a rectangle of 1−own of the area, cut off at the edges, between two
+// inputs, and returns the share of each that remains.
 func exchange(a, b []float32, spec picture.Spec, own float64, r *rand.Rand) float64 {
 	width, height, channels := spec.Width, spec.Height, spec.Channels()
 	side := math.Sqrt(1 - own)
@@ -78,15 +77,16 @@ func exchange(a, b []float32, spec picture.Spec, own float64, r *rand.Rand) floa
 	return 1 - float64((right-left)*(bottom-top))/float64(width*height)
 }
 
-// beta draws from Beta(α, α): x/(x+y) of two gamma variates, in logarithms, since
-// for small α both are often too small for a float64.
-func beta(r *rand.Rand, alpha float64) float64 {
-	return 1 / (1 + math.Exp(logGamma(r, alpha)-logGamma(r, alpha)))
+// drawBeta draws from Beta(α, α): x/(x+y) for two gamma variates, computed in logarithms,
+// since for small α both are often too small for a float64. gonum's sampler would draw other
+// numbers from the same seed, and so change recorded runs.
+func drawBeta(r *rand.Rand, alpha float64) float64 {
+	return 1 / (1 + math.Exp(drawLogGamma(r, alpha)-drawLogGamma(r, alpha)))
 }
 
-// logGamma draws the logarithm of a variate of Gamma(α, 1): Marsaglia & Tsang 2000
-// at α+1, times U^(1/α) for what that is too large.
-func logGamma(r *rand.Rand, alpha float64) float64 {
+// drawLogGamma draws the logarithm of a variate of Gamma(α, 1): one of Gamma(α+1, 1) by
+// Marsaglia & Tsang 2000, times U^(1/α).
+func drawLogGamma(r *rand.Rand, alpha float64) float64 {
 	d := alpha + 1 - 1./3
 	c := 1 / math.Sqrt(9*d)
 	for {
@@ -96,7 +96,7 @@ func logGamma(r *rand.Rand, alpha float64) float64 {
 			continue
 		}
 		w *= w * w
-		// 1−U is from (0, 1], whose logarithm is finite.
+		// 1−U is in (0, 1], so its logarithm is finite.
 		if math.Log(1-r.Float64()) < x*x/2+d-d*w+d*math.Log(w) {
 			return math.Log(d*w) + math.Log(1-r.Float64())/alpha
 		}

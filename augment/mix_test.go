@@ -12,8 +12,8 @@ import (
 	"garb/picture"
 )
 
-// unit is a spec whose values are levels / 255.
-func unit(width, height int) picture.Spec {
+// unitSpec returns a spec whose values are levels / 255.
+func unitSpec(width, height int) picture.Spec {
 	return picture.Spec{Width: width, Height: height, Filter: picture.Bilinear, Fit: picture.Stretch,
 		Std: [3]float32{255, 255, 255}}
 }
@@ -27,8 +27,8 @@ func mustViews(t testing.TB, c Config, s picture.Spec, train *dataset.Set, seed 
 	return v
 }
 
-// batch has pictures all of one value, the picture's number, and a class for each.
-func batch(n, size int) (inputs, targets []float32) {
+// makeBatch returns pictures whose values are all the picture's index, each of its own class.
+func makeBatch(n, size int) (inputs, targets []float32) {
 	targets = make([]float32, n*n)
 	for i := range n {
 		inputs = append(inputs, slices.Repeat([]float32{float32(i)}, size)...)
@@ -37,58 +37,64 @@ func batch(n, size int) (inputs, targets []float32) {
 	return inputs, targets
 }
 
-// TestMixMixesTargetsAsPictures: the mean of a picture's values, each of which is
-// the number of the picture that it is from, must be the mean by its targets.
-func TestMixMixesTargetsAsPictures(t *testing.T) {
+// TestMixTreatsTargetsAlike checks that targets are mixed in the same shares as pictures: each
+// value of a picture is its index, and so the mean of its values must be the mean of its
+// targets' classes.
+func TestMixTreatsTargetsAlike(t *testing.T) {
 	for name, c := range map[string]Config{"mixup": {Mixup: 0.8}, "cutmix": {CutMix: 1},
 		"both": {Mixup: 0.2, CutMix: 1}} {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				s := unit(rapid.IntRange(1, 12).Draw(t, "width"), rapid.IntRange(1, 12).Draw(t, "height"))
+				s := unitSpec(rapid.IntRange(1, 12).Draw(t, "width"), rapid.IntRange(1, 12).Draw(t, "height"))
 				s.Grey = rapid.Bool().Draw(t, "grey")
 				v, err := New(c, s, dataset.Training{}, rapid.Uint64().Draw(t, "seed"), picture.DefaultLimits())
 				if err != nil {
 					t.Fatal(err)
 				}
 				n, size := rapid.IntRange(0, 9).Draw(t, "n"), s.ValueCount()
-				inputs, targets := batch(n, size)
+				inputs, targets := makeBatch(n, size)
 				epoch, step := rapid.IntRange(0, 100).Draw(t, "epoch"), rapid.IntRange(0, 100).Draw(t, "step")
-				v.Mix(epoch, step, inputs, targets, n+1-min(n, 1)) // of no pictures, any number of classes
+				v.Mix(epoch, step, inputs, targets, max(n, 1))
 				for i := range n {
-					sum, byTargets, byValues := 0.0, 0.0, 0.0
-					for class, p := range targets[i*n:][:n] {
-						sum += float64(p)
-						byTargets += float64(class) * float64(p)
-						if p < 0 {
-							t.Fatalf("target %v", p)
-						}
-					}
-					for _, value := range inputs[i*size:][:size] {
-						byValues += float64(value) / float64(size)
-					}
-					if math.Abs(sum-1) > 1e-6 || math.Abs(byTargets-byValues) > 1e-5 {
-						t.Fatalf("picture %d: targets sum to %v and say %v; the values say %v", i, sum, byTargets,
-							byValues)
-					}
+					checkMixture(t, inputs[i*size:][:size], targets[i*n:][:n])
 				}
 			})
 		})
 	}
 }
 
-// TestMixDoesWhatIsOn: mixup makes new values, cutmix has both pictures' values in
-// one; with both on each batch has one of them, and both come.
+// checkMixture checks that targets are probabilities, and that the mean of their classes is
+// that of the values.
+func checkMixture(t *rapid.T, values, targets []float32) {
+	sum, meanClass, meanValue := 0.0, 0.0, 0.0
+	for class, p := range targets {
+		sum += float64(p)
+		meanClass += float64(class) * float64(p)
+		if p < 0 {
+			t.Fatalf("target %v", p)
+		}
+	}
+	for _, value := range values {
+		meanValue += float64(value) / float64(len(values))
+	}
+	if math.Abs(sum-1) > 1e-6 || math.Abs(meanClass-meanValue) > 1e-5 {
+		t.Fatalf("targets sum to %v and have the mean %v; the values have the mean %v", sum, meanClass, meanValue)
+	}
+}
+
+// TestMixDoesWhatIsOn checks that mixup makes new values, that cutmix makes pictures with the
+// values of two, and that with both on each batch gets one of them.
 func TestMixDoesWhatIsOn(t *testing.T) {
 	for name, test := range map[string]struct {
 		c             Config
 		mixup, cutmix bool
 	}{"mixup": {Config{Mixup: 1}, true, false}, "cutmix": {Config{CutMix: 1}, false, true},
 		"both": {Config{Mixup: 1, CutMix: 1}, true, true}} {
-		v := mustViews(t, test.c, unit(10, 10), nil, 7)
+		v := mustViews(t, test.c, unitSpec(10, 10), nil, 7)
 		var mixup, cutmix bool
 		for step := range 20 {
 			const n, size = 8, 300
-			inputs, targets := batch(n, size)
+			inputs, targets := makeBatch(n, size)
 			v.Mix(1, step, inputs, targets, n)
 			var blended, patched bool
 			for i := range n {
@@ -110,31 +116,31 @@ func TestMixDoesWhatIsOn(t *testing.T) {
 }
 
 func TestMixIsSeeded(t *testing.T) {
-	v := mustViews(t, Config{Mixup: 1}, unit(2, 2), nil, 7)
-	run := func(epoch, step int) []float32 {
-		inputs, targets := batch(8, 12)
+	v := mustViews(t, Config{Mixup: 1}, unitSpec(2, 2), nil, 7)
+	mix := func(epoch, step int) []float32 {
+		inputs, targets := makeBatch(8, 12)
 		v.Mix(epoch, step, inputs, targets, 8)
 		return inputs
 	}
-	if !slices.Equal(run(3, 4), run(3, 4)) {
-		t.Error("the same batch is mixed another way")
+	if !slices.Equal(mix(3, 4), mix(3, 4)) {
+		t.Error("the same batch is mixed differently")
 	}
-	if slices.Equal(run(3, 4), run(3, 5)) || slices.Equal(run(3, 4), run(4, 4)) {
+	if slices.Equal(mix(3, 4), mix(3, 5)) || slices.Equal(mix(3, 4), mix(4, 4)) {
 		t.Error("another batch is mixed the same way")
 	}
 }
 
 func TestMixOffDoesNothing(t *testing.T) {
-	v := mustViews(t, Config{Zoom: 0.5}, unit(2, 2), nil, 7)
-	inputs, targets := batch(4, 12)
+	v := mustViews(t, Config{Zoom: 0.5}, unitSpec(2, 2), nil, 7)
+	inputs, targets := makeBatch(4, 12)
 	v.Mix(1, 1, inputs, targets, 4)
-	if i, j := batch(4, 12); !slices.Equal(inputs, i) || !slices.Equal(targets, j) {
+	if i, j := makeBatch(4, 12); !slices.Equal(inputs, i) || !slices.Equal(targets, j) {
 		t.Error("a batch was mixed")
 	}
 }
 
 func TestMixChecksLengths(t *testing.T) {
-	v := mustViews(t, Config{Mixup: 1}, unit(2, 2), nil, 7)
+	v := mustViews(t, Config{Mixup: 1}, unitSpec(2, 2), nil, 7)
 	for _, lengths := range [][3]int{{12, 3, 0}, {12, 3, 2}, {13, 3, 3}, {12, 6, 3}} {
 		func() {
 			defer func() {
@@ -147,15 +153,15 @@ func TestMixChecksLengths(t *testing.T) {
 	}
 }
 
-// TestBeta holds mean and variance of Beta(α, α), ½ and 1/(8α+4), within four
-// standard errors of 20,000 draws; and every draw is a share.
-func TestBeta(t *testing.T) {
+// TestDrawBeta checks the mean ½ and the variance 1/(8α+4) of Beta(α, α), within four standard
+// errors of 20,000 draws.
+func TestDrawBeta(t *testing.T) {
 	for _, alpha := range []float64{minAlpha, 0.05, 0.2, 1, 3, 100} {
 		r := rand.New(rand.NewPCG(1, 2))
 		const n = 20_000
 		sum, square, fourth := 0.0, 0.0, 0.0
 		for range n {
-			x := beta(r, alpha)
+			x := drawBeta(r, alpha)
 			if !(x >= 0 && x <= 1) {
 				t.Fatalf("α = %v: %v", alpha, x)
 			}
@@ -175,8 +181,8 @@ func TestBeta(t *testing.T) {
 func BenchmarkMix(b *testing.B) {
 	for name, c := range map[string]Config{"mixup": {Mixup: 0.2}, "cutmix": {CutMix: 1}} {
 		b.Run(name+"/32 of 224x224", func(b *testing.B) {
-			v := mustViews(b, c, unit(224, 224), nil, 1)
-			inputs, targets := batch(32, 3*224*224)
+			v := mustViews(b, c, unitSpec(224, 224), nil, 1)
+			inputs, targets := makeBatch(32, 3*224*224)
 			for step := 0; b.Loop(); step++ {
 				v.Mix(0, step, inputs, targets, 32)
 			}

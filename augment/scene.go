@@ -7,7 +7,7 @@ import (
 	"garb/picture"
 )
 
-// Bounds of the changes of a scene: beyond them nothing of a picture can be recognized.
+// Bounds of the changes of a scene: beyond them a picture cannot be recognized.
 const (
 	maxZoomOut   = 10
 	maxBlur      = 16
@@ -16,36 +16,36 @@ const (
 )
 
 // sceneShare is the share of the pictures that each of distance, thumbnail, blur and noise
-// changes, where it is on: of all four, a third of the pictures has none.
+// changes if it is on. With all four on, a third of the pictures stay unchanged.
 const sceneShare = 0.25
 
-// scene is how one picture was taken: how the camera was held, how far away it was, and
-// what it and later programs did to the pixels. The zero value changes nothing.
+// scene says how one picture was taken: how the camera was held, how far away it was, and how
+// the camera and later programs degraded the picture. The zero value changes nothing.
 type scene struct {
-	quarters int // turns by 90° to the right, from 0 to 3
+	quarters int // clockwise rotations by 90°, from 0 to 3
 
 	distance   float64  // the picture's sides are divided by it; 0 and 1 keep them
-	left, top  float64  // place in the room that is left, from 0 to 1
+	left, top  float64  // from 0 to 1 of what is possible
 	background [3]uint8 // around the picture
 
-	thumbnail int     // the shorter side that the picture had for a while, in pixels; 0 for none
+	thumbnail int     // the thumbnail's shorter side in pixels, or 0
 	blur      float64 // standard deviation of a Gaussian, in pixels
 	noise     float64 // standard deviation of the noise, in levels
 	levels    *rand.Rand
 }
 
-// drawScene draws the scene of an input of the given size. It has random numbers of its
-// own, so that recipes without a scene keep the views that they had before there were any.
+// drawScene draws the scene of an input of the given size. Its random numbers are separate, so
+// that settings without a scene keep the views that they had before scenes existed.
 func (c Config) drawScene(r *rand.Rand, width, height int) scene {
 	s := scene{levels: r}
-	one := func(share float64) bool { return r.Float64() < share }
+	chance := func(share float64) bool { return r.Float64() < share }
 	turned, quarters := r.Float64() < c.QuarterTurns, 1+r.IntN(3)
 	if turned {
 		s.quarters = quarters
 	}
-	far, distance := one(sceneShare), 1+(c.ZoomOut-1)*r.Float64()
+	far, distance := chance(sceneShare), 1+(c.ZoomOut-1)*r.Float64()
 	s.left, s.top = r.Float64(), r.Float64()
-	grey, levels := one(0.5), r.Uint32()
+	grey, levels := chance(0.5), r.Uint32()
 	if far && c.ZoomOut > 1 {
 		s.distance = distance
 	}
@@ -55,25 +55,25 @@ func (c Config) drawScene(r *rand.Rand, width, height int) scene {
 			s.background[i] = uint8(levels)
 		}
 	}
-	small, size := one(sceneShare), r.Float64()
+	small, size := chance(sceneShare), r.Float64()
 	if side := min(width, height); small && c.ShrinkMin > 0 && c.ShrinkMin < side {
 		least := float64(c.ShrinkMin)
 		s.thumbnail = int(math.Round(least * math.Pow(float64(side)/least, size)))
 	}
-	soft, blur := one(sceneShare), c.BlurMax*r.Float64()
+	soft, deviation := chance(sceneShare), c.BlurMax*r.Float64()
 	if soft {
-		s.blur = blur
+		s.blur = deviation
 	}
-	noisy, noise := one(sceneShare), c.Noise*r.Float64()
+	noisy, noise := chance(sceneShare), c.Noise*r.Float64()
 	if noisy {
 		s.noise = noise
 	}
 	return s
 }
 
-// turn returns p turned to the right by 90° as often as quarters says, each pixel as it
-// is. It returns p itself if that is a multiple of 4.
-func turn(p *picture.RGB, quarters int) *picture.RGB {
+// rotateQuarters returns p rotated clockwise by 90° times quarters. It returns p itself if
+// quarters is a multiple of 4.
+func rotateQuarters(p *picture.RGB, quarters int) *picture.RGB {
 	quarters &= 3
 	if quarters == 0 {
 		return p
@@ -82,7 +82,8 @@ func turn(p *picture.RGB, quarters int) *picture.RGB {
 	if quarters != 2 {
 		out.Width, out.Height = p.Height, p.Width
 	}
-	// A step to the right in p is a step of right pixels in out, a step down one of down.
+	// The next pixel to the right in p is right pixels further in out, the next one below is
+	// down pixels further.
 	var start, right, down int
 	switch quarters {
 	case 1: // p's left column, from the bottom up, becomes the top row
@@ -104,9 +105,8 @@ func turn(p *picture.RGB, quarters int) *picture.RGB {
 	return out
 }
 
-// nearer returns the spec of the picture inside an input of spec: the same, with its
-// sides divided by the distance.
-func (s scene) nearer(spec picture.Spec) picture.Spec {
+// shrinkSpec returns spec with its sides divided by the distance.
+func (s scene) shrinkSpec(spec picture.Spec) picture.Spec {
 	if s.distance > 1 {
 		spec.Width = max(int(math.Round(float64(spec.Width)/s.distance)), 1)
 		spec.Height = max(int(math.Round(float64(spec.Height)/s.distance)), 1)
@@ -130,8 +130,8 @@ func (s scene) place(p *picture.RGB, width, height int) *picture.RGB {
 	return out
 }
 
-// degrade makes p, whose filter the resizes use, a thumbnail and large again, blurs it and
-// adds noise. It may change p, and may return another picture.
+// degrade scales p down and up again by the filter, blurs it and adds noise. It may change p,
+// and may return another picture.
 func (s scene) degrade(p *picture.RGB, filter picture.Filter) *picture.RGB {
 	if side := min(p.Width, p.Height); s.thumbnail > 0 && s.thumbnail < side {
 		scale := float64(s.thumbnail) / float64(side)
@@ -141,7 +141,7 @@ func (s scene) degrade(p *picture.RGB, filter picture.Filter) *picture.RGB {
 		p = large.Resize(small.Resize(p))
 	}
 	if s.blur > 0 {
-		p = blur(p, s.blur)
+		p = applyBlur(p, s.blur)
 	}
 	if s.noise > 0 {
 		for i, v := range p.Pix {
@@ -151,10 +151,10 @@ func (s scene) degrade(p *picture.RGB, filter picture.Filter) *picture.RGB {
 	return p
 }
 
-// blurBits are the bits of a weight of the blur: sums of levels times weights stay within 24.
+// blurBits is the number of bits of a blur's weight: sums of levels times weights have 24.
 const blurBits = 16
 
-// gaussian returns the weights, from −3·std to 3·std pixels, of a Gaussian: they sum to
+// gaussian returns the weights of a Gaussian from −3·std to 3·std pixels. They sum to
 // 1<<blurBits.
 func gaussian(std float64) []int32 {
 	radius := int(math.Ceil(3 * std))
@@ -169,13 +169,13 @@ func gaussian(std float64) []int32 {
 		weights[i] = int32(math.Round(v / sum * (1 << blurBits)))
 		left -= weights[i]
 	}
-	weights[radius] += left // what rounding lost
+	weights[radius] += left // make up for rounding
 	return weights
 }
 
-// blur returns p convolved with a Gaussian of the given standard deviation in pixels, cut
-// off at three of them; outside, the nearest pixel counts.
-func blur(p *picture.RGB, std float64) *picture.RGB {
+// applyBlur returns p convolved with a Gaussian of the given standard deviation in pixels, cut
+// off at three standard deviations. Outside p the nearest pixel is repeated.
+func applyBlur(p *picture.RGB, std float64) *picture.RGB {
 	weights := gaussian(std)
 	out := &picture.RGB{Width: p.Width, Height: p.Height, Pix: make([]uint8, len(p.Pix))}
 	convolve(out.Pix, p.Pix, weights, p.Height, p.Width, 3*p.Width, 3)
@@ -185,8 +185,8 @@ func blur(p *picture.RGB, std float64) *picture.RGB {
 	return out
 }
 
-// convolve sets dst to src convolved with weights along lines of n pixels. Lines are
-// between, pixels along levels apart.
+// convolve sets dst to src convolved with weights along lines of n pixels. Lines are between
+// levels apart, pixels are along levels apart.
 func convolve(dst, src []uint8, weights []int32, lines, n, between, along int) {
 	radius := len(weights) / 2
 	padded := make([]int32, 3*(n+2*radius))

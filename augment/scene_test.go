@@ -9,8 +9,8 @@ import (
 	"garb/picture"
 )
 
-func TestTurn(t *testing.T) {
-	p := drawn(5, 3)
+func TestRotateQuarters(t *testing.T) {
+	p := drawPattern(5, 3)
 	pixel := func(p *picture.RGB, x, y int) []uint8 { return p.Pix[3*(y*p.Width+x):][:3] }
 	for quarters, at := range []func(x, y int) (int, int){
 		func(x, y int) (int, int) { return x, y },
@@ -18,7 +18,7 @@ func TestTurn(t *testing.T) {
 		func(x, y int) (int, int) { return 4 - x, 2 - y },
 		func(x, y int) (int, int) { return y, 4 - x },
 	} {
-		got := turn(p, quarters)
+		got := rotateQuarters(p, quarters)
 		if quarters%2 == 1 && (got.Width != 3 || got.Height != 5) {
 			t.Fatalf("%d quarters: %d × %d", quarters, got.Width, got.Height)
 		}
@@ -28,46 +28,46 @@ func TestTurn(t *testing.T) {
 				t.Errorf("%d quarters: pixel (%d, %d) is not at (%d, %d)", quarters, i%5, i/5, x, y)
 			}
 		}
-		if back := turn(got, 4-quarters); !slices.Equal(back.Pix, p.Pix) {
+		if back := rotateQuarters(got, 4-quarters); !slices.Equal(back.Pix, p.Pix) {
 			t.Errorf("%d quarters and back give another picture", quarters)
 		}
 	}
 }
 
-// TestTurnComesBeforeThePart: of a wide picture that is turned a part has a tall picture's
-// shape, and no column of the turned picture is stretched from one row.
-func TestTurnComesBeforeThePart(t *testing.T) {
-	set := training(t, [2]int{40, 20})
-	spec := unit(20, 40)
+// TestRotationComesBeforeTheCrop checks that a wide picture is rotated before it is cropped, so
+// that its pixels fill a tall input without stretching.
+func TestRotationComesBeforeTheCrop(t *testing.T) {
+	set := writeTraining(t, [2]int{40, 20})
+	spec := unitSpec(20, 40)
 	spec.Fit = picture.Crop
 	for epoch := range 30 {
 		v := mustViews(t, Config{QuarterTurns: 1}, spec, set, 1)
-		s := v.config.drawScene(v.stream(ofScenes, epoch, 0), 20, 40)
+		s := v.config.drawScene(v.stream(forScenes, epoch, 0), 20, 40)
 		if s.quarters == 2 {
 			continue
 		}
 		want := make([]float32, spec.ValueCount())
-		spec.Tensor(turn(drawn(40, 20), s.quarters), want)
+		spec.Tensor(rotateQuarters(drawPattern(40, 20), s.quarters), want)
 		if !slices.Equal(load(t, v, epoch, 0), want) {
 			t.Fatalf("epoch %d: not the picture's own pixels", epoch)
 		}
 	}
 }
 
-// TestScenesLeaveTheRest: views whose scene happens to change nothing are those of a recipe
-// without scenes, to the bit, the noise of erased rectangles included.
+// TestScenesLeaveTheRest checks that views whose scene happens to change nothing have the same
+// bits as views without scenes, including the noise of erased rectangles.
 func TestScenesLeaveTheRest(t *testing.T) {
-	set := training(t, [2]int{50, 40})
+	set := writeTraining(t, [2]int{50, 40})
 	plain := everything
 	plain.QuarterTurns, plain.ZoomOut, plain.ShrinkMin, plain.BlurMax, plain.Noise = 0, 0, 0, 0, 0
 	scened := plain
 	scened.QuarterTurns, scened.ZoomOut, scened.ShrinkMin, scened.BlurMax, scened.Noise = 1e-300, 1.0001, 19, 1e-3,
 		1e-6
-	want, got := mustViews(t, plain, unit(20, 24), set, 5), mustViews(t, scened, unit(20, 24), set, 5)
+	want, got := mustViews(t, plain, unitSpec(20, 24), set, 5), mustViews(t, scened, unitSpec(20, 24), set, 5)
 	for epoch := range 40 {
 		if !slices.Equal(load(t, got, epoch, 0), load(t, want, epoch, 0)) {
 			// A thumbnail of 19 or 20 of 20 pixels is the only one that may show.
-			if s := scened.drawScene(got.stream(ofScenes, epoch, 0), 20, 24); s.thumbnail != 19 {
+			if s := scened.drawScene(got.stream(forScenes, epoch, 0), 20, 24); s.thumbnail != 19 {
 				t.Errorf("epoch %d differs", epoch)
 			}
 		}
@@ -75,11 +75,11 @@ func TestScenesLeaveTheRest(t *testing.T) {
 }
 
 func TestPlace(t *testing.T) {
-	spec := unit(40, 30)
+	spec := unitSpec(40, 30)
 	corners := map[[2]int]bool{}
 	for _, at := range []float64{0, 0.5, 0.999999} {
 		s := scene{distance: 2, left: at, top: at, background: [3]uint8{1, 2, 3}}
-		inner := s.nearer(spec)
+		inner := s.shrinkSpec(spec)
 		if inner.Width != 20 || inner.Height != 15 {
 			t.Fatalf("%d × %d at twice the distance", inner.Width, inner.Height)
 		}
@@ -103,21 +103,21 @@ func TestPlace(t *testing.T) {
 	if !corners[[2]int{0, 0}] || !corners[[2]int{20, 15}] || len(corners) != 3 {
 		t.Errorf("places %v", corners)
 	}
-	if (scene{}).nearer(spec) != spec {
+	if (scene{}).shrinkSpec(spec) != spec {
 		t.Error("without a distance a picture has another size")
 	}
 }
 
-// TestBlur: a point becomes a Gaussian of the standard deviation that was asked for, its
-// light is kept, and a plain picture stays as it is, up to its edges.
-func TestBlur(t *testing.T) {
+// TestApplyBlur checks that a line becomes a Gaussian of the given standard deviation with the
+// same sum, and that a plain picture stays as it is, up to its edges.
+func TestApplyBlur(t *testing.T) {
 	for _, std := range []float64{0.5, 1, 2.5, 4} {
 		const side = 41
 		p := &picture.RGB{Width: side, Height: side, Pix: make([]uint8, 3*side*side)}
 		for i := range side { // a line, whose profile is one Gaussian
 			copy(p.Pix[3*(i*side+side/2):], []uint8{250, 250, 250})
 		}
-		got := blur(p, std)
+		got := applyBlur(p, std)
 		sum, square := 0.0, 0.0
 		for x := range side {
 			v := float64(got.Pix[3*(20*side+x)+1])
@@ -127,12 +127,12 @@ func TestBlur(t *testing.T) {
 		if measured := math.Sqrt(square / sum); math.Abs(measured-std) > 0.06*std+0.02 || math.Abs(sum-250) > 15 {
 			t.Errorf("standard deviation %v: %.3f, light %v of 250", std, measured, sum)
 		}
-		down := turn(blur(turn(p, 1), std), 3)
+		down := rotateQuarters(applyBlur(rotateQuarters(p, 1), std), 3)
 		if !slices.Equal(down.Pix, got.Pix) {
 			t.Errorf("%v: a blur down is not a blur across", std)
 		}
 		plain := &picture.RGB{Width: 7, Height: 3, Pix: slices.Repeat([]uint8{9, 99, 255}, 21)}
-		if !slices.Equal(blur(plain, std).Pix, plain.Pix) {
+		if !slices.Equal(applyBlur(plain, std).Pix, plain.Pix) {
 			t.Errorf("%v: a plain picture changes", std)
 		}
 	}
@@ -170,11 +170,11 @@ func TestDegrade(t *testing.T) {
 	}
 }
 
-// TestTurnedPicturesHavePixels: a JPEG is decoded large enough for either way that it may lie.
-func TestTurnedPicturesHavePixels(t *testing.T) {
+// TestRotatedPicturesHavePixels checks that a JPEG is decoded large enough for both orientations.
+func TestRotatedPicturesHavePixels(t *testing.T) {
 	for probability, want := range map[float64][2]int{0: {100, 200}, 0.5: {200, 200}} {
-		v := mustViews(t, Config{QuarterTurns: probability}, unit(100, 200), nil, 1)
-		if got := [2]int{v.roomy.Width, v.roomy.Height}; got != want {
+		v := mustViews(t, Config{QuarterTurns: probability}, unitSpec(100, 200), nil, 1)
+		if got := [2]int{v.decoding.Width, v.decoding.Height}; got != want {
 			t.Errorf("quarter turns %v: decoded for %v, want %v", probability, got, want)
 		}
 	}

@@ -77,17 +77,6 @@ func lookup(t *testing.T, name string) Architecture {
 	return a
 }
 
-func ExampleArchitecture_Features() {
-	a, err := Lookup("efficientnet-lite0")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	g := a.Features(a.Spec.Height, a.Spec.Width)
-	fmt.Println(g.InputShape(), g.OutputShape(), g.ParamCount())
-	// Output: [224 224 3] [1280] 3413024
-}
-
 // TestAdapt checks that networks take the numbers of channels that they have layers for or that can
 // be repeated.
 func TestAdapt(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 	"sync"
 	"time"
 
-	"garb"
+	"garb/model"
 )
 
 const (
@@ -210,17 +210,17 @@ func serveThroughput(ctx context.Context, b *bench) (result, error) {
 		return skipped(err)
 	}
 	defer s.stop()
-	model, err := garb.Open(garb.ImageNet, garb.Options{Threads: 1})
+	classifier, err := model.Open(model.ImageNet, model.Options{Threads: 1})
 	if err != nil {
 		return result{}, err
 	}
-	predictions, err := model.Classify(ctx, s.body)
+	predictions, err := classifier.Classify(ctx, s.body)
 	if err != nil {
 		return result{}, err
 	}
 	return b.alternate(ctx, s, "decode and inference, without HTTP", func(ctx context.Context) (float64, error) {
 		return closedLoop(ctx, runtime.GOMAXPROCS(0), saturated, func(ctx context.Context) error {
-			_, err := model.Classify(ctx, s.body)
+			_, err := classifier.Classify(ctx, s.body)
 			return err
 		})
 	}, predictions[0].Probability)

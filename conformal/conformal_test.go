@@ -3,18 +3,19 @@ package conformal
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
-// simulated draws pictures of a model that is sure of itself to different degrees, and
-// right about as often as it says times honesty: 1 is calibrated.
-func simulated(random *rand.Rand, count, classes int, honesty float64) (probabilities [][]float64, labels []int) {
+// simulate draws the probabilities and labels of pictures from a model whose confidence varies.
+// honesty is the share of pictures whose labels follow the probabilities: 1 is calibrated.
+func simulate(random *rand.Rand, count, classes int, honesty float64) (probabilities [][]float64, labels []int) {
 	for range count {
 		row, sum := make([]float64, classes), 0.0
 		sharpness := 4 * random.Float64()
@@ -37,45 +38,37 @@ func simulated(random *rand.Rand, count, classes int, honesty float64) (probabil
 	return probabilities, labels
 }
 
-// TestCoverage: over many fits, the share of new pictures whose class is in its set is at
-// least the coverage asked for, also for a model whose probabilities are worth little. It
-// is no more than 1/(n+1) above it, n pictures giving the threshold, unless the first class
-// alone covers more. Bounds are of four standard errors.
+// TestCoverage checks, over many fits, that the share of new pictures whose class is in its
+// set is at least the coverage, also for a model whose probabilities are worth little. Where n
+// pictures give the threshold, the share exceeds the coverage by at most 1/(n+1), unless the
+// first class alone covers more. Bounds are of four standard errors.
 func TestCoverage(t *testing.T) {
 	const fits, fresh = 400, 25
 	random := rand.New(rand.NewPCG(16, 1))
 	for _, coverage := range []float64{0.7, 0.9, 0.95} {
 		for _, honesty := range []float64{1, 0.4} {
-			covered, first, giving := 0, 0, 0
+			var covered, first, pictures int
 			for range fits {
-				p, labels := simulated(random, 60, 6, honesty)
+				p, labels := simulate(random, 60, 6, honesty)
 				r, err := Fit(p, labels, coverage)
 				if err != nil {
 					t.Fatal(err)
 				}
-				giving = r.Pictures
-				p, labels = simulated(random, fresh, 6, honesty)
-				for i, row := range p {
-					set := r.Set(row)
-					if slices.Contains(set, labels[i]) {
-						covered++
-					}
-					if set[0] == labels[i] {
-						first++
-					}
-				}
+				pictures = r.Pictures
+				p, labels = simulate(random, fresh, 6, honesty)
+				inSet, inFirst := countCovered(r, p, labels)
+				covered, first = covered+inSet, first+inFirst
 			}
 			got, alone := float64(covered)/(fits*fresh), float64(first)/(fits*fresh)
 			// The pictures of one fit share a threshold, whose coverage is distributed as
-			// Beta(k, n+1−k): that variance is of fits, the binomial one of pictures.
-			k := float64(place(giving, coverage))
-			n := float64(giving)
+			// Beta(k, n+1−k). The variance of that is between fits, the binomial one between
+			// pictures.
+			k, n := float64(thresholdRank(pictures, coverage)), float64(pictures)
 			between := k * (n + 1 - k) / ((n + 1) * (n + 1) * (n + 2))
 			slack := 4 * math.Sqrt(between/fits+coverage*(1-coverage)/(fits*fresh))
 			if got < coverage-slack || got > max(coverage+1/(n+1), alone)+slack {
 				t.Errorf("coverage %v, honesty %v: %v of new pictures, %v by the first class; ±%v", coverage, honesty,
-					got,
-					alone, slack)
+					got, alone, slack)
 			}
 			if honesty == 0.4 && alone > coverage-0.1 {
 				t.Errorf("the first class alone covers %v: this tests nothing", alone)
@@ -84,76 +77,104 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
-// TestFitIsTheDefinition compares Fit and Set with the definition, written as the
-// package's comment has it: every class of every picture scored by itself.
-func TestFitIsTheDefinition(t *testing.T) {
+// countCovered counts the pictures whose class is in its set, and those whose class is the most
+// probable one.
+func countCovered(r Rule, probabilities [][]float64, labels []int) (inSet, inFirst int) {
+	for i, row := range probabilities {
+		set := r.Set(row)
+		if slices.Contains(set, labels[i]) {
+			inSet++
+		}
+		if set[0] == labels[i] {
+			inFirst++
+		}
+	}
+	return inSet, inFirst
+}
+
+// naiveScore is the package comment's definition of the score of a class.
+func naiveScore(row []float64, class int, penalty float64, k int) float64 {
+	rank, mass := 1, 0.0
+	for c, v := range row {
+		if v > row[class] || v == row[class] && c < class {
+			rank++
+			mass += v
+		}
+	}
+	return mass + penalty*float64(max(0, rank-k))
+}
+
+// naiveSet returns all classes of a picture whose score is at most the threshold.
+func naiveSet(row []float64, penalty float64, k int, threshold float64) (set []int) {
+	for c := range row {
+		if naiveScore(row, c, penalty, k) <= threshold+1e-12 {
+			set = append(set, c)
+		}
+	}
+	return set
+}
+
+// naiveRule finds the rule by trying all penalties on the first half of the pictures. The
+// threshold is that of the second half.
+func naiveRule(probabilities [][]float64, labels []int, coverage float64) Rule {
+	calibrate := func(pictures []int, r Rule) Rule {
+		var scores []float64
+		for _, i := range pictures {
+			scores = append(scores, naiveScore(probabilities[i], labels[i], r.Penalty, r.Free))
+		}
+		slices.Sort(scores)
+		r.Threshold = scores[int(math.Ceil(float64(len(pictures)+1)*coverage-1e-9))-1]
+		r.MeanSize = 0
+		for _, i := range pictures {
+			size := len(naiveSet(probabilities[i], r.Penalty, r.Free, r.Threshold))
+			r.MeanSize += float64(size) / float64(len(pictures))
+		}
+		return r
+	}
+	order := make([]int, len(labels))
+	for i := range order {
+		order[i] = i
+	}
+	rand.New(rand.NewPCG(uint64(len(order)), 0)).Shuffle(len(order), func(i, j int) {
+		order[i], order[j] = order[j], order[i]
+	})
+	half := len(order) / 2
+	best := Rule{MeanSize: math.Inf(1)}
+	for _, λ := range []float64{0, 0.001, 0.01, 0.1, 0.2, 0.5} {
+		for k := min(5, len(probabilities[0])); k >= 1; k-- {
+			r := calibrate(order[:half], Rule{Coverage: coverage, Penalty: λ, Free: k})
+			if r.MeanSize < best.MeanSize-1e-9 {
+				best = r
+			}
+		}
+	}
+	best = calibrate(order[half:], best)
+	best.ChosenOn, best.Pictures = half, len(order)-half
+	return best
+}
+
+// TestFitAgainstDefinition compares Fit and Set with the definition in the package comment,
+// which scores every class of every picture by itself.
+func TestFitAgainstDefinition(t *testing.T) {
 	random := rand.New(rand.NewPCG(16, 2))
 	chosen := map[float64]bool{}
 	for trial := range 60 {
 		classes := 2 + trial%9
-		p, labels := simulated(random, 80+trial, classes, []float64{1, 0.7, 0.3}[trial%3])
+		p, labels := simulate(random, 80+trial, classes, []float64{1, 0.7, 0.3}[trial%3])
 		coverage := []float64{0.8, 0.9, 0.95}[trial/3%3]
-		r, err := Fit(p, labels, coverage)
+		got, err := Fit(p, labels, coverage)
 		if err != nil {
 			t.Fatal(err)
 		}
-		score := func(row []float64, class int, penalty float64, k int) float64 {
-			rank, mass := 1, 0.0
-			for c, v := range row {
-				if v > row[class] || v == row[class] && c < class {
-					rank++
-					mass += v
-				}
-			}
-			return mass + penalty*float64(max(0, rank-k))
+		want := naiveRule(p, labels, coverage)
+		if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+			t.Fatalf("trial %d: %s", trial, diff)
 		}
-		set := func(row []float64, penalty float64, k int, threshold float64) (all []int) {
-			for c := range row {
-				if score(row, c, penalty, k) <= threshold+1e-12 {
-					all = append(all, c)
-				}
-			}
-			return all
-		}
-		order := make([]int, len(p)) // which pictures are in which half
-		for i := range order {
-			order[i] = i
-		}
-		rand.New(rand.NewPCG(uint64(len(p)), 0)).Shuffle(len(p),
-			func(i, j int) { order[i], order[j] = order[j], order[i] })
-		calibrated := func(half []int, penalty float64, k int) (threshold, size float64) {
-			var scores []float64
-			for _, i := range half {
-				scores = append(scores, score(p[i], labels[i], penalty, k))
-			}
-			slices.Sort(scores)
-			threshold = scores[int(math.Ceil(float64(len(half)+1)*coverage-1e-9))-1]
-			for _, i := range half {
-				size += float64(len(set(p[i], penalty, k, threshold))) / float64(len(half))
-			}
-			return threshold, size
-		}
-		half := len(p) / 2
-		least, penalty, k := math.Inf(1), 0.0, 0
-		for _, λ := range []float64{0, 0.001, 0.01, 0.1, 0.2, 0.5} {
-			for free := min(5, classes); free >= 1; free-- {
-				if _, size := calibrated(order[:half], λ, free); size < least-1e-9 {
-					least, penalty, k = size, λ, free
-				}
-			}
-		}
-		threshold, size := calibrated(order[half:], penalty, k)
-		if r.Penalty != penalty || r.Free != k || math.Abs(r.Threshold-threshold) > 1e-9 ||
-			math.Abs(r.MeanSize-size) > 1e-9 || r.Coverage != coverage || r.ChosenOn != half ||
-			r.Pictures != len(p)-half {
-			t.Fatalf("trial %d: %+v, want λ %v, k %d, threshold %v, mean size %v", trial, r, penalty, k, threshold,
-				size)
-		}
-		chosen[penalty] = true
+		chosen[want.Penalty] = true
 		for _, row := range p {
-			got := slices.Sorted(slices.Values(r.Set(row)))
-			if want := set(row, penalty, k, threshold); !slices.Equal(got, want) {
-				t.Fatalf("set %v, want %v", got, want)
+			set := slices.Sorted(slices.Values(got.Set(row)))
+			if naive := naiveSet(row, want.Penalty, want.Free, want.Threshold); !slices.Equal(set, naive) {
+				t.Fatalf("set %v, want %v", set, naive)
 			}
 		}
 	}
@@ -162,8 +183,8 @@ func TestFitIsTheDefinition(t *testing.T) {
 	}
 }
 
-// TestSetProperties: a set has the most probable class, is the first classes by
-// probability, is the same each time and grows with the threshold.
+// TestSetProperties checks that a set consists of the most probable classes, is the same each
+// time, and grows with the threshold.
 func TestSetProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		weights := rapid.SliceOfN(rapid.Float64Range(0, 1), 1, 12).Draw(t, "weights")
@@ -185,7 +206,7 @@ func TestSetProperties(t *testing.T) {
 		if len(set) == 0 || weights[set[0]] != slices.Max(weights) || !slices.Equal(set, r.Set(weights)) {
 			t.Fatalf("set %v of %v", set, weights)
 		}
-		if !slices.Equal(set, ranking(weights)[:len(set)]) {
+		if !slices.Equal(set, rank(weights)[:len(set)]) {
 			t.Fatalf("set %v is not the first classes of %v", set, weights)
 		}
 		r.Threshold += rapid.Float64Range(0, 1).Draw(t, "more")
@@ -195,10 +216,10 @@ func TestSetProperties(t *testing.T) {
 	})
 }
 
-// TestSetsGrowWithCoverage: with the penalty and the halves given, a larger coverage has a
-// larger threshold, and so larger sets.
+// TestSetsGrowWithCoverage checks that, with a fixed penalty, a larger coverage has a larger
+// threshold, and that sets grow with the coverage.
 func TestSetsGrowWithCoverage(t *testing.T) {
-	p, labels := simulated(rand.New(rand.NewPCG(16, 3)), 300, 8, 0.6)
+	p, labels := simulate(rand.New(rand.NewPCG(16, 3)), 300, 8, 0.6)
 	before, size := -1.0, 0.0
 	for _, coverage := range []float64{0.5, 0.7, 0.8, 0.9, 0.95, 0.99} {
 		r, err := Fit(p, labels, coverage)
@@ -209,10 +230,10 @@ func TestSetsGrowWithCoverage(t *testing.T) {
 			t.Errorf("mean size %v at coverage %v, and %v at a smaller one", r.MeanSize, coverage, size)
 		}
 		size = r.MeanSize
-		var pictures []ranked
+		var pictures []rankedPicture
 		for i, row := range p {
-			order := ranking(row)
-			pictures = append(pictures, ranked{sums(row, order), slices.Index(order, labels[i])})
+			order := rank(row)
+			pictures = append(pictures, rankedPicture{sumBefore(row, order), slices.Index(order, labels[i])})
 		}
 		fixed := Rule{Coverage: coverage, Penalty: 0.1, Free: 2}
 		if fixed.calibrate(pictures); fixed.Threshold <= before {
@@ -225,9 +246,9 @@ func TestSetsGrowWithCoverage(t *testing.T) {
 func TestNeeded(t *testing.T) {
 	for coverage, want := range map[float64]int{0.5: 2, 0.75: 6, 0.8: 8, 0.9: 18, 0.95: 38, 0.99: 198, 0.999: 1998} {
 		if got := Needed(coverage); got != want {
-			t.Errorf("%v needs %d pictures, want %d", coverage, got, want)
+			t.Errorf("coverage %v needs %d pictures, want %d", coverage, got, want)
 		}
-		p, labels := simulated(rand.New(rand.NewPCG(16, 4)), want, 3, 1)
+		p, labels := simulate(rand.New(rand.NewPCG(16, 4)), want, 3, 1)
 		if _, err := Fit(p, labels, coverage); err != nil {
 			t.Errorf("%d pictures, coverage %v: %v", want, coverage, err)
 		}
@@ -240,7 +261,7 @@ func TestNeeded(t *testing.T) {
 }
 
 func TestFitRefuses(t *testing.T) {
-	p, labels := simulated(rand.New(rand.NewPCG(16, 5)), 50, 3, 1)
+	p, labels := simulate(rand.New(rand.NewPCG(16, 5)), 50, 3, 1)
 	for name, change := range map[string]func(p [][]float64, labels []int) ([][]float64, []int){
 		"labels": func(p [][]float64, l []int) ([][]float64, []int) { return p, l[1:] },
 		"rows":   func(p [][]float64, l []int) ([][]float64, []int) { p[7] = p[7][:2]; return p, l },
@@ -265,9 +286,9 @@ func TestFitRefuses(t *testing.T) {
 	}
 }
 
-// TestRuleAsJSON: a rule that was stored gives the same sets.
+// TestRuleAsJSON checks that a stored rule stays the same, and that Validate refuses broken ones.
 func TestRuleAsJSON(t *testing.T) {
-	p, labels := simulated(rand.New(rand.NewPCG(16, 6)), 100, 5, 0.8)
+	p, labels := simulate(rand.New(rand.NewPCG(16, 6)), 100, 5, 0.8)
 	r, err := Fit(p, labels, 0.9)
 	if err != nil {
 		t.Fatal(err)
@@ -291,20 +312,4 @@ func TestRuleAsJSON(t *testing.T) {
 			t.Errorf("%+v is accepted", b)
 		}
 	}
-}
-
-func ExampleFit() {
-	// Forty pictures, a tenth of which are of the second class.
-	var probabilities [][]float64
-	var labels []int
-	for i := range 40 {
-		probabilities, labels = append(probabilities, []float64{0.7, 0.2, 0.1}), append(labels, max(0, i%10-8))
-	}
-	rule, err := Fit(probabilities, labels, 0.95)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(rule.Set([]float64{0.7, 0.2, 0.1}), rule.Set([]float64{0.02, 0.02, 0.96}))
-	// Output: [0 1] [2]
 }

@@ -10,15 +10,15 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/accept"
 	"garb/backbone"
+	"garb/model"
 	"garb/nn"
 	"garb/tensor"
 )
 
 // judging saves a model of three classes on a small network that judges by a method.
-func judging(t *testing.T, method accept.Method) *garb.Classifier {
+func judging(t *testing.T, method accept.Method) *model.Classifier {
 	t.Helper()
 	a, err := backbone.Lookup("small-cnn")
 	if err != nil {
@@ -33,7 +33,7 @@ func judging(t *testing.T, method accept.Method) *garb.Classifier {
 	r := rand.New(rand.NewPCG(5, 6))
 	tensors := tensor.Map{}
 	for _, p := range append(a.Features(12, 12).Params(),
-		garb.HeadSpec{}.Graph(a.FeatureCount, outputs, 0).Params()...) {
+		model.Head{}.Graph(a.FeatureCount, outputs, 0).Params()...) {
 		v := tensor.New(p.Shape...)
 		for i := range v.Data {
 			v.Data[i] = float32(r.NormFloat64()) * .1
@@ -54,7 +54,7 @@ func judging(t *testing.T, method accept.Method) *garb.Classifier {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, v := range garb.AcceptanceTensors(d) {
+		for name, v := range model.AcceptanceTensors(d) {
 			tensors[name] = v
 		}
 	}
@@ -62,18 +62,18 @@ func judging(t *testing.T, method accept.Method) *garb.Classifier {
 	if method == accept.Distance {
 		calibration.Slope = .02 // these distances are large
 	}
-	m := garb.Model{Format: garb.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b", "c"},
-		Preprocessing: spec,
-		Acceptance: &garb.Acceptance{Method: method, Calibration: calibration, Threshold: .5,
-			Refusal: garb.NoneOfThese, Preprocessing: spec}}
-	if err := m.SetGolden(t.Context(), tensors); err != nil {
+	m := model.Model{Description: model.Description{Format: model.FormatVersion, Architecture: a.Name,
+		Classes: []string{"a", "b", "c"}, Preprocessing: spec,
+		Acceptance: &model.Acceptance{Method: method, Calibration: calibration, Threshold: .5,
+			Refusal: model.NoneOfThese, Preprocessing: spec}}, Tensors: tensors}
+	if err := m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "judging.safetensors")
-	if err := m.Save(path, tensors, tensor.Float32); err != nil {
+	if err := m.Save(path, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
-	c, err := garb.Open(path, garb.Options{})
+	c, err := model.Open(path, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestAcceptanceInONNXRuntime(t *testing.T) {
 		n := c.Spec().ValueCount()
 		inputs, rows := make([]float32, 2*n), make([]float32, 2*c.OutputCount())
 		for i := range 2 {
-			c.Spec().Tensor(garb.GoldenPicture(i), inputs[i*n:][:n])
+			c.Spec().Tensor(model.DrawGoldenPicture(i), inputs[i*n:][:n])
 		}
 		if err := c.Outputs(t.Context(), inputs, rows); err != nil {
 			t.Fatal(err)

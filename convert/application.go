@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"garb"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -29,11 +29,11 @@ func KeepApplication(ctx context.Context, s weights.Source, origin string, data 
 	if err != nil {
 		return "", err
 	}
-	m, tensors, err := garb.NewModel(n, nil, p.apply(n, picture.Nearest))
+	m, err := model.FromNetwork(n, nil, p.apply(n, picture.Nearest))
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", origin, err)
 	}
-	if err := m.SetGolden(ctx, tensors); err != nil {
+	if err := m.SetGolden(ctx, nil); err != nil {
 		return "", fmt.Errorf("%s: %w", origin, err)
 	}
 	path, err := s.Path()
@@ -43,7 +43,7 @@ func KeepApplication(ctx context.Context, s weights.Source, origin string, data 
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err
 	}
-	return path, m.Save(path, tensors, tensor.Float32)
+	return path, m.Save(path, tensor.Float32)
 }
 
 // ApplicationSpec returns how the pictures of a network of keras.applications are prepared,

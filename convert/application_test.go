@@ -16,9 +16,9 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/convert"
 	"garb/internal/download"
+	"garb/model"
 	"garb/weights"
 )
 
@@ -78,15 +78,15 @@ func TestApplicationsAsKeras(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer os.Remove(path)
-			base, err := garb.BackboneOf(s.Name, "")
+			base, err := model.FindBackbone(s.Name, "")
 			if err != nil {
 				t.Fatal(err)
 			}
-			w, err := garb.OpenBackbone(base.Weights)
+			w, err := model.OpenBackbone(base.Weights)
 			if err != nil {
 				t.Fatal(err)
 			}
-			e, err := garb.NewExtractor(base.Architecture, w, base.Spec, garb.Options{})
+			e, err := model.NewExtractor(base.Architecture, w, base.Spec, model.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

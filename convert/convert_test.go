@@ -15,28 +15,28 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/internal/safefile"
 	"garb/keras"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
 )
 
 // logitsOf answers on a drawn picture.
-func logitsOf(t testing.TB, c *garb.Classifier) []float32 {
+func logitsOf(t testing.TB, c *model.Classifier) []float32 {
 	t.Helper()
 	input, logits := make([]float32, c.Spec().ValueCount()), make([]float32, len(c.Classes()))
-	c.Spec().Tensor(garb.GoldenPicture(1), input)
+	c.Spec().Tensor(model.DrawGoldenPicture(1), input)
 	if err := c.Logits(t.Context(), input, logits); err != nil {
 		t.Fatal(err)
 	}
 	return logits
 }
 
-func built(t testing.TB) *garb.Classifier {
+func built(t testing.TB) *model.Classifier {
 	t.Helper()
-	c, err := garb.Open(garb.Clothing, garb.Options{})
+	c, err := model.Open(model.Clothing, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,13 +44,13 @@ func built(t testing.TB) *garb.Classifier {
 }
 
 // saved is an imported model as its file answers.
-func saved(t testing.TB, in *Imported) *garb.Classifier {
+func saved(t testing.TB, in *Imported) *model.Classifier {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "m.safetensors")
-	if err := in.Model.Save(path, in.Tensors, tensor.Float32); err != nil {
+	if err := in.Model.Save(path, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
-	c, err := garb.Open(path, garb.Options{})
+	c, err := model.Open(path, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestThereAndBack(t *testing.T) {
 			got := logitsOf(t, again)
 			if o.architecture == "" && name == "model.keras" { // its temperature is a layer of the network
 				for i := range got {
-					got[i] *= float32(cmp.Or(c.Model().Temperature, 1))
+					got[i] *= float32(cmp.Or(c.Description().Temperature, 1))
 				}
 			}
 			near(t, got, want, 1e-4)
@@ -120,10 +120,10 @@ func TestTrainableAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	native := filepath.Join(t.TempDir(), "c.safetensors")
-	if err := in.Model.Save(native, in.Tensors, tensor.Float32); err != nil {
+	if err := in.Model.Save(native, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
-	if base, err := garb.BackboneOf(native, ""); err != nil || base.Name != "efficientnet-lite0" ||
+	if base, err := model.FindBackbone(native, ""); err != nil || base.Name != "efficientnet-lite0" ||
 		base.Weights != native {
 		t.Errorf("%q in %q, %v", base.Name, base.Weights, err)
 	}
@@ -273,7 +273,7 @@ func TestWhatIsMissing(t *testing.T) {
 	if _, err := Read(t.Context(), path, Options{Classes: c.Classes()}); !errors.As(err, &preprocess) {
 		t.Errorf("%v", err)
 	}
-	if _, err := Read(t.Context(), path, Options{Classes: []string{"a", "b"}, Preprocess: "none"}); !errors.Is(err, garb.ErrNotClassifier) {
+	if _, err := Read(t.Context(), path, Options{Classes: []string{"a", "b"}, Preprocess: "none"}); !errors.Is(err, model.ErrNotClassifier) {
 		t.Errorf("%v", err)
 	}
 	if _, err := Read(t.Context(), path, Options{Classes: c.Classes(), Preprocess: "none", Filter: "lanczos"}); err == nil {
@@ -301,7 +301,7 @@ func TestWhatIsMissing(t *testing.T) {
 }
 
 // classesOnly is a model's network without the output of acceptance.
-func classesOnly(t testing.TB, c *garb.Classifier) *nn.Network {
+func classesOnly(t testing.TB, c *model.Classifier) *nn.Network {
 	t.Helper()
 	n, err := c.Network()
 	if err != nil {
@@ -314,7 +314,7 @@ func classesOnly(t testing.TB, c *garb.Classifier) *nn.Network {
 }
 
 // rounded are the logits of a model whose weights are those of an int8 file.
-func rounded(t testing.TB, c *garb.Classifier) []float32 {
+func rounded(t testing.TB, c *model.Classifier) []float32 {
 	t.Helper()
 	n := classesOnly(t, c)
 	g, err := nn.NewGraph(n.Layers)
@@ -326,7 +326,7 @@ func rounded(t testing.TB, c *garb.Classifier) []float32 {
 		t.Fatal(err)
 	}
 	input, logits := make([]float32, c.Spec().ValueCount()), make([]float32, len(c.Classes()))
-	c.Spec().Tensor(garb.GoldenPicture(1), input)
+	c.Spec().Tensor(model.DrawGoldenPicture(1), input)
 	if err := plan.Run(t.Context(), input, logits); err != nil {
 		t.Fatal(err)
 	}
@@ -366,10 +366,10 @@ func TestInt8(t *testing.T) {
 	}
 	got := logitsOf(t, saved(t, in))
 	near(t, got, rounded(t, c), 1e-6)
-	if _, err := garb.Store(garb.Clothing, native, tensor.Int8); err != nil {
+	if _, err := model.Store(model.Clothing, native, tensor.Int8); err != nil {
 		t.Fatal(err)
 	}
-	own, err := garb.Open(native, garb.Options{})
+	own, err := model.Open(native, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,20 +387,20 @@ func TestONNXRuntime(t *testing.T) {
 		t.Skip("set GARB_PYTHON to a Python with what bench/requirements.txt lists")
 	}
 	folder := t.TempDir()
-	for _, name := range []string{garb.Clothing, garb.ImageNet} {
-		c, err := garb.Open(name, garb.Options{})
+	for _, name := range []string{model.Clothing, model.ImageNet} {
+		c, err := model.Open(name, model.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		exact, rounded := logitsOf(t, c), rounded(t, c)
 		spec := c.Spec()
 		input := make([]float32, spec.ValueCount())
-		spec.Tensor(garb.GoldenPicture(1), input)
+		spec.Tensor(model.DrawGoldenPicture(1), input)
 		// The picture as it is resized, before it is prepared.
 		plain := spec
 		plain.Mean, plain.Std = [3]float32{}, [3]float32{1, 1, 1}
 		levels, samples := make([]float32, len(input)), make([]byte, len(input))
-		plain.Tensor(garb.GoldenPicture(1), levels)
+		plain.Tensor(model.DrawGoldenPicture(1), levels)
 		for i, v := range levels {
 			samples[i] = byte(v)
 		}

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
@@ -29,21 +29,21 @@ func greyNetwork(t testing.TB) *nn.Network {
 }
 
 // greyModel is a model of it.
-func greyModel(t testing.TB) *garb.Classifier {
+func greyModel(t testing.TB) *model.Classifier {
 	t.Helper()
 	p, err := preprocessingOf("mobilenet")
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := greyNetwork(t)
-	model, tensors, err := garb.NewModel(n, []string{"a", "b", "c", "d"}, p.apply(n, picture.Bilinear))
+	m, err := model.FromNetwork(n, []string{"a", "b", "c", "d"}, p.apply(n, picture.Bilinear))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := model.SetGolden(t.Context(), tensors); err != nil {
+	if err := m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	return saved(t, &Imported{Model: model, Tensors: tensors})
+	return saved(t, &Imported{Model: m})
 }
 
 // TestGrey: a network of one channel is shown grey pictures, whichever file it comes from or

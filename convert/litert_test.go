@@ -14,8 +14,8 @@ import (
 	"slices"
 	"testing"
 
-	"garb"
 	"garb/accept"
+	"garb/model"
 )
 
 // inLiteRT is what LiteRT answers for a model, a value for each picture and output; see
@@ -44,15 +44,15 @@ func runLiteRT(t *testing.T, folder string) map[string]inLiteRT {
 }
 
 // goldenInputs are pictures as a model takes them, and as they are before they are prepared.
-func goldenInputs(c *garb.Classifier, pictures int) (prepared []float32, samples []byte) {
+func goldenInputs(c *model.Classifier, pictures int) (prepared []float32, samples []byte) {
 	spec := c.Spec()
 	plain := spec
 	plain.Mean, plain.Std = [3]float32{}, [3]float32{1, 1, 1}
 	values := make([]float32, spec.ValueCount())
 	for i := range pictures {
-		spec.Tensor(garb.GoldenPicture(i), values)
+		spec.Tensor(model.DrawGoldenPicture(i), values)
 		prepared = append(prepared, values...)
-		plain.Tensor(garb.GoldenPicture(i), values)
+		plain.Tensor(model.DrawGoldenPicture(i), values)
 		for _, v := range values {
 			samples = append(samples, byte(v))
 		}
@@ -67,9 +67,9 @@ func TestLiteRT(t *testing.T) {
 		t.Skip("set GARB_LITERT_PYTHON to a Python with what tflite/testdata/requirements.txt lists")
 	}
 	folder := t.TempDir()
-	models := map[string]*garb.Classifier{}
-	for _, name := range garb.BuiltInModels() {
-		c, err := garb.Open(name, garb.Options{})
+	models := map[string]*model.Classifier{}
+	for _, name := range model.BuiltInNames() {
+		c, err := model.Open(name, model.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func TestPreparesItself(t *testing.T) {
 	}
 	got := logitsOf(t, saved(t, in))
 	for i := range got { // the temperature is a layer of the network
-		got[i] *= float32(cmp.Or(c.Model().Temperature, 1))
+		got[i] *= float32(cmp.Or(c.Description().Temperature, 1))
 	}
 	near(t, got, logitsOf(t, c), 1e-4)
 }

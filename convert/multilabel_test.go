@@ -6,12 +6,12 @@ import (
 	"path/filepath"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/nn"
 )
 
 // multiLabelModel is a model of four sigmoids.
-func multiLabelModel(t testing.TB) *garb.Classifier {
+func multiLabelModel(t testing.TB) *model.Classifier {
 	t.Helper()
 	n := greyNetwork(t)
 	n.Layers[len(n.Layers)-1].Op = nn.OpSigmoid
@@ -19,15 +19,15 @@ func multiLabelModel(t testing.TB) *garb.Classifier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, tensors, err := garb.NewModel(n, []string{"a", "b", "c", "d"}, p.apply(n, "bilinear"))
+	m, err := model.FromNetwork(n, []string{"a", "b", "c", "d"}, p.apply(n, "bilinear"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	model.Temperature = 2
-	if err := model.SetGolden(t.Context(), tensors); err != nil {
+	m.Temperature = 2
+	if err := m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	return saved(t, &Imported{Model: model, Tensors: tensors})
+	return saved(t, &Imported{Model: m})
 }
 
 // TestMultiLabel: sigmoids stay sigmoids in every file that garb reads back.
@@ -51,7 +51,7 @@ func TestMultiLabel(t *testing.T) {
 			t.Fatal(err)
 		}
 		again := saved(t, in)
-		if !again.Model().MultiLabel {
+		if !again.Description().MultiLabel {
 			t.Errorf("%s chooses one class", name)
 		}
 		for i, p := range again.Predictions(logitsOf(t, again)) {

@@ -13,9 +13,9 @@ import (
 	"slices"
 	"strings"
 
-	"garb"
 	"garb/backbone"
 	"garb/keras"
+	"garb/model"
 	"garb/nn"
 	"garb/onnx"
 	"garb/picture"
@@ -28,7 +28,7 @@ type Options struct {
 	// garb wrote it.
 	Classes []string
 	// Unnamed lets outputs be without names: the model is then one to train on, see
-	// garb.NewModel.
+	// model.FromNetwork.
 	Unnamed bool
 	// Preprocess names what is done to a picture's samples, see Preprocessings; "" is that
 	// of the network, if it is known.
@@ -41,9 +41,8 @@ type Options struct {
 
 // Imported is a model that was read from another program's file.
 type Imported struct {
-	Model   *garb.Model
-	Tensors tensor.Map // for Model.Save
-	Format  string     // of the file, for people: "Keras 3.3.3"
+	Model  *model.Model
+	Format string // of the file, for people: "Keras 3.3.3"
 	// Preprocess is the preprocessing's name, and Recognised why it was chosen, to be put
 	// after "as", "" if it was asked for.
 	Preprocess, Recognised string
@@ -96,7 +95,7 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 		o.Classes = about.Classes
 	}
 	if o.Classes == nil && !o.Unnamed {
-		outputs, err := garb.Outputs(f.network)
+		outputs, err := model.CountClasses(f.network)
 		if err != nil {
 			return nil, err
 		}
@@ -131,18 +130,18 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	if in.Model, in.Tensors, err = garb.NewModel(f.network, o.Classes, spec); err != nil {
+	if in.Model, err = model.FromNetwork(f.network, o.Classes, spec); err != nil {
 		return nil, err
 	}
 	if f.beforeTemperature { // the network ends in logits
 		in.Model.Temperature, in.Model.MultiLabel = about.Temperature, about.MultiLabel
 	}
-	if err := in.Model.SetGolden(ctx, in.Tensors); err != nil {
+	if err := in.Model.SetGolden(ctx, nil); err != nil {
 		return nil, err
 	}
 	if f.architecture != "" {
-		if m, tensors, ok := garb.OnBackbone(ctx, in.Model, in.Tensors, f.architecture, f.backbone); ok {
-			in.Model, in.Tensors = m, tensors
+		if m, ok := in.Model.OnBackbone(ctx, f.architecture, f.backbone); ok {
+			in.Model = m
 		}
 	}
 	return in, nil

@@ -10,10 +10,10 @@ import (
 	"slices"
 	"strings"
 
-	"garb"
 	"garb/accept"
 	"garb/internal/safefile"
 	"garb/keras"
+	"garb/model"
 	"garb/nn"
 	"garb/onnx"
 	"garb/picture"
@@ -76,7 +76,7 @@ func (e *FormatError) Error() string {
 // classes alone; ONNX and TensorFlow Lite models have the acceptance as a further output, if
 // it is not by accept.Neighbours, and a .keras archive has none. Errors are *FormatError,
 // those of packages onnx, keras and tflite, or the file system's.
-func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
+func Write(path string, c *model.Classifier, o WriteOptions) (Written, error) {
 	n, err := c.Network()
 	if err != nil {
 		return Written{}, err
@@ -89,14 +89,14 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 	if written.Acceptance && extension == ".keras" {
 		written = Written{WithoutAcceptance: "a .keras file has one output, the probabilities"}
 	}
-	spec, model := c.Spec(), c.Model()
-	temperature := model.Temperature
+	spec, m := c.Spec(), c.Description()
+	temperature := m.Temperature
 	about := description{Classes: c.Classes(), Preprocessing: spec, Temperature: temperature,
-		MultiLabel: model.MultiLabel, Digest: c.Digest(),
+		MultiLabel: m.MultiLabel, Digest: c.Digest(),
 		Judges: c.Judges(), Prepares: o.Preprocessing && extension == ".keras"}
 	if written.Acceptance {
 		threshold := c.AcceptanceThreshold()
-		about.Threshold, about.Refusal = &threshold, model.Acceptance.Refusal
+		about.Threshold, about.Refusal = &threshold, m.Acceptance.Refusal
 	}
 	text, err := json.Marshal(about)
 	if err != nil {
@@ -113,8 +113,8 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 	switch extension {
 	case ".onnx":
 		options := onnx.Options{
-			Acceptance: acceptance, MultiLabel: model.MultiLabel,
-			Temperature: temperature, Int8: o.Int8, Metadata: metadata, ProducerVersion: garb.Version, Doc: doc,
+			Acceptance: acceptance, MultiLabel: m.MultiLabel,
+			Temperature: temperature, Int8: o.Int8, Metadata: metadata, ProducerVersion: model.Version, Doc: doc,
 		}
 		options.Metadata["classes"] = strings.Join(c.Classes(), "\n")
 		if o.Preprocessing {
@@ -123,7 +123,7 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 		write = func(w io.Writer) error { return onnx.Write(w, n, options) }
 	case ".keras":
 		options := keras.WriteOptions{
-			Name: c.Name(), Probabilities: true, MultiLabel: model.MultiLabel, Temperature: temperature,
+			Name: c.Name(), Probabilities: true, MultiLabel: m.MultiLabel, Temperature: temperature,
 			Metadata: metadata,
 		}
 		if o.Preprocessing {
@@ -132,7 +132,7 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 		write = func(w io.Writer) error { return keras.Write(w, n, options) }
 	case ".tflite":
 		options := tflite.Options{
-			Name: c.Name(), Doc: doc, Labels: c.Classes(), Metadata: metadata, MultiLabel: model.MultiLabel,
+			Name: c.Name(), Doc: doc, Labels: c.Classes(), Metadata: metadata, MultiLabel: m.MultiLabel,
 			Temperature:   temperature,
 			Acceptance:    (*tflite.Acceptance)(acceptance),
 			Preprocessing: &tflite.Preprocessing{Mean: mean, Std: std}, Pictures: o.Preprocessing,
@@ -146,8 +146,8 @@ func Write(path string, c *garb.Classifier, o WriteOptions) (Written, error) {
 
 // judged takes the output of acceptance off the network of a model that has one, and
 // returns how ONNX and TensorFlow Lite files compute the acceptance; nil if they cannot.
-func judged(n *nn.Network, c *garb.Classifier) (*nn.Network, *onnx.Acceptance, Written, error) {
-	m := c.Model()
+func judged(n *nn.Network, c *model.Classifier) (*nn.Network, *onnx.Acceptance, Written, error) {
+	m := c.Description()
 	if m.Acceptance == nil {
 		return n, nil, Written{}, nil
 	}

@@ -1,6 +1,6 @@
-// Package crops finds the garments of a segmentation data set: photos with masks that
-// say which label each pixel has. The part of a photo around one label's pixels becomes
-// a picture of that label's class.
+// Package crops finds the garments of a segmentation data set: photos with masks that give the
+// label of each pixel. The part of a photo around one label's pixels becomes a picture of that
+// label's class.
 package crops
 
 import (
@@ -14,43 +14,43 @@ import (
 	"unicode/utf8"
 )
 
-// maxNames is the number of labels that a mask of 8 bits a pixel can tell apart.
+// maxNames is the largest number of labels in a mask with 8 bits per pixel.
 const maxNames = 256
 
-// maxMargin bounds Rule.Margin; at 10 a crop is 21 times as wide as its label already.
+// maxMargin is the largest Rule.Margin; at 10 a crop is 21 times as wide as its label.
 const maxMargin = 10
 
 // Rule says which labels of a mask become crops, and how large a crop is.
 type Rule struct {
-	// Merge renames labels: each key becomes its value, the class. Labels that become one
-	// class still have a box each.
+	// Merge maps labels to classes; other labels are classes themselves. Labels of one class
+	// still have a box each.
 	Merge map[string]string
-	// Ignore lists what is no garment, such as skin and hair: labels by name, or indices
-	// without a name in decimal, such as 255. Their pixels never count.
+	// Ignore lists the labels that are not garments, such as skin and hair: by name, or by
+	// index, such as 255, if they have none. Their pixels never count.
 	Ignore []string
-	// Classes are the classes that become crops, as they are after Merge; nil keeps all.
-	// The pixels of other labels count as garments that may hide one.
+	// Classes are the classes, after Merge, that become crops; nil means all. Pixels of other
+	// labels count as garments that may hide one.
 	Classes []string
 
 	Margin       float64 // added on each side, as a share of the box's width or height; 0 to 10
-	MarginPixels int     // added on each side beside Margin
-	MinPixels    int     // least number of pixels of a label
-	MinSide      int     // least width and height of the label's box without margin, in pixels
+	MarginPixels int     // added on each side in addition to Margin
+	MinPixels    int     // smallest number of pixels of a label
+	MinSide      int     // smallest width and height of the label's box without margin, in pixels
 
-	// Whole, if it is not 0, makes crops of whole photos: one for each class that has at
-	// least Whole times the pixels of the photo's largest class, in (0, 1]. Labels of one
-	// class count together, in MinPixels and MinSide too. Margins do nothing then.
+	// Whole, in (0, 1], makes crops of whole photos, unless it is 0: one for each class that
+	// has at least Whole times the pixels of the photo's largest class. The labels of a class
+	// count together, also for MinPixels and MinSide. Margins have no effect then.
 	Whole float64
 }
 
-// DefaultRule returns a rule that keeps all labels of at least 600 pixels in a box of at
-// least 32 × 32, with a margin of 12 % and 4 pixels: the figures with which the
-// built-in classifier was measured on worn garments.
+// DefaultRule returns a rule that keeps all labels with at least 600 pixels in a box of at
+// least 32 × 32, with a margin of 12 % plus 4 pixels. The built-in classifier was measured on
+// worn garments with these values.
 func DefaultRule() Rule {
 	return Rule{Margin: 0.12, MarginPixels: 4, MinPixels: 600, MinSide: 32}
 }
 
-// Validate reports figures that cannot work, as a *RuleError.
+// Validate returns a *RuleError if a value is out of its bounds.
 func (r Rule) Validate() error {
 	switch {
 	case !(r.Margin >= 0 && r.Margin <= maxMargin):
@@ -63,17 +63,17 @@ func (r Rule) Validate() error {
 	case r.MinSide < 1:
 		return &RuleError{Field: "min_side", Message: fmt.Sprintf("%d is less than 1", r.MinSide)}
 	case !(r.Whole >= 0 && r.Whole <= 1):
-		return &RuleError{Field: "whole", Message: fmt.Sprintf("%v is not above 0 and at most 1", r.Whole)}
+		return &RuleError{Field: "whole", Message: fmt.Sprintf("%v is not between 0 and 1", r.Whole)}
 	}
 	return nil
 }
 
-// RuleError says which part of a Rule cannot work.
+// RuleError says which field of a Rule or of Negatives is invalid.
 type RuleError struct {
 	Field   string // in lower case, with underscores: "min_pixels"
 	Message string
-	Name    string   // the name that is unknown; "" if the error is another
-	Known   []string // the names that could be meant by Name
+	Name    string   // the unknown name, or "" for another error
+	Known   []string // the names that exist
 }
 
 func (e *RuleError) Error() string {
@@ -93,11 +93,11 @@ func (e *NamesError) Error() string {
 	return fmt.Sprintf("names of labels: line %d: %s", e.Line, e.Message)
 }
 
-// ParseNames reads the names of labels, one a line, that of index 0 first. Lines may end
-// in CRLF, and a byte order mark and blank lines at the end are ignored. A blank line
-// before the end could be an index without a name or a mistake, so it is an error, as are
-// names that differ in letter case only, more than 256, and text that is not UTF-8. All
-// errors are *NamesError.
+// ParseNames reads the names of labels, one per line, starting with index 0. Lines may end in
+// CRLF. ParseNames ignores a byte order mark and blank lines at the end. A blank line before
+// the end is an error, since it could be an index without a name or a mistake. So are names
+// that differ only in letter case, more than 256 names, and text that is not UTF-8. All errors
+// are *NamesError.
 func ParseNames(text []byte) ([]string, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	if !utf8.Valid(text) {
@@ -105,56 +105,55 @@ func ParseNames(text []byte) ([]string, error) {
 	}
 	body := strings.TrimRight(string(text), " \t\r\n")
 	if body == "" {
-		return nil, &NamesError{0, "there are none"}
+		return nil, &NamesError{0, "the list is empty"}
 	}
 	var names []string
 	lines := map[string]int{}
 	for i, line := range strings.Split(body, "\n") {
 		name := strings.TrimSpace(line)
-		switch before := lines[caseless(name)]; {
+		switch before := lines[foldCase(name)]; {
 		case name == "":
-			return nil, &NamesError{i + 1, "it is blank, so that the indices after it are unsure"}
+			return nil, &NamesError{i + 1, "the line is blank, so the following indices are unclear"}
 		case before > 0:
-			return nil, &NamesError{i + 1, fmt.Sprintf("%q is the name in line %d already", name, before)}
+			return nil, &NamesError{i + 1, fmt.Sprintf("line %[2]d has the name %[1]q already", name, before)}
 		case i == maxNames:
 			return nil, &NamesError{i + 1, fmt.Sprintf("a mask has at most %d labels", maxNames)}
 		}
-		lines[caseless(name)] = i + 1
+		lines[foldCase(name)] = i + 1
 		names = append(names, name)
 	}
 	return names, nil
 }
 
-// caseless returns what names have in common that differ in letter case only.
-func caseless(name string) string { return strings.ToLower(strings.ToUpper(name)) }
+// foldCase returns the same text for names that differ only in letter case.
+func foldCase(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
-// Cutter cuts crops out of photos by a rule. Its methods may be called by several
-// goroutines.
+// Cutter cuts crops out of photos by a rule. Several goroutines may use it.
 type Cutter struct {
 	rule  Rule
 	names []string
-	class [maxNames]string // of each index that may become a crop
+	class [maxNames]string // the class of each index that may become a crop
 	kind  [maxNames]kind
 }
 
-// kind is what a pixel of an index means.
+// kind is the meaning of an index.
 type kind uint8
 
 const (
 	unknown kind = iota // the index has no name
-	ignored             // no garment
-	other               // a garment that is not wanted
+	ignored             // not a garment
+	other               // a garment that does not become a crop
 	wanted              // a garment that may become a crop
 )
 
-// NewCutter prepares a rule for masks whose indices have these names. A rule that names a
-// label which is not among them is a *RuleError.
+// NewCutter prepares a rule for masks whose indices have these names. If the rule has an
+// unknown name, the error is a *RuleError.
 func NewCutter(names []string, rule Rule) (*Cutter, error) {
 	if err := rule.Validate(); err != nil {
 		return nil, err
 	}
 	if len(names) == 0 || len(names) > maxNames {
-		return nil, &NamesError{0, fmt.Sprintf("there are %d, where a mask has 1 to %d", len(names), maxNames)}
+		return nil, &NamesError{0, fmt.Sprintf("there are %d names; a mask has 1 to %d labels", len(names), maxNames)}
 	}
 	c := &Cutter{rule: rule, names: slices.Clone(names)}
 	for i, name := range names {
@@ -169,7 +168,7 @@ func NewCutter(names []string, rule Rule) (*Cutter, error) {
 		i := slices.Index(names, strings.TrimSpace(from))
 		switch to := strings.TrimSpace(rule.Merge[from]); {
 		case i < 0:
-			return nil, unknownName("merge", from, names)
+			return nil, newUnknownName("merge", from, names)
 		case c.kind[i] == ignored:
 			return nil, &RuleError{Field: "merge",
 				Message: fmt.Sprintf("%q is ignored, so it cannot become %q", from, to)}
@@ -181,7 +180,7 @@ func NewCutter(names []string, rule Rule) (*Cutter, error) {
 	}
 	all := c.Classes()
 	if len(all) == 0 {
-		return nil, &RuleError{Field: "ignore", Message: "no label is left"}
+		return nil, &RuleError{Field: "ignore", Message: "no label remains"}
 	}
 	if rule.Classes == nil {
 		return c, nil
@@ -190,7 +189,7 @@ func NewCutter(names []string, rule Rule) (*Cutter, error) {
 	for _, class := range rule.Classes {
 		class = strings.TrimSpace(class)
 		if !slices.Contains(all, class) {
-			return nil, unknownName("classes", class, all)
+			return nil, newUnknownName("classes", class, all)
 		}
 		keep[class] = true
 	}
@@ -202,13 +201,13 @@ func NewCutter(names []string, rule Rule) (*Cutter, error) {
 	return c, nil
 }
 
-// ignore marks a label, or an index without a name, as no garment.
+// ignore marks a label, or an index without a name, as ignored.
 func (c *Cutter) ignore(name string) error {
 	i := slices.Index(c.names, name)
 	if i < 0 {
 		index, err := strconv.Atoi(name)
 		if err != nil || index < len(c.names) || index >= maxNames {
-			return unknownName("ignore", name, c.names)
+			return newUnknownName("ignore", name, c.names)
 		}
 		i = index
 	}
@@ -216,11 +215,12 @@ func (c *Cutter) ignore(name string) error {
 	return nil
 }
 
-func unknownName(field, name string, known []string) error {
+// newUnknownName returns the error for an unknown name in a field.
+func newUnknownName(field, name string, known []string) error {
 	return &RuleError{Field: field, Message: fmt.Sprintf("there is no label %q", name), Name: name, Known: known}
 }
 
-// Classes lists the classes that may become crops, by name.
+// Classes returns the classes that may become crops, sorted.
 func (c *Cutter) Classes() []string {
 	seen := map[string]bool{}
 	for i := range c.names {

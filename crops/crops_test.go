@@ -71,7 +71,7 @@ func FuzzParseNames(f *testing.F) {
 			}
 			return
 		}
-		if _, err := NewCutter(names, DefaultRule()); err != nil {
+		if _, err = NewCutter(names, DefaultRule()); err != nil {
 			t.Fatal(err)
 		}
 		again, err := ParseNames([]byte(strings.Join(names, "\n")))
@@ -98,21 +98,19 @@ func TestRules(t *testing.T) {
 		{rule(func(r *Rule) { r.Merge = map[string]string{"boots": "shoes", " heels ": " shoes "} }), "", "",
 			"hat null shoes skin"},
 		{rule(func(r *Rule) { r.Merge, r.Classes = map[string]string{"boots": "shoes"}, []string{"shoes", "hat"} }),
-			"", "",
-			"hat shoes"},
+			"", "", "hat shoes"},
 		{rule(func(r *Rule) { r.Merge = map[string]string{"boot": "shoes"} }), "merge", "boot", ""},
 		{rule(func(r *Rule) { r.Merge = map[string]string{"boots": " "} }), "merge", "", ""},
-		{rule(func(r *Rule) { r.Merge, r.Ignore = map[string]string{"boots": "x"}, []string{"boots"} }), "merge", "",
-			""},
+		{rule(func(r *Rule) { r.Merge, r.Ignore = map[string]string{"boots": "x"}, []string{"boots"} }),
+			"merge", "", ""},
 		{rule(func(r *Rule) { r.Ignore = []string{"hair"} }), "ignore", "hair", ""},
 		{rule(func(r *Rule) { r.Ignore = []string{"4"} }), "ignore", "4", ""},
 		{rule(func(r *Rule) { r.Ignore = []string{"256"} }), "ignore", "256", ""},
 		{rule(func(r *Rule) { r.Ignore = []string{"-1"} }), "ignore", "-1", ""},
 		{rule(func(r *Rule) { r.Ignore = names }), "ignore", "", ""},
 		{rule(func(r *Rule) { r.Classes = []string{"shoes"} }), "classes", "shoes", ""},
-		{rule(func(r *Rule) { r.Classes, r.Merge = []string{"boots"}, map[string]string{"boots": "x"} }), "classes",
-			"boots",
-			""},
+		{rule(func(r *Rule) { r.Classes, r.Merge = []string{"boots"}, map[string]string{"boots": "x"} }),
+			"classes", "boots", ""},
 		{rule(func(r *Rule) { r.Classes, r.Ignore = []string{"hat"}, []string{"hat"} }), "classes", "hat", ""},
 		{rule(func(r *Rule) { r.Margin = -0.1 }), "margin", "", ""},
 		{rule(func(r *Rule) { r.Margin = 11 }), "margin", "", ""},
@@ -156,63 +154,67 @@ func drawMask(width, height int, areas ...area) *mask {
 	return m
 }
 
-// TestFind holds boxes that were worked out by hand.
-func TestFind(t *testing.T) {
+// outcome is the expected result of a Cut.
+type outcome struct {
+	Boxes              []string
+	Few, Small, Hidden int
+}
+
+var at = image.Rect
+
+// boxCases are worked out by hand.
+var boxCases = []struct {
+	name  string
+	areas []area
+	want  outcome
+}{
+	{"nothing", nil, outcome{}},
+	{"margin: 0.12 × 50 + 4 = 10, 0.12 × 100 + 4 = 16", []area{{2, at(50, 40, 100, 140)}},
+		outcome{Boxes: []string{"coat (40,24)-(110,156) 5000"}}},
+	{"rounding: 0.12 × 38 = 4.56 is 5, 0.12 × 37 = 4.44 is 4", []area{{2, at(50, 50, 88, 87)}},
+		outcome{Boxes: []string{"coat (41,42)-(97,95) 1406"}}},
+	{"clipped at each border", []area{{2, at(0, 0, 200, 200)}},
+		outcome{Boxes: []string{"coat (0,0)-(200,200) 40000"}}},
+	{"clipped at two", []area{{2, at(160, 3, 200, 43)}}, outcome{Boxes: []string{"coat (151,0)-(200,52) 1600"}}},
+	{"two places are one box", []area{{4, at(10, 100, 30, 120)}, {4, at(60, 115, 80, 135)}},
+		outcome{Boxes: []string{"shoes (0,92)-(92,143) 800"}}},
+	{"599 pixels", []area{{2, at(0, 0, 40, 15)}, {0, at(0, 0, 1, 1)}}, outcome{Few: 1}},
+	{"600 pixels in 32 × 32", []area{{2, at(0, 0, 32, 18)}, {2, at(0, 18, 12, 20)}}, outcome{Small: 1}},
+	{"600 pixels, 31 wide", []area{{2, at(0, 0, 31, 100)}}, outcome{Small: 1}},
+	{"31 high", []area{{2, at(0, 0, 100, 31)}}, outcome{Small: 1}},
+	{"exactly 600 in exactly 32", []area{{2, at(0, 0, 32, 18)}, {2, at(0, 31, 24, 32)}},
+		outcome{Boxes: []string{"coat (0,0)-(40,40) 600"}}},
+	{"a sweater under a coat", []area{{2, at(0, 0, 100, 100)}, {3, at(30, 0, 70, 100)}, {2, at(30, 30, 70, 100)},
+		{3, at(69, 99, 70, 100)}}, outcome{Boxes: []string{"coat (0,0)-(116,116) 8799"}, Hidden: 1}},
+	{"as many pixels of both", []area{{2, at(0, 0, 80, 80)}, {3, at(0, 0, 40, 40)}, {3, at(40, 40, 80, 80)}},
+		outcome{Hidden: 2}},
+	{"what is beside the box does not hide", []area{{3, at(0, 0, 40, 40)}, {2, at(41, 0, 200, 200)}},
+		outcome{Boxes: []string{"coat (18,0)-(200,200) 31800", "sweater (0,0)-(49,49) 1600"}}},
+	{"nor does what is in the margin only", []area{{2, at(0, 0, 200, 200)}, {1, at(80, 80, 112, 112)},
+		{3, at(80, 80, 112, 98)}, {3, at(80, 111, 104, 112)}},
+		outcome{Boxes: []string{"coat (0,0)-(200,200) 38976", "sweater (72,72)-(120,120) 600"}}},
+	{"a garment that is not wanted hides", []area{{6, at(0, 0, 100, 100)}, {2, at(0, 0, 40, 10)},
+		{2, at(0, 90, 40, 100)}}, outcome{Hidden: 1}},
+	{"what is no garment does not",
+		[]area{{1, at(0, 0, 100, 50)}, {255, at(0, 50, 100, 100)}, {2, at(0, 0, 40, 10)},
+			{2, at(0, 90, 40, 100)}}, outcome{Boxes: []string{"coat (0,0)-(49,116) 800"}}},
+	{"labels of one class have a box each, and hide each other",
+		[]area{{4, at(0, 0, 40, 40)}, {5, at(100, 0, 140, 40)}},
+		outcome{Boxes: []string{"shoes (0,0)-(49,49) 1600", "shoes (91,0)-(149,49) 1600"}}},
+}
+
+func TestCutBoxes(t *testing.T) {
 	names := []string{"null", "skin", "coat", "sweater", "boots", "heels", "scarf"}
 	rule := DefaultRule()
 	rule.Ignore = []string{"null", "skin", "255"}
 	rule.Merge = map[string]string{"boots": "shoes", "heels": "shoes"}
 	rule.Classes = []string{"coat", "sweater", "shoes"}
-	at := image.Rect
-	type outcome struct {
-		Boxes              []string
-		Few, Small, Hidden int
+	cutter, err := NewCutter(names, rule)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		name  string
-		areas []area
-		want  outcome
-	}{
-		{"nothing", nil, outcome{}},
-		{"margin: 0.12 × 50 + 4 = 10, 0.12 × 100 + 4 = 16", []area{{2, at(50, 40, 100, 140)}},
-			outcome{Boxes: []string{"coat (40,24)-(110,156) 5000"}}},
-		{"rounding: 0.12 × 38 = 4.56 is 5, 0.12 × 37 = 4.44 is 4", []area{{2, at(50, 50, 88, 87)}},
-			outcome{Boxes: []string{"coat (41,42)-(97,95) 1406"}}},
-		{"clipped at each border", []area{{2, at(0, 0, 200, 200)}},
-			outcome{Boxes: []string{"coat (0,0)-(200,200) 40000"}}},
-		{"clipped at two", []area{{2, at(160, 3, 200, 43)}}, outcome{Boxes: []string{"coat (151,0)-(200,52) 1600"}}},
-		{"two places are one box", []area{{4, at(10, 100, 30, 120)}, {4, at(60, 115, 80, 135)}},
-			outcome{Boxes: []string{"shoes (0,92)-(92,143) 800"}}},
-		{"599 pixels", []area{{2, at(0, 0, 40, 15)}, {0, at(0, 0, 1, 1)}}, outcome{Few: 1}},
-		{"600 pixels in 32 × 32", []area{{2, at(0, 0, 32, 18)}, {2, at(0, 18, 12, 20)}}, outcome{Small: 1}},
-		{"600 pixels, 31 wide", []area{{2, at(0, 0, 31, 100)}}, outcome{Small: 1}},
-		{"31 high", []area{{2, at(0, 0, 100, 31)}}, outcome{Small: 1}},
-		{"exactly 600 in exactly 32", []area{{2, at(0, 0, 32, 18)}, {2, at(0, 31, 24, 32)}},
-			outcome{Boxes: []string{"coat (0,0)-(40,40) 600"}}},
-		{"a sweater under a coat", []area{{2, at(0, 0, 100, 100)}, {3, at(30, 0, 70, 100)}, {2, at(30, 30, 70, 100)},
-			{3, at(69, 99, 70, 100)}}, outcome{Boxes: []string{"coat (0,0)-(116,116) 8799"}, Hidden: 1}},
-		{"as many pixels of both", []area{{2, at(0, 0, 80, 80)}, {3, at(0, 0, 40, 40)}, {3, at(40, 40, 80, 80)}},
-			outcome{Hidden: 2}},
-		{"what is beside the box does not hide", []area{{3, at(0, 0, 40, 40)}, {2, at(41, 0, 200, 200)}},
-			outcome{Boxes: []string{"coat (18,0)-(200,200) 31800", "sweater (0,0)-(49,49) 1600"}}},
-		{"nor does what is in the margin only", []area{{2, at(0, 0, 200, 200)}, {1, at(80, 80, 112, 112)},
-			{3, at(80, 80, 112, 98)}, {3, at(80, 111, 104, 112)}},
-			outcome{Boxes: []string{"coat (0,0)-(200,200) 38976", "sweater (72,72)-(120,120) 600"}}},
-		{"a garment that is not wanted hides", []area{{6, at(0, 0, 100, 100)}, {2, at(0, 0, 40, 10)},
-			{2, at(0, 90, 40, 100)}}, outcome{Hidden: 1}},
-		{"what is no garment does not",
-			[]area{{1, at(0, 0, 100, 50)}, {255, at(0, 50, 100, 100)}, {2, at(0, 0, 40, 10)},
-				{2, at(0, 90, 40, 100)}}, outcome{Boxes: []string{"coat (0,0)-(49,116) 800"}}},
-		{"labels of one class have a box each, and hide each other",
-			[]area{{4, at(0, 0, 40, 40)}, {5, at(100, 0, 140, 40)}},
-			outcome{Boxes: []string{"shoes (0,0)-(49,49) 1600", "shoes (91,0)-(149,49) 1600"}}},
-	} {
-		cutter, err := NewCutter(names, rule)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := drawMask(200, 200, c.areas...)
-		cut, err := cutter.Cut(t.Context(), &Photo{mask: m})
+	for _, c := range boxCases {
+		cut, err := cutter.Cut(t.Context(), &Photo{mask: drawMask(200, 200, c.areas...)})
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -227,7 +229,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestExtents compares with the definition, on random masks.
+// TestExtents compares extents with their definition, on random masks.
 func TestExtents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &mask{width: rapid.IntRange(1, 9).Draw(t, "width"), height: rapid.IntRange(1, 9).Draw(t, "height")}
@@ -262,7 +264,7 @@ func save(t testing.TB, folder, name string, data []byte) string {
 	return path
 }
 
-func pngOf(t testing.TB, m image.Image) []byte {
+func encodePNG(t testing.TB, m image.Image) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := png.Encode(&b, m); err != nil {
@@ -271,8 +273,8 @@ func pngOf(t testing.TB, m image.Image) []byte {
 	return b.Bytes()
 }
 
-// jpegOf is a grey JPEG file; an orientation other than 0 is in its EXIF.
-func jpegOf(t testing.TB, width, height int, orientation byte) []byte {
+// encodeJPEG returns a grey JPEG file. An orientation other than 0 is in its EXIF.
+func encodeJPEG(t testing.TB, width, height int, orientation byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, width, height)), nil); err != nil {
@@ -288,9 +290,10 @@ func jpegOf(t testing.TB, width, height int, orientation byte) []byte {
 	return append(append([]byte{0xff, 0xd8}, segment...), b.Bytes()[2:]...)
 }
 
-// rawPNG is a grey PNG file of a depth that package png does not write. Each row of
-// packed is one of bytes.
-func rawPNG(width, height int, depth byte, packed []byte) []byte {
+// encodeGrey returns a grey PNG file of 2 × 3 pixels, of a depth that package png does not write.
+// packed has the rows' bytes.
+func encodeGrey(depth byte, packed []byte) []byte {
+	const width, height = 2, 3
 	b := bytes.NewBufferString("\x89PNG\r\n\x1a\n")
 	chunk := func(name string, data []byte) {
 		binary.Write(b, binary.BigEndian, uint32(len(data)))
@@ -298,8 +301,8 @@ func rawPNG(width, height int, depth byte, packed []byte) []byte {
 		b.Write(data)
 		binary.Write(b, binary.BigEndian, crc32.ChecksumIEEE(append([]byte(name), data...)))
 	}
-	header := binary.BigEndian.AppendUint32(nil, uint32(width))
-	header = binary.BigEndian.AppendUint32(header, uint32(height))
+	header := binary.BigEndian.AppendUint32(nil, width)
+	header = binary.BigEndian.AppendUint32(header, height)
 	chunk("IHDR", append(header, depth, 0, 0, 0, 0))
 	var z bytes.Buffer
 	w := zlib.NewWriter(&z)
@@ -327,7 +330,7 @@ func TestMasks(t *testing.T) {
 	}
 	copy(wide.Pix, grey.Pix)
 	// Indices 0 1 / 1 0 / 1 1 in 1, 2 and 4 bits.
-	photo := jpegOf(t, 2, 3, 0)
+	photo := encodeJPEG(t, 2, 3, 0)
 	var other bytes.Buffer
 	if err := jpeg.Encode(&other, grey, nil); err != nil {
 		t.Fatal(err)
@@ -337,28 +340,28 @@ func TestMasks(t *testing.T) {
 		photo, mask []byte
 		word        string // of the error, "" for none
 	}{
-		{"grey", photo, pngOf(t, grey), ""},
-		{"palette of 1 bit", photo, pngOf(t, paletted), ""},
-		{"palette of 8 bits", photo, pngOf(t, wide), ""},
-		{"grey of 1 bit", photo, rawPNG(2, 3, 1, []byte{0x40, 0x80, 0xc0}), ""},
-		{"grey of 2 bits", photo, rawPNG(2, 3, 2, []byte{0x10, 0x40, 0x50}), ""},
-		{"grey of 4 bits", photo, rawPNG(2, 3, 4, []byte{0x01, 0x10, 0x11}), ""},
-		{"grey of 16 bits", photo, pngOf(t, image.NewGray16(grey.Rect)), "grey of 16 bits"},
-		{"RGB", photo, pngOf(t, opaque{grey}), "RGB pixels"},
-		{"transparent", photo, pngOf(t, image.NewNRGBA(grey.Rect)), "transparent"},
+		{"grey", photo, encodePNG(t, grey), ""},
+		{"palette of 1 bit", photo, encodePNG(t, paletted), ""},
+		{"palette of 8 bits", photo, encodePNG(t, wide), ""},
+		{"grey of 1 bit", photo, encodeGrey(1, []byte{0x40, 0x80, 0xc0}), ""},
+		{"grey of 2 bits", photo, encodeGrey(2, []byte{0x10, 0x40, 0x50}), ""},
+		{"grey of 4 bits", photo, encodeGrey(4, []byte{0x01, 0x10, 0x11}), ""},
+		{"grey of 16 bits", photo, encodePNG(t, image.NewGray16(grey.Rect)), "16-bit grey"},
+		{"RGB", photo, encodePNG(t, opaque{grey}), "RGB pixels"},
+		{"transparent", photo, encodePNG(t, image.NewNRGBA(grey.Rect)), "transparent"},
 		{"JPEG", photo, other.Bytes(), "is a jpeg file"},
 		{"text", photo, []byte("no mask"), "cannot be read"},
-		{"cut short", photo, pngOf(t, grey)[:50], "cannot be decoded"},
-		{"wide", photo, pngOf(t, image.NewGray(image.Rect(0, 0, 3, 3))), "the mask has 3 × 3 pixels, its photo 2 × 3"},
-		{"high", photo, pngOf(t, image.NewGray(image.Rect(0, 0, 2, 4))), "the mask has 2 × 4 pixels, its photo 2 × 3"},
-		{"turned upright", jpegOf(t, 3, 2, 6), pngOf(t, grey), ""},
-		{"turned, mask as stored", jpegOf(t, 2, 3, 6), pngOf(t, grey), "as stored, 2 × 3"},
-		{"turned by 180°", jpegOf(t, 2, 3, 3), pngOf(t, grey), "could be of either"},
-		{"mirrored", jpegOf(t, 2, 3, 2), pngOf(t, grey), "could be of either"},
-		{"turned and square", jpegOf(t, 3, 3, 8), pngOf(t, image.NewGray(image.Rect(0, 0, 3, 3))),
-			"could be of either"},
-		{"unknown index", photo, rawPNG(2, 3, 8, []byte{0, 1, 1, 0, 1, 9}),
-			"index 9 in 1 of 6 pixels, and the names end at 1"},
+		{"cut short", photo, encodePNG(t, grey)[:50], "cannot be decoded"},
+		{"wide", photo, encodePNG(t, image.NewGray(image.Rect(0, 0, 3, 3))), "3 × 3 pixels, its photo 2 × 3"},
+		{"high", photo, encodePNG(t, image.NewGray(image.Rect(0, 0, 2, 4))), "2 × 4 pixels, its photo 2 × 3"},
+		{"turned upright", encodeJPEG(t, 3, 2, 6), encodePNG(t, grey), ""},
+		{"turned, mask as stored", encodeJPEG(t, 2, 3, 6), encodePNG(t, grey), "as stored, 2 × 3"},
+		{"turned by 180°", encodeJPEG(t, 2, 3, 3), encodePNG(t, grey), "may or may not follow"},
+		{"mirrored", encodeJPEG(t, 2, 3, 2), encodePNG(t, grey), "may or may not follow"},
+		{"turned and square", encodeJPEG(t, 3, 3, 8), encodePNG(t, image.NewGray(image.Rect(0, 0, 3, 3))),
+			"may or may not follow"},
+		{"unknown index", photo, encodeGrey(8, []byte{0, 1, 1, 0, 1, 9}),
+			"index 9 in 1 of 6 pixels, but the names end at 1"},
 	} {
 		folder := t.TempDir()
 		pair := Pair{"p", save(t, folder, "p.jpg", c.photo), save(t, folder, "m.png", c.mask)}
@@ -372,7 +375,7 @@ func TestMasks(t *testing.T) {
 		case c.word == "" && (err != nil || len(cut.Crops) != 1 || cut.Crops[0].Pixels != 4):
 			t.Errorf("%s: %+v, %v", c.name, cut, err)
 		case c.word != "" && (!errors.As(err, &bad) || !strings.Contains(err.Error(), c.word) ||
-			!strings.HasPrefix(err.Error(), pair.Mask) || ReasonOf(err) != dataset.ReasonBadMask):
+			!strings.HasPrefix(err.Error(), pair.Mask) || FindReason(err) != dataset.ReasonBadMask):
 			t.Errorf("%s: %v, want %q", c.name, err, c.word)
 		}
 	}
@@ -394,7 +397,7 @@ func (opaque) Opaque() bool            { return true }
 
 func TestPhotosThatCannotBeRead(t *testing.T) {
 	folder := t.TempDir()
-	mask := save(t, folder, "m.png", pngOf(t, image.NewGray(image.Rect(0, 0, 2, 3))))
+	mask := save(t, folder, "m.png", encodePNG(t, image.NewGray(image.Rect(0, 0, 2, 3))))
 	cutter, err := NewCutter([]string{"hat"}, DefaultRule())
 	if err != nil {
 		t.Fatal(err)
@@ -406,19 +409,19 @@ func TestPhotosThatCannotBeRead(t *testing.T) {
 		limits picture.Limits
 		reason dataset.Reason
 	}{
-		{save(t, folder, "cut.jpg", jpegOf(t, 2, 3, 0)[:40]), picture.DefaultLimits(), dataset.ReasonUnreadable},
+		{save(t, folder, "cut.jpg", encodeJPEG(t, 2, 3, 0)[:40]), picture.DefaultLimits(), dataset.ReasonUnreadable},
 		{save(t, folder, "text.jpg", []byte("text")), picture.DefaultLimits(), dataset.ReasonNotPicture},
 		{filepath.Join(folder, "none.jpg"), picture.DefaultLimits(), dataset.ReasonMissing},
-		{save(t, folder, "large.jpg", jpegOf(t, 2, 3, 0)), small, dataset.ReasonUnreadable},
+		{save(t, folder, "large.jpg", encodeJPEG(t, 2, 3, 0)), small, dataset.ReasonUnreadable},
 	} {
 		_, err := readAndCut(t.Context(), cutter, Pair{"p", c.photo, mask}, c.limits)
-		if err == nil || ReasonOf(err) != c.reason || !strings.Contains(err.Error(), c.photo) {
+		if err == nil || FindReason(err) != c.reason || !strings.Contains(err.Error(), c.photo) {
 			t.Errorf("%s: %v, want %s", c.photo, err, c.reason)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	photo := save(t, folder, "good.jpg", jpegOf(t, 2, 3, 0))
+	photo := save(t, folder, "good.jpg", encodeJPEG(t, 2, 3, 0))
 	if _, err := readAndCut(ctx, cutter, Pair{"p", photo, mask}, small); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
@@ -445,7 +448,7 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-func TestPairs(t *testing.T) {
+func TestFindPairs(t *testing.T) {
 	photos, masks := t.TempDir(), t.TempDir()
 	for _, name := range []string{"b.jpg", "a.jpg", "street/a.webp", "no-mask.jpg", "twice.jpg", "twice.png",
 		"Case.jpg",
@@ -457,7 +460,7 @@ func TestPairs(t *testing.T) {
 		save(t, masks, name, []byte(name))
 	}
 	var tally dataset.Tally
-	pairs, err := Pairs(t.Context(), photos, masks, &tally)
+	pairs, err := FindPairs(t.Context(), photos, masks, &tally)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -476,23 +479,7 @@ func TestPairs(t *testing.T) {
 	if diff := cmp.Diff(want, tally.Counts()); diff != "" {
 		t.Errorf("%s\n%v", diff, tally.Skips())
 	}
-	if _, err := Pairs(t.Context(), photos, filepath.Join(masks, "none"), &tally); !errors.Is(err, os.ErrNotExist) {
+	if _, err := FindPairs(t.Context(), photos, filepath.Join(masks, "none"), &tally); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
-}
-
-func ExampleCutter() {
-	names, err := ParseNames([]byte("null\nskin\nsneakers\n"))
-	if err != nil {
-		panic(err)
-	}
-	rule := DefaultRule()
-	rule.Ignore = []string{"null", "skin"}
-	rule.Merge = map[string]string{"sneakers": "shoes"}
-	cutter, err := NewCutter(names, rule)
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(cutter.Classes())
-	// Output: [shoes]
 }

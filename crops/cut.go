@@ -19,39 +19,40 @@ import (
 
 // Pair is a photo with its mask.
 type Pair struct {
-	Name        string // of both: the path below their folders, without ending, with slashes
+	Name        string // the path of both below their folders, with slashes and without extension
 	Photo, Mask string // paths
 }
 
-// Pairs pairs the photos below a folder with the masks of the same names, but for the
-// ending, below another, in the photos' order by path. What has no partner, and photos or
-// masks whose names differ in ending or letter case only, are counted by tally.
-func Pairs(ctx context.Context, photos, masks string, tally *dataset.Tally) ([]Pair, error) {
-	photoNames, photosByName, err := byName(ctx, photos, tally)
+// FindPairs pairs the photos below one folder with the masks below another whose names are the
+// same except for the extension. The pairs are in the order of the photos' paths. FindPairs
+// adds to tally what has no partner, and photos or masks whose names differ only in extension
+// or letter case.
+func FindPairs(ctx context.Context, photos, masks string, tally *dataset.Tally) ([]Pair, error) {
+	photoNames, photosByName, err := listByName(ctx, photos, tally)
 	if err != nil {
 		return nil, err
 	}
-	maskNames, masksByName, err := byName(ctx, masks, tally)
+	maskNames, masksByName, err := listByName(ctx, masks, tally)
 	if err != nil {
 		return nil, err
 	}
 	var pairs []Pair
 	for _, key := range photoNames {
-		found, of := photosByName[key], masksByName[key]
+		photo, mask := photosByName[key], masksByName[key]
 		switch {
-		case len(found.paths) > 1:
-			for _, path := range found.paths {
+		case len(photo.paths) > 1:
+			for _, path := range photo.paths {
 				tally.Add(dataset.ReasonBadMask, path,
-					fmt.Sprintf("%d photos share the name %s", len(found.paths), found.name))
+					fmt.Sprintf("%d photos share the name %s", len(photo.paths), photo.name))
 			}
-		case len(of.paths) > 1:
-			tally.Add(dataset.ReasonBadMask, found.paths[0], fmt.Sprintf("it has %d masks: %s and %s", len(of.paths),
-				of.paths[0], of.paths[1]))
-		case len(of.paths) == 0:
-			tally.Add(dataset.ReasonNoLabel, found.paths[0],
-				fmt.Sprintf("it has no mask %s.png in %s", found.name, masks))
+		case len(mask.paths) > 1:
+			tally.Add(dataset.ReasonBadMask, photo.paths[0], fmt.Sprintf("the photo has %d masks, such as %s and %s",
+				len(mask.paths), mask.paths[0], mask.paths[1]))
+		case len(mask.paths) == 0:
+			tally.Add(dataset.ReasonNoLabel, photo.paths[0],
+				fmt.Sprintf("the photo has no mask %s.png in %s", photo.name, masks))
 		default:
-			pairs = append(pairs, Pair{found.name, found.paths[0], of.paths[0]})
+			pairs = append(pairs, Pair{photo.name, photo.paths[0], mask.paths[0]})
 		}
 	}
 	for _, key := range maskNames {
@@ -64,28 +65,28 @@ func Pairs(ctx context.Context, photos, masks string, tally *dataset.Tally) ([]P
 	return pairs, nil
 }
 
-// sameName are the files of one name: several if endings or letter case differ.
-type sameName struct {
+// namesakes are the files of one name: several if extensions or letter case differ.
+type namesakes struct {
 	name  string
 	paths []string
 }
 
-// byName lists the pictures below a folder by name without letter case, and those names
-// in order.
-func byName(ctx context.Context, folder string, tally *dataset.Tally) ([]string, map[string]sameName, error) {
+// listByName returns the names, without letter case, of the pictures below a folder, in order,
+// and the files of each name.
+func listByName(ctx context.Context, folder string, tally *dataset.Tally) ([]string, map[string]namesakes, error) {
 	paths, err := dataset.Pictures(ctx, folder, tally)
 	if err != nil {
 		return nil, nil, err
 	}
 	var order []string
-	files := make(map[string]sameName, len(paths))
+	files := make(map[string]namesakes, len(paths))
 	for _, path := range paths {
 		relative, err := filepath.Rel(folder, path)
 		if err != nil {
 			return nil, nil, err
 		}
 		name := filepath.ToSlash(strings.TrimSuffix(relative, filepath.Ext(relative)))
-		key := caseless(name)
+		key := foldCase(name)
 		same, ok := files[key]
 		if !ok {
 			order = append(order, key)
@@ -100,7 +101,7 @@ func byName(ctx context.Context, folder string, tally *dataset.Tally) ([]string,
 // MaskError says why a mask cannot be used with its photo.
 type MaskError struct {
 	Path, Message string
-	Err           error // nil if Message says all
+	Err           error // the cause, or nil
 }
 
 func (e *MaskError) Error() string {
@@ -111,14 +112,14 @@ func (e *MaskError) Error() string {
 	return text
 }
 
-// Unwrap returns the cause, if there is another.
+// Unwrap returns the cause.
 func (e *MaskError) Unwrap() error { return e.Err }
 
-// Crop is a part of a photo that shows one garment, or, with Rule.Whole, a whole photo
-// with one class of its garments.
+// Crop is a part of a photo that shows one garment or, with Rule.Whole, a whole photo with one
+// class of its garments.
 type Crop struct {
-	// Label is the label's name, and Class what the rule renames it to. A whole photo's
-	// Label is its Class, which may have several labels.
+	// Label is the label's name, and Class its class. The Label of a whole photo is its Class,
+	// which may have several labels.
 	Label, Class string
 	Box          image.Rectangle
 	Pixels       int // of the label, or of all labels of the class
@@ -126,12 +127,12 @@ type Crop struct {
 	indices []uint8 // of the label, or of all labels of the class, ascending
 }
 
-// Cut is what a rule makes of one photo.
+// Cut is the result of a rule for one photo.
 type Cut struct {
 	Crops []Crop // by index; whole photos by class
-	// What became no crop of the labels that the rule wants: labels with too few pixels,
-	// in too small a box, and in a box where another garment has as many pixels. Of whole
-	// photos these count classes, and Hidden those that are too small beside the largest.
+	// The wanted labels that did not become crops: Few have too few pixels, Small have too
+	// small a box, and Hidden have a box where another garment has at least as many pixels.
+	// For whole photos these count classes, and Hidden are too small beside the largest.
 	Few, Small, Hidden int
 
 	cutter *Cutter
@@ -151,8 +152,8 @@ func (cut *Cut) Picture(box image.Rectangle) *image.RGBA {
 	return m
 }
 
-// Mask returns where the garment is in a crop's picture: 255 at the pixels of the crop's
-// label, or of a whole photo's class, and 0 elsewhere.
+// Mask returns the mask of a crop's picture: 255 at the pixels of the crop's label, or of a
+// whole photo's class, and 0 elsewhere.
 func (cut *Cut) Mask(crop Crop) *image.Gray {
 	var level [maxNames]uint8
 	for _, index := range crop.indices {
@@ -175,8 +176,8 @@ type Photo struct {
 	mask *mask
 }
 
-// Read reads a photo and its mask. A mask that does not fit the photo is a *MaskError;
-// errors about the photo are those of dataset.Sample.Read and picture.Decode.
+// Read reads a photo and its mask. Errors about the mask are *MaskError; those about the photo
+// are those of dataset.Sample.Read and picture.Decode.
 func Read(ctx context.Context, p Pair, limits picture.Limits) (*Photo, error) {
 	data, err := dataset.Sample{Path: p.Photo}.Read(limits)
 	if err != nil {
@@ -200,14 +201,14 @@ func Read(ctx context.Context, p Pair, limits picture.Limits) (*Photo, error) {
 	return &Photo{p, rgb, m}, nil
 }
 
-// Cut finds the crops of a photo. A mask with an index that has no name is a *MaskError;
-// the only other error is the context's.
+// Cut finds the crops of a photo. If the mask has an index without a name, the error is a
+// *MaskError; other errors are ctx's.
 func (c *Cutter) Cut(ctx context.Context, p *Photo) (*Cut, error) {
 	extents := p.mask.extents()
 	for index, e := range extents {
 		if e.pixels > 0 && c.kind[index] == unknown {
 			return nil, &MaskError{p.pair.Mask,
-				fmt.Sprintf("the mask has index %d in %d of %d pixels, and the names end at %d",
+				fmt.Sprintf("the mask has index %d in %d of %d pixels, but the names end at %d",
 					index, e.pixels, len(p.mask.indices), len(c.names)-1), nil}
 		}
 	}
@@ -216,7 +217,7 @@ func (c *Cutter) Cut(ctx context.Context, p *Photo) (*Cut, error) {
 		cut.findWhole(extents)
 		return cut, ctx.Err()
 	}
-	return cut, cut.find(ctx, extents)
+	return cut, cut.findBoxes(ctx, extents)
 }
 
 // mask has a label's index for each pixel.
@@ -225,9 +226,9 @@ type mask struct {
 	indices       []uint8 // width × height, rows from top to bottom
 }
 
-// readMask reads the mask of a photo, whose header is info. The mask has the size of the
-// upright photo, and nothing may be unsure about how it lies on it: a photo that EXIF
-// turns has the same size both ways if it is turned by 180°, mirrored or square.
+// readMask reads the mask of a photo, whose header is info. The mask must have the size of the
+// upright photo, and its orientation must be clear: a photo that EXIF rotates has the same size
+// both ways if it is rotated by 180°, mirrored or square.
 func readMask(path string, photo *picture.RGB, info picture.Info, limits picture.Limits) (*mask, error) {
 	data, err := dataset.Sample{Path: path}.Read(limits)
 	if err != nil {
@@ -237,23 +238,8 @@ func readMask(path string, photo *picture.RGB, info picture.Info, limits picture
 	if err != nil {
 		return nil, &MaskError{path, "the mask cannot be read", err}
 	}
-	turned := info.Orientation != 1
-	switch {
-	case own.Format != picture.PNG:
-		return nil, &MaskError{path, fmt.Sprintf("the mask is a %s file; it must be PNG", own.Format), nil}
-	case own.Orientation != 1:
-		return nil, &MaskError{path, "the mask is turned by EXIF; store it upright", nil}
-	case turned && own.Width == info.Width && own.Height == info.Height && info.Orientation >= 5 &&
-		info.Width != info.Height:
-		return nil, &MaskError{path, fmt.Sprintf("the mask is of the photo as stored, %d × %d, which EXIF turns; "+
-			"store both upright", own.Width, own.Height), nil}
-	case own.Width != photo.Width || own.Height != photo.Height:
-		return nil, &MaskError{path,
-			fmt.Sprintf("the mask has %d × %d pixels, its photo %d × %d", own.Width, own.Height,
-				photo.Width, photo.Height), nil}
-	case turned && (info.Orientation < 5 || info.Width == info.Height):
-		return nil, &MaskError{path, "EXIF turns or mirrors the photo, and the mask could be of either; " +
-			"store both upright", nil}
+	if message := checkMask(own, info, photo.Width, photo.Height); message != "" {
+		return nil, &MaskError{path, message, nil}
 	}
 	decoded, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
@@ -261,50 +247,71 @@ func readMask(path string, photo *picture.RGB, info picture.Info, limits picture
 	}
 	var pixels []uint8
 	var stride int
-	levels := uint8(1) // between two indices
+	step := uint8(1) // the difference between the levels of two indices
 	switch m := decoded.(type) {
 	case *image.Paletted:
 		pixels, stride = m.Pix, m.Stride
 	case *image.Gray:
 		pixels, stride = m.Pix, m.Stride
-		// Package png spreads grey of 1, 2 and 4 bits over 0 to 255.
-		const depthAt = 24 // signature 8, length and name of the header 8, width and height 8
-		levels = uint8(255 / (1<<data[depthAt] - 1))
+		// Package png scales grey of 1, 2 and 4 bits to 0 … 255.
+		const depthAt = 24 // after the signature, the header's length and name, width and height
+		step = uint8(255 / (1<<data[depthAt] - 1))
 	default:
 		return nil, &MaskError{path,
-			fmt.Sprintf("the mask has %s; it must be grey of at most 8 bits, or have a palette",
-				colours(decoded)), nil}
+			fmt.Sprintf("the mask has %s; it must be grey with at most 8 bits, or have a palette",
+				describePixels(decoded)), nil}
 	}
 	out := &mask{own.Width, own.Height, make([]uint8, 0, own.Width*own.Height)}
 	for y := range own.Height {
 		for _, level := range pixels[y*stride:][:own.Width] {
-			out.indices = append(out.indices, level/levels)
+			out.indices = append(out.indices, level/step)
 		}
 	}
 	return out, nil
 }
 
-// colours says in words what pixels a decoded PNG has.
-func colours(m image.Image) string {
+// checkMask returns why a mask with the header own cannot be used with a photo, whose header is
+// info and whose upright size is width × height, or "".
+func checkMask(own, info picture.Info, width, height int) string {
+	rotated := info.Orientation != 1
+	switch {
+	case own.Format != picture.PNG:
+		return fmt.Sprintf("the mask is a %s file; it must be PNG", own.Format)
+	case own.Orientation != 1:
+		return "EXIF rotates the mask; store it upright"
+	case rotated && own.Width == info.Width && own.Height == info.Height && info.Orientation >= 5 &&
+		info.Width != info.Height:
+		return fmt.Sprintf("the mask has the size of the photo as stored, %d × %d, which EXIF rotates; "+
+			"store both upright", own.Width, own.Height)
+	case own.Width != width || own.Height != height:
+		return fmt.Sprintf("the mask has %d × %d pixels, its photo %d × %d", own.Width, own.Height, width, height)
+	case rotated && (info.Orientation < 5 || info.Width == info.Height):
+		return "EXIF rotates or mirrors the photo, and the mask may or may not follow; store both upright"
+	}
+	return ""
+}
+
+// describePixels says what pixels a decoded PNG has.
+func describePixels(m image.Image) string {
 	switch m.(type) {
 	case *image.Gray16:
-		return "grey of 16 bits"
+		return "16-bit grey pixels"
 	case *image.RGBA:
 		return "RGB pixels"
 	case *image.RGBA64, *image.NRGBA64:
-		return "RGB or transparent pixels of 16 bits"
+		return "16-bit colour or transparent pixels"
 	}
 	return "transparent pixels"
 }
 
-// extent is where the pixels of an index are.
+// extent counts the pixels of an index and has their bounding box.
 type extent struct {
 	pixels int
 	box    image.Rectangle
 }
 
-// find finds the boxes of labels.
-func (cut *Cut) find(ctx context.Context, extents [maxNames]extent) error {
+// findBoxes makes a crop of each wanted label.
+func (cut *Cut) findBoxes(ctx context.Context, extents [maxNames]extent) error {
 	c, m := cut.cutter, cut.photo.mask
 	for index, e := range extents {
 		if e.pixels == 0 || c.kind[index] != wanted {
@@ -321,19 +328,19 @@ func (cut *Cut) find(ctx context.Context, extents [maxNames]extent) error {
 		case !c.dominates(index, m.count(e.box)):
 			cut.Hidden++
 		default:
-			cut.Crops = append(cut.Crops, Crop{c.names[index], c.class[index], c.widen(e.box).Intersect(m.bounds()),
-				e.pixels, []uint8{uint8(index)}})
+			box := c.widen(e.box).Intersect(m.bounds())
+			cut.Crops = append(cut.Crops, Crop{c.names[index], c.class[index], box, e.pixels, []uint8{uint8(index)}})
 		}
 	}
 	return nil
 }
 
-// findWhole finds the classes of a whole photo. Garments that are not wanted may be the
-// largest.
+// findWhole makes a crop of the whole photo for each class that is large enough. The largest
+// class may be one that is not wanted.
 func (cut *Cut) findWhole(extents [maxNames]extent) {
 	c := cut.cutter
 	classes := map[string]extent{}
-	indices := map[string][]uint8{} // of what is wanted
+	indices := map[string][]uint8{} // of wanted labels
 	largest := 0
 	for index, e := range extents {
 		if e.pixels == 0 || c.kind[index] < other {
@@ -363,10 +370,10 @@ func (cut *Cut) findWhole(extents [maxNames]extent) {
 	}
 }
 
-// bounds returns the box of all pixels.
+// bounds returns the box of the whole mask.
 func (m *mask) bounds() image.Rectangle { return image.Rect(0, 0, m.width, m.height) }
 
-// extents finds where the pixels of each index are.
+// extents returns the extent of each index.
 func (m *mask) extents() (extents [maxNames]extent) {
 	for y := range m.height {
 		row := m.indices[y*m.width:][:m.width]
@@ -392,8 +399,8 @@ func (m *mask) count(box image.Rectangle) (pixels [maxNames]int) {
 	return pixels
 }
 
-// dominates reports whether a label has more pixels than each other garment. A sweater of
-// which less is seen than of the coat over it is no picture of a sweater.
+// dominates reports whether a label has more pixels than each other garment. A crop that shows
+// more of a coat than of the sweater below it is not a picture of a sweater.
 func (c *Cutter) dominates(index int, pixels [maxNames]int) bool {
 	for i, n := range pixels {
 		if i != index && c.kind[i] >= other && n >= pixels[index] {
@@ -410,11 +417,11 @@ func (c *Cutter) widen(box image.Rectangle) image.Rectangle {
 	return image.Rect(box.Min.X-x, box.Min.Y-y, box.Max.X+x, box.Max.Y+y)
 }
 
-// ReasonOf returns why an error of Read or Cut leaves a photo out.
-func ReasonOf(err error) dataset.Reason {
+// FindReason returns the reason for which an error of Read or Cut leaves a photo out.
+func FindReason(err error) dataset.Reason {
 	var mask *MaskError
 	if errors.As(err, &mask) {
 		return dataset.ReasonBadMask
 	}
-	return dataset.ReasonOf(err)
+	return dataset.FindReason(err)
 }

@@ -9,19 +9,19 @@ import (
 	"slices"
 )
 
-// Negatives says how to find parts of a photo that show no garment, for teaching a model
-// what is none of its classes. They come from the photos of the crops, so that a model
-// cannot tell the two by where a picture comes from.
+// Negatives says how to find parts of a photo that show no garment, to train a model on what is
+// none of its classes. They come from the same photos as the crops, so that a model cannot
+// learn to tell them apart by their source.
 type Negatives struct {
-	PerPhoto int    // most of one photo, at least 1
-	MinSide  int    // least width and height of a part, in pixels
+	PerPhoto int    // largest number per photo, at least 1
+	MinSide  int    // smallest width and height of a part, in pixels
 	Seed     uint64 // the same seed finds the same parts
 }
 
-// DefaultNegatives returns two parts for each photo, of at least 64 × 64 pixels.
+// DefaultNegatives asks for two parts per photo, of at least 64 × 64 pixels.
 func DefaultNegatives() Negatives { return Negatives{PerPhoto: 2, MinSide: 64} }
 
-// Validate reports figures that cannot work, as a *RuleError.
+// Validate returns a *RuleError if a value is out of its bounds.
 func (n Negatives) Validate() error {
 	switch {
 	case n.PerPhoto < 1 || n.PerPhoto > maxNegatives:
@@ -35,37 +35,37 @@ func (n Negatives) Validate() error {
 
 // Negative is a part of a photo that shows no garment.
 type Negative struct {
-	Label  string // the ignored label that the part is around; "" for a part of anything
+	Label  string // the ignored label that the part surrounds, or "" for a random part
 	Box    image.Rectangle
-	Pixels int // of garments
+	Pixels int // the number of garment pixels
 }
 
 const (
 	maxNegatives = 100
-	// A part of anything may have garment pixels in .5 %, which are mistakes of the mask's
-	// edge. The box around a face cannot leave the collar out: 3 %.
+	// Garments may have .5 % of the pixels of a random part, which are errors at the mask's
+	// edges, and 3 % of those around a face, whose box cannot exclude the collar.
 	maxShareAnywhere = 0.005
 	maxShareAround   = 0.03
-	// Two parts of a photo share at most this much of their union.
+	// maxOverlap is the largest intersection over union of two parts of a photo.
 	maxOverlap = 0.3
-	// A piece of an ignored label with fewer pixels is a mistake of the mask or too small
-	// to see what it is.
+	// A piece of an ignored label with fewer pixels is an error of the mask, or too small to
+	// be recognized.
 	minPiece = 300
-	// An ignored label with more of the photo than this is what is behind everything.
+	// An ignored label with a larger share of the photo is the background.
 	maxPiece = 0.3
-	tries    = 40 // of places for a part of one size
+	tries    = 40 // places to try for a part of one size
 )
 
-// Negatives finds parts of the photo that show no garment: at first around a piece of an
-// ignored label, such as a face or a bag, then anywhere, such as the street, in turn.
-// Where there are too few of one sort, more are of the other; there may be none at all.
-// What they are depends on the seed and the photo's name and mask only.
-func (cut *Cut) Negatives(n Negatives) []Negative {
+// FindNegatives finds parts of the photo that show no garment: alternately around a piece of an
+// ignored label, such as a face or a bag, and anywhere, such as the street. If there are too
+// few of one kind, it takes more of the other; there may be none at all. The result depends
+// only on the seed and on the photo's name and mask.
+func (cut *Cut) FindNegatives(n Negatives) []Negative {
 	hash := fnv.New64a()
 	hash.Write([]byte(cut.photo.pair.Name))
 	random := rand.New(rand.NewPCG(n.Seed, hash.Sum64()))
 	garments := cut.sumGarments()
-	around := cut.around(n.MinSide, garments)
+	around := cut.findAround(n.MinSide, garments)
 	random.Shuffle(len(around), func(i, j int) { around[i], around[j] = around[j], around[i] })
 
 	var found []Negative
@@ -84,7 +84,7 @@ func (cut *Cut) Negatives(n Negatives) []Negative {
 		return false
 	}
 	nextAnywhere := func() bool {
-		part, ok := cut.anywhere(n.MinSide, garments, random, apart)
+		part, ok := cut.findAnywhere(n.MinSide, garments, random, apart)
 		if ok {
 			found = append(found, part)
 		}
@@ -102,33 +102,34 @@ func (cut *Cut) Negatives(n Negatives) []Negative {
 	return found
 }
 
-// overlap returns the area that two boxes share as a part of their union's.
+// overlap returns the intersection over union of two boxes.
 func overlap(a, b image.Rectangle) float64 {
 	area := func(r image.Rectangle) int { return r.Dx() * r.Dy() }
 	shared := area(a.Intersect(b))
 	return float64(shared) / float64(area(a)+area(b)-shared)
 }
 
-// sums has, at (x, y), the number of garment pixels above and left of it: one column and
-// one row more than the mask.
-type sums struct {
+// integral has, at (x, y), the number of garment pixels above and to the left: an integral
+// image, with one column and one row more than the mask.
+type integral struct {
 	stride int
 	counts []int32
 }
 
-// in returns the number of garment pixels in a box.
-func (s sums) in(box image.Rectangle) int {
+// count returns the number of garment pixels in a box.
+func (s integral) count(box image.Rectangle) int {
 	at := func(x, y int) int { return int(s.counts[y*s.stride+x]) }
 	return at(box.Max.X, box.Max.Y) - at(box.Min.X, box.Max.Y) - at(box.Max.X, box.Min.Y) + at(box.Min.X, box.Min.Y)
 }
 
-// few reports whether garments have at most a share of a box.
-func (s sums) few(box image.Rectangle, share float64) bool {
-	return float64(s.in(box)) <= share*float64(box.Dx()*box.Dy())
+// isBelow reports whether garments have at most a share of a box.
+func (s integral) isBelow(box image.Rectangle, share float64) bool {
+	return float64(s.count(box)) <= share*float64(box.Dx()*box.Dy())
 }
 
-func (cut *Cut) sumGarments() sums {
-	s := sums{cut.photo.mask.width + 1, make([]int32, (cut.photo.mask.width+1)*(cut.photo.mask.height+1))}
+// sumGarments returns the integral image of the garment pixels.
+func (cut *Cut) sumGarments() integral {
+	s := integral{cut.photo.mask.width + 1, make([]int32, (cut.photo.mask.width+1)*(cut.photo.mask.height+1))}
 	for y := range cut.photo.mask.height {
 		row := int32(0)
 		for x, index := range cut.photo.mask.indices[y*cut.photo.mask.width:][:cut.photo.mask.width] {
@@ -141,27 +142,28 @@ func (cut *Cut) sumGarments() sums {
 	return s
 }
 
-// around lists the boxes around pieces of ignored labels that show almost no garment, in
-// the order of their first pixels. A box has the rule's margin and at least the side.
-func (cut *Cut) around(side int, garments sums) []Negative {
+// findAround returns the boxes around pieces of ignored labels that show almost no garment, in
+// the order of their first pixels. A box has the rule's margin and sides of at least side.
+func (cut *Cut) findAround(side int, garments integral) []Negative {
 	bounds := cut.photo.mask.bounds()
 	if bounds.Dx() < side || bounds.Dy() < side {
 		return nil
 	}
 	var found []Negative
-	for _, piece := range cut.photo.mask.pieces(func(index uint8) bool { return cut.cutter.kind[index] == ignored }) {
+	isIgnored := func(index uint8) bool { return cut.cutter.kind[index] == ignored }
+	for _, piece := range cut.photo.mask.findPieces(isIgnored) {
 		if piece.pixels < minPiece || float64(piece.pixels) > maxPiece*float64(len(cut.photo.mask.indices)) {
 			continue
 		}
-		box := within(cut.cutter.widen(piece.box), side, bounds)
-		if garments.few(box, maxShareAround) {
-			found = append(found, Negative{cut.cutter.label(piece.index), box, garments.in(box)})
+		box := fitBox(cut.cutter.widen(piece.box), side, bounds)
+		if garments.isBelow(box, maxShareAround) {
+			found = append(found, Negative{cut.cutter.label(piece.index), box, garments.count(box)})
 		}
 	}
 	return found
 }
 
-// label returns the name of an index, which is the index itself for one without a name.
+// label returns the name of an index, or the index as text if it has none.
 func (c *Cutter) label(index uint8) string {
 	if int(index) < len(c.names) {
 		return c.names[index]
@@ -169,9 +171,9 @@ func (c *Cutter) label(index uint8) string {
 	return fmt.Sprint(index)
 }
 
-// within returns a box that is at least side wide and high and within bounds: what is
-// outside is cut off, then a box that is too small grows on both sides alike where it can.
-func within(box image.Rectangle, side int, bounds image.Rectangle) image.Rectangle {
+// fitBox cuts off what is outside bounds, and then widens the box to at least side in both
+// directions, equally on both sides where it can.
+func fitBox(box image.Rectangle, side int, bounds image.Rectangle) image.Rectangle {
 	box = box.Intersect(bounds)
 	grow := func(low, high, limit int) (int, int) {
 		if high-low >= side {
@@ -191,12 +193,12 @@ type piece struct {
 	extent
 }
 
-// pieces finds the connected parts (by edges, not corners) of the pixels of some indices,
-// in the order of their first pixels.
-func (m *mask) pieces(wanted func(index uint8) bool) []piece {
+// findPieces returns the connected parts (by edges, not corners) of the pixels of the wanted
+// indices, in the order of their first pixels.
+func (m *mask) findPieces(wanted func(index uint8) bool) []piece {
 	seen := make([]bool, len(m.indices))
 	var found []piece
-	var open []int // pixels to look at
+	var open []int // pixels to visit
 	for start, index := range m.indices {
 		if seen[start] || !wanted(index) {
 			continue
@@ -234,9 +236,9 @@ func (m *mask) pieces(wanted func(index uint8) bool) []piece {
 	return found
 }
 
-// anywhere looks for a place without garments: of a random size at first, then of smaller
-// ones until one fits. The longer side is at most twice the shorter.
-func (cut *Cut) anywhere(side int, garments sums, random *rand.Rand,
+// findAnywhere looks for a place without garments: of a random size at first, then of smaller
+// sizes until one fits. The longer side is at most twice the shorter.
+func (cut *Cut) findAnywhere(side int, garments integral, random *rand.Rand,
 	apart func(image.Rectangle) bool) (Negative, bool) {
 	width, height := cut.photo.mask.width, cut.photo.mask.height
 	if width < side || height < side {
@@ -254,8 +256,8 @@ func (cut *Cut) anywhere(side int, garments sums, random *rand.Rand,
 		for range tries {
 			x, y := random.IntN(width-w+1), random.IntN(height-h+1)
 			box := image.Rect(x, y, x+w, y+h)
-			if garments.few(box, maxShareAnywhere) && apart(box) {
-				return Negative{Box: box, Pixels: garments.in(box)}, true
+			if garments.isBelow(box, maxShareAnywhere) && apart(box) {
+				return Negative{Box: box, Pixels: garments.count(box)}, true
 			}
 		}
 		if w == side && h == side {

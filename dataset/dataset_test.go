@@ -3,7 +3,6 @@ package dataset
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,20 +59,4 @@ func TestRead(t *testing.T) {
 	if _, err := s.Read(l); !errors.Is(err, picture.ErrTooLarge) || !strings.Contains(err.Error(), s.Path) {
 		t.Errorf("%v", err)
 	}
-}
-
-func ExampleOpen() {
-	root, err := os.MkdirTemp("", "pictures")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer os.RemoveAll(root)
-	for _, class := range []string{"shoes", "hat"} {
-		os.Mkdir(filepath.Join(root, class), 0o755)
-		os.WriteFile(filepath.Join(root, class, "1.jpg"), nil, 0o644)
-	}
-	set, err := Open(root)
-	fmt.Println(set.Classes, len(set.Samples), err)
-	// Output: [hat shoes] 2 <nil>
 }

@@ -3,7 +3,6 @@ package evaluate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -21,16 +20,16 @@ type fake struct{ classes []string }
 
 func (f fake) Classes() []string { return f.classes }
 
-func (f fake) Classify(_ context.Context, data []byte) ([]garb.Prediction, error) {
+func (f fake) Classify(_ context.Context, data []byte) ([]model.Prediction, error) {
 	if string(data) == "error" {
 		return nil, errors.New("broken")
 	}
 	answer := string(data)
-	predictions := []garb.Prediction{{Class: answer, Probability: 0.75}}
+	predictions := []model.Prediction{{Class: answer, Probability: 0.75}}
 	for _, class := range f.classes {
 		if class != answer {
 			predictions = append(predictions,
-				garb.Prediction{Class: class, Probability: 0.25 / float64(len(f.classes)-1)})
+				model.Prediction{Class: class, Probability: 0.25 / float64(len(f.classes)-1)})
 		}
 	}
 	return predictions, nil
@@ -146,7 +145,7 @@ func TestBuiltInModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := garb.Open(garb.Clothing, garb.Options{Threads: 1})
+	c, err := model.Open(model.Clothing, model.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,10 +156,4 @@ func TestBuiltInModel(t *testing.T) {
 	if r.Accuracy < 0.85 || r.Count != 372 {
 		t.Errorf("accuracy %.4f of %d pictures", r.Accuracy, r.Count)
 	}
-}
-
-func ExampleWilson() {
-	interval := Wilson(324, 372)
-	fmt.Printf("%.3f to %.3f\n", interval[0], interval[1])
-	// Output: 0.833 to 0.901
 }

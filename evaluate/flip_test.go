@@ -11,7 +11,7 @@ import (
 	"slices"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -42,23 +42,23 @@ func lopsided(t *testing.T, side int) (plain, mirrored []byte) {
 // classifier itself gives here: the picture has the input's size, so that nothing is
 // rounded on the way.
 func TestFlipped(t *testing.T) {
-	c, err := garb.Open(garb.Clothing, garb.Options{Threads: 1})
+	c, err := model.Open(model.Clothing, model.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	plain, mirrored := lopsided(t, c.Spec().Width)
-	by := func(classifier Classifier, data []byte) map[string]garb.Prediction {
+	by := func(classifier Classifier, data []byte) map[string]model.Prediction {
 		all, err := classifier.Classify(t.Context(), data)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.IsSortedFunc(all, func(a, b garb.Prediction) int {
+		if !slices.IsSortedFunc(all, func(a, b model.Prediction) int {
 			return int(math.Copysign(1,
 				b.Probability-a.Probability))
 		}) {
 			t.Errorf("not the most probable first: %+v", all)
 		}
-		m := map[string]garb.Prediction{}
+		m := map[string]model.Prediction{}
 		for _, p := range all {
 			m[p.Class] = p
 		}
@@ -86,7 +86,7 @@ func TestFlipped(t *testing.T) {
 
 // ImageNet has classes of one name, which stay apart.
 func TestFlippedImageNet(t *testing.T) {
-	c, err := garb.Open(garb.ImageNet, garb.Options{Threads: 1})
+	c, err := model.Open(model.ImageNet, model.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,9 +95,9 @@ func TestFlippedImageNet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen, sum := map[string]bool{}, 0.0
+	seen, sum := map[int]bool{}, 0.0
 	for _, p := range all {
-		seen[p.WNID] = true
+		seen[p.Index] = true
 		sum += p.Probability
 	}
 	if len(seen) != 1000 || math.Abs(sum-1) > 1e-9 {
@@ -106,7 +106,7 @@ func TestFlippedImageNet(t *testing.T) {
 }
 
 func TestFlippedErrors(t *testing.T) {
-	c, err := garb.Open(garb.Clothing, garb.Options{Threads: 1})
+	c, err := model.Open(model.Clothing, model.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

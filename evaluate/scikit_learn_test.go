@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"testing"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 )
 
 // scikitCase is one case of testdata/scikit_learn.json, which scikit_learn.py makes.
@@ -63,17 +63,17 @@ func TestScikitLearn(t *testing.T) {
 
 func compareWithScikit(t *testing.T, c scikitCase, known, listed []string) {
 	set := &dataset.Set{Classes: listed}
-	var predictions [][]garb.Prediction
+	var predictions [][]model.Prediction
 	for i, label := range c.Labels {
 		set.Samples = append(set.Samples, dataset.Sample{Label: slices.Index(listed, known[label])})
-		var row []garb.Prediction
+		var row []model.Prediction
 		for class, part := range c.Parts[i] {
-			row = append(row, garb.Prediction{Class: known[class], Probability: part / (1 << 20)})
+			row = append(row, model.Prediction{Class: known[class], Probability: part / (1 << 20)})
 		}
 		sort.SliceStable(row, func(a, b int) bool { return row[a].Probability > row[b].Probability })
 		predictions = append(predictions, row)
 	}
-	r := Of(known, set, make([]string, len(set.Samples)), predictions)
+	r := Summarize(known, set, make([]string, len(set.Samples)), predictions)
 	same := func(name string, got, want float64) {
 		t.Helper()
 		if math.Abs(got-want) > 1e-12 { // sums in another order

@@ -16,48 +16,48 @@ import (
 	"garb/report"
 )
 
-// Atlas is a map of pictures, each at a place of its own.
+// Atlas is a map of pictures, which lays similar ones close together.
 type Atlas struct {
 	Title  string
-	Data   string // where the pictures are from
+	Data   string // where the pictures come from
 	Model  string
-	Method string // how they got their places
-	Note   string // what else to say, or ""
+	Method string // how they were laid out
+	Note   string // a further remark, or ""
 	Points []Point
-	// Judged says that the folders' names are classes of the model, so that its answers
-	// are right or wrong.
+	// Judged says that the folders' names are classes of the model, so that its answers can
+	// be right or wrong.
 	Judged bool
 
-	full  []template.URL // sheets of thumbnails
-	sheet *image.NRGBA   // the one being filled
+	full  []template.URL // full sheets of thumbnails
+	sheet *image.NRGBA   // the sheet being filled
 }
 
 // Point is a picture on the map.
 type Point struct {
 	X, Y        float64
-	Class       string // "" if nothing says
+	Class       string // "" if unknown
 	Part        string // of a data set, or ""
-	Path        string // as people are to read it
-	Answer      string // what the model says
+	Path        string // as the page shows it
+	Answer      string // the model's class
 	Probability float64
 
 	width, height int // of its thumbnail
 }
 
-// A sheet of thumbnails has so many columns and rows, of so many pixels.
+// A sheet has tilesAcross rows and columns of thumbnails, each of tileSide pixels.
 const (
 	tileSide    = 64
 	tilesAcross = 32
 	perSheet    = tilesAcross * tilesAcross
 )
 
-// Add adds a picture with its thumbnail, of which the longer side is scaled to 64 pixels
-// already. Its place is set later.
+// Add adds a picture with its thumbnail, whose longer side has ThumbnailSide pixels. X and Y
+// may be set later.
 func (a *Atlas) Add(p Point, thumbnail *image.NRGBA) {
 	at := len(a.Points) % perSheet
 	if at == 0 {
 		if a.sheet != nil {
-			a.full = append(a.full, encoded(a.sheet, perSheet))
+			a.full = append(a.full, encodeSheet(a.sheet, perSheet))
 		}
 		a.sheet = image.NewNRGBA(image.Rect(0, 0, tilesAcross*tileSide, tilesAcross*tileSide))
 	}
@@ -68,19 +68,19 @@ func (a *Atlas) Add(p Point, thumbnail *image.NRGBA) {
 	a.Points = append(a.Points, p)
 }
 
-// encoded is a sheet with so many tiles, as an address that holds it.
-func encoded(sheet *image.NRGBA, tiles int) template.URL {
+// encodeSheet returns the data URL of a sheet with the given number of tiles.
+func encodeSheet(sheet *image.NRGBA, tiles int) template.URL {
 	rows := (tiles + tilesAcross - 1) / tilesAcross
 	var b bytes.Buffer
 	err := jpeg.Encode(&b, sheet.SubImage(image.Rect(0, 0, sheet.Rect.Dx(), rows*tileSide)),
 		&jpeg.Options{Quality: 75})
 	if err != nil {
-		panic("explain: " + err.Error()) // a buffer takes everything, and the sheet has a size that JPEG has
+		panic("explain: " + err.Error()) // neither the buffer nor the sheet's size can fail
 	}
 	return template.URL("data:image/jpeg;base64," + base64.StdEncoding.EncodeToString(b.Bytes()))
 }
 
-// ThumbnailSide is the longer side of the pictures that Add takes, in pixels.
+// ThumbnailSide is the longer side of a thumbnail in pixels.
 const ThumbnailSide = tileSide
 
 //go:embed atlas.html
@@ -91,21 +91,21 @@ var atlasScript string
 
 var atlasPage = template.Must(template.New("atlas").Parse(atlasHTML))
 
-// atlasData is what the page's script reads.
+// atlasData is the JSON that the page's script reads.
 type atlasData struct {
 	Labels   []string `json:"labels"`
-	ByAnswer bool     `json:"byAnswer"` // the labels are what the model says
+	ByAnswer bool     `json:"byAnswer"` // the labels are the model's answers
 	Judged   bool     `json:"judged"`
 	Tile     int      `json:"tile"`
 	Columns  int      `json:"columns"`
 	PerSheet int      `json:"perSheet"`
-	// A point is x, y, label, answer, percent, part, path, width, height.
+	// Each point is x, y, label, answer, percent, part, path, width, height.
 	Points [][9]any `json:"points"`
 }
 
-// WritePage writes the map as one HTML file, in which people move about by pointer, touch
-// or keys. Pictures have the colour of their class or, if none has a class, of what the
-// model says. Errors are w's.
+// WritePage writes the map as an HTML page that people explore by pointer, touch or keys. The
+// colour of a picture shows its class or, if no picture has a class, the model's answer.
+// Errors are w's.
 func (a *Atlas) WritePage(w io.Writer) error {
 	v := struct {
 		*Atlas
@@ -129,9 +129,9 @@ func (a *Atlas) WritePage(w io.Writer) error {
 	}
 	slices.Sort(v.Labels)
 	v.Labels = slices.Compact(v.Labels)
-	v.Parts = inOrder(v.Parts)
+	v.Parts = removeDuplicates(v.Parts)
 	v.Counts = make([]int, len(v.Labels))
-	places := a.places()
+	places := a.scalePoints()
 	for i, p := range a.Points {
 		at, _ := slices.BinarySearch(v.Labels, label(p))
 		v.Counts[at]++
@@ -139,13 +139,13 @@ func (a *Atlas) WritePage(w io.Writer) error {
 			v.Wrong++
 		}
 		v.JSON.Points = append(v.JSON.Points, [9]any{
-			rounded(places[i][0]), rounded(places[i][1]), at, p.Answer, math.Round(1000*p.Probability) / 10,
+			round(places[i][0]), round(places[i][1]), at, p.Answer, math.Round(1000*p.Probability) / 10,
 			slices.Index(v.Parts, p.Part), p.Path, p.width, p.height,
 		})
 	}
 	v.JSON.Labels = v.Labels
 	if v.Sheets = a.full; len(a.Points) > 0 {
-		v.Sheets = append(slices.Clone(a.full), encoded(a.sheet, (len(a.Points)-1)%perSheet+1))
+		v.Sheets = append(slices.Clone(a.full), encodeSheet(a.sheet, (len(a.Points)-1)%perSheet+1))
 	}
 	var body strings.Builder
 	if err := atlasPage.Execute(&body, v); err != nil {
@@ -154,8 +154,9 @@ func (a *Atlas) WritePage(w io.Writer) error {
 	return report.ScriptedPage(w, a.Title, template.HTML(body.String()), template.JS(atlasScript))
 }
 
-// places are the points' places in a square from 0 to 1, in the middle of its shorter axis.
-func (a *Atlas) places() [][2]float64 {
+// scalePoints returns the points scaled to a square from 0 to 1, centred along the shorter
+// axis.
+func (a *Atlas) scalePoints() [][2]float64 {
 	low, high := [2]float64{math.Inf(1), math.Inf(1)}, [2]float64{math.Inf(-1), math.Inf(-1)}
 	for _, p := range a.Points {
 		low, high = [2]float64{min(low[0], p.X), min(low[1], p.Y)}, [2]float64{max(high[0], p.X), max(high[1], p.Y)}
@@ -168,11 +169,11 @@ func (a *Atlas) places() [][2]float64 {
 	return all
 }
 
-// rounded keeps four digits, which no screen shows more of.
-func rounded(v float64) float64 { return math.Round(v*1e4) / 1e4 }
+// round keeps four digits: no screen shows more.
+func round(v float64) float64 { return math.Round(v*1e4) / 1e4 }
 
-// inOrder are the different values in the order in which they first come.
-func inOrder(all []string) []string {
+// removeDuplicates returns the distinct values in the order of their first occurrence.
+func removeDuplicates(all []string) []string {
 	var different []string
 	for _, v := range all {
 		if !slices.Contains(different, v) {

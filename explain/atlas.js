@@ -7,7 +7,7 @@
   const sheets = [...document.querySelectorAll('.sprite')];
   const dark = matchMedia('(prefers-color-scheme: dark)');
   const dot = 4, fewPictures = 300, margin = 24;
-  const off = new Set(), offParts = new Set(); // classes and parts that are not shown
+  const off = new Set(), offParts = new Set(); // the hidden classes and parts
   let zoom = 1, left = 0, top = 0, chosen = -1, pinned = false;
 
   const points = data.points.map(([x, y, label, answer, percent, part, path, width, height], i) =>
@@ -24,7 +24,7 @@
     canvas.clientHeight / 2 + ((p.y - 0.5) * zoom + top) * side()];
   const inView = ([x, y]) => x > -40 && y > -40 && x < canvas.clientWidth + 40 && y < canvas.clientHeight + 40;
 
-  // size is how large pictures are drawn, 0 where there are too many for pictures.
+  // size is that of each picture; 0 means that there are too many, so that dots are drawn.
   let size = 0;
   function draw() {
     const ratio = devicePixelRatio || 1, w = canvas.clientWidth, h = canvas.clientHeight;
@@ -91,18 +91,18 @@
     const u = (x - canvas.clientWidth / 2) / side(), v = (y - canvas.clientHeight / 2) / side();
     left = u - (u - left) * zoom / before;
     top = v - (v - top) * zoom / before;
-    hold();
+    keepInView();
     redraw();
   }
-  // hold keeps the map from being lost out of sight.
-  function hold() {
+  // keepInView limits how far the map can be moved.
+  function keepInView() {
     const most = zoom / 2;
     left = Math.min(Math.max(left, -most), most);
     top = Math.min(Math.max(top, -most), most);
     if (zoom === 1) left = top = 0;
   }
-  const middle = factor => zoomBy(factor, canvas.clientWidth / 2, canvas.clientHeight / 2);
-  const all = () => { zoom = 1; hold(); redraw(); };
+  const zoomAtCentre = factor => zoomBy(factor, canvas.clientWidth / 2, canvas.clientHeight / 2);
+  const showAll = () => { zoom = 1; keepInView(); redraw(); };
 
   const fingers = new Map();
   let moved = 0;
@@ -128,11 +128,11 @@
     }
     left += (now[0] - before[0]) / side();
     top += (now[1] - before[1]) / side();
-    hold();
+    keepInView();
     redraw();
   });
   const lift = e => {
-    if (fingers.delete(e.pointerId) && moved < 5) { // a click holds the picture that it is on
+    if (fingers.delete(e.pointerId) && moved < 5) { // a click pins the picture below it
       const at = nearest(e.offsetX, e.offsetY, size ? size / 2 : 14);
       pinned = at >= 0;
       choose(at);
@@ -148,18 +148,18 @@
     if (e.ctrlKey || e.metaKey || e.altKey) return;
     const way = arrows[e.key];
     if (way) step(way);
-    else if (e.key === '+' || e.key === '=') toChosen(1.5);
-    else if (e.key === '-') toChosen(1 / 1.5);
-    else if (e.key === '0') all();
+    else if (e.key === '+' || e.key === '=') zoomAtChosen(1.5);
+    else if (e.key === '-') zoomAtChosen(1 / 1.5);
+    else if (e.key === '0') showAll();
     else if (e.key === 'Escape') { pinned = false; choose(-1); }
     else return;
     e.preventDefault();
   });
-  function toChosen(factor) {
+  function zoomAtChosen(factor) {
     const [x, y] = chosen < 0 ? [canvas.clientWidth / 2, canvas.clientHeight / 2] : place(points[chosen]);
     zoomBy(factor, x, y);
   }
-  // step chooses the nearest picture that lies in a direction, and brings it into sight.
+  // step chooses the nearest picture in a direction, and moves it into view.
   function step([dx, dy]) {
     pinned = true;
     if (chosen < 0 || !shown(points[chosen])) return choose(nearest(canvas.clientWidth / 2, canvas.clientHeight / 2, Infinity));
@@ -173,10 +173,10 @@
     const [px, py] = place(points[best]), w = canvas.clientWidth, h = canvas.clientHeight;
     if (px < margin || px > w - margin) left += (w / 2 - px) / side();
     if (py < margin || py > h - margin) top += (h / 2 - py) / side();
-    hold();
+    keepInView();
   }
 
-  // A click on a class shows or hides it; with shift, or twice, it alone.
+  // A click on a class shows or hides it; with shift it hides all other classes, or shows them again.
   const switches = (selector, set) => {
     const buttons = [...document.querySelectorAll(selector)];
     const show = () => { buttons.forEach(b => b.setAttribute('aria-pressed', !set.has(+b.value))); if (chosen >= 0 && !shown(points[chosen])) choose(-1); redraw(); };
@@ -193,9 +193,9 @@
   };
   switches('.class', off);
   switches('.part', offParts);
-  document.getElementById('closer').addEventListener('click', () => middle(1.5));
-  document.getElementById('farther').addEventListener('click', () => middle(1 / 1.5));
-  document.getElementById('all').addEventListener('click', all);
+  document.getElementById('closer').addEventListener('click', () => zoomAtCentre(1.5));
+  document.getElementById('farther').addEventListener('click', () => zoomAtCentre(1 / 1.5));
+  document.getElementById('all').addEventListener('click', showAll);
   const paint = () => { document.querySelectorAll('.class i').forEach(e => e.style.background = colour(+e.parentNode.value)); redraw(); };
   for (const box of [always, wrong]) if (box) box.addEventListener('change', () => { choose(-1); redraw(); });
   dark.addEventListener('change', paint);

@@ -22,8 +22,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// atlas has so many pictures in a row, in classes by turns.
-func atlas(count int) *Atlas {
+// makeAtlas returns an atlas of count pictures in a row, whose two classes alternate.
+func makeAtlas(count int) *Atlas {
 	a := &Atlas{Title: "A map", Data: "<data>", Model: "m", Method: "hand", Judged: true}
 	for i := range count {
 		m := image.NewNRGBA(image.Rect(0, 0, 64, 40))
@@ -37,7 +37,7 @@ func atlas(count int) *Atlas {
 	return a
 }
 
-func atlasPageOf(t *testing.T, a *Atlas) string {
+func writeAtlas(t *testing.T, a *Atlas) string {
 	t.Helper()
 	var page strings.Builder
 	if err := a.WritePage(&page); err != nil {
@@ -48,10 +48,10 @@ func atlasPageOf(t *testing.T, a *Atlas) string {
 
 var pageData = regexp.MustCompile(`(?s)<script type="application/json" id="data">(.*?)</script>`)
 
-// TestAtlas: places fill the square, thumbnails are in sheets of 1024, and the page's
-// policy allows its one script and nothing from elsewhere.
+// TestAtlas checks that the points fill the square, that a sheet holds 1024 thumbnails, and
+// that the page allows its one script and loads nothing.
 func TestAtlas(t *testing.T) {
-	page := atlasPageOf(t, atlas(1025))
+	page := writeAtlas(t, makeAtlas(1025))
 	var data atlasData
 	if err := json.Unmarshal([]byte(pageData.FindStringSubmatch(page)[1]), &data); err != nil {
 		t.Fatal(err)
@@ -77,65 +77,39 @@ func TestAtlas(t *testing.T) {
 			t.Errorf("the page has %q", foreign)
 		}
 	}
-	alone := atlas(1)
+	alone := makeAtlas(1)
 	alone.Points[0].Class, alone.Judged = "", false
-	if page := atlasPageOf(t, alone); !strings.Contains(page, `"byAnswer":true`) ||
-		strings.Contains(page, "gets wrong") {
+	if page := writeAtlas(t, alone); !strings.Contains(page, `"byAnswer":true`) ||
+		strings.Contains(page, "only wrong answers") {
 		t.Error("a picture without a class is not labelled by its answer")
 	}
 }
 
-// TestAtlasInBrowser: pictures are found by pointer and by keys, classes are hidden, and the
-// console is silent.
+// TestAtlasInBrowser checks that pointer and keys find pictures, that classes can be hidden, and
+// that the console stays empty.
 func TestAtlasInBrowser(t *testing.T) {
 	browser := os.Getenv("GARB_BROWSER")
 	if browser == "" {
 		t.Skip("set GARB_BROWSER to a Chromium to run this test (see .ci/run)")
 	}
 	file := filepath.Join(t.TempDir(), "map.html")
-	if err := os.WriteFile(file, []byte(atlasPageOf(t, atlas(6))), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(writeAtlas(t, makeAtlas(6))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	timed, stop := context.WithTimeout(context.Background(), time.Minute)
-	defer stop()
-	allocator, end := chromedp.NewExecAllocator(timed, chromedp.ExecPath(browser), chromedp.NoFirstRun,
-		chromedp.NoSandbox,
-		chromedp.DisableGPU, chromedp.Flag("headless", "new"), chromedp.Flag("disable-dev-shm-usage", true))
-	defer end()
-	ctx, closeTab := chromedp.NewContext(allocator)
-	defer closeTab()
-	chromedp.ListenTarget(ctx, func(event any) {
-		switch e := event.(type) {
-		case *runtime.EventExceptionThrown:
-			t.Errorf("the page: %v", e.ExceptionDetails)
-		case *runtime.EventConsoleAPICalled:
-			t.Errorf("the console says: %v", e.Args)
-		}
-	})
-	card := func(want ...string) chromedp.Action {
-		return chromedp.ActionFunc(func(ctx context.Context) error {
-			var text string
-			if err := (chromedp.Tasks{chromedp.WaitVisible("#card", chromedp.ByQuery),
-				chromedp.Text("#text", &text, chromedp.ByQuery)}).Do(ctx); err != nil {
-				return err
-			}
-			for _, w := range want {
-				if !strings.Contains(text, w) {
-					t.Errorf("the card says %q, not %q", text, w)
-				}
-			}
-			return nil
-		})
-	}
+	ctx := openBrowser(t, browser)
 	var box []float64
+	const bounds = `(() => {
+		const b = document.getElementById('map').getBoundingClientRect();
+		return [b.left, b.top, b.width, b.height];
+	})()`
 	err := chromedp.Run(ctx, chromedp.EmulateViewport(1000, 900), chromedp.Navigate("file://"+file),
-		chromedp.WaitVisible("#map", chromedp.ByQuery),
-		chromedp.Evaluate(`(() => { const b = document.getElementById('map').getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })()`, &box))
+		chromedp.WaitVisible("#map", chromedp.ByQuery), chromedp.Evaluate(bounds, &box))
 	if err != nil {
 		t.Fatal(err)
 	}
 	x, y := box[0]+box[2]/2, box[1]+box[3]/2
 	side := min(box[2], box[3]) - 48
+	card := func(want ...string) chromedp.Action { return expectCard(t, want...) }
 	hidden := chromedp.Poll(`document.getElementById("card").hidden`, nil)
 	focus := chromedp.Focus("#map", chromedp.ByQuery)
 	click := func(selector string) chromedp.Action { return chromedp.Click(selector, chromedp.ByQuery) }
@@ -153,4 +127,43 @@ func TestAtlasInBrowser(t *testing.T) {
 			t.Fatalf("step %d: %v", i, err)
 		}
 	}
+}
+
+// openBrowser starts a browser for the rest of the test, which fails if a page reports an
+// exception or writes to the console.
+func openBrowser(t *testing.T, path string) context.Context {
+	timed, stop := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(stop)
+	allocator, end := chromedp.NewExecAllocator(timed, chromedp.ExecPath(path), chromedp.NoFirstRun,
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("headless", "new"),
+		chromedp.Flag("disable-dev-shm-usage", true))
+	t.Cleanup(end)
+	ctx, closeTab := chromedp.NewContext(allocator)
+	t.Cleanup(closeTab)
+	chromedp.ListenTarget(ctx, func(event any) {
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			t.Errorf("the page: %v", e.ExceptionDetails)
+		case *runtime.EventConsoleAPICalled:
+			t.Errorf("the console says: %v", e.Args)
+		}
+	})
+	return ctx
+}
+
+// expectCard waits for the card and checks that its text contains the words.
+func expectCard(t *testing.T, words ...string) chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) error {
+		var text string
+		if err := (chromedp.Tasks{chromedp.WaitVisible("#card", chromedp.ByQuery),
+			chromedp.Text("#text", &text, chromedp.ByQuery)}).Do(ctx); err != nil {
+			return err
+		}
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				t.Errorf("the card says %q, not %q", text, w)
+			}
+		}
+		return nil
+	})
 }

@@ -14,18 +14,18 @@ import (
 const (
 	maxChannels   = 64
 	gridColumns   = 8
-	mapSide       = 96  // pixels that a map is enlarged to, in whole steps
-	largestTile   = 160 // and scaled down to
+	mapSide       = 96  // small maps are enlarged by a whole factor, up to so many pixels
+	largestTile   = 160 // larger maps are scaled down to so many pixels
 	maxFilters    = 256
 	filterSide    = 48
-	channelsFirst = 3 // of a convolution that sees the picture itself
+	channelsFirst = 3 // of the kernel of a convolution that sees the picture itself
 )
 
 // Range returns the smallest and the largest value.
 func (m *FeatureMap) Range() (low, high float32) { return slices.Min(m.Values), slices.Max(m.Values) }
 
-// Strongest lists the channels by how much they vary over the picture, those that vary
-// most first: at most 64.
+// Strongest returns the channels with the largest variance over the picture, at most 64, the
+// largest first.
 func (m *FeatureMap) Strongest() []int {
 	spread := make([]float64, m.Channels)
 	for c := range spread {
@@ -45,22 +45,21 @@ func (m *FeatureMap) Strongest() []int {
 	return order[:min(m.Channels, maxChannels)]
 }
 
-// Grid draws channels of the map, each with its number, from its own lowest value, dark,
-// to its highest.
-func (m *FeatureMap) Grid(channels []int) *image.NRGBA {
+// DrawGrid draws channels of the map, each with its number. Dark is the channel's lowest
+// value, light its highest.
+func (m *FeatureMap) DrawGrid(channels []int) *image.NRGBA {
 	var tiles []Tile
 	for _, c := range channels {
-		tiles = append(tiles, Tile{m.channel(c), []string{fmt.Sprint(c)}})
+		tiles = append(tiles, Tile{m.drawChannel(c), []string{fmt.Sprint(c)}})
 	}
 	title := fmt.Sprintf("%s (%s): %d x %d positions, %d channels", m.Layer, m.Op, m.Height, m.Width, m.Channels)
 	if len(channels) < m.Channels {
 		title += fmt.Sprintf(", the %d strongest", len(channels))
 	}
-	return Grid(title, tiles, gridColumns)
+	return DrawGrid(title, tiles, gridColumns)
 }
 
-// channel draws one channel.
-func (m *FeatureMap) channel(c int) *image.NRGBA {
+func (m *FeatureMap) drawChannel(c int) *image.NRGBA {
 	low, high := float32(math.Inf(1)), float32(math.Inf(-1))
 	for i := c; i < len(m.Values); i += m.Channels {
 		low, high = min(low, m.Values[i]), max(high, m.Values[i])
@@ -71,22 +70,22 @@ func (m *FeatureMap) channel(c int) *image.NRGBA {
 		if high > low {
 			share = (m.Values[i*m.Channels+c] - low) / (high - low)
 		}
-		out.SetNRGBA(i%m.Width, i/m.Width, even[uint8(255*min(max(share, 0), 1))])
+		out.SetNRGBA(i%m.Width, i/m.Width, colourMap[uint8(255*min(max(share, 0), 1))])
 	}
 	switch side := max(m.Width, m.Height); {
 	case side > largestTile:
-		return shrunk(out, largestTile)
+		return shrink(out, largestTile)
 	case side <= mapSide/2:
-		return enlarged(out, mapSide/side)
+		return enlarge(out, mapSide/side)
 	}
 	return out
 }
 
-// shrunk scales a picture down so that its longer side has so many pixels.
-func shrunk(m *image.NRGBA, side int) *image.NRGBA {
+// shrink scales a picture down so that its longer side has side pixels.
+func shrink(m *image.NRGBA, side int) *image.NRGBA {
 	p := &picture.RGB{Width: m.Rect.Dx(), Height: m.Rect.Dy()}
 	for i := 0; i < len(m.Pix); i += 4 {
 		p.Pix = append(p.Pix, m.Pix[i:i+3]...)
 	}
-	return Fitted(p, side)
+	return Fit(p, side)
 }

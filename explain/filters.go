@@ -8,12 +8,11 @@ import (
 	"garb/nn"
 )
 
-// Filters draws the kernels of the first convolution that sees the picture's colours, as
-// the colours that they look for: grey where a weight is zero, red, green and blue each
-// lighter where more of it speaks for the filter and darker where less. The name is the
-// layer's. It is nil for a network without such a layer. Of more than 256 filters the
-// first are drawn.
-func (l *Layers) Filters() (m *image.NRGBA, name string, shape []int) {
+// DrawFilters draws the kernels of the first convolution, if it sees the picture's colours: at
+// most 256. The weights of red, green and blue become that colour's value: mid-grey is zero,
+// lighter is positive. DrawFilters also returns the layer's name and the kernel's shape. m is
+// nil if the network has no such layer.
+func (l *Layers) DrawFilters() (m *image.NRGBA, name string, shape []int) {
 	for i, layer := range l.layers {
 		if layer.Op != nn.OpConv || layer.Height*layer.Width == 1 {
 			continue
@@ -25,16 +24,16 @@ func (l *Layers) Filters() (m *image.NRGBA, name string, shape []int) {
 		h, w, filters := kernel.Shape[0], kernel.Shape[1], kernel.Shape[3]
 		var tiles []Tile
 		for f := range min(filters, maxFilters) {
-			tiles = append(tiles, Tile{filter(kernel.Data, h, w, filters, f), []string{fmt.Sprint(f)}})
+			tiles = append(tiles, Tile{drawFilter(kernel.Data, h, w, filters, f), []string{fmt.Sprint(f)}})
 		}
 		title := fmt.Sprintf("%s: %d filters of %d x %d", l.Name(i), filters, h, w)
-		return Grid(title, tiles, gridColumns), l.Name(i), kernel.Shape
+		return DrawGrid(title, tiles, gridColumns), l.Name(i), kernel.Shape
 	}
 	return nil, "", nil
 }
 
-// filter draws filter f of a kernel [h w 3 filters].
-func filter(kernel []float32, h, w, filters, f int) *image.NRGBA {
+// drawFilter draws filter f of a kernel [h w 3 filters].
+func drawFilter(kernel []float32, h, w, filters, f int) *image.NRGBA {
 	largest := float32(0)
 	for i := f; i < len(kernel); i += filters {
 		largest = max(largest, kernel[i], -kernel[i])
@@ -49,5 +48,5 @@ func filter(kernel []float32, h, w, filters, f int) *image.NRGBA {
 		}
 		out.SetNRGBA(i%w, i/w, color.NRGBA{level(0), level(1), level(2), 255})
 	}
-	return enlarged(out, max(filterSide/max(h, w), 1))
+	return enlarge(out, max(filterSide/max(h, w), 1))
 }

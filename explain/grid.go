@@ -11,17 +11,16 @@ type Tile struct {
 	Lines   []string
 }
 
-// gap is the space round what a grid holds, in pixels.
+// gap is the space around each tile, in pixels.
 const gap = 6
 
-// widestTitle is the width in pixels up to which a title makes a grid wider.
+// widestTitle is the width in pixels up to which a title widens a grid.
 const widestTitle = 640
 
-// Grid draws tiles in rows, with a title above. It panics if there is no tile or no
-// column.
-func Grid(title string, tiles []Tile, columns int) *image.NRGBA {
+// DrawGrid draws tiles in rows below a title. It panics if there is no tile or no column.
+func DrawGrid(title string, tiles []Tile, columns int) *image.NRGBA {
 	if len(tiles) == 0 || columns < 1 {
-		panic("explain: a grid of nothing")
+		panic("explain: a grid without tiles or columns")
 	}
 	columns = min(columns, len(tiles))
 	var width, height, lines int
@@ -32,22 +31,22 @@ func Grid(title string, tiles []Tile, columns int) *image.NRGBA {
 	rows := (len(tiles) + columns - 1) / columns
 	across, down := width+gap, height+lines*lineHeight+gap
 	top := lineHeight + 2*gap
-	m := blank(max(gap+columns*across, min(2*gap+textWidth(title), widestTitle)), top+rows*down)
-	write(m, gap, gap, m.Rect.Dx()-2*gap, title)
+	m := newPicture(max(gap+columns*across, min(2*gap+textWidth(title), widestTitle)), top+rows*down)
+	drawText(m, gap, gap, m.Rect.Dx()-2*gap, title)
 	for i, t := range tiles {
 		x, y := gap+i%columns*across, top+i/columns*down
 		size := t.Picture.Bounds().Size()
 		left, above := x+(width-size.X)/2, y+(height-size.Y)/2
 		draw.Draw(m, image.Rect(left, above, left+size.X, above+size.Y), t.Picture, t.Picture.Bounds().Min, draw.Over)
 		for j, line := range t.Lines {
-			write(m, x, y+height+j*lineHeight, width, line)
+			drawText(m, x, y+height+j*lineHeight, width, line)
 		}
 	}
 	return m
 }
 
-// enlarged repeats each pixel of a picture factor times to the right and down.
-func enlarged(m *image.NRGBA, factor int) *image.NRGBA {
+// enlarge repeats each pixel factor times to the right and down.
+func enlarge(m *image.NRGBA, factor int) *image.NRGBA {
 	out := image.NewNRGBA(image.Rect(0, 0, factor*m.Rect.Dx(), factor*m.Rect.Dy()))
 	for y := range out.Rect.Dy() {
 		for x := range out.Rect.Dx() {

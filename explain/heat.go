@@ -1,4 +1,4 @@
-// Package explain shows what a network looked at.
+// Package explain shows what a network looked at, as pictures and as pages of them.
 package explain
 
 import (
@@ -6,26 +6,27 @@ import (
 	"image/color"
 	"math"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
-// maxHeatSide is the longer side of a heat map in pixels: it has a few dozen positions,
-// so that more would only take longer to send.
+// maxHeatSide is the longer side of a heat map in pixels. A map has a few dozen positions, so
+// a larger one would show no more.
 const maxHeatSide = 256
 
-// Heat draws an activation map to be laid over the picture that it is of, of width ×
-// height pixels and prepared by spec: transparent where nothing speaks for the class,
-// then yellow, and red where most does. It has the picture's shape, at 256 pixels on the
-// longer side at most.
-func Heat(m *garb.ActivationMap, spec picture.Spec, width, height int) *image.NRGBA {
+// DrawHeat draws an activation map to be laid over its picture, which has width × height
+// pixels and was prepared by spec. It is transparent where nothing speaks for the class, then
+// yellow, and red where most does. It has the picture's shape and a longer side of at most 256
+// pixels.
+func DrawHeat(m *model.ActivationMap, spec picture.Spec, width, height int) *image.NRGBA {
 	scale := min(1, maxHeatSide/float64(max(width, height)))
 	w, h := max(1, int(math.Round(scale*float64(width)))), max(1, int(math.Round(scale*float64(height))))
-	return lay(m, spec, width, height, w, h, func(share float64) color.NRGBA { return colour(max(share, 0)) })
+	return drawMap(m, spec, width, height, w, h, func(share float64) color.NRGBA { return heatColour(max(share, 0)) })
 }
 
-// at is a map between its positions, bilinearly; beyond the outer ones as at these.
-func at(m *garb.ActivationMap, x, y float64) float64 {
+// interpolate returns the value of a map at (x, y), interpolated bilinearly between its
+// positions. Beyond the outer positions it repeats their values.
+func interpolate(m *model.ActivationMap, x, y float64) float64 {
 	x, y = min(max(x, 0), float64(m.Width-1)), min(max(y, 0), float64(m.Height-1))
 	left, top := int(x), int(y)
 	right, bottom := min(left+1, m.Width-1), min(top+1, m.Height-1)
@@ -35,9 +36,10 @@ func at(m *garb.ActivationMap, x, y float64) float64 {
 		fy*((1-fx)*value(left, bottom)+fx*value(right, bottom))
 }
 
-// colour is that of a heat from 0 to 1.
-func colour(heat float64) color.NRGBA {
+// heatColour returns the colour of a heat from 0 to 1.
+func heatColour(heat float64) color.NRGBA {
 	const opacity = 0.8 // the picture shows through
-	return color.NRGBA{R: 255, G: uint8(math.Round(220 * (1 - heat))), B: 0,
-		A: uint8(math.Round(255 * opacity * heat))}
+	return color.NRGBA{
+		R: 255, G: uint8(math.Round(220 * (1 - heat))), B: 0, A: uint8(math.Round(255 * opacity * heat)),
+	}
 }

@@ -4,7 +4,7 @@ import (
 	"image"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -20,11 +20,11 @@ func hottest(m *image.NRGBA) (best image.Point) {
 	return best
 }
 
-// TestHeat: what a map says of a place shows at that place of the picture, however the
-// picture was fitted into the input.
-func TestHeat(t *testing.T) {
+// TestDrawHeat checks that the hottest position of a map shows at its place in the picture, for
+// each way to fit the picture into the input.
+func TestDrawHeat(t *testing.T) {
 	// 4 × 4 positions; one in the second row and third column speaks for the class.
-	m := &garb.ActivationMap{Height: 4, Width: 4, Values: make([]float32, 16)}
+	m := &model.ActivationMap{Height: 4, Width: 4, Values: make([]float32, 16)}
 	m.Values[0] = -5
 	m.Values[1*4+2] = 2
 	for fit, want := range map[picture.Fit]image.Point{
@@ -33,7 +33,7 @@ func TestHeat(t *testing.T) {
 		picture.Letterbox: {5 * 200 / 8, 3*200/8 - 50},
 	} {
 		spec := picture.Spec{Width: 40, Height: 40, Fit: fit}
-		heat := Heat(m, spec, 200, 100)
+		heat := DrawHeat(m, spec, 200, 100)
 		if heat.Rect.Dx() != 200 || heat.Rect.Dy() != 100 {
 			t.Fatalf("%s: %v", fit, heat.Rect)
 		}
@@ -48,11 +48,11 @@ func TestHeat(t *testing.T) {
 			t.Errorf("%s: nothing speaks for the class below, and it is %v", fit, c)
 		}
 	}
-	large := Heat(m, picture.Spec{Width: 40, Height: 40, Fit: picture.Stretch}, 4000, 3000)
+	large := DrawHeat(m, picture.Spec{Width: 40, Height: 40, Fit: picture.Stretch}, 4000, 3000)
 	if large.Rect.Dx() != 256 || large.Rect.Dy() != 192 {
 		t.Errorf("a large picture's map is %v", large.Rect)
 	}
-	cold := Heat(&garb.ActivationMap{Height: 1, Width: 1, Values: []float32{-1}},
+	cold := DrawHeat(&model.ActivationMap{Height: 1, Width: 1, Values: []float32{-1}},
 		picture.Spec{Width: 4, Height: 4, Fit: picture.Stretch}, 3, 2)
 	if c := cold.NRGBAAt(1, 1); c.A != 0 {
 		t.Errorf("where all speaks against the class: %v", c)

@@ -9,7 +9,7 @@ import (
 	"garb/nn"
 )
 
-// Layers is a network whose every layer can be looked at.
+// Layers gives access to the output of every layer of a network.
 type Layers struct {
 	network *nn.Network
 	graph   *nn.Graph
@@ -17,8 +17,8 @@ type Layers struct {
 	shapes  [][]int
 }
 
-// NewLayers prepares a network, from the picture to the logits. An error says what its
-// description lacks.
+// NewLayers prepares a network, from the picture to the logits. Errors say what is wrong with
+// its description.
 func NewLayers(n *nn.Network) (*Layers, error) {
 	g, err := nn.NewGraph(n.Layers)
 	if err != nil {
@@ -27,19 +27,18 @@ func NewLayers(n *nn.Network) (*Layers, error) {
 	return &Layers{n, g, g.Layers(), g.Shapes()}, nil
 }
 
-// UnknownLayerError says that a network has no feature map of a name.
+// UnknownLayerError says that a network has no feature map with a name.
 type UnknownLayerError struct {
 	Name  string
 	Known []string
 }
 
 func (e *UnknownLayerError) Error() string {
-	return fmt.Sprintf("the network has no feature map %q; there are %s", e.Name, strings.Join(e.Known, ", "))
+	return fmt.Sprintf("the network has no feature map %q; it has %s", e.Name, strings.Join(e.Known, ", "))
 }
 
-// Name is what layer i is called: its own name, or for layers without parameters their
-// place and what they do, such as 5-relu6. Of layers that share their parameters, only
-// the first has the name.
+// Name returns the name of layer i. A layer without parameters is called by its index and
+// operation, such as 5-relu6; so is a layer that shares the parameters of an earlier one.
 func (l *Layers) Name(i int) string {
 	name := l.layers[i].Name
 	for _, earlier := range l.layers[:i] {
@@ -53,7 +52,7 @@ func (l *Layers) Name(i int) string {
 	return name
 }
 
-// Names lists the layers whose outputs are feature maps, in the network's order.
+// Names returns the names of all layers whose outputs are feature maps, in the network's order.
 func (l *Layers) Names() []string {
 	var names []string
 	for i := range l.layers {
@@ -64,34 +63,34 @@ func (l *Layers) Names() []string {
 	return names
 }
 
-// isMap tells whether a layer's output has positions.
+// isMap reports whether a layer's output has several positions.
 func (l *Layers) isMap(i int) bool {
 	s := l.shapes[i]
 	return i > 0 && len(s) == 3 && s[0]*s[1] > 1
 }
 
-// Find finds a layer by Name, or by its place alone. The error is an *UnknownLayerError.
+// Find returns the index of a layer by its Name or by its index as text. The error is an
+// *UnknownLayerError.
 func (l *Layers) Find(name string) (int, error) {
-	place, err := strconv.Atoi(name)
+	index, err := strconv.Atoi(name)
 	for i := range l.layers {
-		if l.isMap(i) && (err == nil && i == place || l.Name(i) == name) {
+		if l.isMap(i) && (err == nil && i == index || l.Name(i) == name) {
 			return i, nil
 		}
 	}
 	return 0, &UnknownLayerError{name, l.Names()}
 }
 
-// maxSpread is the number of layers that Spread chooses at most.
+// maxSpread is the largest number of layers that Spread chooses.
 const maxSpread = 8
 
-// Spread chooses a few layers from the first to the last feature map: the first
-// convolution, and the last layer of each size of map, each with the activation that
-// follows.
+// Spread returns the indices of a few layers from the first to the last feature map: the first
+// convolution, with the activation that follows, and the last layer of each size.
 func (l *Layers) Spread() []int {
 	var chosen []int
 	for i := range l.layers {
 		if l.layers[i].Op == nn.OpConv && l.isMap(i) {
-			chosen = append(chosen, l.settled(i))
+			chosen = append(chosen, l.lastActivation(i))
 			break
 		}
 	}
@@ -109,14 +108,15 @@ func (l *Layers) Spread() []int {
 			chosen = append(chosen, i)
 		}
 	}
-	if len(chosen) > maxSpread { // the last ones, whose maps say most
+	if len(chosen) > maxSpread { // keep the first and the last ones, which show most
 		chosen = append(chosen[:1], chosen[len(chosen)-maxSpread+1:]...)
 	}
 	return chosen
 }
 
-// settled is the last of the layers that follow layer i and only normalise or activate.
-func (l *Layers) settled(i int) int {
+// lastActivation returns the last of the layers in a row after layer i that only normalise or
+// activate, or i if there is none.
+func (l *Layers) lastActivation(i int) int {
 	for j := i + 1; j < len(l.layers); j++ {
 		if in := l.layers[j].Inputs; len(in) != 1 || in[0] != i {
 			break
@@ -131,18 +131,18 @@ func (l *Layers) settled(i int) int {
 	return i
 }
 
-// FeatureMap is what a layer makes of a picture: Height × Width positions with Channels
+// FeatureMap is the output of a layer for a picture: Height × Width positions with Channels
 // values each.
 type FeatureMap struct {
 	Layer, Op               string
-	Number                  int // the layer's place in the network
+	Number                  int // the layer's index
 	Height, Width, Channels int
 	Values                  []float32 // in the order h, w, c
 }
 
-// FeatureMap computes the feature map of layer i, which Find or Spread gave, for an input
-// as the Spec's Tensor gives it. Errors are about missing weights, or ctx's.
-func (l *Layers) FeatureMap(ctx context.Context, i int, input []float32) (*FeatureMap, error) {
+// ComputeMap computes the feature map of layer i, which Find or Spread returned, for an input
+// as Spec.Tensor writes it. Errors are about missing weights, or ctx's.
+func (l *Layers) ComputeMap(ctx context.Context, i int, input []float32) (*FeatureMap, error) {
 	plan, err := nn.Compile(l.graph.Upto(i), l.network.Tensors, nn.Options{})
 	if err != nil {
 		return nil, err

@@ -10,16 +10,16 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
 	"garb/backbone"
+	"garb/model"
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
 )
 
-// seen is a small network: a convolution that doubles, turned positive, then a dense layer
-// on all values.
-func seen(t *testing.T, layers ...nn.Layer) *Layers {
+// newTestLayers returns the Layers of a network of the given layers, on inputs of 4 × 4
+// pixels, with random weights.
+func newTestLayers(t *testing.T, layers ...nn.Layer) *Layers {
 	t.Helper()
 	n := &nn.Network{Layers: append([]nn.Layer{{Op: nn.OpInput, Shape: []int{4, 4, 3}}}, layers...),
 		Tensors: tensor.Map{}}
@@ -59,7 +59,7 @@ func input(n int) []float32 {
 }
 
 func TestNames(t *testing.T) {
-	l := seen(t, flat...)
+	l := newTestLayers(t, flat...)
 	if got := l.Names(); !slices.Equal(got, []string{"edges", "2-relu"}) {
 		t.Errorf("%v", got)
 	}
@@ -77,7 +77,7 @@ func TestNames(t *testing.T) {
 	if got := l.Spread(); !slices.Equal(got, []int{2}) {
 		t.Errorf("spread: %v", got)
 	}
-	shared := seen(t,
+	shared := newTestLayers(t,
 		nn.Layer{Op: nn.OpConv, Name: "twice", Inputs: []int{0}, Units: 3, Height: 1, Width: 1, Stride: 1},
 		nn.Layer{Op: nn.OpConv, Name: "twice", Inputs: []int{1}, Units: 3, Height: 1, Width: 1, Stride: 1})
 	if got := shared.Names(); !slices.Equal(got, []string{"twice", "2-conv"}) {
@@ -85,8 +85,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestSpread: the first convolution's activation, then each size of map once more, to the
-// last.
+// TestSpread checks for every backbone that Spread chooses few layers, of falling sizes.
 func TestSpread(t *testing.T) {
 	for _, a := range backbone.All() {
 		g := a.Features(a.Spec.Height, a.Spec.Width)
@@ -106,11 +105,11 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-// TestFeatureMap compares with a convolution by hand, and the grid's order of channels.
-func TestFeatureMap(t *testing.T) {
-	l := seen(t, flat...)
+// TestComputeMap compares a map with a naive convolution, and checks the order of channels.
+func TestComputeMap(t *testing.T) {
+	l := newTestLayers(t, flat...)
 	x := input(48)
-	m, err := l.FeatureMap(context.Background(), 2, x)
+	m, err := l.ComputeMap(context.Background(), 2, x)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +130,7 @@ func TestFeatureMap(t *testing.T) {
 			t.Errorf("value %d: %v, want %v", place, m.Values[place], want[place])
 		}
 	}
-	if grid := m.Grid(m.Strongest()); m.Layer != "2-relu" || grid.Rect.Dx() < 2*mapSide {
+	if grid := m.DrawGrid(m.Strongest()); m.Layer != "2-relu" || grid.Rect.Dx() < 2*mapSide {
 		t.Errorf("%s: %v", m.Layer, grid.Rect)
 	}
 	order := (&FeatureMap{Height: 2, Width: 1, Channels: 3, Values: []float32{9, 0, 1, 9, 1, 5}}).Strongest()
@@ -139,15 +138,15 @@ func TestFeatureMap(t *testing.T) {
 		t.Errorf("strongest: %v", order)
 	}
 	large := &FeatureMap{Height: 300, Width: 200, Channels: 1, Values: make([]float32, 60000)}
-	if tile := large.channel(0); tile.Rect.Dy() != largestTile {
+	if tile := large.drawChannel(0); tile.Rect.Dy() != largestTile {
 		t.Errorf("a large map's tile is %v", tile.Rect)
 	}
 }
 
-// photo is the example of the built-in classifier, as it sees it.
-func photo(t *testing.T) (*garb.Classifier, *picture.RGB, []float32) {
+// photo returns the built-in classifier, the example picture, and the picture prepared for it.
+func photo(t *testing.T) (*model.Classifier, *picture.RGB, []float32) {
 	t.Helper()
-	c, err := garb.Default(garb.Options{})
+	c, err := model.Default(model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +163,7 @@ func photo(t *testing.T) (*garb.Classifier, *picture.RGB, []float32) {
 	return c, p, x
 }
 
-func TestFilters(t *testing.T) {
+func TestDrawFilters(t *testing.T) {
 	c, _, _ := photo(t)
 	n, err := c.Network()
 	if err != nil {
@@ -174,23 +173,23 @@ func TestFilters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, name, shape := l.Filters()
+	m, name, shape := l.DrawFilters()
 	if m == nil || name != "stem/conv" || !slices.Equal(shape, []int{3, 3, 3, 32}) {
 		t.Errorf("filters of %s: %v", name, shape)
 	}
 }
 
-// TestFilter: zero is grey, and a colour is one that is looked for.
-func TestFilter(t *testing.T) {
-	m := filter([]float32{0, 0, 2, 0, -2, 0}, 1, 1, 2, 0)
+// TestDrawFilter checks that zero is grey and that a positive weight is its channel's colour.
+func TestDrawFilter(t *testing.T) {
+	m := drawFilter([]float32{0, 0, 2, 0, -2, 0}, 1, 1, 2, 0)
 	if c := m.NRGBAAt(0, 0); c.R != 127 || c.G != 255 || c.B != 0 || m.Rect.Dx() != filterSide {
 		t.Errorf("%v, %v", c, m.Rect)
 	}
-	if c := filter(make([]float32, 3), 1, 1, 1, 0).NRGBAAt(0, 0); c.R != 127 || c.G != 127 || c.B != 127 {
-		t.Errorf("a filter of nothing is %v", c)
+	if c := drawFilter(make([]float32, 3), 1, 1, 1, 0).NRGBAAt(0, 0); c.R != 127 || c.G != 127 || c.B != 127 {
+		t.Errorf("a filter of zeros is %v", c)
 	}
-	grey := seen(t, nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{0}})
-	if m, _, _ := grey.Filters(); m != nil {
+	grey := newTestLayers(t, nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{0}})
+	if m, _, _ := grey.DrawFilters(); m != nil {
 		t.Error("a network without a convolution has filters")
 	}
 }

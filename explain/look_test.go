@@ -3,7 +3,6 @@ package explain
 import (
 	"context"
 	"errors"
-	"fmt"
 	"image"
 	"image/png"
 	"io/fs"
@@ -12,32 +11,32 @@ import (
 	"strings"
 	"testing"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
-// TestEven: each colour is lighter than the one before, by the weights of sRGB's luminance.
-func TestEven(t *testing.T) {
+// TestColourMap checks that the colours get lighter, by the weights of sRGB's luminance.
+func TestColourMap(t *testing.T) {
 	luminance := func(i int) float64 {
-		c := even[i]
+		c := colourMap[i]
 		return 0.2126*float64(c.R) + 0.7152*float64(c.G) + 0.0722*float64(c.B)
 	}
-	for i := 4; i < len(even); i += 4 {
+	for i := 4; i < len(colourMap); i += 4 {
 		if luminance(i) <= luminance(i-4) {
-			t.Errorf("colour %d %v is no lighter than %d %v", i, even[i], i-4, even[i-4])
+			t.Errorf("colour %d %v is no lighter than %d %v", i, colourMap[i], i-4, colourMap[i-4])
 		}
 	}
 }
 
-// TestOverlay: what speaks for a class is redder than the picture, what speaks against it
-// bluer if that is shown.
+// TestOverlay checks that what speaks for a class is redder than the picture and, in a signed
+// overlay, what speaks against it is bluer.
 func TestOverlay(t *testing.T) {
 	p := &picture.RGB{Width: 20, Height: 40, Pix: make([]uint8, 3*20*40)}
 	for i := range p.Pix {
 		p.Pix[i] = 100
 	}
 	spec := picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch}
-	o := Overlay{Map: &garb.ActivationMap{Height: 2, Width: 1, Values: []float32{1, -2}}, Title: "trousers",
+	o := Overlay{Map: &model.ActivationMap{Height: 2, Width: 1, Values: []float32{1, -2}}, Title: "trousers",
 		Low: "against", High: "for"}
 	for _, o.Signed = range []bool{false, true} {
 		m := o.Draw(p, spec)
@@ -52,23 +51,23 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
-func TestGrid(t *testing.T) {
+func TestDrawGrid(t *testing.T) {
 	tile := Tile{image.NewNRGBA(image.Rect(5, 5, 25, 15)), []string{"größer als der Platz", "2"}}
-	m := Grid("", []Tile{tile, tile, tile}, 2)
+	m := DrawGrid("", []Tile{tile, tile, tile}, 2)
 	if want := image.Pt(gap+2*(20+gap), lineHeight+2*gap+2*(10+2*lineHeight+gap)); m.Rect.Max != want {
 		t.Errorf("%v, want %v", m.Rect.Max, want)
 	}
-	if m := Grid(strings.Repeat("long ", 1000), []Tile{tile}, 1); m.Rect.Dx() != widestTitle {
+	if m := DrawGrid(strings.Repeat("long ", 1000), []Tile{tile}, 1); m.Rect.Dx() != widestTitle {
 		t.Errorf("a long title makes a grid of %v", m.Rect)
 	}
 	for text, want := range map[string]string{"abcdefgh": "abc..", "abcde": "abcde", "": ""} {
-		if got := fitting(text, 5*advance+1); got != want {
+		if got := truncate(text, 5*advance+1); got != want {
 			t.Errorf("%q: %q", text, got)
 		}
 	}
 }
 
-// corner is a model of inputs of such a side that looks at one quarter of them alone.
+// corner is a model that sees only the upper right quarter of its input.
 type corner struct {
 	side int
 	grey bool
@@ -92,9 +91,9 @@ func (c corner) Logits(ctx context.Context, inputs, logits []float32) error {
 	}
 	return ctx.Err()
 }
-func (corner) Predictions(logits []float32) []garb.Prediction {
-	m := garb.Ranking(logits)
-	all := make([]garb.Prediction, 2)
+func (corner) Predictions(logits []float32) []model.Prediction {
+	m := model.Ranking(logits)
+	all := make([]model.Prediction, 2)
 	for i, class := range m {
 		all[i].Probability = 0.5 + float64(logits[class]-logits[1-class])/10
 	}
@@ -102,7 +101,7 @@ func (corner) Predictions(logits []float32) []garb.Prediction {
 }
 
 func TestOcclusion(t *testing.T) {
-	// Of the larger ones, fewer go together.
+	// A batch holds fewer of the large inputs.
 	for _, c := range []corner{{28, false}, {28, true}, {616, false}} {
 		white := make([]float32, c.Spec().ValueCount())
 		for i := range white {
@@ -120,7 +119,7 @@ func TestOcclusion(t *testing.T) {
 				t.Errorf("side %v, row %d, column %d: %v", c, row, column, maps[0].Values[i])
 			}
 			if d := maps[0].Values[i] + maps[1].Values[i]; d > 1e-5 || d < -1e-5 {
-				t.Errorf("side %v, row %d, column %d: what one class loses the other does not win", c, row, column)
+				t.Errorf("side %v, row %d, column %d: the two classes' changes do not sum to 0", c, row, column)
 			}
 		}
 		ctx, cancel := context.WithCancel(context.Background())
@@ -147,17 +146,7 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-func ExampleNearest() {
-	photo := []float32{1, 2, 0} // embeddings
-	coat, sock := []float32{2, 4, 1}, []float32{0, 1, 9}
-	for _, n := range Nearest([]Neighbour{{"sock.jpg", "sock", Similarity(photo, sock)},
-		{"coat.jpg", "coat", Similarity(photo, coat)}}, 1) {
-		fmt.Printf("%s %.2f\n", n.Class, n.Similarity)
-	}
-	// Output: coat 0.98
-}
-
-// TestWritePage: the page holds its pictures and names nothing outside.
+// TestWritePage checks that the page holds its pictures and refers to nothing outside.
 func TestWritePage(t *testing.T) {
 	folder := t.TempDir()
 	f, err := os.Create(filepath.Join(folder, "cam-a.png"))
@@ -169,7 +158,7 @@ func TestWritePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := &Findings{
-		Picture: "x/<b>.jpg", Model: "m", Predictions: []garb.Prediction{{Class: "a<i>", Probability: 0.5}},
+		Picture: "x/<b>.jpg", Model: "m", Predictions: []model.ListedPrediction{{Prediction: model.Prediction{Class: "a<i>", Probability: 0.5}}},
 		Maps:    []MapFile{{File: "cam-a.png", Kind: KindCAM, Class: "a<i>", Height: 7, Width: 7}},
 		Filters: &FiltersFile{File: "cam-a.png", Layer: "stem", Shape: []int{3, 3, 3, 8}}, Stopped: true,
 	}

@@ -25,15 +25,15 @@ func Similarity(a, b []float32) float64 {
 	return dot / math.Sqrt(x*y)
 }
 
-// Neighbour is a picture that a network sees as another is.
+// Neighbour is a picture whose embedding is similar to another's.
 type Neighbour struct {
 	Path       string  `json:"path"`
 	Class      string  `json:"class"`
-	Similarity float64 `json:"similarity"` // cosine of the embeddings
+	Similarity float64 `json:"similarity"` // see Similarity
 }
 
-// Nearest keeps the most similar neighbours, at most count, the most similar first. Of
-// equals those first that were there first.
+// Nearest returns the most similar neighbours, at most count, the most similar first. Equally
+// similar ones keep their order.
 func Nearest(all []Neighbour, count int) []Neighbour {
 	all = slices.Clone(all)
 	sort.SliceStable(all, func(i, j int) bool { return all[i].Similarity > all[j].Similarity })

@@ -3,40 +3,42 @@ package explain
 import (
 	"context"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
-// Model is a classifier as this package needs one; *garb.Classifier is.
+// Model is the part of a classifier that Occlusion needs.
 type Model interface {
 	Spec() picture.Spec
 	Classes() []string
 	Logits(ctx context.Context, inputs, logits []float32) error
-	Predictions(logits []float32) []garb.Prediction
+	Predictions(logits []float32) []model.Prediction
 }
 
-// Occlusion's grid: so many places across, a square of two of them covered at a time.
+// occlusionCells is the number of cells along each side of Occlusion's grid. The square that
+// covers the input is two cells wide.
 const occlusionCells = 14
 
-// occlusionBatch is the number of covered inputs that are computed together, unless they
-// have more than maxCovered values together.
+// Occlusion computes batches of occlusionBatch covered inputs, or fewer if they would have
+// more than maxCovered values together.
 const (
 	occlusionBatch = 14
 	maxCovered     = 1 << 22
 )
 
-// Occlusions is the number of answers that Occlusion computes.
+// Occlusions is the number of covered inputs that Occlusion computes.
 const Occlusions = occlusionCells * occlusionCells
 
-// covered is the level, of 255, of the square that covers: mid-grey.
-const covered = 127.5
+// coverLevel is the grey level of the square that covers the input, from 0 to 255.
+const coverLevel = 127.5
 
-// Occlusion slides a grey square, a seventh of the input's side, over an input and notes at
-// each place by how much the probability of each of some classes falls (Zeiler and Fergus
-// 2014). So a value above zero means that the class needs what was covered, and one below that
-// it does better without. progress hears of each batch of answers. The error is ctx's.
+// Occlusion moves a grey square, a seventh of the input's side wide, over an input. For each
+// of the classes it returns a map of how much the class's probability falls (Zeiler and Fergus
+// 2014): a positive value means that the class depends on what was covered, a negative one that
+// it is more probable without. Occlusion calls progress after each batch with its size. Errors
+// are ctx's or m's.
 func Occlusion(ctx context.Context, m Model, input []float32, classes []int,
-	progress func(n int)) ([]*garb.ActivationMap, error) {
+	progress func(n int)) ([]*model.ActivationMap, error) {
 	spec, count := m.Spec(), len(m.Classes())
 	together := max(1, min(occlusionBatch, maxCovered/len(input)))
 	logits := make([]float32, together*count)
@@ -44,9 +46,9 @@ func Occlusion(ctx context.Context, m Model, input []float32, classes []int,
 		return nil, err
 	}
 	whole := probabilities(m, logits[:count])
-	maps := make([]*garb.ActivationMap, len(classes))
+	maps := make([]*model.ActivationMap, len(classes))
 	for i := range maps {
-		maps[i] = &garb.ActivationMap{Height: occlusionCells, Width: occlusionCells,
+		maps[i] = &model.ActivationMap{Height: occlusionCells, Width: occlusionCells,
 			Values: make([]float32, Occlusions)}
 	}
 	inputs := make([]float32, together*len(input))
@@ -72,9 +74,9 @@ func Occlusion(ctx context.Context, m Model, input []float32, classes []int,
 	return maps, nil
 }
 
-// cover lays the square round a place of the grid over an input.
+// cover draws the grey square around a cell of the grid on an input.
 func cover(input []float32, spec picture.Spec, row, column int) {
-	// The square has the cell in its middle, and half a cell on each side.
+	// The cell is in the middle of the square, with half a cell on each side.
 	bounds := func(cell, side int) (from, to int) {
 		return max((2*cell-1)*side/(2*occlusionCells), 0),
 			min(((2*cell+3)*side+2*occlusionCells-1)/(2*occlusionCells), side)
@@ -84,17 +86,17 @@ func cover(input []float32, spec picture.Spec, row, column int) {
 	for y := top; y < bottom; y++ {
 		for x := left; x < right; x++ {
 			for c := range spec.Channels() {
-				input[spec.Channels()*(y*spec.Width+x)+c] = (covered - spec.Mean[c]) / spec.Std[c]
+				input[spec.Channels()*(y*spec.Width+x)+c] = (coverLevel - spec.Mean[c]) / spec.Std[c]
 			}
 		}
 	}
 }
 
-// probabilities are those of the classes in the order of the logits.
+// probabilities returns the probabilities of the classes in the order of the logits.
 func probabilities(m Model, logits []float32) []float64 {
 	all := make([]float64, len(logits))
 	predictions := m.Predictions(logits)
-	for i, class := range garb.Ranking(logits) {
+	for i, class := range model.Ranking(logits) {
 		all[class] = predictions[i].Probability
 	}
 	return all

@@ -6,29 +6,29 @@ import (
 	"image/draw"
 	"math"
 
-	"garb"
+	"garb/model"
 	"garb/picture"
 )
 
 // overlaySide is the longer side of an overlay's picture in pixels.
 const overlaySide = 400
 
-// Overlay is a map laid over the picture that it is of.
+// Overlay is a map laid over its picture.
 type Overlay struct {
-	Map *garb.ActivationMap
-	// Signed shows in blue what is below zero; otherwise only what is above shows.
+	Map *model.ActivationMap
+	// Signed shows negative values in blue; otherwise they do not show.
 	Signed    bool
 	Title     string // a line below the picture
 	Low, High string // what the ends of the colour scale mean
 }
 
-// Draw draws the overlay on a picture prepared by spec: the picture in faint colours,
-// the map in strong ones, and below both the title and the scale.
+// Draw draws the overlay on a picture that spec prepares: the picture in faint colours, the
+// map in strong ones, and below them the title and the colour scale.
 func (o Overlay) Draw(p *picture.RGB, spec picture.Spec) *image.NRGBA {
-	base := Fitted(p, overlaySide)
+	base := Fit(p, overlaySide)
 	w, h := base.Rect.Dx(), base.Rect.Dy()
 	width := max(w, 240) // room for the text
-	out := blank(width, h+2*lineHeight+3*gap)
+	out := newPicture(width, h+2*lineHeight+3*gap)
 	left := (width - w) / 2
 	for i := 0; i < len(base.Pix); i += 4 {
 		r, g, b := float64(base.Pix[i]), float64(base.Pix[i+1]), float64(base.Pix[i+2])
@@ -39,13 +39,13 @@ func (o Overlay) Draw(p *picture.RGB, spec picture.Spec) *image.NRGBA {
 	}
 	place := image.Rect(left, 0, left+w, h)
 	draw.Draw(out, place, base, image.Point{}, draw.Src)
-	paint := o.paint()
-	draw.Draw(out, place, lay(o.Map, spec, p.Width, p.Height, w, h, paint), image.Point{}, draw.Over)
+	colourOf := o.colours()
+	draw.Draw(out, place, drawMap(o.Map, spec, p.Width, p.Height, w, h, colourOf), image.Point{}, draw.Over)
 
-	write(out, gap, h+gap, width-2*gap, o.Title)
+	drawText(out, gap, h+gap, width-2*gap, o.Title)
 	y := h + 2*gap + lineHeight
-	write(out, gap, y, width/2, o.Low)
-	write(out, width-gap-textWidth(o.High), y, width/2, o.High)
+	drawText(out, gap, y, width/2, o.Low)
+	drawText(out, width-gap-textWidth(o.High), y, width/2, o.High)
 	from, to := 2*gap+textWidth(o.Low), width-2*gap-textWidth(o.High)
 	for x := from; x < to; x++ {
 		share := float64(x-from) / float64(max(to-from-1, 1))
@@ -54,28 +54,29 @@ func (o Overlay) Draw(p *picture.RGB, spec picture.Spec) *image.NRGBA {
 		}
 		column := image.Rect(x, y+3, x+1, y+lineHeight-2)
 		draw.Draw(out, column, image.NewUniform(color.NRGBA{128, 128, 128, 255}), image.Point{}, draw.Src)
-		draw.Draw(out, column, image.NewUniform(paint(share)), image.Point{}, draw.Over)
+		draw.Draw(out, column, image.NewUniform(colourOf(share)), image.Point{}, draw.Over)
 	}
 	return out
 }
 
-// paint is the colour of a share of the map's largest value.
-func (o Overlay) paint() func(share float64) color.NRGBA {
+// colours returns the function from a share of the map's largest value to its colour.
+func (o Overlay) colours() func(share float64) color.NRGBA {
 	if o.Signed {
-		return signed
+		return signedColour
 	}
-	return func(share float64) color.NRGBA { return colour(max(share, 0)) }
+	return func(share float64) color.NRGBA { return heatColour(max(share, 0)) }
 }
 
-// lay draws a map as it lies over its picture of width × height pixels, at w × h pixels:
-// each value as a share of the largest, above zero or below if the paint shows both.
-func lay(m *garb.ActivationMap, spec picture.Spec, width, height, w, h int,
-	paint func(float64) color.NRGBA) *image.NRGBA {
+// drawMap draws a map at w × h pixels, to be laid over its picture of width × height pixels.
+// colourOf gets each value as a share of the largest. If it shows negative values, the largest
+// is that of the absolute values.
+func drawMap(m *model.ActivationMap, spec picture.Spec, width, height, w, h int,
+	colourOf func(float64) color.NRGBA) *image.NRGBA {
 	out := image.NewNRGBA(image.Rect(0, 0, w, h))
 	largest := float32(0)
-	low := paint(-1).A > 0
+	signed := colourOf(-1).A > 0
 	for _, v := range m.Values {
-		if low {
+		if signed {
 			v = max(v, -v)
 		}
 		largest = max(largest, v)
@@ -85,31 +86,32 @@ func lay(m *garb.ActivationMap, spec picture.Spec, width, height, w, h int,
 	}
 	part := spec.Part(width, height)
 	for y := range h {
-		// The centre of the pixel, as a share of the input, then in positions of the map.
+		// (u, v) is the centre of the pixel as a share of the input's width and height.
 		v := ((float64(y)+0.5)/float64(h)*float64(height) - part.Top) / part.Height
 		for x := range w {
 			u := ((float64(x)+0.5)/float64(w)*float64(width) - part.Left) / part.Width
 			if u < 0 || u > 1 || v < 0 || v > 1 {
 				continue // the network did not see it
 			}
-			out.SetNRGBA(x, y, paint(at(m, u*float64(m.Width)-0.5, v*float64(m.Height)-0.5)/float64(largest)))
+			value := interpolate(m, u*float64(m.Width)-0.5, v*float64(m.Height)-0.5)
+			out.SetNRGBA(x, y, colourOf(value/float64(largest)))
 		}
 	}
 	return out
 }
 
-// Fitted is a picture scaled so that its longer side has so many pixels.
-func Fitted(p *picture.RGB, side int) *image.NRGBA {
+// Fit returns the picture scaled so that its longer side has side pixels.
+func Fit(p *picture.RGB, side int) *image.NRGBA {
 	scale := float64(side) / float64(max(p.Width, p.Height))
 	spec := picture.Spec{
 		Width:  max(1, int(math.Round(scale*float64(p.Width)))),
 		Height: max(1, int(math.Round(scale*float64(p.Height)))),
 		Filter: picture.Bicubic, Fit: picture.Stretch,
 	}
-	return opaque(spec.Resize(p))
+	return toNRGBA(spec.Resize(p))
 }
 
-func opaque(p *picture.RGB) *image.NRGBA {
+func toNRGBA(p *picture.RGB) *image.NRGBA {
 	m := image.NewNRGBA(image.Rect(0, 0, p.Width, p.Height))
 	for i := range p.Width * p.Height {
 		copy(m.Pix[4*i:4*i+3], p.Pix[3*i:3*i+3])

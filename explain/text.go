@@ -8,7 +8,7 @@ import (
 	"golang.org/x/image/font/basicfont"
 )
 
-// The colours of what is written beside pictures, on pages light and dark alike.
+// The colours around pictures, on light and dark pages alike.
 var (
 	back  = color.NRGBA{28, 31, 35, 255}
 	front = color.NRGBA{222, 226, 230, 255}
@@ -20,11 +20,11 @@ const (
 	advance    = 7 // of each letter
 )
 
-// write writes a line of text whose top left corner is at (x, y), cut to the width.
-// Letters beyond ASCII, which the font lacks, become its sign for them.
-func write(to draw.Image, x, y, width int, text string) {
+// drawText writes a line of text whose top left corner is at (x, y), cut to the width. Letters
+// beyond ASCII, which the font lacks, become its replacement sign.
+func drawText(to draw.Image, x, y, width int, text string) {
 	face := basicfont.Face7x13
-	for _, r := range fitting(text, width) {
+	for _, r := range truncate(text, width) {
 		place := 95
 		if r >= ' ' && r <= '~' {
 			place = int(r - ' ')
@@ -36,8 +36,8 @@ func write(to draw.Image, x, y, width int, text string) {
 	}
 }
 
-// fitting is as much of a text as a width in pixels holds, with dots where it is cut.
-func fitting(text string, width int) string {
+// truncate cuts a text to a width in pixels, with two dots at its end.
+func truncate(text string, width int) string {
 	runes := []rune(text)
 	if most := max(width/advance, 0); len(runes) > most {
 		if most < 3 {
@@ -48,11 +48,11 @@ func fitting(text string, width int) string {
 	return text
 }
 
-// textWidth is that of a text in pixels.
+// textWidth returns the width of a text in pixels.
 func textWidth(text string) int { return advance * len([]rune(text)) }
 
-// blank is an empty picture to draw on.
-func blank(width, height int) *image.NRGBA {
+// newPicture returns an empty picture to draw on.
+func newPicture(width, height int) *image.NRGBA {
 	m := image.NewNRGBA(image.Rect(0, 0, width, height))
 	draw.Draw(m, m.Rect, image.NewUniform(back), image.Point{}, draw.Src)
 	return m

@@ -459,34 +459,3 @@ func FuzzConfig(f *testing.F) {
 		}
 	})
 }
-
-func ExampleModel_Backbone() {
-	packed, err := os.Open("testdata/small3.keras.gz")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer packed.Close()
-	r, err := gzip.NewReader(packed)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	data, err := io.ReadAll(r)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	model, err := Open(data, DefaultLimits())
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	found, err := model.Backbone()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(model.Class, found.Architecture, found.Tensors["conv1/kernel"].Shape)
-	// Output: Sequential small-cnn [3 3 3 32]
-}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb/internal/near"
+	"garb/internal/peertest"
 	"garb/tensor"
 )
 
@@ -59,7 +59,7 @@ func compareRandomModels(t *testing.T, folder string) {
 	if len(all) < 2*randomModels*9/10 { // Keras itself cannot save some as .h5
 		t.Errorf("%d files", len(all))
 	}
-	var tally near.Tally
+	var tally peertest.Tally
 	for _, m := range all {
 		reason, difference := m.compare(t)
 		tally.Add(reason, difference, m.Layers)

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"garb/internal/kernel"
-	"garb/internal/near"
+	"garb/internal/peertest"
 	"garb/nn"
 	"garb/tensor"
 )
@@ -21,7 +21,7 @@ func TestApplicationSteps(t *testing.T) {
 	if fresh := os.Getenv("GARB_KERAS_APPLICATION_STEPS"); fresh != "" {
 		path = fresh
 	}
-	var all []near.Steps
+	var all []peertest.Steps
 	if err := json.Unmarshal(unpacked(t, path), &all); err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestApplicationSteps(t *testing.T) {
 				t.Skip("minutes without assembly; go test without -short and -tags purego runs it")
 			}
 			g, w := openForSteps(t, s)
-			wrong, lossOff, weightOff := near.ReplayFrom(t, s, g, w)
+			wrong, lossOff, weightOff := peertest.ReplayFrom(t, s, g, w)
 			t.Logf("losses %.3f to %.3f differ by %.1e, in Keras's float32 by %.1e; weights by %.1e, in Keras's "+
 				"float32 by %.1e",
 				s.Losses[0], s.Losses[len(s.Losses)-1], lossOff, s.Off, weightOff, s.WeightsOff)
@@ -48,7 +48,7 @@ func TestApplicationSteps(t *testing.T) {
 }
 
 // openForSteps returns the graph of the described network and its weights before the steps.
-func openForSteps(t *testing.T, s near.Steps) (*nn.Graph, tensor.Map) {
+func openForSteps(t *testing.T, s peertest.Steps) (*nn.Graph, tensor.Map) {
 	t.Helper()
 	m, err := parseModel(fixture(t, "steps/"+s.Network+".json"), "", 0, false)
 	if err != nil {
@@ -85,7 +85,7 @@ func firstValues(p nn.Param) *tensor.Tensor {
 	if len(p.Shape) == 4 && p.Shape[3] == 1 {
 		inputs = p.Shape[0] * p.Shape[1]
 	}
-	for i, v := range near.Generate(len(t.Data), int(crc32.ChecksumIEEE([]byte(p.Name)))) {
+	for i, v := range peertest.Generate(len(t.Data), int(crc32.ChecksumIEEE([]byte(p.Name)))) {
 		switch v = 2*v - 1; {
 		case len(p.Shape) > 1:
 			v *= math.Sqrt(2 / float64(inputs))

@@ -2,9 +2,9 @@
 // (Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in
 // Dataset Labels", Journal of Artificial Intelligence Research 70).
 //
-// It needs nothing but probabilities and labels. The probabilities of a picture must
-// come from a model that was not trained on that picture: a model that was tends to
-// repeat the label, right or wrong.
+// It needs only probabilities and labels. The probabilities of a picture must come from a
+// model that was not trained on that picture, for a model tends to repeat the labels of its
+// training pictures, right or wrong.
 package mislabel
 
 import (
@@ -15,7 +15,7 @@ import (
 	"slices"
 )
 
-// Order names what the pictures are ranked by.
+// Order names the score by which pictures are ranked.
 type Order string
 
 // The orders. Each is a score from 0 to 1 that is low for a doubtful label.
@@ -45,7 +45,7 @@ type Finding struct {
 	Score     float64 // from 0 (doubtful) to 1, see Order
 }
 
-// Report is what Find returns.
+// Report is the result of Find.
 type Report struct {
 	// Thresholds has the mean probability of class j over the pictures labelled j; +Inf
 	// for a class without pictures, which is never proposed.
@@ -69,7 +69,7 @@ func (r *Report) Candidates() int {
 	return n
 }
 
-// ErrInput is wrapped by errors about input that no report can be made of.
+// ErrInput is wrapped by errors about unusable input.
 var ErrInput = errors.New("unusable probabilities or labels")
 
 // sumTolerance is how far the sum of a picture's probabilities may be from 1: float32
@@ -91,9 +91,9 @@ func Find(probabilities [][]float64, labels []int, by Order) (*Report, error) {
 		panic("mislabel: lengths of probabilities and labels differ")
 	}
 	if !slices.Contains(Orders(), by) {
-		return nil, fmt.Errorf("%w: order %q; there are %v", ErrInput, by, Orders())
+		return nil, fmt.Errorf("%w: unknown order %q; the orders are %v", ErrInput, by, Orders())
 	}
-	if err := check(probabilities, labels); err != nil {
+	if err := checkInput(probabilities, labels); err != nil {
 		return nil, err
 	}
 	k := len(probabilities[0])
@@ -102,9 +102,11 @@ func Find(probabilities [][]float64, labels []int, by Order) (*Report, error) {
 		r.Joint[i] = make([]int, k)
 	}
 	for i, p := range probabilities {
-		f := Finding{Index: i, Label: labels[i], Proposed: findLargest(p, labels[i]),
-			Score: computeScore(p, labels[i], by)}
-		if j := countFor(p, r.Thresholds); j >= 0 {
+		f := Finding{
+			Index: i, Label: labels[i],
+			Proposed: findLargest(p, labels[i]), Score: computeScore(p, labels[i], by),
+		}
+		if j := findClass(p, r.Thresholds); j >= 0 {
 			r.Joint[f.Label][j]++
 			if j != f.Label && p[j] > p[f.Label] {
 				f.Proposed, f.Candidate = j, true
@@ -124,13 +126,14 @@ func Find(probabilities [][]float64, labels []int, by Order) (*Report, error) {
 	return r, nil
 }
 
-func check(probabilities [][]float64, labels []int) error {
+// checkInput reports probabilities and labels that Find cannot use.
+func checkInput(probabilities [][]float64, labels []int) error {
 	if len(labels) == 0 {
 		return fmt.Errorf("%w: there are no pictures", ErrInput)
 	}
 	k := len(probabilities[0])
 	if k < 2 {
-		return fmt.Errorf("%w: %d classes; a label can be wrong if there are at least 2", ErrInput, k)
+		return fmt.Errorf("%w: a label can be wrong only if there are at least 2 classes; there are %d", ErrInput, k)
 	}
 	for i, row := range probabilities {
 		if len(row) != k {
@@ -147,7 +150,7 @@ func check(probabilities [][]float64, labels []int) error {
 			sum += p
 		}
 		if math.Abs(sum-1) > sumTolerance {
-			return fmt.Errorf("%w: the probabilities of picture %d have the sum %v, not 1", ErrInput, i, sum)
+			return fmt.Errorf("%w: the probabilities of picture %d sum to %v, not 1", ErrInput, i, sum)
 		}
 	}
 	return nil
@@ -170,13 +173,13 @@ func computeThresholds(probabilities [][]float64, labels []int, k int) []float64
 	return t
 }
 
-// thresholdTolerance lets a probability reach the mean of values that are equal to it,
-// whatever the rounding of the sum.
+// thresholdTolerance lets a probability reach the mean of values equal to it, however the sum
+// was rounded.
 const thresholdTolerance = 1e-9
 
-// countFor returns the most probable of the classes whose thresholds are reached, −1 if
-// there is none.
-func countFor(p, thresholds []float64) int {
+// findClass returns the class that a picture is counted for: the most probable of those whose
+// thresholds it reaches, or −1.
+func findClass(p, thresholds []float64) int {
 	best := -1
 	for j, v := range p {
 		if v >= thresholds[j]-thresholdTolerance && (best < 0 || v > p[best]) {
@@ -197,6 +200,7 @@ func findLargest(p []float64, except int) int {
 	return best
 }
 
+// computeScore returns a picture's score by the order.
 func computeScore(p []float64, label int, by Order) float64 {
 	own := min(p[label], 1)
 	switch by {

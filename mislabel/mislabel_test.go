@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -34,78 +35,87 @@ func TestFindAgreesWithCleanlab(t *testing.T) {
 	if err := json.Unmarshal(data, &cases); err != nil {
 		t.Fatal(err)
 	}
-	// Both compute in float64; the order of sums differs.
-	near := func(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
 	collided, weaker := false, false
 	for _, c := range cases {
-		t.Run(c.Name, func(t *testing.T) {
-			for _, by := range Orders() {
+		collided, weaker = collided || len(c.Collisions) > 0, weaker || len(c.Weaker) > 0
+		for _, by := range Orders() {
+			t.Run(fmt.Sprintf("%s/%s", c.Name, by), func(t *testing.T) {
 				r, err := Find(c.Probabilities, c.Labels, by)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !slices.EqualFunc(r.Thresholds, c.Thresholds, near) {
+				if !slices.EqualFunc(r.Thresholds, c.Thresholds, almostEqual) {
 					t.Errorf("thresholds %v, want %v", r.Thresholds, c.Thresholds)
 				}
-				var candidates []int
-				for i, f := range r.Findings {
-					if f.Candidate {
-						candidates = append(candidates, f.Index)
-					}
-					if f.Label != c.Labels[f.Index] || !near(f.Score, c.Scores[by][f.Index]) {
-						t.Errorf("%s: picture %d: label %d, score %v, want %d, %v", by, f.Index, f.Label,
-							f.Score, c.Labels[f.Index], c.Scores[by][f.Index])
-					}
-					if i > 0 && r.Findings[i-1].Candidate == f.Candidate && r.Findings[i-1].Score > f.Score {
-						t.Errorf("%s: rank %d has score %v after %v", by, i, f.Score, r.Findings[i-1].Score)
-					}
-				}
-				if r.Candidates() != len(candidates) || !slices.IsSorted(placesOf(r)) {
-					t.Errorf("%d candidates, and Candidates() = %d", len(candidates), r.Candidates())
-				}
-				slices.Sort(candidates)
-				collided, weaker = collided || len(c.Collisions) > 0, weaker || len(c.Weaker) > 0
-				for _, i := range c.Weaker {
-					if slices.Contains(candidates, i) && !slices.Contains(c.Collisions, i) {
-						t.Errorf("picture %d is a candidate for a class less probable than its label", i)
-					}
-				}
-				differ := func(i int) bool { return slices.Contains(c.Collisions, i) || slices.Contains(c.Weaker, i) }
-				if got, want := slices.DeleteFunc(candidates,
-					differ), slices.DeleteFunc(slices.Clone(c.Candidates), differ); !slices.Equal(got, want) {
-					t.Errorf("candidates %v, want %v", got, want)
-				}
-				if len(c.Collisions) > 0 {
-					continue
-				}
-				for i, row := range r.Joint {
-					row = slices.Clone(row)
-					row[i] = max(row[i], 1) // as cleanlab does
-					if !slices.Equal(row, c.Joint[i]) {
-						t.Errorf("row %d of the joint is %v, want %v", i, row, c.Joint[i])
-					}
-				}
-			}
-		})
+				c.checkScores(t, r, by)
+				c.checkCandidates(t, r)
+				c.checkJoint(t, r)
+			})
+		}
 	}
 	if !collided || !weaker {
 		t.Error("no case has a picture that the paper and cleanlab, or garb and cleanlab, count differently")
 	}
 }
 
-// placesOf gives 0 for each candidate and 1 for each other finding, in order of rank.
-func placesOf(r *Report) (ranks []int) {
-	for _, f := range r.Findings {
-		if f.Candidate {
-			ranks = append(ranks, 0)
-		} else {
-			ranks = append(ranks, 1)
+// almostEqual compares what garb and cleanlab compute in float64, with sums in another order.
+func almostEqual(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
+
+// checkScores compares the scores of all pictures and their ranking.
+func (c cleanlabCase) checkScores(t *testing.T, r *Report, by Order) {
+	for i, f := range r.Findings {
+		if f.Label != c.Labels[f.Index] || !almostEqual(f.Score, c.Scores[by][f.Index]) {
+			t.Errorf("picture %d: label %d, score %v, want %d, %v", f.Index, f.Label, f.Score,
+				c.Labels[f.Index], c.Scores[by][f.Index])
+		}
+		if i == 0 {
+			continue
+		}
+		if before := r.Findings[i-1]; before.Candidate == f.Candidate && before.Score > f.Score {
+			t.Errorf("rank %d has score %v after %v", i, f.Score, before.Score)
 		}
 	}
-	return ranks
 }
 
-// Worked by hand, where the paper and cleanlab differ, and at the edges.
+// checkCandidates compares the candidates, except where garb and cleanlab differ on purpose.
+func (c cleanlabCase) checkCandidates(t *testing.T, r *Report) {
+	var candidates []int
+	for i, f := range r.Findings {
+		if f.Candidate != (i < r.Candidates()) {
+			t.Errorf("finding %d of %d candidates: candidate %v", i, r.Candidates(), f.Candidate)
+		}
+		if f.Candidate {
+			candidates = append(candidates, f.Index)
+		}
+	}
+	slices.Sort(candidates)
+	for _, i := range c.Weaker {
+		if slices.Contains(candidates, i) && !slices.Contains(c.Collisions, i) {
+			t.Errorf("picture %d is a candidate for a class less probable than its label", i)
+		}
+	}
+	differs := func(i int) bool { return slices.Contains(c.Collisions, i) || slices.Contains(c.Weaker, i) }
+	got := slices.DeleteFunc(candidates, differs)
+	if want := slices.DeleteFunc(slices.Clone(c.Candidates), differs); !slices.Equal(got, want) {
+		t.Errorf("candidates %v, want %v", got, want)
+	}
+}
+
+// checkJoint compares the confident joint, if garb and cleanlab count all pictures alike.
+func (c cleanlabCase) checkJoint(t *testing.T, r *Report) {
+	if len(c.Collisions) > 0 {
+		return
+	}
+	for i, row := range r.Joint {
+		row = slices.Clone(row)
+		row[i] = max(row[i], 1) // as cleanlab does
+		if !slices.Equal(row, c.Joint[i]) {
+			t.Errorf("row %d of the joint is %v, want %v", i, row, c.Joint[i])
+		}
+	}
+}
+
+// TestFindByHand has cases worked by hand, where the paper and cleanlab differ, and edge cases.
 func TestFindByHand(t *testing.T) {
 	for name, c := range map[string]struct {
 		p         [][]float64
@@ -193,8 +203,8 @@ func TestFindRefuses(t *testing.T) {
 	Find([][]float64{{.5, .5}}, nil, Margin)
 }
 
-// drawn draws probabilities without ties, and labels.
-func drawn(t *rapid.T) (p [][]float64, labels []int) {
+// draw draws probabilities without ties, and labels.
+func draw(t *rapid.T) (p [][]float64, labels []int) {
 	k, n := rapid.IntRange(2, 6).Draw(t, "k"), rapid.IntRange(1, 30).Draw(t, "n")
 	for i := range n {
 		row, sum := make([]float64, k), 0.0
@@ -210,11 +220,11 @@ func drawn(t *rapid.T) (p [][]float64, labels []int) {
 	return p, labels
 }
 
-func TestFindHolds(t *testing.T) {
+// TestFindProperties checks what holds for any probabilities and labels.
+func TestFindProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, labels := drawn(t)
-		by := rapid.SampledFrom(Orders()).Draw(t, "order")
-		r, err := Find(p, labels, by)
+		p, labels := draw(t)
+		r, err := Find(p, labels, rapid.SampledFrom(Orders()).Draw(t, "order"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,17 +243,8 @@ func TestFindHolds(t *testing.T) {
 			t.Fatalf("%d of %d pictures are ranked", len(seen), len(p))
 		}
 		counted := 0
-		for j, threshold := range r.Thresholds {
-			least, most := 1.0, 0.0
-			for i, label := range labels {
-				if label == j {
-					least, most = min(least, p[i][j]), max(most, p[i][j])
-				}
-			}
-			if !math.IsInf(threshold, 1) && (threshold < least-1e-9 || threshold > most+1e-9) {
-				t.Fatalf("threshold %v of probabilities from %v to %v", threshold, least, most)
-			}
-			for _, n := range r.Joint[j] {
+		for _, row := range r.Joint {
+			for _, n := range row {
 				counted += n
 			}
 		}
@@ -253,10 +254,31 @@ func TestFindHolds(t *testing.T) {
 	})
 }
 
-// Neither the order of the pictures nor that of the classes matters.
-func TestFindOfPermutations(t *testing.T) {
+// TestThresholdsAreMeans checks that each threshold lies between the smallest and the largest
+// probability that it is the mean of.
+func TestThresholdsAreMeans(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, labels := drawn(t)
+		p, labels := draw(t)
+		for j, threshold := range computeThresholds(p, labels, len(p[0])) {
+			least, most := math.Inf(1), 0.0
+			for i, label := range labels {
+				if label == j {
+					least, most = min(least, p[i][j]), max(most, p[i][j])
+				}
+			}
+			if math.IsInf(least, 1) != math.IsInf(threshold, 1) ||
+				!math.IsInf(least, 1) && (threshold < least-1e-9 || threshold > most+1e-9) {
+				t.Fatalf("threshold %v of probabilities from %v to %v", threshold, least, most)
+			}
+		}
+	})
+}
+
+// TestFindPermuted checks that neither the order of the pictures nor that of the classes
+// matters.
+func TestFindPermuted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, labels := draw(t)
 		by := rapid.SampledFrom(Orders()).Draw(t, "order")
 		pictures := rapid.Permutation(indices(len(p))).Draw(t, "pictures")
 		classes := rapid.Permutation(indices(len(p[0]))).Draw(t, "classes") // new number of old class
@@ -276,26 +298,33 @@ func TestFindOfPermutations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		of := map[int]Finding{}
+		permuted := map[int]Finding{} // by the index in p
 		for _, f := range b.Findings {
-			f.Index = pictures[f.Index]
-			of[f.Index] = f
+			permuted[pictures[f.Index]] = f
 		}
 		for _, f := range a.Findings {
-			g := of[f.Index]
+			g := permuted[f.Index]
 			if g.Label != classes[f.Label] || g.Proposed != classes[f.Proposed] ||
 				g.Candidate != f.Candidate || math.Abs(g.Score-f.Score) > 1e-9 {
 				t.Fatalf("%+v became %+v", f, g)
 			}
 		}
-		for i := range a.Joint {
-			for j, n := range a.Joint[i] {
-				if b.Joint[classes[i]][classes[j]] != n {
-					t.Fatalf("joint %v became %v", a.Joint, b.Joint)
-				}
-			}
+		if got := permute(a.Joint, classes); !reflect.DeepEqual(got, b.Joint) {
+			t.Fatalf("joint %v became %v", got, b.Joint)
 		}
 	})
+}
+
+// permute moves row and column i of a square matrix to places[i].
+func permute(m [][]int, places []int) [][]int {
+	out := make([][]int, len(m))
+	for i, row := range m {
+		out[places[i]] = make([]int, len(m))
+		for j, n := range row {
+			out[places[i]][places[j]] = n
+		}
+	}
+	return out
 }
 
 func indices(n int) []int {
@@ -304,18 +333,4 @@ func indices(n int) []int {
 		all[i] = i
 	}
 	return all
-}
-
-func ExampleFind() {
-	probabilities := [][]float64{{.9, .1}, {.8, .2}, {.1, .9}, {.05, .95}}
-	labels := []int{0, 0, 1, 0} // the last is likely 1
-	r, err := Find(probabilities, labels, SelfConfidence)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, f := range r.Findings[:r.Candidates()] {
-		fmt.Printf("picture %d is labelled %d, and likely %d\n", f.Index, f.Label, f.Proposed)
-	}
-	// Output: picture 3 is labelled 0, and likely 1
 }

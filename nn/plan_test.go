@@ -3,7 +3,6 @@ package nn
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -413,24 +412,4 @@ func TestBuilderPanics(t *testing.T) {
 			build(NewBuilder(8, 8, 3))
 		})
 	}
-}
-
-func ExampleCompile() {
-	b := NewBuilder(2, 2, 1)
-	x := b.ReLU(b.Conv("conv", b.Input(), 1, 2, 1, Valid))
-	g := b.Build(b.GlobalAveragePool(x))
-
-	weights := tensor.Map{"conv/kernel": tensor.FromSlice([]float32{1, 2, 3, 4}, 2, 2, 1, 1)}
-	plan, err := Compile(g, weights, Options{})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	output := make([]float32, 1)
-	if err := plan.Run(context.Background(), []float32{1, 1, 1, 1}, output); err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(g.ParamCount(), output)
-	// Output: 4 [10]
 }

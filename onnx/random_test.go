@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb/internal/near"
+	"garb/internal/peertest"
 	"garb/onnx"
 )
 
@@ -55,7 +55,7 @@ func TestRandomGraphs(t *testing.T) {
 	if err := json.Unmarshal(text, &all); err != nil || len(all) != randomGraphs {
 		t.Fatalf("%d graphs, %v", len(all), err)
 	}
-	var tally near.Tally
+	var tally peertest.Tally
 	for _, g := range all {
 		reason, difference := g.compare(t)
 		tally.Add(reason, difference, g.Operators)

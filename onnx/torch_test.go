@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"garb/internal/near"
+	"garb/internal/peertest"
 )
 
 // torchModules is how many modules are drawn, from the seeds 0 on.
@@ -39,7 +39,7 @@ func TestTorchModules(t *testing.T) {
 	if err := json.Unmarshal(text, &all); err != nil || len(all) != 2*(torchModules+len(torchNetworks)) {
 		t.Fatalf("%d files, %v\n%s", len(all), err, output)
 	}
-	tallies := map[bool]*near.Tally{false: {}, true: {}}
+	tallies := map[bool]*peertest.Tally{false: {}, true: {}}
 	for _, g := range all {
 		reason, difference := g.compare(t)
 		if difference > 1e-4 {

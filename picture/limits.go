@@ -46,15 +46,20 @@ func (l Limits) identify(data []byte) (Info, error) {
 	if err != nil {
 		return info, err
 	}
+	return info, l.checkSize(info.Width, info.Height)
+}
+
+// checkSize reports a picture whose width or height is beyond the limits.
+func (l Limits) checkSize(width, height int) error {
 	switch {
-	case info.Width > l.MaxSide || info.Height > l.MaxSide:
-		return info, &Error{TooLarge, fmt.Sprintf("%d × %d pixels; the limit of a side is %d; scale it down",
-			info.Width, info.Height, l.MaxSide), nil}
-	case info.Width > l.MaxPixels/info.Height:
-		return info, &Error{TooLarge, fmt.Sprintf("%d × %d pixels; the limit is %.0f megapixels; scale it down",
-			info.Width, info.Height, float64(l.MaxPixels)/1e6), nil}
+	case width > l.MaxSide || height > l.MaxSide:
+		return &Error{TooLarge, fmt.Sprintf("%d × %d pixels; the limit of a side is %d; scale it down",
+			width, height, l.MaxSide), nil}
+	case width > l.MaxPixels/height:
+		return &Error{TooLarge, fmt.Sprintf("%d × %d pixels; the limit is %.0f megapixels; scale it down",
+			width, height, float64(l.MaxPixels)/1e6), nil}
 	}
-	return info, nil
+	return nil
 }
 
 func (l Limits) errTooManyBytes() error {

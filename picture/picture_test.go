@@ -649,22 +649,6 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-func ExampleSpec_Load() {
-	data, err := os.ReadFile("testdata/plain.jpg")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	s := Spec{
-		Width: 32, Height: 32, Filter: Bicubic, Fit: Stretch,
-		Mean: [3]float32{127, 127, 127}, Std: [3]float32{128, 128, 128},
-	}
-	values := make([]float32, s.ValueCount())
-	info, err := s.Load(context.Background(), data, DefaultLimits(), values)
-	fmt.Println(info.Format, info.Width, info.Height, err)
-	// Output: jpeg 40 30 <nil>
-}
-
 // TestCroppedHEIC checks a picture with odd sides, which is coded with even ones and cropped.
 func TestCroppedHEIC(t *testing.T) {
 	data := read(t, "../internal/heif/testdata/drawn-odd.heic")

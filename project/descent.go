@@ -6,26 +6,27 @@ import (
 	"math/rand/v2"
 )
 
-// descent moves points downhill: each is drawn to its neighbours and pushed by all.
+// descent lays points out by gradient descent: neighbours attract each other, and all points
+// repel each other.
 type descent struct {
-	near           [][]affinity
+	affinities     [][]affinity
 	x, y           []float64
-	moveX, moveY   []float64
+	stepX, stepY   []float64
 	gainX, gainY   []float64
-	pushX, pushY   []float64
-	sums           []float64 // of each row's 1/(1+d²)
+	repelX, repelY []float64
+	sums           []float64 // for each point, Σ_j 1/(1+d²)
 	rate           float64
 	slopeX, slopeY []float64
 }
 
-// newDescent puts points where the first two values of rows are, scaled to be very near
-// each other, and moves them at random a little, so that equal ones can part.
-func newDescent(near [][]affinity, rows [][]float64, seed uint64) *descent {
-	n := len(near)
-	all := matrix(12, n)
+// newDescent places points at the first two values of rows, scaled to be very close to each
+// other. It adds a little noise, so that equal points can separate.
+func newDescent(affinities [][]affinity, rows [][]float64, seed uint64) *descent {
+	n := len(affinities)
+	all := newMatrix(11, n)
 	d := &descent{
-		near: near, x: all[0], y: all[1], moveX: all[2], moveY: all[3], gainX: all[4], gainY: all[5],
-		pushX: all[6], pushY: all[7], sums: all[8], slopeX: all[9], slopeY: all[10],
+		affinities: affinities, x: all[0], y: all[1], stepX: all[2], stepY: all[3], gainX: all[4], gainY: all[5],
+		repelX: all[6], repelY: all[7], sums: all[8], slopeX: all[9], slopeY: all[10],
 		rate: max(float64(n)/exaggeration/4, leastRate),
 	}
 	variance := 0.0
@@ -45,34 +46,34 @@ func newDescent(near [][]affinity, rows [][]float64, seed uint64) *descent {
 	return d
 }
 
-// step moves every point once.
-func (d *descent) step(ctx context.Context, strength, momentum float64) error {
-	if err := inParallel(ctx, len(d.x), d.push); err != nil {
+// descend moves every point once. attraction multiplies the affinities.
+func (d *descent) descend(ctx context.Context, attraction, momentum float64) error {
+	if err := inParallel(ctx, len(d.x), d.sumRepulsion); err != nil {
 		return err
 	}
-	total := d.total()
+	total := d.sumPairs()
 	err := inParallel(ctx, len(d.x), func(i int) {
 		var pullX, pullY float64
-		for _, a := range d.near[i] {
+		for _, a := range d.affinities[i] {
 			dx, dy := d.x[i]-d.x[a.to], d.y[i]-d.y[a.to]
 			share := a.p / (1 + dx*dx + dy*dy)
 			pullX += share * dx
 			pullY += share * dy
 		}
-		d.slopeX[i] = 4 * (strength*pullX - d.pushX[i]/total)
-		d.slopeY[i] = 4 * (strength*pullY - d.pushY[i]/total)
+		d.slopeX[i] = 4 * (attraction*pullX - d.repelX[i]/total)
+		d.slopeY[i] = 4 * (attraction*pullY - d.repelY[i]/total)
 	})
 	if err != nil {
 		return err
 	}
-	move(d.x, d.moveX, d.gainX, d.slopeX, d.rate, momentum)
-	move(d.y, d.moveY, d.gainY, d.slopeY, d.rate, momentum)
+	advance(d.x, d.stepX, d.gainX, d.slopeX, d.rate, momentum)
+	advance(d.y, d.stepY, d.gainY, d.slopeY, d.rate, momentum)
 	return nil
 }
 
-// push sums what pushes point i: Σ_j q²·(xi−xj) with q = 1/(1+d²), and the sum of q.
-// Nearly all of the time is spent here.
-func (d *descent) push(i int) {
+// sumRepulsion computes what repels point i: Σ_j q²·(xi−xj) with q = 1/(1+d²), and the sum of
+// q. It takes nearly all of the time.
+func (d *descent) sumRepulsion(i int) {
 	x, y := d.x, d.y[:len(d.x)]
 	xi, yi := x[i], y[i]
 	var px, py, sum float64
@@ -84,11 +85,11 @@ func (d *descent) push(i int) {
 		px += q * dx
 		py += q * dy
 	}
-	d.pushX[i], d.pushY[i], d.sums[i] = px, py, sum-1 // without itself
+	d.repelX[i], d.repelY[i], d.sums[i] = px, py, sum-1 // without point i itself
 }
 
-// total is the sum of q over all pairs.
-func (d *descent) total() float64 {
+// sumPairs returns the sum of q over all pairs.
+func (d *descent) sumPairs() float64 {
 	total := 0.0
 	for _, v := range d.sums {
 		total += v
@@ -96,33 +97,33 @@ func (d *descent) total() float64 {
 	return max(total, math.SmallestNonzeroFloat64)
 }
 
-// move moves one coordinate of all points, and keeps their centre at 0.
-func move(at, moves, gains, slopes []float64, rate, momentum float64) {
+// advance moves one coordinate of all points, and keeps their centre at 0.
+func advance(positions, steps, gains, slopes []float64, rate, momentum float64) {
 	mean := 0.0
 	for i, slope := range slopes {
-		if (slope > 0) == (moves[i] > 0) {
+		if (slope > 0) == (steps[i] > 0) {
 			gains[i] = max(gains[i]*gainDown, leastGain)
 		} else {
 			gains[i] += gainUp
 		}
-		moves[i] = momentum*moves[i] - rate*gains[i]*slope
-		at[i] += moves[i]
-		mean += at[i]
+		steps[i] = momentum*steps[i] - rate*gains[i]*slope
+		positions[i] += steps[i]
+		mean += positions[i]
 	}
-	mean /= float64(len(at))
-	for i := range at {
-		at[i] -= mean
+	mean /= float64(len(positions))
+	for i := range positions {
+		positions[i] -= mean
 	}
 }
 
-// divergence is Σ p·log(p/q) over all pairs.
+// divergence returns Σ p·log(p/q) over all pairs.
 func (d *descent) divergence(ctx context.Context) (float64, error) {
-	if err := inParallel(ctx, len(d.x), d.push); err != nil {
+	if err := inParallel(ctx, len(d.x), d.sumRepulsion); err != nil {
 		return 0, err
 	}
-	total, sum := d.total(), 0.0
-	for i, near := range d.near {
-		for _, a := range near {
+	total, sum := d.sumPairs(), 0.0
+	for i, affinities := range d.affinities {
+		for _, a := range affinities {
 			if a.p > 0 {
 				dx, dy := d.x[i]-d.x[a.to], d.y[i]-d.y[a.to]
 				sum += a.p * math.Log(a.p*(1+dx*dx+dy*dy)*total)

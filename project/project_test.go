@@ -2,7 +2,7 @@ package project
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestPCAByHand: points on a cross, whose covariance is diag(8, 2)/4 turned by the angle of
-// the direction (3, 4)/5.
+// TestPCAByHand projects points on a cross, whose covariance is diag(8, 2)/4 rotated to the
+// direction (3, 4)/5.
 func TestPCAByHand(t *testing.T) {
 	u, v := [2]float64{0.6, 0.8}, [2]float64{-0.8, 0.6}
 	var rows [][]float32
@@ -22,7 +22,7 @@ func TestPCAByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// v turned, so that its largest weight is positive
+	// v is inverted, so that its largest weight is positive
 	want := [][]float64{{2, 0, 0}, {-2, 0, 0}, {0, -1, 0}, {0, 1, 0}}
 	for i := range want {
 		for k := range want[i] {
@@ -38,8 +38,8 @@ func TestPCAByHand(t *testing.T) {
 	}
 }
 
-// clusters are so many points round each of so many centres that are far apart.
-func clusters(centres, each, width int) (rows [][]float32) {
+// makeClusters returns points around centres that are far apart: each points per centre.
+func makeClusters(centres, each, width int) (rows [][]float32) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for c := range centres {
 		for range each {
@@ -54,10 +54,9 @@ func clusters(centres, each, width int) (rows [][]float32) {
 	return rows
 }
 
-// TestPCAKeepsDistances: components at right angles that span everything change no
-// distance.
+// TestPCAKeepsDistances checks that a full set of orthogonal components changes no distance.
 func TestPCAKeepsDistances(t *testing.T) {
-	rows := clusters(3, 15, 12)
+	rows := makeClusters(3, 15, 12)
 	got, shares, err := PCA(context.Background(), rows, 12, 5)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +87,7 @@ func TestPCAKeepsDistances(t *testing.T) {
 	}
 }
 
-func layout(t *testing.T, rows [][]float32, s TSNE) ([][2]float64, float64) {
+func layOut(t *testing.T, rows [][]float32, s TSNE) ([][2]float64, float64) {
 	t.Helper()
 	reduced, _, err := PCA(context.Background(), rows, min(50, max(2, len(rows[0]))), s.Seed)
 	if err != nil {
@@ -101,11 +100,12 @@ func layout(t *testing.T, rows [][]float32, s TSNE) ([][2]float64, float64) {
 	return points, divergence
 }
 
-// TestClustersStayTogether: a point's nearest in the layout is one of its own cluster.
+// TestClustersStayTogether checks that each point's nearest neighbour in the layout is of its
+// own cluster.
 func TestClustersStayTogether(t *testing.T) {
 	const each = 40
-	rows := clusters(5, each, 30)
-	points, _ := layout(t, rows, TSNE{Perplexity: 10, Iterations: 400, Seed: 1})
+	rows := makeClusters(5, each, 30)
+	points, _ := layOut(t, rows, TSNE{Perplexity: 10, Iterations: 400, Seed: 1})
 	for i, p := range points {
 		best, at := math.Inf(1), 0
 		for j, q := range points {
@@ -119,12 +119,12 @@ func TestClustersStayTogether(t *testing.T) {
 	}
 }
 
-// TestDivergenceFalls: the longer it goes on, the better is the layout.
+// TestDivergenceFalls checks that more iterations give a better layout.
 func TestDivergenceFalls(t *testing.T) {
-	rows := clusters(4, 30, 20)
+	rows := makeClusters(4, 30, 20)
 	last := math.Inf(1)
 	for _, iterations := range []int{1, 100, 400, 800} {
-		_, divergence := layout(t, rows, TSNE{Perplexity: 15, Iterations: iterations, Seed: 1})
+		_, divergence := layOut(t, rows, TSNE{Perplexity: 15, Iterations: iterations, Seed: 1})
 		if !(divergence < last) || divergence < 0 {
 			t.Errorf("%d iterations: %v after %v", iterations, divergence, last)
 		}
@@ -132,16 +132,16 @@ func TestDivergenceFalls(t *testing.T) {
 	}
 }
 
-// TestSlopeIsThatOfDivergence: the step goes down the divergence's own slope.
-func TestSlopeIsThatOfDivergence(t *testing.T) {
-	rows := clusters(2, 10, 6)
+// TestSlopeIsGradient compares the slopes with numeric gradients of the divergence.
+func TestSlopeIsGradient(t *testing.T) {
+	rows := makeClusters(2, 10, 6)
 	reduced, _, _ := PCA(context.Background(), rows, 6, 1)
-	near, err := TSNE{Perplexity: 5, Iterations: 1}.neighbours(context.Background(), reduced)
+	affinities, err := TSNE{Perplexity: 5, Iterations: 1}.computeAffinities(context.Background(), reduced)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sum := 0.0
-	for _, all := range near {
+	for _, all := range affinities {
 		for _, a := range all {
 			sum += a.p
 		}
@@ -149,13 +149,13 @@ func TestSlopeIsThatOfDivergence(t *testing.T) {
 	if math.Abs(sum-1) > 1e-9 {
 		t.Errorf("affinities sum to %v", sum)
 	}
-	d := newDescent(near, reduced, 1)
-	for i := range d.x { // a layout with slopes of some size
+	d := newDescent(affinities, reduced, 1)
+	for i := range d.x { // a layout whose slopes are not tiny
 		d.x[i], d.y[i] = reduced[i][0]/10, reduced[i][1]/10
 	}
 	x, y := append([]float64(nil), d.x...), append([]float64(nil), d.y...)
 	d.rate = 0
-	if err := d.step(context.Background(), 1, 0); err != nil {
+	if err := d.descend(context.Background(), 1, 0); err != nil {
 		t.Fatal(err)
 	}
 	for i := range x {
@@ -174,24 +174,24 @@ func TestSlopeIsThatOfDivergence(t *testing.T) {
 	}
 }
 
-// TestCoresChangeNothing: the same bits on one core and on several.
+// TestCoresChangeNothing checks for the same bits on one core and on several.
 func TestCoresChangeNothing(t *testing.T) {
-	rows := clusters(3, 40, 25)
+	rows := makeClusters(3, 40, 25)
 	s := TSNE{Perplexity: 10, Iterations: 60, Seed: 9}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	one, _ := layout(t, rows, s)
+	one, _ := layOut(t, rows, s)
 	runtime.GOMAXPROCS(4)
-	many, _ := layout(t, rows, s)
+	many, _ := layOut(t, rows, s)
 	if !reflect.DeepEqual(one, many) {
 		t.Error("the layout depends on the number of cores")
 	}
 	s.Seed++
-	if other, _ := layout(t, rows, s); reflect.DeepEqual(one, other) {
+	if other, _ := layOut(t, rows, s); reflect.DeepEqual(one, other) {
 		t.Error("the layout does not depend on the seed")
 	}
 }
 
-// TestOddRows: few rows, equal ones, and such as do not vary have finite layouts.
+// TestOddRows checks that few, equal or constant rows have finite layouts.
 func TestOddRows(t *testing.T) {
 	equal := make([][]float32, 20)
 	for i := range equal {
@@ -199,9 +199,9 @@ func TestOddRows(t *testing.T) {
 	}
 	for name, rows := range map[string][][]float32{
 		"one": equal[:1], "two": equal[:2], "three": equal[:3], "equal": equal,
-		"pairs": append(clusters(2, 1, 3), clusters(2, 1, 3)...), "narrow": {{1}, {2}, {4}, {8}},
+		"pairs": append(makeClusters(2, 1, 3), makeClusters(2, 1, 3)...), "narrow": {{1}, {2}, {4}, {8}},
 	} {
-		points, _ := layout(t, rows, TSNE{Perplexity: 30, Iterations: 50, Seed: 1})
+		points, _ := layOut(t, rows, TSNE{Perplexity: 30, Iterations: 50, Seed: 1})
 		if len(points) != len(rows) {
 			t.Errorf("%s: %d points", name, len(points))
 		}
@@ -215,32 +215,28 @@ func TestOddRows(t *testing.T) {
 	if got, _, err := PCA(context.Background(), nil, 2, 1); err != nil || len(got) != 0 {
 		t.Errorf("no rows: %v, %v", got, err)
 	}
+	if _, _, err := PCA(context.Background(), [][]float32{{1}, {float32(math.NaN())}}, 1, 1); err == nil {
+		t.Error("a value that is not a number is accepted")
+	}
 }
 
 func TestStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	reduced, _, _ := PCA(ctx, clusters(2, 20, 5), 5, 1)
+	reduced, _, _ := PCA(ctx, makeClusters(2, 20, 5), 5, 1)
 	s := TSNE{Perplexity: 5, Iterations: 1000, Seed: 1, Progress: func(done int) {
 		if done == 3 {
 			cancel()
 		}
 	}}
-	if _, _, err := s.Layout(ctx, reduced); err != context.Canceled {
+	if _, _, err := s.Layout(ctx, reduced); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if _, _, err := PCA(ctx, clusters(2, 20, 5), 2, 1); err != context.Canceled {
+	if _, _, err := PCA(ctx, makeClusters(2, 20, 5), 2, 1); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	for _, s := range []TSNE{{}, {Perplexity: math.NaN(), Iterations: 5}, {Perplexity: 5}} {
 		if s.Validate() == nil {
-			t.Errorf("%+v is allowed", s)
+			t.Errorf("%+v is accepted", s)
 		}
 	}
-}
-
-func ExamplePCA() {
-	rows := [][]float32{{1, 1}, {2, 2}, {3, 3}}
-	_, shares, _ := PCA(context.Background(), rows, 2, 1)
-	fmt.Printf("%.2f\n", shares) // all lie on a line
-	// Output: [1.00 0.00]
 }

@@ -6,36 +6,38 @@ import (
 	"math"
 	"slices"
 	"sort"
+
+	"gonum.org/v1/gonum/floats"
 )
 
-// TSNE says how to lay points out so that those that are near each other stay so (van der
-// Maaten and Hinton 2008).
+// TSNE holds the settings of t-SNE, a layout that keeps neighbours together (van der Maaten and
+// Hinton 2008).
 type TSNE struct {
-	// Perplexity is about how many neighbours a point is held to. Fewer points than three
-	// times as many bring it down.
+	// Perplexity is roughly the number of neighbours that attract a point. With fewer points
+	// than three times the perplexity, Layout uses a smaller one.
 	Perplexity float64
 	Iterations int
 	Seed       uint64
-	// Progress hears of every iteration done; it may be nil.
+	// Progress, if not nil, is called after every iteration with the number of those done.
 	Progress func(done int)
 }
 
-// DefaultTSNE is what most layouts are made with.
+// DefaultTSNE returns settings that suit most data.
 func DefaultTSNE() TSNE { return TSNE{Perplexity: 30, Iterations: 750, Seed: 1} }
 
-// Validate reports settings that lay nothing out.
+// Validate checks the settings.
 func (t TSNE) Validate() error {
 	if !(t.Perplexity >= 1) || t.Perplexity > 1000 {
-		return fmt.Errorf("perplexity %v: it is from 1 to 1000", t.Perplexity)
+		return fmt.Errorf("the perplexity is %v; it must be between 1 and 1000", t.Perplexity)
 	}
 	if t.Iterations < 1 || t.Iterations > 100_000 {
-		return fmt.Errorf("%d iterations: there are from 1 to 100000", t.Iterations)
+		return fmt.Errorf("the number of iterations is %d; it must be between 1 and 100000", t.Iterations)
 	}
 	return nil
 }
 
-// Settings of the descent: van der Maaten and Hinton's, but for the rate, which grows with
-// the number of points (Belkina et al. 2019), and the beginning, which is the principal
+// Settings of the descent. They are van der Maaten and Hinton's, except that the rate grows
+// with the number of points (Belkina et al. 2019) and that the descent starts from principal
 // components (Kobak and Berens 2019).
 const (
 	exaggeration      = 12.0
@@ -46,21 +48,21 @@ const (
 	leastGain         = 0.01
 	leastRate         = 50.0
 	initialDeviation  = 1e-4
-	neighboursPerUnit = 3 // of perplexity: those further away weigh nothing
+	neighboursPerUnit = 3 // of perplexity; points further away do not attract
 )
 
-// Layout lays rows out in two dimensions. The first two values of each are where it
-// begins, so they are best principal components. It also returns the Kullback-Leibler
-// divergence of the layout: the smaller, the better are neighbours kept. The error is
-// ctx's, or Validate's. It panics if rows differ in length or have fewer than two values.
+// Layout lays rows out in two dimensions. It starts from the first two values of each row,
+// which should be principal components. It also returns the Kullback-Leibler divergence of
+// the layout: the smaller, the better it keeps neighbours together. Errors are ctx's or
+// Validate's. Layout panics if rows differ in length or have fewer than two values.
 func (t TSNE) Layout(ctx context.Context, rows [][]float64) (points [][2]float64, divergence float64, err error) {
-	if err := t.Validate(); err != nil {
+	if err = t.Validate(); err != nil {
 		return nil, 0, err
 	}
 	n := len(rows)
 	for _, row := range rows {
 		if len(row) < 2 || len(row) != len(rows[0]) {
-			panic("project: rows of different lengths, or of less than two values")
+			panic("project: rows of different lengths, or of fewer than two values")
 		}
 	}
 	if n < 3 {
@@ -70,18 +72,18 @@ func (t TSNE) Layout(ctx context.Context, rows [][]float64) (points [][2]float64
 		}
 		return points, 0, nil
 	}
-	near, err := t.neighbours(ctx, rows)
+	affinities, err := t.computeAffinities(ctx, rows)
 	if err != nil {
 		return nil, 0, err
 	}
-	d := newDescent(near, rows, t.Seed)
+	d := newDescent(affinities, rows, t.Seed)
 	early := min(int(exaggerated*float64(t.Iterations)), 250)
 	for i := range t.Iterations {
-		strength, momentum := 1.0, lateMomentum
+		attraction, momentum := 1.0, lateMomentum
 		if i < early {
-			strength, momentum = exaggeration, earlyMomentum
+			attraction, momentum = exaggeration, earlyMomentum
 		}
-		if err := d.step(ctx, strength, momentum); err != nil {
+		if err = d.descend(ctx, attraction, momentum); err != nil {
 			return nil, 0, err
 		}
 		if t.Progress != nil {
@@ -96,55 +98,55 @@ func (t TSNE) Layout(ctx context.Context, rows [][]float64) (points [][2]float64
 	return points, divergence, err
 }
 
-// affinity is how much a point is held to another: p of the paper.
+// affinity says how strongly a point attracts another: p in the paper.
 type affinity struct {
 	to int
 	p  float64
 }
 
-// neighbours finds each point's affinities, which sum to 1 over all points.
-func (t TSNE) neighbours(ctx context.Context, rows [][]float64) ([][]affinity, error) {
+// computeAffinities returns each point's affinities, which sum to 1 over all points.
+func (t TSNE) computeAffinities(ctx context.Context, rows [][]float64) ([][]affinity, error) {
 	n := len(rows)
 	perplexity := min(t.Perplexity, max(1, float64(n-1)/neighboursPerUnit))
 	count := min(n-1, int(neighboursPerUnit*perplexity)+1)
 	squares := make([]float64, n)
 	for i, row := range rows {
-		squares[i] = dot(row, row)
+		squares[i] = floats.Dot(row, row)
 	}
-	one := make([][]affinity, n) // as each point sees it
+	oneWay := make([][]affinity, n) // what attracts each point
 	err := inParallel(ctx, n, func(i int) {
 		all := make([]affinity, 0, n-1)
 		for j, row := range rows {
 			if j != i {
-				all = append(all, affinity{j, max(squares[i]+squares[j]-2*dot(rows[i], row), 0)})
+				all = append(all, affinity{j, max(squares[i]+squares[j]-2*floats.Dot(rows[i], row), 0)})
 			}
 		}
 		sort.Slice(all, func(i, j int) bool {
 			a, b := all[i], all[j]
 			return a.p < b.p || a.p == b.p && a.to < b.to
 		})
-		one[i] = slices.Clone(all[:count])
-		weigh(one[i], math.Log(perplexity))
+		oneWay[i] = slices.Clone(all[:count])
+		computeProbabilities(oneWay[i], math.Log(perplexity))
 	})
 	if err != nil {
 		return nil, err
 	}
-	both := make([][]affinity, n)
-	for i, near := range one {
-		for _, a := range near {
+	mutual := make([][]affinity, n)
+	for i, affinities := range oneWay {
+		for _, a := range affinities {
 			p := a.p / float64(2*n)
-			both[i] = append(both[i], affinity{a.to, p})
-			both[a.to] = append(both[a.to], affinity{i, p})
+			mutual[i] = append(mutual[i], affinity{a.to, p})
+			mutual[a.to] = append(mutual[a.to], affinity{i, p})
 		}
 	}
-	for i := range both {
-		both[i] = merged(both[i])
+	for i := range mutual {
+		mutual[i] = mergeAffinities(mutual[i])
 	}
-	return both, nil
+	return mutual, nil
 }
 
-// merged sums affinities to the same point.
-func merged(all []affinity) []affinity {
+// mergeAffinities sums affinities to the same point.
+func mergeAffinities(all []affinity) []affinity {
 	sort.SliceStable(all, func(i, j int) bool { return all[i].to < all[j].to })
 	out := all[:0]
 	for _, a := range all {
@@ -157,20 +159,20 @@ func merged(all []affinity) []affinity {
 	return out
 }
 
-// weigh turns squared distances, the smallest first, into probabilities of a Gaussian as
-// wide as gives them an entropy, by halving.
-func weigh(near []affinity, entropy float64) {
+// computeProbabilities replaces squared distances, the smallest first, by the probabilities of
+// a Gaussian. It finds, by bisection, the width that gives them the entropy.
+func computeProbabilities(affinities []affinity, entropy float64) {
 	low, high, beta := 0.0, math.Inf(1), 1.0
-	if scale := near[len(near)-1].p - near[0].p; scale > 0 {
+	if scale := affinities[len(affinities)-1].p - affinities[0].p; scale > 0 {
 		beta = 1 / scale
 	}
-	weights := make([]float64, len(near))
+	weights := make([]float64, len(affinities))
 	sum := 0.0
 	for range 100 {
 		sum = 0
 		moment := 0.0
-		for i, a := range near {
-			distance := a.p - near[0].p // the same for all: keeps the exponentials in range
+		for i, a := range affinities {
+			distance := a.p - affinities[0].p // the offset keeps the exponentials in range
 			weights[i] = math.Exp(-beta * distance)
 			sum += weights[i]
 			moment += weights[i] * distance
@@ -190,7 +192,7 @@ func weigh(near []affinity, entropy float64) {
 			beta = (low + high) / 2
 		}
 	}
-	for i := range near {
-		near[i].p = weights[i] / sum
+	for i := range affinities {
+		affinities[i].p = weights[i] / sum
 	}
 }

@@ -17,12 +17,12 @@ import (
 	"garb/internal/safefile"
 )
 
-// A log is a CSV file in the data set's folder, hidden so that no reader of data sets takes
-// it for a table. Each line is a step, in order, with paths relative to that folder:
+// A log is a CSV file in the data set's folder. Its name is hidden, so that no reader of data
+// sets takes it for a table. Each line is a step, in order, with paths relative to the folder:
 //
-//	folder  the folder "to" is made
-//	move    the picture "from" becomes "to"
-//	field   in the table "to", the raw field at line and column is changed
+//	folder  makes the folder "to"
+//	move    moves the picture "from" to "to"
+//	field   changes the raw field at line and column of the table "to"
 const (
 	logPrefix = ".garb-relabel-"
 	logSuffix = ".csv"
@@ -37,7 +37,7 @@ const (
 	stepField  = "field"
 )
 
-// IncompleteError says that a plan was applied in part. Undo puts back what was done.
+// IncompleteError says that a plan was applied in part. Undo reverses what was done.
 type IncompleteError struct {
 	Done, Steps int
 	Log         string
@@ -45,50 +45,54 @@ type IncompleteError struct {
 }
 
 func (e *IncompleteError) Error() string {
-	return fmt.Sprintf("%d of %d changes were made (log %s): %v", e.Done, e.Steps, e.Log, e.Err)
+	return fmt.Sprintf("only %d of %d changes were made (log %s): %v", e.Done, e.Steps, e.Log, e.Err)
 }
 
 // Unwrap returns the cause.
 func (e *IncompleteError) Unwrap() error { return e.Err }
 
-// Apply makes the changes, and returns the path of the log that Undo reads, "" if there was
-// nothing to change. The log is written before anything changes. A table is replaced in one
-// step. If ctx ends, or a picture cannot be moved, the error is an *IncompleteError.
+// Apply makes the changes and returns the path of the log, which Undo reads, or "" if there is
+// nothing to change. It writes the log before it changes anything, and replaces a table in one
+// step. If ctx ends or a change fails, the error is an *IncompleteError.
 func (p *Plan) Apply(ctx context.Context, now time.Time) (log string, err error) {
 	if len(p.Steps) == 0 {
 		return "", nil
 	}
 	if log, err = p.writeLog(now); err != nil {
-		return "", fmt.Errorf("the log: %w", err)
+		return "", fmt.Errorf("writing the log: %w", err)
 	}
-	done := 0
-	stop := func(err error) (string, error) { return log, &IncompleteError{done, len(p.Steps), log, err} }
+	done, err := p.makeChanges(ctx)
+	if err != nil {
+		return log, &IncompleteError{done, len(p.Steps), log, err}
+	}
+	return log, nil
+}
+
+// makeChanges makes the folders, moves the pictures and edits the tables. done is the number of
+// steps done.
+func (p *Plan) makeChanges(ctx context.Context) (done int, err error) {
 	for _, folder := range p.folders {
 		if err := os.Mkdir(folder, 0o755); err != nil {
-			return stop(err)
+			return done, err
 		}
 	}
 	for _, s := range p.Steps {
 		if err := ctx.Err(); err != nil {
-			return stop(err)
+			return done, err
 		}
 		if s.From != "" {
 			if err := move(s.From, s.To); err != nil {
-				return stop(err)
+				return done, err
 			}
 			done++
 		}
 	}
 	for _, t := range p.tables {
 		if err := ctx.Err(); err != nil {
-			return stop(err)
+			return done, err
 		}
-		_, odd, err := rewrite(t.path, t.delimiter, t.edits, false)
-		if err == nil && len(odd) > 0 {
-			err = fmt.Errorf("table %s changed just now", t.path)
-		}
-		if err != nil {
-			return stop(err)
+		if _, err := t.rewrite(false); err != nil {
+			return done, err
 		}
 		for _, s := range p.Steps {
 			if s.Table == t.path {
@@ -96,11 +100,11 @@ func (p *Plan) Apply(ctx context.Context, now time.Time) (log string, err error)
 			}
 		}
 	}
-	return log, nil
+	return done, nil
 }
 
-// move renames a file, and never overwrites: where the file system has hard links, the new
-// name is made in one step that fails if it is taken.
+// move renames a file without overwriting another. If the file system has hard links, it makes
+// the new name in one step, which fails if the name is taken.
 func move(from, to string) error {
 	info, err := os.Lstat(from)
 	if err != nil {
@@ -120,35 +124,38 @@ func move(from, to string) error {
 	return os.Rename(from, to)
 }
 
-// rewrite makes or unmakes edits of a table in one step, and keeps the file's permissions.
-// If some fields are odd, as apply says, nothing is changed.
-func rewrite(path string, delimiter byte, edits []edit, undo bool) (changed int, odd []int, err error) {
-	data, err := safefile.Read(path, maxTableBytes)
+// rewrite applies or undoes the edits of a table in one step, and keeps the file's permissions.
+// It returns the number of fields that changed. If a field has neither its old nor its new
+// value, it changes nothing and returns an error.
+func (t tableEdits) rewrite(undo bool) (changed int, err error) {
+	data, err := safefile.Read(t.path, maxTableBytes)
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
-	to, changed, odd, err := apply(data, delimiter, edits, undo)
+	to, changed, mismatched, err := applyEdits(data, t.delimiter, t.edits, undo)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("table %s: %w", t.path, err)
+	case len(mismatched) > 0:
+		return 0, fmt.Errorf("the table %s has just changed", t.path)
+	case changed == 0:
+		return 0, nil
+	}
+	info, err := os.Stat(t.path)
 	if err != nil {
-		return 0, nil, fmt.Errorf("table %s: %w", path, err)
+		return 0, err
 	}
-	if len(odd) > 0 || changed == 0 {
-		return 0, odd, nil
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0, nil, err
-	}
-	err = safefile.Write(path, func(w io.Writer) error {
-		_, err := w.Write(to)
-		return err
+	err = safefile.Write(t.path, func(w io.Writer) error {
+		_, writeErr := w.Write(to)
+		return writeErr
 	})
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
-	return changed, nil, os.Chmod(path, info.Mode().Perm())
+	return changed, os.Chmod(t.path, info.Mode().Perm())
 }
 
-// writeLog writes the log of what is about to be done.
+// writeLog writes the log of the changes to make.
 func (p *Plan) writeLog(now time.Time) (string, error) {
 	relative := func(path string) (string, error) {
 		r, ok := relativeTo(p.folder, path)
@@ -190,7 +197,7 @@ func (p *Plan) writeLog(now time.Time) (string, error) {
 		}
 	}
 	path := ""
-	for { // a name that no log has
+	for { // until the name is unused
 		path = filepath.Join(p.folder, logPrefix+now.UTC().Format(logTime)+logSuffix)
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 			break
@@ -203,23 +210,23 @@ func (p *Plan) writeLog(now time.Time) (string, error) {
 	})
 }
 
-// Undone is what Undo did.
+// Undone says what Undo did.
 type Undone struct {
-	Log     string // its path, which is gone
+	Log     string // the path of the log, which Undo removed
 	Moved   int    // pictures moved back
 	Rows    int    // fields of tables restored
-	Already int    // steps that had not been done, or were undone before
+	Already int    // steps that had not been done, or were undone already
 }
 
-// ErrNoLog is wrapped by the error of an Undo that finds nothing to undo.
-var ErrNoLog = errors.New("nothing to undo: there is no log")
+// ErrNoLog is wrapped by Undo's error if there is nothing to undo.
+var ErrNoLog = errors.New("there is nothing to undo: no log was found")
 
-// Undo puts back what the last Apply in a folder did, whether it was complete or not, and
-// removes its log. If something has changed since then so that a step cannot be undone, the
-// error is a *ProblemsError, and nothing is changed; the log stays. A log whose paths lead
-// out of the folder is refused. An Undo that is interrupted can be repeated.
+// Undo reverses the last Apply in a folder, complete or not, and removes its log. If later
+// changes prevent a step from being undone, the error is a *ProblemsError; nothing is changed,
+// and the log stays. Undo refuses a log whose paths lead out of the folder. An interrupted Undo
+// can be repeated.
 func Undo(ctx context.Context, folder string) (*Undone, error) {
-	log, err := lastLog(folder)
+	log, err := findLastLog(folder)
 	if err != nil {
 		return nil, err
 	}
@@ -247,13 +254,10 @@ func Undo(ctx context.Context, folder string) (*Undone, error) {
 		}
 	}
 	for _, folder := range slices.Backward(u.folders) {
-		os.Remove(folder) // fails if somebody put something else into it: then it stays
+		os.Remove(folder) // fails if the folder is not empty; then it stays
 	}
 	for _, t := range u.tables {
-		changed, odd, err := rewrite(t.path, t.delimiter, t.edits, true)
-		if err == nil && len(odd) > 0 {
-			err = fmt.Errorf("table %s changed just now", t.path)
-		}
+		changed, err := t.rewrite(true)
 		if err != nil {
 			return done, err
 		}
@@ -263,8 +267,8 @@ func Undo(ctx context.Context, folder string) (*Undone, error) {
 	return done, os.Remove(log)
 }
 
-// lastLog returns the path of the newest log in a folder.
-func lastLog(folder string) (string, error) {
+// findLastLog returns the path of the newest log in a folder.
+func findLastLog(folder string) (string, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return "", err
@@ -282,17 +286,17 @@ func lastLog(folder string) (string, error) {
 	return filepath.Join(folder, last), nil
 }
 
-// undoLog is a log that was read.
+// undoLog is the content of a log.
 type undoLog struct {
 	folders []string
-	moves   []moved
+	moves   []pictureMove
 	tables  []tableEdits
-	lines   [][]int // of the log, for each edit of each table
+	lines   [][]int // the line in the log for each edit of each table
 }
 
-// moved is a picture that was moved.
-type moved struct {
-	line     int // of the log
+// pictureMove is a move of a picture.
+type pictureMove struct {
+	line     int // in the log
 	from, to string
 }
 
@@ -305,13 +309,13 @@ func readLog(folder, path string) (*undoLog, error) {
 	s := newScanner(data, ',')
 	var r record
 	for first := true; ; first = false {
-		ok, err := s.next(&r)
+		ok, err := s.read(&r)
 		if err != nil {
 			return nil, err
 		}
 		if !ok {
 			if first {
-				return nil, &SyntaxError{1, "it is no log of relabel"}
+				return nil, &SyntaxError{1, "this is not a log of relabel"}
 			}
 			return u, nil
 		}
@@ -320,7 +324,7 @@ func readLog(folder, path string) (*undoLog, error) {
 			row = append(row, unquote(data[f.start:f.end]))
 		}
 		if len(row) != len(logHeader) || first && !slices.Equal(row, logHeader) {
-			return nil, &SyntaxError{r.line, "it is no log of relabel"}
+			return nil, &SyntaxError{r.line, "this is not a log of relabel"}
 		}
 		if first {
 			continue
@@ -331,7 +335,7 @@ func readLog(folder, path string) (*undoLog, error) {
 	}
 }
 
-// add adds a line of a log.
+// add parses a line of a log.
 func (u *undoLog) add(folder string, line int, row []string) error {
 	local := func(path string) (string, error) {
 		path = filepath.FromSlash(path)
@@ -352,12 +356,12 @@ func (u *undoLog) add(folder string, line int, row []string) error {
 		if err != nil {
 			return err
 		}
-		u.moves = append(u.moves, moved{line, from, path})
+		u.moves = append(u.moves, pictureMove{line, from, path})
 	case stepField:
 		if len(row[3]) != 1 || !strings.ContainsAny(row[3], string(separators)) {
-			return fmt.Errorf("%q is no separator", row[3])
+			return fmt.Errorf("%q is not a separator", row[3])
 		}
-		at, err1 := strconv.Atoi(row[4])
+		tableLine, err1 := strconv.Atoi(row[4])
 		column, err2 := strconv.Atoi(row[5])
 		if err := errors.Join(err1, err2); err != nil {
 			return err
@@ -367,35 +371,35 @@ func (u *undoLog) add(folder string, line int, row []string) error {
 		}
 		n := len(u.tables) - 1
 		t := &u.tables[n]
-		t.edits = append(t.edits, edit{at, column, []byte(row[6]), []byte(row[7])})
+		t.edits = append(t.edits, edit{tableLine, column, []byte(row[6]), []byte(row[7])})
 		t.pictures = append(t.pictures, row[1])
 		u.lines[n] = append(u.lines[n], line)
 	default:
-		return fmt.Errorf("%q is no step", row[0])
+		return fmt.Errorf("%q is not a kind of step", row[0])
 	}
 	return nil
 }
 
-// inspect finds out whether a move was done: then only its new place is taken, or both by
-// one file.
-func (m moved) inspect() (done bool, message string) {
+// inspect reports whether a move was done. message says why the move cannot be undone, if it
+// cannot.
+func (m pictureMove) inspect() (done bool, message string) {
 	to, err := os.Lstat(m.to)
 	atTo := err == nil
 	from, err := os.Lstat(m.from)
 	atFrom := err == nil
 	switch {
-	case atTo && atFrom && os.SameFile(to, from): // interrupted between two steps of move
+	case atTo && atFrom && os.SameFile(to, from): // move was interrupted between its two steps
 		return true, ""
 	case atTo && atFrom:
 		return false, fmt.Sprintf("%s would be overwritten by %s", m.from, m.to)
 	case !atTo && !atFrom:
-		return false, fmt.Sprintf("neither %s nor %s is there", m.to, m.from)
+		return false, fmt.Sprintf("neither %s nor %s exists", m.to, m.from)
 	}
 	return atTo, ""
 }
 
-// undo undoes a move; false says that it had not been done.
-func (m moved) undo() (bool, error) {
+// undo undoes a move and reports whether it had been done.
+func (m pictureMove) undo() (bool, error) {
 	done, message := m.inspect()
 	switch {
 	case message != "":
@@ -404,7 +408,7 @@ func (m moved) undo() (bool, error) {
 		return false, nil
 	}
 	if _, err := os.Lstat(m.from); err == nil {
-		return true, os.Remove(m.to) // both names are of one file
+		return true, os.Remove(m.to) // both names are links to one file
 	}
 	if err := os.MkdirAll(filepath.Dir(m.from), 0o755); err != nil {
 		return false, err
@@ -412,7 +416,7 @@ func (m moved) undo() (bool, error) {
 	return true, move(m.to, m.from)
 }
 
-// check finds all that stands against undoing.
+// check returns a *ProblemsError if the log cannot be undone.
 func (u *undoLog) check() error {
 	var problems []Problem
 	for _, m := range u.moves {
@@ -426,15 +430,15 @@ func (u *undoLog) check() error {
 			problems = append(problems, Problem{Line: u.lines[n][0], Message: err.Error()})
 			continue
 		}
-		_, _, odd, err := apply(data, t.delimiter, t.edits, true)
+		_, _, mismatched, err := applyEdits(data, t.delimiter, t.edits, true)
 		if err != nil {
 			problems = append(problems, Problem{Line: u.lines[n][0],
 				Message: fmt.Sprintf("table %s: %v", t.path, err)})
 		}
-		for _, i := range odd {
+		for _, i := range mismatched {
 			problems = append(problems, Problem{
 				Line: u.lines[n][i], Picture: t.pictures[i],
-				Message: fmt.Sprintf("%s, line %d, was changed since", t.path, t.edits[i].line),
+				Message: fmt.Sprintf("%s, line %d, has been changed since", t.path, t.edits[i].line),
 			})
 		}
 	}

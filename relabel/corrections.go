@@ -1,6 +1,6 @@
-// Package relabel applies corrections of labels to a data set on disk: it moves pictures
-// between class folders, or rewrites labels in a table, leaving every other byte of it as
-// it was. It applies all corrections or none, writes a log first, and can undo what it did.
+// Package relabel applies corrections of labels to a data set on disk. It moves pictures
+// between class folders, or rewrites labels in a table and keeps every other byte of it. It
+// checks all corrections before it applies any, writes a log first, and can undo its changes.
 package relabel
 
 import (
@@ -14,19 +14,19 @@ import (
 
 // Correction is a new label for a picture.
 type Correction struct {
-	Line    int    // of the file that it came from, for messages
+	Line    int    // in the file of corrections, for messages
 	Picture string // path relative to the data set with slashes, or absolute
 	Label   string // the label that it has
 	New     string // the label that it should have
 }
 
-// Limits of a file of corrections.
+// Limits for a file of corrections.
 const (
 	maxFileBytes   = 512 << 20
 	maxCorrections = 5_000_000
 )
 
-// The names of columns in a file of corrections, in lower case.
+// The columns' names in a file of corrections, in lower case, and its possible separators.
 var (
 	pictureNames  = []string{"picture"}
 	labelNames    = []string{"label"}
@@ -35,25 +35,24 @@ var (
 	separators    = []byte{',', ';', '\t', '|'}
 )
 
-// What the column accepted may say, in lower case.
+// The values of the column accepted, in lower case.
 var (
 	acceptedWords = []string{"yes", "y", "true", "1", "x"}
 	refusedWords  = []string{"", "no", "n", "false", "0"}
 )
 
 // ErrColumns is wrapped by errors about a file of corrections that lacks columns.
-var ErrColumns = errors.New("it needs the columns picture, label and proposed (or new)")
+var ErrColumns = errors.New("the file needs the columns picture, label and proposed (or new)")
 
 // ErrTooManyRows is wrapped by errors about a file of corrections with more than 5,000,000
 // rows.
-var ErrTooManyRows = errors.New("it has too many rows")
+var ErrTooManyRows = errors.New("the file has too many rows")
 
 // ReadCorrections reads a table with the columns picture, label and proposed (or new, or
-// new_label), in any order, separated by commas, semicolons, tabs or vertical bars. Where
-// it has a column accepted, only rows count in which that says yes, y, true, 1 or x; rows
-// is the number of all. Errors name the file; they are those of safefile.Read (files of
-// more than 512 MB are refused), *SyntaxError, *ProblemsError, or wrap
-// ErrColumns or ErrTooManyRows.
+// new_label), in any order, separated by commas, semicolons, tabs or vertical bars. If it has
+// a column accepted, ReadCorrections returns only rows where that is yes, y, true, 1 or x.
+// rows is the number of all rows. Errors name the file; they are those of safefile.Read (a
+// file may have 512 MB), *SyntaxError, *ProblemsError, or wrap ErrColumns or ErrTooManyRows.
 func ReadCorrections(path string) (accepted []Correction, rows int, err error) {
 	data, err := safefile.Read(path, maxFileBytes)
 	if err != nil {
@@ -65,7 +64,7 @@ func ReadCorrections(path string) (accepted []Correction, rows int, err error) {
 	return accepted, rows, nil
 }
 
-// columns are the places of a file's columns; accepted may be −1.
+// columns has the indices of a file's columns; accepted may be −1.
 type columns struct{ picture, label, new, accepted int }
 
 func parseCorrections(data []byte) (accepted []Correction, rows int, err error) {
@@ -76,7 +75,7 @@ func parseCorrections(data []byte) (accepted []Correction, rows int, err error) 
 	var bad []Problem
 	var r record
 	for {
-		ok, err := s.next(&r)
+		ok, err := s.read(&r)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -86,25 +85,12 @@ func parseCorrections(data []byte) (accepted []Correction, rows int, err error) 
 		if rows++; rows > maxCorrections {
 			return nil, 0, fmt.Errorf("%w: more than %d", ErrTooManyRows, maxCorrections)
 		}
-		get := func(column int) string { return unquote(data[r.fields[column].start:r.fields[column].end]) }
-		if most := max(c.picture, c.label, c.new, c.accepted); most >= len(r.fields) {
-			bad = append(bad, Problem{Line: r.line,
-				Message: fmt.Sprintf("it has %d fields, fewer than the header", len(r.fields))})
-			continue
+		switch correction, isAccepted, problem := c.parse(data, r); {
+		case problem != nil:
+			bad = append(bad, *problem)
+		case isAccepted:
+			accepted = append(accepted, correction)
 		}
-		if c.accepted >= 0 {
-			word := strings.ToLower(strings.TrimSpace(get(c.accepted)))
-			switch {
-			case slices.Contains(refusedWords, word):
-				continue
-			case !slices.Contains(acceptedWords, word):
-				bad = append(bad, Problem{Line: r.line, Picture: get(c.picture),
-					Message: fmt.Sprintf("accepted says %q, which is neither yes nor no", word)})
-				continue
-			}
-		}
-		accepted = append(accepted, Correction{r.line, get(c.picture), strings.TrimSpace(get(c.label)),
-			strings.TrimSpace(get(c.new))})
 	}
 	if bad != nil {
 		return nil, 0, &ProblemsError{bad}
@@ -112,14 +98,37 @@ func parseCorrections(data []byte) (accepted []Correction, rows int, err error) 
 	return accepted, rows, nil
 }
 
-// readHeader finds the separator and the columns: it is the one with which the first line has
-// them all.
+// parse returns the correction in a record and whether it is accepted, or what is wrong.
+func (c columns) parse(data []byte, r record) (correction Correction, accepted bool, problem *Problem) {
+	if max(c.picture, c.label, c.new, c.accepted) >= len(r.fields) {
+		return Correction{}, false, &Problem{Line: r.line,
+			Message: fmt.Sprintf("the row has %d fields, fewer than the header", len(r.fields))}
+	}
+	get := func(column int) string { return unquote(data[r.fields[column].start:r.fields[column].end]) }
+	correction = Correction{
+		r.line, get(c.picture), strings.TrimSpace(get(c.label)), strings.TrimSpace(get(c.new)),
+	}
+	if c.accepted < 0 {
+		return correction, true, nil
+	}
+	word := strings.ToLower(strings.TrimSpace(get(c.accepted)))
+	if slices.Contains(acceptedWords, word) {
+		return correction, true, nil
+	}
+	if !slices.Contains(refusedWords, word) {
+		problem = &Problem{Line: r.line, Picture: correction.Picture,
+			Message: fmt.Sprintf("the column accepted has %q, which is neither yes nor no", word)}
+	}
+	return correction, false, problem
+}
+
+// readHeader finds the separator with which the first line has all columns.
 func readHeader(data []byte) (*scanner, columns, error) {
-	var first error = ErrColumns
+	first := ErrColumns
 	for _, separator := range separators {
 		s := newScanner(data, separator)
 		var r record
-		ok, err := s.next(&r)
+		ok, err := s.read(&r)
 		if err != nil || !ok {
 			if err != nil {
 				first = err
@@ -141,17 +150,17 @@ func readHeader(data []byte) (*scanner, columns, error) {
 
 // Problem says why a correction, or a step of an undo, cannot be applied.
 type Problem struct {
-	Line    int // of the file of corrections, or of the log
+	Line    int // in the file of corrections, or in the log
 	Picture string
 	Message string
-	// NewClass says that it is about a label that no picture has so far.
+	// NewClass says that the problem is a label that no picture has yet.
 	NewClass bool
 }
 
-// ProblemsError lists all that keeps corrections from being applied. None was.
+// ProblemsError lists all problems with corrections or with an undo. Nothing was changed.
 type ProblemsError struct{ Problems []Problem }
 
-// shownProblems bounds the text of a ProblemsError, whose Problems are all.
+// shownProblems is the number of problems in the text of a ProblemsError.
 const shownProblems = 20
 
 func (e *ProblemsError) Error() string {
@@ -160,7 +169,7 @@ func (e *ProblemsError) Error() string {
 	if len(e.Problems) == 1 {
 		noun = "problem"
 	}
-	fmt.Fprintf(&b, "%d %s, so nothing was changed", len(e.Problems), noun)
+	fmt.Fprintf(&b, "%d %s; nothing was changed", len(e.Problems), noun)
 	for i, p := range e.Problems {
 		if i == shownProblems {
 			fmt.Fprintf(&b, "\n  … and %d more", len(e.Problems)-i)

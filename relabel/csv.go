@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// span is the place of a field in a table's bytes, with its quotes.
+// span locates a field, with its quotes, in a table's bytes.
 type span struct{ start, end int }
 
-// record is a row of a table. It follows the rules of encoding/csv, but knows where each
-// field lies, so that one can be replaced and all other bytes stay.
+// record is a row of a table by the rules of encoding/csv. It knows where each field lies, so
+// that one can be replaced while all other bytes stay.
 type record struct {
-	line   int // where it begins, from 1
+	line   int // its first line, from 1
 	fields []span
 }
 
@@ -29,43 +29,43 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line,
 type scanner struct {
 	data      []byte
 	delimiter byte
-	at        int // next byte
-	line      int // of that byte, from 1
+	next      int // the next byte
+	line      int // of the next byte, from 1
 }
 
-// utf8Mark is the byte order mark of UTF-8, which a table may begin with.
+// utf8Mark is UTF-8's byte order mark, with which a table may begin.
 const utf8Mark = "\xef\xbb\xbf"
 
 func newScanner(data []byte, delimiter byte) *scanner {
 	s := &scanner{data: data, delimiter: delimiter, line: 1}
 	if bytes.HasPrefix(data, []byte(utf8Mark)) {
-		s.at = len(utf8Mark)
+		s.next = len(utf8Mark)
 	}
 	return s
 }
 
-// next reads a record into r, whose memory it uses again, and reports whether there was
-// one. Empty lines are ignored, as encoding/csv does.
-func (s *scanner) next(r *record) (bool, error) {
-	for s.at < len(s.data) {
+// read reads a record into r, whose memory it reuses, and reports whether there was one. It
+// ignores empty lines, as encoding/csv does.
+func (s *scanner) read(r *record) (bool, error) {
+	for s.next < len(s.data) {
 		if n := s.lineEnd(); n > 0 {
-			s.at += n
+			s.next += n
 			s.line++
 			continue
 		}
 		r.line, r.fields = s.line, r.fields[:0]
 		for {
-			f, err := s.field()
+			f, err := s.readField()
 			if err != nil {
 				return false, err
 			}
 			r.fields = append(r.fields, f)
-			if s.at < len(s.data) && s.data[s.at] == s.delimiter {
-				s.at++
+			if s.next < len(s.data) && s.data[s.next] == s.delimiter {
+				s.next++
 				continue
 			}
 			if n := s.lineEnd(); n > 0 {
-				s.at += n
+				s.next += n
 				s.line++
 			}
 			return true, nil
@@ -74,10 +74,10 @@ func (s *scanner) next(r *record) (bool, error) {
 	return false, nil
 }
 
-// lineEnd returns the length of the line end at the next byte, 0 if there is none. A
-// carriage return at the end of the file counts as one.
+// lineEnd returns the length of the line end at the next byte, or 0. A carriage return at the
+// end of the file is a line end.
 func (s *scanner) lineEnd() int {
-	rest := s.data[s.at:]
+	rest := s.data[s.next:]
 	switch {
 	case len(rest) > 0 && rest[0] == '\n', len(rest) == 1 && rest[0] == '\r':
 		return 1
@@ -87,38 +87,38 @@ func (s *scanner) lineEnd() int {
 	return 0
 }
 
-// field reads up to the delimiter, the end of the line or that of the file.
-func (s *scanner) field() (span, error) {
-	start := s.at
-	if s.at == len(s.data) || s.data[s.at] != '"' {
-		for s.at < len(s.data) && s.data[s.at] != s.delimiter && s.lineEnd() == 0 {
-			if s.data[s.at] == '"' {
-				return span{}, &SyntaxError{s.line, "a quote inside a field that does not begin with one"}
+// readField reads up to the delimiter, the end of the line or the end of the file.
+func (s *scanner) readField() (span, error) {
+	start := s.next
+	if s.next == len(s.data) || s.data[s.next] != '"' {
+		for s.next < len(s.data) && s.data[s.next] != s.delimiter && s.lineEnd() == 0 {
+			if s.data[s.next] == '"' {
+				return span{}, &SyntaxError{s.line, "a field has a quote but does not begin with one"}
 			}
-			s.at++
+			s.next++
 		}
-		return span{start, s.at}, nil
+		return span{start, s.next}, nil
 	}
 	opened := s.line
-	for s.at++; s.at < len(s.data); s.at++ {
-		switch s.data[s.at] {
+	for s.next++; s.next < len(s.data); s.next++ {
+		switch s.data[s.next] {
 		case '\n':
 			s.line++
 		case '"':
-			s.at++
-			if s.at < len(s.data) && s.data[s.at] == '"' {
+			s.next++
+			if s.next < len(s.data) && s.data[s.next] == '"' {
 				continue // an escaped quote
 			}
-			if s.at < len(s.data) && s.data[s.at] != s.delimiter && s.lineEnd() == 0 {
-				return span{}, &SyntaxError{s.line, "a quoted field goes on after its closing quote"}
+			if s.next < len(s.data) && s.data[s.next] != s.delimiter && s.lineEnd() == 0 {
+				return span{}, &SyntaxError{s.line, "a field continues after its closing quote"}
 			}
-			return span{start, s.at}, nil
+			return span{start, s.next}, nil
 		}
 	}
 	return span{}, &SyntaxError{opened, "a quote is not closed"}
 }
 
-// unquote returns the value of a raw field: without its quotes.
+// unquote returns the value of a raw field, without its quotes.
 func unquote(raw []byte) string {
 	if len(raw) == 0 || raw[0] != '"' {
 		return string(raw)
@@ -126,13 +126,13 @@ func unquote(raw []byte) string {
 	return strings.ReplaceAll(string(raw[1:len(raw)-1]), `""`, `"`)
 }
 
-// replaceValue returns a raw field with another value. Spaces around the value stay, and so do
-// quotes; quotes are added where the value needs them.
+// replaceValue returns a raw field with another value. It keeps the spaces around the value and
+// the quotes, and adds quotes where the new value needs them.
 func replaceValue(raw []byte, value string, delimiter byte) []byte {
 	old := unquote(raw)
 	quoted := len(raw) > 0 && raw[0] == '"'
 	if needsQuotes(value, delimiter) && !quoted {
-		old, quoted = "", true // spaces before a quote would be part of the value, and break it
+		old, quoted = "", true // a space before an opening quote would break the field
 	}
 	core := strings.TrimSpace(old)
 	before, after := "", ""
@@ -158,21 +158,20 @@ type edit struct {
 	after        []byte // raw
 }
 
-// place is the row and column of a field.
-type place struct{ line, column int }
+// cell is the line and the column of a field.
+type cell struct{ line, column int }
 
-// locate returns the raw fields at some places of a table. Places that the table lacks
-// are absent.
-func locate(data []byte, delimiter byte, places map[place]bool) (map[place]span, error) {
+// locate returns the raw fields of some cells of a table. It omits cells that the table lacks.
+func locate(data []byte, delimiter byte, cells map[cell]bool) (map[cell]span, error) {
 	lines := map[int][]int{}
-	for p := range places {
+	for p := range cells {
 		lines[p.line] = append(lines[p.line], p.column)
 	}
-	found := make(map[place]span, len(places))
+	found := make(map[cell]span, len(cells))
 	s := newScanner(data, delimiter)
 	var r record
-	for len(found) < len(places) {
-		ok, err := s.next(&r)
+	for len(found) < len(cells) {
+		ok, err := s.read(&r)
 		if err != nil {
 			return nil, err
 		}
@@ -181,30 +180,31 @@ func locate(data []byte, delimiter byte, places map[place]bool) (map[place]span,
 		}
 		for _, column := range lines[r.line] {
 			if column >= 0 && column < len(r.fields) {
-				found[place{r.line, column}] = r.fields[column]
+				found[cell{r.line, column}] = r.fields[column]
 			}
 		}
 	}
 	return found, nil
 }
 
-func (e edit) place() place { return place{e.line, e.column} }
+func (e edit) cell() cell { return cell{e.line, e.column} }
 
-// compare orders places as they come in a table.
-func compare(a, b place) int {
+// compareCells orders cells as they occur in a table.
+func compareCells(a, b cell) int {
 	return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
 }
 
-// apply returns a table with edits made that are sorted by place; with undo, unmade.
-// changed counts the fields that change; those that need no change are none. odd has the
-// indices of the edits whose field is neither as it was before nor after, or that are not
-// sorted.
-func apply(data []byte, delimiter byte, edits []edit, undo bool) (to []byte, changed int, odd []int, err error) {
-	places := map[place]bool{}
+// applyEdits returns a table with edits applied, or undone. The edits must be sorted by cell.
+// changed is the number of fields that change; fields that already have the new value do not
+// count. mismatched has the indices of the edits whose field has neither the old nor the new
+// value, or that are not sorted.
+func applyEdits(data []byte, delimiter byte, edits []edit, undo bool) (to []byte, changed int, mismatched []int,
+	err error) {
+	cells := map[cell]bool{}
 	for _, e := range edits {
-		places[e.place()] = true
+		cells[e.cell()] = true
 	}
-	found, err := locate(data, delimiter, places)
+	found, err := locate(data, delimiter, cells)
 	if err != nil {
 		return nil, 0, nil, err
 	}
@@ -215,18 +215,18 @@ func apply(data []byte, delimiter byte, edits []edit, undo bool) (to []byte, cha
 		if undo {
 			before, after = after, before
 		}
-		f, ok := found[e.place()]
+		f, ok := found[e.cell()]
 		raw := data[f.start:f.end]
 		switch {
 		case !ok || f.start < at:
-			odd = append(odd, i)
+			mismatched = append(mismatched, i)
 		case bytes.Equal(raw, before):
 			to = append(append(to, data[at:f.start]...), after...)
 			at = f.end
 			changed++
 		case !bytes.Equal(raw, after):
-			odd = append(odd, i)
+			mismatched = append(mismatched, i)
 		}
 	}
-	return append(to, data[at:]...), changed, odd, nil
+	return append(to, data[at:]...), changed, mismatched, nil
 }

@@ -18,17 +18,18 @@ import (
 
 // Options of Prepare.
 type Options struct {
-	// NewClasses allows labels that no picture has so far.
+	// NewClasses allows labels that no picture has yet.
 	NewClasses bool
 }
 
-// Step is one change of a Plan: of a picture's class folder, or of a row of a table.
+// Step is one change of a Plan: a picture moves to another class folder, or a row of a table
+// gets another label.
 type Step struct {
-	Picture    string // as the corrections name it
+	Picture    string // as in the corrections
 	Label, New string
-	From, To   string // paths of a picture that moves, "" in a table
-	Table      string // path of the table, "" for class folders
-	Line       int    // of the table
+	From, To   string // paths of a picture that moves, "" for a table
+	Table      string // the table's path, "" for class folders
+	Line       int    // in the table
 }
 
 func (s Step) String() string {
@@ -38,37 +39,36 @@ func (s Step) String() string {
 	return fmt.Sprintf("%s -> %s", s.From, s.To)
 }
 
-// Plan is corrections that can be applied.
+// Plan holds corrections that can be applied.
 type Plan struct {
 	Steps     []Step
-	Unchanged int // corrections whose new label is the one that the picture has
+	Unchanged int // corrections whose new label the picture has already
 
-	folder  string   // of the log
-	folders []string // to be made, parents first
+	folder  string   // the log's folder
+	folders []string // to make, parents first
 	tables  []tableEdits
 }
 
-// tableEdits is what changes in one table.
+// tableEdits are the edits of one table.
 type tableEdits struct {
 	path      string
 	delimiter byte
 	edits     []edit
-	pictures  []string // of each edit
+	pictures  []string // one for each edit
 }
 
-// maxTableBytes bounds the table that is rewritten, which is held in memory.
+// maxTableBytes is the largest table that is rewritten, which happens in memory.
 const maxTableBytes = 4 << 30
 
 // ErrArchive says that the labels of an archive cannot be changed.
-var ErrArchive = errors.New("labels in an archive cannot be changed: unpack it first")
+var ErrArchive = errors.New("labels in an archive cannot be changed; unpack it first")
 
-// Prepare plans how to apply corrections to a data set, which must have been read with no
-// labels merged, excluded or chosen: names are those on disk. It changes nothing. Everything
-// that is wrong with any correction is in one *ProblemsError: a picture that the data set
-// lacks, another label than the correction says, an unknown class, a file that would be
-// overwritten, two corrections that contradict each other. Other errors are a
-// dataset.Problem with the layout or the table, ErrArchive, those of reading a table, or
-// ctx's.
+// Prepare plans how to apply corrections to a data set, and changes nothing. The data set must
+// have been read without merging, excluding or choosing labels, so that names are those on
+// disk. One *ProblemsError has everything that is wrong with the corrections: a picture that
+// the data set lacks, a label that differs from the correction's, an unknown class, a file that
+// would be overwritten, two corrections that contradict each other. Other errors are a
+// dataset.Problem with the layout or the table, ErrArchive, those of reading a table, or ctx's.
 func Prepare(ctx context.Context, data *dataset.Data, corrections []Correction, o Options) (*Plan, error) {
 	for _, problem := range data.Problems {
 		if problem.Refused && (problem.Kind == dataset.ProblemLayout || problem.Kind == dataset.ProblemTable) {
@@ -83,8 +83,10 @@ func Prepare(ctx context.Context, data *dataset.Data, corrections []Correction, 
 	if err != nil {
 		return nil, err
 	}
-	p := &planner{Plan: &Plan{folder: logs}, ctx: ctx, data: data, base: base, options: o,
-		made: map[string]bool{}, taken: map[string]bool{}}
+	p := &planner{
+		Plan: &Plan{folder: logs}, ctx: ctx, data: data, base: base, options: o,
+		made: map[string]bool{}, taken: map[string]bool{},
+	}
 	corrections = p.dropRepeats(corrections)
 	if data.Layout == dataset.LayoutTable {
 		err = p.planEdits(corrections)
@@ -100,7 +102,7 @@ func Prepare(ctx context.Context, data *dataset.Data, corrections []Correction, 
 	return p.Plan, nil
 }
 
-// findFolders returns a data set's own folder, and the one that its logs lie in.
+// findFolders returns a data set's own folder, and the folder of its logs.
 func findFolders(data *dataset.Data) (own, logs string, err error) {
 	info, err := os.Stat(data.Path)
 	if err != nil {
@@ -118,8 +120,8 @@ func findFolders(data *dataset.Data) (own, logs string, err error) {
 	return own, own, nil
 }
 
-// LogFolder returns the folder of the logs of a data set whose labels are in a table: the
-// table's folder, if the table does not lie below the data set's.
+// LogFolder returns the folder of the logs of a data set whose labels are in a table: the data
+// set's folder if the table lies in it, else the table's folder.
 func LogFolder(folder, table string) string {
 	if _, ok := relativeTo(folder, table); ok {
 		return folder
@@ -127,7 +129,8 @@ func LogFolder(folder, table string) string {
 	return filepath.Dir(table)
 }
 
-// relativeTo returns a path relative to a folder with slashes, false if it is not below it.
+// relativeTo returns a path relative to a folder, with slashes, or false if the path is not
+// below it.
 func relativeTo(folder, path string) (string, bool) {
 	f, err := filepath.Abs(folder)
 	if err != nil {
@@ -149,18 +152,19 @@ type planner struct {
 	*Plan
 	ctx      context.Context
 	data     *dataset.Data
-	base     string // that the corrections' paths are relative to, absolute
+	base     string // absolute; the corrections' paths are relative to it
 	options  Options
 	problems []Problem
-	made     map[string]bool // folders that are to be made
-	taken    map[string]bool // paths that pictures are to be moved to
+	made     map[string]bool // folders to make
+	taken    map[string]bool // paths that pictures will move to
 }
 
-func (p *planner) fail(c Correction, format string, args ...any) {
+// addProblem adds a problem with a correction.
+func (p *planner) addProblem(c Correction, format string, args ...any) {
 	p.problems = append(p.problems, Problem{Line: c.Line, Picture: c.Picture, Message: fmt.Sprintf(format, args...)})
 }
 
-// resolve returns the absolute path of a picture, by which pictures are compared.
+// resolve returns the absolute path of a picture, which identifies it.
 func (p *planner) resolve(picture string) string {
 	path := filepath.FromSlash(picture)
 	if !filepath.IsAbs(path) {
@@ -169,8 +173,8 @@ func (p *planner) resolve(picture string) string {
 	return filepath.Clean(path)
 }
 
-// dropRepeats drops corrections that repeat another and those that change nothing, and
-// refuses those that contradict another or that have no label that can be.
+// dropRepeats drops corrections that repeat another, and adds a problem for those that
+// contradict another or have an impossible label.
 func (p *planner) dropRepeats(all []Correction) []Correction {
 	type first struct {
 		line int
@@ -181,14 +185,14 @@ func (p *planner) dropRepeats(all []Correction) []Correction {
 	for _, c := range all {
 		switch before, repeated := seen[c.Picture]; {
 		case repeated && before.new != c.New:
-			p.fail(c, "line %d gives it the label %q, this one %q", before.line, before.new, c.New)
+			p.addProblem(c, "line %d gives it the label %q, this line %q", before.line, before.new, c.New)
 			continue
 		case repeated:
 			continue
 		}
 		seen[c.Picture] = first{c.Line, c.New}
 		if message := p.checkLabel(c.New); message != "" {
-			p.fail(c, "%s", message)
+			p.addProblem(c, "%s", message)
 			p.problems[len(p.problems)-1].NewClass = c.New != "" && !p.options.NewClasses
 			continue
 		}
@@ -197,7 +201,7 @@ func (p *planner) dropRepeats(all []Correction) []Correction {
 	return kept
 }
 
-// checkLabel says why a label cannot be given, "" if it can.
+// checkLabel returns why a label cannot be given, or "".
 func (p *planner) checkLabel(label string) string {
 	known := slices.Contains(p.data.Labels, label)
 	switch {
@@ -206,35 +210,34 @@ func (p *planner) checkLabel(label string) string {
 	case known:
 		return ""
 	case !p.options.NewClasses:
-		return fmt.Sprintf("no picture has the label %q: it is unknown", label)
+		return fmt.Sprintf("the label %q is unknown: no picture has it", label)
 	case !utf8.ValidString(label) || strings.ContainsFunc(label, unicode.IsControl):
-		return fmt.Sprintf("%q has characters that cannot be printed", label)
+		return fmt.Sprintf("the label %q has characters that cannot be printed", label)
 	case p.data.Layout == dataset.LayoutTable:
 		return ""
 	case strings.HasPrefix(label, ".") || strings.ContainsAny(label, `/\:*?"<>|`) ||
 		!filepath.IsLocal(label) || len(label) > 200:
 		return fmt.Sprintf("%q cannot be the name of a class folder", label)
 	case slices.Contains(reservedNames, strings.ToLower(label)):
-		return fmt.Sprintf("%q cannot be the name of a class folder: it means a split, or a system's folder", label)
+		return fmt.Sprintf("%q cannot be the name of a class folder: it names a split or a system folder", label)
 	}
 	return ""
 }
 
-// reservedNames are names of folders, in lower case, that readers of data sets do not take
-// for classes.
+// reservedNames are names of folders, in lower case, that are never class folders.
 var reservedNames = []string{"train", "training", "validation", "val", "valid", "test", "testing", "__macosx"}
 
-// planMoves plans for class folders.
+// planMoves plans the corrections of a data set with class folders.
 func (p *planner) planMoves(corrections []Correction) error {
-	type place struct{ path, label string }
-	samples := map[string]place{}
+	type labelled struct{ path, label string }
+	samples := map[string]labelled{}
 	for _, part := range p.data.Parts {
 		for _, s := range part.Set.Samples {
 			key, err := filepath.Abs(s.Path)
 			if err != nil {
 				return err
 			}
-			samples[key] = place{s.Path, part.Set.Classes[s.Label]}
+			samples[key] = labelled{s.Path, part.Set.Classes[s.Label]}
 		}
 	}
 	for _, c := range corrections {
@@ -244,9 +247,9 @@ func (p *planner) planMoves(corrections []Correction) error {
 		s, ok := samples[p.resolve(c.Picture)]
 		switch {
 		case !ok:
-			p.fail(c, "the data set has no such picture")
+			p.addProblem(c, "the data set has no such picture")
 		case s.label != c.Label:
-			p.fail(c, "its label is %q, not %q", s.label, c.Label)
+			p.addProblem(c, "its label is %q, not %q", s.label, c.Label)
 		case c.New == c.Label:
 			p.Unchanged++
 		default:
@@ -265,27 +268,27 @@ func (p *planner) planMove(c Correction, from string) {
 		class = 1
 	}
 	if !ok || len(parts) < class+2 || strings.TrimSpace(parts[class]) != c.Label {
-		p.fail(c, "it does not lie in the class folder %q", c.Label)
+		p.addProblem(c, "the picture is not in the class folder %q", c.Label)
 		return
 	}
 	split := filepath.Join(append([]string{p.data.Folder}, parts[:class]...)...)
 	parts[class] = findClassFolder(split, c.New)
 	to := filepath.Join(append([]string{p.data.Folder}, parts...)...)
 	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) || p.taken[to] {
-		p.fail(c, "%s would be overwritten", to)
+		p.addProblem(c, "%s would be overwritten", to)
 		return
 	}
 	if message := checkLink(from, to); message != "" {
-		p.fail(c, "%s", message)
+		p.addProblem(c, "%s", message)
 		return
 	}
 	p.taken[to] = true
-	p.makeFolders(filepath.Dir(to))
+	p.planFolders(filepath.Dir(to))
 	p.Steps = append(p.Steps, Step{Picture: c.Picture, Label: c.Label, New: c.New, From: from, To: to})
 }
 
-// findClassFolder returns the name of the folder in a split that has a label, which may differ
-// from it in spaces at its ends.
+// findClassFolder returns the name of the class folder of a label in a split, which may have
+// spaces around the label.
 func findClassFolder(split, label string) string {
 	if info, err := os.Stat(filepath.Join(split, label)); err == nil && info.IsDir() {
 		return label
@@ -299,21 +302,21 @@ func findClassFolder(split, label string) string {
 	return label
 }
 
-// makeFolders notes which folders a path lacks.
-func (p *planner) makeFolders(folder string) {
+// planFolders adds the folders of a path that do not exist.
+func (p *planner) planFolders(folder string) {
 	if p.made[folder] {
 		return
 	}
 	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	p.makeFolders(filepath.Dir(folder))
+	p.planFolders(filepath.Dir(folder))
 	p.made[folder] = true
 	p.folders = append(p.folders, folder)
 }
 
-// checkLink says that a symbolic link would lead elsewhere after its move, "" if it would
-// not, or is none.
+// checkLink returns a message if from is a symbolic link that would lead elsewhere after its
+// move, or "".
 func checkLink(from, to string) string {
 	target, err := os.Readlink(from)
 	if err != nil || filepath.IsAbs(target) {
@@ -323,10 +326,11 @@ func checkLink(from, to string) string {
 	if before == after {
 		return ""
 	}
-	return fmt.Sprintf("it is a link to %s, which its new folder lacks: make it absolute", target)
+	return fmt.Sprintf("the picture is a relative link to %s and would lead elsewhere; make the link absolute", target)
 }
 
-// planEdits plans for a table: every row of a picture that has the label is changed.
+// planEdits plans the corrections of a data set with a table: every row that has the picture and
+// the label changes.
 func (p *planner) planEdits(corrections []Correction) error {
 	rows := map[string][]*dataset.Row{}
 	for i := range p.data.Rows {
@@ -336,42 +340,28 @@ func (p *planner) planEdits(corrections []Correction) error {
 		}
 		rows[key] = append(rows[key], &p.data.Rows[i])
 	}
-	changes := map[*dataset.RowSource]map[place]change{}
+	changes := map[*dataset.RowSource]map[cell]change{}
 	for _, c := range corrections {
 		if err := p.ctx.Err(); err != nil {
 			return err
 		}
 		all := rows[p.resolve(c.Picture)]
-		if len(all) == 0 {
-			p.fail(c, "no row of the table names such a picture that is there")
-			continue
-		}
 		matching := slices.DeleteFunc(slices.Clone(all), func(r *dataset.Row) bool { return r.Label != c.Label })
 		switch {
+		case len(all) == 0:
+			p.addProblem(c, "no row of the table has this picture, or its file is missing")
 		case len(matching) == 0:
-			p.fail(c, "its label is %q, not %q", all[0].Label, c.Label)
-			continue
+			p.addProblem(c, "its label is %q, not %q", all[0].Label, c.Label)
 		case c.New == c.Label:
 			p.Unchanged++
-			continue
-		}
-		for _, r := range matching {
-			if changes[r.Source] == nil {
-				changes[r.Source] = map[place]change{}
-			}
-			if r.Source.Classes == nil {
-				changes[r.Source][place{r.Line, r.Source.Columns.Label}] = change{c, c.Label, c.New}
-			} else if !p.planOneHot(changes[r.Source], c, r) {
-				break
-			}
-			p.Steps = append(p.Steps, Step{Picture: c.Picture, Label: c.Label, New: c.New,
-				Table: r.Source.Table.File, Line: r.Line})
+		default:
+			p.planRows(changes, c, matching)
 		}
 	}
-	sources := map[*dataset.RowSource]bool{}
+	planned := map[*dataset.RowSource]bool{}
 	for _, r := range p.data.Rows {
-		if s := r.Source; changes[s] != nil && !sources[s] {
-			sources[s] = true
+		if s := r.Source; changes[s] != nil && !planned[s] {
+			planned[s] = true
 			if err := p.planTable(s, changes[s]); err != nil {
 				return err
 			}
@@ -380,15 +370,32 @@ func (p *planner) planEdits(corrections []Correction) error {
 	return nil
 }
 
-// change is the value of a field before and after.
+// planRows plans a correction of all rows of its picture.
+func (p *planner) planRows(changes map[*dataset.RowSource]map[cell]change, c Correction, rows []*dataset.Row) {
+	for _, r := range rows {
+		if changes[r.Source] == nil {
+			changes[r.Source] = map[cell]change{}
+		}
+		if r.Source.Classes == nil {
+			changes[r.Source][cell{r.Line, r.Source.Columns.Label}] = change{c, c.Label, c.New}
+		} else if !p.planOneHot(changes[r.Source], c, r) {
+			return
+		}
+		p.Steps = append(p.Steps, Step{
+			Picture: c.Picture, Label: c.Label, New: c.New, Table: r.Source.Table.File, Line: r.Line,
+		})
+	}
+}
+
+// change has the value of a field before and after a correction.
 type change struct {
 	Correction
 	before, after string
 }
 
-// planOneHot plans a row of a table that has a column for each class: 1 for its own, 0 for
-// the others.
-func (p *planner) planOneHot(changes map[place]change, c Correction, r *dataset.Row) bool {
+// planOneHot plans a row of a table that has a column for each class, with 1 for the row's own
+// class and 0 for the others.
+func (p *planner) planOneHot(changes map[cell]change, c Correction, r *dataset.Row) bool {
 	column := func(label string) int {
 		for _, i := range r.Source.Classes {
 			if r.Source.Table.Columns[i] == label {
@@ -399,27 +406,27 @@ func (p *planner) planOneHot(changes map[place]change, c Correction, r *dataset.
 	}
 	from, to := column(c.Label), column(c.New)
 	if from < 0 || to < 0 {
-		p.fail(c, "%s has no column %q", r.Source.Table.File, c.New)
+		p.addProblem(c, "%s has no column %q", r.Source.Table.File, c.New)
 		return false
 	}
-	changes[place{r.Line, from}] = change{c, "1", "0"}
-	changes[place{r.Line, to}] = change{c, "0", "1"}
+	changes[cell{r.Line, from}] = change{c, "1", "0"}
+	changes[cell{r.Line, to}] = change{c, "0", "1"}
 	return true
 }
 
-// planTable finds the fields of a table that change, and checks that they are as they were
-// read.
-func (p *planner) planTable(s *dataset.RowSource, changes map[place]change) error {
+// planTable finds the fields of a table that change, and checks that they still have the values
+// that were read.
+func (p *planner) planTable(s *dataset.RowSource, changes map[cell]change) error {
 	data, err := safefile.Read(s.Table.File, maxTableBytes)
 	if err != nil {
 		return err
 	}
 	delimiter := byte(s.Table.Delimiter)
-	places := map[place]bool{}
+	cells := map[cell]bool{}
 	for at := range changes {
-		places[at] = true
+		cells[at] = true
 	}
-	found, err := locate(data, delimiter, places)
+	found, err := locate(data, delimiter, cells)
 	if err != nil {
 		return fmt.Errorf("table %s: %w", s.Table.File, err)
 	}
@@ -428,15 +435,15 @@ func (p *planner) planTable(s *dataset.RowSource, changes map[place]change) erro
 		f, ok := found[at]
 		raw := data[f.start:f.end]
 		if !ok || strings.TrimSpace(unquote(raw)) != ch.before {
-			p.fail(ch.Correction, "%s, line %d, has another label: did the table change just now?",
+			p.addProblem(ch.Correction, "%s, line %d, has another label; did the table just change?",
 				s.Table.File, at.line)
 			continue
 		}
 		t.edits = append(t.edits, edit{at.line, at.column, slices.Clone(raw), replaceValue(raw, ch.after, delimiter)})
 	}
-	slices.SortFunc(t.edits, func(a, b edit) int { return compare(a.place(), b.place()) })
+	slices.SortFunc(t.edits, func(a, b edit) int { return compareCells(a.cell(), b.cell()) })
 	for _, e := range t.edits {
-		t.pictures = append(t.pictures, changes[e.place()].Picture)
+		t.pictures = append(t.pictures, changes[e.cell()].Picture)
 	}
 	p.tables = append(p.tables, t)
 	return nil

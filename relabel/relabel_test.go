@@ -22,14 +22,14 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// fataler is what tests and property tests share.
+// fataler is the part of tests and property tests that the helpers need.
 type fataler interface {
 	Helper()
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
 }
 
-// write makes files with their names as content, but those with content given.
+// write writes files with the given content, and others with their names as content.
 func write(t fataler, root string, files map[string]string, names ...string) {
 	t.Helper()
 	all := map[string]string{}
@@ -48,9 +48,9 @@ func write(t fataler, root string, files map[string]string, names ...string) {
 	}
 }
 
-// tree returns every file of a folder with its content, links with their targets, and
+// readTree returns every file of a folder with its content, links with their targets, and
 // folders.
-func tree(t fataler, root string) map[string]string {
+func readTree(t fataler, root string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
@@ -78,7 +78,8 @@ func tree(t fataler, root string) map[string]string {
 	return all
 }
 
-func same(a, b map[string]string) string {
+// compareTrees lists what changed from a to b.
+func compareTrees(a, b map[string]string) string {
 	var lines []string
 	for n, v := range a {
 		if w, ok := b[n]; !ok || w != v {
@@ -94,6 +95,15 @@ func same(a, b map[string]string) string {
 	return strings.Join(lines, "\n")
 }
 
+// checkSame fails the test if a folder's tree has changed.
+func checkSame(t fataler, before map[string]string, root string) {
+	t.Helper()
+	if diff := compareTrees(before, readTree(t, root)); diff != "" {
+		t.Fatalf("changes in %s:\n%s", root, diff)
+	}
+}
+
+// prepare reads the data set at root and prepares corrections.
 func prepare(t fataler, root string, o Options, corrections ...Correction) (*Plan, error) {
 	t.Helper()
 	data, err := dataset.Read(context.Background(), root, dataset.Options{})
@@ -106,8 +116,8 @@ func prepare(t fataler, root string, o Options, corrections ...Correction) (*Pla
 	return Prepare(context.Background(), data, corrections, o)
 }
 
-// do applies corrections, and returns the log's path.
-func do(t fataler, root string, o Options, corrections ...Correction) string {
+// apply applies corrections and returns the log's path.
+func apply(t fataler, root string, o Options, corrections ...Correction) string {
 	t.Helper()
 	p, err := prepare(t, root, o, corrections...)
 	if err != nil {
@@ -120,7 +130,7 @@ func do(t fataler, root string, o Options, corrections ...Correction) string {
 	return log
 }
 
-func undoAll(t fataler, root string) *Undone {
+func undo(t fataler, root string) *Undone {
 	t.Helper()
 	u, err := Undo(context.Background(), root)
 	if err != nil {
@@ -129,12 +139,12 @@ func undoAll(t fataler, root string) *Undone {
 	return u
 }
 
-func TestMoves(t *testing.T) {
+func TestMove(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, nil, "train/hat/a.jpg", "train/hat/deep/er/b.jpg", "train/hat/c,\"d\"\n.jpg", "train/shoes/x.jpg",
 		"val/hat/a.jpg", "val/shoes/y.jpg", "test/hat/z.jpg", "test/hat/w.jpg")
-	before := tree(t, root)
-	log := do(t, root, Options{},
+	before := readTree(t, root)
+	log := apply(t, root, Options{},
 		Correction{Picture: "train/hat/a.jpg", Label: "hat", New: "shoes"},
 		Correction{Picture: "train/hat/deep/er/b.jpg", Label: "hat", New: "shoes"},
 		Correction{Picture: "train/hat/c,\"d\"\n.jpg", Label: "hat", New: "shoes"},
@@ -142,7 +152,7 @@ func TestMoves(t *testing.T) {
 			New: "shoes"}, // there is no test/shoes
 		Correction{Picture: "val/hat/a.jpg", Label: "hat", New: "hat"},
 	)
-	after := tree(t, root)
+	after := readTree(t, root)
 	for from, to := range map[string]string{
 		"train/hat/a.jpg": "train/shoes/a.jpg", "train/hat/deep/er/b.jpg": "train/shoes/deep/er/b.jpg",
 		"train/hat/c,\"d\"\n.jpg": "train/shoes/c,\"d\"\n.jpg", "test/hat/z.jpg": "test/shoes/z.jpg",
@@ -157,10 +167,8 @@ func TestMoves(t *testing.T) {
 	if !strings.HasPrefix(filepath.Base(log), ".garb-relabel-") {
 		t.Errorf("log %s", log)
 	}
-	u := undoAll(t, root)
-	if diff := same(before, tree(t, root)); diff != "" {
-		t.Errorf("after undo:\n%s", diff)
-	}
+	u := undo(t, root)
+	checkSame(t, before, root)
 	if u.Moved != 4 || u.Already != 0 || u.Log != log {
 		t.Errorf("%+v", u)
 	}
@@ -169,7 +177,7 @@ func TestMoves(t *testing.T) {
 	}
 }
 
-func TestMovesOfLinks(t *testing.T) {
+func TestMoveLinks(t *testing.T) {
 	root, store := t.TempDir(), t.TempDir()
 	write(t, store, nil, "1.jpg", "folder/2.jpg", "folder/3.jpg")
 	write(t, root, nil, "hat/own.jpg", "shoes/x.jpg", "below/4.jpg")
@@ -183,12 +191,12 @@ func TestMovesOfLinks(t *testing.T) {
 	if err := os.Symlink(filepath.Join(store, "folder"), filepath.Join(root, "hat", "linked")); err != nil {
 		t.Fatal(err)
 	}
-	before, stored := tree(t, root), tree(t, store)
-	do(t, root, Options{},
+	before, stored := readTree(t, root), readTree(t, store)
+	apply(t, root, Options{},
 		Correction{Picture: "hat/1.jpg", Label: "hat", New: "shoes"},
 		Correction{Picture: "hat/climbs.jpg", Label: "hat", New: "shoes"},
 		Correction{Picture: "hat/linked/2.jpg", Label: "hat", New: "shoes"})
-	after := tree(t, root)
+	after := readTree(t, root)
 	if after["shoes/1.jpg"] != before["hat/1.jpg"] || after["shoes/climbs.jpg"] != "-> ../below/4.jpg" ||
 		after["shoes/linked/2.jpg"] != "folder/2.jpg" {
 		t.Errorf("%v", after)
@@ -196,8 +204,8 @@ func TestMovesOfLinks(t *testing.T) {
 	if data, err := os.ReadFile(filepath.Join(root, "shoes", "climbs.jpg")); string(data) != "below/4.jpg" {
 		t.Errorf("the link leads to %q, %v", data, err)
 	}
-	undoAll(t, root)
-	if diff := same(before, tree(t, root)) + same(stored, tree(t, store)); diff != "" {
+	undo(t, root)
+	if diff := compareTrees(before, readTree(t, root)) + compareTrees(stored, readTree(t, store)); diff != "" {
 		t.Errorf("after undo:\n%s", diff)
 	}
 	_, err := prepare(t, root, Options{}, Correction{Picture: "hat/beside.jpg", Label: "hat", New: "shoes"})
@@ -206,9 +214,9 @@ func TestMovesOfLinks(t *testing.T) {
 	}
 }
 
-// tables are one set of labels in each form of table; with the label of b.jpg changed
-// to shoes, or to a name that has to be quoted.
-var tables = map[string]struct{ file, before, after, odd string }{
+// tables has the same labels in each form of table: before, after b.jpg's label is changed to
+// shoes, and after it is changed to a label that has to be quoted.
+var tables = map[string]struct{ file, before, after, quoted string }{
 	"comma": {"images.csv", "image,label\na.jpg,hat\nb.jpg,hat\nc.jpg,shoes\n",
 		"image,label\na.jpg,hat\nb.jpg,shoes\nc.jpg,shoes\n",
 		"image,label\na.jpg,hat\nb.jpg,\"x, \"\"y\"\";\t|z\"\nc.jpg,shoes\n"},
@@ -218,7 +226,12 @@ var tables = map[string]struct{ file, before, after, odd string }{
 		"label;image;n\r\nhat;a.jpg;1\r\nshoes;b.jpg;2\r\nshoes;c.jpg;3\r\n",
 		"label;image;n\r\nhat;a.jpg;1\r\n\"x, \"\"y\"\";\t|z\";b.jpg;2\r\nshoes;c.jpg;3\r\n"},
 	"BOM, quoted, TSV": {"images.tsv",
-		"\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\nb.jpg\t\"hat\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t", "\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\nb.jpg\t\"shoes\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t", "\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\nb.jpg\t\"x, \"\"y\"\";\t|z\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t"},
+		"\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\n" +
+			"b.jpg\t\"hat\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t",
+		"\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\n" +
+			"b.jpg\t\"shoes\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t",
+		"\xef\xbb\xbfimage\tlabel\tnote\n\n\"a.jpg\"\t\"hat\"\t\"two\nlines\"\n\r\n" +
+			"b.jpg\t\"x, \"\"y\"\";\t|z\"\t\"\"\"q\"\"\"\nc.jpg\tshoes\t"},
 	"spaces": {"images.csv", "image , label\n a.jpg , hat\nb.jpg,  hat \t\nc.jpg,\" shoes\"\n",
 		"image , label\n a.jpg , hat\nb.jpg,  shoes \t\nc.jpg,\" shoes\"\n",
 		"image , label\n a.jpg , hat\nb.jpg,\"x, \"\"y\"\";\t|z\"\nc.jpg,\" shoes\"\n"},
@@ -235,27 +248,35 @@ func TestTables(t *testing.T) {
 			if err := os.Chmod(table, 0o640); err != nil {
 				t.Fatal(err)
 			}
-			before := tree(t, root)
-			do(t, root, Options{}, Correction{Picture: "b.jpg", Label: "hat", New: "shoes"})
-			if after := tree(t, root); after[c.file] != c.after || after["b.jpg"] != "b.jpg" {
+			before := readTree(t, root)
+			apply(t, root, Options{}, Correction{Picture: "b.jpg", Label: "hat", New: "shoes"})
+			if after := readTree(t, root); after[c.file] != c.after || after["b.jpg"] != "b.jpg" {
 				t.Errorf("%q, want %q", after[c.file], c.after)
 			}
 			if info, err := os.Stat(table); err != nil || info.Mode().Perm() != 0o640 {
 				t.Errorf("permissions %v, %v", info.Mode(), err)
 			}
-			if u := undoAll(t, root); u.Rows == 0 || u.Already != 0 {
+			if u := undo(t, root); u.Rows == 0 || u.Already != 0 {
 				t.Errorf("%+v", u)
 			}
-			if diff := same(before, tree(t, root)); diff != "" {
-				t.Errorf("after undo:\n%s", diff)
-			}
-			const odd = "x, \"y\";\t|z"
+			checkSame(t, before, root)
+		})
+	}
+}
+
+// TestTablesQuote gives a label that has to be quoted in all forms of table.
+func TestTablesQuote(t *testing.T) {
+	const label = "x, \"y\"; |z"
+	for name, c := range tables {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			write(t, root, map[string]string{c.file: c.before}, "a.jpg", "b.jpg", "c.jpg")
+			before := readTree(t, root)
 			p, err := prepare(t, root, Options{NewClasses: true},
-				Correction{Picture: filepath.Join(root, "b.jpg"), Label: "hat",
-					New: strings.ReplaceAll(odd, "\t", " ")})
-			if c.odd == "" {
+				Correction{Picture: filepath.Join(root, "b.jpg"), Label: "hat", New: label})
+			if c.quoted == "" { // one-hot
 				if err == nil {
-					t.Error("a column that the table lacks")
+					t.Error("a column that the table lacks is accepted")
 				}
 				return
 			}
@@ -265,124 +286,115 @@ func TestTables(t *testing.T) {
 			if _, err := p.Apply(context.Background(), noon); err != nil {
 				t.Fatal(err)
 			}
-			if got, want := tree(t, root)[c.file], strings.ReplaceAll(c.odd, ";\t|", "; |"); got != want {
+			if got, want := readTree(t, root)[c.file], strings.ReplaceAll(c.quoted, ";\t|", "; |"); got != want {
 				t.Errorf("%q, want %q", got, want)
 			}
-			undoAll(t, root)
-			if diff := same(before, tree(t, root)); diff != "" {
-				t.Errorf("after undo:\n%s", diff)
-			}
+			undo(t, root)
+			checkSame(t, before, root)
 		})
 	}
 }
 
-// Each split's table has its own rows, and a picture that is listed twice is changed twice.
+// TestSeveralTables checks that a correction changes all rows of its picture, in the table of
+// its split.
 func TestSeveralTables(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, map[string]string{
 		"train.csv": "image,label\na.jpg,hat\nb.jpg,shoes\na.jpg,hat\na.jpg,shoes\n",
 		"test.csv":  "image,label\nc.jpg,hat\n",
 	}, "a.jpg", "b.jpg", "c.jpg")
-	before := tree(t, root)
-	do(t, root, Options{},
+	before := readTree(t, root)
+	apply(t, root, Options{},
 		Correction{Picture: "a.jpg", Label: "hat", New: "shoes"}, Correction{Picture: "c.jpg", Label: "hat",
 			New: "shoes"})
-	after := tree(t, root)
+	after := readTree(t, root)
 	if after["train.csv"] != "image,label\na.jpg,shoes\nb.jpg,shoes\na.jpg,shoes\na.jpg,shoes\n" ||
 		after["test.csv"] != "image,label\nc.jpg,shoes\n" {
 		t.Errorf("%v", after)
 	}
-	undoAll(t, root)
-	if diff := same(before, tree(t, root)); diff != "" {
-		t.Errorf("after undo:\n%s", diff)
-	}
+	undo(t, root)
+	checkSame(t, before, root)
 }
 
-// What cannot be applied is listed whole, and nothing changes.
+// TestPrepareRefuses checks that each kind of impossible correction is a problem, and that
+// nothing changes.
 func TestPrepareRefuses(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, nil, "data/hat/a.jpg", "data/hat/b.jpg", "data/hat/.hidden.jpg", "data/shoes/a.jpg",
 		"data/shoes/c.jpg", "outside.jpg", "other/x.jpg")
 	data := filepath.Join(root, "data")
-	before := tree(t, root)
+	before := readTree(t, root)
 	for name, c := range map[string]struct {
-		c    Correction
-		o    Options
-		word string
+		picture, label, to string
+		newClasses         bool
+		word               string // of the message
 	}{
-		"gone": {Correction{Picture: "hat/z.jpg", Label: "hat", New: "shoes"}, Options{},
-			"no such picture"},
-		"other label": {Correction{Picture: "hat/b.jpg", Label: "shoes", New: "hat"}, Options{},
-			`"hat", not "shoes"`},
-		"unknown class": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "Shoes"}, Options{}, "unknown"},
-		"no class":      {Correction{Picture: "hat/b.jpg", Label: "hat", New: ""}, Options{}, "no new label"},
-		"overwrites":    {Correction{Picture: "hat/a.jpg", Label: "hat", New: "shoes"}, Options{}, "overwritten"},
-		"traversal": {Correction{Picture: "../outside.jpg", Label: "hat", New: "shoes"}, Options{},
-			"no such picture"},
-		"absolute": {Correction{Picture: filepath.Join(root, "outside.jpg"), Label: "hat",
-			New: "shoes"}, Options{}, "no such picture"},
-		"folder": {Correction{Picture: "hat", Label: "hat", New: "shoes"}, Options{}, "no such picture"},
-		"hidden": {Correction{Picture: "hat/.hidden.jpg", Label: "hat", New: "shoes"}, Options{},
-			"no such picture"},
-		"empty": {Correction{Picture: "", Label: "hat", New: "shoes"}, Options{}, "no such picture"},
-		"zero byte": {Correction{Picture: "hat/b\x00.jpg", Label: "hat", New: "shoes"}, Options{},
-			"no such picture"},
-		"class up": {Correction{Picture: "hat/b.jpg", Label: "hat", New: ".."},
-			Options{NewClasses: true}, "class folder"},
-		"class elsewhere": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "../../other"},
-			Options{NewClasses: true}, "class folder"},
-		"class with slash": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a/b"},
-			Options{NewClasses: true}, "class folder"},
-		"split as class": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "Test"}, Options{NewClasses: true},
-			"split"},
-		"hidden class": {Correction{Picture: "hat/b.jpg", Label: "hat", New: ".git"},
-			Options{NewClasses: true}, "class folder"},
-		"control": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a\x1bb"},
-			Options{NewClasses: true}, "printed"},
-		"not UTF-8": {Correction{Picture: "hat/b.jpg", Label: "hat", New: "a\xff"},
-			Options{NewClasses: true}, "printed"},
+		"missing":          {"hat/z.jpg", "hat", "shoes", false, "no such picture"},
+		"other label":      {"hat/b.jpg", "shoes", "hat", false, `"hat", not "shoes"`},
+		"unknown class":    {"hat/b.jpg", "hat", "Shoes", false, "unknown"},
+		"no class":         {"hat/b.jpg", "hat", "", false, "no new label"},
+		"overwrites":       {"hat/a.jpg", "hat", "shoes", false, "overwritten"},
+		"traversal":        {"../outside.jpg", "hat", "shoes", false, "no such picture"},
+		"absolute":         {filepath.Join(root, "outside.jpg"), "hat", "shoes", false, "no such picture"},
+		"folder":           {"hat", "hat", "shoes", false, "no such picture"},
+		"hidden":           {"hat/.hidden.jpg", "hat", "shoes", false, "no such picture"},
+		"empty":            {"", "hat", "shoes", false, "no such picture"},
+		"zero byte":        {"hat/b\x00.jpg", "hat", "shoes", false, "no such picture"},
+		"class up":         {"hat/b.jpg", "hat", "..", true, "class folder"},
+		"class elsewhere":  {"hat/b.jpg", "hat", "../../other", true, "class folder"},
+		"class with slash": {"hat/b.jpg", "hat", "a/b", true, "class folder"},
+		"split as class":   {"hat/b.jpg", "hat", "Test", true, "split"},
+		"hidden class":     {"hat/b.jpg", "hat", ".git", true, "class folder"},
+		"control":          {"hat/b.jpg", "hat", "a\x1bb", true, "printed"},
+		"not UTF-8":        {"hat/b.jpg", "hat", "a\xff", true, "printed"},
 	} {
-		good := Correction{Picture: "shoes/c.jpg", Label: "shoes", New: "hat"}
-		_, err := prepare(t, data, c.o, good, c.c)
+		_, err := prepare(t, data, Options{NewClasses: c.newClasses},
+			Correction{Picture: "shoes/c.jpg", Label: "shoes", New: "hat"},
+			Correction{Picture: c.picture, Label: c.label, New: c.to})
 		var problems *ProblemsError
 		if !errors.As(err, &problems) || len(problems.Problems) != 1 || problems.Problems[0].Line != 3 ||
 			!strings.Contains(err.Error(), c.word) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	_, err := prepare(t, data, Options{},
-		Correction{Picture: "hat/z.jpg", Label: "hat", New: "shoes"}, Correction{Picture: "hat/b.jpg",
-			Label: "hat", New: "coat"},
-		Correction{Picture: "shoes/c.jpg", Label: "shoes", New: "hat"}, Correction{Picture: "shoes/c.jpg",
-			Label: "shoes", New: "shoes"})
-	var problems *ProblemsError
-	if !errors.As(err, &problems) || len(problems.Problems) != 3 {
-		t.Errorf("all problems: %v", err)
-	}
-	if diff := same(before, tree(t, root)); diff != "" {
-		t.Errorf("something changed:\n%s", diff)
-	}
-	// Two pictures that would get one name.
-	write(t, data, nil, "coat/b.jpg")
-	_, err = prepare(t, data, Options{}, Correction{Picture: "hat/b.jpg", Label: "hat", New: "shoes"},
-		Correction{Picture: "coat/b.jpg", Label: "coat", New: "shoes"})
-	if !errors.As(err, &problems) || len(problems.Problems) != 1 {
-		t.Errorf("two of one name: %v", err)
+	checkSame(t, before, root)
+}
+
+// TestPrepareListsAllProblems checks that the problems of several corrections are all listed.
+func TestPrepareListsAllProblems(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, nil, "hat/b.jpg", "shoes/a.jpg", "shoes/c.jpg", "coat/b.jpg")
+	for name, c := range map[string]struct {
+		corrections []Correction
+		problems    int
+	}{
+		"three": {[]Correction{
+			{Picture: "hat/z.jpg", Label: "hat", New: "shoes"}, {Picture: "hat/b.jpg", Label: "hat", New: "scarf"},
+			{Picture: "shoes/c.jpg", Label: "shoes", New: "hat"},
+			{Picture: "shoes/c.jpg", Label: "shoes", New: "shoes"},
+		}, 3},
+		"two pictures with one new name": {[]Correction{
+			{Picture: "hat/b.jpg", Label: "hat", New: "shoes"}, {Picture: "coat/b.jpg", Label: "coat", New: "shoes"},
+		}, 1},
+	} {
+		_, err := prepare(t, root, Options{}, c.corrections...)
+		var problems *ProblemsError
+		if !errors.As(err, &problems) || len(problems.Problems) != c.problems {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
 func TestNewClass(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, nil, "hat/a.jpg", "hat/b.jpg", "shoes/c.jpg")
-	before := tree(t, root)
-	do(t, root, Options{NewClasses: true}, Correction{Picture: "hat/a.jpg", Label: "hat", New: "rain coat"})
-	if after := tree(t, root); after["rain coat/a.jpg"] != "hat/a.jpg" {
+	before := readTree(t, root)
+	apply(t, root, Options{NewClasses: true}, Correction{Picture: "hat/a.jpg", Label: "hat", New: "rain coat"})
+	if after := readTree(t, root); after["rain coat/a.jpg"] != "hat/a.jpg" {
 		t.Errorf("%v", after)
 	}
-	undoAll(t, root)
-	if diff := same(before, tree(t, root)); diff != "" {
-		t.Errorf("after undo:\n%s", diff)
-	}
+	undo(t, root)
+	checkSame(t, before, root)
 }
 
 func TestPrepareRefusesArchives(t *testing.T) {
@@ -398,12 +410,12 @@ func TestPrepareRefusesArchives(t *testing.T) {
 	}
 }
 
-// However far an application came, undo restores all.
-func TestUndoOfWhatWasInterrupted(t *testing.T) {
+// TestUndoInterrupted checks that undo restores everything wherever Apply was interrupted.
+func TestUndoInterrupted(t *testing.T) {
 	for stop := range 4 {
 		root := t.TempDir()
 		write(t, root, nil, "hat/1.jpg", "hat/2.jpg", "hat/3.jpg", "shoes/4.jpg")
-		before := tree(t, root)
+		before := readTree(t, root)
 		p, err := prepare(t, root, Options{NewClasses: true},
 			Correction{Picture: "hat/1.jpg", Label: "hat", New: "coat"},
 			Correction{Picture: "hat/2.jpg", Label: "hat", New: "shoes"},
@@ -417,29 +429,25 @@ func TestUndoOfWhatWasInterrupted(t *testing.T) {
 			!errors.Is(err, context.Canceled)) || stop == 3 && err != nil {
 			t.Errorf("stopped after %d: %v", stop, err)
 		}
-		u := undoAll(t, root)
+		u := undo(t, root)
 		if u.Moved != stop || u.Already != 3-stop {
 			t.Errorf("stopped after %d: %+v", stop, u)
 		}
-		if diff := same(before, tree(t, root)); diff != "" {
-			t.Errorf("stopped after %d:\n%s", stop, diff)
-		}
+		checkSame(t, before, root)
 	}
-	// Between the two names of one move.
+	// Interrupted between the two steps of a move.
 	root := t.TempDir()
 	write(t, root, nil, "hat/1.jpg", "hat/2.jpg", "shoes/4.jpg")
-	before := tree(t, root)
-	do(t, root, Options{}, Correction{Picture: "hat/1.jpg", Label: "hat", New: "shoes"})
+	before := readTree(t, root)
+	apply(t, root, Options{}, Correction{Picture: "hat/1.jpg", Label: "hat", New: "shoes"})
 	if err := os.Link(filepath.Join(root, "shoes", "1.jpg"), filepath.Join(root, "hat", "1.jpg")); err != nil {
 		t.Skip("no hard links here:", err)
 	}
-	undoAll(t, root)
-	if diff := same(before, tree(t, root)); diff != "" {
-		t.Errorf("with two names:\n%s", diff)
-	}
+	undo(t, root)
+	checkSame(t, before, root)
 }
 
-// endAfter is a context that ends after it was asked some times.
+// endAfter is a context that ends after left calls of Err.
 type endAfter struct {
 	context.Context
 	left int
@@ -452,64 +460,66 @@ func (c *endAfter) Err() error {
 	return nil
 }
 
-func TestUndoOfSeveral(t *testing.T) {
+func TestUndoSeveral(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, nil, "hat/1.jpg", "hat/2.jpg", "shoes/4.jpg")
-	start := tree(t, root)
-	first := do(t, root, Options{}, Correction{Picture: "hat/1.jpg", Label: "hat", New: "shoes"})
-	middle := tree(t, root)
-	second := do(t, root, Options{}, Correction{Picture: "shoes/1.jpg", Label: "shoes",
+	start := readTree(t, root)
+	first := apply(t, root, Options{}, Correction{Picture: "hat/1.jpg", Label: "hat", New: "shoes"})
+	middle := readTree(t, root)
+	second := apply(t, root, Options{}, Correction{Picture: "shoes/1.jpg", Label: "shoes",
 		New: "hat"}) // at the same time
-	if u := undoAll(t, root); u.Log != second {
+	if u := undo(t, root); u.Log != second {
 		t.Errorf("%s was undone before %s", u.Log, second)
 	}
-	if diff := same(middle, tree(t, root)); diff != "" {
-		t.Error(diff)
-	}
-	if u := undoAll(t, root); u.Log != first {
+	checkSame(t, middle, root)
+	if u := undo(t, root); u.Log != first {
 		t.Errorf("%s was undone", u.Log)
 	}
-	if diff := same(start, tree(t, root)); diff != "" {
-		t.Error(diff)
-	}
+	checkSame(t, start, root)
 }
 
-func TestUndoRefuses(t *testing.T) {
-	// What happened since is not overwritten.
+// TestUndoKeepsLaterChanges checks that Undo does not overwrite pictures that changed since.
+func TestUndoKeepsLaterChanges(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, nil, "hat/1.jpg", "hat/2.jpg", "shoes/4.jpg")
-	log := do(t, root, Options{}, Correction{Picture: "hat/1.jpg", Label: "hat", New: "shoes"},
+	log := apply(t, root, Options{}, Correction{Picture: "hat/1.jpg", Label: "hat", New: "shoes"},
 		Correction{Picture: "hat/2.jpg", Label: "hat", New: "shoes"})
 	write(t, root, map[string]string{"hat/1.jpg": "new"})
 	if err := os.Remove(filepath.Join(root, "shoes", "2.jpg")); err != nil {
 		t.Fatal(err)
 	}
-	before := tree(t, root)
+	before := readTree(t, root)
 	_, err := Undo(context.Background(), root)
 	var problems *ProblemsError
 	if !errors.As(err, &problems) || len(problems.Problems) != 2 || !strings.Contains(err.Error(), log) {
 		t.Errorf("%v", err)
 	}
-	if diff := same(before, tree(t, root)); diff != "" {
-		t.Errorf("something changed:\n%s", diff)
-	}
+	checkSame(t, before, root)
+}
 
-	// A table that was edited since.
-	root = t.TempDir()
+// TestUndoKeepsLaterEdits checks that Undo does not overwrite a table that was edited since.
+func TestUndoKeepsLaterEdits(t *testing.T) {
+	root := t.TempDir()
 	write(t, root, map[string]string{"images.csv": "image,label\na.jpg,hat\nb.jpg,shoes\n"}, "a.jpg", "b.jpg")
-	do(t, root, Options{}, Correction{Picture: "a.jpg", Label: "hat", New: "shoes"})
+	apply(t, root, Options{}, Correction{Picture: "a.jpg", Label: "hat", New: "shoes"})
 	write(t, root, map[string]string{"images.csv": "image,label\nb.jpg,coat\na.jpg,shoes\n"})
+	var problems *ProblemsError
 	if _, err := Undo(context.Background(), root); !errors.As(err, &problems) {
 		t.Errorf("%v", err)
 	}
-	if got := tree(t, root)["images.csv"]; got != "image,label\nb.jpg,coat\na.jpg,shoes\n" {
+	if got := readTree(t, root)["images.csv"]; got != "image,label\nb.jpg,coat\na.jpg,shoes\n" {
 		t.Errorf("%q", got)
 	}
+}
 
-	// Logs that somebody else wrote.
+// TestUndoRefusesLogs has logs that Apply never writes.
+func TestUndoRefusesLogs(t *testing.T) {
 	const head = "step,from,to,separator,line,column,before,after\n"
 	for name, text := range map[string]string{
-		"empty": "", "text": "hello\n", "broken": head + "move,\"a", "unknown step": head + "copy,a,b,,,,,\n",
+		"empty":          "",
+		"text":           "hello\n",
+		"broken":         head + "move,\"a",
+		"unknown step":   head + "copy,a,b,,,,,\n",
 		"move out":       head + "move,../x,hat/1.jpg,,,,,\n",
 		"move in":        head + "move,hat/2.jpg,../../x,,,,,\n",
 		"absolute":       head + "move,/x,hat/1.jpg,,,,,\n",
@@ -526,15 +536,13 @@ func TestUndoRefuses(t *testing.T) {
 		root := t.TempDir()
 		write(t, root, map[string]string{".garb-relabel-1.csv": text,
 			"images.csv": "image,label\na.jpg,hat\nb.jpg,hat\n"}, "hat/1.jpg", "t/x")
-		before := tree(t, root)
+		before := readTree(t, root)
 		if u, err := Undo(context.Background(), root); err == nil {
 			t.Errorf("%s: %+v", name, u)
 		}
-		if diff := same(before, tree(t, root)); diff != "" {
-			t.Errorf("%s: something changed:\n%s", name, diff)
-		}
+		checkSame(t, before, root)
 	}
-	if _, err := Undo(context.Background(), filepath.Join(root, "nix")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Undo(context.Background(), filepath.Join(t.TempDir(), "nix")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 }
@@ -548,7 +556,11 @@ func TestParseCorrections(t *testing.T) {
 	}{
 		"all": {"picture,label,proposed\na,hat,shoes\nb,hat,coat\n",
 			[]Correction{{2, "a", "hat", "shoes"}, {3, "b", "hat", "coat"}}, 2, ""},
-		"accepted": {"rank,picture,label,proposed,accepted\n1,a,hat,shoes,yes\n2,b,hat,coat,\n3,c,hat,coat,no\n4,d,hat,coat, X \n5,e,hat,coat,1\n6,f,hat,coat,TRUE\n", []Correction{{2, "a", "hat", "shoes"}, {5, "d", "hat", "coat"}, {6, "e", "hat", "coat"}, {7, "f", "hat", "coat"}}, 6, ""},
+		"accepted": {"rank,picture,label,proposed,accepted\n1,a,hat,shoes,yes\n2,b,hat,coat,\n3,c,hat,coat,no\n" +
+			"4,d,hat,coat, X \n5,e,hat,coat,1\n6,f,hat,coat,TRUE\n",
+			[]Correction{
+				{2, "a", "hat", "shoes"}, {5, "d", "hat", "coat"}, {6, "e", "hat", "coat"}, {7, "f", "hat", "coat"},
+			}, 6, ""},
 		"semicolon": {"\xef\xbb\xbfPicture;New;Label\r\n\"a;\r\nb\";shoes;hat\r\n",
 			[]Correction{{2, "a;\r\nb", "hat", "shoes"}}, 1, ""},
 		"tab": {"picture\tlabel\tnew_label\n\"a,\"\"b\"\"\"\t hat \tshoes",
@@ -581,7 +593,7 @@ func TestParseCorrections(t *testing.T) {
 	}
 }
 
-// A file of a million rows is read whole, and its problems are shown in a few lines.
+// TestManyCorrections checks that a million rows are read, and that an error shows few problems.
 func TestManyCorrections(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, nil, "hat/1.jpg", "shoes/2.jpg")
@@ -601,16 +613,16 @@ func TestManyCorrections(t *testing.T) {
 	}
 }
 
-// drawnTable is a table in any form, with its separator.
-type drawnTable struct {
+// randomTable is a table in a random form.
+type randomTable struct {
 	text      string
 	delimiter byte
 	labels    []string
 	column    int
 }
 
-func drawTable(t *rapid.T) drawnTable {
-	d := drawnTable{delimiter: rapid.SampledFrom(separators).Draw(t, "separator")}
+func drawTable(t *rapid.T) randomTable {
+	d := randomTable{delimiter: rapid.SampledFrom(separators).Draw(t, "separator")}
 	end := rapid.SampledFrom([]string{"\n", "\r\n"}).Draw(t, "end")
 	columns := rapid.IntRange(2, 4).Draw(t, "columns")
 	d.column = rapid.IntRange(1, columns-1).Draw(t, "column")
@@ -662,8 +674,8 @@ func drawTable(t *rapid.T) drawnTable {
 	return d
 }
 
-// Rows whose labels change, and no others, differ for encoding/csv, and undo gives the
-// same bytes.
+// TestTableRoundTrip checks that only the corrected labels change, as encoding/csv reads the
+// table, and that undo restores all bytes.
 func TestTableRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawTable(t)
@@ -677,7 +689,7 @@ func TestTableRoundTrip(t *testing.T) {
 			files[fmt.Sprintf("p%d.jpg", i+1)] = "x"
 		}
 		write(t, root, files)
-		before := tree(t, root)
+		before := readTree(t, root)
 		var corrections []Correction
 		want := slices.Clone(d.labels)
 		for i, label := range d.labels {
@@ -687,9 +699,9 @@ func TestTableRoundTrip(t *testing.T) {
 					Label: label, New: want[i]})
 			}
 		}
-		log := do(t, root, Options{NewClasses: true}, corrections...)
-		rows := parsed(t, before["images.csv"], d.delimiter)
-		for i, row := range parsed(t, tree(t, root)["images.csv"], d.delimiter) {
+		log := apply(t, root, Options{NewClasses: true}, corrections...)
+		rows := parseTable(t, before["images.csv"], d.delimiter)
+		for i, row := range parseTable(t, readTree(t, root)["images.csv"], d.delimiter) {
 			for c, v := range row {
 				old := rows[i][c]
 				if i > 0 && c == d.column && strings.TrimSpace(v) != want[i-1] || (i == 0 || c != d.column) &&
@@ -699,15 +711,13 @@ func TestTableRoundTrip(t *testing.T) {
 			}
 		}
 		if log != "" {
-			undoAll(t, root)
+			undo(t, root)
 		}
-		if diff := same(before, tree(t, root)); diff != "" {
-			t.Fatalf("after undo:\n%s", diff)
-		}
+		checkSame(t, before, root)
 	})
 }
 
-func parsed(t fataler, text string, delimiter byte) [][]string {
+func parseTable(t fataler, text string, delimiter byte) [][]string {
 	t.Helper()
 	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, utf8Mark)))
 	r.Comma, r.FieldsPerRecord = rune(delimiter), -1
@@ -745,9 +755,9 @@ func TestTreeRoundTrip(t *testing.T) {
 				}
 			}
 		}
-		before := tree(t, root)
-		log := do(t, root, Options{NewClasses: true}, corrections...)
-		after := tree(t, root)
+		before := readTree(t, root)
+		log := apply(t, root, Options{NewClasses: true}, corrections...)
+		after := readTree(t, root)
 		for _, c := range corrections {
 			to := strings.Replace(c.Picture, prefix+c.Label+"/", prefix+c.New+"/", 1)
 			if after[to] != c.Picture {
@@ -755,15 +765,14 @@ func TestTreeRoundTrip(t *testing.T) {
 			}
 		}
 		if log != "" {
-			undoAll(t, root)
+			undo(t, root)
 		}
-		if diff := same(before, tree(t, root)); diff != "" {
-			t.Fatalf("after undo:\n%s", diff)
-		}
+		checkSame(t, before, root)
 	})
 }
 
-// The scanner and encoding/csv agree about what is a table, and about every field.
+// FuzzScanner checks that the scanner and encoding/csv agree about what is a table, and about
+// every field.
 func FuzzScanner(f *testing.F) {
 	for _, c := range tables {
 		f.Add(c.before)
@@ -772,34 +781,39 @@ func FuzzScanner(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, input string) {
-		r := csv.NewReader(strings.NewReader(strings.TrimPrefix(input, utf8Mark)))
-		r.FieldsPerRecord = -1
+		want := csv.NewReader(strings.NewReader(strings.TrimPrefix(input, utf8Mark)))
+		want.FieldsPerRecord = -1
 		s := newScanner([]byte(input), ',')
-		var rec record
-		for {
-			want, wantErr := r.Read()
-			ok, err := s.next(&rec)
-			var syntax *csv.ParseError
-			if errors.As(wantErr, &syntax) != (err != nil) {
-				t.Fatalf("%v, encoding/csv says %v", err, wantErr)
-			}
-			if err != nil || !ok {
-				if err == nil && wantErr == nil {
-					t.Fatalf("encoding/csv has another record: %q", want)
-				}
-				return
-			}
-			if wantErr != nil {
-				t.Fatalf("encoding/csv: %v", wantErr)
-			}
-			if line, _ := r.FieldPos(0); line != rec.line || len(want) != len(rec.fields) {
-				t.Fatalf("line %d with %d fields, want line %d with %q", rec.line, len(rec.fields), line, want)
-			}
-			for i, f := range rec.fields {
-				if got := strings.ReplaceAll(unquote([]byte(input)[f.start:f.end]), "\r\n", "\n"); got != want[i] {
-					t.Fatalf("field %d is %q, want %q", i, got, want[i])
-				}
-			}
+		for compareRecords(t, input, s, want) {
 		}
 	})
+}
+
+// compareRecords reads a record by both, and reports whether there may be another.
+func compareRecords(t *testing.T, input string, s *scanner, r *csv.Reader) bool {
+	var got record
+	want, wantErr := r.Read()
+	ok, err := s.read(&got)
+	var syntax *csv.ParseError
+	switch {
+	case errors.As(wantErr, &syntax) != (err != nil):
+		t.Fatalf("%v, encoding/csv says %v", err, wantErr)
+	case err != nil:
+		return false
+	case !ok && wantErr == nil:
+		t.Fatalf("encoding/csv has another record: %q", want)
+	case !ok:
+		return false
+	case wantErr != nil:
+		t.Fatalf("encoding/csv: %v", wantErr)
+	}
+	if line, _ := r.FieldPos(0); line != got.line || len(want) != len(got.fields) {
+		t.Fatalf("line %d with %d fields, want line %d with %q", got.line, len(got.fields), line, want)
+	}
+	for i, f := range got.fields {
+		if value := strings.ReplaceAll(unquote([]byte(input)[f.start:f.end]), "\r\n", "\n"); value != want[i] {
+			t.Fatalf("field %d is %q, want %q", i, value, want[i])
+		}
+	}
+	return true
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	_ "embed"
 	"fmt"
 	"html/template"
 	"io"
@@ -12,25 +13,25 @@ import (
 // Series is a curve of a Chart.
 type Series struct {
 	Name   string
-	X, Y   []float64 // of one length; points that are no numbers are left out
+	X, Y   []float64 // of the same length; points that are not numbers are left out
 	Dashed bool
-	// Low and High, if not nil, are a band around the curve: of Y's length. Where
-	// either is no number the band is left out.
+	// Low and High, if not nil, bound a band around the curve. They have Y's length. The band
+	// is left out where one of them is not a number.
 	Low, High []float64
 }
 
-// Chart is a plot of curves. Its colours are those of the page it stands on.
+// Chart is a plot of curves. On a page it takes the page's colours.
 type Chart struct {
 	Title, XLabel, YLabel string
 	Series                []Series
-	LogX                  bool // the axis of x is logarithmic: only positive values are drawn
-	// YMin and YMax bound the axis of y; both 0: what the curves need.
+	LogX                  bool // the x axis is logarithmic and shows positive values only
+	// YMin and YMax bound the y axis. If both are 0, it covers the curves.
 	YMin, YMax float64
-	Points     bool    // a mark at each point of curves that are not dashed
-	MarkX      float64 // a line across at this x, if not 0 and on the axis
+	Points     bool    // solid curves have a mark at each point
+	MarkX      float64 // a vertical line at this x, unless 0 or off the axis
 }
 
-// The drawing, in its own units.
+// Sizes and places in the drawing, in its own units.
 const (
 	chartWidth, chartHeight  = 520, 300
 	plotLeft, plotTop        = 70, 30
@@ -40,19 +41,20 @@ const (
 	legendLine, legendIndent = 16, 32
 )
 
-// SVG draws the chart as an element to stand in a page of Page's.
+// SVG returns the chart as an element for the body of a page.
 func (c Chart) SVG() template.HTML {
 	var b strings.Builder
 	c.draw(&b, "")
 	return template.HTML(b.String())
 }
 
-// WriteSVG writes the chart as a file of its own, in light colours.
+//go:embed chart.css
+var chartStyle string
+
+// WriteSVG writes the chart as an SVG file, in light colours.
 func (c Chart) WriteSVG(w io.Writer) error {
 	var b strings.Builder
-	c.draw(&b,
-		`<style>svg{--line:#dde1e6;--faint:#6a7077;--c0:#2563a8;--c1:#c2571a;--c2:#2b8a4b;--c3:#8a3fa0;--c4:#b3861a;--c5:#178a94;--c6:#b8324c;--c7:#5c6470;background:#fff}`+
-			`text{fill:#6a7077;font:12px sans-serif}.title{fill:#1c1e21;font-weight:600}</style>`)
+	c.draw(&b, "<style>"+chartStyle+"</style>")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -87,29 +89,20 @@ func (c Chart) draw(b *strings.Builder, style string) {
 	text((plotLeft+plotRight)/2, chartHeight-6, "middle", "", c.XLabel)
 	fmt.Fprintf(b, `<text x="13" y="%d" text-anchor="middle" transform="rotate(-90 13 %[1]d)">%s</text>`,
 		(plotTop+plotBottom)/2, template.HTMLEscapeString(c.YLabel))
-	if c.MarkX != 0 && x.holds(c.MarkX) {
+	if c.MarkX != 0 && x.accepts(c.MarkX) {
 		line(x.place(c.MarkX), plotTop, x.place(c.MarkX), plotBottom, `stroke="var(--c1)" stroke-dasharray="4 3"`)
 	}
 	for i, s := range c.Series {
-		c.curve(b, i, s, x, y)
+		c.drawCurve(b, i, s, x, y)
 	}
-	c.legend(b)
+	c.drawLegend(b)
 	b.WriteString("</svg>")
 }
 
-func (c Chart) curve(b *strings.Builder, i int, s Series, x, y axis) {
+func (c Chart) drawCurve(b *strings.Builder, i int, s Series, x, y axis) {
 	colour := fmt.Sprintf("var(--c%d)", i%chartColours)
 	if s.Low != nil {
-		var high, low []string // the band's edge: there, and back
-		for j := range s.X {
-			if x.holds(s.X[j]) && y.holds(s.Low[j]) && y.holds(s.High[j]) {
-				high = append(high, fmt.Sprintf("%.1f,%.1f", x.place(s.X[j]), y.place(s.High[j])))
-				low = append(low, fmt.Sprintf("%.1f,%.1f", x.place(s.X[j]), y.place(s.Low[j])))
-			}
-		}
-		slices.Reverse(low)
-		fmt.Fprintf(b, `<polygon points="%s" fill="%s" opacity=".15"/>`, strings.Join(append(high, low...), " "),
-			colour)
+		drawBand(b, s, x, y, colour)
 	}
 	dash := ""
 	if s.Dashed {
@@ -118,14 +111,14 @@ func (c Chart) curve(b *strings.Builder, i int, s Series, x, y axis) {
 	var path strings.Builder
 	command := "M"
 	for j := range s.X {
-		if !x.holds(s.X[j]) || !y.holds(s.Y[j]) {
+		if !x.accepts(s.X[j]) || !y.accepts(s.Y[j]) {
 			command = "M"
 			continue
 		}
 		px, py := x.place(s.X[j]), y.place(s.Y[j])
 		fmt.Fprintf(&path, "%s%.1f %.1f", command, px, py)
 		command = "L"
-		if c.Points && !s.Dashed || len(s.X) == 1 { // of one point there is no line
+		if c.Points && !s.Dashed || len(s.X) == 1 { // a single point makes no line
 			fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`, px, py, colour)
 		}
 	}
@@ -133,8 +126,21 @@ func (c Chart) curve(b *strings.Builder, i int, s Series, x, y axis) {
 		path.String(), colour, dash)
 }
 
-// legend names the curves, below the drawing.
-func (c Chart) legend(b *strings.Builder) {
+// drawBand fills the area between s.Low and s.High.
+func drawBand(b *strings.Builder, s Series, x, y axis, colour string) {
+	var high, low []string // the upper edge from left to right, then the lower one back
+	for j := range s.X {
+		if x.accepts(s.X[j]) && y.accepts(s.Low[j]) && y.accepts(s.High[j]) {
+			high = append(high, fmt.Sprintf("%.1f,%.1f", x.place(s.X[j]), y.place(s.High[j])))
+			low = append(low, fmt.Sprintf("%.1f,%.1f", x.place(s.X[j]), y.place(s.Low[j])))
+		}
+	}
+	slices.Reverse(low)
+	fmt.Fprintf(b, `<polygon points="%s" fill="%s" opacity=".15"/>`, strings.Join(append(high, low...), " "), colour)
+}
+
+// drawLegend names the curves, below the drawing.
+func (c Chart) drawLegend(b *strings.Builder) {
 	if len(c.Series) < 2 {
 		return
 	}
@@ -150,18 +156,20 @@ func (c Chart) legend(b *strings.Builder) {
 	}
 }
 
-// axis maps values to places in the drawing.
+// axis maps values to coordinates in the drawing.
 type axis struct {
-	low, high   float64 // values, or their logarithms
-	first, last float64 // places
+	low, high   float64 // values, or their logarithms to base 10
+	first, last float64 // coordinates
 	log         bool
 }
 
-func (a axis) holds(v float64) bool {
-	const largest = 1e100 // differences of such are still numbers
+// accepts reports whether the axis can show v.
+func (a axis) accepts(v float64) bool {
+	const largest = 1e100 // differences of such values do not overflow
 	return math.Abs(v) <= largest && (!a.log || v > 1/largest)
 }
 
+// place returns the coordinate of v, or of the nearer end of the axis.
 func (a axis) place(v float64) float64 {
 	if a.log {
 		v = math.Log10(v)
@@ -170,7 +178,7 @@ func (a axis) place(v float64) float64 {
 	return a.first + min(max(share, 0), 1)*(a.last-a.first)
 }
 
-// ticks are round values on the axis: powers of ten on a logarithmic one.
+// ticks returns round values on the axis: powers of ten if it is logarithmic.
 func (a axis) ticks() []float64 {
 	var all []float64
 	if a.log {
@@ -187,7 +195,7 @@ func (a axis) ticks() []float64 {
 	return all
 }
 
-// roundStep returns the 1, 2 or 5 times a power of ten nearest above v.
+// roundStep returns the smallest of 1, 2 and 5 times a power of ten that is at least v.
 func roundStep(v float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, m := range []float64{1, 2, 5} {
@@ -208,12 +216,12 @@ func (a axis) format(v float64) string {
 	return fmt.Sprintf("%.6g", v)
 }
 
-// axes returns axes that hold all curves.
+// axes returns axes that cover all curves.
 func (c Chart) axes() (x, y axis) {
 	x = axis{low: math.Inf(1), high: math.Inf(-1), first: plotLeft, last: plotRight, log: c.LogX}
 	y = axis{low: math.Inf(1), high: math.Inf(-1), first: plotBottom, last: plotTop}
 	grow := func(a *axis, v float64) {
-		if a.holds(v) {
+		if a.accepts(v) {
 			if a.log {
 				v = math.Log10(v)
 			}
@@ -232,14 +240,14 @@ func (c Chart) axes() (x, y axis) {
 	}
 	if c.YMin != 0 || c.YMax != 0 {
 		y.low, y.high = c.YMin, c.YMax
-	} else if room := (y.high - y.low) / 25; room > 0 { // no curve lies on the edge
+	} else if room := (y.high - y.low) / 25; room > 0 { // so that no curve lies on the edge
 		y.low, y.high = y.low-room, y.high+room
 	}
 	for _, a := range []*axis{&x, &y} {
-		if !(a.low <= a.high) { // nothing is drawn
+		if !(a.low <= a.high) { // there is nothing to draw
 			a.low, a.high = 0, 1
 		}
-		// A curve of one value, or nearly, stands in the middle.
+		// A constant curve, or nearly so, goes in the middle.
 		if size := max(math.Abs(a.low), math.Abs(a.high)); a.high-a.low <= 1e-9*size || a.low == a.high {
 			room := max(size/2, 0.5)
 			if a.log {

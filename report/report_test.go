@@ -8,7 +8,6 @@ import (
 	"image/jpeg"
 	"io"
 	"math"
-	"os"
 	"strings"
 	"testing"
 
@@ -17,8 +16,8 @@ import (
 	"garb/picture"
 )
 
-// wellFormed reads all of an XML document.
-func wellFormed(t interface{ Fatalf(string, ...any) }, text string) {
+// checkXML fails the test unless text is well-formed XML.
+func checkXML(t interface{ Fatalf(string, ...any) }, text string) {
 	d := xml.NewDecoder(strings.NewReader(text))
 	for {
 		if _, err := d.Token(); errors.Is(err, io.EOF) {
@@ -31,8 +30,8 @@ func wellFormed(t interface{ Fatalf(string, ...any) }, text string) {
 
 func TestPage(t *testing.T) {
 	var b bytes.Buffer
-	if err := Page(&b, "a <title>",
-		Chart{Title: "x & y", Series: []Series{{Name: "<b>", X: []float64{1, 2}, Y: []float64{3, 4}}}}.SVG()); err != nil {
+	chart := Chart{Title: "x & y", Series: []Series{{Name: "<b>", X: []float64{1, 2}, Y: []float64{3, 4}}}}
+	if err := Page(&b, "a <title>", chart.SVG()); err != nil {
 		t.Fatal(err)
 	}
 	text := b.String()
@@ -41,7 +40,7 @@ func TestPage(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	rest := strings.ReplaceAll(text, "http://www.w3.org/2000/svg", "") // a name, not an address
+	rest := strings.ReplaceAll(text, "http://www.w3.org/2000/svg", "") // a name space, not an address
 	for _, foreign := range []string{"http:", "https:", "src=", "<script", "@import"} {
 		if strings.Contains(rest, foreign) {
 			t.Errorf("the page has %q", foreign)
@@ -49,8 +48,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// TestChartAnyValues: whatever the values, the drawing is well-formed and has places
-// that are numbers inside it.
+// TestChartAnyValues checks that a chart of any values is well-formed and that all its
+// coordinates are numbers.
 func TestChartAnyValues(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		value := rapid.OneOf(rapid.Float64(),
@@ -66,16 +65,18 @@ func TestChartAnyValues(t *testing.T) {
 				X: rapid.SliceOfN(value, n, n).Draw(r, "x"), Y: rapid.SliceOfN(value, n, n).Draw(r, "y"),
 			}
 			if rapid.Bool().Draw(r, "band") {
-				one.Low, one.High = rapid.SliceOfN(value, n, n).Draw(r, "low"),
-					rapid.SliceOfN(value, n, n).Draw(r, "high")
+				one.Low = rapid.SliceOfN(value, n, n).Draw(r, "low")
+				one.High = rapid.SliceOfN(value, n, n).Draw(r, "high")
 			}
 			s = append(s, one)
 		}
-		text := string(Chart{Title: "t", Series: s, LogX: rapid.Bool().Draw(r, "log"), MarkX: value.Draw(r, "mark"),
-			Points: true}.SVG())
-		wellFormed(r, text)
+		text := string(Chart{
+			Title: "t", Series: s, Points: true,
+			LogX: rapid.Bool().Draw(r, "log"), MarkX: value.Draw(r, "mark"),
+		}.SVG())
+		checkXML(r, text)
 		if strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
-			r.Fatalf("a place is no number: %s", text)
+			r.Fatalf("a coordinate is not a number: %s", text)
 		}
 	})
 }
@@ -117,16 +118,6 @@ func TestThumbnail(t *testing.T) {
 		t.Fatalf("%v, %v", m.Bounds(), err)
 	}
 	if r, g, _, _ := m.At(30, 10).RGBA(); r>>8 < 190 || g>>8 > 30 {
-		t.Errorf("its colour is %d, %d", r>>8, g>>8)
+		t.Errorf("its red and green are %d and %d", r>>8, g>>8)
 	}
-}
-
-func ExampleChart_WriteSVG() {
-	c := Chart{Title: "loss", Series: []Series{{Name: "train", X: []float64{1, 2, 3}, Y: []float64{1, 0.5, 0.3}}}}
-	var b bytes.Buffer
-	if err := c.WriteSVG(&b); err != nil {
-		panic(err)
-	}
-	os.Stdout.WriteString(b.String()[:4])
-	// Output: <svg
 }

@@ -348,20 +348,3 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
-
-func ExampleWrite() {
-	var b bytes.Buffer
-	weights := Map{"classifier/bias": FromSlice([]float32{0.5, -1}, 2)}
-	if err := Write(&b, map[string]string{"made by": "example"}, weights, Float16); err != nil {
-		fmt.Println(err)
-		return
-	}
-	f, err := Decode(b.Bytes())
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	bias, err := f.Tensor("classifier/bias")
-	fmt.Println(f.Names(), bias.Shape, bias.Data, err)
-	// Output: [classifier/bias] [2] [0.5 -1] <nil>
-}

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"testing"
 
-	"garb/internal/near"
+	"garb/internal/peertest"
 	"garb/keras"
 	"garb/nn"
 	"garb/onnx"
@@ -361,7 +361,7 @@ func TestRandomNetworksInLiteRT(t *testing.T) {
 		cases = append(cases, c)
 	}
 	r := run(t, cases)
-	var tally near.Tally
+	var tally peertest.Tally
 	used := map[string]bool{}
 	delegated := 0
 	for _, c := range cases {

@@ -446,21 +446,3 @@ func FuzzPickle(f *testing.F) {
 		}
 	})
 }
-
-func ExampleDecode() {
-	data, err := os.ReadFile(filepath.Join("testdata", "zip.pth"))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	s, err := Decode(data)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(s.Tensors.Names(), s.Tensors["0.weight"].Shape)
-	fmt.Println("left out:", s.Integers)
-	// Output:
-	// [0.weight 1.bias 1.running_mean 1.running_var 1.weight 3.bias 3.weight] [4 3 3 3]
-	// left out: [1.num_batches_tracked]
-}

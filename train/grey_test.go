@@ -4,8 +4,8 @@ import (
 	"math"
 	"testing"
 
-	"garb"
 	"garb/backbone"
+	"garb/model"
 	"garb/picture"
 	"garb/weights"
 )
@@ -20,12 +20,12 @@ func TestGrey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Backbone, c.FineTune, c.Preprocessing = a.Name, "all", a.Spec
+			c.Backbone, c.FineTune, c.Preprocessing = a.Name, FineTune{All: true}, a.Spec
 			c.Preprocessing.Width, c.Preprocessing.Height = 24, 24
 			c.Augment.CutMix, c.Augment.Erasing = 1, 0.5
 		},
 		"pretrained":          func(*Config) {},
-		"pretrained, changed": func(c *Config) { c.FineTune, c.Augment.HorizontalFlip = "2", true },
+		"pretrained, changed": func(c *Config) { c.FineTune, c.Augment.HorizontalFlip = FineTune{Last: 2}, true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := config(t, data)
@@ -35,15 +35,16 @@ func TestGrey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			model, err := garb.Open(result.Checkpoint, garb.Options{})
+			classifier, err := model.Open(result.Checkpoint, model.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n, err := model.Network(); err != nil || n.Layers[0].Shape[2] != 1 || !model.Spec().Grey {
+			n, err := classifier.Network()
+			if err != nil || n.Layers[0].Shape[2] != 1 || !classifier.Spec().Grey {
 				t.Errorf("%v, input %v", err, n.Layers[0])
 			}
-			answersAsTrained(t, model, config, result)
-			base, err := garb.BackboneOf(result.Checkpoint, "")
+			answersAsTrained(t, classifier, config, result)
+			base, err := model.FindBackbone(result.Checkpoint, "")
 			if err != nil || !base.Spec.Grey {
 				t.Errorf("as a backbone it is for %+v, %v", base.Spec, err)
 			}
@@ -65,10 +66,10 @@ func TestGreyFeatures(t *testing.T) {
 	spec.Width, spec.Height = 64, 64
 	grey := spec
 	grey.Grey = true
-	p := garb.GoldenPicture(3)
+	p := model.DrawGoldenPicture(3)
 	var features [2][]float32
 	for i, s := range []picture.Spec{spec, grey} {
-		e, err := garb.NewExtractor(a, w, s, garb.Options{})
+		e, err := model.NewExtractor(a, w, s, model.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"garb/backbone"
-	"garb/internal/near"
+	"garb/internal/peertest"
 	"garb/nn"
 	"garb/weights"
 )
@@ -12,7 +12,7 @@ import (
 // TestKerasSteps compares the losses and weights of ten training steps of all layers of
 // EfficientNet-Lite0 with Keras's.
 func TestKerasSteps(t *testing.T) {
-	all, err := near.ReadSteps("../internal/near/testdata/keras_steps.json")
+	all, err := peertest.ReadSteps("../internal/peertest/testdata/keras_steps.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestKerasSteps(t *testing.T) {
 			g := a.WithHead(64, 64, func(b *nn.Builder, x nn.Value) nn.Value {
 				return b.Dense(backbone.ClassifierName, x, 10, nn.WithBias())
 			})
-			wrong, lossOff, weightOff := near.Replay(t, s, g, pretrained)
+			wrong, lossOff, weightOff := peertest.Replay(t, s, g, pretrained)
 			t.Logf("largest difference of a loss %.1e, of a weight %.1e", lossOff, weightOff)
 			for _, w := range wrong {
 				t.Error(w)

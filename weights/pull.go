@@ -60,13 +60,18 @@ func (s Source) checkDigest(origin string, data []byte) error {
 }
 
 // Download downloads a source's official file and checks its digest. It calls progress, unless nil,
-// with the bytes received and the total (−1 if unknown). Its errors are a *DownloadError, a
+// with the bytes received and the total (−1 if unknown). What a failed or stopped download received
+// stays in the cache folder, and the next one continues from there. Errors are a *DownloadError, a
 // *DigestError or the context's.
 func Download(ctx context.Context, client *http.Client, s Source, progress func(done, total int64)) ([]byte, error) {
 	if s.BuiltIn {
 		return nil, fmt.Errorf("the weights %q are built into garb; there is nothing to download", s.Name)
 	}
-	data, err := download.Get(ctx, client, s.URL, s.MaxBytes, progress)
+	partial := ""
+	if path, err := s.Path(); err == nil {
+		partial = path + ".partial"
+	}
+	data, err := download.Fetch(ctx, client, s.URL, s.MaxBytes, partial, progress)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err() // stopped by the caller, which needs no advice

@@ -19,8 +19,8 @@ import (
 
 	"golang.org/x/image/bmp"
 
-	"garb"
 	"garb/dataset"
+	"garb/model"
 	"garb/picture"
 )
 
@@ -37,7 +37,7 @@ func main() {
 	}
 	limits := picture.DefaultLimits()
 	limits.MaxBytes = 64 << 20 // of a bitmap of 12 megapixels
-	classifier, err := garb.Open(garb.Clothing, garb.Options{Threads: 1, Limits: limits})
+	classifier, err := model.Open(model.Clothing, model.Options{Threads: 1, Limits: limits})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func main() {
 
 // both classifies a sample's photo at reduced and at full scale. The latter gets
 // the photo's pixels as a bitmap, which is always decoded whole.
-func both(c *garb.Classifier, s dataset.Sample, l picture.Limits) (reduced, full []garb.Prediction, reduction int,
+func both(c *model.Classifier, s dataset.Sample, l picture.Limits) (reduced, full []model.Prediction, reduction int,
 	err error) {
 	ctx := context.Background()
 	data, err := s.Read(l)
@@ -137,7 +137,7 @@ func rgba(p *picture.RGB) *image.RGBA {
 	return m
 }
 
-func probability(predictions []garb.Prediction, class string) float64 {
+func probability(predictions []model.Prediction, class string) float64 {
 	for _, p := range predictions {
 		if p.Class == class {
 			return p.Probability

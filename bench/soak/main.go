@@ -41,7 +41,7 @@ func main() {
 	binary := flag.String("garb", "bin/garb", "the garb command to start")
 	duration := flag.Duration("duration", 5*time.Minute, "how long, from 20s to 1h")
 	clients := flag.Int("clients", 8, "clients that ask at saturation, from 1 to 64")
-	model := flag.String("model", "clothing.safetensors", "a model file, to publish as versions")
+	model := flag.String("model", "model/clothing.safetensors", "a model file, to publish as versions")
 	flag.Parse()
 	if *duration < 20*time.Second || *duration > time.Hour || *clients < 1 || *clients > 64 || flag.NArg() > 0 {
 		flag.Usage()

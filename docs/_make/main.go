@@ -1,5 +1,5 @@
-// Command _make draws docs/classify.svg: drawn pictures beside what garb really prints for
-// them. Run it in the project's root: go run ./docs/_make/main.go
+// Command _make draws docs/classify.svg: drawn pictures, and what garb prints for them. Run it
+// in the project's root: go run ./docs/_make/main.go
 package main
 
 import (
@@ -38,12 +38,13 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Fprintf(&b, "<image href=\"data:image/jpeg;base64,%s\" x=\"%d\" y=\"20\" width=\"%d\" height=\"180\" "+
-			"preserveAspectRatio=\"xMidYMid meet\"/>\n", base64.StdEncoding.EncodeToString(pixels), 25+i*(column+5), column-10)
+		fmt.Fprintf(&b, `<image href="data:image/jpeg;base64,%s" x="%d" y="20" width="%d" height="180" `+
+			`preserveAspectRatio="xMidYMid meet"/>`+"\n",
+			base64.StdEncoding.EncodeToString(pixels), 25+i*(column+5), column-10)
 	}
 	b.WriteString("<g font-family=\"ui-monospace,Menlo,Consolas,monospace\" font-size=\"15\" fill=\"#d7dae0\">\n")
 	for i, line := range append([]string{"$ garb classify --top 1 examples/*.jpg"}, lines...) {
-		fmt.Fprintf(&b, "<text style=\"white-space:pre\" x=\"25\" y=\"%d\">%s</text>\n", 235+22*i, html.EscapeString(line))
+		fmt.Fprintf(&b, `<text style="white-space:pre" x="25" y="%d">%s</text>`+"\n", 235+22*i, html.EscapeString(line))
 	}
 	b.WriteString("</g>\n</svg>\n")
 	if err := os.WriteFile(out, []byte(b.String()), 0o644); err != nil {

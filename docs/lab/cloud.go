@@ -14,12 +14,12 @@ import (
 	"slices"
 	"strings"
 
-	"garb"
+	"garb/model"
 	"garb/report"
 )
 
-// drawSigmoid draws the answers of the classifier of two classes on validation pictures:
-// each where its z has it on the sigmoid's curve.
+// drawSigmoid draws the answers of the binary classifier on validation pictures, each at its z
+// on the sigmoid's curve.
 func drawSigmoid(w io.Writer) error {
 	const tshirt, most = "t-shirt", 8
 	file, err := os.Open(filepath.Join(kept, "sigmoid.json"))
@@ -32,15 +32,15 @@ func drawSigmoid(w io.Writer) error {
 	answers := json.NewDecoder(file)
 	for {
 		var a struct {
-			Picture     string            `json:"picture"`
-			Predictions []garb.Prediction `json:"predictions"`
+			Picture     string             `json:"picture"`
+			Predictions []model.Prediction `json:"predictions"`
 		}
 		if err := answers.Decode(&a); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return err
 		}
-		// Of the probabilities p and 1−p, z is ln p − ln (1−p).
+		// The probabilities are p and 1−p, and z = ln p − ln (1−p).
 		z := 0.0
 		for _, p := range a.Predictions {
 			if p.Class == tshirt {
@@ -55,19 +55,20 @@ func drawSigmoid(w io.Writer) error {
 		}
 		s.X = append(s.X, min(max(z, -most), most))
 	}
-	for _, s := range []*report.Series{&shirts, &tshirts} { // in order, what joins them is the curve itself
+	for _, s := range []*report.Series{&shirts, &tshirts} { // sorted, so that the line through them is the curve
 		slices.SortFunc(s.X, cmp.Compare[float64])
 		for _, z := range s.X {
 			s.Y = append(s.Y, sigmoid(z))
 		}
 	}
-	c := report.Chart{Title: "Validation pictures on the sigmoid's curve", XLabel: "z", YLabel: "probability of a T-shirt",
+	c := report.Chart{Title: "Validation pictures on the sigmoid's curve", XLabel: "z",
+		YLabel: "probability of a T-shirt",
 		Series: []report.Series{shirts, tshirts}, Points: true}
 	return c.WriteSVG(w)
 }
 
-// drawMap draws the points of a page of garb map, without its pictures: those of the data
-// set are no part of the project.
+// drawMap draws the points of a page of garb map, but not its pictures, since the photos of the
+// data set are not part of the project.
 func drawMap(w io.Writer) error {
 	const side, margin, radius = 720, 24, 1.8
 	data, err := readMap(filepath.Join(kept, "map.html"))
@@ -75,15 +76,17 @@ func drawMap(w io.Writer) error {
 		return err
 	}
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %[1]d" role="img" aria-label="map of the embeddings">`+
+	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %[1]d" role="img" `+
+		`aria-label="map of the embeddings">`+
 		`<style>svg{background:#fff}path{fill:none;stroke-linecap:round;stroke-width:%gpx;opacity:.7}`+
-		`text{fill:#1c1e21;font:600 16px sans-serif;text-anchor:middle;paint-order:stroke;stroke:#fff;stroke-width:4px}</style>`+"\n", side, 2*radius)
+		`text{fill:#1c1e21;font:600 16px sans-serif;text-anchor:middle;paint-order:stroke;`+
+		`stroke:#fff;stroke-width:4px}</style>`+"\n", side, 2*radius)
 	place := func(v float64) float64 { return margin + v*(side-2*margin) }
 	var names strings.Builder
 	for label, name := range data.Labels {
 		var xs, ys []float64
-		// Neighbours on the wheel of colours differ in lightness too. A line of no length
-		// with round ends is a dot, and a third of a circle's bytes.
+		// Neighbouring hues also differ in lightness. A line of zero length with round ends is
+		// a dot, and takes a third of the bytes of a circle.
 		fmt.Fprintf(b, `<path stroke="hsl(%d 65%% %d%%)" d="`, 360*label/len(data.Labels), 38+14*(label%2))
 		for _, p := range data.Points {
 			if p.label == label {
@@ -93,33 +96,35 @@ func drawMap(w io.Writer) error {
 			}
 		}
 		b.WriteString("\"/>\n")
-		if len(xs) > 0 { // in their midst, above the other classes' points
+		if len(xs) > 0 { // at the median, on top of the points
 			slices.Sort(xs)
 			slices.Sort(ys)
-			fmt.Fprintf(&names, `<text x="%.0f" y="%.0f">%s</text>`+"\n", xs[len(xs)/2], ys[len(ys)/2]+5, html.EscapeString(name))
+			fmt.Fprintf(&names, `<text x="%.0f" y="%.0f">%s</text>`+"\n",
+				xs[len(xs)/2], ys[len(ys)/2]+5, html.EscapeString(name))
 		}
 	}
 	b.WriteString(names.String() + "</svg>\n")
 	return b.Flush()
 }
 
-// mapData is what a page of garb map has its script draw.
+// mapData is the data that a page of garb map draws.
 type mapData struct {
 	Labels []string   `json:"labels"`
 	Points []mapPoint `json:"points"`
 }
 
-// mapPoint is at x and y, from 0 to 1 to the right and down.
+// mapPoint is a point at x and y, from 0 to 1, right and down.
 type mapPoint struct {
 	x, y  float64
 	label int
 }
 
-// UnmarshalJSON reads the first three of a point's values.
+// UnmarshalJSON reads the first three values of a point.
 func (p *mapPoint) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, &[]any{&p.x, &p.y, &p.label})
 }
 
+// readMap returns the data in a page of garb map.
 func readMap(path string) (mapData, error) {
 	var data mapData
 	text, err := os.ReadFile(path)
@@ -130,7 +135,7 @@ func readMap(path string) (mapData, error) {
 	_, after, ok := strings.Cut(string(text), begin)
 	inside, _, closed := strings.Cut(after, end)
 	if !ok || !closed {
-		return data, fmt.Errorf("%s: it has no points", path)
+		return data, fmt.Errorf("%s has no points", path)
 	}
 	if err := json.Unmarshal([]byte(inside), &data); err != nil {
 		return data, fmt.Errorf("%s: %w", path, err)

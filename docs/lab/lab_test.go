@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +14,7 @@ import (
 	"testing"
 )
 
-// pagesHere are the pages by name, read in their folder.
+// pagesHere returns the pages of this folder by name.
 func pagesHere(t *testing.T) map[string]string {
 	t.Helper()
 	names, err := filepath.Glob("*.md")
@@ -40,7 +42,7 @@ var (
 	subcommand = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*) {2,}\S`)
 )
 
-// invocations are the words after garb of each use of it on a page.
+// invocations returns the words after garb for each use of it on a page.
 func invocations(text string) [][]string {
 	var found [][]string
 	add := func(line string) {
@@ -50,7 +52,7 @@ func invocations(text string) [][]string {
 		}
 	}
 	for _, m := range console.FindAllStringSubmatch(text, -1) {
-		for _, command := range commandsOf(strings.SplitAfter(m[1], "\n")) {
+		for _, command := range parseCommands(strings.SplitAfter(m[1], "\n")) {
 			add(command)
 		}
 	}
@@ -65,76 +67,110 @@ func invocations(text string) [][]string {
 	return found
 }
 
+// program is a built garb, with the help texts that it has printed.
+type program struct {
+	path  string
+	texts map[string]string // by command
+}
+
+// help returns the help text of a command.
+func (p program) help(t *testing.T, command []string) string {
+	t.Helper()
+	name := strings.Join(command, " ")
+	if _, ok := p.texts[name]; !ok {
+		out, err := exec.Command(p.path, append(slices.Clone(command), "--help")...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("garb %s --help: %v\n%s", name, err, out)
+		}
+		p.texts[name] = string(out)
+	}
+	return p.texts[name]
+}
+
+// subcommands returns the names of the commands below a command.
+func (p program) subcommands(t *testing.T, command []string) (names []string) {
+	t.Helper()
+	_, list, _ := strings.Cut(p.help(t, command), "Available Commands:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	for _, m := range subcommand.FindAllStringSubmatch(list, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+// findCommand returns the command that the words after garb begin with, or nil if there is none.
+func (p program) findCommand(t *testing.T, words []string) (command []string) {
+	t.Helper()
+	for known := p.subcommands(t, nil); len(known) > 0; known = p.subcommands(t, command) {
+		if len(command) == len(words) {
+			break
+		}
+		if !slices.Contains(known, words[len(command)]) {
+			return nil
+		}
+		command = append(command, words[len(command)])
+	}
+	return command
+}
+
+// unknownFlags returns the flags among the words that the command does not have.
+func (p program) unknownFlags(t *testing.T, command, words []string) (unknown []string) {
+	t.Helper()
+	var known []string
+	for _, m := range flagHelp.FindAllStringSubmatch(p.help(t, command), -1) {
+		known = append(known, m[1])
+	}
+	for _, m := range flag.FindAllStringSubmatch(strings.Join(words, " "), -1) {
+		if !slices.Contains(known, m[1]) {
+			unknown = append(unknown, m[1])
+		}
+	}
+	return unknown
+}
+
+// TestCommandsAndFlagsExist checks the commands of the lab, and those that people who know other
+// programs look up.
 func TestCommandsAndFlagsExist(t *testing.T) {
-	garb := filepath.Join(t.TempDir(), "garb")
-	if out, err := exec.Command("go", "build", "-o", garb, "../../cmd/garb").CombinedOutput(); err != nil {
+	garb := program{filepath.Join(t.TempDir(), "garb"), map[string]string{}}
+	if out, err := exec.Command("go", "build", "-o", garb.path, "../../cmd/garb").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	texts := map[string]string{} // help by command
-	help := func(command ...string) string {
-		name := strings.Join(command, " ")
-		if _, ok := texts[name]; !ok {
-			out, err := exec.Command(garb, append(slices.Clone(command), "--help")...).CombinedOutput()
-			if err != nil {
-				t.Fatalf("garb %s --help: %v\n%s", name, err, out)
-			}
-			texts[name] = string(out)
-		}
-		return texts[name]
+	pages := pagesHere(t)
+	const other = "../from-keras.md"
+	text, err := os.ReadFile(other)
+	if err != nil {
+		t.Fatal(err)
 	}
-	commands := func(text string) (all []string) {
-		_, list, _ := strings.Cut(text, "Available Commands:\n")
-		list, _, _ = strings.Cut(list, "\n\n")
-		for _, m := range subcommand.FindAllStringSubmatch(list, -1) {
-			all = append(all, m[1])
-		}
-		return all
-	}
+	pages[other] = string(text)
 	used := map[string]bool{}
-	for page, text := range pagesHere(t) {
+	for page, text := range pages {
 		for _, words := range invocations(text) {
-			var path []string
-			for known := commands(help()); len(known) > 0; known = commands(help(path...)) {
-				if len(path) == len(words) || !slices.Contains(known, words[len(path)]) {
-					break
-				}
-				path = append(path, words[len(path)])
-			}
-			if len(path) == 0 || len(commands(help(path...))) > 0 && len(path) < len(words) {
+			command := garb.findCommand(t, words)
+			if command == nil {
 				t.Errorf("%s: there is no command garb %s", page, strings.Join(words, " "))
 				continue
 			}
-			var known []string
-			for _, m := range flagHelp.FindAllStringSubmatch(help(path...), -1) {
-				known = append(known, m[1])
+			for _, flag := range garb.unknownFlags(t, command, words) {
+				t.Errorf("%s: garb %s has no --%s", page, strings.Join(command, " "), flag)
 			}
-			for _, m := range flag.FindAllStringSubmatch(strings.Join(words, " "), -1) {
-				if !slices.Contains(known, m[1]) {
-					t.Errorf("%s: garb %s has no --%s", page, strings.Join(path, " "), m[1])
-				}
-			}
-			used[strings.Join(path, " ")] = true
+			used[strings.Join(command, " ")] = true
 		}
 	}
-	for _, command := range []string{"explain", "map", "train", "sweep", "lr-find", "data preview", "evaluate", "models show", "classify", "serve", "convert"} {
+	for _, command := range []string{"explain", "map", "train", "sweep", "lr-find", "data preview",
+		"evaluate", "models show", "classify", "serve", "convert"} {
 		if !used[command] {
 			t.Errorf("no page uses garb %s", command)
 		}
 	}
 }
 
-func TestPicturesAreThereAndUsed(t *testing.T) {
-	const largest = 3_000_000 // bytes of all together
-	used, drawn := map[string]bool{}, map[string]bool{}
+func TestPicturesOnPages(t *testing.T) {
+	drawn := map[string]bool{}
 	for page, text := range pagesHere(t) {
-		for _, p := range pictures(text) {
-			if _, err := os.Stat(p.file); err != nil {
-				t.Errorf("%s: %v", page, err)
-			}
+		for _, p := range findPictures(text) {
 			if filepath.Dir(p.file) != "pictures" {
 				continue
 			}
-			used[filepath.Base(p.file)] = true
 			if p.from == "" {
 				t.Errorf("%s: nothing says where %s is from", page, p.file)
 			}
@@ -146,13 +182,28 @@ func TestPicturesAreThereAndUsed(t *testing.T) {
 			}
 		}
 	}
+	for name := range drawings {
+		if !drawn[name] {
+			t.Errorf("no page shows the drawing %q", name)
+		}
+	}
+}
+
+func TestPictureFiles(t *testing.T) {
+	const largest = 3_000_000 // bytes of all together
+	used := map[string]bool{}
+	for _, text := range pagesHere(t) {
+		for _, p := range findPictures(text) {
+			used[p.file] = true
+		}
+	}
 	files, err := os.ReadDir("pictures")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var total int64
 	for _, f := range files {
-		if !used[f.Name()] {
+		if !used["pictures/"+f.Name()] {
 			t.Errorf("no page shows pictures/%s", f.Name())
 		}
 		info, err := f.Info()
@@ -164,26 +215,44 @@ func TestPicturesAreThereAndUsed(t *testing.T) {
 	if total > largest {
 		t.Errorf("the pictures have %d bytes, more than %d", total, largest)
 	}
-	for name := range drawings {
-		if !drawn[name] {
-			t.Errorf("no page shows the drawing %q", name)
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s#:]+)(?:#[^)]*)?\)|<img src="([^"]+)"`)
+
+func TestEveryPageIsListed(t *testing.T) {
+	pages := pagesHere(t)
+	for page := range pages {
+		if page != "README.md" && !strings.Contains(pages["README.md"], "]("+page+")") {
+			t.Errorf("README.md does not lead to %s", page)
 		}
 	}
 }
 
-var link = regexp.MustCompile(`\]\(([^)\s#:]+)(?:#[^)]*)?\)`)
-
-func TestLinksLeadSomewhere(t *testing.T) {
-	pages := pagesHere(t)
-	for page, text := range pages {
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			if _, err := os.Stat(m[1]); err != nil {
+// TestLinks checks the links between all pages of the project, and the pictures on them.
+func TestLinks(t *testing.T) {
+	const root = "../.."
+	err := filepath.WalkDir(root, func(page string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && slices.Contains([]string{"bin", "runs", "testdata", ".git"}, entry.Name()):
+			return fs.SkipDir
+		case entry.IsDir() || filepath.Ext(page) != ".md":
+			return nil
+		}
+		text, err := os.ReadFile(page)
+		if err != nil {
+			return err
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), cmp.Or(m[1], m[2]))); err != nil {
 				t.Errorf("%s: %v", page, err)
 			}
 		}
-		if page != "README.md" && !strings.Contains(pages["README.md"], "]("+page+")") {
-			t.Errorf("README.md does not lead to %s", page)
-		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -205,9 +274,11 @@ func TestPagesAreFilled(t *testing.T) {
 
 func TestFill(t *testing.T) {
 	const page = "# A page\n\n```console\n$ one \\\n> --more\nold\n> not a command\n$ two\n```\n\n" +
-		"![x](pictures/x.png) <!-- runs/x.png -->\n<!-- course: a | b -->\nold\n<!-- course end -->\n\n```sh\n$ untouched\n```\n"
+		"![x](pictures/x.png) <!-- runs/x.png -->\n<!-- course: a | b -->\nold\n<!-- course end -->\n\n" +
+		"```sh\n$ untouched\n```\n"
 	const want = "# A page\n\n```console\n$ one \\\n> --more\n1\n$ two\n```\n\n" +
-		"![x](pictures/x.png) <!-- runs/x.png -->\n<!-- course: a | b -->\n\ntable of a | b\n<!-- course end -->\n\n```sh\n$ untouched\n```\n"
+		"![x](pictures/x.png) <!-- runs/x.png -->\n<!-- course: a | b -->\n\ntable of a | b\n<!-- course end -->\n\n" +
+		"```sh\n$ untouched\n```\n"
 	var commands []string
 	run := func(c []string) ([]string, error) {
 		commands = append(commands, c...)
@@ -224,7 +295,7 @@ func TestFill(t *testing.T) {
 	if again, err := fill(got, run, rows); err != nil || again != got {
 		t.Errorf("filled again: %v\n%s", err, again)
 	}
-	if p := pictures(got); len(p) != 1 || p[0] != (picture{"pictures/x.png", "runs/x.png"}) {
+	if p := findPictures(got); len(p) != 1 || p[0] != (picture{"pictures/x.png", "runs/x.png"}) {
 		t.Errorf("pictures %+v", p)
 	}
 	for _, broken := range []string{"```console\n$ one\n", "<!-- course: a -->\n"} {
@@ -276,11 +347,11 @@ func TestShellRunsOnce(t *testing.T) {
 
 func TestCourseRows(t *testing.T) {
 	t.Chdir("../..")
-	table, err := courseRows("--size 299")
+	table, err := selectCourseRows("--size 299")
 	if err != nil || strings.Count(table, "\n") != 3 || !strings.Contains(table, "--backbone xception --size 299") {
 		t.Errorf("%v\n%s", err, table)
 	}
-	if _, err := courseRows("--size 1000000"); err == nil {
+	if _, err := selectCourseRows("--size 1000000"); err == nil {
 		t.Error("rows that there are not are no error")
 	}
 }
@@ -314,13 +385,14 @@ func TestDrawMap(t *testing.T) {
 	}
 }
 
-func TestSized(t *testing.T) {
+func TestAddSize(t *testing.T) {
 	for _, c := range []struct{ svg, want string }{
-		{`<svg xmlns="x" viewBox="0 0 52 30" role="img">`, `<svg xmlns="x" viewBox="0 0 52 30" width="52" height="30" role="img">`},
+		{`<svg xmlns="x" viewBox="0 0 52 30" role="img">`,
+			`<svg xmlns="x" viewBox="0 0 52 30" width="52" height="30" role="img">`},
 		{`<svg xmlns="x" width="5" viewBox="0 0 52 30">`, `<svg xmlns="x" width="5" viewBox="0 0 52 30">`},
 		{`<p>`, `<p>`},
 	} {
-		if got := string(sized([]byte(c.svg))); got != c.want {
+		if got := string(addSize([]byte(c.svg))); got != c.want {
 			t.Errorf("%s became %s", c.svg, got)
 		}
 	}

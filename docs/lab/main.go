@@ -1,11 +1,11 @@
-// Command lab runs the commands that the pages beside it tell learners to run, and sets
-// into the pages what they print and the pictures that they give.
+// Command lab runs the commands on the lab's pages, and copies their output and pictures into
+// the pages.
 //
 //	go run ./docs/lab DATA
 //
-// DATA is the small clothing data set. It needs bin/garb (make build). What was run is kept
-// in runs/lab, so that it can be stopped and started again; remove the folder, or a part of
-// it with runs/lab/printed, to run anew.
+// DATA is the small clothing data set. The program needs bin/garb (make build). It keeps all
+// runs in runs/lab, so you can stop it and start it again. To repeat the runs, remove that
+// folder, or a part of it together with runs/lab/printed.
 package main
 
 import (
@@ -47,17 +47,18 @@ func run(ctx context.Context, data string) error {
 	if err != nil {
 		return err
 	}
-	for _, page := range pages { // in the order of their numbers, as later ones use earlier ones' runs
+	for _, page := range pages { // in order, because later pages use the runs of earlier ones
 		text, err := os.ReadFile(page)
 		if err != nil {
 			return err
 		}
-		filled, err := fill(string(text), func(commands []string) ([]string, error) { return shell.run(ctx, commands) }, courseRows)
+		run := func(commands []string) ([]string, error) { return shell.run(ctx, commands) }
+		filled, err := fill(string(text), run, selectCourseRows)
 		if err != nil {
 			return fmt.Errorf("%s: %w", page, err)
 		}
-		for _, p := range pictures(filled) {
-			if err := p.make(); err != nil {
+		for _, p := range findPictures(filled) {
+			if err := p.create(); err != nil {
 				return fmt.Errorf("%s: %s: %w", page, p.file, err)
 			}
 		}

@@ -7,24 +7,28 @@ import (
 	"strings"
 )
 
-// A page's marks are those that a reader of Markdown sees nothing odd in:
+// Marks in a page, which a reader of the Markdown does not notice:
 //
 //	```console
-//	$ garb classify photo.jpg                    run, and what it prints is set below it
-//	> --top 3                                    goes on the line above
+//	$ garb classify photo.jpg                    is run, and its output is put below it
+//	> --top 3                                    continues the line above
 //	```
-//	![…](pictures/NAME) <!-- runs/lab/FILE -->   the picture is copied from there
-//	[…](pictures/NAME) <!-- draw NAME -->        or drawn, see drawings
-//	<!-- course: WORDS -->                       set here: rows of docs/course.md
+//	![…](pictures/NAME) <!-- runs/lab/FILE -->   the picture is copied from FILE
+//	[…](pictures/NAME) <!-- draw NAME -->        the picture is drawn: see drawings
+//	<!-- course: WORDS -->                       rows of docs/course.md are put here
 //	<!-- course end -->
 const (
 	fenceBegin, fenceEnd   = "```console", "```"
 	courseBegin, courseEnd = "<!-- course: ", "<!-- course end -->"
 )
 
-// fill sets into a page what its commands print and the rows that it takes from the
-// course's page. run runs the commands of one block.
-func fill(text string, run func(commands []string) (printed []string, err error), rows func(words string) (string, error)) (string, error) {
+// fill puts the output of its commands and the rows of docs/course.md into a page. run runs
+// the commands of one block.
+func fill(
+	text string,
+	run func(commands []string) (printed []string, err error),
+	rows func(words string) (string, error),
+) (string, error) {
 	var b strings.Builder
 	lines := strings.SplitAfter(text, "\n")
 	for i := 0; i < len(lines); i++ {
@@ -32,11 +36,11 @@ func fill(text string, run func(commands []string) (printed []string, err error)
 		b.WriteString(lines[i])
 		switch {
 		case line == fenceBegin:
-			end, err := endOf(lines, i, fenceEnd)
+			end, err := findEnd(lines, i, fenceEnd)
 			if err != nil {
 				return "", err
 			}
-			commands := commandsOf(lines[i+1 : end])
+			commands := parseCommands(lines[i+1 : end])
 			printed, err := run(commands)
 			if err != nil {
 				return "", err
@@ -46,7 +50,7 @@ func fill(text string, run func(commands []string) (printed []string, err error)
 			}
 			i = end - 1
 		case strings.HasPrefix(line, courseBegin):
-			end, err := endOf(lines, i, courseEnd)
+			end, err := findEnd(lines, i, courseEnd)
 			if err != nil {
 				return "", err
 			}
@@ -61,41 +65,42 @@ func fill(text string, run func(commands []string) (printed []string, err error)
 	return b.String(), nil
 }
 
-func endOf(lines []string, begin int, mark string) (int, error) {
+// findEnd returns the index of the first line after begin that is the mark.
+func findEnd(lines []string, begin int, mark string) (int, error) {
 	for i := begin + 1; i < len(lines); i++ {
 		if strings.TrimSpace(lines[i]) == mark {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("line %d begins what no %s ends", begin+1, mark)
+	return 0, fmt.Errorf("line %d: %s is missing", begin+1, mark)
 }
 
-// commandsOf are the commands among a block's lines; a command of several lines has them
-// all.
-func commandsOf(lines []string) []string {
+// parseCommands returns the commands of a block. A command may have several lines.
+func parseCommands(lines []string) []string {
 	var all []string
-	goesOn := false
+	continued := false
 	for _, line := range lines {
 		line = strings.TrimRight(line, "\n")
 		if command, ok := strings.CutPrefix(line, "$ "); ok {
 			all = append(all, command)
-		} else if more, ok := strings.CutPrefix(line, "> "); ok && goesOn {
+		} else if more, ok := strings.CutPrefix(line, "> "); ok && continued {
 			all[len(all)-1] += "\n" + more
 		}
-		goesOn = len(all) > 0 && strings.HasSuffix(line, `\`)
+		continued = len(all) > 0 && strings.HasSuffix(line, `\`)
 	}
 	return all
 }
 
-// picture is a picture that a page shows or links to, and where it is from.
+// picture is a picture that a page shows or links to, and its source.
 type picture struct {
-	file string // below the pages' folder
-	from string // a file, or "draw NAME"; "" if the page says nothing
+	file string // relative to the folder of the pages
+	from string // a file, or "draw NAME"; "" if the page names no source
 }
 
 var pictureMark = regexp.MustCompile(`\]\(([^)\s]+\.(?:png|jpg|svg))\)(?: <!-- (.+?) -->)?`)
 
-func pictures(text string) []picture {
+// findPictures returns the pictures of a page.
+func findPictures(text string) []picture {
 	var all []picture
 	for _, m := range pictureMark.FindAllStringSubmatch(text, -1) {
 		all = append(all, picture{file: m[1], from: m[2]})
@@ -103,12 +108,12 @@ func pictures(text string) []picture {
 	return all
 }
 
-// course is the page that the longer runs are told of on.
+// course is the page with the longer runs.
 const course = "docs/course.md"
 
-// courseRows is a table of those rows of the course's page that hold the words, several
-// by " | ".
-func courseRows(words string) (string, error) {
+// selectCourseRows returns a table with the rows of the course's page that contain the words.
+// " | " separates alternatives.
+func selectCourseRows(words string) (string, error) {
 	text, err := os.ReadFile(course)
 	if err != nil {
 		return "", err

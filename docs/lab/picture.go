@@ -12,9 +12,8 @@ import (
 	"garb/internal/safefile"
 )
 
-// make copies or draws a picture; one that a page shows without saying where it is from is
-// there already.
-func (p picture) make() error {
+// create copies or draws a picture. A picture without a source must exist already.
+func (p picture) create() error {
 	to := filepath.Join(folder, p.file)
 	if p.from == "" {
 		_, err := os.Stat(to)
@@ -38,19 +37,16 @@ func (p picture) make() error {
 	}
 	text := content.Bytes()
 	if filepath.Ext(to) == ".svg" {
-		text = sized(text)
+		text = addSize(text)
 	}
-	return safefile.Write(to, func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return safefile.Write(to, func(w io.Writer) error { return write(w, text) })
 }
 
 var viewBox = regexp.MustCompile(`^<svg [^>]*viewBox="0 0 (\d+) (\d+)"`)
 
-// sized gives a drawing that only has a shape the size of its own units: a page of Markdown
-// would show it as wide as itself.
-func sized(svg []byte) []byte {
+// addSize adds width and height to an SVG that has only a viewBox. Without them, Markdown pages
+// show it at full width.
+func addSize(svg []byte) []byte {
 	m := viewBox.FindSubmatch(svg)
 	if m == nil || bytes.Contains(m[0], []byte(" width=")) {
 		return svg

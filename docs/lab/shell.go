@@ -19,7 +19,7 @@ import (
 	"garb/internal/safefile"
 )
 
-// shell runs a page's commands.
+// shell runs the commands of the pages.
 type shell struct {
 	data string // folder of the data set
 	env  []string
@@ -38,14 +38,14 @@ func newShell(data string) (*shell, error) {
 	return &shell{data, env}, os.MkdirAll(filepath.Join(kept, "printed"), 0o755)
 }
 
-// between separates what the commands of a block print.
-const between = "\x1e\n"
+// separator stands between the outputs of a block's commands.
+const separator = "\x1e\n"
 
-// outFolder is where a command of ours writes to.
+// outFolder matches the folder that a garb command writes.
 var outFolder = regexp.MustCompile(`(?s)garb (train|explain) .*--out (` + kept + `/\S+)`)
 
-// run runs the commands of a block by one bash, unless that was done before, and returns
-// what each printed.
+// run runs the commands of a block in one bash and returns their outputs. It does not repeat
+// a block that it has run before.
 func (s *shell) run(ctx context.Context, commands []string) ([]string, error) {
 	var script strings.Builder
 	script.WriteString("set -eo pipefail\n")
@@ -58,26 +58,24 @@ func (s *shell) run(ctx context.Context, commands []string) ([]string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		text, err = s.bash(ctx, script.String(), commands)
 		if err == nil {
-			err = safefile.Write(record, func(w io.Writer) error {
-				_, err := w.Write(text)
-				return err
-			})
+			err = safefile.Write(record, func(w io.Writer) error { return write(w, text) })
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	printed := strings.Split(string(text), between)
+	printed := strings.Split(string(text), separator)
 	if len(printed) != len(commands)+1 {
-		return nil, fmt.Errorf("%s: it has what %d commands printed, not %d", record, len(printed)-1, len(commands))
+		return nil, fmt.Errorf("%s has the output of %d commands, not of %d", record, len(printed)-1, len(commands))
 	}
 	return printed, nil
 }
 
+// bash runs a script after it has removed what stopped runs of its commands left.
 func (s *shell) bash(ctx context.Context, script string, commands []string) ([]byte, error) {
 	for _, c := range commands {
 		log.Printf("$ %s", c)
-		// What a run that was stopped has left: these take seconds. A sweep goes on by itself.
+		// These runs take seconds, so they start again. A sweep resumes by itself.
 		if m := outFolder.FindStringSubmatch(c); m != nil {
 			if err := os.RemoveAll(m[2]); err != nil {
 				return nil, err
@@ -92,6 +90,12 @@ func (s *shell) bash(ctx context.Context, script string, commands []string) ([]b
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", strings.Join(commands, "; "), err)
 	}
-	// No page names a folder of this machine.
+	// Pages must not name a folder of this machine.
 	return []byte(strings.ReplaceAll(string(text), s.data, "$DATA")), nil
+}
+
+// write writes all of the text.
+func write(w io.Writer, text []byte) error {
+	_, err := w.Write(text)
+	return err
 }

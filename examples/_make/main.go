@@ -1,6 +1,5 @@
-// Command _make draws the pictures in examples: a T-shirt laid on a floor, garments by
-// package drawn, and a cat that nobody wears. Run it in the project's root:
-// go run ./examples/_make/main.go
+// Command _make draws the pictures in examples: a T-shirt on a floor, garments by package drawn,
+// and a cat. Run it in the project's root: go run ./examples/_make/main.go
 package main
 
 import (
@@ -20,8 +19,8 @@ const width, height = 400, 533
 
 type point struct{ x, y float64 }
 
-// outline of the left half, from the middle of the neck clockwise to the middle
-// of the hem; x counts from the middle.
+// outline is the left half of the shirt, from the middle of the neck to the
+// middle of the hem. x counts from the middle.
 var outline = []point{
 	{0, 136}, {-16, 134}, {-31, 128}, {-44, 119}, {-54, 107}, {-60, 96},
 	{-96, 106}, {-124, 120}, {-146, 154}, {-164, 196}, {-120, 218}, {-104, 190},
@@ -92,7 +91,7 @@ func write(name string, m image.Image) {
 	}
 }
 
-// floor is a wooden floor in the light of a window.
+// floor returns the colour of a wooden floor in the light of a window.
 func floor(x, y float64) [3]float64 {
 	light := 1.05 - 0.2*x/width - 0.1*y/height
 	grain := 5*math.Sin(x/3+4*math.Sin(y/60)) + 3*math.Sin(x/1.3+y/90)
@@ -103,7 +102,7 @@ func floor(x, y float64) [3]float64 {
 	return [3]float64{(190 + grain + board) * light, (165 + grain + board) * light, (135 + grain + board) * light}
 }
 
-// cloth is the shirt's colour: green, with folds, a print, seams and a ribbed neck.
+// cloth returns the colour of the shirt: green, with folds, a print, seams and a ribbed neck.
 func cloth(x, y float64) [3]float64 {
 	fold := 10*math.Sin(x/17+y/70) + 7*math.Sin(x/33-y/25) + 5*math.Sin((x*x/900+y)/21)
 	shade := 1 - 0.18*math.Abs(x)/150
@@ -129,7 +128,7 @@ func cloth(x, y float64) [3]float64 {
 	return c
 }
 
-// cover is how much of the pixel at (x, y) lies inside the polygon, from 0 to 1.
+// cover returns how much of the pixel at (x, y) is inside the polygon, from 0 to 1.
 func cover(polygon []point, x, y float64) float64 {
 	const samples = 3
 	hits := 0

@@ -1,9 +1,9 @@
-// Command train trains a classifier on a folder of pictures and asks it what is in one:
-// garb as a library.
+// Command train shows garb as a library: it trains a classifier on a folder of pictures and
+// classifies a picture.
 //
 //	go run ./examples/train DATA PICTURE
 //
-// DATA has a folder of pictures for each class, or train and validation with these.
+// DATA has a folder of pictures for each class, or folders train and validation with such folders.
 package main
 
 import (
@@ -29,7 +29,7 @@ func main() {
 	}
 }
 
-// run trains on data into the folder out, and writes what the best epoch says of a picture.
+// run trains on data, keeps the run in the folder out, and classifies a picture with the best epoch.
 func run(ctx context.Context, w io.Writer, data, picture, out string) error {
 	config := train.Default() // a new head on the frozen, built-in backbone
 	config.Data, config.Out = data, out
@@ -38,18 +38,19 @@ func run(ctx context.Context, w io.Writer, data, picture, out string) error {
 	}}); err != nil {
 		return err
 	}
-	classifier, err := garb.Open(out, garb.Options{})
+	classifier, err := garb.Open(out)
 	if err != nil {
 		return err
 	}
-	photo, err := os.ReadFile(picture)
+	photo, err := os.Open(picture)
 	if err != nil {
 		return err
 	}
-	predictions, err := classifier.Classify(ctx, photo)
+	defer photo.Close()
+	answer, err := classifier.Classify(ctx, garb.FromReader(photo))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s: %s, %.0f %%\n", picture, predictions[0].Class, 100*predictions[0].Probability)
+	fmt.Fprintf(w, "%s: %s, %.0f %%\n", picture, answer.Class, 100*answer.Probability)
 	return nil
 }

@@ -7,31 +7,31 @@ import (
 	"path/filepath"
 	"testing"
 
-	"garb"
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/internal/kernel"
+	"garb/model"
 )
 
-// TestTestSplit measures the built-in model on the test split again: the figures that
-// MODEL_CARD.md has of it are what the model does.
+// TestTestSplit measures the built-in model on the test split again, and compares the figures with
+// those of MODEL_CARD.md.
 func TestTestSplit(t *testing.T) {
 	data := os.Getenv("GARB_DATA")
 	switch {
 	case data == "":
 		t.Skip("set GARB_DATA to run this test (see .ci/run)")
 	case testing.Short() || kernel.ActiveLevel() == kernel.Generic:
-		t.Skip("left out with -short and with the portable kernels: it would take minutes")
+		t.Skip("skipped with -short and with the portable kernels: it would take minutes")
 	}
 	text, err := os.ReadFile("../../docs/_make/card/measured.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var m Measured
-	if err := json.Unmarshal(text, &m); err != nil {
+	if err = json.Unmarshal(text, &m); err != nil {
 		t.Fatal(err)
 	}
-	model, err := garb.Open(garb.Clothing, garb.Options{Threads: 1})
+	classifier, err := model.Open(model.Clothing, model.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestTestSplit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := evaluate.Run(t.Context(), model, set, model.Limits(), nil)
+	r, err := evaluate.Run(t.Context(), classifier, set, classifier.Limits(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,10 @@
-// Package safefile reads and writes whole files without leaving a half-written
-// one behind and without reading more than was agreed.
+// Package safefile reads whole files up to a maximum size, and writes whole files so that
+// a failure never leaves a half-written one behind.
 package safefile
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,18 +13,17 @@ import (
 	"runtime"
 )
 
-// TooLargeError says that a file holds more bytes than its reader takes.
+// TooLargeError says that a file is larger than the maximum that Read was given.
 type TooLargeError struct {
 	Path            string
 	Bytes, MaxBytes int64
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("%s holds %d bytes; at most %d are read", e.Path, e.Bytes, e.MaxBytes)
+	return fmt.Sprintf("%s has %d bytes; the maximum is %d", e.Path, e.Bytes, e.MaxBytes)
 }
 
-// NotRegularError says that a path leads to a folder, a pipe or a device where
-// a file is needed.
+// NotRegularError says that a path leads to a folder, a pipe or a device instead of a file.
 type NotRegularError struct {
 	Path string
 	Mode fs.FileMode
@@ -37,8 +37,8 @@ func (e *NotRegularError) Error() string {
 	return fmt.Sprintf("%s is %s, not a file", e.Path, kind)
 }
 
-// Read returns the bytes of a regular file of at most maxBytes. Its errors are
-// *NotRegularError (found before the file is opened, for opening a pipe can wait
+// Read returns the content of a regular file of at most maxBytes. Its errors are
+// *NotRegularError (found before it opens the file, because opening a pipe can wait
 // forever), *TooLargeError, or those of package os.
 func Read(path string, maxBytes int64) ([]byte, error) {
 	info, err := os.Stat(path)
@@ -58,20 +58,20 @@ func Read(path string, maxBytes int64) ([]byte, error) {
 	defer f.Close()
 	data := make([]byte, info.Size())
 	n, err := io.ReadFull(f, data)
-	if err == io.ErrUnexpectedEOF || err == io.EOF {
-		err = nil // the file shrank since Stat: its new end is its end
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = nil // the file has shrunk since Stat
 	}
 	return data[:n], err
 }
 
-// Write makes the file at path hold what write writes, or leaves what was there:
-// the bytes go to a temporary name in the same folder, are synced, and take the
-// file's name in one step. A link is followed. Writes are buffered.
+// Write replaces the content of the file at path by what write writes. If write or the
+// replacement fails, the old file stays: Write fills a temporary file in the same folder,
+// syncs it and renames it to path. It follows symbolic links, and buffers what write writes.
 func Write(path string, write func(io.Writer) error) (err error) {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
+	if target, evalErr := filepath.EvalSymlinks(path); evalErr == nil {
 		path = target
 	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+	if info, statErr := os.Stat(path); statErr == nil && !info.Mode().IsRegular() {
 		return &NotRegularError{path, info.Mode()}
 	}
 	folder, name := filepath.Split(path)
@@ -84,36 +84,36 @@ func Write(path string, write func(io.Writer) error) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			f.Close() // closed already when the error came after Close; harmless
+			f.Close() // a second Close does no harm
 			os.Remove(f.Name())
 		}
 	}()
 	w := bufio.NewWriterSize(f, 1<<20)
-	if err := write(w); err != nil {
+	if err = write(w); err != nil {
 		return err
 	}
-	if err := w.Flush(); err != nil {
+	if err = w.Flush(); err != nil {
 		return err
 	}
-	// CreateTemp lets only the owner read; a result is for everyone, as
-	// os.Create would have it under the usual umask.
-	if err := f.Chmod(0o644); err != nil && runtime.GOOS != "windows" {
+	// CreateTemp lets only the owner read the file. Everyone may read it after os.Create,
+	// under the usual umask, and so they may here.
+	if err = f.Chmod(0o644); err != nil && runtime.GOOS != "windows" {
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	if err = f.Sync(); err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
+	if err = f.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err = os.Rename(f.Name(), path); err != nil {
 		return err
 	}
 	return syncFolder(folder)
 }
 
-// syncFolder makes a rename in the folder last through a loss of power. Windows
-// cannot sync a folder and does not need it.
+// syncFolder syncs a folder, so that a rename in it survives a loss of power. Windows cannot
+// sync folders and need not.
 func syncFolder(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -26,7 +26,7 @@ func TestWriteThenRead(t *testing.T) {
 	}
 }
 
-func TestFailedWriteLeavesTheOldFileAndNothingElse(t *testing.T) {
+func TestFailedWriteKeepsOldFile(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "result")
 	write(t, path, "old")
@@ -48,7 +48,7 @@ func TestWriteFollowsLinks(t *testing.T) {
 	target, link := filepath.Join(folder, "target"), filepath.Join(folder, "link")
 	write(t, target, "old")
 	if err := os.Symlink(target, link); err != nil {
-		t.Skip("this system makes no links: ", err)
+		t.Skip("cannot make symbolic links here: ", err)
 	}
 	write(t, link, "new")
 	if got, _ := os.ReadFile(target); string(got) != "new" {
@@ -56,7 +56,7 @@ func TestWriteFollowsLinks(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotAFileIsRefused(t *testing.T) {
+func TestReadAndWriteRefuse(t *testing.T) {
 	folder := t.TempDir()
 	var notRegular *NotRegularError
 	if _, err := Read(folder, 1); !errors.As(err, &notRegular) {

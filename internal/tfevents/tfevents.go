@@ -1,9 +1,9 @@
-// Package tfevents writes figures of a training as TensorBoard reads them.
+// Package tfevents writes the event files that TensorBoard reads.
 //
-// A file of events is a sequence of records, as of TensorFlow's TFRecord format: the
-// length as uint64, a checksum of these 8 bytes, the data, and a checksum of the data,
-// all little-endian. A checksum is a CRC-32C, masked. The data of each record is a
-// protocol buffer message Event (tensorflow/core/util/event.proto).
+// An event file is a sequence of records in TensorFlow's TFRecord format: the length as
+// uint64, a checksum of these 8 bytes, the data, and a checksum of the data, all
+// little-endian. A checksum is a masked CRC-32C. The data of each record is a protocol
+// buffer message Event (tensorflow/core/util/event.proto).
 package tfevents
 
 import (
@@ -21,25 +21,25 @@ import (
 	"garb/internal/safefile"
 )
 
-// Scalar is a figure of a step. TensorBoard draws one chart for each tag, and groups
+// Scalar is a value measured at a step. TensorBoard draws one chart per tag, and groups
 // charts by the part of the tag before the first slash.
 type Scalar struct {
 	Tag   string
 	Value float64 // stored as float32
 }
 
-// Event is what was measured at a step.
+// Event holds the scalars of one step.
 type Event struct {
 	Step    int64
 	Time    time.Time // to the microsecond
 	Scalars []Scalar
 }
 
-// Numbers of the fields of messages Event, Summary and Summary.Value.
+// Field numbers of the messages Event, Summary and Summary.Value.
 const (
 	eventWallTime    protowire.Number = 1 // double, seconds since 1970
 	eventStep        protowire.Number = 2 // int64
-	eventFileVersion protowire.Number = 3 // string, of a file's first event
+	eventFileVersion protowire.Number = 3 // string, in a file's first event
 	eventSummary     protowire.Number = 5 // Summary
 
 	summaryValue protowire.Number = 1 // Value, repeated
@@ -48,15 +48,15 @@ const (
 	valueSimple protowire.Number = 2 // float
 )
 
-// fileVersion is what the first event of each file says.
+// fileVersion is the version in the first event of each file.
 const fileVersion = "brain.Event:2"
 
-// maxFileBytes bounds a file that Truncate reads: a hundred thousand events of five
-// scalars have 25 MB.
+// maxFileBytes is the largest file that Read and Truncate read. A hundred thousand events
+// of five scalars take 25 MB.
 const maxFileBytes = 64 << 20
 
-// Append adds events to the end of a file, which it makes, with its first record, if
-// there is none or it is empty. The events reach the file in one write.
+// Append adds events to the end of a file in one write. If the file is missing or empty, it
+// begins it with the record of the version.
 func Append(path string, events ...Event) (err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -80,16 +80,16 @@ func Append(path string, events ...Event) (err error) {
 	return err
 }
 
-// Read returns the events of a file, up to its end or to the first record that is
-// damaged or cut off. Of no file it returns none.
+// Read returns the events of a file up to the first record that is damaged or cut off. A
+// missing file has no events.
 func Read(path string) ([]Event, error) {
 	f, err := open(path)
 	return f.events, err
 }
 
-// Truncate cuts a file after its last event of a step up to limit, and before the
-// first record that is damaged or cut off, and returns the step of the last event that
-// is left: 0 if there is none, or no file.
+// Truncate removes the events of steps after limit from a file, and everything from the
+// first record that is damaged or cut off. It returns the step of the last event left, or
+// 0 if there is none.
 func Truncate(path string, limit int64) (last int64, err error) {
 	f, err := open(path)
 	if err != nil {
@@ -108,12 +108,12 @@ func Truncate(path string, limit int64) (last int64, err error) {
 	return last, os.Truncate(path, int64(keep))
 }
 
-// file is what a file of events holds, with the places where its records end.
+// file holds the events of a file, and the offsets of its records.
 type file struct {
 	events []Event
-	begin  int   // after the record of the version; 0 if there is none
-	ends   []int // after each event
-	size   int   // bytes in all
+	begin  int   // the end of the version's record; 0 if there is none
+	ends   []int // the end of each event's record
+	size   int   // in bytes
 }
 
 func open(path string) (file, error) {
@@ -127,7 +127,7 @@ func open(path string) (file, error) {
 	return parse(data), nil
 }
 
-// parse reads what it can: up to a record that is damaged, or no Event.
+// parse reads events up to the first record that is damaged or holds no Event.
 func parse(data []byte) file {
 	f := file{size: len(data)}
 	record, rest, ok := nextRecord(data)
@@ -148,7 +148,7 @@ func parse(data []byte) file {
 	}
 }
 
-// encode makes the message Event.
+// encode returns the message Event.
 func (e Event) encode() []byte {
 	m := appendWallTime(nil, e.Time)
 	m = protowire.AppendTag(m, eventStep, protowire.VarintType)
@@ -171,9 +171,10 @@ func appendWallTime(m []byte, t time.Time) []byte {
 	return protowire.AppendFixed64(m, math.Float64bits(float64(t.UnixMicro())/1e6))
 }
 
-// fields calls use for every field of a message: with the value of a varint or a
-// number of fixed size, or with the data of a string or a message.
-func fields(m []byte, use func(number protowire.Number, kind protowire.Type, value uint64, data []byte) error) error {
+// eachField calls use for every field of a message: with the value of a varint or a number
+// of fixed size, or with the data of a string or a message.
+func eachField(m []byte,
+	use func(number protowire.Number, kind protowire.Type, value uint64, data []byte) error) error {
 	for len(m) > 0 {
 		number, kind, n := protowire.ConsumeTag(m)
 		if n < 0 {
@@ -207,10 +208,10 @@ func fields(m []byte, use func(number protowire.Number, kind protowire.Type, val
 	return nil
 }
 
-// decode reads the message Event, and the version that a file's first one has. Fields
-// that are not Append's are ignored.
+// decode reads a message Event, and its version if it is a file's first. It ignores fields
+// that Append does not write.
 func decode(m []byte) (e Event, version string, err error) {
-	err = fields(m, func(number protowire.Number, kind protowire.Type, value uint64, data []byte) error {
+	err = eachField(m, func(number protowire.Number, kind protowire.Type, value uint64, data []byte) error {
 		switch {
 		case number == eventWallTime && kind == protowire.Fixed64Type:
 			e.Time = time.UnixMicro(int64(math.Round(math.Float64frombits(value) * 1e6)))
@@ -219,22 +220,29 @@ func decode(m []byte) (e Event, version string, err error) {
 		case number == eventFileVersion && kind == protowire.BytesType:
 			version = string(data)
 		case number == eventSummary && kind == protowire.BytesType:
-			return fields(data, func(number protowire.Number, kind protowire.Type, _ uint64, data []byte) error {
-				if number != summaryValue || kind != protowire.BytesType {
-					return nil
-				}
-				s, err := decodeScalar(data)
-				e.Scalars = append(e.Scalars, s)
-				return err
-			})
+			e.Scalars, err = appendScalars(e.Scalars, data)
+			return err
 		}
 		return nil
 	})
 	return e, version, err
 }
 
+// appendScalars appends the scalars of a message Summary.
+func appendScalars(scalars []Scalar, m []byte) ([]Scalar, error) {
+	err := eachField(m, func(number protowire.Number, kind protowire.Type, _ uint64, data []byte) error {
+		if number != summaryValue || kind != protowire.BytesType {
+			return nil
+		}
+		s, err := decodeScalar(data)
+		scalars = append(scalars, s)
+		return err
+	})
+	return scalars, err
+}
+
 func decodeScalar(m []byte) (s Scalar, err error) {
-	err = fields(m, func(number protowire.Number, kind protowire.Type, value uint64, data []byte) error {
+	err = eachField(m, func(number protowire.Number, kind protowire.Type, value uint64, data []byte) error {
 		switch {
 		case number == valueTag && kind == protowire.BytesType:
 			s.Tag = string(data)
@@ -246,7 +254,7 @@ func decodeScalar(m []byte) (s Scalar, err error) {
 	return s, err
 }
 
-// recordOverhead is the number of bytes of a record beside its data.
+// recordOverhead is the number of bytes that a record takes in addition to its data.
 const recordOverhead = 8 + 4 + 4
 
 func appendRecord(to, data []byte) []byte {
@@ -257,8 +265,8 @@ func appendRecord(to, data []byte) []byte {
 	return binary.LittleEndian.AppendUint32(to, maskedChecksum(data))
 }
 
-// nextRecord returns the data of the record at the beginning of b, and what follows
-// it. ok is false if b does not begin with a whole record of right checksums.
+// nextRecord returns the data of the record at the beginning of b, and the rest of b. ok is
+// false unless b begins with a whole record whose checksums match.
 func nextRecord(b []byte) (data, rest []byte, ok bool) {
 	if len(b) < recordOverhead {
 		return nil, b, false
@@ -276,8 +284,8 @@ func nextRecord(b []byte) (data, rest []byte, ok bool) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// maskedChecksum is the CRC-32C of data, rotated by 15 bits to the right, plus a
-// constant (tensorflow/core/lib/hash/crc32c.h).
+// maskedChecksum returns the CRC-32C of data, rotated right by 15 bits, plus a constant
+// (tensorflow/core/lib/hash/crc32c.h).
 func maskedChecksum(data []byte) uint32 {
 	crc := crc32.Checksum(data, castagnoli)
 	return (crc>>15 | crc<<17) + 0xa282ead8

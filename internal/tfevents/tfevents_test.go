@@ -13,9 +13,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestFormat holds the encoder to bytes that were worked out by hand from the format.
-// TensorBoard 2.21 read a file of the encoder's, and its EventAccumulator had every
-// step and value of the run.
+// TestFormat compares the encoder's output with bytes worked out by hand from the format.
+// TensorBoard 2.21 read a file that the encoder had written; its EventAccumulator had every
+// step and value.
 func TestFormat(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events")
 	e := Event{Step: 3, Time: time.Unix(1_700_000_000, 0), Scalars: []Scalar{{"loss", 0.5}}}
@@ -55,14 +55,13 @@ func events(steps ...int64) []Event {
 	var all []Event
 	for _, s := range steps {
 		all = append(all, Event{Step: s, Time: time.UnixMicro(1_700_000_000_123_456 + s),
-			Scalars: []Scalar{{"loss/train",
-				1 / float64(s)}, {"learning_rate", math.Inf(1)}}})
+			Scalars: []Scalar{{"loss/train", 1 / float64(s)}, {"learning_rate", math.Inf(1)}}})
 	}
 	return all
 }
 
-// stored are events as a file has them: values as float32.
-func stored(all []Event) []Event {
+// roundToFloat32 rounds values as a file stores them.
+func roundToFloat32(all []Event) []Event {
 	var rounded []Event
 	for _, e := range all {
 		var scalars []Scalar
@@ -74,8 +73,8 @@ func stored(all []Event) []Event {
 	return rounded
 }
 
-// TestAppendTruncate: a file takes events in turn, and gives up those that are done
-// again, or that were cut off or damaged.
+// TestAppendTruncate checks that Truncate removes later events, and those that were cut off or
+// damaged, and that Append then continues the file.
 func TestAppendTruncate(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func([]byte) []byte // nil: the file is whole
@@ -97,22 +96,7 @@ func TestAppendTruncate(t *testing.T) {
 		"empty":            {func([]byte) []byte { return nil }, 9, 0},
 		"another format":   {func([]byte) []byte { return []byte("epoch,loss\n1,0.5\n2,0.25\n3,0.125\n") }, 9, 0},
 	} {
-		path := filepath.Join(t.TempDir(), "events")
-		if err := Append(path, events(1, 2)...); err != nil {
-			t.Fatal(err)
-		}
-		if err := Append(path, events(3)...); err != nil {
-			t.Fatal(err)
-		}
-		if c.spoil != nil {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, c.spoil(data), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
+		path := writeThreeEvents(t, c.spoil)
 		last, err := Truncate(path, c.limit)
 		if err != nil || last != c.last {
 			t.Errorf("%s: last %d, %v, want %d", name, last, err, c.last)
@@ -121,21 +105,45 @@ func TestAppendTruncate(t *testing.T) {
 		for step := last + 1; step <= 4; step++ {
 			missing = append(missing, step)
 		}
-		if err := Append(path, events(missing...)...); err != nil {
+		if err = Append(path, events(missing...)...); err != nil {
 			t.Fatal(err)
 		}
 		got, err := Read(path)
-		if diff := cmp.Diff(stored(events(1, 2, 3, 4)), got); err != nil || diff != "" {
+		if diff := cmp.Diff(roundToFloat32(events(1, 2, 3, 4)), got); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", name, err, diff)
 		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+		f, openErr := open(path)
+		if openErr != nil {
+			t.Fatal(openErr)
 		}
-		if f := parse(data); f.ends[len(f.ends)-1] != len(data) {
-			t.Errorf("%s: %d bytes after the last event", name, len(data)-f.ends[len(f.ends)-1])
+		if end := f.ends[len(f.ends)-1]; end != f.size {
+			t.Errorf("%s: %d bytes after the last event", name, f.size-end)
 		}
 	}
+}
+
+// writeThreeEvents writes the events of steps 1 to 3 to a file, and then changes its bytes
+// by spoil, if that is not nil.
+func writeThreeEvents(t *testing.T, spoil func([]byte) []byte) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "events")
+	if err := Append(path, events(1, 2)...); err != nil {
+		t.Fatal(err)
+	}
+	if err := Append(path, events(3)...); err != nil {
+		t.Fatal(err)
+	}
+	if spoil == nil {
+		return path
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, spoil(data), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestNoFile(t *testing.T) {
@@ -144,10 +152,10 @@ func TestNoFile(t *testing.T) {
 		t.Errorf("%d, %v", last, err)
 	}
 	if err := Append(filepath.Join(path, "events"), events(1)...); err == nil {
-		t.Error("a file was made in a folder that does not exist")
+		t.Error("Append made a file in a missing folder")
 	}
 	if _, err := Truncate(t.TempDir(), 5); err == nil {
-		t.Error("a folder was read")
+		t.Error("Truncate read a folder")
 	}
 }
 
@@ -166,7 +174,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// FuzzParse: whatever a file holds, parse returns.
+// FuzzParse checks that parse returns for any content, with consistent offsets.
 func FuzzParse(f *testing.F) {
 	data := appendRecord(nil, events(1)[0].encode())
 	f.Add(data)

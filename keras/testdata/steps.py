@@ -3,7 +3,7 @@ garb's must equal; and the networks without weights, steps/NAME.json.gz, unless 
 
     python keras/testdata/steps.py [OUT.json.gz [NETWORK...]]
 
-Weights, pictures and labels come from generate() of internal/near/testdata/keras_steps.py, a
+Weights, pictures and labels come from generate() of internal/peertest/testdata/keras_steps.py, a
 parameter's from the CRC-32 of its name, so that nothing but results is stored. Made with
 Keras 3.15.1 on TensorFlow 2.21.0.
 

@@ -1,4 +1,4 @@
-// Command card measures the built-in models on what is set aside, writes the figures as
+// Command card measures the built-in models on the held-out pictures, writes the figures as
 // JSON, and fills them into MODEL_CARD.md and README.md. Run it in the project's root.
 package main
 
@@ -13,16 +13,16 @@ import (
 	"os/signal"
 	"strings"
 
-	"garb"
 	"garb/internal/card"
+	"garb/model"
 )
 
 const usage = `Usage: card [flags] MODELDATA
 
-Measures the models on the pictures that are set aside in MODELDATA, the folder that
-docs/_make/modeldata makes, writes the figures to a JSON file and fills the marked parts
-of MODEL_CARD.md with them. With --validation it measures on the validation parts, to
-choose a model by, and changes no card.
+Measures the models on the held-out pictures in MODELDATA, the folder that
+docs/_make/modeldata makes, writes the figures to a JSON file and fills them into the
+marked parts of MODEL_CARD.md. With --validation it measures on the validation parts, for
+choosing a model, and leaves the card unchanged.
 
   go run ./docs/_make/card MODELDATA
   go run ./docs/_make/card MODELDATA --clothing runs/a --garments runs/b --seeds runs/a,runs/c,runs/d
@@ -31,10 +31,10 @@ choose a model by, and changes no card.
 
 `
 
-// measured is where the figures of MODEL_CARD.md are kept: a test holds the card to them.
+// measured is the file with the figures of MODEL_CARD.md. A test compares the card with it.
 const measured = "docs/_make/card/measured.json"
 
-// drawnCount is the number of pictures of nothing.
+// drawnCount is the number of drawn pictures of nothing.
 const drawnCount = 200
 
 func main() {
@@ -46,7 +46,7 @@ func main() {
 	}
 }
 
-// options are what the flags say.
+// options are the values of the flags.
 type options struct {
 	clothing, garments, seeds, other, out, card string
 	validation                                  bool
@@ -57,11 +57,15 @@ type options struct {
 
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("card", flag.ContinueOnError)
-	flags.StringVar(&o.clothing, "clothing", garb.Clothing, "model of the ten classes: a built-in name, a run's folder or a file; \"\" for none")
+	flags.StringVar(&o.clothing, "clothing", model.Clothing,
+		"model of the ten classes: a built-in name, a run's folder or a file; \"\" for none")
 	flags.StringVar(&o.garments, "garments", "garments", "model of all kinds, likewise")
-	flags.StringVar(&o.seeds, "seeds", "", "comma-separated runs with the recipe of --clothing and other seeds, for the spread of the test accuracy")
-	flags.StringVar(&o.other, "other-class", "", "class of the models that means \"none of the others\": acceptance is 1 less its probability")
-	flags.BoolVar(&o.validation, "validation", false, "measure on the validation parts instead of on what is set aside")
+	flags.StringVar(&o.seeds, "seeds", "",
+		"comma-separated runs with the recipe of --clothing and other seeds, for the spread of the test accuracy")
+	flags.StringVar(&o.other, "other-class", "",
+		"class of the models that means \"none of the others\": the acceptance is 1 minus its probability")
+	flags.BoolVar(&o.validation, "validation", false,
+		"measure on the validation parts instead of the held-out pictures")
 	flags.Uint64Var(&o.drawnSeed, "drawn-seed", 2026, "seed of the drawn pictures of nothing: another than training's")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the network; 0: one for each core")
 	flags.StringVar(&o.out, "out", "", "file for the figures as JSON (default "+measured+", with --validation none)")
@@ -110,11 +114,12 @@ func run(ctx context.Context, args []string) error {
 		if which.reference == "" {
 			continue
 		}
-		model, err := garb.Open(which.reference, garb.Options{Threads: o.threads})
+		model, err := model.Open(which.reference, model.Options{Threads: o.threads})
 		if err != nil {
 			return err
 		}
-		measure := card.Options{Folder: o.folder, Name: which.name, Ten: which.ten, Validation: o.validation, Other: o.other,
+		measure := card.Options{Folder: o.folder, Name: which.name, Ten: which.ten, Validation: o.validation,
+			Other:     o.other,
 			DrawnSeed: o.drawnSeed, Drawn: drawnCount, Progress: func(what string) { log.Print(what) }}
 		figures, err := card.Measure(ctx, model, measure)
 		if err != nil {
@@ -135,12 +140,12 @@ func run(ctx context.Context, args []string) error {
 	return write(o, m)
 }
 
-// seeds measures runs of one recipe on the test pictures.
+// seeds measures runs of one recipe, with different seeds, on the test pictures.
 func seeds(ctx context.Context, o options, measure card.Options) ([]card.Figure, error) {
 	var accuracies, all []card.Figure
 	measure.TestOnly = true
 	for _, reference := range strings.Split(o.seeds, ",") {
-		model, err := garb.Open(reference, garb.Options{Threads: o.threads})
+		model, err := model.Open(reference, model.Options{Threads: o.threads})
 		if err != nil {
 			return nil, err
 		}
@@ -149,13 +154,14 @@ func seeds(ctx context.Context, o options, measure card.Options) ([]card.Figure,
 			return nil, err
 		}
 		f := figures[0] // the accuracy comes first
-		f.Key, f.Title, f.Target = fmt.Sprintf("%s.seeds.run-%d", measure.Name, len(all)+1), fmt.Sprintf("seed %d of the recipe: accuracy", len(all)+1), ""
+		f.Key = fmt.Sprintf("%s.seeds.run-%d", measure.Name, len(all)+1)
+		f.Title, f.Target = fmt.Sprintf("seed %d of the recipe: accuracy", len(all)+1), ""
 		accuracies, all = append(accuracies, f), append(all, f)
 	}
 	return append(all, card.Seeds(measure.Name, accuracies)...), nil
 }
 
-// write writes the figures, and fills the card.
+// write writes the figures and fills the card.
 func write(o options, m card.Measured) error {
 	if o.out != "" {
 		text, err := json.MarshalIndent(m, "", "\t")

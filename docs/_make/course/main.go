@@ -1,13 +1,13 @@
-// Command course runs what the course does in its notebook, as garb commands, and
-// writes docs/course.md: a row for each command with the course's figure and garb's.
+// Command course repeats the course's notebook with garb commands and writes docs/course.md: a
+// row for each command, with the course's figure and garb's.
 //
 //	go run ./docs/_make/course DATA FULL
 //
 // DATA is the small clothing data set, FULL the full one: a folder with images.csv and
-// images. It needs bin/garb (make build) and Xception's
-// weights: pulled (garb models pull xception), or in the Keras file that GARB_KERAS_FILE
-// names. Runs are kept in runs/course and taken up, so that it can be stopped and
-// started again; remove the folder to measure anew.
+// images. The program needs bin/garb (make build) and Xception's weights: pulled
+// (garb models pull xception), or in the Keras file that GARB_KERAS_FILE names. It keeps and
+// resumes runs in runs/course, so you can stop it and start it again; remove that folder to
+// repeat the measurements.
 package main
 
 import (
@@ -30,41 +30,58 @@ const (
 	weights = folder + "/xception.safetensors"
 )
 
-// row is one command with what the course got from it.
+// row is one command, and the course's result.
 type row struct {
 	name, title string
 	args        string // after `garb train --data DATA`, or of sweep
 	sweep       bool
-	data        string // below folder; "" for DATA
-	full        bool   // of the full set, and in a table of its own
+	data        string // relative to folder; "" for DATA
+	full        bool   // uses the full set, and is in the second table
 	course      string // the course's figures
 	note        string
 }
 
-// nbsp stands for a space within an argument.
+// nbsp stands for a space inside an argument.
 const nbsp = "~"
 
 const xception150 = "--backbone xception --size 150 "
 
+const homework = "--binary --backbone small-cnn --optimizer sgd --learning-rate 0.002 --momentum 0.8 --batch 20 "
+
 var rows = []row{
-	{name: "frozen", title: "Frozen Xception 150, one dense layer, 10 epochs", args: xception150 + "--epochs 10", course: "validation .830–.836"},
-	{name: "rate-1e-4", title: "… learning rate 0.0001", args: xception150 + "--epochs 10 --learning-rate 1e-4", course: "validation .78"},
-	{name: "rate-1e-2", title: "… learning rate 0.01", args: xception150 + "--epochs 10 --learning-rate 1e-2", course: "validation .83 at its peak"},
-	{name: "rate-1e-1", title: "… learning rate 0.1", args: xception150 + "--epochs 10 --learning-rate 1e-1", course: "validation .77"},
-	{name: "inner", title: "Inner layers of 10, 100, 1000", args: xception150 + "--epochs 10 --inner 10,100,1000 --seeds 3", sweep: true, course: "no figure at hand"},
-	{name: "dropout", title: "Dropout 0, .2, .5, .8 after an inner layer of 100", args: xception150 + "--epochs 30 --inner 100 --dropout 0,.2,.5,.8 --seeds 3", sweep: true, course: "no figure at hand"},
-	{name: "inner-dropout", title: "Inner layer of 100, dropout .2, 50 epochs", args: xception150 + "--epochs 50 --inner 100 --dropout 0.2", course: "validation .853, test .798"},
-	{name: "augmented", title: "… with shear, zoom and flip, 10 epochs", args: xception150 + "--epochs 10 --inner 100 --dropout 0.2 --shear 10 --zoom 0.1 --horizontal-flip",
-		course: "no figure at hand"},
-	{name: "larger", title: "Xception 299, inner layer of 100, dropout .2, learning rate 0.0005, augmented", args: "--backbone xception --size 299 --epochs 30 --inner 100 --dropout 0.2 --learning-rate 0.0005 --shear 10 --zoom 0.1 --horizontal-flip --cached-views 3",
-		course: "validation .894–.903, test .898–.903", note: "three views of each picture, kept; the course's validation was of augmented pictures"},
-	{name: "homework", title: "Homework: a small network from nothing, shoes against hats", data: "shoes-or-hats",
-		args: "--binary --backbone small-cnn --optimizer sgd --learning-rate 0.002 --momentum 0.8 --batch 20 --epochs 10", course: "other pictures there"},
+	{name: "frozen", title: "Frozen Xception 150, one dense layer, 10 epochs",
+		args: xception150 + "--epochs 10", course: "validation .830–.836"},
+	{name: "rate-1e-4", title: "… learning rate 0.0001",
+		args: xception150 + "--epochs 10 --learning-rate 1e-4", course: "validation .78"},
+	{name: "rate-1e-2", title: "… learning rate 0.01",
+		args: xception150 + "--epochs 10 --learning-rate 1e-2", course: "validation .83 at its peak"},
+	{name: "rate-1e-1", title: "… learning rate 0.1",
+		args: xception150 + "--epochs 10 --learning-rate 1e-1", course: "validation .77"},
+	{name: "inner", title: "Inner layers of 10, 100, 1000",
+		args: xception150 + "--epochs 10 --inner 10,100,1000 --seeds 3", sweep: true, course: "not recorded"},
+	{name: "dropout", title: "Dropout 0, .2, .5, .8 after an inner layer of 100",
+		args: xception150 + "--epochs 30 --inner 100 --dropout 0,.2,.5,.8 --seeds 3", sweep: true,
+		course: "not recorded"},
+	{name: "inner-dropout", title: "Inner layer of 100, dropout .2, 50 epochs",
+		args: xception150 + "--epochs 50 --inner 100 --dropout 0.2", course: "validation .853, test .798"},
+	{name: "augmented", title: "… with shear, zoom and flip, 10 epochs",
+		args:   xception150 + "--epochs 10 --inner 100 --dropout 0.2 --shear 10 --zoom 0.1 --horizontal-flip",
+		course: "not recorded"},
+	{name: "larger", title: "Xception 299, inner layer of 100, dropout .2, learning rate 0.0005, augmented",
+		args: "--backbone xception --size 299 --epochs 30 --inner 100 --dropout 0.2 --learning-rate 0.0005 " +
+			"--shear 10 --zoom 0.1 --horizontal-flip --cached-views 3",
+		course: "validation .894–.903, test .898–.903",
+		note:   "three cached views of each picture; the course validated on augmented pictures"},
+	{name: "homework", title: "Homework: a small network from scratch, shoes against hats", data: "shoes-or-hats",
+		args: homework + "--epochs 10", course: "on other pictures"},
 	{name: "homework-augmented", title: "… with augmentation", data: "shoes-or-hats",
-		args:   "--binary --backbone small-cnn --optimizer sgd --learning-rate 0.002 --momentum 0.8 --batch 20 --epochs 20 --rotation-range 40 --width-shift 0.2 --height-shift 0.2 --shear 0.2 --zoom 0.2 --horizontal-flip",
-		course: "other pictures there"},
-	{name: "full-by-picture", title: "Divided picture by picture", full: true, args: "--exclude Not~sure,Other,Skip --epochs 10"},
-	{name: "full-by-sender", title: "Divided by contributor", full: true, args: "--exclude Not~sure,Other,Skip --epochs 10 --group-by sender_id"},
+		args: homework + "--epochs 20 --rotation-range 40 --width-shift 0.2 --height-shift 0.2 --shear 0.2 " +
+			"--zoom 0.2 --horizontal-flip",
+		course: "on other pictures"},
+	{name: "full-by-picture", title: "By picture", full: true,
+		args: "--exclude Not~sure,Other,Skip --epochs 10"},
+	{name: "full-by-sender", title: "By contributor", full: true,
+		args: "--exclude Not~sure,Other,Skip --epochs 10 --group-by sender_id"},
 }
 
 func main() {
@@ -99,23 +116,23 @@ func main() {
 	}
 }
 
-// write writes the page with the rows so far, and names those to come.
+// write writes the page with the rows that are done, and names the others.
 func write(lines []string, left []row) error {
 	text := head + strings.Join(lines, "\n") + "\n"
 	if len(left) > 0 {
-		text += "\nNot run so far: "
+		text += "\nNot run yet: "
 		for i, r := range left {
 			if i > 0 {
 				text += ", "
 			}
 			text += "`" + r.name + "`"
 		}
-		text += ". Give `make course` again.\n"
+		text += ". Run `make course` again.\n"
 	}
 	return os.WriteFile(page, []byte(text+foot), 0o644)
 }
 
-// prepare makes the subset of two classes and, if need be, Xception's weights.
+// prepare makes the subset of two classes and, if necessary, Xception's weights.
 func prepare(data string) error {
 	for _, split := range []string{"train", "validation", "test"} {
 		for _, class := range []string{"shoes", "hat"} {
@@ -139,7 +156,7 @@ func prepare(data string) error {
 	return exec.Command(garb, "convert", file, weights).Run()
 }
 
-// run does what is left of the command, and returns its line of the table.
+// run runs or resumes the command, and returns its row of the table.
 func (r row) run(data string) (string, error) {
 	if r.data != "" {
 		data = filepath.Join(folder, r.data)
@@ -173,12 +190,14 @@ func (r row) run(data string) (string, error) {
 		figure += " (" + r.note + ")"
 	}
 	if r.full {
-		return fmt.Sprintf("| %s | `garb %s --data FULL %s` | %s | %s |", r.title, verb, strings.Join(shown, " "), figure, took.Round(time.Second)), nil
+		return fmt.Sprintf("| %s | `garb %s --data FULL %s` | %s | %s |",
+			r.title, verb, strings.Join(shown, " "), figure, took.Round(time.Second)), nil
 	}
-	return fmt.Sprintf("| %s | `garb %s --data DATA %s` | %s | %s | %s |", r.title, verb, strings.Join(shown, " "), r.course, figure, took.Round(time.Second)), nil
+	return fmt.Sprintf("| %s | `garb %s --data DATA %s` | %s | %s | %s |",
+		r.title, verb, strings.Join(shown, " "), r.course, figure, took.Round(time.Second)), nil
 }
 
-// command runs garb, unless the run is done, and returns the time that it took in all.
+// command runs garb, unless the run is done, and returns its total time.
 func (r row) command(out string, args []string) (time.Duration, error) {
 	note := out + ".took"
 	var before time.Duration
@@ -202,12 +221,13 @@ func (r row) command(out string, args []string) (time.Duration, error) {
 	return took, errors.Join(err, os.WriteFile(note, []byte(took.String()), 0o644))
 }
 
-// evaluation is what garb evaluate --json says.
+// evaluation is the part of garb evaluate --json that the page shows.
 type evaluation struct {
 	Accuracy float64    `json:"accuracy"`
 	Interval [2]float64 `json:"interval"`
 }
 
+// figure returns the accuracies of a run or sweep, for the table.
 func (r row) figure(out, data string) (string, error) {
 	if r.sweep {
 		var points []struct {
@@ -228,7 +248,7 @@ func (r row) figure(out, data string) (string, error) {
 		for i, p := range points {
 			s := fmt.Sprintf("%s: %s (%s to %s)", p.Name, short(p.Mean), short(p.Interval[0]), short(p.Interval[1]))
 			if i > 0 && p.Noise {
-				s += ", as good within noise"
+				s += ", within noise of the best"
 			} else if i > 0 {
 				s += fmt.Sprintf(", worse (p = %.3f)", p.PValue)
 			}
@@ -246,38 +266,42 @@ func (r row) figure(out, data string) (string, error) {
 		if err := json.Unmarshal(text, &e); err != nil {
 			return "", err
 		}
-		parts = append(parts, fmt.Sprintf("%s %s (%s to %s)", split, short(e.Accuracy), short(e.Interval[0]), short(e.Interval[1])))
+		parts = append(parts, fmt.Sprintf("%s %s (%s to %s)",
+			split, short(e.Accuracy), short(e.Interval[0]), short(e.Interval[1])))
 	}
 	return strings.Join(parts, ", "), nil
 }
 
-// short writes an accuracy as .877.
+// short formats an accuracy as .877.
 func short(v float64) string { return strings.TrimPrefix(fmt.Sprintf("%.3f", v), "0") }
 
 const head = `# The course, reproduced
 
-What the course does in its notebook, as garb commands: one row, one command. Written by
-` + "`make course DATA=… FULL=…`" + ` from the runs themselves. The course's figures are from its notebook (Keras, on a rented GPU);
-garb's have 95 % intervals (Wilson), validation and test are never augmented, and of the epochs the best by validation is taken.
-Times are wall times on two cores, with other work beside; the features of a frozen backbone are computed once, by the first row that needs
-them, and kept.
+This page repeats the course's notebook with garb: each row is one command.
+` + "`make course DATA=… FULL=…`" + ` writes the page from the runs. The course's figures are those of its
+notebook (Keras, on a rented GPU). garb's figures have 95 % intervals (Wilson). garb never augments
+validation and test pictures, and uses the epoch with the best validation accuracy. The times are wall
+times on two cores of a busy machine. The features of a frozen backbone are computed once, by the
+first row that needs them, and cached.
 
-| what | command | the course | garb | took |
+| what | command | the course | garb | time |
 |---|---|---|---|---|
 `
 
 const fullHead = `
-## The same pictures, divided honestly
+## Splitting by contributor
 
-The full clothing set has 4,987 pictures by 348 contributors. Divided picture by picture, nearly every contributor of a test picture
-has pictures in train, too, and figures are too good for pictures by others. ` + "`garb data check FULL`" + ` finds the column:
-` + "`contributor \"sender_id\" has 348 values of 14.3 pictures on average`" + `. ` + "`--group-by sender_id`" + ` keeps each contributor in one split. The
-17 labels that name a garment, EfficientNet-Lite0, frozen:
+The full clothing set has 4,987 pictures by 348 contributors. In a split by picture, nearly every
+contributor of a test picture also has pictures in train, so the test accuracy is too high for pictures
+by other people. ` + "`garb data check FULL`" + ` finds the column:
+` + "`contributor \"sender_id\" has 348 values of 14.3 pictures on average`" + `.
+` + "`--group-by sender_id`" + ` keeps all pictures of a contributor in one split. These runs use a frozen
+EfficientNet-Lite0 and the 17 labels that name a garment:
 
-| division | command | garb | took |
+| split | command | garb | time |
 |---|---|---|---|`
 
 const foot = `
-The intervals are wide because the splits are small: 341 and 372 pictures of the small set, about 700 each of the full one. A difference of .02 between two rows is noise as a rule;
-` + "`garb compare`" + ` tells.
+The intervals are wide because the splits are small: 341 and 372 pictures of the small set, about 700
+each of the full one. A difference of .02 between two rows is usually noise; ` + "`garb compare`" + ` tests it.
 `

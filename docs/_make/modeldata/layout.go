@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"image"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,38 +24,38 @@ import (
 
 const (
 	jpegQuality = 95 // of crops, as garb data crops writes them
-	every       = 5  // every fifth worn photo and other picture is set aside
-	// validationShare is that of worn photos and other pictures, and kindShare that of
-	// each kind of the full set.
+	every       = 5  // every fifth worn photo and other picture is held out
+	// validationShare is the share of worn photos and other pictures, and kindShare the share
+	// of each kind of the full set.
 	validationShare = 0.15
 	kindShare       = 0.1
-	// giants is the number of contributors with the most pictures, whom train keeps: each
-	// has more than all of validation should have of some kinds.
+	// giants is the number of contributors with the most pictures. They stay in train: each has
+	// more pictures of some kinds than all of validation should have.
 	giants = 4
-	// wholeShare is the least share of the largest class's pixels with which a class may
-	// name a whole street photo.
+	// wholeShare is the smallest share of the largest class's pixels that a class needs to name
+	// a whole street photo.
 	wholeShare = 0.05
 	seed       = 1 // of the pictures without a garment
 )
 
 // file is one file of the layout.
 type file struct {
-	name   string // below OUT, with slashes
-	source string // below DATA, with slashes; of tables ""
-	kind   bool   // its folder is named for its kind
+	name   string // relative to OUT, with slashes
+	source string // relative to DATA, with slashes; "" for tables
+	kind   bool   // its folder is named after its kind
 }
 
-// layout is a folder in the making:
+// layout is a folder under construction:
 //
 //	full, worn, street, named   {train,validation}/KIND/
 //	empty, other                {train,validation}/
-//	worn-masks                  where the garment is in each picture of worn/train
-//	clothes-unnamed, people     pictures that may be accepted, without a kind
+//	worn-masks                  the mask of the garment in each picture of worn/train
+//	clothes-unnamed, people     acceptable pictures without a kind
 //	aside/test/CLASS            the small set's test split
 //	aside/full/KIND             all pictures by the test split's contributors; kids.csv
-//	street-validation.csv       what is worn in each photo of street/validation
-//	aside/worn, worn10, street, empty   of every fifth photo; street.csv: what is worn
-//	aside/other, people         every fifth of each by its place among all other pictures
+//	street-validation.csv       the garments worn in each photo of street/validation
+//	aside/worn, worn10, street, empty   every fifth photo; street.csv: garments worn
+//	aside/other, people         every fifth of each, by position among all other pictures
 //	aside/named                 half of the pictures that show clothes; named.csv: classes
 type layout struct {
 	data, out string
@@ -149,11 +151,17 @@ func (l *layout) layOutFull(ctx context.Context) error {
 	return nil
 }
 
-// readFull reads the full set's pictures that have a kind, in the order of images.csv,
-// and the contributors of the small set's test split, which it lays out. The small set's
-// folder is a picture's kind where the two disagree: it has been corrected.
+// sources are the pictures of the small set and of the full set's extra folder, by id.
+type sources struct {
+	source map[string]string // relative to DATA
+	kind   map[string]string // the small set's folder
+	test   map[string]bool   // in the small set's test split
+}
+
+// readFull returns the full set's pictures that have a kind, in the order of images.csv, and the
+// contributors of the small set's test split, which it lays out. If the two sets disagree, the
+// small set's folder is the kind, because it has been corrected.
 func (l *layout) readFull(ctx context.Context) ([]entry, map[string]bool, error) {
-	const small, extra = "clothing-dataset-small", "clothing-dataset-full/extra"
 	rows, err := readTable(filepath.Join(l.data, "clothing-dataset-full", "images.csv"))
 	if err != nil {
 		return nil, nil, err
@@ -161,48 +169,22 @@ func (l *layout) readFull(ctx context.Context) ([]entry, map[string]bool, error)
 	if want := []string{"image", "sender_id", "label", "kids"}; !slices.Equal(rows[0], want) {
 		return nil, nil, fmt.Errorf("images.csv has the columns %q, want %q", rows[0], want)
 	}
-	kindOf, sourceOf, test := map[string]string{}, map[string]string{}, map[string]bool{}
-	for _, folder := range []string{small, extra} {
-		sources, err := l.pictures(ctx, folder)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, source := range sources {
-			id := stem(source)
-			if sourceOf[id] != "" {
-				return nil, nil, fmt.Errorf("%s and %s are the same picture", sourceOf[id], source)
-			}
-			sourceOf[id] = source
-			if folder == extra {
-				continue
-			}
-			parts := strings.Split(source, "/") // clothing-dataset-small/SPLIT/CLASS/ID.jpg
-			if len(parts) != 4 {
-				return nil, nil, fmt.Errorf("%s is not in a class's folder", source)
-			}
-			kindOf[id] = parts[2]
-			if parts[1] == "test" {
-				test[id] = true
-				if err := l.add("aside/test/"+parts[2]+"/"+id+".jpg", source, true); err != nil {
-					return nil, nil, err
-				}
-			}
-		}
+	s, err := l.readSources(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
 	var entries []entry
 	testers, seen := map[string]bool{}, map[string]bool{}
 	for _, row := range rows[1:] {
-		e := entry{id: row[0], sender: row[1], kind: strings.ToLower(row[2]), kids: row[3], source: sourceOf[row[0]]}
+		e := entry{id: row[0], sender: row[1], kind: strings.ToLower(row[2]), kids: row[3], source: s.source[row[0]]}
 		if seen[e.id] {
 			return nil, nil, fmt.Errorf("images.csv has %s twice", e.id)
 		}
 		seen[e.id] = true
-		if test[e.id] {
+		if s.test[e.id] {
 			testers[e.sender] = true
 		}
-		if kind := kindOf[e.id]; kind != "" {
-			e.kind = kind
-		}
+		e.kind = cmp.Or(s.kind[e.id], e.kind)
 		switch {
 		case slices.Contains(noKinds, e.kind) || e.source == "": // 5 rows have no picture
 		case !slices.Contains(allKinds, e.kind):
@@ -211,18 +193,51 @@ func (l *layout) readFull(ctx context.Context) ([]entry, map[string]bool, error)
 			entries = append(entries, e)
 		}
 	}
-	for id := range kindOf {
+	for id := range s.kind {
 		if !seen[id] {
-			return nil, nil, fmt.Errorf("images.csv has no row for %s, so that its contributor is unknown", sourceOf[id])
+			return nil, nil, fmt.Errorf("images.csv has no row for %s: its contributor is unknown", s.source[id])
 		}
 	}
 	return entries, testers, nil
 }
 
-// divide chooses the contributors whose pictures are for validation, so that each kind has
-// about kindShare of its pictures there: at random until adding one brings the shares no
-// nearer to that, in squares; then whichever change of one contributor brings them
-// nearest, until none does.
+// readSources finds the pictures of both sets, and lays out the small set's test split.
+func (l *layout) readSources(ctx context.Context) (s sources, err error) {
+	const small, extra = "clothing-dataset-small", "clothing-dataset-full/extra"
+	s = sources{map[string]string{}, map[string]string{}, map[string]bool{}}
+	for _, folder := range []string{small, extra} {
+		found, err := l.pictures(ctx, folder)
+		if err != nil {
+			return s, err
+		}
+		for _, source := range found {
+			id := stem(source)
+			if s.source[id] != "" {
+				return s, fmt.Errorf("%s and %s are the same picture", s.source[id], source)
+			}
+			s.source[id] = source
+			if folder == extra {
+				continue
+			}
+			parts := strings.Split(source, "/") // clothing-dataset-small/SPLIT/CLASS/ID.jpg
+			if len(parts) != 4 {
+				return s, fmt.Errorf("%s is not in a class's folder", source)
+			}
+			s.kind[id], s.test[id] = parts[2], parts[1] == "test"
+			if !s.test[id] {
+				continue
+			}
+			if err := l.add("aside/test/"+parts[2]+"/"+id+".jpg", source, true); err != nil {
+				return s, err
+			}
+		}
+	}
+	return s, nil
+}
+
+// divide chooses the contributors of validation, so that each kind has about kindShare of its
+// pictures there. It adds random contributors until this no longer reduces the sum of squared
+// deviations. Then it moves the contributor that reduces the sum most, until none does.
 func divide(entries []entry) map[string]bool {
 	total, pictures := map[string]int{}, map[string]int{}
 	per := map[string]map[string]int{} // by contributor and kind
@@ -247,9 +262,9 @@ func divide(entries []entry) map[string]bool {
 		}
 		return 1
 	}
-	// gain returns by how much the sum of squares falls if a contributor changes sides.
+	// gain returns the reduction of the sum of squares if a contributor moves.
 	gain := func(sender string) (sum float64) {
-		for _, kind := range allKinds { // in a fixed order, for the sum's rounding
+		for _, kind := range allKinds { // in a fixed order, so that the sum always rounds alike
 			if n := sign(sender) * per[sender][kind]; n != 0 {
 				goal := kindShare * float64(total[kind])
 				before := (float64(taken[kind]) - goal) / goal
@@ -271,7 +286,7 @@ func divide(entries []entry) map[string]bool {
 		}
 	}
 	for {
-		best, most := "", 1e-9 // above what rounding can gain, so that it ends
+		best, most := "", 1e-9 // above the rounding error, so that the loop ends
 		for _, sender := range senders {
 			if g := gain(sender); g > most {
 				best, most = sender, g
@@ -284,10 +299,43 @@ func divide(entries []entry) map[string]bool {
 	}
 }
 
-// layOutWorn lays out what the worn set's photos show.
+// wornCutters cut the photos of the worn set in several ways.
+type wornCutters struct {
+	kinds  *crops.Cutter // each garment, by kind
+	tens   *crops.Cutter // each garment, by the names of the ten classes
+	street *crops.Cutter // whole photos, by their main garments
+	all    *crops.Cutter // all garments worn, by the names of the ten classes, however few their pixels
+	empty  *crops.Cutter // parts without a garment
+}
+
+func newWornCutters(names []string) (c wornCutters, err error) {
+	kinds := crops.DefaultRule()
+	kinds.Merge, kinds.Ignore, kinds.Classes = wornMerge, wornIgnored, wornKinds
+	tens, street, empty := kinds, kinds, kinds
+	tens.Classes = tenClasses
+	street.Whole = wholeShare
+	all := crops.Rule{Merge: maps.Clone(wornMerge), Ignore: wornIgnored, Classes: tenClasses,
+		MinPixels: 1, MinSide: 1, Whole: 1e-9}
+	maps.Copy(all.Merge, asTen)
+	empty.Ignore = slices.DeleteFunc(slices.Clone(wornIgnored), func(name string) bool {
+		return slices.Contains(wornCloth, name)
+	})
+	for _, one := range []struct {
+		cutter **crops.Cutter
+		rule   crops.Rule
+	}{{&c.kinds, kinds}, {&c.tens, tens}, {&c.street, street}, {&c.all, all}, {&c.empty, empty}} {
+		if *one.cutter, err = crops.NewCutter(names, one.rule); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// layOutWorn lays out the crops, whole photos and negatives of the worn set.
 func (l *layout) layOutWorn(ctx context.Context) error {
 	const folder = "clothing-worn"
-	text, err := os.ReadFile(filepath.Join(l.data, folder, "labels.txt"))
+	root := filepath.Join(l.data, folder)
+	text, err := os.ReadFile(filepath.Join(root, "labels.txt"))
 	if err != nil {
 		return err
 	}
@@ -295,53 +343,19 @@ func (l *layout) layOutWorn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rule := crops.DefaultRule()
-	rule.Merge, rule.Ignore, rule.Classes = wornMerge, wornIgnored, wornKinds
-	kinds, err := crops.NewCutter(names, rule)
+	cutters, err := newWornCutters(names)
 	if err != nil {
 		return err
 	}
-	ten := rule
-	ten.Classes = tenClasses
-	tens, err := crops.NewCutter(names, ten)
-	if err != nil {
-		return err
-	}
-	whole := rule
-	whole.Whole = wholeShare
-	street, err := crops.NewCutter(names, whole)
-	if err != nil {
-		return err
-	}
-	// All that is worn: garments as the ten classes call them, however few their pixels.
-	seen := crops.Rule{Merge: maps.Clone(wornMerge), Ignore: wornIgnored, Classes: tenClasses, MinPixels: 1, MinSide: 1,
-		Whole: 1e-9}
-	maps.Copy(seen.Merge, asTen)
-	everything, err := crops.NewCutter(names, seen)
-	if err != nil {
-		return err
-	}
-	nothing := rule
-	nothing.Ignore = slices.DeleteFunc(slices.Clone(wornIgnored), func(name string) bool {
-		return slices.Contains(wornCloth, name)
-	})
-	empties, err := crops.NewCutter(names, nothing)
-	if err != nil {
-		return err
-	}
-
 	var tally dataset.Tally
-	root := filepath.Join(l.data, folder)
-	pairs, err := crops.Pairs(ctx, filepath.Join(root, "photos"), filepath.Join(root, "labels"), &tally)
+	pairs, err := crops.FindPairs(ctx, filepath.Join(root, "photos"), filepath.Join(root, "labels"), &tally)
 	if err == nil {
 		err = tally.Strict()
 	}
 	if err != nil {
 		return err
 	}
-	negatives := crops.DefaultNegatives()
-	negatives.Seed = seed
-	// What is worn in photos that are set aside, and in those to choose by.
+	// The garments worn in held-out photos and in validation photos.
 	worn, chosen := [][]string{{"photo", "garments"}}, [][]string{{"photo", "garments"}}
 	for i, pair := range pairs {
 		photo, err := crops.Read(ctx, pair, picture.DefaultLimits())
@@ -349,69 +363,26 @@ func (l *layout) layOutWorn(ctx context.Context) error {
 			return err
 		}
 		w := wornPhoto{l, ctx, photo, pair.Name, folder + "/photos/" + filepath.Base(pair.Photo)}
-		split := "train"
+		var row []string
 		switch {
 		case i%every == 0:
-			split = "aside"
+			row, err = w.holdOut(cutters)
+			worn = append(worn, row)
 		case hash(pair.Name) < validationShare:
-			split = "validation"
-		}
-		place := func(set string) string {
-			if split == "aside" {
-				return "aside/" + set
+			if row, err = w.addValidation(cutters); row != nil {
+				chosen = append(chosen, row)
 			}
-			return set + "/" + split
+		default:
+			err = w.addTraining(cutters)
 		}
-		masks := ""
-		if split == "train" {
-			masks = "worn-masks"
-		}
-		if err := w.addCrops(kinds, place("worn"), masks); err != nil {
-			return err
-		}
-		if err := w.addNegatives(empties, place("empty"), negatives); err != nil {
-			return err
-		}
-		if split == "train" {
-			if _, err := w.addWhole(street, place("street")); err != nil {
-				return err
-			}
-			continue
-		}
-		cut, err := everything.Cut(ctx, photo)
 		if err != nil {
 			return err
 		}
-		var garments []string
-		for _, crop := range cut.Crops {
-			garments = append(garments, crop.Class)
-		}
-		if split == "validation" {
-			whole, err := w.addWhole(street, place("street"))
-			if err != nil {
-				return err
-			}
-			if len(whole) > 0 {
-				chosen = append(chosen, []string{whole[0], strings.Join(garments, "|")})
-			}
-			continue
-		}
-		if err := w.addCrops(tens, "aside/worn10", ""); err != nil {
-			return err
-		}
-		name := filepath.Base(pair.Photo)
-		if err := l.add("aside/street/"+name, w.source, false); err != nil {
-			return err
-		}
-		worn = append(worn, []string{name, strings.Join(garments, "|")})
 	}
-	if err := l.addTable("street-validation.csv", chosen); err != nil {
-		return err
-	}
-	return l.addTable("aside/street.csv", worn)
+	return errors.Join(l.addTable("street-validation.csv", chosen), l.addTable("aside/street.csv", worn))
 }
 
-// wornPhoto is a photo of the worn set on its way to the layout.
+// wornPhoto is a photo of the worn set before it is laid out.
 type wornPhoto struct {
 	*layout
 	ctx    context.Context
@@ -420,8 +391,71 @@ type wornPhoto struct {
 	source string
 }
 
-// addCrops adds the crops of a photo to a set, and their masks to a folder unless it is
-// "".
+// addTraining adds the photo to the training parts.
+func (w *wornPhoto) addTraining(c wornCutters) error {
+	if err := w.addCrops(c.kinds, "worn/train", "worn-masks"); err != nil {
+		return err
+	}
+	if err := w.addNegatives(c.empty, "empty/train"); err != nil {
+		return err
+	}
+	_, err := w.addWhole(c.street, "street/train")
+	return err
+}
+
+// addValidation adds the photo to the validation parts. It returns the photo's row of the table,
+// or nil if the photo shows no garment that is large enough.
+func (w *wornPhoto) addValidation(c wornCutters) (row []string, err error) {
+	if err = w.addCrops(c.kinds, "worn/validation", ""); err != nil {
+		return nil, err
+	}
+	if err = w.addNegatives(c.empty, "empty/validation"); err != nil {
+		return nil, err
+	}
+	garments, err := w.listGarments(c.all)
+	if err != nil {
+		return nil, err
+	}
+	whole, err := w.addWhole(c.street, "street/validation")
+	if err != nil || len(whole) == 0 {
+		return nil, err
+	}
+	return []string{whole[0], garments}, nil
+}
+
+// holdOut adds the photo to the held-out parts, and returns its row of the table.
+func (w *wornPhoto) holdOut(c wornCutters) (row []string, err error) {
+	if err = w.addCrops(c.kinds, "aside/worn", ""); err != nil {
+		return nil, err
+	}
+	if err = w.addNegatives(c.empty, "aside/empty"); err != nil {
+		return nil, err
+	}
+	garments, err := w.listGarments(c.all)
+	if err != nil {
+		return nil, err
+	}
+	if err = w.addCrops(c.tens, "aside/worn10", ""); err != nil {
+		return nil, err
+	}
+	name := path.Base(w.source)
+	return []string{name, garments}, w.add("aside/street/"+name, w.source, false)
+}
+
+// listGarments returns the garments of the photo, separated by bars.
+func (w *wornPhoto) listGarments(cutter *crops.Cutter) (string, error) {
+	cut, err := cutter.Cut(w.ctx, w.photo)
+	if err != nil {
+		return "", err
+	}
+	var garments []string
+	for _, crop := range cut.Crops {
+		garments = append(garments, crop.Class)
+	}
+	return strings.Join(garments, "|"), nil
+}
+
+// addCrops adds the crops of a photo to a set, and their masks to a folder, unless that is "".
 func (w *wornPhoto) addCrops(cutter *crops.Cutter, set, masks string) error {
 	cut, err := cutter.Cut(w.ctx, w.photo)
 	if err != nil {
@@ -448,15 +482,15 @@ func (w *wornPhoto) addCrops(cutter *crops.Cutter, set, masks string) error {
 	return nil
 }
 
-// addWhole links the whole photo into the folder of each of its garments, and returns the
-// names below set.
+// addWhole links the whole photo into the folder of each of its garments, and returns the names
+// relative to set.
 func (w *wornPhoto) addWhole(cutter *crops.Cutter, set string) (names []string, err error) {
 	cut, err := cutter.Cut(w.ctx, w.photo)
 	if err != nil {
 		return nil, err
 	}
 	for _, crop := range cut.Crops {
-		// Of another name than the crop: masks go by names.
+		// The name differs from the crop's, because masks are found by name.
 		name := fmt.Sprintf("%s/%s-whole.jpg", crop.Class, w.name)
 		if err := w.add(set+"/"+name, w.source, true); err != nil {
 			return nil, err
@@ -466,13 +500,15 @@ func (w *wornPhoto) addWhole(cutter *crops.Cutter, set string) (names []string, 
 	return names, nil
 }
 
-// addNegatives adds pictures of no garment.
-func (w *wornPhoto) addNegatives(cutter *crops.Cutter, set string, negatives crops.Negatives) error {
+// addNegatives adds parts of a photo without a garment.
+func (w *wornPhoto) addNegatives(cutter *crops.Cutter, set string) error {
+	negatives := crops.DefaultNegatives()
+	negatives.Seed = seed
 	cut, err := cutter.Cut(w.ctx, w.photo)
 	if err != nil {
 		return err
 	}
-	for i, n := range cut.Negatives(negatives) {
+	for i, n := range cut.FindNegatives(negatives) {
 		to := fmt.Sprintf("%s/%s-%d.jpg", set, w.name, i+1)
 		if err := w.addJPEG(to, false, cut.Picture(n.Box)); err != nil {
 			return err
@@ -520,7 +556,7 @@ func (l *layout) layOutOther(ctx context.Context) error {
 			unnamed++
 		case clothes:
 			split, kind = "train", true
-			if named%8 == 6 { // every fourth of those to learn from
+			if named%8 == 6 { // every fourth of the training pictures
 				split = "validation"
 			}
 			best, _, _ := strings.Cut(kinds, "|")
@@ -549,7 +585,7 @@ func (l *layout) layOutOther(ctx context.Context) error {
 	return l.addTable("aside/named.csv", answers)
 }
 
-// tenOf returns which of the ten classes kinds may be called.
+// tenOf returns those of the ten classes that are acceptable for the kinds.
 func tenOf(kinds string) string {
 	var ten []string
 	for _, kind := range strings.Split(kinds, "|") {
@@ -563,8 +599,8 @@ func tenOf(kinds string) string {
 	return strings.Join(ten, "|")
 }
 
-// pictures lists the pictures below a folder of DATA, as sources in the order of their
-// paths. One that cannot be a picture is an error.
+// pictures lists the pictures below a folder of DATA as sources, sorted by path. A file that
+// cannot be a picture is an error.
 func (l *layout) pictures(ctx context.Context, folder string) ([]string, error) {
 	var tally dataset.Tally
 	paths, err := dataset.Pictures(ctx, filepath.Join(l.data, filepath.FromSlash(folder)), &tally)
@@ -586,17 +622,17 @@ func (l *layout) pictures(ctx context.Context, folder string) ([]string, error) 
 	return sources, nil
 }
 
-// stem returns a file's name without ending.
+// stem returns the name of a file without its extension.
 func stem(source string) string {
 	base := filepath.Base(source)
 	return strings.TrimSuffix(base, filepath.Ext(base))
 }
 
-// hash returns a number from 0 to 1 for a name, always the same for the same name.
+// hash returns a number from 0 to 1 that depends only on the name.
 func hash(name string) float64 {
 	h := fnv.New64a()
 	h.Write([]byte(name))
-	x := h.Sum64() // whose high bits hardly depend on the last letters
+	x := h.Sum64() // its high bits hardly depend on the last letters
 	x ^= x >> 32
 	x *= 0xd6e8feb86659fd93
 	x ^= x >> 32

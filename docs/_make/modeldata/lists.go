@@ -10,7 +10,7 @@ import (
 var allKinds = []string{"t-shirt", "longsleeve", "pants", "shoes", "shirt", "dress", "outwear", "shorts", "hat",
 	"skirt", "polo", "undershirt", "blazer", "hoodie", "body", "top", "blouse"}
 
-// noKinds are the labels of the full set that name none.
+// noKinds are the labels of the full set that name no kind.
 var noKinds = []string{"not sure", "other", "skip"}
 
 // tenClasses are the classes of the model "clothing", the course's.
@@ -20,8 +20,8 @@ var tenClasses = []string{"dress", "hat", "longsleeve", "outwear", "pants", "shi
 // asTen renames kinds that one of the ten classes may stand for.
 var asTen = map[string]string{"blouse": "shirt", "blazer": "outwear"}
 
-// Labels of the worn set. What is in no list, such as cardigan, vest, romper, suit and
-// tights, could be of several kinds or is of none: it gives no crop, but may hide one.
+// Labels of the worn set. A label in no list, such as cardigan, vest, romper, suit or tights,
+// fits several kinds or none: it gives no crop, but may hide one.
 var (
 	wornMerge = map[string]string{
 		"sweater": "longsleeve", "sweatshirt": "longsleeve", "jumper": "longsleeve",
@@ -34,14 +34,14 @@ var (
 		"necklace", "purse", "ring", "sunglasses", "wallet", "watch", "gloves", "tie", "scarf"}
 	// wornKinds are the kinds that the worn set has labels for.
 	wornKinds = slices.Concat(tenClasses, []string{"blazer", "blouse", "hoodie", "top"})
-	// worn by somebody and made of cloth: no garment of any kind, and no picture of "no
-	// garment" either.
+	// Worn and made of cloth, but no garment of any kind, and no example of "no garment"
+	// either.
 	wornCloth = []string{"belt", "gloves", "tie", "scarf"}
 )
 
-// shownClothes are the pictures of other-pictures that show clothes, as their ImageNet
-// class says and as looking at each confirmed: with the kinds that it may be called, the
-// best first, or "" where no kind is right.
+// shownClothes are the pictures of other-pictures that show clothes. Their ImageNet class says
+// so, and we checked each one. The values are the acceptable kinds, the best first, or "" if no
+// kind is right.
 var shownClothes = map[string]string{
 	"academic_gown": "", "chain_mail": "", "feather_boa": "", "mitten": "", "sock": "", "stole": "",
 	"bonnet": "hat", "sombrero": "hat", "ski_mask": "hat",
@@ -52,8 +52,8 @@ var shownClothes = map[string]string{
 	"swimming_trunks": "shorts", "Windsor_tie": "shirt",
 }
 
-// shownPeople are those in which people can be seen in their clothes beside what the
-// ImageNet class names. To accept them is not wrong, and to refuse them is not either.
+// shownPeople are the pictures that also show people in clothes. Accepting them is not wrong, and
+// neither is refusing them.
 var shownPeople = strings.Fields(`
 	Appenzeller Blenheim_spaniel Lhasa hammerhead miniature_poodle sturgeon toy_terrier
 	banjo barbell basketball bassoon bicycle-built-for-two bow broom crash_helmet croquet_ball
@@ -61,6 +61,6 @@ var shownPeople = strings.Fields(`
 	paper_towel parallel_bars puck radio shovel snowmobile stretcher torch tricycle
 	tripod tub unicycle vacuum volleyball`)
 
-// unclear are those that show something like a garment, or should by their name and do
-// not: they are neither taught nor measured.
+// unclear are the pictures that show something like a garment, or do not show the garment in
+// their name. They serve neither for training nor for measuring.
 var unclear = strings.Fields("Christmas_stocking cuirass shoe_shop")

@@ -1,12 +1,12 @@
-// Command modeldata lays out the pictures that the built-in models are trained, chosen
-// and measured on.
+// Command modeldata lays out the pictures for training, choosing and measuring the built-in
+// models.
 //
 //	go run ./docs/_make/modeldata DATA OUT
 //
 // DATA has the folders clothing-dataset-small, clothing-dataset-full (images.csv and
-// extra), clothing-worn and other-pictures. What is set aside goes to OUT/aside and is in
-// no other folder, by contributor and by photo; see layout. The same data give the same
-// files. OUT must be new, empty, or made by this program.
+// extra), clothing-worn and other-pictures. Held-out pictures go to OUT/aside. No contributor
+// and no photo of theirs is in another folder: see layout. The same data give the same files.
+// OUT must be new, empty, or made by this program.
 package main
 
 import (
@@ -45,13 +45,13 @@ func main() {
 	}
 }
 
-// run makes the folder out and prints its counts. The folder appears when it is done.
+// run makes the folder out and prints its counts. The folder appears only when it is complete.
 func run(ctx context.Context, data, out string, print io.Writer) (err error) {
-	if err := replaceable(out); err != nil {
+	if err = replaceable(out); err != nil {
 		return err
 	}
 	out = filepath.Clean(out)
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+	if err = os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return err
 	}
 	folder, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".*.tmp")
@@ -59,11 +59,11 @@ func run(ctx context.Context, data, out string, print io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	if err := os.Chmod(folder, 0o755); err != nil {
+	if err = os.Chmod(folder, 0o755); err != nil {
 		return err
 	}
 	l := &layout{data: data, out: folder}
-	if err := l.layOut(ctx); err != nil {
+	if err = l.layOut(ctx); err != nil {
 		return err
 	}
 	slices.SortFunc(l.files, func(a, b file) int { return strings.Compare(a.name, b.name) })
@@ -71,13 +71,13 @@ func run(ctx context.Context, data, out string, print io.Writer) (err error) {
 	for _, f := range l.files {
 		rows = append(rows, []string{f.name, f.source})
 	}
-	if err := writeTable(filepath.Join(folder, list), rows); err != nil {
+	if err = writeTable(filepath.Join(folder, list), rows); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(out); err != nil {
+	if err = os.RemoveAll(out); err != nil {
 		return err
 	}
-	if err := os.Rename(folder, out); err != nil {
+	if err = os.Rename(folder, out); err != nil {
 		return err
 	}
 	return printCounts(print, l.files)
@@ -112,7 +112,7 @@ func replaceable(out string) error {
 	})
 }
 
-// readTable reads a CSV file with at least a head.
+// readTable reads a CSV file that has at least a header.
 func readTable(name string) ([][]string, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -138,8 +138,8 @@ func writeTable(name string, rows [][]string) (err error) {
 	return csv.NewWriter(f).WriteAll(rows)
 }
 
-// printCounts prints the number of pictures of each set and kind: a row for each kind,
-// and a block of columns for each source.
+// printCounts prints the number of pictures of each set and kind: a row for each kind, and a
+// block of columns for each source.
 func printCounts(out io.Writer, files []file) error {
 	counts, kinds := map[string]map[string]int{}, map[string]int{}
 	var sets []string

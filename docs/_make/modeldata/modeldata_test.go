@@ -8,6 +8,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -29,7 +30,8 @@ func save(t *testing.T, root, name string, data []byte) {
 	}
 }
 
-// smallData draws a set of each sort. Pictures of the full set are bytes that name them.
+// smallData makes a small data set of each kind. The pictures of the full set are bytes that name
+// them.
 func smallData(t *testing.T) string {
 	root := t.TempDir()
 	rows := "image,sender_id,label,kids\n"
@@ -46,7 +48,8 @@ func smallData(t *testing.T) string {
 	full("skip", 2, "Not sure", "clothing-dataset-full/extra")
 	full("gone", 2, "Hat", "")
 	for i := range 200 {
-		full(fmt.Sprint("x", i), 3+min(i%40, 20), []string{"Hat", "Pants", "T-Shirt"}[i/2%3], "clothing-dataset-full/extra")
+		kind := []string{"Hat", "Pants", "T-Shirt"}[i/2%3]
+		full(fmt.Sprint("x", i), 3+min(i%40, 20), kind, "clothing-dataset-full/extra")
 	}
 	save(t, root, "clothing-dataset-full/images.csv", []byte(rows))
 
@@ -79,13 +82,14 @@ func smallData(t *testing.T) string {
 		save(t, root, fmt.Sprintf("clothing-worn/photos/%04d.jpg", i), p.Bytes())
 		save(t, root, fmt.Sprintf("clothing-worn/labels/%04d.png", i), m.Bytes())
 	}
-	for i, name := range []string{"tench", "bonnet", "suit", "sock", "mitten", "hen", "shoe_shop", "vacuum", "tub", "cup"} {
+	for i, name := range []string{"tench", "bonnet", "suit", "sock", "mitten", "hen", "shoe_shop",
+		"vacuum", "tub", "cup"} {
 		save(t, root, fmt.Sprintf("other-pictures/n%08d_%s.jpg", i, name), []byte(name))
 	}
 	return root
 }
 
-// mergedLabels are the labels of the worn set that are no kinds.
+// mergedLabels are the labels of the worn set that are renamed to a kind.
 func mergedLabels() []string {
 	var labels []string
 	for label := range wornMerge {
@@ -115,13 +119,18 @@ func filesBelow(t *testing.T, folder string) map[string]string {
 	return files
 }
 
-func TestLayout(t *testing.T) {
-	data, out := smallData(t), filepath.Join(t.TempDir(), "out")
-	var printed bytes.Buffer
-	if err := run(t.Context(), data, out, &printed); err != nil {
+// layOutSmall lays out a small data set, and returns its folder, the layout and its files.
+func layOutSmall(t *testing.T, printed *bytes.Buffer) (data, out string, files map[string]string) {
+	t.Helper()
+	data, out = smallData(t), filepath.Join(t.TempDir(), "out")
+	if err := run(t.Context(), data, out, printed); err != nil {
 		t.Fatal(err)
 	}
-	files := filesBelow(t, out)
+	return data, out, filesBelow(t, out)
+}
+
+func TestLayout(t *testing.T) {
+	_, _, files := layOutSmall(t, new(bytes.Buffer))
 	for _, want := range []string{
 		"aside/test/hat/t1.jpg", "aside/full/hat/t1.jpg", "aside/full/polo/t2.jpg", "aside/full/pants/t3.jpg",
 		"aside/worn/shoes/0000-boots.jpg", "aside/worn10/outwear/0005-coat.jpg", "aside/street/0010.jpg",
@@ -134,26 +143,39 @@ func TestLayout(t *testing.T) {
 			t.Errorf("%s is missing", want)
 		}
 	}
-	if got := files["aside/kids.csv"]; got != "image,class,kids\nhat/t1.jpg,hat,true\npolo/t2.jpg,polo,false\n"+
-		"pants/t3.jpg,pants,false\n" {
-		t.Error(got)
-	}
-	if got := files["aside/named.csv"]; got != "image,class\nn00000002_suit.jpg,outwear|shirt\nn00000004_mitten.jpg,\n" {
-		t.Error(got)
-	}
-	if got := files["aside/street.csv"]; got != "photo,garments\n0000.jpg,outwear|shoes\n0005.jpg,outwear|shoes\n"+
-		"0010.jpg,outwear|shoes\n" {
-		t.Error(got)
+	for name, want := range map[string]string{
+		"aside/kids.csv":   "image,class,kids\nhat/t1.jpg,hat,true\npolo/t2.jpg,polo,false\npants/t3.jpg,pants,false\n",
+		"aside/named.csv":  "image,class\nn00000002_suit.jpg,outwear|shirt\nn00000004_mitten.jpg,\n",
+		"aside/street.csv": "photo,garments\n0000.jpg,outwear|shoes\n0005.jpg,outwear|shoes\n0010.jpg,outwear|shoes\n",
+	} {
+		if files[name] != want {
+			t.Errorf("%s: %s", name, files[name])
+		}
 	}
 	for _, row := range strings.Fields(files["street-validation.csv"])[1:] {
 		name, garments, _ := strings.Cut(row, ",")
 		other := "shoes" + strings.TrimPrefix(name, "outwear")
-		if files["street/validation/"+name] == "" || files["street/validation/"+other] == "" || garments != "outwear|shoes" {
+		const folder = "street/validation/"
+		if files[folder+name] == "" || files[folder+other] == "" || garments != "outwear|shoes" {
 			t.Errorf("what is worn in validation: %s", row)
 		}
 	}
+	for name := range files {
+		switch base := path.Base(name); {
+		case strings.HasPrefix(base, "skip") || strings.HasPrefix(base, "gone") || strings.Contains(base, "shoe_shop"):
+			t.Errorf("%s has no kind", name)
+		case base == "wrong.jpg" && path.Base(path.Dir(name)) != "outwear":
+			t.Errorf("%s: the small set says outwear", name)
+		case strings.HasPrefix(name, "worn/train/") &&
+			files["worn-masks/"+strings.TrimSuffix(base, ".jpg")+".png"] == "":
+			t.Errorf("%s has no mask", name)
+		}
+	}
+}
 
-	// Nothing that is set aside is anywhere else, nor in two splits.
+// TestLayoutSplits checks that no held-out picture is anywhere else, and that none is in two splits.
+func TestLayoutSplits(t *testing.T) {
+	_, out, files := layOutSmall(t, new(bytes.Buffer))
 	rows, err := readTable(filepath.Join(out, list))
 	if err != nil {
 		t.Fatal(err)
@@ -175,23 +197,15 @@ func TestLayout(t *testing.T) {
 		}
 		splits[row[1]] = split
 	}
-	if len(rows) != len(files) { // with its head, and without itself
+	if len(rows) != len(files) { // with its header, and without itself
 		t.Errorf("%d rows, %d files", len(rows), len(files))
 	}
-	for name := range files {
-		switch base := path.Base(name); {
-		case strings.HasPrefix(base, "skip") || strings.HasPrefix(base, "gone") || strings.Contains(base, "shoe_shop"):
-			t.Errorf("%s has no kind", name)
-		case base == "wrong.jpg" && path.Base(path.Dir(name)) != "outwear":
-			t.Errorf("%s: the small set says outwear", name)
-		case strings.HasPrefix(name, "worn/train/") &&
-			files["worn-masks/"+strings.TrimSuffix(base, ".jpg")+".png"] == "":
-			t.Errorf("%s has no mask", name)
-		}
-	}
+}
 
-	// A second run makes the same.
-	var again bytes.Buffer
+// TestLayoutAgain checks that a second run makes the same files, and replaces no others.
+func TestLayoutAgain(t *testing.T) {
+	var printed, again bytes.Buffer
+	data, out, files := layOutSmall(t, &printed)
 	if err := run(t.Context(), data, out, &again); err != nil {
 		t.Fatal(err)
 	}
@@ -212,8 +226,8 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-// TestDivide holds that the contributors with the most pictures stay in train, and that
-// kinds come near their share.
+// TestDivide checks that the contributors with the most pictures stay in train, and that kinds
+// come close to their share.
 func TestDivide(t *testing.T) {
 	var entries []entry
 	for sender := range 100 {
@@ -242,8 +256,8 @@ func TestDivide(t *testing.T) {
 	}
 }
 
-// TestDivideKeepsGiants has contributors of whom one giant alone would be just right, under
-// many names, as the order depends on them.
+// TestDivideKeepsGiants has contributors of whom one giant alone would be the right share. It
+// repeats this with many names, because the order depends on them.
 func TestDivideKeepsGiants(t *testing.T) {
 	for name := range 20 {
 		var entries []entry
@@ -271,28 +285,14 @@ func TestDivideKeepsGiants(t *testing.T) {
 	}
 }
 
-func TestLists(t *testing.T) {
-	seen := map[string]string{}
-	add := func(list string, names []string) {
-		for _, name := range names {
-			if seen[name] != "" {
-				t.Errorf("%s is in %s and %s", name, seen[name], list)
-			}
-			seen[name] = list
-		}
-	}
-	var clothes []string
+func TestKindsInLists(t *testing.T) {
 	for name, kinds := range shownClothes {
-		clothes = append(clothes, name)
 		for _, kind := range strings.Split(kinds, "|") {
 			if kinds != "" && !slices.Contains(allKinds, kind) {
 				t.Errorf("%s may not be called %s", name, kind)
 			}
 		}
 	}
-	add("shownClothes", clothes)
-	add("shownPeople", shownPeople)
-	add("unclear", unclear)
 	for label, kind := range wornMerge {
 		if !slices.Contains(tenClasses, kind) || slices.Contains(wornIgnored, label) {
 			t.Errorf("%s becomes %s", label, kind)
@@ -303,6 +303,22 @@ func TestLists(t *testing.T) {
 			t.Errorf("%s is no kind", kind)
 		}
 	}
+}
+
+// TestNamesInLists checks that each picture is in one list, and exists.
+func TestNamesInLists(t *testing.T) {
+	seen := map[string]string{}
+	add := func(list string, names []string) {
+		for _, name := range names {
+			if seen[name] != "" {
+				t.Errorf("%s is in %s and %s", name, seen[name], list)
+			}
+			seen[name] = list
+		}
+	}
+	add("shownClothes", slices.Collect(maps.Keys(shownClothes)))
+	add("shownPeople", shownPeople)
+	add("unclear", unclear)
 	if shared := os.Getenv("GARB_SHARED"); shared != "" {
 		files, err := filepath.Glob(filepath.Join(shared, "data", "other-pictures", "*.jpg"))
 		if err != nil {

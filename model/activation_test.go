@@ -1,0 +1,192 @@
+package model
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"garb/nn"
+	"garb/tensor"
+)
+
+// TestActivationMap: the mean of a map is the logit without its bias, so that of two
+// pictures the means differ as the logits do.
+func TestActivationMap(t *testing.T) {
+	for _, name := range []string{Clothing, ImageNet} {
+		c, err := Open(name, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		means, logits := [2]float64{}, [2][]float32{}
+		const class = 3
+		for i := range means {
+			input := make([]float32, c.Spec().ValueCount())
+			c.Spec().Tensor(DrawGoldenPicture(i), input)
+			logits[i] = make([]float32, len(c.Classes()))
+			if err := c.Logits(t.Context(), input, logits[i]); err != nil {
+				t.Fatal(err)
+			}
+			m, err := c.ActivationMap(t.Context(), input, class)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Height != 7 || m.Width != 7 || len(m.Values) != 49 {
+				t.Fatalf("%s: a map of %d × %d, %d values", name, m.Height, m.Width, len(m.Values))
+			}
+			for _, v := range m.Values {
+				means[i] += float64(v) / 49
+			}
+		}
+		got, want := means[0]-means[1], float64(logits[0][class]-logits[1][class])
+		if want == 0 || math.Abs(got-want) > 1e-4*(1+math.Abs(want)) {
+			t.Errorf("%s: the means of the maps differ by %v, the logits by %v", name, got, want)
+		}
+	}
+}
+
+// TestHeadGradients compares the gradients of heads with differences.
+func TestHeadGradients(t *testing.T) {
+	const features, classes, class = 6, 4, 2
+	dense := func(units int) nn.Layer { return nn.Layer{Op: nn.OpDense, Units: units, Bias: true} }
+	for name, layers := range map[string][]nn.Layer{
+		"one layer":    {dense(classes)},
+		"inner layers": {dense(8), {Op: nn.OpReLU}, dense(5), {Op: nn.OpReLU}, dense(classes)},
+		"functions": {dense(8), {Op: nn.OpTanh}, dense(7), {Op: nn.OpSwish}, dense(6), {Op: nn.OpSigmoid},
+			dense(5), {Op: nn.OpLeakyReLU, Slope: 0.3}, dense(5), {Op: nn.OpReLU6}, dense(classes)},
+		"norms": {{Op: nn.OpBatchNorm, Epsilon: 1e-3}, {Op: nn.OpDropout, Rate: 0.5}, {Op: nn.OpScale},
+			dense(classes)},
+		"convolutions": {{Op: nn.OpReshape, Shape: []int{1, 1, features}},
+			{Op: nn.OpConv, Units: classes, Height: 1, Width: 1, Stride: 1}, {Op: nn.OpFlatten}},
+	} {
+		network := []nn.Layer{{Op: nn.OpInput, Shape: []int{3, 2, features}},
+			{Op: nn.OpGlobalAveragePool, Inputs: []int{0}}}
+		for i, l := range layers {
+			l.Name, l.Inputs = fmt.Sprint("layer", i), []int{len(network) - 1}
+			network = append(network, l)
+		}
+		// Something before the pooling, for the map.
+		network[1].Inputs = []int{1}
+		network = slices.Insert(network, 1, nn.Layer{Op: nn.OpReLU, Inputs: []int{0}})
+		for i := range network[3:] {
+			network[3+i].Inputs = []int{2 + i}
+		}
+		g, err := nn.NewGraph(network)
+		if err != nil {
+			t.Fatal(err)
+		}
+		random := rand.New(rand.NewPCG(1, 2))
+		w := tensor.Map{}
+		for _, p := range g.Params() {
+			v := tensor.New(p.Shape...)
+			for i := range v.Data {
+				if v.Data[i] = float32(random.NormFloat64()); !p.Trainable {
+					v.Data[i] = random.Float32() + 0.5
+				}
+			}
+			w[p.Name] = v
+		}
+		m, err := newMapper(g, w, Options{})()
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := nn.Compile(m.rest, w, nn.Options{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := make([]float32, tensor.Len(m.rest.InputShape()))
+		for i := range x {
+			x[i] = float32(random.NormFloat64())
+		}
+		got, err := m.gradient(t.Context(), x, class)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 3*2*features {
+			t.Fatalf("%s: %d values", name, len(got))
+		}
+		for k := range x {
+			const step = 1e-2
+			at := func(shift float32) float32 {
+				moved := append([]float32(nil), x...)
+				moved[k] += shift
+				logits := make([]float32, classes)
+				if err := plan.Run(t.Context(), moved, logits); err != nil {
+					t.Fatal(err)
+				}
+				return logits[class]
+			}
+			want := float64(at(step)-at(-step)) / (2 * step)
+			if math.Abs(float64(got[k])-want) > 1e-2*(1+math.Abs(want)) {
+				t.Errorf("%s, feature %d: %v, and %v by differences", name, k, got[k], want)
+			}
+		}
+	}
+}
+
+func TestActivationMapEnds(t *testing.T) {
+	c, err := Default(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.ActivationMap(ctx, make([]float32, c.Spec().ValueCount()), 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	// A network whose features are no feature map's.
+	g, err := nn.NewGraph([]nn.Layer{{Op: nn.OpInput, Shape: []int{2, 2, 3}}, {Op: nn.OpFlatten, Inputs: []int{0}},
+		{Op: nn.OpDense, Name: "d", Inputs: []int{1}, Units: 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newMapper(g, nil, Options{})(); !errors.Is(err, ErrNoActivationMap) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestActivationMapOfAllValues: with all values of a map in a dense layer, each channel
+// weighs the mean of its places' weights.
+func TestActivationMapOfAllValues(t *testing.T) {
+	n := foreign(t,
+		nn.Layer{Op: nn.OpInput, Shape: []int{8, 8, 3}},
+		nn.Layer{Op: nn.OpConv, Name: "c", Inputs: []int{0}, Units: 2, Height: 5, Width: 5, Stride: 1},
+		nn.Layer{Op: nn.OpFlatten, Inputs: []int{1}},
+		nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{2}, Units: 3})
+	c := saved(t, n, []string{"a", "b", "c"}, Options{})
+	input := make([]float32, small.ValueCount())
+	small.Tensor(DrawGoldenPicture(1), input)
+	g, err := nn.NewGraph(n.Layers[:2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := nn.Compile(g, n.Tensors, nn.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	featureMap := make([]float32, 4*4*2)
+	if err := plan.Run(t.Context(), input, featureMap); err != nil {
+		t.Fatal(err)
+	}
+	const class = 2
+	m, err := c.ActivationMap(t.Context(), input, class)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := range 16 {
+		want := 0.0
+		for k := range 2 {
+			weight := 0.0
+			for q := range 16 {
+				weight += float64(n.Tensors["d/kernel"].Data[(q*2+k)*3+class]) / 16
+			}
+			want += weight * float64(featureMap[p*2+k])
+		}
+		if got := float64(m.Values[p]); math.Abs(got-want) > 1e-5 {
+			t.Errorf("place %d: %v, want %v", p, got, want)
+		}
+	}
+}

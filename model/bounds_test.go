@@ -1,0 +1,282 @@
+package model
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"garb/accept"
+	"garb/backbone"
+	"garb/conformal"
+	"garb/nn"
+	"garb/picture"
+	"garb/tensor"
+	"garb/weights"
+)
+
+// TestGoldenPictures: model files name golden pictures by number, so that they must not
+// change. The digests are of the pictures as they were when the first models were made.
+func TestGoldenPictures(t *testing.T) {
+	for n, want := range []string{"7cc7101507219c80", "3af399985d53ee9c", "9295c50336c24a5b", "ec4c68250a3a3122"} {
+		number := []int{0, 1, 2, 15}[n]
+		p := DrawGoldenPicture(number)
+		if have := fmt.Sprintf("%x", sha256.Sum256(p.Pix))[:16]; have != want || p.Width != 160 || p.Height != 200 {
+			t.Errorf("golden picture %d, of %d × %d, has the digest %s, not %s", number, p.Width, p.Height, have, want)
+		}
+	}
+}
+
+// TestRanking compares with a sort, for logits of every kind.
+func TestRanking(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	special := []float32{0, float32(math.Copysign(0, -1)), 1, -1, float32(math.Inf(1)), float32(math.Inf(-1)),
+		math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32,
+		float32(math.NaN())}
+	for range 500 {
+		logits := make([]float32, r.IntN(20))
+		for i := range logits {
+			if logits[i] = float32(r.NormFloat64()); r.IntN(2) == 0 {
+				logits[i] = special[r.IntN(len(special))]
+			}
+		}
+		want := make([]int, len(logits))
+		for i := range want {
+			want[i] = i
+		}
+		// cmp.Compare has NaN before every number, and ±0 equal.
+		slices.SortStableFunc(want, func(a, b int) int { return cmp.Compare(logits[b], logits[a]) })
+		if have := Ranking(logits); !slices.Equal(have, want) {
+			t.Fatalf("%v: %v, want %v", logits, have, want)
+		}
+	}
+}
+
+func TestHeadBounds(t *testing.T) {
+	for _, test := range []struct {
+		inner []int
+		ok    bool
+	}{
+		{nil, true}, {[]int{1}, true}, {[]int{1 << 16}, true}, {make([]int, 8), false}, {[]int{0}, false},
+		{[]int{-1}, false}, {[]int{1<<16 + 1}, false}, {[]int{1, 2, 3, 4, 5, 6, 7, 8}, true},
+		{[]int{1, 2, 3, 4, 5, 6, 7, 8, 9}, false},
+	} {
+		if err := (Head{test.inner}).Validate(); (err == nil) != test.ok {
+			t.Errorf("%v: %v", test.inner, err)
+		}
+	}
+}
+
+// validDescription describes a model that validate accepts.
+func validDescription() Description {
+	spec := picture.Spec{Width: 12, Height: 12, Filter: picture.Bilinear, Fit: picture.Stretch,
+		Std: [3]float32{1, 1, 1}}
+	return Description{Format: FormatVersion, Architecture: "small-cnn", Classes: []string{"hat", "shoe"},
+		Preprocessing: spec, Golden: []Golden{{0, []float32{1, 2}}}}
+}
+
+// TestDescriptionBounds has the last description that is valid, and the first that is not.
+func TestDescriptionBounds(t *testing.T) {
+	layers := func(n int) []nn.Layer { return make([]nn.Layer, n) }
+	own := func(m *Description) { m.Architecture, m.Network, m.FeaturesAt = "", layers(4), 2 }
+	acceptance := func(m *Description) {
+		m.Acceptance = &Acceptance{Method: accept.Energy, Calibration: accept.Calibration{Slope: 1}, Threshold: 0.5,
+			Refusal: "x", Preprocessing: m.Preprocessing}
+	}
+	accepts := func(change func(a *Acceptance)) func(m *Description) {
+		return func(m *Description) { acceptance(m); change(m.Acceptance) }
+	}
+	for _, test := range []struct {
+		name      string
+		good, bad func(m *Description)
+	}{
+		{"format", func(m *Description) {}, func(m *Description) { m.Format++ }},
+		{"architecture", func(m *Description) {}, func(m *Description) { m.Architecture = "none" }},
+		{"a network of its own", own, func(m *Description) { own(m); m.Architecture = "small-cnn" }},
+		{"its backbone", own, func(m *Description) { own(m); m.BackboneDigest = "sha256:0" }},
+		{"its head", own, func(m *Description) { own(m); m.Head.Inner = []int{2} }},
+		{"features at 0", func(m *Description) { own(m); m.FeaturesAt = 0 }, func(m *Description) { m.FeaturesAt = -1 }},
+		{"features at the end", own, func(m *Description) { own(m); m.FeaturesAt = 3 }},
+		{"features of two layers", func(m *Description) { own(m); m.Network, m.FeaturesAt = layers(2), 0 },
+			func(m *Description) { own(m); m.Network, m.FeaturesAt = layers(2), 1 }},
+		{"classes", func(m *Description) {}, func(m *Description) { m.Classes, m.Golden[0].Logits = nil, nil }},
+		{"class twice", func(m *Description) {}, func(m *Description) { m.Classes[1] = m.Classes[0] }},
+		{"class without a name", func(m *Description) {}, func(m *Description) { m.Classes[1] = "" }},
+		{"golden logits", func(m *Description) {}, func(m *Description) { m.Golden = nil }},
+		{"a golden logit", func(m *Description) {}, func(m *Description) { m.Golden[0].Logits = []float32{1} }},
+		{"golden picture", func(m *Description) { m.Golden[0].Picture = 15 },
+			func(m *Description) { m.Golden[0].Picture = 16 }},
+		{"temperature", func(m *Description) { m.Temperature = 0.1 }, func(m *Description) { m.Temperature = -0.1 }},
+		{"infinite temperature", func(m *Description) {}, func(m *Description) { m.Temperature = math.Inf(1) }},
+		{"NaN temperature", func(m *Description) {}, func(m *Description) { m.Temperature = math.NaN() }},
+		{"head", func(m *Description) { m.Head.Inner = []int{1} }, func(m *Description) { m.Head.Inner = []int{0} }},
+		{"preprocessing", func(m *Description) {}, func(m *Description) { m.Preprocessing.Width = 0 }},
+		{"several labels", func(m *Description) { m.MultiLabel = true },
+			func(m *Description) { acceptance(m); m.MultiLabel = true }},
+		{"labels in sets", func(m *Description) {}, func(m *Description) {
+			m.MultiLabel, m.Coverage = true, &Coverage{Rule: conformal.Rule{Coverage: 0.9, Threshold: 0.5}}
+		}},
+		{"coverage", func(m *Description) {}, func(m *Description) { m.Coverage = &Coverage{FittedOn: make([]byte, 4)} }},
+		{"acceptance", acceptance, accepts(func(a *Acceptance) { a.Method = "none" })},
+		{"threshold 0", accepts(func(a *Acceptance) { a.Threshold = 0 }),
+			accepts(func(a *Acceptance) { a.Threshold = -1e-9 })},
+		{"threshold 1", accepts(func(a *Acceptance) { a.Threshold = 1 }),
+			accepts(func(a *Acceptance) { a.Threshold = 1 + 1e-9 })},
+		{"NaN threshold", acceptance, accepts(func(a *Acceptance) { a.Threshold = math.NaN() })},
+		{"long refusal", accepts(func(a *Acceptance) { a.Refusal = strings.Repeat("x", 100) }),
+			accepts(func(a *Acceptance) { a.Refusal = strings.Repeat("x", 101) })},
+		{"no refusal", acceptance, accepts(func(a *Acceptance) { a.Refusal = "" })},
+		{"space before a refusal", accepts(func(a *Acceptance) { a.Refusal = "a b" }),
+			accepts(func(a *Acceptance) { a.Refusal = " a" })},
+		{"two lines", acceptance, accepts(func(a *Acceptance) { a.Refusal = "a\nb" })},
+		{"no text", acceptance, accepts(func(a *Acceptance) { a.Refusal = "a\xff" })},
+		{"another size", acceptance, accepts(func(a *Acceptance) { a.Preprocessing.Width++ })},
+		{"validation", acceptance, accepts(func(a *Acceptance) { a.Validation.Count = -1 })},
+		{"others", acceptance, accepts(func(a *Acceptance) { a.Others = []OtherShare{{Share: accept.Share{Count: -1}}} })},
+		{"calibration", acceptance, accepts(func(a *Acceptance) { a.Slope = math.NaN() })},
+	} {
+		good, bad := validDescription(), validDescription()
+		test.good(&good)
+		test.bad(&bad)
+		if err := good.validate(); err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		if bad.validate() == nil {
+			t.Errorf("%s: no error", test.name)
+		}
+	}
+}
+
+// TestGoldenTolerance: a golden logit may be off by a thousandth of one more than its size.
+func TestGoldenTolerance(t *testing.T) {
+	g := Golden{3, []float32{0, 9, -9}}
+	for _, test := range []struct {
+		logits []float32
+		ok     bool
+	}{
+		{[]float32{0, 9, -9}, true}, {[]float32{0.0009, 9.009, -8.991}, true}, {[]float32{-0.0009, 8.991, -9.009}, true},
+		{[]float32{0.0011, 9, -9}, false}, {[]float32{0, 9.011, -9}, false}, {[]float32{0, 9, -9.011}, false},
+		{[]float32{0, float32(math.NaN()), -9}, false}, {[]float32{float32(math.Inf(1)), 9, -9}, false},
+	} {
+		if err := checkGolden(g, test.logits); (err == nil) != test.ok {
+			t.Errorf("%v: %v", test.logits, err)
+		}
+	}
+}
+
+// TestTemperatureOfAMean: a model without a temperature counts as one of 1.
+func TestTemperatureOfAMean(t *testing.T) {
+	for stored, want := range map[float64]float64{0: 1, 0.5: 0.5, 3: 3} {
+		if have := (&Classifier{description: &Description{Temperature: stored}}).temperature(); have != want {
+			t.Errorf("a stored temperature of %v counts as %v, want %v", stored, have, want)
+		}
+	}
+}
+
+// TestBackboneByDigest: a model leaves its backbone out and names it by digest. It opens on
+// these weights, and on no others.
+func TestBackboneByDigest(t *testing.T) {
+	f, ok := weights.BuiltIn(imageNetBackbone)
+	if !ok {
+		t.Fatal("there is no built-in backbone")
+	}
+	a, err := backbone.Lookup(imageNetBackbone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := Model{Description{Format: FormatVersion, Architecture: imageNetBackbone, Classes: []string{"hat", "shoe"},
+		BackboneDigest: weights.Digest(imageNetBackbone, f), Preprocessing: a.Spec}, tensor.Map{}}
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, p := range (Head{}).Graph(a.FeatureCount, 2, 0).Params() {
+		x := tensor.New(p.Shape...)
+		for i := range x.Data {
+			x.Data[i] = float32(r.NormFloat64())
+		}
+		m.Tensors[p.Name] = x
+	}
+	if err := m.SetGolden(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	open := func() error {
+		t.Helper()
+		if err := m.Save(path, tensor.Float32); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Open(path, Options{})
+		return err
+	}
+	if err := open(); err != nil {
+		t.Error(err)
+	}
+	m.BackboneDigest = "sha256:0"
+	if err := open(); err == nil || !strings.Contains(err.Error(), "other weights") {
+		t.Errorf("other weights: %v", err)
+	}
+	t.Setenv("GARB_HOME", t.TempDir())
+	m.Architecture = "xception" // which nobody pulled
+	if err := open(); err == nil || !strings.Contains(err.Error(), "not at hand") {
+		t.Errorf("weights that are not here: %v", err)
+	}
+}
+
+// TestUnnamedMaps: a network without names for its outputs that ends in a map answers with the
+// means over the map.
+func TestUnnamedMaps(t *testing.T) {
+	n := &nn.Network{Layers: []nn.Layer{
+		{Op: nn.OpInput, Shape: []int{4, 4, 3}},
+		{Op: nn.OpConv, Name: "c", Inputs: []int{0}, Units: 2, Height: 1, Width: 1, Stride: 1},
+	}, Tensors: tensor.Map{"c/kernel": tensor.FromSlice([]float32{1, 2, 3, 4, 5, 6}, 1, 1, 3, 2)}}
+	spec := picture.Spec{Width: 4, Height: 4, Filter: picture.Nearest, Fit: picture.Stretch, Std: [3]float32{1, 1, 1}}
+	m, err := FromNetwork(n, nil, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := nn.NewGraph(m.Network)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shape := g.OutputShape(); !slices.Equal(shape, []int{2}) {
+		t.Errorf("the outputs are %v", shape)
+	}
+	p, err := nn.Compile(g, m.Tensors, nn.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	input, outputs := make([]float32, 48), make([]float32, 2)
+	for i := range input {
+		input[i] = float32(i / 3) // a pixel's number in all channels, 7.5 on average
+	}
+	if err := p.Run(t.Context(), input, outputs); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(outputs, []float32{7.5 * 9, 7.5 * 12}) {
+		t.Errorf("outputs %v", outputs)
+	}
+}
+
+// TestLayerNames: the error about a layer that there is not names the last five that there are.
+func TestLayerNames(t *testing.T) {
+	layers := []nn.Layer{{Op: nn.OpInput}}
+	for n, want := range map[int]string{1: "the last of 1 are a", 5: "the last of 5 are a, b, c, d, e",
+		6: "the last of 6 are b, c, d, e, f"} {
+		all := slices.Clone(layers)
+		for i := range n {
+			all = append(all, nn.Layer{Name: string(rune('a' + i))}, nn.Layer{Op: nn.OpReLU})
+		}
+		if _, err := layerNamed(all, "none"); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%v, not %s", err, want)
+		}
+		if _, err := layerNamed(all, ""); err == nil {
+			t.Error("a layer without a name is found")
+		}
+		if at, err := layerNamed(all, "a"); at != 1 || err != nil {
+			t.Errorf("layer a is at %d, %v", at, err)
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package model_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"garb/conformal"
+	"garb/model"
+	"garb/nn"
+	"garb/tensor"
+)
+
+// TestOpenFS: a file system's models are found and checked as those on disk.
+func TestOpenFS(t *testing.T) {
+	path, _, _ := small(t)
+	data := read(t, path)
+	files := fstest.MapFS{
+		"a/small.safetensors":                    {Data: data},
+		"run/checkpoints/x_2_0.9.safetensors":    {Data: data[:100]},
+		"run/checkpoints/x_10_0.8.safetensors":   {Data: data},
+		"run/checkpoints/x_11_0.8.txt":           {Data: data[:100]},
+		"run/checkpoints/y_12.safetensors":       {Data: data[:100]},
+		"run/checkpoints/z_last_0.8.safetensors": {Data: data[:100]},
+		"begun/checkpoints/x_1_0.5.safetensors":  {Data: data},
+		"zero/checkpoints/x_0_0.5.safetensors":   {Data: data},
+		"empty/notes.txt":                        {},
+		"broken.safetensors":                     {Data: data[:len(data)-1]},
+	}
+	for name, want := range map[string]string{
+		"a/small.safetensors": "small", "run": "x_10_0.8", "begun": "x_1_0.5", "zero": "x_0_0.5",
+	} {
+		c, err := model.OpenFS(files, name, model.Options{})
+		if err != nil || c.Name() != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, want := range map[string]error{
+		"empty": model.ErrNotModel, "gone": fs.ErrNotExist, "broken.safetensors": nil,
+	} {
+		_, err := model.OpenFS(files, name, model.Options{})
+		var wrong *model.Error
+		if !errors.As(err, &wrong) || want != nil && !errors.Is(err, want) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestOpenBytes(t *testing.T) {
+	path, _, _ := small(t)
+	data := read(t, path)
+	c, err := model.OpenBytes(data, model.Options{})
+	if err != nil || len(c.Classes()) != 3 {
+		t.Error(err)
+	}
+	var wrong *model.Error
+	for _, broken := range [][]byte{nil, data[:len(data)-1], []byte("text")} {
+		if _, err := model.OpenBytes(broken, model.Options{}); !errors.As(err, &wrong) {
+			t.Errorf("%d bytes: %v", len(broken), err)
+		}
+	}
+}
+
+// TestSizesBeyondBounds: the side of an input is bounded.
+func TestSizesBeyondBounds(t *testing.T) {
+	path, _, _ := small(t)
+	for _, size := range []int{4097, -1} {
+		if _, err := model.Open(path, model.Options{Size: size}); err == nil || !strings.Contains(err.Error(), "4096") {
+			t.Errorf("a size of %d: %v", size, err)
+		}
+	}
+}
+
+// TestCountClasses: one sigmoid or logit makes two classes, anything else as many as it has
+// outputs.
+func TestCountClasses(t *testing.T) {
+	network := func(layers ...nn.Layer) *nn.Network {
+		all := []nn.Layer{{Op: nn.OpInput, Shape: []int{4, 4, 3}}, {Op: nn.OpGlobalAveragePool, Inputs: []int{0}}}
+		return &nn.Network{Layers: append(all, layers...)}
+	}
+	dense := func(units int) nn.Layer { return nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{1}, Units: units} }
+	for name, test := range map[string]struct {
+		network *nn.Network
+		want    int
+	}{
+		"one logit":          {network(dense(1)), 2},
+		"one sigmoid":        {network(dense(1), nn.Layer{Op: nn.OpSigmoid, Inputs: []int{2}}), 2},
+		"another function":   {network(dense(1), nn.Layer{Op: nn.OpTanh, Inputs: []int{2}}), 1},
+		"two logits":         {network(dense(2)), 2},
+		"two sigmoids":       {network(dense(2), nn.Layer{Op: nn.OpSigmoid, Inputs: []int{2}}), 2},
+		"seven":              {network(dense(7), nn.Layer{Op: nn.OpSoftmax, Inputs: []int{2}}), 7},
+		"no classifying end": {network(), 3},
+	} {
+		if have, err := model.CountClasses(test.network); have != test.want || err != nil {
+			t.Errorf("%s: %d classes, %v; want %d", name, have, err, test.want)
+		}
+	}
+	if _, err := model.CountClasses(&nn.Network{}); err == nil {
+		t.Error("no error for a network without layers")
+	}
+}
+
+// TestFindBackboneRefuses files that say they are models, and are none.
+func TestFindBackboneRefuses(t *testing.T) {
+	_, _, tensors := small(t)
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	for _, description := range []string{"{", `{"format":1}`} {
+		if err := tensor.WriteFile(path, map[string]string{"garb": description}, tensors, tensor.Float32); err != nil {
+			t.Fatal(err)
+		}
+		var wrong *model.Error
+		if base, err := model.FindBackbone(path, ""); !errors.As(err, &wrong) {
+			t.Errorf("%s: %+v, %v", description, base, err)
+		}
+	}
+}
+
+// TestCoverage: a rule knows the pictures that it was fitted on, and no others.
+func TestCoverage(t *testing.T) {
+	rule := conformal.Rule{Coverage: 0.9, Threshold: 0.5, Free: 1, Pictures: 20, ChosenOn: 20, MeanSize: 1}
+	digest := func(i int) string { return fmt.Sprintf("%x", sha256.Sum256([]byte{byte(i)})) }
+	var fitted []string
+	for i := range 50 {
+		fitted = append(fitted, digest(i))
+	}
+	c, err := model.NewCoverage(rule, fitted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.FittedOn) != 5*50 {
+		t.Errorf("%d bytes for 50 pictures", len(c.FittedOn))
+	}
+	for i := range 100 {
+		if have := c.WasFittedOn(digest(i)); have != (i < 50) {
+			t.Errorf("picture %d: fitted on it: %v", i, have)
+		}
+	}
+	for _, broken := range []string{"", "00112233", "0011223", "no digest"} {
+		if _, err := model.NewCoverage(rule, []string{broken}); err == nil {
+			t.Errorf("the digest %q is taken", broken)
+		}
+		if c.WasFittedOn(broken) {
+			t.Errorf("the rule was fitted on the digest %q", broken)
+		}
+	}
+	if _, err := model.NewCoverage(rule, []string{"0011223344"}); err != nil {
+		t.Errorf("five bytes: %v", err)
+	}
+	if _, err := model.NewCoverage(conformal.Rule{Coverage: 2}, fitted); err == nil {
+		t.Error("a rule that cannot be is taken")
+	}
+	predictions := []model.Prediction{{Class: "a", Probability: 0.6}, {Class: "b", Probability: 0.3},
+		{Class: "c", Probability: 0.1}}
+	set := model.SetBy(conformal.Rule{Coverage: 0.9, Threshold: 0.7}, predictions)
+	if !slices.Equal(set, []string{"a", "b"}) {
+		t.Errorf("the set is %q", set)
+	}
+}
+
+// TestThresholdAtAnotherSize: the error says why a model that judges does not do so here.
+func TestThresholdAtAnotherSize(t *testing.T) {
+	half := 0.5
+	_, err := model.Open(model.Clothing, model.Options{Size: 128, Accept: &half})
+	if !errors.Is(err, model.ErrNoAcceptance) || !strings.Contains(err.Error(), "another size") {
+		t.Errorf("a model that judges: %v", err)
+	}
+	path, _, _ := small(t)
+	_, err = model.Open(path, model.Options{Accept: &half})
+	if !errors.Is(err, model.ErrNoAcceptance) || strings.Contains(err.Error(), "another size") {
+		t.Errorf("a model that does not: %v", err)
+	}
+}
+
+// TestSaveRefuses models that would not open.
+func TestSaveRefuses(t *testing.T) {
+	_, m, _ := small(t)
+	for name, spoil := range map[string]func(m *model.Model){
+		"no golden logits": func(m *model.Model) { m.Golden = nil },
+		"no classes":       func(m *model.Model) { m.Classes = nil },
+	} {
+		spoiled := m
+		spoil(&spoiled)
+		path := filepath.Join(t.TempDir(), "m.safetensors")
+		if err := spoiled.Save(path, tensor.Float32); err == nil || !strings.Contains(err.Error(), "not saved") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := model.Open(path, model.Options{}); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: there is a file: %v", name, err)
+		}
+	}
+}
+
+// TestIsModel: built-in names, folders and files that say so are models.
+func TestIsModel(t *testing.T) {
+	path, _, tensors := small(t)
+	folder := t.TempDir()
+	weights := filepath.Join(folder, "weights.safetensors")
+	if err := tensor.WriteFile(weights, nil, tensors, tensor.Float32); err != nil {
+		t.Fatal(err)
+	}
+	for reference, want := range map[string]bool{
+		model.Clothing: true, model.Garments: true, model.ImageNet: true, path: true, folder: true, weights: false,
+		example: false, filepath.Join(folder, "none"): false,
+	} {
+		if have := model.IsModel(reference); have != want {
+			t.Errorf("%s is a model: %v", reference, have)
+		}
+	}
+}
