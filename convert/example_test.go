@@ -199,8 +199,8 @@ func ExampleWriteOptions() {
 	// Output: less than a third: true
 }
 
-// ClassesFrom reads the names of the classes from the folder that a model was trained on.
-func ExampleClassesFrom() {
+// ReadClasses reads the names of the classes from the folder that a model was trained on.
+func ExampleReadClasses() {
 	folder, err := os.MkdirTemp("", "pictures")
 	if err != nil {
 		fmt.Println(err)
@@ -213,7 +213,7 @@ func ExampleClassesFrom() {
 			return
 		}
 	}
-	classes, err := convert.ClassesFrom(folder)
+	classes, err := convert.ReadClasses(folder)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -333,16 +333,16 @@ func ExampleHead() {
 	// classifier/bias [10]
 }
 
-// NewAcceptance fits how a model judges to the scores of validation pictures and of other
+// FitAcceptance fits how a model judges to the scores of validation pictures and of other
 // pictures.
-func ExampleNewAcceptance() {
+func ExampleFitAcceptance() {
 	spec := picture.Spec{
 		Width: 224, Height: 224, Filter: picture.Bicubic, Fit: picture.Stretch,
 		Mean: [3]float32{127, 127, 127}, Std: [3]float32{128, 128, 128},
 	}
 	garments := []float64{4, 5, 6, 7, 8, 9, 1}
 	cats := model.OtherScores{Name: "cats", Scores: []float64{-3, -2, 0, 2}}
-	a, err := model.NewAcceptance(accept.Energy, spec, model.NotClothing, garments, cats)
+	a, err := model.FitAcceptance(accept.Energy, spec, model.NotClothing, garments, cats)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -404,7 +404,7 @@ func ExampleCoverage() {
 		return
 	}
 	fmt.Println(c.WasFittedOn(hex.EncodeToString(fitted[:])), c.WasFittedOn(hex.EncodeToString(other[:])))
-	set := model.SetBy(c.Rule, []model.Prediction{
+	set := model.SelectClasses(c.Rule, []model.Prediction{
 		{Class: "shirt", Probability: 0.5, Index: 1}, {Class: "t-shirt", Probability: 0.4, Index: 0},
 		{Class: "hat", Probability: 0.1, Index: 2},
 	})

@@ -199,7 +199,7 @@ func (e *engine) explain(j *job) {
 	_ = e.recoverPanic(func() (err error) {
 		class := j.class
 		if class < 0 {
-			class = model.Ranking(j.outputs[:e.classes])[0]
+			class = model.Rank(j.outputs[:e.classes])[0]
 		}
 		j.heat, err = e.model.ActivationMap(j.ctx, j.input, class)
 		return err

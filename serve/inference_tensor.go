@@ -230,7 +230,7 @@ func makeTensor(v *version, answers []*answer, o requestedOutput) tensor {
 		case o.name == outputAcceptance:
 			t.floats = append(t.floats, float32(a.Acceptance))
 		case top > 0:
-			for i, class := range model.Ranking(a.logits)[:top] {
+			for i, class := range model.Rank(a.logits)[:top] {
 				t.texts = append(t.texts, fmt.Sprintf("%f:%d:%s", values[class], class, a.Predictions[i].Class))
 			}
 		default:
@@ -255,7 +255,7 @@ func (t tensor) encodeRaw() []byte {
 // probabilities returns the probabilities in the order of the model's classes.
 func (a *answer) probabilities() []float32 {
 	all := make([]float32, len(a.logits))
-	for i, class := range model.Ranking(a.logits) {
+	for i, class := range model.Rank(a.logits) {
 		all[class] = float32(a.Predictions[i].Probability)
 	}
 	return all

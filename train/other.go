@@ -206,7 +206,7 @@ func (r *run) fitAcceptance(ctx context.Context, m *measurement) (a *model.Accep
 		}
 		others = slices.DeleteFunc(others, func(o model.OtherScores) bool { return len(o.Scores) == 0 })
 	}
-	a, err = model.NewAcceptance(method, c.Preprocessing, cmp.Or(c.Refusal, model.NoneOfThese), scores, others...)
+	a, err = model.FitAcceptance(method, c.Preprocessing, cmp.Or(c.Refusal, model.NoneOfThese), scores, others...)
 	return a, tensors, err
 }
 
@@ -228,7 +228,7 @@ func (r *run) fitDetector(ctx context.Context, method accept.Method) ([]float64,
 	for _, f := range features {
 		scores = append(scores, detector.Score(f))
 	}
-	return scores, model.AcceptanceTensors(detector), nil
+	return scores, model.EncodeDetector(detector), nil
 }
 
 // computeFeatures returns the features of a split's pictures by the current network, without

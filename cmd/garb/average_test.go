@@ -131,12 +131,12 @@ func TestAverageGreedy(t *testing.T) {
 func TestAverageRefuses(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "mean.safetensors")
 	for word, args := range map[string][]string{
-		"at least two": {"clothing", "--out", out},
-		"--out":        {"clothing", "clothing"},
-		"--greedy":     {"clothing", "clothing", "--greedy", "--out", out},
-		"--split":      {"clothing", "clothing", "--split", "test", "--out", out},
-		"have no mean": {"clothing", "imagenet", "--out", out},
-		"no such file": {"clothing", "nowhere", "--out", out},
+		"at least two":       {"clothing", "--out", out},
+		"--out":              {"clothing", "clothing"},
+		"--greedy":           {"clothing", "clothing", "--greedy", "--out", out},
+		"--split":            {"clothing", "clothing", "--split", "test", "--out", out},
+		"cannot be averaged": {"clothing", "imagenet", "--out", out},
+		"no such file":       {"clothing", "nowhere", "--out", out},
 	} {
 		code, _, errOut := runGarb(t, nil, append([]string{"average"}, args...)...)
 		if code == exitDone || !strings.Contains(errOut, word) || len(errOut) > 400 {

@@ -196,7 +196,7 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 	}
 	if c.classesFrom != "" {
 		var err error
-		if o.Classes, err = convert.ClassesFrom(c.classesFrom); err != nil {
+		if o.Classes, err = convert.ReadClasses(c.classesFrom); err != nil {
 			return err
 		}
 	}
@@ -231,7 +231,7 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 }
 
 // printRead prints what was read from another program's file.
-func (c *conversion) printRead(out io.Writer, in *convert.Imported) {
+func (c *conversion) printRead(out io.Writer, in *convert.Import) {
 	m := in.Model
 	fmt.Fprintf(out, "read        %s: %s\n", c.from, in.Format)
 	network := fmt.Sprintf("custom, %s", count(len(m.Network)-1, "layer"))
@@ -245,8 +245,8 @@ func (c *conversion) printRead(out io.Writer, in *convert.Imported) {
 	fmt.Fprintf(out, "network     %s\n", network)
 	fmt.Fprintf(out, "parameters  %s in %s\n", groupDigits(values), count(len(m.Tensors), "tensor"))
 	reason := "as requested"
-	if in.Recognised != "" {
-		reason = fmt.Sprintf("as %s; override with --preprocess, --size and --resize", in.Recognised)
+	if in.Reason != "" {
+		reason = fmt.Sprintf("as %s; override with --preprocess, --size and --resize", in.Reason)
 	}
 	s := m.Preprocessing
 	fmt.Fprintf(out, "pictures    %d × %d, %v, preprocessing %s, %s\n", s.Width, s.Height, s.Filter, in.Preprocess,
@@ -293,8 +293,8 @@ func (c *conversion) write(out io.Writer, reference string) error {
 	case export.Acceptance:
 		fmt.Fprintf(out, "acceptance  output \"acceptance\", 0 to 1; a picture below %.3f is %q\n",
 			m.AcceptanceThreshold(), escape(m.Description().Acceptance.Refusal))
-	case export.WithoutAcceptance != "":
-		fmt.Fprintf(out, "acceptance  dropped: %s. The file never refuses a picture\n", export.WithoutAcceptance)
+	case export.DropReason != "":
+		fmt.Fprintf(out, "acceptance  dropped: %s. The file never refuses a picture\n", export.DropReason)
 	}
 	if c.quantize != "" {
 		fmt.Fprintf(out, "weights     %s, one scale per output channel; depthwise kernels and small tensors float32\n",

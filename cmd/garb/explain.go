@@ -185,7 +185,7 @@ func (l *explanation) openPicture(path string) (string, error) {
 const maxListed = 40
 
 func (l *explanation) chooseClasses(logits []float32) error {
-	ranking, names := model.Ranking(logits), l.classifier.Classes()
+	ranking, names := model.Rank(logits), l.classifier.Classes()
 	if len(l.explainFlags.classes) == 0 {
 		l.classes = ranking[:min(l.top, len(ranking))]
 		return nil
