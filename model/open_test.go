@@ -199,10 +199,10 @@ func TestSaveRefuses(t *testing.T) {
 
 // TestIsModel: built-in names, folders and files that say so are models.
 func TestIsModel(t *testing.T) {
-	path, _, tensors := small(t)
+	path, m := small(t)
 	folder := t.TempDir()
 	weights := filepath.Join(folder, "weights.safetensors")
-	if err := tensor.WriteFile(weights, nil, tensors, tensor.Float32); err != nil {
+	if err := tensor.WriteFile(weights, nil, m.Tensors, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	for reference, want := range map[string]bool{
