@@ -50,9 +50,9 @@ func judging(t *testing.T, method accept.Method) *model.Classifier {
 			}
 			features, labels = append(features, x), append(labels, i%3)
 		}
-		d, err := accept.FitDetector(method, features, labels, 3)
-		if err != nil {
-			t.Fatal(err)
+		d, fitErr := accept.FitDetector(method, features, labels, 3)
+		if fitErr != nil {
+			t.Fatal(fitErr)
 		}
 		for name, v := range model.AcceptanceTensors(d) {
 			tensors[name] = v
@@ -66,11 +66,11 @@ func judging(t *testing.T, method accept.Method) *model.Classifier {
 		Classes: []string{"a", "b", "c"}, Preprocessing: spec,
 		Acceptance: &model.Acceptance{Method: method, Calibration: calibration, Threshold: .5,
 			Refusal: model.NoneOfThese, Preprocessing: spec}}, Tensors: tensors}
-	if err := m.SetGolden(t.Context(), nil); err != nil {
+	if err = m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "judging.safetensors")
-	if err := m.Save(path, tensor.Float32); err != nil {
+	if err = m.Save(path, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	c, err := model.Open(path, model.Options{})
@@ -127,7 +127,7 @@ func TestWithoutLast(t *testing.T) {
 		"top/kernel": tensor.FromSlice([]float32{1, 2, 3, 4, 5, 6}, 2, 3),
 		"top/bias":   tensor.FromSlice([]float32{7, 8, 9}, 3),
 	}}
-	got, z, err := withoutLast(n, 2)
+	got, z, err := cutLastUnit(n, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestWithoutLast(t *testing.T) {
 	if n.Layers[len(n.Layers)-1].Units != 3 || len(n.Tensors["top/bias"].Data) != 3 {
 		t.Error("the network itself was changed")
 	}
-	if _, _, err := withoutLast(n, 3); err == nil {
+	if _, _, err := cutLastUnit(n, 3); err == nil {
 		t.Error("a network without a further unit is taken")
 	}
 }

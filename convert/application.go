@@ -13,9 +13,9 @@ import (
 	"garb/weights"
 )
 
-// KeepApplication converts the official weights of a network of keras.applications, data from
-// origin, to a model to train on, and keeps it at s.Path(), which it returns. Errors name
-// origin and wrap those of packages keras and garb, or of writing.
+// KeepApplication converts the official weights of a network of keras.applications, data from origin, to
+// a model to train on, and saves it at s.Path(), which it returns. Errors name origin and wrap those of
+// packages keras and model, or of writing.
 func KeepApplication(ctx context.Context, s weights.Source, origin string, data []byte) (string, error) {
 	k, err := s.Open(origin, data)
 	if err != nil {
@@ -25,7 +25,7 @@ func KeepApplication(ctx context.Context, s weights.Source, origin string, data 
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", origin, err)
 	}
-	p, err := preprocessingOf(s.Application.Preprocess)
+	p, err := findPreprocessing(s.Application.Preprocess)
 	if err != nil {
 		return "", err
 	}
@@ -33,23 +33,23 @@ func KeepApplication(ctx context.Context, s weights.Source, origin string, data 
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", origin, err)
 	}
-	if err := m.SetGolden(ctx, nil); err != nil {
+	if err = m.SetGolden(ctx, nil); err != nil {
 		return "", fmt.Errorf("%s: %w", origin, err)
 	}
 	path, err := s.Path()
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err = os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err
 	}
 	return path, m.Save(path, tensor.Float32)
 }
 
-// ApplicationSpec returns how the pictures of a network of keras.applications are prepared,
-// but for the order of their channels, which is a layer of the network.
+// ApplicationSpec returns the preprocessing of a network of keras.applications, except the order of the
+// channels, which is a layer of the network.
 func ApplicationSpec(a weights.Application) (picture.Spec, error) {
-	p, err := preprocessingOf(a.Preprocess)
+	p, err := findPreprocessing(a.Preprocess)
 	if err != nil {
 		return picture.Spec{}, err
 	}

@@ -28,6 +28,8 @@ var official = []string{"MobileNet", "MobileNetV2", "MobileNetV3Small", "Efficie
 
 // Weights that Keras wrote as the official files were, pulled from a server by name, give a
 // picture the features that Keras gives it with the same file.
+//
+//nolint:gocognit,funlen // one application at a time, compared with Keras
 func TestApplicationsAsKeras(t *testing.T) {
 	python := os.Getenv("GARB_KERAS_PYTHON")
 	if python == "" {

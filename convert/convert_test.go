@@ -136,17 +136,17 @@ func TestRecognised(t *testing.T) {
 		"resnet50":         "resnet50", "densenet121": "densenet", "efficientnetb0": "none", "vgg16": "resnet50",
 		"functional_3": "", "": "",
 	} {
-		p, by, ok := recognised([]string{"model", name})
+		p, by, ok := recognise([]string{"model", name})
 		if p.name != want || ok != (want != "") || ok && by != name {
 			t.Errorf("%s: %q by %q, want %q", name, p.name, by, want)
 		}
 	}
 	for name, want := range map[string]string{"mobilenetv2": "mobilenet", "torch": "densenet", "none": "none"} {
-		if p, err := preprocessingOf(name); err != nil || p.name != want {
+		if p, err := findPreprocessing(name); err != nil || p.name != want {
 			t.Errorf("%s: %q, %v", name, p.name, err)
 		}
 	}
-	if _, err := preprocessingOf("alexnet"); err == nil || !strings.Contains(err.Error(), "densenet") {
+	if _, err := findPreprocessing("alexnet"); err == nil || !strings.Contains(err.Error(), "densenet") {
 		t.Errorf("%v", err)
 	}
 }
@@ -177,7 +177,7 @@ func TestNetworkPrepares(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
+		if err = os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		in, err := Read(t.Context(), path, Options{Classes: []string{"a", "b", "c"}})
@@ -204,7 +204,7 @@ func TestNetworkPrepares(t *testing.T) {
 
 // TestBlueFirst: Keras's "caffe" mode, written out, is what the first layer and the Spec do.
 func TestBlueFirst(t *testing.T) {
-	p, err := preprocessingOf("resnet50")
+	p, err := findPreprocessing("resnet50")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +262,10 @@ func TestWhatIsMissing(t *testing.T) {
 	c := built(t)
 	n := classesOnly(t, c)
 	// As Keras would write it, without what garb knows.
-	if err := safefile.Write(path, func(w io.Writer) error { return keras.Write(w, n, keras.WriteOptions{}) }); err != nil {
+	if err := safefile.Write(path, func(w io.Writer) error {
+		return keras.Write(w, n,
+			keras.WriteOptions{})
+	}); err != nil {
 		t.Fatal(err)
 	}
 	var classes *ClassesError
@@ -273,10 +276,12 @@ func TestWhatIsMissing(t *testing.T) {
 	if _, err := Read(t.Context(), path, Options{Classes: c.Classes()}); !errors.As(err, &preprocess) {
 		t.Errorf("%v", err)
 	}
-	if _, err := Read(t.Context(), path, Options{Classes: []string{"a", "b"}, Preprocess: "none"}); !errors.Is(err, model.ErrNotClassifier) {
+	if _, err := Read(t.Context(), path, Options{Classes: []string{"a", "b"},
+		Preprocess: "none"}); !errors.Is(err, model.ErrNotClassifier) {
 		t.Errorf("%v", err)
 	}
-	if _, err := Read(t.Context(), path, Options{Classes: c.Classes(), Preprocess: "none", Filter: "lanczos"}); err == nil {
+	if _, err := Read(t.Context(), path, Options{Classes: c.Classes(), Preprocess: "none",
+		Filter: "lanczos"}); err == nil {
 		t.Error("a filter that there is not")
 	}
 	in, err := Read(t.Context(), path,
@@ -307,7 +312,7 @@ func classesOnly(t testing.TB, c *model.Classifier) *nn.Network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, _, _, err = judged(n, c); err != nil {
+	if n, _, _, err = cutAcceptance(n, c); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -366,7 +371,7 @@ func TestInt8(t *testing.T) {
 	}
 	got := logitsOf(t, saved(t, in))
 	near(t, got, rounded(t, c), 1e-6)
-	if _, err := model.Store(model.Clothing, native, tensor.Int8); err != nil {
+	if _, err = model.Store(model.Clothing, native, tensor.Int8); err != nil {
 		t.Fatal(err)
 	}
 	own, err := model.Open(native, model.Options{})
@@ -381,6 +386,8 @@ func TestInt8(t *testing.T) {
 
 // TestONNXRuntime: all files of the built-in models pass onnx.checker, and answer in ONNX
 // Runtime as garb does, one picture or three; those of int8 as garb's with such weights.
+//
+//nolint:gocognit,funlen // one file at a time, compared with ONNX Runtime
 func TestONNXRuntime(t *testing.T) {
 	python := os.Getenv("GARB_PYTHON")
 	if python == "" {
@@ -462,7 +469,8 @@ func TestONNXRuntime(t *testing.T) {
 func TestLinearModels(t *testing.T) {
 	folder := t.TempDir()
 	keras := filepath.Join(folder, "linear.keras")
-	if err := os.WriteFile(keras, unpacked(t, "../keras/testdata/cases/linear_classifier.keras.gz"), 0o644); err != nil {
+	if err := os.WriteFile(keras, unpacked(t, "../keras/testdata/cases/linear_classifier.keras.gz"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	for path, classes := range map[string]int{keras: 10, "../onnx/testdata/linear_flatten_gemm.onnx": 4} {

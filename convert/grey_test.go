@@ -31,7 +31,7 @@ func greyNetwork(t testing.TB) *nn.Network {
 // greyModel is a model of it.
 func greyModel(t testing.TB) *model.Classifier {
 	t.Helper()
-	p, err := preprocessingOf("mobilenet")
+	p, err := findPreprocessing("mobilenet")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestGrey(t *testing.T) {
 			near(t, logitsOf(t, again), want, 1e-5)
 		}
 	}
-	p, err := preprocessingOf("resnet50")
+	p, err := findPreprocessing("resnet50")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,8 @@ func goldenInputs(c *model.Classifier, pictures int) (prepared []float32, sample
 
 // TestLiteRT: files of models, built in and of each way to judge, answer in LiteRT as here,
 // one picture or three, prepared or not.
+//
+//nolint:gocognit,funlen // one file at a time, compared with LiteRT
 func TestLiteRT(t *testing.T) {
 	if os.Getenv("GARB_LITERT_PYTHON") == "" {
 		t.Skip("set GARB_LITERT_PYTHON to a Python with what tflite/testdata/requirements.txt lists")

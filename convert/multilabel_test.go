@@ -15,7 +15,7 @@ func multiLabelModel(t testing.TB) *model.Classifier {
 	t.Helper()
 	n := greyNetwork(t)
 	n.Layers[len(n.Layers)-1].Op = nn.OpSigmoid
-	p, err := preprocessingOf("rescale")
+	p, err := findPreprocessing("rescale")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,22 +8,23 @@ import (
 	"garb/picture"
 )
 
-// preprocessing is what a family of networks has done to a picture's samples, 0 to 255.
-// A file of weights does not say: it has to be known.
+// preprocessing describes how a family of networks scales pixel values from 0 to 255. Files of weights do
+// not store it.
 type preprocessing struct {
 	name      string
 	mean, std [3]float32 // of red, green and blue
 	// blueFirst networks take the channels as blue, green, red.
 	blueFirst bool
-	// models are how the names of networks begin that were trained so.
+	// models are the prefixes of the names of networks that were trained with it.
 	models []string
 }
 
+// same returns the same value for red, green and blue.
 func same(v float32) [3]float32 { return [3]float32{v, v, v} }
 
-// preprocessings are those of keras.applications (its preprocess_input: modes "tf", "caffe"
-// and "torch") and of EfficientNet-Lite (tensorflow/tpu, efficientnet_lite_builder.py).
-// The first is that of networks that do it themselves, as EfficientNet's files do.
+// preprocessings are those of keras.applications (preprocess_input with the modes "tf", "caffe" and
+// "torch") and of EfficientNet-Lite (tensorflow/tpu, efficientnet_lite_builder.py). The first is for
+// networks that preprocess pictures themselves, as EfficientNet in Keras does.
 var preprocessings = []preprocessing{
 	{name: "none", std: same(1), models: []string{"efficientnetb", "efficientnetv2", "mobilenetv3", "convnext"}},
 	{name: "rescale", std: same(255)},
@@ -39,14 +40,14 @@ var preprocessings = []preprocessing{
 		models: []string{"densenet"}},
 }
 
-// aliases are other names that people know preprocessings by.
+// aliases are other names of preprocessings.
 var aliases = map[string]string{
 	"mobilenetv2": "mobilenet", "vgg16": "resnet50", "vgg19": "resnet50", "caffe": "resnet50", "tf": "xception",
 	"torch": "densenet", "densenet121": "densenet", "efficientnet": "none", "efficientnetb0": "none",
 	"small-cnn": "rescale",
 }
 
-// Preprocessings are the names for Options.Preprocess.
+// Preprocessings returns the names for Options.Preprocess.
 func Preprocessings() []string {
 	var names []string
 	for _, p := range preprocessings {
@@ -55,7 +56,8 @@ func Preprocessings() []string {
 	return names
 }
 
-func preprocessingOf(name string) (preprocessing, error) {
+// findPreprocessing returns the preprocessing of a name or alias.
+func findPreprocessing(name string) (preprocessing, error) {
 	if other, ok := aliases[name]; ok {
 		name = other
 	}
@@ -64,13 +66,13 @@ func preprocessingOf(name string) (preprocessing, error) {
 			return p, nil
 		}
 	}
-	return preprocessing{}, fmt.Errorf("no preprocessing is named %q; there are %s", name,
+	return preprocessing{}, fmt.Errorf("there is no preprocessing %q; the preprocessings are %s", name,
 		strings.Join(Preprocessings(), ", "))
 }
 
-// recognised finds the preprocessing of a network by the names that it and its parts
-// have; the longest name that fits counts: mobilenetv3 is no mobilenet.
-func recognised(names []string) (found preprocessing, by string, ok bool) {
+// recognise finds the preprocessing of a network by the names of the network and its parts. The longest
+// prefix counts: mobilenetv3 is not a mobilenet.
+func recognise(names []string) (found preprocessing, by string, ok bool) {
 	length := 0
 	for _, name := range names {
 		for _, p := range preprocessings {
@@ -84,8 +86,8 @@ func recognised(names []string) (found preprocessing, by string, ok bool) {
 	return found, by, length > 0
 }
 
-// apply makes the preprocessing of pictures of the network's size. What a Spec cannot say, the
-// order of channels, becomes the network's first layer.
+// apply returns the preprocessing of pictures of the network's size. The order of channels, which a Spec
+// does not have, becomes the network's first layer.
 func (p preprocessing) apply(n *nn.Network, filter picture.Filter) picture.Spec {
 	in := n.Layers[0].Shape
 	spec := picture.Spec{Width: in[1], Height: in[0], Filter: filter, Fit: picture.Stretch, Grey: in[2] == 1,

@@ -1,5 +1,5 @@
-// Package convert takes whole models from other programs' files, and writes garb's for
-// other programs.
+// Package convert reads whole models from the files of other programs, and writes garb's models for other
+// programs.
 package convert
 
 import (
@@ -22,32 +22,33 @@ import (
 	"garb/tensor"
 )
 
-// Options are what a file does not say of its model.
+// Options are settings that a file may not have.
 type Options struct {
-	// Classes are the names of the outputs, in their order; nil: those that the file has, if
-	// garb wrote it.
+	// Classes are the names of the outputs, in their order; nil means the names in a file that
+	// garb wrote.
 	Classes []string
-	// Unnamed lets outputs be without names: the model is then one to train on, see
+	// Unnamed allows outputs without names: the model is then one to train on, see
 	// model.FromNetwork.
 	Unnamed bool
-	// Preprocess names what is done to a picture's samples, see Preprocessings; "" is that
-	// of the network, if it is known.
+	// Preprocess is the name of a preprocessing, see Preprocessings; "" means that of the
+	// network, if it is known.
 	Preprocess string
-	// Side is the height and width of the pictures, in pixels; 0: what the file says.
+	// Side is the height and width of the pictures in pixels; 0 means the size in the file.
 	Side int
-	// Filter resizes pictures; "": nearest, as Keras's load_img does, or the network's own.
+	// Filter is the filter for resizing pictures; "" means the network's own or nearest, as
+	// in Keras's load_img.
 	Filter picture.Filter
 }
 
-// Imported is a model that was read from another program's file.
+// Imported is a model that was read from the file of another program.
 type Imported struct {
 	Model  *model.Model
-	Format string // of the file, for people: "Keras 3.3.3"
-	// Preprocess is the preprocessing's name, and Recognised why it was chosen, to be put
-	// after "as", "" if it was asked for.
+	Format string // of the file, for people, such as "Keras 3.3.3"
+	// Preprocess is the name of the preprocessing. Recognised is the reason for its choice, to
+	// follow "as", "" if Options has it.
 	Preprocess, Recognised string
-	// Judged says that garb wrote the file for a model with an acceptance. Model has none:
-	// it is not read back.
+	// Judged says that garb wrote the file for a model with acceptance. Model has none, since
+	// the acceptance is not read back.
 	Judged bool
 }
 
@@ -55,24 +56,23 @@ type Imported struct {
 type ClassesError struct{ Outputs int }
 
 func (e *ClassesError) Error() string {
-	return fmt.Sprintf("the file does not name its %d classes: give them in the order of the outputs by --classes "+
-		"a,b,… or, for those of a data set's folder, by --classes-from DIR", e.Outputs)
+	return fmt.Sprintf("the file does not name its %d classes: their names are needed, in the order of the outputs",
+		e.Outputs)
 }
 
-// PreprocessError says that nobody knows how a network's pictures are prepared.
+// PreprocessError says that the preprocessing of a network's pictures is not known.
 type PreprocessError struct{}
 
 func (e *PreprocessError) Error() string {
-	return "the file does not say how pictures are prepared for its network, and it is none that garb knows: name " +
-		"the way by --preprocess, one of " + strings.Join(Preprocessings(), ", ")
+	return "the file does not store the preprocessing of pictures, and garb does not know the network: the " +
+		"preprocessing is needed, one of " + strings.Join(Preprocessings(), ", ")
 }
 
-// metadataKey is where written files have what garb knows of a model, as JSON.
+// metadataKey is the key of the metadata of written files that has a description, as JSON.
 const metadataKey = "garb"
 
-// Read reads a whole model: a .keras or .h5 file of Keras, or an ONNX file. Errors name the
-// file and wrap those of packages keras, onnx, nn and garb, *ClassesError or
-// *PreprocessError.
+// Read reads a whole model from a .keras or .h5 file of Keras, or from an ONNX file. Errors name the file
+// and wrap those of packages keras, onnx, nn and model, *ClassesError or *PreprocessError.
 func Read(ctx context.Context, path string, o Options) (*Imported, error) {
 	in, err := read(ctx, path, o)
 	if err != nil && !strings.Contains(err.Error(), path) {
@@ -87,47 +87,27 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 		return nil, err
 	}
 	if f.architecture == "" {
-		f.architecture, f.backbone = ownBackbone(f.network.Tensors), f.network.Tensors
+		f.architecture, f.backbone = findBackbone(f.network.Tensors), f.network.Tensors
 	}
-	about, told := described(f.metadata)
+	about, _ := decodeDescription(f.metadata)
 	in := &Imported{Format: f.format, Judged: about.Judges}
 	if o.Classes == nil {
 		o.Classes = about.Classes
 	}
 	if o.Classes == nil && !o.Unnamed {
-		outputs, err := model.CountClasses(f.network)
-		if err != nil {
+		var outputs int
+		if outputs, err = model.CountClasses(f.network); err != nil {
 			return nil, err
 		}
 		return nil, &ClassesError{outputs}
 	}
-	filter := picture.Nearest
-	var p preprocessing
-	a, backboneErr := backbone.Lookup(f.architecture)
-	switch found, by, ok := recognised(f.names); {
-	case o.Preprocess != "":
-		if p, err = preprocessingOf(o.Preprocess); err != nil {
-			return nil, err
-		}
-	case f.prepares:
-		p, in.Recognised, filter = preprocessings[0], "the network prepares its pictures itself",
-			cmp.Or(about.Preprocessing.Filter, filter)
-	case told:
-		p = preprocessing{name: "of its own", mean: about.Preprocessing.Mean, std: about.Preprocessing.Std}
-		in.Recognised, filter = "the file says", about.Preprocessing.Filter
-	case f.rescales():
-		p, in.Recognised = preprocessings[0], "the network scales its pictures itself"
-	case backboneErr == nil:
-		p = preprocessing{name: a.Name, mean: a.Spec.Mean, std: a.Spec.Std}
-		in.Recognised, filter = a.Name+" has it", a.Spec.Filter
-	case ok:
-		p, in.Recognised = found, by+" has it"
-	default:
-		return nil, &PreprocessError{}
+	p, filter, reason, err := f.choosePreprocessing(o.Preprocess)
+	if err != nil {
+		return nil, err
 	}
-	in.Preprocess = p.name
+	in.Preprocess, in.Recognised = p.name, reason
 	spec := p.apply(f.network, cmp.Or(o.Filter, filter))
-	if err := spec.Validate(); err != nil {
+	if err = spec.Validate(); err != nil {
 		return nil, err
 	}
 	if in.Model, err = model.FromNetwork(f.network, o.Classes, spec); err != nil {
@@ -136,7 +116,7 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 	if f.beforeTemperature { // the network ends in logits
 		in.Model.Temperature, in.Model.MultiLabel = about.Temperature, about.MultiLabel
 	}
-	if err := in.Model.SetGolden(ctx, nil); err != nil {
+	if err = in.Model.SetGolden(ctx, nil); err != nil {
 		return nil, err
 	}
 	if f.architecture != "" {
@@ -147,30 +127,56 @@ func read(ctx context.Context, path string, o Options) (*Imported, error) {
 	return in, nil
 }
 
-// file is what a file of another program holds.
+// choosePreprocessing returns the preprocessing of a name, or that of the network if the name is "". It
+// also returns the network's filter, and the reason for the choice, as in Imported.
+func (f *file) choosePreprocessing(name string) (p preprocessing, filter picture.Filter, reason string, err error) {
+	about, described := decodeDescription(f.metadata)
+	a, backboneErr := backbone.Lookup(f.architecture)
+	found, by, recognised := recognise(f.names)
+	switch {
+	case name != "":
+		p, err = findPreprocessing(name)
+		return p, picture.Nearest, "", err
+	case f.prepares:
+		return preprocessings[0], cmp.Or(about.Preprocessing.Filter, picture.Nearest),
+			"the network prepares its pictures itself", nil
+	case described:
+		s := about.Preprocessing
+		return preprocessing{name: "of its own", mean: s.Mean, std: s.Std}, s.Filter, "the file says", nil
+	case f.rescales():
+		return preprocessings[0], picture.Nearest, "the network scales its pictures itself", nil
+	case backboneErr == nil:
+		return preprocessing{name: a.Name, mean: a.Spec.Mean, std: a.Spec.Std}, a.Spec.Filter, a.Name + " has it", nil
+	case recognised:
+		return found, picture.Nearest, by + " has it", nil
+	}
+	return p, filter, "", &PreprocessError{}
+}
+
+// file is the content of another program's file.
 type file struct {
 	network  *nn.Network
 	format   string
 	names    []string // of the network and its parts
-	metadata string   // garb's own, "" if there is none
-	prepares bool     // it takes a picture's samples as they are
-	// beforeTemperature says that the network's output has still to be divided by it.
+	metadata string   // written by garb, "" if there is none
+	prepares bool     // the network takes pixel values without preprocessing
+	// beforeTemperature says that the network's outputs are not divided by the temperature.
 	beforeTemperature bool
-	// architecture is garb's name of the backbone inside, and backbone its weights; "" and
-	// nil if it is none that garb has.
+	// architecture is garb's name of the backbone inside, and backbone its weights; "" and nil
+	// if it is not one of garb's.
 	architecture string
 	backbone     tensor.Map
 }
 
-// StateDictError says that a file of PyTorch is no whole model.
+// StateDictError says that a file of PyTorch is not a whole model.
 type StateDictError struct{ Path string }
 
 func (e *StateDictError) Error() string {
-	return e.Path + " has weights but no layers, as all state dicts of PyTorch; export the model with " +
-		"torch.onnx.export and convert that"
+	return e.Path + " is a state dict of PyTorch, which has weights but no layers: export the model with " +
+		"torch.onnx.export and convert the result"
 }
 
-// open tells files apart by their content.
+// open reads a file, whose format it detects.
 func open(path string, side int) (*file, error) {
 	if strings.EqualFold(filepath.Ext(path), ".onnx") {
 		limits := onnx.DefaultLimits()
@@ -179,7 +185,7 @@ func open(path string, side int) (*file, error) {
 		if err != nil {
 			return nil, err
 		}
-		f := &file{network: resized(n, side), metadata: info.Metadata[metadataKey], prepares: info.Input.Picture,
+		f := &file{network: resize(n, side), metadata: info.Metadata[metadataKey], prepares: info.Input.Picture,
 			beforeTemperature: info.Output == "logits"}
 		f.format = strings.TrimSpace(fmt.Sprintf("ONNX opset %d of %s %s", info.Opset,
 			cmp.Or(info.Producer, "an unknown program"), info.ProducerVersion))
@@ -196,9 +202,9 @@ func open(path string, side int) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &file{network: n, format: strings.TrimSpace("Keras " + m.KerasVersion), names: names(m),
+	f := &file{network: n, format: strings.TrimSpace("Keras " + m.KerasVersion), names: listNames(m),
 		metadata: m.Metadata[metadataKey]}
-	about, _ := described(f.metadata)
+	about, _ := decodeDescription(f.metadata)
 	f.prepares = about.Prepares
 	if b, err := m.Backbone(); err == nil {
 		f.architecture, f.backbone = b.Architecture, b.Tensors
@@ -206,9 +212,9 @@ func open(path string, side int) (*file, error) {
 	return f, nil
 }
 
-// ownBackbone finds the backbone that tensors are those of under garb's names, as in files
-// that garb wrote; "" if there is none.
-func ownBackbone(tensors tensor.Map) string {
+// findBackbone returns the backbone whose parameters tensors has under garb's names, as in files that garb
+// wrote; "" if there is none.
+func findBackbone(tensors tensor.Map) string {
 	for _, a := range backbone.All() {
 		if !slices.ContainsFunc(a.Features(a.Spec.Height, a.Spec.Width).Params(), func(p nn.Param) bool {
 			t := tensors[p.Name]
@@ -220,28 +226,28 @@ func ownBackbone(tensors tensor.Map) string {
 	return ""
 }
 
-// resized is a network for pictures of another side.
-func resized(n *nn.Network, side int) *nn.Network {
+// resize sets the size of a network's pictures, unless side is 0.
+func resize(n *nn.Network, side int) *nn.Network {
 	if side > 0 && len(n.Layers) > 0 && len(n.Layers[0].Shape) == 3 {
 		n.Layers[0].Shape[0], n.Layers[0].Shape[1] = side, side
 	}
 	return n
 }
 
-// names are those of a model and the models inside.
-func names(m *keras.Model) []string {
+// listNames returns the names of a model and of the models inside it.
+func listNames(m *keras.Model) []string {
 	all := []string{m.Name}
 	for _, l := range m.Layers {
 		if l.Model != nil {
 			all = append(all, l.Name)
-			all = append(all, names(l.Model)...)
+			all = append(all, listNames(l.Model)...)
 		}
 	}
 	return all
 }
 
-// rescales reports whether the network begins by scaling its pictures, perhaps after picking
-// their channels.
+// rescales reports whether the network begins by scaling its pictures, perhaps after selecting their
+// channels.
 func (f *file) rescales() bool {
 	at := 0
 	for i, l := range f.network.Layers {
@@ -255,8 +261,8 @@ func (f *file) rescales() bool {
 	return false
 }
 
-// ClassesFrom are the classes of a data set's folder: its subfolders in alphabetical order,
-// as Keras numbers them; of a folder with train, those in it.
+// ClassesFrom returns the classes of a data set's folder, or of the folder train in it: the names of the
+// subfolders in alphabetical order, as Keras numbers them.
 func ClassesFrom(folder string) ([]string, error) {
 	if info, err := os.Stat(filepath.Join(folder, "train")); err == nil && info.IsDir() {
 		folder = filepath.Join(folder, "train")
@@ -264,7 +270,7 @@ func ClassesFrom(folder string) ([]string, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("there is no folder %s to take classes from: %w", folder, fs.ErrNotExist)
+			err = fmt.Errorf("there is no folder %s to read classes from: %w", folder, fs.ErrNotExist)
 		}
 		return nil, err
 	}
@@ -275,7 +281,7 @@ func ClassesFrom(folder string) ([]string, error) {
 		}
 	}
 	if len(classes) == 0 {
-		return nil, fmt.Errorf("%s has no folders, one for each class", folder)
+		return nil, fmt.Errorf("%s has no folders of classes", folder)
 	}
 	return classes, nil
 }

@@ -21,67 +21,65 @@ import (
 	"garb/tflite"
 )
 
-// WriteOptions are how a model is written.
+// WriteOptions are options for writing a model.
 type WriteOptions struct {
-	// Preprocessing lets a model begin with pictures of its size, as they are decoded and
-	// resized, not with prepared values: uint8, or in a .keras file float32 from 0 to 255.
+	// Preprocessing makes the preprocessing a part of the network. Then its inputs are decoded
+	// and resized pictures, in uint8 or, in a .keras file, in float32 from 0 to 255.
 	Preprocessing bool
-	// Int8 stores the weights of an ONNX model as garb's int8 files do, in a quarter to a
-	// third of the space. It answers as such a file, computing in float32.
+	// Int8 stores the weights of an ONNX model like garb's int8 files, in a quarter to a third
+	// of the space. The model gives the same answers as such a file, and computes in float32.
 	Int8 bool
 }
 
-// Written says what became of a model in a file of another format.
+// Written describes a written file.
 type Written struct {
-	// Acceptance is whether the file has the model's acceptance, as an output of its own.
-	Acceptance bool
-	// WithoutAcceptance is why it has not, "" if the model has none either.
+	Acceptance bool // the file has the model's acceptance, as an output
+	// WithoutAcceptance is the reason why the file lacks the model's acceptance; "" if the
+	// model has none.
 	WithoutAcceptance string
 }
 
-// description is what files of other formats hold of what garb knows, under metadataKey.
+// description is the description of a model in the metadata of files of other formats.
 type description struct {
 	Classes       []string     `json:"classes"`
 	Preprocessing picture.Spec `json:"preprocessing"`
 	Temperature   float64      `json:"temperature,omitempty"`
 	MultiLabel    bool         `json:"multi_label,omitempty"`
-	// Of a file with an output for acceptance: from where a picture is accepted, and what is
-	// said of one that is not.
+	// Threshold and Refusal are those of the acceptance, if the file has an output for it.
 	Threshold *float64 `json:"acceptance_threshold,omitempty"`
 	Refusal   string   `json:"refusal,omitempty"`
-	// Judges is whether the model has an acceptance, whether the file has it or not.
+	// Judges says that the model has acceptance, even if the file does not.
 	Judges bool `json:"judges,omitempty"`
-	// Prepares is whether the network of a .keras file prepares its pictures itself.
+	// Prepares says that preprocessing is a part of the network of a .keras file.
 	Prepares bool   `json:"prepares,omitempty"`
-	Digest   string `json:"digest"` // of garb's file
+	Digest   string `json:"digest"` // of the model's file
 }
 
-// described reads a description back; ok is false if there is none that can be used.
-func described(text string) (d description, ok bool) {
+// decodeDescription decodes a description; ok is false if there is none or it is invalid.
+func decodeDescription(text string) (d description, ok bool) {
 	if text == "" || json.Unmarshal([]byte(text), &d) != nil || d.Preprocessing.Validate() != nil {
 		return description{}, false
 	}
 	return d, true
 }
 
-// FormatError says that a file's name does not tell a format that garb writes.
+// FormatError says that the extension of a file is not that of a format that garb writes.
 type FormatError struct{ Path string }
 
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("%s is to end in .safetensors, .onnx, .keras or .tflite, which says what is written", e.Path)
+	return fmt.Sprintf("the extension of %s must be .safetensors, .onnx, .keras or .tflite", e.Path)
 }
 
-// Write writes a model for other programs, all or nothing: by the ending of path an ONNX
-// model, a .keras archive or a TensorFlow Lite model. The network's outputs are those of the
-// classes alone; ONNX and TensorFlow Lite models have the acceptance as a further output, if
-// it is not by accept.Neighbours, and a .keras archive has none. Errors are *FormatError,
-// those of packages onnx, keras and tflite, or the file system's.
+// Write atomically writes a model for other programs, in the format of the path's extension: an ONNX
+// model, a .keras archive or a TensorFlow Lite model. ONNX and TensorFlow Lite models have the acceptance
+// as a further output, unless its method is accept.Neighbours; a .keras archive has only the classes.
+// Errors are *FormatError, those of packages onnx, keras and tflite, or of the file system.
 func Write(path string, c *model.Classifier, o WriteOptions) (Written, error) {
 	n, err := c.Network()
 	if err != nil {
 		return Written{}, err
 	}
-	n, acceptance, written, err := judged(n, c)
+	n, acceptance, written, err := cutAcceptance(n, c)
 	if err != nil {
 		return Written{}, err
 	}
@@ -89,15 +87,12 @@ func Write(path string, c *model.Classifier, o WriteOptions) (Written, error) {
 	if written.Acceptance && extension == ".keras" {
 		written = Written{WithoutAcceptance: "a .keras file has one output, the probabilities"}
 	}
-	spec, m := c.Spec(), c.Description()
-	temperature := m.Temperature
-	about := description{Classes: c.Classes(), Preprocessing: spec, Temperature: temperature,
-		MultiLabel: m.MultiLabel, Digest: c.Digest(),
-		Judges: c.Judges(), Prepares: o.Preprocessing && extension == ".keras"}
-	if written.Acceptance {
-		threshold := c.AcceptanceThreshold()
-		about.Threshold, about.Refusal = &threshold, m.Acceptance.Refusal
+	if o.Int8 && extension != ".onnx" {
+		return Written{}, fmt.Errorf("%s: int8 weights are supported only in ONNX files", path)
 	}
+	spec := c.Spec()
+	about := describe(c, written.Acceptance)
+	about.Prepares = o.Preprocessing && extension == ".keras"
 	text, err := json.Marshal(about)
 	if err != nil {
 		return Written{}, err
@@ -105,25 +100,22 @@ func Write(path string, c *model.Classifier, o WriteOptions) (Written, error) {
 	metadata := map[string]string{metadataKey: string(text)}
 	doc := fmt.Sprintf("%s: %d classes; pictures of %d × %d, %v, (x − %v) / %v", c.Name(), len(c.Classes()),
 		spec.Width, spec.Height, spec.Filter, spec.Mean, spec.Std)
-	if o.Int8 && extension != ".onnx" {
-		return Written{}, fmt.Errorf("%s: weights of int8 go into ONNX files alone", path)
-	}
 	mean, std := spec.Mean[:spec.Channels()], spec.Std[:spec.Channels()]
 	var write func(w io.Writer) error
 	switch extension {
 	case ".onnx":
+		metadata["classes"] = strings.Join(c.Classes(), "\n")
 		options := onnx.Options{
-			Acceptance: acceptance, MultiLabel: m.MultiLabel,
-			Temperature: temperature, Int8: o.Int8, Metadata: metadata, ProducerVersion: model.Version, Doc: doc,
+			Acceptance: acceptance, MultiLabel: about.MultiLabel, Temperature: about.Temperature, Int8: o.Int8,
+			Metadata: metadata, ProducerVersion: model.Version, Doc: doc,
 		}
-		options.Metadata["classes"] = strings.Join(c.Classes(), "\n")
 		if o.Preprocessing {
 			options.Preprocessing = &onnx.Preprocessing{Mean: mean, Std: std}
 		}
 		write = func(w io.Writer) error { return onnx.Write(w, n, options) }
 	case ".keras":
 		options := keras.WriteOptions{
-			Name: c.Name(), Probabilities: true, MultiLabel: m.MultiLabel, Temperature: temperature,
+			Name: c.Name(), Probabilities: true, MultiLabel: about.MultiLabel, Temperature: about.Temperature,
 			Metadata: metadata,
 		}
 		if o.Preprocessing {
@@ -132,9 +124,8 @@ func Write(path string, c *model.Classifier, o WriteOptions) (Written, error) {
 		write = func(w io.Writer) error { return keras.Write(w, n, options) }
 	case ".tflite":
 		options := tflite.Options{
-			Name: c.Name(), Doc: doc, Labels: c.Classes(), Metadata: metadata, MultiLabel: m.MultiLabel,
-			Temperature:   temperature,
-			Acceptance:    (*tflite.Acceptance)(acceptance),
+			Name: c.Name(), Doc: doc, Labels: c.Classes(), Metadata: metadata, MultiLabel: about.MultiLabel,
+			Temperature: about.Temperature, Acceptance: (*tflite.Acceptance)(acceptance),
 			Preprocessing: &tflite.Preprocessing{Mean: mean, Std: std}, Pictures: o.Preprocessing,
 		}
 		write = func(w io.Writer) error { return tflite.Write(w, n, options) }
@@ -144,9 +135,23 @@ func Write(path string, c *model.Classifier, o WriteOptions) (Written, error) {
 	return written, safefile.Write(path, write)
 }
 
-// judged takes the output of acceptance off the network of a model that has one, and
-// returns how ONNX and TensorFlow Lite files compute the acceptance; nil if they cannot.
-func judged(n *nn.Network, c *model.Classifier) (*nn.Network, *onnx.Acceptance, Written, error) {
+// describe returns the description of a classifier, with its acceptance if the file has that.
+func describe(c *model.Classifier, acceptance bool) description {
+	m := c.Description()
+	d := description{
+		Classes: c.Classes(), Preprocessing: c.Spec(), Temperature: m.Temperature, MultiLabel: m.MultiLabel,
+		Digest: c.Digest(), Judges: c.Judges(),
+	}
+	if acceptance {
+		threshold := c.AcceptanceThreshold()
+		d.Threshold, d.Refusal = &threshold, m.Acceptance.Refusal
+	}
+	return d
+}
+
+// cutAcceptance returns the network without an output of acceptance, and how ONNX and TensorFlow Lite files
+// compute the acceptance; nil if they cannot.
+func cutAcceptance(n *nn.Network, c *model.Classifier) (*nn.Network, *onnx.Acceptance, Written, error) {
 	m := c.Description()
 	if m.Acceptance == nil {
 		return n, nil, Written{}, nil
@@ -154,7 +159,7 @@ func judged(n *nn.Network, c *model.Classifier) (*nn.Network, *onnx.Acceptance, 
 	a := &onnx.Acceptance{Slope: m.Acceptance.Slope, Offset: m.Acceptance.Offset}
 	switch method := m.Acceptance.Method; method {
 	case accept.Class, accept.Head:
-		classes, z, err := withoutLast(n, len(m.Classes))
+		classes, z, err := cutLastUnit(n, len(m.Classes))
 		if err != nil {
 			return nil, nil, Written{}, err
 		}
@@ -169,11 +174,11 @@ func judged(n *nn.Network, c *model.Classifier) (*nn.Network, *onnx.Acceptance, 
 		}
 		means, scale, centre, spread := c.Detector().Distances()
 		if last := n.Layers[len(n.Layers)-1]; last.Op != nn.OpDense || len(m.Head.Inner) > 0 || m.Network != nil {
-			return n, nil, Written{WithoutAcceptance: "its features are not what the last layer takes"}, nil
+			return n, nil, Written{WithoutAcceptance: "the last layer does not take the features"}, nil
 		}
 		a.Means, a.Scale, a.Centre, a.Spread = means.Values, scale.Values, centre.Values, spread.Values
 	default:
-		return n, nil, Written{WithoutAcceptance: fmt.Sprintf("the method %q does not fit into a file", method)}, nil
+		return n, nil, Written{WithoutAcceptance: fmt.Sprintf("the method %q cannot be written to a file", method)}, nil
 	}
 	if !c.Judges() { // at another size than its own
 		return n, nil, Written{WithoutAcceptance: "it was measured at another size"}, nil
@@ -187,16 +192,15 @@ type unit struct {
 	bias   float32
 }
 
-// withoutLast returns a network that ends in a dense layer of classes+1 units without the
-// last of them, and that.
-func withoutLast(n *nn.Network, classes int) (*nn.Network, unit, error) {
+// cutLastUnit splits a network that ends in a dense layer of classes+1 units into the network without the
+// last unit, and that unit.
+func cutLastUnit(n *nn.Network, classes int) (*nn.Network, unit, error) {
 	layers := slices.Clone(n.Layers)
 	last := &layers[len(layers)-1]
 	kernel, bias := n.Tensors[last.Name+"/kernel"], n.Tensors[last.Name+"/bias"]
 	if last.Op != nn.OpDense || last.Units != classes+1 || kernel == nil || last.Bias && bias == nil {
-		return nil, unit{},
-			errors.New("the network does not end in a dense layer, so its output of acceptance cannot be told " +
-				"from those of the classes")
+		return nil, unit{}, errors.New("the network does not end in a dense layer, so its output for acceptance " +
+			"cannot be separated")
 	}
 	last.Units = classes
 	tensors := maps.Clone(n.Tensors)

@@ -15,54 +15,54 @@ import (
 	"garb/tensor"
 )
 
-// The names of a refusal.
+// The texts for refused pictures.
 const (
 	NotClothing = "not clothing"  // of the built-in models
 	NoneOfThese = "none of these" // of any other
 )
 
-// ErrNoAcceptance is wrapped by errors about models that cannot judge whether a picture
-// shows any of their classes, and were asked to.
-var ErrNoAcceptance = errors.New("the model does not judge whether a picture shows any of its classes")
+// ErrNoAcceptance is wrapped by the error of a threshold for a model without acceptance.
+var ErrNoAcceptance = errors.New("the model has no acceptance: it does not judge whether a picture shows any of its " +
+	"classes")
 
-// Acceptance is how a model judges whether a picture shows any of its classes. The
-// tensors of a detector (see accept.Detector) are in the model's file, under names that
-// begin with "acceptance/".
+// Acceptance describes how a model judges whether a picture shows any of its classes. The tensors of a
+// detector (see accept.Detector) are in the model's file, with the prefix "acceptance/".
 type Acceptance struct {
 	Method accept.Method `json:"method"`
 	accept.Calibration
-	// Threshold is the acceptance, from 0 to 1, from which a picture is accepted.
+	// Threshold is the lowest acceptance of accepted pictures, from 0 to 1.
 	Threshold float64 `json:"threshold"`
-	// Validation is what share of the validation pictures is accepted.
+	// Validation is the share of validation pictures that is accepted.
 	Validation accept.Share `json:"validation"`
-	// Others is what is accepted of pictures of none of the classes; empty if the model
-	// was not measured against other pictures.
+	// Others are the shares of pictures of none of the classes that are accepted; it is empty
+	// if the acceptance was not measured on such pictures.
 	Others []OtherShare `json:"others,omitempty"`
 	// Refusal describes a picture that is not accepted, such as "not clothing".
 	Refusal string `json:"refusal"`
-	// Preprocessing is that of the pictures it was measured with.
+	// Preprocessing is the preprocessing that the acceptance was measured with.
 	Preprocessing picture.Spec `json:"preprocessing"`
 }
 
-// OtherShare is what share is accepted of other pictures, which come from Name.
+// OtherShare is the share of other pictures, from a source named Name, that is accepted.
 type OtherShare struct {
 	Name string `json:"name"`
 	accept.Share
 }
 
-// OtherScores are the scores of other pictures, which come from Name.
+// OtherScores are the scores of other pictures, from a source named Name.
 type OtherScores struct {
 	Name   string
 	Scores []float64
 }
 
-// NewAcceptance fits a model's acceptance to the scores (see accept.Score and
-// accept.Detector) of validation pictures and of groups of other pictures, as
-// accept.FitAll does. spec is the model's preprocessing.
-func NewAcceptance(m accept.Method, spec picture.Spec, refusal string, validation []float64,
-	others ...OtherScores) (*Acceptance, error) {
+// NewAcceptance fits a model's acceptance by accept.FitAll on the scores (see accept.Score and
+// accept.Detector) of validation pictures and of groups of other pictures. spec is the model's
+// preprocessing.
+func NewAcceptance(
+	m accept.Method, spec picture.Spec, refusal string, validation []float64, others ...OtherScores,
+) (*Acceptance, error) {
 	if len(validation) == 0 {
-		return nil, errors.New("acceptance needs validation pictures to be fitted to")
+		return nil, errors.New("fitting the acceptance needs validation pictures")
 	}
 	var groups [][]float64
 	for _, o := range others {
@@ -77,22 +77,23 @@ func NewAcceptance(m accept.Method, spec picture.Spec, refusal string, validatio
 	return a, a.validate(spec)
 }
 
-// Measured reports whether the acceptance was measured against other pictures.
+// Measured reports whether the acceptance was measured on other pictures.
 func (a *Acceptance) Measured() bool {
 	return slices.ContainsFunc(a.Others, func(o OtherShare) bool { return o.Count > 0 })
 }
 
-// validate reports what makes an acceptance unusable in a model with this preprocessing.
+// validate checks the acceptance of a model with this preprocessing.
 func (a *Acceptance) validate(spec picture.Spec) error {
 	wrap := func(err error) error { return fmt.Errorf("its acceptance: %w", err) }
 	if err := a.Method.Validate(); err != nil {
 		return wrap(err)
 	}
-	if err := a.Calibration.Validate(); err != nil {
+	calibration := a.Calibration
+	if err := calibration.Validate(); err != nil {
 		return wrap(err)
 	}
 	if !(a.Threshold >= 0 && a.Threshold <= 1) {
-		return wrap(fmt.Errorf("the threshold is %v, and an acceptance is from 0 to 1", a.Threshold))
+		return wrap(fmt.Errorf("the threshold is %v, not from 0 to 1", a.Threshold))
 	}
 	if err := a.Validation.Validate(); err != nil {
 		return wrap(fmt.Errorf("on validation: %w", err))
@@ -105,20 +106,18 @@ func (a *Acceptance) validate(spec picture.Spec) error {
 	const longest = 100 // bytes
 	if s := a.Refusal; strings.TrimSpace(s) != s || s == "" || len(s) > longest || !utf8.ValidString(s) ||
 		strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return wrap(fmt.Errorf("what it says of a refused picture, %q, is not a line of text", a.Refusal))
+		return wrap(fmt.Errorf("the text for refused pictures, %q, is not a line of text", a.Refusal))
 	}
 	if a.Preprocessing != spec {
-		return wrap(errors.New("it was measured with another preprocessing than the model's, so its figures do not hold: " +
-			"measure it again"))
+		return wrap(errors.New("it was measured with another preprocessing than the model's: measure it again"))
 	}
 	return nil
 }
 
-// tensorPrefix begins the names of the acceptance's tensors in a model's file.
+// tensorPrefix is the prefix of the names of the acceptance's tensors in a model's file.
 const tensorPrefix = "acceptance/"
 
-// AcceptanceTensors returns the tensors of a detector as a model's file has them, for
-// Model.Save.
+// AcceptanceTensors returns the tensors of a detector for Model.Tensors.
 func AcceptanceTensors(d *accept.Detector) tensor.Map {
 	all := tensor.Map{}
 	for name, m := range d.Tensors {
@@ -130,12 +129,11 @@ func AcceptanceTensors(d *accept.Detector) tensor.Map {
 // judge computes acceptance logits.
 type judge struct {
 	*Acceptance
-	threshold float64          // that decides
-	detector  *accept.Detector // nil if the method needs the network's outputs alone
+	threshold float64          // the model's, or that of Options.Accept
+	detector  *accept.Detector // nil if the method needs only the network's outputs
 }
 
-// newJudge makes the judge of a model, whose network's features are so many; nil if it has
-// no acceptance.
+// newJudge returns the judge of a model with a number of features; nil if it has no acceptance.
 func (m *Description) newJudge(w nn.Weights, features int) (*judge, error) {
 	if m.Acceptance == nil {
 		return nil, nil
@@ -151,7 +149,8 @@ func (m *Description) newJudge(w nn.Weights, features int) (*judge, error) {
 			return nil, fmt.Errorf("its acceptance: %w", err)
 		}
 		if len(t.Shape) != 2 {
-			return nil, fmt.Errorf("its acceptance: %s is %s, not a table", name, tensor.ShapeString(t.Shape))
+			return nil, fmt.Errorf("its acceptance: %s has the shape %s, not that of a matrix", name,
+				tensor.ShapeString(t.Shape))
 		}
 		j.detector.Tensors[name] = accept.Matrix{Rows: t.Shape[0], Columns: t.Shape[1], Values: t.Data}
 	}
@@ -161,7 +160,7 @@ func (m *Description) newJudge(w nn.Weights, features int) (*judge, error) {
 	return j, nil
 }
 
-// logit is the acceptance's of a picture with these features and network outputs.
+// logit returns the logit of the acceptance of a picture with these features and network outputs.
 func (j *judge) logit(features, outputs []float32, classes int) float32 {
 	if j.detector != nil {
 		return float32(j.Logit(j.detector.Score(features)))
@@ -169,20 +168,19 @@ func (j *judge) logit(features, outputs []float32, classes int) float32 {
 	return float32(j.Logit(accept.Score(j.Method, outputs, classes)))
 }
 
-// setThreshold takes the threshold of the options. resized is whether the model is to
-// answer on pictures of another size than its own: it was not measured on these, so it
-// does not judge.
+// setThreshold sets the threshold of the options. resized says that the model's input has another size
+// than its own: then it has no acceptance, which was not measured at that size.
 func (c *Classifier) setThreshold(threshold *float64, resized bool) error {
 	switch {
 	case threshold != nil && !(*threshold >= 0 && *threshold <= 1):
-		return fmt.Errorf("a threshold of %v; an acceptance is from 0 to 1", *threshold)
+		return fmt.Errorf("the acceptance threshold is %v: must be from 0 to 1", *threshold)
 	case resized:
 		c.judge = nil
 	}
 	switch {
 	case threshold == nil || *threshold == 0 && c.judge == nil:
 	case c.judge == nil && resized && c.description.Acceptance != nil:
-		return fmt.Errorf("%w at another size than its own, on which it was measured", ErrNoAcceptance)
+		return fmt.Errorf("%w at another size than its own", ErrNoAcceptance)
 	case c.judge == nil:
 		return ErrNoAcceptance
 	default:
@@ -191,28 +189,28 @@ func (c *Classifier) setThreshold(threshold *float64, resized bool) error {
 	return nil
 }
 
-// Answer is what a model says of a picture.
+// Answer is the answer of a model about a picture.
 type Answer struct {
 	Predictions []Prediction // all classes, the most probable first
-	// Judged is whether the model judges if a picture shows any of its classes. If not,
-	// Accepted is true and Acceptance is 1.
+	// Judged says that the model has acceptance. If not, Accepted is true and Acceptance is 1.
 	Judged     bool
 	Accepted   bool
-	Acceptance float64 // from 0 to 1
-	Refusal    string  // what to say of the picture if it is not accepted, as "not clothing"
-	// Labels are the classes that a multi-label model says yes to, with a probability above
-	// one half, the most probable first: none, one or more. It is nil for other models.
+	Acceptance float64 // the probability that the picture shows any of the classes
+	Refusal    string  // the text for a picture that is not accepted, such as "not clothing"
+	// Labels are the classes of a multi-label model with a probability above one half, the
+	// most probable first, possibly none. It is nil for other models.
 	Labels []string
-	// Set has the classes that hold the right one with the probability of Description.Coverage, the
-	// most probable first; nil if the model has no rule for such sets.
+	// Set is the prediction set: classes that include the right one with the coverage of
+	// Description.Coverage, the most probable first. It is nil for a model without.
 	Set []string
 }
 
-// Judges reports whether the model judges if a picture shows any of its classes.
+// Judges reports whether the model has acceptance: whether it judges if a picture shows any of its
+// classes.
 func (c *Classifier) Judges() bool { return c.judge != nil }
 
-// Detector returns what a model that judges by its features has of the training pictures;
-// nil if it judges by its network's outputs, or not at all.
+// Detector returns the detector of a model whose acceptance is computed from its features; nil for
+// other models.
 func (c *Classifier) Detector() *accept.Detector {
 	if c.judge == nil {
 		return nil
@@ -220,8 +218,8 @@ func (c *Classifier) Detector() *accept.Detector {
 	return c.judge.detector
 }
 
-// AcceptanceThreshold returns the acceptance from which a picture is accepted: the model's
-// own or that of Options.Accept. It is 0 if the model does not judge.
+// AcceptanceThreshold returns the lowest acceptance of accepted pictures: the model's own threshold or
+// that of Options.Accept. It is 0 for a model without acceptance.
 func (c *Classifier) AcceptanceThreshold() float64 {
 	if c.judge == nil {
 		return 0
@@ -229,8 +227,8 @@ func (c *Classifier) AcceptanceThreshold() float64 {
 	return c.judge.threshold
 }
 
-// OutputCount returns the length of a row of Outputs: the number of classes, and one more
-// if the model judges.
+// OutputCount returns the length of a row of Outputs: the number of classes, and one more if the model
+// has acceptance.
 func (c *Classifier) OutputCount() int {
 	if c.judge == nil {
 		return len(c.description.Classes)
@@ -238,10 +236,10 @@ func (c *Classifier) OutputCount() int {
 	return len(c.description.Classes) + 1
 }
 
-// Outputs writes, for each of the inputs, as Spec().Tensor gives them one after another, a
-// row of OutputCount values: the logits in the order of Classes and, if the model judges,
-// the logit of the acceptance, log(a/(1−a)). The error is ctx's. It panics if the lengths
-// do not fit.
+// Outputs computes for each input a row of OutputCount values: the logits in the order of Classes and,
+// if the model has acceptance, the logit of the acceptance a, log(a/(1−a)). Inputs are as
+// Spec().Tensor writes them, one after another. The error is ctx's. It panics if the lengths do not
+// match.
 func (c *Classifier) Outputs(ctx context.Context, inputs, rows []float32) error {
 	features := make([]float32, len(rows)/c.OutputCount()*c.FeatureCount())
 	if err := c.Features(ctx, inputs, features); err != nil {
@@ -250,8 +248,8 @@ func (c *Classifier) Outputs(ctx context.Context, inputs, rows []float32) error 
 	return c.HeadOutputs(ctx, features, rows)
 }
 
-// HeadOutputs writes the rows of feature vectors, as Features gives them one after
-// another. See Outputs.
+// HeadOutputs computes the rows of Outputs from feature vectors, as Features writes them, one after
+// another.
 func (c *Classifier) HeadOutputs(ctx context.Context, features, rows []float32) error {
 	classes, width, outputs := len(c.description.Classes), c.OutputCount(), c.head.outputs
 	if width == classes {
@@ -262,15 +260,14 @@ func (c *Classifier) HeadOutputs(ctx context.Context, features, rows []float32) 
 		return err
 	}
 	for i := range len(rows) / width {
-		of := raw[i*outputs:][:outputs]
-		row := rows[i*width:][:width]
-		copy(row, of[:classes])
-		row[classes] = c.judge.logit(features[i*c.count:][:c.count], of, classes)
+		rawRow, row := raw[i*outputs:][:outputs], rows[i*width:][:width]
+		copy(row, rawRow[:classes])
+		row[classes] = c.judge.logit(features[i*c.count:][:c.count], rawRow, classes)
 	}
 	return nil
 }
 
-// Answer returns what the model says of a picture with this row of Outputs.
+// Answer returns the answer about a picture with this row of Outputs.
 func (c *Classifier) Answer(row []float32) Answer {
 	classes := len(c.description.Classes)
 	a := Answer{Predictions: c.Predictions(row[:classes]), Accepted: true, Acceptance: 1}
@@ -291,8 +288,7 @@ func (c *Classifier) Answer(row []float32) Answer {
 	return a
 }
 
-// Judge answers what is in an encoded picture, and whether it shows any of the classes.
-// Its errors are *picture.Error, or ctx's.
+// Judge returns the answer about an encoded picture. Errors are *picture.Error or ctx's.
 func (c *Classifier) Judge(ctx context.Context, data []byte) (Answer, error) {
 	features, err := c.Embed(ctx, data)
 	if err != nil {

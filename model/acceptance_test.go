@@ -16,9 +16,9 @@ import (
 	"garb/tensor"
 )
 
-// judging saves a model of three classes that judges by a method, with a threshold of .5,
-// as change leaves it, and returns its path.
-func judging(t *testing.T, method accept.Method, change func(*model.Model)) (string, model.Model, tensor.Map) {
+// judging saves a model of three classes that judges by a method, with a threshold of .5, and returns its
+// path.
+func judging(t *testing.T, method accept.Method) (string, model.Model, tensor.Map) {
 	t.Helper()
 	_, description, tensors := small(t)
 	if method.HasOutput() {
@@ -50,9 +50,6 @@ func judging(t *testing.T, method accept.Method, change func(*model.Model)) (str
 	}
 	if err := description.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
-	}
-	if change != nil {
-		change(&description)
 	}
 	path := filepath.Join(t.TempDir(), "judging.safetensors")
 	if err := description.Save(path, tensor.Float32); err != nil {
@@ -104,7 +101,7 @@ func TestJudge(t *testing.T) {
 		t.Errorf("a model without acceptance judges: %+v", want)
 	}
 	for _, m := range accept.Methods() {
-		path, _, tensors := judging(t, m, nil)
+		path, _, tensors := judging(t, m)
 		c := open(t, path, model.Options{})
 		a, err := c.Judge(t.Context(), data)
 		if err != nil {
@@ -147,7 +144,7 @@ func TestJudge(t *testing.T) {
 // TestOutputs: the rows of several inputs are those of each alone.
 func TestOutputs(t *testing.T) {
 	for _, m := range []accept.Method{accept.Class, accept.Energy, accept.Distance} {
-		path, _, _ := judging(t, m, nil)
+		path, _, _ := judging(t, m)
 		c := open(t, path, model.Options{})
 		n, width := c.Spec().ValueCount(), c.OutputCount()
 		inputs := make([]float32, 3*n)
@@ -172,7 +169,7 @@ func TestOutputs(t *testing.T) {
 
 func TestAcceptThreshold(t *testing.T) {
 	data := read(t, example)
-	path, _, _ := judging(t, accept.Energy, nil)
+	path, _, _ := judging(t, accept.Energy)
 	at := func(v float64) model.Options { return model.Options{Accept: &v} }
 	for _, threshold := range []float64{0, 1e-3, .9999, 1} {
 		c := open(t, path, at(threshold))
@@ -248,7 +245,7 @@ func TestAcceptanceAtAnotherSize(t *testing.T) {
 func TestStoreKeepsAcceptance(t *testing.T) {
 	data := read(t, example)
 	for _, m := range accept.Methods() {
-		path, description, _ := judging(t, m, nil)
+		path, description, _ := judging(t, m)
 		want, err := open(t, path, model.Options{}).Judge(t.Context(), data)
 		if err != nil {
 			t.Fatal(err)
@@ -274,7 +271,7 @@ func TestStoreKeepsAcceptance(t *testing.T) {
 // TestAcceptancesThatAreWrong: a model is refused whose acceptance cannot be, or does not
 // belong to it.
 func TestAcceptancesThatAreWrong(t *testing.T) {
-	_, description, _ := judging(t, accept.Energy, nil)
+	_, description, _ := judging(t, accept.Energy)
 	for says, change := range map[string]func(*model.Acceptance){
 		"no such method":   func(a *model.Acceptance) { a.Method = "magic" },
 		"golden logits":    func(a *model.Acceptance) { a.Method = accept.Class }, // needs one more output
@@ -287,11 +284,11 @@ func TestAcceptancesThatAreWrong(t *testing.T) {
 			a.Others = []model.OtherShare{{"dogs",
 				accept.Share{Count: 1, Accepted: 2}}}
 		},
-		`refused picture, ""`:     func(a *model.Acceptance) { a.Refusal = "" },
-		`refused picture, " a"`:   func(a *model.Acceptance) { a.Refusal = " a" },
-		`refused picture, "a\nb"`: func(a *model.Acceptance) { a.Refusal = "a\nb" },
-		`refused picture, "\xff"`: func(a *model.Acceptance) { a.Refusal = "\xff" },
-		"another preprocessing":   func(a *model.Acceptance) { a.Preprocessing.Width++ },
+		`refused pictures, ""`:     func(a *model.Acceptance) { a.Refusal = "" },
+		`refused pictures, " a"`:   func(a *model.Acceptance) { a.Refusal = " a" },
+		`refused pictures, "a\nb"`: func(a *model.Acceptance) { a.Refusal = "a\nb" },
+		`refused pictures, "\xff"`: func(a *model.Acceptance) { a.Refusal = "\xff" },
+		"another preprocessing":    func(a *model.Acceptance) { a.Preprocessing.Width++ },
 	} {
 		a, m := *description.Acceptance, description
 		change(&a)
@@ -312,7 +309,7 @@ func TestDetectorTensorsThatAreWrong(t *testing.T) {
 		"no number":    func(m tensor.Map) { m["acceptance/means"].Data[0] = float32(math.NaN()) },
 		"two of scale": func(m tensor.Map) { m["acceptance/scale"] = tensor.New(2, m["acceptance/scale"].Shape[1]) },
 	} {
-		_, description, tensors := judging(t, accept.Distance, nil)
+		_, description, tensors := judging(t, accept.Distance)
 		change(tensors)
 		path := filepath.Join(t.TempDir(), "wrong.safetensors")
 		if err := description.Save(path, tensor.Float32); err != nil {
@@ -346,10 +343,11 @@ func TestNewAcceptance(t *testing.T) {
 	if err != nil || alone.Measured() {
 		t.Errorf("%+v, %v", alone, err)
 	}
-	if _, err := model.NewAcceptance(accept.Energy, a.Spec, model.NoneOfThese, nil); err == nil {
+	if _, err = model.NewAcceptance(accept.Energy, a.Spec, model.NoneOfThese, nil); err == nil {
 		t.Error("fitted to nothing")
 	}
-	if _, err := model.NewAcceptance("magic", a.Spec, model.NoneOfThese, []float64{1}); !errors.Is(err, accept.ErrMethod) {
+	_, err = model.NewAcceptance("magic", a.Spec, model.NoneOfThese, []float64{1})
+	if !errors.Is(err, accept.ErrMethod) {
 		t.Error(err)
 	}
 }

@@ -11,37 +11,35 @@ import (
 	"garb/tensor"
 )
 
-// ErrNoActivationMap says that a network's features are no mean over positions, so
-// that it does not know where in a picture it sees a class.
-var ErrNoActivationMap = errors.New("the network has no class activation map: its features are no mean over positions")
+// ErrNoActivationMap is the error of networks that do not pool the positions of a feature map, so that
+// no part of a picture can be related to a class.
+var ErrNoActivationMap = errors.New("the network has no class activation map: it does not pool a feature map")
 
-// ActivationMap says where in a picture a network sees a class. Its positions are
-// spread evenly over the input.
+// ActivationMap shows which parts of a picture support a class. Its positions are spread evenly over
+// the input.
 type ActivationMap struct {
 	Height, Width int
-	// Values has a value for each position, rows from top to bottom: what speaks for the
-	// class is above zero, what speaks against it below.
+	// Values has a value for each position, row by row: positive where the picture supports
+	// the class, negative where it counts against it.
 	Values []float32
 }
 
 // mapper computes activation maps.
 type mapper struct {
-	plan *nn.Plan // to the last feature map
-	// rest are the layers from there to the logits.
-	rest    *nn.Graph
+	plan    *nn.Plan  // from the input to the last feature map
+	rest    *nn.Graph // from there to the logits
 	weights nn.Weights
-	// flat: the features are all values of the map, and no one number for each channel.
-	flat bool
+	flat    bool // the features are all values of the map, not one for each channel
 }
 
-// newMapper prepares the maps of a network. It is compiled when it is first asked for,
-// since most who open a model never do.
+// newMapper returns a function that returns the mapper of a network. The mapper is compiled at the first
+// call, since most programs never need it.
 func newMapper(whole *nn.Graph, w nn.Weights, o Options) func() (*mapper, error) {
 	return sync.OnceValues(func() (*mapper, error) {
 		layers, shapes := whole.Layers(), whole.Shapes()
-		at := lastPlural(layers, shapes)
+		at := findLastSpatial(layers, shapes)
 		switch layers[at].Op {
-		case nn.OpAveragePool, nn.OpMaxPool: // of the whole map, or else there is no one place for a class
+		case nn.OpAveragePool, nn.OpMaxPool: // it must pool the whole map
 			if shape := shapes[at]; shape[0]*shape[1] > 1 {
 				return nil, ErrNoActivationMap
 			}
@@ -53,7 +51,7 @@ func newMapper(whole *nn.Graph, w nn.Weights, o Options) func() (*mapper, error)
 		if last == 0 || len(shapes[last]) != 3 {
 			return nil, ErrNoActivationMap
 		}
-		rest, err := restOf(whole, last)
+		rest, err := cutRest(whole, last)
 		if err != nil {
 			return nil, err
 		}
@@ -62,9 +60,8 @@ func newMapper(whole *nn.Graph, w nn.Weights, o Options) func() (*mapper, error)
 	})
 }
 
-// restOf is what a network does with the output of layer at, a feature map that no later
-// layer looks past.
-func restOf(g *nn.Graph, at int) (*nn.Graph, error) {
+// cutRest returns the part of a network after layer at, whose output is the only input of that part.
+func cutRest(g *nn.Graph, at int) (*nn.Graph, error) {
 	rest := []nn.Layer{{Op: nn.OpInput, Shape: g.Shapes()[at]}}
 	for _, l := range g.Layers()[at+1:] {
 		l.Inputs = slices.Clone(l.Inputs)
@@ -76,16 +73,17 @@ func restOf(g *nn.Graph, at int) (*nn.Graph, error) {
 	return nn.NewGraph(rest)
 }
 
-// ActivationMap returns where in an input, which Spec().Tensor gives, the evidence for a
-// class is: the class activation map of Zhou et al. 2016,
+// ActivationMap returns the class activation map (Zhou et al. 2016) of a class for an input, which
+// Spec().Tensor writes:
 //
 //	map[y,x] = Σ_k w[k]·F[y,x,k]
 //
-// with the last feature map F and, as w, the class's column of the last layer. So the
-// mean of the map is the class's logit without its bias. If there are layers between, w
-// is the gradient of the logit by the features at this input, and if these are no mean
-// over positions, its mean over them (Selvaraju et al. 2017).
-// Errors are ErrNoActivationMap, or ctx's. It panics if there is no such class.
+// F is the last feature map, and w the class's column of the last layer's kernel. So the mean of the
+// map is the class's logit without its bias. If there are layers between them, w is the gradient of
+// the logit with respect to the pooled features at this input or, if the features are not pooled, the
+// mean of the gradient over the positions (Grad-CAM, Selvaraju et al. 2017).
+//
+// Errors are ErrNoActivationMap or ctx's. It panics if there is no such class.
 func (c *Classifier) ActivationMap(ctx context.Context, input []float32, class int) (*ActivationMap, error) {
 	if class < 0 || class >= len(c.description.Classes) {
 		panic(fmt.Sprintf("model: class %d of %d", class, len(c.description.Classes)))
@@ -97,14 +95,14 @@ func (c *Classifier) ActivationMap(ctx context.Context, input []float32, class i
 	shape := mapper.plan.OutputShape()
 	positions, channels := shape[0]*shape[1], shape[2]
 	featureMap := make([]float32, positions*channels)
-	if err := mapper.plan.Run(ctx, input, featureMap); err != nil {
+	if err = mapper.plan.Run(ctx, input, featureMap); err != nil {
 		return nil, err
 	}
 	gradient, err := mapper.gradient(ctx, featureMap, class)
 	if err != nil {
 		return nil, err
 	}
-	w, share := make([]float32, channels), float32(1) // of what is summed over the positions
+	w, share := make([]float32, channels), float32(1) // of each position in w
 	if mapper.flat {
 		share /= float32(positions)
 	}
@@ -120,7 +118,7 @@ func (c *Classifier) ActivationMap(ctx context.Context, input []float32, class i
 	return m, nil
 }
 
-// gradient is that of a class's logit by the feature map.
+// gradient returns the gradient of a class's logit with respect to the feature map.
 func (m *mapper) gradient(ctx context.Context, featureMap []float32, class int) ([]float32, error) {
 	d, err := nn.NewDifferentiator(m.rest, m.weights)
 	if err != nil {

@@ -49,6 +49,8 @@ func TestActivationMap(t *testing.T) {
 }
 
 // TestHeadGradients compares the gradients of heads with differences.
+//
+//nolint:gocognit,funlen // gradients by all features, of each network
 func TestHeadGradients(t *testing.T) {
 	const features, classes, class = 6, 4, 2
 	dense := func(units int) nn.Layer { return nn.Layer{Op: nn.OpDense, Units: units, Bias: true} }
@@ -134,7 +136,7 @@ func TestActivationMapEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.ActivationMap(ctx, make([]float32, c.Spec().ValueCount()), 0); !errors.Is(err, context.Canceled) {
+	if _, err = c.ActivationMap(ctx, make([]float32, c.Spec().ValueCount()), 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	// A network whose features are no feature map's.
@@ -168,7 +170,7 @@ func TestActivationMapOfAllValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	featureMap := make([]float32, 4*4*2)
-	if err := plan.Run(t.Context(), input, featureMap); err != nil {
+	if err = plan.Run(t.Context(), input, featureMap); err != nil {
 		t.Fatal(err)
 	}
 	const class = 2

@@ -25,9 +25,10 @@ func averaged(t *testing.T, value float32, outputs int, change func(*Description
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &Description{Format: FormatVersion, Architecture: a.Name, Classes: []string{"dress", "hat"}, Preprocessing: spec,
-		Temperature: float64(1 + value),
-		Training:    &Training{DataDigest: "sha256:1", Epoch: 3, Pictures: [3]int{4, 2, 2}}}
+	d := &Description{Format: FormatVersion, Architecture: a.Name, Classes: []string{"dress", "hat"},
+		Preprocessing: spec,
+		Temperature:   float64(1 + value),
+		Training:      &Training{DataDigest: "sha256:1", Epoch: 3, Pictures: [3]int{4, 2, 2}}}
 	if outputs > 2 {
 		d.Acceptance = &Acceptance{Method: accept.Class, Refusal: NoneOfThese, Preprocessing: spec, Threshold: 0.5,
 			Calibration: accept.Calibration{Slope: 1}, Validation: accept.Share{Accepted: 1, Count: 1}}

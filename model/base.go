@@ -12,35 +12,37 @@ import (
 	"garb/weights"
 )
 
-// Base is what training begins with: a backbone and where its weights are.
+// Base is a backbone to train on, and a reference to its weights.
 type Base struct {
 	backbone.Architecture
-	// Weights is a reference for OpenBackbone; "" if they are the architecture's own.
+	// Weights is a reference for OpenBackbone; "" means the architecture's own weights.
 	Weights string
 }
 
-// FindBackbone finds the backbone in a file of weights, in a model as Open takes it, or in weights
-// of keras.applications by their name. Of a
-// network that is none of garb's it is the part before the classifier (see Architecture.Name
-// and backbone.OwnName), or, with featuresAt, the part that ends with the layer of that name,
-// which other backbones do not take. Errors are *Error.
+// FindBackbone finds the backbone in a file of weights, in a model (see Open), or in weights of
+// keras.applications by their name. If the network is not one of garb's, the backbone is the part
+// before the classifier (see backbone.OwnName) or, with featuresAt, the part that ends with the layer
+// of that name; featuresAt is an error for other networks. Errors are *Error.
 func FindBackbone(path, featuresAt string) (Base, error) {
-	refuse := func(err error) (Base, error) { return Base{}, &Error{path, err} }
+	base, err := findBackbone(path, featuresAt)
+	if err != nil {
+		return Base{}, &Error{path, err}
+	}
+	return base, nil
+}
+
+func findBackbone(path, featuresAt string) (Base, error) {
 	known := func(architecture, reference string, grey bool) (Base, error) {
 		if featuresAt != "" {
-			return refuse(fmt.Errorf("its backbone is %s, which has its features; a layer is chosen only of a "+
-				"network that is none of garb's",
-				architecture))
+			return Base{}, fmt.Errorf("its backbone is %s, whose features are fixed; a layer can be chosen only in a "+
+				"network that is not one of garb's", architecture)
 		}
 		a, err := backbone.Lookup(architecture)
-		if err != nil {
-			return refuse(err)
-		}
 		a.Spec.Grey = grey
-		return Base{a, reference}, nil
+		return Base{a, reference}, err
 	}
 	switch path {
-	case Clothing, Garments: // one backbone
+	case Clothing, Garments: // they share a backbone
 		return known(imageNetBackbone, Garments, false)
 	case ImageNet:
 		return known(imageNetBackbone, "", false)
@@ -49,23 +51,20 @@ func FindBackbone(path, featuresAt string) (Base, error) {
 	if s, ok := weights.Lookup(path); !ok || s.Application == nil {
 		var err error
 		if file, err = findFile(path); err != nil {
-			return refuse(err)
+			return Base{}, err
 		}
 	}
 	f, err := weights.Open(file)
 	if err != nil {
-		return refuse(err)
+		return Base{}, err
 	}
 	m, isModel, err := decodeDescription(f)
 	switch {
 	case err != nil:
-		return refuse(err)
+		return Base{}, err
 	case isModel && m.Network != nil:
-		a, err := m.ownBackbone(f, featuresAt)
-		if err != nil {
-			return refuse(err)
-		}
-		return Base{a, file}, nil
+		a, err := m.extractBackbone(f, featuresAt)
+		return Base{a, file}, err
 	case isModel && m.BackboneDigest == garmentsDigest:
 		return known(m.Architecture, Garments, m.Preprocessing.Grey)
 	case isModel && m.BackboneDigest != "":
@@ -75,47 +74,46 @@ func FindBackbone(path, featuresAt string) (Base, error) {
 	}
 	architecture, _, ok := weights.Recognise(f)
 	if !ok {
-		return refuse(errors.New("it holds the weights of no network that garb has"))
+		return Base{}, errors.New("it has no weights of a network that garb knows")
 	}
 	return known(architecture, file, false)
 }
 
-// ownBackbone is the part of the model's own network that gives features.
-func (m *Description) ownBackbone(f *tensor.File, featuresAt string) (backbone.Architecture, error) {
+// extractBackbone returns the part of the model's own network that computes features.
+func (m *Description) extractBackbone(f *tensor.File, featuresAt string) (backbone.Architecture, error) {
 	var none backbone.Architecture
 	whole, err := nn.NewGraph(m.Network)
 	if err != nil {
 		return none, err
 	}
-	layers := whole.Layers()
-	at := m.beforeClassifier(whole)
+	end := m.findClassifierInput(whole)
 	if featuresAt != "" {
-		if at, err = layerNamed(layers, featuresAt); err != nil {
+		if end, err = findLayer(whole.Layers(), featuresAt); err != nil {
 			return none, err
 		}
 	}
-	graph := whole.Upto(at)
-	if lastComputed(graph.Layers()) == 0 {
-		return none, errors.New("there is no layer before its classifier: its features would be the picture")
+	graph := whole.Upto(end)
+	if findLastComputed(graph.Layers()) == 0 {
+		return none, errors.New("it has no layer before its classifier: the features would be the picture itself")
 	}
 	for _, l := range graph.Layers() {
 		if isHeadName(l.Name) {
-			return none, fmt.Errorf("its layer %q has the name of a layer that a head gets: convert its file again",
-				l.Name)
+			return none, fmt.Errorf("its layer %q has a name that garb uses for heads: convert its file again", l.Name)
 		}
 	}
 	for _, p := range graph.Params() {
 		if !slices.Equal(f.Shape(p.Name), p.Shape) {
-			return none, &nn.WeightError{Name: p.Name, Detail: "is not in the file as the network needs it"}
+			return none, &nn.WeightError{Name: p.Name,
+				Detail: "is missing in the file or has another shape than the network needs"}
 		}
 	}
 	return backbone.Of(graph.Layers(), m.Preprocessing)
 }
 
-// beforeClassifier finds the layer whose output the classifier takes, which is the last layer
-// with a kernel if it looks at one place. Of a network without names for its outputs, which
-// may be features already, it is the last layer if there is no such classifier.
-func (m *Description) beforeClassifier(g *nn.Graph) int {
+// findClassifierInput returns the layer whose output the classifier takes. The classifier is the last
+// layer with a kernel, if it looks at one place. If a network without class names has no such
+// classifier, its last layer is returned, since its outputs may be features already.
+func (m *Description) findClassifierInput(g *nn.Graph) int {
 	if m.FeaturesAt > 0 {
 		return m.FeaturesAt
 	}
@@ -134,8 +132,8 @@ func (m *Description) beforeClassifier(g *nn.Graph) int {
 	return len(layers) - 1
 }
 
-// layerNamed finds the layer with parameters of a name.
-func layerNamed(layers []nn.Layer, name string) (int, error) {
+// findLayer returns the index of the layer with parameters of a name.
+func findLayer(layers []nn.Layer, name string) (int, error) {
 	var names []string
 	for i, l := range layers {
 		if l.Name == name && name != "" {
@@ -145,20 +143,20 @@ func layerNamed(layers []nn.Layer, name string) (int, error) {
 			names = append(names, l.Name)
 		}
 	}
-	const most = 5
+	const shown = 5
 	return 0, fmt.Errorf("there is no layer %q with weights; the last of %d are %s", name, len(names),
-		strings.Join(names[max(0, len(names)-most):], ", "))
+		strings.Join(names[max(0, len(names)-shown):], ", "))
 }
 
-// isHeadName reports whether layers of heads have the name.
+// isHeadName reports whether a layer of a head may have the name.
 func isHeadName(name string) bool {
 	var number int
 	n, _ := fmt.Sscanf(name, "inner%d", &number)
 	return name == backbone.ClassifierName || n == 1 && name == innerName(number-1)
 }
 
-// withoutHeadNames renames the layers that have names of a head's, and their tensors.
-func withoutHeadNames(layers []nn.Layer, tensors tensor.Map) {
+// renameHeadLayers renames the layers, and their tensors, that have a name of a head's layer.
+func renameHeadLayers(layers []nn.Layer, tensors tensor.Map) {
 	names := map[string]bool{}
 	for _, l := range layers {
 		names[l.Name] = true

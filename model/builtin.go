@@ -9,22 +9,22 @@ import (
 
 // The names of the built-in models.
 const (
-	// Clothing knows the ten kinds of garment of the small clothing data set.
+	// Clothing classifies the ten kinds of garment of the small clothing data set.
 	Clothing = "clothing"
-	// Garments knows the seventeen kinds of the full clothing data set.
+	// Garments classifies the seventeen kinds of garment of the full clothing data set.
 	Garments = "garments"
-	// ImageNet knows ImageNet's 1000 classes.
+	// ImageNet classifies the 1000 classes of ImageNet.
 	ImageNet = "imagenet"
 )
 
-// DefaultName is the model that answers if none is named.
+// DefaultName is the name of the default model.
 const DefaultName = Clothing
 
 // BuiltInNames returns the names of the built-in models, for Open.
 func BuiltInNames() []string { return []string{Clothing, Garments, ImageNet} }
 
-// `make model` makes both files; their training records say how. Clothing's has a head
-// alone, on the features of Garments.
+// The files of the built-in models, which "make model" writes; their training records say how. That of
+// Clothing has only a head, on the backbone of Garments.
 var (
 	//go:embed clothing.safetensors
 	clothingFile []byte
@@ -32,8 +32,8 @@ var (
 	garmentsFile []byte
 )
 
-// garmentsDigest is the digest of garmentsFile, which a test holds: to compute it would
-// take a part of the time to a first answer.
+// garmentsDigest is the digest of garmentsFile. It is a constant, checked by a test, since computing it
+// would delay the first answer.
 const garmentsDigest = "sha256:849779f44494fad83b93a443ccdafd7a1430c6c8426d35a47a3928d03a8672b2"
 
 // builtInFile returns the file of a built-in model that has one.
@@ -47,8 +47,8 @@ func builtInFile(name string) (data []byte, ok bool) {
 	return nil, false
 }
 
-// HasBuiltInBackbone reports whether every garb of this version has the backbone weights with
-// this digest, so that a model's file may refer to them.
+// HasBuiltInBackbone reports whether this version of garb has the backbone weights with this digest built
+// in, so that a model's file can refer to them.
 func HasBuiltInBackbone(architecture, digest string) bool {
 	if digest == garmentsDigest {
 		return architecture == imageNetBackbone
@@ -57,7 +57,7 @@ func HasBuiltInBackbone(architecture, digest string) bool {
 	return ok && weights.Digest(architecture, f) == digest
 }
 
-// OpenBackbone opens a backbone's weights: a built-in model's, or as weights.Open does.
+// OpenBackbone opens the backbone weights of a built-in model, or any that weights.Open opens.
 func OpenBackbone(reference string) (*tensor.File, error) {
 	switch reference {
 	case Clothing, Garments:

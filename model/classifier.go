@@ -1,6 +1,6 @@
-// Package model reads and writes garb's model files, and answers with them. Package garb is the
-// plain way to do so; this one is for those who look inside: training, evaluation, reports and
-// the service.
+// Package model reads and writes garb's model files, and classifies pictures with them. Most programs
+// need only package garb. This package gives access to the parts: training, evaluation, reports and
+// the service use it.
 package model
 
 import (
@@ -26,15 +26,19 @@ import (
 // Version is garb's version.
 const Version = "0.1.0"
 
-// imageNetBackbone is the built-in network, under its name in package weights.
+// imageNetBackbone is the name of the built-in network in package weights.
 const imageNetBackbone = "efficientnet-lite0"
 
-// ErrNotModel is wrapped by errors about files that are no model.
+// ErrNotModel is wrapped by errors about files that are not a model.
 var ErrNotModel = errors.New("not a model")
+
+// ErrNoClasses is wrapped by the error about a file that has weights but no classes: it is not a model,
+// but a backbone to train on. It wraps ErrNotModel.
+var ErrNoClasses = fmt.Errorf("%w: the file has weights but no classes", ErrNotModel)
 
 // Error says that a model cannot be used.
 type Error struct {
-	Model string // as it was asked for
+	Model string // the reference that Open was called with
 	Err   error
 }
 
@@ -43,25 +47,25 @@ func (e *Error) Error() string { return fmt.Sprintf("model %s: %v", e.Model, e.E
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Options of a Classifier or Extractor.
+// Options are the options of a Classifier or Extractor.
 type Options struct {
 	// Threads is the largest number of cores that one answer uses; 0 means all.
 	Threads int
 	// Limits of a picture; the zero value means picture.DefaultLimits.
 	Limits picture.Limits
-	// Size is the side of the pictures, in pixels, that Open has a model answer on; 0
-	// means the model's own. Most networks take any size, yet answer best near that
-	// which they were trained for, and are calibrated for their own alone.
+	// Size is the side of the model's input in pixels; 0 means the model's own size. Most
+	// networks take any size, but work best near the size that they were trained for, and
+	// their probabilities are calibrated for that size only.
 	Size int
-	// Accept is the acceptance, from 0 to 1, from which a picture is accepted; nil means
-	// the model's own threshold, and 0 accepts all. It is an error, ErrNoAcceptance, to set
-	// another for a model that does not judge, as with a Size other than the model's: its
-	// acceptance was not measured on such pictures.
+	// Accept is the acceptance threshold, from 0 to 1; nil means the model's own, and 0
+	// accepts all pictures. Other values are an error, ErrNoAcceptance, for a model without
+	// acceptance. A model at another Size than its own has none, since its acceptance was
+	// not measured on such pictures.
 	Accept *float64
 }
 
-// resized is a preprocessing at the side that o asks for.
-func (o Options) resized(s picture.Spec) picture.Spec {
+// resize returns the preprocessing at the size of the options.
+func (o Options) resize(s picture.Spec) picture.Spec {
 	if o.Size != 0 {
 		s.Width, s.Height = o.Size, o.Size
 	}
@@ -75,23 +79,23 @@ func (o Options) limits() picture.Limits {
 	return o.Limits
 }
 
-// Prediction is one class with how sure the model is of it.
+// Prediction is a class and its probability.
 type Prediction struct {
 	Class       string  `json:"class"`
 	Probability float64 `json:"probability"` // see Description.Probabilities
 	Logit       float32 `json:"logit"`
-	Index       int     `json:"-"` // the class's place among the model's classes
+	Index       int     `json:"-"` // of the class in the model's classes
 }
 
-// ListedPrediction is a prediction as the commands and the service list it: one of ImageNet's
-// classes, of which some have the same name, comes with what identifies it.
+// ListedPrediction is a prediction as the commands and the service list it: with the identifiers of an
+// ImageNet class, since some of these classes have the same name.
 type ListedPrediction struct {
 	Prediction
-	WNID  string `json:"wnid,omitempty"`  // WordNet's identifier: "n04370456"
-	Index *int   `json:"index,omitempty"` // the class's place in the network's output
+	WNID  string `json:"wnid,omitempty"`  // WordNet identifier, such as "n04370456"
+	Index *int   `json:"index,omitempty"` // of the class in the network's output
 }
 
-// List returns predictions of the classifier with what identifies ImageNet's classes.
+// List returns predictions of the classifier with the identifiers of ImageNet classes.
 func (c *Classifier) List(predictions []Prediction) []ListedPrediction {
 	listed := make([]ListedPrediction, len(predictions))
 	for i, p := range predictions {
@@ -103,8 +107,8 @@ func (c *Classifier) List(predictions []Prediction) []ListedPrediction {
 	return listed
 }
 
-// WNID returns WordNet's identifier of a class, by its place; "" for a model whose classes are
-// not ImageNet's.
+// WNID returns the WordNet identifier of a class by its index, "" if the model's classes are not
+// ImageNet's.
 func (c *Classifier) WNID(class int) string {
 	if c.wnids == nil {
 		return ""
@@ -112,13 +116,13 @@ func (c *Classifier) WNID(class int) string {
 	return c.wnids[class]
 }
 
-// Classifier answers what is in a picture. It may be used by many goroutines.
+// Classifier classifies pictures. It may be used by several goroutines.
 type Classifier struct {
 	*Extractor
 	name, digest string
 	wnids        []string // of the classes, if they are ImageNet's
 	head         *head
-	judge        *judge // nil if the model does not judge
+	judge        *judge // nil if the model has no acceptance
 	networks     networks
 	weights      nn.Weights // of networks.whole
 	mapper       func() (*mapper, error)
@@ -128,9 +132,9 @@ type Classifier struct {
 // Default opens the built-in clothing classifier.
 func Default(o Options) (*Classifier, error) { return Open(DefaultName, o) }
 
-// Open opens a model: the path of a model file, the folder of a training run
-// (its best checkpoint), or the name of a built-in model. It checks the file, its
-// weights and its golden logits; errors are *Error.
+// Open opens a model by the path of its file, the folder of a training run (for its best checkpoint),
+// or the name of a built-in model. It checks the file, its weights and its golden logits. Errors are
+// *Error.
 func Open(name string, o Options) (*Classifier, error) {
 	c, err := open(name, o)
 	if err != nil {
@@ -157,8 +161,8 @@ func open(name string, o Options) (*Classifier, error) {
 	return newClassifier(strings.TrimSuffix(filepath.Base(path), ".safetensors"), f, o)
 }
 
-// OpenBytes opens the model in the bytes of a model file, which it does not keep. It checks
-// them as Open does; errors are *Error.
+// OpenBytes opens the model in the bytes of a model file, which it does not retain. It checks them like
+// Open; errors are *Error.
 func OpenBytes(data []byte, o Options) (*Classifier, error) {
 	const name = "bytes"
 	c, err := decode(name, data, o)
@@ -176,11 +180,11 @@ func decode(name string, data []byte, o Options) (*Classifier, error) {
 	return newClassifier(name, f, o)
 }
 
-// maxFileBytes bounds a model file that is read into memory, as tensor.ReadFile does.
+// maxFileBytes limits a model file that is read into memory, like the limit of tensor.ReadFile.
 const maxFileBytes = 2 << 30
 
-// OpenFS opens a model file or the folder of a training run in a file system. It checks it as
-// Open does; errors are *Error.
+// OpenFS opens a model file or the folder of a training run in a file system. It checks the model like
+// Open; errors are *Error.
 func OpenFS(fsys fs.FS, name string, o Options) (*Classifier, error) {
 	c, err := openFS(fsys, name, o)
 	if err != nil {
@@ -209,12 +213,12 @@ func openFS(fsys fs.FS, name string, o Options) (*Classifier, error) {
 		return nil, err
 	}
 	if len(data) > maxFileBytes {
-		return nil, fmt.Errorf("the file has more than %d bytes", maxFileBytes)
+		return nil, fmt.Errorf("the file is larger than %d bytes", maxFileBytes)
 	}
 	return decode(strings.TrimSuffix(path.Base(name), ".safetensors"), data, o)
 }
 
-// findFile finds the file of a model.
+// findFile returns the path of a model's file.
 func findFile(name string) (string, error) {
 	info, err := os.Stat(name)
 	switch {
@@ -229,10 +233,9 @@ func findFile(name string) (string, error) {
 	return BestCheckpoint(name)
 }
 
-// BestCheckpoint returns the best checkpoint in a run's folder. Checkpoints are
-// written when an epoch is better than all before, as
-// checkpoints/NAME_{epoch}_{validation accuracy}.safetensors: so it is the one of
-// the latest epoch.
+// BestCheckpoint returns the path of the best checkpoint in a run's folder. A run writes a checkpoint
+// when an epoch is the best so far, as checkpoints/NAME_{epoch}_{validation accuracy}.safetensors, so
+// the best one is that of the latest epoch.
 func BestCheckpoint(run string) (string, error) {
 	best, err := bestCheckpoint(os.DirFS(run), ".")
 	if err != nil {
@@ -258,8 +261,8 @@ func bestCheckpoint(fsys fs.FS, run string) (string, error) {
 		}
 	}
 	if best == "" {
-		return "", fmt.Errorf("%w: the folder has no checkpoints/*.safetensors; give a model file or the folder of a "+
-			"finished run", ErrNotModel)
+		return "", fmt.Errorf("%w: the folder has no checkpoints/*.safetensors, as the folder of a training run has",
+			ErrNotModel)
 	}
 	return best, nil
 }
@@ -271,16 +274,14 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 		return nil, err
 	}
 	if !ok {
-		return nil,
-			fmt.Errorf("%w: the file has weights but no classes; train a model on them with garb train, or use "+
-				"garb embed --weights", ErrNotModel)
+		return nil, ErrNoClasses
 	}
-	if err := m.checkTensors(f); err != nil {
+	if err = m.checkTensors(f); err != nil {
 		return nil, err
 	}
 	base := f
 	if m.BackboneDigest != "" {
-		if base, err = findBackbone(m); err != nil {
+		if base, err = openBackbone(m); err != nil {
 			return nil, err
 		}
 	}
@@ -289,18 +290,18 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 		return nil, err
 	}
 	for _, g := range m.Golden {
-		got, err := c.golden(context.Background(), g.Picture)
+		var got Golden
+		if got, err = c.computeGolden(context.Background(), g.Picture); err == nil {
+			err = checkGolden(g, got.Logits)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if err := checkGolden(g, got.Logits); err != nil {
-			return nil, err
-		}
 	}
-	spec := o.resized(m.Preprocessing)
+	spec := o.resize(m.Preprocessing)
 	resized := spec != m.Preprocessing
 	if resized {
-		m.Preprocessing, m.Coverage = spec, nil // whose promise is for the model's own size
+		m.Preprocessing, m.Coverage = spec, nil // the coverage holds for the model's own size only
 		if c, err = m.compile(base, f, o); err != nil {
 			return nil, err
 		}
@@ -309,10 +310,10 @@ func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) 
 	return c, c.setThreshold(o.Accept, resized)
 }
 
-// compile makes the classifier of a model with the weights of its backbone and its head. It
-// has neither name nor digest.
+// compile returns the classifier of a model with the weights of its backbone and its head, without a
+// name and digest.
 func (m *Description) compile(base, top nn.Weights, o Options) (*Classifier, error) {
-	n, err := m.networks(m.Preprocessing)
+	n, err := m.buildNetworks(m.Preprocessing)
 	if err != nil {
 		return nil, err
 	}
@@ -333,36 +334,35 @@ func (m *Description) compile(base, top nn.Weights, o Options) (*Classifier, err
 		description: m}, nil
 }
 
-// golden returns what the model answers to golden picture n.
-func (c *Classifier) golden(ctx context.Context, n int) (Golden, error) {
+// computeGolden computes the model's outputs for golden picture n.
+func (c *Classifier) computeGolden(ctx context.Context, n int) (Golden, error) {
 	input := make([]float32, c.spec.ValueCount())
 	c.spec.Tensor(DrawGoldenPicture(n), input)
 	features, err := c.features(ctx, input)
 	if err != nil {
 		return Golden{}, err
 	}
-	logits, err := c.head.one(ctx, features)
+	logits, err := c.head.runOne(ctx, features)
 	return Golden{n, logits}, err
 }
 
-// findBackbone finds the weights that a model refers to by digest.
-func findBackbone(m *Description) (*tensor.File, error) {
+// openBackbone opens the backbone weights that a model refers to by digest.
+func openBackbone(m *Description) (*tensor.File, error) {
 	if m.BackboneDigest == garmentsDigest && m.Architecture == imageNetBackbone {
 		return tensor.Decode(garmentsFile)
 	}
 	f, err := weights.Open(m.Architecture)
 	if err != nil {
-		return nil, fmt.Errorf("its backbone %s is not at hand: %w", m.Architecture, err)
+		return nil, fmt.Errorf("the weights of its backbone %s are not available: %w", m.Architecture, err)
 	}
 	if digest := weights.Digest(m.Architecture, f); digest != m.BackboneDigest {
-		return nil,
-			fmt.Errorf("its backbone %s has the digest %s, and the one at hand %s: it was trained with other weights",
-				m.Architecture, m.BackboneDigest, digest)
+		return nil, fmt.Errorf("it needs weights of its backbone %s with the digest %s, but the available ones have %s",
+			m.Architecture, m.BackboneDigest, digest)
 	}
 	return f, nil
 }
 
-// openImageNet opens the built-in network with its own top.
+// openImageNet opens the built-in network with its own classifier.
 func openImageNet(o Options) (*Classifier, error) {
 	f, ok := weights.BuiltIn(imageNetBackbone)
 	if !ok {
@@ -372,7 +372,7 @@ func openImageNet(o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Description{Format: FormatVersion, Architecture: a.Name, Preprocessing: o.resized(a.Spec)}
+	m := &Description{Format: FormatVersion, Architecture: a.Name, Preprocessing: o.resize(a.Spec)}
 	var wnids []string
 	for _, class := range weights.ImageNetClasses() {
 		m.Classes, wnids = append(m.Classes, class.Name), append(wnids, class.WNID)
@@ -385,8 +385,7 @@ func openImageNet(o Options) (*Classifier, error) {
 	return c, c.setThreshold(o.Accept, false)
 }
 
-// Name returns the model's name: that of a built-in model, or of the file without
-// its ending.
+// Name returns the name of a built-in model, or that of the model's file without its extension.
 func (c *Classifier) Name() string { return c.name }
 
 // Digest returns the digest of the model's file: "sha256:" and 64 digits.
@@ -395,26 +394,25 @@ func (c *Classifier) Digest() string { return c.digest }
 // Classes returns the classes in the order of the logits.
 func (c *Classifier) Classes() []string { return slices.Clone(c.description.Classes) }
 
-// Description returns what the model's file says of itself.
+// Description returns the description in the model's file.
 func (c *Classifier) Description() Description { return *c.description }
 
-// Classify answers what is in an encoded picture: all classes, the most probable
-// first. Its errors are *picture.Error, or ctx's.
+// Classify returns the predictions for an encoded picture: all classes, the most probable first. Errors
+// are *picture.Error or ctx's.
 func (c *Classifier) Classify(ctx context.Context, data []byte) ([]Prediction, error) {
 	features, err := c.Embed(ctx, data)
 	if err != nil {
 		return nil, err
 	}
-	logits, err := c.head.one(ctx, features)
+	logits, err := c.head.runOne(ctx, features)
 	if err != nil {
 		return nil, err
 	}
 	return c.Predictions(logits[:len(c.description.Classes)]), nil
 }
 
-// Logits writes the logits of inputs, as Spec().Tensor gives them one after another,
-// to logits, in the order of Classes. The error is ctx's. It panics if the lengths do
-// not fit.
+// Logits computes the logits of inputs, in the order of Classes. Inputs are as Spec().Tensor writes
+// them, one after another. The error is ctx's. It panics if the lengths do not match.
 func (c *Classifier) Logits(ctx context.Context, inputs, logits []float32) error {
 	features := make([]float32, len(logits)/len(c.description.Classes)*c.FeatureCount())
 	if err := c.Features(ctx, inputs, features); err != nil {
@@ -423,9 +421,8 @@ func (c *Classifier) Logits(ctx context.Context, inputs, logits []float32) error
 	return c.HeadLogits(ctx, features, logits)
 }
 
-// HeadLogits writes the logits of feature vectors, as Features gives them one after
-// another: with these at hand it saves the network. The error is ctx's. It panics if the
-// lengths do not fit.
+// HeadLogits computes the logits of feature vectors, as Features writes them, one after another: the
+// backbone is not needed again. The error is ctx's. It panics if the lengths do not match.
 func (c *Classifier) HeadLogits(ctx context.Context, features, logits []float32) error {
 	classes, outputs := len(c.description.Classes), c.head.outputs
 	if outputs == classes {
@@ -441,8 +438,8 @@ func (c *Classifier) HeadLogits(ctx context.Context, features, logits []float32)
 	return nil
 }
 
-// Predictions returns what the model says of a picture with these logits, one for each class:
-// all classes, the most probable first.
+// Predictions returns the predictions for the logits of a picture: all classes, the most probable
+// first.
 func (c *Classifier) Predictions(logits []float32) []Prediction {
 	probabilities := c.description.Probabilities(logits)
 	predictions := make([]Prediction, len(logits))

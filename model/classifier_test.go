@@ -223,6 +223,8 @@ func TestModelFileOfItsOwnBackbone(t *testing.T) {
 	}
 }
 
+//
+//nolint:funlen // it is a table
 func TestBadModels(t *testing.T) {
 	path, description, tensors := small(t)
 	for name, spoil := range map[string]func(m *model.Model, w tensor.Map){

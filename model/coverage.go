@@ -14,15 +14,15 @@ import (
 type Coverage struct {
 	conformal.Rule
 	// FittedOn has the first five bytes of the SHA-256 of each picture that the rule was
-	// fitted on, sorted, one after another: sets are not to be measured on these.
+	// fitted on, sorted, one after another: the coverage must not be measured on them.
 	FittedOn []byte `json:"fitted_on,omitempty"`
 }
 
-// fingerprintBytes is the length of what Coverage.FittedOn keeps of a picture: one of a
-// thousand pictures is taken for one of a thousand others once in a million times.
+// fingerprintBytes is the number of bytes of a digest in Coverage.FittedOn. The probability that any of a
+// thousand pictures has the fingerprint of one of a thousand others is one in a million.
 const fingerprintBytes = 5
 
-// NewCoverage returns a rule with the pictures that it was fitted on, by their SHA-256 in
+// NewCoverage returns a rule together with the pictures that it was fitted on, whose SHA-256 are in
 // hexadecimal.
 func NewCoverage(r conformal.Rule, digests []string) (*Coverage, error) {
 	c := &Coverage{Rule: r}
@@ -39,11 +39,11 @@ func NewCoverage(r conformal.Rule, digests []string) (*Coverage, error) {
 	return c, c.validate()
 }
 
-// fingerprint returns what FittedOn keeps of a digest.
+// fingerprint returns the part of a digest that FittedOn has.
 func fingerprint(digest string) ([]byte, error) {
 	b, err := hex.DecodeString(digest)
 	if err != nil || len(b) < fingerprintBytes {
-		return nil, errors.New("a picture's digest is not a SHA-256 in hexadecimal")
+		return nil, errors.New("the digest of a picture is not a SHA-256 in hexadecimal")
 	}
 	return b[:fingerprintBytes], nil
 }
@@ -61,16 +61,18 @@ func (c *Coverage) WasFittedOn(digest string) bool {
 	return found
 }
 
+// validate checks the rule and the list of pictures.
 func (c *Coverage) validate() error {
 	if len(c.FittedOn)%fingerprintBytes != 0 {
-		return errors.New("its list of the pictures that its prediction sets were fitted on is damaged")
+		return errors.New("its list of the pictures that the prediction sets were fitted on is damaged")
 	}
-	return c.Rule.Validate()
+	rule := c.Rule
+	return rule.Validate()
 }
 
-// PredictionSet returns the classes that hold the right one with the probability that
-// Description.Coverage states, the most probable first, by predictions as Predictions gives
-// them. It is nil if the model has no rule for such sets.
+// PredictionSet returns the prediction set for predictions, as Predictions returns them: classes that
+// include the right one with the coverage of Description.Coverage, the most probable first. It is nil
+// if the model has no prediction sets.
 func (c *Classifier) PredictionSet(predictions []Prediction) []string {
 	if c.description.Coverage == nil {
 		return nil
@@ -78,8 +80,7 @@ func (c *Classifier) PredictionSet(predictions []Prediction) []string {
 	return SetBy(c.description.Coverage.Rule, predictions)
 }
 
-// SetBy returns the classes in the set that a rule makes of predictions, the most probable
-// first.
+// SetBy returns the prediction set of predictions by a rule, the most probable class first.
 func SetBy(r conformal.Rule, predictions []Prediction) []string {
 	probabilities := make([]float64, len(predictions))
 	for i, p := range predictions {

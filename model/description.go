@@ -18,92 +18,91 @@ import (
 	"garb/tensor"
 )
 
-// FormatVersion is the version of model files that this code writes and reads.
+// FormatVersion is the version of the format of model files.
 const FormatVersion = 1
 
-// metadataKey is where a safetensors file has the Description, as JSON.
+// metadataKey is the key of the metadata of a safetensors file that has the Description, as JSON.
 const metadataKey = "garb"
 
-// Model is a model that is about to be saved: its description and its tensors. These are the
-// head's (see Head.Graph) and, unless BackboneDigest is set, those of the backbone.
+// Model is a model to save: its description and its tensors. These are the tensors of the head (see
+// Head.Graph) and, unless BackboneDigest is set, of the backbone.
 type Model struct {
 	Description
 	Tensors tensor.Map
 }
 
-// Description is everything that an answer depends on, but the weights: what a model's file,
-// a safetensors file, says of itself.
+// Description is everything that an answer depends on except the weights. It is stored in the metadata
+// of a model's file, a safetensors file.
 type Description struct {
 	Format       int    `json:"format"`
 	Architecture string `json:"architecture,omitempty"` // of the backbone
-	// Network is the whole network, from a picture to logits, of a model that is not made
-	// of one of garb's backbones and a head: its file has all tensors, under the names of
-	// the network's parameters.
+	// Network is the whole network, from a picture to logits, of a model that is not one of
+	// garb's backbones with a head. The model's file has all of its tensors, under the names
+	// of the network's parameters.
 	Network []nn.Layer `json:"network,omitempty"`
-	// FeaturesAt is the layer of Network whose output the features are, where training has
-	// put a head on them; 0: the last that looks at several places.
+	// FeaturesAt is the index of the layer of Network whose output is the features, if garb
+	// has trained a head on them; 0 means the last layer that looks at several places.
 	FeaturesAt int `json:"features_at,omitempty"`
-	// Unnamed says that nobody has named the outputs of Network: Classes are numbers, and the
-	// outputs may be no classes at all.
+	// Unnamed says that the outputs of Network have no names: Classes are numbers, and the
+	// outputs may not be classes at all.
 	Unnamed bool `json:"unnamed,omitempty"`
-	// MultiLabel says that each class is a question of its own, to which the sigmoid of its
-	// logit answers: a picture shows any number of them.
+	// MultiLabel says that a picture can show any number of the classes: the probability of
+	// each is the sigmoid of its logit.
 	MultiLabel bool `json:"multi_label,omitempty"`
-	// BackboneDigest says that the backbone's weights are not in the file but are
-	// those built in (or pulled) that have this digest.
+	// BackboneDigest, if not "", is the digest of the backbone's weights, which are not in the
+	// file but built in or pulled.
 	BackboneDigest string       `json:"backbone_digest,omitempty"`
 	Classes        []string     `json:"classes"` // in the order of the logits
 	Preprocessing  picture.Spec `json:"preprocessing"`
 	Head           Head         `json:"head,omitzero"`
-	// Temperature divides the logits before their softmax, so that probabilities are
-	// as often right as they say (Guo et al. 2017); 0 means 1.
+	// Temperature divides the logits before the softmax, which calibrates the probabilities
+	// (Guo et al. 2017); 0 means 1.
 	Temperature float64 `json:"temperature,omitempty"`
-	// Coverage is the rule of the model's prediction sets, fitted on validation pictures to
-	// the probabilities after the temperature; nil if it has none.
+	// Coverage is the rule of the model's prediction sets, fitted on the calibrated
+	// probabilities of validation pictures; nil if it has none.
 	Coverage *Coverage `json:"coverage,omitempty"`
 	Training *Training `json:"training,omitempty"`
-	// Acceptance is how the model judges whether a picture shows any of its classes; nil:
-	// it does not. For the methods accept.Class and accept.Head the network has one more
+	// Acceptance describes how the model judges whether a picture shows any of its classes; nil
+	// if it does not. With the methods accept.Class and accept.Head the network has one more
 	// output than there are classes, the last.
 	Acceptance *Acceptance `json:"acceptance,omitempty"`
 	// TensorsDigest is the digest of the file's tensors: see digestTensors.
 	TensorsDigest string `json:"tensors_digest"`
-	// Golden are outputs that the network must give, on the CPU at hand, to be used.
+	// Golden are outputs of the network for drawn pictures. Open computes them again, and
+	// refuses the model if they differ.
 	Golden []Golden `json:"golden,omitempty"`
 }
 
-// Training is the record of how a model came about.
+// Training is the record of a model's training.
 type Training struct {
 	Garb       string `json:"garb"`        // version
 	DataDigest string `json:"data_digest"` // of all pictures and their classes
 	Pictures   [3]int `json:"pictures"`    // train, validation, test
-	Epoch      int    `json:"epoch"`       // that this is
-	// Of this epoch, before the temperature.
+	Epoch      int    `json:"epoch"`
+	// The figures of the epoch, before calibration.
 	Accuracy       float64 `json:"accuracy"`
 	Validation     float64 `json:"validation_accuracy"`
 	ValidationLoss float64 `json:"validation_loss"`
-	// Averaged are the digests of the models whose mean the weights are (see Average): then
-	// there is no epoch, and no figure of one.
+	// Averaged are the digests of the models that were averaged (see Average). Then there is
+	// no epoch, and there are no figures.
 	Averaged []string `json:"averaged,omitempty"`
-	// Settings are those of the run, as its config.json has them, without its folders.
+	// Settings are the settings in the run's config.json, without paths.
 	Settings json.RawMessage `json:"settings,omitempty"`
 }
 
-// Golden is a drawn picture, by its number (see DrawGoldenPicture), and its logits: all
-// outputs of the network.
+// Golden is the number of a drawn picture (see DrawGoldenPicture) and the network's outputs for it.
 type Golden struct {
 	Picture int       `json:"picture"`
 	Logits  []float32 `json:"logits"`
 }
 
-// goldenTolerance is how far a logit may be from the golden one, relative to
-// 1 + its size. The portable kernels and the assembly differ by 1e-5 after some
-// sixty layers; another preprocessing, a wrong weight or class order by more
-// than 1e-2.
+// goldenTolerance is the tolerance of a golden logit, relative to 1 + its absolute value. The portable
+// kernels and the assembly differ by 1e-5 after about sixty layers; another preprocessing, a wrong weight
+// or a wrong order of classes make a difference of more than 1e-2.
 const goldenTolerance = 1e-3
 
-// DrawGoldenPicture draws picture n: colours, edges and fine texture that touch every
-// part of the preprocessing, the same on every machine.
+// DrawGoldenPicture draws golden picture n, the same on every machine, with colours, edges and fine
+// texture that every part of the preprocessing affects.
 func DrawGoldenPicture(n int) *picture.RGB {
 	const width, height = 160, 200
 	p := &picture.RGB{Width: width, Height: height, Pix: make([]uint8, 0, 3*width*height)}
@@ -122,7 +121,7 @@ func DrawGoldenPicture(n int) *picture.RGB {
 	return p
 }
 
-// outputs is how many outputs the model's network has.
+// outputs returns the number of outputs of the model's network.
 func (m *Description) outputs() int {
 	if m.Acceptance != nil && m.Acceptance.Method.HasOutput() {
 		return len(m.Classes) + 1
@@ -130,46 +129,71 @@ func (m *Description) outputs() int {
 	return len(m.Classes)
 }
 
-// validate reports what makes a model unusable.
+// validate checks that a model can be used.
 func (m *Description) validate() error {
+	for _, check := range []func() error{
+		m.validateNetwork, m.validateClasses, m.validateGolden, m.Head.Validate, m.validateExtras,
+		m.Preprocessing.Validate,
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validateNetwork checks the format, and that the model has either a backbone or its own network.
+func (m *Description) validateNetwork() error {
 	if m.Format != FormatVersion {
-		return fmt.Errorf("its format is version %d, and this garb reads version %d: use the garb that it was made "+
-			"with, or a newer one", m.Format, FormatVersion)
+		return fmt.Errorf("its format has version %d, but this version of garb reads version %d: use a newer garb, or "+
+			"the one that wrote the file", m.Format, FormatVersion)
 	}
 	if m.Network == nil {
 		if _, err := backbone.Lookup(m.Architecture); err != nil {
 			return err
 		}
 	} else if m.Architecture != "" || m.BackboneDigest != "" || len(m.Head.Inner) > 0 {
-		return errors.New("it has a network of its own, and a backbone or head beside it")
+		return errors.New("it has both its own network and a backbone or head")
 	}
 	if m.FeaturesAt < 0 || m.FeaturesAt > 0 && m.FeaturesAt >= len(m.Network)-1 {
 		return fmt.Errorf("its features are at layer %d of %d", m.FeaturesAt, len(m.Network))
 	}
+	return nil
+}
+
+// validateClasses checks that each class has its own name.
+func (m *Description) validateClasses() error {
 	if len(m.Classes) == 0 {
 		return errors.New("it has no classes")
 	}
-	if sorted := slices.Sorted(slices.Values(m.Classes)); len(slices.Compact(sorted)) != len(m.Classes) ||
-		sorted[0] == "" {
-		return errors.New("it has a class twice, or one without a name")
+	sorted := slices.Sorted(slices.Values(m.Classes))
+	if len(slices.Compact(sorted)) != len(m.Classes) || sorted[0] == "" {
+		return errors.New("it has two classes of the same name, or one without a name")
 	}
+	return nil
+}
+
+// validateGolden checks that there are golden logits, one for each output.
+func (m *Description) validateGolden() error {
 	if len(m.Golden) == 0 {
-		return errors.New("it has no golden logits to check its answers by")
+		return errors.New("it has no golden logits")
 	}
 	for _, g := range m.Golden {
 		if len(g.Logits) != m.outputs() || g.Picture < 0 || g.Picture > 15 {
 			return errors.New("its golden logits do not belong to its classes")
 		}
 	}
-	if !(m.Temperature >= 0) || math.IsInf(m.Temperature, 0) {
+	return nil
+}
+
+// validateExtras checks the temperature, the prediction sets and the acceptance.
+func (m *Description) validateExtras() error {
+	switch {
+	case !(m.Temperature >= 0) || math.IsInf(m.Temperature, 0):
 		return fmt.Errorf("its temperature is %v", m.Temperature)
-	}
-	if err := m.Head.Validate(); err != nil {
-		return err
-	}
-	if m.MultiLabel && (m.Coverage != nil || m.Acceptance != nil) {
-		return errors.New("its classes are labels of their own, and it has prediction sets or an acceptance, which " +
-			"are for one of many")
+	case m.MultiLabel && (m.Coverage != nil || m.Acceptance != nil):
+		return errors.New("it is a multi-label model with prediction sets or acceptance, which need classes that " +
+			"exclude each other")
 	}
 	if m.Coverage != nil {
 		if err := m.Coverage.validate(); err != nil {
@@ -177,15 +201,13 @@ func (m *Description) validate() error {
 		}
 	}
 	if m.Acceptance != nil {
-		if err := m.Acceptance.validate(m.Preprocessing); err != nil {
-			return err
-		}
+		return m.Acceptance.validate(m.Preprocessing)
 	}
-	return m.Preprocessing.Validate()
+	return nil
 }
 
-// Probabilities returns the softmax of the logits over the temperature, or of a multi-label
-// model the sigmoid of each.
+// Probabilities returns the softmax of the logits divided by the temperature or, for a multi-label model,
+// the sigmoid of each.
 func (m *Description) Probabilities(logits []float32) []float64 {
 	if m.Temperature != 0 {
 		cooled := make([]float32, len(logits))
@@ -204,8 +226,8 @@ func (m *Description) Probabilities(logits []float32) []float64 {
 	return probabilities
 }
 
-// decodeDescription reads the Description out of a file's metadata. ok is false if there is
-// none: then it is a file of weights.
+// decodeDescription decodes the Description in a file's metadata. ok is false if there is none: then the
+// file has only weights.
 func decodeDescription(f *tensor.File) (m *Description, ok bool, err error) {
 	text, ok := f.Metadata[metadataKey]
 	if !ok {
@@ -213,16 +235,16 @@ func decodeDescription(f *tensor.File) (m *Description, ok bool, err error) {
 	}
 	m = &Description{}
 	if err := json.Unmarshal([]byte(text), m); err != nil {
-		return nil, true, fmt.Errorf("its description cannot be read: %w", err)
+		return nil, true, fmt.Errorf("its description cannot be decoded: %w", err)
 	}
 	return m, true, m.validate()
 }
 
-// goldenPicture is the picture whose logits SetGolden takes.
+// goldenPicture is the number of the picture that SetGolden uses.
 const goldenPicture = 0
 
-// SetGolden computes the golden logits of the model as it is to be saved. backbone are the
-// weights that its tensors leave out, since BackboneDigest names them; nil if there are none.
+// SetGolden computes the golden logits of the model before it is saved. backbone are the weights that
+// BackboneDigest refers to; nil if there are none.
 func (m *Model) SetGolden(ctx context.Context, backbone nn.Weights) error {
 	var w nn.Weights = m.Tensors
 	if backbone != nil {
@@ -236,13 +258,13 @@ func (m *Description) setGolden(ctx context.Context, base, top nn.Weights) error
 	if err != nil {
 		return err
 	}
-	g, err := c.golden(ctx, goldenPicture)
+	g, err := c.computeGolden(ctx, goldenPicture)
 	m.Golden = []Golden{g}
 	return err
 }
 
-// IsModel reports whether a reference is a model's: a built-in name, a run's folder, or a
-// file that says so, sound or not.
+// IsModel reports whether a reference is that of a model: the name of a built-in one, a folder, or a file
+// with a Description, even an invalid one.
 func IsModel(reference string) bool {
 	if slices.Contains(BuiltInNames(), reference) {
 		return true
@@ -254,11 +276,10 @@ func IsModel(reference string) bool {
 	return err == nil && f.Metadata[metadataKey] != ""
 }
 
-// Store writes a model to another file with its values stored as dtype: rounded to
-// float16, a model takes half the space, and its golden logits are those of the
-// rounded weights. name is as for Open.
+// Store writes a model (see Open) to another file, with its values stored as dtype. In float16 a model
+// takes half the space. Its golden logits are computed with the rounded weights.
 func Store(name, path string, dtype tensor.DType) (*Description, error) {
-	c, err := Open(name, Options{}) // checked as any that answers
+	c, err := Open(name, Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -282,14 +303,15 @@ func Store(name, path string, dtype tensor.DType) (*Description, error) {
 	}
 	m.Tensors = m.Tensors.As(dtype)
 	m.Classes = c.DistinctClasses()
-	if err := m.setGolden(context.Background(), nn.Overlay{Top: m.Tensors, Below: c.weights}, m.Tensors); err != nil {
+	base := nn.Overlay{Top: m.Tensors, Below: c.weights}
+	if err = m.setGolden(context.Background(), base, m.Tensors); err != nil {
 		return nil, &Error{name, err}
 	}
 	return &m.Description, m.Save(path, dtype)
 }
 
-// DistinctClasses returns the classes in the order of the logits, each with a name of its own:
-// those of ImageNet's that share one have their WordNet identifier behind it.
+// DistinctClasses returns the classes in the order of the logits, each with its own name: ImageNet
+// classes that share a name are followed by their WordNet identifier.
 func (c *Classifier) DistinctClasses() []string {
 	count := map[string]int{}
 	for _, class := range c.description.Classes {
@@ -304,15 +326,15 @@ func (c *Classifier) DistinctClasses() []string {
 	return names
 }
 
-// Save writes a model file, all or nothing, with values stored as dtype: they must be such
-// as it can hold, see tensor.Map.As. The golden logits must be there: see SetGolden.
+// Save atomically writes a model file with values stored as dtype, which must be able to hold them: see
+// tensor.Map.As. The golden logits must be set: see SetGolden.
 func (m *Model) Save(path string, dtype tensor.DType) error {
 	digest, err := digestTensors(m.Tensors.Names(), m.Tensors)
 	if err != nil {
 		return fmt.Errorf("model not saved: %w", err)
 	}
 	m.TensorsDigest = digest
-	if err := m.validate(); err != nil {
+	if err = m.validate(); err != nil {
 		return fmt.Errorf("model not saved: %w", err)
 	}
 	text, err := json.Marshal(m.Description)
@@ -322,8 +344,8 @@ func (m *Model) Save(path string, dtype tensor.DType) error {
 	return tensor.WriteFile(path, map[string]string{metadataKey: string(text)}, m.Tensors, dtype)
 }
 
-// digestTensors returns the digest of tensors: of the name, shape and values, as
-// little-endian float32, of each in the given order.
+// digestTensors returns the digest of tensors: of the name, the shape and the values, as little-endian
+// float32, of each in the given order.
 func digestTensors(names []string, w nn.Weights) (string, error) {
 	hash := sha256.New()
 	for _, name := range names {
@@ -332,32 +354,32 @@ func digestTensors(names []string, w nn.Weights) (string, error) {
 			return "", err
 		}
 		fmt.Fprintf(hash, "%s %s\n", name, tensor.ShapeString(t.Shape))
-		if err := binary.Write(hash, binary.LittleEndian, t.Data); err != nil {
+		if err = binary.Write(hash, binary.LittleEndian, t.Data); err != nil {
 			return "", err
 		}
 	}
 	return fmt.Sprintf("sha256:%x", hash.Sum(nil)), nil
 }
 
-// checkTensors compares the digest of a file's tensors with the one that its
-// description states: golden logits cannot see a weight whose feature is zero.
+// checkTensors compares the digest of a file's tensors with the one in its description, since golden
+// logits do not depend on weights whose input is zero.
 func (m *Description) checkTensors(f *tensor.File) error {
 	digest, err := digestTensors(f.Names(), f)
 	if err != nil {
 		return err
 	}
 	if digest != m.TensorsDigest {
-		return errors.New("its weights are not those that it was saved with; the file is damaged: copy it again")
+		return errors.New("its weights have changed since it was saved: the file is damaged; copy it again")
 	}
 	return nil
 }
 
-// checkGolden compares logits with the golden ones.
+// checkGolden compares logits with golden ones.
 func checkGolden(g Golden, logits []float32) error {
 	for i, want := range g.Logits {
 		if d := math.Abs(float64(logits[i] - want)); !(d <= goldenTolerance*(1+math.Abs(float64(want)))) {
-			return fmt.Errorf("its answer to golden picture %d is off: logit %d is %v, not %v; the file is damaged "+
-				"or was made for another version", g.Picture, i, logits[i], want)
+			return fmt.Errorf("it fails its self-test: logit %d of golden picture %d is %v, not %v; the file is "+
+				"damaged or was made for another version of garb", i, g.Picture, logits[i], want)
 		}
 	}
 	return nil

@@ -10,8 +10,8 @@ import (
 	"garb/tensor"
 )
 
-// Extractor turns pictures into feature vectors: preprocessing and a backbone. It
-// may be used by many goroutines.
+// Extractor computes the feature vectors of pictures by preprocessing and a backbone. It may be used by
+// several goroutines.
 type Extractor struct {
 	spec   picture.Spec
 	limits picture.Limits
@@ -20,8 +20,7 @@ type Extractor struct {
 	inputs sync.Pool // of *[]float32
 }
 
-// NewExtractor compiles a backbone for pictures prepared by spec. The weights are
-// copied.
+// NewExtractor compiles a backbone for pictures prepared by spec. It copies the weights.
 func NewExtractor(a backbone.Architecture, w nn.Weights, spec picture.Spec, o Options) (*Extractor, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
@@ -33,7 +32,7 @@ func NewExtractor(a backbone.Architecture, w nn.Weights, spec picture.Spec, o Op
 	return newExtractor(a.Features(spec.Height, spec.Width), w, spec, o)
 }
 
-// newExtractor compiles a network from pictures prepared by spec to features.
+// newExtractor compiles a network that computes features of pictures prepared by spec.
 func newExtractor(g *nn.Graph, w nn.Weights, spec picture.Spec, o Options) (*Extractor, error) {
 	limits := o.limits()
 	if err := limits.Validate(); err != nil {
@@ -51,14 +50,14 @@ func newExtractor(g *nn.Graph, w nn.Weights, spec picture.Spec, o Options) (*Ext
 // Spec returns the preprocessing.
 func (e *Extractor) Spec() picture.Spec { return e.spec }
 
-// Limits returns what a picture may cost.
+// Limits returns the limits of a picture.
 func (e *Extractor) Limits() picture.Limits { return e.limits }
 
 // FeatureCount returns the length of a feature vector.
 func (e *Extractor) FeatureCount() int { return e.count }
 
-// Embed returns the feature vector of an encoded picture: what the network makes
-// of it, averaged over its positions. Its errors are *picture.Error, or ctx's.
+// Embed returns the feature vector of an encoded picture: the output of the backbone. Errors are
+// *picture.Error or ctx's.
 func (e *Extractor) Embed(ctx context.Context, data []byte) ([]float32, error) {
 	input := e.inputs.Get().(*[]float32)
 	defer e.inputs.Put(input)
@@ -68,9 +67,8 @@ func (e *Extractor) Embed(ctx context.Context, data []byte) ([]float32, error) {
 	return e.features(ctx, *input)
 }
 
-// Features writes the feature vectors of inputs, as Spec().Tensor gives them one
-// after another, to features. The error is ctx's. It panics if the lengths do not
-// fit.
+// Features computes the feature vectors of inputs, as Spec().Tensor writes them, one after another. The
+// error is ctx's. It panics if the lengths do not match.
 func (e *Extractor) Features(ctx context.Context, inputs, features []float32) error {
 	return e.plan.Run(ctx, inputs, features)
 }

@@ -18,18 +18,21 @@ import (
 func TestDescriptionsThatAreWrong(t *testing.T) {
 	_, _, tensors := small(t)
 	for name, c := range map[string]struct{ description, says string }{
-		"no JSON":    {`{`, "cannot be read"},
-		"other JSON": {`{"format":"one"}`, "cannot be read"},
+		"no JSON":    {`{`, "cannot be decoded"},
+		"other JSON": {`{"format":"one"}`, "cannot be decoded"},
 		"null":       {`null`, "version 0"},
 		"no golden logits": {`{"format":1,"architecture":"small-cnn","classes":["a","b","c"],` +
 			`"preprocessing":{"width":12,"height":12,"filter":"nearest","fit":"stretch","std":[1,1,1]}}`, "golden"},
 		"huge input": {`{"format":1,"architecture":"small-cnn","classes":["a"],"golden":[{"picture":0,"logits":[0]}],` +
-			`"preprocessing":{"width":1073741824,"height":1073741824,"filter":"nearest","fit":"stretch","std":[1,1,1]}}`, "1073741824"},
-		"golden picture that is none": {`{"format":1,"architecture":"small-cnn","classes":["a"],"golden":[{"picture":-1,"logits":[0]}],` +
+			`"preprocessing":{"width":1073741824,"height":1073741824,"filter":"nearest","fit":"stretch",` +
+			`"std":[1,1,1]}}`, "1073741824"},
+		"golden picture that is none": {`{"format":1,"architecture":"small-cnn","classes":["a"],` +
+			`"golden":[{"picture":-1,"logits":[0]}],` +
 			`"preprocessing":{"width":12,"height":12,"filter":"nearest","fit":"stretch","std":[1,1,1]}}`, "golden"},
 	} {
 		path := filepath.Join(t.TempDir(), "wrong.safetensors")
-		if err := tensor.WriteFile(path, map[string]string{"garb": c.description}, tensors, tensor.Float32); err != nil {
+		if err := tensor.WriteFile(path, map[string]string{"garb": c.description}, tensors,
+			tensor.Float32); err != nil {
 			t.Fatal(err)
 		}
 		_, err := model.Open(path, model.Options{})
@@ -47,7 +50,8 @@ func TestOpenRunWithAnOddName(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(run, "checkpoints"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := description.Save(filepath.Join(run, "checkpoints", "odd_10_0.600.safetensors"), tensor.Float32); err != nil {
+	if err := description.Save(filepath.Join(run, "checkpoints", "odd_10_0.600.safetensors"),
+		tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	c, err := model.Open(run, model.Options{})
@@ -66,12 +70,12 @@ func TestClassifyErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Classify(t.Context(), []byte("text")); !errors.Is(err, picture.ErrNotPicture) {
+	if _, err = c.Classify(t.Context(), []byte("text")); !errors.Is(err, picture.ErrNotPicture) {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.Classify(ctx, data); !errors.Is(err, context.Canceled) {
+	if _, err = c.Classify(ctx, data); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	l := picture.DefaultLimits()

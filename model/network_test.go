@@ -74,6 +74,8 @@ func saved(t testing.TB, n *nn.Network, classes []string, o Options) *Classifier
 }
 
 // TestNetworksOfOthers: a model of any network answers as the network does.
+//
+//nolint:gocognit,funlen // every part of the model of each network
 func TestNetworksOfOthers(t *testing.T) {
 	dense := func(units int) nn.Layer {
 		return nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{3}, Units: units, Bias: true}
@@ -115,10 +117,10 @@ func TestNetworksOfOthers(t *testing.T) {
 			}
 			input, want, logits := make([]float32, small.ValueCount()), make([]float32, 3), make([]float32, 3)
 			small.Tensor(DrawGoldenPicture(1), input)
-			if err := plan.Run(t.Context(), input, want); err != nil {
+			if err = plan.Run(t.Context(), input, want); err != nil {
 				t.Fatal(err)
 			}
-			if err := model.Logits(t.Context(), input, logits); err != nil {
+			if err = model.Logits(t.Context(), input, logits); err != nil {
 				t.Fatal(err)
 			}
 			if strings.Contains(name, "softmax") || name == "one place" {
@@ -133,7 +135,8 @@ func TestNetworksOfOthers(t *testing.T) {
 			if model.FeatureCount() != c.features {
 				t.Errorf("%d features, want %d", model.FeatureCount(), c.features)
 			}
-			if m, err := model.ActivationMap(t.Context(), input, 1); err != nil || m.Height != 6 || m.Width != 6 {
+			m, err := model.ActivationMap(t.Context(), input, 1)
+			if err != nil || m.Height != 6 || m.Width != 6 {
 				t.Errorf("%v, %v", m, err)
 			}
 			again, err := model.Network()
@@ -274,7 +277,7 @@ func TestNoClassifiers(t *testing.T) {
 		layers []nn.Layer
 		says   string
 	}{
-		"a feature map": {convolutional()[:3], "ends in"},
+		"a feature map": {convolutional()[:3], "output has the shape"},
 		"other classes": {convolutional(), "it has 6"},
 		"two channels": {append([]nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 2}}}, convolutional()[1:]...),
 			"three channels, or one"},

@@ -119,7 +119,7 @@ func TestAverageRefuses(t *testing.T) {
 		"--out":        {"clothing", "clothing"},
 		"--greedy":     {"clothing", "clothing", "--greedy", "--out", out},
 		"--split":      {"clothing", "clothing", "--split", "test", "--out", out},
-		"have no mean": {"clothing", "imagenet", "--out", out},
+		"cannot be averaged": {"clothing", "imagenet", "--out", out},
 		"no such file": {"clothing", "nowhere", "--out", out},
 	} {
 		code, _, errOut := garbRun(t, nil, append([]string{"average"}, args...)...)

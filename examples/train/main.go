@@ -1,9 +1,9 @@
-// Command train trains a classifier on a folder of pictures and asks it what is in one:
-// garb as a library.
+// Command train shows garb as a library: it trains a classifier on a folder of pictures, and classifies a
+// picture with it.
 //
 //	go run ./examples/train DATA PICTURE
 //
-// DATA has a folder of pictures for each class, or train and validation with these.
+// DATA has a folder of pictures for each class, or folders train and validation with these.
 package main
 
 import (
@@ -29,7 +29,8 @@ func main() {
 	}
 }
 
-// run trains on data into the folder out, and writes what the best epoch says of a picture.
+// run trains a model on data, saves the run in the folder out, and writes the best model's answer about a
+// picture.
 func run(ctx context.Context, w io.Writer, data, picture, out string) error {
 	config := train.Default() // a new head on the frozen, built-in backbone
 	config.Data, config.Out = data, out

@@ -42,7 +42,8 @@ func TestRun(t *testing.T) {
 func TestRunSaysWhatIsWrong(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	nowhere := filepath.Join(t.TempDir(), "nowhere")
-	if err := run(context.Background(), new(bytes.Buffer), nowhere, nowhere, filepath.Join(t.TempDir(), "run")); err == nil || !strings.Contains(err.Error(), nowhere) {
+	err := run(t.Context(), new(bytes.Buffer), nowhere, nowhere, filepath.Join(t.TempDir(), "run"))
+	if err == nil || !strings.Contains(err.Error(), nowhere) {
 		t.Errorf("data that is not there: %v", err)
 	}
 }
