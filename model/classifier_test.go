@@ -222,6 +222,8 @@ func TestModelWithBackbone(t *testing.T) {
 	}
 }
 
+//
+//nolint:funlen // it is a table
 func TestBadModels(t *testing.T) {
 	_, good := small(t)
 	for name, spoil := range map[string]func(m *model.Model){
