@@ -265,3 +265,24 @@ func TestUnnamedMaps(t *testing.T) {
 		t.Errorf("outputs %v", outputs)
 	}
 }
+
+// TestFindLayer checks that the error about an unknown layer names the last five layers.
+func TestFindLayer(t *testing.T) {
+	layers := []nn.Layer{{Op: nn.OpInput}}
+	for n, want := range map[int]string{1: "the last of 1 are a", 5: "the last of 5 are a, b, c, d, e",
+		6: "the last of 6 are b, c, d, e, f"} {
+		all := slices.Clone(layers)
+		for i := range n {
+			all = append(all, nn.Layer{Name: string(rune('a' + i))}, nn.Layer{Op: nn.OpReLU})
+		}
+		if _, err := findLayer(all, "none"); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%v, not %s", err, want)
+		}
+		if _, err := findLayer(all, ""); err == nil {
+			t.Error("a layer without a name is found")
+		}
+		if at, err := findLayer(all, "a"); at != 1 || err != nil {
+			t.Errorf("layer a is at %d, %v", at, err)
+		}
+	}
+}

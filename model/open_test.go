@@ -28,10 +28,14 @@ func TestOpenFS(t *testing.T) {
 		"run/checkpoints/x_11_0.8.txt":           {Data: data[:100]},
 		"run/checkpoints/y_12.safetensors":       {Data: data[:100]},
 		"run/checkpoints/z_last_0.8.safetensors": {Data: data[:100]},
+		"begun/checkpoints/x_1_0.5.safetensors":  {Data: data},
+		"zero/checkpoints/x_0_0.5.safetensors":   {Data: data},
 		"empty/notes.txt":                        {},
 		"broken.safetensors":                     {Data: data[:len(data)-1]},
 	}
-	for name, want := range map[string]string{"a/small.safetensors": "small", "run": "x_10_0.8"} {
+	for name, want := range map[string]string{
+		"a/small.safetensors": "small", "run": "x_10_0.8", "begun": "x_1_0.5", "zero": "x_0_0.5",
+	} {
 		c, err := model.OpenFS(files, name, model.Options{})
 		if err != nil || c.Name() != want {
 			t.Errorf("%s: %v", name, err)
@@ -189,6 +193,24 @@ func TestSaveRefuses(t *testing.T) {
 		}
 		if _, err := model.Open(path, model.Options{}); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: there is a file: %v", name, err)
+		}
+	}
+}
+
+// TestIsModel checks that built-in names, folders and files with a description are models.
+func TestIsModel(t *testing.T) {
+	path, m := small(t)
+	folder := t.TempDir()
+	weights := filepath.Join(folder, "weights.safetensors")
+	if err := tensor.WriteFile(weights, nil, m.Tensors, tensor.Float32); err != nil {
+		t.Fatal(err)
+	}
+	for reference, want := range map[string]bool{
+		model.Clothing: true, model.Garments: true, model.ImageNet: true, path: true, folder: true, weights: false,
+		example: false, filepath.Join(folder, "none"): false,
+	} {
+		if have := model.IsModel(reference); have != want {
+			t.Errorf("%s is a model: %v", reference, have)
 		}
 	}
 }

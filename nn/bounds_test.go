@@ -208,3 +208,16 @@ func TestEqualValuesChooseTheFirst(t *testing.T) {
 		}
 	}
 }
+
+// TestRepeatedChannelsAreBounded: the error says how large the map is.
+func TestRepeatedChannelsAreBounded(t *testing.T) {
+	conv := Layer{Op: OpConv, Name: "c", Inputs: []int{0}, Height: 1, Width: 1, Stride: 1}
+	for units, ok := range map[int]bool{1: true, 2: false} {
+		conv.Units = units
+		_, err := NewGraph([]Layer{{Op: OpInput, Shape: []int{20000, 10000, 1}}, conv,
+			{Op: OpGlobalAveragePool, Inputs: []int{1}}})
+		if (err == nil) != ok || !ok && !strings.Contains(err.Error(), "20000") {
+			t.Errorf("%d filters: %v", units, err)
+		}
+	}
+}
