@@ -277,7 +277,7 @@ func TestMeanIntervalsOfFewPictures(t *testing.T) {
 	// The shares are 1 and ½. All that the trials differ by is explained by the pictures.
 	pictures := (0.25*0.25 + 0.25*0.25) / (2 * 1)
 	const t1 = 12.7062 // with one degree of freedom
-	want := wilson(0.75, 0.75*0.25/pictures*(z95/t1)*(z95/t1))
+	want := computeWilson(0.75, 0.75*0.25/pictures*(z95/t1)*(z95/t1))
 	two := MeanIntervals([][]Trial{{answers("", "11"), answers("", "10")}})[0]
 	if math.Abs(two[0]-want[0])+math.Abs(two[1]-want[1]) > 1e-5 {
 		t.Errorf("two pictures: %v, want %v", two, want)
