@@ -276,13 +276,13 @@ func TestStoreKeepsAcceptance(t *testing.T) {
 func TestWrongAcceptances(t *testing.T) {
 	_, good := saveJudge(t, accept.Energy)
 	for says, change := range map[string]func(*model.Acceptance){
-		"acceptance method": func(a *model.Acceptance) { a.Method = "magic" },
-		"golden logits":     func(a *model.Acceptance) { a.Method = accept.Class }, // needs one more output
-		"threshold":         func(a *model.Acceptance) { a.Threshold = 1.5 },
-		"threshold is NaN":  func(a *model.Acceptance) { a.Threshold = math.NaN() },
-		"slope -1":          func(a *model.Acceptance) { a.Slope = -1 },
-		"offset +Inf":       func(a *model.Acceptance) { a.Offset = math.Inf(1) },
-		"on validation":     func(a *model.Acceptance) { a.Validation.Accepted = 21 },
+		"unknown acceptance method": func(a *model.Acceptance) { a.Method = "magic" },
+		"golden logits":             func(a *model.Acceptance) { a.Method = accept.Class }, // needs one more output
+		"threshold":                 func(a *model.Acceptance) { a.Threshold = 1.5 },
+		"threshold is NaN":          func(a *model.Acceptance) { a.Threshold = math.NaN() },
+		"slope -1":                  func(a *model.Acceptance) { a.Slope = -1 },
+		"offset +Inf":               func(a *model.Acceptance) { a.Offset = math.Inf(1) },
+		"on validation":             func(a *model.Acceptance) { a.Validation.Accepted = 21 },
 		`on "dogs"`: func(a *model.Acceptance) {
 			a.Others = []model.OtherShare{{Name: "dogs", Share: accept.Share{Count: 1, Accepted: 2}}}
 		},

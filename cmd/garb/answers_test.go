@@ -208,7 +208,7 @@ func TestClassifySpeed(t *testing.T) {
 	}
 	want := "4 pictures in 2.0 s: 2 pictures/s; " +
 		"mean time per picture: 5.0 ms to read and decode, 9.0 ms for inference"
-	if got := sum.speed(2 * time.Second); got != want {
+	if got := sum.formatSpeed(2 * time.Second); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -198,7 +198,7 @@ func (s *soup) measure(classifier *model.Classifier) (*evaluate.Report, error) {
 	r, err := evaluate.Run(s.command.Context(), classifier, s.set, classifier.Limits(), bar.add)
 	bar.finish()
 	if err == nil && r.Count == 0 {
-		err = fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", s.pictures.data)
+		err = fmt.Errorf("%s: no picture could be read, so nothing was measured", s.pictures.data)
 	}
 	return r, err
 }

@@ -252,8 +252,8 @@ func (t *tally) add(a outcome[answer]) {
 	t.inference += a.value.inference
 }
 
-// speed formats how fast pictures were classified, in one line.
-func (t *tally) speed(elapsed time.Duration) string {
+// formatSpeed formats how fast pictures were classified, in one line.
+func (t *tally) formatSpeed(elapsed time.Duration) string {
 	each := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(t.answered) }
 	seconds := elapsed.Seconds()
 	return fmt.Sprintf("%s in %.1f s: %.0f pictures/s; "+
@@ -317,7 +317,7 @@ func sayTotals(c *cobra.Command, t *tally) {
 		if t.refused > 0 {
 			say(c, "%d of %s refused: %s", t.refused, count(t.answered, "picture"), escape(t.refusal))
 		}
-		say(c, "%s", t.speed(time.Since(t.began)))
+		say(c, "%s", t.formatSpeed(time.Since(t.began)))
 	}
 }
 

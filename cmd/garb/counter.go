@@ -27,7 +27,7 @@ type counter struct {
 // it.
 func newCounter(command *cobra.Command, name string, total int) *counter {
 	c := &counter{out: openProgress(command), name: name, total: total, began: time.Now()}
-	c.bar = newBar(c.out, c.line)
+	c.bar = newBar(c.out, c.formatLine)
 	return c
 }
 
@@ -51,8 +51,8 @@ func (c *counter) finish() {
 	}
 }
 
-// line returns the bar with the average speed and the estimated remaining time.
-func (c *counter) line() string {
+// formatLine returns the bar with the average speed and the estimated remaining time.
+func (c *counter) formatLine() string {
 	c.mu.Lock()
 	done := c.done
 	c.mu.Unlock()

@@ -105,7 +105,7 @@ func (e *evaluation) validate(c *cobra.Command, args []string) error {
 	}
 	if c.Flags().Changed("coverage") {
 		if err := conformal.CheckCoverage(e.coverage); err != nil {
-			return fmt.Errorf("--%w", err)
+			return fmt.Errorf("--coverage: %w", err)
 		}
 	}
 	return e.pictures.validate("evaluate")

@@ -220,7 +220,7 @@ func printSets(b *strings.Builder, r *evaluate.Report, pad func(string) string) 
 	if s == nil {
 		return
 	}
-	fmt.Fprintf(b, "\nprediction sets of coverage %v, fitted on %s\n", s.Rule.Coverage, s.FittedOn)
+	fmt.Fprintf(b, "\nprediction sets with coverage %v, fitted on %s\n", s.Rule.Coverage, s.FittedOn)
 	fmt.Fprintf(b, "coverage   %.1f %% of %s (%s)\n", 100*s.Coverage, count(s.Count, "picture"),
 		formatInterval(s.Interval))
 	fmt.Fprintf(b, "mean size  %.2f classes (95 %% interval %.2f to %.2f)\n\n", s.MeanSize, s.SizeInterval[0],

@@ -57,7 +57,7 @@ func TestEvaluateOther(t *testing.T) {
 		"a class":     {"pictures of the data set", []string{"--other", filepath.Join(data, "hat")}},
 		"above":       {"pictures of the data set", []string{"--other", filepath.Dir(data)}},
 		"all":         {"--split test", []string{"--coverage", "0.9"}},
-		"no coverage": {"the coverage is 1.5", []string{"--coverage", "1.5"}},
+		"no coverage": {"--coverage: the coverage is 1.5", []string{"--coverage", "1.5"}},
 	} {
 		code, _, errOut = runGarb(t, nil, append([]string{"evaluate", "--data", data}, test.args...)...)
 		if code == 0 || !strings.Contains(errOut, test.want) {

@@ -13,6 +13,7 @@ import (
 	"garb/evaluate"
 	"garb/model"
 	"garb/relabel"
+	"garb/serve"
 	"garb/train"
 	"garb/weights"
 )
@@ -20,7 +21,7 @@ import (
 // hints maps errors of library packages, by type, to what the person at the terminal can do
 // about them. The libraries know nothing of commands and flags.
 var hints = []func(error) string{
-	hintAt(func(e *dataset.OptionsError) string { return "see --" + flagName(e.Option) }),
+	hintAt(func(e *dataset.OptionsError) string { return "see --" + nameFlag(e.Option) }),
 	listProblemHints,
 	hintAt(func(e *crops.NamesError) string { return "see --names" }),
 	hintAt(hintCropsRule),
@@ -34,6 +35,7 @@ var hints = []func(error) string{
 		return ""
 	}),
 	hintIs(model.ErrNoAcceptance, "omit --accept, or use --accept all"),
+	hintIs(serve.ErrTLSPair, "use both --tls-cert and --tls-key"),
 	hintAt(func(e *train.RunExistsError) string {
 		if e.Resumable {
 			return "continue it with --resume, choose another folder with --out, or remove it"
@@ -93,12 +95,12 @@ func hintIs(target error, hint string) func(error) string {
 	}
 }
 
-// flagName returns the flag for a setting that a library names as in JSON.
-func flagName(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
+// nameFlag returns the flag for a setting that a library names as in JSON.
+func nameFlag(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
 
 // hintCropsRule names the flag of a rule, and the label that was probably meant.
 func hintCropsRule(e *crops.RuleError) string {
-	flag := flagName(e.Field)
+	flag := nameFlag(e.Field)
 	if e.Name == "" {
 		return "see --" + flag
 	}

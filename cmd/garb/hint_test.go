@@ -11,6 +11,7 @@ import (
 	"garb/evaluate"
 	"garb/model"
 	"garb/relabel"
+	"garb/serve"
 	"garb/train"
 	"garb/weights"
 )
@@ -44,6 +45,7 @@ func TestHints(t *testing.T) {
 			"use --new-classes to allow labels that no picture has yet"},
 		{&relabel.ProblemsError{Problems: []relabel.Problem{{}}}, ""},
 		{model.ErrNoAcceptance, "omit --accept, or use --accept all"},
+		{serve.ErrTLSPair, "use both --tls-cert and --tls-key"},
 		{&train.RunExistsError{Folder: "f", Resumable: true},
 			"continue it with --resume, choose another folder with --out, or remove it"},
 		{&train.RunExistsError{Folder: "f"}, "choose another folder with --out, or remove it"},

@@ -184,8 +184,8 @@ func (q *qualityFlags) run(c *cobra.Command, path string, data *dataset.Data, ch
 	return err
 }
 
-// features computes the features of all pictures of a data set.
-func (q *qualityFlags) features(c *cobra.Command, data *dataset.Data) (*train.FeatureSet, error) {
+// computeFeatures computes the features of all pictures of a data set.
+func (q *qualityFlags) computeFeatures(c *cobra.Command, data *dataset.Data) (*train.FeatureSet, error) {
 	_, spec, err := q.network.resolve()
 	if err != nil {
 		return nil, err
@@ -206,7 +206,7 @@ func (q *qualityFlags) features(c *cobra.Command, data *dataset.Data) (*train.Fe
 // measure computes features and out-of-fold probabilities, and ranks the pictures.
 func (q *qualityFlags) measure(c *cobra.Command, path string, data *dataset.Data, rule dataset.SplitRule) (
 	*labelsQuality, error) {
-	features, err := q.features(c, data)
+	features, err := q.computeFeatures(c, data)
 	if err != nil {
 		return nil, err
 	}

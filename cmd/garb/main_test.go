@@ -249,7 +249,7 @@ func TestBadModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, word := range map[string]string{
-		write(t, folder, "cut.safetensors", whole[:len(whole)/2]): "copy or download it again",
+		write(t, folder, "cut.safetensors", whole[:len(whole)/2]): "copy or download the file again",
 		write(t, folder, "flipped.safetensors", flipped):          "damaged",
 		nan:                          "not finite",
 		example:                      "not a valid safetensors file",
@@ -326,8 +326,8 @@ func TestTrainEvaluateClassify(t *testing.T) {
 		t.Errorf("%v", r)
 	}
 	code, printed, _ = runGarb(t, nil, "evaluate", "--model", out, "--data", filepath.Join(root, "test"))
-	if code != exitDone || !strings.Contains(printed, "accuracy  100.0 % of 2 pictures") || !strings.Contains(printed,
-		"[1]") {
+	if code != exitDone || !strings.Contains(printed, "accuracy  100.0 % on 2 pictures") ||
+		!strings.Contains(printed, "[1]") {
 		t.Errorf("%d\n%s", code, printed)
 	}
 	code, printed, _ = runGarb(t, nil, "classify", "--model", out, "--top", "1", example)
@@ -338,8 +338,9 @@ func TestTrainEvaluateClassify(t *testing.T) {
 		!strings.Contains(errOut, "dot") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := runGarb(t, nil, "train", "--data", filepath.Join(root, "test"), "--out",
-		filepath.Join(t.TempDir(), "x")); code != exitFailed || !strings.Contains(errOut, "too few pictures") {
+	code, _, errOut = runGarb(t, nil, "train", "--data", filepath.Join(root, "test"),
+		"--out", filepath.Join(t.TempDir(), "x"))
+	if code != exitFailed || !strings.Contains(errOut, "too few pictures") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }

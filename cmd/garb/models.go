@@ -262,7 +262,7 @@ type downloadProgress struct {
 
 func newDownloadProgress(out io.Writer, name string) *downloadProgress {
 	p := &downloadProgress{out: out, name: name, began: time.Now()}
-	p.bar = newBar(out, p.line)
+	p.bar = newBar(out, p.formatLine)
 	return p
 }
 
@@ -278,8 +278,8 @@ func (p *downloadProgress) report(done, total int64) {
 	}
 }
 
-// line returns the line that a terminal shows.
-func (p *downloadProgress) line() string {
+// formatLine returns the line that a terminal shows.
+func (p *downloadProgress) formatLine() string {
 	done, total := p.done.Load(), p.total.Load()
 	text := fmt.Sprintf("%s %.1f MB", p.name, float64(done)/1e6)
 	if total <= 0 || done == 0 {

@@ -45,7 +45,7 @@ func expand(args []string) []source {
 			continue
 		}
 		matches, err := filepath.Glob(arg)
-		matches = slices.DeleteFunc(matches, func(match string) bool { return hiddenFrom(arg, match) })
+		matches = slices.DeleteFunc(matches, func(match string) bool { return isHiddenFrom(arg, match) })
 		switch {
 		case err != nil:
 			all = append(all, source{arg, fmt.Errorf("it is neither a file nor a valid pattern: %w", err)})
@@ -60,9 +60,9 @@ func expand(args []string) []source {
 	return all
 }
 
-// hiddenFrom reports whether a path has a name with a leading dot where the pattern
+// isHiddenFrom reports whether a path has a name with a leading dot where the pattern
 // that it matches has none.
-func hiddenFrom(pattern, path string) bool {
+func isHiddenFrom(pattern, path string) bool {
 	parts := strings.Split(filepath.ToSlash(filepath.Clean(pattern)), "/")
 	for i, name := range strings.Split(filepath.ToSlash(filepath.Clean(path)), "/") {
 		if strings.HasPrefix(name, ".") && (i >= len(parts) || !strings.HasPrefix(parts[i], ".")) {

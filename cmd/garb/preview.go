@@ -95,11 +95,11 @@ func (p *preview) validate() error {
 			least)
 	}
 	if p.rows > maxSheetSide || p.columns > maxSheetSide {
-		return p.tooLarge()
+		return p.newSizeError()
 	}
 	width, height := p.size(p.rows)
 	if width > maxSheetSide || height > maxSheetSide || width > maxSheetPixels/height {
-		return p.tooLarge()
+		return p.newSizeError()
 	}
 	if p.encoder() == nil {
 		return fmt.Errorf("--out %s: the name must end in .png, .jpg or .jpeg", p.out)
@@ -107,7 +107,7 @@ func (p *preview) validate() error {
 	return p.config.Validate()
 }
 
-func (p *preview) tooLarge() error {
+func (p *preview) newSizeError() error {
 	return fmt.Errorf("--rows %d --columns %d: the sheet is too large for pictures of %d × %d pixels; the limits are "+
 		"%d megapixels and %d pixels per side",
 		p.rows, p.columns, p.spec.Width, p.spec.Height, maxSheetPixels/1_000_000, maxSheetSide)

@@ -182,7 +182,7 @@ func (s *sorter) put(from string, class int) (string, error) {
 	}
 	const tries = 1000 // for names that another process takes at the same time
 	for range tries {
-		to := filepath.Join(s.root, folder, s.freeName(folder, filepath.Base(from)))
+		to := filepath.Join(s.root, folder, s.findFreeName(folder, filepath.Base(from)))
 		err := s.attempt(record, to)
 		if err == nil {
 			s.sorted++
@@ -202,7 +202,7 @@ func (s *sorter) addLink(record *sortRecord, folder string, isLink bool) error {
 	from := string(record.From)
 	switch {
 	case s.action == sortLink:
-		record.Link = filePath(s.linkText(folder, from))
+		record.Link = filePath(s.makeLinkText(folder, from))
 	case s.action == sortMove && isLink:
 		target, err := os.Readlink(from)
 		if err != nil {
@@ -210,7 +210,7 @@ func (s *sorter) addLink(record *sortRecord, folder string, isLink bool) error {
 		}
 		record.Was = filePath(target)
 		if !filepath.IsAbs(target) {
-			target = s.linkText(folder, filepath.Join(filepath.Dir(from), target))
+			target = s.makeLinkText(folder, filepath.Join(filepath.Dir(from), target))
 		}
 		record.Link = filePath(target)
 	}
@@ -238,10 +238,10 @@ func (s *sorter) makeFolder(name string) error {
 	return nil // another process has just created it
 }
 
-// linkText returns the text of a link to a file in a class's folder. The link is relative if
+// makeLinkText returns the text of a link to a file in a class's folder. The link is relative if
 // the file is below the parent of the sorted folder, because they will be moved together.
 // Otherwise it is absolute.
-func (s *sorter) linkText(folder, file string) string {
+func (s *sorter) makeLinkText(folder, file string) string {
 	parent, err := resolvePath(filepath.Dir(file))
 	if err != nil {
 		return file
@@ -271,10 +271,10 @@ func isInside(folder, path string) bool {
 // maxNameBytes is the maximum length of a file name.
 const maxNameBytes = 255
 
-// freeName returns an unused name in a class's folder: the picture's own, or one with -2, -3
+// findFreeName returns an unused name in a class's folder: the picture's own, or one with -2, -3
 // and so on before its extension. Names that differ only in letter case count as equal, so
 // that the folder can be copied to a case-insensitive file system.
-func (s *sorter) freeName(folder, name string) string {
+func (s *sorter) findFreeName(folder, name string) string {
 	extension := filepath.Ext(name)
 	stem := strings.TrimSuffix(name, extension)
 	if stem == "" { // a hidden file without an extension

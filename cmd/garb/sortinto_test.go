@@ -64,7 +64,7 @@ func copyShirts(t *testing.T, root string) string {
 	return filepath.Join(writeClassFolders(t, root, files), "in")
 }
 
-func needLinks(t *testing.T) {
+func requireLinks(t *testing.T) {
 	t.Helper()
 	if err := os.Symlink("x", filepath.Join(t.TempDir(), "link")); err != nil {
 		t.Skip(err)
@@ -105,7 +105,7 @@ func checkSorted(t *testing.T, a pictureAnswer, content, action string) {
 // TestSortAndUndo: every way to sort gives each picture a unique name in its class's folder,
 // and undo restores the original state.
 func TestSortAndUndo(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	for _, action := range []string{"", "--copy", "--link", "--move"} {
 		t.Run(action, func(t *testing.T) {
 			root := t.TempDir()
@@ -144,7 +144,7 @@ func TestSortAndUndo(t *testing.T) {
 // TestSortedLinks: a relative link still leads to its picture after their common folder was
 // moved; a link to a picture elsewhere is absolute. Links to folders do no harm.
 func TestSortedLinks(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	root := t.TempDir()
 	near, far := filepath.Join(root, "near"), t.TempDir()
 	in := copyShirts(t, near)
@@ -189,7 +189,7 @@ func TestSortedLinks(t *testing.T) {
 
 // TestSortReplacesNothing: whatever has the name of a picture is not overwritten.
 func TestSortReplacesNothing(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	for _, action := range []string{"--copy", "--link", "--move"} {
 		root := t.TempDir()
 		in, into := copyShirts(t, root), filepath.Join(root, "out")
@@ -280,7 +280,7 @@ func TestSortInPlace(t *testing.T) {
 // TestUndoLeavesWhatChanged: undo removes nothing that somebody has changed since. It lists
 // such files, and continues once they are gone.
 func TestUndoLeavesWhatChanged(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	root := t.TempDir()
 	in, into := copyShirts(t, root), filepath.Join(root, "out")
 	before := listTree(t, root)
@@ -446,11 +446,11 @@ func TestFreeName(t *testing.T) {
 		{strings.Repeat("é", 125) + ".jpg", strings.Repeat("é", 124) + "-2.jpg"},
 		{strings.Repeat("x", 251) + ".jpg", strings.Repeat("x", 249) + "-2.jpg"},
 	} {
-		if got := s.freeName("c", c.name); got != c.name {
+		if got := s.findFreeName("c", c.name); got != c.name {
 			t.Errorf("%q: %q", c.name, got)
 		}
 		write(t, filepath.Join(into, "c"), c.name, nil)
-		if got := s.freeName("c", c.name); got != c.second || len(got) > maxNameBytes {
+		if got := s.findFreeName("c", c.name); got != c.second || len(got) > maxNameBytes {
 			t.Errorf("%q: %q, want %q", c.name, got, c.second)
 		}
 	}
@@ -466,7 +466,7 @@ func TestNoRaceReplacesAFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "link" {
-				needLinks(t)
+				requireLinks(t)
 			}
 			folder := t.TempDir()
 			const many = 16
@@ -609,7 +609,7 @@ var crashes = map[string]crash{
 // TestUndoAfterACrash: wherever garb is stopped, the log lists what may have happened, and
 // undo restores the original state.
 func TestUndoAfterACrash(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	for name, c := range crashes {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
@@ -787,7 +787,7 @@ func TestBadLogs(t *testing.T) {
 
 // TestMoveALink: a picture that is a link is moved as a link, which still leads to its file.
 func TestMoveALink(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	root := t.TempDir()
 	in, into := copyShirts(t, root), filepath.Join(root, "out")
 	for name, text := range map[string]string{"relative.jpg": filepath.Join("deep", "b.jpg"),

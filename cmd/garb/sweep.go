@@ -129,7 +129,7 @@ func (s *sweepFlags) finish(c *cobra.Command) error {
 	network := s.network
 	switch {
 	case several != nil && network.weights != "":
-		return errors.New("--weights requires a single --backbone: several have their own weights")
+		return errors.New("--weights requires a single --backbone: with several, each uses its own weights")
 	case several != nil && network.featuresAt != "":
 		return errors.New("--features-at requires a single --backbone")
 	}

@@ -131,7 +131,8 @@ func (t *trainFlags) addOptimizer(command *cobra.Command) {
 	flags.Float64Var(&c.ClipNorm, "clip-norm", 0, "clip the gradient to this norm (0 disables)")
 	flags.Float64Var(&c.Average, "average", 0,
 		"exponential moving average of the weights: decay, such as 0.995 (0 disables)")
-	flags.Float64Var(&c.LabelSmoothing, "label-smoothing", 0, "label smoothing: share of each target spread over all classes")
+	flags.Float64Var(&c.LabelSmoothing, "label-smoothing", 0,
+		"label smoothing: share of each target that is spread over all classes")
 	flags.BoolVar(&c.BalanceClasses, "balance-classes", false, "class weights: rare classes count more in the loss")
 	flags.StringSliceVar(&c.Teachers, "teacher", nil,
 		"teacher models or runs for knowledge distillation, comma-separated; requires --fine-tune")
