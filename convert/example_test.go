@@ -43,7 +43,7 @@ func ExampleWrite() {
 		return
 	}
 	again := filepath.Join(folder, "clothing.safetensors")
-	if err := imported.Model.Save(again, tensor.Float32); err != nil {
+	if err = imported.Model.Save(again, tensor.Float32); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -95,7 +95,7 @@ func ExampleRead() {
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "colours.keras")
-	if err := writeKeras(path); err != nil { // a file that somebody trained
+	if err = writeKeras(path); err != nil { // a file that somebody trained
 		fmt.Println(err)
 		return
 	}
@@ -120,7 +120,7 @@ func ExampleClassesError() {
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "colours.keras")
-	if err := writeKeras(path); err != nil {
+	if err = writeKeras(path); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -141,7 +141,7 @@ func ExamplePreprocessError() {
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "colours.keras")
-	if err := writeKeras(path); err != nil {
+	if err = writeKeras(path); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -199,8 +199,8 @@ func ExampleWriteOptions() {
 	// Output: less than a third: true
 }
 
-// ClassesFrom reads the names of the classes from the folder that a model was trained on.
-func ExampleClassesFrom() {
+// ReadClasses reads the names of the classes from the folder that a model was trained on.
+func ExampleReadClasses() {
 	folder, err := os.MkdirTemp("", "pictures")
 	if err != nil {
 		fmt.Println(err)
@@ -208,12 +208,12 @@ func ExampleClassesFrom() {
 	}
 	defer os.RemoveAll(folder)
 	for _, class := range []string{"shoes", "hat", "dress"} {
-		if err := os.MkdirAll(filepath.Join(folder, "train", class), 0o755); err != nil {
+		if err = os.MkdirAll(filepath.Join(folder, "train", class), 0o755); err != nil {
 			fmt.Println(err)
 			return
 		}
 	}
-	classes, err := convert.ClassesFrom(folder)
+	classes, err := convert.ReadClasses(folder)
 	if err != nil {
 		fmt.Println(err)
 		return

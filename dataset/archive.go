@@ -20,16 +20,15 @@ import (
 	"time"
 )
 
-// CacheFolder is the folder of garb's cache that archives are unpacked to: see
-// Options.Cache.
+// CacheFolder is the folder in garb's cache for unpacked archives (see Options.Cache).
 const CacheFolder = "datasets"
 
 // ErrArchive is wrapped by errors about archives that cannot be unpacked.
 var ErrArchive = errors.New("unusable archive")
 
-// Limits of archives that are read as data sets: what one unpacks to is at most
-// DefaultMaxArchiveBytes, and at most expansionBase and expansion times its own size, as
-// pictures are hardly ever compressed further.
+// Limits of archives that are read as data sets. The files of an archive have together at most
+// DefaultMaxArchiveBytes, and at most expansionBase plus expansion times the archive's size,
+// because archives hardly compress pictures.
 const (
 	DefaultMaxArchiveBytes int64 = 64 << 30
 	expansionBase          int64 = 256 << 20
@@ -37,10 +36,10 @@ const (
 	maxArchiveFiles              = 5_000_000
 )
 
-// archiveKind returns zip, tar or tar.gz by a file's content, "" for other files.
-func archiveKind(path string) string {
+// detectArchive returns "zip", "tar" or "tar.gz" by a file's content, or "" for other files.
+func detectArchive(path string) string {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return "" // opening a pipe would take what is in it
+		return "" // reading from a pipe would consume its content
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -62,16 +61,16 @@ func archiveKind(path string) string {
 	return ""
 }
 
-// unpacked is what is kept beside the files of an archive.
+// unpacked is stored beside the unpacked files of an archive.
 type unpacked struct {
 	Archive string         `json:"archive"` // its path when it was unpacked
 	Files   int            `json:"files"`
-	Counts  map[Reason]int `json:"counts"` // of entries that were not unpacked
-	Skips   []Skip         `json:"skips"`  // the first of them, by their names in the archive
+	Counts  map[Reason]int `json:"counts"` // the entries that were not unpacked
+	Skips   []Skip         `json:"skips"`  // the first of them, with their names in the archive
 }
 
-// count adds the entries that were not unpacked to a tally, as those of an archive.
-func (u *unpacked) count(tally *Tally, archive string) {
+// addTo adds the entries that were not unpacked to a tally, with the archive's name.
+func (u *unpacked) addTo(tally *Tally, archive string) {
 	skips := slices.Clone(u.Skips)
 	for i := range skips {
 		skips[i].Path = archive + ": " + skips[i].Path
@@ -79,8 +78,9 @@ func (u *unpacked) count(tally *Tally, archive string) {
 	tally.Merge(&Tally{counts: u.Counts, skips: skips})
 }
 
-// unpackToCache unpacks an archive to a folder of the cache that its digest names, unless
-// it is there, and returns the folder. Entries that were not unpacked are counted.
+// unpackToCache unpacks an archive to a folder of the cache, which is named by the archive's
+// digest, unless it exists, and returns the folder. It adds entries that are not unpacked to
+// tally.
 func unpackToCache(ctx context.Context, path, kind string, o Options, tally *Tally) (string, error) {
 	if o.Cache == "" {
 		return "", fmt.Errorf("data set %s: %w: there is no folder to unpack it to", path, ErrArchive)
@@ -95,24 +95,32 @@ func unpackToCache(ctx context.Context, path, kind string, o Options, tally *Tal
 	if err != nil {
 		return "", fmt.Errorf("data set %s: %w", path, err)
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return "", fmt.Errorf("data set %s: %w", path, err)
+	folder := filepath.Join(o.Cache, fmt.Sprintf("%x", hash.Sum(nil)[:12]))
+	done, err := readUnpacked(ctx, folder)
+	if ctx.Err() != nil {
+		return "", ctx.Err()
 	}
-	home := filepath.Join(o.Cache, fmt.Sprintf("%x", hash.Sum(nil)[:12]))
-	if done, err := readUnpacked(ctx, home); err == nil {
-		done.count(tally, path)
-		return filepath.Join(home, "data"), nil
+	if err != nil {
+		if done, err = unpackTo(ctx, folder, f, kind, size, o); err != nil {
+			if ctx.Err() != nil {
+				return "", ctx.Err()
+			}
+			return "", fmt.Errorf("data set %s: %w", path, err)
+		}
 	}
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
+	done.addTo(tally, path)
+	return filepath.Join(folder, "data"), nil
+}
+
+// unpackTo unpacks an archive to a folder of the cache, which appears in one step.
+func unpackTo(ctx context.Context, folder string, f *os.File, kind string, size int64, o Options) (*unpacked, error) {
 	if err := os.MkdirAll(o.Cache, 0o755); err != nil {
-		return "", err
+		return nil, err
 	}
 	removeAbandoned(o.Cache)
 	part, err := os.MkdirTemp(o.Cache, partPrefix)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer os.RemoveAll(part)
 	limit := DefaultMaxArchiveBytes
@@ -127,44 +135,39 @@ func unpackToCache(ctx context.Context, path, kind string, o Options, tally *Tal
 			return nil
 		},
 	}
-	if err := os.Mkdir(u.to, 0o755); err != nil {
-		return "", err
+	if err = os.Mkdir(u.to, 0o755); err != nil {
+		return nil, err
 	}
-	if err := u.unpack(ctx, f, kind, size); err != nil {
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
-		return "", fmt.Errorf("data set %s: %w", path, err)
+	if err = u.unpack(ctx, f, kind, size); err != nil {
+		return nil, err
 	}
-	done := &unpacked{path, u.files, skipped.Counts(), skipped.Skips()}
+	done := &unpacked{f.Name(), u.files, skipped.Counts(), skipped.Skips()}
 	text, err := json.Marshal(done)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(part, "unpacked.json"), text, 0o644); err != nil {
-		return "", err
+	if err = os.WriteFile(filepath.Join(part, "unpacked.json"), text, 0o644); err != nil {
+		return nil, err
 	}
-	if err := os.Chmod(part, 0o755); err != nil {
-		return "", err
+	if err = os.Chmod(part, 0o755); err != nil {
+		return nil, err
 	}
-	if err := os.Rename(part, home); err != nil {
-		if _, there := readUnpacked(ctx, home); there != nil { // another garb was not faster
-			if err := os.RemoveAll(home); err != nil {
-				return "", err
-			}
-			if err := os.Rename(part, home); err != nil {
-				return "", err
-			}
-		}
+	if err = os.Rename(part, folder); err == nil {
+		return done, nil
 	}
-	done.count(tally, path)
-	return filepath.Join(home, "data"), nil
+	if other, readErr := readUnpacked(ctx, folder); readErr == nil {
+		return other, nil // another process was faster
+	}
+	if err = os.RemoveAll(folder); err != nil {
+		return nil, err
+	}
+	return done, os.Rename(part, folder)
 }
 
-// partPrefix begins the names of folders that an archive is being unpacked to.
+// partPrefix begins the names of folders to which an archive is being unpacked.
 const partPrefix = ".part-"
 
-// removeAbandoned removes folders that a garb which was killed has left in the cache.
+// removeAbandoned removes folders that killed processes have left in the cache.
 func removeAbandoned(cache string) {
 	const abandoned = 24 * time.Hour
 	entries, _ := os.ReadDir(cache)
@@ -176,31 +179,31 @@ func removeAbandoned(cache string) {
 	}
 }
 
-// readUnpacked returns what is known of an archive that was unpacked to a folder, an
-// error if it was not, or if some of its files are gone.
-func readUnpacked(ctx context.Context, home string) (*unpacked, error) {
-	text, err := os.ReadFile(filepath.Join(home, "unpacked.json"))
+// readUnpacked reads what is stored about an archive that was unpacked to a folder. It returns an
+// error if none was, or if some of its files are missing.
+func readUnpacked(ctx context.Context, folder string) (*unpacked, error) {
+	text, err := os.ReadFile(filepath.Join(folder, "unpacked.json"))
 	if err != nil {
 		return nil, err
 	}
 	u := &unpacked{}
-	if err := json.Unmarshal(text, u); err != nil {
+	if err = json.Unmarshal(text, u); err != nil {
 		return nil, err
 	}
 	files := 0
-	err = filepath.WalkDir(filepath.Join(home, "data"), func(_ string, e fs.DirEntry, err error) error {
-		if err == nil && !e.IsDir() {
+	err = filepath.WalkDir(filepath.Join(folder, "data"), func(_ string, e fs.DirEntry, walkErr error) error {
+		if walkErr == nil && !e.IsDir() {
 			files++
 		}
-		return cmp.Or(err, ctx.Err())
+		return cmp.Or(walkErr, ctx.Err())
 	})
 	if err == nil && files != u.Files {
-		err = fmt.Errorf("it has %d files, not %d", files, u.Files)
+		err = fmt.Errorf("there are %d files, not %d", files, u.Files)
 	}
 	return u, err
 }
 
-// contextReader reads until a context ends.
+// contextReader is a reader that fails when ctx ends.
 type contextReader struct {
 	ctx  context.Context
 	from io.Reader
@@ -217,50 +220,52 @@ func (r *contextReader) Read(p []byte) (int, error) {
 type unpacker struct {
 	to       string
 	maxFiles int
-	maxBytes int64 // of all files
-	// link is told of each entry that is a symbolic link or a special file; its error
-	// ends the work.
+	maxBytes int64 // for all files together
+	// link is called for each entry that is a symbolic link or a special file; its error ends
+	// the work.
 	link func(name, message string) error
-	// rename gives the name to write a file under, "" for none; nil keeps names.
+	// rename returns the name to write a file to, or "" to skip it; nil keeps the names.
 	rename func(name string) string
 
 	files int
 	bytes int64
 }
 
-func refuseArchive(format string, args ...any) error {
+// newArchiveError returns an error that wraps ErrArchive.
+func newArchiveError(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrArchive, fmt.Errorf(format, args...))
 }
 
-// unpack writes all files. Names that lead out of the folder are refused, as is an
-// archive with more files or bytes than the bounds.
+// unpack writes all files. It refuses names that lead out of the folder, and an archive with more
+// files or bytes than allowed.
 func (u *unpacker) unpack(ctx context.Context, from io.ReaderAt, kind string, size int64) error {
 	if kind == "zip" {
-		return u.zip(ctx, from, size)
+		return u.unpackZip(ctx, from, size)
 	}
 	var stream io.Reader = &contextReader{ctx, io.NewSectionReader(from, 0, size)}
 	if kind == "tar.gz" {
 		unzipped, err := gzip.NewReader(stream)
 		if err != nil {
-			return refuseArchive("%w", err)
+			return newArchiveError("%w", err)
 		}
 		stream = unzipped
 	}
-	// Headers, too, may not go on for ever.
-	return u.tar(ctx, tar.NewReader(io.LimitReader(stream, u.maxBytes+u.maxBytes/4+int64(1<<20))))
+	// The limit bounds headers, too.
+	return u.unpackTar(ctx, tar.NewReader(io.LimitReader(stream, u.maxBytes+u.maxBytes/4+int64(1<<20))))
 }
 
-func (u *unpacker) zip(ctx context.Context, from io.ReaderAt, size int64) error {
+// unpackZip writes the files of a zip archive.
+func (u *unpacker) unpackZip(ctx context.Context, from io.ReaderAt, size int64) error {
 	r, err := zip.NewReader(from, size)
 	if err != nil {
-		return refuseArchive("%w", err)
+		return newArchiveError("%w", err)
 	}
 	if len(r.File) > u.maxFiles {
-		return refuseArchive("it has %d files, more than %d", len(r.File), u.maxFiles)
+		return newArchiveError("the archive has %d files; the maximum is %d", len(r.File), u.maxFiles)
 	}
 	for _, f := range r.File {
-		if err := ctx.Err(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if strings.HasSuffix(f.Name, "/") || strings.HasSuffix(f.Name, `\`) {
 			continue
@@ -273,16 +278,16 @@ func (u *unpacker) zip(ctx context.Context, from io.ReaderAt, size int64) error 
 		case path == "":
 			continue
 		case !f.Mode().IsRegular():
-			if err := u.link(f.Name, "a link in an archive is not followed"); err != nil {
+			if err = u.link(f.Name, "a link in an archive is not followed"); err != nil {
 				return err
 			}
 			continue
 		case f.Flags&1 != 0: // APPNOTE.TXT 4.4.4: bit 0
-			return refuseArchive("%q is encrypted: unpack it by hand", f.Name)
+			return newArchiveError("%q is encrypted; unpack it yourself", f.Name)
 		}
 		in, err := f.Open()
 		if err != nil {
-			return refuseArchive("%s: %w", f.Name, err)
+			return newArchiveError("%s: %w", f.Name, err)
 		}
 		err = u.write(ctx, path, in)
 		in.Close()
@@ -293,20 +298,21 @@ func (u *unpacker) zip(ctx context.Context, from io.ReaderAt, size int64) error 
 	return nil
 }
 
-func (u *unpacker) tar(ctx context.Context, r *tar.Reader) error {
+// unpackTar writes the files of a tar archive.
+func (u *unpacker) unpackTar(ctx context.Context, r *tar.Reader) error {
 	for {
-		if err := ctx.Err(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			if u.files == 0 {
-				return refuseArchive("it has no files")
+				return newArchiveError("the archive has no files")
 			}
 			return nil
 		}
 		if err != nil {
-			return refuseArchive("it is damaged: %w", err)
+			return newArchiveError("the archive is damaged: %w", err)
 		}
 		switch h.Typeflag {
 		case tar.TypeDir, tar.TypeXGlobalHeader:
@@ -320,10 +326,10 @@ func (u *unpacker) tar(ctx context.Context, r *tar.Reader) error {
 		case path == "":
 		case h.Typeflag == tar.TypeReg:
 			err = u.write(ctx, path, r)
-		case h.Typeflag == tar.TypeLink: // to a file that came before
+		case h.Typeflag == tar.TypeLink: // a hard link to an earlier file
 			var target string
 			if target, err = u.path(h.Linkname); err == nil && target != "" {
-				err = u.copyOf(ctx, target, path)
+				err = u.copyFile(ctx, target, path)
 			}
 		default:
 			err = u.link(h.Name, "a link or special file in an archive is not followed")
@@ -334,41 +340,42 @@ func (u *unpacker) tar(ctx context.Context, r *tar.Reader) error {
 	}
 }
 
-// path returns where to write a file of an archive's name, "" for nowhere.
+// path returns the path to write a file to, by its name in the archive, or "" to skip it.
 func (u *unpacker) path(name string) (string, error) {
 	local := strings.TrimPrefix(strings.ReplaceAll(name, `\`, "/"), "./")
 	if !filepath.IsLocal(local) || strings.ContainsRune(local, 0) {
-		return "", refuseArchive("%q would be written outside the folder", name)
+		return "", newArchiveError("%q would be written outside the folder", name)
 	}
 	if u.rename != nil {
 		if local = u.rename(local); local == "" {
 			return "", nil
 		}
 		if !filepath.IsLocal(local) {
-			return "", refuseArchive("%q would be written outside the folder", name)
+			return "", newArchiveError("%q would be written outside the folder", name)
 		}
 	}
 	return filepath.Join(u.to, filepath.FromSlash(local)), nil
 }
 
-func (u *unpacker) tooLarge() error {
-	return refuseArchive("its files take more than %d bytes; unpack it by hand if that is right", u.maxBytes)
+// newTooLargeError says that the files exceed maxBytes.
+func (u *unpacker) newTooLargeError() error {
+	return newArchiveError("its files take more than %d bytes; if that is intended, unpack it yourself", u.maxBytes)
 }
 
-// write writes a file, within what is left of the bounds.
+// write writes a file within the remaining limits.
 func (u *unpacker) write(ctx context.Context, path string, from io.Reader) (err error) {
 	if u.files++; u.files > u.maxFiles {
-		return refuseArchive("it has more than %d files", u.maxFiles)
+		return newArchiveError("the archive has more than %d files", u.maxFiles)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return refuseArchive("%w", err)
+	if err = os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return newArchiveError("%w", err)
 	}
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return refuseArchive("it has %q twice", filepath.Base(path))
+		return newArchiveError("the archive has %q twice", filepath.Base(path))
 	}
 	if err != nil {
-		return refuseArchive("%w", err)
+		return newArchiveError("%w", err)
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
 	left := u.maxBytes - u.bytes
@@ -378,18 +385,18 @@ func (u *unpacker) write(ctx context.Context, path string, from io.Reader) (err 
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case n > left:
-		return u.tooLarge()
+		return u.newTooLargeError()
 	case err != nil:
-		return refuseArchive("%s: %w", filepath.Base(path), err)
+		return newArchiveError("%s: %w", filepath.Base(path), err)
 	}
 	return nil
 }
 
-// copyOf writes a file again under another name.
-func (u *unpacker) copyOf(ctx context.Context, target, path string) error {
+// copyFile writes a copy of a file.
+func (u *unpacker) copyFile(ctx context.Context, target, path string) error {
 	in, err := os.Open(target)
 	if err != nil {
-		return refuseArchive("%q links to a file that is not there", filepath.Base(path))
+		return newArchiveError("%q links to a file that is missing", filepath.Base(path))
 	}
 	defer in.Close()
 	return u.write(ctx, path, in)

@@ -119,7 +119,7 @@ func TestHostileArchives(t *testing.T) {
 		"tar: hard link outside": {tarOf(t, append(sound, archived{name: "a/2.jpg", link: "../../../etc/passwd",
 			kind: tar.TypeLink})...), "outside"},
 		"tar: hard link to nothing": {tarOf(t, append(sound, archived{name: "a/2.jpg", link: "b/9.jpg",
-			kind: tar.TypeLink})...), "not there"},
+			kind: tar.TypeLink})...), "is missing"},
 		"tar.gz: bomb": {gzipOf(t, tarOf(t, append(sound, archived{name: "a/2.jpg", text: large},
 			archived{name: "a/3.jpg", text: large})...)), "more than"},
 		"tar.gz: cut off": {gzipOf(t, tarOf(t, sound...))[:60], "damaged"},
@@ -171,8 +171,8 @@ func TestLinksInArchives(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if described(d) != c.want || d.Tally.Count(ReasonMissing) != 1 {
-				t.Errorf("%s: %s, %v", name, described(d), d.Tally.Counts())
+			if describe(d) != c.want || d.Tally.Count(ReasonMissing) != 1 {
+				t.Errorf("%s: %s, %v", name, describe(d), d.Tally.Counts())
 			}
 		}
 	}
@@ -218,8 +218,8 @@ func TestDamagedCache(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		if described(d) != ": a 1, b 1" {
-			t.Errorf("%s: %s", what, described(d))
+		if describe(d) != ": a 1, b 1" {
+			t.Errorf("%s: %s", what, describe(d))
 		}
 		return filepath.Dir(d.Folder)
 	}
@@ -278,7 +278,7 @@ func TestArchiveTables(t *testing.T) {
 	d, _, err := readArchive(t, t.Context(),
 		zipOf(t, archived{name: "labels.csv", text: "image,label\n1,a\n" + outside +
 			",a\n"}, archived{name: "1.jpg"}), 0)
-	if err != nil || described(d) != ": a 1" || d.Tally.Count(ReasonBadRow) != 1 {
+	if err != nil || describe(d) != ": a 1" || d.Tally.Count(ReasonBadRow) != 1 {
 		t.Errorf("%v, %+v", err, d)
 	}
 }
@@ -320,8 +320,8 @@ func TestTally(t *testing.T) {
 	other.Add(ReasonBadRow, "r", "odd")
 	tally.Merge(&other)
 	tally.Merge(nil)
-	if got, want := tally.Summary(2),
-		"2 pictures used, 4 skipped (3 missing, 1 malformed row), 3 ignored (1 hidden file, 2 empty folders)"; got != want {
+	const want = "2 pictures used, 4 skipped (3 missing, 1 malformed row), 3 ignored (1 hidden file, 2 empty folders)"
+	if got := tally.Summary(2); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	if tally.Skipped() != 4 || tally.Count(ReasonEmpty) != 2 || len(tally.Skips()) != 7 {
@@ -329,9 +329,8 @@ func TestTally(t *testing.T) {
 	}
 	var strict *StrictError
 	if err := tally.Strict(); !errors.As(err, &strict) || len(strict.Skips) != 4 ||
-		!strings.HasPrefix(err.Error(), "4 files skipped (3 missing, 1 malformed row), where none may be") ||
-		!strings.Contains(err.Error(),
-			"gone 2") || strings.Contains(err.Error(), "and ") {
+		!strings.HasPrefix(err.Error(), "4 files skipped (3 missing, 1 malformed row), but none may be") ||
+		!strings.Contains(err.Error(), "gone 2") || strings.Contains(err.Error(), "and ") {
 		t.Errorf("%v", err)
 	}
 	for i := range 2 * maxListed {

@@ -11,31 +11,33 @@ import (
 	"math/bits"
 	"slices"
 
+	"gonum.org/v1/gonum/mathext"
+
 	"garb/picture"
 )
 
-// Health is what Check finds out about a data set.
+// Health is the result of Check.
 type Health struct {
 	Layout  Layout        `json:"layout"`
 	Classes []string      `json:"classes"`
 	Splits  []SplitHealth `json:"splits"`
-	// Problems is what is wrong with the data set: see Problem.
+	// Problems says what is wrong with the data set.
 	Problems []Problem `json:"problems"`
 	Notes    []string  `json:"notes"` // how it was read
-	Used     int       `json:"used"`  // pictures that can be read
-	// Skipped counts what gave no picture, by reason; Skips lists at most 10,000 of each
+	Used     int       `json:"used"`  // the number of readable pictures
+	// Skipped counts what gave no picture, by reason. Skips lists at most 10,000 of each
 	// reason.
 	Skipped map[Reason]int `json:"skipped"`
 	Skips   []Skip         `json:"skips"`
-	Summary string         `json:"summary"` // both in a line, see Tally.Summary
+	Summary string         `json:"summary"` // both in one line, see Tally.Summary
 	Corrupt []Unreadable   `json:"corrupt"` // pictures that cannot be read
-	// Groups are the groups of pictures that belong together; nil without groups.
+	// Groups summarizes the groups of pictures that belong together; nil without groups.
 	Groups *GroupHealth `json:"groups,omitempty"`
-	// Contributors are columns that should perhaps give groups.
+	// Contributors are columns that should perhaps define groups.
 	Contributors []Contributor `json:"contributors,omitempty"`
-	Division     *Division     `json:"division,omitempty"` // nil if the data set has its splits
-	// Exact are groups of pictures with the same bytes, Near of pictures that look the
-	// same: see Check.
+	Division     *Division     `json:"division,omitempty"` // nil if the data set has splits of its own
+	// Exact has groups of pictures with the same bytes, and Near groups of pictures that look
+	// the same: see Check.
 	Exact []Group `json:"exact_duplicates"`
 	Near  []Group `json:"near_duplicates"`
 	// Few are the classes of the training split with fewer than FewPictures pictures.
@@ -44,12 +46,12 @@ type Health struct {
 	Sizes Sizes        `json:"sizes"`
 }
 
-// GroupHealth sums up the groups of a data set.
+// GroupHealth summarizes the groups of a data set.
 type GroupHealth struct {
 	Count   int   `json:"count"`
-	Sizes   Range `json:"sizes"`   // pictures of a group
+	Sizes   Range `json:"sizes"`   // pictures per group
 	Without int   `json:"without"` // pictures without a group
-	// Leaks counts the groups that are in several splits.
+	// Leaks is the number of groups in several splits.
 	Leaks int `json:"leaks"`
 }
 
@@ -63,11 +65,11 @@ func (h *Health) Failing() bool {
 	return slices.ContainsFunc(h.Problems, func(p Problem) bool { return p.Refused })
 }
 
-// SplitHealth counts the pictures of a split that can be read.
+// SplitHealth counts the readable pictures of a split.
 type SplitHealth struct {
 	Name   string `json:"name"` // train, validation or test
 	Count  int    `json:"count"`
-	Counts []int  `json:"counts"` // of each class
+	Counts []int  `json:"counts"` // one per class
 }
 
 // Place is a picture of the data set.
@@ -83,13 +85,13 @@ type Unreadable struct {
 	Message string `json:"message"`
 }
 
-// Group is pictures that are the same.
+// Group has pictures that are the same.
 type Group struct {
 	Pictures []Place `json:"pictures"`
-	// Leak says that they are in several splits: a network is then judged by pictures
-	// that it was trained on.
+	// Leak says that the pictures are in several splits, so that a network would be tested on
+	// pictures that it was trained on.
 	Leak bool `json:"leak"`
-	// Conflict says that they are of several classes.
+	// Conflict says that the pictures are of several classes.
 	Conflict bool `json:"conflict"`
 }
 
@@ -99,41 +101,41 @@ type ClassCount struct {
 	Count int    `json:"count"`
 }
 
-// FewPictures is the number of training pictures below which a class is named: below
-// some fifty, transfer learning on a frozen network still gains with every picture.
+// FewPictures is the number of training pictures below which a class has few. Below about fifty,
+// transfer learning on a frozen network still improves with every picture.
 const FewPictures = 50
 
-// Shift is Pearson's chi-square test that the classes have the same shares in all
+// Shift is the result of Pearson's chi-square test that the classes have the same shares in all
 // splits.
 type Shift struct {
 	ChiSquare float64 `json:"chi_square"`
 	Freedom   int     `json:"degrees_of_freedom"`
-	// PValue is how likely shares that differ so much are in splits drawn at random.
+	// PValue is the probability that shares differ at least as much in random splits.
 	PValue float64 `json:"p_value"`
-	// Largest is the class whose share differs most from train to another split.
+	// Largest is the class whose share differs most between train and another split.
 	Largest  string  `json:"largest"`
 	Split    string  `json:"split"`
 	Training float64 `json:"training_share"`
 	Other    float64 `json:"other_share"`
 }
 
-// Sizes sums up the pictures' sizes, upright, in pixels.
+// Sizes summarizes the sizes of upright pictures, in pixels.
 type Sizes struct {
 	Width, Height, Shortest Range
-	Portrait                float64        `json:"portrait"` // share of pictures higher than wide
+	Portrait                float64        `json:"portrait"` // the share of pictures that are higher than wide
 	Landscape               float64        `json:"landscape"`
 	Formats                 map[string]int `json:"formats"`
-	Bytes                   int64          `json:"bytes"` // of all pictures
+	Bytes                   int64          `json:"bytes"` // of all files together
 }
 
-// Range is the smallest, middle and largest of some values.
+// Range is the minimum, the median and the maximum of some values.
 type Range struct {
 	Min    int `json:"min"`
 	Median int `json:"median"`
 	Max    int `json:"max"`
 }
 
-// Leaks counts the groups of pictures that are in several splits.
+// Leaks returns the number of groups of duplicates in several splits.
 func (h *Health) Leaks() int {
 	n := 0
 	for _, groups := range [][]Group{h.Exact, h.Near} {
@@ -146,8 +148,8 @@ func (h *Health) Leaks() int {
 	return n
 }
 
-// inspected is what is found out of one picture.
-type inspected struct {
+// inspection is what Check knows about one picture.
+type inspection struct {
 	place  Place
 	label  int
 	split  int
@@ -158,23 +160,23 @@ type inspected struct {
 	err    error
 }
 
-// Check reads every picture of a data set, divided by the rule if it has no splits, on
-// all cores, and looks for what spoils a training or its figures. It reports all that is
-// wrong, and goes on. progress is called as pictures are done, from several goroutines;
-// it may be nil. Its error is ctx's.
+// Check reads every picture of a data set, on all cores, and looks for what spoils training or its
+// results. If the data set has no splits, it is divided by the rule. Check reports everything that
+// is wrong. It calls progress, unless nil, from several goroutines as pictures are done. Its error
+// is ctx's.
 //
-// Pictures look the same if their difference hashes (64 comparisons of adjacent grey
-// levels on a grid of 9 × 8) differ in at most 6 bits, and grids of 16 × 16 pixels by
-// at most 6 levels in the mean.
+// Pictures look the same if their difference hashes (64 comparisons of adjacent grey levels on a
+// grid of 9 × 8) differ in at most 6 bits, and grids of 16 × 16 pixels differ by at most 6 levels
+// in the mean.
 func Check(ctx context.Context, d *Data, rule SplitRule, l picture.Limits, progress func(done int)) (*Health, error) {
 	h := &Health{
-		Layout: d.Layout, Classes: d.Classes, Problems: append([]Problem{}, d.Problems...), Notes: append([]string{},
-			d.Notes...),
-		Corrupt: []Unreadable{}, Exact: []Group{}, Near: []Group{}, Few: []ClassCount{}, Contributors: d.Contributors,
+		Layout: d.Layout, Classes: d.Classes, Contributors: d.Contributors,
+		Problems: append([]Problem{}, d.Problems...), Notes: append([]string{}, d.Notes...),
+		Corrupt: []Unreadable{}, Exact: []Group{}, Near: []Group{}, Few: []ClassCount{},
 	}
 	var tally Tally
 	tally.Merge(&d.Tally)
-	var all []inspected
+	var all []inspection
 	if len(d.Classes) == 1 {
 		h.Problems = append(h.Problems, Problem{ProblemClasses,
 			fmt.Sprintf("all pictures are of one class, %q: there is nothing to tell apart", d.Classes[0]), true, nil})
@@ -183,34 +185,14 @@ func Check(ctx context.Context, d *Data, rule SplitRule, l picture.Limits, progr
 		splits, problems := d.Divide(rule)
 		h.Division, h.Problems = splits.Division, append(h.Problems, problems...)
 		if d.Grouped {
-			h.Groups = groupsOf(splits)
+			h.Groups = summarizeGroups(splits)
 		}
 		for split, part := range splits.parts() {
-			found := make([]inspected, len(part.Set.Samples))
-			err := part.Set.Each(ctx, func(i int) {
-				sample := part.Set.Samples[i]
-				found[i] = inspect(ctx, sample, l)
-				found[i].split, found[i].label = split, sample.Label
-				found[i].place = Place{part.Name, part.Set.Classes[sample.Label], sample.Path}
-				if progress != nil {
-					progress(1)
-				}
-			})
+			found, err := inspectPart(ctx, split, part, l, progress)
 			if err != nil {
 				return nil, err
 			}
-			health := SplitHealth{Name: part.Name, Counts: make([]int, len(h.Classes))}
-			for _, f := range found {
-				if f.err != nil {
-					h.Corrupt = append(h.Corrupt, Unreadable{f.place, f.err.Error()})
-					tally.Add(FindReason(f.err), f.place.Path, f.err.Error())
-					continue
-				}
-				health.Count++
-				health.Counts[f.label]++
-				all = append(all, f)
-			}
-			h.Splits = append(h.Splits, health)
+			all = append(all, h.addSplit(part.Name, found, &tally)...)
 		}
 	}
 	h.Used, h.Skipped, h.Skips, h.Summary = len(all), tally.Counts(), tally.Skips(), tally.Summary(len(all))
@@ -221,13 +203,46 @@ func Check(ctx context.Context, d *Data, rule SplitRule, l picture.Limits, progr
 			}
 		}
 	}
-	h.Exact, h.Near = duplicates(all)
-	h.Shift = shift(h)
-	h.Sizes = sizes(all)
+	h.Exact, h.Near = findDuplicates(all)
+	h.Shift = computeShift(h)
+	h.Sizes = summarizeSizes(all)
 	return h, ctx.Err()
 }
 
-// parts lists the splits, without those that are nil.
+// inspectPart inspects the pictures of a split on all cores.
+func inspectPart(ctx context.Context, split int, part Part, l picture.Limits,
+	progress func(done int)) ([]inspection, error) {
+	found := make([]inspection, len(part.Set.Samples))
+	err := part.Set.Each(ctx, func(i int) {
+		sample := part.Set.Samples[i]
+		found[i] = inspect(ctx, sample, l)
+		found[i].split, found[i].label = split, sample.Label
+		found[i].place = Place{part.Name, part.Set.Classes[sample.Label], sample.Path}
+		if progress != nil {
+			progress(1)
+		}
+	})
+	return found, err
+}
+
+// addSplit adds the inspected pictures of a split, and returns those that can be read.
+func (h *Health) addSplit(name string, found []inspection, tally *Tally) (readable []inspection) {
+	split := SplitHealth{Name: name, Counts: make([]int, len(h.Classes))}
+	for _, f := range found {
+		if f.err != nil {
+			h.Corrupt = append(h.Corrupt, Unreadable{f.place, f.err.Error()})
+			tally.Add(FindReason(f.err), f.place.Path, f.err.Error())
+			continue
+		}
+		split.Count++
+		split.Counts[f.label]++
+		readable = append(readable, f)
+	}
+	h.Splits = append(h.Splits, split)
+	return readable
+}
+
+// parts returns the splits that are not nil.
 func (s *Splits) parts() []Part {
 	parts := []Part{{Train, s.Train.Set}, {Validation, s.Validation}}
 	if s.Test != nil {
@@ -236,8 +251,8 @@ func (s *Splits) parts() []Part {
 	return parts
 }
 
-// groupsOf sums up the groups of the pictures in splits.
-func groupsOf(s *Splits) *GroupHealth {
+// summarizeGroups summarizes the groups of the pictures in splits.
+func summarizeGroups(s *Splits) *GroupHealth {
 	h := &GroupHealth{}
 	counts, in, leaks := map[string]int{}, map[string]string{}, map[string]bool{}
 	for _, part := range s.parts() {
@@ -257,11 +272,12 @@ func groupsOf(s *Splits) *GroupHealth {
 	for _, n := range counts {
 		sizes = append(sizes, n)
 	}
-	h.Count, h.Sizes, h.Leaks = len(counts), rangeOf(sizes), len(leaks)
+	h.Count, h.Sizes, h.Leaks = len(counts), computeRange(sizes), len(leaks)
 	return h
 }
 
-// FindReason says why a picture was skipped, of the error of reading or decoding it.
+// FindReason returns the reason for skipping a picture because of an error of reading or decoding
+// it.
 func FindReason(err error) Reason {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -272,29 +288,32 @@ func FindReason(err error) Reason {
 	return ReasonUnreadable
 }
 
-// thumbnail is the size at which looks are taken.
-var thumbnail = picture.Spec{Width: 32, Height: 32, Filter: picture.Bilinear, Fit: picture.Stretch, Std: [3]float32{1,
-	1, 1}}
+// thumbnail is the size of pictures that are compared.
+var thumbnail = picture.Spec{
+	Width: 32, Height: 32, Filter: picture.Bilinear, Fit: picture.Stretch, Std: [3]float32{1, 1, 1},
+}
 
-func inspect(ctx context.Context, s Sample, l picture.Limits) inspected {
+// inspect reads and decodes a picture.
+func inspect(ctx context.Context, s Sample, l picture.Limits) inspection {
 	data, err := s.Read(l)
 	if err != nil {
-		return inspected{err: err}
+		return inspection{err: err}
 	}
 	p, info, err := thumbnail.Decode(ctx, data, l)
 	if err != nil {
-		return inspected{err: fmt.Errorf("%s: %w", s.Path, err)}
+		return inspection{err: fmt.Errorf("%s: %w", s.Path, err)}
 	}
-	return inspected{digest: sha256.Sum256(data), looks: looksOf(p), info: info, bytes: len(data)}
+	return inspection{digest: sha256.Sum256(data), looks: computeLooks(p), info: info, bytes: len(data)}
 }
 
-// looks is how a picture looks, roughly.
+// looks describes roughly how a picture looks.
 type looks struct {
 	hash uint64
 	grid [3 * 16 * 16]uint8 // red, green, blue
 }
 
-func looksOf(p *picture.RGB) looks {
+// computeLooks returns the looks of a thumbnail.
+func computeLooks(p *picture.RGB) looks {
 	var l looks
 	small := func(width, height int) []uint8 {
 		spec := thumbnail
@@ -324,7 +343,8 @@ const (
 	nearLevels = 6
 )
 
-func (a *looks) near(b *looks) bool {
+// isNear reports whether pictures look the same.
+func (a *looks) isNear(b *looks) bool {
 	if bits.OnesCount64(a.hash^b.hash) > nearBits {
 		return false
 	}
@@ -335,9 +355,9 @@ func (a *looks) near(b *looks) bool {
 	return sum <= nearLevels*len(a.grid)
 }
 
-// duplicates groups pictures with the same bytes, and of the others, with one of each
-// such group, those that look the same.
-func duplicates(all []inspected) (exact, near []Group) {
+// findDuplicates groups pictures with the same bytes. Of the others and one of each such group, it
+// groups those that look the same.
+func findDuplicates(all []inspection) (exact, near []Group) {
 	first := map[[sha256.Size]byte]int{}
 	same := map[int][]int{}
 	var distinct []int
@@ -352,11 +372,15 @@ func duplicates(all []inspected) (exact, near []Group) {
 	exact = []Group{}
 	for _, i := range distinct {
 		if others := same[i]; others != nil {
-			exact = append(exact, group(all, append([]int{i}, others...)))
+			exact = append(exact, newGroup(all, append([]int{i}, others...)))
 		}
 	}
-	// Pictures that look like one another, joined.
-	root := make([]int, len(distinct))
+	return exact, findNear(all, distinct)
+}
+
+// findNear groups those of the distinct pictures that look the same.
+func findNear(all []inspection, distinct []int) []Group {
+	root := make([]int, len(distinct)) // a union-find forest
 	for i := range root {
 		root[i] = i
 	}
@@ -374,7 +398,7 @@ func duplicates(all []inspected) (exact, near []Group) {
 		for i := range distinct {
 			key := all[distinct[i]].looks.hash << (64 - high) >> (64 - high + low)
 			for _, j := range alike[key] {
-				if find(i) != find(j) && all[distinct[i]].looks.near(&all[distinct[j]].looks) {
+				if find(i) != find(j) && all[distinct[i]].looks.isNear(&all[distinct[j]].looks) {
 					root[find(i)] = find(j)
 				}
 			}
@@ -385,16 +409,17 @@ func duplicates(all []inspected) (exact, near []Group) {
 	for i := range distinct {
 		members[find(i)] = append(members[find(i)], distinct[i])
 	}
-	near = []Group{}
+	near := []Group{}
 	for i := range distinct {
 		if m := members[i]; len(m) > 1 {
-			near = append(near, group(all, m))
+			near = append(near, newGroup(all, m))
 		}
 	}
-	return exact, near
+	return near
 }
 
-func group(all []inspected, members []int) Group {
+// newGroup returns the group of some of the pictures.
+func newGroup(all []inspection, members []int) Group {
 	var g Group
 	for _, i := range members {
 		g.Pictures = append(g.Pictures, all[i].place)
@@ -404,8 +429,8 @@ func group(all []inspected, members []int) Group {
 	return g
 }
 
-// shift compares the classes' shares between splits.
-func shift(h *Health) *Shift {
+// computeShift compares the classes' shares between splits. It returns nil if there is only one.
+func computeShift(h *Health) *Shift {
 	splits := 0
 	for _, s := range h.Splits {
 		if s.Count > 0 {
@@ -447,47 +472,13 @@ func shift(h *Health) *Shift {
 		}
 	}
 	if r.Freedom = (classes - 1) * (splits - 1); r.Freedom > 0 {
-		r.PValue = upperGamma(float64(r.Freedom)/2, r.ChiSquare/2)
+		r.PValue = mathext.GammaIncRegComp(float64(r.Freedom)/2, r.ChiSquare/2)
 	}
 	return r
 }
 
-// upperGamma returns the regularised upper incomplete gamma function Q(a, x), for a > 0 and
-// x ≥ 0: by its series below a+1, by its continued fraction above (Abramowitz & Stegun
-// 6.5.29 and 6.5.31, the latter evaluated by Lentz's method).
-func upperGamma(a, x float64) float64 {
-	if x <= 0 {
-		return 1
-	}
-	const precision, most = 1e-14, 10000
-	logGamma, _ := math.Lgamma(a)
-	scale := math.Exp(a*math.Log(x) - x - logGamma)
-	if x < a+1 {
-		term := 1 / a
-		sum := term
-		for n := 1.0; n < most && term > sum*precision; n++ {
-			term *= x / (a + n)
-			sum += term
-		}
-		return 1 - scale*sum
-	}
-	b := x + 1 - a
-	c, d := math.Inf(1), 1/b
-	value := d
-	for n := 1.0; n < most; n++ {
-		factor := -n * (n - a)
-		b += 2
-		d = 1 / (factor*d + b)
-		c = b + factor/c
-		value *= c * d
-		if math.Abs(c*d-1) < precision {
-			break
-		}
-	}
-	return scale * value
-}
-
-func sizes(all []inspected) Sizes {
+// summarizeSizes summarizes the sizes and formats of pictures.
+func summarizeSizes(all []inspection) Sizes {
 	s := Sizes{Formats: map[string]int{}}
 	var widths, heights, shortest []int
 	for _, p := range all {
@@ -503,11 +494,12 @@ func sizes(all []inspected) Sizes {
 		s.Formats[string(p.info.Format)]++
 		s.Bytes += int64(p.bytes)
 	}
-	s.Width, s.Height, s.Shortest = rangeOf(widths), rangeOf(heights), rangeOf(shortest)
+	s.Width, s.Height, s.Shortest = computeRange(widths), computeRange(heights), computeRange(shortest)
 	return s
 }
 
-func rangeOf(values []int) Range {
+// computeRange sorts values and returns their Range.
+func computeRange(values []int) Range {
 	if len(values) == 0 {
 		return Range{}
 	}

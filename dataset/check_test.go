@@ -106,8 +106,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestCheckGoesOn: whatever is wrong is reported with the rest, and says whether training
-// would mind.
+// TestCheckGoesOn checks that Check reports whatever is wrong with the rest, and whether training would
+// refuse it.
 func TestCheckGoesOn(t *testing.T) {
 	p := func(seed uint64) string { return string(blobs(t, seed, 20, 40, 60)) }
 	for name, c := range map[string]struct {
@@ -128,7 +128,7 @@ func TestCheckGoesOn(t *testing.T) {
 		"nothing": {contents{"a/": ""}, Options{}, "no labelled pictures", 0, true},
 		"only a warning": {contents{"train/a/1.png": p(1), "train/A/1.png": p(2), "val/a/1.png": p(3),
 			"val/A/1.png": p(4)},
-			Options{}, "differ in case", 4, false},
+			Options{}, "differ only in case", 4, false},
 		"a missing file": {contents{
 			"images.csv": "image,label,split\n1,a,train\n2,b,train\n1x,a,val\n2x,b,val\n3,a,val\n", "1.png": p(1),
 			"2.png": p(2), "1x.png": p(3), "2x.png": p(4),
@@ -177,16 +177,26 @@ func TestCheckGroups(t *testing.T) {
 	}
 }
 
-// TestUpperGamma: chi-square's tail at its tabulated 5 % points.
-func TestUpperGamma(t *testing.T) {
-	for freedom, x := range map[float64]float64{1: 3.841459, 2: 5.991465, 9: 16.918978, 18: 28.869299,
-		100: 124.342113} {
-		if got := upperGamma(freedom/2, x/2); math.Abs(got-0.05) > 1e-7 {
-			t.Errorf("%v degrees of freedom: %v at %v, want 0.05", freedom, got, x)
+// TestComputeShift compares p-values with their closed forms for one and two degrees of freedom.
+func TestComputeShift(t *testing.T) {
+	for classes, tail := range map[int]func(x float64) float64{
+		2: func(x float64) float64 { return math.Erfc(math.Sqrt(x / 2)) },
+		3: func(x float64) float64 { return math.Exp(-x / 2) },
+	} {
+		h := &Health{
+			Classes: []string{"a", "b", "c"}[:classes],
+			Splits: []SplitHealth{
+				{Name: Train, Count: 100, Counts: []int{50, 50, 0}[:classes]},
+				{Name: Test, Count: 100, Counts: []int{30, 70, 0}[:classes]},
+			},
 		}
-	}
-	if upperGamma(3, 0) != 1 || upperGamma(0.5, 1000) > 1e-300 {
-		t.Error("at the ends")
+		if classes == 3 {
+			h.Splits[1].Counts = []int{30, 50, 20}
+		}
+		got := computeShift(h)
+		if got.Freedom != classes-1 || got.ChiSquare < 8 || math.Abs(got.PValue-tail(got.ChiSquare)) > 1e-12 {
+			t.Errorf("%d classes: %+v, want p = %v", classes, got, tail(got.ChiSquare))
+		}
 	}
 }
 
@@ -220,15 +230,16 @@ func TestFullClothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := d.Tally.Summary(len(d.All().Samples)); got != "4714 pictures used, 5 skipped (5 missing), 273 ignored (273 of excluded classes)" ||
-		len(d.Classes) != 17 {
+	const want = "4714 pictures used, 5 skipped (5 missing), 273 ignored (273 of excluded classes)"
+	if got := d.Tally.Summary(len(d.All().Samples)); got != want || len(d.Classes) != 17 {
 		t.Errorf("%s, %q", got, d.Classes)
 	}
 	splits, err := d.Split(DefaultSplitRule())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if groups := groupsOf(splits); groups.Leaks != 0 || groups.Count < 300 || splits.Division.Groups != groups.Count {
+	groups := summarizeGroups(splits)
+	if groups.Leaks != 0 || groups.Count < 300 || splits.Division.Groups != groups.Count {
 		t.Errorf("%+v", groups)
 	}
 	for _, c := range splits.Division.Classes {
@@ -293,7 +304,7 @@ func TestShiftOfOneSplit(t *testing.T) {
 		{Name: Test, Count: 3, Counts: []int{1,
 			2}},
 	}}
-	if s := shift(h); s != nil {
+	if s := computeShift(h); s != nil {
 		t.Errorf("%+v", s)
 	}
 }

@@ -6,51 +6,50 @@ import (
 	"strings"
 )
 
-// Contributor is a column of a table that looks as if it said who made a picture, or
-// what it was made with. Pictures of one contributor are alike: where some are in train
-// and some in test, figures come out too good.
+// Contributor is a column of a table that seems to say who made a picture, or with what. Pictures
+// of one contributor are alike. If some are in train and some in test, the results are too good.
 type Contributor struct {
 	Column string  `json:"column"`
 	Groups int     `json:"groups"` // different values
-	Mean   float64 `json:"mean"`   // pictures a group
+	Mean   float64 `json:"mean"`   // pictures per group
 }
 
-// Bounds of contributors' columns.
+// Bounds of what the search for contributors counts and finds.
 const (
-	maxContributors  = 200_000 // different values of a column that are counted
-	maxValues        = 500_000 // and of all columns together
-	maxTracked       = 64      // columns that are looked at
-	leastGroups      = 20      // values of a column whose name says nothing
-	leastGroupsNamed = 4       // and of one that does
-	leastMean        = 2.0     // rows of a value
-	largestShare     = 0.5     // of all rows with one value
+	maxContributors  = 200_000 // different values counted in one column
+	maxValues        = 500_000 // and in all columns together
+	maxTracked       = 64      // columns
+	leastGroups      = 20      // values of a column
+	leastGroupsNamed = 4       // the same if the column's name suggests a contributor
+	leastMean        = 2.0     // rows per value
+	largestShare     = 0.5     // share of the rows with one value
 )
 
-// contributorWords are parts of names that say whose a picture is.
+// contributorWords are words in the names of columns that suggest a contributor.
 var contributorWords = []string{
 	"sender", "user", "contributor", "author", "photographer", "owner", "patient", "subject", "person", "customer",
 	"seller", "uploader", "session", "device", "camera", "video", "scene", "group", "household", "participant",
-	"creator",
-	"worker",
+	"creator", "worker",
 }
 
-// measureWords are names of columns that are measures or categories.
-var measureWords = []string{"width", "height", "size", "year", "month", "day", "date", "age", "price", "season",
-	"colour", "color", "gender"}
+// measureWords are words in the names of columns with measures or categories.
+var measureWords = []string{
+	"width", "height", "size", "year", "month", "day", "date", "age", "price", "season", "colour", "color", "gender",
+}
 
-// contributors counts the values of the columns that are neither pictures nor labels.
+// contributors counts the values of the columns that have neither pictures nor labels.
 type contributors struct {
 	table   *Table
 	columns []int
-	counts  []map[string]valueCount // of each column; nil once it has too many values
-	values  int                     // in all of counts
+	counts  []map[string]valueCount // for each column; nil if it has too many values
+	values  int                     // the number of values in counts
 	rows    int
 }
 
-// valueCount is what is known of one value of a column.
+// valueCount counts the rows with one value of a column.
 type valueCount struct {
 	rows  int
-	label string // of all its rows, "" for several
+	label string // the label of these rows, or "" if they differ
 }
 
 func newContributors(t *Table, used Columns, classes []int) *contributors {
@@ -82,13 +81,13 @@ func (c *contributors) add(fields []string, label string) {
 			c.drop(at)
 			continue
 		case !seen:
-			value, n.label = strings.Clone(value), label // not the whole row
+			value, n.label = strings.Clone(value), label // does not keep the whole row
 			c.values++
 		}
 		n.rows++
 		counts[value] = n
 	}
-	if c.values > maxValues { // columns of few values are the likely ones
+	if c.values > maxValues { // contributors have few values
 		most := 0
 		for at := range c.counts {
 			if len(c.counts[at]) > len(c.counts[most]) {
@@ -99,15 +98,15 @@ func (c *contributors) add(fields []string, label string) {
 	}
 }
 
-// drop ends the counting of a column.
+// drop stops counting a column.
 func (c *contributors) drop(at int) {
 	c.values -= len(c.counts[at])
 	c.counts[at] = nil
 }
 
-// likely lists the columns that look like contributors: many values with several rows
-// each, none with most rows, most values with several labels.
-func (c *contributors) likely() []Contributor {
+// findLikely returns the columns that look like contributors: they have many values with several
+// rows each, no value has most rows, and most values have several labels.
+func (c *contributors) findLikely() []Contributor {
 	var found []Contributor
 	for at, i := range c.columns {
 		counts := c.counts[at]
@@ -141,7 +140,7 @@ func (c *contributors) likely() []Contributor {
 			}
 		}
 		mean := float64(c.rows) / float64(len(counts))
-		// A column that follows from the label, or the label from it, is another label.
+		// A column that determines the label, or follows from it, is another label.
 		if len(counts) < least || mean < leastMean || float64(largest) > largestShare*float64(c.rows) ||
 			2*mixed < several || 2*fractions > len(counts) {
 			continue

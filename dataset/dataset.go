@@ -1,6 +1,6 @@
-// Package dataset reads labelled pictures as people have them: folders of classes, with
-// splits above them or without, tables and archives. It chooses classes, divides
-// pictures into splits, checks data sets and pulls public ones.
+// Package dataset reads labelled pictures: class folders, with or without splits above them,
+// tables and archives. It selects classes, divides pictures into splits, checks data sets and
+// downloads public ones.
 package dataset
 
 import (
@@ -9,7 +9,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"garb/picture"
 )
@@ -18,48 +19,39 @@ import (
 type Sample struct {
 	Path  string
 	Label int // index into the classes
-	// Group names the pictures that it belongs together with, such as those of one
-	// contributor; "" if it stands alone.
+	// Group is the name of the picture's group, such as its contributor, or "".
 	Group string
 }
 
-// Set is the pictures of one split.
+// Set has the pictures of one split.
 type Set struct {
-	Folder  string   // of the data set, as it was named
+	Folder  string   // the data set's path, as it was given
 	Classes []string // sorted by name
 	Samples []Sample // sorted by class, then path
 }
 
-// ErrNoClasses is wrapped by errors about data sets without a labelled picture.
+// ErrNoClasses is wrapped by errors about data sets without labelled pictures.
 var ErrNoClasses = errors.New("no labelled pictures")
 
 // Each calls do with the index of every sample, as the function Each does.
 func (s *Set) Each(ctx context.Context, do func(i int)) error { return Each(ctx, len(s.Samples), do) }
 
-// Each calls do with the numbers [0,count), on all cores. When ctx ends it begins no
-// more, and returns ctx's error once those under way are done.
+// Each calls do for 0 to count−1, on all cores. When ctx ends, it starts no more calls, and
+// returns ctx's error after those that run have returned.
 func Each(ctx context.Context, count int, do func(i int)) error {
-	next := make(chan int)
-	var wait sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wait.Go(func() {
-			for i := range next {
-				do(i)
-			}
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := 0; i < count && ctx.Err() == nil; i++ {
+		group.Go(func() error {
+			do(i)
+			return nil
 		})
 	}
-	for i := range count {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- i
-	}
-	close(next)
-	wait.Wait()
+	group.Wait()
 	return ctx.Err()
 }
 
-var errNotFile = errors.New("it is not a file")
+var errNotFile = errors.New("not a regular file")
 
 // Read reads a sample's encoded picture. Errors name the file.
 func (s Sample) Read(l picture.Limits) ([]byte, error) {

@@ -6,29 +6,28 @@ import (
 	"strings"
 )
 
-// groupOf is pictures that stay together.
-type groupOf struct {
-	rank    string // by the seed
+// sampleGroup has pictures that stay together.
+type sampleGroup struct {
+	rank    string // orders groups at random
 	members []int
-	labels  []int // classes that it has pictures of
-	counts  []int // of each of labels
+	labels  []int // the classes of its pictures
+	counts  []int // the number of pictures of each of labels
 }
 
-// byGroup divides pictures by whole groups, and returns the place of each sample with the
-// number of groups. Parts are filled as StratifiedGroupKFold of scikit-learn fills them:
-// the largest group first, each to the part where the classes' counts then are nearest to
-// their shares; after that, groups move and swap as long as this brings the counts nearer.
-// How near is measured by
+// divideGroups divides pictures by whole groups, and returns the split of each sample and the
+// number of groups. It fills parts as scikit-learn's StratifiedGroupKFold does: the largest group
+// first, each into the part where the classes' counts then come closest to their shares. After
+// that, groups move and swap as long as this brings the counts closer. The distance is
 //
 //	Σ_parts Σ_classes (count − share·total)²/total + Σ_parts (pictures − share·all)²/all
 //
-// so that rare classes count as much as frequent ones. Every class keeps a picture in
-// train.
-func (p *division) byGroup(samples []Sample) (places []int, count int, problems []Problem) {
-	groups := p.groups(samples)
-	shares := []float64{inTrain: 1 - p.rule.Validation - p.testShare(), inValidation: p.rule.Validation,
-		inTest: p.testShare()}
-	part := func(i int) int { return i } // the place that a part becomes
+// so that rare classes count as much as frequent ones. Every class keeps a picture in train.
+func (p *divider) divideGroups(samples []Sample) (places []int, count int, problems []Problem) {
+	groups := p.collectGroups(samples)
+	shares := []float64{
+		inTrain: 1 - p.rule.Validation - p.testShare(), inValidation: p.rule.Validation, inTest: p.testShare(),
+	}
+	part := func(i int) int { return i } // the split that a part becomes
 	if k := p.rule.Folds; k > 0 {
 		shares = make([]float64, k+1) // the folds, then test
 		for i := range k {
@@ -47,8 +46,7 @@ func (p *division) byGroup(samples []Sample) (places []int, count int, problems 
 	}
 	if len(groups) < 2 {
 		problems = append(problems,
-			Problem{ProblemDivision, "all pictures are of one group: they cannot be divided", true,
-				ErrTooFew})
+			Problem{ProblemDivision, "all pictures are in one group: they cannot be divided", true, ErrTooFew})
 	}
 	a := newAssignment(len(p.classes), shares, groups)
 	a.fill()
@@ -63,10 +61,10 @@ func (p *division) byGroup(samples []Sample) (places []int, count int, problems 
 	return places, len(groups), problems
 }
 
-// groups lists the groups, the largest first, those of one size in a drawn order.
-func (p *division) groups(samples []Sample) []groupOf {
+// collectGroups returns the groups, the largest first, and groups of one size in random order.
+func (p *divider) collectGroups(samples []Sample) []sampleGroup {
 	at := map[string]int{}
-	var groups []groupOf
+	var groups []sampleGroup
 	for i, s := range samples {
 		name := "group " + s.Group
 		if s.Group == "" {
@@ -76,7 +74,7 @@ func (p *division) groups(samples []Sample) []groupOf {
 		if !ok {
 			g = len(groups)
 			at[name] = g
-			groups = append(groups, groupOf{rank: p.rule.rank(name)})
+			groups = append(groups, sampleGroup{rank: p.rule.rank(name)})
 		}
 		groups[g].members = append(groups[g].members, i)
 		if l := slices.Index(groups[g].labels, s.Label); l >= 0 {
@@ -86,23 +84,23 @@ func (p *division) groups(samples []Sample) []groupOf {
 			groups[g].counts = append(groups[g].counts, 1)
 		}
 	}
-	slices.SortFunc(groups, func(a, b groupOf) int {
+	slices.SortFunc(groups, func(a, b sampleGroup) int {
 		return cmp.Or(len(b.members)-len(a.members), strings.Compare(a.rank, b.rank))
 	})
 	return groups
 }
 
-// keepInTrain moves the smallest group of each class that train lacks to train. What it
-// takes from test it takes for all folds alike, so that they have the same test split: the
-// classes that are in test only come first, and no other group leaves it.
-func (p *division) keepInTrain(samples []Sample, groups []groupOf, places []int) {
+// keepInTrain moves to train the smallest group of each class that train lacks. It first takes those
+// of classes that are only in test, and nothing else from test, so that all folds have the same
+// test split.
+func (p *divider) keepInTrain(samples []Sample, groups []sampleGroup, places []int) {
 	p.moveToTrain(samples, groups, places, inTest)
 	p.moveToTrain(samples, groups, places, inValidation)
 }
 
-// moveToTrain moves the smallest group of each class whose pictures are all in a place, or
-// in test, from that place to train.
-func (p *division) moveToTrain(samples []Sample, groups []groupOf, places []int, from int) {
+// moveToTrain moves from one split to train the smallest group of each class whose pictures are all
+// in that split or in test.
+func (p *divider) moveToTrain(samples []Sample, groups []sampleGroup, places []int, from int) {
 	lacking := make([]bool, len(p.classes))
 	for label := range lacking {
 		lacking[label] = true
@@ -129,16 +127,16 @@ func (p *division) moveToTrain(samples []Sample, groups []groupOf, places []int,
 	}
 }
 
-// assignment gives groups to parts.
+// assignment assigns groups to parts.
 type assignment struct {
 	shares []float64
-	groups []groupOf
-	part   []int       // of each group; −1 for none
-	counts [][]float64 // of each part and class, the last being all pictures
-	totals []float64   // of each class, and of all
+	groups []sampleGroup
+	part   []int       // the part of each group, or −1
+	counts [][]float64 // pictures by part and class; the last class counts all
+	totals []float64   // pictures by class; the last counts all
 }
 
-func newAssignment(classes int, shares []float64, groups []groupOf) *assignment {
+func newAssignment(classes int, shares []float64, groups []sampleGroup) *assignment {
 	a := &assignment{shares: shares, groups: groups, totals: make([]float64, classes+1)}
 	for range shares {
 		a.counts = append(a.counts, make([]float64, classes+1))
@@ -153,25 +151,25 @@ func newAssignment(classes int, shares []float64, groups []groupOf) *assignment 
 	return a
 }
 
-// change is by how much the distance from the shares grows when a part gets a group
-// (sign 1) or loses it (sign −1): for a difference of d with Δ more pictures of a class
-// this is Δ·(2d + Δ)/total.
-func (a *assignment) change(group, part int, sign float64) float64 {
+// computeChange returns by how much the distance from the shares grows if a part gets a group
+// (sign 1) or loses it (sign −1). For a difference of d and Δ more pictures of a class it is
+// Δ·(2d + Δ)/total.
+func (a *assignment) computeChange(group, part int, sign float64) float64 {
 	g, all := a.groups[group], len(a.totals)-1
 	sum := 0.0
-	one := func(class, count int) {
+	addClass := func(class, count int) {
 		delta := sign * float64(count)
 		d := a.counts[part][class] - a.shares[part]*a.totals[class]
 		sum += delta * (2*d + delta) / a.totals[class]
 	}
 	for i, label := range g.labels {
-		one(label, g.counts[i])
+		addClass(label, g.counts[i])
 	}
-	one(all, len(g.members))
+	addClass(all, len(g.members))
 	return sum
 }
 
-// move takes a group from its part, if it has one, to another.
+// move moves a group from its part, if it has one, to another.
 func (a *assignment) move(group, to int) {
 	g, all := a.groups[group], len(a.totals)-1
 	add := func(part int, sign float64) {
@@ -187,38 +185,37 @@ func (a *assignment) move(group, to int) {
 	a.part[group] = to
 }
 
-// best is the part where a group, which is in none, does best. Parts that are to have
-// nothing are none.
-func (a *assignment) best(group int) (part int, change float64) {
+// findBest returns the best part for a group that is in none, among the parts with a share.
+func (a *assignment) findBest(group int) (part int, change float64) {
 	part = -1
 	for i, share := range a.shares {
 		if share <= 0 {
 			continue
 		}
-		if c := a.change(group, i, 1); part < 0 || c < change {
+		if c := a.computeChange(group, i, 1); part < 0 || c < change {
 			part, change = i, c
 		}
 	}
 	return part, change
 }
 
-// fill gives every group to a part.
+// fill assigns every group to a part.
 func (a *assignment) fill() {
 	for g := range a.groups {
-		part, _ := a.best(g)
+		part, _ := a.findBest(g)
 		a.move(g, part)
 	}
 }
 
-// The bounds of improve.
+// Bounds of the work of improve.
 const (
 	maxPasses = 50
-	maxSwaps  = 5_000_000 // pairs of groups that are looked at
+	maxSwaps  = 5_000_000 // pairs of groups to try
 	leastGain = 1e-9
 )
 
-// improve moves single groups, and swaps two, as long as this brings the counts nearer to
-// their shares, in at most maxPasses passes over all groups.
+// improve moves groups, and swaps two, as long as this brings the counts closer to their shares, in
+// at most maxPasses passes over all groups.
 func (a *assignment) improve() {
 	swaps := 0
 	for range maxPasses {
@@ -228,7 +225,7 @@ func (a *assignment) improve() {
 				if swaps++; swaps > maxSwaps {
 					return
 				}
-				moved = a.swap(g, h) || moved
+				moved = a.trySwap(g, h) || moved
 			}
 		}
 		if !moved {
@@ -237,15 +234,14 @@ func (a *assignment) improve() {
 	}
 }
 
-// moveGroups moves each group to another part where that is better, and reports whether
-// any was moved.
+// moveGroups moves each group to another part if that is better, and reports whether it moved any.
 func (a *assignment) moveGroups() bool {
 	moved := false
 	for g := range a.groups {
 		from := a.part[g]
-		gain := a.change(g, from, -1)
+		gain := a.computeChange(g, from, -1)
 		for to, share := range a.shares {
-			if to != from && share > 0 && gain+a.change(g, to, 1) < -leastGain {
+			if to != from && share > 0 && gain+a.computeChange(g, to, 1) < -leastGain {
 				a.move(g, to)
 				moved = true
 				break
@@ -255,19 +251,18 @@ func (a *assignment) moveGroups() bool {
 	return moved
 }
 
-// swap exchanges the parts of two groups where that is better, and reports whether it
-// did.
-func (a *assignment) swap(g, h int) bool {
+// trySwap swaps the parts of two groups if that is better, and reports whether it did.
+func (a *assignment) trySwap(g, h int) bool {
 	partG, partH := a.part[g], a.part[h]
 	if partG == partH {
 		return false
 	}
-	change := a.change(g, partG, -1)
+	change := a.computeChange(g, partG, -1)
 	a.move(g, partH)
-	change -= a.change(g, partH, -1) // what g costs there
-	change += a.change(h, partH, -1)
+	change -= a.computeChange(g, partH, -1) // the cost of g there
+	change += a.computeChange(h, partH, -1)
 	a.move(h, partG)
-	change -= a.change(h, partG, -1)
+	change -= a.computeChange(h, partG, -1)
 	if change < -leastGain {
 		return true
 	}

@@ -19,7 +19,7 @@ import (
 // contents are files by their path; those without content hold their own path.
 type contents map[string]string
 
-// lay makes a folder of files.
+// lay writes files to a new folder, and returns its path.
 func lay(t testing.TB, files contents) string {
 	t.Helper()
 	root := t.TempDir()
@@ -44,7 +44,7 @@ func lay(t testing.TB, files contents) string {
 	return root
 }
 
-// pictures are so many pictures in each of some folders.
+// pictures returns count pictures in each of some folders.
 func pictures(count int, folders ...string) contents {
 	files := contents{}
 	for _, folder := range folders {
@@ -63,9 +63,8 @@ func with(all ...contents) contents {
 	return files
 }
 
-// described is what was read, in a line: each part with the number of pictures of each
-// class.
-func described(d *Data) string {
+// describe returns what was read in one line: the number of pictures of each class in each part.
+func describe(d *Data) string {
 	var parts []string
 	for _, p := range d.Parts {
 		counts := make([]int, len(d.Classes))
@@ -83,7 +82,7 @@ func described(d *Data) string {
 	return strings.Join(parts, "; ")
 }
 
-// rows are lines of a table for count pictures of each of some classes.
+// rows returns the lines of a table for count pictures of each class.
 func rows(count int, format string, classes ...string) string {
 	var b strings.Builder
 	for c, class := range classes {
@@ -94,7 +93,7 @@ func rows(count int, format string, classes ...string) string {
 	return b.String()
 }
 
-// flat are the pictures of rows, in a folder, with an ending.
+// flat returns the pictures of rows, in a folder, with an extension.
 func flat(count, classes int, folder, ending string) contents {
 	files := contents{}
 	for c := range classes {
@@ -105,234 +104,239 @@ func flat(count, classes int, folder, ending string) contents {
 	return files
 }
 
-// TestLayouts: what is read of each layout, as tools and people write them.
+// layoutCase is a data set as tools and people write them, and what is read of it.
+type layoutCase struct {
+	files   contents
+	options Options
+	at      string // the path below the folder
+	layout  Layout
+	want    string
+	skipped string
+}
+
+var layoutCases = map[string]layoutCase{
+	"the course: train, validation, test": {
+		files: pictures(2, "train/hat", "train/shoes", "validation/hat", "validation/shoes", "test/hat",
+			"test/shoes"),
+		want: "train: hat 2, shoes 2; validation: hat 2, shoes 2; test: hat 2, shoes 2", layout: LayoutSplits,
+	},
+	"Ultralytics: train and val, in any letter case": {
+		files: with(pictures(2, "Train/hat", "Train/shoes", "VAL/hat", "VAL/shoes"),
+			contents{"data.yaml": "x", "README.md": "x"}),
+		want: "train: hat 2, shoes 2; validation: hat 2, shoes 2", layout: LayoutSplits,
+	},
+	"fastai: train and valid beside labels.csv": {
+		files: with(pictures(2, "train/3", "train/7", "valid/3", "valid/7"),
+			contents{"labels.csv": "name,label\ntrain/3/train_3-0.jpg,3\n"}),
+		want: "train: 3 2, 7 2; validation: 3 2, 7 2", layout: LayoutSplits,
+	},
+	"torchvision: a folder for each class": {
+		files: pictures(3, "hat", "shoes"), want: ": hat 3, shoes 3", layout: LayoutClasses,
+	},
+	"Roboflow folders: train, valid, test and read-me files": {
+		files: with(pictures(1, "train/a", "train/b", "valid/a", "valid/b", "test/a", "test/b"),
+			contents{"README.roboflow.txt": "x", "README.dataset.txt": "x"}),
+		want: "train: a 1, b 1; validation: a 1, b 1; test: a 1, b 1", layout: LayoutSplits,
+	},
+	"Roboflow table: a column for each class, in the folder of each split": {
+		files: contents{
+			"train/_classes.csv": "filename, hat, shoes\n1.jpg, 1, 0\n2.jpg, 0, 1\n3.jpg, 1, 1\n4.jpg, 0, 0\n",
+			"train/1.jpg":        "", "train/2.jpg": "", "train/3.jpg": "", "train/4.jpg": "",
+			"valid/_classes.csv": "filename, hat, shoes\n5.jpg, 1, 0\n", "valid/5.jpg": "",
+		},
+		want: "train: hat 1, shoes 1; validation: hat 1", layout: LayoutTable,
+		skipped: "conflicting_labels 1, no_label 1",
+	},
+	"Keras: flow_from_dataframe with filename and class": {
+		files: with(flat(2, 2, "photos/", ".png"),
+			contents{"frame.csv": "filename,class\n" + rows(2, "%s.png,%s", "hat", "shoes")}),
+		want: ": hat 2, shoes 2", layout: LayoutTable,
+	},
+	"Kaggle: labels.csv with id and breed, pictures in train, no labels for test": {
+		files: with(flat(2, 2, "train/", ".jpg"), pictures(2, "test"),
+			contents{
+				"labels.csv":            "id,breed\n" + rows(2, "%s,%s", "pug", "boxer"),
+				"sample_submission.csv": "id,label\nx,0\n",
+			}),
+		want: ": boxer 2, pug 2", layout: LayoutTable, skipped: "unlisted 2",
+	},
+	"Kaggle: train.csv beside test.csv without labels": {
+		files: with(flat(2, 2, "train_images/", ".jpg"),
+			contents{
+				"train.csv": "image_id,label\n" + rows(2, "%s.jpg,%s", "0", "1"),
+				"test.csv":  "image_id\nx.jpg\n", "sample_submission.csv": "image_id,label\nx.jpg,0\n",
+			}),
+		want: ": 0 2, 1 2", layout: LayoutTable,
+	},
+	"the full clothing set: images.csv and two sizes of pictures": {
+		files: with(flat(2, 2, "images_compressed/", ".jpg"), flat(2, 2, "images_original/", ".jpg"),
+			contents{"images.csv": "image,sender_id,label,kids\n" +
+				rows(2, "%s,7,%s,False", "Not sure", "T-Shirt")}),
+		want: ": Not sure 2, T-Shirt 2", layout: LayoutTable, skipped: "unlisted 4",
+	},
+	"Hugging Face: metadata.csv in train": {
+		files: with(flat(1, 2, "train/", ".jpg"),
+			contents{"train/metadata.csv": "file_name,label\n" + rows(1, "%s.jpg,%s", "a", "b")}),
+		want: "train: a 1, b 1", layout: LayoutTable,
+	},
+	"a table that says the split": {
+		files: with(flat(3, 1, "", ".jpg"),
+			contents{"labels.csv": "path,label,split\np0-0.jpg,a,train\np0-1.jpg,a,Val\np0-2.jpg,a,test\n"}),
+		want: "train: a 1; validation: a 1; test: a 1", layout: LayoutTable,
+	},
+	"HAM10000: one table, pictures in two folders": {
+		files: with(pictures(2, "part_1", "part_2"),
+			contents{"HAM_metadata.csv": "image_id,lesion,category\n" +
+				"part_1-0,1,nv\npart_1-1,1,mel\npart_2-0,2,nv\npart_2-1,2,mel\n"}),
+		want: ": mel 2, nv 2", layout: LayoutTable,
+	},
+	"train and test alone": {
+		files:  pictures(4, "train/a", "train/b", "Testing/a", "Testing/b"),
+		want:   "train: a 4, b 4; test: a 4, b 4",
+		layout: LayoutSplits,
+	},
+	"train alone": {
+		files: pictures(4, "train/a", "train/b"), want: "train: a 4, b 4", layout: LayoutSplits,
+	},
+	"all in one folder, as an archive unpacks": {
+		files: pictures(2, "imagewoof2/train/a", "imagewoof2/train/b", "imagewoof2/val/a", "imagewoof2/val/b"),
+		want:  "train: a 2, b 2; validation: a 2, b 2", layout: LayoutSplits,
+	},
+	"a class that is called train": {
+		files: pictures(2, "train", "plane", "car"), want: ": car 2, plane 2, train 2", layout: LayoutClasses,
+	},
+	"pictures below class folders": {
+		files: pictures(2, "hat/red/2020", "hat/blue", "hat", "shoes"), want: ": hat 6, shoes 2",
+		layout: LayoutClasses,
+	},
+	"hidden files, system folders, empty folders, other files": {
+		files: with(pictures(2, "hat", "shoes", "hat/.ipynb_checkpoints", "__MACOSX/hat"), contents{
+			"hat/.DS_Store": "", "hat/Thumbs.db": "", "empty/": "", "hat/empty/": "", "hat/notes.txt": "",
+			"loose.jpg": "", "LICENSE": "",
+		}),
+		want: ": hat 2, shoes 2", layout: LayoutClasses,
+		skipped: "empty_folder 2, hidden 4, not_a_picture 1, outside_classes 1",
+	},
+	"pictures beside the splits": {
+		files: pictures(2, "train/a", "train/b", "val/a", "val/b", "unsup", "test"),
+		want:  "train: a 2, b 2; validation: a 2, b 2", layout: LayoutSplits,
+		skipped: "no_label 2, outside_classes 2",
+	},
+	"semicolons, a byte order mark, quotes, CRLF, spaces": {
+		files: with(flat(2, 2, "images/", ".JPG"),
+			contents{"images.csv": "\xef\xbb\xbf\"Image\"; \"Label\";note\r\n" +
+				"p0-0.JPG; hat ;\"a;b\"\r\n\"p0-1\";hat;\"two\r\nlines\"\r\np1-0;\"shoes\";\r\n p1-1 ;shoes;x\r\n"}),
+		want: ": hat 2, shoes 2", layout: LayoutTable,
+	},
+	"the delimiter in a line of its own": {
+		files: with(flat(1, 2, "", ".jpg"), contents{
+			"labels.csv": "sep=;\r\nfile;label\r\n" + rows(1, "%s.jpg;%s", "a, b, c", "d, e, f"),
+		}),
+		want: ": a, b, c 1, d, e, f 1", layout: LayoutTable,
+	},
+	"tabs": {
+		files: with(flat(1, 2, "", ".jpg"),
+			contents{"labels.tsv": "file\tcategory\n" + rows(1, "%s.jpg\t%s", "a, b", "c")}),
+		want: ": a, b 1, c 1", layout: LayoutTable,
+	},
+	"named columns, table and folder": {
+		files: with(flat(1, 2, "deep/er/", ".jpg"),
+			contents{"my/table.txt": "what,kind,label\n" + rows(1, "%s,%s,x", "a", "b")}),
+		options: Options{Labels: "my/table.txt", Images: "deep/er", ImageColumn: "What", LabelColumn: "kind"},
+		want:    ": a 1, b 1", layout: LayoutTable,
+	},
+	"named columns find the table": {
+		files: with(flat(1, 2, "Fotos/", ".jpg"), contents{
+			"Liste.csv": "\xef\xbb\xbfDatei;Kategorie\n" + rows(1, "%s.jpg;%s ", "a", "b"),
+			"other.csv": "x,y\n1,2\n",
+		}),
+		options: Options{ImageColumn: "Datei", LabelColumn: "Kategorie"}, want: ": a 1, b 1", layout: LayoutTable,
+	},
+	"the table itself": {
+		files: with(flat(1, 2, "images/", ".jpg"),
+			contents{
+				"x.csv": "image,label\n" + rows(1, "images/%s.jpg,%s", "a", "b"), "y.csv": "image,label\nno,no\n",
+			}),
+		at: "x.csv", want: ": a 1, b 1", layout: LayoutTable,
+	},
+	"Windows' paths": {
+		files: with(flat(1, 2, "images/", ".jpg"),
+			contents{"x.csv": "path,label\n" + rows(1, `images\%s.jpg,%s`, "a", "b")}),
+		want: ": a 1, b 1", layout: LayoutTable,
+	},
+	"missing files, rows without a label, broken rows, repeats and conflicts": {
+		files: with(flat(4, 1, "", ".jpg"), contents{"dir.jpg/x": "",
+			"images.csv": "image,label\np0-0,a\ngone,a\np0-1,\np0-2,a\np0-2,a\np0-3,a\np0-3,b\n" +
+				"../../etc/passwd,a\n,a\np0-0.jpg,a,b\ndir.jpg,a\nnot utf\xff8,a\n"}),
+		want: ": a 2", layout: LayoutTable,
+		skipped: "bad_row 4, conflicting_labels 1, missing 1, no_label 1, repeated 1, unreadable 1",
+	},
+	"a spreadsheet's empty lines, which are no rows": {
+		files: with(flat(1, 2, "", ".jpg"),
+			contents{"images.csv": "image;label\r\np0-0;a\r\n;\r\np1-0;b\r\n ; \r\n"}),
+		want: ": a 1, b 1", layout: LayoutTable,
+	},
+	"labels merged, excluded and chosen": {
+		files: with(flat(1, 5, "", ".jpg"),
+			contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "Polo", "T-Shirt", "Skip", "Not sure", "Hat")}),
+		options: Options{
+			Merge:   map[string]string{"polo": "t-shirt", "T-Shirt": "t-shirt"},
+			Exclude: []string{"skip", "Not sure"}, Classes: []string{"t-shirt"},
+		},
+		want: ": t-shirt 2", layout: LayoutTable, skipped: "excluded 3",
+	},
+	"labels excluded as they are before and after they are merged": {
+		files: with(flat(1, 4, "", ".jpg"),
+			contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "polo", "top", "cap", "hat")}),
+		options: Options{Merge: map[string]string{"polo": "t-shirt", "cap": "hats"},
+			Exclude: []string{"polo", "hats"}},
+		want: ": hat 1, top 1", layout: LayoutTable, skipped: "excluded 2",
+	},
+	"an excluded label that could be two": {
+		files: with(flat(1, 3, "", ".jpg"), contents{
+			"images.csv": "image,label\n" + rows(1, "%s,%s", "T-Shirt", "t-shirt", "hat"),
+		}),
+		options: Options{Exclude: []string{"T-SHIRT"}}, want: ": T-Shirt 1, hat 1, t-shirt 1", layout: LayoutTable,
+	},
+	"class folders with spaces round their names": {
+		files: pictures(1, "hat ", " shoes"), want: ": hat 1, shoes 1", layout: LayoutClasses,
+	},
+	"a missing picture is not taken from another folder": {
+		files: with(flat(4, 1, "test/", ".jpg"), contents{
+			"train/p0-0.jpg": "", "train/p0-1.jpg": "", "train/p0-3.jpg": "",
+			"train.csv": "id,label\n" + rows(4, "%s,%s", "a"),
+		}),
+		want: ": a 4", layout: LayoutTable, skipped: "unlisted 3", // all are in test
+	},
+	"a missing picture of one that two folders have is missing": {
+		files: with(flat(4, 1, "test/", ".jpg"), flat(6, 1, "train/", ".jpg"), contents{
+			"train/p0-9.jpg": "", "test/p0-7.jpg": "",
+			"train.csv": "id,label\n" + rows(6, "%s,%s", "a") + "p0-9,a\np0-7,a\n",
+		}),
+		want: ": a 7", layout: LayoutTable, skipped: "missing 1, unlisted 5",
+	},
+	"pictures that no row names": {
+		files: with(flat(3, 1, "images/", ".jpg"), contents{
+			"images/other.jpg": "", "images/.hidden.jpg": "", "images/x.txt": "", "elsewhere/z.jpg": "",
+			"labels.csv": "image,label\np0-0,a\np0-1,a\np0-2,\n",
+		}),
+		want: ": a 2", layout: LayoutTable, skipped: "no_label 1, unlisted 2",
+	},
+	"pictures of two tables in one folder": {
+		files: with(flat(1, 3, "images/", ".jpg"), contents{"train.csv": "image,label\np0-0,a\n",
+			"test.csv": "image,label\np1-0,a\n"}),
+		want: "train: a 1; test: a 1", layout: LayoutTable, skipped: "unlisted 1",
+	},
+	"rows of one file that agree once labels are merged": {
+		files: with(flat(1, 1, "", ".jpg"),
+			contents{"images.csv": "image,label\np0-0,polo\np0-0,t-shirt\np0-0,Skip\n"}),
+		options: Options{Merge: map[string]string{"polo": "t-shirt"}, Exclude: []string{"Skip"}},
+		want:    ": t-shirt 1", layout: LayoutTable, skipped: "excluded 1, repeated 1",
+	},
+}
+
 func TestLayouts(t *testing.T) {
-	for name, c := range map[string]struct {
-		files   contents
-		options Options
-		at      string // below the folder
-		layout  Layout
-		want    string
-		skipped string
-	}{
-		"the course: train, validation, test": {
-			files: pictures(2, "train/hat", "train/shoes", "validation/hat", "validation/shoes", "test/hat",
-				"test/shoes"),
-			want: "train: hat 2, shoes 2; validation: hat 2, shoes 2; test: hat 2, shoes 2", layout: LayoutSplits,
-		},
-		"Ultralytics: train and val, in any letter case": {
-			files: with(pictures(2, "Train/hat", "Train/shoes", "VAL/hat", "VAL/shoes"), contents{"data.yaml": "x",
-				"README.md": "x"}),
-			want: "train: hat 2, shoes 2; validation: hat 2, shoes 2", layout: LayoutSplits,
-		},
-		"fastai: train and valid beside labels.csv": {
-			files: with(pictures(2, "train/3", "train/7", "valid/3", "valid/7"),
-				contents{"labels.csv": "name,label\ntrain/3/train_3-0.jpg,3\n"}),
-			want: "train: 3 2, 7 2; validation: 3 2, 7 2", layout: LayoutSplits,
-		},
-		"torchvision: a folder for each class": {
-			files: pictures(3, "hat", "shoes"), want: ": hat 3, shoes 3", layout: LayoutClasses,
-		},
-		"Roboflow folders: train, valid, test and read-me files": {
-			files: with(pictures(1, "train/a", "train/b", "valid/a", "valid/b", "test/a", "test/b"),
-				contents{"README.roboflow.txt": "x", "README.dataset.txt": "x"}),
-			want: "train: a 1, b 1; validation: a 1, b 1; test: a 1, b 1", layout: LayoutSplits,
-		},
-		"Roboflow table: a column for each class, in the folder of each split": {
-			files: contents{
-				"train/_classes.csv": "filename, hat, shoes\n1.jpg, 1, 0\n2.jpg, 0, 1\n3.jpg, 1, 1\n4.jpg, 0, 0\n",
-				"train/1.jpg":        "", "train/2.jpg": "", "train/3.jpg": "", "train/4.jpg": "",
-				"valid/_classes.csv": "filename, hat, shoes\n5.jpg, 1, 0\n", "valid/5.jpg": "",
-			},
-			want: "train: hat 1, shoes 1; validation: hat 1", layout: LayoutTable,
-			skipped: "conflicting_labels 1, no_label 1",
-		},
-		"Keras: flow_from_dataframe with filename and class": {
-			files: with(flat(2, 2, "photos/", ".png"),
-				contents{"frame.csv": "filename,class\n" + rows(2, "%s.png,%s", "hat",
-					"shoes")}),
-			want: ": hat 2, shoes 2", layout: LayoutTable,
-		},
-		"Kaggle: labels.csv with id and breed, pictures in train, no labels for test": {
-			files: with(flat(2, 2, "train/", ".jpg"), pictures(2, "test"),
-				contents{"labels.csv": "id,breed\n" + rows(2,
-					"%s,%s", "pug", "boxer"), "sample_submission.csv": "id,label\nx,0\n"}),
-			want: ": boxer 2, pug 2", layout: LayoutTable, skipped: "unlisted 2",
-		},
-		"Kaggle: train.csv beside test.csv without labels": {
-			files: with(flat(2, 2, "train_images/", ".jpg"),
-				contents{"train.csv": "image_id,label\n" + rows(2, "%s.jpg,%s",
-					"0", "1"), "test.csv": "image_id\nx.jpg\n", "sample_submission.csv": "image_id,label\nx.jpg,0\n"}),
-			want: ": 0 2, 1 2", layout: LayoutTable,
-		},
-		"the full clothing set: images.csv and two sizes of pictures": {
-			files: with(flat(2, 2, "images_compressed/", ".jpg"), flat(2, 2, "images_original/", ".jpg"),
-				contents{"images.csv": "image,sender_id,label,kids\n" +
-					rows(2, "%s,7,%s,False", "Not sure", "T-Shirt")}),
-			want: ": Not sure 2, T-Shirt 2", layout: LayoutTable, skipped: "unlisted 4",
-		},
-		"Hugging Face: metadata.csv in train": {
-			files: with(flat(1, 2, "train/", ".jpg"),
-				contents{"train/metadata.csv": "file_name,label\n" + rows(1, "%s.jpg,%s",
-					"a", "b")}),
-			want: "train: a 1, b 1", layout: LayoutTable,
-		},
-		"a table that says the split": {
-			files: with(flat(3, 1, "", ".jpg"),
-				contents{"labels.csv": "path,label,split\np0-0.jpg,a,train\np0-1.jpg,a,Val\np0-2.jpg,a,test\n"}),
-			want: "train: a 1; validation: a 1; test: a 1", layout: LayoutTable,
-		},
-		"HAM10000: one table, pictures in two folders": {
-			files: with(pictures(2, "part_1", "part_2"),
-				contents{"HAM_metadata.csv": "image_id,lesion,category\npart_1-0,1,nv\npart_1-1,1,mel\npart_2-0,2,nv\npart_2-1,2,mel\n"}),
-			want: ": mel 2, nv 2", layout: LayoutTable,
-		},
-		"train and test alone": {
-			files:  pictures(4, "train/a", "train/b", "Testing/a", "Testing/b"),
-			want:   "train: a 4, b 4; test: a 4, b 4",
-			layout: LayoutSplits,
-		},
-		"train alone": {
-			files: pictures(4, "train/a", "train/b"), want: "train: a 4, b 4", layout: LayoutSplits,
-		},
-		"all in one folder, as an archive unpacks": {
-			files: pictures(2, "imagewoof2/train/a", "imagewoof2/train/b", "imagewoof2/val/a", "imagewoof2/val/b"),
-			want:  "train: a 2, b 2; validation: a 2, b 2", layout: LayoutSplits,
-		},
-		"a class that is called train": {
-			files: pictures(2, "train", "plane", "car"), want: ": car 2, plane 2, train 2", layout: LayoutClasses,
-		},
-		"pictures below class folders": {
-			files: pictures(2, "hat/red/2020", "hat/blue", "hat", "shoes"), want: ": hat 6, shoes 2",
-			layout: LayoutClasses,
-		},
-		"hidden files, system folders, empty folders, other files": {
-			files: with(pictures(2, "hat", "shoes", "hat/.ipynb_checkpoints", "__MACOSX/hat"), contents{
-				"hat/.DS_Store": "", "hat/Thumbs.db": "", "empty/": "", "hat/empty/": "", "hat/notes.txt": "",
-				"loose.jpg": "",
-				"LICENSE":   "",
-			}),
-			want: ": hat 2, shoes 2", layout: LayoutClasses,
-			skipped: "empty_folder 2, hidden 4, not_a_picture 1, outside_classes 1",
-		},
-		"pictures beside the splits": {
-			files: pictures(2, "train/a", "train/b", "val/a", "val/b", "unsup", "test"),
-			want:  "train: a 2, b 2; validation: a 2, b 2", layout: LayoutSplits,
-			skipped: "no_label 2, outside_classes 2",
-		},
-		"semicolons, a byte order mark, quotes, CRLF, spaces": {
-			files: with(flat(2, 2, "images/", ".JPG"),
-				contents{"images.csv": "\xef\xbb\xbf\"Image\"; \"Label\";note\r\n" +
-					"p0-0.JPG; hat ;\"a;b\"\r\n\"p0-1\";hat;\"two\r\nlines\"\r\np1-0;\"shoes\";\r\n p1-1 ;shoes;x\r\n"}),
-			want: ": hat 2, shoes 2", layout: LayoutTable,
-		},
-		"the delimiter in a line of its own": {
-			files: with(flat(1, 2, "", ".jpg"), contents{"labels.csv": "sep=;\r\nfile;label\r\n" + rows(1, "%s.jpg;%s",
-				"a, b, c", "d, e, f")}),
-			want: ": a, b, c 1, d, e, f 1", layout: LayoutTable,
-		},
-		"tabs": {
-			files: with(flat(1, 2, "", ".jpg"),
-				contents{"labels.tsv": "file\tcategory\n" + rows(1, "%s.jpg\t%s", "a, b",
-					"c")}),
-			want: ": a, b 1, c 1", layout: LayoutTable,
-		},
-		"named columns, table and folder": {
-			files: with(flat(1, 2, "deep/er/", ".jpg"),
-				contents{"my/table.txt": "what,kind,label\n" + rows(1, "%s,%s,x", "a",
-					"b")}),
-			options: Options{Labels: "my/table.txt", Images: "deep/er", ImageColumn: "What", LabelColumn: "kind"},
-			want:    ": a 1, b 1", layout: LayoutTable,
-		},
-		"named columns find the table": {
-			files: with(flat(1, 2, "Fotos/", ".jpg"), contents{
-				"Liste.csv": "\xef\xbb\xbfDatei;Kategorie\n" + rows(1, "%s.jpg;%s ", "a", "b"),
-				"other.csv": "x,y\n1,2\n",
-			}),
-			options: Options{ImageColumn: "Datei", LabelColumn: "Kategorie"}, want: ": a 1, b 1", layout: LayoutTable,
-		},
-		"the table itself": {
-			files: with(flat(1, 2, "images/", ".jpg"),
-				contents{"x.csv": "image,label\n" + rows(1, "images/%s.jpg,%s", "a",
-					"b"), "y.csv": "image,label\nno,no\n"}),
-			at: "x.csv", want: ": a 1, b 1", layout: LayoutTable,
-		},
-		"Windows' paths": {
-			files: with(flat(1, 2, "images/", ".jpg"),
-				contents{"x.csv": "path,label\n" + rows(1, `images\%s.jpg,%s`, "a",
-					"b")}),
-			want: ": a 1, b 1", layout: LayoutTable,
-		},
-		"missing files, rows without a label, broken rows, repeats and conflicts": {
-			files: with(flat(4, 1, "", ".jpg"), contents{"dir.jpg/x": "",
-				"images.csv": "image,label\np0-0,a\ngone,a\np0-1,\np0-2,a\np0-2,a\np0-3,a\np0-3,b\n../../etc/passwd,a\n,a\np0-0.jpg,a,b\ndir.jpg,a\nnot utf\xff8,a\n"}),
-			want: ": a 2", layout: LayoutTable,
-			skipped: "bad_row 4, conflicting_labels 1, missing 1, no_label 1, repeated 1, unreadable 1",
-		},
-		"a spreadsheet's empty lines, which are no rows": {
-			files: with(flat(1, 2, "", ".jpg"),
-				contents{"images.csv": "image;label\r\np0-0;a\r\n;\r\np1-0;b\r\n ; \r\n"}),
-			want: ": a 1, b 1", layout: LayoutTable,
-		},
-		"labels merged, excluded and chosen": {
-			files: with(flat(1, 5, "", ".jpg"),
-				contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "Polo", "T-Shirt",
-					"Skip", "Not sure", "Hat")}),
-			options: Options{Merge: map[string]string{"polo": "t-shirt", "T-Shirt": "t-shirt"},
-				Exclude: []string{"skip",
-					"Not sure"}, Classes: []string{"t-shirt"}},
-			want: ": t-shirt 2", layout: LayoutTable, skipped: "excluded 3",
-		},
-		"labels excluded as they are before and after they are merged": {
-			files: with(flat(1, 4, "", ".jpg"),
-				contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "polo", "top",
-					"cap", "hat")}),
-			options: Options{Merge: map[string]string{"polo": "t-shirt", "cap": "hats"},
-				Exclude: []string{"polo", "hats"}},
-			want: ": hat 1, top 1", layout: LayoutTable, skipped: "excluded 2",
-		},
-		"an excluded label that could be two": {
-			files: with(flat(1, 3, "", ".jpg"), contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "T-Shirt",
-				"t-shirt", "hat")}),
-			options: Options{Exclude: []string{"T-SHIRT"}}, want: ": T-Shirt 1, hat 1, t-shirt 1", layout: LayoutTable,
-		},
-		"class folders with spaces round their names": {
-			files: pictures(1, "hat ", " shoes"), want: ": hat 1, shoes 1", layout: LayoutClasses,
-		},
-		"a missing picture is not taken from another folder": {
-			files: with(flat(4, 1, "test/", ".jpg"), contents{
-				"train/p0-0.jpg": "", "train/p0-1.jpg": "", "train/p0-3.jpg": "",
-				"train.csv": "id,label\n" + rows(4, "%s,%s",
-					"a"),
-			}),
-			want: ": a 4", layout: LayoutTable, skipped: "unlisted 3", // all are in test
-		},
-		"a missing picture of one that two folders have is missing": {
-			files: with(flat(4, 1, "test/", ".jpg"), flat(6, 1, "train/", ".jpg"), contents{
-				"train/p0-9.jpg": "", "test/p0-7.jpg": "",
-				"train.csv": "id,label\n" + rows(6, "%s,%s", "a") + "p0-9,a\np0-7,a\n",
-			}),
-			want: ": a 7", layout: LayoutTable, skipped: "missing 1, unlisted 5",
-		},
-		"pictures that no row names": {
-			files: with(flat(3, 1, "images/", ".jpg"), contents{
-				"images/other.jpg": "", "images/.hidden.jpg": "", "images/x.txt": "", "elsewhere/z.jpg": "",
-				"labels.csv": "image,label\np0-0,a\np0-1,a\np0-2,\n",
-			}),
-			want: ": a 2", layout: LayoutTable, skipped: "no_label 1, unlisted 2",
-		},
-		"pictures of two tables in one folder": {
-			files: with(flat(1, 3, "images/", ".jpg"), contents{"train.csv": "image,label\np0-0,a\n",
-				"test.csv": "image,label\np1-0,a\n"}),
-			want: "train: a 1; test: a 1", layout: LayoutTable, skipped: "unlisted 1",
-		},
-		"rows of one file that agree once labels are merged": {
-			files: with(flat(1, 1, "", ".jpg"),
-				contents{"images.csv": "image,label\np0-0,polo\np0-0,t-shirt\np0-0,Skip\n"}),
-			options: Options{Merge: map[string]string{"polo": "t-shirt"}, Exclude: []string{"Skip"}},
-			want:    ": t-shirt 1", layout: LayoutTable, skipped: "excluded 1, repeated 1",
-		},
-	} {
+	for name, c := range layoutCases {
 		t.Run(name, func(t *testing.T) {
 			root := lay(t, c.files)
 			for _, path := range []*string{&c.options.Labels, &c.options.Images} {
@@ -347,44 +351,53 @@ func TestLayouts(t *testing.T) {
 			if err := d.Err(); err != nil {
 				t.Fatal(err)
 			}
-			if got := described(d); got != c.want || d.Layout != c.layout {
+			if got := describe(d); got != c.want || d.Layout != c.layout {
 				t.Errorf("%s %q\nwant %s %q\nnotes %q", d.Layout, got, c.layout, c.want, d.Notes)
 			}
-			counts := d.Tally.Counts()
-			var skipped []string
-			for _, reason := range slices.Sorted(maps.Keys(counts)) {
-				skipped = append(skipped, fmt.Sprintf("%s %d", reason, counts[reason]))
-			}
-			if got := strings.Join(skipped, ", "); got != c.skipped {
+			if got := describeTally(&d.Tally); got != c.skipped {
 				t.Errorf("skipped %q, want %q: %+v", got, c.skipped, d.Tally.Skips())
 			}
-			// The same as an archive.
-			if c.at != "" || c.options.Labels != "" {
-				return
-			}
-			for kind, archive := range map[string][]byte{"zip": zipped(t, c.files), "tar": tarred(t, c.files, false),
-				"tar.gz": tarred(t, c.files, true)} {
-				path := filepath.Join(t.TempDir(), "archive")
-				if err := os.WriteFile(path, archive, 0o644); err != nil {
-					t.Fatal(err)
-				}
-				options := c.options
-				options.Cache = filepath.Join(t.TempDir(), "cache")
-				for range 2 { // the second time from the cache
-					d, err := Read(t.Context(), path, options)
-					if err != nil {
-						t.Fatalf("%s: %v", kind, err)
-					}
-					if got := described(d); got != c.want {
-						t.Errorf("%s: %q, want %q", kind, got, c.want)
-					}
-				}
+			if c.at == "" && c.options.Labels == "" {
+				c.checkArchives(t)
 			}
 		})
 	}
 }
 
-func zipped(t testing.TB, files contents) []byte {
+// describeTally returns the counts of a tally in one line.
+func describeTally(tally *Tally) string {
+	counts := tally.Counts()
+	var words []string
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		words = append(words, fmt.Sprintf("%s %d", reason, counts[reason]))
+	}
+	return strings.Join(words, ", ")
+}
+
+// checkArchives checks that archives of the files are read as the folder is.
+func (c layoutCase) checkArchives(t *testing.T) {
+	for kind, archive := range map[string][]byte{
+		"zip": packZip(t, c.files), "tar": packTar(t, c.files, false), "tar.gz": packTar(t, c.files, true),
+	} {
+		path := filepath.Join(t.TempDir(), "archive")
+		if err := os.WriteFile(path, archive, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		options := c.options
+		options.Cache = filepath.Join(t.TempDir(), "cache")
+		for range 2 { // the second time from the cache
+			d, err := Read(t.Context(), path, options)
+			if err != nil {
+				t.Fatalf("%s: %v", kind, err)
+			}
+			if got := describe(d); got != c.want {
+				t.Errorf("%s: %q, want %q", kind, got, c.want)
+			}
+		}
+	}
+}
+
+func packZip(t testing.TB, files contents) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
@@ -410,7 +423,7 @@ func orName(text, name string) string {
 	return text
 }
 
-func tarred(t testing.TB, files contents, packed bool) []byte {
+func packTar(t testing.TB, files contents, packed bool) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -442,8 +455,8 @@ func tarred(t testing.TB, files contents, packed bool) []byte {
 	return z.Bytes()
 }
 
-// TestPictureFolders: where several folders have all pictures, the table's own is taken
-// first, then one that is named for pictures.
+// TestPictureFolders checks that, of several folders with all pictures, the table's own is preferred,
+// and then one that is named for pictures.
 func TestPictureFolders(t *testing.T) {
 	table := contents{"images.csv": "image,label\n" + rows(1, "%s,%s", "a", "b")}
 	for want, files := range map[string]contents{
@@ -451,8 +464,7 @@ func TestPictureFolders(t *testing.T) {
 		"images": with(table, flat(1, 2, "a/", ".jpg"), flat(1, 2, "images/", ".jpg"), flat(1, 2, "images_large/",
 			".jpg")),
 		"images_compressed": with(table, flat(1, 2, "backup/", ".jpg"), flat(1, 2, "images_compressed/", ".jpg"),
-			flat(1, 2,
-				"images_original/", ".jpg")),
+			flat(1, 2, "images_original/", ".jpg")),
 		"photos": with(table, flat(1, 2, "old/", ".jpg"), flat(1, 2, "photos/", ".jpg")),
 	} {
 		root := lay(t, files)
@@ -468,8 +480,8 @@ func TestPictureFolders(t *testing.T) {
 	}
 }
 
-// TestTablesElsewhere: a table may lie beside the pictures' folder, and be named relative
-// to the data set.
+// TestTablesElsewhere checks that a table may lie outside the pictures' folder, and that its path may
+// be relative to the data set.
 func TestTablesElsewhere(t *testing.T) {
 	photos := lay(t, flat(1, 2, "all/", ".jpg"))
 	table := filepath.Join(lay(t, contents{"list.csv": "image,label\n" + rows(1, "%s,%s", "a", "b")}), "list.csv")
@@ -488,13 +500,13 @@ func TestTablesElsewhere(t *testing.T) {
 		{both, Options{Labels: "two.csv", Images: "photos"}, ": c 1, d 1"},
 	} {
 		d, err := Read(t.Context(), c.path, c.options)
-		if err != nil || d.Err() != nil || described(d) != c.want {
-			t.Errorf("%+v: %v, %v, %s", c.options, err, d.Err(), described(d))
+		if err != nil || d.Err() != nil || describe(d) != c.want {
+			t.Errorf("%+v: %v, %v, %s", c.options, err, d.Err(), describe(d))
 		}
 	}
 }
 
-// TestDivisionsOfLayouts: what each layout is divided into.
+// TestDivisionsOfLayouts checks the splits of each layout.
 func TestDivisionsOfLayouts(t *testing.T) {
 	rule := SplitRule{Validation: 0.25, Test: 0.25, Seed: 1}
 	folds := SplitRule{Validation: 0.25, Test: 0.25, Seed: 1, Folds: 4, Fold: 2}
@@ -533,14 +545,13 @@ func TestDivisionsOfLayouts(t *testing.T) {
 		if len(s.Train.Samples) != c.train || len(s.Validation.Samples) != c.validation || test != c.test ||
 			pooled != c.pooled {
 			t.Errorf("%s: %d, %d, %d of %q, want %d, %d, %d of %q", name, len(s.Train.Samples),
-				len(s.Validation.Samples), test,
-				pooled, c.train, c.validation, c.test, c.pooled)
+				len(s.Validation.Samples), test, pooled, c.train, c.validation, c.test, c.pooled)
 		}
 	}
 }
 
-// TestRefused: what training refuses is a problem that says what to do, and the rest is
-// read all the same.
+// TestRefused checks that everything for which training refuses a data set is a problem that says
+// what to do, and that the rest is read.
 func TestRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		files   contents
@@ -553,12 +564,10 @@ func TestRefused(t *testing.T) {
 		"only empty folders": {contents{"a/": "", "b/": ""}, Options{}, "2 empty folders", ""},
 		"loose pictures":     {contents{"1.jpg": "", "2.jpg": ""}, Options{}, "folder for each class", ""},
 		"splits without class folders": {pictures(1, "train", "test"), Options{},
-			`"test", "train" have no class folders`,
-			""},
+			`"test", "train" have no class folders`, ""},
 		"two for validation": {pictures(1, "train/a", "val/a", "valid/a"), Options{}, `"val", "valid"`,
 			"train: a 1; validation: a 2"},
-		"no columns": {contents{"images.csv": "a,b\n1,2\n"}, Options{}, `none of its columns "a", "b"`,
-			""},
+		"no columns": {contents{"images.csv": "a,b\n1,2\n"}, Options{}, `none of its columns "a", "b"`, ""},
 		"no label column": {contents{"images.csv": "image,b\n1,2\n", "1.jpg": ""}, Options{},
 			"known to have labels", ""},
 		"unknown columns": {contents{"images.csv": "image,label\n1,2\n", "1.jpg": ""},
@@ -579,9 +588,9 @@ func TestRefused(t *testing.T) {
 			Options{}, `"x.csv", "y.csv"`, ""},
 		"no folder of images": {contents{"images.csv": "image,label\n1,a\n", "1.jpg": ""}, Options{Images: "nix"},
 			"not a folder", ""},
-		"a class without pictures": {pictures(1, "a", "b"), Options{Classes: []string{"a", "c"}}, `"c" was asked for`,
-			": a 1"},
-		"a blank class":      {pictures(1, "a", " "), Options{}, "name is blank", ":  1, a 1"},
+		"a class without pictures": {pictures(1, "a", "b"), Options{Classes: []string{"a", "c"}},
+			`the requested class "c"`, ": a 1"},
+		"a blank class":      {pictures(1, "a", " "), Options{}, "a blank name", ":  1, a 1"},
 		"control characters": {pictures(1, "a", "b\x1b[2J"), Options{}, `"b\x1b[2J"`, ": a 1, b\x1b[2J 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -592,14 +601,18 @@ func TestRefused(t *testing.T) {
 			if err := d.Err(); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
-			if got := described(d); got != c.rest {
+			if got := describe(d); got != c.rest {
 				t.Errorf("read %q, want %q", got, c.rest)
 			}
 			if _, err := d.Split(DefaultSplitRule()); err == nil {
-				t.Error("it was divided all the same")
+				t.Error("it was divided")
 			}
 		})
 	}
+}
+
+// TestReadErrors has options and paths for which Read fails.
+func TestReadErrors(t *testing.T) {
 	for name, o := range map[string]Options{
 		"group twice": {GroupBy: "a", GroupPattern: "b"}, "pattern": {GroupPattern: "("}, "no table": {GroupBy: "a"},
 		"no match":         {GroupPattern: "zzz"},
@@ -625,7 +638,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestWarnings: what is odd is said, and no reason to refuse.
+// TestWarnings checks the warnings and notes about data sets that are not refused.
 func TestWarnings(t *testing.T) {
 	d, err := Read(t.Context(), lay(t, pictures(3, "T-Shirt", "t-shirt", "Hat")), Options{Exclude: []string{"Socks"},
 		Merge: map[string]string{"hat": "cap"}})
@@ -636,27 +649,25 @@ func TestWarnings(t *testing.T) {
 		`"T-Shirt", "t-shirt"`) {
 		t.Errorf("%+v", d.Problems)
 	}
-	for want, files := range map[string]contents{
-		`"hat", "hat\u200b"`: pictures(1, "hat", "hat\u200b"),
-	} {
-		d, err := Read(t.Context(), lay(t, files), Options{})
-		if err != nil || d.Err() != nil || len(d.Problems) == 0 || !strings.Contains(d.Problems[0].Message, want) {
-			t.Errorf("%v, %+v, want %s", err, d.Problems, want)
-		}
+	invisible, err := Read(t.Context(), lay(t, pictures(1, "hat", "hat\u200b")), Options{})
+	if err != nil || invisible.Err() != nil || len(invisible.Problems) == 0 ||
+		!strings.Contains(invisible.Problems[0].Message, `"hat", "hat\u200b"`) {
+		t.Errorf("%v, %+v", err, invisible.Problems)
 	}
 	for label, merge := range map[string]map[string]string{ // a label's own name counts, then the first
-		"hat": {"Hat": "x", "hat": "y", "HAT": "z"}, "Hat": {"HAT": "z", "Hat": "y", "hat": "x"}, "haT": {"HAT": "y",
-			"Hat": "x", "hat": "z"},
+		"hat": {"Hat": "x", "hat": "y", "HAT": "z"},
+		"Hat": {"HAT": "z", "Hat": "y", "hat": "x"},
+		"haT": {"HAT": "y", "Hat": "x", "hat": "z"},
 	} {
-		d, err := Read(t.Context(), lay(t, pictures(1, label, "b")), Options{Merge: merge})
-		if err != nil || described(d) != ": b 1, y 1" || strings.Count(strings.Join(d.Notes, "\n"),
-			"is renamed otherwise") != 2 {
-			t.Errorf("%s: %v, %s, %q", label, err, described(d), d.Notes)
+		merged, err := Read(t.Context(), lay(t, pictures(1, label, "b")), Options{Merge: merge})
+		if err != nil || describe(merged) != ": b 1, y 1" ||
+			strings.Count(strings.Join(merged.Notes, "\n"), "is renamed otherwise") != 2 {
+			t.Errorf("%s: %v, %s, %q", label, err, describe(merged), merged.Notes)
 		}
 	}
 	notes := strings.Join(d.Notes, "\n")
 	if !strings.Contains(notes, `exclude: no picture is labelled "Socks"`) || !strings.Contains(notes,
-		`merge: "hat" is taken for the label "Hat"`) {
+		`merge: "hat" is read as the label "Hat"`) {
 		t.Errorf("notes %q", notes)
 	}
 }
@@ -688,16 +699,16 @@ func TestClassesNamedLikeSplits(t *testing.T) {
 	}
 }
 
-// TestNotesOfLayouts: what was decided is said, and what lies beside a nested data set is
-// counted.
+// TestNotesOfLayouts checks that notes say what was decided, and that what lies beside a nested data
+// set is counted.
 func TestNotesOfLayouts(t *testing.T) {
 	for want, files := range map[string]contents{
-		"labels.csv is ignored: the folders say": with(pictures(1, "train/a", "val/a"),
+		"labels.csv is ignored: the folders give": with(pictures(1, "train/a", "val/a"),
 			contents{"labels.csv": "name,label\nx,a\n"}),
 		"notes.csv is ignored: it has no columns": with(pictures(1, "a", "b"), contents{"notes.csv": "x,y\n"}),
 		"list.csv is ignored: its pictures": with(pictures(1, "a", "b"),
 			contents{"list.csv": "image,label\nnix,a\n"}),
-		`"dev" in it is no split`: with(flat(1, 2, "", ".jpg"),
+		`"dev" is not a split`: with(flat(1, 2, "", ".jpg"),
 			contents{"images.csv": "image,label,split\np0-0,a,train\np1-0,b,dev\n"}),
 		"sample_submission.csv is ignored: one table": {"a.jpg": "", "b.jpg": "", "labels.csv": "id,label\na,1\nb,2\n",
 			"sample_submission.csv": "id,label\nb,3\n"},
@@ -715,7 +726,7 @@ func TestNotesOfLayouts(t *testing.T) {
 	d, err := Read(t.Context(), lay(t, with(pictures(1, "set/a", "set/b", "__MACOSX/set"), contents{"loose.jpg": ""})),
 		Options{})
 	if err != nil || d.Tally.Count(ReasonHidden) != 1 || d.Tally.Count(ReasonOutside) != 1 ||
-		described(d) != ": a 1, b 1" {
+		describe(d) != ": a 1, b 1" {
 		t.Errorf("%v, %v", err, d.Tally.Counts())
 	}
 }
@@ -731,9 +742,9 @@ func TestOneFileOfTwoNames(t *testing.T) {
 	t.Chdir(root)
 	for _, path := range []string{"d", root} {
 		d, err := Read(t.Context(), path, Options{})
-		if err != nil || described(d) != ": a 1, b 1" || d.Tally.Count(ReasonConflict) != 1 ||
+		if err != nil || describe(d) != ": a 1, b 1" || d.Tally.Count(ReasonConflict) != 1 ||
 			d.Tally.Count(ReasonRepeated) != 1 {
-			t.Errorf("%s: %v, %s, %v", path, err, described(d), d.Tally.Counts())
+			t.Errorf("%s: %v, %s, %v", path, err, describe(d), d.Tally.Counts())
 		}
 	}
 }
@@ -823,15 +834,15 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := described(d); got != ": bag 2, hat 2, shoes 3" || d.Tally.Count(ReasonMissing) != 1 ||
+	if got := describe(d); got != ": bag 2, hat 2, shoes 3" || d.Tally.Count(ReasonMissing) != 1 ||
 		d.Tally.Count(ReasonRepeated) != 1 {
 		t.Errorf("%s, %v", got, d.Tally.Counts())
 	}
 	for name, to := range map[string]string{"hat/up": "..", "hat/self": "../hat", "hat/round": "round"} {
-		root := lay(t, pictures(1, "hat", "shoes"))
+		root = lay(t, pictures(1, "hat", "shoes"))
 		link(to, root, name)
-		if _, err := Read(t.Context(), root, Options{}); !errors.Is(err, ErrLinkLoop) || !strings.Contains(err.Error(),
-			name[4:]) {
+		if _, err := Read(t.Context(), root, Options{}); !errors.Is(err, ErrLinkLoop) ||
+			!strings.Contains(err.Error(), name[4:]) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := Pictures(t.Context(), root, &Tally{}); !errors.Is(err, ErrLinkLoop) {
@@ -848,7 +859,7 @@ func TestLinks(t *testing.T) {
 		link("../"+fmt.Sprint(i), root, fmt.Sprintf("hat/%d/a", i+1))
 		link("../"+fmt.Sprint(i), root, fmt.Sprintf("hat/%d/b", i+1))
 	}
-	if d, err := Read(t.Context(), root, Options{}); err != nil || described(d) != ": hat 1, shoes 1" {
+	if d, err := Read(t.Context(), root, Options{}); err != nil || describe(d) != ": hat 1, shoes 1" {
 		t.Errorf("%v", err)
 	}
 }
@@ -860,7 +871,7 @@ func TestSpecialFiles(t *testing.T) {
 		t.Skip("no pipes here:", err)
 	}
 	d, err := Read(t.Context(), root, Options{})
-	if err != nil || described(d) != ": hat 2, shoes 2" || d.Tally.Count(ReasonNotPicture) != 1 {
+	if err != nil || describe(d) != ": hat 2, shoes 2" || d.Tally.Count(ReasonNotPicture) != 1 {
 		t.Errorf("%v", err)
 	}
 }
@@ -870,7 +881,7 @@ func TestPicturesIn(t *testing.T) {
 	root := lay(t, with(pictures(1, "a/deep", "b"), contents{"a/x.txt": "", "c.jpg": "",
 		"list.csv": "file\nc\na/deep/a_deep-0\nnix\n"}))
 	archive := filepath.Join(t.TempDir(), "x.zip")
-	if err := os.WriteFile(archive, zipped(t, pictures(2, "q")), 0o644); err != nil {
+	if err := os.WriteFile(archive, packZip(t, pictures(2, "q")), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]struct {

@@ -69,8 +69,8 @@ func (e *DownloadError) Unwrap() error { return e.Err }
 type DigestError struct{ Want, Got string }
 
 func (e *DigestError) Error() string {
-	return fmt.Sprintf("the pictures are not those expected: their digest is %s, not %s; either the archive is damaged "+
-		"or the data set has changed", e.Got, e.Want)
+	return fmt.Sprintf("the pictures are not those expected: their digest is %s, not %s; either the archive is "+
+		"damaged or the data set has changed", e.Got, e.Want)
 }
 
 // Pull downloads a source, checks its digest and unpacks it to a folder, which must not exist
@@ -130,12 +130,12 @@ func unzip(ctx context.Context, archive []byte, to string, maxBytes int64) error
 	from := bytes.NewReader(archive)
 	r, err := zip.NewReader(from, int64(len(archive)))
 	if err != nil {
-		return refuseArchive("%w", err)
+		return newArchiveError("%w", err)
 	}
 	top := findOnlyFolder(r.File)
 	u := &unpacker{
 		to: to, maxFiles: maxFiles, maxBytes: maxBytes,
-		link:   func(name, _ string) error { return refuseArchive("%q is not a file", name) },
+		link:   func(name, _ string) error { return newArchiveError("%q is not a file", name) },
 		rename: func(name string) string { return strings.TrimPrefix(name, top) },
 	}
 	return u.unpack(ctx, from, "zip", int64(len(archive)))

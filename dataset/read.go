@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 )
 
-// Layout is how a data set lies in its folder.
+// Layout is the way in which a data set is stored.
 type Layout string
 
 // The layouts.
@@ -32,7 +32,7 @@ const (
 	Test       = "test"
 )
 
-// splitFolders are the names of folders, in lower case, that each split may have.
+// splitFolders has the possible names, in lower case, of each split's folder.
 var splitFolders = []struct {
 	split string
 	names []string
@@ -42,8 +42,8 @@ var splitFolders = []struct {
 	{Test, []string{"test", "testing"}},
 }
 
-// splitOf returns the split that a name stands for, "" for any other name.
-func splitOf(name string) string {
+// parseSplit returns the split that a name means, or "".
+func parseSplit(name string) string {
 	for _, s := range splitFolders {
 		if slices.Contains(s.names, strings.ToLower(strings.TrimSpace(name))) {
 			return s.split
@@ -57,20 +57,20 @@ type ProblemKind string
 
 // The kinds of problems.
 const (
-	ProblemLayout    ProblemKind = "layout"     // nothing can be read
+	ProblemLayout    ProblemKind = "layout"     // the folders
 	ProblemTable     ProblemKind = "table"      // the table, or one of its columns
-	ProblemClasses   ProblemKind = "classes"    // a class that has no pictures where it needs some
+	ProblemClasses   ProblemKind = "classes"    // a class without pictures in a split that needs some
 	ProblemDivision  ProblemKind = "division"   // pictures that cannot be divided into splits
-	ProblemAlike     ProblemKind = "alike"      // labels that differ in case, spaces or invisible characters only
-	ProblemGroupLeak ProblemKind = "group_leak" // a group that lies in several splits
+	ProblemAlike     ProblemKind = "alike"      // labels that differ only in case, spaces or invisible characters
+	ProblemGroupLeak ProblemKind = "group_leak" // a group in several splits
 )
 
 // Problem is something wrong with a data set.
 type Problem struct {
 	Kind    ProblemKind `json:"kind"`
 	Message string      `json:"message"`
-	// Refused says that training refuses the data set because of it; the others are
-	// warnings.
+	// Refused says that training refuses the data set because of the problem; other problems
+	// are warnings.
 	Refused bool `json:"refused"`
 	// Err is the cause, or nil.
 	Err error `json:"-"`
@@ -81,65 +81,64 @@ func (p Problem) Error() string { return "data set: " + p.Message }
 // Unwrap returns the cause.
 func (p Problem) Unwrap() error { return p.Err }
 
-// Part is the pictures of one split as they lie, or all of a data set without splits.
+// Part has the pictures of one of the data set's own splits, or all if it has no splits.
 type Part struct {
 	Name string // Train, Validation, Test, or "" without splits
 	Set  *Set
 }
 
-// Data is a data set as it was found: what Read makes of it, before it is divided.
+// Data is a data set as Read found it, before it is divided.
 type Data struct {
-	Path    string // as it was named
-	Folder  string // that was read: Path, or where its archive was unpacked
+	Path    string // as it was given
+	Folder  string // Path, or the folder to which its archive was unpacked
 	Layout  Layout
-	Table   *Table   // nil for class folders; the last, if there is one for each split
-	Images  string   // the folder that the table's names are relative to
+	Table   *Table   // nil for class folders; the last one, if each split has its own
+	Images  string   // the folder to which the table's names are relative
 	Columns Columns  // of the table
-	Labels  []string // of all pictures that were found, before Options choose; sorted
-	// Classes are the labels that are left, sorted.
+	Labels  []string // of all pictures found, before Options select any; sorted
+	// Classes are the labels after Options renamed and selected them, sorted.
 	Classes []string
 	Parts   []Part
-	// Rows are the rows of tables that name pictures that are there, as the tables have
-	// them: before Options rename and choose labels.
+	// Rows are the rows of tables whose pictures exist, before Options rename and select labels.
 	Rows     []Row
 	Tally    Tally     // what gave no picture
-	Notes    []string  // what a person should know of how the data set was read
+	Notes    []string  // what a person should know about how the data set was read
 	Problems []Problem // what is wrong with it
-	// Contributors are columns that look as if they named who made a picture: pictures
-	// of one such group should be in one split.
+	// Contributors are columns that seem to say who made a picture. The pictures of each of
+	// their groups should be in one split.
 	Contributors []Contributor
-	Grouped      bool // by Options
+	Grouped      bool // the pictures have groups
 
-	listings   []*files // of the folders of a table's pictures
-	unlabelled bool     // a table's labels do not matter
+	listings   []*files // the folders with a table's pictures
+	unlabelled bool     // read pictures without labels
 }
 
-// Columns are the places of a table's columns, −1 where the table has none.
+// Columns has the indices of a table's columns, −1 for columns that it lacks.
 type Columns struct{ Image, Label, Group, Split int }
 
-// found is a picture with its label, before Options choose among the labels.
-type found struct {
+// foundPicture is a picture with its label, before Options select labels.
+type foundPicture struct {
 	path, label, group, part string
-	line                     int // of the table
+	line                     int // in the table
 }
 
 // Read reads a data set, which is one of
 //
-//   - a folder with the folders train and validation (or val, or valid) or test, in any
-//     letter case, each with a folder for each class;
-//   - a folder with a folder for each class. Pictures deeper below belong to the class;
+//   - a folder with the folders train and validation (or val, or valid) or test, in any letter
+//     case, each with a folder for each class;
+//   - a folder with a folder for each class; pictures at any depth below belong to the class;
 //   - a table, or a folder with one: see Table and Options;
 //   - a zip, tar or tar.gz archive of one of these.
 //
-// Symbolic links are followed. What is wrong with the data set is in Data.Problems, of
-// which Data.Err joins those that training refuses. Read itself fails for options that
-// cannot work, a path that cannot be read, links that form a loop, an archive that cannot
-// be unpacked, and when ctx ends.
+// Read follows symbolic links. What is wrong with the data set is in Data.Problems; Data.Err
+// joins those because of which training refuses it. Read itself fails for invalid options, a
+// path that cannot be read, links that form a loop, an archive that cannot be unpacked, and when
+// ctx ends.
 func Read(ctx context.Context, path string, o Options) (*Data, error) {
 	return read(ctx, path, o, false)
 }
 
-// read is Read, which may take the pictures of a table whatever their labels.
+// read does the work of Read. If unlabelled, it ignores the labels in a table.
 func read(ctx context.Context, path string, o Options, unlabelled bool) (*Data, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -153,53 +152,60 @@ func read(ctx context.Context, path string, o Options, unlabelled bool) (*Data, 
 	if err != nil {
 		return nil, fmt.Errorf("data set: %w", err)
 	}
-	packed := false
-	if !info.IsDir() {
-		if kind := archiveKind(path); kind != "" {
-			if d.Folder, err = unpackToCache(ctx, path, kind, o, &d.Tally); err != nil {
-				return nil, err
-			}
-			packed = true
-		} else {
-			if ending := strings.ToLower(filepath.Ext(path)); !slices.Contains(tableEndings, ending) && ending != ".txt" {
-				return nil,
-					fmt.Errorf("data set %s: it is neither a folder, a table (.csv, .tsv) nor an archive (zip, "+
-						"tar, tar.gz)", path)
-			}
-			if o.Labels == "" {
-				o.Labels = path
-			}
-			d.Folder = filepath.Dir(path)
-		}
+	packed, err := d.openFile(ctx, info, &o)
+	if err != nil {
+		return nil, err
 	}
-	o.Labels, o.Images = d.beside(o.Labels), d.beside(o.Images)
+	o.Labels, o.Images = d.resolvePath(o.Labels), d.resolvePath(o.Images)
 	all, err := d.find(ctx, o, packed)
 	if err != nil {
 		return nil, err
 	}
 	if d.Layout == LayoutTable {
-		if err := d.loseUnlisted(ctx, info.IsDir() || packed); err != nil {
+		if err = d.skipUnlisted(ctx, info.IsDir() || packed); err != nil {
 			return nil, err
 		}
 	}
-	if err := d.group(all, o); err != nil {
+	if err = d.assignGroups(all, o); err != nil {
 		return nil, err
 	}
-	d.choose(all, o)
+	d.chooseClasses(all, o)
 	return d, nil
 }
 
-// beside returns a path that options name: as it is, or, where nothing is there, that in
-// the data set's folder.
-func (d *Data) beside(path string) string {
+// openFile sets the folder of a data set whose path is a file: it unpacks an archive, and takes any
+// other file for the table with the labels. packed says that the file is an archive.
+func (d *Data) openFile(ctx context.Context, info fs.FileInfo, o *Options) (packed bool, err error) {
+	if info.IsDir() {
+		return false, nil
+	}
+	if kind := detectArchive(d.Path); kind != "" {
+		d.Folder, err = unpackToCache(ctx, d.Path, kind, *o, &d.Tally)
+		return true, err
+	}
+	if extension := strings.ToLower(filepath.Ext(d.Path)); !slices.Contains(tableExtensions, extension) &&
+		extension != ".txt" {
+		return false, fmt.Errorf("data set %s: it is neither a folder, a table (.csv, .tsv) nor an archive (zip, tar, "+
+			"tar.gz)", d.Path)
+	}
+	if o.Labels == "" {
+		o.Labels = d.Path
+	}
+	d.Folder = filepath.Dir(d.Path)
+	return false, nil
+}
+
+// resolvePath returns a path from the options, or the same path in the data set's folder if only
+// that exists.
+func (d *Data) resolvePath(path string) string {
 	if inside := filepath.Join(d.Folder, path); path != "" && !exists(path) && exists(inside) {
 		return inside
 	}
 	return path
 }
 
-// Open returns all pictures of a data set that needs no options, those of its splits
-// together. What training refuses is an error.
+// Open returns all pictures of a data set that needs no options, with its splits joined. Its
+// error has the problems because of which training would refuse the data set.
 func Open(path string) (*Set, error) {
 	d, err := Read(context.Background(), path, Options{})
 	if err != nil {
@@ -208,8 +214,8 @@ func Open(path string) (*Set, error) {
 	return d.All(), d.Err()
 }
 
-// OpenSplits returns the splits of a data set that needs no options: as they lie, or
-// divided by the rule.
+// OpenSplits returns the splits of a data set that needs no options: its own, or those that the
+// rule makes.
 func OpenSplits(path string, rule SplitRule) (*Splits, error) {
 	d, err := Read(context.Background(), path, Options{})
 	if err != nil {
@@ -218,24 +224,26 @@ func OpenSplits(path string, rule SplitRule) (*Splits, error) {
 	return d.Split(rule)
 }
 
-// refuse notes a problem that training refuses.
-func (d *Data) refuse(kind ProblemKind, cause error, format string, args ...any) {
+// addProblem adds a problem because of which training refuses the data set.
+func (d *Data) addProblem(kind ProblemKind, cause error, format string, args ...any) {
 	d.Problems = append(d.Problems, Problem{kind, fmt.Sprintf(format, args...), true, cause})
 }
 
-// warn notes a problem that training does not mind.
-func (d *Data) warn(kind ProblemKind, format string, args ...any) {
+// addWarning adds a problem that training accepts.
+func (d *Data) addWarning(kind ProblemKind, format string, args ...any) {
 	d.Problems = append(d.Problems, Problem{kind, fmt.Sprintf(format, args...), false, nil})
 }
 
-func (d *Data) note(format string, args ...any) {
+// addNote adds a note.
+func (d *Data) addNote(format string, args ...any) {
 	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
 }
 
-// Err returns the problems that training refuses, joined; nil if there are none.
-func (d *Data) Err() error { return refused(d.Problems) }
+// Err joins the problems because of which training refuses the data set.
+func (d *Data) Err() error { return joinRefused(d.Problems) }
 
-func refused(problems []Problem) error {
+// joinRefused joins the problems that are Refused.
+func joinRefused(problems []Problem) error {
 	var errs []error
 	for _, p := range problems {
 		if p.Refused {
@@ -245,7 +253,7 @@ func refused(problems []Problem) error {
 	return errors.Join(errs...)
 }
 
-// All returns the pictures of all splits together, sorted by class, then path.
+// All returns the pictures of all splits, sorted by class, then path.
 func (d *Data) All() *Set {
 	all := &Set{Folder: d.Path, Classes: d.Classes}
 	for _, p := range d.Parts {
@@ -255,7 +263,7 @@ func (d *Data) All() *Set {
 	return all
 }
 
-// Part returns the pictures of a split as they lie, nil if the data set lacks it.
+// Part returns the pictures of one of the data set's own splits, or nil.
 func (d *Data) Part(name string) *Set {
 	for _, p := range d.Parts {
 		if p.Name == name {
@@ -265,15 +273,15 @@ func (d *Data) Part(name string) *Set {
 	return nil
 }
 
-// subfolders lists the folders in a folder by name, hidden ones apart.
-func subfolders(folder string) ([]string, error) {
+// listFolders returns the names of the folders in a folder, without hidden ones.
+func listFolders(folder string) ([]string, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, fmt.Errorf("data set: %w", err)
 	}
 	var names []string
 	for _, e := range entries {
-		if hidden(e.Name()) {
+		if isHidden(e.Name()) {
 			continue
 		}
 		if info, err := os.Stat(filepath.Join(folder, e.Name())); err == nil && info.IsDir() {
@@ -283,79 +291,66 @@ func subfolders(folder string) ([]string, error) {
 	return names, nil
 }
 
-// splitsIn says which of some folders in a folder are splits: by the split's name, the
-// names of its folders. A folder train whose pictures lie in it directly is a class, or
+// findSplits returns which of the named folders in a folder are splits: for each split, the names
+// of its folders. A split has folders in it. A folder train with only pictures is a class, or has
 // the pictures of a table.
-func splitsIn(folder string, names []string) map[string][]string {
+func findSplits(folder string, names []string) map[string][]string {
 	splits := map[string][]string{}
 	for _, name := range names {
-		split := splitOf(name)
+		split := parseSplit(name)
 		if split == "" {
 			continue
 		}
-		if inner, err := subfolders(filepath.Join(folder, name)); err == nil && len(inner) > 0 {
+		if inner, err := listFolders(filepath.Join(folder, name)); err == nil && len(inner) > 0 {
 			splits[split] = append(splits[split], name)
 		}
 	}
 	return splits
 }
 
-// find lists the pictures of the data set with their labels: the one place that knows
-// the layouts.
-func (d *Data) find(ctx context.Context, o Options, packed bool) ([]found, error) {
+// find finds the pictures of the data set with their labels. It alone knows the layouts.
+func (d *Data) find(ctx context.Context, o Options, packed bool) ([]foundPicture, error) {
 	if o.Labels != "" {
 		return d.findInTable(ctx, o, o.Labels, packed)
 	}
 	const maxNested = 4 // folders that hold nothing but one other
 	for range maxNested {
-		names, err := subfolders(d.Folder)
+		names, err := listFolders(d.Folder)
 		if err != nil {
 			return nil, err
 		}
-		tables, err := d.tablesIn(ctx, d.Folder, o)
+		tables, err := d.listTables(ctx, d.Folder, o)
 		if err != nil {
 			return nil, err
 		}
-		splits := splitsIn(d.Folder, names)
+		splits := findSplits(d.Folder, names)
 		if len(splits[Train]) > 0 || len(splits) > 0 && len(splits) == len(names) {
-			d.noteIgnored(tables.fit, "the folders say the labels")
+			d.noteIgnoredTables(tables.fit, "the folders give the labels")
 			return d.findInSplits(ctx, names, splits)
 		}
-		parts, err := d.splitTables(ctx, names, o, tables)
+		parts, err := d.findSplitTables(ctx, names, o, tables)
 		if err != nil {
 			return nil, err
 		}
 		if parts != nil {
 			return d.findInTables(ctx, o, parts, packed)
 		}
-		// An archive, or a download, often has all in one folder.
+		// Archives and downloads often have everything in one folder.
 		inner := ""
 		if len(names) == 1 && d.isDataSet(ctx, filepath.Join(d.Folder, names[0]), o) {
 			inner = filepath.Join(d.Folder, names[0])
 		}
-		switch table, likely := chooseTable(tables.fit); {
-		case table == "" && len(tables.fit) > 1 && len(names) < 2:
-			d.Layout = LayoutTable
-			d.refuse(ProblemTable, nil, "%s has several tables with pictures and labels: %s; name one of them",
-				d.Folder,
-				quoted(baseNames(tables.fit)))
+		table, failed := d.chooseTable(ctx, o, names, tables, inner)
+		switch {
+		case failed:
 			return nil, nil
-		case table != "" && (likely || len(names) < 2 || d.tableFits(ctx, o, table)):
-			d.note("the labels are those of %s", table)
-			others := slices.DeleteFunc(tables.fit, func(t string) bool { return t == table })
-			d.noteIgnored(others, "one table is read; name another with its path")
-			return d.findInTable(ctx, o, table, packed)
 		case table != "":
-			d.noteIgnored(tables.fit, "its pictures are not found, so the class folders are read")
-		case inner == "" && len(names) < 2 && len(tables.unfit) > 0:
-			return d.findInTable(ctx, o, surest(tables.unfit), packed) // which says what it lacks
-		}
-		d.noteIgnored(tables.unfit, "it has no columns that are known to name pictures and labels")
-		if inner == "" {
+			return d.findInTable(ctx, o, table, packed)
+		case inner == "":
 			return d.findInClasses(ctx, names)
 		}
-		d.note("the data set is in %s", inner)
-		if err := d.loseLoose(d.Folder); err != nil {
+		d.addNote("the data set is in %s", inner)
+		if err := d.skipLooseFiles(d.Folder); err != nil {
 			return nil, err
 		}
 		d.Folder = inner
@@ -363,26 +358,52 @@ func (d *Data) find(ctx context.Context, o Options, packed bool) ([]found, error
 	return d.findInClasses(ctx, nil)
 }
 
-// noteIgnored tells of tables that are not read.
-func (d *Data) noteIgnored(tables []string, why string) {
+// chooseTable returns which of the tables in the data set's folder to read, or "" for none. names
+// are the folders beside the tables, and inner is the only one if it may be the data set. If a
+// person has to choose, chooseTable adds a problem, and failed is true.
+func (d *Data) chooseTable(ctx context.Context, o Options, names []string, tables tableList,
+	inner string) (table string, failed bool) {
+	table, likely := chooseByName(tables.fit)
+	switch {
+	case table == "" && len(tables.fit) > 1 && len(names) < 2:
+		d.Layout = LayoutTable
+		d.addProblem(ProblemTable, nil, "%s has several tables with pictures and labels: %s; name one of them",
+			d.Folder, quoteNames(baseNames(tables.fit)))
+		return "", true
+	case table != "" && (likely || len(names) < 2 || d.tableNamesPictures(ctx, o, table)):
+		d.addNote("the labels are those of %s", table)
+		others := slices.DeleteFunc(tables.fit, func(t string) bool { return t == table })
+		d.noteIgnoredTables(others, "one table is read; to read this one, give its path")
+		return table, false
+	case table != "":
+		d.noteIgnoredTables(tables.fit, "its pictures are missing, so the class folders are read")
+	case inner == "" && len(names) < 2 && len(tables.unfit) > 0:
+		return findLikeliest(tables.unfit), false // reading it says what it lacks
+	}
+	d.noteIgnoredTables(tables.unfit, "it has no columns with the usual names for pictures and labels")
+	return "", false
+}
+
+// noteIgnoredTables notes which tables are not read, and why.
+func (d *Data) noteIgnoredTables(tables []string, why string) {
 	for _, t := range tables {
-		d.note("%s is ignored: %s", filepath.Base(t), why)
+		d.addNote("%s is ignored: %s", filepath.Base(t), why)
 	}
 }
 
-// isDataSet reports whether a folder is one of several classes, splits or a table.
+// isDataSet reports whether a folder has several classes, splits or a table.
 func (d *Data) isDataSet(ctx context.Context, folder string, o Options) bool {
 	const maxDepth = 3 // of folders that hold nothing but one other
 	for range maxDepth {
-		names, err := subfolders(folder)
+		names, err := listFolders(folder)
 		if err != nil {
 			return false
 		}
-		tables, err := d.tablesIn(ctx, folder, o)
+		tables, err := d.listTables(ctx, folder, o)
 		if err != nil {
 			return false
 		}
-		if len(names) > 1 || len(tables.fit) > 0 || len(splitsIn(folder, names)) > 0 {
+		if len(names) > 1 || len(tables.fit) > 0 || len(findSplits(folder, names)) > 0 {
 			return true
 		}
 		if len(names) == 0 {
@@ -393,29 +414,28 @@ func (d *Data) isDataSet(ctx context.Context, folder string, o Options) bool {
 	return false
 }
 
-// findInSplits reads class folders below the folders of splits.
-func (d *Data) findInSplits(ctx context.Context, names []string, splits map[string][]string) ([]found, error) {
+// findInSplits finds the pictures in class folders below the folders of splits.
+func (d *Data) findInSplits(ctx context.Context, names []string, splits map[string][]string) ([]foundPicture, error) {
 	d.Layout = LayoutSplits
-	var all []found
+	var all []foundPicture
 	read := map[string]bool{}
 	for _, s := range splitFolders {
 		folders := splits[s.split]
 		if len(folders) > 1 {
-			d.refuse(ProblemLayout, nil, "%s has the folders %s, all for %s; keep one of them", d.Path,
-				quoted(folders),
-				s.split)
+			d.addProblem(ProblemLayout, nil, "%s has the folders %s, all for %s; keep one of them", d.Path,
+				quoteNames(folders), s.split)
 		}
 		for _, name := range folders {
 			read[name] = true
 			if name != s.split {
-				d.note("%s is the %s split", filepath.Join(d.Folder, name), s.split)
+				d.addNote("%s is the %s split", filepath.Join(d.Folder, name), s.split)
 			}
 			folder := filepath.Join(d.Folder, name)
-			classes, err := subfolders(folder)
+			classes, err := listFolders(folder)
 			if err != nil {
 				return nil, err
 			}
-			some, err := d.classFolders(ctx, folder, classes)
+			some, err := d.findInFolders(ctx, folder, classes)
 			if err != nil {
 				return nil, err
 			}
@@ -429,78 +449,77 @@ func (d *Data) findInSplits(ctx context.Context, names []string, splits map[stri
 		if read[name] {
 			continue
 		}
-		// Pictures that no class folder has, such as those of a competition's test.
+		// Pictures in no class folder are, for example, the test pictures of a competition.
 		reason, message := ReasonOutside, "outside train, validation and test"
-		if splitOf(name) != "" {
-			reason, message = ReasonNoLabel, "no class folder labels it"
+		if parseSplit(name) != "" {
+			reason, message = ReasonNoLabel, "it is in no class folder"
 		}
-		if err := d.lose(ctx, filepath.Join(d.Folder, name), reason, message); err != nil {
+		if err := d.skipFolder(ctx, filepath.Join(d.Folder, name), reason, message); err != nil {
 			return nil, err
 		}
 	}
-	return all, d.loseLoose(d.Folder)
+	return all, d.skipLooseFiles(d.Folder)
 }
 
-// findInClasses reads class folders.
-func (d *Data) findInClasses(ctx context.Context, names []string) ([]found, error) {
+// findInClasses finds the pictures in class folders.
+func (d *Data) findInClasses(ctx context.Context, names []string) ([]foundPicture, error) {
 	d.Layout = LayoutClasses
 	if len(names) == 0 {
-		d.refuse(ProblemLayout, ErrNoClasses,
+		d.addProblem(ProblemLayout, ErrNoClasses,
 			"%s: %v; it needs a folder for each class, or train and validation with a folder for each class, "+
 				"or a table with columns such as image and label", d.Path, ErrNoClasses)
 	}
-	if d.areSplits(names) {
+	if d.checkSplitNames(names) {
 		for _, name := range names {
-			if err := d.lose(ctx, filepath.Join(d.Folder, name), ReasonNoLabel, "no class folder labels it"); err != nil {
+			folder := filepath.Join(d.Folder, name)
+			if err := d.skipFolder(ctx, folder, ReasonNoLabel, "it is in no class folder"); err != nil {
 				return nil, err
 			}
 		}
-		return nil, d.loseLoose(d.Folder)
+		return nil, d.skipLooseFiles(d.Folder)
 	}
 	for _, name := range names {
 		folder := filepath.Join(d.Folder, name)
-		if inner, err := subfolders(folder); err == nil && len(splitsIn(folder, inner)) > 1 {
-			d.warn(ProblemLayout, "the folder %q is read as one class, but has splits in it: name %s to read these",
-				name,
-				folder)
+		if inner, err := listFolders(folder); err == nil && len(findSplits(folder, inner)) > 1 {
+			d.addWarning(ProblemLayout, "the folder %q is read as one class, but has splits in it; to read these, "+
+				"give the path %s", name, folder)
 		}
 	}
-	return d.classFolders(ctx, d.Folder, names)
+	return d.findInFolders(ctx, d.Folder, names)
 }
 
-// areSplits reports whether the folders seem to be splits of pictures that nothing
-// labels: all have names such as train and test, and nobody wants to tell these apart.
-// It refuses the data set then, and warns of names that only look like it, such as
-// seg_train and seg_test.
-func (d *Data) areSplits(names []string) bool {
+// checkSplitNames reports whether the folders seem to be splits of pictures without labels, since
+// all have names such as train and test. Then it adds a problem. It adds a warning if names only
+// resemble splits, such as seg_train and seg_test.
+func (d *Data) checkSplitNames(names []string) bool {
 	exact, like := map[string]bool{}, map[string]bool{}
 	var suspects []string
 	for _, name := range names {
 		words := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) })
-		if i := slices.IndexFunc(words, func(word string) bool { return splitOf(word) != "" }); i >= 0 {
-			like[splitOf(words[i])] = true
+		if i := slices.IndexFunc(words, func(word string) bool { return parseSplit(word) != "" }); i >= 0 {
+			like[parseSplit(words[i])] = true
 			suspects = append(suspects, name)
 		}
-		if split := splitOf(name); split != "" {
+		if split := parseSplit(name); split != "" {
 			exact[split] = true
 		}
 	}
 	switch {
 	case len(exact) > 1 && len(suspects) == len(names):
-		d.refuse(ProblemLayout, nil,
-			"the folders %s have no class folders, and there is no table that labels their pictures",
-			quoted(suspects))
+		d.addProblem(ProblemLayout, nil,
+			"the folders %s have no class folders, and no table labels their pictures",
+			quoteNames(suspects))
 		return true
 	case len(like) > 1:
-		d.warn(ProblemLayout, "the folders %s are read as classes, but have the names of splits", quoted(suspects))
+		d.addWarning(ProblemLayout, "the folders %s are read as classes, but have names like splits",
+			quoteNames(suspects))
 	}
 	return false
 }
 
-// classFolders lists the pictures of class folders: those deeper below belong to the
-// class as well.
-func (d *Data) classFolders(ctx context.Context, folder string, classes []string) ([]found, error) {
-	var all []found
+// findInFolders finds the pictures in class folders, at any depth.
+func (d *Data) findInFolders(ctx context.Context, folder string, classes []string) ([]foundPicture, error) {
+	var all []foundPicture
 	for _, class := range classes {
 		w, err := newWalker(ctx, filepath.Join(folder, class), &d.Tally)
 		if err != nil {
@@ -509,19 +528,19 @@ func (d *Data) classFolders(ctx context.Context, folder string, classes []string
 		if err := w.walk(filepath.Join(folder, class), w.root); err != nil {
 			return nil, err
 		}
-		for _, err := range w.unreadable { // which would be a class without a word
-			d.refuse(ProblemLayout, err, "a folder cannot be read: %v", err)
+		for _, err := range w.unreadable { // otherwise its pictures would be missing without notice
+			d.addProblem(ProblemLayout, err, "a folder cannot be read: %v", err)
 		}
 		for _, path := range w.found {
-			all = append(all, found{path: path, label: strings.TrimSpace(class)})
+			all = append(all, foundPicture{path: path, label: strings.TrimSpace(class)})
 		}
 	}
-	return all, d.loseLoose(folder)
+	return all, d.skipLooseFiles(folder)
 }
 
-// loseLoose counts what lies beside the folders that are read: pictures as a loss.
-// Other files, such as a read-me, are nobody's pictures.
-func (d *Data) loseLoose(folder string) error {
+// skipLooseFiles counts the pictures beside the folders that are read. Other files, such as a
+// README, do not count.
+func (d *Data) skipLooseFiles(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return fmt.Errorf("data set: %w", err)
@@ -530,21 +549,21 @@ func (d *Data) loseLoose(folder string) error {
 		path := filepath.Join(folder, e.Name())
 		info, err := os.Stat(path)
 		switch {
-		case hidden(e.Name()):
-			d.Tally.Add(ReasonHidden, path, "hidden or a system's file")
+		case isHidden(e.Name()):
+			d.Tally.Add(ReasonHidden, path, "a hidden or system file")
 		case err != nil && isLinkCycle(path):
 			return fmt.Errorf("data set: %q: %w; remove it", path, ErrLinkLoop)
 		case err != nil:
 			d.Tally.Add(ReasonMissing, path, "the link leads nowhere")
-		case info.Mode().IsRegular() && beginsLikePicture(path):
-			d.Tally.Add(ReasonOutside, path, "it lies in no class folder")
+		case info.Mode().IsRegular() && looksLikePicture(path):
+			d.Tally.Add(ReasonOutside, path, "it is in no class folder")
 		}
 	}
 	return nil
 }
 
-// lose counts the pictures below a folder that is not read.
-func (d *Data) lose(ctx context.Context, folder string, reason Reason, message string) error {
+// skipFolder counts the pictures below a folder that is not read.
+func (d *Data) skipFolder(ctx context.Context, folder string, reason Reason, message string) error {
 	var unused Tally
 	paths, err := Pictures(ctx, folder, &unused)
 	if err != nil {
@@ -556,8 +575,8 @@ func (d *Data) lose(ctx context.Context, folder string, reason Reason, message s
 	return nil
 }
 
-// group sets the group of each picture, as Options say.
-func (d *Data) group(all []found, o Options) error {
+// assignGroups sets the group of each picture, as the options say.
+func (d *Data) assignGroups(all []foundPicture, o Options) error {
 	if o.GroupBy != "" && d.Layout != LayoutTable {
 		return &OptionsError{"group_by", fmt.Sprintf("%s has no table, so no column %q; give a pattern for file names",
 			d.Path, o.GroupBy)}
@@ -565,29 +584,14 @@ func (d *Data) group(all []found, o Options) error {
 	if d.Grouped = d.Columns.Group >= 0 || o.GroupPattern != ""; !d.Grouped {
 		return nil
 	}
-	without := 0
+	option := "group_by"
 	if o.GroupPattern != "" {
-		pattern, err := regexp.Compile(o.GroupPattern)
-		if err != nil {
-			return &OptionsError{"group_pattern", err.Error()}
-		}
-		for i := range all {
-			name := filepath.Base(all[i].path)
-			if strings.Contains(o.GroupPattern, "/") {
-				if relative, err := filepath.Rel(d.Folder, all[i].path); err == nil {
-					name = filepath.ToSlash(relative)
-				}
-			}
-			m := pattern.FindStringSubmatch(name)
-			switch {
-			case m == nil:
-			case len(m) > 1:
-				all[i].group = m[1]
-			default:
-				all[i].group = m[0]
-			}
+		option = "group_pattern"
+		if err := d.matchGroups(all, o.GroupPattern); err != nil {
+			return &OptionsError{option, err.Error()}
 		}
 	}
+	without := 0
 	for _, f := range all {
 		if f.group == "" {
 			without++
@@ -595,20 +599,36 @@ func (d *Data) group(all []found, o Options) error {
 	}
 	switch {
 	case without == 0:
-	case without == len(all) && len(all) > 0:
-		option := "group_pattern"
-		if o.GroupBy != "" {
-			option = "group_by"
-		}
+	case without == len(all):
 		return &OptionsError{option, "no picture has a group"}
 	default:
-		d.note("%d %s without a group: each is a group of its own", without, plural(without, "picture"))
+		d.addNote("%d %s without a group: each is a group of its own", without, plural(without, "picture"))
 	}
 	return nil
 }
 
-// choose turns labels into classes, and pictures into parts.
-func (d *Data) choose(all []found, o Options) {
+// matchGroups sets the group of each picture whose name matches a pattern.
+func (d *Data) matchGroups(all []foundPicture, text string) error {
+	pattern, err := regexp.Compile(text)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		name := filepath.Base(all[i].path)
+		if strings.Contains(text, "/") {
+			if relative, err := filepath.Rel(d.Folder, all[i].path); err == nil {
+				name = filepath.ToSlash(relative)
+			}
+		}
+		if m := pattern.FindStringSubmatch(name); m != nil {
+			all[i].group = m[min(1, len(m)-1)]
+		}
+	}
+	return nil
+}
+
+// chooseClasses turns labels into classes, and pictures into parts.
+func (d *Data) chooseClasses(all []foundPicture, o Options) {
 	labels := map[string]bool{}
 	for _, f := range all {
 		labels[f.label] = true
@@ -616,15 +636,6 @@ func (d *Data) choose(all []found, o Options) {
 	d.Labels = slices.Sorted(maps.Keys(labels))
 	s, notes := newSelection(o, labels)
 	d.Notes = append(d.Notes, notes...)
-
-	// Rows of one file must agree, once labels are merged and chosen.
-	type first struct {
-		class string
-		at    int
-	}
-	file := fileNames(all)
-	byPath := map[string]first{}
-	conflicts := map[string]bool{}
 	kept := all[:0]
 	for _, f := range all {
 		class, ok := s.class(f.label)
@@ -633,43 +644,25 @@ func (d *Data) choose(all []found, o Options) {
 			continue
 		}
 		f.label = class
-		if d.Layout == LayoutTable {
-			if before, ok := byPath[file(f.path)]; ok {
-				if before.class != class {
-					conflicts[file(f.path)] = true
-				} else if !conflicts[file(f.path)] {
-					d.Tally.Add(ReasonRepeated, f.path, fmt.Sprintf("line %d repeats line %d", f.line, before.at))
-				}
-				continue
-			}
-			byPath[file(f.path)] = first{class, f.line}
-		}
 		kept = append(kept, f)
 	}
-	sets := map[string]*Set{}
+	if d.Layout == LayoutTable {
+		kept = d.dropRepeats(kept)
+	}
 	counts := map[string]int{}
 	for _, f := range kept {
-		if conflicts[file(f.path)] {
-			d.Tally.Add(ReasonConflict, f.path, "the table gives it several labels")
-			continue
-		}
 		counts[f.label]++
 	}
 	d.Classes = slices.Sorted(maps.Keys(counts))
-	index := map[string]int{}
-	for i, class := range d.Classes {
-		index[class] = i
-	}
+	sets := map[string]*Set{}
 	for _, f := range kept {
-		if conflicts[file(f.path)] {
-			continue
-		}
 		set := sets[f.part]
 		if set == nil {
 			set = &Set{Folder: d.Path, Classes: d.Classes}
 			sets[f.part] = set
 		}
-		set.Samples = append(set.Samples, Sample{Path: f.path, Label: index[f.label], Group: f.group})
+		label, _ := slices.BinarySearch(d.Classes, f.label)
+		set.Samples = append(set.Samples, Sample{Path: f.path, Label: label, Group: f.group})
 	}
 	for _, name := range []string{"", Train, Validation, Test} {
 		if set := sets[name]; set != nil {
@@ -677,14 +670,44 @@ func (d *Data) choose(all []found, o Options) {
 			d.Parts = append(d.Parts, Part{name, set})
 		}
 	}
-	d.judge(o, counts)
+	d.checkClasses(o, counts)
+	d.checkGroups()
 }
 
-// fileNames returns a function that gives all paths of a file one name, if some are
-// absolute and others are not. Links are different files.
-func fileNames(all []found) func(path string) string {
-	absolute := func(f found) bool { return filepath.IsAbs(f.path) }
-	relative := func(f found) bool { return !filepath.IsAbs(f.path) }
+// dropRepeats drops rows of a table that repeat another row's picture and class, and pictures
+// whose rows have different classes.
+func (d *Data) dropRepeats(all []foundPicture) []foundPicture {
+	identify := makeIdentity(all)
+	first := map[string]foundPicture{}
+	conflicts := map[string]bool{}
+	kept := all[:0]
+	for _, f := range all {
+		key := identify(f.path)
+		before, repeated := first[key]
+		switch {
+		case !repeated:
+			first[key] = f
+			kept = append(kept, f)
+		case before.label != f.label:
+			conflicts[key] = true
+		case !conflicts[key]:
+			d.Tally.Add(ReasonRepeated, f.path, fmt.Sprintf("line %d repeats line %d", f.line, before.line))
+		}
+	}
+	return slices.DeleteFunc(kept, func(f foundPicture) bool {
+		conflict := conflicts[identify(f.path)]
+		if conflict {
+			d.Tally.Add(ReasonConflict, f.path, "the table gives it several labels")
+		}
+		return conflict
+	})
+}
+
+// makeIdentity returns a function that returns the same text for all paths of a file, even if some
+// are absolute and others relative. A link is a file of its own.
+func makeIdentity(all []foundPicture) func(path string) string {
+	absolute := func(f foundPicture) bool { return filepath.IsAbs(f.path) }
+	relative := func(f foundPicture) bool { return !filepath.IsAbs(f.path) }
 	if working, err := os.Getwd(); err == nil && slices.ContainsFunc(all, absolute) && slices.ContainsFunc(all,
 		relative) {
 		return func(path string) string {
@@ -697,64 +720,64 @@ func fileNames(all []found) func(path string) string {
 	return filepath.Clean
 }
 
-// judge notes what is wrong with the classes.
-func (d *Data) judge(o Options, counts map[string]int) {
+// checkClasses adds the problems with the classes.
+func (d *Data) checkClasses(o Options, counts map[string]int) {
 	for _, class := range d.Classes {
 		if class == "" {
-			d.refuse(ProblemClasses, nil, "%s has a class folder whose name is blank: rename it", d.Path)
+			d.addProblem(ProblemClasses, nil, "%s has a class folder with a blank name; rename it", d.Path)
 		}
 		if strings.ContainsFunc(class, unicode.IsControl) || !utf8.ValidString(class) {
-			d.refuse(ProblemClasses, nil, "the class %q has characters that cannot be printed: rename it", class)
+			d.addProblem(ProblemClasses, nil, "the class %q has characters that cannot be printed; rename it", class)
 		}
 	}
 	if len(counts) == 0 && d.Err() == nil {
-		d.refuse(ProblemClasses, ErrNoClasses, "%s has no labelled pictures: %s", d.Path, d.Tally.Summary(0))
+		d.addProblem(ProblemClasses, ErrNoClasses, "%s has no labelled pictures: %s", d.Path, d.Tally.Summary(0))
 	}
 	for _, name := range o.Classes {
-		if class := strings.TrimSpace(name); counts[class] == 0 && !slices.ContainsFunc(d.Classes,
-			func(c string) bool { return likeness(c) == likeness(class) }) {
-			d.refuse(ProblemClasses, nil, "the class %q was asked for and has no pictures; there are %s", class,
-				quoted(d.Labels))
+		class := strings.TrimSpace(name)
+		isLike := func(c string) bool { return foldLabel(c) == foldLabel(class) }
+		if counts[class] == 0 && !slices.ContainsFunc(d.Classes, isLike) {
+			d.addProblem(ProblemClasses, nil, "the requested class %q has no pictures; the labels are %s", class,
+				quoteNames(d.Labels))
 		}
 	}
 	alike := map[string][]string{}
 	for _, class := range d.Classes {
-		alike[likeness(class)] = append(alike[likeness(class)], class)
+		alike[foldLabel(class)] = append(alike[foldLabel(class)], class)
 	}
 	for _, key := range slices.Sorted(maps.Keys(alike)) {
 		if names := alike[key]; len(names) > 1 {
-			d.warn(ProblemAlike,
-				"the labels %s differ in case, spaces or invisible characters only: "+
-					"they are different classes until they are merged", quoted(names))
+			d.addWarning(ProblemAlike, "the labels %s differ only in case, spaces or invisible characters; unless "+
+				"they are merged, they are different classes", quoteNames(names))
 		}
 	}
+}
+
+// checkGroups warns of groups that lie in several splits.
+func (d *Data) checkGroups() {
 	if !d.Grouped {
 		return
 	}
-	parts := map[string]map[string]bool{}
+	first, leaks := map[string]string{}, map[string]bool{} // the first part of each group
 	for _, p := range d.Parts {
 		for _, s := range p.Set.Samples {
 			if s.Group == "" {
 				continue
 			}
-			if parts[s.Group] == nil {
-				parts[s.Group] = map[string]bool{}
+			if part, ok := first[s.Group]; ok && part != p.Name {
+				leaks[s.Group] = true
+			} else {
+				first[s.Group] = p.Name
 			}
-			parts[s.Group][p.Name] = true
-		}
-	}
-	var leaks []string
-	for _, g := range slices.Sorted(maps.Keys(parts)) {
-		if len(parts[g]) > 1 {
-			leaks = append(leaks, g)
 		}
 	}
 	if len(leaks) > 0 {
-		d.warn(ProblemGroupLeak, "%d of %d groups lie in several splits as the data set has them: %s", len(leaks),
-			len(parts), quoted(leaks))
+		d.addWarning(ProblemGroupLeak, "%d of %d groups lie in several splits of the data set: %s", len(leaks),
+			len(first), quoteNames(slices.Sorted(maps.Keys(leaks))))
 	}
 }
 
+// baseNames returns the last elements of paths.
 func baseNames(paths []string) []string {
 	names := make([]string, len(paths))
 	for i, p := range paths {

@@ -1,16 +1,16 @@
 package dataset
 
-// Row is a row of a table that names a picture that is there.
+// Row is a row of a table whose picture exists.
 type Row struct {
 	Path   string // of the picture
 	Label  string // trimmed
-	Line   int    // where the row begins, from 1
+	Line   int    // its first line, from 1
 	Source *RowSource
 }
 
-// RowSource is a table with the places of its columns.
+// RowSource is a table with the indices of its columns.
 type RowSource struct {
 	Table   *Table
 	Columns Columns
-	Classes []int // columns of a table with one for each class; nil with a label column
+	Classes []int // the classes' columns of a one-hot table; nil for a table with a label column
 }

@@ -11,41 +11,40 @@ import (
 	"strings"
 )
 
-// SplitRule says how pictures that lie in no splits are divided into them.
+// SplitRule says how pictures are divided into splits.
 type SplitRule struct {
 	Validation float64 `json:"validation"` // share of each class's pictures
-	Test       float64 `json:"test"`       // share of each class's pictures; 0: there is no test split
+	Test       float64 `json:"test"`       // share of each class's pictures; 0 means no test split
 	Seed       uint64  `json:"seed"`
-	// Folds is the number of folds of a cross-validation, and Fold, from 1 to Folds, the
-	// one that is validation; the others are train. Then Validation has no meaning, and
-	// the test split is the same for all folds. 0 folds: no cross-validation.
+	// Folds is the number of folds of a cross-validation, or 0. Fold, from 1 to Folds, is the
+	// fold that is the validation split; the others are the train split. Then Validation has
+	// no effect, and the test split is the same for all folds.
 	Folds int `json:"folds,omitempty"`
 	Fold  int `json:"fold,omitempty"`
 }
 
-// DefaultSplitRule takes 15 % for validation and 15 % for test.
+// DefaultSplitRule returns the rule that takes 15 % for validation and 15 % for test.
 func DefaultSplitRule() SplitRule { return SplitRule{Validation: 0.15, Test: 0.15, Seed: 1} }
 
-// maxFolds bounds the folds of a cross-validation.
+// maxFolds is the largest number of folds.
 const maxFolds = 1000
 
-// Validate reports shares that leave nothing to train on, and folds that are none.
+// Validate returns an error if the shares leave nothing to train on, or the folds are invalid.
 func (r SplitRule) Validate() error {
 	if !(r.Validation > 0) || !(r.Test >= 0) || !(r.Validation+r.Test < 1) {
-		return fmt.Errorf("shares of %v for validation and %v for test: the first is positive, and both together "+
-			"are below 1", r.Validation, r.Test)
+		return fmt.Errorf("the shares are %v for validation and %v for test; the first must be positive, and both "+
+			"together below 1", r.Validation, r.Test)
 	}
 	switch {
 	case r.Folds == 0 && r.Fold == 0:
 		return nil
 	case r.Folds == 0:
-		return fmt.Errorf("fold %d: give the number of folds, too", r.Fold)
+		return fmt.Errorf("fold %d needs the number of folds", r.Fold)
 	case r.Folds < 2 || r.Folds > maxFolds:
-		return fmt.Errorf("%d %s: a cross-validation has from 2 to %d", r.Folds, plural(r.Folds, "fold"), maxFolds)
+		return fmt.Errorf("%d %s: a cross-validation has between 2 and %d", r.Folds, plural(r.Folds, "fold"), maxFolds)
 	case r.Fold < 1 || r.Fold > r.Folds:
 		if r.Fold == 0 {
-			return fmt.Errorf("%d folds: give the number of the one that is validation, from 1 to %d", r.Folds,
-				r.Folds)
+			return fmt.Errorf("%d folds need the number of the fold that is validation, from 1 to %d", r.Folds, r.Folds)
 		}
 		return fmt.Errorf("fold %d of %d: folds are numbered from 1", r.Fold, r.Folds)
 	}
@@ -55,38 +54,37 @@ func (r SplitRule) Validate() error {
 // ErrTooFew is wrapped by errors about classes that cannot be divided.
 var ErrTooFew = errors.New("too few pictures to divide")
 
-// Training is a set to train on. It has a type of its own because only such
-// pictures may be changed at random: what augments takes a Training, so that
-// pictures to judge a network by cannot be augmented.
+// Training is a set to train on. It is a type of its own so that only training pictures can be
+// augmented: package augment takes a Training.
 type Training struct{ *Set }
 
-// Splits are the parts of a data set: the network is trained on the first, chosen
-// by the second and judged by the third. Test is nil if there is none.
+// Splits are the parts of a data set: a network is trained on the first, selected by the second and
+// tested on the third. Test may be nil.
 type Splits struct {
 	Train            Training
 	Validation, Test *Set
-	// Division says how pictures were divided; nil if the data set has its splits.
+	// Division says how pictures were divided; nil if the data set has splits of its own.
 	Division *Division
 }
 
-// Division is how pictures were divided.
+// Division says how pictures were divided.
 type Division struct {
 	Rule    SplitRule    `json:"rule"`
 	Pooled  string       `json:"pooled"`  // what was divided: "all pictures", "train", "train and validation"
 	Groups  int          `json:"groups"`  // 0 without groups
-	Wanted  [2]float64   `json:"wanted"`  // shares of validation and test; 0 for one that was not divided off
-	Classes []ClassShare `json:"classes"` // how near each class came
+	Wanted  [2]float64   `json:"wanted"`  // the shares of validation and test; 0 for none
+	Classes []ClassShare `json:"classes"` // how close each class came
 }
 
-// ClassShare is how the pictures of a class were divided.
+// ClassShare says how the pictures of a class were divided.
 type ClassShare struct {
 	Class string     `json:"class"`
 	Count int        `json:"count"`
 	Share [2]float64 `json:"share"` // in validation and test
 }
 
-// Farthest returns the class whose share of a split differs most from what was wanted,
-// with the split, its share and the share that was wanted.
+// Farthest returns the class whose share of a split differs most from the wanted one, with the
+// split, its share and the wanted share.
 func (d *Division) Farthest() (c ClassShare, split string, got, wanted float64) {
 	largest := -1.0
 	for _, s := range d.Classes {
@@ -100,8 +98,8 @@ func (d *Division) Farthest() (c ClassShare, split string, got, wanted float64) 
 	return c, split, got, wanted
 }
 
-// Split returns the splits of the data set: as they lie, or divided by the rule. What
-// training refuses is an error.
+// Split returns the splits of the data set: its own, or those that the rule makes. It returns an
+// error for everything because of which training refuses the data set.
 func (d *Data) Split(rule SplitRule) (*Splits, error) {
 	if err := rule.Validate(); err != nil {
 		return nil, fmt.Errorf("data set %s: %w", d.Path, err)
@@ -110,21 +108,21 @@ func (d *Data) Split(rule SplitRule) (*Splits, error) {
 		return nil, err
 	}
 	s, problems := d.Divide(rule)
-	if err := refused(problems); err != nil {
+	if err := joinRefused(problems); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// Divide is Split that goes on where something is wrong: classes that cannot be divided
-// are left in train. It returns what is wrong.
+// Divide returns splits as Split does, and what is wrong with them. Classes that cannot be divided
+// stay in train.
 //
-// Splits that the data set has stay as they are, but for folds, which divide train and
-// validation together. Without a validation split, one is divided off; without test and
-// validation, a test split, too. Without groups, each class is divided by itself: its
-// pictures, in an order drawn by the seed and each file's name, go first to test, then
-// to validation. So most pictures stay where they are when others are added. With
-// groups, see assign.
+// Splits that the data set has stay as they are, except that folds divide train and validation
+// together. If the data set has no validation split, Divide takes one from train; if it has no
+// test split either, that too. Without groups, each class is divided separately: its pictures, in
+// an order drawn from the seed and the files' names, go first to test, then to validation. So most
+// pictures keep their split when others are added. With groups, whole groups are divided, so that
+// the classes' shares come close to the wanted ones.
 func (d *Data) Divide(rule SplitRule) (*Splits, []Problem) {
 	part := func(name string) *Set { return d.Part(name) }
 	empty := func() *Set { return &Set{Folder: d.Path, Classes: d.Classes} }
@@ -143,17 +141,17 @@ func (d *Data) Divide(rule SplitRule) (*Splits, []Problem) {
 				divided.Validation.Samples...)}
 			pool.sort()
 		case divided.Validation != nil:
-			return divided, d.lacking(divided)
+			return divided, d.findMissingClasses(divided)
 		}
 	}
-	p := &division{rule: rule, classes: d.Classes, folder: d.Path, wantTest: wantTest}
+	v := &divider{rule: rule, classes: d.Classes, folder: d.Path, wantTest: wantTest}
 	var places []int
 	var problems []Problem
 	groups := 0
 	if d.Grouped {
-		places, groups, problems = p.byGroup(pool.Samples)
+		places, groups, problems = v.divideGroups(pool.Samples)
 	} else {
-		places, problems = p.byClass(pool.Samples)
+		places, problems = v.divideClasses(pool.Samples)
 	}
 	sets := []*Set{inTrain: empty(), inValidation: empty(), inTest: empty()}
 	for i, s := range pool.Samples {
@@ -166,13 +164,12 @@ func (d *Data) Divide(rule SplitRule) (*Splits, []Problem) {
 	if wantTest {
 		divided.Test = sets[inTest]
 	}
-	divided.Division = p.report(pool, places, pooled, groups)
-	return divided, append(problems, d.lacking(divided)...)
+	divided.Division = v.report(pool, places, pooled, groups)
+	return divided, append(problems, d.findMissingClasses(divided)...)
 }
 
-// lacking lists the classes that are in no training picture, or in no picture of another
-// split.
-func (d *Data) lacking(s *Splits) []Problem {
+// findMissingClasses returns the problems with classes that have no picture in a split.
+func (d *Data) findMissingClasses(s *Splits) []Problem {
 	var problems []Problem
 	names := func(set *Set) []string {
 		counts := make([]int, len(d.Classes))
@@ -188,9 +185,8 @@ func (d *Data) lacking(s *Splits) []Problem {
 		return missing
 	}
 	if missing := names(s.Train.Set); len(missing) > 0 {
-		problems = append(problems,
-			Problem{ProblemClasses, fmt.Sprintf("train has no pictures of %s", quoted(missing)),
-				true, nil})
+		message := fmt.Sprintf("train has no pictures of %s", quoteNames(missing))
+		problems = append(problems, Problem{ProblemClasses, message, true, nil})
 	}
 	for _, part := range []struct {
 		name string
@@ -202,38 +198,38 @@ func (d *Data) lacking(s *Splits) []Problem {
 		if len(part.set.Samples) == 0 {
 			problems = append(problems, Problem{ProblemDivision, part.name + " has no pictures", true, ErrTooFew})
 		} else if missing := names(part.set); len(missing) > 0 {
-			problems = append(problems, Problem{ProblemClasses, fmt.Sprintf("%s has no pictures of %s", part.name,
-				quoted(missing)), false, nil})
+			message := fmt.Sprintf("%s has no pictures of %s", part.name, quoteNames(missing))
+			problems = append(problems, Problem{ProblemClasses, message, false, nil})
 		}
 	}
 	return problems
 }
 
-// The places of a division.
+// The splits that a picture may be assigned to.
 const (
 	inTrain = iota
 	inValidation
 	inTest
 )
 
-// division divides pictures.
-type division struct {
+// divider divides pictures into splits.
+type divider struct {
 	rule     SplitRule
 	classes  []string
 	folder   string
 	wantTest bool
 }
 
-// testShare is the share of the test split, 0 if none is divided off.
-func (p *division) testShare() float64 {
+// testShare returns the share of the test split, or 0 if there is none.
+func (p *divider) testShare() float64 {
 	if p.wantTest {
 		return p.rule.Test
 	}
 	return 0
 }
 
-// byClass divides each class by itself, and returns the place of each sample.
-func (p *division) byClass(samples []Sample) (places []int, problems []Problem) {
+// divideClasses divides each class separately, and returns the split of each sample.
+func (p *divider) divideClasses(samples []Sample) (places []int, problems []Problem) {
 	places = make([]int, len(samples))
 	byLabel := make([][]int, len(p.classes))
 	for i, s := range samples {
@@ -243,26 +239,25 @@ func (p *division) byClass(samples []Sample) (places []int, problems []Problem) 
 		if len(members) == 0 {
 			continue
 		}
-		order := p.drawn(samples, members)
+		order := p.drawOrder(samples, members)
 		n := len(order)
 		take := func(share float64) int { return max(1, int(math.Round(share*float64(n)))) }
 		test := 0
 		if p.wantTest {
 			test = take(p.rule.Test)
 		}
-		low, high := test, test // of validation
-		needed := test + 2
+		low := test // the validation pictures are order[low:high]
+		high := test + take(p.rule.Validation)
+		needed := high + 1
 		if k := p.rule.Folds; k > 0 {
-			// Folds that get a picture more are others in each class.
+			// Each class gives the surplus pictures to other folds.
+			needed = test + 2
 			left, fold := n-test, (p.rule.Fold-1+label)%k
 			low, high = test+fold*left/k, test+(fold+1)*left/k
-		} else {
-			high = test + take(p.rule.Validation)
-			needed = high + 1
 		}
 		if n < needed {
 			problems = append(problems, Problem{ProblemDivision,
-				fmt.Sprintf("the class %q has %d %s: %v; each split needs one at least",
+				fmt.Sprintf("the class %q has %d %s: %v; each split needs at least one",
 					p.classes[label], n, plural(n, "picture"), ErrTooFew), true, ErrTooFew})
 			continue
 		}
@@ -278,8 +273,8 @@ func (p *division) byClass(samples []Sample) (places []int, problems []Problem) 
 	return places, problems
 }
 
-// drawn returns members in the order that the seed and the files' names draw.
-func (p *division) drawn(samples []Sample, members []int) []int {
+// drawOrder returns members in an order drawn from the seed and the files' names.
+func (p *divider) drawOrder(samples []Sample, members []int) []int {
 	keys := make(map[int]string, len(members))
 	for _, i := range members {
 		keys[i] = p.rule.rank(filepath.Base(samples[i].Path))
@@ -291,13 +286,13 @@ func (p *division) drawn(samples []Sample, members []int) []int {
 	return order
 }
 
-// rank is a name's place in the drawn order.
+// rank returns a key by which names are in random order.
 func (r SplitRule) rank(name string) string {
 	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%d %s", r.Seed, name)))
 }
 
-// report says how near each class came to its shares.
-func (p *division) report(pool *Set, places []int, pooled string, groups int) *Division {
+// report says how close each class came to its shares.
+func (p *divider) report(pool *Set, places []int, pooled string, groups int) *Division {
 	d := &Division{Rule: p.rule, Pooled: pooled, Groups: groups}
 	d.Wanted[1] = p.testShare()
 	d.Wanted[0] = p.rule.Validation
@@ -319,7 +314,7 @@ func (p *division) report(pool *Set, places []int, pooled string, groups int) *D
 	return d
 }
 
-// sort puts samples in the order that a Set has: by class, then path.
+// sort sorts the samples by class, then path.
 func (s *Set) sort() {
 	slices.SortFunc(s.Samples, func(a, b Sample) int {
 		return cmp.Or(a.Label-b.Label, strings.Compare(a.Path, b.Path))

@@ -3,6 +3,7 @@ package dataset
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -10,24 +11,30 @@ import (
 	"pgregory.net/rapid"
 )
 
-// whole is a data set without splits.
+// whole returns a data set without splits.
 func whole(s *Set) *Data {
 	grouped := slices.ContainsFunc(s.Samples, func(s Sample) bool { return s.Group != "" })
 	return &Data{Path: s.Folder, Classes: s.Classes, Parts: []Part{{"", s}}, Grouped: grouped}
 }
 
-// TestDivide: whatever the pictures and the rule, the splits are disjoint, complete,
-// stratified to a picture, and the same each time; adding a picture moves few others.
+// drawSet draws pictures of some classes. Each class has at least least pictures.
+func drawSet(r *rapid.T, least int) *Set {
+	s := &Set{Folder: "f"}
+	for class := range rapid.IntRange(1, 4).Draw(r, "classes") {
+		s.Classes = append(s.Classes, fmt.Sprint(class))
+		for i := range rapid.IntRange(least, 60).Draw(r, "pictures") {
+			s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%d/%d.jpg", class, i), Label: class})
+		}
+	}
+	s.sort()
+	return s
+}
+
+// TestDivide checks that the splits of any pictures by any rule are disjoint, complete, stratified
+// to a picture and the same each time, and that a new picture moves few others.
 func TestDivide(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		s := &Set{Folder: "f"}
-		for class := range rapid.IntRange(1, 4).Draw(r, "classes") {
-			s.Classes = append(s.Classes, fmt.Sprint(class))
-			for i := range rapid.IntRange(3, 60).Draw(r, "pictures") {
-				s.Samples = append(s.Samples, Sample{Path: fmt.Sprintf("f/%d/%d.jpg", class, i), Label: class})
-			}
-		}
-		s.sort()
+		s := drawSet(r, 3)
 		rule := SplitRule{
 			Validation: rapid.Float64Range(0.01, 0.3).Draw(r, "validation"),
 			Test:       rapid.Float64Range(0, 0.3).Draw(r, "test"),
@@ -38,39 +45,13 @@ func TestDivide(t *testing.T) {
 			r.Fatal(err)
 		}
 		if (splits.Test == nil) != (rule.Test == 0) {
-			r.Fatal("a test split that was not asked for, or none")
+			r.Fatal("a test split although the rule has none, or none although it has")
 		}
-		place := map[string]string{}
-		for name, part := range map[string]*Set{"train": splits.Train.Set, "validation": splits.Validation,
-			"test": splits.Test} {
-			if part == nil {
-				continue
-			}
-			counts := make([]int, len(s.Classes))
-			for _, sample := range part.Samples {
-				if place[sample.Path] != "" {
-					r.Fatalf("%s is in %s and %s", sample.Path, place[sample.Path], name)
-				}
-				place[sample.Path] = name
-				counts[sample.Label]++
-			}
-			for label, n := range counts {
-				all := 0
-				for _, sample := range s.Samples {
-					if sample.Label == label {
-						all++
-					}
-				}
-				share := map[string]float64{"train": 1 - rule.Validation - rule.Test, "validation": rule.Validation,
-					"test": rule.Test}[name]
-				if n == 0 || float64(n) > share*float64(all)+2 || float64(n) < share*float64(all)-2 {
-					r.Fatalf("%d of %d pictures of class %d in %s, a share of %v", n, all, label, name, share)
-				}
-			}
+		places := findPlaces(r, splits)
+		if len(places) != len(s.Samples) {
+			r.Fatalf("%d of %d pictures are in a split", len(places), len(s.Samples))
 		}
-		if len(place) != len(s.Samples) {
-			r.Fatalf("%d of %d pictures are in a split", len(place), len(s.Samples))
-		}
+		checkShares(r, s, splits, rule)
 		again, _ := whole(s).Split(rule)
 		if !slices.Equal(again.Train.Samples, splits.Train.Samples) {
 			r.Fatal("another division of the same pictures")
@@ -83,21 +64,37 @@ func TestDivide(t *testing.T) {
 			r.Fatal(err)
 		}
 		moved := 0
-		for name, part := range map[string]*Set{"train": after.Train.Set, "validation": after.Validation,
-			"test": after.Test} {
-			if part == nil {
-				continue
-			}
-			for _, sample := range part.Samples {
-				if before := place[sample.Path]; before != "" && before != name {
-					moved++
-				}
+		for path, split := range findPlaces(r, after) {
+			if before := places[path]; before != "" && before != split {
+				moved++
 			}
 		}
 		if moved > 3 {
 			r.Fatalf("a new picture moved %d others", moved)
 		}
 	})
+}
+
+// checkShares checks that each class has its share of each split, within two pictures.
+func checkShares(r *rapid.T, s *Set, splits *Splits, rule SplitRule) {
+	shares := map[string]float64{Train: 1 - rule.Validation - rule.Test, Validation: rule.Validation, Test: rule.Test}
+	all := countLabels(s)
+	for _, part := range splits.parts() {
+		for label, n := range countLabels(part.Set) {
+			if want := shares[part.Name] * float64(all[label]); n == 0 || math.Abs(float64(n)-want) > 2 {
+				r.Fatalf("%d of %d pictures of class %d in %s, want %.1f", n, all[label], label, part.Name, want)
+			}
+		}
+	}
+}
+
+// countLabels counts the pictures of each class.
+func countLabels(s *Set) []int {
+	counts := make([]int, len(s.Classes))
+	for _, sample := range s.Samples {
+		counts[sample.Label]++
+	}
+	return counts
 }
 
 func TestDivideRefuses(t *testing.T) {
@@ -111,13 +108,13 @@ func TestDivideRefuses(t *testing.T) {
 		{Validation: 0.1, Fold: 1},
 	} {
 		if _, err := whole(two).Split(rule); err == nil {
-			t.Errorf("%+v was taken", rule)
+			t.Errorf("%+v is accepted", rule)
 		}
 	}
 }
 
-// partOf tells in which split each picture is; a picture in two is an error.
-func partOf(t interface{ Fatalf(string, ...any) }, s *Splits) map[string]string {
+// findPlaces returns the split of each picture. A picture in two splits fails the test.
+func findPlaces(t interface{ Fatalf(string, ...any) }, s *Splits) map[string]string {
 	in := map[string]string{}
 	for _, part := range s.parts() {
 		for _, sample := range part.Set.Samples {
@@ -130,70 +127,74 @@ func partOf(t interface{ Fatalf(string, ...any) }, s *Splits) map[string]string 
 	return in
 }
 
-// TestFolds: every picture that is not test is validation in exactly one fold, and the
-// test split is the same for all folds; classes are spread evenly.
+// TestFolds checks that every picture that is not in test is in validation in exactly one fold, and
+// that the test split is the same for all folds.
 func TestFolds(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		s := &Set{Folder: "f"}
+		s := drawSet(r, 12)
 		folds := rapid.IntRange(2, 6).Draw(r, "folds")
 		grouped := rapid.Bool().Draw(r, "grouped")
-		for class := range rapid.IntRange(1, 4).Draw(r, "classes") {
-			s.Classes = append(s.Classes, fmt.Sprint(class))
-			for i := range rapid.IntRange(12, 60).Draw(r, "pictures") {
-				sample := Sample{Path: fmt.Sprintf("f/%d/%d.jpg", class, i), Label: class}
-				if grouped {
-					sample.Group = fmt.Sprint("g", rapid.IntRange(0, 30).Draw(r, "group"))
-				}
-				s.Samples = append(s.Samples, sample)
-			}
+		if grouped {
+			drawGroups(r, s)
 		}
-		s.sort()
-		rule := SplitRule{Validation: 0.15, Test: rapid.SampledFrom([]float64{0, 0.2}).Draw(r, "test"), Seed: 3,
-			Folds: folds}
-		validated, tested := map[string]int{}, ""
+		rule := SplitRule{
+			Validation: 0.15, Test: rapid.SampledFrom([]float64{0, 0.2}).Draw(r, "test"), Seed: 3, Folds: folds,
+		}
+		validated, tested := map[string]int{}, []string(nil)
 		for fold := range folds {
 			rule.Fold = fold + 1
 			splits, problems := whole(s).Divide(rule)
-			if !grouped && refused(problems) != nil {
+			if !grouped && joinRefused(problems) != nil {
 				r.Fatal(problems)
 			}
-			in := partOf(r, splits)
-			if len(in) != len(s.Samples) {
-				r.Fatalf("%d of %d pictures are in a split", len(in), len(s.Samples))
-			}
-			test := ""
-			for _, sample := range s.Samples {
-				switch in[sample.Path] {
-				case Validation:
-					validated[sample.Path]++
-				case Test:
-					test += sample.Path + " "
-				}
-			}
-			if fold > 0 && test != tested {
-				r.Fatal("the test split differs between folds")
-			}
-			tested = test
 			if d := splits.Division; d.Rule.Fold != fold+1 || (d.Groups > 0) != grouped {
 				r.Fatalf("%+v", d)
 			}
+			test := addFold(r, s, splits, validated)
+			if fold > 0 && !slices.Equal(test, tested) {
+				r.Fatal("the test split differs between folds")
+			}
+			tested = test
 		}
 		if grouped {
-			return // a class of one group stays in train
+			return // a class with one group stays in train
 		}
-		test := strings.Count(tested, " ")
-		if len(validated) != len(s.Samples)-test {
-			r.Fatalf("%d pictures were validation, of %d that are not test", len(validated), len(s.Samples)-test)
+		if len(validated) != len(s.Samples)-len(tested) {
+			r.Fatalf("%d pictures were in validation, of %d not in test", len(validated), len(s.Samples)-len(tested))
 		}
 		for path, n := range validated {
 			if n != 1 {
-				r.Fatalf("%s was validation %d times", path, n)
+				r.Fatalf("%s was in validation %d times", path, n)
 			}
 		}
 	})
 }
 
-// TestFoldsOfFewGroups: the test split is the same for all folds where a class has no group
+// drawGroups draws the group of each picture.
+func drawGroups(r *rapid.T, s *Set) {
+	for i := range s.Samples {
+		s.Samples[i].Group = fmt.Sprint("g", rapid.IntRange(0, 30).Draw(r, "group"))
+	}
+}
+
+// addFold counts the pictures in validation, and returns those in test.
+func addFold(r *rapid.T, s *Set, splits *Splits, validated map[string]int) (test []string) {
+	places := findPlaces(r, splits)
+	if len(places) != len(s.Samples) {
+		r.Fatalf("%d of %d pictures are in a split", len(places), len(s.Samples))
+	}
+	for _, sample := range s.Samples {
+		switch places[sample.Path] {
+		case Validation:
+			validated[sample.Path]++
+		case Test:
+			test = append(test, sample.Path)
+		}
+	}
+	return test
+}
+
+// TestFoldsOfFewGroups checks that the test split is the same for all folds if a class has no group
 // left for train in one of them.
 func TestFoldsOfFewGroups(t *testing.T) {
 	s := &Set{Folder: "f", Classes: []string{"a", "b", "c"}}
@@ -221,19 +222,17 @@ func TestFoldsOfFewGroups(t *testing.T) {
 	}
 }
 
-// TestGroups: no group is in two splits, the same division comes out each time, other
-// seeds give others, and where groups are small each class is near its share.
+// TestGroups checks that no group is in two splits, and that the same division comes out each time.
 func TestGroups(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		s := &Set{Folder: "f", Classes: []string{"a", "b", "c"}}
 		n := rapid.IntRange(60, 400).Draw(r, "pictures")
 		groups := rapid.IntRange(2, 60).Draw(r, "groups")
 		for i := range n {
+			group := fmt.Sprint(rapid.IntRange(0, groups-1).Draw(r, "group"))
 			s.Samples = append(s.Samples, Sample{
 				Path: fmt.Sprintf("f/%d.jpg", i), Label: rapid.IntRange(0, 2).Draw(r, "class"),
-				Group: rapid.SampledFrom([]string{"",
-					fmt.Sprint(rapid.IntRange(0, groups-1).Draw(r, "group"))}).Draw(r,
-					"grouped"),
+				Group: rapid.SampledFrom([]string{"", group}).Draw(r, "grouped"),
 			})
 		}
 		s.sort()
@@ -241,31 +240,37 @@ func TestGroups(t *testing.T) {
 		d.Grouped = true
 		rule := DefaultSplitRule()
 		splits, _ := d.Divide(rule)
-		in := partOf(r, splits)
-		of := map[string]string{}
+		places := findPlaces(r, splits)
+		if len(places) != n {
+			r.Fatalf("%d of %d pictures are in a split", len(places), n)
+		}
+		splitOf := map[string]string{} // by group
 		for _, sample := range s.Samples {
 			if sample.Group == "" {
 				continue
 			}
-			if before := of[sample.Group]; before != "" && before != in[sample.Path] {
-				r.Fatalf("group %s is in %s and %s", sample.Group, before, in[sample.Path])
+			if before := splitOf[sample.Group]; before != "" && before != places[sample.Path] {
+				r.Fatalf("group %s is in %s and %s", sample.Group, before, places[sample.Path])
 			}
-			of[sample.Group] = in[sample.Path]
+			splitOf[sample.Group] = places[sample.Path]
 		}
 		again, _ := d.Divide(rule)
-		if !slices.Equal(again.Validation.Samples, splits.Validation.Samples) || !slices.Equal(again.Train.Samples,
-			splits.Train.Samples) {
+		if !slices.Equal(again.Validation.Samples, splits.Validation.Samples) ||
+			!slices.Equal(again.Train.Samples, splits.Train.Samples) {
 			r.Fatal("another division of the same pictures")
 		}
-		if len(in) != n {
-			r.Fatalf("%d of %d pictures are in a split", len(in), n)
-		}
 	})
+}
+
+// TestSmallGroups checks that each class is close to its share where groups are small, and that
+// seeds give different divisions.
+func TestSmallGroups(t *testing.T) {
 	s := &Set{Folder: "f", Classes: []string{"a", "b", "rare"}}
+	labels := []int{0, 0, 0, 1, 1, 0, 1, 0, 0, 2}
 	for i := range 2000 {
-		s.Samples = append(s.Samples,
-			Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: []int{0, 0, 0, 1, 1, 0, 1, 0, 0,
-				2}[i%10], Group: fmt.Sprint("g", i*i%397)})
+		s.Samples = append(s.Samples, Sample{
+			Path: fmt.Sprintf("f/%04d.jpg", i), Label: labels[i%10], Group: fmt.Sprint("g", i*i%397),
+		})
 	}
 	s.sort()
 	rule := SplitRule{Validation: 0.2, Test: 0.1, Seed: 1}
@@ -275,13 +280,13 @@ func TestGroups(t *testing.T) {
 	}
 	for _, class := range splits.Division.Classes {
 		for i, wanted := range []float64{0.2, 0.1} {
-			if difference := class.Share[i] - wanted; difference < -0.02 || difference > 0.02 {
+			if math.Abs(class.Share[i]-wanted) > 0.02 {
 				t.Errorf("class %s: shares %v", class.Class, class.Share)
 			}
 		}
 	}
-	if class, split, got, wanted := splits.Division.Farthest(); class.Class == "" || split == "" || got == 0 ||
-		wanted == 0 {
+	class, split, got, wanted := splits.Division.Farthest()
+	if class.Class == "" || split == "" || got == 0 || wanted == 0 {
 		t.Errorf("farthest %v %s %v %v", class, split, got, wanted)
 	}
 	rule.Seed = 2
@@ -294,34 +299,36 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// TestGroupsImprove: after the greedy start, no group can move, and no two can swap, with
+// distance returns how far the counts of an assignment are from the shares.
+func (a *assignment) distance() float64 {
+	sum := 0.0
+	for part, counts := range a.counts {
+		for class, n := range counts {
+			d := n - a.shares[part]*a.totals[class]
+			sum += d * d / a.totals[class]
+		}
+	}
+	return sum
+}
+
+// TestGroupsImprove checks that after the greedy start no group can move, and no two can swap, with
 // gain.
 func TestGroupsImprove(t *testing.T) {
 	s := &Set{Folder: "f", Classes: []string{"a", "b", "c"}}
 	for i := range 600 {
-		s.Samples = append(s.Samples,
-			Sample{Path: fmt.Sprintf("f/%04d.jpg", i), Label: i % 7 % 3, Group: fmt.Sprint("g",
-				i*i%61)})
+		s.Samples = append(s.Samples, Sample{
+			Path: fmt.Sprintf("f/%04d.jpg", i), Label: i % 7 % 3, Group: fmt.Sprint("g", i*i%61),
+		})
 	}
-	p := &division{rule: SplitRule{Validation: 0.2, Test: 0.1, Seed: 4}, classes: s.Classes, wantTest: true}
-	a := newAssignment(3, []float64{0.7, 0.2, 0.1}, p.groups(s.Samples))
+	p := &divider{rule: SplitRule{Validation: 0.2, Test: 0.1, Seed: 4}, classes: s.Classes, wantTest: true}
+	a := newAssignment(3, []float64{0.7, 0.2, 0.1}, p.collectGroups(s.Samples))
 	a.fill()
-	distance := func() float64 {
-		sum := 0.0
-		for part, counts := range a.counts {
-			for class, n := range counts {
-				d := n - a.shares[part]*a.totals[class]
-				sum += d * d / a.totals[class]
-			}
-		}
-		return sum
-	}
-	greedy := distance()
+	greedy := a.distance()
 	a.improve()
-	if after := distance(); after > 0.9*greedy {
+	if after := a.distance(); after > 0.9*greedy {
 		t.Errorf("from %v to %v", greedy, after)
 	}
-	places, _, _ := p.byGroup(s.Samples)
+	places, _, _ := p.divideGroups(s.Samples)
 	for g, group := range a.groups {
 		for _, i := range group.members {
 			if places[i] != a.part[g] {
@@ -330,24 +337,29 @@ func TestGroupsImprove(t *testing.T) {
 		}
 	}
 	for g := range a.groups {
-		for to := range a.shares {
-			if to != a.part[g] && a.change(g, a.part[g], -1)+a.change(g, to, 1) < -leastGain {
-				t.Errorf("group %d should move to %d", g, to)
-			}
+		checkOptimal(t, a, g)
+	}
+}
+
+// checkOptimal checks that a group cannot move, or swap with an earlier one, with gain.
+func checkOptimal(t *testing.T, a *assignment, g int) {
+	for to := range a.shares {
+		if to != a.part[g] && a.computeChange(g, a.part[g], -1)+a.computeChange(g, to, 1) < -leastGain {
+			t.Errorf("group %d should move to %d", g, to)
 		}
-		for h := range g {
-			before := distance()
-			if a.swap(g, h) {
-				t.Errorf("groups %d and %d should swap: from %v to %v", g, h, before, distance())
-			}
-			if after := distance(); after > before+1e-9 || after < before-1e-9 {
-				t.Fatalf("a swap that was not done changed the distance from %v to %v", before, after)
-			}
+	}
+	for h := range g {
+		before := a.distance()
+		if a.trySwap(g, h) {
+			t.Errorf("groups %d and %d should swap: from %v to %v", g, h, before, a.distance())
+		}
+		if after := a.distance(); math.Abs(after-before) > 1e-9 {
+			t.Fatalf("a swap that was not made changed the distance from %v to %v", before, after)
 		}
 	}
 }
 
-// TestGroupsKeepClassesInTrain: a class of one group is in train, whatever the shares.
+// TestGroupsKeepClassesInTrain checks that a class with one group is in train, whatever the shares.
 func TestGroupsKeepClassesInTrain(t *testing.T) {
 	s := &Set{Folder: "f"}
 	for class := range 12 {
@@ -384,7 +396,7 @@ func TestGroupsThatCannotBeDivided(t *testing.T) {
 		}
 	}
 	splits, problems := whole(s).Divide(DefaultSplitRule())
-	if err := refused(problems); err != nil {
+	if err := joinRefused(problems); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(splits.Train.Samples); n < 20 {
@@ -400,13 +412,13 @@ func TestGroupsThatCannotBeDivided(t *testing.T) {
 	}
 }
 
-// TestFoldErrors: what is wrong with folds is said by what is missing or too large.
+// TestFoldErrors checks that errors about folds say what is missing or too large.
 func TestFoldErrors(t *testing.T) {
 	for _, c := range []struct {
 		folds, fold int
 		want        string
 	}{
-		{5, 0, "5 folds: give the number of the one"}, {0, 2, "fold 2: give the number of folds"},
+		{5, 0, "5 folds need the number of the fold"}, {0, 2, "fold 2 needs the number of folds"},
 		{5, 6, "fold 6 of 5"}, {5, -1, "fold -1 of 5"}, {1, 1, "1 fold"}, {5, 5, ""}, {0, 0, ""},
 	} {
 		r := DefaultSplitRule()

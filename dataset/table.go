@@ -18,7 +18,7 @@ import (
 
 // Limits of a table.
 const (
-	maxRecordBytes = 1 << 20    // of one row
+	maxRecordBytes = 1 << 20    // in one row
 	maxRows        = 20_000_000 // a table of 1e6 rows takes about 450 MB
 	maxColumns     = 10_000
 )
@@ -26,7 +26,7 @@ const (
 // TableError says why a table cannot be used.
 type TableError struct {
 	File    string
-	Line    int // 0 where the error is of no line
+	Line    int // 0 if the error is about no line
 	Message string
 	Err     error // the cause, or nil
 }
@@ -45,134 +45,163 @@ func (e *TableError) Error() string {
 // Unwrap returns the cause.
 func (e *TableError) Unwrap() error { return e.Err }
 
-// Table is a table of pictures: a header, then a row for each picture. Its columns are
-// separated by commas, semicolons, tabs or vertical bars, whichever the header has most
-// of; fields may be quoted as RFC 4180 says, and a byte order mark is ignored.
+// Table is a table of pictures: a header, then a row for each picture. Its columns are separated by
+// commas, semicolons, tabs or vertical bars: by what the header has most of. Fields may be quoted as
+// in RFC 4180. A byte order mark is ignored.
 type Table struct {
 	File      string
 	Columns   []string // names, trimmed
 	Delimiter rune
 }
 
-// separators are the delimiters of columns, the most usual first.
+// separators are the possible delimiters, the most usual first.
 var separators = []rune{',', ';', '\t', '|'}
 
-// delimiterHint is a first line with the delimiter, as Excel writes and reads it.
+// delimiterHint matches a first line that gives the delimiter, as Excel writes it.
 var delimiterHint = regexp.MustCompile("^\"?sep=([,;\t|])\"?\r?\n")
 
 // tableRow is a row of a table. Fields are valid until the next row is read.
 type tableRow struct {
-	Line   int // where it begins, from 1
+	Line   int // its first line, from 1
 	Fields []string
 }
 
-// readTable reads a table, and calls header once and row for each row below it. It
-// returns the first error of either. A row with another number of fields than the
-// header, or one that is not UTF-8, is handed to bad instead, which counts it. A row
-// whose fields are all blank is none.
+// readTable reads a table. It calls header once and row for each row below it, and returns the
+// first error of either. It ignores rows whose fields are all blank, and calls bad for a row that is
+// not UTF-8 or has another number of fields than the header.
 func readTable(ctx context.Context, path string, header func(*Table) error, row func(tableRow) error,
 	bad func(line int, message string)) error {
-	fail := func(line int, message string, err error) error { return &TableError{path, line, message, err} }
 	f, err := os.Open(path)
 	if err != nil {
-		return fail(0, "it cannot be read", err)
+		return &TableError{path, 0, "it cannot be read", err}
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
-		return fail(0, "it is not a file", nil)
+		return &TableError{path, 0, "it is not a file", nil}
 	}
 	return scanTable(ctx, path, f, header, row, bad)
 }
 
-// scanTable is readTable from a reader.
+// scanTable reads a table as readTable does, from a reader.
 func scanTable(ctx context.Context, path string, from io.Reader, header func(*Table) error, row func(tableRow) error,
 	bad func(line int, message string)) error {
-	fail := func(line int, message string, err error) error { return &TableError{path, line, message, err} }
 	buffered := bufio.NewReaderSize(from, 64<<10)
-	head, _ := buffered.Peek(64 << 10)
-	switch {
-	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
-		buffered.Discard(3)
-		head = head[3:]
-	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
-		return fail(0, "it is in UTF-16: save it as UTF-8", nil)
+	delimiter, message := detectFormat(buffered)
+	if message != "" {
+		return &TableError{path, 0, message, nil}
 	}
-	delimiter := rune(0)
-	if hint := delimiterHint.FindSubmatch(head); hint != nil {
-		delimiter, _ = utf8.DecodeRune(hint[1])
-		buffered.Discard(len(hint[0]))
-		head = head[len(hint[0]):]
-	}
-	if bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(bytes.TrimSpace(head), '\r') >= 0 {
-		return fail(0, "its lines end as on old Macs: save it with ordinary line ends", nil)
-	}
-	if bytes.IndexByte(head, 0) >= 0 {
-		return fail(0, "it has zero bytes: it is no text", nil)
-	}
-	if len(bytes.TrimSpace(head)) == 0 {
-		return fail(0, "it is empty; it needs a line with the names of its columns", nil)
-	}
-	bounded := &recordLimit{from: buffered}
-	rows := csv.NewReader(bounded)
-	if rows.Comma = delimiter; delimiter == 0 {
-		rows.Comma = delimiterOf(head)
-	}
+	limited := &recordLimit{from: buffered}
+	rows := csv.NewReader(limited)
+	rows.Comma = delimiter
 	rows.FieldsPerRecord = -1
 	rows.ReuseRecord = true
-	rows.TrimLeadingSpace = rows.Comma != '\t' // which would be taken for space
-	table := &Table{File: path, Delimiter: rows.Comma}
-	line := 0 // of the row before
+	rows.TrimLeadingSpace = delimiter != '\t' // a tab would be trimmed as space
+	table := &Table{File: path, Delimiter: delimiter}
+	line := 0
 	for count := 0; ; count++ {
 		if count%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		bounded.handed = 0
+		limited.read = 0
 		fields, err := rows.Read()
-		if errors.Is(err, io.EOF) {
-			if count == 0 {
-				return fail(0, "it is empty; it needs a line with the names of its columns", nil)
-			}
+		if errors.Is(err, io.EOF) && count > 0 {
 			return nil
 		}
-		var syntax *csv.ParseError
-		switch {
-		case errors.Is(err, errLongRecord):
-			return fail(line+1, fmt.Sprintf("a row is longer than %d bytes", maxRecordBytes), nil)
-		case errors.As(err, &syntax):
-			return fail(syntax.StartLine, "it is malformed; a quote that is not closed?", syntax.Err)
-		case err != nil:
-			return fail(0, "it cannot be read", err)
+		if err != nil {
+			return newReadError(path, line+1, err)
 		}
 		line, _ = rows.FieldPos(0)
 		switch {
 		case count == 0:
-			if len(fields) > maxColumns {
-				return fail(line, fmt.Sprintf("it has more than %d columns", maxColumns), nil)
-			}
-			for _, name := range fields {
-				if !utf8.ValidString(name) {
-					return fail(line, "it is not UTF-8: save it as UTF-8", nil)
-				}
-				table.Columns = append(table.Columns, strings.TrimSpace(name))
-			}
-			if err := header(table); err != nil {
-				return err
+			err = table.setColumns(line, fields)
+			if err == nil {
+				err = header(table)
 			}
 		case count > maxRows:
-			return fail(line, fmt.Sprintf("it has more than %d rows", maxRows), nil)
-		case isBlank(fields): // as a spreadsheet writes an empty line
-		case len(fields) != len(table.Columns) && !blankTail(fields, len(table.Columns)):
-			bad(line, fmt.Sprintf("line %d has %d %s, where the header has %d", line, len(fields),
-				plural(len(fields), "field"),
-				len(table.Columns)))
-		case slices.ContainsFunc(fields, func(s string) bool { return !utf8.ValidString(s) }):
-			bad(line, fmt.Sprintf("line %d is not UTF-8", line))
+			err = &TableError{path, line, fmt.Sprintf("it has more than %d rows", maxRows), nil}
+		case isBlank(fields): // as spreadsheets write empty lines
 		default:
-			if err := row(tableRow{line, fields}); err != nil {
-				return err
+			if wrong := table.checkRow(line, fields); wrong != "" {
+				bad(line, wrong)
+				continue
 			}
+			err = row(tableRow{line, fields})
+		}
+		if err != nil {
+			return err
 		}
 	}
+}
+
+const emptyTable = "it is empty; it needs a line with the names of its columns"
+
+// detectFormat reads a byte order mark and the delimiter's hint, and returns the delimiter. message
+// says why the table cannot be read, if it cannot.
+func detectFormat(r *bufio.Reader) (delimiter rune, message string) {
+	head, _ := r.Peek(r.Size())
+	switch {
+	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
+		r.Discard(3)
+		head = head[3:]
+	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
+		return 0, "it is in UTF-16; save it as UTF-8"
+	}
+	if hint := delimiterHint.FindSubmatch(head); hint != nil {
+		delimiter, _ = utf8.DecodeRune(hint[1])
+		r.Discard(len(hint[0]))
+		head = head[len(hint[0]):]
+	}
+	switch {
+	case bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(bytes.TrimSpace(head), '\r') >= 0:
+		return 0, "its lines end in carriage returns, as on old Macs; save it with ordinary line ends"
+	case bytes.IndexByte(head, 0) >= 0:
+		return 0, "it has zero bytes, so it is not text"
+	case len(bytes.TrimSpace(head)) == 0:
+		return 0, emptyTable
+	case delimiter == 0:
+		delimiter = findDelimiter(head)
+	}
+	return delimiter, ""
+}
+
+// newReadError returns the *TableError for an error of reading the row that begins in a line.
+func newReadError(path string, line int, err error) error {
+	var syntax *csv.ParseError
+	switch {
+	case errors.Is(err, io.EOF):
+		return &TableError{path, 0, emptyTable, nil}
+	case errors.Is(err, errLongRecord):
+		return &TableError{path, line, fmt.Sprintf("a row is longer than %d bytes", maxRecordBytes), nil}
+	case errors.As(err, &syntax):
+		return &TableError{path, syntax.StartLine, "it is malformed; is a quote not closed?", syntax.Err}
+	}
+	return &TableError{path, 0, "it cannot be read", err}
+}
+
+// setColumns sets the names of the columns.
+func (t *Table) setColumns(line int, fields []string) error {
+	if len(fields) > maxColumns {
+		return &TableError{t.File, line, fmt.Sprintf("it has more than %d columns", maxColumns), nil}
+	}
+	for _, name := range fields {
+		if !utf8.ValidString(name) {
+			return &TableError{t.File, line, "it is not UTF-8; save it as UTF-8", nil}
+		}
+		t.Columns = append(t.Columns, strings.TrimSpace(name))
+	}
+	return nil
+}
+
+// checkRow returns what is wrong with a row, or "".
+func (t *Table) checkRow(line int, fields []string) string {
+	switch {
+	case len(fields) != len(t.Columns) && !hasBlankTail(fields, len(t.Columns)):
+		return fmt.Sprintf("line %d has %d %s, but the header has %d", line, len(fields), plural(len(fields), "field"),
+			len(t.Columns))
+	case slices.ContainsFunc(fields, func(s string) bool { return !utf8.ValidString(s) }):
+		return fmt.Sprintf("line %d is not UTF-8", line)
+	}
+	return ""
 }
 
 // isBlank reports whether all fields are empty or spaces.
@@ -180,14 +209,14 @@ func isBlank(fields []string) bool {
 	return !slices.ContainsFunc(fields, func(field string) bool { return strings.TrimSpace(field) != "" })
 }
 
-// blankTail reports whether a row has more fields than the header, all of them blank:
-// spreadsheets write such rows.
-func blankTail(fields []string, columns int) bool {
+// hasBlankTail reports whether a row has more fields than the header, and those are blank.
+// Spreadsheets write such rows.
+func hasBlankTail(fields []string, columns int) bool {
 	return len(fields) > columns && isBlank(fields[columns:])
 }
 
-// delimiterOf returns the separator that the first line has most of, outside quotes.
-func delimiterOf(head []byte) rune {
+// findDelimiter returns the separator that the first line has most of, outside quotes.
+func findDelimiter(head []byte) rune {
 	counts := map[rune]int{}
 	quoted := false
 	for _, b := range head {
@@ -212,23 +241,23 @@ func delimiterOf(head []byte) rune {
 
 var errLongRecord = errors.New("row too long")
 
-// recordLimit ends a read with errLongRecord once too many bytes were handed out for one
-// row, so that a line without end does not fill the memory.
+// recordLimit is a reader that fails with errLongRecord after too many bytes of one row, so that an
+// endless line does not fill the memory.
 type recordLimit struct {
-	from   io.Reader
-	handed int // since the row began
+	from io.Reader
+	read int // bytes since the row began
 }
 
 func (l *recordLimit) Read(p []byte) (int, error) {
-	if l.handed > maxRecordBytes {
+	if l.read > maxRecordBytes {
 		return 0, errLongRecord
 	}
 	n, err := l.from.Read(p)
-	l.handed += n
+	l.read += n
 	return n, err
 }
 
-// The usual names of columns, the surest first, as simplified makes them.
+// The usual names of columns, simplified by simplifyName, the likeliest first.
 var (
 	imageColumns = []string{
 		"image", "filename", "file", "path", "filepath", "imagepath", "imagefile", "imagefilename", "imagename", "img",
@@ -241,8 +270,8 @@ var (
 	splitColumns = []string{"split", "subset", "partition", "set", "dataset"}
 )
 
-// simplified is a column's name without case, spaces, dashes and underscores.
-func simplified(name string) string {
+// simplifyName returns a column's name in lower case, without spaces, dashes, underscores and dots.
+func simplifyName(name string) string {
 	return strings.ToLower(strings.Map(func(r rune) rune {
 		if r == '_' || r == '-' || r == ' ' || r == '.' {
 			return -1
@@ -251,12 +280,12 @@ func simplified(name string) string {
 	}, name))
 }
 
-// usual lists the columns whose names are among the usual ones, the surest first.
-func (t *Table) usual(names []string) []int {
+// usualColumns returns the columns whose names are among the usual ones, the likeliest first.
+func (t *Table) usualColumns(names []string) []int {
 	var found []int
 	for _, name := range names {
 		for i, column := range t.Columns {
-			if simplified(column) == name && !slices.Contains(found, i) {
+			if simplifyName(column) == name && !slices.Contains(found, i) {
 				found = append(found, i)
 			}
 		}
@@ -264,32 +293,31 @@ func (t *Table) usual(names []string) []int {
 	return found
 }
 
-// column returns the place of the column of a name: the exact name, else one that
-// differs in case and punctuation only.
+// column returns the index of the column with a name, or with the only name that differs from it
+// just in case and punctuation.
 func (t *Table) column(name string) (int, error) {
 	if i := slices.Index(t.Columns, strings.TrimSpace(name)); i >= 0 {
 		return i, nil
 	}
 	at := -1
 	for i, column := range t.Columns {
-		if simplified(column) == simplified(name) {
+		if simplifyName(column) == simplifyName(name) {
 			if at >= 0 {
 				return 0, &TableError{File: t.File,
-					Message: fmt.Sprintf("the columns %q and %q are both like %q", t.Columns[at],
-						column, name)}
+					Message: fmt.Sprintf("the columns %q and %q are both like %q", t.Columns[at], column, name)}
 			}
 			at = i
 		}
 	}
 	if at < 0 {
 		return 0, &TableError{File: t.File, Message: fmt.Sprintf("it has no column %q; its columns are %s", name,
-			quoted(t.Columns))}
+			quoteNames(t.Columns))}
 	}
 	return at, nil
 }
 
-// quoted lists names, each as it would be typed, at most 40 of them.
-func quoted(names []string) string {
+// quoteNames returns a list of quoted names, at most 40 of them.
+func quoteNames(names []string) string {
 	const most = 40
 	var parts []string
 	for _, n := range names[:min(len(names), most)] {
@@ -303,15 +331,15 @@ func quoted(names []string) string {
 
 // files finds the pictures that a table names.
 type files struct {
-	base    string // folder that names are relative to
-	inside  bool   // names must not lead out of base
+	base    string // the folder to which names are relative
+	inside  bool   // whether absolute names are refused
 	folders map[string]*listing
 }
 
-// listing is what a folder holds.
+// listing is the content of a folder.
 type listing struct {
-	names map[string]bool     // whether a row names the file
-	stems map[string][]string // the pictures of each name without ending
+	names map[string]bool     // the files, and whether a row names them
+	stems map[string][]string // the pictures with each name without extension
 }
 
 func newFiles(base string, inside bool) *files {
@@ -328,8 +356,9 @@ func (f *files) list(folder string) *listing {
 	for _, e := range entries {
 		name := e.Name()
 		l.names[name] = false
-		if ending := filepath.Ext(name); slices.Contains(pictureEndings, strings.ToLower(ending)) && !hidden(name) {
-			stem := strings.TrimSuffix(name, ending)
+		extension := filepath.Ext(name)
+		if slices.Contains(pictureExtensions, strings.ToLower(extension)) && !isHidden(name) {
+			stem := strings.TrimSuffix(name, extension)
 			l.stems[stem] = append(l.stems[stem], name)
 		}
 	}
@@ -343,15 +372,15 @@ func (f *files) mark(path string) {
 	f.list(filepath.Clean(folder)).names[file] = true
 }
 
-// maxFolders bounds the folders whose listings are kept.
+// maxFolders is the largest number of folders whose listings are kept.
 const maxFolders = 100_000
 
-// find returns the path of the picture of a name, with or without its ending; or why
+// find returns the path of the picture with a name, with or without extension, or the reason why
 // there is none.
 func (f *files) find(name string) (path string, reason Reason, message string) {
 	name = strings.ReplaceAll(strings.TrimSpace(name), `\`, "/") // as Windows writes paths
 	if name == "" || strings.ContainsRune(name, 0) {
-		return "", ReasonBadRow, "it names no file"
+		return "", ReasonBadRow, "it has no file name"
 	}
 	local := filepath.FromSlash(name)
 	path = local
@@ -383,6 +412,6 @@ func (f *files) find(name string) (path string, reason Reason, message string) {
 	case 1:
 		return filepath.Join(folder, alternatives[0]), "", ""
 	default:
-		return "", ReasonBadRow, fmt.Sprintf("%q fits several files: %s", name, quoted(alternatives))
+		return "", ReasonBadRow, fmt.Sprintf("%q fits several files: %s", name, quoteNames(alternatives))
 	}
 }

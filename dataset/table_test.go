@@ -85,7 +85,7 @@ func TestManyRows(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if got := described(d); got != ": c3 1, c4 1" || d.Tally.Count(ReasonMissing) != count-2 ||
+	if got := describe(d); got != ": c3 1, c4 1" || d.Tally.Count(ReasonMissing) != count-2 ||
 		len(d.Tally.Skips()) != maxListed {
 		t.Errorf("%s, %v", got, d.Tally.Counts())
 	}
@@ -94,7 +94,7 @@ func TestManyRows(t *testing.T) {
 	}
 }
 
-// TestRowsAreNotKept: what is kept of a table does not grow with columns that are not used.
+// TestRowsAreNotKept checks that unused columns of a table do not stay in memory.
 func TestRowsAreNotKept(t *testing.T) {
 	const count, wide = 80, 500_000
 	var table strings.Builder
@@ -107,7 +107,6 @@ func TestRowsAreNotKept(t *testing.T) {
 	files["images.csv"] = table.String()
 	folder := lay(t, files)
 	table.Reset()
-	files = nil
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -117,7 +116,7 @@ func TestRowsAreNotKept(t *testing.T) {
 	before := heap()
 	d, err := Read(t.Context(), folder, Options{GroupBy: "sender"})
 	if err != nil || len(d.All().Samples) != count {
-		t.Fatalf("%v, %s", err, described(d))
+		t.Fatalf("%v, %s", err, describe(d))
 	}
 	if after := heap(); after > before+count*wide/4 {
 		t.Errorf("%d bytes are kept of a table of %d", after-before, count*wide)
@@ -148,7 +147,7 @@ func TestManyValues(t *testing.T) {
 	if values > maxValues || values != c.values {
 		t.Errorf("%d values, counted as %d", values, c.values)
 	}
-	if found := c.likely(); len(found) != 1 || found[0].Column != "who" || found[0].Groups != 100 {
+	if found := c.findLikely(); len(found) != 1 || found[0].Column != "who" || found[0].Groups != 100 {
 		t.Errorf("%+v", found)
 	}
 }
@@ -158,7 +157,7 @@ func TestDelimiters(t *testing.T) {
 		"a,b;c,d\n": ',', "a;b;c,d\n1,2,3,4": ';', "a\tb\n": '\t', "a|b|c\n": '|', "a\n1,2\n": ',', "\n\na;b\n": ';',
 		"\"a,b,c\";d\n": ';', "a": ',',
 	} {
-		if got := delimiterOf([]byte(text)); got != want {
+		if got := findDelimiter([]byte(text)); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
@@ -166,7 +165,7 @@ func TestDelimiters(t *testing.T) {
 
 func TestColumns(t *testing.T) {
 	table := &Table{File: "t.csv", Columns: []string{"ID", "File_Name", "label", "Label ", "kind"}}
-	if got := table.usual(imageColumns); !slices.Equal(got, []int{1, 0}) {
+	if got := table.usualColumns(imageColumns); !slices.Equal(got, []int{1, 0}) {
 		t.Errorf("pictures in %v", got)
 	}
 	for name, want := range map[string]int{"label": 2, " kind ": 4, "KIND": 4, "file name": 1} {
@@ -234,14 +233,13 @@ func FuzzTable(f *testing.F) {
 		}
 		for _, row := range rows {
 			if len(row) < len(columns) || slices.ContainsFunc(row, func(s string) bool {
-				return strings.ToValidUTF8(s,
-					"") != s
+				return strings.ToValidUTF8(s, "") != s
 			}) {
 				t.Fatalf("%q of %q", row, columns)
 			}
 		}
 		path := filepath.Join(folder, "labels.csv")
-		if err := os.WriteFile(path, text, 0o644); err != nil {
+		if err = os.WriteFile(path, text, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		d, err := Read(context.Background(), path, Options{})

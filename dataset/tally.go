@@ -11,27 +11,26 @@ import (
 // Reason says why a file, a row of a table or a folder gives no picture.
 type Reason string
 
-// The reasons. Those for which Ignored is true are no loss: there was nothing to use,
-// or somebody chose not to use it.
+// The reasons. Those for which Ignored is true are no loss: there was nothing to use, or the
+// options exclude it.
 const (
 	ReasonMissing    Reason = "missing"            // the file does not exist
 	ReasonUnreadable Reason = "unreadable"         // the file cannot be opened or decoded
-	ReasonNotPicture Reason = "not_a_picture"      // neither name nor content is a picture's
+	ReasonNotPicture Reason = "not_a_picture"      // neither its name nor its content is that of a picture
 	ReasonNoLabel    Reason = "no_label"           // its label is empty, or nothing labels it
-	ReasonBadMask    Reason = "bad_mask"           // its mask says nothing that can be trusted
+	ReasonBadMask    Reason = "bad_mask"           // its mask is unusable
 	ReasonConflict   Reason = "conflicting_labels" // a table gives it several labels
 	ReasonOutside    Reason = "outside_classes"    // a picture outside the folders that are read
-	ReasonBadRow     Reason = "bad_row"            // a row of a table that makes no sense
-	ReasonExcluded   Reason = "excluded"           // its class was not asked for
+	ReasonBadRow     Reason = "bad_row"            // a malformed row of a table
+	ReasonExcluded   Reason = "excluded"           // the options exclude its class
 	ReasonRepeated   Reason = "repeated"           // listed or linked before
-	ReasonUnlisted   Reason = "unlisted"           // beside a table's pictures, and in no row
-	ReasonOther      Reason = "other_file"         // no picture, in a folder that is no class's
-	ReasonHidden     Reason = "hidden"             // a hidden file or folder, or one of a system's
+	ReasonUnlisted   Reason = "unlisted"           // beside a table's pictures, but in no row
+	ReasonOther      Reason = "other_file"         // not a picture, in a folder that is not a class
+	ReasonHidden     Reason = "hidden"             // a hidden or system file or folder
 	ReasonEmpty      Reason = "empty_folder"       // a folder without pictures
 )
 
-// reasonWords has the words for each reason, after a number: for one, and for several.
-// The order is that of Tally.String.
+// reasonWords has the words for each reason after a number, in the order of Tally.Summary.
 var reasonWords = []struct {
 	reason      Reason
 	one, plural string
@@ -52,8 +51,8 @@ var reasonWords = []struct {
 	{ReasonEmpty, "empty folder", "empty folders"},
 }
 
-// Ignored reports whether the reason is no loss: hidden files, empty folders, what is
-// listed twice or not at all, and classes that were excluded.
+// Ignored reports whether the reason is no loss: hidden and other files, empty folders, files
+// listed twice or not at all, and excluded classes.
 func (r Reason) Ignored() bool {
 	switch r {
 	case ReasonExcluded, ReasonRepeated, ReasonUnlisted, ReasonOther, ReasonHidden, ReasonEmpty:
@@ -69,7 +68,7 @@ type Skip struct {
 	Message string `json:"message"`
 }
 
-// String names what was skipped, and why.
+// String says what was skipped, and why.
 func (s Skip) String() string {
 	if s.Path == "" || strings.Contains(s.Message, s.Path) {
 		return s.Message
@@ -77,18 +76,18 @@ func (s Skip) String() string {
 	return s.Path + ": " + s.Message
 }
 
-// maxListed bounds the skips of each reason that a Tally lists; it counts all.
+// maxListed is the number of skips of each reason that a Tally lists; it counts all.
 const maxListed = 10_000
 
-// Tally counts what gave no picture, by reason. Its methods may be called by several
-// goroutines. The zero Tally is ready to use.
+// Tally counts what gave no picture, by reason. Several goroutines may use it. The zero Tally is
+// ready to use.
 type Tally struct {
 	mu     sync.Mutex
 	counts map[Reason]int
 	skips  []Skip
 }
 
-// Add counts one skip. An empty path stands for what has none.
+// Add counts one skip. path may be empty.
 func (t *Tally) Add(reason Reason, path, message string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,7 +100,7 @@ func (t *Tally) Add(reason Reason, path, message string) {
 	}
 }
 
-// Merge adds all that another tally has counted.
+// Merge adds the counts and skips of another tally.
 func (t *Tally) Merge(other *Tally) {
 	if other == nil {
 		return
@@ -135,9 +134,10 @@ func (t *Tally) Count(reason Reason) int {
 }
 
 // Skipped returns the number of skips that are a loss: all whose reason is not Ignored.
-func (t *Tally) Skipped() int { return t.total(false) }
+func (t *Tally) Skipped() int { return t.sum(false) }
 
-func (t *Tally) total(ignored bool) int {
+// sum returns the number of skips that are ignored, or of the others.
+func (t *Tally) sum(ignored bool) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := 0
@@ -149,30 +149,28 @@ func (t *Tally) total(ignored bool) int {
 	return n
 }
 
-// Skips lists the skips in the order in which they were added, at most 10,000 of each
-// reason.
+// Skips returns the skips in the order in which they were added, at most 10,000 of each reason.
 func (t *Tally) Skips() []Skip {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.skips)
 }
 
-// Summary says in one line how many pictures were used, and how many were not, by
-// reason: "372 pictures used, 3 skipped (2 missing, 1 unreadable), 1 ignored (1 hidden
-// file)".
+// Summary says in one line how many pictures were used, and how many were not and why:
+// "372 pictures used, 3 skipped (2 missing, 1 unreadable), 1 ignored (1 hidden file)".
 func (t *Tally) Summary(used int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %s used, %d skipped", used, plural(used, "picture"), t.Skipped())
-	b.WriteString(t.words(false))
-	if n := t.total(true); n > 0 {
-		fmt.Fprintf(&b, ", %d ignored%s", n, t.words(true))
+	b.WriteString(t.describe(false))
+	if n := t.sum(true); n > 0 {
+		fmt.Fprintf(&b, ", %d ignored%s", n, t.describe(true))
 	}
 	return b.String()
 }
 
-// words lists the counts of the reasons that are losses, or of those that are not, in
-// parentheses after a space; "" if there are none.
-func (t *Tally) words(ignored bool) string {
+// describe returns the counts of ignored reasons, or of the others, in parentheses after a space,
+// or "" if there are none.
+func (t *Tally) describe(ignored bool) string {
 	counts := t.Counts()
 	var parts []string
 	for _, w := range reasonWords {
@@ -190,7 +188,7 @@ func (t *Tally) words(ignored bool) string {
 	return " (" + strings.Join(parts, ", ") + ")"
 }
 
-// plural returns a noun for a count: "picture", "pictures".
+// plural returns the noun's form for a count: "picture" or "pictures".
 func plural(count int, noun string) string {
 	if count == 1 {
 		return noun
@@ -201,16 +199,16 @@ func plural(count int, noun string) string {
 	return noun + "s"
 }
 
-// StrictError says that pictures were skipped where none may be.
+// StrictError says that pictures were skipped although none may be.
 type StrictError struct {
-	Skipped int    // losses in all
-	Words   string // their number by reason: "(2 missing, 1 unreadable)"
+	Skipped int    // the number of losses
+	Words   string // the number by reason: "(2 missing, 1 unreadable)"
 	Skips   []Skip // the first of them
 }
 
 func (e *StrictError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d %s skipped %s, where none may be", e.Skipped, plural(e.Skipped, "file"), e.Words)
+	fmt.Fprintf(&b, "%d %s skipped %s, but none may be", e.Skipped, plural(e.Skipped, "file"), e.Words)
 	for _, s := range e.Skips {
 		fmt.Fprintf(&b, "\n  %s", s)
 	}
@@ -220,13 +218,13 @@ func (e *StrictError) Error() string {
 	return b.String()
 }
 
-// Strict returns a *StrictError if anything was skipped that is a loss, else nil.
+// Strict returns a *StrictError if anything was skipped that is a loss.
 func (t *Tally) Strict() error {
 	const most = 10
 	if t.Skipped() == 0 {
 		return nil
 	}
-	e := &StrictError{Skipped: t.Skipped(), Words: strings.TrimSpace(t.words(false))}
+	e := &StrictError{Skipped: t.Skipped(), Words: strings.TrimSpace(t.describe(false))}
 	for _, s := range t.Skips() {
 		if !s.Reason.Ignored() && len(e.Skips) < most {
 			e.Skips = append(e.Skips, s)

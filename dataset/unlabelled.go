@@ -11,28 +11,28 @@ import (
 	"slices"
 )
 
-// Unlabelled is pictures without labels, in splits.
+// Unlabelled has pictures without labels, in splits.
 type Unlabelled struct {
 	Train, Validation, Test []string // paths
 }
 
-// ReadUnlabelled lists the pictures of a path, as PicturesIn does, in splits: those that
-// the folder has, under the names that data sets have, or drawn by the rule's shares and
-// seed and each file's name. Without wantTest no test split is drawn. A folder with splits
-// but without train is an error; files beside its splits are counted in tally. Errors are
-// PicturesIn's, or say that there are no pictures.
+// ReadUnlabelled finds the pictures at a path as PicturesIn does, in splits. If the path is a
+// folder with folders named as splits, these are the splits. Otherwise it divides the pictures by
+// the rule's shares and seed and by the files' names, without a test split unless wantTest. It
+// returns an error if there are splits but no train split, or other folders beside them. Other
+// errors are PicturesIn's, or wrap ErrNoPictures.
 func ReadUnlabelled(ctx context.Context, path string, rule SplitRule, wantTest bool, o Options,
 	tally *Tally) (*Unlabelled, error) {
 	u := &Unlabelled{}
 	parts := map[string]*[]string{Train: &u.Train, Validation: &u.Validation, Test: &u.Test}
 	found := false
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		names, err := subfolders(path)
+		names, err := listFolders(path)
 		if err != nil {
 			return nil, err
 		}
 		for _, name := range names {
-			part := parts[splitOf(name)]
+			part := parts[parseSplit(name)]
 			if part == nil {
 				continue
 			}
@@ -43,9 +43,8 @@ func ReadUnlabelled(ctx context.Context, path string, rule SplitRule, wantTest b
 			*part, found = append(*part, pictures...), true
 		}
 		for _, name := range names {
-			if found && parts[splitOf(name)] == nil {
-				return nil, fmt.Errorf("%s: it has splits, and the folder %q beside them: is it of one of them?",
-					path, name)
+			if found && parts[parseSplit(name)] == nil {
+				return nil, fmt.Errorf("%s has splits, and beside them the folder %q, which is none", path, name)
 			}
 		}
 	}
@@ -62,11 +61,10 @@ func ReadUnlabelled(ctx context.Context, path string, rule SplitRule, wantTest b
 	return u, nil
 }
 
-// ErrNoPictures is wrapped by errors about folders of pictures that have none to train on.
-var ErrNoPictures = errors.New("it has no pictures to train on")
+// ErrNoPictures is wrapped by errors about paths without pictures to train on.
+var ErrNoPictures = errors.New("there are no pictures to train on")
 
-// divide draws the splits: at least one picture for each that is wanted, if there are
-// enough.
+// divide draws the splits, each with at least one picture if there are enough.
 func (u *Unlabelled) divide(pictures []string, rule SplitRule, wantTest bool) {
 	rank := func(path string) string { return rule.rank(filepath.Base(path)) }
 	order := slices.SortedFunc(slices.Values(pictures), func(a, b string) int {

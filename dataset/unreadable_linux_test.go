@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// asNobody lets a test, should it run as root, see files as a user without rights does.
-// Linux keeps these for each thread.
+// asNobody makes a test that runs as root see files as a user without rights does. In Linux the
+// rights are those of a thread.
 func asNobody(t *testing.T) {
 	runtime.LockOSThread()
 	if err := syscall.Setfsuid(65534); err != nil {
@@ -24,21 +24,13 @@ func asNobody(t *testing.T) {
 	})
 }
 
-// TestUnreadable: a folder without the right to read it is named, wherever it is.
+// TestUnreadable checks that the error names a folder that may not be read.
 func TestUnreadable(t *testing.T) {
 	for _, closed := range []string{".", "train", "train/hat", "validation/shoes"} {
 		t.Run(closed, func(t *testing.T) {
-			root := filepath.Join(t.TempDir(), "data")
-			for _, folder := range []string{"train/hat", "train/shoes", "validation/hat", "validation/shoes"} {
-				if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(root, folder, "a.jpg"), nil, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			// The test's own folder is the owner's alone.
-			for folder := filepath.Dir(root); len(folder) > len(os.TempDir()); folder = filepath.Dir(folder) {
+			root := lay(t, pictures(1, "train/hat", "train/shoes", "validation/hat", "validation/shoes"))
+			// Only the owner may enter the test's own folder.
+			for folder := root; len(folder) > len(os.TempDir()); folder = filepath.Dir(folder) {
 				if err := os.Chmod(folder, 0o755); err != nil {
 					t.Fatal(err)
 				}

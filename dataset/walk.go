@@ -14,33 +14,31 @@ import (
 	"garb/picture"
 )
 
-// ErrLinkLoop is wrapped by errors about folders that contain themselves through
-// symbolic links.
+// ErrLinkLoop is wrapped by errors about folders that contain themselves through symbolic links.
 var ErrLinkLoop = errors.New("symbolic links form a loop")
 
-// Pictures lists the pictures below a folder, at any depth, by path. Symbolic links to
-// files and folders are followed. Hidden files, system files and empty folders are
-// ignored, and so are files that are no pictures; tally counts them. A folder that
-// links form a loop with is an error that wraps ErrLinkLoop.
+// Pictures returns the paths of the pictures below a folder, at any depth, sorted. It follows
+// symbolic links to files and folders. It ignores hidden files, system files, empty folders and
+// files that are not pictures, and adds them to tally. If links form a loop, the error wraps
+// ErrLinkLoop.
 func Pictures(ctx context.Context, folder string, tally *Tally) ([]string, error) {
 	w, err := newWalker(ctx, folder, tally)
 	if err != nil {
 		return nil, err
 	}
-	w.other = ReasonOther // nobody said that it is a picture of something
+	w.other = ReasonOther // nothing says that all files here are pictures
 	err = w.walk(folder, w.root)
 	return w.found, err
 }
 
-// PicturesIn lists the pictures of a path, whatever their labels: those below a folder
-// or in an archive, see Pictures, those that a table names, and a file of any other kind
-// itself.
+// PicturesIn returns the paths of the pictures at a path, whatever their labels: those below a
+// folder or in an archive (see Pictures), those that a table names, and any other file itself.
 func PicturesIn(ctx context.Context, path string, o Options, tally *Tally) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	switch kind := archiveKind(path); {
+	switch kind := detectArchive(path); {
 	case info.IsDir():
 		return Pictures(ctx, path, tally)
 	case !info.Mode().IsRegular(): // such as a pipe
@@ -51,7 +49,7 @@ func PicturesIn(ctx context.Context, path string, o Options, tally *Tally) ([]st
 			return nil, err
 		}
 		return Pictures(ctx, folder, tally)
-	case slices.Contains(tableEndings, strings.ToLower(filepath.Ext(path))):
+	case slices.Contains(tableExtensions, strings.ToLower(filepath.Ext(path))):
 		d, err := read(ctx, path, o, true)
 		if err == nil {
 			err = d.Err()
@@ -69,16 +67,16 @@ func PicturesIn(ctx context.Context, path string, o Options, tally *Tally) ([]st
 	return []string{path}, nil
 }
 
-// walker lists the pictures below a folder.
+// walker finds the pictures below a folder.
 type walker struct {
 	ctx   context.Context
 	tally *Tally
-	root  string          // the folder without links
-	seen  map[string]bool // folders without links that were walked
-	other Reason          // of files that are no pictures
+	root  string          // the folder, with links resolved
+	seen  map[string]bool // folders walked, with links resolved
+	other Reason          // for files that are not pictures
 	found []string
 
-	unreadable []error // of folders
+	unreadable []error // about folders
 }
 
 func newWalker(ctx context.Context, folder string, tally *Tally) (*walker, error) {
@@ -89,7 +87,7 @@ func newWalker(ctx context.Context, folder string, tally *Tally) (*walker, error
 	return &walker{ctx: ctx, tally: tally, root: real, seen: map[string]bool{}, other: ReasonNotPicture}, nil
 }
 
-// walk adds the pictures below a folder, whose path without links is real.
+// walk adds the pictures below a folder. real is its path with links resolved.
 func (w *walker) walk(folder, real string) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
@@ -105,8 +103,8 @@ func (w *walker) walk(folder, real string) error {
 	folders := 0
 	for _, e := range entries {
 		path := filepath.Join(folder, e.Name())
-		if hidden(e.Name()) {
-			w.tally.Add(ReasonHidden, path, "hidden or a system's file")
+		if isHidden(e.Name()) {
+			w.tally.Add(ReasonHidden, path, "a hidden or system file")
 			continue
 		}
 		info, err := os.Stat(path) // which follows links
@@ -119,15 +117,15 @@ func (w *walker) walk(folder, real string) error {
 			w.tally.Add(ReasonUnreadable, path, err.Error())
 		case info.IsDir():
 			folders++
-			if err := w.enter(path, real, e); err != nil {
+			if err := w.walkInner(path, real, e); err != nil {
 				return err
 			}
 		case !info.Mode().IsRegular():
 			w.tally.Add(ReasonNotPicture, path, "neither a file nor a folder")
-		case beginsLikePicture(path):
+		case looksLikePicture(path):
 			w.found = append(w.found, path)
 		default:
-			w.tally.Add(w.other, path, "neither its name nor its content is a picture's")
+			w.tally.Add(w.other, path, "neither its name nor its content is that of a picture")
 		}
 	}
 	if len(w.found) == before && folders == 0 {
@@ -136,10 +134,9 @@ func (w *walker) walk(folder, real string) error {
 	return nil
 }
 
-// enter walks a folder inside one whose path without links is parent. A folder that
-// was walked before, through another link, is not walked again: so links cannot
-// multiply the work.
-func (w *walker) enter(path, parent string, e fs.DirEntry) error {
+// walkInner walks a folder inside parent, whose links are resolved. It does not walk a folder
+// twice if several links lead to it, so links cannot multiply the work.
+func (w *walker) walkInner(path, parent string, e fs.DirEntry) error {
 	real := filepath.Join(parent, e.Name())
 	if e.Type()&fs.ModeSymlink != 0 {
 		var err error
@@ -148,7 +145,8 @@ func (w *walker) enter(path, parent string, e fs.DirEntry) error {
 			return nil
 		}
 		if contains(real, parent) {
-			return fmt.Errorf("data set: %q links to %q, in which it is: %w; remove the link", path, real, ErrLinkLoop)
+			return fmt.Errorf("data set: %q links to %q, which contains it: %w; remove the link", path, real,
+				ErrLinkLoop)
 		}
 	}
 	if w.seen[real] {
@@ -168,35 +166,33 @@ func isLinkCycle(path string) bool {
 	return err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission)
 }
 
-// contains reports whether a folder is another or contains it; both are without links.
+// contains reports whether a folder is or contains another; both have their links resolved.
 func contains(folder, other string) bool {
 	relative, err := filepath.Rel(folder, other)
 	return err == nil && (relative == "." || filepath.IsLocal(relative))
 }
 
-// systemNames are files and folders that operating systems and archive programs leave
-// behind, in lower case.
+// systemNames are names, in lower case, of files and folders that operating systems and archive
+// programs create.
 var systemNames = []string{"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin",
 	"system volume information"}
 
-// hidden reports whether a file or folder is hidden or a system's: it begins with a
-// dot, as .DS_Store and .ipynb_checkpoints do, or is one of systemNames.
-func hidden(name string) bool {
+// isHidden reports whether a name begins with a dot, such as .DS_Store and .ipynb_checkpoints, or
+// is one of systemNames.
+func isHidden(name string) bool {
 	return strings.HasPrefix(name, ".") || slices.Contains(systemNames, strings.ToLower(name))
 }
 
-// pictureEndings are the endings of names that say picture, those of formats that garb
-// does not read among them: somebody would miss such a file, so that it is counted as
-// unreadable when it is read.
-var pictureEndings = []string{
+// pictureExtensions are the extensions of pictures, including formats that garb cannot read, so
+// that such files are counted as unreadable instead of being ignored.
+var pictureExtensions = []string{
 	".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".avif", ".heic", ".heif",
 	".tif", ".tiff", ".jp2", ".jxl", ".ppm", ".pgm", ".tga", ".dng",
 }
 
-// beginsLikePicture reports whether a file's name or, failing that, the beginning of its
-// content is a picture's.
-func beginsLikePicture(path string) bool {
-	if slices.Contains(pictureEndings, strings.ToLower(filepath.Ext(path))) {
+// looksLikePicture reports whether a file has a picture's extension or begins like a picture.
+func looksLikePicture(path string) bool {
+	if slices.Contains(pictureExtensions, strings.ToLower(filepath.Ext(path))) {
 		return true
 	}
 	f, err := os.Open(path)

@@ -16,189 +16,188 @@ import (
 	"garb/picture"
 )
 
-// Judge is a Classifier that may also judge whether a picture shows any of its classes, as
+// Judge is a Classifier that can judge whether a picture shows any of its classes, such as
 // *model.Classifier.
 type Judge interface {
 	Classifier
-	// Judges reports whether it does.
+	// Judges reports whether the classifier judges.
 	Judges() bool
-	// AcceptanceThreshold returns the acceptance from which a picture is accepted.
+	// AcceptanceThreshold returns the smallest acceptance of accepted pictures.
 	AcceptanceThreshold() float64
-	// Judge returns the answer to an encoded picture, with its acceptance.
+	// Judge returns the answer for an encoded picture, with its acceptance.
 	Judge(ctx context.Context, data []byte) (model.Answer, error)
 }
 
-// judgeOf returns c as a Judge; nil if it does not judge.
-func judgeOf(c Classifier) Judge {
+// asJudge returns c as a Judge, or nil if it does not judge.
+func asJudge(c Classifier) Judge {
 	if j, ok := c.(Judge); ok && j.Judges() {
 		return j
 	}
 	return nil
 }
 
-// Measure names what pictures are accepted by.
+// Measure names the value that decides whether a picture is accepted.
 type Measure string
 
-// The measures. A model that does not judge is measured by its largest probability, which
-// is what an application would have to go by: such figures say so.
+// The measures. A model that does not judge is measured by its largest probability, which is all
+// that an application could use.
 const (
 	ByAcceptance  Measure = "acceptance"
 	ByProbability Measure = "largest probability"
 )
 
-// Acceptance is how a classifier tells pictures of its classes from others.
+// Acceptance says how well a classifier tells pictures of its classes from others.
 type Acceptance struct {
-	// Measure is what all thresholds are of, and what pictures are sorted by.
+	// Measure is the value to which thresholds apply and by which pictures are sorted.
 	Measure Measure `json:"measure"`
-	// Own is the threshold that the model accepts pictures from; nil if it has none.
+	// Own has the results at the model's own threshold; nil if it has none.
 	Own *Operating `json:"at_own_threshold,omitempty"`
-	// At95 is a threshold that just accepts 95 % of the evaluated pictures, see
-	// accept.ThresholdFor; nil without other pictures.
+	// At95 has the results at a threshold that just accepts 95 % of the evaluated pictures (see
+	// accept.ThresholdFor); nil without other pictures.
 	At95 *Operating `json:"at_95_percent,omitempty"`
-	// Risk is over the evaluated pictures.
+	// Risk is that of the evaluated pictures.
 	Risk Risk `json:"risk"`
-	// Refused are the evaluated pictures that Own refuses, or At95 if there is no Own, the
-	// least accepted first.
+	// Refused has the evaluated pictures below the threshold of Own, or of At95 without Own, the
+	// smallest acceptance first.
 	Refused []Judgement `json:"refused"`
 	Other   *Other      `json:"other,omitempty"`
 }
 
-// Operating is what comes of a threshold: pictures from it on are accepted.
+// Operating has the results at a threshold. Pictures that reach it are accepted.
 type Operating struct {
 	Threshold float64 `json:"threshold"`
-	Accepted  Share   `json:"accepted"` // of the evaluated pictures
-	// Of the accepted answers to evaluated pictures: the share that is right, with Wilson's
-	// 95 % interval, and the calibration error (see Calibration).
+	Accepted  Share   `json:"accepted"` // evaluated pictures that are accepted
+	// The share of right answers for accepted evaluated pictures, its Wilson 95 % interval, and
+	// the calibration error of these answers (see Calibration).
 	Accuracy         float64    `json:"accuracy"`
 	AccuracyInterval [2]float64 `json:"accuracy_interval"`
 	ECE              float64    `json:"ece"`
-	// FalseAccepts are the other pictures that are accepted; nil without other pictures.
+	// FalseAccepts counts the other pictures that are accepted; nil without other pictures.
 	FalseAccepts *Share `json:"false_accepts,omitempty"`
 }
 
-// Share is a part of some pictures.
+// Share is a share of some pictures.
 type Share struct {
 	Part     int        `json:"part"`
 	Of       int        `json:"of"`
-	Share    float64    `json:"share"`    // Part ÷ Of; 0 of none
-	Interval [2]float64 `json:"interval"` // Wilson, 95 %
+	Share    float64    `json:"share"`    // Part ÷ Of, or 0
+	Interval [2]float64 `json:"interval"` // Wilson's 95 % interval
 }
 
 func newShare(part, of int) Share { return Share{part, of, ratio(float64(part), of), Wilson(part, of)} }
 
-// Risk is selective risk against coverage (El-Yaniv and Wiener 2010): for each threshold
-// the share of pictures that are accepted, and of these the share whose answer is wrong.
+// Risk is the curve of selective risk against coverage (El-Yaniv and Wiener 2010): for each
+// threshold, the share of pictures that are accepted, and the share of these that are wrong.
 type Risk struct {
-	// Area is that under the curve as steps: the mean, over all pictures, of the risk at the
-	// threshold that just accepts the picture (Geifman, Uziel, El-Yaniv 2019). 0 is best.
+	// Area is the area under the curve, drawn as steps: the mean, over all pictures, of the risk
+	// at the threshold that just accepts the picture (Geifman, Uziel, El-Yaniv 2019). 0 is best.
 	Area float64 `json:"area"`
-	// Curve has at most 200 points, from the highest threshold down to the lowest.
+	// Curve has at most 200 points, from the highest threshold to the lowest.
 	Curve []RiskPoint `json:"curve"`
 }
 
-// RiskPoint is a point of a curve.
+// RiskPoint is a point of the curve of a Risk.
 type RiskPoint struct {
 	Threshold float64 `json:"threshold"`
-	Coverage  float64 `json:"coverage"` // share of the pictures that is accepted
-	Risk      float64 `json:"risk"`     // share of these whose answer is wrong
+	Coverage  float64 `json:"coverage"` // share of the pictures that are accepted
+	Risk      float64 `json:"risk"`     // share of these that are wrong
 }
 
-// Judgement is what a classifier made of a picture.
+// Judgement is the answer for a picture, with its acceptance.
 type Judgement struct {
 	Picture     string  `json:"picture"`
 	Label       string  `json:"label,omitempty"` // "" for other pictures
 	Predicted   string  `json:"predicted"`
 	Probability float64 `json:"probability"` // of Predicted
-	// Acceptance is what the picture is accepted by: see Measure.
+	// Acceptance is the value that decides about acceptance: see Measure.
 	Acceptance float64 `json:"acceptance"`
 }
 
-// Other is how a classifier judged pictures of none of its classes.
+// Other has the results for other pictures, which show none of the classes.
 type Other struct {
-	Folders []string  `json:"folders"` // as they were named
-	Count   int       `json:"count"`   // pictures that were answered
+	Folders []string  `json:"folders"` // as they were given
+	Count   int       `json:"count"`   // pictures that were classified
 	Skipped []Skipped `json:"skipped"`
-	// Repeated are pictures that are in the data set too, to the byte: they are left out.
+	// Repeated has pictures whose bytes are also in the data set. They are not measured.
 	Repeated []Repeated `json:"repeated"`
-	// AUROC is the probability that an evaluated picture is accepted by more than another
-	// one is, equal ones counting half: the area under the receiver operating characteristic.
+	// AUROC is the area under the receiver operating characteristic: the probability that an
+	// evaluated picture has a larger acceptance than an other picture, equal ones counting half.
 	AUROC float64 `json:"auroc"`
-	// AUROCInterval is that of AUROC, 95 %: see aurocInterval.
+	// AUROCInterval is the 95 % interval of AUROC by Newcombe's method 5 (2006).
 	AUROCInterval [2]float64 `json:"auroc_interval"`
-	// Risk is over the evaluated and the other pictures together: the answer to an other
-	// picture is wrong.
+	// Risk is that of the evaluated and the other pictures together. Every answer for an other
+	// picture counts as wrong.
 	Risk Risk `json:"risk"`
-	// Accepted are the other pictures that Acceptance.Own accepts, or At95 if there is no
-	// Own, the most accepted first.
+	// Accepted has the other pictures that reach the threshold of Acceptance.Own, or of At95
+	// without Own, the largest acceptance first.
 	Accepted []Judgement `json:"accepted"`
-	// Answers are those to the other pictures that were answered; they have no class.
+	// Answers has the answers for the classified other pictures. They have no class.
 	Answers []Answer `json:"-"`
 }
 
-// Repeated is an other picture that a data set has too.
+// Repeated is an other picture that is also in the data set.
 type Repeated struct {
 	Picture string `json:"picture"`
-	Same    string `json:"same"` // the data set's
+	Same    string `json:"same"` // its path in the data set
 }
 
-// ErrNoOthers is wrapped by errors about other pictures none of which can be measured.
+// ErrNoOthers is wrapped by the error of MeasureOthers if there is no other picture to measure.
 var ErrNoOthers = errors.New("there are no other pictures to measure")
 
-// ErrNoAnswers says that other pictures cannot be compared with evaluated ones, as none of
-// these were answered.
-var ErrNoAnswers = errors.New("none of the data set's pictures were answered")
+// ErrNoAnswers says that there is no evaluated picture with which to compare other pictures.
+var ErrNoAnswers = errors.New("none of the data set's pictures was classified")
 
-// measureOf returns what the answers of a report are accepted by.
-func measureOf(answers []Answer) Measure {
+// findMeasure returns the measure of a report's answers.
+func findMeasure(answers []Answer) Measure {
 	if len(answers) > 0 && answers[0].Judged {
 		return ByAcceptance
 	}
 	return ByProbability
 }
 
-// accepted is what an answer is accepted by.
-func (a Answer) accepted() float64 {
+// acceptance returns the value that decides whether the picture is accepted.
+func (a Answer) acceptance() float64 {
 	if a.Judged {
 		return a.Acceptance
 	}
 	return a.Predictions[0].Probability
 }
 
-func acceptances(answers []Answer) []float64 {
+// listAcceptances returns the acceptance of each answer.
+func listAcceptances(answers []Answer) []float64 {
 	all := make([]float64, len(answers))
 	for i, a := range answers {
-		all[i] = a.accepted()
+		all[i] = a.acceptance()
 	}
 	return all
 }
 
-// judged reports on the acceptance of evaluated pictures by a model with a threshold.
-func judged(answers []Answer, threshold float64) *Acceptance {
-	own := operatingAt(threshold, answers, nil)
-	return &Acceptance{Measure: ByAcceptance, Own: &own, Risk: riskOf(answers, nil),
-		Refused: refused(answers, threshold)}
+// newAcceptance reports on the acceptance of evaluated pictures by a model with a threshold.
+func newAcceptance(answers []Answer, threshold float64) *Acceptance {
+	own := measureThreshold(threshold, answers, nil)
+	return &Acceptance{Measure: ByAcceptance, Own: &own, Risk: computeRisk(answers, nil),
+		Refused: listRefused(answers, threshold)}
 }
 
-// MeasureOthers classifies pictures of none of the classes, at these paths below folders,
-// on all cores, and adds to a report of the same classifier how it tells them from the
-// evaluated ones. Those that cannot be read are skipped and named. whole is all of the data
-// set, whose pictures are none to compare with: those that it has too, to the byte, are left
-// out and named. progress is as for Run.
+// MeasureOthers classifies other pictures, which show none of the classes, on all cores. It adds to
+// the report r of the same classifier how well it tells them from the evaluated ones. paths are the
+// pictures, below folders. MeasureOthers skips and names pictures that cannot be read, and pictures
+// whose bytes are also in whole, the complete data set. It calls progress as Run does.
 //
-// The error wraps ErrNoOthers if none are left, and ErrNoAnswers if the report has no
-// answers; or it is ctx's.
+// The error wraps ErrNoOthers if there is no other picture to measure, is ErrNoAnswers if the report
+// has no answers, or is ctx's.
 func MeasureOthers(ctx context.Context, c Classifier, r *Report, folders, paths []string, whole *dataset.Set,
 	l picture.Limits, progress func(done int)) error {
 	if len(r.Answers) == 0 {
 		return ErrNoAnswers
 	}
-	same, err := sameSize(ctx, whole, paths, l)
+	same, err := findSameSize(ctx, whole, paths, l)
 	if err != nil {
 		return err
 	}
 	answers := make([]Answer, len(paths))
 	err = dataset.Each(ctx, len(paths), func(i int) {
-		answers[i] = ask(ctx, c, dataset.Sample{Path: paths[i]}, "", l)
+		answers[i] = classify(ctx, c, dataset.Sample{Path: paths[i]}, "", l)
 		if progress != nil {
 			progress(1)
 		}
@@ -218,63 +217,65 @@ func MeasureOthers(ctx context.Context, c Classifier, r *Report, folders, paths 
 		}
 	}
 	if len(o.Answers) == 0 {
-		return fmt.Errorf("%w: of %d, %d could not be read, and %d are in the data set too", ErrNoOthers, len(paths),
+		return fmt.Errorf("%w: of %d, %d could not be read, and %d are also in the data set", ErrNoOthers, len(paths),
 			len(o.Skipped), len(o.Repeated))
 	}
 	if r.Acceptance == nil {
-		r.Acceptance = &Acceptance{Measure: measureOf(r.Answers), Risk: riskOf(r.Answers, nil)}
+		r.Acceptance = &Acceptance{Measure: findMeasure(r.Answers), Risk: computeRisk(r.Answers, nil)}
 	}
-	r.Acceptance.compare(r.Answers, o)
+	r.Acceptance.addOthers(r.Answers, o)
 	return nil
 }
 
-// compare adds what comes of comparing evaluated pictures with others.
-func (a *Acceptance) compare(answers []Answer, o *Other) {
-	ours, theirs := acceptances(answers), acceptances(o.Answers)
+// addOthers compares the answers for evaluated pictures with those for others.
+func (a *Acceptance) addOthers(answers []Answer, o *Other) {
+	ours, theirs := listAcceptances(answers), listAcceptances(o.Answers)
 	o.Count = len(o.Answers)
 	o.AUROC = accept.AUROC(ours, theirs)
-	o.AUROCInterval = aurocInterval(o.AUROC, len(ours), len(theirs))
-	o.Risk = riskOf(answers, o.Answers)
-	at95 := operatingAt(accept.ThresholdFor(ours, 0.95), answers, o.Answers)
+	o.AUROCInterval = computeAUROCInterval(o.AUROC, len(ours), len(theirs))
+	o.Risk = computeRisk(answers, o.Answers)
+	at95 := measureThreshold(accept.ThresholdFor(ours, 0.95), answers, o.Answers)
 	a.At95, a.Other = &at95, o
 	threshold := at95.Threshold
 	if a.Own != nil {
 		threshold = a.Own.Threshold
-		own := operatingAt(threshold, answers, o.Answers)
+		own := measureThreshold(threshold, answers, o.Answers)
 		a.Own = &own
 	}
-	a.Refused = refused(answers, threshold)
+	a.Refused = listRefused(answers, threshold)
 	o.Accepted = []Judgement{}
 	for _, other := range o.Answers {
-		if other.accepted() >= threshold {
-			o.Accepted = append(o.Accepted, judgementOf(other))
+		if other.acceptance() >= threshold {
+			o.Accepted = append(o.Accepted, newJudgement(other))
 		}
 	}
 	slices.SortStableFunc(o.Accepted, func(a, b Judgement) int { return cmp.Compare(b.Acceptance, a.Acceptance) })
 }
 
-func refused(answers []Answer, threshold float64) []Judgement {
+// listRefused returns the pictures below the threshold, the smallest acceptance first.
+func listRefused(answers []Answer, threshold float64) []Judgement {
 	all := []Judgement{}
 	for _, a := range answers {
-		if a.accepted() < threshold {
-			all = append(all, judgementOf(a))
+		if a.acceptance() < threshold {
+			all = append(all, newJudgement(a))
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Judgement) int { return cmp.Compare(a.Acceptance, b.Acceptance) })
 	return all
 }
 
-func judgementOf(a Answer) Judgement {
+// newJudgement returns the Judgement of an answer.
+func newJudgement(a Answer) Judgement {
 	best := a.Predictions[0]
-	return Judgement{a.Sample.Path, a.Class, best.Class, best.Probability, a.accepted()}
+	return Judgement{a.Sample.Path, a.Class, best.Class, best.Probability, a.acceptance()}
 }
 
-// operatingAt measures a threshold. others is nil where there are no other pictures.
-func operatingAt(threshold float64, answers, others []Answer) Operating {
+// measureThreshold returns the results at a threshold. others is nil if there are no other pictures.
+func measureThreshold(threshold float64, answers, others []Answer) Operating {
 	var kept []Answer
 	right := 0
 	for _, a := range answers {
-		if a.accepted() < threshold {
+		if a.acceptance() < threshold {
 			continue
 		}
 		kept = append(kept, a)
@@ -288,27 +289,27 @@ func operatingAt(threshold float64, answers, others []Answer) Operating {
 	}
 	o.ECE, _ = Calibration(kept)
 	if others != nil {
-		share := newShare(accept.CountAccepted(acceptances(others), threshold).Accepted, len(others))
+		share := newShare(accept.CountAccepted(listAcceptances(others), threshold).Accepted, len(others))
 		o.FalseAccepts = &share
 	}
 	return o
 }
 
-// maxRiskPoints bounds the points of a curve.
+// maxRiskPoints is the largest number of points of a curve.
 const maxRiskPoints = 200
 
-// riskOf returns the risk over evaluated and other pictures, whose answers are all wrong.
-func riskOf(answers, others []Answer) Risk {
+// computeRisk returns the risk of answers, and of others, which all count as wrong.
+func computeRisk(answers, others []Answer) Risk {
 	type outcome struct {
 		acceptance float64
 		wrong      bool
 	}
 	var all []outcome
 	for _, a := range answers {
-		all = append(all, outcome{a.accepted(), !a.Right()})
+		all = append(all, outcome{a.acceptance(), !a.Right()})
 	}
 	for _, a := range others {
-		all = append(all, outcome{a.accepted(), true})
+		all = append(all, outcome{a.acceptance(), true})
 	}
 	slices.SortFunc(all, func(a, b outcome) int { return cmp.Compare(b.acceptance, a.acceptance) })
 	var r Risk
@@ -325,12 +326,12 @@ func riskOf(answers, others []Answer) Risk {
 		r.Curve = append(r.Curve, p)
 		low = high
 	}
-	r.Curve = thinned(r.Curve)
+	r.Curve = thin(r.Curve)
 	return r
 }
 
-// thinned returns at most maxRiskPoints points, the first and the last among them.
-func thinned(curve []RiskPoint) []RiskPoint {
+// thin returns at most maxRiskPoints of the points, including the first and the last.
+func thin(curve []RiskPoint) []RiskPoint {
 	if len(curve) <= maxRiskPoints {
 		return curve
 	}
@@ -341,16 +342,16 @@ func thinned(curve []RiskPoint) []RiskPoint {
 	return kept
 }
 
-// aurocInterval returns the 95 % interval of an area under the receiver operating
-// characteristic by m and n pictures: those areas θ whose distance from the measured one is
-// at most z·√V(θ), with the variance of Hanley and McNeil 1982 as changed by Newcombe 2006
-// ("Confidence intervals for an effect size measure based on the Mann–Whitney statistic,
-// part 2", method 5):
+// computeAUROCInterval returns the 95 % interval of an area under the receiver operating
+// characteristic from m and n pictures: those areas θ whose distance from the measured one is at
+// most z·√V(θ), with the variance of Hanley and McNeil 1982 as modified by Newcombe 2006
+// ("Confidence intervals for an effect size measure based on the Mann–Whitney statistic, part 2",
+// method 5):
 //
 //	V(θ) = θ(1−θ)/(mn) · (1 + N·(1−θ)/(2−θ) + N·θ/(1+θ)),  N = (m+n)/2 − 1
 //
-// So it has a width even where the measured area is 1.
-func aurocInterval(auroc float64, m, n int) [2]float64 {
+// So the interval has a width even if the measured area is 1.
+func computeAUROCInterval(auroc float64, m, n int) [2]float64 {
 	product, weight := float64(m)*float64(n), (float64(m)+float64(n))/2-1
 	inside := func(θ float64) bool {
 		v := θ * (1 - θ) / product * (1 + weight*(1-θ)/(2-θ) + weight*θ/(1+θ))
@@ -370,10 +371,9 @@ func aurocInterval(auroc float64, m, n int) [2]float64 {
 	return [2]float64{edge(0), edge(1)}
 }
 
-// sameSize returns the paths, by digest, of a data set's pictures that are of the size of
-// any of the others, so that no more files are read than may be equal. Those that cannot be
-// read are equal to none.
-func sameSize(ctx context.Context, set *dataset.Set, others []string, l picture.Limits) (map[string]string, error) {
+// findSameSize returns the paths, by digest, of those of a data set's pictures whose file has the
+// size of any of the others: only these can be equal. It omits pictures that cannot be read.
+func findSameSize(ctx context.Context, set *dataset.Set, others []string, l picture.Limits) (map[string]string, error) {
 	sizes := map[int64]bool{}
 	for _, path := range others {
 		if info, err := os.Stat(path); err == nil {
@@ -389,7 +389,7 @@ func sameSize(ctx context.Context, set *dataset.Set, others []string, l picture.
 	digests := make([]string, len(candidates))
 	err := dataset.Each(ctx, len(candidates), func(i int) {
 		if data, err := candidates[i].Read(l); err == nil {
-			digests[i] = digestOf(data)
+			digests[i] = computeDigest(data)
 		}
 	})
 	same := map[string]string{}
@@ -401,5 +401,5 @@ func sameSize(ctx context.Context, set *dataset.Set, others []string, l picture.
 	return same, err
 }
 
-// digestOf returns the SHA-256 of a picture's file, in hexadecimal.
-func digestOf(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
+// computeDigest returns the SHA-256 of a picture's file in hexadecimal.
+func computeDigest(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }

@@ -99,6 +99,20 @@ func fourAndFour(t *testing.T, c fakeJudge) (r *Report, folder string, paths []s
 
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-12 }
 
+// checkRisk compares areas and curves.
+func checkRisk(t *testing.T, got, want Risk) {
+	t.Helper()
+	if !near(got.Area, want.Area) || len(got.Curve) != len(want.Curve) {
+		t.Fatalf("%+v, want %+v", got, want)
+	}
+	for i, p := range got.Curve {
+		w := want.Curve[i]
+		if p.Threshold != w.Threshold || !near(p.Coverage, w.Coverage) || !near(p.Risk, w.Risk) {
+			t.Errorf("point %d %+v, want %+v", i, p, w)
+		}
+	}
+}
+
 func TestAcceptanceByHand(t *testing.T) {
 	c := fakeJudge{classes: []string{"hat", "shoes"}, threshold: 0.4}
 	r, folder, paths, data := fourAndFour(t, c)
@@ -110,7 +124,8 @@ func TestAcceptanceByHand(t *testing.T) {
 	// 0.85 and 0.4. 95 % of four are four.
 	two := newShare(2, 3)
 	own := &Operating{0.4, newShare(3, 4), 1, Wilson(3, 3), 0.2, &two}
-	all := &Operating{accept.ThresholdFor(acceptances(r.Answers), 0.95), newShare(4, 4), 0.75, Wilson(3, 4), 0, &two}
+	at95 := accept.ThresholdFor(listAcceptances(r.Answers), 0.95)
+	all := &Operating{at95, newShare(4, 4), 0.75, Wilson(3, 4), 0, &two}
 	all.ECE, _ = Calibration(r.Answers)
 	for name, pair := range map[string][2]*Operating{"own": {a.Own, own}, "95": {a.At95, all}} {
 		got, want := *pair[0], *pair[1]
@@ -126,27 +141,16 @@ func TestAcceptanceByHand(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	// A picture at the threshold is accepted: 0.8 and 0.95 are.
-	if at := operatingAt(0.8, r.Answers, nil); at.Accepted != newShare(2, 4) || len(refused(r.Answers, 0.8)) != 2 {
-		t.Errorf("at the acceptance of a picture: %+v, refused %+v", at, refused(r.Answers, 0.8))
+	at, refused := measureThreshold(0.8, r.Answers, nil), listRefused(r.Answers, 0.8)
+	if at.Accepted != newShare(2, 4) || len(refused) != 2 {
+		t.Errorf("at the acceptance of a picture: %+v, refused %+v", at, refused)
 	}
-	same := func(name string, got, want Risk) {
-		t.Helper()
-		if !near(got.Area, want.Area) || len(got.Curve) != len(want.Curve) {
-			t.Fatalf("%s: %+v, want %+v", name, got, want)
-		}
-		for i, p := range got.Curve {
-			w := want.Curve[i]
-			if p.Threshold != w.Threshold || !near(p.Coverage, w.Coverage) || !near(p.Risk, w.Risk) {
-				t.Errorf("%s: point %d %+v, want %+v", name, i, p, w)
-			}
-		}
-	}
-	same("evaluated", a.Risk,
+	checkRisk(t, a.Risk,
 		Risk{1.0 / 16, []RiskPoint{{0.95, 0.25, 0}, {0.8, 0.5, 0}, {0.5, 0.75, 0}, {0.3, 1, 0.25}}})
-	same("all", a.Other.Risk, Risk{(0 + 1./2 + 1./3 + 1./4 + 2./5 + 3./6 + 4./7) / 7, []RiskPoint{{0.95, 1. / 7, 0},
-		{0.85, 2. / 7, 1. / 2}, {0.8, 3. / 7, 1. / 3}, {0.5, 4. / 7, 1. / 4}, {0.4, 5. / 7, 2. / 5},
-		{0.3, 6. / 7, 3. / 6},
-		{0.1, 1, 4. / 7}}})
+	checkRisk(t, a.Other.Risk, Risk{(0 + 1./2 + 1./3 + 1./4 + 2./5 + 3./6 + 4./7) / 7, []RiskPoint{
+		{0.95, 1. / 7, 0}, {0.85, 2. / 7, 1. / 2}, {0.8, 3. / 7, 1. / 3}, {0.5, 4. / 7, 1. / 4},
+		{0.4, 5. / 7, 2. / 5}, {0.3, 6. / 7, 3. / 6}, {0.1, 1, 4. / 7},
+	}})
 	if want := []Judgement{{data.Samples[1].Path, "hat", "shoes", 0.6, 0.3}}; !slices.Equal(a.Refused, want) {
 		t.Errorf("refused %+v, want %+v", a.Refused, want)
 	}
@@ -160,7 +164,7 @@ func TestAcceptanceByHand(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	// Of the 12 pairs 0.8 and 0.5 win two each, 0.3 one, 0.95 three.
-	if !near(o.AUROC, 8./12) || o.AUROCInterval != aurocInterval(8./12, 4, 3) {
+	if !near(o.AUROC, 8./12) || o.AUROCInterval != computeAUROCInterval(8./12, 4, 3) {
 		t.Errorf("AUROC %v, %v", o.AUROC, o.AUROCInterval)
 	}
 }
@@ -192,16 +196,17 @@ func TestMeasureOthersRefuses(t *testing.T) {
 	}
 	_, paths := otherFiles(t, "broken", "hat 0.9 0.8")
 	err = MeasureOthers(t.Context(), c, r, nil, append(paths, "gone.jpg"), data, picture.DefaultLimits(), nil)
-	if !errors.Is(err, ErrNoOthers) || !strings.Contains(err.Error(), "of 3, 2 could not be read, and 1 are in") {
+	if !errors.Is(err, ErrNoOthers) || !strings.Contains(err.Error(), "of 3, 2 could not be read, and 1 are also in") {
 		t.Errorf("%v", err)
 	}
-	if err := MeasureOthers(t.Context(), c, &Report{}, nil, paths, data, picture.DefaultLimits(), nil); !errors.Is(err,
-		ErrNoAnswers) {
+	err = MeasureOthers(t.Context(), c, &Report{}, nil, paths, data, picture.DefaultLimits(), nil)
+	if !errors.Is(err, ErrNoAnswers) {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := MeasureOthers(ctx, c, r, nil, paths, data, picture.DefaultLimits(), nil); !errors.Is(err, context.Canceled) {
+	err = MeasureOthers(ctx, c, r, nil, paths, data, picture.DefaultLimits(), nil)
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -213,7 +218,7 @@ func TestAUROCInterval(t *testing.T) {
 	for _, auroc := range []float64{0, 0.3, 0.5, 0.87, 0.999, 1} {
 		width := 2.0
 		for _, n := range []int{10, 100, 1000} {
-			i := aurocInterval(auroc, n, 2*n)
+			i := computeAUROCInterval(auroc, n, 2*n)
 			if i[0] > auroc || i[1] < auroc || i[0] < 0 || i[1] > 1 || i[1]-i[0] >= width || i[1] == i[0] {
 				t.Errorf("%v of %d: %v", auroc, n, i)
 			}
@@ -234,9 +239,43 @@ func TestAUROCInterval(t *testing.T) {
 	}
 }
 
-// TestAreasAreTheDefinition compares the areas with their definitions, written pair by pair
-// and threshold by threshold, with and without equal acceptances.
-func TestAreasAreTheDefinition(t *testing.T) {
+// naiveArea returns the mean, over all answers, of the risk at the threshold that just accepts the
+// answer.
+func naiveArea(all []Answer) (mean float64) {
+	for _, at := range all {
+		accepted, wrong := 0.0, 0.0
+		for _, a := range all {
+			if a.Acceptance < at.Acceptance {
+				continue
+			}
+			accepted++
+			if !a.Right() {
+				wrong++
+			}
+		}
+		mean += wrong / accepted / float64(len(all))
+	}
+	return mean
+}
+
+// naiveAUROC compares all pairs of answers.
+func naiveAUROC(answers, others []Answer) (auroc float64) {
+	for _, a := range answers {
+		for _, o := range others {
+			switch {
+			case a.Acceptance > o.Acceptance:
+				auroc++
+			case a.Acceptance == o.Acceptance:
+				auroc += 0.5
+			}
+		}
+	}
+	return auroc / float64(len(answers)*len(others))
+}
+
+// TestAreasAgainstDefinition compares the areas with their definitions, with and without equal
+// acceptances.
+func TestAreasAgainstDefinition(t *testing.T) {
 	random := rand.New(rand.NewPCG(16, 7))
 	for trial := range 40 {
 		steps := []float64{4, 9, 1e9}[trial%3]
@@ -252,53 +291,24 @@ func TestAreasAreTheDefinition(t *testing.T) {
 		for range 1 + random.IntN(30) {
 			others = append(others, draw(""))
 		}
-		area := func(all []Answer) (mean float64) {
-			for _, at := range all {
-				accepted, wrong := 0.0, 0.0
-				for _, a := range all {
-					if a.Acceptance >= at.Acceptance {
-						accepted++
-						if !a.Right() {
-							wrong++
-						}
-					}
-				}
-				mean += wrong / accepted / float64(len(all))
-			}
-			return mean
-		}
-		auroc := 0.0
-		for _, a := range answers {
-			for _, o := range others {
-				switch {
-				case a.Acceptance > o.Acceptance:
-					auroc++
-				case a.Acceptance == o.Acceptance:
-					auroc += 0.5
-				}
-			}
-		}
-		auroc /= float64(len(answers) * len(others))
-		got := judged(answers, 0.5)
-		got.compare(answers, &Other{Answers: others})
-		all := slices.Concat(answers, others)
-		if !near(got.Other.AUROC, auroc) || !near(got.Risk.Area, area(answers)) ||
-			!near(got.Other.Risk.Area, area(all)) {
+		got := newAcceptance(answers, 0.5)
+		got.addOthers(answers, &Other{Answers: others})
+		auroc, area, both := naiveAUROC(answers, others), naiveArea(answers), naiveArea(slices.Concat(answers, others))
+		if !near(got.Other.AUROC, auroc) || !near(got.Risk.Area, area) || !near(got.Other.Risk.Area, both) {
 			t.Errorf("AUROC %v, areas %v and %v; want %v, %v and %v", got.Other.AUROC, got.Risk.Area,
-				got.Other.Risk.Area,
-				auroc, area(answers), area(all))
+				got.Other.Risk.Area, auroc, area, both)
 		}
 	}
 }
 
-func TestThinned(t *testing.T) {
+func TestThin(t *testing.T) {
 	curve := make([]RiskPoint, 1234)
 	for i := range curve {
 		curve[i].Coverage = float64(i)
 	}
-	got := thinned(curve)
+	got := thin(curve)
 	if len(got) != maxRiskPoints || got[0] != curve[0] || got[len(got)-1] != curve[1233] ||
-		len(thinned(curve[:200])) != 200 {
+		len(thin(curve[:200])) != 200 {
 		t.Errorf("%d points, from %v to %v", len(got), got[0], got[len(got)-1])
 	}
 }
@@ -403,13 +413,13 @@ func TestPageOfAcceptance(t *testing.T) {
 		if err := WritePage(t.Context(), &b, Document{Title: "x", Parts: []Part{{"test", r}}}); err != nil {
 			t.Fatal(err)
 		}
-		wants := []string{"Acceptance, test", "Risk against coverage, test", "most wrongly accepted, test",
-			"Prediction sets, test", "fitted on other photos: 21 pictures", "1 other picture is in the data set too",
+		wants := []string{"Acceptance, test", "Risk against coverage, test", "Other pictures wrongly accepted, test",
+			"Prediction sets, test", "fitted on other photos: 21 pictures", "also in the data set",
 			"1 other picture could not be read", "66.7 %</b><span>other pictures accepted where 95 %"}
 		if silent {
 			wants = append(wants, "does not judge", "largest probability 0.950")
 		} else {
-			wants = append(wants, "from 0.4000 on", "Most wrongly refused, test", "acceptance 0.850",
+			wants = append(wants, "at least 0.4000", "Pictures wrongly refused, test", "acceptance 0.850",
 				"0.667</b><span>AUROC")
 		}
 		for _, want := range wants {

@@ -14,34 +14,34 @@ import (
 //go:embed acceptance.html
 var acceptanceHTML string
 
-// acceptanceView is what a page shows of acceptance beside the report's figures.
+// acceptanceView is what a page shows of acceptance in addition to the report.
 type acceptanceView struct {
 	RiskChart, Histogram                      template.HTML
-	WronglyAccepted, WronglyRefused           []shown
+	WronglyAccepted, WronglyRefused           []shownAnswer
 	WronglyAcceptedCount, WronglyRefusedCount int
 }
 
-// ByProbability reports whether the model does not judge.
+// ByProbability reports whether Measure is ByProbability.
 func (a *Acceptance) ByProbability() bool { return a.Measure == ByProbability }
 
-// Points returns the thresholds that were measured.
+// Points returns the measured thresholds.
 func (a *Acceptance) Points() []*Operating {
 	return slices.DeleteFunc([]*Operating{a.Own, a.At95}, func(o *Operating) bool { return o == nil })
 }
 
-// threshold is the one that decides which pictures are shown as accepted and refused.
+// threshold returns the threshold by which the page shows pictures as accepted or refused.
 func (a *Acceptance) threshold() float64 { return a.Points()[0].Threshold }
 
-// newAcceptanceView makes the view of a part, on a page in folder.
+// newAcceptanceView returns the view of a part, for a page in folder.
 func newAcceptanceView(ctx context.Context, folder string, p Part) acceptanceView {
 	a := p.Report.Acceptance
 	if a == nil {
 		return acceptanceView{}
 	}
-	v := acceptanceView{RiskChart: riskChart(p.Name, a), Histogram: histogram(p)}
+	v := acceptanceView{RiskChart: drawRisk(p.Name, a), Histogram: drawHistogram(p)}
 	pick := func(answers []Answer, accepted bool) (chosen []Answer) {
 		for _, answer := range answers {
-			if (answer.accepted() >= a.threshold()) == accepted {
+			if (answer.acceptance() >= a.threshold()) == accepted {
 				chosen = append(chosen, answer)
 			}
 		}
@@ -49,15 +49,15 @@ func newAcceptanceView(ctx context.Context, folder string, p Part) acceptanceVie
 			if accepted {
 				a, b = b, a
 			}
-			return cmp.Compare(a.accepted(), b.accepted())
+			return cmp.Compare(a.acceptance(), b.acceptance())
 		})
 		return chosen
 	}
-	show := func(answers []Answer) []shown {
+	show := func(answers []Answer) []shownAnswer {
 		answers = answers[:min(len(answers), shownPictures)]
-		all := thumbnails(ctx, folder, answers)
+		all := makeThumbnails(ctx, folder, answers)
 		for i := range all {
-			all[i].Note = fmt.Sprintf("%s %.3f", a.Measure, answers[i].accepted())
+			all[i].Note = fmt.Sprintf("%s %.3f", a.Measure, answers[i].acceptance())
 		}
 		return all
 	}
@@ -70,8 +70,8 @@ func newAcceptanceView(ctx context.Context, folder string, p Part) acceptanceVie
 	return v
 }
 
-// riskChart draws the curves of risk against coverage.
-func riskChart(name string, a *Acceptance) template.HTML {
+// drawRisk draws the curves of risk against coverage.
+func drawRisk(name string, a *Acceptance) template.HTML {
 	series := func(name string, r Risk, dashed bool) report.Series {
 		s := report.Series{Name: fmt.Sprintf("%s (area %.4f)", name, r.Area), Dashed: dashed}
 		for _, p := range r.Curve {
@@ -79,10 +79,10 @@ func riskChart(name string, a *Acceptance) template.HTML {
 		}
 		return s
 	}
-	c := report.Chart{Title: "Risk against coverage, " + name, XLabel: "share of the pictures that is accepted",
-		YLabel: "share of these that is wrong", Series: []report.Series{series(name, a.Risk, false)}}
+	c := report.Chart{Title: "Risk against coverage, " + name, XLabel: "coverage: share of the pictures accepted",
+		YLabel: "risk: share of these that are wrong", Series: []report.Series{series(name, a.Risk, false)}}
 	if a.Other != nil {
-		c.Series = append(c.Series, series("with the other pictures, all of them wrong", a.Other.Risk, false))
+		c.Series = append(c.Series, series("with the other pictures, all counted as wrong", a.Other.Risk, false))
 	}
 	return c.SVG()
 }
@@ -90,14 +90,14 @@ func riskChart(name string, a *Acceptance) template.HTML {
 // histogramBins is the number of columns of a histogram of acceptances.
 const histogramBins = 25
 
-// histogram draws how many pictures have which acceptance, as shares of the evaluated and
-// of the other pictures, and the threshold.
-func histogram(p Part) template.HTML {
+// drawHistogram draws the histograms of the acceptances of the evaluated and of the other pictures,
+// and the threshold.
+func drawHistogram(p Part) template.HTML {
 	a := p.Report.Acceptance
 	outline := func(name string, answers []Answer, dashed bool) report.Series {
 		counts := make([]int, histogramBins)
 		for _, answer := range answers {
-			counts[min(int(answer.accepted()*histogramBins), histogramBins-1)]++
+			counts[min(int(answer.acceptance()*histogramBins), histogramBins-1)]++
 		}
 		s := report.Series{Name: name, Dashed: dashed}
 		for i, n := range counts {
@@ -107,11 +107,11 @@ func histogram(p Part) template.HTML {
 		}
 		return s
 	}
-	c := report.Chart{Title: "How sure it is that pictures show any class, " + p.Name, XLabel: string(a.Measure),
+	c := report.Chart{Title: "Acceptance of pictures, " + p.Name, XLabel: string(a.Measure),
 		YLabel: "share of the pictures", MarkX: a.threshold(),
-		Series: []report.Series{outline(count(p.Report.Count, "picture")+" of "+p.Name, p.Report.Answers, false)}}
+		Series: []report.Series{outline(formatCount(p.Report.Count, "picture")+" of "+p.Name, p.Report.Answers, false)}}
 	if a.Other != nil {
-		c.Series = append(c.Series, outline(count(a.Other.Count, "other picture"), a.Other.Answers, false))
+		c.Series = append(c.Series, outline(formatCount(a.Other.Count, "other picture"), a.Other.Answers, false))
 	}
 	return c.SVG()
 }

@@ -6,23 +6,23 @@ import (
 	"garb/model"
 )
 
-// Bin is a range of probabilities, with the answers whose first probability is in it.
+// Bin is a range of probabilities with the answers whose first probability is in it.
 type Bin struct {
-	Low   float64 `json:"low"` // not included, but for the first
+	Low   float64 `json:"low"` // excluded, except in the first Bin
 	High  float64 `json:"high"`
 	Count int     `json:"count"`
-	// Confidence is the mean of the first probabilities, and Accuracy the share that is
-	// right: where they agree, the classifier is as often right as it says.
+	// Confidence is the mean of the first probabilities, and Accuracy the share of right answers.
+	// A calibrated classifier has equal ones.
 	Confidence float64 `json:"confidence"`
 	Accuracy   float64 `json:"accuracy"`
 }
 
-// bins is the number of ranges of one width, as in Guo et al. 2017.
+// bins is the number of ranges, which have equal width, as in Guo et al. 2017.
 const bins = 15
 
-// Calibration sorts answers by their first probability into 15 ranges of one width,
-// and returns the expected calibration error, Σ_b n_b/n·|accuracy_b − confidence_b|,
-// with the ranges (Naeini et al. 2015).
+// Calibration sorts answers by their first probability into 15 ranges of equal width. It returns the
+// expected calibration error, Σ_b n_b/n·|accuracy_b − confidence_b|, and the ranges (Naeini et al.
+// 2015).
 func Calibration(answers []Answer) (ece float64, all []Bin) {
 	all = make([]Bin, bins)
 	for b := range all {
@@ -52,9 +52,9 @@ func Calibration(answers []Answer) (ece float64, all []Bin) {
 	return ece, all
 }
 
-// topK returns the share of answers whose class is among the first k, for k = 1, and for
-// k = 2, 3 and 5 as long as there are more than k classes.
-func topK(answers []Answer) map[int]float64 {
+// computeTopK returns the share of answers whose class is among the first k predictions, for k = 1,
+// and for k = 2, 3 and 5 as long as there are more than k classes.
+func computeTopK(answers []Answer) map[int]float64 {
 	shares := map[int]float64{}
 	if len(answers) == 0 {
 		return shares

@@ -109,7 +109,8 @@ func answers(classes []string, n, wrong int) (*dataset.Set, []string, [][]model.
 			if i >= n-wrong {
 				first = (label + 1) % len(classes)
 			}
-			set.Samples = append(set.Samples, dataset.Sample{Path: fmt.Sprintf("%s-%d.jpg", classes[label], i), Label: label})
+			path := fmt.Sprintf("%s-%d.jpg", classes[label], i)
+			set.Samples = append(set.Samples, dataset.Sample{Path: path, Label: label})
 			digests = append(digests, fmt.Sprintf("%064x", len(digests)))
 			predictions := []model.Prediction{{Class: classes[first], Probability: 0.8, Index: first}}
 			for c := range classes {
@@ -128,7 +129,7 @@ func answers(classes []string, n, wrong int) (*dataset.Set, []string, [][]model.
 // answers that are known already.
 func ExampleReport() {
 	set, digests, predictions := answers([]string{"pants", "shorts", "skirt"}, 20, 2)
-	report := evaluate.Of(set.Classes, set, digests, predictions)
+	report := evaluate.Summarize(set.Classes, set, digests, predictions)
 	fmt.Printf("accuracy %.2f, macro F1 %.2f\n", report.Accuracy, report.MacroF1)
 	for i, c := range report.PerClass {
 		fmt.Printf("%-6s recall %.2f, taken for %v\n", c.Class, c.Recall, report.Confusion[i])
@@ -147,9 +148,9 @@ func ExampleReport() {
 func ExampleCompare() {
 	classes := []string{"pants", "shorts"}
 	set, digests, predictions := answers(classes, 50, 3)
-	a := evaluate.Of(classes, set, digests, predictions)
+	a := evaluate.Summarize(classes, set, digests, predictions)
 	_, _, predictions = answers(classes, 50, 12)
-	b := evaluate.Of(classes, set, digests, predictions)
+	b := evaluate.Summarize(classes, set, digests, predictions)
 	c, err := evaluate.Compare(a, b)
 	if err != nil {
 		fmt.Println(err)
@@ -216,7 +217,7 @@ func ExampleTemperature() {
 // A calibrated classifier that is 80 % sure is right in 80 of 100 pictures. This one is right in 60.
 func ExampleCalibration() {
 	set, digests, predictions := answers([]string{"pants", "shorts"}, 50, 20)
-	report := evaluate.Of(set.Classes, set, digests, predictions)
+	report := evaluate.Summarize(set.Classes, set, digests, predictions)
 	ece, bins := evaluate.Calibration(report.Answers)
 	fmt.Printf("expected calibration error %.2f\n", ece)
 	for _, b := range bins {
@@ -287,11 +288,11 @@ func ExampleMeasureOthers() {
 func ExampleMeasureSets() {
 	classes := []string{"pants", "shorts", "skirt"}
 	set, digests, predictions := answers(classes, 40, 8)
-	validation := evaluate.Of(classes, set, digests, predictions)
+	validation := evaluate.Summarize(classes, set, digests, predictions)
 	for i := range digests {
 		digests[i] = "f" + digests[i][1:] // other pictures
 	}
-	test := evaluate.Of(classes, set, digests, predictions)
+	test := evaluate.Summarize(classes, set, digests, predictions)
 	coverage, err := evaluate.FitSets(validation, test, 0.95)
 	if err != nil {
 		fmt.Println(err)
@@ -334,7 +335,7 @@ func ExampleHolm() {
 // A document becomes one HTML page.
 func ExampleWritePage() {
 	set, digests, predictions := answers([]string{"pants", "shorts"}, 50, 3)
-	report := evaluate.Of(set.Classes, set, digests, predictions)
+	report := evaluate.Summarize(set.Classes, set, digests, predictions)
 	report.Wrong = nil // the pictures of this example do not exist
 	var page bytes.Buffer
 	err := evaluate.WritePage(context.Background(), &page, evaluate.Document{
@@ -360,4 +361,26 @@ func ExampleCharts() {
 	// Output:
 	// training [0.6 0.8]
 	// validation [0.5 0.7]
+}
+
+// Pictures of classes that a model does not know are left out and counted.
+func ExampleMapping() {
+	set := &dataset.Set{
+		Classes: []string{"Dress", "kilt"},
+		Samples: []dataset.Sample{{Path: "1.jpg", Label: 0}, {Path: "2.jpg", Label: 1}, {Path: "3.jpg", Label: 1}},
+	}
+	m, err := evaluate.MapClasses(set.Classes, []string{"dress", "pants"})
+	var unknown *evaluate.UnknownClassesError
+	if err != nil && !errors.As(err, &unknown) {
+		fmt.Println(err)
+		return
+	}
+	known := m.Apply(set)
+	fmt.Println(len(known.Samples), "picture left")
+	for _, i := range m.Ignored {
+		fmt.Println(i.Class, i.Pictures, "left out")
+	}
+	// Output:
+	// 1 picture left
+	// kilt 2 left out
 }

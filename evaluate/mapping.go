@@ -9,14 +9,14 @@ import (
 	"garb/dataset"
 )
 
-// Mapping says which class of a model each class of a data set is.
+// Mapping maps the classes of a data set to those of a model.
 type Mapping struct {
-	// To holds the model's name of each class of the data set, in the data set's order; ""
-	// for a class that the model does not know.
+	// To has the model's name of each class of the data set, in the data set's order, or "" if the
+	// model does not know the class.
 	To []string `json:"-"`
-	// Renamed are the classes that the model knows by another name.
+	// Renamed has the classes that the model knows by another name.
 	Renamed []Renaming `json:"renamed,omitempty"`
-	// Ignored are the classes whose pictures Apply left out.
+	// Ignored has the classes whose pictures Apply left out.
 	Ignored []Ignored `json:"ignored,omitempty"`
 
 	classes []string // of the data set
@@ -31,18 +31,18 @@ type Renaming struct {
 // Ignored is a class of a data set that a model does not know.
 type Ignored struct {
 	Class    string `json:"class"`
-	Pictures int    `json:"pictures"` // that were left out
+	Pictures int    `json:"pictures"` // the number left out
 }
 
-// UnknownClass is a class of a data set that is none of a model's, or could be
-// several.
+// UnknownClass is a class of a data set that the model does not know, or that could be several of its
+// classes.
 type UnknownClass struct {
 	Class string
-	// Ambiguous are the model's classes that all have this name but for case and
-	// punctuation; nil if there is none.
+	// Ambiguous has the model's classes whose names differ from this one only in case and
+	// punctuation, if there are several.
 	Ambiguous []string
-	// Closest are up to three of the model's classes that are spelled similarly, the
-	// closest first. They are hints: nothing is mapped to them.
+	// Closest has up to three of the model's classes with similar names, the closest first. They
+	// are hints: nothing is mapped to them.
 	Closest []string
 }
 
@@ -52,7 +52,7 @@ type UnknownClassesError struct {
 	Known   []string       // the model's classes
 }
 
-// shownKnown is the number of the model's classes that an error lists.
+// shownKnown is the largest number of the model's classes in an error's text.
 const shownKnown = 20
 
 func (e *UnknownClassesError) Error() string {
@@ -61,9 +61,9 @@ func (e *UnknownClassesError) Error() string {
 		text := fmt.Sprintf("%q", u.Class)
 		switch {
 		case len(u.Ambiguous) > 0:
-			text += fmt.Sprintf(" (could be %s)", quotedList(u.Ambiguous, "or"))
+			text += fmt.Sprintf(" (could be %s)", joinQuoted(u.Ambiguous, "or"))
 		case len(u.Closest) > 0:
-			text += fmt.Sprintf(" (close to %s)", quotedList(u.Closest, "and"))
+			text += fmt.Sprintf(" (close to %s)", joinQuoted(u.Closest, "and"))
 		}
 		all = append(all, text)
 	}
@@ -85,8 +85,8 @@ func (e *UnknownClassesError) Error() string {
 	return text
 }
 
-// quotedList writes words as a sentence does: "a", "b" and "c".
-func quotedList(words []string, conjunction string) string {
+// joinQuoted joins quoted words as a sentence does: "a", "b" and "c".
+func joinQuoted(words []string, conjunction string) string {
 	text := ""
 	for i, w := range words {
 		switch {
@@ -101,25 +101,24 @@ func quotedList(words []string, conjunction string) string {
 	return text
 }
 
-// MapClasses finds the class of a model that each class of a data set is: the one of
-// exactly that name; otherwise the only one that differs in letter case and spaces
-// around it alone; otherwise the only one with the same letters and digits, so that
-// "T-Shirt", "t shirt" and "t_shirt" are "t-shirt". Several classes of the data set may be
-// one class of the model.
+// MapClasses finds the model's class for each class of a data set: the class with exactly that name;
+// otherwise the only class whose name differs only in case and surrounding spaces; otherwise the only
+// class with the same letters and digits, so that "T-Shirt", "t shirt" and "t_shirt" all map to
+// "t-shirt". Several classes of the data set may map to one class of the model.
 //
-// If there are classes that the model does not know, the error is an
-// *UnknownClassesError that has all of them, and the mapping is that of the others.
+// If the model does not know some classes, the error is an *UnknownClassesError with all of them, and
+// the mapping has the others.
 func MapClasses(data, model []string) (Mapping, error) {
 	m := Mapping{To: make([]string, len(data)), classes: slices.Clone(data)}
 	known := map[string]bool{}
 	byCase, byLetters := map[string][]string{}, map[string][]string{}
 	for _, class := range model {
 		if known[class] {
-			continue // ImageNet has two classes of one name
+			continue // ImageNet has two classes with the same name
 		}
 		known[class] = true
 		byCase[foldCase(class)] = append(byCase[foldCase(class)], class)
-		if letters := lettersOf(class); letters != "" {
+		if letters := keepLetters(class); letters != "" {
 			byLetters[letters] = append(byLetters[letters], class)
 		}
 	}
@@ -131,7 +130,7 @@ func MapClasses(data, model []string) (Mapping, error) {
 		}
 		candidates := byCase[foldCase(class)]
 		if len(candidates) == 0 {
-			candidates = byLetters[lettersOf(class)]
+			candidates = byLetters[keepLetters(class)]
 		}
 		if len(candidates) == 1 {
 			m.To[i] = candidates[0]
@@ -140,7 +139,7 @@ func MapClasses(data, model []string) (Mapping, error) {
 		}
 		u := UnknownClass{Class: class, Ambiguous: candidates}
 		if len(candidates) == 0 && len(unknown) < hintedClasses {
-			u.Closest = closest(class, model)
+			u.Closest = findClosest(class, model)
 		}
 		unknown = append(unknown, u)
 	}
@@ -150,8 +149,7 @@ func MapClasses(data, model []string) (Mapping, error) {
 	return m, nil
 }
 
-// checkKnown returns an *UnknownClassesError of the classes that are not among the known
-// ones by exactly their name, or nil.
+// checkKnown returns an *UnknownClassesError if some classes are not among the known ones.
 func checkKnown(classes, known []string) error {
 	exact := map[string]bool{}
 	for _, class := range known {
@@ -164,7 +162,7 @@ func checkKnown(classes, known []string) error {
 		}
 		u := UnknownClass{Class: class}
 		if len(unknown) < hintedClasses {
-			u.Closest = closest(class, known)
+			u.Closest = findClosest(class, known)
 		}
 		unknown = append(unknown, u)
 	}
@@ -174,12 +172,11 @@ func checkKnown(classes, known []string) error {
 	return &UnknownClassesError{unknown, slices.Clone(known)}
 }
 
-// foldCase returns a name without the differences that nobody means: letter case, and
-// spaces around it.
+// foldCase returns a name in lower case, without surrounding spaces.
 func foldCase(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
 
-// lettersOf returns the letters, marks and digits of a name, in lower case.
-func lettersOf(name string) string {
+// keepLetters returns the letters, marks and digits of a name in lower case.
+func keepLetters(name string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r) {
 			return r
@@ -188,12 +185,12 @@ func lettersOf(name string) string {
 	}, strings.ToLower(name))
 }
 
-// sameClass reports whether two names are the same but for what MapClasses overlooks.
+// sameClass reports whether MapClasses treats two names alike.
 func sameClass(a, b string) bool {
-	return a == b || foldCase(a) == foldCase(b) || lettersOf(a) != "" && lettersOf(a) == lettersOf(b)
+	return a == b || foldCase(a) == foldCase(b) || keepLetters(a) != "" && keepLetters(a) == keepLetters(b)
 }
 
-// What is spent on hints: a data set that somebody mixed up can have very many classes,
+// Limits of the work for hints, since a data set that was given by mistake can have very many classes
 // with very long names.
 const (
 	hintedClasses = 100
@@ -201,20 +198,20 @@ const (
 	maxHintRunes  = 40
 )
 
-// closest returns up to three of the known names that are spelled similarly: in which
-// few letters are others, or that contain the name or are contained in it.
-func closest(name string, known []string) []string {
+// findClosest returns up to three of the known names that are similar: those that differ in few
+// letters, and those that contain the name or are contained in it.
+func findClosest(name string, known []string) []string {
 	type candidate struct {
 		name     string
 		distance int
 	}
-	letters := []rune(lettersOf(name))
+	letters := []rune(keepLetters(name))
 	if len(letters) == 0 || len(letters) > maxHintRunes {
 		return nil
 	}
 	var all []candidate
 	for _, k := range known {
-		other := []rune(lettersOf(k))
+		other := []rune(keepLetters(k))
 		if len(other) == 0 || len(other) > maxHintRunes {
 			continue
 		}
@@ -236,8 +233,8 @@ func closest(name string, known []string) []string {
 	return names
 }
 
-// editDistance is Levenshtein's: how many letters have to be put in, taken out or
-// replaced to make one word of the other.
+// editDistance returns Levenshtein's distance: the number of letters to insert, delete or replace to
+// turn one word into the other.
 func editDistance(a, b []rune) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -258,8 +255,8 @@ func editDistance(a, b []rune) int {
 	return row[len(b)]
 }
 
-// Ignore makes the mapping leave classes of the data set out, as if the model did not
-// know them: two models are compared on the classes that both know.
+// Ignore makes Apply leave out classes of the data set as if the model did not know them, so that two
+// models can be compared on the classes that both know.
 func (m *Mapping) Ignore(classes ...string) {
 	for i, class := range m.classes {
 		if slices.Contains(classes, class) {
@@ -269,12 +266,12 @@ func (m *Mapping) Ignore(classes ...string) {
 	}
 }
 
-// Apply returns the set as the model names its classes, without the pictures of classes
-// that it does not know, which are counted in m.Ignored. The pictures keep their order;
-// set itself is not changed. It panics if set is not the one that m was made for.
+// Apply returns the set with the model's names of its classes, and without the pictures of classes
+// that the model does not know, which it counts in m.Ignored. The pictures keep their order, and set
+// stays as it is. Apply panics if m was made for other classes.
 func (m *Mapping) Apply(set *dataset.Set) *dataset.Set {
 	if !slices.Equal(set.Classes, m.classes) {
-		panic("evaluate: a mapping of other classes than the set's")
+		panic("evaluate: the mapping is for other classes than the set's")
 	}
 	m.Ignored = nil
 	if slices.Equal(m.To, set.Classes) {
@@ -282,10 +279,10 @@ func (m *Mapping) Apply(set *dataset.Set) *dataset.Set {
 	}
 	mapped := *set
 	mapped.Classes, mapped.Samples = nil, make([]dataset.Sample, 0, len(set.Samples))
-	place := map[string]int{}
+	index := map[string]int{}
 	for _, to := range m.To {
-		if _, ok := place[to]; !ok && to != "" {
-			place[to] = len(mapped.Classes)
+		if _, ok := index[to]; !ok && to != "" {
+			index[to] = len(mapped.Classes)
 			mapped.Classes = append(mapped.Classes, to)
 		}
 	}
@@ -296,7 +293,7 @@ func (m *Mapping) Apply(set *dataset.Set) *dataset.Set {
 			leftOut[s.Label]++
 			continue
 		}
-		s.Label = place[to]
+		s.Label = index[to]
 		mapped.Samples = append(mapped.Samples, s)
 	}
 	for i, to := range m.To {
@@ -307,8 +304,8 @@ func (m *Mapping) Apply(set *dataset.Set) *dataset.Set {
 	return &mapped
 }
 
-// Notes says in a line each what the mapping does beyond exact names: which names of
-// the data set are the model's under another, and which of them become one.
+// Notes has a line for each class whose name changes, or for which several of the data set's names
+// become one.
 func (m *Mapping) Notes() []string {
 	var order []string
 	from := map[string][]string{}
@@ -325,7 +322,7 @@ func (m *Mapping) Notes() []string {
 	for _, to := range order {
 		switch names := from[to]; {
 		case len(names) > 1:
-			notes = append(notes, fmt.Sprintf("the data set's %s are the model's %q", quotedList(names, "and"), to))
+			notes = append(notes, fmt.Sprintf("the data set's %s are the model's %q", joinQuoted(names, "and"), to))
 		case names[0] != to:
 			notes = append(notes, fmt.Sprintf("the data set's %q is the model's %q", names[0], to))
 		}

@@ -2,10 +2,10 @@ package evaluate
 
 import "math"
 
-// McNemar returns the two-sided p-value of McNemar's exact test that two classifiers
-// are equally often right, on the same pictures: onlyA of which only the first got
-// right, and onlyB only the second. If they were equal, each such picture would fall
-// to either side like a coin:
+// McNemar returns the two-sided p-value of McNemar's exact test that two classifiers are equally
+// often right on the same pictures. onlyA is the number of pictures that only the first got right, and
+// onlyB of those that only the second got right. If the classifiers are equally good, each such picture
+// is as likely to be of one kind as of the other:
 //
 //	p = min(1, 2·Σ_{k ≤ min(onlyA,onlyB)} C(n,k)/2ⁿ),   n = onlyA + onlyB
 func McNemar(onlyA, onlyB int) float64 {

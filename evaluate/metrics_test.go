@@ -50,7 +50,8 @@ func TestTemperature(t *testing.T) {
 		logits, labels = append(logits, []float32{0, 4}), append(labels, min(i%4, 1))
 	}
 	const soft = 1.0 / 402 // of each label, which the other class gets
-	if got, want := Temperature(logits, labels), 4/math.Log((0.75-0.5*soft)/(0.25+0.5*soft)); math.Abs(got-want) > 2e-3 {
+	want := 4 / math.Log((0.75-0.5*soft)/(0.25+0.5*soft))
+	if got := Temperature(logits, labels); math.Abs(got-want) > 2e-3 {
 		t.Errorf("temperature %v, want %v", got, want)
 	}
 	// Thirty answers, all right by far: the model may become as sure as they allow.
@@ -70,11 +71,13 @@ func TestTemperature(t *testing.T) {
 			labels = append(labels, rapid.IntRange(0, 2).Draw(r, "label"))
 		}
 		best, soft := Temperature(logits, labels), 1/float64(n+2)
-		at := meanLoss(logits, labels, best, soft)
+		at := computeLoss(logits, labels, best, soft)
 		for _, other := range []float64{0.06, 0.3, 1, 3, 19, best * 0.9, best * 1.1} {
-			if other >= minTemperature && other <= maxTemperature && meanLoss(logits, labels, other, soft) < at-1e-5 {
-				r.Fatalf("temperature %v has the loss %v, and %v only %v", best, at, other,
-					meanLoss(logits, labels, other, soft))
+			if other < minTemperature || other > maxTemperature {
+				continue
+			}
+			if loss := computeLoss(logits, labels, other, soft); loss < at-1e-5 {
+				r.Fatalf("temperature %v has the loss %v, and %v only %v", best, at, other, loss)
 			}
 		}
 	})
@@ -148,7 +151,7 @@ func TestTopK(t *testing.T) {
 		return Answer{Class: class,
 			Predictions: []model.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}}}
 	}
-	got := topK([]Answer{one("a"), one("b"), one("c"), one("d")})
+	got := computeTopK([]Answer{one("a"), one("b"), one("c"), one("d")})
 	if len(got) != 3 || got[1] != 0.25 || got[2] != 0.5 || got[3] != 0.75 {
 		t.Errorf("%v", got)
 	}
@@ -196,16 +199,16 @@ func TestWritePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := b.String()
-	for _, want := range []string{"a &amp; b", "&lt;gone&gt;", "Calibration, test", "Most wrong", "learning rate",
+	for _, want := range []string{"a &amp; b", "&lt;gone&gt;", "Calibration, test", "Wrong answers", "learning rate",
 		"0.001", r.DataDigest} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
 	selfContained(t, text)
-	if wrong := mostWrong(r.Answers); !slices.IsSortedFunc(wrong, func(a, b Answer) int {
+	if wrong := sortWrong(r.Answers); !slices.IsSortedFunc(wrong, func(a, b Answer) int {
 		return int(math.Copysign(1, b.Predictions[0].Probability-a.Predictions[0].Probability))
 	}) {
-		t.Error("the most wrong are not first")
+		t.Error("the most confident are not first")
 	}
 }

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"gonum.org/v1/gonum/mathext"
 )
 
-// Trial is one training run of some settings, measured on labelled pictures.
+// Trial is a training run of one setting, measured on labelled pictures.
 type Trial struct {
-	// Pictures names the pictures, such as a fold of a cross-validation: trials with the
-	// same name answered the same pictures in the same order. Two names share no picture.
+	// Pictures names the pictures, such as a fold of a cross-validation. Trials with the same
+	// name classified the same pictures in the same order. Two names share no picture.
 	Pictures string
 	Right    []bool // for each picture, whether the answer is right
 }
@@ -28,58 +30,57 @@ func (t Trial) accuracy() float64 {
 
 // Pair is the comparison of two settings, A and B.
 type Pair struct {
-	// Difference is the mean accuracy of A minus that of B, over the trials that both
-	// have on the same pictures; 0 if there are none.
+	// Difference is the mean accuracy of A minus that of B, over the trials that both have on the
+	// same pictures; 0 if there are none.
 	Difference float64
-	PValue     float64 // of this pair alone, two-sided
-	Adjusted   float64 // PValue adjusted for the number of pairs, by Holm
+	PValue     float64 // two-sided, for this pair alone
+	Adjusted   float64 // PValue after Holm's adjustment for the number of pairs
 }
 
-// AssumedSeedDeviation is the standard deviation that ComparePairs assumes of a trial's
-// accuracy from seed to seed, beyond what single pictures explain, where no settings
-// have two trials on the same pictures to measure it: one point. It is a choice, on the
-// safe side of garb's heads on frozen backbones: over 10 seeds, their accuracy on the 341
-// validation pictures of the small clothing data set varied by 0.4 points without and 0.6
-// points with an inner layer, of which pictures explain 0.7 and 0.9: all of it.
+// AssumedSeedDeviation is the standard deviation of a trial's accuracy between seeds, beyond what
+// single pictures explain, that ComparePairs assumes if no setting has two trials on the same pictures
+// from which to estimate it: one percentage point. It is a conservative choice for garb's heads on
+// frozen backbones. Over 10 seeds, their accuracy on the 341 validation pictures of the small clothing
+// data set varied by 0.4 points without and 0.6 points with an inner layer; pictures explain 0.7 and
+// 0.9 points, and so all of it.
 const AssumedSeedDeviation = 0.01
 
-// ComparePairs tests all pairs of settings, each given by its trials, for a difference
-// in accuracy. Entry [a][b] of the result compares settings a and b; [a][a] is no
-// difference with p = 1. If settings are equally good, the probability that any pair of
-// them has Adjusted ≤ 0.05 is at most about 5 %. That holds for all pairs together, so
-// also for those with the best setting, although the data chose it.
+// ComparePairs tests all pairs of settings, each given by its trials, for a difference in accuracy.
+// Entry [a][b] of the result compares settings a and b; [a][a] is no difference with p = 1. If
+// settings are equally good, the probability that any pair of them has Adjusted ≤ 0.05 is at most
+// about 5 %. Since this holds for all pairs together, it also holds for pairs with the best setting,
+// although the data chose it.
 //
-// The p-value of a pair is the larger of those of two tests:
+// The p-value of a pair is the larger one of two tests:
 //
-//   - Of pictures: the exact sign-flip test (Fisher 1935) on d, the difference of each
-//     picture between the two settings, summed over R trials. If the settings are equally
-//     good, d and −d are equally likely. For one trial of each it is McNemar's exact test.
-//   - Of pictures and seeds: Student's t test of Difference with the variance V = P + S,
-//     where pictures and seeds are crossed random effects (Cameron, Gelbach & Miller
-//     2011). P is the variance of Σd/(n·R) between the n pictures. S = 2·max(0, s²−e²/n)/R,
-//     where s² is the variance of the accuracy between trials of the same settings, and
-//     e²/n is what pictures explain of it if they are independent. s²−e²/n is a mean over
-//     all settings but those that vary far more than the pair, or over the pair where that
-//     is larger. The degrees of freedom are Satterthwaite's (1946).
+//   - Over pictures: the exact sign-flip test (Fisher 1935) on d, the difference between the two
+//     settings for each picture, summed over R trials. If the settings are equally good, d and −d are
+//     equally likely. With one trial each it is McNemar's exact test.
+//   - Over pictures and seeds: Student's t test of Difference with the variance V = P + S, where
+//     pictures and seeds are crossed random effects (Cameron, Gelbach & Miller 2011). P is the
+//     variance of Σd/(n·R) between the n pictures. S = 2·max(0, s²−e²/n)/R, where s² is the variance
+//     of the accuracy between trials of the same setting, and e²/n is the part of it that independent
+//     pictures explain. s²−e²/n is the mean over all settings except those that vary far more than
+//     the pair, or the mean over the pair if that is larger. The degrees of freedom are
+//     Satterthwaite's (1946).
 //
-// Seeds have to count because other seeds rank settings differently (Dietterich 1998,
-// Bouthillier et al. 2021). Where all settings have one trial, S = 2·AssumedSeedDeviation².
-// For trials on several sets of pictures, such as folds, the second test is Student's
-// on the differences of the sets. Its variance is pooled over all pairs, or the pair's
-// own where that is larger, and corrected for training pictures that folds share (Nadeau
-// & Bengio 2003). The adjustment for the number of pairs is Holm's (1979).
+// Seeds must count because other seeds rank settings differently (Dietterich 1998, Bouthillier et al.
+// 2021). If every setting has one trial, S = 2·AssumedSeedDeviation². For trials on several sets of
+// pictures, such as folds, the second test is Student's t test of the differences between the sets.
+// Its variance is pooled over all pairs, or is the pair's own if that is larger, and it is corrected for
+// the training pictures that folds share (Nadeau & Bengio 2003). The adjustment for the number of pairs
+// is Holm's (1979).
 //
-// The trials' order pairs them: the first of A on some pictures with the first of B on
-// the same, and so on. Trials that the other setting does not have are left out of the
-// pair. Nothing assumes that paired trials share a seed.
+// Trials are paired in order: the first of A on some pictures with the first of B on the same, and so
+// on. Trials without a partner do not count. Paired trials need not share a seed.
 //
-// ComparePairs panics if trials on the same pictures differ in their number.
+// ComparePairs panics if trials on the same pictures have different numbers of answers.
 func ComparePairs(settings [][]Trial) [][]Pair {
 	measured := make([]measurement, len(settings))
 	seeds := make([]variance, len(settings))
 	sizes := map[string]int{}
 	for i, trials := range settings {
-		measured[i] = measure(trials)
+		measured[i] = newMeasurement(trials)
 		seeds[i] = measured[i].seeds
 		for _, t := range trials {
 			if n, ok := sizes[t.Pictures]; ok && n != len(t.Right) {
@@ -95,21 +96,21 @@ func ComparePairs(settings [][]Trial) [][]Pair {
 		pairs[a] = make([]Pair, len(settings))
 		pairs[a][a] = Pair{PValue: 1, Adjusted: 1}
 		for b := range a {
-			p := pair(&measured[a], &measured[b])
+			p := newPairing(&measured[a], &measured[b])
 			folds = folds.plus(p.folds)
 			p.a, p.b = a, b
 			all = append(all, p)
 		}
 	}
-	chosen := 0 // settings with trials
+	tested := 0 // settings with trials
 	for _, m := range measured {
 		if len(m.sets) > 0 {
-			chosen++
+			tested++
 		}
 	}
 	values := make([]float64, len(all))
 	for i, p := range all {
-		values[i] = p.pValue(seeds, folds, chosen)
+		values[i] = p.computePValue(seeds, folds, tested)
 	}
 	for i, adjusted := range Holm(values) {
 		p := all[i]
@@ -122,8 +123,7 @@ func ComparePairs(settings [][]Trial) [][]Pair {
 // variance is a sum of squares with its degrees of freedom.
 type variance struct {
 	squares, freedom float64
-	// excess is the part of squares that is not explained by pictures that are right or
-	// wrong independently of each other; it may be negative.
+	// excess is the part of squares that independent pictures do not explain; it may be negative.
 	excess float64
 }
 
@@ -139,15 +139,14 @@ func (v variance) mean() (squares, excess float64) {
 	return v.squares / v.freedom, v.excess / v.freedom
 }
 
-// maxRatio is how many times the variance of settings to compare that of others may be to
-// be pooled with it: settings that hardly learn can vary far more than the good ones.
+// maxRatio is the largest ratio of a setting's variance to that of a compared pair at which both are
+// pooled. Settings that hardly learn can vary far more than good ones.
 const maxRatio = 10
 
-// pool returns the variance of a trial's accuracy between seeds and its excess: means over
-// all settings, or own where that is larger, and the degrees of freedom of the means.
-// Settings that vary more than maxRatio times as much as own, and as pictures explain of
-// own, are left out.
-func pool(seeds []variance, own variance) (squares, excess, freedom float64) {
+// poolVariances returns the variance of a trial's accuracy between seeds and its excess, as means over
+// all settings, or own if that is larger. freedom is that of the means. Settings that vary more than
+// maxRatio times as much as own, and as pictures explain of own, do not count.
+func poolVariances(seeds []variance, own variance) (squares, excess, freedom float64) {
 	ownSquares, ownExcess := own.mean()
 	limit := math.Inf(1)
 	if own.freedom > 0 {
@@ -163,16 +162,17 @@ func pool(seeds []variance, own variance) (squares, excess, freedom float64) {
 	return max(squares, ownSquares), max(excess, ownExcess, 0), all.freedom
 }
 
-// measurement is what the trials of one setting came to.
+// measurement has the accuracies of one setting's trials.
 type measurement struct {
-	names      []string  // of the sets of pictures, in the order of their first trials
-	sets       [][]Trial // the trials of each
+	names      []string  // the names of the sets of pictures, in the order of their first trials
+	sets       [][]Trial // the trials on each set
 	accuracies [][]float64
 	// seeds is the variance of the accuracy between trials on the same pictures.
 	seeds variance
 }
 
-func measure(trials []Trial) measurement {
+// newMeasurement groups trials by their pictures.
+func newMeasurement(trials []Trial) measurement {
 	var m measurement
 	for _, t := range trials {
 		if len(t.Right) == 0 {
@@ -186,25 +186,24 @@ func measure(trials []Trial) measurement {
 		m.sets[i], m.accuracies[i] = append(m.sets[i], t), append(m.accuracies[i], t.accuracy())
 	}
 	for i, set := range m.sets {
-		m.seeds = m.seeds.plus(betweenTrials(set, m.accuracies[i]))
+		m.seeds = m.seeds.plus(varyBetweenTrials(set, m.accuracies[i]))
 	}
 	return m
 }
 
-// betweenTrials returns the variance of the accuracies of trials on the same n pictures.
-// With S trials of which c are right about a picture, the answers vary about the
-// picture's and the trial's means by
+// varyBetweenTrials returns the variance of the accuracies of trials on the same n pictures. If c of S
+// trials are right about a picture, the answers vary around the picture's and the trial's means by
 //
 //	e² = (Σ c·(S−c)/S − n·Σ(accuracy−mean)²) / ((S−1)·(n−1)),
 //
-// and independent pictures would let the accuracy of a trial vary by e²/n. The excess is
-// what it varies beyond that: some seeds are luckier than others.
-func betweenTrials(trials []Trial, accuracies []float64) variance {
+// and with independent pictures the accuracy of a trial would vary by e²/n. The excess is what exceeds
+// that: some seeds are luckier than others.
+func varyBetweenTrials(trials []Trial, accuracies []float64) variance {
 	s, n := float64(len(trials)), float64(len(trials[0].Right))
 	if s < 2 {
 		return variance{}
 	}
-	v := variance{squares: squaresAbout(accuracies), freedom: s - 1}
+	v := variance{squares: sumSquares(accuracies), freedom: s - 1}
 	if n < 2 {
 		return v
 	}
@@ -223,16 +222,17 @@ func betweenTrials(trials []Trial, accuracies []float64) variance {
 	return v
 }
 
-// squaresAbout returns the sum of squared differences from the mean.
-func squaresAbout(values []float64) float64 {
-	mean, sum := meanOf(values), 0.0
+// sumSquares returns the sum of squared differences from the mean.
+func sumSquares(values []float64) float64 {
+	mean, sum := computeMean(values), 0.0
 	for _, v := range values {
 		sum += (v - mean) * (v - mean)
 	}
 	return sum
 }
 
-func meanOf(values []float64) float64 {
+// computeMean returns the mean of values, or 0 if there are none.
+func computeMean(values []float64) float64 {
 	sum := 0.0
 	for _, v := range values {
 		sum += v
@@ -240,19 +240,18 @@ func meanOf(values []float64) float64 {
 	return sum / float64(max(len(values), 1))
 }
 
-// pairing is what two settings have in common.
+// pairing has what two settings have in common.
 type pairing struct {
 	a, b       int
-	trials     int // of each setting on each set of pictures
+	trials     int // for each setting and set of pictures
 	sets       int
 	difference float64
-	// counts[d+trials] is the number of pictures that A was right about d times more
-	// often than B.
+	// counts[d+trials] is the number of pictures about which A was right d times more often than B.
 	counts       []int
 	seeds, folds variance // of the pair alone
 }
 
-func pair(a, b *measurement) *pairing {
+func newPairing(a, b *measurement) *pairing {
 	type common struct{ a, b int }
 	var sets []common
 	p := &pairing{seeds: a.seeds.plus(b.seeds)}
@@ -284,16 +283,16 @@ func pair(a, b *measurement) *pairing {
 		}
 		differences = append(differences, float64(sum)/float64(p.trials*len(as[0].Right)))
 	}
-	p.difference = meanOf(differences)
+	p.difference = computeMean(differences)
 	if p.sets > 1 {
-		p.folds = variance{squares: squaresAbout(differences), freedom: float64(p.sets - 1)}
+		p.folds = variance{squares: sumSquares(differences), freedom: float64(p.sets - 1)}
 	}
 	return p
 }
 
-// pValue returns the p-value of the pair, given the variances of all settings between seeds, and over so
-// many settings between folds.
-func (p *pairing) pValue(seeds []variance, folds variance, settings int) float64 {
+// computePValue returns the p-value of the pair, given the variances of all settings between seeds and,
+// pooled over all pairs of so many settings, between folds.
+func (p *pairing) computePValue(seeds []variance, folds variance, settings int) float64 {
 	value := SignFlip(p.counts)
 	switch {
 	case p.sets == 0:
@@ -305,29 +304,29 @@ func (p *pairing) pValue(seeds []variance, folds variance, settings int) float64
 		// A fold's share of the pictures tests what the k−1 others trained.
 		v := max(pooled, own) * (1/k + 1/(k-1))
 		// Of the k(k−1)/2 differences between k settings, k−1 are independent.
-		return max(value, studentP(p.difference, v, folds.freedom*2/float64(settings)))
+		return max(value, computeStudentP(p.difference, v, folds.freedom*2/float64(settings)))
 	}
-	pictures, n := p.betweenPictures()
-	squares, excess, freedom := pool(seeds, p.seeds)
+	pictures, n := p.varyBetweenPictures()
+	squares, excess, freedom := poolVariances(seeds, p.seeds)
 	if freedom == 0 {
 		const s = 2 * AssumedSeedDeviation * AssumedSeedDeviation
-		return max(value, studentP(p.difference, pictures+s, normalFreedom))
+		return max(value, computeStudentP(p.difference, pictures+s, normalFreedom))
 	}
 	share := 2 / float64(p.trials) // a difference has the variance of two means of trials
 	v := pictures + excess*share
-	return max(value, studentP(p.difference, v, satterthwaite(v, pictures, n-1, squares*share, freedom)))
+	return max(value, computeStudentP(p.difference, v, computeFreedom(v, pictures, n-1, squares*share, freedom)))
 }
 
-// satterthwaite returns the degrees of freedom of v, a sum of parts of the variances between
-// pictures and between seeds with theirs (Satterthwaite 1946). It is no fewer than the fewer
-// of the two, and at least 1.
-func satterthwaite(v, pictures, ofPictures, seeds, ofSeeds float64) float64 {
-	fewest := max(1, min(ofPictures, ofSeeds))
-	return max(fewest, v*v/(pictures*pictures/max(ofPictures, 1)+seeds*seeds/max(ofSeeds, 1)))
+// computeFreedom returns the degrees of freedom of v, which combines the variances between pictures and
+// between seeds, each with its degrees of freedom (Satterthwaite 1946). It is at least the smaller of
+// the two, and at least 1.
+func computeFreedom(v, pictures, pictureFreedom, seeds, seedFreedom float64) float64 {
+	fewest := max(1, min(pictureFreedom, seedFreedom))
+	return max(fewest, v*v/(pictures*pictures/max(pictureFreedom, 1)+seeds*seeds/max(seedFreedom, 1)))
 }
 
-// betweenPictures returns the variance of Difference as a mean over n pictures.
-func (p *pairing) betweenPictures() (v, n float64) {
+// varyBetweenPictures returns the variance of Difference as a mean over n pictures.
+func (p *pairing) varyBetweenPictures() (v, n float64) {
 	for i, count := range p.counts {
 		d := float64(i-p.trials)/float64(p.trials) - p.difference
 		v += float64(count) * d * d
@@ -336,10 +335,9 @@ func (p *pairing) betweenPictures() (v, n float64) {
 	return v / (n * max(n-1, 1)), n
 }
 
-// Holm returns the p-values of several tests, adjusted such that the probability of any
-// adjusted value ≤ α among true null hypotheses is at most α, however the tests depend on
-// each other (Holm 1979): the k-th smallest of m is multiplied by m−k+1, and is at least
-// the one before it and at most 1.
+// Holm adjusts the p-values of several tests so that the probability of any adjusted value ≤ α among
+// true null hypotheses is at most α, however the tests depend on each other (Holm 1979). It multiplies
+// the k-th smallest of m by m−k+1, and makes it at least the one before it and at most 1.
 func Holm(values []float64) []float64 {
 	order := make([]int, len(values))
 	for i := range order {
@@ -354,16 +352,15 @@ func Holm(values []float64) []float64 {
 	return adjusted
 }
 
-// maxExactFlips is the number of pictures with a difference up to which SignFlip is
-// exact. Beyond, the normal distribution is as good: its third decimal is right.
+// maxExactFlips is the largest number of differing pictures for which SignFlip is exact. With more,
+// the normal distribution is right to the third decimal.
 const maxExactFlips = 500
 
-// SignFlip returns the two-sided p-value of the exact sign-flip test (Fisher 1935) for
-// differences that are whole numbers from −r to r: counts[i] of the 2r+1 counts is the
-// number of differences of i−r. It is the probability that Σ ±|d|, with signs that are
-// tosses of a coin, is at least as far from 0 as Σ d. With r = 1 it is McNemar's test.
-// With more than 500 differences other than 0 it takes the normal distribution with a
-// correction for continuity.
+// SignFlip returns the two-sided p-value of the exact sign-flip test (Fisher 1935) for integer
+// differences from −r to r, where counts[i] of the 2r+1 counts is the number of differences of i−r. It
+// is the probability that Σ ±|d|, with random signs, is at least as far from 0 as Σ d. With r = 1 it
+// is McNemar's test. With more than 500 differences other than 0, SignFlip uses the normal
+// distribution with a continuity correction.
 func SignFlip(counts []int) float64 {
 	r := len(counts) / 2
 	if r == 1 {
@@ -386,13 +383,13 @@ func SignFlip(counts []int) float64 {
 	if differing > maxExactFlips {
 		return min(1, math.Erfc((float64(sum)-1)/math.Sqrt(2*float64(squares))))
 	}
-	// reached[x] is the probability that the differences so far were flipped to a sum of
-	// x − (−x₀), where −x₀ is the smallest: each adds 0 or 2|d| to that.
+	// reached[x] is the probability that the sum of the differences so far, with random signs, is
+	// 2x above the smallest possible sum: each difference adds 0 or |d| to x.
 	reached := make([]float64, 1, largest+1)
 	reached[0] = 1
 	for d := r; d >= 1; d-- {
 		if n := counts[r+d] + counts[r-d]; n > 0 {
-			reached = withFlips(reached, n, d)
+			reached = addFlips(reached, n, d)
 		}
 	}
 	tail := 0.0
@@ -404,8 +401,8 @@ func SignFlip(counts []int) float64 {
 	return min(1, 2*tail)
 }
 
-// withFlips adds n fair coins of value d to the distribution of a sum.
-func withFlips(reached []float64, n, d int) []float64 {
+// addFlips adds n fair coins of value d to the distribution of a sum.
+func addFlips(reached []float64, n, d int) []float64 {
 	next := make([]float64, len(reached)+n*d)
 	probability := math.Exp2(-float64(n))
 	for k := 0; k <= n; k++ {
@@ -417,94 +414,76 @@ func withFlips(reached []float64, n, d int) []float64 {
 	return next
 }
 
-// studentP returns the two-sided p-value of a difference whose variance was estimated
-// with so many degrees of freedom, by Student's t distribution.
-func studentP(difference, variance, freedom float64) float64 {
+// computeStudentP returns the two-sided p-value of a difference by Student's t distribution. freedom
+// is that of the estimated variance.
+func computeStudentP(difference, variance, freedom float64) float64 {
 	if difference == 0 {
 		return 1
 	}
 	if !(variance > 0) {
-		return 0 // the sign-flip test says what a constant difference means
+		return 0 // the sign-flip test decides about a constant difference
 	}
 	return studentTails(math.Abs(difference)/math.Sqrt(variance), int(min(max(freedom, 1), normalFreedom)))
 }
 
-// normalFreedom is where Student's distribution is taken for the normal one.
+// normalFreedom is the number of degrees of freedom from which the normal distribution replaces
+// Student's.
 const normalFreedom = 1000
 
-// studentTails returns the probability that |t| or more is found, with a whole number of
-// degrees of freedom (Abramowitz & Stegun 1964, 26.7.3 and 26.7.4).
+// studentTails returns the probability that |t| or more is found, with an integer number of degrees of
+// freedom.
 func studentTails(t float64, freedom int) float64 {
 	if freedom >= normalFreedom {
 		return math.Erfc(t / math.Sqrt2)
 	}
-	theta := math.Atan(t / math.Sqrt(float64(freedom)))
-	sin, cos := math.Sincos(theta)
-	sum, term := 0.0, 1.0
-	if freedom%2 == 0 {
-		for i := 0; i <= freedom-2; i += 2 {
-			sum += term
-			term *= cos * cos * float64(i+1) / float64(i+2)
-		}
-		return max(0, 1-sin*sum)
-	}
-	term = cos
-	for i := 1; i <= freedom-2; i += 2 {
-		sum += term
-		term *= cos * cos * float64(i+1) / float64(i+2)
-	}
-	return max(0, 1-2/math.Pi*(theta+sin*sum))
+	f := float64(freedom)
+	return mathext.RegIncBeta(f/2, 0.5, f/(f+t*t))
 }
 
-// studentQuantile returns the t beyond which 5 % lie on both sides.
+// studentQuantile returns the t beyond which lie 5 % on both sides together.
 func studentQuantile(freedom int) float64 {
-	low, high := 1.0, 13.0 // 12.7 for one degree of freedom
-	for range 60 {
-		middle := (low + high) / 2
-		if studentTails(middle, freedom) > 0.05 {
-			low = middle
-		} else {
-			high = middle
-		}
+	if freedom >= normalFreedom {
+		return z95
 	}
-	return high
+	f := float64(freedom)
+	x := mathext.InvRegIncBeta(f/2, 0.5, 0.05)
+	return math.Sqrt(f * (1 - x) / x)
 }
 
-// MeanIntervals returns, for each of several settings given by their trials, the 95 %
-// interval of the accuracy that the settings have on average, over pictures such as these
-// and over seeds. For one trial it is Wilson's.
+// MeanIntervals returns, for each of several settings given by their trials, the 95 % interval of the
+// setting's mean accuracy over such pictures and over seeds. For one trial it is Wilson's.
 //
-// Answers to the same picture by several trials are not independent, and neither are a
-// trial's answers. So the interval is Wilson's for the share p of right answers and an
-// effective number of pictures (Korn & Graubard 1998),
+// Answers of several trials for the same picture are not independent, and neither are the answers of
+// one trial. So the interval is Wilson's for the share p of right answers and an effective number of
+// pictures (Korn & Graubard 1998),
 //
 //	n* = p(1−p)/V · (z/t)²,   V = P + max(0, s²−e²/n)/R.
 //
-// P = Σ(x−p)²/(n(n−1)) is the variance between the n pictures, where x is the share of the
-// R trials that are right about a picture. s² and e²/n are the variance of the accuracy
-// between trials and the part of it that independent pictures explain, pooled over the
-// settings as in ComparePairs, or the setting's own where that is larger. t is the 97.5 %
-// quantile of Student's distribution with Satterthwaite's degrees of freedom, z that of the
-// normal one. For trials on several sets of pictures, such as folds, V is the variance
-// between the means of the sets, or P where that is larger. n* is at most the number of
-// answers, and it is n where all are right or all wrong. Without trials it is from 0 to 1.
+// P = Σ(x−p)²/(n(n−1)) is the variance between the n pictures, where x is the share of the R trials
+// that are right about a picture. s² and e²/n are the variance of the accuracy between trials and the
+// part of it that independent pictures explain, pooled over the settings as in ComparePairs, or the
+// setting's own if that is larger. t is the 97.5 % quantile of Student's distribution with
+// Satterthwaite's degrees of freedom, z that of the normal distribution. For trials on several sets of
+// pictures, such as folds, V is the variance between the means of the sets, or P if that is larger. n*
+// is at most the number of answers, and it is n if all answers are right or all wrong. Without trials
+// the interval is from 0 to 1.
 func MeanIntervals(settings [][]Trial) [][2]float64 {
 	measured, seeds := make([]measurement, len(settings)), make([]variance, len(settings))
 	for i, trials := range settings {
-		measured[i] = measure(trials)
+		measured[i] = newMeasurement(trials)
 		seeds[i] = measured[i].seeds
 	}
 	intervals := make([][2]float64, len(settings))
 	for i := range measured {
-		intervals[i] = measured[i].interval(seeds)
+		intervals[i] = measured[i].computeInterval(seeds)
 	}
 	return intervals
 }
 
-// interval returns the interval of the mean, given the variances of all settings between seeds.
-func (m *measurement) interval(seeds []variance) [2]float64 {
-	var shares []float64 // of the trials that are right, by picture
-	var folds []float64  // mean accuracies
+// computeInterval returns the interval of the mean, given the variances of all settings between seeds.
+func (m *measurement) computeInterval(seeds []variance) [2]float64 {
+	var shares []float64 // the share of trials that are right, by picture
+	var folds []float64  // the mean accuracy on each set
 	answers, right := 0.0, 0.0
 	for i, set := range m.sets {
 		for j := range set[0].Right {
@@ -517,29 +496,29 @@ func (m *measurement) interval(seeds []variance) [2]float64 {
 			answers, right = answers+float64(len(set)), right+c
 			shares = append(shares, c/float64(len(set)))
 		}
-		folds = append(folds, meanOf(m.accuracies[i]))
+		folds = append(folds, computeMean(m.accuracies[i]))
 	}
 	n := float64(len(shares))
 	switch {
 	case n == 0:
 		return [2]float64{0, 1}
 	case answers == n && len(folds) == 1 || right == 0 || right == answers:
-		return wilson(right/answers, n)
+		return computeWilson(right/answers, n)
 	}
-	p := meanOf(shares)
-	pictures := squaresAbout(shares) / (n * max(n-1, 1))
+	p := computeMean(shares)
+	pictures := sumSquares(shares) / (n * max(n-1, 1))
 	var v, between, freedom float64
 	if k := float64(len(folds)); k > 1 {
-		between, freedom = squaresAbout(folds)/(k*(k-1)), k-1
+		between, freedom = sumSquares(folds)/(k*(k-1)), k-1
 		v = max(pictures, between)
 	} else {
 		trials := answers / n
-		between, v, freedom = pool(seeds, m.seeds)
+		between, v, freedom = poolVariances(seeds, m.seeds)
 		between, v = between/trials, pictures+v/trials
 	}
 	if v == 0 {
-		return wilson(p, n)
+		return computeWilson(p, n)
 	}
-	t := studentQuantile(int(min(satterthwaite(v, pictures, n-1, between, freedom), normalFreedom)))
-	return wilson(p, min(answers, p*(1-p)/v*(z95/t)*(z95/t)))
+	t := studentQuantile(int(min(computeFreedom(v, pictures, n-1, between, freedom), normalFreedom)))
+	return computeWilson(p, min(answers, p*(1-p)/v*(z95/t)*(z95/t)))
 }

@@ -126,12 +126,12 @@ func TestPageWithPictures(t *testing.T) {
 	if got, want := strings.Count(page, "<img "), 2*2*shownPictures; got != want {
 		t.Errorf("%d pictures, want %d", got, want)
 	}
-	if !strings.Contains(page, "1 picture could not be read and was left out") {
-		t.Error("it does not say that one picture was left out")
+	if !strings.Contains(page, "1 picture could not be read") {
+		t.Error("the page does not say that one picture was skipped")
 	}
 	// The surest mistake is the brightest hat; the shirt, of which the dark picture is
 	// wrong too, comes later, with its own class though that is only the fourth.
-	wrong := page[strings.Index(page, "Most wrong"):]
+	wrong := page[strings.Index(page, "Wrong answers"):]
 	if first, second := strings.Index(wrong, "wrong00"), strings.Index(wrong, "wrong01"); first < 0 || first > second {
 		t.Errorf("wrong00 is at %d, wrong01 at %d", first, second)
 	}
@@ -156,13 +156,14 @@ func TestPageStops(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	got := settings([]byte(`{"b_c":1e-3,"a":{"x_y":[1,2],"z":{"w":true,"v":""}},"empty":"","s":"a \"b\"","n":null}`))
+	const text = `{"b_c":1e-3,"a":{"x_y":[1,2],"z":{"w":true,"v":""}},"empty":"","s":"a \"b\"","n":null}`
+	got := listSettings([]byte(text))
 	want := []setting{{"a: x y", "[1,2]"}, {"a: z: w", "true"}, {"b c", "1e-3"}, {"n", "null"}, {"s", `a "b"`}}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	for _, text := range []string{"", "[1]", "{", "null", `{"a":{}}`} {
-		if got := settings([]byte(text)); len(got) > 0 {
+		if got := listSettings([]byte(text)); len(got) > 0 {
 			t.Errorf("%s: %q", text, got)
 		}
 	}
@@ -178,7 +179,7 @@ func TestShownPredictions(t *testing.T) {
 		{"b", "ab", all[:2]}, {"unknown", "abc", all},
 	} {
 		got := ""
-		for _, p := range shownPredictions(Answer{Class: c.class, Predictions: c.predictions}) {
+		for _, p := range choosePredictions(Answer{Class: c.class, Predictions: c.predictions}) {
 			got += p.Class
 		}
 		if got != c.want {
@@ -263,7 +264,7 @@ func TestLinkTo(t *testing.T) {
 		{string(filepath.Separator) + "page", string(filepath.Separator) + filepath.Join("data", "x.jpg"), ""},
 		{"", at("a/page/x.jpg"), ""},
 	} {
-		if got := linkTo(c.folder, c.path); got != c.want {
+		if got := makeLink(c.folder, c.path); got != c.want {
 			t.Errorf("from %s to %q: %q, want %q", c.folder, c.path, got, c.want)
 		}
 	}

@@ -73,7 +73,7 @@ func compareWithScikit(t *testing.T, c scikitCase, known, listed []string) {
 		sort.SliceStable(row, func(a, b int) bool { return row[a].Probability > row[b].Probability })
 		predictions = append(predictions, row)
 	}
-	r := Of(known, set, make([]string, len(set.Samples)), predictions)
+	r := Summarize(known, set, make([]string, len(set.Samples)), predictions)
 	same := func(name string, got, want float64) {
 		t.Helper()
 		if math.Abs(got-want) > 1e-12 { // sums in another order

@@ -8,38 +8,38 @@ import (
 	"garb/model"
 )
 
-// Sets is how the prediction sets of a rule did; see package conformal.
+// Sets has the results of a rule's prediction sets; see package conformal.
 type Sets struct {
 	Rule conformal.Rule `json:"rule"`
-	// FittedOn names the pictures that the rule was fitted on. LeftOut counts those of the
-	// report that are among them: they are not measured.
+	// FittedOn names the pictures on which the rule was fitted. LeftOut is the number of the
+	// report's pictures that are among them and so not measured.
 	FittedOn string `json:"fitted_on"`
 	LeftOut  int    `json:"left_out"`
 	SetFigures
-	// Sizes[n] counts the pictures whose set has n classes; Sizes[0] is 0.
+	// Sizes[n] is the number of pictures whose set has n classes; Sizes[0] is 0.
 	Sizes    []int       `json:"sizes"`
 	PerClass []ClassSets `json:"per_class"` // of classes with pictures, in Report.Classes' order
 }
 
-// SetFigures are those of the sets of some pictures.
+// SetFigures are the figures of the sets of some pictures.
 type SetFigures struct {
 	Count    int        `json:"count"`    // pictures
 	Coverage float64    `json:"coverage"` // share of pictures whose class is in the set
-	Interval [2]float64 `json:"interval"` // of the coverage: Wilson, 95 %
+	Interval [2]float64 `json:"interval"` // Wilson's 95 % interval of the coverage
 	MeanSize float64    `json:"mean_size"`
-	// SizeInterval is that of the mean size: the normal approximation, 95 %, at least 1.
+	// SizeInterval is the 95 % interval of the mean size by the normal approximation, at least 1.
 	SizeInterval [2]float64 `json:"mean_size_interval"`
 }
 
-// ClassSets are the figures of one class. A rule promises its coverage over all pictures,
-// not for each class.
+// ClassSets has the figures of one class. A rule guarantees its coverage over all pictures, not for
+// each class.
 type ClassSets struct {
 	Class string `json:"class"`
 	SetFigures
 }
 
-// MeasureSets measures the sets that a model's rule makes of a report's answers. Pictures
-// that the rule was fitted on are left out. fittedOn names these in words.
+// MeasureSets measures the sets that a model's rule makes of a report's answers, except for the
+// pictures on which the rule was fitted. fittedOn describes these.
 func MeasureSets(r *Report, c *model.Coverage, fittedOn string) *Sets {
 	s := &Sets{Rule: c.Rule, FittedOn: fittedOn}
 	all := &setCounts{}
@@ -49,7 +49,7 @@ func MeasureSets(r *Report, c *model.Coverage, fittedOn string) *Sets {
 			s.LeftOut++
 			continue
 		}
-		set := model.SetBy(c.Rule, a.Predictions)
+		set := model.SelectClasses(c.Rule, a.Predictions)
 		for len(s.Sizes) <= len(set) {
 			s.Sizes = append(s.Sizes, 0)
 		}
@@ -61,16 +61,16 @@ func MeasureSets(r *Report, c *model.Coverage, fittedOn string) *Sets {
 			c.add(len(set), slices.Contains(set, a.Class))
 		}
 	}
-	s.SetFigures = all.figures()
+	s.SetFigures = all.summarize()
 	for _, class := range r.Classes {
 		if c := byClass[class]; c != nil {
-			s.PerClass = append(s.PerClass, ClassSets{class, c.figures()})
+			s.PerClass = append(s.PerClass, ClassSets{class, c.summarize()})
 		}
 	}
 	return s
 }
 
-// setCounts sums up sets.
+// setCounts counts sets.
 type setCounts struct{ count, covered, sizes, squares int }
 
 func (c *setCounts) add(size int, covered bool) {
@@ -82,7 +82,7 @@ func (c *setCounts) add(size int, covered bool) {
 	}
 }
 
-func (c *setCounts) figures() SetFigures {
+func (c *setCounts) summarize() SetFigures {
 	n := float64(c.count)
 	f := SetFigures{Count: c.count, Coverage: ratio(float64(c.covered), c.count), Interval: Wilson(c.covered, c.count)}
 	if c.count == 0 {
@@ -98,9 +98,9 @@ func (c *setCounts) figures() SetFigures {
 	return f
 }
 
-// FitSets fits a rule of prediction sets to the answers of one report, to be measured on
-// those of another. Pictures that both have, to the byte, are left out of the fit: what is
-// measured has no part in the rule. Its errors are conformal.Fit's.
+// FitSets fits a rule for prediction sets to the answers of one report, to be measured on those of
+// another. It leaves out pictures whose bytes both have, so that no measured picture influences the
+// rule. Its errors are conformal.Fit's.
 func FitSets(fit, measured *Report, coverage float64) (*model.Coverage, error) {
 	known := map[string]bool{}
 	for _, a := range measured.Answers {

@@ -104,7 +104,7 @@ var figureTests = map[string]string{
 	"Other.Count":                "TestAcceptanceByHand",
 	"Other.Skipped":              "TestAcceptanceByHand",
 	"Other.Repeated":             "TestAcceptanceByHand",
-	"Other.AUROC":                "TestAreasAreTheDefinition",
+	"Other.AUROC":                "TestAreasAgainstDefinition",
 	"Other.AUROCInterval":        "TestAUROCInterval",
 	"Other.Risk":                 "TestAcceptanceByHand",
 	"Other.Accepted":             "TestAcceptanceByHand",
@@ -247,7 +247,7 @@ func TestReportKeepsTheAnswers(t *testing.T) {
 		kept.Samples = append(kept.Samples, a.Sample)
 		digests, predictions = append(digests, a.digest), append(predictions, a.Predictions)
 	}
-	again := Of(classes, kept, digests, predictions)
+	again := Summarize(classes, kept, digests, predictions)
 	again.Seconds, again.Skipped = r.Seconds, r.Skipped
 	if !reflect.DeepEqual(again, r) {
 		t.Errorf("Of reports\n%+v, and Run\n%+v", again, r)
@@ -258,7 +258,7 @@ func TestReportKeepsTheAnswers(t *testing.T) {
 // one such answer does not make the mean infinite.
 func TestLogLossIsBounded(t *testing.T) {
 	s := &dataset.Set{Classes: []string{"hat", "shoes"}, Samples: []dataset.Sample{{Label: 0}}}
-	r := Of(s.Classes, s, []string{""}, [][]model.Prediction{{{Class: "shoes", Probability: 1}, {Class: "hat"}}})
+	r := Summarize(s.Classes, s, []string{""}, [][]model.Prediction{{{Class: "shoes", Probability: 1}, {Class: "hat"}}})
 	if want := -math.Log(1e-15); math.Abs(r.LogLoss-want) > 1e-9 {
 		t.Errorf("log loss %v, want %v", r.LogLoss, want)
 	}
@@ -303,7 +303,7 @@ func TestTopKIsExact(t *testing.T) {
 				all := []model.Prediction{{Class: "a"}, {Class: "b"}, {Class: "c"}, {Class: "d"}}
 				answers = append(answers, Answer{Class: class, Predictions: all})
 			}
-			got := topK(answers)
+			got := computeTopK(answers)
 			for _, k := range []int{1, 2, 3} {
 				if share, ok := got[k]; !ok || share != float64(hits)/float64(n) {
 					t.Fatalf("top %d of %d hits in %d answers: %v", k, hits, n, got)
@@ -408,10 +408,10 @@ func TestPageOrder(t *testing.T) {
 		}
 		return p
 	}
-	if got := probabilities(mostWrong(answers)); !slices.Equal(got, []float64{0.8, 0.6}) {
+	if got := probabilities(sortWrong(answers)); !slices.Equal(got, []float64{0.8, 0.6}) {
 		t.Errorf("most wrong %v", got)
 	}
-	if got := probabilities(leastSure(answers)); !slices.Equal(got[:2], []float64{0.55, 0.7}) {
+	if got := probabilities(sortUnsure(answers)); !slices.Equal(got[:2], []float64{0.55, 0.7}) {
 		t.Errorf("least sure %v", got)
 	}
 }
@@ -419,7 +419,7 @@ func TestPageOrder(t *testing.T) {
 // TestRunKeepsTheCauseOfASkip: a skipped picture is listed with its reason and message.
 func TestRunKeepsTheCauseOfASkip(t *testing.T) {
 	s := set(t, map[string]string{"hat/1": "error", "hat/2": "hat", "hat/3": "hat"})
-	a := ask(t.Context(), fake{[]string{"hat"}}, s.Samples[0], "hat", picture.DefaultLimits())
+	a := classify(t.Context(), fake{[]string{"hat"}}, s.Samples[0], "hat", picture.DefaultLimits())
 	if a.err == nil || errors.Unwrap(a.err).Error() != "broken" {
 		t.Errorf("%v", a.err)
 	}

@@ -35,7 +35,7 @@ func TestHintsAreBounded(t *testing.T) {
 		{long + "x", []string{long}, nil},
 		{long, []string{long + "x"}, nil},
 	} {
-		if have := closest(test.name, test.known); !slices.Equal(have, test.want) {
+		if have := findClosest(test.name, test.known); !slices.Equal(have, test.want) {
 			t.Errorf("close to %q are %q, want %q", test.name, have, test.want)
 		}
 	}
@@ -86,7 +86,7 @@ func TestEditDistance(t *testing.T) {
 // TestMatrixCells: a cell is as deep as its share of the row, 0.12 + 0.6·√share, in another
 // colour where the class is right.
 func TestMatrixCells(t *testing.T) {
-	rows := matrix(&Report{Classes: []string{"hat", "shoes"}, Confusion: [][]int{{3, 1}, {0, 0}}})
+	rows := newMatrix(&Report{Classes: []string{"hat", "shoes"}, Confusion: [][]int{{3, 1}, {0, 0}}})
 	want := []matrixRow{
 		{"hat", []cell{{3, "background:rgba(var(--good),0.64)"}, {1, "background:rgba(var(--bad),0.42)"}}},
 		{"shoes", []cell{{}, {}}},
@@ -107,7 +107,7 @@ func TestHistogram(t *testing.T) {
 	}
 	// Columns are 0.04 wide.
 	r := &Report{Count: 4, Answers: answers(0, 0.039, 0.5, 1), Acceptance: &Acceptance{Own: &Operating{}}}
-	drawing := string(histogram(Part{"test", r}))
+	drawing := string(drawHistogram(Part{"test", r}))
 	path := regexp.MustCompile(`<path d="M([^"]*)"`).FindStringSubmatch(drawing)
 	if path == nil {
 		t.Fatal(drawing)
@@ -277,7 +277,7 @@ func TestMeanIntervalsOfFewPictures(t *testing.T) {
 	// The shares are 1 and ½. All that the trials differ by is explained by the pictures.
 	pictures := (0.25*0.25 + 0.25*0.25) / (2 * 1)
 	const t1 = 12.7062 // with one degree of freedom
-	want := wilson(0.75, 0.75*0.25/pictures*(z95/t1)*(z95/t1))
+	want := computeWilson(0.75, 0.75*0.25/pictures*(z95/t1)*(z95/t1))
 	two := MeanIntervals([][]Trial{{answers("", "11"), answers("", "10")}})[0]
 	if math.Abs(two[0]-want[0])+math.Abs(two[1]-want[1]) > 1e-5 {
 		t.Errorf("two pictures: %v, want %v", two, want)

@@ -6,28 +6,27 @@ import (
 	"garb/nn"
 )
 
-// The temperatures that Temperature chooses from: beyond them a model is broken.
+// The range of temperatures. A model that needs another one is broken.
 const (
 	minTemperature = 0.05
 	maxTemperature = 20
 )
 
-// Temperature returns the T for which softmax(logits/T) fits the labels best: that
-// with the smallest mean of −ln(probability of the label), to three digits (Guo et
-// al. 2017, "On Calibration of Modern Neural Networks"). It is fitted on pictures
-// that the network was not trained on, and changes no answer, only how sure it is.
-// Each row of logits has a value for each class. Without rows it is 1.
+// Temperature returns the T for which softmax(logits/T) fits the labels best, with the smallest mean
+// of −ln(probability of the label), to three digits (temperature scaling: Guo et al. 2017, "On
+// Calibration of Modern Neural Networks"). The network must not have been trained on these pictures.
+// The temperature changes no prediction, only the confidence. Each row of logits has a value for each
+// class. Without rows T is 1.
 //
-// n right answers do not prove that the next is right: as in Platt 1999 a label counts
-// as a probability of (n+1)/(n+2), and the other classes share the rest. Else a few
-// pictures, all of them right, would make the model sure of everything.
+// As in Platt 1999, with n pictures the target of a label is (n+1)/(n+2), and the other classes share
+// the rest. Otherwise a few pictures, all classified right, would make the model certain of everything.
 func Temperature(logits [][]float32, labels []int) float64 {
 	if len(logits) == 0 {
 		return 1
 	}
 	soft := 1 / float64(len(logits)+2)
-	loss := func(logT float64) float64 { return meanLoss(logits, labels, math.Exp(logT), soft) }
-	// The loss is convex in 1/T, so it has one minimum in log T: golden section.
+	loss := func(logT float64) float64 { return computeLoss(logits, labels, math.Exp(logT), soft) }
+	// The loss is convex in 1/T, so it has one minimum in log T, found by golden-section search.
 	const ratio = 0.6180339887498949
 	low, high := math.Log(minTemperature), math.Log(maxTemperature)
 	a, b := high-ratio*(high-low), low+ratio*(high-low)
@@ -47,9 +46,9 @@ func Temperature(logits [][]float32, labels []int) float64 {
 	return math.Round(t*1000) / 1000
 }
 
-// meanLoss is the mean of −Σ_c t[c]·ln(softmax(logits/T)[c]), where the targets t are
-// 1−soft for the label and soft in equal parts for the others.
-func meanLoss(logits [][]float32, labels []int, temperature, soft float64) float64 {
+// computeLoss returns the mean of −Σ_c t[c]·ln(softmax(logits/T)[c]), where the targets t are 1−soft
+// for the label and equal parts of soft for the others.
+func computeLoss(logits [][]float32, labels []int, temperature, soft float64) float64 {
 	total := 0.0
 	for i, row := range logits {
 		others := 0.0

@@ -20,8 +20,8 @@ import (
 	"garb/weights"
 )
 
-// TestGoldenPictures: model files name golden pictures by number, so that they must not
-// change. The digests are of the pictures as they were when the first models were made.
+// TestGoldenPictures checks that the golden pictures, whose numbers are in model files, are those
+// that were drawn for the first models.
 func TestGoldenPictures(t *testing.T) {
 	for n, want := range []string{"7cc7101507219c80", "3af399985d53ee9c", "9295c50336c24a5b", "ec4c68250a3a3122"} {
 		number := []int{0, 1, 2, 15}[n]
@@ -32,8 +32,8 @@ func TestGoldenPictures(t *testing.T) {
 	}
 }
 
-// TestRanking compares with a sort, for logits of every kind.
-func TestRanking(t *testing.T) {
+// TestRank compares with a stable sort, for logits of every kind.
+func TestRank(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	special := []float32{0, float32(math.Copysign(0, -1)), 1, -1, float32(math.Inf(1)), float32(math.Inf(-1)),
 		math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32,
@@ -51,7 +51,7 @@ func TestRanking(t *testing.T) {
 		}
 		// cmp.Compare has NaN before every number, and ±0 equal.
 		slices.SortStableFunc(want, func(a, b int) int { return cmp.Compare(logits[b], logits[a]) })
-		if have := Ranking(logits); !slices.Equal(have, want) {
+		if have := Rank(logits); !slices.Equal(have, want) {
 			t.Fatalf("%v: %v, want %v", logits, have, want)
 		}
 	}
@@ -80,8 +80,9 @@ func validDescription() Description {
 		Preprocessing: spec, Golden: []Golden{{0, []float32{1, 2}}}}
 }
 
-// TestDescriptionBounds has the last description that is valid, and the first that is not.
-func TestDescriptionBounds(t *testing.T) {
+// TestDescriptionBounds checks pairs of descriptions: the last that is valid, and the first that is
+// not.
+func TestDescriptionBounds(t *testing.T) { //nolint:funlen // a table
 	layers := func(n int) []nn.Layer { return make([]nn.Layer, n) }
 	own := func(m *Description) { m.Architecture, m.Network, m.FeaturesAt = "", layers(4), 2 }
 	acceptance := func(m *Description) {
@@ -100,7 +101,8 @@ func TestDescriptionBounds(t *testing.T) {
 		{"a network of its own", own, func(m *Description) { own(m); m.Architecture = "small-cnn" }},
 		{"its backbone", own, func(m *Description) { own(m); m.BackboneDigest = "sha256:0" }},
 		{"its head", own, func(m *Description) { own(m); m.Head.Inner = []int{2} }},
-		{"features at 0", func(m *Description) { own(m); m.FeaturesAt = 0 }, func(m *Description) { m.FeaturesAt = -1 }},
+		{"features at 0", func(m *Description) { own(m); m.FeaturesAt = 0 },
+			func(m *Description) { m.FeaturesAt = -1 }},
 		{"features at the end", own, func(m *Description) { own(m); m.FeaturesAt = 3 }},
 		{"features of two layers", func(m *Description) { own(m); m.Network, m.FeaturesAt = layers(2), 0 },
 			func(m *Description) { own(m); m.Network, m.FeaturesAt = layers(2), 1 }},
@@ -121,7 +123,8 @@ func TestDescriptionBounds(t *testing.T) {
 		{"labels in sets", func(m *Description) {}, func(m *Description) {
 			m.MultiLabel, m.Coverage = true, &Coverage{Rule: conformal.Rule{Coverage: 0.9, Threshold: 0.5}}
 		}},
-		{"coverage", func(m *Description) {}, func(m *Description) { m.Coverage = &Coverage{FittedOn: make([]byte, 4)} }},
+		{"coverage", func(m *Description) {},
+			func(m *Description) { m.Coverage = &Coverage{FittedOn: make([]byte, 4)} }},
 		{"acceptance", acceptance, accepts(func(a *Acceptance) { a.Method = "none" })},
 		{"threshold 0", accepts(func(a *Acceptance) { a.Threshold = 0 }),
 			accepts(func(a *Acceptance) { a.Threshold = -1e-9 })},
@@ -137,7 +140,8 @@ func TestDescriptionBounds(t *testing.T) {
 		{"no text", acceptance, accepts(func(a *Acceptance) { a.Refusal = "a\xff" })},
 		{"another size", acceptance, accepts(func(a *Acceptance) { a.Preprocessing.Width++ })},
 		{"validation", acceptance, accepts(func(a *Acceptance) { a.Validation.Count = -1 })},
-		{"others", acceptance, accepts(func(a *Acceptance) { a.Others = []OtherShare{{Share: accept.Share{Count: -1}}} })},
+		{"others", acceptance,
+			accepts(func(a *Acceptance) { a.Others = []OtherShare{{Share: accept.Share{Count: -1}}} })},
 		{"calibration", acceptance, accepts(func(a *Acceptance) { a.Slope = math.NaN() })},
 	} {
 		good, bad := validDescription(), validDescription()
@@ -152,25 +156,27 @@ func TestDescriptionBounds(t *testing.T) {
 	}
 }
 
-// TestGoldenTolerance: a golden logit may be off by a thousandth of one more than its size.
+// TestGoldenTolerance checks that a logit may differ from the golden one by a thousandth of one
+// more than its size.
 func TestGoldenTolerance(t *testing.T) {
 	g := Golden{3, []float32{0, 9, -9}}
 	for _, test := range []struct {
 		logits []float32
 		ok     bool
 	}{
-		{[]float32{0, 9, -9}, true}, {[]float32{0.0009, 9.009, -8.991}, true}, {[]float32{-0.0009, 8.991, -9.009}, true},
+		{[]float32{0, 9, -9}, true},
+		{[]float32{0.0009, 9.009, -8.991}, true}, {[]float32{-0.0009, 8.991, -9.009}, true},
 		{[]float32{0.0011, 9, -9}, false}, {[]float32{0, 9.011, -9}, false}, {[]float32{0, 9, -9.011}, false},
 		{[]float32{0, float32(math.NaN()), -9}, false}, {[]float32{float32(math.Inf(1)), 9, -9}, false},
 	} {
-		if err := checkGolden(g, test.logits); (err == nil) != test.ok {
+		if err := g.compare(test.logits); (err == nil) != test.ok {
 			t.Errorf("%v: %v", test.logits, err)
 		}
 	}
 }
 
-// TestTemperatureOfAMean: a model without a temperature counts as one of 1.
-func TestTemperatureOfAMean(t *testing.T) {
+// TestMissingTemperature checks that a model without a temperature has that of 1.
+func TestMissingTemperature(t *testing.T) {
 	for stored, want := range map[float64]float64{0: 1, 0.5: 0.5, 3: 3} {
 		if have := (&Classifier{description: &Description{Temperature: stored}}).temperature(); have != want {
 			t.Errorf("a stored temperature of %v counts as %v, want %v", stored, have, want)
@@ -178,8 +184,8 @@ func TestTemperatureOfAMean(t *testing.T) {
 	}
 }
 
-// TestBackboneByDigest: a model leaves its backbone out and names it by digest. It opens on
-// these weights, and on no others.
+// TestBackboneByDigest checks that a model whose file has only the digest of its backbone opens
+// with these weights, and with no others.
 func TestBackboneByDigest(t *testing.T) {
 	f, ok := weights.BuiltIn(imageNetBackbone)
 	if !ok {
@@ -219,14 +225,14 @@ func TestBackboneByDigest(t *testing.T) {
 		t.Errorf("other weights: %v", err)
 	}
 	t.Setenv("GARB_HOME", t.TempDir())
-	m.Architecture = "xception" // which nobody pulled
-	if err := open(); err == nil || !strings.Contains(err.Error(), "not at hand") {
+	m.Architecture = "xception" // which has not been pulled
+	if err := open(); err == nil || !strings.Contains(err.Error(), "not available") {
 		t.Errorf("weights that are not here: %v", err)
 	}
 }
 
-// TestUnnamedMaps: a network without names for its outputs that ends in a map answers with the
-// means over the map.
+// TestUnnamedMaps checks that the outputs of an unnamed network that ends in a feature map are the
+// averages over its positions.
 func TestUnnamedMaps(t *testing.T) {
 	n := &nn.Network{Layers: []nn.Layer{
 		{Op: nn.OpInput, Shape: []int{4, 4, 3}},
@@ -269,13 +275,13 @@ func TestLayerNames(t *testing.T) {
 		for i := range n {
 			all = append(all, nn.Layer{Name: string(rune('a' + i))}, nn.Layer{Op: nn.OpReLU})
 		}
-		if _, err := layerNamed(all, "none"); err == nil || !strings.HasSuffix(err.Error(), want) {
+		if _, err := findLayer(all, "none"); err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%v, not %s", err, want)
 		}
-		if _, err := layerNamed(all, ""); err == nil {
+		if _, err := findLayer(all, ""); err == nil {
 			t.Error("a layer without a name is found")
 		}
-		if at, err := layerNamed(all, "a"); at != 1 || err != nil {
+		if at, err := findLayer(all, "a"); at != 1 || err != nil {
 			t.Errorf("layer a is at %d, %v", at, err)
 		}
 	}

@@ -139,12 +139,12 @@ func ExampleActivationMap() {
 	}
 	ctx, spec := context.Background(), classifier.Spec()
 	input := make([]float32, spec.ValueCount())
-	if _, err := spec.Load(ctx, data, classifier.Limits(), input); err != nil {
+	if _, err = spec.Load(ctx, data, classifier.Limits(), input); err != nil {
 		fmt.Println(err)
 		return
 	}
 	logits := make([]float32, len(classifier.Classes()))
-	if err := classifier.Logits(ctx, input, logits); err != nil {
+	if err = classifier.Logits(ctx, input, logits); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -216,7 +216,7 @@ func ExampleStore() {
 		return
 	}
 	defer os.RemoveAll(folder)
-	if _, err := model.Store(model.Clothing, filepath.Join(folder, "small.safetensors"), tensor.Int8); err != nil {
+	if _, err = model.Store(model.Clothing, filepath.Join(folder, "small.safetensors"), tensor.Int8); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -258,7 +258,7 @@ func ExampleFromNetwork() {
 		fmt.Println(err)
 		return
 	}
-	if err := m.SetGolden(context.Background(), nil); err != nil {
+	if err = m.SetGolden(context.Background(), nil); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -269,7 +269,7 @@ func ExampleFromNetwork() {
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "colours.safetensors")
-	if err := m.Save(path, tensor.Float32); err != nil {
+	if err = m.Save(path, tensor.Float32); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -333,16 +333,16 @@ func ExampleHead() {
 	// classifier/bias [10]
 }
 
-// NewAcceptance fits how a model judges to the scores of validation pictures and of other
+// FitAcceptance fits how a model judges to the scores of validation pictures and of other
 // pictures.
-func ExampleNewAcceptance() {
+func ExampleFitAcceptance() {
 	spec := picture.Spec{
 		Width: 224, Height: 224, Filter: picture.Bicubic, Fit: picture.Stretch,
 		Mean: [3]float32{127, 127, 127}, Std: [3]float32{128, 128, 128},
 	}
 	garments := []float64{4, 5, 6, 7, 8, 9, 1}
 	cats := model.OtherScores{Name: "cats", Scores: []float64{-3, -2, 0, 2}}
-	a, err := model.NewAcceptance(accept.Energy, spec, model.NotClothing, garments, cats)
+	a, err := model.FitAcceptance(accept.Energy, spec, model.NotClothing, garments, cats)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -404,7 +404,7 @@ func ExampleCoverage() {
 		return
 	}
 	fmt.Println(c.WasFittedOn(hex.EncodeToString(fitted[:])), c.WasFittedOn(hex.EncodeToString(other[:])))
-	set := model.SetBy(c.Rule, []model.Prediction{
+	set := model.SelectClasses(c.Rule, []model.Prediction{
 		{Class: "shirt", Probability: 0.5, Index: 1}, {Class: "t-shirt", Probability: 0.4, Index: 0},
 		{Class: "hat", Probability: 0.1, Index: 2},
 	})
@@ -412,4 +412,52 @@ func ExampleCoverage() {
 	// Output:
 	// true false
 	// [shirt t-shirt]
+}
+
+// saveColours saves a model that tells red pictures from blue ones by their mean colour, with a
+// kernel of three rows and two columns.
+func saveColours(path string, kernel []float32) error {
+	m, err := model.FromNetwork(&nn.Network{
+		Layers: []nn.Layer{
+			{Op: nn.OpInput, Shape: []int{8, 8, 3}},
+			{Op: nn.OpGlobalAveragePool, Inputs: []int{0}},
+			{Op: nn.OpDense, Name: "colours", Inputs: []int{1}, Units: 2},
+		},
+		Tensors: tensor.Map{"colours/kernel": tensor.FromSlice(kernel, 3, 2)},
+	}, []string{"red", "blue"}, picture.Spec{
+		Width: 8, Height: 8, Filter: picture.Bilinear, Fit: picture.Stretch, Std: [3]float32{255, 255, 255},
+	})
+	if err != nil {
+		return err
+	}
+	if err := m.SetGolden(context.Background(), nil); err != nil {
+		return err
+	}
+	return m.Save(path, tensor.Float32)
+}
+
+// Average makes one model of several that were fine-tuned from the same weights.
+func ExampleAverage() {
+	folder, err := os.MkdirTemp("", "models")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(folder)
+	first, second := filepath.Join(folder, "1.safetensors"), filepath.Join(folder, "2.safetensors")
+	if err = saveColours(first, []float32{5, 0, 0, 0, 0, 5}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err = saveColours(second, []float32{3, 0, 0, 0, 0, 1}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	mean, err := model.Average(context.Background(), first, second)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(mean.Classes, mean.Tensors["colours/kernel"].Data)
+	// Output: [red blue] [4 0 0 0 0 3]
 }

@@ -18,9 +18,9 @@ import (
 	"garb/tensor"
 )
 
-// TestOpenFS: a file system's models are found and checked as those on disk.
+// TestOpenFS checks that models in a file system are found and checked as those on disk are.
 func TestOpenFS(t *testing.T) {
-	path, _, _ := small(t)
+	path, _ := small(t)
 	data := read(t, path)
 	files := fstest.MapFS{
 		"a/small.safetensors":                    {Data: data},
@@ -54,7 +54,7 @@ func TestOpenFS(t *testing.T) {
 }
 
 func TestOpenBytes(t *testing.T) {
-	path, _, _ := small(t)
+	path, _ := small(t)
 	data := read(t, path)
 	c, err := model.OpenBytes(data, model.Options{})
 	if err != nil || len(c.Classes()) != 3 {
@@ -68,9 +68,9 @@ func TestOpenBytes(t *testing.T) {
 	}
 }
 
-// TestSizesBeyondBounds: the side of an input is bounded.
+// TestSizesBeyondBounds checks that the height and width of an input are bounded.
 func TestSizesBeyondBounds(t *testing.T) {
-	path, _, _ := small(t)
+	path, _ := small(t)
 	for _, size := range []int{4097, -1} {
 		if _, err := model.Open(path, model.Options{Size: size}); err == nil || !strings.Contains(err.Error(), "4096") {
 			t.Errorf("a size of %d: %v", size, err)
@@ -78,8 +78,8 @@ func TestSizesBeyondBounds(t *testing.T) {
 	}
 }
 
-// TestCountClasses: one sigmoid or logit makes two classes, anything else as many as it has
-// outputs.
+// TestCountClasses checks that one sigmoid or logit makes two classes, and anything else as many
+// as it has outputs.
 func TestCountClasses(t *testing.T) {
 	network := func(layers ...nn.Layer) *nn.Network {
 		all := []nn.Layer{{Op: nn.OpInput, Shape: []int{4, 4, 3}}, {Op: nn.OpGlobalAveragePool, Inputs: []int{0}}}
@@ -107,12 +107,13 @@ func TestCountClasses(t *testing.T) {
 	}
 }
 
-// TestFindBackboneRefuses files that say they are models, and are none.
+// TestFindBackboneRefuses checks files that claim to be models and are not.
 func TestFindBackboneRefuses(t *testing.T) {
-	_, _, tensors := small(t)
+	_, m := small(t)
 	path := filepath.Join(t.TempDir(), "m.safetensors")
 	for _, description := range []string{"{", `{"format":1}`} {
-		if err := tensor.WriteFile(path, map[string]string{"garb": description}, tensors, tensor.Float32); err != nil {
+		err := tensor.WriteFile(path, map[string]string{"garb": description}, m.Tensors, tensor.Float32)
+		if err != nil {
 			t.Fatal(err)
 		}
 		var wrong *model.Error
@@ -122,7 +123,7 @@ func TestFindBackboneRefuses(t *testing.T) {
 	}
 }
 
-// TestCoverage: a rule knows the pictures that it was fitted on, and no others.
+// TestCoverage checks that a rule recognizes the pictures that it was fitted on, and no others.
 func TestCoverage(t *testing.T) {
 	rule := conformal.Rule{Coverage: 0.9, Threshold: 0.5, Free: 1, Pictures: 20, ChosenOn: 20, MeanSize: 1}
 	digest := func(i int) string { return fmt.Sprintf("%x", sha256.Sum256([]byte{byte(i)})) }
@@ -144,7 +145,7 @@ func TestCoverage(t *testing.T) {
 	}
 	for _, broken := range []string{"", "00112233", "0011223", "no digest"} {
 		if _, err := model.NewCoverage(rule, []string{broken}); err == nil {
-			t.Errorf("the digest %q is taken", broken)
+			t.Errorf("the digest %q is accepted", broken)
 		}
 		if c.WasFittedOn(broken) {
 			t.Errorf("the rule was fitted on the digest %q", broken)
@@ -154,33 +155,33 @@ func TestCoverage(t *testing.T) {
 		t.Errorf("five bytes: %v", err)
 	}
 	if _, err := model.NewCoverage(conformal.Rule{Coverage: 2}, fitted); err == nil {
-		t.Error("a rule that cannot be is taken")
+		t.Error("an invalid rule is accepted")
 	}
 	predictions := []model.Prediction{{Class: "a", Probability: 0.6}, {Class: "b", Probability: 0.3},
 		{Class: "c", Probability: 0.1}}
-	set := model.SetBy(conformal.Rule{Coverage: 0.9, Threshold: 0.7}, predictions)
+	set := model.SelectClasses(conformal.Rule{Coverage: 0.9, Threshold: 0.7}, predictions)
 	if !slices.Equal(set, []string{"a", "b"}) {
 		t.Errorf("the set is %q", set)
 	}
 }
 
-// TestThresholdAtAnotherSize: the error says why a model that judges does not do so here.
+// TestThresholdAtAnotherSize checks that the error says why a model does not judge.
 func TestThresholdAtAnotherSize(t *testing.T) {
 	half := 0.5
 	_, err := model.Open(model.Clothing, model.Options{Size: 128, Accept: &half})
 	if !errors.Is(err, model.ErrNoAcceptance) || !strings.Contains(err.Error(), "another size") {
 		t.Errorf("a model that judges: %v", err)
 	}
-	path, _, _ := small(t)
+	path, _ := small(t)
 	_, err = model.Open(path, model.Options{Accept: &half})
 	if !errors.Is(err, model.ErrNoAcceptance) || strings.Contains(err.Error(), "another size") {
 		t.Errorf("a model that does not: %v", err)
 	}
 }
 
-// TestSaveRefuses models that would not open.
+// TestSaveRefuses checks that models that would not open are not saved.
 func TestSaveRefuses(t *testing.T) {
-	_, m, _ := small(t)
+	_, m := small(t)
 	for name, spoil := range map[string]func(m *model.Model){
 		"no golden logits": func(m *model.Model) { m.Golden = nil },
 		"no classes":       func(m *model.Model) { m.Classes = nil },
@@ -199,10 +200,10 @@ func TestSaveRefuses(t *testing.T) {
 
 // TestIsModel: built-in names, folders and files that say so are models.
 func TestIsModel(t *testing.T) {
-	path, _, tensors := small(t)
+	path, m := small(t)
 	folder := t.TempDir()
 	weights := filepath.Join(folder, "weights.safetensors")
-	if err := tensor.WriteFile(weights, nil, tensors, tensor.Float32); err != nil {
+	if err := tensor.WriteFile(weights, nil, m.Tensors, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	for reference, want := range map[string]bool{

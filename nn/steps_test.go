@@ -59,8 +59,8 @@ func TestLargeMapsOfSeveralPictures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tr.imageSteps == 0 || tr.imageSteps == len(tr.steps) {
-		t.Fatalf("%d of %d steps go picture by picture", tr.imageSteps, len(tr.steps))
+	if tr.imageStages == 0 || tr.imageStages == len(tr.stages) {
+		t.Fatalf("%d of %d steps go picture by picture", tr.imageStages, len(tr.stages))
 	}
 	const n = 17 // more than two for some of the parts
 	input, targets := batchOf(g, n, 5)
@@ -119,7 +119,7 @@ func TestTooManyTasks(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	newTeam(2).work(nil, taskMask+1)
+	newTeam(2).runTasks(nil, taskMask+1)
 }
 
 // TestHelpersAreGivenBack: after runs that asked for more helpers than there are cores, none
@@ -177,7 +177,7 @@ func TestBatchNormsAreFolded(t *testing.T) {
 			x = b.BatchNorm("n", x, 1e-3)
 		}
 		g := b.Build(b.GlobalAveragePool(b.ReLU(x)))
-		return len(compile(t, g, randomWeights(g, 1), 1).steps)
+		return len(compile(t, g, randomWeights(g, 1), 1).stages)
 	}
 	if with, without := steps(true), steps(false); with != without {
 		t.Errorf("%d steps with a batch-norm, %d without", with, without)

@@ -28,7 +28,7 @@ func TestInitialValues(t *testing.T) {
 	b := nn.NewBuilder(8, 8, 3)
 	x := b.BatchNorm("n", b.Conv("c", b.Input(), 16, 3, 1, nn.Same, nn.WithBias()), 1e-3)
 	g := b.Build(b.Dense("d", b.GlobalAveragePool(x), 40, nn.WithBias()))
-	m := initial(g, 1)
+	m := drawInitialWeights(g, 1)
 	for name, want := range map[string]float32{"n/gamma": 1, "n/moving_variance": 1, "n/beta": 0, "n/moving_mean": 0,
 		"c/bias": 0, "d/bias": 0} {
 		for _, v := range m[name].Data {
@@ -49,7 +49,7 @@ func TestInitialValues(t *testing.T) {
 			t.Errorf("%s is from %v to %v, within ±%v", name, least, most, limit)
 		}
 	}
-	if other := initial(g, 2)["c/kernel"]; slices.Equal(other.Data, m["c/kernel"].Data) {
+	if other := drawInitialWeights(g, 2)["c/kernel"]; slices.Equal(other.Data, m["c/kernel"].Data) {
 		t.Error("another seed has the same values")
 	}
 }
@@ -61,7 +61,7 @@ func TestSharesMakeAnEpoch(t *testing.T) {
 		r := &run{classes: []string{"a"}}
 		r.Config.Sources = []Source{{Path: "b", Weight: weight}}
 		r.train = split{set: set, from: []int{0, 0, 0, 0, 0, 1, 1, 1}}
-		shares := r.shares()
+		shares := r.computeShares()
 		if weight == 1 {
 			if shares != nil {
 				t.Errorf("equal weights: %v", shares)
@@ -81,7 +81,7 @@ func TestSharesMakeAnEpoch(t *testing.T) {
 
 // TestUnrankedPoints: of what was not measured nothing is known.
 func TestUnrankedPoints(t *testing.T) {
-	for _, p := range ranked([]*Point{{Name: "waiting"}, {Name: "failed", Failed: "x"}}) {
+	for _, p := range rankPoints([]*Point{{Name: "waiting"}, {Name: "failed", Failed: "x"}}) {
 		if p.Interval != [2]float64{0, 1} || p.PValue != 1 || p.RawPValue != 1 || !p.Noise || p.Difference != 0 {
 			t.Errorf("%+v", p)
 		}

@@ -20,9 +20,9 @@ import (
 	"garb/tensor"
 )
 
-// judgingModel saves a model of two classes that refuses pictures as "no light" the less
+// makeJudgingModel saves a model of two classes that refuses pictures as "no light" the less
 // red they have: the acceptance is 1/(1+e^−(20·red−10)).
-func judgingModel(t *testing.T) string {
+func makeJudgingModel(t *testing.T) string {
 	t.Helper()
 	spec := picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch,
 		Std: [3]float32{255, 255, 255}}
@@ -51,8 +51,8 @@ func judgingModel(t *testing.T) string {
 	return path
 }
 
-// plain draws a picture of one colour.
-func plainPicture(t *testing.T, path string, c color.RGBA) string {
+// drawPlainPicture draws a picture of one colour.
+func drawPlainPicture(t *testing.T, path string, c color.RGBA) string {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, 40, 40))
 	draw.Draw(m, m.Rect, image.NewUniform(c), image.Point{}, draw.Src)
@@ -67,12 +67,12 @@ func plainPicture(t *testing.T, path string, c color.RGBA) string {
 }
 
 func TestClassifyRefuses(t *testing.T) {
-	reference, folder := judgingModel(t), t.TempDir()
-	bright := plainPicture(t, filepath.Join(folder, "bright.png"), color.RGBA{255, 255, 0, 255})
-	dark := plainPicture(t, filepath.Join(folder, "dark.png"), color.RGBA{0, 0, 255, 255})
+	reference, folder := makeJudgingModel(t), t.TempDir()
+	bright := drawPlainPicture(t, filepath.Join(folder, "bright.png"), color.RGBA{255, 255, 0, 255})
+	dark := drawPlainPicture(t, filepath.Join(folder, "dark.png"), color.RGBA{0, 0, 255, 255})
 	run := func(args ...string) (out, errOut string) {
 		t.Helper()
-		code, out, errOut := garbRun(t, nil, append([]string{"classify", "--model", reference}, args...)...)
+		code, out, errOut := runGarb(t, nil, append([]string{"classify", "--model", reference}, args...)...)
 		if code != exitDone {
 			t.Fatalf("%v: exit code %d, %s", args, code, errOut)
 		}
@@ -81,7 +81,7 @@ func TestClassifyRefuses(t *testing.T) {
 	out, errOut := run(bright, dark)
 	if !strings.Contains(out, "dark.png\n  no light   (closest: night 95 %)\n") ||
 		strings.Count(out, "no light") != 1 ||
-		!strings.Contains(out, "day     95.3 %") || !strings.Contains(errOut, "1 of 2 pictures: no light") {
+		!strings.Contains(out, "day     95.3 %") || !strings.Contains(errOut, "1 of 2 pictures refused: no light") {
 		t.Errorf("%s%s", out, errOut)
 	}
 	out, errOut = run("--accept", "all", bright, dark)
@@ -108,8 +108,9 @@ func TestClassifyRefuses(t *testing.T) {
 	}
 
 	out, _ = run("--csv", bright, dark)
-	header, rows := table(t, out)
-	if want := []string{"picture", "class", "accepted", "acceptance", "probability", "day", "night", "error"}; !slices.Equal(header, want) {
+	header, rows := parseTable(t, out)
+	want := []string{"picture", "class", "accepted", "acceptance", "probability", "day", "night", "error"}
+	if !slices.Equal(header, want) {
 		t.Errorf("--csv: columns %q", header)
 	}
 	if rows[0][2] != "true" || rows[1][2] != "false" || rows[1][1] != "night" {
@@ -117,36 +118,38 @@ func TestClassifyRefuses(t *testing.T) {
 	}
 }
 
-// A model that does not judge says nothing of acceptance, and takes no threshold.
+// TestClassifyWithoutAcceptance: a model without an acceptance prints none, and takes no
+// threshold.
 func TestClassifyWithoutAcceptance(t *testing.T) {
-	_, out, _ := garbRun(t, nil, "classify", "--model", model.ImageNet, "--json", example)
+	_, out, _ := runGarb(t, nil, "classify", "--model", model.ImageNet, "--json", example)
 	if strings.Contains(out, "accept") || !strings.Contains(out, `"class"`) {
 		t.Error(out)
 	}
-	code, _, errOut := garbRun(t, nil, "classify", "--model", model.ImageNet, "--accept", ".5", example)
+	code, _, errOut := runGarb(t, nil, "classify", "--model", model.ImageNet, "--accept", ".5", example)
 	if code == exitDone || !strings.Contains(errOut, "does not judge") || !strings.Contains(errOut, "omit --accept") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut = garbRun(t, nil, "classify", "--model", model.ImageNet, "--accept", "all", example); code != exitDone {
+	code, _, errOut = runGarb(t, nil, "classify", "--model", model.ImageNet, "--accept", "all", example)
+	if code != exitDone {
 		t.Error(errOut)
 	}
 	for _, wrong := range []string{"2", "-1", "none", "NaN"} {
-		if code, _, errOut := garbRun(t, nil, "classify", "--accept", wrong, example); code != exitMisused ||
+		if code, _, errOut := runGarb(t, nil, "classify", "--accept", wrong, example); code != exitMisused ||
 			!strings.Contains(errOut, "0 to 1") {
 			t.Errorf("--accept %s: %d %s", wrong, code, errOut)
 		}
 	}
 }
 
-// Refused pictures are sorted into a folder of their own, which the next run leaves alone
-// and undo empties.
+// TestSortRefused: refused pictures are sorted into a folder of their own. The next run
+// ignores it, and undo empties it.
 func TestSortRefused(t *testing.T) {
-	reference, folder := judgingModel(t), t.TempDir()
-	bright := plainPicture(t, filepath.Join(folder, "bright.png"), color.RGBA{255, 255, 0, 255})
-	dark := plainPicture(t, filepath.Join(folder, "dark.png"), color.RGBA{0, 0, 255, 255})
+	reference, folder := makeJudgingModel(t), t.TempDir()
+	bright := drawPlainPicture(t, filepath.Join(folder, "bright.png"), color.RGBA{255, 255, 0, 255})
+	dark := drawPlainPicture(t, filepath.Join(folder, "dark.png"), color.RGBA{0, 0, 255, 255})
 	into := filepath.Join(folder, "sorted")
 	sort := func() (int, string) {
-		code, _, errOut := garbRun(t, nil, "classify", "--model", reference, "--sort-into", into, "--move", folder)
+		code, _, errOut := runGarb(t, nil, "classify", "--model", reference, "--sort-into", into, "--move", folder)
 		return code, errOut
 	}
 	if code, errOut := sort(); code != exitDone {
@@ -162,7 +165,7 @@ func TestSortRefused(t *testing.T) {
 	if code, errOut := sort(); code == exitDone || !strings.Contains(errOut, "already") {
 		t.Errorf("sorted again: %d %s", code, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone {
+	if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", into); code != exitDone {
 		t.Error(errOut)
 	}
 	if !exists(bright) || !exists(dark) || exists(filepath.Join(into, "no light")) {
@@ -170,7 +173,8 @@ func TestSortRefused(t *testing.T) {
 	}
 }
 
-// A class that is named like the refusal keeps its folder.
+// TestSortRefusedBesideAClassOfThatName: a class with the same name as the refusal keeps its
+// folder.
 func TestSortRefusedBesideAClassOfThatName(t *testing.T) {
 	s, err := openSorter(t.TempDir(), sortCopy, []string{"no light"},
 		"no light")
@@ -184,13 +188,13 @@ func TestSortRefusedBesideAClassOfThatName(t *testing.T) {
 }
 
 func TestShowAcceptance(t *testing.T) {
-	reference := judgingModel(t)
-	code, out, errOut := garbRun(t, nil, "models", "show", reference)
+	reference := makeJudgingModel(t)
+	code, out, errOut := runGarb(t, nil, "models", "show", reference)
 	if code != exitDone {
 		t.Fatal(errOut)
 	}
-	for _, want := range []string{`"no light"`, "0.500", "(head)", "95.0 % of 20 pictures", "76.4 to 99.1",
-		"of caves 2.0 % of 50 pictures"} {
+	for _, want := range []string{`"no light"`, "0.500", "head: ", "95.0 % of 20 pictures", "76.4 to 99.1",
+		"2.0 % of 50 pictures of caves"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("models show lacks %q:\n%s", want, out)
 		}
@@ -198,11 +202,11 @@ func TestShowAcceptance(t *testing.T) {
 	if strings.Contains(out, "not measured") {
 		t.Error("models show says that the model was not measured")
 	}
-	rows := acceptanceRows(&model.Acceptance{Method: accept.Energy, Refusal: model.NoneOfThese})
-	if last := rows[len(rows)-1][1]; last != "not measured against other pictures" {
+	rows := formatAcceptance(&model.Acceptance{Method: accept.Energy, Refusal: model.NoneOfThese})
+	if last := rows[len(rows)-1][1]; last != "not measured on other pictures" {
 		t.Errorf("models show ends with %q", last)
 	}
-	_, out, _ = garbRun(t, nil, "models", "show", "--json", reference)
+	_, out, _ = runGarb(t, nil, "models", "show", "--json", reference)
 	var d struct{ Acceptance model.Acceptance }
 	if err := json.Unmarshal([]byte(out), &d); err != nil || d.Acceptance.Slope != 20 || d.Acceptance.Threshold != .5 {
 		t.Errorf("%+v, %v", d.Acceptance, err)
@@ -210,15 +214,15 @@ func TestShowAcceptance(t *testing.T) {
 }
 
 func TestExplainSaysRefused(t *testing.T) {
-	reference, folder := judgingModel(t), t.TempDir()
-	dark := plainPicture(t, filepath.Join(folder, "dark.png"), color.RGBA{0, 0, 255, 255})
-	code, out, errOut := garbRun(t, nil, "explain", "--model", reference, "--out", filepath.Join(folder, "out"), dark)
+	reference, folder := makeJudgingModel(t), t.TempDir()
+	dark := drawPlainPicture(t, filepath.Join(folder, "dark.png"), color.RGBA{0, 0, 255, 255})
+	code, out, errOut := runGarb(t, nil, "explain", "--model", reference, "--out", filepath.Join(folder, "out"), dark)
 	if code != exitDone || !strings.Contains(out, `refused as "no light"`) {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 }
 
-// Methods that have no words would be shown as blank.
+// TestEveryMethodHasWords: every acceptance method has a description.
 func TestEveryMethodHasWords(t *testing.T) {
 	for _, m := range accept.Methods() {
 		if methodNames[m] == "" {

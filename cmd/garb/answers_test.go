@@ -19,14 +19,14 @@ import (
 	"garb/model"
 )
 
-// strangeNames are names that files can have and that terminals or tables can stumble on.
+// strangeNames are file names that can confuse terminals or tables.
 var strangeNames = []string{
 	"a b.jpg", "a,b.jpg", `a"b.jpg`, "=1+1.jpg", "-n.jpg", "@x.jpg", " lead.jpg", "ü.jpg", "a\nb.jpg", "a\tb.jpg",
 	"\x1b[2J.jpg", "a\u202egpj.exe.jpg", "\xff.jpg",
 }
 
-// strangePictures makes a picture for each strange name, and returns its folder.
-func strangePictures(t *testing.T) string {
+// writeStrangePictures writes a picture for each strange name, and returns their folder.
+func writeStrangePictures(t *testing.T) string {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such names")
@@ -40,8 +40,8 @@ func strangePictures(t *testing.T) string {
 	return folder
 }
 
-// table reads a CSV, whose rows all have the header's columns.
-func table(t *testing.T, text string) (header []string, rows [][]string) {
+// parseTable parses a CSV table, in which every row must have the columns of the header.
+func parseTable(t *testing.T, text string) (header []string, rows [][]string) {
 	t.Helper()
 	all, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 	if err != nil || len(all) == 0 {
@@ -50,7 +50,7 @@ func table(t *testing.T, text string) (header []string, rows [][]string) {
 	return all[0], all[1:]
 }
 
-func numbers(t *testing.T, texts []string) []float64 {
+func parseNumbers(t *testing.T, texts []string) []float64 {
 	t.Helper()
 	var all []float64
 	for _, text := range texts {
@@ -63,13 +63,13 @@ func numbers(t *testing.T, texts []string) []float64 {
 	return all
 }
 
-// A row for each picture in order; the classes' columns are all that --json gives, to the
-// last bit; a picture without an answer has a row that says why.
+// TestClassifyCSV: there is a row for each picture, in order. The probabilities of the classes
+// are those of --json, to the last bit. The row of a picture without an answer says why.
 func TestClassifyCSV(t *testing.T) {
 	bad := write(t, t.TempDir(), "bad.jpg", []byte("text"))
 	plain := "../../picture/testdata/plain.png"
-	code, out, errOut := garbRun(t, nil, "classify", "--csv", example, bad, plain)
-	header, rows := table(t, out)
+	code, out, errOut := runGarb(t, nil, "classify", "--csv", example, bad, plain)
+	header, rows := parseTable(t, out)
 	if code != exitFailed || len(rows) != 3 || !strings.Contains(errOut, "bad.jpg") {
 		t.Fatalf("%d\n%s%s", code, out, errOut)
 	}
@@ -79,14 +79,14 @@ func TestClassifyCSV(t *testing.T) {
 	if !slices.Equal(header, want) {
 		t.Errorf("header %q", header)
 	}
-	_, lines, _ := garbRun(t, nil, "classify", "--json", "--top", "99", example, plain)
+	_, lines, _ := runGarb(t, nil, "classify", "--json", "--top", "99", example, plain)
 	for i, line := range strings.Split(strings.TrimSpace(lines), "\n") {
 		row := rows[2*i]
 		var a pictureAnswer
 		if err := json.Unmarshal([]byte(line), &a); err != nil {
 			t.Fatal(err)
 		}
-		values := numbers(t, row[4:15])
+		values := parseNumbers(t, row[4:15])
 		if row[0] != a.Picture || row[1] != a.Class || values[0] != a.Probability || row[15] != "" {
 			t.Errorf("%q, want %+v", row, a)
 		}
@@ -101,10 +101,10 @@ func TestClassifyCSV(t *testing.T) {
 	}
 }
 
-// ImageNet is wide, and two of its classes share a name.
+// TestClassifyCSVImageNet: ImageNet has many classes, and two of them have the same name.
 func TestClassifyCSVImageNet(t *testing.T) {
-	code, out, _ := garbRun(t, nil, "classify", "--csv", "--model", "imagenet", example)
-	header, rows := table(t, out)
+	code, out, _ := runGarb(t, nil, "classify", "--csv", "--model", "imagenet", example)
+	header, rows := parseTable(t, out)
 	if code != exitDone || len(header) != 3+1000+1 || len(rows) != 1 {
 		t.Fatalf("%d, %d columns, %d rows", code, len(header), len(rows))
 	}
@@ -112,7 +112,7 @@ func TestClassifyCSVImageNet(t *testing.T) {
 		!slices.Contains(header, "crane (n02012849)") {
 		t.Error("two columns have one name")
 	}
-	values, sum := numbers(t, rows[0][2:1003]), 0.0
+	values, sum := parseNumbers(t, rows[0][2:1003]), 0.0
 	for _, v := range values[1:] {
 		sum += v
 	}
@@ -122,16 +122,16 @@ func TestClassifyCSVImageNet(t *testing.T) {
 	}
 }
 
-// Names come through a table to the byte, through JSON as far as JSON has them, and to a
-// terminal without anything that it would obey.
+// TestStrangeNames: tables preserve names byte for byte, JSON as far as it can, and terminals
+// get nothing that they would obey.
 func TestStrangeNames(t *testing.T) {
-	folder := strangePictures(t)
+	folder := writeStrangePictures(t)
 	var paths []string
 	for _, name := range strangeNames {
 		paths = append(paths, filepath.Join(folder, name))
 	}
-	code, out, _ := garbRun(t, nil, append([]string{"classify", "--csv", "--"}, paths...)...)
-	_, rows := table(t, out)
+	code, out, _ := runGarb(t, nil, append([]string{"classify", "--csv", "--"}, paths...)...)
+	_, rows := parseTable(t, out)
 	if code != exitDone || len(rows) != len(paths) {
 		t.Fatalf("%d\n%s", code, out)
 	}
@@ -140,17 +140,16 @@ func TestStrangeNames(t *testing.T) {
 			t.Errorf("%q became %q", paths[i], row[0])
 		}
 	}
-	_, out, _ = garbRun(t, nil, append([]string{"classify", "--json", "--"}, paths...)...)
+	_, out, _ = runGarb(t, nil, append([]string{"classify", "--json", "--"}, paths...)...)
 	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
-		if got, want := object(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance",
-			"model")["picture"],
-			strings.ToValidUTF8(paths[i], "\ufffd"); got != want {
+		o := decodeObject(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance", "model")
+		if got, want := o["picture"], strings.ToValidUTF8(paths[i], "\ufffd"); got != want {
 			t.Errorf("%q became %q", want, got)
 		}
 	}
 	write(t, folder, "bad\x1b[31m.jpg", nil)
 	for _, command := range []string{"classify", "embed"} {
-		_, out, errOut := garbRun(t, nil, command, folder)
+		_, out, errOut := runGarb(t, nil, command, folder)
 		for _, r := range out + errOut {
 			if r != '\n' && !strconv.IsPrint(r) || r == '\ufffd' {
 				t.Errorf("%s shows %q", command, r)
@@ -164,15 +163,15 @@ func TestStrangeNames(t *testing.T) {
 			}
 		}
 	}
-	code, _, errOut := garbRun(t, nil, "evaluate", "--data", parentWithClass(t, folder), "--predictions",
+	code, _, errOut := runGarb(t, nil, "evaluate", "--data", makeParentWithClass(t, folder), "--predictions",
 		filepath.Join(t.TempDir(), "p.csv"))
 	if code != exitDone || strings.ContainsAny(errOut, "\x1b") {
 		t.Errorf("%d %q", code, errOut)
 	}
 }
 
-// parentWithClass makes a data set with one class, a link to a folder.
-func parentWithClass(t *testing.T, folder string) string {
+// makeParentWithClass makes a data set with one class, which is a link to a folder.
+func makeParentWithClass(t *testing.T, folder string) string {
 	t.Helper()
 	root := t.TempDir()
 	if err := os.Symlink(folder, filepath.Join(root, "t-shirt")); err != nil {
@@ -181,9 +180,12 @@ func parentWithClass(t *testing.T, folder string) string {
 	return root
 }
 
-// Many pictures end with a line of speed; one, or none that was answered, does not.
+// TestClassifySpeed: the last line for several pictures is the speed. A single picture, or
+// none with an answer, has no such line.
 func TestClassifySpeed(t *testing.T) {
-	speed := regexp.MustCompile(`(?m)^2 pictures in \d+\.\d s: \d+ pictures/s; a picture took \d+\.\d ms to read and decode and \d+\.\d ms of inference\n2 pictures used, \d skipped.*\n\z`)
+	speed := regexp.MustCompile(`(?m)^2 pictures in \d+\.\d s: \d+ pictures/s; ` +
+		`mean time per picture: \d+\.\d ms to read and decode, \d+\.\d ms for inference\n` +
+		`2 pictures used, \d skipped.*\n\z`)
 	bad := write(t, t.TempDir(), "bad.jpg", nil)
 	for _, c := range []struct {
 		args []string
@@ -192,7 +194,7 @@ func TestClassifySpeed(t *testing.T) {
 		{[]string{example, example}, true}, {[]string{"--json", example, bad, example}, true},
 		{[]string{example}, false}, {[]string{example, bad}, false}, {[]string{bad, bad}, false},
 	} {
-		_, out, errOut := garbRun(t, nil, append([]string{"classify"}, c.args...)...)
+		_, out, errOut := runGarb(t, nil, append([]string{"classify"}, c.args...)...)
 		if speed.MatchString(errOut) != c.want || strings.Contains(out, "pictures/s") || !c.want &&
 			strings.Contains(errOut, "pictures/s") {
 			t.Errorf("%v: %q", c.args, errOut)
@@ -200,17 +202,18 @@ func TestClassifySpeed(t *testing.T) {
 	}
 	var sum tally
 	for range 4 {
-		a := answered[answer]{reading: 3 * time.Millisecond}
+		a := outcome[answer]{reading: 3 * time.Millisecond}
 		a.value.decoding, a.value.inference = 2*time.Millisecond, 9*time.Millisecond
 		sum.add(a)
 	}
-	if got, want := sum.speed(2*time.Second),
-		"4 pictures in 2.0 s: 2 pictures/s; a picture took 5.0 ms to read and decode and 9.0 ms of inference"; got != want {
+	want := "4 pictures in 2.0 s: 2 pictures/s; " +
+		"mean time per picture: 5.0 ms to read and decode, 9.0 ms for inference"
+	if got := sum.formatSpeed(2 * time.Second); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
 
-// Measured in two halves, an answer is Judge's to the bit.
+// TestAnswerTimed: a timed answer is that of Judge, to the bit.
 func TestAnswerTimed(t *testing.T) {
 	for _, reference := range []string{model.Clothing, model.ImageNet} {
 		c, err := model.Open(reference, model.Options{Threads: 1})
@@ -221,7 +224,7 @@ func TestAnswerTimed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := answerTimed(c)(t.Context(), readFile(t, example))
+		got, err := newTimedAnswerer(c)(t.Context(), readFile(t, example))
 		if err != nil || !reflect.DeepEqual(got.Answer, want) || got.decoding <= 0 || got.inference <= 0 {
 			t.Errorf("%s: %v, %v and %v", reference, err, got.decoding, got.inference)
 		}
@@ -239,7 +242,7 @@ func TestClassifyWrongUse(t *testing.T) {
 			"--json"}, {"--undo-sort", "x", "--move"},
 		{"--undo-sort", "x", "--sort-into", "x"},
 	} {
-		code, out, errOut := garbRun(t, nil, append([]string{"classify"}, args...)...)
+		code, out, errOut := runGarb(t, nil, append([]string{"classify"}, args...)...)
 		if code != exitMisused || out != "" || !strings.Contains(errOut, "--help") || exists("x") {
 			t.Errorf("%v: %d %q %q", args, code, out, errOut)
 		}
@@ -257,13 +260,13 @@ func TestEmbedNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 { // the second replaces what the first wrote
-			code, out, errOut := garbRun(t, nil, "embed", "--out", filepath.Join(folder, c.out), example, bad, other)
+			code, out, errOut := runGarb(t, nil, "embed", "--out", filepath.Join(folder, c.out), example, bad, other)
 			if code != exitFailed || !strings.Contains(out, names) || !strings.Contains(errOut, "bad.jpg") ||
 				!strings.Contains(errOut, "2 pictures used, 1 skipped") {
 				t.Errorf("%d %q %q", code, out, errOut)
 			}
 		}
-		header, rows := table(t, string(readFile(t, names)))
+		header, rows := parseTable(t, string(readFile(t, names)))
 		if want := [][]string{{"0", example}, {"1", other}}; !slices.Equal(header, []string{"row", "picture"}) ||
 			!slices.EqualFunc(rows, want, slices.Equal) {
 			t.Errorf("%s: %q %q", c.names, header, rows)
@@ -272,7 +275,7 @@ func TestEmbedNames(t *testing.T) {
 	// A table that somebody else wrote is not replaced.
 	for _, text := range []string{"image,label\na.jpg,hat\n", "", "row,picture and more\n"} {
 		own := write(t, folder, "images.csv", []byte(text))
-		code, _, errOut := garbRun(t, nil, "embed", "--out", filepath.Join(folder, "images.npy"), example)
+		code, _, errOut := runGarb(t, nil, "embed", "--out", filepath.Join(folder, "images.npy"), example)
 		if code != exitFailed || !strings.Contains(errOut, "images.csv") || string(readFile(t, own)) != text ||
 			exists(filepath.Join(folder, "images.npy")) {
 			t.Errorf("%d %q", code, errOut)
@@ -280,21 +283,20 @@ func TestEmbedNames(t *testing.T) {
 	}
 }
 
-// A data set that spells its classes otherwise is measured; unknown ones are all named, and
-// left out if that is asked for.
+// TestEvaluateMapsClasses: a data set that spells its classes differently is evaluated.
+// Unknown classes are listed, and ignored with --ignore-unknown-classes.
 func TestEvaluateMapsClasses(t *testing.T) {
 	shirt, plain := readFile(t, example), readFile(t, "../../examples/pants.jpg")
-	root := classFolders(t, t.TempDir(), map[string][]byte{"T Shirt/1": shirt, "T Shirt/2": plain, "Hats/1": shirt,
+	root := writeClassFolders(t, t.TempDir(), map[string][]byte{"T Shirt/1": shirt, "T Shirt/2": plain, "Hats/1": shirt,
 		"Not sure/1": plain, "Not sure/2": shirt})
-	code, out, errOut := garbRun(t, nil, "evaluate", "--data", root)
+	code, out, errOut := runGarb(t, nil, "evaluate", "--data", root)
 	if code != exitFailed || out != "" || !strings.Contains(errOut, `"Hats" (close to "hat"`) ||
 		!strings.Contains(errOut, `"Not sure"`) || !strings.Contains(errOut, "--ignore-unknown-classes") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	page, predictions := filepath.Join(root, "report.html"), filepath.Join(t.TempDir(), "p.csv")
-	code, out, errOut = garbRun(t, nil, "evaluate", "--data", root, "--ignore-unknown-classes", "--json", "--html",
-		page,
-		"--predictions", predictions)
+	code, out, errOut = runGarb(t, nil, "evaluate", "--data", root, "--ignore-unknown-classes", "--json",
+		"--html", page, "--predictions", predictions)
 	if code != exitDone {
 		t.Fatalf("%d %s%s", code, out, errOut)
 	}
@@ -304,9 +306,9 @@ func TestEvaluateMapsClasses(t *testing.T) {
 			t.Errorf("%q is said %d times", want, strings.Count(errOut, want))
 		}
 	}
-	o := object(t, out, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece",
-		"calibration",
-		"classes", "per_class", "confusion", "skipped", "wrong", "mapping", "acceptance", "data_digest", "seconds")
+	o := decodeObject(t, out, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece",
+		"calibration", "classes", "per_class", "confusion", "skipped", "wrong", "mapping", "acceptance", "data_digest",
+		"seconds")
 	if got := fmt.Sprint(o["mapping"]); o["count"] != 2.0 ||
 		got != "map[ignored:[map[class:Hats pictures:1] map[class:Not sure pictures:2]] renamed:[map[class:T Shirt "+
 			"to:t-shirt]]]" {
@@ -321,42 +323,42 @@ func TestEvaluateMapsClasses(t *testing.T) {
 		!strings.Contains(text, "are left out") {
 		t.Error("the page does not link the wrong picture, or does not say what was left out")
 	}
-	header, rows := table(t, string(readFile(t, predictions)))
+	header, rows := parseTable(t, string(readFile(t, predictions)))
 	if len(header) != 4+10+1 || len(rows) != 2 || !slices.Equal(rows[1][:3], []string{wrong["picture"].(string),
 		"t-shirt", wrong["predicted"].(string)}) {
 		t.Errorf("%q %q", header, rows)
 	}
-	values := numbers(t, rows[1][3:14])
+	values := parseNumbers(t, rows[1][3:14])
 	if values[0] != wrong["probability"] || values[slices.Index(header, "t-shirt")-3] != wrong["label_probability"] {
 		t.Errorf("%v, want %v", values, wrong)
 	}
-	alien := classFolders(t, t.TempDir(), map[string][]byte{"cat/1": shirt})
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", alien, "--ignore-unknown-classes"); code != exitFailed ||
-		!strings.Contains(errOut, "none of the data set's 1 class") {
+	alien := writeClassFolders(t, t.TempDir(), map[string][]byte{"cat/1": shirt})
+	code, _, errOut = runGarb(t, nil, "evaluate", "--data", alien, "--ignore-unknown-classes")
+	if code != exitFailed || !strings.Contains(errOut, "none of the data set's 1 class") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	code, out, errOut = garbRun(t, nil, "compare", model.Clothing, model.Clothing, "--data", root,
+	code, out, errOut = runGarb(t, nil, "compare", model.Clothing, model.Clothing, "--data", root,
 		"--ignore-unknown-classes")
-	if code != exitDone || !strings.Contains(out, "of 2 pictures") || strings.Count(errOut, "is the model's") != 1 {
+	if code != exitDone || !strings.Contains(out, "on 2 pictures") || strings.Count(errOut, "is the model's") != 1 {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "compare", model.Clothing, model.Clothing, "--data", root); code != exitFailed ||
-		!strings.Contains(errOut, `"Not sure"`) {
+	code, _, errOut = runGarb(t, nil, "compare", model.Clothing, model.Clothing, "--data", root)
+	if code != exitFailed || !strings.Contains(errOut, `"Not sure"`) {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
 
-// A picture that cannot be read has a row in its place.
+// TestPredictionsOfSkippedPictures: a picture that cannot be read has a row in its place.
 func TestPredictionsOfSkippedPictures(t *testing.T) {
-	root := classFolders(t, t.TempDir(),
+	root := writeClassFolders(t, t.TempDir(),
 		map[string][]byte{"t-shirt/a.jpg": []byte("text"), "t-shirt/b.jpg": readFile(t,
 			example), "t-shirt/c.jpg": nil})
 	predictions := filepath.Join(t.TempDir(), "p.csv")
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--predictions", predictions); code != exitDone ||
+	if code, _, errOut := runGarb(t, nil, "evaluate", "--data", root, "--predictions", predictions); code != exitDone ||
 		!strings.Contains(errOut, predictions) {
 		t.Fatalf("%d %s", code, errOut)
 	}
-	header, rows := table(t, string(readFile(t, predictions)))
+	header, rows := parseTable(t, string(readFile(t, predictions)))
 	if len(rows) != 3 || header[len(header)-1] != "error" {
 		t.Fatalf("%q", rows)
 	}
@@ -368,17 +370,17 @@ func TestPredictionsOfSkippedPictures(t *testing.T) {
 		}
 	}
 	nowhere := filepath.Join(root, "gone", "p.csv")
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--predictions", nowhere); code != exitFailed ||
+	if code, _, errOut := runGarb(t, nil, "evaluate", "--data", root, "--predictions", nowhere); code != exitFailed ||
 		!strings.Contains(errOut, nowhere) {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
 
 func TestEvaluateTTA(t *testing.T) {
-	root := classFolders(t, t.TempDir(), map[string][]byte{"t-shirt/1": readFile(t, example)})
+	root := writeClassFolders(t, t.TempDir(), map[string][]byte{"t-shirt/1": readFile(t, example)})
 	page := filepath.Join(t.TempDir(), "report.html")
 	logLoss := func(args ...string) (float64, string) {
-		code, out, errOut := garbRun(t, nil, append([]string{"evaluate", "--data", root}, args...)...)
+		code, out, errOut := runGarb(t, nil, append([]string{"evaluate", "--data", root}, args...)...)
 		if code != exitDone {
 			t.Fatalf("%d %s", code, errOut)
 		}
@@ -399,11 +401,11 @@ func TestEvaluateTTA(t *testing.T) {
 	if !strings.Contains(string(readFile(t, page)), "mirror image") {
 		t.Error("the page does not say that pictures were flipped")
 	}
-	if _, out, _ := garbRun(t, nil, "evaluate", "--data", root, "--tta", "flip"); !strings.Contains(out,
-		"each with its mirror image") {
+	if _, out, _ := runGarb(t, nil, "evaluate", "--data", root, "--tta", "flip"); !strings.Contains(out,
+		"averaged with mirror images") {
 		t.Errorf("%s", out)
 	}
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", root, "--tta", "rotate"); code != exitMisused ||
+	if code, _, errOut := runGarb(t, nil, "evaluate", "--data", root, "--tta", "rotate"); code != exitMisused ||
 		!strings.Contains(errOut, "flip") {
 		t.Errorf("%d %s", code, errOut)
 	}

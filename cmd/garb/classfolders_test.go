@@ -21,17 +21,19 @@ func TestFolderName(t *testing.T) {
 		"a\u202eb": "a%E2%80%AEb",
 		"":         "%~",
 	} {
-		if got := folderName(class); got != want {
+		if got := escapeFolderName(class); got != want {
 			t.Errorf("%q: %q, want %q", class, got, want)
 		}
 	}
 	long := strings.Repeat("é", 300)
-	if a, b := folderName(long), folderName(long+"x"); a == b || len(a) > 200 || !strings.HasPrefix(a, "éé") {
+	a, b := escapeFolderName(long), escapeFolderName(long+"x")
+	if a == b || len(a) > 200 || !strings.HasPrefix(a, "éé") {
 		t.Errorf("long names: %q, %q", a, b)
 	}
 }
 
-// Whatever classes are called, their folders differ, are made and lie in the one folder.
+// TestClassFoldersProperty: whatever the names of classes, their folders are distinct, can be
+// created, and are in the same folder.
 func TestClassFoldersProperty(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		class := rapid.OneOf(rapid.String(), rapid.StringMatching(`[aA./%\\ ~2]{0,4}`),
@@ -42,13 +44,13 @@ func TestClassFoldersProperty(t *testing.T) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		for i, name := range classFolderNames(classes) {
+		for i, name := range nameClassFolders(classes) {
 			if seen[strings.ToLower(name)] {
 				r.Fatalf("%q gets %q, which another class has", classes[i], name)
 			}
 			seen[strings.ToLower(name)] = true
 			path := filepath.Join(root, name)
-			if filepath.Dir(path) != root || printable(name) != name || strings.HasPrefix(name, ".") {
+			if filepath.Dir(path) != root || escape(name) != name || strings.HasPrefix(name, ".") {
 				r.Fatalf("%q gets %q", classes[i], name)
 			}
 			if err := os.Mkdir(path, 0o755); err != nil {

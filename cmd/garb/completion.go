@@ -21,39 +21,39 @@ import (
 	"garb/weights"
 )
 
-// values are what a flag or an argument takes: what a shell proposes for it, and
-// whether anything else is refused.
-type values struct {
-	words   func() []string // proposed
-	only    bool            // anything but the words is refused
-	files   bool            // files are proposed if no word fits
-	endings []string        // of the files that are proposed; nil: all
-	folders bool            // folders are proposed, and no files
+// valueRule says what shells suggest for a flag or an argument, and whether other values are
+// refused.
+type valueRule struct {
+	words   func() []string // suggestions
+	only    bool            // other values than the words are refused
+	files   bool            // suggest files if no word fits
+	endings []string        // of the suggested files; nil for all
+	folders bool            // suggest folders, and no files
 }
 
-func words(list ...string) values { return values{words: func() []string { return list }} }
+func suggestWords(list ...string) valueRule { return valueRule{words: func() []string { return list }} }
 
-func oneOf(list ...string) values {
-	v := words(list...)
+func allowOnly(list ...string) valueRule {
+	v := suggestWords(list...)
 	v.only = true
 	return v
 }
 
-func filesOf(endings ...string) values { return values{files: true, endings: endings} }
+func suggestFiles(endings ...string) valueRule { return valueRule{files: true, endings: endings} }
 
 var (
-	anyText = values{} // nothing to propose
-	anyFile = values{files: true}
-	folders = values{folders: true}
-	filters = oneOf(string(picture.Nearest), string(picture.Bilinear), string(picture.Bicubic))
-	tables  = filesOf("csv", "tsv")
-	dataSet = filesOf("csv", "tsv", "zip", "tar", "gz", "tgz") // shells propose folders too
-	models  = values{words: model.BuiltInNames, files: true}
-	weighed = values{words: knownNames, files: true}
-	shots   = filesOf("jpg", "jpeg", "png", "gif", "webp", "bmp", "avif", "heic", "heif")
+	noRule           = valueRule{} // no suggestions
+	anyFiles         = valueRule{files: true}
+	folders          = valueRule{folders: true}
+	filters          = allowOnly(string(picture.Nearest), string(picture.Bilinear), string(picture.Bicubic))
+	tables           = suggestFiles("csv", "tsv")
+	dataSet          = suggestFiles("csv", "tsv", "zip", "tar", "gz", "tgz") // shells suggest folders too
+	models           = valueRule{words: model.BuiltInNames, files: true}
+	modelsAndWeights = valueRule{words: listModelNames, files: true}
+	pictureFiles     = suggestFiles("jpg", "jpeg", "png", "gif", "webp", "bmp", "avif", "heic", "heif")
 )
 
-func acceptanceMethods() []string {
+func listAcceptanceMethods() []string {
 	var names []string
 	for _, m := range train.AcceptanceMethods() {
 		names = append(names, string(m))
@@ -61,100 +61,100 @@ func acceptanceMethods() []string {
 	return names
 }
 
-// flagValues has what flags take, by name, or by command and name where a name means
-// different things. Numbers are not in it unless some of them are worth a proposal.
-var flagValues = map[string]values{
-	"acceptance":        oneOf(acceptanceMethods()...),
-	"accept":            words(accept.All),
-	"addr":              anyText,
-	"allow-url-prefix":  anyText,
-	"api-key-file":      anyFile,
+// flagValues maps flags to their values, by name, or by command and name if the name has
+// several meanings. It leaves out numbers, except those with common values.
+var flagValues = map[string]valueRule{
+	"acceptance":        allowOnly(listAcceptanceMethods()...),
+	"accept":            suggestWords(accept.All),
+	"addr":              noRule,
+	"allow-url-prefix":  noRule,
+	"api-key-file":      anyFiles,
 	"background":        folders,
-	"backbone":          {words: backbones, files: true},
-	"channels":          words("1", "3"),
-	"class":             anyText,
-	"features-at":       anyText,
-	"classes":           anyText,
+	"backbone":          {words: listBackbones, files: true},
+	"channels":          suggestWords("1", "3"),
+	"class":             noRule,
+	"features-at":       noRule,
+	"classes":           noRule,
 	"classes-from":      folders,
-	"config":            filesOf("json", "yaml", "yml"),
+	"config":            suggestFiles("json", "yaml", "yml"),
 	"data":              dataSet,
-	"digest":            anyText,
+	"digest":            noRule,
 	"train-data":        dataSet,
 	"other":             folders,
-	"refusal":           anyText,
-	"dtype":             oneOf(slices.Sorted(maps.Values(dtypeNames))...),
-	"exclude":           anyText,
-	"fine-tune":         words("none", "all"),
-	"from":              anyFile,
+	"refusal":           noRule,
+	"dtype":             allowOnly(slices.Sorted(maps.Values(dtypeNames))...),
+	"exclude":           noRule,
+	"fine-tune":         suggestWords("none", "all"),
+	"from":              anyFiles,
 	"data relabel from": tables,
-	"group-by":          anyText,
-	"group-pattern":     anyText,
-	"html":              filesOf("html"),
-	"ignore":            anyText,
-	"image-column":      anyText,
+	"group-by":          noRule,
+	"group-pattern":     noRule,
+	"html":              suggestFiles("html"),
+	"ignore":            noRule,
+	"image-column":      noRule,
 	"images":            folders,
-	"label-column":      anyText,
+	"label-column":      noRule,
 	"labels":            tables,
 	"data crops labels": folders,
 	"labels-csv":        tables,
-	"labels-order":      {words: labelOrders, only: true},
-	"layer":             anyText,
+	"labels-order":      {words: listLabelOrders, only: true},
+	"layer":             noRule,
 	"masks":             folders,
-	"merge":             anyText,
-	"method":            oneOf(methodTSNE, methodPCA),
+	"merge":             noRule,
+	"method":            allowOnly(methodTSNE, methodPCA),
 	"model":             models,
 	"models":            folders,
-	"monitor":           oneOf(train.Choices("monitor")...),
-	"names":             filesOf("txt"),
+	"monitor":           allowOnly(train.Choices("monitor")...),
+	"names":             suggestFiles("txt"),
 	"negatives":         folders,
 	"neighbours":        dataSet,
-	"optimizer":         oneOf(train.Choices("optimizer")...),
+	"optimizer":         allowOnly(train.Choices("optimizer")...),
 	"out":               folders,
 	"photos":            folders,
-	"plot":              filesOf("svg"),
-	"predictions":       filesOf("csv"),
-	"preprocess":        {words: convert.Preprocessings}, // which has aliases
-	"quantize":          oneOf("int8"),
+	"plot":              suggestFiles("svg"),
+	"predictions":       suggestFiles("csv"),
+	"preprocess":        {words: convert.Preprocessings}, // aliases are allowed too
+	"quantize":          allowOnly("int8"),
 	"resize":            filters,
 	"resume":            folders,
-	"schedule":          oneOf(train.Choices("schedule")...),
-	"size":              {words: sides},
+	"schedule":          allowOnly(train.Choices("schedule")...),
+	"size":              {words: listSizes},
 	"sort-into":         folders,
-	"split":             oneOf(dataset.Validation, dataset.Test, wholeSet),
-	"svg":               filesOf("svg"),
+	"split":             allowOnly(dataset.Validation, dataset.Test, wholeSet),
+	"svg":               suggestFiles("svg"),
 	"teacher":           models,
-	"tls-cert":          filesOf("pem", "crt", "cer"),
-	"tls-key":           filesOf("pem", "key"),
-	"trace-endpoint":    anyText,
-	"tta":               oneOf(evaluate.FlipTTA),
+	"tls-cert":          suggestFiles("pem", "crt", "cer"),
+	"tls-key":           suggestFiles("pem", "key"),
+	"trace-endpoint":    noRule,
+	"tta":               allowOnly(evaluate.FlipTTA),
 	"undo-sort":         folders,
-	"url":               anyText,
-	"weights":           filesOf("safetensors", "pth", "pt"),
-	"average out":       filesOf("safetensors"),
-	"data preview out":  filesOf("png", "jpg", "jpeg"),
-	"embed out":         filesOf("npy"),
-	"map out":           filesOf("html"),
-	"serve model":       anyText, // NAME=PATH
+	"url":               noRule,
+	"weights":           suggestFiles("safetensors", "pth", "pt"),
+	"average out":       suggestFiles("safetensors"),
+	"data preview out":  suggestFiles("png", "jpg", "jpeg"),
+	"embed out":         suggestFiles("npy"),
+	"map out":           suggestFiles("html"),
+	"serve model":       noRule, // NAME=PATH
 }
 
-// argumentValues has what the arguments of commands are. Of the others nothing is
-// proposed.
-var argumentValues = map[string]values{
+// argumentValues maps commands to the values of their arguments. Shells suggest nothing for
+// other commands.
+var argumentValues = map[string]valueRule{
 	"average":      models,
-	"classify":     shots,
+	"classify":     pictureFiles,
 	"compare":      models,
 	"convert":      models,
 	"data check":   dataSet,
 	"data preview": dataSet,
-	"data pull":    {words: dataSetNames},
+	"data pull":    {words: listDataSets},
 	"data relabel": dataSet,
-	"embed":        shots,
-	"explain":      shots,
-	"models pull":  {words: pullable},
-	"models show":  weighed,
+	"embed":        pictureFiles,
+	"explain":      pictureFiles,
+	"models pull":  {words: listPullable},
+	"models show":  modelsAndWeights,
 }
 
-func labelOrders() []string {
+func listLabelOrders() []string {
 	var names []string
 	for _, order := range mislabel.Orders() {
 		names = append(names, string(order))
@@ -162,7 +162,7 @@ func labelOrders() []string {
 	return names
 }
 
-func backbones() []string {
+func listBackbones() []string {
 	var names []string
 	for _, a := range backbone.All() {
 		names = append(names, a.Name)
@@ -175,8 +175,8 @@ func backbones() []string {
 	return names
 }
 
-// sides are the sizes of the pictures that backbones were made for.
-func sides() []string {
+// listSizes lists the input sizes of the backbones.
+func listSizes() []string {
 	var all []int
 	for _, a := range backbone.All() {
 		all = append(all, a.Spec.Width)
@@ -189,8 +189,8 @@ func sides() []string {
 	return text
 }
 
-// knownNames are the names of models and weights.
-func knownNames() []string {
+// listModelNames lists the names of models and weights.
+func listModelNames() []string {
 	names := model.BuiltInNames()
 	for _, s := range weights.Sources() {
 		names = append(names, s.Name)
@@ -198,7 +198,7 @@ func knownNames() []string {
 	return names
 }
 
-func dataSetNames() []string {
+func listDataSets() []string {
 	var names []string
 	for _, s := range dataset.Sources() {
 		names = append(names, s.Name)
@@ -206,15 +206,15 @@ func dataSetNames() []string {
 	return names
 }
 
-// addValues lets shells propose what the flags and arguments of a command and those
-// below it take, and lets flags refuse what they do not know.
+// addValues registers suggestions for the flags and arguments of a command and its
+// subcommands, and lets flags refuse unknown values.
 func addValues(c *cobra.Command) {
 	name := strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
 	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		if f.Value.Type() == "bool" {
 			return
 		}
-		v := valuesOf(name, f.Name)
+		v := lookUpValues(name, f.Name)
 		list, _ := f.Value.(*listValue)
 		switch {
 		case v.only && list != nil:
@@ -222,35 +222,34 @@ func addValues(c *cobra.Command) {
 		case v.only:
 			f.Value = &choice{f.Value, v.words()}
 		}
-		// The only error is that the flag has proposals already.
+		// The only possible error is that the flag has suggestions already.
 		isList := list != nil || strings.HasSuffix(f.Value.Type(), "Slice")
 		_ = c.RegisterFlagCompletionFunc(f.Name,
-			func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-				return v.propose(begun, isList)
+			func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+				return v.suggest(typed, isList)
 			})
 	})
-	c.ValidArgsFunction = func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-		return argumentValues[name].propose(begun, false)
+	c.ValidArgsFunction = func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return argumentValues[name].suggest(typed, false)
 	}
 	for _, sub := range c.Commands() {
-		if sub.Name() != "help" { // which proposes commands
+		if sub.Name() != "help" { // it suggests commands
 			addValues(sub)
 		}
 	}
 }
 
-// valuesOf returns what a flag of a command takes.
-func valuesOf(command, flag string) values {
+// lookUpValues returns the rule for a flag of a command.
+func lookUpValues(command, flag string) valueRule {
 	if v, ok := flagValues[command+" "+flag]; ok {
 		return v
 	}
 	return flagValues[flag]
 }
 
-// propose gives a shell the words that what is typed so far may become, and says
-// whether files or folders may follow. Of a list, the last of the values with commas
-// between is proposed.
-func (v values) propose(begun string, list bool) ([]string, cobra.ShellCompDirective) {
+// suggest returns the words that complete the typed text, and whether the shell should suggest
+// files or folders. In a comma-separated list it completes the last value.
+func (v valueRule) suggest(typed string, list bool) ([]string, cobra.ShellCompDirective) {
 	switch {
 	case v.folders:
 		return nil, cobra.ShellCompDirectiveFilterDirs
@@ -262,37 +261,37 @@ func (v values) propose(begun string, list bool) ([]string, cobra.ShellCompDirec
 		directive = cobra.ShellCompDirectiveDefault
 	}
 	before := ""
-	if at := strings.LastIndexByte(begun, ','); list && at >= 0 {
-		before = begun[:at+1]
+	if at := strings.LastIndexByte(typed, ','); list && at >= 0 {
+		before = typed[:at+1]
 	}
-	var proposed []string
+	var found []string
 	if v.words != nil {
 		for _, word := range v.words() {
-			if strings.HasPrefix(before+word, begun) {
-				proposed = append(proposed, before+word)
+			if strings.HasPrefix(before+word, typed) {
+				found = append(found, before+word)
 			}
 		}
 	}
-	return proposed, directive
+	return found, directive
 }
 
-// choice is a flag that takes some words only.
+// choice is the value of a flag that takes one of several words.
 type choice struct {
 	pflag.Value
 	words []string
 }
 
-// Set implements pflag.Value. Its error says which words there are, and which one was
+// Set implements pflag.Value. Its error lists the words, and suggests the one that was
 // probably meant.
 func (c *choice) Set(text string) error {
-	if slices.Contains(c.words, text) || text == "" && c.Value.String() == "" {
+	if slices.Contains(c.words, text) || text == "" && c.String() == "" {
 		return c.Value.Set(text)
 	}
 	must := strings.Join(c.words, ", ")
 	if at := strings.LastIndex(must, ", "); at >= 0 {
 		must = must[:at] + " or " + must[at+2:]
 	}
-	if name := nearest(text, c.words); name != "" {
+	if name := findNearest(text, c.words); name != "" {
 		return fmt.Errorf("it must be %s; did you mean %s?", must, name)
 	}
 	return fmt.Errorf("it must be %s", must)

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// TestCompletion asks what a shell asks.
+// TestCompletion runs the queries of a shell.
 func TestCompletion(t *testing.T) {
 	for _, c := range []struct {
 		args      []string
@@ -42,14 +42,14 @@ func TestCompletion(t *testing.T) {
 		{[]string{"embed", "--out", ""}, []string{"npy"}, "FilterFileExt"},
 		{[]string{"evaluate", "--split", ""}, []string{"validation", "test", "all"}, "NoFileComp"},
 		{[]string{"classify", "--model", ""}, []string{"clothing", "garments", "imagenet"}, "Default"},
-		{[]string{"classify", ""}, shots.endings, "FilterFileExt"},
+		{[]string{"classify", ""}, pictureFiles.endings, "FilterFileExt"},
 		{[]string{"compare", "clo"}, []string{"clothing"}, "Default"},
 		{[]string{"models", "pull", "xc"}, []string{"xception"}, "NoFileComp"},
 		{[]string{"models", "show", "ima"}, []string{"imagenet"}, "Default"},
 		{[]string{"data", "pull", "clothing-s"}, []string{"clothing-small"}, "NoFileComp"},
 		{[]string{"serve", "--models", ""}, nil, "FilterDirs"},
 	} {
-		code, out, _ := garbRun(t, nil, append([]string{"__complete"}, c.args...)...)
+		code, out, _ := runGarb(t, nil, append([]string{"__complete"}, c.args...)...)
 		lines := strings.Split(strings.TrimSpace(out), "\n")
 		got := slices.DeleteFunc(lines[:len(lines)-1], func(line string) bool { return line == "" })
 		if code != exitDone || !slices.Equal(got, c.want) && len(got)+len(c.want) > 0 {
@@ -61,22 +61,25 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%v: %s, want %s", c.args, lines[len(lines)-1], c.directive)
 		}
 	}
-	// Commands are still proposed, also by help, and the scripts are there.
+}
+
+// TestCompletionOfCommands: commands are still suggested, also by help, and the scripts exist.
+func TestCompletionOfCommands(t *testing.T) {
 	for _, args := range [][]string{{"__complete", "cla"}, {"__complete", "help", "cla"}} {
-		if _, out, _ := garbRun(t, nil, args...); !strings.HasPrefix(out, "classify") {
+		if _, out, _ := runGarb(t, nil, args...); !strings.HasPrefix(out, "classify") {
 			t.Errorf("%v: %s", args, out)
 		}
 	}
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		if code, out, _ := garbRun(t, nil, "completion", shell); code != exitDone ||
+		if code, out, _ := runGarb(t, nil, "completion", shell); code != exitDone ||
 			!strings.Contains(out, "__complete") {
 			t.Errorf("%s: %d", shell, code)
 		}
 	}
 }
 
-// TestEveryFlagHasValues: each flag that takes text is in flagValues, and nothing else
-// is. A new flag needs a row there.
+// TestEveryFlagHasValues: flagValues has exactly the flags that take text. A new flag needs a
+// row there.
 func TestEveryFlagHasValues(t *testing.T) {
 	used := map[string]bool{}
 	arguments := map[string]bool{}
@@ -118,8 +121,8 @@ func TestEveryFlagHasValues(t *testing.T) {
 	}
 }
 
-// TestChoices: a value that is none of a flag's is refused before anything is done, with
-// what was probably meant.
+// TestChoices: an invalid value is refused before anything is done, and the error suggests the
+// value that was probably meant.
 func TestChoices(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -136,13 +139,13 @@ func TestChoices(t *testing.T) {
 		{[]string{"convert", "--dtype", "float8", "a", "b.safetensors"}, "did you mean float16?"},
 		{[]string{"convert", "--quantize", "int4", "a", "b.onnx"}, "it must be int8; did you mean int8?"},
 	} {
-		code, _, errOut := garbRun(t, nil, c.args...)
+		code, _, errOut := runGarb(t, nil, c.args...)
 		if code != exitMisused || !strings.Contains(errOut, c.want) {
 			t.Errorf("%v: %d %q, want %q", c.args, code, errOut, c.want)
 		}
 	}
 	// Nothing is a value where it is the default.
-	if code, _, errOut := garbRun(t, nil, "embed", "--resize", "", "--json", example); code != exitDone {
+	if code, _, errOut := runGarb(t, nil, "embed", "--resize", "", "--json", example); code != exitDone {
 		t.Errorf("%d %s", code, errOut)
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"garb/tensor"
 )
 
-// execute runs one subcommand and returns what it printed.
-func execute(t *testing.T, command *cobra.Command, args ...string) (stdout, stderr string, err error) {
+// runCommand runs one subcommand and returns what it printed.
+func runCommand(t *testing.T, command *cobra.Command, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errOut bytes.Buffer
 	command.SetArgs(args)
@@ -28,11 +28,11 @@ func execute(t *testing.T, command *cobra.Command, args ...string) (stdout, stde
 	command.SetErr(&errOut)
 	command.SilenceErrors, command.SilenceUsage = true, true
 	err = command.ExecuteContext(t.Context())
-	return out.String(), errOut.String(), err
+	return out.String(), errOut.String(), addHint(err)
 }
 
-// kerasFile unpacks a file of keras/testdata into a folder of the test's.
-func kerasFile(t *testing.T, name string) string {
+// unpackKerasFile unpacks a file of keras/testdata into a temporary folder.
+func unpackKerasFile(t *testing.T, name string) string {
 	t.Helper()
 	packed, err := os.Open(filepath.Join("..", "..", "keras", "testdata", name+".gz"))
 	if err != nil {
@@ -55,9 +55,9 @@ func kerasFile(t *testing.T, name string) string {
 }
 
 func TestConvert(t *testing.T) {
-	from := kerasFile(t, "nested3.keras")
+	from := unpackKerasFile(t, "nested3.keras")
 	to := filepath.Join(t.TempDir(), "xception.safetensors")
-	out, _, err := execute(t, newConvertCommand(), from, to, "--dtype", "float16")
+	out, _, err := runCommand(t, newConvertCommand(), from, to, "--dtype", "float16")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,14 +79,14 @@ digest      %s
 		t.Errorf("printed\n%swant\n%s", out, want)
 	}
 
-	if _, _, err := execute(t, newConvertCommand(), from, to); err == nil ||
+	if _, _, err := runCommand(t, newConvertCommand(), from, to); err == nil ||
 		!strings.Contains(err.Error(), "--force") {
 		t.Errorf("writing over a file: %v", err)
 	}
 	if again, err := tensor.ReadFile(to); err != nil || again.Digest() != f.Digest() {
 		t.Errorf("the file was changed: %v", err)
 	}
-	if _, _, err := execute(t, newConvertCommand(), from, to, "--force"); err != nil {
+	if _, _, err := runCommand(t, newConvertCommand(), from, to, "--force"); err != nil {
 		t.Error(err)
 	}
 }
@@ -114,7 +114,7 @@ func TestConvertWrongly(t *testing.T) {
 		{[]string{write("text.h5", "hello"), to}, "text.h5"},
 		{[]string{write("cut.keras", "PK\x03\x04"), to}, "cut.keras: the .keras archive is damaged"},
 	} {
-		if _, _, err := execute(t, newConvertCommand(), test.args...); err == nil || !strings.Contains(err.Error(),
+		if _, _, err := runCommand(t, newConvertCommand(), test.args...); err == nil || !strings.Contains(err.Error(),
 			test.text) {
 			t.Errorf("%q: error %v, want one with %q", test.args, err, test.text)
 		}
@@ -126,7 +126,7 @@ func TestConvertWrongly(t *testing.T) {
 
 func TestGrouped(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 20861480: "20,861,480"} {
-		if got := grouped(n); got != want {
+		if got := groupDigits(n); got != want {
 			t.Errorf("%d is written %s, want %s", n, got, want)
 		}
 	}
@@ -134,7 +134,7 @@ func TestGrouped(t *testing.T) {
 
 func TestModelsList(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
-	out, _, err := execute(t, newModelsCommand(), "list", "--json")
+	out, _, err := runCommand(t, newModelsCommand(), "list", "--json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,18 +149,18 @@ func TestModelsList(t *testing.T) {
 	if states["efficientnet-lite0"] != "built in" || states["xception"] != "not pulled" {
 		t.Errorf("states %v", states)
 	}
-	if out, _, err := execute(t, newModelsCommand(), "list"); err != nil ||
+	if out, _, err := runCommand(t, newModelsCommand(), "list"); err != nil ||
 		!strings.Contains(strings.Join(strings.Fields(out), " "),
 			"xception weights xception not pulled MIT") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
 
-// The official file of Xception is not here, so these end in its digest's check;
-// package weights tests the rest.
+// TestModelsPull has no official file of Xception, so its cases end with the check of the
+// digest. Package weights tests the rest.
 func TestModelsPull(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
-	path := kerasFile(t, "xception2.weights.h5")
+	path := unpackKerasFile(t, "xception2.weights.h5")
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -171,14 +171,14 @@ func TestModelsPull(t *testing.T) {
 	}))
 	defer server.Close()
 	digest := fmt.Sprintf("its MD5 is %x, not b0042744bf5b25fce3cb969f33bebb97", md5.Sum(data))
-	_, stderr, err := execute(t, newModelsCommand(), "pull", "xception", "--url", server.URL+"/x.h5")
+	_, stderr, err := runCommand(t, newModelsCommand(), "pull", "xception", "--url", server.URL+"/x.h5")
 	if err == nil || !strings.Contains(err.Error(), digest) {
 		t.Errorf("another file by URL: %v", err)
 	}
 	if !strings.Contains(stderr, "xception: ") {
 		t.Errorf("progress %q", stderr)
 	}
-	if _, _, err := execute(t, newModelsCommand(), "pull", "xception", "--from", path); err == nil ||
+	if _, _, err := runCommand(t, newModelsCommand(), "pull", "xception", "--from", path); err == nil ||
 		!strings.Contains(err.Error(), digest) {
 		t.Errorf("another file: %v", err)
 	}
@@ -195,7 +195,7 @@ func TestModelsPull(t *testing.T) {
 		{[]string{"show", "none.safetensors"}, "no such file"},
 		{[]string{"show", t.TempDir()}, "checkpoints"},
 	} {
-		if _, _, err := execute(t, newModelsCommand(), test.args...); err == nil || !strings.Contains(err.Error(),
+		if _, _, err := runCommand(t, newModelsCommand(), test.args...); err == nil || !strings.Contains(err.Error(),
 			test.text) {
 			t.Errorf("%q: error %v, want one with %q", test.args, err, test.text)
 		}
@@ -203,7 +203,7 @@ func TestModelsPull(t *testing.T) {
 }
 
 func TestModelsShow(t *testing.T) {
-	out, _, err := execute(t, newModelsCommand(), "show", "efficientnet-lite0")
+	out, _, err := runCommand(t, newModelsCommand(), "show", "efficientnet-lite0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,13 +213,14 @@ func TestModelsShow(t *testing.T) {
 			t.Errorf("%q is not in\n%s", text, out)
 		}
 	}
-	out, _, err = execute(t, newModelsCommand(), "show", "efficientnet-lite0", "--json")
+	out, _, err = runCommand(t, newModelsCommand(), "show", "efficientnet-lite0", "--json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for model, text := range map[string]string{"clothing": "t-shirt", "imagenet": "4,694,024"} {
-		if out, _, err := execute(t, newModelsCommand(), "show", model); err != nil || !strings.Contains(out, text) {
-			t.Errorf("%s: %v\n%s", model, err, out)
+		shown, _, showErr := runCommand(t, newModelsCommand(), "show", model)
+		if showErr != nil || !strings.Contains(shown, text) {
+			t.Errorf("%s: %v\n%s", model, showErr, shown)
 		}
 	}
 	var d description
@@ -236,7 +237,7 @@ func TestModelsShow(t *testing.T) {
 		t.Errorf("%v, %d multiply-adds, %v ms", first, work, took)
 	}
 	drawn := filepath.Join(t.TempDir(), "network.svg")
-	if out, _, err := execute(t, newModelsCommand(), "show", "clothing", "--svg", drawn); err != nil ||
+	if out, _, err := runCommand(t, newModelsCommand(), "show", "clothing", "--svg", drawn); err != nil ||
 		!strings.Contains(out, "143 layers") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -245,22 +246,9 @@ func TestModelsShow(t *testing.T) {
 	}
 }
 
-// TestConvertOut writes the built-in model for others, and takes it back.
+// TestConvertOut writes the built-in model for other programs, and reads it back.
 func TestConvertOut(t *testing.T) {
-	folder := t.TempDir()
-	homework := filepath.Join(folder, "homework.keras")
-	packed, err := os.Open("../../keras/testdata/network-homework3.keras.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer packed.Close()
-	unpacked, err := gzip.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if data, err := io.ReadAll(unpacked); err != nil || os.WriteFile(homework, data, 0o644) != nil {
-		t.Fatal(err)
-	}
+	folder, homework := t.TempDir(), unpackKerasFile(t, "network-homework3.keras")
 	exported, back := filepath.Join(folder, "c.onnx"), filepath.Join(folder, "c.safetensors")
 	for _, c := range []struct {
 		args []string
@@ -270,7 +258,7 @@ func TestConvertOut(t *testing.T) {
 		{[]string{"clothing", exported, "--force", "--with-preprocessing"},
 			"uint8 [n 224 224 3]: pictures resized by bicubic"},
 		{[]string{"clothing", filepath.Join(folder, "small.onnx"), "--quantize", "int8"},
-			"int8, with a scale for each output"},
+			"int8, one scale per output channel"},
 		{[]string{exported, back}, "dress, hat, longsleeve"},
 		{[]string{back, filepath.Join(folder, "c.keras")}, "c, 10 classes"},
 		{[]string{exported, filepath.Join(folder, "again.keras")}, "wrote"},
@@ -284,16 +272,25 @@ func TestConvertOut(t *testing.T) {
 		{[]string{filepath.Join(folder, "p.keras"), filepath.Join(folder, "p.safetensors")},
 			"as the network prepares its pictures itself"},
 		{[]string{exported, filepath.Join(folder, "again.tflite")}, "wrote"},
-		{[]string{homework, filepath.Join(folder, "h.safetensors"), "--classes", "cold,warm", "--preprocess",
-			"rescale"},
-			"cold, warm"},
-		{[]string{homework, filepath.Join(folder, "h.onnx"), "--classes", "cold,warm", "--preprocess", "rescale",
-			"--resize",
-			"bilinear"}, "preprocessing rescale, as asked for"},
+		{[]string{homework, filepath.Join(folder, "h.safetensors"), "--classes", "cold,warm",
+			"--preprocess", "rescale"}, "cold, warm"},
+		{[]string{homework, filepath.Join(folder, "h.onnx"), "--classes", "cold,warm",
+			"--preprocess", "rescale", "--resize", "bilinear"}, "preprocessing rescale, as requested"},
 	} {
-		out, _, err := execute(t, newConvertCommand(), c.args...)
+		out, _, err := runCommand(t, newConvertCommand(), c.args...)
 		if err != nil || !strings.Contains(out, c.says) {
 			t.Errorf("%v: %v\n%s", c.args, err, out)
+		}
+	}
+}
+
+// TestConvertRefuses: convert refuses flags and files that do not fit, and writes nothing.
+func TestConvertRefuses(t *testing.T) {
+	folder, homework := t.TempDir(), unpackKerasFile(t, "network-homework3.keras")
+	exported := filepath.Join(folder, "c.onnx")
+	for _, path := range []string{exported, filepath.Join(folder, "c.tflite")} {
+		if _, _, err := runCommand(t, newConvertCommand(), "clothing", path); err != nil {
+			t.Fatal(err)
 		}
 	}
 	for _, c := range []struct {
@@ -310,19 +307,19 @@ func TestConvertOut(t *testing.T) {
 		{[]string{filepath.Join(folder, "c.tflite"), filepath.Join(folder, "x.onnx"), "--classes", "a"},
 			"does not read them"},
 		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--dtype", "int8"}, "for .safetensors"},
-		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--quantize", "int4"}, "it is int8"},
+		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--quantize", "int4"}, "it must be int8"},
 		{[]string{"clothing", filepath.Join(folder, "x.keras"), "--quantize", "int8"}, "for .onnx"},
-		{[]string{"clothing", filepath.Join(folder, "x.safetensors"), "--quantize", "int8"}, "takes --dtype int8"},
-		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--classes", "a,b"}, "other programs' files"},
+		{[]string{"clothing", filepath.Join(folder, "x.safetensors"), "--quantize", "int8"}, "use --dtype int8"},
+		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--classes", "a,b"}, "from Keras and ONNX files"},
 		{[]string{homework, filepath.Join(folder, "x.onnx")}, "does not name its 2 classes"},
-		{[]string{homework, filepath.Join(folder, "x.safetensors")}, "by --preprocess"},
-		{[]string{homework, filepath.Join(folder, "x.safetensors"), "--classes", "a,b"}, "by --preprocess"},
+		{[]string{homework, filepath.Join(folder, "x.safetensors")}, "use --preprocess"},
+		{[]string{homework, filepath.Join(folder, "x.safetensors"), "--classes", "a,b"}, "use --preprocess"},
 		{[]string{homework, filepath.Join(folder, "x.safetensors"), "--classes", "a,b,c", "--preprocess", "none"},
 			"it has 2"},
 		{[]string{exported, filepath.Join(folder, "x.safetensors"), "--preprocess", "alexnet"}, "densenet"},
 		{[]string{exported, filepath.Join(folder, "x.safetensors"), "--classes-from", folder}, "no folders"},
 	} {
-		if _, _, err := execute(t, newConvertCommand(), c.args...); err == nil ||
+		if _, _, err := runCommand(t, newConvertCommand(), c.args...); err == nil ||
 			!strings.Contains(err.Error(), c.says) {
 			t.Errorf("%v: %v, want %q", c.args, err, c.says)
 		}

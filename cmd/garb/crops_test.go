@@ -20,9 +20,9 @@ import (
 	"garb/picture"
 )
 
-// wornFolder is a small segmentation data set: photos 1 and 2 of 120 × 100 pixels, with a
-// red coat at (10,20)-(60,70), blue boots at (70,50)-(110,90) and skin.
-func wornFolder(t testing.TB) string {
+// makeWornFolder makes a small segmentation data set: photos 1 and 2 of 120 × 100 pixels, with
+// a red coat at (10,20)-(60,70), blue boots at (70,50)-(110,90) and skin.
+func makeWornFolder(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
 	for _, folder := range []string{"photos", "masks"} {
@@ -31,17 +31,17 @@ func wornFolder(t testing.TB) string {
 		}
 	}
 	write(t, root, "labels.txt", []byte("null\nskin\nt-shirt\nboots\ncoat\n"))
-	addWorn(t, root, "1", 120, 100, 4)
-	addWorn(t, root, "2", 120, 100, 4)
+	addWorn(t, root, "1", 120, 4)
+	addWorn(t, root, "2", 120, 4)
 	return root
 }
 
-// addWorn adds a photo of 120 × 100 and its mask of another size, perhaps, on which the
-// coat has any index.
-func addWorn(t testing.TB, root, name string, maskWidth, maskHeight int, coat uint8) {
+// addWorn adds a photo of 120 × 100 pixels and its mask, whose width may differ. coat is the
+// index of the coat.
+func addWorn(t testing.TB, root, name string, maskWidth int, coat uint8) {
 	t.Helper()
 	photo := image.NewRGBA(image.Rect(0, 0, 120, 100))
-	mask := image.NewGray(image.Rect(0, 0, maskWidth, maskHeight))
+	mask := image.NewGray(image.Rect(0, 0, maskWidth, 100))
 	for y := range 100 {
 		for x := range 120 {
 			index, colour := uint8(0), color.RGBA{255, 255, 255, 255}
@@ -68,15 +68,15 @@ func addWorn(t testing.TB, root, name string, maskWidth, maskHeight int, coat ui
 	write(t, filepath.Join(root, "masks"), name+".png", m.Bytes())
 }
 
-func cropsRun(t testing.TB, root string, args ...string) (code int, out, errOut string) {
+func runCrops(t testing.TB, root string, args ...string) (code int, out, errOut string) {
 	t.Helper()
-	return garbRun(t, nil, append([]string{"data", "crops", "--photos", filepath.Join(root, "photos"), "--labels",
+	return runGarb(t, nil, append([]string{"data", "crops", "--photos", filepath.Join(root, "photos"), "--labels",
 		filepath.Join(root, "masks"), "--names", filepath.Join(root, "labels.txt"), "--ignore", "null,skin"},
 		args...)...)
 }
 
-// filesBelow are the files below a folder, and what they hold.
-func filesBelow(t testing.TB, folder string) map[string]string {
+// readTree returns the content of all files below a folder, by path.
+func readTree(t testing.TB, folder string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
 	err := filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
@@ -93,15 +93,15 @@ func filesBelow(t testing.TB, folder string) map[string]string {
 }
 
 func TestCrops(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	out := filepath.Join(root, "new", "worn")
 	args := []string{"--merge", "boots=shoes", "--out", out}
-	code, text, errOut := cropsRun(t, root, args...)
+	code, text, errOut := runCrops(t, root, args...)
 	if code != exitDone || !strings.HasSuffix(errOut, "2 pictures used, 0 skipped\n") ||
 		!strings.Contains(text, "4 crops of 2 photos in "+out) {
 		t.Fatalf("%d\n%s%s", code, text, errOut)
 	}
-	files := filesBelow(t, out)
+	files := readTree(t, out)
 	const table = "image,label,photo,left,top,width,height,pixels\n" +
 		"shoes/1-boots.jpg,shoes,1,61,41,58,58,1600\ncoat/1-coat.jpg,coat,1,0,10,70,70,2500\n" +
 		"shoes/2-boots.jpg,shoes,2,61,41,58,58,1600\ncoat/2-coat.jpg,coat,2,0,10,70,70,2500\n"
@@ -115,29 +115,38 @@ func TestCrops(t *testing.T) {
 	if err != nil || p.Width != 70 || p.Height != 70 {
 		t.Fatalf("%v, %v", p, err)
 	}
-	near := func(x, y int, want [3]int) {
-		t.Helper()
-		for i, level := range p.Pix[3*(y*70+x):][:3] {
-			if d := int(level) - want[i]; d < -12 || d > 12 { // what two JPEG encodings change
-				t.Errorf("(%d,%d) channel %d is %d, want %d", x, y, i, level, want[i])
-			}
-		}
-	}
-	near(35, 35, [3]int{200, 0, 0})
-	near(3, 3, [3]int{255, 255, 255})
-	near(66, 66, [3]int{255, 255, 255})
+	checkColour(t, p, 35, 35, [3]int{200, 0, 0})
+	checkColour(t, p, 3, 3, [3]int{255, 255, 255})
+	checkColour(t, p, 66, 66, [3]int{255, 255, 255})
 
 	again := filepath.Join(root, "again")
-	if code, _, errOut := cropsRun(t, root, "--merge", "boots=shoes", "--out", again); code != exitDone {
+	if code, _, errOut := runCrops(t, root, "--merge", "boots=shoes", "--out", again); code != exitDone {
 		t.Fatal(errOut)
 	}
-	for name, data := range filesBelow(t, again) {
+	for name, data := range readTree(t, again) {
 		if data != files[name] {
 			t.Errorf("%s differs between two runs", name)
 		}
 	}
+}
 
-	// What other commands read.
+// checkColour fails if a pixel differs from a colour by more than two JPEG encodings change.
+func checkColour(t testing.TB, p *picture.RGB, x, y int, want [3]int) {
+	t.Helper()
+	for i, level := range p.Pix[3*(y*p.Width+x):][:3] {
+		if d := int(level) - want[i]; d < -12 || d > 12 {
+			t.Errorf("(%d,%d) channel %d is %d, want %d", x, y, i, level, want[i])
+		}
+	}
+}
+
+// TestCropsAreADataSet: other commands can read the crops, with or without their table.
+func TestCropsAreADataSet(t *testing.T) {
+	root := makeWornFolder(t)
+	out := filepath.Join(root, "worn")
+	if code, _, errOut := runCrops(t, root, "--merge", "boots=shoes", "--out", out); code != exitDone {
+		t.Fatal(errOut)
+	}
 	for _, labels := range []string{"", filepath.Join(out, cropsTable)} {
 		data, err := dataset.Read(t.Context(), out, dataset.Options{Labels: labels, GroupBy: "photo"})
 		if err != nil || data.Err() != nil {
@@ -157,7 +166,7 @@ func TestCrops(t *testing.T) {
 }
 
 func TestCropsClassesMarginsAndLeastSizes(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	for i, c := range []struct {
 		args []string
 		want string // rows, by a bar
@@ -176,7 +185,7 @@ func TestCropsClassesMarginsAndLeastSizes(t *testing.T) {
 			"%2E.%2Fup%3Ax/1-coat.jpg,../up:x,1,6,16,58,58,2500|%2E.%2Fup%3Ax/2-coat.jpg,../up:x,2,6,16,58,58,2500"},
 	} {
 		out := filepath.Join(root, fmt.Sprint(i))
-		if code, _, errOut := cropsRun(t, root, append(c.args, "--out", out)...); code != exitDone {
+		if code, _, errOut := runCrops(t, root, append(c.args, "--out", out)...); code != exitDone {
 			t.Errorf("%v: %s", c.args, errOut)
 			continue
 		}
@@ -189,23 +198,23 @@ func TestCropsClassesMarginsAndLeastSizes(t *testing.T) {
 
 // TestCropsOfDashedNames has photo x with label a-b beside photo x-a with label b.
 func TestCropsOfDashedNames(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	write(t, root, "labels.txt", []byte("null\nskin\nx\na-boots\nboots\n"))
-	addWorn(t, root, "1-a", 120, 100, 4)
+	addWorn(t, root, "1-a", 120, 4)
 	out := filepath.Join(root, "out")
-	code, _, errOut := cropsRun(t, root, "--merge", "a-boots=shoes,boots=shoes", "--out", out)
-	if files := filesBelow(t, out); code != exitDone || len(files) != 7 {
+	code, _, errOut := runCrops(t, root, "--merge", "a-boots=shoes,boots=shoes", "--out", out)
+	if files := readTree(t, out); code != exitDone || len(files) != 7 {
 		t.Errorf("%d %s %d files", code, errOut, len(files))
 	}
 }
 
 func TestCropsCountsWhatItSkips(t *testing.T) {
-	root := wornFolder(t)
-	addWorn(t, root, "size", 119, 100, 4)
-	addWorn(t, root, "index", 120, 100, 77)
-	addWorn(t, root, "alone", 120, 100, 4)
-	addWorn(t, root, "gone", 120, 100, 4)
-	addWorn(t, root, "cut", 120, 100, 4)
+	root := makeWornFolder(t)
+	addWorn(t, root, "size", 119, 4)
+	addWorn(t, root, "index", 120, 77)
+	addWorn(t, root, "alone", 120, 4)
+	addWorn(t, root, "gone", 120, 4)
+	addWorn(t, root, "cut", 120, 4)
 	for _, name := range []string{"masks/alone.png", "photos/gone.jpg"} {
 		if err := os.Remove(filepath.Join(root, filepath.FromSlash(name))); err != nil {
 			t.Fatal(err)
@@ -214,14 +223,14 @@ func TestCropsCountsWhatItSkips(t *testing.T) {
 	write(t, filepath.Join(root, "photos"), "cut.jpg", readFile(t, filepath.Join(root, "photos", "cut.jpg"))[:300])
 	write(t, filepath.Join(root, "photos"), ".hidden", nil)
 	out := filepath.Join(root, "out")
-	code, text, errOut := cropsRun(t, root, "--out", out)
+	code, text, errOut := runCrops(t, root, "--out", out)
 	const summary = "2 pictures used, 5 skipped (1 missing, 1 unreadable, 1 without a label, " +
 		"2 with an unusable mask), 1 ignored (1 hidden file)\n"
 	if code != exitDone || !strings.HasSuffix(errOut, summary) || !strings.Contains(text, "4 crops of 2 photos") {
 		t.Errorf("%d\n%s%s", code, text, errOut)
 	}
 	for _, word := range []string{"size.png: the mask has 119 × 100 pixels, its photo 120 × 100",
-		"index.png: the mask has index 77 in 2500 of 12000 pixels, and the names end at 4",
+		"index.png: the mask has index 77 in 2500 of 12000 pixels, but the names end at 4",
 		"alone.jpg: the photo has no mask alone.png",
 		"gone.png: the photo of this mask is not in", "cut.jpg: "} {
 		if !strings.Contains(errOut, word) {
@@ -230,20 +239,19 @@ func TestCropsCountsWhatItSkips(t *testing.T) {
 	}
 
 	strict := filepath.Join(root, "strict")
-	code, text, errOut = cropsRun(t, root, "--out", strict, "--strict")
+	code, text, errOut = runCrops(t, root, "--out", strict, "--strict")
 	if code != exitFailed || text != "" || !strings.Contains(errOut, "5 files skipped") {
 		t.Errorf("--strict: %d\n%s%s", code, text, errOut)
 	}
-	if code, _, errOut := cropsRun(t, root, "--out", filepath.Join(root, "ignored"), "--ignore", "77"); code !=
-		exitDone ||
-		!strings.Contains(errOut, "3 pictures used, 4 skipped") {
+	code, _, errOut = runCrops(t, root, "--out", filepath.Join(root, "ignored"), "--ignore", "77")
+	if code != exitDone || !strings.Contains(errOut, "3 pictures used, 4 skipped") {
 		t.Errorf("--ignore 77: %d\n%s", code, errOut)
 	}
-	leavesOnly(t, root, "ignored", "labels.txt", "masks", "out", "photos")
+	checkEntries(t, root, "ignored", "labels.txt", "masks", "out", "photos")
 }
 
-// leavesOnly fails if a folder has other entries than these.
-func leavesOnly(t testing.TB, folder string, want ...string) {
+// checkEntries fails if a folder has other entries than these.
+func checkEntries(t testing.TB, folder string, want ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -258,9 +266,9 @@ func leavesOnly(t testing.TB, folder string, want ...string) {
 	}
 }
 
-// TestCropsMasksAndNegatives makes all three folders, twice.
-func TestCropsMasksAndNegatives(t *testing.T) {
-	root := wornFolder(t)
+// addBag adds the photo 3, which has a coat and a patch of skin.
+func addBag(t testing.TB, root string) {
+	t.Helper()
 	bag := image.NewGray(image.Rect(0, 0, 200, 200))
 	photo := image.NewRGBA(bag.Rect)
 	for y := range 200 {
@@ -281,15 +289,21 @@ func TestCropsMasksAndNegatives(t *testing.T) {
 	}
 	write(t, filepath.Join(root, "photos"), "3.jpg", p.Bytes())
 	write(t, filepath.Join(root, "masks"), "3.png", m.Bytes())
+}
+
+// TestCropsMasksAndNegatives makes all three folders, twice.
+func TestCropsMasksAndNegatives(t *testing.T) {
+	root := makeWornFolder(t)
+	addBag(t, root)
 	out, masks, none := filepath.Join(root, "out"), filepath.Join(root, "m"), filepath.Join(root, "n")
 	args := []string{"--merge", "boots=shoes", "--out", out, "--masks", masks, "--negatives", none, "--seed", "7",
 		"--negatives-per-photo", "1"}
-	code, text, errOut := cropsRun(t, root, args...)
+	code, text, errOut := runCrops(t, root, args...)
 	if code != exitDone || !strings.Contains(text, "5 masks in "+masks) ||
 		!strings.Contains(text, "1 picture without a garment in "+none) {
 		t.Fatalf("%d\n%s%s", code, text, errOut)
 	}
-	files, negatives := filesBelow(t, masks), filesBelow(t, none)
+	files, negatives := readTree(t, masks), readTree(t, none)
 	const table = "image,label,photo,left,top,width,height,pixels\n"
 	if want := table + "1-boots.png,shoes,1,61,41,58,58,1600\n1-coat.png,coat,1,0,10,70,70,2500\n" +
 		"2-boots.png,shoes,2,61,41,58,58,1600\n2-coat.png,coat,2,0,10,70,70,2500\n" +
@@ -314,34 +328,33 @@ func TestCropsMasksAndNegatives(t *testing.T) {
 		t.Errorf("%T %v", mask, mask.Bounds())
 	}
 	// Each folder is replaced as a whole, with only its own files in it.
-	if code, _, errOut := cropsRun(t, root, append(args, "--force", "--classes", "coat")...); code != exitDone {
+	if code, _, errOut := runCrops(t, root, append(args, "--force", "--classes", "coat")...); code != exitDone {
 		t.Fatal(errOut)
 	}
-	if again := filesBelow(t, none); again["3-1.jpg"] != negatives["3-1.jpg"] || len(filesBelow(t, masks)) != 4 {
+	if again := readTree(t, none); again["3-1.jpg"] != negatives["3-1.jpg"] || len(readTree(t, masks)) != 4 {
 		t.Errorf("%d", len(again))
 	}
 	write(t, masks, "mine.png", nil)
-	if code, _, errOut := cropsRun(t, root, append(args, "--force")...); code != exitFailed ||
-		!strings.Contains(errOut, "mine.png is in it") {
+	if code, _, errOut := runCrops(t, root, append(args, "--force")...); code != exitFailed ||
+		!strings.Contains(errOut, "did not write mine.png") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	leavesOnly(t, root, "labels.txt", "m", "masks", "n", "out", "photos")
+	checkEntries(t, root, "labels.txt", "m", "masks", "n", "out", "photos")
 }
 
 func TestCropsOfWholePhotos(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	for i, c := range []struct {
 		share string
 		want  int // crops: boots have 1600 pixels, coats 2500
 	}{{"0.65", 2}, {"0.64", 4}} {
 		out, masks := filepath.Join(root, fmt.Sprint("out", i)), filepath.Join(root, fmt.Sprint("masks", i))
-		code, text, errOut := cropsRun(t, root, "--merge", "boots=rubber-boots", "--whole", c.share, "--out", out,
-			"--masks",
-			masks)
-		if code != exitDone || !strings.Contains(text, fmt.Sprintf("below %s of the largest: %d", c.share, 4-c.want)) {
+		code, text, errOut := runCrops(t, root, "--merge", "boots=rubber-boots", "--whole", c.share, "--out", out,
+			"--masks", masks)
+		if code != exitDone || !strings.Contains(text, fmt.Sprintf("%d below %s of the largest", 4-c.want, c.share)) {
 			t.Fatalf("%d\n%s%s", code, text, errOut)
 		}
-		files := filesBelow(t, out)
+		files := readTree(t, out)
 		if len(files) != c.want+1 ||
 			!strings.Contains(files[cropsTable], "coat/1-whole-coat.jpg,coat,1,0,0,120,100,2500\n") {
 			t.Errorf("%s", files[cropsTable])
@@ -349,14 +362,14 @@ func TestCropsOfWholePhotos(t *testing.T) {
 		if name := "rubber-boots/2-whole-rubber_boots.jpg"; (files[name] != "") != (c.want == 4) {
 			t.Errorf("%s: %s", c.share, files[cropsTable])
 		}
-		if files := filesBelow(t, masks); len(files) != c.want+1 || files["2-whole-coat.png"] == "" {
+		if files := readTree(t, masks); len(files) != c.want+1 || files["2-whole-coat.png"] == "" {
 			t.Errorf("%d masks", len(files))
 		}
 	}
 }
 
 func TestCropsMisused(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	out := filepath.Join(root, "out")
 	blank := write(t, root, "blank.txt", []byte("null\n\nskin\n"))
 	full := t.TempDir()
@@ -368,75 +381,75 @@ func TestCropsMisused(t *testing.T) {
 	}{
 		{[]string{}, exitMisused, "--out is missing"},
 		{[]string{"--out", out, "extra"}, exitMisused, "extra"},
-		{[]string{"--out", out, "--margin", "-1"}, exitMisused, "(--margin)"},
-		{[]string{"--out", out, "--margin", "NaN"}, exitMisused, "(--margin)"},
-		{[]string{"--out", out, "--margin-pixels", "-1"}, exitMisused, "(--margin-pixels)"},
-		{[]string{"--out", out, "--min-side", "0"}, exitMisused, "(--min-side)"},
-		{[]string{"--out", out, "--whole", "0"}, exitMisused, "--whole is 0"},
-		{[]string{"--out", out, "--whole", "1.5"}, exitMisused, "(--whole)"},
-		{[]string{"--out", out, "--whole", "NaN"}, exitMisused, "(--whole)"},
+		{[]string{"--out", out, "--margin", "-1"}, exitMisused, "see --margin"},
+		{[]string{"--out", out, "--margin", "NaN"}, exitMisused, "see --margin"},
+		{[]string{"--out", out, "--margin-pixels", "-1"}, exitMisused, "see --margin-pixels"},
+		{[]string{"--out", out, "--min-side", "0"}, exitMisused, "see --min-side"},
+		{[]string{"--out", out, "--whole", "0"}, exitMisused, "--whole 0: it must be"},
+		{[]string{"--out", out, "--whole", "1.5"}, exitMisused, "see --whole"},
+		{[]string{"--out", out, "--whole", "NaN"}, exitMisused, "see --whole"},
 		{[]string{"--out", out, "--whole", "0.5", "--margin", "0.2"}, exitMisused, "omit --margin"},
-		{[]string{"--out", out, "--negatives-per-photo", "3"}, exitMisused, "about --negatives DIR, which is missing"},
-		{[]string{"--out", out, "--seed", "3"}, exitMisused, "about --negatives DIR, which is missing"},
+		{[]string{"--out", out, "--negatives-per-photo", "3"}, exitMisused, "require --negatives DIR"},
+		{[]string{"--out", out, "--seed", "3"}, exitMisused, "require --negatives DIR"},
 		{[]string{"--out", out, "--negatives", out + "n", "--negatives-per-photo", "0"}, exitMisused,
-			"(--negatives-per-photo)"},
+			"see --negatives-per-photo"},
 		{[]string{"--out", out, "--masks", out}, exitFailed, "but each is replaced as a whole"},
 		{[]string{"--out", out, "--masks", filepath.Join(out, "m")}, exitFailed, "--masks " + out},
-		{[]string{"--out", filepath.Join(out, "o"), "--negatives", out}, exitFailed, "is in --negatives"},
+		{[]string{"--out", filepath.Join(out, "o"), "--negatives", out}, exitFailed, "is inside --negatives"},
 		{[]string{"--out", out, "--negatives", filepath.Join(root, "masks", "n")}, exitFailed,
 			"would be taken for input"},
-		{[]string{"--out", out, "--masks", full}, exitFailed, "--masks " + full + ": the folder has files"},
-		{[]string{"--out", out, "--masks", root}, exitFailed, "is in --masks"},
-		{[]string{"--out", out, "--negatives", out + "n", "--ignore", "t-shirt"}, exitFailed, "is without garments"},
-		{[]string{"--out", out, "--merge", "boot=shoes"}, exitFailed, `did you mean "boots"? (--merge)`},
-		{[]string{"--out", out, "--classes", "zebra"}, exitFailed, "there are boots, coat, t-shirt (--classes)"},
+		{[]string{"--out", out, "--masks", full}, exitFailed, "--masks " + full + ": the folder is not empty"},
+		{[]string{"--out", out, "--masks", root}, exitFailed, "is inside --masks"},
+		{[]string{"--out", out, "--negatives", out + "n", "--ignore", "t-shirt"}, exitFailed, "is free of garments"},
+		{[]string{"--out", out, "--merge", "boot=shoes"}, exitFailed, "did you mean boots? (--merge)"},
+		{[]string{"--out", out, "--classes", "zebra"}, exitFailed, "the names are boots, coat, t-shirt (--classes)"},
 		{[]string{"--out", out, "--ignore", "hair"}, exitFailed, "(--ignore)"},
 		{[]string{"--out", out, "--names", blank}, exitFailed, "line 2: the line is blank"},
 		{[]string{"--out", out, "--names", root}, exitFailed, "is a folder"},
 		{[]string{"--out", out, "--photos", filepath.Join(root, "none")}, exitFailed, "--photos"},
 		{[]string{"--out", filepath.Join(root, "photos", "out")}, exitFailed, "would be taken for input"},
-		{[]string{"--out", root}, exitFailed, "the folder has files"},
-		{[]string{"--out", root, "--force"}, exitFailed, "no crops to replace"},
+		{[]string{"--out", root}, exitFailed, "the folder is not empty"},
+		{[]string{"--out", root, "--force"}, exitFailed, "the folder holds no crops"},
 		{[]string{"--out", blank}, exitFailed, "--out"},
 		{[]string{"--out", out, "--min-pixels", "9999"}, exitFailed, "there are no crops"},
 	} {
-		code, text, errOut := cropsRun(t, root, c.args...)
+		code, text, errOut := runCrops(t, root, c.args...)
 		if code != c.code || !strings.Contains(errOut, c.word) || text != "" {
 			t.Errorf("%v: %d, want %d\n%s%s", c.args, code, c.code, text, errOut)
 		}
 	}
-	leavesOnly(t, root, "blank.txt", "labels.txt", "masks", "photos")
+	checkEntries(t, root, "blank.txt", "labels.txt", "masks", "photos")
 }
 
 func TestCropsReplacesOnlyItsOwn(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	out := filepath.Join(root, "out")
 	if err := os.Mkdir(out, 0o755); err != nil { // an empty folder needs no --force
 		t.Fatal(err)
 	}
-	if code, _, errOut := cropsRun(t, root, "--out", out); code != exitDone {
+	if code, _, errOut := runCrops(t, root, "--out", out); code != exitDone {
 		t.Fatal(errOut)
 	}
-	first := filesBelow(t, out)
-	if code, _, errOut := cropsRun(t, root, "--out", out); code != exitFailed || !strings.Contains(errOut, "--force") {
+	first := readTree(t, out)
+	if code, _, errOut := runCrops(t, root, "--out", out); code != exitFailed || !strings.Contains(errOut, "--force") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := cropsRun(t, root, "--out", out, "--force", "--classes", "coat"); code != exitDone {
+	if code, _, errOut := runCrops(t, root, "--out", out, "--force", "--classes", "coat"); code != exitDone {
 		t.Fatal(errOut)
 	}
-	if files := filesBelow(t, out); len(first) != 5 || len(files) != 3 || files["boots/1-boots.jpg"] != "" {
+	if files := readTree(t, out); len(first) != 5 || len(files) != 3 || files["boots/1-boots.jpg"] != "" {
 		t.Errorf("%d and %d files", len(first), len(files))
 	}
 	write(t, filepath.Join(out, "coat"), "mine.jpg", []byte("mine"))
-	code, _, errOut := cropsRun(t, root, "--out", out, "--force")
-	if code != exitFailed || !strings.Contains(errOut, "mine.jpg is in it") || len(filesBelow(t, out)) != 4 {
+	code, _, errOut := runCrops(t, root, "--out", out, "--force")
+	if code != exitFailed || !strings.Contains(errOut, "did not write coat/mine.jpg") || len(readTree(t, out)) != 4 {
 		t.Errorf("%d %s", code, errOut)
 	}
-	leavesOnly(t, root, "labels.txt", "masks", "out", "photos")
+	checkEntries(t, root, "labels.txt", "masks", "out", "photos")
 }
 
 func TestCropsInterrupted(t *testing.T) {
-	root := wornFolder(t)
+	root := makeWornFolder(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errOut bytes.Buffer
@@ -447,11 +460,11 @@ func TestCropsInterrupted(t *testing.T) {
 	if code != exitStopped {
 		t.Errorf("%d %s", code, errOut.String())
 	}
-	leavesOnly(t, root, "labels.txt", "masks", "photos")
+	checkEntries(t, root, "labels.txt", "masks", "photos")
 }
 
-// TestCropsOfWornSet makes the crops that the built-in classifier was measured on, by
-// the command in docs/data.md.
+// TestCropsOfWornSet makes the crops that the built-in classifier was evaluated on, with the
+// command in docs/data.md.
 func TestCropsOfWornSet(t *testing.T) {
 	shared := os.Getenv("GARB_SHARED")
 	if shared == "" {
@@ -459,14 +472,14 @@ func TestCropsOfWornSet(t *testing.T) {
 	}
 	worn, out := filepath.Join(shared, "data", "clothing-worn"), filepath.Join(t.TempDir(), "worn")
 	var args []string
-	for _, word := range strings.Fields(strings.ReplaceAll(docCommand(t, "garb data crops"), "\\\n", " "))[1:] {
+	for _, word := range strings.Fields(strings.ReplaceAll(findDocCommand(t, "garb data crops"), "\\\n", " "))[1:] {
 		word = strings.Replace(word, "clothing-worn", worn, 1)
 		if word == "worn" {
 			word = out
 		}
 		args = append(args, word)
 	}
-	code, text, errOut := garbRun(t, nil, args...)
+	code, text, errOut := runGarb(t, nil, args...)
 	if code != exitDone || !strings.HasSuffix(errOut, "753 pictures used, 0 skipped\n") {
 		t.Fatalf("%d %s", code, errOut)
 	}
@@ -493,8 +506,9 @@ func TestCropsOfWornSet(t *testing.T) {
 	}
 }
 
-// docCommand returns the command of docs/data.md that begins so, with its further lines.
-func docCommand(t testing.TB, begins string) string {
+// findDocCommand returns the command in docs/data.md that starts with a text, including its
+// continuation lines.
+func findDocCommand(t testing.TB, begins string) string {
 	t.Helper()
 	text := string(readFile(t, filepath.Join("..", "..", "docs", "data.md")))
 	at := strings.Index(text, "    "+begins+" ")

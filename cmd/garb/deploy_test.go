@@ -11,8 +11,8 @@ import (
 	"garb/serve"
 )
 
-// numberIn is the number that the pattern's group finds in a file of deploy/.
-func numberIn(t *testing.T, file, pattern string) int {
+// findNumber returns the number that the group of a pattern matches in a file of deploy/.
+func findNumber(t *testing.T, file, pattern string) int {
 	t.Helper()
 	m := regexp.MustCompile(pattern).FindSubmatch(readFile(t, filepath.Join("../../deploy", file)))
 	if m == nil {
@@ -25,18 +25,19 @@ func numberIn(t *testing.T, file, pattern string) int {
 	return n
 }
 
-// TestDeployWaitsLongEnough: what stops garb waits longer than garb gives its requests.
+// TestDeployWaitsLongEnough: whatever stops garb waits longer than garb waits for its
+// requests.
 func TestDeployWaitsLongEnough(t *testing.T) {
 	grace := int(serve.Default().Grace / time.Second)
-	if wait := numberIn(t, "garb.service", `(?m)^TimeoutStopSec=(\d+)$`); wait <= grace {
+	if wait := findNumber(t, "garb.service", `(?m)^TimeoutStopSec=(\d+)$`); wait <= grace {
 		t.Errorf("systemd waits %d s", wait)
 	}
-	wait, hold := numberIn(t, "kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`),
-		numberIn(t, "kubernetes.yaml", `sleep: \{ seconds: (\d+) \}`)
+	wait, hold := findNumber(t, "kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`),
+		findNumber(t, "kubernetes.yaml", `sleep: \{ seconds: (\d+) \}`)
 	if wait <= grace+hold {
 		t.Errorf("Kubernetes waits %d s, of which %d are held back", wait, hold)
 	}
-	if wait := numberIn(t, "kserve.yaml", `terminationGracePeriodSeconds: (\d+)`); wait <= grace {
+	if wait := findNumber(t, "kserve.yaml", `terminationGracePeriodSeconds: (\d+)`); wait <= grace {
 		t.Errorf("KServe waits %d s", wait)
 	}
 }
@@ -58,7 +59,7 @@ func TestDeployYAML(t *testing.T) {
 	}
 }
 
-// TestDeployImage: the image runs as nobody, and its check is a command that there is.
+// TestDeployImage: the image runs as nobody, and its health check is an existing command.
 func TestDeployImage(t *testing.T) {
 	text := string(readFile(t, "../../deploy/Dockerfile"))
 	for _, line := range []string{"FROM scratch", "USER 65532:65532", "CGO_ENABLED=0 go build",

@@ -20,7 +20,7 @@ import (
 	"garb/picture"
 )
 
-// explainFlags say what to look at.
+// explainFlags holds the flags of explain.
 type explainFlags struct {
 	dataFlags
 	model, out, neighbours string
@@ -29,26 +29,29 @@ type explainFlags struct {
 	page, force            bool
 }
 
+const explainHelp = `Visualize what a model sees in a picture. The results are files in a folder:
+
+  cam-CLASS.png        class activation map: evidence for and against a class
+  gradcam-CLASS.png    Grad-CAM: evidence for a class, for any network
+  occlusion-CLASS.png  occlusion map: change in probability when a part is covered
+  features-LAYER.png   feature maps of a layer, channel by channel
+  filters.png          filters of the first layer
+  neighbours.png       the pictures of a folder with the most similar embeddings
+  explain.json         all results as numbers
+  index.html           a page with everything, with --html
+
+Without --class, the most probable classes are explained. Without --layer, some layers from
+the first to the last are shown. A layer without a name is selected by its position. If
+there is no layer of that name, the error lists all layers.
+
+Ctrl-C stops and keeps what has been drawn.`
+
 func newExplainCommand() *cobra.Command {
 	f := explainFlags{dataFlags: newDataFlags()}
 	command := &cobra.Command{
 		Use:   "explain --out DIR [flags] PICTURE",
-		Short: "Show what a network sees in a picture",
-		Long: `Show what a network sees in a picture, as pictures in a folder:
-
-  cam-CLASS.png        what speaks for a class, and what against it
-  gradcam-CLASS.png    what the class rests on, for any network
-  occlusion-CLASS.png  by how much less sure it is where the picture is covered
-  features-LAYER.png   what a layer makes of the picture, channel by channel
-  filters.png          what the first layer looks for
-  neighbours.png       the pictures of a folder that it sees most like this one
-  explain.json         all of it in figures; --html writes a page, index.html, too
-
-Without --class these are the most probable classes, without --layer some layers
-from the first to the last. A layer without a name of its own is called by its
-place; a name that there is not is answered with all there are.
-
-Ctrl-C keeps what is drawn by then.`,
+		Short: "Visualize what a model sees in a picture",
+		Long:  explainHelp,
 		Example: `  garb explain photo.jpg --out look --html
   garb explain photo.jpg --out look --class dress --class skirt --force
   garb explain photo.jpg --out look --model runs/mine --neighbours pictures --html
@@ -56,34 +59,34 @@ Ctrl-C keeps what is drawn by then.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) != 1:
-				return errors.New("explain needs one picture, a file or - for standard input")
+				return errors.New("explain needs one picture: a file, or - for standard input")
 			case f.out == "":
-				return errors.New("explain needs --out, the folder to write to")
+				return errors.New("explain needs --out: the folder to write to")
 			case f.top < 1:
-				return fmt.Errorf("--top %d: there is at least one class to look at", f.top)
+				return fmt.Errorf("--top %d: it must be at least 1", f.top)
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error { return runExplain(c, args[0], f) },
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.model, "model", model.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
-	flags.StringVar(&f.out, "out", "", "folder to write to")
-	flags.StringArrayVar(&f.classes, "class", nil, "class to look at, again for more (default the most probable)")
-	flags.IntVar(&f.top, "top", 3, "how many of the most probable classes to look at")
+	addModelFlag(flags, &f.model)
+	flags.StringVar(&f.out, "out", "", "output folder")
+	flags.StringArrayVar(&f.classes, "class", nil, "class to explain; repeatable (default the most probable classes)")
+	flags.IntVar(&f.top, "top", 3, "number of most probable classes to explain")
 	flags.StringArrayVar(&f.layers, "layer", nil,
-		"layer whose feature maps to draw, by name or place, again for more (default some)")
+		"layer whose feature maps to draw, by name or position; repeatable (default some layers)")
 	flags.StringVar(&f.neighbours, "neighbours", "",
-		"data set, such as the training data, or any folder to find the nearest pictures in")
-	f.dataFlags.add(command)
+		"find the nearest pictures in this data set (such as the training data) or folder")
+	f.add(command)
 	flags.BoolVar(&f.page, "html", false, "write a page with everything, index.html")
 	flags.BoolVar(&f.force, "force", false,
-		"write into a folder that has files, replacing those of an earlier explain")
+		"write to a folder that is not empty, and replace the files of an earlier explain")
 	return command
 }
 
-// look is a picture being looked at.
-type look struct {
+// explanation is the work of explain on one picture.
+type explanation struct {
 	*cobra.Command
 	explainFlags
 	classifier *model.Classifier
@@ -91,16 +94,16 @@ type look struct {
 	picture    *picture.RGB
 	input      []float32
 	classes    []int
-	maps       []int          // layers
-	all        []labelled     // to find neighbours in
-	tally      *dataset.Tally // what gave none; nil without neighbours
-	compared   int            // pictures that could be
+	maps       []int             // layers
+	all        []labelledPicture // candidates for neighbours
+	tally      *dataset.Tally    // nil without --neighbours
+	compared   int               // number of candidates that could be read
 	folder     outFolder
 	found      explain.Findings
 }
 
 func runExplain(c *cobra.Command, path string, f explainFlags) error {
-	l := &look{Command: c, explainFlags: f}
+	l := &explanation{Command: c, explainFlags: f}
 	if err := l.prepare(path); err != nil {
 		return err
 	}
@@ -112,32 +115,19 @@ func runExplain(c *cobra.Command, path string, f explainFlags) error {
 	return errors.Join(err, l.finish())
 }
 
-// prepare finds out all that can be wrong before anything is written.
-func (l *look) prepare(path string) error {
-	files := expand([]string{path})
-	if len(files) > 1 {
-		return fmt.Errorf("%s matches %s; explain takes one picture", path, count(len(files), "file"))
-	}
-	path = files[0].name
-	data, err := files[0].read(l.InOrStdin(), picture.DefaultLimits())
+// prepare checks everything that can be wrong before anything is written.
+func (l *explanation) prepare(path string) error {
+	path, err := l.openPicture(path)
 	if err != nil {
-		return fmt.Errorf("%s: %s", path, message(err))
-	}
-	if l.classifier, err = model.Open(l.model, model.Options{}); err != nil {
 		return err
 	}
 	spec := l.classifier.Spec()
-	if l.picture, err = picture.Decode(l.Context(), data, l.classifier.Limits()); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	l.input = make([]float32, spec.ValueCount())
-	spec.Tensor(l.picture, l.input)
 	row := make([]float32, l.classifier.OutputCount())
-	if err := l.classifier.Outputs(l.Context(), l.input, row); err != nil {
+	if err = l.classifier.Outputs(l.Context(), l.input, row); err != nil {
 		return err
 	}
 	answer, logits := l.classifier.Answer(row), row[:len(l.classifier.Classes())]
-	if err := l.chooseClasses(logits); err != nil {
+	if err = l.chooseClasses(logits); err != nil {
 		return err
 	}
 	network, err := l.classifier.Network()
@@ -147,11 +137,11 @@ func (l *look) prepare(path string) error {
 	if l.layers, err = explain.NewLayers(network); err != nil {
 		return err
 	}
-	if err := l.chooseLayers(); err != nil {
+	if err = l.chooseLayers(); err != nil {
 		return err
 	}
 	if l.neighbours != "" {
-		if l.all, l.tally, err = trainingPictures(l.Command, l.dataFlags, l.neighbours); err != nil {
+		if l.all, l.tally, err = listTrainingPictures(l.Command, l.dataFlags, l.neighbours); err != nil {
 			return err
 		}
 	}
@@ -168,11 +158,34 @@ func (l *look) prepare(path string) error {
 	return err
 }
 
-// maxListed is the number of classes that an error lists.
+// openPicture reads the picture and opens the model. It returns the path of the picture.
+func (l *explanation) openPicture(path string) (string, error) {
+	files := expand([]string{path})
+	if len(files) > 1 {
+		return "", fmt.Errorf("%s matches %s; explain takes one picture", path, count(len(files), "file"))
+	}
+	path = files[0].name
+	data, err := files[0].read(l.InOrStdin(), picture.DefaultLimits())
+	if err != nil {
+		return "", fmt.Errorf("%s: %s", path, explainError(err))
+	}
+	if l.classifier, err = model.Open(l.model, model.Options{}); err != nil {
+		return "", err
+	}
+	if l.picture, err = picture.Decode(l.Context(), data, l.classifier.Limits()); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	spec := l.classifier.Spec()
+	l.input = make([]float32, spec.ValueCount())
+	spec.Tensor(l.picture, l.input)
+	return path, nil
+}
+
+// maxListed is the maximum number of classes that an error lists.
 const maxListed = 40
 
-func (l *look) chooseClasses(logits []float32) error {
-	ranking, names := model.Ranking(logits), l.classifier.Classes()
+func (l *explanation) chooseClasses(logits []float32) error {
+	ranking, names := model.Rank(logits), l.classifier.Classes()
 	if len(l.explainFlags.classes) == 0 {
 		l.classes = ranking[:min(l.top, len(ranking))]
 		return nil
@@ -188,7 +201,7 @@ func (l *look) chooseClasses(logits []float32) error {
 			if len(ranking) > maxListed {
 				more = fmt.Sprintf(" (the most probable of %d)", len(ranking))
 			}
-			return fmt.Errorf("--class %q: the model has no such class; there are %s%s", name,
+			return fmt.Errorf("--class %q: the model has no such class; its classes are %s%s", name,
 				strings.Join(known, ", "), more)
 		}
 		if !slices.Contains(l.classes, ranking[at]) {
@@ -198,7 +211,7 @@ func (l *look) chooseClasses(logits []float32) error {
 	return nil
 }
 
-func (l *look) chooseLayers() error {
+func (l *explanation) chooseLayers() error {
 	if len(l.explainFlags.layers) == 0 {
 		l.maps = l.layers.Spread()
 		return nil
@@ -215,8 +228,8 @@ func (l *look) chooseLayers() error {
 	return nil
 }
 
-// draw draws everything, what is quick first.
-func (l *look) draw(ctx context.Context) error {
+// draw draws everything, the quick parts first.
+func (l *explanation) draw(ctx context.Context) error {
 	for _, part := range []func(context.Context) error{l.drawCAM, l.drawLayers, l.drawFilters, l.drawOcclusion,
 		l.drawNeighbours} {
 		if err := ctx.Err(); err != nil {
@@ -229,9 +242,9 @@ func (l *look) draw(ctx context.Context) error {
 	return nil
 }
 
-// drawCAM draws what speaks for a class and against it, and Grad-CAM, which shows the
-// former alone.
-func (l *look) drawCAM(ctx context.Context) error {
+// drawCAM draws the class activation map, with evidence for and against each class, and
+// Grad-CAM, which shows only the evidence for it.
+func (l *explanation) drawCAM(ctx context.Context) error {
 	for _, class := range l.classes {
 		m, err := l.classifier.ActivationMap(ctx, l.input, class)
 		if errors.Is(err, model.ErrNoActivationMap) {
@@ -241,20 +254,20 @@ func (l *look) drawCAM(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := l.drawMap(explain.KindCAM, class, m, explain.Overlay{Signed: true, Low: "against",
-			High: "for"}); err != nil {
+		cam := explain.Overlay{Signed: true, Low: "against", High: "for"}
+		if err := l.drawMap(explain.KindCAM, class, m, cam); err != nil {
 			return err
 		}
-		if err := l.drawMap(explain.KindGradCAM, class, explain.GradCAM(m), explain.Overlay{Low: "nothing",
-			High: "most"}); err != nil {
+		gradCAM := explain.Overlay{Low: "none", High: "most"}
+		if err := l.drawMap(explain.KindGradCAM, class, explain.GradCAM(m), gradCAM); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *look) drawOcclusion(ctx context.Context) error {
-	bar := newCounter(l.Command, "covered", explain.Occlusions)
+func (l *explanation) drawOcclusion(ctx context.Context) error {
+	bar := newCounter(l.Command, "occlusions", explain.Occlusions)
 	maps, err := explain.Occlusion(ctx, l.classifier, l.input, l.classes, bar.add)
 	bar.finish()
 	if err != nil {
@@ -262,8 +275,9 @@ func (l *look) drawOcclusion(ctx context.Context) error {
 	}
 	for i, class := range l.classes {
 		most := max(slices.Max(maps[i].Values), -slices.Min(maps[i].Values))
-		o := explain.Overlay{Signed: true, Low: fmt.Sprintf("+%.1f %%", 100*most),
-			High: fmt.Sprintf("-%.1f %%", 100*most)}
+		o := explain.Overlay{
+			Signed: true, Low: fmt.Sprintf("+%.1f %%", 100*most), High: fmt.Sprintf("-%.1f %%", 100*most),
+		}
 		if err := l.drawMap(explain.KindOcclusion, class, maps[i], o); err != nil {
 			return err
 		}
@@ -271,13 +285,13 @@ func (l *look) drawOcclusion(ctx context.Context) error {
 	return nil
 }
 
-// mapTitles say what each kind of map shows of a class.
+// mapTitles are the titles of the kinds of maps.
 var mapTitles = map[string]string{
-	explain.KindCAM: "activation", explain.KindGradCAM: "Grad-CAM", explain.KindOcclusion: "if covered",
+	explain.KindCAM: "activation", explain.KindGradCAM: "Grad-CAM", explain.KindOcclusion: "occlusion",
 }
 
-// drawMap lays a map over the picture.
-func (l *look) drawMap(kind string, class int, m *model.ActivationMap, o explain.Overlay) error {
+// drawMap draws a map as an overlay on the picture.
+func (l *explanation) drawMap(kind string, class int, m *model.ActivationMap, o explain.Overlay) error {
 	name := l.classifier.Classes()[class]
 	o.Map, o.Title = m, name+": "+mapTitles[kind]
 	file, err := l.folder.draw(kind, name, o.Draw(l.picture, l.classifier.Spec()))
@@ -291,7 +305,7 @@ func (l *look) drawMap(kind string, class int, m *model.ActivationMap, o explain
 	return nil
 }
 
-func (l *look) drawLayers(ctx context.Context) error {
+func (l *explanation) drawLayers(ctx context.Context) error {
 	for _, i := range l.maps {
 		m, err := l.layers.ComputeMap(ctx, i, l.input)
 		if err != nil {
@@ -311,10 +325,10 @@ func (l *look) drawLayers(ctx context.Context) error {
 	return nil
 }
 
-func (l *look) drawFilters(context.Context) error {
+func (l *explanation) drawFilters(context.Context) error {
 	m, layer, shape := l.layers.DrawFilters()
 	if m == nil {
-		l.found.LeftOut = append(l.found.LeftOut, "Filters: the network begins with no convolution that sees colours.")
+		l.found.LeftOut = append(l.found.LeftOut, "Filters: the first layer is not a convolution over colours.")
 		return nil
 	}
 	file, err := l.folder.draw("filters", "", m)
@@ -322,8 +336,8 @@ func (l *look) drawFilters(context.Context) error {
 	return err
 }
 
-// finish writes the findings, and says what there is.
-func (l *look) finish() error {
+// finish writes the findings, and prints a summary.
+func (l *explanation) finish() error {
 	err := l.folder.write("explain.json", func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", " ")
@@ -335,32 +349,30 @@ func (l *look) finish() error {
 	open := "explain.json"
 	if l.page {
 		open = "index.html"
-		if err := l.folder.write(open, func(w io.Writer) error {
-			return explain.WritePage(w, l.out,
-				&l.found)
-		}); err != nil {
+		err := l.folder.write(open, func(w io.Writer) error { return explain.WritePage(w, l.out, &l.found) })
+		if err != nil {
 			return err
 		}
 	}
 	if l.found.Refused != "" {
-		fmt.Fprintf(textOut(l.Command), "refused as %q; closest to:\n", printable(l.found.Refused))
+		fmt.Fprintf(openTextOut(l.Command), "refused as %q; closest to:\n", escape(l.found.Refused))
 	}
 	for _, p := range l.found.Predictions {
-		fmt.Fprintf(textOut(l.Command), "%5.1f %%  %s\n", 100*p.Probability, p.Class)
+		fmt.Fprintf(openTextOut(l.Command), "%5.1f %%  %s\n", 100*p.Probability, p.Class)
 	}
 	for _, text := range l.found.LeftOut {
-		fmt.Fprintln(textOut(l.Command), text)
+		fmt.Fprintln(openTextOut(l.Command), text)
 	}
-	fmt.Fprintf(textOut(l.Command), "wrote %s: %s; see %s\n", l.out, count(l.folder.pictures, "picture"),
+	fmt.Fprintf(openTextOut(l.Command), "wrote %s: %s; see %s\n", l.out, count(l.folder.pictures, "picture"),
 		filepath.Join(l.out, open))
 	if l.tally == nil {
 		return nil
 	}
 	printSkips(l.Command, l.tally)
-	return l.dataFlags.close(l.Command, l.compared, l.tally)
+	return l.close(l.Command, l.compared, l.tally)
 }
 
-// encodePNG writes a picture.
+// encodePNG returns a function that writes a picture as PNG.
 func encodePNG(m image.Image) func(io.Writer) error {
 	return func(w io.Writer) error { return png.Encode(w, m) }
 }

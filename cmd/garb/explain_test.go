@@ -13,7 +13,7 @@ import (
 	"garb/explain"
 )
 
-func findings(t *testing.T, folder string) explain.Findings {
+func readFindings(t *testing.T, folder string) explain.Findings {
 	t.Helper()
 	var f explain.Findings
 	if err := json.Unmarshal(readFile(t, filepath.Join(folder, "explain.json")), &f); err != nil {
@@ -23,14 +23,14 @@ func findings(t *testing.T, folder string) explain.Findings {
 }
 
 func TestExplain(t *testing.T) {
-	folder, data := filepath.Join(t.TempDir(), "look"), splitPictures(t)
-	code, out, errOut := garbRun(t, nil, "explain", example, "--out", folder, "--top", "2", "--html", "--neighbours",
+	folder, data := filepath.Join(t.TempDir(), "look"), makeSplitPictures(t)
+	code, out, errOut := runGarb(t, nil, "explain", example, "--out", folder, "--top", "2", "--html", "--neighbours",
 		data)
 	if code != exitDone || !strings.Contains(out, "t-shirt") || !strings.Contains(out, "index.html") ||
 		!strings.Contains(errOut, "neighbours: 8 of 8") {
 		t.Fatalf("%d\n%s%s", code, out, errOut)
 	}
-	f := findings(t, folder)
+	f := readFindings(t, folder)
 	if len(f.Predictions) != 2 || f.Predictions[0].Class != "t-shirt" || len(f.Maps) != 6 || len(f.Layers) < 4 ||
 		f.Filters == nil || f.Stopped {
 		t.Errorf("%+v", f)
@@ -61,13 +61,14 @@ func TestExplain(t *testing.T) {
 		}
 		file.Close()
 	}
-	if page := string(readFile(t, filepath.Join(folder, "index.html"))); strings.Count(page, `src="data:image/png;base64,`) != len(names) {
+	page := string(readFile(t, filepath.Join(folder, "index.html")))
+	if strings.Count(page, `src="data:image/png;base64,`) != len(names) {
 		t.Error("the page lacks pictures")
 	}
 }
 
-// TestExplainAgain: a folder with files is not written to unless it is asked for, and
-// what an earlier run drew goes, and nothing else.
+// TestExplainAgain: explain writes to a folder with files only with --force, and then replaces
+// only the files of an earlier explain.
 func TestExplainAgain(t *testing.T) {
 	folder := t.TempDir()
 	for _, name := range []string{"notes.txt", "cam-old.png", "camera.png"} {
@@ -75,11 +76,11 @@ func TestExplainAgain(t *testing.T) {
 	}
 	args := []string{"explain", example, "--out", folder, "--class", "dress", "--class", "hat", "--layer",
 		"stem/conv", "--layer", "3"}
-	code, _, errOut := garbRun(t, nil, args...)
+	code, _, errOut := runGarb(t, nil, args...)
 	if code != exitFailed || !strings.Contains(errOut, "--force") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, append(args, "--force")...); code != exitDone {
+	if code, _, errOut := runGarb(t, nil, append(args, "--force")...); code != exitDone {
 		t.Fatalf("%d %s", code, errOut)
 	}
 	files, err := os.ReadDir(folder)
@@ -117,7 +118,7 @@ func TestExplainRefuses(t *testing.T) {
 		{[]string{example, "--out", folder, "--neighbours", "missing"}, exitFailed, "no such file"},
 		{[]string{example, "--out", folder, "--neighbours", t.TempDir()}, exitFailed, "no pictures"},
 	} {
-		code, _, errOut := garbRun(t, nil, append([]string{"explain"}, c.args...)...)
+		code, _, errOut := runGarb(t, nil, append([]string{"explain"}, c.args...)...)
 		if code != c.code || !strings.Contains(errOut, c.word) {
 			t.Errorf("%v: %d %s", c.args, code, errOut)
 		}
@@ -127,24 +128,25 @@ func TestExplainRefuses(t *testing.T) {
 	}
 }
 
-// stopper is an output that ends the work when it is written to.
+// stopper is an output that cancels the work when it is written to.
 type stopper struct{ stop func() }
 
 func (s stopper) Write(p []byte) (int, error) { s.stop(); return len(p), nil }
 
-// TestExplainStopped: what was drawn before an interrupt stays, and is described.
+// TestExplainStopped: what was drawn before an interrupt is kept and described.
 func TestExplainStopped(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "look")
 	ctx, cancel := context.WithCancel(context.Background())
 	var out strings.Builder
 	code := run(ctx, []string{"explain", example, "--out", folder, "--html", "--top", "1"}, strings.NewReader(""),
 		&out, stopper{cancel})
-	f := findings(t, folder)
+	f := readFindings(t, folder)
 	if code != exitStopped || !f.Stopped || len(f.Maps) != 2 || len(f.Layers) == 0 {
 		t.Errorf("%d: %+v", code, f)
 	}
-	if page := string(readFile(t, filepath.Join(folder, "index.html"))); !strings.Contains(page, "garb was stopped") {
-		t.Error("the page does not say that it is incomplete")
+	page := string(readFile(t, filepath.Join(folder, "index.html")))
+	if !strings.Contains(page, "garb was stopped") {
+		t.Error("the page does not say that it is not all")
 	}
 }
 
@@ -153,7 +155,8 @@ func TestFileNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tile := explain.DrawGrid("", []explain.Tile{{Picture: explain.DrawGrid("x", []explain.Tile{{Picture: png1()}}, 1)}}, 1)
+	inner := explain.DrawGrid("x", []explain.Tile{{Picture: makeEmptyPicture()}}, 1)
+	tile := explain.DrawGrid("", []explain.Tile{{Picture: inner}}, 1)
 	for label, want := range map[string]string{
 		"": "cam.png", "Größe 9": "cam-Größe-9.png", "../../etc/x": "cam-..-..-etc-x.png",
 	} {

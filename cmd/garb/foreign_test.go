@@ -8,18 +8,19 @@ import (
 	"testing"
 )
 
-// TestForeignBackbone: another program's file is a backbone as it is, and is converted once.
+// TestForeignBackbone: another program's file can be used as a backbone directly, and is
+// converted once.
 func TestForeignBackbone(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("GARB_HOME", filepath.Join(folder, "home"))
 	path := filepath.Join(folder, "colours.onnx")
-	if code, _, errOut := garbRun(t, nil, "convert", labellingModel(t), path); code != exitDone {
+	if code, _, errOut := runGarb(t, nil, "convert", makeLabellingModel(t), path); code != exitDone {
 		t.Fatal(errOut)
 	}
-	yellow := plainPicture(t, filepath.Join(folder, "yellow.png"), color.RGBA{255, 255, 0, 255})
+	yellow := drawPlainPicture(t, filepath.Join(folder, "yellow.png"), color.RGBA{255, 255, 0, 255})
 	embed := func(args ...string) string {
 		t.Helper()
-		code, out, errOut := garbRun(t, nil, append([]string{"embed", "--backbone", path, yellow}, args...)...)
+		code, out, errOut := runGarb(t, nil, append([]string{"embed", "--backbone", path, yellow}, args...)...)
 		if code != exitDone {
 			t.Fatal(errOut)
 		}
@@ -54,8 +55,8 @@ func TestForeignBackbone(t *testing.T) {
 		len(files()) != 2 {
 		t.Errorf("with samples as they are %q, %v", other, files())
 	}
-	code, _, errOut := garbRun(t, nil, "embed", "--backbone", "efficientnet-lite0", "--preprocess", "none", yellow)
-	if code == exitDone || !strings.Contains(errOut, "--preprocess is for Keras and ONNX files") {
+	code, _, errOut := runGarb(t, nil, "embed", "--backbone", "efficientnet-lite0", "--preprocess", "none", yellow)
+	if code == exitDone || !strings.Contains(errOut, "--preprocess is only for Keras and ONNX files") {
 		t.Errorf("%d, %s", code, errOut)
 	}
 }

@@ -35,14 +35,14 @@ func TestHealth(t *testing.T) {
 		{"ready", "is ready, models: 1", exitDone},
 		{"stopping", "the service is stopping", exitFailed},
 		{"gateway", "502", exitFailed},
-		{"elsewhere", "not as garb does", exitFailed},
+		{"elsewhere", "not like a garb service", exitFailed},
 		{"slow", "does not answer", exitFailed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewServer(answers[c.name])
 			defer server.Close()
-			code, out, errOut := garbRun(t, nil, "health", "--addr", server.Listener.Addr().String(), "--timeout",
-				"300ms")
+			code, out, errOut := runGarb(t, nil, "health", "--addr", server.Listener.Addr().String(),
+				"--timeout", "300ms")
 			if text := out + errOut; code != c.code || !strings.Contains(text, c.say) ||
 				strings.Count(text, "\n") != 1 {
 				t.Errorf("exit %d, %q", code, text)
@@ -51,7 +51,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// One that is not there is told from one that is, and soon.
+// TestHealthOfNobody: a service that does not exist is reported, and quickly.
 func TestHealthOfNobody(t *testing.T) {
 	l, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
@@ -60,7 +60,7 @@ func TestHealthOfNobody(t *testing.T) {
 	l.Close()
 	began := time.Now()
 	t.Setenv("GARB_ADDR", l.Addr().String())
-	code, _, errOut := garbRun(t, nil, "health")
+	code, _, errOut := runGarb(t, nil, "health")
 	if code != exitFailed || !strings.Contains(errOut, l.Addr().String()+" does not answer") ||
 		time.Since(began) > 10*time.Second {
 		t.Errorf("exit %d, %q", code, errOut)
@@ -75,11 +75,11 @@ func TestHealthOverTLS(t *testing.T) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of the certificate that is not taken
 	server.StartTLS()
 	defer server.Close()
-	if code, _, errOut := garbRun(t, nil, "health", "--url", server.URL); code != exitFailed ||
+	if code, _, errOut := runGarb(t, nil, "health", "--url", server.URL); code != exitFailed ||
 		!strings.Contains(errOut, "certificate") {
 		t.Errorf("a certificate of nobody: exit %d, %q", code, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "health", "--url", server.URL, "--insecure"); code != exitDone {
+	if code, _, errOut := runGarb(t, nil, "health", "--url", server.URL, "--insecure"); code != exitDone {
 		t.Errorf("--insecure: exit %d, %q", code, errOut)
 	}
 }
@@ -87,7 +87,7 @@ func TestHealthOverTLS(t *testing.T) {
 func TestHealthMisused(t *testing.T) {
 	for _, args := range [][]string{{"--addr", "localhost"}, {"now"}, {"--timeout", "soon"},
 		{"--url", "garb.example.org"}} {
-		if code, _, _ := garbRun(t, nil, append([]string{"health"}, args...)...); code != exitMisused {
+		if code, _, _ := runGarb(t, nil, append([]string{"health"}, args...)...); code != exitMisused {
 			t.Errorf("%v: exit %d", args, code)
 		}
 	}
@@ -98,7 +98,7 @@ func TestHealthAddress(t *testing.T) {
 		":8080": "http://localhost:8080", "0.0.0.0:80": "http://localhost:80", "[::]:80": "http://localhost:80",
 		"[::1]:80": "http://[::1]:80", "10.0.0.7:1": "http://10.0.0.7:1",
 	} {
-		if got, err := urlOf(addr); got != want || err != nil {
+		if got, err := makeURL(addr); got != want || err != nil {
 			t.Errorf("%s: %s, %v", addr, got, err)
 		}
 	}

@@ -10,12 +10,13 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// stripes draws a picture of stripes, upright or lying, that differs with seed.
-func stripes(t testing.TB, upright bool, seed int) []byte {
+// drawStripes draws a picture of stripes, upright or lying, that differs with seed.
+func drawStripes(t testing.TB, upright bool, seed int) []byte {
 	t.Helper()
 	m := image.NewNRGBA(image.Rect(0, 0, 64, 64))
 	for y := range 64 {
@@ -38,9 +39,9 @@ func stripes(t testing.TB, upright bool, seed int) []byte {
 	return b.Bytes()
 }
 
-// mislabelled is a data set of two classes in two splits, with one picture in the wrong
+// makeMislabelled makes a data set of two classes in two splits, with one picture in the wrong
 // class folder.
-func mislabelled(t testing.TB) (root, wrong string) {
+func makeMislabelled(t testing.TB) (root, wrong string) {
 	t.Helper()
 	root, wrong = t.TempDir(), "train/lying/<b>a, \"b\".png"
 	add := func(name string, data []byte) {
@@ -51,18 +52,18 @@ func mislabelled(t testing.TB) (root, wrong string) {
 		write(t, filepath.Dir(path), filepath.Base(path), data)
 	}
 	for i := range 8 {
-		add(fmt.Sprintf("train/upright/%d.png", i), stripes(t, true, i))
-		add(fmt.Sprintf("train/lying/%d.png", i), stripes(t, false, i))
+		add(fmt.Sprintf("train/upright/%d.png", i), drawStripes(t, true, i))
+		add(fmt.Sprintf("train/lying/%d.png", i), drawStripes(t, false, i))
 	}
 	for i := range 4 {
-		add(fmt.Sprintf("val/upright/%d.png", i), stripes(t, true, 10+i))
-		add(fmt.Sprintf("val/lying/%d.png", i), stripes(t, false, 10+i))
+		add(fmt.Sprintf("val/upright/%d.png", i), drawStripes(t, true, 10+i))
+		add(fmt.Sprintf("val/lying/%d.png", i), drawStripes(t, false, 10+i))
 	}
-	add(wrong, stripes(t, true, 20))
+	add(wrong, drawStripes(t, true, 20))
 	return root, wrong
 }
 
-func rowsOf(t testing.TB, path string) [][]string {
+func readRows(t testing.TB, path string) [][]string {
 	t.Helper()
 	rows, err := csv.NewReader(bytes.NewReader(readFile(t, path))).ReadAll()
 	if err != nil {
@@ -71,13 +72,13 @@ func rowsOf(t testing.TB, path string) [][]string {
 	return rows
 }
 
-// The planted error comes first, in every form of the list; accepted, it is corrected; and
-// the correction is undone.
+// TestLabelsQualityAndRelabel: the wrong label comes first in every form of the list. Once
+// accepted it is corrected, and the correction can be undone.
 func TestLabelsQualityAndRelabel(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
-	root, wrong := mislabelled(t)
+	root, wrong := makeMislabelled(t)
 	list, page := filepath.Join(t.TempDir(), "l.csv"), filepath.Join(t.TempDir(), "l.html")
-	code, out, errOut := garbRun(t, nil, "data", "check", root, "--labels-quality", "--labels-csv", list,
+	code, out, errOut := runGarb(t, nil, "data", "check", root, "--labels-quality", "--labels-csv", list,
 		"--html", page)
 	if code != exitDone || !strings.Contains(errOut, "25 pictures used") {
 		t.Fatalf("%d\n%s%s", code, out, errOut)
@@ -86,9 +87,8 @@ func TestLabelsQualityAndRelabel(t *testing.T) {
 		!strings.Contains(first, "upright") || !strings.HasSuffix(first, wrong) {
 		t.Errorf("%s", out)
 	}
-	rows := rowsOf(t, list)
-	if len(rows) != 26 || strings.Join(rows[0],
-		",") != "rank,picture,label,proposed,probability_label,probability_proposed,candidate,accepted" ||
+	rows := readRows(t, list)
+	if len(rows) != 26 || !slices.Equal(rows[0], labelsHeader) ||
 		rows[1][0] != "1" || rows[1][1] != wrong || rows[1][2] != "lying" || rows[1][3] != "upright" ||
 		rows[1][6] != "yes" || rows[1][7] != "" || rows[25][6] != "no" {
 		t.Errorf("%q", rows)
@@ -98,7 +98,7 @@ func TestLabelsQualityAndRelabel(t *testing.T) {
 		!strings.Contains(text, "&lt;b&gt;a,") || strings.Contains(text, "<script") {
 		t.Error("the page has no pictures, or a name is part of its markup")
 	}
-	code, out, errOut = garbRun(t, nil, "data", "check", root, "--labels-quality", "--json", "--labels-order",
+	code, out, errOut = runGarb(t, nil, "data", "check", root, "--labels-quality", "--json", "--labels-order",
 		"margin", "--labels-folds", "3", "--split-seed", "2")
 	var found labelsQuality
 	if err := json.Unmarshal([]byte(out), &found); err != nil || code != exitDone {
@@ -111,19 +111,24 @@ func TestLabelsQualityAndRelabel(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 
-	// No row is accepted so far.
-	if code, out, _ := garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitDone ||
-		!strings.Contains(out, "of 25 rows") {
+	code, out, _ = runGarb(t, nil, "data", "relabel", root, "--from", list)
+	if code != exitDone || !strings.Contains(out, "of 25 rows") { // no row is accepted so far
 		t.Errorf("%d %s", code, out)
 	}
 	rows[1][7] = "yes"
+	relabelAndUndo(t, root, wrong, list, rows)
+}
+
+// relabelAndUndo writes a list whose first row is accepted, corrects that label, and undoes it.
+func relabelAndUndo(t *testing.T, root, wrong, list string, rows [][]string) {
+	t.Helper()
 	var b bytes.Buffer
 	if err := csv.NewWriter(&b).WriteAll(rows); err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Dir(list), filepath.Base(list), b.Bytes())
-	from, to := filepath.Join(root, filepath.FromSlash(wrong)), filepath.Join(root,
-		filepath.FromSlash(strings.Replace(wrong, "lying", "upright", 1)))
+	from := filepath.Join(root, filepath.FromSlash(wrong))
+	to := filepath.Join(root, filepath.FromSlash(strings.Replace(wrong, "lying", "upright", 1)))
 	isAt := func(path, step string) {
 		t.Helper()
 		for _, p := range []string{from, to} {
@@ -132,26 +137,26 @@ func TestLabelsQualityAndRelabel(t *testing.T) {
 			}
 		}
 	}
-	code, out, _ = garbRun(t, nil, "data", "relabel", root, "--from", list, "--dry-run")
+	code, out, _ := runGarb(t, nil, "data", "relabel", root, "--from", list, "--dry-run")
 	if code != exitDone || !strings.Contains(out, "1 label would change") || !strings.Contains(out, from+" -> "+to) {
 		t.Errorf("%d %s", code, out)
 	}
 	isAt(from, "after --dry-run")
-	if code, out, errOut = garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitDone ||
-		!strings.Contains(out, "1 label changed") || !strings.Contains(out, "--undo") {
+	code, out, errOut := runGarb(t, nil, "data", "relabel", root, "--from", list)
+	if code != exitDone || !strings.Contains(out, "1 label changed") || !strings.Contains(out, "--undo") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	isAt(to, "after relabel")
-	if code, _, errOut = garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitFailed ||
+	if code, _, errOut = runGarb(t, nil, "data", "relabel", root, "--from", list); code != exitFailed ||
 		!strings.Contains(errOut, "1 problem") {
 		t.Errorf("again: %d %s", code, errOut)
 	}
-	if code, out, errOut = garbRun(t, nil, "data", "relabel", root, "--undo"); code != exitDone ||
+	if code, out, errOut = runGarb(t, nil, "data", "relabel", root, "--undo"); code != exitDone ||
 		!strings.Contains(out, "1 picture moved back") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	isAt(from, "after --undo")
-	if code, _, errOut = garbRun(t, nil, "data", "relabel", root, "--undo"); code != exitFailed ||
+	if code, _, errOut = runGarb(t, nil, "data", "relabel", root, "--undo"); code != exitFailed ||
 		!strings.Contains(errOut, "nothing to undo") {
 		t.Errorf("%d %s", code, errOut)
 	}
@@ -159,12 +164,12 @@ func TestLabelsQualityAndRelabel(t *testing.T) {
 
 func TestLabelsQualityRefuses(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
-	root, _ := mislabelled(t)
+	root, _ := makeMislabelled(t)
 	one := t.TempDir()
 	if err := os.Mkdir(filepath.Join(one, "only"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(one, "only"), "1.png", stripes(t, true, 1))
+	write(t, filepath.Join(one, "only"), "1.png", drawStripes(t, true, 1))
 	for _, c := range []struct {
 		code int
 		word string
@@ -179,36 +184,37 @@ func TestLabelsQualityRefuses(t *testing.T) {
 		{exitFailed, "no pretrained weights", []string{root, "--labels-quality", "--backbone", "small-cnn"}},
 		{exitFailed, "at least two", []string{one, "--labels-quality"}},
 	} {
-		if code, _, errOut := garbRun(t, nil, append([]string{"data", "check"},
-			c.args...)...); code != c.code || !strings.Contains(errOut, c.word) {
+		code, _, errOut := runGarb(t, nil, append([]string{"data", "check"}, c.args...)...)
+		if code != c.code || !strings.Contains(errOut, c.word) {
 			t.Errorf("%v: %d %s", c.args, code, errOut)
 		}
 	}
 	write(t, filepath.Join(root, "val", "lying"), "broken.png", []byte("\x89PNG no more"))
-	if code, out, errOut := garbRun(t, nil, "data", "check", root, "--labels-quality", "--labels-folds", "2",
+	if code, out, errOut := runGarb(t, nil, "data", "check", root, "--labels-quality", "--labels-folds", "2",
 		"--strict"); code != exitFailed || !strings.Contains(errOut, "1 skipped") {
 		t.Errorf("--strict: %d %s%s", code, out, errOut)
 	}
 }
 
-// All pictures of a class in one group: its labels cannot be judged, and the command says so.
+// TestLabelsQualityOfGroups: if all pictures of a class are in one group, the command says
+// that its labels cannot be judged.
 func TestLabelsQualityOfGroups(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	root := t.TempDir()
 	table := "image,label,sender\n"
 	for i := range 6 {
-		write(t, root, fmt.Sprintf("u%d.png", i), stripes(t, true, i))
-		write(t, root, fmt.Sprintf("l%d.png", i), stripes(t, false, i))
+		write(t, root, fmt.Sprintf("u%d.png", i), drawStripes(t, true, i))
+		write(t, root, fmt.Sprintf("l%d.png", i), drawStripes(t, false, i))
 		table += fmt.Sprintf("u%d,upright,s%d\nl%d,lying,x\n", i, i, i)
 	}
 	write(t, root, "images.csv", []byte(table))
-	code, out, errOut := garbRun(t, nil, "data", "check", root, "--labels-quality", "--group-by", "sender", "--json")
+	code, out, errOut := runGarb(t, nil, "data", "check", root, "--labels-quality", "--group-by", "sender", "--json")
 	var found labelsQuality
 	if err := json.Unmarshal([]byte(out), &found); err != nil || code != exitDone {
 		t.Fatalf("%d %v\n%s", code, err, errOut)
 	}
 	if !found.Grouped || !found.Classes[0].OneGroup || found.Classes[1].OneGroup ||
-		!strings.Contains(errOut, "all pictures of lying are in one group") {
+		!strings.Contains(errOut, "the labels of lying cannot be judged") {
 		t.Errorf("%s%s", out, errOut)
 	}
 }
@@ -217,11 +223,11 @@ func TestRelabelTable(t *testing.T) {
 	root, lists := t.TempDir(), t.TempDir()
 	const before = "\xef\xbb\xbfimage;label;note\r\na;\"hat\";\"x;y\"\r\nb;shoes;\r\n"
 	write(t, root, "images.csv", []byte(before))
-	write(t, root, "a.png", stripes(t, true, 1))
-	write(t, root, "b.png", stripes(t, true, 2))
+	write(t, root, "a.png", drawStripes(t, true, 1))
+	write(t, root, "b.png", drawStripes(t, true, 2))
 	list := write(t, lists, "l.csv", []byte("picture,label,new\na.png,hat,shoes\n"))
 	table := filepath.Join(root, "images.csv")
-	if code, out, errOut := garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitDone ||
+	if code, out, errOut := runGarb(t, nil, "data", "relabel", root, "--from", list); code != exitDone ||
 		!strings.Contains(out, "images.csv, line 2: hat -> shoes (a.png)") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
@@ -229,7 +235,7 @@ func TestRelabelTable(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	// The table itself names the data set as well.
-	if code, out, errOut := garbRun(t, nil, "data", "relabel", table, "--undo"); code != exitDone ||
+	if code, out, errOut := runGarb(t, nil, "data", "relabel", table, "--undo"); code != exitDone ||
 		!strings.Contains(out, "1 label of a table") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
@@ -237,28 +243,28 @@ func TestRelabelTable(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	list = write(t, lists, "new.csv", []byte("picture,label,new\na.png,hat,cap\n"))
-	if code, _, errOut := garbRun(t, nil, "data", "relabel", root, "--from", list); code != exitFailed ||
+	if code, _, errOut := runGarb(t, nil, "data", "relabel", root, "--from", list); code != exitFailed ||
 		!strings.Contains(errOut, "--new-classes") {
 		t.Errorf("%d %s", code, errOut)
 	}
 	// A table elsewhere has its log beside it.
 	elsewhere := write(t, lists, "labels.csv", []byte(before))
 	args := []string{"data", "relabel", root, "--labels", elsewhere, "--images", root}
-	if code, out, errOut := garbRun(t, nil, append(args, "--from", list,
+	if code, out, errOut := runGarb(t, nil, append(args, "--from", list,
 		"--new-classes")...); code != exitDone || !strings.Contains(string(readFile(t, elsewhere)), "cap") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	if code, out, errOut := garbRun(t, nil, append(args[:5], "--undo")...); code != exitDone ||
+	if code, out, errOut := runGarb(t, nil, append(args[:5], "--undo")...); code != exitDone ||
 		string(readFile(t, elsewhere)) != before {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 }
 
 func TestRelabelRefuses(t *testing.T) {
-	root, _ := mislabelled(t)
+	root, _ := makeMislabelled(t)
 	unlabelled := t.TempDir()
 	write(t, unlabelled, "images.csv", []byte("image,weight\na.png,3\n"))
-	write(t, unlabelled, "a.png", stripes(t, true, 1))
+	write(t, unlabelled, "a.png", drawStripes(t, true, 1))
 	folder := t.TempDir()
 	list := func(name, text string) string { return write(t, folder, name, []byte(text)) }
 	good := list("good.csv", "picture,label,new\ntrain/lying/1.png,lying,upright\n")
@@ -281,7 +287,7 @@ func TestRelabelRefuses(t *testing.T) {
 		{exitFailed, "no such file", []string{filepath.Join(folder, "nix"), "--from", good}},
 		{exitFailed, "no such file", []string{filepath.Join(folder, "nix"), "--undo"}},
 	} {
-		if code, _, errOut := garbRun(t, nil, append([]string{"data", "relabel"},
+		if code, _, errOut := runGarb(t, nil, append([]string{"data", "relabel"},
 			c.args...)...); code != c.code || !strings.Contains(errOut, c.word) {
 			t.Errorf("%v: %d %s", c.args, code, errOut)
 		}

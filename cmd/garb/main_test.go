@@ -21,8 +21,8 @@ import (
 
 const example = "../../examples/t-shirt.jpg"
 
-// garbRun is the program with its arguments: exit code, standard output and error.
-func garbRun(t testing.TB, in io.Reader, args ...string) (code int, out, errOut string) {
+// runGarb runs the program and returns its exit code, standard output and standard error.
+func runGarb(t testing.TB, in io.Reader, args ...string) (code int, out, errOut string) {
 	t.Helper()
 	if in == nil {
 		in = strings.NewReader("")
@@ -32,24 +32,24 @@ func garbRun(t testing.TB, in io.Reader, args ...string) (code int, out, errOut 
 	return code, o.String(), e.String()
 }
 
-// badPictures are what a classifier meets in the wild, with the kind of error and
-// a word of its message.
+// badPictures are broken or unusual files, with the kind of error and a word of its message.
 var badPictures = map[string]struct {
 	data       []byte
 	kind, word string
 }{
 	"empty.jpg": {nil, "not_a_picture", "empty"},
 	"text.jpg":  {[]byte("hello, this is no picture at all"), "not_a_picture", "JPEG, PNG"},
-	"huge.gif":  {[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), "too_large", "65535"},
+	"huge.gif": {[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff," +
+		"\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), "too_large", "65535"},
 	"huge.webp": {[]byte("RIFF\x1c\x00\x00\x00WEBPVP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00"),
 		"too_large", "16384"},
-	"bomb.png":   {pngOf(60_000, 60_000), "too_large", "60000"},
-	"cut.png":    {pngOf(100, 100), "corrupt", "another copy"},
+	"bomb.png":   {claimPNG(60_000, 60_000), "too_large", "60000"},
+	"cut.png":    {claimPNG(100, 100), "corrupt", "another copy"},
 	"broken.jpg": {[]byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00"), "corrupt", "cut off"},
 }
 
-// pngOf is a PNG that claims a size and holds nothing.
-func pngOf(width, height uint32) []byte {
+// claimPNG returns a PNG header that claims a size, without any content.
+func claimPNG(width, height uint32) []byte {
 	b := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR")
 	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, width), height)
 	b = append(b, 8, 6, 0, 0, 0)
@@ -75,20 +75,20 @@ func readFile(t testing.TB, path string) []byte {
 }
 
 func TestClassify(t *testing.T) {
-	code, out, errOut := garbRun(t, nil, "classify", "--top", "2", example)
+	code, out, errOut := runGarb(t, nil, "classify", "--top", "2", example)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if code != exitDone || errOut != "" || len(lines) != 3 || lines[0] != example || !strings.Contains(lines[1],
 		"t-shirt") || !strings.Contains(lines[1], "█") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
-	code, out, _ = garbRun(t, bytes.NewReader(readFile(t, example)), "classify", "-")
+	code, out, _ = runGarb(t, bytes.NewReader(readFile(t, example)), "classify", "-")
 	if code != exitDone || !strings.HasPrefix(out, "-\n") {
 		t.Errorf("standard input: %d\n%s", code, out)
 	}
 }
 
-// object decodes one line of JSON and checks its keys.
-func object(t testing.TB, line string, keys ...string) map[string]any {
+// decodeObject decodes one line of JSON and checks its keys.
+func decodeObject(t testing.TB, line string, keys ...string) map[string]any {
 	t.Helper()
 	var o map[string]any
 	if err := json.Unmarshal([]byte(line), &o); err != nil {
@@ -106,26 +106,26 @@ func object(t testing.TB, line string, keys ...string) map[string]any {
 }
 
 func TestClassifyJSON(t *testing.T) {
-	code, out, _ := garbRun(t, nil, "classify", "--json", "--top", "3", example)
+	code, out, _ := runGarb(t, nil, "classify", "--json", "--top", "3", example)
 	if code != exitDone || strings.Count(out, "\n") != 1 {
 		t.Fatalf("%d\n%s", code, out)
 	}
-	o := object(t, out, "picture", "class", "probability", "predictions", "accepted", "acceptance", "model")
+	o := decodeObject(t, out, "picture", "class", "probability", "predictions", "accepted", "acceptance", "model")
 	predictions := o["predictions"].([]any)
 	if o["class"] != "t-shirt" || len(predictions) != 3 {
 		t.Errorf("%v", o)
 	}
 	text, _ := json.Marshal(predictions[0])
-	object(t, string(text), "class", "probability", "logit")
+	decodeObject(t, string(text), "class", "probability", "logit")
 	text, _ = json.Marshal(o["model"])
-	if m := object(t, string(text), "name", "digest"); m["name"] != "clothing" {
+	if m := decodeObject(t, string(text), "name", "digest"); m["name"] != "clothing" {
 		t.Errorf("%v", m)
 	}
 
-	_, out, _ = garbRun(t, nil, "classify", "--json", "--model", "imagenet", "--top", "1", example)
-	text, _ = json.Marshal(object(t, out, "picture", "class", "probability", "predictions",
+	_, out, _ = runGarb(t, nil, "classify", "--json", "--model", "imagenet", "--top", "1", example)
+	text, _ = json.Marshal(decodeObject(t, out, "picture", "class", "probability", "predictions",
 		"model")["predictions"].([]any)[0])
-	object(t, string(text), "class", "probability", "logit", "wnid", "index")
+	decodeObject(t, string(text), "class", "probability", "logit", "wnid", "index")
 }
 
 func TestOneBadPictureDoesNotStopTheOthers(t *testing.T) {
@@ -136,13 +136,13 @@ func TestOneBadPictureDoesNotStopTheOthers(t *testing.T) {
 		names = append(names, write(t, folder, name, bad.data))
 	}
 	names = append(names, filepath.Join(folder, "missing.jpg"))
-	code, out, _ := garbRun(t, nil, append(append(args, names...), example)...)
+	code, out, _ := runGarb(t, nil, append(append(args, names...), example)...)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if code != exitFailed || len(lines) != len(names)+2 {
 		t.Fatalf("%d, %d lines\n%s", code, len(lines), out)
 	}
 	for i, name := range names { // in the order of the arguments
-		o := object(t, lines[1+i], "picture", "error")
+		o := decodeObject(t, lines[1+i], "picture", "error")
 		e := o["error"].(map[string]any)
 		want, ok := badPictures[filepath.Base(name)]
 		if !ok {
@@ -153,14 +153,14 @@ func TestOneBadPictureDoesNotStopTheOthers(t *testing.T) {
 		}
 	}
 	for _, line := range []string{lines[0], lines[len(lines)-1]} {
-		if object(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance",
+		if decodeObject(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance",
 			"model")["class"] != "t-shirt" {
 			t.Error(line)
 		}
 	}
 	// For people: the reasons go to standard error, with the file's name.
 	for name, bad := range badPictures {
-		code, out, errOut := garbRun(t, nil, "classify", filepath.Join(folder, name))
+		code, out, errOut := runGarb(t, nil, "classify", filepath.Join(folder, name))
 		if code != exitFailed || out != "" || !strings.Contains(errOut, name) || !strings.Contains(errOut, bad.word) {
 			t.Errorf("%s: %d %q %q", name, code, out, errOut)
 		}
@@ -177,7 +177,7 @@ func TestFolders(t *testing.T) {
 	write(t, root, "notes.txt", []byte("not a picture"))
 	write(t, filepath.Join(root, "deep"), "without-ending", data)
 	write(t, filepath.Join(root, "deep", ".hidden"), "c.jpg", data)
-	code, out, errOut := garbRun(t, nil, "classify", "--json", root)
+	code, out, errOut := runGarb(t, nil, "classify", "--json", root)
 	if code != exitDone || strings.Count(out, "\n") != 2 || !strings.HasPrefix(errOut, "2 pictures in ") ||
 		!strings.HasSuffix(errOut, "\n2 pictures used, 0 skipped, 2 ignored (1 other file, 1 hidden file)\n") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
@@ -191,14 +191,14 @@ func TestFolders(t *testing.T) {
 			{[]string{root}, exitDone}, {[]string{"--strict", root}, exitDone},
 			{[]string{table}, exitDone}, {[]string{"--strict", table}, exitFailed},
 		} {
-			code, _, errOut := garbRun(t, nil, append([]string{command}, c.args...)...)
+			code, _, errOut := runGarb(t, nil, append([]string{command}, c.args...)...)
 			if code != c.code || (code == exitFailed) != strings.Contains(errOut, "1 file skipped (1 malformed row)") {
 				t.Errorf("%s %q: %d %s", command, c.args, code, errOut)
 			}
 		}
 	}
 	empty := t.TempDir()
-	if code, _, errOut := garbRun(t, nil, "classify", empty); code != exitFailed || !strings.Contains(errOut,
+	if code, _, errOut := runGarb(t, nil, "classify", empty); code != exitFailed || !strings.Contains(errOut,
 		"no pictures") {
 		t.Errorf("%d %s", code, errOut)
 	}
@@ -220,7 +220,7 @@ func TestWrongUse(t *testing.T) {
 		{"embed", "--backbone", "xception", "--resize", "lanczos", example},
 		{"embed", "--backbone", "xception", "--size", "-1", example},
 	} {
-		code, out, errOut := garbRun(t, nil, args...)
+		code, out, errOut := runGarb(t, nil, args...)
 		if code != exitMisused || out != "" || !strings.HasPrefix(errOut, "garb: ") ||
 			!strings.Contains(errOut, "--help") {
 			t.Errorf("%v: %d %q %q", args, code, out, errOut)
@@ -239,23 +239,24 @@ func TestBadModels(t *testing.T) {
 	}
 	w := tensor.Map{"classifier/kernel": tensor.New(1280, 2), "classifier/bias": tensor.New(2)}
 	w["classifier/bias"].Data[0] = float32(math.NaN())
-	m := model.Model{Description: model.Description{Format: model.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b"},
-		Preprocessing:  a.Spec,
-		BackboneDigest: "sha256:131b3dbc9e8d2a8cab25db21f6b41b3d3ddfac641a9c33ab098681635fed3291"}, Tensors: w}
+	m := model.Model{Description: model.Description{
+		Format: model.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b"}, Preprocessing: a.Spec,
+		BackboneDigest: "sha256:131b3dbc9e8d2a8cab25db21f6b41b3d3ddfac641a9c33ab098681635fed3291",
+	}, Tensors: w}
 	m.Golden = []model.Golden{{Logits: make([]float32, 2)}}
 	nan := filepath.Join(folder, "nan.safetensors")
 	if err := m.Save(nan, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	for path, word := range map[string]string{
-		write(t, folder, "cut.safetensors", whole[:len(whole)/2]): "copy or download it again",
+		write(t, folder, "cut.safetensors", whole[:len(whole)/2]): "copy or download the file again",
 		write(t, folder, "flipped.safetensors", flipped):          "damaged",
 		nan:                          "not finite",
 		example:                      "not a valid safetensors file",
 		filepath.Join(folder, "nix"): "clothing, garments, imagenet",
 		folder:                       "checkpoints",
 	} {
-		code, out, errOut := garbRun(t, nil, "classify", "--model", path, example)
+		code, out, errOut := runGarb(t, nil, "classify", "--model", path, example)
 		if code != exitFailed || out != "" || !strings.Contains(errOut, path) || !strings.Contains(errOut, word) {
 			t.Errorf("%s: %d %q %q", path, code, out, errOut)
 		}
@@ -263,17 +264,17 @@ func TestBadModels(t *testing.T) {
 }
 
 func TestEmbed(t *testing.T) {
-	code, out, _ := garbRun(t, nil, "embed", "--json", example)
-	o := object(t, out, "picture", "embedding")
+	code, out, _ := runGarb(t, nil, "embed", "--json", example)
+	o := decodeObject(t, out, "picture", "embedding")
 	if v := o["embedding"].([]any); code != exitDone || len(v) != 1280 {
 		t.Errorf("%d, %d values", code, len(v))
 	}
-	code, out, _ = garbRun(t, nil, "embed", example)
+	code, out, _ = runGarb(t, nil, "embed", example)
 	if code != exitDone || !strings.Contains(out, "1280 values") {
 		t.Errorf("%d %s", code, out)
 	}
 	path := filepath.Join(t.TempDir(), "features.npy")
-	code, out, errOut := garbRun(t, nil, "embed", "--out", path, example, write(t, t.TempDir(), "bad.jpg", nil),
+	code, out, errOut := runGarb(t, nil, "embed", "--out", path, example, write(t, t.TempDir(), "bad.jpg", nil),
 		example)
 	if code != exitFailed || !strings.Contains(out, "2 × 1280") || !strings.Contains(errOut, "bad.jpg") {
 		t.Errorf("%d %q %q", code, out, errOut)
@@ -308,45 +309,45 @@ func TestTrainEvaluateClassify(t *testing.T) {
 		}
 	}
 	out := filepath.Join(t.TempDir(), "runs", "mine")
-	code, printed, errOut := garbRun(t, nil, "train", "--data", root, "--size", "64", "--epochs", "3",
-		"--learning-rate",
-		"0.01", "--out", out)
-	if code != exitDone || !strings.Contains(printed, "test      accuracy 1.000 of 2 pictures") {
+	code, printed, errOut := runGarb(t, nil, "train", "--data", root, "--size", "64", "--epochs", "3",
+		"--learning-rate", "0.01", "--out", out)
+	if code != exitDone || !strings.Contains(printed, "test      accuracy 1.000 on 2 pictures") {
 		t.Fatalf("%d\n%s%s", code, printed, errOut)
 	}
-	code, printed, errOut = garbRun(t, nil, "evaluate", "--model", out, "--data", filepath.Join(root, "test"),
+	code, printed, errOut = runGarb(t, nil, "evaluate", "--model", out, "--data", filepath.Join(root, "test"),
 		"--json")
 	if code != exitDone {
 		t.Fatalf("%d\n%s%s", code, printed, errOut)
 	}
-	r := object(t, printed, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece",
+	r := decodeObject(t, printed, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece",
 		"calibration", "classes", "per_class", "confusion", "skipped", "wrong", "acceptance", "data_digest", "seconds")
 	if r["accuracy"] != 1.0 || r["count"] != 2.0 || len(r["interval"].([]any)) != 2 ||
 		len(r["confusion"].([]any)) != 2 {
 		t.Errorf("%v", r)
 	}
-	code, printed, _ = garbRun(t, nil, "evaluate", "--model", out, "--data", filepath.Join(root, "test"))
-	if code != exitDone || !strings.Contains(printed, "accuracy  100.0 % of 2 pictures") || !strings.Contains(printed,
-		"[1]") {
+	code, printed, _ = runGarb(t, nil, "evaluate", "--model", out, "--data", filepath.Join(root, "test"))
+	if code != exitDone || !strings.Contains(printed, "accuracy  100.0 % on 2 pictures") ||
+		!strings.Contains(printed, "[1]") {
 		t.Errorf("%d\n%s", code, printed)
 	}
-	code, printed, _ = garbRun(t, nil, "classify", "--model", out, "--top", "1", example)
+	code, printed, _ = runGarb(t, nil, "classify", "--model", out, "--top", "1", example)
 	if code != exitDone || !strings.Contains(printed, "shirt") {
 		t.Errorf("%d\n%s", code, printed)
 	}
-	if code, _, errOut := garbRun(t, nil, "evaluate", "--data", filepath.Join(root, "test")); code != exitFailed ||
+	if code, _, errOut := runGarb(t, nil, "evaluate", "--data", filepath.Join(root, "test")); code != exitFailed ||
 		!strings.Contains(errOut, "dot") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "train", "--data", filepath.Join(root, "test"), "--out",
-		filepath.Join(t.TempDir(), "x")); code != exitFailed || !strings.Contains(errOut, "too few pictures") {
+	code, _, errOut = runGarb(t, nil, "train", "--data", filepath.Join(root, "test"),
+		"--out", filepath.Join(t.TempDir(), "x"))
+	if code != exitFailed || !strings.Contains(errOut, "too few pictures") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
 
 func TestHelpHasExamples(t *testing.T) {
 	for _, command := range newRootCommand().Commands() {
-		code, out, _ := garbRun(t, nil, command.Name(), "--help")
+		code, out, _ := runGarb(t, nil, command.Name(), "--help")
 		if code != exitDone || !strings.Contains(out, "Examples:") || !strings.Contains(out, "garb "+command.Name()) {
 			t.Errorf("%s: %d\n%s", command.Name(), code, out)
 		}
@@ -363,7 +364,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestUnknownLevel needs a process of its own: the level is chosen at its start.
+// TestUnknownLevel needs a process of its own, because the level is chosen at the start.
 func TestUnknownLevel(t *testing.T) {
 	if os.Getenv("GARB_TEST_LEVEL") != "" {
 		os.Exit(run(context.Background(), []string{"version"}, nil, os.Stdout, os.Stderr))

@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// png1 is a picture of one pixel.
-func png1() image.Image { return image.NewNRGBA(image.Rect(0, 0, 1, 1)) }
+// makeEmptyPicture returns a picture of one pixel.
+func makeEmptyPicture() image.Image { return image.NewNRGBA(image.Rect(0, 0, 1, 1)) }
 
 func TestMap(t *testing.T) {
-	data, folder := splitPictures(t), t.TempDir()
+	data, folder := makeSplitPictures(t), t.TempDir()
 	for _, method := range []string{methodTSNE, methodPCA} {
 		var pages [2][]byte
 		for i := range pages {
 			file := filepath.Join(folder, "map.html")
-			code, out, errOut := garbRun(t, nil, "map", "--data", data, "--method", method, "--out", file, "--seed",
+			code, out, errOut := runGarb(t, nil, "map", "--data", data, "--method", method, "--out", file, "--seed",
 				"7")
 			if code != exitDone || !strings.Contains(out, "16 pictures") ||
 				!strings.Contains(errOut, "pictures: 16 of 16") {
@@ -37,10 +37,10 @@ func TestMap(t *testing.T) {
 	}
 }
 
-// TestMapOfATree: any folders will do, broken pictures are left out and named, and a limit
-// is kept to.
+// TestMapOfATree: any tree of folders can be mapped, broken pictures are skipped and listed,
+// and --limit is respected.
 func TestMapOfATree(t *testing.T) {
-	data := splitPictures(t)
+	data := makeSplitPictures(t)
 	tree := filepath.Join(data, "train")
 	write(t, filepath.Join(tree, "hat"), "broken.png", badPictures["cut.png"].data)
 	file := filepath.Join(t.TempDir(), "map.html")
@@ -48,16 +48,16 @@ func TestMapOfATree(t *testing.T) {
 	if err := os.Symlink(tree, link); err != nil {
 		t.Fatal(err)
 	}
-	code, out, errOut := garbRun(t, nil, "map", "--data", link, "--out", file)
+	code, out, errOut := runGarb(t, nil, "map", "--data", link, "--out", file)
 	if code != exitDone || !strings.Contains(out, "8 pictures") || !strings.Contains(errOut, "broken.png") ||
 		!strings.Contains(errOut, "8 pictures used, 1 skipped (1 unreadable)") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "map", "--data", link, "--out", file, "--strict"); code != exitFailed ||
-		!strings.Contains(errOut, "1 file skipped (1 unreadable), where none may be") {
+	if code, _, errOut := runGarb(t, nil, "map", "--data", link, "--out", file, "--strict"); code != exitFailed ||
+		!strings.Contains(errOut, "1 file skipped (1 unreadable), but none may be") {
 		t.Errorf("strict: %d\n%s", code, errOut)
 	}
-	code, out, errOut = garbRun(t, nil, "map", "--data", data, "--out", file, "--limit", "3")
+	code, out, errOut = runGarb(t, nil, "map", "--data", data, "--out", file, "--limit", "3")
 	if code != exitDone || !strings.Contains(out, "3 pictures") || !strings.Contains(errOut, "3 of 17") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
@@ -78,7 +78,7 @@ func TestMapRefuses(t *testing.T) {
 		{[]string{"--data", example}, exitFailed, "neither a folder"},
 		{[]string{"--data", t.TempDir()}, exitFailed, "no pictures"},
 	} {
-		code, _, errOut := garbRun(t, nil, append([]string{"map"}, c.args...)...)
+		code, _, errOut := runGarb(t, nil, append([]string{"map"}, c.args...)...)
 		if code != c.code || !strings.Contains(errOut, c.word) {
 			t.Errorf("%v: %d %s", c.args, code, errOut)
 		}

@@ -7,22 +7,21 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestDidYouMean: what was nearly right is answered with what was probably meant, at
-// every level.
+// TestDidYouMean: errors about unknown names suggest what was probably meant, at every level.
 func TestDidYouMean(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		want string // in the error; "" for no proposal
 	}{
 		{[]string{"clasify", example}, `did you mean "garb classify"?`},
-		{[]string{"clas"}, `did you mean "garb classify"?`},
+		{[]string{"classif"}, `did you mean "garb classify"?`},
 		{[]string{"data", "chek"}, `did you mean "garb data check"?`},
 		{[]string{"models", "shw"}, `did you mean "garb models show"?`},
 		{[]string{"train", "--lerning-rate", "3"}, "train has no flag --lerning-rate; did you mean --learning-rate?"},
 		{[]string{"train", "--learning_rate", "3"}, "did you mean --learning-rate?"},
 		{[]string{"data", "check", "--jsn"}, "data check has no flag --jsn; did you mean --json?"},
 		{[]string{"classify", "-top", "3"}, "classify has no flag -top; did you mean --top?"},
-		{[]string{"--versoin"}, "garb has no flag --versoin; did you mean --version?"},
+		{[]string{"--vesion"}, "garb has no flag --vesion; did you mean --version?"},
 		{[]string{"classify", "--quite", example}, "did you mean --quiet?"},
 		{[]string{"models", "pull", "xceptoin"}, "did you mean xception?"},
 		{[]string{"help", "clasify"}, `did you mean "garb classify"?`},
@@ -32,7 +31,7 @@ func TestDidYouMean(t *testing.T) {
 		{[]string{"data", "frobnicate"}, ""},
 		{[]string{"train", "--frobnicate"}, ""},
 	} {
-		code, out, errOut := garbRun(t, nil, c.args...)
+		code, out, errOut := runGarb(t, nil, c.args...)
 		if code != exitMisused || out != "" {
 			t.Errorf("%v: %d %q", c.args, code, out)
 		}
@@ -40,17 +39,17 @@ func TestDidYouMean(t *testing.T) {
 			t.Errorf("%v: %q, want %q", c.args, errOut, c.want)
 		}
 	}
-	if code, out, _ := garbRun(t, nil, "help", "data", "check"); code != exitDone || !strings.Contains(out,
+	if code, out, _ := runGarb(t, nil, "help", "data", "check"); code != exitDone || !strings.Contains(out,
 		"garb data check DATA") {
 		t.Errorf("help: %d %s", code, out)
 	}
-	if _, _, errOut := garbRun(t, nil, "data", "frobnicate"); !strings.Contains(errOut, "check, crops, preview, pull") ||
-		!strings.Contains(errOut, "garb data --help") {
+	_, _, errOut := runGarb(t, nil, "data", "frobnicate")
+	if !strings.Contains(errOut, "check, crops, preview, pull") || !strings.Contains(errOut, "garb data --help") {
 		t.Error(errOut)
 	}
 }
 
-// TestFlagValues: an error about a value names the flag and says what it should be.
+// TestFlagValues: an error about a value names the flag and says what the value must be.
 func TestFlagValues(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -64,9 +63,9 @@ func TestFlagValues(t *testing.T) {
 			`--accept "most": an acceptance threshold is a number from 0 to 1, or all`},
 		{[]string{"serve", "--accept", "NaN"}, `--accept "NaN": an acceptance threshold is a number`},
 		{[]string{"serve", "--accept", "1.5"}, `--accept "1.5": an acceptance threshold is a number`},
-		{[]string{"serve", "--timeout", "soon"}, `--timeout "soon": it must be a time such as`},
+		{[]string{"serve", "--timeout", "soon"}, `--timeout "soon": it must be a duration such as`},
 	} {
-		code, _, errOut := garbRun(t, nil, c.args...)
+		code, _, errOut := runGarb(t, nil, c.args...)
 		if code != exitMisused || !strings.Contains(errOut, c.want) {
 			t.Errorf("%v: %d %q, want %q", c.args, code, errOut, c.want)
 		}
@@ -77,16 +76,16 @@ func TestNearest(t *testing.T) {
 	names := []string{"adam", "adamw", "sgd"}
 	for word, want := range map[string]string{"adma": "adam", "Adam": "adam", "adamww": "adamw", "sdg": "sgd",
 		"sgd_": "sgd", "rmsprop": "", "": "", "x": ""} {
-		if got := nearest(word, names); got != want {
+		if got := findNearest(word, names); got != want {
 			t.Errorf("%q: %q, want %q", word, got, want)
 		}
 	}
-	if got := nearest("val", []string{"validation", "values"}); got != "" {
+	if got := findNearest("val", []string{"validation", "values"}); got != "" {
 		t.Errorf("two names begin so, but it is %q", got)
 	}
 }
 
-// TestDistance: it is a metric of single edits, whatever the letters.
+// TestDistance: countEdits is a metric, and counts single edits as one.
 func TestDistance(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
@@ -94,7 +93,7 @@ func TestDistance(t *testing.T) {
 	}{{"", "", 0}, {"a", "", 1}, {"chek", "check", 1}, {"adma", "adam", 1}, {"kitten", "sitting", 3},
 		{"größe", "grösse",
 			2}} {
-		if got := distance(c.a, c.b); got != c.want {
+		if got := countEdits(c.a, c.b); got != c.want {
 			t.Errorf("%q, %q: %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
@@ -102,24 +101,24 @@ func TestDistance(t *testing.T) {
 		letters := rapid.StringOfN(rapid.RuneFrom([]rune("abü")), 0, 8, -1)
 		a, b := letters.Draw(t, "a"), letters.Draw(t, "b")
 		x, y := len([]rune(a)), len([]rune(b))
-		d := distance(a, b)
-		if (d == 0) != (a == b) || d != distance(b, a) || d > max(x, y) || d < max(x-y, y-x) {
+		d := countEdits(a, b)
+		if (d == 0) != (a == b) || d != countEdits(b, a) || d > max(x, y) || d < max(x-y, y-x) {
 			t.Errorf("%q, %q: %d", a, b, d)
 		}
 	})
-	if long := strings.Repeat("a", 1<<20); distance(long, "a") != 1<<20 {
+	if long := strings.Repeat("a", 1<<20); countEdits(long, "a") != 1<<20 {
 		t.Error("a long word was compared")
 	}
 }
 
-// TestBackboneMeant: a backbone that does not exist is answered with the one that was
-// probably meant, or with all there are.
+// TestBackboneMeant: the error about an unknown backbone suggests the one that was probably
+// meant, or lists all.
 func TestBackboneMeant(t *testing.T) {
 	for name, want := range map[string]string{
 		"efficientnet-lit0": "did you mean efficientnet-lite0?", "Xceptoin": "did you mean xception?",
 		"vgg16": "there are efficientnet-lite0, ",
 	} {
-		code, _, errOut := garbRun(t, nil, "embed", "--backbone", name, example)
+		code, _, errOut := runGarb(t, nil, "embed", "--backbone", name, example)
 		if code != exitMisused || !strings.Contains(errOut, want) {
 			t.Errorf("%s: %d %s", name, code, errOut)
 		}

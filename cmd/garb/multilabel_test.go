@@ -12,9 +12,9 @@ import (
 	"garb/tensor"
 )
 
-// labellingModel saves a multi-label model: a picture is "red", "green" or "blue" if it has
-// more than a half of it.
-func labellingModel(t *testing.T) string {
+// makeLabellingModel saves a multi-label model: a picture is "red", "green" or "blue" if it
+// has more than one half of that colour.
+func makeLabellingModel(t *testing.T) string {
 	t.Helper()
 	spec := picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch,
 		Std: [3]float32{255, 255, 255}}
@@ -38,21 +38,21 @@ func labellingModel(t *testing.T) string {
 	return path
 }
 
-// TestMultiLabel: answers list the labels above one half, and what needs one class of many
-// refuses such a model.
+// TestMultiLabel: answers list the labels above one half, and commands that need a single
+// class refuse such a model.
 func TestMultiLabel(t *testing.T) {
-	reference, folder := labellingModel(t), t.TempDir()
-	yellow := plainPicture(t, filepath.Join(folder, "yellow.png"), color.RGBA{255, 255, 0, 255})
-	black := plainPicture(t, filepath.Join(folder, "black.png"), color.RGBA{0, 0, 0, 255})
+	reference, folder := makeLabellingModel(t), t.TempDir()
+	yellow := drawPlainPicture(t, filepath.Join(folder, "yellow.png"), color.RGBA{255, 255, 0, 255})
+	black := drawPlainPicture(t, filepath.Join(folder, "black.png"), color.RGBA{0, 0, 0, 255})
 	for _, c := range []struct {
 		args  []string
 		wants []string
 	}{
-		{nil, []string{"  labels: red, green\n", "  none is above 50 %\n", "  red     98.9 %"}},
+		{nil, []string{"  labels: red, green\n", "  no label above 50 %\n", "  red     98.9 %"}},
 		{[]string{"--json"}, []string{`"labels":["red","green"]`, `"labels":[]`}},
 		{[]string{"--csv"}, []string{"picture,class,labels,", "yellow.png,red,red; green,", "black.png,blue,,"}},
 	} {
-		code, out, errOut := garbRun(t, nil,
+		code, out, errOut := runGarb(t, nil,
 			append([]string{"classify", "--model", reference, yellow, black}, c.args...)...)
 		if code != exitDone {
 			t.Fatalf("%v: %d, %s", c.args, code, errOut)
@@ -63,14 +63,14 @@ func TestMultiLabel(t *testing.T) {
 			}
 		}
 	}
-	data := splitPictures(t)
+	data := makeSplitPictures(t)
 	for _, args := range [][]string{
 		{"classify", "--model", reference, "--sort-into", filepath.Join(folder, "sorted"), "--copy", yellow},
 		{"evaluate", "--model", reference, "--data", data},
 		{"compare", "--data", data, reference, model.Clothing},
 		{"average", reference, reference, "--out", filepath.Join(folder, "mean.safetensors")},
 	} {
-		code, _, errOut := garbRun(t, nil, args...)
+		code, _, errOut := runGarb(t, nil, args...)
 		if code == exitDone || !strings.Contains(errOut, "is a multi-label model") {
 			t.Errorf("%v: %d, %s", args, code, errOut)
 		}

@@ -10,10 +10,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// printable returns a name as a terminal may show it: as it is, or, if it holds what
-// cannot be printed, quoted as in Go. A line break in a file's name would otherwise look
-// like another file's, and an escape sequence would be obeyed.
-func printable(name string) string {
+// escape returns a name that is safe to print on a terminal: the name itself, or, if it has
+// unprintable characters, the name quoted as in Go. Otherwise a line break in a file name
+// would look like another file, and the terminal would obey escape sequences.
+func escape(name string) string {
 	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
 	if utf8.ValidString(name) && !strings.ContainsFunc(name, unprintable) {
 		return name
@@ -21,9 +21,9 @@ func printable(name string) string {
 	return strconv.Quote(name)
 }
 
-// visible returns text of several lines as a terminal may show it: what cannot be printed
-// is written as in a string of Go, but for tabs and line breaks.
-func visible(text string) string {
+// escapeLines returns text that is safe to print on a terminal. Unprintable characters are
+// written as in a Go string, except tabs and line breaks.
+func escapeLines(text string) string {
 	var b strings.Builder
 	for len(text) > 0 {
 		r, size := utf8.DecodeRuneInString(text)
@@ -39,17 +39,17 @@ func visible(text string) string {
 	return b.String()
 }
 
-// visibleWriter makes all that is written through it visible. Each call of Write has
-// whole characters, as those of fmt.Fprintf have.
-type visibleWriter struct{ to io.Writer }
+// escapingWriter escapes the text that is written to it with escapeLines. Each call of Write
+// must have whole characters, as those of fmt.Fprintf do.
+type escapingWriter struct{ to io.Writer }
 
-func (w visibleWriter) Write(p []byte) (int, error) {
-	if _, err := io.WriteString(w.to, visible(string(p))); err != nil {
+func (w escapingWriter) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(w.to, escapeLines(string(p))); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-// textOut is where a command writes text that has names of files, classes or columns: its
-// standard output, made visible.
-func textOut(c *cobra.Command) io.Writer { return visibleWriter{c.OutOrStdout()} }
+// openTextOut returns a command's standard output for text with names of files, classes or
+// columns, which it escapes.
+func openTextOut(c *cobra.Command) io.Writer { return escapingWriter{c.OutOrStdout()} }

@@ -17,14 +17,14 @@ func TestVisible(t *testing.T) {
 		"\ufffd":                     "\ufffd",
 		"hat\u200b \u202eabc\u0085":  `hat\u200b \u202eabc\u0085`,
 	} {
-		if got := visible(text); got != want {
+		if got := escapeLines(text); got != want {
 			t.Errorf("%q is %q, not %q", text, got, want)
 		}
 	}
 }
 
-// TestNamesAreNotObeyed: no name of a file, a folder, a column or a class reaches the
-// terminal as it is.
+// TestNamesAreNotObeyed: names of files, folders, columns and classes reach the terminal only
+// escaped.
 func TestNamesAreNotObeyed(t *testing.T) {
 	const evil = "\x1b[31mred\x07"
 	data := string(readFile(t, example))
@@ -67,7 +67,7 @@ func TestNamesAreNotObeyed(t *testing.T) {
 		{"--verbose", "data", "check", "none" + evil},
 		{evil},
 	} {
-		_, out, errOut := garbRun(t, nil, args...)
+		_, out, errOut := runGarb(t, nil, args...)
 		if strings.ContainsAny(out+errOut, "\x1b\x07") {
 			t.Errorf("%q: %q %q", args, out, errOut)
 		}

@@ -17,9 +17,7 @@ func TestCount(t *testing.T) {
 		{0, "picture", "0 pictures"}, {1, "picture", "1 picture"}, {2, "picture", "2 pictures"},
 		{0, "class", "0 classes"}, {1, "class", "1 class"}, {2, "class", "2 classes"},
 		{2, "epoch", "2 epochs"}, {2, "batch", "2 batches"}, {2, "entry", "2 entries"}, {2, "day", "2 days"},
-		{2, "key",
-			"2 keys"},
-		{1, "box", "1 box"}, {2, "box", "2 boxes"},
+		{2, "key", "2 keys"}, {1, "box", "1 box"}, {2, "box", "2 boxes"},
 	} {
 		if got := count(c.n, c.thing); got != c.want {
 			t.Errorf("%d %s: %q, want %q", c.n, c.thing, got, c.want)
@@ -27,8 +25,9 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// speaking is garb's root with one command, which says everything there is to say.
-func speaking(t *testing.T, args ...string) string {
+// runCaptured runs a command that prints through all functions of notes.go, and returns its
+// standard error.
+func runCaptured(t *testing.T, args ...string) string {
 	t.Helper()
 	root := &cobra.Command{Use: "garb", SilenceUsage: true, SilenceErrors: true}
 	addNoteFlags(root)
@@ -38,7 +37,7 @@ func speaking(t *testing.T, args ...string) string {
 		bar := newCounter(c, "counted", 4)
 		bar.add(4)
 		bar.finish()
-		complain(c.ErrOrStderr(), "a.jpg", errQuietAndVerbose)
+		reportError(c.ErrOrStderr(), "a.jpg", errQuietAndVerbose)
 		return nil
 	}})
 	var errOut strings.Builder
@@ -59,7 +58,7 @@ func TestQuietAndVerbose(t *testing.T) {
 		{"--verbose", "said 1\ndetail 2\ncounted: 4 of 4\n" + complaint},
 		{"-v", "said 1\ndetail 2\ncounted: 4 of 4\n" + complaint},
 	} {
-		if got := speaking(t, c.flag); got != c.want {
+		if got := runCaptured(t, c.flag); got != c.want {
 			t.Errorf("%s: %q, want %q", c.flag, got, c.want)
 		}
 	}
@@ -67,7 +66,7 @@ func TestQuietAndVerbose(t *testing.T) {
 		flag string
 		want []string
 	}{{"--verbose", []string{"program ", "kernels", "cache ", "took "}}, {"--quiet", nil}, {"--quiet=false", nil}} {
-		code, out, errOut := garbRun(t, nil, "classify", c.flag, example)
+		code, out, errOut := runGarb(t, nil, "classify", c.flag, example)
 		if code != exitDone || !strings.Contains(out, "t-shirt") || c.want == nil && errOut != "" {
 			t.Errorf("%s: %d %q %q", c.flag, code, out, errOut)
 		}
@@ -77,20 +76,20 @@ func TestQuietAndVerbose(t *testing.T) {
 			}
 		}
 	}
-	code, out, errOut := garbRun(t, nil, "classify", "--quiet", "--verbose", example)
+	code, out, errOut := runGarb(t, nil, "classify", "--quiet", "--verbose", example)
 	if code != exitMisused || out != "" || !strings.Contains(errOut, "exclude each other") {
 		t.Errorf("both: %d %q %q", code, out, errOut)
 	}
 }
 
-// TestTrainQuietAndVerbose: a quiet training says nothing beside its result, and a
-// verbose one what was decided.
+// TestTrainQuietAndVerbose: a quiet training prints only its result, and a verbose one its
+// settings too.
 func TestTrainQuietAndVerbose(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
-	data := drawn(t)
+	data := drawDataSet(t)
 	train := func(flag string) string {
-		args := append(quick(data, filepath.Join(t.TempDir(), "run")), "--epochs", "1", flag)
-		code, out, errOut := garbRun(t, nil, args...)
+		args := append(makeQuickArgs(data, filepath.Join(t.TempDir(), "run")), "--epochs", "1", flag)
+		code, out, errOut := runGarb(t, nil, args...)
 		if code != exitDone || !strings.Contains(out, "test      accuracy") {
 			t.Errorf("%s: %d %s%s", flag, code, out, errOut)
 		}
@@ -100,7 +99,7 @@ func TestTrainQuietAndVerbose(t *testing.T) {
 		t.Errorf("--quiet: %s", errOut)
 	}
 	errOut := train("--verbose")
-	for _, want := range []string{"pictures: ", "to train: head and last 3 layers", "32 × 32",
+	for _, want := range []string{"pictures: ", "trains head and last 3 layers", "32 × 32",
 		"adamw, learning rate 0.0003, schedule cosine", "1 epoch, batches of 4, seed 7"} {
 		if !strings.Contains(errOut, want) {
 			t.Errorf("--verbose: no %q in %s", want, errOut)
@@ -116,7 +115,7 @@ func TestLogLevel(t *testing.T) {
 		if err := command.ParseFlags([]string{flag}); err != nil {
 			t.Fatal(err)
 		}
-		if got := logLevel(command); got != want {
+		if got := chooseLogLevel(command); got != want {
 			t.Errorf("%s: %v, want %v", flag, got, want)
 		}
 	}

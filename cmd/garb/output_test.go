@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// fullDisk is a writer that takes nothing.
+// fullDisk is a writer that fails like a full disk.
 type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
-// A script must learn that its answers went nowhere.
+// TestOutputThatCannotBeWritten: the exit code tells a script that its output was lost.
 func TestOutputThatCannotBeWritten(t *testing.T) {
 	for _, args := range [][]string{
 		{"classify", example}, {"classify", "--json", example}, {"embed", example}, {"embed", "--json", example},
@@ -33,13 +33,14 @@ type endless struct{}
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestEndlessInputIsTooLarge(t *testing.T) {
-	code, out, _ := garbRun(t, endless{}, "classify", "--json", "-")
+	code, out, _ := runGarb(t, endless{}, "classify", "--json", "-")
 	if code != exitFailed || !strings.Contains(out, `"too_large"`) {
 		t.Errorf("%d %s", code, out)
 	}
 }
 
-// Both a whole picture and its halves: what follows is answered in order.
+// TestPictureCutAnywhere reads a whole picture and cut ones: what follows them is answered in
+// order.
 func TestPictureCutAnywhere(t *testing.T) {
 	data := readFile(t, example)
 	folder := t.TempDir()
@@ -48,13 +49,13 @@ func TestPictureCutAnywhere(t *testing.T) {
 	for i := range cuts {
 		args = append(args, write(t, folder, string(rune('a'+i))+".jpg", data[:i*len(data)/cuts]))
 	}
-	code, out, _ := garbRun(t, nil, append(args, example)...)
+	code, out, _ := runGarb(t, nil, append(args, example)...)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if code != exitFailed || len(lines) != cuts+1 {
 		t.Fatalf("%d\n%s", code, out)
 	}
 	for i, line := range lines[:cuts] {
-		if o := object(t, line, "picture", "error"); o["picture"] != args[2+i] {
+		if o := decodeObject(t, line, "picture", "error"); o["picture"] != args[2+i] {
 			t.Errorf("line %d is about %v, not %s", i, o["picture"], args[2+i])
 		}
 	}
@@ -66,7 +67,7 @@ func TestEvaluateWithNothingReadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad := write(t, filepath.Join(root, "hat"), "bad.jpg", []byte("text"))
-	code, out, errOut := garbRun(t, nil, "evaluate", "--data", root)
+	code, out, errOut := runGarb(t, nil, "evaluate", "--data", root)
 	if code != exitFailed || !strings.Contains(errOut, bad) || !strings.Contains(errOut, "nothing was measured") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}

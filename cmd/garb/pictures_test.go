@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestPatterns: patterns are expanded where the shell did not, names that exist are not.
+// TestPatterns: patterns are expanded if the shell did not, but names of existing files are
+// not.
 func TestPatterns(t *testing.T) {
 	root := t.TempDir()
 	t.Chdir(root)
@@ -37,7 +38,7 @@ func TestPatterns(t *testing.T) {
 		{"-", []string{"-"}, ""},
 		{"pics/*.gif", nil, "no file matches"},
 		{"nix/*", nil, "no file matches"},
-		{"pics/[a", nil, "neither a file nor a pattern"},
+		{"pics/[a", nil, "neither a file nor a valid pattern"},
 	} {
 		var got []string
 		for _, s := range expand([]string{c.arg}) {
@@ -63,22 +64,22 @@ func TestPatternsInCommands(t *testing.T) {
 	}
 	pattern, none := filepath.Join(root, "*.jpg"), filepath.Join(root, "*.gif")
 	for _, command := range []string{"classify", "embed"} {
-		code, out, errOut := garbRun(t, nil, command, "--json", pattern)
+		code, out, errOut := runGarb(t, nil, command, "--json", pattern)
 		if code != exitDone || strings.Count(out, "\n") != 2 ||
 			strings.Index(out, "a.jpg") > strings.Index(out, "b.jpg") {
 			t.Errorf("%s: %d %s%s", command, code, out, errOut)
 		}
-		code, out, _ = garbRun(t, nil, command, "--json", none)
+		code, out, _ = runGarb(t, nil, command, "--json", none)
 		if code != exitFailed || !strings.Contains(out, "not_found") || !strings.Contains(out,
 			"no file matches this pattern") {
 			t.Errorf("%s: %d %s", command, code, out)
 		}
 	}
-	code, _, errOut := garbRun(t, nil, "explain", pattern, "--out", filepath.Join(root, "look"))
+	code, _, errOut := runGarb(t, nil, "explain", pattern, "--out", filepath.Join(root, "look"))
 	if code != exitFailed || !strings.Contains(errOut, "matches 2 files; explain takes one picture") {
 		t.Errorf("explain: %d %s", code, errOut)
 	}
-	code, _, errOut = garbRun(t, nil, "explain", none, "--out", filepath.Join(root, "look"))
+	code, _, errOut = runGarb(t, nil, "explain", none, "--out", filepath.Join(root, "look"))
 	if code != exitFailed || !strings.Contains(errOut, "no file matches") {
 		t.Errorf("explain: %d %s", code, errOut)
 	}

@@ -14,9 +14,9 @@ import (
 	_ "image/jpeg"
 )
 
-// splitPictures is a folder for training with two classes of four pictures, each
-// of one colour: red levels of 20 and more for hats, green ones for shoes.
-func splitPictures(t testing.TB) string {
+// makeSplitPictures makes a data set for training with two classes of four pictures, each of
+// one colour: red levels of 20 and more for hats, green ones for shoes.
+func makeSplitPictures(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
 	for _, split := range []string{"train", "validation"} {
@@ -43,8 +43,8 @@ func splitPictures(t testing.TB) string {
 	return root
 }
 
-// previewRun is the command by itself, with the exit codes of run.
-func previewRun(t testing.TB, args ...string) (code int, out, errOut string) {
+// runPreview runs the command by itself, with the exit codes of run.
+func runPreview(t testing.TB, args ...string) (code int, out, errOut string) {
 	t.Helper()
 	var o, e bytes.Buffer
 	command := newPreviewCommand()
@@ -67,7 +67,7 @@ func previewRun(t testing.TB, args ...string) (code int, out, errOut string) {
 	return code, o.String(), e.String()
 }
 
-func sheetOf(t testing.TB, path string) image.Image {
+func readSheet(t testing.TB, path string) image.Image {
 	t.Helper()
 	m, _, err := image.Decode(bytes.NewReader(readFile(t, path)))
 	if err != nil {
@@ -77,14 +77,14 @@ func sheetOf(t testing.TB, path string) image.Image {
 }
 
 func TestPreview(t *testing.T) {
-	data, out := splitPictures(t), filepath.Join(t.TempDir(), "sheet.png")
+	data, out := makeSplitPictures(t), filepath.Join(t.TempDir(), "sheet.png")
 	args := []string{data, "--size", "32", "--rows", "4", "--columns", "3", "--brightness", "0.5", "--out", out}
-	code, text, errOut := previewRun(t, args...)
+	code, text, errOut := runPreview(t, args...)
 	if code != exitDone || errOut != "4 pictures used, 0 skipped\n" || strings.Count(text, "\n") != 5 ||
 		!strings.Contains(text, "row 4, column 1: shoes") {
 		t.Fatalf("%d\n%s%s", code, text, errOut)
 	}
-	m := sheetOf(t, out)
+	m := readSheet(t, out)
 	if want := image.Rect(0, 0, 3*36+4, 4*36+4); m.Bounds() != want {
 		t.Fatalf("%v, want %v", m.Bounds(), want)
 	}
@@ -108,10 +108,10 @@ func TestPreview(t *testing.T) {
 	}
 
 	before := readFile(t, out)
-	if code, _, errOut := previewRun(t, args...); code != exitDone || !bytes.Equal(readFile(t, out), before) {
+	if code, _, errOut := runPreview(t, args...); code != exitDone || !bytes.Equal(readFile(t, out), before) {
 		t.Errorf("the same seed draws another sheet: %d %s", code, errOut)
 	}
-	if code, _, errOut := previewRun(t, append(args, "--seed", "2")...); code != exitDone ||
+	if code, _, errOut := runPreview(t, append(args, "--seed", "2")...); code != exitDone ||
 		bytes.Equal(readFile(t, out),
 			before) {
 		t.Errorf("another seed draws the same sheet: %d %s", code, errOut)
@@ -120,25 +120,25 @@ func TestPreview(t *testing.T) {
 
 // TestPreviewWithoutChanges shows all pictures once, in order.
 func TestPreviewWithoutChanges(t *testing.T) {
-	data, out := splitPictures(t), filepath.Join(t.TempDir(), "sheet.JPG")
-	code, text, errOut := previewRun(t, data, "--size", "32", "--columns", "3", "--out", out)
+	data, out := makeSplitPictures(t), filepath.Join(t.TempDir(), "sheet.JPG")
+	code, text, errOut := runPreview(t, data, "--size", "32", "--columns", "3", "--out", out)
 	if code != exitDone || errOut != "8 pictures used, 0 skipped\n" || strings.Count(text, "train") != 8 ||
 		!strings.Contains(text, "row 3, column 2: shoes") {
 		t.Fatalf("%d\n%s%s", code, text, errOut)
 	}
-	if m, want := sheetOf(t, out), image.Rect(0, 0, 3*36+4, 3*36+4); m.Bounds() != want {
+	if m, want := readSheet(t, out), image.Rect(0, 0, 3*36+4, 3*36+4); m.Bounds() != want {
 		t.Errorf("%v, want %v", m.Bounds(), want)
 	}
 }
 
 func TestPreviewLeavesOutWhatCannotBeRead(t *testing.T) {
-	data, out := splitPictures(t), filepath.Join(t.TempDir(), "sheet.png")
+	data, out := makeSplitPictures(t), filepath.Join(t.TempDir(), "sheet.png")
 	hats := filepath.Join(data, "train", "hat")
 	for _, name := range []string{"a.png", "b.png"} {
 		write(t, hats, name, []byte("no picture"))
 	}
 	preview := func() (int, string, string) {
-		return previewRun(t, data, "--size", "32", "--rows", "4", "--columns", "2", "--horizontal-flip", "--out", out)
+		return runPreview(t, data, "--size", "32", "--rows", "4", "--columns", "2", "--horizontal-flip", "--out", out)
 	}
 	code, text, errOut := preview()
 	if code != exitDone || strings.Count(errOut, "skipped: ") != 2 || !strings.Contains(errOut, filepath.Join(hats,
@@ -150,13 +150,13 @@ func TestPreviewLeavesOutWhatCannotBeRead(t *testing.T) {
 			write(t, filepath.Join(data, "train", class), name, []byte("no picture"))
 		}
 	}
-	if code, text, errOut := preview(); code != exitFailed || !strings.Contains(errOut, "none of the pictures") {
+	if code, text, errOut := preview(); code != exitFailed || !strings.Contains(errOut, "no picture could be read") {
 		t.Errorf("%d\n%s%s", code, text, errOut)
 	}
 }
 
 func TestPreviewWrongUse(t *testing.T) {
-	data, out := splitPictures(t), filepath.Join(t.TempDir(), "sheet.png")
+	data, out := makeSplitPictures(t), filepath.Join(t.TempDir(), "sheet.png")
 	for _, test := range []struct {
 		args string
 		word string
@@ -169,29 +169,29 @@ func TestPreviewWrongUse(t *testing.T) {
 		{"DIR --crop-aspect 1.3", "smallest crop"}, {"DIR --size 1", "at least"}, {"DIR --backbone nix", "nix"},
 	} {
 		args := append([]string{"--out", out}, strings.Fields(strings.ReplaceAll(test.args, "DIR", data))...)
-		if code, _, errOut := previewRun(t, args...); code != exitMisused || !strings.Contains(errOut, test.word) {
+		if code, _, errOut := runPreview(t, args...); code != exitMisused || !strings.Contains(errOut, test.word) {
 			t.Errorf("%s: %d %s", test.args, code, errOut)
 		}
 	}
 	if _, err := os.Stat(out); err == nil {
 		t.Error("a sheet was written")
 	}
-	if code, _, errOut := previewRun(t, filepath.Join(data, "nix"), "--out", out); code != exitFailed {
+	if code, _, errOut := runPreview(t, filepath.Join(data, "nix"), "--out", out); code != exitFailed {
 		t.Errorf("missing folder: %d %s", code, errOut)
 	}
-	if code, _, errOut := previewRun(t, data, "--out", filepath.Join(data, "nix", "sheet.png")); code != exitFailed {
+	if code, _, errOut := runPreview(t, data, "--out", filepath.Join(data, "nix", "sheet.png")); code != exitFailed {
 		t.Errorf("missing folder for the sheet: %d %s", code, errOut)
 	}
 }
 
-// TestPreviewKeepsGroups: the sheet shows the training pictures of the division that
-// train makes with the same flags, in which groups are kept together.
+// TestPreviewKeepsGroups: the sheet shows the training pictures that train would use with the
+// same flags, with groups kept together.
 func TestPreviewKeepsGroups(t *testing.T) {
-	data := filepath.Join(splitPictures(t), "train") // hats and shoes a to d
+	data := filepath.Join(makeSplitPictures(t), "train") // hats and shoes a to d
 	shown := func(flags ...string) map[string]string {
 		args := append([]string{data, "--rows", "2", "--columns", "4", "--test-share", "0", "--out",
 			filepath.Join(t.TempDir(), "p.png")}, flags...)
-		code, out, errOut := previewRun(t, args...)
+		code, out, errOut := runPreview(t, args...)
 		if code != exitDone {
 			t.Fatalf("%v: %d %s%s", flags, code, out, errOut)
 		}
@@ -212,7 +212,7 @@ func TestPreviewKeepsGroups(t *testing.T) {
 			t.Errorf("fold %d shows %v", fold+1, got)
 		}
 	}
-	if code, _, errOut := previewRun(t, data, "--folds", "4"); code != exitMisused || !strings.Contains(errOut,
+	if code, _, errOut := runPreview(t, data, "--folds", "4"); code != exitMisused || !strings.Contains(errOut,
 		"from 1 to 4") {
 		t.Errorf("no fold: %d %s", code, errOut)
 	}

@@ -17,9 +17,9 @@ import (
 	"testing"
 )
 
-// tree is what is in a folder: of each file its content, of each link its text, of each
-// folder "/".
-func tree(t *testing.T, root string) map[string]string {
+// listTree returns the entries of a folder: the content of each file, the text of each link,
+// and "/" for each folder.
+func listTree(t *testing.T, root string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
@@ -45,92 +45,109 @@ func tree(t *testing.T, root string) map[string]string {
 	return all
 }
 
-func sameTree(t *testing.T, what, root string, want map[string]string) {
+func checkTree(t *testing.T, what, root string, want map[string]string) {
 	t.Helper()
-	if got := tree(t, root); !maps.Equal(got, want) {
+	if got := listTree(t, root); !maps.Equal(got, want) {
 		t.Errorf("%s: %q, want %q", what, slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 	}
 }
 
-// shirts makes a folder with pictures that the classifier takes for t-shirts, each with a
-// content of its own, and one that cannot be read.
-func shirts(t *testing.T, root string) string {
+// copyShirts makes a folder with pictures that are classified as t-shirts, each with a
+// different content, and one that cannot be read.
+func copyShirts(t *testing.T, root string) string {
 	t.Helper()
 	shirt := readFile(t, example)
 	files := map[string][]byte{"in/bad.jpg": []byte("text")}
 	for i, name := range []string{"a.jpg", "deep/a.jpg", "deep/A.JPG", "deep/b.jpg"} {
 		files["in/"+name] = append(bytes.Clone(shirt), byte(i)) // after the picture's end
 	}
-	return filepath.Join(classFolders(t, root, files), "in")
+	return filepath.Join(writeClassFolders(t, root, files), "in")
 }
 
-func needLinks(t *testing.T) {
+func requireLinks(t *testing.T) {
 	t.Helper()
 	if err := os.Symlink("x", filepath.Join(t.TempDir(), "link")); err != nil {
 		t.Skip(err)
 	}
 }
 
-// Each way to sort puts each picture into its class's folder under a name of its own, and
-// can be undone to what was there before.
+// readSorted reads the answers of classify --json, except that of the bad picture.
+func readSorted(t *testing.T, out string) []pictureAnswer {
+	t.Helper()
+	var all []pictureAnswer
+	for line := range strings.Lines(out) {
+		var a pictureAnswer
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(a.Picture, "bad.jpg") {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// checkSorted checks the file of a picture that was sorted.
+func checkSorted(t *testing.T, a pictureAnswer, content, action string) {
+	t.Helper()
+	if string(readFile(t, a.Sorted)) != content {
+		t.Errorf("%s has another content than %s", a.Sorted, a.Picture)
+	}
+	info, err := os.Lstat(a.Sorted)
+	if isLink := err == nil && info.Mode()&fs.ModeSymlink != 0; isLink != (action == "--link") {
+		t.Errorf("%s: %v, %v", a.Sorted, info.Mode(), err)
+	}
+	if exists(a.Picture) == (action == "--move") {
+		t.Errorf("%s is there: %v", a.Picture, exists(a.Picture))
+	}
+}
+
+// TestSortAndUndo: every way to sort gives each picture a unique name in its class's folder,
+// and undo restores the original state.
 func TestSortAndUndo(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	for _, action := range []string{"", "--copy", "--link", "--move"} {
 		t.Run(action, func(t *testing.T) {
 			root := t.TempDir()
-			in, into := shirts(t, root), filepath.Join(root, "out")
-			before := tree(t, root)
+			in, into := copyShirts(t, root), filepath.Join(root, "out")
+			before := listTree(t, root)
 			args := []string{"classify", "--json", "--sort-into", into, in}
 			if action != "" {
 				args = append(args, action)
 			}
-			code, out, errOut := garbRun(t, nil, args...)
+			code, out, errOut := runGarb(t, nil, args...)
 			if code != exitFailed || strings.Count(out, "\n") != 5 || !strings.Contains(errOut, "--undo-sort "+into) {
 				t.Fatalf("%d\n%s%s", code, out, errOut)
 			}
 			names := map[string]bool{}
-			for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
-				var a pictureAnswer
-				if err := json.Unmarshal([]byte(line), &a); err != nil {
-					t.Fatal(err)
-				}
-				if strings.HasSuffix(a.Picture, "bad.jpg") {
-					continue
-				}
+			for _, a := range readSorted(t, out) {
 				relative, _ := filepath.Rel(root, a.Picture)
-				if string(readFile(t, a.Sorted)) != before[relative] ||
-					filepath.Dir(a.Sorted) != filepath.Join(into, "t-shirt") {
+				if filepath.Dir(a.Sorted) != filepath.Join(into, "t-shirt") {
 					t.Errorf("%s was sorted to %s", a.Picture, a.Sorted)
 				}
-				info, err := os.Lstat(a.Sorted)
-				if isLink := err == nil && info.Mode()&fs.ModeSymlink != 0; isLink != (action == "--link") {
-					t.Errorf("%s: %v, %v", a.Sorted, info.Mode(), err)
-				}
-				if exists(a.Picture) == (action == "--move") {
-					t.Errorf("%s is there: %v", a.Picture, exists(a.Picture))
-				}
+				checkSorted(t, a, before[relative], action)
 				names[strings.ToLower(filepath.Base(a.Sorted))] = true
 			}
-			if want := map[string]bool{"a.jpg": true, "a-2.jpg": true, "a-3.jpg": true, "b.jpg": true}; !maps.Equal(names,
-				want) {
+			want := map[string]bool{"a.jpg": true, "a-2.jpg": true, "a-3.jpg": true, "b.jpg": true}
+			if !maps.Equal(names, want) {
 				t.Errorf("%v", names)
 			}
-			code, out, errOut = garbRun(t, nil, "classify", "--undo-sort", into)
+			code, out, errOut = runGarb(t, nil, "classify", "--undo-sort", into)
 			if code != exitDone || !strings.HasPrefix(out, "4 ") {
 				t.Errorf("%d %s%s", code, out, errOut)
 			}
-			sameTree(t, "undone", root, before)
+			checkTree(t, "undone", root, before)
 		})
 	}
 }
 
-// A link leads to its picture after the folder that has both was moved; one to a picture
-// elsewhere has its whole path. A folder that is reached by a link is no trap.
+// TestSortedLinks: a relative link still leads to its picture after their common folder was
+// moved; a link to a picture elsewhere is absolute. Links to folders do no harm.
 func TestSortedLinks(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	root := t.TempDir()
 	near, far := filepath.Join(root, "near"), t.TempDir()
-	in := shirts(t, near)
+	in := copyShirts(t, near)
 	other := write(t, far, "far.jpg", readFile(t, example))
 	if err := os.MkdirAll(filepath.Join(root, "elsewhere", "deep", "out"), 0o755); err != nil {
 		t.Fatal(err)
@@ -152,7 +169,8 @@ func TestSortedLinks(t *testing.T) {
 			filepath.Join(in, "a.jpg"), false},
 		{filepath.Join(near, "classes"), filepath.Join(in, "deep", "b.jpg"), false},
 	} {
-		if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", c.into, "--link", c.picture); code != exitDone {
+		code, _, errOut := runGarb(t, nil, "classify", "--sort-into", c.into, "--link", c.picture)
+		if code != exitDone {
 			t.Fatalf("%d %s", code, errOut)
 		}
 		link := filepath.Join(c.into, "t-shirt", filepath.Base(c.picture))
@@ -169,12 +187,12 @@ func TestSortedLinks(t *testing.T) {
 	readFile(t, filepath.Join(moved, "out", "t-shirt", "a.jpg"))
 }
 
-// What has a picture's name already stays, whatever it is.
+// TestSortReplacesNothing: whatever has the name of a picture is not overwritten.
 func TestSortReplacesNothing(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	for _, action := range []string{"--copy", "--link", "--move"} {
 		root := t.TempDir()
-		in, into := shirts(t, root), filepath.Join(root, "out")
+		in, into := copyShirts(t, root), filepath.Join(root, "out")
 		class := filepath.Join(into, "t-shirt")
 		if err := os.MkdirAll(filepath.Join(class, "b.jpg"), 0o755); err != nil { // a folder
 			t.Fatal(err)
@@ -183,14 +201,15 @@ func TestSortReplacesNothing(t *testing.T) {
 		if err := os.Symlink("nowhere", filepath.Join(class, "a-2.jpg")); err != nil {
 			t.Fatal(err)
 		}
-		before := tree(t, root)
-		if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", into, action, in); code != exitFailed ||
+		before := listTree(t, root)
+		if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", into, action, in); code != exitFailed ||
 			strings.Contains(errOut, "not sorted") {
 			t.Fatalf("%d %s", code, errOut)
 		}
-		after := tree(t, into)
+		after := listTree(t, into)
 		for name, content := range before {
-			if relative, ok := strings.CutPrefix(name, "out"+string(filepath.Separator)); ok && after[relative] != content {
+			relative, ok := strings.CutPrefix(name, "out"+string(filepath.Separator))
+			if ok && after[relative] != content {
 				t.Errorf("%s: %s became %q", action, name, after[relative])
 			}
 		}
@@ -199,76 +218,76 @@ func TestSortReplacesNothing(t *testing.T) {
 				t.Errorf("%s: there is no %s in %q", action, name, slices.Sorted(maps.Keys(after)))
 			}
 		}
-		if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone {
+		if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", into); code != exitDone {
 			t.Errorf("%s: %d %s", action, code, errOut)
 		}
-		sameTree(t, action+" undone", root, before)
+		checkTree(t, action+" undone", root, before)
 	}
 }
 
-// A picture that is named twice can be moved once.
+// TestMoveTwice: a picture that is named twice is moved once.
 func TestMoveTwice(t *testing.T) {
 	root := t.TempDir()
-	in, into := shirts(t, root), filepath.Join(root, "out")
-	before := tree(t, root)
+	in, into := copyShirts(t, root), filepath.Join(root, "out")
+	before := listTree(t, root)
 	a := filepath.Join(in, "a.jpg")
-	code, _, errOut := garbRun(t, nil, "classify", "--sort-into", into, "--move", a, a, filepath.Join(in, "deep",
-		"b.jpg"))
+	code, _, errOut := runGarb(t, nil, "classify", "--sort-into", into, "--move", a, a,
+		filepath.Join(in, "deep", "b.jpg"))
 	if code != exitFailed || strings.Count(errOut, "garb: "+a) != 1 || !strings.Contains(errOut, "moved 2 pictures") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, out, errOut := garbRun(t, nil, "classify", "--undo-sort", filepath.Join(into,
-		sortLogName)); code != exitDone || out != "2 pictures moved back\n" {
+	code, out, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into, sortLogName))
+	if code != exitDone || out != "2 pictures moved back\n" {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	sameTree(t, "undone", root, before)
+	checkTree(t, "undone", root, before)
 }
 
-// Sorted pictures are no input, also where the folder is the one that is sorted.
+// TestSortInPlace: sorted pictures are ignored, even if the folder is sorted into itself.
 func TestSortInPlace(t *testing.T) {
 	for _, action := range []string{"--copy", "--move"} {
 		root := t.TempDir()
-		in := shirts(t, root)
-		before := tree(t, root)
-		garbRun(t, nil, "classify", "--sort-into", in, action, in)
-		once := tree(t, in)
-		code, _, errOut := garbRun(t, nil, "classify", "--sort-into", in, "--move", in)
-		if !strings.Contains(errOut, "4 pictures in folders of classes in "+in+" ignored") {
+		in := copyShirts(t, root)
+		before := listTree(t, root)
+		runGarb(t, nil, "classify", "--sort-into", in, action, in)
+		once := listTree(t, in)
+		code, _, errOut := runGarb(t, nil, "classify", "--sort-into", in, "--move", in)
+		if !strings.Contains(errOut, "ignored 4 pictures already sorted into the class folders of "+in) {
 			t.Errorf("%s: %d %s", action, code, errOut)
 		}
 		if action == "--move" { // only the bad one was left
 			delete(once, sortLogName)
-			after := tree(t, in)
+			after := listTree(t, in)
 			delete(after, sortLogName)
 			if !maps.Equal(once, after) {
 				t.Errorf("sorted twice: %q", slices.Sorted(maps.Keys(after)))
 			}
 		}
-		if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", in); code != exitDone {
+		if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", in); code != exitDone {
 			t.Errorf("%s: %d %s", action, code, errOut)
 		}
-		sameTree(t, action, root, before)
+		checkTree(t, action, root, before)
 	}
 	root := t.TempDir()
-	only := filepath.Join(classFolders(t, root, map[string][]byte{"t-shirt/a.jpg": readFile(t, example)}), "t-shirt",
-		"a.jpg")
-	if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", root, only); code != exitFailed ||
+	folder := writeClassFolders(t, root, map[string][]byte{"t-shirt/a.jpg": readFile(t, example)})
+	only := filepath.Join(folder, "t-shirt", "a.jpg")
+	if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", root, only); code != exitFailed ||
 		!strings.Contains(errOut, "already") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
 
-// An undo takes nothing away that somebody has made since, names it, and goes on when it
-// is gone.
+// TestUndoLeavesWhatChanged: undo removes nothing that somebody has changed since. It lists
+// such files, and continues once they are gone.
 func TestUndoLeavesWhatChanged(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	root := t.TempDir()
-	in, into := shirts(t, root), filepath.Join(root, "out")
-	before := tree(t, root)
+	in, into := copyShirts(t, root), filepath.Join(root, "out")
+	before := listTree(t, root)
 	copied, linked, moved := filepath.Join(in, "a.jpg"), filepath.Join(in, "deep", "a.jpg"), filepath.Join(in, "deep",
 		"b.jpg")
 	for action, path := range map[string]string{"--copy": copied, "--link": linked, "--move": moved} {
-		if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", filepath.Join(into, action), action,
+		if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", filepath.Join(into, action), action,
 			path); code != exitDone {
 			t.Fatalf("%d %s", code, errOut)
 		}
@@ -288,61 +307,62 @@ func TestUndoLeavesWhatChanged(t *testing.T) {
 	}
 	write(t, filepath.Dir(replaced), "a.jpg", []byte("mine"))
 	write(t, filepath.Dir(moved), "b.jpg", []byte("mine"))
-	changed := tree(t, root)
+	changed := listTree(t, root)
 	for _, action := range []string{"--copy", "--link", "--move"} {
-		code, out, errOut := garbRun(t, nil, "classify", "--undo-sort", filepath.Join(into, action))
+		code, out, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into, action))
 		if code != exitFailed || out != "nothing was left to undo\n" ||
 			!strings.Contains(errOut, "1 picture could not be undone") {
 			t.Errorf("%s: %d %s%s", action, code, out, errOut)
 		}
 	}
-	sameTree(t, "what was in the way", root, changed)
+	checkTree(t, "what was in the way", root, changed)
 	write(t, filepath.Dir(edited), "a.jpg", original)
 	if err := errors.Join(os.Remove(replaced), os.Symlink(text, replaced), os.Remove(moved)); err != nil {
 		t.Fatal(err)
 	}
 	for _, action := range []string{"--copy", "--link", "--move"} {
-		if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", filepath.Join(into, action)); code != exitDone {
+		code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into, action))
+		if code != exitDone {
 			t.Errorf("%s: %d %s", action, code, errOut)
 		}
 	}
 	if err := os.Remove(into); err != nil { // it was made for a folder in it
 		t.Fatal(err)
 	}
-	sameTree(t, "undone", root, before)
-	if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", in); code != exitFailed ||
+	checkTree(t, "undone", root, before)
+	if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", in); code != exitFailed ||
 		!strings.Contains(errOut, "nothing was sorted into it") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
 
-// What garb keeps for itself, such as the pictures of an archive, is neither moved nor
-// linked.
+// TestSortLeavesTheCacheAlone: files in garb's cache folder, such as those of an archive, are
+// neither moved nor linked.
 func TestSortLeavesTheCacheAlone(t *testing.T) {
 	home, root := t.TempDir(), t.TempDir()
 	t.Setenv("GARB_HOME", home)
-	picture := filepath.Join(classFolders(t, home, map[string][]byte{"datasets/x/a.jpg": readFile(t, example)}),
+	picture := filepath.Join(writeClassFolders(t, home, map[string][]byte{"datasets/x/a.jpg": readFile(t, example)}),
 		"datasets", "x", "a.jpg")
 	into := filepath.Join(root, "out")
 	for _, action := range []string{"--move", "--link"} {
-		code, out, errOut := garbRun(t, nil, "classify", "--sort-into", into, action, example, picture)
+		code, out, errOut := runGarb(t, nil, "classify", "--sort-into", into, action, example, picture)
 		if code != exitFailed || out != "" || !strings.Contains(errOut, "can only be copied") || !exists(picture) ||
 			!exists(example) ||
 			exists(into) {
 			t.Fatalf("%s: %d %s%s", action, code, out, errOut)
 		}
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", into, picture); code != exitDone ||
+	if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", into, picture); code != exitDone ||
 		!exists(picture) {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone || exists(into) {
+	if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", into); code != exitDone || exists(into) {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
 
-// testSorter is a sorter with classes of these names.
-func testSorter(t *testing.T, into string, action sortAction, classes ...string) *sorter {
+// openTestSorter opens a sorter for classes.
+func openTestSorter(t *testing.T, into string, action sortAction, classes ...string) *sorter {
 	t.Helper()
 	s, err := openSorter(into, action, classes, "")
 	if err != nil {
@@ -352,7 +372,7 @@ func testSorter(t *testing.T, into string, action sortAction, classes ...string)
 	return s
 }
 
-// undoQuietly undoes what the log in a folder has; it returns what could not be undone.
+// undoQuietly undoes what the log in a folder lists, and returns the errors of pictures.
 func undoQuietly(t *testing.T, into string) []error {
 	t.Helper()
 	path := filepath.Join(into, sortLogName)
@@ -377,16 +397,16 @@ func undoQuietly(t *testing.T, into string) []error {
 	return problems
 }
 
-// Classes of any name stay inside the folder and apart, and names of files are kept and
-// restored to the byte.
+// TestSortStrangeNames: folders of classes with any name stay inside the folder and distinct,
+// and file names are kept and restored byte for byte.
 func TestSortStrangeNames(t *testing.T) {
 	classes := []string{"../x", "..", ".", "/etc", "a/b", "CON", "Hat", "hat", "x.", "new\nline", "\xff", "50 %"}
 	for _, action := range []sortAction{sortCopy, sortMove, sortLink} {
-		folder := strangePictures(t)
-		before := tree(t, folder)
+		folder := writeStrangePictures(t)
+		before := listTree(t, folder)
 		root := t.TempDir()
 		into := filepath.Join(root, "out")
-		s := testSorter(t, into, action, classes...)
+		s := openTestSorter(t, into, action, classes...)
 		folders := map[string]bool{}
 		for i, name := range strangeNames {
 			class := classes[i%len(classes)]
@@ -406,17 +426,18 @@ func TestSortStrangeNames(t *testing.T) {
 		if entries, err := os.ReadDir(root); err != nil || len(entries) != 1 {
 			t.Errorf("beside the folder: %v, %v", entries, err)
 		}
-		if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone || exists(into) {
+		if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", into); code != exitDone || exists(into) {
 			t.Errorf("%d %s", code, errOut)
 		}
-		sameTree(t, string(action), folder, before)
+		checkTree(t, string(action), folder, before)
 	}
 }
 
-// Long names keep their ending when they get a number, and letters are not cut in two.
+// TestFreeName: long names keep their extension when they get a number, and no character is
+// cut in half.
 func TestFreeName(t *testing.T) {
 	into := t.TempDir()
-	s := testSorter(t, into, sortCopy, "c")
+	s := openTestSorter(t, into, sortCopy, "c")
 	if err := os.Mkdir(filepath.Join(into, "c"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -425,17 +446,18 @@ func TestFreeName(t *testing.T) {
 		{strings.Repeat("é", 125) + ".jpg", strings.Repeat("é", 124) + "-2.jpg"},
 		{strings.Repeat("x", 251) + ".jpg", strings.Repeat("x", 249) + "-2.jpg"},
 	} {
-		if got := s.freeName("c", c.name); got != c.name {
+		if got := s.findFreeName("c", c.name); got != c.name {
 			t.Errorf("%q: %q", c.name, got)
 		}
 		write(t, filepath.Join(into, "c"), c.name, nil)
-		if got := s.freeName("c", c.name); got != c.second || len(got) > maxNameBytes {
+		if got := s.findFreeName("c", c.name); got != c.second || len(got) > maxNameBytes {
 			t.Errorf("%q: %q, want %q", c.name, got, c.second)
 		}
 	}
 }
 
-// Many who want one name: one gets it, and every other has its file where it was.
+// TestNoRaceReplacesAFile: if several files are moved to one name at the same time, one gets
+// it and the others stay where they were.
 func TestNoRaceReplacesAFile(t *testing.T) {
 	for name, do := range map[string]func(from, to string) error{
 		"copy": func(from, to string) error { _, err := copyFile(from, to, false); return err },
@@ -444,7 +466,7 @@ func TestNoRaceReplacesAFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "link" {
-				needLinks(t)
+				requireLinks(t)
 			}
 			folder := t.TempDir()
 			const many = 16
@@ -481,11 +503,11 @@ func TestNoRaceReplacesAFile(t *testing.T) {
 	}
 }
 
-// A sorter whose names are taken under its hands goes on to the next.
+// TestSortGoesOnToTheNextName: a sorter tries the next name if another process takes one.
 func TestSortGoesOnToTheNextName(t *testing.T) {
 	root := t.TempDir()
 	into := filepath.Join(root, "out")
-	s := testSorter(t, into, sortCopy, "c")
+	s := openTestSorter(t, into, sortCopy, "c")
 	picture := write(t, root, "a.jpg", []byte("new"))
 	if err := s.makeFolder("c"); err != nil {
 		t.Fatal(err)
@@ -507,96 +529,109 @@ func TestSortGoesOnToTheNextName(t *testing.T) {
 	}
 }
 
-// Stopped anywhere, the log has what may have been done, and undoing restores it: here
-// garb ended after it wrote the beginning, or did part of the work.
+// writeTree writes files to the folders in and out/c, in the form of listTree; "= NAME" is a
+// second name of a file.
+func writeTree(t *testing.T, root string, files map[string]string) {
+	t.Helper()
+	for _, folder := range []string{"in", "out/c"} {
+		if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		path, content := filepath.Join(root, file), files[file]
+		var err error
+		if text, ok := strings.CutPrefix(content, "-> "); ok {
+			err = os.Symlink(text, path)
+		} else if other, ok := strings.CutPrefix(content, "= "); ok {
+			err = os.Link(filepath.Join(root, other), path)
+		} else {
+			err = os.WriteFile(path, []byte(content), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// crash is the state of a log and of a picture after garb was stopped.
+type crash struct {
+	record        sortRecord
+	before, after crashFiles // before and after undoing
+	problems      int
+}
+
+// crashFiles are the contents of a picture at its old and at its new path, "" if it is not there.
+type crashFiles struct{ old, new string }
+
+// tree returns the files in the form of listTree.
+func (f crashFiles) tree() map[string]string {
+	files := map[string]string{crashOld: f.old, crashNew: f.new}
+	maps.DeleteFunc(files, func(_, content string) bool { return content == "" })
+	return files
+}
+
+// The paths of the picture, and the text of a link from the new one to the old one.
+const (
+	crashOld  = "in/a.jpg"
+	crashNew  = "out/c/a.jpg"
+	crashLink = "../../in/a.jpg"
+)
+
+var (
+	crashedCopy     = sortRecord{Action: sortCopy}
+	crashedLink     = sortRecord{Action: sortLink, Link: crashLink}
+	crashedMove     = sortRecord{Action: sortMove}
+	crashedLinkMove = sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"}
+)
+
+var crashes = map[string]crash{
+	"copy, not begun":      {crashedCopy, crashFiles{"picture", ""}, crashFiles{"picture", ""}, 0},
+	"copy, cut off":        {crashedCopy, crashFiles{"picture", "pic"}, crashFiles{"picture", ""}, 0},
+	"copy, whole":          {crashedCopy, crashFiles{"picture", "picture"}, crashFiles{"picture", ""}, 0},
+	"copy, somebody's":     {crashedCopy, crashFiles{"picture", "other"}, crashFiles{"picture", "other"}, 1},
+	"copy, longer":         {crashedCopy, crashFiles{"pic", "picture"}, crashFiles{"pic", "picture"}, 1},
+	"copy, original gone":  {crashedCopy, crashFiles{"", "picture"}, crashFiles{"", "picture"}, 1},
+	"link, not begun":      {crashedLink, crashFiles{"picture", ""}, crashFiles{"picture", ""}, 0},
+	"link, made":           {crashedLink, crashFiles{"picture", "-> " + crashLink}, crashFiles{"picture", ""}, 0},
+	"link, another":        {crashedLink, crashFiles{"picture", "-> x"}, crashFiles{"picture", "-> x"}, 1},
+	"move, not begun":      {crashedMove, crashFiles{"picture", ""}, crashFiles{"picture", ""}, 0},
+	"move, both names":     {crashedMove, crashFiles{"picture", "= " + crashOld}, crashFiles{"picture", ""}, 0},
+	"move, cut off copy":   {crashedMove, crashFiles{"picture", "pi"}, crashFiles{"picture", ""}, 0},
+	"move, done":           {crashedMove, crashFiles{"", "picture"}, crashFiles{"picture", ""}, 0},
+	"move, somebody's":     {crashedMove, crashFiles{"picture", "other"}, crashFiles{"picture", "other"}, 1},
+	"move, both gone":      {crashedMove, crashFiles{}, crashFiles{}, 1},
+	"moved link, both":     {crashedLinkMove, crashFiles{"-> x", "-> ../../in/x"}, crashFiles{"-> x", ""}, 0},
+	"moved link, done":     {crashedLinkMove, crashFiles{"", "-> ../../in/x"}, crashFiles{"-> x", ""}, 0},
+	"moved link, replaced": {crashedLinkMove, crashFiles{"", "other"}, crashFiles{"", "other"}, 1},
+}
+
+// TestUndoAfterACrash: wherever garb is stopped, the log lists what may have happened, and
+// undo restores the original state.
 func TestUndoAfterACrash(t *testing.T) {
-	needLinks(t)
-	const from, to = "in/a.jpg", "out/c/a.jpg"
-	link := "-> " + filepath.Join("..", "..", "in", "a.jpg")
-	for name, c := range map[string]struct {
-		record   sortRecord
-		before   map[string]string // the files
-		after    map[string]string
-		problems int
-	}{
-		"copy, not begun": {sortRecord{Action: sortCopy}, map[string]string{from: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"copy, cut off": {sortRecord{Action: sortCopy}, map[string]string{from: "picture", to: "pic"},
-			map[string]string{from: "picture"}, 0},
-		"copy, whole": {sortRecord{Action: sortCopy}, map[string]string{from: "picture", to: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"copy, somebody's": {sortRecord{Action: sortCopy}, map[string]string{from: "picture", to: "other"},
-			map[string]string{from: "picture", to: "other"}, 1},
-		"copy, longer": {sortRecord{Action: sortCopy}, map[string]string{from: "pic", to: "picture"},
-			map[string]string{from: "pic", to: "picture"}, 1},
-		"copy, original gone": {sortRecord{Action: sortCopy}, map[string]string{to: "picture"},
-			map[string]string{to: "picture"}, 1},
-		"link, not begun": {sortRecord{Action: sortLink, Link: filePath(link[3:])}, map[string]string{from: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"link, made": {sortRecord{Action: sortLink, Link: filePath(link[3:])}, map[string]string{from: "picture",
-			to: link}, map[string]string{from: "picture"}, 0},
-		"link, another": {sortRecord{Action: sortLink, Link: "x"}, map[string]string{from: "picture", to: link},
-			map[string]string{from: "picture", to: link}, 1},
-		"move, not begun": {sortRecord{Action: sortMove}, map[string]string{from: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"move, both names": {sortRecord{Action: sortMove}, map[string]string{from: "picture", to: "= " + from},
-			map[string]string{from: "picture"}, 0},
-		"move, cut off copy": {sortRecord{Action: sortMove}, map[string]string{from: "picture", to: "pi"},
-			map[string]string{from: "picture"}, 0},
-		"move, done": {sortRecord{Action: sortMove}, map[string]string{to: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"move, somebody's": {sortRecord{Action: sortMove}, map[string]string{from: "picture", to: "other"},
-			map[string]string{from: "picture", to: "other"}, 1},
-		"move, both gone": {sortRecord{Action: sortMove}, map[string]string{}, map[string]string{}, 1},
-		"moved link, both": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"},
-			map[string]string{from: "-> x",
-				to: "-> ../../in/x"}, map[string]string{from: "-> x"}, 0},
-		"moved link, done": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"},
-			map[string]string{to: "-> ../../in/x"}, map[string]string{from: "-> x"}, 0},
-		"moved link, replaced": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"},
-			map[string]string{to: "other"},
-			map[string]string{to: "other"}, 1},
-	} {
+	requireLinks(t)
+	for name, c := range crashes {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			for _, folder := range []string{"in", "out/c"} {
-				if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for _, file := range slices.Sorted(maps.Keys(c.before)) {
-				path, content := filepath.Join(root, file), c.before[file]
-				var err error
-				if text, ok := strings.CutPrefix(content, "-> "); ok {
-					err = os.Symlink(text, path)
-				} else if other, ok := strings.CutPrefix(content, "= "); ok {
-					err = os.Link(filepath.Join(root, other), path)
-				} else {
-					err = os.WriteFile(path, []byte(content), 0o644)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
+			writeTree(t, root, c.before.tree())
 			log, err := openSortLog(filepath.Join(root, "out", sortLogName))
 			if err != nil {
 				t.Fatal(err)
 			}
 			c.record.Op, c.record.ID, c.record.To, c.record.From = "begin", "1", "c/a.jpg",
-				filePath(filepath.Join(root, from))
-			if err := errors.Join(log.append(c.record, false), log.close()); err != nil {
+				filePath(filepath.Join(root, crashOld))
+			if err = errors.Join(log.append(c.record, false), log.close()); err != nil {
 				t.Fatal(err)
 			}
 			if problems := undoQuietly(t, filepath.Join(root, "out")); len(problems) != c.problems {
 				t.Errorf("problems %v", problems)
 			}
-			got := tree(t, root)
+			got := listTree(t, root)
 			maps.DeleteFunc(got, func(name, content string) bool {
-				return content == "/" ||
-					strings.HasSuffix(name, sortLogName)
+				return content == "/" || strings.HasSuffix(name, sortLogName)
 			})
-			if !maps.Equal(got, c.after) {
-				t.Errorf("%q, want %q", got, c.after)
+			if !maps.Equal(got, c.after.tree()) {
+				t.Errorf("%q, want %q", got, c.after.tree())
 			}
 			if again := undoQuietly(t, filepath.Join(root, "out")); len(again) != c.problems {
 				t.Errorf("the second time: %v", again)
@@ -605,7 +640,7 @@ func TestUndoAfterACrash(t *testing.T) {
 	}
 }
 
-// stopAfter is a writer that cancels after some lines: Ctrl-C in the middle.
+// stopAfter is a writer that cancels after some lines, like Ctrl-C.
 type stopAfter struct {
 	lines  int
 	cancel context.CancelFunc
@@ -624,8 +659,8 @@ func TestSortInterrupted(t *testing.T) {
 	for i := range 12 {
 		files[fmt.Sprintf("in/%02d.jpg", i)] = append(bytes.Clone(readFile(t, example)), byte(i))
 	}
-	in, into := filepath.Join(classFolders(t, root, files), "in"), filepath.Join(root, "out")
-	before := tree(t, root)
+	in, into := filepath.Join(writeClassFolders(t, root, files), "in"), filepath.Join(root, "out")
+	before := listTree(t, root)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var errOut bytes.Buffer
@@ -638,18 +673,18 @@ func TestSortInterrupted(t *testing.T) {
 	if err != nil || len(history.pictures) < 3 || len(history.pictures) == len(files) {
 		t.Errorf("%d pictures, %v", len(history.pictures), err)
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone {
+	if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", into); code != exitDone {
 		t.Errorf("%d %s", code, errOut)
 	}
-	sameTree(t, "undone", root, before)
+	checkTree(t, "undone", root, before)
 }
 
-// A log that cannot be written to ends the sorting before anything is done that it would
-// lack.
+// TestSortWithoutALog: if the log cannot be written, sorting stops before the change that it
+// would lack.
 func TestSortWithoutALog(t *testing.T) {
 	root := t.TempDir()
 	into := filepath.Join(root, "out")
-	s := testSorter(t, into, sortMove, "c")
+	s := openTestSorter(t, into, sortMove, "c")
 	if err := s.makeFolder("c"); err != nil {
 		t.Fatal(err)
 	}
@@ -664,35 +699,36 @@ func TestSortWithoutALog(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(root, "x", sortLogName), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", filepath.Join(root, "x"),
+	if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", filepath.Join(root, "x"),
 		example); code != exitFailed || !strings.Contains(errOut, sortLogName) {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", picture, example); code != exitFailed ||
+	if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", picture, example); code != exitFailed ||
 		!strings.Contains(errOut, picture) {
 		t.Errorf("into a file: %d %s", code, errOut)
 	}
 }
 
-// A class's folder that is a file stops only the pictures of that class.
+// TestSortWhereAClassIsAFile: a file with the name of a class's folder stops only the pictures
+// of that class.
 func TestSortWhereAClassIsAFile(t *testing.T) {
 	root := t.TempDir()
 	into := filepath.Join(root, "out")
-	classFolders(t, into, map[string][]byte{"x/y": nil})
+	writeClassFolders(t, into, map[string][]byte{"x/y": nil})
 	write(t, into, "t-shirt", []byte("mine"))
-	code, out, errOut := garbRun(t, nil, "classify", "--json", "--sort-into", into, example)
+	code, out, errOut := runGarb(t, nil, "classify", "--json", "--sort-into", into, example)
 	if code != exitFailed || !strings.Contains(errOut, "not sorted") || !strings.Contains(out, `"sort_error"`) ||
 		string(readFile(t, filepath.Join(into, "t-shirt"))) != "mine" {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	code, out, _ = garbRun(t, nil, "classify", "--csv", "--sort-into", into, example)
-	if _, rows := table(t, out); code != exitFailed || rows[0][1] != "t-shirt" ||
+	code, out, _ = runGarb(t, nil, "classify", "--csv", "--sort-into", into, example)
+	if _, rows := parseTable(t, out); code != exitFailed || rows[0][1] != "t-shirt" ||
 		!strings.HasPrefix(rows[0][15], "not sorted: ") {
 		t.Errorf("%d %s", code, out)
 	}
 }
 
-// A log that somebody else wrote cannot lead out of its folder, and a damaged one undoes
+// TestBadLogs: a manipulated log cannot lead out of its folder, and a damaged one undoes
 // nothing.
 func TestBadLogs(t *testing.T) {
 	root := t.TempDir()
@@ -718,7 +754,7 @@ func TestBadLogs(t *testing.T) {
 	} {
 		into := t.TempDir()
 		log := write(t, into, sortLogName, []byte(text))
-		code, out, errOut := garbRun(t, nil, "classify", "--undo-sort", into)
+		code, out, errOut := runGarb(t, nil, "classify", "--undo-sort", into)
 		if code != exitFailed || out != "" || !strings.Contains(errOut, "damaged") ||
 			!strings.Contains(errOut, "line ") ||
 			string(readFile(t, victim)) != "x" {
@@ -749,20 +785,20 @@ func TestBadLogs(t *testing.T) {
 	}
 }
 
-// A picture that is a link is moved as a link, which still leads to its file.
+// TestMoveALink: a picture that is a link is moved as a link, which still leads to its file.
 func TestMoveALink(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	root := t.TempDir()
-	in, into := shirts(t, root), filepath.Join(root, "out")
+	in, into := copyShirts(t, root), filepath.Join(root, "out")
 	for name, text := range map[string]string{"relative.jpg": filepath.Join("deep", "b.jpg"),
 		"absolute.jpg": filepath.Join(in, "deep", "b.jpg")} {
 		if err := os.Symlink(text, filepath.Join(in, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	before := tree(t, root)
+	before := listTree(t, root)
 	for _, name := range []string{"relative.jpg", "absolute.jpg"} {
-		if code, _, errOut := garbRun(t, nil, "classify", "--sort-into", into, "--move", filepath.Join(in,
+		if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", into, "--move", filepath.Join(in,
 			name)); code != exitDone {
 			t.Fatalf("%d %s", code, errOut)
 		}
@@ -775,13 +811,13 @@ func TestMoveALink(t *testing.T) {
 			t.Errorf("%s leads to another file", moved)
 		}
 	}
-	if code, _, errOut := garbRun(t, nil, "classify", "--undo-sort", into); code != exitDone {
+	if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", into); code != exitDone {
 		t.Errorf("%d %s", code, errOut)
 	}
-	sameTree(t, "undone", root, before)
+	checkTree(t, "undone", root, before)
 }
 
-// Times and permissions are the picture's.
+// TestCopyFileKeepsTimes: a copy has the time and permissions of the original.
 func TestCopyFileKeepsTimes(t *testing.T) {
 	folder := t.TempDir()
 	from := write(t, folder, "from", []byte("x"))
@@ -789,7 +825,7 @@ func TestCopyFileKeepsTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Chtimes(from, info.ModTime(), info.ModTime()), os.Chmod(from, 0o400)); err != nil {
+	if err = errors.Join(os.Chtimes(from, info.ModTime(), info.ModTime()), os.Chmod(from, 0o400)); err != nil {
 		t.Fatal(err)
 	}
 	to := filepath.Join(folder, "to")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -9,11 +10,11 @@ import (
 	"garb/train"
 )
 
-// sourceText reads PATH or PATH:WEIGHT. A path that exists as it is written has no weight,
-// whatever follows a colon in it.
-func sourceText(text string) (train.Source, error) {
+// parseSource parses PATH or PATH:WEIGHT. If the whole text is an existing path, it has no
+// weight, even if it has a colon.
+func parseSource(text string) (train.Source, error) {
 	if text == "" {
-		return train.Source{}, fmt.Errorf("a data set without a path")
+		return train.Source{}, errors.New("the path is empty")
 	}
 	at := strings.LastIndexByte(text, ':')
 	if at <= 0 {
@@ -24,31 +25,31 @@ func sourceText(text string) (train.Source, error) {
 		return train.Source{Path: text, Weight: 1}, nil
 	}
 	if !(weight > 0) {
-		return train.Source{}, fmt.Errorf("%s: the weight after the colon is how often an epoch shows each picture: "+
-			"above 0, such as 0.5 or 2", text)
+		return train.Source{}, fmt.Errorf("%s: the weight after the colon, which is how often an epoch shows each "+
+			"picture, must be above 0, such as 0.5 or 2", text)
 	}
 	return train.Source{Path: text[:at], Weight: weight}, nil
 }
 
-// textOf is what sourceText reads a source from.
-func textOf(s train.Source) string {
+// formatSource formats a source for parseSource.
+func formatSource(s train.Source) string {
 	if s.Weight == 1 {
 		return s.Path
 	}
 	return s.Path + ":" + strconv.FormatFloat(s.Weight, 'g', -1, 64)
 }
 
-// sourcesFlag is a flag that names a source each time it is given.
+// sourcesFlag is the value of a repeatable flag that names sources.
 type sourcesFlag struct {
-	kind  string // of what it names, for the help
+	kind  string // placeholder in the help
 	get   func() []train.Source
 	set   func([]train.Source)
-	given bool // the sources that were there before are replaced
+	given bool // false until the first Set, which replaces the defaults
 }
 
 // Set implements pflag.Value.
 func (f *sourcesFlag) Set(text string) error {
-	s, err := sourceText(text)
+	s, err := parseSource(text)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (f *sourcesFlag) Replace(texts []string) error {
 func (f *sourcesFlag) GetSlice() []string {
 	var all []string
 	for _, s := range f.get() {
-		all = append(all, textOf(s))
+		all = append(all, formatSource(s))
 	}
 	return all
 }
@@ -96,9 +97,9 @@ func (f *sourcesFlag) String() string {
 	return strings.Join(f.GetSlice(), ",")
 }
 
-// dataSources is the flag --data of training: the first data set is Config.Data, and those
-// of further flags are Config.Sources.
-func dataSources(c *train.Config) *sourcesFlag {
+// newDataSourcesFlag returns the value of --data: the first data set is Config.Data, further
+// ones are in Config.Sources.
+func newDataSourcesFlag(c *train.Config) *sourcesFlag {
 	return &sourcesFlag{
 		kind: "DATA[:WEIGHT]",
 		get: func() []train.Source {
@@ -109,11 +110,11 @@ func dataSources(c *train.Config) *sourcesFlag {
 			if first.Weight == 0 {
 				first.Weight = 1
 			}
-			return append([]train.Source{first}, withTrainOnly(c.Sources, false)...)
+			return append([]train.Source{first}, filterTrainOnly(c.Sources, false)...)
 		},
 		set: func(all []train.Source) {
 			c.Data, c.DataWeight = "", 0
-			extra := withTrainOnly(c.Sources, true)
+			extra := filterTrainOnly(c.Sources, true)
 			c.Sources = nil
 			if len(all) > 0 {
 				c.Data = all[0].Path
@@ -127,22 +128,22 @@ func dataSources(c *train.Config) *sourcesFlag {
 	}
 }
 
-// trainSources is the flag --train-data: sources that are for training only.
-func trainSources(c *train.Config) *sourcesFlag {
+// newTrainSourcesFlag returns the value of --train-data: sources for training only.
+func newTrainSourcesFlag(c *train.Config) *sourcesFlag {
 	return &sourcesFlag{
 		kind: "DATA[:WEIGHT]",
-		get:  func() []train.Source { return withTrainOnly(c.Sources, true) },
+		get:  func() []train.Source { return filterTrainOnly(c.Sources, true) },
 		set: func(all []train.Source) {
 			for i := range all {
 				all[i].TrainOnly = true
 			}
-			c.Sources = append(withTrainOnly(c.Sources, false), all...)
+			c.Sources = append(filterTrainOnly(c.Sources, false), all...)
 		},
 	}
 }
 
-// otherSources is the flag --other: pictures of none of the classes.
-func otherSources(c *train.Config) *sourcesFlag {
+// newOtherSourcesFlag returns the value of --other: pictures that show none of the classes.
+func newOtherSourcesFlag(c *train.Config) *sourcesFlag {
 	return &sourcesFlag{
 		kind: "DIR[:WEIGHT]",
 		get:  func() []train.Source { return c.Other },
@@ -150,8 +151,8 @@ func otherSources(c *train.Config) *sourcesFlag {
 	}
 }
 
-// withTrainOnly returns the sources that are for training only, or those that are not.
-func withTrainOnly(all []train.Source, only bool) []train.Source {
+// filterTrainOnly returns the sources that are for training only, or the others.
+func filterTrainOnly(all []train.Source, only bool) []train.Source {
 	var kept []train.Source
 	for _, s := range all {
 		if s.TrainOnly == only {

@@ -23,22 +23,23 @@ func TestSourceText(t *testing.T) {
 		odd:           {Path: odd, Weight: 1}, // a folder of this name exists
 		odd + ":4":    {Path: odd, Weight: 4},
 	} {
-		got, err := sourceText(text)
+		got, err := parseSource(text)
 		if err != nil || got != want {
 			t.Errorf("%q is %+v, %v", text, got, err)
 		}
-		if again, err := sourceText(textOf(got)); err != nil || again != got {
-			t.Errorf("%q, written %q, is %+v, %v", text, textOf(got), again, err)
+		if again, err := parseSource(formatSource(got)); err != nil || again != got {
+			t.Errorf("%q, written %q, is %+v, %v", text, formatSource(got), again, err)
 		}
 	}
 	for _, text := range []string{"", "a:0", "a:-1", "a:NaN"} {
-		if s, err := sourceText(text); err == nil {
+		if s, err := parseSource(text); err == nil {
 			t.Errorf("%q is %+v", text, s)
 		}
 	}
 }
 
-// Flags that name data sets replace those of a settings file, each kind its own.
+// TestSourcesOfFlagsAndFile: flags that name data sets replace those of a settings file,
+// separately for each flag.
 func TestSourcesOfFlagsAndFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "run.yaml")
 	err := os.WriteFile(file, []byte(`data: first
@@ -66,7 +67,7 @@ other: [{path: cats, weight: 2}]
 			[]train.Source{{Path: "second", Weight: .5}, {Path: "pasted", Weight: 1, TrainOnly: true}},
 			[]train.Source{{Path: "dogs", Weight: 1}, {Path: "walls", Weight: .1}}},
 	} {
-		got, err := configured(t, append([]string{"--config", file}, c.flags...)...)
+		got, err := parseConfig(t, append([]string{"--config", file}, c.flags...)...)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

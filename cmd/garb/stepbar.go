@@ -18,29 +18,30 @@ func exists(path string) bool {
 	return !errors.Is(err, os.ErrNotExist)
 }
 
-// stepBar shows how an epoch goes: a bar on a terminal, else a line now and then.
+// stepBar shows the progress of an epoch: with a bar on a terminal, otherwise with a line
+// now and then.
 type stepBar struct {
 	out  io.Writer
-	bar  *bar // nil where lines are written instead
+	bar  *bar // nil if lines are printed instead
 	last atomic.Pointer[train.Step]
 	next time.Time
 }
 
-// lineInterval is the time between two lines where there is no terminal.
+// lineInterval is the time between two lines without a terminal.
 const lineInterval = 20 * time.Second
 
 func newStepBar(command *cobra.Command, first train.Step) *stepBar {
-	b := &stepBar{out: progressTo(command), next: time.Now().Add(lineInterval)}
+	b := &stepBar{out: openProgress(command), next: time.Now().Add(lineInterval)}
 	b.last.Store(&first)
 	b.bar = newBar(b.out, func() string {
 		s := b.last.Load()
 		return fmt.Sprintf("epoch %d/%d %d / %d %s %s", s.Epoch, s.Epochs, s.Step, s.Steps,
-			filled(float64(s.Step)/float64(max(s.Steps, 1)), 30), stepText(*s))
+			drawBar(float64(s.Step)/float64(max(s.Steps, 1)), 30), formatStep(*s))
 	})
 	return b
 }
 
-func stepText(s train.Step) string {
+func formatStep(s train.Step) string {
 	return fmt.Sprintf("loss %.4f  accuracy %.4f  %.0f pictures/s  %v left", s.Loss, s.Accuracy, s.PicturesPerSecond,
 		s.Remaining.Round(time.Second))
 }
@@ -52,7 +53,7 @@ func (b *stepBar) show(s train.Step) {
 	}
 	if now := time.Now(); now.After(b.next) {
 		b.next = now.Add(lineInterval)
-		fmt.Fprintf(b.out, "epoch %d/%d  step %d/%d  %s\n", s.Epoch, s.Epochs, s.Step, s.Steps, stepText(s))
+		fmt.Fprintf(b.out, "epoch %d/%d  step %d/%d  %s\n", s.Epoch, s.Epochs, s.Step, s.Steps, formatStep(s))
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 	"garb/tensor"
 )
 
-// TestMain lets the test's own program be garb, for tests that end its process.
+// TestMain runs garb itself for tests that need a process of their own.
 func TestMain(m *testing.M) {
 	if os.Getenv("GARB_TEST_IS_GARB") != "" {
 		main()
@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// garbProcess is garb as another process.
-func garbProcess(t *testing.T, args ...string) *exec.Cmd {
+// newGarbProcess returns a command that runs garb as another process.
+func newGarbProcess(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
@@ -41,8 +41,8 @@ func garbProcess(t *testing.T, args ...string) *exec.Cmd {
 	return c
 }
 
-// drawn draws a data set of two classes, light and dark, in all splits.
-func drawn(t *testing.T) string {
+// drawDataSet draws a data set of two classes, light and dark, in all splits.
+func drawDataSet(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
 	random := rand.New(rand.NewPCG(5, 5))
@@ -71,35 +71,25 @@ func drawn(t *testing.T) string {
 	return root
 }
 
-// quick are the flags of a run of about a second.
-func quick(data, out string) []string {
-	return []string{"train", "--data", data, "--out", out, "--size", "32", "--fine-tune", "3", "--epochs", "6",
-		"--batch",
-		"4",
+// makeQuickArgs returns the arguments of a training that takes about a second.
+func makeQuickArgs(data, out string) []string {
+	return []string{
+		"train", "--data", data, "--out", out, "--size", "32", "--fine-tune", "3", "--epochs", "6", "--batch", "4",
 		"--horizontal-flip", "--zoom", "0.1", "--average", "0.9", "--optimizer", "adamw", "--schedule", "cosine",
-		"--seed",
-		"7"}
-}
-
-func readAll(t *testing.T, path string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+		"--seed", "7",
 	}
-	return data
 }
 
-// TestKilled kills garb train at random moments, again and again, and takes the run up
-// each time: it comes to the model of the run that was left alone, to the bit.
+// TestKilled kills garb train at random moments, again and again, and resumes the run each
+// time. Its model is that of a run that was not killed, to the bit.
 func TestKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out with -short: it runs garb a dozen times")
 	}
-	data := drawn(t)
+	data := drawDataSet(t)
 	whole := filepath.Join(t.TempDir(), "run")
 	began := time.Now()
-	if out, err := garbProcess(t, quick(data, whole)...).CombinedOutput(); err != nil {
+	if out, err := newGarbProcess(t, makeQuickArgs(data, whole)...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	took := time.Since(began)
@@ -116,35 +106,10 @@ func TestKilled(t *testing.T) {
 	// On a machine that became idle, a run can end before its first kill.
 	for round := 0; round < rounds || kills == 0 && round < 20; round++ {
 		out := filepath.Join(t.TempDir(), "run")
-		for attempt := 0; ; attempt++ {
-			args := quick(data, out)
-			if _, err := os.Stat(filepath.Join(out, "config.json")); err == nil {
-				args = []string{"train", "--resume", out}
-			}
-			c := garbProcess(t, args...)
-			var said bytes.Buffer
-			c.Stdout, c.Stderr = &said, &said
-			if err := c.Start(); err != nil {
-				t.Fatal(err)
-			}
-			if attempt < 6 { // then it is left alone
-				time.Sleep(time.Duration(random.Int64N(int64(took))))
-				c.Process.Kill()
-			}
-			err := c.Wait()
-			if err == nil {
-				break
-			}
-			kills++
-			if attempt >= 6 && strings.Contains(said.String(), "has done its 6 epochs") { // killed at the very end
-				break
-			}
-			if attempt >= 6 {
-				t.Fatalf("after %d kills: %v: %s", attempt, err, said.String())
-			}
-		}
+		kills += trainWithKills(t, data, out, func() time.Duration { return time.Duration(random.Int64N(int64(took))) })
 		for _, path := range want {
-			if got := readAll(t, filepath.Join(out, "checkpoints", filepath.Base(path))); !bytes.Equal(got, readAll(t, path)) {
+			got := readFile(t, filepath.Join(out, "checkpoints", filepath.Base(path)))
+			if !bytes.Equal(got, readFile(t, path)) {
 				t.Errorf("%s is another model after kills", filepath.Base(path))
 			}
 		}
@@ -155,10 +120,43 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestTrainInterrupted: Ctrl-C saves, says how to go on, and exits 130.
+// trainWithKills starts a run, kills it up to six times after a random time each, and resumes it
+// until it is done. It returns the number of kills.
+func trainWithKills(t *testing.T, data, out string, wait func() time.Duration) int {
+	t.Helper()
+	const most = 6
+	for kills := 0; ; kills++ {
+		args := makeQuickArgs(data, out)
+		if exists(filepath.Join(out, "config.json")) {
+			args = []string{"train", "--resume", out}
+		}
+		c := newGarbProcess(t, args...)
+		var said bytes.Buffer
+		c.Stdout, c.Stderr = &said, &said
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if kills < most {
+			time.Sleep(wait())
+			c.Process.Kill()
+		}
+		err := c.Wait()
+		switch {
+		case err == nil:
+			return kills
+		case kills < most:
+		case strings.Contains(said.String(), "has finished its 6 epochs"): // killed at the very end
+			return kills
+		default:
+			t.Fatalf("after %d kills: %v: %s", kills, err, said.String())
+		}
+	}
+}
+
+// TestTrainInterrupted: Ctrl-C saves the run, prints how to resume it, and exits with 130.
 func TestTrainInterrupted(t *testing.T) {
-	data, out := drawn(t), filepath.Join(t.TempDir(), "run")
-	c := garbProcess(t, append(quick(data, out), "--epochs", "100000")...)
+	data, out := drawDataSet(t), filepath.Join(t.TempDir(), "run")
+	c := newGarbProcess(t, append(makeQuickArgs(data, out), "--epochs", "100000")...)
 	var said bytes.Buffer
 	c.Stdout, c.Stderr = &said, &said
 	if err := c.Start(); err != nil {
@@ -181,10 +179,10 @@ func TestTrainInterrupted(t *testing.T) {
 }
 
 func TestTrainCommand(t *testing.T) {
-	data := drawn(t)
+	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	out := filepath.Join(t.TempDir(), "run")
-	text, _, err := execute(t, newTrainCommand(), quick(data, out)[1:]...)
+	text, _, err := runCommand(t, newTrainCommand(), makeQuickArgs(data, out)[1:]...)
 	if err != nil || !strings.Contains(text, "best so far") || !strings.Contains(text, "test      accuracy") {
 		t.Fatalf("%v: %s", err, text)
 	}
@@ -199,36 +197,36 @@ func TestTrainCommand(t *testing.T) {
 		"other place":      {[]string{"--resume", out, "--out", "x"}, "omit --out"},
 		"no fold":          {[]string{"--data", data, "--folds", "3"}, "needs --fold, from 1 to 3"},
 		"no run":           {[]string{"--resume", data}, "not the folder of a run"},
-		"taken folder":     {quick(data, out)[1:], "holds another run"},
+		"taken folder":     {makeQuickArgs(data, out)[1:], "holds another run"},
 		"no data":          {[]string{"--out", "x"}, "needs --data"},
 		"no such data":     {[]string{"--data", filepath.Join(data, "nix"), "--out", "x"}, "nix"},
-		"argument":         {[]string{data}, "takes its data set by --data"},
-		"unknown word":     {[]string{"--data", data, "--optimizer", "adagrad"}, "there are adam, adamw, sgd"},
-		"out of range":     {[]string{"--data", data, "--dropout", "1"}, "from 0 to below 1"},
+		"argument":         {[]string{data}, "takes its data set as --data"},
+		"unknown word":     {[]string{"--data", data, "--optimizer", "adagrad"}, "must be one of adam, adamw, sgd"},
+		"out of range":     {[]string{"--data", data, "--dropout", "1"}, "at least 0 and below 1"},
 		"a small picture":  {[]string{"--data", data, "--size", "8"}, "at least 32"},
 		"views of nothing": {[]string{"--data", data, "--cached-views", "2"}, "cached views"},
 	} {
-		if _, _, err := execute(t, newTrainCommand(), c.args...); err == nil ||
-			!strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", name, err, c.want)
+		_, _, refusal := runCommand(t, newTrainCommand(), c.args...)
+		if refusal == nil || !strings.Contains(refusal.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, refusal, c.want)
 		}
 	}
-	if text, _, err = execute(t, newTrainCommand(), "--resume", out, "--epochs", "7", "--seed", "7"); err != nil ||
+	if text, _, err = runCommand(t, newTrainCommand(), "--resume", out, "--epochs", "7", "--seed", "7"); err != nil ||
 		strings.Count(text, "\n    7 ") != 1 {
 		t.Errorf("one more epoch: %v: %s", err, text)
 	}
 }
 
-// TestTrainOnAFile: the backbone of a run, trained further, is the one of the next.
+// TestTrainOnAFile: the backbone of a run can be trained further in the next run.
 func TestTrainOnAFile(t *testing.T) {
-	data := drawn(t)
+	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
-	if _, _, err := execute(t, newTrainCommand(), quick(data, first)[1:]...); err != nil {
+	if _, _, err := runCommand(t, newTrainCommand(), makeQuickArgs(data, first)[1:]...); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := execute(t, newTrainCommand(), "--data", data, "--out", second, "--backbone", first, "--size", "32",
-		"--epochs", "2"); err != nil {
+	if _, _, err := runCommand(t, newTrainCommand(), "--data", data, "--out", second, "--backbone", first,
+		"--size", "32", "--epochs", "2"); err != nil {
 		t.Fatal(err)
 	}
 	tensors := func(run string) *tensor.File {
@@ -258,7 +256,7 @@ func TestTrainOnAFile(t *testing.T) {
 		"another architecture": {"--data", data, "--backbone", "efficientnet-lite1", "--weights", filepath.Join(first,
 			"state.safetensors"), "--out", filepath.Join(t.TempDir(), "x")},
 	} {
-		if _, _, err := execute(t, newTrainCommand(), bad...); err == nil {
+		if _, _, err := runCommand(t, newTrainCommand(), bad...); err == nil {
 			t.Errorf("%s: no error", name)
 		} else {
 			t.Log(err)
@@ -266,18 +264,18 @@ func TestTrainOnAFile(t *testing.T) {
 	}
 }
 
-// TestTrainDiskFull: a full disk ends the run with an error that says so, and what was
-// there can still be used.
+// TestTrainDiskFull: a full disk ends the run with an error that says so, and files from
+// before can still be used.
 func TestTrainDiskFull(t *testing.T) {
-	data, folder := drawn(t), t.TempDir()
+	data, folder := drawDataSet(t), t.TempDir()
 	t.Setenv("GARB_HOME", t.TempDir())
 	if err := mountSmall(folder); err != nil {
 		t.Skipf("it takes the right to mount a small disk: %v", err)
 	}
 	defer unmount(folder)
 	out := filepath.Join(folder, "run")
-	args := append(quick(data, out)[1:], "--fine-tune", "none")
-	if _, _, err := execute(t, newTrainCommand(), args...); err != nil {
+	args := append(makeQuickArgs(data, out)[1:], "--fine-tune", "none")
+	if _, _, err := runCommand(t, newTrainCommand(), args...); err != nil {
 		t.Fatal(err)
 	}
 	rest, err := os.Create(filepath.Join(folder, "filler"))
@@ -286,12 +284,12 @@ func TestTrainDiskFull(t *testing.T) {
 	}
 	io.Copy(rest, zeros{}) // until it is full
 	rest.Close()
-	if _, _, err := execute(t, newTrainCommand(), "--resume", out, "--epochs", "9"); err == nil ||
+	if _, _, err := runCommand(t, newTrainCommand(), "--resume", out, "--epochs", "9"); err == nil ||
 		!strings.Contains(err.Error(), "no space left") {
 		t.Errorf("%v", err)
 	}
 	os.Remove(rest.Name())
-	if _, _, err := execute(t, newTrainCommand(), "--resume", out, "--epochs", "9"); err != nil {
+	if _, _, err := runCommand(t, newTrainCommand(), "--resume", out, "--epochs", "9"); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
 }
@@ -300,14 +298,14 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// TestSweepCommand: a grid of two by two, stopped and gone on with.
+// TestSweepCommand runs a grid of two by two, stops it and continues it.
 func TestSweepCommand(t *testing.T) {
-	data := drawn(t)
+	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	out := filepath.Join(t.TempDir(), "sweep")
 	args := []string{"--data", data, "--out", out, "--size", "32", "--epochs", "2", "--batch", "4", "--learning-rate",
 		"1e-4,0.01", "--inner", "0,5", "--seeds", "2"}
-	text, progress, err := execute(t, newSweepCommand(), args...)
+	text, progress, err := runCommand(t, newSweepCommand(), args...)
 	if err != nil || strings.Count(text, "learning-rate=0.01") != 2 || strings.Count(text, "inner=5") != 2 ||
 		!strings.Contains(text, "the best") {
 		t.Fatalf("%v: %s", err, text)
@@ -316,12 +314,12 @@ func TestSweepCommand(t *testing.T) {
 		t.Errorf("progress: %s", progress)
 	}
 	state := filepath.Join(out, "learning-rate=0.01_inner=5", "seed1", "state.safetensors")
-	before := readAll(t, state)
-	again, _, err := execute(t, newSweepCommand(), args...)
+	before := readFile(t, state)
+	again, _, err := runCommand(t, newSweepCommand(), args...)
 	if err != nil || again != text {
 		t.Errorf("done again: %v: %s", err, again)
 	}
-	if !bytes.Equal(readAll(t, state), before) {
+	if !bytes.Equal(readFile(t, state), before) {
 		t.Error("a run that was done was done again")
 	}
 	for name, bad := range map[string][]string{
@@ -331,22 +329,22 @@ func TestSweepCommand(t *testing.T) {
 		"out of range":     {"--data", data, "--dropout", "0,1.5"},
 		"other settings":   append(args, "--optimizer", "sgd"),
 	} {
-		if _, _, err := execute(t, newSweepCommand(), bad...); err == nil {
+		if _, _, err := runCommand(t, newSweepCommand(), bad...); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
 }
 
 func TestLRFindCommand(t *testing.T) {
-	data := drawn(t)
+	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	plot := filepath.Join(t.TempDir(), "rates.svg")
-	text, _, err := execute(t, newLRFindCommand(), "--data", data, "--size", "32", "--batch", "4", "--steps", "40",
+	text, _, err := runCommand(t, newLRFindCommand(), "--data", data, "--size", "32", "--batch", "4", "--steps", "40",
 		"--plot", plot)
 	if err != nil || !strings.Contains(text, "proposed  --learning-rate ") {
 		t.Fatalf("%v: %s", err, text)
 	}
-	if !bytes.Contains(readAll(t, plot), []byte("</svg>")) {
+	if !bytes.Contains(readFile(t, plot), []byte("</svg>")) {
 		t.Error("no plot")
 	}
 }

@@ -34,8 +34,8 @@ func TestBuildOf(t *testing.T) {
 		"short": {&debug.BuildInfo{Settings: []debug.BuildSetting{setting("vcs.revision", "1"), setting("vcs.time",
 			"2026")}}, "(commit 1, date 2026, " + runtime.Version() + ")", `"dirty":null`},
 	} {
-		b := buildOf(c.info)
-		if got, want := b.line(), "garb "+model.Version+" "+c.want; got != want {
+		b := describeBuild(c.info)
+		if got, want := b.String(), "garb "+model.Version+" "+c.want; got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 		text, err := json.Marshal(b)
@@ -46,17 +46,17 @@ func TestBuildOf(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	code, out, _ := garbRun(t, nil, "version")
+	code, out, _ := runGarb(t, nil, "version")
 	if code != exitDone || !strings.Contains(out, model.Version) || strings.Count(out, "sha256:") != 3 ||
 		!strings.Contains(out, "commit    ") {
 		t.Errorf("%d\n%s", code, out)
 	}
-	code, out, errOut := garbRun(t, nil, "--version")
-	if code != exitDone || out != thisBuild().line()+"\n" || errOut != "" {
+	code, out, errOut := runGarb(t, nil, "--version")
+	if code != exitDone || out != readBuild().String()+"\n" || errOut != "" {
 		t.Errorf("%d %q %q", code, out, errOut)
 	}
-	code, out, _ = garbRun(t, nil, "version", "--json")
-	o := object(t, out, "version", "commit", "commit_date", "dirty", "go", "os", "arch", "kernels", "threads",
+	code, out, _ = runGarb(t, nil, "version", "--json")
+	o := decodeObject(t, out, "version", "commit", "commit_date", "dirty", "go", "os", "arch", "kernels", "threads",
 		"models")
 	if code != exitDone || o["version"] != model.Version || o["os"] != runtime.GOOS ||
 		o["threads"] != float64(runtime.GOMAXPROCS(0)) {

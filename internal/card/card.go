@@ -1,5 +1,4 @@
-// Package card fills MODEL_CARD.md: the figures that are measured, the tables and the
-// sentences that state them.
+// Package card measures the figures of MODEL_CARD.md, and fills them into its tables and sentences.
 package card
 
 import (
@@ -10,23 +9,22 @@ import (
 
 // Figure is one measured figure.
 type Figure struct {
-	Key    string  `json:"key"`   // as "clothing.test.accuracy"
-	Title  string  `json:"title"` // for a table's row
+	Key    string  `json:"key"`   // such as "clothing.test.accuracy"
+	Title  string  `json:"title"` // in a table's row
 	Value  float64 `json:"value"`
 	Target string  `json:"target,omitempty"`
-	// Right of Count pictures are what the share in Value counts. Figures that are no share
-	// have Right 0: their Interval is from a bootstrap.
+	// If Share, Value is Right ÷ Count. Otherwise Right is 0, and Interval comes from a bootstrap.
 	Right    int        `json:"right,omitempty"`
 	Count    int        `json:"count"`
 	Share    bool       `json:"share"`
 	Interval [2]float64 `json:"interval"` // 95 %
 }
 
-// Measured is everything that was measured at a time.
+// Measured has everything that one command measured.
 type Measured struct {
-	// Digests are those of the models, by the first part of keys.
+	// Digests has the models' digests, by the first part of keys.
 	Digests map[string]string `json:"digests"`
-	Command string            `json:"command"` // that measured it
+	Command string            `json:"command"` // the command
 	Figures []Figure          `json:"figures"`
 }
 
@@ -37,7 +35,7 @@ func (m Measured) Find(key string) (Figure, error) {
 			return f, nil
 		}
 	}
-	return Figure{}, fmt.Errorf("no figure %q was measured", key)
+	return Figure{}, fmt.Errorf("the figure %q was not measured", key)
 }
 
 const (
@@ -46,15 +44,14 @@ const (
 	end   = "<!-- end -->"
 )
 
-// Fill returns the text with what is between "<!-- measured WHAT -->" and "<!-- end -->"
-// replaced by figures. WHAT is
+// Fill replaces what is between "<!-- measured WHAT -->" and "<!-- end -->" in text by figures. WHAT is
 //
-//	table PREFIX…          a table of the figures whose keys begin so, each on its row
-//	KEY                    the value, as .944
-//	KEY counts             the value and its counts, as .944 (351 of 372, .915 to .963)
-//	KEY percent            the value, as 94.4 %
+//	table PREFIX…          a table with a row for each figure whose key begins with a prefix
+//	KEY                    the value, such as .944
+//	KEY counts             the value and its counts, such as .944 (351 of 372, .915 to .963)
+//	KEY percent            the value, such as 94.4 %
 //
-// An error says what has no figure, or no end.
+// It returns an error if a figure or an end is missing.
 func (m Measured) Fill(text string) (string, error) {
 	var out strings.Builder
 	for {
@@ -68,7 +65,7 @@ func (m Measured) Fill(text string) (string, error) {
 		if !ok || !ended || strings.Contains(rest[:len(rest)-len(after)], begin) {
 			return "", fmt.Errorf("%q has no %q", begin+what, end)
 		}
-		filled, err := m.filled(strings.Fields(what))
+		filled, err := m.replace(strings.Fields(what))
 		if err != nil {
 			return "", err
 		}
@@ -77,13 +74,13 @@ func (m Measured) Fill(text string) (string, error) {
 	}
 }
 
-// filled returns what replaces a marked part.
-func (m Measured) filled(what []string) (string, error) {
+// replace returns what replaces a marked part.
+func (m Measured) replace(what []string) (string, error) {
 	if len(what) >= 2 && what[0] == "table" {
-		return m.table(what[1:])
+		return m.formatTable(what[1:])
 	}
 	if len(what) == 0 || len(what) > 2 {
-		return "", fmt.Errorf("%q marks nothing that can be filled in", begin+strings.Join(what, " "))
+		return "", fmt.Errorf("%q is not something to fill in", begin+strings.Join(what, " "))
 	}
 	f, err := m.Find(what[0])
 	if err != nil {
@@ -101,8 +98,8 @@ func (m Measured) filled(what []string) (string, error) {
 	return "", fmt.Errorf("%q is neither \"counts\" nor \"percent\"", what[1])
 }
 
-// table returns a table of the figures whose keys begin with one of the prefixes.
-func (m Measured) table(prefixes []string) (string, error) {
+// formatTable returns a table of the figures whose keys begin with one of the prefixes.
+func (m Measured) formatTable(prefixes []string) (string, error) {
 	var b strings.Builder
 	b.WriteString("\n| what | measured | 95 % interval | pictures | target |\n|---|---|---|---|---|\n")
 	for _, prefix := range prefixes {
@@ -117,8 +114,7 @@ func (m Measured) table(prefixes []string) (string, error) {
 				count = fmt.Sprintf("%d of %d", f.Right, f.Count)
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s to %s | %s | %s |\n", f.Title, Short(f.Value), Short(f.Interval[0]),
-				Short(f.Interval[1]),
-				count, f.Target)
+				Short(f.Interval[1]), count, f.Target)
 		}
 		if !found {
 			return "", fmt.Errorf("no figure's key begins with %q", prefix)
@@ -127,8 +123,7 @@ func (m Measured) table(prefixes []string) (string, error) {
 	return b.String(), nil
 }
 
-// String returns the figure with its counts and interval, as .944 (351 of 372, .915 to
-// .963).
+// String returns the figure with its counts and interval: .944 (351 of 372, .915 to .963).
 func (f Figure) String() string {
 	count := fmt.Sprintf("%d pictures", f.Count)
 	if f.Share {
@@ -137,7 +132,7 @@ func (f Figure) String() string {
 	return fmt.Sprintf("%s (%s, %s to %s)", Short(f.Value), count, Short(f.Interval[0]), Short(f.Interval[1]))
 }
 
-// Short writes a value as .877 or −.012, with three digits.
+// Short formats a value with three digits: .877 or −.012.
 func Short(v float64) string {
 	s := strconv.FormatFloat(v, 'f', 3, 64)
 	if s == "-0.000" {

@@ -9,8 +9,8 @@ import (
 	"garb/model"
 )
 
-// TestModelCard holds what MODEL_CARD.md and README.md say between marks to the figures
-// that were measured, and these to the models that are built in.
+// TestModelCard checks that MODEL_CARD.md and README.md have the measured figures between their
+// marks, and that these are figures of the models that are built in.
 func TestModelCard(t *testing.T) {
 	data, err := os.ReadFile("../../docs/_make/card/measured.json")
 	if err != nil {
@@ -30,11 +30,11 @@ func TestModelCard(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		is, want := strings.Split(string(text), "\n"), strings.Split(filled, "\n")
-		for i, line := range is {
+		want := strings.Split(filled, "\n")
+		for i, line := range strings.Split(string(text), "\n") {
 			if i >= len(want) || line != want[i] {
-				t.Fatalf("%s:%d is not what was measured: run go run ./docs/_make/card again\n%s\n%s", page, i+1, line,
-					want[min(i, len(want)-1)])
+				t.Fatalf("%s:%d is not what was measured: run go run ./docs/_make/card again\n%s\n%s",
+					page, i+1, line, want[min(i, len(want)-1)])
 			}
 		}
 		if !strings.Contains(string(text), begin) {
@@ -53,7 +53,8 @@ func TestModelCard(t *testing.T) {
 			t.Errorf("MODEL_CARD.md does not say the digest of %s, %s", name, digest)
 		}
 		if classifier.Digest() != digest {
-			t.Errorf("the figures are of another %s than the one that is built in: run go run ./docs/_make/card again", name)
+			t.Errorf("the figures are of another %s than the one that is built in: "+
+				"run go run ./docs/_make/card again", name)
 		}
 	}
 }
@@ -78,17 +79,18 @@ func TestFill(t *testing.T) {
 		{name: "two, one below zero",
 			text: "<!-- measured a.d -->1<!-- end --><!-- measured a.test.ece -->2<!-- end -->",
 			want: "<!-- measured a.d -->−.012<!-- end --><!-- measured a.test.ece -->.031<!-- end -->"},
-		{name: "a table", text: "<!-- measured table a.test. a.d -->\nold\n<!-- end -->", want: `<!-- measured table a.test. a.d -->
+		{name: "a table", text: "<!-- measured table a.test. a.d -->\nold\n<!-- end -->",
+			want: `<!-- measured table a.test. a.d -->
 | what | measured | 95 % interval | pictures | target |
 |---|---|---|---|---|
 | test | .944 | .742 to .990 | 17 of 18 | ≥ .9 |
 | ECE | .031 | .000 to .050 | 18 |  |
 | difference | −.012 | −1.000 to 1.000 | 3 |  |
 <!-- end -->`},
-		{name: "unknown", text: "<!-- measured b --><!-- end -->", fault: `no figure "b"`},
+		{name: "unknown", text: "<!-- measured b --><!-- end -->", fault: `"b" was not measured`},
 		{name: "unknown table", text: "<!-- measured table b --><!-- end -->", fault: `begins with "b"`},
 		{name: "unknown format", text: "<!-- measured a.d roman --><!-- end -->", fault: "roman"},
-		{name: "nothing", text: "<!-- measured  --><!-- end -->", fault: "marks nothing"},
+		{name: "nothing", text: "<!-- measured  --><!-- end -->", fault: "not something to fill in"},
 		{name: "no end", text: "<!-- measured a.d -->1", fault: "has no"},
 		{name: "the next one's end", text: "<!-- measured a.d -->1 <!-- measured a.d -->1<!-- end -->",
 			fault: "has no"},

@@ -13,22 +13,22 @@ import (
 	"garb/model"
 )
 
-// TestTestSplit measures the built-in model on the test split again: the figures that
-// MODEL_CARD.md has of it are what the model does.
+// TestTestSplit measures the built-in model on the test split again, and compares the figures with
+// those of MODEL_CARD.md.
 func TestTestSplit(t *testing.T) {
 	data := os.Getenv("GARB_DATA")
 	switch {
 	case data == "":
 		t.Skip("set GARB_DATA to run this test (see .ci/run)")
 	case testing.Short() || kernel.ActiveLevel() == kernel.Generic:
-		t.Skip("left out with -short and with the portable kernels: it would take minutes")
+		t.Skip("skipped with -short and with the portable kernels: it would take minutes")
 	}
 	text, err := os.ReadFile("../../docs/_make/card/measured.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var m Measured
-	if err := json.Unmarshal(text, &m); err != nil {
+	if err = json.Unmarshal(text, &m); err != nil {
 		t.Fatal(err)
 	}
 	classifier, err := model.Open(model.Clothing, model.Options{Threads: 1})

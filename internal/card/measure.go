@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -21,13 +22,13 @@ import (
 	"garb/picture"
 )
 
-// Ten are the classes of the course, and of the model clothing.
+// Ten has the ten classes of the course, which are those of the model clothing.
 var Ten = []string{"dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"}
 
-// asTen are kinds that one of the ten classes stands for in street photos.
+// asTen has garments of street photos that one of the ten classes includes.
 var asTen = map[string]string{"blouse": "shirt", "blazer": "outwear"}
 
-// Classifier is what is measured: a *model.Classifier or, in tests, less.
+// Classifier is the part of a *model.Classifier that Measure needs.
 type Classifier interface {
 	Classes() []string
 	Digest() string
@@ -38,29 +39,28 @@ type Classifier interface {
 	Answer(row []float32) model.Answer
 }
 
-// Options say what is measured and how.
+// Options say what to measure, and how.
 type Options struct {
-	Folder string // that docs/_make/modeldata made
-	Name   string // the model's, the first part of its figures' keys
-	// Ten is whether the model is measured on the ten classes; else on its own.
+	Folder string // the folder that docs/_make/modeldata made
+	Name   string // the model's name, with which the keys of its figures begin
+	// Ten measures the model on the ten classes, instead of its own.
 	Ten bool
-	// Validation measures on the validation parts, from which models are chosen; else on
-	// what is set aside.
+	// Validation measures on the validation parts, by which models are chosen, instead of on the
+	// pictures set aside.
 	Validation bool
-	// Other is a class of the model that means none of the others: the acceptance then is
-	// 1 − its probability, and a picture is accepted from a half on. "" leaves the
-	// acceptance to the model.
+	// Other is a class of the model that means none of the others. The acceptance is then 1 minus
+	// its probability, and a picture is accepted from 0.5. Without Other, the model judges.
 	Other string
-	// TestOnly measures the test pictures alone.
+	// TestOnly measures only the test pictures.
 	TestOnly bool
-	// DrawnSeed is the seed of the pictures of nothing: another than training's.
+	// DrawnSeed is the seed of the drawn pictures without garments. It differs from training's.
 	DrawnSeed uint64
-	Drawn     int // their number
-	// Progress, if not nil, is told what is being measured.
+	Drawn     int // the number of drawn pictures
+	// Progress, if not nil, is called with what is being measured.
 	Progress func(what string)
 }
 
-// answer is what the model said of one picture.
+// answer is the model's answer for one picture.
 type answer struct {
 	file, label string
 	evaluate.Answer
@@ -68,71 +68,51 @@ type answer struct {
 	accepted   bool
 }
 
-// measurement is a measurement on its way.
+// measurement collects the figures of a model.
 type measurement struct {
 	Options
 	model   Classifier
 	figures []Figure
 }
 
-// Measure measures a model: every figure of the model card that is about it.
+// Measure measures every figure of the model card about a model.
 func Measure(ctx context.Context, model Classifier, o Options) ([]Figure, error) {
 	if o.Other != "" && !slices.Contains(model.Classes(), o.Other) {
-		return nil, fmt.Errorf("the model has no class %q: it has %s", o.Other, strings.Join(model.Classes(), ", "))
+		return nil, fmt.Errorf("the model has no class %q; it has %s", o.Other, strings.Join(model.Classes(), ", "))
 	}
 	m := &measurement{Options: o, model: model}
-	if err := m.all(ctx); err != nil {
+	if err := m.measureAll(ctx); err != nil {
 		return nil, err
 	}
 	return m.figures, nil
 }
 
-// folders are where each part of the measurement has its pictures; garments is the table
-// of what is worn in those of street.
+// folders has the folder of each part. garments is a table of the garments worn in the street photos.
 type folders struct{ test, full, worn, street, garments, other, empty, named string }
 
 var (
-	aside = folders{"aside/test", "aside/full", "aside/worn", "aside/street", "aside/street.csv", "aside/other",
-		"aside/empty",
-		"aside/named"}
-	validation = folders{"full/validation", "full/validation", "worn/validation", "street/validation",
-		"street-validation.csv",
-		"other/validation", "empty/validation", "named/validation"}
+	aside = folders{
+		"aside/test", "aside/full", "aside/worn", "aside/street", "aside/street.csv", "aside/other", "aside/empty",
+		"aside/named",
+	}
+	validation = folders{
+		"full/validation", "full/validation", "worn/validation", "street/validation", "street-validation.csv",
+		"other/validation", "empty/validation", "named/validation",
+	}
 )
 
-func (m *measurement) all(ctx context.Context) error {
+// measureAll measures all parts.
+func (m *measurement) measureAll(ctx context.Context) error {
 	where := aside
 	if m.Validation {
 		where = validation
 	}
-	tests, err := m.labelled(where.test)
-	if err != nil {
+	tests, threshold, err := m.measureTests(ctx, where)
+	if err != nil || m.TestOnly {
 		return err
-	}
-	main, err := m.answers(ctx, where.test, tests, nil)
-	if err != nil {
-		return err
-	}
-	m.accuracy("test", m.title(where.test), main, true)
-	m.ece("test", m.title(where.test), main)
-	threshold := quantile(main)
-	m.share("test.accepted", m.title(where.test)+": accepted", "", main, accepted)
-	if m.TestOnly {
-		return nil
 	}
 	if where.full != where.test {
-		full, err := m.labelled(where.full)
-		if err != nil {
-			return err
-		}
-		answers, err := m.answers(ctx, where.full, full, nil)
-		if err != nil {
-			return err
-		}
-		m.accuracy("full", m.title(where.full), answers, true)
-		m.ece("full", m.title(where.full), answers)
-		m.share("full.accepted", m.title(where.full)+": accepted", "", answers, accepted)
-		if err := m.kids(answers); err != nil {
+		if err := m.measureFull(ctx, where); err != nil {
 			return err
 		}
 	}
@@ -140,34 +120,80 @@ func (m *measurement) all(ctx context.Context) error {
 	if m.Ten && !m.Validation {
 		worn = "aside/worn10"
 	}
-	if err := m.worn(ctx, worn, threshold); err != nil {
+	if err := m.measureWorn(ctx, worn, threshold); err != nil {
 		return err
 	}
-	if err := m.street(ctx, where.street, where.garments); err != nil {
+	if err := m.measureStreet(ctx, where.street, where.garments); err != nil {
 		return err
 	}
-	if err := m.named(ctx, where.named, threshold); err != nil {
+	if err := m.measureNamed(ctx, where.named, threshold); err != nil {
 		return err
 	}
+	if err := m.measureOthers(ctx, where, threshold); err != nil {
+		return err
+	}
+	if err := m.measureNothing(ctx, threshold); err != nil {
+		return err
+	}
+	return m.measurePerturbed(ctx, where, tests)
+}
+
+// measureTests measures the test pictures, and returns them with the acceptance from which 95 % of
+// them are accepted.
+func (m *measurement) measureTests(ctx context.Context, where folders) ([]sample, float64, error) {
+	tests, err := m.listLabelled(where.test)
+	if err != nil {
+		return nil, 0, err
+	}
+	answers, err := m.classify(ctx, where.test, tests, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	m.addAccuracy("test", m.title(where.test), answers, true)
+	m.addECE("test", m.title(where.test), answers)
+	m.addShare("test.accepted", m.title(where.test)+": accepted", "", answers, isAccepted)
+	return tests, findThreshold(answers), nil
+}
+
+// measureFull measures the test pictures of the full data set.
+func (m *measurement) measureFull(ctx context.Context, where folders) error {
+	samples, err := m.listLabelled(where.full)
+	if err != nil {
+		return err
+	}
+	answers, err := m.classify(ctx, where.full, samples, nil)
+	if err != nil {
+		return err
+	}
+	m.addAccuracy("full", m.title(where.full), answers, true)
+	m.addECE("full", m.title(where.full), answers)
+	m.addShare("full.accepted", m.title(where.full)+": accepted", "", answers, isAccepted)
+	return m.measureKids(answers)
+}
+
+// measureOthers measures how many pictures without garments are accepted.
+func (m *measurement) measureOthers(ctx context.Context, where folders, threshold float64) error {
 	for _, part := range []struct{ key, folder, title, target string }{
 		{"other", where.other, "other pictures without clothes", "≤ .03"},
 		{"empty", where.empty, "parts of street photos without a garment", ""},
 	} {
-		samples, err := m.unlabelled(part.folder)
+		samples, err := m.listUnlabelled(part.folder)
 		if err != nil {
 			return err
 		}
-		answers, err := m.answers(ctx, part.folder, samples, nil)
+		answers, err := m.classify(ctx, part.folder, samples, nil)
 		if err != nil {
 			return err
 		}
-		m.accepts(part.key, part.title, part.target, answers, threshold)
+		m.addAccepted(part.key, part.title, part.target, answers, threshold)
 	}
-	if err := m.nothing(ctx, threshold); err != nil {
-		return err
-	}
+	return nil
+}
+
+// measurePerturbed measures the test pictures after each change.
+func (m *measurement) measurePerturbed(ctx context.Context, where folders, tests []sample) error {
 	for i, change := range perturb.All() {
-		answers, err := m.answers(ctx, change.Title, tests,
+		answers, err := m.classify(ctx, change.Title, tests,
 			func(p *picture.RGB, n int) *picture.RGB { return change.Apply(p, uint64(n)) })
 		if err != nil {
 			return err
@@ -177,17 +203,17 @@ func (m *measurement) all(ctx context.Context) error {
 		if m.Ten {
 			target = changeTargets[i]
 		}
-		m.share("changed."+change.Name+".accuracy", title+": accuracy", target, answers, right)
-		m.bootstrap("changed."+change.Name+".ece", title+": ECE", "≤ .08", answers, ece)
-		m.share("changed."+change.Name+".accepted", title+": accepted", "", answers, accepted)
+		m.addShare("changed."+change.Name+".accuracy", title+": accuracy", target, answers, isRight)
+		m.addBootstrap("changed."+change.Name+".ece", title+": ECE", "≤ .08", answers, computeECE)
+		m.addShare("changed."+change.Name+".accepted", title+": accepted", "", answers, isAccepted)
 	}
 	return nil
 }
 
-// changeTargets are the accuracies to reach, in the order of perturb.All.
+// changeTargets has the target accuracies, in the order of perturb.All.
 var changeTargets = []string{"≥ .85", "≥ .85", "≥ .91", "≥ .86", "≥ .89", "≥ .87", "≥ .89", "≥ .91"}
 
-// title names a folder for people.
+// title returns a folder's title in the model card.
 func (m *measurement) title(folder string) string {
 	names := map[string]string{
 		"aside/test": "test split", "aside/full": "test contributors", "full/validation": "validation, full set",
@@ -195,15 +221,15 @@ func (m *measurement) title(folder string) string {
 	return names[folder]
 }
 
-// sample is a picture to measure on: a file or, for drawings, a picture.
+// sample is a picture to measure on: a file, or a drawn picture.
 type sample struct {
 	file, label string
 	drawn       *picture.RGB
 }
 
-// labelled lists the pictures of a folder of folders, with the folders' names as labels,
-// without those of which the model cannot know the class.
-func (m *measurement) labelled(folder string) ([]sample, error) {
+// listLabelled returns the pictures in the class folders of a folder, except for classes that are not
+// measured.
+func (m *measurement) listLabelled(folder string) ([]sample, error) {
 	path := filepath.Join(m.Folder, filepath.FromSlash(folder))
 	classes, err := os.ReadDir(path)
 	if err != nil {
@@ -214,7 +240,7 @@ func (m *measurement) labelled(folder string) ([]sample, error) {
 		if !class.IsDir() || !slices.Contains(m.classes(), class.Name()) {
 			continue
 		}
-		files, err := filesOf(filepath.Join(path, class.Name()))
+		files, err := listPictures(filepath.Join(path, class.Name()))
 		if err != nil {
 			return nil, err
 		}
@@ -228,10 +254,10 @@ func (m *measurement) labelled(folder string) ([]sample, error) {
 	return samples, nil
 }
 
-// unlabelled lists the pictures of a folder.
-func (m *measurement) unlabelled(folder string) ([]sample, error) {
+// listUnlabelled returns the pictures of a folder.
+func (m *measurement) listUnlabelled(folder string) ([]sample, error) {
 	path := filepath.Join(m.Folder, filepath.FromSlash(folder))
-	files, err := filesOf(path)
+	files, err := listPictures(path)
 	if err != nil {
 		return nil, err
 	}
@@ -245,8 +271,8 @@ func (m *measurement) unlabelled(folder string) ([]sample, error) {
 	return samples, nil
 }
 
-// filesOf lists the JPEG and PNG files of a folder, sorted.
-func filesOf(folder string) ([]string, error) {
+// listPictures returns the names of the JPEG and PNG files of a folder, sorted.
+func listPictures(folder string) ([]string, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, err
@@ -260,8 +286,8 @@ func filesOf(folder string) ([]string, error) {
 	return files, nil
 }
 
-// table reads a CSV file whose first row is the given one.
-func (m *measurement) table(name string, head ...string) ([][]string, error) {
+// readTable reads a CSV file and checks its first row.
+func (m *measurement) readTable(name string, head ...string) ([][]string, error) {
 	path := filepath.Join(m.Folder, filepath.FromSlash(name))
 	f, err := os.Open(path)
 	if err != nil {
@@ -278,7 +304,7 @@ func (m *measurement) table(name string, head ...string) ([][]string, error) {
 	return rows[1:], nil
 }
 
-// classes are those that answers are of: the ten, or the model's.
+// classes returns the measured classes: the ten, or the model's.
 func (m *measurement) classes() []string {
 	var classes []string
 	for _, class := range m.model.Classes() {
@@ -289,34 +315,33 @@ func (m *measurement) classes() []string {
 	return classes
 }
 
-// batch is the number of pictures that the model answers at a time.
-const batch = 32
+// batchSize is the number of pictures that the model classifies at a time.
+const batchSize = 32
 
-// answers shows pictures to the model, as they are or changed.
-func (m *measurement) answers(ctx context.Context, folder string, samples []sample,
-	change func(*picture.RGB, int) *picture.RGB) ([]answer,
-	error) {
+// classify returns the model's answers for pictures, after a change unless it is nil.
+func (m *measurement) classify(ctx context.Context, folder string, samples []sample,
+	change func(*picture.RGB, int) *picture.RGB) ([]answer, error) {
 	if m.Progress != nil {
 		m.Progress(fmt.Sprintf("%s: %s, %d pictures", m.Name, folder, len(samples)))
 	}
 	spec, width := m.model.Spec(), m.model.OutputCount()
 	values := spec.ValueCount()
-	inputs, rows := make([]float32, batch*values), make([]float32, batch*width)
-	failed := make([]error, batch)
+	inputs, rows := make([]float32, batchSize*values), make([]float32, batchSize*width)
+	failed := make([]error, batchSize)
 	var all []answer
-	for first := 0; first < len(samples); first += batch {
-		part := samples[first:min(first+batch, len(samples))]
+	for first := 0; first < len(samples); first += batchSize {
+		part := samples[first:min(first+batchSize, len(samples))]
 		err := dataset.Each(ctx, len(part), func(i int) {
 			failed[i] = m.load(ctx, folder, part[i], first+i, change, inputs[i*values:][:values])
 		})
-		if err := errors.Join(err, errors.Join(failed[:len(part)]...)); err != nil {
+		if err = errors.Join(err, errors.Join(failed[:len(part)]...)); err != nil {
 			return nil, err
 		}
-		if err := m.model.Outputs(ctx, inputs[:len(part)*values], rows[:len(part)*width]); err != nil {
+		if err = m.model.Outputs(ctx, inputs[:len(part)*values], rows[:len(part)*width]); err != nil {
 			return nil, err
 		}
 		for i, s := range part {
-			a := m.judge(m.model.Answer(rows[i*width:][:width]))
+			a := m.restrict(m.model.Answer(rows[i*width:][:width]))
 			a.file, a.label, a.Class = s.file, s.label, s.label
 			all = append(all, a)
 		}
@@ -324,8 +349,8 @@ func (m *measurement) answers(ctx context.Context, folder string, samples []samp
 	return all, nil
 }
 
-// load writes the values of picture n: of a photo as garb classify has them, of a
-// changed one from all of its pixels.
+// load writes the input of picture n: a photo's as garb classify computes it, and a changed one's from
+// all of its pixels.
 func (m *measurement) load(ctx context.Context, folder string, s sample, n int,
 	change func(*picture.RGB, int) *picture.RGB, dst []float32) error {
 	if s.drawn != nil {
@@ -357,10 +382,10 @@ func (m *measurement) load(ctx context.Context, folder string, s sample, n int,
 	return nil
 }
 
-// judge turns the model's answer into one about the classes that are measured.
-func (m *measurement) judge(from model.Answer) answer {
+// restrict restricts the model's answer to the measured classes.
+func (m *measurement) restrict(from model.Answer) answer {
 	a := answer{acceptance: from.Acceptance, accepted: from.Accepted}
-	if !from.Judged { // the largest probability is what there is
+	if !from.Judged { // without a judgement, use the largest probability
 		a.acceptance = from.Predictions[0].Probability
 	}
 	classes, sum := m.classes(), 0.0
@@ -382,11 +407,11 @@ func (m *measurement) judge(from model.Answer) answer {
 	return a
 }
 
-func right(a answer) bool    { return a.Right() }
-func accepted(a answer) bool { return a.accepted }
+func isRight(a answer) bool    { return a.Right() }
+func isAccepted(a answer) bool { return a.accepted }
 
-// quantile returns the acceptance from which 95 % of the answers are accepted.
-func quantile(answers []answer) float64 {
+// findThreshold returns the threshold at which 95 % of the answers are accepted.
+func findThreshold(answers []answer) float64 {
 	var all []float64
 	for _, a := range answers {
 		all = append(all, a.acceptance)
@@ -395,44 +420,46 @@ func quantile(answers []answer) float64 {
 	return all[len(all)*5/100]
 }
 
-// share adds the share of answers for which what is true.
-func (m *measurement) share(key, title, target string, answers []answer, what func(answer) bool) {
+// addShare adds the share of answers for which what is true.
+func (m *measurement) addShare(key, title, target string, answers []answer, what func(answer) bool) {
 	count := 0
 	for _, a := range answers {
 		if what(a) {
 			count++
 		}
 	}
-	m.counted(key, title, target, count, len(answers))
+	m.addCounts(key, title, target, count, len(answers))
 }
 
-func (m *measurement) counted(key, title, target string, right, count int) {
+// addCounts adds the share right ÷ count.
+func (m *measurement) addCounts(key, title, target string, right, count int) {
 	m.figures = append(m.figures,
 		Figure{Key: m.Name + "." + key, Title: title, Target: target, Value: float64(right) / float64(max(count, 1)),
 			Right: right, Count: count, Share: true, Interval: evaluate.Wilson(right, count)})
 }
 
-// accuracy adds accuracy and, if asked, macro recall.
-func (m *measurement) accuracy(key, title string, answers []answer, macro bool) {
+// addAccuracy adds the accuracy and, if macro, the macro recall.
+func (m *measurement) addAccuracy(key, title string, answers []answer, macro bool) {
 	targets := map[string][2]string{"test": {"≥ .945"}, "full": {"≥ .93"}, "worn": {"≥ .88", "≥ .80"}}
 	if !m.Ten {
 		targets = map[string][2]string{"full": {"≥ .85", "≥ .70"}}
 	}
-	m.share(key+".accuracy", title+": accuracy", targets[key][0], answers, right)
+	m.addShare(key+".accuracy", title+": accuracy", targets[key][0], answers, isRight)
 	if macro {
-		m.bootstrap(key+".recall", title+": macro recall", targets[key][1], answers, macroRecall)
+		m.addBootstrap(key+".recall", title+": macro recall", targets[key][1], answers, computeMacroRecall)
 	}
 }
 
-// ece adds the calibration error of all answers, and of those that are accepted.
-func (m *measurement) ece(key, title string, answers []answer) {
+// addECE adds the calibration error of all answers, and of the accepted ones.
+func (m *measurement) addECE(key, title string, answers []answer) {
 	targets := map[string][2]string{"test": {"", "≤ .02"}, "worn": {"≤ .05"}}[key]
-	m.bootstrap(key+".ece", title+": ECE", targets[0], answers, ece)
-	taken := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool { return !a.accepted })
-	m.bootstrap(key+".ece-accepted", title+": ECE of accepted answers", targets[1], taken, ece)
+	m.addBootstrap(key+".ece", title+": ECE", targets[0], answers, computeECE)
+	accepted := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool { return !a.accepted })
+	m.addBootstrap(key+".ece-accepted", title+": ECE of accepted answers", targets[1], accepted, computeECE)
 }
 
-func ece(answers []answer) float64 {
+// computeECE returns the expected calibration error.
+func computeECE(answers []answer) float64 {
 	all := make([]evaluate.Answer, len(answers))
 	for i, a := range answers {
 		all[i] = a.Answer
@@ -441,8 +468,8 @@ func ece(answers []answer) float64 {
 	return e
 }
 
-// macroRecall returns the mean over the labels of the share of each that is right.
-func macroRecall(answers []answer) float64 {
+// computeMacroRecall returns the mean recall of the labels.
+func computeMacroRecall(answers []answer) float64 {
 	count, rights := map[string]int{}, map[string]int{}
 	for _, a := range answers {
 		count[a.label]++
@@ -451,28 +478,19 @@ func macroRecall(answers []answer) float64 {
 		}
 	}
 	sum := 0.0
-	for _, label := range sortedKeys(count) { // in order, for the sum's rounding
+	for _, label := range slices.Sorted(maps.Keys(count)) { // so that the sum is always rounded alike
 		sum += float64(rights[label]) / float64(count[label])
 	}
 	return sum / float64(max(len(count), 1))
 }
 
-func sortedKeys(m map[string]int) []string {
-	var keys []string
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// resamples is the number of resamples of a bootstrap.
+// resamples is the number of a bootstrap's resamples.
 const resamples = 1000
 
-// bootstrap adds a figure with the basic bootstrap's interval, 2θ − θ*(.975) to
-// 2θ − θ*(.025) (Davison and Hinkley 1997), which takes off that a calibration error is
-// larger in resamples than in what they are drawn from.
-func (m *measurement) bootstrap(key, title, target string, answers []answer, what func([]answer) float64) {
+// addBootstrap adds a figure with the basic bootstrap's interval, 2θ − θ*(.975) to 2θ − θ*(.025)
+// (Davison and Hinkley 1997), which corrects for the bias that calibration errors are larger in
+// resamples than in the sample.
+func (m *measurement) addBootstrap(key, title, target string, answers []answer, what func([]answer) float64) {
 	f := Figure{Key: m.Name + "." + key, Title: title, Target: target, Count: len(answers)}
 	if len(answers) > 0 {
 		f.Value = what(answers)
@@ -491,40 +509,41 @@ func (m *measurement) bootstrap(key, title, target string, answers []answer, wha
 	m.figures = append(m.figures, f)
 }
 
-// accepts adds what share is accepted: by the model, and at the threshold that accepts
-// 95 % of the test split.
-func (m *measurement) accepts(key, title, target string, answers []answer, threshold float64) {
-	m.share(key+".accepted", title+": accepted", target, answers, accepted)
-	m.share(key+".accepted-at-95", title+": accepted at the 95 % threshold", target, answers,
+// addAccepted adds the share that the model accepts, and the share accepted at the threshold that
+// accepts 95 % of the test split.
+func (m *measurement) addAccepted(key, title, target string, answers []answer, threshold float64) {
+	m.addShare(key+".accepted", title+": accepted", target, answers, isAccepted)
+	m.addShare(key+".accepted-at-95", title+": accepted at the 95 % threshold", target, answers,
 		func(a answer) bool { return a.acceptance >= threshold })
 }
 
-func (m *measurement) worn(ctx context.Context, folder string, threshold float64) error {
-	samples, err := m.labelled(folder)
+// measureWorn measures garments cut out of street photos.
+func (m *measurement) measureWorn(ctx context.Context, folder string, threshold float64) error {
+	samples, err := m.listLabelled(folder)
 	if err != nil {
 		return err
 	}
-	answers, err := m.answers(ctx, folder, samples, nil)
+	answers, err := m.classify(ctx, folder, samples, nil)
 	if err != nil {
 		return err
 	}
 	const title = "worn garments"
-	m.accuracy("worn", title, answers, true)
-	m.ece("worn", title, answers)
-	m.accepts("worn", title, "≥ .93", answers, threshold)
+	m.addAccuracy("worn", title, answers, true)
+	m.addECE("worn", title, answers)
+	m.addAccepted("worn", title, "≥ .93", answers, threshold)
 	for _, class := range m.classes() {
-		of := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool { return a.label != class })
-		if len(of) > 0 {
-			m.share("worn-class."+class, title+", "+class+": recall", "", of, right)
+		ofClass := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool { return a.label != class })
+		if len(ofClass) > 0 {
+			m.addShare("worn-class."+class, title+", "+class+": recall", "", ofClass, isRight)
 		}
 	}
 	return nil
 }
 
-// street measures on whole street photos: an answer is right if it is one of the garments
-// worn, which a table has for each photo of the folder.
-func (m *measurement) street(ctx context.Context, folder, table string) error {
-	rows, err := m.table(table, "photo", "garments")
+// measureStreet measures whole street photos. An answer is right if it is one of the garments worn,
+// which the table lists for each photo.
+func (m *measurement) measureStreet(ctx context.Context, folder, table string) error {
+	rows, err := m.readTable(table, "photo", "garments")
 	if err != nil {
 		return err
 	}
@@ -532,30 +551,30 @@ func (m *measurement) street(ctx context.Context, folder, table string) error {
 	worn := map[string][]string{}
 	for _, row := range rows {
 		if row[1] == "" {
-			continue // nothing that a class is there for
+			continue // no garment of a known class
 		}
 		worn[row[0]] = strings.Split(row[1], "|")
 		samples = append(samples, sample{file: row[0]})
 	}
-	answers, err := m.answers(ctx, folder, samples, nil)
+	answers, err := m.classify(ctx, folder, samples, nil)
 	if err != nil {
 		return err
 	}
-	m.share("street.worn", "street photos: the answer is one of the garments worn", "≥ .85", answers,
+	m.addShare("street.worn", "street photos: the answer is one of the garments worn", "≥ .85", answers,
 		func(a answer) bool {
 			class := a.Predictions[0].Class
 			return slices.Contains(worn[a.file], class) || slices.Contains(worn[a.file], asTen[class])
 		})
-	m.share("street.accepted", "street photos: accepted", "", answers, accepted)
+	m.addShare("street.accepted", "street photos: accepted", "", answers, isAccepted)
 	return nil
 }
 
-// named measures on other pictures that show clothes.
-func (m *measurement) named(ctx context.Context, folder string, threshold float64) error {
+// measureNamed measures other pictures that show clothes.
+func (m *measurement) measureNamed(ctx context.Context, folder string, threshold float64) error {
 	var samples []sample
 	classes := map[string][]string{}
 	if m.Validation {
-		all, err := m.labelled(folder)
+		all, err := m.listLabelled(folder)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -567,7 +586,7 @@ func (m *measurement) named(ctx context.Context, folder string, threshold float6
 		}
 		samples = all
 	} else {
-		rows, err := m.table("aside/named.csv", "image", "class")
+		rows, err := m.readTable("aside/named.csv", "image", "class")
 		if err != nil {
 			return err
 		}
@@ -576,40 +595,40 @@ func (m *measurement) named(ctx context.Context, folder string, threshold float6
 			samples = append(samples, sample{file: row[0]})
 		}
 	}
-	answers, err := m.answers(ctx, folder, samples, nil)
+	answers, err := m.classify(ctx, folder, samples, nil)
 	if err != nil {
 		return err
 	}
-	m.accepts("named", "other pictures that show clothes", "≥ .75", answers, threshold)
+	m.addAccepted("named", "other pictures that show clothes", "≥ .75", answers, threshold)
 	known := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool {
 		return !slices.ContainsFunc(classes[a.file],
 			func(class string) bool { return slices.Contains(m.classes(), class) })
 	})
-	m.share("named.right", "other pictures that show clothes of a known class: right", "≥ .75", known,
+	m.addShare("named.right", "other pictures that show clothes of a known class: right", "≥ .75", known,
 		func(a answer) bool {
 			return slices.Contains(classes[a.file], a.Predictions[0].Class)
 		})
 	return nil
 }
 
-// nothing measures on drawn pictures of nothing.
-func (m *measurement) nothing(ctx context.Context, threshold float64) error {
+// measureNothing measures drawn pictures without garments.
+func (m *measurement) measureNothing(ctx context.Context, threshold float64) error {
 	samples := make([]sample, m.Drawn)
 	for i := range samples {
 		p, kind := drawn.Nothing(m.DrawnSeed, i)
 		samples[i] = sample{file: fmt.Sprintf("%s-%04d", kind, i), drawn: p}
 	}
-	answers, err := m.answers(ctx, "drawn pictures of nothing", samples, nil)
+	answers, err := m.classify(ctx, "drawn pictures of nothing", samples, nil)
 	if err != nil {
 		return err
 	}
-	m.accepts("nothing", "drawn pictures of nothing", "0", answers, threshold)
+	m.addAccepted("nothing", "drawn pictures of nothing", "0", answers, threshold)
 	return nil
 }
 
-// kids measures children's clothes against adults'.
-func (m *measurement) kids(answers []answer) error {
-	rows, err := m.table("aside/kids.csv", "image", "class", "kids")
+// measureKids compares children's clothes with adults'.
+func (m *measurement) measureKids(answers []answer) error {
+	rows, err := m.readTable("aside/kids.csv", "image", "class", "kids")
 	if err != nil {
 		return err
 	}
@@ -625,23 +644,23 @@ func (m *measurement) kids(answers []answer) error {
 			large = append(large, a)
 		}
 	}
-	m.share("kids.accuracy", "children's clothes: accuracy", "", small, right)
+	m.addShare("kids.accuracy", "children's clothes: accuracy", "", small, isRight)
 	one := m.figures[len(m.figures)-1]
-	m.share("adults.accuracy", "adults' clothes: accuracy", "", large, right)
+	m.addShare("adults.accuracy", "adults' clothes: accuracy", "", large, isRight)
 	other := m.figures[len(m.figures)-1]
 	// Newcombe 1998, method 10: the interval of a difference from those of the shares.
 	below := math.Hypot(one.Value-one.Interval[0], other.Interval[1]-other.Value)
 	above := math.Hypot(one.Interval[1]-one.Value, other.Value-other.Interval[0])
 	d := one.Value - other.Value
-	m.figures = append(m.figures,
-		Figure{Key: m.Name + ".kids.difference", Title: "accuracy on children's clothes minus adults'",
-			Target: "within .03", Value: d,
-			Count: len(answers), Interval: [2]float64{d - below, d + above}})
+	m.figures = append(m.figures, Figure{
+		Key: m.Name + ".kids.difference", Title: "accuracy on children's clothes minus adults'",
+		Target: "within .03", Value: d, Count: len(answers), Interval: [2]float64{d - below, d + above},
+	})
 	return nil
 }
 
-// Seeds returns the mean of the accuracy of several runs' models, and its spread: the
-// figures NAME.seeds.mean, whose interval is Student's, and NAME.seeds.deviation.
+// Seeds returns the figure NAME.seeds.mean: the mean accuracy of the models of several runs, with
+// Student's interval. Its title has the standard deviation.
 func Seeds(name string, accuracies []Figure) []Figure {
 	n := float64(len(accuracies))
 	mean, square := 0.0, 0.0

@@ -46,7 +46,7 @@ func (f fake) Outputs(_ context.Context, inputs, rows []float32) error {
 func (f fake) Answer(row []float32) model.Answer {
 	a := model.Answer{Judged: f.judges, Accepted: true, Acceptance: 1}
 	probabilities := model.Softmax(row[:len(f.classes)])
-	for _, c := range model.Ranking(row[:len(f.classes)]) {
+	for _, c := range model.Rank(row[:len(f.classes)]) {
 		a.Predictions = append(a.Predictions, model.Prediction{Class: f.classes[c], Probability: probabilities[c]})
 	}
 	if f.judges {
@@ -95,8 +95,13 @@ func modelData(t *testing.T) string {
 		put(t, root, set+"/shoes/d.png", 1, 200)
 		put(t, root, set+"/blazer/e.png", 2, 200) // none of the ten
 	}
-	putText(t, root, "aside/kids.csv",
-		"image,class,kids\nhat/a.png,hat,True\nhat/b.png,hat,False\nhat/c.png,hat,True\nshoes/d.png,shoes,False\nblazer/e.png,blazer,False\n")
+	putText(t, root, "aside/kids.csv", `image,class,kids
+hat/a.png,hat,True
+hat/b.png,hat,False
+hat/c.png,hat,True
+shoes/d.png,shoes,False
+blazer/e.png,blazer,False
+`)
 	put(t, root, "aside/street/1.png", 1, 200)
 	put(t, root, "aside/street/2.png", 0, 200)
 	put(t, root, "aside/street/3.png", 2, 200) // a blazer, worn as outwear
@@ -128,10 +133,9 @@ func TestMeasure(t *testing.T) {
 		want  map[string][2]int // right and count
 	}{
 		{"ten classes, set aside", all, func(*Options) {}, map[string][2]int{
-			"test.accuracy": {3, 4}, "test.accepted": {3, 4}, "full.accuracy": {3, 4}, "worn.accuracy": {3, 4},
-			"worn.accepted":       {3, 4},
-			"worn.accepted-at-95": {4, 4}, "worn-class.hat": {2, 3}, "street.worn": {1, 3}, "named.accepted": {2, 3},
-			"named.right":    {1, 2},
+			"test.accuracy": {3, 4}, "test.accepted": {3, 4}, "full.accuracy": {3, 4},
+			"worn.accuracy": {3, 4}, "worn.accepted": {3, 4}, "worn.accepted-at-95": {4, 4},
+			"worn-class.hat": {2, 3}, "street.worn": {1, 3}, "named.accepted": {2, 3}, "named.right": {1, 2},
 			"other.accepted": {1, 3}, "other.accepted-at-95": {1, 3}, "empty.accepted": {1, 3},
 			"kids.accuracy": {1, 2}, "adults.accuracy": {2, 2},
 			"changed.turned-90.accuracy": {3, 4}, "changed.small.accuracy": {3, 4}, "changed.middle.accepted": {3, 4},
@@ -153,44 +157,61 @@ func TestMeasure(t *testing.T) {
 		{"the test pictures alone", all, func(o *Options) { o.TestOnly = true },
 			map[string][2]int{"test.accuracy": {3, 4}}},
 	} {
-		o := Options{Folder: root, Name: "m", Ten: true, DrawnSeed: 1, Drawn: 2}
-		c.set(&o)
-		figures, err := Measure(t.Context(), c.model, o)
-		if err != nil {
-			t.Fatalf("%s: %v", c.name, err)
-		}
-		if c.name == "the test pictures alone" && len(figures) != 5 {
-			t.Errorf("%s: %d figures", c.name, len(figures))
-		}
-		m := Measured{Figures: figures}
-		for key, want := range c.want {
-			f, err := m.Find("m." + key)
-			if got := [2]int{f.Right, f.Count}; err != nil || got != want {
-				t.Errorf("%s: %s is %v, want %v (%v)", c.name, key, got, want, err)
+		t.Run(c.name, func(t *testing.T) {
+			o := Options{Folder: root, Name: "m", Ten: true, DrawnSeed: 1, Drawn: 2}
+			c.set(&o)
+			m := measure(t, c.model, o)
+			if o.TestOnly && len(m.Figures) != 5 {
+				t.Errorf("%d figures of the test pictures, want 5", len(m.Figures))
 			}
-			if f.Value != float64(want[0])/float64(want[1]) || f.Interval[0] > f.Value || f.Interval[1] < f.Value {
-				t.Errorf("%s: %s is %v with the interval %v", c.name, key, f.Value, f.Interval)
+			for key, want := range c.want {
+				checkShare(t, m, key, want)
 			}
-		}
-		if c.name == "ten classes, set aside" {
-			recall, _ := m.Find("m.test.recall")
-			if want := (2.0/3 + 1) / 2; math.Abs(recall.Value-want) > 1e-12 {
-				t.Errorf("macro recall %v, want %v", recall.Value, want)
-			}
-			one, _ := m.Find("m.test.ece") // all answers are as sure
-			p := math.Exp(5) / (math.Exp(5) + 2)
-			p = p / (p + (1-p)/2) // of the two of the ten
-			if math.Abs(one.Value-(p-0.75)) > 1e-6 {
-				t.Errorf("ECE %v, want %v", one.Value, p-0.75)
-			}
-			if taken, _ := m.Find("m.test.ece-accepted"); math.Abs(taken.Value-(1-p)) > 1e-6 || taken.Count != 3 {
-				t.Errorf("ECE of accepted answers %v of %d, want %v of 3", taken.Value, taken.Count, 1-p)
-			}
-			if d, _ := m.Find("m.kids.difference"); d.Value != -0.5 || d.Interval[0] >= d.Value ||
-				d.Interval[1] <= d.Value {
-				t.Errorf("children's less adults' %v, %v", d.Value, d.Interval)
-			}
-		}
+		})
+	}
+}
+
+// measure returns the figures of a model, which is called m.
+func measure(t *testing.T, model Classifier, o Options) Measured {
+	t.Helper()
+	figures, err := Measure(t.Context(), model, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Measured{Figures: figures}
+}
+
+// checkShare checks that a figure is the share of want[0] among want[1] pictures.
+func checkShare(t *testing.T, m Measured, key string, want [2]int) {
+	t.Helper()
+	f, err := m.Find("m." + key)
+	if got := [2]int{f.Right, f.Count}; err != nil || got != want {
+		t.Errorf("%s is %v, want %v (%v)", key, got, want, err)
+	}
+	if f.Value != float64(want[0])/float64(want[1]) || f.Interval[0] > f.Value || f.Interval[1] < f.Value {
+		t.Errorf("%s is %v with the interval %v", key, f.Value, f.Interval)
+	}
+}
+
+// TestMeasureMeans compares the figures that are no shares of pictures with values by hand.
+func TestMeasureMeans(t *testing.T) {
+	m := measure(t, fake{[]string{"hat", "shoes", "blazer"}, true},
+		Options{Folder: modelData(t), Name: "m", Ten: true, DrawnSeed: 1, Drawn: 2})
+	recall, _ := m.Find("m.test.recall")
+	if want := (2.0/3 + 1) / 2; math.Abs(recall.Value-want) > 1e-12 {
+		t.Errorf("macro recall %v, want %v", recall.Value, want)
+	}
+	p := math.Exp(5) / (math.Exp(5) + 2) // the probability of every answer
+	p = p / (p + (1-p)/2)                // among the two of the ten classes
+	if ece, _ := m.Find("m.test.ece"); math.Abs(ece.Value-(p-0.75)) > 1e-6 {
+		t.Errorf("ECE %v, want %v", ece.Value, p-0.75)
+	}
+	if accepted, _ := m.Find("m.test.ece-accepted"); math.Abs(accepted.Value-(1-p)) > 1e-6 || accepted.Count != 3 {
+		t.Errorf("ECE of accepted answers %v of %d, want %v of 3", accepted.Value, accepted.Count, 1-p)
+	}
+	d, _ := m.Find("m.kids.difference")
+	if d.Value != -0.5 || d.Interval[0] >= d.Value || d.Interval[1] <= d.Value {
+		t.Errorf("children's accuracy less adults' %v, %v, want -0.5", d.Value, d.Interval)
 	}
 }
 
