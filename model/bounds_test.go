@@ -287,8 +287,8 @@ func TestLayerNames(t *testing.T) {
 	}
 }
 
-// TestBeforeClassifier finds the layer that a network's classifier takes, if it has one.
-func TestBeforeClassifier(t *testing.T) {
+// TestClassifierInput finds the layer that a network's classifier takes, if it has one.
+func TestClassifierInput(t *testing.T) {
 	conv := func(in, side int) nn.Layer {
 		return nn.Layer{Op: nn.OpConv, Name: "c", Inputs: []int{in}, Units: 3, Height: side, Width: side, Stride: 1}
 	}
@@ -317,11 +317,11 @@ func TestBeforeClassifier(t *testing.T) {
 			if unnamed {
 				want = test.unnamed
 			}
-			if have := (&Description{Unnamed: unnamed}).beforeClassifier(g); have != want {
+			if have := (&Description{Unnamed: unnamed}).findClassifierInput(g); have != want {
 				t.Errorf("%s, unnamed %v: layer %d, want %d", name, unnamed, have, want)
 			}
 		}
-		if have := (&Description{FeaturesAt: 1}).beforeClassifier(g); have != 1 {
+		if have := (&Description{FeaturesAt: 1}).findClassifierInput(g); have != 1 {
 			t.Errorf("%s: features at 1 are at %d", name, have)
 		}
 	}
@@ -337,7 +337,7 @@ func TestMeansWithoutTheirAcceptance(t *testing.T) {
 		a, b Description
 		same bool
 	}{{plain, plain, true}, {judging, plain, false}, {plain, judging, false}, {judging, judging, false}} {
-		if d := difference(&test.a, &test.b); (d == "") != test.same {
+		if d := describeDifference(&test.a, &test.b); (d == "") != test.same {
 			t.Errorf("%d: %q", i, d)
 		}
 	}
@@ -354,9 +354,9 @@ func TestHeadNames(t *testing.T) {
 	}
 }
 
-// TestOnBackbone: a network of a known backbone and dense layers becomes a model on that
+// TestRebuildOn: a network of a known backbone and dense layers becomes a model on that
 // backbone, and no other network does.
-func TestOnBackbone(t *testing.T) {
+func TestRebuildOn(t *testing.T) {
 	a, err := backbone.Lookup("efficientnet-lite0")
 	if err != nil {
 		t.Fatal(err)
@@ -404,14 +404,14 @@ func TestOnBackbone(t *testing.T) {
 	for _, p := range a.Features(32, 32).Params() {
 		base[p.Name] = m.Tensors[p.Name]
 	}
-	on, ok := m.OnBackbone(t.Context(), "efficientnet-lite0", base)
+	on, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base)
 	if !ok || on.Architecture != "efficientnet-lite0" || !slices.Equal(on.Head.Inner, []int{5}) || on.Network != nil {
 		t.Fatalf("ok %v", ok)
 	}
-	if _, ok := m.OnBackbone(t.Context(), "none", base); ok {
+	if _, ok := m.RebuildOn(t.Context(), "none", base); ok {
 		t.Error("an unknown architecture is taken")
 	}
-	if _, ok := m.OnBackbone(t.Context(), "xception", base); ok {
+	if _, ok := m.RebuildOn(t.Context(), "xception", base); ok {
 		t.Error("another architecture is taken")
 	}
 	last := func(op nn.Op) func(l nn.Layer) bool { return func(l nn.Layer) bool { return l.Op == op } }
@@ -430,17 +430,17 @@ func TestOnBackbone(t *testing.T) {
 		for name := range base {
 			base[name] = m.Tensors[name]
 		}
-		if _, ok := m.OnBackbone(t.Context(), "efficientnet-lite0", base); ok != test.ok {
+		if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok != test.ok {
 			t.Errorf("%s: ok %v", name, ok)
 		}
 	}
 	changed := base["stem/conv/kernel"]
 	base["stem/conv/kernel"] = tensor.New(changed.Shape...)
-	if _, ok := m.OnBackbone(t.Context(), "efficientnet-lite0", base); ok {
+	if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok {
 		t.Error("a backbone with other weights is taken")
 	}
 	m.Golden = nil
-	if _, ok := m.OnBackbone(t.Context(), "efficientnet-lite0", base); ok {
+	if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok {
 		t.Error("a model without golden logits is taken")
 	}
 }
@@ -459,7 +459,7 @@ func TestOutputsAndClasses(t *testing.T) {
 			if method != "" {
 				m.Acceptance = &Acceptance{Method: method}
 			}
-			if _, err := m.networks(m.Preprocessing); (err == nil) != (units == want) {
+			if _, err := m.buildNetworks(m.Preprocessing); (err == nil) != (units == want) {
 				t.Errorf("%d outputs for 2 classes, acceptance %q: %v", units, method, err)
 			}
 		}
