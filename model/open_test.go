@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -212,5 +213,65 @@ func TestIsModel(t *testing.T) {
 		if have := model.IsModel(reference); have != want {
 			t.Errorf("%s is a model: %v", reference, have)
 		}
+	}
+}
+
+// TestValuesThatCannotBeRead: a model whose weights have a type that garb does not read is
+// refused.
+func TestValuesThatCannotBeRead(t *testing.T) {
+	path, _ := small(t)
+	data := bytes.Replace(read(t, path), []byte(`"F32"`), []byte(`"U32"`), 1)
+	var wrong *model.Error
+	if _, err := model.OpenBytes(data, model.Options{}); !errors.As(err, &wrong) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestOpenNames: the error about a model that there is not names those that are built in.
+func TestOpenNames(t *testing.T) {
+	_, err := model.Open("none", model.Options{})
+	var wrong *model.Error
+	if !errors.As(err, &wrong) || !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("%v", err)
+	}
+	for _, name := range model.BuiltInNames() {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%v does not name %s", err, name)
+		}
+	}
+}
+
+// TestImageNetNames: two of ImageNet's classes have one name, and identifiers tell them apart.
+func TestImageNetNames(t *testing.T) {
+	c, err := model.Open(model.ImageNet, model.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, numbered := map[string]bool{}, 0
+	for i, name := range c.DistinctClasses() {
+		if seen[name] {
+			t.Errorf("two classes are named %s", name)
+		}
+		seen[name] = true
+		if name != c.Classes()[i] {
+			numbered++
+			if name != c.Classes()[i]+" ("+c.WNID(i)+")" {
+				t.Errorf("class %d is named %s", i, name)
+			}
+		}
+	}
+	if len(seen) != 1000 || numbered == 0 || numbered > 10 {
+		t.Errorf("%d names, %d with an identifier", len(seen), numbered)
+	}
+	listed := c.List([]model.Prediction{{Class: "tench", Index: 0}, {Class: "jean", Index: 608}})
+	if listed[1].WNID != c.WNID(608) || listed[1].Index == nil || *listed[1].Index != 608 || *listed[0].Index != 0 {
+		t.Errorf("%+v", listed)
+	}
+	path, _ := small(t)
+	if c, err = model.Open(path, model.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if listed := c.List([]model.Prediction{{Class: "hat"}}); listed[0].WNID != "" || listed[0].Index != nil {
+		t.Errorf("%+v", listed)
 	}
 }
