@@ -219,7 +219,7 @@ func TestIsModel(t *testing.T) {
 // TestValuesThatCannotBeRead: a model whose weights have a type that garb does not read is
 // refused.
 func TestValuesThatCannotBeRead(t *testing.T) {
-	path, _ := small(t)
+	path, _ := saveSmall(t)
 	data := bytes.Replace(read(t, path), []byte(`"F32"`), []byte(`"U32"`), 1)
 	var wrong *model.Error
 	if _, err := model.OpenBytes(data, model.Options{}); !errors.As(err, &wrong) {
@@ -267,7 +267,7 @@ func TestImageNetNames(t *testing.T) {
 	if listed[1].WNID != c.WNID(608) || listed[1].Index == nil || *listed[1].Index != 608 || *listed[0].Index != 0 {
 		t.Errorf("%+v", listed)
 	}
-	path, _ := small(t)
+	path, _ := saveSmall(t)
 	if c, err = model.Open(path, model.Options{}); err != nil {
 		t.Fatal(err)
 	}
