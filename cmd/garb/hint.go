@@ -35,6 +35,7 @@ var hints = []func(error) string{
 		return ""
 	}),
 	hintIs(model.ErrNoAcceptance, "omit --accept, or use --accept all"),
+	hintIs(model.ErrNoClasses, "train a model on them with garb train, or use garb embed --weights"),
 	hintIs(serve.ErrTLSPair, "use both --tls-cert and --tls-key"),
 	hintAt(func(e *train.RunExistsError) string {
 		if e.Resumable {

@@ -45,6 +45,7 @@ func TestHints(t *testing.T) {
 			"use --new-classes to allow labels that no picture has yet"},
 		{&relabel.ProblemsError{Problems: []relabel.Problem{{}}}, ""},
 		{model.ErrNoAcceptance, "omit --accept, or use --accept all"},
+		{model.ErrNoClasses, "train a model on them with garb train, or use garb embed --weights"},
 		{serve.ErrTLSPair, "use both --tls-cert and --tls-key"},
 		{&train.RunExistsError{Folder: "f", Resumable: true},
 			"continue it with --resume, choose another folder with --out, or remove it"},
