@@ -56,7 +56,7 @@ func TestHints(t *testing.T) {
 		{&train.DivergedError{LearningRate: 1}, "try a smaller --learning-rate, or --clip-norm 1"},
 		{&train.MixedError{Folder: "f"}, "choose another folder with --out"},
 		{&convert.ClassesError{Outputs: 3},
-			"use --classes A,B,... in the order of the outputs, or --classes-from DIR for the folders of a data set"},
+			"use --classes A,B,..., or --classes-from DIR for the folders of a data set"},
 		{&convert.PreprocessError{}, "use --preprocess"},
 		{&weights.MissingError{Name: "xception"}, "run: garb models pull xception"},
 		{&weights.DownloadError{Name: "xception", Err: errors.New("x")},
