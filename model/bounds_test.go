@@ -266,8 +266,8 @@ func TestUnnamedMaps(t *testing.T) {
 	}
 }
 
-// TestLayerNames: the error about a layer that there is not names the last five that there are.
-func TestLayerNames(t *testing.T) {
+// TestFindLayer checks that the error about an unknown layer names the last five layers.
+func TestFindLayer(t *testing.T) {
 	layers := []nn.Layer{{Op: nn.OpInput}}
 	for n, want := range map[int]string{1: "the last of 1 are a", 5: "the last of 5 are a, b, c, d, e",
 		6: "the last of 6 are b, c, d, e, f"} {
@@ -283,6 +283,185 @@ func TestLayerNames(t *testing.T) {
 		}
 		if at, err := findLayer(all, "a"); at != 1 || err != nil {
 			t.Errorf("layer a is at %d, %v", at, err)
+		}
+	}
+}
+
+// TestClassifierInput finds the layer that a network's classifier takes, if it has one.
+func TestClassifierInput(t *testing.T) {
+	conv := func(in, side int) nn.Layer {
+		return nn.Layer{Op: nn.OpConv, Name: "c", Inputs: []int{in}, Units: 3, Height: side, Width: side, Stride: 1}
+	}
+	input := nn.Layer{Op: nn.OpInput, Shape: []int{4, 4, 3}}
+	relu := func(in int) nn.Layer { return nn.Layer{Op: nn.OpReLU, Inputs: []int{in}} }
+	pool := func(in int) nn.Layer { return nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{in}} }
+	dense := func(in int) nn.Layer { return nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{in}, Units: 3} }
+	softmax := func(in int) nn.Layer { return nn.Layer{Op: nn.OpSoftmax, Inputs: []int{in}} }
+	for name, test := range map[string]struct {
+		layers         []nn.Layer
+		named, unnamed int
+	}{
+		"dense":                   {[]nn.Layer{input, relu(0), pool(1), dense(2)}, 2, 2},
+		"dense and softmax":       {[]nn.Layer{input, relu(0), pool(1), dense(2), softmax(3)}, 2, 2},
+		"dense and ReLU":          {[]nn.Layer{input, relu(0), pool(1), dense(2), relu(3)}, 2, 2},
+		"a convolution, and mean": {[]nn.Layer{input, conv(0, 1), pool(1)}, 0, 2},
+		"a convolution of all":    {[]nn.Layer{input, relu(0), conv(1, 4), {Op: nn.OpFlatten, Inputs: []int{2}}}, 1, 3},
+		"features":                {[]nn.Layer{input, relu(0), pool(1)}, 2, 2},
+	} {
+		g, err := nn.NewGraph(test.layers)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		for _, unnamed := range []bool{false, true} {
+			want := test.named
+			if unnamed {
+				want = test.unnamed
+			}
+			if have := (&Description{Unnamed: unnamed}).findClassifierInput(g); have != want {
+				t.Errorf("%s, unnamed %v: layer %d, want %d", name, unnamed, have, want)
+			}
+		}
+		if have := (&Description{FeaturesAt: 1}).findClassifierInput(g); have != 1 {
+			t.Errorf("%s: features at 1 are at %d", name, have)
+		}
+	}
+}
+
+// TestMeansWithoutTheirAcceptance: where one of two networks has an output for the acceptance,
+// they have no mean.
+func TestMeansWithoutTheirAcceptance(t *testing.T) {
+	plain := Description{Network: make([]nn.Layer, 2), Classes: []string{"a"}}
+	judging := plain
+	judging.Acceptance = &Acceptance{Method: accept.Head}
+	for i, test := range []struct {
+		a, b Description
+		same bool
+	}{{plain, plain, true}, {judging, plain, false}, {plain, judging, false}, {judging, judging, false}} {
+		if d := describeDifference(&test.a, &test.b); (d == "") != test.same {
+			t.Errorf("%d: %q", i, d)
+		}
+	}
+}
+
+func TestHeadNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"classifier": true, "inner1": true, "inner12": true, "inner01": false, "inner1x": false, "inner": false,
+		"inner0": true, "outer1": false, "": false, "classifier_": false,
+	} {
+		if have := isHeadName(name); have != want {
+			t.Errorf("%q is a name of a head's layer: %v", name, have)
+		}
+	}
+}
+
+// TestRebuildOn: a network of a known backbone and dense layers becomes a model on that
+// backbone, and no other network does.
+func TestRebuildOn(t *testing.T) {
+	a, err := backbone.Lookup("efficientnet-lite0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := a.Spec
+	spec.Width, spec.Height = 32, 32
+	if a, err = a.Adapt(spec); err != nil {
+		t.Fatal(err)
+	}
+	network := func(change func(layers []nn.Layer)) *Model {
+		t.Helper()
+		layers := Head{Inner: []int{5}}.NetworkGraph(a, 32, 32, 2, 0.1).Layers()
+		if change != nil {
+			change(layers)
+		}
+		g, err := nn.NewGraph(layers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := rand.New(rand.NewPCG(1, 2))
+		n := &nn.Network{Layers: g.Layers(), Tensors: tensor.Map{}}
+		for _, p := range g.Params() {
+			x := tensor.New(p.Shape...)
+			for i := range x.Data {
+				switch {
+				case strings.HasSuffix(p.Name, "variance"), strings.HasSuffix(p.Name, "gamma"):
+					x.Data[i] = 1
+				default:
+					x.Data[i] = float32(r.NormFloat64()) / 5
+				}
+			}
+			n.Tensors[p.Name] = x
+		}
+		m, err := FromNetwork(n, []string{"hat", "shoe"}, spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.SetGolden(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := network(nil)
+	base := tensor.Map{}
+	for _, p := range a.Features(32, 32).Params() {
+		base[p.Name] = m.Tensors[p.Name]
+	}
+	on, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base)
+	if !ok || on.Architecture != "efficientnet-lite0" || !slices.Equal(on.Head.Inner, []int{5}) || on.Network != nil {
+		t.Fatalf("ok %v", ok)
+	}
+	if _, ok := m.RebuildOn(t.Context(), "none", base); ok {
+		t.Error("an unknown architecture is taken")
+	}
+	if _, ok := m.RebuildOn(t.Context(), "xception", base); ok {
+		t.Error("another architecture is taken")
+	}
+	last := func(op nn.Op) func(l nn.Layer) bool { return func(l nn.Layer) bool { return l.Op == op } }
+	for name, test := range map[string]struct {
+		change func(layers []nn.Layer)
+		ok     bool
+	}{
+		"without a bias": {func(layers []nn.Layer) {
+			layers[slices.IndexFunc(layers, last(nn.OpDense))].Bias = false
+		}, true},
+		"another function": {func(layers []nn.Layer) {
+			layers[slices.IndexFunc(layers, last(nn.OpDense))+1].Op = nn.OpTanh
+		}, false},
+	} {
+		m := network(test.change)
+		for name := range base {
+			base[name] = m.Tensors[name]
+		}
+		if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok != test.ok {
+			t.Errorf("%s: ok %v", name, ok)
+		}
+	}
+	changed := base["stem/conv/kernel"]
+	base["stem/conv/kernel"] = tensor.New(changed.Shape...)
+	if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok {
+		t.Error("a backbone with other weights is taken")
+	}
+	m.Golden = nil
+	if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok {
+		t.Error("a model without golden logits is taken")
+	}
+}
+
+// TestOutputsAndClasses: a network of its own has an output for each class, and one more for the
+// acceptance if the method needs it.
+func TestOutputsAndClasses(t *testing.T) {
+	layers := func(units int) []nn.Layer {
+		return []nn.Layer{{Op: nn.OpInput, Shape: []int{12, 12, 3}}, {Op: nn.OpGlobalAveragePool, Inputs: []int{0}},
+			{Op: nn.OpDense, Name: "d", Inputs: []int{1}, Units: units}}
+	}
+	for units := 1; units <= 4; units++ {
+		for method, want := range map[accept.Method]int{"": 2, accept.Energy: 2, accept.Class: 3, accept.Head: 3} {
+			m := validDescription()
+			m.Architecture, m.Network = "", layers(units)
+			if method != "" {
+				m.Acceptance = &Acceptance{Method: method}
+			}
+			if _, err := m.buildNetworks(m.Preprocessing); (err == nil) != (units == want) {
+				t.Errorf("%d outputs for 2 classes, acceptance %q: %v", units, method, err)
+			}
 		}
 	}
 }

@@ -433,3 +433,55 @@ func TestFirstModel(t *testing.T) {
 		release()
 	}
 }
+
+// TestPlaces: as many pictures have a place as the queue is long, and none once the service
+// stops.
+func TestPlaces(t *testing.T) {
+	s := start(t, &fake{}, func(c *Config) { c.Queue, c.MaxPictures = 3, 3 })
+	release, err := s.admit(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.admit(2); !errors.Is(err, errFull) {
+		t.Errorf("one more than there is room for: %v", err)
+	}
+	other, err := s.admit(1)
+	if err != nil {
+		t.Errorf("the last place: %v", err)
+	}
+	if depth := s.depth.Load(); depth != 3 {
+		t.Errorf("%d places are taken", depth)
+	}
+	release()
+	other()
+	if depth := s.depth.Load(); depth != 0 {
+		t.Errorf("%d places are not given back", depth)
+	}
+	s.stopping.Store(true)
+	if release, err := s.admit(1); !errors.Is(err, errStopping) || release != nil {
+		t.Errorf("while it stops: %v", err)
+	}
+	s.stopping.Store(false)
+}
+
+// TestReadyNamesVersions: an instance says which version of each model answers.
+func TestReadyNamesVersions(t *testing.T) {
+	folder := t.TempDir()
+	writeFile(t, filepath.Join(folder, "b", "7", "m.safetensors"), []byte("x"))
+	h := start(t, &fake{}, func(c *Config) { c.ModelsFolder = folder }).Handler()
+	if body := get(h, "/readyz").Body.String(); !strings.Contains(body, `"models":{"b":7,"m":1}`) {
+		t.Error(body)
+	}
+}
+
+// TestFirstStatusCounts: a handler that sends a second status changes nothing that was sent.
+func TestFirstStatusCounts(t *testing.T) {
+	s := start(t, &fake{}, nil)
+	s.observe(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(202)
+		w.WriteHeader(500)
+	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	if text := s.log.String(); !strings.Contains(text, `"status":202`) || strings.Contains(text, `"status":500`) {
+		t.Error(text)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"garb/dataset"
 	"garb/model"
@@ -145,5 +146,25 @@ func TestCacheNeedsAFolder(t *testing.T) {
 	}
 	if cache, err := openCache(c.Extractor, "sha256:0"); err == nil {
 		t.Errorf("the cache is in %s", cache.path)
+	}
+}
+
+// TestRemaining: what is left of a run takes as long for each picture as those of this process
+// did, however fast the clock goes.
+func TestRemaining(t *testing.T) {
+	r := &run{}
+	r.Config.Epochs, r.Config.Batch = 10, 10
+	r.History, r.Seen, r.Step, r.Loss, r.Right = make([]Epoch, 2), 40, 4, 20, 30
+	r.train = split{set: &dataset.Set{Samples: make([]dataset.Sample, 100)}}
+	s := r.progress(&speed{began: time.Now().Add(-10 * time.Second), pictures: 100})
+	// The third epoch and the seven after it, less what was seen.
+	if left := s.Remaining.Seconds() * s.PicturesPerSecond; math.Abs(left-760) > 1e-3 {
+		t.Errorf("%v pictures are left, want 760", left)
+	}
+	if s.PicturesPerSecond <= 0 || s.PicturesPerSecond > 10 {
+		t.Errorf("%v pictures a second", s.PicturesPerSecond)
+	}
+	if s.Epoch != 3 || s.Epochs != 10 || s.Step != 4 || s.Steps != 10 || s.Loss != 0.5 || s.Accuracy != 0.75 {
+		t.Errorf("%+v", s)
 	}
 }
